@@ -1,0 +1,83 @@
+"""What every trainer is: a generator that gets beats and yields one `Progress` per epoch or round."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ecgexp.seeding import Seeds
+
+Weights = list[np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerState:
+    """Everything a resumed run needs to go on bit for bit.
+
+    Attributes:
+      arrays: name -> array: weights, optimizer slots, sampler position.
+      meta: JSON-able rest.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    meta: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One finished epoch or round.
+
+    Attributes:
+      step: 1-based epoch or round.
+      weights: lazy; only evaluation and checkpoints pay for the copy.
+      train_metrics: what the trainer measured on the way, e.g. `{"loss": 0.3}`; computed from training data.
+      dp_event: what this step really did to one unit of privacy; None: no promise was made.
+      checkpoint: lazy; the state from which training can go on.
+    """
+
+    step: int
+    weights: Callable[[], Weights]
+    train_metrics: Mapping[str, float]
+    dp_event: Any | None
+    checkpoint: Callable[[], TrainerState]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """All beats' inputs in one resident array per feature, and which rows are for training.
+
+    Attributes:
+      features: name -> (num_beats, ...) float32; the names are those of the model's inputs.
+      labels: (num_beats,) int64.
+      train: (num_train,) indices of the training rows; a trainer touches no other.
+      class_names: in the order of the labels.
+      record_ids: (num_beats,) str.
+      patient_ids: (num_beats,) str.
+    """
+
+    features: Mapping[str, np.ndarray]
+    labels: np.ndarray
+    train: np.ndarray
+    class_names: Sequence[str]
+    record_ids: np.ndarray
+    patient_ids: np.ndarray
+
+
+class StepReporter(Protocol):
+    """Told about progress within an epoch, for the progress bar."""
+
+    def __call__(self, *, done: int, total: int, metrics: Mapping[str, float]) -> None:
+        """`done` of `total` steps of the current epoch are behind us."""
+
+
+class Trainer(Protocol):
+    """Trains a model built by `build_model` and yields after every epoch or round."""
+
+    num_steps: int
+
+    def train(
+        self, data: TrainingData, *, build_model: Callable[[], Any], loss: Any, augmentation: Any, privacy: Any, seeds: Seeds,
+        report: StepReporter,
+    ) -> Iterator[Progress]:
+        """Yields one `Progress` per epoch or round until `num_steps` or until the caller stops asking."""
