@@ -1,0 +1,59 @@
+"""Where a run computes: the processor or the graphics cards, in which precision, how repeatably."""
+
+from typing import Any, Literal
+
+from ecgexp._validate import ConfigError, NonNegativeInt, settings
+
+
+@settings
+class Device:
+    """The machine's part of a configuration.
+
+    Attributes:
+      kind: `auto` takes the GPUs that are there, else the CPU; `gpu` insists.
+      mixed_precision: float16 activations with loss scaling on a GPU; refused under privacy, where skipped steps would depend
+        on data.
+      deterministic: operations that give the same bits every time, at some cost in speed.
+      cpu_devices: logical CPU devices; more than one exercises the multi-device path on a machine without a GPU.
+    """
+
+    kind: Literal["auto", "cpu", "gpu"] = "auto"
+    mixed_precision: bool = False
+    deterministic: bool = False
+    cpu_devices: NonNegativeInt = 1
+
+    def strategy(self) -> Any:
+        """Configures TensorFlow and returns the `tf.distribute.Strategy` under whose scope the run builds its variables.
+
+        Raises:
+          ConfigError: a GPU was asked for and none is there.
+        """
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU") if self.kind != "cpu" else []
+        if self.kind == "gpu" and not gpus:
+            raise ConfigError(
+                "device=gpu, but TensorFlow sees no GPU: install the CUDA libraries with `uv run --extra gpu ecgexp device=gpu`, "
+                "check `nvidia-smi`, or type device=cpu"
+            )
+        _configure(gpus, self.cpu_devices)
+        if self.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        tf.keras.mixed_precision.set_global_policy("mixed_float16" if self.mixed_precision and gpus else "float32")
+        names = [f"GPU:{i}" for i in range(len(gpus))] or [f"CPU:{i}" for i in range(self.cpu_devices)]
+        return tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.OneDeviceStrategy(names[0])
+
+
+def _configure(gpus: list[Any], cpu_devices: int) -> None:
+    """Sets what TensorFlow only accepts before its first operation; a second run of a sweep finds it set already."""
+    import tensorflow as tf
+
+    try:
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        if cpu_devices > 1:
+            cpu = tf.config.list_physical_devices("CPU")[0]
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * cpu_devices)
+    except RuntimeError as error:
+        if cpu_devices > 1 and len(tf.config.list_logical_devices("CPU")) != cpu_devices:
+            raise ConfigError(f"device.cpu_devices={cpu_devices} must be set before TensorFlow starts: {error}") from error

@@ -1,0 +1,80 @@
+"""What the architectures share: the contract of a builder, and the choice of a normalisation layer.
+
+The settings classes import no TensorFlow; only `build` does, so a misspelt key is answered before it is loaded.
+Every model takes a dict of named inputs and returns logits: losses are stable on them, and `serving` applies the softmax.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
+
+Normalization = Literal["batch", "group", "none"]
+Activation = Literal["relu", "elu", "gelu", "silu", "tanh"]
+Shape = tuple[int, ...]
+
+
+class ModelBuilder(Protocol):
+    """An architecture, before the data decide the shapes of its ends."""
+
+    required_inputs: frozenset[str]
+    optional_inputs: frozenset[str]
+
+    def build(self, input_shapes: Mapping[str, Shape], num_classes: int) -> Any:
+        """The `tf.keras.Model` for these inputs: `{name: (batch, *shape)}` -> (batch, num_classes) logits."""
+
+
+def normalization_layer(kind: Normalization, channels: int, *, name: str) -> Any:
+    """The layer between a convolution and its activation, or None.
+
+    Batch normalisation mixes the examples of a batch, so it is refused under differential privacy, and its moving
+    statistics are not averaged by federated algorithms; group normalisation (Wu & He 2018) has neither trouble.
+    """
+    import tensorflow as tf
+
+    if kind == "batch":
+        return tf.keras.layers.BatchNormalization(name=name)
+    if kind == "group":
+        groups = next(g for g in (8, 4, 2, 1) if channels % g == 0)
+        return tf.keras.layers.GroupNormalization(groups, name=name)
+    return None
+
+
+def dropout(rate: float, *, name: str) -> Any:
+    """Dropout whose masks come from a generator that can be set, so that a resumed run repeats them.
+
+    Keras' default draws from a counter inside the operation, which no checkpoint reaches.
+    """
+    import tensorflow as tf
+
+    return tf.keras.layers.Dropout(rate, name=name, force_generator=True)
+
+
+def restart_dropout(model: Any, seed: int) -> None:
+    """Puts every dropout generator of `model` at the start of the stream `seed`; called at the start of each epoch."""
+    for position, layer in enumerate(model.layers):
+        generator = getattr(getattr(layer, "_random_generator", None), "_generator", None)
+        if generator is not None:
+            generator.reset_from_seed(seed + position)
+
+
+def input_layers(input_shapes: Mapping[str, Shape]) -> dict[str, Any]:
+    """One named Keras input for each feature."""
+    import tensorflow as tf
+
+    return {name: tf.keras.Input(shape, name=name) for name, shape in input_shapes.items()}
+
+
+def join_rr(pooled: Any, inputs: Mapping[str, Any], units: int, activation: Activation) -> Any:
+    """Appends an embedding of the RR features to `pooled` (batch, channels), where the run has that input."""
+    import tensorflow as tf
+
+    if "rr" not in inputs:
+        return pooled
+    embedded = tf.keras.layers.Dense(units, activation=activation, name="rr_dense")(inputs["rr"])
+    return tf.keras.layers.Concatenate(name="join_rr")([pooled, embedded])
+
+
+def logits(features: Any, num_classes: int) -> Any:
+    """The last layer; float32 also under mixed precision, where a float16 softmax would lose the small classes."""
+    import tensorflow as tf
+
+    return tf.keras.layers.Dense(num_classes, dtype="float32", name="logits")(features)

@@ -1,0 +1,60 @@
+"""A small convolutional network on the signal window: the default, about 100 000 parameters."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ecgexp._validate import Count, Fraction, settings
+from ecgexp.models.base import Activation, Normalization, Shape, dropout, input_layers, join_rr, logits, normalization_layer
+
+
+@settings
+class Cnn1d:
+    """Convolution blocks (convolution, normalisation, activation, max-pool 2), global average, one dense layer.
+
+    Attributes:
+      filters: channels of each block.
+      kernel_sizes: kernel length in samples of each block; as many as `filters`.
+      dense_units: units between the pooled features and the logits.
+      rr_units: units that embed the RR features, where the input has them.
+      normalization: `group` and `none` also work under privacy and federation; `batch` does not.
+      dropout: before the logits.
+      activation: after each normalisation.
+    """
+
+    filters: tuple[Count, ...] = (32, 64, 96, 128)
+    kernel_sizes: tuple[Count, ...] = (7, 5, 5, 3)
+    dense_units: Count = 128
+    rr_units: Count = 16
+    normalization: Normalization = "group"
+    dropout: Fraction = 0.2
+    activation: Activation = "relu"
+
+    required_inputs = frozenset({"signal"})
+    optional_inputs = frozenset({"rr"})
+
+    def __post_init__(self):
+        if len(self.filters) != len(self.kernel_sizes):
+            raise ValueError(
+                f"model.kernel_sizes={list(self.kernel_sizes)} must have one entry for each of model.filters={list(self.filters)}"
+            )
+
+    def build(self, input_shapes: Mapping[str, Shape], num_classes: int) -> Any:
+        """See `ModelBuilder.build`; `signal` is (window, leads)."""
+        import tensorflow as tf
+
+        inputs = input_layers(input_shapes)
+        x = inputs["signal"]
+        last = len(self.filters) - 1
+        for block, (channels, kernel) in enumerate(zip(self.filters, self.kernel_sizes, strict=True)):
+            x = tf.keras.layers.Conv1D(channels, kernel, padding="same", name=f"conv{block}")(x)
+            if (normalize := normalization_layer(self.normalization, channels, name=f"norm{block}")) is not None:
+                x = normalize(x)
+            x = tf.keras.layers.Activation(self.activation, name=f"act{block}")(x)
+            if block < last:
+                x = tf.keras.layers.MaxPooling1D(2, name=f"pool{block}")(x)
+        x = tf.keras.layers.GlobalAveragePooling1D(name="pool")(x)
+        x = join_rr(x, inputs, self.rr_units, self.activation)
+        x = tf.keras.layers.Dense(self.dense_units, activation=self.activation, name="dense")(x)
+        if self.dropout:
+            x = dropout(self.dropout, name="dropout")(x)
+        return tf.keras.Model(inputs, logits(x, num_classes), name="cnn1d")

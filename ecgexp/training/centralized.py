@@ -1,0 +1,137 @@
+"""Training on the pooled beats, without a promise of privacy: the reference the other trainers are held against."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ecgexp._validate import Count, settings
+from ecgexp.models.base import restart_dropout
+from ecgexp.seeding import Seeds
+from ecgexp.training.base import Progress, StepReporter, TrainerState, TrainingData
+from ecgexp.training.optimizer import OptimizerSettings
+
+_STEPS_PER_CALL = 20  # how often the progress bar moves; one compiled call of many steps keeps Python out of the loop
+
+
+@settings
+class Centralized(OptimizerSettings):
+    """Mini-batch training on shuffled epochs.
+
+    Attributes:
+      epochs: passes over the training rows (and their augmented copies).
+      batch_size: rows per step, over all devices together; the last batch of an epoch may be smaller.
+    """
+
+    epochs: Count = 20
+    batch_size: Count = 256
+
+    is_private = False
+
+    @property
+    def num_steps(self) -> int:
+        """Epochs."""
+        return self.epochs
+
+    def train(
+        self, data: TrainingData, *, build_model: Callable[[], Any], loss: Any, augmentation: Any, privacy: Any, seeds: Seeds,
+        report: StepReporter, resume_from: TrainerState | None = None,
+    ) -> Iterator[Progress]:  # fmt: skip
+        """See `Trainer.train`; yields once per epoch."""
+        import tensorflow as tf
+
+        rows, views = augmentation.expand(data.labels[data.train], data.class_names)
+        rows = data.train[rows]
+        steps_per_epoch = -(-len(rows) // self.batch_size)
+        with tf.distribute.get_strategy().scope():
+            model = build_model()
+            optimizer = self.build_optimizer(steps_per_epoch * self.epochs)
+            optimizer.build(model.trainable_variables)
+        state = _State(model, optimizer)
+        first_epoch = state.restore(resume_from) + 1 if resume_from else 1
+        run_steps = _compiled_steps(model, optimizer, data, loss, augmentation.build(), seeds.integer("augmentation"))
+        for epoch in range(first_epoch, self.epochs + 1):
+            restart_dropout(model, seeds.integer(f"dropout/{epoch}"))
+            order = seeds.generator(f"order/{epoch}").permutation(len(rows))
+            first_step = (epoch - 1) * steps_per_epoch
+            metrics = self._run_epoch(run_steps, rows[order], views[order], first_step, report)
+            yield Progress(
+                step=epoch, weights=model.get_weights, train_metrics=metrics, dp_event=None, checkpoint=lambda e=epoch: state.snapshot(e)
+            )
+
+    def _run_epoch(self, run_steps: Any, rows: np.ndarray, views: np.ndarray, first_step: int, report: StepReporter) -> dict[str, float]:
+        size, full = self.batch_size, len(rows) // self.batch_size
+        total = -(-len(rows) // size)
+        sums = np.zeros(2)
+        calls = [(at, min(at + _STEPS_PER_CALL, full), size) for at in range(0, full, _STEPS_PER_CALL)]
+        calls += [(full, full + 1, len(rows) - full * size)] if total > full else []
+        for begin, end, width in calls:
+            chunk = slice(begin * size, begin * size + (end - begin) * width)
+            sums += run_steps(rows[chunk].reshape(-1, width), views[chunk].reshape(-1, width), first_step + begin).numpy()
+            seen = chunk.stop
+            metrics = {"loss": float(sums[0] / seen), "accuracy": float(sums[1] / seen)}
+            report(done=end, total=total, metrics=metrics)
+        return metrics
+
+
+class _State:
+    """The model and the optimizer as arrays, and back."""
+
+    def __init__(self, model: Any, optimizer: Any):
+        self._model, self._optimizer = model, optimizer
+
+    def snapshot(self, epoch: int) -> TrainerState:
+        arrays = {f"model/{i}": value for i, value in enumerate(self._model.get_weights())}
+        arrays |= {f"optimizer/{i}": variable.numpy() for i, variable in enumerate(self._optimizer.variables)}
+        return TrainerState(arrays=arrays, meta={"epoch": epoch})
+
+    def restore(self, state: TrainerState) -> int:
+        self._model.set_weights([state.arrays[f"model/{i}"] for i in range(len(self._model.weights))])
+        for i, variable in enumerate(self._optimizer.variables):
+            variable.assign(state.arrays[f"optimizer/{i}"])
+        return int(state.meta["epoch"])
+
+
+def _compiled_steps(model: Any, optimizer: Any, data: TrainingData, loss: Any, augment: Any, augmentation_seed: int) -> Any:
+    """`run(rows (steps, batch), views (steps, batch), first_step) -> (summed loss, correct rows)` over those steps."""
+    import tensorflow as tf
+
+    from ecgexp.training.resident import ResidentFeatures
+
+    resident = ResidentFeatures(data.features, data.labels)
+    strategy = tf.distribute.get_strategy()
+    replicas = strategy.num_replicas_in_sync
+    scaled = isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
+
+    def replica_step(rows: Any, views: Any, step: Any) -> Any:
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        batch = tf.shape(rows)[0]
+        part = slice(replica * batch // replicas, (replica + 1) * batch // replicas)
+        rows, views = rows[part], views[part]
+        features = augment(resident.gather(rows), views, tf.stack([augmentation_seed, step * replicas + replica]))
+        labels = tf.gather(resident.labels, rows)
+        with tf.GradientTape() as tape:
+            logits = model(features, training=True)
+            losses = loss(labels, logits)
+            # Divided by the whole batch, since the optimizer sums over the replicas; decay is a term of one model, not of each.
+            objective = tf.reduce_sum(losses) / tf.cast(batch, tf.float32) + tf.add_n(model.losses or [0.0]) / replicas
+            objective = optimizer.get_scaled_loss(objective) if scaled else objective
+        gradients = tape.gradient(objective, model.trainable_variables)
+        gradients = optimizer.get_unscaled_gradients(gradients) if scaled else gradients
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        correct = tf.argmax(logits, -1, output_type=tf.int32) == labels
+        return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(tf.cast(correct, tf.float32))])
+
+    spec = tf.TensorSpec([None, None], tf.int32)
+
+    @tf.function(input_signature=[spec, spec, tf.TensorSpec([], tf.int32)])
+    def run(rows: Any, views: Any, first_step: Any) -> Any:
+        sums = tf.zeros(2)
+        for step in tf.range(tf.shape(rows)[0]):
+            per_replica = strategy.run(replica_step, (rows[step], views[step], first_step + step))
+            sums += strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
+        return sums
+
+    return lambda rows, views, first_step: run(
+        tf.constant(rows, tf.int32), tf.constant(views, tf.int32), tf.constant(first_step, tf.int32)
+    )

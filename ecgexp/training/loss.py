@@ -1,0 +1,49 @@
+"""Losses, one number per example: whoever averages, clips or weights them does it with the whole batch in view."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from ecgexp._validate import Fraction, NonNegative, settings
+
+LossFn = Callable[[Any, Any], Any]
+
+
+@settings
+class CrossEntropy:
+    """Softmax cross-entropy, optionally focal (Lin et al. 2017) and weighted by class.
+
+    Attributes:
+      class_weights: `balanced` weights a class by num_train / (num_classes * its training beats). The weights come from the
+        training labels without noise: a privacy statement names them as not covered.
+      focal_gamma: 0 is plain cross-entropy; 2 is the usual focal loss.
+      label_smoothing: probability mass spread evenly over the classes.
+    """
+
+    class_weights: Literal["none", "balanced"] = "none"
+    focal_gamma: NonNegative = 0.0
+    label_smoothing: Fraction = 0.0
+
+    def weights(self, class_counts: np.ndarray) -> np.ndarray:
+        """(num_classes,) float32, from the (num_classes,) beats of each class in the training split."""
+        if self.class_weights == "none":
+            return np.ones(len(class_counts), np.float32)
+        return (class_counts.sum() / (len(class_counts) * np.maximum(class_counts, 1))).astype(np.float32)
+
+    def build(self, class_counts: np.ndarray) -> LossFn:
+        """`loss(labels (batch,), logits (batch, num_classes)) -> (batch,)` float32."""
+        import tensorflow as tf
+
+        class_weights = tf.constant(self.weights(class_counts))
+        num_classes, smoothing, gamma = len(class_counts), self.label_smoothing, self.focal_gamma
+
+        def loss(labels: Any, logits: Any) -> Any:
+            targets = tf.one_hot(labels, num_classes, on_value=1 - smoothing + smoothing / num_classes, off_value=smoothing / num_classes)
+            log_probabilities = tf.nn.log_softmax(logits)
+            terms = -targets * log_probabilities
+            if gamma:
+                terms *= (1 - tf.exp(log_probabilities)) ** gamma
+            return tf.reduce_sum(terms, axis=-1) * tf.gather(class_weights, labels)
+
+        return loss

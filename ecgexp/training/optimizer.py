@@ -1,0 +1,56 @@
+"""Keras' optimizers and learning-rate schedules, as settings that every trainer on this machine shares."""
+
+from typing import Any, Literal
+
+from ecgexp._validate import Fraction, NonNegative, Positive, settings
+
+
+@settings
+class OptimizerSettings:
+    """How a gradient becomes a step.
+
+    Attributes:
+      optimizer: `adam`, `adamw` or `sgd`.
+      learning_rate: the highest one of the schedule.
+      momentum: of `sgd`; Adam has its own.
+      weight_decay: of `adamw`.
+      schedule: `constant`, or `cosine` down to zero over the planned steps.
+      warmup_fraction: part of the planned steps over which the rate rises linearly from zero.
+    """
+
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: Positive = 1e-3
+    momentum: Fraction = 0.9
+    weight_decay: NonNegative = 0.0
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup_fraction: Fraction = 0.0
+
+    def __post_init__(self):
+        if self.weight_decay and self.optimizer != "adamw":
+            raise ValueError(
+                f"trainer.weight_decay={self.weight_decay} needs trainer.optimizer=adamw; {self.optimizer} has no decoupled decay"
+            )
+
+    def build_optimizer(self, total_steps: int) -> Any:
+        """A fresh Keras optimizer for a run of `total_steps` updates."""
+        import tensorflow as tf
+
+        rate = self._rate(total_steps)
+        if self.optimizer == "sgd":
+            return tf.keras.optimizers.SGD(rate, momentum=self.momentum)
+        if self.optimizer == "adamw":
+            return tf.keras.optimizers.AdamW(rate, weight_decay=self.weight_decay)
+        return tf.keras.optimizers.Adam(rate)
+
+    def _rate(self, total_steps: int) -> Any:
+        import tensorflow as tf
+
+        warmup = int(self.warmup_fraction * total_steps)
+        if self.schedule == "cosine":
+            return tf.keras.optimizers.schedules.CosineDecay(
+                0.0 if warmup else self.learning_rate, max(1, total_steps - warmup),
+                warmup_target=self.learning_rate if warmup else None, warmup_steps=warmup,
+            )  # fmt: skip
+        if warmup:
+            return tf.keras.optimizers.schedules.PolynomialDecay(0.0, warmup, self.learning_rate)
+        return self.learning_rate
