@@ -1,0 +1,148 @@
+"""One call that says all there is to say about a model's predictions on one split."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ecgexp.evaluation.bootstrap import Interval, cluster_bootstrap
+from ecgexp.evaluation.confusion import confusion_scores, count_confusion
+from ecgexp.evaluation.metrics import Scores, checked, majority_scores, score
+from ecgexp.evaluation.names import metric_names
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Scores of one model on one split, with their uncertainty and the baseline they have to beat.
+
+    Attributes:
+      class_names: in the order of the labels.
+      num_beats: beats that were scored.
+      scores: the model's.
+      intervals: metric key -> 95 % confidence interval; see `intervals_note`.
+      intervals_note: how the intervals were made, or why there are none.
+      intervals_missing: metric key -> why this one has none although others have.
+      confusion: (classes, classes) int64; rows are true classes, columns predicted ones.
+      per_record: one row a record, in the order of their names: record, patient, beats, accuracy, macro_f1, and for
+        each class support/<c> and sensitivity/<c> (NaN where the record has no such beat).
+      majority_class: name of the commonest class of the training labels.
+      majority: scores of always predicting it.
+    """
+
+    class_names: tuple[str, ...]
+    num_beats: int
+    scores: Scores
+    intervals: Mapping[str, Interval]
+    intervals_note: str
+    intervals_missing: Mapping[str, str]
+    confusion: np.ndarray
+    per_record: Sequence[Mapping[str, Any]]
+    majority_class: str
+    majority: Scores
+
+    @property
+    def undefined(self) -> Mapping[str, str]:
+        """Metric key -> why the score is not defined, and so not among `metrics`."""
+        return self.scores.undefined
+
+    def metrics(self, prefix: str) -> dict[str, float]:
+        """Everything as flat numbers for a tracker.
+
+        Keys: `test/accuracy`, `test/f1/V`, `test/accuracy_ci_low`, `test/accuracy_ci_high`, `test/majority/accuracy`.
+        Undefined scores are left out. Of the baseline only the overall scores appear; a class's are 0, 1 or undefined.
+        """
+        flat = self.scores.metrics(prefix)
+        for key, interval in self.intervals.items():
+            flat[f"{prefix}/{key}_ci_low"], flat[f"{prefix}/{key}_ci_high"] = interval.low, interval.high
+        overall = {
+            key: value for key, value in self.majority.values.items() if "/" not in key and not math.isnan(value)
+        }
+        return flat | {f"{prefix}/majority/{key}": value for key, value in overall.items()}
+
+
+def evaluate(
+    *,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+    record_ids: np.ndarray,
+    patient_ids: np.ndarray | None,
+    majority_class: int,
+    rng: np.random.Generator,
+    num_resamples: int = 1000,
+) -> Evaluation:
+    """Scores predictions on one split.
+
+    Args:
+      labels: (n,) int class index.
+      probabilities: (n, classes), rows that sum to one.
+      class_names: (classes,) in the order of the labels.
+      record_ids: (n,) str, the record of each beat.
+      patient_ids: (n,) str, the patient of each beat; None where they are not known: intervals are then by record.
+      majority_class: index of the commonest class of the *training* labels.
+      rng: draws the bootstrap's resamples.
+      num_resamples: resamples of the bootstrap; 0 for no intervals.
+
+    Raises:
+      DataError: a probability is not finite.
+      ValueError: shapes, labels or row sums do not fit.
+    """
+    labels, probabilities = checked(labels, probabilities, class_names)
+    predictions = probabilities.argmax(axis=1)
+    scores = score(labels, probabilities, class_names)
+    bootstrap = cluster_bootstrap(
+        labels=labels,
+        predictions=predictions,
+        class_names=class_names,
+        clusters=record_ids if patient_ids is None else patient_ids,
+        unit="record" if patient_ids is None else "patient",
+        rng=rng,
+        num_resamples=num_resamples,
+    )
+    return Evaluation(
+        class_names=tuple(class_names),
+        num_beats=len(labels),
+        scores=scores,
+        intervals=_without(scores.undefined, bootstrap.intervals),
+        intervals_note=bootstrap.note,
+        intervals_missing=_without(scores.undefined, bootstrap.missing),
+        confusion=count_confusion(labels, predictions, num_classes=len(class_names))[0],
+        per_record=_per_record(labels, predictions, class_names, record_ids, patient_ids),
+        majority_class=class_names[majority_class],
+        majority=majority_scores(labels, majority_class, class_names),
+    )
+
+
+def _without(undefined: Mapping[str, str], by_key: Mapping[str, T]) -> dict[str, T]:
+    return {key: value for key, value in by_key.items() if key not in undefined}
+
+
+def _per_record(
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    class_names: Sequence[str],
+    record_ids: np.ndarray,
+    patient_ids: np.ndarray | None,
+) -> list[dict[str, Any]]:
+    records, first, groups = np.unique(record_ids, return_index=True, return_inverse=True)
+    matrices = count_confusion(
+        labels, predictions, num_classes=len(class_names), groups=groups, num_groups=len(records)
+    )
+    scores, support = confusion_scores(matrices, class_names), matrices.sum(axis=2)
+    rows = []
+    for i, record in enumerate(records):
+        row = {"record": str(record), "patient": "" if patient_ids is None else str(patient_ids[first[i]])}
+        row |= {
+            "beats": int(support[i].sum()),
+            "accuracy": float(scores["accuracy"][i]),
+            "macro_f1": float(scores["macro_f1"][i]),
+        }
+        for j, name in enumerate(metric_names(class_names)):
+            row[f"support/{name}"] = int(support[i, j])
+            row[f"sensitivity/{name}"] = float(scores[f"sensitivity/{name}"][i])
+        rows.append(row)
+    return rows
