@@ -1,0 +1,21 @@
+"""Keeping what a run was and what came of it. Importing it costs nothing: MLflow waits for a run that tracks."""
+
+from ecgexp.tracking.base import DatasetInput, Tracker, TrackerUnavailable
+from ecgexp.tracking.fanout import Fanout
+from ecgexp.tracking.jsonl import JsonlTracker
+from ecgexp.tracking.memory import MemoryTracker
+from ecgexp.tracking.null import NullTracker
+from ecgexp.tracking.params import flatten, redact, redacted
+
+__all__ = [
+    "DatasetInput",
+    "Fanout",
+    "JsonlTracker",
+    "MemoryTracker",
+    "NullTracker",
+    "Tracker",
+    "TrackerUnavailable",
+    "flatten",
+    "redact",
+    "redacted",
+]

@@ -1,0 +1,144 @@
+"""Local first: a run is written to its folder, and from there to wherever else it is wanted."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status, Tracker, TrackerUnavailable
+from ecgexp.tracking.jsonl import JsonlTracker
+
+_log = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 60.0
+
+
+class Fanout:
+    """Writes to the run's folder and to every mirror.
+
+    A mirror that cannot be reached does not stop the run and loses nothing: what it missed waits, in order, and is
+    delivered when it answers again, at the latest when the run ends.
+
+    Args:
+      local: the run's folder; what it refuses reaches no mirror, and its failures are the run's.
+      mirrors: other trackers of the same run; the first with a run id gives the run its identity.
+      clock: seconds, for the pause between two attempts on a mirror that fails.
+    """
+
+    def __init__(self, local: JsonlTracker, mirrors: Sequence[Tracker], *, clock: Callable[[], float] = time.monotonic):
+        self.local = local
+        self._outboxes = [_Outbox(mirror, local.folder, clock) for mirror in mirrors]
+
+    @property
+    def run_id(self) -> str | None:
+        """The identity of the first mirror that has one."""
+        return next((box.mirror.run_id for box in self._outboxes if box.mirror.run_id), self.local.run_id)
+
+    @property
+    def url_hint(self) -> str:
+        """Where the run can be looked at: the first mirror, or the folder."""
+        return self._outboxes[0].mirror.url_hint if self._outboxes else self.local.url_hint
+
+    def log_params(self, params: Mapping[str, Scalar]) -> None:
+        """See `Tracker.log_params`."""
+        self.local.log_params(params)
+        self._send(lambda mirror: mirror.log_params(params))
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:
+        """See `Tracker.log_metrics`."""
+        metrics = dict(metrics)
+        self.local.log_metrics(metrics, step=step)
+        self._send(lambda mirror: mirror.log_metrics(metrics, step=step))
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """See `Tracker.set_tags`."""
+        self.local.set_tags(tags)
+        self._send(lambda mirror: mirror.set_tags(tags))
+
+    def log_figure(self, figure: Any, path: str) -> None:
+        """See `Tracker.log_figure`; drawn once."""
+        self.local.log_figure(figure, path)
+        self._send_file(path)
+
+    def log_file(self, path: Path, folder: str = "") -> None:
+        """See `Tracker.log_file`."""
+        self.local.log_file(path, folder)
+        self._send_file(f"{folder}/{path.name}" if folder else path.name)
+
+    def log_text(self, text: str, path: str) -> None:
+        """See `Tracker.log_text`."""
+        self.local.log_text(text, path)
+        self._send_file(path)
+
+    def log_dict(self, values: Mapping[str, Any], path: str) -> None:
+        """See `Tracker.log_dict`."""
+        self.local.log_dict(values, path)
+        self._send_file(path)
+
+    def log_table(self, table: Any, path: str) -> None:
+        """See `Tracker.log_table`."""
+        self.local.log_table(table, path)
+        self._send_file(path)
+
+    def log_dataset(self, dataset: DatasetInput) -> None:
+        """See `Tracker.log_dataset`."""
+        self.local.log_dataset(dataset)
+        self._send(lambda mirror: mirror.log_dataset(dataset))
+
+    def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
+        """See `Tracker.log_model`."""
+        self.local.log_model(folder, input_example=input_example)
+        self._send(lambda mirror: mirror.log_model(self.local.folder / "model", input_example=input_example))
+
+    def finish(self, status: Status, reason: str | None = None) -> None:
+        """See `Tracker.finish`; what still waits for a mirror is tried once more, and reported if it fails."""
+        self.local.finish(status, reason)
+        for box in self._outboxes:
+            box.close(lambda mirror: mirror.finish(status, reason))
+
+    def _send_file(self, path: str) -> None:
+        folder = path.rpartition("/")[0]
+        self._send(lambda mirror: mirror.log_file(self.local.folder / path, folder))
+
+    def _send(self, call: Callable[[Tracker], None]) -> None:
+        for box in self._outboxes:
+            box.send(call)
+
+
+class _Outbox:
+    """What one mirror has still to be told, oldest first."""
+
+    def __init__(self, mirror: Tracker, folder: Path, clock: Callable[[], float]):
+        self.mirror = mirror
+        self._folder = folder
+        self._clock = clock
+        self._waiting: list[Callable[[Tracker], None]] = []
+        self._not_before = clock()
+
+    def send(self, call: Callable[[Tracker], None]) -> None:
+        self._waiting.append(call)
+        if self._clock() >= self._not_before:
+            self._deliver()
+
+    def close(self, call: Callable[[Tracker], None]) -> None:
+        self._waiting.append(call)
+        if not self._deliver():
+            _log.error(
+                "%d entries of this run never reached the tracking store; nothing is lost, all are in %s",
+                len(self._waiting), self._folder,
+            )  # fmt: skip
+
+    def _deliver(self) -> bool:
+        try:
+            while self._waiting:
+                self._waiting[0](self.mirror)
+                del self._waiting[0]
+        except TrackerUnavailable as error:
+            if self._not_before <= self._clock() and len(self._waiting) == 1:
+                _log.warning(
+                    "the tracking store does not answer; the run goes on, in %s meanwhile: %s", self._folder, error
+                )
+            self._not_before = self._clock() + RETRY_AFTER_S
+            return False
+        return True

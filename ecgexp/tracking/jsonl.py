@@ -1,0 +1,121 @@
+"""The run in its own folder: readable without any tool, and there even when the tracking server is not.
+
+metrics.jsonl      one line per call: {"time": seconds since 1970, "step": 3, "metrics": {"train/loss": 0.21}}
+run.json           run id, status, reason, parameters, tags, datasets; replaced as a whole, so never half written
+figures/…, …       the artifacts under their own paths
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status
+from ecgexp.tracking.checks import Points, check_name, check_path
+from ecgexp.tracking.files import FileArtifacts, plain
+from ecgexp.tracking.params import loggable, redact
+
+
+class JsonlTracker(FileArtifacts):
+    """Keeps a run in a folder. An existing folder is continued: its points are kept and not written twice.
+
+    Args:
+      folder: the run directory; made if it is not there.
+      run_id: the run's identity in a store elsewhere, written down so that the run can be continued there.
+    """
+
+    def __init__(self, folder: Path, *, run_id: str | None = None):
+        self.folder = folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._metrics = folder / "metrics.jsonl"
+        self._points = Points((name, step) for step, metrics in read_metrics(self._metrics) for name in metrics)
+        self._run: dict[str, Any] = {"params": {}, "tags": {}, "datasets": [], **_read_run(folder / "run.json")}
+        self._run |= {"run_id": run_id or self._run.get("run_id"), "status": "RUNNING", "reason": None}
+        self._save()
+
+    @property
+    def run_id(self) -> str | None:
+        """The run's identity in a store elsewhere."""
+        return self._run["run_id"]
+
+    @property
+    def url_hint(self) -> str:
+        """Where the run can be looked at."""
+        return f"the run is in {self.folder}"
+
+    def log_params(self, params: Mapping[str, Scalar]) -> None:
+        """See `Tracker.log_params`."""
+        fresh, kept = plain(loggable(params)), self._run["params"]
+        changed = [name for name in fresh if kept.get(name, fresh[name]) != fresh[name]]
+        if changed:
+            raise ValueError(f"parameter {changed[0]!r} already has another value: {kept[changed[0]]!r}")
+        kept.update(fresh)
+        self._save()
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:
+        """See `Tracker.log_metrics`; an undefined value is written as null."""
+        fresh = self._points.admit(metrics, step)
+        if fresh:
+            line = json.dumps({"time": round(time.time(), 3), "step": step, "metrics": fresh}, allow_nan=False)
+            with self._metrics.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """See `Tracker.set_tags`."""
+        self._run["tags"].update({check_name(name, kind="tag"): redact(str(value)) for name, value in tags.items()})
+        self._save()
+
+    def log_file(self, path: Path, folder: str = "") -> None:
+        """See `Tracker.log_file`; a file that already lies there is left as it is."""
+        target = self.folder / check_path(f"{folder}/{path.name}" if folder else path.name)
+        if path.resolve() != target.resolve():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.with_name(f".{target.name}.part")
+            shutil.copyfile(path, part)
+            os.replace(part, target)
+
+    def log_dataset(self, dataset: DatasetInput) -> None:
+        """See `Tracker.log_dataset`."""
+        entry = plain(asdict(dataset))
+        if entry not in self._run["datasets"]:
+            self._run["datasets"].append(entry)
+            self._save()
+
+    def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
+        """See `Tracker.log_model`; the folder is copied to `model/` unless it lies there."""
+        target = self.folder / "model"
+        if folder.resolve() != target.resolve():
+            shutil.copytree(folder, target, dirs_exist_ok=True)
+
+    def finish(self, status: Status, reason: str | None = None) -> None:
+        """See `Tracker.finish`."""
+        if self._run["status"] == "RUNNING":
+            self._run |= {"status": status, "reason": reason and redact(reason)}
+            self._save()
+
+    def _save(self) -> None:
+        part = self.folder / ".run.json.part"
+        part.write_text(json.dumps(self._run, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(part, self.folder / "run.json")
+
+
+def read_metrics(path: Path) -> Iterator[tuple[int | None, dict[str, float | None]]]:
+    """The (step, metrics) of each line of `path`; a last line that a crash cut off is passed over.
+
+    Args:
+      path: a `metrics.jsonl`; one that is not there has no lines.
+    """
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        yield entry["step"], entry["metrics"]
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -1,0 +1,97 @@
+"""A tracker that remembers instead of writing, for tests and notebooks."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status
+from ecgexp.tracking.checks import Points, check_name, check_path
+from ecgexp.tracking.params import loggable, redact
+
+
+class MemoryTracker:
+    """Keeps everything in attributes, as it was given.
+
+    Attributes:
+      params: name -> value.
+      metrics: name -> [(step, value), …] in the order they came; undefined values are left out.
+      tags: name -> value.
+      artifacts: path -> the figure, text, mapping or table; for a file, its bytes.
+      datasets: what the run was made from.
+      models: (folder, input example).
+      status: None while the run goes on.
+      reason: why it did not finish.
+    """
+
+    def __init__(self):
+        self.params: dict[str, Scalar] = {}
+        self.metrics: dict[str, list[tuple[int | None, float]]] = defaultdict(list)
+        self.tags: dict[str, str] = {}
+        self.artifacts: dict[str, Any] = {}
+        self.datasets: list[DatasetInput] = []
+        self.models: list[tuple[Path, ModelInput]] = []
+        self.status: Status | None = None
+        self.reason: str | None = None
+        self._points = Points()
+
+    @property
+    def run_id(self) -> str | None:
+        """Runs in memory have no identity."""
+        return None
+
+    @property
+    def url_hint(self) -> str:
+        """Where the run can be looked at."""
+        return "the run was kept in memory only"
+
+    def log_params(self, params: Mapping[str, Scalar]) -> None:
+        """See `Tracker.log_params`."""
+        fresh = loggable(params)
+        changed = [name for name in fresh if self.params.get(name, fresh[name]) != fresh[name]]
+        if changed:
+            raise ValueError(f"parameter {changed[0]!r} already has another value")
+        self.params.update(fresh)
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:
+        """See `Tracker.log_metrics`."""
+        for name, value in self._points.admit(metrics, step).items():
+            if value is not None:
+                self.metrics[name].append((step, value))
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """See `Tracker.set_tags`."""
+        self.tags.update({check_name(name, kind="tag"): redact(str(value)) for name, value in tags.items()})
+
+    def log_figure(self, figure: Any, path: str) -> None:
+        """See `Tracker.log_figure`."""
+        self.artifacts[check_path(path)] = figure
+
+    def log_file(self, path: Path, folder: str = "") -> None:
+        """See `Tracker.log_file`."""
+        self.artifacts[check_path(f"{folder}/{path.name}" if folder else path.name)] = path.read_bytes()
+
+    def log_text(self, text: str, path: str) -> None:
+        """See `Tracker.log_text`."""
+        self.artifacts[check_path(path)] = text
+
+    def log_dict(self, values: Mapping[str, Any], path: str) -> None:
+        """See `Tracker.log_dict`."""
+        self.artifacts[check_path(path)] = values
+
+    def log_table(self, table: Any, path: str) -> None:
+        """See `Tracker.log_table`."""
+        self.artifacts[check_path(path)] = table
+
+    def log_dataset(self, dataset: DatasetInput) -> None:
+        """See `Tracker.log_dataset`."""
+        self.datasets.append(dataset)
+
+    def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
+        """See `Tracker.log_model`."""
+        self.models.append((folder, input_example))
+
+    def finish(self, status: Status, reason: str | None = None) -> None:
+        """See `Tracker.finish`."""
+        if self.status is None:
+            self.status, self.reason = status, reason and redact(reason)

@@ -1,0 +1,61 @@
+"""The tracker of a run that is not tracked: "off" is an object, so that nobody has to ask."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status
+from ecgexp.tracking.checks import Points, check_name, check_path
+from ecgexp.tracking.params import loggable
+
+
+class NullTracker:
+    """Keeps nothing, but refuses what the others would refuse, so that switching tracking on brings no surprise."""
+
+    run_id: str | None = None
+    url_hint: str = "the run was not tracked"
+
+    def __init__(self):
+        self._points = Points()
+
+    def log_params(self, params: Mapping[str, Scalar]) -> None:
+        """Checks the names."""
+        loggable(params)
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:
+        """Checks the names, and that each point comes once."""
+        self._points.admit(metrics, step)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Checks the names."""
+        for name in tags:
+            check_name(name, kind="tag")
+
+    def log_figure(self, figure: Any, path: str) -> None:
+        """Checks the path."""
+        check_path(path)
+
+    def log_file(self, path: Path, folder: str = "") -> None:
+        """Checks the path."""
+        check_path(f"{folder}/{path.name}" if folder else path.name)
+
+    def log_text(self, text: str, path: str) -> None:
+        """Checks the path."""
+        check_path(path)
+
+    def log_dict(self, values: Mapping[str, Any], path: str) -> None:
+        """Checks the path."""
+        check_path(path)
+
+    def log_table(self, table: Any, path: str) -> None:
+        """Checks the path."""
+        check_path(path)
+
+    def log_dataset(self, dataset: DatasetInput) -> None:
+        """Does nothing."""
+
+    def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
+        """Does nothing."""
+
+    def finish(self, status: Status, reason: str | None = None) -> None:
+        """Does nothing."""

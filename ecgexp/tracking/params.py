@@ -1,0 +1,60 @@
+"""A run's settings as they may be kept: one dotted name per leaf, and nothing secret among the values."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ecgexp.tracking.base import Scalar
+from ecgexp.tracking.checks import check_name
+
+HIDDEN = "[hidden]"
+
+_SECRET = re.compile(r"(password|passwd|secret|token|api_?key|credential|noise_seed)$", re.IGNORECASE)
+_USER_INFO = re.compile(r"(?P<scheme>[a-z][a-z0-9+.\-]*://)(?P<user>[^\s/:@]*):[^\s/@]*@", re.IGNORECASE)
+
+
+def redact(text: str) -> str:
+    """Blots out the password of every address in `text`: `http://me:pw@host` becomes `http://me:[hidden]@host`."""
+    return _USER_INFO.sub(rf"\g<scheme>\g<user>:{HIDDEN}@", text)
+
+
+def redacted(values: Any) -> Any:
+    """`values` (nested mappings and lists) without its secrets; whatever a run writes down passes through here.
+
+    A noise seed is a secret too: whoever knows it subtracts the noise of a private run.
+    """
+    if isinstance(values, Mapping):
+        return {key: _hide(value) if _SECRET.search(str(key)) else redacted(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [redacted(value) for value in values]
+    return redact(values) if isinstance(values, str) else values
+
+
+def flatten(config: Mapping[str, Any]) -> dict[str, Scalar]:
+    """One entry per leaf: `{"trainer": {"epochs": 3}}` becomes `{"trainer.epochs": 3}`; a list is one leaf, as JSON."""
+    return dict(_leaves(config, ""))
+
+
+def loggable(params: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """`params` without secrets.
+
+    Raises:
+      ValueError: a name that cannot be kept.
+    """
+    return redacted({check_name(name, kind="parameter"): value for name, value in params.items()})
+
+
+def _leaves(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Scalar]]:
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{name}.")
+        elif isinstance(value, str | int | float | bool) or value is None:
+            yield name, value
+        else:
+            yield name, json.dumps(redacted(value), default=str)
+
+
+def _hide(value: Any) -> Any:
+    return None if value is None else HIDDEN
