@@ -1,0 +1,105 @@
+"""YAML to `Experiment`: the only module that knows Hydra and OmegaConf.
+
+The composed configuration is the complete truth of a run. It becomes an `Experiment` through `_build.build_node`, where every
+value is checked; nothing below this module reads a configuration.
+"""
+
+import difflib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ecgexp._build import build_node
+from ecgexp._validate import ConfigError, build, unknown_key
+from ecgexp.experiment import Experiment
+
+CONFIG_MODULE = "conf"
+CONFIG_NAME = "config"
+
+# Shared values that other nodes interpolate; they are settings of the configuration, not of the experiment.
+_SHARED = ("data",)
+
+
+def load_experiment(overrides: Sequence[str] = ()) -> Experiment:
+    """The experiment that `ecgexp OVERRIDES…` would run, for notebooks and tests.
+
+    Raises:
+      ConfigError: an override that names no setting, or a value that is refused.
+    """
+    return build_experiment(load_config(overrides))
+
+
+def load_config(overrides: Sequence[str] = ()) -> DictConfig:
+    """The configuration that `ecgexp OVERRIDES…` would compose.
+
+    Raises:
+      ConfigError: an override that names no setting.
+    """
+    GlobalHydra.instance().clear()
+    with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
+        try:
+            return compose(CONFIG_NAME, overrides=list(overrides))
+        except HydraException as error:
+            raise explain(error, overrides) from error
+
+
+def build_experiment(config: DictConfig) -> Experiment:
+    """Checks every value of a composed configuration and builds what it describes.
+
+    Raises:
+      ConfigError: a misspelt key, a value out of bounds, a combination that makes no sense, a `_target_` outside the package.
+    """
+    try:
+        values = plain(config)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_one_line(error)) from error
+    children = build_node({key: value for key, value in values.items() if key not in _SHARED})
+    return build(Experiment, children, path="")
+
+
+def plain(config: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
+    """Nested plain values; unresolved, so that what `${oc.env:…}` fetched is not written down, with `resolve=False`."""
+    return OmegaConf.to_container(config, resolve=resolve)  # type: ignore[return-value]
+
+
+def to_yaml(config: DictConfig) -> str:
+    """The resolved configuration as YAML."""
+    return OmegaConf.to_yaml(config, resolve=True)
+
+
+def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
+    """Hydra's refusal in one line that says what to type."""
+    if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        close = difflib.get_close_matches(option, error.options, n=1)
+        hint = f"did you mean {group}={close[0]}?" if close else f"there are: {', '.join(error.options)}"
+        return ConfigError(f"{group}={option} does not exist; {hint}")
+    if isinstance(error, ConfigCompositionException) and (found := re.search(r"Could not override '([^']+)'", str(error))):
+        return ConfigError(unknown_key(found[1], known=_siblings(found[1], overrides)))
+    if found := re.search(r"Could not (?:override|find match for)[^']*'([^'@]+)", str(error)):
+        return ConfigError(unknown_key(found[1], known=_groups()))
+    return ConfigError(_one_line(error))
+
+
+def _siblings(key: str, overrides: Sequence[str]) -> list[str]:
+    """The settings beside `key`, in the configuration without the override that was refused."""
+    others = [text for text in overrides if not text.lstrip("+~").startswith(f"{key}=")]
+    try:
+        node = OmegaConf.select(load_config(others), key.rpartition(".")[0]) if "." in key else load_config(others)
+    except (HydraException, ConfigError, OmegaConfBaseException):
+        return []
+    return [str(name) for name in node] if isinstance(node, DictConfig) else []
+
+
+def _groups() -> list[str]:
+    return [str(name) for name in load_config([])]
+
+
+def _one_line(error: Exception) -> str:
+    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line)

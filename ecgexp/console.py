@@ -1,0 +1,56 @@
+"""What a person sees of a run: progress bars with an estimate of the time left, and quiet lines where nobody watches."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+_SECONDS_BETWEEN_LINES = 30.0
+
+
+@dataclass
+class Watcher:
+    """Shows how far a long piece of work is; on a terminal as a bar, elsewhere as a line now and then.
+
+    Attributes:
+      console: where to write; its own judgement of being a terminal decides the form.
+    """
+
+    console: Console = field(default_factory=lambda: Console(stderr=True))
+
+    def say(self, text: Any) -> None:
+        """One line, or one rich object."""
+        self.console.print(text)
+
+    @contextmanager
+    def work(self, what: str) -> Iterator["Work"]:
+        """A bar that lives as long as the block."""
+        if not self.console.is_terminal:
+            yield Work(what, None, TaskID(0), self)
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))  # fmt: skip
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            yield Work(what, progress, progress.add_task(what, total=None, note=""), self)
+
+
+@dataclass
+class Work:
+    """One piece of work under way."""
+
+    what: str
+    progress: Progress | None
+    task: TaskID
+    watcher: Watcher
+    _last_line: float = field(default_factory=time.monotonic)
+
+    def __call__(self, done: float, total: float, note: str = "") -> None:
+        """`done` of `total` units are behind us; `note` says what is at hand, or how it goes."""
+        if self.progress is not None:
+            self.progress.update(self.task, completed=done, total=total, note=note)
+        elif time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            self.watcher.say(f"{self.what}: {done:g} of {total:g} {note}".rstrip())

@@ -1,0 +1,90 @@
+"""What a finished run leaves for its readers: tables, figures, predictions and the model, written through the tracker."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgexp.evaluation.evaluator import Evaluation
+from ecgexp.prepare import Prepared
+from ecgexp.serving import Classifier, save_classifier
+from ecgexp.tracking.base import DatasetInput, Tracker
+
+
+def log_data(tracker: Tracker, prepared: Prepared) -> None:
+    """The dataset as an input of the run, its class counts in every split, and what was left out."""
+    beats = prepared.beats
+    dataset = DatasetInput(name=beats.database, digest=beats.digest, source=beats.database, counts=prepared.counts)
+    tracker.log_dataset(dataset)
+    tracker.set_tags({"dataset.name": beats.database, "dataset.digest": beats.digest})
+    tracker.log_dict(describe_data(prepared), "data.json")
+
+
+def describe_data(prepared: Prepared) -> dict[str, Any]:
+    """For `result.json`: the database, and how many beats of each class went where."""
+    beats = prepared.beats
+    return {
+        "database": beats.database,
+        "digest": beats.digest,
+        "classes": list(beats.class_names),
+        "beats": prepared.counts,
+        "patients": {name: len(np.unique(beats.patient_ids[rows])) for name, rows in prepared.indices.items()},
+        "dropped": dict(beats.dropped),
+        "notes": list(prepared.split.notes),
+    }
+
+
+def log_evaluation(
+    tracker: Tracker, prepared: Prepared, split: str, evaluation: Evaluation, probabilities: np.ndarray
+) -> None:
+    """The confusion matrix, curves, calibration, worst mistakes, per-record table and predictions of one split."""
+    import pandas as pd
+
+    from ecgexp.evaluation import figures, gallery
+    from ecgexp.evaluation.tables import summary_markdown
+
+    beats = prepared.beats.take(prepared.indices[split])
+    names, source = evaluation.class_names, f"{beats.database}, {split}"
+    tracker.log_figure(figures.confusion_figure(evaluation.confusion, names, source=source), f"figures/{split}_confusion_matrix.png")
+    tracker.log_figure(figures.roc_figure(beats.labels, probabilities, names, source=source), f"figures/{split}_roc.png")
+    tracker.log_figure(
+        figures.precision_recall_figure(beats.labels, probabilities, names, source=source), f"figures/{split}_precision_recall.png"
+    )
+    tracker.log_figure(figures.reliability_figure(beats.labels, probabilities, source=source), f"figures/{split}_reliability.png")
+    tracker.log_figure(gallery.mistakes_figure(beats, probabilities, source=source), f"figures/{split}_worst_mistakes.png")
+    tracker.log_text(summary_markdown(evaluation, title=source), f"tables/{split}_summary.md")
+    tracker.log_table(pd.DataFrame(list(evaluation.per_record)), f"tables/{split}_per_record.csv")
+    tracker.log_table(_predictions(beats, probabilities), f"predictions/{split}.parquet")
+
+
+def log_history(tracker: Tracker, history: Mapping[str, list[float]], *, source: str, step_name: str, kept_step: int) -> None:
+    """Loss, accuracy and macro-F1 over the epochs."""
+    from ecgexp.evaluation.figures import learning_curves_figure
+
+    figure = learning_curves_figure(history, source=source, step_name=step_name, best_step=kept_step)
+    tracker.log_figure(figure, "figures/learning_curves.png")
+
+
+def log_model(tracker: Tracker, prepared: Prepared, classifier: Classifier, run_dir: Path) -> None:
+    """The classifier as data, and as an MLflow model that scores raw windows."""
+    folder = save_classifier(classifier, run_dir / "model")
+    beats = prepared.beats.take(prepared.split.train[:4])
+    example: Any = {"signals_mv": beats.signals_mv, "rr": beats.rr} if classifier.uses_rr else beats.signals_mv
+    tracker.log_model(folder, input_example=example)
+
+
+def _predictions(beats: Any, probabilities: np.ndarray) -> Any:
+    """One row a beat: who it is, what it is, and every class's probability."""
+    import pandas as pd
+
+    names = np.array(beats.class_names)
+    columns = {
+        "record": beats.record_ids,
+        "patient": beats.patient_ids,
+        "sample": beats.r_samples,
+        "symbol": beats.symbols,
+        "class": names[beats.labels],
+        "predicted": names[probabilities.argmax(axis=1)],
+    }
+    return pd.DataFrame(columns | {f"probability/{name}": probabilities[:, i] for i, name in enumerate(names)})

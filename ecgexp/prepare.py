@@ -1,0 +1,69 @@
+"""Records in, training data out: the part of a run before anything is learned."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ecgexp.beats import BeatSet
+from ecgexp.data.leaks import check_split
+from ecgexp.data.splits import Split
+from ecgexp.inputs import transform_beats
+from ecgexp.seeding import Seeds
+from ecgexp.training.base import TrainingData
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """The beats of a run, who is trained on and tested, and what the model sees of them.
+
+    Attributes:
+      beats: labelled; every index below is one into them.
+      split: checked for leaks.
+      data: what a trainer gets.
+    """
+
+    beats: BeatSet
+    split: Split
+    data: TrainingData
+
+    @property
+    def indices(self) -> dict[str, np.ndarray]:
+        """Split name -> indices."""
+        return {"train": self.split.train, "validation": self.split.validation, "test": self.split.test}
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Split name -> class -> beats."""
+        return {name: self.beats.class_counts(indices) for name, indices in self.indices.items()}
+
+    @property
+    def class_counts(self) -> np.ndarray:
+        """(num_classes,) beats of each class in the training split."""
+        return np.bincount(self.data.labels[self.data.train], minlength=len(self.data.class_names))
+
+    @property
+    def majority_class(self) -> int:
+        """The commonest class of the training split: what a model that learned nothing would answer."""
+        return int(self.class_counts.argmax())
+
+
+def prepare(*, dataset: Any, grouping: Any, split: Any, model_input: Any, seeds: Seeds, report: Callable[..., None]) -> Prepared:
+    """Loads, groups, splits and transforms the beats.
+
+    Raises:
+      DataError: the data cannot be trusted or found, or the split leaks.
+    """
+    beats = grouping.apply(dataset.load(report))
+    parts = split.split(beats, seeds.generator("split"))
+    check_split(beats, parts)
+    data = TrainingData(
+        features=transform_beats(model_input, beats),
+        labels=beats.labels,
+        train=parts.train,
+        class_names=beats.class_names,
+        record_ids=beats.record_ids,
+        patient_ids=beats.patient_ids,
+    )
+    return Prepared(beats=beats, split=parts, data=data)

@@ -1,0 +1,52 @@
+"""What a run leaves in its folder for whoever reads it next, person or script: `result.json`."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The end of a run.
+
+    Attributes:
+      status: how it ended.
+      reason: why it did not finish; None if it did.
+      run_id: of the MLflow run; None without one.
+      seconds: from the start of the run to its end.
+      metrics: every final metric, `<split>/<metric>[/<class>]`.
+      undefined: metric -> why it has no value.
+      selection: which epoch was kept and by which score.
+      data: database, digest and beats of each class in each split.
+      privacy: the promise and its price; None where none was made.
+    """
+
+    status: Literal["FINISHED", "FAILED", "KILLED"]
+    reason: str | None = None
+    run_id: str | None = None
+    seconds: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    undefined: Mapping[str, str] = field(default_factory=dict)
+    selection: Mapping[str, Any] | None = None
+    data: Mapping[str, Any] | None = None
+    privacy: Mapping[str, Any] | None = None
+
+    def write(self, folder: Path) -> Path:
+        """Writes `result.json` whole or not at all."""
+        path, partial = folder / "result.json", folder / ".result.json.part"
+        partial.write_text(json.dumps(_finite(asdict(self)), indent=2, allow_nan=False))
+        os.replace(partial, path)
+        return path
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN: an undefined number becomes null."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,83 @@
+"""Which epoch's weights a run keeps, and when it stops asking for more: decided on validation beats, never on test beats."""
+
+from typing import Any, Literal
+
+import numpy as np
+
+from ecgexp._validate import Count, NonNegative, settings
+from ecgexp.training.base import Progress, Weights
+
+
+@settings
+class Selection:
+    """Early stopping and the choice of a checkpoint.
+
+    Attributes:
+      metric: a validation score, without its prefix, e.g. `macro_f1`, `loss`, `f1/V`.
+      mode: whether more of it is better.
+      keep: `best` keeps the epoch with the best score, `last` the last one. `auto` is `last` under privacy, where looking at
+        validation beats would not be covered by the promise, and `best` otherwise.
+      patience: epochs without improvement after which training stops; None trains to the end.
+      min_delta: what counts as improvement.
+    """
+
+    metric: str = "macro_f1"
+    mode: Literal["max", "min"] = "max"
+    keep: Literal["auto", "best", "last"] = "auto"
+    patience: Count | None = None
+    min_delta: NonNegative = 0.0
+
+
+class Chosen:
+    """The weights kept so far.
+
+    Args:
+      selection: the rule.
+      is_private: whether training makes a promise of privacy.
+    """
+
+    def __init__(self, selection: Selection, *, is_private: bool):
+        self._rule = selection
+        self._keeps_last = selection.keep == "last" or (selection.keep == "auto" and is_private)
+        self.weights: Weights = []
+        self.step = 0
+        self.score = float("nan")
+        self._steps_since = 0
+
+    @property
+    def uses_validation(self) -> bool:
+        """Whether the weights that come out depend on validation beats; a privacy statement says so."""
+        return not self._keeps_last or self._rule.patience is not None
+
+    def consider(self, progress: Progress, scores: dict[str, float]) -> bool:
+        """Keeps the weights of `progress` if the rule says so; returns whether training should go on.
+
+        Raises:
+          KeyError: the validation scores have no such metric; the message lists those there are.
+        """
+        score = self._looked_up(scores)
+        improved = self._improves(score)
+        if improved or self._keeps_last:
+            self.weights, self.step, self.score = progress.weights(), progress.step, score
+        self._steps_since = 0 if improved else self._steps_since + 1
+        if improved:
+            self._best = score
+        return self._rule.patience is None or self._steps_since < self._rule.patience
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `result.json`."""
+        return {"step": self.step, "metric": f"validation/{self._rule.metric}", "score": self.score, "kept": "last" if self._keeps_last else "best"}
+
+    _best: float = float("nan")
+
+    def _improves(self, score: float) -> bool:
+        if np.isnan(self._best):
+            return True  # the first one; or the first that is defined
+        gain = score - self._best if self._rule.mode == "max" else self._best - score
+        return gain > self._rule.min_delta
+
+    def _looked_up(self, scores: dict[str, float]) -> float:
+        try:
+            return scores[self._rule.metric]
+        except KeyError:
+            raise KeyError(f"selection.metric={self._rule.metric} is not a validation score; there are: {', '.join(sorted(scores))}") from None
