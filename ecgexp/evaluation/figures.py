@@ -1,0 +1,198 @@
+"""Pictures of an evaluation. Each function returns a matplotlib `Figure`; the caller saves it.
+
+Import this module only where figures are made: it loads matplotlib.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ecgexp.evaluation.calibration import reliability
+from ecgexp.evaluation.style import BLUE, GREEN, INK, MUTED, SKY, VERMILION, class_style, new_figure, styled
+
+
+@styled
+def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], *, source: str) -> Figure:
+    """Counts, coloured by the fraction of the true class, so that a class of 8 beats is as visible as one of 45 000.
+
+    Args:
+      confusion: (classes, classes) counts; rows are true classes.
+      class_names: (classes,).
+      source: which data, e.g. `"mitdb 1.0.0, test"`.
+    """
+    confusion, size = np.asarray(confusion), len(class_names)
+    true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+    fractions = confusion / np.maximum(true, 1)[:, None]
+    figure = new_figure(2.6 + 0.85 * size, 2.2 + 0.7 * size, title="Confusion matrix", source=source)
+    axes = figure.add_subplot()
+    # The square root of the fraction: 2 % of all N beats taken for S is many beats, and should not look white.
+    image = axes.imshow(fractions, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), aspect="auto")
+    for i, j in np.ndindex(size, size):
+        if confusion[i, j]:
+            text = f"{confusion[i, j]:,}\n{_percent(fractions[i, j])}".replace(",", " ")
+            weight = "bold" if i == j else "normal"
+            axes.text(
+                j, i, text, ha="center", va="center", weight=weight, color="white" if fractions[i, j] > 0.35 else INK
+            )
+    axes.set_xticks(range(size), [_with_count(*item) for item in zip(class_names, predicted, strict=True)])
+    axes.set_yticks(range(size), [_with_count(*item) for item in zip(class_names, true, strict=True)])
+    axes.set(xlabel="predicted class", ylabel="true class")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xticks(np.arange(size - 1) + 0.5, minor=True)
+    axes.set_yticks(np.arange(size - 1) + 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=2)
+    axes.tick_params(which="minor", length=0)
+    bar = figure.colorbar(image, ax=axes, label="fraction of the true class", ticks=[0, 0.05, 0.25, 0.5, 1])
+    bar.outline.set_visible(False)
+    return figure
+
+
+@styled
+def roc_figure(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], *, source: str) -> Figure:
+    """Sensitivity against the false-positive rate, one class against the rest.
+
+    Args:
+      labels: (n,) int class index.
+      probabilities: (n, classes).
+      class_names: (classes,).
+      source: which data.
+    """
+    from sklearn.metrics import auc, roc_curve
+
+    figure = new_figure(6.4, 5.2, title="ROC, one class against the rest", source=source)
+    axes = _unit_axes(figure, xlabel="false positives / all beats of other classes", ylabel="sensitivity")
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":", label="chance")
+
+    def draw(positive: np.ndarray, scores: np.ndarray, style: Mapping[str, object], name: str) -> None:
+        false_positive_rate, sensitivity, _ = roc_curve(positive, scores)
+        area = auc(false_positive_rate, sensitivity)
+        axes.plot(
+            false_positive_rate, sensitivity, **style, label=f"{name}  AUROC {area:.3f}  ({positive.sum():,} beats)"
+        )
+
+    _draw_classes(axes, labels, probabilities, class_names, draw)
+    return figure
+
+
+@styled
+def precision_recall_figure(
+    labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], *, source: str
+) -> Figure:
+    """Positive predictivity against sensitivity, one class against the rest; a tick at the right marks the prevalence.
+
+    Arguments as in `roc_figure`.
+    """
+    from sklearn.metrics import average_precision_score, precision_recall_curve
+
+    figure = new_figure(6.4, 5.2, title="Precision and recall, one class against the rest", source=source)
+    axes = _unit_axes(figure, xlabel="sensitivity (recall)", ylabel="positive predictivity (precision)")
+
+    def draw(positive: np.ndarray, scores: np.ndarray, style: Mapping[str, object], name: str) -> None:
+        predictivity, sensitivity, _ = precision_recall_curve(positive, scores)
+        prevalence, area = positive.mean(), average_precision_score(positive, scores)
+        label = f"{name}  AUPRC {area:.3f}  (prevalence {prevalence:.2g})"
+        axes.step(sensitivity, predictivity, **style, where="post", label=label)
+        axes.plot([1.0, 1.03], [prevalence] * 2, color=style["color"], linewidth=2.5, clip_on=False)
+
+    _draw_classes(axes, labels, probabilities, class_names, draw)
+    return figure
+
+
+@styled
+def reliability_figure(labels: np.ndarray, probabilities: np.ndarray, *, source: str) -> Figure:
+    """How often the predicted class is right, by the probability it was given, over a histogram of that probability.
+
+    Args:
+      labels: (n,) int class index.
+      probabilities: (n, classes).
+      source: which data.
+    """
+    bins = reliability(labels, probabilities)
+    filled = bins.counts > 0
+    figure = new_figure(5.4, 5.8, title=f"Reliability, ECE {bins.expected_calibration_error:.4f}", source=source)
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    top.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1, label="calibrated")
+    low = np.minimum(bins.confidence, bins.accuracy)[filled]
+    high = np.maximum(bins.confidence, bins.accuracy)[filled]
+    top.vlines(bins.confidence[filled], low, high, color=VERMILION, linewidth=3, alpha=0.6, label="gap")
+    top.plot(bins.confidence[filled], bins.accuracy[filled], "o-", color=BLUE, label="observed")
+    top.set(ylabel="fraction right", xlim=(0, 1), ylim=(0, 1.02))
+    top.grid(visible=True)
+    top.legend(loc="upper left")
+    bottom.bar(bins.edges[:-1], bins.counts, width=np.diff(bins.edges), align="edge", color=SKY, edgecolor="white")
+    bottom.set(yscale="log", ylim=(0.8, None), xlabel="probability of the predicted class", ylabel="beats")
+    return figure
+
+
+@styled
+def learning_curves_figure(
+    history: Mapping[str, Sequence[float]],
+    *,
+    source: str,
+    metrics: Sequence[str] = ("loss", "accuracy", "macro_f1"),
+    step_name: str = "epoch",
+    best_step: int | None = None,
+) -> Figure:
+    """One panel a metric; training and validation in the same panel.
+
+    Args:
+      history: `"<split>/<metric>"` -> one value a step from step 1 on, NaN where none was measured.
+      source: which data.
+      metrics: panels, left to right; those that the history does not have are left out.
+      step_name: `"epoch"` or `"round"`.
+      best_step: 1-based step whose weights were kept.
+    """
+    panels = [metric for metric in metrics if any(key.partition("/")[2] == metric for key in history)]
+    figure = new_figure(1 + 3.4 * max(len(panels), 1), 3.6, title="Learning curves", source=source)
+    colours = {"train": SKY, "validation": BLUE, "test": VERMILION}
+    for axes, metric in zip(np.atleast_1d(figure.subplots(1, len(panels))) if panels else [], panels, strict=True):
+        for key, values in history.items():
+            split, _, name = key.partition("/")
+            if name == metric:
+                steps = np.arange(1, len(values) + 1)
+                known = ~np.isnan(np.asarray(values, float))
+                axes.plot(
+                    steps[known], np.asarray(values)[known], "o-", ms=3, color=colours.get(split, GREEN), label=split
+                )
+        if best_step is not None:
+            axes.axvline(best_step, color=MUTED, linestyle=":", linewidth=1, label=f"kept: {step_name} {best_step}")
+        axes.set(xlabel=step_name, title=metric.replace("_", " "))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(visible=True)
+        axes.legend()
+    return figure
+
+
+def _draw_classes(
+    axes: Axes,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+    draw: Callable[[np.ndarray, np.ndarray, Mapping[str, object], str], None],
+) -> None:
+    for i, name in enumerate(class_names):
+        positive = labels == i
+        if positive.any() and not positive.all():
+            draw(positive, probabilities[:, i], class_style(i), name)
+        else:
+            axes.plot([], [], **class_style(i), label=f"{name}  undefined ({positive.sum()} of {len(labels)} beats)")
+    axes.legend(loc="best")
+
+
+def _unit_axes(figure: Figure, *, xlabel: str, ylabel: str) -> Axes:
+    axes = figure.add_subplot(xlabel=xlabel, ylabel=ylabel, xlim=(-0.005, 1.005), ylim=(-0.005, 1.01))
+    axes.grid(visible=True)
+    return axes
+
+
+def _percent(fraction: float) -> str:
+    return "< 0.1 %" if fraction < 0.001 else f"{100 * fraction:.1f} %"
+
+
+def _with_count(name: str, count: int) -> str:
+    return f"{name}\n{count:,}".replace(",", " ")

@@ -1,0 +1,102 @@
+"""An evaluation as a table: for the console (rich) and for a README or a configuration's header (Markdown)."""
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ecgexp.evaluation.evaluator import Evaluation
+from ecgexp.evaluation.names import metric_names
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_OVERALL = (
+    ("accuracy", "accuracy"),
+    ("balanced accuracy", "balanced_accuracy"),
+    ("macro F1", "macro_f1"),
+    ("κ", "kappa"),
+    ("jk index", "jk_index"),
+    ("AUROC, mean", "auroc_macro"),
+    ("AUPRC, mean", "auprc_macro"),
+    ("log-loss", "loss"),
+    ("calibration error", "expected_calibration_error"),
+)
+_PER_CLASS = (
+    ("sensitivity", "sensitivity"),
+    ("+P", "positive_predictivity"),
+    ("specificity", "specificity"),
+    ("F1", "f1"),
+    ("AUROC", "auroc"),
+)
+
+
+def summary_table(evaluation: Evaluation, *, title: str) -> "Table":
+    """Per-class scores over the overall ones, with intervals, and the majority-class baseline beside.
+
+    Args:
+      evaluation: what to show.
+      title: which model, data and split.
+    """
+    from rich import box
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 0, 1, 0))
+    table.title, table.caption = title, _caption(evaluation)
+    for header, rows in (
+        (_class_header(), _class_rows(evaluation)),
+        (_overall_header(evaluation), _overall_rows(evaluation)),
+    ):
+        part = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for i, name in enumerate(header):
+            part.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
+        for row in rows:
+            part.add_row(*row)
+        table.add_row(part)
+    return table
+
+
+def summary_markdown(evaluation: Evaluation, *, title: str) -> str:
+    """The same as GitHub Markdown."""
+    blocks = [f"**{title}**"]
+    for header, rows in (
+        (_class_header(), _class_rows(evaluation)),
+        (_overall_header(evaluation), _overall_rows(evaluation)),
+    ):
+        lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
+        blocks.append(
+            "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+        )
+    return "\n\n".join([*blocks, _caption(evaluation)]) + "\n"
+
+
+def _class_header() -> list[str]:
+    return ["class", "beats", *(name for name, _ in _PER_CLASS)]
+
+
+def _class_rows(evaluation: Evaluation) -> Iterator[list[str]]:
+    values = evaluation.scores.values
+    for name, key in zip(evaluation.class_names, metric_names(evaluation.class_names), strict=True):
+        yield [name, f"{values[f'support/{key}']:.0f}", *(_number(values[f"{score}/{key}"]) for _, score in _PER_CLASS)]
+
+
+def _overall_header(evaluation: Evaluation) -> list[str]:
+    return ["", "score", "95 % interval", f"always {evaluation.majority_class}"]
+
+
+def _overall_rows(evaluation: Evaluation) -> Iterator[list[str]]:
+    for name, key in _OVERALL:
+        if key in evaluation.scores.values:
+            interval = evaluation.intervals.get(key)
+            between = f"{_number(interval.low)} to {_number(interval.high)}" if interval else ""
+            baseline = evaluation.majority.values.get(key)
+            yield [name, _number(evaluation.scores.values[key]), between, "" if baseline is None else _number(baseline)]
+
+
+def _caption(evaluation: Evaluation) -> str:
+    undefined = [f"{key}: {reason}" for key, reason in evaluation.undefined.items() if not key.startswith("support")]
+    note = f"{evaluation.num_beats} beats; intervals: {evaluation.intervals_note.removeprefix('no intervals: ')}"
+    return f"{note}; – is undefined ({'; '.join(undefined)})" if undefined else note
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
