@@ -1,0 +1,108 @@
+"""The dataset of virtual patients: written as WFDB files, then read, checked and prepared as any other database is."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from ecgexp._validate import ConfigError, NonNegative, NonNegativeInt, settings
+from ecgexp.beats import BeatSet
+from ecgexp.data.catalog import Database
+from ecgexp.data.fingerprint import digest
+from ecgexp.data.preparation import Preparation, Report
+from ecgexp.data.synthetic import BASELINE, FS_HZ, GAIN, GENERATOR_VERSION, MIN_MINUTES, patients_of, write_database
+from ecgexp.data.synthetic_shapes import LEADS
+
+
+@settings
+class SyntheticDataset(Preparation):
+    """Virtual patients. Good for trying out and testing; its scores say nothing about hearts.
+
+    The default size (26 records of 24 patients, some 9300 beats) is written and prepared in seconds.
+
+    Attributes:
+      num_patients: from 3 on every class occurs, from 12 on also a patient who lives with each of L, R and paced beats.
+      minutes: length of each record.
+      seed: of the patients and their records; not the run's seed, so that runs with several seeds see the same data.
+      noise: multiplies baseline wander, muscle noise and mains hum; 0 leaves the bare beats.
+    """
+
+    num_patients: Annotated[int, Field(ge=3, le=500)] = 24
+    minutes: Annotated[float, Field(ge=MIN_MINUTES, le=60)] = 5.0
+    seed: NonNegativeInt = 0
+    noise: NonNegative = 1.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if absent := [name for name in self.leads if name not in LEADS]:
+            raise ConfigError(
+                f"dataset.leads: the virtual patients have no lead {', '.join(absent)}; they have {', '.join(LEADS)}"
+            )
+
+    def load(self, report: Report | None = None) -> BeatSet:
+        """All beats, without labels; the WFDB files are written first, or found below `cache_dir` from an earlier run.
+
+        Args:
+          report: told `(done, total, what)` while records are prepared.
+
+        Raises:
+          DataError: files in the cache were damaged; the message says which folder to delete.
+        """
+        if self.cache_dir is not None:
+            return self._prepare(self._written_below(self.cache_dir), report)
+        with tempfile.TemporaryDirectory() as folder:
+            self._write(Path(folder))
+            return self._prepare(Path(folder), report)
+
+    def _prepare(self, folder: Path, report: Report | None) -> BeatSet:
+        from ecgexp.data.prepare import prepare_records  # only now: it pulls in the readers
+
+        patients = patients_of(self.num_patients)
+        database = Database(
+            name="synthetic",
+            version=f"(virtual patients, seed {self.seed})",
+            title="Virtual patients drawn by ecgexp",
+            fs_hz=float(FS_HZ),
+            records=tuple(patients),
+            lead_names=LEADS,
+            adc_gain=float(GAIN),
+            adc_zero=BASELINE,
+            same_patient=patients,
+            remedy=f"delete the folder {folder}, the next run writes it again",
+        )
+        return prepare_records(
+            self, database=database, folder=folder, records=database.records, verify="header", report=report
+        )
+
+    def _written_below(self, cache_dir: Path) -> Path:
+        """The folder of these parameters; it appears whole or not at all: filled under another name, then renamed."""
+        folder = cache_dir / f"synthetic-{digest(self._drawn_from())[:16]}"
+        if folder.is_dir():
+            return folder
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=cache_dir, prefix=f".{folder.name}-"))
+        try:
+            self._write(partial)
+            partial.chmod(0o755)  # mkdtemp's folders are closed to others, unlike all else in the cache
+            os.rename(partial, folder)
+        except OSError:
+            if not folder.is_dir():  # if it is there, another run was faster, with the same bytes
+                raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return folder
+
+    def _write(self, folder: Path) -> None:
+        write_database(folder, num_patients=self.num_patients, minutes=self.minutes, seed=self.seed, noise=self.noise)
+
+    def _drawn_from(self) -> dict[str, float]:
+        return {
+            "generator": GENERATOR_VERSION,
+            "num_patients": self.num_patients,
+            "minutes": self.minutes,
+            "seed": self.seed,
+            "noise": self.noise,
+        }
