@@ -1,0 +1,117 @@
+"""Recorded databases: which one, where its files are, which records."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from ecgexp._validate import ConfigError, DataError, settings
+from ecgexp.beats import BeatSet
+from ecgexp.data.catalog import RECORD_SETS, Database, find_database
+from ecgexp.data.preparation import Layout, Name, Preparation, Report, Verify
+
+_MARKS = {"wfdb": ".hea", "kaggle_csv": ".csv"}
+_SEARCH_DEPTH = 5
+
+
+def _set_or_names(value: Any) -> Any:
+    """A record set by its name, e.g. `federated10`, stands for its records."""
+    return RECORD_SETS.get(value.lower(), (value,)) if isinstance(value, str) else value
+
+
+@settings
+class RecordedDataset(Preparation):
+    """A database of the catalog, read from files.
+
+    Attributes:
+      database: its name in the catalog.
+      layout: `wfdb`: `.hea`, `.dat`, `.atr`; `kaggle_csv`: `100.csv` and `100annotations.txt`.
+      root: folder below which the files are found, in any of the layouts people have.
+      records: their names, or one of the catalog's record sets (`ds1 ds2 paced reduced federated10`); None: all.
+      verify: `published`: every file must be the one PhysioNet publishes, where the package knows its SHA-256; `header`:
+        sizes, header checksums and order only, for files changed on purpose.
+    """
+
+    database: str = "mitdb"
+    layout: Layout = "wfdb"
+    root: Path = Path("data")
+    records: Annotated[tuple[Name, ...] | None, BeforeValidator(_set_or_names)] = None
+    verify: Verify = "published"
+
+    def __post_init__(self):
+        super().__post_init__()
+        entry = find_database(self.database)
+        unknown = [name for name in self.records or () if name not in entry.records]
+        if unknown or self.records == ():
+            raise ConfigError(
+                f"dataset.records={list(self.records or ())}: {', '.join(unknown) or 'no record'} is not in {entry}; it has "
+                f"{entry.records[0]} … {entry.records[-1]}, and the sets {', '.join(RECORD_SETS)} of mitdb"
+            )
+        if absent := [name for name in self.leads if name not in entry.lead_names]:
+            raise ConfigError(
+                f"dataset.leads: {entry} has no lead {', '.join(absent)}; it has {', '.join(entry.lead_names)}"
+            )
+
+    def load(self, report: Report | None = None) -> BeatSet:
+        """All beats of the records, without labels.
+
+        Args:
+          report: told `(done, total, what)` while records are prepared.
+
+        Raises:
+          DataError: files are missing or damaged.
+        """
+        entry = find_database(self.database)
+        records = self.records or entry.records
+        folder = find_folder(self.root, entry, records, self.layout)
+        from ecgexp.data.prepare import prepare_records  # only now: it pulls in the readers
+
+        return prepare_records(
+            self, database=entry, folder=folder, records=records, layout=self.layout, verify=self.verify, report=report
+        )
+
+
+def find_folder(root: Path, database: Database, records: tuple[str, ...], layout: Layout) -> Path:
+    """The folder below `root` that holds the records' files.
+
+    The usual places come first: `root` itself, what `wfdb.dl_database` and `scripts/fetch_data.py` make, what `wget -r`
+    makes, the unpacked zip. Then every folder down to five levels is looked at.
+
+    Raises:
+      DataError: there is none, or more than one beside the usual places.
+    """
+    wanted = {f"{record}{_MARKS[layout]}" for record in records}
+    tail = Path(database.slug or database.name)
+    for place in (
+        tail,
+        database.name,
+        "",
+        Path("files") / tail,
+        Path("physionet.org/files") / tail,
+        f"{database.name}_csv",
+    ):
+        if any((root / place / name).is_file() for name in wanted):
+            return root / place
+    found = sorted(_folders_with(root, wanted))
+    if len(found) > 1:
+        raise DataError(f"{database.name} was found in {', '.join(map(str, found))}; say which with dataset.root=")
+    if not found:
+        raise DataError(
+            f"dataset={database.name}{'_csv' if layout == 'kaggle_csv' else ''} not found in {root} → "
+            f"{_how_to_get(database, layout)} or set ECGEXP_DATA to the folder that has it"
+        )
+    return found[0]
+
+
+def _folders_with(root: Path, wanted: set[str]) -> Iterator[Path]:
+    for folder, subfolders, names in os.walk(root):
+        if wanted & set(names):
+            yield Path(folder)
+        depth = len(Path(folder).relative_to(root).parts)
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")] if depth < _SEARCH_DEPTH else []
+
+
+def _how_to_get(database: Database, layout: Layout) -> str:
+    return database.fix if layout == "wfdb" else "unpack Kaggle's mondejar/mitbih-database there,"

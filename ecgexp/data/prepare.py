@@ -1,0 +1,190 @@
+"""Records in, beats out: the one path of every database, recorded or generated."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ecgexp._validate import DataError
+from ecgexp.beats import RR_FEATURES, BeatSet
+from ecgexp.data import csv_reader, wfdb_reader
+from ecgexp.data.baseline import bandpass, remove_median_baseline, resample
+from ecgexp.data.cache import FORMAT_VERSION, Prepared, load_or_prepare
+from ecgexp.data.catalog import Database
+from ecgexp.data.fingerprint import digest, file_sha256, quick_identity
+from ecgexp.data.integrity import check_published, check_record_name
+from ecgexp.data.preparation import Layout, Preparation, Report, Verify
+from ecgexp.data.records import Record
+from ecgexp.data.windows import cut_windows, relocate, rr_features
+
+LEFT_RECORD = "window leaves the record"
+_READERS = {"wfdb": wfdb_reader, "kaggle_csv": csv_reader}
+_log = logging.getLogger(__name__)
+
+
+def prepare_records(
+    preparation: Preparation, *, database: Database, folder: Path, records: Sequence[str], layout: Layout = "wfdb",
+    verify: Verify = "published", report: Report | None = None,
+) -> BeatSet:  # fmt: skip
+    """Reads, checks and prepares records, or takes them from the cache.
+
+    Args:
+      preparation: what is done to each.
+      database: the entry they belong to; a generated one brings its own `Database`.
+      folder: where their files are, no subfolders.
+      records: their names, in the order in which the beats shall stand.
+      layout: WFDB files, or the Kaggle CSVs.
+      verify: `published`: compare every file with PhysioNet's SHA-256, where the package has them; `header`: only sizes,
+        checksums and order, which are checked anyway.
+      report: told about progress, unless the cache answers.
+
+    Returns:
+      All beats, without labels. `dropped` counts the beats of records left out and those whose window leaves the record.
+
+    Raises:
+      DataError: a file is missing or damaged, or no beat is left.
+    """
+    for record_id in records:
+        check_record_name(record_id)
+    files = [path for record_id in records for path in _READERS[layout].files_of(folder, record_id)]
+    if missing := [path.name for path in files if not path.is_file()]:
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise DataError(f"{database}: {', '.join(missing[:5])}{more} missing in {folder}; get them: {database.fix}")
+    about = {
+        "format": FORMAT_VERSION, "database": str(database), "layout": layout, "records": list(records),
+        "preparation": preparation.parameters(),
+    }  # fmt: skip
+
+    def prepare() -> Prepared:
+        digests = {path.name: file_sha256(path) for path in files}
+        if verify == "published":
+            check_published(files, digests, database)
+        content = digest(about | {"files": digests})
+        return _prepare(preparation, database, folder, records, layout, content, report)
+
+    key = digest(about | {"verify": verify, "files": quick_identity(files)})
+    prepared = load_or_prepare(preparation.cache_dir, key, prepare)
+    for line in prepared.warnings:
+        _log.warning("%s", line)
+    return prepared.beats
+
+
+def _prepare(
+    preparation: Preparation, database: Database, folder: Path, records: Sequence[str], layout: Layout, content: str,
+    report: Report | None,
+) -> Prepared:  # fmt: skip
+    parts: list[dict[str, np.ndarray]] = []
+    dropped: dict[str, int] = {}
+    stand_ins: list[str] = []
+    for done, record_id in enumerate(records):
+        if report is not None:
+            report(done, len(records), record_id)
+        record = _READERS[layout].read_record(folder, record_id, database)
+        columns, wanting = choose_leads(record, preparation)
+        if columns is None:
+            dropped[f"record {record_id} has no lead {wanting}"] = len(record.beat_samples)
+            continue
+        if wanting:
+            stand_ins.append(f"{record_id} ({wanting} <- {', '.join(record.lead_names[column] for column in columns)})")
+        part, outside = prepare_record(record, columns, preparation)
+        parts.append(part)
+        dropped[LEFT_RECORD] = dropped.get(LEFT_RECORD, 0) + outside
+    if report is not None:
+        report(len(records), len(records), "")
+    if not sum(len(part["r_samples"]) for part in parts):
+        raise DataError(
+            f"no beat is left of {len(records)} records of {database} ({dropped}); ask for other leads or records"
+        )
+    beats = BeatSet(
+        **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, fs_hz=preparation.fs_hz,
+        lead_names=preparation.leads, database=str(database), digest=content, dropped=dropped,
+    )  # fmt: skip
+    return Prepared(beats=beats, warnings=_warnings(database, dropped, stand_ins))
+
+
+def _warnings(database: Database, dropped: dict[str, int], stand_ins: list[str]) -> tuple[str, ...]:
+    lines = []
+    if skipped := [reason.split()[1] for reason in dropped if reason != LEFT_RECORD]:
+        lines.append(
+            f"{database}: records {', '.join(skipped)} lack a lead that was asked for and are left out "
+            "(dataset.missing_lead=first takes another lead of theirs, =error stops)"
+        )
+    if stand_ins:
+        lines.append(f"{database}: another lead stands in for a missing one in {'; '.join(stand_ins)}")
+    return tuple(lines)
+
+
+def choose_leads(record: Record, preparation: Preparation) -> tuple[list[int] | None, str]:
+    """Which columns of a record to use, by name, and which names it lacks.
+
+    Returns:
+      columns: one per wanted lead; None if the record is to be left out.
+      wanting: the missing names, joined; empty if there are none.
+
+    Raises:
+      DataError: a lead is missing and that is not allowed.
+    """
+    missing = [name for name in preparation.leads if name not in record.lead_names]
+    spare = [column for column, name in enumerate(record.lead_names) if name not in preparation.leads]
+    if missing and preparation.missing_lead == "error":
+        raise DataError(
+            f"record {record.record_id} has the leads {', '.join(record.lead_names)} but not {', '.join(missing)}; try "
+            "dataset.missing_lead=skip, or another dataset.leads"
+        )
+    if missing and (preparation.missing_lead == "skip" or len(spare) < len(missing)):
+        return None, ", ".join(missing)
+    wanted = [record.lead_names.index(name) if name not in missing else spare.pop(0) for name in preparation.leads]
+    return wanted, ", ".join(missing)
+
+
+def prepare_record(
+    record: Record, columns: Sequence[int], preparation: Preparation
+) -> tuple[dict[str, np.ndarray], int]:
+    """Baseline, sampling frequency, windows and RR intervals of one record.
+
+    Args:
+      record: the record.
+      columns: the leads to use.
+      preparation: what to do.
+
+    Returns:
+      part: the columns of `BeatSet`, rows in time order.
+      outside: beats dropped because their window leaves the record.
+    """
+    r_samples, symbols = record.beat_samples, record.beat_symbols
+    if len(r_samples) < 2:  # no RR interval to speak of
+        return _empty_part(len(columns), preparation), len(r_samples)
+    leads = [_clean(record.signals_mv[:, column], record.fs_hz, preparation) for column in columns]
+    signals_mv = np.stack(leads, axis=1)
+    scale = preparation.fs_hz / record.fs_hz
+    places = np.rint(r_samples * scale).astype(np.int64)
+    places = relocate(signals_mv[:, 0], places, round(preparation.relocate_ms * preparation.fs_hz / 1000))
+    windows, inside = cut_windows(signals_mv, places, *preparation.window_samples)
+    part = {
+        "signals_mv": windows,
+        "rr": rr_features(r_samples, record.fs_hz)[inside],
+        "symbols": symbols[inside].astype("<U1"),
+        "record_ids": np.full(len(windows), record.record_id),
+        "patient_ids": np.full(len(windows), record.patient_id),
+        "r_samples": r_samples[inside],
+    }
+    return part, int(np.sum(~inside))
+
+
+def _clean(lead_mv: np.ndarray, fs_hz: float, preparation: Preparation) -> np.ndarray:
+    """Baseline first, at the recorded frequency, so that its parameters mean what the paper measured."""
+    if preparation.baseline == "median":
+        lead_mv = remove_median_baseline(lead_mv, fs_hz)
+    elif preparation.baseline == "bandpass":
+        lead_mv = bandpass(lead_mv, fs_hz, preparation.bandpass_hz)
+    return resample(lead_mv, fs_hz, preparation.fs_hz)
+
+
+def _empty_part(num_leads: int, preparation: Preparation) -> dict[str, np.ndarray]:
+    text = np.zeros(0, "<U1")
+    return {
+        "signals_mv": np.zeros((0, sum(preparation.window_samples), num_leads), np.float32),
+        "rr": np.zeros((0, len(RR_FEATURES)), np.float32),
+        "symbols": text, "record_ids": text, "patient_ids": text, "r_samples": np.zeros(0, np.int64),
+    }  # fmt: skip
