@@ -23,7 +23,7 @@ CONFIG_MODULE = "conf"
 CONFIG_NAME = "config"
 
 # Shared values that other nodes interpolate; they are settings of the configuration, not of the experiment.
-_SHARED = ("data",)
+_SHARED = ("data", "name")
 
 
 def load_experiment(overrides: Sequence[str] = ()) -> Experiment:

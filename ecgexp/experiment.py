@@ -31,7 +31,6 @@ class Experiment:
     """Everything a run is made of; each part is a settings object, usually built from YAML by `ecgexp.config`.
 
     Attributes:
-      name: of the experiment that groups runs in MLflow.
       seed: of every random stream but privacy noise.
       dataset: the beats (`ecgexp.data`).
       grouping: symbols -> classes.
@@ -49,7 +48,6 @@ class Experiment:
       num_resamples: of the bootstrap behind each 95 % interval; 0 for none.
     """
 
-    name: str
     seed: NonNegativeInt
     dataset: Any
     grouping: Any
@@ -111,7 +109,7 @@ def run(
       ConfigError, DataError: after the run was marked FAILED with the reason.
     """
     watcher, started = watcher or Watcher(), time.monotonic()
-    tracker = experiment.tracking.start(experiment_name=experiment.name, run_name=experiment.title, run_dir=run_dir)
+    tracker = experiment.tracking.start(run_name=experiment.title, run_dir=run_dir)
     result = Result(status="FAILED")
     try:
         tracker.log_params(flatten(config or to_node(experiment)))

@@ -9,7 +9,7 @@ from ecgexp.models.base import Activation, Normalization, Shape, dropout, input_
 
 @settings
 class Cnn1d:
-    """Convolution blocks (convolution, normalisation, activation, max-pool 2), global average, one dense layer.
+    """Convolution blocks (convolution, max-pool 2, normalisation, activation), global average, one dense layer.
 
     Attributes:
       filters: channels of each block.
@@ -47,11 +47,11 @@ class Cnn1d:
         last = len(self.filters) - 1
         for block, (channels, kernel) in enumerate(zip(self.filters, self.kernel_sizes, strict=True)):
             x = tf.keras.layers.Conv1D(channels, kernel, padding="same", name=f"conv{block}")(x)
+            if block < last:  # before the normalisation, which is the slowest part on a CPU: half the positions are left
+                x = tf.keras.layers.MaxPooling1D(2, name=f"pool{block}")(x)
             if (normalize := normalization_layer(self.normalization, channels, name=f"norm{block}")) is not None:
                 x = normalize(x)
             x = tf.keras.layers.Activation(self.activation, name=f"act{block}")(x)
-            if block < last:
-                x = tf.keras.layers.MaxPooling1D(2, name=f"pool{block}")(x)
         x = tf.keras.layers.GlobalAveragePooling1D(name="pool")(x)
         x = join_rr(x, inputs, self.rr_units, self.activation)
         x = tf.keras.layers.Dense(self.dense_units, activation=self.activation, name="dense")(x)

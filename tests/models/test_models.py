@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from ecgexp.models.base import restart_dropout
+from ecgexp.models.cnn1d import Cnn1d
+from ecgexp.models.cnn2d import Cnn2d
+from ecgexp.models.resnet1d import Resnet1d
+
+pytestmark = pytest.mark.tf
+
+SIGNAL, IMAGE, RR = {"signal": (180, 1)}, {"image": (64, 64, 1)}, {"rr": (4,)}
+BUILDERS = [(Cnn1d, SIGNAL), (Cnn2d, IMAGE), (Resnet1d, SIGNAL)]
+
+
+def features(shapes, rows=3):
+    rng = np.random.default_rng(0)
+    return {name: rng.standard_normal((rows, *shape)).astype(np.float32) for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize(("builder", "shapes"), BUILDERS)
+@pytest.mark.parametrize("with_rr", [False, True])
+def test_every_model_gives_one_logit_a_class(builder, shapes, with_rr):
+    shapes = shapes | (RR if with_rr else {})
+    assert builder().build(shapes, 5)(features(shapes)).shape == (3, 5)
+
+
+def test_sizes_are_those_the_documentation_states():
+    assert Cnn1d().build(SIGNAL, 5).count_params() == 96_165
+    assert Cnn2d(normalization="batch").build(IMAGE, 6).count_params() == pytest.approx(5.57e6, rel=0.002)
+    assert Resnet1d().build(SIGNAL, 5).count_params() == pytest.approx(240_000, rel=0.02)
+
+
+@pytest.mark.parametrize(("builder", "shapes"), BUILDERS)
+def test_group_normalisation_keeps_the_rows_apart(builder, shapes):
+    model, batch = builder().build(shapes, 5), features(shapes)
+    alone = model({name: array[:1] for name, array in batch.items()}, training=False)
+    np.testing.assert_allclose(model(batch, training=False)[:1], alone, atol=1e-5)
+
+
+def test_dropout_masks_repeat_when_restarted():
+    model, batch = Cnn1d(dropout=0.5).build(SIGNAL, 5), features(SIGNAL)
+    restart_dropout(model, 7)
+    first, second = model(batch, training=True).numpy(), model(batch, training=True).numpy()
+    restart_dropout(model, 7)
+    np.testing.assert_array_equal(model(batch, training=True), first)
+    assert not np.array_equal(first, second)
+
+
+def test_kernels_must_match_filters():
+    with pytest.raises(ValueError, match=r"model\.kernel_sizes=\[3\] must have one entry for each"):
+        Cnn1d(filters=(4, 8), kernel_sizes=(3,))

@@ -1,0 +1,133 @@
+"""The house's walls: what may import what (see the README's map), read from the source without running it."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "ecgexp"
+
+# A module imports only what stands on its own floor or below; the longest matching prefix decides.
+FLOORS = {
+    "ecgexp": 0,
+    "ecgexp._validate": 0,
+    "ecgexp._build": 0,
+    "ecgexp.beats": 0,
+    "ecgexp.seeding": 0,
+    "ecgexp.data": 1,
+    "ecgexp.images": 1,
+    "ecgexp.augmentation": 1,
+    "ecgexp.partition": 1,
+    "ecgexp.console": 1,
+    "ecgexp.device": 1,
+    "ecgexp.models": 1,
+    "ecgexp.inputs": 2,
+    "ecgexp.clipping": 2,
+    "ecgexp.privacy": 2,
+    "ecgexp.evaluation": 2,
+    "ecgexp.training": 3,
+    "ecgexp.selection": 3,
+    "ecgexp.serving": 4,
+    "ecgexp.tracking": 4,
+    "ecgexp.prepare": 4,
+    "ecgexp.result": 4,
+    "ecgexp.outcome": 5,
+    "ecgexp.experiment": 6,
+    "ecgexp.config": 7,
+    "ecgexp.ui": 8,
+    "ecgexp.doctor": 8,
+    "ecgexp.cli": 8,
+}
+
+# Packages of one floor that must not know each other.
+STRANGERS = [("ecgexp.clipping", "ecgexp.privacy"), ("ecgexp.privacy", "ecgexp.evaluation"), ("ecgexp.evaluation", "ecgexp.clipping"),
+             ("ecgexp.data", "ecgexp.images"), ("ecgexp.data", "ecgexp.models"), ("ecgexp.images", "ecgexp.models")]  # fmt: skip
+
+# Third-party packages and the only places that may import them; the rest of the house does not know them.
+FENCES = {
+    "tensorflow_federated": ("ecgexp.training.federated",),
+    "tensorflow_privacy": ("ecgexp.clipping",),
+    "dp_accounting": ("ecgexp.privacy.accounting",),
+    "mlflow": ("ecgexp.tracking", "ecgexp.ui", "ecgexp.doctor"),
+    "wfdb": ("ecgexp.data",),
+    "hydra": ("ecgexp.config", "ecgexp.cli"),
+    "omegaconf": ("ecgexp.config", "ecgexp.cli"),
+    "tensorflow": (
+        "ecgexp.models", "ecgexp.clipping", "ecgexp.training", "ecgexp.augmentation", "ecgexp.device", "ecgexp.serving",
+        "ecgexp.experiment", "ecgexp.doctor",
+    ),
+}  # fmt: skip
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports(path: Path, *, top_level_only: bool = False) -> Iterator[str]:
+    tree = ast.parse(path.read_text())
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively; name the module in full"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in MODULES else node.module for name in names)
+
+
+def within(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def floor(name: str) -> int:
+    known = [prefix for prefix in FLOORS if within(name, prefix)]
+    best = max(known, key=len)
+    assert best != "ecgexp" or name == "ecgexp", f"{name} stands on no floor: add it to FLOORS"
+    return FLOORS[best]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_imports_upward(name):
+    upward = {used for used in imports(MODULES[name]) if within(used, "ecgexp") and floor(used) > floor(name)}
+    assert not upward, f"{name} (floor {floor(name)}) imports {upward}"
+
+
+@pytest.mark.parametrize(("one", "other"), STRANGERS)
+def test_rooms_of_one_floor_do_not_know_each_other(one, other):
+    pairs = {(name, used) for name, path in MODULES.items() for used in imports(path)}
+    crossing = [pair for pair in pairs if (within(pair[0], one) and within(pair[1], other)) or (within(pair[0], other) and within(pair[1], one))]
+    assert not crossing
+
+
+@pytest.mark.parametrize("library", FENCES)
+def test_third_party_libraries_stay_behind_their_fence(library):
+    users = {name for name, path in MODULES.items() if any(within(used, library) for used in imports(path))}
+    strays = {name for name in users if not any(within(name, allowed) for allowed in FENCES[library])}
+    assert not strays, f"{library} is imported by {strays}"
+
+
+def test_no_import_cycles():
+    edges = {name: {used for used in imports(path, top_level_only=True) if used in MODULES} for name, path in MODULES.items()}
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, f"cycle: {' -> '.join([*trail, name])}"
+        if name not in done:
+            for used in edges[name]:
+                visit(used, (*trail, name))
+            done.add(name)
+
+    for name in edges:
+        visit(name, ())
+
+
+def test_a_broken_wall_would_be_noticed(tmp_path):
+    bad = tmp_path / "bad.py"
+    bad.write_text("def f():\n    from ecgexp.experiment import run\n    import mlflow.tracking\n")
+    assert set(imports(bad)) == {"ecgexp.experiment", "mlflow.tracking"}
+    assert floor("ecgexp.experiment") > floor("ecgexp.data.catalog")

@@ -1,0 +1,48 @@
+"""The installed command, as a person types it."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+COMMAND = str(Path(sys.executable).parent / "ecgexp")
+
+
+def ecgexp(*words, cwd):
+    started = time.monotonic()
+    done = subprocess.run([COMMAND, *words], capture_output=True, text=True, cwd=cwd, check=False)
+    return done, time.monotonic() - started
+
+
+def fastest(*words, cwd, tries=3):
+    """The answer, and the shortest time of a few: other work on the machine must not fail a test of our own."""
+    answers = [ecgexp(*words, cwd=cwd) for _ in range(tries)]
+    return answers[0][0], min(seconds for _, seconds in answers)
+
+
+def test_help_lists_groups_and_options_within_two_seconds(tmp_path):
+    done, seconds = fastest("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    for line in ("model: cnn1d, cnn2d, resnet1d", "ecgexp-ui"):
+        assert line in done.stdout
+    assert seconds < 2
+
+
+@pytest.mark.parametrize("override", ["trainer.epcohs=3", "trainer.epochs=-2", "model=cnn2d", "model._target_=os.system"])
+def test_a_wrong_configuration_ends_within_three_seconds_with_one_line_and_code_2(tmp_path, override):
+    done, seconds = fastest(override, cwd=tmp_path, tries=2)
+    assert done.returncode == 2
+    assert done.stderr.startswith("ecgexp: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr + done.stdout
+    assert seconds < 3
+    assert not list(tmp_path.rglob("*ecgexp.log")), "a refused configuration leaves no run folder behind"
+
+
+def test_data_that_is_not_there_says_how_to_get_it(tmp_path):
+    done, _ = ecgexp("dataset=mitdb", "data.root=nowhere", "tracking=none", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "scripts/fetch_data.py mitdb" in done.stderr
+    assert "Traceback" not in done.stderr

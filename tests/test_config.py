@@ -1,0 +1,75 @@
+"""Every YAML composes and builds; whatever cannot be used is refused in one line that says what to type."""
+
+from pathlib import Path
+
+import pytest
+
+from ecgexp._validate import ConfigError
+from ecgexp.config import load_experiment
+
+CONF = Path(__file__).parent.parent / "conf"
+
+# What an option needs beside it to make sense.
+COMPANIONS = {
+    "model=cnn2d": ["input=image"],
+    "augmentation=crops9": ["input=image", "model=cnn2d"],
+    "augmentation=image": ["input=image", "model=cnn2d"],
+    "augmentation=parity": ["input=image", "model=cnn2d"],
+    "input=image": ["model=cnn2d"],
+}
+
+
+def options():
+    for folder in sorted(CONF.iterdir()):
+        if folder.is_dir() and folder.name not in ("hydra", "__pycache__", "experiment"):
+            yield from (f"{folder.name}={path.stem}" for path in sorted(folder.glob("*.yaml")))
+
+
+def experiments():
+    return [f"experiment={path.relative_to(CONF / 'experiment').with_suffix('')}" for path in sorted((CONF / "experiment").rglob("*.yaml"))]
+
+
+@pytest.mark.parametrize("option", [*options(), *experiments()])
+def test_every_option_composes_and_builds(option):
+    load_experiment([option, *COMPANIONS.get(option, [])])
+
+
+def test_no_option_is_forgotten():
+    assert len(list(options())) >= 35
+    assert len(experiments()) >= 2
+
+
+@pytest.mark.parametrize("experiment", experiments())
+def test_every_experiment_states_its_command_time_and_result(experiment):
+    path = CONF / "experiment" / f"{experiment.removeprefix('experiment=')}.yaml"
+    header = "".join(line for line in path.read_text().splitlines(keepends=True) if line.startswith("#"))
+    assert experiment in header
+    for word in ("Time", "Result"):
+        assert word in header, f"{path.name} does not state its {word.lower()}"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.epcohs=3", r"trainer\.epcohs is not a setting; did you mean trainer\.epochs\?"),
+        ("+trainer.epcohs=3", r"trainer\.epcohs is not a setting; did you mean trainer\.epochs\?"),
+        ("+colour=red", r"colour is not a setting"),
+        ("modle=cnn1d", r"modle is not a setting; did you mean model\?"),
+        ("model=cnn3d", r"model=cnn3d does not exist; did you mean model=cnn2d\?|did you mean model=cnn1d\?"),
+        ("trainer.epochs=0", r"trainer\.epochs=0 is not usable: it should be greater than or equal to 1"),
+        ("trainer.epochs=many", r"trainer\.epochs='many' is not usable: it should be a valid integer"),
+        ("model.dropout=1.5", r"model\.dropout=1\.5 is not usable: it should be less than 1"),
+        ("seed=-1", r"seed=-1 is not usable"),
+        ("device.kind=tpu", r"device\.kind='tpu' is not usable: it should be 'auto', 'cpu' or 'gpu'"),
+        ("selection.mode=most", r"selection\.mode='most'"),
+        ("model=cnn2d", r"Cnn2d takes image and SignalInput makes signal; type input=image"),
+        ("input=image", r"Cnn1d takes signal and ImageInput makes image; type input=signal"),
+        ("augmentation=crops9", r"augmentation=crops9 changes image and SignalInput makes signal; type augmentation=none or input=image"),
+        ("model._target_=os.system", r"model\._target_=os\.system is refused"),
+        ("+trainer.callback={_target_:subprocess.run,args:[ls]}", r"trainer\.callback\._target_=subprocess\.run is refused"),
+        ("trainer.epochs==", r"trainer\.epochs"),
+    ],
+)
+def test_a_mistake_is_answered_with_what_to_type(override, message):
+    with pytest.raises(ConfigError, match=message):
+        load_experiment([override])

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from ecgexp.selection import Chosen, Selection
+from ecgexp.training.base import Progress
+
+
+def progress(step):
+    return Progress(step=step, weights=lambda: [np.full(1, step)], train_metrics={}, dp_event=None, checkpoint=lambda: None)
+
+
+def feed(chosen, scores):
+    return [chosen.consider(progress(i), {"macro_f1": score}) for i, score in enumerate(scores, 1)]
+
+
+def test_the_best_epoch_is_kept():
+    chosen = Chosen(Selection(), is_private=False)
+    feed(chosen, [0.1, 0.5, 0.4, 0.5])
+    assert (chosen.step, chosen.score, chosen.weights[0][0]) == (2, 0.5, 2)
+
+
+def test_less_can_be_better():
+    chosen = Chosen(Selection(mode="min"), is_private=False)
+    feed(chosen, [0.5, 0.1, 0.3])
+    assert chosen.step == 2
+
+
+def test_training_stops_after_patience_epochs_without_improvement():
+    assert feed(Chosen(Selection(patience=2), is_private=False), [0.1, 0.5, 0.4, 0.3]) == [True, True, True, False]
+
+
+def test_private_training_keeps_the_last_epoch_and_uses_no_validation_beat():
+    chosen = Chosen(Selection(), is_private=True)
+    feed(chosen, [0.9, 0.5])
+    assert chosen.step == 2
+    assert not chosen.uses_validation
+    assert Chosen(Selection(keep="best"), is_private=True).uses_validation
+    assert Chosen(Selection(patience=3), is_private=True).uses_validation
+
+
+def test_an_undefined_score_never_wins_over_a_defined_one():
+    chosen = Chosen(Selection(), is_private=False)
+    feed(chosen, [float("nan"), 0.2, float("nan")])
+    assert chosen.step == 2
+
+
+def test_a_score_that_is_not_there_is_named_with_those_that_are():
+    chosen = Chosen(Selection(metric="macro_f2"), is_private=False)
+    with pytest.raises(KeyError, match=r"selection\.metric=macro_f2.*there are: macro_f1"):
+        feed(chosen, [0.1])

@@ -1,0 +1,76 @@
+import os
+import subprocess
+import sys
+from typing import Literal
+
+import pytest
+
+from ecgexp._build import build_node, to_node
+from ecgexp._validate import ConfigError, Count, Positive, build, settings
+from ecgexp.inputs import SignalInput
+from ecgexp.models.cnn1d import Cnn1d
+
+
+@settings
+class Sample:
+    epochs: Count = 3
+    mode: Literal["a", "b"] = "a"
+    window: tuple[Positive, Positive] = (1.0, 2.0)
+
+    def __post_init__(self):
+        if self.epochs == 13:
+            raise ValueError("trainer.epochs=13 is unlucky; try trainer.epochs=14")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epochs": -1}, r"trainer\.epochs=-1 is not usable: it should be greater than or equal to 1"),
+        ({"epcohs": 2}, r"trainer\.epcohs is not a setting; did you mean trainer\.epochs\?"),
+        ({"colour": 2}, r"trainer\.colour is not a setting; there are: epochs, mode, window"),
+        ({"mode": "c"}, r"trainer\.mode='c' is not usable: it should be 'a' or 'b'"),
+        ({"window": [1, -2]}, r"trainer\.window\.1=-2 is not usable"),
+        ({"epochs": 13}, r"^trainer\.epochs=13 is unlucky; try trainer\.epochs=14$"),
+        ({"epochs": float("nan")}, r"trainer\.epochs=nan"),
+    ],
+)
+def test_a_refused_value_is_named_with_its_path_and_what_to_type(values, message):
+    with pytest.raises(ConfigError, match=message):
+        build(Sample, values, path="trainer")
+
+
+def test_settings_are_frozen():
+    with pytest.raises(AttributeError):
+        Sample().epochs = 4
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system", "subprocess.Popen", "builtins.eval", "ecgexp_evil.Thing", "ecgexp.serving.json.dumps", "ecgexp._build.build_node",
+        "ecgexp.models.cnn1d.Any", "ecgexp.nowhere.Thing", "ecgexp.models.cnn1d.Cnn2d", "ecgexp.experiment.Path", 7,
+    ],
+)  # fmt: skip
+def test_only_settings_classes_of_the_package_can_be_built(target):
+    with pytest.raises(ConfigError, match="_target_"):
+        build_node({"model": {"_target_": target}})
+
+
+def test_an_error_deep_inside_names_its_whole_path():
+    with pytest.raises(ConfigError, match=r"model\.dropout=1\.5 is not usable"):
+        build_node({"model": {"_target_": "ecgexp.models.cnn1d.Cnn1d", "dropout": 1.5}})
+
+
+@pytest.mark.parametrize("value", [Cnn1d(filters=(4, 8), kernel_sizes=(3, 5)), SignalInput(rr=True)])
+def test_settings_survive_the_way_to_json_and_back(value):
+    assert build_node(to_node(value)) == value
+
+
+def test_importing_the_settings_loads_nothing_heavy():
+    code = (
+        "import sys, ecgexp.config; "
+        "print([m for m in ('tensorflow', 'mlflow', 'wfdb', 'sklearn', 'scipy', 'pandas', 'matplotlib') if m in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == "[]"

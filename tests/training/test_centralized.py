@@ -1,0 +1,101 @@
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from toy import CLASSES, build_toy_model, toy_data
+
+from ecgexp.augmentation import NoAugmentation
+from ecgexp.seeding import Seeds
+from ecgexp.training.centralized import Centralized
+from ecgexp.training.loss import CrossEntropy
+
+pytestmark = pytest.mark.tf
+
+
+def steps(trainer, *, seed=0, resume_from=None, report=lambda **_: None):
+    data = toy_data()
+    loss = CrossEntropy().build(np.bincount(data.labels[data.train], minlength=len(CLASSES)))
+    return trainer.train(
+        data, build_model=build_toy_model, loss=loss, augmentation=NoAugmentation(), privacy=None, seeds=Seeds(seed), report=report,
+        resume_from=resume_from,
+    )  # fmt: skip
+
+
+def final_weights(trainer, **kwargs):
+    *_, last = steps(trainer, **kwargs)
+    return last.weights()
+
+
+def test_it_learns_from_the_training_rows_alone():
+    *_, last = steps(Centralized(epochs=30, batch_size=32, learning_rate=0.02))
+    assert last.step == 30
+    assert last.train_metrics["accuracy"] > 0.95
+    assert all(np.isfinite(array).all() for array in last.weights())
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_one_others():
+    trainer = Centralized(epochs=2, batch_size=32)
+    first, again, other = (final_weights(trainer, seed=seed) for seed in (0, 0, 1))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one():
+    trainer = Centralized(epochs=4, batch_size=32)
+    state = next(steps(trainer)).checkpoint()
+    assert state.meta["epoch"] == 1
+    resumed = final_weights(trainer, resume_from=state)
+    assert all(np.array_equal(a, b) for a, b in zip(resumed, final_weights(trainer), strict=True))
+
+
+def test_every_row_is_used_once_an_epoch_also_in_a_smaller_last_batch():
+    seen = []
+    progress = next(steps(Centralized(epochs=1, batch_size=64), report=lambda **told: seen.append((told["done"], told["total"]))))
+    assert seen[-1] == (4, 4)  # 210 rows in batches of 64, 64, 64, 18
+    assert 0 < progress.train_metrics["loss"] < 5
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("warmup", [0.0, 0.5])
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_schedules_end_where_they_should(optimizer, warmup, schedule):
+    trainer = Centralized(optimizer=optimizer, learning_rate=0.1, warmup_fraction=warmup, schedule=schedule)
+    built = trainer.build_optimizer(100)
+
+    def rate(step):
+        built.iterations.assign(step)
+        return float(built._compute_current_learning_rate() or built.learning_rate)
+
+    assert rate(0) == pytest.approx(0.0 if warmup else 0.1)
+    assert rate(50) == pytest.approx(0.1 if warmup or schedule == "constant" else 0.05, rel=1e-3)
+    assert rate(100) == pytest.approx(0.0 if schedule == "cosine" else 0.1, abs=1e-6)
+
+
+def test_weight_decay_without_adamw_is_refused():
+    with pytest.raises(ValueError, match=r"trainer\.weight_decay=0\.1 needs trainer\.optimizer=adamw"):
+        Centralized(weight_decay=0.1)
+
+
+def test_two_devices_take_the_steps_of_one():
+    losses = {devices: _losses_on(devices) for devices in (1, 2)}
+    assert losses[2] == pytest.approx(losses[1], rel=1e-4)
+
+
+def _losses_on(cpu_devices: int) -> list[float]:
+    """The losses of three epochs in a fresh process, since devices are fixed before TensorFlow's first operation."""
+    code = f"""
+import sys, json; sys.path.insert(0, {os.path.dirname(__file__)!r})
+from ecgexp.device import Device
+strategy = Device(kind="cpu", cpu_devices={cpu_devices}).strategy()
+assert strategy.num_replicas_in_sync == {cpu_devices}
+import toy; toy.MODEL = toy.Cnn1d(filters=(8, 8), kernel_sizes=(5, 3), dense_units=8, dropout=0.0)
+import test_centralized as t
+with strategy.scope():
+    print(json.dumps([p.train_metrics["loss"] for p in t.steps(t.Centralized(epochs=3, batch_size=64))]))
+"""
+    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    return json.loads(done.stdout.splitlines()[-1])
