@@ -81,7 +81,7 @@ def jk_index(scores: Mapping[str, np.ndarray | float]) -> np.ndarray | float:
     """κ/2 + (Se_S + Se_V + P_S + P_V)/8 (Mar et al. 2011), 1 at best; P is positive predictivity; NaN when a part is.
 
     Some publications use EC57's exemption, which does not count an F beat taken for V against P_V; here it counts, so
-    this index is the same or slightly lower (by 0.0003 on de Chazal's published matrix).
+    this index is the same or slightly lower (by 0.0002 on de Chazal's published matrix).
     """
     parts = [scores[f"{score}/{name}"] for score in ("sensitivity", "positive_predictivity") for name in ("S", "V")]
     return scores["kappa"] / 2 + sum(parts) / 8

@@ -14,6 +14,8 @@ from matplotlib.ticker import MaxNLocator
 from ecgexp.evaluation.calibration import reliability
 from ecgexp.evaluation.style import BLUE, GREEN, INK, MUTED, SKY, VERMILION, class_style, new_figure, styled
 
+_FEW = 30
+
 
 @styled
 def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], *, source: str) -> Figure:
@@ -33,14 +35,14 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], *, sourc
     image = axes.imshow(fractions, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), aspect="auto")
     for i, j in np.ndindex(size, size):
         if confusion[i, j]:
-            text = f"{confusion[i, j]:,}\n{_percent(fractions[i, j])}".replace(",", " ")
+            text = f"{_grouped(confusion[i, j])}\n{_percent(fractions[i, j])}"
             weight = "bold" if i == j else "normal"
             axes.text(
                 j, i, text, ha="center", va="center", weight=weight, color="white" if fractions[i, j] > 0.35 else INK
             )
     axes.set_xticks(range(size), [_with_count(*item) for item in zip(class_names, predicted, strict=True)])
     axes.set_yticks(range(size), [_with_count(*item) for item in zip(class_names, true, strict=True)])
-    axes.set(xlabel="predicted class", ylabel="true class")
+    axes.set(xlabel="predicted class, beats", ylabel="true class, beats")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_xticks(np.arange(size - 1) + 0.5, minor=True)
@@ -54,7 +56,7 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], *, sourc
 
 @styled
 def roc_figure(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], *, source: str) -> Figure:
-    """Sensitivity against the false-positive rate, one class against the rest.
+    """Sensitivity against the false-positive rate, one class against the rest; at the right the corner that matters.
 
     Args:
       labels: (n,) int class index.
@@ -64,18 +66,20 @@ def roc_figure(labels: np.ndarray, probabilities: np.ndarray, class_names: Seque
     """
     from sklearn.metrics import auc, roc_curve
 
-    figure = new_figure(6.4, 5.2, title="ROC, one class against the rest", source=source)
-    axes = _unit_axes(figure, xlabel="false positives / all beats of other classes", ylabel="sensitivity")
-    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":", label="chance")
+    figure = new_figure(9.6, 5.4, title="ROC, one class against the rest", source=source)
+    whole, corner = figure.subplots(1, 2)
+    for axes, right in ((whole, 1.0), (corner, 0.1)):
+        _unit_axes(axes, xlabel="false positives / beats of other classes", ylabel="sensitivity", right=right)
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":", label="chance")
+    corner.set_title("false positives up to 10 %")
 
     def draw(positive: np.ndarray, scores: np.ndarray, style: Mapping[str, object], name: str) -> None:
         false_positive_rate, sensitivity, _ = roc_curve(positive, scores)
-        area = auc(false_positive_rate, sensitivity)
-        axes.plot(
-            false_positive_rate, sensitivity, **style, label=f"{name}  AUROC {area:.3f}  ({positive.sum():,} beats)"
-        )
+        label = f"{name}: AUROC {auc(false_positive_rate, sensitivity):.3f}, {_grouped(positive.sum())} beats"
+        for axes in (whole, corner):
+            axes.plot(false_positive_rate, sensitivity, **style, label=label)
 
-    _draw_classes(axes, labels, probabilities, class_names, draw)
+    _draw_classes(whole, labels, probabilities, class_names, draw)
     return figure
 
 
@@ -83,21 +87,23 @@ def roc_figure(labels: np.ndarray, probabilities: np.ndarray, class_names: Seque
 def precision_recall_figure(
     labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], *, source: str
 ) -> Figure:
-    """Positive predictivity against sensitivity, one class against the rest; a tick at the right marks the prevalence.
+    """Positive predictivity against sensitivity, one class against the rest; bars at the right mark the prevalence.
 
     Arguments as in `roc_figure`.
     """
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
-    figure = new_figure(6.4, 5.2, title="Precision and recall, one class against the rest", source=source)
-    axes = _unit_axes(figure, xlabel="sensitivity (recall)", ylabel="positive predictivity (precision)")
+    figure = new_figure(6.6, 6.2, title="Precision and recall, one class against the rest", source=source)
+    axes = figure.add_subplot()
+    _unit_axes(axes, xlabel="sensitivity (recall)", ylabel="positive predictivity (precision)")
+    axes.set_title("bars at the right edge: prevalence, which is what chance reaches", fontsize=8, color=MUTED)
 
     def draw(positive: np.ndarray, scores: np.ndarray, style: Mapping[str, object], name: str) -> None:
         predictivity, sensitivity, _ = precision_recall_curve(positive, scores)
         prevalence, area = positive.mean(), average_precision_score(positive, scores)
-        label = f"{name}  AUPRC {area:.3f}  (prevalence {prevalence:.2g})"
+        label = f"{name}: AUPRC {area:.3f}, prevalence {prevalence:.2g}"
         axes.step(sensitivity, predictivity, **style, where="post", label=label)
-        axes.plot([1.0, 1.03], [prevalence] * 2, color=style["color"], linewidth=2.5, clip_on=False)
+        axes.plot([1.005, 1.035], [prevalence] * 2, color=style["color"], linewidth=2.5, clip_on=False)
 
     _draw_classes(axes, labels, probabilities, class_names, draw)
     return figure
@@ -113,19 +119,24 @@ def reliability_figure(labels: np.ndarray, probabilities: np.ndarray, *, source:
       source: which data.
     """
     bins = reliability(labels, probabilities)
-    filled = bins.counts > 0
     figure = new_figure(5.4, 5.8, title=f"Reliability, ECE {bins.expected_calibration_error:.4f}", source=source)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     top.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1, label="calibrated")
-    low = np.minimum(bins.confidence, bins.accuracy)[filled]
-    high = np.maximum(bins.confidence, bins.accuracy)[filled]
-    top.vlines(bins.confidence[filled], low, high, color=VERMILION, linewidth=3, alpha=0.6, label="gap")
-    top.plot(bins.confidence[filled], bins.accuracy[filled], "o-", color=BLUE, label="observed")
+    low, high = np.fmin(bins.confidence, bins.accuracy), np.fmax(bins.confidence, bins.accuracy)
+    top.vlines(bins.confidence, low, high, color=VERMILION, linewidth=3, alpha=0.6, label="gap")
+    top.plot(bins.confidence, bins.accuracy, color=BLUE, linewidth=1, clip_on=False)
+    few = (bins.counts > 0) & (bins.counts < _FEW)  # hollow: one beat in a bin is right or wrong, and means little
+    for chosen, fill, label in (
+        (bins.counts >= _FEW, BLUE, "observed"),
+        (few, "white", f"observed, under {_FEW} beats"),
+    ):
+        style = {"linestyle": "none", "marker": "o", "color": BLUE, "markerfacecolor": fill, "clip_on": False}
+        top.plot(bins.confidence[chosen], bins.accuracy[chosen], **style, label=label)
     top.set(ylabel="fraction right", xlim=(0, 1), ylim=(0, 1.02))
     top.grid(visible=True)
     top.legend(loc="upper left")
     bottom.bar(bins.edges[:-1], bins.counts, width=np.diff(bins.edges), align="edge", color=SKY, edgecolor="white")
-    bottom.set(yscale="log", ylim=(0.8, None), xlabel="probability of the predicted class", ylabel="beats")
+    bottom.set(yscale="log", ylim=(0.5, None), xlabel="probability of the predicted class", ylabel="beats")
     return figure
 
 
@@ -161,8 +172,9 @@ def learning_curves_figure(
                 )
         if best_step is not None:
             axes.axvline(best_step, color=MUTED, linestyle=":", linewidth=1, label=f"kept: {step_name} {best_step}")
-        axes.set(xlabel=step_name, title=metric.replace("_", " "))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel=step_name, title=metric.replace("_", " ").replace("f1", "F1"))
+        axes.set_xlim(0.5, max(map(len, history.values())) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(visible=True)
         axes.legend()
     return figure
@@ -180,14 +192,14 @@ def _draw_classes(
         if positive.any() and not positive.all():
             draw(positive, probabilities[:, i], class_style(i), name)
         else:
-            axes.plot([], [], **class_style(i), label=f"{name}  undefined ({positive.sum()} of {len(labels)} beats)")
-    axes.legend(loc="best")
+            label = f"{name}: undefined, {_grouped(positive.sum())} of {_grouped(len(labels))} beats"
+            axes.plot([], [], **class_style(i), label=label)
+    axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, handlelength=3)
 
 
-def _unit_axes(figure: Figure, *, xlabel: str, ylabel: str) -> Axes:
-    axes = figure.add_subplot(xlabel=xlabel, ylabel=ylabel, xlim=(-0.005, 1.005), ylim=(-0.005, 1.01))
+def _unit_axes(axes: Axes, *, xlabel: str, ylabel: str, right: float = 1.0) -> None:
+    axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.005 * right, 1.005 * right), ylim=(-0.005, 1.01))
     axes.grid(visible=True)
-    return axes
 
 
 def _percent(fraction: float) -> str:
@@ -195,4 +207,8 @@ def _percent(fraction: float) -> str:
 
 
 def _with_count(name: str, count: int) -> str:
-    return f"{name}\n{count:,}".replace(",", " ")
+    return f"{name}\n{_grouped(count)}"
+
+
+def _grouped(count: int) -> str:
+    return f"{count:,}".replace(",", "\N{NO-BREAK SPACE}")

@@ -56,21 +56,14 @@ def new_figure(width: float, height: float, *, title: str, source: str) -> Figur
       width: inches.
       height: inches.
       title: what is shown.
-      source: which data, e.g. `"mitdb 1.0.0, test"`. Where it says "synthetic", a mark says so on the picture as well.
+      source: which data, e.g. `"mitdb 1.0.0, test"`. Where it says "synthetic", the corner says so too.
     """
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(f"{title}\n{source}", fontsize=11)
     if "synthetic" in source.lower():
-        figure.text(
-            0.995,
-            0.005,
-            "synthetic data: no heart made these beats",
-            ha="right",
-            va="bottom",
-            color=VERMILION,
-            fontsize=7,
-        )
+        mark = {"boxstyle": "square,pad=0.3", "facecolor": "white", "edgecolor": VERMILION, "linewidth": 0.8}
+        figure.text(0.012, 0.985, "synthetic", ha="left", va="top", color=VERMILION, fontsize=7.5, bbox=mark)
     return figure
 
 

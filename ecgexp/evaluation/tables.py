@@ -94,7 +94,8 @@ def _overall_rows(evaluation: Evaluation) -> Iterator[list[str]]:
 
 def _caption(evaluation: Evaluation) -> str:
     undefined = [f"{key}: {reason}" for key, reason in evaluation.undefined.items() if not key.startswith("support")]
-    note = f"{evaluation.num_beats} beats; intervals: {evaluation.intervals_note.removeprefix('no intervals: ')}"
+    intervals = f"intervals: {evaluation.intervals_note}" if evaluation.intervals else evaluation.intervals_note
+    note = f"{evaluation.num_beats} beats; {intervals}"
     return f"{note}; – is undefined ({'; '.join(undefined)})" if undefined else note
 
 
