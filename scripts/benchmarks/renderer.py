@@ -1,0 +1,168 @@
+"""How fast beats become pictures, and how near they come to the plot of a matplotlib figure.
+
+    uv run python scripts/benchmarks/renderer.py                     # synthetic beats
+    ECGEXP_DATA=… uv run python scripts/benchmarks/renderer.py       # and beats of MIT-BIH
+
+Each way draws the same beats, one after the other on one core; the ways take turns, and the median of the turns counts.
+The bar: at least 15 000 beats/s at a mean absolute difference of at most 0.5 of 255.
+"""
+
+import argparse
+import io
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from ecgexp.images import DEFAULT_LIMITS_MV, render_beats
+
+SCALES = ("fixed", "autoscale")
+REAL_RECORDS = ("100", "106", "119", "207", "214", "223", "232")  # each of the common classes, tall and small beats
+
+
+def plot(signal_mv: np.ndarray, *, size: int, scale: str, limits_mv: tuple[float, float]) -> Figure:
+    """The plot that `render_beats` promises to equal: black line, no axes, all else matplotlib's defaults."""
+    figure = Figure(figsize=(2, 2), dpi=size / 2)
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.plot(signal_mv, color="black")
+    axes.axis("off")
+    if scale == "fixed":
+        axes.set_ylim(*limits_mv)
+    return figure
+
+
+def reference_picture(
+    signal_mv: np.ndarray, *, size: int = 64, scale: str = "fixed", limits_mv: tuple[float, float] = DEFAULT_LIMITS_MV
+) -> np.ndarray:
+    """One beat through figure, PNG and back, as scripts without a renderer do; (size, size) uint8."""
+    png = io.BytesIO()
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        plot(signal_mv, size=size, scale=scale, limits_mv=limits_mv).savefig(png, format="png", dpi=size / 2)
+    png.seek(0)
+    return np.round(imread(png)[..., 0] * 255).astype(np.uint8)
+
+
+def reused_figure(signals_mv: np.ndarray, *, scale: str) -> np.ndarray:
+    """One figure for all beats, its line moved; (num_beats, 64, 64) uint8."""
+    figure = plot(signals_mv[0], size=64, scale=scale, limits_mv=DEFAULT_LIMITS_MV)
+    axes = figure.axes[0]
+    pictures = []
+    for signal_mv in signals_mv:
+        axes.lines[0].set_ydata(signal_mv)
+        if scale == "autoscale":
+            axes.relim()
+            axes.autoscale_view()
+        figure.canvas.draw()
+        pictures.append(np.array(figure.canvas.buffer_rgba())[..., 0])
+    return np.stack(pictures)
+
+
+def figure_per_beat(signals_mv: np.ndarray, *, scale: str) -> np.ndarray:
+    """A figure and a PNG for each beat; (num_beats, 64, 64) uint8."""
+    return np.stack([reference_picture(signal_mv, scale=scale) for signal_mv in signals_mv])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """A way to draw beats, and how many of them it can draw in about a second."""
+
+    name: str
+    draw: Callable[..., np.ndarray]
+    num_beats: int
+
+
+WAYS = (
+    Way(name="figure + savefig + imread", draw=figure_per_beat, num_beats=150),
+    Way(name="one figure reused", draw=reused_figure, num_beats=1_000),
+    Way(name="ecgexp.images.render_beats", draw=render_beats, num_beats=20_000),
+)
+
+
+def synthetic_beats(num_beats: int, rng: np.random.Generator) -> np.ndarray:
+    """Sums of five Gaussians (P, Q, R, S, T; after McSharry 2003) of random size, with noise; (num_beats, 180) mV."""
+    centres_ms = rng.normal([-180, -30, 0, 30, 220], [20, 4, 3, 4, 25], (num_beats, 5))
+    widths_ms = rng.uniform([15, 6, 8, 6, 30], [30, 15, 40, 20, 60], (num_beats, 5))
+    heights_mv = rng.uniform([0, -0.4, -2.0, -1.0, -0.4], [0.25, 0, 3.0, 0.2, 0.8], (num_beats, 5))
+    time_ms = np.arange(-90, 90) / 0.36
+    bumps = np.exp(-0.5 * ((time_ms - centres_ms[..., None]) / widths_ms[..., None]) ** 2)
+    beats = np.einsum("bk,bkt->bt", heights_mv, bumps) + rng.normal(0, 0.015, (num_beats, len(time_ms)))
+    return beats.astype(np.float32)
+
+
+def mitdb_beats(root: Path, num_beats: int, rng: np.random.Generator) -> np.ndarray:
+    """Beats of lead MLII, the baseline of 200 and 600 ms medians removed; (num_beats, 180) mV, drawn at random."""
+    import wfdb
+    from scipy.signal import medfilt
+
+    windows = []
+    for header in sorted(root.rglob("100.hea"))[:1]:
+        for record in REAL_RECORDS:
+            path = str(header.with_name(record))
+            lead = wfdb.rdrecord(path, channel_names=["MLII"]).p_signal[:, 0]
+            lead = lead - medfilt(medfilt(lead, 71), 215)
+            annotation = wfdb.rdann(path, "atr")
+            is_beat = np.isin(annotation.symbol, list("NLRejAaJSVEF/fQ"))
+            r_samples = annotation.sample[is_beat & (annotation.sample >= 90) & (annotation.sample < len(lead) - 90)]
+            windows.append(lead[r_samples[:, None] + np.arange(-90, 90)])
+    if not windows:
+        raise SystemExit(f"ECGEXP_DATA={root} holds no record 100.hea; unset it or name the folder of MIT-BIH")
+    beats = np.concatenate(windows).astype(np.float32)
+    return beats[rng.integers(len(beats), size=num_beats)]
+
+
+def measure(signals_mv: np.ndarray, *, scale: str, repeats: int) -> Iterator[tuple[str, str, float, float, int]]:
+    """Yields, for each way: scale, name, median beats/s, mean and largest absolute difference to the reference."""
+    common = min(way.num_beats for way in WAYS)
+    reference = figure_per_beat(signals_mv[:common], scale=scale).astype(int)
+    rates = {way.name: [] for way in WAYS}
+    for turn in range(repeats + 1):
+        for way in WAYS:
+            start = time.perf_counter()
+            way.draw(signals_mv[: way.num_beats], scale=scale)
+            if turn > 0:  # the first turn warms up
+                rates[way.name].append(way.num_beats / (time.perf_counter() - start))
+    for way in WAYS:
+        difference = np.abs(way.draw(signals_mv[:common], scale=scale) - reference)
+        yield scale, way.name, float(np.median(rates[way.name])), float(difference.mean()), int(difference.max())
+
+
+def main() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5, help="turns of each way (default 5)")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of beats (default 0)")
+    arguments = parser.parse_args()
+
+    most = max(way.num_beats for way in WAYS)
+    sources = {"synthetic": synthetic_beats(most, np.random.default_rng(arguments.seed))}
+    if root := os.environ.get("ECGEXP_DATA"):
+        sources["mitdb"] = mitdb_beats(Path(root), most, np.random.default_rng(arguments.seed))
+
+    table = Table(
+        title=f"Beats to 64x64 pictures, one core ({platform.machine()}, matplotlib {matplotlib.__version__})"
+    )
+    for heading in ("beats", "scale", "way"):
+        table.add_column(heading)
+    for heading in ("beats/s", "mean |difference| of 255", "largest"):
+        table.add_column(heading, justify="right")
+    for source, signals_mv in sources.items():
+        for scale in SCALES:
+            for _, name, rate, mean, largest in measure(signals_mv, scale=scale, repeats=arguments.repeats):
+                table.add_row(source, scale, name, f"{rate:,.0f}", f"{mean:.5f}", str(largest))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
