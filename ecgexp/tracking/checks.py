@@ -52,17 +52,20 @@ class Points:
         self._known = set(known)
         self._seen: set[tuple[str, int | None]] = set()
 
-    def admit(self, metrics: Mapping[str, float], step: int | None) -> dict[str, float | None]:
+    def check(self, metrics: Mapping[str, float], step: int | None) -> dict[str, float | None]:
         """The metrics that are new, as plain floats; None stands for one that is undefined (NaN or infinite).
 
         Raises:
-          ValueError: a name that cannot be kept, or a point that was admitted before.
+          ValueError: a name that cannot be kept, or a point that was kept before.
         """
         for name in metrics:
             if (check_name(name, kind="metric"), step) in self._seen:
                 raise ValueError(f"metric {name!r} already has a value at step {step}: one metric, one step, once")
-        self._seen.update((name, step) for name in metrics)
         return {name: _finite(value) for name, value in metrics.items() if (name, step) not in self._known}
+
+    def keep(self, metrics: Iterable[str], step: int | None) -> None:
+        """Remembers that the points have been kept; until then a failed attempt may be repeated."""
+        self._seen.update((name, step) for name in metrics)
 
 
 def _finite(value: float) -> float | None:

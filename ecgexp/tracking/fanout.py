@@ -1,5 +1,6 @@
 """Local first: a run is written to its folder, and from there to wherever else it is wanted."""
 
+import atexit
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,7 @@ class Fanout:
     def __init__(self, local: JsonlTracker, mirrors: Sequence[Tracker], *, clock: Callable[[], float] = time.monotonic):
         self.local = local
         self._outboxes = [_Outbox(mirror, local.folder, clock) for mirror in mirrors]
+        atexit.register(self._abandon)
 
     @property
     def run_id(self) -> str | None:
@@ -93,9 +95,14 @@ class Fanout:
 
     def finish(self, status: Status, reason: str | None = None) -> None:
         """See `Tracker.finish`; what still waits for a mirror is tried once more, and reported if it fails."""
+        atexit.unregister(self._abandon)
         self.local.finish(status, reason)
         for box in self._outboxes:
             box.close(lambda mirror: mirror.finish(status, reason))
+
+    def _abandon(self) -> None:
+        """Closes a run that nobody closed, so that no store shows it as RUNNING for ever."""
+        self.finish("FAILED", "the process ended without saying how the run ended")
 
     def _send_file(self, path: str) -> None:
         folder = path.rpartition("/")[0]
@@ -135,7 +142,7 @@ class _Outbox:
                 self._waiting[0](self.mirror)
                 del self._waiting[0]
         except TrackerUnavailable as error:
-            if self._not_before <= self._clock() and len(self._waiting) == 1:
+            if len(self._waiting) == 1:  # the first of a silence
                 _log.warning(
                     "the tracking store does not answer; the run goes on, in %s meanwhile: %s", self._folder, error
                 )

@@ -32,6 +32,7 @@ class JsonlTracker(FileArtifacts):
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self._metrics = folder / "metrics.jsonl"
+        _drop_cut_line(self._metrics)
         self._points = Points((name, step) for step, metrics in read_metrics(self._metrics) for name in metrics)
         self._run: dict[str, Any] = {"params": {}, "tags": {}, "datasets": [], **_read_run(folder / "run.json")}
         self._run |= {"run_id": run_id or self._run.get("run_id"), "status": "RUNNING", "reason": None}
@@ -58,11 +59,12 @@ class JsonlTracker(FileArtifacts):
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:
         """See `Tracker.log_metrics`; an undefined value is written as null."""
-        fresh = self._points.admit(metrics, step)
+        fresh = self._points.check(metrics, step)
         if fresh:
             line = json.dumps({"time": round(time.time(), 3), "step": step, "metrics": fresh}, allow_nan=False)
             with self._metrics.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
+        self._points.keep(metrics, step)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """See `Tracker.set_tags`."""
@@ -104,17 +106,22 @@ class JsonlTracker(FileArtifacts):
 
 
 def read_metrics(path: Path) -> Iterator[tuple[int | None, dict[str, float | None]]]:
-    """The (step, metrics) of each line of `path`; a last line that a crash cut off is passed over.
+    """The (step, metrics) of each whole line of `path`; a last line that is still being written is left out.
 
     Args:
       path: a `metrics.jsonl`; one that is not there has no lines.
     """
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else ():
+        if line.endswith("\n"):
             entry = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        yield entry["step"], entry["metrics"]
+            yield entry["step"], entry["metrics"]
+
+
+def _drop_cut_line(path: Path) -> None:
+    """Takes away a last line that a crash cut off, so that the next one does not continue it."""
+    written = path.read_bytes() if path.exists() else b""
+    if written and not written.endswith(b"\n"):
+        os.truncate(path, written.rfind(b"\n") + 1)
 
 
 def _read_run(path: Path) -> dict[str, Any]:

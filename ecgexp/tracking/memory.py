@@ -55,9 +55,10 @@ class MemoryTracker:
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:
         """See `Tracker.log_metrics`."""
-        for name, value in self._points.admit(metrics, step).items():
+        for name, value in self._points.check(metrics, step).items():
             if value is not None:
                 self.metrics[name].append((step, value))
+        self._points.keep(metrics, step)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """See `Tracker.set_tags`."""

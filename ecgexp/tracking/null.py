@@ -24,7 +24,8 @@ class NullTracker:
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:
         """Checks the names, and that each point comes once."""
-        self._points.admit(metrics, step)
+        self._points.check(metrics, step)
+        self._points.keep(metrics, step)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Checks the names."""

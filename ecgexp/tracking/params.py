@@ -1,5 +1,6 @@
 """A run's settings as they may be kept: one dotted name per leaf, and nothing secret among the values."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -43,6 +44,14 @@ def loggable(params: Mapping[str, Scalar]) -> dict[str, Scalar]:
       ValueError: a name that cannot be kept.
     """
     return redacted({check_name(name, kind="parameter"): value for name, value in params.items()})
+
+
+def shorten(text: str, *, limit: int) -> str:
+    """`text` if it has at most `limit` characters; else its beginning and, to tell it from others, its SHA-256."""
+    if len(text) <= limit:
+        return text
+    mark = f"… [{len(text)} characters, sha256 {hashlib.sha256(text.encode()).hexdigest()}]"
+    return text[: limit - len(mark)] + mark
 
 
 def _leaves(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Scalar]]:

@@ -219,3 +219,38 @@ class TestFanoutsMirror(TestMemoryTracker):
 
     def ending(self, tracker):
         return self.mirror.status, self.mirror.reason
+
+
+class TestMlflowTracker(TrackerContract):
+    @pytest.fixture(autouse=True)
+    def _store(self, mlflow_store):
+        self.store = mlflow_store
+
+    def make(self, folder):
+        from ecgexp.tracking.mlflow import MlflowTracker
+
+        return MlflowTracker.create(self.store, "contract")
+
+    def data(self, tracker):
+        return self.store.client.get_run(tracker.run_id).data
+
+    def params(self, tracker):
+        return self.data(tracker).params
+
+    def metrics(self, tracker):
+        names = self.data(tracker).metrics
+        history = {name: self.store.client.get_metric_history(tracker.run_id, name) for name in names}
+        return {name: [(point.step, point.value) for point in points] for name, points in history.items()}
+
+    def tags(self, tracker):
+        return self.data(tracker).tags
+
+    def artifacts(self, tracker):
+        folders, found = [""], set()
+        while folders:
+            for entry in self.store.client.list_artifacts(tracker.run_id, folders.pop()):
+                folders.append(entry.path) if entry.is_dir else found.add(entry.path)
+        return found
+
+    def ending(self, tracker):
+        return self.store.client.get_run(tracker.run_id).info.status, self.tags(tracker).get("status.reason")

@@ -1,0 +1,198 @@
+"""A run in MLflow. Spoken through the client, never through MLflow's global current run, so runs do not mix."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from mlflow.entities import Dataset, InputTag, Metric, Param, RunTag
+from mlflow.entities import DatasetInput as MlflowDatasetInput
+from mlflow.exceptions import MlflowException
+
+from ecgexp._validate import ConfigError
+from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status, TrackerUnavailable
+from ecgexp.tracking.checks import Points, check_name, check_path
+from ecgexp.tracking.files import FileArtifacts
+from ecgexp.tracking.params import loggable, redact, shorten
+from ecgexp.tracking.store import Store
+
+T = TypeVar("T")
+
+_BATCH = 100  # MLflow's limit on parameters and on tags in one request; it allows more metrics
+_MAX_PARAM = 6000
+_MAX_TAG = 8000
+_DIGEST = 16  # characters of ours; MLflow takes 36 in all
+_REASON = "status.reason"
+
+
+class MlflowTracker(FileArtifacts):
+    """One run of an MLflow store.
+
+    Args:
+      store: where the run is.
+      run_id: which it is.
+      params: what it has already.
+      points: the metric points it has already.
+    """
+
+    def __init__(
+        self, store: Store, run_id: str, *, params: Mapping[str, str], points: Iterable[tuple[str, int | None]]
+    ):
+        self._store = store
+        self._run_id = run_id
+        self._params = dict(params)
+        self._points = Points(points)
+        self._ended = False
+
+    @classmethod
+    def create(cls, store: Store, run_name: str) -> "MlflowTracker":
+        """Begins a run. MLflow marks it RUNNING until `finish`.
+
+        Raises:
+          ConfigError: the store does not let us.
+        """
+        try:
+            run = store.client.create_run(store.experiment_id, run_name=run_name)
+        except MlflowException as error:
+            raise ConfigError(f"tracking.uri={redact(store.uri)} refuses a new run: {error.message}") from error
+        return cls(store, run.info.run_id, params={}, points=())
+
+    @classmethod
+    def resume(cls, store: Store, run_id: str) -> "MlflowTracker":
+        """Continues a run.
+
+        Raises:
+          ConfigError: the store has no such run.
+        """
+        try:
+            run = store.client.get_run(run_id)
+            points = [point for name in run.data.metrics for point in _points_of(store, run_id, name)]
+            store.client.update_run(run_id, status="RUNNING")
+        except MlflowException as error:
+            raise ConfigError(
+                f"MLflow has no run {run_id} to resume at {redact(store.uri)}: {error.message}"
+            ) from error
+        return cls(store, run_id, params=run.data.params, points=points)
+
+    @property
+    def run_id(self) -> str:
+        """The run's id in MLflow."""
+        return self._run_id
+
+    @property
+    def url_hint(self) -> str:
+        """The run's page on a server; for a SQLite store the command that starts the UI."""
+        if self._store.uri.startswith("http"):
+            page = f"/#/experiments/{self._store.experiment_id}/runs/{self._run_id}"
+            return redact(self._store.uri.rstrip("/")) + page
+        if self._store.uri.startswith("sqlite"):
+            return f"uv run ecgexp-ui --store {self._store.uri}"
+        return f"mlflow ui --backend-store-uri {redact(self._store.uri)}"
+
+    def log_params(self, params: Mapping[str, Scalar]) -> None:
+        """See `Tracker.log_params`; a long value is cut, and says so."""
+        values = {name: shorten(str(value), limit=_MAX_PARAM) for name, value in loggable(params).items()}
+        changed = [name for name, value in values.items() if self._params.get(name, value) != value]
+        if changed:
+            raise ValueError(f"parameter {changed[0]!r} already has another value: {self._params[changed[0]]!r}")
+        for batch in _batches(Param(name, value) for name, value in values.items() if name not in self._params):
+            with _reaching():
+                self._store.client.log_batch(self._run_id, params=batch)
+            self._params.update({param.key: param.value for param in batch})
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:
+        """See `Tracker.log_metrics`; MLflow keeps values without a step at step 0."""
+        fresh = self._points.check(metrics, step)
+        now = int(time.time() * 1000)
+        for batch in _batches(
+            Metric(name, value, now, step or 0) for name, value in fresh.items() if value is not None
+        ):
+            with _reaching():
+                self._store.client.log_batch(self._run_id, metrics=batch)
+        self._points.keep(metrics, step)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """See `Tracker.set_tags`; a long value is cut, and says so."""
+        fresh = {
+            check_name(name, kind="tag"): shorten(redact(str(value)), limit=_MAX_TAG) for name, value in tags.items()
+        }
+        for batch in _batches(RunTag(name, value) for name, value in fresh.items()):
+            with _reaching():
+                self._store.client.log_batch(self._run_id, tags=batch)
+
+    def log_file(self, path: Path, folder: str = "") -> None:
+        """See `Tracker.log_file`."""
+        check_path(f"{folder}/{path.name}" if folder else path.name)
+        with _reaching():
+            self._store.client.log_artifact(self._run_id, str(path), folder or None)
+
+    def log_dataset(self, dataset: DatasetInput) -> None:
+        """See `Tracker.log_dataset`; one MLflow input per split, with its class counts as the profile."""
+        inputs = [_as_input(dataset, split, counts) for split, counts in dataset.counts.items()]
+        with _reaching():
+            self._store.client.log_inputs(self._run_id, datasets=inputs)
+
+    def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
+        """See `Tracker.log_model`; `mlflow.pyfunc.load_model` reads it wherever ecgexp is installed."""
+        from ecgexp.tracking.model import log_pyfunc
+
+        with _reaching():
+            log_pyfunc(folder, input_example=input_example, run_id=self._run_id, uri=self._store.uri)
+
+    def finish(self, status: Status, reason: str | None = None) -> None:
+        """See `Tracker.finish`; the reason becomes the tag `status.reason`."""
+        if self._ended:
+            return
+        if reason is not None:
+            self.set_tags({_REASON: reason})
+        with _reaching():
+            self._store.client.set_terminated(self._run_id, status=status)
+        self._ended = True
+
+
+def _as_input(dataset: DatasetInput, split: str, counts: Mapping[str, int]) -> MlflowDatasetInput:
+    # MLflow keeps one dataset per name and digest, with the profile of the run that came first: so the digest must also
+    # tell splits and their counts apart.
+    part = hashlib.sha256(json.dumps([split, dict(counts)]).encode()).hexdigest()[:8]
+    profile = {"num_beats": sum(counts.values()), **{f"num_beats_{name}": count for name, count in counts.items()}}
+    entity = Dataset(
+        name=dataset.name,
+        digest=f"{dataset.digest[:_DIGEST]}-{part}",
+        source_type="ecgexp",
+        source=json.dumps({"source": redact(dataset.source)}),
+        profile=json.dumps(profile),
+    )
+    return MlflowDatasetInput(entity, tags=[InputTag("mlflow.data.context", split)])
+
+
+def _points_of(store: Store, run_id: str, name: str) -> Iterator[tuple[str, int | None]]:
+    for metric in store.client.get_metric_history(run_id, name):
+        yield name, metric.step
+        if metric.step == 0:  # steps count from 1: MLflow's 0 is our None
+            yield name, None
+
+
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(items)
+    while batch := list(islice(rest, _BATCH)):
+        yield batch
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """Turns all the ways in which a store can be out of reach into one; what MLflow refuses stays a `ValueError`."""
+    import requests
+    import sqlalchemy
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code == "INVALID_PARAMETER_VALUE":
+            raise ValueError(redact(error.message)) from error
+        raise TrackerUnavailable(redact(error.message)) from error
+    except (requests.RequestException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+        raise TrackerUnavailable(redact(str(error))) from error

@@ -1,0 +1,78 @@
+"""The choices of `tracking=`. Making one costs nothing; `start` imports what it needs."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from ecgexp._validate import settings
+from ecgexp.tracking.base import Tracker
+from ecgexp.tracking.checks import check_name
+from ecgexp.tracking.fanout import Fanout
+from ecgexp.tracking.jsonl import JsonlTracker
+from ecgexp.tracking.null import NullTracker
+
+
+@settings
+class NoTracking:
+    """`tracking=none`: no MLflow; the run directory still tells the whole story."""
+
+    def start(
+        self, *, run_name: str, run_dir: Path | None, resume_run_id: str | None = None, base_dir: Path | None = None
+    ) -> Tracker:
+        """A tracker that writes to `run_dir`, or nowhere without one; takes the arguments of `MlflowTracking.start`."""
+        return JsonlTracker(run_dir) if run_dir is not None else NullTracker()
+
+
+@settings
+class MlflowTracking:
+    """`tracking=mlflow`: the run directory, mirrored into an MLflow store.
+
+    Attributes:
+      uri: `sqlite:///FILE`, or the address of an MLflow server; a relative file counts from where the command was
+        typed.
+      artifact_root: folder of the artifacts of a SQLite store; a server has its own.
+      experiment_name: the MLflow experiment, made when it is missing.
+      tags: further tags for every run.
+    """
+
+    uri: str = "sqlite:///mlruns/mlflow.db"
+    artifact_root: Path = Path("mlruns")
+    experiment_name: str = Field(default="ecgexp", min_length=1, max_length=500)
+    tags: dict[str, str] = Field(default_factory=dict)
+
+    def __post_init__(self):
+        for name in self.tags:
+            check_name(name, kind="tracking.tags")
+
+    def start(
+        self, *, run_name: str, run_dir: Path | None, resume_run_id: str | None = None, base_dir: Path | None = None
+    ) -> Tracker:
+        """Opens the store and begins, or continues, a run in it; the system tags are set.
+
+        Args:
+          run_name: what the run is called in the UI.
+          run_dir: where everything is written first; None, from a notebook, writes to MLflow alone.
+          resume_run_id: the MLflow run to continue.
+          base_dir: what relative paths count from; the current directory by default. Hydra may have changed that one.
+
+        Raises:
+          ConfigError: the store cannot be reached or used; says so within seconds, before anything was trained.
+        """
+        from ecgexp.tracking.quiet import quieten
+
+        quieten()  # before the first import of mlflow
+        from ecgexp.tracking.mlflow import MlflowTracker
+        from ecgexp.tracking.provenance import system_tags
+        from ecgexp.tracking.store import open_store
+
+        base_dir = base_dir or Path.cwd()
+        store = open_store(
+            self.uri,
+            artifact_root=base_dir / self.artifact_root,
+            experiment_name=self.experiment_name,
+            base_dir=base_dir,
+        )
+        mirror = MlflowTracker.resume(store, resume_run_id) if resume_run_id else MlflowTracker.create(store, run_name)
+        tracker = mirror if run_dir is None else Fanout(JsonlTracker(run_dir, run_id=mirror.run_id), [mirror])
+        tracker.set_tags({**system_tags(), **self.tags})
+        return tracker

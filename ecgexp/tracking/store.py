@@ -1,0 +1,129 @@
+"""Opening an MLflow store: made safely when it is new, found out quickly when it is not there."""
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from filelock import FileLock, Timeout
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from ecgexp._validate import ConfigError
+from ecgexp.tracking.params import redact
+
+_SQLITE = "sqlite:///"
+_PATIENCE_S = 5.0
+_LOCK_S = 120.0
+_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """An MLflow store and the experiment in it.
+
+    Attributes:
+      client: speaks with the store.
+      uri: its address, absolute, with the password if there is one: never print it.
+      experiment_id: the experiment in which runs are made.
+    """
+
+    client: MlflowClient
+    uri: str
+    experiment_id: str
+
+
+def open_store(uri: str, *, artifact_root: Path, experiment_name: str, base_dir: Path) -> Store:
+    """Opens the store at `uri` and its experiment; a SQLite store and an experiment are made when they are missing.
+
+    Args:
+      uri: `sqlite:///FILE`, another database, or the address of a server.
+      artifact_root: where a SQLite store keeps the artifacts of a new experiment.
+      experiment_name: the experiment.
+      base_dir: what a relative SQLite file counts from.
+
+    Raises:
+      ConfigError: the store cannot be reached or used.
+    """
+    if uri.startswith(_SQLITE):
+        return _open_sqlite(sqlite_file(uri, base_dir), artifact_root / experiment_name, experiment_name)
+    if urlsplit(uri).scheme in ("", "file"):
+        raise ConfigError(
+            f"tracking.uri={uri} is a folder, which MLflow no longer writes to: type tracking.uri=sqlite:///mlruns/mlflow.db"
+        )
+    _reach(uri)
+    return _open(uri, experiment_name, artifact_location=None)
+
+
+def sqlite_file(uri: str, base_dir: Path) -> Path:
+    """The absolute path of the database file of `uri`, which begins with `sqlite:///`."""
+    return (base_dir / uri.removeprefix(_SQLITE)).resolve()
+
+
+def _open_sqlite(file: Path, artifacts: Path, experiment_name: str) -> Store:
+    """Opens a SQLite store under a lock: two processes that create its tables at once would ruin the file for good."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{file}.lock", timeout=_LOCK_S):
+            return _open(f"{_SQLITE}{file}", experiment_name, artifact_location=artifacts.resolve().as_uri())
+    except Timeout as error:
+        raise ConfigError(
+            f"tracking.uri: another process has held {file}.lock for {_LOCK_S:.0f} s; end that process and try again"
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"tracking.uri: cannot write to {file.parent} ({error.strerror}): type "
+            "tracking.uri=sqlite:////another/folder/mlflow.db or tracking=none"
+        ) from error
+
+
+def _open(uri: str, experiment_name: str, *, artifact_location: str | None) -> Store:
+    try:
+        client = MlflowClient(tracking_uri=uri)
+        return Store(client=client, uri=uri, experiment_id=_experiment(client, experiment_name, artifact_location))
+    except ConfigError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the store's driver (SQLAlchemy, requests) has its own kinds of error
+        raise _unusable(uri, error) from error
+
+
+def _experiment(client: MlflowClient, name: str, artifact_location: str | None) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return client.create_experiment(name, artifact_location=artifact_location)
+        except MlflowException:  # another process, on a server without our lock, may have been first
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        raise ConfigError(
+            f"tracking.experiment_name={name} was deleted in MLflow: restore it with `mlflow experiments restore "
+            f"--experiment-id {found.experiment_id}`, or type another tracking.experiment_name="
+        )
+    return found.experiment_id
+
+
+def _reach(uri: str) -> None:
+    """Finds out within seconds whether anybody answers at `uri`; MLflow itself would try for minutes."""
+    parts = urlsplit(uri)
+    try:
+        if parts.scheme in ("http", "https"):
+            import requests  # one of MLflow's own dependencies; unlike a bare socket it honours the proxies
+
+            requests.get(uri.rstrip("/") + "/health", timeout=_PATIENCE_S)
+        elif parts.hostname:
+            port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
+            if port:
+                socket.create_connection((parts.hostname, port), timeout=_PATIENCE_S).close()
+    except (OSError, ValueError) as error:
+        raise _unusable(uri, error) from error
+
+
+def _unusable(uri: str, error: Any) -> ConfigError:
+    why = redact(str(error)).strip().splitlines()
+    return ConfigError(
+        f"tracking.uri={redact(uri)} cannot be used: {why[0][:200] if why else type(error).__name__}. "
+        "Start the server or correct tracking.uri=; to run without MLflow type tracking=none"
+    )

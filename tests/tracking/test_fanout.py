@@ -1,0 +1,120 @@
+import logging
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ecgexp.tracking import Fanout, JsonlTracker, MemoryTracker, TrackerUnavailable
+from ecgexp.tracking.fanout import RETRY_AFTER_S
+
+
+class Unreliable(MemoryTracker):
+    """A mirror whose server can be switched off; counts the attempts."""
+
+    down = False
+    attempts = 0
+
+    def __getattribute__(self, name):
+        if name.startswith(("log_", "set_")) or name == "finish":
+            self.attempts += 1
+            if self.down:
+                raise TrackerUnavailable("connection refused")
+        return super().__getattribute__(name)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def mirror():
+    return Unreliable()
+
+
+@pytest.fixture
+def fanout(tmp_path, clock, mirror):
+    fanout = Fanout(JsonlTracker(tmp_path), [mirror], clock=clock)
+    yield fanout
+    fanout.finish("FINISHED")
+
+
+def test_a_mirror_that_was_away_hears_everything_in_order(fanout, mirror, clock):
+    fanout.log_metrics({"train/loss": 3.0}, step=1)
+    mirror.down = True
+    fanout.log_metrics({"train/loss": 2.0}, step=2)
+    fanout.log_text("in words", "privacy/statement.txt")
+    mirror.down = False
+    clock.now += RETRY_AFTER_S
+    fanout.log_metrics({"train/loss": 1.0}, step=3)
+    assert mirror.metrics["train/loss"] == [(1, 3.0), (2, 2.0), (3, 1.0)]
+    assert mirror.artifacts["privacy/statement.txt"] == b"in words"
+
+
+def test_a_mirror_that_is_away_is_not_asked_at_every_step(fanout, mirror):
+    mirror.down = True
+    for step in range(1, 101):
+        fanout.log_metrics({"train/loss": 1.0}, step=step)
+    assert mirror.attempts == 1
+
+
+def test_values_changed_after_logging_reach_the_mirror_as_they_were(fanout, mirror):
+    mirror.down = True
+    metrics = {"train/loss": 1.0}
+    fanout.log_metrics(metrics, step=1)
+    metrics["train/loss"] = 99.0
+    mirror.down = False
+    fanout.finish("FINISHED")
+    assert mirror.metrics["train/loss"] == [(1, 1.0)]
+
+
+def test_the_end_tries_once_more(fanout, mirror):
+    mirror.down = True
+    fanout.log_metrics({"train/loss": 1.0}, step=1)
+    mirror.down = False
+    fanout.finish("FINISHED")
+    assert mirror.metrics["train/loss"] == [(1, 1.0)]
+    assert mirror.status == "FINISHED"
+
+
+def test_what_was_never_delivered_is_said_with_its_number(fanout, mirror, caplog):
+    mirror.down = True
+    with caplog.at_level(logging.WARNING):
+        fanout.log_metrics({"train/loss": 1.0}, step=1)
+        fanout.log_metrics({"train/loss": 1.0}, step=2)
+        fanout.finish("FINISHED")
+    assert len(caplog.records) == 2
+    assert "the run goes on" in caplog.messages[0]
+    assert "3 entries of this run never reached" in caplog.messages[1]
+
+
+def test_what_the_folder_refuses_reaches_no_mirror(fanout, mirror):
+    with pytest.raises(ValueError, match="metric name"):
+        fanout.log_metrics({"test/f1//": 1.0})
+    assert mirror.attempts == 0
+
+
+def test_the_model_is_mirrored_from_the_runs_folder(fanout, mirror, tmp_path):
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "model.json").write_text("{}")
+    fanout.log_model(tmp_path / "best", input_example=np.zeros((1, 180, 1), np.float32))
+    assert [folder for folder, _ in mirror.models] == [tmp_path / "model"]
+
+
+def test_a_run_nobody_ended_is_marked_failed_when_the_process_ends(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from ecgexp.tracking import Fanout, JsonlTracker;"
+        "run = Fanout(JsonlTracker(Path(sys.argv[1])), []); raise SystemExit(3)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 3
+    written = (tmp_path / "run.json").read_text()
+    assert '"FAILED"' in written
+    assert "the process ended without saying how the run ended" in written

@@ -1,0 +1,52 @@
+import json
+
+import numpy as np
+import pytest
+
+from ecgexp.tracking import JsonlTracker
+from ecgexp.tracking.jsonl import read_metrics
+
+
+def test_every_line_is_strict_json(tmp_path):
+    tracker = JsonlTracker(tmp_path)
+    tracker.log_metrics({"validation/f1/Q": float("nan"), "train/loss": 0.5}, step=1)
+    line = json.loads((tmp_path / "metrics.jsonl").read_text(), parse_constant=pytest.fail)
+    assert line["step"] == 1
+    assert line["metrics"] == {"validation/f1/Q": None, "train/loss": 0.5}
+
+
+def test_a_continued_run_keeps_its_points_and_writes_none_twice(tmp_path):
+    first = JsonlTracker(tmp_path, run_id="a" * 32)
+    first.log_params({"seed": 1})
+    first.log_metrics({"train/loss": 0.5}, step=1)
+    first.finish("KILLED", "SIGTERM")
+    second = JsonlTracker(tmp_path)
+    second.log_metrics({"train/loss": 0.5}, step=1)
+    second.log_metrics({"train/loss": 0.25}, step=2)
+    assert second.run_id == "a" * 32
+    assert list(read_metrics(tmp_path / "metrics.jsonl")) == [(1, {"train/loss": 0.5}), (2, {"train/loss": 0.25})]
+    assert json.loads((tmp_path / "run.json").read_text())["params"] == {"seed": 1}
+
+
+def test_a_line_that_a_crash_cut_off_is_passed_over(tmp_path):
+    JsonlTracker(tmp_path).log_metrics({"train/loss": 0.5}, step=1)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"time": 1, "step": 2, "met')
+    again = JsonlTracker(tmp_path)
+    again.log_metrics({"train/loss": 0.25}, step=2)
+    assert list(read_metrics(tmp_path / "metrics.jsonl")) == [(1, {"train/loss": 0.5}), (2, {"train/loss": 0.25})]
+
+
+def test_the_model_folder_is_copied(tmp_path):
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "model.json").write_text("{}")
+    JsonlTracker(tmp_path / "run").log_model(tmp_path / "best", input_example=np.zeros((1, 180, 1), np.float32))
+    assert (tmp_path / "run" / "model" / "model.json").read_text() == "{}"
+
+
+def test_a_file_that_cannot_be_copied_leaves_the_old_one(tmp_path):
+    tracker = JsonlTracker(tmp_path / "run")
+    tracker.log_text("old", "notes.txt")
+    with pytest.raises(FileNotFoundError):
+        tracker.log_file(tmp_path / "notes.txt")
+    assert (tmp_path / "run" / "notes.txt").read_text() == "old"

@@ -1,0 +1,196 @@
+"""What only MLflow has: its limits, its inputs, its store."""
+
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ecgexp._validate import ConfigError, build
+from ecgexp.tracking import DatasetInput
+from ecgexp.tracking.settings import MlflowTracking, NoTracking
+
+
+def open_again(mlflow_store, run_id):
+    from ecgexp.tracking.mlflow import MlflowTracker
+
+    return MlflowTracker.resume(mlflow_store, run_id)
+
+
+@pytest.fixture
+def tracker(mlflow_store):
+    from ecgexp.tracking.mlflow import MlflowTracker
+
+    return MlflowTracker.create(mlflow_store, "noise_multiplier=1.0 seed=2")
+
+
+def test_settings_cost_no_import_of_mlflow():
+    code = (
+        "import sys, ecgexp.tracking.settings as s; s.MlflowTracking();"
+        "assert not {'mlflow', 'sqlalchemy', 'pandas'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_tags_with_names_mlflow_refuses_are_refused_when_built():
+    with pytest.raises(ConfigError, match=r"tracking\.tags name 'a=b'"):
+        build(MlflowTracking, {"tags": {"a=b": "c"}}, path="tracking")
+
+
+def test_values_over_mlflows_limit_are_kept_short(tracker, mlflow_store):
+    tracker.log_params({"records": "100 " * 3000})
+    kept = mlflow_store.client.get_run(tracker.run_id).data.params["records"]
+    assert len(kept) == 6000
+    assert "[12000 characters, sha256 " in kept
+
+
+def test_more_than_a_thousand_metrics_of_one_step_are_kept(tracker, mlflow_store):
+    tracker.log_metrics({f"test/f1/{i}": i / 2000 for i in range(1234)}, step=1)
+    assert len(mlflow_store.client.get_run(tracker.run_id).data.metrics) == 1234
+
+
+def test_the_dataset_is_an_input_per_split_with_its_counts(tracker, mlflow_store):
+    counts = {"train": {"N": 80, "V": 8}, "test": {"N": 20, "V": 2}}
+    tracker.log_dataset(DatasetInput(name="mitdb 1.0.0", digest="ab" * 32, source="http://a:pw@b/mitdb", counts=counts))
+    inputs = mlflow_store.client.get_run(tracker.run_id).inputs.dataset_inputs
+    assert {entry.tags[0].value for entry in inputs} == {"train", "test"}
+    assert {entry.dataset.name for entry in inputs} == {"mitdb 1.0.0"}
+    assert '"num_beats": 88, "num_beats_N": 80' in " ".join(entry.dataset.profile for entry in inputs)
+    assert all(entry.dataset.digest.startswith("ab" * 8 + "-") for entry in inputs)
+    assert "pw" not in inputs[0].dataset.source
+
+
+def test_another_split_of_the_same_beats_keeps_its_own_counts(mlflow_store):
+    from ecgexp.tracking.mlflow import MlflowTracker
+
+    for beats in (88, 77):
+        tracker = MlflowTracker.create(mlflow_store, "split")
+        tracker.log_dataset(DatasetInput(name="m", digest="cd" * 32, source="s", counts={"train": {"N": beats}}))
+        entry = mlflow_store.client.get_run(tracker.run_id).inputs.dataset_inputs[0]
+        assert f'"num_beats": {beats}' in entry.dataset.profile
+
+
+def test_a_resumed_run_has_no_point_twice(tracker, mlflow_store):
+    tracker.log_params({"seed": 1})
+    tracker.log_metrics({"train/loss": 0.5}, step=1)
+    tracker.log_metrics({"test/accuracy": 0.5})
+    tracker.finish("KILLED", "SIGTERM")
+    again = open_again(mlflow_store, tracker.run_id)
+    assert mlflow_store.client.get_run(tracker.run_id).info.status == "RUNNING"
+    again.log_params({"seed": 1})
+    again.log_metrics({"train/loss": 0.5}, step=1)
+    again.log_metrics({"train/loss": 0.25}, step=2)
+    again.log_metrics({"test/accuracy": 0.5})
+    history = mlflow_store.client.get_metric_history(tracker.run_id, "train/loss")
+    assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.25)]
+    assert len(mlflow_store.client.get_metric_history(tracker.run_id, "test/accuracy")) == 1
+    with pytest.raises(ValueError, match="'seed' already has another value"):
+        again.log_params({"seed": 2})
+
+
+def test_a_run_that_is_not_there_cannot_be_resumed(mlflow_store):
+    with pytest.raises(ConfigError, match=f"no run {'0' * 32} to resume"):
+        open_again(mlflow_store, "0" * 32)
+
+
+def test_start_writes_the_folder_and_the_store(tmp_path):
+    tracking = MlflowTracking(tags={"study": "pilot"})
+    tracker = tracking.start(run_name="first", run_dir=tmp_path / "run", base_dir=tmp_path)
+    tracker.log_text("in words", "privacy/statement.txt")
+    tracker.finish("FAILED", "out of memory")
+    assert (tmp_path / "mlruns" / "mlflow.db").is_file()
+    assert len(list((tmp_path / "mlruns" / "ecgexp").rglob("statement.txt"))) == 1
+    assert f'"run_id": "{tracker.run_id}"' in (tmp_path / "run" / "run.json").read_text()
+
+    from mlflow import MlflowClient
+
+    run = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db").get_run(tracker.run_id)
+    assert run.info.run_name == "first"
+    assert run.info.status == "FAILED"
+    assert run.data.tags["status.reason"] == "out of memory"
+    assert run.data.tags["study"] == "pilot"
+    assert run.data.tags["version.numpy"].startswith("1.26")
+
+
+def test_no_tracking_still_writes_the_folder(tmp_path):
+    tracker = NoTracking().start(run_name="first", run_dir=tmp_path)
+    tracker.log_metrics({"train/loss": 0.5}, step=1)
+    tracker.finish("FINISHED")
+    assert '"FINISHED"' in (tmp_path / "run.json").read_text()
+    assert '"train/loss": 0.5' in (tmp_path / "metrics.jsonl").read_text()
+    assert NoTracking().start(run_name="first", run_dir=None).url_hint == "the run was not tracked"
+
+
+ONE_RUN = """
+import sys
+from pathlib import Path
+from ecgexp.tracking.settings import MlflowTracking
+base = Path(sys.argv[1])
+tracker = MlflowTracking().start(run_name=sys.argv[2], run_dir=base / sys.argv[2], base_dir=base)
+for step in range(1, 21):
+    tracker.log_metrics({"train/loss": 1 / step, "validation/f1/V": 0.5}, step=step)
+tracker.finish("FINISHED")
+"""
+
+
+@pytest.mark.slow
+def test_a_fresh_store_survives_being_made_by_several_processes_at_once(tmp_path):
+    def one(name):
+        return subprocess.run(
+            [sys.executable, "-c", ONE_RUN, str(tmp_path), name], capture_output=True, text=True, check=False
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(one, ["a", "b", "c", "d"]))
+    assert [process.stderr for process in done] == [""] * 4
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("ecgexp").experiment_id])
+    assert sorted((run.info.run_name, run.info.status) for run in runs) == [(name, "FINISHED") for name in "abcd"]
+    assert all(len(client.get_metric_history(run.info.run_id, "train/loss")) == 20 for run in runs)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["http://me:hunter2@127.0.0.1:9", "postgresql://me:hunter2@127.0.0.1:9/mlflow", "nonsense://me:hunter2@127.0.0.1"],
+)
+def test_a_store_out_of_reach_is_said_within_seconds_and_without_its_password(tmp_path, uri):
+    started = time.monotonic()
+    with pytest.raises(ConfigError, match=r"tracking\.uri=\w+://me:\[hidden\]@127\.0\.0\.1.*tracking=none") as caught:
+        MlflowTracking(uri=uri).start(run_name="x", run_dir=tmp_path / "run", base_dir=tmp_path)
+    assert time.monotonic() - started < 15
+    assert "hunter2" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_as_store_is_refused_with_what_to_type(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"tracking\.uri=mlruns is a folder.*tracking\.uri=sqlite:///mlruns/mlflow\.db"
+    ):
+        MlflowTracking(uri="mlruns").start(run_name="x", run_dir=None, base_dir=tmp_path)
+
+
+def test_a_store_that_cannot_be_written_is_refused_with_what_to_type(tmp_path):
+    (tmp_path / "mlruns").write_text("a file where the folder should be")
+    with pytest.raises(ConfigError, match=r"tracking\.uri: cannot write to .*tracking=none"):
+        MlflowTracking().start(run_name="x", run_dir=None, base_dir=tmp_path)
+
+
+def test_a_damaged_store_is_refused_with_what_to_type(tmp_path):
+    (tmp_path / "mlruns").mkdir()
+    (tmp_path / "mlruns" / "mlflow.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(ConfigError, match=r"tracking\.uri=sqlite:.*cannot be used.*tracking=none"):
+        MlflowTracking().start(run_name="x", run_dir=None, base_dir=tmp_path)
+
+
+def test_a_deleted_experiment_is_refused_with_the_way_back(tmp_path):
+    tracker = MlflowTracking().start(run_name="x", run_dir=None, base_dir=tmp_path)
+    tracker.finish("FINISHED")
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    client.delete_experiment(client.get_run(tracker.run_id).info.experiment_id)
+    with pytest.raises(ConfigError, match=r"tracking\.experiment_name=ecgexp was deleted .*mlflow experiments restore"):
+        MlflowTracking().start(run_name="x", run_dir=None, base_dir=tmp_path)

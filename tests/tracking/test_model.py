@@ -1,0 +1,76 @@
+"""A classifier logged to MLflow is loaded by `mlflow.pyfunc.load_model` in a process that knows nothing of the run."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytestmark = [pytest.mark.tf, pytest.mark.slow]
+
+SCORE = """
+import sys, time
+import mlflow, numpy as np
+mlflow.set_tracking_uri(sys.argv[1])
+with np.load(sys.argv[3]) as given:
+    windows = {name: given[name] for name in given.files}
+model = mlflow.pyfunc.load_model(sys.argv[2])
+np.save(sys.argv[4], model.predict(windows if len(windows) > 1 else windows["signals_mv"]))
+"""
+
+
+def classifier(*, rr):
+    from ecgexp.inputs import SignalInput, input_shapes
+    from ecgexp.models.cnn1d import Cnn1d
+    from ecgexp.serving import Classifier
+
+    builder = Cnn1d(filters=(4, 8), kernel_sizes=(5, 3), dense_units=8)
+    model_input = SignalInput(rr=rr)
+    features = model_input.transform(np.zeros((1, 180, 2), np.float32), np.zeros((1, 4), np.float32) if rr else None)
+    return Classifier(
+        builder=builder, model_input=model_input, weights=builder.build(input_shapes(features), 3).get_weights(),
+        class_names=("N", "V", "paced"), window=180, lead_names=("MLII", "V1"), fs_hz=360.0, before_samples=90,
+        database="synthetic",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("rr", [False, True])
+def test_a_fresh_process_scores_raw_windows_with_equal_probabilities(mlflow_store, tmp_path, rr):
+    from ecgexp.serving import save_classifier
+    from ecgexp.tracking.mlflow import MlflowTracker
+
+    rng = np.random.default_rng(0)
+    windows = {"signals_mv": rng.normal(size=(7, 180, 2)).astype(np.float32)}
+    windows |= {"rr": rng.uniform(0.4, 1.2, size=(7, 4)).astype(np.float32)} if rr else {}
+    ours = classifier(rr=rr)
+    folder = save_classifier(ours, tmp_path / "model")
+    tracker = MlflowTracker.create(mlflow_store, "model")
+    tracker.log_model(folder, input_example=windows if rr else windows["signals_mv"])
+
+    np.savez(tmp_path / "windows.npz", **windows)
+    uri = f"runs:/{tracker.run_id}/model"
+    paths = [str(tmp_path / name) for name in ("windows.npz", "scores.npy")]
+    subprocess.run([sys.executable, "-c", SCORE, mlflow_store.uri, uri, *paths], check=True, cwd=tmp_path)
+    expected = ours.predict_probabilities(**windows)
+    np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), expected, rtol=0, atol=1e-7)
+
+
+def test_the_model_has_a_signature_an_example_and_no_pickle(mlflow_store, tmp_path):
+    import mlflow
+
+    from ecgexp.serving import save_classifier
+    from ecgexp.tracking.mlflow import MlflowTracker
+
+    tracker = MlflowTracker.create(mlflow_store, "model")
+    example = np.zeros((2, 180, 2), np.float32)
+    tracker.log_model(save_classifier(classifier(rr=False), tmp_path / "model"), input_example=example)
+    mlflow.set_tracking_uri(mlflow_store.uri)
+    info = mlflow.models.get_model_info(f"runs:/{tracker.run_id}/model")
+    assert info.signature.inputs.inputs[0].shape == (-1, 180, 2)
+    assert info.signature.outputs.inputs[0].shape == (-1, 3)
+    assert info.metadata == {"class_names": ["N", "V", "paced"]}
+    folder = mlflow.artifacts.download_artifacts(f"runs:/{tracker.run_id}/model", dst_path=str(tmp_path / "copy"))
+    names = {path.name for path in (tmp_path / "copy").rglob("*") if path.is_file()}
+    assert folder
+    assert {"MLmodel", "requirements.txt", "input_example.json", "weights.npz", "model.json"} <= names
+    assert not [name for name in names if name.endswith((".pkl", ".pickle", ".h5", ".keras"))]
