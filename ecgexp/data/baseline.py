@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 
 MEDIAN_MS = (200.0, 600.0)
-"""de Chazal, O'Dwyer & Reilly 2004, II-B: the first median takes out QRS and P, the second T; what is left is the baseline."""
+"""de Chazal, O'Dwyer & Reilly 2004: the first median takes out QRS and P, the second T; the rest is the baseline."""
 
 
 def odd_samples(duration_ms: float, fs_hz: float) -> int:
@@ -48,7 +48,7 @@ def bandpass(lead_mv: np.ndarray, fs_hz: float, edges_hz: tuple[float, float]) -
 
 
 def resample(lead_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
-    """The lead at another sampling frequency, polyphase with an anti-aliasing filter; the same array if they are equal."""
+    """The lead at another sampling frequency, polyphase with an anti-aliasing filter; unchanged if they are equal."""
     if from_hz == to_hz:
         return lead_mv
     from scipy.signal import resample_poly

@@ -36,9 +36,9 @@ class Prepared:
 def load_or_prepare(cache_dir: Path | None, key: str, prepare: Callable[[], Prepared]) -> Prepared:
     """The beats under `key`, or what `prepare` makes, kept for the next time.
 
-    Jobs may do this at once: each writes a file of its own and renames it into place, so the last one wins with the same
-    content. A cache that cannot be written costs time and is no reason to stop. Nothing is ever deleted here; the folder
-    may be, whenever no run is on.
+    Jobs may do this at once: each writes a file of its own and renames it into place, so the last one wins with the
+    same content. A cache that cannot be written costs time and is no reason to stop. Nothing is ever deleted here; the
+    folder may be, whenever no run is on.
 
     Args:
       cache_dir: the folder; None: no cache.

@@ -29,8 +29,8 @@ class Database:
       doi: digital object identifier.
       licence: licence of the data.
       same_patient: record -> patient, for records that share one; every other record is a patient of its own.
-      patient_in_header: pattern whose first group is the patient's number in a header comment, for databases that say it
-        there.
+      patient_in_header: pattern whose first group is the patient's number in a header comment, for databases that
+        say it there.
       remedy: what to type when a file is missing or damaged; by default the command that fetches the database.
     """
 
@@ -95,14 +95,18 @@ def parse_sha256sums(text: str) -> dict[str, str]:
     return {name: digest for digest, name in (line.split(maxsplit=1) for line in text.splitlines() if line.strip())}
 
 
-# de Chazal, O'Dwyer & Reilly 2004, table I: paced records left out, 201 and 202 (one man) on either side.
-DS1 = tuple("101 106 108 109 112 114 115 116 118 119 122 124 201 203 205 207 208 209 215 220 223 230".split())
-DS2 = tuple("100 103 105 111 113 117 121 123 200 202 210 212 213 214 219 221 222 228 231 232 233 234".split())
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+# de Chazal, O'Dwyer & Reilly 2004: paced records left out, 201 and 202 (one man) on either side.
+DS1 = _names("101 106 108 109 112 114 115 116 118 119 122 124 201 203 205 207 208 209 215 220 223 230")
+DS2 = _names("100 103 105 111 113 117 121 123 200 202 210 212 213 214 219 221 222 228 231 232 233 234")
 PACED = ("102", "104", "107", "217")
 # Second lead V5, V2 or V4 instead of V1.
 _WITHOUT_V1 = {"100", "103", "114", "117", "123", "124"}
 REDUCED = tuple(sorted(record for record in DS1 + DS2 if record not in _WITHOUT_V1))
-FEDERATED10 = tuple("100 103 104 124 207 208 213 220 222 223".split())
+FEDERATED10 = _names("100 103 104 124 207 208 213 220 222 223")
 
 RECORD_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"ds1": DS1, "ds2": DS2, "paced": PACED, "reduced": REDUCED, "federated10": FEDERATED10}

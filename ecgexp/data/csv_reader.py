@@ -1,4 +1,4 @@
-"""Reads the Kaggle layout of MIT-BIH (mondejar/mitbih-database): `100.csv` with raw units, `100annotations.txt` as rdann prints it."""
+"""Reads the Kaggle layout (mondejar/mitbih-database): `100.csv` in raw units, `100annotations.txt` as rdann prints it."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def files_of(folder: Path, record_id: str) -> tuple[Path, ...]:
 
 
 def read_record(folder: Path, record_id: str, database: Database) -> Record:
-    """Reads one record with all its leads; the layout carries no gain and no checksum, so both come from the catalog or not at all.
+    """Reads one record with all its leads; the layout carries no gain, so that comes from the catalog.
 
     Args:
       folder: where its files are.

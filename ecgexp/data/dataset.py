@@ -30,8 +30,8 @@ class RecordedDataset(Preparation):
       layout: `wfdb`: `.hea`, `.dat`, `.atr`; `kaggle_csv`: `100.csv` and `100annotations.txt`.
       root: folder below which the files are found, in any of the layouts people have.
       records: their names, or one of the catalog's record sets (`ds1 ds2 paced reduced federated10`); None: all.
-      verify: `published`: every file must be the one PhysioNet publishes, where the package knows its SHA-256; `header`:
-        sizes, header checksums and order only, for files changed on purpose.
+      verify: `published`: every file must be the one PhysioNet publishes, where the package knows its SHA-256;
+        `header`: sizes, header checksums and order only, for files changed on purpose.
     """
 
     database: str = "mitdb"
@@ -46,8 +46,8 @@ class RecordedDataset(Preparation):
         unknown = [name for name in self.records or () if name not in entry.records]
         if unknown or self.records == ():
             raise ConfigError(
-                f"dataset.records={list(self.records or ())}: {', '.join(unknown) or 'no record'} is not in {entry}; it has "
-                f"{entry.records[0]} … {entry.records[-1]}, and the sets {', '.join(RECORD_SETS)} of mitdb"
+                f"dataset.records={list(self.records or ())}: {', '.join(unknown) or 'no record'} is not in {entry}; "
+                f"it has {entry.records[0]} … {entry.records[-1]}, and the sets {', '.join(RECORD_SETS)} of mitdb"
             )
         if absent := [name for name in self.leads if name not in entry.lead_names]:
             raise ConfigError(

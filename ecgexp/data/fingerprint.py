@@ -8,7 +8,7 @@ from typing import Any
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file; a `.hea` is read with CRLF line ends, as PhysioNet publishes them, whatever git made of them."""
+    """SHA-256 of a file; a `.hea` is taken with CRLF line ends, as PhysioNet publishes it, whatever git made of it."""
     if path.suffix == ".hea":
         lines = path.read_bytes().replace(b"\r\n", b"\n")
         return hashlib.sha256(lines.replace(b"\n", b"\r\n")).hexdigest()

@@ -48,7 +48,8 @@ def check_signal_files(header_path: Path, header: object, database: Database) ->
       database: for the catalogued frequency and the remedy.
 
     Raises:
-      DataError: several segments, no length, an unknown format, a path in a file name, or a size that is not the header's.
+      DataError: several segments, no length, an unknown format, a path in a file name, or a size that is not the
+        header's.
     """
     if getattr(header, "seg_name", None) is not None or not header.n_sig or not header.sig_len:
         raise damaged(header_path, "names no signals or no length", database)
@@ -159,8 +160,8 @@ def check_published(paths: Iterable[Path], digests: Mapping[str, str], database:
     for path in paths:
         if path.name in published and digests[path.name] != published[path.name]:
             raise DataError(
-                f"{path} is not the file PhysioNet publishes in {database} (SHA-256 differs); get it again: {database.fix}, "
-                "or take it as it is with dataset.verify=header"
+                f"{path} is not the file PhysioNet publishes in {database} (SHA-256 differs); get it again: "
+                f"{database.fix}, or take it as it is with dataset.verify=header"
             )
 
 

@@ -54,7 +54,8 @@ class Preparation:
             raise ConfigError(f"dataset.leads={list(self.leads)} names a lead twice; name each once")
         if self.window_samples[0] + self.window_samples[1] < 2:
             raise ConfigError(
-                f"dataset.window_ms={list(self.window_ms)} is shorter than two samples at {self.fs_hz:g} Hz; try [250,250]"
+                f"dataset.window_ms={list(self.window_ms)} is shorter than two samples at {self.fs_hz:g} Hz; "
+                "try [250,250]"
             )
         if self.bandpass_hz[0] >= self.bandpass_hz[1]:
             raise ConfigError(f"dataset.bandpass_hz={list(self.bandpass_hz)} must rise; try [0.5,40]")
@@ -68,7 +69,11 @@ class Preparation:
     def parameters(self) -> dict[str, Any]:
         """What decides the numbers of the beats, JSON-able: part of the cache's key."""
         return {
-            "leads": self.leads, "missing_lead": self.missing_lead, "fs_hz": self.fs_hz, "baseline": self.baseline,
-            "bandpass_hz": self.bandpass_hz if self.baseline == "bandpass" else None, "window_samples": self.window_samples,
+            "leads": self.leads,
+            "missing_lead": self.missing_lead,
+            "fs_hz": self.fs_hz,
+            "baseline": self.baseline,
+            "bandpass_hz": self.bandpass_hz if self.baseline == "bandpass" else None,
+            "window_samples": self.window_samples,
             "relocate_ms": self.relocate_ms,
-        }  # fmt: skip
+        }

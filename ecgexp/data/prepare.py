@@ -35,12 +35,13 @@ def prepare_records(
       folder: where their files are, no subfolders.
       records: their names, in the order in which the beats shall stand.
       layout: WFDB files, or the Kaggle CSVs.
-      verify: `published`: compare every file with PhysioNet's SHA-256, where the package has them; `header`: only sizes,
-        checksums and order, which are checked anyway.
+      verify: `published`: compare every file with PhysioNet's SHA-256, where the package has them; `header`: only
+        sizes, checksums and order, which are checked anyway.
       report: told about progress, unless the cache answers.
 
     Returns:
-      All beats, without labels. `dropped` counts the beats of records left out and those whose window leaves the record.
+      All beats, without labels. `dropped` counts the beats of records left out and those whose window leaves the
+      record.
 
     Raises:
       DataError: a file is missing or damaged, or no beat is left.

@@ -48,9 +48,9 @@ def cut_windows(
 def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
     """The columns of `ecgexp.beats.RR_FEATURES` for all beats of one record.
 
-    The first beat has no interval before it and the last none after it: each takes the one it has. The local mean is over
-    the ten intervals before the beat, or as many as there are. The record's mean looks at the whole record, so these are
-    features for analysis after the recording, not at the bedside.
+    The first beat has no interval before it and the last none after it: each takes the one it has. The local mean is
+    over the ten intervals before the beat, or as many as there are. The record's mean looks at the whole record, so
+    these are features for analysis after the recording, not at the bedside.
 
     Args:
       r_samples: (num_beats,) int64, strictly rising, every annotated beat of the record; at least two.

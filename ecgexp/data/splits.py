@@ -1,0 +1,245 @@
+"""Splits: which beats are trained on, which decide when to stop, which are tested."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ecgexp._validate import ConfigError, DataError, Fraction, settings
+from ecgexp.beats import BeatSet
+from ecgexp.data.catalog import DS1, DS2, FEDERATED10, REDUCED
+from ecgexp.data.held_out import hold_out_beats, hold_out_patients
+
+_SAME_MAN = "201+202"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Indices into one `BeatSet`, each sorted.
+
+    Attributes:
+      train: (num_train,) int64.
+      validation: (num_validation,) int64; may be empty.
+      test: (num_test,) int64.
+      disjoint: what the three never share: `beat`, or `patient` (and so beats as well).
+      shared_patients: the exceptions to `patient`: on two sides because the division was published so.
+      notes: what a reader of the scores has to know.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    disjoint: Literal["beat", "patient"]
+    shared_patients: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@settings
+class InterPatient:
+    """Trains on some patients and tests on others.
+
+    For mitdb it is the division of de Chazal 2004: DS1 for training, DS2 for testing, paced records in neither. It puts 201
+    and 202, which are one man, on either side. For a database without a published division the patients are drawn.
+
+    Attributes:
+      division: `published`: DS1 and DS2; `random`: patients drawn from the run's seed; `auto`: published for mitdb, random
+        for any other.
+      test_fraction: about this share of the patients is tested, in a random division.
+      validation_fraction: about this share of the training patients is held out whole for validation, drawn so that every
+        class that can be is on both sides; 0 for none.
+      merge_same_patient: mend the published division: 202 moves from DS2 to DS1, so that the man is only trained on. The
+        test set loses a record and gains none; it is no longer the published one.
+    """
+
+    division: Literal["auto", "published", "random"] = "auto"
+    test_fraction: Annotated[Fraction, Field(gt=0)] = 0.4
+    validation_fraction: Fraction = 0.2
+    merge_same_patient: bool = False
+
+    def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
+        """Splits by patient.
+
+        Args:
+          beats: labelled.
+          rng: draws the patients.
+
+        Raises:
+          DataError: a side has no record or too few patients.
+        """
+        if self.division == "random" or (self.division == "auto" and not _is_mitdb(beats)):
+            training, test = hold_out_patients(beats, np.arange(len(beats)), self.test_fraction, rng)
+            return _with_validation(beats, training, test, self.validation_fraction, rng, shared=(), notes=())
+        return _published(beats, rng, DS1, DS2, self.validation_fraction, merge=self.merge_same_patient)
+
+
+@settings
+class Reduced:
+    """DS1 and DS2 without the records that have no V1 beside MLII (100 103 114 117 123 124).
+
+    Attributes:
+      validation_fraction: as in `InterPatient`.
+      merge_same_patient: as in `InterPatient`.
+    """
+
+    validation_fraction: Fraction = 0.2
+    merge_same_patient: bool = False
+
+    def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
+        """Splits by patient; see `InterPatient.split`."""
+        train_records = tuple(record for record in DS1 if record in REDUCED)
+        test_records = tuple(record for record in DS2 if record in REDUCED)
+        return _published(
+            beats, rng, train_records, test_records, self.validation_fraction, merge=self.merge_same_patient
+        )
+
+
+@settings
+class PatientKFold:
+    """One fold of a cross-validation over patients, classes spread as evenly as whole patients allow.
+
+    The same seed gives the same folds, so runs with `fold=0 … num_folds-1` test every patient once.
+
+    Attributes:
+      num_folds: how many.
+      fold: which one is tested, from 0.
+      validation_fraction: as in `InterPatient`.
+    """
+
+    num_folds: Annotated[int, Field(ge=2)] = 5
+    fold: Annotated[int, Field(ge=0)] = 0
+    validation_fraction: Fraction = 0.2
+
+    def __post_init__(self):
+        if self.fold >= self.num_folds:
+            raise ConfigError(
+                f"split.fold={self.fold} must be below split.num_folds={self.num_folds}; folds count from 0"
+            )
+
+    def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
+        """Splits by patient.
+
+        Raises:
+          DataError: there are fewer patients than folds.
+        """
+        num_patients = len(np.unique(beats.patient_ids))
+        if num_patients < self.num_folds:
+            raise DataError(f"split.num_folds={self.num_folds} is more than the {num_patients} patients there are")
+        from sklearn.model_selection import StratifiedGroupKFold
+
+        folds = StratifiedGroupKFold(self.num_folds, shuffle=True, random_state=int(rng.integers(2**31)))
+        training, test = list(folds.split(beats.labels, beats.labels, beats.patient_ids))[self.fold]
+        return _with_validation(beats, training, test, self.validation_fraction, rng, shared=(), notes=())
+
+
+@settings
+class IntraPatient:
+    """Splits beat by beat, every class alike: a patient's beats are on all sides, so scores say nothing about new patients.
+
+    Attributes:
+      validation_fraction: share of the beats that are not tested; 0 for none.
+      test_fraction: share of all beats.
+    """
+
+    validation_fraction: Fraction = 0.2
+    test_fraction: Annotated[Fraction, Field(gt=0)] = 0.2
+
+    def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
+        """Splits by beat, stratified by class.
+
+        Raises:
+          DataError: a class has too few beats to be on every side.
+        """
+        return _by_beat(beats, np.arange(len(beats)), self.test_fraction, self.validation_fraction, rng)
+
+
+@settings
+class Federated10:
+    """Ten records of mitdb, each a client; within every one of them beats are split, so each client has its own test beats.
+
+    Attributes:
+      validation_fraction: as in `IntraPatient`.
+      test_fraction: as in `IntraPatient`.
+    """
+
+    validation_fraction: Fraction = 0.2
+    test_fraction: Annotated[Fraction, Field(gt=0)] = 0.2
+
+    def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
+        """Splits by beat, stratified by record and class; beats of other records are in no part.
+
+        Raises:
+          DataError: one of the ten records is not there.
+        """
+        _require_mitdb(beats, "federated10")
+        if absent := sorted(set(FEDERATED10) - set(beats.record_ids.tolist())):
+            lead = (
+                "; dataset.missing_lead=first lets V5 stand in for the MLII that 104 lacks" if "104" in absent else ""
+            )
+            raise DataError(f"split=federated10: no beat of record {', '.join(absent)}{lead}")
+        rows = np.flatnonzero(np.isin(beats.record_ids, FEDERATED10))
+        return _by_beat(beats, rows, self.test_fraction, self.validation_fraction, rng, by_record=True)
+
+
+def _published(
+    beats: BeatSet,
+    rng: np.random.Generator,
+    train_records: tuple[str, ...],
+    test_records: tuple[str, ...],
+    validation_fraction: float,
+    *,
+    merge: bool,
+) -> Split:
+    _require_mitdb(beats, "inter_patient")
+    if merge:
+        train_records, test_records = (*train_records, "202"), tuple(name for name in test_records if name != "202")
+    training = np.flatnonzero(np.isin(beats.record_ids, train_records))
+    test = np.flatnonzero(np.isin(beats.record_ids, test_records))
+    if not len(training) or not len(test):
+        side = "training (DS1)" if not len(training) else "test (DS2)"
+        raise DataError(
+            f"split: no {side} record is among dataset.records; try split.division=random or dataset.records=null"
+        )
+    both = {"201", "202"} <= set(beats.record_ids.tolist()) and not merge
+    note = (
+        "Records 201 and 202 are one man, and the published division trains on one and tests on the other; "
+        "split.merge_same_patient=true keeps him on one side."
+    )
+    shared, notes = ((_SAME_MAN,), (note,)) if both else ((), ())
+    return _with_validation(beats, training, test, validation_fraction, rng, shared=shared, notes=notes)
+
+
+def _with_validation(
+    beats: BeatSet,
+    training: np.ndarray,
+    test: np.ndarray,
+    fraction: float,
+    rng: np.random.Generator,
+    *,
+    shared: tuple[str, ...],
+    notes: tuple[str, ...],
+) -> Split:
+    train, validation = hold_out_patients(beats, training, fraction, rng)
+    return Split(train=train, validation=validation, test=test, disjoint="patient", shared_patients=shared, notes=notes)
+
+
+def _by_beat(
+    beats: BeatSet, rows: np.ndarray, test_fraction: float, validation_fraction: float, rng: np.random.Generator, *, by_record: bool = False
+) -> Split:  # fmt: skip
+    strata = beats.labels.copy()
+    if by_record:
+        _, record = np.unique(beats.record_ids, return_inverse=True)
+        strata += record * len(beats.class_names)
+    training, test = hold_out_beats(strata, rows, test_fraction, rng)
+    train, validation = hold_out_beats(strata, training, validation_fraction, rng)
+    return Split(train=train, validation=validation, test=test, disjoint="beat")
+
+
+def _is_mitdb(beats: BeatSet) -> bool:
+    return beats.database.split()[0] == "mitdb"
+
+
+def _require_mitdb(beats: BeatSet, name: str) -> None:
+    if not _is_mitdb(beats):
+        raise DataError(f"split={name} lists records of mitdb, and these are of {beats.database}; try split.division=random "
+                        "with split=inter_patient, or dataset=mitdb")  # fmt: skip
