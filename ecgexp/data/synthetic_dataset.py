@@ -1,5 +1,6 @@
 """The dataset of virtual patients: written as WFDB files, then read, checked and prepared as any other database is."""
 
+import logging
 import os
 import shutil
 import tempfile
@@ -8,13 +9,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ecgexp._validate import ConfigError, NonNegative, NonNegativeInt, settings
+from ecgexp._validate import ConfigError, DataError, NonNegative, NonNegativeInt, settings
 from ecgexp.beats import BeatSet
 from ecgexp.data.catalog import Database
 from ecgexp.data.fingerprint import digest
 from ecgexp.data.preparation import Preparation, Report
 from ecgexp.data.synthetic import BASELINE, FS_HZ, GAIN, GENERATOR_VERSION, MIN_MINUTES, patients_of, write_database
 from ecgexp.data.synthetic_shapes import LEADS
+
+_log = logging.getLogger(__name__)
 
 
 @settings
@@ -24,7 +27,7 @@ class SyntheticDataset(Preparation):
     The default size (26 records of 24 patients, some 9300 beats) is written and prepared in seconds.
 
     Attributes:
-      num_patients: from 3 on every class occurs, from 12 on also a patient who lives with each of L, R and paced beats.
+      num_patients: from 3 on every class occurs; from 12 on there is also one who lives with each of L, R and paced.
       minutes: length of each record.
       seed: of the patients and their records; not the run's seed, so that runs with several seeds see the same data.
       noise: multiplies baseline wander, muscle noise and mains hum; 0 leaves the bare beats.
@@ -49,13 +52,24 @@ class SyntheticDataset(Preparation):
           report: told `(done, total, what)` while records are prepared.
 
         Raises:
-          DataError: files in the cache were damaged; the message says which folder to delete.
+          DataError: files in the cache were damaged (the message says which folder to delete), or no folder can be
+            written.
         """
         if self.cache_dir is not None:
-            return self._prepare(self._written_below(self.cache_dir), report)
-        with tempfile.TemporaryDirectory() as folder:
-            self._write(Path(folder))
-            return self._prepare(Path(folder), report)
+            try:
+                folder = self._written_below(self.cache_dir)
+            except OSError as error:
+                _log.warning(
+                    "The virtual patients could not be kept in %s (%s); they are drawn anew.", self.cache_dir, error
+                )
+            else:
+                return self._prepare(folder, report)
+        with tempfile.TemporaryDirectory() as place:
+            try:
+                self._write(Path(place))
+            except OSError as error:
+                raise DataError(f"{place} cannot be written to ({error}); make room there or set TMPDIR") from error
+            return self._prepare(Path(place), report)
 
     def _prepare(self, folder: Path, report: Report | None) -> BeatSet:
         from ecgexp.data.prepare import prepare_records  # only now: it pulls in the readers
