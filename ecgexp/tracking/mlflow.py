@@ -141,7 +141,7 @@ class MlflowTracker(FileArtifacts):
         from ecgexp.tracking.model import log_pyfunc
 
         with _reaching():
-            log_pyfunc(folder, input_example=input_example, run_id=self._run_id, uri=self._store.uri)
+            log_pyfunc(self._store, self._run_id, folder, input_example=input_example)
 
     def finish(self, status: Status, reason: str | None = None) -> None:
         """See `Tracker.finish`; the reason becomes the tag `status.reason`."""

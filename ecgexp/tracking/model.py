@@ -1,16 +1,19 @@
 """Logging a classifier to MLflow as a model with a signature, an input example and its requirements."""
 
 import json
+import tempfile
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-import mlflow
 import numpy as np
+from mlflow import pyfunc
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from ecgexp.tracking.base import ModelInput
+from ecgexp.tracking.store import Store
 
 NAME = "model"
 
@@ -18,23 +21,36 @@ NAME = "model"
 _REQUIREMENTS = ("mlflow", "numpy", "pydantic", "scipy", "tensorflow")
 
 
-def log_pyfunc(folder: Path, *, input_example: ModelInput, run_id: str, uri: str) -> None:
-    """Logs the classifier in `folder` as the model named `model` of a run.
+def log_pyfunc(store: Store, run_id: str, folder: Path, *, input_example: ModelInput) -> None:
+    """Logs the classifier in `folder` as the model named `model` of a run; `runs:/<run_id>/model` is its address.
+
+    MLflow's own `log_model` does the same, but in whatever store and experiment are the current ones of the process.
 
     Args:
+      store: where the run is.
+      run_id: the MLflow run.
       folder: as `ecgexp.serving.save_classifier` wrote it.
       input_example: (n, window, leads) float32 millivolts, or a mapping of `signals_mv` and `rr` (n, 4).
-      run_id: the MLflow run.
-      uri: the store it is in.
     """
-    description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    class_names = list(description["class_names"])
-    mlflow.set_tracking_uri(uri)  # a model, unlike all else, can only be logged through MLflow's global store
-    Model.log(
-        artifact_path=None,
-        name=NAME,
-        flavor=mlflow.pyfunc,
-        run_id=run_id,
+    logged = store.client.create_logged_model(
+        store.experiment_id, name=NAME, source_run_id=run_id, model_type="classifier"
+    )
+    with tempfile.TemporaryDirectory(prefix="ecgexp-") as scratch:
+        described = Model(
+            artifact_path=logged.artifact_location, run_id=run_id, model_uuid=logged.model_id, model_id=logged.model_id
+        )
+        save_pyfunc(folder, Path(scratch) / NAME, input_example=input_example, description=described)
+        store.client.log_model_artifacts(logged.model_id, str(Path(scratch) / NAME))
+    store.client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    store.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+
+
+def save_pyfunc(folder: Path, target: Path, *, input_example: ModelInput, description: Model | None = None) -> None:
+    """Writes the MLflow model of the classifier in `folder` to the new folder `target`."""
+    class_names = list(json.loads((folder / "model.json").read_text(encoding="utf-8"))["class_names"])
+    pyfunc.save_model(
+        path=str(target),
+        mlflow_model=description or Model(),
         python_model=str(Path(__file__).with_name("pyfunc_model.py")),
         artifacts={"classifier": str(folder)},
         signature=signature(input_example, num_classes=len(class_names)),

@@ -19,7 +19,9 @@ class EcgClassifier(PythonModel):
 
         self._classifier = load_classifier(context.artifacts["classifier"])
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> np.ndarray:
+    def predict(
+        self, context, model_input, params=None
+    ) -> np.ndarray:  # unannotated: MLflow would read hints as a schema
         """Class probabilities.
 
         Args:
