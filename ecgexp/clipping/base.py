@@ -1,0 +1,144 @@
+"""What clipping is here: one call that turns a batch into the sum of its units' clipped gradients."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple, Protocol
+
+import tensorflow as tf
+
+from ecgexp._validate import ConfigError
+
+Method = Literal["ghost", "vectorized", "microbatch"]
+PerExampleLoss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+class ClippedSum(NamedTuple):
+    """The sum of the clipped gradients of one batch, before noise and before any division.
+
+    Attributes:
+      gradients: in the order of `model.trainable_variables`: the sum over units of `gradient * min(1, clip / norm)`.
+      norms: (units,) norms before clipping; 0 where the mask is 0, not finite where the gradient is not.
+      losses: (units,) mean loss over the unit's views; 0 where the mask is 0.
+      num_clipped: () int32, units whose norm exceeded the clip.
+      num_nonfinite: () int32, units whose gradient was not finite and so contributed nothing. Like the norms and the
+        losses it is computed from private data without noise.
+    """
+
+    gradients: list[tf.Tensor]
+    norms: tf.Tensor
+    losses: tf.Tensor
+    num_clipped: tf.Tensor
+    num_nonfinite: tf.Tensor
+
+
+class Clipper(Protocol):
+    """Clips one physical batch; may be called inside a `tf.function`, and the sums of several batches add up."""
+
+    def __call__(self, features: Mapping[str, tf.Tensor], labels: tf.Tensor, mask: tf.Tensor) -> ClippedSum:
+        """Sums the clipped gradients of the units whose mask is 1.
+
+        Args:
+          features: input name -> (units * views, ...); the views of one unit are adjacent rows.
+          labels: (units * views, ...), one for each row.
+          mask: (units,) 1 for a unit that was drawn, 0 for padding, which contributes exactly nothing.
+        """
+
+
+def build_clipper(
+    model: tf.keras.Model,
+    loss_fn: PerExampleLoss,
+    *,
+    l2_norm_clip: float,
+    method: Method = "ghost",
+    views: int = 1,
+    public_penalty: bool = False,
+) -> Clipper:
+    """Builds the clipper of a Functional or Sequential model.
+
+    Args:
+      model: layers that keep the rows of a batch apart; see `checks.check_model` for what is refused.
+      loss_fn: (labels, outputs) -> (rows,) one loss for each row.
+      l2_norm_clip: the norm no unit's contribution exceeds, above 0; `math.inf` gives the plain sum.
+      method: `ghost` is book-keeping (Bu et al. 2022, arXiv:2210.00038): one forward and one backward pass, norms by
+        the cheapest exact way. `vectorized` (the way of TF-Privacy's DPSequential) and `microbatch` (the way of its
+        DPKerasSGDOptimizer) are references: the same sums, more slowly.
+      views: rows of one unit, K; its gradient is the mean over them and is clipped once (augmentation multiplicity,
+        De et al. 2022, arXiv:2204.13650).
+      public_penalty: the caller adds `checks.public_penalty_gradients(model)` outside of clipping; without this a
+        model with weight regularisers is refused.
+
+    Raises:
+      ConfigError: the model or a setting cannot be clipped exactly; the message says what to type.
+    """
+    from ecgexp.clipping import checks, ghost, reference
+
+    _check_settings(l2_norm_clip, method, views)
+    checks.check_model(model, public_penalty=public_penalty)
+    if method == "ghost":
+        checks.check_rules(model)
+        return ghost.GhostClipper(model=model, loss_fn=loss_fn, l2_norm_clip=l2_norm_clip, views=views)
+    loop = {"vectorized": reference.VectorizedClipper, "microbatch": reference.MicrobatchClipper}[method]
+    return loop(model=model, loss_fn=loss_fn, l2_norm_clip=l2_norm_clip, views=views)
+
+
+def per_example_losses(loss_fn: PerExampleLoss, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """The losses of the rows, (rows,); refuses a loss that was reduced, for its clipping would clip a mean."""
+    losses = tf.convert_to_tensor(loss_fn(labels, outputs))
+    rows = outputs.shape[0]
+    if losses.shape.rank != 1 or (None not in (rows, losses.shape[0]) and rows != losses.shape[0]):
+        raise ConfigError(
+            f"the loss has shape {losses.shape} for outputs {outputs.shape}, so it is already reduced and cannot be clipped "
+            "per example: return one value for each row; with a Keras loss class, type reduction='none'."
+        )
+    return losses
+
+
+class ClipFactors(NamedTuple):
+    """What each unit's gradient is multiplied by.
+
+    Attributes:
+      factors: (units,) in [0, 1].
+      finite: (units,) bool; where False even a product with 0 would not be 0.
+    """
+
+    factors: tf.Tensor
+    finite: tf.Tensor
+
+
+def clip_factors(norms: tf.Tensor, mask: tf.Tensor, l2_norm_clip: float) -> ClipFactors:
+    """min(1, clip / norm) for the units that were drawn and whose gradient is finite, 0 for all others."""
+    finite = tf.math.is_finite(norms)
+    smallest = tf.constant(1e-30, norms.dtype)  # a gradient of 0 stays 0, not NaN
+    factors = tf.minimum(tf.ones_like(norms), tf.constant(l2_norm_clip, norms.dtype) / tf.maximum(norms, smallest))
+    return ClipFactors(tf.where(finite & (mask > 0), factors, tf.zeros_like(norms)), finite)
+
+
+def summarize(
+    gradients: list[tf.Tensor],
+    norms: tf.Tensor,
+    row_losses: tf.Tensor,
+    mask: tf.Tensor,
+    *,
+    l2_norm_clip: float,
+    views: int,
+) -> ClippedSum:
+    """Puts a `ClippedSum` together; `row_losses` is (units * views,)."""
+    drawn = mask > 0
+    losses = tf.reduce_mean(tf.reshape(row_losses, [-1, views]), axis=1)
+    finite = tf.math.is_finite(norms)
+    return ClippedSum(
+        gradients=gradients,
+        norms=tf.where(drawn, norms, tf.zeros_like(norms)),
+        losses=tf.where(drawn, losses, tf.zeros_like(losses)),
+        num_clipped=tf.math.count_nonzero(drawn & finite & (norms > l2_norm_clip), dtype=tf.int32),
+        num_nonfinite=tf.math.count_nonzero(drawn & ~finite, dtype=tf.int32),
+    )
+
+
+def _check_settings(l2_norm_clip: float, method: str, views: int) -> None:
+    if not l2_norm_clip > 0 or math.isnan(l2_norm_clip):
+        raise ConfigError(f"privacy.l2_norm_clip={l2_norm_clip} must be above 0; try privacy.l2_norm_clip=1.0.")
+    if method not in ("ghost", "vectorized", "microbatch"):
+        raise ConfigError(f"trainer.clipping={method} is not a way of clipping; type ghost, vectorized or microbatch.")
+    if views < 1:
+        raise ConfigError(f"trainer.augmentation_multiplicity={views} must be at least 1; 1 is no augmentation.")

@@ -1,0 +1,47 @@
+"""Depthwise convolutions: each channel has its own small kernel."""
+
+import tensorflow as tf
+
+from ecgexp.clipping.convolution import Geometry, pad
+from ecgexp.clipping.gradients import Instantiated, PerUnitGradient, sum_views
+from ecgexp.clipping.rules import activate, add_bias, bias_gradient
+
+
+class DepthwiseRule:
+    """See `rules.Rule`; in one or two dimensions. The kernels are small, so their gradients are always written out."""
+
+    def refusal(self, layer: tf.keras.layers.Layer) -> str | None:
+        """See `rules.Rule`."""
+        if layer.data_format != "channels_last":
+            return f"data_format={layer.data_format} has no rule; type data_format='channels_last'"
+        return None
+
+    def linear(self, layer: tf.keras.layers.Layer, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `rules.Rule`; saves the inputs."""
+        pictures, kernel = inputs, layer.depthwise_kernel
+        strides, dilations = tuple(layer.strides), tuple(layer.dilation_rate)
+        if layer.rank == 1:  # as a picture one pixel high; TensorFlow wants equal strides
+            pictures, kernel = inputs[:, tf.newaxis], kernel[tf.newaxis]
+            strides, dilations = strides * 2, (1, *dilations)
+        outputs = tf.nn.depthwise_conv2d(pictures, kernel, [1, *strides, 1], layer.padding.upper(), dilations=dilations)
+        return inputs, add_bias(layer, outputs[:, 0] if layer.rank == 1 else outputs)
+
+    def activate(self, layer: tf.keras.layers.Layer, preactivation: tf.Tensor) -> tf.Tensor:
+        """See `rules.Rule`."""
+        return activate(layer, preactivation)
+
+    def gradients(
+        self, layer: tf.keras.layers.Layer, saved: tf.Tensor, upstream: tf.Tensor, views: int
+    ) -> list[tuple[tf.Variable, PerUnitGradient]]:
+        """See `rules.Rule`; each tap's gradient is the inputs it met times the upstream gradient, summed over positions."""
+        geometry = Geometry.of(layer, saved, upstream)
+        channels, multiplier = layer.depthwise_kernel.shape[-2:]
+        padded = pad(saved, geometry)[..., tf.newaxis]
+        by_channel = tf.reshape(upstream, [-1, *geometry.outputs, channels, multiplier])
+        positions = list(range(1, 1 + len(geometry.outputs)))
+        taps = [
+            sum_views(tf.reduce_sum(padded[(slice(None), *window)] * by_channel, positions), views)
+            for window in geometry.windows()
+        ]
+        values = tf.reshape(tf.stack(taps, axis=1), [-1, *layer.depthwise_kernel.shape])
+        return [(layer.depthwise_kernel, Instantiated(values)), *bias_gradient(layer, upstream, views)]

@@ -1,0 +1,47 @@
+"""Layers with weights but without a rule of their own: their gradients are written out by differentiating them per unit."""
+
+import tensorflow as tf
+
+from ecgexp.clipping.gradients import Instantiated, PerUnitGradient
+
+
+class FallbackRule:
+    """See `rules.Rule`. The forward pass runs the layer; `gradients` runs it again for each unit, vectorized over units.
+
+    Exact only for layers that do the same thing twice, so those with dropout inside are refused.
+    """
+
+    def refusal(self, layer: tf.keras.layers.Layer) -> str | None:
+        """See `rules.Rule`."""
+        if getattr(layer, "mask_zero", False):
+            return "mask_zero=True sends a mask along the model; type mask_zero=False"
+        random = [name for name in ("dropout", "recurrent_dropout") if getattr(layer, name, 0)]
+        if random:
+            return f"{random[0]}={getattr(layer, random[0])} would draw another mask in its second run; use a Dropout layer after it"
+        return "stateful=True carries state from one batch to the next" if getattr(layer, "stateful", False) else None
+
+    def linear(self, layer: tf.keras.layers.Layer, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `rules.Rule`; saves the inputs, and takes the layer's outputs for its pre-activation."""
+        return inputs, tf.identity(layer(inputs))
+
+    def activate(self, layer: tf.keras.layers.Layer, preactivation: tf.Tensor) -> tf.Tensor:
+        """See `rules.Rule`."""
+        return preactivation
+
+    def gradients(
+        self, layer: tf.keras.layers.Layer, saved: tf.Tensor, upstream: tf.Tensor, views: int
+    ) -> list[tuple[tf.Variable, PerUnitGradient]]:
+        """See `rules.Rule`."""
+        weights = layer.trainable_weights
+
+        def of_unit(rows: tuple[tf.Tensor, tf.Tensor]) -> list[tf.Tensor]:
+            inputs, gradient = rows
+            with tf.GradientTape() as tape:
+                outputs = layer(inputs)
+            found = tape.gradient(outputs, weights, output_gradients=gradient, unconnected_gradients="zero")
+            return [tf.convert_to_tensor(value) for value in found]
+
+        units = [tf.reshape(rows, [-1, views, *rows.shape[1:]]) for rows in (saved, upstream)]
+        values = tf.vectorized_map(of_unit, tuple(units))
+        shaped = [tf.ensure_shape(value, [None, *weight.shape]) for value, weight in zip(values, weights, strict=True)]
+        return [(weight, Instantiated(value)) for weight, value in zip(weights, shaped, strict=True)]

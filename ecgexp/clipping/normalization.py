@@ -1,0 +1,82 @@
+"""Group and layer normalisation: statistics within one example, then a scale and an offset for each channel."""
+
+import tensorflow as tf
+
+from ecgexp.clipping.gradients import Instantiated, PerUnitGradient, sum_views
+
+
+class GroupNormalizationRule:
+    """See `rules.Rule` (Wu & He 2018). Saves the normalised inputs, of which the outputs are linear in scale and offset."""
+
+    def refusal(self, layer: tf.keras.layers.GroupNormalization) -> str | None:
+        """See `rules.Rule`."""
+        rank = layer.input_spec.ndim
+        return None if layer.axis in (-1, rank - 1) else f"axis={layer.axis} is not the last axis; type axis=-1"
+
+    def linear(self, layer: tf.keras.layers.GroupNormalization, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `rules.Rule`."""
+        channels, positions = inputs.shape[-1], inputs.shape[1:-1].num_elements()
+        grouped = tf.reshape(inputs, [-1, positions, layer.groups, channels // layer.groups])
+        normalized = tf.reshape(_standardize(grouped, [1, 3], layer.epsilon), [-1, *inputs.shape[1:]])
+        return normalized, _scale_and_offset(layer, normalized)
+
+    def activate(self, layer: tf.keras.layers.Layer, preactivation: tf.Tensor) -> tf.Tensor:
+        """See `rules.Rule`; the layer has no activation."""
+        return preactivation
+
+    def gradients(
+        self, layer: tf.keras.layers.GroupNormalization, saved: tf.Tensor, upstream: tf.Tensor, views: int
+    ) -> list[tuple[tf.Variable, PerUnitGradient]]:
+        """See `rules.Rule`."""
+        return _affine_gradients(layer, saved, upstream, views, positions=list(range(1, saved.shape.rank - 1)))
+
+
+class LayerNormalizationRule:
+    """See `rules.Rule` (Ba et al. 2016); any axes but that of the examples."""
+
+    def refusal(self, layer: tf.keras.layers.LayerNormalization) -> str | None:
+        """See `rules.Rule`."""
+        return "axis 0 mixes the examples of a batch; type axis=-1" if 0 in layer.axis else None
+
+    def linear(self, layer: tf.keras.layers.LayerNormalization, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `rules.Rule`."""
+        normalized = _standardize(inputs, layer.axis, layer.epsilon)
+        shape = [inputs.shape[axis] if axis in layer.axis else 1 for axis in range(inputs.shape.rank)]
+        return normalized, _scale_and_offset(layer, normalized, shape)
+
+    def activate(self, layer: tf.keras.layers.Layer, preactivation: tf.Tensor) -> tf.Tensor:
+        """See `rules.Rule`; the layer has no activation."""
+        return preactivation
+
+    def gradients(
+        self, layer: tf.keras.layers.LayerNormalization, saved: tf.Tensor, upstream: tf.Tensor, views: int
+    ) -> list[tuple[tf.Variable, PerUnitGradient]]:
+        """See `rules.Rule`."""
+        positions = [axis for axis in range(1, saved.shape.rank) if axis not in layer.axis]
+        return _affine_gradients(layer, saved, upstream, views, positions=positions)
+
+
+def _standardize(values: tf.Tensor, axes: list[int], epsilon: float) -> tf.Tensor:
+    mean, variance = tf.nn.moments(values, axes, keepdims=True)
+    return (values - mean) * tf.math.rsqrt(variance + epsilon)
+
+
+def _scale_and_offset(layer: tf.keras.layers.Layer, normalized: tf.Tensor, shape: list[int] | None = None) -> tf.Tensor:
+    outputs = normalized
+    if layer.scale:
+        outputs *= layer.gamma if shape is None else tf.reshape(layer.gamma, shape)
+    if layer.center:
+        outputs += layer.beta if shape is None else tf.reshape(layer.beta, shape)
+    return outputs if layer.scale or layer.center else tf.identity(outputs)
+
+
+def _affine_gradients(
+    layer: tf.keras.layers.Layer, normalized: tf.Tensor, upstream: tf.Tensor, views: int, *, positions: list[int]
+) -> list[tuple[tf.Variable, PerUnitGradient]]:
+    """The scale's gradient is upstream * normalised, the offset's upstream, both summed over positions."""
+    found = []
+    if layer.scale:
+        found.append((layer.gamma, Instantiated(sum_views(tf.reduce_sum(upstream * normalized, positions), views))))
+    if layer.center:
+        found.append((layer.beta, Instantiated(sum_views(tf.reduce_sum(upstream, positions), views))))
+    return found
