@@ -84,7 +84,7 @@ class Way:
 WAYS = (
     Way(name="figure + savefig + imread", draw=figure_per_beat, num_beats=150),
     Way(name="one figure reused", draw=reused_figure, num_beats=1_000),
-    Way(name="ecgexp.images.render_beats", draw=render_beats, num_beats=20_000),
+    Way(name="render_beats (ecgexp)", draw=render_beats, num_beats=20_000),
 )
 
 
@@ -154,8 +154,8 @@ def main() -> None:
         title=f"Beats to 64x64 pictures, one core ({platform.machine()}, matplotlib {matplotlib.__version__})"
     )
     for heading in ("beats", "scale", "way"):
-        table.add_column(heading)
-    for heading in ("beats/s", "mean |difference| of 255", "largest"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("beats/s", "mean |diff.| of 255", "largest"):
         table.add_column(heading, justify="right")
     for source, signals_mv in sources.items():
         for scale in SCALES:

@@ -1,0 +1,60 @@
+"""Random rotations, flips, crops and shifts of beat pictures, all in one resampling."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ecgexp._validate import Probability, settings
+from ecgexp.augmentation.base import AugmentFn, one_view_each
+
+
+@settings
+class ImageAugmentation:
+    """Each picture is cropped, rotated, flipped and shifted, each with its own probability; what comes in is white.
+
+    The defaults are small: a beat upside down or backwards is another beat, so flips and large rotations are there for
+    comparison with work that used them.
+
+    Attributes:
+      rotation_probability: that a picture is rotated, about its centre.
+      max_rotation_degrees: the angle is uniform in ± this.
+      flip_probability: that a picture is flipped, in one of the `flips`, each alike.
+      flips: `horizontal` reverses time, `vertical` polarity.
+      crop_probability: that a square part, at a uniform place, is enlarged to the whole picture.
+      min_crop_fraction: the side of that part, as a share of the picture's, is uniform between this and 1.
+      shift_probability: that a picture is moved.
+      max_shift_fraction: the move is uniform in ± this share of the picture's side, independently down and right.
+    """
+
+    rotation_probability: Probability = 0.5
+    max_rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 5.0
+    flip_probability: Probability = 0.0
+    flips: Annotated[tuple[Literal["horizontal", "vertical", "both"], ...], Field(min_length=1)] = (
+        "horizontal",
+        "vertical",
+        "both",
+    )
+    crop_probability: Probability = 0.5
+    min_crop_fraction: Annotated[float, Field(gt=0, le=1)] = 0.85
+    shift_probability: Probability = 0.5
+    max_shift_fraction: Probability = 0.05
+
+    name: ClassVar[str] = "image"
+    features: ClassVar[frozenset[str]] = frozenset({"image"})
+    num_views: ClassVar[int] = 1
+
+    def expand(self, labels: np.ndarray, class_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """See `Augmentation.expand`."""
+        return one_view_each(labels)
+
+    def build(self) -> AugmentFn:
+        """See `Augmentation.build`."""
+        from ecgexp.augmentation.image_ops import random_transforms, resample
+
+        def augment(features: dict[str, Any], views: Any, seed: Any) -> dict[str, Any]:
+            images = features["image"]
+            return {**features, "image": resample(images, random_transforms(self, images, seed))}
+
+        return augment

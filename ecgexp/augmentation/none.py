@@ -1,0 +1,26 @@
+"""No augmentation: every beat once, as it is."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from ecgexp._validate import settings
+from ecgexp.augmentation.base import AugmentFn, one_view_each
+
+
+@settings
+class NoAugmentation:
+    """See `Augmentation`."""
+
+    name: ClassVar[str] = "none"
+    features: ClassVar[frozenset[str]] = frozenset()
+    num_views: ClassVar[int] = 1
+
+    def expand(self, labels: np.ndarray, class_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """See `Augmentation.expand`."""
+        return one_view_each(labels)
+
+    def build(self) -> AugmentFn:
+        """See `Augmentation.build`."""
+        return lambda features, views, seed: features

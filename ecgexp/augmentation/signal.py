@@ -1,0 +1,77 @@
+"""What electrodes, breathing and another heart rate do to a beat: noise, wander, gain, shift and warp of the window."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ecgexp._validate import ConfigError, Fraction, NonNegative, NonNegativeInt, settings
+from ecgexp.augmentation.base import AugmentFn, one_view_each
+
+
+@settings
+class SignalAugmentation:
+    """Each window is warped and shifted in time, scaled, and gets a slow wave and noise; 0 switches a part off.
+
+    Amplitudes are in the unit of the feature: the beat's own standard deviation under `input.normalize=beat`,
+    millivolts under `input.normalize=none`.
+
+    Attributes:
+      noise_std: standard deviation of white Gaussian noise, independent for every sample and lead.
+      wander_amplitude: of a sine added to the baseline; uniform between 0 and this, its phase uniform, for each lead.
+      wander_cycles: its cycles in one window, uniform between these two. Breathing takes some 2 to 6 s, a window half a
+        second.
+      max_gain_change: all leads are multiplied by one factor, uniform in 1 ± this.
+      max_shift_samples: the window moves by a whole number of samples, uniform in ± this; its edge values are repeated.
+      max_warp_samples: no sample moves further than this under the smooth warp of time, which leaves the window's ends
+        where they are and keeps the order of the samples.
+    """
+
+    noise_std: NonNegative = 0.05
+    wander_amplitude: NonNegative = 0.1
+    wander_cycles: tuple[NonNegative, NonNegative] = (0.05, 0.3)
+    max_gain_change: Fraction = 0.1
+    max_shift_samples: NonNegativeInt = 5
+    max_warp_samples: NonNegative = 3.0
+
+    name: ClassVar[str] = "signal"
+    features: ClassVar[frozenset[str]] = frozenset({"signal"})
+    num_views: ClassVar[int] = 1
+
+    def __post_init__(self):
+        low, high = self.wander_cycles
+        if low > high:
+            raise ConfigError(
+                f"augmentation.wander_cycles=[{low},{high}] must rise; try augmentation.wander_cycles=[{high},{low}]"
+            )
+
+    def expand(self, labels: np.ndarray, class_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """See `Augmentation.expand`."""
+        return one_view_each(labels)
+
+    def build(self) -> AugmentFn:
+        """See `Augmentation.build`.
+
+        The function it returns raises a ConfigError for a window so short that the shift would empty it or the warp
+        fold it.
+        """
+        from ecgexp.augmentation.signal_ops import random_signal
+
+        def augment(features: dict[str, Any], views: Any, seed: Any) -> dict[str, Any]:
+            self._check_window(features["signal"].shape[1])
+            return {**features, "signal": random_signal(self, features["signal"], seed)}
+
+        return augment
+
+    def _check_window(self, window: int) -> None:
+        if self.max_shift_samples >= window:
+            raise ConfigError(
+                f"augmentation.max_shift_samples={self.max_shift_samples} must be below the window of {window} samples"
+            )
+        # The warp's steepest slope is 1.5 pi times its bound over the window: below 1, time never runs backwards.
+        if 1.5 * np.pi * self.max_warp_samples >= window - 1:
+            bound = int((window - 1) / (1.5 * np.pi))
+            raise ConfigError(
+                f"augmentation.max_warp_samples={self.max_warp_samples} would fold a window of {window} samples; "
+                f"try augmentation.max_warp_samples={bound // 2}"
+            )
