@@ -1,0 +1,87 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import psutil
+import pytest
+
+from ecgexp import ui
+
+UI = [sys.executable, "-m", "ecgexp.ui"]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind((ui.HOST, 0))
+        return probe.getsockname()[1]
+
+
+def test_help_answers_without_mlflow():
+    code = "import sys; from ecgexp import ui; assert 'mlflow' not in sys.modules; ui.main(['--help'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=10, check=True)
+    assert "--port" in done.stdout
+    assert "--store" in done.stdout
+
+
+def test_without_runs_it_says_how_to_make_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert ui.main([]) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path}/mlruns/mlflow.db does not exist" in said
+    assert "uv run ecgexp" in said
+
+
+def test_a_server_has_its_own_pages_and_its_password_stays_hidden(capsys):
+    assert ui.main(["--store", "http://me:hunter2@host:5000"]) == 1
+    said = capsys.readouterr().err
+    assert "http://host:5000 is a server" in said
+    assert "hunter2" not in said
+
+
+def test_a_port_in_use_is_said_with_another(tmp_path, capsys):
+    (tmp_path / "mlflow.db").touch()
+    with socket.socket() as taken:
+        taken.bind((ui.HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert ui.main(["--store", f"sqlite:///{tmp_path}/mlflow.db", "--port", str(port)]) == 1
+    assert f"port {port} cannot be used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", [-1, 70000])
+def test_a_port_that_does_not_exist_is_said(tmp_path, capsys, port):
+    (tmp_path / "mlflow.db").touch()
+    assert ui.main(["--store", f"sqlite:///{tmp_path}/mlflow.db", "--port", str(port)]) == 1
+    assert f"port {port} cannot be used" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_the_pages_answer_on_loopback_and_end_without_orphans(tmp_path, ending):
+    from ecgexp.tracking.settings import MlflowTracking
+
+    MlflowTracking().start(run_name="shown", run_dir=None, base_dir=tmp_path).finish("FINISHED")
+    port = free_port()
+    process = subprocess.Popen(
+        [*UI, "--port", str(port)], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+        env={name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"},
+    )  # fmt: skip
+    try:
+        line = process.stdout.readline()
+        assert f"http://127.0.0.1:{port}" in line
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
+            assert b"MLflow" in page.read()
+        children = psutil.Process(process.pid).children(recursive=True)
+        listening = {c.laddr.ip for child in children for c in child.net_connections() if c.status == "LISTEN"}
+        assert listening == {"127.0.0.1"}
+        process.send_signal(ending)
+        assert process.wait(timeout=15) == 0
+    finally:
+        process.kill()
+    time.sleep(0.2)
+    assert [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
