@@ -1,0 +1,224 @@
+"""Events and their price: the only module that knows dp_accounting.
+
+An event says what a mechanism did to one unit of privacy; an accountant prices a composition of events. Nothing here
+knows plans, samplers or training. dp_accounting takes more than a second to import, so it is imported by the call that
+needs it.
+"""
+
+import contextlib
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from ecgexp._validate import ConfigError
+
+if TYPE_CHECKING:
+    from dp_accounting import DpEvent
+
+AccountantName = Literal["pld", "rdp"]
+Neighbouring = Literal["add_or_remove_one", "replace_one"]
+
+# Loss grid of the reported PLD value. Where ε is above 10 the grid grows with it (about 1e5 points up to ε): the answer
+# stays an upper bound, and no run waits a minute to learn that its ε is 900.
+_INTERVAL = 1e-4
+_EPSILON_AT_INTERVAL = 10.0
+
+
+def nothing() -> "DpEvent":
+    """A step that touched no unit that has not been paid for."""
+    return _events().NoOpDpEvent()
+
+
+def not_private() -> "DpEvent":
+    """A step that makes no promise: every accountant prices it at infinity."""
+    return _events().NonPrivateDpEvent()
+
+
+def gaussian(noise_multiplier: float) -> "DpEvent":
+    """A sum of contributions clipped to C, with noise of standard deviation `noise_multiplier` · C, not amplified."""
+    return _events().GaussianDpEvent(noise_multiplier)
+
+
+def poisson_gaussian(sampling_probability: float, noise_multiplier: float) -> "DpEvent":
+    """`gaussian` over a sample that every unit entered on its own with `sampling_probability`, whatever its size."""
+    return _events().PoissonSampledDpEvent(sampling_probability, gaussian(noise_multiplier))
+
+
+def truncated_gaussian(
+    num_units: int, sampling_probability: float, batch_capacity: int, noise_multiplier: float
+) -> "DpEvent":
+    """`poisson_gaussian` where a sample above `batch_capacity` is cut to a random subset (arXiv:2508.15089). PLD only."""
+    return _events().TruncatedSubsampledGaussianDpEvent(
+        num_units, sampling_probability, batch_capacity, noise_multiplier
+    )
+
+
+def fixed_cohort_gaussian(num_units: int, cohort_size: int, noise_multiplier: float) -> "DpEvent":
+    """`gaussian` over exactly `cohort_size` units drawn without replacement. RDP and replace-one only.
+
+    Replacing a unit of the cohort moves a sum clipped to C by up to 2 C, and dp_accounting reads the noise multiplier
+    of this event as noise over *that* sensitivity (Wang et al. 2019, Theorem 27): hence half the noise multiplier.
+    """
+    return _events().SampledWithoutReplacementDpEvent(num_units, cohort_size, gaussian(noise_multiplier / 2))
+
+
+def copies_gaussian(sampling_probability: float, noise_multiplier: float, copies: int) -> "DpEvent":
+    """One unit that occupies `copies` rows, each sampled and clipped on its own (arXiv:2310.15526). PLD only.
+
+    What it costs to augment before sampling; averaging the views inside one clip costs nothing.
+    """
+    counts = range(copies + 1)
+    q = sampling_probability
+    chances = [math.comb(copies, k) * q**k * (1 - q) ** (copies - k) for k in counts]
+    chances[0] = 1.0 - sum(chances[1:])
+    return _events().MixtureOfGaussiansDpEvent(noise_multiplier, tuple(map(float, counts)), tuple(chances))
+
+
+def repeated(event: "DpEvent", count: int) -> "DpEvent":
+    """`count` adaptive repetitions of `event`."""
+    return _events().SelfComposedDpEvent(event, count)
+
+
+def composed(events: Sequence["DpEvent"]) -> "DpEvent":
+    """`events` one after another, each free to depend on the results before it."""
+    return _events().ComposedDpEvent(list(events))
+
+
+def best_of(event: "DpEvent", *, mean_runs: float) -> "DpEvent":
+    """Releasing only the best of a Poisson(`mean_runs`) number of runs (Papernot & Steinke 2021). RDP only."""
+    return _events().RepeatAndSelectDpEvent(event, mean_runs, math.inf)
+
+
+def epsilon(
+    event: "DpEvent",
+    delta: float,
+    accountant: AccountantName = "pld",
+    neighbouring: Neighbouring = "add_or_remove_one",
+    *,
+    interval: float | None = None,
+) -> float:
+    """The ε at which `event` is (ε, δ)-DP: an upper bound under either accountant.
+
+    Args:
+      event: what ran, composed.
+      delta: the δ of the promise, in (0, 1).
+      accountant: `pld` is tight and reported; `rdp` is looser and answers in milliseconds.
+      neighbouring: which data sets the promise compares. Under `replace_one` a clipped sum may move by 2 C.
+      interval: grid of the PLD; coarser is faster and looser. None chooses by the size of ε.
+
+    Raises:
+      ConfigError: the accountant has no sound price for this event under this relation.
+    """
+    if accountant == "rdp":
+        return _rdp_epsilon(event, delta, neighbouring)
+    from dp_accounting import UnsupportedEventError
+    from dp_accounting.pld import PLDAccountant
+
+    ledger = PLDAccountant(_relation(neighbouring), interval or _interval_for(event, delta))
+    try:
+        return float(ledger.compose(event).get_epsilon(delta))
+    except UnsupportedEventError as error:
+        raise _unsupported(event, accountant, neighbouring) from error
+
+
+def without_truncation(event: "DpEvent") -> "DpEvent":
+    """`event` as if no batch had been cut: *not* a price, but near enough to choose a grid or start a search."""
+    if type(event).__name__ == "TruncatedSubsampledGaussianDpEvent":
+        return poisson_gaussian(event.sampling_probability, event.noise_multiplier)
+    if type(event).__name__ == "SelfComposedDpEvent":
+        return repeated(without_truncation(event.event), event.count)
+    if type(event).__name__ == "ComposedDpEvent":
+        return composed([without_truncation(part) for part in event.events])
+    return event
+
+
+def to_json(event: "DpEvent") -> dict[str, Any]:
+    """`event` as JSON-able values, exact to the last bit; `from_json` reads it."""
+    fields = {item.name: getattr(event, item.name) for item in event.__attrs_attrs__}
+    return {"event": type(event).__name__} | {name: _plain(value) for name, value in fields.items()}
+
+
+def from_json(value: Mapping[str, Any]) -> "DpEvent":
+    """The event that `to_json` wrote."""
+    kind = getattr(_events(), value["event"])
+    return kind(**{name: _event_values(field) for name, field in value.items() if name != "event"})
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "__attrs_attrs__"):
+        return to_json(value)
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _event_values(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return from_json(value)
+    return tuple(_event_values(item) for item in value) if isinstance(value, (list, tuple)) else value
+
+
+def _rdp_epsilon(event: "DpEvent", delta: float, neighbouring: Neighbouring) -> float:
+    from dp_accounting import UnsupportedEventError
+    from dp_accounting.rdp import RdpAccountant
+
+    # dp_accounting's RDP prices a bare Gaussian alike under every relation, as if its noise were given relative to the
+    # doubled sensitivity. Ours is given relative to the clip, so of all events only `fixed_cohort_gaussian` is right
+    # under replace-one.
+    if neighbouring == "replace_one" and not _only_fixed_cohorts(event):
+        raise _unsupported(event, "rdp", neighbouring)
+    try:
+        with _quiet_absl():
+            ledger = RdpAccountant(neighboring_relation=_relation(neighbouring))
+            return float(ledger.compose(event).get_epsilon(delta))
+    except UnsupportedEventError as error:
+        raise _unsupported(event, "rdp", neighbouring) from error
+
+
+def _only_fixed_cohorts(event: "DpEvent") -> bool:
+    if type(event).__name__ == "ComposedDpEvent":
+        return all(_only_fixed_cohorts(part) for part in event.events)
+    if type(event).__name__ == "SelfComposedDpEvent":
+        return _only_fixed_cohorts(event.event)
+    return type(event).__name__ in ("SampledWithoutReplacementDpEvent", "NoOpDpEvent", "NonPrivateDpEvent")
+
+
+def _interval_for(event: "DpEvent", delta: float) -> float:
+    try:
+        bound = _rdp_epsilon(without_truncation(event), delta, "add_or_remove_one")
+    except ConfigError:  # no quick bound for such events (mixtures): the fine grid
+        return _INTERVAL
+    return _INTERVAL * max(1.0, bound / _EPSILON_AT_INTERVAL) if math.isfinite(bound) else _INTERVAL
+
+
+def _unsupported(event: "DpEvent", accountant: AccountantName, neighbouring: Neighbouring) -> ConfigError:
+    other = "pld" if accountant == "rdp" else "rdp"
+    return ConfigError(
+        f"privacy.accountant={accountant} has no sound price for {event} between neighbours by {neighbouring}; "
+        f"try privacy.accountant={other}, or another privacy.sampling."
+    )
+
+
+def _relation(neighbouring: Neighbouring) -> Any:
+    from dp_accounting import NeighboringRelation
+
+    return NeighboringRelation[neighbouring.upper()]
+
+
+def _events() -> Any:
+    from dp_accounting import dp_event
+
+    return dp_event
+
+
+@contextlib.contextmanager
+def _quiet_absl() -> Iterator[None]:
+    # RDP warns about each order it leaves out; leaving an order out only loosens the bound, so the user need not act.
+    def keep(record: logging.LogRecord) -> bool:
+        return "Excluding this order" not in record.getMessage()
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)

@@ -1,0 +1,106 @@
+"""The least noise that keeps a promise."""
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ecgexp._validate import ConfigError
+from ecgexp.privacy.accounting import AccountantName, Neighbouring, epsilon, without_truncation
+
+if TYPE_CHECKING:
+    from dp_accounting import DpEvent
+
+_SMALLEST, _LARGEST = 1e-2, 1e5
+_COARSE = 1e-3  # grid of the search; ten times faster than the reported one, and up to 4 % above it
+_TOLERANCE = 1e-3
+
+
+def calibrate_noise(
+    make_event: Callable[[float], "DpEvent"],
+    target_epsilon: float,
+    delta: float,
+    accountant: AccountantName = "pld",
+    neighbouring: Neighbouring = "add_or_remove_one",
+) -> float:
+    """The noise multiplier whose ε is at most `target_epsilon`, and within 0.1 % of it.
+
+    The last ε is computed by the very call that will report it, so a calibrated run never exceeds its budget. ε over
+    noise is nearly straight on logarithmic axes: RDP finds the neighbourhood in milliseconds, then a handful of PLD
+    values suffice.
+
+    Args:
+      make_event: noise multiplier -> everything the run will do.
+      target_epsilon: the promise.
+      delta: its δ.
+      accountant: whose ε must keep it.
+      neighbouring: see `epsilon`.
+
+    Raises:
+      ConfigError: no noise up to 1e5 keeps the promise under this accountant.
+    """
+
+    def rdp(z: float) -> float:
+        return epsilon(without_truncation(make_event(z)), delta, "rdp", neighbouring)
+
+    if accountant == "rdp":
+        return _solve(lambda z: epsilon(make_event(z), delta, "rdp", neighbouring), target_epsilon, 1.0, 1e-4)
+    try:
+        start = _solve(rdp, target_epsilon, 1.0, 0.05)
+    except ConfigError:  # RDP knows no such event, or cannot certify so small an ε
+        start = 1.0
+    return _refine(
+        lambda z: epsilon(make_event(z), delta, "pld", neighbouring, interval=_COARSE),
+        lambda z: epsilon(make_event(z), delta, "pld", neighbouring),
+        target_epsilon,
+        start,
+    )
+
+
+def _refine(coarse: Callable[[float], float], fine: Callable[[float], float], target: float, start: float) -> float:
+    """Solves on the coarse grid, corrected by how far it lies from the fine one: two or three fine values in all."""
+    aim, z = target * (1 - _TOLERANCE / 2), start
+    for _ in range(4):
+        z = _solve(coarse, aim, z, _TOLERANCE / 5)
+        reported = fine(z)
+        if target * (1 - _TOLERANCE) <= reported <= target:
+            return z
+        aim = coarse(z) * target * (1 - _TOLERANCE / 2) / reported
+    return _solve(fine, target, z, _TOLERANCE)
+
+
+def _solve(price: Callable[[float], float], target: float, start: float, tolerance: float) -> float:
+    """The z with target · (1 - tolerance) <= price(z) <= target, for a falling price."""
+    low, high = _bracket(price, target, start)
+    aim = math.log(target * (1 - tolerance / 2))
+    while high[1] < target * (1 - tolerance) and high[0] > low[0] * (1 + 1e-9):
+        z = _between(low, high, aim)
+        point = (z, price(z))
+        low, high = (low, point) if point[1] <= target else (point, high)
+    return high[0]
+
+
+def _bracket(price: Callable[[float], float], target: float, start: float) -> tuple[tuple, tuple]:
+    """Two points (z, ε) round the target: one with too little noise, one with enough."""
+    point = (start, price(start))
+    step = 1.15 if start != 1.0 else 2.0  # a start that RDP found is near
+    falling = point[1] > target
+    while True:
+        z = point[0] * (step if falling else 1 / step)
+        if not _SMALLEST <= z <= _LARGEST:
+            if not falling:  # so little noise is enough already
+                return (z, math.inf), point
+            raise ConfigError(
+                f"privacy.target_epsilon={target:g} is less than this accountant can certify here (it reaches "
+                f"{point[1]:.3g} at noise {point[0]:.3g}); try a larger privacy.target_epsilon or fewer steps."
+            )
+        following = (z, price(z))
+        if (following[1] > target) != falling:
+            return (point, following) if falling else (following, point)
+        point, step = following, min(2.0, step**2)
+
+
+def _between(low: tuple[float, float], high: tuple[float, float], aim: float) -> float:
+    """Where the chord in (log z, log ε) meets `aim`, kept off the ends so that both sides of the bracket move."""
+    (x0, y0), (x1, y1) = ((math.log(z), math.log(max(e, 1e-300))) for z, e in (low, high))
+    share = (y0 - aim) / (y0 - y1) if math.isfinite(y0) and y0 > y1 else 0.5
+    return math.exp(x0 + min(max(share, 0.02), 0.98) * (x1 - x0))

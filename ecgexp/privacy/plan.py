@@ -1,0 +1,294 @@
+"""One frozen plan from which the sampler, the noise and the price follow; nothing else may hold their numbers."""
+
+import math
+import warnings
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from ecgexp._validate import ConfigError, Count, NonNegative, NonNegativeInt, Positive, settings
+from ecgexp.privacy import accounting
+from ecgexp.privacy.accounting import AccountantName, Neighbouring
+
+if TYPE_CHECKING:
+    from dp_accounting import DpEvent
+
+Unit = Literal["beat", "record", "patient"]
+Sampling = Literal["poisson", "shuffle", "fixed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivacyPlan:
+    """Everything that decides what a run does to one unit of privacy.
+
+    A run without privacy is the same plan with an infinite clip, no noise and an event of infinite price.
+
+    Attributes:
+      num_units: units in the training set, held to be public.
+      expected_batch_size: mean number of units in a batch or cohort; the constant divisor of every sum.
+      batch_capacity: most units a batch can hold; see `safe_capacity`.
+      iterations: noisy steps.
+      noise_multiplier: standard deviation of the noise on the sum, over the clip.
+      l2_norm_clip: largest norm of one unit's contribution.
+      delta: the δ of the promise.
+      unit: what one unit is.
+      sampling: `poisson`: each unit enters each batch on its own; `shuffle`: each unit enters exactly one batch of each
+        epoch, priced without amplification; `fixed`: cohorts of constant size without replacement, neighbours by
+        replacement.
+      accountant: whose ε is the promise.
+      max_epsilon: training stops before the step that would exceed it; infinite: no cap.
+      noise_seed: None: noise and samples from the operating system's entropy. A number makes the run a simulation.
+    """
+
+    num_units: int
+    expected_batch_size: int
+    batch_capacity: int
+    iterations: int
+    noise_multiplier: float
+    l2_norm_clip: float
+    delta: float
+    unit: Unit
+    sampling: Sampling
+    accountant: AccountantName
+    max_epsilon: float
+    noise_seed: int | None
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the mechanism has a finite price at all."""
+        return self.noise_multiplier > 0 and math.isfinite(self.l2_norm_clip)
+
+    @property
+    def is_simulation(self) -> bool:
+        """Whether the noise can be recomputed from a seed, so that the mechanism hides nothing."""
+        return self.is_private and self.noise_seed is not None
+
+    @property
+    def makes_claim(self) -> bool:
+        """Whether the run may state an ε as a promise."""
+        return self.is_private and not self.is_simulation
+
+    @property
+    def sampling_probability(self) -> float:
+        """Chance that a given unit enters a given batch."""
+        return self.expected_batch_size / self.num_units
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in which a unit is expected about once."""
+        return math.ceil(self.num_units / self.expected_batch_size)
+
+    @property
+    def noise_std(self) -> float:
+        """Standard deviation of the noise on each coordinate of the *sum* of clipped contributions."""
+        return self.noise_multiplier * self.l2_norm_clip if self.noise_multiplier else 0.0
+
+    @property
+    def divisor(self) -> float:
+        """What the noised sum is divided by: constant, never the number of units drawn."""
+        return float(self.expected_batch_size)
+
+    @property
+    def neighbouring(self) -> Neighbouring:
+        """Which data sets the promise compares."""
+        return "replace_one" if self.sampling == "fixed" else "add_or_remove_one"
+
+    @property
+    def can_overflow(self) -> bool:
+        """Whether a Poisson batch is cut to its capacity often enough to be priced."""
+        return self.sampling == "poisson" and self.batch_capacity < safe_capacity(
+            self.num_units, self.expected_batch_size
+        )
+
+    @property
+    def step_event(self) -> "DpEvent":
+        """What one step does to one unit; under `shuffle`, what the steps of one epoch do together."""
+        q, z = self.sampling_probability, self.noise_multiplier
+        if not self.is_private:
+            return accounting.not_private()
+        if self.sampling == "shuffle":
+            return accounting.gaussian(z)
+        if self.sampling == "fixed":
+            return accounting.fixed_cohort_gaussian(self.num_units, self.expected_batch_size, z)
+        if self.can_overflow:
+            return accounting.truncated_gaussian(self.num_units, q, self.batch_capacity, z)
+        return accounting.poisson_gaussian(q, z)
+
+    def event_at(self, step: int) -> "DpEvent":
+        """What the 0-based `step` adds to the bill. A shuffled epoch is paid for by its first step."""
+        if self.sampling == "shuffle" and self.is_private and step % self.steps_per_epoch:
+            return accounting.nothing()
+        return self.step_event
+
+    @property
+    def dp_event(self) -> "DpEvent":
+        """What the whole planned run does to one unit."""
+        paid = math.ceil(self.iterations / self.steps_per_epoch) if self.sampling == "shuffle" else self.iterations
+        return accounting.repeated(self.step_event, paid)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan as JSON-able values, for the log and for telling plans apart. Holds no key of any random stream."""
+        return asdict(self) | {name: str(v) for name, v in asdict(self).items() if v == math.inf}
+
+
+@settings
+class PrivacySpec:
+    """The promise as it is typed; becomes a plan when the training set is known.
+
+    Attributes:
+      noise_multiplier: noise over clip; 0 clips without noise and promises nothing. Exclusive with `target_epsilon`.
+      target_epsilon: the noise is calibrated to at most this ε, and training never exceeds it.
+      l2_norm_clip: largest norm of one unit's contribution.
+      delta: δ; None takes the largest power of ten below 1 / (10 · units).
+      unit: `beat` (all its augmented views included), `record` or `patient`.
+      accountant: `pld` (tight) or `rdp`; both are logged.
+      max_epsilon: training stops before the step that would exceed it; None: `target_epsilon` if there is one.
+      noise_seed: makes the noise repeatable, hence removable: the run is a simulation and claims nothing.
+      sampling: see `PrivacyPlan`.
+      batch_capacity: None takes `safe_capacity`. A smaller one cuts large batches, and is priced as such.
+    """
+
+    noise_multiplier: NonNegative | None = None
+    target_epsilon: Positive | None = None
+    l2_norm_clip: Positive = 1.0
+    delta: Positive | None = None
+    unit: Unit = "beat"
+    accountant: AccountantName = "pld"
+    max_epsilon: Positive | None = None
+    noise_seed: NonNegativeInt | None = None
+    sampling: Sampling = "poisson"
+    batch_capacity: Count | None = None
+
+    def __post_init__(self):
+        if self.noise_multiplier is None and self.target_epsilon is None:
+            raise ConfigError(
+                "privacy needs a noise or a budget: type privacy.noise_multiplier=1.1 or privacy.target_epsilon=3."
+            )
+        if self.noise_multiplier is not None and self.target_epsilon is not None:
+            raise ConfigError(
+                f"privacy.noise_multiplier={self.noise_multiplier:g} and privacy.target_epsilon={self.target_epsilon:g} "
+                "contradict each other; set one of them to null, e.g. privacy.target_epsilon=null."
+            )
+        if self.target_epsilon is not None and self.max_epsilon is not None and self.max_epsilon < self.target_epsilon:
+            raise ConfigError(
+                f"privacy.max_epsilon={self.max_epsilon:g} is below privacy.target_epsilon={self.target_epsilon:g}, so "
+                f"training would stop early; type privacy.target_epsilon={self.max_epsilon:g}."
+            )
+        if self.sampling == "fixed" and self.accountant == "pld":
+            raise ConfigError(
+                "privacy.sampling=fixed has no PLD price; type privacy.accountant=rdp, or privacy.sampling=poisson."
+            )
+        if self.batch_capacity is not None and self.sampling != "poisson":
+            raise ConfigError(
+                f"privacy.batch_capacity={self.batch_capacity} is for privacy.sampling=poisson; with "
+                f"privacy.sampling={self.sampling} type privacy.batch_capacity=null."
+            )
+
+    def plan(
+        self, *, num_units: int, expected_batch_size: int, epochs: int | None = None, iterations: int | None = None
+    ) -> PrivacyPlan:
+        """The plan for a training set of `num_units`.
+
+        Args:
+          num_units: beats, records or patients, by `unit`.
+          expected_batch_size: units in a batch or cohort, on average.
+          epochs: passes; each has ceil(num_units / expected_batch_size) steps. Or:
+          iterations: steps or rounds.
+
+        Raises:
+          ConfigError: δ is not below 1 / num_units, the batch does not fit, or the target cannot be reached.
+        """
+        steps = _iterations(num_units, expected_batch_size, epochs, iterations)
+        delta = self.delta if self.delta is not None else default_delta(num_units)
+        _check_delta(delta, num_units, self.unit, chosen=self.delta is not None)
+        capacity = safe_capacity(num_units, expected_batch_size)
+        if self.batch_capacity is not None:
+            capacity = _checked_capacity(self.batch_capacity, num_units, expected_batch_size)
+        if self.sampling == "fixed":
+            capacity = expected_batch_size
+        cap = self.max_epsilon if self.max_epsilon is not None else self.target_epsilon
+
+        def with_noise(noise_multiplier: float) -> PrivacyPlan:
+            return PrivacyPlan(
+                num_units=num_units, expected_batch_size=expected_batch_size, batch_capacity=capacity, iterations=steps,
+                noise_multiplier=noise_multiplier, l2_norm_clip=self.l2_norm_clip, delta=delta, unit=self.unit,
+                sampling=self.sampling, accountant=self.accountant, max_epsilon=math.inf if cap is None else cap,
+                noise_seed=self.noise_seed,
+            )  # fmt: skip
+
+        if self.noise_multiplier is not None:
+            return with_noise(self.noise_multiplier)
+        from ecgexp.privacy.calibration import calibrate_noise
+
+        noise = calibrate_noise(
+            lambda z: with_noise(z).dp_event, self.target_epsilon, delta, self.accountant, with_noise(1.0).neighbouring
+        )
+        return with_noise(noise)
+
+
+@settings
+class NotPrivate:
+    """No promise: the same plan with an infinite clip and no noise."""
+
+    def plan(
+        self, *, num_units: int, expected_batch_size: int, epochs: int | None = None, iterations: int | None = None
+    ) -> PrivacyPlan:
+        """See `PrivacySpec.plan`; Poisson batches, drawn from the run's seed."""
+        return PrivacyPlan(
+            num_units=num_units, expected_batch_size=expected_batch_size,
+            batch_capacity=safe_capacity(num_units, expected_batch_size),
+            iterations=_iterations(num_units, expected_batch_size, epochs, iterations), noise_multiplier=0.0,
+            l2_norm_clip=math.inf, delta=default_delta(num_units), unit="beat", sampling="poisson", accountant="pld",
+            max_epsilon=math.inf, noise_seed=None,
+        )  # fmt: skip
+
+
+def default_delta(num_units: int) -> float:
+    """The largest power of ten below 1 / (10 · num_units)."""
+    return float(f"1e-{len(str(10 * num_units))}")
+
+
+def safe_capacity(num_units: int, expected_batch_size: int) -> int:
+    """Rows that a Poisson batch of this mean fills with a chance below 1e-15: max(1.5 B, B + 10 √B + 10), at most all.
+
+    A beat that entered a batch cut to its capacity would push another out, which the plain event does not price. Below
+    1e-15 a step the difference is lost in the rounding of any accountant.
+    """
+    mean = expected_batch_size
+    return min(num_units, math.ceil(max(1.5 * mean, mean + 10 * math.sqrt(mean) + 10)))
+
+
+def _iterations(num_units: int, batch: int, epochs: int | None, iterations: int | None) -> int:
+    if (epochs is None) == (iterations is None):
+        raise ValueError("give exactly one of epochs and iterations")
+    if num_units < 1 or not 1 <= batch <= num_units:
+        raise ConfigError(
+            f"trainer.expected_batch_size={batch} must be between 1 and the {num_units} units of the training set; try "
+            f"trainer.expected_batch_size={max(1, num_units // 4)}."
+        )
+    return iterations if iterations is not None else epochs * math.ceil(num_units / batch)
+
+
+def _check_delta(delta: float, num_units: int, unit: Unit, *, chosen: bool) -> None:
+    advice = f"try privacy.delta={default_delta(num_units):g}."
+    if delta >= 1 / num_units:
+        raise ConfigError(
+            f"privacy.delta={delta:g} must be below 1/{num_units} because the unit of privacy is the {unit} and there are "
+            f"{num_units}; {advice}"
+        )
+    if chosen and num_units * delta > 0.01:
+        message = (
+            f"privacy.delta={delta:g} times {num_units} units is {num_units * delta:.2g}, above 0.01: a mechanism "
+        )
+        warnings.warn(
+            message + f"that publishes a whole {unit} with that chance would pass. A smaller δ promises more.",
+            stacklevel=3,
+        )
+
+
+def _checked_capacity(capacity: int, num_units: int, expected_batch_size: int) -> int:
+    if capacity < expected_batch_size:
+        raise ConfigError(
+            f"privacy.batch_capacity={capacity} is below trainer.expected_batch_size={expected_batch_size}, so half of the "
+            f"batches would be cut; try privacy.batch_capacity={math.ceil(1.5 * expected_batch_size)}."
+        )
+    return min(capacity, num_units)

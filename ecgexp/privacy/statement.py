@@ -1,0 +1,207 @@
+"""What a run promises, in words that say also what it does not."""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ecgexp._validate import ConfigError
+from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy.plan import PrivacyPlan, Unit
+
+NOT_COVERED = {
+    "hyperparameters": "the choice of hyper-parameters, if other runs on these data were looked at",
+    "selection": "early stopping and the choice of a checkpoint by validation data; validation and test data themselves",
+    "class_weights": "class weights computed from the training labels",
+    "normalisation": "normalisation statistics and other constants computed from the training data",
+    "training_metrics": "published training metrics, which are computed from private data without noise",
+    "size": "the number of units in the training set, which is held to be public",
+}
+
+_SAMPLING = {
+    "poisson": "Each {unit} entered each batch on its own with probability q = {q:.6g}",
+    "shuffle": "Each {unit} entered exactly one batch of each epoch; no amplification by sampling is claimed",
+    "fixed": "Each cohort had exactly {batch} of {n} units, drawn without replacement (q = {q:.6g})",
+}
+_NEIGHBOURS = {"add_or_remove_one": "add/remove one", "replace_one": "replace one"}
+
+
+def check_unit_covers_features(unit: Unit, features_crossing_beats: Sequence[str]) -> None:
+    """Refuses a promise to single beats when removing one beat changes the inputs of others.
+
+    Raises:
+      ConfigError: the unit is the beat and there are such features.
+    """
+    if unit == "beat" and features_crossing_beats:
+        raise ConfigError(
+            f"privacy.unit=beat cannot cover {', '.join(features_crossing_beats)}: removing one beat changes these features "
+            "of its neighbours; type privacy.unit=patient (or record), or input=signal to leave them out."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivacyStatement:
+    """The promise of one run, priced by its ledger.
+
+    Attributes:
+      plan: what was planned.
+      steps: noisy steps that ran.
+      epsilon_pld: ε by PLD; None where PLD has no price for what ran.
+      epsilon_rdp: ε by RDP; None likewise.
+      epsilon_replace_one: ε when neighbours differ by replacing one unit; None where it has no price.
+      not_covered: what the promise leaves out, in words.
+      search: number of runs looked at and the ε of releasing them all, if it was priced.
+    """
+
+    plan: PrivacyPlan
+    steps: int
+    epsilon_pld: float | None
+    epsilon_rdp: float | None
+    epsilon_replace_one: float | None
+    not_covered: tuple[str, ...]
+    search: tuple[int, float] | None = None
+
+    @property
+    def epsilon(self) -> float:
+        """The reported ε: infinite unless the run makes a claim."""
+        chosen = self.epsilon_pld if self.plan.accountant == "pld" else self.epsilon_rdp
+        return chosen if self.plan.makes_claim and chosen is not None else math.inf
+
+    def line(self) -> str:
+        """One line, as it is quoted."""
+        if not self.plan.makes_claim:
+            return _no_claim(self.plan)
+        plan, other = self.plan, "rdp" if self.plan.accountant == "pld" else "pld"
+        second = self.epsilon_rdp if other == "rdp" else self.epsilon_pld
+        beside = "" if second is None else f" ({other.upper()} {second:.2f})"
+        return (
+            f"ε = {self.epsilon:.2f} (δ {plan.delta:g}) · unit: {plan.unit} · neighbours: {_NEIGHBOURS[plan.neighbouring]} · "
+            f"sampler: {_sampler(plan)}, {_spaced(self.steps)} steps · accountant: {plan.accountant.upper()}{beside} · "
+            f"not covered: {', '.join(self._short())}"
+        )
+
+    def text(self) -> str:
+        """Several paragraphs, for an artifact."""
+        plan = self.plan
+        if not plan.makes_claim:
+            return _no_claim(plan) + "\n"
+        paragraphs = [self.line(), self._promise(), self._mechanism(), self._beside(), self._left_out()]
+        return "\n\n".join(part for part in paragraphs if part) + "\n"
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able values for `result.json`; ε is null where no claim is made."""
+        claim, plan = self.plan.makes_claim, self.plan
+        values = {
+            "claim": claim, "simulation": plan.is_simulation, "statement": self.line(),
+            "epsilon": self.epsilon if claim else None,
+            "epsilon_pld": self.epsilon_pld if claim else None, "epsilon_rdp": self.epsilon_rdp if claim else None,
+            "epsilon_replace_one": self.epsilon_replace_one if claim else None,
+            "delta": plan.delta, "unit": plan.unit, "neighbouring": plan.neighbouring, "accountant": plan.accountant,
+            "sampling": plan.sampling, "sampling_probability": plan.sampling_probability, "num_units": plan.num_units,
+            "steps": self.steps, "noise_multiplier": plan.noise_multiplier, "expected_batch_size": plan.expected_batch_size,
+            "l2_norm_clip": plan.l2_norm_clip if math.isfinite(plan.l2_norm_clip) else None,
+            "batch_capacity": plan.batch_capacity, "not_covered": list(self.not_covered),
+        }  # fmt: skip
+        if (
+            plan.is_simulation
+        ):  # what the mechanism would cost with secret noise: a figure for planning, under its own name
+            values["epsilon_if_noise_were_secret"] = self.epsilon_pld if plan.accountant == "pld" else self.epsilon_rdp
+        return values
+
+    def _short(self) -> list[str]:
+        names = {text: key.replace("_", " ") for key, text in NOT_COVERED.items()}
+        short = [names[text] for text in self.not_covered]
+        if self.search is not None:
+            runs, price = self.search
+            short = [f"hyperparameter search ({runs} runs: {price:.2f})", *(s for s in short if s != "hyperparameters")]
+        return short
+
+    def _promise(self) -> str:
+        plan = self.plan
+        differ = "one is the other with one {0} added or removed" if plan.neighbouring == "add_or_remove_one" else (
+            "one {0} of the one is replaced in the other"
+        )  # fmt: skip
+        views = ", with all its augmented views" if plan.unit == "beat" else ", with all its beats"
+        return (
+            f"The trained weights, and all weights on the way to them, are ({self.epsilon:.4g}, {plan.delta:g})-differentially "
+            f"private for training sets of which {differ.format(plan.unit)}. One unit is one {plan.unit}{views}. There are "
+            f"{plan.num_units} units, and n·δ = {plan.num_units * plan.delta:.2g}."
+            + (
+                " With so few units the guarantee is formal: look at ε before relying on it."
+                if plan.num_units < 100
+                else ""
+            )
+        )
+
+    def _mechanism(self) -> str:
+        plan = self.plan
+        sampling = _SAMPLING[plan.sampling].format(
+            unit=plan.unit, q=plan.sampling_probability, batch=plan.expected_batch_size, n=plan.num_units
+        )
+        cut = f" Batches above {plan.batch_capacity} were cut at random, which is priced." if plan.can_overflow else ""
+        return (
+            f"{sampling}.{cut} In each of {_spaced(self.steps)} steps the contribution of a unit was clipped to norm "
+            f"{plan.l2_norm_clip:g}, noise of standard deviation {plan.noise_std:.6g} was added to the sum, and the result divided "
+            f"by {plan.divisor:g} whatever the number of units drawn. Samples and noise came from keys of the operating system's "
+            "entropy, not from the logged seed, and were not kept. A checkpoint made during training is private data."
+        )
+
+    def _beside(self) -> str:
+        known = {"PLD": self.epsilon_pld, "RDP": self.epsilon_rdp, "PLD, replace one": self.epsilon_replace_one}
+        figures = ", ".join(f"{value:.4g} ({name})" for name, value in known.items() if value is not None)
+        return f"ε of the same steps under each accountant: {figures}."
+
+    def _left_out(self) -> str:
+        return "\n".join(["Not covered:", *(f"- {text};" for text in self.not_covered)])
+
+
+def state(
+    ledger: Ledger, *, does_not_apply: Collection[str] = (), search: tuple[int, float] | None = None
+) -> PrivacyStatement:
+    """The statement of the run that `ledger` billed.
+
+    Args:
+      ledger: after training.
+      does_not_apply: keys of `NOT_COVERED` that this run did not do, e.g. `("class_weights",)`; all others are named.
+      search: number of runs that were looked at and ε of releasing all of them.
+
+    Raises:
+      ValueError: a key is unknown.
+    """
+    unknown = set(does_not_apply) - set(NOT_COVERED)
+    if unknown:
+        raise ValueError(f"{sorted(unknown)} are not among {sorted(NOT_COVERED)}")
+    plan = ledger.plan
+    return PrivacyStatement(
+        plan=plan, steps=ledger.steps, search=search,
+        epsilon_pld=_or_none(ledger, "pld", plan.neighbouring) if plan.is_private else None,
+        epsilon_rdp=_or_none(ledger, "rdp", plan.neighbouring) if plan.is_private else None,
+        epsilon_replace_one=_or_none(ledger, "pld", "replace_one") if plan.is_private else None,
+        not_covered=tuple(text for key, text in NOT_COVERED.items() if key not in does_not_apply),
+    )  # fmt: skip
+
+
+def _or_none(ledger: Ledger, accountant: Any, neighbouring: Any) -> float | None:
+    try:
+        return ledger.epsilon_spent(accountant, neighbouring)
+    except ConfigError:
+        return None
+
+
+def _sampler(plan: PrivacyPlan) -> str:
+    if plan.sampling == "shuffle":
+        return "shuffled, no amplification"
+    return f"{'Poisson' if plan.sampling == 'poisson' else 'without replacement'} q {plan.sampling_probability:.3g}"
+
+
+def _no_claim(plan: PrivacyPlan) -> str:
+    if plan.is_simulation:
+        return (
+            f"This run makes no claim of privacy: it is a simulation. Its noise follows from privacy.noise_seed={plan.noise_seed}, "
+            "so whoever knows the seed can subtract it. For a claim type privacy.noise_seed=null."
+        )
+    return "This run makes no claim of privacy: no noise was added to what it learned from the training data."
+
+
+def _spaced(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
