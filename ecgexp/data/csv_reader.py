@@ -1,4 +1,4 @@
-"""Reads the Kaggle layout (mondejar/mitbih-database): `100.csv` in raw units, `100annotations.txt` as rdann prints it."""
+"""Reads the Kaggle layout (mondejar/mitbih-database): `100.csv` in raw units, `100annotations.txt` as of rdann."""
 
 from pathlib import Path
 
@@ -38,13 +38,16 @@ def read_record(folder: Path, record_id: str, database: Database) -> Record:
 
 
 def _read_signals(path: Path, database: Database) -> tuple[tuple[str, ...], np.ndarray]:
-    """Lead names and (num_samples, leads) int32; header with or without quotes, either line end."""
+    """Lead names and (num_samples, leads) float64, whole numbers; header with or without quotes, either line end."""
     with path.open(encoding="utf-8-sig") as file:
         names = [name.strip().strip("'\"").strip() for name in file.readline().split(",")]
         try:
-            table = np.loadtxt(file, delimiter=",", dtype=np.int32, ndmin=2)
+            table = np.loadtxt(file, delimiter=",", ndmin=2)  # as floats: an integer dtype would take NaN for a number
         except ValueError as error:
             raise damaged(path, f"has a line that is not whole numbers ({error})", database) from error
+    odd = np.flatnonzero(~(table == np.rint(table)).all(axis=1) | np.isinf(table).any(axis=1))
+    if len(odd):
+        raise damaged(path, f"has a line that is not whole numbers, {odd[0] + 2} (NaN?)", database)
     if len(names) < 2 or table.shape[1] != len(names):
         raise damaged(path, f"names {len(names)} columns and holds {table.shape[1]}", database)
     if not np.array_equal(table[:, 0], np.arange(len(table))):

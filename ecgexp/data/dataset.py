@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,9 @@ _SEARCH_DEPTH = 5
 
 def _set_or_names(value: Any) -> Any:
     """A record set by its name, e.g. `federated10`, stands for its records."""
-    return RECORD_SETS.get(value.lower(), (value,)) if isinstance(value, str) else value
+    if isinstance(value, (str, int)) and not isinstance(value, bool):
+        return RECORD_SETS.get(str(value).lower(), (value,))
+    return value
 
 
 @settings
@@ -64,6 +67,8 @@ class RecordedDataset(Preparation):
           DataError: files are missing or damaged.
         """
         entry = find_database(self.database)
+        if self.layout == "kaggle_csv":
+            entry = replace(entry, remedy="unpack Kaggle's mondejar/mitbih-database there")
         records = self.records or entry.records
         folder = find_folder(self.root, entry, records, self.layout)
         from ecgexp.data.prepare import prepare_records  # only now: it pulls in the readers
@@ -100,7 +105,7 @@ def find_folder(root: Path, database: Database, records: tuple[str, ...], layout
     if not found:
         raise DataError(
             f"dataset={database.name}{'_csv' if layout == 'kaggle_csv' else ''} not found in {root} → "
-            f"{_how_to_get(database, layout)} or set ECGEXP_DATA to the folder that has it"
+            f"{database.fix} or set ECGEXP_DATA to the folder that has it"
         )
     return found[0]
 
@@ -111,7 +116,3 @@ def _folders_with(root: Path, wanted: set[str]) -> Iterator[Path]:
             yield Path(folder)
         depth = len(Path(folder).relative_to(root).parts)
         subfolders[:] = [name for name in subfolders if not name.startswith(".")] if depth < _SEARCH_DEPTH else []
-
-
-def _how_to_get(database: Database, layout: Layout) -> str:
-    return database.fix if layout == "wfdb" else "unpack Kaggle's mondejar/mitbih-database there,"

@@ -34,12 +34,13 @@ class Grouping:
         for name, symbols in self.classes.items():
             if not _CLASS_NAME.fullmatch(name):
                 raise ConfigError(
-                    f"grouping.classes: the class name {name!r} is refused, for it becomes part of metric and file names; "
-                    "use letters, digits, _ + -"
+                    f"grouping.classes: the class name {name!r} is refused, for it becomes part of metric and file "
+                    "names; use letters, digits, _ + -"
                 )
             if unknown := [symbol for symbol in symbols if symbol not in BEAT_SYMBOLS]:
                 raise ConfigError(
-                    f"grouping.classes.{name}: {' '.join(unknown)} is no beat symbol; there are {' '.join(BEAT_SYMBOLS)}"
+                    f"grouping.classes.{name}: {' '.join(unknown)} is no beat symbol; "
+                    f"there are {' '.join(BEAT_SYMBOLS)}"
                 )
             if not symbols:
                 raise ConfigError(f"grouping.classes.{name} names no symbol; give it one or take it out")
@@ -70,8 +71,8 @@ class Grouping:
     def _describe(self, empty: list[str], found: Mapping[str, int]) -> str:
         there = ", ".join(f"{symbol} {count}" for symbol, count in found.items()) or "no beat at all"
         return (
-            f"grouping={self.name}: no beat of class {', '.join(empty)}; there are {there}. Take another grouping or more "
-            "records, or grouping.empty_class=drop if two classes or more are left"
+            f"grouping={self.name}: no beat of class {', '.join(empty)}; there are {there}. Take another grouping or "
+            "more records, or grouping.empty_class=drop if two classes or more are left"
         )
 
 

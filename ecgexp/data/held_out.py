@@ -13,9 +13,9 @@ def hold_out_patients(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Holds out whole patients such that every class that can be is on both sides.
 
-    Of several hundred random draws the one is taken that leaves the fewest classes missing, a class that a single patient
-    has being wanted among those kept, and among equals the one whose held-out share of every class is nearest to
-    `fraction`. With a few patients a plain draw often leaves a rare class on one side only.
+    Of several hundred random draws the one is taken that leaves the fewest classes missing, a class that a single
+    patient has being wanted among those kept, and among equals the one whose held-out share of every class is nearest
+    to `fraction`. With a few patients a plain draw often leaves a rare class on one side only.
 
     Args:
       beats: labelled.
@@ -95,7 +95,7 @@ def hold_out_beats(
         kept, held = train_test_split(many, test_size=fraction, stratify=strata[many], random_state=state)
     except ValueError as error:
         raise DataError(
-            f"split: {len(rows)} beats cannot be divided {1 - fraction:g} to {fraction:g} with every class on both sides "
-            f"({error}); take more records or a larger fraction"
+            f"split: {len(rows)} beats cannot be divided {1 - fraction:g} to {fraction:g} with every class on both "
+            f"sides ({error}); take more records or a larger fraction"
         ) from error
     return np.sort(np.concatenate([kept, rows[single]])), np.sort(held)

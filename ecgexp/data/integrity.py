@@ -9,7 +9,6 @@ import numpy as np
 
 from ecgexp._validate import DataError
 from ecgexp.data.catalog import Database
-from ecgexp.data.fingerprint import file_sha256
 
 _RECORD_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
@@ -163,8 +162,3 @@ def check_published(paths: Iterable[Path], digests: Mapping[str, str], database:
                 f"{path} is not the file PhysioNet publishes in {database} (SHA-256 differs); get it again: "
                 f"{database.fix}, or take it as it is with dataset.verify=header"
             )
-
-
-def verify_file(path: Path, sha256: str) -> bool:
-    """Whether a file is the published one."""
-    return file_sha256(path) == sha256

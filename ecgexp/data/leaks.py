@@ -25,8 +25,8 @@ def check_split(beats: BeatSet, split: Split) -> None:
       split: indices into them.
 
     Raises:
-      DataError: an index is out of range, a part is empty, or two parts share a beat, or share a patient that they promise
-        not to share; the message names some.
+      DataError: an index is out of range, a part is empty, or two parts share a beat, or share a patient that they
+        promise not to share; the message names some.
     """
     parts = {"train": split.train, "validation": split.validation, "test": split.test}
     for name, indices in parts.items():
@@ -67,6 +67,6 @@ def _check_patients(first: str, a: set[str], second: str, b: set[str], split: Sp
     shared = sorted((a & b) - set(split.shared_patients))
     if shared:
         raise DataError(
-            f"leak: {first} and {second} share the patients {', '.join(shared[:_SHOWN])}, which this split promises they do "
-            "not; take split=patient_kfold, or split=intra_patient if patients may be shared"
+            f"leak: {first} and {second} share the patients {', '.join(shared[:_SHOWN])}, which this split promises "
+            "they do not; take split=patient_kfold, or split=intra_patient if patients may be shared"
         )

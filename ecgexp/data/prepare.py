@@ -49,9 +49,7 @@ def prepare_records(
     for record_id in records:
         check_record_name(record_id)
     files = [path for record_id in records for path in _READERS[layout].files_of(folder, record_id)]
-    if missing := [path.name for path in files if not path.is_file()]:
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        raise DataError(f"{database}: {', '.join(missing[:5])}{more} missing in {folder}; get them: {database.fix}")
+    _check_all_there(files, folder, database)
     about = {
         "format": FORMAT_VERSION, "database": str(database), "layout": layout, "records": list(records),
         "preparation": preparation.parameters(),
@@ -69,6 +67,16 @@ def prepare_records(
     for line in prepared.warnings:
         _log.warning("%s", line)
     return prepared.beats
+
+
+def _check_all_there(files: Sequence[Path], folder: Path, database: Database) -> None:
+    missing = [path.name for path in files if not path.is_file()]
+    if missing:
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise DataError(
+            f"{database}: {', '.join(missing[:5])}{more} missing in {folder}; get them: {database.fix}, or name the "
+            "records that are there with dataset.records="
+        )
 
 
 def _prepare(

@@ -39,17 +39,17 @@ class Split:
 class InterPatient:
     """Trains on some patients and tests on others.
 
-    For mitdb it is the division of de Chazal 2004: DS1 for training, DS2 for testing, paced records in neither. It puts 201
-    and 202, which are one man, on either side. For a database without a published division the patients are drawn.
+    For mitdb it is the division of de Chazal 2004: DS1 for training, DS2 for testing, paced records in neither. It puts
+    201 and 202, which are one man, on either side. For a database without a published division the patients are drawn.
 
     Attributes:
-      division: `published`: DS1 and DS2; `random`: patients drawn from the run's seed; `auto`: published for mitdb, random
-        for any other.
+      division: `published`: DS1 and DS2; `random`: patients drawn from the run's seed; `auto`: published for mitdb,
+        random for any other.
       test_fraction: about this share of the patients is tested, in a random division.
-      validation_fraction: about this share of the training patients is held out whole for validation, drawn so that every
-        class that can be is on both sides; 0 for none.
-      merge_same_patient: mend the published division: 202 moves from DS2 to DS1, so that the man is only trained on. The
-        test set loses a record and gains none; it is no longer the published one.
+      validation_fraction: about this share of the training patients is held out whole for validation, drawn so that
+        every class that can be is on both sides; 0 for none.
+      merge_same_patient: mend the published division: 202 moves from DS2 to DS1, so that the man is only trained on.
+        The test set loses a record and gains none; it is no longer the published one.
     """
 
     division: Literal["auto", "published", "random"] = "auto"
@@ -134,7 +134,7 @@ class PatientKFold:
 
 @settings
 class IntraPatient:
-    """Splits beat by beat, every class alike: a patient's beats are on all sides, so scores say nothing about new patients.
+    """Splits beat by beat, every class alike; a patient's beats are on all sides: scores say nothing of new patients.
 
     Attributes:
       validation_fraction: share of the beats that are not tested; 0 for none.
@@ -155,7 +155,7 @@ class IntraPatient:
 
 @settings
 class Federated10:
-    """Ten records of mitdb, each a client; within every one of them beats are split, so each client has its own test beats.
+    """Ten records of mitdb, each a client; beats are split within every one, so each client has its own test beats.
 
     Attributes:
       validation_fraction: as in `IntraPatient`.
@@ -224,8 +224,14 @@ def _with_validation(
 
 
 def _by_beat(
-    beats: BeatSet, rows: np.ndarray, test_fraction: float, validation_fraction: float, rng: np.random.Generator, *, by_record: bool = False
-) -> Split:  # fmt: skip
+    beats: BeatSet,
+    rows: np.ndarray,
+    test_fraction: float,
+    validation_fraction: float,
+    rng: np.random.Generator,
+    *,
+    by_record: bool = False,
+) -> Split:
     strata = beats.labels.copy()
     if by_record:
         _, record = np.unique(beats.record_ids, return_inverse=True)
@@ -241,5 +247,7 @@ def _is_mitdb(beats: BeatSet) -> bool:
 
 def _require_mitdb(beats: BeatSet, name: str) -> None:
     if not _is_mitdb(beats):
-        raise DataError(f"split={name} lists records of mitdb, and these are of {beats.database}; try split.division=random "
-                        "with split=inter_patient, or dataset=mitdb")  # fmt: skip
+        raise DataError(
+            f"split={name} lists records of mitdb, and these are of {beats.database}; take dataset=mitdb, or "
+            "split=inter_patient split.division=auto"
+        )

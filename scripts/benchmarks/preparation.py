@@ -1,0 +1,80 @@
+"""Times the preparation of all 48 records of MIT-BIH: `ECGEXP_DATA=… uv run python scripts/benchmarks/preparation.py`.
+
+`straightforward` is what a script does: read both leads in millivolts, two medfilts per lead, one slice per beat. It checks
+nothing and keeps nothing. Every row runs in a fresh process, so imports are paid, and the fastest of `--repeats` counts.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+def ours(root: Path, cache_dir: Path | None, verify: str = "published") -> int:
+    from ecgexp.data.dataset import RecordedDataset
+
+    return len(RecordedDataset(root=root, missing_lead="first", cache_dir=cache_dir, verify=verify).load())
+
+
+def straightforward(root: Path) -> int:
+    import wfdb
+    from scipy.signal import medfilt
+
+    from ecgexp.data.catalog import MITDB
+    from ecgexp.data.dataset import find_folder
+
+    folder = find_folder(root, MITDB, MITDB.records, "wfdb")
+    windows = []
+    for record_id in MITDB.records:
+        record = wfdb.rdrecord(str(folder / record_id))
+        annotation = wfdb.rdann(str(folder / record_id), "atr")
+        leads = [lead - medfilt(medfilt(lead, 71), 215) for lead in record.p_signal.T]
+        for sample, symbol in zip(annotation.sample, annotation.symbol, strict=True):
+            if symbol in "NLRV/AfFjaEJQeS" and 90 <= sample <= record.sig_len - 90:
+                windows.append(np.stack([lead[sample - 90 : sample + 90] for lead in leads], axis=1).astype(np.float32))
+    return len(np.stack(windows))
+
+
+WAYS = {
+    "straightforward": lambda root, cache: straightforward(root),
+    "cold, headers only": lambda root, cache: ours(root, None, "header"),
+    "cold, all SHA-256": lambda root, cache: ours(root, None),
+    "cached": lambda root, cache: ours(root, cache),
+}
+
+
+def measure(way: str, root: Path, cache_dir: Path) -> tuple[float, float, int]:
+    """Seconds of the work, seconds of the whole process, beats."""
+    start = time.perf_counter()
+    command = [sys.executable, __file__, "--one", way, "--root", str(root), "--cache", str(cache_dir)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return float(output[0]), time.perf_counter() - start, int(output[1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--root", type=Path, default=Path(os.environ.get("ECGEXP_DATA", "data")))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--one", choices=WAYS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        start = time.perf_counter()
+        beats = WAYS[arguments.one](arguments.root, arguments.cache)
+        print(time.perf_counter() - start, beats)
+        return
+    with tempfile.TemporaryDirectory() as cache:
+        ours(arguments.root, Path(cache))  # fills the cache, and the system's own
+        print(f"{'48 records, 2 leads read':<26}{'load s':>8}{'process s':>11}{'beats':>9}{'cores':>7}")
+        for way in WAYS:
+            load, whole, beats = min(measure(way, arguments.root, Path(cache)) for _ in range(arguments.repeats))
+            print(f"{way:<26}{load:>8.2f}{whole:>11.2f}{beats:>9}{os.cpu_count():>7}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Tiny records written by wfdb, and the real database where it is."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `tiny_records`; tests are not a package
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A folder with the record `a`."""
+    from tiny_records import write_record
+
+    write_record(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def real_root():
+    """The data root with the real database."""
+    root = Path(os.environ.get("ECGEXP_DATA", "nowhere"))
+    if not (root / "mitdb").is_dir():
+        pytest.skip("needs the MIT-BIH database: set ECGEXP_DATA to the folder that holds mitdb/")
+    return root
+
+
+@pytest.fixture(scope="session")
+def all_beats(real_root, tmp_path_factory):
+    """Every beat of mitdb, V5 standing in for MLII in 102 and 104."""
+    from ecgexp.data.dataset import RecordedDataset
+
+    return RecordedDataset(root=real_root, missing_lead="first", cache_dir=tmp_path_factory.mktemp("cache")).load()

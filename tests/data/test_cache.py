@@ -1,0 +1,165 @@
+"""The cache answers with what was prepared, never with anything else, and never stands in the way."""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from tiny_records import TINY, write_record
+
+from ecgexp._validate import DataError
+from ecgexp.data import prepare as module
+from ecgexp.data.preparation import Preparation
+from ecgexp.data.prepare import prepare_records
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Counts the records that are really read."""
+    calls = []
+    read = module.wfdb_reader.read_record
+    monkeypatch.setattr(module.wfdb_reader, "read_record", lambda *args: calls.append(args[1]) or read(*args))
+    return calls
+
+
+def load(tiny, **changes):
+    settings = Preparation(window_ms=(100, 100), cache_dir=tiny / "cache", **changes)
+    return prepare_records(settings, database=TINY, folder=tiny, records=("a",))
+
+
+def assert_equal(first, second):
+    for field in fields(first):
+        np.testing.assert_equal(getattr(first, field.name), getattr(second, field.name))
+
+
+def test_second_time_comes_from_the_cache_and_is_equal_in_every_field(tiny, reads):
+    first = load(tiny)
+    assert_equal(first, load(tiny))
+    assert reads == ["a"]
+    assert first.r_samples.tolist() == [200, 500, 800]
+    assert [path.suffix for path in (tiny / "cache").iterdir()] == [".npz"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"baseline": "none"}, {"leads": ("V1",)}, {"fs_hz": 180.0}, {"relocate_ms": 20.0}, {"missing_lead": "first"}],
+)
+def test_another_setting_is_another_entry(tiny, reads, changes):
+    assert load(tiny).digest != load(tiny, **changes).digest
+    assert reads == ["a", "a"]
+
+
+def test_settings_that_change_nothing_share_an_entry(tiny, reads):
+    load(tiny)
+    load(tiny, bandpass_hz=(1.0, 30.0))
+    assert reads == ["a"]
+
+
+def test_changed_files_are_read_again(tiny, reads):
+    first = load(tiny)
+    write_record(tiny, seed=5)
+    assert load(tiny).digest != first.digest
+    assert reads == ["a", "a"]
+
+
+def test_digest_tells_of_content_not_of_time(tiny, reads):
+    first = load(tiny)
+    os.utime(tiny / "a.dat", (1, 1))
+    assert load(tiny).digest == first.digest
+    assert reads == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:300] + bytes([b[300] ^ 255]) + b[301:]]
+)
+def test_damaged_file_is_rebuilt_with_a_warning(tiny, reads, caplog, damage):
+    first = load(tiny)
+    (path,) = (tiny / "cache").iterdir()
+    path.write_bytes(damage(path.read_bytes()))
+    assert_equal(first, load(tiny))
+    assert "is damaged" in caplog.text
+    assert path.name in caplog.text
+    assert_equal(first, load(tiny))
+    assert reads == ["a", "a"]
+
+
+def test_pickle_in_the_cache_is_not_loaded(tiny, caplog):
+    first = load(tiny)
+    (path,) = (tiny / "cache").iterdir()
+    with path.open("wb") as file:
+        np.savez(file, meta=np.asarray([{"evil": print}], dtype=object))
+    assert_equal(first, load(tiny))
+    assert "is damaged" in caplog.text
+
+
+def test_jobs_at_once_all_get_the_beats_and_leave_one_file(tiny):
+    barrier = threading.Barrier(4)
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: (barrier.wait(), load(tiny))[1], range(4)))
+    for result in results:
+        assert_equal(results[0], result)
+    assert [path.suffix for path in (tiny / "cache").iterdir()] == [".npz"]
+
+
+def test_cache_that_cannot_be_written_only_warns(tiny, caplog):
+    (tiny / "cache").write_text("a file where the folder should be")
+    assert len(load(tiny)) == 3
+    assert "could not be kept" in caplog.text
+
+
+def test_failed_write_leaves_nothing_behind(tiny, monkeypatch, caplog):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ecgexp.data.cache.os.fsync", full)
+    assert len(load(tiny)) == 3
+    assert "No space left" in caplog.text
+    assert list((tiny / "cache").iterdir()) == []
+
+
+def test_warnings_are_repeated_from_the_cache(tiny, reads, caplog):
+    write_record(tiny, "b", leads=("V5", "V1"))
+    settings = Preparation(window_ms=(100, 100), cache_dir=tiny / "cache")
+    for _ in range(2):
+        caplog.clear()
+        beats = prepare_records(settings, database=TINY, folder=tiny, records=("a", "b"))
+        assert "records b lack a lead that was asked for and are left out" in caplog.text
+        assert beats.dropped == {"window leaves the record": 0, "record b has no lead MLII": 3}
+    assert reads == ["a", "b"]
+
+
+def test_missing_lead_policies(tiny, caplog):
+    write_record(tiny, "b", leads=("V5", "V1"), seed=3)
+    settings = Preparation(window_ms=(100, 100), baseline="none")
+    first = prepare_records(replace(settings, missing_lead="first"), database=TINY, folder=tiny, records=("a", "b"))
+    assert "b (MLII <- V5)" in caplog.text
+    v5 = prepare_records(replace(settings, leads=("V5",)), database=TINY, folder=tiny, records=("b",))
+    np.testing.assert_array_equal(first.signals_mv[3:], v5.signals_mv)
+    with pytest.raises(DataError, match=r"record b has the leads V5, V1 but not MLII"):
+        prepare_records(replace(settings, missing_lead="error"), database=TINY, folder=tiny, records=("a", "b"))
+    with pytest.raises(DataError, match="no beat is left"):
+        prepare_records(settings, database=TINY, folder=tiny, records=("b",))
+
+
+def test_leads_stand_in_the_order_asked_for(tiny):
+    settings = Preparation(window_ms=(100, 100), baseline="none", leads=("V1", "MLII"))
+    swapped = prepare_records(settings, database=TINY, folder=tiny, records=("a",))
+    plain = prepare_records(replace(settings, leads=("MLII", "V1")), database=TINY, folder=tiny, records=("a",))
+    np.testing.assert_array_equal(swapped.signals_mv, plain.signals_mv[:, :, ::-1])
+
+
+def test_resampled_record_keeps_its_published_samples(tiny):
+    settings = Preparation(window_ms=(100, 100), fs_hz=180.0, baseline="none")
+    beats = prepare_records(settings, database=TINY, folder=tiny, records=("a",))
+    assert beats.signals_mv.shape == (3, 36, 1)
+    assert beats.r_samples.tolist() == [200, 500, 800]
+    np.testing.assert_allclose(beats.rr[:, 0], 300 / 360, rtol=1e-6)
+
+
+def test_progress_is_reported(tiny):
+    told = []
+    settings = Preparation(window_ms=(100, 100))
+    prepare_records(settings, database=TINY, folder=tiny, records=("a",), report=lambda *call: told.append(call))
+    assert told == [(0, 1, "a"), (1, 1, "")]

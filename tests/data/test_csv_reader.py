@@ -1,0 +1,80 @@
+"""The Kaggle layout in the variants that are about, and its faults."""
+
+import numpy as np
+import pytest
+from tiny_records import TINY
+
+from ecgexp._validate import DataError
+from ecgexp.data.csv_reader import read_record
+
+ANNOTATIONS = [
+    "      Time   Sample #  Type  Sub Chan  Num\tAux",
+    "    0:00.003        1     +    0    0    0\t(N",
+    "    0:00.006        2     N    0    0    0",
+    "    0:00.008        3     V    1    0    0",
+]
+
+
+def write(
+    folder,
+    *,
+    header="'sample #','V5','MLII'",
+    rows=("0,10,20", "1,11,21", "2,12,22", "3,13,23"),
+    text=ANNOTATIONS,
+    end="\n",
+    last="\n",
+):
+    (folder / "a.csv").write_bytes((end.join([header, *rows]) + last).encode())
+    (folder / "aannotations.txt").write_bytes((end.join(text) + last).encode())
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        {},
+        {"end": "\r\n", "last": "\r\n"},
+        {"last": ""},
+        {"header": "sample #,V5,MLII"},
+        {"header": "'sample #', 'V5', 'MLII'"},
+        {"text": ["    Time    Sample #", *ANNOTATIONS[1:]]},
+        {"text": ["Time Sample# Type", *ANNOTATIONS[1:]]},
+        {"header": "\ufeff'sample #','V5','MLII'"},
+    ],
+)
+def test_variants_read_alike(tmp_path, variant):
+    write(tmp_path, **variant)
+    record = read_record(tmp_path, "a", TINY)
+    assert record.lead_names == ("V5", "MLII")
+    np.testing.assert_array_equal(record.signals_mv * 100, [[10, 20], [11, 21], [12, 22], [13, 23]])
+    assert record.beat_samples.tolist() == [2, 3]
+    assert record.beat_symbols.tolist() == ["N", "V"]
+    assert record.symbols.tolist() == ["+", "N", "V"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "match"),
+    [
+        ({"rows": ("0,10,20", "1,nan,21", "2,1,1", "3,1,1")}, r"a\.csv has a line that is not whole numbers"),
+        ({"rows": ("0,10,20", "1,11", "2,1,1", "3,1,1")}, r"a\.csv has a line that is not whole numbers"),
+        ({"rows": ("0,10,20", "2,11,21", "3,1,1")}, r"a\.csv does not number its samples"),
+        ({"header": "'sample #','V5'"}, r"a\.csv names 2 columns and holds 3"),
+        ({"text": [*ANNOTATIONS, "  0:00.010"]}, r"aannotations\.txt has a line without time, sample and type"),
+        (
+            {"text": [*ANNOTATIONS, "  0:00.010  9  N 0 0 0"]},
+            r"aannotations\.txt has an annotation at sample 9, outside",
+        ),
+        ({"text": [ANNOTATIONS[0], *ANNOTATIONS[:0:-1]]}, r"aannotations\.txt is not in time order"),
+    ],
+)
+def test_faults_are_named(tmp_path, fault, match):
+    write(tmp_path, **fault)
+    with pytest.raises(DataError, match=match):
+        read_record(tmp_path, "a", TINY)
+
+
+def test_a_database_with_a_length_counts_the_samples(tmp_path):
+    from dataclasses import replace
+
+    write(tmp_path)
+    with pytest.raises(DataError, match=r"a\.csv has 4 samples where tiny 1 has 650000"):
+        read_record(tmp_path, "a", replace(TINY, num_samples=650_000))

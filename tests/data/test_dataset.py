@@ -1,0 +1,104 @@
+"""The settings of a recorded dataset, and where its files are found."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from ecgexp._validate import ConfigError, DataError, build
+from ecgexp.data.catalog import DATABASES, FEDERATED10, MITDB
+from ecgexp.data.dataset import RecordedDataset, find_folder
+
+CONF = Path(__file__).parents[2] / "conf/dataset"
+
+
+@pytest.mark.parametrize("place", [".", "mitdb", "mitdb/1.0.0", "files/mitdb/1.0.0", "physionet.org/files/mitdb/1.0.0",
+                                   "mit-bih-arrhythmia-database-1.0.0"])  # fmt: skip
+def test_every_layout_people_have_is_found(tmp_path, place):
+    folder = tmp_path / place
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "100.hea").touch()
+    assert find_folder(tmp_path, MITDB, MITDB.records, "wfdb").resolve() == folder.resolve()
+
+
+def test_hidden_folders_are_no_place(tmp_path):
+    (tmp_path / "mitdb/1.0.0/.part").mkdir(parents=True)
+    (tmp_path / "mitdb/1.0.0/.part/100.hea").touch()
+    with pytest.raises(DataError, match="not found"):
+        find_folder(tmp_path, MITDB, MITDB.records, "wfdb")
+
+
+def test_two_unusual_places_are_both_named(tmp_path):
+    for place in ("old", "new"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "100.hea").touch()
+    with pytest.raises(DataError, match=r"mitdb was found in .*new, .*old; say which with dataset\.root="):
+        find_folder(tmp_path, MITDB, ("100",), "wfdb")
+
+
+def test_not_found_says_what_to_type(tmp_path):
+    with pytest.raises(
+        DataError,
+        match=r"dataset=mitdb not found in .* → `uv run python scripts/fetch_data\.py mitdb` or set ECGEXP_DATA",
+    ):
+        RecordedDataset(root=tmp_path).load()
+    with pytest.raises(DataError, match=r"dataset=mitdb_csv not found in .* → unpack Kaggle's"):
+        RecordedDataset(root=tmp_path, layout="kaggle_csv").load()
+
+
+@pytest.mark.parametrize("name", ["mitdb", "mitdb_csv", "svdb", "incartdb"])
+def test_shipped_files_build(name):
+    values = OmegaConf.to_container(OmegaConf.merge({"data": {"root": "r", "cache_dir": "c"}}, OmegaConf.load(CONF / f"{name}.yaml")), resolve=True)  # fmt: skip
+    values.pop("data")
+    assert values.pop("_target_") == "ecgexp.data.dataset.RecordedDataset"
+    dataset = build(RecordedDataset, values, path="dataset")
+    assert (dataset.root, dataset.cache_dir) == (Path("r"), Path("c"))
+    assert dataset.window_samples == (90, 90)
+
+
+def test_record_names_may_be_numbers_or_the_name_of_a_set():
+    assert RecordedDataset(records=[100, "114"]).records == ("100", "114")
+    assert RecordedDataset(records="federated10").records == FEDERATED10
+    assert RecordedDataset(records=100).records == ("100",)
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        ({"database": "mitbd"}, "dataset.database='mitbd' is not in the catalog; there are: mitdb"),
+        ({"records": ["110"]}, r"110 is not in mitdb 1\.0\.0"),
+        ({"records": ["../100"]}, r"\.\./100 is not in mitdb"),
+        ({"records": []}, "no record is not in mitdb"),
+        ({"leads": ["MLI"]}, r"dataset\.leads: mitdb 1\.0\.0 has no lead MLI; it has MLII"),
+        ({"leads": ["MLII", "MLII"]}, "names a lead twice"),
+        ({"window_ms": [0, 1]}, r"dataset\.window_ms=\[0\.0, 1\.0\] is shorter than two samples"),
+        ({"bandpass_hz": [40, 0.5]}, r"dataset\.bandpass_hz=\[40\.0, 0\.5\] must rise"),
+        ({"fs_hz": 0}, r"dataset\.fs_hz=0 is not usable"),
+        ({"baseline": "medain"}, r"dataset\.baseline='medain' is not usable"),
+        ({"lead": ["MLII"]}, r"dataset\.lead is not a setting; did you mean dataset\.leads\?"),
+    ],
+)
+def test_settings_that_cannot_be_used(values, match):
+    with pytest.raises(ConfigError, match=match):
+        build(RecordedDataset, values, path="dataset")
+
+
+def test_settings_classes_import_nothing_heavy():
+    code = (
+        "import sys, ecgexp.data.dataset, ecgexp.data.grouping, ecgexp.data.splits, ecgexp.data.leaks\n"
+        "print([m for m in ('scipy', 'wfdb', 'pandas', 'sklearn', 'tensorflow', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_catalog():
+    assert {name: len(entry.records) for name, entry in DATABASES.items()} == {"mitdb": 48, "svdb": 78, "incartdb": 75}
+    assert len({MITDB.patient_of(record) for record in MITDB.records}) == 47
+    assert len(MITDB.published_sha256()) == 147
+    incartdb = DATABASES["incartdb"]
+    assert incartdb.patient_of("I02", ["<age>: 65", " patient 1"]) == "patient 1"
+    with pytest.raises(DataError, match=r"I02\.hea names no patient"):
+        incartdb.patient_of("I02", [])

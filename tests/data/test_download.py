@@ -1,0 +1,115 @@
+"""A download is whole and right, or it is not there; over loopback, without a network."""
+
+import functools
+import http.server
+import threading
+from dataclasses import replace
+
+import pytest
+import wfdb.io.download
+from tiny_records import TINY, write_record
+
+from ecgexp._validate import DataError
+from ecgexp.data.download import download
+from ecgexp.data.fingerprint import file_sha256
+
+DATABASE = replace(TINY, slug="tiny/1")
+
+
+@pytest.fixture
+def published(tmp_path):
+    """A server's folder: two records, their list and their sums."""
+    folder = tmp_path / "www" / "tiny" / "1"
+    folder.mkdir(parents=True)
+    for seed, record in enumerate("ab"):
+        write_record(folder, record, seed=seed)
+    (folder / "RECORDS").write_text("a\nb\n")
+    (folder / "SHA256SUMS.txt").write_text(
+        "".join(f"{file_sha256(path)} {path.name}\n" for path in sorted(folder.iterdir()))
+    )
+    for path in folder.glob("*.hea"):  # as published: CRLF
+        path.write_bytes(path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    return folder
+
+
+class Copies:
+    """Fetches by copying, and counts; `broken` names arrive cut, at `gone` the connection is lost."""
+
+    def __init__(self, folder, *, broken=(), gone=()):
+        self.folder, self.broken, self.gone, self.names = folder, broken, gone, []
+
+    def __call__(self, slug, name, into):
+        self.names.append(name)
+        if name in self.gone:
+            raise OSError("connection lost")
+        content = (self.folder / name).read_bytes()
+        (into / name).write_bytes(content[: len(content) // 2] if name in self.broken else content)
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir() if path.is_file())
+
+
+WHOLE = ["RECORDS", "a.atr", "a.dat", "a.hea", "b.atr", "b.dat", "b.hea"]
+
+
+def test_everything_arrives_under_its_name_and_nothing_else(published, tmp_path):
+    folder = download(DATABASE, tmp_path / "data", fetch=Copies(published))
+    assert folder == tmp_path / "data" / "tiny" / "1"
+    assert names_in(folder) == WHOLE
+    assert not (folder / ".part").exists()
+
+
+def test_cut_file_never_gets_its_name(published, tmp_path):
+    with pytest.raises(DataError, match=r"a\.dat came from the server with another SHA-256"):
+        download(DATABASE, tmp_path, fetch=Copies(published, broken=("a.dat",)))
+    assert not (tmp_path / "tiny/1/a.dat").exists()
+    assert not (tmp_path / "tiny/1/.part/a.dat").exists()
+
+
+def test_interrupted_download_goes_on_where_it_stopped(published, tmp_path):
+    with pytest.raises(DataError, match=r"tiny/1/b\.dat could not be fetched \(connection lost\).*repeat"):
+        download(DATABASE, tmp_path, fetch=Copies(published, gone=("b.dat",)))
+    again = Copies(published)
+    folder = download(DATABASE, tmp_path, fetch=again)
+    assert names_in(folder) == WHOLE
+    assert not {"a.hea", "a.dat", "a.atr"} & set(again.names)
+
+
+def test_changed_file_is_fetched_again(published, tmp_path):
+    folder = download(DATABASE, tmp_path, fetch=Copies(published))
+    (folder / "a.dat").write_bytes(b"\0" * 3240)
+    again = Copies(published)
+    download(DATABASE, tmp_path, fetch=again)
+    assert again.names == ["SHA256SUMS.txt", "a.dat"]
+
+
+def test_record_that_contradicts_its_header_is_found_though_its_sum_is_right(published, tmp_path):
+    (published / "a.dat").write_bytes(b"\0" * 3240)
+    lines = [
+        f"{file_sha256(path)} {path.name}\n" for path in sorted(published.iterdir()) if path.name != "SHA256SUMS.txt"
+    ]
+    (published / "SHA256SUMS.txt").write_text("".join(lines))
+    with pytest.raises(DataError, match=r"a\.dat begins lead MLII|a\.dat fails"):
+        download(DATABASE, tmp_path, fetch=Copies(published))
+
+
+def test_through_wfdb_from_a_real_server(published, tmp_path):
+    handler = functools.partial(Quiet, directory=str(published.parents[1]))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        wfdb.io.download.set_db_index_url(f"http://127.0.0.1:{server.server_port}/")
+        try:
+            told = []
+            folder = download(DATABASE, tmp_path / "data", report=lambda *call: told.append(call))
+        finally:
+            wfdb.io.download.set_db_index_url()
+            server.shutdown()
+    assert names_in(folder) == WHOLE
+    assert told[0] == (0, 7, "RECORDS")
+    assert told[-1] == (7, 7, "checking")
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        """No lines between the test's dots."""

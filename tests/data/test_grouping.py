@@ -1,0 +1,74 @@
+"""Symbols become classes; nothing is lost without being counted."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from tiny_records import make_beats
+
+from ecgexp._validate import ConfigError, DataError, build
+from ecgexp.data.grouping import Grouping
+
+CONF = Path(__file__).parents[2] / "conf/grouping"
+
+
+def shipped(name):
+    values = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
+    assert values.pop("_target_") == "ecgexp.data.grouping.Grouping"
+    return build(Grouping, values, path="grouping")
+
+
+def beats_of(symbols):
+    return make_beats(["a"] * len(symbols), labels=np.arange(len(symbols)), classes=tuple(symbols))
+
+
+def test_unknown_symbols_are_dropped_and_counted():
+    table = Grouping(name="two", classes={"V": ("V", "E"), "N": ("N",)})
+    beats = table.apply(beats_of("NEQVQ"))
+    assert beats.class_names == ("V", "N")
+    assert beats.labels.tolist() == [1, 0, 0]
+    assert beats.dropped == {"symbol Q": 2}
+    assert beats.r_samples.tolist() == [0, 1, 3]
+
+
+def test_empty_class_lists_what_is_there():
+    table = Grouping(name="three", classes={"N": ("N",), "V": ("V",), "F": ("F",)})
+    with pytest.raises(DataError, match="grouping=three: no beat of class F; there are N 2, V 1"):
+        table.apply(beats_of("NNV"))
+
+
+def test_empty_class_may_be_dropped_but_not_down_to_one():
+    table = Grouping(name="t", classes={"F": ("F",), "N": ("N",), "V": ("V",)}, empty_class="drop")
+    assert table.apply(beats_of("NNV")).class_names == ("N", "V")
+    with pytest.raises(DataError, match="no beat of class F, V"):
+        table.apply(beats_of("NN"))
+
+
+@pytest.mark.parametrize(
+    ("classes", "match"),
+    [
+        ({"N": ["N", "L"], "S": ["L"]}, "L stands in two places"),
+        ({"N": ["N"], "X": ["+"]}, r"grouping\.classes\.X: \+ is no beat symbol"),
+        ({"N": ["N"], "/": ["/"]}, "class name '/' is refused"),
+        ({"N": ["N"], "V": []}, r"grouping\.classes\.V names no symbol"),
+        ({"N": ["N"]}, r"grouping\.classes"),
+    ],
+)
+def test_tables_that_make_no_sense_are_refused(classes, match):
+    with pytest.raises(ConfigError, match=match):
+        build(Grouping, {"name": "t", "classes": classes}, path="grouping")
+
+
+def test_shipped_tables():
+    assert tuple(shipped("aami5").classes) == ("N", "S", "V", "F", "Q")
+    assert tuple(shipped("aami4").classes) == ("N", "S", "V", "F")
+    assert [symbols for symbols in shipped("nlrvpa6").classes.values()] == [
+        ("N",),
+        ("L",),
+        ("R",),
+        ("V",),
+        ("/",),
+        ("A",),
+    ]
+    assert set(sum(shipped("binary").classes.values(), ())) == set(sum(shipped("aami5").classes.values(), ()))

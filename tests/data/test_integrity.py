@@ -1,0 +1,159 @@
+"""Every fault that wfdb accepts in silence is refused, by a message that names the file and the remedy."""
+
+import numpy as np
+import pytest
+import wfdb
+from tiny_records import TINY, write_record
+
+from ecgexp._validate import DataError
+from ecgexp.data.preparation import Preparation
+from ecgexp.data.prepare import prepare_records
+from ecgexp.data.wfdb_reader import read_record
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_a_sound_record_is_read_in_millivolts(tiny):
+    digital = write_record(tiny, "b")
+    record = read_record(tiny, "b", TINY)
+    np.testing.assert_allclose(record.signals_mv, (digital - 1024) / 200)
+    assert record.lead_names == ("MLII", "V1")
+    assert record.beat_samples.tolist() == [200, 500, 800]
+
+
+def test_crlf_header_reads_alike(tiny):
+    expected = read_record(tiny, "a", TINY).signals_mv
+    path = tiny / "a.hea"
+    path.write_bytes(path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    np.testing.assert_array_equal(read_record(tiny, "a", TINY).signals_mv, expected)
+
+
+def test_flipped_byte_fails_the_checksum(tiny):
+    content = bytearray((tiny / "a.dat").read_bytes())
+    content[1500] ^= 1
+    (tiny / "a.dat").write_bytes(content)
+    assert wfdb.rdrecord(str(tiny / "a")).sig_len == 1080  # wfdb reads on
+    with pytest.raises(DataError, match=r"a\.dat fails its header's checksum in lead .*write it again"):
+        read_record(tiny, "a", TINY)
+
+
+def test_flipped_first_sample_is_found(tiny):
+    content = bytearray((tiny / "a.dat").read_bytes())
+    content[0] ^= 1
+    (tiny / "a.dat").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.dat begins lead MLII with"):
+        read_record(tiny, "a", TINY)
+
+
+def test_header_that_claims_fewer_samples(tiny):
+    edit(tiny / "a.hea", " 1080", " 900")
+    assert wfdb.rdrecord(str(tiny / "a")).sig_len == 900
+    with pytest.raises(DataError, match=r"a\.dat has 3240 bytes where its header claims 2700"):
+        read_record(tiny, "a", TINY)
+
+
+def test_truncated_dat(tiny):
+    (tiny / "a.dat").write_bytes((tiny / "a.dat").read_bytes()[:-300])
+    with pytest.raises(DataError, match=r"a\.dat has 2940 bytes where its header claims 3240"):
+        read_record(tiny, "a", TINY)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 4])
+def test_cut_annotation_file(tiny, cut):
+    (tiny / "a.atr").write_bytes((tiny / "a.atr").read_bytes()[:-cut])
+    with pytest.raises(DataError, match=r"a\.atr was cut"):
+        read_record(tiny, "a", TINY)
+
+
+def test_annotation_outside_the_record(tmp_path):
+    write_record(tmp_path, samples=(200, 500, 5000))
+    with pytest.raises(DataError, match=r"a\.atr has an annotation at sample 5000, outside the record's 1080"):
+        read_record(tmp_path, "a", TINY)
+
+
+def test_two_beats_at_one_sample(tmp_path):
+    write_record(tmp_path, samples=(200, 500, 500))
+    with pytest.raises(DataError, match=r"a\.atr has two beats at sample 500"):
+        read_record(tmp_path, "a", TINY)
+
+
+def test_unsorted_annotations(tiny):
+    # N at 200, SKIP of -100, V at +0: the format allows steps back, and wfdb follows them.
+    (tiny / "a.atr").write_bytes(np.asarray([1 << 10 | 200, 59 << 10, 0xFFFF, 0xFF9C, 5 << 10, 0], "<u2").tobytes())
+    with pytest.raises(DataError, match=r"a\.atr is not in time order: the annotation at sample 100"):
+        read_record(tiny, "a", TINY)
+
+
+def test_gain_zero_takes_the_catalogued_gain_and_is_refused_without_one(tiny):
+    from dataclasses import replace
+
+    digital = write_record(tiny)
+    edit(tiny / "a.hea", "200.0(1024)/mV", "0(1024)/mV")
+    np.testing.assert_allclose(read_record(tiny, "a", TINY).signals_mv, (digital - 1024) / 100)
+    with pytest.raises(DataError, match=r"a\.hea gives no gain"):
+        read_record(tiny, "a", replace(TINY, adc_gain=None))
+
+
+def test_missing_value_in_a_signal(tmp_path):
+    digital = 1024 + np.zeros((1080, 1), int)
+    digital[700] = -2048  # WFDB's "no sample" in format 212: wfdb gives NaN
+    wfdb.wrsamp("a", fs=360, units=["mV"], sig_name=["MLII"], d_signal=digital, fmt=["212"], adc_gain=[200.0],
+                baseline=[1024], write_dir=str(tmp_path))  # fmt: skip
+    wfdb.wrann("a", "atr", np.asarray([200, 500]), ["N", "N"], write_dir=str(tmp_path))
+    with pytest.raises(DataError, match=r"a\.dat has no value \(NaN\) in lead MLII at sample 700"):
+        read_record(tmp_path, "a", TINY)
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [("../a.dat", "is not a WFDB header"), ("~a.dat", "points to the signal file '~a.dat', which is not beside it")],
+)
+def test_header_that_points_elsewhere(tiny, name, match):
+    edit(tiny / "a.hea", "a.dat", name)
+    with pytest.raises(DataError, match=rf"a\.hea {match}"):
+        read_record(tiny, "a", TINY)
+
+
+def test_header_of_another_frequency(tiny):
+    edit(tiny / "a.hea", " 360 ", " 128 ")
+    with pytest.raises(DataError, match=r"a\.hea says 128 Hz where tiny 1 has 360 Hz"):
+        read_record(tiny, "a", TINY)
+
+
+def test_garbage_header(tiny):
+    (tiny / "a.hea").write_text("no header\n")
+    with pytest.raises(DataError, match=r"a\.hea"):
+        read_record(tiny, "a", TINY)
+
+
+@pytest.mark.parametrize("name", ["../a", "a/b", "a.b", "", "/etc/passwd"])
+def test_record_name_with_a_path(tiny, name):
+    with pytest.raises(DataError, match="record name .* is refused"):
+        prepare_records(Preparation(), database=TINY, folder=tiny, records=(name,))
+
+
+def test_missing_files_are_all_named_at_once(tiny):
+    (tiny / "a.dat").unlink()
+    with pytest.raises(DataError, match=r"a\.dat, b\.hea, b\.dat, b\.atr missing in .*write it again"):
+        prepare_records(Preparation(), database=TINY, folder=tiny, records=("a", "b"))
+
+
+@pytest.mark.real_data
+def test_a_changed_file_is_not_the_published_one(real_root, tmp_path):
+    from ecgexp.data.dataset import RecordedDataset
+
+    for suffix in ("hea", "dat", "atr"):
+        (tmp_path / f"100.{suffix}").write_bytes((real_root / "mitdb/1.0.0" / f"100.{suffix}").read_bytes())
+    header = tmp_path / "100.hea"
+    header.write_bytes(header.read_bytes().replace(b"\r\n", b"\n"))  # line ends may differ
+    dataset = RecordedDataset(root=tmp_path, records=("100",))
+    assert len(dataset.load()) == 2271
+    atr = bytearray((tmp_path / "100.atr").read_bytes())
+    atr[101] ^= 0b1000  # another symbol: no other check can see that
+    (tmp_path / "100.atr").write_bytes(atr)
+    with pytest.raises(DataError, match=r"100\.atr is not the file PhysioNet publishes .*dataset\.verify=header"):
+        dataset.load()

@@ -1,0 +1,192 @@
+"""What each split promises, and the guard that holds it to it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_records import make_beats
+
+from ecgexp._validate import ConfigError, DataError, build
+from ecgexp.data.catalog import DS1, DS2, FEDERATED10, MITDB, PACED, REDUCED
+from ecgexp.data.leaks import check_split
+from ecgexp.data.splits import Federated10, InterPatient, IntraPatient, PatientKFold, Reduced, Split
+
+
+def mitdb_like():
+    """Twenty beats of every record of mitdb, every fifth a V."""
+    records = np.repeat(MITDB.records, 20)
+    return make_beats(
+        records,
+        patients=[MITDB.patient_of(record) for record in records],
+        labels=np.tile([0, 0, 0, 0, 1], len(MITDB.records) * 4),
+        database=str(MITDB),
+        r_samples=np.tile(np.arange(20), len(MITDB.records)),
+    )
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def parts(split):
+    return split.train, split.validation, split.test
+
+
+def test_published_division_is_that_of_de_chazal(caplog):
+    beats = mitdb_like()
+    split = InterPatient().split(beats, rng())
+    check_split(beats, split)
+    assert set(beats.record_ids[split.test]) == set(DS2)
+    assert set(beats.record_ids[np.concatenate([split.train, split.validation])]) == set(DS1)
+    assert not set(beats.record_ids[split.validation]) & set(beats.record_ids[split.train])
+    assert "201 and 202 are one man" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [InterPatient, Reduced])
+def test_merging_keeps_the_man_of_201_and_202_out_of_the_test(kind, caplog):
+    beats = mitdb_like()
+    split = kind(merge_same_patient=True).split(beats, rng())
+    check_split(beats, split)
+    assert split.shared_patients == ()
+    assert "202" not in beats.record_ids[split.test]
+    assert {"201", "202"} <= set(beats.record_ids[np.concatenate([split.train, split.validation])])
+    assert caplog.text == ""
+
+
+def test_reduced_has_only_records_with_v1():
+    beats = mitdb_like()
+    split = Reduced().split(beats, rng())
+    assert set(beats.record_ids[np.concatenate(parts(split))]) == set(REDUCED)
+    assert len(REDUCED) == 38
+    assert not {*PACED, "100", "103", "114", "117", "123", "124"} & set(REDUCED)
+
+
+def test_federated10_splits_within_every_record():
+    beats = mitdb_like()
+    split = Federated10().split(beats, rng())
+    check_split(beats, split)
+    for part in parts(split):
+        assert set(beats.record_ids[part]) == set(FEDERATED10)
+
+
+def test_federated10_names_the_record_that_is_missing():
+    beats = mitdb_like()
+    with pytest.raises(DataError, match=r"no beat of record 104; dataset\.missing_lead=first"):
+        Federated10().split(beats.take(np.flatnonzero(beats.record_ids != "104")), rng())
+
+
+def test_lists_of_mitdb_are_refused_for_another_database():
+    beats = replace(mitdb_like(), database="svdb 1.0.0")
+    for split in (Reduced(), Federated10(), InterPatient(division="published")):
+        with pytest.raises(DataError, match=r"these are of svdb 1\.0\.0"):
+            split.split(beats, rng())
+    check_split(beats, InterPatient().split(beats, rng()))
+
+
+@pytest.mark.parametrize(
+    "kind", [InterPatient(division="random"), PatientKFold(fold=3), InterPatient(), IntraPatient()]
+)
+def test_same_seed_same_split_and_another_seed_another(kind):
+    beats = mitdb_like()
+    first, again, other = (kind.split(beats, rng(seed)) for seed in (1, 1, 2))
+    for a, b in zip(parts(first), parts(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(first.validation, other.validation)
+
+
+def test_folds_test_every_beat_once():
+    beats = mitdb_like()
+    tested = np.concatenate([PatientKFold(num_folds=4, fold=fold).split(beats, rng()).test for fold in range(4)])
+    np.testing.assert_array_equal(np.sort(tested), np.arange(len(beats)))
+
+
+def test_fold_beyond_the_last_is_refused():
+    with pytest.raises(ConfigError, match=r"split\.fold=5 must be below split\.num_folds=5"):
+        build(PatientKFold, {"num_folds": 5, "fold": 5}, path="split")
+
+
+def test_more_folds_than_patients_is_refused():
+    with pytest.raises(DataError, match=r"split\.num_folds=5 is more than the 2 patients"):
+        PatientKFold().split(make_beats(["a", "b"]), rng())
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_every_class_that_can_be_is_in_train_and_validation(data):
+    """A class of two patients is on both sides whenever some choice of patients puts every such class there."""
+    num_patients = data.draw(st.integers(4, 12))
+    has_v = data.draw(st.lists(st.booleans(), min_size=num_patients, max_size=num_patients))
+    has_v[0] = has_v[-1] = True
+    records = np.repeat([f"p{i}" for i in range(num_patients)], 4)
+    labels = np.concatenate([[0, 0, 0, int(v)] for v in has_v])
+    beats = make_beats(records, labels=labels)
+    split = InterPatient(validation_fraction=0.3).split(beats, rng(data.draw(st.integers(0, 9))))
+    check_split(beats, split)
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts(split))), np.arange(len(beats)))
+    training = np.concatenate([split.train, split.validation])
+    with_v = np.unique(beats.patient_ids[training][beats.labels[training] == 1])
+    if len(with_v) >= 1:
+        assert 1 in beats.labels[split.train]
+    if len(with_v) >= 2:
+        assert 1 in beats.labels[split.validation]
+
+
+def test_intra_patient_keeps_the_shares_of_the_classes():
+    beats = mitdb_like()
+    split = IntraPatient(test_fraction=0.25, validation_fraction=0.2).split(beats, rng())
+    check_split(beats, split)
+    for part, size in zip(parts(split), (576, 144, 240), strict=True):
+        assert len(part) == size
+        assert np.mean(beats.labels[part]) == pytest.approx(0.2, abs=0.01)
+
+
+def test_no_validation_when_none_is_asked_for():
+    beats = mitdb_like()
+    for kind in (InterPatient, IntraPatient, PatientKFold, Reduced, Federated10):
+        split = kind(validation_fraction=0).split(beats, rng())
+        check_split(beats, split)
+        assert len(split.validation) == 0
+
+
+def test_too_few_beats_for_the_classes():
+    with pytest.raises(DataError, match="cannot be divided"):
+        IntraPatient().split(make_beats(["a"] * 4, labels=[0, 0, 1, 1]), rng())
+
+
+def test_only_one_side_of_the_published_division():
+    beats = mitdb_like()
+    with pytest.raises(DataError, match=r"no test \(DS2\) record"):
+        InterPatient().split(beats.take(np.flatnonzero(np.isin(beats.record_ids, DS1))), rng())
+
+
+def by_hand(train, test, *, disjoint="beat", shared_patients=()):
+    return Split(
+        train=np.asarray(train), validation=np.zeros(0, np.int64), test=np.asarray(test), disjoint=disjoint,
+        shared_patients=shared_patients,
+    )  # fmt: skip
+
+
+def test_guard_finds_a_copied_beat_by_its_identity():
+    beats = make_beats(["a", "a", "b", "a"], r_samples=[5, 9, 5, 9])  # row 3 is a copy of row 1
+    with pytest.raises(DataError, match="leak: train and test share 1 beats: record a sample 9"):
+        check_split(beats, by_hand([0, 1], [2, 3]))
+    check_split(beats, by_hand([0, 1], [2]))
+
+
+def test_guard_finds_a_shared_patient():
+    beats = make_beats(["a", "b", "c"], patients=["x", "x", "y"])
+    with pytest.raises(DataError, match="leak: train and test share the patients x"):
+        check_split(beats, by_hand([0], [1, 2], disjoint="patient"))
+    check_split(beats, by_hand([0], [1, 2], disjoint="patient", shared_patients=("x",)))
+    check_split(beats, by_hand([0], [1, 2]))
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "match"),
+    [([0, 0], [1], "split.train holds a beat twice"), ([0], [7], "split.test has an index outside"), ([0], [], "no beat is left for test")],
+)  # fmt: skip
+def test_guard_refuses_indices_that_make_no_sense(train, test, match):
+    with pytest.raises(DataError, match=match):
+        check_split(make_beats(["a", "b"]), by_hand(train, np.asarray(test, np.int64)))

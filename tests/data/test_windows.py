@@ -1,0 +1,76 @@
+"""Windows, R relocation and RR intervals against the obvious loops; baselines against scipy itself."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.signal import medfilt
+
+from ecgexp.data.baseline import bandpass, odd_samples, remove_median_baseline, resample
+from ecgexp.data.windows import cut_windows, relocate, rr_features
+
+SIGNAL = np.random.default_rng(0).normal(size=(400, 2))
+
+
+@pytest.mark.parametrize(
+    ("fs_hz", "short", "long"), [(360, 71, 215), (128, 25, 75), (257, 51, 153), (1000, 199, 599), (250, 49, 149)]
+)
+def test_medians_are_the_largest_odd_number_within_their_time(fs_hz, short, long):
+    assert (odd_samples(200, fs_hz), odd_samples(600, fs_hz)) == (short, long)
+
+
+def test_median_baseline_is_bit_equal_to_medfilt_71_then_215():
+    lead = np.random.default_rng(1).normal(size=3000).cumsum() / 50
+    np.testing.assert_array_equal(remove_median_baseline(lead, 360.0), lead - medfilt(medfilt(lead, 71), 215))
+
+
+def test_bandpass_removes_wander_and_keeps_the_beat_in_place():
+    time = np.arange(7200) / 360
+    beats = np.exp(-(((time % 0.8) - 0.4) ** 2) / (2 * 0.02**2))
+    cleaned = bandpass(beats + 2 * np.sin(2 * np.pi * 0.1 * time), 360.0, (0.5, 40.0))[720:-720]
+    expected = bandpass(beats, 360.0, (0.5, 40.0))[720:-720]
+    assert np.abs(cleaned - expected).max() < 0.05
+    peaks = np.flatnonzero((cleaned[1:-1] > cleaned[:-2]) & (cleaned[1:-1] > cleaned[2:]) & (cleaned[1:-1] > 0.5)) + 1
+    assert np.all(np.abs(beats[720:-720][peaks] - 1) < 0.01)
+
+
+@pytest.mark.parametrize(("from_hz", "to_hz"), [(128, 360), (257, 360), (360, 128), (360.0, 360.0)])
+def test_resampling_keeps_a_slow_sine_and_its_timing(from_hz, to_hz):
+    lead = np.sin(2 * np.pi * 3 * np.arange(int(10 * from_hz)) / from_hz)
+    there = resample(lead, from_hz, to_hz)
+    assert len(there) == pytest.approx(10 * to_hz, abs=1)
+    expected = np.sin(2 * np.pi * 3 * np.arange(len(there)) / to_hz)
+    assert np.abs(there - expected)[int(to_hz) : -int(to_hz)].max() < 0.01
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 399), min_size=1, max_size=20, unique=True), st.integers(0, 60), st.integers(1, 60))
+def test_windows_equal_the_loop(r_samples, before, after):
+    r_samples = np.sort(r_samples)
+    windows, inside = cut_windows(SIGNAL, r_samples, before, after)
+    kept = [r for r in r_samples if r - before >= 0 and r + after <= 400]
+    assert r_samples[inside].tolist() == kept
+    assert windows.shape == (len(kept), before + after, 2)
+    for window, r in zip(windows, kept, strict=True):
+        np.testing.assert_array_equal(window, SIGNAL[r - before : r + after].astype(np.float32))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 399), min_size=1, max_size=20), st.integers(0, 30))
+def test_relocation_equals_the_loop(r_samples, reach):
+    moved = relocate(SIGNAL[:, 0], np.asarray(r_samples), reach)
+    for r, place in zip(r_samples, moved, strict=True):
+        low = max(0, r - reach)
+        assert place == (r if reach == 0 else low + SIGNAL[low : r + reach + 1, 0].argmax())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 2000), min_size=1, max_size=40))
+def test_rr_features_equal_the_loop(gaps):
+    r_samples = np.concatenate([[7], 7 + np.cumsum(gaps)])
+    intervals = np.asarray(gaps) / 360
+    for i, row in enumerate(rr_features(r_samples, 360.0)):
+        previous = intervals[max(i - 1, 0)]
+        following = intervals[min(i, len(intervals) - 1)]
+        local = intervals[max(0, i - 10) : i].mean() if i else intervals[0]
+        np.testing.assert_allclose(row, [previous, following, local, previous / intervals.mean()], rtol=1e-5)
