@@ -30,7 +30,11 @@ def build_node(node: Any, path: str = "") -> Any:
         return [build_node(item, f"{path}[{i}]") for i, item in enumerate(node)]
     if not isinstance(node, Mapping):
         return node
-    children = {key: build_node(value, f"{path}.{key}" if path else str(key)) for key, value in node.items() if key != "_target_"}
+    children = {
+        key: build_node(value, f"{path}.{key}" if path else str(key))
+        for key, value in node.items()
+        if key != "_target_"
+    }
     return build(_resolve(node["_target_"], path), children, path=path) if "_target_" in node else children
 
 
@@ -49,7 +53,9 @@ def to_node(value: Any) -> Any:
 def _resolve(target: Any, path: str) -> Any:
     where = f"{path}._target_={target}" if path else f"_target_={target}"
     if not isinstance(target, str) or not target.startswith(_PACKAGE):
-        raise ConfigError(f"{where} is refused: only settings classes of this package, whose names begin with {_PACKAGE}, can be built")
+        raise ConfigError(
+            f"{where} is refused: only settings classes of this package, whose names begin with {_PACKAGE}, can be built"
+        )
     module_name, _, class_name = target.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), class_name)

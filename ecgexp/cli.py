@@ -20,7 +20,7 @@ _BAD_CONFIG, _BAD_DATA = 2, 1
 def main() -> None:
     """Entry point of the console script; exits with 2 for a configuration, with 1 for data, that cannot be used."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # we say in one line what Hydra would say in ten
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes bury our own lines
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets every start with errors that are none
     try:
         _compose_and_run()
     except (HydraException, OmegaConfBaseException) as error:
@@ -32,7 +32,10 @@ def main() -> None:
     except DataError as error:
         _fail(error, _BAD_DATA)
     except OSError as error:  # a full disk, a read-only folder
-        _fail(OSError(f"{error}; choose a writable folder with hydra.run.dir=… and tracking.uri=…, or free some space"), _BAD_DATA)
+        _fail(
+            OSError(f"{error}; choose a writable folder with hydra.run.dir=… and tracking.uri=…, or free some space"),
+            _BAD_DATA,
+        )
     except KeyboardInterrupt:
         sys.exit(130)
 

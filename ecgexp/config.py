@@ -80,7 +80,9 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
         close = difflib.get_close_matches(option, error.options, n=1)
         hint = f"did you mean {group}={close[0]}?" if close else f"there are: {', '.join(error.options)}"
         return ConfigError(f"{group}={option} does not exist; {hint}")
-    if isinstance(error, ConfigCompositionException) and (found := re.search(r"Could not override '([^']+)'", str(error))):
+    if isinstance(error, ConfigCompositionException) and (
+        found := re.search(r"Could not override '([^']+)'", str(error))
+    ):
         return ConfigError(unknown_key(found[1], known=_siblings(found[1], overrides)))
     if found := re.search(r"Could not (?:override|find match for)[^']*'([^'@]+)", str(error)):
         return ConfigError(unknown_key(found[1], known=_groups()))
@@ -102,4 +104,6 @@ def _groups() -> list[str]:
 
 
 def _one_line(error: Exception) -> str:
-    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line)
+    return "; ".join(
+        line.strip() for line in str(error).splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line
+    )

@@ -56,4 +56,6 @@ def _configure(gpus: list[Any], cpu_devices: int) -> None:
             tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * cpu_devices)
     except RuntimeError as error:
         if cpu_devices > 1 and len(tf.config.list_logical_devices("CPU")) != cpu_devices:
-            raise ConfigError(f"device.cpu_devices={cpu_devices} must be set before TensorFlow starts: {error}") from error
+            raise ConfigError(
+                f"device.cpu_devices={cpu_devices} must be set before TensorFlow starts: {error}"
+            ) from error

@@ -18,6 +18,9 @@ from ecgexp.evaluation.evaluator import Evaluation, evaluate
 from ecgexp.evaluation.metrics import quick_scores
 from ecgexp.inputs import input_shapes
 from ecgexp.prepare import Prepared, prepare
+from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.privacy.statement import PrivacyStatement, check_unit_covers_features, state
 from ecgexp.result import Result
 from ecgexp.seeding import Seeds
 from ecgexp.selection import Chosen, Selection
@@ -78,6 +81,28 @@ class Experiment:
                 f"augmentation={self.augmentation.name} changes {_listed(wanted)} and {_kind(self.input)} makes {_listed(made)}; "
                 f"type augmentation=none or input={min(wanted)}"
             )
+        self._check_privacy()
+
+    def _check_privacy(self) -> None:
+        if self.trainer.is_private != isinstance(self.privacy, PrivacySpec):
+            wrong = (
+                "privacy=none promises nothing"
+                if self.trainer.is_private
+                else "the privacy that was asked for is not given"
+            )
+            raise ConfigError(
+                f"under trainer={_kind(self.trainer)} {wrong}; type trainer=dp with privacy=dp, or trainer=centralized with privacy=none"
+            )
+        if self.trainer.is_private:
+            check_unit_covers_features(self.privacy.unit, self.input.features_crossing_beats)
+            if self.device.mixed_precision:
+                raise ConfigError(
+                    "device.mixed_precision=true skips steps where float16 overflows, which depends on data; under privacy type device.mixed_precision=false"
+                )
+            if getattr(self.model, "normalization", "none") == "batch":
+                raise ConfigError(
+                    "model.normalization=batch mixes the beats of a batch, so no beat's part in a gradient can be bounded; type model.normalization=group"
+                )
 
     @property
     def title(self) -> str:
@@ -146,11 +171,16 @@ def _run_tracked(experiment: Experiment, run_dir: Path, tracker: Tracker, watche
         undefined |= {f"{split}/{name}": reason for name, reason in evaluation.undefined.items()}
         if split == "test":
             _show(watcher, evaluation, title=f"{experiment.title} · {prepared.beats.database} · test")
-    tracker.log_metrics({name: value for name, value in metrics.items()})
+    statement = learner.statement(chosen)
+    if statement is not None:
+        metrics |= outcome.log_privacy(tracker, statement)
+        watcher.say(statement.line())
+    tracker.log_metrics(metrics)
     outcome.log_model(tracker, prepared, learner.classifier(chosen), run_dir)
     return Result(
-        status="FINISHED", metrics=metrics, undefined=undefined, selection=chosen.as_dict(), data=outcome.describe_data(prepared)
-    )
+        status="FINISHED", metrics=metrics, undefined=undefined, selection=chosen.as_dict(), data=outcome.describe_data(prepared),
+        privacy=None if statement is None else statement.as_dict(),
+    )  # fmt: skip
 
 
 class _Learner:
@@ -161,6 +191,7 @@ class _Learner:
 
         self._experiment, self._prepared, self._seeds = experiment, prepared, seeds
         self._strategy = experiment.device.strategy()
+        self.ledger = Ledger(experiment.trainer.plan(experiment.privacy, prepared.data))
         self._predict = Predictor(self._build_model(), ResidentFeatures(prepared.data.features, prepared.data.labels))
 
     def fit(self, tracker: Tracker, watcher: Watcher) -> Chosen:
@@ -171,20 +202,31 @@ class _Learner:
         with watcher.work("training") as work, self._strategy.scope():
             steps = experiment.trainer.train(
                 data, build_model=self._build_model, loss=experiment.loss.build(self._prepared.class_counts),
-                augmentation=experiment.augmentation, privacy=experiment.privacy, seeds=self._seeds,
+                augmentation=experiment.augmentation, ledger=self.ledger, seeds=self._seeds,
                 report=_EpochReport(work, experiment.trainer.num_steps),
             )  # fmt: skip
             for progress in steps:
                 scores = self._validate(progress.weights())
                 metrics = {f"train/{name}": value for name, value in progress.train_metrics.items()}
-                metrics |= {f"validation/{name}": value for name, value in scores.items()}
+                metrics |= {f"validation/{name}": value for name, value in scores.items()} | self._spent()
                 tracker.log_metrics(metrics, step=progress.step)
                 for name, value in metrics.items():
                     history[name].append(value)
                 if not chosen.consider(progress, scores):
                     break
-        outcome.log_history(tracker, history, source=self._prepared.beats.database, step_name="epoch", kept_step=chosen.step)
+        outcome.log_history(
+            tracker, history, source=self._prepared.beats.database, step_name="epoch", kept_step=chosen.step
+        )
         return chosen
+
+    def statement(self, chosen: Chosen) -> PrivacyStatement | None:
+        """What the run promises, priced by what ran; None where no promise was made."""
+        if not self._experiment.trainer.is_private:
+            return None
+        idle = {"normalisation"}  # inputs are scaled by constants or by the beat itself
+        idle |= set() if chosen.uses_validation else {"selection"}
+        idle |= set() if self._experiment.loss.class_weights == "balanced" else {"class_weights"}
+        return state(self.ledger, does_not_apply=idle)
 
     def judge(self, split: str, chosen: Chosen) -> tuple[Evaluation, np.ndarray]:
         """The scores of the chosen weights on one split, and the probabilities behind them."""
@@ -207,6 +249,15 @@ class _Learner:
             before_samples=self._experiment.dataset.window_samples[0], database=beats.database,
         )  # fmt: skip
 
+    def _spent(self) -> dict[str, float]:
+        """ε so far, by RDP where it has a price: an upper bound of the reported value, and there in milliseconds."""
+        if not self.ledger.plan.is_private:
+            return {}
+        try:
+            return {"privacy/epsilon_spent": self.ledger.epsilon_spent("rdp")}
+        except ConfigError:
+            return {"privacy/epsilon_spent": self.ledger.epsilon_spent()}
+
     def _validate(self, weights: list[np.ndarray]) -> dict[str, float]:
         data, rows = self._prepared.data, self._prepared.split.validation
         return dict(quick_scores(data.labels[rows], self._predict(weights, rows), data.class_names).values)
@@ -215,7 +266,9 @@ class _Learner:
         import tensorflow as tf
 
         tf.keras.utils.set_random_seed(self._seeds.integer("initial weights"))
-        return self._experiment.model.build(input_shapes(self._prepared.data.features), len(self._prepared.data.class_names))
+        return self._experiment.model.build(
+            input_shapes(self._prepared.data.features), len(self._prepared.data.class_names)
+        )
 
 
 @dataclass

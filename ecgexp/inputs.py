@@ -4,17 +4,17 @@ Every number here is a constant or comes from the one beat, never from other bea
 privacy statement must cover. The RR features are the exception, and say so in `features_crossing_beats`.
 """
 
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
+from pydantic import Field
 
-from ecgexp._validate import Count, settings
+from ecgexp._validate import settings
 from ecgexp.beats import RR_FEATURES, BeatSet
 from ecgexp.models.base import Shape
 
-# A resting heart beats about every 0.8 s, and a premature beat comes about 0.3 s early: public constants, not fitted ones.
-_RR_CENTRE = np.array([0.8, 0.8, 0.8, 1.0], np.float32)
-_RR_SCALE = np.array([0.3, 0.3, 0.3, 0.3], np.float32)
+# A resting heart beats about every 0.8 s: public constants, not fitted ones.
+_RESTING_RR_S, _RR_SPREAD_S, _LOG_RATIO_SPREAD = 0.8, 0.3, 0.2
 _FLAT_MV = 1e-3  # below a fifth of the database's resolution of 5 µV a window is flat: it is centred, not amplified
 
 
@@ -69,19 +69,19 @@ class ImageInput:
     Attributes:
       scale: `fixed` draws every beat on the same millivolt axis, so that amplitude survives; `autoscale` stretches each beat
         to the height of its picture, as the predecessor did.
-      limits_mv: bottom and top of the fixed axis.
+      limits_mv: bottom and top of the fixed axis; 99 % of MIT-BIH's beats lie wholly within the default.
       size: side of the picture, pixels.
       rr: add the RR features as a second input.
     """
 
     scale: Literal["fixed", "autoscale"] = "fixed"
-    limits_mv: tuple[float, float] = (-2.5, 2.5)
-    size: Count = 64
+    limits_mv: tuple[float, float] = (-2.5, 3.5)
+    size: Annotated[int, Field(ge=8)] = 64
     rr: bool = False
 
     def __post_init__(self):
         if not self.limits_mv[0] < self.limits_mv[1]:
-            raise ValueError(f"input.limits_mv={list(self.limits_mv)} must rise; try input.limits_mv=[-2.5,2.5]")
+            raise ValueError(f"input.limits_mv={list(self.limits_mv)} must rise; try input.limits_mv=[-2.5,3.5]")
 
     @property
     def features_crossing_beats(self) -> tuple[str, ...]:
@@ -111,6 +111,14 @@ def input_shapes(features: dict[str, np.ndarray]) -> dict[str, Shape]:
 
 
 def _rr_input(rr: np.ndarray | None) -> dict[str, np.ndarray]:
+    """(num_beats, 4): how early this and the next beat come, against the last ten and the record; and the heart's period."""
     if rr is None:
-        raise ValueError("this model also takes the RR features: pass rr=(num_beats, 4), the columns of beats.RR_FEATURES")
-    return {"rr": ((rr - _RR_CENTRE) / _RR_SCALE).astype(np.float32)}
+        raise ValueError(
+            "this model also takes the RR features: pass rr=(num_beats, 4), the columns of beats.RR_FEATURES"
+        )
+    previous, following, local, to_record = rr.T
+    # Early or late is said in proportion to the heart's own rhythm, which is what tells a premature beat across patients.
+    ratios = (
+        np.log(np.maximum(np.stack([previous / local, following / local, to_record], axis=1), 1e-3)) / _LOG_RATIO_SPREAD
+    )
+    return {"rr": np.concatenate([ratios, (local[:, None] - _RESTING_RR_S) / _RR_SPREAD_S], axis=1).astype(np.float32)}

@@ -8,6 +8,7 @@ import numpy as np
 
 from ecgexp.evaluation.evaluator import Evaluation
 from ecgexp.prepare import Prepared
+from ecgexp.privacy.statement import PrivacyStatement
 from ecgexp.serving import Classifier, save_classifier
 from ecgexp.tracking.base import DatasetInput, Tracker
 
@@ -46,19 +47,30 @@ def log_evaluation(
 
     beats = prepared.beats.take(prepared.indices[split])
     names, source = evaluation.class_names, f"{beats.database}, {split}"
-    tracker.log_figure(figures.confusion_figure(evaluation.confusion, names, source=source), f"figures/{split}_confusion_matrix.png")
-    tracker.log_figure(figures.roc_figure(beats.labels, probabilities, names, source=source), f"figures/{split}_roc.png")
     tracker.log_figure(
-        figures.precision_recall_figure(beats.labels, probabilities, names, source=source), f"figures/{split}_precision_recall.png"
+        figures.confusion_figure(evaluation.confusion, names, source=source), f"figures/{split}_confusion_matrix.png"
     )
-    tracker.log_figure(figures.reliability_figure(beats.labels, probabilities, source=source), f"figures/{split}_reliability.png")
-    tracker.log_figure(gallery.mistakes_figure(beats, probabilities, source=source), f"figures/{split}_worst_mistakes.png")
+    tracker.log_figure(
+        figures.roc_figure(beats.labels, probabilities, names, source=source), f"figures/{split}_roc.png"
+    )
+    tracker.log_figure(
+        figures.precision_recall_figure(beats.labels, probabilities, names, source=source),
+        f"figures/{split}_precision_recall.png",
+    )
+    tracker.log_figure(
+        figures.reliability_figure(beats.labels, probabilities, source=source), f"figures/{split}_reliability.png"
+    )
+    tracker.log_figure(
+        gallery.mistakes_figure(beats, probabilities, source=source), f"figures/{split}_worst_mistakes.png"
+    )
     tracker.log_text(summary_markdown(evaluation, title=source), f"tables/{split}_summary.md")
     tracker.log_table(pd.DataFrame(list(evaluation.per_record)), f"tables/{split}_per_record.csv")
     tracker.log_table(_predictions(beats, probabilities), f"predictions/{split}.parquet")
 
 
-def log_history(tracker: Tracker, history: Mapping[str, list[float]], *, source: str, step_name: str, kept_step: int) -> None:
+def log_history(
+    tracker: Tracker, history: Mapping[str, list[float]], *, source: str, step_name: str, kept_step: int
+) -> None:
     """Loss, accuracy and macro-F1 over the epochs."""
     from ecgexp.evaluation.figures import learning_curves_figure
 
@@ -72,6 +84,16 @@ def log_model(tracker: Tracker, prepared: Prepared, classifier: Classifier, run_
     beats = prepared.beats.take(prepared.split.train[:4])
     example: Any = {"signals_mv": beats.signals_mv, "rr": beats.rr} if classifier.uses_rr else beats.signals_mv
     tracker.log_model(folder, input_example=example)
+
+
+def log_privacy(tracker: Tracker, statement: PrivacyStatement) -> dict[str, float]:
+    """The statement as prose and as tags; returns its figures as metrics. A run without a claim has no `privacy/epsilon`."""
+    values = statement.as_dict()
+    tracker.log_text(statement.text(), "privacy_statement.txt")
+    tracker.log_dict(values, "privacy.json")
+    tracker.set_tags({"privacy": statement.line(), "privacy.claim": str(values["claim"]).lower()})
+    names = ("epsilon", "epsilon_pld", "epsilon_rdp", "epsilon_replace_one", "delta", "epsilon_if_noise_were_secret")
+    return {f"privacy/{name}": values[name] for name in names if values.get(name) is not None}
 
 
 def _predictions(beats: Any, probabilities: np.ndarray) -> Any:

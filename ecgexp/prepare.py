@@ -49,7 +49,9 @@ class Prepared:
         return int(self.class_counts.argmax())
 
 
-def prepare(*, dataset: Any, grouping: Any, split: Any, model_input: Any, seeds: Seeds, report: Callable[..., None]) -> Prepared:
+def prepare(
+    *, dataset: Any, grouping: Any, split: Any, model_input: Any, seeds: Seeds, report: Callable[..., None]
+) -> Prepared:
     """Loads, groups, splits and transforms the beats.
 
     Raises:

@@ -66,7 +66,12 @@ class Chosen:
 
     def as_dict(self) -> dict[str, Any]:
         """For `result.json`."""
-        return {"step": self.step, "metric": f"validation/{self._rule.metric}", "score": self.score, "kept": "last" if self._keeps_last else "best"}
+        return {
+            "step": self.step,
+            "metric": f"validation/{self._rule.metric}",
+            "score": self.score,
+            "kept": "last" if self._keeps_last else "best",
+        }
 
     _best: float = float("nan")
 
@@ -80,4 +85,6 @@ class Chosen:
         try:
             return scores[self._rule.metric]
         except KeyError:
-            raise KeyError(f"selection.metric={self._rule.metric} is not a validation score; there are: {', '.join(sorted(scores))}") from None
+            raise KeyError(
+                f"selection.metric={self._rule.metric} is not a validation score; there are: {', '.join(sorted(scores))}"
+            ) from None

@@ -57,7 +57,9 @@ class Classifier:
         """Whether `predict_probabilities` needs the RR features."""
         return "rr" in self.model_input.names()
 
-    def predict_probabilities(self, signals_mv: np.ndarray, rr: np.ndarray | None = None, *, batch_size: int = 1024) -> np.ndarray:
+    def predict_probabilities(
+        self, signals_mv: np.ndarray, rr: np.ndarray | None = None, *, batch_size: int = 1024
+    ) -> np.ndarray:
         """Class probabilities of raw windows.
 
         Args:
@@ -77,12 +79,18 @@ class Classifier:
 
         signals_mv = np.asarray(signals_mv, np.float32)
         if signals_mv.shape[1:] != (self.window, self.leads):
-            raise ValueError(f"windows must be (n, {self.window}, {self.leads}) at {self.fs_hz:g} Hz; these are {signals_mv.shape}")
+            raise ValueError(
+                f"windows must be (n, {self.window}, {self.leads}) at {self.fs_hz:g} Hz; these are {signals_mv.shape}"
+            )
         parts = []
         for at in range(0, len(signals_mv), batch_size):
             rows = slice(at, at + batch_size)
-            features = self.model_input.transform(signals_mv[rows], None if rr is None else np.asarray(rr, np.float32)[rows])
-            logits = self._model({name: as_model_input(tf.constant(array)) for name, array in features.items()}, training=False)
+            features = self.model_input.transform(
+                signals_mv[rows], None if rr is None else np.asarray(rr, np.float32)[rows]
+            )
+            logits = self._model(
+                {name: as_model_input(tf.constant(array)) for name, array in features.items()}, training=False
+            )
             parts.append(tf.nn.softmax(tf.cast(logits, tf.float64)).numpy())
         return np.concatenate(parts) if parts else np.zeros((0, len(self.class_names)))
 
@@ -128,9 +136,13 @@ def load_classifier(folder: Path | str) -> Classifier:
     except (OSError, ValueError) as error:
         raise DataError(f"{folder} holds no saved model: {error}") from error
     if description.get("format") != _FORMAT:
-        raise DataError(f"{folder}/model.json has format {description.get('format')!r}; this version reads format {_FORMAT}")
+        raise DataError(
+            f"{folder}/model.json has format {description.get('format')!r}; this version reads format {_FORMAT}"
+        )
     if hashlib.sha256(payload).hexdigest() != description["weights_sha256"]:
-        raise DataError(f"{folder}/weights.npz is damaged: its SHA-256 is not the one in model.json; copy the folder again")
+        raise DataError(
+            f"{folder}/weights.npz is damaged: its SHA-256 is not the one in model.json; copy the folder again"
+        )
     with np.load(folder / "weights.npz", allow_pickle=False) as archive:
         weights = [archive[name] for name in sorted(archive.files)]
     return Classifier(

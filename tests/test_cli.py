@@ -30,7 +30,9 @@ def test_help_lists_groups_and_options_within_two_seconds(tmp_path):
     assert seconds < 2
 
 
-@pytest.mark.parametrize("override", ["trainer.epcohs=3", "trainer.epochs=-2", "model=cnn2d", "model._target_=os.system"])
+@pytest.mark.parametrize(
+    "override", ["trainer.epcohs=3", "trainer.epochs=-2", "model=cnn2d", "model._target_=os.system"]
+)
 def test_a_wrong_configuration_ends_within_three_seconds_with_one_line_and_code_2(tmp_path, override):
     done, seconds = fastest(override, cwd=tmp_path, tries=2)
     assert done.returncode == 2

@@ -26,7 +26,10 @@ def options():
 
 
 def experiments():
-    return [f"experiment={path.relative_to(CONF / 'experiment').with_suffix('')}" for path in sorted((CONF / "experiment").rglob("*.yaml"))]
+    return [
+        f"experiment={path.relative_to(CONF / 'experiment').with_suffix('')}"
+        for path in sorted((CONF / "experiment").rglob("*.yaml"))
+    ]
 
 
 @pytest.mark.parametrize("option", [*options(), *experiments()])
@@ -64,9 +67,15 @@ def test_every_experiment_states_its_command_time_and_result(experiment):
         ("selection.mode=most", r"selection\.mode='most'"),
         ("model=cnn2d", r"Cnn2d takes image and SignalInput makes signal; type input=image"),
         ("input=image", r"Cnn1d takes signal and ImageInput makes image; type input=signal"),
-        ("augmentation=crops9", r"augmentation=crops9 changes image and SignalInput makes signal; type augmentation=none or input=image"),
+        (
+            "augmentation=crops9",
+            r"augmentation=crops9 changes image and SignalInput makes signal; type augmentation=none or input=image",
+        ),
         ("model._target_=os.system", r"model\._target_=os\.system is refused"),
-        ("+trainer.callback={_target_:subprocess.run,args:[ls]}", r"trainer\.callback\._target_=subprocess\.run is refused"),
+        (
+            "+trainer.callback={_target_:subprocess.run,args:[ls]}",
+            r"trainer\.callback\._target_=subprocess\.run is refused",
+        ),
         ("trainer.epochs==", r"trainer\.epochs"),
     ],
 )

@@ -6,7 +6,9 @@ from ecgexp.training.base import Progress
 
 
 def progress(step):
-    return Progress(step=step, weights=lambda: [np.full(1, step)], train_metrics={}, dp_event=None, checkpoint=lambda: None)
+    return Progress(
+        step=step, weights=lambda: [np.full(1, step)], train_metrics={}, dp_event=None, checkpoint=lambda: None
+    )
 
 
 def feed(chosen, scores):

@@ -33,7 +33,8 @@ def normalization_layer(kind: Normalization, channels: int, *, name: str) -> Any
     if kind == "batch":
         return tf.keras.layers.BatchNormalization(name=name)
     if kind == "group":
-        groups = next(g for g in (8, 4, 2, 1) if channels % g == 0)
+        # Of at least four channels each: a group of one would take every channel's amplitude away.
+        groups = next(g for g in (8, 4, 2, 1) if channels % g == 0 and channels // g >= min(4, channels))
         return tf.keras.layers.GroupNormalization(groups, name=name)
     return None
 

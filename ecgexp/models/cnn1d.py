@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecgexp._validate import Count, Fraction, settings
-from ecgexp.models.base import Activation, Normalization, Shape, dropout, input_layers, join_rr, logits, normalization_layer
+from ecgexp.models.base import (
+    Activation,
+    Normalization,
+    Shape,
+    dropout,
+    input_layers,
+    join_rr,
+    logits,
+    normalization_layer,
+)
 
 
 @settings
@@ -47,7 +56,9 @@ class Cnn1d:
         last = len(self.filters) - 1
         for block, (channels, kernel) in enumerate(zip(self.filters, self.kernel_sizes, strict=True)):
             x = tf.keras.layers.Conv1D(channels, kernel, padding="same", name=f"conv{block}")(x)
-            if block < last:  # before the normalisation, which is the slowest part on a CPU: half the positions are left
+            if (
+                block < last
+            ):  # before the normalisation, which is the slowest part on a CPU: half the positions are left
                 x = tf.keras.layers.MaxPooling1D(2, name=f"pool{block}")(x)
             if (normalize := normalization_layer(self.normalization, channels, name=f"norm{block}")) is not None:
                 x = normalize(x)

@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecgexp._validate import Count, Fraction, NonNegative, settings
-from ecgexp.models.base import Activation, Normalization, Shape, dropout, input_layers, join_rr, logits, normalization_layer
+from ecgexp.models.base import (
+    Activation,
+    Normalization,
+    Shape,
+    dropout,
+    input_layers,
+    join_rr,
+    logits,
+    normalization_layer,
+)
 
 
 @settings
@@ -47,9 +56,14 @@ class Cnn2d:
         for pair, channels in enumerate(self.filters):
             for half in "ab":
                 name = f"{pair}{half}"
-                conv = layers.Conv2D(channels, self.kernel_size, padding="same", kernel_regularizer=decay, name=f"conv{name}")
+                conv = layers.Conv2D(
+                    channels, self.kernel_size, padding="same", kernel_regularizer=decay, name=f"conv{name}"
+                )
                 x = conv(x)
-                if name == "0a" and (norm := normalization_layer(self.normalization, channels, name="norm0a")) is not None:
+                if (
+                    name == "0a"
+                    and (norm := normalization_layer(self.normalization, channels, name="norm0a")) is not None
+                ):
                     x = norm(x)
                 x = layers.Activation(self.activation, name=f"act{name}")(x)
             x = layers.MaxPooling2D(self.pool_sizes[pair], name=f"pool{pair}")(x)

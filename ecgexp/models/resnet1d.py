@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecgexp._validate import Count, Fraction, settings
-from ecgexp.models.base import Activation, Normalization, Shape, dropout, input_layers, join_rr, logits, normalization_layer
+from ecgexp.models.base import (
+    Activation,
+    Normalization,
+    Shape,
+    dropout,
+    input_layers,
+    join_rr,
+    logits,
+    normalization_layer,
+)
 
 
 @settings

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.seeding import Seeds
 
 Weights = list[np.ndarray]
@@ -75,9 +77,24 @@ class Trainer(Protocol):
     """Trains a model built by `build_model` and yields after every epoch or round."""
 
     num_steps: int
+    is_private: bool
+
+    def plan(self, privacy: Any, data: TrainingData) -> PrivacyPlan:
+        """What the run will do to one unit of privacy; without privacy, a plan of infinite price."""
 
     def train(
-        self, data: TrainingData, *, build_model: Callable[[], Any], loss: Any, augmentation: Any, privacy: Any, seeds: Seeds,
-        report: StepReporter,
-    ) -> Iterator[Progress]:
-        """Yields one `Progress` per epoch or round until `num_steps` or until the caller stops asking."""
+        self, data: TrainingData, *, build_model: Callable[[], Any], loss: Any, augmentation: Any, ledger: Ledger, seeds: Seeds,
+        report: StepReporter, resume_from: TrainerState | None = None,
+    ) -> Iterator[Progress]:  # fmt: skip
+        """Yields one `Progress` per epoch or round until `num_steps`, the budget's end, or until the caller stops asking.
+
+        Args:
+          data: what to train on.
+          build_model: makes the model, with the run's initial weights, under the current `tf.distribute` strategy.
+          loss: `(labels (batch,), logits (batch, classes)) -> (batch,)`.
+          augmentation: views of the training rows.
+          ledger: of the run's plan; every noisy step is charged to it before it runs.
+          seeds: the run's random streams.
+          report: told about progress within the epoch.
+          resume_from: what an earlier `Progress.checkpoint` gave; training goes on after it.
+        """

@@ -7,6 +7,8 @@ import numpy as np
 
 from ecgexp._validate import Count, settings
 from ecgexp.models.base import restart_dropout
+from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.seeding import Seeds
 from ecgexp.training.base import Progress, StepReporter, TrainerState, TrainingData
 from ecgexp.training.optimizer import OptimizerSettings
@@ -33,8 +35,14 @@ class Centralized(OptimizerSettings):
         """Epochs."""
         return self.epochs
 
+    def plan(self, privacy: Any, data: TrainingData) -> PrivacyPlan:
+        """A plan without clip or noise: what runs is not private, and its price is infinite."""
+        return privacy.plan(
+            num_units=len(data.train), expected_batch_size=min(self.batch_size, len(data.train)), epochs=self.epochs
+        )
+
     def train(
-        self, data: TrainingData, *, build_model: Callable[[], Any], loss: Any, augmentation: Any, privacy: Any, seeds: Seeds,
+        self, data: TrainingData, *, build_model: Callable[[], Any], loss: Any, augmentation: Any, ledger: Ledger, seeds: Seeds,
         report: StepReporter, resume_from: TrainerState | None = None,
     ) -> Iterator[Progress]:  # fmt: skip
         """See `Trainer.train`; yields once per epoch."""
@@ -56,10 +64,16 @@ class Centralized(OptimizerSettings):
             first_step = (epoch - 1) * steps_per_epoch
             metrics = self._run_epoch(run_steps, rows[order], views[order], first_step, report)
             yield Progress(
-                step=epoch, weights=model.get_weights, train_metrics=metrics, dp_event=None, checkpoint=lambda e=epoch: state.snapshot(e)
+                step=epoch,
+                weights=model.get_weights,
+                train_metrics=metrics,
+                dp_event=None,
+                checkpoint=lambda e=epoch: state.snapshot(e),
             )
 
-    def _run_epoch(self, run_steps: Any, rows: np.ndarray, views: np.ndarray, first_step: int, report: StepReporter) -> dict[str, float]:
+    def _run_epoch(
+        self, run_steps: Any, rows: np.ndarray, views: np.ndarray, first_step: int, report: StepReporter
+    ) -> dict[str, float]:
         size, full = self.batch_size, len(rows) // self.batch_size
         total = -(-len(rows) // size)
         sums = np.zeros(2)
@@ -67,7 +81,9 @@ class Centralized(OptimizerSettings):
         calls += [(full, full + 1, len(rows) - full * size)] if total > full else []
         for begin, end, width in calls:
             chunk = slice(begin * size, begin * size + (end - begin) * width)
-            sums += run_steps(rows[chunk].reshape(-1, width), views[chunk].reshape(-1, width), first_step + begin).numpy()
+            sums += run_steps(
+                rows[chunk].reshape(-1, width), views[chunk].reshape(-1, width), first_step + begin
+            ).numpy()
             seen = chunk.stop
             metrics = {"loss": float(sums[0] / seen), "accuracy": float(sums[1] / seen)}
             report(done=end, total=total, metrics=metrics)
@@ -92,7 +108,9 @@ class _State:
         return int(state.meta["epoch"])
 
 
-def _compiled_steps(model: Any, optimizer: Any, data: TrainingData, loss: Any, augment: Any, augmentation_seed: int) -> Any:
+def _compiled_steps(
+    model: Any, optimizer: Any, data: TrainingData, loss: Any, augment: Any, augmentation_seed: int
+) -> Any:
     """`run(rows (steps, batch), views (steps, batch), first_step) -> (summed loss, correct rows)` over those steps."""
     import tensorflow as tf
 

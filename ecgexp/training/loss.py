@@ -39,7 +39,9 @@ class CrossEntropy:
         num_classes, smoothing, gamma = len(class_counts), self.label_smoothing, self.focal_gamma
 
         def loss(labels: Any, logits: Any) -> Any:
-            targets = tf.one_hot(labels, num_classes, on_value=1 - smoothing + smoothing / num_classes, off_value=smoothing / num_classes)
+            targets = tf.one_hot(
+                labels, num_classes, on_value=1 - smoothing + smoothing / num_classes, off_value=smoothing / num_classes
+            )
             log_probabilities = tf.nn.log_softmax(logits)
             terms = -targets * log_probabilities
             if gamma:

@@ -19,8 +19,10 @@ import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
-from ecgexp.augmentation import NoAugmentation
+from ecgexp.augmentation.none import NoAugmentation
 from ecgexp.models.cnn1d import Cnn1d
+from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy.plan import NotPrivate
 from ecgexp.seeding import Seeds
 from ecgexp.training.base import TrainingData
 from ecgexp.training.centralized import Centralized
@@ -45,7 +47,9 @@ def main() -> None:
             started = time.perf_counter()
             next(epochs)
             seconds[name].append(time.perf_counter() - started)
-    _print({name: statistics.median(values[1:]) for name, values in seconds.items()}, options.beats)  # the first one compiles
+    _print(
+        {name: statistics.median(values[1:]) for name, values in seconds.items()}, options.beats
+    )  # the first one compiles
 
 
 def _ours(signal: np.ndarray, labels: np.ndarray, epochs: int) -> Iterator[None]:
@@ -54,9 +58,10 @@ def _ours(signal: np.ndarray, labels: np.ndarray, epochs: int) -> Iterator[None]
         features={"signal": signal}, labels=labels, train=np.arange(len(labels)), class_names=_CLASSES, record_ids=identity,
         patient_ids=identity,
     )  # fmt: skip
-    steps = Centralized(epochs=epochs, batch_size=_BATCH).train(
+    trainer = Centralized(epochs=epochs, batch_size=_BATCH)
+    steps = trainer.train(
         data, build_model=lambda: Cnn1d().build({"signal": (180, 1)}, len(_CLASSES)),
-        loss=CrossEntropy().build(np.bincount(labels)), augmentation=NoAugmentation(), privacy=None, seeds=Seeds(0),
+        loss=CrossEntropy().build(np.bincount(labels)), augmentation=NoAugmentation(), ledger=Ledger(trainer.plan(NotPrivate(), data)), seeds=Seeds(0),
         report=lambda **_: None,
     )  # fmt: skip
     for progress in steps:
@@ -74,7 +79,9 @@ def _bare_keras(signal: np.ndarray, labels: np.ndarray) -> Iterator[None]:
 
 
 def _print(medians: dict[str, float], beats: int) -> None:
-    table = Table("epoch", "median s", "beats/s", "of bare Keras", title=f"cnn1d, {beats} windows of 180, batch {_BATCH}")
+    table = Table(
+        "epoch", "median s", "beats/s", "of bare Keras", title=f"cnn1d, {beats} windows of 180, batch {_BATCH}"
+    )
     for name, seconds in medians.items():
         table.add_row(name, f"{seconds:.3f}", f"{beats / seconds:,.0f}", f"{seconds / medians['bare Keras fit']:.3f}")
     Console().print(table)

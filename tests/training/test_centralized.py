@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from toy import CLASSES, build_toy_model, toy_data
 
-from ecgexp.augmentation import NoAugmentation
+from ecgexp.augmentation.none import NoAugmentation
+from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy.plan import NotPrivate
 from ecgexp.seeding import Seeds
 from ecgexp.training.centralized import Centralized
 from ecgexp.training.loss import CrossEntropy
@@ -19,7 +21,7 @@ def steps(trainer, *, seed=0, resume_from=None, report=lambda **_: None):
     data = toy_data()
     loss = CrossEntropy().build(np.bincount(data.labels[data.train], minlength=len(CLASSES)))
     return trainer.train(
-        data, build_model=build_toy_model, loss=loss, augmentation=NoAugmentation(), privacy=None, seeds=Seeds(seed), report=report,
+        data, build_model=build_toy_model, loss=loss, augmentation=NoAugmentation(), ledger=Ledger(trainer.plan(NotPrivate(), data)), seeds=Seeds(seed), report=report,
         resume_from=resume_from,
     )  # fmt: skip
 
@@ -53,7 +55,9 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one():
 
 def test_every_row_is_used_once_an_epoch_also_in_a_smaller_last_batch():
     seen = []
-    progress = next(steps(Centralized(epochs=1, batch_size=64), report=lambda **told: seen.append((told["done"], told["total"]))))
+    progress = next(
+        steps(Centralized(epochs=1, batch_size=64), report=lambda **told: seen.append((told["done"], told["total"])))
+    )
     assert seen[-1] == (4, 4)  # 210 rows in batches of 64, 64, 64, 18
     assert 0 < progress.train_metrics["loss"] < 5
 
@@ -91,7 +95,7 @@ import sys, json; sys.path.insert(0, {os.path.dirname(__file__)!r})
 from ecgexp.device import Device
 strategy = Device(kind="cpu", cpu_devices={cpu_devices}).strategy()
 assert strategy.num_replicas_in_sync == {cpu_devices}
-import toy; toy.MODEL = toy.Cnn1d(filters=(8, 8), kernel_sizes=(5, 3), dense_units=8, dropout=0.0)
+import toy; toy.MODEL = toy.Cnn1d(filters=(8, 8), kernel_sizes=(5, 3), dense_units=8, dropout=0.0, normalization="none")
 import test_centralized as t
 with strategy.scope():
     print(json.dumps([p.train_metrics["loss"] for p in t.steps(t.Centralized(epochs=3, batch_size=64))]))

@@ -19,13 +19,17 @@ def test_one_value_for_each_example():
 @pytest.mark.tf
 def test_focal_loss_is_that_of_its_paper():
     p = np.exp([2.0, 1.0, 0.0]) / np.exp([2.0, 1.0, 0.0]).sum()
-    assert value(CrossEntropy(focal_gamma=2.0), 0, [2, 1, 0]) == pytest.approx(-((1 - p[0]) ** 2) * np.log(p[0]), rel=1e-5)
+    assert value(CrossEntropy(focal_gamma=2.0), 0, [2, 1, 0]) == pytest.approx(
+        -((1 - p[0]) ** 2) * np.log(p[0]), rel=1e-5
+    )
 
 
 @pytest.mark.tf
 def test_label_smoothing_spreads_the_mass():
     log_p = np.log(np.exp([2.0, 1.0, 0.0]) / np.exp([2.0, 1.0, 0.0]).sum())
-    assert value(CrossEntropy(label_smoothing=0.3), 0, [2, 1, 0]) == pytest.approx(-(0.8 * log_p[0] + 0.1 * log_p[1] + 0.1 * log_p[2]), rel=1e-5)
+    assert value(CrossEntropy(label_smoothing=0.3), 0, [2, 1, 0]) == pytest.approx(
+        -(0.8 * log_p[0] + 0.1 * log_p[1] + 0.1 * log_p[2]), rel=1e-5
+    )
 
 
 def test_balanced_weights_give_every_class_the_same_sum():

@@ -6,7 +6,7 @@ from ecgexp.models.cnn1d import Cnn1d
 from ecgexp.training.base import TrainingData
 
 WINDOW, CLASSES = 32, ("N", "S", "V")
-MODEL = Cnn1d(filters=(8, 8), kernel_sizes=(5, 3), dense_units=8, dropout=0.2)
+MODEL = Cnn1d(filters=(8, 8), kernel_sizes=(5, 3), dense_units=8, dropout=0.2, normalization="none")
 
 
 def toy_data(num_beats: int = 300, num_train: int = 210) -> TrainingData:
@@ -14,7 +14,10 @@ def toy_data(num_beats: int = 300, num_train: int = 210) -> TrainingData:
     rng = np.random.default_rng(0)
     labels = rng.integers(len(CLASSES), size=num_beats)
     time = np.arange(WINDOW)
-    bump = np.exp(-0.5 * ((time - WINDOW // 2) / np.array([1, 1, 4])[labels, None]) ** 2) * np.array([1, -1, 1])[labels, None]
+    bump = (
+        np.exp(-0.5 * ((time - WINDOW // 2) / np.array([1, 1, 4])[labels, None]) ** 2)
+        * np.array([1, -1, 1])[labels, None]
+    )
     signal = bump + 0.1 * rng.standard_normal((num_beats, WINDOW))
     signal[num_train:] = np.nan
     records = np.array([f"r{i % 6}" for i in range(num_beats)])

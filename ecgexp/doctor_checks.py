@@ -1,0 +1,232 @@
+"""What `ecgexp-doctor` looks at. Each check says what it found, and what to do where that is not enough."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+from typing import Literal
+
+from ecgexp._validate import ConfigError, DataError
+
+_GIB = 2**30
+# Without these nothing runs; the others are only missed by the runs that use them.
+_ESSENTIAL = ("tensorflow", "mlflow", "hydra-core", "omegaconf", "numpy", "scipy", "scikit-learn", "wfdb", "matplotlib")
+_FOR_SOME = {
+    "tensorflow-federated": "federated runs",
+    "dp-accounting": "private runs",
+    "tensorflow-privacy": "comparisons",
+}
+_SYNC = "`uv sync`"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+      what: what was looked at.
+      state: `good`; `note`: something is worth knowing or limits some runs; `bad`: runs will fail.
+      found: what there is.
+      advice: what to do about it; empty where nothing is to be done.
+    """
+
+    what: str
+    state: Literal["good", "note", "bad"]
+    found: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Where to look.
+
+    Attributes:
+      data_root: folder of the databases.
+      store: tracking.uri= of the runs.
+      outputs: folder of the run directories.
+      close_stale: mark runs KILLED whose process is gone.
+    """
+
+    data_root: Path
+    store: str
+    outputs: Path
+    close_stale: bool
+
+
+def check_versions(_: Settings) -> Iterator[Finding]:
+    """Python and the packages: what is there in one line, what is missing in one each."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    fits = sys.version_info[:2] == (3, 11)
+    yield Finding(
+        what="Python", state="good" if fits else "bad", found=python, advice="" if fits else f"needs 3.11: {_SYNC}"
+    )
+    found = {name: _version(name) for name in (*_ESSENTIAL, *_FOR_SOME)}
+    yield Finding(what="packages", state="good", found=", ".join(f"{name} {at}" for name, at in found.items() if at))
+    for name in (name for name, at in found.items() if at is None):
+        users = _FOR_SOME.get(name)
+        state, advice = ("note", f"only {users} need it: {_SYNC}") if users else ("bad", f"install it: {_SYNC}")
+        yield Finding(what=name, state=state, found="not installed", advice=advice)
+
+
+def check_machine(settings: Settings) -> Iterator[Finding]:
+    """Cores, memory and room on the disk."""
+    import psutil
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Finding(what="CPU", state="good", found=f"{cores} cores for this process")
+    memory = psutil.virtual_memory()
+    enough = memory.available >= 4 * _GIB
+    yield Finding(
+        what="memory", state="good" if enough else "note",
+        found=f"{memory.available / _GIB:.1f} of {memory.total / _GIB:.1f} GiB free",
+        advice="" if enough else "all 48 records of mitdb want up to 4 GiB: close other programs",
+    )  # fmt: skip
+    free = shutil.disk_usage(_existing(settings.outputs)).free
+    state = "bad" if free < 0.2 * _GIB else "note" if free < 2 * _GIB else "good"
+    advice = (
+        ""
+        if state == "good"
+        else "free some room, or choose another disk with hydra.run.dir=… and tracking.artifact_root=…"
+    )
+    yield Finding(what="disk", state=state, found=f"{free / _GIB:.1f} GiB free for {settings.outputs}", advice=advice)
+
+
+def check_devices(_: Settings) -> Iterator[Finding]:
+    """What TensorFlow sees; imports it, which takes seconds."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+    except Exception as error:  # noqa: BLE001 - a broken installation breaks in its own way
+        yield Finding(
+            what="TensorFlow",
+            state="bad",
+            found=f"does not load: {error}",
+            advice="install it anew: `uv sync --reinstall`",
+        )
+        return
+    if gpus:
+        names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+        yield Finding(what="GPU", state="good", found=", ".join(names), advice="used by device=auto and device=gpu")
+    elif shutil.which("nvidia-smi"):
+        advice = "`uv run --extra gpu ecgexp device=gpu` installs the CUDA libraries"
+        yield Finding(what="GPU", state="note", found="the driver is here, but TensorFlow sees no GPU", advice=advice)
+    else:
+        yield Finding(what="GPU", state="good", found="none: runs use the CPU")
+
+
+def check_federated(_: Settings) -> Iterator[Finding]:
+    """TensorFlow Federated's worker, looked for without importing the library."""
+    found = util.find_spec("tensorflow_federated")
+    if found is None or not found.submodule_search_locations:
+        return
+    worker = Path(found.submodule_search_locations[0]) / "data" / "worker_binary"
+    again = "install it anew: `uv sync --reinstall-package tensorflow-federated`"
+    if not worker.is_file():
+        yield Finding(
+            what="TFF's worker", state="note", found="its program is missing: no federated runs", advice=again
+        )
+    elif not os.access(worker, os.X_OK):
+        yield Finding(what="TFF's worker", state="note", found="may not be executed", advice=f"chmod +x {worker}")
+    else:
+        size = worker.stat().st_size / 2**20
+        yield Finding(what="TFF's worker", state="good", found=f"found and executable, {size:.0f} MiB")
+
+
+def check_data(settings: Settings) -> Iterator[Finding]:
+    """Which databases are there, and whether all their files are."""
+    from ecgexp.data import csv_reader, wfdb_reader
+    from ecgexp.data.catalog import DATABASES, MITDB
+    from ecgexp.data.dataset import find_folder
+
+    absent = []
+    readers = [(database, "wfdb", wfdb_reader) for database in DATABASES.values()]
+    for database, layout, reader in (*readers, (MITDB, "kaggle_csv", csv_reader)):
+        name = f"{database.name}_csv" if layout == "kaggle_csv" else database.name
+        try:
+            folder = find_folder(settings.data_root, database, database.records, layout)
+        except DataError:
+            absent.append(name)
+            continue
+        whole = [
+            record for record in database.records if all(path.is_file() for path in reader.files_of(folder, record))
+        ]
+        lacking = len(whole) < len(database.records)
+        yield Finding(
+            what=name, state="note" if lacking and layout == "wfdb" else "good",
+            found=f"{len(whole)} of {len(database.records)} records in {folder}",
+            advice=f"fetch the rest: {database.fix}" if lacking and layout == "wfdb" else "",
+        )  # fmt: skip
+    if absent:
+        fetch = "the default needs none; else `uv run python scripts/fetch_data.py NAME`, or set ECGEXP_DATA"
+        state = "note" if len(absent) > len(readers) else "good"
+        yield Finding(
+            what="other data", state=state, found=f"{', '.join(absent)} not below {settings.data_root}", advice=fetch
+        )
+
+
+def check_store(settings: Settings) -> Iterator[Finding]:
+    """The MLflow store: can it be written, and does it show runs that nobody makes any more?"""
+    from ecgexp.tracking.health import check_sqlite, close_stale, find_stale
+    from ecgexp.tracking.params import redact
+
+    if not settings.store.startswith("sqlite:///"):
+        yield from _check_server(settings.store)
+        return
+    file = Path(settings.store.removeprefix("sqlite:///")).resolve()
+    try:
+        check_sqlite(file)
+    except ConfigError as error:
+        yield Finding(what="MLflow store", state="bad", found=redact(str(error)), advice="or run with tracking=none")
+        return
+    if not file.exists():
+        yield Finding(what="MLflow store", state="good", found=f"none yet; the first run makes {file}")
+        return
+    yield Finding(what="MLflow store", state="good", found=f"{file}, writable", advice="look at it: `uv run ecgexp-ui`")
+    try:
+        stale = (close_stale if settings.close_stale else find_stale)(f"sqlite:///{file}")
+    except Exception as error:  # noqa: BLE001 - a store of another MLflow version breaks in its own way
+        advice = "`uv run mlflow db upgrade sqlite:///…` after a backup, if it is of an older version"
+        yield Finding(what="runs", state="bad", found=f"cannot be listed: {str(error).splitlines()[0]}", advice=advice)
+        return
+    names = ", ".join(f"{run.name} ({run.run_id[:8]})" for run in stale[:5]) + (" …" if len(stale) > 5 else "")
+    if not stale:
+        yield Finding(what="runs", state="good", found="none says RUNNING without its process")
+    elif settings.close_stale:
+        yield Finding(what="runs", state="good", found=f"{len(stale)} marked KILLED: {names}")
+    else:
+        advice = "mark them KILLED: `uv run ecgexp-doctor --close-stale`"
+        yield Finding(
+            what="runs",
+            state="note",
+            found=f"{len(stale)} say RUNNING, but their process is gone: {names}",
+            advice=advice,
+        )
+
+
+def _check_server(store: str) -> Iterator[Finding]:
+    from ecgexp.tracking.params import redact
+    from ecgexp.tracking.store import reach
+
+    try:
+        reach(store)
+    except ConfigError as error:
+        yield Finding(what="MLflow store", state="bad", found=str(error))
+    else:
+        yield Finding(what="MLflow store", state="good", found=f"{redact(store)} answers")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _existing(folder: Path) -> Path:
+    folder = folder.absolute()
+    return next(path for path in (folder, *folder.parents) if path.exists())
