@@ -9,14 +9,14 @@ from typing import Any
 from ecgexp.tracking.base import Scalar
 from ecgexp.tracking.checks import check_name
 
-HIDDEN = "[hidden]"
+HIDDEN = "***"
 
 _SECRET = re.compile(r"(password|passwd|secret|token|api_?key|credential|noise_seed)$", re.IGNORECASE)
 _USER_INFO = re.compile(r"(?P<scheme>[a-z][a-z0-9+.\-]*://)(?P<user>[^\s/:@]*):[^\s/@]*@", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
-    """Blots out the password of every address in `text`: `http://me:pw@host` becomes `http://me:[hidden]@host`."""
+    """Blots out the password of every address in `text`: `http://me:pw@host` becomes `http://me:***@host`."""
     return _USER_INFO.sub(rf"\g<scheme>\g<user>:{HIDDEN}@", text)
 
 

@@ -3,11 +3,15 @@
 MLflow runs this file when it loads the model; it is not meant to be imported. Whoever loads it needs ecgexp installed.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
+
+# The model has a signature, which checks more than the hints that MLflow recommends whenever this file is run.
+warnings.filterwarnings("ignore", message=".*Add type hints to the `predict` method", category=UserWarning)
 
 
 class EcgClassifier(PythonModel):

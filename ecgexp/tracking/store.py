@@ -52,7 +52,7 @@ def open_store(uri: str, *, artifact_root: Path, experiment_name: str, base_dir:
         raise ConfigError(
             f"tracking.uri={uri} is a folder, which MLflow no longer writes to: type tracking.uri=sqlite:///mlruns/mlflow.db"
         )
-    _reach(uri)
+    reach(uri)
     return _open(uri, experiment_name, artifact_location=None)
 
 
@@ -105,8 +105,12 @@ def _experiment(client: MlflowClient, name: str, artifact_location: str | None) 
     return found.experiment_id
 
 
-def _reach(uri: str) -> None:
-    """Finds out within seconds whether anybody answers at `uri`; MLflow itself would try for minutes."""
+def reach(uri: str) -> None:
+    """Finds out within seconds whether anybody answers at `uri`; MLflow itself would try for minutes.
+
+    Raises:
+      ConfigError: nobody does.
+    """
     parts = urlsplit(uri)
     try:
         if parts.scheme in ("http", "https"):
@@ -117,8 +121,16 @@ def _reach(uri: str) -> None:
             port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
             if port:
                 socket.create_connection((parts.hostname, port), timeout=_PATIENCE_S).close()
-    except (OSError, ValueError) as error:
-        raise _unusable(uri, error) from error
+    except (OSError, ValueError) as error:  # requests' errors are OSErrors
+        slow = isinstance(error, TimeoutError) or "timed out" in str(error)
+        raise _unusable(uri, f"no answer within {_PATIENCE_S:.0f} s" if slow else _innermost(error)) from error
+
+
+def _innermost(error: BaseException) -> str:
+    """The last words of the chain of errors, e.g. "Connection refused"; the outer ones only repeat the address."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _unusable(uri: str, error: Any) -> ConfigError:
