@@ -64,7 +64,11 @@ def _millivolts(header_path: Path, header: object, digital: np.ndarray, database
     units = np.asarray([_UNITS_PER_MV.get((name or "mV").lower(), np.nan) for name in header.units])
     if np.isnan(units).any():
         raise damaged(header_path, f"gives its signals in {header.units}, not in volts", database)
-    return (digital - np.asarray(header.baseline)) / np.asarray(_gains(header_path, header, database)) * units
+    signals_mv = digital - np.asarray(header.baseline, np.float64)
+    signals_mv /= _gains(header_path, header, database)  # in place: at ten megabytes a record the copies are what costs
+    if (units != 1).any():
+        signals_mv *= units
+    return signals_mv
 
 
 def _gains(header_path: Path, header: object, database: Database) -> list[float]:

@@ -50,7 +50,8 @@ def test_not_found_says_what_to_type(tmp_path):
 
 @pytest.mark.parametrize("name", ["mitdb", "mitdb_csv", "svdb", "incartdb"])
 def test_shipped_files_build(name):
-    values = OmegaConf.to_container(OmegaConf.merge({"data": {"root": "r", "cache_dir": "c"}}, OmegaConf.load(CONF / f"{name}.yaml")), resolve=True)  # fmt: skip
+    roots = {"data": {"root": "r", "cache_dir": "c"}}
+    values = OmegaConf.to_container(OmegaConf.merge(roots, OmegaConf.load(CONF / f"{name}.yaml")), resolve=True)
     values.pop("data")
     assert values.pop("_target_") == "ecgexp.data.dataset.RecordedDataset"
     dataset = build(RecordedDataset, values, path="dataset")

@@ -63,7 +63,7 @@ def test_tables_that_make_no_sense_are_refused(classes, match):
 def test_shipped_tables():
     assert tuple(shipped("aami5").classes) == ("N", "S", "V", "F", "Q")
     assert tuple(shipped("aami4").classes) == ("N", "S", "V", "F")
-    assert [symbols for symbols in shipped("nlrvpa6").classes.values()] == [
+    assert list(shipped("nlrvpa6").classes.values()) == [
         ("N",),
         ("L",),
         ("R",),

@@ -185,8 +185,12 @@ def test_guard_finds_a_shared_patient():
 
 @pytest.mark.parametrize(
     ("train", "test", "match"),
-    [([0, 0], [1], "split.train holds a beat twice"), ([0], [7], "split.test has an index outside"), ([0], [], "no beat is left for test")],
-)  # fmt: skip
+    [
+        ([0, 0], [1], "split.train holds a beat twice"),
+        ([0], [7], "split.test has an index outside"),
+        ([0], [], "no beat is left for test"),
+    ],
+)
 def test_guard_refuses_indices_that_make_no_sense(train, test, match):
     with pytest.raises(DataError, match=match):
         check_split(make_beats(["a", "b"]), by_hand(train, np.asarray(test, np.int64)))
