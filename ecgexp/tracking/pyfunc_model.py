@@ -23,9 +23,8 @@ class EcgClassifier(PythonModel):
 
         self._classifier = load_classifier(context.artifacts["classifier"])
 
-    def predict(
-        self, context, model_input, params=None
-    ) -> np.ndarray:  # unannotated: MLflow would read hints as a schema
+    # Without annotations: MLflow takes those of its own method for a schema, and then refuses tensors.
+    def predict(self, context, model_input, params=None) -> np.ndarray:
         """Class probabilities.
 
         Args:
