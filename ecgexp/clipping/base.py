@@ -86,10 +86,12 @@ def per_example_losses(loss_fn: PerExampleLoss, labels: tf.Tensor, outputs: tf.T
     losses = tf.convert_to_tensor(loss_fn(labels, outputs))
     rows = outputs.shape[0]
     if losses.shape.rank != 1 or (None not in (rows, losses.shape[0]) and rows != losses.shape[0]):
-        raise ConfigError(
+        error = ConfigError(
             f"the loss has shape {losses.shape} for outputs {outputs.shape}, so it is already reduced and cannot be clipped "
             "per example: return one value for each row; with a Keras loss class, type reduction='none'."
         )
+        error.ag_pass_through = True  # else a tf.function would wrap it in an error of AutoGraph's own
+        raise error
     return losses
 
 

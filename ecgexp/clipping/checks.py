@@ -24,8 +24,8 @@ def check_model(model: tf.keras.Model, *, public_penalty: bool = False) -> None:
         _check_layer(layer)
     if model.losses and not public_penalty:
         raise ConfigError(
-            f"the model adds {len(model.losses)} regularisation loss(es), whose gradients would bypass clipping; type model.l2=0, or "
-            "pass public_penalty=True and add public_penalty_gradients(model) after the noise."
+            f"the model adds {len(model.losses)} regularisation loss(es), whose gradients would bypass clipping; type "
+            "model.l2=0, or pass public_penalty=True and add public_penalty_gradients(model) after the noise."
         )
     if not model.trainable_variables:
         raise ConfigError("the model has no trainable weights, so there is nothing to clip; set layer.trainable=True.")
@@ -72,8 +72,8 @@ def _check_graph(model: tf.keras.Model) -> None:
         own_call = not type(owner).call.__module__.startswith("keras.")
         if own_call or not owner._is_graph_network:
             raise ConfigError(
-                f"model {owner.name!r} is not a graph of layers that can be read; build it as tf.keras.Model(inputs, outputs), or as a "
-                "Sequential that begins with an Input, without overriding call."
+                f"model {owner.name!r} is not a graph of layers that can be read; build it as tf.keras.Model(inputs, outputs), "
+                "or as a Sequential that begins with an Input, without overriding call."
             )
     if len(model.outputs) != 1:
         raise ConfigError(
@@ -99,7 +99,8 @@ def _check_layer(layer: tf.keras.layers.Layer) -> None:
             _sentence(layer, state, "use a layer listed in ecgexp/clipping/registry.py, or add its rule there")
         )
     axes = getattr(layer, "axis", getattr(layer, "axes", -1))
-    rank = len(layer.output_shape) if isinstance(layer.output_shape, tuple) else 0
+    rank = layer._inbound_nodes[0].output_shapes
+    rank = len(rank) if isinstance(rank, tuple) else 0
     if any(axis in (0, -rank) for axis in tf.nest.flatten(axes)):
         raise ConfigError(
             _sentence(layer, f"works along axis {axes}, which mixes the examples of a batch", "type axis=-1")

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from ecgexp.clipping.convolution import Geometry, UnwrittenKernelGradient, written_out
+from ecgexp.clipping.convolution import Geometry, UnwrittenKernelGradient, WeightGradient, written_out
 from ecgexp.clipping.gradients import PerUnitGradient
 from ecgexp.clipping.rules import activate, add_bias, bias_gradient
 
@@ -81,8 +81,8 @@ def written_products(layer: tf.keras.layers.Layer, geometry: Geometry, views: in
 def convolve(layer: tf.keras.layers.Layer, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """The layer's convolution, without bias.
 
-    TensorFlow has no gradient of a grouped convolution on CPU; Keras compiles such a layer with XLA, which is several times slower
-    here than one convolution for each group.
+    TensorFlow has no gradient of a grouped convolution on CPU; Keras compiles such a layer with XLA, which is several
+    times slower here than one convolution for each group.
     """
     if layer.groups == 1:
         return layer.convolution_op(inputs, kernel)
@@ -90,7 +90,7 @@ def convolve(layer: tf.keras.layers.Layer, inputs: tf.Tensor, kernel: tf.Tensor)
     return tf.concat([layer.convolution_op(part, part_kernel) for part, part_kernel in pairs], -1)
 
 
-def summed_gradient(layer: tf.keras.layers.Layer):
+def summed_gradient(layer: tf.keras.layers.Layer) -> WeightGradient:
     """(inputs, upstream) -> the gradient of the layer's kernel, summed over rows, by TensorFlow's own operation."""
 
     def gradient(inputs: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:

@@ -17,7 +17,7 @@ class FallbackRule:
             return "mask_zero=True sends a mask along the model; type mask_zero=False"
         random = [name for name in ("dropout", "recurrent_dropout") if getattr(layer, name, 0)]
         if random:
-            return f"{random[0]}={getattr(layer, random[0])} would draw another mask in its second run; use a Dropout layer after it"
+            return f"{random[0]}={getattr(layer, random[0])} draws another mask in its second run; use a Dropout layer"
         return "stateful=True carries state from one batch to the next" if getattr(layer, "stateful", False) else None
 
     def linear(self, layer: tf.keras.layers.Layer, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

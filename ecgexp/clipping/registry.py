@@ -23,7 +23,7 @@ RULES: dict[type, Rule] = {
     **dict.fromkeys(
         (
             layers.SeparableConv1D, layers.SeparableConv2D, layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Embedding,
-            layers.EinsumDense, layers.PReLU, layers.LSTM, layers.GRU, layers.SimpleRNN,
+            layers.EinsumDense, layers.PReLU,
         ),
         FallbackRule(),
     ),
