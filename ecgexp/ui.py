@@ -25,6 +25,7 @@ _LIGHT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "PYTHONWARNINGS": "ignore",  # its libraries' deprecations are nothing our users can mend
 }
 
 
@@ -98,7 +99,7 @@ def check_port_is_free(port: int) -> None:
 def _server(store: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """MLflow's server in a process group of its own, which is gone when the block is left, whatever happens in it."""
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--host", HOST]
-    command += ["--port", str(port), "--workers", "1"]
+    command += ["--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
     server = subprocess.Popen(command, env={**os.environ, **_LIGHT}, start_new_session=True, stdout=subprocess.DEVNULL)
     try:
         yield server

@@ -89,6 +89,8 @@ class MlflowTracker(FileArtifacts):
         if self._store.uri.startswith("http"):
             page = f"/#/experiments/{self._store.experiment_id}/runs/{self._run_id}"
             return redact(self._store.uri.rstrip("/")) + page
+        if self._store.uri == f"sqlite:///{Path.cwd()}/mlruns/mlflow.db":  # where ecgexp-ui looks by itself
+            return "uv run ecgexp-ui"
         if self._store.uri.startswith("sqlite"):
             return f"uv run ecgexp-ui --store {self._store.uri}"
         return f"mlflow ui --backend-store-uri {redact(self._store.uri)}"

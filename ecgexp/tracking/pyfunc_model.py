@@ -3,15 +3,11 @@
 MLflow runs this file when it loads the model; it is not meant to be imported. Whoever loads it needs ecgexp installed.
 """
 
-import warnings
 from typing import Any
 
 import numpy as np
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
-
-# The model has a signature, which checks more than the hints that MLflow recommends whenever this file is run.
-warnings.filterwarnings("ignore", message=".*Add type hints to the `predict` method", category=UserWarning)
 
 
 class EcgClassifier(PythonModel):
@@ -23,14 +19,13 @@ class EcgClassifier(PythonModel):
 
         self._classifier = load_classifier(context.artifacts["classifier"])
 
-    # Without annotations: MLflow takes those of its own method for a schema, and then refuses tensors.
-    def predict(self, context, model_input, params=None) -> np.ndarray:
+    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> np.ndarray:
         """Class probabilities.
 
         Args:
           context: given by MLflow, not used.
-          model_input: (n, window, leads) float32 millivolts, or a mapping of `signals_mv` (n, window, leads) and `rr`
-            (n, 4).
+          model_input: (n, window, leads) float32 millivolts, or a dict of `signals_mv` (n, window, leads) and `rr` (n, 4).
+            The annotation names only the array: any other hint MLflow would take for a schema, beside the signature.
           params: none.
 
         Returns:

@@ -113,6 +113,13 @@ def test_start_writes_the_folder_and_the_store(tmp_path):
     assert run.data.tags["version.numpy"].startswith("1.26")
 
 
+def test_the_hint_is_as_short_as_the_store_allows(tmp_path, monkeypatch):
+    near = MlflowTracking().start(run_name="x", run_dir=None, base_dir=tmp_path)
+    assert near.url_hint == f"uv run ecgexp-ui --store sqlite:///{tmp_path}/mlruns/mlflow.db"
+    monkeypatch.chdir(tmp_path)
+    assert near.url_hint == "uv run ecgexp-ui"
+
+
 def test_no_tracking_still_writes_the_folder(tmp_path):
     tracker = NoTracking().start(run_name="first", run_dir=tmp_path)
     tracker.log_metrics({"train/loss": 0.5}, step=1)
