@@ -48,7 +48,7 @@ def poisson_gaussian(sampling_probability: float, noise_multiplier: float) -> "D
 def truncated_gaussian(
     num_units: int, sampling_probability: float, batch_capacity: int, noise_multiplier: float
 ) -> "DpEvent":
-    """`poisson_gaussian` where a sample above `batch_capacity` is cut to a random subset (arXiv:2508.15089). PLD only."""
+    """`poisson_gaussian` whose samples are cut at random to `batch_capacity` (arXiv:2508.15089). PLD only."""
     return _events().TruncatedSubsampledGaussianDpEvent(
         num_units, sampling_probability, batch_capacity, noise_multiplier
     )
@@ -136,13 +136,13 @@ def without_truncation(event: "DpEvent") -> "DpEvent":
 def to_json(event: "DpEvent") -> dict[str, Any]:
     """`event` as JSON-able values, exact to the last bit; `from_json` reads it."""
     fields = {item.name: getattr(event, item.name) for item in event.__attrs_attrs__}
-    return {"event": type(event).__name__} | {name: _plain(value) for name, value in fields.items()}
+    return {"type": type(event).__name__} | {name: _plain(value) for name, value in fields.items()}
 
 
 def from_json(value: Mapping[str, Any]) -> "DpEvent":
     """The event that `to_json` wrote."""
-    kind = getattr(_events(), value["event"])
-    return kind(**{name: _event_values(field) for name, field in value.items() if name != "event"})
+    kind = getattr(_events(), value["type"])
+    return kind(**{name: _event_values(field) for name, field in value.items() if name != "type"})
 
 
 def _plain(value: Any) -> Any:

@@ -106,7 +106,8 @@ class Ledger:
         """The bill as JSON-able values, for a checkpoint."""
         entries = [[json.loads(key), count] for key, (_, count) in self._entries.items()]
         return {
-            "plan": self.plan.as_dict(), "steps": self.steps, "entries": entries, "stopped_by_budget": self.stopped_by_budget
+            "plan": self.plan.as_dict(), "steps": self.steps, "entries": entries,
+            "stopped_by_budget": self.stopped_by_budget,
         }  # fmt: skip
 
     @classmethod
@@ -132,16 +133,22 @@ class Ledger:
     def _most(self, event: "DpEvent", key: str, wanted: int) -> int:
         """The largest total count of `event` that the cap affords beside all other entries, up to the planned count."""
 
-        def fits(total: int) -> bool:
+        def price(total: int) -> float:
             bill = self._entries | {key: (event, total)}
-            return self._price(bill, self.plan.accountant, self.plan.neighbouring) <= self.plan.max_epsilon
+            return self._price(bill, self.plan.accountant, self.plan.neighbouring)
 
-        low, high = self._count(key), max(wanted, self.plan.iterations)
-        if fits(high):
+        cap, low, high = self.plan.max_epsilon, self._count(key), max(wanted, self.plan.iterations)
+        below, above = price(low), price(high)
+        if above <= cap:
             return high
-        while high - low > 1:  # `low` was charged, so it fits; ε grows with the count
-            middle = (low + high) // 2
-            low, high = (middle, high) if fits(middle) else (low, middle)
+        while high - low > 1:  # `low` was charged, so it fits; ε² is nearly straight in the count
+            share = (cap**2 - below**2) / (above**2 - below**2)
+            middle = min(max(low + round(share * (high - low)), low + 1), high - 1)
+            found = price(middle)
+            if found <= cap:
+                low, below = middle, found
+            else:
+                high, above = middle, found
         return low
 
     def _price(self, entries: dict[str, Any], accountant: AccountantName, neighbouring: Neighbouring) -> float:

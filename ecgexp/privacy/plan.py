@@ -165,7 +165,8 @@ class PrivacySpec:
             )
         if self.noise_multiplier is not None and self.target_epsilon is not None:
             raise ConfigError(
-                f"privacy.noise_multiplier={self.noise_multiplier:g} and privacy.target_epsilon={self.target_epsilon:g} "
+                f"privacy.noise_multiplier={self.noise_multiplier:g} and "
+                f"privacy.target_epsilon={self.target_epsilon:g} "
                 "contradict each other; set one of them to null, e.g. privacy.target_epsilon=null."
             )
         if self.target_epsilon is not None and self.max_epsilon is not None and self.max_epsilon < self.target_epsilon:
@@ -272,8 +273,7 @@ def _check_delta(delta: float, num_units: int, unit: Unit, *, chosen: bool) -> N
     advice = f"try privacy.delta={default_delta(num_units):g}."
     if delta >= 1 / num_units:
         raise ConfigError(
-            f"privacy.delta={delta:g} must be below 1/{num_units} because the unit of privacy is the {unit} and there are "
-            f"{num_units}; {advice}"
+            f"privacy.delta={delta:g} must be below 1/{num_units} because the unit of privacy is the {unit}; {advice}"
         )
     if chosen and num_units * delta > 0.01:
         message = (
@@ -288,7 +288,7 @@ def _check_delta(delta: float, num_units: int, unit: Unit, *, chosen: bool) -> N
 def _checked_capacity(capacity: int, num_units: int, expected_batch_size: int) -> int:
     if capacity < expected_batch_size:
         raise ConfigError(
-            f"privacy.batch_capacity={capacity} is below trainer.expected_batch_size={expected_batch_size}, so half of the "
-            f"batches would be cut; try privacy.batch_capacity={math.ceil(1.5 * expected_batch_size)}."
+            f"privacy.batch_capacity={capacity} is below trainer.expected_batch_size={expected_batch_size}, so half of "
+            f"the batches would be cut; try privacy.batch_capacity={math.ceil(1.5 * expected_batch_size)}."
         )
     return min(capacity, num_units)

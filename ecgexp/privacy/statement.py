@@ -11,7 +11,7 @@ from ecgexp.privacy.plan import PrivacyPlan, Unit
 
 NOT_COVERED = {
     "hyperparameters": "the choice of hyper-parameters, if other runs on these data were looked at",
-    "selection": "early stopping and the choice of a checkpoint by validation data; validation and test data themselves",
+    "selection": "early stopping and the choice of a checkpoint by validation data; the validation and test data",
     "class_weights": "class weights computed from the training labels",
     "normalisation": "normalisation statistics and other constants computed from the training data",
     "training_metrics": "published training metrics, which are computed from private data without noise",
@@ -34,8 +34,8 @@ def check_unit_covers_features(unit: Unit, features_crossing_beats: Sequence[str
     """
     if unit == "beat" and features_crossing_beats:
         raise ConfigError(
-            f"privacy.unit=beat cannot cover {', '.join(features_crossing_beats)}: removing one beat changes these features "
-            "of its neighbours; type privacy.unit=patient (or record), or input=signal to leave them out."
+            f"privacy.unit=beat cannot cover {', '.join(features_crossing_beats)}: removing one beat changes these "
+            "features of its neighbours; type privacy.unit=patient (or record), or input=signal to leave them out."
         )
 
 
@@ -75,9 +75,9 @@ class PrivacyStatement:
         second = self.epsilon_rdp if other == "rdp" else self.epsilon_pld
         beside = "" if second is None else f" ({other.upper()} {second:.2f})"
         return (
-            f"ε = {self.epsilon:.2f} (δ {plan.delta:g}) · unit: {plan.unit} · neighbours: {_NEIGHBOURS[plan.neighbouring]} · "
-            f"sampler: {_sampler(plan)}, {_spaced(self.steps)} steps · accountant: {plan.accountant.upper()}{beside} · "
-            f"not covered: {', '.join(self._short())}"
+            f"ε = {self.epsilon:.2f} (δ {plan.delta:g}) · unit: {plan.unit} · neighbours: "
+            f"{_NEIGHBOURS[plan.neighbouring]} · sampler: {_sampler(plan)}, {_spaced(self.steps)} steps · "
+            f"accountant: {plan.accountant.upper()}{beside} · not covered: {', '.join(self._short())}"
         )
 
     def text(self) -> str:
@@ -98,7 +98,8 @@ class PrivacyStatement:
             "epsilon_replace_one": self.epsilon_replace_one if claim else None,
             "delta": plan.delta, "unit": plan.unit, "neighbouring": plan.neighbouring, "accountant": plan.accountant,
             "sampling": plan.sampling, "sampling_probability": plan.sampling_probability, "num_units": plan.num_units,
-            "steps": self.steps, "noise_multiplier": plan.noise_multiplier, "expected_batch_size": plan.expected_batch_size,
+            "steps": self.steps, "noise_multiplier": plan.noise_multiplier,
+            "expected_batch_size": plan.expected_batch_size,
             "l2_norm_clip": plan.l2_norm_clip if math.isfinite(plan.l2_norm_clip) else None,
             "batch_capacity": plan.batch_capacity, "not_covered": list(self.not_covered),
         }  # fmt: skip
@@ -123,9 +124,9 @@ class PrivacyStatement:
         )  # fmt: skip
         views = ", with all its augmented views" if plan.unit == "beat" else ", with all its beats"
         return (
-            f"The trained weights, and all weights on the way to them, are ({self.epsilon:.4g}, {plan.delta:g})-differentially "
-            f"private for training sets of which {differ.format(plan.unit)}. One unit is one {plan.unit}{views}. There are "
-            f"{plan.num_units} units, and n·δ = {plan.num_units * plan.delta:.2g}."
+            f"The trained weights, and all weights on the way to them, are ({self.epsilon:.4g}, {plan.delta:g})-"
+            f"differentially private for training sets of which {differ.format(plan.unit)}. One unit is one "
+            f"{plan.unit}{views}. There are {plan.num_units} units, and n·δ = {plan.num_units * plan.delta:.2g}."
             + (
                 " With so few units the guarantee is formal: look at ε before relying on it."
                 if plan.num_units < 100
@@ -141,9 +142,10 @@ class PrivacyStatement:
         cut = f" Batches above {plan.batch_capacity} were cut at random, which is priced." if plan.can_overflow else ""
         return (
             f"{sampling}.{cut} In each of {_spaced(self.steps)} steps the contribution of a unit was clipped to norm "
-            f"{plan.l2_norm_clip:g}, noise of standard deviation {plan.noise_std:.6g} was added to the sum, and the result divided "
-            f"by {plan.divisor:g} whatever the number of units drawn. Samples and noise came from keys of the operating system's "
-            "entropy, not from the logged seed, and were not kept. A checkpoint made during training is private data."
+            f"{plan.l2_norm_clip:g}, noise of standard deviation {plan.noise_std:.6g} was added to the sum, and the "
+            f"result divided by {plan.divisor:g} whatever the number of units drawn. Samples and noise came from "
+            "keys of the operating system's entropy, not from the logged seed, and were not kept. A checkpoint made during "
+            "training is private data."
         )
 
     def _beside(self) -> str:
@@ -197,8 +199,9 @@ def _sampler(plan: PrivacyPlan) -> str:
 def _no_claim(plan: PrivacyPlan) -> str:
     if plan.is_simulation:
         return (
-            f"This run makes no claim of privacy: it is a simulation. Its noise follows from privacy.noise_seed={plan.noise_seed}, "
-            "so whoever knows the seed can subtract it. For a claim type privacy.noise_seed=null."
+            f"This run makes no claim of privacy: it is a simulation. Its noise follows from "
+            f"privacy.noise_seed={plan.noise_seed}, so whoever knows the seed can subtract it. For a claim type "
+            "privacy.noise_seed=null."
         )
     return "This run makes no claim of privacy: no noise was added to what it learned from the training data."
 

@@ -1,0 +1,214 @@
+"""ε against values computed elsewhere: PRIVACY.md's and FACTS.md's tables."""
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecgexp._validate import ConfigError
+from ecgexp.privacy import accounting
+from ecgexp.privacy.calibration import calibrate_noise
+
+PARITY_Q, PARITY_T, PARITY_DELTA = 100 / 52_367, 10_480, 4e-6
+
+
+def poisson(q, z, steps):
+    return accounting.repeated(accounting.poisson_gaussian(q, z), steps)
+
+
+@pytest.mark.parametrize(
+    ("q", "noise", "steps", "delta", "rdp", "pld"),
+    [
+        (0.04, 1.5, 2250, 1e-5, 7.329, 6.769),
+        (0.01, 4.0, 10_000, 1e-5, 1.0355, 0.9470),
+        (150 / 60_000, 1.3, 6000, 1e-5, 0.7242, 0.6401),
+        (250 / 60_000, 1.3, 720, 1e-5, 0.5632, 0.3703),
+        (1.0, 1.0, 1, 1e-5, 4.7285, 4.3772),
+        (10 / 47, 1.0, 20, 1e-3, 5.549, 4.605),
+        (256 / 50_000, 1.1, 1953, 1e-5, 1.2131, 1.0220),
+        (256 / 50_000, 1.0, 3906, 1e-5, 1.9456, 1.7440),
+    ],
+)
+def test_epsilon_of_poisson_batches_equals_the_published_value(q, noise, steps, delta, rdp, pld):
+    event = poisson(q, noise, steps)
+    assert accounting.epsilon(event, delta, "rdp") == pytest.approx(rdp, rel=1e-3)
+    assert accounting.epsilon(event, delta, "pld") == pytest.approx(pld, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("noise", "printed", "rdp", "pld", "unamplified"),
+    [
+        (0.8, 2.03, 2.19, 1.72, 39.9),
+        (1.0, 1.15, 1.29, 1.05, 29.3),
+        (1.4, 0.61, 0.68, 0.61, 18.7),
+        (2.0, 0.37, 0.42, 0.39, 11.9),
+        (2.4, 0.30, 0.34, 0.31, 9.6),
+    ],
+)
+def test_epsilon_of_the_parity_settings(noise, printed, rdp, pld, unamplified):
+    as_printed = poisson(100 / 66_288, noise, 20 * 663)
+    event = poisson(PARITY_Q, noise, PARITY_T)
+    shuffled = accounting.repeated(accounting.gaussian(noise), 20)
+    assert accounting.epsilon(as_printed, PARITY_DELTA, "rdp") == pytest.approx(printed, rel=0.025)  # of older orders
+    assert accounting.epsilon(event, PARITY_DELTA, "rdp") == pytest.approx(rdp, abs=0.0051)
+    assert accounting.epsilon(event, PARITY_DELTA, "pld") == pytest.approx(pld, abs=0.0055)
+    assert accounting.epsilon(shuffled, PARITY_DELTA, "pld") == pytest.approx(unamplified, abs=0.055)
+
+
+@pytest.mark.parametrize(("copies", "expected"), [(1, 0.6144), (10, 8.093)])
+def test_copies_of_a_beat_are_priced_as_a_mixture(copies, expected):
+    event = accounting.repeated(accounting.copies_gaussian(PARITY_Q, 1.4, copies), PARITY_T)
+    interval = 1e-4 if copies == 1 else 1e-3  # ten seconds against one
+    assert accounting.epsilon(event, PARITY_DELTA, interval=interval) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize(("capacity", "expected"), [(100, 2.3502), (130, 0.68081), (150, 0.61441)])
+def test_batches_cut_to_a_capacity_cost_more(capacity, expected):
+    event = accounting.repeated(accounting.truncated_gaussian(52_367, PARITY_Q, capacity, 1.4), PARITY_T)
+    assert accounting.epsilon(event, PARITY_DELTA) == pytest.approx(expected, rel=1e-3)
+
+
+def test_patients_five_of_22_in_100_rounds():
+    assert accounting.epsilon(poisson(5 / 22, 1.0, 100), 1e-5, "rdp") == pytest.approx(18.35, abs=0.05)
+
+
+def test_fixed_cohorts_never_get_the_poisson_price():
+    fixed = accounting.repeated(accounting.fixed_cohort_gaussian(47, 10, 1.0), 20)
+    assert accounting.epsilon(fixed, 1e-3, "rdp", "replace_one") == pytest.approx(41.17, abs=0.01)
+
+
+def test_a_sweep_costs_its_composition_and_the_best_of_it_less():
+    noises = (0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
+    all_of_them = accounting.composed([poisson(PARITY_Q, noise, PARITY_T) for noise in noises])
+    best = accounting.best_of(poisson(PARITY_Q, 1.4, PARITY_T), mean_runs=9)
+    nine = accounting.repeated(poisson(PARITY_Q, 1.4, PARITY_T), 9)
+    assert accounting.epsilon(all_of_them, PARITY_DELTA, "rdp") == pytest.approx(2.86, abs=0.005)
+    assert accounting.epsilon(all_of_them, PARITY_DELTA, "pld") == pytest.approx(2.54, abs=0.005)
+    assert accounting.epsilon(best, PARITY_DELTA, "rdp") == pytest.approx(1.44, abs=0.005)
+    assert accounting.epsilon(nine, PARITY_DELTA, "pld") == pytest.approx(2.01, abs=0.005)
+
+
+def test_pld_under_replace_one_is_not_the_add_remove_value():
+    # dp_accounting 0.4.3 silently returned the add/remove ε here.
+    event = poisson(PARITY_Q, 1.4, PARITY_T)
+    assert accounting.epsilon(event, PARITY_DELTA, "pld", "replace_one") == pytest.approx(1.1333, rel=1e-3)
+    assert accounting.epsilon(accounting.gaussian(1.0), 1e-5, "pld", "replace_one") == pytest.approx(9.997, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("event", "accountant", "neighbouring"),
+    [
+        (lambda: accounting.poisson_gaussian(0.1, 1.0), "rdp", "replace_one"),
+        (lambda: accounting.gaussian(1.0), "rdp", "replace_one"),
+        (lambda: accounting.repeated(accounting.gaussian(1.0), 3), "rdp", "replace_one"),
+        (lambda: accounting.fixed_cohort_gaussian(47, 10, 1.0), "rdp", "add_or_remove_one"),
+        (lambda: accounting.fixed_cohort_gaussian(47, 10, 1.0), "pld", "replace_one"),
+        (lambda: accounting.truncated_gaussian(1000, 0.1, 120, 1.0), "rdp", "add_or_remove_one"),
+        (lambda: accounting.best_of(accounting.gaussian(1.0), mean_runs=9), "pld", "add_or_remove_one"),
+    ],
+)
+def test_what_an_accountant_cannot_price_soundly_is_refused(event, accountant, neighbouring):
+    with pytest.raises(ConfigError, match=f"privacy.accountant={accountant} has no sound price"):
+        accounting.epsilon(event(), 1e-5, accountant, neighbouring)
+
+
+@pytest.mark.parametrize("accountant", ["rdp", "pld"])
+@pytest.mark.parametrize(
+    "event",
+    [
+        lambda: accounting.gaussian(2.0),
+        lambda: accounting.poisson_gaussian(0.01, 1.2),
+        lambda: accounting.truncated_gaussian(5000, 0.01, 60, 1.2),
+        lambda: accounting.copies_gaussian(0.01, 1.5, 3),
+    ],
+)
+def test_an_n_fold_event_costs_as_much_as_n_single_events(event, accountant):
+    if accountant == "rdp" and type(event()).__name__ in (
+        "TruncatedSubsampledGaussianDpEvent",
+        "MixtureOfGaussiansDpEvent",
+    ):
+        with pytest.raises(ConfigError, match="no sound price"):
+            accounting.epsilon(event(), 1e-5, accountant)
+        return
+    folded = accounting.epsilon(accounting.repeated(event(), 4), 1e-5, accountant, interval=1e-3)
+    singles = accounting.epsilon(accounting.composed([event()] * 4), 1e-5, accountant, interval=1e-3)
+    assert folded == pytest.approx(singles, rel=2e-3)
+    assert folded > 1.01 * accounting.epsilon(event(), 1e-5, accountant, interval=1e-3)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.floats(0.001, 0.5), st.floats(0.6, 8.0), st.integers(1, 3000), st.sampled_from(["rdp", "pld"]))
+def test_epsilon_falls_with_noise_and_grows_with_steps(q, noise, steps, accountant):
+    def price(z, count):
+        return accounting.epsilon(poisson(q, z, count), 1e-5, accountant, interval=1e-3)
+
+    here = price(noise, steps)
+    assert price(1.2 * noise, steps) <= here + 1e-9
+    assert price(noise, 2 * steps) >= here - 1e-9
+
+
+def test_without_noise_nothing_is_private_and_nothing_costs_nothing():
+    for accountant in ("rdp", "pld"):
+        assert accounting.epsilon(accounting.not_private(), 1e-5, accountant) == float("inf")
+        assert accounting.epsilon(accounting.gaussian(0.0), 1e-5, accountant) == float("inf")
+        assert accounting.epsilon(accounting.nothing(), 1e-5, accountant) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_little_noise_is_priced_in_bounded_time_and_not_below_the_fine_grid():
+    event = accounting.repeated(accounting.gaussian(0.5), 50)
+    assert accounting.epsilon(event, 1e-5) == pytest.approx(accounting.epsilon(event, 1e-5, interval=1e-3), rel=1e-3)
+    assert 100 < accounting.epsilon(event, 1e-5) <= accounting.epsilon(event, 1e-5, "rdp")
+
+
+@pytest.mark.parametrize(
+    ("q", "steps", "delta", "target", "accountant", "noise"),
+    [(0.01, 1000, 1e-5, 1.0, "pld", 1.4158), (0.04, 2250, 1e-5, 8.0, "rdp", 1.4146)],
+)
+def test_calibration_finds_the_published_noise(q, steps, delta, target, accountant, noise):
+    found = calibrate_noise(lambda z: poisson(q, z, steps), target, delta, accountant)
+    assert found == pytest.approx(noise, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("make_event", "target"),
+    [
+        (lambda z: poisson(10 / 47, z, 20), 4.0),
+        (lambda z: poisson(0.5, z, 50), 0.3),
+        (lambda z: accounting.repeated(accounting.gaussian(z), 20), 3.0),
+        (lambda z: accounting.repeated(accounting.truncated_gaussian(5000, 0.02, 120, z), 500), 2.0),
+        (lambda z: accounting.gaussian(z), 60.0),
+    ],
+)
+def test_calibrated_noise_keeps_the_promise_and_wastes_less_than_one_percent(make_event, target):
+    noise = calibrate_noise(make_event, target, 1e-4)
+    assert 0.99 * target <= accounting.epsilon(make_event(noise), 1e-4) <= target
+
+
+def test_a_target_that_no_noise_reaches_is_refused():
+    with pytest.raises(ConfigError, match="privacy.target_epsilon=1e-06 is less than this accountant can certify"):
+        calibrate_noise(lambda z: poisson(0.01, z, 10_000), 1e-6, 1e-5, "rdp")
+
+
+def test_events_survive_json_to_the_last_bit():
+    events = [
+        accounting.repeated(accounting.poisson_gaussian(1 / 3, 0.1 + 0.2), 7),
+        accounting.composed([accounting.gaussian(1.1), accounting.fixed_cohort_gaussian(47, 10, 1.0)]),
+        accounting.truncated_gaussian(100, 0.1, 20, 1.0),
+        accounting.copies_gaussian(0.1, 1.0, 3),
+        accounting.best_of(accounting.gaussian(1.0), mean_runs=9),
+        accounting.nothing(),
+    ]
+    for event in events:
+        copy = accounting.from_json(accounting.to_json(event))
+        assert accounting.to_json(copy) == accounting.to_json(event)
+        assert type(copy) is type(event)
+
+
+def test_settings_do_not_import_the_accountant():
+    code = (
+        "import sys, ecgexp.privacy.plan, ecgexp.privacy.sampling, ecgexp.privacy.noise, ecgexp.privacy.statement;"
+        "print([m for m in ('dp_accounting', 'scipy', 'tensorflow') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,129 @@
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from ecgexp.privacy import accounting
+from ecgexp.privacy.ledger import Ledger, PrivacyViolation
+from ecgexp.privacy.plan import NotPrivate, PrivacySpec
+
+
+def plan(iterations=200, **spec):
+    spec = {"noise_multiplier": 1.0} | spec
+    return PrivacySpec(**spec).plan(num_units=1000, expected_batch_size=50, iterations=iterations)
+
+
+def run(ledger, steps):
+    for step in range(steps):
+        event = ledger.plan.event_at(ledger.steps)
+        if ledger.would_exceed(event):
+            return step
+        ledger.charge(event)
+    return steps
+
+
+@pytest.mark.parametrize("sampling", ["poisson", "shuffle"])
+@pytest.mark.parametrize("accountant", ["rdp", "pld"])
+def test_a_finished_run_costs_what_its_plan_says(sampling, accountant):
+    made = plan(sampling=sampling)
+    ledger = Ledger(made)
+    assert ledger.epsilon_spent() == 0.0
+    run(ledger, made.iterations)
+    assert ledger.epsilon_spent(accountant) == pytest.approx(accounting.epsilon(made.dp_event, made.delta, accountant))
+    ledger.verify_complete(made.iterations)
+
+
+def test_other_events_than_the_planned_are_priced_as_what_they_are():
+    ledger = Ledger(plan())
+    ledger.charge(accounting.poisson_gaussian(0.05, 1.0), 100)
+    quiet = ledger.epsilon_spent()
+    ledger.charge(accounting.gaussian(5.0))
+    assert ledger.epsilon_spent() > quiet
+    ledger.charge(accounting.not_private())
+    assert ledger.epsilon_spent() == math.inf
+
+
+@pytest.mark.parametrize("accountant", ["rdp", "pld"])
+def test_training_stops_before_the_step_that_would_exceed_the_budget(accountant):
+    made = plan(iterations=400, max_epsilon=2.0, accountant=accountant)
+    ledger = Ledger(made)
+    steps = run(ledger, 400)
+    assert 0 < steps < 400
+    assert ledger.epsilon_spent() <= 2.0
+    one_more = accounting.repeated(made.step_event, steps + 1)
+    assert accounting.epsilon(one_more, made.delta, accountant) > 2.0
+    assert ledger.stopped_by_budget
+    ledger.verify_complete(steps)
+    with pytest.raises(PrivacyViolation, match=f"step {steps + 1} would exceed privacy.max_epsilon=2"):
+        ledger.charge(made.step_event)
+
+
+def test_the_budget_also_binds_when_events_differ():
+    made = plan(max_epsilon=2.0, accountant="rdp")
+    ledger = Ledger(made)
+    costly, cheap = accounting.poisson_gaussian(0.05, 0.7), accounting.poisson_gaussian(0.05, 2.0)
+    for step in range(400):
+        event = costly if step % 2 else cheap
+        if ledger.would_exceed(event):
+            break
+        ledger.charge(event)
+    assert ledger.epsilon_spent() <= 2.0
+    assert ledger.stopped_by_budget
+
+
+def test_a_calibrated_run_is_not_stopped():
+    made = plan(noise_multiplier=None, target_epsilon=2.0)
+    ledger = Ledger(made)
+    assert run(ledger, made.iterations) == made.iterations
+    assert ledger.would_exceed(made.step_event, 50)
+
+
+def test_a_resumed_run_ends_with_the_same_bill():
+    made = plan()
+    uninterrupted, killed = Ledger(made), Ledger(made)
+    run(uninterrupted, made.iterations)
+    run(killed, 77)
+    resumed = Ledger.from_dict(made, json.loads(json.dumps(killed.to_dict())))
+    run(resumed, made.iterations - 77)
+    for accountant in ("rdp", "pld"):
+        assert resumed.epsilon_spent(accountant) == uninterrupted.epsilon_spent(accountant)
+    assert resumed.to_dict() == uninterrupted.to_dict()
+    resumed.verify_complete(made.iterations)
+
+
+def test_a_checkpoint_of_another_plan_is_refused():
+    made = plan()
+    with pytest.raises(PrivacyViolation, match="another plan: noise_multiplier differ"):
+        Ledger.from_dict(replace(made, noise_multiplier=0.5), Ledger(made).to_dict())
+
+
+@pytest.mark.parametrize(
+    ("charged", "executed", "message"),
+    [
+        (200, 0, "0 steps were clipped and noised, but 200 were charged"),
+        (200, 199, "199 steps were clipped and noised, but 200 were charged"),
+        (150, 150, "150 steps ran where the plan has 200"),
+        (210, 210, "210 steps ran where the plan has 200"),
+    ],
+)
+def test_a_run_that_did_not_do_what_it_charged_makes_no_claim(charged, executed, message):
+    ledger = Ledger(plan())
+    ledger.charge(ledger.plan.step_event, charged)
+    with pytest.raises(PrivacyViolation, match=message):
+        ledger.verify_complete(executed)
+
+
+def test_early_stopping_is_complete_and_pays_for_what_ran():
+    ledger = Ledger(plan())
+    ledger.charge(ledger.plan.step_event, 150)
+    ledger.verify_complete(150, stopped_early=True)
+    assert ledger.epsilon_spent() < accounting.epsilon(ledger.plan.dp_event, ledger.plan.delta)
+
+
+def test_a_run_without_privacy_is_billed_by_the_same_code():
+    made = NotPrivate().plan(num_units=100, expected_batch_size=10, epochs=2)
+    ledger = Ledger(made)
+    assert run(ledger, made.iterations) == 20
+    ledger.verify_complete(20)
+    assert ledger.epsilon_spent() == math.inf

@@ -1,0 +1,143 @@
+import math
+import warnings
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+
+import pytest
+import yaml
+from scipy.stats import binom
+
+import conf
+from ecgexp._validate import ConfigError, build
+from ecgexp.privacy import accounting
+from ecgexp.privacy.plan import NotPrivate, PrivacySpec, default_delta, safe_capacity
+
+
+def plan(num_units=1000, batch=100, iterations=10, **spec):
+    spec = {"noise_multiplier": 1.0} | spec
+    return PrivacySpec(**spec).plan(num_units=num_units, expected_batch_size=batch, iterations=iterations)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "type privacy.noise_multiplier=1.1 or privacy.target_epsilon=3"),
+        ({"noise_multiplier": 1.0, "target_epsilon": 3.0}, "contradict each other; set one of them to null"),
+        ({"noise_multiplier": -1.0}, "privacy.noise_multiplier=-1.0 is not usable"),
+        ({"noise_multiplier": math.nan}, "privacy.noise_multiplier=nan is not usable"),
+        ({"noise_multiplier": 1.0, "l2_norm_clip": 0.0}, "privacy.l2_norm_clip=0.0 is not usable"),
+        ({"noise_multiplier": 1.0, "unit": "image"}, "privacy.unit='image' is not usable"),
+        ({"noise_multiplier": 1.0, "sampling": "fixed"}, "type privacy.accountant=rdp, or privacy.sampling=poisson"),
+        ({"noise_multiplier": 1.0, "sampling": "shuffle", "batch_capacity": 9}, "type privacy.batch_capacity=null"),
+        ({"target_epsilon": 3.0, "max_epsilon": 1.0}, "type privacy.target_epsilon=1"),
+        ({"noise_multiplyer": 1.0}, "did you mean privacy.noise_multiplier"),
+    ],
+)
+def test_a_spec_that_makes_no_sense_is_refused_with_what_to_type(values, message):
+    with pytest.raises(ConfigError, match=message):
+        build(PrivacySpec, values, path="privacy")
+
+
+@pytest.mark.parametrize(("units", "delta"), [(47, 1e-3), (1000, 1e-5), (999, 1e-4), (52_367, 1e-6), (1, 1e-2)])
+def test_delta_is_by_default_the_largest_power_of_ten_below_a_tenth_of_one_over_units(units, delta):
+    assert default_delta(units) == delta
+    assert delta < 1 / (10 * units) <= 10 * delta
+
+
+def test_delta_not_below_one_over_units_is_refused():
+    with pytest.raises(
+        ConfigError, match=r"privacy.delta=0.1 must be below 1/22 because .* the patient; try privacy.d"
+    ):
+        plan(num_units=22, batch=5, delta=0.1, unit="patient")
+    with pytest.raises(ConfigError, match="privacy.delta=0.001 must be below 1/1000"):
+        plan(num_units=1000, delta=0.001)
+
+
+def test_a_large_delta_is_warned_of_and_the_default_is_not():
+    with pytest.warns(UserWarning, match="privacy.delta=4e-06 times 52367 units is 0.21, above 0.01"):
+        plan(num_units=52_367, delta=4e-6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plan(num_units=52_367)
+        plan(num_units=52_367, delta=1e-7)
+
+
+def test_a_plan_derives_everything_else_from_its_fields():
+    made = PrivacySpec(noise_multiplier=1.4, l2_norm_clip=1.5).plan(
+        num_units=52_367, expected_batch_size=100, epochs=20
+    )
+    assert made.iterations == 10_480
+    assert made.sampling_probability == 100 / 52_367
+    assert made.noise_std == pytest.approx(2.1)
+    assert made.divisor == 100.0
+    assert made.dp_event == accounting.repeated(accounting.poisson_gaussian(100 / 52_367, 1.4), 10_480)
+    assert made.makes_claim
+    with pytest.raises(FrozenInstanceError):
+        made.noise_multiplier = 0.1
+
+
+def test_a_seeded_plan_is_a_simulation_and_zero_is_a_seed():
+    assert plan(noise_seed=0).is_simulation
+    assert not plan(noise_seed=0).makes_claim
+
+
+@pytest.mark.parametrize(
+    "made", [NotPrivate().plan(num_units=50, expected_batch_size=5, epochs=2), plan(noise_multiplier=0.0)]
+)
+def test_a_plan_without_noise_has_an_infinite_price_and_no_special_case(made):
+    assert not made.is_private
+    assert not made.makes_claim
+    assert made.noise_std == 0.0
+    assert accounting.epsilon(made.dp_event, made.delta) == math.inf
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 10, 50, 100, 256, 441, 500, 4096])
+def test_the_default_capacity_is_at_least_half_more_and_practically_never_overflows(batch):
+    units = 100_000
+    capacity = safe_capacity(units, batch)
+    assert capacity >= 1.5 * batch
+    assert binom.sf(capacity, units, batch / units) < 1e-15
+    assert not plan(num_units=units, batch=batch).can_overflow
+
+
+def test_a_smaller_capacity_is_priced_with_the_truncated_event():
+    event = plan(num_units=52_367, batch=100, batch_capacity=130).step_event
+    assert event == accounting.truncated_gaussian(52_367, 100 / 52_367, 130, 1.0)
+    with pytest.raises(ConfigError, match="privacy.batch_capacity=90 is below"):
+        plan(batch_capacity=90)
+
+
+def test_shuffled_batches_pay_one_unamplified_step_for_each_epoch():
+    made = PrivacySpec(noise_multiplier=0.8, sampling="shuffle").plan(num_units=1000, expected_batch_size=100, epochs=3)
+    events = [made.event_at(step) for step in range(made.iterations)]
+    assert made.iterations == 30
+    assert [e == accounting.gaussian(0.8) for e in events] == [step % 10 == 0 for step in range(30)]
+    assert made.dp_event == accounting.repeated(accounting.gaussian(0.8), 3)
+
+
+def test_a_batch_larger_than_the_training_set_is_refused():
+    with pytest.raises(ConfigError, match="trainer.expected_batch_size=100 must be between 1 and the 20 units"):
+        plan(num_units=20)
+
+
+def test_calibrated_plan_never_exceeds_its_budget():
+    made = PrivacySpec(target_epsilon=3.0).plan(num_units=5000, expected_batch_size=100, epochs=5)
+    assert 2.97 <= accounting.epsilon(made.dp_event, made.delta) <= 3.0
+    assert made.max_epsilon == 3.0
+
+
+def test_a_changed_plan_reads_differently():
+    assert plan().as_dict() != replace(plan(), noise_multiplier=0.5).as_dict()
+
+
+@pytest.mark.parametrize("path", sorted(Path(conf.__file__).parent.glob("privacy/*.yaml")), ids=lambda path: path.stem)
+def test_every_option_of_the_group_builds(path):
+    values = yaml.safe_load(path.read_text())
+    if values.pop("defaults", None):  # an eps option is dp with another target
+        values = yaml.safe_load((path.parent / "dp.yaml").read_text()) | values
+    target = values.pop("_target_")
+    made = {"ecgexp.privacy.plan.PrivacySpec": PrivacySpec, "ecgexp.privacy.plan.NotPrivate": NotPrivate}[target]
+    if path.stem == "dp":
+        values["noise_multiplier"] = 1.1
+    spec = build(made, values, path="privacy")
+    assert path.stem in ("none", "dp", "patient") or spec.target_epsilon == float(path.stem.removeprefix("eps"))

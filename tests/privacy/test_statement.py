@@ -1,0 +1,103 @@
+import json
+
+import pytest
+
+from ecgexp._validate import ConfigError
+from ecgexp.beats import RR_FEATURES
+from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy.plan import NotPrivate, PrivacySpec
+from ecgexp.privacy.statement import NOT_COVERED, check_unit_covers_features, state
+
+
+def finished(units=52_367, batch=100, iterations=10_480, **spec):
+    spec = {"noise_multiplier": 1.4} | spec
+    made = PrivacySpec(**spec).plan(num_units=units, expected_batch_size=batch, iterations=iterations)
+    ledger = Ledger(made)
+    ledger.charge(made.dp_event if made.sampling == "shuffle" else made.step_event, iterations)
+    return ledger
+
+
+@pytest.fixture(scope="module")
+def parity():
+    with pytest.warns(UserWarning, match=r"privacy.delta=4e-06"):
+        return finished(delta=4e-6)
+
+
+def test_a_claim_reads_as_it_should(parity):
+    line = state(parity, search=(9, 2.54), does_not_apply=("class_weights", "normalisation", "size")).line()
+    assert line == (
+        "ε = 0.61 (δ 4e-06) · unit: beat · neighbours: add/remove one · sampler: Poisson q 0.00191, 10 480 steps · "
+        "accountant: PLD (RDP 0.68) · not covered: hyperparameter search (9 runs: 2.54), selection, training metrics"
+    )
+
+
+def test_the_text_names_unit_adjacency_sampling_delta_and_what_is_not_covered(parity):
+    text = state(parity).text()
+    for words in (
+        "one beat added or removed", "with all its augmented views",
+        "4e-06)-differentially private", "with probability q =",
+        "n·δ = 0.21", "10 480 steps", "operating system's entropy", "(PLD)", "(RDP)", "1.133 (PLD, replace one)",
+        *NOT_COVERED.values(),
+    ):  # fmt: skip
+        assert words in text
+
+
+def test_what_a_run_did_not_do_can_be_left_out_and_a_typo_cannot(parity):
+    assert "class weights" not in state(parity, does_not_apply=("class_weights",)).text()
+    with pytest.raises(ValueError, match="class_weight"):
+        state(parity, does_not_apply=("class_weight",))
+
+
+def test_the_result_holds_both_accountants_and_the_replace_one_number(parity):
+    values = json.loads(json.dumps(state(parity).as_dict(), allow_nan=False))
+    assert values["claim"] is True
+    assert values["epsilon"] == values["epsilon_pld"] == pytest.approx(0.6144, rel=1e-3)
+    assert values["epsilon_rdp"] == pytest.approx(0.6808, rel=1e-3)
+    assert values["epsilon_replace_one"] == pytest.approx(1.1333, rel=1e-3)
+    assert (values["delta"], values["unit"], values["steps"]) == (4e-6, "beat", 10_480)
+
+
+def test_what_has_no_price_is_null_and_not_guessed():
+    fixed = state(finished(units=47, batch=10, iterations=20, sampling="fixed", accountant="rdp", unit="patient"))
+    cut = state(finished(units=5000, iterations=50, batch_capacity=120))
+    assert fixed.epsilon_pld is None
+    assert fixed.epsilon_rdp == fixed.epsilon
+    assert "replace one" in fixed.line()
+    assert "With so few units the guarantee is formal" in fixed.text()
+    assert cut.epsilon_rdp is None
+    assert "cut at random" in cut.text()
+
+
+@pytest.mark.parametrize("spec", [{"noise_seed": 0}, {"noise_multiplier": 0.0}])
+def test_a_simulation_and_a_run_without_noise_claim_nothing(spec):
+    statement = state(finished(units=1000, iterations=20, **spec))
+    values = json.loads(json.dumps(statement.as_dict(), allow_nan=False))
+    assert "makes no claim" in statement.line()
+    assert "ε =" not in statement.text()
+    assert values["claim"] is False
+    assert values["epsilon"] is values["epsilon_pld"] is values["epsilon_rdp"] is values["epsilon_replace_one"] is None
+    assert statement.epsilon == float("inf")
+    assert values["simulation"] is ("noise_seed" in spec)
+
+
+def test_no_privacy_is_stated_by_the_same_code():
+    ledger = Ledger(NotPrivate().plan(num_units=100, expected_batch_size=10, epochs=1))
+    ledger.charge(ledger.plan.step_event, 10)
+    assert json.dumps(state(ledger).as_dict(), allow_nan=False)
+    assert "no noise was added" in state(ledger).text()
+
+
+def test_shuffled_batches_claim_no_amplification():
+    made = PrivacySpec(noise_multiplier=1.4, sampling="shuffle").plan(num_units=100, expected_batch_size=10, epochs=2)
+    ledger = Ledger(made)
+    for step in range(20):
+        ledger.charge(made.event_at(step))
+    assert "no amplification" in state(ledger).line()
+    assert state(ledger).steps == 20
+
+
+def test_a_beat_level_claim_over_features_that_cross_beats_is_refused():
+    with pytest.raises(ConfigError, match=r"privacy.unit=beat cannot cover rr_previous_s.*type privacy.unit=patient"):
+        check_unit_covers_features("beat", RR_FEATURES)
+    check_unit_covers_features("patient", RR_FEATURES)
+    check_unit_covers_features("beat", ())
