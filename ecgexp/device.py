@@ -36,19 +36,21 @@ class Device:
                 "device=gpu, but TensorFlow sees no GPU: install the CUDA libraries with `uv run --extra gpu ecgexp device=gpu`, "
                 "check `nvidia-smi`, or type device=cpu"
             )
-        _configure(gpus, self.cpu_devices)
+        _configure(gpus, self.cpu_devices, hide_gpus=self.kind == "cpu")
         if self.deterministic:
             tf.config.experimental.enable_op_determinism()
         tf.keras.mixed_precision.set_global_policy("mixed_float16" if self.mixed_precision and gpus else "float32")
         names = [f"GPU:{i}" for i in range(len(gpus))] or [f"CPU:{i}" for i in range(self.cpu_devices)]
-        return tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.OneDeviceStrategy(names[0])
+        return tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy()
 
 
-def _configure(gpus: list[Any], cpu_devices: int) -> None:
+def _configure(gpus: list[Any], cpu_devices: int, *, hide_gpus: bool) -> None:
     """Sets what TensorFlow only accepts before its first operation; a second run of a sweep finds it set already."""
     import tensorflow as tf
 
     try:
+        if hide_gpus:
+            tf.config.set_visible_devices([], "GPU")
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
         if cpu_devices > 1:
