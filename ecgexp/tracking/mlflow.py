@@ -87,7 +87,7 @@ class MlflowTracker(FileArtifacts):
     def url_hint(self) -> str:
         """The run's page on a server; for a SQLite store the command that starts the UI."""
         if self._store.uri.startswith("http"):
-            page = f"/#/experiments/{self._store.experiment_id}/runs/{self._run_id}"
+            page = f"/#/experiments/{self._store.experiment_id}/runs/{self._run_id}?workflowType=machine_learning"
             return redact(self._store.uri.rstrip("/")) + page
         if self._store.uri == f"sqlite:///{Path.cwd()}/mlruns/mlflow.db":  # where ecgexp-ui looks by itself
             return "uv run ecgexp-ui"

@@ -16,8 +16,6 @@ from ecgexp.tracking.params import redact
 _SQLITE = "sqlite:///"
 _PATIENCE_S = 5.0
 _LOCK_S = 120.0
-# Opens the experiment among MLflow's pages for training, not among those for language models.
-_KIND = {"mlflow.experimentKind": "custom_model_development"}
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -94,7 +92,7 @@ def _experiment(client: MlflowClient, name: str, artifact_location: str | None) 
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return client.create_experiment(name, artifact_location=artifact_location, tags=_KIND)
+            return client.create_experiment(name, artifact_location=artifact_location)
         except MlflowException:  # another process, on a server without our lock, may have been first
             found = client.get_experiment_by_name(name)
             if found is None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -118,6 +119,14 @@ def test_the_hint_is_as_short_as_the_store_allows(tmp_path, monkeypatch):
     assert near.url_hint == f"uv run ecgexp-ui --store sqlite:///{tmp_path}/mlruns/mlflow.db"
     monkeypatch.chdir(tmp_path)
     assert near.url_hint == "uv run ecgexp-ui"
+
+
+def test_the_hint_of_a_server_is_the_runs_page_without_the_password(mlflow_store):
+    from ecgexp.tracking.mlflow import MlflowTracker
+
+    server = replace(mlflow_store, uri="https://me:hunter2@host/")
+    hint = MlflowTracker(server, "a" * 32, params={}, points=()).url_hint
+    assert hint.startswith(f"https://me:***@host/#/experiments/{server.experiment_id}/runs/{'a' * 32}")
 
 
 def test_no_tracking_still_writes_the_folder(tmp_path):
