@@ -1,5 +1,7 @@
 """Group and layer normalisation: statistics within one example, then a scale and an offset for each channel."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from ecgexp.clipping.gradients import Instantiated, PerUnitGradient, sum_views
@@ -57,8 +59,24 @@ class LayerNormalizationRule:
 
 
 def _standardize(values: tf.Tensor, axes: list[int], epsilon: float) -> tf.Tensor:
-    mean, variance = tf.nn.moments(values, axes, keepdims=True)
-    return (values - mean) * tf.math.rsqrt(variance + epsilon)
+    """(values - mean) / sqrt(variance + epsilon) over `axes`.
+
+    The gradient is written by hand: it needs the result alone, where the chain of TensorFlow's would keep every step of it.
+    """
+
+    @tf.custom_gradient
+    def standardize(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        centered = values - tf.reduce_mean(values, axes, keepdims=True)
+        scale = tf.math.rsqrt(tf.reduce_mean(tf.square(centered), axes, keepdims=True) + epsilon)
+        normalized = centered * scale
+
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            along = normalized * tf.reduce_mean(upstream * normalized, axes, keepdims=True)
+            return scale * (upstream - tf.reduce_mean(upstream, axes, keepdims=True) - along)
+
+        return normalized, gradient
+
+    return standardize(values)
 
 
 def _scale_and_offset(layer: tf.keras.layers.Layer, normalized: tf.Tensor, shape: list[int] | None = None) -> tf.Tensor:
