@@ -59,7 +59,7 @@ def _describe(item: Any, path: str, make: Callable[..., Any]) -> str:
     if item["type"] == "value_error":  # our own words, from a __post_init__: they already name the fields
         return str(item["ctx"]["error"])
     if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return unknown_key(where, known=[name for name in getattr(make, "__dataclass_fields__", {})])
+        return unknown_key(where, known=list(getattr(make, "__dataclass_fields__", {})))
     if item["type"] in ("missing", "missing_keyword_only_argument"):
         return f"{where} is missing: give it a value"
     message = item["msg"][0].lower() + item["msg"][1:]

@@ -63,7 +63,7 @@ class BeatSet:
         labels = self.labels[indices] if self.class_names else self.labels
         return replace(self, labels=labels, **{name: getattr(self, name)[indices] for name in columns})
 
-    def class_counts(self, indices: np.ndarray | slice = slice(None)) -> dict[str, int]:
+    def class_counts(self, indices: np.ndarray) -> dict[str, int]:
         """Beats of each class among `indices`, in class order, zeros included."""
         counts = np.bincount(self.labels[indices], minlength=len(self.class_names))
         return dict(zip(self.class_names, counts.tolist(), strict=True))

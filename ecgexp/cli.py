@@ -5,14 +5,19 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ecgexp._validate import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from ecgexp.experiment import Experiment
 
 _BAD_CONFIG, _BAD_DATA = 2, 1
 
@@ -42,28 +47,41 @@ def main() -> None:
 
 @hydra.main(config_path="pkg://conf", config_name="config", version_base="1.3")
 def _compose_and_run(config: DictConfig) -> float | None:
-    from ecgexp.config import build_experiment, plain, to_yaml
+    from ecgexp.config import for_the_record, to_yaml
     from ecgexp.experiment import run
 
     run_dir = Path(HydraConfig.get().runtime.output_dir)
-    try:
-        experiment = build_experiment(config)
-    except ConfigError:
-        _discard(run_dir)
-        raise
     logging.captureWarnings(True)
-    result = run(experiment, run_dir, config=plain(config, resolve=False), resolved_yaml=to_yaml(config))
+    try:
+        experiment = _built(config, run_dir)
+        values = for_the_record(config)
+        result = run(experiment, run_dir, config=values, resolved_yaml=to_yaml(values))
+    except (ConfigError, DataError) as error:
+        if HydraConfig.get().mode is not RunMode.RUN:
+            raise  # Hydra then names the job of the sweep
+        _fail(error, _BAD_CONFIG if isinstance(error, ConfigError) else _BAD_DATA)
     return result.metrics.get(f"validation/{experiment.selection.metric}")
 
 
+def _built(config: DictConfig, run_dir: Path) -> "Experiment":
+    """The experiment; a configuration that is refused leaves no folder behind."""
+    from ecgexp.config import build_experiment
+
+    try:
+        return build_experiment(config)
+    except ConfigError:
+        _discard(run_dir)
+        raise
+
+
 def _discard(run_dir: Path) -> None:
-    """A configuration that was refused leaves no folder behind; anything but Hydra's own notes in it is kept."""
+    """Removes the folder of a run that never began; anything but Hydra's own notes in it is kept."""
     if all(path.name in (".hydra", "ecgexp.log") for path in run_dir.iterdir()):
         logging.shutdown()
         shutil.rmtree(run_dir)
 
 
-def _fail(error: Exception, code: int) -> None:
+def _fail(error: Exception, code: int) -> NoReturn:
     print(f"ecgexp: {error}", file=sys.stderr)
     sys.exit(code)
 

@@ -14,6 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from omegaconf.resolvers import oc
 
 from ecgexp._build import build_node
 from ecgexp._validate import ConfigError, build, unknown_key
@@ -63,14 +64,23 @@ def build_experiment(config: DictConfig) -> Experiment:
     return build(Experiment, children, path="")
 
 
-def plain(config: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
-    """Nested plain values; unresolved, so that what `${oc.env:…}` fetched is not written down, with `resolve=False`."""
-    return OmegaConf.to_container(config, resolve=resolve)  # type: ignore[return-value]
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The resolved configuration as nested plain values."""
+    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
 
 
-def to_yaml(config: DictConfig) -> str:
-    """The resolved configuration as YAML."""
-    return OmegaConf.to_yaml(config, resolve=True)
+def for_the_record(config: DictConfig) -> dict[str, Any]:
+    """The resolved configuration, but for what came from the environment: that may be a secret, so its name stands for it."""
+    OmegaConf.register_new_resolver("oc.env", lambda name, *_: f"${{oc.env:{name}}}", replace=True)
+    try:
+        return plain(config)
+    finally:
+        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
+
+
+def to_yaml(values: dict[str, Any]) -> str:
+    """Plain values as YAML."""
+    return OmegaConf.to_yaml(OmegaConf.create(values))
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:

@@ -1,7 +1,7 @@
 """What a person sees of a run: progress bars with an estimate of the time left, and quiet lines where nobody watches."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +40,10 @@ class Watcher:
         if not self.console.is_terminal:
             yield Work(what, None, TaskID(0), self)
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))  # fmt: skip
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )  # fmt: skip
         with Progress(*columns, console=self.console, transient=True) as progress:
             yield Work(what, progress, progress.add_task(what, total=None, note=""), self)
 
@@ -62,3 +65,18 @@ class Work:
         elif time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             self.watcher.say(f"{self.what}: {done:g} of {total:g} {note}".rstrip())
+
+
+@dataclass
+class EpochBar:
+    """Turns the steps within an epoch into one bar over the whole training."""
+
+    work: Work
+    num_epochs: int
+    epoch: int = 1
+
+    def __call__(self, *, done: int, total: int, metrics: Mapping[str, float]) -> None:
+        """See `training.base.StepReporter`."""
+        note = " ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        self.work((self.epoch - 1) * total + done, self.num_epochs * total, f"epoch {self.epoch} {note}")
+        self.epoch += done == total

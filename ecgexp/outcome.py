@@ -68,6 +68,20 @@ def log_evaluation(
     tracker.log_table(_predictions(beats, probabilities), f"predictions/{split}.parquet")
 
 
+def log_description(tracker: Tracker, evaluation: Evaluation, *, title: str) -> None:
+    """The summary as the run's description: the first thing its page in MLflow shows."""
+    from ecgexp.evaluation.tables import summary_markdown
+
+    tracker.set_tags({"mlflow.note.content": summary_markdown(evaluation, title=title)})
+
+
+def summary(evaluation: Evaluation, *, title: str) -> Any:
+    """The short table that ends a run on the console."""
+    from ecgexp.evaluation.tables import summary_table
+
+    return summary_table(evaluation, title=title)
+
+
 def log_history(
     tracker: Tracker, history: Mapping[str, list[float]], *, source: str, step_name: str, kept_step: int
 ) -> None:

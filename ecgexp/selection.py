@@ -27,6 +27,10 @@ class Selection:
     patience: Count | None = None
     min_delta: NonNegative = 0.0
 
+    def needs_validation(self, is_private: bool) -> bool:
+        """Whether the weights that come out depend on validation beats; `is_private` decides what `auto` means."""
+        return self.keep == "best" or (self.keep == "auto" and not is_private) or self.patience is not None
+
 
 class Chosen:
     """The weights kept so far.
@@ -34,20 +38,23 @@ class Chosen:
     Args:
       selection: the rule.
       is_private: whether training makes a promise of privacy.
+
+    Attributes:
+      uses_validation: whether the weights depend on validation beats; a privacy statement says so.
+      weights: of the epoch that is kept.
+      step: that epoch.
+      score: its score.
     """
 
     def __init__(self, selection: Selection, *, is_private: bool):
         self._rule = selection
         self._keeps_last = selection.keep == "last" or (selection.keep == "auto" and is_private)
+        self.uses_validation = selection.needs_validation(is_private)
         self.weights: Weights = []
         self.step = 0
         self.score = float("nan")
+        self._best = float("nan")
         self._steps_since = 0
-
-    @property
-    def uses_validation(self) -> bool:
-        """Whether the weights that come out depend on validation beats; a privacy statement says so."""
-        return not self._keeps_last or self._rule.patience is not None
 
     def consider(self, progress: Progress, scores: dict[str, float]) -> bool:
         """Keeps the weights of `progress` if the rule says so; returns whether training should go on.
@@ -55,7 +62,7 @@ class Chosen:
         Raises:
           KeyError: the validation scores have no such metric; the message lists those there are.
         """
-        score = self._looked_up(scores)
+        score = self._looked_up(scores) if scores else float("nan")
         improved = self._improves(score)
         if improved or self._keeps_last:
             self.weights, self.step, self.score = progress.weights(), progress.step, score
@@ -72,8 +79,6 @@ class Chosen:
             "score": self.score,
             "kept": "last" if self._keeps_last else "best",
         }
-
-    _best: float = float("nan")
 
     def _improves(self, score: float) -> bool:
         if np.isnan(self._best):

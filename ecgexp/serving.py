@@ -96,7 +96,7 @@ class Classifier:
 
     @cached_property
     def _model(self) -> Any:
-        rr = np.zeros((1, 4), np.float32) if self.uses_rr else None
+        rr = np.ones((1, 4), np.float32) if self.uses_rr else None
         features = self.model_input.transform(np.zeros((1, self.window, self.leads), np.float32), rr)
         model = self.builder.build(input_shapes(features), len(self.class_names))
         model.set_weights(self.weights)

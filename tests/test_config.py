@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ecgexp._validate import ConfigError
-from ecgexp.config import load_experiment
+from ecgexp.config import build_experiment, for_the_record, load_config, load_experiment, to_yaml
 
 CONF = Path(__file__).parent.parent / "conf"
 
@@ -16,6 +16,11 @@ COMPANIONS = {
     "augmentation=image": ["input=image", "model=cnn2d"],
     "augmentation=parity": ["input=image", "model=cnn2d"],
     "input=image": ["model=cnn2d"],
+    "trainer=dp": ["privacy.noise_multiplier=1.1"],
+    "privacy=dp": ["trainer=dp", "privacy.noise_multiplier=1.1"],
+    "privacy=eps1": ["trainer=dp"],
+    "privacy=eps3": ["trainer=dp"],
+    "privacy=eps8": ["trainer=dp"],
 }
 
 
@@ -52,6 +57,33 @@ def test_every_experiment_states_its_command_time_and_result(experiment):
 
 
 @pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainer=dp", "privacy=none"], r"DpSgd needs a promise to keep and privacy=none makes none"),
+        (["trainer=dp", "privacy=eps3", "input=signal_rr"], r"privacy\.unit=beat cannot cover rr_previous_s"),
+        (["trainer=dp", "privacy=eps3", "model.normalization=batch"], r"type model\.normalization=group"),
+        (["trainer=dp", "privacy=eps3", "device.mixed_precision=true"], r"type device\.mixed_precision=false"),
+    ],
+)
+def test_what_would_break_a_promise_of_privacy_is_refused(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(overrides)
+
+
+def test_the_privacy_of_a_trainer_can_be_replaced_whatever_the_order():
+    for overrides in (["trainer=dp", "privacy=eps3"], ["privacy=eps3", "trainer=dp"]):
+        assert load_experiment(overrides).privacy.target_epsilon == 3.0
+
+
+def test_what_came_from_the_environment_is_not_written_down(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@example.org")
+    config = load_config([])
+    assert "secret" not in to_yaml(for_the_record(config))
+    assert for_the_record(config)["tracking"]["uri"] == "${oc.env:MLFLOW_TRACKING_URI}"
+    assert build_experiment(config).tracking.uri == "https://me:secret@example.org"
+
+
+@pytest.mark.parametrize(
     ("override", "message"),
     [
         ("trainer.epcohs=3", r"trainer\.epcohs is not a setting; did you mean trainer\.epochs\?"),
@@ -76,6 +108,8 @@ def test_every_experiment_states_its_command_time_and_result(experiment):
             "+trainer.callback={_target_:subprocess.run,args:[ls]}",
             r"trainer\.callback\._target_=subprocess\.run is refused",
         ),
+        ("trainer=dp", r"type privacy\.noise_multiplier=1\.1 or privacy\.target_epsilon=3"),
+        ("privacy=eps3", r"privacy was asked for, and Centralized gives none; type trainer=dp, or privacy=none"),
         ("trainer.epochs==", r"trainer\.epochs"),
     ],
 )

@@ -40,6 +40,14 @@ def test_private_training_keeps_the_last_epoch_and_uses_no_validation_beat():
     assert Chosen(Selection(patience=3), is_private=True).uses_validation
 
 
+def test_without_validation_beats_the_last_epoch_can_be_kept():
+    chosen = Chosen(Selection(keep="last"), is_private=False)
+    assert not chosen.uses_validation
+    assert chosen.consider(progress(1), {})
+    assert chosen.consider(progress(2), {})
+    assert chosen.step == 2
+
+
 def test_an_undefined_score_never_wins_over_a_defined_one():
     chosen = Chosen(Selection(), is_private=False)
     feed(chosen, [float("nan"), 0.2, float("nan")])

@@ -16,10 +16,10 @@ BUILDER = Cnn1d(filters=(4, 4), kernel_sizes=(3, 3), dense_units=4)
 @pytest.fixture(params=[False, True], ids=["signal", "signal and rr"])
 def classifier(request):
     model_input = SignalInput(rr=request.param)
-    features = model_input.transform(np.zeros((1, 20, 1), np.float32), np.zeros((1, 4), np.float32))
+    features = model_input.transform(np.zeros((1, 20, 1), np.float32), np.ones((1, 4), np.float32))
     return Classifier(
-        builder=BUILDER, model_input=model_input, weights=BUILDER.build(input_shapes(features), 2).get_weights(), class_names=("N", "V"),
-        window=20, lead_names=("MLII",), fs_hz=100.0, before_samples=10, database="synthetic",
+        builder=BUILDER, model_input=model_input, weights=BUILDER.build(input_shapes(features), 2).get_weights(),
+        class_names=("N", "V"), window=20, lead_names=("MLII",), fs_hz=100.0, before_samples=10, database="synthetic",
     )  # fmt: skip
 
 

@@ -47,8 +47,9 @@ def test_settings_are_frozen():
 @pytest.mark.parametrize(
     "target",
     [
-        "os.system", "subprocess.Popen", "builtins.eval", "ecgexp_evil.Thing", "ecgexp.serving.json.dumps", "ecgexp._build.build_node",
-        "ecgexp.models.cnn1d.Any", "ecgexp.nowhere.Thing", "ecgexp.models.cnn1d.Cnn2d", "ecgexp.experiment.Path", 7,
+        "os.system", "subprocess.Popen", "builtins.eval", "ecgexp_evil.Thing", "ecgexp.serving.json.dumps",
+        "ecgexp._build.build_node", "ecgexp.models.cnn1d.Any", "ecgexp.nowhere.Thing",
+        "ecgexp.models.cnn1d.Cnn2d", "ecgexp.experiment.Path", 7,
     ],
 )  # fmt: skip
 def test_only_settings_classes_of_the_package_can_be_built(target):

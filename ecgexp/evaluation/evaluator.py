@@ -52,12 +52,14 @@ class Evaluation:
     def metrics(self, prefix: str) -> dict[str, float]:
         """Everything as flat numbers for a tracker.
 
-        Keys: `test/accuracy`, `test/f1/V`, `test/accuracy_ci_low`, `test/accuracy_ci_high`, `test/majority/accuracy`.
+        Keys: `test/accuracy`, `test/f1/V`, `test/accuracy_ci_low`, `test/f1_ci_high/V`, `test/majority/accuracy`.
         Undefined scores are left out. Of the baseline only the overall scores appear; a class's are 0, 1 or undefined.
         """
         flat = self.scores.metrics(prefix)
         for key, interval in self.intervals.items():
-            flat[f"{prefix}/{key}_ci_low"], flat[f"{prefix}/{key}_ci_high"] = interval.low, interval.high
+            metric, slash, name = key.partition("/")
+            flat[f"{prefix}/{metric}_ci_low{slash}{name}"] = interval.low
+            flat[f"{prefix}/{metric}_ci_high{slash}{name}"] = interval.high
         overall = {
             key: value for key, value in self.majority.values.items() if "/" not in key and not math.isnan(value)
         }

@@ -1,0 +1,1 @@
+"""The architectures: one settings class each, whose `build` makes the Keras model."""

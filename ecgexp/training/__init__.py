@@ -1,0 +1,1 @@
+"""The trainers: generators that get beats and yield one `Progress` per epoch or round."""

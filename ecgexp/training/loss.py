@@ -15,13 +15,14 @@ class CrossEntropy:
     """Softmax cross-entropy, optionally focal (Lin et al. 2017) and weighted by class.
 
     Attributes:
-      class_weights: `balanced` weights a class by num_train / (num_classes * its training beats). The weights come from the
-        training labels without noise: a privacy statement names them as not covered.
+      class_weights: `balanced` weights a class by num_train / (num_classes * its training beats), so that all classes weigh the
+        same in sum; `sqrt` by the root of that, for classes of so few beats that `balanced` would let them rule. The weights come
+        from the training labels without noise: a privacy statement names them as not covered.
       focal_gamma: 0 is plain cross-entropy; 2 is the usual focal loss.
       label_smoothing: probability mass spread evenly over the classes.
     """
 
-    class_weights: Literal["none", "balanced"] = "none"
+    class_weights: Literal["none", "sqrt", "balanced"] = "none"
     focal_gamma: NonNegative = 0.0
     label_smoothing: Fraction = 0.0
 
@@ -29,7 +30,8 @@ class CrossEntropy:
         """(num_classes,) float32, from the (num_classes,) beats of each class in the training split."""
         if self.class_weights == "none":
             return np.ones(len(class_counts), np.float32)
-        return (class_counts.sum() / (len(class_counts) * np.maximum(class_counts, 1))).astype(np.float32)
+        balanced = class_counts.sum() / (len(class_counts) * np.maximum(class_counts, 1))
+        return (np.sqrt(balanced) if self.class_weights == "sqrt" else balanced).astype(np.float32)
 
     def build(self, class_counts: np.ndarray) -> LossFn:
         """`loss(labels (batch,), logits (batch, num_classes)) -> (batch,)` float32."""

@@ -55,14 +55,14 @@ def main() -> None:
 def _ours(signal: np.ndarray, labels: np.ndarray, epochs: int) -> Iterator[None]:
     identity = np.arange(len(labels)).astype(str)
     data = TrainingData(
-        features={"signal": signal}, labels=labels, train=np.arange(len(labels)), class_names=_CLASSES, record_ids=identity,
-        patient_ids=identity,
+        features={"signal": signal}, labels=labels, train=np.arange(len(labels)), class_names=_CLASSES,
+        record_ids=identity, patient_ids=identity,
     )  # fmt: skip
     trainer = Centralized(epochs=epochs, batch_size=_BATCH)
     steps = trainer.train(
         data, build_model=lambda: Cnn1d().build({"signal": (180, 1)}, len(_CLASSES)),
-        loss=CrossEntropy().build(np.bincount(labels)), augmentation=NoAugmentation(), ledger=Ledger(trainer.plan(NotPrivate(), data)), seeds=Seeds(0),
-        report=lambda **_: None,
+        loss=CrossEntropy().build(np.bincount(labels)), augmentation=NoAugmentation(),
+        ledger=Ledger(trainer.plan(NotPrivate(), data)), seeds=Seeds(0), report=lambda **_: None,
     )  # fmt: skip
     for progress in steps:
         progress.weights()

@@ -72,7 +72,7 @@ def test_metrics_are_flat_finite_numbers_under_stable_keys(predictions):
         "test/accuracy_ci_high",
         "test/jk_index",
         "test/f1/V",
-        "test/f1/V_ci_low",
+        "test/f1_ci_low/V",
         "test/sensitivity/S",
         "test/auroc_macro",
         "test/expected_calibration_error",

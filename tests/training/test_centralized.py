@@ -21,8 +21,8 @@ def steps(trainer, *, seed=0, resume_from=None, report=lambda **_: None):
     data = toy_data()
     loss = CrossEntropy().build(np.bincount(data.labels[data.train], minlength=len(CLASSES)))
     return trainer.train(
-        data, build_model=build_toy_model, loss=loss, augmentation=NoAugmentation(), ledger=Ledger(trainer.plan(NotPrivate(), data)), seeds=Seeds(seed), report=report,
-        resume_from=resume_from,
+        data, build_model=build_toy_model, loss=loss, augmentation=NoAugmentation(),
+        ledger=Ledger(trainer.plan(NotPrivate(), data)), seeds=Seeds(seed), report=report, resume_from=resume_from,
     )  # fmt: skip
 
 

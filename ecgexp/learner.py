@@ -1,0 +1,123 @@
+"""The model of one run: trained step by step, judged, and handed over."""
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from ecgexp import outcome
+from ecgexp._validate import ConfigError
+from ecgexp.console import EpochBar, Watcher
+from ecgexp.evaluation.evaluator import Evaluation, evaluate
+from ecgexp.evaluation.metrics import quick_scores
+from ecgexp.inputs import input_shapes
+from ecgexp.prepare import Prepared
+from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy.statement import PrivacyStatement, state
+from ecgexp.seeding import Seeds
+from ecgexp.selection import Chosen
+from ecgexp.serving import Classifier
+from ecgexp.tracking.base import Tracker
+
+
+class Learner:
+    """Trains what an experiment describes on prepared beats, whatever the trainer is.
+
+    Args:
+      experiment: an `ecgexp.experiment.Experiment`.
+      prepared: the beats, checked for leaks.
+      seeds: the run's random streams.
+    """
+
+    def __init__(self, experiment: Any, prepared: Prepared, seeds: Seeds):
+        from ecgexp.training.resident import Predictor, ResidentFeatures
+
+        self._experiment, self._prepared, self._seeds = experiment, prepared, seeds
+        if not len(prepared.split.validation) and experiment.selection.needs_validation(experiment.trainer.is_private):
+            raise ConfigError(
+                "the split holds out no validation beats, by which an epoch could be chosen; "
+                "type split.validation_fraction=0.2, or selection.keep=last selection.patience=null"
+            )
+        self._strategy = experiment.device.strategy()
+        self.ledger = Ledger(experiment.trainer.plan(experiment.privacy, prepared.data))
+        self._predict = Predictor(self._build_model(), ResidentFeatures(prepared.data.features, prepared.data.labels))
+
+    def fit(self, tracker: Tracker, watcher: Watcher) -> Chosen:
+        """Trains to the end or until the selection has seen enough; every epoch is validated and tracked."""
+        experiment, data = self._experiment, self._prepared.data
+        chosen = Chosen(experiment.selection, is_private=experiment.trainer.is_private)
+        history: dict[str, list[float]] = defaultdict(list)
+        with watcher.work("training") as work, self._strategy.scope():
+            steps = experiment.trainer.train(
+                data, build_model=self._build_model, loss=experiment.loss.build(self._prepared.class_counts),
+                augmentation=experiment.augmentation, ledger=self.ledger, seeds=self._seeds,
+                report=EpochBar(work, experiment.trainer.num_steps),
+            )  # fmt: skip
+            for progress in steps:
+                scores = self._validate(progress.weights())
+                metrics = {f"train/{name}": value for name, value in progress.train_metrics.items()}
+                metrics |= {f"validation/{name}": value for name, value in scores.items()}
+                # Under keys of their own: the final validation scores, of the epoch that was kept, are not a point of the curve.
+                curve = {f"curve/{name}": value for name, value in metrics.items()}
+                tracker.log_metrics(curve | self._spent(), step=progress.step)
+                for name, value in metrics.items():
+                    history[name].append(value)
+                if not chosen.consider(progress, scores):
+                    break
+        outcome.log_history(
+            tracker, history, source=self._prepared.beats.database, step_name="epoch", kept_step=chosen.step
+        )
+        return chosen
+
+    def statement(self, chosen: Chosen) -> PrivacyStatement | None:
+        """What the run promises, priced by what ran; None where no promise was made."""
+        if not self._experiment.trainer.is_private:
+            return None
+        idle = {"normalisation"}  # inputs are scaled by constants or by the beat itself
+        idle |= set() if chosen.uses_validation else {"selection"}
+        idle |= set() if self._experiment.loss.class_weights != "none" else {"class_weights"}
+        return state(self.ledger, does_not_apply=idle)
+
+    def judge(self, split: str, chosen: Chosen) -> tuple[Evaluation, np.ndarray]:
+        """The scores of the chosen weights on one split, and the probabilities behind them."""
+        prepared, rows = self._prepared, self._prepared.indices[split]
+        probabilities = self._predict(chosen.weights, rows)
+        beats = prepared.beats
+        evaluation = evaluate(
+            labels=beats.labels[rows], probabilities=probabilities, class_names=beats.class_names,
+            record_ids=beats.record_ids[rows], patient_ids=beats.patient_ids[rows], majority_class=prepared.majority_class,
+            rng=self._seeds.generator(f"bootstrap/{split}"), num_resamples=self._experiment.num_resamples,
+        )  # fmt: skip
+        return evaluation, probabilities
+
+    def classifier(self, chosen: Chosen) -> Classifier:
+        """The chosen weights with everything needed to score a raw window."""
+        beats = self._prepared.beats
+        return Classifier(
+            builder=self._experiment.model, model_input=self._experiment.input, weights=chosen.weights,
+            class_names=beats.class_names, window=beats.signals_mv.shape[1], lead_names=beats.lead_names, fs_hz=beats.fs_hz,
+            before_samples=self._experiment.dataset.window_samples[0], database=beats.database,
+        )  # fmt: skip
+
+    def _spent(self) -> dict[str, float]:
+        """ε so far, by RDP where it has a price: an upper bound of the reported value, and there in milliseconds."""
+        if not self.ledger.plan.is_private:
+            return {}
+        try:
+            return {"privacy/epsilon_spent": self.ledger.epsilon_spent("rdp")}
+        except ConfigError:
+            return {"privacy/epsilon_spent": self.ledger.epsilon_spent()}
+
+    def _validate(self, weights: list[np.ndarray]) -> dict[str, float]:
+        data, rows = self._prepared.data, self._prepared.split.validation
+        if not len(rows):
+            return {}
+        return dict(quick_scores(data.labels[rows], self._predict(weights, rows), data.class_names).values)
+
+    def _build_model(self) -> Any:
+        import tensorflow as tf
+
+        tf.keras.utils.set_random_seed(self._seeds.integer("initial weights"))
+        return self._experiment.model.build(
+            input_shapes(self._prepared.data.features), len(self._prepared.data.class_names)
+        )
