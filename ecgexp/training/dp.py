@@ -1,18 +1,22 @@
 """DP-SGD (Abadi et al. 2016) on this machine: every step is drawn, clipped, noised and charged as one frozen plan says."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ecgexp._validate import ConfigError, Count, settings
 from ecgexp.models.base import restart_dropout
-from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy import accounting
+from ecgexp.privacy.audit import NoiseRecord
+from ecgexp.privacy.ledger import Ledger, PrivacyViolation
 from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.seeding import Seeds
 from ecgexp.training.base import Progress, StepReporter, TrainerState, TrainingData
+from ecgexp.training.coins import Coins
 from ecgexp.training.optimizer import OptimizerSettings
 from ecgexp.training.units import Units, Views, units_of
+
+if TYPE_CHECKING:
+    from dp_accounting import DpEvent
 
 
 @settings
@@ -24,7 +28,8 @@ class DpSgd(OptimizerSettings):
       expected_batch_size: units in a step on average, and the constant divisor of its noised sum.
       physical_batch_size: rows clipped at once; a larger logical batch is accumulated, with the same result.
       augmentation_multiplicity: views of a beat averaged inside its one clipped gradient (De et al. 2022).
-      clipping: `ghost` is book-keeping; `vectorized` and `microbatch` are TensorFlow Privacy's ways, slower and equal.
+      clipping: of beats: `ghost` is book-keeping; `vectorized` and `microbatch` are TensorFlow Privacy's ways, slower and equal.
+        The gradient of a record or patient is computed and clipped by itself, whatever stands here.
     """
 
     epochs: Count = 20
@@ -49,83 +54,114 @@ class DpSgd(OptimizerSettings):
         self, data: TrainingData, *, build_model: Callable[[], Any], loss: Any, augmentation: Any, ledger: Ledger, seeds: Seeds,
         report: StepReporter, resume_from: TrainerState | None = None,
     ) -> Iterator[Progress]:  # fmt: skip
-        """See `Trainer.train`; yields once per epoch, and ends before the step that would exceed the budget."""
-        run = _PrivateRun(self, data, build_model, loss, augmentation, ledger, seeds)
+        """See `Trainer.train`; yields once per epoch, and ends before the step that would exceed the budget.
+
+        Raises:
+          PrivacyViolation: the ledger's plan is not that of this trainer and these data, or what ran is not what was planned
+            and charged.
+          ConfigError: the budget does not last for one step, or the device is more than one.
+        """
+        units = units_of(data, ledger.plan.unit)
+        _check_plan(self, ledger.plan, units)
+        run = _PrivateRun(self, data, units, build_model, loss, augmentation, ledger, seeds)
         first = run.restore(resume_from) + 1 if resume_from else 1
         for epoch in range(first, self.epochs + 1):
-            restart_dropout(run.model, seeds.integer(f"dropout/{epoch}"))
-            steps = run.epoch(epoch, report)
-            if steps:
-                ledger.verify_complete(run.update.executed, stopped_early=True)
-                yield run.progress(epoch, steps)
+            did = run.epoch(epoch, report)
+            if did.steps:
+                yield run.progress(epoch, did)
             if ledger.stopped_by_budget:
                 break
         ledger.verify_complete(run.update.executed)
+        if not ledger.steps:
+            raise ConfigError(
+                f"privacy.max_epsilon={ledger.plan.max_epsilon:g} is spent before the first step; type a larger one, or a larger "
+                "privacy.noise_multiplier"
+            )
+
+
+class _Epoch(NamedTuple):
+    """What one epoch did: its steps, the units that entered them, and the steps that were charged for."""
+
+    steps: int
+    units: int
+    paid: int
 
 
 class _PrivateRun:
     """The moving parts of one training: model, units, sampler, noise."""
 
     def __init__(
-        self,
-        trainer: DpSgd,
-        data: TrainingData,
-        build_model: Callable[[], Any],
-        loss: Any,
-        augmentation: Any,
-        ledger: Ledger,
-        seeds: Seeds,
-    ):
+        self, trainer: DpSgd, data: TrainingData, units: Units, build_model: Callable[[], Any], loss: Any, augmentation: Any,
+        ledger: Ledger, seeds: Seeds,
+    ):  # fmt: skip
         from ecgexp.privacy.noise import NoiseSource
         from ecgexp.privacy.sampling import Sampler
         from ecgexp.training.private_step import PrivateUpdate
 
         _refuse_many_devices()
-        plan = ledger.plan
-        self._ledger, self._plan, self._data = ledger, plan, data
-        self._units: Units = units_of(data, plan.unit)
-        self._sampler = Sampler(plan, seeds.generator("sampling"))
-        self._noise = NoiseSource.of(plan)
+        self._ledger, self._plan, self._units = ledger, ledger.plan, units
+        self._sampler = Sampler(self._plan, seeds.generator("sampling"))
+        self._noise, self._coins = NoiseSource.of(self._plan), Coins(self._plan, seeds)
+        self._noise_record = NoiseRecord()
         self._multiplicity = trainer.augmentation_multiplicity
         rows, views = augmentation.expand(data.labels[data.train], data.class_names)
         self._views = Views(data.train[rows], views, len(data.labels))
-        self._view_rng = seeds.generator("views")
         self.model = build_model()
-        self._optimizer = trainer.build_optimizer(plan.iterations)
+        self._optimizer = trainer.build_optimizer(self._plan.iterations)
         self._optimizer.build(self.model.trainable_variables)
         self.update = PrivateUpdate(self.model, self._optimizer)
-        self._gradients = self._per_unit_gradients(trainer, loss, augmentation, seeds)
+        self._gradients = self._unit_gradients(trainer, data, loss, augmentation)
 
-    def epoch(self, epoch: int, report: StepReporter) -> int:
-        """Runs the steps of one epoch, each charged before it runs; returns how many ran."""
-        total, plan, num_parameters = self._plan.steps_per_epoch, self._plan, self.update.num_parameters
-        for step in range(total):
+    def epoch(self, epoch: int, report: StepReporter) -> _Epoch:
+        """Runs the steps of one epoch, each charged before it runs, until its end or the budget's."""
+        restart_dropout(self.model, self._coins.of_dropout(epoch))
+        plan, num_units, paid = self._plan, 0, 0
+        for step in range(plan.steps_per_epoch):
             draw = self._sampler.draw()
             if self._ledger.would_exceed(draw.event):
-                return step
+                return _Epoch(step, num_units, paid)
             self._ledger.charge(draw.event)
-            units = [self._units.rows[i] for i in draw.units]
-            drawn = np.concatenate(units) if units else np.zeros(0, np.int64)
-            views = self._views.draw(drawn, self._multiplicity, self._view_rng)
-            self._gradients.accumulate(units, views, self._ledger.steps)
-            self.update.apply(self._noise.normal(num_parameters, plan.noise_std), plan.divisor)
-            report(done=step + 1, total=total, metrics={"epoch": epoch})
-        return total
+            coins = self._coins.of_step(self._ledger.steps - 1)
+            drawn = self._units.take(draw.units)
+            self._gradients.accumulate(drawn, self._views.draw(drawn.rows, self._multiplicity, coins), coins)
+            self.update.apply(self._noise.normal(self.update.num_parameters, plan.noise_std), plan.divisor)
+            num_units, paid = num_units + len(draw.units), paid + (draw.event == plan.step_event)
+            report(done=step + 1, total=plan.steps_per_epoch, metrics={})
+        return _Epoch(plan.steps_per_epoch, num_units, paid)
 
-    def progress(self, epoch: int, steps: int) -> Progress:
-        """What the caller is told about an epoch of `steps` steps."""
+    def progress(self, epoch: int, did: _Epoch) -> Progress:
+        """What the caller is told about an epoch, after the proof that it was what was charged.
+
+        Raises:
+          PrivacyViolation: it was not.
+        """
+        self._ledger.verify_complete(self.update.executed, stopped_early=True)
+        tally, noise = self.update.take_tally(), self.update.take_noise_record()
+        if tally.units != did.units:
+            raise PrivacyViolation(
+                f"{tally.units:.0f} gradients were clipped where {did.units} units were drawn: the run makes no claim"
+            )
+        self._noise_record += noise
+        self._noise_record.verify(self._plan.noise_std)
+        if self._noise_record.is_enough:  # else a small model's is judged with the next epoch's
+            self._noise_record = NoiseRecord()
+        measured = {
+            "noise_std": noise.std,
+            "noise_std_planned": self._plan.noise_std,
+            "batch_size": did.units / did.steps,
+        }
         return Progress(
-            step=epoch, weights=self.model.get_weights, train_metrics=self.update.take_tally().metrics(), dp_event=self._plan.step_event,
+            step=epoch, weights=self.model.get_weights, train_metrics=tally.metrics() | measured, dp_event=self._event(did),
             checkpoint=lambda: self.snapshot(epoch),
         )  # fmt: skip
 
     def snapshot(self, epoch: int) -> TrainerState:
-        """Weights, optimizer, positions of the streams and the bill; no key of noise or samples."""
+        """Weights, optimizer, positions of the streams and the bill; no key of noise, samples or coins."""
         arrays = {f"model/{i}": value for i, value in enumerate(self.model.get_weights())}
         arrays |= {f"optimizer/{i}": variable.numpy() for i, variable in enumerate(self._optimizer.variables)}
         meta = {
             "epoch": epoch, "executed": self.update.executed, "sampler": self._sampler.state(), "noise": self._noise.state(),
-            "views": self._view_rng.bit_generator.state, "ledger": self._ledger.to_dict(),
+            "ledger": self._ledger.to_dict(),
         }  # fmt: skip
         return TrainerState(arrays=arrays, meta=meta)
 
@@ -136,20 +172,35 @@ class _PrivateRun:
             variable.assign(state.arrays[f"optimizer/{i}"])
         self._sampler.restore(state.meta["sampler"])
         self._noise.restore(state.meta["noise"])
-        self._view_rng.bit_generator.state = state.meta["views"]
         self.update.executed = int(state.meta["executed"])
+        self._ledger.verify_complete(self.update.executed, stopped_early=True)
         return int(state.meta["epoch"])
 
-    def _per_unit_gradients(self, trainer: DpSgd, loss: Any, augmentation: Any, seeds: Seeds) -> Any:
-        from ecgexp.training.private_step import BeatGradients, GroupGradients
+    def _event(self, did: _Epoch) -> "DpEvent":
+        return accounting.repeated(self._plan.step_event, did.paid) if did.paid else accounting.nothing()
+
+    def _unit_gradients(self, trainer: DpSgd, data: TrainingData, loss: Any, augmentation: Any) -> Any:
+        from ecgexp.training.unit_gradients import BeatGradients, GroupGradients
 
         shared: dict[str, Any] = {
-            "loss": loss, "augment": augmentation.build(), "l2_norm_clip": self._plan.l2_norm_clip, "views": trainer.augmentation_multiplicity,
-            "physical_batch_size": trainer.physical_batch_size, "augmentation_seed": seeds.integer("augmentation"),
+            "loss": loss, "augment": augmentation.build(), "l2_norm_clip": self._plan.l2_norm_clip, "views": self._multiplicity,
+            "physical_batch_size": trainer.physical_batch_size,
         }  # fmt: skip
         if self._plan.unit == "beat":
-            return BeatGradients(self.model, self.update, self._data, method=trainer.clipping, **shared)
-        return GroupGradients(self.model, self.update, self._data, **shared)
+            return BeatGradients(self.model, self.update, data, method=trainer.clipping, **shared)
+        return GroupGradients(self.model, self.update, data, **shared)
+
+
+def _check_plan(trainer: DpSgd, plan: PrivacyPlan, units: Units) -> None:
+    """A ledger prices the plan it was made with; another trainer or other data would be priced as these."""
+    planned = (plan.num_units, plan.expected_batch_size, plan.iterations)
+    actual = (len(units), trainer.expected_batch_size, trainer.epochs * plan.steps_per_epoch)
+    names = ("units", "expected_batch_size", "steps")
+    differ = [f"{n} {a} instead of {p}" for n, p, a in zip(names, planned, actual, strict=True) if p != a]
+    if differ:
+        raise PrivacyViolation(
+            f"this training is not the one that was planned ({', '.join(differ)}); make a new plan for it"
+        )
 
 
 def _refuse_many_devices() -> None:

@@ -1,0 +1,43 @@
+"""The random numbers inside a private step that are neither sample nor noise: which views, how they change, what is dropped.
+
+They are dealt by place in the batch, so one more beat deals other numbers to all beats after it. To someone who knows the
+numbers the sum of clipped gradients could then move by far more than one clip. To someone who does not, every place is alike:
+rename the places, and the sum moves by one beat's clipped gradient again. So under a claim they follow from the operating
+system's entropy, as sample and noise do, and not from the run's logged seed.
+"""
+
+import secrets
+
+import numpy as np
+
+from ecgexp.privacy.plan import PrivacyPlan
+from ecgexp.seeding import Seeds
+
+_STEP, _EPOCH = 0, 1  # counter words that keep the two kinds of streams apart
+
+
+class Coins:
+    """One stream for each step and each epoch, found by its number: a checkpoint keeps nothing of them.
+
+    Args:
+      plan: whether there is a claim; then a resumed run goes on with other coins, which is as private and not repeatable.
+      seeds: of the run; decide the coins where there is no claim.
+    """
+
+    def __init__(self, plan: PrivacyPlan, seeds: Seeds):
+        run_key = seeds.generator("coins").integers(0, 2**64, size=2, dtype=np.uint64)
+        self._key = secrets.randbits(128) if plan.makes_claim else run_key
+
+    def of_step(self, step: int) -> np.random.Generator:
+        """For the views of the 0-based `step` and their augmentation."""
+        return self._stream(_STEP, step)
+
+    def of_dropout(self, epoch: int) -> int:
+        """(63 bits) Where the dropout generators start in `epoch`."""
+        return int(self._stream(_EPOCH, epoch).integers(2**63))
+
+    def __reduce__(self):
+        raise TypeError("coins are never serialised: whoever reads their key knows who was dealt what")
+
+    def _stream(self, kind: int, number: int) -> np.random.Generator:
+        return np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, kind, number]))
