@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from ecgexp.privacy.audit import NoiseRecord
+from ecgexp.privacy.ledger import PrivacyViolation
+
+
+def record(steps):
+    """Of (steps, values) noise."""
+    products = [float(np.sum(a * b)) for a, b in zip(steps[1:], steps[:-1], strict=True)]
+    return NoiseRecord(
+        values=steps.size, squares=float((steps**2).sum()), pairs=len(products) * steps.shape[1], products=sum(products)
+    )
+
+
+def noise(std, shape, seed=0):
+    return np.random.default_rng(seed).normal(0, std, shape)
+
+
+@pytest.mark.parametrize("shape", [(2, 128), (1, 100_000), (40, 5_000)])
+def test_noise_as_planned_passes(shape):
+    for seed in range(50):
+        record(noise(1.7, shape, seed)).verify(1.7)
+
+
+@pytest.mark.parametrize("std", [0.0, 1.7 * 0.96, 1.7 * 1.04, 1.7 / 10, 1.7**2, np.nan])
+def test_noise_of_another_strength_is_refused(std):
+    with pytest.raises(PrivacyViolation, match=r"and 1\.7 was planned"):
+        record(noise(1, (4, 25_000)) * std).verify(1.7)
+
+
+@pytest.mark.parametrize("std", [0.0, 1.7 / 10, 1.7 * 2])
+def test_a_few_hundred_values_are_enough_for_gross_errors(std):
+    with pytest.raises(PrivacyViolation):
+        record(noise(1, (1, 256)) * std).verify(1.7)
+
+
+def test_repeated_noise_is_refused():
+    with pytest.raises(PrivacyViolation, match=r"correlated with that of the step before \((0.9|1.0)"):
+        record(np.tile(noise(1.7, (1, 300)), (2, 1))).verify(1.7)
+
+
+def test_a_handful_of_values_is_not_judged_but_adds_up():
+    few = record(noise(9, (1, 200)))
+    few.verify(1.7)
+    with pytest.raises(PrivacyViolation):
+        (few + few).verify(1.7)
+
+
+def test_noise_where_none_was_planned_is_refused():
+    record(np.zeros((1, 300))).verify(0.0)
+    with pytest.raises(PrivacyViolation, match="0 was planned"):
+        record(noise(1e-6, (1, 300))).verify(0.0)
