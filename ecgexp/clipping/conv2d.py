@@ -7,11 +7,11 @@ from ecgexp.clipping.convolution import Geometry, UnwrittenKernelGradient, one_b
 from ecgexp.clipping.gradients import PerUnitGradient
 
 GRAM_ADVANTAGE = 0.5
-"""As in `conv1d`."""
+"""As in `conv1d`; in `cnn2d` both forms take the same time within noise, and the Gram norm spares the memory of the gradients."""
 
 PATCH_NUMBERS = 2**17
-"""Most numbers in one row's patches for the product of patches to be the faster way to write gradients out; above, the patches
-leave the cache, and one ordinary convolution gradient per unit is faster and needs no memory for them."""
+"""Most numbers in one row's patches for the product of patches; above, one ordinary convolution gradient per unit takes no memory
+for them. Measured on two busy CPU cores, step time of `cnn2d` (batch 50): never one by one +12 %, always one by one the same."""
 
 
 class Conv2DRule(ConvolutionRule):

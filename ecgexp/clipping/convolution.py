@@ -2,7 +2,7 @@
 
 A kernel's gradient is a sum over output positions t of (patch under t) x (upstream gradient at t). Three exact ways
 to its norm: write it out through a product of transposed patches (small kernels, many positions); write it out with
-one ordinary convolution gradient per unit (when the patches would not fit in cache); or leave it unwritten and sum a
+one ordinary convolution gradient per unit (when the patches are large); or leave it unwritten and sum a
 Gram matrix of the inputs along its diagonals (large kernels, few positions). `conv1d` and `conv2d` choose.
 """
 
@@ -96,8 +96,7 @@ def pad(inputs: tf.Tensor, geometry: Geometry) -> tf.Tensor:
 def written_out(inputs: tf.Tensor, upstream: tf.Tensor, geometry: Geometry, *, groups: int, views: int) -> Instantiated:
     """Per-unit kernel gradients as one batched product of transposed patches.
 
-    Channels come before positions, so that each tap's slice is contiguous and the product needs no transposed operand:
-    half the time of patches in the usual order.
+    Channels come before positions, so that each tap's slice is contiguous and the product needs no transposed operand.
 
     Args:
       inputs: (rows, *inputs, channels).

@@ -4,8 +4,8 @@
 
 Time: in one process, steps of the model without privacy alternate with those of each method; medians are compared, so that a
 noisy machine is unfair to neither. Torch's ratios are to torch's plain step. Memory: a fresh process for each method, its peak
-resident size. TF-Privacy's Keras optimizers need minutes for a full batch, so they run on `--slow-examples` rows; DPSequential
-runs without XLA, which is slower here.
+resident size. TF-Privacy's Keras optimizer is built once for each row, so it runs on `--slow-examples` rows, and its figures are
+not those of a full batch; DPSequential runs without XLA, like all others here.
 """
 
 import argparse
