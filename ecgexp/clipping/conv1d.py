@@ -10,8 +10,8 @@ GRAM_ADVANTAGE = 0.5
 """A Gram norm is taken where its products number less than this fraction of those of the gradients written out.
 
 Below 1, because a Gram norm comes on top of the weighted sum, while gradients written out are most of it. Measured on two busy
-CPU cores, step time of `cnn1d` / `resnet1d` (batch 256): flat within noise from 0.25 to 2; never a Gram norm +11 % / +21 %, always
-one +86 % / +48 %."""
+CPU cores, step time of `cnn1d` / `resnet1d` (batch 256): flat within noise from 0.25 to 2; never a Gram norm +11 % / +21 %,
+always one +86 % / +48 %."""
 
 
 class ConvolutionRule:
