@@ -37,6 +37,14 @@ class NoiseRecord:
         """The measured standard deviation."""
         return math.sqrt(self.squares / self.values) if self.values else 0.0
 
+    def metrics(self, planned_std: float) -> dict[str, float]:
+        """For the log: what was measured, to a whole percent, beside what was planned.
+
+        Not more exactly, because a guess of the sum of gradients could be tested by the exact norm of the noise on it.
+        """
+        measured = round(self.std / planned_std, 2) * planned_std if planned_std else self.std
+        return {"noise_std": measured, "noise_std_planned": planned_std}
+
     @property
     def is_enough(self) -> bool:
         """Whether `verify` has something to go by."""

@@ -145,11 +145,7 @@ class _PrivateRun:
         self._noise_record.verify(self._plan.noise_std)
         if self._noise_record.is_enough:  # else a small model's is judged with the next epoch's
             self._noise_record = NoiseRecord()
-        measured = {
-            "noise_std": noise.std,
-            "noise_std_planned": self._plan.noise_std,
-            "batch_size": did.units / did.steps,
-        }
+        measured = {"batch_size": did.units / did.steps} | noise.metrics(self._plan.noise_std)
         return Progress(
             step=epoch, weights=self.model.get_weights, train_metrics=tally.metrics() | measured, dp_event=self._event(did),
             checkpoint=lambda: self.snapshot(epoch),

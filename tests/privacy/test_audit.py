@@ -51,3 +51,10 @@ def test_noise_where_none_was_planned_is_refused():
     record(np.zeros((1, 300))).verify(0.0)
     with pytest.raises(PrivacyViolation, match="0 was planned"):
         record(noise(1e-6, (1, 300))).verify(0.0)
+
+
+def test_the_log_tells_the_strength_to_a_percent_and_no_more():
+    told = record(noise(1.7, (40, 5_000))).metrics(1.7)
+    assert told == {"noise_std": 1.7, "noise_std_planned": 1.7}
+    assert record(noise(1.7 * 1.02, (40, 5_000))).metrics(1.7)["noise_std"] == pytest.approx(1.7 * 1.02, rel=1e-9)
+    assert record(np.zeros((1, 300))).metrics(0.0) == {"noise_std": 0.0, "noise_std_planned": 0.0}
