@@ -148,7 +148,7 @@ def run(
         result = replace(result, run_id=tracker.run_id, seconds=round(time.monotonic() - started, 3))
         tracker.log_file(result.write(run_dir))
     except BaseException as error:
-        status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+        status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
         result = replace(result, status=status, reason=f"{type(error).__name__}: {error}")
         raise
     finally:
