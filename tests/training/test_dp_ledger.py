@@ -156,3 +156,15 @@ def test_every_epoch_tells_the_measured_noise_beside_the_planned():
         assert progress.train_metrics["noise_std_planned"] == 1.0
         assert progress.train_metrics["noise_std"] == pytest.approx(1.0, rel=0.03)
         assert 2 <= progress.train_metrics["batch_size"] <= 25
+
+
+def test_more_than_one_device_is_refused(monkeypatch):
+    """Each would draw, clip and noise a part, which nothing here prices."""
+    import tensorflow as tf
+
+    class TwoDevices:
+        num_replicas_in_sync = 2
+
+    monkeypatch.setattr(tf.distribute, "get_strategy", TwoDevices)
+    with pytest.raises(ConfigError, match="trainer=dp computes on one device and device gives it 2"):
+        Training(DATA, TRAINER, PrivacySpec(noise_multiplier=2))
