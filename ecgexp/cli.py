@@ -27,7 +27,9 @@ def main() -> None:
     """Entry point of the console script; exits with 2 for a configuration, with 1 for data, that cannot be used."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # we say in one line what Hydra would say in ten
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets every start with errors that are none
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a queue's way to stop a run: it ends as KILLED, not RUNNING
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # a queue's way to stop a run: it ends as KILLED, not RUNNING
     try:
         _compose_and_run()
     except (HydraException, OmegaConfBaseException) as error:

@@ -54,7 +54,9 @@ def restart_dropout(model: Any, seed: int) -> None:
     for position, layer in enumerate(model.layers):
         generator = getattr(getattr(layer, "_random_generator", None), "_generator", None)
         if generator is not None:
-            generator.reset_from_seed(seed + position)
+            # Three words are Philox's key and counter. One integer would be its counter alone, under the key 0: the masks of
+            # two layers would be the same stream, a few values apart.
+            generator.reset_from_seed([0, 0, seed + position])
 
 
 def input_layers(input_shapes: Mapping[str, Shape]) -> dict[str, Any]:

@@ -70,6 +70,8 @@ class Sampler:
         Raises:
           ValueError: they differ; the message names the fields.
         """
+        if plan == self._priced:
+            return
         ours, theirs = self._priced.as_dict(), plan.as_dict()
         changed = [name for name in ours if ours[name] != theirs[name]]
         if changed:

@@ -143,7 +143,7 @@ class PrivacyStatement:
         return (
             f"{sampling}.{cut} In each of {_spaced(self.steps)} steps the contribution of a unit was clipped to norm "
             f"{plan.l2_norm_clip:g}, noise of standard deviation {plan.noise_std:.6g} was added to the sum, and the "
-            f"result divided by {plan.divisor:g} whatever the number of units drawn. Samples and noise came from "
+            f"result divided by {plan.divisor:g} whatever the number of units drawn. Samples, noise, views and dropout came from "
             "keys of the operating system's entropy, not from the logged seed, and were not kept. A checkpoint made during "
             "training is private data."
         )
