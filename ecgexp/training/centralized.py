@@ -12,6 +12,7 @@ from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.seeding import Seeds
 from ecgexp.training.base import Progress, StepReporter, TrainerState, TrainingData
 from ecgexp.training.optimizer import OptimizerSettings
+from ecgexp.training.state import assign_arrays, to_arrays
 
 _STEPS_PER_CALL = 20  # how often the progress bar moves; one compiled call of many steps keeps Python out of the loop
 
@@ -50,13 +51,15 @@ class Centralized(OptimizerSettings):
 
         rows, views = augmentation.expand(data.labels[data.train], data.class_names)
         rows = data.train[rows]
-        steps_per_epoch = -(-len(rows) // self.batch_size)
+        steps_per_epoch = self.steps_per_epoch(len(rows))
         with tf.distribute.get_strategy().scope():
             model = build_model()
             optimizer = self.build_optimizer(steps_per_epoch * self.epochs)
             optimizer.build(model.trainable_variables)
-        state = _State(model, optimizer)
-        first_epoch = state.restore(resume_from) + 1 if resume_from else 1
+        first_epoch = 1
+        if resume_from is not None:
+            assign_arrays(model, optimizer, resume_from.arrays)
+            first_epoch = resume_from.meta["epoch"] + 1
         run_steps = _compiled_steps(model, optimizer, data, loss, augmentation.build(), seeds.integer("augmentation"))
         for epoch in range(first_epoch, self.epochs + 1):
             restart_dropout(model, seeds.integer(f"dropout/{epoch}"))
@@ -68,17 +71,25 @@ class Centralized(OptimizerSettings):
                 weights=model.get_weights,
                 train_metrics=metrics,
                 dp_event=None,
-                checkpoint=lambda e=epoch: state.snapshot(e),
+                checkpoint=lambda e=epoch: TrainerState(arrays=to_arrays(model, optimizer), meta={"epoch": e}),
             )
+
+    def steps_per_epoch(self, num_rows: int) -> int:
+        """Batches in a pass over `num_rows`. A single row left over joins the batch before it.
+
+        TensorFlow 2.15 with oneDNN corrupts the heap in the gradient of a strided convolution over one row.
+        """
+        full, rest = divmod(num_rows, self.batch_size)
+        return max(1, full + (rest > 1))
 
     def _run_epoch(
         self, run_steps: Any, rows: np.ndarray, views: np.ndarray, first_step: int, report: StepReporter
     ) -> dict[str, float]:
-        size, full = self.batch_size, len(rows) // self.batch_size
-        total = -(-len(rows) // size)
+        size, total = self.batch_size, self.steps_per_epoch(len(rows))
+        full = total if total * size == len(rows) else total - 1
         sums = np.zeros(2)
         calls = [(at, min(at + _STEPS_PER_CALL, full), size) for at in range(0, full, _STEPS_PER_CALL)]
-        calls += [(full, full + 1, len(rows) - full * size)] if total > full else []
+        calls += [(full, total, len(rows) - full * size)] if total > full else []
         for begin, end, width in calls:
             chunk = slice(begin * size, begin * size + (end - begin) * width)
             sums += run_steps(
@@ -88,24 +99,6 @@ class Centralized(OptimizerSettings):
             metrics = {"loss": float(sums[0] / seen), "accuracy": float(sums[1] / seen)}
             report(done=end, total=total, metrics=metrics)
         return metrics
-
-
-class _State:
-    """The model and the optimizer as arrays, and back."""
-
-    def __init__(self, model: Any, optimizer: Any):
-        self._model, self._optimizer = model, optimizer
-
-    def snapshot(self, epoch: int) -> TrainerState:
-        arrays = {f"model/{i}": value for i, value in enumerate(self._model.get_weights())}
-        arrays |= {f"optimizer/{i}": variable.numpy() for i, variable in enumerate(self._optimizer.variables)}
-        return TrainerState(arrays=arrays, meta={"epoch": epoch})
-
-    def restore(self, state: TrainerState) -> int:
-        self._model.set_weights([state.arrays[f"model/{i}"] for i in range(len(self._model.weights))])
-        for i, variable in enumerate(self._optimizer.variables):
-            variable.assign(state.arrays[f"optimizer/{i}"])
-        return int(state.meta["epoch"])
 
 
 def _compiled_steps(

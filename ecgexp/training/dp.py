@@ -13,6 +13,7 @@ from ecgexp.seeding import Seeds
 from ecgexp.training.base import Progress, StepReporter, TrainerState, TrainingData
 from ecgexp.training.coins import Coins
 from ecgexp.training.optimizer import OptimizerSettings
+from ecgexp.training.state import assign_arrays, to_arrays
 from ecgexp.training.units import Units, Views, units_of
 
 if TYPE_CHECKING:
@@ -153,19 +154,15 @@ class _PrivateRun:
 
     def snapshot(self, epoch: int) -> TrainerState:
         """Weights, optimizer, positions of the streams and the bill; no key of noise, samples or coins."""
-        arrays = {f"model/{i}": value for i, value in enumerate(self.model.get_weights())}
-        arrays |= {f"optimizer/{i}": variable.numpy() for i, variable in enumerate(self._optimizer.variables)}
         meta = {
             "epoch": epoch, "executed": self.update.executed, "sampler": self._sampler.state(), "noise": self._noise.state(),
             "ledger": self._ledger.to_dict(),
         }  # fmt: skip
-        return TrainerState(arrays=arrays, meta=meta)
+        return TrainerState(arrays=to_arrays(self.model, self._optimizer), meta=meta)
 
     def restore(self, state: TrainerState) -> int:
         """Puts everything back but the ledger, which the caller restored; returns the last finished epoch."""
-        self.model.set_weights([state.arrays[f"model/{i}"] for i in range(len(self.model.weights))])
-        for i, variable in enumerate(self._optimizer.variables):
-            variable.assign(state.arrays[f"optimizer/{i}"])
+        assign_arrays(self.model, self._optimizer, state.arrays)
         self._sampler.restore(state.meta["sampler"])
         self._noise.restore(state.meta["noise"])
         self.update.executed = int(state.meta["executed"])

@@ -32,10 +32,16 @@ class OptimizerSettings:
             )
 
     def build_optimizer(self, total_steps: int) -> Any:
-        """A fresh Keras optimizer for a run of `total_steps` updates."""
+        """A fresh Keras optimizer for a run of `total_steps` updates; it scales the loss under mixed precision."""
         import tensorflow as tf
 
-        rate = self._rate(total_steps)
+        optimizer = self._unscaled(self._rate(total_steps))
+        mixed = tf.keras.mixed_precision.global_policy().name == "mixed_float16"
+        return tf.keras.mixed_precision.LossScaleOptimizer(optimizer) if mixed else optimizer
+
+    def _unscaled(self, rate: Any) -> Any:
+        import tensorflow as tf
+
         if self.optimizer == "sgd":
             return tf.keras.optimizers.SGD(rate, momentum=self.momentum)
         if self.optimizer == "adamw":

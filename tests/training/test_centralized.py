@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -60,6 +61,37 @@ def test_every_row_is_used_once_an_epoch_also_in_a_smaller_last_batch():
     )
     assert seen[-1] == (4, 4)  # 210 rows in batches of 64, 64, 64, 18
     assert 0 < progress.train_metrics["loss"] < 5
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "batch_size", "expected"),
+    [(210, 64, 4), (192, 64, 3), (193, 64, 3), (194, 64, 4), (1, 64, 1), (63, 64, 1)],
+)
+def test_a_single_row_left_over_joins_the_batch_before_it(num_rows, batch_size, expected):
+    widths = []
+    trainer = Centralized(batch_size=batch_size)
+
+    def run_steps(rows, views, first_step):
+        widths.extend([rows.shape[1]] * rows.shape[0])
+        return SimpleNamespace(numpy=lambda: np.zeros(2))
+
+    rows = np.arange(num_rows)
+    trainer._run_epoch(run_steps, rows, rows, 0, lambda **_: None)
+    assert sum(widths) == num_rows
+    assert len(widths) == expected == trainer.steps_per_epoch(num_rows)
+    assert num_rows == 1 or min(widths) > 1
+
+
+def test_mixed_precision_scales_the_loss():
+    import tensorflow as tf
+
+    tf.keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        *_, last = steps(Centralized(epochs=2, batch_size=64))
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    assert np.isfinite(last.train_metrics["loss"])
+    assert [name for name in last.checkpoint().arrays if name.startswith("optimizer/")]
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
