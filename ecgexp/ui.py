@@ -146,12 +146,15 @@ def _wait_until_up(server: subprocess.Popen[bytes], address: str) -> None:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Within the block SIGTERM and a closed terminal end it as Ctrl-C does, so that no server is left behind."""
+    """Within the block SIGTERM and a closed terminal end it as Ctrl-C does, so that no server is left behind.
+
+    Ctrl-C itself is asked for too: a shell starts a command in the background with it switched off.
+    """
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
