@@ -1,3 +1,3 @@
-"""ecgexp: ECG heartbeat experiments that can be believed, trained centrally, under differential privacy or federated."""
+"""ecgexp: ECG heartbeat experiments that can be believed, trained centrally or under differential privacy."""
 
 __version__ = "0.1.0"
