@@ -35,7 +35,7 @@ class Experiment:
       augmentation: random copies of training beats.
       model: the architecture.
       loss: per example.
-      trainer: centralized, under privacy, or federated.
+      trainer: centralized, or under privacy.
       privacy: the promise, or none.
       partition: which client holds which beats.
       tracking: where the run is kept.
