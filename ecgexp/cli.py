@@ -27,24 +27,19 @@ def main() -> None:
     """Entry point of the console script; exits with 2 for a configuration, with 1 for data, that cannot be used."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # we say in one line what Hydra would say in ten
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets every start with errors that are none
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(143)
-    )  # a queue's way to stop a run: it ends as KILLED, not RUNNING
+    # SIGTERM is a queue's way to stop a run: it ends as KILLED and is not left RUNNING.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         _compose_and_run()
     except (HydraException, OmegaConfBaseException) as error:
         from ecgexp.config import explain
 
-        _fail(explain(error, sys.argv[1:]), _BAD_CONFIG)
-    except ConfigError as error:
-        _fail(error, _BAD_CONFIG)
-    except DataError as error:
-        _fail(error, _BAD_DATA)
+        _fail(explain(error, sys.argv[1:]))
+    except (ConfigError, DataError) as error:
+        _fail(error)
     except OSError as error:  # a full disk, a read-only folder
-        _fail(
-            OSError(f"{error}; choose a writable folder with hydra.run.dir=… and tracking.uri=…, or free some space"),
-            _BAD_DATA,
-        )
+        advice = "choose a writable folder with hydra.run.dir=… and tracking.uri=…, or free some space"
+        _fail(OSError(f"{error}; {advice}"))
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -63,7 +58,7 @@ def _compose_and_run(config: DictConfig) -> float | None:
     except (ConfigError, DataError) as error:
         if HydraConfig.get().mode is not RunMode.RUN:
             raise  # Hydra then names the job of the sweep
-        _fail(error, _BAD_CONFIG if isinstance(error, ConfigError) else _BAD_DATA)
+        _fail(error)
     return result.metrics.get(f"validation/{experiment.selection.metric}")
 
 
@@ -85,9 +80,9 @@ def _discard(run_dir: Path) -> None:
         shutil.rmtree(run_dir)
 
 
-def _fail(error: Exception, code: int) -> NoReturn:
+def _fail(error: Exception) -> NoReturn:
     print(f"ecgexp: {error}", file=sys.stderr)
-    sys.exit(code)
+    sys.exit(_BAD_CONFIG if isinstance(error, ConfigError) else _BAD_DATA)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ class Watcher:
 
     def say(self, text: Any) -> None:
         """One line, or one rich object."""
-        self.console.print(text)
+        self.console.print(text, markup=False)  # a path may hold [brackets]
 
     @contextmanager
     def work(self, what: str) -> Iterator["Work"]:

@@ -30,7 +30,7 @@ class Learner:
     """
 
     def __init__(self, experiment: Any, prepared: Prepared, seeds: Seeds):
-        from ecgexp.training.resident import Predictor, ResidentFeatures
+        from ecgexp.training.resident import Predictor
 
         self._experiment, self._prepared, self._seeds = experiment, prepared, seeds
         if not len(prepared.split.validation) and experiment.selection.needs_validation(experiment.trainer.is_private):
@@ -40,7 +40,7 @@ class Learner:
             )
         self._strategy = experiment.device.strategy()
         self.ledger = Ledger(experiment.trainer.plan(experiment.privacy, prepared.data))
-        self._predict = Predictor(self._build_model(), ResidentFeatures(prepared.data.features, prepared.data.labels))
+        self._predict = Predictor(self._build_model(), prepared.data.resident)
 
     def fit(self, tracker: Tracker, watcher: Watcher) -> Chosen:
         """Trains to the end or until the selection has seen enough; every epoch is validated and tracked."""

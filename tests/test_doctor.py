@@ -1,11 +1,9 @@
 import io
-import os
 import shutil
 import stat
 import subprocess
 import sys
 from importlib import metadata, util
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -117,11 +115,8 @@ def test_a_database_with_holes_is_counted(settings):
 
 
 @pytest.mark.real_data
-@pytest.mark.skipif("ECGEXP_DATA" not in os.environ, reason="ECGEXP_DATA is not set")
-def test_the_real_database_is_complete(settings):
-    real = Settings(
-        data_root=Path(os.environ["ECGEXP_DATA"]), store=settings.store, outputs=settings.outputs, close_stale=False
-    )
+def test_the_real_database_is_complete(settings, real_root):
+    real = Settings(data_root=real_root, store=settings.store, outputs=settings.outputs, close_stale=False)
     mitdb = next(finding for finding in check_data(real) if finding.what == "mitdb")
     assert (mitdb.state, mitdb.found.split(" in ")[0]) == ("good", "48 of 48 records")
 

@@ -1,10 +1,12 @@
 """Convolutions along time."""
 
+from abc import ABC, abstractmethod
+
 import tensorflow as tf
 
 from ecgexp.clipping.convolution import Geometry, UnwrittenKernelGradient, WeightGradient, written_out
 from ecgexp.clipping.gradients import PerUnitGradient
-from ecgexp.clipping.rules import activate, add_bias, bias_gradient
+from ecgexp.clipping.rules import activate, add_bias, bias_gradient, refuse_channels_first
 
 GRAM_ADVANTAGE = 0.5
 """A Gram norm is taken where its products number less than this fraction of those of the gradients written out.
@@ -14,14 +16,12 @@ CPU cores, step time of `cnn1d` / `resnet1d` (batch 256): flat within noise from
 always one +86 % / +48 %."""
 
 
-class ConvolutionRule:
+class ConvolutionRule(ABC):
     """See `rules.Rule`; what convolutions of all dimensions share. Subclasses choose the form of the kernel's gradient."""
 
     def refusal(self, layer: tf.keras.layers.Layer) -> str | None:
         """See `rules.Rule`."""
-        if layer.data_format != "channels_last":
-            return f"data_format={layer.data_format} has no rule; type data_format='channels_last'"
-        return None
+        return refuse_channels_first(layer)
 
     def linear(self, layer: tf.keras.layers.Layer, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See `rules.Rule`; saves the inputs, with the zeros of causal padding."""
@@ -43,11 +43,11 @@ class ConvolutionRule:
             *bias_gradient(layer, upstream, views),
         ]
 
+    @abstractmethod
     def kernel_gradient(
         self, layer: tf.keras.layers.Layer, inputs: tf.Tensor, upstream: tf.Tensor, geometry: Geometry, views: int
     ) -> PerUnitGradient:
         """The kernel's gradient for each unit, in the form that is cheapest for its shape."""
-        raise NotImplementedError
 
 
 class Conv1DRule(ConvolutionRule):

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from ecgexp.clipping.convolution import Geometry, pad
 from ecgexp.clipping.gradients import Instantiated, PerUnitGradient, sum_views
-from ecgexp.clipping.rules import activate, add_bias, bias_gradient
+from ecgexp.clipping.rules import activate, add_bias, bias_gradient, refuse_channels_first
 
 
 class DepthwiseRule:
@@ -12,9 +12,7 @@ class DepthwiseRule:
 
     def refusal(self, layer: tf.keras.layers.Layer) -> str | None:
         """See `rules.Rule`."""
-        if layer.data_format != "channels_last":
-            return f"data_format={layer.data_format} has no rule; type data_format='channels_last'"
-        return None
+        return refuse_channels_first(layer)
 
     def linear(self, layer: tf.keras.layers.Layer, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See `rules.Rule`; saves the inputs."""

@@ -40,6 +40,13 @@ class Rule(Protocol):
         """
 
 
+def refuse_channels_first(layer: tf.keras.layers.Layer) -> str | None:
+    """The `Rule.refusal` of convolutions, whose gradients are written for channels in the last axis."""
+    if layer.data_format != "channels_last":
+        return f"data_format={layer.data_format} has no rule; type data_format='channels_last'"
+    return None
+
+
 def activate(layer: tf.keras.layers.Layer, preactivation: tf.Tensor) -> tf.Tensor:
     """The layer's own activation, which may be none."""
     return preactivation if layer.activation is None else layer.activation(preactivation)

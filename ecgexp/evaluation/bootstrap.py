@@ -5,7 +5,7 @@ beats would be several times too narrow. Each patient is reduced to a confusion 
 weighted sum of matrices and not a copy of beats.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -69,13 +69,11 @@ def cluster_bootstrap(
       confidence_level: between 0 and 1.
     """
     matrices = _matrices(labels, predictions, class_names, clusters)
-    refusal = _refusal(len(matrices), unit, num_resamples)
-    if refusal:
-        return Bootstrap(intervals={}, note=refusal)
-    resampled = confusion_scores(_resample(matrices, _draw(len(matrices), num_resamples, rng)), class_names)
-    intervals, missing = _percentiles(resampled, confidence_level, unit)
-    note = f"{100 * confidence_level:g} % by bootstrap over {len(matrices)} {unit}s, {num_resamples} resamples"
-    return Bootstrap(intervals=intervals, note=note, missing=missing)
+
+    def scores_of(drawn: np.ndarray) -> dict[str, np.ndarray]:
+        return confusion_scores(_resample(matrices, drawn), class_names)
+
+    return _bootstrap(scores_of, len(matrices), rng, unit, num_resamples, confidence_level, kind="bootstrap")
 
 
 def paired_difference(
@@ -96,15 +94,28 @@ def paired_difference(
     separate intervals would miss most real differences. Arguments as in `cluster_bootstrap`.
     """
     matrices = _matrices(labels, predictions, class_names, clusters)
-    refusal = _refusal(len(matrices), unit, num_resamples)
-    if refusal:
-        return Bootstrap(intervals={}, note=refusal)
-    weights = _draw(len(matrices), num_resamples, rng)
-    ours = confusion_scores(_resample(matrices, weights), class_names)
     others = _matrices(labels, other_predictions, class_names, clusters)
-    theirs = confusion_scores(_resample(others, weights), class_names)
-    intervals, missing = _percentiles({key: ours[key] - theirs[key] for key in ours}, confidence_level, unit)
-    note = f"{100 * confidence_level:g} % by paired bootstrap over {len(matrices)} {unit}s, {num_resamples} resamples"
+
+    def differences_of(drawn: np.ndarray) -> dict[str, np.ndarray]:
+        ours = confusion_scores(_resample(matrices, drawn), class_names)
+        theirs = confusion_scores(_resample(others, drawn), class_names)
+        return {key: ours[key] - theirs[key] for key in ours}
+
+    return _bootstrap(
+        differences_of, len(matrices), rng, unit, num_resamples, confidence_level, kind="paired bootstrap"
+    )
+
+
+def _bootstrap(
+    scores_of: Callable[[np.ndarray], dict[str, np.ndarray]], num_clusters: int, rng: np.random.Generator, unit: str,
+    num_resamples: int, confidence_level: float, *, kind: str,
+) -> Bootstrap:  # fmt: skip
+    """Intervals of `scores_of(drawn)`, where `drawn` (num_resamples, num_clusters) says how often each cluster was drawn."""
+    if refusal := _refusal(num_clusters, unit, num_resamples):
+        return Bootstrap(intervals={}, note=refusal)
+    resampled = scores_of(_draw(num_clusters, num_resamples, rng))
+    intervals, missing = _percentiles(resampled, confidence_level, unit)
+    note = f"{100 * confidence_level:g} % by {kind} over {num_clusters} {unit}s, {num_resamples} resamples"
     return Bootstrap(intervals=intervals, note=note, missing=missing)
 
 

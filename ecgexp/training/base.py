@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.seeding import Seeds
+
+if TYPE_CHECKING:
+    from ecgexp.training.resident import ResidentFeatures
 
 Weights = list[np.ndarray]
 
@@ -64,6 +68,13 @@ class TrainingData:
     class_names: Sequence[str]
     record_ids: np.ndarray
     patient_ids: np.ndarray
+
+    @cached_property
+    def resident(self) -> "ResidentFeatures":
+        """The features where the model computes: one copy, for training and for scoring alike."""
+        from ecgexp.training.resident import ResidentFeatures
+
+        return ResidentFeatures(self.features, self.labels)
 
 
 class StepReporter(Protocol):

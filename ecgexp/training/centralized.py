@@ -107,9 +107,7 @@ def _compiled_steps(
     """`run(rows (steps, batch), views (steps, batch), first_step) -> (summed loss, correct rows)` over those steps."""
     import tensorflow as tf
 
-    from ecgexp.training.resident import ResidentFeatures
-
-    resident = ResidentFeatures(data.features, data.labels)
+    resident = data.resident
     strategy = tf.distribute.get_strategy()
     replicas = strategy.num_replicas_in_sync
     scaled = isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer)

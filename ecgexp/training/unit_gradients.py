@@ -13,7 +13,6 @@ from ecgexp.clipping.base import ClippedSum, build_clipper, clip_factors, per_ex
 from ecgexp.clipping.checks import check_model
 from ecgexp.training.base import TrainingData
 from ecgexp.training.private_step import PrivateUpdate
-from ecgexp.training.resident import ResidentFeatures
 from ecgexp.training.units import DrawnRows
 
 _PAD_TO = 32  # batch lengths are rounded up to this, so that their number of distinct shapes stays small
@@ -53,7 +52,7 @@ class BeatGradients:
         self, model: Any, update: PrivateUpdate, data: TrainingData, *, loss: Any, augment: Augment, l2_norm_clip: float,
         method: str, views: int, physical_batch_size: int,
     ):  # fmt: skip
-        self._resident = ResidentFeatures(data.features, data.labels)
+        self._resident = data.resident
         self._augment, self._update, self._views, self._size = augment, update, views, physical_batch_size
         self._clip = build_clipper(
             model, loss, l2_norm_clip=l2_norm_clip, method=method, views=views, public_penalty=True
@@ -92,7 +91,7 @@ class GroupGradients:
     ):  # fmt: skip
         check_model(model, public_penalty=True)
         self._model, self._loss, self._augment, self._update = model, loss, augment, update
-        self._resident = ResidentFeatures(data.features, data.labels)
+        self._resident = data.resident
         self._views, self._clip, self._size = views, l2_norm_clip, physical_batch_size
         self._unit_sums = [tf.Variable(tf.zeros_like(v), trainable=False) for v in model.trainable_variables]
         self._unit_loss = tf.Variable(0.0, trainable=False)

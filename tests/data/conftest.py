@@ -1,6 +1,5 @@
 """Tiny records written by wfdb, and the real database where it is."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -16,15 +15,6 @@ def tiny(tmp_path):
 
     write_record(tmp_path)
     return tmp_path
-
-
-@pytest.fixture(scope="session")
-def real_root():
-    """The data root with the real database."""
-    root = Path(os.environ.get("ECGEXP_DATA", "nowhere"))
-    if not (root / "mitdb").is_dir():
-        pytest.skip("needs the MIT-BIH database: set ECGEXP_DATA to the folder that holds mitdb/")
-    return root
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,6 @@
-import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -35,10 +33,8 @@ def test_pictures_of_other_sizes_and_limits_equal_the_plot_too(benchmark_script)
 
 
 @pytest.mark.real_data
-def test_pictures_of_real_beats_equal_the_plot(benchmark_script):
-    if "ECGEXP_DATA" not in os.environ:
-        pytest.skip("ECGEXP_DATA is not set")
-    signals_mv = benchmark_script.mitdb_beats(Path(os.environ["ECGEXP_DATA"]), 60, np.random.default_rng(0))
+def test_pictures_of_real_beats_equal_the_plot(benchmark_script, real_root):
+    signals_mv = benchmark_script.mitdb_beats(real_root, 60, np.random.default_rng(0))
     for scale in ("fixed", "autoscale"):
         assert difference(benchmark_script, signals_mv, scale=scale).mean() < 0.01
 

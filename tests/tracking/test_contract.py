@@ -108,8 +108,10 @@ class TrackerContract(ABC):
         assert kept["version.numpy"] == "1.26.4"
 
     def test_every_kind_of_artifact_is_kept_under_its_path(self, tracker, tmp_path):
-        pandas = pytest.importorskip("pandas")
-        figure = pytest.importorskip("matplotlib.figure").Figure()
+        import pandas
+        from matplotlib.figure import Figure
+
+        figure = Figure()
         table = pandas.DataFrame({"record_id": ["100"], "f1": [0.5]})
         (tmp_path / "config.yaml").write_text("seed: 1\n")
         tracker.log_figure(figure, "figures/confusion_matrix.png")
