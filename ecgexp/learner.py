@@ -33,6 +33,7 @@ class Learner:
         from ecgexp.training.resident import Predictor
 
         self._experiment, self._prepared, self._seeds = experiment, prepared, seeds
+        self._check_metric()
         if not len(prepared.split.validation) and experiment.selection.needs_validation(experiment.trainer.is_private):
             raise ConfigError(
                 "the split holds out no validation beats, by which an epoch could be chosen; "
@@ -98,6 +99,14 @@ class Learner:
             class_names=beats.class_names, window=beats.signals_mv.shape[1], lead_names=beats.lead_names, fs_hz=beats.fs_hz,
             before_samples=self._experiment.dataset.window_samples[0], database=beats.database,
         )  # fmt: skip
+
+    def _check_metric(self) -> None:
+        """Refuses a selection metric that no epoch will have, before the first epoch is trained for it."""
+        names, metric = self._prepared.data.class_names, self._experiment.selection.metric
+        one_beat = quick_scores(np.zeros(1, int), np.full((1, len(names)), 1 / len(names)), names)
+        if metric not in one_beat.values:
+            there = ", ".join(sorted(one_beat.values))
+            raise ConfigError(f"selection.metric={metric} is not a validation score; there are: {there}")
 
     def _spent(self) -> dict[str, float]:
         """ε so far, by RDP where it has a price: an upper bound of the reported value, and there in milliseconds."""

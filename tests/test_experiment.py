@@ -155,6 +155,14 @@ def test_a_split_without_validation_beats_says_what_to_type(tmp_path, cache):
         start(tmp_path, cache, "tracking=none", "split.validation_fraction=0")
 
 
+def test_a_selection_metric_that_does_not_exist_is_refused_before_training(tmp_path, cache):
+    with pytest.raises(
+        ConfigError, match=r"selection\.metric=macro_f2 is not a validation score; there are: .*macro_f1"
+    ):
+        start(tmp_path, cache, "tracking=none", "selection.metric=macro_f2")
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
 def test_a_private_run_states_its_promise(tmp_path, cache):
     result = start(tmp_path, cache, "trainer=dp", "privacy.noise_multiplier=1.1", "trainer.expected_batch_size=64")
     assert result.metrics["privacy/epsilon"] == result.privacy["epsilon"] > 0
