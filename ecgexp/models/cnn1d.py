@@ -18,11 +18,13 @@ from ecgexp.models.base import (
 
 @settings
 class Cnn1d:
-    """Convolution blocks (convolution, max-pool 2, normalisation, activation), global average, one dense layer.
+    """Convolution blocks (convolution, max-pool 2, normalisation, activation), average pooling, one dense layer.
 
     Attributes:
       filters: channels of each block.
       kernel_sizes: kernel length in samples of each block; as many as `filters`.
+      pooled_length: positions along the window that average pooling leaves (at most; equal spans); 1 averages over all of
+        it and forgets where in the beat a feature was.
       dense_units: units between the pooled features and the logits.
       rr_units: units that embed the RR features, where the input has them.
       normalization: `group` and `none` also work under privacy and federation; `batch` does not.
@@ -32,6 +34,7 @@ class Cnn1d:
 
     filters: tuple[Count, ...] = (32, 64, 96, 128)
     kernel_sizes: tuple[Count, ...] = (7, 5, 5, 3)
+    pooled_length: Count = 1
     dense_units: Count = 128
     rr_units: Count = 16
     normalization: Normalization = "group"
@@ -63,7 +66,9 @@ class Cnn1d:
             if (normalize := normalization_layer(self.normalization, channels, name=f"norm{block}")) is not None:
                 x = normalize(x)
             x = tf.keras.layers.Activation(self.activation, name=f"act{block}")(x)
-        x = tf.keras.layers.GlobalAveragePooling1D(name="pool")(x)
+        span = -(-x.shape[1] // self.pooled_length)
+        x = tf.keras.layers.AveragePooling1D(span, padding="same", name="pool")(x)
+        x = tf.keras.layers.Flatten(name="flatten")(x)
         x = join_rr(x, inputs, self.rr_units, self.activation)
         x = tf.keras.layers.Dense(self.dense_units, activation=self.activation, name="dense")(x)
         if self.dropout:

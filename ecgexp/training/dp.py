@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ecgexp._validate import ConfigError, Count, settings
+from ecgexp._validate import ConfigError, Count, Positive, settings
 from ecgexp.models.base import restart_dropout
 from ecgexp.privacy import accounting
 from ecgexp.privacy.audit import NoiseRecord
@@ -31,6 +31,8 @@ class DpSgd(OptimizerSettings):
       augmentation_multiplicity: views of a beat averaged inside its one clipped gradient (De et al. 2022).
       clipping: of beats: `ghost` is book-keeping; `vectorized` and `microbatch` are TensorFlow Privacy's ways, slower and equal.
         The gradient of a record or patient is computed and clipped by itself, whatever stands here.
+      optimizer: `sgd`, whose step grows with the signal; Adam scales each weight's step by what is mostly noise.
+      learning_rate: of clipped gradients; a thousandth of `expected_batch_size` is a good start.
     """
 
     epochs: Count = 20
@@ -38,6 +40,8 @@ class DpSgd(OptimizerSettings):
     physical_batch_size: Count = 512
     augmentation_multiplicity: Count = 1
     clipping: Literal["ghost", "vectorized", "microbatch"] = "ghost"
+    optimizer: Literal["adam", "adamw", "sgd"] = "sgd"
+    learning_rate: Positive = 0.25
 
     is_private = True
 

@@ -20,9 +20,10 @@ def project_model(name, *, dropout=0.3, normalization="group"):
     tf.keras.utils.set_random_seed(0)
     signal = {"signal": (48, 1)}
     if name == "cnn1d":
-        return Cnn1d(filters=(8, 16, 64), kernel_sizes=(7, 5, 5), dropout=dropout, normalization=normalization).build(
-            signal, 5
-        )
+        cnn1d = Cnn1d(
+            filters=(8, 16, 64), kernel_sizes=(7, 5, 5), pooled_length=3, dropout=dropout, normalization=normalization
+        )  # fmt: skip
+        return cnn1d.build(signal, 5)
     if name == "resnet1d":
         return Resnet1d(filters=(8, 16), dropout=dropout, normalization=normalization).build(signal, 5)
     cnn2d = Cnn2d(filters=(8, 32), dense_units=16, dropouts=(dropout,) * 3, normalization=normalization)

@@ -30,6 +30,18 @@ def test_sizes_are_those_the_documentation_states():
     assert Resnet1d().build(SIGNAL, 5).count_params() == pytest.approx(240_000, rel=0.02)
 
 
+@pytest.mark.parametrize(("pooled_length", "positions"), [(1, 1), (12, 11), (22, 22), (100, 22)])
+def test_pooling_leaves_so_many_positions_each_the_mean_of_its_span(pooled_length, positions):
+    import tensorflow as tf
+
+    model = Cnn1d(pooled_length=pooled_length).build(SIGNAL, 5)
+    both = tf.keras.Model(model.inputs, [model.get_layer("act3").output, model.get_layer("pool").output])
+    before, after = (value.numpy() for value in both(features(SIGNAL)))
+    assert before.shape[1:] == (22, 128)
+    assert after.shape[1:] == (positions, 128)
+    np.testing.assert_allclose(after, before.reshape(3, positions, -1, 128).mean(2), atol=1e-6)
+
+
 @pytest.mark.parametrize(("builder", "shapes"), BUILDERS)
 def test_group_normalisation_keeps_the_rows_apart(builder, shapes):
     model, batch = builder().build(shapes, 5), features(shapes)

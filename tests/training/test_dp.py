@@ -42,7 +42,7 @@ def distance(left, right):
 
 
 def learned(**privacy):
-    trainer = DpSgd(epochs=25, expected_batch_size=105, learning_rate=0.05)
+    trainer = DpSgd(epochs=25, expected_batch_size=105, optimizer="adam", learning_rate=0.05)
     return accuracy(train(trainer, PrivacySpec(l2_norm_clip=1.0, **privacy)).weights())
 
 
@@ -142,7 +142,7 @@ def test_batch_normalisation_is_refused_by_the_trainer_too(monkeypatch):
 def test_a_resumed_network_ends_with_the_bits_of_an_uninterrupted_one():
     """Dropout, Adam and a schedule included."""
     trainer, privacy = (
-        DpSgd(epochs=3, expected_batch_size=70, schedule="cosine"),
+        DpSgd(epochs=3, expected_batch_size=70, optimizer="adam", schedule="cosine"),
         PrivacySpec(noise_multiplier=1, noise_seed=4),
     )
     data = toy_data()
