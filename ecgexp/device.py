@@ -14,19 +14,21 @@ class Device:
       mixed_precision: float16 activations with loss scaling on a GPU; refused under privacy, where skipped steps would depend
         on data.
       deterministic: operations that give the same bits every time, at some cost in speed.
+      xla: XLA compiles what it can for a GPU. On a CPU it makes the gradients of convolutions several times slower: refused.
       cpu_devices: logical CPU devices; more than one exercises the multi-device path on a machine without a GPU.
     """
 
     kind: Literal["auto", "cpu", "gpu"] = "auto"
     mixed_precision: bool = False
     deterministic: bool = False
+    xla: bool = False
     cpu_devices: NonNegativeInt = 1
 
     def strategy(self) -> Any:
         """Configures TensorFlow and returns the `tf.distribute.Strategy` under whose scope the run builds its variables.
 
         Raises:
-          ConfigError: a GPU was asked for and none is there.
+          ConfigError: a GPU, or what only a GPU is good for, was asked for and none is there.
         """
         import tensorflow as tf
 
@@ -36,9 +38,12 @@ class Device:
                 "device=gpu, but TensorFlow sees no GPU: install the CUDA libraries with `uv run --extra gpu ecgexp device=gpu`, "
                 "check `nvidia-smi`, or type device=cpu"
             )
+        if self.xla and not gpus:
+            raise ConfigError("device.xla=true is for a GPU, and the run would be on a CPU; type device.xla=false")
         _configure(gpus, self.cpu_devices, hide_gpus=self.kind == "cpu")
         if self.deterministic:
             tf.config.experimental.enable_op_determinism()
+        tf.config.optimizer.set_jit("autoclustering" if self.xla else False)
         tf.keras.mixed_precision.set_global_policy("mixed_float16" if self.mixed_precision and gpus else "float32")
         names = [f"GPU:{i}" for i in range(len(gpus))] or [f"CPU:{i}" for i in range(self.cpu_devices)]
         return tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy()
