@@ -12,7 +12,7 @@ from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.seeding import Seeds
 from ecgexp.training.base import Progress, StepReporter, TrainerState, TrainingData
 from ecgexp.training.coins import Coins
-from ecgexp.training.optimizer import OptimizerSettings
+from ecgexp.training.optimizer import OptimizerName, OptimizerSettings
 from ecgexp.training.state import assign_arrays, to_arrays
 from ecgexp.training.units import Units, Views, units_of
 
@@ -32,7 +32,8 @@ class DpSgd(OptimizerSettings):
       clipping: of beats: `ghost` is book-keeping; `vectorized` and `microbatch` are TensorFlow Privacy's ways, slower and equal.
         The gradient of a record or patient is computed and clipped by itself, whatever stands here.
       optimizer: `sgd`, whose step grows with the signal; Adam scales each weight's step by what is mostly noise.
-      learning_rate: of clipped gradients; a thousandth of `expected_batch_size` is a good start.
+      learning_rate: of clipped gradients. For `sgd` a thousandth of `expected_batch_size` did well from 256 up, and batches of
+        100, whose noise is larger, bore a tenth of that; Adam wants about 0.001.
     """
 
     epochs: Count = 20
@@ -40,7 +41,7 @@ class DpSgd(OptimizerSettings):
     physical_batch_size: Count = 512
     augmentation_multiplicity: Count = 1
     clipping: Literal["ghost", "vectorized", "microbatch"] = "ghost"
-    optimizer: Literal["adam", "adamw", "sgd"] = "sgd"
+    optimizer: OptimizerName = "sgd"
     learning_rate: Positive = 0.25
 
     is_private = True

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from ecgexp._validate import Fraction, NonNegative, Positive, settings
 
+OptimizerName = Literal["adam", "adamw", "sgd"]
+
 
 @settings
 class OptimizerSettings:
@@ -18,7 +20,7 @@ class OptimizerSettings:
       warmup_fraction: part of the planned steps over which the rate rises linearly from zero.
     """
 
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    optimizer: OptimizerName = "adam"
     learning_rate: Positive = 1e-3
     momentum: Fraction = 0.9
     weight_decay: NonNegative = 0.0

@@ -22,7 +22,7 @@ def project_model(name, *, dropout=0.3, normalization="group"):
     if name == "cnn1d":
         cnn1d = Cnn1d(
             filters=(8, 16, 64), kernel_sizes=(7, 5, 5), pooled_length=3, dropout=dropout, normalization=normalization
-        )  # fmt: skip
+        )
         return cnn1d.build(signal, 5)
     if name == "resnet1d":
         return Resnet1d(filters=(8, 16), dropout=dropout, normalization=normalization).build(signal, 5)
