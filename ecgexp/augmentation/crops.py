@@ -55,7 +55,7 @@ class Crops9:
         def augment(features: dict[str, Any], views: Any, seed: Any) -> dict[str, Any]:
             images = features["image"]
             crops = tf.image.resize(self._crop(images, views), images.shape[1:3])
-            return {**features, "image": tf.where((views == 0)[:, None, None, None], images, crops)}
+            return {**features, "image": tf.where(tf.equal(views, 0)[:, None, None, None], images, crops)}
 
         return augment
 

@@ -40,23 +40,24 @@ def normalization_layer(kind: Normalization, channels: int, *, name: str) -> Any
 
 
 def dropout(rate: float, *, name: str) -> Any:
-    """Dropout whose masks come from a generator that can be set, so that a resumed run repeats them.
+    """Dropout whose masks come from a generator that can be set, so that a resumed run repeats them."""
+    from ecgexp.models.dropout import Dropout
 
-    Keras' default draws from a counter inside the operation, which no checkpoint reaches.
+    return Dropout(rate, name=name)
+
+
+def restart_dropout(model: Any, seed: Any) -> None:
+    """Puts every dropout generator of `model` at the start of a stream of its own, which follows from `seed`.
+
+    Args:
+      model: built here, so its dropout layers are those of `dropout`.
+      seed: an integer below 2^63 or a scalar int64 tensor; called at the start of each epoch.
     """
-    import tensorflow as tf
+    from ecgexp.models.dropout import Dropout
 
-    return tf.keras.layers.Dropout(rate, name=name, force_generator=True)
-
-
-def restart_dropout(model: Any, seed: int) -> None:
-    """Puts every dropout generator of `model` at the start of the stream `seed`; called at the start of each epoch."""
     for position, layer in enumerate(model.layers):
-        generator = getattr(getattr(layer, "_random_generator", None), "_generator", None)
-        if generator is not None:
-            # Three words are Philox's key and counter. One integer would be its counter alone, under the key 0: the masks of
-            # two layers would be the same stream, a few values apart.
-            generator.reset_from_seed([0, 0, seed + position])
+        if isinstance(layer, Dropout):
+            layer.restart(seed + position)
 
 
 def input_layers(input_shapes: Mapping[str, Shape]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class CrossEntropy:
         """`loss(labels (batch,), logits (batch, num_classes)) -> (batch,)` float32."""
         import tensorflow as tf
 
-        class_weights = tf.constant(self.weights(class_counts))
+        class_weights = self.weights(class_counts)  # an array, so that graphs of any kind can take it in
         num_classes, smoothing, gamma = len(class_counts), self.label_smoothing, self.focal_gamma
 
         def loss(labels: Any, logits: Any) -> Any:
