@@ -10,22 +10,25 @@ from ecgexp.beats import BeatSet
 from ecgexp.data.leaks import check_split
 from ecgexp.data.splits import Split
 from ecgexp.inputs import transform_beats
+from ecgexp.partition import Deal, check_deal
 from ecgexp.seeding import Seeds
 from ecgexp.training.base import TrainingData
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """The beats of a run, who is trained on and tested, and what the model sees of them.
+    """The beats of a run, who is trained on and tested, which client holds what, and what the model sees of them.
 
     Attributes:
       beats: labelled; every index below is one into them.
       split: checked for leaks.
+      deal: every beat of the split to one client.
       data: what a trainer gets.
     """
 
     beats: BeatSet
     split: Split
+    deal: Deal
     data: TrainingData
 
     @property
@@ -50,16 +53,19 @@ class Prepared:
 
 
 def prepare(
-    *, dataset: Any, grouping: Any, split: Any, model_input: Any, seeds: Seeds, report: Callable[..., None]
-) -> Prepared:
-    """Loads, groups, splits and transforms the beats.
+    *, dataset: Any, grouping: Any, split: Any, partition: Any, model_input: Any, seeds: Seeds, report: Callable[..., None]
+) -> Prepared:  # fmt: skip
+    """Loads, groups, splits, deals to clients and transforms the beats.
 
     Raises:
+      ConfigError: these beats cannot be dealt to the clients that were asked for.
       DataError: the data cannot be trusted or found, or the split leaks.
     """
     beats = grouping.apply(dataset.load(report))
     parts = split.split(beats, seeds.generator("split"))
     check_split(beats, parts)
+    deal = partition.deal(beats, parts, seeds.generator("partition"))
+    check_deal(deal, parts)
     data = TrainingData(
         features=transform_beats(model_input, beats),
         labels=beats.labels,
@@ -67,5 +73,6 @@ def prepare(
         class_names=beats.class_names,
         record_ids=beats.record_ids,
         patient_ids=beats.patient_ids,
+        clients=deal.train,
     )
-    return Prepared(beats=beats, split=parts, data=data)
+    return Prepared(beats=beats, split=parts, deal=deal, data=data)
