@@ -75,6 +75,23 @@ def copies_gaussian(sampling_probability: float, noise_multiplier: float, copies
     return _events().MixtureOfGaussiansDpEvent(noise_multiplier, tuple(map(float, counts)), tuple(chances))
 
 
+def gaussian_pair(z_sum: float, z_count: float) -> "DpEvent":
+    """`gaussian` that releases two sums over one sample: what a round of adaptive clipping does.
+
+    Together they tell as much as one sum of noise multiplier (z_sum⁻² + z_count⁻²)^(-1/2) (Andrew et al. 2021,
+    arXiv:1905.03871, Theorem 1). That multiplier is what a sampled event takes:
+    `poisson_gaussian(q, gaussian_pair(…).noise_multiplier)`.
+
+    Args:
+      z_sum: standard deviation of the noise on the sum, over the clip.
+      z_count: the same of the count of unclipped units, over its sensitivity. One unit moves the count by 1, or by 1/2 if
+        1/2 is taken off each unit's bit as TFF does: then it is *twice* the standard deviation.
+    """
+    if min(z_sum, z_count) <= 0:
+        return gaussian(0.0)
+    return gaussian((z_sum**-2 + z_count**-2) ** -0.5)
+
+
 def repeated(event: "DpEvent", count: int) -> "DpEvent":
     """`count` adaptive repetitions of `event`."""
     return _events().SelfComposedDpEvent(event, count)

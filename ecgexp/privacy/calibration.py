@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _SMALLEST, _LARGEST = 1e-2, 1e5
 _COARSE = 1e-3  # grid of the search; ten times faster than the reported one, and up to 4 % above it
 _TOLERANCE = 1e-3
+_QUICK_TOLERANCE = 2e-3
+_QUICK_GRID = 5e-4  # of the target
 
 
 def calibrate_noise(
@@ -21,6 +23,8 @@ def calibrate_noise(
     delta: float,
     accountant: AccountantName = "pld",
     neighbouring: Neighbouring = "add_or_remove_one",
+    *,
+    near: float | None = None,
 ) -> float:
     """The noise multiplier whose ε is at most `target_epsilon`, and within 0.1 % of it.
 
@@ -34,10 +38,18 @@ def calibrate_noise(
       delta: its δ.
       accountant: whose ε must keep it.
       neighbouring: see `epsilon`.
+      near: for planning: a guess to start from. The answer keeps the promise too and is there in about a second, but only
+        within 0.3 % of the target (for up to some thousand steps), since the search is made on a coarser grid.
 
     Raises:
       ConfigError: no noise up to 1e5 keeps the promise under this accountant.
     """
+    if near is not None:
+        grid = _QUICK_GRID * target_epsilon
+        return _solve(
+            lambda z: epsilon(make_event(z), delta, accountant, neighbouring, interval=grid), target_epsilon, near,
+            _QUICK_TOLERANCE,
+        )  # fmt: skip
 
     def rdp(z: float) -> float:
         return epsilon(without_truncation(make_event(z)), delta, "rdp", neighbouring)

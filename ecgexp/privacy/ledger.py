@@ -117,7 +117,9 @@ class Ledger:
         Raises:
           PrivacyViolation: it belongs to another plan.
         """
-        changed = [name for name, value in plan.as_dict().items() if state["plan"].get(name) != value]
+        # A projection decides nothing that ran, so a resumed run may ask for another one.
+        deciding = {name: value for name, value in plan.as_dict().items() if name != "population"}
+        changed = [name for name, value in deciding.items() if state["plan"].get(name) != value]
         if changed:
             raise PrivacyViolation(f"the checkpoint was made under another plan: {', '.join(changed)} differ")
         ledger = cls(plan)

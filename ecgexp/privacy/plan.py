@@ -37,6 +37,7 @@ class PrivacyPlan:
       accountant: whose ε is the promise.
       max_epsilon: training stops before the step that would exceed it; infinite: no cap.
       noise_seed: None: noise and samples from the operating system's entropy. A number makes the run a simulation.
+      population: units of a hypothetical population that the statement projects to; decides nothing that runs.
     """
 
     num_units: int
@@ -51,6 +52,7 @@ class PrivacyPlan:
     accountant: AccountantName
     max_epsilon: float
     noise_seed: int | None
+    population: int | None = None
 
     @property
     def is_private(self) -> bool:
@@ -145,6 +147,8 @@ class PrivacySpec:
       noise_seed: makes the noise repeatable, hence removable: the run is a simulation and claims nothing.
       sampling: see `PrivacyPlan`.
       batch_capacity: None takes `safe_capacity`. A smaller one cuts large batches, and is priced as such.
+      population: units of a larger, hypothetical population for which ε is projected beside the promise; see
+        `privacy.projection`.
     """
 
     noise_multiplier: NonNegative | None = None
@@ -157,6 +161,7 @@ class PrivacySpec:
     noise_seed: NonNegativeInt | None = None
     sampling: Sampling = "poisson"
     batch_capacity: Count | None = None
+    population: Count | None = None
 
     def __post_init__(self):
         if self.noise_multiplier is None and self.target_epsilon is None:
@@ -185,8 +190,9 @@ class PrivacySpec:
             )
 
     def plan(
-        self, *, num_units: int, expected_batch_size: int, epochs: int | None = None, iterations: int | None = None
-    ) -> PrivacyPlan:
+        self, *, num_units: int, expected_batch_size: int, epochs: int | None = None, iterations: int | None = None,
+        batch_setting: str = "trainer.expected_batch_size",
+    ) -> PrivacyPlan:  # fmt: skip
         """The plan for a training set of `num_units`.
 
         Args:
@@ -194,16 +200,20 @@ class PrivacySpec:
           expected_batch_size: units in a batch or cohort, on average.
           epochs: passes; each has ceil(num_units / expected_batch_size) steps. Or:
           iterations: steps or rounds.
+          batch_setting: what the user types to set `expected_batch_size`, for the words of a refusal.
 
         Raises:
-          ConfigError: δ is not below 1 / num_units, the batch does not fit, or the target cannot be reached.
+          ConfigError: δ is not below 1 / num_units, the batch does not fit, the population is smaller than the training
+            set, or the target cannot be reached.
         """
-        steps = _iterations(num_units, expected_batch_size, epochs, iterations)
+        steps = _iterations(num_units, expected_batch_size, epochs, iterations, batch_setting)
         delta = self.delta if self.delta is not None else default_delta(num_units)
         _check_delta(delta, num_units, self.unit, chosen=self.delta is not None)
+        if self.population is not None:
+            check_population(self.population, num_units, self.unit)
         capacity = safe_capacity(num_units, expected_batch_size)
         if self.batch_capacity is not None:
-            capacity = _checked_capacity(self.batch_capacity, num_units, expected_batch_size)
+            capacity = _checked_capacity(self.batch_capacity, num_units, expected_batch_size, batch_setting)
         if self.sampling == "fixed":
             capacity = expected_batch_size
         cap = self.max_epsilon if self.max_epsilon is not None else self.target_epsilon
@@ -213,7 +223,7 @@ class PrivacySpec:
                 num_units=num_units, expected_batch_size=expected_batch_size, batch_capacity=capacity, iterations=steps,
                 noise_multiplier=noise_multiplier, l2_norm_clip=self.l2_norm_clip, delta=delta, unit=self.unit,
                 sampling=self.sampling, accountant=self.accountant, max_epsilon=math.inf if cap is None else cap,
-                noise_seed=self.noise_seed,
+                noise_seed=self.noise_seed, population=self.population,
             )  # fmt: skip
 
         if self.noise_multiplier is not None:
@@ -231,15 +241,27 @@ class NotPrivate:
     """No promise: the same plan with an infinite clip and no noise."""
 
     def plan(
-        self, *, num_units: int, expected_batch_size: int, epochs: int | None = None, iterations: int | None = None
-    ) -> PrivacyPlan:
-        """See `PrivacySpec.plan`; Poisson batches, drawn from the run's seed."""
+        self, *, num_units: int, expected_batch_size: int, epochs: int | None = None, iterations: int | None = None,
+        batch_setting: str = "trainer.expected_batch_size", sampling: Sampling = "poisson", unit: Unit = "beat",
+    ) -> PrivacyPlan:  # fmt: skip
+        """See `PrivacySpec.plan`; batches are drawn from the run's seed.
+
+        Args:
+          num_units: see `PrivacySpec.plan`, as for the three that follow.
+          expected_batch_size: units in a batch or cohort, on average.
+          epochs: passes, or:
+          iterations: steps or rounds.
+          batch_setting: what the user types to set `expected_batch_size`.
+          sampling: how the trainer draws its batches or cohorts; nothing is promised of it.
+          unit: what is drawn.
+        """
+        steps = _iterations(num_units, expected_batch_size, epochs, iterations, batch_setting)
+        fixed = sampling == "fixed"
         return PrivacyPlan(
             num_units=num_units, expected_batch_size=expected_batch_size,
-            batch_capacity=safe_capacity(num_units, expected_batch_size),
-            iterations=_iterations(num_units, expected_batch_size, epochs, iterations), noise_multiplier=0.0,
-            l2_norm_clip=math.inf, delta=default_delta(num_units), unit="beat", sampling="poisson", accountant="pld",
-            max_epsilon=math.inf, noise_seed=None,
+            batch_capacity=expected_batch_size if fixed else safe_capacity(num_units, expected_batch_size),
+            iterations=steps, noise_multiplier=0.0, l2_norm_clip=math.inf, delta=default_delta(num_units), unit=unit,
+            sampling=sampling, accountant="rdp" if fixed else "pld", max_epsilon=math.inf, noise_seed=None,
         )  # fmt: skip
 
 
@@ -258,13 +280,26 @@ def safe_capacity(num_units: int, expected_batch_size: int) -> int:
     return min(num_units, math.ceil(max(1.5 * mean, mean + 10 * math.sqrt(mean) + 10)))
 
 
-def _iterations(num_units: int, batch: int, epochs: int | None, iterations: int | None) -> int:
+def check_population(population: int, num_units: int, unit: Unit) -> None:
+    """Refuses a population that the training set is larger than.
+
+    Raises:
+      ConfigError: saying what to type instead.
+    """
+    if population < num_units:
+        raise ConfigError(
+            f"privacy.population={population} is below the {num_units} {unit}s of the training set, and ε is projected "
+            "to larger populations only; type privacy.population=10000, or privacy.population=null."
+        )
+
+
+def _iterations(num_units: int, batch: int, epochs: int | None, iterations: int | None, batch_setting: str) -> int:
     if (epochs is None) == (iterations is None):
         raise ValueError("give exactly one of epochs and iterations")
     if num_units < 1 or not 1 <= batch <= num_units:
         raise ConfigError(
-            f"trainer.expected_batch_size={batch} must be between 1 and the {num_units} units of the training set; try "
-            f"trainer.expected_batch_size={max(1, num_units // 4)}."
+            f"{batch_setting}={batch} must be between 1 and the {num_units} units of the training set; try "
+            f"{batch_setting}={max(1, num_units // 4)}."
         )
     return iterations if iterations is not None else epochs * math.ceil(num_units / batch)
 
@@ -285,10 +320,10 @@ def _check_delta(delta: float, num_units: int, unit: Unit, *, chosen: bool) -> N
         )
 
 
-def _checked_capacity(capacity: int, num_units: int, expected_batch_size: int) -> int:
+def _checked_capacity(capacity: int, num_units: int, expected_batch_size: int, batch_setting: str) -> int:
     if capacity < expected_batch_size:
         raise ConfigError(
-            f"privacy.batch_capacity={capacity} is below trainer.expected_batch_size={expected_batch_size}, so half of "
-            f"the batches would be cut; try privacy.batch_capacity={math.ceil(1.5 * expected_batch_size)}."
+            f"privacy.batch_capacity={capacity} is below {batch_setting}={expected_batch_size}, so half of the "
+            f"batches would be cut; try privacy.batch_capacity={math.ceil(1.5 * expected_batch_size)}."
         )
     return min(capacity, num_units)

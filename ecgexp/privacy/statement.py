@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ecgexp._validate import ConfigError
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan, Unit
+from ecgexp.privacy.projection import Projection, project
 
 NOT_COVERED = {
     "hyperparameters": "the choice of hyper-parameters, if other runs on these data were looked at",
@@ -51,6 +52,7 @@ class PrivacyStatement:
       epsilon_replace_one: ε when neighbours differ by replacing one unit; None where it has no price.
       not_covered: what the promise leaves out, in words.
       search: number of runs looked at and the ε of releasing them all, if it was priced.
+      projection: what a larger population would be promised by such steps; never a promise of this run.
     """
 
     plan: PrivacyPlan
@@ -60,6 +62,7 @@ class PrivacyStatement:
     epsilon_replace_one: float | None
     not_covered: tuple[str, ...]
     search: tuple[int, float] | None = None
+    projection: Projection | None = None
 
     @property
     def epsilon(self) -> float:
@@ -83,9 +86,11 @@ class PrivacyStatement:
     def text(self) -> str:
         """Several paragraphs, for an artifact."""
         plan = self.plan
-        if not plan.makes_claim:
-            return _no_claim(plan) + "\n"
-        paragraphs = [self.line(), self._promise(), self._mechanism(), self._beside(), self._left_out()]
+        projection = "" if self.projection is None else self.projection.text()
+        if plan.makes_claim:
+            paragraphs = [self.line(), self._promise(), self._mechanism(), self._beside(), self._left_out(), projection]
+        else:
+            paragraphs = [_no_claim(plan), projection]
         return "\n\n".join(part for part in paragraphs if part) + "\n"
 
     def as_dict(self) -> dict[str, Any]:
@@ -102,6 +107,7 @@ class PrivacyStatement:
             "expected_batch_size": plan.expected_batch_size,
             "l2_norm_clip": plan.l2_norm_clip if math.isfinite(plan.l2_norm_clip) else None,
             "batch_capacity": plan.batch_capacity, "not_covered": list(self.not_covered),
+            "projection": None if self.projection is None else self.projection.as_dict(),
         }  # fmt: skip
         if (
             plan.is_simulation
@@ -180,7 +186,15 @@ def state(
         epsilon_rdp=_or_none(ledger, "rdp", plan.neighbouring) if plan.is_private else None,
         epsilon_replace_one=_or_none(ledger, "pld", "replace_one") if plan.is_private else None,
         not_covered=tuple(text for key, text in NOT_COVERED.items() if key not in does_not_apply),
+        projection=_projection(ledger),
     )  # fmt: skip
+
+
+def _projection(ledger: Ledger) -> Projection | None:
+    plan = ledger.plan
+    if plan.population is None or not plan.is_private or not ledger.steps:
+        return None
+    return project(replace(plan, iterations=ledger.steps), plan.population)
 
 
 def _or_none(ledger: Ledger, accountant: Any, neighbouring: Any) -> float | None:

@@ -162,6 +162,60 @@ def test_little_noise_is_priced_in_bounded_time_and_not_below_the_fine_grid():
     assert 100 < accounting.epsilon(event, 1e-5) <= accounting.epsilon(event, 1e-5, "rdp")
 
 
+@pytest.mark.parametrize(("z_delta", "count_std"), [(1.25, 0.5), (0.8, 2.0), (3.0, 1.0)])
+@pytest.mark.parametrize("q", [10 / 47, 1.0])
+def test_a_round_of_adaptive_clipping_costs_what_dp_accounting_takes_for_both_sums(q, z_delta, count_std):
+    from dp_accounting import dp_event
+
+    both = dp_event.ComposedDpEvent([dp_event.GaussianDpEvent(z_delta), dp_event.GaussianDpEvent(2 * count_std)])
+    sampled = accounting.repeated(dp_event.PoissonSampledDpEvent(q, both), 20)
+    z = accounting.gaussian_pair(z_delta, 2 * count_std).noise_multiplier
+    assert z == pytest.approx((z_delta**-2 + (2 * count_std) ** -2) ** -0.5, rel=1e-12)
+    assert accounting.epsilon(sampled, 1e-3, "rdp") == pytest.approx(
+        accounting.epsilon(poisson(q, z, 20), 1e-3, "rdp"), rel=1e-9
+    )
+    assert z < min(z_delta, 2 * count_std)
+
+
+def test_the_noise_of_adaptive_clipping_is_split_as_its_paper_says():
+    # Andrew et al. 2021: for z = 1 and a count of standard deviation 5 (0.05 of a cohort of 100), z_Δ = 1.00504.
+    z_delta = (1.0 - (2 * 5) ** -2) ** -0.5
+    assert z_delta == pytest.approx(1.00504, abs=1e-5)
+    assert accounting.gaussian_pair(z_delta, 10.0).noise_multiplier == pytest.approx(1.0, rel=1e-12)
+    assert accounting.gaussian_pair(1.0, 0.0) == accounting.gaussian_pair(0.0, 1.0) == accounting.gaussian(0.0)
+
+
+def test_two_sums_over_one_sample_lose_as_much_as_one_sum_of_their_joint_noise():
+    # E[(p/q)²] of the sampled pair, integrated in the plane with no help from dp_accounting; its closed form for one
+    # Gaussian is 1 + q² (exp(1/z²) - 1).
+    import numpy as np
+
+    q, z_sum, z_count = 0.2, 1.3, 0.9
+    z = accounting.gaussian_pair(z_sum, z_count).noise_multiplier
+    x, y = np.meshgrid(np.linspace(-12, 14, 1041) * z_sum, np.linspace(-12, 14, 1041) * z_count)
+
+    def density(mean):
+        return np.exp(-(((x - mean) / z_sum) ** 2 + ((y - mean) / z_count) ** 2) / 2)
+
+    out = density(0.0)
+    mixed = (1 - q) * out + q * density(1.0)
+    assert np.sum(mixed**2 / out) / np.sum(out) == pytest.approx(1 + q**2 * (np.exp(z**-2) - 1), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("sampling_event", "accountant", "neighbouring", "near"),
+    [
+        (lambda z: poisson(10 / 47, z, 20), "pld", "add_or_remove_one", 3.0),
+        (lambda z: poisson(10 / 47, z, 20), "pld", "add_or_remove_one", 0.2),
+        (lambda z: poisson(10 / 47, z, 100), "rdp", "add_or_remove_one", 30.0),
+        (lambda z: accounting.repeated(accounting.fixed_cohort_gaussian(47, 10, z), 20), "rdp", "replace_one", 10.0),
+    ],
+)
+def test_noise_sought_near_a_guess_keeps_the_promise_too(sampling_event, accountant, neighbouring, near):
+    noise = calibrate_noise(sampling_event, 2.0, 1e-3, accountant, neighbouring, near=near)
+    assert 0.997 * 2 <= accounting.epsilon(sampling_event(noise), 1e-3, accountant, neighbouring) <= 2.0
+
+
 @pytest.mark.parametrize(
     ("q", "steps", "delta", "target", "accountant", "noise"),
     [(0.01, 1000, 1e-5, 1.0, "pld", 1.4158), (0.04, 2250, 1e-5, 8.0, "rdp", 1.4146)],

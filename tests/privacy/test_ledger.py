@@ -92,6 +92,11 @@ def test_a_resumed_run_ends_with_the_same_bill():
     resumed.verify_complete(made.iterations)
 
 
+def test_a_resumed_run_may_ask_for_another_projection():
+    state = json.loads(json.dumps(Ledger(plan()).to_dict()))
+    assert Ledger.from_dict(plan(population=10_000), state).plan.population == 10_000
+
+
 def test_a_checkpoint_of_another_plan_is_refused():
     made = plan()
     with pytest.raises(PrivacyViolation, match="another plan: noise_multiplier differ"):

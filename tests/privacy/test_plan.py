@@ -120,6 +120,40 @@ def test_a_batch_larger_than_the_training_set_is_refused():
         plan(num_units=20)
 
 
+def test_a_refusal_names_the_setting_that_the_trainer_reads():
+    def made(spec, batch):
+        return spec.plan(
+            num_units=47, expected_batch_size=batch, iterations=1, batch_setting="trainer.clients_per_round"
+        )
+
+    message = "trainer.clients_per_round=50 must be between 1 and the 47 units .* try trainer.clients_per_round=11"
+    for spec in (PrivacySpec(noise_multiplier=1.0), NotPrivate()):
+        with pytest.raises(ConfigError, match=message):
+            made(spec, 50)
+    with pytest.raises(ConfigError, match="privacy.batch_capacity=9 is below trainer.clients_per_round=10"):
+        made(PrivacySpec(noise_multiplier=1.0, batch_capacity=9), 10)
+
+
+def test_without_privacy_the_plan_says_how_cohorts_are_drawn_and_of_what():
+    fixed = NotPrivate().plan(num_units=47, expected_batch_size=10, iterations=3, sampling="fixed", unit="patient")
+    poisson = NotPrivate().plan(num_units=47, expected_batch_size=10, iterations=3, unit="patient")
+    assert (fixed.sampling, fixed.batch_capacity) == ("fixed", 10)
+    assert (fixed.unit, fixed.neighbouring) == ("patient", "replace_one")
+    assert (poisson.sampling, poisson.batch_capacity) == ("poisson", safe_capacity(47, 10))
+    for made in (fixed, poisson):
+        assert accounting.epsilon(made.dp_event, made.delta, made.accountant, made.neighbouring) == math.inf
+    assert NotPrivate().plan(num_units=47, expected_batch_size=10, iterations=3).unit == "beat"
+
+
+def test_a_population_below_the_training_set_is_refused_and_an_equal_one_is_not():
+    with pytest.raises(
+        ConfigError, match=r"privacy.population=46 is below the 47 patients .* privacy.population=10000"
+    ):
+        plan(num_units=47, batch=10, unit="patient", population=46)
+    assert plan(num_units=47, batch=10, unit="patient", population=47).population == 47
+    assert plan().population is None
+
+
 def test_calibrated_plan_never_exceeds_its_budget():
     made = PrivacySpec(target_epsilon=3.0).plan(num_units=5000, expected_batch_size=100, epochs=5)
     assert 2.97 <= accounting.epsilon(made.dp_event, made.delta) <= 3.0
@@ -137,7 +171,8 @@ def test_every_option_of_the_group_builds(path):
         values = yaml.safe_load((path.parent / "dp.yaml").read_text()) | values
     target = values.pop("_target_")
     made = {"ecgexp.privacy.plan.PrivacySpec": PrivacySpec, "ecgexp.privacy.plan.NotPrivate": NotPrivate}[target]
-    if path.stem == "dp":
+    if path.stem in ("dp", "patient"):
         values["noise_multiplier"] = 1.1
     spec = build(made, values, path="privacy")
+    assert getattr(spec, "unit", "beat") == ("patient" if path.stem == "patient" else "beat")
     assert path.stem in ("none", "dp", "patient") or spec.target_epsilon == float(path.stem.removeprefix("eps"))

@@ -68,6 +68,49 @@ def test_what_has_no_price_is_null_and_not_guessed():
     assert "cut at random" in cut.text()
 
 
+def of_patients(**spec):
+    return finished(units=47, batch=10, iterations=20, unit="patient", **({"noise_multiplier": 1.0} | spec))
+
+
+def test_a_projection_is_named_so_and_changes_nothing_that_is_claimed():
+    alone, beside = state(of_patients()), state(of_patients(population=10_000))
+    values = json.loads(json.dumps(beside.as_dict(), allow_nan=False))
+    projection = values.pop("projection")
+    assert alone.as_dict() == values | {"projection": None}
+    assert (beside.line(), beside.epsilon) == (alone.line(), alone.epsilon)
+    assert beside.text().startswith(alone.text().rstrip())
+    paragraph = beside.text().removeprefix(alone.text().rstrip()).strip()
+    assert paragraph.startswith(
+        "Projection, not a promise of this run: in a population of 10 000 patients of whom 2 128"
+    )
+    assert "ε =" not in paragraph
+    assert "Projection" not in alone.text()
+    assert projection["label"] == "projection, not a promise of this run"
+    assert not {"epsilon", "claim"} & {*projection, *projection["same_noise"], *projection["same_noise_on_mean"]}
+
+
+def test_a_projection_prices_the_steps_that_ran_not_those_that_were_planned():
+    made = PrivacySpec(noise_multiplier=1.0, unit="patient", population=1000).plan(
+        num_units=47, expected_batch_size=10, iterations=20
+    )
+    ledger = Ledger(made)
+    assert state(ledger).projection is None
+    ledger.charge(made.step_event, 5)
+    assert state(ledger).projection.same_noise.plan.iterations == 5
+    assert (
+        state(ledger).projection.same_noise.epsilon < state(of_patients(population=1000)).projection.same_noise.epsilon
+    )
+
+
+def test_a_simulation_may_project_and_a_run_without_noise_cannot():
+    simulated = state(of_patients(noise_seed=1, population=1000))
+    silent = state(of_patients(noise_multiplier=0.0, population=1000))
+    assert "not a promise of this run" in simulated.text()
+    assert simulated.text().startswith("This run makes no claim")
+    assert simulated.as_dict()["claim"] is False
+    assert silent.projection is silent.as_dict()["projection"] is None
+
+
 @pytest.mark.parametrize("spec", [{"noise_seed": 0}, {"noise_multiplier": 0.0}])
 def test_a_simulation_and_a_run_without_noise_claim_nothing(spec):
     statement = state(finished(units=1000, iterations=20, **spec))
