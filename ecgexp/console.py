@@ -68,15 +68,16 @@ class Work:
 
 
 @dataclass
-class EpochBar:
-    """Turns the steps within an epoch into one bar over the whole training."""
+class StepBar:
+    """Turns the steps within an epoch or round into one bar over the whole training."""
 
     work: Work
-    num_epochs: int
-    epoch: int = 1
+    num_steps: int
+    step_name: str
+    step: int = 1
 
     def __call__(self, *, done: int, total: int, metrics: Mapping[str, float]) -> None:
         """See `training.base.StepReporter`."""
         note = " ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        self.work((self.epoch - 1) * total + done, self.num_epochs * total, f"epoch {self.epoch} {note}")
-        self.epoch += done == total
+        self.work((self.step - 1) * total + done, self.num_steps * total, f"{self.step_name} {self.step} {note}")
+        self.step += done == total

@@ -12,6 +12,7 @@ from ecgexp._validate import ConfigError, NonNegativeInt, settings
 from ecgexp.console import Watcher
 from ecgexp.device import Device
 from ecgexp.learner import Learner
+from ecgexp.partition.natural import Pooled
 from ecgexp.prepare import prepare
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.privacy.statement import check_unit_covers_features
@@ -35,7 +36,7 @@ class Experiment:
       augmentation: random copies of training beats.
       model: the architecture.
       loss: per example.
-      trainer: centralized, or under privacy.
+      trainer: centralized, under privacy, or federated.
       privacy: the promise, or none.
       partition: which client holds which beats.
       tracking: where the run is kept.
@@ -65,6 +66,7 @@ class Experiment:
     def __post_init__(self):
         self._check_inputs()
         self._check_privacy()
+        self._check_clients()
 
     def _check_inputs(self) -> None:
         """What the input makes is what the model takes and the augmentation changes."""
@@ -84,18 +86,24 @@ class Experiment:
 
     def _check_privacy(self) -> None:
         """A promise is made exactly where it is kept, and nothing in the run would break it."""
-        promised = isinstance(self.privacy, PrivacySpec)
-        if promised and not self.trainer.is_private:
+        if not self.is_private:
+            if self.trainer.needs_privacy:
+                raise ConfigError(
+                    f"{_kind(self.trainer)} needs a promise to keep and privacy=none makes none; "
+                    "type privacy=dp privacy.noise_multiplier=1.1, or trainer=centralized"
+                )
+            return
+        units = self.trainer.privacy_units
+        if not units:
             raise ConfigError(
                 f"privacy was asked for, and {_kind(self.trainer)} gives none; type trainer=dp, or privacy=none"
             )
-        if not promised and self.trainer.is_private:
+        if self.privacy.unit not in units:
             raise ConfigError(
-                f"{_kind(self.trainer)} needs a promise to keep and privacy=none makes none; "
-                "type privacy=dp privacy.noise_multiplier=1.1, or trainer=centralized"
+                f"privacy.unit={self.privacy.unit}: {_kind(self.trainer)} can promise to a {' or a '.join(sorted(units))}; type "
+                "privacy.unit=patient, or privacy=patient, whose clip suits it"
             )
-        if not promised:
-            return
+        self.trainer.check_privacy(self.privacy)
         check_unit_covers_features(self.privacy.unit, self.input.features_crossing_beats)
         if self.device.mixed_precision:
             raise ConfigError(
@@ -107,6 +115,24 @@ class Experiment:
                 "model.normalization=batch mixes the beats of a batch, so that no beat's part in a gradient is bounded; "
                 "under privacy type model.normalization=group"
             )
+
+    def _check_clients(self) -> None:
+        """Clients are dealt exactly where they are trained."""
+        pooled = isinstance(self.partition, Pooled)
+        if self.trainer.needs_clients and pooled:
+            raise ConfigError(
+                f"{_kind(self.trainer)} trains clients and partition=none deals all beats to one; type partition=by_patient"
+            )
+        if not self.trainer.needs_clients and not pooled:
+            raise ConfigError(
+                f"{_kind(self.trainer)} trains on pooled beats and {_kind(self.partition)} deals them to clients; type "
+                "partition=none, or trainer=federated"
+            )
+
+    @property
+    def is_private(self) -> bool:
+        """Whether a promise of privacy was asked for."""
+        return isinstance(self.privacy, PrivacySpec)
 
     @property
     def title(self) -> str:
@@ -163,8 +189,8 @@ def _run_tracked(experiment: Experiment, run_dir: Path, tracker: Tracker, watche
     seeds = Seeds(experiment.seed)
     with watcher.work("beats") as work:
         prepared = prepare(
-            dataset=experiment.dataset, grouping=experiment.grouping, split=experiment.split, model_input=experiment.input,
-            seeds=seeds, report=work,
+            dataset=experiment.dataset, grouping=experiment.grouping, split=experiment.split,
+            partition=experiment.partition, model_input=experiment.input, seeds=seeds, report=work,
         )  # fmt: skip
     outcome.log_data(tracker, prepared)
     learner = Learner(experiment, prepared, seeds)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ecgexp import outcome
 from ecgexp._validate import ConfigError
-from ecgexp.console import EpochBar, Watcher
+from ecgexp.console import StepBar, Watcher
 from ecgexp.evaluation.evaluator import Evaluation, evaluate
 from ecgexp.evaluation.metrics import quick_scores
 from ecgexp.inputs import input_shapes
@@ -34,7 +34,7 @@ class Learner:
 
         self._experiment, self._prepared, self._seeds = experiment, prepared, seeds
         self._check_metric()
-        if not len(prepared.split.validation) and experiment.selection.needs_validation(experiment.trainer.is_private):
+        if not len(prepared.split.validation) and experiment.selection.needs_validation(experiment.is_private):
             raise ConfigError(
                 "the split holds out no validation beats, by which an epoch could be chosen; "
                 "type split.validation_fraction=0.2, or selection.keep=last selection.patience=null"
@@ -46,13 +46,13 @@ class Learner:
     def fit(self, tracker: Tracker, watcher: Watcher) -> Chosen:
         """Trains to the end or until the selection has seen enough; every epoch is validated and tracked."""
         experiment, data = self._experiment, self._prepared.data
-        chosen = Chosen(experiment.selection, is_private=experiment.trainer.is_private)
+        chosen = Chosen(experiment.selection, is_private=experiment.is_private)
         history: dict[str, list[float]] = defaultdict(list)
         with watcher.work("training") as work, self._strategy.scope():
             steps = experiment.trainer.train(
                 data, build_model=self._build_model, loss=experiment.loss.build(self._prepared.class_counts),
                 augmentation=experiment.augmentation, ledger=self.ledger, seeds=self._seeds,
-                report=EpochBar(work, experiment.trainer.num_steps),
+                report=StepBar(work, experiment.trainer.num_steps, experiment.trainer.step_name),
             )  # fmt: skip
             for progress in steps:
                 scores = self._validate(progress.weights())
@@ -66,13 +66,17 @@ class Learner:
                 if not chosen.consider(progress, scores):
                     break
         outcome.log_history(
-            tracker, history, source=self._prepared.beats.database, step_name="epoch", kept_step=chosen.step
+            tracker,
+            history,
+            source=self._prepared.beats.database,
+            step_name=experiment.trainer.step_name,
+            kept_step=chosen.step,
         )
         return chosen
 
     def statement(self, chosen: Chosen) -> PrivacyStatement | None:
         """What the run promises, priced by what ran; None where no promise was made."""
-        if not self._experiment.trainer.is_private:
+        if not self._experiment.is_private:
             return None
         idle = {"normalisation"}  # inputs are scaled by constants or by the beat itself
         idle |= set() if chosen.uses_validation else {"selection"}
@@ -126,7 +130,8 @@ class Learner:
     def _build_model(self) -> Any:
         import tensorflow as tf
 
-        tf.keras.utils.set_random_seed(self._seeds.integer("initial weights"))
+        if tf.executing_eagerly():  # a client's copy, in a graph, gets its weights from the server
+            tf.keras.utils.set_random_seed(self._seeds.integer("initial weights"))
         return self._experiment.model.build(
             input_shapes(self._prepared.data.features), len(self._prepared.data.class_names)
         )

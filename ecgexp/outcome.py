@@ -14,23 +14,45 @@ from ecgexp.tracking.base import DatasetInput, Tracker
 
 
 def log_data(tracker: Tracker, prepared: Prepared) -> None:
-    """The dataset as an input of the run, its class counts in every split, and what was left out."""
+    """The dataset as an input of the run, its class counts in every split, what was left out, and who holds what."""
     beats = prepared.beats
     dataset = DatasetInput(name=beats.database, digest=beats.digest, source=beats.database, counts=prepared.counts)
     tracker.log_dataset(dataset)
     tracker.set_tags({"dataset.name": beats.database, "dataset.digest": beats.digest})
     tracker.log_dict(describe_data(prepared), "data.json")
+    log_partition(tracker, prepared)
+
+
+def log_partition(tracker: Tracker, prepared: Prepared) -> None:
+    """How many beats of each class every client holds, as a figure and a table; nothing for a pooled run."""
+    if prepared.deal.is_pooled:
+        return
+    import pandas as pd
+
+    from ecgexp.evaluation.partition_figure import partition_figure
+
+    beats = prepared.beats
+    counts = prepared.deal.class_counts(beats)
+    tracker.log_figure(partition_figure(counts, beats.class_names, source=beats.database), "figures/partition.png")
+    rows = [
+        {"client": client, "split": split, "class": name, "beats": number}
+        for split, clients in counts.items()
+        for client, classes in clients.items()
+        for name, number in classes.items()
+    ]
+    tracker.log_table(pd.DataFrame(rows), "tables/partition.csv")
 
 
 def describe_data(prepared: Prepared) -> dict[str, Any]:
-    """For `result.json`: the database, and how many beats of each class went where."""
-    beats = prepared.beats
+    """For `result.json`: the database, how many beats of each class went where, and to how many clients."""
+    beats, deal = prepared.beats, prepared.deal
     return {
         "database": beats.database,
         "digest": beats.digest,
         "classes": list(beats.class_names),
         "beats": prepared.counts,
         "patients": {name: len(np.unique(beats.patient_ids[rows])) for name, rows in prepared.indices.items()},
+        **({} if deal.is_pooled else {"clients": deal.num_clients()}),
         "dropped": dict(beats.dropped),
         "notes": list(prepared.split.notes),
     }

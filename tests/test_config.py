@@ -18,9 +18,14 @@ COMPANIONS = {
     "input=image": ["model=cnn2d"],
     "trainer=dp": ["privacy.noise_multiplier=1.1"],
     "privacy=dp": ["trainer=dp", "privacy.noise_multiplier=1.1"],
+    "privacy=patient": ["trainer=federated", "privacy.noise_multiplier=1"],
     "privacy=eps1": ["trainer=dp"],
     "privacy=eps3": ["trainer=dp"],
     "privacy=eps8": ["trainer=dp"],
+    **{
+        f"partition={name}": ["trainer=federated"]
+        for name in ("by_patient", "by_record", "iid", "dirichlet", "shards", "quantity_skew")
+    },
 }
 
 
@@ -43,7 +48,7 @@ def test_every_option_composes_and_builds(option):
 
 
 def test_no_option_is_forgotten():
-    assert len(list(options())) >= 35
+    assert len(list(options())) >= 45
     assert len(experiments()) >= 2
 
 
@@ -73,6 +78,60 @@ def test_what_a_private_experiment_is_held_against_differs_only_in_how_it_trains
     ],
 )
 def test_what_would_break_a_promise_of_privacy_is_refused(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(overrides)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["privacy=dp"],
+            r"privacy\.unit=beat: Federated can promise to a patient or a record; type privacy\.unit=patient",
+        ),
+        (["trainer.aggregator=robust"], r"type trainer\.aggregator=mean"),
+        (["trainer.aggregator=secure"], r"type trainer\.aggregator=mean"),
+        (["trainer.algorithm=fedsgd"], r"type trainer\.algorithm=fedavg"),
+        (["trainer.algorithm=mime_lite"], r"type trainer\.algorithm=fedavg"),
+        (["trainer.client_schedule=cosine"], r"type trainer\.client_schedule=constant"),
+        (["trainer.min_clients=2"], r"type trainer\.min_clients=0"),
+        (["privacy.sampling=shuffle"], r"type privacy\.sampling=poisson"),
+        (
+            ["trainer.sampling=fixed", "trainer.clients_per_round=3"],
+            r"type privacy\.sampling=fixed privacy\.accountant=rdp",
+        ),
+        (["privacy.sampling=fixed", "privacy.accountant=rdp"], r"type privacy\.sampling=poisson"),
+        (["model.normalization=batch"], r"type model\.normalization=group"),
+    ],
+)
+def test_what_would_break_a_promise_to_patients_is_refused(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(["trainer=federated", "privacy=patient", "privacy.noise_multiplier=1", *overrides])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainer=federated", "partition=none"], r"type partition=by_patient"),
+        (["partition=iid"], r"type partition=none, or trainer=federated"),
+        (["trainer=federated", "trainer.clients_per_round=3"], r"type trainer\.sampling=fixed, or poisson"),
+        (["trainer=federated", "trainer.sampling=poisson"], r"type e\.g\. trainer\.clients_per_round=5"),
+        (
+            ["trainer=federated", "trainer.algorithm=fedsgd", "trainer.client_epochs=2"],
+            r"type trainer\.client_epochs=1",
+        ),
+        (
+            ["trainer=federated", "trainer.algorithm=fedadam", "trainer.server_optimizer=yogi"],
+            r"type trainer\.algorithm=fedavg",
+        ),
+        (
+            ["trainer=federated", "trainer.algorithm=fedsgd", "trainer.client_schedule=cosine"],
+            r"client_schedule=constant",
+        ),
+        (["trainer=federated", "trainer.algorithm=scaffold"], r"'fedavg'.*'mime_lite'"),
+    ],
+)
+def test_federated_settings_that_contradict_each_other_are_answered(overrides, message):
     with pytest.raises(ConfigError, match=message):
         load_experiment(overrides)
 

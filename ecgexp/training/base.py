@@ -1,14 +1,14 @@
 """What every trainer is: a generator that gets beats and yields one `Progress` per epoch or round."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.plan import PrivacyPlan
+from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec, Unit
 from ecgexp.seeding import Seeds
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class TrainingData:
       class_names: in the order of the labels.
       record_ids: (num_beats,) str.
       patient_ids: (num_beats,) str.
+      clients: client id -> sorted indices: who holds which of the training rows. Only federated training looks at it.
     """
 
     features: Mapping[str, np.ndarray]
@@ -68,6 +69,7 @@ class TrainingData:
     class_names: Sequence[str]
     record_ids: np.ndarray
     patient_ids: np.ndarray
+    clients: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @cached_property
     def resident(self) -> "ResidentFeatures":
@@ -85,10 +87,24 @@ class StepReporter(Protocol):
 
 
 class Trainer(Protocol):
-    """Trains a model built by `build_model` and yields after every epoch or round."""
+    """Trains a model built by `build_model` and yields after every epoch or round.
+
+    Attributes:
+      num_steps: epochs or rounds.
+      step_name: which of the two.
+      privacy_units: to whom it can keep a promise; empty: it makes none.
+      needs_privacy: whether it trains under a promise only.
+      needs_clients: whether it trains clients of a partition, or pooled beats.
+    """
 
     num_steps: int
-    is_private: bool
+    step_name: str
+    privacy_units: frozenset[Unit]
+    needs_privacy: bool
+    needs_clients: bool
+
+    def check_privacy(self, privacy: PrivacySpec) -> None:
+        """Refuses settings that would break a promise, before any data are read; raises ConfigError."""
 
     def plan(self, privacy: Any, data: TrainingData) -> PrivacyPlan:
         """What the run will do to one unit of privacy; without privacy, a plan of infinite price."""

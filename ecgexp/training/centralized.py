@@ -1,14 +1,14 @@
 """Training on the pooled beats, without a promise of privacy: the reference the other trainers are held against."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ecgexp._validate import Count, settings
 from ecgexp.models.base import restart_dropout
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.plan import PrivacyPlan
+from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec, Unit
 from ecgexp.seeding import Seeds
 from ecgexp.training.base import Progress, StepReporter, TrainerState, TrainingData
 from ecgexp.training.optimizer import OptimizerSettings
@@ -29,12 +29,18 @@ class Centralized(OptimizerSettings):
     epochs: Count = 20
     batch_size: Count = 256
 
-    is_private = False
+    step_name: ClassVar[str] = "epoch"
+    privacy_units: ClassVar[frozenset[Unit]] = frozenset()
+    needs_privacy: ClassVar[bool] = False
+    needs_clients: ClassVar[bool] = False
 
     @property
     def num_steps(self) -> int:
         """Epochs."""
         return self.epochs
+
+    def check_privacy(self, privacy: PrivacySpec) -> None:
+        """See `Trainer.check_privacy`; every setting will do."""
 
     def plan(self, privacy: Any, data: TrainingData) -> PrivacyPlan:
         """A plan without clip or noise: what runs is not private, and its price is infinite."""

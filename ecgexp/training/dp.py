@@ -1,14 +1,14 @@
 """DP-SGD (Abadi et al. 2016) on this machine: every step is drawn, clipped, noised and charged as one frozen plan says."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from ecgexp._validate import ConfigError, Count, Positive, settings
 from ecgexp.models.base import restart_dropout
 from ecgexp.privacy import accounting
 from ecgexp.privacy.audit import NoiseRecord
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
-from ecgexp.privacy.plan import PrivacyPlan
+from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec, Unit
 from ecgexp.seeding import Seeds
 from ecgexp.training.base import Progress, StepReporter, TrainerState, TrainingData
 from ecgexp.training.coins import Coins
@@ -44,12 +44,18 @@ class DpSgd(OptimizerSettings):
     optimizer: OptimizerName = "sgd"
     learning_rate: Positive = 0.25
 
-    is_private = True
+    step_name: ClassVar[str] = "epoch"
+    privacy_units: ClassVar[frozenset[Unit]] = frozenset({"beat", "record", "patient"})
+    needs_privacy: ClassVar[bool] = True
+    needs_clients: ClassVar[bool] = False
 
     @property
     def num_steps(self) -> int:
         """Epochs."""
         return self.epochs
+
+    def check_privacy(self, privacy: PrivacySpec) -> None:
+        """See `Trainer.check_privacy`; every setting will do."""
 
     def plan(self, privacy: Any, data: TrainingData) -> PrivacyPlan:
         """The plan of a run over the units of `data`."""

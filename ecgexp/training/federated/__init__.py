@@ -1,0 +1,1 @@
+"""Federated training by TensorFlow Federated: the only place that knows it."""

@@ -1,0 +1,119 @@
+"""The run's model and loss as TFF wants them: a forward pass over a batch, and sums that the server adds up."""
+
+import collections
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from ecgexp.models.base import restart_dropout
+from ecgexp.training.resident import as_model_input
+
+COUNTS = ("examples", "loss", "correct")
+
+
+@contextlib.contextmanager
+def keras_in_graphs(build_model: Callable[[], tf.keras.Model]) -> Iterator[None]:
+    """Within the block `build_model` may run in TFF's graphs; after it, the models of this process are what they were.
+
+    Keras has one class for layers of both kinds, and swaps its bases whenever a layer is made in another kind of graph than the
+    one before; existing layers of that class change with it (Keras 2.15, `keras.src.utils.version_utils.swap_class`). Making
+    one layer of each class outside a graph swaps them back.
+    """
+    try:
+        yield
+    finally:
+        build_model()
+
+
+class ClientModel(tff.learning.models.VariableModel):
+    """One client's copy of the model.
+
+    A batch says, beside features and labels, which view of each beat to show, from where its random numbers start, and whose
+    it is; so what a client does follows from its data alone, on whichever runtime, thread or device.
+
+    The metrics are sums for each client, (num_clients,) vectors that are zero but for the client's own place: added up they
+    are what every single client saw. TFF takes an update that is not finite for zero, and resets that client's metrics (FedSGD
+    does not): a client that took part and has no examples, or a loss that is no number, is such a one.
+
+    Args:
+      keras_model: `{name: (batch, …)} -> (batch, num_classes)` logits, without state beside its weights.
+      loss: `(labels (batch,), logits) -> (batch,)`.
+      augment: see `Augmentation.build`.
+      input_spec: of a batch, see `clients.ClientBatches`.
+      num_clients: places in the metrics' vectors.
+    """
+
+    def __init__(
+        self, keras_model: tf.keras.Model, loss: Callable[..., Any], augment: Callable[..., Any], input_spec: Any,
+        num_clients: int,
+    ):  # fmt: skip
+        self._model, self._loss, self._augment, self._input_spec = keras_model, loss, augment, input_spec
+        self._sums = collections.OrderedDict(
+            (name, tf.Variable(tf.zeros(num_clients), trainable=False, name=name)) for name in COUNTS
+        )
+
+    @property
+    def trainable_variables(self) -> Sequence[tf.Variable]:
+        """See `VariableModel`."""
+        return self._model.trainable_variables
+
+    @property
+    def non_trainable_variables(self) -> Sequence[tf.Variable]:
+        """See `VariableModel`."""
+        return self._model.non_trainable_variables
+
+    @property
+    def local_variables(self) -> Sequence[tf.Variable]:
+        """See `VariableModel`."""
+        return list(self._sums.values())
+
+    @property
+    def input_spec(self) -> Any:
+        """See `VariableModel`."""
+        return self._input_spec
+
+    @tf.function
+    def predict_on_batch(self, x: Mapping[str, Any], training: bool = True) -> Any:
+        """See `VariableModel`; logits."""
+        return self._model({name: as_model_input(value) for name, value in x.items()}, training=training)
+
+    @tf.function
+    def forward_pass(self, batch_input: Mapping[str, Any], training: bool = True) -> tff.learning.models.BatchOutput:
+        """See `VariableModel`; the loss is the batch's mean, with the model's own penalties."""
+        labels, features = batch_input["y"], {name: as_model_input(value) for name, value in batch_input["x"].items()}
+        if training:
+            features = self._augment(features, batch_input["view"], batch_input["seed"])
+            restart_dropout(self._model, tf.reduce_sum(tf.cast(batch_input["seed"], tf.int64) * [1 << 31, 1]))
+        logits = self._model(features, training=training)
+        losses = self._loss(labels, logits)
+        # `==` on tensors compares objects, not values, in graphs of TensorFlow 1's manner.
+        correct = tf.cast(tf.equal(tf.argmax(logits, -1, output_type=tf.int32), labels), tf.float32)
+        examples = tf.shape(labels)[0]
+        sums = {
+            "examples": tf.cast(examples, tf.float32),
+            "loss": tf.reduce_sum(losses),
+            "correct": tf.reduce_sum(correct),
+        }
+        for name, variable in self._sums.items():
+            place = tf.one_hot(batch_input["client"], variable.shape[0], on_value=True, off_value=False)
+            variable.assign_add(tf.where(place, sums[name], 0.0))  # not a product: 0 times NaN is NaN
+        objective = tf.reduce_mean(losses) + tf.add_n(self._model.losses or [0.0])
+        return tff.learning.models.BatchOutput(loss=objective, predictions=logits, num_examples=examples)
+
+    @tf.function
+    def report_local_unfinalized_metrics(self) -> Mapping[str, Any]:
+        """See `VariableModel`."""
+        return collections.OrderedDict((name, variable.read_value()) for name, variable in self._sums.items())
+
+    def metric_finalizers(self) -> Mapping[str, Callable[..., Any]]:
+        """See `VariableModel`; the sums themselves are what is wanted."""
+        return collections.OrderedDict((name, tf.function(lambda value: value)) for name in COUNTS)
+
+    @tf.function
+    def reset_metrics(self) -> None:
+        """See `VariableModel`."""
+        for variable in self._sums.values():
+            variable.assign(tf.zeros_like(variable))

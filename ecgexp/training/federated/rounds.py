@@ -1,0 +1,186 @@
+"""The rounds of one federated training: drawn, charged, run and accounted for."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ecgexp._validate import ConfigError
+from ecgexp.privacy.audit import NoiseRecord
+from ecgexp.privacy.ledger import Ledger, PrivacyViolation
+from ecgexp.privacy.noise import NoiseSource
+from ecgexp.privacy.sampling import Sampler
+from ecgexp.seeding import Seeds
+from ecgexp.training.base import Progress, StepReporter, TrainerState, TrainingData
+from ecgexp.training.federated import dp_query
+from ecgexp.training.federated.aggregators import build_aggregator, bytes_down, bytes_up
+from ecgexp.training.federated.algorithms import build_process
+from ecgexp.training.federated.batches import ClientBatches
+from ecgexp.training.federated.client_model import COUNTS, ClientModel, keras_in_graphs
+from ecgexp.training.federated.cohort import Cohort, Participation, drop_out
+from ecgexp.training.federated.graphs import flatten
+from ecgexp.training.federated.runtime import open_runtime, refill
+from ecgexp.training.federated.settings import Federated
+
+_TOLERANT = ("robust", "secure")  # these zero what is not usable, as their users ask
+
+
+class Rounds:
+    """The moving parts of one training.
+
+    Args:
+      settings: the trainer's.
+      data: the beats and who holds them.
+      build_model: see `Trainer.train`.
+      loss: see `Trainer.train`.
+      augmentation: see `Trainer.train`.
+      ledger: of the run's plan.
+      seeds: of the run.
+    """
+
+    def __init__(
+        self, settings: Federated, data: TrainingData, build_model: Callable[[], Any], loss: Any, augmentation: Any,
+        ledger: Ledger, seeds: Seeds,
+    ):  # fmt: skip
+        self._settings, self._ledger, self._plan, self._seeds = settings, ledger, ledger.plan, seeds
+        self._client_ids = tuple(sorted(data.clients))
+        _check_plan(settings, ledger, len(self._client_ids))
+        self._batches = ClientBatches(
+            data, augmentation, self._client_ids, client_epochs=settings.client_epochs, batch_size=settings.client_batch_size,
+            seeds=seeds,
+        )  # fmt: skip
+        self._sampler = Sampler(self._plan, seeds.generator("sampling"))
+        model = build_model()
+        _check_model(model)
+        self._shapes = [tuple(variable.shape) for variable in model.trainable_variables]
+        self._mechanism, aggregator = None, None
+        if self._is_private:
+            self._mechanism = dp_query.mechanism_of(settings, self._plan)
+            aggregator = dp_query.dp_aggregator(self._mechanism, self._shapes)
+            self._noise, self._noise_record = NoiseSource.of(self._plan), NoiseRecord()
+
+        def client_model() -> ClientModel:
+            return ClientModel(build_model(), loss, augmentation.build(), self._batches.spec, len(self._client_ids))
+
+        with keras_in_graphs(build_model):
+            process = build_process(
+                settings, client_model, aggregator or build_aggregator(settings), weighted=not self._is_private
+            )
+            self._runtime = open_runtime(settings.runtime, process)
+        self._state = self._runtime.initialize(model.get_weights())
+
+    @property
+    def _is_private(self) -> bool:
+        return self._plan.l2_norm_clip != float("inf")
+
+    def run(self, report: StepReporter, resume_from: TrainerState | None) -> Iterator[Progress]:
+        """See `Federated.train`."""
+        first = self._restore(resume_from) + 1 if resume_from else 1
+        for round_num in range(first, self._settings.num_rounds + 1):
+            draw = self._sampler.draw()
+            if self._is_private:
+                if self._ledger.would_exceed(draw.event):
+                    break
+                self._ledger.charge(draw.event)
+            cohort = drop_out(draw.units, self._settings.client_dropout, self._seeds.generator(f"dropout/{round_num}"))
+            metrics = self._round(round_num, cohort)
+            report(done=1, total=1, metrics={name: metrics[name] for name in ("loss", "accuracy") if name in metrics})
+            state = self._state
+            yield Progress(
+                step=round_num, weights=lambda state=state: self._runtime.weights(state), train_metrics=metrics,
+                dp_event=draw.event if self._is_private else None, checkpoint=lambda n=round_num: self._snapshot(n),
+            )  # fmt: skip
+        if self._is_private:
+            self._ledger.verify_complete(self._executed)
+            if not self._ledger.steps:
+                raise ConfigError(
+                    f"privacy.max_epsilon={self._plan.max_epsilon:g} is spent before the first round; type a larger one, or a "
+                    "larger privacy.noise_multiplier"
+                )
+
+    def close(self) -> None:
+        """Ends the runtime."""
+        self._runtime.close()
+
+    def _round(self, round_num: int, cohort: Cohort) -> dict[str, float]:
+        datasets = [self._batches.dataset(self._client_ids[number], round_num) for number in cohort.present]
+        if not self._is_private and not datasets:  # TFF would divide by no weight at all
+            empty = np.zeros(len(self._client_ids))
+            took_part = Participation(cohort=cohort, examples=empty, correct=empty, loss=empty)
+            took_part.check(self._settings, self._client_ids, round_num, tolerates_non_finite=True)
+            return took_part.metrics() | self._traffic(cohort)
+        state, planned_std = self._state, 0.0
+        if self._is_private:
+            planned_std = self._mechanism.noise_multiplier * float(dp_query.query_state(state)["clip"])
+            unit = self._noise.normal(sum(int(np.prod(shape)) for shape in self._shapes) + 1, 1.0)
+            state = dp_query.with_noise(state, _split(unit[:-1], self._shapes), unit[-1])
+        self._state, measured = self._runtime.next(state, datasets)
+        sums = measured["client_work"]["train"]
+        took_part = Participation(cohort=cohort, **{name: np.asarray(sums[name]) for name in COUNTS})
+        tolerant = self._is_private or self._settings.aggregator in _TOLERANT
+        took_part.check(self._settings, self._client_ids, round_num, tolerates_non_finite=tolerant)
+        return took_part.metrics() | self._traffic(cohort) | (self._proof(planned_std) if self._is_private else {})
+
+    def _traffic(self, cohort: Cohort) -> dict[str, float]:
+        return {
+            "bytes_down": float(len(cohort.sampled) * bytes_down(self._settings, self._shapes)),
+            "bytes_up": float(len(cohort.present) * bytes_up(self._settings, self._shapes)),
+        }
+
+    @property
+    def _executed(self) -> int:
+        """Rounds whose sum was noised, counted where the noise is added."""
+        return int(dp_query.query_state(self._state)["executed"])
+
+    def _proof(self, planned_std: float) -> dict[str, float]:
+        """That as many rounds were noised as were charged, and as strongly as was planned; else PrivacyViolation."""
+        self._ledger.verify_complete(self._executed, stopped_early=True)
+        query = dp_query.query_state(self._state)
+        values = sum(int(np.prod(shape)) for shape in self._shapes)
+        record = NoiseRecord(values=values, squares=float(query["squares"]))
+        record.verify(planned_std)
+        return record.metrics(planned_std) | {"l2_norm_clip": float(query["clip"])}
+
+    def _snapshot(self, round_num: int) -> TrainerState:
+        """The server's state leaf by leaf, the positions of the streams, the bill; no noise, and no key of any stream."""
+        arrays = {f"state/{i}": np.asarray(leaf) for i, leaf in enumerate(flatten(self._state))}
+        meta = {"round": round_num, "sampler": self._sampler.state()}
+        if self._is_private:
+            meta |= {"noise": self._noise.state(), "ledger": self._ledger.to_dict()}
+        return TrainerState(arrays=arrays, meta=meta)
+
+    def _restore(self, state: TrainerState) -> int:
+        """Puts everything back but the ledger, which the caller restored; returns the last finished round."""
+        self._state = refill(self._state, [state.arrays[f"state/{i}"] for i in range(len(state.arrays))])
+        self._sampler.restore(state.meta["sampler"])
+        if self._is_private:
+            self._noise.restore(state.meta["noise"])
+            self._ledger.verify_complete(self._executed, stopped_early=True)
+        return int(state.meta["round"])
+
+
+def _split(values: np.ndarray, shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
+    return [part.reshape(shape) for part, shape in zip(np.split(values, ends[:-1]), shapes, strict=True)]
+
+
+def _check_plan(settings: Federated, ledger: Ledger, num_clients: int) -> None:
+    """A ledger prices the plan it was made with; another cohort or other clients would be priced as these."""
+    plan = ledger.plan
+    cohort = settings.clients_per_round or num_clients
+    planned = dataclasses.asdict(plan)
+    actual = {"num_units": num_clients, "expected_batch_size": cohort, "iterations": settings.num_rounds}
+    differ = [f"{name} {value} instead of {planned[name]}" for name, value in actual.items() if planned[name] != value]
+    if differ:
+        raise PrivacyViolation(
+            f"this training is not the one that was planned ({', '.join(differ)}); make a new plan for it"
+        )
+
+
+def _check_model(model: Any) -> None:
+    if any("BatchNormalization" in type(layer).__name__ for layer in model.layers) or model.non_trainable_variables:
+        raise ConfigError(
+            "model.normalization=batch keeps moving statistics, which federated averaging leaves as they were at the start; type "
+            "model.normalization=group"
+        )
