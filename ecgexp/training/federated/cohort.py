@@ -98,10 +98,3 @@ class Participation:
                 f"({len(self.cohort.dropped)} dropped out, {len(self.non_finite)} not finite), fewer than "
                 f"trainer.min_clients={settings.min_clients}; type a smaller one, or larger cohorts"
             )
-
-
-def spread(accuracies: np.ndarray) -> dict[str, float]:
-    """How evenly clients are served: mean, mean of the worst tenth (one client at least) and best of their accuracies."""
-    ordered = np.sort(accuracies)
-    worst = ordered[: max(1, len(ordered) // 10)]
-    return {"mean": float(ordered.mean()), "worst_decile": float(worst.mean()), "best": float(ordered[-1])}

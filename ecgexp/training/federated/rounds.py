@@ -59,6 +59,7 @@ class Rounds:
             self._mechanism = dp_query.mechanism_of(settings, self._plan)
             aggregator = dp_query.dp_aggregator(self._mechanism, self._shapes)
             self._noise, self._noise_record = NoiseSource.of(self._plan), NoiseRecord()
+            self._last_noise: np.ndarray | None = None
 
         def client_model() -> ClientModel:
             return ClientModel(build_model(), loss, augmentation.build(), self._batches.spec, len(self._client_ids))
@@ -110,17 +111,23 @@ class Rounds:
             took_part = Participation(cohort=cohort, examples=empty, correct=empty, loss=empty)
             took_part.check(self._settings, self._client_ids, round_num, tolerates_non_finite=True)
             return took_part.metrics() | self._traffic(cohort)
-        state, planned_std = self._state, 0.0
+        state, planned_std, products = self._state, 0.0, 0.0
         if self._is_private:
-            planned_std = self._mechanism.noise_multiplier * float(dp_query.query_state(state)["clip"])
-            unit = self._noise.normal(sum(int(np.prod(shape)) for shape in self._shapes) + 1, 1.0)
+            planned_std = self._planned_std()
+            unit = self._noise.normal(self._num_parameters + 1, 1.0)
             state = dp_query.with_noise(state, _split(unit[:-1], self._shapes), unit[-1])
+            products = 0.0 if self._last_noise is None else float(unit.astype(np.float64) @ self._last_noise)
+            self._last_noise = unit
         self._state, measured = self._runtime.next(state, datasets)
         sums = measured["client_work"]["train"]
         took_part = Participation(cohort=cohort, **{name: np.asarray(sums[name]) for name in COUNTS})
         tolerant = self._is_private or self._settings.aggregator in _TOLERANT
         took_part.check(self._settings, self._client_ids, round_num, tolerates_non_finite=tolerant)
-        return took_part.metrics() | self._traffic(cohort) | (self._proof(planned_std) if self._is_private else {})
+        return (
+            took_part.metrics()
+            | self._traffic(cohort)
+            | (self._proof(planned_std, products) if self._is_private else {})
+        )
 
     def _traffic(self, cohort: Cohort) -> dict[str, float]:
         return {
@@ -133,14 +140,42 @@ class Rounds:
         """Rounds whose sum was noised, counted where the noise is added."""
         return int(dp_query.query_state(self._state)["executed"])
 
-    def _proof(self, planned_std: float) -> dict[str, float]:
-        """That as many rounds were noised as were charged, and as strongly as was planned; else PrivacyViolation."""
+    @property
+    def _num_parameters(self) -> int:
+        return sum(int(np.prod(shape)) for shape in self._shapes)
+
+    def _planned_std(self) -> float:
+        """Of the noise on the sum of the coming round's updates: the plan's, or under an adapting clip what it makes of it."""
+        if self._settings.clipping == "fixed":
+            return self._plan.noise_std
+        return self._mechanism.noise_multiplier * float(dp_query.query_state(self._state)["clip"])
+
+    def _proof(self, planned_std: float, products: float) -> dict[str, float]:
+        """That as many rounds were noised as were charged, as strongly as was planned, and never twice alike.
+
+        Args:
+          planned_std: of the round's noise.
+          products: of its unit values with those of the round before, summed; 0 in the first round.
+
+        Raises:
+          PrivacyViolation: it was not so.
+        """
         self._ledger.verify_complete(self._executed, stopped_early=True)
         query = dp_query.query_state(self._state)
-        values = sum(int(np.prod(shape)) for shape in self._shapes)
-        record = NoiseRecord(values=values, squares=float(query["squares"]))
-        record.verify(planned_std)
-        return record.metrics(planned_std) | {"l2_norm_clip": float(query["clip"])}
+        added = NoiseRecord(values=self._num_parameters, squares=float(query["squares"]))
+        if planned_std:  # in units of the plan, since an adapting clip scales the noise of every round anew
+            self._noise_record += NoiseRecord(
+                values=added.values,
+                squares=added.squares / planned_std**2,
+                pairs=added.values if products else 0,
+                products=products,
+            )
+            self._noise_record.verify(1.0)
+            if self._noise_record.is_enough:  # else a small model's is judged with the next round's
+                self._noise_record = NoiseRecord()
+        elif added.squares:
+            raise PrivacyViolation("noise was added where none was planned")
+        return added.metrics(planned_std) | {"l2_norm_clip": float(query["clip"])}
 
     def _snapshot(self, round_num: int) -> TrainerState:
         """The server's state leaf by leaf, the positions of the streams, the bill; no noise, and no key of any stream."""
