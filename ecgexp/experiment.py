@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ecgexp import outcome
+from ecgexp import federation, outcome
 from ecgexp._build import to_node
 from ecgexp._validate import ConfigError, NonNegativeInt, settings
+from ecgexp.comparisons import Comparisons, compare
 from ecgexp.console import Watcher
 from ecgexp.device import Device
 from ecgexp.learner import Learner
@@ -44,6 +45,7 @@ class Experiment:
       device: where to compute.
       evaluate_on: splits that are scored at the end; while a model is being chosen, leave `test` out.
       num_resamples: of the bootstrap behind each 95 % interval; 0 for none.
+      comparisons: what a federated model is held against; by default nothing.
     """
 
     seed: NonNegativeInt
@@ -62,11 +64,16 @@ class Experiment:
     device: Device
     evaluate_on: tuple[Literal["validation", "test"], ...] = ("validation", "test")
     num_resamples: NonNegativeInt = 1000
+    comparisons: Comparisons = Comparisons()
 
     def __post_init__(self):
         self._check_inputs()
         self._check_privacy()
         self._check_clients()
+        self.comparisons.check(
+            self.trainer, is_pooled=isinstance(self.partition, Pooled), is_private=self.is_private,
+            judges_test="test" in self.evaluate_on,
+        )  # fmt: skip
 
     def _check_inputs(self) -> None:
         """What the input makes is what the model takes and the augmentation changes."""
@@ -194,17 +201,27 @@ def _run_tracked(experiment: Experiment, run_dir: Path, tracker: Tracker, watche
         )  # fmt: skip
     outcome.log_data(tracker, prepared)
     learner = Learner(experiment, prepared, seeds)
+    if experiment.is_private and experiment.trainer.needs_clients:
+        with watcher.work("what is within reach") as work:
+            table = federation.outlook(learner.ledger.plan, learner.num_parameters, work)
+        watcher.say(table)
     chosen = learner.fit(tracker, watcher)
-    metrics, undefined = {}, {}
+    metrics, undefined, predicted = {}, {}, {}
     for split in experiment.evaluate_on:  # the test beats are looked at here, once, and nothing is decided after it
         evaluation, probabilities = learner.judge(split, chosen)
         outcome.log_evaluation(tracker, prepared, split, evaluation, probabilities)
-        metrics |= evaluation.metrics(split)
+        metrics |= evaluation.metrics(split) | federation.log_clients(tracker, prepared, split, probabilities)
+        predicted[split] = probabilities
         undefined |= {f"{split}/{name}": reason for name, reason in evaluation.undefined.items()}
     if experiment.evaluate_on:
         title = f"{experiment.title} · {prepared.beats.database} · {split}"
         outcome.log_description(tracker, evaluation, title=title)
         watcher.say(outcome.summary(evaluation, title=title))
+    if experiment.comparisons.asked:
+        comparison = compare(experiment, prepared, learner, chosen, predicted["test"], watcher)
+        metrics |= federation.log_comparison(tracker, prepared, comparison)
+        for line in comparison.lines():
+            watcher.say(line)
     statement = learner.statement(chosen)
     if statement is not None:
         metrics |= outcome.log_privacy(tracker, statement)

@@ -1,15 +1,17 @@
 """The model of one run: trained step by step, judged, and handed over."""
 
 from collections import defaultdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ecgexp import outcome
 from ecgexp._validate import ConfigError
 from ecgexp.console import StepBar, Watcher
+from ecgexp.evaluation.clients import spread
 from ecgexp.evaluation.evaluator import Evaluation, evaluate
 from ecgexp.evaluation.metrics import quick_scores
+from ecgexp.federation import client_scores
 from ecgexp.inputs import input_shapes
 from ecgexp.prepare import Prepared
 from ecgexp.privacy.ledger import Ledger
@@ -19,6 +21,10 @@ from ecgexp.selection import Chosen
 from ecgexp.serving import Classifier
 from ecgexp.tracking.base import Tracker
 
+if TYPE_CHECKING:
+    from ecgexp.training.centralized import Centralized
+    from ecgexp.training.retraining import Retraining
+
 
 class Learner:
     """Trains what an experiment describes on prepared beats, whatever the trainer is.
@@ -27,6 +33,11 @@ class Learner:
       experiment: an `ecgexp.experiment.Experiment`.
       prepared: the beats, checked for leaks.
       seeds: the run's random streams.
+
+    Attributes:
+      ledger: of the trainer's plan.
+      num_parameters: numbers that are trained.
+      probabilities: `(weights, rows (n,)) -> (n, num_classes)` of the run's model.
     """
 
     def __init__(self, experiment: Any, prepared: Prepared, seeds: Seeds):
@@ -41,7 +52,9 @@ class Learner:
             )
         self._strategy = experiment.device.strategy()
         self.ledger = Ledger(experiment.trainer.plan(experiment.privacy, prepared.data))
-        self._predict = Predictor(self._build_model(), prepared.data.resident)
+        model = self._build_model()
+        self.num_parameters = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
+        self.probabilities = Predictor(model, prepared.data.resident)
 
     def fit(self, tracker: Tracker, watcher: Watcher) -> Chosen:
         """Trains to the end or until the selection has seen enough; every epoch is validated and tracked."""
@@ -55,7 +68,7 @@ class Learner:
                 report=StepBar(work, experiment.trainer.num_steps, experiment.trainer.step_name),
             )  # fmt: skip
             for progress in steps:
-                scores = self._validate(progress.weights())
+                scores = self.validate(progress.weights())
                 metrics = {f"train/{name}": value for name, value in progress.train_metrics.items()}
                 metrics |= {f"validation/{name}": value for name, value in scores.items()}
                 # Under keys of their own: the final validation scores, of the epoch that was kept, are not a point of the curve.
@@ -81,12 +94,13 @@ class Learner:
         idle = {"normalisation"}  # inputs are scaled by constants or by the beat itself
         idle |= set() if chosen.uses_validation else {"selection"}
         idle |= set() if self._experiment.loss.class_weights != "none" else {"class_weights"}
+        idle |= {"client_scores"} if self._prepared.deal.is_pooled else set()
         return state(self.ledger, does_not_apply=idle)
 
     def judge(self, split: str, chosen: Chosen) -> tuple[Evaluation, np.ndarray]:
         """The scores of the chosen weights on one split, and the probabilities behind them."""
         prepared, rows = self._prepared, self._prepared.indices[split]
-        probabilities = self._predict(chosen.weights, rows)
+        probabilities = self.probabilities(chosen.weights, rows)
         beats = prepared.beats
         evaluation = evaluate(
             labels=beats.labels[rows], probabilities=probabilities, class_names=beats.class_names,
@@ -94,6 +108,36 @@ class Learner:
             rng=self._seeds.generator(f"bootstrap/{split}"), num_resamples=self._experiment.num_resamples,
         )  # fmt: skip
         return evaluation, probabilities
+
+    def validate(self, weights: list[np.ndarray]) -> dict[str, float]:
+        """Scores on the validation beats, by name; with clients also `clients/accuracy_…`. Empty where there are no such beats.
+
+        Raises:
+          DataError: a probability is not finite.
+        """
+        data, rows = self._prepared.data, self._prepared.split.validation
+        if not len(rows):
+            return {}
+        probabilities = self.probabilities(weights, rows)
+        scores = dict(quick_scores(data.labels[rows], probabilities, data.class_names).values)
+        if self._prepared.deal.is_pooled:
+            return scores
+        even = client_scores(self._prepared, "validation", probabilities).spread()
+        return scores | {f"clients/{name}": value for name, value in even.items()}
+
+    def scope(self) -> Any:
+        """The context in which the run trains: its `tf.distribute` strategy."""
+        return self._strategy.scope()
+
+    def retraining(self, settings: "Centralized") -> "Retraining":
+        """Trains the run's model anew, as often as is asked for; to be called and used within `scope`."""
+        from ecgexp.training.retraining import Retraining
+
+        experiment, prepared = self._experiment, self._prepared
+        return Retraining(
+            settings, prepared.data, build_model=self._build_model, loss=experiment.loss.build(prepared.class_counts),
+            augmentation=experiment.augmentation, seeds=self._seeds,
+        )  # fmt: skip
 
     def classifier(self, chosen: Chosen) -> Classifier:
         """The chosen weights with everything needed to score a raw window."""
@@ -108,8 +152,11 @@ class Learner:
         """Refuses a selection metric that no epoch will have, before the first epoch is trained for it."""
         names, metric = self._prepared.data.class_names, self._experiment.selection.metric
         one_beat = quick_scores(np.zeros(1, int), np.full((1, len(names)), 1 / len(names)), names)
-        if metric not in one_beat.values:
-            there = ", ".join(sorted(one_beat.values))
+        known = set(one_beat.values)
+        if not self._prepared.deal.is_pooled:
+            known |= {f"clients/accuracy_{name}" for name in spread(np.zeros(1))}
+        if metric not in known:
+            there = ", ".join(sorted(known))
             raise ConfigError(f"selection.metric={metric} is not a validation score; there are: {there}")
 
     def _spent(self) -> dict[str, float]:
@@ -120,12 +167,6 @@ class Learner:
             return {"privacy/epsilon_spent": self.ledger.epsilon_spent("rdp")}
         except ConfigError:
             return {"privacy/epsilon_spent": self.ledger.epsilon_spent()}
-
-    def _validate(self, weights: list[np.ndarray]) -> dict[str, float]:
-        data, rows = self._prepared.data, self._prepared.split.validation
-        if not len(rows):
-            return {}
-        return dict(quick_scores(data.labels[rows], self._predict(weights, rows), data.class_names).values)
 
     def _build_model(self) -> Any:
         import tensorflow as tf

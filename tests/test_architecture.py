@@ -35,6 +35,8 @@ FLOORS = {
     "ecgexp.result": 4,
     "ecgexp.outcome": 5,
     "ecgexp.learner": 5,
+    "ecgexp.federation": 5,
+    "ecgexp.comparisons": 5,
     "ecgexp.experiment": 6,
     "ecgexp.config": 7,
     "ecgexp.ui": 8,

@@ -16,6 +16,7 @@ NOT_COVERED = {
     "class_weights": "class weights computed from the training labels",
     "normalisation": "normalisation statistics and other constants computed from the training data",
     "training_metrics": "published training metrics, which are computed from private data without noise",
+    "client_scores": "scores of single clients on their validation and test beats, which are computed without noise",
     "size": "the number of units in the training set, which is held to be public",
 }
 

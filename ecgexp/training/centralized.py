@@ -66,12 +66,12 @@ class Centralized(OptimizerSettings):
         if resume_from is not None:
             assign_arrays(model, optimizer, resume_from.arrays)
             first_epoch = resume_from.meta["epoch"] + 1
-        run_steps = _compiled_steps(model, optimizer, data, loss, augmentation.build(), seeds.integer("augmentation"))
+        run_steps = compiled_steps(model, optimizer, data, loss, augmentation.build(), seeds.integer("augmentation"))
         for epoch in range(first_epoch, self.epochs + 1):
             restart_dropout(model, seeds.integer(f"dropout/{epoch}"))
             order = seeds.generator(f"order/{epoch}").permutation(len(rows))
             first_step = (epoch - 1) * steps_per_epoch
-            metrics = self._run_epoch(run_steps, rows[order], views[order], first_step, report)
+            metrics = self.run_epoch(run_steps, rows[order], views[order], first_step, report)
             yield Progress(
                 step=epoch,
                 weights=model.get_weights,
@@ -88,9 +88,21 @@ class Centralized(OptimizerSettings):
         full, rest = divmod(num_rows, self.batch_size)
         return max(1, full + (rest > 1))
 
-    def _run_epoch(
+    def run_epoch(
         self, run_steps: Any, rows: np.ndarray, views: np.ndarray, first_step: int, report: StepReporter
     ) -> dict[str, float]:
+        """One pass over `rows` (and their `views`) in the order in which they stand.
+
+        Args:
+          run_steps: made by `compiled_steps`.
+          rows: (num_rows,) indices into the beats.
+          views: (num_rows,) view numbers.
+          first_step: how many steps were before; decides the augmentation's random numbers.
+          report: told about progress.
+
+        Returns:
+          Mean loss and accuracy while training.
+        """
         size, total = self.batch_size, self.steps_per_epoch(len(rows))
         full = total if total * size == len(rows) else total - 1
         sums = np.zeros(2)
@@ -107,7 +119,7 @@ class Centralized(OptimizerSettings):
         return metrics
 
 
-def _compiled_steps(
+def compiled_steps(
     model: Any, optimizer: Any, data: TrainingData, loss: Any, augment: Any, augmentation_seed: int
 ) -> Any:
     """`run(rows (steps, batch), views (steps, batch), first_step) -> (summed loss, correct rows)` over those steps."""

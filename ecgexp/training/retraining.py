@@ -9,7 +9,7 @@ import tensorflow as tf
 from ecgexp.models.base import restart_dropout
 from ecgexp.seeding import Seeds
 from ecgexp.training.base import Progress, StepReporter, TrainerState, TrainingData, Weights
-from ecgexp.training.centralized import Centralized, _compiled_steps
+from ecgexp.training.centralized import Centralized, compiled_steps
 from ecgexp.training.state import assign_arrays, to_arrays
 
 
@@ -37,7 +37,7 @@ class Retraining:
             self._optimizer = settings.build_optimizer(1)
             self._optimizer.build(self._model.trainable_variables)
         self._fresh = to_arrays(self._model, self._optimizer)
-        self._run_steps = _compiled_steps(
+        self._run_steps = compiled_steps(
             self._model, self._optimizer, data, loss, augmentation.build(), seeds.integer("augmentation")
         )
 
@@ -66,7 +66,7 @@ class Retraining:
             self._optimizer.learning_rate = rate
             restart_dropout(self._model, self._seeds.integer(f"dropout/{epoch}"))
             order = self._seeds.generator(f"order/{epoch}").permutation(len(rows))
-            metrics = self._settings._run_epoch(
+            metrics = self._settings.run_epoch(
                 self._run_steps, rows[order], views[order], (epoch - 1) * steps_per_epoch, report
             )
             yield Progress(

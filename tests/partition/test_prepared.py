@@ -28,7 +28,7 @@ def prepared_by(tmp_path_factory):
 
 
 def test_a_trainer_gets_the_training_deal(prepared_by):
-    prepared = prepared_by("partition=dirichlet", "partition.num_clients=3")
+    prepared = prepared_by("trainer=federated", "partition=dirichlet", "partition.num_clients=3")
     check_deal(prepared.deal, prepared.split)
     assert list(prepared.data.clients) == ["client00", "client01", "client02"]
     assert prepared.data.clients is prepared.deal.train
@@ -36,13 +36,15 @@ def test_a_trainer_gets_the_training_deal(prepared_by):
 
 
 def test_the_seed_decides_the_deal(prepared_by):
-    one, again, other = (prepared_by("partition=iid", "split=intra_patient", seed=seed) for seed in (0, 0, 1))
+    one, again, other = (
+        prepared_by("trainer=federated", "partition=iid", "split=intra_patient", seed=seed) for seed in (0, 0, 1)
+    )
     assert np.array_equal(one.deal.train["client03"], again.deal.train["client03"])
     assert not np.array_equal(one.deal.train["client03"], other.deal.train["client03"])
 
 
 def test_who_holds_what_is_left_as_a_figure_a_table_and_a_number_of_clients(prepared_by):
-    prepared, tracker = prepared_by("partition=by_patient"), MemoryTracker()
+    prepared, tracker = prepared_by("trainer=federated", "partition=by_patient"), MemoryTracker()
     outcome.log_data(tracker, prepared)
     table = tracker.artifacts["tables/partition.csv"]
     assert list(table.columns) == ["client", "split", "class", "beats"]

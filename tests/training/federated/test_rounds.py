@@ -201,6 +201,15 @@ def test_dropout_and_augmented_views_follow_the_seed(data):
     assert norm([a - b for a, b in zip(one, plain, strict=True)]) > 1e-3
 
 
+def test_a_lone_row_is_trained_on_by_strided_convolutions_too():
+    """A client of one beat, and a last batch of one: its weight is one beat's, and the process lives."""
+    from ecgexp.models.resnet1d import Resnet1d
+
+    model = Resnet1d(filters=(8, 16), normalization="none", dropout=0.0)
+    taken, _ = train(deal({"a": 17, "b": 1}), model=model)
+    assert all(np.isfinite(value).all() for value in taken[0].weights())
+
+
 def test_batch_normalisation_is_refused(data):
     import dataclasses
 

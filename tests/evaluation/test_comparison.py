@@ -1,0 +1,135 @@
+import copy
+import math
+
+import numpy as np
+import pytest
+
+from ecgexp.evaluation.clients import score_clients
+from ecgexp.evaluation.comparison import Comparison, accuracy
+
+NAMES = ("N", "V")
+# Test beats: "a" has 4, of which the global model gets 2; "b" 2, both right; "new" 4, of which 1.
+PART = {"a": np.arange(4), "b": np.arange(4, 6), "new": np.arange(6, 10)}
+LABELS = np.array([0, 0, 0, 1, 0, 1, 1, 1, 1, 0])
+GLOBAL = np.array([0, 0, 1, 0, 0, 1, 0, 0, 0, 0])
+
+
+def comparison(train=("a", "b", "untested"), **known):
+    scores = score_clients(PART, np.arange(10), LABELS, GLOBAL, NAMES, majority_class=0)
+    return Comparison(
+        scores=scores, train_beats={client: 10 * len(client) for client in train}, overall={"global": {"accuracy": 0.5}}, **known,
+    )  # fmt: skip
+
+
+FULL = {
+    "own": {
+        "local_only": {"a": 1.0, "b": 0.5},
+        "personalized": {"a": 0.75, "b": 1.0},
+        "pooled": {"a": 0.5, "b": 1.0, "new": 0.75},
+    },
+    "everywhere": {"a": 0.4, "b": 0.2, "untested": 0.9},
+}
+
+
+def full():
+    made = comparison(**copy.deepcopy(FULL))
+    made.overall["pooled"] = {"accuracy": 0.7, "macro_f1": 0.6}
+    return made
+
+
+def test_models_are_held_against_each_other_on_clients_that_were_trained_and_tested():
+    assert full().metrics() == {
+        "comparison/clients": 2,
+        "comparison/global/own_accuracy_mean": 0.75,
+        "comparison/global/own_accuracy_worst_decile": 0.5,
+        "comparison/global/own_accuracy_best": 1.0,
+        "comparison/local_only/own_accuracy_mean": 0.75,
+        "comparison/local_only/own_accuracy_worst_decile": 0.5,
+        "comparison/local_only/own_accuracy_best": 1.0,
+        "comparison/local_only/test_accuracy_mean": 0.5,
+        "comparison/local_only/test_accuracy_worst_decile": 0.2,
+        "comparison/local_only/test_accuracy_best": 0.9,
+        "comparison/local_only/diverged": 0,
+        "comparison/pooled/accuracy": 0.7,
+        "comparison/pooled/macro_f1": 0.6,
+        "comparison/pooled/own_accuracy_mean": 0.75,
+        "comparison/pooled/own_accuracy_worst_decile": 0.5,
+        "comparison/pooled/own_accuracy_best": 1.0,
+        "comparison/personalized/accuracy_mean_before": 0.75,
+        "comparison/personalized/accuracy_worst_decile_before": 0.5,
+        "comparison/personalized/accuracy_best_before": 1.0,
+        "comparison/personalized/accuracy_mean_after": 0.875,
+        "comparison/personalized/accuracy_worst_decile_after": 0.75,
+        "comparison/personalized/accuracy_best_after": 1.0,
+        "comparison/personalized/clients": 2,
+        "comparison/personalized/skipped": 1,
+        "comparison/personalized/diverged": 0,
+    }
+
+
+def test_the_table_has_every_client_and_leaves_open_what_is_not_known():
+    rows = {row["client"]: row for row in full().rows()}
+    assert list(rows) == ["a", "b", "new", "untested"]
+    assert rows["a"] == {
+        "client": "a", "in_training": True, "train_beats": 10, "test_beats": 4, "largest_class_share": 0.75,
+        "global_accuracy": 0.5, "local_only_accuracy": 1.0, "personalized_accuracy": 0.75, "pooled_accuracy": 0.5,
+        "local_only_test_accuracy": 0.4,
+    }  # fmt: skip
+    new, untested = rows["new"], rows["untested"]
+    assert (new["in_training"], new["train_beats"], new["global_accuracy"], new["pooled_accuracy"]) == (
+        False,
+        0,
+        0.25,
+        0.75,
+    )
+    assert math.isnan(new["local_only_accuracy"])
+    assert (untested["test_beats"], untested["local_only_test_accuracy"]) == (0, 0.9)
+    assert math.isnan(untested["global_accuracy"])
+
+
+def test_a_comparison_that_was_not_asked_for_is_not_spoken_of():
+    one = comparison(own={"pooled": {"a": 1.0, "b": 1.0, "new": 1.0}})
+    one.overall["pooled"] = {"accuracy": 1.0, "macro_f1": 1.0}
+    assert not [name for name in one.metrics() if "local_only" in name or "personalized" in name]
+    assert not [name for name in one.rows()[0] if "local_only" in name or "personalized" in name]
+    assert not [line for line in one.lines() if "alone" in line or "personalized" in line]
+
+
+def test_a_training_that_diverged_is_counted_and_named_and_left_out():
+    made = full()
+    made.own["local_only"]["a"] = made.everywhere["a"] = made.own["personalized"]["a"] = math.nan
+    made.own["pooled"], made.overall["pooled"] = {}, {"accuracy": math.nan}
+    metrics = made.metrics()
+    assert metrics["comparison/local_only/own_accuracy_mean"] == 0.5
+    assert metrics["comparison/local_only/test_accuracy_mean"] == pytest.approx(0.55)
+    assert metrics["comparison/local_only/diverged"] == metrics["comparison/personalized/diverged"] == 1
+    # Before and after are of the same clients, of which one is left.
+    assert metrics["comparison/personalized/accuracy_mean_before"] == 1.0
+    assert metrics["comparison/personalized/clients"] == 1
+    assert not [name for name in metrics if name.startswith("comparison/pooled")]
+    said = "\n".join(made.lines())
+    assert "pooled diverged" in said
+    assert "alone: the training of a diverged" in said
+    assert "personalized: the training of a diverged" in said
+
+
+def test_new_clients_alone_are_said_to_leave_nothing_to_compare():
+    made = comparison(train=("x", "y"), own={"personalized": {}})
+    assert made.both == []
+    assert made.metrics()["comparison/personalized/skipped"] == 2
+    assert "type split=intra_patient" in made.lines()[1]
+
+
+def test_the_lines_give_the_figures():
+    overall, own = full().lines()
+    assert overall == "accuracy on all 10 test beats: global 0.500 · pooled 0.700 · a client alone 0.500 on average"
+    assert own == (
+        "accuracy on own test beats, mean and worst tenth of 2 clients: global 0.750 and 0.500 · alone 0.750 and 0.500 · "
+        "personalized 0.875 and 0.750 · pooled 0.750 and 0.500"
+    )
+
+
+def test_accuracy_of_a_model_that_diverged_is_not_that_of_its_first_class():
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    assert accuracy(np.array([0, 0, 0]), probabilities) == 2 / 3
+    assert math.isnan(accuracy(np.array([0, 0, 0]), np.full((3, 2), np.nan)))

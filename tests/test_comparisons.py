@@ -1,0 +1,199 @@
+"""What a federated model is held against: what is refused, what is trained, and one run that does it all."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from ecgexp._validate import ConfigError
+from ecgexp.comparisons import Comparisons, client_rates, compare
+from ecgexp.config import load_experiment
+from ecgexp.console import Watcher
+from ecgexp.prepare import prepare
+from ecgexp.seeding import Seeds
+from ecgexp.selection import Chosen
+from ecgexp.tracking.memory import MemoryTracker
+
+SMALL = [
+    "trainer=federated", "dataset.num_patients=6", "dataset.minutes=0.8", "trainer.num_rounds=2", "model.filters=[4]",
+    "model.kernel_sizes=[3]", "model.dense_units=4", "trainer.client_learning_rate=0.2", "num_resamples=0", "tracking=none",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "asked", ["comparisons.local_only=true", "comparisons.pooled=true", "comparisons.personalize_epochs=2"]
+)
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([], r"{} compares clients, and partition=none .* type trainer=federated, or {}"),
+        (
+            ["trainer=federated", "privacy=patient", "privacy.noise_multiplier=1"],
+            r"{} trains on the private beats without noise.*; type {}, or privacy=none",
+        ),
+        (
+            ["trainer=federated", "evaluate_on=[validation]"],
+            r"{} is judged on test beats.*; type evaluate_on=.*, or {}",
+        ),
+        (["trainer=federated", "trainer.client_optimizer=yogi"], r"{} .*client_optimizer=sgd, or adam, or {}"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_with_what_to_type(asked, overrides, message):
+    name = asked.partition("=")[0]
+    off = f"{name}=0" if "epochs" in name else f"{name}=false"
+    with pytest.raises(ConfigError, match=message.format(asked.replace(".", r"\."), off.replace(".", r"\."))):
+        load_experiment([*overrides, asked])
+
+
+def test_nothing_is_compared_by_default():
+    for experiment in (load_experiment([]), load_experiment(["trainer=federated", "trainer.client_optimizer=yogi"])):
+        assert experiment.comparisons == Comparisons()
+        assert not experiment.comparisons.asked
+
+
+def test_a_client_alone_makes_the_passes_of_all_rounds_at_the_rates_of_their_schedule():
+    def rates(*overrides):
+        base = [
+            "trainer=federated",
+            "trainer.num_rounds=4",
+            "trainer.client_epochs=2",
+            "trainer.client_learning_rate=0.4",
+        ]
+        return client_rates(load_experiment([*base, *overrides]).trainer)
+
+    assert rates() == [0.4] * 8
+    # TFF's: rate · (1 + cos(π · round / rounds)) / 2, rounds from 0.
+    expected = [0.2 * (1 + math.cos(math.pi * done / 4)) for done in (0, 0, 1, 1, 2, 2, 3, 3)]
+    assert rates("trainer.client_schedule=cosine") == pytest.approx(expected)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return f"data.cache_dir={tmp_path_factory.mktemp('cache')}"
+
+
+class Compared:
+    """The comparisons of a federated model that is not trained at all: its final weights are the initial ones.
+
+    Attributes:
+      comparison: the result.
+      initial: the weights.
+      predicted: (weights, rows) of every prediction, in order.
+    """
+
+    def __init__(self, *overrides):
+        from ecgexp.learner import Learner
+
+        experiment = load_experiment([*SMALL, *overrides])
+        self.prepared = prepare(
+            dataset=experiment.dataset, grouping=experiment.grouping, split=experiment.split, partition=experiment.partition,
+            model_input=experiment.input, seeds=Seeds(0), report=lambda *_: None,
+        )  # fmt: skip
+        learner = Learner(experiment, self.prepared, Seeds(0))
+        chosen = Chosen(experiment.selection, is_private=False)
+        chosen.weights = self.initial = learner._build_model().get_weights()
+        probabilities = learner.probabilities(chosen.weights, self.prepared.split.test)
+        plain, self.predicted = learner.probabilities, []
+
+        def recorded(weights, rows):
+            self.predicted.append((weights, rows))
+            return plain(weights, rows)
+
+        learner.probabilities = recorded
+        self.comparison = compare(experiment, self.prepared, learner, chosen, probabilities, Watcher())
+
+
+@pytest.mark.tf
+def test_a_client_that_holds_everything_learns_alone_what_pooled_training_learns(cache):
+    made = Compared(
+        cache, "split=intra_patient", "partition=iid", "partition.num_clients=1", "comparisons.local_only=true",
+        "comparisons.pooled=true", "selection.keep=last",
+    )  # fmt: skip
+    comparison, (alone, _), (pooled, rows) = made.comparison, made.predicted[0], made.predicted[-1]
+    assert np.array_equal(rows, made.prepared.split.test)
+    assert all(np.array_equal(a, b) for a, b in zip(alone, pooled, strict=True))
+    assert comparison.everywhere == {"client00": comparison.overall["pooled"]["accuracy"]}
+    assert comparison.own["local_only"] == comparison.own["pooled"]
+    assert not any(np.array_equal(a, b) for a, b in zip(alone, made.initial, strict=True))
+    assert "personalized" not in comparison.own
+
+
+@pytest.mark.tf
+def test_clients_without_test_beats_of_their_own_are_not_personalized(cache):
+    made = Compared(cache, "split=inter_patient", "comparisons.personalize_epochs=1")
+    assert made.comparison.own["personalized"] == {}
+    assert made.predicted == []
+    assert made.comparison.metrics()["comparison/personalized/skipped"] == len(made.prepared.deal.train)
+    assert "type split=intra_patient" in made.comparison.lines()[1]
+
+
+@pytest.mark.tf
+def test_a_comparison_that_diverges_does_not_end_the_run(cache):
+    made = Compared(
+        cache, "split=intra_patient", "partition=iid", "partition.num_clients=2", "trainer.client_learning_rate=1e30",
+        "comparisons.local_only=true", "comparisons.pooled=true",
+    )  # fmt: skip
+    assert made.comparison.metrics()["comparison/local_only/diverged"] == 2
+    assert "pooled diverged" in made.comparison.lines()[0]
+
+
+class InMemory:
+    """Tracking that writes nothing: a dozen pictures take as long as the training."""
+
+    def __init__(self):
+        self.tracker = MemoryTracker()
+
+    def start(self, *, run_name, run_dir):
+        return self.tracker
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, cache):
+    from ecgexp.experiment import run
+
+    asked = ["comparisons.local_only=true", "comparisons.pooled=true", "comparisons.personalize_epochs=1"]
+    experiment = load_experiment([*SMALL, cache, "split=intra_patient", "selection.keep=last", *asked])
+    tracking = InMemory()
+    result = run(dataclasses.replace(experiment, tracking=tracking), tmp_path_factory.mktemp("run"), config={})
+    return result.metrics, tracking.tracker
+
+
+@pytest.mark.tf
+@pytest.mark.slow
+class TestARunWithAllComparisons:
+    def test_every_round_tells_how_evenly_the_clients_are_served(self, finished):
+        metrics, tracker = finished
+        for name in ("mean", "worst_decile", "best"):
+            curve = tracker.metrics[f"curve/validation/clients/accuracy_{name}"]
+            assert [step for step, _ in curve] == [1, 2]
+            assert metrics[f"validation/clients/accuracy_{name}"] == pytest.approx(curve[-1][1])
+
+    def test_the_clients_table_is_that_of_the_predictions(self, finished):
+        _, tracker = finished
+        predicted = tracker.artifacts["predictions/test.parquet"]
+        right = (predicted["class"] == predicted["predicted"]).groupby(predicted["patient"]).mean()
+        table = tracker.artifacts["tables/test_per_client.csv"].set_index("client")
+        assert table["accuracy"].to_dict() == pytest.approx(right.to_dict())
+        assert table["in_training"].all()
+
+    def test_the_models_stand_side_by_side(self, finished):
+        metrics, tracker = finished
+        table = tracker.artifacts["tables/comparison_per_client.csv"].set_index("client")
+        clients = tracker.artifacts["tables/test_per_client.csv"].set_index("client")
+        assert table["global_accuracy"].to_dict() == pytest.approx(clients["accuracy"].to_dict())
+        values = table.mean(numeric_only=True)
+        assert metrics["comparison/global/own_accuracy_mean"] == pytest.approx(metrics["test/clients/accuracy_mean"])
+        assert metrics["comparison/personalized/accuracy_mean_before"] == pytest.approx(values["global_accuracy"])
+        assert metrics["comparison/personalized/accuracy_mean_after"] == pytest.approx(values["personalized_accuracy"])
+        assert metrics["comparison/local_only/own_accuracy_mean"] == pytest.approx(values["local_only_accuracy"])
+        assert metrics["comparison/local_only/test_accuracy_mean"] == pytest.approx(values["local_only_test_accuracy"])
+        weighted = np.average(table["pooled_accuracy"], weights=table["test_beats"])
+        assert metrics["comparison/pooled/accuracy"] == pytest.approx(weighted)
+
+    def test_the_tracker_has_what_the_result_has(self, finished):
+        metrics, tracker = finished
+        for name in ("test/clients/accuracy_mean", "comparison/pooled/macro_f1"):
+            assert tracker.metrics[name] == [(None, metrics[name])]
+        for name in ("test_per_client", "validation_per_client", "comparison_per_client"):
+            assert tracker.artifacts[f"figures/{name}.png"].axes

@@ -1,0 +1,109 @@
+"""What a run with clients tells before it trains and at its end, from predictions made by hand."""
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from ecgexp import federation
+from ecgexp.config import load_experiment
+from ecgexp.evaluation.comparison import Comparison
+from ecgexp.prepare import prepare
+from ecgexp.seeding import Seeds
+from ecgexp.tracking.memory import MemoryTracker
+
+SMALL = ["dataset.num_patients=12", "dataset.minutes=0.8", "trainer=federated"]
+
+
+@pytest.fixture(scope="module")
+def prepared_by(tmp_path_factory):
+    cache = f"data.cache_dir={tmp_path_factory.mktemp('cache')}"
+
+    def prepared(*overrides):
+        experiment = load_experiment([*SMALL, cache, *overrides])
+        return prepare(
+            dataset=experiment.dataset, grouping=experiment.grouping, split=experiment.split, partition=experiment.partition,
+            model_input=experiment.input, seeds=Seeds(0), report=lambda *_: None,
+        )  # fmt: skip
+
+    return prepared
+
+
+def predictions(prepared, split, wrong_patients=()):
+    """(num_beats, classes): sure of the right class, but for these patients of the class after it."""
+    rows, num_classes = prepared.indices[split], len(prepared.data.class_names)
+    wrong = np.isin(prepared.beats.patient_ids[rows], wrong_patients)
+    return np.eye(num_classes)[(prepared.data.labels[rows] + wrong) % num_classes]
+
+
+def test_each_client_of_a_split_is_told_of_in_a_table_a_figure_and_metrics(prepared_by):
+    prepared, tracker = prepared_by("split=intra_patient"), MemoryTracker()
+    patients = sorted(prepared.deal.test)
+    metrics = federation.log_clients(tracker, prepared, "test", predictions(prepared, "test", patients[3:4]))
+    assert metrics == {
+        "test/clients/accuracy_mean": pytest.approx(1 - 1 / len(patients)), "test/clients/accuracy_worst_decile": 0,
+        "test/clients/accuracy_best": 1,
+    }  # fmt: skip
+    table = tracker.artifacts["tables/test_per_client.csv"]
+    assert list(table.columns) == [
+        "client", "beats", "in_training", "accuracy", "macro_f1", "majority_accuracy", "largest_class_share",
+    ]  # fmt: skip
+    assert table["client"][0] == patients[3]
+    assert table["accuracy"].tolist() == [0] + [1] * (len(patients) - 1)
+    assert table["in_training"].all()
+    assert table["beats"].sum() == len(prepared.split.test)
+    normal = prepared.data.class_names.index("N")
+    for client, share in zip(table["client"], table["majority_accuracy"], strict=True):
+        assert share == pytest.approx((prepared.data.labels[prepared.deal.test[client]] == normal).mean())
+    assert tracker.artifacts["figures/test_per_client.png"].get_suptitle().startswith("Accuracy by client")
+
+
+def test_patients_of_another_split_are_new_clients(prepared_by):
+    prepared, tracker = prepared_by("split=inter_patient"), MemoryTracker()
+    federation.log_clients(tracker, prepared, "test", predictions(prepared, "test"))
+    assert not tracker.artifacts["tables/test_per_client.csv"]["in_training"].any()
+
+
+def test_a_pooled_run_tells_of_no_clients(prepared_by):
+    prepared, tracker = prepared_by("trainer=centralized"), MemoryTracker()
+    assert federation.log_clients(tracker, prepared, "test", predictions(prepared, "test")) == {}
+    assert not tracker.artifacts
+
+
+def test_a_comparison_is_left_as_a_table_and_a_figure(prepared_by):
+    prepared, tracker = prepared_by("split=intra_patient"), MemoryTracker()
+    scores = federation.client_scores(prepared, "test", predictions(prepared, "test"))
+    train = {client: len(rows) for client, rows in prepared.deal.train.items()}
+    own = {"local_only": dict.fromkeys(train, 0.5)}
+    comparison = Comparison(scores=scores, train_beats=train, own=own, everywhere=dict.fromkeys(train, 0.25))
+    assert federation.log_comparison(tracker, prepared, comparison) == comparison.metrics()
+    table = tracker.artifacts["tables/comparison_per_client.csv"]
+    assert set(table["local_only_accuracy"]) == {0.5}
+    assert table["client"].tolist() == sorted(train)
+    assert tracker.artifacts["figures/comparison_per_client.png"].axes
+
+
+def outlook(*overrides):
+    experiment = load_experiment(["trainer=federated", "privacy=patient", "trainer.clients_per_round=5", *overrides])
+    plan = experiment.privacy.plan(num_units=22, expected_batch_size=5, iterations=experiment.trainer.num_rounds)
+    console = Console(width=80, file=io.StringIO())
+    console.print(federation.outlook(plan, 1000, lambda *_: None))
+    return console.file.getvalue()
+
+
+def test_before_a_private_training_its_price_and_the_noise_of_others_are_told():
+    told = outlook("trainer.sampling=poisson", "privacy.noise_multiplier=1.0", "privacy.population=5000")
+    assert "ε at this noise: noise multiplier 1, 20 rounds" in told
+    assert "Noise needed: 5 of 22 patients" in told
+    assert "not a promise" in told
+    assert "5 000" in told
+    assert "10 000" not in told
+
+
+def test_cohorts_of_constant_size_are_told_their_price_alone():
+    fixed = ["trainer.sampling=fixed", "privacy.sampling=fixed", "privacy.accountant=rdp"]
+    told = " ".join(outlook(*fixed, "privacy.noise_multiplier=6.0").split())
+    assert "20 rounds at noise multiplier 6 will cost each patient of 22 ε = " in told
+    assert "(δ 0.001, RDP)" in told
+    assert "ecgexp-plan --sampling fixed" in told
