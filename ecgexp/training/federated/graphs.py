@@ -72,7 +72,10 @@ class ImportedComputation:
             else:
                 sources.append((False, places.setdefault(name, len(places))))
         fetches = [wrapped.graph.get_tensor_by_name(name) for name in places]
-        return (wrapped.prune(feeds, fetches) if fetches else None), sources
+        # Without a signature every call is tried by name first, and fails in a message that prints all its tensors.
+        leaves = tuple(tf.TensorSpec(feed.shape, feed.dtype, name=f"leaf{i}") for i, feed in enumerate(feeds))
+        pruned = wrapped.prune(feeds, fetches, input_signature=(leaves, {})) if fetches else None
+        return pruned, sources
 
 
 def flatten(value: Any) -> list[Any]:

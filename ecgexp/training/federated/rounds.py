@@ -1,7 +1,7 @@
 """The rounds of one federated training: drawn, charged, run and accounted for."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -123,11 +123,8 @@ class Rounds:
         took_part = Participation(cohort=cohort, **{name: np.asarray(sums[name]) for name in COUNTS})
         tolerant = self._is_private or self._settings.aggregator in _TOLERANT
         took_part.check(self._settings, self._client_ids, round_num, tolerates_non_finite=tolerant)
-        return (
-            took_part.metrics()
-            | self._traffic(cohort)
-            | (self._proof(planned_std, products) if self._is_private else {})
-        )
+        metrics = took_part.metrics() | self._traffic(cohort) | dict(_scalars(measured["aggregator"], "aggregator"))
+        return metrics | (self._proof(planned_std, products) if self._is_private else {})
 
     def _traffic(self, cohort: Cohort) -> dict[str, float]:
         return {
@@ -193,6 +190,16 @@ class Rounds:
             self._noise.restore(state.meta["noise"])
             self._ledger.verify_complete(self._executed, stopped_early=True)
         return int(state.meta["round"])
+
+
+def _scalars(measured: Any, name: str) -> Iterator[tuple[str, float]]:
+    """What an aggregator says it did, number by number: `aggregator/zeroed_count`, `aggregator/clipping_norm`, …"""
+    if isinstance(measured, Mapping):
+        for key, value in measured.items():
+            wraps_another = key in ("zeroing", "clipping")  # TFF nests what one aggregator measured in those around it
+            yield from _scalars(value, name if wraps_another else f"{name}/{key}")
+    elif np.ndim(measured) == 0 and np.size(measured):
+        yield name, float(measured)
 
 
 def _split(values: np.ndarray, shapes: list[tuple[int, ...]]) -> list[np.ndarray]:

@@ -41,9 +41,20 @@ def test_a_run_leaves_its_clients_its_curves_and_a_model_that_works_without_tff(
     assert written["data"]["clients"]["train"] == 5
     curves = [line["metrics"] for line in lines if line["step"] is not None]
     assert len(curves) == 2
-    for name in ("train/loss", "train/clients/used", "train/bytes_up", "validation/macro_f1", "validation/clients/accuracy_mean"):
+    for name in (
+        "train/loss",
+        "train/clients/used",
+        "train/bytes_up",
+        "validation/macro_f1",
+        "validation/clients/accuracy_mean",
+    ):
         assert all(np.isfinite(curve[f"curve/{name}"]) for curve in curves), name
-    for name in ("figures/partition.png", "tables/test_per_client.csv", "figures/test_per_client.png", "tables/partition.csv"):
+    for name in (
+        "figures/partition.png",
+        "tables/test_per_client.csv",
+        "figures/test_per_client.png",
+        "tables/partition.csv",
+    ):
         assert (tmp_path / name).stat().st_size > 0, name
     probabilities = load_classifier(tmp_path / "model").predict_probabilities(np.zeros((2, 180, 1), np.float32))
     assert probabilities.shape == (2, 5)

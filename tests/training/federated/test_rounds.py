@@ -107,6 +107,8 @@ def test_other_aggregators_give_nearly_the_mean_where_nothing_is_wrong(aggregato
     mean = moved(fedavg[0].weights())
     difference = [a - b for a, b in zip(moved(taken[0].weights()), mean, strict=True)]
     assert norm(difference) < 1e-3 * norm(mean) + 1e-5
+    said = {name for name in taken[0].train_metrics if name.startswith("aggregator/")}
+    assert ({"aggregator/zeroed_count", "aggregator/clipping_norm"} <= said) == (aggregator != "compressed")
 
 
 def test_a_seed_decides_everything_and_threads_nothing(data, fedavg):

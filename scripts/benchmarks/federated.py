@@ -1,0 +1,341 @@
+"""What a federated round costs over a plain TensorFlow loop, beside Flower and pfl-research where they are installed.
+
+    uv run python scripts/benchmarks/federated.py [--models cnn1d cnn1d_small] [--python PATH ...]
+    uv run python scripts/benchmarks/federated.py --memory [--rounds 200]
+
+FedAvg over equal clients of random beats, all of them in every round. Each variant is a process of its own, which its parent
+sets to work round by round, in turns with the others, so that a noisy machine is unfair to none; medians of the rounds after
+the first are compared, and the first counts from the process's start. `plain` is a tf.function over batches gathered by index
+from resident tensors, one client after the other, averaged in numpy. Memory: the largest sum of the resident sizes of the
+process and all that it started; what they share is counted in each.
+
+Flower and pfl do not fit TensorFlow 2.15, so they train the same network in PyTorch. Give the interpreters that have them:
+
+    uv venv flower && uv pip install --python flower/bin/python 'flwr[simulation]' torch
+    uv venv pfl && uv pip install --python pfl/bin/python pfl torch
+    … federated.py --python flower/bin/python pfl/bin/python
+
+Their rounds take turns with a plain loop in TensorFlow, and one in PyTorch, `torch`. A number after a name is, for `inprocess`
+and `local`, the clients at a time; for `torch` and `pfl` PyTorch's threads; for `flower` the cores of a client, 2 without it.
+PyTorch's threads wait for each other busily, which on a machine with other work costs far more than they save. All are on the
+CPU, unless CUDA_VISIBLE_DEVICES says otherwise; `local`, `torch` and `flower` stay there.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import select
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+_TENSORFLOW = ("plain", "inprocess", "local", "local 1", "local 2")
+_TORCH = ("torch", "torch 1", "flower", "flower 1", "pfl", "pfl 1")
+_NEEDS = {"torch": ("torch",), "flower": ("flwr", "ray", "torch"), "pfl": ("pfl", "torch")}
+_MEMORY_AFTER = (10, 50, 100, 200)
+_SAMPLING_S, _WALKING_S = 0.05, 1.0
+_LONGEST_ROUND_S = 300
+_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+
+Row = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=("cnn1d", "cnn1d_small"), help="default: cnn1d")
+    parser.add_argument("--clients", type=int, default=10)
+    parser.add_argument("--beats", type=int, help="of each client; default: 1800")
+    parser.add_argument("--batch", type=int, default=50)
+    parser.add_argument("--rounds", type=int, help="default: 5")
+    parser.add_argument(
+        "--variants", nargs="+", metavar="NAME", help="`plain`, `inprocess 1`, …; `plain` is always there"
+    )
+    parser.add_argument(
+        "--python", nargs="+", default=[], metavar="PATH", help="interpreters with flwr or pfl, and torch"
+    )
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="resident size as rounds of inprocess go by, nothing else: by default 200 of cnn1d_small on 100 beats",
+    )
+    parser.add_argument("--child", nargs=2, metavar=("VARIANT", "MODEL"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    model, beats, rounds = ("cnn1d_small", 100, 200) if options.memory else ("cnn1d", 1800, 5)
+    options.models, options.beats = options.models or [model], options.beats or beats
+    options.rounds = max(2, options.rounds or rounds)
+    known = {*_TENSORFLOW, *_TORCH} | {
+        f"{name} {n}" for name in ("inprocess", "local", "torch", "flower", "pfl") for n in range(1, 65)
+    }
+    if unknown := set(options.variants or ()) - known:
+        parser.error(
+            f"no variant {', '.join(sorted(unknown))}; there are {', '.join((*_TENSORFLOW, *_TORCH))}, or other numbers"
+        )
+    if options.child:
+        _train(options)
+        return
+    for model in options.models:
+        if options.memory:
+            _print_memory(model, options, _memory(model, options))
+            continue
+        _print(model, options, _rows(model, options))
+
+
+def _rows(model: str, options: argparse.Namespace) -> list[Row]:
+    """One for each variant; each framework's are measured together, with a plain loop of their own."""
+    asked = options.variants or [*_TENSORFLOW, *(_TORCH if options.python else ())]
+    torch = [name for name in asked if name.split()[0] in _NEEDS]
+    if torch and not {"torch", "torch 1"} & set(torch):
+        torch.insert(0, "torch")
+    tensorflow = [name for name in asked if name not in ("plain", *torch)]
+    rows = _measured(["plain", *tensorflow], model, options) if tensorflow or not torch else []
+    if torch:
+        plain, *others = _measured(["plain", *torch], model, options)
+        rows += [{**plain, "variant": "plain, again" if rows else "plain"}, *others]
+    return rows
+
+
+def _measured(variants: list[str], model: str, options: argparse.Namespace) -> list[Row]:
+    """Rows of `variants`, the first of which is what the others' ratios are to."""
+    with contextlib.ExitStack() as stack:
+        children = []
+        for variant in variants:  # one after the other, so that each starts undisturbed
+            child = stack.enter_context(_Child(variant, model, options))
+            child.round()
+            children.append(child)
+        for _ in range(options.rounds - 1):
+            for child in children:
+                child.round()
+    rows = [child.row for child in children]
+    _compare(rows[0], rows, "of plain")
+    torch = [row for row in rows if row["variant"].split()[0] in _NEEDS]
+    loops = [row for row in torch if row["variant"].startswith("torch") and "error" not in row]
+    if loops:
+        _compare(min(loops, key=_median), torch, "of torch")
+    return rows
+
+
+def _compare(base: Row, rows: list[Row], name: str) -> None:
+    for row in rows:
+        if "error" not in row and "error" not in base:
+            row[name] = _median(base) / _median(row)
+
+
+def _median(row: Row) -> float:
+    return statistics.median(row["seconds"])
+
+
+def _memory(model: str, options: argparse.Namespace) -> list[tuple[int, int]]:
+    """(rounds, resident bytes after them) of `inprocess`."""
+    found = []
+    with _Child("inprocess", model, options) as child:
+        for round_num in range(1, options.rounds + 1):
+            child.round()
+            if "error" in child.row:
+                raise SystemExit(child.row["error"])
+            if round_num in _MEMORY_AFTER or round_num == options.rounds:
+                found.append((round_num, child.resident()))
+    return found
+
+
+class _Child:
+    """One variant in a process of its own, and what has been measured of it so far in `row`."""
+
+    def __init__(self, variant: str, model: str, options: argparse.Namespace):
+        self.row: Row = {"variant": variant, "seconds": [], "peak": 0}
+        self._process: subprocess.Popen | None = None
+        python = _interpreter(variant, options.python)
+        if python is None:
+            needed = ", ".join(_NEEDS[variant.split()[0]])
+            self._fail(f"no interpreter has {needed}; see --python")
+            return
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - read after the process has ended
+        command = [
+            python, __file__, "--clients", str(options.clients), "--beats", str(options.beats), "--batch", str(options.batch),
+            "--rounds", str(options.rounds), "--child", variant, model,
+        ]  # fmt: skip
+        self._began = time.perf_counter()
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env={**_ENVIRONMENT, **os.environ},
+        )
+
+    def round(self) -> None:
+        """Runs one round; does nothing after a failure."""
+        if "error" in self.row:
+            return
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(b"go\n")
+            self._process.stdin.flush()
+        line = self._answer()
+        if not line:
+            self._fail(self._last_words())
+            return
+        answer = json.loads(line)
+        if "first" not in self.row:
+            self.row |= {"first": time.perf_counter() - self._began, **answer, "seconds": []}
+        else:
+            self.row["seconds"].append(answer["seconds"])
+
+    def resident(self) -> int:
+        """Bytes of the process and of all that it started."""
+        return sum(map(_resident, _tree(self._process.pid)))
+
+    def __enter__(self) -> "_Child":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is None:
+            return
+        self._process.stdin.close()
+        try:
+            self._process.wait(0 if "error" in self.row else 60)
+        except subprocess.TimeoutExpired:
+            for pid in _tree(self._process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._process.wait()
+
+    def _answer(self) -> bytes:
+        """The child's next line, empty if it ended or takes too long; samples its memory while it waits."""
+        deadline, walked, pids = time.monotonic() + _LONGEST_ROUND_S, 0.0, []
+        while time.monotonic() < deadline:
+            ready, _, _ = select.select([self._process.stdout], [], [], _SAMPLING_S)
+            if time.monotonic() - walked > _WALKING_S:  # Ray's processes have hundreds of threads to ask for children
+                walked, pids = time.monotonic(), _tree(self._process.pid)
+            self.row["peak"] = max(self.row["peak"], sum(map(_resident, pids)))
+            if ready:
+                return self._process.stdout.readline()
+        return b""
+
+    def _last_words(self) -> str:
+        try:
+            self._process.wait(5)  # its output ends a moment before it does
+        except subprocess.TimeoutExpired:
+            return f"no answer within {_LONGEST_ROUND_S} s"
+        self._errors.seek(0)
+        return (self._errors.read().strip().splitlines() or [f"exit {self._process.returncode}"])[-1]
+
+    def _fail(self, reason: str) -> None:
+        self.row = {"variant": self.row["variant"], "error": reason}
+
+
+def _interpreter(variant: str, pythons: list[str]) -> str | None:
+    needed = _NEEDS.get(variant.split()[0], ())
+    if not needed:
+        return sys.executable
+    probe = f"import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, {needed!r})))"
+    return next((python for python in (*pythons, sys.executable) if not subprocess.call([python, "-c", probe])), None)
+
+
+def _tree(pid: int) -> list[int]:
+    """`pid` and all processes that descend from it, by Linux's /proc."""
+    found, open_ends = [], [pid]
+    while open_ends:
+        found.append(open_ends.pop())
+        for children in Path(f"/proc/{found[-1]}/task").glob("*/children"):
+            with contextlib.suppress(OSError):  # gone in the meantime
+                open_ends += map(int, children.read_text().split())
+    return found
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def _train(options: argparse.Namespace) -> None:
+    """What a child does."""
+    from federated_pace import Pace, Problem  # beside this script
+
+    variant, model = options.child
+    problem = Problem(model, options.clients, options.beats, options.batch, options.rounds)
+    pace = Pace(problem)
+    name, *rest = variant.split()
+    if name == "flower":
+        from federated_flower import run
+
+        run(problem, pace, cores=int(rest[0]) if rest else 2)
+        return
+    if name in ("torch", "pfl") and rest:
+        import torch
+
+        torch.set_num_threads(int(rest[0]))
+    if name == "pfl":
+        from federated_pfl import run
+
+        run(problem, pace)
+        return
+    if name == "torch":
+        from federated_torch import rounds
+
+        steps = rounds(problem)
+    else:
+        from federated_ecgexp import rounds
+
+        steps = rounds(variant, problem)
+    pace.begin()
+    for weights in steps:
+        pace.finish_round(weights)
+
+
+def _print(model: str, options: argparse.Namespace, rows: list[Row]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        "variant", "examples/s", "of plain", "of torch", "peak MB", "first round s", title=_title(model, options)
+    )
+    for row in rows:
+        if "error" in row:
+            table.add_row(row["variant"], "not measured")
+            continue
+        ratios = [f"{row[name]:.3f}" if name in row else "" for name in ("of plain", "of torch")]
+        speed = options.clients * options.beats / _median(row)
+        table.add_row(row["variant"], f"{speed:,.0f}", *ratios, f"{row['peak'] / 1e6:,.0f}", f"{row['first']:.1f}")
+    Console().print(table, _remarks(rows))
+
+
+def _remarks(rows: list[Row]) -> str:
+    """Whether all trained one network, and TensorFlow's to the same weights; whose software it was, and what failed."""
+    good = [row for row in rows if "error" not in row]
+    failures = [f"{row['variant']}: {row['error']}" for row in rows if "error" in row]
+    counts = sorted({row["parameters"] for row in good})
+    remarks = ["weights of the network: " + " or, in some, ".join(f"{count:,}" for count in counts)]
+    ours = [row for row in good[1:] if row["variant"].split()[0] not in _NEEDS]
+    if ours and "error" not in rows[0]:
+        pairs = [pair for row in ours for pair in zip(row["norms"], rows[0]["norms"], strict=True)]
+        apart = max(abs(norm - plain) / (plain or 1) for norm, plain in pairs)
+        remarks.append(
+            f"their norms after a round differ from plain's by {apart:.0e} at most; masks of dropout differ too"
+        )
+    remarks += sorted({row["software"] for row in good if "software" in row})
+    return "; ".join(remarks + failures)
+
+
+def _print_memory(model: str, options: argparse.Namespace, found: list[tuple[int, int]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("rounds", "resident MB", "since the first MB", title=f"inprocess, {_title(model, options)}")
+    for rounds, resident in found:
+        table.add_row(str(rounds), f"{resident / 1e6:,.0f}", f"{(resident - found[0][1]) / 1e6:+,.0f}")
+    Console().print(table)
+
+
+def _title(model: str, options: argparse.Namespace) -> str:
+    return f"{model}, {options.clients} clients of {options.beats} beats, batch {options.batch}, {os.cpu_count()} cores"
+
+
+if __name__ == "__main__":
+    main()

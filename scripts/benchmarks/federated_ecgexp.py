@@ -1,0 +1,119 @@
+"""The rounds of `federated.py` by this library, and by the plain TensorFlow loop that they are compared to."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from federated_pace import CLIENT_RATE, NUM_CLASSES, WINDOW, Problem, arrays
+
+_SMALL = {
+    "filters": (16, 32, 32), "kernel_sizes": (7, 5, 5), "pooled_length": 12, "dense_units": 32, "normalization": "none",
+    "dropout": 0.0,
+}  # fmt: skip
+
+
+def rounds(variant: str, problem: Problem) -> Iterator[list[np.ndarray]]:
+    """The global weights after each round; `variant` is `plain`, or a runtime and, if any, its concurrency: `local 2`."""
+    import tensorflow as tf
+
+    tf.keras.utils.set_random_seed(0)
+    initial = _build(problem).get_weights()
+    return _plain(problem, initial) if variant == "plain" else _ours(problem, initial, *variant.split())
+
+
+def _build(problem: Problem) -> Any:
+    from ecgexp.models.cnn1d import Cnn1d
+
+    settings = _SMALL if problem.model == "cnn1d_small" else {}
+    return Cnn1d(**settings).build({"signal": (WINDOW, 1)}, NUM_CLASSES)
+
+
+def _loss() -> Any:
+    from ecgexp.training.loss import CrossEntropy
+
+    return CrossEntropy().build(np.ones(NUM_CLASSES))
+
+
+def _plain(problem: Problem, weights: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """FedAvg as a page of TensorFlow: resident tensors, batches by index, the average in numpy."""
+    import tensorflow as tf
+
+    from ecgexp.seeding import Seeds
+
+    model, loss_fn = _build(problem), _loss()
+    signals, labels = (tf.constant(array) for array in arrays(problem))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
+    def step(rows: Any) -> Any:
+        with tf.GradientTape() as tape:
+            logits = model({"signal": tf.gather(signals, rows)}, training=True)
+            loss = tf.reduce_mean(loss_fn(tf.gather(labels, rows), logits))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+            variable.assign_sub(CLIENT_RATE * gradient)
+        return loss
+
+    for round_num in range(1, problem.num_rounds + 1):
+        total = [np.zeros_like(array) for array in weights]
+        for client_id, rows in problem.clients.items():
+            model.set_weights(weights)
+            rng = Seeds(0).generator(f"client/{client_id}/{round_num}")  # the order in which ours shows them
+            order = rows[rng.permutation(len(rows))].astype(np.int32)
+            for at in range(0, len(order), problem.batch_size):
+                step(tf.constant(order[at : at + problem.batch_size]))
+            for array, part in zip(total, model.get_weights(), strict=True):
+                array += part * (len(rows) / (problem.num_clients * problem.beats))
+        weights = total
+        yield weights
+
+
+def _ours(
+    problem: Problem, initial: list[np.ndarray], runtime: str, concurrency: str | None = None
+) -> Iterator[list[np.ndarray]]:
+    """All that `trainer=federated` does in a round but the evaluation."""
+    from ecgexp.augmentation.none import NoAugmentation
+    from ecgexp.privacy.ledger import Ledger
+    from ecgexp.privacy.plan import NotPrivate
+    from ecgexp.seeding import Seeds
+    from ecgexp.training.base import TrainingData
+    from ecgexp.training.federated.settings import Federated
+
+    if concurrency:
+        _pin(runtime, int(concurrency))
+    signals, labels = arrays(problem)
+    owners = np.repeat(list(problem.clients), problem.beats)
+    data = TrainingData(
+        features={"signal": signals}, labels=labels, train=np.arange(len(labels)), class_names=("N", "S", "V", "F", "Q"),
+        record_ids=owners, patient_ids=owners, clients=problem.clients,
+    )  # fmt: skip
+    trainer = Federated(
+        num_rounds=problem.num_rounds, client_batch_size=problem.batch_size, client_learning_rate=CLIENT_RATE,
+        server_learning_rate=1.0, runtime=runtime,
+    )  # fmt: skip
+
+    def build_model() -> Any:
+        import tensorflow as tf
+
+        model = _build(problem)
+        if tf.executing_eagerly():
+            model.set_weights(initial)
+        return model
+
+    steps = trainer.train(
+        data, build_model=build_model, loss=_loss(), augmentation=NoAugmentation(),
+        ledger=Ledger(trainer.plan(NotPrivate(), data)), seeds=Seeds(0), report=lambda **_: None,
+    )  # fmt: skip
+    for progress in steps:
+        yield progress.weights()
+
+
+def _pin(runtime: str, concurrency: int) -> None:
+    """Clients at a time, which a run has no setting for: each runtime knows what suits the machine."""
+    from ecgexp.training.federated import inprocess, local
+    from ecgexp.training.federated import rounds as rounds_module
+
+    make = {
+        "inprocess": lambda process: inprocess.InProcess(process, num_threads=concurrency),
+        "local": lambda process: local.Local(process, max_workers=concurrency),
+    }[runtime]
+    rounds_module.open_runtime = lambda _, process: make(process)
