@@ -193,7 +193,7 @@ class Rounds:
 
 
 def _scalars(measured: Any, name: str) -> Iterator[tuple[str, float]]:
-    """What an aggregator says it did, number by number: `aggregator/zeroed_count`, `aggregator/clipping_norm`, …"""
+    """What an aggregator says it did, number by number, e.g. `aggregator/zeroed_count`."""
     if isinstance(measured, Mapping):
         for key, value in measured.items():
             wraps_another = key in ("zeroing", "clipping")  # TFF nests what one aggregator measured in those around it

@@ -65,7 +65,7 @@ def test_a_promise_to_patients_is_priced_by_their_number(run_in):
     _, written, lines = run_in("privacy=patient", "privacy.noise_multiplier=4", "privacy.population=1000")
     privacy = written["privacy"]
     assert (privacy["claim"], privacy["unit"], privacy["num_units"], privacy["steps"]) == (True, "patient", 5, 2)
-    # Two rounds with everybody in them: a Gaussian of multiplier 4 / sqrt(2), at delta 1e-2; the exact curve of Balle & Wang 2018.
+    # Two rounds with everybody in them are a Gaussian of multiplier 4 / sqrt(2), whose curve is known (Balle & Wang 2018).
     assert privacy["delta"] == 1e-2
     assert privacy["epsilon"] == pytest.approx(gaussian_epsilon(4 / np.sqrt(2), 1e-2), rel=2e-3)
     assert privacy["projection"]
