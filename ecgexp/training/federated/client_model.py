@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from ecgexp.models.base import restart_dropout
 from ecgexp.training.resident import as_model_input
 
 COUNTS = ("examples", "loss", "correct")
+
+# There is no Python control flow over tensors here, and looking for it in Keras' layers takes seconds.
+_function = functools.partial(tf.function, autograph=False)
 
 
 @contextlib.contextmanager
@@ -75,12 +79,12 @@ class ClientModel(tff.learning.models.VariableModel):
         """See `VariableModel`."""
         return self._input_spec
 
-    @tf.function
+    @_function
     def predict_on_batch(self, x: Mapping[str, Any], training: bool = True) -> Any:
         """See `VariableModel`; logits."""
         return self._model({name: as_model_input(value) for name, value in x.items()}, training=training)
 
-    @tf.function
+    @_function
     def forward_pass(self, batch_input: Mapping[str, Any], training: bool = True) -> tff.learning.models.BatchOutput:
         """See `VariableModel`; the loss is the batch's mean, with the model's own penalties."""
         labels, features = batch_input["y"], {name: as_model_input(value) for name, value in batch_input["x"].items()}
@@ -107,7 +111,7 @@ class ClientModel(tff.learning.models.VariableModel):
         objective = tf.reduce_mean(losses) + tf.add_n(self._model.losses or [0.0])
         return tff.learning.models.BatchOutput(loss=objective, predictions=logits, num_examples=examples)
 
-    @tf.function
+    @_function
     def report_local_unfinalized_metrics(self) -> Mapping[str, Any]:
         """See `VariableModel`."""
         return collections.OrderedDict((name, variable.read_value()) for name, variable in self._sums.items())
@@ -116,7 +120,7 @@ class ClientModel(tff.learning.models.VariableModel):
         """See `VariableModel`; the sums themselves are what is wanted."""
         return collections.OrderedDict((name, tf.function(lambda value: value)) for name in COUNTS)
 
-    @tf.function
+    @_function
     def reset_metrics(self) -> None:
         """See `VariableModel`."""
         for variable in self._sums.values():
