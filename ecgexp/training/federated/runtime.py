@@ -1,5 +1,6 @@
 """What runs a TFF learning process round by round, and what all ways of doing so share."""
 
+import atexit
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -7,6 +8,16 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
+
+
+class _NoContext(tff.framework.SyncContext):
+    def invoke(self, comp: Any, arg: Any) -> Any:
+        raise RuntimeError("the process is ending")
+
+
+# TFF's default context, which no runtime here uses, looks for its worker when it is deleted; as the interpreter ends it no longer
+# finds its own module, and complains on stderr (0.87, `executor_factory.ServiceManager.__del__`). So it goes a little earlier.
+atexit.register(lambda: tff.framework.set_default_context(_NoContext()))
 
 
 class Runtime(Protocol):

@@ -65,3 +65,17 @@ def test_threads_do_not_share_a_clients_variables(data):
         InProcess.__init__ = made
     for value, wanted in zip(many[0].weights(), one[0].weights(), strict=True):
         np.testing.assert_array_equal(value, wanted)
+
+
+def test_tffs_default_context_is_gone_before_the_interpreter():
+    import subprocess
+    import sys
+
+    code = (
+        "import atexit, tensorflow_federated as tff, ecgexp.training.federated.runtime\n"
+        "atexit._run_exitfuncs()\n"
+        "print(type(tff.framework.get_context_stack().current).__module__)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    assert ended.stdout.split()[-1] == "ecgexp.training.federated.runtime"
+    assert "Exception ignored" not in ended.stderr
