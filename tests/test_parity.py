@@ -20,8 +20,8 @@ def data(real_root, tmp_path_factory):
         ["experiment=mitdb_parity_dp", f"data.root={real_root}", f"data.cache_dir={tmp_path_factory.mktemp('cache')}"]
     )
     return prepare(
-        dataset=settings.dataset, grouping=settings.grouping, split=settings.split, model_input=settings.input, seeds=Seeds(0),
-        report=lambda *_, **__: None,
+        dataset=settings.dataset, grouping=settings.grouping, split=settings.split, partition=settings.partition,
+        model_input=settings.input, seeds=Seeds(0), report=lambda *_, **__: None,
     ).data  # fmt: skip
 
 
