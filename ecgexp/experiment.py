@@ -1,7 +1,7 @@
 """An experiment, and the one loop that runs it: whatever trains, this is how it is evaluated, tracked and ended."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from ecgexp.console import Watcher
 from ecgexp.device import Device
 from ecgexp.learner import Learner
 from ecgexp.partition.natural import Pooled
-from ecgexp.prepare import prepare
+from ecgexp.prepare import Prepared, prepare
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.privacy.statement import check_unit_covers_features
 from ecgexp.result import Result
@@ -136,6 +136,13 @@ class Experiment:
                 "partition=none, or trainer=federated"
             )
 
+    def prepare(self, seeds: Seeds, report: Callable[..., None]) -> Prepared:
+        """Its beats, split, dealt and transformed; see `ecgexp.prepare.prepare`."""
+        return prepare(
+            dataset=self.dataset, grouping=self.grouping, split=self.split, partition=self.partition, model_input=self.input,
+            seeds=seeds, report=report,
+        )  # fmt: skip
+
     @property
     def is_private(self) -> bool:
         """Whether a promise of privacy was asked for."""
@@ -195,10 +202,7 @@ def run(
 def _run_tracked(experiment: Experiment, run_dir: Path, tracker: Tracker, watcher: Watcher) -> Result:
     seeds = Seeds(experiment.seed)
     with watcher.work("beats") as work:
-        prepared = prepare(
-            dataset=experiment.dataset, grouping=experiment.grouping, split=experiment.split,
-            partition=experiment.partition, model_input=experiment.input, seeds=seeds, report=work,
-        )  # fmt: skip
+        prepared = experiment.prepare(seeds, work)
     outcome.log_data(tracker, prepared)
     learner = Learner(experiment, prepared, seeds)
     if experiment.is_private and experiment.trainer.needs_clients:

@@ -10,7 +10,6 @@ from ecgexp._validate import ConfigError
 from ecgexp.comparisons import Comparisons, client_rates, compare
 from ecgexp.config import load_experiment
 from ecgexp.console import Watcher
-from ecgexp.prepare import prepare
 from ecgexp.seeding import Seeds
 from ecgexp.selection import Chosen
 from ecgexp.tracking.memory import MemoryTracker
@@ -86,10 +85,7 @@ class Compared:
         from ecgexp.learner import Learner
 
         experiment = load_experiment([*SMALL, *overrides])
-        self.prepared = prepare(
-            dataset=experiment.dataset, grouping=experiment.grouping, split=experiment.split, partition=experiment.partition,
-            model_input=experiment.input, seeds=Seeds(0), report=lambda *_: None,
-        )  # fmt: skip
+        self.prepared = experiment.prepare(Seeds(0), lambda *_: None)
         learner = Learner(experiment, self.prepared, Seeds(0))
         chosen = Chosen(experiment.selection, is_private=False)
         chosen.weights = self.initial = learner._build_model().get_weights()

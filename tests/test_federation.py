@@ -9,7 +9,6 @@ from rich.console import Console
 from ecgexp import federation
 from ecgexp.config import load_experiment
 from ecgexp.evaluation.comparison import Comparison
-from ecgexp.prepare import prepare
 from ecgexp.seeding import Seeds
 from ecgexp.tracking.memory import MemoryTracker
 
@@ -22,10 +21,7 @@ def prepared_by(tmp_path_factory):
 
     def prepared(*overrides):
         experiment = load_experiment([*SMALL, cache, *overrides])
-        return prepare(
-            dataset=experiment.dataset, grouping=experiment.grouping, split=experiment.split, partition=experiment.partition,
-            model_input=experiment.input, seeds=Seeds(0), report=lambda *_: None,
-        )  # fmt: skip
+        return experiment.prepare(Seeds(0), lambda *_: None)
 
     return prepared
 

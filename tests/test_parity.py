@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from ecgexp.config import load_experiment
-from ecgexp.prepare import prepare
 from ecgexp.privacy import accounting
 from ecgexp.seeding import Seeds
 
@@ -19,10 +18,7 @@ def data(real_root, tmp_path_factory):
     settings = load_experiment(
         ["experiment=mitdb_parity_dp", f"data.root={real_root}", f"data.cache_dir={tmp_path_factory.mktemp('cache')}"]
     )
-    return prepare(
-        dataset=settings.dataset, grouping=settings.grouping, split=settings.split, partition=settings.partition,
-        model_input=settings.input, seeds=Seeds(0), report=lambda *_, **__: None,
-    ).data  # fmt: skip
+    return settings.prepare(Seeds(0), lambda *_, **__: None).data
 
 
 @pytest.mark.filterwarnings("ignore:privacy.delta=4e-06 times 52367 units")

@@ -11,18 +11,30 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ecgexp.evaluation.comparison import GLOBAL, LOCAL_ONLY, PERSONALIZED, POOLED
-from ecgexp.evaluation.style import BLUE, FAINT, GREEN, INK, MUTED, ORANGE, VERMILION, new_figure, styled
+from ecgexp.evaluation.comparison import GLOBAL, LOCAL_ONLY, PERSONALIZED, POOLED, WORDS
+from ecgexp.evaluation.style import (
+    BLUE,
+    FAINT,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    VERMILION,
+    clients_in_words,
+    grouped,
+    new_figure,
+    styled,
+)
 
 _MOST_NAMED = 80  # beyond so many clients no name could be read, and every few are named
 _HEAD = 1.9  # inches for what stands above and below the rows
 
 # Shape and colour together, so that a grey print can be read too.
-_MODELS = {
-    POOLED: ("pooled", {"marker": "D", "color": ORANGE, "ms": 4}),
-    LOCAL_ONLY: ("alone", {"marker": "s", "color": VERMILION, "ms": 4.5}),
-    PERSONALIZED: ("personalized", {"marker": "^", "color": GREEN, "ms": 5.5}),
-    GLOBAL: ("global", {"marker": "o", "color": BLUE, "ms": 5.5}),
+_STYLES = {
+    POOLED: {"marker": "D", "color": ORANGE, "ms": 4},
+    LOCAL_ONLY: {"marker": "s", "color": VERMILION, "ms": 4.5},
+    PERSONALIZED: {"marker": "^", "color": GREEN, "ms": 5.5},
+    GLOBAL: {"marker": "o", "color": BLUE, "ms": 5.5},
 }
 _BASELINE = {"marker": "|", "color": MUTED, "ms": 9, "mew": 1.4, "linestyle": "none"}
 
@@ -40,7 +52,7 @@ def per_client_figure(rows: Sequence[Mapping[str, Any]], *, majority_class: str,
     majority = np.array([row["majority_accuracy"] for row in rows])
     trained = np.array([row["in_training"] for row in rows])
     figure = new_figure(
-        6.4, _HEAD + _height(len(rows)), title=f"Accuracy by client, {_clients(len(rows))}", source=source
+        6.4, _HEAD + _height(len(rows)), title=f"Accuracy by client, {clients_in_words(len(rows))}", source=source
     )
     axes, places = figure.add_subplot(), np.arange(len(rows))
     axes.hlines(places, majority, accuracy, color=FAINT, linewidth=1.4)
@@ -86,28 +98,35 @@ def comparison_figure(rows: Sequence[Mapping[str, Any]], overall: Mapping[str, f
 
 
 def _draw_own(axes: Axes, rows: Sequence[Mapping[str, Any]], overall: Mapping[str, float]) -> None:
-    columns = {model: np.array([row.get(f"{model}_accuracy", math.nan) for row in rows]) for model in _MODELS}
+    columns = {model: np.array([row.get(f"{model}_accuracy", math.nan) for row in rows]) for model in _STYLES}
     known = np.array([values for values in columns.values() if not np.isnan(values).all()])
     places, share = np.arange(len(rows)), np.array([row["largest_class_share"] for row in rows])
     axes.hlines(places, np.nanmin(known, axis=0), np.nanmax(known, axis=0), color=FAINT, linewidth=1.4)
     axes.plot(share, places, label="always the client's commonest class", **_BASELINE)
-    for model, (label, style) in _MODELS.items():
+    for model, style in _STYLES.items():
         if not np.isnan(columns[model]).all():
             fill = "none" if model == GLOBAL else style["color"]  # a ring, so that a model beneath it shows
             axes.plot(
-                columns[model], places, label=label, linestyle="none", clip_on=False, markerfacecolor=fill, **style
+                columns[model],
+                places,
+                label=WORDS[model],
+                linestyle="none",
+                clip_on=False,
+                markerfacecolor=fill,
+                **style,
             )
     _label(axes, [_name(row) for row in rows], [row["test_beats"] for row in rows], [*known, share])
-    axes.set(xlabel="accuracy", title=f"on the client's own test beats: {_clients(len(rows))}")
+    axes.set(xlabel="accuracy", title=f"on the client's own test beats: {clients_in_words(len(rows))}")
 
 
 def _draw_everywhere(axes: Axes, rows: Sequence[Mapping[str, Any]], overall: Mapping[str, float]) -> None:
-    values, (label, style) = np.array([row["local_only_test_accuracy"] for row in rows]), _MODELS[LOCAL_ONLY]
-    axes.plot(values, np.arange(len(rows)), label=label, linestyle="none", clip_on=False, **style)
+    values = np.array([row["local_only_test_accuracy"] for row in rows])
+    style = {"label": WORDS[LOCAL_ONLY], "linestyle": "none", "clip_on": False, **_STYLES[LOCAL_ONLY]}
+    axes.plot(values, np.arange(len(rows)), **style)
     for model, dash in ((GLOBAL, "-"), (POOLED, "--")):
         if not math.isnan(value := overall.get(model, math.nan)):
-            text = f"{_MODELS[model][0]}, on all test beats: {value:.3f}"
-            axes.axvline(value, color=_MODELS[model][1]["color"], linestyle=dash, linewidth=1.2, label=text)
+            text = f"{WORDS[model]}, on all test beats: {value:.3f}"
+            axes.axvline(value, color=_STYLES[model]["color"], linestyle=dash, linewidth=1.2, label=text)
     lines = [np.array([value]) for value in overall.values() if not math.isnan(value)]
     _label(
         axes,
@@ -136,7 +155,7 @@ def _label(
     column = {"xytext": (42, 0), "textcoords": "offset points", "ha": "right"}
     for place in shown:
         where = {"xy": (1, place), "xycoords": axes.get_yaxis_transform(), "va": "center"}
-        axes.annotate(_grouped(beats[place]), fontsize=size, color=INK, **where, **column)
+        axes.annotate(grouped(beats[place]), fontsize=size, color=INK, **where, **column)
     axes.annotate(kind, (1, 1.01), xycoords="axes fraction", va="bottom", fontsize=8, color=MUTED, **column)
     axes.grid(visible=True, axis="x")
     axes.spines["left"].set_visible(False)
@@ -149,11 +168,3 @@ def _height(count: int) -> float:
 
 def _name(row: Mapping[str, Any]) -> str:
     return row["client"] if row["in_training"] else f"{row['client']} (new)"
-
-
-def _clients(count: int) -> str:
-    return "1 client" if count == 1 else f"{count} clients"
-
-
-def _grouped(count: int) -> str:
-    return f"{count:,}".replace(",", "\N{NO-BREAK SPACE}")

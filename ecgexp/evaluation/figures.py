@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ecgexp.evaluation.calibration import reliability
-from ecgexp.evaluation.style import BLUE, GREEN, INK, MUTED, SKY, VERMILION, class_style, new_figure, styled
+from ecgexp.evaluation.style import BLUE, GREEN, INK, MUTED, SKY, VERMILION, class_style, grouped, new_figure, styled
 
 _FEW = 30
 
@@ -35,7 +35,7 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], *, sourc
     image = axes.imshow(fractions, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), aspect="auto")
     for i, j in np.ndindex(size, size):
         if confusion[i, j]:
-            text = f"{_grouped(confusion[i, j])}\n{_percent(fractions[i, j])}"
+            text = f"{grouped(confusion[i, j])}\n{_percent(fractions[i, j])}"
             weight = "bold" if i == j else "normal"
             axes.text(
                 j, i, text, ha="center", va="center", weight=weight, color="white" if fractions[i, j] > 0.35 else INK
@@ -75,7 +75,7 @@ def roc_figure(labels: np.ndarray, probabilities: np.ndarray, class_names: Seque
 
     def draw(positive: np.ndarray, scores: np.ndarray, style: Mapping[str, object], name: str) -> None:
         false_positive_rate, sensitivity, _ = roc_curve(positive, scores)
-        label = f"{name}: AUROC {auc(false_positive_rate, sensitivity):.3f}, {_grouped(positive.sum())} beats"
+        label = f"{name}: AUROC {auc(false_positive_rate, sensitivity):.3f}, {grouped(positive.sum())} beats"
         for axes in (whole, corner):
             axes.plot(false_positive_rate, sensitivity, **style, label=label)
 
@@ -192,7 +192,7 @@ def _draw_classes(
         if positive.any() and not positive.all():
             draw(positive, probabilities[:, i], class_style(i), name)
         else:
-            label = f"{name}: undefined, {_grouped(positive.sum())} of {_grouped(len(labels))} beats"
+            label = f"{name}: undefined, {grouped(positive.sum())} of {grouped(len(labels))} beats"
             axes.plot([], [], **class_style(i), label=label)
     axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, handlelength=3)
 
@@ -207,8 +207,4 @@ def _percent(fraction: float) -> str:
 
 
 def _with_count(name: str, count: int) -> str:
-    return f"{name}\n{_grouped(count)}"
-
-
-def _grouped(count: int) -> str:
-    return f"{count:,}".replace(",", "\N{NO-BREAK SPACE}")
+    return f"{name}\n{grouped(count)}"

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 
-from ecgexp.evaluation.style import FAINT, INK, MUTED, VERMILION, new_figure, styled
+from ecgexp.evaluation.style import FAINT, INK, MUTED, VERMILION, clients_in_words, grouped, new_figure, styled
 
 _MOST_NUMBERED = 80  # beyond so many clients no number in a cell could be read
 _BLUES = ListedColormap(matplotlib.colormaps["Blues"](np.linspace(0.12, 1, 256)))  # one beat is not white, none is
@@ -37,7 +37,7 @@ def partition_figure(counts: Counts, class_names: Sequence[str], *, source: str)
     clients = list(dict.fromkeys(client for name in splits for client in sorted(counts[name])))
     numbered, size = len(clients) <= _MOST_NUMBERED, len(class_names)
     row = 0.34 if len(clients) <= 12 else 0.22 if numbered else max(0.02, 14 / len(clients))
-    title = f"Beats of each class by client, {_clients(len(clients))}"
+    title = f"Beats of each class by client, {clients_in_words(len(clients))}"
     width, height = 2.4 + len(splits) * 0.56 * (size + 1), row * len(clients)
     figure = new_figure(width, 1.7 + height, title=title, source=source)
     panels = np.atleast_1d(figure.subplots(1, len(splits), sharey=True))
@@ -53,7 +53,7 @@ def partition_figure(counts: Counts, class_names: Sequence[str], *, source: str)
             axes.axhline(len(trained) - 0.5, color=VERMILION, linewidth=1)
     _label_rows(panels[0], clients, len(trained), numbered=numbered)
     bar = figure.colorbar(image, ax=panels, label="beats", aspect=max(6, 6 * height), fraction=0.03, pad=0.01)
-    bar.ax.yaxis.set_major_formatter(lambda value, _: _grouped(round(value)))
+    bar.ax.yaxis.set_major_formatter(lambda value, _: grouped(round(value)))
     bar.outline.set_visible(False)
     return figure
 
@@ -68,18 +68,18 @@ def _write_numbers(axes: Axes, table: np.ndarray, norm: LogNorm) -> None:
     for i, j in np.ndindex(table.shape):
         if table[i, j]:
             colour = "white" if norm(table[i, j]) > 0.55 else INK
-            axes.text(j, i, _grouped(table[i, j]), ha="center", va="center", fontsize=7, color=colour)
+            axes.text(j, i, grouped(table[i, j]), ha="center", va="center", fontsize=7, color=colour)
         elif held[i]:  # the client is in this split and lacks the class; a client that is not in it stays blank
             axes.text(j, i, "0", ha="center", va="center", fontsize=7, color=MUTED)
     for i in np.flatnonzero(held):
-        axes.text(table.shape[1], i, _grouped(held[i]), ha="center", va="center", fontsize=7, weight="bold")
+        axes.text(table.shape[1], i, grouped(held[i]), ha="center", va="center", fontsize=7, weight="bold")
 
 
 def _label_columns(axes: Axes, name: str, table: np.ndarray, class_names: Sequence[str]) -> None:
     size, present = len(class_names), int((table.sum(axis=1) > 0).sum())
-    axes.set_title(f"{name}: {_clients(present)}")
-    labels = [f"{name}\n{_grouped(count)}" for name, count in zip(class_names, table.sum(axis=0), strict=True)]
-    axes.set_xticks(range(size + 1), [*labels, f"all\n{_grouped(table.sum())}"], fontsize=8)
+    axes.set_title(f"{name}: {clients_in_words(present)}")
+    labels = [f"{name}\n{grouped(count)}" for name, count in zip(class_names, table.sum(axis=0), strict=True)]
+    axes.set_xticks(range(size + 1), [*labels, f"all\n{grouped(table.sum())}"], fontsize=8)
     axes.set_xlim(-0.5, size + 0.5)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -91,11 +91,3 @@ def _label_rows(axes: Axes, clients: Sequence[str], num_trained: int, *, numbere
         places = places[:: -(-len(clients) // 60)]
     axes.set_yticks(places, [clients[i] for i in places], fontsize=8 if numbered else 6)
     axes.set_ylabel("client; below the line: new, not trained on" if num_trained < len(clients) else "client")
-
-
-def _clients(count: int) -> str:
-    return "1 client" if count == 1 else f"{count} clients"
-
-
-def _grouped(count: int) -> str:
-    return f"{count:,}".replace(",", "\N{NO-BREAK SPACE}")

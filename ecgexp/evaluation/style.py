@@ -70,3 +70,13 @@ def new_figure(width: float, height: float, *, title: str, source: str) -> Figur
 def class_style(index: int) -> dict[str, object]:
     """Colour and dash of a class's line."""
     return {"color": CLASS_COLOURS[index % len(CLASS_COLOURS)], "linestyle": CLASS_DASHES[index % len(CLASS_DASHES)]}
+
+
+def grouped(count: int) -> str:
+    """`21 413`, in one piece."""
+    return f"{count:,}".replace(",", "\N{NO-BREAK SPACE}")
+
+
+def clients_in_words(count: int) -> str:
+    """`1 client`, `10 clients`."""
+    return "1 client" if count == 1 else f"{count} clients"

@@ -4,6 +4,7 @@ Clients are `client00`, `client01`, …, and all have training beats. Held-out b
 gets the share that it has of the class's training beats: it is tested on what it is like (see `shares.deal_like`).
 """
 
+from collections.abc import Callable
 from typing import Annotated
 
 import numpy as np
@@ -13,7 +14,7 @@ from ecgexp._validate import ConfigError, Count, settings
 from ecgexp.beats import BeatSet
 from ecgexp.data.splits import Split
 from ecgexp.partition.base import Deal
-from ecgexp.partition.shares import apportion, cut_by_class, deal_like, redraw
+from ecgexp.partition.shares import apportion, class_totals, cut_by_class, deal_like, redraw
 
 # Beyond these the draw is numerically "one client takes all" or "all alike", and numpy's gammas under- or overflow.
 Concentration = Annotated[float, Field(ge=1e-3, le=1e6)]
@@ -69,14 +70,11 @@ class Dirichlet:
         Raises:
           ConfigError: too few training beats for the clients, or no draw gave every client enough.
         """
-        _check_enough(len(split.train), self.num_clients, self.min_beats)
-        totals = _class_totals(beats, split.train)
 
-        def draw() -> np.ndarray:
-            return apportion(totals, rng.dirichlet([self.alpha] * self.num_clients, size=len(totals)).T, rng)
+        def shares(num_classes: int) -> np.ndarray:
+            return rng.dirichlet([self.alpha] * self.num_clients, size=num_classes).T
 
-        counts = redraw(draw, num_clients=self.num_clients, alpha=self.alpha, min_beats=self.min_beats)
-        return deal_like(cut_by_class(beats.labels, split.train, counts, rng), beats, split, rng)
+        return _deal_in_shares(self, shares, beats, split, rng)
 
 
 @settings
@@ -137,20 +135,25 @@ class QuantitySkew:
         Raises:
           ConfigError: too few training beats for the clients, or no draw gave every client enough.
         """
-        _check_enough(len(split.train), self.num_clients, self.min_beats)
-        totals = _class_totals(beats, split.train)
 
-        def draw() -> np.ndarray:
-            shares = rng.dirichlet([self.alpha] * self.num_clients)
-            return apportion(totals, np.tile(shares[:, None], len(totals)), rng)
+        def shares(num_classes: int) -> np.ndarray:
+            return np.tile(rng.dirichlet([self.alpha] * self.num_clients)[:, None], num_classes)
 
-        counts = redraw(draw, num_clients=self.num_clients, alpha=self.alpha, min_beats=self.min_beats)
-        return deal_like(cut_by_class(beats.labels, split.train, counts, rng), beats, split, rng)
+        return _deal_in_shares(self, shares, beats, split, rng)
 
 
-def _class_totals(beats: BeatSet, rows: np.ndarray) -> np.ndarray:
-    """(num_classes,) int64: beats of each class among `rows`."""
-    return np.bincount(beats.labels[rows], minlength=len(beats.class_names))
+def _deal_in_shares(
+    partition: Dirichlet | QuantitySkew, shares: Callable[[int], np.ndarray], beats: BeatSet, split: Split,
+    rng: np.random.Generator,
+) -> Deal:  # fmt: skip
+    """Deals by `shares(num_classes)` (num_clients, num_classes), drawn anew until every client has enough."""
+    _check_enough(len(split.train), partition.num_clients, partition.min_beats)
+    totals = class_totals(beats, split.train)
+    counts = redraw(
+        lambda: apportion(totals, shares(len(totals)), rng), num_clients=partition.num_clients, alpha=partition.alpha,
+        min_beats=partition.min_beats,
+    )  # fmt: skip
+    return deal_like(cut_by_class(beats.labels, split.train, counts, rng), beats, split, rng)
 
 
 def _check_enough(num_beats: int, num_clients: int, min_beats: int = 1) -> None:

@@ -12,6 +12,11 @@ from ecgexp.partition.base import Deal, Rows
 _DRAWS = 10_000
 
 
+def class_totals(beats: BeatSet, rows: np.ndarray) -> np.ndarray:
+    """(num_classes,) int64: beats of each class among `rows`."""
+    return np.bincount(beats.labels[rows], minlength=len(beats.class_names))
+
+
 def apportion(totals: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Whole numbers that add up to the totals, each its exact share rounded down or up, and on average the share itself.
 
@@ -94,13 +99,12 @@ def deal_like(train: Sequence[np.ndarray], beats: BeatSet, split: Split, rng: np
       split: whose validation and test beats are dealt.
       rng: draws validation first, then test.
     """
-    num_classes = len(beats.class_names)
-    counts = np.stack([np.bincount(beats.labels[rows], minlength=num_classes) for rows in train])
+    counts = np.stack([class_totals(beats, rows) for rows in train])
     shares = np.where(counts.sum(axis=0) > 0, counts, counts.sum(axis=1, keepdims=True))
 
     def like(rows: np.ndarray) -> Rows:
-        totals = np.bincount(beats.labels[rows], minlength=num_classes)
-        return _named(cut_by_class(beats.labels, rows, apportion(totals, shares, rng), rng))
+        counts = apportion(class_totals(beats, rows), shares, rng)
+        return _named(cut_by_class(beats.labels, rows, counts, rng))
 
     return Deal(train=_named(train), validation=like(split.validation), test=like(split.test))
 

@@ -8,7 +8,7 @@ from typing import Any
 from ecgexp._validate import ConfigError
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan, Unit
-from ecgexp.privacy.projection import Projection, project
+from ecgexp.privacy.projection import Projection, project, spaced
 
 NOT_COVERED = {
     "hyperparameters": "the choice of hyper-parameters, if other runs on these data were looked at",
@@ -80,7 +80,7 @@ class PrivacyStatement:
         beside = "" if second is None else f" ({other.upper()} {second:.2f})"
         return (
             f"ε = {self.epsilon:.2f} (δ {plan.delta:g}) · unit: {plan.unit} · neighbours: "
-            f"{_NEIGHBOURS[plan.neighbouring]} · sampler: {_sampler(plan)}, {_spaced(self.steps)} steps · "
+            f"{_NEIGHBOURS[plan.neighbouring]} · sampler: {_sampler(plan)}, {spaced(self.steps)} steps · "
             f"accountant: {plan.accountant.upper()}{beside} · not covered: {', '.join(self._short())}"
         )
 
@@ -148,7 +148,7 @@ class PrivacyStatement:
         )
         cut = f" Batches above {plan.batch_capacity} were cut at random, which is priced." if plan.can_overflow else ""
         return (
-            f"{sampling}.{cut} In each of {_spaced(self.steps)} steps the contribution of a unit was clipped to norm "
+            f"{sampling}.{cut} In each of {spaced(self.steps)} steps the contribution of a unit was clipped to norm "
             f"{plan.l2_norm_clip:g}, noise of standard deviation {plan.noise_std:.6g} was added to the sum, and the "
             f"result divided by {plan.divisor:g} whatever the number of units drawn. Samples, noise, views and dropout came from "
             "keys of the operating system's entropy, not from the logged seed, and were not kept. A checkpoint made during "
@@ -219,7 +219,3 @@ def _no_claim(plan: PrivacyPlan) -> str:
             "privacy.noise_seed=null."
         )
     return "This run makes no claim of privacy: no noise was added to what it learned from the training data."
-
-
-def _spaced(number: int) -> str:
-    return f"{number:,}".replace(",", " ")

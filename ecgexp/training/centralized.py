@@ -68,17 +68,8 @@ class Centralized(OptimizerSettings):
             first_epoch = resume_from.meta["epoch"] + 1
         run_steps = compiled_steps(model, optimizer, data, loss, augmentation.build(), seeds.integer("augmentation"))
         for epoch in range(first_epoch, self.epochs + 1):
-            restart_dropout(model, seeds.integer(f"dropout/{epoch}"))
-            order = seeds.generator(f"order/{epoch}").permutation(len(rows))
-            first_step = (epoch - 1) * steps_per_epoch
-            metrics = self.run_epoch(run_steps, rows[order], views[order], first_step, report)
-            yield Progress(
-                step=epoch,
-                weights=model.get_weights,
-                train_metrics=metrics,
-                dp_event=None,
-                checkpoint=lambda e=epoch: TrainerState(arrays=to_arrays(model, optimizer), meta={"epoch": e}),
-            )
+            metrics = self.run_epoch(epoch, model, run_steps, rows, views, seeds, report)
+            yield finished_epoch(epoch, model, optimizer, metrics)
 
     def steps_per_epoch(self, num_rows: int) -> int:
         """Batches in a pass over `num_rows`. A single row left over joins the batch before it.
@@ -89,20 +80,30 @@ class Centralized(OptimizerSettings):
         return max(1, full + (rest > 1))
 
     def run_epoch(
-        self, run_steps: Any, rows: np.ndarray, views: np.ndarray, first_step: int, report: StepReporter
-    ) -> dict[str, float]:
-        """One pass over `rows` (and their `views`) in the order in which they stand.
+        self, epoch: int, model: Any, run_steps: Any, rows: np.ndarray, views: np.ndarray, seeds: Seeds, report: StepReporter
+    ) -> dict[str, float]:  # fmt: skip
+        """One pass over `rows`, in the order and with the random numbers of the 1-based `epoch`.
 
         Args:
+          epoch: which pass it is.
+          model: the one that `run_steps` trains.
           run_steps: made by `compiled_steps`.
           rows: (num_rows,) indices into the beats.
           views: (num_rows,) view numbers.
-          first_step: how many steps were before; decides the augmentation's random numbers.
+          seeds: of the run.
           report: told about progress.
 
         Returns:
           Mean loss and accuracy while training.
         """
+        restart_dropout(model, seeds.integer(f"dropout/{epoch}"))
+        order = seeds.generator(f"order/{epoch}").permutation(len(rows))
+        first_step = (epoch - 1) * self.steps_per_epoch(len(rows))
+        return self._run_steps(run_steps, rows[order], views[order], first_step, report)
+
+    def _run_steps(
+        self, run_steps: Any, rows: np.ndarray, views: np.ndarray, first_step: int, report: StepReporter
+    ) -> dict[str, float]:
         size, total = self.batch_size, self.steps_per_epoch(len(rows))
         full = total if total * size == len(rows) else total - 1
         sums = np.zeros(2)
@@ -117,6 +118,14 @@ class Centralized(OptimizerSettings):
             metrics = {"loss": float(sums[0] / seen), "accuracy": float(sums[1] / seen)}
             report(done=end, total=total, metrics=metrics)
         return metrics
+
+
+def finished_epoch(epoch: int, model: Any, optimizer: Any, metrics: dict[str, float]) -> Progress:
+    """What the caller is told of the 1-based `epoch`; weights and checkpoint are read when they are asked for."""
+    return Progress(
+        step=epoch, weights=model.get_weights, train_metrics=metrics, dp_event=None,
+        checkpoint=lambda: TrainerState(arrays=to_arrays(model, optimizer), meta={"epoch": epoch}),
+    )  # fmt: skip
 
 
 def compiled_steps(

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ecgexp.models.base import restart_dropout
 from ecgexp.seeding import Seeds
-from ecgexp.training.base import Progress, StepReporter, TrainerState, TrainingData, Weights
-from ecgexp.training.centralized import Centralized, compiled_steps
+from ecgexp.training.base import Progress, StepReporter, TrainingData, Weights
+from ecgexp.training.centralized import Centralized, compiled_steps, finished_epoch
 from ecgexp.training.state import assign_arrays, to_arrays
 
 
@@ -61,15 +60,7 @@ class Retraining:
         assign_arrays(self._model, self._optimizer, self._fresh)
         if start is not None:
             self._model.set_weights(start)
-        steps_per_epoch = self._settings.steps_per_epoch(len(rows))
         for epoch, rate in enumerate(rates, 1):
             self._optimizer.learning_rate = rate
-            restart_dropout(self._model, self._seeds.integer(f"dropout/{epoch}"))
-            order = self._seeds.generator(f"order/{epoch}").permutation(len(rows))
-            metrics = self._settings.run_epoch(
-                self._run_steps, rows[order], views[order], (epoch - 1) * steps_per_epoch, report
-            )
-            yield Progress(
-                step=epoch, weights=self._model.get_weights, train_metrics=metrics, dp_event=None,
-                checkpoint=lambda e=epoch: TrainerState(arrays=to_arrays(self._model, self._optimizer), meta={"epoch": e}),
-            )  # fmt: skip
+            metrics = self._settings.run_epoch(epoch, self._model, self._run_steps, rows, views, self._seeds, report)
+            yield finished_epoch(epoch, self._model, self._optimizer, metrics)

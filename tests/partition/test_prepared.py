@@ -6,7 +6,6 @@ import pytest
 from ecgexp import outcome
 from ecgexp.config import load_experiment
 from ecgexp.partition import check_deal
-from ecgexp.prepare import prepare
 from ecgexp.seeding import Seeds
 from ecgexp.tracking.memory import MemoryTracker
 
@@ -19,10 +18,7 @@ def prepared_by(tmp_path_factory):
 
     def prepared(*overrides, seed=0):
         experiment = load_experiment([*SMALL, cache, *overrides])
-        return prepare(
-            dataset=experiment.dataset, grouping=experiment.grouping, split=experiment.split, partition=experiment.partition,
-            model_input=experiment.input, seeds=Seeds(seed), report=lambda *_: None,
-        )  # fmt: skip
+        return experiment.prepare(Seeds(seed), lambda *_: None)
 
     return prepared
 

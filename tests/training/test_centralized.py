@@ -76,7 +76,7 @@ def test_a_single_row_left_over_joins_the_batch_before_it(num_rows, batch_size, 
         return SimpleNamespace(numpy=lambda: np.zeros(2))
 
     rows = np.arange(num_rows)
-    trainer.run_epoch(run_steps, rows, rows, 0, lambda **_: None)
+    trainer._run_steps(run_steps, rows, rows, 0, lambda **_: None)
     assert sum(widths) == num_rows
     assert len(widths) == expected == trainer.steps_per_epoch(num_rows)
     assert num_rows == 1 or min(widths) > 1

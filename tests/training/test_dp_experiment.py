@@ -15,25 +15,6 @@ SMALL = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-def run_in(tmp_path, cache):
-    """(words…) -> result, what `result.json` holds, the lines of `metrics.jsonl`."""
-    from ecgexp.config import load_experiment
-    from ecgexp.experiment import run
-
-    def go(*words):
-        result = run(load_experiment([*SMALL, f"data.cache_dir={cache}", *words]), tmp_path)
-        lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-        return result, json.loads((tmp_path / "result.json").read_text()), lines
-
-    return go
-
-
 def test_a_run_with_a_claim_states_what_it_keeps(run_in, tmp_path):
     result, written, lines = run_in("privacy.target_epsilon=3", "trainer.expected_batch_size=32")
     privacy = written["privacy"]

@@ -1,7 +1,6 @@
 """A client's batches of one round, as a dataset that TFF can run on any of its runtimes."""
 
 import collections
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,10 +48,6 @@ class ClientBatches:
             seed=tf.TensorSpec([2], tf.int32),
             client=tf.TensorSpec([], tf.int32),
         )
-
-    def num_batches(self, client_id: str) -> int:
-        """Of one round."""
-        return self._epochs * math.ceil(len(self._views[client_id][0]) / self._batch_size)
 
     def dataset(self, client_id: str, round_num: int) -> tf.data.Dataset:
         """All batches of `client_id` in the 1-based round: each pass in an order of its own."""

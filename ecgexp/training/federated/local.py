@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from ecgexp.training.federated.runtime import weights_of
+from ecgexp.training.federated.runtime import put_in_weights, weights_of
 from ecgexp.training.federated.worker import Worker, WorkerError
 
 _LONGEST_MESSAGE = 2_000_000_000  # bytes, as TFF's own connection allows
@@ -63,10 +63,7 @@ class Local:
           WorkerError: see `next`.
         """
         state = self._call(self._process.initialize)
-        if weights is None:
-            return state
-        current = self._call(self._process.get_model_weights, state)
-        return self._call(self._process.set_model_weights, state, _replaced(current, weights))
+        return state if weights is None else put_in_weights(state, weights)
 
     def next(self, state: Any, datasets: Sequence[tf.data.Dataset]) -> tuple[Any, Mapping[str, Any]]:
         """See `Runtime.next`.
@@ -152,15 +149,3 @@ class _FailWithWords(grpc.UnaryUnaryClientInterceptor):
         if call.code() in _RETRIED_FOR_EVER:
             raise self._worker.failure(call.details())
         return call
-
-
-def _replaced(current: Any, weights: Sequence[np.ndarray]) -> Any:
-    """`weights` in the place of those of the `ModelWeights` `current`."""
-    split, old = len(current.trainable), [*current.trainable, *current.non_trainable]
-    if len(weights) not in (split, len(old)):
-        raise ValueError(f"{len(weights)} arrays do not fit a model of {split} trainable and {len(old) - split} others")
-    new = [*(np.asarray(array) for array in weights), *old[len(weights) :]]
-    for index, (ours, theirs) in enumerate(zip(new, old, strict=True)):
-        if np.shape(ours) != np.shape(theirs):
-            raise ValueError(f"array {index} has the shape {np.shape(ours)}; the model's has {np.shape(theirs)}")
-    return type(current)(new[:split], new[split:])

@@ -19,8 +19,8 @@ from ecgexp.training.federated.algorithms import build_process
 from ecgexp.training.federated.batches import ClientBatches
 from ecgexp.training.federated.client_model import COUNTS, ClientModel, keras_in_graphs
 from ecgexp.training.federated.cohort import Cohort, Participation, drop_out
-from ecgexp.training.federated.graphs import flatten
-from ecgexp.training.federated.runtime import open_runtime, refill
+from ecgexp.training.federated.graphs import flatten, pack
+from ecgexp.training.federated.runtime import open_runtime
 from ecgexp.training.federated.settings import Federated
 
 _TOLERANT = ("robust", "secure")  # these zero what is not usable, as their users ask
@@ -59,7 +59,7 @@ class Rounds:
             self._mechanism = dp_query.mechanism_of(settings, self._plan)
             aggregator = dp_query.dp_aggregator(self._mechanism, self._shapes)
             self._noise, self._noise_record = NoiseSource.of(self._plan), NoiseRecord()
-            self._last_noise: np.ndarray | None = None
+            self._last_noise: list[np.ndarray] = []
 
         def client_model() -> ClientModel:
             return ClientModel(build_model(), loss, augmentation.build(), self._batches.spec, len(self._client_ids))
@@ -69,6 +69,7 @@ class Rounds:
                 settings, client_model, aggregator or build_aggregator(settings), weighted=not self._is_private
             )
             self._runtime = open_runtime(settings.runtime, process)
+        self._state_type = process.initialize.type_signature.result.member
         self._state = self._runtime.initialize(model.get_weights())
 
     @property
@@ -114,9 +115,12 @@ class Rounds:
         state, planned_std, products = self._state, 0.0, 0.0
         if self._is_private:
             planned_std = self._planned_std()
-            unit = self._noise.normal(self._num_parameters + 1, 1.0)
-            state = dp_query.with_noise(state, _split(unit[:-1], self._shapes), unit[-1])
-            products = 0.0 if self._last_noise is None else float(unit.astype(np.float64) @ self._last_noise)
+            unit = self._noise.normal_like([*self._shapes, ()], 1.0)
+            state = dp_query.with_noise(state, unit[:-1], unit[-1])
+            products = sum(
+                float(np.vdot(now.astype(np.float64), before))
+                for now, before in zip(unit, self._last_noise, strict=False)
+            )
             self._last_noise = unit
         self._state, measured = self._runtime.next(state, datasets)
         sums = measured["client_work"]["train"]
@@ -184,7 +188,12 @@ class Rounds:
 
     def _restore(self, state: TrainerState) -> int:
         """Puts everything back but the ledger, which the caller restored; returns the last finished round."""
-        self._state = refill(self._state, [state.arrays[f"state/{i}"] for i in range(len(state.arrays))])
+        leaves = [state.arrays[f"state/{i}"] for i in range(len(state.arrays))]
+        if [np.shape(leaf) for leaf in leaves] != [np.shape(leaf) for leaf in flatten(self._state)]:
+            raise ValueError(
+                "the checkpoint is of another model, algorithm or aggregator: the arrays of its state differ"
+            )
+        self._state = pack(leaves, self._state_type)
         self._sampler.restore(state.meta["sampler"])
         if self._is_private:
             self._noise.restore(state.meta["noise"])
@@ -200,11 +209,6 @@ def _scalars(measured: Any, name: str) -> Iterator[tuple[str, float]]:
             yield from _scalars(value, name if wraps_another else f"{name}/{key}")
     elif np.ndim(measured) == 0 and np.size(measured):
         yield name, float(measured)
-
-
-def _split(values: np.ndarray, shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
-    return [part.reshape(shape) for part, shape in zip(np.split(values, ends[:-1]), shapes, strict=True)]
 
 
 def _check_plan(settings: Federated, ledger: Ledger, num_clients: int) -> None:

@@ -43,41 +43,20 @@ def weights_of(state: Any) -> list[np.ndarray]:
 
 
 def put_in_weights(state: Any, weights: Sequence[np.ndarray]) -> Any:
-    """`state` with `weights` (trainable, then the others) as the global model's."""
-    model = state.global_model_weights
-    split, count = len(model.trainable), len(model.trainable) + len(model.non_trainable)
-    if len(weights) != count:
-        raise ValueError(f"{len(weights)} arrays for a model of {count}")
-    values = [np.asarray(value) for value in weights]
-    trainable, others = type(model.trainable)(values[:split]), type(model.non_trainable)(values[split:])
-    model = tff.learning.models.ModelWeights(trainable=trainable, non_trainable=others)
-    return state._replace(global_model_weights=model)
-
-
-def refill(state: Any, leaves: Sequence[Any]) -> Any:
-    """A state of the same structure as `state` with other `leaves`, in the order of `graphs.flatten`.
+    """`state` with `weights` as the global model's: the trainable ones, and after them, if at all, the others.
 
     Raises:
-      ValueError: they are not as many, or of another shape.
+      ValueError: arrays are missing, or their shapes are not the model's.
     """
-    from ecgexp.training.federated.graphs import flatten
-
-    remaining, old = iter(leaves), flatten(state)
-    if [np.shape(leaf) for leaf in old] != [np.shape(leaf) for leaf in leaves]:
-        raise ValueError("the checkpoint is of another model, algorithm or aggregator: the arrays of its state differ")
-
-    def build(part: Any) -> Any:
-        if isinstance(part, Mapping):
-            return type(part)((name, build(item)) for name, item in part.items())
-        if isinstance(part, tuple) and hasattr(part, "_fields"):
-            return type(part)(*(build(item) for item in part))
-        if isinstance(part, list | tuple):
-            return type(part)(build(item) for item in part)
-        if hasattr(part, "__attrs_attrs__"):
-            return type(part)(*(build(getattr(part, item.name)) for item in part.__attrs_attrs__))
-        return next(remaining)
-
-    return build(state)
+    model = state.global_model_weights
+    split, old = len(model.trainable), [*model.trainable, *model.non_trainable]
+    if len(weights) not in (split, len(old)):
+        raise ValueError(f"{len(weights)} arrays do not fit a model of {split} trainable and {len(old) - split} others")
+    new = [*(np.asarray(array) for array in weights), *old[len(weights) :]]
+    for index, (ours, theirs) in enumerate(zip(new, old, strict=True)):
+        if np.shape(ours) != np.shape(theirs):
+            raise ValueError(f"array {index} has the shape {np.shape(ours)}; the model's has {np.shape(theirs)}")
+    return state._replace(global_model_weights=type(model)(new[:split], new[split:]))
 
 
 def open_runtime(name: str, process: tff.learning.templates.LearningProcess) -> Runtime:
