@@ -150,6 +150,36 @@ def without_truncation(event: "DpEvent") -> "DpEvent":
     return event
 
 
+def shape(event: "DpEvent") -> str | None:
+    """All of a repeated Gaussian step but its noise, so that of two events of one shape the less noisy one costs more.
+
+    None for other events, of which that cannot be said.
+    """
+    inner, count = _repetition(event)
+    if type(inner).__name__ == "PoissonSampledDpEvent" and type(inner.event).__name__ == "GaussianDpEvent":
+        return f"poisson {inner.sampling_probability!r} × {count}"
+    return f"gaussian × {count}" if type(inner).__name__ == "GaussianDpEvent" else None
+
+
+def noise(event: "DpEvent") -> float:
+    """The noise multiplier of an event that has a `shape`; NaN for others."""
+    inner, _ = _repetition(event)
+    inner = inner.event if type(inner).__name__ == "PoissonSampledDpEvent" else inner
+    return float(getattr(inner, "noise_multiplier", math.nan))
+
+
+def _repetition(event: "DpEvent") -> tuple["DpEvent", int]:
+    """The event that is repeated, and how often, without the wrappers of a composition of one."""
+    count = 1
+    while True:
+        if type(event).__name__ == "SelfComposedDpEvent":
+            event, count = event.event, count * event.count
+        elif type(event).__name__ == "ComposedDpEvent" and len(event.events) == 1:
+            event = event.events[0]
+        else:
+            return event, count
+
+
 def to_json(event: "DpEvent") -> dict[str, Any]:
     """`event` as JSON-able values, exact to the last bit; `from_json` reads it."""
     fields = {item.name: getattr(event, item.name) for item in event.__attrs_attrs__}

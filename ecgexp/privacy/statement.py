@@ -1,11 +1,12 @@
 """What a run promises, in words that say also what it does not."""
 
 import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ecgexp._validate import ConfigError
+from ecgexp.privacy import accounting
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan, Unit
 from ecgexp.privacy.projection import Projection, project, spaced
@@ -54,6 +55,7 @@ class PrivacyStatement:
       not_covered: what the promise leaves out, in words.
       search: number of runs looked at and the ε of releasing them all, if it was priced.
       projection: what a larger population would be promised by such steps; never a promise of this run.
+      event: everything on the bill, as `accounting.to_json` writes it.
     """
 
     plan: PrivacyPlan
@@ -64,6 +66,7 @@ class PrivacyStatement:
     not_covered: tuple[str, ...]
     search: tuple[int, float] | None = None
     projection: Projection | None = None
+    event: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def epsilon(self) -> float:
@@ -109,6 +112,7 @@ class PrivacyStatement:
             "l2_norm_clip": plan.l2_norm_clip if math.isfinite(plan.l2_norm_clip) else None,
             "batch_capacity": plan.batch_capacity, "not_covered": list(self.not_covered),
             "projection": None if self.projection is None else self.projection.as_dict(),
+            "event": dict(self.event),
         }  # fmt: skip
         if (
             plan.is_simulation
@@ -187,7 +191,7 @@ def state(
         epsilon_rdp=_or_none(ledger, "rdp", plan.neighbouring) if plan.is_private else None,
         epsilon_replace_one=_or_none(ledger, "pld", "replace_one") if plan.is_private else None,
         not_covered=tuple(text for key, text in NOT_COVERED.items() if key not in does_not_apply),
-        projection=_projection(ledger),
+        projection=_projection(ledger), event=accounting.to_json(ledger.event),
     )  # fmt: skip
 
 

@@ -7,14 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from ecgexp._validate import ConfigError
+from ecgexp.tracking.provenance import is_running
 from ecgexp.tracking.quiet import quieten
-
-_SAME_START_S = (
-    2.0  # a process's start is known to the clock tick; the boot time it counts from moves with clock corrections
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,14 +83,8 @@ def _all_pages(client, experiments: list[str]) -> Iterator:
 
 def _has_ended(tags: Mapping[str, str]) -> bool:
     if tags.get("process.host") != platform.node() or "process.pid" not in tags or "process.started" not in tags:
-        return False
-    try:
-        started = psutil.Process(int(tags["process.pid"])).create_time()
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.AccessDenied:  # somebody else's process
-        return False
-    return abs(started - float(tags["process.started"])) > _SAME_START_S  # else the number was given to another process
+        return False  # nobody here can tell
+    return not is_running(tags)
 
 
 def _check_database(file: Path) -> None:

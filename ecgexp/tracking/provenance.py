@@ -4,6 +4,7 @@ import getpass
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -22,6 +23,9 @@ PACKAGES = (
     "wfdb",
 )
 UNKNOWN = "unknown"
+
+# A process's start is known to the clock tick; the boot time it counts from moves with clock corrections.
+_SAME_START_S = 2.0
 
 
 def system_tags() -> dict[str, str]:
@@ -61,6 +65,21 @@ def process_tags() -> dict[str, str]:
 
     started = psutil.Process().create_time()
     return {"process.host": platform.node(), "process.pid": str(os.getpid()), "process.started": f"{started:.2f}"}
+
+
+def is_running(tags: Mapping[str, str]) -> bool:
+    """Whether the process that `process_tags` described still runs on this machine; of another machine's, False."""
+    import psutil
+
+    if tags.get("process.host") != platform.node() or "process.pid" not in tags or "process.started" not in tags:
+        return False
+    try:
+        started = psutil.Process(int(tags["process.pid"])).create_time()
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:  # somebody else's process, which is there
+        return True
+    return abs(started - float(tags["process.started"])) <= _SAME_START_S  # else its number was given away again
 
 
 def git_state(folder: Path) -> tuple[str, str]:
