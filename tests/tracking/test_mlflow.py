@@ -157,14 +157,14 @@ def test_a_fresh_store_survives_being_made_by_several_processes_at_once(tmp_path
             [sys.executable, "-c", ONE_RUN, str(tmp_path), name], capture_output=True, text=True, check=False
         )
 
-    with ThreadPoolExecutor(4) as pool:
-        done = list(pool.map(one, ["a", "b", "c", "d"]))
-    assert [process.stderr for process in done] == [""] * 4
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(one, "abcdefgh"))
+    assert [process.stderr for process in done] == [""] * 8
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     runs = client.search_runs([client.get_experiment_by_name("ecgexp").experiment_id])
-    assert sorted((run.info.run_name, run.info.status) for run in runs) == [(name, "FINISHED") for name in "abcd"]
+    assert sorted((run.info.run_name, run.info.status) for run in runs) == [(name, "FINISHED") for name in "abcdefgh"]
     assert all(len(client.get_metric_history(run.info.run_id, "train/loss")) == 20 for run in runs)
 
 

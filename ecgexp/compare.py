@@ -1,0 +1,73 @@
+"""`ecgexp-compare`: is run B really better than run A? Their settings, scores and promises, and what may be chance."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from ecgexp._validate import DataError
+from ecgexp.tracking.params import redact
+from ecgexp.tracking.reading import default_uri, find_run
+from ecgexp.two_runs.compared import Compared, compare
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the console script: 0, 1 for runs that cannot be compared, 2 for a value that cannot be used."""
+    options = _parse(arguments)
+    try:
+        a, b = (find_run(name, uri=options.store) for name in (options.run_a, options.run_b))
+        found = compare(a, b, split=options.split, num_resamples=options.num_resamples, seed=options.seed)
+        if options.json is not None:
+            _write(found, options.json)
+    except DataError as error:
+        print(f"ecgexp-compare: {error}", file=sys.stderr)
+        return 1
+    from rich.console import Console
+
+    from ecgexp.two_runs.tables import render
+
+    console = Console(highlight=False)
+    console.print(render(found))
+    console.print(found.verdict, style="bold", markup=False, soft_wrap=True)
+    return 1 if found.problem else 0
+
+
+def _write(found: Compared, file: Path) -> None:
+    text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"--json {file} cannot be written: {error.strerror}") from error
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _Parser(prog="ecgexp-compare", description=__doc__)
+    add = parser.add_argument
+    store = redact(default_uri()).replace("%", "%%")
+    add("run_a", help="an MLflow run id, or a run's folder under outputs/", metavar="RUN_A")
+    add("run_b", help="the run that may be better", metavar="RUN_B")
+    add("--split", choices=("test", "validation"), default="test", help="whose beats (%(default)s)")
+    add(
+        "--store", help=f"where run ids are looked up: MLFLOW_TRACKING_URI, else this folder's ({store})", metavar="URI"
+    )
+    add("--num-resamples", type=_whole, default=2000, help="of the bootstrap (%(default)s)", metavar="N")
+    add("--seed", type=_whole, default=0, help="of the resamples (%(default)s)", metavar="N")
+    add("--json", type=Path, help="write all of it to this file too", metavar="FILE")
+    return parser.parse_args(arguments)
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 0")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""An MLflow store that is there already, for reading: nothing is made, and what is no store is refused in one line."""
+
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ecgexp._validate import DataError
+from ecgexp.tracking.params import redact
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def open_existing(uri: str) -> "MlflowClient":
+    """Speaks with a store that is there; none is made.
+
+    Raises:
+      DataError: it is not there, or no store.
+    """
+    from ecgexp.tracking.quiet import quieten
+
+    quieten()
+    from mlflow import MlflowClient
+
+    from ecgexp._validate import ConfigError
+    from ecgexp.tracking.store import reach, sqlite_file
+
+    if uri.startswith("sqlite:///"):
+        file = sqlite_file(uri, Path.cwd())
+        _check_sqlite(file)
+        uri = f"sqlite:///{file}"
+    elif urlsplit(uri).scheme in ("", "file"):
+        raise DataError(
+            f"--store {uri} is a folder, which MLflow no longer reads; type --store sqlite:///FOLDER/mlflow.db"
+        )
+    try:
+        reach(uri)
+        return MlflowClient(tracking_uri=uri)
+    except ConfigError as error:
+        why = str(error).replace("tracking.uri=", "--store ").partition("; to run without")[0]
+        raise DataError(why.strip()) from error
+    except Exception as error:  # noqa: BLE001 - the store's driver (SQLAlchemy, requests) has its own kinds of error
+        why = redact(str(error)).strip().splitlines()
+        raise DataError(
+            f"--store {redact(uri)} cannot be used: {why[0][:200] if why else type(error).__name__}"
+        ) from error
+
+
+def _check_sqlite(file: Path) -> None:
+    """Refuses a file that holds no runs, in which MLflow would make its tables."""
+    if not file.is_file():
+        raise DataError(
+            f"there are no runs: {file} does not exist. Make one with `ecgexp`, or say where they are with --store "
+            "sqlite:///FOLDER/mlflow.db"
+        )
+    try:
+        connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)
+        try:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise DataError(f"{file} cannot be read: {error}") from error
+    if not {"runs", "experiments"} <= tables:
+        raise DataError(
+            f"{file} is not a store of MLflow: say where the runs are with --store sqlite:///FOLDER/mlflow.db"
+        )

@@ -1,0 +1,95 @@
+"""The files of a stored run, found where they were kept, or brought here for as long as the process lives."""
+
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_MODEL = "model"
+
+
+class KeptFiles(Protocol):
+    """Knows where the files of one run are."""
+
+    def find(self, path: str) -> Path | None:
+        """The file or folder under `path`, which stays inside the run; None where there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class FolderFiles:
+    """The files of a run that lie in its folder."""
+
+    folder: Path
+
+    def find(self, path: str) -> Path | None:
+        """See `KeptFiles.find`."""
+        file = self.folder / path
+        return file if file.exists() else None
+
+
+@dataclass(frozen=True)
+class StoreFiles:
+    """The files of a run in an MLflow store, whose artifacts are at `location`."""
+
+    client: "MlflowClient"
+    run_id: str
+    location: str
+
+    def find(self, path: str) -> Path | None:
+        """See `KeptFiles.find`."""
+        if path.partition("/")[0] == _MODEL:
+            return self._find_in_model(path)
+        kept = _on_this_machine(self.location)
+        if kept is not None:
+            return FolderFiles(kept).find(path)
+        folder = path.rpartition("/")[0]
+        if path not in (item.path for item in self.client.list_artifacts(self.run_id, folder or None)):
+            return None
+        return Path(self.client.download_artifacts(self.run_id, path, _room_for(self.run_id)))
+
+    def _find_in_model(self, path: str) -> Path | None:
+        """MLflow keeps a run's model apart from its artifacts, and our folder `model/` among that model's own."""
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+
+        outputs = self.client.get_run(self.run_id).outputs
+        if outputs is None or not outputs.model_outputs:
+            return None
+        try:
+            logged = self.client.get_logged_model(outputs.model_outputs[-1].model_id)
+            folder = _on_this_machine(f"{logged.artifact_location}/artifacts")
+            if folder is None:
+                uri, room = f"{logged.artifact_location}/artifacts/{_MODEL}", _room_for(f"{self.run_id}-model")
+                folder = Path(
+                    download_artifacts(artifact_uri=uri, dst_path=room, tracking_uri=self.client.tracking_uri)
+                ).parent
+        except (MlflowException, OSError):  # it was deleted
+            return None
+        return FolderFiles(folder).find(path)
+
+
+def _on_this_machine(location: str) -> Path | None:
+    """The folder of a `file:` address; None for one that is elsewhere. MLflow itself would copy it at every call."""
+    parts = urlsplit(location)
+    if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
+        return None
+    return Path(url2pathname(parts.path) if parts.scheme else location)
+
+
+@cache
+def _downloads() -> "tempfile.TemporaryDirectory[str]":
+    """Where downloaded files lie until the process ends."""
+    return tempfile.TemporaryDirectory(prefix="ecgexp-")
+
+
+def _room_for(name: str) -> str:
+    room = Path(_downloads().name) / name
+    room.mkdir(exist_ok=True)
+    return str(room)

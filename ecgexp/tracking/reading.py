@@ -1,0 +1,199 @@
+"""Finished runs read back, from an MLflow store or from their own folders: what reports and comparisons are made of."""
+
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from ecgexp._validate import DataError
+from ecgexp.tracking.checks import check_path
+from ecgexp.tracking.existing_store import open_existing
+from ecgexp.tracking.jsonl import read_metrics
+from ecgexp.tracking.kept_files import FolderFiles, KeptFiles, StoreFiles
+from ecgexp.tracking.params import redact
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+DEFAULT_URI = "sqlite:///mlruns/mlflow.db"
+PARENT_TAG = "mlflow.parentRunId"
+_PAGE = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredRun:
+    """A run as it was kept.
+
+    Attributes:
+      run_id: its id in MLflow; of a folder that never was in MLflow, the folder's path.
+      name: as the UI shows it.
+      status: FINISHED, FAILED, KILLED or RUNNING.
+      started: seconds since 1970; 0 where it is not known.
+      params: dotted name -> value, as text.
+      metrics: name -> last value.
+      tags: name -> text.
+      parent_id: of the run it belongs to; None for a run that stands alone.
+    """
+
+    run_id: str
+    name: str
+    status: str
+    started: float
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    parent_id: str | None = None
+    _files: KeptFiles = field(repr=False, compare=False)
+
+    def artifact(self, path: str) -> Path | None:
+        """The file or folder that was kept under `path` (slash-separated), on this machine; None where the run has none.
+
+        It may be the kept file itself: read it and leave it as it is.
+
+        Raises:
+          ValueError: `path` leaves the run.
+        """
+        return self._files.find(str(PurePosixPath(check_path(path))))
+
+    def read_json(self, path: str) -> dict[str, Any] | None:
+        """The nested values kept under `path`; None where the run has none.
+
+        Raises:
+          DataError: the file is not JSON.
+          ValueError: `path` leaves the run.
+        """
+        file = self.artifact(path)
+        if file is None:
+            return None
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{file} of run {self.name} cannot be read: {error}") from error
+
+
+def default_uri() -> str:
+    """Where runs are looked for if nothing is said: `MLFLOW_TRACKING_URI`, else the store of this folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
+def find_run(name: str, *, uri: str | None = None) -> StoredRun:
+    """The run of that MLflow id, or in that folder.
+
+    Args:
+      name: an id, or the path of a run's folder.
+      uri: the store of ids; None: `default_uri()`.
+
+    Raises:
+      DataError: there is no such run.
+    """
+    if os.path.isdir(name):  # unlike Path.is_dir, says no to a name that no file can have
+        return _in_folder(Path(name))
+    if "/" in name:  # no id has one, and what is said of a missing store would lead astray
+        raise DataError(
+            f"there is no folder {name}; give the folder of a run under outputs/, or the id of a run in MLflow"
+        )
+    from mlflow.exceptions import MlflowException
+
+    client = open_existing(uri or default_uri())
+    try:
+        return _in_store(client, client.get_run(name))
+    except MlflowException as error:
+        raise DataError(
+            f"{name} is neither the folder of a run nor a run of {redact(uri or default_uri())}; look its id up with "
+            "ecgexp-ui, or give the folder under outputs/"
+        ) from error
+
+
+def children_of(parent: StoredRun, *, uri: str | None = None) -> list[StoredRun]:
+    """The runs that belong to a sweep's parent run in MLflow, oldest first.
+
+    Raises:
+      DataError: there is no such store.
+    """
+    if "'" in parent.run_id:  # the path of a folder: no id has one, and it would end the filter's string
+        return []
+    return search_runs(filter_string=f"tags.`{PARENT_TAG}` = '{parent.run_id}'", uri=uri)
+
+
+def search_runs(*, experiment: str | None = None, filter_string: str = "", uri: str | None = None) -> list[StoredRun]:
+    """Runs of a store, oldest first.
+
+    Args:
+      experiment: the experiment's name; None: all.
+      filter_string: in MLflow's search language, e.g. ``metrics.`test/macro_f1` > 0.5``.
+      uri: the store; None: `default_uri()`.
+
+    Raises:
+      DataError: there is no such store or experiment, or MLflow does not understand the filter.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = open_existing(uri or default_uri())
+    found = _all_pages(lambda token: client.search_experiments(max_results=_PAGE, page_token=token))
+    known = {one.name: one.experiment_id for one in found}
+    if experiment is not None and experiment not in known:
+        raise DataError(f"there is no experiment {experiment}; there are: {', '.join(sorted(known)) or 'none'}")
+    ids = [known[experiment]] if experiment is not None else list(known.values())
+    try:
+        return [_in_store(client, run) for run in _runs(client, ids, filter_string)]
+    except MlflowException as error:
+        raise DataError(f"MLflow does not understand the filter {filter_string!r}: {error.message}") from error
+
+
+def _runs(client: "MlflowClient", experiments: Sequence[str], filter_string: str) -> "list[Run]":
+    if not experiments:  # MLflow would search all
+        return []
+    return _all_pages(
+        lambda token: client.search_runs(
+            list(experiments), filter_string, order_by=["attributes.start_time ASC"], max_results=_PAGE, page_token=token
+        )
+    )  # fmt: skip
+
+
+def _all_pages(ask: Callable[[str | None], Any]) -> list[Any]:
+    """Everything that `ask(token)` lists, page by page."""
+    page = ask(None)
+    found = list(page)
+    while page.token:
+        page = ask(page.token)
+        found += page
+    return found
+
+
+def _in_store(client: "MlflowClient", run: "Run") -> StoredRun:
+    return StoredRun(
+        run_id=run.info.run_id, name=run.info.run_name, status=run.info.status, started=(run.info.start_time or 0) / 1000,
+        params=run.data.params, metrics=run.data.metrics, tags=run.data.tags, parent_id=run.data.tags.get(PARENT_TAG),
+        _files=StoreFiles(client, run.info.run_id, run.info.artifact_uri),
+    )  # fmt: skip
+
+
+def _in_folder(folder: Path) -> StoredRun:
+    try:
+        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder} is not the folder of a run: its run.json cannot be read ({error})") from error
+    metrics = _last_metrics(folder / "metrics.jsonl")
+    try:
+        return StoredRun(
+            run_id=run["run_id"] or str(folder), name=run["tags"].get("mlflow.runName", folder.name), status=run["status"],
+            started=0.0, params={name: str(value) for name, value in run["params"].items()}, metrics=metrics,
+            tags=run["tags"], parent_id=run["tags"].get(PARENT_TAG), _files=FolderFiles(folder),
+        )  # fmt: skip
+    except (LookupError, TypeError, AttributeError) as error:
+        raise DataError(f"{folder} is not the folder of a run: its run.json is of something else") from error
+
+
+def _last_metrics(file: Path) -> dict[str, float]:
+    try:
+        return {
+            name: math.nan if value is None else value
+            for _, values in read_metrics(file)
+            for name, value in values.items()
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DataError(f"{file} cannot be read: {error}") from error

@@ -1,0 +1,84 @@
+"""What the figures of a comparison do not say by themselves."""
+
+from collections.abc import Iterator
+
+from ecgexp.evaluation.contrast import Contrast
+from ecgexp.evaluation.pairs import Pairs
+from ecgexp.tracking.differences import Differences
+from ecgexp.tracking.reading import StoredRun
+from ecgexp.two_runs.reading import Promise
+
+_ENOUGH_PATIENTS = 20
+
+
+def warnings(a: StoredRun, b: StoredRun, split: str, pairs: Pairs | None) -> Iterator[str]:
+    """What nobody must overlook; `pairs` is None where the runs cannot be compared."""
+    if a.run_id == b.run_id:
+        yield "A and B are one run"
+    if pairs is not None and (pairs.only_a or pairs.only_b):
+        yield (
+            f"NOT THE SAME BEATS: {pairs.only_a} {split} beats of A are not among B's, and {pairs.only_b} of B's are not among "
+            f"A's; they are left out, and the scores below are of the {len(pairs.labels)} others"
+        )
+    digests = [run.tags.get("dataset.digest") for run in (a, b)]
+    if digests[0] != digests[1]:
+        shown = " and ".join(digest[:12] if digest else "none" for digest in digests)
+        yield f"NOT THE SAME DATA: the digests of the beats differ ({shown}): other files, or cut another way"
+    for key, run in (("A", a), ("B", b)):
+        if run.status != "FINISHED":
+            yield f"{key} is {run.status} and not FINISHED"
+
+
+def notes(
+    a: StoredRun, b: StoredRun, split: str, differing: Differences, scores: Contrast | None,
+    promises: tuple[Promise, Promise],
+) -> Iterator[str]:  # fmt: skip
+    """What to keep in mind while reading the tables; `scores` is None where the runs cannot be compared."""
+    yield from _about_privacy(*promises)
+    if split == "validation":
+        yield "Where validation beats chose the epoch that was kept, scores on them are optimistic."
+    yield (
+        f"Both runs were judged on these {split} beats. Whoever chooses a run by its {split} scores makes the chosen one's "
+        "score optimistic; judge it on beats that chose nothing."
+    )
+    if not (differing.only_seed or differing.none):
+        yield "Each run is one seed. The interval is about other patients, not other seeds, which may move a score as much."
+    if scores is not None:
+        yield from _about_intervals(scores)
+    if "true" in (a.tags.get("git.dirty"), b.tags.get("git.dirty")):
+        yield "Code with changes that no commit holds was used, so that equal commits may not be equal code."
+
+
+def verdict(scores: Contrast | None, problem: str, differing: Differences) -> str:
+    """The one sentence, and what kind of difference it is about where no setting differs."""
+    if scores is None:
+        return f"No verdict: {problem}."
+    sentence = scores.verdict()
+    if differing.only_seed:
+        return f"{sentence} Only the seed differs: this is what a seed makes, and no setting."
+    if differing.none and not scores.same_answers:
+        return f"{sentence} Nothing differs between the runs: this is what training makes by itself."
+    return sentence
+
+
+def _about_privacy(a: Promise, b: Promise) -> Iterator[str]:
+    private = a.epsilon is not None, b.epsilon is not None
+    if private[0] != private[1]:
+        one, other = ("A", "B") if private[0] else ("B", "A")
+        yield f"{one} keeps a promise of privacy and {other} makes none: part of the difference is its price."
+    elif all(private) and a.unit != b.unit:
+        yield (
+            f"The ε protect another unit, {a.unit or 'unknown'} in A and {b.unit or 'unknown'} in B: they cannot be compared."
+        )
+
+
+def _about_intervals(scores: Contrast) -> Iterator[str]:
+    shown = sum(row.interval is not None for row in scores.differences)
+    if not shown:
+        return
+    yield f"Of {shown} intervals one in 20 leaves 0 out by chance alone; the verdict goes by {scores.decisive.name} only."
+    if scores.num_patients < _ENOUGH_PATIENTS:
+        yield (
+            f"{scores.num_patients} patients are few: such intervals are too narrow. In a simulation of equally good models "
+            "they held 0 in 84 % of the cases with 5 patients, in 91 % with 10 and in 92 % with 22."
+        )

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecgexp._validate import DataError
+from ecgexp.evaluation.pairs import Predictions, match
+
+BEATS = [  # record, sample, patient, class, predicted
+    ("100", 77, "p1", "N", "N"),
+    ("100", 370, "p1", "V", "N"),
+    ("101", 77, "p2", "N", "V"),
+    ("201", 5, "p3", "S", "S"),
+    ("202", 5, "p3", "N", "N"),
+]
+CLASSES = ("N", "S", "V")
+
+
+def said(beats, class_names=CLASSES):
+    records, samples, patients, classes, predicted = (np.array(column) for column in zip(*beats, strict=True))
+    return Predictions(
+        records=records, samples=samples, patients=patients, classes=classes, predicted=predicted, class_names=class_names
+    )  # fmt: skip
+
+
+def changed(row, **values):
+    names = ("record", "sample", "patient", "class", "predicted")
+    beats = list(BEATS)
+    beats[row] = tuple((dict(zip(names, beats[row], strict=True)) | values).values())
+    return beats
+
+
+def test_beats_are_matched_by_record_and_sample_whatever_their_order():
+    other = changed(0, predicted="V")
+    pairs = match(said(BEATS), said(other[::-1]))
+    assert pairs.labels.tolist() == [0, 2, 0, 1, 0]
+    assert pairs.predicted_a.tolist() == [0, 0, 2, 1, 0]
+    assert pairs.predicted_b.tolist() == [2, 0, 2, 1, 0]
+    assert pairs.right_a.tolist() == [True, False, False, True, True]
+    assert pairs.right_b.tolist() == [False, False, False, True, True]
+    assert pairs.patients.tolist() == ["p1", "p1", "p2", "p3", "p3"]
+    assert (pairs.only_a, pairs.only_b, pairs.num_patients) == (0, 0, 3)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.permutations(range(5)), st.permutations(range(5)))
+def test_no_order_changes_the_pairs(first, second):
+    other = changed(1, predicted="S")
+    pairs = match(said([BEATS[i] for i in first]), said([other[i] for i in second]))
+    assert pairs.predicted_a.tolist() == [0, 0, 2, 1, 0]
+    assert pairs.predicted_b.tolist() == [0, 1, 2, 1, 0]
+
+
+def test_beats_of_one_run_only_are_counted_and_left_out():
+    pairs = match(said(BEATS[:4]), said([BEATS[4], BEATS[3], BEATS[0]]))
+    assert (len(pairs.labels), pairs.only_a, pairs.only_b) == (2, 2, 1)
+    assert pairs.labels.tolist() == [0, 1]
+
+
+def test_the_order_in_which_a_model_names_its_classes_does_not_matter():
+    pairs = match(said(BEATS), said(BEATS, class_names=("V", "N", "S")))
+    assert pairs.class_names == CLASSES
+    assert pairs.predicted_b.tolist() == pairs.predicted_a.tolist() == [0, 0, 2, 1, 0]
+
+
+def test_classes_that_are_not_in_alphabetical_order_keep_their_places():
+    pairs = match(said(BEATS, class_names=("V", "N", "S")), said(BEATS))
+    assert pairs.labels.tolist() == [1, 0, 1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (said(BEATS, class_names=("N", "S", "V", "F")), "the classes N, S, V apart, and B N, S, V, F"),
+        (said([("300", 77, "p9", "N", "N")]), "no beat in common: 5 beats of A, 1 other ones of B"),
+        (
+            said(changed(1, **{"class": "S"})),
+            "1 of 5 common beats have another true class in B than in A .*sample 370 of record 100, V in A and S in B",
+        ),
+        (said(changed(4, patient="p4")), "another patient in B than in A .*record 202, p3 in A and p4 in B"),
+        (said([*BEATS, BEATS[2]]), "sample 77 of record 101 stands 2 times among the predictions of B"),
+        (said(changed(0, predicted="Z")), "Z is not among the classes N, S, V"),
+        (said(changed(0, predicted="F")), "F is not among the classes N, S, V"),
+    ],
+)
+def test_what_cannot_be_paired_is_refused(other, message):
+    with pytest.raises(DataError, match=message):
+        match(said(BEATS), other)
+
+
+def test_samples_before_the_first_of_the_record_do_not_run_into_another_record():
+    beats = [("100", 7, "p1", "N", "N"), ("100", 9, "p1", "N", "N"), ("101", -3, "p2", "N", "V")]  # 7 = 9 + 1 - 3
+    pairs = match(said(beats), said(beats[1:]))
+    assert (pairs.predicted_a.tolist(), pairs.only_a) == ([0, 2], 1)

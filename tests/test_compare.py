@@ -1,0 +1,342 @@
+"""The whole command on folders of runs, made by hand as a run leaves them."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ecgexp import compare
+
+PATIENTS, BEATS = 6, 40
+CLASSES = ("N", "S", "V")
+SETTINGS = {"seed": 1, "trainer.learning_rate": 0.001, "selection.metric": "macro_f1", "tracking.uri": "here"}
+TAGS = {"dataset.name": "mitdb 1.0.0", "dataset.digest": "d1", "git.commit": "abc", "git.dirty": "false"}
+
+
+def predictions(*, right=lambda patient, place: place % 8 != 0, patients=PATIENTS, classes=CLASSES):
+    """A table of predictions: the classes N, S, V in turn; a beat that is not right is taken for the next class."""
+    patient, place = np.repeat(np.arange(patients), BEATS), np.tile(np.arange(BEATS), patients)
+    label = place % 3
+    said = np.where(right(patient, place), label, (label + 1) % 3)
+    names = np.array(classes)
+    table = pd.DataFrame({
+        "record": [f"{100 + i}" for i in patient], "patient": [f"p{i}" for i in patient], "sample": 300 * place + 77,
+        "symbol": names[label], "class": names[label], "predicted": names[said],
+    })  # fmt: skip
+    for i, name in enumerate(classes):
+        table[f"probability/{name}"] = np.where(said == i, 0.8, 0.1)
+    return table
+
+
+def slightly_better(patient, place):
+    """Right where the other is, and on one more beat of every patient."""
+    return (place % 8 != 0) | (place == 8)
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """Makes a run's folder and returns its path."""
+
+    def make(name, table=None, *, settings=None, tags=None, metrics=None, split="test", status="FINISHED"):
+        folder = tmp_path / name
+        folder.mkdir()
+        run = {
+            "params": SETTINGS | (settings or {}), "tags": TAGS | (tags or {}), "datasets": [], "run_id": None,
+            "status": status, "reason": None,
+        }  # fmt: skip
+        (folder / "run.json").write_text(json.dumps(run))
+        line = {"time": 1.0, "step": None, "metrics": metrics or {}}
+        (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+        (folder / "result.json").write_text(json.dumps({"status": status, "metrics": metrics or {}}))
+        if table is not None:
+            (folder / "predictions").mkdir()
+            table.to_parquet(folder / "predictions" / f"{split}.parquet", index=False)
+        return str(folder)
+
+    return make
+
+
+@pytest.fixture
+def told(tmp_path, capsys):
+    """What the command prints, and what it writes as JSON."""
+
+    def tell(*arguments, code=0):
+        file = tmp_path / "all.json"
+        assert compare.main([*arguments, "--num-resamples", "300", "--json", str(file)]) == code
+        return " ".join(capsys.readouterr().out.split()), json.loads(file.read_text())
+
+    return tell
+
+
+def test_a_run_that_is_better_on_every_patient_is_better(make_run, told):
+    a = make_run("a", predictions())
+    settings = {"trainer.learning_rate": 0.01, "tracking.uri": "there"}
+    b = make_run("b", predictions(right=slightly_better), settings=settings)
+    text, values = told(a, b)
+    scores = {row["key"]: row for row in values["scores"]}
+    accuracy, macro_f1 = scores["accuracy"], scores["macro_f1"]
+    assert (accuracy["a"], accuracy["b"]) == (35 / 40, 36 / 40)
+    # Each patient gains exactly one beat in 40, so that every resample has the same difference.
+    assert accuracy["interval"] == {"low": pytest.approx(1 / 40), "high": pytest.approx(1 / 40)}
+    assert accuracy["leaves_zero_out"] is True
+    assert values["verdict"].startswith(f"B is better in macro F1 by {macro_f1['difference']:.3f} (")
+    assert values["verdict"].endswith(", 6 patients).")
+    assert text.endswith(values["verdict"])
+    assert "accuracy 0.875 0.900 0.025 0.025 to 0.025 yes" in text
+    assert values["settings"] == [{"name": "trainer.learning_rate", "a": "0.001", "b": "0.01"}]
+    assert "trainer.learning_rate 0.001 0.01" in text
+    assert "tracking.uri" not in text
+    assert values["beats"] == {"common": 240, "only_a": 0, "only_b": 0, "patients": 6}
+    assert values["mcnemar"] == {
+        "both_right": 210, "only_a_right": 0, "only_b_right": 6, "both_wrong": 24, "method": "exact", "statistic": None,
+        "p_value": pytest.approx(2 / 2**6),
+    }  # fmt: skip
+    assert values["sign_flip"]["p_value"] == values["sign_flip"]["smallest_p_value"] == pytest.approx(2 / 2**6)
+    assert "McNemar: p = 0.031 (exact)" in text
+    assert "beats of one patient are not independent, so that this p is too small" in text
+    assert "Sign flips over patients: p = 0.031 (B better in 6, A in 0, equal in 0)" in text
+    assert "6 patients are few" in text
+    assert "Each run is one seed" in text
+    assert "makes the chosen one's score optimistic" in text
+
+
+def test_a_difference_within_noise_may_be_chance(make_run, told):
+    def another(patient, place):
+        return (place % 8 != 0) ^ (place == patient) ^ ((place == 8) & (patient < 3))
+
+    b = make_run("b", predictions(right=another), settings={"trainer.learning_rate": 0.01})
+    text, values = told(make_run("a", predictions()), b)
+    assert "in macro F1 may be chance (−" in values["verdict"]
+    assert values["verdict"].startswith("The difference of ")
+
+
+def test_a_run_held_against_itself_does_not_differ(make_run, told):
+    a = make_run("a", predictions())
+    text, values = told(a, a)
+    assert {(row["difference"], row["interval"]["low"], row["interval"]["high"]) for row in values["scores"]} == {
+        (0, 0, 0)
+    }
+    assert values["verdict"] == "A and B say the same of every beat: neither is better."
+    assert "A and B are one run" in text
+    assert "no setting that bears on the result" in text
+
+
+def test_beats_in_another_order_are_matched(make_run, told):
+    shuffled = predictions().sample(frac=1, random_state=3)
+    _, values = told(make_run("a", predictions()), make_run("b", shuffled, settings={"seed": 2}))
+    assert values["beats"]["common"] == PATIENTS * BEATS
+    assert values["mcnemar"]["only_a_right"] == values["mcnemar"]["only_b_right"] == 0
+
+
+def test_two_seeds_of_one_configuration_are_told(make_run, told):
+    b = make_run("b", predictions(right=slightly_better), settings={"seed": 2, "data.root": "elsewhere"})
+    text, values = told(make_run("a", predictions()), b)
+    assert values["only_seed_differs"] is True
+    assert values["verdict"].endswith("Only the seed differs: this is what a seed makes, and no setting.")
+    assert "Each run is one seed" not in text
+
+
+def test_equal_runs_with_other_predictions_are_told(make_run, told):
+    _, values = told(make_run("a", predictions()), make_run("b", predictions(right=slightly_better)))
+    assert values["verdict"].endswith("Nothing differs between the runs: this is what training makes by itself.")
+
+
+def test_other_data_and_other_beats_are_said_aloud(make_run, told):
+    b = predictions().query("patient != 'p0'")
+    text, values = told(make_run("a", predictions()), make_run("b", b, tags={"dataset.digest": "d2"}))
+    assert values["beats"] == {"common": 200, "only_a": 40, "only_b": 0, "patients": 5}
+    assert "NOT THE SAME BEATS: 40 test beats of A are not among B's, and 0 of B's" in text
+    assert "NOT THE SAME DATA: the digests of the beats differ (d1 and d2)" in text
+    assert values["origin"] == [{"name": "dataset.digest", "a": "d1", "b": "d2"}]
+
+
+def test_under_five_patients_there_is_a_comparison_without_intervals(make_run, told):
+    few = predictions(patients=4)
+    b = make_run("b", predictions(patients=4, right=slightly_better), settings={"seed": 2})
+    text, values = told(make_run("a", few), b)
+    assert "no intervals: 4 patients, and it takes 5" in text
+    assert all(row["interval"] is None for row in values["scores"])
+    assert "may be chance; no intervals: 4 patients, and it takes 5" in values["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("table", "tags", "why"),
+    [
+        (predictions().assign(record=lambda table: "9" + table["record"]), {}, "A and B have no beat in common"),
+        (predictions(classes=("N", "S", "F")), {}, "A tells the classes N, S, V apart, and B N, S, F"),
+        (predictions().replace({"class": {"S": "V"}}), {}, "common beats have another true class in B than in A"),
+        (predictions(), {"dataset.name": "svdb 1.0.0"}, "A was judged on mitdb 1.0.0, and B on svdb 1.0.0"),
+    ],
+)
+def test_runs_that_cannot_be_compared_say_why_beside_what_differs(make_run, told, table, tags, why):
+    b = make_run("b", table, settings={"trainer.learning_rate": 0.01}, tags=tags)
+    text, values = told(make_run("a", predictions()), b, code=1)
+    assert why in values["problem"]
+    assert values["verdict"] == f"No verdict: {values['problem']}."
+    assert values["scores"] == []
+    assert values["mcnemar"] is None
+    assert "trainer.learning_rate 0.001 0.01" in text
+
+
+def test_privacy_stands_beside(make_run, told):
+    private = {"privacy/epsilon": 3.21, "privacy/delta": 0.001}
+    a = make_run("a", predictions(), metrics=private, settings={"privacy.unit": "patient"})
+    text, values = told(a, make_run("b", predictions(right=slightly_better)))
+    assert "A: ε = 3.21, δ = 0.001, of a patient B: no claim" in text
+    assert values["runs"]["a"]["privacy"] == {"epsilon": 3.21, "delta": 0.001, "unit": "patient"}
+    assert values["runs"]["b"]["privacy"] == {"epsilon": None, "delta": None, "unit": None}
+    assert "A keeps a promise of privacy and B makes none: part of the difference is its price." in values["notes"]
+    assert "privacy.unit (A only) patient –" in text
+
+
+def test_promises_to_other_units_cannot_be_compared(make_run, told):
+    runs = [
+        make_run(unit, predictions(), metrics={"privacy/epsilon": 1.0, "privacy/delta": 1e-3}, settings={"privacy.unit": unit})
+        for unit in ("beat", "patient")
+    ]  # fmt: skip
+    text, _ = told(*runs)
+    assert "The ε protect another unit, beat in A and patient in B: they cannot be compared." in text
+    assert "part of the difference is its price" not in text
+
+
+def test_validation_beats_are_asked_for_by_name(make_run, told):
+    a, b = (make_run(name, predictions(), split="validation", settings={"seed": i}) for i, name in enumerate("ab"))
+    text, values = told(a, b, "--split", "validation")
+    assert values["split"] == "validation"
+    assert "Where validation beats chose the epoch that was kept" in text
+
+
+def test_a_run_that_failed_late_and_code_without_a_commit_are_said(make_run, told):
+    b = make_run("b", predictions(), status="KILLED", tags={"git.dirty": "true"})
+    text, _ = told(make_run("a", predictions()), b)
+    assert "B is KILLED and not FINISHED" in text
+    assert "Code with changes that no commit holds was used" in text
+
+
+def test_the_verdict_goes_by_what_chose_the_epoch(make_run, told):
+    settings = {"selection.metric": "f1/V"}
+    a = make_run("a", predictions(), settings=settings)
+    assert told(a, make_run("b", predictions(), settings=settings))[1]["decisive"] == "f1/V"
+    assert told(a, make_run("c", predictions()))[1]["decisive"] == "macro_f1"
+
+
+def test_the_same_seed_gives_the_same_intervals(make_run, told):
+    rng = np.random.default_rng(0)
+    a = make_run("a", predictions())
+    b = make_run("b", predictions(right=lambda patient, place: rng.random(len(place)) < 0.9))
+    first, again, other = (told(a, b, "--seed", seed)[1]["scores"] for seed in ("4", "4", "5"))
+    assert first == again != other
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (None, r"run b \(.*/b\) has no predictions/test.parquet"),
+        (lambda file: file.write_bytes(b"PAR1 not"), "of run b is not a table of predictions"),
+        (lambda file: predictions().drop(columns="sample").to_parquet(file), "not a table of predictions: 'sample'"),
+        (lambda file: predictions().head(0).to_parquet(file), "holds 0 beats of 3 classes"),
+        (lambda file: predictions().iloc[:, :6].to_parquet(file), "holds 240 beats of 0 classes"),
+    ],
+)
+def test_predictions_that_are_missing_or_broken_are_one_line(make_run, tmp_path, capsys, spoil, message):
+    a, b = make_run("a", predictions()), make_run("b", None if spoil is None else predictions())
+    if spoil is not None:
+        spoil(tmp_path / "b" / "predictions" / "test.parquet")
+    assert compare.main([a, b]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("ecgexp-compare: ")
+    assert re.search(message, err)
+
+
+def test_an_unknown_run_is_one_line(make_run, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert compare.main([make_run("a", predictions()), "nowhere"]) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert str(tmp_path / "mlruns" / "mlflow.db") in err
+
+
+def test_a_file_that_cannot_be_written_is_one_line(make_run, tmp_path, capsys):
+    a = make_run("a", predictions())
+    assert compare.main([a, a, "--json", str(tmp_path / "no" / "all.json")]) == 1
+    assert (
+        capsys.readouterr().err
+        == f"ecgexp-compare: --json {tmp_path}/no/all.json cannot be written: No such file or directory\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a"], "RUN_B"),
+        (["a", "b", "--split", "train"], "invalid choice: 'train'"),
+        (["a", "b", "--num-resamples", "-1"], "-1"),
+        (["a", "b", "--seed", "1.5"], "1.5 is not a whole number of at least 0"),
+    ],
+)
+def test_arguments_that_cannot_be_used_are_one_line(capsys, arguments, message):
+    with pytest.raises(SystemExit) as ended:
+        compare.main(arguments)
+    err = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_help_shows_no_password_and_costs_no_heavy_import(monkeypatch):
+    code = (
+        "import sys; from ecgexp.compare import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'mlflow', 'tensorflow', 'pandas', 'scipy'} & set(sys.modules)"
+    )
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:s3cret@host/100%")
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "s3cret" not in done.stdout
+    assert "http://me:***@host/100%" in "".join(done.stdout.split())
+
+
+def test_no_line_of_the_output_is_wider_than_a_terminal_but_the_verdict(make_run, capsys):
+    a = make_run("a", predictions(), settings={"model.filters": "[" + "32, " * 40 + "32]"})
+    assert compare.main([a, make_run("b", predictions(right=slightly_better))]) == 0
+    *lines, _ = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+
+
+def test_runs_of_mlflow_are_found_by_id(mlflow_runs, told):
+    uri, a, b = mlflow_runs
+    text, values = told(a, b, "--store", uri)
+    assert values["runs"]["a"]["run_id"] == a
+    assert values["runs"]["b"]["run_id"] == b
+    assert values["verdict"].startswith("B is better in macro F1")
+    assert "A: first" in text
+
+
+@pytest.fixture
+def mlflow_runs(tmp_path, make_run):
+    """A store with two finished runs: its address and their ids."""
+    from ecgexp.tracking.quiet import quieten
+
+    quieten()
+    from ecgexp.tracking.mlflow import MlflowTracker
+    from ecgexp.tracking.store import open_store
+
+    store = open_store(
+        "sqlite:///mlflow.db", artifact_root=tmp_path / "kept", experiment_name="tests", base_dir=tmp_path
+    )
+    ids = []
+    for i, (name, table) in enumerate([("first", predictions()), ("second", predictions(right=slightly_better))]):
+        tracker = MlflowTracker.create(store, name)
+        tracker.log_params(SETTINGS | {"trainer.epochs": i})
+        tracker.set_tags(TAGS)
+        tracker.log_table(table, "predictions/test.parquet")
+        tracker.finish("FINISHED")
+        ids.append(tracker.run_id)
+    return store.uri, *ids
