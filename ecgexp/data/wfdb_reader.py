@@ -1,7 +1,10 @@
 """Reads a WFDB record (`.hea`, its signal files, `.atr`) and trusts none of the three until they agree."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,13 +21,14 @@ def files_of(folder: Path, record_id: str) -> tuple[Path, ...]:
     return tuple(folder / f"{record_id}{suffix}" for suffix in SUFFIXES)
 
 
-def read_record(folder: Path, record_id: str, database: Database) -> Record:
+def read_record(folder: Path, record_id: str, database: Database, *, annotator: str | None = "atr") -> Record:
     """Reads one record with all its leads.
 
     Args:
       folder: where its files are.
       record_id: its name, checked by the caller.
       database: the entry it belongs to.
+      annotator: suffix of the annotation file; None leaves it unread, and the record without annotations.
 
     Raises:
       DataError: a file is damaged; the message names it and the remedy.
@@ -32,17 +36,18 @@ def read_record(folder: Path, record_id: str, database: Database) -> Record:
     import wfdb
 
     stem = folder / record_id
-    header_path, annotation_path = stem.with_suffix(".hea"), stem.with_suffix(".atr")
-    try:
+    header_path = stem.with_suffix(".hea")
+    with _header_errors(header_path, database):
         header = wfdb.rdheader(str(stem))
         check_signal_files(header_path, header, database)
         digital = wfdb.rdrecord(str(stem), physical=False, return_res=32).d_signal
-    except (IndexError, TypeError, UnicodeDecodeError, wfdb.io._header.HeaderSyntaxError) as error:
-        raise damaged(header_path, f"is not a WFDB header ({error})", database) from error
     check_signals(header_path, header, digital, database)
-    check_annotation_file(annotation_path, database)
-    samples, symbols = _read_annotations(annotation_path, database)
-    check_annotations(annotation_path, samples, np.isin(symbols, BEAT_SYMBOLS), header.sig_len, database)
+    samples, symbols = np.zeros(0, np.int64), np.zeros(0, np.str_)
+    if annotator is not None:
+        annotation_path = stem.with_suffix(f".{annotator}")
+        check_annotation_file(annotation_path, database)
+        samples, symbols = _read_annotations(annotation_path, database)
+        check_annotations(annotation_path, samples, np.isin(symbols, BEAT_SYMBOLS), header.sig_len, database)
     return Record(
         record_id=record_id, patient_id=database.patient_of(record_id, header.comments),
         signals_mv=_millivolts(header_path, header, digital, database), lead_names=tuple(header.sig_name),
@@ -50,11 +55,39 @@ def read_record(folder: Path, record_id: str, database: Database) -> Record:
     )  # fmt: skip
 
 
+def read_header(folder: Path, record_id: str, database: Database) -> Any:
+    """What `wfdb.rdheader` reads of one record, nothing of it checked.
+
+    Args:
+      folder: where its files are.
+      record_id: its name, checked by the caller.
+      database: for the remedy.
+
+    Raises:
+      DataError: the file is no header.
+    """
+    import wfdb
+
+    with _header_errors(folder / f"{record_id}.hea", database):
+        return wfdb.rdheader(str(folder / record_id))
+
+
+@contextmanager
+def _header_errors(path: Path, database: Database) -> Iterator[None]:
+    """Says in our words what wfdb says of a header that is none."""
+    import wfdb
+
+    try:
+        yield
+    except (IndexError, TypeError, UnicodeDecodeError, wfdb.io._header.HeaderSyntaxError) as error:
+        raise damaged(path, f"is not a WFDB header ({error})", database) from error
+
+
 def _read_annotations(path: Path, database: Database) -> tuple[np.ndarray, np.ndarray]:
     import wfdb
 
     try:
-        annotation = wfdb.rdann(str(path.with_suffix("")), "atr")
+        annotation = wfdb.rdann(str(path.with_suffix("")), path.suffix[1:])
     except (IndexError, KeyError, ValueError) as error:
         raise damaged(path, f"is not a WFDB annotation file ({error})", database) from error
     return np.asarray(annotation.sample, np.int64), np.asarray(annotation.symbol, np.str_)

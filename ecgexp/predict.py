@@ -1,0 +1,136 @@
+"""`ecgexp-predict`: annotates WFDB records with the model of a run.
+
+Each record becomes FOLDER/<record>.ecgexp, a WFDB annotation file with one symbol a beat, and FOLDER/<record>.csv with every
+class's probability. A class is written by its own symbol (N S V F Q; L R A; P is /, the paced beat; normal is N); any other class
+is Q with its name in the note, and ? is a beat whose window leaves the record. The records themselves are only read.
+Research software: what it writes is no diagnosis.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from ecgexp._validate import ConfigError, DataError
+from ecgexp.console import Watcher
+
+if TYPE_CHECKING:
+    from ecgexp.prediction.model import TrainedModel
+    from ecgexp.prediction.record import Annotated, Source
+
+_BAD_ARGUMENT, _BAD_DATA = 2, 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the console script: 0; 2 for an argument, 1 for a run or a record, that cannot be used."""
+    options = _parse(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets every start with errors that are none
+    try:
+        predict(options)
+    except (ConfigError, DataError) as error:
+        return _fail(str(error), _BAD_ARGUMENT if isinstance(error, ConfigError) else _BAD_DATA)
+    except OSError as error:  # a full disk, a read-only folder
+        return _fail(f"{error}; free some space, or give a folder that can be written to with --output", _BAD_DATA)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def predict(options: argparse.Namespace) -> "list[Annotated]":
+    """Annotates every record and says how it went; what can be refused is refused before the first one is read.
+
+    Raises:
+      ConfigError: an argument that cannot be used.
+      DataError: the run has no model, or a record cannot be read or shown to it. Records before that one are written.
+    """
+    from ecgexp.data.annotation_writer import check_extension
+    from ecgexp.data.single_record import annotation_file, locate
+    from ecgexp.prediction import files
+    from ecgexp.tracking.reading import find_run
+
+    check_extension(options.extension)
+    stems = [locate(name) for name in options.records]
+    annotators = {stem: annotation_file(stem, options.annotator) for stem in stems}
+    missing = [file for file in annotators.values() if not file.is_file()]
+    if missing and options.beats == "reference":
+        raise DataError(
+            f"--beats reference: there is no {missing[0]}; type --beats detector, or --annotator with its suffix"
+        )
+    files.check_output(options.output, stems, options.extension, overwrite=options.overwrite)
+    run = find_run(options.run, uri=options.store)
+
+    from ecgexp.prediction.model import load_model
+
+    return _annotate_all(load_model(run), stems, options)
+
+
+def _annotate_all(model: "TrainedModel", stems: Sequence[Path], options: argparse.Namespace) -> "list[Annotated]":
+    from rich.console import Console
+
+    from ecgexp.data.single_record import annotation_file, read_single
+    from ecgexp.prediction import files, report
+    from ecgexp.prediction.record import annotate
+
+    console, watcher = Console(highlight=False), Watcher()
+    _warn_of_synthetic(model, watcher)
+    done, remarks = [], []
+    with watcher.work("records") as work:
+        for number, stem in enumerate(stems):
+            work(number, len(stems), stem.name)
+            has_reference = annotation_file(stem, options.annotator).is_file()
+            source: Source = options.beats or ("reference" if has_reference else "detector")
+            record, database = read_single(stem, annotator=options.annotator if has_reference else None)
+            annotated = annotate(model, record, source=source)
+            files.write(annotated, options.output, options.extension)
+            done.append(annotated)
+            remarks += report.notes(model, annotated, database=str(database))
+    for table in report.render(model, done):
+        console.print(table)
+    for remark in remarks:
+        console.print(f"note: {remark}", markup=False, soft_wrap=True)
+    console.print(
+        f"{options.output}/: {', '.join(files.names_of('<record>', options.extension))}", markup=False, soft_wrap=True
+    )
+    return done
+
+
+def _warn_of_synthetic(model: "TrainedModel", watcher: Watcher) -> None:
+    if model.is_synthetic:
+        from rich.panel import Panel
+        from rich.text import Text
+
+        text = f"This model was trained on SYNTHETIC data, {model.classifier.database}: what it says of a heart means nothing."
+        watcher.say(Panel(Text(text, style="bold"), border_style="red"))
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"ecgexp-predict: {message}", file=sys.stderr)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(_BAD_ARGUMENT, f"{self.prog}: {message}\n")
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _Parser(prog="ecgexp-predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--run", required=True, help="MLflow id, or folder, of the run whose model it is")
+    add("records", nargs="+", metavar="RECORD", help="path of a WFDB record, with or without .hea")
+    add(
+        "--beats", choices=("reference", "detector"),
+        help="take the annotated beats, or search for beats (reference where the file is there)",
+    )  # fmt: skip
+    add("--annotator", default="atr", metavar="SUFFIX", help="of the reference annotations (%(default)s)")
+    add("--output", type=Path, default=Path("predictions"), metavar="FOLDER", help="where to write (%(default)s)")
+    add("--extension", default="ecgexp", metavar="SUFFIX", help="of the annotation files (%(default)s)")
+    add("--overwrite", action="store_true", help="replace files that are there")
+    add("--store", metavar="URI", help="MLflow store of the id (MLFLOW_TRACKING_URI, else mlruns/ here)")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Records annotated by the model of a run."""

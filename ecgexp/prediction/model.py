@@ -1,0 +1,107 @@
+"""The model of a finished run, with how its beats were prepared and what its classes mean."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ecgexp._validate import ConfigError, DataError, build
+from ecgexp.data.preparation import Preparation
+from ecgexp.serving import Classifier, load_classifier
+from ecgexp.tracking.reading import StoredRun
+
+_CLASSES = "grouping.classes."
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedModel:
+    """A classifier and all it takes to show it a record as it was shown its own.
+
+    Attributes:
+      name: of the run.
+      classifier: the model.
+      preparation: what was done to the records it learned from.
+      class_of: annotation symbol -> index of its class.
+      tested_on: record -> samples of the beats that the run was tested on; empty where it kept none.
+    """
+
+    name: str
+    classifier: Classifier
+    preparation: Preparation
+    class_of: Mapping[str, int]
+    tested_on: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether no heart had a part in the training."""
+        return self.classifier.database.startswith("synthetic")
+
+    def labels(self, symbols: np.ndarray) -> np.ndarray:
+        """(n,) str annotation symbols -> (n,) int64 class index; -1 for a symbol that is in no class."""
+        return np.asarray([self.class_of.get(str(symbol), -1) for symbol in symbols], np.int64)
+
+
+def load_model(run: StoredRun) -> TrainedModel:
+    """Reads what a run left.
+
+    The classes, leads, frequency and window are the saved model's. How the baseline was removed, whether R was moved and
+    which symbols make a class are among the run's parameters only, so a model without its run cannot be used here.
+
+    Raises:
+      DataError: the run has no model, or does not say how its beats were prepared.
+    """
+    folder = run.artifact("model")
+    if folder is None:
+        raise DataError(
+            f"run {run.name} ({run.run_id}, {run.status}) has no model; give --run one that FINISHED, which ecgexp-ui shows"
+        )
+    classifier = load_classifier(folder)
+    return TrainedModel(
+        name=run.name, classifier=classifier, preparation=_preparation(run, classifier),
+        class_of=_class_of(run, classifier.class_names), tested_on=_tested_on(run),
+    )  # fmt: skip
+
+
+def _preparation(run: StoredRun, classifier: Classifier) -> Preparation:
+    before, after = classifier.before_samples, classifier.window - classifier.before_samples
+    values = {
+        name: _setting(run, f"dataset.{name}") for name in ("missing_lead", "baseline", "bandpass_hz", "relocate_ms")
+    }
+    values |= {
+        "leads": classifier.lead_names, "fs_hz": classifier.fs_hz,
+        "window_ms": tuple(1000 * samples / classifier.fs_hz for samples in (before, after)),
+    }  # fmt: skip
+    try:
+        return build(Preparation, values, path="dataset")
+    except ConfigError as error:
+        raise DataError(f"run {run.name} was prepared in a way this version does not know: {error}") from error
+
+
+def _class_of(run: StoredRun, class_names: tuple[str, ...]) -> dict[str, int]:
+    """A class of the grouping that no beat was of is not among the model's, and its symbols are then in no class."""
+    symbols_of = {name: _setting(run, _CLASSES + name) for name in class_names}
+    return {symbol: index for index, symbols in enumerate(symbols_of.values()) for symbol in symbols}
+
+
+def _setting(run: StoredRun, name: str) -> Any:
+    """A parameter as the value it was before it became text."""
+    if name not in run.params:
+        raise DataError(
+            f"run {run.name} keeps no parameter {name}, without which its model cannot be used; train it again"
+        )
+    try:
+        return json.loads(run.params[name])
+    except ValueError:  # a word: only lists and numbers were written as JSON has them
+        return run.params[name]
+
+
+def _tested_on(run: StoredRun) -> dict[str, np.ndarray]:
+    file = run.artifact("predictions/test.parquet")
+    if file is None:
+        return {}
+    import pandas as pd
+
+    table = pd.read_parquet(file, columns=["record", "sample"])
+    return {str(record): rows["sample"].to_numpy() for record, rows in table.groupby("record")}

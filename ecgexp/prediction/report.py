@@ -1,0 +1,119 @@
+"""What the console shows of annotated records: counts, agreement with the reference, and how well beats were found."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecgexp.data.annotation_writer import UNCLASSIFIED
+from ecgexp.evaluation.beat_matching import TOLERANCE_MS
+from ecgexp.evaluation.names import metric_names
+from ecgexp.prediction.agreement import Agreement, agree
+from ecgexp.prediction.model import TrainedModel
+from ecgexp.prediction.record import Annotated
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def render(model: TrainedModel, records: Sequence[Annotated]) -> Iterator[Any]:
+    """The tables, as rich objects: beats of each class, then agreement and detection where a reference is known."""
+    yield _counts(model, records)
+    agreement = agree(model, records)
+    if agreement.num_beats:
+        yield _agreement(agreement)
+    if found := [record for record in records if record.detection is not None]:
+        yield _detection(found)
+
+
+def notes(model: TrainedModel, record: Annotated, *, database: str) -> Iterator[str]:
+    """What a reader of the tables must know of one record.
+
+    Args:
+      model: what classified it.
+      record: the outcome.
+      database: of the record, as the model's names its own.
+    """
+    classifier = model.classifier
+    if database.startswith("synthetic"):
+        yield f"{record.record_id}: a synthetic record, no heart made it"
+    if record.stand_in:
+        wanted = ", ".join(classifier.lead_names)
+        yield f"{record.record_id}: {record.stand_in} stands in for {wanted}, as training allowed"
+    if record.fs_hz != classifier.fs_hz:
+        yield f"{record.record_id}: resampled from {record.fs_hz:g} to the model's {classifier.fs_hz:g} Hz"
+    if record.num_unclassified:
+        yield f"{record.record_id}: unclassified beats, whose window leaves the record: {record.num_unclassified}"
+    learned = _num_perhaps_learned(model, record) if database == classifier.database else 0
+    if learned:
+        yield (
+            f"{record.record_id}: the run was not tested on {learned} of these beats; it may have learned from them, and then "
+            "agreement says nothing about other patients"
+        )
+
+
+def _num_perhaps_learned(model: TrainedModel, record: Annotated) -> int:
+    """Beats with a class that are not among the run's test beats; a detector's beats are near them, not at them."""
+    labelled = record.is_classified & (model.labels(record.references) >= 0)
+    tested = model.tested_on.get(record.record_id, np.zeros(0, np.int64))
+    if record.source == "reference":
+        return int(np.sum(labelled & ~np.isin(record.samples, tested)))
+    return int(np.sum(labelled)) if not len(tested) else 0
+
+
+def _counts(model: TrainedModel, records: Sequence[Annotated]) -> "Table":
+    names = model.classifier.class_names
+    shown = any(record.num_unclassified for record in records)
+    table = _table(f"{model.name} · trained on {model.classifier.database}", "record", "beats of")
+    for name in ("beats", *names, *([UNCLASSIFIED] if shown else []), "agreement"):
+        table.add_column(name, justify="right")
+    for record in records:
+        numbers = [len(record.samples), *record.counts.values(), *([record.num_unclassified] if shown else [])]
+        accuracy = agree(model, [record]).scores()["accuracy"]
+        table.add_row(record.record_id, record.source, *map(str, numbers), _number(accuracy))
+    return table
+
+
+def _agreement(agreement: Agreement) -> "Table":
+    scores, keys = agreement.scores(), metric_names(agreement.class_names)
+    table = _table(f"agreement with the reference, {agreement.num_beats} beats", "reference")
+    for name in (*agreement.class_names, "sensitivity"):
+        table.add_column(name, justify="right")
+    for name, key, row in zip(agreement.class_names, keys, agreement.confusion, strict=True):
+        table.add_row(name, *map(str, row.tolist()), _number(scores[f"sensitivity/{key}"]))
+    table.add_section()
+    table.add_row("+P", *(_number(scores[f"positive_predictivity/{key}"]) for key in keys))
+    without = agreement.num_without_class
+    table.caption = (
+        f"accuracy {_number(scores['accuracy'])} · macro F1 {_number(scores['macro_f1'])} · κ {_number(scores['kappa'])}"
+        + (f" · {without} beats more are of no class of the model" if without else "")
+    )
+    return table
+
+
+def _detection(records: Sequence[Annotated]) -> "Table":
+    table = _table(f"detector against the reference, within {TOLERANCE_MS:g} ms", "record")
+    for name in ("reference beats", "detected", "both", "sensitivity", "+P"):
+        table.add_column(name, justify="right")
+    for record in records:
+        found = record.detection
+        numbers = (len(found.partners), found.num_detected, found.num_matched)
+        scores = (found.sensitivity, found.positive_predictivity)
+        table.add_row(record.record_id, *map(str, numbers), *(_number(score, digits=4) for score in scores))
+    return table
+
+
+def _table(title: str, *columns: str) -> "Table":
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        table.add_column(name)
+    return table
+
+
+def _number(value: float, digits: int = 3) -> str:
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"

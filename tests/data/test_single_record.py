@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+from tiny_records import write_record
+
+from ecgexp._validate import ConfigError, DataError
+from ecgexp.data.single_record import annotation_file, locate, read_single
+
+
+def edit_header(folder, old, new):
+    header = folder / "a.hea"
+    text = header.read_text()
+    assert old in text
+    header.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize("suffix", ["", ".hea"])
+def test_a_record_is_found_with_and_without_its_suffix(tiny, suffix):
+    assert locate(f"{tiny}/a{suffix}") == tiny / "a"
+
+
+@pytest.mark.parametrize("name", ["b", "a.dat", "nowhere/a", ""])
+def test_a_record_that_is_not_there_says_what_to_type(tiny, name):
+    with pytest.raises(DataError, match=r"was not found: .*type the path of a WFDB record|is refused: only letters"):
+        locate(f"{tiny}/{name}" if name else "")
+
+
+def test_signals_and_annotations_are_those_of_the_files(tiny, tmp_path):
+    digital = write_record(tmp_path)
+    record, database = read_single(tmp_path / "a", annotator="atr")
+    np.testing.assert_allclose(record.signals_mv, (digital - 1024) / 200, atol=1e-12)
+    assert (record.samples.tolist(), record.symbols.tolist()) == ([200, 500, 800], ["N", "V", "N"])
+    assert (record.lead_names, record.fs_hz, record.record_id) == (("MLII", "V1"), 360.0, "a")
+    assert str(database) == "record a"
+
+
+def test_another_annotators_file_is_read_in_its_place(tiny):
+    import wfdb
+
+    wfdb.wrann("a", "qrs", np.asarray([300]), ["N"], write_dir=str(tiny))
+    record, _ = read_single(tiny / "a", annotator="qrs")
+    assert record.samples.tolist() == [300]
+
+
+def test_a_record_without_annotations_is_read_without(tiny):
+    (tiny / "a.atr").unlink()
+    record, _ = read_single(tiny / "a", annotator=None)
+    assert record.signals_mv.shape == (1080, 2)
+    assert len(record.beat_samples) == len(record.symbols) == 0
+    with pytest.raises(DataError, match=r"a\.atr is missing; get it again: copy the record's files anew"):
+        read_single(tiny / "a", annotator="atr")
+
+
+@pytest.mark.parametrize("annotator", ["", "../atr", "a.b", "a/b"])
+def test_an_annotator_that_is_no_suffix_is_refused(tiny, annotator):
+    with pytest.raises(ConfigError, match=r"the annotator .* is refused.*try atr"):
+        annotation_file(tiny / "a", annotator)
+
+
+def test_a_record_where_the_catalog_expects_it_belongs_to_its_database(tmp_path):
+    folder = tmp_path / "mitdb" / "1.0.0"
+    folder.mkdir(parents=True)
+    write_record(folder, "202")
+    write_record(folder, "999")
+    assert str(read_single(folder / "202", annotator="atr")[1]) == "mitdb 1.0.0"
+    assert read_single(folder / "202", annotator="atr")[0].patient_id == "201+202"
+    assert str(read_single(folder / "999", annotator="atr")[1]) == "record 999"
+
+
+def test_a_synthetic_header_says_so(database):
+    record, found = read_single(database.folder / "s001", annotator="atr")
+    assert str(found) == "synthetic s001"
+    assert len(record.beat_samples) > 50
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    from types import SimpleNamespace
+
+    from ecgexp.data.synthetic import write_database
+
+    folder = tmp_path_factory.mktemp("virtual")
+    write_database(folder, num_patients=1, minutes=1.0, seed=0)
+    return SimpleNamespace(folder=folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("a 2 360 1080", "a 2 360 0", "names no signals or no length"),
+        ("a 2 360 1080", "a 0 360 1080", "names no signals or no length"),
+        ("a 2 360 1080", "a 2 0 1080", "says 0 Hz|is not a WFDB header"),
+        ("a 2 360 1080", "a 2 360 1081", "bytes where its header claims"),
+        ("a.dat 212 200", "a.dat 212 0", "gives no gain, and record a has none published"),
+        (" MLII", "", "does not name its leads"),
+        ("a 2 360 1080", "", "is not a WFDB header"),
+    ],
+)
+def test_a_damaged_header_is_one_line_with_the_remedy(tiny, old, new, words):
+    edit_header(tiny, old, new)
+    with pytest.raises(DataError, match=words) as caught:
+        read_single(tiny / "a", annotator="atr")
+    assert "copy the record's files anew" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_file_is_no_header(tiny):
+    (tiny / "a.hea").write_text("")
+    with pytest.raises(DataError, match="is not a WFDB header"):
+        read_single(tiny / "a", annotator=None)
+
+
+def test_changed_samples_are_noticed_as_in_any_dataset(tiny):
+    content = bytearray((tiny / "a.dat").read_bytes())
+    content[300] ^= 1
+    (tiny / "a.dat").write_bytes(content)
+    with pytest.raises(DataError, match="checksum"):
+        read_single(tiny / "a", annotator=None)

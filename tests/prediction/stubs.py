@@ -1,0 +1,54 @@
+"""A model that needs no TensorFlow: it calls a beat V if its window's largest value is above half a millivolt."""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from ecgexp.data.preparation import Preparation
+from ecgexp.data.records import Record
+from ecgexp.prediction.model import TrainedModel
+from ecgexp.prediction.record import Annotated
+
+NAMES = ("N", "V")
+CLASS_OF = {"N": 0, "L": 0, "V": 1}
+
+
+def make_model(*, uses_rr=False, database="tiny 1", tested_on=None, names=NAMES, **preparation):
+    seen = []
+
+    def predict_probabilities(signals_mv, rr=None):
+        seen.append((signals_mv, rr))
+        is_v = (signals_mv.max(axis=(1, 2)) > 0.5).astype(float)
+        return np.stack([0.9 - 0.8 * is_v, 0.1 + 0.8 * is_v], axis=1)
+
+    settings = Preparation(**{"baseline": "none", "window_ms": (100.0, 100.0), **preparation})
+    classifier = SimpleNamespace(
+        class_names=names, lead_names=settings.leads, fs_hz=settings.fs_hz, database=database, uses_rr=uses_rr,
+        predict_probabilities=predict_probabilities, seen=seen,
+    )  # fmt: skip
+    return TrainedModel(
+        name="run", classifier=classifier, preparation=settings, class_of=CLASS_OF, tested_on=tested_on or {}
+    )
+
+
+def make_record(samples=(5, 400, 800, 1200), symbols="NNVN", *, leads=("MLII", "V1"), fs_hz=360.0, seconds=4):
+    """Flat but for one high sample at every annotated V."""
+    signals_mv = np.zeros((round(seconds * fs_hz), len(leads)))
+    for sample, symbol in zip(samples, symbols, strict=True):
+        signals_mv[sample, 0] = 1.0 if symbol == "V" else 0.1
+    return Record(
+        record_id="a", patient_id="a", signals_mv=signals_mv, lead_names=leads, fs_hz=fs_hz,
+        samples=np.asarray(samples, np.int64), symbols=np.asarray(list(symbols), np.str_),
+    )  # fmt: skip
+
+
+def make_annotated(predicted, references="", *, names=NAMES, record_id="a", **others):
+    """`predicted`: one class index a beat, -1 for a beat without window; `references`: of the first beats."""
+    predicted = np.asarray(predicted)
+    probabilities = np.where(predicted[:, None] == np.arange(len(names)), 0.75, 0.25 / (len(names) - 1))
+    probabilities[predicted < 0] = np.nan
+    values = {
+        "fs_hz": 250.0, "source": "reference", "samples": 100 * np.arange(1, len(predicted) + 1),
+        "references": np.asarray([*references, *[""] * (len(predicted) - len(references))]), **others,
+    }  # fmt: skip
+    return Annotated(record_id=record_id, class_names=tuple(names), probabilities=probabilities, **values)

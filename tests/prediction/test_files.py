@@ -1,0 +1,108 @@
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from stubs import make_annotated
+
+from ecgexp._validate import ConfigError
+from ecgexp.prediction import files
+from ecgexp.prediction.files import check_output, write
+
+
+def test_both_files_hold_what_was_said_and_nothing_else_is_left(tmp_path):
+    import wfdb
+
+    write(make_annotated([0, 1, -1, 0], "NVNL"), tmp_path / "new" / "out", "ecgexp")
+    assert sorted(os.listdir(tmp_path / "new" / "out")) == ["a.csv", "a.ecgexp"]
+    read = wfdb.rdann(str(tmp_path / "new" / "out" / "a"), "ecgexp")
+    assert (read.sample.tolist(), read.symbol, read.fs) == ([100, 200, 300, 400], ["N", "V", "?", "N"], 250)
+    table = pd.read_csv(tmp_path / "new" / "out" / "a.csv")
+    assert table["class"].tolist() == ["N", "V", "unclassified", "N"]
+    assert table["seconds"].tolist() == [0.4, 0.8, 1.2, 1.6]
+    assert table["reference"].tolist() == list("NVNL")
+    np.testing.assert_array_equal(table["probability/V"], [0.25, 0.75, np.nan, 0.25])
+
+
+def test_a_class_without_a_symbol_of_its_own_is_q_with_its_name_beside(tmp_path):
+    import wfdb
+
+    write(make_annotated([0, 1, 2, 3, -1], names=("normal", "abnormal", "P", "Q")), tmp_path, "q")
+    read = wfdb.rdann(str(tmp_path / "a"), "q")
+    assert read.symbol == ["N", "Q", "/", "Q", "?"]
+    assert [note.rstrip("\0") for note in read.aux_note] == ["", "abnormal", "", "", ""]
+
+
+def test_a_failure_leaves_neither_file_and_what_was_there_before(tmp_path, monkeypatch):
+    (tmp_path / "a.csv").write_text("before")
+
+    def full(*_args, **_kwargs):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
+    with pytest.raises(OSError, match="No space"):
+        write(make_annotated([0, 1]), tmp_path, "ecgexp")
+    assert os.listdir(tmp_path) == ["a.csv"]
+    assert (tmp_path / "a.csv").read_text() == "before"
+
+
+@pytest.fixture
+def records(tmp_path):
+    """Two records in a folder that is no database."""
+    folder = tmp_path / "records"
+    folder.mkdir()
+    for name in "ab":
+        (folder / f"{name}.hea").touch()
+    return [folder / "a", folder / "b"]
+
+
+def check(output, records, *, overwrite=False):
+    check_output(output, records, "ecgexp", overwrite=overwrite)
+
+
+def test_a_folder_of_its_own_is_welcome_also_beside_records_of_ones_own(tmp_path, records):
+    check(tmp_path / "predictions", records)
+    check(tmp_path / "records" / "predictions", records)
+    assert not (tmp_path / "predictions").exists()
+
+
+@pytest.mark.parametrize("name", ["b.csv", "a.ecgexp"])
+def test_a_file_that_is_there_is_kept_unless_it_may_go(tmp_path, records, name):
+    (tmp_path / name).touch()
+    with pytest.raises(ConfigError, match=rf"{name} is there already; type --overwrite"):
+        check(tmp_path, records)
+    check(tmp_path, records, overwrite=True)
+
+
+def test_the_folder_of_the_records_is_refused_even_to_overwrite(records):
+    with pytest.raises(ConfigError, match="lies among records"):
+        check(records[0].parent, records, overwrite=True)
+
+
+@pytest.mark.parametrize("inside", [".", "predictions", "x/../deep/er"])
+def test_nothing_is_written_in_a_database(records, inside):
+    (records[0].parent / "RECORDS").touch()
+    with pytest.raises(ConfigError, match="lies among records"):
+        check(records[0].parent / inside, records)
+
+
+def test_a_link_into_a_database_is_followed(tmp_path, records):
+    (records[0].parent / "RECORDS").touch()
+    (tmp_path / "link").symlink_to(records[0].parent, target_is_directory=True)
+    with pytest.raises(ConfigError, match="lies among records"):
+        check(tmp_path / "link" / "predictions", records)
+
+
+def test_two_records_of_one_name_are_refused(tmp_path, records):
+    with pytest.raises(ConfigError, match="two records are called a"):
+        check(tmp_path / "out", [*records, tmp_path / "elsewhere" / "a"])
+
+
+def test_a_file_is_no_folder(tmp_path, records):
+    (tmp_path / "out").touch()
+    with pytest.raises(ConfigError, match="is not a folder"):
+        check(tmp_path / "out", records)
+
+
+def test_names_are_the_records_with_the_extension():
+    assert files.names_of("100", "ex") == ("100.ex", "100.csv")

@@ -1,0 +1,139 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from stubs import make_model, make_record
+
+from ecgexp._validate import DataError
+from ecgexp.data.windows import rr_features
+from ecgexp.prediction import record as module
+from ecgexp.prediction.record import annotate
+
+
+@pytest.fixture
+def detector(monkeypatch):
+    """Sets what the detector finds, and shows what it was given."""
+    given = []
+
+    def set_to(samples):
+        def instead(lead_mv, fs_hz):
+            given.append((lead_mv, fs_hz))
+            return np.asarray(samples, np.int64)
+
+        monkeypatch.setattr(module, "detect_beats", instead)
+        return given
+
+    return set_to
+
+
+def test_each_annotated_beat_gets_its_class_symbol_and_place():
+    found = annotate(make_model(), make_record(), source="reference")
+    assert found.samples.tolist() == [5, 400, 800, 1200]
+    assert found.classes == ["unclassified", "N", "V", "N"]
+    assert found.symbols == ["?", "N", "V", "N"]
+    assert found.predicted.tolist() == [-1, 0, 1, 0]
+    assert (found.counts, found.num_unclassified) == ({"N": 2, "V": 1}, 1)
+    assert found.detection is None
+
+
+def test_the_table_is_one_row_a_beat_and_empty_where_nothing_was_said():
+    table = annotate(make_model(), make_record(), source="reference").table()
+    assert list(table) == ["sample", "seconds", "class", "symbol", "probability/N", "probability/V", "reference"]
+    assert table["seconds"].tolist() == pytest.approx([5 / 360, 400 / 360, 800 / 360, 1200 / 360])
+    assert table["probability/V"].tolist()[1:] == pytest.approx([0.1, 0.9, 0.1])
+    assert table.loc[0, ["probability/N", "probability/V"]].isna().all()
+    assert table["reference"].tolist() == ["N", "N", "V", "N"]
+
+
+def test_beats_of_no_class_are_classified_too_but_other_annotations_are_not():
+    found = annotate(make_model(), make_record((100, 300, 500), "+NQ"), source="reference")
+    assert (found.samples.tolist(), found.references.tolist()) == ([300, 500], ["N", "Q"])
+    assert found.is_classified.all()
+
+
+def test_rr_features_are_those_of_all_beats_of_the_record_also_of_those_without_window():
+    model = make_model(uses_rr=True)
+    annotate(model, make_record(), source="reference")
+    expected = rr_features(np.asarray([5, 400, 800, 1200]), 360.0)[1:]
+    np.testing.assert_array_equal(model.classifier.seen[0][1], expected)
+
+
+def test_a_model_without_rr_is_not_given_any():
+    model = make_model()
+    annotate(model, make_record(), source="reference")
+    assert model.classifier.seen[0][1] is None
+
+
+def test_a_detectors_beats_have_their_own_rr_and_the_reference_of_the_nearest(detector):
+    given = detector([410, 600, 790, 1200])
+    model, record = make_model(uses_rr=True), make_record()
+    found = annotate(model, record, source="detector")
+    assert found.samples.tolist() == [410, 600, 790, 1200]
+    assert found.references.tolist() == ["N", "", "V", "N"]
+    np.testing.assert_array_equal(model.classifier.seen[0][1], rr_features(found.samples, 360.0))
+    assert (found.detection.num_matched, found.detection.num_detected, len(found.detection.partners)) == (3, 4, 4)
+    np.testing.assert_array_equal(given[0][0], record.signals_mv[:, 0])
+    assert given[0][1] == 360.0
+
+
+def test_the_detector_searches_the_models_first_lead(detector):
+    given = detector([500, 700])
+    record = make_record(leads=("V1", "MLII"))
+    annotate(make_model(), record, source="detector")
+    np.testing.assert_array_equal(given[0][0], record.signals_mv[:, 1])
+
+
+def test_without_a_reference_nothing_is_compared(detector):
+    detector([400, 800])
+    record = replace(make_record(), samples=np.zeros(0, np.int64), symbols=np.zeros(0, "<U1"))
+    found = annotate(make_model(), record, source="detector")
+    assert found.detection is None
+    assert found.references.tolist() == ["", ""]
+
+
+def test_another_frequency_is_resampled_to_the_models_and_places_stay_the_records():
+    model = make_model(fs_hz=180.0)
+    found = annotate(model, make_record(), source="reference")
+    assert model.classifier.seen[0][0].shape == (3, 36, 1)
+    assert found.samples.tolist() == [5, 400, 800, 1200]
+
+
+def test_leads_are_taken_by_name_and_in_the_models_order():
+    model, record = make_model(leads=("V1", "MLII")), make_record()
+    annotate(model, record, source="reference")
+    windows = model.classifier.seen[0][0]
+    assert (windows[:, :, 0].max(), windows[:, :, 1].max()) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("missing_lead", ["error", "skip"])
+def test_a_missing_lead_is_refused_with_the_leads_that_are_there(missing_lead):
+    record = make_record(leads=("V5", "V2"))
+    with pytest.raises(
+        DataError, match="record a has the leads V5, V2 and not MLII, which the model reads; take another"
+    ):
+        annotate(make_model(missing_lead=missing_lead), record, source="reference")
+
+
+def test_another_lead_stands_in_where_training_allowed_it():
+    found = annotate(make_model(missing_lead="first"), make_record(leads=("V5", "V2")), source="reference")
+    assert found.stand_in == "V5"
+    assert annotate(make_model(missing_lead="first"), make_record(), source="reference").stand_in == ""
+
+
+def test_a_filter_beyond_the_records_frequency_is_refused():
+    with pytest.raises(DataError, match=r"record a at 72 Hz cannot be filtered up to 40 Hz.*take one above 80 Hz"):
+        annotate(make_model(baseline="bandpass"), make_record((10, 100), "NN", fs_hz=72.0), source="reference")
+
+
+def test_a_record_without_a_beat_says_what_to_type(detector):
+    detector([])
+    empty = make_record((), "")
+    with pytest.raises(DataError, match="record a has no beat: the annotations hold none; type --beats detector"):
+        annotate(make_model(), empty, source="reference")
+    with pytest.raises(DataError, match="record a has no beat: MLII shows none; type --beats reference"):
+        annotate(make_model(), empty, source="detector")
+
+
+def test_a_single_beat_has_no_interval_and_is_unclassified():
+    found = annotate(make_model(), make_record((400,), "N"), source="reference")
+    assert found.symbols == ["?"]

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+from rich.console import Console
+from stubs import make_annotated, make_model
+
+from ecgexp.evaluation.beat_matching import match_beats
+from ecgexp.prediction.agreement import agree
+from ecgexp.prediction.report import notes, render
+
+
+def shown(model, records):
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    for part in render(model, records):
+        console.print(part)
+    return console.export_text()
+
+
+def rows(text):
+    return [line.split() for line in text.splitlines()]
+
+
+def test_agreement_counts_classified_beats_that_have_a_class():
+    one = make_annotated([0, 0, 1, 1, -1], "NVVNN")
+    two = make_annotated([1, 0, 0], "VQL")
+    found = agree(make_model(), [one, two])
+    assert found.confusion.tolist() == [[2, 1], [1, 2]]
+    assert (found.num_beats, found.num_without_class) == (6, 1)
+    assert found.scores()["accuracy"] == pytest.approx(4 / 6)
+    assert found.scores()["sensitivity/V"] == pytest.approx(2 / 3)
+
+
+def test_beats_without_a_reference_agree_with_nothing():
+    found = agree(make_model(), [make_annotated([0, 1])])
+    assert (found.num_beats, found.num_without_class) == (0, 0)
+
+
+def test_the_tables_count_every_beat_once():
+    text = shown(make_model(), [make_annotated([0, 0, 1, 1, -1], "NVVNN"), make_annotated([0], "N", record_id="b")])
+    assert ["a", "reference", "5", "2", "2", "1", "0.500"] in rows(text)
+    assert ["b", "reference", "1", "1", "0", "0", "1.000"] in rows(text)
+    assert ["N", "2", "1", "0.667"] in rows(text)
+    assert ["V", "1", "1", "0.500"] in rows(text)
+    assert ["+P", "0.667", "0.500"] in rows(text)
+    assert "accuracy 0.600" in text
+    assert "detector" not in text
+
+
+def test_without_a_reference_there_is_nothing_to_agree_with():
+    text = shown(make_model(), [make_annotated([0, 1])])
+    assert ["a", "reference", "2", "1", "1", "–"] in rows(text)
+    assert "agreement with the reference" not in text
+
+
+def test_a_detector_is_judged_by_sensitivity_and_predictivity():
+    detection = match_beats(np.asarray([100, 200, 300]), np.asarray([100, 200, 450, 900]), 1000.0)
+    text = shown(make_model(), [make_annotated([0, 1, 0, 0], "NV", source="detector", detection=detection)])
+    assert "within 150 ms" in text
+    assert ["a", "3", "4", "3", "1.0000", "0.7500"] in rows(text)
+
+
+def said(model, record, database="tiny 1"):
+    return list(notes(model, record, database=database))
+
+
+def test_nothing_is_noted_of_a_plain_record():
+    record = make_annotated([0, 1], "NV", fs_hz=360.0)
+    assert said(make_model(tested_on={"a": np.asarray([100, 200])}), record) == []
+
+
+def test_what_must_be_known_is_noted():
+    record = make_annotated([0, -1], "NV", stand_in="V5")
+    lines = said(make_model(), record, database="synthetic a")
+    assert "a: a synthetic record, no heart made it" in lines
+    assert "a: V5 stands in for MLII, as training allowed" in lines
+    assert "a: resampled from 250 to the model's 360 Hz" in lines
+    assert "a: unclassified beats, whose window leaves the record: 1" in lines
+
+
+@pytest.mark.parametrize("source", ["reference", "detector"])
+def test_beats_that_the_model_may_have_learned_are_no_test(source):
+    record = make_annotated([0, 1, 0], "NV?", fs_hz=360.0, source=source)
+    assert "not tested on 2 of these beats" in said(make_model(), record)[0]
+    assert said(make_model(), record, database="another 1") == []
+
+
+def test_only_beats_outside_the_test_split_count_as_learned():
+    record = make_annotated([0, 1, 0], "NVN", fs_hz=360.0)
+    assert "on 1 of these" in said(make_model(tested_on={"a": np.asarray([100, 300])}), record)[0]
