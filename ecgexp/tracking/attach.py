@@ -27,7 +27,7 @@ def attach(run_id: str, text: str, path: str, *, uri: str | None = None) -> None
 
     with tempfile.TemporaryDirectory(prefix="ecgexp-") as scratch:
         file = Path(scratch) / name
-        file.write_text(text, encoding="utf-8")
+        file.write_text(text, encoding="utf-8", errors="replace")
         try:
             client.log_artifact(run_id, str(file), folder or None)
         except (MlflowException, OSError) as error:

@@ -1,0 +1,183 @@
+"""Which runs the page is about, and what they kept."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecgexp._validate import DataError
+from ecgexp.report.groups import Configuration, configurations
+from ecgexp.report.rows import Row, read_row
+from ecgexp.tracking.reading import PARENT_TAG, StoredRun, children_of, find_run, search_runs
+
+_EXPERIMENT = "tracking.experiment_name"  # the parameter that every run with an MLflow store has
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A run that is not in the tables.
+
+    Attributes:
+      name: as MLflow shows it.
+      run_id: its id in MLflow, or its folder.
+      status: FAILED, KILLED, RUNNING, or `unreadable`.
+      reason: why.
+      command: what runs it again; empty where it was not kept.
+    """
+
+    name: str
+    run_id: str
+    status: str
+    reason: str
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """Runs, and what they have in common.
+
+    Attributes:
+      title: what the page is called.
+      runs: without the parents of sweeps.
+      parent: the run to which they all belong; None for runs that were looked up otherwise.
+    """
+
+    title: str
+    runs: Sequence[StoredRun]
+    parent: StoredRun | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gathered:
+    """All that the page tells.
+
+    Attributes:
+      title: what the page is called.
+      configurations: of the finished runs.
+      failures: runs that are not among them.
+      sweep: the parent's own words: `command`, `overrides` and `privacy`; empty ones where it has none.
+    """
+
+    title: str
+    configurations: Sequence[Configuration]
+    failures: Sequence[Failure]
+    sweep: Mapping[str, str]
+
+    @property
+    def rows(self) -> list[Row]:
+        """All finished runs."""
+        return [row for configuration in self.configurations for row in configuration.rows]
+
+    @property
+    def databases(self) -> list[str]:
+        """The databases, each once."""
+        return sorted({row.database for row in self.rows if row.database})
+
+    @property
+    def digests(self) -> dict[str, list[str]]:
+        """Database -> the digests of its beats."""
+        return {name: sorted({row.digest for row in self.rows if row.database == name}) for name in self.databases}
+
+
+def choose(
+    *, parent: str | None = None, experiment: str | None = None, filter_string: str | None = None, uri: str | None = None
+) -> Chosen:  # fmt: skip
+    """The runs to report: of a parent, of an experiment, or those that a filter finds; else of the newest run's experiment.
+
+    Args:
+      parent: the MLflow id of a sweep's parent run, or a folder in whose folders there are runs.
+      experiment: an experiment's name.
+      filter_string: in MLflow's search language.
+      uri: the store; None: the usual one.
+
+    Raises:
+      DataError: there are no such runs.
+    """
+    if parent is not None:
+        return _of_parent(parent, uri)
+    if filter_string is not None:
+        chosen = Chosen(title=f"runs with {filter_string}", runs=search_runs(filter_string=filter_string, uri=uri))
+    else:
+        name = _newest_experiment(uri) if experiment is None else experiment
+        chosen = Chosen(title=f"experiment {name}", runs=search_runs(experiment=name, uri=uri))
+    parents = {run.parent_id for run in chosen.runs}
+    runs = [run for run in chosen.runs if run.run_id not in parents and run.tags.get("sweep.role") != "parent"]
+    if not runs:
+        raise DataError(f"there is no run to report: {chosen.title} has none")
+    return Chosen(title=chosen.title, runs=runs)
+
+
+def gather(chosen: Chosen) -> Gathered:
+    """Reads the runs. One that did not finish, or whose files are damaged, is told among the failures."""
+    rows, failures = [], []
+    for run in chosen.runs:
+        try:
+            if run.status == "FINISHED":
+                rows.append(read_row(run))
+                continue
+            reason = _reason(run)
+        except DataError as error:
+            failures.append(_failure(run, "unreadable", str(error)))
+        else:
+            failures.append(_failure(run, run.status, reason))
+    return Gathered(
+        title=chosen.title, configurations=configurations(rows), failures=failures, sweep=_sweep(chosen.parent)
+    )  # fmt: skip
+
+
+def _of_parent(name: str, uri: str | None) -> Chosen:
+    folder = Path(name)
+    inner = sorted((path.parent for path in folder.glob("*/run.json")), key=_by_number) if folder.is_dir() else []
+    if inner:
+        runs = [find_run(str(path)) for path in inner]
+        return Chosen(title=f"sweep {folder.resolve().name}", runs=runs, parent=_parent_of(folder))
+    parent = find_run(name, uri=uri)
+    runs = children_of(parent, uri=uri)
+    if not runs:
+        raise DataError(
+            f"there is no run to report: no run has {parent.name} ({parent.run_id}) as its parent (tag {PARENT_TAG}); for "
+            "single runs type --experiment NAME"
+        )
+    # A folder does not know how its run is called in MLflow, where a sweep is called after its overrides.
+    return Chosen(title=f"sweep {parent.tags.get('sweep.overrides') or parent.name}", runs=runs, parent=parent)
+
+
+def _parent_of(folder: Path) -> StoredRun | None:
+    """The parent run's folder, which the folder of an invocation names; None where it names none."""
+    try:
+        home = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))["home"]
+        return find_run(str(Path(home) / "parent"))
+    except (OSError, ValueError, KeyError):  # a DataError, for a parent that is not there, is a ValueError
+        return None
+
+
+def _newest_experiment(uri: str | None) -> str:
+    runs = sorted(search_runs(uri=uri), key=lambda run: run.started)
+    named = [run.params[_EXPERIMENT] for run in runs if _EXPERIMENT in run.params]
+    if not named:
+        raise DataError("there is no run to report: make one with `ecgexp`, or say where they are with --store URI")
+    return named[-1]
+
+
+def _sweep(parent: StoredRun | None) -> dict[str, str]:
+    tags, price = parent.tags if parent else {}, parent.artifact("sweep_privacy.txt") if parent else None
+    return {
+        "command": tags.get("sweep.command") or tags.get("command", ""), "overrides": tags.get("sweep.overrides", ""),
+        "privacy": price.read_text(encoding="utf-8").strip() if price else "",
+    }  # fmt: skip
+
+
+def _reason(run: StoredRun) -> str:
+    if run.status == "RUNNING":
+        return "it has not ended"
+    told = run.tags.get("status.reason") or (run.read_json("result.json") or {}).get("reason")
+    return told or "it kept no reason"
+
+
+def _failure(run: StoredRun, status: str, reason: str) -> Failure:
+    command = run.tags.get("command", "")
+    return Failure(name=run.name, run_id=run.run_id, status=status, reason=reason, command=command)
+
+
+def _by_number(path: Path) -> tuple[int, str]:
+    return (int(path.name) if path.name.isdecimal() else -1, path.name)

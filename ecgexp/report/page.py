@@ -1,0 +1,110 @@
+"""Turns what was gathered into one HTML page that needs nothing else: no network, no fonts, no scripts."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ecgexp.report import published
+from ecgexp.report.gather import Gathered
+from ecgexp.report.groups import Configuration
+
+_FOLDER = Path(__file__).parent
+
+
+def render(gathered: Gathered, *, made: datetime, public: bool = False) -> str:
+    """The page.
+
+    Args:
+      gathered: what it tells.
+      made: the date it bears.
+      public: leave out what was computed from private data without noise, and say so.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup, escape
+
+    def breakable(text: str) -> Markup:
+        """A dotted or underscored name that may be broken there on a small screen."""
+        return Markup(str(escape(text)).replace(".", ".<wbr>").replace("_", "_<wbr>"))
+
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )  # fmt: skip
+    environment.filters["breakable"] = breakable
+    return environment.get_template("page.html.j2").render(_context(gathered, made, public))
+
+
+def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]:
+    from ecgexp.report import curves, drawings, tables
+
+    every = gathered.configurations
+    split = judged_split(every)
+    scored = [one for one in every if one.score(split, "accuracy").is_defined]
+    noisy = any(one.promise != "none" for one in every)
+    hidden = public and noisy
+    with_clients = [one for one in every if any(row.clients for row in one.rows)]
+    shown_clients = [one for one in with_clients if not (public and one.promise != "none")]
+    return {
+        "title": gathered.title, "made": made.strftime("%Y-%m-%d %H:%M %Z").strip(), "split": split,
+        "configurations": every, "num_runs": len(gathered.rows), "failures": gathered.failures, "sweep": gathered.sweep,
+        "unscored": [one for one in every if one not in scored],
+        "databases": gathered.databases, "digests": {} if hidden else gathered.digests,
+        "synthetic": _synthetic(gathered.databases), "public": public, "left_out": left_out(noisy) if public else [],
+        "count_tables": tables.count_tables(every, ("validation", "test") if hidden else ("train", "validation", "test")),
+        "curves": drawings.curve_drawings(scored, split), "noisy": noisy,
+        "has_baselines": bool(curves.baselines(scored)),
+        "references": _references(gathered.databases),
+        "score_table": tables.score_table(every, split) if every else None,
+        "class_table": tables.class_table(scored, split) if scored else None,
+        "training_table": tables.training_table(every) if every and not public else None,
+        "classes": drawings.class_drawings(scored, split),
+        "matrices": drawings.confusion_drawings(every), "most_matrices": drawings.MOST_MATRICES,
+        "num_matrices": len(drawings.having_matrices(every)),
+        "has_clients": bool(with_clients), "hides_clients": len(shown_clients) < len(with_clients),
+        "client_drawings": drawings.client_drawings(shown_clients),
+        "num_client_configurations": len(shown_clients), "most_client_figures": drawings.MOST_CLIENT_FIGURES,
+        "client_table": tables.client_table(shown_clients) if shown_clients else None,
+        "cost_table": tables.cost_table(every) if every else None, "time": drawings.time_drawing(every),
+        "statements": [(one, statements(one)) for one in every if one.promise != "none"],
+    }  # fmt: skip
+
+
+def judged_split(configurations: Sequence[Configuration]) -> str:
+    """`test`, or `validation` where no run looked at its test beats (a search that is still going on)."""
+    scored = [row.metrics for one in configurations for row in one.rows]
+    on_test = any("test/accuracy" in metrics for metrics in scored)
+    return "test" if on_test or not any("validation/accuracy" in metrics for metrics in scored) else "validation"
+
+
+def left_out(noisy: bool) -> list[str]:
+    """What a public page does not tell."""
+    parts = ["metrics of the training itself, which are computed from training beats without noise"]
+    if noisy:
+        parts += [
+            "scores of the single clients of runs with privacy",
+            "how many training beats there are of each class, and the digest of the beats",
+        ]
+    return parts
+
+
+def statements(configuration: Configuration) -> list[tuple[str, str]]:
+    """The promises of its runs, each text once, with the seeds of the runs that make it."""
+    texts: dict[str, list[str]] = {}
+    for row in configuration.rows:
+        text = row.statement or (row.privacy or {}).get("statement") or "The run kept no statement."
+        texts.setdefault(text, []).append(row.seed or "?")
+    return [(", ".join(seeds), text) for text, seeds in texts.items()]
+
+
+def _references(databases: Sequence[str]) -> dict[str, Any]:
+    if not published.applies_to(list(databases)):
+        return {}
+    from ecgexp.report.curves import reference_key
+
+    return {"citations": published.CITATIONS, "key": reference_key()}
+
+
+def _synthetic(databases: Sequence[str]) -> str:
+    """`all`, `some`, or nothing: how many of the databases were generated."""
+    generated = [name for name in databases if "synthetic" in name.lower()]
+    return "" if not generated else "all" if len(generated) == len(databases) else "some"

@@ -1,0 +1,91 @@
+"""Matplotlib figures as SVG inside a page: no identifiers in common, no styles that leak, words for who does not see them.
+
+Import this module only where figures are made: it loads matplotlib.
+"""
+
+import io
+import re
+import unicodedata
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+import matplotlib
+from markupsafe import Markup, escape
+from matplotlib.figure import Figure
+
+from ecgexp.evaluation.style import VERMILION, styled
+
+P = ParamSpec("P")
+
+# Names come from whoever named a run: a `$` in one is a dollar. Letters are drawn as paths, alike in every browser.
+_RC = {"text.parse_math": False, "svg.fonttype": "path", "svg.hashsalt": "ecgexp", "font.size": 9.5}
+_LARGEST = 1.25 * 4 / 3  # pixels of a point, on a screen that has room
+_NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+
+
+def drawn(make: Callable[P, Figure]) -> Callable[P, Figure]:
+    """The house's style, for a figure that becomes SVG."""
+
+    @styled
+    @wraps(make)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with matplotlib.rc_context(_RC):
+            return make(*args, **kwargs)
+
+    return wrapper
+
+
+def panel(width: float, height: float, *, synthetic: bool) -> Figure:
+    """An empty figure without a title, which the page gives it.
+
+    Args:
+      width: inches; about 3.6 is the whole width of a phone.
+      height: inches.
+      synthetic: whether the corner says that the data are.
+    """
+    figure = Figure(figsize=(width, height), layout="constrained")
+    if synthetic:
+        figure.text(0.995, 0.995, "synthetic data", ha="right", va="top", color=VERMILION, fontsize=6.5)
+        figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.13 / height))  # below the words
+    return figure
+
+
+def inline_svg(figure: Figure, *, name: str, title: str, description: str) -> Markup:
+    """The figure as one `<svg>` element.
+
+    Args:
+      figure: drawn under `drawn`.
+      name: unlike that of any other figure of the page: letters, digits and `-`.
+      title: a few words.
+      description: what the figure shows, with its numbers, for a reader who does not see it.
+    """
+    target = io.StringIO()
+    with matplotlib.rc_context(_RC), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # an emoji in a name becomes a box
+        figure.savefig(target, format="svg", metadata=_NO_METADATA)
+    text = target.getvalue()
+    body = text[text.index(">", text.index("<svg")) + 1 :]
+    body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", body)
+    width, height = (72 * size for size in figure.get_size_inches())
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'viewBox="0 0 {width:g} {height:g}" style="max-width:{width * _LARGEST:.0f}px" stroke-linejoin="round" '
+        f'role="img" aria-labelledby="{name}-title {name}-desc">'
+    )
+    words = f'<title id="{name}-title">{escape(plain(title))}</title><desc id="{name}-desc">{escape(plain(description))}</desc>'
+    return Markup(head + words + re.sub(r"\n+", "\n", body).strip())
+
+
+def plain(text: str) -> str:
+    """`text` without control characters, which XML forbids and no page shows; line ends and tabs become blanks."""
+    spaced = re.sub(r"[\t\r\n]+", " ", text)
+    return "".join(letter for letter in spaced if unicodedata.category(letter) not in ("Cc", "Cs"))
+
+
+def cut(text: str, length: int) -> str:
+    """`text` with at most so many characters; where some are missing it ends in `…`."""
+    text = plain(text)
+    return text if len(text) <= length else text[: length - 1] + "…"

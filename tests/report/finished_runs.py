@@ -1,0 +1,124 @@
+"""Finished runs in folders of their own, as the experiment's loop leaves them, without training anything."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ecgexp.evaluation.evaluator import evaluate
+from ecgexp.result import Result
+from ecgexp.tracking.jsonl import JsonlTracker
+
+CLASSES = ("N", "S", "V", "F", "Q")
+SYNTHETIC = "synthetic (virtual patients, seed 0)"
+COMMON = {
+    "dataset._target_": "ecgexp.data.dataset.RecordedDataset",
+    "dataset.root": "data",
+    "split._target_": "ecgexp.data.splits.InterPatient",
+    "input._target_": "ecgexp.inputs.SignalInput",
+    "model._target_": "ecgexp.models.cnn1d.Cnn1d",
+    "tracking.uri": "sqlite:///mlruns/mlflow.db",
+    "tracking.experiment_name": "ecgexp",
+}
+CENTRALIZED = {
+    "trainer._target_": "ecgexp.training.centralized.Centralized",
+    "trainer.learning_rate": 0.001,
+    "privacy._target_": "ecgexp.privacy.plan.NotPrivate",
+}
+
+
+def private(noise_multiplier: float) -> dict:
+    """The parameters of a run of DP-SGD."""
+    return {
+        "trainer._target_": "ecgexp.training.dp.DpSgd", "trainer.learning_rate": 0.25, "trainer.clipping": "ghost",
+        "privacy._target_": "ecgexp.privacy.plan.PrivacySpec", "privacy.noise_multiplier": noise_multiplier,
+        "privacy.noise_seed": None, "privacy.unit": "beat",
+    }  # fmt: skip
+
+
+def promise(epsilon: float, *, unit: str = "beat", simulation: bool = False) -> dict:
+    """What `privacy.json` holds."""
+    return {
+        "claim": not simulation, "simulation": simulation, "statement": f"ε = {epsilon:.2f} (δ 1e-05) · unit: {unit}",
+        "epsilon": None if simulation else epsilon, "delta": 1e-5, "unit": unit,
+        **({"epsilon_if_noise_were_secret": epsilon} if simulation else {}),
+    }  # fmt: skip
+
+
+def finished(
+    folder: Path, *, params: dict, seed: int = 0, metrics: dict | None = None, undefined: dict | None = None,
+    privacy: dict | None = None, database: str = SYNTHETIC, confusion: np.ndarray | None = None, clients: list | None = None,
+    name: str | None = None, tags: dict | None = None, classes: tuple[str, ...] = CLASSES, seconds: float = 60.0,
+    digest: str = "d1", train_beats: int = 7001,
+) -> Path:  # fmt: skip
+    """A run that finished with just these scores."""
+    tracker = _begin(folder, {**params, "seed": seed}, name or folder.name, database, digest, tags)
+    metrics = {"test/accuracy": 0.5, "test/macro_f1": 0.4} if metrics is None else metrics
+    if privacy is not None:
+        tracker.log_text(f"{privacy['statement']}\n", "privacy_statement.txt")
+        tracker.log_dict(privacy, "privacy.json")
+        if privacy["claim"]:
+            price = {"privacy/epsilon": privacy["epsilon"], "privacy/delta": privacy["delta"]}
+            metrics = metrics | {key: value for key, value in price.items() if value is not None}
+    tracker.log_metrics({"curve/train/loss": 43.21, "curve/train/accuracy": 97.531}, step=1)
+    tracker.log_metrics(metrics)
+    if confusion is not None:
+        _predictions(tracker, confusion, classes)
+    if clients is not None:
+        tracker.log_table(pd.DataFrame(clients), "tables/test_per_client.csv")
+    counts = {"train": dict.fromkeys(classes, train_beats), "test": dict.fromkeys(classes, 301)}
+    data = {"database": database, "digest": digest, "classes": list(classes), "beats": counts}
+    Result(
+        status="FINISHED", seconds=seconds, metrics=metrics, undefined=undefined or {}, data=data, privacy=privacy,
+        selection={"step": 2},
+    ).write(folder)  # fmt: skip
+    tracker.finish("FINISHED")
+    return folder
+
+
+def failed(folder: Path, *, reason: str, params: dict | None = None, name: str = "a failed run") -> Path:
+    """A run that ended with an error."""
+    tracker = _begin(folder, params or {}, name, SYNTHETIC, "d1", None)
+    Result(status="FAILED", reason=reason).write(folder)
+    tracker.finish("FAILED", reason)
+    return folder
+
+
+def judged(folder: Path, rng: np.random.Generator, *, skill: float, patients: int = 22, **more) -> Path:
+    """A run with the scores of drawn predictions, all that an evaluation has; `skill` is the chance of a right answer."""
+    labels = rng.choice(5, 4000, p=[0.87, 0.05, 0.06, 0.015, 0.005])
+    right = rng.random(4000) < skill
+    predicted = np.where(right, labels, rng.choice(5, 4000, p=[0.8, 0.1, 0.1, 0, 0]))
+    probabilities = np.full((4000, 5), 0.05)
+    probabilities[np.arange(4000), predicted] = 0.8
+    owner = rng.integers(0, patients, 4000).astype(str)
+    evaluation = evaluate(
+        labels=labels, probabilities=probabilities, class_names=CLASSES, record_ids=owner, patient_ids=owner,
+        majority_class=0, rng=rng, num_resamples=100,
+    )  # fmt: skip
+    undefined = {f"test/{key}": reason for key, reason in evaluation.undefined.items()}
+    return finished(
+        folder, metrics=evaluation.metrics("test"), undefined=undefined, confusion=evaluation.confusion, **more
+    )  # fmt: skip
+
+
+def _begin(
+    folder: Path, params: dict, name: str, database: str, digest: str, tags: dict | None
+) -> JsonlTracker:  # fmt: skip
+    tracker = JsonlTracker(folder)
+    tracker.log_params({**COMMON, **params})
+    tracker.set_tags(
+        {
+            "mlflow.runName": name, "dataset.name": database, "dataset.digest": digest,
+            "command": f"ecgexp seed={params.get('seed', 0)}", **(tags or {}),
+        }
+    )  # fmt: skip
+    return tracker
+
+
+def _predictions(tracker: JsonlTracker, confusion: np.ndarray, classes: tuple[str, ...]) -> None:
+    true, predicted = (np.repeat(index.ravel(), confusion.ravel()) for index in np.indices(confusion.shape))
+    names = np.array(classes)
+    table = {"class": names[true], "predicted": names[predicted]}
+    table |= {f"probability/{name}": np.zeros(len(true)) for name in classes}
+    tracker.log_table(pd.DataFrame(table), "predictions/test.parquet")

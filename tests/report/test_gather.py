@@ -1,0 +1,97 @@
+import json
+
+import pytest
+from finished_runs import CENTRALIZED, failed, finished, private, promise
+
+from ecgexp._validate import DataError
+from ecgexp.report import gather as gathering
+from ecgexp.report.gather import choose, gather
+from ecgexp.tracking.reading import PARENT_TAG, find_run
+
+
+def test_the_runs_in_a_sweeps_folder_come_in_the_order_of_their_numbers(tmp_path):
+    for number in ("10", "9", "2"):
+        finished(tmp_path / number, params=CENTRALIZED)
+    assert [run.name for run in choose(parent=str(tmp_path)).runs] == ["2", "9", "10"]
+
+
+def test_a_sweeps_folder_tells_its_parents_words(tmp_path):
+    finished(
+        tmp_path / "home" / "parent", params={}, tags={"command": "ecgexp -m seed=1,2", "sweep.overrides": "seed=1,2"}
+    )
+    (tmp_path / "home" / "parent" / "sweep_privacy.txt").write_text("All of it costs ε = 9.\n")
+    finished(tmp_path / "now" / "0", params=CENTRALIZED)
+    (tmp_path / "now" / "sweep.json").write_text(json.dumps({"home": str(tmp_path / "home")}))
+    assert gather(choose(parent=str(tmp_path / "now"))).sweep == {
+        "command": "ecgexp -m seed=1,2", "overrides": "seed=1,2", "privacy": "All of it costs ε = 9.",
+    }  # fmt: skip
+
+
+def test_failed_killed_running_and_damaged_runs_are_told_with_their_reasons(tmp_path):
+    finished(tmp_path / "0", params=CENTRALIZED)
+    failed(tmp_path / "1", reason="DataError: training diverged")
+    (finished(tmp_path / "2", params=CENTRALIZED) / "result.json").write_text("{")
+    running = finished(tmp_path / "3", params=CENTRALIZED)
+    run = json.loads((running / "run.json").read_text())
+    (running / "run.json").write_text(json.dumps(run | {"status": "RUNNING"}))
+    found = gather(choose(parent=str(tmp_path)))
+    assert [one.name for one in found.rows] == ["0"]
+    assert [(one.name, one.status) for one in found.failures] == [
+        ("a failed run", "FAILED"), ("2", "unreadable"), ("3", "RUNNING"),
+    ]  # fmt: skip
+    reasons = [one.reason for one in found.failures]
+    assert reasons[0] == "DataError: training diverged"
+    assert "result.json" in reasons[1]
+    assert reasons[2] == "it has not ended"
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """A store's runs without the store: {experiment: runs}."""
+    kept = {}
+
+    def search(*, experiment=None, filter_string="", uri=None):
+        return [run for name, runs in kept.items() if experiment in (None, name) for run in runs]
+
+    monkeypatch.setattr(gathering, "search_runs", search)
+    return kept
+
+
+def in_store(folder, experiment, started, **more):
+    from dataclasses import replace
+
+    run = find_run(str(finished(folder, params={**CENTRALIZED, "tracking.experiment_name": experiment}, **more)))
+    return replace(run, started=started)
+
+
+def test_with_nothing_said_it_is_the_experiment_of_the_newest_run(tmp_path, store):
+    store["old"] = [in_store(tmp_path / "a", "old", 1.0), in_store(tmp_path / "c", "old", 3.0)]
+    store["new"] = [in_store(tmp_path / "b", "new", 2.0)]
+    assert choose().title == "experiment old"
+    store["new"].append(in_store(tmp_path / "d", "new", 4.0))
+    chosen = choose()
+    assert chosen.title == "experiment new"
+    assert [run.name for run in chosen.runs] == ["b", "d"]
+
+
+def test_parents_of_sweeps_are_not_among_the_runs(tmp_path, store):
+    parent = in_store(tmp_path / "p", "e", 1.0)
+    child = in_store(tmp_path / "c", "e", 2.0, tags={PARENT_TAG: parent.run_id})
+    other = in_store(tmp_path / "q", "e", 3.0, tags={"sweep.role": "parent"})
+    store["e"] = [parent, child, other]
+    assert [run.name for run in choose(experiment="e").runs] == ["c"]
+
+
+@pytest.mark.parametrize("how", [{}, {"experiment": "e"}, {"filter_string": "params.a = 'b'"}])
+def test_no_run_at_all_is_an_error_that_says_so(store, how):
+    store["e"] = []
+    with pytest.raises(DataError, match="there is no run to report"):
+        choose(**how)
+
+
+def test_databases_and_digests_are_told_once(tmp_path):
+    finished(tmp_path / "0", params=CENTRALIZED, database="mitdb 1.0.0", digest="b")
+    finished(tmp_path / "1", params=private(1.0), database="mitdb 1.0.0", digest="a", privacy=promise(1.0))
+    finished(tmp_path / "2", params=CENTRALIZED, seed=1)
+    found = gather(choose(parent=str(tmp_path)))
+    assert found.digests == {"mitdb 1.0.0": ["a", "b"], "synthetic (virtual patients, seed 0)": ["d1"]}

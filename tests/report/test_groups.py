@@ -1,0 +1,104 @@
+import random
+
+import pytest
+from finished_runs import CENTRALIZED, finished, private, promise
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ecgexp.report.groups import configurations, told_apart, varying
+from ecgexp.report.rows import read_row
+from ecgexp.tracking.reading import find_run
+
+
+@pytest.fixture
+def row(tmp_path):
+    """(params, …) -> the row of a finished run with them."""
+
+    def make(params, **more):
+        return read_row(find_run(str(finished(tmp_path / str(len(list(tmp_path.iterdir()))), params=params, **more))))
+
+    return make
+
+
+def test_runs_that_differ_in_the_seed_only_are_one_configuration(row):
+    made = configurations([row(CENTRALIZED, seed=seed) for seed in (10, 9, 0)])
+    assert [[run.seed for run in one.rows] for one in made] == [["0", "9", "10"]]
+    assert made[0].values == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tracking.uri", "tracking.tags.a", "data.root", "data.cache_dir", "dataset.root", "dataset.cache_dir", "hydra.run.dir",
+        "privacy.noise_seed", "sweep.retries",
+    ],
+)  # fmt: skip
+def test_what_decides_nothing_parts_no_configuration(row, name):
+    made = configurations([row({**CENTRALIZED, name: value}, seed=seed) for seed, value in enumerate(("a", "b"))])
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("name", ["dataset.seed", "dataset.num_patients", "privacy.unit", "model.seeds", "data.rooted"])
+def test_every_other_parameter_parts_them(row, name):
+    made = configurations([row({**CENTRALIZED, name: value}) for value in ("1", "2")])
+    assert [dict(one.values) for one in made] == [{name: "1"}, {name: "2"}]
+
+
+def test_runs_on_other_beats_are_another_configuration(row):
+    assert len(configurations([row(CENTRALIZED, digest=digest) for digest in ("d1", "d2")])) == 2
+
+
+def test_configurations_come_without_privacy_first_and_then_from_little_to_much(row):
+    rows = [
+        row(private(2.0), privacy=promise(1.5)),
+        row(private(0.8), privacy=promise(7.5)),
+        row(CENTRALIZED),
+        row(
+            {**private(0.8), "privacy.noise_seed": 1, "privacy.l2_norm_clip": 2}, privacy=promise(7.5, simulation=True)
+        ),
+        row(private(1.2), privacy=promise(3.0)),
+    ]
+    made = configurations(rows)
+    assert [one.number for one in made] == [1, 2, 3, 4, 5]
+    assert [one.promise for one in made] == ["none", "simulation", "private", "private", "private"]
+    assert [one.epsilon.mean for one in made[2:]] == [7.5, 3.0, 1.5]
+
+
+def test_columns_are_the_parameters_that_vary_and_kinds_come_first():
+    params = [
+        {"a.x": "1", "privacy.noise": "0.8", "b": "same", "privacy._target_": "p.Dp"},
+        {"a.x": "2", "privacy.noise": "1.0", "b": "same", "privacy._target_": "p.Dp"},
+        {"a.x": "2", "b": "same", "privacy._target_": "p.None"},
+    ]
+    assert varying(params) == ["privacy._target_", "a.x", "privacy.noise"]
+
+
+def test_what_only_one_kind_of_part_has_is_no_column_unless_it_must_be():
+    kinds = [{"t._target_": "A", "t.only": "1"}, {"t._target_": "B"}]
+    assert varying(kinds) == ["t._target_"]
+    assert varying([{"t.only": "1"}, {}]) == ["t.only"]
+
+
+def test_labels_are_the_fewest_words_that_tell_configurations_apart():
+    private = [{"trainer._target_": "e.Dp", "privacy.noise": noise, "trainer.rate": "0.25"} for noise in ("0.8", "2.0")]
+    central = {"trainer._target_": "e.Central", "trainer.rate": "0.001"}
+    assert told_apart([*private, central]) == ["noise 0.8", "noise 2.0", "trainer Central"]
+    faster = central | {"trainer.rate": "0.1"}
+    assert told_apart([central, faster]) == ["rate 0.001", "rate 0.1"]
+    assert told_apart([central]) == [""]
+    assert told_apart([{"a.b": "None"}, {"a.b": "3"}, {}]) == ["b None", "b 3", "b not there"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(["a", "b.x", "b._target_", "c"]), st.sampled_from(["1", "2", "None"]), max_size=4),
+        min_size=1, max_size=6, unique_by=lambda part: tuple(sorted(part.items())),
+    )
+)  # fmt: skip
+def test_the_columns_tell_any_configurations_apart(params):
+    names = varying(params)
+    assert len({tuple(part.get(name) for name in names) for part in params}) == len(params)
+    shuffled = list(params)
+    random.Random(0).shuffle(shuffled)
+    assert set(varying(shuffled)) == set(names)

@@ -1,0 +1,293 @@
+import re
+
+import numpy as np
+import pytest
+from finished_runs import CENTRALIZED, CLASSES, SYNTHETIC, failed, finished, judged, private, promise
+
+from ecgexp.evaluation.confusion import confusion_scores
+
+HOSTILE = "<script>alert('x')</script>&\"' $\\frac{ --> ]]> é\x07"
+FEDERATED = {**CENTRALIZED, "trainer._target_": "ecgexp.training.federated.settings.Federated"}
+CLIENTS = [
+    {"client": f"{100 + i}", "beats": 50 + i, "accuracy": 0.5 + 0.1 * i, "macro_f1": 0.4, "majority_accuracy": 0.9}
+    for i in range(3)
+]
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """A folder with runs of every kind."""
+    tmp_path = tmp_path_factory.mktemp("sweep")
+    rng = np.random.default_rng(0)
+    for seed in (1, 2):
+        judged(tmp_path / f"{seed}", rng, skill=0.95, params=CENTRALIZED, seed=seed)
+        judged(tmp_path / f"{seed + 2}", rng, skill=0.8, params=private(0.8), seed=seed, privacy=promise(7.5))
+        judged(tmp_path / f"{seed + 4}", rng, skill=0.5, params=private(2.0), seed=seed, privacy=promise(1.25))
+    judged(tmp_path / "7", rng, skill=0.9, params=FEDERATED, clients=CLIENTS)
+    unit = {"privacy": promise(20, unit="patient"), "clients": CLIENTS}
+    judged(tmp_path / "8", rng, skill=0.6, params={**private(1.0), **FEDERATED, "privacy.unit": "patient"}, **unit)
+    failed(tmp_path / "9", reason="DataError: training diverged; try a smaller trainer.learning_rate", name="too fast")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def page(sweep, make_page):
+    """The page about them."""
+    return make_page(sweep)
+
+
+def test_the_page_fetches_nothing(page):
+    fetching = ("src", "href", "xlink:href", "srcset", "data", "action", "poster", "background", "formaction", "ping")
+    for name, attributes in page.elements:
+        assert name not in (
+            "script",
+            "link",
+            "img",
+            "iframe",
+            "object",
+            "embed",
+            "image",
+            "base",
+            "form",
+            "video",
+            "audio",
+        )
+        for attribute in fetching:
+            assert (attributes.get(attribute) or "#").startswith("#"), (name, attribute, attributes)
+        assert not any(attribute.startswith("on") for attribute in attributes)
+    assert not re.search(r"@import|url\((?!#)|src\s*=|expression\(", page.source)
+    assert [meta["content"] for meta in page.all("meta") if meta.get("http-equiv")] == [
+        "default-src 'none'; style-src 'unsafe-inline'"
+    ]
+    addresses = set(re.findall(r"https?://[^\s\"'<]+", page.source))
+    assert addresses == {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}  # names of namespaces
+
+
+def test_the_page_is_well_formed_and_its_references_lead_somewhere(page):
+    assert page.unclosed == []
+    identifiers = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(identifiers) == len(set(identifiers))
+    used = [
+        word
+        for _, attributes in page.elements
+        for attribute in ("href", "xlink:href", "aria-labelledby", "clip-path")
+        for word in re.sub(r"url\(|\)|#", " ", attributes.get(attribute) or "").split()
+    ]
+    assert len(used) > 100
+    assert set(used) <= set(identifiers)
+
+
+def test_the_page_can_be_read_without_seeing_it(page):
+    assert page.all("html") == [{"lang": "en"}]
+    assert len(page.all("h1")) == 1
+    assert all(cell.get("scope") in ("col", "row", "rowgroup") for cell in page.all("th"))
+    assert len(page.all("caption")) == len(page.all("table")) > 5
+    pictures = page.all("svg")
+    assert len(pictures) >= 2 + 5 + 5 + 2 + 1
+    for picture in pictures:
+        assert picture["role"] == "img"
+        name, words = picture["aria-labelledby"].split()
+        assert re.search(rf'<title id="{name}">[^<]+</title>', page.source)
+        assert re.search(rf'<desc id="{words}">[^<]+</desc>', page.source)
+
+
+def test_names_and_tags_cannot_become_markup(tmp_path, report):
+    bad = {"trainer.odd": HOSTILE}
+    finished(
+        tmp_path / "1", params={**private(1.0), **bad}, name=HOSTILE, database=f"synthetic {HOSTILE}", tags={"command": HOSTILE},
+        privacy={**promise(2.0, unit=HOSTILE), "statement": HOSTILE}, classes=("N", HOSTILE), digest=HOSTILE,
+        undefined={"test/jk_index": HOSTILE}, confusion=np.array([[3, 1], [1, 2]]), clients=[CLIENTS[0] | {"client": HOSTILE}],
+    )  # fmt: skip
+    finished(tmp_path / "2", params={**private(1.0), "trainer.odd": "ordinary"}, privacy=promise(1.0))
+    failed(tmp_path / "3", reason=HOSTILE, name=HOSTILE, params=bad)
+    page = report()
+    assert page.unclosed == []
+    assert page.all("script") == []
+    assert "<script" not in page.source
+    assert page.text.count("<script>alert('x')</script>") >= 7
+
+
+def test_means_and_ranges_in_the_table_are_those_computed_by_hand(tmp_path, report):
+    for seed, accuracy, f1 in ((1, 0.5, 0.1), (2, 0.75, 0.2), (3, 0.7, 0.6)):
+        metrics = {"test/accuracy": accuracy, "test/macro_f1": f1, "test/f1/V": f1 / 2, "test/support/V": 7}
+        finished(
+            tmp_path / f"{seed}",
+            params=private(0.8),
+            seed=seed,
+            metrics=metrics,
+            privacy=promise(7.5),
+            seconds=100 * seed,
+        )
+    alone = {"test/accuracy": 0.9, "test/accuracy_ci_low": 0.85, "test/accuracy_ci_high": 0.95}
+    finished(
+        tmp_path / "4",
+        params=CENTRALIZED,
+        seed=5,
+        metrics=alone,
+        undefined={"test/jk_index": "no beat was predicted S"},
+    )
+    page = report()
+    header, first, second = page.tables["Scores on the test beats, one row a configuration"]
+    found = [dict(zip(header, row, strict=True)) for row in (first, second)]
+    assert (found[0]["seeds"], found[1]["seeds"]) == ("5", "1, 2, 3")
+    assert (found[0]["trainer"], found[1]["trainer"]) == ("Centralized", "DpSgd")
+    assert "privacy.noise_multiplier" not in header  # it does not vary among the runs that have it
+    assert [one["accuracy"] for one in found] == ["0.900 [0.850, 0.950]", "0.650 (0.500 to 0.750)"]
+    assert [one["macro F1"] for one in found] == ["undefined", "0.300 (0.100 to 0.600)"]
+    assert [(one["ε"], one["δ"]) for one in found] == [("no promise", "–"), ("7.5", "1e-05")]
+    assert [one["time of a run"] for one in found] == ["60 s", "200 s (100 s to 300 s)"]
+    assert "undefined, jk index: no beat was predicted S [1]" in page.text
+    classes = page.tables["Scores of each class on the test beats"]
+    assert ["V", "7", "0.150 (0.050 to 0.300)", "undefined", "undefined"] in classes
+    times = page.tables["Time and memory"]
+    assert times[2] == ["[2]", "3", "200 s (100 s to 300 s)", "10 min"]
+
+
+def test_memory_is_told_where_it_was_logged(tmp_path, report):
+    finished(tmp_path / "1", params=CENTRALIZED, metrics={"test/accuracy": 1.0, "system/peak_memory_gib": 1.234})
+    page = report()
+    assert page.tables["Time and memory"][0][-1] == "system/peak_memory_gib"
+    assert page.tables["Time and memory"][1][-1] == "1.23"
+    assert "Memory was not logged" not in page.text
+
+
+def test_a_mean_over_the_seeds_in_which_a_score_is_defined_says_so(tmp_path, report):
+    for seed, more in ((1, {"test/jk_index": 0.4}), (2, {})):
+        finished(tmp_path / f"{seed}", params=CENTRALIZED, seed=seed, metrics={"test/accuracy": 0.5, **more})
+    assert "0.400 (undefined in 1 of 2)" in report().text
+
+
+def test_matrices_are_summed_over_the_seeds(tmp_path, report):
+    one, two = np.arange(25).reshape(5, 5), np.eye(5, dtype=int)
+    finished(tmp_path / "1", params=CENTRALIZED, seed=1, confusion=one)
+    finished(tmp_path / "2", params=CENTRALIZED, seed=2, confusion=two)
+    page = report()
+    assert "true N: 1 as N, 1 as S, 2 as V, 3 as F, 4 as Q; true S: 5 as N, 7 as S" in page.source
+    assert "sum of 2 runs" in page.text
+
+
+def test_no_more_matrices_are_drawn_than_can_be_read(tmp_path, report):
+    for i in range(14):
+        finished(tmp_path / f"{i}", params={**CENTRALIZED, "trainer.epochs": i}, confusion=np.eye(5, dtype=int))
+    page = report()
+    assert page.source.count('<desc id="confusion-') == 12
+    assert "The first 12 of 14 configurations are drawn" in page.text
+
+
+def test_beats_are_counted_once_for_each_way_in_which_they_are_dealt(tmp_path, report):
+    for seed, beats in enumerate((7001, 7001, 6000)):
+        finished(tmp_path / f"{seed}", params=CENTRALIZED, seed=seed, train_beats=beats)
+    tables = report().tables
+    assert tables[f"Beats of {SYNTHETIC}, as dealt in run 0"][1:] == [["train", *["7001"] * 5], ["test", *["301"] * 5]]
+    assert tables[f"Beats of {SYNTHETIC}, as dealt in run 2"][1] == ["train", *["6000"] * 5]
+    for seed in range(3, 6):
+        finished(tmp_path / f"{seed}", params=CENTRALIZED, seed=seed, train_beats=seed)
+    assert "Other runs deal the beats in 2 other ways" in report().text
+
+
+def test_synthetic_data_are_told_at_once(tmp_path, report):
+    finished(tmp_path / "1", params=CENTRALIZED, database=SYNTHETIC)
+    assert "Synthetic data. The beats of this page were generated." in report().text
+    finished(tmp_path / "2", params=CENTRALIZED, database="mitdb 1.0.0", digest="d2")
+    assert "Synthetic data. Some of the runs of this page are on generated beats." in report().text
+
+
+def test_real_data_are_not_called_synthetic_and_stand_beside_what_was_published(tmp_path, report):
+    finished(tmp_path / "1", params=private(1.0), database="mitdb 1.0.0", privacy=promise(2.0))
+    page = report()
+    assert "ynthetic" not in page.text
+    assert "not the same promise" in page.text
+    assert "doi:10.1145/3320269.3384740" in page.text
+    assert "FedAvg, non-IID clients: 0.877" in page.text
+
+
+def test_published_scores_do_not_stand_beside_synthetic_data(tmp_path, report):
+    finished(tmp_path / "1", params=private(1.0), privacy=promise(2.0))
+    assert "Abuadbba" not in report().source
+
+
+def test_a_failed_run_is_told_and_breaks_nothing(page):
+    assert "8 finished, in 5 configurations; 1 did not finish" in page.text
+    told = page.text[page.text.index("Runs that failed These") :]
+    assert "too fast FAILED" in told
+    assert "training diverged; try a smaller trainer.learning_rate" in told
+
+
+def test_a_page_of_failures_alone_says_that_no_run_finished(tmp_path, report):
+    failed(tmp_path / "1", reason="DataError: no such file")
+    page = report()
+    assert page.unclosed == []
+    assert "No run finished." in page.text
+    assert "DataError: no such file" in page.text
+
+
+def test_a_run_without_any_score_breaks_nothing(tmp_path, report):
+    finished(tmp_path / "1", params=private(1.0), metrics={}, privacy=promise(1.0))
+    page = report()
+    assert "Not scored on test beats: [1]." in page.text
+    assert "No run with noise has both a finite ε and a score" in page.text
+
+
+def test_validation_scores_are_not_passed_for_test_scores(tmp_path, report):
+    finished(tmp_path / "1", params=CENTRALIZED, metrics={"validation/accuracy": 0.625, "validation/macro_f1": 0.5})
+    page = report()
+    assert "No run looked at its test beats." in page.text
+    assert "0.625" in page.tables["Scores on the validation beats, one row a configuration"][1]
+
+
+def test_every_row_has_its_command_and_every_promise_its_words(page):
+    assert page.text.count("ecgexp seed=1") == 3
+    assert "ε = 7.50 (δ 1e-05) · unit: beat" in page.text
+    assert page.text.count("ε = 7.50 (δ 1e-05)") == 1  # both seeds promise the same, which is said once
+    assert "seeds 1, 2" in page.text
+
+
+def test_clients_are_told_with_their_range(tmp_path, report):
+    for seed, shift in ((1, 0.0), (2, 0.2)):
+        clients = [client | {"accuracy": client["accuracy"] + shift} for client in CLIENTS]
+        finished(tmp_path / f"{seed}", params=FEDERATED, seed=seed, clients=clients)
+    page = report()
+    table = page.tables["Each client's test beats"]
+    assert table[0] == ["client", "beats", "majority class", "accuracy [1]", "macro F1 [1]"]
+    assert table[1] == ["100", "50", "0.900", "0.600 (0.500 to 0.700)", "0.400"]
+
+
+def test_what_private_data_gave_away_without_noise_is_left_out_for_the_public(sweep, page, make_page):
+    public = make_page(sweep, public=True)
+    for secret in (
+        "43.210",
+        "97.531",
+        "7001",
+        "d1",
+        "Training",
+    ):  # scores of the last epoch, training counts, the digest
+        assert secret in page.text
+        assert not re.search(rf"\b{secret}\b", public.text), secret
+    assert "Digest" not in public.text
+    assert page.tables["Each client's test beats"][0][3:5] == ["accuracy [2]", "accuracy [5]"]
+    assert public.tables["Each client's test beats"][0][3:] == ["accuracy [2]", "macro F1 [2]"]
+    assert 'id="clients-5-desc"' not in public.source
+    assert "leaves out what is computed from private data without noise" in public.text
+    assert "The scores of single clients of runs with privacy are left out" in public.text
+    assert "leaves out" not in page.text
+
+
+def test_a_public_page_without_promises_keeps_its_clients(tmp_path, report):
+    finished(tmp_path / "1", params=FEDERATED, clients=CLIENTS)
+    page = report(public=True)
+    assert "Each client's test beats" in page.tables
+    assert "Digest" in page.text
+    assert "43.210" not in page.text
+
+
+def test_the_scores_of_an_evaluation_are_those_of_its_matrix(page):
+    """The table's F1 and the matrix drawn from the predictions come by different ways and must agree."""
+    words = re.search(r'<desc id="confusion-2-desc">([^<]+)</desc>', page.source)[1]
+    matrix = np.zeros((5, 5))
+    for i, part in enumerate(words.split("; ")):
+        for count, name in re.findall(r"(\d+) as (\w)", part):
+            matrix[i, CLASSES.index(name)] = int(count)
+    expected = confusion_scores(matrix, CLASSES)
+    shown = page.tables["Scores on the test beats, one row a configuration"][2]
+    assert f"{expected['macro_f1']:.3f}" in " ".join(shown)
+    assert f"{expected['accuracy']:.3f}" in " ".join(shown)

@@ -1,0 +1,91 @@
+"""The whole way with a real MLflow store: a parent, its children, and the page kept with the parent."""
+
+from pathlib import Path
+
+import pytest
+
+from ecgexp.report.main import main
+from ecgexp.tracking.reading import PARENT_TAG
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """(URI, parent's id) of a store with a parent, two children that finished, one that failed, and a stranger."""
+    from ecgexp.tracking.quiet import quieten
+
+    quieten()
+    from ecgexp.tracking.mlflow import MlflowTracker
+    from ecgexp.tracking.store import open_store
+
+    base = tmp_path_factory.mktemp("store")
+    store = open_store("sqlite:///mlflow.db", artifact_root=base / "files", experiment_name="tests", base_dir=base)
+    parent = MlflowTracker.create(store, "seed=1,2,3")
+    parent.set_tags({"sweep.role": "parent", "sweep.overrides": "seed=1,2,3", "command": "ecgexp -m seed=1,2,3"})
+    parent.log_text("Releasing all of them costs ε = 9.87.\n", "sweep_privacy.txt")
+    for seed in (1, 2, 3, 4):
+        child = MlflowTracker.create(store, f"seed={seed}")
+        child.set_tags({"dataset.name": "synthetic (seed 0)", "dataset.digest": "d", "command": f"ecgexp seed={seed}"})
+        if seed < 4:
+            child.set_tags({PARENT_TAG: parent.run_id})
+        child.log_params({"seed": seed, "trainer._target_": "T", "tracking.experiment_name": "tests"})
+        if seed == 3:
+            child.finish("FAILED", "DataError: it diverged")
+            continue
+        child.log_metrics({"test/accuracy": 0.25 * seed, "test/macro_f1": 0.125 * seed})
+        child.finish("FINISHED")
+    parent.finish("FINISHED")
+    return store.uri, parent.run_id
+
+
+def test_a_parents_page_is_about_its_children_and_is_kept_with_it(sweep, tmp_path, capsys):
+    from mlflow import MlflowClient
+
+    uri, parent = sweep
+    target = tmp_path / "page.html"
+    assert main(["--parent", parent, "--store", uri, "--output", str(target)]) == 0
+    assert f"kept as report.html of run {parent}" in " ".join(capsys.readouterr().out.split())
+    page = target.read_text(encoding="utf-8")
+    assert "<h1>sweep seed=1,2,3</h1>" in page
+    assert "0.375 (0.250\xa0to\xa00.500)" in page  # accuracy of seeds 1 and 2, without the stranger's 1.0
+    assert "DataError: it diverged" in page
+    assert "costs ε = 9.87" in page
+    assert "ecgexp -m seed=1,2,3" in page
+    client = MlflowClient(tracking_uri=uri)
+    kept = client.download_artifacts(parent, "report.html", str(tmp_path))
+    assert Path(kept).read_text(encoding="utf-8") == page
+    assert client.get_run(parent).info.status == "FINISHED"
+
+
+def test_an_experiments_page_has_all_its_runs_but_the_parent(sweep, tmp_path, capsys):
+    uri, _ = sweep
+    target = tmp_path / "page.html"
+    for which in (["--experiment", "tests"], []):
+        assert main([*which, "--store", uri, "--output", str(target)]) == 0
+        assert "experiment tests, 3 runs in 1 configurations, 1 that failed" in capsys.readouterr().out
+    assert main(["--filter", "metrics.`test/accuracy` > 0.4", "--store", uri, "--output", str(target)]) == 0
+    assert "2 runs in 1 configurations" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("which", "words"),
+    [
+        (["--parent", "0" * 32], "is neither the folder of a run nor a run"),
+        (["--experiment", "nobody's"], "there is no experiment nobody's"),
+        (["--filter", "nonsense"], "does not understand the filter"),
+        (["--filter", "metrics.`test/accuracy` > 7"], "there is no run to report"),
+    ],
+)
+def test_what_is_not_there_is_told_in_one_line(sweep, tmp_path, capsys, which, words):
+    assert main([*which, "--store", sweep[0], "--output", str(tmp_path / "page.html")]) == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_run_without_children_is_told_in_one_line(sweep, tmp_path, capsys):
+    from ecgexp.tracking.reading import search_runs
+
+    child = search_runs(experiment="tests", uri=sweep[0])[1]
+    assert main(["--parent", child.run_id, "--store", sweep[0], "--output", str(tmp_path / "page.html")]) == 1
+    assert "as its parent" in capsys.readouterr().err
