@@ -31,6 +31,10 @@ class DataError(ValueError):
     """Data that cannot be trusted or found; the message names the file and the way to mend it."""
 
 
+class JobFailed(RuntimeError):
+    """A job of a sweep did not finish; the others run. Unlike what it was caused by, any process can send it to any other."""
+
+
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def settings(cls: type[T]) -> type[T]:
     """Makes `cls` a frozen, keyword-only dataclass whose fields are checked against their annotations."""

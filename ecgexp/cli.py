@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -11,14 +10,15 @@ from typing import TYPE_CHECKING, NoReturn
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ecgexp._validate import ConfigError, DataError
+from ecgexp._validate import ConfigError, DataError, JobFailed
+from ecgexp.sweeping.cores import workers
 
 if TYPE_CHECKING:
     from ecgexp.experiment import Experiment
+    from ecgexp.sweeping.closing import Closed
 
 _BAD_CONFIG, _BAD_DATA = 2, 1
 
@@ -30,7 +30,7 @@ def main() -> None:
     # SIGTERM is a queue's way to stop a run: it ends as KILLED and is not left RUNNING.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        _compose_and_run()
+        _compose_and_run_all()
     except (HydraException, OmegaConfBaseException) as error:
         from ecgexp.config import explain
 
@@ -44,40 +44,115 @@ def main() -> None:
         sys.exit(130)
 
 
+def _compose_and_run_all() -> None:
+    """One run, or all of a multirun and their summary."""
+    if {"--help", "-h"} & set(sys.argv):
+        _list_options_without_copies()
+    OmegaConf.register_new_resolver("ecgexp.workers", workers, replace=True)
+    error: BaseException | None = None
+    closed: Closed | None = None
+    try:
+        _compose_and_run()
+    except JobFailed as failed:  # the table says so
+        error = failed
+    except BaseException as ended:
+        error = ended
+        raise
+    finally:
+        if "ecgexp.multirun" in sys.modules:  # not for --help, which shall be quick
+            from ecgexp.multirun import finish
+
+            closed = finish(error)
+            if closed is not None:
+                _show(closed)
+    if closed is not None and closed.unfinished:
+        sys.exit(1)
+
+
+def _list_options_without_copies() -> None:
+    """Makes Hydra's help quick where launchers with large settings, such as Ray's, are installed.
+
+    For each of a hundred groups Hydra 1.3 copies all registered settings before it lists the group's options, which takes
+    seconds; to list, the settings themselves will do.
+    """
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+    ConfigLoaderImpl.get_group_options = (
+        lambda self, group_name, results_filter=None, **_: self.repository.get_group_options(group_name, results_filter)
+    )
+
+
+def _show(closed: "Closed") -> None:
+    from ecgexp.console import Watcher
+
+    watcher = Watcher()
+    watcher.say(closed.table())
+    for row in closed.rows:
+        if row.reason:
+            watcher.say(f"job {row.number}: {row.reason}")
+    if closed.price is not None:
+        watcher.say(closed.price.text)
+    if closed.unfinished:
+        watcher.say(
+            f"{closed.unfinished} of {len(closed.rows)} jobs have no result; the same command runs only these again"
+        )
+    watcher.say(closed.url_hint)
+
+
 @hydra.main(config_path="pkg://conf", config_name="config", version_base="1.3")
-def _compose_and_run(config: DictConfig) -> float | None:
-    from ecgexp.config import for_the_record, to_yaml
-    from ecgexp.experiment import run
+def _compose_and_run(config: DictConfig) -> float | tuple[float, ...] | None:
+    from ecgexp.multirun import run_job
 
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     logging.captureWarnings(True)
+    if "num" in HydraConfig.get().job:  # a job of a multirun
+        return run_job(config, run_dir)
+    return _run_one(config, run_dir)
+
+
+def _run_one(config: DictConfig, run_dir: Path) -> None:
+    from ecgexp.config import for_the_record, to_yaml
+    from ecgexp.experiment import run
+    from ecgexp.sweeping.identity import command
+
     try:
-        experiment = _built(config, run_dir)
+        resume, typed = config.resume is not None, list(HydraConfig.get().overrides.task)
+        if resume:
+            config, run_dir = _taken_up(config, typed, run_dir)
+        experiment = _built(config, run_dir, discards=not resume)
         values = for_the_record(config)
-        result = run(experiment, run_dir, config=values, resolved_yaml=to_yaml(values))
+        tags = {} if resume else {"command": command(typed)}
+        run(experiment, run_dir, config=values, resolved_yaml=to_yaml(values), tags=tags, resume=resume)
     except (ConfigError, DataError) as error:
-        if HydraConfig.get().mode is not RunMode.RUN:
-            raise  # Hydra then names the job of the sweep
         _fail(error)
-    return result.metrics.get(f"validation/{experiment.selection.metric}")
 
 
-def _built(config: DictConfig, run_dir: Path) -> "Experiment":
-    """The experiment; a configuration that is refused leaves no folder behind."""
-    from ecgexp.config import build_experiment
+def _taken_up(config: DictConfig, typed: list[str], new_dir: Path) -> tuple[DictConfig, Path]:
+    """The configuration and the folder of the run that goes on; the folder that Hydra made for this command goes."""
+    from ecgexp.result import discard
+    from ecgexp.resuming import find_run_dir, stored_config
 
     try:
+        run_dir = find_run_dir(str(config.resume))
+    except (ConfigError, DataError):
+        discard(new_dir)
+        raise
+    discard(new_dir, log_to=run_dir)
+    return stored_config(run_dir, typed), run_dir
+
+
+def _built(config: DictConfig, run_dir: Path, *, discards: bool) -> "Experiment":
+    """The experiment; a configuration that is refused leaves no new folder behind."""
+    from ecgexp.config import build_experiment, sweep_settings
+    from ecgexp.result import discard
+
+    try:
+        sweep_settings(config).check_single_run()
         return build_experiment(config)
     except ConfigError:
-        _discard(run_dir)
+        if discards:
+            discard(run_dir)
         raise
-
-
-def _discard(run_dir: Path) -> None:
-    """Removes the folder of a run that never began; anything but Hydra's own notes in it is kept."""
-    if all(path.name in (".hydra", "ecgexp.log") for path in run_dir.iterdir()):
-        logging.shutdown()
-        shutil.rmtree(run_dir)
 
 
 def _fail(error: Exception) -> NoReturn:

@@ -19,12 +19,13 @@ from omegaconf.resolvers import oc
 from ecgexp._build import build_node
 from ecgexp._validate import ConfigError, build, unknown_key
 from ecgexp.experiment import Experiment
+from ecgexp.sweeping.settings import SweepSettings
 
 CONFIG_MODULE = "conf"
 CONFIG_NAME = "config"
 
-# Shared values that other nodes interpolate; they are settings of the configuration, not of the experiment.
-_SHARED = ("data", "name")
+# Values that other nodes interpolate, and what steers a multirun: settings of the configuration, not of the experiment.
+_SHARED = ("data", "name", "resume", "sweep")
 
 
 def load_experiment(overrides: Sequence[str] = ()) -> Experiment:
@@ -64,6 +65,15 @@ def build_experiment(config: DictConfig) -> Experiment:
     return build(Experiment, children, path="")
 
 
+def sweep_settings(config: DictConfig) -> SweepSettings:
+    """What steers a multirun.
+
+    Raises:
+      ConfigError: a misspelt key, a value out of bounds.
+    """
+    return build(SweepSettings, plain(config.sweep), path="sweep")
+
+
 def plain(config: DictConfig) -> dict[str, Any]:
     """The resolved configuration as nested plain values."""
     return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
@@ -94,6 +104,11 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
         found := re.search(r"Could not override '([^']+)'", str(error))
     ):
         return ConfigError(unknown_key(found[1], known=_siblings(found[1], overrides)))
+    if found := re.search(r"Error locating target 'hydra_plugins\.hydra_(joblib|optuna|submitit|ray)", str(error)):
+        group = {"submitit": "slurm"}.get(found[1], found[1])
+        return ConfigError(
+            f"{found[1]} is not installed; type `uv sync --extra {group}`, or `pip install 'ecgexp[{group}]'`"
+        )
     if found := re.search(r"Could not (?:override|find match for)[^']*'([^'@]+)", str(error)):
         return ConfigError(unknown_key(found[1], known=_groups()))
     return ConfigError(_one_line(error))
@@ -101,7 +116,7 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
 
 def _siblings(key: str, overrides: Sequence[str]) -> list[str]:
     """The settings beside `key`, in the configuration without the override that was refused."""
-    others = [text for text in overrides if not text.lstrip("+~").startswith(f"{key}=")]
+    others = [text for text in overrides if not text.lstrip("+~").startswith((f"{key}=", "-"))]
     try:
         node = OmegaConf.select(load_config(others), key.rpartition(".")[0]) if "." in key else load_config(others)
     except (HydraException, ConfigError, OmegaConfBaseException):

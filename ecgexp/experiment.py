@@ -1,10 +1,14 @@
 """An experiment, and the one loop that runs it: whatever trains, this is how it is evaluated, tracked and ended."""
 
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
+
+from filelock import FileLock, Timeout
 
 from ecgexp import federation, outcome
 from ecgexp._build import to_node
@@ -15,13 +19,18 @@ from ecgexp.device import Device
 from ecgexp.learner import Learner
 from ecgexp.partition.natural import Pooled
 from ecgexp.prepare import Prepared, prepare
+from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.privacy.statement import check_unit_covers_features
-from ecgexp.result import Result
+from ecgexp.progress import FOLDER, CheckpointRule, Keeper
+from ecgexp.result import Result, known_run_id
 from ecgexp.seeding import Seeds
 from ecgexp.selection import Selection
 from ecgexp.tracking.base import Tracker
 from ecgexp.tracking.params import flatten
+from ecgexp.tracking.resources import PeakMemory
+
+Admission = Callable[[Ledger, str], None]
 
 
 @settings
@@ -46,6 +55,7 @@ class Experiment:
       evaluate_on: splits that are scored at the end; while a model is being chosen, leave `test` out.
       num_resamples: of the bootstrap behind each 95 % interval; 0 for none.
       comparisons: what a federated model is held against; by default nothing.
+      checkpoints: how often the state of training is written down.
     """
 
     seed: NonNegativeInt
@@ -65,6 +75,7 @@ class Experiment:
     evaluate_on: tuple[Literal["validation", "test"], ...] = ("validation", "test")
     num_resamples: NonNegativeInt = 1000
     comparisons: Comparisons = Comparisons()
+    checkpoints: CheckpointRule = CheckpointRule()
 
     def __post_init__(self):
         self._check_inputs()
@@ -161,6 +172,10 @@ def run(
     config: Mapping[str, Any] | None = None,
     resolved_yaml: str | None = None,
     watcher: Watcher | None = None,
+    name: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    admit: Admission | None = None,
+    resume: bool = False,
 ) -> Result:
     """Prepares, trains, evaluates and tracks one experiment.
 
@@ -170,6 +185,10 @@ def run(
       config: the composed configuration, logged leaf by leaf; by default the experiment itself.
       resolved_yaml: the same as text, kept as an artifact.
       watcher: shows progress.
+      name: the run's name in the UI; by default the experiment's title.
+      tags: further tags of the run.
+      resume: whether `run_dir` holds a run of this experiment that did not finish; it goes on, in the same MLflow run.
+      admit: asked once, before the first training step, with the ledger and the digest of the beats; raises to refuse.
 
     Returns:
       What `run_dir/result.json` holds.
@@ -177,34 +196,67 @@ def run(
     Raises:
       ConfigError, DataError: after the run was marked FAILED with the reason.
     """
-    watcher, started = watcher or Watcher(), time.monotonic()
-    tracker = experiment.tracking.start(run_name=experiment.title, run_dir=run_dir)
-    result = Result(status="FAILED")
+    with _held(run_dir):
+        watcher, started, memory = watcher or Watcher(), time.monotonic(), PeakMemory()
+        tracker = experiment.tracking.start(
+            run_name=name or experiment.title, run_dir=run_dir, resume_run_id=known_run_id(run_dir) if resume else None
+        )
+        result = Result(status="FAILED")
+        try:
+            tracker.set_tags({"run.dir": str(run_dir.absolute()), **(tags or {})})
+            tracker.log_params(flatten(config or to_node(experiment)))
+            if resolved_yaml is not None:
+                tracker.log_text(resolved_yaml, "config.yaml")
+            result = _run_tracked(experiment, run_dir, tracker, watcher, admit, resume=resume)
+            result = replace(result, run_id=tracker.run_id, seconds=round(time.monotonic() - started, 3))
+            tracker.log_metrics({"resources/seconds": result.seconds, "resources/peak_memory_mb": memory.megabytes()})
+            tracker.log_file(result.write(run_dir))
+        except BaseException as error:
+            status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
+            result = replace(result, status=status, reason=f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            tracker.finish(result.status, result.reason)
+            if result.status != "FINISHED":
+                replace(result, run_id=tracker.run_id, seconds=round(time.monotonic() - started, 3)).write(run_dir)
+        shutil.rmtree(run_dir / FOLDER, ignore_errors=True)  # private data under privacy, and of no more use
+        watcher.say(f"{result.seconds:.0f} s · {run_dir}/result.json · {tracker.url_hint}")
+        return result
+
+
+@contextmanager
+def _held(run_dir: Path) -> Iterator[None]:
+    """One process at a time works in a run's folder; the lock goes with the process that holds it, however it ends.
+
+    Raises:
+      ConfigError: another one does.
+    """
+    lock = FileLock(run_dir / ".lock", timeout=0)
     try:
-        tracker.log_params(flatten(config or to_node(experiment)))
-        if resolved_yaml is not None:
-            tracker.log_text(resolved_yaml, "config.yaml")
-        result = _run_tracked(experiment, run_dir, tracker, watcher)
-        result = replace(result, run_id=tracker.run_id, seconds=round(time.monotonic() - started, 3))
-        tracker.log_file(result.write(run_dir))
-    except BaseException as error:
-        status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
-        result = replace(result, status=status, reason=f"{type(error).__name__}: {error}")
-        raise
+        lock.acquire()
+    except Timeout as error:
+        raise ConfigError(f"{run_dir} is being used by another process; let it finish, or end it") from error
+    try:
+        yield
     finally:
-        tracker.finish(result.status, result.reason)
-        if result.status != "FINISHED":
-            replace(result, run_id=tracker.run_id, seconds=round(time.monotonic() - started, 3)).write(run_dir)
-    watcher.say(f"{result.seconds:.0f} s · {run_dir}/result.json · {tracker.url_hint}")
-    return result
+        lock.release()
 
 
-def _run_tracked(experiment: Experiment, run_dir: Path, tracker: Tracker, watcher: Watcher) -> Result:
+def _run_tracked(
+    experiment: Experiment, run_dir: Path, tracker: Tracker, watcher: Watcher, admit: Admission | None, *, resume: bool
+) -> Result:
     seeds = Seeds(experiment.seed)
     with watcher.work("beats") as work:
         prepared = experiment.prepare(seeds, work)
     outcome.log_data(tracker, prepared)
-    learner = Learner(experiment, prepared, seeds)
+    keeper = Keeper(run_dir, experiment.checkpoints, data_digest=prepared.beats.digest, resumes=resume)
+    learner = Learner(experiment, prepared, seeds, keeper)
+    if keeper.standing is not None:
+        watcher.say(
+            f"going on after {experiment.trainer.step_name} {keeper.standing.step} of {experiment.trainer.num_steps}"
+        )
+    if admit is not None:
+        admit(learner.ledger, prepared.beats.digest)
     if experiment.is_private and experiment.trainer.needs_clients:
         with watcher.work("what is within reach") as work:
             table = federation.outlook(learner.ledger.plan, learner.num_parameters, work)

@@ -1,12 +1,13 @@
 """The model of one run: trained step by step, judged, and handed over."""
 
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ecgexp import outcome
-from ecgexp._validate import ConfigError
+from ecgexp._validate import ConfigError, DataError
 from ecgexp.console import StepBar, Watcher
 from ecgexp.evaluation.clients import spread
 from ecgexp.evaluation.evaluator import Evaluation, evaluate
@@ -16,10 +17,12 @@ from ecgexp.inputs import input_shapes
 from ecgexp.prepare import Prepared
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.statement import PrivacyStatement, state
+from ecgexp.progress import Keeper, Standing
 from ecgexp.seeding import Seeds
 from ecgexp.selection import Chosen
 from ecgexp.serving import Classifier
 from ecgexp.tracking.base import Tracker
+from ecgexp.training.base import Progress
 
 if TYPE_CHECKING:
     from ecgexp.training.centralized import Centralized
@@ -33,6 +36,7 @@ class Learner:
       experiment: an `ecgexp.experiment.Experiment`.
       prepared: the beats, checked for leaks.
       seeds: the run's random streams.
+      keeper: writes down how far the training is, and knows where it went on from; None: nothing is written.
 
     Attributes:
       ledger: of the trainer's plan.
@@ -40,10 +44,10 @@ class Learner:
       probabilities: `(weights, rows (n,)) -> (n, num_classes)` of the run's model.
     """
 
-    def __init__(self, experiment: Any, prepared: Prepared, seeds: Seeds):
+    def __init__(self, experiment: Any, prepared: Prepared, seeds: Seeds, keeper: Keeper | None = None):
         from ecgexp.training.resident import Predictor
 
-        self._experiment, self._prepared, self._seeds = experiment, prepared, seeds
+        self._experiment, self._prepared, self._seeds, self._keeper = experiment, prepared, seeds, keeper
         self._check_metric()
         if not len(prepared.split.validation) and experiment.selection.needs_validation(experiment.is_private):
             raise ConfigError(
@@ -51,24 +55,28 @@ class Learner:
                 "type split.validation_fraction=0.2, or selection.keep=last selection.patience=null"
             )
         self._strategy = experiment.device.strategy()
-        self.ledger = Ledger(experiment.trainer.plan(experiment.privacy, prepared.data))
+        plan = experiment.trainer.plan(experiment.privacy, prepared.data)
+        self.ledger = Ledger(plan) if keeper is None else keeper.ledger(plan)
         model = self._build_model()
         self.num_parameters = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
         self.probabilities = Predictor(model, prepared.data.resident)
 
     def fit(self, tracker: Tracker, watcher: Watcher) -> Chosen:
         """Trains to the end or until the selection has seen enough; every epoch is validated and tracked."""
-        experiment, data = self._experiment, self._prepared.data
+        experiment, trainer = self._experiment, self._experiment.trainer
         chosen = Chosen(experiment.selection, is_private=experiment.is_private)
         history: dict[str, list[float]] = defaultdict(list)
+        standing = None if self._keeper is None else self._keeper.standing
+        if standing is not None:
+            self._keeper.restore(chosen)
+            history.update({name: list(values) for name, values in standing.history.items()})
         with watcher.work("training") as work, self._strategy.scope():
-            steps = experiment.trainer.train(
-                data, build_model=self._build_model, loss=experiment.loss.build(self._prepared.class_counts),
-                augmentation=experiment.augmentation, ledger=self.ledger, seeds=self._seeds,
-                report=StepBar(work, experiment.trainer.num_steps, experiment.trainer.step_name),
-            )  # fmt: skip
-            for progress in steps:
-                scores = self.validate(progress.weights())
+            bar = StepBar(work, trainer.num_steps, trainer.step_name, step=1 if standing is None else standing.step + 1)
+            for progress in self._steps(standing, bar):
+                try:
+                    scores = self.validate(progress.weights())
+                except DataError as error:
+                    raise self._diverged(progress.step, error) from error
                 metrics = {f"train/{name}": value for name, value in progress.train_metrics.items()}
                 metrics |= {f"validation/{name}": value for name, value in scores.items()}
                 # Under keys of their own: the final validation scores, of the epoch that was kept, are not a point of the curve.
@@ -76,7 +84,9 @@ class Learner:
                 tracker.log_metrics(curve | self._spent(), step=progress.step)
                 for name, value in metrics.items():
                     history[name].append(value)
-                if not chosen.consider(progress, scores):
+                goes_on = chosen.consider(progress, scores)
+                self._keep(progress, chosen, history, is_over=not goes_on)
+                if not goes_on:
                     break
         outcome.log_history(
             tracker,
@@ -86,6 +96,27 @@ class Learner:
             kept_step=chosen.step,
         )
         return chosen
+
+    def _steps(self, standing: Standing | None, bar: StepBar) -> Iterator[Progress]:
+        """The epochs or rounds that are still to be trained."""
+        if standing is not None and standing.is_over:
+            return iter(())
+        experiment = self._experiment
+        return experiment.trainer.train(
+            self._prepared.data, build_model=self._build_model, loss=experiment.loss.build(self._prepared.class_counts),
+            augmentation=experiment.augmentation, ledger=self.ledger, seeds=self._seeds, report=bar,
+            resume_from=None if standing is None else standing.trainer,
+        )  # fmt: skip
+
+    def _keep(self, progress: Progress, chosen: Chosen, history: Mapping[str, list[float]], *, is_over: bool) -> None:
+        if self._keeper is not None:
+            standing = Standing(step=progress.step, trainer=progress.checkpoint(), history=history, is_over=is_over)
+            self._keeper.keep(standing, chosen, is_last=progress.step == self._experiment.trainer.num_steps)
+
+    def _diverged(self, step: int, error: DataError) -> DataError:
+        name = self._experiment.trainer.step_name
+        good = f"the last good one is {name} {step - 1}" if step > 1 else "there was no good one before it"
+        return DataError(f"training diverged in {name} {step}, {good}: {error}")
 
     def statement(self, chosen: Chosen) -> PrivacyStatement | None:
         """What the run promises, priced by what ran; None where no promise was made."""

@@ -128,7 +128,10 @@ def log_privacy(tracker: Tracker, statement: PrivacyStatement) -> dict[str, floa
     tracker.log_text(statement.text(), "privacy_statement.txt")
     tracker.log_dict(values, "privacy.json")
     tracker.set_tags({"privacy": statement.line(), "privacy.claim": str(values["claim"]).lower()})
-    names = ("epsilon", "epsilon_pld", "epsilon_rdp", "epsilon_replace_one", "delta", "epsilon_if_noise_were_secret")
+    names = (
+        "epsilon", "epsilon_pld", "epsilon_rdp", "epsilon_replace_one", "delta", "epsilon_if_noise_were_secret",
+        "noise_multiplier", "sampling_probability", "steps",  # what a target ε or a budget made of the settings
+    )  # fmt: skip
     return {f"privacy/{name}": values[name] for name in names if values.get(name) is not None}
 
 

@@ -1,12 +1,16 @@
 """What a run leaves in its folder for whoever reads it next, person or script: `result.json`."""
 
 import json
+import logging
 import math
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+_LOG = "ecgexp.log"  # as conf/config.yaml names the job to Hydra
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,37 @@ class Result:
         partial.write_text(json.dumps(_finite(asdict(self)), indent=2, allow_nan=False))
         os.replace(partial, path)
         return path
+
+
+def known_run_id(folder: Path) -> str | None:
+    """The MLflow id of the run in that folder; None if it has none, or there is no run."""
+    try:
+        return json.loads((folder / "run.json").read_text(encoding="utf-8"))["run_id"]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def discard(folder: Path, *, log_to: Path | None = None) -> None:
+    """Removes the folder of a run that never began; anything but Hydra's own notes in it is kept.
+
+    Args:
+      folder: made by Hydra, which logs to `ecgexp.log` in it.
+      log_to: the folder whose `ecgexp.log` goes on with the log; None: nobody logs any more.
+    """
+    _move_log(log_to)
+    if all(path.name in (".hydra", _LOG) for path in folder.iterdir()):
+        shutil.rmtree(folder)
+
+
+def _move_log(folder: Path | None) -> None:
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, logging.FileHandler)]:
+        root.removeHandler(handler)
+        handler.close()
+        if folder is not None:
+            successor = logging.FileHandler(folder / _LOG)
+            successor.setFormatter(handler.formatter)
+            root.addHandler(successor)
 
 
 def _finite(value: Any) -> Any:

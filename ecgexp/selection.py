@@ -1,5 +1,6 @@
 """Which epoch's weights a run keeps, and when it stops asking for more: decided on validation beats, never on test beats."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -70,6 +71,18 @@ class Chosen:
         if improved:
             self._best = score
         return self._rule.patience is None or self._steps_since < self._rule.patience
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """What a checkpoint keeps: the kept weights by name, and the rest as JSON-able values."""
+        arrays = {str(i): array for i, array in enumerate(self.weights)}
+        meta = {"step": self.step, "score": self.score, "best": self._best, "steps_since": self._steps_since}
+        return arrays, meta
+
+    def restore(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+        """Puts back what `state` gave."""
+        self.weights = [arrays[str(i)] for i in range(len(arrays))]
+        self.step, self.score = int(meta["step"]), float(meta["score"])
+        self._best, self._steps_since = float(meta["best"]), int(meta["steps_since"])
 
     def as_dict(self) -> dict[str, Any]:
         """For `result.json`."""

@@ -56,7 +56,7 @@ def test_the_run_directory_tells_the_whole_story(finished):
     assert told["data"]["database"].startswith("synthetic")
     assert set(told["data"]["beats"]) == {"train", "validation", "test"}
     steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert steps == [1, 2, None]
+    assert steps == [1, 2, None, None]  # the scores, and what it all took
 
 
 def test_mlflow_has_the_run_with_its_parameters_metrics_tags_and_dataset(finished, client):
@@ -134,7 +134,7 @@ def test_training_stops_when_the_selection_has_seen_enough(tmp_path, cache):
         tmp_path, cache, "tracking=none", "trainer.epochs=9", "selection.patience=1", "selection.min_delta=0.9"
     )
     assert result.selection["step"] == 1
-    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 3
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 4
 
 
 def test_a_failed_run_is_marked_with_its_reason_here_and_in_mlflow(tmp_path, cache):

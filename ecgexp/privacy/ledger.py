@@ -1,10 +1,12 @@
 """What really ran, and what it cost. Nothing else in the program computes an ε of a run."""
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ecgexp.privacy import accounting
 from ecgexp.privacy.accounting import AccountantName, Neighbouring
+from ecgexp.privacy.journal import Journal
 from ecgexp.privacy.plan import PrivacyPlan
 
 if TYPE_CHECKING:
@@ -18,16 +20,24 @@ class PrivacyViolation(RuntimeError):
 class Ledger:
     """The bill of one run: events are charged *before* their step runs, so that a crash can only overcount.
 
-    A checkpoint holds the bill as it stood when the weights were saved. Steps after it that a crash undid are not on
-    the restored bill: nothing that they computed is released.
+    A checkpoint holds the bill as it stood when the weights were saved. Steps that were taken after it and undone by a crash
+    are in the journal, and stay on the bill: they are charged, and are no steps of the run.
 
     Args:
       plan: gives δ, the accountant, the neighbours and the cap.
+      journal: told of every step before it runs; None: nothing survives a crash.
+
+    Attributes:
+      steps: that were charged and stand.
+      lost_steps: that were charged and undone.
+      stopped_by_budget: whether the next step would have exceeded the cap.
     """
 
-    def __init__(self, plan: PrivacyPlan):
+    def __init__(self, plan: PrivacyPlan, *, journal: Journal | None = None):
         self.plan = plan
         self.steps = 0
+        self.lost_steps = 0
+        self._journal = journal
         self.stopped_by_budget = False
         self._entries: dict[str, tuple[DpEvent, int]] = {}
         self._known: dict[tuple[Any, ...], float] = {}
@@ -41,8 +51,10 @@ class Ledger:
         """
         if self.would_exceed(event, count):
             raise PrivacyViolation(f"step {self.steps + 1} would exceed privacy.max_epsilon={self.plan.max_epsilon:g}")
-        self.steps += count
         key = _key(event)
+        if self._journal is not None:
+            self._journal.cover(key, self._count(key) + count)
+        self.steps += count
         self._entries[key] = (event, self._count(key) + count)
         if self._affordable is not None and self._affordable[0] != key and not _is_free(event):
             self._affordable = None
@@ -106,13 +118,27 @@ class Ledger:
         """The bill as JSON-able values, for a checkpoint."""
         entries = [[json.loads(key), count] for key, (_, count) in self._entries.items()]
         return {
-            "plan": self.plan.as_dict(), "steps": self.steps, "entries": entries,
+            "plan": self.plan.as_dict(), "steps": self.steps, "lost_steps": self.lost_steps, "entries": entries,
             "stopped_by_budget": self.stopped_by_budget,
         }  # fmt: skip
 
     @classmethod
-    def from_dict(cls, plan: PrivacyPlan, state: dict[str, Any]) -> "Ledger":
+    def from_dict(
+        cls,
+        plan: PrivacyPlan,
+        state: dict[str, Any],
+        *,
+        taken: Mapping[str, int] | None = None,
+        journal: Journal | None = None,
+    ) -> "Ledger":
         """The ledger that `to_dict` wrote.
+
+        Args:
+          plan: of the run that goes on.
+          state: the bill of its checkpoint.
+          taken: what its journal says; steps beyond the bill were lost, and are charged. A simulation repeats the very same
+            noise, which tells nothing more, so nothing is added to its bill.
+          journal: of the run that goes on.
 
         Raises:
           PrivacyViolation: it belongs to another plan.
@@ -122,12 +148,21 @@ class Ledger:
         changed = [name for name, value in deciding.items() if state["plan"].get(name) != value]
         if changed:
             raise PrivacyViolation(f"the checkpoint was made under another plan: {', '.join(changed)} differ")
-        ledger = cls(plan)
+        ledger = cls(plan, journal=journal)
         for value, count in state["entries"]:
             event = accounting.from_json(value)
             ledger._entries[_key(event)] = (event, count)
         ledger.steps, ledger.stopped_by_budget = state["steps"], state["stopped_by_budget"]
+        ledger.lost_steps = state.get("lost_steps", 0)
+        for key, total in ({} if taken is None or plan.is_simulation else taken).items():
+            ledger._add_lost(key, total - ledger._count(key))
         return ledger
+
+    def _add_lost(self, key: str, count: int) -> None:
+        if count > 0:
+            event = accounting.from_json(json.loads(key))
+            self._entries[key] = (event, self._count(key) + count)
+            self.lost_steps += count
 
     def _count(self, key: str) -> int:
         return self._entries[key][1] if key in self._entries else 0

@@ -38,10 +38,13 @@ class Charge:
     makes_claim: bool
 
     @classmethod
-    def planned(cls, plan: PrivacyPlan) -> "Charge":
-        """What the whole run will have done: the charge that is written down before it trains."""
+    def planned(cls, plan: PrivacyPlan, *, lost_steps: int = 0) -> "Charge":
+        """What the whole run will have done, and what it lost by an interruption: the charge written down before it trains."""
+        event = plan.dp_event
+        if lost_steps:
+            event = accounting.composed([event, accounting.repeated(plan.step_event, lost_steps)])
         return cls(
-            event=accounting.to_json(plan.dp_event), delta=plan.delta, unit=plan.unit, neighbouring=plan.neighbouring,
+            event=accounting.to_json(event), delta=plan.delta, unit=plan.unit, neighbouring=plan.neighbouring,
             accountant=plan.accountant, makes_claim=plan.makes_claim,
         )  # fmt: skip
 

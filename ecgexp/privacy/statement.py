@@ -56,6 +56,7 @@ class PrivacyStatement:
       search: number of runs looked at and the ε of releasing them all, if it was priced.
       projection: what a larger population would be promised by such steps; never a promise of this run.
       event: everything on the bill, as `accounting.to_json` writes it.
+      lost_steps: noisy steps beside `steps` that an interruption undid; they are paid for.
     """
 
     plan: PrivacyPlan
@@ -67,6 +68,7 @@ class PrivacyStatement:
     search: tuple[int, float] | None = None
     projection: Projection | None = None
     event: Mapping[str, Any] = field(default_factory=dict)
+    lost_steps: int = 0
 
     @property
     def epsilon(self) -> float:
@@ -83,7 +85,7 @@ class PrivacyStatement:
         beside = "" if second is None else f" ({other.upper()} {second:.2f})"
         return (
             f"ε = {self.epsilon:.2f} (δ {plan.delta:g}) · unit: {plan.unit} · neighbours: "
-            f"{_NEIGHBOURS[plan.neighbouring]} · sampler: {_sampler(plan)}, {spaced(self.steps)} steps · "
+            f"{_NEIGHBOURS[plan.neighbouring]} · sampler: {_sampler(plan)}, {spaced(self.steps)} steps{self._lost()} · "
             f"accountant: {plan.accountant.upper()}{beside} · not covered: {', '.join(self._short())}"
         )
 
@@ -107,7 +109,7 @@ class PrivacyStatement:
             "epsilon_replace_one": self.epsilon_replace_one if claim else None,
             "delta": plan.delta, "unit": plan.unit, "neighbouring": plan.neighbouring, "accountant": plan.accountant,
             "sampling": plan.sampling, "sampling_probability": plan.sampling_probability, "num_units": plan.num_units,
-            "steps": self.steps, "noise_multiplier": plan.noise_multiplier,
+            "steps": self.steps, "lost_steps": self.lost_steps, "noise_multiplier": plan.noise_multiplier,
             "expected_batch_size": plan.expected_batch_size,
             "l2_norm_clip": plan.l2_norm_clip if math.isfinite(plan.l2_norm_clip) else None,
             "batch_capacity": plan.batch_capacity, "not_covered": list(self.not_covered),
@@ -119,6 +121,9 @@ class PrivacyStatement:
         ):  # what the mechanism would cost with secret noise: a figure for planning, under its own name
             values["epsilon_if_noise_were_secret"] = self.epsilon_pld if plan.accountant == "pld" else self.epsilon_rdp
         return values
+
+    def _lost(self) -> str:
+        return f" and {spaced(self.lost_steps)} that an interruption undid" if self.lost_steps else ""
 
     def _short(self) -> list[str]:
         names = {text: key.replace("_", " ") for key, text in NOT_COVERED.items()}
@@ -191,7 +196,7 @@ def state(
         epsilon_rdp=_or_none(ledger, "rdp", plan.neighbouring) if plan.is_private else None,
         epsilon_replace_one=_or_none(ledger, "pld", "replace_one") if plan.is_private else None,
         not_covered=tuple(text for key, text in NOT_COVERED.items() if key not in does_not_apply),
-        projection=_projection(ledger), event=accounting.to_json(ledger.event),
+        projection=_projection(ledger), event=accounting.to_json(ledger.event), lost_steps=ledger.lost_steps,
     )  # fmt: skip
 
 

@@ -105,3 +105,5 @@ def test_a_planned_charge_is_the_plan():
     assert compose_epsilon([replace(planned, accountant="rdp")]) == pytest.approx(0.68, abs=0.005)
     assert (planned.unit, planned.delta, planned.makes_claim) == ("beat", 4e-6, True)
     assert not Charge.planned(replace(plan, noise_seed=1)).makes_claim
+    lost = Charge.planned(plan, lost_steps=500)
+    assert compose_epsilon([replace(lost, accountant="rdp")]) > compose_epsilon([replace(planned, accountant="rdp")])

@@ -1,0 +1,238 @@
+"""Hydra's side of a sweep: it is opened before the first job, each job asks it in its own process, and the end sums it up.
+
+Hydra's launchers run the jobs where they will: in this process one after another, in others at once, on a cluster. All they
+share is the folder of the invocation, in which the opened sweep is written down.
+"""
+
+import logging
+import sys
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from ecgexp._build import build_node
+from ecgexp._validate import ConfigError, DataError, JobFailed
+from ecgexp.config import build_experiment, explain, for_the_record, plain, sweep_settings, to_yaml
+from ecgexp.result import discard
+from ecgexp.sweeping.attempts import Attempt
+from ecgexp.sweeping.closing import Closed, close, open_parent
+from ecgexp.sweeping.cores import share_cores
+from ecgexp.sweeping.identity import command, job_name
+from ecgexp.sweeping.sweep import Sweep
+from ecgexp.tracking.base import Tracker
+
+_log = logging.getLogger(__name__)
+_GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
+# Of this process's multirun; jobs in other processes read it from the invocation's folder.
+_opened: tuple[Sweep, Tracker] | None = None
+
+
+class Opening(Callback):
+    """Opens the sweep: named in `hydra.callbacks`, built by Hydra."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Checks every job of a grid before any runs, then makes the parent run.
+
+        Hydra turns a callback's exceptions into warnings and goes on, so a refusal leaves by `SystemExit`.
+        """
+        global _opened
+        HydraConfig.instance().set_config(config)
+        try:
+            _opened = _open(config)
+        except (HydraException, OmegaConfBaseException) as error:
+            _refuse(explain(error, config.hydra.overrides.task))
+        except (ConfigError, DataError) as error:
+            _refuse(error)
+
+
+def _refuse(error: Exception) -> NoReturn:
+    print(f"ecgexp: {error}", file=sys.stderr)
+    sys.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+def _open(config: DictConfig) -> tuple[Sweep, Tracker]:
+    typed = list(config.hydra.overrides.task)
+    parsed = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(typed)
+    # In a multirun Hydra composes without the overrides of the jobs; what all jobs share is composed here.
+    shared = _compose(config, [text for text, one in zip(typed, parsed, strict=True) if not one.is_sweep_override()])
+    settings = sweep_settings(shared)
+    if shared.resume is not None:
+        raise ConfigError(
+            f"resume={shared.resume} goes on with one run; leave -m out. A sweep goes on when it is typed again"
+        )
+    _check_direction(config.hydra.sweeper, settings.objectives, shared.selection)
+    jobs = _grid(config, typed)
+    planned = None
+    if jobs is not None:
+        for overrides in jobs:
+            _check(config, overrides)
+        planned = [job_name(overrides, typed) for overrides in jobs]
+    sweep = Sweep.open(Path(config.hydra.sweep.dir), typed, planned, settings)
+    tracking = build_node(plain(shared)["tracking"], "tracking")
+    parent = open_parent(sweep, tracking, command(typed, multirun=True))
+    return sweep.with_parent(parent.run_id), parent
+
+
+def _grid(config: DictConfig, typed: list[str]) -> list[list[str]] | None:
+    """The overrides of every job of Hydra's own sweeper; None for sweepers that make jobs up as they go.
+
+    Raises:
+      HydraException: an override that cannot be parsed or composed.
+    """
+    if config.hydra.sweeper._target_ != _GRID:
+        return None
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    return [
+        job for batch in BasicSweeper.split_arguments(parser.parse_overrides([*params, *typed]), None) for job in batch
+    ]
+
+
+def _check_direction(sweeper: Any, objectives: tuple[str, ...] | None, selection: Any) -> None:
+    """Refuses to look for the worst model, as Optuna's own settings would.
+
+    Raises:
+      ConfigError: the sweeper minimizes what is better the larger it is.
+    """
+    direction = sweeper.get("direction")
+    if objectives is None and getattr(direction, "name", direction) == "minimize" and selection.mode == "max":
+        raise ConfigError(
+            f"hydra.sweeper.direction=minimize would look for the worst {selection.metric}; type hydra/sweeper=search, or "
+            "hydra.sweeper.direction=maximize"
+        )
+
+
+def _compose(config: DictConfig, overrides: list[str]) -> DictConfig:
+    """What a job with these overrides would be given."""
+    task = GlobalHydra.instance().config_loader().load_sweep_config(config, overrides)
+    OmegaConf.set_readonly(task, False)
+    with open_dict(task):
+        del task["hydra"]
+    return task
+
+
+def _check(config: DictConfig, overrides: list[str]) -> None:
+    """Refuses a job that could not run, in the words that its own run would end with."""
+    try:
+        build_experiment(_compose(config, overrides))
+    except ConfigError as error:
+        raise ConfigError(f"{' '.join(overrides)}: {error}") from error
+
+
+def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | None:
+    """One job, in whatever process; returns what the sweeper optimizes.
+
+    Raises:
+      JobFailed: it did not finish; the reason is in its attempt, its run and its log.
+    """
+    hydra = HydraConfig.get()
+    share_cores(hydra.launcher)
+    sweep = Sweep.join(Path(hydra.sweep.dir))
+    number, overrides = int(hydra.job.num), list(hydra.overrides.task)
+    name = job_name(overrides, sweep.typed)
+    values = for_the_record(config)
+    digest = sweep.digest_of(values)
+    try:
+        experiment = build_experiment(config)
+        objectives = _Objectives(sweep.settings.objectives, hydra.sweeper, experiment.selection.metric)
+        kept = sweep.kept(digest, lambda: experiment.dataset.load().digest)
+        if kept is not None:
+            sweep.note(number, name, digest, "kept")
+            _log.info("job %d: %s is done already, in %s", number, name, kept.run_dir)
+            discard(run_dir)
+            return objectives.of(kept.metrics)
+        sweep.note(number, name, digest, "ran")
+        metrics = _train(experiment, config, run_dir, sweep, name=name, digest=digest, values=values)
+        return objectives.of(metrics)
+    except Exception as error:  # noqa: BLE001 - whatever it was must reach the table, and the other jobs must run
+        if not isinstance(error, ConfigError | DataError):
+            _log.exception("job %d: %s failed", number, name)
+        print(f"ecgexp: job {number} ({name}): {error}", file=sys.stderr)
+        raise JobFailed(f"{name}: {error}") from None
+
+
+def _train(
+    experiment: Any,
+    config: DictConfig,
+    run_dir: Path,
+    sweep: Sweep,
+    *,
+    name: str,
+    digest: str,
+    values: Mapping[str, Any],
+) -> Mapping[str, float]:
+    from ecgexp.experiment import run
+
+    typed = command(list(HydraConfig.get().overrides.task))
+    earlier = sweep.unfinished(digest)
+    if earlier is not None:
+        discard(run_dir, log_to=Path(earlier.run_dir))
+        run_dir = Path(earlier.run_dir)
+    attempt = Attempt(digest=digest, name=name, command=typed, run_dir=str(run_dir.absolute()))
+    tags = {"command": typed, "job.digest": digest, "sweep": sweep.home.name}
+    if sweep.parent_id is not None:
+        tags["mlflow.parentRunId"] = sweep.parent_id
+    with sweep.attempt(attempt) as running:
+        result = run(
+            experiment,
+            run_dir,
+            config=values,
+            resolved_yaml=to_yaml(dict(values)),
+            name=name,
+            tags=tags,
+            admit=running.admit,
+        )
+        running.finish(result)
+    return result.metrics
+
+
+class _Objectives:
+    """What a sweeper is given of a finished job."""
+
+    def __init__(self, names: tuple[str, ...] | None, sweeper: Mapping[str, Any], selection_metric: str):
+        directions = sweeper.get("direction")
+        several = directions is not None and not isinstance(directions, str | Enum)
+        usual = (f"validation/{selection_metric}", "privacy/epsilon")[: len(directions) if several else 1]
+        self._names = names or usual
+        self._needed = names is not None or several
+        if several and len(directions) != len(self._names):
+            raise ConfigError(
+                f"hydra.sweeper.direction={list(directions)} has {len(directions)} directions for {len(self._names)} objectives; "
+                f"type sweep.objectives=[…] with as many metrics"
+            )
+
+    def of(self, metrics: Mapping[str, float]) -> float | tuple[float, ...] | None:
+        missing = [name for name in self._names if name not in metrics]
+        if missing and self._needed:
+            raise ConfigError(
+                f"sweep.objectives: the run has no metric {missing[0]}; it has {', '.join(sorted(metrics))}"
+            )
+        if missing:
+            return None
+        values = tuple(metrics[name] for name in self._names)
+        return values[0] if len(values) == 1 else values
+
+
+def finish(error: BaseException | None) -> Closed | None:
+    """Ends the multirun of this process: sums up, closes the parent run; None if none was opened.
+
+    Args:
+      error: what ended it before its time.
+    """
+    global _opened
+    if _opened is None:
+        return None
+    (sweep, parent), _opened = _opened, None
+    return close(sweep, parent, interrupted=isinstance(error, KeyboardInterrupt | SystemExit))

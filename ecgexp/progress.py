@@ -1,0 +1,128 @@
+"""How far a training is, on disk after every epoch or round, so that whatever ends the process ends nothing else."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ecgexp._validate import Count, DataError, settings
+from ecgexp.checkpoints import Checkpoint, Checkpoints
+from ecgexp.privacy.journal import Journal, read_journal
+from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy.plan import PrivacyPlan
+from ecgexp.selection import Chosen
+from ecgexp.training.base import TrainerState
+
+FOLDER = "checkpoints"
+JOURNAL = "privacy_journal.jsonl"
+
+_TRAINER, _CHOSEN = "trainer/", "chosen/"
+
+
+@settings
+class CheckpointRule:
+    """When a run's state is written to its folder.
+
+    Attributes:
+      every: epochs or rounds from one checkpoint to the next; the last one is always written.
+      keep: how many are kept, for when the newest is damaged. All are removed when the run has finished.
+    """
+
+    every: Count = 1
+    keep: Count = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Where a training stands after an epoch.
+
+    Attributes:
+      step: the 1-based epoch or round.
+      trainer: from which the trainer goes on.
+      history: metric -> its value after each epoch.
+      is_over: whether the selection has seen enough.
+    """
+
+    step: int
+    trainer: TrainerState
+    history: Mapping[str, list[float]]
+    is_over: bool
+
+
+def has_standing(run_dir: Path) -> bool:
+    """Whether a run left a state of its training in its folder, from which it can go on."""
+    return any((run_dir / FOLDER).glob("step-*"))
+
+
+class Keeper:
+    """Writes and reads the standing of one run.
+
+    Args:
+      run_dir: the run's folder.
+      rule: how often.
+      data_digest: of the beats; a standing of others is refused.
+      resumes: whether there is one to go on from. Without it, what an earlier run left in the folder is ignored.
+    """
+
+    def __init__(self, run_dir: Path, rule: CheckpointRule, *, data_digest: str, resumes: bool):
+        self._run_dir, self._rule, self._data_digest = run_dir, rule, data_digest
+        self._files = Checkpoints(run_dir / FOLDER, keep=rule.keep)
+        self._found = self._newest() if resumes else None
+
+    @property
+    def standing(self) -> Standing | None:
+        """Where the run stood when its last checkpoint was written; None at its beginning."""
+        if self._found is None:
+            return None
+        meta = self._found.meta
+        return Standing(
+            step=self._found.step, history=meta["history"], is_over=meta["is_over"],
+            trainer=TrainerState(arrays=_under(_TRAINER, self._found.arrays), meta=meta["trainer"]),
+        )  # fmt: skip
+
+    def ledger(self, plan: PrivacyPlan) -> Ledger:
+        """The run's ledger, with what an earlier session charged, also for steps that it lost."""
+        path = self._run_dir / JOURNAL
+        taken = read_journal(path)
+        journal = Journal(path, block=plan.steps_per_epoch) if plan.is_private else None
+        if self._found is not None and "ledger" in self._found.meta["trainer"]:
+            return Ledger.from_dict(plan, self._found.meta["trainer"]["ledger"], taken=taken, journal=journal)
+        return Ledger.from_dict(plan, Ledger(plan).to_dict(), taken=taken, journal=journal)
+
+    def restore(self, chosen: Chosen) -> None:
+        """Puts back which weights were kept so far."""
+        if self._found is not None:
+            chosen.restore(_under(_CHOSEN, self._found.arrays), self._found.meta["chosen"])
+
+    def keep(self, standing: Standing, chosen: Chosen, *, is_last: bool) -> None:
+        """Writes the standing down if its turn has come."""
+        if standing.step % self._rule.every and not (is_last or standing.is_over):
+            return
+        kept, rest = chosen.state()
+        arrays = {_TRAINER + name: array for name, array in standing.trainer.arrays.items()}
+        meta = {
+            "trainer": dict(standing.trainer.meta), "chosen": rest, "history": dict(standing.history),
+            "is_over": standing.is_over, "data_digest": self._data_digest,
+        }  # fmt: skip
+        arrays |= {_CHOSEN + name: array for name, array in kept.items()}
+        self._files.save(Checkpoint(step=standing.step, arrays=arrays, meta=meta))
+
+    def _newest(self) -> Checkpoint | None:
+        found = self._files.newest()
+        if found is not None and found.meta["data_digest"] != self._data_digest:
+            raise DataError(
+                f"the beats are not those that {self._run_dir} was trained on (digest {self._data_digest[:12]} instead of "
+                f"{found.meta['data_digest'][:12]}); give it its data back, or start a new run"
+            )
+        return found
+
+
+def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return dict(_named(prefix, arrays))
+
+
+def _named(prefix: str, arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    for name, array in arrays.items():
+        if name.startswith(prefix):
+            yield name.removeprefix(prefix), array

@@ -1,0 +1,108 @@
+"""`ecgexp resume=RUN`: finds a run that did not finish and makes its experiment again, from what its folder says."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ecgexp._validate import ConfigError, DataError
+from ecgexp.config import for_the_record, load_config
+from ecgexp.tracking.files import plain
+from ecgexp.tracking.params import flatten, loggable
+from ecgexp.tracking.provenance import git_state, versions
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+_log = logging.getLogger(__name__)
+
+# What may differ from the run that goes on, since no result depends on it.
+_FREE = ("resume", "tracking.", "sweep.", "data.", "dataset.root", "dataset.cache_dir", "checkpoints.")
+
+
+def find_run_dir(run: str) -> Path:
+    """The folder of a run that can be gone on with.
+
+    Args:
+      run: the folder, or the run's id in MLflow.
+
+    Raises:
+      ConfigError: it has finished.
+      DataError: there is no such run, or its folder is not on this machine.
+    """
+    folder = Path(run)
+    if not folder.is_dir():
+        from ecgexp.tracking.reading import find_run
+
+        folder = Path(find_run(run).tags.get("run.dir", ""))
+        if not (folder / "run.json").is_file():
+            raise DataError(
+                f"resume={run}: the run's folder {folder}, which has its checkpoints, is not on this machine; go on where it ran"
+            )
+    status = _run_json(folder)["status"]
+    if status == "FINISHED":
+        raise ConfigError(f"resume={run}: the run has finished; its results are in {folder}/result.json")
+    return folder
+
+
+def stored_config(run_dir: Path, overrides: Sequence[str]) -> "DictConfig":
+    """The configuration of the run in `run_dir`, composed anew from what was typed for it, and what is typed now.
+
+    Raises:
+      ConfigError: the two do not make the configuration that the run has; names the settings that differ.
+      DataError: the folder does not say what was typed.
+    """
+    try:
+        typed = yaml.safe_load((run_dir / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise DataError(
+            f"resume={run_dir}: .hydra/overrides.yaml, which says what was typed, cannot be read ({error})"
+        ) from error
+    if not isinstance(typed, list) or not all(isinstance(text, str) for text in typed):
+        raise DataError(f"resume={run_dir}: .hydra/overrides.yaml is not a list of overrides")
+    config = load_config([*_ours(typed), *_ours(overrides)])
+    _check_same(run_dir, for_the_record(config))
+    _warn_of_other_code(run_dir)
+    return config
+
+
+def _ours(overrides: Sequence[str]) -> list[str]:
+    """The overrides but those for Hydra itself, which a folder must not decide, and `resume`."""
+    return [text for text in overrides if not text.lstrip("+~").startswith(("hydra.", "hydra/", "resume="))]
+
+
+def _check_same(run_dir: Path, values: Mapping[str, Any]) -> None:
+    then, now = _run_json(run_dir)["params"], plain(loggable(flatten(values)))
+    differ = [
+        f"{name} is {now.get(name)!r} and was {then.get(name)!r}"
+        for name in sorted({*then, *now})
+        if not name.startswith(_FREE) and then.get(name) != now.get(name)
+    ]
+    if differ and then:
+        raise ConfigError(
+            f"resume={run_dir}: {'; '.join(differ[:5])}; a run goes on with its own configuration: leave these out, or start anew"
+        )
+
+
+def _warn_of_other_code(run_dir: Path) -> None:
+    """Other code or versions may train on all the same, but not to the same bits."""
+    tags = _run_json(run_dir)["tags"]
+    commit, _ = git_state(Path(__file__).parent)
+    now = {"git.commit": commit, **{f"version.{name}": version for name, version in versions().items()}}
+    differ = [f"{name} {value} (was {tags[name]})" for name, value in now.items() if tags.get(name, value) != value]
+    if differ:
+        _log.warning(
+            "the run began with other code, so it will not end with the bits it would have had: %s", ", ".join(differ)
+        )
+
+
+def _run_json(run_dir: Path) -> dict[str, Any]:
+    try:
+        return json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"resume={run_dir}: it is not the folder of a run: run.json cannot be read ({error})"
+        ) from error

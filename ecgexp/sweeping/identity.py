@@ -1,0 +1,74 @@
+"""Which job is which: digests by which a finished one is known again, and the names by which people tell them apart."""
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ecgexp.data.fingerprint import digest, file_sha256
+from ecgexp.tracking.params import redacted
+from ecgexp.tracking.provenance import versions
+
+# Where a run is kept, what steers its sweep, and where its data lie: the beats have a digest of their own.
+_NO_PART_OF_THE_RESULT = ("tracking", "sweep", "data", "name", "resume", "checkpoints")
+_PLACES = ("root", "cache_dir")
+
+# Code that only starts runs or looks at finished ones: to change it changes no result.
+_NO_PART_OF_A_RUN = (
+    "cli.py", "compare.py", "doctor.py", "doctor_checks.py", "multirun.py", "planning.py", "predict.py", "prediction", "report",
+    "resuming.py", "sweeping", "sync.py", "tracking", "two_runs", "ui.py",
+)  # fmt: skip
+
+
+def job_digest(values: Mapping[str, Any], code: str) -> str:
+    """SHA-256 of what decides a run's result, but for its beats and the machine.
+
+    Args:
+      values: the resolved configuration.
+      code: of `code_digest`.
+    """
+    deciding = {key: value for key, value in values.items() if key not in _NO_PART_OF_THE_RESULT}
+    dataset = {key: value for key, value in deciding.get("dataset", {}).items() if key not in _PLACES}
+    return digest({"configuration": deciding | {"dataset": dataset}, "code": code})
+
+
+def sweep_digest(overrides: Iterable[str]) -> str:
+    """SHA-256 of a sweep's overrides as they were typed, in whatever order; how it is run (`sweep.…`) is no part of it."""
+    return digest(sorted(text for text in overrides if not _key(text).startswith("sweep.")))
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256 of the source that makes a result, and of the versions of the packages that shape it."""
+    root = Path(__file__).parent.parent
+    paths = {path.relative_to(root): path for path in sorted(root.rglob("*.py"))}
+    sources = {str(name): file_sha256(path) for name, path in paths.items() if name.parts[0] not in _NO_PART_OF_A_RUN}
+    return digest({"sources": sources, "versions": versions()})
+
+
+def job_name(overrides: Sequence[str], typed: Sequence[str]) -> str:
+    """A job's name: only what differs between the jobs of its sweep, e.g. `noise_multiplier=1.0 seed=2`.
+
+    Args:
+      overrides: of the job.
+      typed: the sweep's overrides as they were typed; those that the job has word for word say nothing about it.
+    """
+    own = [text for text in overrides if text not in set(typed)] or list(overrides)
+    keys = [_key(text) for text in own]
+    last = [key.rpartition(".")[2] for key in keys]
+    names = [short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)]
+    return " ".join(f"{name}={text.partition('=')[2]}" for name, text in zip(names, own, strict=True)) or "defaults"
+
+
+def command(overrides: Sequence[str], *, multirun: bool = False) -> str:
+    """What to type to have that again; secrets are blotted out."""
+    words = []
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        words.append(f"{key}{equals}{redacted({key: value})[key]}" if equals else text)
+    return shlex.join(["ecgexp", *(["-m"] if multirun else []), *words])
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")

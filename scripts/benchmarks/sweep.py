@@ -1,0 +1,98 @@
+"""What a sweep costs beside its training: the pause between two jobs of one process, and jobs side by side against one by one.
+
+    uv run python scripts/benchmarks/sweep.py [--jobs 4] [--epochs 5] [overrides …]
+
+The pause is from the end of a job (its result is written and its run closed) to the first training step of the next: beats from
+the cache, the network, the run in MLflow. The launchers run the same jobs, each sweep in a folder of its own with the same cache
+of beats. Give overrides for another run, e.g. `trainer=dp privacy=eps3` or `experiment=mitdb_intra_cnn1d`.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+COMMAND = str(Path(sys.executable).parent / "ecgexp")
+LAUNCHERS = {
+    "one by one": (),
+    "hydra/launcher=processes, 1": ("hydra/launcher=processes", "hydra.launcher.n_jobs=1"),
+    "hydra/launcher=processes, 2": ("hydra/launcher=processes", "hydra.launcher.n_jobs=2"),
+}
+
+# Runs the command with two clocks in it.
+WITH_CLOCKS = """
+import sys, time
+from ecgexp import experiment, learner
+
+ended = []
+run, fit = experiment.run, learner.Learner.fit
+
+def timed_run(*args, **kwargs):
+    result = run(*args, **kwargs)
+    ended.append(time.monotonic())
+    return result
+
+class FirstStep:
+    def __init__(self, report): self._report, self._told = report, False
+    def __call__(self, **what):
+        if not self._told and ended:
+            print(f"pause {time.monotonic() - ended[-1]:.3f}", flush=True)
+        self._told = True
+        self._report(**what)
+
+bar = learner.StepBar
+learner.StepBar = lambda *args: FirstStep(bar(*args))
+experiment.run = timed_run
+sys.argv = ["ecgexp", *sys.argv[1:]]
+from ecgexp.cli import main
+main()
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=5)
+    options, overrides = parser.parse_known_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["ECGEXP_CACHE"] = str(Path(folder) / "cache")
+        words = ["-m", f"trainer.epochs={options.epochs}", f"seed=range({options.jobs})", *overrides]
+        pauses = measure_pauses(Path(folder) / "pauses", words)
+        seconds = {
+            name: measure(Path(folder) / str(at), [*words, *extra])
+            for at, (name, extra) in enumerate(LAUNCHERS.items())
+        }
+    first = next(iter(seconds.values()))
+    table = Table(title=f"{options.jobs} jobs, {os.cpu_count()} cores")
+    for column in ("", "s", "of one by one"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, value in seconds.items():
+        table.add_row(name, f"{value:.1f}", f"{value / first:.2f}")
+    Console().print(table)
+    Console().print(f"pause between jobs: median {statistics.median(pauses):.2f} s, longest {max(pauses):.2f} s")
+
+
+def measure_pauses(folder: Path, words: list[str]) -> list[float]:
+    folder.mkdir(parents=True)
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_CLOCKS, *words], capture_output=True, text=True, cwd=folder, check=True
+    )
+    return [float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("pause ")]
+
+
+def measure(folder: Path, words: list[str]) -> float:
+    folder.mkdir(parents=True)
+    started = time.monotonic()
+    subprocess.run([COMMAND, *words], capture_output=True, cwd=folder, check=True)
+    return time.monotonic() - started
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""A run that is killed goes on where it was and ends as if nothing had happened."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+COMMAND = str(Path(sys.executable).parent / "ecgexp")
+SMALL = ("model=cnn1d_small", "dataset.num_patients=6", "num_resamples=0", "device.deterministic=true")
+EPOCHS = 4
+TRAINERS = {
+    "centralized": (f"trainer.epochs={EPOCHS}", "augmentation=signal"),
+    "dp": ("trainer=dp", f"trainer.epochs={EPOCHS}", "privacy.noise_multiplier=1.5", "privacy.noise_seed=7"),
+    "federated": ("trainer=federated", f"trainer.num_rounds={EPOCHS}", "selection.keep=last"),
+}
+
+pytestmark = [pytest.mark.tf, pytest.mark.slow]
+
+
+def start(*words, cwd, log):
+    with (cwd / log).open("w") as out:
+        return subprocess.Popen([COMMAND, *words], stdout=out, stderr=out, cwd=cwd)
+
+
+def run(*words, cwd):
+    return subprocess.run([COMMAND, *words], capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def wait_for(condition, process, seconds=400):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def killed_after(step, *words, cwd, with_signal=signal.SIGKILL):
+    """The exit code of a run in `cwd/run` that was sent the signal when it had written the checkpoint of `step`."""
+    process = start(*words, "hydra.run.dir=run", cwd=cwd, log="killed.log")
+    try:
+        wait_for(lambda: list((cwd / "run" / "checkpoints").glob(f"step-{step:06d}-*")), process)
+        process.send_signal(with_signal)
+        return process.wait(timeout=60)
+    finally:
+        process.kill()
+
+
+def result(folder):
+    values = json.loads((folder / "result.json").read_text())
+    values["metrics"] = {name: value for name, value in values["metrics"].items() if not name.startswith("resources/")}
+    return values
+
+
+def weights(folder):
+    with np.load(folder / "model" / "weights.npz") as file:
+        return {name: file[name].tobytes() for name in file.files}
+
+
+def points(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [
+        (name, line["step"], value)
+        for line in lines
+        for name, value in line["metrics"].items()
+        if "resources" not in name
+    ]
+
+
+@pytest.fixture(scope="module", params=TRAINERS)
+def both(request, tmp_path_factory):
+    """The folders of a run that nothing happened to, and of one that was killed twice."""
+    cwd = tmp_path_factory.mktemp(request.param)
+    words = [*SMALL, *TRAINERS[request.param]]
+    whole = run(*words, "tracking=none", "hydra.run.dir=whole", cwd=cwd)
+    assert whole.returncode == 0, whole.stderr
+    assert killed_after(1, *words, cwd=cwd) == -signal.SIGKILL
+    again = start("resume=run", cwd=cwd, log="again.log")
+    try:
+        wait_for(lambda: list((cwd / "run" / "checkpoints").glob("step-000003-*")), again)
+    finally:
+        again.kill()
+        again.wait()
+    last = run("resume=run", cwd=cwd)
+    assert last.returncode == 0, last.stderr
+    return cwd / "whole", cwd / "run", last
+
+
+def test_it_ends_with_the_same_bits(both):
+    whole, resumed, last = both
+    assert weights(resumed) == weights(whole)
+    for key in ("metrics", "undefined", "selection", "data", "privacy"):
+        assert result(resumed)[key] == result(whole)[key]
+    assert (
+        f"going on after {'round' if 'num_rounds' in last.args else 'epoch'}" in last.stderr
+        or "going on after" in last.stderr
+    )
+
+
+def test_no_point_is_written_twice_and_none_is_missing(both):
+    whole, resumed, _ = both
+    assert sorted(points(resumed), key=str) == sorted(points(whole), key=str)
+
+
+def test_it_is_one_run_in_mlflow(both):
+    from ecgexp.tracking.reading import search_runs
+
+    whole, resumed, _ = both
+    (found,) = search_runs(uri=f"sqlite:///{resumed.parent}/mlruns/mlflow.db")
+    assert found.status == "FINISHED"
+    assert found.metrics["test/accuracy"] == result(whole)["metrics"]["test/accuracy"]
+    assert found.run_id == result(resumed)["run_id"]
+
+
+def test_a_finished_run_keeps_no_state_of_its_training_and_is_not_resumed(both):
+    _, resumed, _ = both
+    assert not (resumed / "checkpoints").exists()
+    refused = run("resume=run", cwd=resumed.parent)
+    assert refused.returncode == 2
+    assert "has finished" in refused.stderr
+
+
+def test_steps_that_were_lost_are_paid_for_and_signals_are_answered(tmp_path):
+    """With secret noise; SIGTERM in the second epoch, so that at most one epoch's steps were begun and lost."""
+    words = (*SMALL, "trainer=dp", "trainer.epochs=3", "privacy.noise_multiplier=1.5", "tracking=none")
+    whole = run(*words, "hydra.run.dir=whole", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    began = time.monotonic()
+    assert killed_after(1, *words, cwd=tmp_path, with_signal=signal.SIGTERM) == 143
+    stopped = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert stopped["status"] == "KILLED", time.monotonic() - began
+    done = run("resume=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    promised, paid = (json.loads((tmp_path / name / "privacy.json").read_text()) for name in ("whole", "run"))
+    assert paid["steps"] == promised["steps"]
+    epoch = promised["steps"] // 3
+    assert paid["lost_steps"] in (0, epoch)
+    assert (paid["epsilon"] > promised["epsilon"]) == (paid["lost_steps"] > 0)
+
+
+def test_a_run_goes_on_with_its_own_configuration_only(tmp_path):
+    words = (*SMALL, "trainer.epochs=3", "tracking=none")
+    killed_after(1, *words, cwd=tmp_path)
+    refused = run("resume=run", "trainer.epochs=9", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "trainer.epochs is 9 and was 3" in refused.stderr
+    newest = max((tmp_path / "run" / "checkpoints").glob("step-*"))
+    newest.write_bytes(newest.read_bytes()[:-100])
+    left = len(list((tmp_path / "run" / "checkpoints").glob("step-*")))
+    damaged = run("resume=run", cwd=tmp_path)
+    assert damaged.returncode == (0 if left > 1 else 1), damaged.stderr
+    assert newest.name in damaged.stderr + damaged.stdout + (tmp_path / "run" / "ecgexp.log").read_text()
+    assert not list((tmp_path / "outputs").glob("*/*")), "the command that goes on leaves no folder of its own"
+
+
+@pytest.mark.parametrize(("what", "message"), [("nowhere", "neither the folder"), ("empty", "run.json cannot be read")])
+def test_what_is_no_run_cannot_go_on(tmp_path, what, message):
+    (tmp_path / "empty").mkdir()
+    refused = run(f"resume={what}", "tracking=none", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert message in refused.stderr or "there are no runs" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1

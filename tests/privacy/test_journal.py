@@ -1,0 +1,95 @@
+"""What a crash undid is still charged: never less than was taken, at most a block more."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecgexp.privacy.journal import Journal, read_journal
+from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy.plan import PrivacySpec
+
+BLOCK = 10
+
+
+def plan(noise_seed=None):
+    spec = PrivacySpec(noise_multiplier=2.0, delta=1e-5, l2_norm_clip=1.0, noise_seed=noise_seed)
+    return spec.plan(num_units=1000, expected_batch_size=100, epochs=5)
+
+
+def charged(made, path, steps, state=None):
+    """A ledger that charged so many steps, in a session of its own."""
+    taken = read_journal(path)
+    journal = Journal(path, block=BLOCK)
+    ledger = Ledger.from_dict(made, state or Ledger(made).to_dict(), taken=taken, journal=journal)
+    for _ in range(steps):
+        ledger.charge(made.step_event)
+    return ledger
+
+
+@settings(deadline=None, max_examples=30)
+@given(checkpointed=st.integers(0, 25), then=st.integers(0, 24))
+def test_a_crash_never_undercounts_and_overcounts_a_block_at_most(tmp_path_factory, checkpointed, then):
+    path = tmp_path_factory.mktemp("run") / "journal.jsonl"
+    made = plan()
+    first = charged(made, path, checkpointed)
+    state = json.loads(json.dumps(first.to_dict()))
+    for _ in range(then):  # taken, and undone by the crash
+        first.charge(made.step_event)
+    resumed = charged(made, path, 0, state)
+    assert resumed.steps == checkpointed
+    assert then <= resumed.lost_steps < then + BLOCK
+    if not checkpointed % BLOCK and not then:
+        assert resumed.lost_steps == 0
+    assert resumed.epsilon_spent("rdp") >= first.epsilon_spent("rdp")
+
+
+def test_lost_steps_are_no_steps_of_the_run(tmp_path):
+    made = plan()
+    first = charged(made, tmp_path / "journal", 10)
+    state = first.to_dict()
+    first.charge(made.step_event)
+    resumed = charged(made, tmp_path / "journal", made.iterations - 10, state)
+    resumed.verify_complete(made.iterations)
+    assert resumed.lost_steps == BLOCK
+    whole = Ledger(made)
+    whole.charge(made.step_event, made.iterations)
+    assert resumed.epsilon_spent("rdp") > whole.epsilon_spent("rdp")
+    again = Ledger.from_dict(made, json.loads(json.dumps(resumed.to_dict())), taken=read_journal(tmp_path / "journal"))
+    assert again.lost_steps == BLOCK, "they are charged once, however often the run goes on"
+
+
+def test_a_simulation_repeats_its_noise_and_pays_nothing_more(tmp_path):
+    made = plan(noise_seed=3)
+    first = charged(made, tmp_path / "journal", 10)
+    state = first.to_dict()
+    first.charge(made.step_event)
+    assert charged(made, tmp_path / "journal", 0, state).lost_steps == 0
+
+
+def test_the_disk_knows_before_the_step_runs(tmp_path):
+    made, path = plan(), tmp_path / "journal"
+    ledger = charged(made, path, 0)
+    assert read_journal(path) == {}
+    ledger.charge(made.step_event)
+    assert list(read_journal(path).values()) == [BLOCK]
+    for _ in range(BLOCK):
+        ledger.charge(made.step_event)
+    assert list(read_journal(path).values()) == [2 * BLOCK]
+
+
+def test_a_line_that_was_cut_off_is_no_line(tmp_path):
+    made, path = plan(), tmp_path / "journal"
+    charged(made, path, 1)
+    whole = path.read_text()
+    path.write_text(whole + whole[:-5])
+    assert list(read_journal(path).values()) == [BLOCK]
+
+
+def test_a_journal_that_cannot_be_written_stops_the_step(tmp_path):
+    made = plan()
+    ledger = Ledger(made, journal=Journal(tmp_path / "gone" / "journal", block=BLOCK))
+    with pytest.raises(FileNotFoundError):
+        ledger.charge(made.step_event)
+    assert ledger.steps == 0

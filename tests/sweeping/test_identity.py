@@ -1,0 +1,65 @@
+"""Which job is which."""
+
+import pytest
+
+from ecgexp.sweeping.identity import code_digest, command, job_digest, job_name, sweep_digest
+
+VALUES = {
+    "seed": 1, "trainer": {"epochs": 3}, "dataset": {"records": ["100"], "root": "/a", "cache_dir": "/b"},
+    "tracking": {"uri": "sqlite:///x"}, "sweep": {"rerun": False}, "data": {"root": "/a"}, "name": "ecgexp",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tracking": {"uri": "sqlite:///y"}},
+        {"sweep": {"rerun": True}},
+        {"name": "other"},
+        {"data": {"root": "/c"}},
+        {"dataset": {"records": ["100"], "root": "/c", "cache_dir": "/d"}},
+    ],
+)
+def test_where_a_run_is_kept_does_not_make_it_another(change):
+    assert job_digest(VALUES, "code") == job_digest(VALUES | change, "code")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 2}, {"trainer": {"epochs": 4}}, {"dataset": {"records": ["101"], "root": "/a", "cache_dir": "/b"}}],
+)
+def test_what_decides_the_result_does(change):
+    assert job_digest(VALUES, "code") != job_digest(VALUES | change, "code")
+
+
+def test_other_code_makes_another_job():
+    assert job_digest(VALUES, "code") != job_digest(VALUES, "changed code")
+    assert len(code_digest()) == 64
+
+
+def test_a_sweep_is_known_by_what_was_typed_in_any_order():
+    assert sweep_digest(["seed=1,2", "model=cnn1d"]) == sweep_digest(["model=cnn1d", "seed=1,2"])
+    assert sweep_digest(["seed=1,2"]) != sweep_digest(["seed=1,2,3"])
+    assert sweep_digest(["seed=1,2", "sweep.rerun=true"]) == sweep_digest(["seed=1,2"])
+
+
+def test_a_job_is_named_by_what_differs():
+    typed = ["trainer=dp", "privacy.noise_multiplier=0.8,1.0", "seed=1,2"]
+    job = ["trainer=dp", "privacy.noise_multiplier=1.0", "seed=2"]
+    assert job_name(job, typed) == "noise_multiplier=1.0 seed=2"
+    assert job_name(typed, typed) == "trainer=dp noise_multiplier=0.8,1.0 seed=1,2"
+    assert job_name([], []) == "defaults"
+
+
+def test_two_settings_of_one_last_name_keep_their_full_names():
+    job = ["trainer.seed=1", "dataset.seed=2", "model=cnn1d"]
+    typed = ["trainer.seed=1,2", "dataset.seed=1,2", "model=cnn1d"]
+    assert job_name(job, typed) == "trainer.seed=1 dataset.seed=2"
+
+
+def test_a_command_can_be_typed_and_holds_no_secret():
+    words = ["seed=1", "hydra.sweeper.direction=[a, b]", "privacy.noise_seed=7", "tracking.uri=http://me:pw@host"]
+    typed = command(words, multirun=True)
+    assert typed == (
+        "ecgexp -m seed=1 'hydra.sweeper.direction=[a, b]' 'privacy.noise_seed=***' 'tracking.uri=http://me:***@host'"
+    )

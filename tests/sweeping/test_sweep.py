@@ -1,0 +1,201 @@
+"""A sweep's memory and its budget, without training anything."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ecgexp._validate import ConfigError
+from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.result import Result
+from ecgexp.sweeping.attempts import Attempt
+from ecgexp.sweeping.settings import SweepSettings
+from ecgexp.sweeping.sweep import Sweep
+
+BEATS = "beats"
+METRICS = {"test/accuracy": 0.9, "validation/macro_f1": 0.5}
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    return opened(tmp_path)
+
+
+def opened(folder, *, name="monday", typed=("seed=1,2",), **settings):
+    settings = SweepSettings(**settings)
+    return Sweep.open(folder / name, typed, ["seed=1", "seed=2"], settings).with_parent(None)
+
+
+def attempt(sweep, digest="d" * 64, *, number=0):
+    folder = sweep.invocation / str(number)
+    folder.mkdir(parents=True, exist_ok=True)
+    return Attempt(digest=digest, name=f"job {number}", command="ecgexp", run_dir=str(folder))
+
+
+def plan(noise=4.0, *, noise_seed=None):
+    spec = PrivacySpec(noise_multiplier=noise, delta=1e-5, l2_norm_clip=1.0, noise_seed=noise_seed)
+    return spec.plan(num_units=1000, expected_batch_size=10, iterations=100)
+
+
+def finish(sweep, tried, *, privacy_plan=None):
+    """What a run does, but for the training."""
+    with sweep.attempt(tried) as running:
+        running.admit(Ledger(privacy_plan or plan(noise=0.0)), BEATS)
+        result = Result(status="FINISHED", metrics=METRICS, seconds=3.0)
+        result.write(Path(tried.run_dir))
+        running.finish(result)
+
+
+def fail(sweep, tried, error):
+    """The same, but for the end."""
+
+    def begin():
+        with sweep.attempt(tried) as running:
+            running.admit(Ledger(plan()), BEATS)
+            raise error
+
+    with pytest.raises(type(error)):
+        begin()
+
+
+def test_other_processes_read_what_the_first_wrote(sweep):
+    assert Sweep.join(sweep.invocation) == sweep
+
+
+def test_a_machine_that_does_not_share_the_folder_is_told(tmp_path):
+    with pytest.raises(ConfigError, match="must share the folder hydra.sweep.dir"):
+        Sweep.join(tmp_path / "elsewhere")
+
+
+def test_a_finished_job_is_found_again_by_the_same_command_on_another_day(sweep, tmp_path):
+    finish(sweep, attempt(sweep))
+    tuesday = opened(tmp_path, name="tuesday")
+    assert tuesday.home == sweep.home
+    kept = tuesday.kept("d" * 64, lambda: BEATS)
+    assert kept.metrics == METRICS
+    assert tuesday.kept("e" * 64, lambda: BEATS) is None
+
+
+def test_other_beats_are_another_job(sweep):
+    finish(sweep, attempt(sweep))
+    assert sweep.kept("d" * 64, lambda: "other beats") is None
+
+
+def test_rerun_runs_again(sweep, tmp_path):
+    finish(sweep, attempt(sweep))
+    assert opened(tmp_path, rerun=True).kept("d" * 64, lambda: BEATS) is None
+
+
+def test_a_result_that_was_deleted_is_made_again(sweep):
+    tried = attempt(sweep)
+    finish(sweep, tried)
+    (Path(tried.run_dir) / "result.json").unlink()
+    assert sweep.kept("d" * 64, lambda: BEATS) is None
+
+
+def test_a_job_of_another_sweep_is_taken_over_once_with_its_charge(sweep, tmp_path):
+    finish(sweep, attempt(sweep), privacy_plan=plan())
+    wider = opened(tmp_path, name="tuesday", typed=("seed=1,2,3",))
+    assert wider.home != sweep.home
+    for _ in range(2):
+        kept = wider.kept("d" * 64, lambda: BEATS)
+        assert kept.first is not None
+    assert [known.charge for known in wider.attempts.all()] == [sweep.attempts.all()[0].charge]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError("no"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit(143), "KILLED")]
+)
+def test_an_attempt_tells_how_it_ended_and_is_tried_again(sweep, error, status):
+    with pytest.raises(type(error)), sweep.attempt(attempt(sweep)):
+        raise error
+    (tried,) = sweep.attempts.all()
+    assert tried.status == status
+    assert type(error).__name__ in tried.reason
+    assert sweep.kept("d" * 64, lambda: BEATS) is None
+
+
+def test_what_a_failed_run_may_have_done_is_charged(sweep):
+    fail(sweep, attempt(sweep), ValueError("late"))
+    (tried,) = sweep.attempts.all()
+    assert tried.charge.event["count"] == 100
+
+
+def test_a_finished_run_is_charged_for_what_it_did(sweep):
+    from ecgexp.privacy import accounting
+
+    did = accounting.to_json(accounting.repeated(accounting.poisson_gaussian(0.01, 4.0), 60))
+    with sweep.attempt(attempt(sweep)) as running:
+        running.admit(Ledger(plan()), BEATS)
+        assert sweep.attempts.all()[0].charge.event["count"] == 100, "written before the first step"
+        running.finish(Result(status="FINISHED", privacy={"event": did}))
+    assert sweep.attempts.all()[0].charge.event["count"] == 60
+
+
+def test_a_job_at_work_is_not_begun_twice_and_a_dead_one_is(sweep):
+    tried = attempt(sweep)
+    sweep.attempts.write(tried)
+    with (
+        pytest.raises(ConfigError, match=f"being run by process {os.getpid()}"),
+        sweep.attempt(attempt(sweep, number=1)),
+    ):
+        pass
+    sweep.attempts.write(replace(tried, process={**tried.process, "process.started": "1.0"}))
+    assert sweep.attempts.all()[0].interrupted
+    finish(sweep, attempt(sweep, number=1))
+    assert [known.status for known in sweep.attempts.all()] == ["RUNNING", "FINISHED"]
+
+
+def test_an_interrupted_job_goes_on_in_its_own_folder_and_is_charged_once(sweep):
+    tried = attempt(sweep)
+    fail(sweep, tried, KeyboardInterrupt())
+    assert sweep.unfinished("d" * 64) is None, "it left nothing to go on from"
+    (Path(tried.run_dir) / "checkpoints").mkdir()
+    (Path(tried.run_dir) / "checkpoints" / "step-000001-0.npz").touch()
+    assert sweep.unfinished("d" * 64).run_dir == tried.run_dir
+    finish(sweep, tried, privacy_plan=plan())
+    assert [known.status for known in sweep.attempts.all()] == ["FINISHED"]
+    assert sweep.unfinished("d" * 64) is None
+
+
+def test_the_budget_refuses_the_job_that_would_exceed_it(tmp_path):
+    from ecgexp.privacy.search import Charge, compose_epsilon
+
+    one, two = (compose_epsilon([Charge.planned(plan())] * count) for count in (1, 2))
+    assert one < two
+    sweep = opened(tmp_path, budget_epsilon=(one + two) / 2)
+    finish(sweep, attempt(sweep, "a" * 64), privacy_plan=plan())
+    with (
+        pytest.raises(ConfigError, match=r"sweep.budget_epsilon=.*earlier runs"),
+        sweep.attempt(attempt(sweep, "b" * 64, number=1)) as job,
+    ):
+        job.admit(Ledger(plan()), BEATS)
+    refused = sweep.attempts.all()[-1]
+    assert (refused.status, refused.charge) == ("REFUSED", None)
+    with sweep.attempt(attempt(sweep, "c" * 64, number=2)) as job:
+        job.admit(Ledger(plan(noise=400.0)), BEATS)  # a cheap one still fits
+
+
+@pytest.mark.parametrize("unpriced", [plan(noise=0.0), plan(noise_seed=1)])
+def test_a_budget_admits_no_run_without_a_promise(tmp_path, unpriced):
+    sweep = opened(tmp_path, budget_epsilon=100.0)
+    with pytest.raises(ConfigError, match="makes no promise"), sweep.attempt(attempt(sweep)) as job:
+        job.admit(Ledger(unpriced), BEATS)
+
+
+def test_half_a_file_never_stands_under_a_final_name(sweep, monkeypatch):
+    finish(sweep, attempt(sweep))
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        sweep.attempts.write(attempt(sweep, "e" * 64, number=5))
+    assert len(sweep.attempts.all()) == 1
+    assert all(json.loads(path.read_text()) for path in (sweep.home / "attempts").glob("*.json"))
+
+
+def test_a_budget_is_no_setting_of_a_single_run():
+    with pytest.raises(ConfigError, match="type -m before the overrides"):
+        SweepSettings(budget_epsilon=3.0).check_single_run()
+    SweepSettings().check_single_run()
