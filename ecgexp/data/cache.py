@@ -2,10 +2,15 @@
 
 import json
 import logging
+import lzma
 import os
+import struct
 import tempfile
+import time
 import zipfile
+import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +22,12 @@ FORMAT_VERSION = 1
 """Raise it whenever preparation comes to give other numbers for the same settings; it is part of every key."""
 
 _COLUMNS = ("signals_mv", "rr", "symbols", "record_ids", "patient_ids", "r_samples")
+_DAMAGE = (  # what zipfile, numpy and json make of bytes that are none of theirs
+    OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+    struct.error,
+)  # fmt: skip
+_PREFIX, _PART = "beats-", ".part"
+_DAY_S = 24 * 3600.0
 _log = logging.getLogger(__name__)
 
 
@@ -37,8 +48,8 @@ def load_or_prepare(cache_dir: Path | None, key: str, prepare: Callable[[], Prep
     """The beats under `key`, or what `prepare` makes, kept for the next time.
 
     Jobs may do this at once: each writes a file of its own and renames it into place, so the last one wins with the
-    same content. A cache that cannot be written costs time and is no reason to stop. Nothing is ever deleted here; the
-    folder may be, whenever no run is on.
+    same content. A cache that cannot be written costs time and is no reason to stop. Prepared beats are never deleted
+    here, only what a writer that died a day ago or more left half-written; the folder may be, whenever no run is on.
 
     Args:
       cache_dir: the folder; None: no cache.
@@ -47,11 +58,11 @@ def load_or_prepare(cache_dir: Path | None, key: str, prepare: Callable[[], Prep
     """
     if cache_dir is None:
         return prepare()
-    path = cache_dir / f"beats-{key[:32]}.npz"
+    path = cache_dir / f"{_PREFIX}{key[:32]}.npz"
     if path.is_file():
         try:
             return _read(path)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except _DAMAGE as error:
             _log.warning("The cache file %s is damaged (%s); the beats are prepared again.", path, error)
     prepared = prepare()
     try:
@@ -63,7 +74,10 @@ def load_or_prepare(cache_dir: Path | None, key: str, prepare: Callable[[], Prep
 
 
 def _read(path: Path) -> Prepared:
-    with np.load(path, allow_pickle=False) as file:  # zip keeps a checksum of every array, and numpy has it checked
+    with np.load(path, allow_pickle=False) as file:
+        # Zip keeps a checksum of every member, but numpy has it compared only if an array's header asks for all bytes.
+        if (damaged := file.zip.testzip()) is not None:
+            raise zipfile.BadZipFile(f"the checksum of {damaged} is another")
         meta = json.loads(str(file["meta"]))
         columns = {name: file[name] for name in _COLUMNS}
     warnings = tuple(meta.pop("warnings"))
@@ -77,14 +91,29 @@ def _write(path: Path, prepared: Prepared) -> None:
         "fs_hz": beats.fs_hz, "lead_names": beats.lead_names, "database": beats.database, "digest": beats.digest,
         "dropped": dict(beats.dropped), "warnings": prepared.warnings,
     }  # fmt: skip
+    columns = {"meta": np.asarray(json.dumps(meta))} | {name: getattr(beats, name) for name in _COLUMNS}
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".part")
+    _remove_strays(path.parent)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=_PART)
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, meta=np.asarray(json.dumps(meta)), **{name: getattr(beats, name) for name in _COLUMNS})
+            with zipfile.ZipFile(
+                file, "w"
+            ) as archive:  # np.savez leaves it open when the disk is full, and it complains
+                for name, array in columns.items():
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                        np.lib.format.write_array(member, array, allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
     except BaseException:
         Path(partial).unlink(missing_ok=True)
         raise
+
+
+def _remove_strays(folder: Path) -> None:
+    """Removes what dead writers left; only their age tells, since another machine's writers may share the folder."""
+    for partial in folder.glob(f".{_PREFIX}*{_PART}"):
+        with suppress(OSError):  # another run was faster, or it is not ours to remove
+            if time.time() - partial.lstat().st_mtime > _DAY_S:
+                partial.unlink()

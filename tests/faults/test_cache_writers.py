@@ -1,0 +1,299 @@
+"""Writers of the cache that die, folders that cannot be written, files that are damaged: the beats are always the right ones."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import cache_writer
+import numpy as np
+import pytest
+from cache_writer import key_of, prepared_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecgexp.data.cache import load_or_prepare
+
+
+def load(folder, number, **how):
+    """What the cache answers, and whether it had to be prepared."""
+    calls = []
+    prepared = load_or_prepare(Path(folder), key_of(number), lambda: calls.append(1) or prepared_of(number, **how))
+    return prepared, bool(calls)
+
+
+def assert_right(prepared, number, **how):
+    expected = prepared_of(number, **how)
+    assert prepared.warnings == expected.warnings
+    for field in fields(expected.beats):
+        one, other = getattr(prepared.beats, field.name), getattr(expected.beats, field.name)
+        np.testing.assert_equal(one, other)
+        assert not isinstance(other, np.ndarray) or one.dtype == other.dtype
+
+
+def parts(folder):
+    return list(folder.glob(".*"))
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+# Sudden death.
+
+
+@pytest.mark.slow
+def test_killed_at_random_instants(tmp_path):
+    draw = random.Random(10)
+    number, half_written = 0, 0
+    for _ in range(10):
+        command = [sys.executable, cache_writer.__file__, str(tmp_path), str(number)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            told = writer.stdout.readline()
+            time.sleep(draw.uniform(0, 0.15))
+            writer.send_signal(signal.SIGKILL)
+            told += writer.stdout.read()
+        assert writer.returncode == -signal.SIGKILL
+        begun = [int(line.split()[1]) for line in told.splitlines() if line.startswith("begin")]
+        kept = [int(line.split()[1]) for line in told.splitlines() if line.startswith("kept")]
+        half_written += len(parts(tmp_path))
+        for each in kept:
+            prepared, anew = load(tmp_path, each)
+            assert not anew
+            assert_right(prepared, each)
+        assert_right(load(tmp_path, begun[-1])[0], begun[-1])
+        prepared, anew = load(tmp_path, begun[-1])
+        assert not anew
+        assert_right(prepared, begun[-1])
+        number = begun[-1] + 1
+        for path in tmp_path.iterdir():
+            if path.suffix == ".part":
+                os.utime(path, (time.time() - 90_000,) * 2)
+    assert half_written > 0, "no death came while a file was being written: this test tests nothing"
+    load(tmp_path, number)
+    assert parts(tmp_path) == []
+    assert len(names(tmp_path)) == number + 1
+
+
+def test_dead_before_the_rename_is_prepared_again(tmp_path):
+    script = (
+        "import os, signal, cache_writer\n"
+        "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"cache_writer.main({str(tmp_path)!r}, 3)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parent, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert done.stdout == b"begin 3\n"
+    (left,) = tmp_path.iterdir()
+    assert left.suffix == ".part"
+    prepared, anew = load(tmp_path, 3)
+    assert anew
+    assert_right(prepared, 3)
+    assert not load(tmp_path, 3)[1]
+
+
+# What dead writers left.
+
+
+@pytest.mark.parametrize(("hours", "stays"), [(0, True), (23, True), (25, False), (1000, False), (-1000, True)])
+def test_half_written_file_is_removed_after_a_day(tmp_path, hours, stays):
+    part = tmp_path / ".beats-0123-abc.part"
+    part.write_bytes(b"half")
+    os.utime(part, (time.time() - hours * 3600,) * 2)
+    load(tmp_path, 1, rows=3)
+    assert part.exists() is stays
+
+
+@pytest.mark.parametrize(
+    "name", ["beats-0123.npz", ".beats-0123", "notes.part", ".other-1.part", "beats-0123-abc.part"]
+)
+def test_nothing_else_is_removed(tmp_path, name):
+    (tmp_path / name).write_bytes(b"old")
+    os.utime(tmp_path / name, (0, 0))
+    load(tmp_path, 1, rows=3)
+    assert (tmp_path / name).exists()
+
+
+def test_what_cannot_be_removed_is_no_reason_to_stop(tmp_path, caplog):
+    folder = tmp_path / ".beats-0123-abc.part"
+    folder.mkdir()
+    link = tmp_path / ".beats-0123-def.part"
+    target = tmp_path / "target"
+    target.touch()
+    link.symlink_to(target)
+    os.utime(folder, (0, 0))
+    os.utime(link, (0, 0), follow_symlinks=False)
+    load(tmp_path, 1, rows=3)
+    assert not load(tmp_path, 1, rows=3)[1]
+    assert not link.is_symlink()
+    assert target.exists()
+    assert caplog.text == ""
+
+
+# Folders.
+
+
+def test_relative_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load("deep/cache", 1, rows=3)[1]
+    prepared, anew = load("deep/cache", 1, rows=3)
+    assert not anew
+    assert_right(prepared, 1, rows=3)
+    assert names(tmp_path / "deep" / "cache") == [f"beats-{key_of(1)[:32]}.npz"]
+    monkeypatch.chdir("deep")
+    assert not load("cache", 1, rows=3)[1]
+    assert not load("../deep/./cache", 1, rows=3)[1]
+
+
+def test_read_only_folder_is_read_and_not_written(open_folder, not_root, caplog):
+    folder = open_folder / "cache"
+    load(folder, 1, rows=3)
+    stray = folder / ".beats-0123-abc.part"
+    stray.touch()
+    os.utime(stray, (0, 0))
+    folder.chmod(0o555)
+    before = names(folder)
+    assert not load(folder, 1, rows=3)[1]
+    assert caplog.text == ""
+    prepared, anew = load(folder, 2, rows=3)
+    assert anew
+    assert_right(prepared, 2, rows=3)
+    assert "could not be kept" in caplog.text
+    assert "Permission denied" in caplog.text
+    assert "dataset.cache_dir" in caplog.text
+    assert names(folder) == before
+    folder.chmod(0o755)
+
+
+def test_folder_that_cannot_be_made(open_folder, not_root, caplog):
+    locked = open_folder / "locked"
+    locked.mkdir(mode=0o555)
+    for _ in range(2):
+        prepared, anew = load(locked / "cache", 1, rows=3)
+        assert anew
+        assert_right(prepared, 1, rows=3)
+    assert caplog.text.count("could not be kept") == 2
+
+
+def test_file_of_somebody_else_is_prepared_again(open_folder, not_root, caplog):
+    load(open_folder, 1, rows=3)
+    (path,) = open_folder.iterdir()
+    path.chmod(0)
+    prepared, anew = load(open_folder, 1, rows=3)
+    assert anew
+    assert_right(prepared, 1, rows=3)
+    assert "Permission denied" in caplog.text
+
+
+def test_full_disk(small_disk, caplog):
+    load(small_disk, 1, rows=500)
+    before = names(small_disk)
+    prepared, anew = load(small_disk, 2)
+    assert anew
+    assert_right(prepared, 2)
+    assert "No space left on device" in caplog.text
+    assert names(small_disk) == before
+    assert not load(small_disk, 1, rows=500)[1]
+
+
+# Damage.
+
+
+def damaged_copy(folder, damage):
+    load(folder, 1, rows=3)
+    (path,) = folder.iterdir()
+    content = bytearray(path.read_bytes())
+    path.write_bytes(damage(content))
+    return path
+
+
+def assert_prepared_again_with_a_warning(folder, path, caplog):
+    prepared, anew = load(folder, 1, rows=3)
+    assert anew
+    assert_right(prepared, 1, rows=3)
+    assert "is damaged" in caplog.text
+    assert str(path) in caplog.text
+    assert not load(folder, 1, rows=3)[1]
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.9, 0.999])
+def test_truncated_file(tmp_path, caplog, share):
+    path = damaged_copy(tmp_path, lambda content: content[: int(len(content) * share)])
+    assert_prepared_again_with_a_warning(tmp_path, path, caplog)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"'descr': '<f4'", b"'descr': '<f2'"),
+        (b"'shape': (3, 90, 1)", b"'shape': (3, 30, 1)"),
+        (b"'shape': (3, 90, 1)", b"'shape': (3, 90, 9)"),
+        (b"'shape': (3, 90, 1)", b"'shape': (3, 90, 1{"),
+        (b"\x93NUMPY\x01", b"\x93NUMPY\x09"),
+        (b"PK\x01\x02", b"PK\x01\x03"),
+        (b"PK\x03\x04", b"PK\x03\x05"),
+        (np.float32(1).tobytes(), np.float32(-1).tobytes()),
+        (b"number 1".decode().encode("utf-32-le"), b"number 2".decode().encode("utf-32-le")),
+    ],
+)
+def test_changed_byte(tmp_path, caplog, old, new):
+    def change(content):
+        assert old in content
+        return bytes(content).replace(old, new, 1)
+
+    assert_prepared_again_with_a_warning(tmp_path, damaged_copy(tmp_path, change), caplog)
+
+
+@pytest.mark.parametrize("shape", [b"(5000, 30, 1)", b"(4999, 90, 1)"])
+def test_header_that_asks_for_fewer_beats(tmp_path, caplog, shape):
+    """Numpy would not read to the end, where the checksum is compared."""
+    load(tmp_path, 1)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes().replace(b"(5000, 90, 1)", shape, 1))
+    prepared, anew = load(tmp_path, 1)
+    assert anew
+    assert_right(prepared, 1)
+    assert "the checksum of signals_mv.npy is another" in caplog.text
+
+
+@pytest.mark.parametrize("method", [8, 12, 14, 77], ids=["deflate", "bzip2", "lzma", "unknown"])
+def test_compression_that_it_does_not_have(tmp_path, caplog, method):
+    load(tmp_path, 1)
+    (path,) = tmp_path.iterdir()
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 1) + 10] = method  # of the second member
+    content[content.index(b"\x93NUMPY", content.index(b"\x93NUMPY") + 1)] = 0xFF  # what no deflated stream begins with
+    path.write_bytes(content)
+    prepared, anew = load(tmp_path, 1)
+    assert anew
+    assert_right(prepared, 1)
+    assert "is damaged" in caplog.text
+
+
+def test_wish_for_a_password(tmp_path, caplog):
+    def change(content):
+        content[content.index(b"PK\x01\x02") + 8] |= 1
+        return content
+
+    assert_prepared_again_with_a_warning(tmp_path, damaged_copy(tmp_path, change), caplog)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None)
+@given(flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=2))
+def test_whatever_byte_is_changed_the_beats_are_right(flips):
+    """A few bytes of a zip, such as its dates, mean nothing for the content; all others lead to preparing again."""
+
+    def change(content):
+        for share, mask in flips:
+            content[int(share * len(content))] ^= mask
+        return content
+
+    with tempfile.TemporaryDirectory() as place:
+        damaged_copy(Path(place), change)
+        assert_right(load(place, 1, rows=3)[0], 1, rows=3)
