@@ -140,7 +140,7 @@ class InMemory:
     def __init__(self):
         self.tracker = MemoryTracker()
 
-    def start(self, *, run_name, run_dir):
+    def start(self, *, run_name, run_dir, resume_run_id=None):
         return self.tracker
 
 

@@ -180,7 +180,7 @@ class Rounds:
 
     def _snapshot(self, round_num: int) -> TrainerState:
         """The server's state leaf by leaf, the positions of the streams, the bill; no noise, and no key of any stream."""
-        arrays = {f"state/{i}": np.asarray(leaf) for i, leaf in enumerate(flatten(self._state))}
+        arrays = {f"state/{i}": _as_data(leaf) for i, leaf in enumerate(flatten(self._state))}
         meta = {"round": round_num, "sampler": self._sampler.state()}
         if self._is_private:
             meta |= {"noise": self._noise.state(), "ledger": self._ledger.to_dict()}
@@ -188,7 +188,7 @@ class Rounds:
 
     def _restore(self, state: TrainerState) -> int:
         """Puts everything back but the ledger, which the caller restored; returns the last finished round."""
-        leaves = [state.arrays[f"state/{i}"] for i in range(len(state.arrays))]
+        leaves = [_as_leaf(state.arrays[f"state/{i}"]) for i in range(len(state.arrays))]
         if [np.shape(leaf) for leaf in leaves] != [np.shape(leaf) for leaf in flatten(self._state)]:
             raise ValueError(
                 "the checkpoint is of another model, algorithm or aggregator: the arrays of its state differ"
@@ -199,6 +199,17 @@ class Rounds:
             self._noise.restore(state.meta["noise"])
             self._ledger.verify_complete(self._executed, stopped_early=True)
         return int(state.meta["round"])
+
+
+def _as_data(leaf: Any) -> np.ndarray:
+    """A leaf of the state without Python objects: TFF keeps the names of privacy events in it, as objects of text."""
+    array = np.asarray(leaf)
+    return array.astype(np.bytes_) if array.dtype == object else array
+
+
+def _as_leaf(array: np.ndarray) -> np.ndarray:
+    """The inverse of `_as_data`."""
+    return array.astype(object) if array.dtype.kind == "S" else array
 
 
 def _scalars(measured: Any, name: str) -> Iterator[tuple[str, float]]:
