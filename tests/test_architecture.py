@@ -45,7 +45,6 @@ FLOORS = {
     "ecgexp.sweeping": 5,
     "ecgexp.two_runs": 5,
     "ecgexp.report": 5,
-    "ecgexp.prediction": 5,
     "ecgexp.experiment": 6,
     "ecgexp.config": 7,
     "ecgexp.multirun": 8,
