@@ -32,7 +32,7 @@ import sys, time
 from ecgexp import experiment, learner
 
 ended = []
-run, fit = experiment.run, learner.Learner.fit
+run = experiment.run
 
 def timed_run(*args, **kwargs):
     result = run(*args, **kwargs)
@@ -48,7 +48,7 @@ class FirstStep:
         self._report(**what)
 
 bar = learner.StepBar
-learner.StepBar = lambda *args: FirstStep(bar(*args))
+learner.StepBar = lambda *args, **named: FirstStep(bar(*args, **named))
 experiment.run = timed_run
 sys.argv = ["ecgexp", *sys.argv[1:]]
 from ecgexp.cli import main
