@@ -27,6 +27,9 @@ def main() -> None:
     """Entry point of the console script; exits with 2 for a configuration, with 1 for data, that cannot be used."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # we say in one line what Hydra would say in ten
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets every start with errors that are none
+    # Under `uv run`, Ray would have its workers make the environment anew in a copy of the working folder, and leave the
+    # results there: https://docs.ray.io/en/latest/ray-core/handling-dependencies.html#using-uv-for-package-management
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     # SIGTERM is a queue's way to stop a run: it ends as KILLED and is not left RUNNING.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
