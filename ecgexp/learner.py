@@ -1,5 +1,6 @@
 """The model of one run: trained step by step, judged, and handed over."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -73,10 +74,7 @@ class Learner:
         with watcher.work("training") as work, self._strategy.scope():
             bar = StepBar(work, trainer.num_steps, trainer.step_name, step=1 if standing is None else standing.step + 1)
             for progress in self._steps(standing, bar):
-                try:
-                    scores = self.validate(progress.weights())
-                except DataError as error:
-                    raise self._diverged(progress.step, error) from error
+                scores = self._scores(progress)
                 metrics = {f"train/{name}": value for name, value in progress.train_metrics.items()}
                 metrics |= {f"validation/{name}": value for name, value in scores.items()}
                 # Under keys of their own: the final validation scores, of the epoch that was kept, are not a point of the curve.
@@ -113,10 +111,31 @@ class Learner:
             standing = Standing(step=progress.step, trainer=progress.checkpoint(), history=history, is_over=is_over)
             self._keeper.keep(standing, chosen, is_last=progress.step == self._experiment.trainer.num_steps)
 
-    def _diverged(self, step: int, error: DataError) -> DataError:
-        name = self._experiment.trainer.step_name
-        good = f"the last good one is {name} {step - 1}" if step > 1 else "there was no good one before it"
-        return DataError(f"training diverged in {name} {step}, {good}: {error}")
+    def _scores(self, progress: Progress) -> dict[str, float]:
+        """The validation scores of weights that are numbers.
+
+        Raises:
+          DataError: they are none; what came before them is on the disk, and they are not.
+        """
+        weights = progress.weights()
+        if not all(np.isfinite(weight).all() for weight in weights):
+            raise self._diverged(progress.step, f"{sum(int((~np.isfinite(w)).sum()) for w in weights)} weights are no numbers")
+        loss = progress.train_metrics.get("loss", 0.0)
+        # Without a promise only: whether a private run goes on must not hang on what the loss of one beat is.
+        if not self._experiment.is_private and math.isnan(loss):
+            raise self._diverged(progress.step, f"the training loss is {loss}")
+        try:
+            return self.validate(weights)
+        except DataError as error:
+            raise self._diverged(progress.step, str(error)) from error
+
+    def _diverged(self, step: int, why: str) -> DataError:
+        name, trainer = self._experiment.trainer.step_name, self._experiment.trainer
+        rate = "client_learning_rate" if hasattr(trainer, "client_learning_rate") else "learning_rate"
+        good = f"{name} {step - 1} was the last good one" if step > 1 else "there was no good one before it"
+        return DataError(
+            f"training diverged in {name} {step}, {good}: {why}; try trainer.{rate}={getattr(trainer, rate) / 10:g}"
+        )
 
     def statement(self, chosen: Chosen) -> PrivacyStatement | None:
         """What the run promises, priced by what ran; None where no promise was made."""
