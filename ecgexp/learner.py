@@ -119,7 +119,9 @@ class Learner:
         """
         weights = progress.weights()
         if not all(np.isfinite(weight).all() for weight in weights):
-            raise self._diverged(progress.step, f"{sum(int((~np.isfinite(w)).sum()) for w in weights)} weights are no numbers")
+            raise self._diverged(
+                progress.step, f"{sum(int((~np.isfinite(w)).sum()) for w in weights)} weights are no numbers"
+            )
         loss = progress.train_metrics.get("loss", 0.0)
         # Without a promise only: whether a private run goes on must not hang on what the loss of one beat is.
         if not self._experiment.is_private and math.isnan(loss):

@@ -22,7 +22,9 @@ pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
 
 def ecgexp(*words, cwd, runner=()):
-    return subprocess.run([*runner, COMMAND, "-m", *SMALL, *words], capture_output=True, text=True, cwd=cwd, check=False)
+    return subprocess.run(
+        [*runner, COMMAND, "-m", *SMALL, *words], capture_output=True, text=True, cwd=cwd, check=False
+    )
 
 
 def attempts(cwd):
