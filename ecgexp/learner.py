@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from ecgexp.seeding import Seeds
 from ecgexp.selection import Chosen
 from ecgexp.serving import Classifier
 from ecgexp.tracking.base import Tracker
-from ecgexp.training.base import Progress
+from ecgexp.training.base import Progress, StepReporter, TrainerState
 
 if TYPE_CHECKING:
     from ecgexp.training.centralized import Centralized
@@ -73,7 +73,7 @@ class Learner:
             history.update({name: list(values) for name, values in standing.history.items()})
         with watcher.work("training") as work, self._strategy.scope():
             bar = StepBar(work, trainer.num_steps, trainer.step_name, step=1 if standing is None else standing.step + 1)
-            for progress in self._steps(standing, bar):
+            for progress in self._steps(standing, self._reporter(bar, chosen, history)):
                 scores = self._scores(progress)
                 metrics = {f"train/{name}": value for name, value in progress.train_metrics.items()}
                 metrics |= {f"validation/{name}": value for name, value in scores.items()}
@@ -95,14 +95,27 @@ class Learner:
         )
         return chosen
 
-    def _steps(self, standing: Standing | None, bar: StepBar) -> Iterator[Progress]:
+    def _reporter(self, bar: StepBar, chosen: Chosen, history: Mapping[str, list[float]]) -> StepReporter:
+        """Moves the bar on, and now and then writes down where a long epoch stands."""
+
+        def report(*, state: Callable[[], TrainerState] | None = None, **progress: Any) -> None:
+            bar(**progress)
+            if self._keeper is not None and state is not None and progress["done"] < progress["total"]:
+                finished = bar.step - 1
+                self._keeper.keep_within(
+                    lambda: Standing(step=finished, trainer=state(), history=history, is_over=False), chosen
+                )
+
+        return report
+
+    def _steps(self, standing: Standing | None, report: StepReporter) -> Iterator[Progress]:
         """The epochs or rounds that are still to be trained."""
         if standing is not None and standing.is_over:
             return iter(())
         experiment = self._experiment
         return experiment.trainer.train(
             self._prepared.data, build_model=self._build_model, loss=experiment.loss.build(self._prepared.class_counts),
-            augmentation=experiment.augmentation, ledger=self.ledger, seeds=self._seeds, report=bar,
+            augmentation=experiment.augmentation, ledger=self.ledger, seeds=self._seeds, report=report,
             resume_from=None if standing is None else standing.trainer,
         )  # fmt: skip
 
