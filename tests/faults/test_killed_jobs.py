@@ -39,7 +39,9 @@ def test_a_killed_worker_is_said_and_the_same_command_takes_its_job_up_again(tmp
         checkpoints = "outputs/ecgexp/*_sweep/1/checkpoints/step-00002*"
         try:
             wait_for(
-                lambda: attempts(tmp_path).get("epochs=1") == "FINISHED" and list(tmp_path.glob(checkpoints)), sweep, log
+                lambda: attempts(tmp_path).get("epochs=1") == "FINISHED" and list(tmp_path.glob(checkpoints)),
+                sweep,
+                log,
             )
             for child in psutil.Process(sweep.pid).children(recursive=True):
                 if "popen_loky" in " ".join(child.cmdline()):
