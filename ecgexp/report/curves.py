@@ -130,9 +130,12 @@ def _draw_curve(axes: Axes, curve: Curve, score: str, split: str, colour: str, m
         markerfacecolor="white" if simulated else colour, linewidth=1.2, elinewidth=1.6, capsize=3.5, zorder=3,
         label=cut(curve.label, 56),
     )  # fmt: skip
-    for (one, found), epsilon in zip(known, epsilons, strict=True):
+    in_order = sorted(zip(epsilons, known, strict=True), key=lambda point: point[0])
+    for place, (epsilon, (one, found)) in enumerate(in_order):
+        # Above and below in turn: neighbours on a long axis are nearer than their numbers are wide.
+        high, shift, edge = (found.low, -6, "top") if place % 2 else (found.high, 6, "bottom")
         axes.annotate(
-            f"[{one.number}]", (epsilon, found.high), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8,
+            f"[{one.number}]", (epsilon, high), xytext=(0, shift), textcoords="offset points", ha="center", va=edge, fontsize=8,
             zorder=4, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6},
         )  # fmt: skip
 
