@@ -8,7 +8,8 @@ from ecgexp.tracking.params import hide_passwords
 def clean_notes(run_dir: Path) -> None:
     """Blots out the passwords of addresses in Hydra's notes on the run, and on the multirun in whose folder it lies.
 
-    A noise seed stays: a run that goes on has to be told it, and the notes are no part of what a run gives away.
+    Other secrets that were typed stay, such as a noise seed: a run that goes on has to be told them, and the notes are no
+    part of what a run gives away.
     """
     for path in (*run_dir.glob(".hydra/*.yaml"), *run_dir.parent.glob("multirun.yaml")):
         text = path.read_text(encoding="utf-8")
