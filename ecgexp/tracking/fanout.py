@@ -159,7 +159,9 @@ class _Outbox:
             except TrackerUnavailable as error:
                 if len(self._waiting) == 1:  # the first of a silence
                     _log.warning(
-                        "the tracking store does not answer; the run goes on, in %s meanwhile: %s", self._folder, error
+                        "the tracking store does not answer; the run goes on, in %s meanwhile: %s",
+                        self._folder,
+                        str(error).partition("\n")[0],
                     )
                 self._not_before = self._clock() + RETRY_AFTER_S
                 return

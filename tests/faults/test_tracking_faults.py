@@ -62,12 +62,12 @@ def empty(tmp_path_factory):
 
 
 @pytest.fixture
-def store(empty):
+def store(empty, tmp_path):
     """Asks the store, whether or not a server is before it."""
     from mlflow import MlflowClient
 
     Path("store.db").write_bytes(empty)
-    return MlflowClient("sqlite:///store.db")
+    return MlflowClient(f"sqlite:///{tmp_path}/store.db")  # MLflow keeps what it once opened under an address
 
 
 @contextmanager
