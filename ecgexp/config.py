@@ -20,6 +20,7 @@ from ecgexp._build import build_node
 from ecgexp._validate import ConfigError, build, unknown_key
 from ecgexp.experiment import Experiment
 from ecgexp.sweeping.settings import SweepSettings
+from ecgexp.tracking.params import redacted
 
 CONFIG_MODULE = "conf"
 CONFIG_NAME = "config"
@@ -89,8 +90,8 @@ def for_the_record(config: DictConfig) -> dict[str, Any]:
 
 
 def to_yaml(values: dict[str, Any]) -> str:
-    """Plain values as YAML."""
-    return OmegaConf.to_yaml(OmegaConf.create(values))
+    """Plain values as YAML, without their secrets."""
+    return OmegaConf.to_yaml(OmegaConf.create(redacted(values)))
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:

@@ -170,12 +170,30 @@ def check_data(settings: Settings) -> Iterator[Finding]:
 
 
 def check_store(settings: Settings) -> Iterator[Finding]:
-    """The MLflow store: can it be written, and does it show runs that nobody makes any more?"""
-    from ecgexp.tracking.health import check_sqlite, close_stale, find_stale
+    """The MLflow store: can it be written, has it all of the runs that ended, and does it show others that did?"""
+    yield from _check_whole(settings)
+    yield from _check_reachable(settings)
+
+
+def _check_whole(settings: Settings) -> Iterator[Finding]:
+    from ecgexp.tracking.run_json import not_whole
+
+    found = not_whole(settings.outputs)
+    if found:
+        names = ", ".join(str(folder) for folder in found[:3]) + (" …" if len(found) > 3 else "")
+        where = "" if settings.outputs == Path("outputs") else f" --outputs {settings.outputs}"
+        yield Finding(
+            what="runs", state="note", found=f"{len(found)} {'is' if len(found) == 1 else 'are'} not whole in MLflow: {names}",
+            advice=f"bring it what it lacks: `uv run ecgexp-sync{where}`",
+        )  # fmt: skip
+
+
+def _check_reachable(settings: Settings) -> Iterator[Finding]:
+    from ecgexp.tracking.health import check_sqlite
     from ecgexp.tracking.params import redact
 
     if not settings.store.startswith("sqlite:///"):
-        yield from _check_server(settings.store)
+        yield from _check_server(settings)
         return
     file = Path(settings.store.removeprefix("sqlite:///")).resolve()
     try:
@@ -187,16 +205,24 @@ def check_store(settings: Settings) -> Iterator[Finding]:
         yield Finding(what="MLflow store", state="good", found=f"none yet; the first run makes {file}")
         return
     yield Finding(what="MLflow store", state="good", found=f"{file}, writable", advice="look at it: `uv run ecgexp-ui`")
+    yield from _check_stale(f"sqlite:///{file}", close=settings.close_stale)
+
+
+def _check_stale(store: str, *, close: bool) -> Iterator[Finding]:
+    from ecgexp.tracking.health import close_stale, find_stale
+    from ecgexp.tracking.params import redact
+
     try:
-        stale = (close_stale if settings.close_stale else find_stale)(f"sqlite:///{file}")
+        stale = (close_stale if close else find_stale)(store)
     except Exception as error:  # noqa: BLE001 - a store of another MLflow version breaks in its own way
         advice = "`uv run mlflow db upgrade sqlite:///…` after a backup, if it is of an older version"
-        yield Finding(what="runs", state="bad", found=f"cannot be listed: {str(error).splitlines()[0]}", advice=advice)
+        why = redact(str(error)).splitlines()[0]
+        yield Finding(what="runs", state="bad", found=f"cannot be listed: {why}", advice=advice)
         return
     names = ", ".join(f"{run.name} ({run.run_id[:8]})" for run in stale[:5]) + (" …" if len(stale) > 5 else "")
     if not stale:
         yield Finding(what="runs", state="good", found="none says RUNNING without its process")
-    elif settings.close_stale:
+    elif close:
         yield Finding(what="runs", state="good", found=f"{len(stale)} marked KILLED: {names}")
     else:
         advice = "mark them KILLED: `uv run ecgexp-doctor --close-stale`"
@@ -208,16 +234,20 @@ def check_store(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _check_server(store: str) -> Iterator[Finding]:
+def _check_server(settings: Settings) -> Iterator[Finding]:
     from ecgexp.tracking.params import redact
+    from ecgexp.tracking.quiet import quieten
+
+    quieten()
     from ecgexp.tracking.store import reach
 
     try:
-        reach(store)
+        reach(settings.store)
     except ConfigError as error:
         yield Finding(what="MLflow store", state="bad", found=str(error))
-    else:
-        yield Finding(what="MLflow store", state="good", found=f"{redact(store)} answers")
+        return
+    yield Finding(what="MLflow store", state="good", found=f"{redact(settings.store)} answers")
+    yield from _check_stale(settings.store, close=settings.close_stale)
 
 
 def _version(name: str) -> str | None:

@@ -50,6 +50,7 @@ FLOORS = {
     "ecgexp.multirun": 8,
     "ecgexp.compare": 8,
     "ecgexp.ui": 8,
+    "ecgexp.sync": 8,
     "ecgexp.doctor": 8,
     "ecgexp.planning": 8,
     "ecgexp.predict": 8,

@@ -141,6 +141,22 @@ def test_the_privacy_of_a_trainer_can_be_replaced_whatever_the_order():
         assert load_experiment(overrides).privacy.target_epsilon == 3.0
 
 
+def test_secrets_are_not_in_the_configuration_that_is_kept():
+    config = load_config(
+        ["trainer=dp", "privacy.noise_multiplier=1.1", "privacy.noise_seed=4711", "tracking.uri=http://me:hunter2@host"]
+    )
+    kept = to_yaml(for_the_record(config))
+    assert "noise_seed: '***'" in kept
+    assert "uri: http://me:***@host" in kept
+    assert build_experiment(config).privacy.noise_seed == 4711
+
+
+def test_an_address_whose_password_was_taken_out_is_replaced_by_what_is_typed():
+    """As a run that goes on composes it: from Hydra's notes, then from the command."""
+    config = load_config(["tracking.uri=http://me:***@host:5000", "tracking.uri=http://me:hunter2@host:5000"])
+    assert config.tracking.uri == "http://me:hunter2@host:5000"
+
+
 def test_what_came_from_the_environment_is_not_written_down(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@example.org")
     config = load_config([])

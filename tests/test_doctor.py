@@ -146,6 +146,19 @@ def test_a_server_out_of_reach_is_bad_and_its_password_hidden(settings):
     assert "hunter2" not in text
 
 
+def test_runs_of_a_server_are_looked_after_too(settings, monkeypatch):
+    from ecgexp.tracking.health import StaleRun
+
+    monkeypatch.setattr("ecgexp.tracking.store.reach", lambda _: None)
+    for name in ("find_stale", "close_stale"):
+        monkeypatch.setattr(f"ecgexp.tracking.health.{name}", lambda _: [StaleRun(run_id="a" * 32, name="left behind")])
+    server = {"data_root": settings.data_root, "store": "http://me:hunter2@host", "outputs": settings.outputs}
+    answers, stale = check_store(Settings(**server, close_stale=False))
+    assert answers.found == "http://me:***@host answers"
+    assert "1 say RUNNING, but their process is gone: left behind" in stale.found
+    assert "1 marked KILLED: left behind" in list(check_store(Settings(**server, close_stale=True)))[-1].found
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

@@ -59,10 +59,15 @@ class Tracker(Protocol):
         """
         ...
 
-    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None) -> None:
         """Keeps values of one step (a 1-based epoch or round), or of the whole run if `step` is None.
 
         One metric, one step, once. A value that is NaN or infinite is undefined and is not kept as a number.
+
+        Args:
+          metrics: name -> value.
+          step: see above.
+          at: when they were measured, in seconds since 1970; None: now.
 
         Raises:
           ValueError: a name that cannot be kept, or a metric that this step already has.
@@ -110,11 +115,12 @@ class Tracker(Protocol):
         """
         ...
 
-    def finish(self, status: Status, reason: str | None = None) -> None:
+    def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
         """Ends the run; a second call changes nothing, so that it can stand in a `finally`.
 
         Args:
           status: how it ended.
           reason: why it did not finish, in words for the user.
+          at: when, in seconds since 1970; None: now.
         """
         ...

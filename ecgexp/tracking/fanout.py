@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status, Tracker, TrackerUnavailable
-from ecgexp.tracking.jsonl import JsonlTracker
+from ecgexp.tracking.jsonl import JsonlTracker, now
+from ecgexp.tracking.params import redact
 
 _log = logging.getLogger(__name__)
 
@@ -18,8 +19,9 @@ RETRY_AFTER_S = 60.0
 class Fanout:
     """Writes to the run's folder and to every mirror.
 
-    A mirror that cannot be reached does not stop the run and loses nothing: what it missed waits, in order, and is
-    delivered when it answers again, at the latest when the run ends.
+    A mirror that cannot be reached does not stop the run and loses nothing: what it missed waits, in order and with its
+    time, and is delivered when it answers again, at the latest when the run ends. An entry that a mirror refuses is passed
+    over. The folder says whether all arrived; `ecgexp-sync` brings what did not.
 
     Args:
       local: the run's folder; what it refuses reaches no mirror, and its failures are the run's.
@@ -47,11 +49,15 @@ class Fanout:
         self.local.log_params(params)
         self._send(lambda mirror: mirror.log_params(params))
 
-    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:
-        """See `Tracker.log_metrics`."""
-        metrics = dict(metrics)
-        self.local.log_metrics(metrics, step=step)
-        self._send(lambda mirror: mirror.log_metrics(metrics, step=step))
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None) -> None:
+        """See `Tracker.log_metrics`.
+
+        Each point has one time everywhere and at every attempt: by it a store knows a point again that it took just before
+        its answer was lost.
+        """
+        metrics, at = dict(metrics), now() if at is None else at
+        self.local.log_metrics(metrics, step=step, at=at)
+        self._send(lambda mirror: mirror.log_metrics(metrics, step=step, at=at))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """See `Tracker.set_tags`."""
@@ -93,12 +99,16 @@ class Fanout:
         self.local.log_model(folder, input_example=input_example)
         self._send(lambda mirror: mirror.log_model(self.local.folder / "model", input_example=input_example))
 
-    def finish(self, status: Status, reason: str | None = None) -> None:
+    def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
         """See `Tracker.finish`; what still waits for a mirror is tried once more, and reported if it fails."""
         atexit.unregister(self._abandon)
-        self.local.finish(status, reason)
-        for box in self._outboxes:
-            box.close(lambda mirror: mirror.finish(status, reason))
+        at = now() if at is None else at
+        try:
+            self.local.finish(status, reason, at=at)
+        finally:  # a full disk must not leave the mirrors without an end
+            whole = [box.close(lambda mirror: mirror.finish(status, reason, at=at)) for box in self._outboxes]
+        if all(whole):
+            self.local.mark_whole()
 
     def _abandon(self) -> None:
         """Closes a run that nobody closed, so that no store shows it as RUNNING for ever."""
@@ -121,6 +131,7 @@ class _Outbox:
         self._folder = folder
         self._clock = clock
         self._waiting: list[Callable[[Tracker], None]] = []
+        self._refused = 0
         self._not_before = clock()
 
     def send(self, call: Callable[[Tracker], None]) -> None:
@@ -128,24 +139,36 @@ class _Outbox:
         if self._clock() >= self._not_before:
             self._deliver()
 
-    def close(self, call: Callable[[Tracker], None]) -> None:
+    def close(self, call: Callable[[Tracker], None]) -> bool:
+        """Whether the mirror has everything."""
         self._waiting.append(call)
-        if not self._deliver():
+        self._deliver()
+        missing = len(self._waiting) + self._refused
+        if missing:
             _log.error(
-                "%d entries of this run never reached the tracking store; nothing is lost, all are in %s",
-                len(self._waiting), self._folder,
+                "%d entries of this run never reached the tracking store; nothing is lost, all are in %s: when the store "
+                "answers, type ecgexp-sync %s",
+                missing, self._folder, self._folder,
             )  # fmt: skip
+        return not missing
 
-    def _deliver(self) -> bool:
-        try:
-            while self._waiting:
+    def _deliver(self) -> None:
+        while self._waiting:
+            try:
                 self._waiting[0](self.mirror)
-                del self._waiting[0]
-        except TrackerUnavailable as error:
-            if len(self._waiting) == 1:  # the first of a silence
-                _log.warning(
-                    "the tracking store does not answer; the run goes on, in %s meanwhile: %s", self._folder, error
-                )
-            self._not_before = self._clock() + RETRY_AFTER_S
-            return False
-        return True
+            except TrackerUnavailable as error:
+                if len(self._waiting) == 1:  # the first of a silence
+                    _log.warning(
+                        "the tracking store does not answer; the run goes on, in %s meanwhile: %s",
+                        self._folder,
+                        str(error).partition("\n")[0],
+                    )
+                self._not_before = self._clock() + RETRY_AFTER_S
+                return
+            except Exception as error:  # noqa: BLE001 - a run that trains must not end because of a mirror, whatever it says
+                self._refused += 1
+                _log.error(
+                    "the tracking store refuses an entry, which is kept in %s: %s: %s",
+                    self._folder, type(error).__name__, redact(str(error)),
+                )  # fmt: skip
+            del self._waiting[0]

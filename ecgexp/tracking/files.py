@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ecgexp.tracking.checks import check_path
+from ecgexp.tracking.params import redact
 
 _DPI = 150
 
@@ -27,12 +28,14 @@ class FileArtifacts(ABC):
         self._write(path, lambda target: figure.savefig(target, dpi=_DPI, bbox_inches="tight"))
 
     def log_text(self, text: str, path: str) -> None:
-        """Keeps text."""
-        self._write(path, lambda target: target.write_text(text, encoding="utf-8"))
+        """Keeps text, without its secrets."""
+        self._write(path, lambda target: target.write_text(redact(text), encoding="utf-8"))
 
     def log_dict(self, values: Mapping[str, Any], path: str) -> None:
-        """Keeps nested values as `.json` or `.yaml`; undefined numbers become null."""
-        self._write(path, lambda target: target.write_text(_dump(values, suffix=target.suffix), encoding="utf-8"))
+        """Keeps nested values as `.json` or `.yaml`; undefined numbers become null, secrets in texts are hidden."""
+        self._write(
+            path, lambda target: target.write_text(redact(_dump(values, suffix=target.suffix)), encoding="utf-8")
+        )
 
     def log_table(self, table: Any, path: str) -> None:
         """Keeps a pandas table as `.csv` or `.parquet`."""

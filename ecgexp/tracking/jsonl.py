@@ -1,8 +1,10 @@
 """The run in its own folder: readable without any tool, and there even when the tracking server is not.
 
 metrics.jsonl      one line per call: {"time": seconds since 1970, "step": 3, "metrics": {"train/loss": 0.21}}
-run.json           run id, status, reason, parameters, tags, datasets; replaced as a whole, so never half written
+run.json           run id, status, reason, parameters, tags, datasets, names of the artifacts, and whether all of it is in its
+                   store (see `run_json`)
 figures/…, …       the artifacts under their own paths
+input_example.npz  what the model was shown as an example, beside model/
 """
 
 import json
@@ -14,10 +16,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status
-from ecgexp.tracking.checks import Points, check_name, check_path
+from ecgexp.tracking.checks import Points, check_path
 from ecgexp.tracking.files import FileArtifacts, plain
-from ecgexp.tracking.params import loggable, redact
+from ecgexp.tracking.params import loggable, redact, taggable
+from ecgexp.tracking.provenance import process_tags
+from ecgexp.tracking.run_json import EXAMPLE, NAME, read_run, write_run
 
 
 class JsonlTracker(FileArtifacts):
@@ -26,17 +32,22 @@ class JsonlTracker(FileArtifacts):
     Args:
       folder: the run directory; made if it is not there.
       run_id: the run's identity in a store elsewhere, written down so that the run can be continued there.
+      store_uri: where that is; noted without its password, and as not having all of the run until `mark_whole`.
     """
 
-    def __init__(self, folder: Path, *, run_id: str | None = None):
+    def __init__(self, folder: Path, *, run_id: str | None = None, store_uri: str | None = None):
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self._metrics = folder / "metrics.jsonl"
         _drop_cut_line(self._metrics)
         self._points = Points((name, step) for step, metrics in read_metrics(self._metrics) for name in metrics)
-        self._run: dict[str, Any] = {"params": {}, "tags": {}, "datasets": [], **_read_run(folder / "run.json")}
-        self._run |= {"run_id": run_id or self._run.get("run_id"), "status": "RUNNING", "reason": None}
-        self._save()
+        before = read_run(folder) if (folder / NAME).exists() else {}
+        self._run: dict[str, Any] = {"params": {}, "tags": {}, "datasets": [], "artifacts": [], "store": None, **before}
+        self._run |= {"run_id": run_id or before.get("run_id"), "status": "RUNNING", "reason": None, "ended": None}
+        self._run["tags"] |= process_tags()  # at once, so that nobody takes a run that goes on for one that died
+        if store_uri is not None:
+            self._run["store"] = {"uri": redact(store_uri)}
+        self.mark_whole(False)
 
     @property
     def run_id(self) -> str | None:
@@ -57,28 +68,32 @@ class JsonlTracker(FileArtifacts):
         kept.update(fresh)
         self._save()
 
-    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None) -> None:
         """See `Tracker.log_metrics`; an undefined value is written as null."""
         fresh = self._points.check(metrics, step)
         if fresh:
-            line = json.dumps({"time": round(time.time(), 3), "step": step, "metrics": fresh}, allow_nan=False)
+            line = json.dumps({"time": now() if at is None else at, "step": step, "metrics": fresh}, allow_nan=False)
             with self._metrics.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
         self._points.keep(metrics, step)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """See `Tracker.set_tags`."""
-        self._run["tags"].update({check_name(name, kind="tag"): redact(str(value)) for name, value in tags.items()})
+        self._run["tags"].update(taggable(tags))
         self._save()
 
     def log_file(self, path: Path, folder: str = "") -> None:
         """See `Tracker.log_file`; a file that already lies there is left as it is."""
-        target = self.folder / check_path(f"{folder}/{path.name}" if folder else path.name)
+        name = check_path(f"{folder}/{path.name}" if folder else path.name)
+        target = self.folder / name
         if path.resolve() != target.resolve():
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f".{target.name}.part")
             shutil.copyfile(path, part)
             os.replace(part, target)
+        if name not in self._run["artifacts"]:
+            self._run["artifacts"].append(name)
+            self._save()
 
     def log_dataset(self, dataset: DatasetInput) -> None:
         """See `Tracker.log_dataset`."""
@@ -92,17 +107,26 @@ class JsonlTracker(FileArtifacts):
         target = self.folder / "model"
         if folder.resolve() != target.resolve():
             shutil.copytree(folder, target, dirs_exist_ok=True)
+        example = input_example if isinstance(input_example, Mapping) else {"signals_mv": input_example}
+        part = self.folder / f".{EXAMPLE}.part"
+        with part.open("wb") as file:
+            np.savez(file, **example)
+        os.replace(part, self.folder / EXAMPLE)
 
-    def finish(self, status: Status, reason: str | None = None) -> None:
+    def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
         """See `Tracker.finish`."""
         if self._run["status"] == "RUNNING":
-            self._run |= {"status": status, "reason": reason and redact(reason)}
+            self._run |= {"status": status, "reason": reason and redact(reason), "ended": now() if at is None else at}
             self._save()
 
+    def mark_whole(self, whole: bool = True) -> None:
+        """Notes whether all of the run is in its store."""
+        if self._run["store"] is not None:
+            self._run["store"]["whole"] = whole
+        self._save()
+
     def _save(self) -> None:
-        part = self.folder / ".run.json.part"
-        part.write_text(json.dumps(self._run, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(part, self.folder / "run.json")
+        write_run(self.folder, self._run)
 
 
 def read_metrics(path: Path) -> Iterator[tuple[int | None, dict[str, float | None]]]:
@@ -111,10 +135,15 @@ def read_metrics(path: Path) -> Iterator[tuple[int | None, dict[str, float | Non
     Args:
       path: a `metrics.jsonl`; one that is not there has no lines.
     """
+    for entry in read_entries(path):
+        yield entry["step"], entry["metrics"]
+
+
+def read_entries(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines of `path`, with "time", "step" and "metrics"."""
     for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else ():
         if line.endswith("\n"):
-            entry = json.loads(line)
-            yield entry["step"], entry["metrics"]
+            yield json.loads(line)
 
 
 def _drop_cut_line(path: Path) -> None:
@@ -124,5 +153,6 @@ def _drop_cut_line(path: Path) -> None:
         os.truncate(path, written.rfind(b"\n") + 1)
 
 
-def _read_run(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+def now() -> float:
+    """Seconds since 1970, as they are kept with a point."""
+    return round(time.time(), 3)  # MLflow counts in milliseconds

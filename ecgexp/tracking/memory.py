@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status
-from ecgexp.tracking.checks import Points, check_name, check_path
-from ecgexp.tracking.params import loggable, redact
+from ecgexp.tracking.checks import Points, check_path
+from ecgexp.tracking.params import loggable, redact, taggable
 
 
 class MemoryTracker:
@@ -53,7 +53,7 @@ class MemoryTracker:
             raise ValueError(f"parameter {changed[0]!r} already has another value")
         self.params.update(fresh)
 
-    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None) -> None:
         """See `Tracker.log_metrics`."""
         for name, value in self._points.check(metrics, step).items():
             if value is not None:
@@ -62,7 +62,7 @@ class MemoryTracker:
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """See `Tracker.set_tags`."""
-        self.tags.update({check_name(name, kind="tag"): redact(str(value)) for name, value in tags.items()})
+        self.tags.update(taggable(tags))
 
     def log_figure(self, figure: Any, path: str) -> None:
         """See `Tracker.log_figure`."""
@@ -92,7 +92,7 @@ class MemoryTracker:
         """See `Tracker.log_model`."""
         self.models.append((folder, input_example))
 
-    def finish(self, status: Status, reason: str | None = None) -> None:
+    def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
         """See `Tracker.finish`."""
         if self.status is None:
             self.status, self.reason = status, reason and redact(reason)

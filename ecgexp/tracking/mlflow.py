@@ -9,15 +9,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from mlflow.entities import Dataset, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, InputTag, Metric, Param, Run, RunTag
 from mlflow.entities import DatasetInput as MlflowDatasetInput
 from mlflow.exceptions import MlflowException
 
 from ecgexp._validate import ConfigError
 from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status, TrackerUnavailable
-from ecgexp.tracking.checks import Points, check_name, check_path
+from ecgexp.tracking.checks import Points, check_path
 from ecgexp.tracking.files import FileArtifacts
-from ecgexp.tracking.params import loggable, redact, shorten
+from ecgexp.tracking.params import loggable, redact, shorten, taggable
 from ecgexp.tracking.store import Store
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ _BATCH = 100  # MLflow's limit on parameters and on tags in one request; it allo
 _MAX_PARAM = 6000
 _MAX_TAG = 8000
 _DIGEST = 16  # characters of ours; MLflow takes 36 in all
-_REASON = "status.reason"
+REASON_TAG = "status.reason"
 
 
 class MlflowTracker(FileArtifacts):
@@ -49,28 +49,42 @@ class MlflowTracker(FileArtifacts):
         self._ended = False
 
     @classmethod
-    def create(cls, store: Store, run_name: str) -> "MlflowTracker":
+    def create(cls, store: Store, run_name: str, *, tags: Mapping[str, str] | None = None) -> "MlflowTracker":
         """Begins a run. MLflow marks it RUNNING until `finish`.
+
+        Args:
+          store: where.
+          run_name: what the UI calls it.
+          tags: that it has from the first moment on.
 
         Raises:
           ConfigError: the store does not let us.
         """
         try:
-            run = store.client.create_run(store.experiment_id, run_name=run_name)
+            run = store.client.create_run(store.experiment_id, run_name=run_name, tags=dict(tags or {}))
         except MlflowException as error:
             raise ConfigError(f"tracking.uri={redact(store.uri)} refuses a new run: {error.message}") from error
         return cls(store, run.info.run_id, params={}, points=())
 
     @classmethod
-    def resume(cls, store: Store, run_id: str) -> "MlflowTracker":
-        """Continues a run.
+    def resume(cls, store: Store, run_id: str, *, tags: Mapping[str, str] | None = None) -> "MlflowTracker":
+        """Continues a run; why it had not finished no longer counts.
+
+        Args:
+          store: where it is.
+          run_id: which it is.
+          tags: that it has before it says RUNNING.
 
         Raises:
           ConfigError: the store has no such run.
         """
         try:
             run = store.client.get_run(run_id)
-            points = [point for name in run.data.metrics for point in _points_of(store, run_id, name)]
+            points = points_of(store, run)
+            if tags:
+                store.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+            if REASON_TAG in run.data.tags:
+                store.client.delete_tag(run_id, REASON_TAG)
             store.client.update_run(run_id, status="RUNNING")
         except MlflowException as error:
             raise ConfigError(
@@ -102,58 +116,70 @@ class MlflowTracker(FileArtifacts):
         if changed:
             raise ValueError(f"parameter {changed[0]!r} already has another value: {self._params[changed[0]]!r}")
         for batch in _batches(Param(name, value) for name, value in values.items() if name not in self._params):
-            with _reaching():
+            with reaching():
                 self._store.client.log_batch(self._run_id, params=batch)
             self._params.update({param.key: param.value for param in batch})
 
-    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:
-        """See `Tracker.log_metrics`; MLflow keeps values without a step at step 0."""
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None) -> None:
+        """See `Tracker.log_metrics`; MLflow keeps values without a step at step 0.
+
+        A point that MLflow has already, with the same value and time, it does not keep twice.
+        """
         fresh = self._points.check(metrics, step)
-        now = int(time.time() * 1000)
+        milliseconds = round((time.time() if at is None else at) * 1000)
         for batch in _batches(
-            Metric(name, value, now, step or 0) for name, value in fresh.items() if value is not None
+            Metric(name, value, milliseconds, step or 0) for name, value in fresh.items() if value is not None
         ):
-            with _reaching():
+            with reaching():
                 self._store.client.log_batch(self._run_id, metrics=batch)
         self._points.keep(metrics, step)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """See `Tracker.set_tags`; a long value is cut, and says so."""
-        fresh = {
-            check_name(name, kind="tag"): shorten(redact(str(value)), limit=_MAX_TAG) for name, value in tags.items()
-        }
+        fresh = {name: stored_tag(text) for name, text in taggable(tags).items()}
         for batch in _batches(RunTag(name, value) for name, value in fresh.items()):
-            with _reaching():
+            with reaching():
                 self._store.client.log_batch(self._run_id, tags=batch)
 
     def log_file(self, path: Path, folder: str = "") -> None:
         """See `Tracker.log_file`."""
         check_path(f"{folder}/{path.name}" if folder else path.name)
-        with _reaching():
+        with reaching():
             self._store.client.log_artifact(self._run_id, str(path), folder or None)
 
     def log_dataset(self, dataset: DatasetInput) -> None:
         """See `Tracker.log_dataset`; one MLflow input per split, with its class counts as the profile."""
-        inputs = [_as_input(dataset, split, counts) for split, counts in dataset.counts.items()]
-        with _reaching():
+        inputs = as_inputs(dataset)
+        with reaching():
             self._store.client.log_inputs(self._run_id, datasets=inputs)
 
     def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
         """See `Tracker.log_model`; `mlflow.pyfunc.load_model` reads it wherever ecgexp is installed."""
         from ecgexp.tracking.model import log_pyfunc
 
-        with _reaching():
+        with reaching():
             log_pyfunc(self._store, self._run_id, folder, input_example=input_example)
 
-    def finish(self, status: Status, reason: str | None = None) -> None:
+    def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
         """See `Tracker.finish`; the reason becomes the tag `status.reason`."""
         if self._ended:
             return
         if reason is not None:
-            self.set_tags({_REASON: reason})
-        with _reaching():
-            self._store.client.set_terminated(self._run_id, status=status)
+            self.set_tags({REASON_TAG: reason})
+        end_time = round((time.time() if at is None else at) * 1000)
+        with reaching():
+            self._store.client.set_terminated(self._run_id, status=status, end_time=end_time)
         self._ended = True
+
+
+def stored_tag(text: str) -> str:
+    """As MLflow keeps a tag: cut where it is long."""
+    return shorten(redact(text), limit=_MAX_TAG)
+
+
+def as_inputs(dataset: DatasetInput) -> list[MlflowDatasetInput]:
+    """A dataset as MLflow keeps it: one input a split."""
+    return [_as_input(dataset, split, counts) for split, counts in dataset.counts.items()]
 
 
 def _as_input(dataset: DatasetInput, split: str, counts: Mapping[str, int]) -> MlflowDatasetInput:
@@ -171,11 +197,11 @@ def _as_input(dataset: DatasetInput, split: str, counts: Mapping[str, int]) -> M
     return MlflowDatasetInput(entity, tags=[InputTag("mlflow.data.context", split)])
 
 
-def _points_of(store: Store, run_id: str, name: str) -> Iterator[tuple[str, int | None]]:
-    for metric in store.client.get_metric_history(run_id, name):
-        yield name, metric.step
-        if metric.step == 0:  # steps count from 1: MLflow's 0 is our None
-            yield name, None
+def points_of(store: Store, run: Run) -> set[tuple[str, int | None]]:
+    """The (metric, step) that the run has already."""
+    ask = store.client.get_metric_history
+    steps = {(name, point.step) for name in run.data.metrics for point in ask(run.info.run_id, name)}
+    return steps | {(name, None) for name, step in steps if step == 0}  # steps count from 1: MLflow's 0 is our None
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:
@@ -185,7 +211,7 @@ def _batches(items: Iterable[T]) -> Iterator[list[T]]:
 
 
 @contextmanager
-def _reaching() -> Iterator[None]:
+def reaching() -> Iterator[None]:
     """Turns all the ways in which a store can be out of reach into one; what MLflow refuses stays a `ValueError`."""
     import requests
     import sqlalchemy

@@ -1,5 +1,6 @@
 """Logging a classifier to MLflow as a model with a signature, an input example and its requirements."""
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from mlflow import pyfunc
-from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
@@ -16,6 +17,7 @@ from ecgexp.tracking.base import ModelInput
 from ecgexp.tracking.store import Store
 
 NAME = "model"
+_DIGEST_TAG = "classifier.digest"
 
 # Named, because MLflow would otherwise load the model in a fresh process and watch its imports: 15 s instead of 1 s.
 _REQUIREMENTS = ("mlflow", "numpy", "pydantic", "scipy", "tensorflow")
@@ -24,7 +26,8 @@ _REQUIREMENTS = ("mlflow", "numpy", "pydantic", "scipy", "tensorflow")
 def log_pyfunc(store: Store, run_id: str, folder: Path, *, input_example: ModelInput) -> None:
     """Logs the classifier in `folder` as the model named `model` of a run; `runs:/<run_id>/model` is its address.
 
-    MLflow's own `log_model` does the same, but in whatever store and experiment are the current ones of the process.
+    MLflow's own `log_model` does the same, but in whatever store and experiment are the current ones of the process. A call
+    that is repeated after it failed half-way goes on with what is there, so that the run has the model once.
 
     Args:
       store: where the run is.
@@ -32,9 +35,42 @@ def log_pyfunc(store: Store, run_id: str, folder: Path, *, input_example: ModelI
       folder: as `ecgexp.serving.save_classifier` wrote it.
       input_example: (n, window, leads) float32 millivolts, or a mapping of `signals_mv` and `rr` (n, 4).
     """
-    logged = store.client.create_logged_model(
-        store.experiment_id, name=NAME, source_run_id=run_id, model_type="classifier"
-    )
+    logged = _logged_before(store, run_id, folder) or store.client.create_logged_model(
+        store.experiment_id, name=NAME, source_run_id=run_id, model_type="classifier",
+        tags={_DIGEST_TAG: _folder_digest(folder)},
+    )  # fmt: skip
+    if logged.status != LoggedModelStatus.READY:
+        _upload(store, run_id, logged, folder, input_example)
+    if logged.model_id not in _outputs(store, run_id):
+        store.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+
+
+def is_logged(store: Store, run_id: str, folder: Path) -> bool:
+    """Whether the run has the classifier in `folder` as its model."""
+    logged = _logged_before(store, run_id, folder)
+    return logged is not None and logged.model_id in _outputs(store, run_id)
+
+
+def _folder_digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _logged_before(store: Store, run_id: str, folder: Path) -> LoggedModel | None:
+    digest = _folder_digest(folder)
+    models = store.client.search_logged_models([store.experiment_id], f"source_run_id = '{run_id}'")
+    return next((model for model in models if model.tags.get(_DIGEST_TAG) == digest), None)
+
+
+def _outputs(store: Store, run_id: str) -> set[str]:
+    outputs = store.client.get_run(run_id).outputs
+    return {output.model_id for output in outputs.model_outputs} if outputs is not None else set()
+
+
+def _upload(store: Store, run_id: str, logged: LoggedModel, folder: Path, input_example: ModelInput) -> None:
     with tempfile.TemporaryDirectory(prefix="ecgexp-") as scratch:
         described = Model(
             artifact_path=logged.artifact_location, run_id=run_id, model_uuid=logged.model_id, model_id=logged.model_id
@@ -42,7 +78,6 @@ def log_pyfunc(store: Store, run_id: str, folder: Path, *, input_example: ModelI
         save_pyfunc(folder, Path(scratch) / NAME, input_example=input_example, description=described)
         store.client.log_model_artifacts(logged.model_id, str(Path(scratch) / NAME))
     store.client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
-    store.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
 
 
 def save_pyfunc(folder: Path, target: Path, *, input_example: ModelInput, description: Model | None = None) -> None:

@@ -22,7 +22,7 @@ class NullTracker:
         """Checks the names."""
         loggable(params)
 
-    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None) -> None:
         """Checks the names, and that each point comes once."""
         self._points.check(metrics, step)
         self._points.keep(metrics, step)
@@ -58,5 +58,5 @@ class NullTracker:
     def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
         """Does nothing."""
 
-    def finish(self, status: Status, reason: str | None = None) -> None:
+    def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
         """Does nothing."""

@@ -11,13 +11,23 @@ from ecgexp.tracking.checks import check_name
 
 HIDDEN = "***"
 
-_SECRET = re.compile(r"(password|passwd|secret|token|api_?key|credential|noise_seed)$", re.IGNORECASE)
-_USER_INFO = re.compile(r"(?P<scheme>[a-z][a-z0-9+.\-]*://)(?P<user>[^\s/:@]*):[^\s/@]*@", re.IGNORECASE)
+_SECRET_NAME = r"(?:password|passwd|secret|token|(?:api|access|secret)_?key|credentials?|noise_seed)"
+_SECRET = re.compile(rf"{_SECRET_NAME}$", re.IGNORECASE)
+# A scheme is short, or a long word would be searched from each of its letters to its end.
+# To the last @ before the path, because a password that was not escaped may hold one. Hydra puts backslashes before colons.
+_USER_INFO = re.compile(r"(?P<start>[a-z][a-z0-9+.\-]{0,30}\\*:\\*/\\*/[^\s/:@\\]*\\*:)[^\s/]*@", re.IGNORECASE)
+# As it is typed, or stands in an address; null is no secret, nor is a reference such as ${oc.env:NAME}.
+_TYPED = re.compile(rf"(?P<name>{_SECRET_NAME}=)(?!null\b|\$\{{)[^\s,;&#'\"]+", re.IGNORECASE)
+
+
+def hide_passwords(text: str) -> str:
+    """Blots out the password of every address in `text`: `http://me:pw@host` becomes `http://me:***@host`."""
+    return _USER_INFO.sub(rf"\g<start>{HIDDEN}@", text)
 
 
 def redact(text: str) -> str:
-    """Blots out the password of every address in `text`: `http://me:pw@host` becomes `http://me:***@host`."""
-    return _USER_INFO.sub(rf"\g<scheme>\g<user>:{HIDDEN}@", text)
+    """Blots out the passwords of addresses, and what is typed after the name of a secret: `token=abc` becomes `token=***`."""
+    return _TYPED.sub(rf"\g<name>{HIDDEN}", hide_passwords(text))
 
 
 def redacted(values: Any) -> Any:
@@ -44,6 +54,15 @@ def loggable(params: Mapping[str, Scalar]) -> dict[str, Scalar]:
       ValueError: a name that cannot be kept.
     """
     return redacted({check_name(name, kind="parameter"): value for name, value in params.items()})
+
+
+def taggable(tags: Mapping[str, object]) -> dict[str, str]:
+    """`tags` as texts without secrets.
+
+    Raises:
+      ValueError: a name that cannot be kept.
+    """
+    return redacted({check_name(name, kind="tag"): str(value) for name, value in tags.items()})
 
 
 def shorten(text: str, *, limit: int) -> str:

@@ -74,7 +74,10 @@ def is_running(tags: Mapping[str, str]) -> bool:
     if tags.get("process.host") != platform.node() or "process.pid" not in tags or "process.started" not in tags:
         return False
     try:
-        started = psutil.Process(int(tags["process.pid"])).create_time()
+        process = psutil.Process(int(tags["process.pid"]))
+        started = process.create_time()
+        if process.status() == psutil.STATUS_ZOMBIE:  # it has ended, and whoever started it has not looked yet
+            return False
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:  # somebody else's process, which is there

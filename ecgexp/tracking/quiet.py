@@ -26,3 +26,4 @@ def quieten() -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # regrets that uv's environments have no pip
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # shows the trace of what it raises anyway

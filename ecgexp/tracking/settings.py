@@ -1,15 +1,23 @@
 """The choices of `tracking=`. Making one costs nothing; `start` imports what it needs."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ecgexp._validate import settings
-from ecgexp.tracking.base import Tracker
+from ecgexp._validate import ConfigError, settings
+from ecgexp.tracking.base import Tracker, TrackerUnavailable
 from ecgexp.tracking.checks import check_name
 from ecgexp.tracking.fanout import Fanout
+from ecgexp.tracking.hydra_notes import clean_notes
 from ecgexp.tracking.jsonl import JsonlTracker
 from ecgexp.tracking.null import NullTracker
+from ecgexp.tracking.params import HIDDEN, redact
+from ecgexp.tracking.run_json import NAME
+
+if TYPE_CHECKING:
+    from ecgexp.tracking.mlflow import MlflowTracker
+    from ecgexp.tracking.store import Store
 
 
 @settings
@@ -20,7 +28,10 @@ class NoTracking:
         self, *, run_name: str, run_dir: Path | None, resume_run_id: str | None = None, base_dir: Path | None = None
     ) -> Tracker:
         """A tracker that writes to `run_dir`, or nowhere without one; takes the arguments of `MlflowTracking.start`."""
-        return JsonlTracker(run_dir) if run_dir is not None else NullTracker()
+        if run_dir is None:
+            return NullTracker()
+        clean_notes(run_dir)
+        return JsonlTracker(run_dir)
 
 
 @settings
@@ -57,11 +68,17 @@ class MlflowTracking:
 
         Raises:
           ConfigError: the store cannot be reached or used; says so within seconds, before anything was trained.
+          DataError: the run in `run_dir` is to be continued, and what it kept there is damaged.
         """
+        if run_dir is not None:
+            clean_notes(run_dir)
+        if f":{HIDDEN}@" in self.uri:  # as a run that goes on finds it
+            raise ConfigError(
+                f"tracking.uri={self.uri} is an address whose password was not kept; type tracking.uri= with the password"
+            )
         from ecgexp.tracking.quiet import quieten
 
         quieten()  # before the first import of mlflow
-        from ecgexp.tracking.mlflow import MlflowTracker
         from ecgexp.tracking.provenance import system_tags
         from ecgexp.tracking.store import open_store
 
@@ -72,7 +89,29 @@ class MlflowTracking:
             experiment_name=self.experiment_name,
             base_dir=base_dir,
         )
-        mirror = MlflowTracker.resume(store, resume_run_id) if resume_run_id else MlflowTracker.create(store, run_name)
-        tracker = mirror if run_dir is None else Fanout(JsonlTracker(run_dir, run_id=mirror.run_id), [mirror])
+        mirror = self._open(store, run_name, run_dir, resume_run_id)
+        tracker: Tracker = mirror
+        if run_dir is not None:
+            tracker = Fanout(JsonlTracker(run_dir, run_id=mirror.run_id, store_uri=store.uri), [mirror])
         tracker.set_tags({**system_tags(), **self.tags})
         return tracker
+
+    def _open(self, store: "Store", run_name: str, run_dir: Path | None, resume_run_id: str | None) -> "MlflowTracker":
+        """The run in the store; if `run_dir` has a past, with what the store has not heard of it."""
+        from ecgexp.tracking.mlflow import MlflowTracker
+        from ecgexp.tracking.provenance import process_tags
+        from ecgexp.tracking.replay import replay
+
+        # Its process goes with it from the first moment, or ecgexp-doctor would take it for a run that died.
+        if resume_run_id:
+            mirror = MlflowTracker.resume(store, resume_run_id, tags=process_tags())
+        else:
+            mirror = MlflowTracker.create(store, run_name, tags=process_tags())
+        if run_dir is None or not (run_dir / NAME).exists():
+            return mirror
+        try:
+            sent = replay(run_dir, store, mirror.run_id, with_end=False)
+        except TrackerUnavailable as error:
+            why = f"does not take what {run_dir} holds: {error}"
+            raise ConfigError(f"tracking.uri={redact(store.uri)} {why}") from error
+        return MlflowTracker.resume(store, mirror.run_id, tags=process_tags()) if sent else mirror

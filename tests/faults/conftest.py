@@ -14,17 +14,30 @@ NOBODY = 65534
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def mount():
+    """Mounts a disk of its own of that size, such as `"1m"`, at an existing folder; it is gone after the test."""
+    mounted = []
+
+    def mount(folder, size):
+        done = shutil.which("mount") and subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
+        )
+        if not done or done.returncode:
+            pytest.skip("needs the right to mount a disk")
+        mounted.append(Path(folder).absolute())
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path, mount):
     """A folder on a disk of its own of 1 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if not mounted or mounted.returncode:
-        pytest.skip("needs the right to mount a disk")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    mount(folder, "1m")
+    return folder
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+import json
 import logging
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import pytest
 
 from ecgexp.tracking import Fanout, JsonlTracker, MemoryTracker, TrackerUnavailable
 from ecgexp.tracking.fanout import RETRY_AFTER_S
+from ecgexp.tracking.jsonl import read_entries
 
 
 class Unreliable(MemoryTracker):
@@ -118,3 +120,71 @@ def test_a_run_nobody_ended_is_marked_failed_when_the_process_ends(tmp_path):
     written = (tmp_path / "run.json").read_text()
     assert '"FAILED"' in written
     assert "the process ended without saying how the run ended" in written
+
+
+def test_a_mirror_that_refuses_an_entry_gets_the_others_and_the_run_goes_on(tmp_path, caplog):
+    class Picky(MemoryTracker):
+        def log_params(self, params):
+            raise ValueError("too long, says http://me:hunter2@host")
+
+    mirror = Picky()
+    fanout = Fanout(JsonlTracker(tmp_path), [mirror])
+    fanout.log_params({"seed": 1})
+    fanout.log_metrics({"train/loss": 1.0}, step=1)
+    fanout.finish("FINISHED")
+    assert mirror.metrics["train/loss"] == [(1, 1.0)]
+    assert mirror.status == "FINISHED"
+    assert "the tracking store refuses an entry" in caplog.messages[0]
+    assert "1 entries of this run never reached" in caplog.messages[1]
+    assert "hunter2" not in caplog.text
+
+
+def mark(folder):
+    return json.loads((folder / "run.json").read_text())["store"]["whole"]
+
+
+@pytest.mark.parametrize("fault", [None, "away", "refuses"])
+def test_the_folder_says_whether_all_reached_the_mirror(tmp_path, fault):
+    mirror = Unreliable()
+    local = JsonlTracker(tmp_path, run_id="a", store_uri="http://me:hunter2@host")
+    fanout = Fanout(local, [mirror])
+    fanout.log_metrics({"train/loss": 1.0}, step=1)
+    assert not mark(tmp_path)  # a crash would leave it so
+    if fault == "away":
+        mirror.down = True
+    elif fault == "refuses":
+        mirror.log_text = mirror.log_file = lambda *_: {}["no"]
+    fanout.log_text("in words", "a.txt")
+    fanout.finish("FINISHED")
+    assert mark(tmp_path) is (fault is None)
+    assert "hunter2" not in (tmp_path / "run.json").read_text()
+    JsonlTracker(tmp_path)  # it goes on, if only here
+    assert not mark(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_still_lets_the_mirror_end(tmp_path, monkeypatch):
+    mirror = MemoryTracker()
+    fanout = Fanout(JsonlTracker(tmp_path), [mirror])
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(fanout.local, "finish", full)
+    with pytest.raises(OSError, match="No space left"):
+        fanout.finish("FAILED", "disk full")
+    assert (mirror.status, mirror.reason) == ("FAILED", "disk full")
+
+
+def test_every_attempt_at_a_point_has_the_time_of_the_folder(tmp_path, clock):
+    times = []
+
+    class Deaf(MemoryTracker):
+        def log_metrics(self, metrics, *, step=None, at=None):
+            times.append((step, at))
+            if len(times) == 1:
+                raise TrackerUnavailable("the answer was lost")
+
+    fanout = Fanout(JsonlTracker(tmp_path), [Deaf()], clock=clock)
+    fanout.log_metrics({"train/loss": 1.0}, step=1)
+    fanout.finish("FINISHED")
+    assert times == [(entry["step"], entry["time"]) for entry in read_entries(tmp_path / "metrics.jsonl")] * 2

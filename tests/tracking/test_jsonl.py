@@ -50,3 +50,25 @@ def test_a_file_that_cannot_be_copied_leaves_the_old_one(tmp_path):
     with pytest.raises(FileNotFoundError):
         tracker.log_file(tmp_path / "notes.txt")
     assert (tmp_path / "run" / "notes.txt").read_text() == "old"
+
+
+def test_secrets_in_kept_texts_are_blotted_out_and_results_are_not(tmp_path):
+    tracker = JsonlTracker(tmp_path)
+    tracker.log_text("kept at http://me:hunter2@host\n", "a.txt")
+    tracker.log_dict({"typed": ["tracking.uri=http://me:hunter2@host"], "epsilon_if_noise_were_secret": 3.5}, "a.json")
+    assert (tmp_path / "a.txt").read_text() == "kept at http://me:***@host\n"
+    assert json.loads((tmp_path / "a.json").read_text()) == {
+        "typed": ["tracking.uri=http://me:***@host"], "epsilon_if_noise_were_secret": 3.5,
+    }  # fmt: skip
+
+
+def test_hydras_notes_lose_their_passwords(tmp_path):
+    from ecgexp.tracking.hydra_notes import clean_notes
+
+    run = tmp_path / "sweep" / "0"
+    (run / ".hydra").mkdir(parents=True)
+    notes = [run / ".hydra" / "overrides.yaml", run / ".hydra" / "config.yaml", tmp_path / "sweep" / "multirun.yaml"]
+    for note in notes:
+        note.write_text("- tracking.uri=http://me:hunter2@host:5000\n- privacy.noise_seed=7\n")
+    clean_notes(run)
+    assert {note.read_text() for note in notes} == {"- tracking.uri=http://me:***@host:5000\n- privacy.noise_seed=7\n"}

@@ -210,3 +210,10 @@ def test_a_deleted_experiment_is_refused_with_the_way_back(tmp_path):
     client.delete_experiment(client.get_run(tracker.run_id).info.experiment_id)
     with pytest.raises(ConfigError, match=r"tracking\.experiment_name=ecgexp was deleted .*mlflow experiments restore"):
         MlflowTracking().start(run_name="x", run_dir=None, base_dir=tmp_path)
+
+
+def test_a_password_that_was_not_kept_is_asked_for(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"tracking\.uri=http://me:\*\*\*@host .*type tracking\.uri= with the password"
+    ):
+        MlflowTracking(uri="http://me:***@host").start(run_name="x", run_dir=None, base_dir=tmp_path)

@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from ecgexp.tracking.params import HIDDEN, flatten, loggable, redact, redacted, shorten
+from ecgexp.tracking.params import HIDDEN, flatten, loggable, redact, redacted, shorten, taggable
 
 
 def test_every_leaf_becomes_one_dotted_name():
@@ -28,9 +28,18 @@ def test_every_leaf_becomes_one_dotted_name():
         ),
         ("sqlite:///mlruns/mlflow.db", "sqlite:///mlruns/mlflow.db"),
         ("http://host:5000/a@b", "http://host:5000/a@b"),
+        ("http://me:p@ss:w@host:5000/x@y", f"http://me:{HIDDEN}@host:5000/x@y"),
+        (r"tracking.uri=http\://me\:pw@host\:5000/x", rf"tracking.uri=http\://me\:{HIDDEN}@host\:5000/x"),
+        (r'"http\\://me\\:pw@host"', rf'"http\\://me\\:{HIDDEN}@host"'),
+        ("http://a:b@c,http://d:e@f", f"http://a:{HIDDEN}@c,http://d:{HIDDEN}@f"),
+        ("postgresql://host/db?user=me&password=pw&ssl=1", f"postgresql://host/db?user=me&password={HIDDEN}&ssl=1"),
+        ("ecgexp privacy.noise_seed=7 seed=1", f"ecgexp privacy.noise_seed={HIDDEN} seed=1"),
+        ("'privacy.noise_seed=null'", "'privacy.noise_seed=null'"),
+        ("token=${oc.env:TOKEN}", "token=${oc.env:TOKEN}"),
+        ('{"epsilon_if_noise_were_secret": 3.5}', '{"epsilon_if_noise_were_secret": 3.5}'),
     ],
 )
-def test_passwords_in_addresses_are_hidden_and_nothing_else(text, kept):
+def test_secrets_in_texts_are_hidden_and_nothing_else(text, kept):
     assert redact(text) == kept
 
 
@@ -48,6 +57,12 @@ def test_secrets_are_hidden_at_every_depth():
 def test_that_no_noise_seed_was_given_is_no_secret():
     assert loggable({"privacy.noise_seed": None}) == {"privacy.noise_seed": None}
     assert loggable({"privacy.noise_seed": 0}) == {"privacy.noise_seed": HIDDEN}
+
+
+def test_tags_are_hidden_by_their_names_too():
+    tags = {"api_token": "abc", "sweep.override.privacy.noise_seed": 7, "note": "at http://me:pw@host"}
+    hidden = {"api_token": HIDDEN, "sweep.override.privacy.noise_seed": HIDDEN, "note": f"at http://me:{HIDDEN}@host"}
+    assert taggable(tags) == hidden
 
 
 def test_the_runs_own_seed_is_kept():

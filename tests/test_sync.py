@@ -1,0 +1,239 @@
+"""The command `ecgexp-sync`, on runs that were written to their folders by the trackers themselves."""
+
+import atexit
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ecgexp import sync
+from ecgexp.doctor_checks import Settings, check_store
+from ecgexp.tracking import TrackerUnavailable
+from ecgexp.tracking.run_json import not_whole, read_run, write_run
+from ecgexp.tracking.settings import MlflowTracking, NoTracking
+
+GONE = {"process.started": "1.00"}
+MLFLOW = "ecgexp.tracking.mlflow.MlflowTracker"
+
+
+def gone(*_, **__):
+    raise TrackerUnavailable("gone")
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory):
+    """A store without runs, to be copied: making one costs seconds."""
+    from ecgexp.tracking.quiet import quieten
+
+    quieten()
+    from ecgexp.tracking.store import open_store
+
+    base = tmp_path_factory.mktemp("empty")
+    open_store("sqlite:///mlruns/mlflow.db", artifact_root=base, experiment_name="Default", base_dir=base)
+    return base / "mlruns" / "mlflow.db"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, empty_store):
+    """A folder with a store, in which the command is typed."""
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(empty_store, tmp_path / "mlruns" / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+def begin(folder: Path):
+    tracker = MlflowTracking().start(run_name="a run", run_dir=folder)
+    atexit.unregister(tracker._abandon)  # some stay without an end
+    tracker.log_params({"seed": 1})
+    tracker.log_metrics({"train/loss": 0.5}, step=1)
+    return tracker
+
+
+def finished(folder: Path):
+    begin(folder).finish("FINISHED")
+    return folder
+
+
+def behind(folder: Path, monkeypatch):
+    """A run whose store went away after the first step."""
+    tracker = begin(folder)
+    with monkeypatch.context() as away:
+        for name in ("log_metrics", "log_file", "set_tags", "finish"):
+            away.setattr(f"{MLFLOW}.{name}", gone)
+        tracker.log_metrics({"train/loss": 0.25}, step=2)
+        tracker.log_text("in words", "privacy_statement.txt")
+        tracker.finish("FINISHED")
+    return folder
+
+
+def stopped(folder: Path, **tags):
+    """A run that says RUNNING, in a process that is gone unless `tags` say otherwise."""
+    begin(folder)
+    values = read_run(folder)
+    write_run(folder, values | {"tags": values["tags"] | (tags or GONE)})
+    return folder
+
+
+def client(here):
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{here}/mlruns/mlflow.db")
+
+
+def doctor(here):
+    settings = Settings(data_root=here, store="sqlite:///mlruns/mlflow.db", outputs=Path("outputs"), close_stale=False)
+    return [finding for finding in check_store(settings) if "not whole" in finding.found]
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from ecgexp import sync; assert not {'mlflow', 'pandas'} & set(sys.modules); sync.main(['--help'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert "RUN_DIR" in done.stdout
+    assert "--store" in done.stdout
+
+
+def test_what_did_not_arrive_is_counted_by_the_doctor_found_and_brought(here, monkeypatch, capsys):
+    finished(Path("outputs/e/1"))
+    late = behind(Path("outputs/e/2"), monkeypatch)
+    NoTracking().start(run_name="quiet", run_dir=Path("outputs/e/3")).finish("FINISHED")
+    begin(Path("outputs/e/4"))  # it still runs
+    (finding,) = doctor(here)
+    assert finding.found == f"1 is not whole in MLflow: {late}"
+    assert "ecgexp-sync" in finding.advice
+    assert sync.main([]) == 0
+    assert capsys.readouterr() == (f"{late} completed: 1 point, 1 file, the end (FINISHED)\n", "")
+    run_id = read_run(late)["run_id"]
+    history = client(here).get_metric_history(run_id, "train/loss")
+    assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.25)]
+    assert client(here).get_run(run_id).info.status == "FINISHED"
+    assert doctor(here) == []
+
+    assert sync.main([]) == 0
+    assert capsys.readouterr().out == "MLflow has all of the runs below outputs that have ended\n"
+    assert sync.main([str(late)]) == 0
+    assert capsys.readouterr().out == f"{late} is whole already, nothing was sent\n"
+
+
+def test_a_run_goes_to_the_store_it_was_made_in_wherever_the_command_is_typed(here, monkeypatch, capsys):
+    late = here / behind(Path("outputs/e/2"), monkeypatch)
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    assert sync.main([str(late)]) == 0
+    assert "completed" in capsys.readouterr().out
+    assert list(Path().iterdir()) == []
+
+
+def test_a_store_that_has_moved_is_said(here, monkeypatch, capsys):
+    late = behind(Path("outputs/e/2"), monkeypatch)
+    Path("mlruns").rename("moved")
+    assert sync.main([str(late)]) == 1
+    assert f"{here}/mlruns/mlflow.db does not exist" in capsys.readouterr().err
+    assert sync.main([str(late), "--store", "sqlite:///moved/mlflow.db"]) == 0
+    assert not_whole(Path()) == []
+
+
+def test_a_run_whose_process_is_gone_is_closed(here, capsys):
+    folder = stopped(Path("outputs/e/4"))
+    assert doctor(here)[0].found == f"1 is not whole in MLflow: {folder}"
+    assert sync.main([]) == 0
+    run = client(here).get_run(read_run(folder)["run_id"])
+    assert (run.info.status, run.data.tags["status.reason"]) == ("KILLED", "its process ended without saying how")
+    assert read_run(folder)["status"] == "KILLED"
+    assert doctor(here) == []
+
+
+def held(folder):
+    """A run as it is being made: its process holds its folder before it writes a word."""
+    from ecgexp.experiment import _held
+
+    finished(folder)
+    holder = _held(folder)
+    holder.__enter__()
+    return folder, holder
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: (Path("nowhere"),), "nowhere is not the folder of a run: run.json cannot be read"),
+        (lambda: (begin(Path("run")).local.folder,), "run is still running; type this again when it has ended"),
+        (lambda: held(Path("run")), "run is being used by another process; type this again when it has ended"),
+        (lambda: (stopped(Path("run"), **{"process.host": "elsewhere"}),), "run says that it runs on elsewhere, which cannot"),
+        (lambda: (NoTracking().start(run_name="", run_dir=Path("run")).folder,), "run was made without MLflow"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_brought_is_refused_in_one_line(here, capsys, make, why):
+    folder, *_ = made = make()
+    assert sync.main([str(folder)]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f"ecgexp-sync: {why}")
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+    assert not Path("nowhere").exists()
+    del made
+
+
+def test_one_damaged_run_does_not_keep_the_others_back(here, monkeypatch, capsys):
+    damaged, late = behind(Path("outputs/e/1"), monkeypatch), behind(Path("outputs/e/2"), monkeypatch)
+    with (damaged / "metrics.jsonl").open("a") as file:
+        file.write("{\n")
+    Path("outputs/e/0").mkdir()
+    Path("outputs/e/0/run.json").write_text("{")
+    assert sync.main([]) == 1
+    said = capsys.readouterr()
+    assert f"{late} completed" in said.out
+    assert said.err.count("\n") == 1
+    assert "metrics.jsonl cannot be read" in said.err
+    assert not_whole(Path()) == [damaged]
+
+
+def test_a_store_that_stops_answering_is_said_and_can_be_synced_again(here, monkeypatch, capsys):
+    late = behind(Path("outputs/e/2"), monkeypatch)
+    with monkeypatch.context() as away:
+        away.setattr(f"{MLFLOW}.log_file", gone)
+        assert sync.main([str(late)]) == 1
+        assert f"{late}: gone; what has arrived stays, type this again" in capsys.readouterr().err
+    assert len(doctor(here)) == 1
+    assert sync.main([str(late)]) == 0
+    assert f"{late} completed: 1 file, the end (FINISHED)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("uri", ["http://me:hunter2@127.0.0.1:9", "mlruns", "foo://me:hunter2@x"])
+def test_a_store_that_cannot_be_used_is_one_line_without_its_password(here, capsys, uri):
+    folder = finished(Path("outputs/e/1"))
+    assert sync.main([str(folder), "--store", uri]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("ecgexp-sync: --store")
+    assert said.err.count("\n") == 1
+    assert "hunter2" not in said.err + said.out
+
+
+def test_a_password_that_was_not_kept_is_asked_for(here, monkeypatch, capsys):
+    folder = finished(Path("outputs/e/1"))
+    write_run(folder, read_run(folder) | {"store": {"uri": "http://me:***@127.0.0.1:9", "whole": False}})
+    assert sync.main([str(folder)]) == 1
+    assert "passwords are not kept; type --store with it, or set MLFLOW_TRACKING_URI" in capsys.readouterr().err
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter2@127.0.0.1:9")
+    assert sync.main([str(folder)]) == 1
+    assert "me:***@127.0.0.1:9 cannot be used: Connection refused" in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_one_line(capsys):
+    with pytest.raises(SystemExit) as ended:
+        sync.main(["--nonsense"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "ecgexp-sync: unrecognized arguments: --nonsense\n"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"status": "FINISHED", "params": [], "tags": {}}'])
+def test_what_is_no_run_is_no_run_that_is_behind(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(ValueError, match=f"{tmp_path} is not the folder of a run: its run.json is of something else"):
+        read_run(tmp_path)
+    assert not_whole(tmp_path) == []
