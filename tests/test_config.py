@@ -61,9 +61,11 @@ def test_every_experiment_states_its_command_time_and_result(experiment):
         assert word in header, f"{path.name} does not state its {word.lower()}"
 
 
-@pytest.mark.parametrize("kind", ["intra", "inter"])
-def test_what_a_private_experiment_is_held_against_differs_only_in_how_it_trains(kind):
-    private, reference = (load_experiment([f"experiment=mitdb_{kind}_{name}"]) for name in ("dp", "cnn1d"))
+@pytest.mark.parametrize(
+    "names", [("intra_dp", "intra_cnn1d"), ("inter_dp", "inter_cnn1d"), ("parity_dp", "parity_central")]
+)
+def test_what_a_private_experiment_is_held_against_differs_only_in_how_it_trains(names):
+    private, reference = (load_experiment([f"experiment=mitdb_{name}"]) for name in names)
     for part in ("dataset", "grouping", "split", "input", "augmentation", "model", "loss"):
         assert getattr(private, part) == getattr(reference, part), part
 
