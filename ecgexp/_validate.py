@@ -31,6 +31,10 @@ class DataError(ValueError):
     """Data that cannot be trusted or found; the message names the file and the way to mend it."""
 
 
+class MachineError(RuntimeError):
+    """A part of the machine let the run down; the message says which, why, and what to try. The run can go on later."""
+
+
 class JobFailed(RuntimeError):
     """A job of a sweep did not finish; the others run. Unlike what it was caused by, any process can send it to any other."""
 

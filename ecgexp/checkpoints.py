@@ -35,7 +35,7 @@ class Checkpoint:
     """Where training can go on.
 
     Attributes:
-      step: 1-based epoch or round after which it was taken.
+      step: epochs or rounds that were finished when it was taken.
       arrays: slash-separated name -> array, e.g. `model/0`; any dtype of bool, number, text or time, kept bit for bit.
       meta: JSON-able rest; floats are kept exactly, NaN and infinities too, and integers of any size.
     """
@@ -72,8 +72,8 @@ class Checkpoints:
           TypeError: a value in the meta that JSON does not know.
           OSError: the disk is full or the folder cannot be written. The checkpoints from before are as they were.
         """
-        if checkpoint.step < 1:
-            raise ValueError(f"step={checkpoint.step} is not a finished epoch or round; the first is 1")
+        if checkpoint.step < 0:
+            raise ValueError(f"step={checkpoint.step} is no number of finished epochs or rounds; the first is 0")
         self._make_folder()
         self._remove_strays()
         with _new_file(self._folder) as (file, part):

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ecgexp._hydra_guard import guard
-from ecgexp._validate import ConfigError, DataError, JobFailed
+from ecgexp._validate import ConfigError, DataError, JobFailed, MachineError
 from ecgexp.sweeping.cores import workers
 
 if TYPE_CHECKING:
@@ -31,21 +31,36 @@ def main() -> None:
     # Under `uv run`, Ray would have its workers make the environment anew in a copy of the working folder, and leave the
     # results there: https://docs.ray.io/en/latest/ray-core/handling-dependencies.html#using-uv-for-package-management
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    # SIGTERM is a queue's way to stop a run: it ends as KILLED and is not left RUNNING.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    _heed_signals()
     try:
         _compose_and_run_all()
     except (HydraException, OmegaConfBaseException) as error:
         from ecgexp.config import explain
 
         _fail(explain(error, sys.argv[1:]))
-    except (ConfigError, DataError) as error:
+    except (ConfigError, DataError, MachineError) as error:
         _fail(error)
     except OSError as error:  # a full disk, a read-only folder
         advice = "choose a writable folder with hydra.run.dir=… and tracking.uri=…, or free some space"
         _fail(OSError(f"{error}; {advice}"))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _heed_signals() -> None:
+    """SIGTERM, a queue's way to stop a run, and Ctrl-C end it as KILLED, in order; a second one ends the process at once."""
+
+    def stop(number: int, _frame: object) -> None:
+        for each in heeded:
+            signal.signal(each, signal.SIG_DFL)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(128 + number)
+
+    # A shell has what it runs in the background ignore Ctrl-C; that stays so.
+    heeded = [each for each in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(each) != signal.SIG_IGN]
+    for each in heeded:
+        signal.signal(each, stop)
 
 
 def _compose_and_run_all() -> None:

@@ -1,7 +1,8 @@
 """The model of one run: trained step by step, judged, and handed over."""
 
+import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from ecgexp.seeding import Seeds
 from ecgexp.selection import Chosen
 from ecgexp.serving import Classifier
 from ecgexp.tracking.base import Tracker
-from ecgexp.training.base import Progress
+from ecgexp.training.base import Progress, StepReporter, TrainerState
 
 if TYPE_CHECKING:
     from ecgexp.training.centralized import Centralized
@@ -72,11 +73,8 @@ class Learner:
             history.update({name: list(values) for name, values in standing.history.items()})
         with watcher.work("training") as work, self._strategy.scope():
             bar = StepBar(work, trainer.num_steps, trainer.step_name, step=1 if standing is None else standing.step + 1)
-            for progress in self._steps(standing, bar):
-                try:
-                    scores = self.validate(progress.weights())
-                except DataError as error:
-                    raise self._diverged(progress.step, error) from error
+            for progress in self._steps(standing, self._reporter(bar, chosen, history)):
+                scores = self._scores(progress)
                 metrics = {f"train/{name}": value for name, value in progress.train_metrics.items()}
                 metrics |= {f"validation/{name}": value for name, value in scores.items()}
                 # Under keys of their own: the final validation scores, of the epoch that was kept, are not a point of the curve.
@@ -97,14 +95,27 @@ class Learner:
         )
         return chosen
 
-    def _steps(self, standing: Standing | None, bar: StepBar) -> Iterator[Progress]:
+    def _reporter(self, bar: StepBar, chosen: Chosen, history: Mapping[str, list[float]]) -> StepReporter:
+        """Moves the bar on, and now and then writes down where a long epoch stands."""
+
+        def report(*, state: Callable[[], TrainerState] | None = None, **progress: Any) -> None:
+            bar(**progress)
+            if self._keeper is not None and state is not None and progress["done"] < progress["total"]:
+                finished = bar.step - 1
+                self._keeper.keep_within(
+                    lambda: Standing(step=finished, trainer=state(), history=history, is_over=False), chosen
+                )
+
+        return report
+
+    def _steps(self, standing: Standing | None, report: StepReporter) -> Iterator[Progress]:
         """The epochs or rounds that are still to be trained."""
         if standing is not None and standing.is_over:
             return iter(())
         experiment = self._experiment
         return experiment.trainer.train(
             self._prepared.data, build_model=self._build_model, loss=experiment.loss.build(self._prepared.class_counts),
-            augmentation=experiment.augmentation, ledger=self.ledger, seeds=self._seeds, report=bar,
+            augmentation=experiment.augmentation, ledger=self.ledger, seeds=self._seeds, report=report,
             resume_from=None if standing is None else standing.trainer,
         )  # fmt: skip
 
@@ -113,10 +124,33 @@ class Learner:
             standing = Standing(step=progress.step, trainer=progress.checkpoint(), history=history, is_over=is_over)
             self._keeper.keep(standing, chosen, is_last=progress.step == self._experiment.trainer.num_steps)
 
-    def _diverged(self, step: int, error: DataError) -> DataError:
-        name = self._experiment.trainer.step_name
-        good = f"the last good one is {name} {step - 1}" if step > 1 else "there was no good one before it"
-        return DataError(f"training diverged in {name} {step}, {good}: {error}")
+    def _scores(self, progress: Progress) -> dict[str, float]:
+        """The validation scores of weights that are numbers.
+
+        Raises:
+          DataError: they are none; what came before them is on the disk, and they are not.
+        """
+        weights = progress.weights()
+        if not all(np.isfinite(weight).all() for weight in weights):
+            raise self._diverged(
+                progress.step, f"{sum(int((~np.isfinite(w)).sum()) for w in weights)} weights are no numbers"
+            )
+        loss = progress.train_metrics.get("loss", 0.0)
+        # Without a promise only: whether a private run goes on must not hang on what the loss of one beat is.
+        if not self._experiment.is_private and math.isnan(loss):
+            raise self._diverged(progress.step, f"the training loss is {loss}")
+        try:
+            return self.validate(weights)
+        except DataError as error:
+            raise self._diverged(progress.step, str(error)) from error
+
+    def _diverged(self, step: int, why: str) -> DataError:
+        name, trainer = self._experiment.trainer.step_name, self._experiment.trainer
+        rate = "client_learning_rate" if hasattr(trainer, "client_learning_rate") else "learning_rate"
+        good = f"{name} {step - 1} was the last good one" if step > 1 else "there was no good one before it"
+        return DataError(
+            f"training diverged in {name} {step}, {good}: {why}; try trainer.{rate}={getattr(trainer, rate) / 10:g}"
+        )
 
     def statement(self, chosen: Chosen) -> PrivacyStatement | None:
         """What the run promises, priced by what ran; None where no promise was made."""

@@ -193,6 +193,7 @@ def _train(
             name=name,
             tags=tags,
             admit=running.admit,
+            resume=earlier is not None,
         )
         running.finish(result)
     return result.metrics

@@ -1,12 +1,13 @@
 """How far a training is, on disk after every epoch or round, so that whatever ends the process ends nothing else."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ecgexp._validate import Count, DataError, settings
+from ecgexp._validate import Count, DataError, Positive, settings
 from ecgexp.checkpoints import Checkpoint, Checkpoints
 from ecgexp.privacy.journal import Journal, read_journal
 from ecgexp.privacy.ledger import Ledger
@@ -26,19 +27,21 @@ class CheckpointRule:
 
     Attributes:
       every: epochs or rounds from one checkpoint to the next; the last one is always written.
+      minutes: within an epoch that is longer than this, one is written whenever so much time has passed.
       keep: how many are kept, for when the newest is damaged. All are removed when the run has finished.
     """
 
     every: Count = 1
+    minutes: Positive = 5.0
     keep: Count = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """Where a training stands after an epoch.
+    """Where a training stands.
 
     Attributes:
-      step: the 1-based epoch or round.
+      step: epochs or rounds that are finished; the trainer may be within the next.
       trainer: from which the trainer goes on.
       history: metric -> its value after each epoch.
       is_over: whether the selection has seen enough.
@@ -69,6 +72,7 @@ class Keeper:
         self._run_dir, self._rule, self._data_digest = run_dir, rule, data_digest
         self._files = Checkpoints(run_dir / FOLDER, keep=rule.keep)
         self._found = self._newest() if resumes else None
+        self._written = time.monotonic()
 
     @property
     def standing(self) -> Standing | None:
@@ -96,9 +100,16 @@ class Keeper:
             chosen.restore(_under(_CHOSEN, self._found.arrays), self._found.meta["chosen"])
 
     def keep(self, standing: Standing, chosen: Chosen, *, is_last: bool) -> None:
-        """Writes the standing down if its turn has come."""
-        if standing.step % self._rule.every and not (is_last or standing.is_over):
-            return
+        """Writes down the standing after an epoch or round, if its turn has come."""
+        if not standing.step % self._rule.every or is_last or standing.is_over:
+            self._write(standing, chosen)
+
+    def keep_within(self, standing: Callable[[], Standing], chosen: Chosen) -> None:
+        """Writes down where an epoch stands that takes long; `standing` is made only if its turn has come."""
+        if time.monotonic() - self._written >= 60 * self._rule.minutes:
+            self._write(standing(), chosen)
+
+    def _write(self, standing: Standing, chosen: Chosen) -> None:
         kept, rest = chosen.state()
         arrays = {_TRAINER + name: array for name, array in standing.trainer.arrays.items()}
         meta = {
@@ -107,6 +118,7 @@ class Keeper:
         }  # fmt: skip
         arrays |= {_CHOSEN + name: array for name, array in kept.items()}
         self._files.save(Checkpoint(step=standing.step, arrays=arrays, meta=meta))
+        self._written = time.monotonic()
 
     def _newest(self) -> Checkpoint | None:
         found = self._files.newest()

@@ -235,8 +235,8 @@ def test_hidden_files_are_nobodys(tmp_path):
 def test_useless_arguments_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="keep=0 checkpoints leave nothing"):
         Checkpoints(tmp_path, keep=0)
-    with pytest.raises(ValueError, match="step=0 is not a finished epoch"):
-        Checkpoints(tmp_path).save(tiny(0))
+    with pytest.raises(ValueError, match="step=-1 is no number of finished"):
+        Checkpoints(tmp_path).save(tiny(-1))
 
 
 def test_content_is_on_the_disk_before_its_name_and_old_ones_go_last(tmp_path, monkeypatch):

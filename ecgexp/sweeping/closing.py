@@ -10,7 +10,7 @@ from ecgexp._validate import ConfigError
 from ecgexp.privacy.search import SearchPrice, price_search
 from ecgexp.result import known_run_id
 from ecgexp.sweeping.attempts import Attempt
-from ecgexp.sweeping.identity import job_name
+from ecgexp.sweeping.identity import sweep_name
 from ecgexp.sweeping.sweep import Sweep
 from ecgexp.tracking.base import Tracker
 from ecgexp.tracking.jsonl import read_metrics
@@ -129,7 +129,7 @@ def open_parent(sweep: Sweep, tracking: Any, command: str) -> Tracker:
     Raises:
       ConfigError: the store cannot be reached or used.
     """
-    name = job_name(sweep.typed, sweep.typed)
+    name = sweep_name(sweep.typed)
     known = known_run_id(sweep.parent_dir)
     try:
         tracker = tracking.start(run_name=name, run_dir=sweep.parent_dir, resume_run_id=known)

@@ -1,5 +1,6 @@
 """Which job is which: digests by which a finished one is known again, and the names by which people tell them apart."""
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -59,6 +60,13 @@ def job_name(overrides: Sequence[str], typed: Sequence[str]) -> str:
     last = [key.rpartition(".")[2] for key in keys]
     names = [short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)]
     return " ".join(f"{name}={text.partition('=')[2]}" for name, text in zip(names, own, strict=True)) or "defaults"
+
+
+def sweep_name(typed: Sequence[str]) -> str:
+    """A sweep's name: what it varies first, since lists of runs show but the beginning of a name."""
+    varies = [text for text in typed if re.search(r"^[^[{'\"]*[,(]", text.partition("=")[2])]
+    ordered = [*varies, *(text for text in typed if text not in varies)]
+    return job_name(ordered, ordered)
 
 
 def command(overrides: Sequence[str], *, multirun: bool = False) -> str:

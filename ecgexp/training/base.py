@@ -80,10 +80,12 @@ class TrainingData:
 
 
 class StepReporter(Protocol):
-    """Told about progress within an epoch, for the progress bar."""
+    """Told about progress within an epoch, for the progress bar and for checkpoints of long epochs."""
 
-    def __call__(self, *, done: int, total: int, metrics: Mapping[str, float]) -> None:
-        """`done` of `total` steps of the current epoch are behind us."""
+    def __call__(
+        self, *, done: int, total: int, metrics: Mapping[str, float], state: Callable[[], TrainerState] | None = None
+    ) -> None:
+        """`done` of `total` steps of the current epoch are behind us; from `state`, made when asked for, training can go on."""
 
 
 class Trainer(Protocol):

@@ -1,7 +1,8 @@
 """Training on the pooled beats, without a promise of privacy: the reference the other trainers are held against."""
 
+import functools
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from ecgexp.training.base import Progress, StepReporter, TrainerState, TrainingD
 from ecgexp.training.optimizer import OptimizerSettings
 from ecgexp.training.state import assign_arrays, to_arrays
 
-_STEPS_PER_CALL = 20  # how often the progress bar moves; one compiled call of many steps keeps Python out of the loop
+# One compiled call of several steps keeps Python out of the loop; but a signal, and a checkpoint, wait for its end.
+_STEPS_PER_CALL = 4
 
 
 @settings
@@ -62,14 +64,16 @@ class Centralized(OptimizerSettings):
             model = build_model()
             optimizer = self.build_optimizer(steps_per_epoch * self.epochs)
             optimizer.build(model.trainable_variables)
-        first_epoch = 1
+        first_epoch, begun = 1, _Begun()
         if resume_from is not None:
             assign_arrays(model, optimizer, resume_from.arrays)
-            first_epoch = resume_from.meta["epoch"] + 1
+            first_epoch, begun = resume_from.meta["epoch"] + 1, _Begun(*resume_from.meta["begun"])
         run_steps = compiled_steps(model, optimizer, data, loss, augmentation.build(), seeds.integer("augmentation"))
         for epoch in range(first_epoch, self.epochs + 1):
-            metrics = self.run_epoch(epoch, model, run_steps, rows, views, seeds, report)
+            state = functools.partial(_state, epoch - 1, model, optimizer)
+            metrics = self.run_epoch(epoch, model, run_steps, rows, views, seeds, report, begun=begun, state=state)
             yield finished_epoch(epoch, model, optimizer, metrics)
+            begun = _Begun()
 
     def steps_per_epoch(self, num_rows: int) -> int:
         """Batches in a pass over `num_rows`. A single row left over joins the batch before it.
@@ -80,7 +84,8 @@ class Centralized(OptimizerSettings):
         return max(1, full + (rest > 1))
 
     def run_epoch(
-        self, epoch: int, model: Any, run_steps: Any, rows: np.ndarray, views: np.ndarray, seeds: Seeds, report: StepReporter
+        self, epoch: int, model: Any, run_steps: Any, rows: np.ndarray, views: np.ndarray, seeds: Seeds, report: StepReporter, *,
+        begun: "_Begun | None" = None, state: Callable[["_Begun"], TrainerState] | None = None,
     ) -> dict[str, float]:  # fmt: skip
         """One pass over `rows`, in the order and with the random numbers of the 1-based `epoch`.
 
@@ -92,39 +97,58 @@ class Centralized(OptimizerSettings):
           views: (num_rows,) view numbers.
           seeds: of the run.
           report: told about progress.
+          begun: the part of the epoch that is done already.
+          state: from which training can go on after such a part; told to `report`.
 
         Returns:
           Mean loss and accuracy while training.
         """
-        restart_dropout(model, seeds.integer(f"dropout/{epoch}"))
         order = seeds.generator(f"order/{epoch}").permutation(len(rows))
-        first_step = (epoch - 1) * self.steps_per_epoch(len(rows))
-        return self._run_steps(run_steps, rows[order], views[order], first_step, report)
-
-    def _run_steps(
-        self, run_steps: Any, rows: np.ndarray, views: np.ndarray, first_step: int, report: StepReporter
-    ) -> dict[str, float]:
-        size, total = self.batch_size, self.steps_per_epoch(len(rows))
-        full = total if total * size == len(rows) else total - 1
-        sums = np.zeros(2)
-        calls = [(at, min(at + _STEPS_PER_CALL, full), size) for at in range(0, full, _STEPS_PER_CALL)]
-        calls += [(full, total, len(rows) - full * size)] if total > full else []
-        for begin, end, width in calls:
-            chunk = slice(begin * size, begin * size + (end - begin) * width)
+        rows, views = rows[order], views[order]
+        begun = begun or _Begun()
+        sums, total = np.array([begun.loss, begun.correct]), self.steps_per_epoch(len(rows))
+        for begin, end, width in self._calls(len(rows)):
+            if begin < begun.steps:
+                continue
+            # Anew for every call, so that a training that goes on within an epoch has nothing to restore.
+            restart_dropout(model, seeds.integer(f"dropout/{epoch}/{begin}"))
+            chunk = slice(begin * self.batch_size, begin * self.batch_size + (end - begin) * width)
             sums += run_steps(
-                rows[chunk].reshape(-1, width), views[chunk].reshape(-1, width), first_step + begin
+                rows[chunk].reshape(-1, width), views[chunk].reshape(-1, width), (epoch - 1) * total + begin
             ).numpy()
-            seen = chunk.stop
-            metrics = {"loss": float(sums[0] / seen), "accuracy": float(sums[1] / seen)}
-            report(done=end, total=total, metrics=metrics)
+            metrics = {"loss": float(sums[0] / chunk.stop), "accuracy": float(sums[1] / chunk.stop)}
+            done = _Begun(end, *sums.tolist())
+            report(
+                done=end, total=total, metrics=metrics, state=None if state is None else functools.partial(state, done)
+            )
         return metrics
+
+    def _calls(self, num_rows: int) -> list[tuple[int, int, int]]:
+        """First step, step after the last, and rows a step, of each compiled call of an epoch."""
+        size, total = self.batch_size, self.steps_per_epoch(num_rows)
+        full = total if total * size == num_rows else total - 1
+        calls = [(at, min(at + _STEPS_PER_CALL, full), size) for at in range(0, full, _STEPS_PER_CALL)]
+        return calls + ([(full, total, num_rows - full * size)] if total > full else [])
+
+
+class _Begun(NamedTuple):
+    """The part of an epoch that is behind us: steps, summed loss, rows that were right."""
+
+    steps: int = 0
+    loss: float = 0.0
+    correct: float = 0.0
+
+
+def _state(epoch: int, model: Any, optimizer: Any, begun: _Begun | None = None) -> TrainerState:
+    """After the 1-based `epoch`, and a part of the next."""
+    return TrainerState(arrays=to_arrays(model, optimizer), meta={"epoch": epoch, "begun": list(begun or _Begun())})
 
 
 def finished_epoch(epoch: int, model: Any, optimizer: Any, metrics: dict[str, float]) -> Progress:
     """What the caller is told of the 1-based `epoch`; weights and checkpoint are read when they are asked for."""
     return Progress(
         step=epoch, weights=model.get_weights, train_metrics=metrics, dp_event=None,
-        checkpoint=lambda: TrainerState(arrays=to_arrays(model, optimizer), meta={"epoch": epoch}),
+        checkpoint=functools.partial(_state, epoch, model, optimizer),
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """DP-SGD (Abadi et al. 2016) on this machine: every step is drawn, clipped, noised and charged as one frozen plan says."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -78,7 +79,7 @@ class DpSgd(OptimizerSettings):
         run = _PrivateRun(self, data, units, build_model, loss, augmentation, ledger, seeds)
         first = run.restore(resume_from) + 1 if resume_from else 1
         for epoch in range(first, self.epochs + 1):
-            did = run.epoch(epoch, report)
+            did = run.epoch(epoch, report, begun=run.begun if epoch == first else _NOTHING)
             if did.steps:
                 yield run.progress(epoch, did)
             if ledger.stopped_by_budget:
@@ -99,6 +100,9 @@ class _Epoch(NamedTuple):
     paid: int
 
 
+_NOTHING = _Epoch(0, 0, 0)
+
+
 class _PrivateRun:
     """The moving parts of one training: model, units, sampler, noise."""
 
@@ -114,7 +118,7 @@ class _PrivateRun:
         self._ledger, self._plan, self._units = ledger, ledger.plan, units
         self._sampler = Sampler(self._plan, seeds.generator("sampling"))
         self._noise, self._coins = NoiseSource.of(self._plan), Coins(self._plan, seeds)
-        self._noise_record = NoiseRecord()
+        self._noise_record, self.begun = NoiseRecord(), _NOTHING
         self._multiplicity = trainer.augmentation_multiplicity
         rows, views = augmentation.expand(data.labels[data.train], data.class_names)
         self._views = Views(data.train[rows], views, len(data.labels))
@@ -124,21 +128,29 @@ class _PrivateRun:
         self.update = PrivateUpdate(self.model, self._optimizer)
         self._gradients = self._unit_gradients(trainer, data, loss, augmentation)
 
-    def epoch(self, epoch: int, report: StepReporter) -> _Epoch:
-        """Runs the steps of one epoch, each charged before it runs, until its end or the budget's."""
-        restart_dropout(self.model, self._coins.of_dropout(epoch))
-        plan, num_units, paid = self._plan, 0, 0
-        for step in range(plan.steps_per_epoch):
+    def epoch(self, epoch: int, report: StepReporter, *, begun: _Epoch) -> _Epoch:
+        """Runs the steps of one epoch, each charged before it runs, until its end or the budget's.
+
+        Args:
+          epoch: 1-based.
+          report: told about progress.
+          begun: what is done of it already.
+        """
+        plan, num_units, paid = self._plan, begun.units, begun.paid
+        for step in range(begun.steps, plan.steps_per_epoch):
             draw = self._sampler.draw()
             if self._ledger.would_exceed(draw.event):
                 return _Epoch(step, num_units, paid)
             self._ledger.charge(draw.event)
+            restart_dropout(self.model, self._coins.of_dropout(self._ledger.steps - 1))
             coins = self._coins.of_step(self._ledger.steps - 1)
             drawn = self._units.take(draw.units)
             self._gradients.accumulate(drawn, self._views.draw(drawn.rows, self._multiplicity, coins), coins)
             self.update.apply(self._noise.normal(self.update.num_parameters, plan.noise_std), plan.divisor)
             num_units, paid = num_units + len(draw.units), paid + (draw.event == plan.step_event)
-            report(done=step + 1, total=plan.steps_per_epoch, metrics={})
+            done = _Epoch(step + 1, num_units, paid)
+            state = functools.partial(self.snapshot, epoch - 1, done)
+            report(done=step + 1, total=plan.steps_per_epoch, metrics={}, state=state)
         return _Epoch(plan.steps_per_epoch, num_units, paid)
 
     def progress(self, epoch: int, did: _Epoch) -> Progress:
@@ -163,20 +175,25 @@ class _PrivateRun:
             checkpoint=lambda: self.snapshot(epoch),
         )  # fmt: skip
 
-    def snapshot(self, epoch: int) -> TrainerState:
-        """Weights, optimizer, positions of the streams and the bill; no key of noise, samples or coins."""
+    def snapshot(self, epoch: int, begun: _Epoch | None = None) -> TrainerState:
+        """Weights, optimizer, positions of the streams and the bill, after `epoch` and a part of the next.
+
+        No key of noise, samples or coins is in it.
+        """
         meta = {
-            "epoch": epoch, "executed": self.update.executed, "sampler": self._sampler.state(), "noise": self._noise.state(),
-            "ledger": self._ledger.to_dict(),
+            "epoch": epoch, "begun": list(begun or _NOTHING), "executed": self.update.executed, "sampler": self._sampler.state(),
+            "noise": self._noise.state(), "ledger": self._ledger.to_dict(),
         }  # fmt: skip
-        return TrainerState(arrays=to_arrays(self.model, self._optimizer), meta=meta)
+        seen = self.update.seen(with_noise=not self._plan.makes_claim)
+        return TrainerState(arrays=to_arrays(self.model, self._optimizer) | seen, meta=meta)
 
     def restore(self, state: TrainerState) -> int:
         """Puts everything back but the ledger, which the caller restored; returns the last finished epoch."""
         assign_arrays(self.model, self._optimizer, state.arrays)
         self._sampler.restore(state.meta["sampler"])
         self._noise.restore(state.meta["noise"])
-        self.update.executed = int(state.meta["executed"])
+        self.update.restore(int(state.meta["executed"]), state.arrays)
+        self.begun = _Epoch(*state.meta["begun"])
         self._ledger.verify_complete(self.update.executed, stopped_early=True)
         return int(state.meta["epoch"])
 

@@ -4,6 +4,7 @@ The sum is built up over physical batches in accumulators, so a logical batch of
 how it is cut changes nothing. What a step did is counted by the same compiled function that does it.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,9 +62,20 @@ class PrivateUpdate:
         """Updates that were made, over all resumptions; waits for those under way."""
         return int(self._executed.numpy())
 
-    @executed.setter
-    def executed(self, count: int) -> None:
-        self._executed.assign(count)
+    def seen(self, *, with_noise: bool) -> dict[str, np.ndarray]:
+        """For a checkpoint: the sums since the last `take_…`, by name.
+
+        Args:
+          with_noise: those of the noise too, whose exact norm would tell more than its strength: for simulations.
+        """
+        return {"seen/tally": self._tally.numpy()} | ({"seen/noise": self._noise_seen.numpy()} if with_noise else {})
+
+    def restore(self, executed: int, seen: Mapping[str, np.ndarray]) -> None:
+        """Goes on after `executed` updates, with the sums that `seen` gave."""
+        self._executed.assign(executed)
+        self._tally.assign(seen["seen/tally"])
+        if "seen/noise" in seen:
+            self._noise_seen.assign(seen["seen/noise"])
 
     def add(self, clipped: ClippedSum, mask: Any) -> None:
         """Adds the sum of one physical batch; to be called inside a `tf.function`."""

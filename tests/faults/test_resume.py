@@ -13,11 +13,15 @@ import pytest
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
 SMALL = ("model=cnn1d_small", "dataset.num_patients=6", "num_resamples=0", "device.deterministic=true")
 EPOCHS = 4
+OFTEN = "checkpoints.minutes=0.0001"  # within an epoch too, after every step
 TRAINERS = {
-    "centralized": (f"trainer.epochs={EPOCHS}", "augmentation=signal"),
-    "dp": ("trainer=dp", f"trainer.epochs={EPOCHS}", "privacy.noise_multiplier=1.5", "privacy.noise_seed=7"),
-    "federated": ("trainer=federated", f"trainer.num_rounds={EPOCHS}", "selection.keep=last"),
-}
+    "centralized": (f"trainer.epochs={EPOCHS}", "trainer.batch_size=32", "augmentation=signal", OFTEN),
+    "dp": ("trainer=dp", f"trainer.epochs={EPOCHS}", "privacy.noise_multiplier=1.5", "privacy.noise_seed=7", OFTEN),
+    "federated": (
+        "trainer=federated", f"trainer.num_rounds={EPOCHS}", "selection.keep=last", "privacy=patient",
+        "privacy.noise_multiplier=1.0", "privacy.noise_seed=7",
+    ),
+}  # fmt: skip
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 

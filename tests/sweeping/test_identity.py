@@ -2,7 +2,7 @@
 
 import pytest
 
-from ecgexp.sweeping.identity import code_digest, command, job_digest, job_name, sweep_digest
+from ecgexp.sweeping.identity import code_digest, command, job_digest, job_name, sweep_digest, sweep_name
 
 VALUES = {
     "seed": 1, "trainer": {"epochs": 3}, "dataset": {"records": ["100"], "root": "/a", "cache_dir": "/b"},
@@ -63,3 +63,15 @@ def test_a_command_can_be_typed_and_holds_no_secret():
     assert typed == (
         "ecgexp -m seed=1 'hydra.sweeper.direction=[a, b]' 'privacy.noise_seed=***' 'tracking.uri=http://me:***@host'"
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        (["trainer=dp", "privacy.noise_multiplier=1,2", "seed=1"], "noise_multiplier=1,2 trainer=dp seed=1"),
+        (["evaluate_on=[validation,test]", "seed=range(0,3)"], "seed=range(0,3) evaluate_on=[validation,test]"),
+        (["trainer=dp,federated"], "trainer=dp,federated"),
+    ],
+)
+def test_a_sweep_is_named_by_what_it_varies_first(typed, name):
+    assert sweep_name(typed) == name

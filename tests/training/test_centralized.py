@@ -12,6 +12,7 @@ from ecgexp.augmentation.none import NoAugmentation
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import NotPrivate
 from ecgexp.seeding import Seeds
+from ecgexp.training.base import TrainerState
 from ecgexp.training.centralized import Centralized
 from ecgexp.training.loss import CrossEntropy
 
@@ -33,9 +34,10 @@ def final_weights(trainer, **kwargs):
 
 
 def test_it_learns_from_the_training_rows_alone():
-    *_, last = steps(Centralized(epochs=30, batch_size=32, learning_rate=0.02))
-    assert last.step == 30
-    assert last.train_metrics["accuracy"] > 0.95
+    """With dropout on; three seeds gave 0.90 to 0.93, and a model that misses one of the classes has 0.7."""
+    *_, last = steps(Centralized(epochs=40, batch_size=32, learning_rate=0.003))
+    assert last.step == 40
+    assert last.train_metrics["accuracy"] > 0.85
     assert all(np.isfinite(array).all() for array in last.weights())
 
 
@@ -54,6 +56,27 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one():
     assert all(np.array_equal(a, b) for a, b in zip(resumed, final_weights(trainer), strict=True))
 
 
+@pytest.mark.parametrize("done", [4, 12, 13])
+def test_so_it_does_from_within_an_epoch(done):
+    trainer, states = Centralized(epochs=3, batch_size=16), []
+
+    def report(*, state, **told):
+        if told["done"] == done:
+            states.append(state())
+
+    def run(**resume):
+        return list(steps(trainer, **resume))
+
+    whole = run(report=report)
+    assert len(states) == 3
+    state = TrainerState(arrays=states[1].arrays, meta=json.loads(json.dumps(states[1].meta)))
+    rest = run(resume_from=state)
+    assert [progress.step for progress in rest] == [2, 3]
+    assert [progress.train_metrics for progress in rest] == [progress.train_metrics for progress in whole[1:]]
+    for resumed, uninterrupted in zip(rest[-1].weights(), whole[-1].weights(), strict=True):
+        np.testing.assert_array_equal(resumed, uninterrupted)
+
+
 def test_every_row_is_used_once_an_epoch_also_in_a_smaller_last_batch():
     seen = []
     progress = next(
@@ -68,15 +91,15 @@ def test_every_row_is_used_once_an_epoch_also_in_a_smaller_last_batch():
     [(210, 64, 4), (192, 64, 3), (193, 64, 3), (194, 64, 4), (1, 64, 1), (63, 64, 1)],
 )
 def test_a_single_row_left_over_joins_the_batch_before_it(num_rows, batch_size, expected):
-    widths = []
+    widths, rows = [], np.arange(num_rows)
     trainer = Centralized(batch_size=batch_size)
 
     def run_steps(rows, views, first_step):
         widths.extend([rows.shape[1]] * rows.shape[0])
         return SimpleNamespace(numpy=lambda: np.zeros(2))
 
-    rows = np.arange(num_rows)
-    trainer._run_steps(run_steps, rows, rows, 0, lambda **_: None)
+    model = SimpleNamespace(layers=[])
+    trainer.run_epoch(1, model, run_steps, rows, rows, Seeds(0), lambda **_: None)
     assert sum(widths) == num_rows
     assert len(widths) == expected == trainer.steps_per_epoch(num_rows)
     assert num_rows == 1 or min(widths) > 1

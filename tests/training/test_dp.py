@@ -1,5 +1,6 @@
 """DP-SGD on a small network: what noise, clip and the way of clipping do to weights and scores."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from ecgexp.augmentation.none import NoAugmentation
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.seeding import Seeds
+from ecgexp.training.base import TrainerState
 from ecgexp.training.dp import DpSgd
 from ecgexp.training.loss import CrossEntropy
 
@@ -139,7 +141,8 @@ def test_batch_normalisation_is_refused_by_the_trainer_too(monkeypatch):
             train(DpSgd(epochs=1, expected_batch_size=2), PrivacySpec(noise_multiplier=1, unit=unit))
 
 
-def test_a_resumed_network_ends_with_the_bits_of_an_uninterrupted_one():
+@pytest.mark.parametrize("within", [False, True], ids=["after an epoch", "within an epoch"])
+def test_a_resumed_network_ends_with_the_bits_of_an_uninterrupted_one(within):
     """Dropout, Adam and a schedule included."""
     trainer, privacy = (
         DpSgd(epochs=3, expected_batch_size=70, optimizer="adam", schedule="cosine"),
@@ -148,16 +151,36 @@ def test_a_resumed_network_ends_with_the_bits_of_an_uninterrupted_one():
     data = toy_data()
     plan = trainer.plan(privacy, data)
 
-    def steps(ledger, **resume):
-        return trainer.train(
+    def run(ledger, **resume):
+        steps = trainer.train(
             data, build_model=build_toy_model, loss=CrossEntropy().build(np.ones(len(CLASSES))), augmentation=NoAugmentation(),
-            ledger=ledger, seeds=Seeds(0), report=lambda **_: None, **resume,
+            ledger=ledger, seeds=Seeds(0), **resume,
         )  # fmt: skip
+        return [(progress.train_metrics, progress.weights(), progress.checkpoint()) for progress in steps]
 
-    states, weights = [], []
-    for progress in steps(Ledger(plan)):
-        states.append(progress.checkpoint())
-        weights.append(progress.weights())
-    *_, last = steps(Ledger.from_dict(plan, states[0].meta["ledger"]), resume_from=states[0])
-    for resumed, whole in zip(last.weights(), weights[-1], strict=True):
-        np.testing.assert_array_equal(resumed, whole)
+    within_epochs = []
+
+    def report(*, done, state, **_):
+        if done == 2:
+            within_epochs.append(state())
+
+    whole = run(Ledger(plan), report=report)
+    state = within_epochs[1] if within else whole[0][2]
+    state = TrainerState(arrays=state.arrays, meta=json.loads(json.dumps(state.meta)))
+    ledger = Ledger.from_dict(plan, state.meta["ledger"])
+    assert ledger.steps == (5 if within else 3)
+    rest = run(ledger, resume_from=state, report=lambda **_: None)
+    assert [metrics for metrics, *_ in rest] == [metrics for metrics, *_ in whole[1:]]
+    for resumed, uninterrupted in zip(rest[-1][1], whole[-1][1], strict=True):
+        np.testing.assert_array_equal(resumed, uninterrupted)
+
+
+def test_a_claims_checkpoint_tells_nothing_of_the_noise_but_how_often():
+    trainer = DpSgd(epochs=1, expected_batch_size=70)
+    for privacy, there in (
+        (PrivacySpec(noise_multiplier=1), False),
+        (PrivacySpec(noise_multiplier=1, noise_seed=4), True),
+    ):
+        state = train(trainer, privacy).checkpoint()
+        assert ("seen/noise" in state.arrays) == there
+        assert state.meta["noise"] == {"calls": 3}

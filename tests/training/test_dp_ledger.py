@@ -94,7 +94,8 @@ def test_a_checkpoint_holds_no_key():
     states = []
     Training(DATA, TRAINER, PrivacySpec(noise_multiplier=2), on_progress=lambda p: states.append(p.checkpoint()))
     meta = states[-1].meta
-    assert set(meta) == {"epoch", "executed", "sampler", "noise", "ledger"}
+    assert set(meta) == {"epoch", "begun", "executed", "sampler", "noise", "ledger"}
+    assert meta["begun"] == [0, 0, 0]
     assert meta["sampler"] == {"drawn": 12}
     assert meta["noise"] == {"calls": 12}
 

@@ -1,6 +1,7 @@
 """The `local` runtime: TFF's C++ executor in a worker process of this machine, kept on a leash (see `worker.py`)."""
 
 import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from ecgexp.training.federated.runtime import put_in_weights, weights_of
-from ecgexp.training.federated.worker import Worker, WorkerError
+from ecgexp.training.federated.worker import Worker, WorkerError, WorkerLost
 
+_log = logging.getLogger(__name__)
 _LONGEST_MESSAGE = 2_000_000_000  # bytes, as TFF's own connection allows
 # TFF answers these with retries that have no end; a worker that is gone never comes back by itself.
 _RETRIED_FOR_EVER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.FAILED_PRECONDITION)
@@ -21,8 +23,8 @@ _RETRIED_FOR_EVER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.FAILED_PRECOND
 class Local:
     """See `runtime.Runtime`; runs every process that TFF can compile.
 
-    A worker that is lost takes nothing along but its round, for states live in our process. After a `WorkerError` the caller
-    may repeat the call with the same state, and a new worker is started for it.
+    A worker that is lost takes nothing along but its round, for states live in our process. So the round is repeated once with
+    a new worker: nobody has seen what the lost one computed, and the noise of a private round comes with the state.
 
     Args:
       process: what to run.
@@ -69,9 +71,14 @@ class Local:
         """See `Runtime.next`.
 
         Raises:
-          WorkerError: the worker was lost before the round's end; the call may be repeated.
+          WorkerError: the worker gave up, or a second one was lost before the round's end; the call may be repeated.
         """
-        output = self._call(self._process.next, state, list(datasets))
+        datasets = list(datasets)
+        try:
+            output = self._call(self._process.next, state, datasets)
+        except WorkerLost as error:
+            _log.warning("%s. The round is repeated with a new worker.", error)
+            output = self._call(self._process.next, state, datasets)
         return output.state, output.metrics
 
     def weights(self, state: Any) -> list[np.ndarray]:

@@ -21,7 +21,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-from ecgexp._validate import ConfigError
+from ecgexp._validate import ConfigError, MachineError
 
 EXPOSED = (
     "TFF's worker listens on all network interfaces of this machine, without a password, and whoever reaches it can read and "
@@ -39,8 +39,12 @@ _PASSED_ON = (
 )  # fmt: skip
 
 
-class WorkerError(RuntimeError):
+class WorkerError(MachineError):
     """TFF's worker could not be started, or ended before its work was done; the message says why and names its log."""
+
+
+class WorkerLost(WorkerError):
+    """Its process ended while it had work to do."""
 
 
 class Worker:
@@ -130,7 +134,7 @@ class Worker:
         if (code := self._exit_code(wait_s=2.0)) is not None:
             what = f"TFF's worker (process {self.pid}) {_ending(code)} before it had answered"
             hint = "; if the machine ran out of memory, compute fewer clients at once: max_workers=1"
-            return WorkerError(what + (hint if code == -signal.SIGKILL else "") + self._log_tail())
+            return WorkerLost(what + (hint if code == -signal.SIGKILL else "") + self._log_tail())
         return WorkerError(f"TFF's worker (process {self.pid}) gave up a computation: {details}{self._log_tail()}")
 
     def _await_start(self, timeout_s: float) -> None:

@@ -26,6 +26,13 @@ def client(x, y) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices(arrays).batch(len(x))
 
 
+def slow_client(x, y) -> tf.data.Dataset:
+    """`client`, whose beats come only after seconds of looking for them."""
+    dataset = client(x, y)
+    nothing = tf.data.Dataset.range(8_000_000).filter(lambda number: number < 0).flat_map(lambda _: dataset)
+    return nothing.concatenate(dataset)
+
+
 def endless_client() -> tf.data.Dataset:
     """A round with it never ends by itself."""
     return client([[0, 0]], [0]).repeat()

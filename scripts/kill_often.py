@@ -1,0 +1,177 @@
+"""Kills a run at random instants, takes it up again each time, and compares the end with a run that nothing happened to.
+
+    uv run python scripts/kill_often.py [--kills 20] [--trainers centralized dp federated dp_federated] [--seed 0]
+
+After every `kill -9`: no child of the run is alive, nothing under a final name is half written, and the newest checkpoint is
+whole. At the end: the same weights, scores and ε, bit for bit, every point of every curve once, and one run in MLflow. (Noise
+comes from `privacy.noise_seed` here, or it could not be the same.) Prints a line a trainer; the exit code is 1 if one differs.
+"""
+
+import argparse
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from ecgexp.checkpoints import Checkpoints
+
+COMMAND = str(Path(sys.executable).parent / "ecgexp")
+SMALL = ("model=cnn1d_small", "dataset.num_patients=6", "num_resamples=0", "device.deterministic=true")
+TRAINERS = {
+    "centralized": ("trainer.epochs=60", "augmentation=signal"),
+    "dp": ("trainer=dp", "trainer.epochs=60", "privacy.noise_multiplier=1.5", "privacy.noise_seed=7"),
+    "federated": ("trainer=federated", "trainer.num_rounds=60", "selection.keep=last"),
+    "dp_federated": (
+        "trainer=federated", "trainer.num_rounds=60", "privacy=patient", "privacy.noise_multiplier=1.0",
+        "privacy.noise_seed=7", "selection.keep=last",
+    ),
+}  # fmt: skip
+# Written in place, a line at a time: the last line of these may be cut, and is then no line.
+GROWING = ("metrics.jsonl", "privacy_journal.jsonl", "ecgexp.log")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--trainers", nargs="+", choices=TRAINERS, default=list(TRAINERS))
+    parser.add_argument("--seed", type=int, default=0, help="of the instants")
+    parser.add_argument("overrides", nargs="*", help="further overrides of every run")
+    options = parser.parse_args()
+    table = Table("trainer", "kills", "before the first checkpoint", "newest checkpoint after each", "result")
+    console, failed = Console(), False
+    for trainer in options.trainers:
+        row = _kill_often(trainer, options)
+        failed |= row[-1] != "the same bits"
+        table.add_row(*row)
+        console.print(*row, sep=" · ")
+    console.print(table)
+    sys.exit(failed)
+
+
+def _kill_often(trainer: str, options: argparse.Namespace) -> tuple[str, ...]:
+    words = (*SMALL, *TRAINERS[trainer], *options.overrides)
+    instants = random.Random(options.seed)
+    with tempfile.TemporaryDirectory(prefix=f"kills-{trainer}-") as name:
+        cwd = Path(name)
+        start, end = _whole(words, cwd)
+        latest = start + (end - start) * 2 / options.kills  # on average each gets on by less than its share
+        seen = []  # the newest checkpoint after each kill
+        for _ in range(options.kills):
+            step = _killed_after(instants.uniform(0, latest), words, cwd)
+            if step is None:
+                break
+            seen.append(step)
+        if not (cwd / "run" / "result.json").is_file():
+            _finish("resume=run", cwd=cwd)
+        faults = _differences(cwd / "whole", cwd / "run")
+        return (
+            trainer,
+            str(len(seen)),
+            str(seen.count(0)),
+            " ".join(map(str, seen)),
+            "; ".join(faults) or "the same bits",
+        )
+
+
+def _whole(words: tuple[str, ...], cwd: Path) -> tuple[float, float]:
+    """Seconds until the first checkpoint, and until the end, of a run that nothing happens to."""
+    began, first = time.monotonic(), None
+    with (cwd / "log").open("a") as log:
+        command = [COMMAND, *words, "hydra.run.dir=whole", "tracking=none"]
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=cwd)
+        while process.poll() is None:
+            if first is None and list(cwd.glob("whole/checkpoints/step-*")):
+                first = time.monotonic() - began
+            time.sleep(0.05)
+    if process.returncode or first is None:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{(cwd / 'log').read_text()[-3000:]}")
+    return first, time.monotonic() - began
+
+
+def _killed_after(seconds: float, words: tuple[str, ...], cwd: Path) -> int | None:
+    """The step of the newest checkpoint after a kill; None: the run ended before."""
+    again = (cwd / "run" / "run.json").is_file()
+    command = [COMMAND, "resume=run"] if again else [COMMAND, *words, "hydra.run.dir=run"]
+    with (cwd / "log").open("a") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=cwd, start_new_session=True)
+        try:
+            process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            children = psutil.Process(process.pid).children(recursive=True)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            _expect_dead(children)
+            return _check_files(cwd / "run")
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{(cwd / 'log').read_text()[-3000:]}")
+    return None
+
+
+def _expect_dead(children: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(children, timeout=10)
+    if alive:
+        raise SystemExit(f"children outlive a killed run: {alive}")
+
+
+def _check_files(run_dir: Path) -> int:
+    """The step of the newest checkpoint, 0 if there is none, after a look at every file that has its final name."""
+    for path in run_dir.rglob("*.json"):
+        json.loads(path.read_text(encoding="utf-8"))
+    for path in run_dir.rglob("*.jsonl"):
+        if path.name not in GROWING:
+            raise SystemExit(f"{path} is not known to grow")
+        for line in path.read_text(encoding="utf-8").splitlines()[:-1]:
+            json.loads(line)
+    newest = Checkpoints(run_dir / "checkpoints").newest()
+    return 0 if newest is None else newest.step
+
+
+def _finish(*words: str, cwd: Path) -> None:
+    done = subprocess.run([COMMAND, *words], capture_output=True, text=True, cwd=cwd, check=False)
+    if done.returncode:
+        raise SystemExit(f"ecgexp {' '.join(words)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+
+
+def _differences(whole: Path, run: Path) -> list[str]:
+    then, now = (json.loads((folder / "result.json").read_text()) for folder in (whole, run))
+    for values in (then, now):
+        values["metrics"] = {k: v for k, v in values["metrics"].items() if not k.startswith("resources/")}
+    faults = [f"other {key}" for key in ("metrics", "selection", "data", "privacy") if then[key] != now[key]]
+    if _weights(whole) != _weights(run):
+        faults.append("other weights")
+    if _points(whole) != _points(run):
+        faults.append("other points")
+    from ecgexp.tracking.reading import search_runs
+
+    found = search_runs(uri=f"sqlite:///{run.parent}/mlruns/mlflow.db")
+    if [one.status for one in found] != ["FINISHED"]:
+        faults.append(f"in MLflow: {[one.status for one in found]}")
+    return faults
+
+
+def _weights(folder: Path) -> dict[str, bytes]:
+    with np.load(folder / "model" / "weights.npz") as file:
+        return {name: file[name].tobytes() for name in file.files}
+
+
+def _points(folder: Path) -> list[str]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return sorted(
+        f"{name} {line['step']} {value!r}"
+        for line in lines
+        for name, value in line["metrics"].items()
+        if "resources" not in name
+    )
+
+
+if __name__ == "__main__":
+    main()

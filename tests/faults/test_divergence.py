@@ -1,0 +1,56 @@
+"""A training whose numbers are none any more stops, says where and what to try, and keeps what was good."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ecgexp.checkpoints import Checkpoints
+
+SMALL = ("model=cnn1d_small", "dataset.num_patients=4", "num_resamples=0", "tracking=none", "hydra.run.dir=run")
+
+# The third epoch's weights are no numbers, as after an update that explodes.
+WITH_A_FAULT = """
+import sys
+from dataclasses import replace
+import numpy as np
+from ecgexp.training.centralized import Centralized
+
+train = Centralized.train
+
+def explodes(self, *args, **kwargs):
+    for progress in train(self, *args, **kwargs):
+        bad = [np.full_like(weight, np.nan) for weight in progress.weights()]
+        yield replace(progress, weights=lambda: bad) if progress.step == 3 else progress
+
+Centralized.train = explodes
+sys.argv = ["ecgexp", *sys.argv[1:]]
+from ecgexp.cli import main
+main()
+"""
+
+pytestmark = [pytest.mark.tf, pytest.mark.slow]
+
+
+def run(*words, cwd, code="from ecgexp.cli import main; main()"):
+    return subprocess.run(
+        [sys.executable, "-c", code, *SMALL, *words], capture_output=True, text=True, cwd=cwd, check=False
+    )
+
+
+def test_an_exploding_update_stops_the_run_and_leaves_the_epoch_before(tmp_path):
+    done = run("trainer.epochs=5", code=WITH_A_FAULT, cwd=tmp_path)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ecgexp: training diverged in epoch 3, epoch 2 was the last good one: ")
+    assert "weights are no numbers; try trainer.learning_rate=" in last
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "FAILED"
+    assert Checkpoints(tmp_path / "run" / "checkpoints").newest().step == 2
+
+
+def test_a_rate_that_is_far_too_large_is_named(tmp_path):
+    done = run("trainer.epochs=2", "trainer.optimizer=sgd", "trainer.learning_rate=1e30", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "diverged in epoch 1, there was no good one before it" in done.stderr
+    assert "try trainer.learning_rate=1e+29" in done.stderr

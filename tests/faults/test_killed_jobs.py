@@ -1,0 +1,59 @@
+"""A job's process that is killed from outside takes its sweep along, and nothing of what was done."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+COMMAND = str(Path(sys.executable).parent / "ecgexp")
+SWEEP = (
+    "-m", "model=cnn1d_small", "dataset.num_patients=6", "num_resamples=0", "evaluate_on=[validation]", "trainer.epochs=1,400",
+    "hydra/launcher=processes", "hydra.launcher.n_jobs=2",
+)  # fmt: skip
+
+pytestmark = [pytest.mark.tf, pytest.mark.slow]
+
+
+def attempts(cwd):
+    found = [json.loads(path.read_text()) for path in cwd.glob("outputs/ecgexp/sweeps/*/attempts/*.json")]
+    return {attempt["name"]: attempt["status"] for attempt in found}
+
+
+def wait_for(condition, process, log, seconds=400):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_a_killed_worker_is_said_and_the_same_command_takes_its_job_up_again(tmp_path):
+    log = tmp_path / "log"
+    with log.open("w") as out:
+        sweep = subprocess.Popen([COMMAND, *SWEEP], stdout=out, stderr=out, cwd=tmp_path)
+        checkpoints = "outputs/ecgexp/*_sweep/1/checkpoints/step-00002*"
+        try:
+            wait_for(
+                lambda: attempts(tmp_path).get("epochs=1") == "FINISHED" and list(tmp_path.glob(checkpoints)),
+                sweep,
+                log,
+            )
+            for child in psutil.Process(sweep.pid).children(recursive=True):
+                if "popen_loky" in " ".join(child.cmdline()):
+                    child.send_signal(signal.SIGKILL)
+            code = sweep.wait(timeout=60)
+        finally:
+            sweep.kill()
+    assert code == 1, log.read_text()
+    assert "1 of 2 jobs have no result; the same command runs only these again" in log.read_text()
+    assert "Traceback" not in log.read_text()
+    done = subprocess.run([COMMAND, *SWEEP], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert attempts(tmp_path) == {"epochs=1": "FINISHED", "epochs=400": "FINISHED"}
+    assert "done before" in done.stderr
+    assert "going on after epoch 2" in done.stderr + done.stdout

@@ -1,0 +1,54 @@
+"""The first signal lets a run close in order, the second one does not wait for it."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+# In the place of a run: one whose closing takes for ever.
+SLOW_TO_CLOSE = """
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from ecgexp import cli
+
+def run():
+    print("running", flush=True)
+    try:
+        time.sleep(100)
+    finally:
+        print("closing", flush=True)
+        time.sleep({closing})
+
+cli._compose_and_run_all = run
+cli.main()
+"""
+
+
+def start(closing):
+    return subprocess.Popen(
+        [sys.executable, "-c", SLOW_TO_CLOSE.format(closing=closing)], stdout=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_the_first_lets_it_close(number, code):
+    with start(closing=0.1) as process:
+        assert process.stdout.readline() == "running\n"
+        process.send_signal(number)
+        assert process.stdout.read() == "closing\n"
+        assert process.wait(timeout=10) == code
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_the_second_ends_it_at_once(first, second):
+    with start(closing=100) as process:
+        assert process.stdout.readline() == "running\n"
+        process.send_signal(first)
+        assert process.stdout.readline() == "closing\n"
+        began = time.monotonic()
+        process.send_signal(second)
+        assert process.wait(timeout=10) == -second
+        assert time.monotonic() - began < 2

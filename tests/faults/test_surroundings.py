@@ -1,0 +1,53 @@
+"""What a run is started in: no terminal and no open files, a folder that somebody else uses, one that cannot be written."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ecgexp._validate import ConfigError
+from ecgexp.experiment import _held
+
+COMMAND = str(Path(sys.executable).parent / "ecgexp")
+SMALL = ("model=cnn1d_small", "dataset.num_patients=4", "trainer.epochs=1", "num_resamples=0", "tracking=none")
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from ecgexp.experiment import _held
+with _held(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(100)
+"""
+
+
+@pytest.mark.tf
+@pytest.mark.slow
+def test_without_stdin_stdout_and_stderr_it_runs_all_the_same(tmp_path):
+    line = f"exec {COMMAND} {' '.join(SMALL)} hydra.run.dir=run <&- >&- 2>&-"
+    assert subprocess.run(["bash", "-c", line], cwd=tmp_path, check=False).returncode == 0
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "FINISHED"
+
+
+def test_a_run_folder_belongs_to_one_process_until_that_is_dead(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(ConfigError, match="is being used by another process"), _held(tmp_path):
+            pass
+        holder.send_signal(signal.SIGKILL)
+    with _held(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(("folder", "said"), [("/proc/no/such/run", "/proc/no"), ("/dev/null/run", "/dev/null")])
+def test_a_folder_that_cannot_be_made_is_said_in_one_line(tmp_path, folder, said):
+    done = subprocess.run(
+        [COMMAND, *SMALL, f"hydra.run.dir={folder}"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert said in line
+    assert "hydra.run.dir=" in line
