@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ecgexp._hydra_guard import guard
 from ecgexp._validate import ConfigError, DataError, JobFailed, MachineError
 from ecgexp.sweeping.cores import workers
 
@@ -66,6 +67,7 @@ def _compose_and_run_all() -> None:
     """One run, or all of a multirun and their summary."""
     if {"--help", "-h"} & set(sys.argv):
         _list_options_without_copies()
+    guard()
     OmegaConf.register_new_resolver("ecgexp.workers", workers, replace=True)
     error: BaseException | None = None
     closed: Closed | None = None

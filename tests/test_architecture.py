@@ -15,6 +15,7 @@ FLOORS = {
     "ecgexp._validate": 0,
     "ecgexp._build": 0,
     "ecgexp._archive": 0,
+    "ecgexp._hydra_guard": 7,
     "ecgexp.beats": 0,
     "ecgexp.seeding": 0,
     "ecgexp.data": 1,
@@ -75,8 +76,8 @@ FENCES = {
     "dp_accounting": ("ecgexp.privacy.accounting",),
     "mlflow": ("ecgexp.tracking", "ecgexp.ui", "ecgexp.doctor", "ecgexp.doctor_checks"),
     "wfdb": ("ecgexp.data",),
-    "hydra": ("ecgexp.config", "ecgexp.cli", "ecgexp.multirun"),
-    "omegaconf": ("ecgexp.config", "ecgexp.cli", "ecgexp.multirun"),
+    "hydra": ("ecgexp.config", "ecgexp.cli", "ecgexp.multirun", "ecgexp._hydra_guard"),
+    "omegaconf": ("ecgexp.config", "ecgexp.cli", "ecgexp.multirun", "ecgexp._hydra_guard"),
     "tensorflow": (
         "ecgexp.models", "ecgexp.clipping", "ecgexp.training", "ecgexp.augmentation", "ecgexp.device", "ecgexp.serving",
         "ecgexp.learner", "ecgexp.doctor_checks",

@@ -53,5 +53,10 @@ def resample(lead_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
         return lead_mv
     from scipy.signal import resample_poly
 
-    ratio = Fraction(to_hz).limit_denominator(10_000) / Fraction(from_hz).limit_denominator(10_000)
+    ratio = resampling_ratio(from_hz, to_hz)
     return resample_poly(lead_mv, ratio.numerator, ratio.denominator)
+
+
+def resampling_ratio(from_hz: float, to_hz: float) -> Fraction:
+    """How many samples stand for one."""
+    return Fraction(to_hz).limit_denominator(10_000) / Fraction(from_hz).limit_denominator(10_000)

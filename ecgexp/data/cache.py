@@ -23,8 +23,8 @@ FORMAT_VERSION = 1
 
 _COLUMNS = ("signals_mv", "rr", "symbols", "record_ids", "patient_ids", "r_samples")
 _DAMAGE = (  # what zipfile, numpy and json make of bytes that are none of theirs
-    OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
-    struct.error,
+    OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error,
+    lzma.LZMAError, struct.error,
 )  # fmt: skip
 _PREFIX, _PART = "beats-", ".part"
 _DAY_S = 24 * 3600.0

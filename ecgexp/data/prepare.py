@@ -9,17 +9,19 @@ import numpy as np
 from ecgexp._validate import DataError
 from ecgexp.beats import RR_FEATURES, BeatSet
 from ecgexp.data import csv_reader, wfdb_reader
-from ecgexp.data.baseline import bandpass, remove_median_baseline, resample
+from ecgexp.data.baseline import bandpass, remove_median_baseline, resample, resampling_ratio
 from ecgexp.data.cache import FORMAT_VERSION, Prepared, load_or_prepare
 from ecgexp.data.catalog import Database
 from ecgexp.data.fingerprint import digest, file_sha256, quick_identity
-from ecgexp.data.integrity import check_published, check_record_name
+from ecgexp.data.integrity import check_published
 from ecgexp.data.preparation import Layout, Preparation, Report, Verify
 from ecgexp.data.records import Record
+from ecgexp.data.untrusted import check_record_name
 from ecgexp.data.windows import cut_windows, relocate, rr_features
 
 LEFT_RECORD = "window leaves the record"
 _READERS = {"wfdb": wfdb_reader, "kaggle_csv": csv_reader}
+_LARGEST_TERM = 1_000_000
 _log = logging.getLogger(__name__)
 
 
@@ -56,7 +58,10 @@ def prepare_records(
     }  # fmt: skip
 
     def prepare() -> Prepared:
-        digests = {path.name: file_sha256(path) for path in files}
+        try:
+            digests = {path.name: file_sha256(path) for path in files}
+        except OSError as error:
+            raise DataError(f"{error.filename} cannot be read ({error.strerror}); see to its permissions") from error
         if verify == "published":
             check_published(files, digests, database)
         content = digest(about | {"files": digests})
@@ -164,6 +169,7 @@ def prepare_record(
     r_samples, symbols = record.beat_samples, record.beat_symbols
     if len(r_samples) < 2:  # no RR interval to speak of
         return _empty_part(len(columns), preparation), len(r_samples)
+    _check_ratio(record, preparation)
     leads = [_clean(record.signals_mv[:, column], record.fs_hz, preparation) for column in columns]
     signals_mv = np.stack(leads, axis=1)
     scale = preparation.fs_hz / record.fs_hz
@@ -188,6 +194,16 @@ def _clean(lead_mv: np.ndarray, fs_hz: float, preparation: Preparation) -> np.nd
     elif preparation.baseline == "bandpass":
         lead_mv = bandpass(lead_mv, fs_hz, preparation.bandpass_hz)
     return resample(lead_mv, fs_hz, preparation.fs_hz)
+
+
+def _check_ratio(record: Record, preparation: Preparation) -> None:
+    """Resampling takes time and memory by the larger term of the ratio of both frequencies."""
+    ratio = resampling_ratio(record.fs_hz, preparation.fs_hz)
+    if max(ratio.numerator, ratio.denominator) > _LARGEST_TERM:
+        raise DataError(
+            f"record {record.record_id} at {record.fs_hz!r} Hz cannot be brought to {preparation.fs_hz!r} Hz, whose ratio is "
+            f"{ratio}; correct the frequency in its header, or set dataset.fs_hz to it"
+        )
 
 
 def _empty_part(num_leads: int, preparation: Preparation) -> dict[str, np.ndarray]:

@@ -8,11 +8,13 @@ from typing import Any
 
 from ecgexp._validate import ConfigError, DataError
 from ecgexp.data.catalog import DATABASES, Database
-from ecgexp.data.integrity import check_record_name, damaged
+from ecgexp.data.header import read_header
 from ecgexp.data.records import Record
-from ecgexp.data.wfdb_reader import read_header, read_record
+from ecgexp.data.untrusted import check_record_name, damaged, printable
+from ecgexp.data.wfdb_reader import read_record
 
-_SUFFIX = re.compile(r"[A-Za-z0-9]+")
+_SUFFIX = re.compile(r"[A-Za-z0-9]{1,16}")
+_LOWEST_HZ, _HIGHEST_HZ = 10.0, 100_000.0
 
 
 def locate(name: str) -> Path:
@@ -26,12 +28,19 @@ def locate(name: str) -> Path:
     """
     stem = Path(name.removesuffix(".hea"))
     check_record_name(stem.name)
-    if not stem.with_suffix(".hea").is_file():
+    if not _is_there(stem.with_suffix(".hea")):
         raise DataError(
-            f"record {name} was not found: there is no {stem.name}.hea in {stem.parent}; type the path of a WFDB record, "
-            "e.g. data/mitdb/1.0.0/100"
+            f"record {printable(name)} was not found: there is no {stem.name}.hea in {printable(stem.parent)}; type the path of "
+            "a WFDB record, e.g. data/mitdb/1.0.0/100"
         )
     return stem
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than the system allows
+        return False
 
 
 def annotation_file(stem: Path, annotator: str) -> Path:
@@ -64,12 +73,10 @@ def read_single(stem: Path, *, annotator: str | None) -> tuple[Record, Database]
         name="record", version=stem.name, title="A record of its own", fs_hz=0.0, records=(stem.name,), lead_names=(),
         remedy="copy the record's files anew",
     )  # fmt: skip
-    header = read_header(stem.parent, stem.name, unknown)
     header_path = stem.with_suffix(".hea")
-    if not header.fs > 0:
-        raise damaged(header_path, f"says {header.fs:g} Hz", unknown)
-    if header.n_sig and not all(header.sig_name):
-        raise damaged(header_path, "does not name its leads", unknown)
+    header = read_header(header_path, unknown)
+    if not _LOWEST_HZ <= header.fs <= _HIGHEST_HZ:
+        raise damaged(header_path, f"says {header.fs:g} Hz, at which no ECG is recorded", unknown)
     name = "synthetic" if _is_synthetic(header.comments) else unknown.name
     database = _catalogued(stem, header) or replace(unknown, name=name, fs_hz=float(header.fs))
     if annotator is not None and not annotation_file(stem, annotator).is_file():

@@ -108,13 +108,10 @@ def test_missing_value_in_a_signal(tmp_path):
         read_record(tmp_path, "a", TINY)
 
 
-@pytest.mark.parametrize(
-    ("name", "match"),
-    [("../a.dat", "is not a WFDB header"), ("~a.dat", "points to the signal file '~a.dat', which is not beside it")],
-)
-def test_header_that_points_elsewhere(tiny, name, match):
+@pytest.mark.parametrize("name", ["../a.dat", "/etc/passwd", "~a.dat", "..", "a..dat", "file:a.dat"])
+def test_header_that_points_elsewhere(tiny, name):
     edit(tiny / "a.hea", "a.dat", name)
-    with pytest.raises(DataError, match=rf"a\.hea {match}"):
+    with pytest.raises(DataError, match=rf"a\.hea points to the signal file '{name}', which is not beside it"):
         read_record(tiny, "a", TINY)
 
 

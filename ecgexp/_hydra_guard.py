@@ -1,0 +1,106 @@
+"""Who may tell Hydra what to do, checked before Hydra does any of it.
+
+Hydra makes callbacks, launchers, sweepers and loggers from the node `hydra` of the configuration, and calls for that whatever
+can be imported and is not on its block-list; its authors call that list no complete boundary. So an experiment file that
+somebody sent could start programs and write anywhere, although its own `_target_`s are refused (see `_build`). Looking for
+what is harmful in such a node has no end. Here it counts whose it is: our own files and those of Hydra and its plugins may
+set it, and so may who types in a shell of their own; no other file may.
+"""
+
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
+
+from hydra._internal import hydra as hydra_internals
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.default_element import ResultDefault
+from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig, OmegaConf
+
+from ecgexp._validate import ConfigError
+
+OURS = frozenset(
+    {
+        "config", "hydra/job_logging/plain", "hydra/launcher/processes", "hydra/launcher/ray_jobs", "hydra/launcher/slurm",
+        "hydra/launcher/slurm_here", "hydra/sweeper/pareto", "hydra/sweeper/search",
+    }
+)  # fmt: skip
+"""The files of `conf` that set something of Hydra's."""
+
+_OUR_PLACE = "pkg://conf"
+_PLACES_OF_CODE = ("structured://", "pkg://hydra.conf", "pkg://hydra_plugins.")
+_HERE = ("BasicLauncher", "JoblibLauncher")
+_LAUNCHER = ("hydra/launcher", "hydra.launcher")
+_LONGEST_NAME = 200
+
+
+class GuardedLoader(ConfigLoaderImpl):
+    """Composes every configuration of a run. It is pickled to a sweep's jobs, and so guards them in whatever process."""
+
+    _typed: frozenset[str] = frozenset()
+
+    def load_configuration(
+        self, config_name: str | None, overrides: list[str], *args: Any, **kwargs: Any
+    ) -> DictConfig:
+        """As Hydra's.
+
+        Raises:
+          ConfigError: a file sets what only a shell may.
+        """
+        self._typed = _options(overrides)
+        config = super().load_configuration(config_name, overrides, *args, **kwargs)
+        _check_name(config)
+        starts_elsewhere = not str(OmegaConf.select(config, "hydra.launcher._target_")).endswith(_HERE)
+        if starts_elsewhere and not any(text.lstrip("+").startswith(_LAUNCHER) for text in overrides):
+            raise ConfigError(
+                "hydra/launcher is refused: a file has jobs start elsewhere; type hydra/launcher=… in the shell"
+            )
+        return config
+
+    def _process_config_searchpath(self, config_name: str | None, parsed_overrides: Any, repo: Any) -> None:
+        """Before the first file is composed: Hydra imports the packages that it names as places of others."""
+        primary = repo.load_config(config_path=config_name) if config_name is not None else None
+        if primary is not None:
+            self._check(config_name, primary)
+        super()._process_config_searchpath(config_name, parsed_overrides, repo)
+
+    def _load_single_config(self, default: ResultDefault, repo: Any) -> ConfigResult:
+        """One file, with all that its package puts round it."""
+        loaded = super()._load_single_config(default=default, repo=repo)
+        self._check(str(default.config_path), loaded)
+        return loaded
+
+    def _check(self, config_path: str, loaded: ConfigResult) -> None:
+        # `in` would not find a node that is an interpolation
+        if not isinstance(loaded.config, DictConfig) or "hydra" not in loaded.config.keys():  # noqa: SIM118
+            return
+        place = str(loaded.path)
+        if (
+            place.startswith(_PLACES_OF_CODE)
+            or (place == _OUR_PLACE and config_path in OURS)
+            or config_path in self._typed
+        ):
+            return
+        raise ConfigError(
+            f"{config_path}.yaml in {place} is refused: it has settings of Hydra's, which decide what is run and where it is "
+            "written; remove its node hydra, and type hydra.…=… in the shell"
+        )
+
+
+def _options(overrides: Sequence[str]) -> frozenset[str]:
+    """The files of Hydra's groups that were typed: `hydra/launcher=mine` is `hydra/launcher/mine`."""
+    typed = [text.lstrip("+").partition("=") for text in overrides]
+    return frozenset(f"{group}/{option}" for group, _, option in typed if group.startswith("hydra/"))
+
+
+def _check_name(config: DictConfig) -> None:
+    """The experiment's name becomes a folder's, below `outputs`."""
+    name = OmegaConf.to_container(OmegaConf.masked_copy(config, ["name"]), resolve=False).get("name", "")
+    text = str(name)
+    if ".." in PurePath(text).parts or "${" in text or not text.isprintable() or len(text) > _LONGEST_NAME:
+        raise ConfigError(f"name={text[:_LONGEST_NAME]!r} is refused: it becomes a folder's name; try name=ecgexp")
+
+
+def guard() -> None:
+    """From now on Hydra composes with `GuardedLoader`."""
+    hydra_internals.ConfigLoaderImpl = GuardedLoader

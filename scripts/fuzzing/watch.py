@@ -1,0 +1,153 @@
+"""Runs inputs in processes of their own under limits of time and memory; one that dies or hangs is noticed and replaced."""
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import resource
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from fuzzing.corpus import Case
+from fuzzing.judge import FINDING, Verdict, try_input
+
+_POLL_S = 0.2
+_PATIENCE = 3  # times the limit, for an input that is tried again
+_PR_SET_PDEATHSIG = 1
+_FORK = multiprocessing.get_context("fork")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one input may take.
+
+    Attributes:
+      seconds: then its process is ended.
+      memory_mib: beyond what a process has when it starts.
+    """
+
+    seconds: float = 10.0
+    memory_mib: int = 512
+
+
+def run(
+    cases: tuple[Case, ...], *, seed: int, numbers: range, workers: int, limits: Limits, until: float
+) -> Iterator[tuple[int, Verdict | None]]:
+    """Tries every input, or as many as there is time for.
+
+    Args:
+      cases: the sound records.
+      seed: of the run.
+      numbers: which inputs.
+      workers: processes at once.
+      limits: of each input.
+      until: `time.monotonic()` at which to stop.
+
+    Yields:
+      Number and verdict, in no order; the verdict is None for an input that ended its process or hung.
+    """
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as place, contextlib.ExitStack() as ending:
+        lanes = [_Lane(cases, seed, numbers[lane::workers], Path(place) / str(lane), limits) for lane in range(workers)]
+        for lane in lanes:
+            ending.callback(lane.end)
+            lane.start()
+        while any(lane.is_open for lane in lanes) and time.monotonic() < until:
+            for pipe in wait([lane.pipe for lane in lanes if lane.is_open], timeout=_POLL_S):
+                yield from next(lane for lane in lanes if lane.pipe is pipe).received()
+            for lane in lanes:
+                yield from lane.watched()
+
+
+class _Lane:
+    """A share of the inputs and the process that tries them, which is replaced when an input costs it its life."""
+
+    def __init__(self, cases: tuple[Case, ...], seed: int, numbers: Sequence[int], folder: Path, limits: Limits):
+        self._cases, self._seed, self._left, self._folder, self._limits = cases, seed, numbers, folder, limits
+        self._started = _FORK.Value("q", -1)
+        self._since, self._seen, self._suspect = time.monotonic(), -1, -1
+        self.is_open = bool(numbers)
+
+    def start(self) -> None:
+        self.pipe, end = _FORK.Pipe(duplex=False)
+        self._since = time.monotonic()
+        self._process = _FORK.Process(target=self._work, args=(end,), daemon=True)
+        self._process.start()
+        end.close()
+
+    def end(self) -> None:
+        if self.is_open:
+            self.is_open = False
+            self._stop()
+
+    def received(self) -> Iterator[tuple[int, Verdict | None]]:
+        """What the process has said; its last word is None."""
+        try:
+            while self.pipe.poll():
+                said = self.pipe.recv()
+                if said is None:
+                    self.is_open = False
+                    self._stop()
+                    return
+                self._left = self._left[self._left.index(said[0]) + 1 :]
+                yield said
+        except EOFError:  # it died
+            yield from self._lost()
+
+    def watched(self) -> Iterator[tuple[int, Verdict | None]]:
+        """Ends a process whose input takes too long."""
+        number = self._started.value
+        if number != self._seen:
+            self._seen, self._since = number, time.monotonic()
+            return
+        patience = _PATIENCE if number == self._suspect else 1
+        if self.is_open and time.monotonic() - self._since > self._limits.seconds * patience:
+            yield from self.received()
+            if self.is_open and self._left and self._left[0] == number:
+                yield from self._lost()
+
+    def _lost(self) -> Iterator[tuple[int, Verdict | None]]:
+        """An input is tried once more, and given longer: a machine that is short of time or memory costs lives too."""
+        self._stop()
+        number = self._left[0]
+        if number == self._suspect:
+            self._left = self._left[1:]
+            yield number, None
+        self._suspect = number
+        self.is_open = bool(self._left)
+        if self.is_open:
+            self.start()
+
+    def _stop(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self.pipe.close()
+
+    def _work(self, pipe: Connection) -> None:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # it does not outlive the process that watches it
+        self._folder.mkdir(exist_ok=True)
+        limit_memory(self._limits.memory_mib)
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            for number in self._left:
+                self._started.value = number
+                pipe.send((number, _small(try_input(self._cases, self._seed, number, self._folder))))
+        pipe.send(None)
+
+
+def limit_memory(mib: int) -> None:
+    """This process may take so much more address space than it has now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * os.sysconf("SC_PAGE_SIZE") + mib * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _small(verdict: Verdict) -> Any:
+    """Only a finding's files are worth sending; they can be made again from seed and number."""
+    from dataclasses import replace
+
+    return replace(verdict, files={}, detail=verdict.detail if verdict.outcome == FINDING else "")

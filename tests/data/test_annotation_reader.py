@@ -1,0 +1,160 @@
+"""Annotations are what the words of the file say, and a file that is odd anywhere is no annotation file."""
+
+import struct
+
+import numpy as np
+import pytest
+import wfdb
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_records import TINY
+
+from ecgexp._validate import DataError
+from ecgexp.data.annotation_reader import read_annotations, symbols
+from ecgexp.data.records import BEAT_SYMBOLS
+
+SYMBOLS = frozenset(symbols().values())
+N, V, NOTE, SKIP, NUM, SUB, CHAN, AUX = 1, 5, 22, 59, 60, 61, 62, 63
+END = 0
+
+
+def word(code, value=0):
+    return code << 10 | value
+
+
+def aux(text):
+    padded = text.encode("latin-1") + bytes(len(text) % 2)
+    return [word(AUX, len(text)), *struct.unpack(f"<{len(padded) // 2}H", padded)]
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory):
+    path = tmp_path_factory.mktemp("annotations") / "a.atr"
+
+    def _read(words, fs_hz=360.0):
+        path.write_bytes(words if isinstance(words, bytes) else struct.pack(f"<{len(words)}H", *words))
+        samples, symbols = read_annotations(path, fs_hz, TINY)
+        return list(zip(samples.tolist(), symbols.tolist(), strict=True))
+
+    return _read
+
+
+def test_by_hand(read):
+    steps = [SKIP << 10, 1, 2, word(N, 3)]
+    words = [word(N, 5), word(V, 1000), *steps, word(SUB, 1), word(CHAN, 1), word(NUM, 2), *aux("(VT"), END]
+    assert read(words) == [(5, "N"), (1005, "V"), (1005 + 65538 + 3, "N")]
+    assert read([SKIP << 10, 0xFFFF, 0xFF9C, word(N, 100), END]) == [(0, "N")]  # a step of -100
+    assert read([SKIP << 10, 0, 7, SKIP << 10, 0, 8, word(N, 1), END]) == [(16, "N")]
+    assert read([END, END]) == []
+    assert read([word(N, 1), END, END, END]) == [(1, "N")]  # padded
+    assert read([word(42, 1), word(49, 1), END]) == [(1, "nan"), (2, "nan")]
+
+
+def test_a_note_may_look_like_words_of_every_kind(read):
+    hidden = "".join(chr(byte) for code in (0, N, SKIP, AUX) for byte in struct.pack("<H", word(code, 200)))
+    assert read([word(N, 1), *aux(hidden), word(V, 1), END]) == [(1, "N"), (2, "V")]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([word(N, 1), END, word(V, 1), END], "goes on after WFDB's end mark"),
+        ([word(N, 1), *aux("ab"), 0, word(V, 1), END], "goes on after"),
+        ([word(15, 1), END], "word 0 has the code 15"),
+        ([word(N, 1), word(17, 1), END], "word 1 has the code 17"),
+        ([word(0, 1), END], "word 0 has the code 0"),
+        ([word(50, 1), END], "has the code 50"),
+        ([word(SUB, 1), word(N, 1), END], "says more about an annotation before the first"),
+        ([*aux("x"), word(N, 1), END], "says more about an annotation before the first"),
+        ([*aux("x"), END], "says more about an annotation before the first"),
+        ([word(N, 1), word(AUX, 200), 1, END], "a note at word 1 does not end"),
+        ([word(N, 1), word(AUX, 300), *[1] * 200, END], "a note at word 1 does not end"),
+        ([word(N, 1), SKIP << 10, END], "a step at word 1 is not whole"),
+        ([word(N, 1), word(SKIP, 4), 0, 0, word(N, 1), END], "a step at word 1 is not whole"),
+        ([SKIP << 10, 0, 5, END], "a step at word 0 is not whole|leads nowhere"),
+        ([word(N, 1), SKIP << 10, 0, 5, END, END], "a step at word 1 leads nowhere"),
+        ([word(N, 1), SKIP << 10, 0, 5, word(SUB, 1), word(N, 1), END], "a step at word 1 leads nowhere"),
+    ],
+)
+def test_what_is_no_annotation_file(read, words, said):
+    with pytest.raises(DataError, match=rf"a\.atr .*({said}).*write it again"):
+        read(words)
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        ["## what is this"],  # keeps wfdb 4.3 busy for ever, as does the next
+        ["## time resolution: 360", "## time resolution: 360"],
+        ["## annotation type definitions", "1 V Premature", "## end of definitions"],  # makes N the code of V
+        ["## annotation type definitions"],
+        ["1 V Premature", "## time resolution: 360"],
+    ],
+)
+def test_notes_about_the_file_with_which_wfdb_hangs_or_reads_other_beats(read, notes):
+    words = [part for note in notes for part in (word(NOTE, 0), *aux(note))]
+    with pytest.raises(DataError, match=r"a\.atr says of itself '## .*', which is not read"):
+        read([*words, word(N, 9), END])
+
+
+def test_notes_that_only_look_like_one_about_the_file(read):
+    assert read([word(NOTE, 0), *aux("1 V Premature"), word(N, 9), END]) == [(9, "N")]
+    assert read([word(N, 9), *aux("##"), END]) == [(9, "N")]
+    with pytest.raises(DataError, match="says of itself '## time resolution: 360'"):
+        read([word(N, 9), *aux("## time resolution: 360"), END])
+
+
+def test_time_is_counted_at_the_records_frequency(read):
+    words = [word(NOTE, 0), *aux("## time resolution: 360"), word(N, 9), END]
+    assert read(words) == [(9, "N")]
+    for fs_hz, text in [(250.0, "360"), (360.0, "nan"), (360.0, "1000/3"), (360.0, "")]:
+        with pytest.raises(DataError, match="counts time otherwise than the record|says of itself"):
+            read([word(NOTE, 0), *aux(f"## time resolution: {text}"), word(N, 9), END], fs_hz)
+
+
+def test_every_beat_has_a_code():
+    assert set(BEAT_SYMBOLS) < SYMBOLS
+    assert len(symbols()) == len(SYMBOLS) == 39  # 1 to 41 but for 15 and 17
+
+
+annotations = st.lists(
+    st.tuples(
+        st.integers(1, 200_000),
+        st.sampled_from(sorted(SYMBOLS)),
+        st.text("(NVT ab\x03\xfb", max_size=9),
+        st.integers(0, 3),
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(annotations, st.sampled_from([None, 360, 128, 249.5]))
+def test_what_wfdb_writes_is_read_as_it_was_meant(tmp_path_factory, drawn, fs):
+    folder = tmp_path_factory.mktemp("written")
+    samples = np.cumsum([step for step, *_ in drawn])
+    named = [symbol for _, symbol, *_ in drawn]
+    wfdb.wrann(
+        "a", "atr", samples, named, aux_note=[note for *_, note, _ in drawn], chan=np.asarray([at[3] for at in drawn]),
+        fs=fs, write_dir=str(folder),
+    )  # fmt: skip
+    read, found = read_annotations(folder / "a.atr", 360.0 if fs is None else float(fs), TINY)
+    assert read.tolist() == samples.tolist()
+    assert found.tolist() == named
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(st.integers(0, 0xFFFF), st.builds(word, st.integers(0, 63), st.integers(0, 3))), max_size=40))
+def test_any_words_are_annotations_or_refused_in_a_line(read, words):
+    refused = None
+    try:
+        found = read([*words, END])
+    except DataError as error:
+        refused = str(error)
+    if refused is None:
+        assert all(isinstance(sample, int) and symbol for sample, symbol in found)
+        assert len(found) <= len(words)
+    else:
+        assert refused.isprintable()
+        assert "a.atr" in refused

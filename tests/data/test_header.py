@@ -1,0 +1,173 @@
+"""A header is read whole or not at all."""
+
+import re
+import string
+
+import numpy as np
+import pytest
+import wfdb
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tiny_records import TINY
+
+from ecgexp._validate import DataError
+from ecgexp.data.header import read_header
+
+SOUND = "a 2 360 1080\na.dat 212 200(1024)/mV 12 0 995 -22131 0 MLII\na.dat 212 200(1024)/mV 12 0 1011 20052 0 V1\n"
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory):
+    path = tmp_path_factory.mktemp("headers") / "a.hea"
+
+    def _read(content):
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return read_header(path, TINY)
+
+    return _read
+
+
+def signal(header):
+    return header.adc_gain[0], header.baseline[0], header.units[0], header.sig_name[0]
+
+
+def test_every_field(read):
+    header = read("# before\n" + SOUND + "# 69 M 1085\r\n#\n")
+    assert (header.fs, header.sig_len, header.sig_name) == (360, 1080, ["MLII", "V1"])
+    assert header.comments == ["before", "69 M 1085", ""]
+    assert (header.file_name[0], header.fmt[0], header.byte_offset[0]) == ("a.dat", "212", None)
+    assert (header.init_value, header.checksum) == ([995, 1011], [-22131, 20052])
+    assert signal(header) == (200.0, 1024, "mV", "MLII")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "a.dat 212 200 11 1024 995 -22131 0 MLII",
+            (200.0, 1024, "mV", "MLII"),
+        ),  # mitdb: no baseline, so that of the zero
+        ("a.dat 16 306 16 0 -102 -28073 0 I", (306.0, 0, "mV", "I")),
+        ("a.dat 212 0 10 0 -23 -14336 0 ECG1", (None, 0, "mV", "ECG1")),
+        ("a.dat 16+24 1000.0(0)/mV 16 0 28 -1716 0 lead aVR", (1000.0, 0, "mV", "lead aVR")),
+        ("a.mat 16x1:0+24 1.5e2(-5)/uV 16 7 28 -1716 0 V 1 (left)", (150.0, -5, "uV", "V 1 (left)")),
+    ],
+)
+def test_headers_as_they_are_about(read, line, expected):
+    assert signal(read(f"a 1 360/360(0) 1080 10:20:30 05/02/2020\n{line}\n")) == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("a 2", "b 2", "is the header of record 'b'"),
+        ("a 2", "a/2 2", "several segments"),
+        ("a 2", "a 3", "claims 3 signals and describes 2"),
+        ("a 2", "a 1", "claims 1 signals and describes 2"),
+        (" 1080", "", "names no signals or no length"),
+        (" 360 1080", "", "names no signals or no length"),
+        ("360 ", "3e2 ", "is not a WFDB header"),
+        ("360 ", "-360 ", "is not a WFDB header"),
+        ("360 ", "0 ", "says 0 Hz"),
+        ("360 ", "٣٦٠ ", "is not ASCII"),
+        ("1080", "1_080", "is not a WFDB header"),
+        ("1080", "9" * 5000, "is not a WFDB header"),
+        ("212 200", "212 nan", "is not a WFDB header"),
+        ("212 200", "212 1e309", "gives the gain 1e309"),
+        ("212 200", "212 -200", "gives the gain -200"),
+        ("212 200", "212x2 200", "several samples a frame"),
+        ("212 200", "212:3 200", "skewed"),
+        (" 995 ", " ", "does not describe a signal|does not name its leads"),
+        (" MLII", "", "does not name its leads"),
+        ("MLII", "ML\x0cII", "holds the byte 0x0c"),
+        ("MLII", "ML\x00II", "holds the byte 0x00"),
+        ("MLII", "ML\rII", "holds the byte 0x0d"),
+        ("mV 12", "m(V 12", "can be read as"),
+        ("a.dat", "a.b.dat", "is not a WFDB header"),
+        (" 1080", " 1080 99:99:99", "is not a WFDB header"),
+        (" 1080", " 1080 10:20:30 05-Feb-2020", "is not a WFDB header"),
+    ],
+)
+def test_what_is_refused(read, old, new, words):
+    with pytest.raises(DataError, match=words) as caught:
+        read(SOUND.replace(old, new, 1))
+    assert re.search(r"a\.hea .*write it again$", str(caught.value))
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+
+
+def test_a_comment_may_be_in_any_language(read):
+    assert read(SOUND + "# a \x85\u2028é b\n").comments == ["a  b"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig", "cp037"])
+def test_another_encoding_is_no_header(read, encoding):
+    with pytest.raises(DataError, match="is not a WFDB header"):
+        read(SOUND.encode(encoding))
+
+
+def test_a_header_of_a_gigabyte_is_not_read(tmp_path):
+    with (tmp_path / "a.hea").open("wb") as file:
+        file.truncate(1 << 30)
+    with pytest.raises(DataError, match=r"a\.hea has 1073741824 bytes, where 1048576 would be many"):
+        read_header(tmp_path / "a.hea", TINY)
+
+
+names = st.text(string.ascii_letters + string.digits + " ()-+", min_size=1, max_size=12).map(str.strip).filter(bool)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    gain=st.floats(0.01, 1e6),
+    baseline=st.integers(-(2**15), 2**15),
+    units=st.sampled_from(["mV", "uV", "V"]),
+    lead=names,
+    length=st.integers(1, 50),
+    fs=st.sampled_from([100, 128, 257, 360, 249.5]),
+)
+def test_what_wfdb_writes_is_read_as_it_was_meant(tmp_path_factory, gain, baseline, units, lead, length, fs):
+    folder = tmp_path_factory.mktemp("written")
+    digital = np.arange(length)[:, None] - 3
+    wfdb.wrsamp(
+        "a", fs=fs, units=[units], sig_name=[lead], d_signal=digital, fmt=["16"], adc_gain=[gain], baseline=[baseline],
+        comments=["made up"], write_dir=str(folder),
+    )  # fmt: skip
+    header, reference = read_header(folder / "a.hea", TINY), wfdb.rdheader(str(folder / "a"))
+    assert (header.fs, header.sig_len, header.comments) == (fs, length, ["made up"])
+    assert signal(header) == (reference.adc_gain[0], baseline, units, lead)
+    assert header.init_value == [-3]
+
+
+@settings(max_examples=400, deadline=None)
+@given(place=st.integers(0, len(SOUND) - 1), new=st.binary(max_size=4), width=st.integers(0, 4))
+@example(place=0, new=b"\xef\xbb\xbf", width=0)
+def test_a_changed_header_is_refused_in_a_line_or_says_what_its_words_say(read, place, new, width):
+    content = SOUND.encode()
+    spoilt = content[:place] + new + content[place + width :]
+    refused = None
+    try:
+        header = read(spoilt)
+    except DataError as error:
+        refused = str(error)
+    if refused is not None:
+        assert refused.isprintable()
+        assert "a.hea" in refused
+        return
+    lines = [
+        line.split()
+        for line in spoilt.decode("ascii").replace("\r", "").split("\n")
+        if line.strip() and line.lstrip()[0] != "#"
+    ]
+    assert [header.sig_len, header.n_sig] == [int(lines[0][3]), int(lines[0][1])]
+    rows = zip(header.file_name, header.init_value, header.checksum, header.sig_name, strict=True)
+    for (file, first, checksum, name), words in zip(rows, lines[1:], strict=True):
+        assert [file, first, checksum] == [words[0], int(words[5]), int(words[6])]
+        assert name.split() == words[8:]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200))
+def test_anything_at_all_is_refused_in_a_line(read, content):
+    with pytest.raises(DataError, match=r"a\.hea") as caught:
+        read(content)
+    assert str(caught.value).isprintable()

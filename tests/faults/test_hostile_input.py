@@ -1,0 +1,169 @@
+"""Names and files from strangers reach nothing outside the data folder, and run nothing."""
+
+import pickle
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+
+from tiny_records import TINY, write_record
+
+from ecgexp._validate import ConfigError, DataError
+from ecgexp.data.cache import Prepared, load_or_prepare
+from ecgexp.data.dataset import RecordedDataset
+from ecgexp.data.preparation import Preparation
+from ecgexp.data.prepare import prepare_records
+from ecgexp.data.single_record import annotation_file, locate, read_single
+from ecgexp.data.wfdb_reader import read_record
+
+NAMES = [
+    "../../etc/passwd",
+    "/etc/passwd",
+    "..",
+    ".",
+    "",
+    "a/b",
+    "a\\b",
+    "~a",
+    "a\0",
+    "a\nb",
+    "file:a",
+    "s3://a",
+    "100.hea",
+    "a" * 65,
+]
+
+
+class Bomb:
+    """What a pickle does when it is read: makes a folder."""
+
+    def __init__(self, place):
+        self.place = place
+
+    def __reduce__(self):
+        return Path.mkdir, (self.place,)
+
+
+@pytest.fixture
+def nothing_is_opened(monkeypatch):
+    """From here on no file is opened for its content."""
+
+    def refuse(path, *args, **kwargs):
+        raise AssertionError(f"{path} was opened")
+
+    for name in ("read_bytes", "read_text", "open"):
+        monkeypatch.setattr(Path, name, refuse)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_record_name_is_no_path(tmp_path, nothing_is_opened, name):
+    with pytest.raises(ValueError, match=r"(?s)dataset\.records=.* is not in mitdb"):
+        RecordedDataset(root=tmp_path, records=(name,))
+    for layout in ("wfdb", "kaggle_csv"):
+        with pytest.raises(
+            DataError, match=r"record name .* is refused: only letters, digits, - and _ .*try '100'"
+        ) as caught:
+            prepare_records(Preparation(), database=TINY, folder=tmp_path, records=(name,), layout=layout)
+        assert str(caught.value).isprintable()
+
+
+def test_the_command_refuses_such_a_name_in_one_line(tmp_path, monkeypatch):
+    from ecgexp.config import load_experiment
+
+    with pytest.raises(ConfigError, match=r"dataset\.records.*\.\./\.\./etc/passwd"):
+        load_experiment(["dataset=mitdb", "dataset.records=[../../etc/passwd]", f"data.root={tmp_path}"])
+
+
+@pytest.mark.parametrize("annotator", ["../atr", "/etc/passwd", "a/b", "..", "", "a" * 17])
+def test_an_annotators_name_is_no_path(tmp_path, annotator):
+    with pytest.raises(ConfigError, match="is refused: it is a suffix"):
+        annotation_file(tmp_path / "a", annotator)
+
+
+@pytest.fixture
+def beside(tmp_path):
+    """A sound record, and in another folder a copy of its signals that it could do as well with."""
+    for name in ("records", "elsewhere"):
+        (tmp_path / name).mkdir()
+    write_record(tmp_path / "records")
+    shutil.copy(tmp_path / "records" / "a.dat", tmp_path / "elsewhere" / "b.dat")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../elsewhere/b.dat",
+        "BASE/elsewhere/b.dat",
+        "./a.dat",
+        "x/../a.dat",
+        "..",
+        "~/b.dat",
+        "file://BASE/elsewhere/b.dat",
+        "a.dat::b",
+    ],
+)
+def test_a_header_reaches_no_file_but_those_beside_it(beside, name):
+    read_record(beside / "records", "a", TINY)
+    header = beside / "records" / "a.hea"
+    header.write_text(header.read_text().replace("a.dat", name.replace("BASE", str(beside))))
+    with pytest.raises(DataError, match=r"a\.hea points to the signal file .*, which is not beside it"):
+        read_record(beside / "records", "a", TINY)
+    with pytest.raises(DataError, match=r"a\.hea points to the signal file .*, which is not beside it"):
+        read_single(locate(str(beside / "records" / "a")), annotator="atr")
+
+
+def test_a_header_of_segments_draws_in_no_other_headers(beside):
+    (beside / "records" / "a.hea").write_text("a/2 2 360 2160\n../elsewhere/b 1080\nb 1080\n")
+    with pytest.raises(DataError, match=r"a\.hea is the header of a record in several segments, which is not read"):
+        read_record(beside / "records", "a", TINY)
+
+
+def with_object_array(path, place):
+    with zipfile.ZipFile(path, "w") as archive, archive.open("meta.npy", "w") as member:
+        np.lib.format.write_array(member, np.asarray([Bomb(place)], object), allow_pickle=True)
+
+
+def with_pickle(path, place):
+    path.write_bytes(pickle.dumps(Bomb(place)))
+
+
+def with_pickle_in_zip(path, place):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("meta.npy", pickle.dumps(Bomb(place)))
+
+
+def with_an_endless_array(path, place):
+    head = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1125899906842624,), }\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("meta.npy", b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head)
+
+
+@pytest.mark.parametrize("plant", [with_object_array, with_pickle, with_pickle_in_zip, with_an_endless_array])
+def test_a_planted_cache_file_runs_nothing_and_is_replaced(tmp_path, caplog, plant):
+    write_record(tmp_path)
+    settings = Preparation(window_ms=(100, 100), cache_dir=tmp_path / "cache")
+    beats = prepare_records(settings, database=TINY, folder=tmp_path, records=("a",))
+    (kept,) = (tmp_path / "cache").iterdir()
+    plant(kept, tmp_path / "sentinel")
+    again = prepare_records(settings, database=TINY, folder=tmp_path, records=("a",))
+    assert "is damaged" in caplog.text
+    np.testing.assert_array_equal(again.signals_mv, beats.signals_mv)
+    assert load_or_prepare(tmp_path / "cache", kept.stem.removeprefix("beats-"), never).beats.digest == beats.digest
+    assert not (tmp_path / "sentinel").exists()
+
+
+def never() -> Prepared:
+    raise AssertionError("the file that was put in its place is not sound")
+
+
+def test_such_a_file_would_run_if_it_were_trusted(tmp_path):
+    with_object_array(tmp_path / "beats.npz", tmp_path / "sentinel")
+    with np.load(tmp_path / "beats.npz", allow_pickle=True) as file:
+        file["meta"]
+    assert (tmp_path / "sentinel").exists()
