@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -75,6 +76,9 @@ def _compose_and_run_all() -> None:
         _compose_and_run()
     except JobFailed as failed:  # the table says so
         error = failed
+    except BrokenProcessPool as broken:  # joblib's
+        error = MachineError("the process of a job was killed, and joblib ended those beside it; was it out of memory?")
+        raise error from broken
     except BaseException as ended:
         error = ended
         raise

@@ -7,7 +7,7 @@ value is checked; nothing below this module reads a configuration.
 import difflib
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
@@ -18,9 +18,11 @@ from omegaconf.resolvers import oc
 
 from ecgexp._build import build_node
 from ecgexp._validate import ConfigError, build, unknown_key
-from ecgexp.experiment import Experiment
 from ecgexp.sweeping.settings import SweepSettings
 from ecgexp.tracking.params import redacted
+
+if TYPE_CHECKING:
+    from ecgexp.experiment import Experiment
 
 CONFIG_MODULE = "conf"
 CONFIG_NAME = "config"
@@ -29,7 +31,7 @@ CONFIG_NAME = "config"
 _SHARED = ("data", "name", "resume", "sweep")
 
 
-def load_experiment(overrides: Sequence[str] = ()) -> Experiment:
+def load_experiment(overrides: Sequence[str] = ()) -> "Experiment":
     """The experiment that `ecgexp OVERRIDES…` would run, for notebooks and tests.
 
     Raises:
@@ -52,12 +54,15 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
             raise explain(error, overrides) from error
 
 
-def build_experiment(config: DictConfig) -> Experiment:
+def build_experiment(config: DictConfig) -> "Experiment":
     """Checks every value of a composed configuration and builds what it describes.
 
     Raises:
       ConfigError: a misspelt key, a value out of bounds, a combination that makes no sense, a `_target_` outside the package.
     """
+    # Here, not above: what is misspelt is then answered before numpy is loaded.
+    from ecgexp.experiment import Experiment
+
     try:
         values = plain(config)
     except OmegaConfBaseException as error:

@@ -27,7 +27,7 @@ from ecgexp.result import Result, known_run_id
 from ecgexp.seeding import Seeds
 from ecgexp.selection import Selection
 from ecgexp.tracking.base import Tracker
-from ecgexp.tracking.params import flatten
+from ecgexp.tracking.params import flatten, redact
 from ecgexp.tracking.resources import PeakMemory
 
 Admission = Callable[[Ledger, str], None]
@@ -213,7 +213,7 @@ def run(
             tracker.log_file(result.write(run_dir))
         except BaseException as error:
             status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
-            result = replace(result, status=status, reason=f"{type(error).__name__}: {error}")
+            result = replace(result, status=status, reason=redact(f"{type(error).__name__}: {error}"))
             raise
         finally:
             tracker.finish(result.status, result.reason)
