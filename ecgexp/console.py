@@ -76,8 +76,8 @@ class StepBar:
     step_name: str
     step: int = 1
 
-    def __call__(self, *, done: int, total: int, metrics: Mapping[str, float]) -> None:
-        """See `training.base.StepReporter`."""
+    def __call__(self, *, done: int, total: int, metrics: Mapping[str, float], state: object = None) -> None:
+        """See `training.base.StepReporter`; a bar has no use for the state."""
         note = " ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         self.work((self.step - 1) * total + done, self.num_steps * total, f"{self.step_name} {self.step} {note}")
         self.step += done == total

@@ -139,37 +139,37 @@ def test_an_infinite_clip_gives_the_plain_sum(method, loss_fn, random_batch, dis
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("poison", [1e3, 1e30, np.nan, np.inf])
-def test_padding_contributes_exactly_nothing(method, poison, loss_fn, random_batch):
+def test_padding_contributes_exactly_nothing(method, loss_fn, random_batch):
     import tensorflow as tf
 
     model = project_model("cnn1d", dropout=0.0)
     features, labels = random_batch(model, 4)
-    clipper, mask = clip_with(model, loss_fn, method=method), tf.constant([1.0, 1.0, 1.0, 0.0])
+    clipper, mask = tf.function(clip_with(model, loss_fn, method=method)), tf.constant([1.0, 1.0, 1.0, 0.0])
     clean = clipper(features, labels, mask)
-    dirty = clipper(with_outlier(features, poison), labels, mask)
-    for a, b in zip(clean.gradients, dirty.gradients, strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert int(dirty.num_nonfinite) == 0
-    assert dirty.norms[-1] == dirty.losses[-1] == 0
+    for poison in (1e3, 1e30, np.nan, np.inf):
+        dirty = clipper(with_outlier(features, poison), labels, mask)
+        for a, b in zip(clean.gradients, dirty.gradients, strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert int(dirty.num_nonfinite) == 0
+        assert dirty.norms[-1] == dirty.losses[-1] == 0
     empty = clipper(features, labels, tf.zeros(4))
     assert length(empty.gradients) == 0
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("poison", [np.nan, np.inf])
 @pytest.mark.parametrize("name", ["cnn1d", "cnn2d"])
-def test_a_unit_that_is_not_finite_contributes_nothing_and_is_counted(name, method, poison, loss_fn, random_batch):
+def test_a_unit_that_is_not_finite_contributes_nothing_and_is_counted(name, method, loss_fn, random_batch):
     import tensorflow as tf
 
     model = project_model(name, dropout=0.0)
     features, labels = random_batch(model, 4)
-    clipper = clip_with(model, loss_fn, method=method)
-    got = clipper(with_outlier(features, poison), labels, tf.ones(4))
+    clipper = tf.function(clip_with(model, loss_fn, method=method))
     without = clipper(features, labels, tf.constant([1.0, 1.0, 1.0, 0.0]))
-    for a, b in zip(got.gradients, without.gradients, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-9)
-    assert int(got.num_nonfinite) == 1
+    for poison in (np.nan, np.inf):
+        got = clipper(with_outlier(features, poison), labels, tf.ones(4))
+        for a, b in zip(got.gradients, without.gradients, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-9)
+        assert int(got.num_nonfinite) == 1
 
 
 @pytest.mark.parametrize("method", METHODS)

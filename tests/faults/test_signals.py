@@ -14,8 +14,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 from ecgexp import cli
 
 def run():
-    print("running", flush=True)
     try:
+        print("running", flush=True)
         time.sleep(100)
     finally:
         print("closing", flush=True)

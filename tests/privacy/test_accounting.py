@@ -121,7 +121,7 @@ def test_what_an_accountant_cannot_price_soundly_is_refused(event, accountant, n
         lambda: accounting.gaussian(2.0),
         lambda: accounting.poisson_gaussian(0.01, 1.2),
         lambda: accounting.truncated_gaussian(5000, 0.01, 60, 1.2),
-        lambda: accounting.copies_gaussian(0.01, 1.5, 3),
+        lambda: accounting.copies_gaussian(0.01, 1.5, 2),
     ],
 )
 def test_an_n_fold_event_costs_as_much_as_n_single_events(event, accountant):

@@ -162,7 +162,7 @@ def empty_draws_skipped(patch):
         if num_drawn:
             apply(update, noise, divisor)
         else:
-            update.executed += 1
+            update._executed.assign_add(1)
 
     patch_apply(patch, unless_empty)
 
@@ -257,7 +257,7 @@ def units_are_clipped_twice(patch):
 def epoch_is_left_out(patch):
     from ecgexp.training.dp import _Epoch, _PrivateRun
 
-    patch.setattr(_PrivateRun, "epoch", lambda self, epoch, report: _Epoch(0, 0, 0))
+    patch.setattr(_PrivateRun, "epoch", lambda self, epoch, report, begun: _Epoch(0, 0, 0))
 
 
 @pytest.mark.parametrize(
