@@ -10,6 +10,7 @@ comes from `privacy.noise_seed` here, or it could not be the same.) Prints a lin
 import argparse
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,22 +65,23 @@ def _kill_often(trainer: str, options: argparse.Namespace) -> tuple[str, ...]:
         cwd = Path(name)
         start, end = _whole(words, cwd)
         latest = start + (end - start) * 2 / options.kills  # on average each gets on by less than its share
-        seen = []  # the newest checkpoint after each kill
-        for _ in range(options.kills):
+        seen, faults = [], []  # the newest checkpoint after each kill; what differed at an end
+        while len(seen) < options.kills:
             step = _killed_after(instants.uniform(0, latest), words, cwd)
-            if step is None:
-                break
-            seen.append(step)
-        if not (cwd / "run" / "result.json").is_file():
-            _finish("resume=run", cwd=cwd)
-        faults = _differences(cwd / "whole", cwd / "run")
-        return (
-            trainer,
-            str(len(seen)),
-            str(seen.count(0)),
-            " ".join(map(str, seen)),
-            "; ".join(faults) or "the same bits",
-        )
+            if step is None:  # it ended before; the next instants are another run's
+                faults += _differences(cwd / "whole", cwd / "run")
+                shutil.rmtree(cwd / "run")
+            else:
+                seen.append(step)
+        _finish(_goes_on(words, cwd), cwd)
+        faults += _differences(cwd / "whole", cwd / "run")
+        each = " ".join(map(str, seen))
+        return trainer, str(len(seen)), str(seen.count(0)), each, "; ".join(faults) or "the same bits"
+
+
+def _goes_on(words: tuple[str, ...], cwd: Path) -> list[str]:
+    """The command that begins the run, or goes on with it."""
+    return [COMMAND, "resume=run"] if (cwd / "run" / "run.json").is_file() else [COMMAND, *words, "hydra.run.dir=run"]
 
 
 def _whole(words: tuple[str, ...], cwd: Path) -> tuple[float, float]:
@@ -99,8 +101,7 @@ def _whole(words: tuple[str, ...], cwd: Path) -> tuple[float, float]:
 
 def _killed_after(seconds: float, words: tuple[str, ...], cwd: Path) -> int | None:
     """The step of the newest checkpoint after a kill; None: the run ended before."""
-    again = (cwd / "run" / "run.json").is_file()
-    command = [COMMAND, "resume=run"] if again else [COMMAND, *words, "hydra.run.dir=run"]
+    command = _goes_on(words, cwd)
     with (cwd / "log").open("a") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=cwd, start_new_session=True)
         try:
@@ -135,10 +136,10 @@ def _check_files(run_dir: Path) -> int:
     return 0 if newest is None else newest.step
 
 
-def _finish(*words: str, cwd: Path) -> None:
-    done = subprocess.run([COMMAND, *words], capture_output=True, text=True, cwd=cwd, check=False)
+def _finish(command: list[str], cwd: Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
     if done.returncode:
-        raise SystemExit(f"ecgexp {' '.join(words)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
 
 
 def _differences(whole: Path, run: Path) -> list[str]:
@@ -152,9 +153,9 @@ def _differences(whole: Path, run: Path) -> list[str]:
         faults.append("other points")
     from ecgexp.tracking.reading import search_runs
 
-    found = search_runs(uri=f"sqlite:///{run.parent}/mlruns/mlflow.db")
-    if [one.status for one in found] != ["FINISHED"]:
-        faults.append(f"in MLflow: {[one.status for one in found]}")
+    known = {one.run_id: one.status for one in search_runs(uri=f"sqlite:///{run.parent}/mlruns/mlflow.db")}
+    if known.get(now["run_id"]) != "FINISHED":
+        faults.append(f"{known.get(now['run_id'])} in MLflow")
     return faults
 
 
