@@ -5,8 +5,8 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
+from ecgexp._arguments import Parser
 from ecgexp._validate import DataError
 from ecgexp.tracking.params import redact
 from ecgexp.tracking.reading import default_uri, find_run
@@ -42,13 +42,8 @@ def _write(found: Compared, file: Path) -> None:
         raise DataError(f"--json {file} cannot be written: {error.strerror}") from error
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(prog="ecgexp-compare", description=__doc__)
+    parser = Parser(prog="ecgexp-compare", description=__doc__)
     add = parser.add_argument
     store = redact(default_uri()).replace("%", "%%")
     add("run_a", help="an MLflow run id, or a run's folder under outputs/", metavar="RUN_A")

@@ -131,10 +131,9 @@ class Learner:
           DataError: they are none; what came before them is on the disk, and they are not.
         """
         weights = progress.weights()
-        if not all(np.isfinite(weight).all() for weight in weights):
-            raise self._diverged(
-                progress.step, f"{sum(int((~np.isfinite(w)).sum()) for w in weights)} weights are no numbers"
-            )
+        broken = sum(np.count_nonzero(~np.isfinite(weight)) for weight in weights)
+        if broken:
+            raise self._diverged(progress.step, f"{broken} weights are no numbers")
         loss = progress.train_metrics.get("loss", 0.0)
         # Without a promise only: whether a private run goes on must not hang on what the loss of one beat is.
         if not self._experiment.is_private and math.isnan(loss):

@@ -118,10 +118,8 @@ def log_model(tracker: Tracker, prepared: Prepared, classifier: Classifier, run_
     """The classifier as data, and as an MLflow model that scores raw windows."""
     folder = save_classifier(classifier, run_dir / "model")
     beats = prepared.beats
-    signals_mv = np.zeros_like(
-        beats.signals_mv[:4]
-    )  # an example shows the shape: a model must not carry a patient's beats
-    rr = np.ones_like(beats.rr[:4])
+    # An example shows the shape: a model must not carry a patient's beats.
+    signals_mv, rr = np.zeros_like(beats.signals_mv[:4]), np.ones_like(beats.rr[:4])
     example: Any = {"signals_mv": signals_mv, "rr": rr} if classifier.uses_rr else signals_mv
     tracker.log_model(folder, input_example=example)
 

@@ -5,10 +5,10 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import NoReturn
 
 from rich.console import Console
 
+from ecgexp._arguments import Parser
 from ecgexp._validate import ConfigError, build
 from ecgexp.console import Watcher
 from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec
@@ -78,13 +78,8 @@ def _as_options(message: str) -> str:
     return re.sub(r"privacy\.(\w+)", lambda found: "--" + found[1].replace("_", "-"), message)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(prog="ecgexp-plan", description=__doc__)
+    parser = Parser(prog="ecgexp-plan", description=__doc__)
     add = parser.add_argument
     add("--noise-multiplier", type=float, default=1.0, help="noise over clip (%(default)s)", metavar="Z")
     add("--rounds", type=_count, default=20, help="%(default)s", metavar="T")

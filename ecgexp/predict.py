@@ -11,8 +11,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from ecgexp._arguments import BAD_ARGUMENT, Parser
 from ecgexp._validate import ConfigError, DataError
 from ecgexp.console import Watcher
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ecgexp.prediction.model import TrainedModel
     from ecgexp.prediction.record import Annotated, Source
 
-_BAD_ARGUMENT, _BAD_DATA = 2, 1
+_BAD_DATA = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         predict(options)
     except (ConfigError, DataError) as error:
-        return _fail(str(error), _BAD_ARGUMENT if isinstance(error, ConfigError) else _BAD_DATA)
+        return _fail(str(error), BAD_ARGUMENT if isinstance(error, ConfigError) else _BAD_DATA)
     except OSError as error:  # a full disk, a read-only folder
         return _fail(f"{error}; free some space, or give a folder that can be written to with --output", _BAD_DATA)
     except KeyboardInterrupt:
@@ -110,13 +111,8 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(_BAD_ARGUMENT, f"{self.prog}: {message}\n")
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(prog="ecgexp-predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="ecgexp-predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--run", required=True, help="MLflow id, or folder, of the run whose model it is")
     add("records", nargs="+", metavar="RECORD", help="path of a WFDB record, with or without .hea")

@@ -3,12 +3,13 @@
 import json
 import logging
 import math
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from ecgexp._files import replacing
 
 _LOG = "ecgexp.log"  # as conf/config.yaml names the job to Hydra
 
@@ -41,9 +42,9 @@ class Result:
 
     def write(self, folder: Path) -> Path:
         """Writes `result.json` whole or not at all."""
-        path, partial = folder / "result.json", folder / ".result.json.part"
-        partial.write_text(json.dumps(_finite(asdict(self)), indent=2, allow_nan=False))
-        os.replace(partial, path)
+        path = folder / "result.json"
+        with replacing(path) as part:
+            part.write_text(json.dumps(_finite(asdict(self)), indent=2, allow_nan=False))
         return path
 
 

@@ -9,10 +9,11 @@ import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from filelock import FileLock, Timeout
 
+from ecgexp._arguments import Parser
 from ecgexp._validate import DataError
 from ecgexp.tracking.base import TrackerUnavailable
 from ecgexp.tracking.params import HIDDEN, redact
@@ -100,13 +101,8 @@ def _own_store(folder: Path, values: dict[str, Any]) -> str:
     return uri
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(prog="ecgexp-sync", description=__doc__.partition("\n")[0])
+    parser = Parser(prog="ecgexp-sync", description=__doc__.partition("\n")[0])
     add = parser.add_argument
     add("run", nargs="*", type=Path, metavar="RUN_DIR", help="folders of runs; without any, all that lack something")
     add("--store", metavar="URI", help="the address of the runs' store, if it has moved or has a password")

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -143,13 +144,11 @@ def _finish(command: list[str], cwd: Path) -> None:
 
 
 def _differences(whole: Path, run: Path) -> list[str]:
-    then, now = (json.loads((folder / "result.json").read_text()) for folder in (whole, run))
-    for values in (then, now):
-        values["metrics"] = {k: v for k, v in values["metrics"].items() if not k.startswith("resources/")}
+    then, now = result(whole), result(run)
     faults = [f"other {key}" for key in ("metrics", "selection", "data", "privacy") if then[key] != now[key]]
-    if _weights(whole) != _weights(run):
+    if weights(whole) != weights(run):
         faults.append("other weights")
-    if _points(whole) != _points(run):
+    if points(whole) != points(run):
         faults.append("other points")
     from ecgexp.tracking.reading import search_runs
 
@@ -159,13 +158,22 @@ def _differences(whole: Path, run: Path) -> list[str]:
     return faults
 
 
-def _weights(folder: Path) -> dict[str, bytes]:
+def result(folder: Path) -> dict[str, Any]:
+    """What a run's `result.json` says, but for the time and memory that it took."""
+    values = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    values["metrics"] = {name: value for name, value in values["metrics"].items() if not name.startswith("resources/")}
+    return values
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    """A run's final weights, bit for bit."""
     with np.load(folder / "model" / "weights.npz") as file:
         return {name: file[name].tobytes() for name in file.files}
 
 
-def _points(folder: Path) -> list[str]:
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+def points(folder: Path) -> list[str]:
+    """Every point of every curve of a run, in an order of its own."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return sorted(
         f"{name} {line['step']} {value!r}"
         for line in lines

@@ -18,6 +18,8 @@ FLOORS = {
     "ecgexp._hydra_guard": 7,
     "ecgexp.beats": 0,
     "ecgexp.seeding": 0,
+    "ecgexp._arguments": 0,
+    "ecgexp._files": 0,
     "ecgexp.data": 1,
     "ecgexp.images": 1,
     "ecgexp.augmentation": 1,

@@ -51,7 +51,7 @@ def restart_dropout(model: Any, seed: Any) -> None:
 
     Args:
       model: built here, so its dropout layers are those of `dropout`.
-      seed: an integer below 2^63 or a scalar int64 tensor; called at the start of each epoch.
+      seed: an integer below 2^63 or a scalar int64 tensor; called before each step, or a few.
     """
     from ecgexp.models.dropout import Dropout
 

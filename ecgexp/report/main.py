@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NoReturn
 
 from rich.console import Console
 
+from ecgexp._arguments import Parser
 from ecgexp._validate import DataError
 
 
@@ -55,13 +55,8 @@ def write(options: argparse.Namespace) -> list[str]:
     return done
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(prog="ecgexp-report", description=__doc__)
+    parser = Parser(prog="ecgexp-report", description=__doc__)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--parent", metavar="RUN", help="the MLflow id of a sweep's parent run, or a sweep's folder")
     which.add_argument("--experiment", metavar="NAME", help="all runs of this experiment (that of the newest run)")

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ecgexp._files import replacing
 from ecgexp.privacy.search import Charge
 from ecgexp.tracking.files import plain
 from ecgexp.tracking.provenance import is_running, process_tags
@@ -81,9 +82,8 @@ class Attempts:
         """Writes the attempt's file, whole or not at all; an attempt is known by its job and its run's folder."""
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(attempt)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        part.write_text(json.dumps(plain(asdict(attempt)), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(part, path)
+        with replacing(path) as part:
+            part.write_text(json.dumps(plain(asdict(attempt)), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def all(self) -> list[Attempt]:
         """Every attempt, in the order of their first writing."""

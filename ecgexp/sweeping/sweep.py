@@ -10,7 +10,6 @@
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +18,7 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
+from ecgexp._files import replacing
 from ecgexp._validate import ConfigError, build
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.search import Charge, compose_epsilon
@@ -245,6 +245,5 @@ def _bounded(charges: Sequence[Charge], budget: float) -> float:
 
 
 def _write(path: Path, values: Mapping[str, Any]) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    with replacing(path) as part:
+        part.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

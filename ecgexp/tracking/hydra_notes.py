@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ecgexp._files import replacing
 from ecgexp.tracking.params import hide_passwords
 
 
@@ -15,6 +16,5 @@ def clean_notes(run_dir: Path) -> None:
         text = path.read_text(encoding="utf-8")
         hidden = hide_passwords(text)
         if hidden != text:
-            part = path.with_name(f".{path.name}.part")
-            part.write_text(hidden, encoding="utf-8")
-            part.replace(path)
+            with replacing(path) as part:
+                part.write_text(hidden, encoding="utf-8")

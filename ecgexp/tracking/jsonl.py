@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ecgexp._files import replacing
 from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status
 from ecgexp.tracking.checks import Points, check_path
 from ecgexp.tracking.files import FileArtifacts, plain
@@ -88,9 +89,8 @@ class JsonlTracker(FileArtifacts):
         target = self.folder / name
         if path.resolve() != target.resolve():
             target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(f".{target.name}.part")
-            shutil.copyfile(path, part)
-            os.replace(part, target)
+            with replacing(target) as part:
+                shutil.copyfile(path, part)
         if name not in self._run["artifacts"]:
             self._run["artifacts"].append(name)
             self._save()
@@ -108,10 +108,8 @@ class JsonlTracker(FileArtifacts):
         if folder.resolve() != target.resolve():
             shutil.copytree(folder, target, dirs_exist_ok=True)
         example = input_example if isinstance(input_example, Mapping) else {"signals_mv": input_example}
-        part = self.folder / f".{EXAMPLE}.part"
-        with part.open("wb") as file:
+        with replacing(self.folder / EXAMPLE) as part, part.open("wb") as file:
             np.savez(file, **example)
-        os.replace(part, self.folder / EXAMPLE)
 
     def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
         """See `Tracker.finish`."""

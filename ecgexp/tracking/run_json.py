@@ -5,11 +5,11 @@ becomes whole when the end of the run has arrived, so that a crash at any time l
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ecgexp._files import replacing
 from ecgexp._validate import DataError
 from ecgexp.tracking.provenance import is_running
 
@@ -38,9 +38,8 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 def write_run(folder: Path, values: Mapping[str, Any]) -> None:
     """Replaces `run.json`."""
-    part = folder / f".{NAME}.part"
-    part.write_text(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(part, folder / NAME)
+    with replacing(folder / NAME) as part:
+        part.write_text(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def is_being_made(values: Mapping[str, Any]) -> bool:

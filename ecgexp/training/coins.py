@@ -13,11 +13,11 @@ import numpy as np
 from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.seeding import Seeds
 
-_STEP, _EPOCH = 0, 1  # counter words that keep the two kinds of streams apart
+_VIEWS, _DROPOUT = 0, 1  # counter words that keep the two kinds of streams apart
 
 
 class Coins:
-    """One stream for each step and each epoch, found by its number: a checkpoint keeps nothing of them.
+    """Two streams for each step, found by its number: a checkpoint keeps nothing of them.
 
     Args:
       plan: whether there is a claim; then a resumed run goes on with other coins, which is as private and not repeatable.
@@ -30,11 +30,11 @@ class Coins:
 
     def of_step(self, step: int) -> np.random.Generator:
         """For the views of the 0-based `step` and their augmentation."""
-        return self._stream(_STEP, step)
+        return self._stream(_VIEWS, step)
 
-    def of_dropout(self, epoch: int) -> int:
-        """(63 bits) Where the dropout generators start in `epoch`."""
-        return int(self._stream(_EPOCH, epoch).integers(2**63))
+    def of_dropout(self, step: int) -> int:
+        """(63 bits) Where the dropout generators start in the 0-based `step`."""
+        return int(self._stream(_DROPOUT, step).integers(2**63))
 
     def __reduce__(self):
         raise TypeError("coins are never serialised: whoever reads their key knows who was dealt what")

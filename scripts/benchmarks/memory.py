@@ -71,7 +71,7 @@ def _watch(trainer: str, marks: list[int], options: argparse.Namespace) -> tuple
 
 def _steps_done(file: Path) -> int:
     try:
-        return file.read_text(encoding="utf-8").count('"curve/train/accuracy"')
+        return file.read_text(encoding="utf-8").count('"curve/train/loss"')
     except FileNotFoundError:
         return 0
 

@@ -4,11 +4,11 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
+from waiting import wait_for
 
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
 SWEEP = (
@@ -24,21 +24,13 @@ def attempts(cwd):
     return {attempt["name"]: attempt["status"] for attempt in found}
 
 
-def wait_for(condition, process, log, seconds=400):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.05)
-
-
 def test_a_killed_worker_is_said_and_the_same_command_takes_its_job_up_again(tmp_path):
     log = tmp_path / "log"
     with log.open("w") as out:
         sweep = subprocess.Popen([COMMAND, *SWEEP], stdout=out, stderr=out, cwd=tmp_path)
         checkpoints = [f"outputs/ecgexp/*_sweep/{job}/checkpoints/step-*" for job in (0, 1)]
         try:
-            wait_for(lambda: all(list(tmp_path.glob(pattern)) for pattern in checkpoints), sweep, log)
+            wait_for(lambda: all(list(tmp_path.glob(pattern)) for pattern in checkpoints), sweep)
             for child in psutil.Process(sweep.pid).children(recursive=True):
                 if "popen_loky" in " ".join(child.cmdline()):
                     child.send_signal(signal.SIGKILL)
