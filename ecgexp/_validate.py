@@ -5,6 +5,7 @@ a YAML file and from a notebook. Pydantic does the checking of types and bounds;
 checked in the class's own `__post_init__`.
 """
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
@@ -65,13 +66,28 @@ def build(make: Callable[..., T], values: dict[str, Any], *, path: str) -> T:
 def _describe(item: Any, path: str, make: Callable[..., Any]) -> str:
     where = ".".join([*([path] if path else []), *(str(part) for part in item["loc"])])
     if item["type"] == "value_error":  # our own words, from a __post_init__: they already name the fields
-        return str(item["ctx"]["error"])
+        return placed(str(item["ctx"]["error"]), path, make)
     if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return unknown_key(where, known=list(getattr(make, "__dataclass_fields__", {})))
     if item["type"] in ("missing", "missing_keyword_only_argument"):
         return f"{where} is missing: give it a value"
     message = item["msg"][0].lower() + item["msg"][1:]
     return f"{where}={item['input']!r} is not usable: {message.replace('input', 'it')}"
+
+
+def placed(message: str, path: str, make: Callable[..., Any]) -> str:
+    """Names the settings of a nested object by where they stand: `dataset.leads` of `dataset.train` is `dataset.train.leads`.
+
+    Args:
+      message: words of the class about its own settings, which it knows by the first part of the path only.
+      path: where the object stands.
+      make: its class.
+    """
+    root, _, below = path.partition(".")
+    if not below:
+        return message
+    names = "|".join(getattr(make, "__dataclass_fields__", {}))
+    return re.sub(rf"\b{re.escape(root)}\.(?=(?:{names})\b)", lambda _: f"{path}.", message)
 
 
 def unknown_key(where: str, *, known: list[str]) -> str:
