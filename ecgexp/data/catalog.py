@@ -109,7 +109,14 @@ REDUCED = tuple(sorted(record for record in DS1 + DS2 if record not in _WITHOUT_
 FEDERATED10 = _names("100 103 104 124 207 208 213 220 222 223")
 
 RECORD_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"ds1": DS1, "ds2": DS2, "paced": PACED, "reduced": REDUCED, "federated10": FEDERATED10}
+    {
+        "ds1": DS1,
+        "ds2": DS2,
+        "unpaced": tuple(sorted(DS1 + DS2)),
+        "paced": PACED,
+        "reduced": REDUCED,
+        "federated10": FEDERATED10,
+    }  # fmt: skip
 )
 
 MITDB = Database(

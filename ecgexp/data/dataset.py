@@ -32,7 +32,7 @@ class RecordedDataset(Preparation):
       database: its name in the catalog.
       layout: `wfdb`: `.hea`, `.dat`, `.atr`; `kaggle_csv`: `100.csv` and `100annotations.txt`.
       root: folder below which the files are found, in any of the layouts people have.
-      records: their names, or one of the catalog's record sets (`ds1 ds2 paced reduced federated10`); None: all.
+      records: their names, or one of the catalog's record sets (`ds1 ds2 unpaced paced reduced federated10`); None: all.
       verify: `published`: every file must be the one PhysioNet publishes, where the package knows its SHA-256;
         `header`: sizes, header checksums and order only, for files changed on purpose.
     """
@@ -56,26 +56,47 @@ class RecordedDataset(Preparation):
             raise ConfigError(
                 f"dataset.leads: {entry} has no lead {', '.join(absent)}; it has {', '.join(entry.lead_names)}"
             )
+        if self.baseline == "bandpass" and self.bandpass_hz[1] >= entry.fs_hz / 2:
+            raise ConfigError(
+                f"dataset.bandpass_hz={list(self.bandpass_hz)}: {entry} at {entry.fs_hz:g} Hz can be filtered below "
+                f"{entry.fs_hz / 2:g} Hz only; try [0.5,40]"
+            )
 
-    def load(self, report: Report | None = None) -> BeatSet:
+    def __str__(self) -> str:
+        return str(find_database(self.database))
+
+    def folder(self) -> Path:
+        """Where the files are.
+
+        Raises:
+          DataError: nowhere below `root`.
+        """
+        entry = self._entry()
+        return find_folder(self.root, entry, self.records or entry.records, self.layout)
+
+    def load(self, report: Report | None = None, *, path: str = "dataset") -> BeatSet:
         """All beats of the records, without labels.
 
         Args:
           report: told `(done, total, what)` while records are prepared.
+          path: where these settings stand in the configuration, for what is said of them.
 
         Raises:
           DataError: files are missing or damaged.
         """
-        entry = find_database(self.database)
-        if self.layout == "kaggle_csv":
-            entry = replace(entry, remedy="unpack Kaggle's mondejar/mitbih-database there")
-        records = self.records or entry.records
-        folder = find_folder(self.root, entry, records, self.layout)
+        entry, folder = self._entry(), self.folder()
         from ecgexp.data.prepare import prepare_records  # only now: it pulls in the readers
 
         return prepare_records(
-            self, database=entry, folder=folder, records=records, layout=self.layout, verify=self.verify, report=report
-        )
+            self, database=entry, folder=folder, records=self.records or entry.records, layout=self.layout,
+            verify=self.verify, report=report, path=path,
+        )  # fmt: skip
+
+    def _entry(self) -> Database:
+        entry = find_database(self.database)
+        if self.layout == "kaggle_csv":
+            return replace(entry, remedy="unpack Kaggle's mondejar/mitbih-database there")
+        return entry
 
 
 def find_folder(root: Path, database: Database, records: tuple[str, ...], layout: Layout) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgexp._validate import DataError
+from ecgexp._validate import DataError, placed
 from ecgexp.beats import RR_FEATURES, BeatSet
 from ecgexp.data import csv_reader, wfdb_reader
 from ecgexp.data.baseline import bandpass, remove_median_baseline, resample, resampling_ratio
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 def prepare_records(
     preparation: Preparation, *, database: Database, folder: Path, records: Sequence[str], layout: Layout = "wfdb",
-    verify: Verify = "published", report: Report | None = None,
+    verify: Verify = "published", report: Report | None = None, path: str = "dataset",
 ) -> BeatSet:  # fmt: skip
     """Reads, checks and prepares records, or takes them from the cache.
 
@@ -40,6 +40,7 @@ def prepare_records(
       verify: `published`: compare every file with PhysioNet's SHA-256, where the package has them; `header`: only
         sizes, checksums and order, which are checked anyway.
       report: told about progress, unless the cache answers.
+      path: where the settings stand in the configuration, for what is said of them.
 
     Returns:
       All beats, without labels. `dropped` counts the beats of records left out and those whose window leaves the
@@ -70,7 +71,7 @@ def prepare_records(
     key = digest(about | {"verify": verify, "files": quick_identity(files)})
     prepared = load_or_prepare(preparation.cache_dir, key, prepare)
     for line in prepared.warnings:
-        _log.warning("%s", line)
+        _log.warning("%s", placed(line, path, type(preparation)))
     return prepared.beats
 
 
