@@ -6,11 +6,25 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 RR_FEATURES = ("rr_previous_s", "rr_next_s", "rr_local_mean_s", "rr_ratio")
+TRAINED, TESTED = "train", "test"
+"""The two entries of `BeatSet.parts`."""
+
+_ARROW = " -> "
+
+
+def arrow(first: str, second: str) -> str:
+    """What is trained on, then what is tested, as it is written: `"MLII -> ECG1"`; one name if they are equal."""
+    return first if first == second else f"{first}{_ARROW}{second}"
+
+
+def databases(text: str) -> tuple[str, ...]:
+    """The databases that `BeatSet.database` names: `("mitdb 1.0.0",)`, or the one trained on and the one tested."""
+    return tuple(text.split(_ARROW))
 
 
 @dataclass(frozen=True, kw_only=True)
 class BeatSet:
-    """Annotated heartbeats of one database, in the order of its records and of time.
+    """Annotated heartbeats of one database (or of one to train on, then one to test), in the order of records and of time.
 
     A beat's identity is (record_id, r_sample); copies made by augmentation are rows of the same index and so share it.
 
@@ -20,16 +34,19 @@ class BeatSet:
         intervals, and the previous interval divided by the record's mean. They cross beats: a beat-level privacy claim
         must not use them.
       symbols: (num_beats,) str, the annotation symbol of the database, e.g. `"N"`, `"/"`.
-      record_ids: (num_beats,) str, the record (a file).
-      patient_ids: (num_beats,) str, the patient (a person); several records may share one.
+      record_ids: (num_beats,) str, the record (a file): `"100"`; of two databases `"mitdb/100"`, `"svdb/800"`.
+      patient_ids: (num_beats,) str, the patient (a person); several records may share one. Of two databases with its name, too.
       r_samples: (num_beats,) int64, the annotated sample in the record as it was published, before resampling.
       fs_hz: sampling frequency of `signals_mv`.
-      lead_names: one name for each column of `signals_mv`.
-      database: name and version, e.g. `"mitdb 1.0.0"`; `"synthetic …"` marks beats that no heart made.
+      lead_names: one name for each column of `signals_mv`; `"MLII -> ECG1"` where two databases name it differently.
+      database: name and version, e.g. `"mitdb 1.0.0"`, or `"mitdb 1.0.0 -> svdb 1.0.0"`; `"synthetic …"` marks beats that no
+        heart made.
       digest: hexadecimal digest of what the beats were made from and how; the cache key.
       labels: (num_beats,) int64 class index, or empty before a grouping was applied.
       class_names: the classes, in the order of the labels; empty before a grouping was applied.
       dropped: beats left out on the way, as reason -> count.
+      parts: (num_beats,) str, `"train"` where a beat's database is the one trained on, `"test"` where it is the one tested;
+        empty for beats of one database.
     """
 
     signals_mv: np.ndarray
@@ -45,6 +62,7 @@ class BeatSet:
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     class_names: tuple[str, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
+    parts: np.ndarray = field(default_factory=lambda: np.zeros(0, "<U5"))
 
     def __post_init__(self):
         rows = len(self.signals_mv)
@@ -53,15 +71,23 @@ class BeatSet:
                 raise ValueError(f"{name} has {len(getattr(self, name))} rows for {rows} beats")
         if self.class_names and len(self.labels) != rows:
             raise ValueError(f"labels has {len(self.labels)} rows for {rows} beats")
+        if len(self.parts) != (rows if self.is_of_two else 0):
+            raise ValueError(f"parts has {len(self.parts)} rows for {rows} beats of {self.database}")
 
     def __len__(self) -> int:
         return len(self.signals_mv)
+
+    @property
+    def is_of_two(self) -> bool:
+        """Whether the beats are of one database to train on and another one to test."""
+        return len(databases(self.database)) > 1
 
     def take(self, indices: np.ndarray) -> "BeatSet":
         """The beats at `indices` (or under a boolean mask), in that order."""
         columns = ("signals_mv", "rr", "symbols", "record_ids", "patient_ids", "r_samples")
         labels = self.labels[indices] if self.class_names else self.labels
-        return replace(self, labels=labels, **{name: getattr(self, name)[indices] for name in columns})
+        parts = self.parts[indices] if self.is_of_two else self.parts
+        return replace(self, labels=labels, parts=parts, **{name: getattr(self, name)[indices] for name in columns})
 
     def class_counts(self, indices: np.ndarray) -> dict[str, int]:
         """Beats of each class among `indices`, in class order, zeros included."""

@@ -1,12 +1,13 @@
 """The leak guard: what a split promised, checked on the beats themselves."""
 
 import logging
+from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
 
 from ecgexp._validate import DataError
-from ecgexp.beats import BeatSet
+from ecgexp.beats import TESTED, TRAINED, BeatSet
 from ecgexp.data.splits import Split
 
 _log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ def check_split(beats: BeatSet, split: Split) -> None:
 
     Raises:
       DataError: an index is out of range, a part is empty, or two parts share a beat, or share a patient that they
-        promise not to share; the message names some.
+        promise not to share; the message names some. Beats of two databases are divided otherwise than between them.
     """
     parts = {"train": split.train, "validation": split.validation, "test": split.test}
     for name, indices in parts.items():
@@ -40,12 +41,28 @@ def check_split(beats: BeatSet, split: Split) -> None:
             raise DataError(
                 f"leak: {first} and {second} share {len(shared)} beats: {named}. Split before copying beats"
             )
-        if split.disjoint == "patient":
+        if split.disjoint != "beat":
             _check_patients(
                 first, set(beats.patient_ids[a].tolist()), second, set(beats.patient_ids[b].tolist()), split
             )
+    _check_databases(beats, split, parts)
     for note in split.notes:
         _log.warning("%s", note)
+
+
+def _check_databases(beats: BeatSet, split: Split, parts: Mapping[str, np.ndarray]) -> None:
+    """Of two databases only the first is learned from, and only the second tested."""
+    if not beats.is_of_two:
+        if split.disjoint == "database":
+            raise DataError(f"leak: the split promises to test another database, and all beats are of {beats.database}")
+        return
+    for name, indices in parts.items():
+        strays = indices[beats.parts[indices] != (TESTED if name == "test" else TRAINED)]
+        if len(strays):
+            raise DataError(
+                f"leak: {name} has {len(strays)} beats of the wrong one of {beats.database}, such as record "
+                f"{beats.record_ids[strays[0]]} sample {beats.r_samples[strays[0]]}; take split=cross_database"
+            )
 
 
 def _check_indices(name: str, indices: np.ndarray, num_beats: int) -> None:

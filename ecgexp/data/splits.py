@@ -1,15 +1,16 @@
 """Splits: which beats are trained on, which decide when to stop, which are tested."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from ecgexp._validate import ConfigError, DataError, Fraction, settings
-from ecgexp.beats import BeatSet
+from ecgexp.beats import TESTED, TRAINED, BeatSet, databases
 from ecgexp.data.catalog import DS1, DS2, FEDERATED10, REDUCED
 from ecgexp.data.held_out import hold_out_beats, hold_out_patients
+from ecgexp.data.two_databases import TwoDatabases
 
 _SAME_MAN = "201+202"
 
@@ -22,7 +23,8 @@ class Split:
       train: (num_train,) int64.
       validation: (num_validation,) int64; may be empty.
       test: (num_test,) int64.
-      disjoint: what the three never share: `beat`, or `patient` (and so beats as well).
+      disjoint: what the three never share: `beat`, or `patient` (and so beats as well); `database`: nor is a beat of a
+        database in `test` when others of it are in the other two, which share no patient.
       shared_patients: the exceptions to `patient`: on two sides because the division was published so.
       notes: what a reader of the scores has to know.
     """
@@ -30,7 +32,7 @@ class Split:
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
-    disjoint: Literal["beat", "patient"]
+    disjoint: Literal["beat", "patient", "database"]
     shared_patients: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -181,6 +183,71 @@ class Federated10:
         return _by_beat(beats, rows, self.test_fraction, self.validation_fraction, rng, by_record=True)
 
 
+@settings
+class CrossDatabase:
+    """Trains on one database and tests on another, all of it: for a dataset of two, such as `mitdb_to_svdb`.
+
+    Attributes:
+      validation_fraction: about this share of the patients of the first database is held out whole for validation, as in
+        `InterPatient`; nothing is chosen by a beat of the second. 0 for none.
+    """
+
+    validation_fraction: Fraction = 0.2
+
+    def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
+        """Splits by database, and the first of them by patient.
+
+        Args:
+          beats: labelled.
+          rng: draws the validation patients.
+
+        Raises:
+          ConfigError: the beats are of one database.
+          DataError: no beat of the first is left, or too few patients.
+        """
+        if not beats.is_of_two:
+            raise ConfigError(_needs_two(beats.database))
+        training, test = (np.flatnonzero(beats.parts == part) for part in (TRAINED, TESTED))
+        if not len(training) or not len(test):
+            trained, tested = databases(beats.database)
+            raise DataError(f"split=cross_database: no beat is left of {tested if len(training) else trained}")
+        train, validation = hold_out_patients(beats, training, self.validation_fraction, rng)
+        notes = _one_sided(beats, training, test)
+        return Split(train=train, validation=validation, test=test, disjoint="database", notes=notes)
+
+
+def check_databases(dataset: Any, split: Any) -> None:
+    """A dataset of two databases and the split between them go together, and neither goes with anything else.
+
+    Raises:
+      ConfigError: they do not.
+    """
+    is_two, crosses = isinstance(dataset, TwoDatabases), isinstance(split, CrossDatabase)
+    if is_two and not crosses:
+        raise ConfigError(
+            f"the dataset {dataset} trains on one database and tests on the other, which {type(split).__name__} would mix; "
+            "type split=cross_database"
+        )
+    if crosses and not is_two:
+        raise ConfigError(_needs_two(str(getattr(dataset, "database", type(dataset).__name__))))
+
+
+def _needs_two(database: str) -> str:
+    return (
+        f"split=cross_database trains on one database and tests on another, and {database} is one; type "
+        "dataset=mitdb_to_svdb, or split=inter_patient"
+    )
+
+
+def _one_sided(beats: BeatSet, training: np.ndarray, test: np.ndarray) -> tuple[str, ...]:
+    """Classes that one database lacks: they cannot be learned, or not be tested."""
+    trained, tested = databases(beats.database)
+    learned, asked = beats.class_counts(training), beats.class_counts(test)
+    notes = [f"{trained} has no beat of class {name}, so none can be found" for name in learned if not learned[name]]
+    notes += [f"{tested} has no beat of class {name} to test" for name in asked if not asked[name]]
+    return tuple(notes)
+
+
 def _published(
     beats: BeatSet,
     rng: np.random.Generator,
@@ -242,7 +309,7 @@ def _by_beat(
 
 
 def _is_mitdb(beats: BeatSet) -> bool:
-    return beats.database.split()[0] == "mitdb"
+    return [name.split()[0] for name in databases(beats.database)] == ["mitdb"]
 
 
 def _require_mitdb(beats: BeatSet, name: str) -> None:
