@@ -83,10 +83,11 @@ def _annotate_all(model: "TrainedModel", stems: Sequence[Path], options: argpars
             has_reference = annotation_file(stem, options.annotator).is_file()
             source: Source = options.beats or ("reference" if has_reference else "detector")
             record, database = read_single(stem, annotator=options.annotator if has_reference else None)
-            annotated = annotate(model, record, source=source)
+            suited = model.for_records_of(str(database))
+            annotated = annotate(suited, record, source=source)
             files.write(annotated, options.output, options.extension)
             done.append(annotated)
-            remarks += report.notes(model, annotated, database=str(database))
+            remarks += report.notes(suited, annotated, database=str(database))
     for table in report.render(model, done):
         console.print(table)
     for remark in remarks:

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ecgexp._validate import ConfigError, DataError, build
+from ecgexp.beats import TESTED, TRAINED, databases
 from ecgexp.data.preparation import Preparation
 from ecgexp.serving import Classifier, load_classifier
 from ecgexp.tracking.reading import StoredRun
@@ -25,6 +26,8 @@ class TrainedModel:
       preparation: what was done to the records it learned from.
       class_of: annotation symbol -> index of its class.
       tested_on: record -> samples of the beats that the run was tested on; empty where it kept none.
+      tested_elsewhere: the database that the run was tested on, where that is not the one it learned from, and what was done
+        to its records: its leads have other names.
     """
 
     name: str
@@ -32,6 +35,18 @@ class TrainedModel:
     preparation: Preparation
     class_of: Mapping[str, int]
     tested_on: Mapping[str, np.ndarray] = field(default_factory=dict)
+    tested_elsewhere: tuple[str, Preparation] | None = None
+
+    @property
+    def learned_from(self) -> str:
+        """The database whose beats it learned from."""
+        return databases(self.classifier.database)[0]
+
+    def for_records_of(self, database: str) -> "TrainedModel":
+        """The same model, for records of a database: those of the one it was tested on are prepared as they were then."""
+        if self.tested_elsewhere is not None and self.tested_elsewhere[0] == database:
+            return replace(self, preparation=self.tested_elsewhere[1])
+        return self
 
     @property
     def is_synthetic(self) -> bool:
@@ -58,23 +73,27 @@ def load_model(run: StoredRun) -> TrainedModel:
             f"run {run.name} ({run.run_id}, {run.status}) has no model; give --run one that FINISHED, which ecgexp-ui shows"
         )
     classifier = load_classifier(folder)
+    names = databases(classifier.database)
+    preparations = [_preparation(run, classifier, part) for part in ((TRAINED, TESTED) if len(names) > 1 else (None,))]
     return TrainedModel(
-        name=run.name, classifier=classifier, preparation=_preparation(run, classifier),
-        class_of=_class_of(run, classifier.class_names), tested_on=_tested_on(run),
+        name=run.name, classifier=classifier, preparation=preparations[0], class_of=_class_of(run, classifier.class_names),
+        tested_on=_tested_on(run), tested_elsewhere=(names[1], preparations[1]) if len(names) > 1 else None,
     )  # fmt: skip
 
 
-def _preparation(run: StoredRun, classifier: Classifier) -> Preparation:
+def _preparation(run: StoredRun, classifier: Classifier, part: str | None) -> Preparation:
+    """Of a run on one database, or on the `part` of one on two, which have their own leads."""
     before, after = classifier.before_samples, classifier.window - classifier.before_samples
+    where = "dataset" if part is None else f"dataset.{part}"
     values = {
-        name: _setting(run, f"dataset.{name}") for name in ("missing_lead", "baseline", "bandpass_hz", "relocate_ms")
+        name: _setting(run, f"{where}.{name}") for name in ("missing_lead", "baseline", "bandpass_hz", "relocate_ms")
     }
     values |= {
-        "leads": classifier.lead_names, "fs_hz": classifier.fs_hz,
+        "leads": classifier.lead_names if part is None else _setting(run, f"{where}.leads"), "fs_hz": classifier.fs_hz,
         "window_ms": tuple(1000 * samples / classifier.fs_hz for samples in (before, after)),
     }  # fmt: skip
     try:
-        return build(Preparation, values, path="dataset")
+        return build(Preparation, values, path=where)
     except ConfigError as error:
         raise DataError(f"run {run.name} was prepared in a way this version does not know: {error}") from error
 

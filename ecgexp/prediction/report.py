@@ -33,19 +33,19 @@ def notes(model: TrainedModel, record: Annotated, *, database: str) -> Iterator[
     Args:
       model: what classified it.
       record: the outcome.
-      database: of the record, as the model's names its own.
+      database: of the record, as the model names its own.
     """
     classifier = model.classifier
     if database.startswith("synthetic"):
         yield f"{record.record_id}: a synthetic record, no heart made it"
     if record.stand_in:
-        wanted = ", ".join(classifier.lead_names)
+        wanted = ", ".join(model.preparation.leads)
         yield f"{record.record_id}: {record.stand_in} stands in for {wanted}, as training allowed"
     if record.fs_hz != classifier.fs_hz:
         yield f"{record.record_id}: resampled from {record.fs_hz:g} to the model's {classifier.fs_hz:g} Hz"
     if record.num_unclassified:
         yield f"{record.record_id}: unclassified beats, whose window leaves the record: {record.num_unclassified}"
-    learned = _num_perhaps_learned(model, record) if database == classifier.database else 0
+    learned = _num_perhaps_learned(model, record) if database == model.learned_from else 0
     if learned:
         yield (
             f"{record.record_id}: the run was not tested on {learned} of these beats; it may have learned from them, and then "

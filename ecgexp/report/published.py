@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ecgexp.beats import databases
+
 DATABASE = "mitdb"
 
 _ABUADBBA = (
@@ -46,6 +48,6 @@ WITHOUT_NOISE = (
 CITATIONS = (_ABUADBBA, _GULLU)
 
 
-def applies_to(databases: list[str]) -> bool:
-    """Whether all runs are on the database that the publications used; of another one the marks would say nothing."""
-    return bool(databases) and all(name.split()[:1] == [DATABASE] for name in databases)
+def applies_to(names: list[str]) -> bool:
+    """Whether all runs learned from and were tested on the database that the publications used, and on no other one."""
+    return bool(names) and all([one.split()[:1] for one in databases(name)] == [[DATABASE]] for name in names)
