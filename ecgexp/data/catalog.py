@@ -116,7 +116,7 @@ RECORD_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "paced": PACED,
         "reduced": REDUCED,
         "federated10": FEDERATED10,
-    }  # fmt: skip
+    }
 )
 
 MITDB = Database(

@@ -69,6 +69,7 @@ def test_the_majority_class_is_told_for_each_database(group):
     [
         (["mitdb 1.0.0"], True), ([], False), (["synthetic (virtual patients, seed 0)"], False),
         (["mitdb 1.0.0", "svdb 1.0.0"], False), (["mitdbx 1"], False),
+        (["mitdb 1.0.0 -> svdb 1.0.0"], False), (["svdb 1.0.0 -> mitdb 1.0.0"], False), (["mitdb 1.0.0", ""], False),
     ],
 )  # fmt: skip
 def test_published_scores_stand_beside_the_database_they_are_of(databases, shown):

@@ -1,0 +1,137 @@
+"""The split between two databases, what guards it, and who else may not split them."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from two_folders import make_two
+
+from ecgexp._validate import ConfigError, DataError
+from ecgexp.data.catalog import DS1, DS2, FEDERATED10
+from ecgexp.data.leaks import check_split
+from ecgexp.data.splits import (
+    CrossDatabase, Federated10, InterPatient, IntraPatient, PatientKFold, Reduced, Split, check_databases,
+)  # fmt: skip
+from ecgexp.prepare import prepare
+
+EVERY_OTHER = [
+    InterPatient(), InterPatient(division="random"), IntraPatient(), PatientKFold(num_folds=2), Reduced(), Federated10(),
+]  # fmt: skip
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(2, 9), st.integers(1, 9), st.sampled_from([0.0, 0.2, 0.5]), st.integers(0, 5))
+def test_all_of_the_second_is_tested_and_nothing_else(trained, tested, fraction, seed):
+    mitdb = np.repeat([str(100 + i) for i in range(trained)], 4)
+    svdb = np.repeat([str(100 + i) for i in range(tested)], 4)  # the same names
+    beats = make_two(mitdb, svdb, labels=np.tile([0, 0, 0, 1], trained + tested))
+    split = CrossDatabase(validation_fraction=fraction).split(beats, rng(seed))
+    check_split(beats, split)
+    assert split.test.tolist() == list(range(4 * trained, 4 * (trained + tested)))
+    learned = np.concatenate([split.train, split.validation])
+    assert sorted(learned.tolist()) == list(range(4 * trained))
+    assert not set(beats.patient_ids[split.train]) & set(beats.patient_ids[split.validation])
+    assert (len(split.validation) > 0) is (fraction > 0)
+
+
+def test_same_seed_same_split_and_another_seed_another():
+    mitdb = np.repeat(DS1, 3)
+    beats = make_two(mitdb, ["800"] * 3, labels=np.tile([0, 0, 1], len(DS1) + 1))
+    first, again, other = (CrossDatabase().split(beats, rng(seed)) for seed in (1, 1, 2))
+    assert first.validation.tolist() == again.validation.tolist() != other.validation.tolist()
+
+
+def test_classes_of_one_database_only_are_noted(caplog):
+    beats = make_two(["1", "1", "2", "2"], ["1", "1"], labels=[0, 2, 0, 2, 0, 1], classes=("N", "V", "Q"))
+    split = CrossDatabase().split(beats, rng())
+    assert split.notes == (
+        "mitdb 1.0.0 has no beat of class V, so none can be found",
+        "svdb 1.0.0 has no beat of class Q to test",
+    )
+    check_split(beats, split)
+    assert "no beat of class V" in caplog.text
+
+
+@pytest.mark.parametrize(("mitdb", "svdb", "name"), [([], ["1"], "mitdb"), (["1"], [], "svdb")])
+def test_a_database_of_which_nothing_is_left_is_named(mitdb, svdb, name):
+    with pytest.raises(DataError, match=f"no beat is left of {name} 1"):
+        CrossDatabase().split(make_two(mitdb, svdb), rng())
+
+
+@pytest.mark.parametrize("kind", EVERY_OTHER, ids=lambda kind: type(kind).__name__)
+def test_no_other_split_gets_past_the_guard(kind):
+    """Records that every one of them would take, were they of mitdb alone."""
+    names = sorted({*DS1[:4], *DS2[:4], *FEDERATED10})
+    mitdb, svdb = np.repeat(names, 8), np.repeat(["800", "801"], 8)
+    beats = make_two(mitdb, svdb, labels=np.tile([0, 0, 0, 1], 2 * (len(names) + 2)))
+    with pytest.raises(DataError, match="leak: |mitdb, and these are of mitdb 1.0.0 -> svdb"):
+        check_split(beats, kind.split(beats, rng()))
+
+
+def by_hand(train, validation, test, disjoint="database"):
+    parts = (np.asarray(rows, np.int64) for rows in (train, validation, test))
+    return Split(**dict(zip(("train", "validation", "test"), parts, strict=True)), disjoint=disjoint)
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "test", "name"),
+    [([0, 3], [1], [2], "train"), ([0], [1, 3], [2], "validation"), ([0], [], [1, 2], "test"), ([2], [], [0], "train")],
+)
+def test_the_guard_finds_a_beat_on_the_wrong_side(train, validation, test, name):
+    beats = make_two(["100", "101"], ["800", "801"])
+    check_split(beats, by_hand([0], [1], [2, 3]))
+    with pytest.raises(DataError, match=f"leak: {name} has 1 beats of the wrong one of mitdb"):
+        check_split(beats, by_hand(train, validation, test))
+
+
+def test_the_guard_still_finds_a_patient_in_train_and_validation():
+    with pytest.raises(DataError, match="leak: train and validation share the patients mitdb/100"):
+        check_split(make_two(["100", "100"], ["800"]), by_hand([0], [1], [2]))
+
+
+def dataset_of(name):
+    from ecgexp.config import load_experiment
+
+    return load_experiment(
+        [f"dataset={name}", "split=cross_database" if "_to_" in name else "split=inter_patient"]
+    ).dataset
+
+
+@pytest.mark.parametrize("kind", EVERY_OTHER, ids=lambda kind: type(kind).__name__)
+def test_two_databases_with_another_split_are_refused_with_what_to_type(kind):
+    with pytest.raises(
+        ConfigError, match=rf"mitdb 1\.0\.0 -> svdb 1\.0\.0 .*{type(kind).__name__} would.*split=cross_database"
+    ):
+        check_databases(dataset_of("mitdb_to_svdb"), kind)
+
+
+@pytest.mark.parametrize(("name", "said"), [("mitdb", "mitdb"), ("svdb", "svdb"), ("synthetic", "SyntheticDataset")])
+def test_one_database_is_refused_with_what_to_type(name, said):
+    with pytest.raises(ConfigError, match=rf"and {said} is one; type dataset=mitdb_to_svdb, or split=inter_patient"):
+        check_databases(dataset_of(name), CrossDatabase())
+
+
+def test_one_database_is_refused_on_its_beats_too():
+    beats = replace(make_two(["100"], []), database="mitdb 1.0.0", parts=np.zeros(0, "<U5"))
+    with pytest.raises(ConfigError, match=r"and mitdb 1\.0\.0 is one"):
+        CrossDatabase().split(beats, rng())
+    with pytest.raises(DataError, match=r"promises to test another database, and all beats are of mitdb 1\.0\.0"):
+        check_split(
+            replace(make_two(["100", "101"], []), database="mitdb 1.0.0", parts=beats.parts), by_hand([0], [], [1])
+        )
+
+
+def test_a_mismatch_is_told_before_anything_is_read():
+    dataset = dataset_of("mitdb_to_svdb")
+    with pytest.raises(ConfigError, match="type split=cross_database"):
+        prepare(
+            dataset=dataset, grouping=SimpleNamespace(), split=InterPatient(), partition=None, model_input=None, seeds=None,
+            report=None,
+        )  # fmt: skip

@@ -1,0 +1,244 @@
+"""Two databases as one dataset: leads by position, names that do not collide, and refusals that say what to type."""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from two_folders import HEARTS, MITDB_NAMES, SVDB_NAMES, draw_heartbeats, write_record
+
+from ecgexp._validate import ConfigError, DataError
+from ecgexp.config import load_experiment
+from ecgexp.data import catalog, prepare
+from ecgexp.data.catalog import DS1, DS2, RECORD_SETS
+from ecgexp.data.dataset import RecordedDataset
+from ecgexp.data.two_databases import TwoDatabases
+
+COLUMNS = ("signals_mv", "rr", "symbols", "r_samples")
+
+
+def make(root, *, train=None, test=None, **shared):
+    """As `dataset=mitdb_to_svdb` builds it, on the fake folders."""
+    first = {"records": MITDB_NAMES, "verify": "header", **(train or {})}
+    second = {"database": "svdb", "records": SVDB_NAMES, "leads": ["ECG1"], **(test or {})}
+    parts = (RecordedDataset(root=root, **shared, **values) for values in (first, second))
+    return TwoDatabases(**dict(zip(("train", "test"), parts, strict=True)), **shared)
+
+
+@pytest.fixture(scope="module")
+def beats(data_root):
+    return make(data_root).load()
+
+
+@pytest.fixture(scope="module")
+def hearts():
+    return [draw_heartbeats(heart) for heart in list(HEARTS)[:2]]
+
+
+def test_beats_are_those_of_the_first_then_those_of_the_second(data_root, beats):
+    dataset = make(data_root)
+    first, second = dataset.train.load(), dataset.test.load()
+    for name in COLUMNS:
+        np.testing.assert_array_equal(
+            getattr(beats, name), np.concatenate([getattr(one, name) for one in (first, second)])
+        )
+    assert beats.parts.tolist() == ["train"] * len(first) + ["test"] * len(second)
+    assert (beats.database, beats.lead_names, beats.fs_hz) == ("mitdb 1.0.0 -> svdb 1.0.0", ("MLII -> ECG1",), 360.0)
+
+
+def test_records_and_patients_bear_the_name_of_their_database(beats):
+    assert sorted(set(beats.record_ids.tolist())) == [f"mitdb/{n}" for n in MITDB_NAMES] + [
+        f"svdb/{n}" for n in SVDB_NAMES
+    ]
+    assert set(beats.patient_ids[beats.parts == "test"]) == {f"svdb/{name}" for name in SVDB_NAMES}
+
+
+def test_the_man_of_201_and_202_stays_one_man(tmp_path, hearts):
+    for record in ("201", "202"):
+        write_record(tmp_path / "mitdb", record, hearts[0], fs_hz=360)
+    write_record(tmp_path / "svdb", "800", hearts[1], fs_hz=128)
+    beats = make(tmp_path, train={"records": ["201", "202"]}, test={"records": ["800"]}).load()
+    assert set(beats.patient_ids.tolist()) == {"mitdb/201+202", "svdb/800"}
+
+
+def test_equal_names_are_not_taken_for_one_patient(tmp_path, hearts, monkeypatch):
+    """No two databases of the catalog share a name today."""
+    twin = replace(catalog.SVDB, name="twin", records=("100",))
+    monkeypatch.setattr(catalog, "DATABASES", {**catalog.DATABASES, "twin": twin})
+    write_record(tmp_path / "mitdb", "100", hearts[0], fs_hz=360)
+    write_record(tmp_path / "twin", "100", hearts[0], fs_hz=128)
+    parts = {
+        "train": RecordedDataset(root=tmp_path / "mitdb", records=["100"], verify="header"),
+        "test": RecordedDataset(root=tmp_path / "twin", database="twin", records=["100"], leads=["ECG1"]),
+    }
+    beats = TwoDatabases(**parts).load()
+    assert set(beats.patient_ids.tolist()) == {"mitdb/100", "twin/100"}
+
+
+def test_take_keeps_the_part_of_every_beat(beats):
+    rows = np.asarray([len(beats) - 1, 0, 5])
+    taken = beats.take(rows)
+    assert taken.parts.tolist() == ["test", "train", "train"]
+    assert taken.record_ids.tolist() == beats.record_ids[rows].tolist()
+    with pytest.raises(ValueError, match="parts has 0 rows for"):
+        replace(beats, parts=np.zeros(0, "<U5"))
+
+
+def test_the_digest_tells_of_either_part(data_root, beats):
+    assert make(data_root).load().digest == beats.digest
+    changed = [
+        make(data_root, train={"records": MITDB_NAMES[1:]}), make(data_root, test={"records": SVDB_NAMES[1:]}),
+        make(data_root, test={"leads": ["ECG2"]}), make(data_root, window_ms=(200, 300)),
+    ]  # fmt: skip
+    assert len({beats.digest, *(one.load().digest for one in changed)}) == 5
+
+
+@pytest.mark.parametrize("order", [("ECG1", "ECG2"), ("ECG2", "ECG1")])
+def test_leads_are_taken_by_name_and_mapped_in_the_order_given(tmp_path, hearts, order):
+    """Whatever their order in the file: the second record of svdb has ECG2 first."""
+    for number, drawn in enumerate(hearts):
+        write_record(tmp_path / "mitdb", MITDB_NAMES[number], drawn, fs_hz=360)
+        write_record(
+            tmp_path / "svdb", SVDB_NAMES[number], drawn, fs_hz=128, leads=("ECG2", "ECG1") if number else None
+        )
+    names = {"train": {"records": MITDB_NAMES[:2], "leads": ["MLII", "V1"]}, "test": {"records": SVDB_NAMES[:2]}}
+    names["test"]["leads"] = order
+    beats = make(tmp_path, **names).load()
+    assert beats.lead_names == (f"MLII -> {order[0]}", f"V1 -> {order[1]}")
+    for number in range(2):
+        one, other = (
+            beats.signals_mv[beats.record_ids == name].mean(axis=0)
+            for name in (f"mitdb/{MITDB_NAMES[number]}", f"svdb/{SVDB_NAMES[number]}")
+        )
+        likeness = np.corrcoef(one.T, other.T)[:2, 2:]  # rows: MLII, V1; columns: as they were asked for
+        likeness = likeness if order[0] == "ECG1" else likeness[:, ::-1]
+        assert likeness.diagonal().min() > 0.98
+        assert likeness[0, 1] < 0.9
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize("policy", ["skip", "first", "error"])
+def test_a_record_without_the_lead_is_treated_as_its_own_part_says(tmp_path, hearts, caplog, part, policy):
+    """One record of each database lacks the lead; the policy of one part does not reach the other, which skips."""
+    for folder, names, fs_hz in (("mitdb", MITDB_NAMES, 360), ("svdb", SVDB_NAMES, 128)):
+        write_record(tmp_path / folder, names[0], hearts[0], fs_hz=fs_hz)
+        write_record(tmp_path / folder, names[1], hearts[1], fs_hz=fs_hz, leads=("V5", "V2"))
+    values = {"train": {"records": MITDB_NAMES[:2]}, "test": {"records": SVDB_NAMES[:2]}}
+    values[part]["missing_lead"] = policy
+    dataset = make(tmp_path, **values)
+    names = {"train": ("mitdb", "100", "101", "MLII"), "test": ("svdb", "800", "801", "ECG1")}
+    database, _, lacking, lead = names[part]
+    if policy == "error":
+        with pytest.raises(
+            DataError, match=rf"record {lacking} has the leads V5, V2 but not {lead}; try dataset\.{part}\.miss"
+        ):
+            dataset.load()
+        return
+    beats = dataset.load()
+    expected = {"mitdb/100", "svdb/800"} | ({f"{database}/{lacking}"} if policy == "first" else set())
+    assert set(beats.record_ids.tolist()) == expected
+    left_out = {f"{name}: record {record} has no lead {lead}" for name, _, record, lead in names.values()}
+    if policy == "first":
+        left_out.remove(f"{database}: record {lacking} has no lead {lead}")
+        assert f"another lead stands in for a missing one in {lacking} ({lead} <- V5)" in caplog.text
+    else:
+        assert f"(dataset.{part}.missing_lead=first takes another lead" in caplog.text
+    assert left_out | {f"{name}: window leaves the record" for name in ("mitdb", "svdb")} == set(beats.dropped)
+    assert all(beats.dropped[reason] > 20 for reason in left_out)
+
+
+def test_a_published_list_of_either_database_is_compared_with(data_root, monkeypatch):
+    """The package has one of mitdb today; one of svdb would be found by its name."""
+    asked = []
+
+    def published(name):
+        asked.append(name)
+        return {"801.dat": "0" * 64} if name == "svdb-1.0.0.sha256" else {}
+
+    monkeypatch.setattr(catalog, "_published_sha256", published)
+    with pytest.raises(
+        DataError, match=r"801\.dat is not the file PhysioNet publishes in svdb .*dataset\.test\.verify=header"
+    ):
+        make(data_root).load()
+    assert "svdb-1.0.0.sha256" in asked
+    assert len(make(data_root, test={"verify": "header"}).load()) > 0
+
+
+def test_the_fake_mitdb_is_found_out_by_the_published_list(data_root):
+    with pytest.raises(DataError, match=r"mitdb 1\.0\.0 .*dataset\.train\.verify=header"):
+        make(data_root, train={"verify": "published"}).load()
+
+
+def test_each_part_is_kept_in_the_cache_of_its_own(data_root, tmp_path, monkeypatch):
+    first = make(data_root, train={"cache_dir": tmp_path}, test={"cache_dir": tmp_path}).load()
+    assert len(list(tmp_path.glob("beats-*.npz"))) == 2
+    monkeypatch.setattr(prepare, "_prepare", None)
+    again = make(data_root, train={"cache_dir": tmp_path}, test={"cache_dir": tmp_path}).load()
+    assert again.digest == first.digest
+    np.testing.assert_array_equal(again.signals_mv, first.signals_mv)
+    alone = RecordedDataset(
+        root=data_root, database="svdb", records=SVDB_NAMES, leads=["ECG1"], cache_dir=tmp_path
+    ).load()
+    assert alone.record_ids[0] == "800"
+
+
+def test_progress_names_the_database(data_root):
+    told = []
+    make(data_root).load(lambda *what: told.append(what))
+    assert told[0] == (0, 6, "mitdb/100")
+    assert (5, 6, "svdb/805") in told
+
+
+@pytest.mark.parametrize(("there", "absent"), [("mitdb", ["svdb"]), ("svdb", ["mitdb"]), ("", ["mitdb", "svdb"])])
+def test_an_absent_database_is_told_before_the_other_is_prepared(tmp_path, data_root, monkeypatch, there, absent):
+    if there:
+        os.symlink(data_root / there, tmp_path / there)
+    monkeypatch.setattr(prepare, "prepare_records", None)
+    with pytest.raises(ConfigError) as refused:
+        make(tmp_path).load()
+    for name in ("mitdb", "svdb"):
+        assert (f"uv run python scripts/fetch_data.py {name}" in str(refused.value)) is (name in absent)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["dataset.train.fs_hz=250"], r"dataset\.train\.fs_hz=250 is not dataset\.fs_hz=360, .*set dataset\.fs_hz alone"),
+        (["dataset.test.window_ms=[100,200]"], r"dataset\.test\.window_ms=\[100,200\] is not dataset\.window_ms=\[250,250\]"),
+        (["dataset.test.baseline=none"], r"dataset\.test\.baseline=none is not dataset\.baseline=median"),
+        (["dataset.test.leads=[ECG1,ECG2]"], r"leads=\[MLII\] and .*=\[ECG1,ECG2\] correspond one to one; name as many"),
+        (["dataset.test.leads=[MLII]"], r"^dataset\.test\.leads: svdb 1\.0\.0 has no lead MLII; it has ECG1, ECG2"),
+        (["dataset.train.records=[800]"], r"^dataset\.train\.records=\['800'\]: 800 is not in mitdb 1\.0\.0"),
+        (["dataset.test.database=mitdb", "dataset.test.leads=[V1]"], r"both mitdb; type dataset=mitdb split=inter_patient"),
+        (["dataset.baseline=bandpass", "dataset.bandpass_hz=[0.5,64]"], r"svdb 1\.0\.0 at 128 Hz can be filtered below 64 Hz"),
+        (["dataset.train.lead=[V1]"], r"dataset\.train\.lead is not a setting; did you mean dataset\.train\.leads\?"),
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_be_used(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(["experiment=mitdb_to_svdb", *overrides])
+
+
+@pytest.mark.parametrize(("database", "leads"), [("svdb", ("ECG1",)), ("incartdb", ("II",))])
+def test_shipped_files_train_on_the_records_without_a_pacemaker(database, leads):
+    dataset = load_experiment([f"dataset=mitdb_to_{database}", "split=cross_database"]).dataset
+    assert str(dataset) == f"mitdb 1.0.0 -> {database} 1.0.0"
+    assert (dataset.train.records, dataset.test.records) == (RECORD_SETS["unpaced"], None)
+    assert set(RECORD_SETS["unpaced"]) == {*DS1, *DS2}
+    assert (dataset.train.leads, dataset.test.leads) == (("MLII",), leads)
+    assert dataset.window_samples == (90, 90)
+
+
+def test_what_both_parts_share_is_given_once():
+    values = [
+        "dataset.fs_hz=250",
+        "dataset.window_ms=[200,300]",
+        "dataset.baseline=bandpass",
+        "dataset.train.records=ds1",
+    ]
+    dataset = load_experiment(["experiment=mitdb_to_svdb", *values]).dataset
+    for part in (dataset.train, dataset.test):
+        assert (part.fs_hz, part.window_ms, part.baseline) == (250.0, (200.0, 300.0), "bandpass")
+    assert dataset.window_samples == (50, 75)
+    assert dataset.train.records == DS1
