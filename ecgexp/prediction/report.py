@@ -65,7 +65,7 @@ def _num_perhaps_learned(model: TrainedModel, record: Annotated) -> int:
 def _counts(model: TrainedModel, records: Sequence[Annotated]) -> "Table":
     names = model.classifier.class_names
     shown = any(record.num_unclassified for record in records)
-    table = _table(f"{model.name} · trained on {model.classifier.database}", "record", "beats of")
+    table = _table(f"{model.name} · trained on {model.learned_from}", "record", "beats of")
     for name in ("beats", *names, *([UNCLASSIFIED] if shown else []), "agreement"):
         table.add_column(name, justify="right")
     for record in records:

@@ -13,7 +13,14 @@ from ecgexp._validate import ConfigError, DataError
 from ecgexp.data.catalog import DS1, DS2, FEDERATED10
 from ecgexp.data.leaks import check_split
 from ecgexp.data.splits import (
-    CrossDatabase, Federated10, InterPatient, IntraPatient, PatientKFold, Reduced, Split, check_databases,
+    CrossDatabase,
+    Federated10,
+    InterPatient,
+    IntraPatient,
+    PatientKFold,
+    Reduced,
+    Split,
+    check_databases,
 )  # fmt: skip
 from ecgexp.prepare import prepare
 

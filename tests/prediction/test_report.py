@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rich.console import Console
@@ -86,3 +88,13 @@ def test_beats_that_the_model_may_have_learned_are_no_test(source):
 def test_only_beats_outside_the_test_split_count_as_learned():
     record = make_annotated([0, 1, 0], "NVN", fs_hz=360.0)
     assert "on 1 of these" in said(make_model(tested_on={"a": np.asarray([100, 300])}), record)[0]
+
+
+def test_of_two_databases_only_the_first_may_have_been_learned():
+    record = make_annotated([0, 1, 0], "NV?", fs_hz=360.0, stand_in="V5")
+    model = make_model(database="tiny 1 -> other 2", leads=("MLII",))
+    model = replace(model, tested_elsewhere=("other 2", replace(model.preparation, leads=("ECG1",))))
+    assert "not tested on 2 of these beats" in said(model, record)[-1]
+    (line,) = said(model.for_records_of("other 2"), record, database="other 2")
+    assert line == "a: V5 stands in for ECG1, as training allowed"
+    assert "trained on tiny 1\n" in "\n".join(line.rstrip() for line in shown(model, [record]).splitlines())
