@@ -21,7 +21,7 @@ from ecgexp.data.splits import (
     Reduced,
     Split,
     check_databases,
-)  # fmt: skip
+)
 from ecgexp.prepare import prepare
 
 EVERY_OTHER = [
