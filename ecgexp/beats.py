@@ -5,7 +5,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-RR_FEATURES = ("rr_previous_s", "rr_next_s", "rr_local_mean_s", "rr_ratio")
+RR_FEATURES = (
+    "rr_previous_s", "rr_next_s", "rr_local_mean_s", "rr_ratio",
+    *(f"rr_before_{place}_s" for place in (5, 4, 3, 2, 1)), *(f"rr_after_{place}_s" for place in (1, 2, 3, 4, 5)),
+    *(f"rr_around_q{percent}_s" for percent in (10, 25, 50, 75, 90)),
+)  # fmt: skip
 TRAINED, TESTED = "train", "test"
 """The two entries of `BeatSet.parts`."""
 
@@ -30,9 +34,9 @@ class BeatSet:
 
     Attributes:
       signals_mv: (num_beats, window, leads) float32, millivolts, baseline removed.
-      rr: (num_beats, 4) float32, the columns of `RR_FEATURES`: seconds to the previous and to the next beat, mean of the last ten
-        intervals, and the previous interval divided by the record's mean. They cross beats: a beat-level privacy claim
-        must not use them.
+      rr: (num_beats, 19) float32, the columns of `RR_FEATURES`: seconds to the previous and to the next beat, mean of the
+        last ten intervals, the previous interval divided by the record's mean; the five intervals before and the five after
+        the beat; quantiles of the forty intervals round it. They cross beats: a beat-level privacy claim must not use them.
       symbols: (num_beats,) str, the annotation symbol of the database, e.g. `"N"`, `"/"`.
       record_ids: (num_beats,) str, the record (a file): `"100"`; of two databases `"mitdb/100"`, `"svdb/800"`.
       patient_ids: (num_beats,) str, the patient (a person); several records may share one. Of two databases with its name, too.
@@ -42,6 +46,8 @@ class BeatSet:
       database: name and version, e.g. `"mitdb 1.0.0"`, or `"mitdb 1.0.0 -> svdb 1.0.0"`; `"synthetic …"` marks beats that no
         heart made.
       digest: hexadecimal digest of what the beats were made from and how; the cache key.
+      medians_mv: record -> (window, leads) float32, millivolts: the record's median beat, sample by sample over all its beats of
+        any symbol whose window lies in the record. It crosses beats as well.
       labels: (num_beats,) int64 class index, or empty before a grouping was applied.
       class_names: the classes, in the order of the labels; empty before a grouping was applied.
       dropped: beats left out on the way, as reason -> count.
@@ -59,6 +65,7 @@ class BeatSet:
     lead_names: tuple[str, ...]
     database: str
     digest: str
+    medians_mv: Mapping[str, np.ndarray] = field(default_factory=dict)
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     class_names: tuple[str, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
@@ -88,6 +95,11 @@ class BeatSet:
         labels = self.labels[indices] if self.class_names else self.labels
         parts = self.parts[indices] if self.is_of_two else self.parts
         return replace(self, labels=labels, parts=parts, **{name: getattr(self, name)[indices] for name in columns})
+
+    def median_of_each(self) -> np.ndarray:
+        """(num_beats, window, leads) float32 millivolts: the median beat of each one's record."""
+        records, inverse = np.unique(self.record_ids, return_inverse=True)
+        return np.stack([self.medians_mv[str(record)] for record in records])[inverse]
 
     def class_counts(self, indices: np.ndarray) -> dict[str, int]:
         """Beats of each class among `indices`, in class order, zeros included."""

@@ -15,6 +15,7 @@ from ecgexp._build import to_node
 from ecgexp._validate import ConfigError, NonNegativeInt, settings
 from ecgexp.comparisons import Comparisons, compare
 from ecgexp.console import Watcher
+from ecgexp.data.splits import check_databases
 from ecgexp.device import Device
 from ecgexp.learner import Learner
 from ecgexp.partition.natural import Pooled
@@ -78,6 +79,7 @@ class Experiment:
     checkpoints: CheckpointRule = CheckpointRule()
 
     def __post_init__(self):
+        check_databases(self.dataset, self.split)
         self._check_inputs()
         self._check_privacy()
         self._check_clients()

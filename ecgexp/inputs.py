@@ -1,7 +1,8 @@
 """What the model sees of a beat: the signal window, or the picture of it; optionally the RR intervals round it.
 
 Every number here is a constant or comes from the one beat, never from other beats, so an input adds nothing to what a
-privacy statement must cover. The RR features are the exception, and say so in `features_crossing_beats`.
+privacy statement must cover. The RR features and the record's median beat are the exceptions, and
+`features_crossing_beats` says so.
 """
 
 from typing import Annotated, Literal, Protocol
@@ -13,8 +14,15 @@ from ecgexp._validate import settings
 from ecgexp.beats import RR_FEATURES, BeatSet
 from ecgexp.models.base import Shape
 
+MEDIAN_BEAT = "median_beat"
+"""What `features_crossing_beats` calls the record's median beat."""
+
 # A resting heart beats about every 0.8 s: public constants, not fitted ones.
 _RESTING_RR_S, _RR_SPREAD_S, _LOG_RATIO_SPREAD = 0.8, 0.3, 0.2
+_OWN = 4  # columns of the RR features that are about the beat itself
+_LEAST_SCALE_MV = 0.05  # of a median beat: a lead that shows hardly anything is not blown up to the size of the others
+_FARTHEST = 8.0  # in such units: an electrode that was touched is an outlier in itself, however large
+_RHYTHM_LIMIT = 6.0  # of a logarithmic ratio, in units of its spread: e^1.2, a pause of three beats, and all beyond
 _FLAT_MV = 1e-3  # below a fifth of the database's resolution of 5 µV a window is flat: it is centred, not amplified
 
 
@@ -25,11 +33,27 @@ class Input(Protocol):
     def features_crossing_beats(self) -> tuple[str, ...]:
         """Features that another beat's presence changes; a beat-level privacy claim must not use them."""
 
+    @property
+    def uses_median_beat(self) -> bool:
+        """Whether `transform` needs `medians_mv`."""
+
     def names(self) -> frozenset[str]:
         """The names of the arrays `transform` makes."""
 
-    def transform(self, signals_mv: np.ndarray, rr: np.ndarray | None) -> dict[str, np.ndarray]:
-        """(num_beats, window, leads) mV and (num_beats, 4) RR features -> the model's named inputs, row by row."""
+    def transform(
+        self, signals_mv: np.ndarray, rr: np.ndarray | None, medians_mv: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        """The model's named inputs, row by row.
+
+        Args:
+          signals_mv: (num_beats, window, leads) millivolts.
+          rr: (num_beats, 19), the columns of `beats.RR_FEATURES`, where `names` has `rr`.
+          medians_mv: (num_beats, window, leads) millivolts, the median beat of each one's record, where that is used.
+        """
+
+
+Rhythm = bool | Literal["rhythm"]
+"""Of `rr`: no second input; how early the beat and the next one come; or also the rhythm in which it stands."""
 
 
 @settings
@@ -37,29 +61,62 @@ class SignalInput:
     """The window itself.
 
     Attributes:
-      normalize: `beat` gives every lead of every beat mean 0 and variance 1; `none` leaves millivolts.
-      rr: add the RR features as a second input.
+      normalize: `beat` gives every lead of every beat mean 0 and variance 1; `record` subtracts the mean of the record's median
+        beat and divides by its standard deviation, lead by lead, so that a beat's size beside its record's others is kept;
+        `none` leaves millivolts.
+      difference: beside each lead, how the beat differs from its record's median beat, in the same units: what is unusual
+        for this heart. Needs `normalize` to be `record` or `none`.
+      rr: add the RR features as a second input: how early the beat and the next one come; `rhythm` adds the five intervals
+        before and after it, and how irregular half a minute is.
     """
 
-    normalize: Literal["beat", "none"] = "beat"
-    rr: bool = False
+    normalize: Literal["beat", "record", "none"] = "beat"
+    difference: bool = False
+    rr: Rhythm = False
+
+    def __post_init__(self):
+        if self.difference and self.normalize == "beat":
+            raise ValueError(
+                "input.difference=true compares a beat with its record's median beat, and input.normalize=beat scales every beat "
+                "by itself; type input.normalize=record"
+            )
+
+    @property
+    def uses_median_beat(self) -> bool:
+        """See `Input`."""
+        return self.difference or self.normalize == "record"
 
     @property
     def features_crossing_beats(self) -> tuple[str, ...]:
         """See `Input`."""
-        return RR_FEATURES if self.rr else ()
+        return (*_crossing_rr(self.rr), *((MEDIAN_BEAT,) if self.uses_median_beat else ()))
 
     def names(self) -> frozenset[str]:
         """See `Input`."""
         return frozenset({"signal", "rr"} if self.rr else {"signal"})
 
-    def transform(self, signals_mv: np.ndarray, rr: np.ndarray | None) -> dict[str, np.ndarray]:
-        """See `Input`; `signal` is (num_beats, window, leads) float32."""
-        signal = signals_mv.astype(np.float32)
+    def transform(
+        self, signals_mv: np.ndarray, rr: np.ndarray | None, medians_mv: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        """See `Input`; `signal` is (num_beats, window, leads) float32, with `difference` (num_beats, window, 2 leads)."""
+        if self.uses_median_beat and medians_mv is None:
+            raise ValueError(
+                "this model compares beats with their record's median beat: pass medians_mv, shaped as signals_mv"
+            )
+        return {"signal": self._signal(signals_mv.astype(np.float32), medians_mv), **_rr_input(self.rr, rr)}
+
+    def _signal(self, signal: np.ndarray, medians_mv: np.ndarray | None) -> np.ndarray:
         if self.normalize == "beat":
             signal = signal - signal.mean(axis=1, keepdims=True)
-            signal = signal / np.maximum(signal.std(axis=1, keepdims=True), _FLAT_MV)
-        return {"signal": signal, **(_rr_input(rr) if self.rr else {})}
+            return signal / np.maximum(signal.std(axis=1, keepdims=True), _FLAT_MV)
+        parts = [signal]
+        if self.difference:
+            parts.append(signal - medians_mv)
+        if self.normalize == "record":
+            scale = np.maximum(medians_mv.std(axis=1, keepdims=True), _LEAST_SCALE_MV)
+            parts[0] = signal - medians_mv.mean(axis=1, keepdims=True)
+            parts = [np.clip(part / scale, -_FARTHEST, _FARTHEST) for part in parts]
+        return np.concatenate(parts, axis=2)
 
 
 @settings
@@ -71,13 +128,15 @@ class ImageInput:
         to the height of its picture, as the predecessor did.
       limits_mv: bottom and top of the fixed axis; 99 % of MIT-BIH's beats lie wholly within the default.
       size: side of the picture, pixels.
-      rr: add the RR features as a second input.
+      rr: as in `SignalInput`.
     """
 
     scale: Literal["fixed", "autoscale"] = "fixed"
     limits_mv: tuple[float, float] = (-2.5, 3.5)
     size: Annotated[int, Field(ge=8)] = 64
-    rr: bool = False
+    rr: Rhythm = False
+
+    uses_median_beat = False
 
     def __post_init__(self):
         if not self.limits_mv[0] < self.limits_mv[1]:
@@ -86,23 +145,26 @@ class ImageInput:
     @property
     def features_crossing_beats(self) -> tuple[str, ...]:
         """See `Input`."""
-        return RR_FEATURES if self.rr else ()
+        return _crossing_rr(self.rr)
 
     def names(self) -> frozenset[str]:
         """See `Input`."""
         return frozenset({"image", "rr"} if self.rr else {"image"})
 
-    def transform(self, signals_mv: np.ndarray, rr: np.ndarray | None) -> dict[str, np.ndarray]:
+    def transform(
+        self, signals_mv: np.ndarray, rr: np.ndarray | None, medians_mv: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
         """See `Input`; `image` is (num_beats, size, size, 1) uint8, 255 white, a quarter of the memory of float32."""
         from ecgexp.images.render import render_beats
 
         pictures = render_beats(signals_mv[:, :, 0], size=self.size, scale=self.scale, limits_mv=self.limits_mv)
-        return {"image": pictures[..., None], **(_rr_input(rr) if self.rr else {})}
+        return {"image": pictures[..., None], **_rr_input(self.rr, rr)}
 
 
 def transform_beats(model_input: Input, beats: BeatSet) -> dict[str, np.ndarray]:
     """The features of all beats, each one resident array."""
-    return model_input.transform(beats.signals_mv, beats.rr)
+    medians_mv = beats.median_of_each() if model_input.uses_median_beat else None
+    return model_input.transform(beats.signals_mv, beats.rr, medians_mv)
 
 
 def input_shapes(features: dict[str, np.ndarray]) -> dict[str, Shape]:
@@ -110,15 +172,39 @@ def input_shapes(features: dict[str, np.ndarray]) -> dict[str, Shape]:
     return {name: array.shape[1:] for name, array in features.items()}
 
 
-def _rr_input(rr: np.ndarray | None) -> dict[str, np.ndarray]:
-    """(num_beats, 4): how early this and the next beat come, against the last ten and the record; and the heart's period."""
-    if rr is None:
+def _crossing_rr(rhythm: Rhythm) -> tuple[str, ...]:
+    if not rhythm:
+        return ()
+    return RR_FEATURES if rhythm == "rhythm" else RR_FEATURES[:_OWN]
+
+
+def _rr_input(rhythm: Rhythm, rr: np.ndarray | None) -> dict[str, np.ndarray]:
+    """`rr`: (num_beats, 4) of the beat itself, or (num_beats, 18) with the rhythm it stands in; nothing where it is not used."""
+    if not rhythm:
+        return {}
+    if rr is None or rr.shape[1] != len(RR_FEATURES):
         raise ValueError(
-            "this model also takes the RR features: pass rr=(num_beats, 4), the columns of beats.RR_FEATURES"
+            f"this model also takes the RR features: pass rr=(num_beats, {len(RR_FEATURES)}), the columns of beats.RR_FEATURES"
         )
+    parts = [_of_the_beat(rr[:, :_OWN]), *([_of_the_rhythm(rr[:, _OWN:])] if rhythm == "rhythm" else [])]
+    return {"rr": np.concatenate(parts, axis=1).astype(np.float32)}
+
+
+def _of_the_beat(rr: np.ndarray) -> np.ndarray:
+    """(num_beats, 4): how early this and the next beat come, against the last ten and the record; and the heart's period."""
     previous, following, local, to_record = rr.T
     # Early or late is said in proportion to the heart's own rhythm, which is what tells a premature beat across patients.
-    ratios = (
-        np.log(np.maximum(np.stack([previous / local, following / local, to_record], axis=1), 1e-3)) / _LOG_RATIO_SPREAD
-    )
-    return {"rr": np.concatenate([ratios, (local[:, None] - _RESTING_RR_S) / _RR_SPREAD_S], axis=1).astype(np.float32)}
+    ratios = _log_ratio(np.stack([previous / local, following / local, to_record], axis=1))
+    period = (local[:, None] - _RESTING_RR_S) / _RR_SPREAD_S
+    return np.concatenate([ratios, period], axis=1)
+
+
+def _of_the_rhythm(rr: np.ndarray) -> np.ndarray:
+    """(num_beats, 14): the ten intervals round the beat, and how far those of half a minute spread, against their median."""
+    median = rr[:, -3, None]
+    ratios = _log_ratio(np.delete(rr, -3, axis=1) / median)
+    return np.clip(ratios, -_RHYTHM_LIMIT, _RHYTHM_LIMIT)
+
+
+def _log_ratio(ratio: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(ratio, 1e-3)) / _LOG_RATIO_SPREAD

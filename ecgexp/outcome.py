@@ -119,9 +119,10 @@ def log_model(tracker: Tracker, prepared: Prepared, classifier: Classifier, run_
     folder = save_classifier(classifier, run_dir / "model")
     beats = prepared.beats
     # An example shows the shape: a model must not carry a patient's beats.
-    signals_mv, rr = np.zeros_like(beats.signals_mv[:4]), np.ones_like(beats.rr[:4])
-    example: Any = {"signals_mv": signals_mv, "rr": rr} if classifier.uses_rr else signals_mv
-    tracker.log_model(folder, input_example=example)
+    signals_mv = np.zeros_like(beats.signals_mv[:4])
+    beside = {"rr": np.ones_like(beats.rr[:4])} if classifier.uses_rr else {}
+    beside |= {"medians_mv": signals_mv} if classifier.uses_median_beat else {}
+    tracker.log_model(folder, input_example={"signals_mv": signals_mv, **beside} if beside else signals_mv)
 
 
 def log_privacy(tracker: Tracker, statement: PrivacyStatement) -> dict[str, float]:

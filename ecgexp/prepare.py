@@ -8,7 +8,7 @@ import numpy as np
 
 from ecgexp.beats import BeatSet
 from ecgexp.data.leaks import check_split
-from ecgexp.data.splits import Split, check_databases
+from ecgexp.data.splits import Split
 from ecgexp.inputs import transform_beats
 from ecgexp.partition import Deal, check_deal
 from ecgexp.seeding import Seeds
@@ -58,11 +58,9 @@ def prepare(
     """Loads, groups, splits, deals to clients and transforms the beats.
 
     Raises:
-      ConfigError: these beats cannot be dealt to the clients that were asked for; the split does not suit the dataset; one of
-        two databases is not there.
+      ConfigError: these beats cannot be dealt to the clients that were asked for; one of two databases is not there.
       DataError: the data cannot be trusted or found, or the split leaks.
     """
-    check_databases(dataset, split)
     beats = grouping.apply(dataset.load(report))
     parts = split.split(beats, seeds.generator("split"))
     check_split(beats, parts)

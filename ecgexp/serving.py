@@ -15,10 +15,11 @@ import numpy as np
 
 from ecgexp._build import build_node, to_node
 from ecgexp._validate import DataError
+from ecgexp.beats import RR_FEATURES
 from ecgexp.inputs import Input, input_shapes
 from ecgexp.models.base import ModelBuilder
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +58,22 @@ class Classifier:
         """Whether `predict_probabilities` needs the RR features."""
         return "rr" in self.model_input.names()
 
+    @property
+    def uses_median_beat(self) -> bool:
+        """Whether it needs the median beat of the record."""
+        return self.model_input.uses_median_beat
+
     def predict_probabilities(
-        self, signals_mv: np.ndarray, rr: np.ndarray | None = None, *, batch_size: int = 1024
-    ) -> np.ndarray:
+        self, signals_mv: np.ndarray, rr: np.ndarray | None = None, medians_mv: np.ndarray | None = None, *,
+        batch_size: int = 1024,
+    ) -> np.ndarray:  # fmt: skip
         """Class probabilities of raw windows.
 
         Args:
           signals_mv: (num_beats, window, leads) millivolts, baseline removed.
-          rr: (num_beats, 4), the columns of `ecgexp.beats.RR_FEATURES`; only where `uses_rr`.
+          rr: (num_beats, 19), the columns of `ecgexp.beats.RR_FEATURES`; only where `uses_rr`.
+          medians_mv: (num_beats, window, leads) millivolts, the median beat of each one's record
+            (`ecgexp.data.windows.median_beat`); only where `uses_median_beat`.
           batch_size: windows per call.
 
         Returns:
@@ -85,9 +94,7 @@ class Classifier:
         parts = []
         for at in range(0, len(signals_mv), batch_size):
             rows = slice(at, at + batch_size)
-            features = self.model_input.transform(
-                signals_mv[rows], None if rr is None else np.asarray(rr, np.float32)[rows]
-            )
+            features = self.model_input.transform(signals_mv[rows], _rows(rr, rows), _rows(medians_mv, rows))
             logits = self._model(
                 {name: as_model_input(tf.constant(array)) for name, array in features.items()}, training=False
             )
@@ -96,11 +103,15 @@ class Classifier:
 
     @cached_property
     def _model(self) -> Any:
-        rr = np.ones((1, 4), np.float32) if self.uses_rr else None
-        features = self.model_input.transform(np.zeros((1, self.window, self.leads), np.float32), rr)
+        window = np.zeros((1, self.window, self.leads), np.float32)
+        features = self.model_input.transform(window, np.ones((1, len(RR_FEATURES)), np.float32), window)
         model = self.builder.build(input_shapes(features), len(self.class_names))
         model.set_weights(self.weights)
         return model
+
+
+def _rows(array: np.ndarray | None, rows: slice) -> np.ndarray | None:
+    return None if array is None else np.asarray(array, np.float32)[rows]
 
 
 def save_classifier(classifier: Classifier, folder: Path) -> Path:

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from ecgexp._validate import ConfigError, build
 from ecgexp.beats import RR_FEATURES
-from ecgexp.inputs import ImageInput, SignalInput, input_shapes
+from ecgexp.data.windows import rr_features
+from ecgexp.inputs import MEDIAN_BEAT, ImageInput, SignalInput, input_shapes
 
 
 @pytest.fixture
@@ -33,12 +35,55 @@ def test_millivolts_can_be_left_alone(signals_mv):
 
 def test_rr_is_a_second_input_and_says_that_it_crosses_beats(signals_mv):
     with_rr = SignalInput(rr=True)
-    features = with_rr.transform(signals_mv, np.full((6, 4), 0.8, np.float32))
+    features = with_rr.transform(signals_mv, np.full((6, 19), 0.8, np.float32))
     assert input_shapes(features) == {"signal": (180, 2), "rr": (4,)}
-    assert with_rr.features_crossing_beats == RR_FEATURES
+    assert with_rr.features_crossing_beats == RR_FEATURES[:4]
     assert SignalInput().features_crossing_beats == ()
     with pytest.raises(ValueError, match="pass rr="):
         with_rr.transform(signals_mv, None)
+
+
+def test_the_rhythm_is_in_proportion_to_the_half_minute():
+    """An early beat and a pause give the same numbers at whatever rate the heart goes."""
+    rhythm = SignalInput(rr="rhythm")
+    rows = []
+    for period in (0.6, 1.1):
+        r_samples = np.cumsum(np.r_[1, np.full(60, 360 * period)])
+        r_samples[30] -= round(360 * period * 0.3)
+        rows.append(rhythm.transform(np.zeros((61, 180, 1)), rr_features(r_samples, 360.0))["rr"])
+    np.testing.assert_allclose(rows[0][:, 4:], rows[1][:, 4:], atol=0.02)
+    assert rows[0].shape == (61, 18)
+    early = rows[0][30, 4:]
+    np.testing.assert_allclose(early[[4, 5]], np.log([0.7, 1.3]) / 0.2, atol=0.02)
+    np.testing.assert_allclose(np.delete(early, [4, 5]), 0, atol=0.02)
+    assert rhythm.features_crossing_beats == RR_FEATURES
+
+
+def test_a_beat_is_seen_beside_its_records_median_beat(signals_mv):
+    median = np.repeat(np.sin(np.linspace(0, 9, 180, dtype=np.float32))[None, :, None], 6, axis=0) * np.float32(
+        [0.4, 2.0]
+    )
+    seen = SignalInput(normalize="record", difference=True)
+    assert seen.features_crossing_beats == (MEDIAN_BEAT,)
+    features = seen.transform(median * 1.5, None, median)["signal"]
+    assert features.shape == (6, 180, 4)
+    unit = (median - median.mean(axis=1, keepdims=True)) / median.std(axis=1, keepdims=True)
+    offset = 0.5 * median.mean(axis=1, keepdims=True) / median.std(axis=1, keepdims=True)
+    np.testing.assert_allclose(features[..., :2], 1.5 * unit + offset, atol=1e-5)
+    np.testing.assert_allclose(features[..., 2:], features[..., :2] - unit, atol=1e-5)
+    np.testing.assert_allclose(seen.transform(median * 10, None, median * 10)["signal"][..., :2], unit, atol=1e-5)
+    with pytest.raises(ValueError, match="pass medians_mv"):
+        seen.transform(signals_mv, None)
+
+
+def test_what_touches_a_median_beat_is_bounded():
+    flat = np.zeros((1, 180, 1), np.float32)
+    assert np.abs(SignalInput(normalize="record").transform(flat + 100, None, flat)["signal"]).max() == 8
+
+
+def test_a_difference_needs_a_common_scale():
+    with pytest.raises(ConfigError, match="input.normalize=record"):
+        build(SignalInput, {"difference": True}, path="input")
 
 
 def test_pictures_are_bytes_with_one_channel(signals_mv):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ecgexp._validate import ConfigError, DataError
+from ecgexp.beats import RR_FEATURES
 from ecgexp.inputs import SignalInput, input_shapes
 from ecgexp.models.cnn1d import Cnn1d
 from ecgexp.serving import Classifier, load_classifier, save_classifier
@@ -16,7 +17,7 @@ BUILDER = Cnn1d(filters=(4, 4), kernel_sizes=(3, 3), dense_units=4)
 @pytest.fixture(params=[False, True], ids=["signal", "signal and rr"])
 def classifier(request):
     model_input = SignalInput(rr=request.param)
-    features = model_input.transform(np.zeros((1, 20, 1), np.float32), np.ones((1, 4), np.float32))
+    features = model_input.transform(np.zeros((1, 20, 1), np.float32), np.ones((1, len(RR_FEATURES)), np.float32))
     return Classifier(
         builder=BUILDER, model_input=model_input, weights=BUILDER.build(input_shapes(features), 2).get_weights(),
         class_names=("N", "V"), window=20, lead_names=("MLII",), fs_hz=100.0, before_samples=10, database="synthetic",
@@ -25,7 +26,7 @@ def classifier(request):
 
 def test_a_saved_classifier_gives_the_same_probabilities(classifier, tmp_path):
     rng = np.random.default_rng(0)
-    signals, rr = rng.standard_normal((5, 20, 1), np.float32), rng.random((5, 4), np.float32)
+    signals, rr = rng.standard_normal((5, 20, 1), np.float32), rng.random((5, len(RR_FEATURES)), np.float32)
     loaded = load_classifier(save_classifier(classifier, tmp_path / "model"))
     expected = classifier.predict_probabilities(signals, rr)
     np.testing.assert_array_equal(loaded.predict_probabilities(signals, rr), expected)

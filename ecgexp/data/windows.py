@@ -5,6 +5,14 @@ import numpy as np
 LOCAL_INTERVALS = 10
 """Intervals in the local mean (de Chazal 2004, II-D: average RR of the ten preceding intervals)."""
 
+RHYTHM_REACH = 5
+"""Intervals on either side of a beat that say in what rhythm it stands."""
+
+REGULARITY_REACH = 20
+"""Intervals on either side, half a minute, that say how regular that rhythm is: in fibrillation every other beat is early."""
+
+_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+
 
 def relocate(signal_mv: np.ndarray, r_samples: np.ndarray, reach: int) -> np.ndarray:
     """Moves every R to the largest value within `reach` samples, the earliest if there are several.
@@ -45,19 +53,38 @@ def cut_windows(
     return signals_mv.astype(np.float32)[places], inside
 
 
+def median_beat(windows_mv: np.ndarray) -> np.ndarray:
+    """The record's median beat: what its beats have in common, whatever class the commonest one is of.
+
+    Sample by sample: premature beats, fewer than half in nearly every record, do not smear it as they would a mean.
+
+    Args:
+      windows_mv: (num_beats, window, leads) millivolts, of one record.
+
+    Returns:
+      (window, leads) float32 millivolts; zeros where there is no beat.
+    """
+    if not len(windows_mv):
+        return np.zeros(windows_mv.shape[1:], np.float32)
+    return np.median(windows_mv, axis=0).astype(np.float32)
+
+
 def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
     """The columns of `ecgexp.beats.RR_FEATURES` for all beats of one record.
 
-    The first beat has no interval before it and the last none after it: each takes the one it has. The local mean is
-    over the ten intervals before the beat, or as many as there are. The record's mean looks at the whole record, so
-    these are features for analysis after the recording, not at the bedside.
+    The first beat has no interval before it and the last none after it: each takes the one it has, and so does every
+    interval beyond the record's ends. The local mean is over the ten intervals before the beat, or as many as there are.
+    The record's mean looks at the whole record, and the quantiles at 20 intervals after the beat, so these are features
+    for analysis after the recording, not at the bedside.
 
     Args:
       r_samples: (num_beats,) int64, strictly rising, every annotated beat of the record; at least two.
       fs_hz: their sampling frequency.
 
     Returns:
-      (num_beats, 4) float32: previous, next and local mean in seconds; previous divided by the record's mean.
+      (num_beats, 19) float32: previous, next and local mean in seconds; previous divided by the record's mean; the five
+      intervals before the beat and the five after it, in the order of time; the 10, 25, 50, 75 and 90 % quantiles of the
+      20 intervals before it and the 20 after it.
     """
     intervals = np.diff(r_samples) / fs_hz
     previous = np.concatenate([intervals[:1], intervals])
@@ -66,4 +93,12 @@ def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
     last = np.arange(len(r_samples)).clip(1)  # beat i has i intervals before it; the first beat borrows its next one
     first = (last - LOCAL_INTERVALS).clip(0)
     local_mean = (summed[last] - summed[first]) / (last - first)
-    return np.stack([previous, following, local_mean, previous / intervals.mean()], axis=1).astype(np.float32)
+    own = np.stack([previous, following, local_mean, previous / intervals.mean()], axis=1)
+    quantiles = np.quantile(_around(intervals, REGULARITY_REACH), _QUANTILES, axis=1).T
+    return np.concatenate([own, _around(intervals, RHYTHM_REACH), quantiles], axis=1).astype(np.float32)
+
+
+def _around(intervals: np.ndarray, reach: int) -> np.ndarray:
+    """(num_beats, 2 reach): the intervals before and after each beat; beyond the ends, the first or last one again."""
+    padded = np.pad(intervals, reach, mode="edge")
+    return np.lib.stride_tricks.sliding_window_view(padded, 2 * reach)

@@ -24,6 +24,7 @@ class Resnet1d:
       filters: channels of each stage.
       blocks_per_stage: residual blocks in each stage.
       kernel_size: kernel length in samples.
+      stem_stride: samples from one position of the first convolution to the next; 2 halves what all else has to do.
       rr_units: units that embed the RR features, where the input has them.
       normalization: `group` and `none` also work under privacy and federation; `batch` does not.
       dropout: inside each block and before the logits.
@@ -33,6 +34,7 @@ class Resnet1d:
     filters: tuple[Count, ...] = (32, 64, 128)
     blocks_per_stage: Count = 1
     kernel_size: Count = 7
+    stem_stride: Count = 1
     rr_units: Count = 32
     normalization: Normalization = "group"
     dropout: Fraction = 0.2
@@ -46,7 +48,10 @@ class Resnet1d:
         import tensorflow as tf
 
         inputs = input_layers(input_shapes)
-        x = tf.keras.layers.Conv1D(self.filters[0], self.kernel_size, padding="same", name="stem")(inputs["signal"])
+        stem = tf.keras.layers.Conv1D(
+            self.filters[0], self.kernel_size, strides=self.stem_stride, padding="same", name="stem"
+        )
+        x = stem(inputs["signal"])
         x = self._normalized(x, self.filters[0], name="stem")
         for stage, channels in enumerate(self.filters):
             for block in range(self.blocks_per_stage):

@@ -24,7 +24,8 @@ class EcgClassifier(PythonModel):
 
         Args:
           context: given by MLflow, not used.
-          model_input: (n, window, leads) float32 millivolts, or a dict of `signals_mv` (n, window, leads) and `rr` (n, 4).
+          model_input: (n, window, leads) float32 millivolts, or a dict of `signals_mv` (n, window, leads) and what the
+            model takes beside: `rr` (n, 19), `medians_mv` (n, window, leads).
             The annotation names only the array: any other hint MLflow would take for a schema, beside the signature.
           params: none.
 
@@ -32,7 +33,9 @@ class EcgClassifier(PythonModel):
           (n, num_classes) float64, columns in the order of the model's `class_names` metadata.
         """
         if isinstance(model_input, dict):
-            return self._classifier.predict_probabilities(model_input["signals_mv"], model_input["rr"])
+            return self._classifier.predict_probabilities(
+                model_input["signals_mv"], model_input.get("rr"), model_input.get("medians_mv")
+            )
         return self._classifier.predict_probabilities(model_input, None)
 
 

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import medfilt
 
+from ecgexp.beats import RR_FEATURES
 from ecgexp.data.baseline import bandpass, odd_samples, remove_median_baseline, resample
-from ecgexp.data.windows import cut_windows, relocate, rr_features
+from ecgexp.data.windows import cut_windows, median_beat, relocate, rr_features
 
 SIGNAL = np.random.default_rng(0).normal(size=(400, 2))
 
@@ -69,8 +70,22 @@ def test_relocation_equals_the_loop(r_samples, reach):
 def test_rr_features_equal_the_loop(gaps):
     r_samples = np.concatenate([[7], 7 + np.cumsum(gaps)])
     intervals = np.asarray(gaps) / 360
+
+    def interval(place):  # beyond the ends, the first or last one again
+        return intervals[min(max(place, 0), len(intervals) - 1)]
+
     for i, row in enumerate(rr_features(r_samples, 360.0)):
-        previous = intervals[max(i - 1, 0)]
-        following = intervals[min(i, len(intervals) - 1)]
+        previous, following = interval(i - 1), interval(i)
         local = intervals[max(0, i - 10) : i].mean() if i else intervals[0]
-        np.testing.assert_allclose(row, [previous, following, local, previous / intervals.mean()], rtol=1e-5)
+        around = [interval(place) for place in range(i - 5, i + 5)]
+        half_minute = sorted(interval(place) for place in range(i - 20, i + 20))
+        quantiles = [np.interp(share * 39, range(40), half_minute) for share in (0.1, 0.25, 0.5, 0.75, 0.9)]
+        expected = [previous, following, local, previous / intervals.mean(), *around, *quantiles]
+        assert len(expected) == len(RR_FEATURES)
+        np.testing.assert_allclose(row, expected, rtol=1e-5)
+
+
+def test_the_median_beat_is_of_the_many():
+    usual, unusual = np.full((7, 4, 2), 1.0), np.full((3, 4, 2), -9.0)
+    np.testing.assert_array_equal(median_beat(np.concatenate([usual, unusual])), np.full((4, 2), 1.0))
+    assert median_beat(np.zeros((0, 4, 2))).tolist() == np.zeros((4, 2)).tolist()

@@ -6,6 +6,8 @@ import sys
 import numpy as np
 import pytest
 
+from ecgexp.beats import RR_FEATURES
+
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
 SCORE = """
@@ -19,14 +21,15 @@ np.save(sys.argv[4], model.predict(windows if len(windows) > 1 else windows["sig
 """
 
 
-def classifier(*, rr):
+def classifier(*, beside):
     from ecgexp.inputs import SignalInput, input_shapes
     from ecgexp.models.cnn1d import Cnn1d
     from ecgexp.serving import Classifier
 
     builder = Cnn1d(filters=(4, 8), kernel_sizes=(5, 3), dense_units=8)
-    model_input = SignalInput(rr=rr)
-    features = model_input.transform(np.zeros((1, 180, 2), np.float32), np.zeros((1, 4), np.float32) if rr else None)
+    model_input = SignalInput(normalize="record", difference=True, rr="rhythm") if beside else SignalInput()
+    window = np.zeros((1, 180, 2), np.float32)
+    features = model_input.transform(window, np.ones((1, len(RR_FEATURES)), np.float32), window)
     return Classifier(
         builder=builder, model_input=model_input, weights=builder.build(input_shapes(features), 3).get_weights(),
         class_names=("N", "V", "paced"), window=180, lead_names=("MLII", "V1"), fs_hz=360.0, before_samples=90,
@@ -34,18 +37,20 @@ def classifier(*, rr):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("rr", [False, True])
-def test_a_fresh_process_scores_raw_windows_with_equal_probabilities(mlflow_store, tmp_path, rr):
+@pytest.mark.parametrize("beside", [False, True], ids=["windows alone", "with RR features and median beats"])
+def test_a_fresh_process_scores_raw_windows_with_equal_probabilities(mlflow_store, tmp_path, beside):
     from ecgexp.serving import save_classifier
     from ecgexp.tracking.mlflow import MlflowTracker
 
     rng = np.random.default_rng(0)
     windows = {"signals_mv": rng.normal(size=(7, 180, 2)).astype(np.float32)}
-    windows |= {"rr": rng.uniform(0.4, 1.2, size=(7, 4)).astype(np.float32)} if rr else {}
-    ours = classifier(rr=rr)
+    if beside:
+        windows["rr"] = rng.uniform(0.4, 1.2, size=(7, len(RR_FEATURES))).astype(np.float32)
+        windows["medians_mv"] = rng.normal(size=(7, 180, 2)).astype(np.float32)
+    ours = classifier(beside=beside)
     folder = save_classifier(ours, tmp_path / "model")
     tracker = MlflowTracker.create(mlflow_store, "model")
-    tracker.log_model(folder, input_example=windows if rr else windows["signals_mv"])
+    tracker.log_model(folder, input_example=windows if beside else windows["signals_mv"])
 
     np.savez(tmp_path / "windows.npz", **windows)
     uri = f"runs:/{tracker.run_id}/model"
@@ -63,7 +68,7 @@ def test_the_model_has_a_signature_an_example_and_no_pickle(mlflow_store, tmp_pa
 
     tracker = MlflowTracker.create(mlflow_store, "model")
     example = np.zeros((2, 180, 2), np.float32)
-    tracker.log_model(save_classifier(classifier(rr=False), tmp_path / "model"), input_example=example)
+    tracker.log_model(save_classifier(classifier(beside=False), tmp_path / "model"), input_example=example)
     mlflow.set_tracking_uri(mlflow_store.uri)
     info = mlflow.models.get_model_info(f"runs:/{tracker.run_id}/model")
     assert info.signature.inputs.inputs[0].shape == (-1, 180, 2)

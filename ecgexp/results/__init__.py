@@ -1,0 +1,1 @@
+"""The results that the README states, made from the runs in MLflow and from nothing else."""

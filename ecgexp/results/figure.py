@@ -1,0 +1,81 @@
+"""What a promise costs on patients never seen before, in one figure.
+
+Import this module only where figures are made: it loads matplotlib.
+"""
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from ecgexp.evaluation.style import BLUE, GREEN, INK, MUTED, VERMILION, new_figure, styled
+from ecgexp.results.measured import Measured
+
+_PANELS = {"accuracy": "test accuracy", "macro_f1": "test macro F1"}
+_MARKS = ((BLUE, "o"), (VERMILION, "s"), (GREEN, "D"))
+
+
+@styled
+def privacy_figure(measured: Sequence[Measured]) -> Figure:
+    """Scores against ε, a line for each to whom something is promised; hollow marks are projections and no promise of a run.
+
+    Args:
+      measured: claims with a finite ε, joined by group; those without are drawn as horizontal lines.
+    """
+    figure = new_figure(9.6, 4.4, title="What a promise costs on patients never seen before", source=_source(measured))
+    for axes, (score, name) in zip(figure.subplots(1, len(_PANELS)), _PANELS.items(), strict=True):
+        _draw(axes, measured, score)
+        axes.set_ylabel(name)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
+def _source(measured: Sequence[Measured]) -> str:
+    row = measured[0].rows[0]
+    beats = sum(row.counts.get("test", {}).values())
+    return (
+        f"{row.database}, DS1 → DS2, {beats:,} test beats; mean and range over {len(measured[0].rows)} seeds".replace(
+            ",", " ", 0
+        )
+    )
+
+
+def _draw(axes: Axes, measured: Sequence[Measured], score: str) -> None:
+    axes.set_xscale("log")
+    private = [one for one in measured if math.isfinite(one.epsilon.mean)]
+    for place, group in enumerate(dict.fromkeys(one.claim.group for one in private)):
+        colour, marker = _MARKS[place % len(_MARKS)]
+        part = sorted((one for one in private if one.claim.group == group), key=lambda one: one.epsilon.mean)
+        found = [one.score(score) for one in part]
+        reach = [[f.mean - f.low for f in found], [f.high - f.mean for f in found]]
+        means = [f.mean for f in found]
+        axes.errorbar(
+            [one.epsilon.mean for one in part], means, yerr=reach, color=colour, marker=marker, markeredgecolor=INK,
+            markeredgewidth=0.7, capsize=3, label=f"promised to {group}", zorder=3,
+        )  # fmt: skip
+        projected = [
+            (one.projected, mean, one.population) for one, mean in zip(part, means, strict=True) if one.projected
+        ]
+        if projected:
+            axes.plot(
+                [p[0] for p in projected], [p[1] for p in projected], color=colour, marker=marker, markerfacecolor="white",
+                linestyle=":", linewidth=1, label=f"… projected to {projected[0][2]:,} patients: no promise".replace(",", " "),
+            )  # fmt: skip
+    for one in measured:
+        if not math.isfinite(one.epsilon.mean):
+            found = one.score(score)
+            axes.axhline(
+                found.mean, color=INK, linewidth=1.1, linestyle="--", label="promised to nobody, same kind of network"
+            )
+            axes.axhspan(found.low, found.high, color=INK, alpha=0.08, linewidth=0)
+    axes.axhline(
+        measured[0].score(f"majority/{score}").mean, color=MUTED, linewidth=1.3, linestyle=":", label="always N"
+    )
+    axes.xaxis.set_major_locator(LogLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("ε (log; privacy is stronger to the left)")
+    axes.grid(visible=True)

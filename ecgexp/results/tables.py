@@ -1,0 +1,81 @@
+"""The page's tables, as GitHub Markdown."""
+
+import math
+from collections.abc import Sequence
+
+from ecgexp.report.spread import Spread
+from ecgexp.report.words import three_digits
+from ecgexp.results.measured import Look, Measured
+
+_PUBLISHED = (
+    ("de Chazal 2004, linear discriminants", "", "", "S 0.76 / V 0.77 sensitivity", ""),
+    ("Mondéjar-Guerra 2019, SVM ensemble", "0.945", "0.773", "", ""),
+    ("Niu 2020, network with RR and two views", "0.964", "", "0.766", "0.897"),
+)
+
+
+def inter_patient_table(measured: Sequence[Measured]) -> str:
+    """Accuracy, jk index and F1 of S and V: mean and range over seeds, 95 % intervals by patient below."""
+    lines = [
+        "| | seeds | accuracy | jk index | F1 of S | F1 of V | always N |",
+        "| --- | --: | --- | --- | --- | --- | --: |",
+    ]
+    names = ("accuracy", "jk_index", "f1/S", "f1/V")
+    for one in measured:
+        cells = [f"{_range(one.score(name))}<br>[{_ends(one.interval(name))}]" for name in names]
+        always = f"{one.score('majority/accuracy').mean:.3f}"
+        lines.append(f"| {one.claim.label} | {len(one.rows)} | {' | '.join(cells)} | {always} |")
+    lines += [f"| {who} | | {' | '.join(cells)} | |" for who, *cells in _PUBLISHED]
+    return "\n".join([*lines, "", *commands(measured)])
+
+
+def privacy_table(measured: Sequence[Measured]) -> str:
+    """Who is promised what, and what is left of the scores."""
+    lines = [
+        "| promised to | noise | ε (δ) | projected ε | accuracy | macro F1 | F1 of V |",
+        "| --- | --: | --- | --: | --- | --- | --- |",
+    ]
+    for one in measured:
+        noise = three_digits(float(one.rows[0].metrics.get("privacy/noise_multiplier", 0.0)))
+        promise = f"{_epsilon(one.epsilon)} ({one.rows[0].delta:g})" if math.isfinite(one.epsilon.mean) else "∞"
+        scores = " | ".join(_range(one.score(name)) for name in ("accuracy", "macro_f1", "f1/V"))
+        projected = (
+            "" if one.projected is None else f"{three_digits(one.projected)} of {one.population:,}".replace(",", " ")
+        )
+        lines.append(f"| {one.claim.label} | {noise} | {promise} | {projected} | {scores} |")
+    return "\n".join([*lines, "", *commands(measured)])
+
+
+def looks_table(looks: Sequence[Look]) -> str:
+    """Every look at the test beats of DS2, a line each."""
+    lines = ["| when (UTC) | experiment | run | accuracy | jk index |", "| --- | --- | --- | --: | --: |"]
+    for look in looks:
+        jk_index = "" if math.isnan(look.jk_index) else f"{look.jk_index:.3f}"
+        lines.append(f"| {look.day} | `{look.experiment}` | {look.changes} | {look.accuracy:.3f} | {jk_index} |")
+    return "\n".join(lines)
+
+
+def commands(measured: Sequence[Measured]) -> list[str]:
+    """What makes the runs of a table, and how long one took."""
+    width = max(len(one.claim.command) for one in measured)
+    told = []
+    for one in measured:
+        seconds = [row.seconds for row in one.rows if row.seconds is not None]
+        took = f"  # {min(seconds):.0f} to {max(seconds):.0f} s a run" if seconds else ""
+        told.append(f"{one.claim.command.ljust(width)}{took}")
+    return ["```sh", *dict.fromkeys(told), "```"]
+
+
+def _range(found: Spread) -> str:
+    if not found.is_defined:
+        return "undefined"
+    return f"{found.mean:.3f} ({found.low:.3f}–{found.high:.3f})" if found.count > 1 else f"{found.mean:.3f}"
+
+
+def _ends(interval: tuple[float, float]) -> str:
+    return ", ".join(f"{end:.3f}" for end in interval)
+
+
+def _epsilon(found: Spread) -> str:
+    low, high = three_digits(found.low), three_digits(found.high)
+    return low if low == high else f"{low}–{high}"

@@ -1,0 +1,68 @@
+"""Writes the results in README.md anew, from the runs in MLflow: tables, the commands behind them, and results/*.svg.
+
+    uv run python scripts/results.py [--store URI] [--only inter_patient privacy looks] [--check]
+
+A number that no run stands behind is not written: the script says which command makes it, and exits with 1. `--check` writes
+nothing and exits with 1 where README.md says something else than the runs.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ecgexp._validate import DataError
+from ecgexp.results.blocks import replace_blocks
+from ecgexp.results.claims import INTER_PATIENT, PRIVACY
+from ecgexp.results.measured import looks, measure, store_runs
+from ecgexp.results.tables import inter_patient_table, looks_table, privacy_table
+from ecgexp.tracking.quiet import quieten
+
+_ROOT = Path(__file__).resolve().parents[1]
+_PARTS = ("inter_patient", "privacy", "looks")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", metavar="URI", help="where the runs are (MLFLOW_TRACKING_URI, else this folder's)")
+    parser.add_argument("--only", nargs="+", choices=_PARTS, default=list(_PARTS), metavar="PART")
+    parser.add_argument("--page", type=Path, default=_ROOT / "README.md", help="%(default)s")
+    parser.add_argument("--figures", type=Path, default=_ROOT / "results", help="%(default)s")
+    parser.add_argument("--check", action="store_true", help="write nothing; say whether the page is what the runs say")
+    options = parser.parse_args()
+    quieten()
+    try:
+        return _write(options)
+    except (DataError, OSError) as error:
+        print(f"results: {error}", file=sys.stderr)
+        return 1
+
+
+def _write(options: argparse.Namespace) -> int:
+    runs, bodies, figure = store_runs(options.store), {}, None
+    if "inter_patient" in options.only:
+        bodies["inter_patient"] = inter_patient_table(measure(INTER_PATIENT, runs))
+    if "privacy" in options.only:
+        measured = measure(PRIVACY, runs)
+        bodies["privacy"] = privacy_table(measured)
+        if not options.check:
+            from ecgexp.results.figure import privacy_figure
+
+            figure = privacy_figure(measured)
+    if "looks" in options.only:
+        bodies["looks"] = looks_table(looks([claim.experiment for claim in (*INTER_PATIENT, *PRIVACY)], runs))
+    before = options.page.read_text(encoding="utf-8")
+    after = replace_blocks(before, bodies)
+    if options.check:
+        print("the page says what the runs say" if after == before else "the page is not what the runs say")
+        return int(after != before)
+    options.page.write_text(after, encoding="utf-8")
+    if figure is not None:
+        options.figures.mkdir(parents=True, exist_ok=True)
+        figure.savefig(options.figures / "privacy_utility.svg")
+        figure.savefig(options.figures / "privacy_utility.png")
+    print(f"{options.page}: {', '.join(bodies)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

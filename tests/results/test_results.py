@@ -1,0 +1,146 @@
+"""The results page says what the runs say: the right runs, their mean and range, and nothing without a run behind it."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from ecgexp._validate import DataError
+from ecgexp.results.blocks import replace_blocks
+from ecgexp.results.claims import INTER_PATIENT, PRIVACY, Claim
+from ecgexp.results.measured import looks, measure
+from ecgexp.results.tables import inter_patient_table, looks_table, privacy_table
+from ecgexp.tracking.kept_files import FolderFiles
+from ecgexp.tracking.reading import StoredRun
+
+ROOT = Path(__file__).resolve().parents[2]
+INTER = "ecgexp.data.splits.InterPatient"
+CLAIM = Claim(label="ours", experiment="e", overrides="seed=0,1", params={"split.merge_same_patient": "False"})
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """(seed, accuracy, started=0, status=, params=, metrics=, result=) -> a run as the store would give it."""
+
+    def make(seed, accuracy, *, started=0.0, status="FINISHED", params=(), metrics=(), result=None):
+        folder = tmp_path / f"{seed}-{started}-{accuracy}"
+        folder.mkdir()
+        (folder / "result.json").write_text(json.dumps(result or {"seconds": 60}))
+        scores = {
+            "test/accuracy": accuracy, "test/accuracy_ci_low": accuracy - 0.1, "test/accuracy_ci_high": accuracy + 0.01,
+            "test/jk_index": 0.8, "test/majority/accuracy": 0.89, "test/macro_f1": 0.5, "test/f1/V": 0.9,
+        }  # fmt: skip
+        settings = {"seed": str(seed), "split.merge_same_patient": "False", "split._target_": INTER}
+        return StoredRun(
+            run_id=folder.name, name=f"seed {seed}", status=status, started=started, params=settings | dict(params),
+            metrics=scores | dict(metrics), tags={}, _files=FolderFiles(folder),
+        )  # fmt: skip
+
+    return make
+
+
+def test_the_newest_finished_run_of_each_seed_counts(make_run):
+    known = [
+        make_run(0, 0.1, started=1),
+        make_run(0, 0.90, started=2),
+        make_run(1, 0.96, started=3),
+        make_run(1, 0.2, started=4, status="FAILED"),
+        make_run(2, 0.3, started=5, params={"split.merge_same_patient": "True"}),
+    ]
+    (measured,) = measure([CLAIM], lambda experiment: known if experiment == "e" else [])
+    found = measured.score("accuracy")
+    assert (found.mean, found.low, found.high, found.count) == (pytest.approx(0.93), 0.90, 0.96, 2)
+    assert measured.interval("accuracy") == (pytest.approx(0.83), pytest.approx(0.94))
+
+
+def test_a_number_without_a_run_is_not_written(make_run):
+    with pytest.raises(
+        DataError, match=r"no finished run is behind “ours”; make some: ecgexp -m experiment=e seed=0,1"
+    ):
+        measure([CLAIM], lambda _: [make_run(0, 0.9, status="FAILED")])
+
+
+def test_the_table_gives_mean_range_interval_and_the_command(make_run):
+    (measured,) = measure([CLAIM], lambda _: [make_run(0, 0.90), make_run(1, 0.96)])
+    table = inter_patient_table([measured])
+    assert "| ours | 2 | 0.930 (0.900–0.960)<br>[0.830, 0.940] | 0.800 (0.800–0.800)" in table
+    assert "| undefined<br>[nan, nan] |" in table  # F1 of S, which no run has
+    assert "ecgexp -m experiment=e seed=0,1  # 60 to 60 s a run" in table
+    assert "| Mondéjar-Guerra 2019, SVM ensemble | | 0.945 | 0.773 |" in table
+
+
+def test_a_projection_is_never_shown_as_the_promise(make_run):
+    privacy = {
+        "claim": True, "epsilon": 14.1, "delta": 1e-3, "unit": "patient",
+        "projection": {"population": 10000, "same_noise_on_mean": {"projected_epsilon_pld": 0.02}},
+    }  # fmt: skip
+    run = make_run(0, 0.9, result={"seconds": 9, "privacy": privacy}, metrics={"privacy/noise_multiplier": 1.0})
+    (measured,) = measure([CLAIM], lambda _: [run])
+    assert "| ours | 1 | 14.1 (0.001) | 0.02 of 10 000 | 0.900 |" in privacy_table([measured])
+    (open_one,) = measure([CLAIM], lambda _: [make_run(0, 0.91)])
+    assert "| ours | 0 | ∞ |  | 0.910 |" in privacy_table([open_one])
+
+
+def test_every_look_is_listed_whatever_came_of_it(make_run):
+    known = [
+        make_run(0, 0.95, started=86400.0),
+        make_run(1, 0.5, started=0.0, status="FAILED"),
+        make_run(2, 0.7, started=1.0, params={"split._target_": "ecgexp.data.splits.PatientKFold"}),
+    ]
+    found = looks(["e", "e"], lambda _: known)
+    assert [look.accuracy for look in found] == [0.5, 0.95]
+    assert "| 1970-01-02 00:00 | `e` | seed 0 | 0.950 | 0.800 |" in looks_table(found)
+
+
+def test_a_block_is_replaced_and_the_rest_of_the_page_is_not():
+    page = "a\n<!-- results x: written by scripts/results.py -->\nold\n<!-- end of results x -->\nb\n"
+    once = replace_blocks(page, {"x": "new \\1\n"})
+    assert once == page.replace("old", "new \\1")
+    assert replace_blocks(once, {"x": "new \\1"}) == once
+    with pytest.raises(DataError, match="0 blocks y"):
+        replace_blocks(page, {"y": ""})
+    with pytest.raises(DataError, match="2 blocks x"):
+        replace_blocks(page + page, {"x": ""})
+
+
+def test_the_readme_has_every_block_and_each_claims_experiment_exists():
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert replace_blocks(page, {"inter_patient": "", "privacy": "", "looks": ""}) != page
+    for claim in (*INTER_PATIENT, *PRIVACY):
+        assert (ROOT / "conf/experiment" / f"{claim.experiment}.yaml").is_file()
+        assert claim.command in page, f"the README does not say how {claim.label} was made"
+
+
+def test_the_script_says_what_is_missing(tmp_path, capsys, monkeypatch):
+    path = ROOT / "scripts/results.py"
+    spec = importlib.util.spec_from_file_location("results_script", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    monkeypatch.setattr("sys.argv", ["results.py", "--store", f"sqlite:///{tmp_path}/none.db"])
+    assert script.main() == 1
+    assert "none.db does not exist" in capsys.readouterr().err
+
+
+def test_the_figure_marks_projections_as_no_promise(make_run):
+    from ecgexp.results.figure import privacy_figure
+
+    def result(epsilon):
+        projection = {"population": 10000, "same_noise_on_mean": {"projected_epsilon_pld": epsilon / 100}}
+        return {
+            "privacy": {"claim": True, "epsilon": epsilon, "delta": 1e-3, "unit": "patient", "projection": projection}
+        }
+
+    claims = [Claim(label="p", group="p", experiment=str(epsilon), overrides="") for epsilon in (1.0, 8.0)]
+    nobody = Claim(label="nobody", group="nobody", experiment="none", overrides="")
+    made = {
+        claim.experiment: [make_run(0, 0.9, result=result(float(claim.experiment)), started=i)]
+        for i, claim in enumerate(claims)
+    }
+    made["none"] = [make_run(0, 0.95, started=9)]
+    figure = privacy_figure(measure([*claims, nobody], made.get))
+    axes = figure.axes[0]
+    projected = next(line for line in axes.lines if "no promise" in str(line.get_label()))
+    assert projected.get_xdata().tolist() == [0.01, 0.08]
+    assert projected.get_markerfacecolor() == "white"
+    assert {str(text.get_text()) for text in figure.legends[0].texts} >= {"promised to p", "always N"}
