@@ -27,7 +27,8 @@ class Prices:
 
     Attributes:
       as_printed: under the faults of the accounting.
-      had_it_run: ε of the clipped and noised steps, had they been made: with the beats, batches and copies there were.
+      had_it_run: ε of the clipped and noised steps, had they been made: with the beats, batches and copies there were. With both
+        `shuffled_as_poisson` and `copies_as_beats` an upper bound, of all copies of a beat in one batch of each pass.
       that_ran: of what was done; infinite where the noise never ran.
     """
 
@@ -47,8 +48,8 @@ class Prices:
         """For the console."""
         ran = f"{self.that_ran:.2f}" if math.isfinite(self.that_ran) else "infinite, for no noise was added"
         return (
-            f"ε as it was printed there: {self.as_printed:.2f} · of these steps with their noise: {self.had_it_run:.2f} · of what "
-            f"ran: {ran} · no promise follows from any of them"
+            f"ε as it was printed there: {self.as_printed:.2f} · of these steps with their noise: {self.had_it_run:.2f} · of "
+            f"what ran: {ran} · no promise follows from any of them"
         )
 
     def _named(self) -> list[tuple[str, float]]:
@@ -98,9 +99,12 @@ def prices(flaws: Flaws, plan: PrivacyPlan, *, all_rows: int) -> Prices:
 def prices_of(experiment: Any, num_train: int, num_validation: int) -> Prices:
     """Of a replayed private experiment on so many beats."""
     privacy, trainer = experiment.privacy, experiment.trainer
-    spec = replace(getattr(privacy, "intended", privacy), sampling="poisson")
+    intended = getattr(privacy, "intended", privacy)
+    # Its own δ is put in afterwards: at n·δ of 0.2 a spec warns each time, which the run itself has done where noise ran.
+    spec = replace(intended, sampling="poisson", delta=None)
     batch = getattr(trainer, "expected_batch_size", None) or trainer.batch_size
     plan = spec.plan(num_units=num_train, expected_batch_size=batch, epochs=trainer.epochs)
+    plan = replace(plan, delta=intended.delta or plan.delta)
     return prices(experiment.flaws, plan, all_rows=num_train + num_validation)
 
 
@@ -110,7 +114,9 @@ def ladders(noises: Sequence[float] = NOISES) -> list[Ladder]:
 
 
 def _ladder(noise: float) -> Ladder:
-    spec = PrivacySpec(noise_multiplier=noise)  # its δ is replaced, since at n·δ of 0.2 a spec warns, rightly, each time
+    spec = PrivacySpec(
+        noise_multiplier=noise
+    )  # its δ is replaced, since at n·δ of 0.2 a spec warns, rightly, each time
     plan = replace(spec.plan(num_units=TRAIN_ROWS, expected_batch_size=BATCH, epochs=EPOCHS), delta=DELTA)
     return Ladder(
         noise_multiplier=noise,

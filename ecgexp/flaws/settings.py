@@ -41,8 +41,8 @@ class Flaws:
       batch_norm_under_dp: the network had batch normalisation, under which no beat's part in a gradient is bounded.
       epsilon_of_all_rows: ε was computed, by RDP, from all rows, of which `fit` held 21 % out for validation.
       shuffled_as_poisson: batches were shuffled, and priced as if every beat had entered each on its own.
-      copies_as_beats: a beat had ten pictures and was priced as one row. It changes the price alone: the replay's network sees the
-        signal, of which there are no copies.
+      copies_as_beats: a beat had ten pictures, each priced as a beat. It changes the price alone: the replay's network sees
+        the signal, of which there are no copies.
       one_round_less: 19 rounds were trained where 20 were asked for.
       shifted_pictures: each client's pictures began one too late, so that every picture stood by the label of the beat before.
     """
@@ -95,8 +95,8 @@ class Flaws:
     def line(self) -> str:
         """For the console, of a run with flaws."""
         return (
-            f"flaws: {', '.join(self.names)} · this run repeats the predecessor's faults to measure them; its scores and its ε are "
-            "no results"
+            f"flaws: {', '.join(self.names)} · this run repeats the predecessor's faults to measure them; its scores and "
+            "its ε are no results"
         )
 
     def judged(self, probabilities: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
