@@ -118,7 +118,7 @@ class Flaws:
         rows = np.flatnonzero(probabilities.max(axis=1) <= 0.5)
         largest = probabilities[rows].argmax(axis=1)
         read[rows, largest] = probabilities[rows, normal]
-        read[rows, normal] = probabilities[rows, largest]
+        read[rows, normal] = np.nextafter(probabilities[rows, largest], 1)  # above what may be equal to it
         return read
 
 

@@ -11,8 +11,8 @@ AS_IT_WAS = "as it was"
 # first, while there are but 20 000 beats. `default_to_normal` stands before all that decide how sure a network is.
 _GOING: dict[Protocol, tuple[tuple[str, ...], ...]] = {
     "central": (
-        ("default_to_normal",), ("last_checkpoint",), ("autoscale",), ("stand_in_lead",), ("augment_before_split",), ("beat_cap",),
-        ("split_by_beat",),
+        ("default_to_normal",), ("last_checkpoint",), ("autoscale",), ("stand_in_lead",), ("augment_before_split",),
+        ("beat_cap",), ("split_by_beat",),
     ),
     "dp": (
         ("noise_never_runs", "batch_norm_under_dp"),

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ecgexp._build import to_node
 from ecgexp._validate import ConfigError
@@ -146,7 +144,7 @@ def test_a_private_run_with_any_fault_is_a_simulation(name):
     flawed = parity("dp", name)
     assert isinstance(flawed.privacy, PrivacySpec)
     assert not flawed.makes_promise
-    plan = flawed.privacy.plan(num_units=10_000, expected_batch_size=100, epochs=1)
+    plan = flawed.privacy.plan(num_units=2_000, expected_batch_size=100, epochs=1)
     assert plan.is_simulation
     assert not plan.makes_claim
     assert plan.sampling == ("shuffle" if name == "shuffled_as_poisson" else "poisson")
@@ -183,7 +181,7 @@ def test_a_prediction_is_read_as_n_where_no_class_passes_a_half():
     )
     read = Flaws(protocol="central", default_to_normal=True).judged(probabilities, CLASSES)
     assert [CLASSES[label] for label in read.argmax(axis=1)] == ["N", "N", "L", "N", "V", "N"]
-    np.testing.assert_array_equal(read[5], [0.3, 0.45, 0.25])
+    np.testing.assert_allclose(read[5], [0.3, 0.45, 0.25], rtol=1e-15)
     np.testing.assert_array_equal(read[[2, 3, 4]], probabilities[[2, 3, 4]])
 
 
@@ -192,15 +190,16 @@ def test_without_the_switch_probabilities_are_not_touched():
     assert Flaws().judged(probabilities, ("A", "B", "C")) is probabilities
 
 
-@given(st.lists(st.lists(st.floats(0.01, 1), min_size=3, max_size=3), min_size=1, max_size=20))
-def test_what_is_read_is_a_table_of_probabilities_still(rows):
-    probabilities = np.array(rows) / np.sum(rows, axis=1, keepdims=True)
+def test_what_is_read_is_a_table_of_probabilities_still():
+    probabilities = np.random.default_rng(0).dirichlet((1, 1, 1), 500)
+    probabilities[:2] = [[0.4, 0.4, 0.2], [1 / 3, 1 / 3, 1 / 3]]  # of equals, N
     before = probabilities.copy()
     read = Flaws(protocol="dp", default_to_normal=True).judged(probabilities, CLASSES)
     np.testing.assert_array_equal(probabilities, before)
-    np.testing.assert_array_equal(np.sort(read, axis=1), np.sort(before, axis=1))
+    np.testing.assert_allclose(np.sort(read, axis=1), np.sort(before, axis=1), rtol=1e-15)
     doubtful = before.max(axis=1) <= 0.5
-    assert (read.argmax(axis=1)[doubtful & (before.max(axis=1) > before.min(axis=1))] == 1).all()
+    assert (read.argmax(axis=1)[doubtful] == 1).all()
+    assert 50 < doubtful.sum() < 450
     np.testing.assert_array_equal(read[~doubtful], before[~doubtful])
 
 
