@@ -20,7 +20,7 @@ from ecgexp.flaws.pricing import ladders
 from ecgexp.parity.figure import study_figure
 from ecgexp.parity.gather import Measured, gather
 from ecgexp.parity.stages import Stage, stages
-from ecgexp.parity.tables import ladder_table, study_csv, study_table
+from ecgexp.parity.tables import ladder_table, study_csv, study_tables
 from ecgexp.tracking.quiet import quieten
 
 _PROTOCOLS = ("central", "dp", "federated")
@@ -64,7 +64,8 @@ def _run(stage: Stage, seeds: list[int], overrides: list[str]) -> None:
 
 def _tell(found: list[Measured], folder: Path, console: Console, num_seeds: int) -> None:
     priced = ladders()
-    console.print(study_table(found))
+    for table in study_tables(found):
+        console.print(table)
     console.print(ladder_table(priced))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "parity_study.csv").write_text(study_csv(found, priced), encoding="utf-8")

@@ -31,7 +31,7 @@ def study_figure(measured: Sequence[Measured], ladders: Sequence[Ladder], *, sou
     """
     rows = sum(1 if one.stage.mended else 2.4 for one in measured)
     figure = new_figure(
-        11.5, max(4.6, 1.5 + 0.3 * rows), title="What the predecessor's faults were worth, turned off one after the other",
+        11.5, max(4.6, 1.6 + 0.34 * rows), title="What the predecessor's faults were worth, turned off one after the other",
         source=source,
     )  # fmt: skip
     left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
@@ -81,7 +81,8 @@ def _draw_stage(axes: Any, place: float, one: Measured) -> None:
             continue
         axes.plot([min(values), max(values)], [place, place], color=colour, linewidth=2.2, alpha=0.5)
         axes.plot([mean], [place], mark, color=colour, markersize=6.5 if above else 5.5)
-        axes.text(mean, place - 0.18, f"{mean:.3f}", ha="center", va="bottom", fontsize=7, color=colour)
+        side = {"va": "bottom", "y": place - 0.16} if above else {"va": "top", "y": place + 0.16}
+        axes.text(x=mean, s=f"{mean:.3f}", ha="center", fontsize=7, color=colour, **side)
     if not one.runs:
         axes.text(0.5, place, "not run", ha="center", va="center", color=MUTED, fontsize=8)
 

@@ -42,7 +42,7 @@ class Stage:
         """What changed, e.g. `− beat_cap`."""
         if not self.mended:
             return AS_IT_WAS
-        if len(self.mended) > 3:
+        if len(self.mended) > 2:
             return "− the rest"
         return "− " + ", ".join(self.mended)
 

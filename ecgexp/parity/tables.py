@@ -19,31 +19,40 @@ _COLUMNS = {
     "epsilon_promised": "privacy/epsilon",
 }  # fmt: skip
 LADDER_NAMES = {
-    "as_printed": "as printed there", "right_count": "right n", "tight": "right n, PLD", "ten_copies": "ten copies of a beat",
+    "as_printed": "as printed there", "right_count": "right n, RDP", "tight": "right n, PLD", "ten_copies": "ten copies of a beat",
     "no_amplification": "shuffled batches", "that_ran": "what ran",
 }  # fmt: skip
 
 
-def study_table(measured: Sequence[Measured]) -> Table:
-    """One row a stage: what the number was, what its fault was worth, and what is left."""
-    table = Table(box=box.SIMPLE_HEAD, title="What the number was, and what is left", title_justify="left")
-    table.add_column("protocol")
-    table.add_column("faults", overflow="fold")
-    for name in ("accuracy", "change", "macro F1", "change", "commonest", "ε printed", "ε if run"):
+def study_tables(measured: Sequence[Measured]) -> list[Table]:
+    """One table a protocol, one row a stage: what the number was, what its faults were worth, and what is left."""
+    protocols = dict.fromkeys(one.stage.protocol for one in measured)
+    return [_study_table([one for one in measured if one.stage.protocol == protocol]) for protocol in protocols]
+
+
+def _study_table(measured: Sequence[Measured]) -> Table:
+    protocol = measured[0].stage.protocol
+    is_private = protocol == "dp"
+    table = Table(box=box.SIMPLE_HEAD, title=f"experiment=parity/{protocol}", title_justify="left")
+    table.add_column("faults", min_width=22, overflow="fold")
+    for name in (
+        "accuracy",
+        "change",
+        "macro F1",
+        "change",
+        "always one",
+        *(("ε printed", "ε if run") if is_private else ()),
+    ):
         table.add_column(name, justify="right", no_wrap=True)
     before: dict[str, float | None] = {}
     for one in measured:
-        stage = one.stage
-        if not stage.mended:
-            before = {}
-            table.add_section()
         cells = []
         for score in _SCORES:
             now = one.mean(f"test/{score}")
             cells += [_with_range(one.values(f"test/{score}")), _change(before.get(score), now)]
             before[score] = now
-        cells.append(_figure(one.mean("test/majority/accuracy")))
-        table.add_row(stage.protocol if not stage.mended else "", stage.label, *cells, _printed(one), _if_run(one))
+        epsilons = (_printed(one), _if_run(one)) if is_private else ()
+        table.add_row(one.stage.label, *cells, _figure(one.mean("test/majority/accuracy")), *epsilons)
     return table
 
 
@@ -87,11 +96,11 @@ def _printed(one: Measured) -> str:
 
 
 def _if_run(one: Measured) -> str:
-    """ε of the steps with their noise; with a mark where the noise did not run."""
+    """ε of the steps with their noise; behind it that of what ran, where the noise did not."""
     value = one.mean("flaws/epsilon_had_it_run")
     if value is None:
         return _figure(one.mean("privacy/epsilon"), digits=2, none="")
-    return f"{value:.3g}" + (" (ran: ∞)" if "noise_never_runs" in one.stage.left else "")
+    return f"{value:.3g}" + (" (∞)" if "noise_never_runs" in one.stage.left else "")
 
 
 def _with_range(values: Sequence[float]) -> str:

@@ -14,7 +14,7 @@ from ecgexp.parity import gather as gathering
 from ecgexp.parity.figure import study_figure
 from ecgexp.parity.gather import Measured, gather
 from ecgexp.parity.stages import AS_IT_WAS, stages
-from ecgexp.parity.tables import study_csv, study_table
+from ecgexp.parity.tables import study_csv, study_tables
 from ecgexp.tracking.params import flatten, loggable
 from ecgexp.tracking.reading import StoredRun
 
@@ -86,14 +86,16 @@ LADDERS = [
 
 
 def test_the_table_says_what_each_was_worth(measured):
-    console = Console(width=160, record=True, file=io.StringIO())
-    console.print(study_table(measured))
-    lines = console.export_text().splitlines()
+    console = Console(width=80, record=True, file=io.StringIO())
+    for table in study_tables(measured):
+        console.print(table)
+    lines = console.export_text(clear=False).splitlines()
     row = next(line for line in lines if "default_to_normal" in line)
     assert "0.970" in row
     assert "-0.020" in row
     assert "not run" in next(line for line in lines if "− last_checkpoint" in line)
-    assert "652 (ran: ∞)" in next(line for line in lines if " dp " in f" {line} ")
+    assert "652 (∞)" in next(line for line in lines if "0.61" in line)
+    assert all(name in console.export_text(clear=False) for name in ("always one", "ε if run"))
 
 
 def test_the_csv_has_a_row_a_run_and_a_row_a_noise(measured):
