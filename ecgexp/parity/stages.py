@@ -11,15 +11,15 @@ AS_IT_WAS = "as it was"
 # first, while there are but 20 000 beats. `default_to_normal` stands before all that decide how sure a network is.
 _GOING: dict[Protocol, tuple[tuple[str, ...], ...]] = {
     "central": (
-        ("default_to_normal",), ("last_checkpoint",), ("autoscale",), ("stand_in_lead",), ("augment_before_split",),
-        ("beat_cap",), ("split_by_beat",),
+        ("default_to_normal",), ("last_checkpoint",), ("stand_in_lead",), ("augment_before_split",), ("beat_cap",),
+        ("split_by_beat",), ("autoscale",),
     ),
     "dp": (
         ("noise_never_runs", "batch_norm_under_dp"),
         ("epsilon_of_all_rows", "shuffled_as_poisson", "copies_as_beats", "default_to_normal", "last_checkpoint", "stand_in_lead",
          "split_by_beat"),
     ),
-    "federated": (("shifted_pictures",), ("one_round_less",), ("default_to_normal", "autoscale", "stand_in_lead")),
+    "federated": (("shifted_pictures",), ("one_round_less",), ("default_to_normal", "stand_in_lead")),
 }  # fmt: skip
 
 

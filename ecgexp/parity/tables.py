@@ -19,8 +19,8 @@ _COLUMNS = {
     "epsilon_promised": "privacy/epsilon",
 }  # fmt: skip
 LADDER_NAMES = {
-    "as_printed": "as printed there", "right_count": "right n, RDP", "tight": "right n, PLD", "ten_copies": "ten copies of a beat",
-    "no_amplification": "shuffled batches", "that_ran": "what ran",
+    "as_printed": "as printed there", "right_count": "right n, RDP", "tight": "right n, PLD",
+    "ten_copies": "ten copies of a beat", "no_amplification": "shuffled batches", "that_ran": "what ran",
 }  # fmt: skip
 
 
@@ -32,27 +32,24 @@ def study_tables(measured: Sequence[Measured]) -> list[Table]:
 
 def _study_table(measured: Sequence[Measured]) -> Table:
     protocol = measured[0].stage.protocol
-    is_private = protocol == "dp"
     table = Table(box=box.SIMPLE_HEAD, title=f"experiment=parity/{protocol}", title_justify="left")
-    table.add_column("faults", min_width=22, overflow="fold")
-    for name in (
-        "accuracy",
-        "change",
-        "macro F1",
-        "change",
-        "always one",
-        *(("ε printed", "ε if run") if is_private else ()),
-    ):
+    scores = ("accuracy", "macro F1") if protocol == "dp" else ("accuracy", "change", "macro F1", "change")
+    epsilons = ("ε printed", "ε if run") if protocol == "dp" else ()
+    table.add_column("faults", min_width=20, overflow="fold")
+    for name in (*scores, "always one", *epsilons):
         table.add_column(name, justify="right", no_wrap=True)
     before: dict[str, float | None] = {}
     for one in measured:
         cells = []
         for score in _SCORES:
             now = one.mean(f"test/{score}")
-            cells += [_with_range(one.values(f"test/{score}")), _change(before.get(score), now)]
+            cells += [
+                _with_range(one.values(f"test/{score}")),
+                *([] if epsilons else [_change(before.get(score), now)]),
+            ]
             before[score] = now
-        epsilons = (_printed(one), _if_run(one)) if is_private else ()
-        table.add_row(one.stage.label, *cells, _figure(one.mean("test/majority/accuracy")), *epsilons)
+        cells.append(_figure(one.mean("test/majority/accuracy")))
+        table.add_row(one.stage.label, *cells, *((_printed(one), _if_run(one)) if epsilons else ()))
     return table
 
 
