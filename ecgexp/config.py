@@ -18,6 +18,7 @@ from omegaconf.resolvers import oc
 
 from ecgexp._build import build_node
 from ecgexp._validate import ConfigError, build, unknown_key
+from ecgexp.flaws.settings import without_idle
 from ecgexp.sweeping.settings import SweepSettings
 from ecgexp.tracking.params import redacted
 
@@ -62,13 +63,14 @@ def build_experiment(config: DictConfig) -> "Experiment":
     """
     # Here, not above: what is misspelt is then answered before numpy is loaded.
     from ecgexp.experiment import Experiment
+    from ecgexp.flaws.replay import replay
 
     try:
         values = plain(config)
     except OmegaConfBaseException as error:
         raise ConfigError(_one_line(error)) from error
     children = build_node({key: value for key, value in values.items() if key not in _SHARED})
-    return build(Experiment, children, path="")
+    return replay(build(Experiment, children, path=""))
 
 
 def sweep_settings(config: DictConfig) -> SweepSettings:
@@ -86,10 +88,13 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 
 def for_the_record(config: DictConfig) -> dict[str, Any]:
-    """The resolved configuration, but for what came from the environment: that may be a secret, so its name stands for it."""
+    """The resolved configuration, but for what came from the environment: that may be a secret, so its name stands for it.
+
+    And but for `flaws`, where none is on.
+    """
     OmegaConf.register_new_resolver("oc.env", lambda name, *_: f"${{oc.env:{name}}}", replace=True)
     try:
-        return plain(config)
+        return without_idle(plain(config))
     finally:
         OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
 

@@ -17,6 +17,8 @@ from ecgexp.comparisons import Comparisons, compare
 from ecgexp.console import Watcher
 from ecgexp.data.splits import check_databases
 from ecgexp.device import Device
+from ecgexp.flaws.replay import replay
+from ecgexp.flaws.settings import Flaws, without_idle
 from ecgexp.learner import Learner
 from ecgexp.partition.natural import Pooled
 from ecgexp.prepare import Prepared, prepare
@@ -57,6 +59,7 @@ class Experiment:
       num_resamples: of the bootstrap behind each 95 % interval; 0 for none.
       comparisons: what a federated model is held against; by default nothing.
       checkpoints: how often the state of training is written down.
+      flaws: faults of the predecessor, for `experiment=parity/…` alone; `ecgexp.flaws.replay` makes them parts of the run.
     """
 
     seed: NonNegativeInt
@@ -77,6 +80,7 @@ class Experiment:
     num_resamples: NonNegativeInt = 1000
     comparisons: Comparisons = Comparisons()
     checkpoints: CheckpointRule = CheckpointRule()
+    flaws: Flaws = Flaws()
 
     def __post_init__(self):
         check_databases(self.dataset, self.split)
@@ -151,6 +155,10 @@ class Experiment:
 
     def prepare(self, seeds: Seeds, report: Callable[..., None]) -> Prepared:
         """Its beats, split, dealt and transformed; see `ecgexp.prepare.prepare`."""
+        if self.flaws.names:
+            from ecgexp.flaws.prepare import prepare_flawed
+
+            return prepare_flawed(self, seeds, report)
         return prepare(
             dataset=self.dataset, grouping=self.grouping, split=self.split, partition=self.partition, model_input=self.input,
             seeds=seeds, report=report,
@@ -162,9 +170,15 @@ class Experiment:
         return isinstance(self.privacy, PrivacySpec)
 
     @property
+    def makes_promise(self) -> bool:
+        """Whether a promise of privacy was asked for, and nothing in the run breaks it on purpose."""
+        return self.is_private and not self.flaws.names
+
+    @property
     def title(self) -> str:
         """A few words that tell the run from others: `cnn1d centralized seed 0`."""
-        return f"{_kind(self.model).lower()} {_kind(self.trainer).lower()} seed {self.seed}"
+        flawed = f" with {len(self.flaws.names)} flaws" if self.flaws.names else ""
+        return f"{_kind(self.model).lower()} {_kind(self.trainer).lower()} seed {self.seed}{flawed}"
 
 
 def run(
@@ -198,15 +212,16 @@ def run(
     Raises:
       ConfigError, DataError: after the run was marked FAILED with the reason.
     """
+    experiment = replay(experiment)
     with _held(run_dir):
         watcher, started, memory = watcher or Watcher(), time.monotonic(), PeakMemory()
         tracker = experiment.tracking.start(
             run_name=name or experiment.title, run_dir=run_dir, resume_run_id=known_run_id(run_dir) if resume else None
         )
-        result = Result(status="FAILED")
+        result = Result(status="FAILED", flaws=experiment.flaws.as_dict())
         try:
-            tracker.set_tags({"run.dir": str(run_dir.absolute()), **(tags or {})})
-            tracker.log_params(flatten(config or to_node(experiment)))
+            tracker.set_tags({"run.dir": str(run_dir.absolute()), **experiment.flaws.tags(), **(tags or {})})
+            tracker.log_params(flatten(config or without_idle(to_node(experiment))))
             if resolved_yaml is not None:
                 tracker.log_text(resolved_yaml, "config.yaml")
             result = _run_tracked(experiment, run_dir, tracker, watcher, admit, resume=resume)
@@ -248,6 +263,8 @@ def _run_tracked(
     experiment: Experiment, run_dir: Path, tracker: Tracker, watcher: Watcher, admit: Admission | None, *, resume: bool
 ) -> Result:
     seeds = Seeds(experiment.seed)
+    if experiment.flaws.names:
+        watcher.say(experiment.flaws.line())
     with watcher.work("beats") as work:
         prepared = experiment.prepare(seeds, work)
     outcome.log_data(tracker, prepared)
@@ -284,11 +301,18 @@ def _run_tracked(
     if statement is not None:
         metrics |= outcome.log_privacy(tracker, statement)
         watcher.say(statement.line())
+    flaws = experiment.flaws.as_dict()
+    if experiment.flaws.protocol == "dp" and flaws is not None:
+        from ecgexp.flaws.pricing import prices_of
+
+        believed = prices_of(experiment, len(prepared.split.train), len(prepared.split.validation))
+        metrics, flaws = metrics | believed.metrics(), flaws | believed.as_dict()
+        watcher.say(believed.line())
     tracker.log_metrics(metrics)
     outcome.log_model(tracker, prepared, learner.classifier(chosen), run_dir)
     return Result(
         status="FINISHED", metrics=metrics, undefined=undefined, selection=chosen.as_dict(), data=outcome.describe_data(prepared),
-        privacy=None if statement is None else statement.as_dict(),
+        privacy=None if statement is None else statement.as_dict(), flaws=flaws,
     )  # fmt: skip
 
 

@@ -153,7 +153,7 @@ class Learner:
 
     def statement(self, chosen: Chosen) -> PrivacyStatement | None:
         """What the run promises, priced by what ran; None where no promise was made."""
-        if not self._experiment.is_private:
+        if not self._experiment.makes_promise:
             return None
         idle = {"normalisation"}  # inputs are scaled by constants or by the beat itself
         idle |= set() if chosen.uses_validation else {"selection"}
@@ -164,8 +164,8 @@ class Learner:
     def judge(self, split: str, chosen: Chosen) -> tuple[Evaluation, np.ndarray]:
         """The scores of the chosen weights on one split, and the probabilities behind them."""
         prepared, rows = self._prepared, self._prepared.indices[split]
-        probabilities = self.probabilities(chosen.weights, rows)
         beats = prepared.beats
+        probabilities = self._experiment.flaws.judged(self.probabilities(chosen.weights, rows), beats.class_names)
         evaluation = evaluate(
             labels=beats.labels[rows], probabilities=probabilities, class_names=beats.class_names,
             record_ids=beats.record_ids[rows], patient_ids=beats.patient_ids[rows], majority_class=prepared.majority_class,
@@ -225,7 +225,7 @@ class Learner:
 
     def _spent(self) -> dict[str, float]:
         """ε so far, by RDP where it has a price: an upper bound of the reported value, and there in milliseconds."""
-        if not self.ledger.plan.is_private:
+        if not self.ledger.plan.is_private or not self._experiment.makes_promise:
             return {}
         try:
             return {"privacy/epsilon_spent": self.ledger.epsilon_spent("rdp")}

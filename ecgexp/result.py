@@ -28,6 +28,7 @@ class Result:
       selection: which epoch was kept and by which score.
       data: database, digest and beats of each class in each split.
       privacy: the promise and its price; None where none was made.
+      flaws: the faults that were repeated on purpose; None, and left out of the file, where there were none.
     """
 
     status: Literal["FINISHED", "FAILED", "KILLED"]
@@ -39,12 +40,14 @@ class Result:
     selection: Mapping[str, Any] | None = None
     data: Mapping[str, Any] | None = None
     privacy: Mapping[str, Any] | None = None
+    flaws: Mapping[str, Any] | None = None
 
     def write(self, folder: Path) -> Path:
         """Writes `result.json` whole or not at all."""
         path = folder / "result.json"
         with replacing(path) as part:
-            part.write_text(json.dumps(_finite(asdict(self)), indent=2, allow_nan=False))
+            values = {name: value for name, value in asdict(self).items() if name != "flaws" or value is not None}
+            part.write_text(json.dumps(_finite(values), indent=2, allow_nan=False))
         return path
 
 

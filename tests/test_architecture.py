@@ -41,6 +41,7 @@ FLOORS = {
     "ecgexp.outcome": 5,
     "ecgexp.progress": 4,
     "ecgexp.resuming": 8,
+    "ecgexp.flaws": 5,
     "ecgexp.learner": 5,
     "ecgexp.federation": 5,
     "ecgexp.comparisons": 5,
@@ -59,6 +60,7 @@ FLOORS = {
     "ecgexp.planning": 8,
     "ecgexp.predict": 8,
     "ecgexp.doctor_checks": 8,
+    "ecgexp.parity": 8,
     "ecgexp.cli": 8,
 }
 

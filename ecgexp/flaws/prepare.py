@@ -1,0 +1,79 @@
+"""Records in, training data out, with the faults that lie between: `ecgexp.prepare` without its guard, where one is on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ecgexp.beats import BeatSet
+from ecgexp.data.leaks import check_split
+from ecgexp.inputs import transform_beats
+from ecgexp.partition import check_deal
+from ecgexp.prepare import Prepared
+from ecgexp.seeding import Seeds
+from ecgexp.training.base import TrainingData
+
+Features = dict[str, np.ndarray]
+_CHUNK = 2048
+
+
+def prepare_flawed(experiment: Any, seeds: Seeds, report: Callable[..., None]) -> Prepared:
+    """What `ecgexp.prepare.prepare` gives, of an experiment that `replay` made.
+
+    Under `augment_before_split` a row is a copy of a beat: rows of one record and sample are copies of one beat, and the leak
+    guard, whose work it is to find them, is left out. Nothing else leaves it out.
+    """
+    flaws = experiment.flaws
+    beats = experiment.grouping.apply(experiment.dataset.load(report))
+    features = transform_beats(experiment.input, beats)
+    if flaws.shifted_pictures:
+        features = shifted(features)
+    if flaws.augment_before_split:
+        beats, features = with_copies(beats, features, experiment.augmentation.copies)
+    parts = experiment.split.split(beats, seeds.generator("split"))
+    if not flaws.augment_before_split:
+        check_split(beats, parts)
+    deal = experiment.partition.deal(beats, parts, seeds.generator("partition"))
+    check_deal(deal, parts)
+    data = TrainingData(
+        features=features, labels=beats.labels, train=parts.train, class_names=beats.class_names, record_ids=beats.record_ids,
+        patient_ids=beats.patient_ids, clients=deal.train,
+    )  # fmt: skip
+    return Prepared(beats=beats, split=parts, deal=deal, data=data)
+
+
+def shifted(features: Features) -> Features:
+    """Every row's features are those of the row after it; the last has the first's."""
+    return {name: np.roll(array, -1, axis=0) for name, array in features.items()}
+
+
+def with_copies(beats: BeatSet, features: Features, augmentation: Any) -> tuple[BeatSet, Features]:
+    """One row for each (beat, view) that `augmentation` shows.
+
+    Args:
+      beats: labelled.
+      features: name -> (num_beats, ...).
+      augmentation: whose views are not random.
+
+    Returns:
+      beats: (num_pairs,) the beat of each pair; those of one beat share its identity, and its signal.
+      features: name -> (num_pairs, ...), the views.
+    """
+    rows, views = augmentation.expand(beats.labels, beats.class_names)
+    augment, seed = augmentation.build(), np.zeros(2, np.int32)
+    copied = {name: np.empty((len(rows), *array.shape[1:]), array.dtype) for name, array in features.items()}
+    for at in range(0, len(rows), _CHUNK):
+        chunk = slice(at, at + _CHUNK)
+        shown = augment({name: _unit(array[rows[chunk]]) for name, array in features.items()}, views[chunk], seed)
+        for name, array in copied.items():
+            array[chunk] = _stored(np.asarray(shown[name]), array.dtype)
+    return beats.take(rows), copied
+
+
+def _unit(array: np.ndarray) -> np.ndarray:
+    """Pictures as an augmentation takes them, in [0, 1]."""
+    return array.astype(np.float32) / 255.0 if array.dtype == np.uint8 else array
+
+
+def _stored(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return np.rint(array * 255).astype(np.uint8) if dtype == np.uint8 else array

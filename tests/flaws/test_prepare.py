@@ -1,0 +1,140 @@
+"""What lies between records and training data when a fault is on: copies over the split, fewer beats, pictures off by one."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ecgexp._validate import DataError
+from ecgexp.config import load_experiment
+from ecgexp.data.leaks import check_split
+from ecgexp.flaws.parts import FirstBeats
+from ecgexp.flaws.prepare import shifted, with_copies
+from ecgexp.flaws.settings import switches
+from ecgexp.seeding import Seeds
+
+
+def silent(*_, **__):
+    pass
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def parity(cache, *on, protocol="central", more=()):
+    words = [f"flaws.{name}={str(name in on).lower()}" for name in switches(protocol)]
+    small = ["dataset=synthetic", "dataset.num_patients=12", "dataset.minutes=0.8", f"data.cache_dir={cache}"]
+    more = [*more, "~dataset.records"] if protocol == "federated" else more
+    return load_experiment([f"experiment=parity/{protocol}", *small, *words, *more])
+
+
+def identities(prepared, split):
+    rows, beats = prepared.indices[split], prepared.beats
+    return set(zip(beats.record_ids[rows].tolist(), beats.r_samples[rows].tolist(), strict=True))
+
+
+@pytest.mark.tf
+def test_copies_made_before_the_split_stand_on_both_sides(cache):
+    experiment = parity(cache, "augment_before_split", "split_by_beat")
+    prepared = experiment.prepare(Seeds(0), silent)
+    train, test = identities(prepared, "train"), identities(prepared, "test")
+    copied = prepared.beats.take(np.flatnonzero(prepared.beats.labels != prepared.beats.class_names.index("N")))
+    of_test = {
+        one for one in test if one in set(zip(copied.record_ids.tolist(), copied.r_samples.tolist(), strict=True))
+    }
+    assert len(train & test & of_test) > 0.99 * len(
+        of_test
+    )  # of ten copies one is in the training but for 1 in 1000 or so
+    assert not (train & test) - of_test  # a normal beat has no copy
+    with pytest.raises(DataError, match="leak: train and"):
+        check_split(prepared.beats, prepared.split)
+    rows = np.concatenate(list(prepared.indices.values()))
+    assert sorted(rows.tolist()) == list(range(len(prepared.beats)))  # every copy in one part, and once
+    assert len(prepared.data.features["image"]) == len(prepared.beats)
+
+
+@pytest.mark.parametrize("on", [("split_by_beat",), ()])
+def test_without_the_switch_no_beat_is_on_two_sides(cache, on):
+    prepared = parity(cache, *on).prepare(Seeds(0), silent)
+    parts = [identities(prepared, name) for name in ("train", "validation", "test")]
+    assert len(set().union(*parts)) == sum(map(len, parts))
+    check_split(prepared.beats, prepared.split)
+
+
+@pytest.mark.tf
+def test_copies_under_a_split_by_patient_stay_on_one_side(cache):
+    prepared = parity(cache, "augment_before_split").prepare(Seeds(0), silent)
+    patients = [set(prepared.beats.patient_ids[rows].tolist()) for rows in prepared.indices.values()]
+    assert len(set().union(*patients)) == sum(map(len, patients))
+
+
+@pytest.mark.tf
+def test_a_row_is_the_view_that_training_would_have_shown(cache):
+    """A copy's picture is the crop that the augmentation of a sound run makes of the beat in the training step."""
+    experiment = parity(cache, "split_by_beat")
+    prepared = experiment.prepare(Seeds(0), silent)
+    crops = experiment.augmentation.steps[0]
+    beats, features = with_copies(prepared.beats, prepared.data.features, crops)
+    rows, views = crops.expand(prepared.beats.labels, prepared.beats.class_names)
+    np.testing.assert_array_equal(beats.r_samples, prepared.beats.r_samples[rows])
+    np.testing.assert_array_equal(features["image"][views == 0], prepared.data.features["image"])
+    row = int(np.flatnonzero(views == 9)[0])  # the crop from the lower right: its last pixel is the picture's
+    assert features["image"][row, -1, -1] == pytest.approx(prepared.data.features["image"][rows[row], -1, -1], abs=1)
+    assert (features["image"][row] != features["image"][row - 9]).any()
+
+
+def test_what_is_random_stays_in_the_training(cache):
+    left = parity(cache, "augment_before_split").augmentation
+    assert left.num_views == 1
+    assert left.name == "crops9 before the split+image"
+    rows, views = left.expand(np.zeros(5, int), ("N",))
+    assert (rows.tolist(), views.tolist()) == ([0, 1, 2, 3, 4], [0] * 5)
+
+
+def test_the_first_beats_are_the_first_and_known_by_another_digest(cache):
+    whole = parity(cache).dataset
+    first, beats = FirstBeats(dataset=whole, num_beats=100).load(), whole.load()
+    np.testing.assert_array_equal(first.r_samples, beats.r_samples[:100])
+    assert first.digest != beats.digest
+    assert len(FirstBeats(dataset=whole).load()) == len(beats)
+    assert FirstBeats(dataset=whole).window_samples == whole.window_samples
+
+
+@pytest.mark.real_data
+def test_among_the_first_20_000_beats_is_no_r(real_root, cache):
+    words = ["experiment=parity/central", f"data.root={real_root}", f"data.cache_dir={cache}"]
+    experiment = load_experiment(words)
+    beats = experiment.grouping.apply(experiment.dataset.load())
+    assert "R" not in beats.class_names
+    assert {"N", "L", "V", "P", "A"} == set(beats.class_names)
+
+
+@pytest.mark.real_data
+def test_the_private_protocol_has_the_rows_that_epsilon_was_computed_from(real_root, cache):
+    words = ["experiment=parity/dp", f"data.root={real_root}", f"data.cache_dir={cache}"]
+    split = load_experiment(words).prepare(Seeds(0), silent).split
+    assert (len(split.train), len(split.train) + len(split.validation)) == (52_367, 66_288)
+
+
+def test_every_picture_stands_by_the_label_of_the_beat_before(cache):
+    sound, flawed = (
+        parity(cache, *on, protocol="federated").prepare(Seeds(0), silent) for on in ((), ("shifted_pictures",))
+    )
+    np.testing.assert_array_equal(sound.data.labels, flawed.data.labels)
+    np.testing.assert_array_equal(flawed.data.features["image"][:-1], sound.data.features["image"][1:])
+    assert list(sound.data.clients) == list(flawed.data.clients)
+
+
+def test_shifting_is_by_one():
+    np.testing.assert_array_equal(shifted({"a": np.array([[1], [2], [3]])})["a"], [[2], [3], [1]])
+
+
+def test_an_ordinary_experiment_does_not_come_this_way(cache, monkeypatch):
+    import ecgexp.flaws.prepare as flawed
+
+    monkeypatch.setattr(flawed, "prepare_flawed", lambda *_: pytest.fail("a sound run was prepared with faults"))
+    experiment = parity(cache)
+    assert experiment.prepare(Seeds(0), silent).split.disjoint == "patient"
+    assert replace(experiment, seed=1).flaws.names == ()

@@ -1,0 +1,78 @@
+"""ε as it was printed, and what it was: the figures recomputed for the predecessor."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from ecgexp.flaws import Flaws, pricing
+from ecgexp.privacy.plan import PrivacySpec
+
+# noise -> as printed there, right n by RDP, right n by PLD, no amplification; δ 4e-6.
+TABLE = {
+    0.8: (2.03, 2.19, 1.72, 39.9), 1.0: (1.15, 1.29, 1.05, 29.3), 1.4: (0.61, 0.68, 0.61, 18.7), 2.0: (0.37, 0.42, 0.39, 11.9),
+    2.4: (0.30, 0.34, 0.31, 9.6),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plan():
+    """At noise 1.4."""
+    spec = PrivacySpec(noise_multiplier=1.4, l2_norm_clip=1.5)
+    made = spec.plan(num_units=pricing.TRAIN_ROWS, expected_batch_size=pricing.BATCH, epochs=pricing.EPOCHS)
+    return replace(made, delta=pricing.DELTA)
+
+
+def of(plan, **on):
+    return pricing.prices(Flaws(protocol="dp", **on), plan, all_rows=pricing.ALL_ROWS)
+
+
+@pytest.mark.parametrize("noise", TABLE)
+def test_the_ladder_is_the_table_that_was_recomputed(noise):
+    (ladder,) = pricing.ladders([noise])
+    printed, rdp, pld, unamplified = TABLE[noise]
+    assert ladder.as_printed == pytest.approx(printed, rel=0.025)  # the predecessor's accountant had other orders
+    assert ladder.right_count == pytest.approx(rdp, abs=0.0051)
+    assert ladder.tight == pytest.approx(pld, abs=0.0055)
+    assert ladder.no_amplification == pytest.approx(unamplified, abs=0.055)
+    assert math.isinf(ladder.that_ran)
+
+
+def test_ten_copies_of_a_beat_cost_8_09_at_noise_1_4():
+    assert pricing.ladders([1.4])[0].ten_copies == pytest.approx(8.093, rel=1e-3)
+
+
+def test_the_sweep_is_priced_at_every_noise_of_the_predecessor():
+    assert pricing.NOISES == (0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
+
+
+def test_all_rows_and_rdp_are_what_was_printed(plan):
+    assert of(plan, epsilon_of_all_rows=True).as_printed == pytest.approx(0.61, rel=0.025)
+    assert of(plan, split_by_beat=True).as_printed == pytest.approx(0.6144, rel=1e-3)
+
+
+def test_shuffled_batches_have_no_amplification(plan):
+    priced = of(plan, shuffled_as_poisson=True)
+    assert priced.as_printed == pytest.approx(0.6144, rel=1e-3)
+    assert priced.had_it_run == priced.that_ran == pytest.approx(18.7, abs=0.055)
+
+
+def test_noise_that_never_ran_promises_nothing_whatever_was_printed(plan):
+    priced = of(plan, noise_never_runs=True, epsilon_of_all_rows=True)
+    assert math.isinf(priced.that_ran)
+    assert "flaws/epsilon_that_ran" not in priced.metrics()
+    assert set(priced.metrics()) == {"flaws/epsilon_as_printed", "flaws/epsilon_had_it_run"}
+    assert priced.as_dict()["epsilon_that_ran"] == "infinite"
+    assert "infinite, for no noise was added" in priced.line()
+
+
+def test_copies_in_shuffled_batches_cost_at_least_what_beats_do(plan):
+    both = of(plan, shuffled_as_poisson=True, copies_as_beats=True).had_it_run
+    # By hand: 20 passes, each a Gaussian whose sensitivity is ten clips: μ = √20 · 10 / 1.4; for such μ ε is near μ²/2 + 4.47 μ.
+    mu = math.sqrt(20) * 10 / 1.4
+    assert both == pytest.approx(mu**2 / 2 + 4.465 * mu, rel=0.01)
+
+
+def test_a_shuffled_plan_is_printed_as_poisson(plan):
+    shuffled = replace(plan, sampling="shuffle")
+    assert of(shuffled, shuffled_as_poisson=True) == of(plan, shuffled_as_poisson=True)

@@ -1,0 +1,116 @@
+"""The study: which stages it has, how it finds their runs again, and what it tells of them."""
+
+import csv
+import io
+import math
+
+import pytest
+from rich.console import Console
+
+from ecgexp.config import for_the_record, load_config, load_experiment
+from ecgexp.flaws.pricing import Ladder
+from ecgexp.flaws.settings import switches
+from ecgexp.parity import gather as gathering
+from ecgexp.parity.figure import study_figure
+from ecgexp.parity.gather import Measured, gather
+from ecgexp.parity.stages import AS_IT_WAS, stages
+from ecgexp.parity.tables import study_csv, study_tables
+from ecgexp.tracking.params import flatten, loggable
+from ecgexp.tracking.reading import StoredRun
+
+PROTOCOLS = ("central", "dp", "federated")
+
+
+def stored(overrides, number=0, status="FINISHED", **metrics):
+    """A run of these overrides, as MLflow gives it back: parameters are text."""
+    params = {name: str(value) for name, value in loggable(flatten(for_the_record(load_config(overrides)))).items()}
+    return StoredRun(
+        run_id=str(number), name="", status=status, started=float(number), params=params, metrics=metrics,
+        tags={"dataset.name": "mitdb 1.0.0"}, _files=None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_fault_goes_once_and_none_is_left_at_the_end(protocol):
+    found = stages([protocol])
+    assert found[0].label == AS_IT_WAS
+    gone = [name for stage in found for name in stage.mended]
+    assert sorted(gone) == sorted(switches(protocol))
+    assert found[-1].left == ()
+    assert [len(stage.left) for stage in found] == sorted((len(stage.left) for stage in found), reverse=True)
+
+
+@pytest.mark.parametrize("stage", stages(PROTOCOLS), ids=lambda stage: f"{stage.protocol} {stage.label}")
+def test_what_is_typed_for_a_stage_leaves_its_faults(stage):
+    assert load_experiment(stage.overrides).flaws.names == stage.left
+
+
+def test_the_latest_finished_run_of_the_same_settings_is_taken(monkeypatch):
+    first, second, *_ = stages(["central"])
+    there = [
+        stored([*first.overrides, "seed=0"], 1), stored([*first.overrides, "seed=0"], 2),
+        stored([*first.overrides, "seed=0"], 3, status="FAILED"), stored([*first.overrides, "seed=0", "trainer.epochs=9"], 4),
+        stored([*first.overrides, "seed=1", "data.root=elsewhere", "tracking.uri=sqlite:///x.db"], 5),
+    ]  # fmt: skip
+    monkeypatch.setattr(gathering, "search_runs", lambda **_: there)
+    found = gather([first, second], [0, 1])
+    assert [[run.run_id for run in one.runs] for one in found] == [["2", "5"], []]
+
+
+@pytest.fixture
+def measured():
+    all_stages = stages(PROTOCOLS)
+    scores = {"test/macro_f1": 0.5, "test/majority/accuracy": 0.7}
+    found = []
+    for i, stage in enumerate(all_stages):
+        metrics = scores | {"test/accuracy": 0.99 - 0.02 * i}
+        if stage.protocol == "dp":
+            epsilon = {"flaws/epsilon_as_printed": 0.61, "flaws/epsilon_had_it_run": 651.9}
+            metrics |= epsilon if stage.left else {"privacy/epsilon": 0.77}
+        runs = (stored([*stage.overrides, "seed=0"], i, **metrics),)
+        found.append(Measured(stage=stage, runs=runs if i != 2 else ()))
+    return found
+
+
+LADDERS = [
+    Ladder(
+        noise_multiplier=z,
+        as_printed=0.6 / z,
+        right_count=0.7 / z,
+        tight=0.6 / z,
+        ten_copies=8 / z,
+        no_amplification=18 / z,
+    )
+    for z in (1.0, 2.0)
+]
+
+
+def test_the_table_says_what_each_was_worth(measured):
+    console = Console(width=80, record=True, file=io.StringIO())
+    for table in study_tables(measured):
+        console.print(table)
+    lines = console.export_text(clear=False).splitlines()
+    row = next(line for line in lines if "default_to_normal" in line)
+    assert "0.970" in row
+    assert "-0.020" in row
+    assert "not run" in next(line for line in lines if "− last_checkpoint" in line)
+    assert "652 (∞)" in next(line for line in lines if "0.61" in line)
+    assert all(name in console.export_text(clear=False) for name in ("always one", "ε if run"))
+
+
+def test_the_csv_has_a_row_a_run_and_a_row_a_noise(measured):
+    rows = list(csv.DictReader(io.StringIO(study_csv(measured, LADDERS))))
+    assert len(rows) == len(measured) - 1 + len(LADDERS)
+    assert float(rows[0]["accuracy"]) == 0.99
+    assert rows[0]["faults_left"].split() == list(switches("central"))
+    assert [float(row["epsilon_no_amplification"]) for row in rows[-2:]] == [18.0, 9.0]
+    assert rows[-1]["epsilon_that_ran"] == "inf"
+    assert math.isclose(float(rows[-1]["epsilon_as_printed"]), 0.3)
+
+
+def test_the_figure_names_every_stage_and_the_infinite(measured):
+    figure = study_figure(measured, LADDERS, source="mitdb 1.0.0, test")
+    left, right = figure.axes
+    assert [label.get_text() for label in left.get_yticklabels()] == [one.stage.label for one in measured]
+    assert "∞" in [label.get_text() for label in right.get_yticklabels()]
+    assert "not run" in [text.get_text() for text in left.texts]
