@@ -18,7 +18,8 @@ _PLACES = ("root", "cache_dir")
 # Code that only starts runs or looks at finished ones: to change it changes no result.
 _NO_PART_OF_A_RUN = (
     "_arguments.py", "_hydra_guard.py", "cli.py", "compare.py", "doctor.py", "doctor_checks.py", "multirun.py", "parity",
-    "planning.py", "predict.py", "prediction", "report", "resuming.py", "sweeping", "sync.py", "tracking", "two_runs", "ui.py",
+    "planning.py", "predict.py", "prediction", "report", "results", "resuming.py",
+    "sweeping", "sync.py", "tracking", "two_runs", "ui.py",
 )  # fmt: skip
 
 
