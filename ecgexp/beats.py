@@ -46,8 +46,8 @@ class BeatSet:
       database: name and version, e.g. `"mitdb 1.0.0"`, or `"mitdb 1.0.0 -> svdb 1.0.0"`; `"synthetic …"` marks beats that no
         heart made.
       digest: hexadecimal digest of what the beats were made from and how; the cache key.
-      medians_mv: record -> (window, leads) float32, millivolts: the record's median beat, sample by sample over all its beats of
-        any symbol whose window lies in the record. It crosses beats as well.
+      resting_mv: record -> (window, leads) float32, millivolts: the record's resting beat, the median of the beats of any symbol
+        with the longest intervals before them. It crosses beats as well.
       labels: (num_beats,) int64 class index, or empty before a grouping was applied.
       class_names: the classes, in the order of the labels; empty before a grouping was applied.
       dropped: beats left out on the way, as reason -> count.
@@ -65,7 +65,7 @@ class BeatSet:
     lead_names: tuple[str, ...]
     database: str
     digest: str
-    medians_mv: Mapping[str, np.ndarray] = field(default_factory=dict)
+    resting_mv: Mapping[str, np.ndarray] = field(default_factory=dict)
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     class_names: tuple[str, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
@@ -96,10 +96,10 @@ class BeatSet:
         parts = self.parts[indices] if self.is_of_two else self.parts
         return replace(self, labels=labels, parts=parts, **{name: getattr(self, name)[indices] for name in columns})
 
-    def median_of_each(self) -> np.ndarray:
-        """(num_beats, window, leads) float32 millivolts: the median beat of each one's record."""
+    def resting_of_each(self) -> np.ndarray:
+        """(num_beats, window, leads) float32 millivolts: the resting beat of each one's record."""
         records, inverse = np.unique(self.record_ids, return_inverse=True)
-        return np.stack([self.medians_mv[str(record)] for record in records])[inverse]
+        return np.stack([self.resting_mv[str(record)] for record in records])[inverse]
 
     def class_counts(self, indices: np.ndarray) -> dict[str, int]:
         """Beats of each class among `indices`, in class order, zeros included."""

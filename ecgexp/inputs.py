@@ -1,7 +1,7 @@
 """What the model sees of a beat: the signal window, or the picture of it; optionally the RR intervals round it.
 
 Every number here is a constant or comes from the one beat, never from other beats, so an input adds nothing to what a
-privacy statement must cover. The RR features and the record's median beat are the exceptions, and
+privacy statement must cover. The RR features and the record's resting beat are the exceptions, and
 `features_crossing_beats` says so.
 """
 
@@ -14,13 +14,13 @@ from ecgexp._validate import settings
 from ecgexp.beats import RR_FEATURES, BeatSet
 from ecgexp.models.base import Shape
 
-MEDIAN_BEAT = "median_beat"
-"""What `features_crossing_beats` calls the record's median beat."""
+RESTING_BEAT = "resting_beat"
+"""What `features_crossing_beats` calls the record's resting beat."""
 
 # A resting heart beats about every 0.8 s: public constants, not fitted ones.
 _RESTING_RR_S, _RR_SPREAD_S, _LOG_RATIO_SPREAD = 0.8, 0.3, 0.2
 _OWN = 4  # columns of the RR features that are about the beat itself
-_LEAST_SCALE_MV = 0.05  # of a median beat: a lead that shows hardly anything is not blown up to the size of the others
+_LEAST_SCALE_MV = 0.05  # of a resting beat: a lead that shows hardly anything is not blown up to the size of the others
 _FARTHEST = 8.0  # in such units: an electrode that was touched is an outlier in itself, however large
 _RHYTHM_LIMIT = 6.0  # of a logarithmic ratio, in units of its spread: e^1.2, a pause of three beats, and all beyond
 _FLAT_MV = 1e-3  # below a fifth of the database's resolution of 5 µV a window is flat: it is centred, not amplified
@@ -34,21 +34,21 @@ class Input(Protocol):
         """Features that another beat's presence changes; a beat-level privacy claim must not use them."""
 
     @property
-    def uses_median_beat(self) -> bool:
-        """Whether `transform` needs `medians_mv`."""
+    def uses_resting_beat(self) -> bool:
+        """Whether `transform` needs `resting_mv`."""
 
     def names(self) -> frozenset[str]:
         """The names of the arrays `transform` makes."""
 
     def transform(
-        self, signals_mv: np.ndarray, rr: np.ndarray | None, medians_mv: np.ndarray | None = None
+        self, signals_mv: np.ndarray, rr: np.ndarray | None, resting_mv: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
         """The model's named inputs, row by row.
 
         Args:
           signals_mv: (num_beats, window, leads) millivolts.
           rr: (num_beats, 19), the columns of `beats.RR_FEATURES`, where `names` has `rr`.
-          medians_mv: (num_beats, window, leads) millivolts, the median beat of each one's record, where that is used.
+          resting_mv: (num_beats, window, leads) millivolts, the resting beat of each one's record, where that is used.
         """
 
 
@@ -61,10 +61,10 @@ class SignalInput:
     """The window itself.
 
     Attributes:
-      normalize: `beat` gives every lead of every beat mean 0 and variance 1; `record` subtracts the mean of the record's median
-        beat and divides by its standard deviation, lead by lead, so that a beat's size beside its record's others is kept;
-        `none` leaves millivolts.
-      difference: beside each lead, how the beat differs from its record's median beat, in the same units: what is unusual
+      normalize: `beat` gives every lead of every beat mean 0 and variance 1; `record` subtracts the mean of the record's resting
+        beat (`data.windows.resting_beat`) and divides by its standard deviation, lead by lead, so that a beat's size beside
+        the others of its record is kept; `none` leaves millivolts.
+      difference: beside each lead, how the beat differs from its record's resting beat, in the same units: what is unusual
         for this heart. Needs `normalize` to be `record` or `none`.
       rr: add the RR features as a second input: how early the beat and the next one come; `rhythm` adds the five intervals
         before and after it, and how irregular half a minute is.
@@ -77,44 +77,44 @@ class SignalInput:
     def __post_init__(self):
         if self.difference and self.normalize == "beat":
             raise ValueError(
-                "input.difference=true compares a beat with its record's median beat, and input.normalize=beat scales every beat "
-                "by itself; type input.normalize=record"
+                "input.difference=true compares a beat with its record's resting beat, and input.normalize=beat scales every "
+                "beat by itself; type input.normalize=record"
             )
 
     @property
-    def uses_median_beat(self) -> bool:
+    def uses_resting_beat(self) -> bool:
         """See `Input`."""
         return self.difference or self.normalize == "record"
 
     @property
     def features_crossing_beats(self) -> tuple[str, ...]:
         """See `Input`."""
-        return (*_crossing_rr(self.rr), *((MEDIAN_BEAT,) if self.uses_median_beat else ()))
+        return (*_crossing_rr(self.rr), *((RESTING_BEAT,) if self.uses_resting_beat else ()))
 
     def names(self) -> frozenset[str]:
         """See `Input`."""
         return frozenset({"signal", "rr"} if self.rr else {"signal"})
 
     def transform(
-        self, signals_mv: np.ndarray, rr: np.ndarray | None, medians_mv: np.ndarray | None = None
+        self, signals_mv: np.ndarray, rr: np.ndarray | None, resting_mv: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
         """See `Input`; `signal` is (num_beats, window, leads) float32, with `difference` (num_beats, window, 2 leads)."""
-        if self.uses_median_beat and medians_mv is None:
+        if self.uses_resting_beat and resting_mv is None:
             raise ValueError(
-                "this model compares beats with their record's median beat: pass medians_mv, shaped as signals_mv"
+                "this model compares beats with their record's resting beat: pass resting_mv, shaped as signals_mv"
             )
-        return {"signal": self._signal(signals_mv.astype(np.float32), medians_mv), **_rr_input(self.rr, rr)}
+        return {"signal": self._signal(signals_mv.astype(np.float32), resting_mv), **_rr_input(self.rr, rr)}
 
-    def _signal(self, signal: np.ndarray, medians_mv: np.ndarray | None) -> np.ndarray:
+    def _signal(self, signal: np.ndarray, resting_mv: np.ndarray | None) -> np.ndarray:
         if self.normalize == "beat":
             signal = signal - signal.mean(axis=1, keepdims=True)
             return signal / np.maximum(signal.std(axis=1, keepdims=True), _FLAT_MV)
         parts = [signal]
         if self.difference:
-            parts.append(signal - medians_mv)
+            parts.append(signal - resting_mv)
         if self.normalize == "record":
-            scale = np.maximum(medians_mv.std(axis=1, keepdims=True), _LEAST_SCALE_MV)
-            parts[0] = signal - medians_mv.mean(axis=1, keepdims=True)
+            scale = np.maximum(resting_mv.std(axis=1, keepdims=True), _LEAST_SCALE_MV)
+            parts[0] = signal - resting_mv.mean(axis=1, keepdims=True)
             parts = [np.clip(part / scale, -_FARTHEST, _FARTHEST) for part in parts]
         return np.concatenate(parts, axis=2)
 
@@ -136,7 +136,7 @@ class ImageInput:
     size: Annotated[int, Field(ge=8)] = 64
     rr: Rhythm = False
 
-    uses_median_beat = False
+    uses_resting_beat = False
 
     def __post_init__(self):
         if not self.limits_mv[0] < self.limits_mv[1]:
@@ -152,7 +152,7 @@ class ImageInput:
         return frozenset({"image", "rr"} if self.rr else {"image"})
 
     def transform(
-        self, signals_mv: np.ndarray, rr: np.ndarray | None, medians_mv: np.ndarray | None = None
+        self, signals_mv: np.ndarray, rr: np.ndarray | None, resting_mv: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
         """See `Input`; `image` is (num_beats, size, size, 1) uint8, 255 white, a quarter of the memory of float32."""
         from ecgexp.images.render import render_beats
@@ -163,8 +163,8 @@ class ImageInput:
 
 def transform_beats(model_input: Input, beats: BeatSet) -> dict[str, np.ndarray]:
     """The features of all beats, each one resident array."""
-    medians_mv = beats.median_of_each() if model_input.uses_median_beat else None
-    return model_input.transform(beats.signals_mv, beats.rr, medians_mv)
+    resting_mv = beats.resting_of_each() if model_input.uses_resting_beat else None
+    return model_input.transform(beats.signals_mv, beats.rr, resting_mv)
 
 
 def input_shapes(features: dict[str, np.ndarray]) -> dict[str, Shape]:
@@ -200,9 +200,11 @@ def _of_the_beat(rr: np.ndarray) -> np.ndarray:
 
 
 def _of_the_rhythm(rr: np.ndarray) -> np.ndarray:
-    """(num_beats, 14): the ten intervals round the beat, and how far those of half a minute spread, against their median."""
-    median = rr[:, -3, None]
-    ratios = _log_ratio(np.delete(rr, -3, axis=1) / median)
+    """(num_beats, 14): the ten intervals round the beat, and how far those of half a minute spread, against the longest tenth.
+
+    Not against their median: where most beats are premature, that is a premature beat's.
+    """
+    ratios = _log_ratio(rr[:, :-1] / rr[:, -1:])
     return np.clip(ratios, -_RHYTHM_LIMIT, _RHYTHM_LIMIT)
 
 

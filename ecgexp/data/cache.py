@@ -80,20 +80,20 @@ def _read(path: Path) -> Prepared:
             raise zipfile.BadZipFile(f"the checksum of {damaged} is another")
         meta = json.loads(str(file["meta"]))
         columns = {name: file[name] for name in _COLUMNS}
-        medians_mv = dict(zip(meta.pop("median_records"), file["medians_mv"], strict=True))
+        resting_mv = dict(zip(meta.pop("resting_records"), file["resting_mv"], strict=True))
     warnings = tuple(meta.pop("warnings"))
     meta["lead_names"] = tuple(meta["lead_names"])
-    return Prepared(beats=BeatSet(**columns, medians_mv=medians_mv, **meta), warnings=warnings)
+    return Prepared(beats=BeatSet(**columns, resting_mv=resting_mv, **meta), warnings=warnings)
 
 
 def _write(path: Path, prepared: Prepared) -> None:
     beats = prepared.beats
     meta = {
         "fs_hz": beats.fs_hz, "lead_names": beats.lead_names, "database": beats.database, "digest": beats.digest,
-        "dropped": dict(beats.dropped), "warnings": prepared.warnings, "median_records": list(beats.medians_mv),
+        "dropped": dict(beats.dropped), "warnings": prepared.warnings, "resting_records": list(beats.resting_mv),
     }  # fmt: skip
     columns = {"meta": np.asarray(json.dumps(meta))} | {name: getattr(beats, name) for name in _COLUMNS}
-    columns["medians_mv"] = np.asarray([*beats.medians_mv.values()], np.float32)
+    columns["resting_mv"] = np.asarray([*beats.resting_mv.values()], np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_strays(path.parent)
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=_PART)

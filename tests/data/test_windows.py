@@ -8,7 +8,7 @@ from scipy.signal import medfilt
 
 from ecgexp.beats import RR_FEATURES
 from ecgexp.data.baseline import bandpass, odd_samples, remove_median_baseline, resample
-from ecgexp.data.windows import cut_windows, median_beat, relocate, rr_features
+from ecgexp.data.windows import cut_windows, relocate, resting_beat, rr_features
 
 SIGNAL = np.random.default_rng(0).normal(size=(400, 2))
 
@@ -85,7 +85,10 @@ def test_rr_features_equal_the_loop(gaps):
         np.testing.assert_allclose(row, expected, rtol=1e-5)
 
 
-def test_the_median_beat_is_of_the_many():
-    usual, unusual = np.full((7, 4, 2), 1.0), np.full((3, 4, 2), -9.0)
-    np.testing.assert_array_equal(median_beat(np.concatenate([usual, unusual])), np.full((4, 2), 1.0))
-    assert median_beat(np.zeros((0, 4, 2))).tolist() == np.zeros((4, 2)).tolist()
+def test_the_resting_beat_is_not_premature_even_where_most_beats_are():
+    at_rest, premature = np.full((3, 4, 2), 1.0), np.full((9, 4, 2), -9.0)
+    previous_s = np.r_[np.full(3, 0.9), np.full(9, 0.5)]
+    beats = np.concatenate([at_rest, premature])
+    np.testing.assert_array_equal(resting_beat(beats, previous_s), np.full((4, 2), 1.0))
+    np.testing.assert_array_equal(resting_beat(premature, np.full(9, 0.5)), np.full((4, 2), -9.0))
+    assert resting_beat(np.zeros((0, 4, 2)), np.zeros(0)).tolist() == np.zeros((4, 2)).tolist()
