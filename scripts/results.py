@@ -13,6 +13,7 @@ from pathlib import Path
 from ecgexp._validate import DataError
 from ecgexp.results.blocks import replace_blocks
 from ecgexp.results.claims import INTER_PATIENT, PRIVACY
+from ecgexp.results.ensemble import judge_together
 from ecgexp.results.measured import looks, measure, store_runs
 from ecgexp.results.tables import inter_patient_table, looks_table, privacy_table
 from ecgexp.tracking.quiet import quieten
@@ -40,7 +41,8 @@ def main() -> int:
 def _write(options: argparse.Namespace) -> int:
     runs, bodies, figure = store_runs(options.store), {}, None
     if "inter_patient" in options.only:
-        bodies["inter_patient"] = inter_patient_table(measure(INTER_PATIENT, runs))
+        measured = measure(INTER_PATIENT, runs)
+        bodies["inter_patient"] = inter_patient_table(measured, [judge_together(one) for one in measured])
     if "privacy" in options.only:
         measured = measure(PRIVACY, runs)
         bodies["privacy"] = privacy_table(measured)

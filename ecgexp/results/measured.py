@@ -21,10 +21,12 @@ class Measured:
 
     Attributes:
       claim: what is claimed.
-      rows: the newest run of each seed, by seed.
+      runs: the newest of each seed, by seed.
+      rows: the same, read.
     """
 
     claim: Claim
+    runs: tuple[StoredRun, ...]
     rows: tuple[Row, ...]
 
     def score(self, name: str) -> Spread:
@@ -91,7 +93,8 @@ def _measure(claim: Claim, runs: Runs) -> Measured:
             newest[run.params.get("seed", "")] = run
     if not newest:
         raise DataError(f"no finished run is behind “{claim.label}”; make some: {claim.command}")
-    return Measured(claim=claim, rows=tuple(read_row(newest[seed]) for seed in sorted(newest)))
+    found = tuple(newest[seed] for seed in sorted(newest))
+    return Measured(claim=claim, runs=found, rows=tuple(read_row(run) for run in found))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,9 @@
 """The page's tables, as GitHub Markdown."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from ecgexp.evaluation.evaluator import Evaluation
 from ecgexp.report.spread import Spread
 from ecgexp.report.words import three_digits
 from ecgexp.results.measured import Look, Measured
@@ -14,17 +15,25 @@ _PUBLISHED = (
 )
 
 
-def inter_patient_table(measured: Sequence[Measured]) -> str:
-    """Accuracy, jk index and F1 of S and V: mean and range over seeds, 95 % intervals by patient below."""
+def inter_patient_table(measured: Sequence[Measured], together: Sequence[Evaluation]) -> str:
+    """Accuracy, jk index and F1 of S and V.
+
+    Args:
+      measured: mean and range over seeds, 95 % intervals by patient below.
+      together: of each of these, its runs as one classifier.
+    """
     lines = [
         "| | seeds | accuracy | jk index | F1 of S | F1 of V | always N |",
         "| --- | --: | --- | --- | --- | --- | --: |",
     ]
     names = ("accuracy", "jk_index", "f1/S", "f1/V")
-    for one in measured:
+    for one, evaluation in zip(measured, together, strict=True):
         cells = [f"{_range(one.score(name))}<br>[{_ends(one.interval(name))}]" for name in names]
         always = f"{one.score('majority/accuracy').mean:.3f}"
         lines.append(f"| {one.claim.label} | {len(one.rows)} | {' | '.join(cells)} | {always} |")
+        scores = evaluation.metrics("test")
+        cells = [_with_interval(scores, name) for name in names]
+        lines.append(f"| … the mean of its {len(one.rows)} probabilities | | {' | '.join(cells)} | {always} |")
     lines += [f"| {who} | | {' | '.join(cells)} | |" for who, *cells in _PUBLISHED]
     return "\n".join([*lines, "", *commands(measured)])
 
@@ -70,6 +79,14 @@ def _range(found: Spread) -> str:
     if not found.is_defined:
         return "undefined"
     return f"{found.mean:.3f} ({found.low:.3f}–{found.high:.3f})" if found.count > 1 else f"{found.mean:.3f}"
+
+
+def _with_interval(scores: Mapping[str, float], name: str) -> str:
+    metric, slash, of = name.partition("/")
+    if f"test/{name}" not in scores:
+        return "undefined"
+    ends = tuple(scores.get(f"test/{metric}_ci_{end}{slash}{of}", math.nan) for end in ("low", "high"))
+    return f"{scores[f'test/{name}']:.3f}<br>[{_ends(ends)}]"
 
 
 def _ends(interval: tuple[float, float]) -> str:

@@ -1,7 +1,6 @@
 """The split between two databases, what guards it, and who else may not split them."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +21,6 @@ from ecgexp.data.splits import (
     Split,
     check_databases,
 )
-from ecgexp.prepare import prepare
 
 EVERY_OTHER = [
     InterPatient(), InterPatient(division="random"), IntraPatient(), PatientKFold(num_folds=2), Reduced(), Federated10(),
@@ -136,9 +134,7 @@ def test_one_database_is_refused_on_its_beats_too():
 
 
 def test_a_mismatch_is_told_before_anything_is_read():
-    dataset = dataset_of("mitdb_to_svdb")
+    from ecgexp.config import load_experiment
+
     with pytest.raises(ConfigError, match="type split=cross_database"):
-        prepare(
-            dataset=dataset, grouping=SimpleNamespace(), split=InterPatient(), partition=None, model_input=None, seeds=None,
-            report=None,
-        )  # fmt: skip
+        load_experiment(["dataset=mitdb_to_svdb", "split=inter_patient"])

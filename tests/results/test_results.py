@@ -4,11 +4,13 @@ import importlib.util
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from ecgexp._validate import DataError
 from ecgexp.results.blocks import replace_blocks
 from ecgexp.results.claims import INTER_PATIENT, PRIVACY, Claim
+from ecgexp.results.ensemble import judge_together
 from ecgexp.results.measured import looks, measure
 from ecgexp.results.tables import inter_patient_table, looks_table, privacy_table
 from ecgexp.tracking.kept_files import FolderFiles
@@ -19,6 +21,31 @@ INTER = "ecgexp.data.splits.InterPatient"
 CLAIM = Claim(label="ours", experiment="e", overrides="seed=0,1", params={"split.merge_same_patient": "False"})
 
 
+def predictions(certainty, *, first_record="100"):
+    """Three beats of two records: N and V are seen with `certainty`, S is taken for N with 1 - certainty to spare."""
+    of_n, of_s, of_v = [certainty, 1 - certainty / 2, 0.0], [0.0, certainty / 2, 0.0], [1 - certainty, 0.0, 1.0]
+    return pd.DataFrame({
+        "record": [first_record, "100", "103"], "patient": ["100", "100", "103"], "sample": [1, 2, 3], "class": ["N", "S", "V"],
+        "predicted": ["N", "N", "V"], "probability/N": of_n, "probability/S": of_s, "probability/V": of_v,
+    })  # fmt: skip
+
+
+def test_the_runs_together_are_judged_by_their_mean_probability(make_run, tmp_path):
+    """S has .45 and .65 (summing to N's), so that one run reads it as N, the other as S, and the mean as S."""
+    runs = [make_run(0, 0.9), make_run(1, 0.95)]
+    for run, of_s in zip(runs, (0.45, 0.65), strict=True):
+        table = predictions(0.9)
+        table.loc[1, ["probability/N", "probability/S"]] = [1 - of_s, of_s]
+        table.to_parquet(tmp_path / run.run_id / "predictions/test.parquet")
+    (measured,) = measure([CLAIM], lambda _: runs)
+    evaluation = judge_together(measured)
+    assert evaluation.confusion.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert evaluation.majority_class == "N"
+    predictions(0.9, first_record="101").to_parquet(tmp_path / runs[1].run_id / "predictions/test.parquet")
+    with pytest.raises(DataError, match="were tested on different beats"):
+        judge_together(measured)
+
+
 @pytest.fixture
 def make_run(tmp_path):
     """(seed, accuracy, started=0, status=, params=, metrics=, result=) -> a run as the store would give it."""
@@ -26,7 +53,11 @@ def make_run(tmp_path):
     def make(seed, accuracy, *, started=0.0, status="FINISHED", params=(), metrics=(), result=None):
         folder = tmp_path / f"{seed}-{started}-{accuracy}"
         folder.mkdir()
-        (folder / "result.json").write_text(json.dumps(result or {"seconds": 60}))
+        (folder / "result.json").write_text(
+            json.dumps(result or {"seconds": 60, "data": {"beats": {"train": {"N": 9}}}})
+        )
+        (folder / "predictions").mkdir()
+        predictions(accuracy).to_parquet(folder / "predictions/test.parquet")
         scores = {
             "test/accuracy": accuracy, "test/accuracy_ci_low": accuracy - 0.1, "test/accuracy_ci_high": accuracy + 0.01,
             "test/jk_index": 0.8, "test/majority/accuracy": 0.89, "test/macro_f1": 0.5, "test/f1/V": 0.9,
@@ -56,14 +87,14 @@ def test_the_newest_finished_run_of_each_seed_counts(make_run):
 
 def test_a_number_without_a_run_is_not_written(make_run):
     with pytest.raises(
-        DataError, match=r"no finished run is behind “ours”; make some: ecgexp -m experiment=e seed=0,1"
+        DataError, match=r"no finished run is behind “ours”; make some: .*uv run ecgexp -m experiment=e seed=0,1"
     ):
         measure([CLAIM], lambda _: [make_run(0, 0.9, status="FAILED")])
 
 
 def test_the_table_gives_mean_range_interval_and_the_command(make_run):
     (measured,) = measure([CLAIM], lambda _: [make_run(0, 0.90), make_run(1, 0.96)])
-    table = inter_patient_table([measured])
+    table = inter_patient_table([measured], [judge_together(measured)])
     assert "| ours | 2 | 0.930 (0.900–0.960)<br>[0.830, 0.940] | 0.800 (0.800–0.800)" in table
     assert "| undefined<br>[nan, nan] |" in table  # F1 of S, which no run has
     assert "ecgexp -m experiment=e seed=0,1  # 60 to 60 s a run" in table
