@@ -19,7 +19,7 @@ _GOING: dict[Protocol, tuple[tuple[str, ...], ...]] = {
         ("epsilon_of_all_rows", "shuffled_as_poisson", "copies_as_beats", "default_to_normal", "last_checkpoint", "stand_in_lead",
          "split_by_beat"),
     ),
-    "federated": (("shifted_pictures",), ("one_round_less",), ("default_to_normal", "stand_in_lead")),
+    "federated": (("shifted_pictures",), ("one_round_less", "default_to_normal", "stand_in_lead")),
 }  # fmt: skip
 
 
