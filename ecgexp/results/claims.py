@@ -35,7 +35,7 @@ _MERGED = _AS_PUBLISHED | {"split.merge_same_patient": "True"}
 
 INTER_PATIENT = (
     Claim(label="`mitdb_inter_aami`", experiment="mitdb_inter_aami", overrides=_FIVE, params=_AS_PUBLISHED),
-    Claim(label="`mitdb_inter_in_record`", experiment="mitdb_inter_in_record", overrides=_FIVE, params=_AS_PUBLISHED),
+    Claim(label="`mitdb_inter_in_record`", experiment="mitdb_inter_in_record", overrides=_TWO, params=_AS_PUBLISHED),
     Claim(
         label="`mitdb_inter_aami`, 202 moved to DS1, where 201, the same man, is", experiment="mitdb_inter_aami",
         overrides=f"split.merge_same_patient=true {_FIVE}", params=_MERGED,
