@@ -19,10 +19,12 @@ def _project_model(name):
         return Cnn1d(filters=(8, 16, 64), kernel_sizes=(7, 5, 5), dropout=0.0).build(signal, 5)
     if name == "resnet1d":
         return Resnet1d(filters=(8, 16, 48), dropout=0.0).build(signal, 5)
+    if name == "resnet1d, strided stem":
+        return Resnet1d(filters=(8, 16), stem_stride=2, dropout=0.0).build(signal, 5)
     return Cnn2d(filters=(8, 32), dense_units=16, dropouts=(0, 0, 0)).build({"image": (16, 16, 1), "rr": (4,)}, 5)
 
 
-@pytest.mark.parametrize("name", ["cnn1d", "cnn2d", "resnet1d"])
+@pytest.mark.parametrize("name", ["cnn1d", "cnn2d", "resnet1d", "resnet1d, strided stem"])
 def test_three_methods_agree_with_the_loop_on_the_projects_models(name, random_batch, assert_agrees):
     model = _project_model(name)
     assert_agrees(model, *random_batch(model, 10), views=2, methods=ALL)

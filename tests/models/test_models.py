@@ -30,6 +30,12 @@ def test_sizes_are_those_the_documentation_states():
     assert Resnet1d().build(SIGNAL, 5).count_params() == pytest.approx(240_000, rel=0.02)
 
 
+def test_a_strided_stem_leaves_half_the_positions_and_the_same_weights():
+    plain, strided = (Resnet1d(stem_stride=stride).build(SIGNAL, 5) for stride in (1, 2))
+    assert strided.get_layer("stem").output.shape[1] == -(-plain.get_layer("stem").output.shape[1] // 2)
+    assert [w.shape for w in strided.get_weights()] == [w.shape for w in plain.get_weights()]
+
+
 @pytest.mark.parametrize(("pooled_length", "positions"), [(1, 1), (12, 11), (22, 22), (100, 22)])
 def test_pooling_leaves_so_many_positions_each_the_mean_of_its_span(pooled_length, positions):
     import tensorflow as tf
