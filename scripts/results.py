@@ -14,7 +14,7 @@ from ecgexp._validate import DataError
 from ecgexp.results.blocks import replace_blocks
 from ecgexp.results.claims import INTER_PATIENT, PRIVACY
 from ecgexp.results.ensemble import judge_together
-from ecgexp.results.measured import looks, measure, store_runs
+from ecgexp.results.measured import looks, measure
 from ecgexp.results.tables import inter_patient_table, looks_table, privacy_table
 from ecgexp.tracking.quiet import quieten
 
@@ -39,19 +39,19 @@ def main() -> int:
 
 
 def _write(options: argparse.Namespace) -> int:
-    runs, bodies, figure = store_runs(options.store), {}, None
+    bodies, figure = {}, None
     if "inter_patient" in options.only:
-        measured = measure(INTER_PATIENT, runs)
+        measured = measure(INTER_PATIENT, options.store)
         bodies["inter_patient"] = inter_patient_table(measured, [judge_together(one) for one in measured])
     if "privacy" in options.only:
-        measured = measure(PRIVACY, runs)
+        measured = measure(PRIVACY, options.store)
         bodies["privacy"] = privacy_table(measured)
         if not options.check:
             from ecgexp.results.figure import privacy_figure
 
             figure = privacy_figure(measured)
     if "looks" in options.only:
-        bodies["looks"] = looks_table(looks([claim.experiment for claim in (*INTER_PATIENT, *PRIVACY)], runs))
+        bodies["looks"] = looks_table(looks((*INTER_PATIENT, *PRIVACY), options.store))
     before = options.page.read_text(encoding="utf-8")
     after = replace_blocks(before, bodies)
     if options.check:

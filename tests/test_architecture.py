@@ -49,7 +49,7 @@ FLOORS = {
     "ecgexp.sweeping": 5,
     "ecgexp.two_runs": 5,
     "ecgexp.report": 5,
-    "ecgexp.results": 6,
+    "ecgexp.results": 8,
     "ecgexp.experiment": 6,
     "ecgexp.config": 7,
     "ecgexp.multirun": 8,

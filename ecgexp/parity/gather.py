@@ -1,17 +1,11 @@
 """The runs of the study, read back from MLflow by what was asked of them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from ecgexp._validate import DataError
-from ecgexp.config import for_the_record, load_config
 from ecgexp.parity.stages import Stage
-from ecgexp.tracking.params import flatten, loggable
-from ecgexp.tracking.reading import StoredRun, search_runs
-
-# What may differ between two runs that are the same: where they and their data are kept, and how they were started.
-_FREE = ("tracking.", "sweep.", "data.", "dataset.root", "dataset.cache_dir", "checkpoints.", "resume", "name")
+from ecgexp.results.asked import experiment_of, finished_runs, newest
+from ecgexp.tracking.reading import StoredRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,29 +52,9 @@ def gather(
     known: dict[str, list[StoredRun]] = {}
     found = []
     for stage in stages:
-        name = str(load_config([*stage.overrides, *more]).tracking.experiment_name)
+        name = experiment_of([*stage.overrides, *more])
         if name not in known:
-            known[name] = _finished(name, uri)
-        asked = [_deciding(_recorded([*stage.overrides, *more, f"seed={seed}"])) for seed in seeds]
-        runs = [next((run for run in known[name] if _deciding(run.params) == one), None) for one in asked]
+            known[name] = finished_runs(name, uri)
+        runs = [newest(known[name], [*stage.overrides, *more, f"seed={seed}"]) for seed in seeds]
         found.append(Measured(stage=stage, runs=tuple(run for run in runs if run is not None)))
     return found
-
-
-def _finished(experiment: str, uri: str | None) -> list[StoredRun]:
-    """Newest first; none where nothing was run yet."""
-    try:
-        runs = search_runs(experiment=experiment, uri=uri)
-    except DataError as error:
-        if f"no experiment {experiment}" in str(error):
-            return []
-        raise
-    return [run for run in reversed(runs) if run.status == "FINISHED"]
-
-
-def _recorded(overrides: Sequence[str]) -> dict[str, Any]:
-    return loggable(flatten(for_the_record(load_config(overrides))))
-
-
-def _deciding(params: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(value) for name, value in params.items() if not name.startswith(_FREE)}

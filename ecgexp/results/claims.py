@@ -1,7 +1,6 @@
 """What the page claims: which runs stand behind each line, and the command that makes them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -10,63 +9,57 @@ class Claim:
 
     Attributes:
       label: what the line is about.
-      experiment: the MLflow experiment of its runs.
-      overrides: what is typed after `ecgexp -m experiment=NAME`.
-      params: what tells its runs from others of the experiment: dotted name -> value, as text.
+      experiment: of `conf/experiment/`.
+      overrides: what is typed after it.
+      seeds: one run each.
       group: lines of one group are joined in the figure.
     """
 
     label: str
     experiment: str
-    overrides: str
-    params: Mapping[str, str] = field(default_factory=dict)
+    overrides: tuple[str, ...] = ()
+    seeds: tuple[int, ...]
     group: str = ""
+
+    @property
+    def typed(self) -> list[str]:
+        """Its overrides, the experiment first and without the seed."""
+        return [f"experiment={self.experiment}", *self.overrides]
 
     @property
     def command(self) -> str:
         """What makes its runs."""
-        return f"ECGEXP_DATA=… uv run ecgexp -m experiment={self.experiment} {self.overrides}".strip()
+        return f"ECGEXP_DATA=… uv run ecgexp -m {' '.join(self.typed)} seed={','.join(map(str, self.seeds))}"
 
 
-_FIVE, _THREE, _TWO = "seed=0,1,2,3,4", "seed=0,1,2", "seed=0,1"
-
-_AS_PUBLISHED = {"split.merge_same_patient": "False", "split._target_": "ecgexp.data.splits.InterPatient"}
-_MERGED = _AS_PUBLISHED | {"split.merge_same_patient": "True"}
+_TWO, _THREE = (0, 1), (0, 1, 2)
+BEAT, PATIENT, FEDERATED, NOBODY = "a beat, centrally", "a patient, centrally", "a patient, federated", "nobody"
 
 INTER_PATIENT = (
-    Claim(label="`mitdb_inter_aami`", experiment="mitdb_inter_aami", overrides=_FIVE, params=_AS_PUBLISHED),
-    Claim(label="`mitdb_inter_in_record`", experiment="mitdb_inter_in_record", overrides=_TWO, params=_AS_PUBLISHED),
-    Claim(
-        label="`mitdb_inter_aami`, 202 moved to DS1, where 201, the same man, is", experiment="mitdb_inter_aami",
-        overrides=f"split.merge_same_patient=true {_FIVE}", params=_MERGED,
-    ),
-)  # fmt: skip
+    Claim(label="`mitdb_inter_aami`", experiment="mitdb_inter_aami", seeds=_THREE),
+    Claim(label="`mitdb_inter_in_record`", experiment="mitdb_inter_in_record", seeds=_THREE),
+)
 
-BEAT, PATIENT, FEDERATED, NONE = "a beat, centrally", "a patient, centrally", "a patient, federated", "nobody"
+
+def _noise(experiment: str, group: str) -> tuple[Claim, ...]:
+    return tuple(
+        Claim(
+            label=group,
+            group=group,
+            experiment=experiment,
+            overrides=(f"privacy.noise_multiplier={noise}",),
+            seeds=_TWO,
+        )
+        for noise in (1.0, 0.5)
+    )
+
 
 PRIVACY = (
     *(
-        Claim(
-            label=BEAT, experiment="mitdb_inter_dp", overrides=f"privacy=eps{epsilon} {_THREE}", group=BEAT,
-            params={"privacy.target_epsilon": f"{epsilon}.0"},
-        )
+        Claim(label=BEAT, group=BEAT, experiment="mitdb_inter_dp", overrides=(f"privacy=eps{epsilon}",), seeds=_THREE)
         for epsilon in (1, 3, 8)
     ),
-    *(
-        Claim(
-            label=PATIENT, group=PATIENT, experiment="mitdb_inter_patient_dp",
-            overrides=f"privacy.noise_multiplier={noise} {_TWO}",
-            params={"privacy.noise_multiplier": str(noise)},
-        )
-        for noise in (2.0, 1.0, 0.5)
-    ),
-    *(
-        Claim(
-            label=FEDERATED, group=FEDERATED, experiment="mitdb_inter_fedavg_dp",
-            overrides=f"privacy.noise_multiplier={noise} {_TWO}",
-            params={"privacy.noise_multiplier": str(noise)},
-        )
-        for noise in (2.0, 1.0, 0.5)
-    ),
-    Claim(label=NONE, experiment="mitdb_inter_cnn1d", overrides=_THREE, group=NONE),
-)  # fmt: skip
+    *_noise("mitdb_inter_patient_dp", PATIENT),
+    *_noise("mitdb_inter_fedavg_dp", FEDERATED),
+    Claim(label=NOBODY, group=NOBODY, experiment="mitdb_inter_cnn1d", seeds=_THREE),
+)

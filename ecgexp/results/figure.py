@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from ecgexp.evaluation.style import BLUE, GREEN, INK, MUTED, VERMILION, new_figure, styled
+from ecgexp.evaluation.style import BLUE, GREEN, INK, MUTED, VERMILION, grouped, new_figure, styled
 from ecgexp.results.measured import Measured
 
 _PANELS = {"accuracy": "test accuracy", "macro_f1": "test macro F1"}
@@ -28,19 +28,15 @@ def privacy_figure(measured: Sequence[Measured]) -> Figure:
     for axes, (score, name) in zip(figure.subplots(1, len(_PANELS)), _PANELS.items(), strict=True):
         _draw(axes, measured, score)
         axes.set_ylabel(name)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    named = sorted(zip(*reversed(axes.get_legend_handles_labels()), strict=True), key=lambda pair: pair[0])
+    figure.legend([handle for _, handle in named], [label for label, _ in named], loc="outside lower center", ncols=2)
     return figure
 
 
 def _source(measured: Sequence[Measured]) -> str:
     row = measured[0].rows[0]
     beats = sum(row.counts.get("test", {}).values())
-    return (
-        f"{row.database}, DS1 → DS2, {beats:,} test beats; mean and range over {len(measured[0].rows)} seeds".replace(
-            ",", " ", 0
-        )
-    )
+    return f"{row.database}, DS1 → DS2, {grouped(beats)} test beats; mean and range over seeds"
 
 
 def _draw(axes: Axes, measured: Sequence[Measured], score: str) -> None:
@@ -62,7 +58,7 @@ def _draw(axes: Axes, measured: Sequence[Measured], score: str) -> None:
         if projected:
             axes.plot(
                 [p[0] for p in projected], [p[1] for p in projected], color=colour, marker=marker, markerfacecolor="white",
-                linestyle=":", linewidth=1, label=f"… projected to {projected[0][2]:,} patients: no promise".replace(",", " "),
+                linestyle=":", linewidth=1, label=f"promised to {group}, projected to {grouped(projected[0][2])}: no promise",
             )  # fmt: skip
     for one in measured:
         if not math.isfinite(one.epsilon.mean):

@@ -1,6 +1,6 @@
 """The runs behind a claim, read back from MLflow."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -8,11 +8,9 @@ from typing import Any
 from ecgexp._validate import DataError
 from ecgexp.report.rows import Row, read_row
 from ecgexp.report.spread import Spread, score_of, spread
+from ecgexp.results.asked import all_runs, experiment_of, finished_runs, newest
 from ecgexp.results.claims import Claim
-from ecgexp.tracking.reading import StoredRun, search_runs
-
-Runs = Callable[[str], Sequence[StoredRun]]
-"""The runs of an experiment, oldest first; none where there is no such experiment."""
+from ecgexp.tracking.reading import StoredRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,39 +60,30 @@ class Measured:
         return (self.rows[0].privacy or {}).get("projection") or {}
 
 
-def store_runs(uri: str | None) -> Runs:
-    """Looks runs up in the store `uri`."""
-
-    def runs(experiment: str) -> Sequence[StoredRun]:
-        try:
-            return search_runs(experiment=experiment, uri=uri)
-        except DataError as error:
-            if "there is no experiment" in str(error):
-                return ()
-            raise
-
-    return runs
-
-
-def measure(claims: Sequence[Claim], runs: Runs) -> list[Measured]:
+def measure(claims: Sequence[Claim], uri: str | None = None) -> list[Measured]:
     """The runs of each claim.
 
+    Args:
+      claims: what is claimed.
+      uri: the store; None: the usual one.
+
     Raises:
-      DataError: a claim has no finished run; the message gives the command that makes some.
+      DataError: a run is missing; the message gives the command that makes it.
     """
-    return [_measure(claim, runs) for claim in claims]
-
-
-def _measure(claim: Claim, runs: Runs) -> Measured:
-    newest: dict[str, StoredRun] = {}
-    for run in runs(claim.experiment):  # oldest first, so that the newest of a seed stays
-        fits = all(run.params.get(name) == value for name, value in claim.params.items())
-        if fits and run.status == "FINISHED" and "test/accuracy" in run.metrics:
-            newest[run.params.get("seed", "")] = run
-    if not newest:
-        raise DataError(f"no finished run is behind “{claim.label}”; make some: {claim.command}")
-    found = tuple(newest[seed] for seed in sorted(newest))
-    return Measured(claim=claim, runs=found, rows=tuple(read_row(run) for run in found))
+    known: dict[str, list[StoredRun]] = {}
+    found = []
+    for claim in claims:
+        name = experiment_of(claim.typed)
+        if name not in known:
+            known[name] = finished_runs(name, uri)
+        runs = [newest(known[name], [*claim.typed, f"seed={seed}"]) for seed in claim.seeds]
+        if missing := [str(seed) for seed, run in zip(claim.seeds, runs, strict=True) if run is None]:
+            raise DataError(
+                f"no finished run with seed {', '.join(missing)} is behind “{claim.label}”; make it: {claim.command}"
+            )
+        there = tuple(run for run in runs if run is not None)
+        found.append(Measured(claim=claim, runs=there, rows=tuple(read_row(run) for run in there)))
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,30 +93,31 @@ class Look:
     Attributes:
       day: when.
       experiment: its experiment.
-      changes: what was typed beside the experiment's name.
+      run: its name in MLflow.
       accuracy: on the test beats.
       jk_index: likewise; NaN where it is not defined.
     """
 
     day: str
     experiment: str
-    changes: str
+    run: str
     accuracy: float
     jk_index: float
 
 
-def looks(experiments: Sequence[str], runs: Runs) -> list[Look]:
-    """Every run of the experiments that saw the test beats of DS2, whatever came of it, in the order of time."""
-    found = []
-    for experiment in dict.fromkeys(experiments):
-        for run in runs(experiment):
-            if "test/accuracy" in run.metrics and run.params.get("split._target_", "").endswith("InterPatient"):
-                found.append((run.started, experiment, run))
+def looks(claims: Sequence[Claim], uri: str | None = None) -> list[Look]:
+    """Every run in the claims' experiments that saw the test beats of DS2, whatever came of it, in the order of time."""
+    names = dict.fromkeys(experiment_of(claim.typed) for claim in claims)
+    found = [
+        (run.started, name, run)
+        for name in names
+        for run in all_runs(name, uri)
+        if "test/accuracy" in run.metrics and run.params.get("split._target_", "").endswith("InterPatient")
+    ]
     return [
         Look(
-            day=datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%d %H:%M"), experiment=experiment,
-            changes=run.name, accuracy=run.metrics["test/accuracy"],
-            jk_index=run.metrics.get("test/jk_index", float("nan")),
+            day=datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%d %H:%M"), experiment=name, run=run.name,
+            accuracy=run.metrics["test/accuracy"], jk_index=run.metrics.get("test/jk_index", float("nan")),
         )
-        for started, experiment, run in sorted(found, key=lambda item: item[0])
+        for started, name, run in sorted(found, key=lambda item: item[0])
     ]  # fmt: skip

@@ -60,7 +60,7 @@ def looks_table(looks: Sequence[Look]) -> str:
     lines = ["| when (UTC) | experiment | run | accuracy | jk index |", "| --- | --- | --- | --: | --: |"]
     for look in looks:
         jk_index = "" if math.isnan(look.jk_index) else f"{look.jk_index:.3f}"
-        lines.append(f"| {look.day} | `{look.experiment}` | {look.changes} | {look.accuracy:.3f} | {jk_index} |")
+        lines.append(f"| {look.day} | `{look.experiment}` | {look.run} | {look.accuracy:.3f} | {jk_index} |")
     return "\n".join(lines)
 
 

@@ -10,7 +10,6 @@ from rich.console import Console
 from ecgexp.config import for_the_record, load_config, load_experiment
 from ecgexp.flaws.pricing import Ladder
 from ecgexp.flaws.settings import switches
-from ecgexp.parity import gather as gathering
 from ecgexp.parity.figure import study_figure
 from ecgexp.parity.gather import Measured, gather
 from ecgexp.parity.stages import AS_IT_WAS, stages
@@ -52,7 +51,7 @@ def test_the_latest_finished_run_of_the_same_settings_is_taken(monkeypatch):
         stored([*first.overrides, "seed=0"], 3, status="FAILED"), stored([*first.overrides, "seed=0", "trainer.epochs=9"], 4),
         stored([*first.overrides, "seed=1", "data.root=elsewhere", "tracking.uri=sqlite:///x.db"], 5),
     ]  # fmt: skip
-    monkeypatch.setattr(gathering, "search_runs", lambda **_: there)
+    monkeypatch.setattr("ecgexp.results.asked.search_runs", lambda **_: there)
     found = gather([first, second], [0, 1])
     assert [[run.run_id for run in one.runs] for one in found] == [["2", "5"], []]
 

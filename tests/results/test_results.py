@@ -2,23 +2,42 @@
 
 import importlib.util
 import json
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from ecgexp._validate import DataError
+from ecgexp.config import for_the_record, load_config
 from ecgexp.results.blocks import replace_blocks
 from ecgexp.results.claims import INTER_PATIENT, PRIVACY, Claim
 from ecgexp.results.ensemble import judge_together
 from ecgexp.results.measured import looks, measure
 from ecgexp.results.tables import inter_patient_table, looks_table, privacy_table
 from ecgexp.tracking.kept_files import FolderFiles
+from ecgexp.tracking.params import flatten, loggable
 from ecgexp.tracking.reading import StoredRun
 
 ROOT = Path(__file__).resolve().parents[2]
-INTER = "ecgexp.data.splits.InterPatient"
-CLAIM = Claim(label="ours", experiment="e", overrides="seed=0,1", params={"split.merge_same_patient": "False"})
+NAME = "mitdb_inter_aami"
+CLAIM = Claim(label="ours", experiment=NAME, seeds=(0, 1))
+ALONE = Claim(label="ours", experiment=NAME, seeds=(0,))
+
+
+@cache
+def params_of(*overrides):
+    return loggable(flatten(for_the_record(load_config([f"experiment={NAME}", *overrides]))))
+
+
+@pytest.fixture
+def store(monkeypatch):
+    """A list of the runs that the store holds, oldest first."""
+    runs = []
+    monkeypatch.setattr(
+        "ecgexp.results.asked.search_runs", lambda *, experiment, uri: runs if experiment == NAME else []
+    )
+    return runs
 
 
 def predictions(certainty, *, first_record="100"):
@@ -30,27 +49,27 @@ def predictions(certainty, *, first_record="100"):
     })  # fmt: skip
 
 
-def test_the_runs_together_are_judged_by_their_mean_probability(make_run, tmp_path):
+def test_the_runs_together_are_judged_by_their_mean_probability(make_run, store, tmp_path):
     """S has .45 and .65 (summing to N's), so that one run reads it as N, the other as S, and the mean as S."""
-    runs = [make_run(0, 0.9), make_run(1, 0.95)]
-    for run, of_s in zip(runs, (0.45, 0.65), strict=True):
+    store += [make_run(0, 0.9), make_run(1, 0.95)]
+    for run, of_s in zip(store, (0.45, 0.65), strict=True):
         table = predictions(0.9)
         table.loc[1, ["probability/N", "probability/S"]] = [1 - of_s, of_s]
         table.to_parquet(tmp_path / run.run_id / "predictions/test.parquet")
-    (measured,) = measure([CLAIM], lambda _: runs)
+    (measured,) = measure([CLAIM])
     evaluation = judge_together(measured)
     assert evaluation.confusion.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
     assert evaluation.majority_class == "N"
-    predictions(0.9, first_record="101").to_parquet(tmp_path / runs[1].run_id / "predictions/test.parquet")
+    predictions(0.9, first_record="101").to_parquet(tmp_path / store[1].run_id / "predictions/test.parquet")
     with pytest.raises(DataError, match="were tested on different beats"):
         judge_together(measured)
 
 
 @pytest.fixture
 def make_run(tmp_path):
-    """(seed, accuracy, started=0, status=, params=, metrics=, result=) -> a run as the store would give it."""
+    """(seed, accuracy, *overrides, started=0, status=, metrics=, result=) -> a run as the store would give it."""
 
-    def make(seed, accuracy, *, started=0.0, status="FINISHED", params=(), metrics=(), result=None):
+    def make(seed, accuracy, *overrides, started=0.0, status="FINISHED", metrics=(), result=None):
         folder = tmp_path / f"{seed}-{started}-{accuracy}"
         folder.mkdir()
         (folder / "result.json").write_text(
@@ -62,66 +81,70 @@ def make_run(tmp_path):
             "test/accuracy": accuracy, "test/accuracy_ci_low": accuracy - 0.1, "test/accuracy_ci_high": accuracy + 0.01,
             "test/jk_index": 0.8, "test/majority/accuracy": 0.89, "test/macro_f1": 0.5, "test/f1/V": 0.9,
         }  # fmt: skip
-        settings = {"seed": str(seed), "split.merge_same_patient": "False", "split._target_": INTER}
+        settings = {name: str(value) for name, value in params_of(f"seed={seed}", *overrides).items()}
         return StoredRun(
-            run_id=folder.name, name=f"seed {seed}", status=status, started=started, params=settings | dict(params),
+            run_id=folder.name, name=f"seed {seed}", status=status, started=started, params=settings,
             metrics=scores | dict(metrics), tags={}, _files=FolderFiles(folder),
         )  # fmt: skip
 
     return make
 
 
-def test_the_newest_finished_run_of_each_seed_counts(make_run):
-    known = [
+def test_the_newest_finished_run_of_each_seed_counts_and_no_other_configuration(make_run, store):
+    store += [
         make_run(0, 0.1, started=1),
         make_run(0, 0.90, started=2),
         make_run(1, 0.96, started=3),
         make_run(1, 0.2, started=4, status="FAILED"),
-        make_run(2, 0.3, started=5, params={"split.merge_same_patient": "True"}),
+        make_run(1, 0.3, "split.merge_same_patient=true", started=5),
+        make_run(0, 0.4, "trainer.epochs=2", started=6),
     ]
-    (measured,) = measure([CLAIM], lambda experiment: known if experiment == "e" else [])
+    (measured,) = measure([CLAIM])
     found = measured.score("accuracy")
     assert (found.mean, found.low, found.high, found.count) == (pytest.approx(0.93), 0.90, 0.96, 2)
     assert measured.interval("accuracy") == (pytest.approx(0.83), pytest.approx(0.94))
 
 
-def test_a_number_without_a_run_is_not_written(make_run):
+def test_a_number_without_a_run_is_not_written(make_run, store):
+    store += [make_run(0, 0.9), make_run(1, 0.9, status="FAILED")]
     with pytest.raises(
-        DataError, match=r"no finished run is behind “ours”; make some: .*uv run ecgexp -m experiment=e seed=0,1"
+        DataError, match=rf"no finished run with seed 1 is .*uv run ecgexp -m experiment={NAME} seed=0,1"
     ):
-        measure([CLAIM], lambda _: [make_run(0, 0.9, status="FAILED")])
+        measure([CLAIM])
 
 
-def test_the_table_gives_mean_range_interval_and_the_command(make_run):
-    (measured,) = measure([CLAIM], lambda _: [make_run(0, 0.90), make_run(1, 0.96)])
+def test_the_table_gives_mean_range_interval_and_the_command(make_run, store):
+    store += [make_run(0, 0.90), make_run(1, 0.96)]
+    (measured,) = measure([CLAIM])
     table = inter_patient_table([measured], [judge_together(measured)])
     assert "| ours | 2 | 0.930 (0.900–0.960)<br>[0.830, 0.940] | 0.800 (0.800–0.800)" in table
     assert "| undefined<br>[nan, nan] |" in table  # F1 of S, which no run has
-    assert "ecgexp -m experiment=e seed=0,1  # 60 to 60 s a run" in table
+    assert f"ecgexp -m experiment={NAME} seed=0,1  # 60 to 60 s a run" in table
     assert "| Mondéjar-Guerra 2019, SVM ensemble | | 0.945 | 0.773 |" in table
 
 
-def test_a_projection_is_never_shown_as_the_promise(make_run):
+def test_a_projection_is_never_shown_as_the_promise(make_run, store):
     privacy = {
         "claim": True, "epsilon": 14.1, "delta": 1e-3, "unit": "patient",
         "projection": {"population": 10000, "same_noise_on_mean": {"projected_epsilon_pld": 0.02}},
     }  # fmt: skip
-    run = make_run(0, 0.9, result={"seconds": 9, "privacy": privacy}, metrics={"privacy/noise_multiplier": 1.0})
-    (measured,) = measure([CLAIM], lambda _: [run])
+    store.append(make_run(0, 0.9, result={"seconds": 9, "privacy": privacy}, metrics={"privacy/noise_multiplier": 1.0}))
+    (measured,) = measure([ALONE])
     assert "| ours | 1 | 14.1 (0.001) | 0.02 of 10 000 | 0.900 |" in privacy_table([measured])
-    (open_one,) = measure([CLAIM], lambda _: [make_run(0, 0.91)])
+    store.append(make_run(0, 0.91))
+    (open_one,) = measure([ALONE])
     assert "| ours | 0 | ∞ |  | 0.910 |" in privacy_table([open_one])
 
 
-def test_every_look_is_listed_whatever_came_of_it(make_run):
-    known = [
+def test_every_look_is_listed_whatever_came_of_it(make_run, store):
+    store += [
         make_run(0, 0.95, started=86400.0),
-        make_run(1, 0.5, started=0.0, status="FAILED"),
-        make_run(2, 0.7, started=1.0, params={"split._target_": "ecgexp.data.splits.PatientKFold"}),
+        make_run(1, 0.5, "trainer.epochs=1", started=0.0, status="FAILED"),
+        make_run(2, 0.7, "split=patient_kfold", started=1.0),
     ]
-    found = looks(["e", "e"], lambda _: known)
+    found = looks([CLAIM, ALONE])
     assert [look.accuracy for look in found] == [0.5, 0.95]
-    assert "| 1970-01-02 00:00 | `e` | seed 0 | 0.950 | 0.800 |" in looks_table(found)
+    assert f"| 1970-01-02 00:00 | `{NAME}` | seed 0 | 0.950 | 0.800 |" in looks_table(found)
 
 
 def test_a_block_is_replaced_and_the_rest_of_the_page_is_not():
@@ -153,7 +176,7 @@ def test_the_script_says_what_is_missing(tmp_path, capsys, monkeypatch):
     assert "none.db does not exist" in capsys.readouterr().err
 
 
-def test_the_figure_marks_projections_as_no_promise(make_run):
+def test_the_figure_marks_projections_as_no_promise(make_run, store):
     from ecgexp.results.figure import privacy_figure
 
     def result(epsilon):
@@ -162,16 +185,10 @@ def test_the_figure_marks_projections_as_no_promise(make_run):
             "privacy": {"claim": True, "epsilon": epsilon, "delta": 1e-3, "unit": "patient", "projection": projection}
         }
 
-    claims = [Claim(label="p", group="p", experiment=str(epsilon), overrides="") for epsilon in (1.0, 8.0)]
-    nobody = Claim(label="nobody", group="nobody", experiment="none", overrides="")
-    made = {
-        claim.experiment: [make_run(0, 0.9, result=result(float(claim.experiment)), started=i)]
-        for i, claim in enumerate(claims)
-    }
-    made["none"] = [make_run(0, 0.95, started=9)]
-    figure = privacy_figure(measure([*claims, nobody], made.get))
-    axes = figure.axes[0]
-    projected = next(line for line in axes.lines if "no promise" in str(line.get_label()))
+    store += [make_run(0, 0.9, result=result(1.0)), make_run(1, 0.9, result=result(8.0)), make_run(2, 0.95)]
+    claims = [Claim(label="p", group="p", experiment=NAME, seeds=(seed,)) for seed in (0, 1, 2)]
+    figure = privacy_figure(measure(claims))
+    projected = next(line for line in figure.axes[0].lines if "no promise" in str(line.get_label()))
     assert projected.get_xdata().tolist() == [0.01, 0.08]
     assert projected.get_markerfacecolor() == "white"
     assert {str(text.get_text()) for text in figure.legends[0].texts} >= {"promised to p", "always N"}
