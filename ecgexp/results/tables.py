@@ -9,7 +9,6 @@ from ecgexp.report.words import three_digits
 from ecgexp.results.measured import Look, Measured
 
 _PUBLISHED = (
-    ("de Chazal 2004, linear discriminants", "", "", "S 0.76 / V 0.77 sensitivity", ""),
     ("Mondéjar-Guerra 2019, SVM ensemble", "0.945", "0.773", "", ""),
     ("Niu 2020, network with RR and two views", "0.964", "", "0.766", "0.897"),
 )
