@@ -121,9 +121,8 @@ def test_rr_features_are_equal_within_a_sample_of_each(both):
     step_s = 1 / 128 + 1 / 360  # an interval is off by at most one sample of its rate
     previous, following, local, ratio, *rhythm = np.abs(fast.rr - slow.rr).T
     assert max(previous.max(), following.max()) <= step_s
-    assert (
-        np.max(rhythm) <= step_s + 1e-6
-    )  # single intervals, and quantiles, which move no farther than the intervals do
+    # Single intervals, and quantiles, which move no farther than the intervals do.
+    assert np.max(rhythm) <= step_s + 1e-6
     # A mean of ten intervals is a difference of two places divided by ten.
     number = np.concatenate([np.arange(len(part)) for part in np.split(fast.rr, _starts(fast.record_ids))])
     assert local[number >= 10].max() <= step_s / 10 + 1e-6
