@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ecgexp._validate import ConfigError, DataError
+from ecgexp.beats import RR_FEATURES
 from ecgexp.config import load_experiment
 from ecgexp.experiment import run
 
@@ -105,7 +106,7 @@ import mlflow, numpy as np
 mlflow.set_tracking_uri("sqlite:///{folder}/mlflow.db")
 model = mlflow.pyfunc.load_model("runs:/{result.run_id}/model")
 rng = np.random.default_rng(0)
-beats = {{"signals_mv": rng.standard_normal((3, 180, 1), np.float32), "rr": np.full((3, 4), 0.8, np.float32)}}
+beats = {{"signals_mv": rng.standard_normal((3, 180, 1), np.float32), "rr": np.full((3, {len(RR_FEATURES)}), 0.8, np.float32)}}
 print(np.asarray(model.predict(beats)).tolist())
 """
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
@@ -114,7 +115,7 @@ print(np.asarray(model.predict(beats)).tolist())
     from ecgexp.serving import load_classifier
 
     rng = np.random.default_rng(0)
-    signals, rr = rng.standard_normal((3, 180, 1), np.float32), np.full((3, 4), 0.8, np.float32)
+    signals, rr = rng.standard_normal((3, 180, 1), np.float32), np.full((3, len(RR_FEATURES)), 0.8, np.float32)
     np.testing.assert_allclose(rows, load_classifier(folder / "model").predict_probabilities(signals, rr), atol=1e-6)
 
 
