@@ -10,6 +10,9 @@ RR_FEATURES = (
     *(f"rr_before_{place}_s" for place in (5, 4, 3, 2, 1)), *(f"rr_after_{place}_s" for place in (1, 2, 3, 4, 5)),
     *(f"rr_around_q{percent}_s" for percent in (10, 25, 50, 75, 90)),
 )  # fmt: skip
+COLUMNS = ("signals_mv", "rr", "symbols", "record_ids", "patient_ids", "r_samples")
+"""The arrays of a `BeatSet` that have a row for every beat, whether it is labelled or not."""
+
 TRAINED, TESTED = "train", "test"
 """The two entries of `BeatSet.parts`."""
 
@@ -73,7 +76,7 @@ class BeatSet:
 
     def __post_init__(self):
         rows = len(self.signals_mv)
-        for name in ("rr", "symbols", "record_ids", "patient_ids", "r_samples"):
+        for name in COLUMNS:
             if len(getattr(self, name)) != rows:
                 raise ValueError(f"{name} has {len(getattr(self, name))} rows for {rows} beats")
         if self.class_names and len(self.labels) != rows:
@@ -91,10 +94,9 @@ class BeatSet:
 
     def take(self, indices: np.ndarray) -> "BeatSet":
         """The beats at `indices` (or under a boolean mask), in that order."""
-        columns = ("signals_mv", "rr", "symbols", "record_ids", "patient_ids", "r_samples")
         labels = self.labels[indices] if self.class_names else self.labels
         parts = self.parts[indices] if self.is_of_two else self.parts
-        return replace(self, labels=labels, parts=parts, **{name: getattr(self, name)[indices] for name in columns})
+        return replace(self, labels=labels, parts=parts, **{name: getattr(self, name)[indices] for name in COLUMNS})
 
     def resting_of_each(self) -> np.ndarray:
         """(num_beats, window, leads) float32 millivolts: the resting beat of each one's record."""

@@ -1,6 +1,6 @@
 """Records in, training data out: the part of a run before anything is learned."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,15 +64,28 @@ def prepare(
     beats = grouping.apply(dataset.load(report))
     parts = split.split(beats, seeds.generator("split"))
     check_split(beats, parts)
+    return assemble(beats, parts, partition, seeds, features=lambda: transform_beats(model_input, beats))
+
+
+def assemble(
+    beats: BeatSet, parts: Split, partition: Any, seeds: Seeds, *, features: Callable[[], Mapping[str, np.ndarray]]
+) -> Prepared:  # fmt: skip
+    """Deals split beats to clients and puts together what a trainer gets.
+
+    Args:
+      beats: labelled.
+      parts: indices into them.
+      partition: which client holds what.
+      seeds: of the run.
+      features: name -> (num_beats, ...), made once the clients are known to be possible.
+
+    Raises:
+      ConfigError: these beats cannot be dealt to the clients that were asked for.
+    """
     deal = partition.deal(beats, parts, seeds.generator("partition"))
     check_deal(deal, parts)
     data = TrainingData(
-        features=transform_beats(model_input, beats),
-        labels=beats.labels,
-        train=parts.train,
-        class_names=beats.class_names,
-        record_ids=beats.record_ids,
-        patient_ids=beats.patient_ids,
-        clients=deal.train,
-    )
+        features=features(), labels=beats.labels, train=parts.train, class_names=beats.class_names,
+        record_ids=beats.record_ids, patient_ids=beats.patient_ids, clients=deal.train,
+    )  # fmt: skip
     return Prepared(beats=beats, split=parts, deal=deal, data=data)

@@ -16,12 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgexp.beats import BeatSet
+from ecgexp.beats import COLUMNS, BeatSet
 
 FORMAT_VERSION = 2
 """Raise it whenever preparation comes to give other numbers for the same settings; it is part of every key."""
 
-_COLUMNS = ("signals_mv", "rr", "symbols", "record_ids", "patient_ids", "r_samples")
 _DAMAGE = (  # what zipfile, numpy and json make of bytes that are none of theirs
     OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error,
     lzma.LZMAError, struct.error,
@@ -79,7 +78,7 @@ def _read(path: Path) -> Prepared:
         if (damaged := file.zip.testzip()) is not None:
             raise zipfile.BadZipFile(f"the checksum of {damaged} is another")
         meta = json.loads(str(file["meta"]))
-        columns = {name: file[name] for name in _COLUMNS}
+        columns = {name: file[name] for name in COLUMNS}
         resting_mv = dict(zip(meta.pop("resting_records"), file["resting_mv"], strict=True))
     warnings = tuple(meta.pop("warnings"))
     meta["lead_names"] = tuple(meta["lead_names"])
@@ -92,7 +91,7 @@ def _write(path: Path, prepared: Prepared) -> None:
         "fs_hz": beats.fs_hz, "lead_names": beats.lead_names, "database": beats.database, "digest": beats.digest,
         "dropped": dict(beats.dropped), "warnings": prepared.warnings, "resting_records": list(beats.resting_mv),
     }  # fmt: skip
-    columns = {"meta": np.asarray(json.dumps(meta))} | {name: getattr(beats, name) for name in _COLUMNS}
+    columns = {"meta": np.asarray(json.dumps(meta))} | {name: getattr(beats, name) for name in COLUMNS}
     columns["resting_mv"] = np.asarray([*beats.resting_mv.values()], np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_strays(path.parent)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ecgexp._validate import ConfigError, DataError, NonNegative, Positive, placed, settings
-from ecgexp.beats import TESTED, TRAINED, BeatSet, arrow
+from ecgexp.beats import COLUMNS, TESTED, TRAINED, BeatSet, arrow
 from ecgexp.data.dataset import RecordedDataset
 from ecgexp.data.fingerprint import digest
 from ecgexp.data.preparation import Report
@@ -105,9 +105,8 @@ class TwoDatabases:
     def _joined(self, loaded: dict[str, BeatSet]) -> BeatSet:
         named = [_with_database(beats, self.parts[part].database) for part, beats in loaded.items()]
         first, second = named
-        columns = ("signals_mv", "rr", "symbols", "record_ids", "patient_ids", "r_samples")
         return BeatSet(
-            **{name: np.concatenate([getattr(beats, name) for beats in named]) for name in columns}, fs_hz=self.fs_hz,
+            **{name: np.concatenate([getattr(beats, name) for beats in named]) for name in COLUMNS}, fs_hz=self.fs_hz,
             lead_names=tuple(arrow(*pair) for pair in zip(first.lead_names, second.lead_names, strict=True)),
             database=arrow(first.database, second.database), dropped={**first.dropped, **second.dropped},
             digest=digest({part: beats.digest for part, beats in loaded.items()}),

@@ -1,7 +1,7 @@
 """Two models on the same beats: which beats those are, whatever the order in which each model was asked."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,6 +19,7 @@ class Predictions:
       classes: (n,) str, the true class.
       predicted: (n,) str, the predicted class.
       class_names: the classes, in the order of the model's outputs.
+      probabilities: (n, classes) of each class; (0, 0) where only the decisions are compared.
     """
 
     records: np.ndarray
@@ -27,6 +28,7 @@ class Predictions:
     classes: np.ndarray
     predicted: np.ndarray
     class_names: tuple[str, ...]
+    probabilities: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,8 @@ import numpy as np
 from ecgexp.beats import BeatSet
 from ecgexp.data.leaks import check_split
 from ecgexp.inputs import transform_beats
-from ecgexp.partition import check_deal
-from ecgexp.prepare import Prepared
+from ecgexp.prepare import Prepared, assemble
 from ecgexp.seeding import Seeds
-from ecgexp.training.base import TrainingData
 
 Features = dict[str, np.ndarray]
 _CHUNK = 2048
@@ -33,13 +31,7 @@ def prepare_flawed(experiment: Any, seeds: Seeds, report: Callable[..., None]) -
     parts = experiment.split.split(beats, seeds.generator("split"))
     if not flaws.augment_before_split:
         check_split(beats, parts)
-    deal = experiment.partition.deal(beats, parts, seeds.generator("partition"))
-    check_deal(deal, parts)
-    data = TrainingData(
-        features=features, labels=beats.labels, train=parts.train, class_names=beats.class_names, record_ids=beats.record_ids,
-        patient_ids=beats.patient_ids, clients=deal.train,
-    )  # fmt: skip
-    return Prepared(beats=beats, split=parts, deal=deal, data=data)
+    return assemble(beats, parts, experiment.partition, seeds, features=lambda: features)
 
 
 def shifted(features: Features) -> Features:
@@ -59,21 +51,20 @@ def with_copies(beats: BeatSet, features: Features, augmentation: Any) -> tuple[
       beats: (num_pairs,) the beat of each pair; those of one beat share its identity, and its signal.
       features: name -> (num_pairs, ...), the views.
     """
+    from ecgexp.training.resident import ResidentFeatures
+
     rows, views = augmentation.expand(beats.labels, beats.class_names)
+    resident = ResidentFeatures(features, beats.labels)
     augment, seed = augmentation.build(), np.zeros(2, np.int32)
     copied = {name: np.empty((len(rows), *array.shape[1:]), array.dtype) for name, array in features.items()}
     for at in range(0, len(rows), _CHUNK):
         chunk = slice(at, at + _CHUNK)
-        shown = augment({name: _unit(array[rows[chunk]]) for name, array in features.items()}, views[chunk], seed)
+        shown = augment(resident.gather(rows[chunk]), views[chunk], seed)
         for name, array in copied.items():
             array[chunk] = _stored(np.asarray(shown[name]), array.dtype)
     return beats.take(rows), copied
 
 
-def _unit(array: np.ndarray) -> np.ndarray:
-    """Pictures as an augmentation takes them, in [0, 1]."""
-    return array.astype(np.float32) / 255.0 if array.dtype == np.uint8 else array
-
-
 def _stored(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Pictures in [0, 1] as they are kept."""
     return np.rint(array * 255).astype(np.uint8) if dtype == np.uint8 else array

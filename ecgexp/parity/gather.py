@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ecgexp.parity.stages import Stage
-from ecgexp.results.asked import experiment_of, finished_runs, newest
+from ecgexp.results.asked import Asked
 from ecgexp.tracking.reading import StoredRun
 
 
@@ -49,12 +49,6 @@ def gather(
     Raises:
       DataError: there is no such store.
     """
-    known: dict[str, list[StoredRun]] = {}
-    found = []
-    for stage in stages:
-        name = experiment_of([*stage.overrides, *more])
-        if name not in known:
-            known[name] = finished_runs(name, uri)
-        runs = [newest(known[name], [*stage.overrides, *more, f"seed={seed}"]) for seed in seeds]
-        found.append(Measured(stage=stage, runs=tuple(run for run in runs if run is not None)))
-    return found
+    asked = Asked(uri)
+    found = [(stage, asked.newest([*stage.overrides, *more], seeds)) for stage in stages]
+    return [Measured(stage=stage, runs=tuple(run for run in runs if run is not None)) for stage, runs in found]

@@ -69,7 +69,7 @@ def study_csv(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> str:
     """Both tables: a row a stage and seed, then a row a noise multiplier."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    ladder_columns = [f"epsilon_{name}" if not name.startswith("epsilon") else name for name in LADDER_NAMES]
+    ladder_columns = [f"epsilon_{name}" for name in LADDER_NAMES]
     writer.writerow(
         ["protocol", "mended", "faults_left", "seed", "run_id", "noise_multiplier", *_COLUMNS, *ladder_columns[1:]]
     )

@@ -1,8 +1,8 @@
 """A score over the seeds of one configuration: mean and range, or the interval of a single run."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ecgexp.report.rows import Row
 
@@ -54,10 +54,11 @@ def score_of(rows: Sequence[Row], split: str, score: str) -> Spread:
     found = spread(row.metrics.get(f"{split}/{score}") for row in rows)
     if len(rows) > 1 or not found.is_defined:
         return found
+    return replace(found, interval=interval_of(rows[0].metrics, split, score))
+
+
+def interval_of(metrics: Mapping[str, float], split: str, score: str) -> tuple[float, float] | None:
+    """The 95 % interval that a run's metrics give for one score, e.g. `f1/V`; None where it has none."""
     metric, slash, name = score.partition("/")
-    ends = [rows[0].metrics.get(f"{split}/{metric}_ci_{end}{slash}{name}") for end in ("low", "high")]
-    if None in ends:
-        return found
-    return Spread(
-        mean=found.mean, low=found.low, high=found.high, count=1, undefined=0, interval=(ends[0], ends[1])
-    )  # fmt: skip
+    low, high = (metrics.get(f"{split}/{metric}_ci_{end}{slash}{name}") for end in ("low", "high"))
+    return None if low is None or high is None else (low, high)

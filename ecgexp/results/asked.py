@@ -3,47 +3,61 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ecgexp._validate import DataError
 from ecgexp.config import for_the_record, load_config
 from ecgexp.tracking.params import flatten, loggable
-from ecgexp.tracking.reading import StoredRun, search_runs
+from ecgexp.tracking.reading import StoredRun, UnknownExperimentError, search_runs
 
 # What may differ between two runs that are the same: where they and their data are kept, and how they were started.
 _FREE = ("tracking.", "sweep.", "data.", "dataset.root", "dataset.cache_dir", "checkpoints.", "resume", "name")
 
 
-def experiment_of(overrides: Sequence[str]) -> str:
-    """The MLflow experiment in which runs with these overrides are."""
-    return str(load_config(overrides).tracking.experiment_name)
+class Asked:
+    """A store, asked for each experiment once.
 
-
-def finished_runs(experiment: str, uri: str | None) -> list[StoredRun]:
-    """Newest first; none where nothing was run yet.
-
-    Raises:
-      DataError: there is no such store.
+    Args:
+      uri: the store; None: the usual one.
     """
-    return [run for run in reversed(all_runs(experiment, uri)) if run.status == "FINISHED"]
+
+    def __init__(self, uri: str | None = None):
+        self._uri = uri
+        self._runs: dict[str, Sequence[StoredRun]] = {}
+
+    def all_runs(self, overrides: Sequence[str]) -> Sequence[StoredRun]:
+        """All runs of the MLflow experiment that these overrides name, oldest first; none where nothing was run yet.
+
+        Raises:
+          DataError: there is no such store.
+        """
+        return self._of(_experiment(load_config(overrides)))
+
+    def newest(self, overrides: Sequence[str], seeds: Sequence[int]) -> list[StoredRun | None]:
+        """For each seed the newest finished run that had the configuration which these overrides make; None where there is none.
+
+        Raises:
+          DataError: there is no such store.
+        """
+        config = load_config(overrides)
+        finished = [
+            (run, _deciding(run.params)) for run in reversed(self._of(_experiment(config))) if run.status == "FINISHED"
+        ]
+        found = []
+        for seed in seeds:
+            config.seed = seed
+            wanted = _deciding(loggable(flatten(for_the_record(config))))
+            found.append(next((run for run, had in finished if had == wanted), None))
+        return found
+
+    def _of(self, experiment: str) -> Sequence[StoredRun]:
+        if experiment not in self._runs:
+            try:
+                self._runs[experiment] = search_runs(experiment=experiment, uri=self._uri)
+            except UnknownExperimentError:
+                self._runs[experiment] = ()
+        return self._runs[experiment]
 
 
-def all_runs(experiment: str, uri: str | None) -> Sequence[StoredRun]:
-    """Oldest first, whatever came of them; none where nothing was run yet.
-
-    Raises:
-      DataError: there is no such store.
-    """
-    try:
-        return search_runs(experiment=experiment, uri=uri)
-    except DataError as error:
-        if f"no experiment {experiment}" in str(error):
-            return []
-        raise
-
-
-def newest(runs: Sequence[StoredRun], overrides: Sequence[str]) -> StoredRun | None:
-    """The first of `runs`, newest first, that had the configuration which these overrides make; None where there is none."""
-    asked = _deciding(loggable(flatten(for_the_record(load_config(overrides)))))
-    return next((run for run in runs if _deciding(run.params) == asked), None)
+def _experiment(config: Any) -> str:
+    return str(config.tracking.experiment_name)
 
 
 def _deciding(params: Mapping[str, Any]) -> dict[str, str]:

@@ -8,18 +8,16 @@ class Claim:
     """One line of a table.
 
     Attributes:
-      label: what the line is about.
+      label: what the line is about; in the figure, lines of one label are joined.
       experiment: of `conf/experiment/`.
       overrides: what is typed after it.
       seeds: one run each.
-      group: lines of one group are joined in the figure.
     """
 
     label: str
     experiment: str
     overrides: tuple[str, ...] = ()
     seeds: tuple[int, ...]
-    group: str = ""
 
     @property
     def typed(self) -> list[str]:
@@ -33,7 +31,6 @@ class Claim:
 
 
 _TWO, _THREE = (0, 1), (0, 1, 2)
-BEAT, PATIENT, FEDERATED, NOBODY = "a beat, centrally", "a patient, centrally", "a patient, federated", "nobody"
 
 INTER_PATIENT = (
     Claim(label="`mitdb_inter_aami`", experiment="mitdb_inter_aami", seeds=_THREE),
@@ -41,25 +38,19 @@ INTER_PATIENT = (
 )
 
 
-def _noise(experiment: str, group: str) -> tuple[Claim, ...]:
-    return tuple(
-        Claim(
-            label=group,
-            group=group,
-            experiment=experiment,
-            overrides=(f"privacy.noise_multiplier={noise}",),
-            seeds=_TWO,
-        )
-        for noise in (1.0, 0.5)
-    )
+def _noise(label: str, experiment: str) -> list[Claim]:
+    overrides = [(f"privacy.noise_multiplier={noise}",) for noise in (1.0, 0.5)]
+    return [Claim(label=label, experiment=experiment, overrides=typed, seeds=_TWO) for typed in overrides]
 
 
 PRIVACY = (
     *(
-        Claim(label=BEAT, group=BEAT, experiment="mitdb_inter_dp", overrides=(f"privacy=eps{epsilon}",), seeds=_THREE)
+        Claim(
+            label="a beat, centrally", experiment="mitdb_inter_dp", overrides=(f"privacy=eps{epsilon}",), seeds=_THREE
+        )
         for epsilon in (1, 3, 8)
     ),
-    *_noise("mitdb_inter_patient_dp", PATIENT),
-    *_noise("mitdb_inter_fedavg_dp", FEDERATED),
-    Claim(label=NOBODY, group=NOBODY, experiment="mitdb_inter_cnn1d", seeds=_THREE),
+    *_noise("a patient, centrally", "mitdb_inter_patient_dp"),
+    *_noise("a patient, federated", "mitdb_inter_fedavg_dp"),
+    Claim(label="nobody", experiment="mitdb_inter_cnn1d", seeds=_THREE),
 )

@@ -1,17 +1,12 @@
 """Several runs of one claim as one classifier: the mean of their probabilities, judged once."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from ecgexp._validate import DataError
 from ecgexp.evaluation.evaluator import Evaluation, evaluate
 from ecgexp.results.measured import Measured
 from ecgexp.seeding import Seeds
-from ecgexp.tracking.reading import StoredRun
-
-_PREDICTIONS = "predictions/test.parquet"
-_WHO = ["record", "sample"]
+from ecgexp.two_runs.reading import read_predictions
 
 
 def judge_together(measured: Measured) -> Evaluation:
@@ -20,30 +15,18 @@ def judge_together(measured: Measured) -> Evaluation:
     Raises:
       DataError: a run kept no predictions, or they are of other beats than the first run's.
     """
-    import pandas as pd
-
-    tables = [pd.read_parquet(_file(run)) for run in measured.runs]
-    first = tables[0]
-    if any(not table[_WHO].equals(first[_WHO]) for table in tables):
+    found = [read_predictions(run, "test") for run in measured.runs]
+    first = found[0]
+    if any(
+        not (np.array_equal(one.records, first.records) and np.array_equal(one.samples, first.samples)) for one in found
+    ):
         raise DataError(
             f"the runs behind “{measured.claim.label}” were tested on different beats; run {measured.claim.command}"
         )
-    names = [name for name in first.columns if name.startswith("probability/")]
-    classes = [name.partition("/")[2] for name in names]
+    classes, trained = list(first.class_names), measured.rows[0].counts.get("train", {})
     return evaluate(
-        labels=pd.Index(classes).get_indexer(first["class"]), probabilities=np.mean([table[names] for table in tables], axis=0),
-        class_names=classes, record_ids=first["record"].to_numpy(str), patient_ids=first["patient"].to_numpy(str),
-        majority_class=_commonest(measured, classes), rng=Seeds(0).generator("bootstrap"),
+        labels=np.array([classes.index(name) for name in first.classes]),
+        probabilities=np.mean([one.probabilities for one in found], axis=0), class_names=classes, record_ids=first.records,
+        patient_ids=first.patients, majority_class=int(np.argmax([trained.get(name, 0) for name in classes])),
+        rng=Seeds(0).generator("bootstrap"),
     )  # fmt: skip
-
-
-def _file(run: StoredRun) -> str:
-    file = run.artifact(_PREDICTIONS)
-    if file is None:
-        raise DataError(f"run {run.name} ({run.run_id}) kept no {_PREDICTIONS}; run it again")
-    return str(file)
-
-
-def _commonest(measured: Measured, classes: Sequence[str]) -> int:
-    counts = measured.rows[0].counts.get("train", {})
-    return int(np.argmax([counts.get(name, 0) for name in classes]))

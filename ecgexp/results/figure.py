@@ -22,7 +22,7 @@ def privacy_figure(measured: Sequence[Measured]) -> Figure:
     """Scores against ε, a line for each to whom something is promised; hollow marks are projections and no promise of a run.
 
     Args:
-      measured: claims with a finite ε, joined by group; those without are drawn as horizontal lines.
+      measured: claims with a finite ε, joined by label; those without are drawn as horizontal lines.
     """
     figure = new_figure(9.6, 4.4, title="What a promise costs on patients never seen before", source=_source(measured))
     for axes, (score, name) in zip(figure.subplots(1, len(_PANELS)), _PANELS.items(), strict=True):
@@ -42,15 +42,15 @@ def _source(measured: Sequence[Measured]) -> str:
 def _draw(axes: Axes, measured: Sequence[Measured], score: str) -> None:
     axes.set_xscale("log")
     private = [one for one in measured if math.isfinite(one.epsilon.mean)]
-    for place, group in enumerate(dict.fromkeys(one.claim.group for one in private)):
+    for place, label in enumerate(dict.fromkeys(one.claim.label for one in private)):
         colour, marker = _MARKS[place % len(_MARKS)]
-        part = sorted((one for one in private if one.claim.group == group), key=lambda one: one.epsilon.mean)
+        part = sorted((one for one in private if one.claim.label == label), key=lambda one: one.epsilon.mean)
         found = [one.score(score) for one in part]
         reach = [[f.mean - f.low for f in found], [f.high - f.mean for f in found]]
         means = [f.mean for f in found]
         axes.errorbar(
             [one.epsilon.mean for one in part], means, yerr=reach, color=colour, marker=marker, markeredgecolor=INK,
-            markeredgewidth=0.7, capsize=3, label=f"promised to {group}", zorder=3,
+            markeredgewidth=0.7, capsize=3, label=f"promised to {label}", zorder=3,
         )  # fmt: skip
         projected = [
             (one.projected, mean, one.population) for one, mean in zip(part, means, strict=True) if one.projected
@@ -58,7 +58,7 @@ def _draw(axes: Axes, measured: Sequence[Measured], score: str) -> None:
         if projected:
             axes.plot(
                 [p[0] for p in projected], [p[1] for p in projected], color=colour, marker=marker, markerfacecolor="white",
-                linestyle=":", linewidth=1, label=f"promised to {group}, projected to {grouped(projected[0][2])}: no promise",
+                linestyle=":", linewidth=1, label=f"promised to {label}, projected to {grouped(projected[0][2])}: no promise",
             )  # fmt: skip
     for one in measured:
         if not math.isfinite(one.epsilon.mean):

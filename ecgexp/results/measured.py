@@ -7,8 +7,8 @@ from typing import Any
 
 from ecgexp._validate import DataError
 from ecgexp.report.rows import Row, read_row
-from ecgexp.report.spread import Spread, score_of, spread
-from ecgexp.results.asked import all_runs, experiment_of, finished_runs, newest
+from ecgexp.report.spread import Spread, interval_of, score_of, spread
+from ecgexp.results.asked import Asked
 from ecgexp.results.claims import Claim
 from ecgexp.tracking.reading import StoredRun
 
@@ -29,16 +29,12 @@ class Measured:
 
     def score(self, name: str) -> Spread:
         """Mean and range over the seeds of a test score, e.g. `f1/V`."""
-        return spread(score_of([row], "test", name).mean for row in self.rows)
+        return score_of(self.rows, "test", name)
 
     def interval(self, name: str) -> tuple[float, float]:
-        """95 % by bootstrap over patients: the means over the seeds of the ends that each run has; NaN where one has none."""
-        metric, slash, of = name.partition("/")
-        low, high = (
-            spread(row.metrics.get(f"test/{metric}_ci_{end}{slash}{of}") for row in self.rows).mean
-            for end in ("low", "high")
-        )
-        return low, high
+        """95 % by bootstrap over patients: the means over the seeds of the ends that each run has; NaN where none has any."""
+        found = [ends for row in self.rows if (ends := interval_of(row.metrics, "test", name)) is not None]
+        return spread(low for low, _ in found).mean, spread(high for _, high in found).mean
 
     @property
     def epsilon(self) -> Spread:
@@ -70,13 +66,9 @@ def measure(claims: Sequence[Claim], uri: str | None = None) -> list[Measured]:
     Raises:
       DataError: a run is missing; the message gives the command that makes it.
     """
-    known: dict[str, list[StoredRun]] = {}
-    found = []
+    asked, found = Asked(uri), []
     for claim in claims:
-        name = experiment_of(claim.typed)
-        if name not in known:
-            known[name] = finished_runs(name, uri)
-        runs = [newest(known[name], [*claim.typed, f"seed={seed}"]) for seed in claim.seeds]
+        runs = asked.newest(claim.typed, claim.seeds)
         if missing := [str(seed) for seed, run in zip(claim.seeds, runs, strict=True) if run is None]:
             raise DataError(
                 f"no finished run with seed {', '.join(missing)} is behind “{claim.label}”; make it: {claim.command}"
@@ -107,17 +99,17 @@ class Look:
 
 def looks(claims: Sequence[Claim], uri: str | None = None) -> list[Look]:
     """Every run in the claims' experiments that saw the test beats of DS2, whatever came of it, in the order of time."""
-    names = dict.fromkeys(experiment_of(claim.typed) for claim in claims)
+    asked = Asked(uri)
     found = [
-        (run.started, name, run)
-        for name in names
-        for run in all_runs(name, uri)
+        (run.started, experiment, run)
+        for experiment in dict.fromkeys(claim.experiment for claim in claims)
+        for run in asked.all_runs([f"experiment={experiment}"])
         if "test/accuracy" in run.metrics and run.params.get("split._target_", "").endswith("InterPatient")
     ]
     return [
         Look(
-            day=datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%d %H:%M"), experiment=name, run=run.name,
+            day=datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%d %H:%M"), experiment=experiment, run=run.name,
             accuracy=run.metrics["test/accuracy"], jk_index=run.metrics.get("test/jk_index", float("nan")),
         )
-        for started, name, run in sorted(found, key=lambda item: item[0])
+        for started, experiment, run in sorted(found, key=lambda item: item[0])
     ]  # fmt: skip

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ecgexp.evaluation.evaluator import Evaluation
-from ecgexp.report.spread import Spread
+from ecgexp.report.spread import Spread, interval_of
 from ecgexp.report.words import three_digits
 from ecgexp.results.measured import Look, Measured
 
@@ -81,11 +81,9 @@ def _range(found: Spread) -> str:
 
 
 def _with_interval(scores: Mapping[str, float], name: str) -> str:
-    metric, slash, of = name.partition("/")
     if f"test/{name}" not in scores:
         return "undefined"
-    ends = tuple(scores.get(f"test/{metric}_ci_{end}{slash}{of}", math.nan) for end in ("low", "high"))
-    return f"{scores[f'test/{name}']:.3f}<br>[{_ends(ends)}]"
+    return f"{scores[f'test/{name}']:.3f}<br>[{_ends(interval_of(scores, 'test', name) or (math.nan, math.nan))}]"
 
 
 def _ends(interval: tuple[float, float]) -> str:

@@ -24,6 +24,10 @@ PARENT_TAG = "mlflow.parentRunId"
 _PAGE = 1000
 
 
+class UnknownExperimentError(DataError):
+    """The store is there, and has no experiment of that name."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StoredRun:
     """A run as it was kept.
@@ -136,7 +140,9 @@ def search_runs(*, experiment: str | None = None, filter_string: str = "", uri: 
     found = _all_pages(lambda token: client.search_experiments(max_results=_PAGE, page_token=token))
     known = {one.name: one.experiment_id for one in found}
     if experiment is not None and experiment not in known:
-        raise DataError(f"there is no experiment {experiment}; there are: {', '.join(sorted(known)) or 'none'}")
+        raise UnknownExperimentError(
+            f"there is no experiment {experiment}; there are: {', '.join(sorted(known)) or 'none'}"
+        )
     ids = [known[experiment]] if experiment is not None else list(known.values())
     try:
         return [_in_store(client, run) for run in _runs(client, ids, filter_string)]

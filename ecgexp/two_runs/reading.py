@@ -64,5 +64,6 @@ def read_predictions(run: StoredRun, split: str) -> Predictions:
             f"{file} of run {run.name} holds {len(table)} beats of {len(names)} classes: nothing to compare"
         )
     return Predictions(
-        records=record, samples=samples, patients=patient, classes=true, predicted=predicted, class_names=names
-    )
+        records=record, samples=samples, patients=patient, classes=true, predicted=predicted, class_names=names,
+        probabilities=table[[_PROBABILITY + name for name in names]].to_numpy(),
+    )  # fmt: skip

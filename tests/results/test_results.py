@@ -186,7 +186,7 @@ def test_the_figure_marks_projections_as_no_promise(make_run, store):
         }
 
     store += [make_run(0, 0.9, result=result(1.0)), make_run(1, 0.9, result=result(8.0)), make_run(2, 0.95)]
-    claims = [Claim(label="p", group="p", experiment=NAME, seeds=(seed,)) for seed in (0, 1, 2)]
+    claims = [Claim(label="p", experiment=NAME, seeds=(seed,)) for seed in (0, 1, 2)]
     figure = privacy_figure(measure(claims))
     projected = next(line for line in figure.axes[0].lines if "no promise" in str(line.get_label()))
     assert projected.get_xdata().tolist() == [0.01, 0.08]
