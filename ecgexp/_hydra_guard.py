@@ -18,6 +18,7 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
 from ecgexp._validate import ConfigError
+from ecgexp.config import check_flaws
 
 OURS = frozenset(
     {
@@ -45,11 +46,12 @@ class GuardedLoader(ConfigLoaderImpl):
         """As Hydra's.
 
         Raises:
-          ConfigError: a file sets what only a shell may.
+          ConfigError: a file sets what only a shell may, or the faults of `experiment=parity/…` are opened outside it.
         """
         self._typed = _options(overrides)
         config = super().load_configuration(config_name, overrides, *args, **kwargs)
         _check_name(config)
+        check_flaws(config)
         starts_elsewhere = not str(OmegaConf.select(config, "hydra.launcher._target_")).endswith(_HERE)
         if starts_elsewhere and not any(text.lstrip("+").startswith(_LAUNCHER) for text in overrides):
             raise ConfigError(

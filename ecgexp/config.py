@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
 from ecgexp._build import build_node
 from ecgexp._validate import ConfigError, build, unknown_key
-from ecgexp.flaws.settings import without_idle
+from ecgexp.flaws.settings import check_where, without_idle
 from ecgexp.sweeping.settings import SweepSettings
 from ecgexp.tracking.params import redacted
 
@@ -45,14 +45,31 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
     """The configuration that `ecgexp OVERRIDES…` would compose.
 
     Raises:
-      ConfigError: an override that names no setting.
+      ConfigError: an override that names no setting, or one that only `experiment=parity/…` may set.
     """
     GlobalHydra.instance().clear()
     with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
         try:
-            return compose(CONFIG_NAME, overrides=list(overrides))
+            config = compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=True)
         except HydraException as error:
             raise explain(error, overrides) from error
+    check_flaws(config)
+    with open_dict(config):
+        del config["hydra"]
+    return config
+
+
+def check_flaws(config: DictConfig) -> None:
+    """Refuses the predecessor's faults outside `experiment=parity/…`: no other file, and nobody by hand, may open them.
+
+    Args:
+      config: composed, with its node `hydra`, which says what was chosen.
+
+    Raises:
+      ConfigError: names what to type.
+    """
+    protocol, chosen = OmegaConf.select(config, "flaws.protocol"), config.hydra.runtime.choices.get("experiment")
+    check_where(None if protocol is None else str(protocol), None if chosen is None else str(chosen))
 
 
 def build_experiment(config: DictConfig) -> "Experiment":

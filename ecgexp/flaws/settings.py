@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal
 
 from ecgexp._validate import ConfigError, settings
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Protocol = Literal["central", "dp", "federated"]
 
@@ -99,7 +100,7 @@ class Flaws:
             "its ε are no results"
         )
 
-    def judged(self, probabilities: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
+    def judged(self, probabilities: "np.ndarray", class_names: Sequence[str]) -> "np.ndarray":
         """(num_beats, classes) probabilities as they were read: as they are, unless `default_to_normal` is on.
 
         Then N takes the largest probability of every beat for which none is above 0.5, and gives its own for it.
@@ -109,6 +110,8 @@ class Flaws:
         """
         if not self.default_to_normal:
             return probabilities
+        import numpy as np
+
         if "N" not in class_names:
             raise ConfigError(
                 f"flaws.default_to_normal=true needs a class N, and there are {', '.join(class_names)}; type "
@@ -125,6 +128,25 @@ class Flaws:
 def switches(protocol: Protocol) -> tuple[str, ...]:
     """The faults of one protocol, in the order of their declaration."""
     return tuple(item.name for item in fields(Flaws) if item.name in _OF[protocol])
+
+
+def check_where(protocol: str | None, experiment: str | None) -> None:
+    """Refuses a protocol that does not come from the file which describes it.
+
+    Args:
+      protocol: `flaws.protocol` as it was composed.
+      experiment: the option of the group `experiment` that was composed, e.g. `"parity/dp"`.
+
+    Raises:
+      ConfigError: names what to type.
+    """
+    if protocol is not None and experiment != f"parity/{protocol}":
+        known = protocol if protocol in _OF else "central"
+        beside = "" if experiment is None else f", not by experiment={experiment}"
+        raise ConfigError(
+            f"flaws.protocol={protocol} opens switches that repeat faults, and is set by experiment=parity/{known} alone"
+            f"{beside}; type experiment=parity/{known}, or leave flaws.protocol out"
+        )
 
 
 def without_idle(values: dict[str, Any]) -> dict[str, Any]:

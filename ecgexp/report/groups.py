@@ -17,6 +17,7 @@ _IGNORED = re.compile(
 _SET_UP = re.compile(r"(dataset|grouping|split|input|augmentation|model)\.")
 # What moves a run along its privacy–utility curve; unit, clip, δ and sampling make another curve.
 _STRENGTH = re.compile(r"privacy\.(noise_multiplier|target_epsilon|max_epsilon|population)$")
+_FAULT = "flaws."
 _ORDER: tuple[Promise, ...] = ("none", "simulation", "private")
 
 
@@ -50,6 +51,12 @@ class Configuration:
     def params(self) -> Mapping[str, str]:
         """The parameters that its runs share."""
         return relevant(self.rows[0].params)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """The predecessor's faults that its runs repeat (see `ecgexp.flaws`): where there are any, its scores are no results."""
+        on = (name for name, value in self.params.items() if name.startswith(_FAULT) and value == "True")
+        return tuple(name.removeprefix(_FAULT) for name in on)
 
     @property
     def classes(self) -> tuple[str, ...]:

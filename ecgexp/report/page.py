@@ -40,6 +40,7 @@ def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]
     every = gathered.configurations
     split = judged_split(every)
     scored = [one for one in every if one.score(split, "accuracy").is_defined]
+    believed = [one for one in scored if not one.faults]
     noisy = any(one.promise != "none" for one in every)
     hidden = public and noisy
     with_clients = [one for one in every if any(row.clients for row in one.rows)]
@@ -51,8 +52,9 @@ def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]
         "databases": gathered.databases, "digests": {} if hidden else gathered.digests,
         "synthetic": _synthetic(gathered.databases), "public": public, "left_out": left_out(noisy) if public else [],
         "count_tables": tables.count_tables(every, ("validation", "test") if hidden else ("train", "validation", "test")),
-        "curves": drawings.curve_drawings(scored, split), "noisy": noisy,
-        "has_baselines": bool(curves.baselines(scored)),
+        "flawed": [one for one in every if one.faults],
+        "curves": drawings.curve_drawings(believed, split), "noisy": noisy,
+        "has_baselines": bool(curves.baselines(believed)),
         "references": _references(gathered.databases),
         "score_table": tables.score_table(every, split) if every else None,
         "class_table": tables.class_table(scored, split) if scored else None,

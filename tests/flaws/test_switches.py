@@ -60,6 +60,50 @@ def test_each_is_refused_by_every_ordinary_experiment_and_by_the_protocols_that_
         load_experiment(["experiment=mitdb_parity_central", f"flaws.{name}=true"])
 
 
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["flaws.protocol=central"], r"flaws\.protocol=central .*alone; type experiment=parity/central"),
+        (["flaws.protocol=central", "flaws.split_by_beat=true"], r"set by experiment=parity/central alone"),
+        (
+            ["experiment=mitdb_inter_dp", "flaws.protocol=dp"],
+            r"parity/dp alone, not by experiment=mitdb_inter_dp; type",
+        ),
+        (
+            ["experiment=parity/central", "flaws.protocol=dp"],
+            r"parity/dp alone, not by experiment=parity/central; type",
+        ),
+        (["flaws.protocol=no_such"], r"flaws\.protocol=no_such .*or leave flaws\.protocol out"),
+    ],
+)
+def test_nobody_opens_them_by_hand(words, reason):
+    with pytest.raises(ConfigError, match=reason) as error:
+        load_experiment(words)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["flaws.protocol=central"], ["-m", "flaws.protocol=central", "seed=0,1"], ["-m", "flaws.protocol=central,dp"]],
+)
+def test_the_command_opens_them_for_nobody_and_leaves_nothing_behind(words, tmp_path):
+    done = subprocess.run([COMMAND, *words], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert "flaws.protocol=central opens switches" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_file_of_somebody_opens_them_for_nobody(tmp_path):
+    folder = tmp_path / "conf" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("# @package _global_\ndefaults: [parity/central]\n")
+    words = [COMMAND, f"hydra.searchpath=[file://{folder.parent}]", "experiment=mine"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert "set by experiment=parity/central alone, not by experiment=mine" in done.stderr
+
+
 def test_the_command_refuses_one_in_one_line_and_without_tensorflow(tmp_path):
     (tmp_path / "tensorflow.py").write_text("raise SystemError('TensorFlow was imported')\n")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}

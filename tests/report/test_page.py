@@ -192,6 +192,24 @@ def test_synthetic_data_are_told_at_once(tmp_path, report):
     assert "Synthetic data. Some of the runs of this page are on generated beats." in report().text
 
 
+def test_a_run_that_repeats_faults_is_named_at_the_top_and_is_on_no_curve(tmp_path, report):
+    finished(tmp_path / "1", params=private(1.0), database="mitdb 1.0.0", privacy=promise(2.0))
+    finished(tmp_path / "2", params=CENTRALIZED, database="mitdb 1.0.0", metrics={"test/accuracy": 0.751})
+    assert "Faults repeated" not in report().text
+    assert re.findall(r"without noise (\[\d\]: 0\.\d+)", report().source) == ["[1]: 0.751"]
+    faults = {
+        "flaws.protocol": "central",
+        "flaws.split_by_beat": True,
+        "flaws.beat_cap": False,
+        "flaws.last_checkpoint": True,
+    }
+    finished(tmp_path / "3", params=CENTRALIZED | faults, database="mitdb 1.0.0", metrics={"test/accuracy": 0.999})
+    page = report()
+    assert "Faults repeated on purpose." in page.text
+    assert re.search(r"\[\d\] split_by_beat, last_checkpoint", page.source.replace("<wbr>", ""))
+    assert re.findall(r"without noise (\[\d\]: 0\.\d+)", page.source) == ["[1]: 0.751"]
+
+
 def test_real_data_are_not_called_synthetic_and_stand_beside_what_was_published(tmp_path, report):
     finished(tmp_path / "1", params=private(1.0), database="mitdb 1.0.0", privacy=promise(2.0))
     page = report()
