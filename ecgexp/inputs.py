@@ -18,11 +18,11 @@ RESTING_BEAT = "resting_beat"
 """What `features_crossing_beats` calls the record's resting beat."""
 
 # A resting heart beats about every 0.8 s: public constants, not fitted ones.
-_RESTING_RR_S, _RR_SPREAD_S, _LOG_RATIO_SPREAD = 0.8, 0.3, 0.2
+_RESTING_RR_S, _RR_SPREAD_S, LOG_RATIO_SPREAD = 0.8, 0.3, 0.2
 _OWN = 4  # columns of the RR features that are about the beat itself
-_LEAST_SCALE_MV = 0.05  # of a resting beat: a lead that shows hardly anything is not blown up to the size of the others
+LEAST_SCALE_MV = 0.05  # of a resting beat: a lead that shows hardly anything is not blown up to the size of the others
 _FARTHEST = 8.0  # in such units: an electrode that was touched is an outlier in itself, however large
-_RHYTHM_LIMIT = 6.0  # of a logarithmic ratio, in units of its spread: e^1.2, a pause of three beats, and all beyond
+RHYTHM_LIMIT = 6.0  # of a logarithmic ratio, in units of its spread: e^1.2, a pause of three beats, and all beyond
 _FLAT_MV = 1e-3  # below a fifth of the database's resolution of 5 µV a window is flat: it is centred, not amplified
 
 
@@ -113,7 +113,7 @@ class SignalInput:
         if self.difference:
             parts.append(signal - resting_mv)
         if self.normalize == "record":
-            scale = np.maximum(resting_mv.std(axis=1, keepdims=True), _LEAST_SCALE_MV)
+            scale = np.maximum(resting_mv.std(axis=1, keepdims=True), LEAST_SCALE_MV)
             parts[0] = signal - resting_mv.mean(axis=1, keepdims=True)
             parts = [np.clip(part / scale, -_FARTHEST, _FARTHEST) for part in parts]
         return np.concatenate(parts, axis=2)
@@ -205,8 +205,8 @@ def _of_the_rhythm(rr: np.ndarray) -> np.ndarray:
     Not against their median: where most beats are premature, that is a premature beat's.
     """
     ratios = _log_ratio(rr[:, :-1] / rr[:, -1:])
-    return np.clip(ratios, -_RHYTHM_LIMIT, _RHYTHM_LIMIT)
+    return np.clip(ratios, -RHYTHM_LIMIT, RHYTHM_LIMIT)
 
 
 def _log_ratio(ratio: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(ratio, 1e-3)) / _LOG_RATIO_SPREAD
+    return np.log(np.maximum(ratio, 1e-3)) / LOG_RATIO_SPREAD

@@ -28,6 +28,7 @@ FLOORS = {
     "ecgexp.console": 1,
     "ecgexp.device": 1,
     "ecgexp.models": 1,
+    "ecgexp.descriptors": 2,
     "ecgexp.inputs": 2,
     "ecgexp.clipping": 2,
     "ecgexp.privacy": 2,

@@ -30,7 +30,7 @@ def _timed(command, cwd):
 def test_help_lists_groups_and_options_within_two_seconds(tmp_path):
     done, seconds = ecgexp("--help", cwd=tmp_path)
     assert done.returncode == 0
-    for line in ("model: cnn1d, cnn1d_small, cnn2d, resnet1d", "ecgexp-ui"):
+    for line in ("model: cnn1d, cnn1d_small, cnn2d, mlp, resnet1d", "ecgexp-ui"):
         assert line in done.stdout
     assert seconds < 2
 

@@ -16,6 +16,8 @@ COMPANIONS = {
     "augmentation=image": ["input=image", "model=cnn2d"],
     "augmentation=parity": ["input=image", "model=cnn2d"],
     "input=image": ["model=cnn2d"],
+    "input=descriptors": ["model=mlp"],
+    "model=mlp": ["input=descriptors"],
     "dataset=mitdb_to_svdb": ["split=cross_database"],
     "dataset=mitdb_to_incartdb": ["split=cross_database"],
     "split=cross_database": ["dataset=mitdb_to_svdb"],

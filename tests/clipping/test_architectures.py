@@ -12,9 +12,12 @@ ALL = ("ghost", "vectorized", "microbatch")
 def _project_model(name):
     from ecgexp.models.cnn1d import Cnn1d
     from ecgexp.models.cnn2d import Cnn2d
+    from ecgexp.models.mlp import Mlp
     from ecgexp.models.resnet1d import Resnet1d
 
     signal = {"signal": (48, 2), "rr": (4,)}
+    if name == "mlp":
+        return Mlp(units=(8, 6), dropout=0.0).build({"descriptors": (10,)}, 4)
     if name == "cnn1d":
         return Cnn1d(filters=(8, 16, 64), kernel_sizes=(7, 5, 5), dropout=0.0).build(signal, 5)
     if name == "resnet1d":
@@ -24,7 +27,7 @@ def _project_model(name):
     return Cnn2d(filters=(8, 32), dense_units=16, dropouts=(0, 0, 0)).build({"image": (16, 16, 1), "rr": (4,)}, 5)
 
 
-@pytest.mark.parametrize("name", ["cnn1d", "cnn2d", "resnet1d", "resnet1d, strided stem"])
+@pytest.mark.parametrize("name", ["cnn1d", "cnn2d", "resnet1d", "resnet1d, strided stem", "mlp"])
 def test_three_methods_agree_with_the_loop_on_the_projects_models(name, random_batch, assert_agrees):
     model = _project_model(name)
     assert_agrees(model, *random_batch(model, 10), views=2, methods=ALL)

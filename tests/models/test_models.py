@@ -4,6 +4,7 @@ import pytest
 from ecgexp.models.base import restart_dropout
 from ecgexp.models.cnn1d import Cnn1d
 from ecgexp.models.cnn2d import Cnn2d
+from ecgexp.models.mlp import Mlp
 from ecgexp.models.resnet1d import Resnet1d
 
 pytestmark = pytest.mark.tf
@@ -22,6 +23,18 @@ def features(shapes, rows=3):
 def test_every_model_gives_one_logit_a_class(builder, shapes, with_rr):
     shapes = shapes | (RR if with_rr else {})
     assert builder().build(shapes, 5)(features(shapes)).shape == (3, 5)
+
+
+def test_a_perceptron_takes_descriptors():
+    shapes = {"descriptors": (10,)}
+    model = Mlp().build(shapes, 4)
+    assert model(features(shapes)).shape == (3, 4)
+    assert model.count_params() == 10 * 32 + 32 + 32 * 32 + 32 + 32 * 4 + 4
+    assert [layer.name for layer in Mlp(units=(8,), dropout=0.0).build(shapes, 4).layers] == [
+        "descriptors",
+        "dense0",
+        "logits",
+    ]
 
 
 def test_sizes_are_those_the_documentation_states():

@@ -1,0 +1,125 @@
+"""A beat in ten numbers: how early it comes, and how unlike its heart's resting beat it looks.
+
+Twenty-two hearts are few to learn shapes from, and what a network finds in their windows is mostly whose they are. These numbers
+compare each beat with its own record and so mean the same in a heart that was never seen; they are what de Chazal et al. 2004
+(doi:10.1109/TBME.2004.827359) and Mondéjar-Guerra et al. 2019 (doi:10.1016/j.bspc.2018.08.007) gave their classifiers of RR
+intervals, with the shapes in the same proportion to the record.
+"""
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import AllowInfNan, Field
+
+from ecgexp._validate import settings
+from ecgexp.beats import RR_FEATURES
+from ecgexp.inputs import LEAST_SCALE_MV, LOG_RATIO_SPREAD, RESTING_BEAT, RHYTHM_LIMIT
+
+RHYTHM = ("early", "next_early", "next_to_this", "last_to_this", "early_in_record", "irregularity")
+"""The columns of `rhythm_descriptors`."""
+
+SHAPE = ("qrs", "t_wave", "p_wave", "size")
+"""The columns of `shape_descriptors`."""
+
+# Where the waves of a beat lie, in milliseconds from R: public constants, as are the centres and spreads below.
+_WAVES_MS = {"qrs": (-55.0, 55.0), "t_wave": (55.0, 370.0), "p_wave": (-245.0, -55.0)}
+_INTERVALS = slice(RR_FEATURES.index("rr_before_5_s"), RR_FEATURES.index("rr_after_5_s") + 1)
+_USUAL = RR_FEATURES.index("rr_around_q50_s")
+_OWN = [
+    RR_FEATURES.index(name) for name in ("rr_previous_s", "rr_next_s", "rr_local_mean_s", "rr_ratio", "rr_before_2_s")
+]
+_STEADY, _LEAST_UNLIKE, _LEAST_SIZE_MV = 0.02, 0.05, 0.01  # below these a logarithm would tell noise from less noise
+_IRREGULARITY, _UNLIKE, _SIZE = (-2.5, 1.0), (-1.0, 0.7), (0.0, 0.3)  # centre and spread of each logarithm
+
+_Side = Annotated[float, Field(ge=100.0), AllowInfNan(False)]
+
+
+@settings
+class DescriptorInput:
+    """Ten numbers for each beat, `RHYTHM` and `SHAPE`, whatever its leads and window.
+
+    Attributes:
+      fs_hz: sampling frequency of the windows.
+      window_ms: milliseconds before and after R, as `dataset.window_ms`; a part of every wave is within 100.
+    """
+
+    fs_hz: Annotated[float, Field(ge=50.0), AllowInfNan(False)]
+    window_ms: tuple[_Side, _Side]
+
+    uses_resting_beat = True
+    features_crossing_beats = (*RR_FEATURES, RESTING_BEAT)
+
+    def names(self) -> frozenset[str]:
+        """See `Input`."""
+        return frozenset({"descriptors"})
+
+    def transform(
+        self, signals_mv: np.ndarray, rr: np.ndarray | None, resting_mv: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        """See `Input`; `descriptors` is (num_beats, 10) float32.
+
+        Raises:
+          ValueError: `rr` or `resting_mv` is missing, or the windows are not those of `window_ms`.
+        """
+        if rr is None or rr.shape[1] != len(RR_FEATURES) or resting_mv is None:
+            raise ValueError(
+                f"this model compares beats with their record: pass rr=(num_beats, {len(RR_FEATURES)}), the columns of "
+                "beats.RR_FEATURES, and resting_mv, shaped as signals_mv"
+            )
+        before, after = (round(part * self.fs_hz / 1000) for part in self.window_ms)
+        if signals_mv.shape[1] != before + after:
+            raise ValueError(
+                f"input.window_ms={list(self.window_ms)} at input.fs_hz={self.fs_hz:g} are {before + after} samples, and the "
+                f"windows have {signals_mv.shape[1]}; leave both to the dataset"
+            )
+        shape = shape_descriptors(signals_mv, resting_mv, fs_hz=self.fs_hz, before=before)
+        return {"descriptors": np.concatenate([rhythm_descriptors(rr), shape], axis=1).astype(np.float32)}
+
+
+def rhythm_descriptors(rr: np.ndarray) -> np.ndarray:
+    """How early a beat comes, and in what rhythm.
+
+    Args:
+      rr: (num_beats, 19), the columns of `beats.RR_FEATURES`.
+
+    Returns:
+      (num_beats, 6), the columns of `RHYTHM`: logarithms of the intervals before and after the beat against the mean of the
+      last ten, of the next and the last interval against this one, of this one against the record's mean, each in units of 0.2
+      and at most 6; and of how much an interval differs from the one before, over the ten round the beat.
+    """
+    previous, following, local, to_record, last = rr[:, _OWN].T.astype(np.float64)
+    ratios = np.stack([previous / local, following / local, following / previous, last / previous, to_record], axis=1)
+    early = np.clip(np.log(np.maximum(ratios, 1e-3)) / LOG_RATIO_SPREAD, -RHYTHM_LIMIT, RHYTHM_LIMIT)
+    changes = np.abs(np.diff(rr[:, _INTERVALS].astype(np.float64), axis=1)).mean(axis=1) / rr[:, _USUAL]
+    return np.column_stack([early, _scaled(np.log(_STEADY + changes), _IRREGULARITY)])
+
+
+def shape_descriptors(signals_mv: np.ndarray, resting_mv: np.ndarray, *, fs_hz: float, before: int) -> np.ndarray:
+    """How unlike its record's resting beat a beat is, wave by wave, in the mean over the leads.
+
+    Args:
+      signals_mv: (num_beats, window, leads) millivolts.
+      resting_mv: (num_beats, window, leads) millivolts.
+      fs_hz: their sampling frequency.
+      before: samples before R.
+
+    Returns:
+      (num_beats, 4), the columns of `SHAPE`: logarithms of the root mean square of the difference, in standard deviations of the
+      resting beat, round R, after it and before it; and of the beat's standard deviation in the same unit.
+    """
+    unit = np.maximum(resting_mv.std(axis=1, keepdims=True), LEAST_SCALE_MV)
+    squares = np.square((signals_mv - resting_mv) / unit)
+    columns = []
+    for start_ms, stop_ms in _WAVES_MS.values():
+        wave = slice(
+            *(int(np.clip(before + round(at * fs_hz / 1000), 0, squares.shape[1])) for at in (start_ms, stop_ms))
+        )
+        unlike = np.sqrt(squares[:, wave].mean(axis=1)) + _LEAST_UNLIKE
+        columns.append(_scaled(np.log(unlike.mean(axis=1)), _UNLIKE))
+    size = np.maximum(signals_mv.std(axis=1), _LEAST_SIZE_MV) / unit[:, 0]
+    return np.column_stack([*columns, _scaled(np.log(size.mean(axis=1)), _SIZE)])
+
+
+def _scaled(values: np.ndarray, centre_and_spread: tuple[float, float]) -> np.ndarray:
+    centre, spread = centre_and_spread
+    return (values - centre) / spread

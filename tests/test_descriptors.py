@@ -1,0 +1,143 @@
+"""Ten numbers a beat: what each says, by hand-made beats; and that none depends on whose heart, electrode or amplifier it is."""
+
+import numpy as np
+import pytest
+
+from ecgexp._validate import ConfigError, build
+from ecgexp.beats import RR_FEATURES
+from ecgexp.config import load_experiment
+from ecgexp.data.windows import rr_features
+from ecgexp.descriptors import RHYTHM, SHAPE, DescriptorInput, rhythm_descriptors, shape_descriptors
+from ecgexp.inputs import RESTING_BEAT
+
+FS_HZ, BEFORE, AFTER = 200.0, 60, 80
+DESCRIPTORS = DescriptorInput(fs_hz=FS_HZ, window_ms=(300.0, 400.0))
+
+
+def rhythm(periods_s):
+    """{name: values} of a record whose intervals are these."""
+    r_samples = 100 + np.cumsum(np.r_[0, np.round(np.asarray(periods_s) * 1000)]).astype(int)
+    return dict(zip(RHYTHM, rhythm_descriptors(rr_features(r_samples, 1000.0)).T, strict=True))
+
+
+def waves(*, qrs=1.0, t=0.3, p=0.2, leads=2):
+    """(window, leads) millivolts: three bumps where a beat has its waves."""
+    at_ms = (np.arange(-BEFORE, AFTER) * 1000 / FS_HZ)[:, None]
+    bump = lambda centre, width: np.exp(-0.5 * ((at_ms - centre) / width) ** 2)  # noqa: E731
+    return np.repeat(qrs * bump(0, 12) + t * bump(220, 40) + p * bump(-150, 20), leads, axis=1)
+
+
+def shape(beat, resting):
+    """{name: value} of one beat."""
+    found = shape_descriptors(beat[None], resting[None], fs_hz=FS_HZ, before=BEFORE)
+    return dict(zip(SHAPE, found[0], strict=True))
+
+
+def test_a_steady_rhythm_is_never_early_and_irregular_by_nothing():
+    found = rhythm([0.8] * 40)
+    for name in RHYTHM[:-1]:
+        np.testing.assert_allclose(found[name], 0, atol=1e-4)
+    np.testing.assert_allclose(found["irregularity"], np.log(0.02) + 2.5, atol=1e-4)
+
+
+@pytest.mark.parametrize("period_s", [0.5, 0.8, 1.3])
+def test_an_early_beat_and_its_pause_are_told_in_proportion_to_the_rhythm(period_s):
+    periods = np.full(60, period_s)
+    periods[[30, 31]] = 0.7 * period_s, 1.3 * period_s
+    found = rhythm(periods)
+    early = {name: values[31] for name, values in found.items()}  # the interval before beat 31 is the short one
+    assert early["early"] == pytest.approx(
+        np.log(0.7 / 0.97) / 0.2, abs=0.02
+    )  # the short interval is one of the last ten
+    assert early["next_early"] == pytest.approx(np.log(1.3 / 0.97) / 0.2, abs=0.02)
+    assert early["next_to_this"] == pytest.approx(np.log(1.3 / 0.7) / 0.2, abs=0.02)
+    assert early["last_to_this"] == pytest.approx(np.log(1 / 0.7) / 0.2, abs=0.02)
+    assert early["early_in_record"] == pytest.approx(np.log(0.7) / 0.2, abs=0.02)
+    assert found["irregularity"][31] > found["irregularity"][50] + 1
+
+
+def test_a_run_of_early_beats_is_early_in_its_record_though_not_beside_its_neighbours():
+    found = rhythm([1.0] * 30 + [0.5] * 30)
+    assert found["early"][-1] == pytest.approx(0, abs=0.01)
+    assert found["early_in_record"][-1] == pytest.approx(np.log(0.5 / 0.75) / 0.2, abs=0.01)
+
+
+def test_a_pause_and_a_flutter_have_bounds():
+    found = rhythm([0.8] * 20 + [30.0, 0.02] + [0.8] * 20)
+    assert all(np.isfinite(values).all() for values in found.values())
+    assert max(np.abs(found[name]).max() for name in RHYTHM[:-1]) == 6.0
+
+
+@pytest.mark.parametrize(("other", "changed"), [({"qrs": 1.8}, "qrs"), ({"t": -0.3}, "t_wave"), ({"p": 0.0}, "p_wave")])
+def test_each_wave_is_told_by_its_own_number(other, changed):
+    usual, found = shape(waves(), waves()), shape(waves(**other), waves())
+    assert found[changed] > usual[changed] + 1.5
+    for name in set(SHAPE) - {changed, "size"}:
+        assert found[name] == pytest.approx(usual[name], abs=0.6)
+
+
+def test_the_resting_beat_is_like_itself_and_of_its_own_size():
+    found = shape(waves(), waves())
+    assert found["size"] == pytest.approx(0, abs=1e-6)
+    for name in SHAPE[:-1]:
+        assert found[name] == pytest.approx((np.log(0.05) + 1) / 0.7, abs=1e-6)
+
+
+def test_size_grows_with_the_beat():
+    assert shape(2 * waves(), waves())["size"] == pytest.approx(np.log(2) / 0.3, abs=1e-6)
+
+
+def test_neither_amplifier_nor_electrode_changes_a_number():
+    """Against its own record: an ECG at half the gain, upside down, gives the same numbers."""
+    beat, resting = waves(qrs=1.8, p=0.0), waves()
+    for factor in (0.5, -1.0):
+        assert shape(factor * beat, factor * resting) == pytest.approx(shape(beat, resting), abs=1e-5)
+
+
+def test_a_lead_off_or_flat_gives_numbers():
+    flat = np.zeros((BEFORE + AFTER, 2))
+    assert np.isfinite(list(shape(flat, flat).values())).all()
+    assert np.isfinite(list(shape(waves(), flat).values())).all()
+
+
+def test_leads_are_averaged_and_any_number_will_do():
+    one, two = waves(qrs=1.8, leads=1), waves(qrs=1.8, leads=2)
+    assert shape(one, waves(leads=1)) == pytest.approx(shape(two, waves(leads=2)))
+
+
+def test_the_input_is_both_beside_each_other():
+    rng = np.random.default_rng(0)
+    signals, rr = rng.normal(size=(5, BEFORE + AFTER, 2)), rr_features(np.arange(1, 6) * 300, 360.0)
+    found = DESCRIPTORS.transform(signals, rr, np.repeat(waves()[None], 5, axis=0))["descriptors"]
+    assert (found.shape, found.dtype) == ((5, 10), np.float32)
+    assert DESCRIPTORS.names() == {"descriptors"}
+    np.testing.assert_allclose(found[:, :6], rhythm_descriptors(rr), rtol=1e-6)
+
+
+def test_it_says_what_it_needs():
+    signals, rr = np.zeros((2, BEFORE + AFTER, 1)), np.full((2, len(RR_FEATURES)), 0.8)
+    for without in (
+        {"rr": None, "resting_mv": signals},
+        {"rr": rr, "resting_mv": None},
+        {"rr": rr[:, :4], "resting_mv": signals},
+    ):
+        with pytest.raises(ValueError, match="pass rr="):
+            DESCRIPTORS.transform(signals, **without)
+    with pytest.raises(ValueError, match=r"are 140 samples, and the windows have 100; leave both to the dataset"):
+        DESCRIPTORS.transform(signals[:, :100], rr, signals[:, :100])
+
+
+def test_a_window_without_some_wave_is_refused():
+    with pytest.raises(ConfigError, match=r"input\.window_ms"):
+        build(DescriptorInput, {"fs_hz": 360.0, "window_ms": [50.0, 400.0]}, path="input")
+
+
+def test_the_dataset_decides_where_the_waves_are():
+    words = ["input=descriptors", "model=mlp", "dataset.fs_hz=180", "dataset.window_ms=[300,400]"]
+    assert load_experiment(words).input == DescriptorInput(fs_hz=180.0, window_ms=(300.0, 400.0))
+
+
+def test_no_promise_to_a_beat_covers_them():
+    assert set(DESCRIPTORS.features_crossing_beats) == {*RR_FEATURES, RESTING_BEAT}
+    with pytest.raises(ConfigError, match=r"privacy\.unit=beat cannot cover"):
+        load_experiment(["input=descriptors", "model=mlp", "trainer=dp", "privacy=eps3"])
