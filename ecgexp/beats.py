@@ -9,6 +9,7 @@ RR_FEATURES = (
     "rr_previous_s", "rr_next_s", "rr_local_mean_s", "rr_ratio",
     *(f"rr_before_{place}_s" for place in (5, 4, 3, 2, 1)), *(f"rr_after_{place}_s" for place in (1, 2, 3, 4, 5)),
     *(f"rr_around_q{percent}_s" for percent in (10, 25, 50, 75, 90)),
+    "rr_unsteadiness",
 )  # fmt: skip
 COLUMNS = ("signals_mv", "rr", "symbols", "record_ids", "patient_ids", "r_samples")
 """The arrays of a `BeatSet` that have a row for every beat, whether it is labelled or not."""
@@ -37,9 +38,10 @@ class BeatSet:
 
     Attributes:
       signals_mv: (num_beats, window, leads) float32, millivolts, baseline removed.
-      rr: (num_beats, 19) float32, the columns of `RR_FEATURES`: seconds to the previous and to the next beat, mean of the
+      rr: (num_beats, 20) float32, the columns of `RR_FEATURES`: seconds to the previous and to the next beat, mean of the
         last ten intervals, the previous interval divided by the record's mean; the five intervals before and the five after
-        the beat; quantiles of the forty intervals round it. They cross beats: a beat-level privacy claim must not use them.
+        the beat; quantiles of the forty intervals round it; how much one interval differs from the next over some two minutes,
+        in proportion. They cross beats: a beat-level privacy claim must not use them.
       symbols: (num_beats,) str, the annotation symbol of the database, e.g. `"N"`, `"/"`.
       record_ids: (num_beats,) str, the record (a file): `"100"`; of two databases `"mitdb/100"`, `"svdb/800"`.
       patient_ids: (num_beats,) str, the patient (a person); several records may share one. Of two databases with its name, too.

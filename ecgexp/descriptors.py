@@ -1,4 +1,4 @@
-"""A beat in ten numbers: how early it comes, and how unlike its heart's resting beat it looks.
+"""A beat in eleven numbers: how early it comes, and how unlike its heart's resting beat it looks.
 
 Twenty-two hearts are few to learn shapes from, and what a network finds in their windows is mostly whose they are. These numbers
 compare each beat with its own record and so mean the same in a heart that was never seen; they are what de Chazal et al. 2004
@@ -15,7 +15,7 @@ from ecgexp._validate import settings
 from ecgexp.beats import RR_FEATURES
 from ecgexp.inputs import LEAST_SCALE_MV, LOG_RATIO_SPREAD, RESTING_BEAT, RHYTHM_LIMIT
 
-RHYTHM = ("early", "next_early", "next_to_this", "last_to_this", "early_in_record", "irregularity")
+RHYTHM = ("early", "next_early", "next_to_this", "last_to_this", "early_in_record", "irregular", "unsteady")
 """The columns of `rhythm_descriptors`."""
 
 SHAPE = ("qrs", "t_wave", "p_wave", "size")
@@ -24,7 +24,7 @@ SHAPE = ("qrs", "t_wave", "p_wave", "size")
 # Where the waves of a beat lie, in milliseconds from R: public constants, as are the centres and spreads below.
 _WAVES_MS = {"qrs": (-55.0, 55.0), "t_wave": (55.0, 370.0), "p_wave": (-245.0, -55.0)}
 _INTERVALS = slice(RR_FEATURES.index("rr_before_5_s"), RR_FEATURES.index("rr_after_5_s") + 1)
-_USUAL = RR_FEATURES.index("rr_around_q50_s")
+_USUAL, _UNSTEADINESS = RR_FEATURES.index("rr_around_q50_s"), RR_FEATURES.index("rr_unsteadiness")
 _OWN = [
     RR_FEATURES.index(name) for name in ("rr_previous_s", "rr_next_s", "rr_local_mean_s", "rr_ratio", "rr_before_2_s")
 ]
@@ -36,7 +36,7 @@ _Side = Annotated[float, Field(ge=100.0), AllowInfNan(False)]
 
 @settings
 class DescriptorInput:
-    """Ten numbers for each beat, `RHYTHM` and `SHAPE`, whatever its leads and window.
+    """Eleven numbers for each beat, `RHYTHM` and `SHAPE`, whatever its leads and window.
 
     Attributes:
       fs_hz: sampling frequency of the windows.
@@ -56,7 +56,7 @@ class DescriptorInput:
     def transform(
         self, signals_mv: np.ndarray, rr: np.ndarray | None, resting_mv: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
-        """See `Input`; `descriptors` is (num_beats, 10) float32.
+        """See `Input`; `descriptors` is (num_beats, 11) float32.
 
         Raises:
           ValueError: `rr` or `resting_mv` is missing, or the windows are not those of `window_ms`.
@@ -80,18 +80,19 @@ def rhythm_descriptors(rr: np.ndarray) -> np.ndarray:
     """How early a beat comes, and in what rhythm.
 
     Args:
-      rr: (num_beats, 19), the columns of `beats.RR_FEATURES`.
+      rr: (num_beats, 20), the columns of `beats.RR_FEATURES`.
 
     Returns:
-      (num_beats, 6), the columns of `RHYTHM`: logarithms of the intervals before and after the beat against the mean of the
+      (num_beats, 7), the columns of `RHYTHM`: logarithms of the intervals before and after the beat against the mean of the
       last ten, of the next and the last interval against this one, of this one against the record's mean, each in units of 0.2
-      and at most 6; and of how much an interval differs from the one before, over the ten round the beat.
+      and at most 6; and of how much an interval differs from the one before, over the ten round the beat and over two minutes.
     """
     previous, following, local, to_record, last = rr[:, _OWN].T.astype(np.float64)
     ratios = np.stack([previous / local, following / local, following / previous, last / previous, to_record], axis=1)
     early = np.clip(np.log(np.maximum(ratios, 1e-3)) / LOG_RATIO_SPREAD, -RHYTHM_LIMIT, RHYTHM_LIMIT)
     changes = np.abs(np.diff(rr[:, _INTERVALS].astype(np.float64), axis=1)).mean(axis=1) / rr[:, _USUAL]
-    return np.column_stack([early, _scaled(np.log(_STEADY + changes), _IRREGULARITY)])
+    order = np.log(_STEADY + np.stack([changes, rr[:, _UNSTEADINESS]], axis=1))
+    return np.column_stack([early, _scaled(order, _IRREGULARITY)])
 
 
 def shape_descriptors(signals_mv: np.ndarray, resting_mv: np.ndarray, *, fs_hz: float, before: int) -> np.ndarray:

@@ -20,6 +20,7 @@ RESTING_BEAT = "resting_beat"
 # A resting heart beats about every 0.8 s: public constants, not fitted ones.
 _RESTING_RR_S, _RR_SPREAD_S, LOG_RATIO_SPREAD = 0.8, 0.3, 0.2
 _OWN = 4  # columns of the RR features that are about the beat itself
+_RHYTHM = slice(_OWN, RR_FEATURES.index("rr_around_q90_s") + 1)
 LEAST_SCALE_MV = 0.05  # of a resting beat: a lead that shows hardly anything is not blown up to the size of the others
 _FARTHEST = 8.0  # in such units: an electrode that was touched is an outlier in itself, however large
 RHYTHM_LIMIT = 6.0  # of a logarithmic ratio, in units of its spread: e^1.2, a pause of three beats, and all beyond
@@ -47,7 +48,7 @@ class Input(Protocol):
 
         Args:
           signals_mv: (num_beats, window, leads) millivolts.
-          rr: (num_beats, 19), the columns of `beats.RR_FEATURES`, where `names` has `rr`.
+          rr: (num_beats, 20), the columns of `beats.RR_FEATURES`, where `names` has `rr`.
           resting_mv: (num_beats, window, leads) millivolts, the resting beat of each one's record, where that is used.
         """
 
@@ -175,7 +176,7 @@ def input_shapes(features: dict[str, np.ndarray]) -> dict[str, Shape]:
 def _crossing_rr(rhythm: Rhythm) -> tuple[str, ...]:
     if not rhythm:
         return ()
-    return RR_FEATURES if rhythm == "rhythm" else RR_FEATURES[:_OWN]
+    return RR_FEATURES[: _RHYTHM.stop] if rhythm == "rhythm" else RR_FEATURES[:_OWN]
 
 
 def _rr_input(rhythm: Rhythm, rr: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -186,7 +187,7 @@ def _rr_input(rhythm: Rhythm, rr: np.ndarray | None) -> dict[str, np.ndarray]:
         raise ValueError(
             f"this model also takes the RR features: pass rr=(num_beats, {len(RR_FEATURES)}), the columns of beats.RR_FEATURES"
         )
-    parts = [_of_the_beat(rr[:, :_OWN]), *([_of_the_rhythm(rr[:, _OWN:])] if rhythm == "rhythm" else [])]
+    parts = [_of_the_beat(rr[:, :_OWN]), *([_of_the_rhythm(rr[:, _RHYTHM])] if rhythm == "rhythm" else [])]
     return {"rr": np.concatenate(parts, axis=1).astype(np.float32)}
 
 

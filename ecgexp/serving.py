@@ -19,7 +19,7 @@ from ecgexp.beats import RR_FEATURES
 from ecgexp.inputs import Input, input_shapes
 from ecgexp.models.base import ModelBuilder
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class Classifier:
 
         Args:
           signals_mv: (num_beats, window, leads) millivolts, baseline removed.
-          rr: (num_beats, 19), the columns of `ecgexp.beats.RR_FEATURES`; only where `uses_rr`.
+          rr: (num_beats, 20), the columns of `ecgexp.beats.RR_FEATURES`; only where `uses_rr`.
           resting_mv: (num_beats, window, leads) millivolts, the resting beat of each one's record
             (`ecgexp.data.windows.resting_beat`); only where `uses_resting_beat`.
           batch_size: windows per call.

@@ -1,4 +1,4 @@
-"""Ten numbers a beat: what each says, by hand-made beats; and that none depends on whose heart, electrode or amplifier it is."""
+"""Eleven numbers a beat: what each says, by hand-made beats; none depends on whose electrode or amplifier it is."""
 
 import numpy as np
 import pytest
@@ -33,11 +33,12 @@ def shape(beat, resting):
     return dict(zip(SHAPE, found[0], strict=True))
 
 
-def test_a_steady_rhythm_is_never_early_and_irregular_by_nothing():
+def test_a_steady_rhythm_is_never_early_and_never_irregular():
     found = rhythm([0.8] * 40)
-    for name in RHYTHM[:-1]:
+    for name in RHYTHM[:-2]:
         np.testing.assert_allclose(found[name], 0, atol=1e-4)
-    np.testing.assert_allclose(found["irregularity"], np.log(0.02) + 2.5, atol=1e-4)
+    for name in RHYTHM[-2:]:
+        np.testing.assert_allclose(found[name], np.log(0.02) + 2.5, atol=1e-4)
 
 
 @pytest.mark.parametrize("period_s", [0.5, 0.8, 1.3])
@@ -53,7 +54,15 @@ def test_an_early_beat_and_its_pause_are_told_in_proportion_to_the_rhythm(period
     assert early["next_to_this"] == pytest.approx(np.log(1.3 / 0.7) / 0.2, abs=0.02)
     assert early["last_to_this"] == pytest.approx(np.log(1 / 0.7) / 0.2, abs=0.02)
     assert early["early_in_record"] == pytest.approx(np.log(0.7) / 0.2, abs=0.02)
-    assert found["irregularity"][31] > found["irregularity"][50] + 1
+    assert found["irregular"][31] > found["irregular"][50] + 1
+
+    np.testing.assert_allclose(found["unsteady"], found["unsteady"][0], atol=1e-3)  # one ectopic beat is no disorder
+
+
+def test_fibrillation_is_unsteady():
+    rng = np.random.default_rng(0)
+    found = rhythm(rng.uniform(0.4, 1.2, 150))
+    assert found["unsteady"].min() > rhythm(0.8 + 0.02 * rng.standard_normal(150))["unsteady"].max() + 1
 
 
 def test_a_run_of_early_beats_is_early_in_its_record_though_not_beside_its_neighbours():
@@ -65,7 +74,7 @@ def test_a_run_of_early_beats_is_early_in_its_record_though_not_beside_its_neigh
 def test_a_pause_and_a_flutter_have_bounds():
     found = rhythm([0.8] * 20 + [30.0, 0.02] + [0.8] * 20)
     assert all(np.isfinite(values).all() for values in found.values())
-    assert max(np.abs(found[name]).max() for name in RHYTHM[:-1]) == 6.0
+    assert max(np.abs(found[name]).max() for name in RHYTHM[:-2]) == 6.0
 
 
 @pytest.mark.parametrize(("other", "changed"), [({"qrs": 1.8}, "qrs"), ({"t": -0.3}, "t_wave"), ({"p": 0.0}, "p_wave")])
@@ -109,9 +118,9 @@ def test_the_input_is_both_beside_each_other():
     rng = np.random.default_rng(0)
     signals, rr = rng.normal(size=(5, BEFORE + AFTER, 2)), rr_features(np.arange(1, 6) * 300, 360.0)
     found = DESCRIPTORS.transform(signals, rr, np.repeat(waves()[None], 5, axis=0))["descriptors"]
-    assert (found.shape, found.dtype) == ((5, 10), np.float32)
+    assert (found.shape, found.dtype) == ((5, 11), np.float32)
     assert DESCRIPTORS.names() == {"descriptors"}
-    np.testing.assert_allclose(found[:, :6], rhythm_descriptors(rr), rtol=1e-6)
+    np.testing.assert_allclose(found[:, :7], rhythm_descriptors(rr), rtol=1e-6)
 
 
 def test_it_says_what_it_needs():

@@ -11,6 +11,9 @@ RHYTHM_REACH = 5
 REGULARITY_REACH = 20
 """Intervals on either side, half a minute, that say how regular that rhythm is: in fibrillation every other beat is early."""
 
+FIBRILLATION_REACH = 60
+"""Intervals on either side, some two minutes, that say whether beats follow each other without any order."""
+
 _RESTED = 0.75
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
@@ -77,7 +80,7 @@ def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
 
     The first beat has no interval before it and the last none after it: each takes the one it has, and so does every
     interval beyond the record's ends. The local mean is over the ten intervals before the beat, or as many as there are.
-    The record's mean looks at the whole record, and the quantiles at 20 intervals after the beat, so these are features
+    The record's mean looks at the whole record, and other columns at up to 60 intervals after the beat, so these are features
     for analysis after the recording, not at the bedside.
 
     Args:
@@ -85,9 +88,11 @@ def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
       fs_hz: their sampling frequency.
 
     Returns:
-      (num_beats, 19) float32: previous, next and local mean in seconds; previous divided by the record's mean; the five
+      (num_beats, 20) float32: previous, next and local mean in seconds; previous divided by the record's mean; the five
       intervals before the beat and the five after it, in the order of time; the 10, 25, 50, 75 and 90 % quantiles of the
-      20 intervals before it and the 20 after it.
+      20 intervals before it and the 20 after it; the median change from one interval to the next over the 120 round it, or all
+      that there are, divided by their median: ectopic beats here and there hardly move it, and fibrillation does (after Tateno &
+      Glass 2001, doi:10.1007/BF02345439).
     """
     intervals = np.diff(r_samples) / fs_hz
     previous = np.concatenate([intervals[:1], intervals])
@@ -98,7 +103,18 @@ def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
     local_mean = (summed[last] - summed[first]) / (last - first)
     own = np.stack([previous, following, local_mean, previous / intervals.mean()], axis=1)
     quantiles = np.quantile(_around(intervals, REGULARITY_REACH), _QUANTILES, axis=1).T
-    return np.concatenate([own, _around(intervals, RHYTHM_REACH), quantiles], axis=1).astype(np.float32)
+    wide = _nearest(intervals, FIBRILLATION_REACH)
+    changes = np.abs(np.diff(wide, axis=1)) if wide.shape[1] > 1 else np.zeros_like(wide)
+    unsteadiness = np.median(changes, axis=1, keepdims=True) / np.median(wide, axis=1, keepdims=True)
+    parts = [own, _around(intervals, RHYTHM_REACH), quantiles, unsteadiness]
+    return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def _nearest(intervals: np.ndarray, reach: int) -> np.ndarray:
+    """(num_beats, up to 2 reach): as many intervals of the record round each beat; near its ends, the first or last ones."""
+    length = min(2 * reach, len(intervals))
+    starts = (np.arange(len(intervals) + 1) - reach).clip(0, len(intervals) - length)
+    return np.lib.stride_tricks.sliding_window_view(intervals, length)[starts]
 
 
 def _around(intervals: np.ndarray, reach: int) -> np.ndarray:

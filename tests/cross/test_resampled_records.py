@@ -119,7 +119,7 @@ def test_windows_hold_nothing_that_128_hz_cannot(both):
 def test_rr_features_are_equal_within_a_sample_of_each(both):
     fast, slow = both
     step_s = 1 / 128 + 1 / 360  # an interval is off by at most one sample of its rate
-    previous, following, local, ratio, *rhythm = np.abs(fast.rr - slow.rr).T
+    previous, following, local, ratio, *rhythm, unsteadiness = np.abs(fast.rr - slow.rr).T
     assert max(previous.max(), following.max()) <= step_s
     # Single intervals, and quantiles, which move no farther than the intervals do.
     assert np.max(rhythm) <= step_s + 1e-6
@@ -127,6 +127,7 @@ def test_rr_features_are_equal_within_a_sample_of_each(both):
     number = np.concatenate([np.arange(len(part)) for part in np.split(fast.rr, _starts(fast.record_ids))])
     assert local[number >= 10].max() <= step_s / 10 + 1e-6
     assert ratio.max() <= step_s / 0.6 + 1e-3
+    assert unsteadiness.max() <= 2 * step_s / 0.6 + 1e-3  # a change is a difference of two intervals
 
 
 def _starts(record_ids):

@@ -1,5 +1,7 @@
 """Windows, R relocation and RR intervals against the obvious loops; baselines against scipy itself."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -66,7 +68,7 @@ def test_relocation_equals_the_loop(r_samples, reach):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(1, 2000), min_size=1, max_size=40))
+@given(st.lists(st.integers(1, 2000), min_size=1, max_size=140))
 def test_rr_features_equal_the_loop(gaps):
     r_samples = np.concatenate([[7], 7 + np.cumsum(gaps)])
     intervals = np.asarray(gaps) / 360
@@ -80,9 +82,27 @@ def test_rr_features_equal_the_loop(gaps):
         around = [interval(place) for place in range(i - 5, i + 5)]
         half_minute = sorted(interval(place) for place in range(i - 20, i + 20))
         quantiles = [np.interp(share * 39, range(40), half_minute) for share in (0.1, 0.25, 0.5, 0.75, 0.9)]
-        expected = [previous, following, local, previous / intervals.mean(), *around, *quantiles]
+        first = max(0, min(i - 60, len(intervals) - 120))
+        wide = intervals[first : first + 120]
+        changes = [abs(after - before) for before, after in pairwise(wide)]
+        unsteadiness = np.median(changes) / np.median(wide) if changes else 0.0
+        expected = [previous, following, local, previous / intervals.mean(), *around, *quantiles, unsteadiness]
         assert len(expected) == len(RR_FEATURES)
         np.testing.assert_allclose(row, expected, rtol=1e-5)
+
+
+def test_unsteadiness_tells_fibrillation_from_ectopic_beats():
+    rng = np.random.default_rng(0)
+
+    def unsteadiness(intervals_s):
+        return rr_features(np.cumsum(np.r_[1, np.round(1000 * intervals_s)]), 1000.0)[100, -1]
+
+    steady = 0.8 + 0.02 * rng.standard_normal(200)
+    ectopic = steady.copy()
+    ectopic[10::20] *= 0.6
+    ectopic[11::20] *= 1.4
+    assert unsteadiness(ectopic) == pytest.approx(unsteadiness(steady), rel=0.3)
+    assert unsteadiness(rng.uniform(0.4, 1.2, 200)) > 5 * unsteadiness(ectopic)
 
 
 def test_the_resting_beat_is_not_premature_even_where_most_beats_are():
