@@ -1,4 +1,4 @@
-"""A beat in eleven numbers: how early it comes, and how unlike its heart's resting beat it looks.
+"""A beat in seven numbers: how early it comes, and how unlike its heart's resting beat it looks.
 
 Twenty-two hearts are few to learn shapes from, and what a network finds in their windows is mostly whose they are. These numbers
 compare each beat with its own record and so mean the same in a heart that was never seen; they are what de Chazal et al. 2004
@@ -13,9 +13,9 @@ from pydantic import AllowInfNan, Field
 
 from ecgexp._validate import settings
 from ecgexp.beats import RR_FEATURES
-from ecgexp.inputs import LEAST_SCALE_MV, LOG_RATIO_SPREAD, RESTING_BEAT, RHYTHM_LIMIT
+from ecgexp.inputs import LEAST_SCALE_MV, RESTING_BEAT, RHYTHM_LIMIT
 
-RHYTHM = ("early", "next_early", "next_to_this", "last_to_this", "early_in_record", "irregular", "unsteady")
+RHYTHM = ("early", "next_early", "early_in_record")
 """The columns of `rhythm_descriptors`."""
 
 SHAPE = ("qrs", "t_wave", "p_wave", "size")
@@ -23,20 +23,17 @@ SHAPE = ("qrs", "t_wave", "p_wave", "size")
 
 # Where the waves of a beat lie, in milliseconds from R: public constants, as are the centres and spreads below.
 _WAVES_MS = {"qrs": (-55.0, 55.0), "t_wave": (55.0, 370.0), "p_wave": (-245.0, -55.0)}
-_INTERVALS = slice(RR_FEATURES.index("rr_before_5_s"), RR_FEATURES.index("rr_after_5_s") + 1)
-_USUAL, _UNSTEADINESS = RR_FEATURES.index("rr_around_q50_s"), RR_FEATURES.index("rr_unsteadiness")
-_OWN = [
-    RR_FEATURES.index(name) for name in ("rr_previous_s", "rr_next_s", "rr_local_mean_s", "rr_ratio", "rr_before_2_s")
-]
-_STEADY, _LEAST_UNLIKE, _LEAST_SIZE_MV = 0.02, 0.05, 0.01  # below these a logarithm would tell noise from less noise
-_IRREGULARITY, _UNLIKE, _SIZE = (-2.5, 1.0), (-1.0, 0.7), (0.0, 0.3)  # centre and spread of each logarithm
+_RR = ("rr_previous_s", "rr_next_s", "rr_local_mean_s", "rr_ratio", "rr_unsteadiness")
+_STEADY = 0.05  # a sinus rhythm varies by that much when it is steady: no early beat stands out by less
+_LEAST_UNLIKE, _LEAST_SIZE_MV = 0.05, 0.01  # below these a logarithm would tell noise from less noise
+_UNLIKE, _SIZE = (-1.0, 0.7), (0.0, 0.3)  # centre and spread of each logarithm
 
 _Side = Annotated[float, Field(ge=100.0), AllowInfNan(False)]
 
 
 @settings
 class DescriptorInput:
-    """Eleven numbers for each beat, `RHYTHM` and `SHAPE`, whatever its leads and window.
+    """Seven numbers for each beat, `RHYTHM` and `SHAPE`, whatever its leads and window.
 
     Attributes:
       fs_hz: sampling frequency of the windows.
@@ -47,7 +44,7 @@ class DescriptorInput:
     window_ms: tuple[_Side, _Side]
 
     uses_resting_beat = True
-    features_crossing_beats = (*RR_FEATURES, RESTING_BEAT)
+    features_crossing_beats = (*_RR, RESTING_BEAT)
 
     def names(self) -> frozenset[str]:
         """See `Input`."""
@@ -56,7 +53,7 @@ class DescriptorInput:
     def transform(
         self, signals_mv: np.ndarray, rr: np.ndarray | None, resting_mv: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
-        """See `Input`; `descriptors` is (num_beats, 11) float32.
+        """See `Input`; `descriptors` is (num_beats, 7) float32.
 
         Raises:
           ValueError: `rr` or `resting_mv` is missing, or the windows are not those of `window_ms`.
@@ -77,22 +74,25 @@ class DescriptorInput:
 
 
 def rhythm_descriptors(rr: np.ndarray) -> np.ndarray:
-    """How early a beat comes, and in what rhythm.
+    """How early a beat comes, and the next one, in proportion to how unsteady its rhythm is.
+
+    In fibrillation every other beat is early, and none of them is premature: what counts is whether an interval is shorter than
+    this rhythm's intervals are wont to be.
 
     Args:
       rr: (num_beats, 20), the columns of `beats.RR_FEATURES`.
 
     Returns:
-      (num_beats, 7), the columns of `RHYTHM`: logarithms of the intervals before and after the beat against the mean of the
-      last ten, of the next and the last interval against this one, of this one against the record's mean, each in units of 0.2
-      and at most 6; and of how much an interval differs from the one before, over the ten round the beat and over two minutes.
+      (num_beats, 3), the columns of `RHYTHM`: logarithms of the intervals before and after the beat against the mean of the last
+      ten, and of the one before against the record's mean, in units of the usual change from one interval to the next and a
+      twentieth; at most 6.
     """
-    previous, following, local, to_record, last = rr[:, _OWN].T.astype(np.float64)
-    ratios = np.stack([previous / local, following / local, following / previous, last / previous, to_record], axis=1)
-    early = np.clip(np.log(np.maximum(ratios, 1e-3)) / LOG_RATIO_SPREAD, -RHYTHM_LIMIT, RHYTHM_LIMIT)
-    changes = np.abs(np.diff(rr[:, _INTERVALS].astype(np.float64), axis=1)).mean(axis=1) / rr[:, _USUAL]
-    order = np.log(_STEADY + np.stack([changes, rr[:, _UNSTEADINESS]], axis=1))
-    return np.column_stack([early, _scaled(order, _IRREGULARITY)])
+    previous, following, local, to_record, unsteadiness = rr[:, [RR_FEATURES.index(name) for name in _RR]].T.astype(
+        np.float64
+    )
+    ratios = np.stack([previous / local, following / local, to_record], axis=1)
+    surprise = np.log(np.maximum(ratios, 1e-3)) / (_STEADY + unsteadiness[:, None])
+    return np.clip(surprise, -RHYTHM_LIMIT, RHYTHM_LIMIT)
 
 
 def shape_descriptors(signals_mv: np.ndarray, resting_mv: np.ndarray, *, fs_hz: float, before: int) -> np.ndarray:

@@ -18,7 +18,7 @@ RESTING_BEAT = "resting_beat"
 """What `features_crossing_beats` calls the record's resting beat."""
 
 # A resting heart beats about every 0.8 s: public constants, not fitted ones.
-_RESTING_RR_S, _RR_SPREAD_S, LOG_RATIO_SPREAD = 0.8, 0.3, 0.2
+_RESTING_RR_S, _RR_SPREAD_S, _LOG_RATIO_SPREAD = 0.8, 0.3, 0.2
 _OWN = 4  # columns of the RR features that are about the beat itself
 _RHYTHM = slice(_OWN, RR_FEATURES.index("rr_around_q90_s") + 1)
 LEAST_SCALE_MV = 0.05  # of a resting beat: a lead that shows hardly anything is not blown up to the size of the others
@@ -210,4 +210,4 @@ def _of_the_rhythm(rr: np.ndarray) -> np.ndarray:
 
 
 def _log_ratio(ratio: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(ratio, 1e-3)) / LOG_RATIO_SPREAD
+    return np.log(np.maximum(ratio, 1e-3)) / _LOG_RATIO_SPREAD

@@ -19,16 +19,14 @@ from ecgexp._validate import ConfigError, DataError
 from ecgexp.flaws.pricing import ladders
 from ecgexp.parity.figure import study_figure
 from ecgexp.parity.gather import Measured, gather
-from ecgexp.parity.stages import Stage, stages
+from ecgexp.parity.stages import PROTOCOLS, Stage, stages
 from ecgexp.parity.tables import ladder_table, study_csv, study_tables
 from ecgexp.tracking.quiet import quieten
-
-_PROTOCOLS = ("central", "dp", "federated")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--protocols", nargs="+", choices=_PROTOCOLS, default=list(_PROTOCOLS))
+    parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--uri", help="the MLflow store (as the runs would have it)")
     parser.add_argument(
@@ -51,7 +49,7 @@ def main() -> int:
     except (ConfigError, DataError) as error:
         print(f"parity_study: {error}", file=sys.stderr)
         return 2
-    _tell(found, options.to, console, len(options.seeds))
+    _tell(found, options.to, console)
     return int(any(len(one.runs) < len(options.seeds) for one in found))
 
 
@@ -62,16 +60,14 @@ def _run(stage: Stage, seeds: list[int], overrides: list[str]) -> None:
     subprocess.run([sys.executable, "-m", "ecgexp.cli", "-m", *words], env=environment, check=False)
 
 
-def _tell(found: list[Measured], folder: Path, console: Console, num_seeds: int) -> None:
+def _tell(found: list[Measured], folder: Path, console: Console) -> None:
     priced = ladders()
     for table in study_tables(found):
         console.print(table)
     console.print(ladder_table(priced))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "parity_study.csv").write_text(study_csv(found, priced), encoding="utf-8")
-    databases = sorted({one.source for one in found if one.source}) or ["no run yet"]
-    seeds = "one seed" if num_seeds == 1 else f"mean and range of {num_seeds} seeds"
-    figure = study_figure(found, priced, source=f"{', '.join(databases)}, test; {seeds}; the network narrowed")
+    figure = study_figure(found, priced)
     for form in ("svg", "png"):
         figure.savefig(folder / f"parity_study.{form}")
     worst = max(one.no_amplification for one in priced if math.isfinite(one.no_amplification))

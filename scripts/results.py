@@ -1,6 +1,6 @@
 """Writes the results in README.md anew, from the runs in MLflow: tables, the commands behind them, and results/*.svg.
 
-    uv run python scripts/results.py [--store URI] [--only inter_patient privacy looks] [--check]
+    uv run python scripts/results.py [--store URI] [--only inter_patient privacy looks parity] [--check]
 
 A number that no run stands behind is not written: the script says which command makes it, and exits with 1. `--check` writes
 nothing and exits with 1 where README.md says something else than the runs.
@@ -9,8 +9,13 @@ nothing and exits with 1 where README.md says something else than the runs.
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from ecgexp._validate import DataError
+from ecgexp.flaws.pricing import ladders
+from ecgexp.parity.gather import check_complete, gather
+from ecgexp.parity.stages import PROTOCOLS, stages
+from ecgexp.parity.tables import study_markdown
 from ecgexp.results.blocks import replace_blocks
 from ecgexp.results.claims import INTER_PATIENT, PRIVACY
 from ecgexp.results.ensemble import judge_together
@@ -19,7 +24,7 @@ from ecgexp.results.tables import inter_patient_table, looks_table, privacy_tabl
 from ecgexp.tracking.quiet import quieten
 
 _ROOT = Path(__file__).resolve().parents[1]
-_PARTS = ("inter_patient", "privacy", "looks")
+_PARTS = ("inter_patient", "privacy", "looks", "parity")
 
 
 def main() -> int:
@@ -39,7 +44,8 @@ def main() -> int:
 
 
 def _write(options: argparse.Namespace) -> int:
-    bodies, figure = {}, None
+    bodies: dict[str, str] = {}
+    figures: dict[str, Any] = {}
     if "inter_patient" in options.only:
         measured = measure(INTER_PATIENT, options.store)
         bodies["inter_patient"] = inter_patient_table(measured, [judge_together(one) for one in measured])
@@ -49,19 +55,27 @@ def _write(options: argparse.Namespace) -> int:
         if not options.check:
             from ecgexp.results.figure import privacy_figure
 
-            figure = privacy_figure(measured)
+            figures["privacy_utility"] = privacy_figure(measured)
     if "looks" in options.only:
         bodies["looks"] = looks_table(looks((*INTER_PATIENT, *PRIVACY), options.store))
+    if "parity" in options.only:
+        study, priced = gather(stages(PROTOCOLS), [0], uri=options.store), ladders()
+        check_complete(study, 1)
+        bodies["parity"] = study_markdown(study, priced)
+        if not options.check:
+            from ecgexp.parity.figure import study_figure
+
+            figures["parity_study"] = study_figure(study, priced)
     before = options.page.read_text(encoding="utf-8")
     after = replace_blocks(before, bodies)
     if options.check:
         print("the page says what the runs say" if after == before else "the page is not what the runs say")
         return int(after != before)
     options.page.write_text(after, encoding="utf-8")
-    if figure is not None:
-        options.figures.mkdir(parents=True, exist_ok=True)
-        figure.savefig(options.figures / "privacy_utility.svg")
-        figure.savefig(options.figures / "privacy_utility.png")
+    options.figures.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+        for form in ("svg", "png"):
+            figure.savefig(options.figures / f"{name}.{form}")
     print(f"{options.page}: {', '.join(bodies)}")
     return 0
 

@@ -21,14 +21,17 @@ _STYLES = {
 
 
 @styled
-def study_figure(measured: Sequence[Measured], ladders: Sequence[Ladder], *, source: str) -> Any:
+def study_figure(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> Any:
     """A matplotlib figure of two panels.
 
     Args:
       measured: the stages, in order.
       ladders: ε per noise multiplier.
-      source: which data.
     """
+    databases = sorted({one.source for one in measured if one.source}) or ["no run yet"]
+    num_seeds = max((len(one.runs) for one in measured), default=0)
+    seeds = "one seed" if num_seeds == 1 else f"mean and range of {num_seeds} seeds"
+    source = f"{', '.join(databases)}, test; {seeds}; the network narrowed"
     rows = sum(1 if one.stage.mended else 2.4 for one in measured)
     figure = new_figure(
         11.5, max(4.6, 1.6 + 0.34 * rows), title="What the predecessor's faults were worth, turned off one after the other",

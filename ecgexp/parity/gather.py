@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ecgexp._validate import DataError
 from ecgexp.parity.stages import Stage
 from ecgexp.results.asked import Asked
 from ecgexp.tracking.reading import StoredRun
@@ -33,6 +34,20 @@ class Measured:
     def source(self) -> str | None:
         """Which data, e.g. `mitdb 1.0.0`."""
         return next((run.tags.get("dataset.name") for run in self.runs), None)
+
+
+def check_complete(measured: Sequence[Measured], num_seeds: int) -> None:
+    """Refuses a study with a stage that has not run.
+
+    Raises:
+      DataError: names the first, with the command that runs it.
+    """
+    for one in measured:
+        if len(one.runs) < num_seeds:
+            raise DataError(
+                f"parity/{one.stage.protocol}, {one.stage.label}: {len(one.runs)} of {num_seeds} runs are there; make them: "
+                "ECGEXP_DATA=… uv run python scripts/parity_study.py"
+            )
 
 
 def gather(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ecgexp.flaws.settings import Protocol, switches
 
 AS_IT_WAS = "as it was"
+PROTOCOLS: tuple[Protocol, ...] = ("central", "dp", "federated")
 
 # The order in which the faults go. What one is worth depends on those that are still there; the ones that cost a run little are
 # first, while there are but 20 000 beats. `default_to_normal` stands before all that decide how sure a network is.

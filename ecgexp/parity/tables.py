@@ -1,4 +1,4 @@
-"""The study as tables: for the console and as CSV."""
+"""The study as tables: for the console, for a Markdown page and as CSV."""
 
 import csv
 import io
@@ -63,6 +63,30 @@ def ladder_table(ladders: Sequence[Ladder]) -> Table:
         values = [getattr(ladder, name) for name in LADDER_NAMES]
         table.add_row(f"{ladder.noise_multiplier:g}", *("∞" if math.isinf(v) else f"{v:.3g}" for v in values))
     return table
+
+
+def study_markdown(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> str:
+    """Both tables, as GitHub Markdown.
+
+    Args:
+      measured: the stages, in order, each with its runs.
+      ladders: ε per noise multiplier.
+    """
+    lines = [
+        "| protocol | the fault that goes | accuracy | macro F1 | always the commonest | ε printed | ε of such steps |",
+        "| --- | --- | --: | --: | --: | --: | --: |",
+    ]
+    for one in measured:
+        protocol = "" if one.stage.mended else f"`parity/{one.stage.protocol}`"
+        gone = ", ".join(f"`{name}`" for name in one.stage.mended) or f"none: {one.stage.label}"
+        cells = [_with_range(one.values(f"test/{score}")) for score in (*_SCORES, "majority/accuracy")]
+        lines.append(f"| {protocol} | {gone} | {' | '.join(cells)} | {_printed(one)} | {_if_run(one)} |")
+    noises = " | ".join(f"{ladder.noise_multiplier:g}" for ladder in ladders)
+    lines += ["", f"| ε at noise multiplier | {noises} |", f"| --- |{' --: |' * len(ladders)}"]
+    for name, label in LADDER_NAMES.items():
+        values = [getattr(ladder, name) for ladder in ladders]
+        lines.append(f"| {label} | {' | '.join('∞' if math.isinf(v) else f'{v:.3g}' for v in values)} |")
+    return "\n".join(lines)
 
 
 def study_csv(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> str:

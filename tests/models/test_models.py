@@ -26,10 +26,10 @@ def test_every_model_gives_one_logit_a_class(builder, shapes, with_rr):
 
 
 def test_a_perceptron_takes_descriptors():
-    shapes = {"descriptors": (11,)}
+    shapes = {"descriptors": (7,)}
     model = Mlp().build(shapes, 4)
     assert model(features(shapes)).shape == (3, 4)
-    assert model.count_params() == 11 * 32 + 32 + 32 * 32 + 32 + 32 * 4 + 4
+    assert model.count_params() == 7 * 32 + 32 + 32 * 32 + 32 + 32 * 4 + 4
     assert [layer.name for layer in Mlp(units=(8,), dropout=0.0).build(shapes, 4).layers] == [
         "descriptors",
         "dense0",

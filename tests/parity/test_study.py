@@ -7,17 +7,16 @@ import math
 import pytest
 from rich.console import Console
 
+from ecgexp._validate import DataError
 from ecgexp.config import for_the_record, load_config, load_experiment
 from ecgexp.flaws.pricing import Ladder
 from ecgexp.flaws.settings import switches
 from ecgexp.parity.figure import study_figure
-from ecgexp.parity.gather import Measured, gather
-from ecgexp.parity.stages import AS_IT_WAS, stages
-from ecgexp.parity.tables import study_csv, study_tables
+from ecgexp.parity.gather import Measured, check_complete, gather
+from ecgexp.parity.stages import AS_IT_WAS, PROTOCOLS, stages
+from ecgexp.parity.tables import study_csv, study_markdown, study_tables
 from ecgexp.tracking.params import flatten, loggable
 from ecgexp.tracking.reading import StoredRun
-
-PROTOCOLS = ("central", "dp", "federated")
 
 
 def stored(overrides, number=0, status="FINISHED", **metrics):
@@ -97,6 +96,24 @@ def test_the_table_says_what_each_was_worth(measured):
     assert all(name in console.export_text(clear=False) for name in ("always one", "ε if run"))
 
 
+def test_the_page_says_what_is_left_and_what_the_same_noise_costs(measured):
+    text = study_markdown([one for one in measured if one.runs], LADDERS)
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    assert len({len(row) for row in rows[:16]}) == 1
+    assert "| `parity/central` | none: as it was | 0.990 | 0.500 | 0.700 |  |  |" in text
+    assert "|  | `default_to_normal` | 0.970 | 0.500 | 0.700 |  |  |" in text
+    assert "| 0.61 | 652 (∞) |" in text
+    assert "| 0.77 | 0.77 |" in text
+    assert "| shuffled batches | 18 | 9 |" in text
+    assert "| what ran | ∞ | ∞ |" in text
+
+
+def test_a_study_that_is_not_complete_is_not_put_on_a_page(measured):
+    with pytest.raises(DataError, match=r"parity/central, − last_checkpoint: 0 of 1 runs .*scripts/parity_study\.py"):
+        check_complete(measured, 1)
+    check_complete([one for one in measured if one.runs], 1)
+
+
 def test_the_csv_has_a_row_a_run_and_a_row_a_noise(measured):
     rows = list(csv.DictReader(io.StringIO(study_csv(measured, LADDERS))))
     assert len(rows) == len(measured) - 1 + len(LADDERS)
@@ -108,7 +125,7 @@ def test_the_csv_has_a_row_a_run_and_a_row_a_noise(measured):
 
 
 def test_the_figure_names_every_stage_and_the_infinite(measured):
-    figure = study_figure(measured, LADDERS, source="mitdb 1.0.0, test")
+    figure = study_figure(measured, LADDERS)
     left, right = figure.axes
     assert [label.get_text() for label in left.get_yticklabels()] == [one.stage.label for one in measured]
     assert "∞" in [label.get_text() for label in right.get_yticklabels()]
