@@ -51,8 +51,8 @@ class BeatSet:
       database: name and version, e.g. `"mitdb 1.0.0"`, or `"mitdb 1.0.0 -> svdb 1.0.0"`; `"synthetic …"` marks beats that no
         heart made.
       digest: hexadecimal digest of what the beats were made from and how; the cache key.
-      resting_mv: record -> (window, leads) float32, millivolts: the record's resting beat, the median of the beats of any symbol
-        with the longest intervals before them. It crosses beats as well.
+      usual_mv: record -> (window, leads) float32, millivolts: the record's usual beat, the median of all its beats of
+        any symbol. It crosses beats as well.
       labels: (num_beats,) int64 class index, or empty before a grouping was applied.
       class_names: the classes, in the order of the labels; empty before a grouping was applied.
       dropped: beats left out on the way, as reason -> count.
@@ -70,7 +70,7 @@ class BeatSet:
     lead_names: tuple[str, ...]
     database: str
     digest: str
-    resting_mv: Mapping[str, np.ndarray] = field(default_factory=dict)
+    usual_mv: Mapping[str, np.ndarray] = field(default_factory=dict)
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     class_names: tuple[str, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
@@ -100,10 +100,10 @@ class BeatSet:
         parts = self.parts[indices] if self.is_of_two else self.parts
         return replace(self, labels=labels, parts=parts, **{name: getattr(self, name)[indices] for name in COLUMNS})
 
-    def resting_of_each(self) -> np.ndarray:
-        """(num_beats, window, leads) float32 millivolts: the resting beat of each one's record."""
+    def usual_of_each(self) -> np.ndarray:
+        """(num_beats, window, leads) float32 millivolts: the usual beat of each one's record."""
         records, inverse = np.unique(self.record_ids, return_inverse=True)
-        return np.stack([self.resting_mv[str(record)] for record in records])[inverse]
+        return np.stack([self.usual_mv[str(record)] for record in records])[inverse]
 
     def class_counts(self, indices: np.ndarray) -> dict[str, int]:
         """Beats of each class among `indices`, in class order, zeros included."""

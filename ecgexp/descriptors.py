@@ -1,4 +1,4 @@
-"""A beat in seven numbers: how early it comes, and how unlike its heart's resting beat it looks.
+"""A beat in seven numbers: how early it comes, and how unlike its heart's usual beat it looks.
 
 Twenty-two hearts are few to learn shapes from, and what a network finds in their windows is mostly whose they are. These numbers
 compare each beat with its own record and so mean the same in a heart that was never seen; they are what de Chazal et al. 2004
@@ -13,7 +13,7 @@ from pydantic import AllowInfNan, Field
 
 from ecgexp._validate import settings
 from ecgexp.beats import RR_FEATURES
-from ecgexp.inputs import LEAST_SCALE_MV, RESTING_BEAT, RHYTHM_LIMIT
+from ecgexp.inputs import LEAST_SCALE_MV, RHYTHM_LIMIT, USUAL_BEAT
 
 RHYTHM = ("early", "next_early", "early_in_record")
 """The columns of `rhythm_descriptors`."""
@@ -43,25 +43,25 @@ class DescriptorInput:
     fs_hz: Annotated[float, Field(ge=50.0), AllowInfNan(False)]
     window_ms: tuple[_Side, _Side]
 
-    uses_resting_beat = True
-    features_crossing_beats = (*_RR, RESTING_BEAT)
+    uses_usual_beat = True
+    features_crossing_beats = (*_RR, USUAL_BEAT)
 
     def names(self) -> frozenset[str]:
         """See `Input`."""
         return frozenset({"descriptors"})
 
     def transform(
-        self, signals_mv: np.ndarray, rr: np.ndarray | None, resting_mv: np.ndarray | None = None
+        self, signals_mv: np.ndarray, rr: np.ndarray | None, usual_mv: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
         """See `Input`; `descriptors` is (num_beats, 7) float32.
 
         Raises:
-          ValueError: `rr` or `resting_mv` is missing, or the windows are not those of `window_ms`.
+          ValueError: `rr` or `usual_mv` is missing, or the windows are not those of `window_ms`.
         """
-        if rr is None or rr.shape[1] != len(RR_FEATURES) or resting_mv is None:
+        if rr is None or rr.shape[1] != len(RR_FEATURES) or usual_mv is None:
             raise ValueError(
                 f"this model compares beats with their record: pass rr=(num_beats, {len(RR_FEATURES)}), the columns of "
-                "beats.RR_FEATURES, and resting_mv, shaped as signals_mv"
+                "beats.RR_FEATURES, and usual_mv, shaped as signals_mv"
             )
         before, after = (round(part * self.fs_hz / 1000) for part in self.window_ms)
         if signals_mv.shape[1] != before + after:
@@ -69,7 +69,7 @@ class DescriptorInput:
                 f"input.window_ms={list(self.window_ms)} at input.fs_hz={self.fs_hz:g} are {before + after} samples, and the "
                 f"windows have {signals_mv.shape[1]}; leave both to the dataset"
             )
-        shape = shape_descriptors(signals_mv, resting_mv, fs_hz=self.fs_hz, before=before)
+        shape = shape_descriptors(signals_mv, usual_mv, fs_hz=self.fs_hz, before=before)
         return {"descriptors": np.concatenate([rhythm_descriptors(rr), shape], axis=1).astype(np.float32)}
 
 
@@ -95,21 +95,21 @@ def rhythm_descriptors(rr: np.ndarray) -> np.ndarray:
     return np.clip(surprise, -RHYTHM_LIMIT, RHYTHM_LIMIT)
 
 
-def shape_descriptors(signals_mv: np.ndarray, resting_mv: np.ndarray, *, fs_hz: float, before: int) -> np.ndarray:
-    """How unlike its record's resting beat a beat is, wave by wave, in the mean over the leads.
+def shape_descriptors(signals_mv: np.ndarray, usual_mv: np.ndarray, *, fs_hz: float, before: int) -> np.ndarray:
+    """How unlike its record's usual beat a beat is, wave by wave, in the mean over the leads.
 
     Args:
       signals_mv: (num_beats, window, leads) millivolts.
-      resting_mv: (num_beats, window, leads) millivolts.
+      usual_mv: (num_beats, window, leads) millivolts.
       fs_hz: their sampling frequency.
       before: samples before R.
 
     Returns:
       (num_beats, 4), the columns of `SHAPE`: logarithms of the root mean square of the difference, in standard deviations of the
-      resting beat, round R, after it and before it; and of the beat's standard deviation in the same unit.
+      usual beat, round R, after it and before it; and of the beat's standard deviation in the same unit.
     """
-    unit = np.maximum(resting_mv.std(axis=1, keepdims=True), LEAST_SCALE_MV)
-    squares = np.square((signals_mv - resting_mv) / unit)
+    unit = np.maximum(usual_mv.std(axis=1, keepdims=True), LEAST_SCALE_MV)
+    squares = np.square((signals_mv - usual_mv) / unit)
     columns = []
     for start_ms, stop_ms in _WAVES_MS.values():
         wave = slice(

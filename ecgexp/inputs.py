@@ -1,7 +1,7 @@
 """What the model sees of a beat: the signal window, or the picture of it; optionally the RR intervals round it.
 
 Every number here is a constant or comes from the one beat, never from other beats, so an input adds nothing to what a
-privacy statement must cover. The RR features and the record's resting beat are the exceptions, and
+privacy statement must cover. The RR features and the record's usual beat are the exceptions, and
 `features_crossing_beats` says so.
 """
 
@@ -14,14 +14,14 @@ from ecgexp._validate import settings
 from ecgexp.beats import RR_FEATURES, BeatSet
 from ecgexp.models.base import Shape
 
-RESTING_BEAT = "resting_beat"
-"""What `features_crossing_beats` calls the record's resting beat."""
+USUAL_BEAT = "usual_beat"
+"""What `features_crossing_beats` calls the record's usual beat."""
 
 # A resting heart beats about every 0.8 s: public constants, not fitted ones.
 _RESTING_RR_S, _RR_SPREAD_S, _LOG_RATIO_SPREAD = 0.8, 0.3, 0.2
 _OWN = 4  # columns of the RR features that are about the beat itself
 _RHYTHM = slice(_OWN, RR_FEATURES.index("rr_around_q90_s") + 1)
-LEAST_SCALE_MV = 0.05  # of a resting beat: a lead that shows hardly anything is not blown up to the size of the others
+LEAST_SCALE_MV = 0.05  # of a usual beat: a lead that shows hardly anything is not blown up to the size of the others
 _FARTHEST = 8.0  # in such units: an electrode that was touched is an outlier in itself, however large
 RHYTHM_LIMIT = 6.0  # of a logarithmic ratio, in units of its spread: e^1.2, a pause of three beats, and all beyond
 _FLAT_MV = 1e-3  # below a fifth of the database's resolution of 5 µV a window is flat: it is centred, not amplified
@@ -35,21 +35,21 @@ class Input(Protocol):
         """Features that another beat's presence changes; a beat-level privacy claim must not use them."""
 
     @property
-    def uses_resting_beat(self) -> bool:
-        """Whether `transform` needs `resting_mv`."""
+    def uses_usual_beat(self) -> bool:
+        """Whether `transform` needs `usual_mv`."""
 
     def names(self) -> frozenset[str]:
         """The names of the arrays `transform` makes."""
 
     def transform(
-        self, signals_mv: np.ndarray, rr: np.ndarray | None, resting_mv: np.ndarray | None = None
+        self, signals_mv: np.ndarray, rr: np.ndarray | None, usual_mv: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
         """The model's named inputs, row by row.
 
         Args:
           signals_mv: (num_beats, window, leads) millivolts.
           rr: (num_beats, 20), the columns of `beats.RR_FEATURES`, where `names` has `rr`.
-          resting_mv: (num_beats, window, leads) millivolts, the resting beat of each one's record, where that is used.
+          usual_mv: (num_beats, window, leads) millivolts, the usual beat of each one's record, where that is used.
         """
 
 
@@ -62,10 +62,10 @@ class SignalInput:
     """The window itself.
 
     Attributes:
-      normalize: `beat` gives every lead of every beat mean 0 and variance 1; `record` subtracts the mean of the record's resting
-        beat (`data.windows.resting_beat`) and divides by its standard deviation, lead by lead, so that a beat's size beside
+      normalize: `beat` gives every lead of every beat mean 0 and variance 1; `record` subtracts the mean of the record's usual
+        beat (`data.windows.usual_beat`) and divides by its standard deviation, lead by lead, so that a beat's size beside
         the others of its record is kept; `none` leaves millivolts.
-      difference: beside each lead, how the beat differs from its record's resting beat, in the same units: what is unusual
+      difference: beside each lead, how the beat differs from its record's usual beat, in the same units: what is unusual
         for this heart. Needs `normalize` to be `record` or `none`.
       rr: add the RR features as a second input: how early the beat and the next one come; `rhythm` adds the five intervals
         before and after it, and how irregular half a minute is.
@@ -78,44 +78,44 @@ class SignalInput:
     def __post_init__(self):
         if self.difference and self.normalize == "beat":
             raise ValueError(
-                "input.difference=true compares a beat with its record's resting beat, and input.normalize=beat scales every "
+                "input.difference=true compares a beat with its record's usual beat, and input.normalize=beat scales every "
                 "beat by itself; type input.normalize=record"
             )
 
     @property
-    def uses_resting_beat(self) -> bool:
+    def uses_usual_beat(self) -> bool:
         """See `Input`."""
         return self.difference or self.normalize == "record"
 
     @property
     def features_crossing_beats(self) -> tuple[str, ...]:
         """See `Input`."""
-        return (*_crossing_rr(self.rr), *((RESTING_BEAT,) if self.uses_resting_beat else ()))
+        return (*_crossing_rr(self.rr), *((USUAL_BEAT,) if self.uses_usual_beat else ()))
 
     def names(self) -> frozenset[str]:
         """See `Input`."""
         return frozenset({"signal", "rr"} if self.rr else {"signal"})
 
     def transform(
-        self, signals_mv: np.ndarray, rr: np.ndarray | None, resting_mv: np.ndarray | None = None
+        self, signals_mv: np.ndarray, rr: np.ndarray | None, usual_mv: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
         """See `Input`; `signal` is (num_beats, window, leads) float32, with `difference` (num_beats, window, 2 leads)."""
-        if self.uses_resting_beat and resting_mv is None:
+        if self.uses_usual_beat and usual_mv is None:
             raise ValueError(
-                "this model compares beats with their record's resting beat: pass resting_mv, shaped as signals_mv"
+                "this model compares beats with their record's usual beat: pass usual_mv, shaped as signals_mv"
             )
-        return {"signal": self._signal(signals_mv.astype(np.float32), resting_mv), **_rr_input(self.rr, rr)}
+        return {"signal": self._signal(signals_mv.astype(np.float32), usual_mv), **_rr_input(self.rr, rr)}
 
-    def _signal(self, signal: np.ndarray, resting_mv: np.ndarray | None) -> np.ndarray:
+    def _signal(self, signal: np.ndarray, usual_mv: np.ndarray | None) -> np.ndarray:
         if self.normalize == "beat":
             signal = signal - signal.mean(axis=1, keepdims=True)
             return signal / np.maximum(signal.std(axis=1, keepdims=True), _FLAT_MV)
         parts = [signal]
         if self.difference:
-            parts.append(signal - resting_mv)
+            parts.append(signal - usual_mv)
         if self.normalize == "record":
-            scale = np.maximum(resting_mv.std(axis=1, keepdims=True), LEAST_SCALE_MV)
-            parts[0] = signal - resting_mv.mean(axis=1, keepdims=True)
+            scale = np.maximum(usual_mv.std(axis=1, keepdims=True), LEAST_SCALE_MV)
+            parts[0] = signal - usual_mv.mean(axis=1, keepdims=True)
             parts = [np.clip(part / scale, -_FARTHEST, _FARTHEST) for part in parts]
         return np.concatenate(parts, axis=2)
 
@@ -137,7 +137,7 @@ class ImageInput:
     size: Annotated[int, Field(ge=8)] = 64
     rr: Rhythm = False
 
-    uses_resting_beat = False
+    uses_usual_beat = False
 
     def __post_init__(self):
         if not self.limits_mv[0] < self.limits_mv[1]:
@@ -153,7 +153,7 @@ class ImageInput:
         return frozenset({"image", "rr"} if self.rr else {"image"})
 
     def transform(
-        self, signals_mv: np.ndarray, rr: np.ndarray | None, resting_mv: np.ndarray | None = None
+        self, signals_mv: np.ndarray, rr: np.ndarray | None, usual_mv: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
         """See `Input`; `image` is (num_beats, size, size, 1) uint8, 255 white, a quarter of the memory of float32."""
         from ecgexp.images.render import render_beats
@@ -164,8 +164,8 @@ class ImageInput:
 
 def transform_beats(model_input: Input, beats: BeatSet) -> dict[str, np.ndarray]:
     """The features of all beats, each one resident array."""
-    resting_mv = beats.resting_of_each() if model_input.uses_resting_beat else None
-    return model_input.transform(beats.signals_mv, beats.rr, resting_mv)
+    usual_mv = beats.usual_of_each() if model_input.uses_usual_beat else None
+    return model_input.transform(beats.signals_mv, beats.rr, usual_mv)
 
 
 def input_shapes(features: dict[str, np.ndarray]) -> dict[str, Shape]:

@@ -121,7 +121,7 @@ def log_model(tracker: Tracker, prepared: Prepared, classifier: Classifier, run_
     # An example shows the shape: a model must not carry a patient's beats.
     signals_mv = np.zeros_like(beats.signals_mv[:4])
     beside = {"rr": np.ones_like(beats.rr[:4])} if classifier.uses_rr else {}
-    beside |= {"resting_mv": signals_mv} if classifier.uses_resting_beat else {}
+    beside |= {"usual_mv": signals_mv} if classifier.uses_usual_beat else {}
     tracker.log_model(folder, input_example={"signals_mv": signals_mv, **beside} if beside else signals_mv)
 
 

@@ -59,12 +59,12 @@ class Classifier:
         return "rr" in self.model_input.names()
 
     @property
-    def uses_resting_beat(self) -> bool:
-        """Whether it needs the resting beat of the record."""
-        return self.model_input.uses_resting_beat
+    def uses_usual_beat(self) -> bool:
+        """Whether it needs the usual beat of the record."""
+        return self.model_input.uses_usual_beat
 
     def predict_probabilities(
-        self, signals_mv: np.ndarray, rr: np.ndarray | None = None, resting_mv: np.ndarray | None = None, *,
+        self, signals_mv: np.ndarray, rr: np.ndarray | None = None, usual_mv: np.ndarray | None = None, *,
         batch_size: int = 1024,
     ) -> np.ndarray:  # fmt: skip
         """Class probabilities of raw windows.
@@ -72,8 +72,8 @@ class Classifier:
         Args:
           signals_mv: (num_beats, window, leads) millivolts, baseline removed.
           rr: (num_beats, 20), the columns of `ecgexp.beats.RR_FEATURES`; only where `uses_rr`.
-          resting_mv: (num_beats, window, leads) millivolts, the resting beat of each one's record
-            (`ecgexp.data.windows.resting_beat`); only where `uses_resting_beat`.
+          usual_mv: (num_beats, window, leads) millivolts, the usual beat of each one's record
+            (`ecgexp.data.windows.usual_beat`); only where `uses_usual_beat`.
           batch_size: windows per call.
 
         Returns:
@@ -94,7 +94,7 @@ class Classifier:
         parts = []
         for at in range(0, len(signals_mv), batch_size):
             rows = slice(at, at + batch_size)
-            features = self.model_input.transform(signals_mv[rows], _rows(rr, rows), _rows(resting_mv, rows))
+            features = self.model_input.transform(signals_mv[rows], _rows(rr, rows), _rows(usual_mv, rows))
             logits = self._model(
                 {name: as_model_input(tf.constant(array)) for name, array in features.items()}, training=False
             )

@@ -8,7 +8,7 @@ from ecgexp.beats import RR_FEATURES
 from ecgexp.config import load_experiment
 from ecgexp.data.windows import rr_features
 from ecgexp.descriptors import RHYTHM, SHAPE, DescriptorInput, rhythm_descriptors, shape_descriptors
-from ecgexp.inputs import RESTING_BEAT
+from ecgexp.inputs import USUAL_BEAT
 
 FS_HZ, BEFORE, AFTER = 200.0, 60, 80
 DESCRIPTORS = DescriptorInput(fs_hz=FS_HZ, window_ms=(300.0, 400.0))
@@ -27,9 +27,9 @@ def waves(*, qrs=1.0, t=0.3, p=0.2, leads=2):
     return np.repeat(qrs * bump(0, 12) + t * bump(220, 40) + p * bump(-150, 20), leads, axis=1)
 
 
-def shape(beat, resting):
+def shape(beat, usual):
     """{name: value} of one beat."""
-    found = shape_descriptors(beat[None], resting[None], fs_hz=FS_HZ, before=BEFORE)
+    found = shape_descriptors(beat[None], usual[None], fs_hz=FS_HZ, before=BEFORE)
     return dict(zip(SHAPE, found[0], strict=True))
 
 
@@ -84,7 +84,7 @@ def test_each_wave_is_told_by_its_own_number(other, changed):
         assert found[name] == pytest.approx(usual[name], abs=0.6)
 
 
-def test_the_resting_beat_is_like_itself_and_of_its_own_size():
+def test_the_usual_beat_is_like_itself_and_of_its_own_size():
     found = shape(waves(), waves())
     assert found["size"] == pytest.approx(0, abs=1e-6)
     for name in SHAPE[:-1]:
@@ -97,9 +97,9 @@ def test_size_grows_with_the_beat():
 
 def test_neither_amplifier_nor_electrode_changes_a_number():
     """Against its own record: an ECG at half the gain, upside down, gives the same numbers."""
-    beat, resting = waves(qrs=1.8, p=0.0), waves()
+    beat, usual = waves(qrs=1.8, p=0.0), waves()
     for factor in (0.5, -1.0):
-        assert shape(factor * beat, factor * resting) == pytest.approx(shape(beat, resting), abs=1e-5)
+        assert shape(factor * beat, factor * usual) == pytest.approx(shape(beat, usual), abs=1e-5)
 
 
 def test_a_lead_off_or_flat_gives_numbers():
@@ -125,9 +125,9 @@ def test_the_input_is_both_beside_each_other():
 def test_it_says_what_it_needs():
     signals, rr = np.zeros((2, BEFORE + AFTER, 1)), np.full((2, len(RR_FEATURES)), 0.8)
     for without in (
-        {"rr": None, "resting_mv": signals},
-        {"rr": rr, "resting_mv": None},
-        {"rr": rr[:, :4], "resting_mv": signals},
+        {"rr": None, "usual_mv": signals},
+        {"rr": rr, "usual_mv": None},
+        {"rr": rr[:, :4], "usual_mv": signals},
     ):
         with pytest.raises(ValueError, match="pass rr="):
             DESCRIPTORS.transform(signals, **without)
@@ -146,11 +146,11 @@ def test_the_dataset_decides_where_the_waves_are():
 
 
 def test_no_promise_to_a_beat_covers_them():
-    assert RESTING_BEAT in DESCRIPTORS.features_crossing_beats
+    assert USUAL_BEAT in DESCRIPTORS.features_crossing_beats
     assert (
         {"rr_previous_s", "rr_next_s", "rr_unsteadiness"}
         < set(DESCRIPTORS.features_crossing_beats)
-        < {*RR_FEATURES, RESTING_BEAT}
+        < {*RR_FEATURES, USUAL_BEAT}
     )
     with pytest.raises(ConfigError, match=r"privacy\.unit=beat cannot cover"):
         load_experiment(["input=descriptors", "model=mlp", "trainer=dp", "privacy=eps3"])

@@ -4,7 +4,7 @@ import pytest
 from ecgexp._validate import ConfigError, build
 from ecgexp.beats import RR_FEATURES
 from ecgexp.data.windows import rr_features
-from ecgexp.inputs import RESTING_BEAT, ImageInput, SignalInput, input_shapes
+from ecgexp.inputs import USUAL_BEAT, ImageInput, SignalInput, input_shapes
 
 
 @pytest.fixture
@@ -59,12 +59,12 @@ def test_the_rhythm_is_in_proportion_to_the_half_minute():
     assert rhythm.features_crossing_beats == RR_FEATURES[:19]
 
 
-def test_a_beat_is_seen_beside_its_records_resting_beat(signals_mv):
+def test_a_beat_is_seen_beside_its_records_usual_beat(signals_mv):
     median = np.repeat(np.sin(np.linspace(0, 9, 180, dtype=np.float32))[None, :, None], 6, axis=0) * np.float32(
         [0.4, 2.0]
     )
     seen = SignalInput(normalize="record", difference=True)
-    assert seen.features_crossing_beats == (RESTING_BEAT,)
+    assert seen.features_crossing_beats == (USUAL_BEAT,)
     features = seen.transform(median * 1.5, None, median)["signal"]
     assert features.shape == (6, 180, 4)
     unit = (median - median.mean(axis=1, keepdims=True)) / median.std(axis=1, keepdims=True)
@@ -72,11 +72,11 @@ def test_a_beat_is_seen_beside_its_records_resting_beat(signals_mv):
     np.testing.assert_allclose(features[..., :2], 1.5 * unit + offset, atol=1e-5)
     np.testing.assert_allclose(features[..., 2:], features[..., :2] - unit, atol=1e-5)
     np.testing.assert_allclose(seen.transform(median * 10, None, median * 10)["signal"][..., :2], unit, atol=1e-5)
-    with pytest.raises(ValueError, match="pass resting_mv"):
+    with pytest.raises(ValueError, match="pass usual_mv"):
         seen.transform(signals_mv, None)
 
 
-def test_what_touches_a_resting_beat_is_bounded():
+def test_what_touches_a_usual_beat_is_bounded():
     flat = np.zeros((1, 180, 1), np.float32)
     assert np.abs(SignalInput(normalize="record").transform(flat + 100, None, flat)["signal"]).max() == 8
 

@@ -79,20 +79,20 @@ def _read(path: Path) -> Prepared:
             raise zipfile.BadZipFile(f"the checksum of {damaged} is another")
         meta = json.loads(str(file["meta"]))
         columns = {name: file[name] for name in COLUMNS}
-        resting_mv = dict(zip(meta.pop("resting_records"), file["resting_mv"], strict=True))
+        usual_mv = dict(zip(meta.pop("usual_records"), file["usual_mv"], strict=True))
     warnings = tuple(meta.pop("warnings"))
     meta["lead_names"] = tuple(meta["lead_names"])
-    return Prepared(beats=BeatSet(**columns, resting_mv=resting_mv, **meta), warnings=warnings)
+    return Prepared(beats=BeatSet(**columns, usual_mv=usual_mv, **meta), warnings=warnings)
 
 
 def _write(path: Path, prepared: Prepared) -> None:
     beats = prepared.beats
     meta = {
         "fs_hz": beats.fs_hz, "lead_names": beats.lead_names, "database": beats.database, "digest": beats.digest,
-        "dropped": dict(beats.dropped), "warnings": prepared.warnings, "resting_records": list(beats.resting_mv),
+        "dropped": dict(beats.dropped), "warnings": prepared.warnings, "usual_records": list(beats.usual_mv),
     }  # fmt: skip
     columns = {"meta": np.asarray(json.dumps(meta))} | {name: getattr(beats, name) for name in COLUMNS}
-    columns["resting_mv"] = np.asarray([*beats.resting_mv.values()], np.float32)
+    columns["usual_mv"] = np.asarray([*beats.usual_mv.values()], np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_strays(path.parent)
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=_PART)

@@ -17,7 +17,7 @@ from ecgexp.data.integrity import check_published
 from ecgexp.data.preparation import Layout, Preparation, Report, Verify
 from ecgexp.data.records import Record
 from ecgexp.data.untrusted import check_record_name
-from ecgexp.data.windows import cut_windows, relocate, resting_beat, rr_features
+from ecgexp.data.windows import cut_windows, relocate, rr_features, usual_beat
 
 LEFT_RECORD = "window leaves the record"
 _READERS = {"wfdb": wfdb_reader, "kaggle_csv": csv_reader}
@@ -92,7 +92,7 @@ def _prepare(
     parts: list[dict[str, np.ndarray]] = []
     dropped: dict[str, int] = {}
     stand_ins: list[str] = []
-    resting_mv: dict[str, np.ndarray] = {}
+    usual_mv: dict[str, np.ndarray] = {}
     for done, record_id in enumerate(records):
         if report is not None:
             report(done, len(records), record_id)
@@ -105,7 +105,7 @@ def _prepare(
             stand_ins.append(f"{record_id} ({wanting} <- {', '.join(record.lead_names[column] for column in columns)})")
         part, outside = prepare_record(record, columns, preparation)
         parts.append(part)
-        resting_mv[record_id] = resting_beat(part["signals_mv"], part["rr"][:, 0])
+        usual_mv[record_id] = usual_beat(part["signals_mv"])
         dropped[LEFT_RECORD] = dropped.get(LEFT_RECORD, 0) + outside
     if report is not None:
         report(len(records), len(records), "")
@@ -115,7 +115,7 @@ def _prepare(
         )
     beats = BeatSet(
         **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, fs_hz=preparation.fs_hz,
-        lead_names=preparation.leads, database=str(database), digest=content, dropped=dropped, resting_mv=resting_mv,
+        lead_names=preparation.leads, database=str(database), digest=content, dropped=dropped, usual_mv=usual_mv,
     )  # fmt: skip
     return Prepared(beats=beats, warnings=_warnings(database, dropped, stand_ins))
 

@@ -10,7 +10,7 @@ from ecgexp.data.annotation_writer import UNCLASSIFIED, symbol_of
 from ecgexp.data.detection import detect_beats
 from ecgexp.data.prepare import choose_leads, prepare_record
 from ecgexp.data.records import Record
-from ecgexp.data.windows import resting_beat
+from ecgexp.data.windows import usual_beat
 from ecgexp.evaluation.beat_matching import Detection, match_beats
 from ecgexp.prediction.model import TrainedModel
 
@@ -128,13 +128,13 @@ def _probabilities(model: TrainedModel, record: Record, columns: list[int]) -> n
     """(num_beats, num_classes): prepared and scored as in training; NaN where there is no window."""
     part, _ = prepare_record(record, columns, model.preparation)
     windows = part["signals_mv"]
-    resting_mv = None
-    if model.classifier.uses_resting_beat:  # of the whole record, as in training
-        resting_mv = np.broadcast_to(resting_beat(windows, part["rr"][:, 0]), windows.shape)
+    usual_mv = None
+    if model.classifier.uses_usual_beat:  # of the whole record, as in training
+        usual_mv = np.broadcast_to(usual_beat(windows), windows.shape)
     rr = part["rr"] if model.classifier.uses_rr else None
     probabilities = np.full((len(record.beat_samples), len(model.classifier.class_names)), np.nan)
     inside = np.isin(record.beat_samples, part["r_samples"])
-    probabilities[inside] = model.classifier.predict_probabilities(windows, rr, resting_mv)
+    probabilities[inside] = model.classifier.predict_probabilities(windows, rr, usual_mv)
     return probabilities
 
 

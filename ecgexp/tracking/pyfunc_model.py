@@ -25,7 +25,7 @@ class EcgClassifier(PythonModel):
         Args:
           context: given by MLflow, not used.
           model_input: (n, window, leads) float32 millivolts, or a dict of `signals_mv` (n, window, leads) and what the
-            model takes beside: `rr` (n, 20), `resting_mv` (n, window, leads).
+            model takes beside: `rr` (n, 20), `usual_mv` (n, window, leads).
             The annotation names only the array: any other hint MLflow would take for a schema, beside the signature.
           params: none.
 
@@ -34,7 +34,7 @@ class EcgClassifier(PythonModel):
         """
         if isinstance(model_input, dict):
             return self._classifier.predict_probabilities(
-                model_input["signals_mv"], model_input.get("rr"), model_input.get("resting_mv")
+                model_input["signals_mv"], model_input.get("rr"), model_input.get("usual_mv")
             )
         return self._classifier.predict_probabilities(model_input, None)
 

@@ -10,7 +10,7 @@ from scipy.signal import medfilt
 
 from ecgexp.beats import RR_FEATURES
 from ecgexp.data.baseline import bandpass, odd_samples, remove_median_baseline, resample
-from ecgexp.data.windows import cut_windows, relocate, resting_beat, rr_features
+from ecgexp.data.windows import cut_windows, relocate, rr_features, usual_beat
 
 SIGNAL = np.random.default_rng(0).normal(size=(400, 2))
 
@@ -105,10 +105,8 @@ def test_unsteadiness_tells_fibrillation_from_ectopic_beats():
     assert unsteadiness(rng.uniform(0.4, 1.2, 200)) > 5 * unsteadiness(ectopic)
 
 
-def test_the_resting_beat_is_not_premature_even_where_most_beats_are():
-    at_rest, premature = np.full((3, 4, 2), 1.0), np.full((9, 4, 2), -9.0)
-    previous_s = np.r_[np.full(3, 0.9), np.full(9, 0.5)]
-    beats = np.concatenate([at_rest, premature])
-    np.testing.assert_array_equal(resting_beat(beats, previous_s), np.full((4, 2), 1.0))
-    np.testing.assert_array_equal(resting_beat(premature, np.full(9, 0.5)), np.full((4, 2), -9.0))
-    assert resting_beat(np.zeros((0, 4, 2)), np.zeros(0)).tolist() == np.zeros((4, 2)).tolist()
+def test_the_usual_beat_is_that_of_most_whatever_the_others_look_like():
+    usual, other = np.full((5, 4, 2), 1.0), np.full((4, 4, 2), -9.0)
+    np.testing.assert_array_equal(usual_beat(np.concatenate([other, usual])), np.full((4, 2), 1.0))
+    np.testing.assert_array_equal(usual_beat(other), np.full((4, 2), -9.0))
+    assert usual_beat(np.zeros((0, 4, 2))).tolist() == np.zeros((4, 2)).tolist()

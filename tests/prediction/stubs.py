@@ -13,20 +13,18 @@ NAMES = ("N", "V")
 CLASS_OF = {"N": 0, "L": 0, "V": 1}
 
 
-def make_model(
-    *, uses_rr=False, uses_resting_beat=False, database="tiny 1", tested_on=None, names=NAMES, **preparation
-):
+def make_model(*, uses_rr=False, uses_usual_beat=False, database="tiny 1", tested_on=None, names=NAMES, **preparation):
     seen = []
 
-    def predict_probabilities(signals_mv, rr=None, resting_mv=None):
-        seen.append((signals_mv, rr, resting_mv))
+    def predict_probabilities(signals_mv, rr=None, usual_mv=None):
+        seen.append((signals_mv, rr, usual_mv))
         is_v = (signals_mv.max(axis=(1, 2)) > 0.5).astype(float)
         return np.stack([0.9 - 0.8 * is_v, 0.1 + 0.8 * is_v], axis=1)
 
     settings = Preparation(**{"baseline": "none", "window_ms": (100.0, 100.0), **preparation})
     classifier = SimpleNamespace(
         class_names=names, lead_names=settings.leads, fs_hz=settings.fs_hz, database=database, uses_rr=uses_rr,
-        uses_resting_beat=uses_resting_beat, predict_probabilities=predict_probabilities, seen=seen,
+        uses_usual_beat=uses_usual_beat, predict_probabilities=predict_probabilities, seen=seen,
     )  # fmt: skip
     return TrainedModel(
         name="run", classifier=classifier, preparation=settings, class_of=CLASS_OF, tested_on=tested_on or {}

@@ -64,13 +64,12 @@ def test_a_model_without_rr_is_not_given_any():
     assert model.classifier.seen[0][1:] == (None, None)
 
 
-def test_every_beat_is_given_the_records_resting_beat_where_the_model_uses_it():
-    """Of windows before which there were 395, 400 and 400 samples, the quarter with the longest is the last two: V and N."""
-    model = make_model(uses_resting_beat=True)
+def test_every_beat_is_given_the_records_usual_beat_where_the_model_uses_it():
+    model = make_model(uses_usual_beat=True)
     annotate(model, make_record(), source="reference")
-    windows, _, resting_mv = model.classifier.seen[0]
-    assert resting_mv.shape == windows.shape
-    np.testing.assert_allclose(resting_mv, np.broadcast_to(windows[1:].mean(axis=0), windows.shape), atol=1e-6)
+    windows, _, usual_mv = model.classifier.seen[0]
+    assert usual_mv.shape == windows.shape
+    np.testing.assert_allclose(usual_mv, np.broadcast_to(np.median(windows, axis=0), windows.shape), atol=1e-6)
 
 
 def test_a_detectors_beats_have_their_own_rr_and_the_reference_of_the_nearest(detector):

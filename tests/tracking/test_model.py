@@ -37,7 +37,7 @@ def classifier(*, beside):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("beside", [False, True], ids=["windows alone", "with RR features and resting beats"])
+@pytest.mark.parametrize("beside", [False, True], ids=["windows alone", "with RR features and usual beats"])
 def test_a_fresh_process_scores_raw_windows_with_equal_probabilities(mlflow_store, tmp_path, beside):
     from ecgexp.serving import save_classifier
     from ecgexp.tracking.mlflow import MlflowTracker
@@ -46,7 +46,7 @@ def test_a_fresh_process_scores_raw_windows_with_equal_probabilities(mlflow_stor
     windows = {"signals_mv": rng.normal(size=(7, 180, 2)).astype(np.float32)}
     if beside:
         windows["rr"] = rng.uniform(0.4, 1.2, size=(7, len(RR_FEATURES))).astype(np.float32)
-        windows["resting_mv"] = rng.normal(size=(7, 180, 2)).astype(np.float32)
+        windows["usual_mv"] = rng.normal(size=(7, 180, 2)).astype(np.float32)
     ours = classifier(beside=beside)
     folder = save_classifier(ours, tmp_path / "model")
     tracker = MlflowTracker.create(mlflow_store, "model")
