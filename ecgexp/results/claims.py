@@ -30,17 +30,24 @@ class Claim:
         return f"ECGEXP_DATA=… uv run ecgexp -m {' '.join(self.typed)} seed={','.join(map(str, self.seeds))}"
 
 
-_TWO, _THREE = (0, 1), (0, 1, 2)
+_THREE, _FIVE = (0, 1, 2), (0, 1, 2, 3, 4)
 
 INTER_PATIENT = (
+    Claim(label="`mitdb_inter_descriptors`", experiment="mitdb_inter_descriptors", seeds=_FIVE),
+    Claim(
+        label="… and 201 and 202, who are one man, on one side",
+        experiment="mitdb_inter_descriptors",
+        overrides=("split.merge_same_patient=true",),
+        seeds=_FIVE,
+    ),
     Claim(label="`mitdb_inter_aami`", experiment="mitdb_inter_aami", seeds=_THREE),
     Claim(label="`mitdb_inter_in_record`", experiment="mitdb_inter_in_record", seeds=_THREE),
 )
 
 
-def _noise(label: str, experiment: str) -> list[Claim]:
-    overrides = [(f"privacy.noise_multiplier={noise}",) for noise in (1.0, 0.5)]
-    return [Claim(label=label, experiment=experiment, overrides=typed, seeds=_TWO) for typed in overrides]
+def _noise(label: str, experiment: str, *noise_multipliers: float) -> list[Claim]:
+    overrides = [(f"privacy.noise_multiplier={noise}",) for noise in noise_multipliers]
+    return [Claim(label=label, experiment=experiment, overrides=typed, seeds=_THREE) for typed in overrides]
 
 
 PRIVACY = (
@@ -50,7 +57,8 @@ PRIVACY = (
         )
         for epsilon in (1, 3, 8)
     ),
-    *_noise("a patient, centrally", "mitdb_inter_patient_dp"),
-    *_noise("a patient, federated", "mitdb_inter_fedavg_dp"),
-    Claim(label="nobody", experiment="mitdb_inter_cnn1d", seeds=_THREE),
+    *_noise("a patient, centrally", "mitdb_inter_patient_dp", 2.0, 1.0),
+    *_noise("a patient, federated", "mitdb_inter_fedavg_dp", 4.0, 2.0, 1.0),
+    Claim(label="nobody, on the window", experiment="mitdb_inter_cnn1d", seeds=_THREE),
+    Claim(label="nobody, on seven numbers a beat", experiment="mitdb_inter_descriptors", seeds=_FIVE),
 )

@@ -14,6 +14,7 @@ from ecgexp.evaluation.style import BLUE, GREEN, INK, MUTED, VERMILION, grouped,
 from ecgexp.results.measured import Measured
 
 _PANELS = {"accuracy": "test accuracy", "macro_f1": "test macro F1"}
+_DASHES = ("--", "-.")
 _MARKS = ((BLUE, "o"), (VERMILION, "s"), (GREEN, "D"))
 
 
@@ -60,13 +61,11 @@ def _draw(axes: Axes, measured: Sequence[Measured], score: str) -> None:
                 [p[0] for p in projected], [p[1] for p in projected], color=colour, marker=marker, markerfacecolor="white",
                 linestyle=":", linewidth=1, label=f"promised to {label}, projected to {grouped(projected[0][2])}: no promise",
             )  # fmt: skip
-    for one in measured:
-        if not math.isfinite(one.epsilon.mean):
-            found = one.score(score)
-            axes.axhline(
-                found.mean, color=INK, linewidth=1.1, linestyle="--", label="promised to nobody, same kind of network"
-            )
-            axes.axhspan(found.low, found.high, color=INK, alpha=0.08, linewidth=0)
+    without = [one for one in measured if not math.isfinite(one.epsilon.mean)]
+    for place, one in enumerate(without):
+        found, dash = one.score(score), _DASHES[place % len(_DASHES)]
+        axes.axhline(found.mean, color=INK, linewidth=1.1, linestyle=dash, label=f"promised to {one.claim.label}")
+        axes.axhspan(found.low, found.high, color=INK, alpha=0.08, linewidth=0)
     axes.axhline(
         measured[0].score(f"majority/{score}").mean, color=MUTED, linewidth=1.3, linestyle=":", label="always N"
     )

@@ -54,9 +54,10 @@ def job_name(overrides: Sequence[str], typed: Sequence[str]) -> str:
 
     Args:
       overrides: of the job.
-      typed: the sweep's overrides as they were typed; those that the job has word for word say nothing about it.
+      typed: the sweep's overrides as they were typed; those that the job has too say nothing about it.
     """
-    own = [text for text in overrides if text not in set(typed)] or list(overrides)
+    shared = {_bare(text) for text in typed}
+    own = [text for text in overrides if _bare(text) not in shared] or list(overrides)
     keys = [_key(text) for text in own]
     last = [key.rpartition(".")[2] for key in keys]
     names = [short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)]
@@ -77,6 +78,11 @@ def command(overrides: Sequence[str], *, multirun: bool = False) -> str:
         key, equals, value = text.partition("=")
         words.append(f"{key}{equals}{redacted({key: value})[key]}" if equals else text)
     return shlex.join(["ecgexp", *(["-m"] if multirun else []), *words])
+
+
+def _bare(override: str) -> str:
+    """Without what Hydra adds when it hands an override to a job: backslashes before colons, capitals of True and False."""
+    return re.sub(r"[\\'\"]", "", override).lower()
 
 
 def _key(override: str) -> str:
