@@ -40,13 +40,13 @@ def inter_patient_table(measured: Sequence[Measured], together: Sequence[Evaluat
 def privacy_table(measured: Sequence[Measured]) -> str:
     """Who is promised what, and what is left of the scores."""
     lines = [
-        "| promised to | noise | ε (δ) | projected ε | accuracy | macro F1 | F1 of V |",
+        "| promised to | noise | ε (δ) | projected ε | accuracy | F1 of S | F1 of V |",
         "| --- | --: | --- | --: | --- | --- | --- |",
     ]
     for one in measured:
         noise = three_digits(float(one.rows[0].metrics.get("privacy/noise_multiplier", 0.0)))
         promise = f"{_epsilon(one.epsilon)} ({one.rows[0].delta:g})" if math.isfinite(one.epsilon.mean) else "∞"
-        scores = " | ".join(_range(one.score(name)) for name in ("accuracy", "macro_f1", "f1/V"))
+        scores = " | ".join(_range(one.score(name)) for name in ("accuracy", "f1/S", "f1/V"))
         projected = (
             "" if one.projected is None else f"{three_digits(one.projected)} of {one.population:,}".replace(",", " ")
         )

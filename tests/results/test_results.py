@@ -191,4 +191,5 @@ def test_the_figure_marks_projections_as_no_promise(make_run, store):
     projected = next(line for line in figure.axes[0].lines if "no promise" in str(line.get_label()))
     assert projected.get_xdata().tolist() == [0.01, 0.08]
     assert projected.get_markerfacecolor() == "white"
+    assert [axes.get_ylabel() for axes in figure.axes] == ["test accuracy", "test F1 of V"]
     assert {str(text.get_text()) for text in figure.legends[0].texts} >= {"promised to p", "always N"}
