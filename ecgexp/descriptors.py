@@ -43,7 +43,7 @@ class DescriptorInput:
     fs_hz: Annotated[float, Field(ge=50.0), AllowInfNan(False)]
     window_ms: tuple[_Side, _Side]
 
-    uses_usual_beat = True
+    uses_rr = uses_usual_beat = True
     features_crossing_beats = (*_RR, USUAL_BEAT)
 
     def names(self) -> frozenset[str]:
@@ -87,9 +87,8 @@ def rhythm_descriptors(rr: np.ndarray) -> np.ndarray:
       ten, and of the one before against the record's mean, in units of the usual change from one interval to the next and a
       twentieth; at most 6.
     """
-    previous, following, local, to_record, unsteadiness = rr[:, [RR_FEATURES.index(name) for name in _RR]].T.astype(
-        np.float64
-    )
+    columns = rr[:, [RR_FEATURES.index(name) for name in _RR]].astype(np.float64)
+    previous, following, local, to_record, unsteadiness = columns.T
     ratios = np.stack([previous / local, following / local, to_record], axis=1)
     surprise = np.log(np.maximum(ratios, 1e-3)) / (_STEADY + unsteadiness[:, None])
     return np.clip(surprise, -RHYTHM_LIMIT, RHYTHM_LIMIT)
@@ -112,10 +111,8 @@ def shape_descriptors(signals_mv: np.ndarray, usual_mv: np.ndarray, *, fs_hz: fl
     squares = np.square((signals_mv - usual_mv) / unit)
     columns = []
     for start_ms, stop_ms in _WAVES_MS.values():
-        wave = slice(
-            *(int(np.clip(before + round(at * fs_hz / 1000), 0, squares.shape[1])) for at in (start_ms, stop_ms))
-        )
-        unlike = np.sqrt(squares[:, wave].mean(axis=1)) + _LEAST_UNLIKE
+        start, stop = (max(before + round(at * fs_hz / 1000), 0) for at in (start_ms, stop_ms))
+        unlike = np.sqrt(squares[:, start:stop].mean(axis=1)) + _LEAST_UNLIKE
         columns.append(_scaled(np.log(unlike.mean(axis=1)), _UNLIKE))
     size = np.maximum(signals_mv.std(axis=1), _LEAST_SIZE_MV) / unit[:, 0]
     return np.column_stack([*columns, _scaled(np.log(size.mean(axis=1)), _SIZE)])

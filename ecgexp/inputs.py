@@ -35,6 +35,10 @@ class Input(Protocol):
         """Features that another beat's presence changes; a beat-level privacy claim must not use them."""
 
     @property
+    def uses_rr(self) -> bool:
+        """Whether `transform` needs `rr`."""
+
+    @property
     def uses_usual_beat(self) -> bool:
         """Whether `transform` needs `usual_mv`."""
 
@@ -48,7 +52,7 @@ class Input(Protocol):
 
         Args:
           signals_mv: (num_beats, window, leads) millivolts.
-          rr: (num_beats, 20), the columns of `beats.RR_FEATURES`, where `names` has `rr`.
+          rr: (num_beats, 20), the columns of `beats.RR_FEATURES`, where that is used.
           usual_mv: (num_beats, window, leads) millivolts, the usual beat of each one's record, where that is used.
         """
 
@@ -81,6 +85,11 @@ class SignalInput:
                 "input.difference=true compares a beat with its record's usual beat, and input.normalize=beat scales every "
                 "beat by itself; type input.normalize=record"
             )
+
+    @property
+    def uses_rr(self) -> bool:
+        """See `Input`."""
+        return bool(self.rr)
 
     @property
     def uses_usual_beat(self) -> bool:
@@ -142,6 +151,11 @@ class ImageInput:
     def __post_init__(self):
         if not self.limits_mv[0] < self.limits_mv[1]:
             raise ValueError(f"input.limits_mv={list(self.limits_mv)} must rise; try input.limits_mv=[-2.5,3.5]")
+
+    @property
+    def uses_rr(self) -> bool:
+        """See `Input`."""
+        return bool(self.rr)
 
     @property
     def features_crossing_beats(self) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ class Classifier:
     @property
     def uses_rr(self) -> bool:
         """Whether `predict_probabilities` needs the RR features."""
-        return "rr" in self.model_input.names()
+        return self.model_input.uses_rr
 
     @property
     def uses_usual_beat(self) -> bool:

@@ -119,6 +119,8 @@ def test_the_input_is_both_beside_each_other():
     found = DESCRIPTORS.transform(signals, rr, np.repeat(waves()[None], 5, axis=0))["descriptors"]
     assert (found.shape, found.dtype) == ((5, 7), np.float32)
     assert DESCRIPTORS.names() == {"descriptors"}
+    assert DESCRIPTORS.uses_rr
+    assert DESCRIPTORS.uses_usual_beat
     np.testing.assert_allclose(found[:, :3], rhythm_descriptors(rr), rtol=1e-6)
 
 

@@ -117,6 +117,14 @@ def test_so_it_is_when_nothing_of_the_preparation_is_the_default(train, capsys, 
 
 @pytest.mark.tf
 @pytest.mark.slow
+def test_so_it_is_for_a_model_that_compares_each_beat_with_its_record(train, capsys, tmp_path):
+    small = [word for word in SMALL if not word.startswith("model.")]
+    folder, records = train(*small, "tracking=none", "input=descriptors", "model=mlp")
+    annotate_test_records(folder, records, tmp_path / "out", capsys)
+
+
+@pytest.mark.tf
+@pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.parametrize("model_input", ["signal", "signal_rr"])
 def test_a_record_of_mit_bih_is_told_the_same_and_read_back_by_wfdb(train, real_root, capsys, tmp_path, model_input):
