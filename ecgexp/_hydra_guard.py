@@ -18,7 +18,7 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
 from ecgexp._validate import ConfigError
-from ecgexp.config import check_flaws
+from ecgexp.flaws.settings import check_where
 
 OURS = frozenset(
     {
@@ -101,6 +101,19 @@ def _check_name(config: DictConfig) -> None:
     text = str(name)
     if ".." in PurePath(text).parts or "${" in text or not text.isprintable() or len(text) > _LONGEST_NAME:
         raise ConfigError(f"name={text[:_LONGEST_NAME]!r} is refused: it becomes a folder's name; try name=ecgexp")
+
+
+def check_flaws(config: DictConfig) -> None:
+    """Refuses the predecessor's faults outside `experiment=parity/…`: no other file, and nobody by hand, may open them.
+
+    Args:
+      config: composed, with its node `hydra`, which says what was chosen.
+
+    Raises:
+      ConfigError: names what to type.
+    """
+    protocol, chosen = OmegaConf.select(config, "flaws.protocol"), config.hydra.runtime.choices.get("experiment")
+    check_where(None if protocol is None else str(protocol), None if chosen is None else str(chosen))
 
 
 def guard() -> None:

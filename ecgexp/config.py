@@ -17,8 +17,9 @@ from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
 from ecgexp._build import build_node
+from ecgexp._hydra_guard import check_flaws
 from ecgexp._validate import ConfigError, build, unknown_key
-from ecgexp.flaws.settings import check_where, without_idle
+from ecgexp.flaws.settings import without_idle
 from ecgexp.sweeping.settings import SweepSettings
 from ecgexp.tracking.params import redacted
 
@@ -59,26 +60,13 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
     return config
 
 
-def check_flaws(config: DictConfig) -> None:
-    """Refuses the predecessor's faults outside `experiment=parity/…`: no other file, and nobody by hand, may open them.
-
-    Args:
-      config: composed, with its node `hydra`, which says what was chosen.
-
-    Raises:
-      ConfigError: names what to type.
-    """
-    protocol, chosen = OmegaConf.select(config, "flaws.protocol"), config.hydra.runtime.choices.get("experiment")
-    check_where(None if protocol is None else str(protocol), None if chosen is None else str(chosen))
-
-
 def build_experiment(config: DictConfig) -> "Experiment":
     """Checks every value of a composed configuration and builds what it describes.
 
     Raises:
       ConfigError: a misspelt key, a value out of bounds, a combination that makes no sense, a `_target_` outside the package.
     """
-    # Here, not above: what is misspelt is then answered before numpy is loaded.
+    # Here, not above: what is misspelt is then answered before the parts of an experiment are loaded.
     from ecgexp.experiment import Experiment
     from ecgexp.flaws.replay import replay
 

@@ -13,7 +13,7 @@ from pydantic import AllowInfNan, Field
 
 from ecgexp._validate import settings
 from ecgexp.beats import RR_FEATURES
-from ecgexp.inputs import LEAST_SCALE_MV, RHYTHM_LIMIT, USUAL_BEAT
+from ecgexp.inputs import LEAST_SCALE_MV, RHYTHM_LIMIT, USUAL_BEAT, log_ratio
 
 RHYTHM = ("early", "next_early", "early_in_record")
 """The columns of `rhythm_descriptors`."""
@@ -90,8 +90,7 @@ def rhythm_descriptors(rr: np.ndarray) -> np.ndarray:
     columns = rr[:, [RR_FEATURES.index(name) for name in _RR]].astype(np.float64)
     previous, following, local, to_record, unsteadiness = columns.T
     ratios = np.stack([previous / local, following / local, to_record], axis=1)
-    surprise = np.log(np.maximum(ratios, 1e-3)) / (_STEADY + unsteadiness[:, None])
-    return np.clip(surprise, -RHYTHM_LIMIT, RHYTHM_LIMIT)
+    return np.clip(log_ratio(ratios, _STEADY + unsteadiness[:, None]), -RHYTHM_LIMIT, RHYTHM_LIMIT)
 
 
 def shape_descriptors(signals_mv: np.ndarray, usual_mv: np.ndarray, *, fs_hz: float, before: int) -> np.ndarray:

@@ -209,7 +209,7 @@ def _of_the_beat(rr: np.ndarray) -> np.ndarray:
     """(num_beats, 4): how early this and the next beat come, against the last ten and the record; and the heart's period."""
     previous, following, local, to_record = rr.T
     # Early or late is said in proportion to the heart's own rhythm, which is what tells a premature beat across patients.
-    ratios = _log_ratio(np.stack([previous / local, following / local, to_record], axis=1))
+    ratios = log_ratio(np.stack([previous / local, following / local, to_record], axis=1))
     period = (local[:, None] - _RESTING_RR_S) / _RR_SPREAD_S
     return np.concatenate([ratios, period], axis=1)
 
@@ -219,9 +219,10 @@ def _of_the_rhythm(rr: np.ndarray) -> np.ndarray:
 
     Not against their median: where most beats are premature, that is a premature beat's.
     """
-    ratios = _log_ratio(rr[:, :-1] / rr[:, -1:])
+    ratios = log_ratio(rr[:, :-1] / rr[:, -1:])
     return np.clip(ratios, -RHYTHM_LIMIT, RHYTHM_LIMIT)
 
 
-def _log_ratio(ratio: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(ratio, 1e-3)) / _LOG_RATIO_SPREAD
+def log_ratio(ratio: np.ndarray, unit: float | np.ndarray = _LOG_RATIO_SPREAD) -> np.ndarray:
+    """Logarithms of ratios of intervals, in units that may be each beat's own."""
+    return np.log(np.maximum(ratio, 1e-3)) / unit
