@@ -40,8 +40,8 @@ class BeatSet:
       signals_mv: (num_beats, window, leads) float32, millivolts, baseline removed.
       rr: (num_beats, 20) float32, the columns of `RR_FEATURES`: seconds to the previous and to the next beat, mean of the
         last ten intervals, the previous interval divided by the record's mean; the five intervals before and the five after
-        the beat; quantiles of the forty intervals round it; how much one interval differs from the next over some two minutes,
-        in proportion. They cross beats: a beat-level privacy claim must not use them.
+        the beat; quantiles of the forty intervals round it; how much intervals differ from those that follow them over some four
+        minutes, in proportion. They cross beats: a beat-level privacy claim must not use them.
       symbols: (num_beats,) str, the annotation symbol of the database, e.g. `"N"`, `"/"`.
       record_ids: (num_beats,) str, the record (a file): `"100"`; of two databases `"mitdb/100"`, `"svdb/800"`.
       patient_ids: (num_beats,) str, the patient (a person); several records may share one. Of two databases with its name, too.

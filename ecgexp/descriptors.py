@@ -25,6 +25,9 @@ SHAPE = ("qrs", "t_wave", "p_wave", "size")
 _WAVES_MS = {"qrs": (-55.0, 55.0), "t_wave": (55.0, 370.0), "p_wave": (-245.0, -55.0)}
 _RR = ("rr_previous_s", "rr_next_s", "rr_local_mean_s", "rr_ratio", "rr_unsteadiness")
 _STEADY = 0.05  # a sinus rhythm varies by that much when it is steady: no early beat stands out by less
+_MEDIAN_CHANGE = (
+    2.0  # of `rr_unsteadiness`, a lower quartile: twice that of normally distributed changes is about their median
+)
 _LEAST_UNLIKE, _LEAST_SIZE_MV = 0.05, 0.01  # below these a logarithm would tell noise from less noise
 _UNLIKE, _SIZE = (-1.0, 0.7), (0.0, 0.3)  # centre and spread of each logarithm
 
@@ -84,13 +87,14 @@ def rhythm_descriptors(rr: np.ndarray) -> np.ndarray:
 
     Returns:
       (num_beats, 3), the columns of `RHYTHM`: logarithms of the intervals before and after the beat against the mean of the last
-      ten, and of the one before against the record's mean, in units of the usual change from one interval to the next and a
-      twentieth; at most 6.
+      ten, and of the one before against the record's mean, in units of the usual change of an interval and a twentieth; at
+      most 6.
     """
     columns = rr[:, [RR_FEATURES.index(name) for name in _RR]].astype(np.float64)
     previous, following, local, to_record, unsteadiness = columns.T
     ratios = np.stack([previous / local, following / local, to_record], axis=1)
-    return np.clip(log_ratio(ratios, _STEADY + unsteadiness[:, None]), -RHYTHM_LIMIT, RHYTHM_LIMIT)
+    unit = _STEADY + _MEDIAN_CHANGE * unsteadiness
+    return np.clip(log_ratio(ratios, unit[:, None]), -RHYTHM_LIMIT, RHYTHM_LIMIT)
 
 
 def shape_descriptors(signals_mv: np.ndarray, usual_mv: np.ndarray, *, fs_hz: float, before: int) -> np.ndarray:

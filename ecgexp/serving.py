@@ -19,7 +19,7 @@ from ecgexp.beats import RR_FEATURES
 from ecgexp.inputs import Input, input_shapes
 from ecgexp.models.base import ModelBuilder
 
-_FORMAT = 3
+_FORMAT = 4
 
 
 @dataclass(frozen=True, kw_only=True)

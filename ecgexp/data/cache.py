@@ -18,7 +18,7 @@ import numpy as np
 
 from ecgexp.beats import COLUMNS, BeatSet
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Raise it whenever preparation comes to give other numbers for the same settings; it is part of every key."""
 
 _DAMAGE = (  # what zipfile, numpy and json make of bytes that are none of theirs

@@ -11,8 +11,11 @@ RHYTHM_REACH = 5
 REGULARITY_REACH = 20
 """Intervals on either side, half a minute, that say how regular that rhythm is: in fibrillation every other beat is early."""
 
-FIBRILLATION_REACH = 60
-"""Intervals on either side, some two minutes, that say whether beats follow each other without any order."""
+FIBRILLATION_REACH = 120
+"""Intervals on either side, some four minutes, that say whether beats follow each other without any order."""
+
+_LAGS = (1, 2, 3)  # a rhythm that repeats after two beats or three, bigeminy or trigeminy, has an order
+_ORDERLY = 0.25  # a beat out of place changes two intervals in four: a median would give way at one such beat in four
 
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
@@ -87,9 +90,7 @@ def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
     Returns:
       (num_beats, 20) float32: previous, next and local mean in seconds; previous divided by the record's mean; the five
       intervals before the beat and the five after it, in the order of time; the 10, 25, 50, 75 and 90 % quantiles of the
-      20 intervals before it and the 20 after it; the median change from one interval to the next over the 120 round it, or all
-      that there are, divided by their median: ectopic beats here and there hardly move it, and fibrillation does (after Tateno &
-      Glass 2001, doi:10.1007/BF02345439).
+      20 intervals before it and the 20 after it; how unsteady the rhythm is, see `_unsteadiness`.
     """
     intervals = np.diff(r_samples) / fs_hz
     previous = np.concatenate([intervals[:1], intervals])
@@ -100,11 +101,22 @@ def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
     local_mean = (summed[last] - summed[first]) / (last - first)
     own = np.stack([previous, following, local_mean, previous / intervals.mean()], axis=1)
     quantiles = np.quantile(_around(intervals, REGULARITY_REACH), _QUANTILES, axis=1).T
-    wide = _nearest(intervals, FIBRILLATION_REACH)
-    changes = np.abs(np.diff(wide, axis=1)) if wide.shape[1] > 1 else np.zeros_like(wide)
-    unsteadiness = np.median(changes, axis=1, keepdims=True) / np.median(wide, axis=1, keepdims=True)
-    parts = [own, _around(intervals, RHYTHM_REACH), quantiles, unsteadiness]
+    parts = [own, _around(intervals, RHYTHM_REACH), quantiles, _unsteadiness(intervals)[:, None]]
     return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def _unsteadiness(intervals: np.ndarray) -> np.ndarray:
+    """(num_beats,) the lower quartile of the changes from an interval to the next, second or third one, the least of the three,
+    over the 240 intervals round a beat or all that there are, in proportion to their median.
+
+    Fibrillation has no small changes (Tateno & Glass 2001, doi:10.1007/BF02345439). Premature beats among steady ones leave the
+    quartile where it is, be they one in three, and so do those that come by turns.
+    """
+    wide = _nearest(intervals, FIBRILLATION_REACH)
+    changes = [np.abs(wide[:, lag:] - wide[:, :-lag]) for lag in _LAGS if lag < wide.shape[1]]
+    if not changes:
+        return np.zeros(len(wide))
+    return np.min([np.quantile(change, _ORDERLY, axis=1) for change in changes], axis=0) / np.median(wide, axis=1)
 
 
 def _nearest(intervals: np.ndarray, reach: int) -> np.ndarray:

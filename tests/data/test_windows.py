@@ -1,7 +1,5 @@
 """Windows, R relocation and RR intervals against the obvious loops; baselines against scipy itself."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -68,7 +66,7 @@ def test_relocation_equals_the_loop(r_samples, reach):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(1, 2000), min_size=1, max_size=140))
+@given(st.lists(st.integers(1, 2000), min_size=1, max_size=260))
 def test_rr_features_equal_the_loop(gaps):
     r_samples = np.concatenate([[7], 7 + np.cumsum(gaps)])
     intervals = np.asarray(gaps) / 360
@@ -82,27 +80,44 @@ def test_rr_features_equal_the_loop(gaps):
         around = [interval(place) for place in range(i - 5, i + 5)]
         half_minute = sorted(interval(place) for place in range(i - 20, i + 20))
         quantiles = [np.interp(share * 39, range(40), half_minute) for share in (0.1, 0.25, 0.5, 0.75, 0.9)]
-        first = max(0, min(i - 60, len(intervals) - 120))
-        wide = intervals[first : first + 120]
-        changes = [abs(after - before) for before, after in pairwise(wide)]
-        unsteadiness = np.median(changes) / np.median(wide) if changes else 0.0
+        first = max(0, min(i - 120, len(intervals) - 240))
+        wide = intervals[first : first + 240]
+        changes = [
+            [abs(wide[place + lag] - wide[place]) for place in range(len(wide) - lag)]
+            for lag in (1, 2, 3)
+            if lag < len(wide)
+        ]
+        unsteadiness = min((np.quantile(change, 0.25) for change in changes), default=0.0) / np.median(wide)
         expected = [previous, following, local, previous / intervals.mean(), *around, *quantiles, unsteadiness]
         assert len(expected) == len(RR_FEATURES)
         np.testing.assert_allclose(row, expected, rtol=1e-5)
 
 
-def test_unsteadiness_tells_fibrillation_from_ectopic_beats():
+def _unsteadiness(intervals_s):
+    return rr_features(np.cumsum(np.r_[1, np.round(1000 * intervals_s)]), 1000.0)[len(intervals_s) // 2, -1]
+
+
+def _premature(intervals_s, places):
+    intervals_s = intervals_s.copy()
+    intervals_s[places] *= 0.6
+    intervals_s[places + 1] *= 1.4
+    return intervals_s
+
+
+@pytest.mark.parametrize("which", ["few", "one in three", "bigeminy", "trigeminy", "in runs, with pauses"])
+def test_unsteadiness_tells_fibrillation_from_premature_beats(which):
     rng = np.random.default_rng(0)
-
-    def unsteadiness(intervals_s):
-        return rr_features(np.cumsum(np.r_[1, np.round(1000 * intervals_s)]), 1000.0)[100, -1]
-
-    steady = 0.8 + 0.02 * rng.standard_normal(200)
-    ectopic = steady.copy()
-    ectopic[10::20] *= 0.6
-    ectopic[11::20] *= 1.4
-    assert unsteadiness(ectopic) == pytest.approx(unsteadiness(steady), rel=0.3)
-    assert unsteadiness(rng.uniform(0.4, 1.2, 200)) > 5 * unsteadiness(ectopic)
+    steady = 0.8 + 0.02 * rng.standard_normal(300)
+    if which == "in runs, with pauses":  # four beats in five are premature
+        ectopic = 0.6 * steady
+        ectopic[np.cumsum(rng.integers(3, 8, 55))] *= 2.5
+    else:
+        at_random = np.flatnonzero(rng.random(149) < 2 / 3) * 2  # of 300 beats a third
+        places = {"few": np.arange(10, 290, 20), "bigeminy": np.arange(0, 298, 2), "trigeminy": np.arange(0, 298, 3)}
+        ectopic = _premature(steady, places.get(which, at_random))
+    fibrillation = _unsteadiness(rng.uniform(0.4, 1.2, 300))
+    assert _unsteadiness(ectopic) < 2 * _unsteadiness(steady)
+    assert fibrillation > 4 * _unsteadiness(ectopic)
 
 
 def test_the_usual_beat_is_that_of_most_whatever_the_others_look_like():
