@@ -106,11 +106,11 @@ def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
 
 
 def _unsteadiness(intervals: np.ndarray) -> np.ndarray:
-    """(num_beats,) the lower quartile of the changes from an interval to the next, second or third one, the least of the three,
-    over the 240 intervals round a beat or all that there are, in proportion to their median.
+    """(num_beats,) how much an interval usually changes round each beat, in proportion to the median interval.
 
-    Fibrillation has no small changes (Tateno & Glass 2001, doi:10.1007/BF02345439). Premature beats among steady ones leave the
-    quartile where it is, be they one in three, and so do those that come by turns.
+    The lower quartile of the changes from one interval to the next, second or third, the least of the three, over the 240
+    intervals round the beat or all that there are. Fibrillation has no small changes (Tateno & Glass 2001,
+    doi:10.1007/BF02345439); premature beats among steady ones, by turns or one in three, leave that quartile where it is.
     """
     wide = _nearest(intervals, FIBRILLATION_REACH)
     changes = [np.abs(wide[:, lag:] - wide[:, :-lag]) for lag in _LAGS if lag < wide.shape[1]]
