@@ -13,7 +13,7 @@ from pydantic import AllowInfNan, Field
 
 from ecgexp._validate import settings
 from ecgexp.beats import RR_FEATURES
-from ecgexp.inputs import LEAST_SCALE_MV, RHYTHM_LIMIT, USUAL_BEAT, log_ratio
+from ecgexp.inputs import LEAST_SCALE_MV, RHYTHM_LIMIT, USUAL_BEAT, intervals_of, log_ratio, usual_of
 
 RHYTHM = ("early", "next_early", "early_in_record")
 """The columns of `rhythm_descriptors`."""
@@ -31,7 +31,8 @@ _MEDIAN_CHANGE = (
 _LEAST_UNLIKE, _LEAST_SIZE_MV = 0.05, 0.01  # below these a logarithm would tell noise from less noise
 _UNLIKE, _SIZE = (-1.0, 0.7), (0.0, 0.3)  # centre and spread of each logarithm
 
-_Side = Annotated[float, Field(ge=100.0), AllowInfNan(False)]
+_LEAST_SIDE_MS = 100.0
+_Side = Annotated[float, Field(gt=0.0), AllowInfNan(False)]
 
 
 @settings
@@ -41,6 +42,9 @@ class DescriptorInput:
     Attributes:
       fs_hz: sampling frequency of the windows.
       window_ms: milliseconds before and after R, as `dataset.window_ms`; a part of every wave is within 100.
+
+    Raises:
+      ValueError: a window shows less than that.
     """
 
     fs_hz: Annotated[float, Field(ge=50.0), AllowInfNan(False)]
@@ -48,6 +52,13 @@ class DescriptorInput:
 
     uses_rr = uses_usual_beat = True
     features_crossing_beats = (*_RR, USUAL_BEAT)
+
+    def __post_init__(self):
+        if min(self.window_ms) < _LEAST_SIDE_MS:
+            raise ValueError(
+                f"dataset.window_ms={list(self.window_ms)} leaves out a wave that is compared: show {_LEAST_SIDE_MS:g} ms before "
+                "R and after it; try dataset.window_ms=[300,400]"
+            )
 
     def names(self) -> frozenset[str]:
         """See `Input`."""
@@ -61,11 +72,7 @@ class DescriptorInput:
         Raises:
           ValueError: `rr` or `usual_mv` is missing, or the windows are not those of `window_ms`.
         """
-        if rr is None or rr.shape[1] != len(RR_FEATURES) or usual_mv is None:
-            raise ValueError(
-                f"this model compares beats with their record: pass rr=(num_beats, {len(RR_FEATURES)}), the columns of "
-                "beats.RR_FEATURES, and usual_mv, shaped as signals_mv"
-            )
+        rr, usual_mv = intervals_of(rr), usual_of(usual_mv)
         before, after = (round(part * self.fs_hz / 1000) for part in self.window_ms)
         if signals_mv.shape[1] != before + after:
             raise ValueError(

@@ -109,10 +109,8 @@ class SignalInput:
         self, signals_mv: np.ndarray, rr: np.ndarray | None, usual_mv: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
         """See `Input`; `signal` is (num_beats, window, leads) float32, with `difference` (num_beats, window, 2 leads)."""
-        if self.uses_usual_beat and usual_mv is None:
-            raise ValueError(
-                "this model compares beats with their record's usual beat: pass usual_mv, shaped as signals_mv"
-            )
+        if self.uses_usual_beat:
+            usual_mv = usual_of(usual_mv)
         return {"signal": self._signal(signals_mv.astype(np.float32), usual_mv), **_rr_input(self.rr, rr)}
 
     def _signal(self, signal: np.ndarray, usual_mv: np.ndarray | None) -> np.ndarray:
@@ -187,6 +185,32 @@ def input_shapes(features: dict[str, np.ndarray]) -> dict[str, Shape]:
     return {name: array.shape[1:] for name, array in features.items()}
 
 
+def intervals_of(rr: np.ndarray | None) -> np.ndarray:
+    """`rr` of an input that uses it.
+
+    Raises:
+      ValueError: it is missing or has other columns; the message says what to pass.
+    """
+    if rr is None or rr.shape[1] != len(RR_FEATURES):
+        raise ValueError(
+            f"this model also takes the RR features: pass rr=(num_beats, {len(RR_FEATURES)}), the columns of beats.RR_FEATURES"
+        )
+    return rr
+
+
+def usual_of(usual_mv: np.ndarray | None) -> np.ndarray:
+    """`usual_mv` of an input that uses it.
+
+    Raises:
+      ValueError: it is missing; the message says what to pass.
+    """
+    if usual_mv is None:
+        raise ValueError(
+            "this model compares beats with their record's usual beat: pass usual_mv, shaped as signals_mv"
+        )
+    return usual_mv
+
+
 def _crossing_rr(rhythm: Rhythm) -> tuple[str, ...]:
     if not rhythm:
         return ()
@@ -197,10 +221,7 @@ def _rr_input(rhythm: Rhythm, rr: np.ndarray | None) -> dict[str, np.ndarray]:
     """`rr`: (num_beats, 4) of the beat itself, or (num_beats, 18) with the rhythm it stands in; nothing where it is not used."""
     if not rhythm:
         return {}
-    if rr is None or rr.shape[1] != len(RR_FEATURES):
-        raise ValueError(
-            f"this model also takes the RR features: pass rr=(num_beats, {len(RR_FEATURES)}), the columns of beats.RR_FEATURES"
-        )
+    rr = intervals_of(rr)
     parts = [_of_the_beat(rr[:, :_OWN]), *([_of_the_rhythm(rr[:, _RHYTHM])] if rhythm == "rhythm" else [])]
     return {"rr": np.concatenate(parts, axis=1).astype(np.float32)}
 

@@ -21,6 +21,7 @@ from ecgexp.parity.figure import study_figure
 from ecgexp.parity.gather import Measured, gather
 from ecgexp.parity.stages import PROTOCOLS, Stage, stages
 from ecgexp.parity.tables import ladder_table, study_csv, study_tables
+from ecgexp.results.asked import Asked
 from ecgexp.tracking.quiet import quieten
 
 
@@ -45,7 +46,7 @@ def main() -> int:
             _run(stage, options.seeds, overrides)
     try:
         quieten()
-        found = gather(planned, options.seeds, more=overrides, uri=options.uri)
+        found = gather(planned, options.seeds, Asked(options.uri), more=overrides)
     except (ConfigError, DataError) as error:
         print(f"parity_study: {error}", file=sys.stderr)
         return 2

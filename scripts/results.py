@@ -16,6 +16,7 @@ from ecgexp.flaws.pricing import ladders
 from ecgexp.parity.gather import check_complete, gather
 from ecgexp.parity.stages import PROTOCOLS, stages
 from ecgexp.parity.tables import study_markdown
+from ecgexp.results.asked import Asked
 from ecgexp.results.blocks import replace_blocks
 from ecgexp.results.claims import INTER_PATIENT, PRIVACY
 from ecgexp.results.ensemble import judge_together
@@ -44,22 +45,22 @@ def main() -> int:
 
 
 def _write(options: argparse.Namespace) -> int:
-    bodies: dict[str, str] = {}
+    asked, bodies = Asked(options.store), {}
     figures: dict[str, Any] = {}
     if "inter_patient" in options.only:
-        measured = measure(INTER_PATIENT, options.store)
+        measured = measure(INTER_PATIENT, asked)
         bodies["inter_patient"] = inter_patient_table(measured, [judge_together(one) for one in measured])
     if "privacy" in options.only:
-        measured = measure(PRIVACY, options.store)
+        measured = measure(PRIVACY, asked)
         bodies["privacy"] = privacy_table(measured)
         if not options.check:
             from ecgexp.results.figure import privacy_figure
 
             figures["privacy_utility"] = privacy_figure(measured)
     if "looks" in options.only:
-        bodies["looks"] = looks_table(looks((*INTER_PATIENT, *PRIVACY), options.store))
+        bodies["looks"] = looks_table(looks((*INTER_PATIENT, *PRIVACY), asked))
     if "parity" in options.only:
-        study, priced = gather(stages(PROTOCOLS), [0], uri=options.store), ladders()
+        study, priced = gather(stages(PROTOCOLS), [0], asked), ladders()
         check_complete(study, 1)
         bodies["parity"] = study_markdown(study, priced)
         if not options.check:

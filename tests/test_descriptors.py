@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecgexp._validate import ConfigError, build
+from ecgexp._validate import ConfigError
 from ecgexp.beats import RR_FEATURES
 from ecgexp.config import load_experiment
 from ecgexp.data.windows import rr_features
@@ -126,20 +126,17 @@ def test_the_input_is_both_beside_each_other():
 
 def test_it_says_what_it_needs():
     signals, rr = np.zeros((2, BEFORE + AFTER, 1)), np.full((2, len(RR_FEATURES)), 0.8)
-    for without in (
-        {"rr": None, "usual_mv": signals},
-        {"rr": rr, "usual_mv": None},
-        {"rr": rr[:, :4], "usual_mv": signals},
-    ):
-        with pytest.raises(ValueError, match="pass rr="):
-            DESCRIPTORS.transform(signals, **without)
+    for intervals, usual, missing in ((None, signals, "rr="), (rr[:, :4], signals, "rr="), (rr, None, "usual_mv")):
+        with pytest.raises(ValueError, match=f"pass {missing}"):
+            DESCRIPTORS.transform(signals, intervals, usual)
     with pytest.raises(ValueError, match=r"are 140 samples, and the windows have 100; leave both to the dataset"):
         DESCRIPTORS.transform(signals[:, :100], rr, signals[:, :100])
 
 
 def test_a_window_without_some_wave_is_refused():
-    with pytest.raises(ConfigError, match=r"input\.window_ms"):
-        build(DescriptorInput, {"fs_hz": 360.0, "window_ms": [50.0, 400.0]}, path="input")
+    words = ["input=descriptors", "model=mlp", "dataset.window_ms=[50,400]"]
+    with pytest.raises(ConfigError, match=r"dataset\.window_ms=\[50\.0, 400\.0\] .*try dataset\.window_ms=\[300,400\]"):
+        load_experiment(words)
 
 
 def test_the_dataset_decides_where_the_waves_are():

@@ -50,20 +50,17 @@ def check_complete(measured: Sequence[Measured], num_seeds: int) -> None:
             )
 
 
-def gather(
-    stages: Iterable[Stage], seeds: Sequence[int], *, more: Sequence[str] = (), uri: str | None = None
-) -> list[Measured]:
+def gather(stages: Iterable[Stage], seeds: Sequence[int], asked: Asked, *, more: Sequence[str] = ()) -> list[Measured]:
     """The latest finished run of each stage and seed.
 
     Args:
       stages: to look for.
       seeds: to look for.
+      asked: the store that has the runs.
       more: further overrides that the runs had.
-      uri: the store; None: `default_uri()`.
 
     Raises:
       DataError: there is no such store.
     """
-    asked = Asked(uri)
     found = [(stage, asked.newest([*stage.overrides, *more], seeds)) for stage in stages]
     return [Measured(stage=stage, runs=tuple(run for run in runs if run is not None)) for stage, runs in found]

@@ -56,17 +56,17 @@ class Measured:
         return (self.rows[0].privacy or {}).get("projection") or {}
 
 
-def measure(claims: Sequence[Claim], uri: str | None = None) -> list[Measured]:
+def measure(claims: Sequence[Claim], asked: Asked) -> list[Measured]:
     """The runs of each claim.
 
     Args:
       claims: what is claimed.
-      uri: the store; None: the usual one.
+      asked: the store that has the runs.
 
     Raises:
       DataError: a run is missing; the message gives the command that makes it.
     """
-    asked, found = Asked(uri), []
+    found = []
     for claim in claims:
         runs = asked.newest(claim.typed, claim.seeds)
         if missing := [str(seed) for seed, run in zip(claim.seeds, runs, strict=True) if run is None]:
@@ -97,9 +97,8 @@ class Look:
     jk_index: float
 
 
-def looks(claims: Sequence[Claim], uri: str | None = None) -> list[Look]:
+def looks(claims: Sequence[Claim], asked: Asked) -> list[Look]:
     """Every run in the claims' experiments that saw the test beats of DS2, whatever came of it, in the order of time."""
-    asked = Asked(uri)
     found = [
         (run.started, experiment, run)
         for experiment in dict.fromkeys(claim.experiment for claim in claims)

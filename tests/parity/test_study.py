@@ -15,6 +15,7 @@ from ecgexp.parity.figure import study_figure
 from ecgexp.parity.gather import Measured, check_complete, gather
 from ecgexp.parity.stages import AS_IT_WAS, PROTOCOLS, stages
 from ecgexp.parity.tables import study_csv, study_markdown, study_tables
+from ecgexp.results.asked import Asked
 from ecgexp.tracking.params import flatten, loggable
 from ecgexp.tracking.reading import StoredRun
 
@@ -51,7 +52,7 @@ def test_the_latest_finished_run_of_the_same_settings_is_taken(monkeypatch):
         stored([*first.overrides, "seed=1", "data.root=elsewhere", "tracking.uri=sqlite:///x.db"], 5),
     ]  # fmt: skip
     monkeypatch.setattr("ecgexp.results.asked.search_runs", lambda **_: there)
-    found = gather([first, second], [0, 1])
+    found = gather([first, second], [0, 1], Asked())
     assert [[run.run_id for run in one.runs] for one in found] == [["2", "5"], []]
 
 

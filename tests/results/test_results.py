@@ -10,6 +10,7 @@ import pytest
 
 from ecgexp._validate import DataError
 from ecgexp.config import for_the_record, load_config
+from ecgexp.results.asked import Asked
 from ecgexp.results.blocks import replace_blocks
 from ecgexp.results.claims import INTER_PATIENT, PRIVACY, Claim
 from ecgexp.results.ensemble import judge_together
@@ -56,7 +57,7 @@ def test_the_runs_together_are_judged_by_their_mean_probability(make_run, store,
         table = predictions(0.9)
         table.loc[1, ["probability/N", "probability/S"]] = [1 - of_s, of_s]
         table.to_parquet(tmp_path / run.run_id / "predictions/test.parquet")
-    (measured,) = measure([CLAIM])
+    (measured,) = measure([CLAIM], Asked())
     evaluation = judge_together(measured)
     assert evaluation.confusion.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
     assert evaluation.majority_class == "N"
@@ -99,7 +100,7 @@ def test_the_newest_finished_run_of_each_seed_counts_and_no_other_configuration(
         make_run(1, 0.3, "split.merge_same_patient=true", started=5),
         make_run(0, 0.4, "trainer.epochs=2", started=6),
     ]
-    (measured,) = measure([CLAIM])
+    (measured,) = measure([CLAIM], Asked())
     found = measured.score("accuracy")
     assert (found.mean, found.low, found.high, found.count) == (pytest.approx(0.93), 0.90, 0.96, 2)
     assert measured.interval("accuracy") == (pytest.approx(0.83), pytest.approx(0.94))
@@ -110,12 +111,12 @@ def test_a_number_without_a_run_is_not_written(make_run, store):
     with pytest.raises(
         DataError, match=rf"no finished run with seed 1 is .*uv run ecgexp -m experiment={NAME} seed=0,1"
     ):
-        measure([CLAIM])
+        measure([CLAIM], Asked())
 
 
 def test_the_table_gives_mean_range_interval_and_the_command(make_run, store):
     store += [make_run(0, 0.90), make_run(1, 0.96)]
-    (measured,) = measure([CLAIM])
+    (measured,) = measure([CLAIM], Asked())
     table = inter_patient_table([measured], [judge_together(measured)])
     assert "| ours | 2 | 0.930 (0.900–0.960)<br>[0.830, 0.940] | 0.800 (0.800–0.800)" in table
     assert "| undefined<br>[nan, nan] |" in table  # F1 of S, which no run has
@@ -129,10 +130,10 @@ def test_a_projection_is_never_shown_as_the_promise(make_run, store):
         "projection": {"population": 10000, "same_noise_on_mean": {"projected_epsilon_pld": 0.02}},
     }  # fmt: skip
     store.append(make_run(0, 0.9, result={"seconds": 9, "privacy": privacy}, metrics={"privacy/noise_multiplier": 1.0}))
-    (measured,) = measure([ALONE])
+    (measured,) = measure([ALONE], Asked())
     assert "| ours | 1 | 14.1 (0.001) | 0.02 of 10 000 | 0.900 |" in privacy_table([measured])
     store.append(make_run(0, 0.91))
-    (open_one,) = measure([ALONE])
+    (open_one,) = measure([ALONE], Asked())
     assert "| ours | 0 | ∞ |  | 0.910 |" in privacy_table([open_one])
 
 
@@ -142,7 +143,7 @@ def test_every_look_is_listed_whatever_came_of_it(make_run, store):
         make_run(1, 0.5, "trainer.epochs=1", started=0.0, status="FAILED"),
         make_run(2, 0.7, "split=patient_kfold", started=1.0),
     ]
-    found = looks([CLAIM, ALONE])
+    found = looks([CLAIM, ALONE], Asked())
     assert [look.accuracy for look in found] == [0.5, 0.95]
     assert f"| 1970-01-02 00:00 | `{NAME}` | seed 0 | 0.950 | 0.800 |" in looks_table(found)
 
@@ -187,7 +188,7 @@ def test_the_figure_marks_projections_as_no_promise(make_run, store):
 
     store += [make_run(0, 0.9, result=result(1.0)), make_run(1, 0.9, result=result(8.0)), make_run(2, 0.95)]
     claims = [Claim(label="p", experiment=NAME, seeds=(seed,)) for seed in (0, 1, 2)]
-    figure = privacy_figure(measure(claims))
+    figure = privacy_figure(measure(claims, Asked()))
     projected = next(line for line in figure.axes[0].lines if "no promise" in str(line.get_label()))
     assert projected.get_xdata().tolist() == [0.01, 0.08]
     assert projected.get_markerfacecolor() == "white"
