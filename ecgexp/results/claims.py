@@ -47,7 +47,7 @@ INTER_PATIENT = (
 
 def _noise(label: str, experiment: str, *noise_multipliers: float) -> list[Claim]:
     overrides = [(f"privacy.noise_multiplier={noise}",) for noise in noise_multipliers]
-    return [Claim(label=label, experiment=experiment, overrides=typed, seeds=_THREE) for typed in overrides]
+    return [Claim(label=label, experiment=experiment, overrides=typed, seeds=_FIVE) for typed in overrides]
 
 
 PRIVACY = (
