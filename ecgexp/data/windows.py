@@ -80,7 +80,7 @@ def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
 
     The first beat has no interval before it and the last none after it: each takes the one it has, and so does every
     interval beyond the record's ends. The local mean is over the ten intervals before the beat, or as many as there are.
-    The record's mean looks at the whole record, and other columns at up to 60 intervals after the beat, so these are features
+    The record's mean looks at the whole record, and other columns at up to 240 intervals after the beat, so these are features
     for analysis after the recording, not at the bedside.
 
     Args:
@@ -90,7 +90,9 @@ def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
     Returns:
       (num_beats, 20) float32: previous, next and local mean in seconds; previous divided by the record's mean; the five
       intervals before the beat and the five after it, in the order of time; the 10, 25, 50, 75 and 90 % quantiles of the
-      20 intervals before it and the 20 after it; how unsteady the rhythm is, see `_unsteadiness`.
+      20 intervals before it and the 20 after it; how unsteady the rhythm is: the lower quartile of the changes from one interval
+      to the next, second or third, the least of the three, over the 240 intervals round the beat or all that there are,
+      divided by their median.
     """
     intervals = np.diff(r_samples) / fs_hz
     previous = np.concatenate([intervals[:1], intervals])
@@ -106,24 +108,20 @@ def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
 
 
 def _unsteadiness(intervals: np.ndarray) -> np.ndarray:
-    """(num_beats,) how much an interval usually changes round each beat, in proportion to the median interval.
+    """(num_beats,) the last column: fibrillation has no small changes (Tateno & Glass 2001, doi:10.1007/BF02345439).
 
-    The lower quartile of the changes from one interval to the next, second or third, the least of the three, over the 240
-    intervals round the beat or all that there are. Fibrillation has no small changes (Tateno & Glass 2001,
-    doi:10.1007/BF02345439); premature beats among steady ones, by turns or one in three, leave that quartile where it is.
+    Premature beats among steady ones, by turns or one in three, leave the quartile where it is.
     """
-    wide = _nearest(intervals, FIBRILLATION_REACH)
-    changes = [np.abs(wide[:, lag:] - wide[:, :-lag]) for lag in _LAGS if lag < wide.shape[1]]
-    if not changes:
-        return np.zeros(len(wide))
-    return np.min([np.quantile(change, _ORDERLY, axis=1) for change in changes], axis=0) / np.median(wide, axis=1)
+    length = min(2 * FIBRILLATION_REACH, len(intervals))
+    nearest = (np.arange(len(intervals) + 1) - FIBRILLATION_REACH).clip(0, len(intervals) - length)
 
+    def quantile(values, width, share):
+        return np.quantile(np.lib.stride_tricks.sliding_window_view(values, width), share, axis=1)[nearest]
 
-def _nearest(intervals: np.ndarray, reach: int) -> np.ndarray:
-    """(num_beats, up to 2 reach): as many intervals of the record round each beat; near its ends, the first or last ones."""
-    length = min(2 * reach, len(intervals))
-    starts = (np.arange(len(intervals) + 1) - reach).clip(0, len(intervals) - length)
-    return np.lib.stride_tricks.sliding_window_view(intervals, length)[starts]
+    changes = [
+        quantile(np.abs(intervals[lag:] - intervals[:-lag]), length - lag, _ORDERLY) for lag in _LAGS if lag < length
+    ]
+    return np.min(changes, axis=0) / quantile(intervals, length, 0.5) if changes else np.zeros(len(nearest))
 
 
 def _around(intervals: np.ndarray, reach: int) -> np.ndarray:
