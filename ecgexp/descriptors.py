@@ -25,9 +25,7 @@ SHAPE = ("qrs", "t_wave", "p_wave", "size")
 _WAVES_MS = {"qrs": (-55.0, 55.0), "t_wave": (55.0, 370.0), "p_wave": (-245.0, -55.0)}
 _RR = ("rr_previous_s", "rr_next_s", "rr_local_mean_s", "rr_ratio", "rr_unsteadiness")
 _STEADY = 0.05  # a sinus rhythm varies by that much when it is steady: no early beat stands out by less
-_MEDIAN_CHANGE = (
-    2.0  # of `rr_unsteadiness`, a lower quartile: twice that of normally distributed changes is about their median
-)
+_QUARTILES = 2.0  # of the changes, `rr_unsteadiness`: the median, if they are normally distributed, is about two
 _LEAST_UNLIKE, _LEAST_SIZE_MV = 0.05, 0.01  # below these a logarithm would tell noise from less noise
 _UNLIKE, _SIZE = (-1.0, 0.7), (0.0, 0.3)  # centre and spread of each logarithm
 
@@ -100,7 +98,7 @@ def rhythm_descriptors(rr: np.ndarray) -> np.ndarray:
     columns = rr[:, [RR_FEATURES.index(name) for name in _RR]].astype(np.float64)
     previous, following, local, to_record, unsteadiness = columns.T
     ratios = np.stack([previous / local, following / local, to_record], axis=1)
-    unit = _STEADY + _MEDIAN_CHANGE * unsteadiness
+    unit = _STEADY + _QUARTILES * unsteadiness
     return np.clip(log_ratio(ratios, unit[:, None]), -RHYTHM_LIMIT, RHYTHM_LIMIT)
 
 

@@ -15,7 +15,9 @@ FIBRILLATION_REACH = 120
 """Intervals on either side, some four minutes, that say whether beats follow each other without any order."""
 
 _LAGS = (1, 2, 3)  # a rhythm that repeats after two beats or three, bigeminy or trigeminy, has an order
-_ORDERLY = 0.25  # a beat out of place changes two intervals in four: a median would give way at one such beat in four
+_ORDERLY = (
+    0.25  # a beat out of place makes two large changes: a median gives way where one beat in four is out of place
+)
 
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
@@ -124,7 +126,7 @@ def _unsteadiness(intervals: np.ndarray) -> np.ndarray:
 
 
 def _running_quantile(values: np.ndarray, width: int, share: float) -> np.ndarray:
-    """`np.quantile` of every `width` values that follow each other, in a tenth of the time: ranks hardly move."""
+    """`np.quantile` of every `width` values that follow each other, in a tenth of the time."""
     from scipy.ndimage import rank_filter
 
     place = (width - 1) * share

@@ -7,8 +7,8 @@ from ecgexp.config import for_the_record, load_config
 from ecgexp.tracking.params import flatten, loggable
 from ecgexp.tracking.reading import StoredRun, UnknownExperimentError, search_runs
 
-# What may differ between two runs that are the same: where they and their data are kept, and how they were started.
-_FREE = ("tracking.", "sweep.", "data.", "dataset.root", "dataset.cache_dir", "checkpoints.", "resume", "name")
+FREE = ("tracking.", "sweep.", "data.", "dataset.root", "dataset.cache_dir", "checkpoints.", "resume", "name")
+"""What may differ between two runs that are the same: where they and their data are kept, and how they were started."""
 
 
 class Asked:
@@ -61,4 +61,4 @@ def _experiment(config: Any) -> str:
 
 
 def _deciding(params: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(value) for name, value in params.items() if not name.startswith(_FREE)}
+    return {name: str(value) for name, value in params.items() if not name.startswith(FREE)}

@@ -1,5 +1,6 @@
 """The runs behind a claim, read back from MLflow."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from typing import Any
 from ecgexp._validate import DataError
 from ecgexp.report.rows import Row, read_row
 from ecgexp.report.spread import Spread, interval_of, score_of, spread
-from ecgexp.results.asked import Asked
+from ecgexp.results.asked import FREE, Asked
 from ecgexp.results.claims import Claim
 from ecgexp.tracking.reading import StoredRun
 
@@ -85,7 +86,7 @@ class Look:
     Attributes:
       day: when.
       experiment: its experiment.
-      run: its name in MLflow.
+      run: its name in MLflow, and what was typed for it that the name leaves out.
       accuracy: on the test beats.
       jk_index: likewise; NaN where it is not defined.
     """
@@ -107,8 +108,16 @@ def looks(claims: Sequence[Claim], asked: Asked) -> list[Look]:
     ]
     return [
         Look(
-            day=datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%d %H:%M"), experiment=experiment, run=run.name,
+            day=datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%d %H:%M"), experiment=experiment, run=_told(run),
             accuracy=run.metrics["test/accuracy"], jk_index=run.metrics.get("test/jk_index", float("nan")),
         )
         for started, experiment, run in sorted(found, key=lambda item: item[0])
     ]  # fmt: skip
+
+
+def _told(run: StoredRun) -> str:
+    """A job of a sweep is called after what it differs in from the other jobs: what they shared is in its command."""
+    typed = [
+        word for word in shlex.split(run.tags.get("command", ""))[1:] if not word.startswith(("experiment=", *FREE))
+    ]
+    return " ".join([run.name, *(word for word in typed if word.rpartition(".")[2] not in run.name)])

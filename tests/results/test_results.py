@@ -68,9 +68,9 @@ def test_the_runs_together_are_judged_by_their_mean_probability(make_run, store,
 
 @pytest.fixture
 def make_run(tmp_path):
-    """(seed, accuracy, *overrides, started=0, status=, metrics=, result=) -> a run as the store would give it."""
+    """(seed, accuracy, *overrides, started=0, status=, metrics=, result=, name=, command=) -> a run as the store gives it."""
 
-    def make(seed, accuracy, *overrides, started=0.0, status="FINISHED", metrics=(), result=None):
+    def make(seed, accuracy, *overrides, started=0.0, status="FINISHED", metrics=(), result=None, name="", command=""):
         folder = tmp_path / f"{seed}-{started}-{accuracy}"
         folder.mkdir()
         (folder / "result.json").write_text(
@@ -84,8 +84,8 @@ def make_run(tmp_path):
         }  # fmt: skip
         settings = {name: str(value) for name, value in params_of(f"seed={seed}", *overrides).items()}
         return StoredRun(
-            run_id=folder.name, name=f"seed {seed}", status=status, started=started, params=settings,
-            metrics=scores | dict(metrics), tags={}, _files=FolderFiles(folder),
+            run_id=folder.name, name=name or f"seed {seed}", status=status, started=started, params=settings,
+            metrics=scores | dict(metrics), tags={"command": command}, _files=FolderFiles(folder),
         )  # fmt: skip
 
     return make
@@ -146,6 +146,14 @@ def test_every_look_is_listed_whatever_came_of_it(make_run, store):
     found = looks([CLAIM, ALONE], Asked())
     assert [look.accuracy for look in found] == [0.5, 0.95]
     assert f"| 1970-01-02 00:00 | `{NAME}` | seed 0 | 0.950 | 0.800 |" in looks_table(found)
+
+
+def test_a_look_says_what_its_name_leaves_out(make_run, store):
+    """A job is called after what it differs in from the others of its sweep."""
+    words = "seed=0 loss.gamma=1 split.merge_same_patient=True 'tracking.uri=sqlite\\:///a.db' data.cache_dir=b"
+    store.append(make_run(0, 0.95, name="seed=0, gamma=1", command=f"ecgexp experiment={NAME} {words}"))
+    (found,) = looks([ALONE], Asked())
+    assert found.run == "seed=0, gamma=1 split.merge_same_patient=True"
 
 
 def test_a_block_is_replaced_and_the_rest_of_the_page_is_not():
