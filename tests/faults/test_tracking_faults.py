@@ -81,6 +81,14 @@ def server(port):
 
 
 @contextmanager
+def held(process):
+    """The run stands still, or it would end before the server is up or down."""
+    process.send_signal(signal.SIGSTOP)
+    yield
+    process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
 def running(*words, log="run.log"):
     """A run in the background, killed at the end if it still lives; its words are in `log`."""
     with Path(log).open("w") as out, subprocess.Popen([*COMMAND, *words], stdout=out, stderr=out) as process:
@@ -169,11 +177,14 @@ def test_a_run_whose_server_dies_and_comes_back_loses_nothing(store, capfd):
         probe.bind((ui.HOST, 0))
         port = probe.getsockname()[1]
     address = f"http://me:hunter2@{ui.HOST}:{port}"
-    words = (*SMALL, f"tracking.uri={address}", "trainer.epochs=24", "+tracking.tags.api_token=opensesame")
+    words = (*SMALL, f"tracking.uri={address}", "trainer.epochs=60", "+tracking.tags.api_token=opensesame")
     with ExitStack() as stack:
-        with server(port):
+        with ExitStack() as up:
+            up.enter_context(server(port))
             run = stack.enter_context(running(*words))
             wait_for_step(2, run)
+            with held(run):
+                up.close()
         wait_for_step(last_step() + 2, run)
         os.kill(run.pid, signal.SIGKILL)
         os.waitid(os.P_PID, run.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has taken note of it yet
@@ -186,19 +197,21 @@ def test_a_run_whose_server_dies_and_comes_back_loses_nothing(store, capfd):
     assert said("run.log", "does not answer; the run goes on") == 1
 
     with ExitStack() as stack:
-        with server(port):
+        with ExitStack() as up:
+            up.enter_context(server(port))
             assert sync.main(["run", "--store", address]) == 0
             assert " points" in capfd.readouterr().out
             check_equal(address)
             assert not_whole(Path()) == []
             run = stack.enter_context(running("resume=run", f"tracking.uri={address}", log="resumed.log"))
             wait_for_step(last_step() + 2, run)
+            with held(run):
+                up.close()
         wait_for_step(last_step() + 2, run)
-        run.send_signal(signal.SIGSTOP)  # or it would end before the server is up
-        with server(port):
-            run.send_signal(signal.SIGCONT)
-            assert run.wait(timeout=400) == 0
-            check_equal(address)
+        with held(run):
+            stack.enter_context(server(port))
+        assert run.wait(timeout=400) == 0
+        check_equal(address)
     assert said("resumed.log", "does not answer; the run goes on") == 1
     assert said("resumed.log", "never reached") == 0
     assert read_run(RUN)["status"] == "FINISHED"
