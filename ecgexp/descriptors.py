@@ -30,7 +30,7 @@ _LEAST_UNLIKE, _LEAST_SIZE_MV = 0.05, 0.01  # below these a logarithm would tell
 _UNLIKE, _SIZE = (-1.0, 0.7), (0.0, 0.3)  # centre and spread of each logarithm
 
 _LEAST_SIDE_MS = 100.0
-_Side = Annotated[float, Field(gt=0.0), AllowInfNan(False)]
+_Side = Annotated[float, AllowInfNan(False)]
 
 
 @settings

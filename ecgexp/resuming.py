@@ -11,16 +11,13 @@ import yaml
 from ecgexp._validate import ConfigError, DataError
 from ecgexp.config import for_the_record, load_config
 from ecgexp.tracking.files import plain
-from ecgexp.tracking.params import flatten, loggable
+from ecgexp.tracking.params import WITHOUT_EFFECT, flatten, loggable
 from ecgexp.tracking.provenance import git_state, versions
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 _log = logging.getLogger(__name__)
-
-# What may differ from the run that goes on, since no result depends on it.
-_FREE = ("resume", "tracking.", "sweep.", "data.", "dataset.root", "dataset.cache_dir", "checkpoints.")
 
 
 def find_run_dir(run: str) -> Path:
@@ -79,7 +76,7 @@ def _check_same(run_dir: Path, values: Mapping[str, Any]) -> None:
     differ = [
         f"{name} is {now.get(name)!r} and was {then.get(name)!r}"
         for name in sorted({*then, *now})
-        if not name.startswith(_FREE) and then.get(name) != now.get(name)
+        if not name.startswith(WITHOUT_EFFECT) and then.get(name) != now.get(name)
     ]
     if differ and then:
         raise ConfigError(

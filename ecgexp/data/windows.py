@@ -15,9 +15,7 @@ FIBRILLATION_REACH = 120
 """Intervals on either side, some four minutes, that say whether beats follow each other without any order."""
 
 _LAGS = (1, 2, 3)  # a rhythm that repeats after two beats or three, bigeminy or trigeminy, has an order
-_ORDERLY = (
-    0.25  # a beat out of place makes two large changes: a median gives way where one beat in four is out of place
-)
+_ORDERLY = 0.25  # a beat out of place makes two large changes: a median gives way at one such beat in four
 
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
@@ -129,12 +127,11 @@ def _running_quantile(values: np.ndarray, width: int, share: float) -> np.ndarra
     """`np.quantile` of every `width` values that follow each other, in a tenth of the time."""
     from scipy.ndimage import rank_filter
 
-    place = (width - 1) * share
+    place, part = divmod((width - 1) * share, 1)
     inside = slice(width // 2, width // 2 + len(values) - width + 1)
-    below, above = (
-        rank_filter(values, rank, size=width)[inside] for rank in (int(place), min(int(place) + 1, width - 1))
-    )
-    return below + (place - int(place)) * (above - below)
+    ranks = int(place), min(int(place) + 1, width - 1)
+    below, above = (rank_filter(values, rank, size=width)[inside] for rank in ranks)
+    return below + part * (above - below)
 
 
 def _around(intervals: np.ndarray, reach: int) -> np.ndarray:

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ecgexp.config import for_the_record, load_config
-from ecgexp.tracking.params import flatten, loggable
+from ecgexp.tracking.params import WITHOUT_EFFECT, flatten, loggable
 from ecgexp.tracking.reading import StoredRun, UnknownExperimentError, search_runs
 
-FREE = ("tracking.", "sweep.", "data.", "dataset.root", "dataset.cache_dir", "checkpoints.", "resume", "name")
-"""What may differ between two runs that are the same: where they and their data are kept, and how they were started."""
+FREE = (*WITHOUT_EFFECT, "name")
+"""How the settings begin that may differ between two runs of the same configuration."""
 
 
 class Asked:

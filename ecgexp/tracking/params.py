@@ -11,6 +11,9 @@ from ecgexp.tracking.checks import check_name
 
 HIDDEN = "***"
 
+WITHOUT_EFFECT = ("resume", "tracking.", "sweep.", "data.", "dataset.root", "dataset.cache_dir", "checkpoints.")
+"""How the settings begin on which no result depends: where a run and its data are kept, and how it was started."""
+
 _SECRET_NAME = r"(?:password|passwd|secret|token|(?:api|access|secret)_?key|credentials?|noise_seed)"
 _SECRET = re.compile(rf"{_SECRET_NAME}$", re.IGNORECASE)
 # A scheme is short, or a long word would be searched from each of its letters to its end.
