@@ -50,7 +50,8 @@ class BeatSet:
       lead_names: one name for each column of `signals_mv`; `"MLII -> ECG1"` where two databases name it differently.
       database: name and version, e.g. `"mitdb 1.0.0"`, or `"mitdb 1.0.0 -> svdb 1.0.0"`; `"synthetic …"` marks beats that no
         heart made.
-      digest: hexadecimal digest of what the beats were made from and how; the cache key.
+      digest: hexadecimal digest of what the beats were made from and how. A run replaces it by a keyed one (`privacy.keyed`)
+        before it writes anything.
       usual_mv: record -> (window, leads) float32, millivolts: the record's usual beat, the median of all its beats of
         any symbol. It crosses beats as well.
       labels: (num_beats,) int64 class index, or empty before a grouping was applied.

@@ -22,6 +22,7 @@ from ecgexp.flaws.settings import Flaws, without_idle
 from ecgexp.learner import Learner
 from ecgexp.partition.natural import Pooled
 from ecgexp.prepare import Prepared, prepare
+from ecgexp.privacy.keyed import DigestKey
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.privacy.statement import check_unit_covers_features
@@ -204,7 +205,7 @@ def run(
       name: the run's name in the UI; by default the experiment's title.
       tags: further tags of the run.
       resume: whether `run_dir` holds a run of this experiment that did not finish; it goes on, in the same MLflow run.
-      admit: asked once, before the first training step, with the ledger and the digest of the beats; raises to refuse.
+      admit: asked once, before the first training step, with the ledger and the keyed digest of the beats; raises to refuse.
 
     Returns:
       What `run_dir/result.json` holds.
@@ -266,7 +267,7 @@ def _run_tracked(
     if experiment.flaws.names:
         watcher.say(experiment.flaws.line())
     with watcher.work("beats") as work:
-        prepared = experiment.prepare(seeds, work)
+        prepared = _keyed(experiment.prepare(seeds, work), DigestKey.of(experiment.tracking.private_dir()))
     outcome.log_data(tracker, prepared)
     keeper = Keeper(run_dir, experiment.checkpoints, data_digest=prepared.beats.digest, resumes=resume)
     learner = Learner(experiment, prepared, seeds, keeper)
@@ -314,6 +315,11 @@ def _run_tracked(
         status="FINISHED", metrics=metrics, undefined=undefined, selection=chosen.as_dict(), data=outcome.describe_data(prepared),
         privacy=None if statement is None else statement.as_dict(), flaws=flaws,
     )  # fmt: skip
+
+
+def _keyed(prepared: Prepared, key: DigestKey) -> Prepared:
+    """`prepared` under a digest that tells nobody outside of the store which beats it has; whatever is written has this one."""
+    return replace(prepared, beats=replace(prepared.beats, digest=key.digest(prepared.beats.digest)))
 
 
 def _kind(value: Any) -> str:

@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ecgexp._build import build_node
 from ecgexp._validate import ConfigError, DataError, JobFailed
 from ecgexp.config import build_experiment, explain, for_the_record, plain, sweep_settings, to_yaml
+from ecgexp.privacy.keyed import DigestKey
 from ecgexp.result import discard
 from ecgexp.sweeping.attempts import Attempt
 from ecgexp.sweeping.closing import Closed, close, open_parent
@@ -147,7 +148,7 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | No
     try:
         experiment = build_experiment(config)
         objectives = _Objectives(sweep.settings.objectives, hydra.sweeper, experiment.selection.metric)
-        kept = sweep.kept(digest, lambda: experiment.dataset.load().digest)
+        kept = sweep.kept(digest, lambda: _data_digest(experiment))
         if kept is not None:
             sweep.note(number, name, digest, "kept")
             _log.info("job %d: %s is done already, in %s", number, name, kept.run_dir)
@@ -161,6 +162,11 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | No
             _log.exception("job %d: %s failed", number, name)
         print(f"ecgexp: job {number} ({name}): {error}", file=sys.stderr)
         raise JobFailed(f"{name}: {error}") from None
+
+
+def _data_digest(experiment: Any) -> str:
+    """The keyed digest by which the beats of an earlier job are recognized."""
+    return DigestKey.of(experiment.tracking.private_dir()).digest(experiment.dataset.load().digest)
 
 
 def _train(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ecgexp.data.fingerprint import beats_sha256
 from ecgexp.evaluation.evaluator import Evaluation
 from ecgexp.prepare import Prepared
 from ecgexp.privacy.statement import PrivacyStatement
@@ -18,9 +19,19 @@ def log_data(tracker: Tracker, prepared: Prepared) -> None:
     beats = prepared.beats
     dataset = DatasetInput(name=beats.database, digest=beats.digest, source=beats.database, counts=prepared.counts)
     tracker.log_dataset(dataset)
-    tracker.set_tags({"dataset.name": beats.database, "dataset.digest": beats.digest})
+    tracker.set_tags(
+        {
+            "dataset.name": beats.database, "dataset.digest": beats.digest,
+            "dataset.test_sha256": test_sha256(prepared),
+        }
+    )  # fmt: skip
     tracker.log_dict(describe_data(prepared), "data.json")
     log_partition(tracker, prepared)
+
+
+def test_sha256(prepared: Prepared) -> str:
+    """SHA-256 of the test beats, which are published beat by beat anyway (`predictions/test.parquet`)."""
+    return beats_sha256(prepared.beats.take(prepared.split.test))
 
 
 def log_partition(tracker: Tracker, prepared: Prepared) -> None:
@@ -49,6 +60,7 @@ def describe_data(prepared: Prepared) -> dict[str, Any]:
     return {
         "database": beats.database,
         "digest": beats.digest,
+        "test_sha256": test_sha256(prepared),
         "classes": list(beats.class_names),
         "beats": prepared.counts,
         "patients": {name: len(np.unique(beats.patient_ids[rows])) for name, rows in prepared.indices.items()},

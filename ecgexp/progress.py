@@ -64,7 +64,7 @@ class Keeper:
     Args:
       run_dir: the run's folder.
       rule: how often.
-      data_digest: of the beats; a standing of others is refused.
+      data_digest: keyed digest of the beats; a standing of others is refused.
       resumes: whether there is one to go on from. Without it, what an earlier run left in the folder is ignored.
     """
 

@@ -6,6 +6,14 @@ from pathlib import Path
 import pytest
 
 
+@pytest.fixture(scope="session", autouse=True)
+def private_dir(tmp_path_factory):
+    """Runs without a store, and processes that tests start, leave nothing private in the working folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ECGEXP_PRIVATE", str(tmp_path_factory.mktemp("private")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_root():
     """The data root with the real database; a test that asks for it is also marked `real_data`."""

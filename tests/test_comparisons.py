@@ -13,6 +13,7 @@ from ecgexp.console import Watcher
 from ecgexp.seeding import Seeds
 from ecgexp.selection import Chosen
 from ecgexp.tracking.memory import MemoryTracker
+from ecgexp.tracking.settings import NoTracking
 
 SMALL = [
     "trainer=federated", "dataset.num_patients=6", "dataset.minutes=0.8", "trainer.num_rounds=2", "model.filters=[4]",
@@ -139,6 +140,9 @@ class InMemory:
 
     def __init__(self):
         self.tracker = MemoryTracker()
+
+    def private_dir(self):
+        return NoTracking().private_dir()
 
     def start(self, *, run_name, run_dir, resume_run_id=None):
         return self.tracker

@@ -68,9 +68,26 @@ def test_mlflow_has_the_run_with_its_parameters_metrics_tags_and_dataset(finishe
     assert kept.data.params["model._target_"] == "ecgexp.models.cnn1d.Cnn1d"
     assert kept.data.metrics["test/macro_f1"] == pytest.approx(result.metrics["test/macro_f1"])
     assert kept.data.tags["dataset.digest"] == result.data["digest"]
+    assert kept.data.tags["dataset.test_sha256"] == result.data["test_sha256"]
     assert "macro F1" in kept.data.tags["mlflow.note.content"]
     assert [point.step for point in client.get_metric_history(result.run_id, "curve/validation/macro_f1")] == [1, 2]
     assert kept.inputs.dataset_inputs[0].dataset.name == result.data["database"]
+
+
+def test_beats_are_published_under_a_keyed_digest_only(finished, cache):
+    """Neither the plain digest nor the key stands in any file of the run, in its artifacts or in its store."""
+    from ecgexp.privacy.keyed import NAME, DigestKey
+
+    result, folder = finished
+    plain = load_experiment([*SMALL, cache]).dataset.load().digest
+    key = (folder / "mlflow.db.private" / NAME).read_bytes()
+    assert result.data["digest"] == DigestKey(key).digest(plain)
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != NAME:
+            written = path.read_bytes()
+            assert plain[:12].encode() not in written, path
+            assert key not in written, path
+            assert key.hex().encode() not in written, path
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class Attempt:
       reason: why it did not finish.
       seconds: it took.
       metrics: its final metrics.
-      data_digest: of its beats; None before they were read.
+      data_digest: keyed digest of its beats; None before they were read.
       charge: what it did to a unit of privacy, or may have done if it did not finish; None if it never began to train, or
         promised nothing and had no privacy either.
       first: the run's folder of the sweep that finished this job before; None for a job that ran here.

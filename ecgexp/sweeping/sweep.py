@@ -126,7 +126,7 @@ class Sweep:
 
         Args:
           digest: of the job.
-          data_digest: reads the beats and gives their digest; only asked where there is a candidate.
+          data_digest: reads the beats and gives their keyed digest; only asked where there is a candidate.
         """
         if self.settings.rerun:
             return None

@@ -26,7 +26,7 @@ class DatasetInput:
 
     Attributes:
       name: e.g. `"mitdb 1.0.0"`.
-      digest: hexadecimal digest of the beats (`BeatSet.digest`).
+      digest: keyed digest of the beats (`privacy.keyed`), hexadecimal.
       source: where they come from: an address, or words such as `"synthetic, seed 0"`.
       counts: split -> class -> number of beats.
     """

@@ -7,7 +7,7 @@ from ecgexp.tracking.reading import StoredRun
 
 # Where things lie, what is kept where, and what is worked out beside the result or after it.
 _SILENT = re.compile(r"(tracking|comparisons)\..*|(.*\.)?(root|cache_dir)|name|num_resamples|evaluate_on")
-_ORIGIN = re.compile(r"git\.(commit|dirty)|version\..*|dataset\.(name|digest)")
+_ORIGIN = re.compile(r"git\.(commit|dirty)|version\..*|dataset\.(name|digest|test_sha256)")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """The choices of `tracking=`. Making one costs nothing; `start` imports what it needs."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,28 @@ if TYPE_CHECKING:
     from ecgexp.tracking.mlflow import MlflowTracker
     from ecgexp.tracking.store import Store
 
+_DEFAULT_STORE = "mlruns/mlflow.db"
+_SQLITE = "sqlite:///"
+
+
+def private_dir_beside(file: Path) -> Path:
+    """The private folder of the SQLite store in `file`: `mlflow.db.private` beside `mlflow.db`."""
+    return file.with_name(f"{file.name}.private")
+
+
+def private_dir_without_store(base_dir: Path) -> Path:
+    """The private folder for runs whose store has none on this machine: that of the default store, or `ECGEXP_PRIVATE`."""
+    named = os.environ.get("ECGEXP_PRIVATE")
+    return Path(named) if named else private_dir_beside((base_dir / _DEFAULT_STORE).resolve())
+
 
 @settings
 class NoTracking:
     """`tracking=none`: no MLflow; the run directory still tells the whole story."""
+
+    def private_dir(self, base_dir: Path | None = None) -> Path:
+        """See `MlflowTracking.private_dir`."""
+        return private_dir_without_store(base_dir or Path.cwd())
 
     def start(
         self, *, run_name: str, run_dir: Path | None, resume_run_id: str | None = None, base_dir: Path | None = None
@@ -46,7 +65,7 @@ class MlflowTracking:
       tags: further tags for every run.
     """
 
-    uri: str = "sqlite:///mlruns/mlflow.db"
+    uri: str = f"{_SQLITE}{_DEFAULT_STORE}"
     artifact_root: Path = Path("mlruns")
     experiment_name: str = Field(default="ecgexp", min_length=1, max_length=500)
     tags: dict[str, str] = Field(default_factory=dict)
@@ -54,6 +73,21 @@ class MlflowTracking:
     def __post_init__(self):
         for name in self.tags:
             check_name(name, kind="tracking.tags")
+
+    def private_dir(self, base_dir: Path | None = None) -> Path:
+        """The folder on this machine for what belongs to the store and is never published: the key of its keyed digests.
+
+        A SQLite store has it beside its file. A server would show it to all who may read there, so the runs of one user on a
+        server have theirs where the default store would be, and so have the runs of `tracking=none`. Whoever hands a store on
+        leaves this folder out.
+
+        Args:
+          base_dir: what relative paths count from; the current directory by default.
+        """
+        base_dir = base_dir or Path.cwd()
+        if self.uri.startswith(_SQLITE):
+            return private_dir_beside((base_dir / self.uri.removeprefix(_SQLITE)).resolve())
+        return private_dir_without_store(base_dir)
 
     def start(
         self, *, run_name: str, run_dir: Path | None, resume_run_id: str | None = None, base_dir: Path | None = None

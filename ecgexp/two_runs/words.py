@@ -23,7 +23,10 @@ def warnings(a: StoredRun, b: StoredRun, split: str, pairs: Pairs | None) -> Ite
     digests = [run.tags.get("dataset.digest") for run in (a, b)]
     if digests[0] != digests[1]:
         shown = " and ".join(digest[:12] if digest else "none" for digest in digests)
-        yield f"NOT THE SAME DATA: the digests of the beats differ ({shown}): other files, or cut another way"
+        yield (
+            f"NOT THE SAME DATA: the digests of the beats differ ({shown}): other files, cut another way, or runs of two stores, "
+            "each of which has a key of its own"
+        )
     for key, run in (("A", a), ("B", b)):
         if run.status != "FINISHED":
             yield f"{key} is {run.status} and not FINISHED"
