@@ -54,6 +54,9 @@ class BeatSet:
         before it writes anything.
       usual_mv: record -> (window, leads) float32, millivolts: the record's usual beat, the median of all its beats of
         any symbol. It crosses beats as well.
+      annotated: record -> (2, num_annotated) int64, ascending: every beat that is annotated in the record, whether it has a row
+        or not: its annotated sample, as in `r_samples`, and where its R peak lies at `fs_hz`, which is the sample that a window
+        is cut round. A record without an entry has no beats but its rows, at `fs_hz`.
       labels: (num_beats,) int64 class index, or empty before a grouping was applied.
       class_names: the classes, in the order of the labels; empty before a grouping was applied.
       dropped: beats left out on the way, as reason -> count.
@@ -72,6 +75,7 @@ class BeatSet:
     database: str
     digest: str
     usual_mv: Mapping[str, np.ndarray] = field(default_factory=dict)
+    annotated: Mapping[str, np.ndarray] = field(default_factory=dict)
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     class_names: tuple[str, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)

@@ -1,13 +1,14 @@
 """Records in, training data out: the part of a run before anything is learned."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ecgexp.beats import BeatSet
 from ecgexp.data.leaks import check_split
+from ecgexp.data.overlap import Overlap, overlap_of, rows_sharing_samples
 from ecgexp.data.splits import Split
 from ecgexp.inputs import transform_beats
 from ecgexp.partition import Deal, check_deal
@@ -62,13 +63,30 @@ def prepare(
       DataError: the data cannot be trusted or found, or the split leaks.
     """
     beats = grouping.apply(dataset.load(report))
-    parts = split.split(beats, seeds.generator("split"))
+    parts = with_overlap_notes(beats, split.split(beats, seeds.generator("split")))
     check_split(beats, parts)
-    return assemble(beats, parts, partition, seeds, features=lambda: transform_beats(model_input, beats))
+    return assemble(
+        beats, parts, partition, seeds, features=lambda: transform_beats(model_input, beats),
+        overlap=overlap_of(beats, parts.train, dataset.window_samples[0]),
+    )  # fmt: skip
+
+
+def with_overlap_notes(beats: BeatSet, split: Split) -> Split:
+    """The split with a note on each held-out part whose windows show samples that training windows show too."""
+    notes = []
+    for name, rows in (("validation", split.validation), ("test", split.test)):
+        if shared := rows_sharing_samples(beats, split.train, rows):
+            notes.append(
+                f"{shared} of {len(rows)} {name} beats share samples with training beats of the same record, since their windows "
+                "overlap: the scores on these are not scores on signal that was never seen; a shorter dataset.window_ms, or "
+                "split=inter_patient, avoids it"
+            )
+    return replace(split, notes=(*split.notes, *notes))
 
 
 def assemble(
-    beats: BeatSet, parts: Split, partition: Any, seeds: Seeds, *, features: Callable[[], Mapping[str, np.ndarray]]
+    beats: BeatSet, parts: Split, partition: Any, seeds: Seeds, *, features: Callable[[], Mapping[str, np.ndarray]],
+    overlap: Overlap | None = None,
 ) -> Prepared:  # fmt: skip
     """Deals split beats to clients and puts together what a trainer gets.
 
@@ -78,6 +96,7 @@ def assemble(
       partition: which client holds what.
       seeds: of the run.
       features: name -> (num_beats, ...), made once the clients are known to be possible.
+      overlap: of the windows of the training rows.
 
     Raises:
       ConfigError: these beats cannot be dealt to the clients that were asked for.
@@ -86,6 +105,6 @@ def assemble(
     check_deal(deal, parts)
     data = TrainingData(
         features=features(), labels=beats.labels, train=parts.train, class_names=beats.class_names,
-        record_ids=beats.record_ids, patient_ids=beats.patient_ids, clients=deal.train,
+        record_ids=beats.record_ids, patient_ids=beats.patient_ids, clients=deal.train, overlap=overlap,
     )  # fmt: skip
     return Prepared(beats=beats, split=parts, deal=deal, data=data)

@@ -18,7 +18,7 @@ import numpy as np
 
 from ecgexp.beats import COLUMNS, BeatSet
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Raise it whenever preparation comes to give other numbers for the same settings; it is part of every key."""
 
 _DAMAGE = (  # what zipfile, numpy and json make of bytes that are none of theirs
@@ -80,9 +80,11 @@ def _read(path: Path) -> Prepared:
         meta = json.loads(str(file["meta"]))
         columns = {name: file[name] for name in COLUMNS}
         usual_mv = dict(zip(meta.pop("usual_records"), file["usual_mv"], strict=True))
+        ends = np.cumsum(meta.pop("num_annotated"), dtype=int)
+        annotated = dict(zip(usual_mv, np.split(file["annotated"], ends, axis=1)[:-1], strict=True))
     warnings = tuple(meta.pop("warnings"))
     meta["lead_names"] = tuple(meta["lead_names"])
-    return Prepared(beats=BeatSet(**columns, usual_mv=usual_mv, **meta), warnings=warnings)
+    return Prepared(beats=BeatSet(**columns, usual_mv=usual_mv, annotated=annotated, **meta), warnings=warnings)
 
 
 def _write(path: Path, prepared: Prepared) -> None:
@@ -90,9 +92,12 @@ def _write(path: Path, prepared: Prepared) -> None:
     meta = {
         "fs_hz": beats.fs_hz, "lead_names": beats.lead_names, "database": beats.database, "digest": beats.digest,
         "dropped": dict(beats.dropped), "warnings": prepared.warnings, "usual_records": list(beats.usual_mv),
+        "num_annotated": [beats.annotated[record].shape[1] for record in beats.usual_mv],
     }  # fmt: skip
     columns = {"meta": np.asarray(json.dumps(meta))} | {name: getattr(beats, name) for name in COLUMNS}
     columns["usual_mv"] = np.asarray([*beats.usual_mv.values()], np.float32)
+    places = [beats.annotated[record] for record in beats.usual_mv]
+    columns["annotated"] = np.concatenate([np.zeros((2, 0), np.int64), *places], axis=1)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_strays(path.parent)
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=_PART)

@@ -93,6 +93,7 @@ def _prepare(
     dropped: dict[str, int] = {}
     stand_ins: list[str] = []
     usual_mv: dict[str, np.ndarray] = {}
+    annotated: dict[str, np.ndarray] = {}
     for done, record_id in enumerate(records):
         if report is not None:
             report(done, len(records), record_id)
@@ -103,7 +104,7 @@ def _prepare(
             continue
         if wanting:
             stand_ins.append(f"{record_id} ({wanting} <- {', '.join(record.lead_names[column] for column in columns)})")
-        part, outside = prepare_record(record, columns, preparation)
+        part, outside, annotated[record_id] = prepare_record(record, columns, preparation)
         parts.append(part)
         usual_mv[record_id] = usual_beat(part["signals_mv"])
         dropped[LEFT_RECORD] = dropped.get(LEFT_RECORD, 0) + outside
@@ -116,6 +117,7 @@ def _prepare(
     beats = BeatSet(
         **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, fs_hz=preparation.fs_hz,
         lead_names=preparation.leads, database=str(database), digest=content, dropped=dropped, usual_mv=usual_mv,
+        annotated=annotated,
     )  # fmt: skip
     return Prepared(beats=beats, warnings=_warnings(database, dropped, stand_ins))
 
@@ -157,7 +159,7 @@ def choose_leads(record: Record, preparation: Preparation) -> tuple[list[int] | 
 
 def prepare_record(
     record: Record, columns: Sequence[int], preparation: Preparation
-) -> tuple[dict[str, np.ndarray], int]:
+) -> tuple[dict[str, np.ndarray], int, np.ndarray]:
     """Baseline, sampling frequency, windows and RR intervals of one record.
 
     Args:
@@ -168,10 +170,11 @@ def prepare_record(
     Returns:
       part: the columns of `BeatSet`, rows in time order.
       outside: beats dropped because their window leaves the record.
+      annotated: see `BeatSet.annotated`.
     """
     r_samples, symbols = record.beat_samples, record.beat_symbols
     if len(r_samples) < 2:  # no RR interval to speak of
-        return _empty_part(len(columns), preparation), len(r_samples)
+        return _empty_part(len(columns), preparation), len(r_samples), np.zeros((2, 0), np.int64)
     _check_ratio(record, preparation)
     leads = [_clean(record.signals_mv[:, column], record.fs_hz, preparation) for column in columns]
     signals_mv = np.stack(leads, axis=1)
@@ -187,7 +190,7 @@ def prepare_record(
         "patient_ids": np.full(len(windows), record.patient_id),
         "r_samples": r_samples[inside],
     }
-    return part, int(np.sum(~inside))
+    return part, int(np.sum(~inside)), np.stack([r_samples, places]).astype(np.int64)
 
 
 def _clean(lead_mv: np.ndarray, fs_hz: float, preparation: Preparation) -> np.ndarray:

@@ -110,7 +110,7 @@ class TwoDatabases:
             lead_names=tuple(arrow(*pair) for pair in zip(first.lead_names, second.lead_names, strict=True)),
             database=arrow(first.database, second.database), dropped={**first.dropped, **second.dropped},
             digest=digest({part: beats.digest for part, beats in loaded.items()}),
-            usual_mv={**first.usual_mv, **second.usual_mv},
+            usual_mv={**first.usual_mv, **second.usual_mv}, annotated={**first.annotated, **second.annotated},
             parts=np.repeat(list(loaded), [len(beats) for beats in named]),
         )  # fmt: skip
 
@@ -122,6 +122,7 @@ def _with_database(beats: BeatSet, name: str) -> BeatSet:
         record_ids=np.char.add(f"{name}/", beats.record_ids),
         patient_ids=np.char.add(f"{name}/", beats.patient_ids),
         usual_mv={f"{name}/{record}": median for record, median in beats.usual_mv.items()},
+        annotated={f"{name}/{record}": places for record, places in beats.annotated.items()},
         dropped={f"{name}: {reason}": count for reason, count in beats.dropped.items()},
     )
 

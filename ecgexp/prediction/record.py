@@ -126,7 +126,7 @@ def annotate(model: TrainedModel, record: Record, *, source: Source) -> Annotate
 
 def _probabilities(model: TrainedModel, record: Record, columns: list[int]) -> np.ndarray:
     """(num_beats, num_classes): prepared and scored as in training; NaN where there is no window."""
-    part, _ = prepare_record(record, columns, model.preparation)
+    part, *_ = prepare_record(record, columns, model.preparation)
     windows = part["signals_mv"]
     usual_mv = None
     if model.classifier.uses_usual_beat:  # of the whole record, as in training

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ecgexp.data.overlap import Overlap
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec, Unit
 from ecgexp.seeding import Seeds
@@ -61,6 +62,7 @@ class TrainingData:
       record_ids: (num_beats,) str.
       patient_ids: (num_beats,) str.
       clients: client id -> sorted indices: who holds which of the training rows. Only federated training looks at it.
+      overlap: in how many training rows one heartbeat is seen; None where it was not looked into.
     """
 
     features: Mapping[str, np.ndarray]
@@ -70,6 +72,7 @@ class TrainingData:
     record_ids: np.ndarray
     patient_ids: np.ndarray
     clients: Mapping[str, np.ndarray] = field(default_factory=dict)
+    overlap: Overlap | None = None
 
     @cached_property
     def resident(self) -> "ResidentFeatures":

@@ -24,7 +24,7 @@ def make_record(signal_mv, samples, fs_hz=128.0):
 
 
 def windows_of(record, preparation=UNTOUCHED):
-    part, _ = prepare_record(record, [0], preparation)
+    part, *_ = prepare_record(record, [0], preparation)
     return part["signals_mv"][:, :, 0], part
 
 

@@ -1,0 +1,126 @@
+"""Windows that overlap: in how many rows one heartbeat is seen.
+
+A row is the window `[p - before, p + after)` round an R peak p. Example-level differential privacy protects one row. Whether that
+protects one *heartbeat* depends on the other rows:
+
+- **A peak in several rows.** Where the peak p' of another annotated beat lies inside a window, `p - before < p' < p + after`,
+  that row shows the other heartbeat as much as its own. Taking the heartbeat away then takes away all rows that hold its peak.
+- **Shared samples only.** Two windows share a sample if `|p - p'| < before + after`. Where no peak lies in another window they
+  show the same stretch between two beats.
+
+A peak on the very first sample of a window, `p' = p - before`, is counted as a shared sample: the window shows the second half of
+that beat and not its peak's rise (at ±250 ms that is one pair of all beats of MIT-BIH, in record 203).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgexp.beats import BeatSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlap:
+    """How the windows of some rows overlap.
+
+    Attributes:
+      rows: how many rows were looked at.
+      rows_with_other_peak: of them, rows inside whose window lies the R peak of another annotated beat.
+      rows_per_peak: the largest number of rows inside whose window one R peak lies; 1 where every row holds its own alone.
+      rows_sharing: rows that share a sample with another of the rows.
+      rows_per_beat: the largest number of rows that share a sample with the window of one annotated beat, its own row included.
+      nearest_ms: the least distance of a row's R peak from that of another annotated beat; infinite where there is none.
+      where: record and annotated sample of a row that holds another R peak, or else shares samples; empty where none does.
+    """
+
+    rows: int
+    rows_with_other_peak: int = 0
+    rows_per_peak: int = 1
+    rows_sharing: int = 0
+    rows_per_beat: int = 1
+    nearest_ms: float = float("inf")
+    where: str = ""
+
+
+def overlap_of(beats: BeatSet, rows: np.ndarray, before: int) -> Overlap:
+    """How the windows of `rows` overlap, and which of them hold another beat's R peak.
+
+    Every annotated beat of their records counts, also one that has no row of its own: one whose symbol is in no class, whose
+    window leaves the record, or that is validated or tested.
+
+    Args:
+      beats: with their windows.
+      rows: (num_rows,) of them, e.g. those to train on.
+      before: samples of a window before the R peak.
+    """
+    found = Overlap(rows=len(rows))
+    for at, samples, own, peaks in _records(beats, rows):
+        found = _joined(found, _of_record(at, samples, own, peaks, before, beats.signals_mv.shape[1], beats))
+    return found
+
+
+def rows_sharing_samples(beats: BeatSet, rows: np.ndarray, others: np.ndarray) -> int:
+    """How many of `others` share a sample of the same record with one of `rows`."""
+    window, count = beats.signals_mv.shape[1], 0
+    places = {record: np.sort(own) for record, _, own, _ in _records(beats, rows)}
+    for record, _, own, _ in _records(beats, others):
+        if record in places:
+            near = places[record]
+            count += int(np.sum(_count(near, own - window + 1, own + window) > 0))
+    return count
+
+
+def _of_record(
+    record: str, samples: np.ndarray, own: np.ndarray, peaks: np.ndarray, before: int, window: int, beats: BeatSet
+) -> Overlap:
+    """`Overlap` of the rows of one record.
+
+    Args:
+      record: its name.
+      samples: (num_rows,) annotated samples of the rows.
+      own: (num_rows,) where their peaks lie, ascending.
+      peaks: (num_annotated,) where all peaks lie, ascending; `own` among them.
+      before: samples of a window before the peak.
+      window: samples of a window.
+      beats: for the sampling frequency.
+    """
+    after = window - before
+    held = np.maximum(_count(peaks, own - before + 1, own + after), 1)  # its own peak, also where `after` is 0
+    holders = np.maximum(_count(own, peaks - after + 1, peaks + before), 1)
+    near = _count(own, peaks - window + 1, peaks + window)
+    sharing = _count(own, own - window + 1, own + window)
+    place = np.searchsorted(peaks, own)
+    padded = np.concatenate([[-np.inf], peaks, [np.inf]])
+    gaps = np.minimum(padded[place + 1] - padded[place], padded[place + 2] - padded[place + 1])
+    touched = np.flatnonzero(held > 1) if np.any(held > 1) else np.flatnonzero(sharing > 1)
+    return Overlap(
+        rows=0, rows_with_other_peak=int(np.sum(held > 1)), rows_per_peak=int(holders.max(initial=1)),
+        rows_sharing=int(np.sum(sharing > 1)), rows_per_beat=int(near.max(initial=1)),
+        nearest_ms=float(gaps.min(initial=np.inf)) / beats.fs_hz * 1000,
+        where=f"record {record} sample {samples[touched[0]]}" if len(touched) else "",
+    )  # fmt: skip
+
+
+def _joined(a: Overlap, b: Overlap) -> Overlap:
+    where = a.where if a.where and (a.rows_with_other_peak or not b.rows_with_other_peak) else b.where or a.where
+    return Overlap(
+        rows=a.rows + b.rows, rows_with_other_peak=a.rows_with_other_peak + b.rows_with_other_peak,
+        rows_per_peak=max(a.rows_per_peak, b.rows_per_peak), rows_sharing=a.rows_sharing + b.rows_sharing,
+        rows_per_beat=max(a.rows_per_beat, b.rows_per_beat), nearest_ms=min(a.nearest_ms, b.nearest_ms), where=where,
+    )  # fmt: skip
+
+
+def _records(beats: BeatSet, rows: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    """Of each record of `rows`: its name, the rows' annotated samples and peaks, and the peaks of all its annotated beats."""
+    for record in np.unique(beats.record_ids[rows]):
+        samples = beats.r_samples[rows][beats.record_ids[rows] == record]
+        published, places = beats.annotated.get(str(record), np.stack([np.unique(samples)] * 2))
+        own = places[np.searchsorted(published, samples)]
+        order = np.argsort(own, kind="stable")
+        yield str(record), samples[order], own[order], np.sort(places)
+
+
+def _count(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """How many of the ascending `values` lie in each `[low, high)`."""
+    return np.searchsorted(values, high) - np.searchsorted(values, low)
