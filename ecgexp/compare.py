@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ecgexp._arguments import Parser
+from ecgexp._files import replacing
 from ecgexp._validate import DataError
 from ecgexp.tracking.params import redact
 from ecgexp.tracking.reading import default_uri, find_run
@@ -37,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _write(found: Compared, file: Path) -> None:
     text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
-        file.write_text(text, encoding="utf-8")
+        with replacing(file) as part:
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
         raise DataError(f"--json {file} cannot be written: {error.strerror}") from error
 

@@ -215,7 +215,7 @@ def _check_stale(store: str, *, close: bool) -> Iterator[Finding]:
     try:
         stale = (close_stale if close else find_stale)(store)
     except Exception as error:  # noqa: BLE001 - a store of another MLflow version breaks in its own way
-        advice = "`uv run mlflow db upgrade sqlite:///…` after a backup, if it is of an older version"
+        advice = "restore the store from a backup, or use another with --store"
         why = redact(str(error)).splitlines()[0]
         yield Finding(what="runs", state="bad", found=f"cannot be listed: {why}", advice=advice)
         return

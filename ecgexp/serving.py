@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from ecgexp._build import build_node, to_node
-from ecgexp._validate import DataError
+from ecgexp._files import replacing_folder
+from ecgexp._validate import ConfigError, DataError
 from ecgexp.beats import RR_FEATURES
 from ecgexp.inputs import Input, input_shapes
 from ecgexp.models.base import ModelBuilder
 
+_FILES = ("model.json", "weights.npz")
 _FORMAT = 4
 
 
@@ -115,8 +117,20 @@ def _rows(array: np.ndarray | None, rows: slice) -> np.ndarray | None:
 
 
 def save_classifier(classifier: Classifier, folder: Path) -> Path:
-    """Writes `classifier` into `folder`, which is made where it is missing."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes `classifier` as `folder`, whole or not at all; a model that is there is replaced.
+
+    Raises:
+      ConfigError: the folder holds something else.
+    """
+    others = sorted(path.name for path in folder.glob("*") if path.name not in _FILES)
+    if others:
+        raise ConfigError(f"{folder} holds other files than a model ({others[0]}); use a new or an empty folder")
+    with replacing_folder(folder) as part:
+        _write(classifier, part)
+    return folder
+
+
+def _write(classifier: Classifier, folder: Path) -> None:
     np.savez(folder / "weights.npz", **{f"w{i:03d}": array for i, array in enumerate(classifier.weights)})
     description = {
         "format": _FORMAT,
@@ -131,7 +145,6 @@ def save_classifier(classifier: Classifier, folder: Path) -> Path:
         "weights_sha256": hashlib.sha256((folder / "weights.npz").read_bytes()).hexdigest(),
     }
     (folder / "model.json").write_text(json.dumps(description, indent=2))
-    return folder
 
 
 def load_classifier(folder: Path | str) -> Classifier:

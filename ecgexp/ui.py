@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         store = find_store(options.store)
         check_port_is_free(options.port)
+        _prepare(store)
         with _ended_by_signals(), _server(store, options.port) as server:
             _wait_until_up(server, address)
             print(f"MLflow shows {store} at {address}/{_PAGE} — Ctrl-C ends it", flush=True)
@@ -83,6 +84,26 @@ def find_store(uri: str) -> str:
             "--store sqlite:///FOLDER/mlflow.db"
         )
     return f"sqlite:///{file}"
+
+
+def _prepare(store: str) -> None:
+    """MLflow's server would make or upgrade the tables of a SQLite store in place.
+
+    Raises:
+      UiError: the store cannot be used.
+    """
+    if not store.startswith("sqlite:///"):
+        return
+    from ecgexp._validate import ConfigError
+    from ecgexp.tracking.quiet import quieten
+
+    quieten()
+    from ecgexp.tracking.store_tables import prepare_tables
+
+    try:
+        prepare_tables(Path(store.removeprefix("sqlite:///")))
+    except ConfigError as error:
+        raise UiError(str(error).replace("tracking.uri=", "--store ").replace(" or tracking=none", "")) from error
 
 
 def check_port_is_free(port: int) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ecgexp._files import replacing
 from ecgexp._validate import ConfigError, DataError
 from ecgexp.flaws.pricing import ladders
 from ecgexp.parity.figure import study_figure
@@ -67,10 +68,12 @@ def _tell(found: list[Measured], folder: Path, console: Console) -> None:
         console.print(table)
     console.print(ladder_table(priced))
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "parity_study.csv").write_text(study_csv(found, priced), encoding="utf-8")
+    with replacing(folder / "parity_study.csv") as part:
+        part.write_text(study_csv(found, priced), encoding="utf-8")
     figure = study_figure(found, priced)
     for form in ("svg", "png"):
-        figure.savefig(folder / f"parity_study.{form}")
+        with replacing(folder / f"parity_study.{form}") as part:
+            figure.savefig(part, format=form)
     worst = max(one.no_amplification for one in priced if math.isfinite(one.no_amplification))
     console.print(
         f"ε of shuffled batches is up to {worst:.1f} where {priced[0].as_printed:.2f} was printed; what ran had none."

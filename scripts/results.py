@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ecgexp._files import replacing
 from ecgexp._validate import DataError
 from ecgexp.flaws.pricing import ladders
 from ecgexp.parity.gather import check_complete, gather
@@ -72,11 +73,13 @@ def _write(options: argparse.Namespace) -> int:
     if options.check:
         print("the page says what the runs say" if after == before else "the page is not what the runs say")
         return int(after != before)
-    options.page.write_text(after, encoding="utf-8")
+    with replacing(options.page) as part:
+        part.write_text(after, encoding="utf-8")
     options.figures.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
         for form in ("svg", "png"):
-            figure.savefig(options.figures / f"{name}.{form}")
+            with replacing(options.figures / f"{name}.{form}") as part:
+                figure.savefig(part, format=form)
     print(f"{options.page}: {', '.join(bodies)}")
     return 0
 

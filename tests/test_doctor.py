@@ -133,7 +133,7 @@ def test_a_damaged_store_is_bad(settings, tmp_path):
     (tmp_path / "mlruns" / "mlflow.db").write_bytes(b"no database" * 1000)
     (finding,) = check_store(settings)
     assert finding.state == "bad"
-    assert "cannot be written" in finding.found
+    assert "the file cannot be used" in finding.found
 
 
 def test_a_server_out_of_reach_is_bad_and_its_password_hidden(settings):

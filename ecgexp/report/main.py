@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ecgexp._arguments import Parser
+from ecgexp._files import replacing
 from ecgexp._validate import DataError
 
 
@@ -40,7 +41,8 @@ def write(options: argparse.Namespace) -> list[str]:
     page = render(gathered, made=datetime.now().astimezone(), public=options.public)
     try:
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(page, encoding="utf-8", errors="replace")
+        with replacing(options.output) as part:
+            part.write_text(page, encoding="utf-8", errors="replace")
     except OSError as error:
         raise DataError(f"--output {options.output} cannot be written: {error.strerror}") from error
     failed = f", {len(gathered.failures)} that failed" if gathered.failures else ""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ecgexp._validate import DataError
+from ecgexp._validate import ConfigError, DataError
 from ecgexp.tracking.params import redact
 
 if TYPE_CHECKING:
@@ -23,12 +23,17 @@ def open_existing(uri: str) -> "MlflowClient":
     quieten()
     from mlflow import MlflowClient
 
-    from ecgexp._validate import ConfigError
-    from ecgexp.tracking.store import reach, sqlite_file
+    from ecgexp.tracking.store import check_sqlite_uri, is_sqlite, reach, sqlite_file
+    from ecgexp.tracking.store_tables import prepare_tables
 
-    if uri.startswith("sqlite:///"):
-        file = sqlite_file(uri, Path.cwd())
-        _check_sqlite(file)
+    if is_sqlite(uri):
+        try:
+            check_sqlite_uri(uri)
+            file = sqlite_file(uri, Path.cwd())
+            _check_sqlite(file)
+            prepare_tables(file)  # MLflow would upgrade an older store in place
+        except ConfigError as error:
+            raise DataError(_as_option(error)) from error
         uri = f"sqlite:///{file}"
     elif urlsplit(uri).scheme in ("", "file"):
         raise DataError(
@@ -38,13 +43,18 @@ def open_existing(uri: str) -> "MlflowClient":
         reach(uri)
         return MlflowClient(tracking_uri=uri)
     except ConfigError as error:
-        why = str(error).replace("tracking.uri=", "--store ").partition("; to run without")[0]
-        raise DataError(why.strip()) from error
+        raise DataError(_as_option(error)) from error
     except Exception as error:  # noqa: BLE001 - the store's driver (SQLAlchemy, requests) has its own kinds of error
         why = redact(str(error)).strip().splitlines()
         raise DataError(
             f"--store {redact(uri)} cannot be used: {why[0][:200] if why else type(error).__name__}"
         ) from error
+
+
+def _as_option(error: ConfigError) -> str:
+    """What a run is told of `tracking.uri=`, for a command that has `--store` instead."""
+    why = str(error).replace("tracking.uri=", "--store ").partition("; to run without")[0]
+    return why.replace(" or tracking=none", "").strip()
 
 
 def _check_sqlite(file: Path) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecgexp._validate import ConfigError
 from ecgexp.tracking.provenance import is_running
 from ecgexp.tracking.quiet import quieten
+from ecgexp.tracking.store_tables import prepare_tables, why_not
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class StaleRun:
 
 
 def check_sqlite(file: Path) -> None:
-    """Checks that the store `file` can be written, or can be made if it is missing; changes nothing.
+    """Checks that the store `file` can be written, or can be made if it is missing; an older one is upgraded on a copy.
 
     Raises:
       ConfigError: why not, and what to type.
@@ -34,12 +34,12 @@ def check_sqlite(file: Path) -> None:
     try:
         if file.exists():
             _check_database(file)
+            quieten()
+            prepare_tables(file)
         else:
             _check_folder(next(parent for parent in file.parents if parent.exists()))
     except (OSError, sqlite3.Error) as error:
-        raise ConfigError(
-            f"{file} cannot be written ({error}): mend it, or type tracking.uri=sqlite:////another/folder/mlflow.db"
-        ) from error
+        raise why_not(file, error) from error
 
 
 def find_stale(uri: str) -> list[StaleRun]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgexp._files import replacing
+from ecgexp._files import replacing, replacing_folder
 from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status
 from ecgexp.tracking.checks import Points, check_path
 from ecgexp.tracking.files import FileArtifacts, plain
@@ -106,7 +106,8 @@ class JsonlTracker(FileArtifacts):
         """See `Tracker.log_model`; the folder is copied to `model/` unless it lies there."""
         target = self.folder / "model"
         if folder.resolve() != target.resolve():
-            shutil.copytree(folder, target, dirs_exist_ok=True)
+            with replacing_folder(target) as part:
+                shutil.copytree(folder, part, dirs_exist_ok=True)
         example = input_example if isinstance(input_example, Mapping) else {"signals_mv": input_example}
         with replacing(self.folder / EXAMPLE) as part, part.open("wb") as file:
             np.savez(file, **example)

@@ -13,7 +13,6 @@ from mlflow.entities import Dataset, InputTag, Metric, Param, Run, RunTag
 from mlflow.entities import DatasetInput as MlflowDatasetInput
 from mlflow.exceptions import MlflowException
 
-from ecgexp._validate import ConfigError
 from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status, TrackerUnavailable
 from ecgexp.tracking.checks import Points, check_path
 from ecgexp.tracking.files import FileArtifacts
@@ -63,7 +62,7 @@ class MlflowTracker(FileArtifacts):
         try:
             run = store.client.create_run(store.experiment_id, run_name=run_name, tags=dict(tags or {}))
         except MlflowException as error:
-            raise ConfigError(f"tracking.uri={redact(store.uri)} refuses a new run: {error.message}") from error
+            raise store.refusal("refuses a new run", error) from error
         return cls(store, run.info.run_id, params={}, points=())
 
     @classmethod
@@ -87,9 +86,7 @@ class MlflowTracker(FileArtifacts):
                 store.client.delete_tag(run_id, REASON_TAG)
             store.client.update_run(run_id, status="RUNNING")
         except MlflowException as error:
-            raise ConfigError(
-                f"MLflow has no run {run_id} to resume at {redact(store.uri)}: {error.message}"
-            ) from error
+            raise store.refusal(f"does not let the run {run_id} be resumed", error) from error
         return cls(store, run_id, params=run.data.params, points=points)
 
     @property

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from ecgexp._files import is_disk_full
 from ecgexp._validate import ConfigError
 from ecgexp.tracking.params import redact
+from ecgexp.tracking.store_tables import lock, prepare_tables, why_not
 
 _SQLITE = "sqlite:///"
 _PATIENCE_S = 5.0
-_LOCK_S = 120.0
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -33,6 +33,15 @@ class Store:
     uri: str
     experiment_id: str
 
+    def refusal(self, what: str, error: Exception) -> ConfigError:
+        """Why the store does not do `what`, with the remedy."""
+        if self.uri.startswith(_SQLITE) and is_disk_full(error):
+            return why_not(Path(self.uri.removeprefix(_SQLITE)), error)
+        why = redact(str(error)).strip().splitlines() or [type(error).__name__]
+        return ConfigError(
+            f"tracking.uri={redact(self.uri)} {what}: {why[0]}; correct tracking.uri=, or use tracking=none"
+        )
+
 
 def open_store(uri: str, *, artifact_root: Path, experiment_name: str, base_dir: Path) -> Store:
     """Opens the store at `uri` and its experiment; a SQLite store and an experiment are made when they are missing.
@@ -46,7 +55,8 @@ def open_store(uri: str, *, artifact_root: Path, experiment_name: str, base_dir:
     Raises:
       ConfigError: the store cannot be reached or used.
     """
-    if uri.startswith(_SQLITE):
+    if is_sqlite(uri):
+        check_sqlite_uri(uri)
         return _open_sqlite(sqlite_file(uri, base_dir), artifact_root / experiment_name, experiment_name)
     if urlsplit(uri).scheme in ("", "file"):
         raise ConfigError(
@@ -56,26 +66,37 @@ def open_store(uri: str, *, artifact_root: Path, experiment_name: str, base_dir:
     return _open(uri, experiment_name, artifact_location=None)
 
 
+def is_sqlite(uri: str) -> bool:
+    """Whether `uri` is meant as the address of a SQLite store."""
+    return urlsplit(uri).scheme.partition("+")[0] == "sqlite"
+
+
+def check_sqlite_uri(uri: str) -> None:
+    """Refuses the address of a SQLite store that names no file, or more than a file.
+
+    Raises:
+      ConfigError: names the form.
+    """
+    if not uri.startswith(_SQLITE) or uri.removeprefix(_SQLITE) in ("", ":memory:") or "?" in uri:
+        raise ConfigError(
+            f"tracking.uri={uri}: it does not name a file of SQLite alone; use sqlite:///FILE, e.g. "
+            "tracking.uri=sqlite:///mlruns/mlflow.db"
+        )
+
+
 def sqlite_file(uri: str, base_dir: Path) -> Path:
     """The absolute path of the database file of `uri`, which begins with `sqlite:///`."""
     return (base_dir / uri.removeprefix(_SQLITE)).resolve()
 
 
 def _open_sqlite(file: Path, artifacts: Path, experiment_name: str) -> Store:
-    """Opens a SQLite store under a lock: two processes that create its tables at once would ruin the file for good."""
+    """Opens a SQLite store whose tables are whole; its experiment is made under a lock."""
+    prepare_tables(file)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{file}.lock", timeout=_LOCK_S):
+        with lock(file):
             return _open(f"{_SQLITE}{file}", experiment_name, artifact_location=artifacts.resolve().as_uri())
-    except Timeout as error:
-        raise ConfigError(
-            f"tracking.uri: another process has held {file}.lock for {_LOCK_S:.0f} s; end that process and try again"
-        ) from error
     except OSError as error:
-        raise ConfigError(
-            f"tracking.uri: cannot write to {file.parent} ({error.strerror}): type "
-            "tracking.uri=sqlite:////another/folder/mlflow.db or tracking=none"
-        ) from error
+        raise why_not(file, error) from error
 
 
 def _open(uri: str, experiment_name: str, *, artifact_location: str | None) -> Store:
@@ -85,6 +106,8 @@ def _open(uri: str, experiment_name: str, *, artifact_location: str | None) -> S
     except ConfigError:
         raise
     except Exception as error:  # noqa: BLE001 - the store's driver (SQLAlchemy, requests) has its own kinds of error
+        if uri.startswith(_SQLITE) and is_disk_full(error):
+            raise why_not(Path(uri.removeprefix(_SQLITE)), error) from error
         raise _unusable(uri, error) from error
 
 
