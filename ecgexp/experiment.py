@@ -31,7 +31,7 @@ from ecgexp.result import Result, known_run_id
 from ecgexp.seeding import Seeds
 from ecgexp.selection import Selection
 from ecgexp.tracking.base import Tracker
-from ecgexp.tracking.params import flatten, redact
+from ecgexp.tracking.params import parameters, redact
 from ecgexp.tracking.resources import PeakMemory
 
 Admission = Callable[[Ledger, str], None]
@@ -222,7 +222,7 @@ def run(
         result = Result(status="FAILED", flaws=experiment.flaws.as_dict())
         try:
             tracker.set_tags({"run.dir": str(run_dir.absolute()), **experiment.flaws.tags(), **(tags or {})})
-            tracker.log_params(flatten(config or without_idle(to_node(experiment))))
+            tracker.log_params(parameters(config or without_idle(to_node(experiment))))
             if resolved_yaml is not None:
                 tracker.log_text(resolved_yaml, "config.yaml")
             result = _run_tracked(experiment, run_dir, tracker, watcher, admit, resume=resume)

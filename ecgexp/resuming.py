@@ -11,7 +11,7 @@ import yaml
 from ecgexp._validate import ConfigError, DataError
 from ecgexp.config import for_the_record, load_config
 from ecgexp.tracking.files import plain
-from ecgexp.tracking.params import WITHOUT_EFFECT, flatten, loggable
+from ecgexp.tracking.params import has_effect, loggable, parameters
 from ecgexp.tracking.provenance import git_state, versions
 
 if TYPE_CHECKING:
@@ -72,11 +72,11 @@ def _ours(overrides: Sequence[str]) -> list[str]:
 
 
 def _check_same(run_dir: Path, values: Mapping[str, Any]) -> None:
-    then, now = _run_json(run_dir)["params"], plain(loggable(flatten(values)))
+    then, now = _run_json(run_dir)["params"], plain(loggable(parameters(values)))
     differ = [
         f"{name} is {now.get(name)!r} and was {then.get(name)!r}"
         for name in sorted({*then, *now})
-        if not name.startswith(WITHOUT_EFFECT) and then.get(name) != now.get(name)
+        if has_effect(name) and then.get(name) != now.get(name)
     ]
     if differ and then:
         raise ConfigError(

@@ -10,8 +10,6 @@ from ecgexp.report.groups import Configuration, configurations
 from ecgexp.report.rows import Row, read_row
 from ecgexp.tracking.reading import PARENT_TAG, StoredRun, children_of, find_run, search_runs
 
-_EXPERIMENT = "tracking.experiment_name"  # the parameter that every run with an MLflow store has
-
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
@@ -153,7 +151,9 @@ def _parent_of(folder: Path) -> StoredRun | None:
 
 def _newest_experiment(uri: str | None) -> str:
     runs = sorted(search_runs(uri=uri), key=lambda run: run.started)
-    named = [run.params[_EXPERIMENT] for run in runs if _EXPERIMENT in run.params]
+    named = [
+        run.experiment for run in runs if "seed" in run.params
+    ]  # a parameter of every run, and of no sweep's parent
     if not named:
         raise DataError("there is no run to report: make one with `ecgexp`, or say where they are with --store URI")
     return named[-1]

@@ -8,11 +8,10 @@ from functools import cached_property
 
 from ecgexp.report.rows import Promise, Row
 from ecgexp.report.spread import Spread, score_of, spread
+from ecgexp.tracking.params import has_effect
 
-# What does not change what is computed: runs that differ here only are one configuration.
-_IGNORED = re.compile(
-    r"(seed|privacy\.noise_seed|data\.root|data\.cache_dir|dataset\.root|dataset\.cache_dir|(tracking|hydra|sweep)\..*)$"
-)
+# Runs that differ here only are one configuration.
+_IGNORED = ("seed", "privacy.noise_seed")
 # Two runs whose values here agree were trained and judged on the same beats with the same model.
 _SET_UP = re.compile(r"(dataset|grouping|split|input|augmentation|model)\.")
 # What moves a run along its privacy–utility curve; unit, clip, δ and sampling make another curve.
@@ -75,7 +74,7 @@ class Configuration:
 
 def relevant(params: Mapping[str, str]) -> dict[str, str]:
     """The parameters that make a configuration: all but the seed, and those that say only where files are."""
-    return {name: value for name, value in params.items() if not _IGNORED.match(name)}
+    return {name: value for name, value in params.items() if has_effect(name) and name not in _IGNORED}
 
 
 def set_up(configuration: Configuration) -> frozenset[tuple[str, str]]:

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ecgexp.config import for_the_record, load_config
-from ecgexp.tracking.params import WITHOUT_EFFECT, flatten, loggable
+from ecgexp.tracking.params import has_effect, loggable, parameters
 from ecgexp.tracking.reading import StoredRun, UnknownExperimentError, search_runs
 
-FREE = (*WITHOUT_EFFECT, "name")
 """How the settings begin that may differ between two runs of the same configuration."""
 
 
@@ -43,7 +42,7 @@ class Asked:
         found = []
         for seed in seeds:
             config.seed = seed
-            wanted = _deciding(loggable(flatten(for_the_record(config))))
+            wanted = _deciding(loggable(parameters(for_the_record(config))))
             found.append(next((run for run, had in finished if had == wanted), None))
         return found
 
@@ -61,4 +60,4 @@ def _experiment(config: Any) -> str:
 
 
 def _deciding(params: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(value) for name, value in params.items() if not name.startswith(FREE)}
+    return {name: str(value) for name, value in params.items() if has_effect(name)}

@@ -9,8 +9,9 @@ from typing import Any
 from ecgexp._validate import DataError
 from ecgexp.report.rows import Row, read_row
 from ecgexp.report.spread import Spread, interval_of, score_of, spread
-from ecgexp.results.asked import FREE, Asked
+from ecgexp.results.asked import Asked
 from ecgexp.results.claims import Claim
+from ecgexp.tracking.params import has_effect
 from ecgexp.tracking.reading import StoredRun
 
 
@@ -117,7 +118,7 @@ def looks(claims: Sequence[Claim], asked: Asked) -> list[Look]:
 
 def _told(run: StoredRun) -> str:
     """A job of a sweep is called after what it differs in from the other jobs: what they shared is in its command."""
-    typed = [
-        word for word in shlex.split(run.tags.get("command", ""))[1:] if not word.startswith(("experiment=", *FREE))
-    ]
+    words = shlex.split(run.tags.get("command", ""))[1:]
+    keys = [word.partition("=")[0].lstrip("+~") for word in words]
+    typed = [word for word, key in zip(words, keys, strict=True) if key != "experiment" and has_effect(key)]
     return " ".join([run.name, *(word for word in typed if word.rpartition(".")[2] not in run.name)])

@@ -8,12 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ecgexp.data.fingerprint import digest, file_sha256
-from ecgexp.tracking.params import redacted
+from ecgexp.tracking.params import has_effect, parameters, redacted
 from ecgexp.tracking.provenance import versions
-
-# Where a run is kept, what steers its sweep, and where its data lie: the beats have a digest of their own.
-_NO_PART_OF_THE_RESULT = ("tracking", "sweep", "data", "name", "resume", "checkpoints")
-_PLACES = ("root", "cache_dir")
 
 # Code that only starts runs or looks at finished ones: to change it changes no result.
 _NO_PART_OF_A_RUN = (
@@ -30,14 +26,12 @@ def job_digest(values: Mapping[str, Any], code: str) -> str:
       values: the resolved configuration.
       code: of `code_digest`.
     """
-    deciding = {key: value for key, value in values.items() if key not in _NO_PART_OF_THE_RESULT}
-    dataset = {key: value for key, value in deciding.get("dataset", {}).items() if key not in _PLACES}
-    return digest({"configuration": deciding | {"dataset": dataset}, "code": code})
+    return digest({"configuration": parameters(values), "code": code})
 
 
 def sweep_digest(overrides: Iterable[str]) -> str:
-    """SHA-256 of a sweep's overrides as they were typed, in whatever order; how it is run (`sweep.…`) is no part of it."""
-    return digest(sorted(text for text in overrides if not _key(text).startswith("sweep.")))
+    """SHA-256 of a sweep's overrides as they were typed, in whatever order; what has no effect on a result is no part of it."""
+    return digest(sorted(text for text in overrides if has_effect(_key(text))))
 
 
 @cache

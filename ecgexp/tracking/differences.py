@@ -3,10 +3,11 @@
 import re
 from dataclasses import dataclass
 
+from ecgexp.tracking.params import has_effect
 from ecgexp.tracking.reading import StoredRun
 
-# Where things lie, what is kept where, and what is worked out beside the result or after it.
-_SILENT = re.compile(r"(tracking|comparisons)\..*|(.*\.)?(root|cache_dir)|name|num_resamples|evaluate_on")
+# What is worked out beside the result or after it.
+_SILENT = re.compile(r"comparisons\..*|num_resamples|evaluate_on")
 _ORIGIN = re.compile(r"git\.(commit|dirty)|version\..*|dataset\.(name|digest|test_sha256)")
 
 
@@ -53,7 +54,7 @@ def differences(a: StoredRun, b: StoredRun) -> Differences:
     settings = [
         Differing(name=name, a=a.params.get(name), b=b.params.get(name))
         for name in sorted({*a.params, *b.params})
-        if not _SILENT.fullmatch(name) and a.params.get(name) != b.params.get(name)
+        if has_effect(name) and not _SILENT.fullmatch(name) and a.params.get(name) != b.params.get(name)
     ]
     origin = [
         Differing(name=name, a=a.tags.get(name), b=b.tags.get(name))

@@ -11,8 +11,10 @@ from ecgexp.tracking.checks import check_name
 
 HIDDEN = "***"
 
-WITHOUT_EFFECT = ("resume", "tracking.", "sweep.", "data.", "dataset.root", "dataset.cache_dir", "checkpoints.")
-"""How the settings begin on which no result depends: where a run and its data are kept, and how it was started."""
+_WITHOUT_EFFECT = re.compile(
+    r"(resume|name|tracking|sweep|data|checkpoints|hydra)([./@].*)?|dataset\.(.*\.)?(root|cache_dir)"
+)
+"""The settings on which no result depends: where a run and its data are kept, how it was started, how often it is saved."""
 
 _SECRET_NAME = r"(?:password|passwd|secret|token|(?:api|access|secret)_?key|credentials?|noise_seed)"
 _SECRET = re.compile(rf"{_SECRET_NAME}$", re.IGNORECASE)
@@ -48,6 +50,21 @@ def redacted(values: Any) -> Any:
 def flatten(config: Mapping[str, Any]) -> dict[str, Scalar]:
     """One entry per leaf: `{"trainer": {"epochs": 3}}` becomes `{"trainer.epochs": 3}`; a list is one leaf, as JSON."""
     return dict(_leaves(config, ""))
+
+
+def has_effect(name: str) -> bool:
+    """Whether a run's result can depend on the setting of that dotted name; a group chosen by `group=option` counts as a name.
+
+    This is the one list. Settings without effect are no parameters of a run, no part of what makes a job or a sweep, and may
+    differ when a run is resumed or a sweep is started again: where they were kept as if they decided something, the second
+    start of a sweep under a budget was refused.
+    """
+    return not _WITHOUT_EFFECT.fullmatch(name)
+
+
+def parameters(config: Mapping[str, Any]) -> dict[str, Scalar]:
+    """The leaves of a configuration that have an effect; see `flatten` and `has_effect`."""
+    return {name: value for name, value in flatten(config).items() if has_effect(name)}
 
 
 def loggable(params: Mapping[str, Scalar]) -> dict[str, Scalar]:

@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ class StoredRun:
       metrics: name -> last value.
       tags: name -> text.
       parent_id: of the run it belongs to; None for a run that stands alone.
+      experiment: in MLflow; empty for a run that was found by its id or folder.
     """
 
     run_id: str
@@ -51,6 +52,7 @@ class StoredRun:
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
     parent_id: str | None = None
+    experiment: str = ""
     _files: KeptFiles = field(repr=False, compare=False)
 
     def artifact(self, path: str) -> Path | None:
@@ -145,7 +147,9 @@ def search_runs(*, experiment: str | None = None, filter_string: str = "", uri: 
         )
     ids = [known[experiment]] if experiment is not None else list(known.values())
     try:
-        return [_in_store(client, run) for run in _runs(client, ids, filter_string)]
+        names = {number: name for name, number in known.items()}
+        runs = _runs(client, ids, filter_string)
+        return [replace(_in_store(client, run), experiment=names[run.info.experiment_id]) for run in runs]
     except MlflowException as error:
         raise DataError(f"MLflow does not understand the filter {filter_string!r}: {error.message}") from error
 

@@ -1,9 +1,9 @@
 """What beats are: a digest that is the same wherever these beats are."""
 
 import numpy as np
+from tiny_records import make_beats
 
 from ecgexp.data.fingerprint import beats_sha256
-from tests.data.tiny_records import make_beats
 
 
 def test_beats_sha256_ignores_what_else_was_loaded():

@@ -60,8 +60,8 @@ def store(tmp_path, monkeypatch):
 def in_store(folder, experiment, started, **more):
     from dataclasses import replace
 
-    run = find_run(str(finished(folder, params={**CENTRALIZED, "tracking.experiment_name": experiment}, **more)))
-    return replace(run, started=started)
+    run = find_run(str(finished(folder, params={**CENTRALIZED, "seed": 0}, **more)))
+    return replace(run, started=started, experiment=experiment)
 
 
 def test_with_nothing_said_it_is_the_experiment_of_the_newest_run(tmp_path, store):

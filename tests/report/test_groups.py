@@ -38,7 +38,9 @@ def test_what_decides_nothing_parts_no_configuration(row, name):
     assert len(made) == 1
 
 
-@pytest.mark.parametrize("name", ["dataset.seed", "dataset.num_patients", "privacy.unit", "model.seeds", "data.rooted"])
+@pytest.mark.parametrize(
+    "name", ["dataset.seed", "dataset.num_patients", "privacy.unit", "model.seeds", "database.root"]
+)
 def test_every_other_parameter_parts_them(row, name):
     made = configurations([row({**CENTRALIZED, name: value}) for value in ("1", "2")])
     assert [dict(one.values) for one in made] == [{name: "1"}, {name: "2"}]

@@ -27,7 +27,7 @@ def sweep(tmp_path_factory):
         child.set_tags({"dataset.name": "synthetic (seed 0)", "dataset.digest": "d", "command": f"ecgexp seed={seed}"})
         if seed < 4:
             child.set_tags({PARENT_TAG: parent.run_id})
-        child.log_params({"seed": seed, "trainer._target_": "T", "tracking.experiment_name": "tests"})
+        child.log_params({"seed": seed, "trainer._target_": "T"})
         if seed == 3:
             child.finish("FAILED", "DataError: it diverged")
             continue

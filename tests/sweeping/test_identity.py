@@ -18,6 +18,8 @@ VALUES = {
         {"name": "other"},
         {"data": {"root": "/c"}},
         {"dataset": {"records": ["100"], "root": "/c", "cache_dir": "/d"}},
+        {"checkpoints": {"every": 2}},
+        {"resume": "run"},
     ],
 )
 def test_where_a_run_is_kept_does_not_make_it_another(change):
@@ -40,7 +42,24 @@ def test_other_code_makes_another_job():
 def test_a_sweep_is_known_by_what_was_typed_in_any_order():
     assert sweep_digest(["seed=1,2", "model=cnn1d"]) == sweep_digest(["model=cnn1d", "seed=1,2"])
     assert sweep_digest(["seed=1,2"]) != sweep_digest(["seed=1,2,3"])
-    assert sweep_digest(["seed=1,2", "sweep.rerun=true"]) == sweep_digest(["seed=1,2"])
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["sweep.rerun=true", "sweep.budget_epsilon=3", "tracking=none", "tracking.uri=x", "+tracking.tags.a=1",
+     "checkpoints.every=2", "data.root=/a", "dataset.cache_dir=/b", "dataset.train.root=/c", "hydra/launcher=processes",
+     "hydra.sweep.dir=here", "name=other"],
+)  # fmt: skip
+def test_sweep_with_a_setting_without_effect_is_the_same(override):
+    assert sweep_digest(["seed=1,2", override]) == sweep_digest(["seed=1,2"])
+
+
+def test_job_of_two_databases_is_known_wherever_they_lie():
+    def values(place):
+        parts = {part: {"root": place, "cache_dir": place, "leads": ["MLII"]} for part in ("train", "test")}
+        return VALUES | {"dataset": parts}
+
+    assert job_digest(values("/a"), "code") == job_digest(values("/b"), "code")
 
 
 def test_a_job_is_named_by_what_differs():

@@ -42,7 +42,7 @@ def test_what_says_nothing_about_the_result_is_left_out(name):
     assert differences(run({name: "here"}), run()).none
 
 
-@pytest.mark.parametrize("name", ["dataset.seed", "model.name", "model.root_filters", "tracking", "split.evaluate_on"])
+@pytest.mark.parametrize("name", ["dataset.seed", "model.name", "model.root_filters", "tracked", "split.evaluate_on"])
 def test_names_that_only_look_like_those_are_kept(name):
     assert [row.name for row in differences(run({name: "1"}), run({name: "2"})).settings] == [name]
 

@@ -2,7 +2,17 @@ import hashlib
 
 import pytest
 
-from ecgexp.tracking.params import HIDDEN, flatten, loggable, redact, redacted, shorten, taggable
+from ecgexp.tracking.params import (
+    HIDDEN,
+    flatten,
+    has_effect,
+    loggable,
+    parameters,
+    redact,
+    redacted,
+    shorten,
+    taggable,
+)
 
 
 def test_every_leaf_becomes_one_dotted_name():
@@ -76,3 +86,31 @@ def test_long_values_are_cut_to_the_limit_and_can_be_told_apart():
     assert hashlib.sha256(text.encode()).hexdigest() in short
     assert shorten(text + "y", limit=6000) != short
     assert shorten("x" * 6000, limit=6000) == "x" * 6000
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["resume", "name", "tracking.uri", "tracking.tags.a.b", "sweep.budget_epsilon", "sweep.rerun", "sweep.objectives",
+     "data.root", "checkpoints.every", "dataset.root", "dataset.cache_dir", "dataset.train.root", "dataset.test.cache_dir",
+     "hydra.run.dir", "hydra/launcher", "tracking"],
+)  # fmt: skip
+def test_setting_without_effect_is_no_parameter(name):
+    assert not has_effect(name)
+    assert parameters({name: 1, "seed": 0}) == {"seed": 0}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "seed",
+        "names",
+        "dataset.records",
+        "dataset.root_mean",
+        "model.root",
+        "split.name",
+        "privacy.population",
+        "data2",
+    ],
+)
+def test_setting_with_effect_is_a_parameter(name):
+    assert has_effect(name)
