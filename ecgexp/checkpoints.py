@@ -49,7 +49,7 @@ class Checkpoints:
     """The last checkpoints of one run, in a folder of their own that one process at a time writes to.
 
     Args:
-      folder: made when the first is saved; its files can be read by their owner only.
+      folder: made when the first is saved; it and its files can be read by their owner only.
       keep: how many are kept, at least 1. With 2, one is left when the other turns out to be damaged.
     """
 
@@ -132,7 +132,7 @@ class Checkpoints:
 
     def _make_folder(self) -> None:
         if not self._folder.is_dir():
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _sync_folder(self._folder.parent)
 
     def _remove_strays(self) -> None:

@@ -1,7 +1,7 @@
 """What a person sees of a run: progress bars with an estimate of the time left, and quiet lines where nobody watches."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,6 +65,10 @@ class Work:
         elif time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             self.watcher.say(f"{self.what}: {done:g} of {total:g} {note}".rstrip())
+
+    def without_notes(self) -> Callable[..., None]:
+        """The same without the notes, where these may name records of a private training set."""
+        return lambda done, total, note="": self(done, total)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from ecgexp._build import to_node
 from ecgexp._validate import ConfigError, NonNegativeInt, settings
 from ecgexp.comparisons import Comparisons, compare
 from ecgexp.console import Watcher
-from ecgexp.data.splits import check_databases
+from ecgexp.data.splits import Federated10, IntraPatient, check_databases
 from ecgexp.device import Device
 from ecgexp.flaws.replay import replay
 from ecgexp.flaws.settings import Flaws, without_idle
@@ -25,7 +25,7 @@ from ecgexp.prepare import Prepared, prepare
 from ecgexp.privacy.keyed import DigestKey
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacySpec
-from ecgexp.privacy.statement import check_unit_covers_features
+from ecgexp.privacy.statement import check_unit_covers_features, check_units_apart, shared_units
 from ecgexp.progress import FOLDER, CheckpointRule, Keeper
 from ecgexp.result import Result, known_run_id
 from ecgexp.seeding import Seeds
@@ -33,6 +33,8 @@ from ecgexp.selection import Selection
 from ecgexp.tracking.base import Tracker
 from ecgexp.tracking.params import parameters, redact
 from ecgexp.tracking.resources import PeakMemory
+from ecgexp.tracking.withholding import FOLDER as PRIVATE
+from ecgexp.tracking.withholding import Publishing, publishing_of
 
 Admission = Callable[[Ledger, str], None]
 
@@ -130,6 +132,8 @@ class Experiment:
             )
         self.trainer.check_privacy(self.privacy)
         check_unit_covers_features(self.privacy.unit, self.input.features_crossing_beats)
+        if self.has_guarantee and self.privacy.unit != "beat" and isinstance(self.split, IntraPatient | Federated10):
+            raise ConfigError(shared_units(self.privacy.unit, "validation or test beats"))
         if self.device.mixed_precision:
             raise ConfigError(
                 "device.mixed_precision=true skips the steps in which float16 overflows, which depends on the data: "
@@ -160,10 +164,14 @@ class Experiment:
             from ecgexp.flaws.prepare import prepare_flawed
 
             return prepare_flawed(self, seeds, report)
-        return prepare(
+        prepared = prepare(
             dataset=self.dataset, grouping=self.grouping, split=self.split, partition=self.partition, model_input=self.input,
             seeds=seeds, report=report,
         )  # fmt: skip
+        if self.has_guarantee:
+            held_out = {name: rows for name, rows in prepared.indices.items() if name != "train"}
+            check_units_apart(self.privacy.unit, prepared.beats.patient_ids, prepared.split.train, held_out)
+        return replace(prepared, withholds_training=self.withholds)
 
     @property
     def is_private(self) -> bool:
@@ -174,6 +182,16 @@ class Experiment:
     def makes_promise(self) -> bool:
         """Whether a promise of privacy was asked for, and nothing in the run breaks it on purpose."""
         return self.is_private and not self.flaws.names
+
+    @property
+    def has_guarantee(self) -> bool:
+        """Whether the run may state an ε as a privacy guarantee."""
+        return self.makes_promise and self.privacy.may_have_guarantee
+
+    @property
+    def withholds(self) -> bool:
+        """Whether what tells of training beats and is not covered stays in the run's folder `private/`."""
+        return self.has_guarantee and self.privacy.publish != "all"
 
     @property
     def title(self) -> str:
@@ -219,25 +237,37 @@ def run(
         tracker = experiment.tracking.start(
             run_name=name or experiment.title, run_dir=run_dir, resume_run_id=known_run_id(run_dir) if resume else None
         )
+        publishing = publishing_of(run_dir, withholds=experiment.withholds)
+        tracker = publishing.tracker(tracker)
         result = Result(status="FAILED", flaws=experiment.flaws.as_dict())
         try:
             tracker.set_tags({"run.dir": str(run_dir.absolute()), **experiment.flaws.tags(), **(tags or {})})
             tracker.log_params(parameters(config or without_idle(to_node(experiment))))
             if resolved_yaml is not None:
                 tracker.log_text(resolved_yaml, "config.yaml")
-            result = _run_tracked(experiment, run_dir, tracker, watcher, admit, resume=resume)
-            result = replace(result, run_id=tracker.run_id, seconds=round(time.monotonic() - started, 3))
+            with publishing.logging():
+                found = _run_tracked(experiment, run_dir, tracker, watcher, publishing, admit, resume=resume)
+            result = replace(
+                publishing.result(found), run_id=tracker.run_id, seconds=round(time.monotonic() - started, 3)
+            )
             tracker.log_metrics({"resources/seconds": result.seconds, "resources/peak_memory_mb": memory.megabytes()})
             tracker.log_file(result.write(run_dir))
         except BaseException as error:
             status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
-            result = replace(result, status=status, reason=redact(f"{type(error).__name__}: {error}"))
+            published = publishing.error(error)
+            result = replace(result, status=status, reason=redact(f"{type(published).__name__}: {published}"))
+            if published is not error:
+                raise published from None
             raise
         finally:
             tracker.finish(result.status, result.reason)
             if result.status != "FINISHED":
                 replace(result, run_id=tracker.run_id, seconds=round(time.monotonic() - started, 3)).write(run_dir)
         shutil.rmtree(run_dir / FOLDER, ignore_errors=True)  # private data under privacy, and of no more use
+        if publishing.withholds:
+            watcher.say(
+                f"what tells of training beats and is not covered by ε: {run_dir}/{PRIVATE}/ (do not hand it on)"
+            )
         watcher.say(f"{result.seconds:.0f} s · {run_dir}/result.json · {tracker.url_hint}")
         return result
 
@@ -261,26 +291,31 @@ def _held(run_dir: Path) -> Iterator[None]:
 
 
 def _run_tracked(
-    experiment: Experiment, run_dir: Path, tracker: Tracker, watcher: Watcher, admit: Admission | None, *, resume: bool
-) -> Result:
+    experiment: Experiment, run_dir: Path, tracker: Tracker, watcher: Watcher, publishing: Publishing, admit: Admission | None,
+    *, resume: bool,
+) -> Result:  # fmt: skip
+    def say(name: str, text: Any) -> None:
+        if publishing.tells(name):
+            watcher.say(text)
+
     seeds = Seeds(experiment.seed)
     if experiment.flaws.names:
-        watcher.say(experiment.flaws.line())
+        say("flaws", experiment.flaws.line())
     with watcher.work("beats") as work:
-        prepared = _keyed(experiment.prepare(seeds, work), DigestKey.of(experiment.tracking.private_dir()))
+        shown = work.without_notes() if publishing.withholds else work
+        prepared = _keyed(experiment.prepare(seeds, shown), DigestKey.of(experiment.tracking.private_dir()))
     outcome.log_data(tracker, prepared)
     keeper = Keeper(run_dir, experiment.checkpoints, data_digest=prepared.beats.digest, resumes=resume)
     learner = Learner(experiment, prepared, seeds, keeper)
     if keeper.standing is not None:
-        watcher.say(
-            f"going on after {experiment.trainer.step_name} {keeper.standing.step} of {experiment.trainer.num_steps}"
-        )
+        finished = f"{keeper.standing.step} of {experiment.trainer.num_steps}"
+        say("resumes", f"going on after {experiment.trainer.step_name} {finished}")
     if admit is not None:
         admit(learner.ledger, prepared.beats.digest)
     if experiment.is_private and experiment.trainer.needs_clients:
         with watcher.work("what is within reach") as work:
             table = federation.outlook(learner.ledger.plan, learner.num_parameters, work)
-        watcher.say(table)
+        say("feasibility", table)
     chosen = learner.fit(tracker, watcher)
     metrics, undefined, predicted = {}, {}, {}
     for split in experiment.evaluate_on:  # the test beats are looked at here, once, and nothing is decided after it
@@ -292,23 +327,23 @@ def _run_tracked(
     if experiment.evaluate_on:
         title = f"{experiment.title} · {prepared.beats.database} · {split}"
         outcome.log_description(tracker, evaluation, title=title)
-        watcher.say(outcome.summary(evaluation, title=title))
+        say("summary", outcome.summary(evaluation, title=title))
     if experiment.comparisons.asked:
         comparison = compare(experiment, prepared, learner, chosen, predicted["test"], watcher)
         metrics |= federation.log_comparison(tracker, prepared, comparison)
         for line in comparison.lines():
-            watcher.say(line)
+            say("comparison", line)
     statement = learner.statement(chosen)
     if statement is not None:
         metrics |= outcome.log_privacy(tracker, statement)
-        watcher.say(statement.line())
+        say("statement", statement.line())
     flaws = experiment.flaws.as_dict()
     if experiment.flaws.protocol == "dp" and flaws is not None:
         from ecgexp.flaws.pricing import prices_of
 
         believed = prices_of(experiment, len(prepared.split.train), len(prepared.split.validation))
         metrics, flaws = metrics | believed.metrics(), flaws | believed.as_dict()
-        watcher.say(believed.line())
+        say("flaws", believed.line())
     tracker.log_metrics(metrics)
     outcome.log_model(tracker, prepared, learner.classifier(chosen), run_dir)
     return Result(

@@ -45,7 +45,7 @@ def client_scores(prepared: Prepared, split: str, probabilities: np.ndarray) -> 
     rows, data = prepared.indices[split], prepared.data
     return score_clients(
         prepared.deal.parts[split], rows, data.labels[rows], probabilities.argmax(axis=1), data.class_names,
-        prepared.majority_class,
+        prepared.baseline_class(rows),
     )  # fmt: skip
 
 
@@ -58,8 +58,8 @@ def log_clients(tracker: Tracker, prepared: Prepared, split: str, probabilities:
     from ecgexp.evaluation.client_figure import per_client_figure
 
     beats, scores = prepared.beats, client_scores(prepared, split, probabilities)
-    rows = scores.rows(prepared.deal.train)
-    majority = beats.class_names[prepared.majority_class]
+    rows = scores.rows(None if prepared.withholds_training else prepared.deal.train)
+    majority = beats.class_names[prepared.baseline_class(prepared.indices[split])]
     figure = per_client_figure(rows, majority_class=majority, source=f"{beats.database}, {split}")
     tracker.log_table(pd.DataFrame(rows), f"tables/{split}_per_client.csv")
     tracker.log_figure(figure, f"figures/{split}_per_client.png")

@@ -92,6 +92,7 @@ class Learner:
             source=self._prepared.beats.database,
             step_name=experiment.trainer.step_name,
             kept_step=chosen.step,
+            withholds=experiment.withholds,
         )
         return chosen
 
@@ -99,7 +100,7 @@ class Learner:
         """Moves the bar on, and now and then writes down where a long epoch stands."""
 
         def report(*, state: Callable[[], TrainerState] | None = None, **progress: Any) -> None:
-            bar(**progress)
+            bar(**(progress | {"metrics": {}} if self._experiment.withholds else progress))
             if self._keeper is not None and state is not None and progress["done"] < progress["total"]:
                 finished = bar.step - 1
                 self._keeper.keep_within(
@@ -155,11 +156,12 @@ class Learner:
         """What the run promises, priced by what ran; None where no promise was made."""
         if not self._experiment.makes_promise:
             return None
-        idle = {"normalisation"}  # inputs are scaled by constants or by the beat itself
-        idle |= set() if chosen.uses_validation else {"selection"}
-        idle |= set() if self._experiment.loss.class_weights != "none" else {"class_weights"}
-        idle |= {"client_scores"} if self._prepared.deal.is_pooled else set()
-        return state(self.ledger, does_not_apply=idle)
+        experiment = self._experiment
+        idle = set() if chosen.uses_validation else {"selection"}
+        idle |= set() if experiment.loss.class_weights != "none" else {"class weights"}
+        idle |= {"client scores"} if self._prepared.deal.is_pooled else set()
+        idle |= {"classes"} if experiment.grouping.empty_class != "drop" else set()
+        return state(self.ledger, does_not_apply=idle, publishes_all=experiment.privacy.publish == "all")
 
     def judge(self, split: str, chosen: Chosen) -> tuple[Evaluation, np.ndarray]:
         """The scores of the chosen weights on one split, and the probabilities behind them."""
@@ -168,7 +170,7 @@ class Learner:
         probabilities = self._experiment.flaws.judged(self.probabilities(chosen.weights, rows), beats.class_names)
         evaluation = evaluate(
             labels=beats.labels[rows], probabilities=probabilities, class_names=beats.class_names,
-            record_ids=beats.record_ids[rows], patient_ids=beats.patient_ids[rows], majority_class=prepared.majority_class,
+            record_ids=beats.record_ids[rows], patient_ids=beats.patient_ids[rows], majority_class=prepared.baseline_class(rows),
             rng=self._seeds.generator(f"bootstrap/{split}"), num_resamples=self._experiment.num_resamples,
         )  # fmt: skip
         return evaluation, probabilities

@@ -30,6 +30,7 @@ from ecgexp.sweeping.cores import share_cores
 from ecgexp.sweeping.identity import command, job_name
 from ecgexp.sweeping.sweep import Sweep
 from ecgexp.tracking.base import Tracker
+from ecgexp.tracking.withholding import publishing_of
 
 _log = logging.getLogger(__name__)
 _GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -148,7 +149,7 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | No
     try:
         experiment = build_experiment(config)
         objectives = _Objectives(sweep.settings.objectives, hydra.sweeper, experiment.selection.metric)
-        kept = sweep.kept(digest, lambda: _data_digest(experiment))
+        kept = sweep.kept(digest, lambda: _data_digest(experiment, run_dir))
         if kept is not None:
             sweep.note(number, name, digest, "kept")
             _log.info("job %d: %s is done already, in %s", number, name, kept.run_dir)
@@ -164,9 +165,14 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | No
         raise JobFailed(f"{name}: {error}") from None
 
 
-def _data_digest(experiment: Any) -> str:
-    """The keyed digest by which the beats of an earlier job are recognized."""
-    return DigestKey.of(experiment.tracking.private_dir()).digest(experiment.dataset.load().digest)
+def _data_digest(experiment: Any, run_dir: Path) -> str:
+    """The keyed digest by which the beats of an earlier job are recognized; what is said of the beats is withheld."""
+    publishing = publishing_of(run_dir, withholds=experiment.withholds)
+    try:
+        with publishing.logging():
+            return DigestKey.of(experiment.tracking.private_dir()).digest(experiment.dataset.load().digest)
+    except Exception as error:  # noqa: BLE001 - whatever it was, its message may quote beats
+        raise publishing.error(error) from None
 
 
 def _train(

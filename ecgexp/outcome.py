@@ -117,13 +117,23 @@ def summary(evaluation: Evaluation, *, title: str) -> Any:
 
 
 def log_history(
-    tracker: Tracker, history: Mapping[str, list[float]], *, source: str, step_name: str, kept_step: int
+    tracker: Tracker,
+    history: Mapping[str, list[float]],
+    *,
+    source: str,
+    step_name: str,
+    kept_step: int,
+    withholds: bool,
 ) -> None:
-    """Loss, accuracy and macro-F1 over the epochs."""
+    """Loss, accuracy and macro-F1 over the epochs; where curves of training beats are withheld, also without these."""
     from ecgexp.evaluation.figures import learning_curves_figure
 
     figure = learning_curves_figure(history, source=source, step_name=step_name, best_step=kept_step)
     tracker.log_figure(figure, "figures/learning_curves.png")
+    held_out = {name: values for name, values in history.items() if name.startswith("validation/")}
+    if withholds and held_out:
+        figure = learning_curves_figure(held_out, source=source, step_name=step_name, best_step=kept_step)
+        tracker.log_figure(figure, "figures/validation_curves.png")
 
 
 def log_model(tracker: Tracker, prepared: Prepared, classifier: Classifier, run_dir: Path) -> None:

@@ -25,12 +25,14 @@ class Prepared:
       split: checked for leaks.
       deal: every beat of the split to one client.
       data: what a trainer gets.
+      withholds_training: whether nothing may be published that tells of training beats, as under a privacy guarantee.
     """
 
     beats: BeatSet
     split: Split
     deal: Deal
     data: TrainingData
+    withholds_training: bool = False
 
     @property
     def indices(self) -> dict[str, np.ndarray]:
@@ -51,6 +53,16 @@ class Prepared:
     def majority_class(self) -> int:
         """The commonest class of the training split: what a model that learned nothing would answer."""
         return int(self.class_counts.argmax())
+
+    def baseline_class(self, rows: np.ndarray) -> int:
+        """The class that the baseline always answers: the majority class; where that is withheld, the commonest of `rows`.
+
+        Args:
+          rows: (num_beats,) indices of the beats that are scored.
+        """
+        if not self.withholds_training or not len(rows):
+            return self.majority_class
+        return int(np.bincount(self.data.labels[rows], minlength=len(self.data.class_names)).argmax())
 
 
 def prepare(

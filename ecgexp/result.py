@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ecgexp._files import replacing
+from ecgexp.privacy.outputs import PRIVATE_FOLDER
 
 _LOG = "ecgexp.log"  # as conf/config.yaml names the job to Hydra
 
@@ -60,14 +61,14 @@ def known_run_id(folder: Path) -> str | None:
 
 
 def discard(folder: Path, *, log_to: Path | None = None) -> None:
-    """Removes the folder of a run that never began; anything but Hydra's own notes in it is kept.
+    """Removes the folder of a run that never began; anything but Hydra's own notes and log lines in it is kept.
 
     Args:
       folder: made by Hydra, which logs to `ecgexp.log` in it.
       log_to: the folder whose `ecgexp.log` goes on with the log; None: nobody logs any more.
     """
     _move_log(log_to)
-    if all(path.name in (".hydra", _LOG) for path in folder.iterdir()):
+    if all(path.name in (".hydra", _LOG, PRIVATE_FOLDER) for path in folder.iterdir()):
         shutil.rmtree(folder)
 
 

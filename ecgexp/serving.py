@@ -19,6 +19,7 @@ from ecgexp._validate import ConfigError, DataError
 from ecgexp.beats import RR_FEATURES
 from ecgexp.inputs import Input, input_shapes
 from ecgexp.models.base import ModelBuilder
+from ecgexp.privacy import outputs
 
 _FILES = ("model.json", "weights.npz")
 _FORMAT = 4
@@ -119,8 +120,12 @@ def _rows(array: np.ndarray | None, rows: slice) -> np.ndarray | None:
 def save_classifier(classifier: Classifier, folder: Path) -> Path:
     """Writes `classifier` as `folder`, whole or not at all; a model that is there is replaced.
 
+    **Guarantees** `model.json` holds only what `privacy.outputs.TABLE` lists as published: the folder is handed on, so what
+    it tells of training beats would be published whatever the run withholds.
+
     Raises:
       ConfigError: the folder holds something else.
+      ValueError: the description has a key that the table lacks.
     """
     others = sorted(path.name for path in folder.glob("*") if path.name not in _FILES)
     if others:
@@ -144,6 +149,8 @@ def _write(classifier: Classifier, folder: Path) -> None:
         "database": classifier.database,
         "weights_sha256": hashlib.sha256((folder / "weights.npz").read_bytes()).hexdigest(),
     }
+    if unlisted := [name for name in description if not outputs.is_published("model content", name)]:
+        raise ValueError(f"model.json would hold {', '.join(unlisted)}, which privacy.outputs.TABLE does not publish")
     (folder / "model.json").write_text(json.dumps(description, indent=2))
 
 

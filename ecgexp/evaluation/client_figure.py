@@ -44,13 +44,14 @@ def per_client_figure(rows: Sequence[Mapping[str, Any]], *, majority_class: str,
     """Accuracy of one model on each client's beats, beside what always answering the majority class gives.
 
     Args:
-      rows: as `ClientScores.rows` gives them, worst first; at least one.
-      majority_class: the commonest class of the training split.
+      rows: as `ClientScores.rows` gives them, worst first; at least one. Without `in_training` no client is marked as new.
+      majority_class: the class that the baseline always answers.
       source: which data, e.g. `"mitdb 1.0.0, test"`.
     """
     accuracy = np.array([row["accuracy"] for row in rows])
     majority = np.array([row["majority_accuracy"] for row in rows])
-    trained = np.array([row["in_training"] for row in rows])
+    trained = np.array([row.get("in_training", True) for row in rows])
+    known = "in_training" in rows[0]
     figure = new_figure(
         6.4, _HEAD + _height(len(rows)), title=f"Accuracy by client, {clients_in_words(len(rows))}", source=source
     )
@@ -58,7 +59,8 @@ def per_client_figure(rows: Sequence[Mapping[str, Any]], *, majority_class: str,
     axes.hlines(places, majority, accuracy, color=FAINT, linewidth=1.4)
     axes.plot(majority, places, label=f"always {majority_class}", **_BASELINE)
     size = 5.5 if len(rows) <= _MOST_NAMED else 3
-    for chosen, fill, label in ((trained, BLUE, "trained on"), (~trained, "white", "new, not trained on")):
+    trained_on = "trained on" if known else "the model"
+    for chosen, fill, label in ((trained, BLUE, trained_on), (~trained, "white", "new, not trained on")):
         if chosen.any():
             style = {"linestyle": "none", "marker": "o", "color": BLUE, "markerfacecolor": fill, "ms": size}
             axes.plot(accuracy[chosen], places[chosen], label=label, clip_on=False, zorder=3, **style)

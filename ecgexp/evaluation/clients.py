@@ -35,12 +35,13 @@ class ClientScores:
         """`accuracy_mean`, `accuracy_worst_decile` and `accuracy_best`, see `spread`; empty without clients."""
         return {f"accuracy_{name}": value for name, value in spread(self.accuracy).items()}
 
-    def rows(self, trained: Collection[str]) -> list[dict[str, Any]]:
-        """One row a client, worst first; `in_training` says whether it is among `trained`."""
+    def rows(self, trained: Collection[str] | None) -> list[dict[str, Any]]:
+        """One row a client, worst first; `in_training` says whether it is among `trained`, and is left out for None."""
         order = np.lexsort((np.arange(len(self.clients)), self.accuracy))
         return [
             {
-                "client": self.clients[i], "beats": int(self.beats[i]), "in_training": self.clients[i] in trained,
+                "client": self.clients[i], "beats": int(self.beats[i]),
+                **({} if trained is None else {"in_training": self.clients[i] in trained}),
                 "accuracy": float(self.accuracy[i]), "macro_f1": float(self.macro_f1[i]),
                 "majority_accuracy": float(self.majority_accuracy[i]), "largest_class_share": float(self.largest_share[i]),
             }

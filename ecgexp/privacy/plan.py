@@ -149,6 +149,8 @@ class PrivacySpec:
       batch_capacity: None takes `safe_capacity`. A smaller one cuts large batches, and is priced as such.
       population: units of a larger, hypothetical population for which ε is projected beside the promise; see
         `privacy.projection`.
+      publish: `covered`: what tells of training beats and is not covered by ε is kept in the run's folder `private/` (see
+        `privacy.outputs`); `all` publishes it too, for research on public data, and the statement says so first.
     """
 
     noise_multiplier: NonNegative | None = None
@@ -162,6 +164,12 @@ class PrivacySpec:
     sampling: Sampling = "poisson"
     batch_capacity: Count | None = None
     population: Count | None = None
+    publish: Literal["covered", "all"] = "covered"
+
+    @property
+    def may_have_guarantee(self) -> bool:
+        """Whether a run with these settings may state an ε: there is noise, and it cannot be recomputed from a seed."""
+        return self.noise_multiplier != 0 and self.noise_seed is None
 
     def __post_init__(self):
         if self.noise_multiplier is None and self.target_epsilon is None:

@@ -5,21 +5,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from ecgexp._validate import ConfigError
-from ecgexp.privacy import accounting
+from ecgexp.privacy import accounting, outputs
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan, Unit
 from ecgexp.privacy.projection import Projection, project, spaced
-
-NOT_COVERED = {
-    "hyperparameters": "the choice of hyper-parameters, if other runs on these data were looked at",
-    "selection": "early stopping and the choice of a checkpoint by validation data; the validation and test data",
-    "class_weights": "class weights computed from the training labels",
-    "normalisation": "normalisation statistics and other constants computed from the training data",
-    "training_metrics": "published training metrics, which are computed from private data without noise",
-    "client_scores": "scores of single clients on their validation and test beats, which are computed without noise",
-    "size": "the number of units in the training set, which is held to be public",
-}
 
 _SAMPLING = {
     "poisson": "Each {unit} entered each batch on its own with probability q = {q:.6g}",
@@ -42,6 +34,42 @@ def check_unit_covers_features(unit: Unit, features_crossing_beats: Sequence[str
         )
 
 
+def check_units_apart(
+    unit: Unit, patient_ids: np.ndarray, train: np.ndarray, held_out: Mapping[str, np.ndarray]
+) -> None:
+    """Refuses a guarantee to patients or records whose beats are also published as validation or test beats.
+
+    A record counts with all records of its patient: what the others show tells of the person whom the guarantee is for.
+
+    **Guarantees** With the unit `patient` or `record`, no patient of a training beat has a validation or test beat.
+    `tests/privacy/test_outputs.py` checks it, also for patients with two records.
+
+    Args:
+      unit: of the guarantee; `beat` guarantees nothing about other beats of the patient.
+      patient_ids: (num_beats,) str.
+      train: indices of the training beats.
+      held_out: split name -> indices.
+
+    Raises:
+      ConfigError: a patient is on two sides. The message names nobody: who is in the training set is private.
+    """
+    if unit == "beat":
+        return
+    trained = np.unique(patient_ids[train])
+    for split, rows in held_out.items():
+        if np.isin(patient_ids[rows], trained).any():
+            raise ConfigError(shared_units(unit, f"{split} beats"))
+
+
+def shared_units(unit: Unit, where: str) -> str:
+    """The words for a patient who is trained on and also among `where`, e.g. `test beats`."""
+    return (
+        f"privacy.unit={unit}: a patient of the training set also has {where}, which are published without noise, so the "
+        "guarantee would not hold for that patient; use split=inter_patient (of mitdb with split.merge_same_patient=true), "
+        "or privacy.unit=beat."
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class PrivacyStatement:
     """The promise of one run, priced by its ledger.
@@ -52,7 +80,8 @@ class PrivacyStatement:
       epsilon_pld: ε by PLD; None where PLD has no price for what ran.
       epsilon_rdp: ε by RDP; None likewise.
       epsilon_replace_one: ε when neighbours differ by replacing one unit; None where it has no price.
-      not_covered: what the promise leaves out, in words.
+      not_covered: topics of what the guarantee leaves out; see `outputs.TOPICS`.
+      publishes_all: whether what tells of training beats without noise was published too.
       search: number of runs looked at and the ε of releasing them all, if it was priced.
       projection: what a larger population would be promised by such steps; never a promise of this run.
       event: everything on the bill, as `accounting.to_json` writes it.
@@ -65,6 +94,7 @@ class PrivacyStatement:
     epsilon_rdp: float | None
     epsilon_replace_one: float | None
     not_covered: tuple[str, ...]
+    publishes_all: bool = False
     search: tuple[int, float] | None = None
     projection: Projection | None = None
     event: Mapping[str, Any] = field(default_factory=dict)
@@ -94,7 +124,8 @@ class PrivacyStatement:
         plan = self.plan
         projection = "" if self.projection is None else self.projection.text()
         if plan.makes_claim:
-            paragraphs = [self.line(), self._promise(), self._mechanism(), self._beside(), self._left_out(), projection]
+            about = [self._promise(), self._mechanism(), self._beside()]
+            paragraphs = [self.line(), *about, self._left_out(), self._kept(), projection]
         else:
             paragraphs = [_no_claim(plan), projection]
         return "\n\n".join(part for part in paragraphs if part) + "\n"
@@ -112,7 +143,8 @@ class PrivacyStatement:
             "steps": self.steps, "lost_steps": self.lost_steps, "noise_multiplier": plan.noise_multiplier,
             "expected_batch_size": plan.expected_batch_size,
             "l2_norm_clip": plan.l2_norm_clip if math.isfinite(plan.l2_norm_clip) else None,
-            "batch_capacity": plan.batch_capacity, "not_covered": list(self.not_covered),
+            "batch_capacity": plan.batch_capacity, "not_covered": [outputs.TOPICS[topic] for topic in self.not_covered],
+            "publish": "all" if self.publishes_all else "covered",
             "projection": None if self.projection is None else self.projection.as_dict(),
             "event": dict(self.event),
         }  # fmt: skip
@@ -126,12 +158,11 @@ class PrivacyStatement:
         return f" and {spaced(self.lost_steps)} that an interruption undid" if self.lost_steps else ""
 
     def _short(self) -> list[str]:
-        names = {text: key.replace("_", " ") for key, text in NOT_COVERED.items()}
-        short = [names[text] for text in self.not_covered]
-        if self.search is not None:
-            runs, price = self.search
-            short = [f"hyperparameter search ({runs} runs: {price:.2f})", *(s for s in short if s != "hyperparameters")]
-        return short
+        if self.search is None:
+            return list(self.not_covered)
+        runs, price = self.search
+        words = f"hyperparameter search ({runs} runs: {price:.2f})"
+        return [words if topic == "hyperparameters" else topic for topic in self.not_covered]
 
     def _promise(self) -> str:
         plan = self.plan
@@ -170,32 +201,44 @@ class PrivacyStatement:
         return f"ε of the same steps under each accountant: {figures}."
 
     def _left_out(self) -> str:
-        return "\n".join(["Not covered:", *(f"- {text};" for text in self.not_covered)])
+        return "\n".join(["Not covered:", *(f"- {outputs.TOPICS[topic]};" for topic in self.not_covered)])
+
+    def _kept(self) -> str:
+        if self.publishes_all:
+            return ""
+        lines = [f"Not published, and kept in the run's folder {outputs.PRIVATE_FOLDER}/, which must not be handed on:"]
+        return "\n".join([*lines, *(f"- {reason};" for reason in outputs.withheld_reasons())])
 
 
 def state(
-    ledger: Ledger, *, does_not_apply: Collection[str] = (), search: tuple[int, float] | None = None
+    ledger: Ledger,
+    *,
+    does_not_apply: Collection[str] = (),
+    search: tuple[int, float] | None = None,
+    publishes_all: bool = False,
 ) -> PrivacyStatement:
     """The statement of the run that `ledger` billed.
 
     Args:
       ledger: after training.
-      does_not_apply: keys of `NOT_COVERED` that this run did not do, e.g. `("class_weights",)`; all others are named.
+      does_not_apply: topics of `outputs.TOPICS` that this run did not do, e.g. `("class weights",)`; all others are named.
       search: number of runs that were looked at and ε of releasing all of them.
+      publishes_all: whether `privacy.publish=all` was chosen, which is named first.
 
     Raises:
-      ValueError: a key is unknown.
+      ValueError: a topic is unknown.
     """
-    unknown = set(does_not_apply) - set(NOT_COVERED)
+    unknown = set(does_not_apply) - set(outputs.TOPICS)
     if unknown:
-        raise ValueError(f"{sorted(unknown)} are not among {sorted(NOT_COVERED)}")
+        raise ValueError(f"{sorted(unknown)} are not among {sorted(outputs.TOPICS)}")
+    left_out = {*does_not_apply, *(() if publishes_all else ("published training data",))}
     plan = ledger.plan
     return PrivacyStatement(
         plan=plan, steps=ledger.steps, search=search,
         epsilon_pld=_or_none(ledger, "pld", plan.neighbouring) if plan.is_private else None,
         epsilon_rdp=_or_none(ledger, "rdp", plan.neighbouring) if plan.is_private else None,
         epsilon_replace_one=_or_none(ledger, "pld", "replace_one") if plan.is_private else None,
-        not_covered=tuple(text for key, text in NOT_COVERED.items() if key not in does_not_apply),
+        not_covered=tuple(topic for topic in outputs.TOPICS if topic not in left_out), publishes_all=publishes_all,
         projection=_projection(ledger), event=accounting.to_json(ledger.event), lost_steps=ledger.lost_steps,
     )  # fmt: skip
 

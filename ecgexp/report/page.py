@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ecgexp.privacy import outputs
 from ecgexp.report import published
 from ecgexp.report.gather import Gathered
 from ecgexp.report.groups import Configuration
@@ -51,7 +52,7 @@ def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]
         "unscored": [one for one in every if one not in scored],
         "databases": gathered.databases, "digests": {} if hidden else gathered.digests,
         "synthetic": _synthetic(gathered.databases), "public": public, "left_out": left_out(noisy) if public else [],
-        "count_tables": tables.count_tables(every, ("validation", "test") if hidden else ("train", "validation", "test")),
+        "count_tables": tables.count_tables(every, counted_splits(hidden)),
         "flawed": [one for one in every if one.faults],
         "curves": drawings.curve_drawings(believed, split), "noisy": noisy,
         "has_baselines": bool(curves.baselines(believed)),
@@ -78,15 +79,19 @@ def judged_split(configurations: Sequence[Configuration]) -> str:
     return "test" if on_test or not any("validation/accuracy" in metrics for metrics in scored) else "validation"
 
 
+def counted_splits(hidden: bool) -> list[str]:
+    """The splits whose beats are counted; where training beats are hidden, those that `outputs.TABLE` publishes."""
+    splits = ("train", "validation", "test")
+    return [split for split in splits if not hidden or outputs.is_published("result key", f"data/beats/{split}")]
+
+
 def left_out(noisy: bool) -> list[str]:
-    """What a public page does not tell."""
-    parts = ["metrics of the training itself, which are computed from training beats without noise"]
+    """What a public page does not tell, in the words of `outputs.TABLE`."""
+    names: list[tuple[outputs.Kind, str]] = [("metric", "curve/train/loss")]
     if noisy:
-        parts += [
-            "scores of the single clients of runs with privacy",
-            "how many training beats there are of each class, and the digest of the beats",
-        ]
-    return parts
+        names += [("file", "tables/test_per_client.csv"), ("result key", "data/beats/train")]
+    reasons = [entry.reason for kind, name in names if (entry := outputs.find(kind, name)) is not None]
+    return reasons + (["the digest of the beats, which earlier versions published without a key"] if noisy else [])
 
 
 def statements(configuration: Configuration) -> list[tuple[str, str]]:

@@ -5,8 +5,9 @@ import pytest
 from ecgexp._validate import ConfigError
 from ecgexp.beats import RR_FEATURES
 from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy.outputs import TOPICS
 from ecgexp.privacy.plan import NotPrivate, PrivacySpec
-from ecgexp.privacy.statement import NOT_COVERED, check_unit_covers_features, state
+from ecgexp.privacy.statement import check_unit_covers_features, state
 
 
 def finished(units=52_367, batch=100, iterations=10_480, **spec):
@@ -24,12 +25,12 @@ def parity():
 
 
 def test_a_claim_reads_as_it_should(parity):
-    line = state(
-        parity, search=(9, 2.54), does_not_apply=("class_weights", "normalisation", "client_scores", "size")
-    ).line()
+    idle = ("class weights", "client scores", "classes", "size", "time and memory")
+    line = state(parity, search=(9, 2.54), does_not_apply=idle).line()
     assert line == (
         "ε = 0.61 (δ 4e-06) · unit: beat · neighbours: add/remove one · sampler: Poisson q 0.00191, 10 480 steps · "
-        "accountant: PLD (RDP 0.68) · not covered: hyperparameter search (9 runs: 2.54), selection, training metrics"
+        "accountant: PLD (RDP 0.68) · not covered: hyperparameter search (9 runs: 2.54), validation and test data, selection, "
+        "split"
     )
 
 
@@ -39,15 +40,32 @@ def test_the_text_names_unit_adjacency_sampling_delta_and_what_is_not_covered(pa
         "one beat added or removed", "with all its augmented views",
         "4e-06)-differentially private", "with probability q =",
         "n·δ = 0.21", "10 480 steps", "operating system's entropy", "(PLD)", "(RDP)", "1.133 (PLD, replace one)",
-        *NOT_COVERED.values(),
+        *(words for topic, words in TOPICS.items() if topic != "published training data"),
     ):  # fmt: skip
         assert words in text
 
 
 def test_what_a_run_did_not_do_can_be_left_out_and_a_typo_cannot(parity):
-    assert "class weights" not in state(parity, does_not_apply=("class_weights",)).text()
-    with pytest.raises(ValueError, match="class_weight"):
-        state(parity, does_not_apply=("class_weight",))
+    assert "class weights" not in state(parity, does_not_apply=("class weights",)).text()
+    with pytest.raises(ValueError, match="class weight"):
+        state(parity, does_not_apply=("class weight",))
+
+
+def test_publishing_all_is_the_first_thing_said(parity):
+    usual, everything = state(parity), state(parity, publishes_all=True)
+    assert everything.line().partition("not covered: ")[2].startswith("published training data, ")
+    assert everything.as_dict()["publish"] == "all"
+    assert "privacy.publish=all" in everything.as_dict()["not_covered"][0]
+    assert "private/" not in everything.text()
+    assert usual.as_dict()["publish"] == "covered"
+    assert "private/" in usual.text()
+    assert "privacy.publish=all" not in usual.text()
+
+
+def test_held_out_data_size_and_split_are_said_by_default(parity):
+    text = state(parity).text()
+    for words in ("validation and test data", "held to be public", "depends on who else is in the data"):
+        assert words in text
 
 
 def test_the_result_holds_both_accountants_and_the_replace_one_number(parity):

@@ -26,7 +26,7 @@ def test_a_run_with_a_claim_states_what_it_keeps(run_in, tmp_path):
     assert privacy["sampling_probability"] == 32 / privacy["num_units"]
     assert privacy["steps"] == 2 * math.ceil(privacy["num_units"] / 32)
     assert (privacy["unit"], privacy["neighbouring"], privacy["sampling"]) == ("beat", "add_or_remove_one", "poisson")
-    assert any("training metrics" in text for text in privacy["not_covered"])
+    assert any("validation and test data" in text for text in privacy["not_covered"])
     assert not any("class weights" in text for text in privacy["not_covered"])
     spent = [line["metrics"]["privacy/epsilon_spent"] for line in lines if "privacy/epsilon_spent" in line["metrics"]]
     assert 0 < spent[0] < spent[1] == pytest.approx(privacy["epsilon_rdp"])
@@ -51,10 +51,11 @@ def test_a_run_whose_noise_is_not_the_planned_one_fails_and_claims_nothing(run_i
 
     normal = NoiseSource.normal
     monkeypatch.setattr(NoiseSource, "normal", lambda self, size, std: normal(self, size, std / 10))
-    with pytest.raises(PrivacyViolation, match="was planned"):
+    with pytest.raises(PrivacyViolation, match=r"private/error.txt"):
         run_in("privacy.noise_multiplier=1", "trainer.expected_batch_size=64")
     written = json.loads((tmp_path / "result.json").read_text())
     assert written["status"] == "FAILED"
-    assert written["reason"].startswith("PrivacyViolation: the noise that was added")
+    assert written["reason"].startswith("PrivacyViolation: its message may quote training beats")
+    assert "the noise that was added" in (tmp_path / "private" / "error.txt").read_text()
     assert written["privacy"] is None
     assert not (tmp_path / "model").exists()

@@ -13,6 +13,7 @@ SMALL = [
     "trainer=federated", "tracking=none", "dataset.num_patients=5", "dataset.minutes=1", "split=intra_patient", "num_resamples=0",
     "trainer.num_rounds=2", "model.filters=[4,4]", "model.kernel_sizes=[5,5]", "model.normalization=none",
 ]  # fmt: skip
+APART = ["split=inter_patient", "dataset.num_patients=10"]  # five of whom are trained on
 
 
 def test_a_run_leaves_its_clients_its_curves_and_a_model_that_works_without_tff(run_in, tmp_path):
@@ -42,15 +43,18 @@ def test_a_run_leaves_its_clients_its_curves_and_a_model_that_works_without_tff(
     assert result.privacy is None
 
 
-def test_a_promise_to_patients_is_priced_by_their_number(run_in):
-    _, written, lines = run_in("privacy=patient", "privacy.noise_multiplier=4", "privacy.population=1000")
+def test_a_promise_to_patients_is_priced_by_their_number(run_in, tmp_path):
+    _, written, _ = run_in(*APART, "privacy=patient", "privacy.noise_multiplier=4", "privacy.population=1000")
     privacy = written["privacy"]
     assert (privacy["claim"], privacy["unit"], privacy["num_units"], privacy["steps"]) == (True, "patient", 5, 2)
     # Two rounds with everybody in them are a Gaussian of multiplier 4 / sqrt(2), whose curve is known (Balle & Wang 2018).
     assert privacy["delta"] == 1e-2
     assert privacy["epsilon"] == pytest.approx(gaussian_epsilon(4 / np.sqrt(2), 1e-2), rel=2e-3)
     assert privacy["projection"]
-    noised = [line["metrics"]["curve/train/noise_std"] for line in lines if "curve/train/noise_std" in line["metrics"]]
+    withheld = [
+        json.loads(line)["metrics"] for line in (tmp_path / "private" / "metrics.jsonl").read_text().splitlines()
+    ]
+    noised = [metrics["curve/train/noise_std"] for metrics in withheld if "curve/train/noise_std" in metrics]
     assert noised == pytest.approx([4 * 0.5] * 2, rel=0.1)
 
 
@@ -59,8 +63,8 @@ def test_a_round_with_other_noise_than_planned_ends_the_run_without_a_claim(run_
 
     normal = NoiseSource.normal
     monkeypatch.setattr(NoiseSource, "normal", lambda self, size, std: normal(self, size, std / 2))
-    with pytest.raises(PrivacyViolation, match="was planned"):
-        run_in("privacy=patient", "privacy.noise_multiplier=1")
+    with pytest.raises(PrivacyViolation, match=r"private/error.txt"):
+        run_in(*APART, "privacy=patient", "privacy.noise_multiplier=1")
     written = json.loads((tmp_path / "result.json").read_text())
     assert (written["status"], written["privacy"]) == ("FAILED", None)
     assert not (tmp_path / "model").exists()

@@ -1,0 +1,154 @@
+"""The table of everything that a run writes: it is sound, and nothing slips through it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecgexp._validate import ConfigError
+from ecgexp.config import load_experiment
+from ecgexp.privacy import outputs
+from ecgexp.privacy.statement import check_units_apart
+
+TRAINING = {
+    "metric": ("curve/train/loss", "curve/train/batch_size", "curve/train/clients/used", "comparison/pooled/accuracy"),
+    "file": ("figures/learning_curves.png", "figures/partition.png", "tables/partition.csv", "private/values.json",
+             "checkpoints/step-000001-ab.npz"),
+    "result key": ("data/beats/train", "data/beats/train/N", "data/patients/train", "data/clients/train", "data/dropped",
+                   "data/dropped/symbol Q", "data/notes"),
+    "console line": ("progress", "comparison"),
+}  # fmt: skip
+PUBLISHED = {
+    "metric": ("test/f1/V", "curve/validation/loss", "privacy/epsilon", "resources/seconds"),
+    "file": ("model/weights.npz", "predictions/test.parquet", "privacy_statement.txt", "figures/validation_curves.png"),
+    "result key": ("data/beats/test", "data/digest", "data/classes", "status", "privacy/epsilon"),
+    "tag": ("dataset.digest", "dataset.test_sha256", "git.commit"),
+    "parameter": ("trainer.epochs", "seed"),
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in TRAINING.items() for name in names])
+def test_outputs_of_training_beats_are_withheld(kind, name):
+    entry = outputs.find(kind, name)
+    assert entry is not None
+    assert (entry.coverage, entry.source) == ("not covered", "training beats")
+    assert not outputs.is_published(kind, name)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in PUBLISHED.items() for name in names])
+def test_outputs_of_other_things_are_published(kind, name):
+    assert outputs.is_published(kind, name)
+
+
+@pytest.mark.parametrize(
+    "kind", ["file", "metric", "tag", "parameter", "result key", "model content", "log line", "error"]
+)
+@pytest.mark.parametrize("name", ["new", "data/new", "train/loss", "figures/new.png", "testing", "Test/accuracy"])
+def test_an_output_that_the_table_lacks_is_withheld(kind, name):
+    assert not outputs.is_published(kind, name)
+
+
+def test_an_entry_that_is_not_covered_names_its_topic():
+    with pytest.raises(ValueError, match="no topic"):
+        outputs.Output(kind="file", name="x", coverage="not covered", source="training beats", reason="x")
+    with pytest.raises(ValueError, match="topic='lost'"):
+        outputs.Output(kind="file", name="x", coverage="public", source="settings", reason="x", topic="lost")
+
+
+def test_training_beats_are_public_only_where_a_topic_says_so():
+    held_public = [entry for entry in outputs.TABLE if entry.source == "training beats" and not entry.is_withheld]
+    assert {entry.topic for entry in held_public} == {"classes"}
+
+
+def test_no_entry_hides_behind_an_earlier_one():
+    for number, entry in enumerate(outputs.TABLE):
+        sample = entry.name.replace("*", "x")
+        assert outputs.find(entry.kind, sample) in outputs.TABLE[: number + 1]
+        assert outputs.find(entry.kind, sample) == entry, f"{entry.kind} {entry.name} is never reached"
+
+
+def test_nested_results_are_divided_key_by_key():
+    result = {
+        "status": "FINISHED", "metrics": {"test/accuracy": 1.0, "train/accuracy": 0.9}, "undefined": {"train/f1": "no"},
+        "data": {"beats": {"train": {"N": 3}, "test": {"N": 1}}, "dropped": {}, "notes": [], "surprise": 7},
+        "privacy": {"epsilon": 1.0, "event": {"type": "x"}}, "flaws": None, "surprise": {"deep": 1},
+    }  # fmt: skip
+    published, withheld = outputs.divide(result)
+    assert published == {
+        "status": "FINISHED", "metrics": {"test/accuracy": 1.0}, "data": {"beats": {"test": {"N": 1}}},
+        "privacy": {"epsilon": 1.0, "event": {"type": "x"}}, "flaws": None,
+    }  # fmt: skip
+    assert withheld == {
+        "metrics": {"train/accuracy": 0.9}, "undefined": {"train/f1": "no"}, "surprise": {"deep": 1},
+        "data": {"beats": {"train": {"N": 3}}, "dropped": {}, "notes": [], "surprise": 7},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", ["patient", "record"])
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_patient_on_two_sides_is_refused_without_a_name(unit, split):
+    patients = np.array(["ann", "ann", "bob", "201+202", "201+202"])
+    held_out = {"validation": np.array([2]), "test": np.array([2]), split: np.array([2, 4])}
+    with pytest.raises(ConfigError, match=r"split=inter_patient.*merge_same_patient=true") as refused:
+        check_units_apart(unit, patients, np.array([0, 1, 3]), held_out)
+    assert f"privacy.unit={unit}" in str(refused.value)
+    assert split in str(refused.value)
+    assert not re.search(r"ann|bob|201\+202", str(refused.value))
+
+
+def test_patients_apart_and_guarantees_to_beats_pass():
+    patients, rows = np.array(["ann", "bob", "cid"]), {"validation": np.array([1]), "test": np.array([2])}
+    check_units_apart("patient", patients, np.array([0]), rows)
+    check_units_apart("beat", patients, np.array([0, 1]), rows)
+    check_units_apart("record", patients, np.array([0]), {"validation": np.array([], int), "test": np.array([2])})
+
+
+PRIVATE = ["trainer=dp", "model=cnn1d_small", "privacy.noise_multiplier=1", "tracking=none"]
+CLIENTS = ["trainer=federated", "model=cnn1d_small", "privacy=patient", "privacy.noise_multiplier=1", "tracking=none"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "guarantee", "withholds"),
+    [
+        ([], True, True), (["privacy.target_epsilon=3", "privacy.noise_multiplier=null"], True, True),
+        (["privacy.publish=all"], True, False), (["privacy.noise_seed=0"], False, False),
+        (["privacy.noise_multiplier=0"], False, False),
+    ],
+)  # fmt: skip
+def test_training_beats_are_withheld_under_a_guarantee_only(typed, guarantee, withholds):
+    experiment = load_experiment([*PRIVATE, *typed])
+    assert (experiment.has_guarantee, experiment.withholds) == (guarantee, withholds)
+
+
+def test_a_run_without_privacy_and_one_with_flaws_withhold_nothing():
+    assert not load_experiment(["tracking=none"]).withholds
+    assert not load_experiment(["experiment=parity/dp", "tracking=none"]).withholds
+
+
+@pytest.mark.parametrize("split", ["intra_patient", "federated10"])
+@pytest.mark.parametrize(
+    "typed",
+    [[*PRIVATE, "privacy.unit=patient"], [*PRIVATE, "privacy.unit=record"], CLIENTS,
+     [*CLIENTS, "privacy.unit=record", "partition=by_record"], [*CLIENTS, "privacy.publish=all"]],
+)  # fmt: skip
+def test_a_split_by_beat_under_a_patient_guarantee_is_refused(typed, split):
+    with pytest.raises(ConfigError, match=r"privacy.unit=(patient|record).*split=inter_patient"):
+        load_experiment([*typed, "dataset=mitdb", f"split={split}"])
+
+
+def test_a_split_by_beat_is_left_to_beats_and_to_simulations():
+    assert load_experiment([*PRIVATE, "split=intra_patient"]).withholds
+    load_experiment([*CLIENTS, "split=intra_patient", "privacy.noise_seed=1"])
+
+
+@pytest.mark.parametrize("name", ["mitdb_inter_patient_dp", "mitdb_inter_fedavg_dp"])
+def test_shipped_patient_guarantees_keep_201_and_202_together(name):
+    assert load_experiment([f"experiment={name}"]).split.merge_same_patient
+
+
+def test_the_readme_has_the_table_as_it_is():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"<!-- outputs: .*? -->\n(.*?)<!-- end of outputs -->", readme, re.DOTALL)
+    assert found is not None
+    assert found[1].strip() == outputs.markdown().strip()
