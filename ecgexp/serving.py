@@ -120,8 +120,8 @@ def _rows(array: np.ndarray | None, rows: slice) -> np.ndarray | None:
 def save_classifier(classifier: Classifier, folder: Path) -> Path:
     """Writes `classifier` as `folder`, whole or not at all; a model that is there is replaced.
 
-    **Guarantees** `model.json` holds only what `privacy.outputs.TABLE` lists as published: the folder is handed on, so what
-    it tells of training beats would be published whatever the run withholds.
+    **Guarantees** `model.json` holds only what `privacy.outputs.TABLE` lists: the folder is handed on whatever the run withholds.
+    A run with a privacy guarantee leaves null what the table withholds.
 
     Raises:
       ConfigError: the folder holds something else.
@@ -149,8 +149,8 @@ def _write(classifier: Classifier, folder: Path) -> None:
         "database": classifier.database,
         "weights_sha256": hashlib.sha256((folder / "weights.npz").read_bytes()).hexdigest(),
     }
-    if unlisted := [name for name in description if not outputs.is_published("model content", name)]:
-        raise ValueError(f"model.json would hold {', '.join(unlisted)}, which privacy.outputs.TABLE does not publish")
+    if unlisted := [name for name in description if outputs.find("model content", name) is None]:
+        raise ValueError(f"model.json would hold {', '.join(unlisted)}, which privacy.outputs.TABLE lacks")
     (folder / "model.json").write_text(json.dumps(description, indent=2))
 
 

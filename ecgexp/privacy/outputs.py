@@ -89,7 +89,7 @@ def _held_out(kind: Kind, reason: str, *names: str, topic: str = "validation and
 
 
 _METRICS = ("metrics", "undefined")  # keys of result.json
-_FOLDERS = (f"{PRIVATE_FOLDER}/*", "checkpoints/*")
+_FOLDERS = (f"{PRIVATE_FOLDER}/*", "checkpoints/*", "ECGEXP_CACHE/*", "STORE.private/*")
 _BY_CLIENT = "how single clients are scored on their held-out beats"
 _SETTING = "a setting as it was typed; choose settings without looking at the training beats"
 _KEYED = "a digest of all beats that says nothing to anybody without the key, which stays in the store's private folder"
@@ -102,7 +102,12 @@ TABLE: tuple[Output, ...] = (
          topic="published training data"),
     *_of("file", "not covered", "training beats", "the state of training, for resume=, readable by its owner; removed at the end",
          _FOLDERS[1], topic="published training data"),
+    *_of("file", "not covered", "training beats", "outside of the run's folder, and not handed on with it: beats kept for the "
+         "next run, and the key of keyed digests", *_FOLDERS[2:], topic="published training data"),
     *_of("file", "covered", "weights", "the trained weights", "model/weights.npz"),
+    *_of("file", "covered", "weights", "the same model as MLflow keeps it, with shapes and requirements", "MLmodel",
+         "python_model.pkl", "*_model.py", "*_env.yaml", "conda.yaml", "requirements.txt", "input_example.json",
+         "serving_input_example.json", "artifacts/*"),
     *_of("file", "public", "settings", "architecture and input; its keys are listed as model content", "model/model.json"),
     *_of("file", "public", "settings", "zeros and ones of the shape of a window", "input_example.npz"),
     *_of("file", "public", "settings", "the configuration", "config.yaml", ".hydra/*.yaml"),
@@ -131,7 +136,8 @@ TABLE: tuple[Output, ...] = (
     *_held_out("file", "record, sample, label and prediction of every held-out beat", "predictions/validation.parquet",
                "predictions/test.parquet"),
     *_of("file", "public", "machine", "of a sweep: its jobs with their published metrics, and the privacy loss of all",
-         "tables/sweep.csv", "sweep.json", "sweep_privacy.txt", "sweep_privacy.json", "report.html"),
+         "tables/sweep.csv", "sweep.json", "sweep_privacy.txt", "sweep_privacy.json", "report.html",
+         "attempts/*.json", "jobs/*.json"),
 
     # Metrics.
     *_withheld("metric", f"loss, accuracy, clipped fraction, gradient norm, realized batch sizes and cohorts, noise statistics: "
@@ -152,6 +158,7 @@ TABLE: tuple[Output, ...] = (
     *_of("tag", "public", "settings", "names, and what was typed", "mlflow.runName", "mlflow.parentRunId", "run.dir", "command",
          "job.digest", "sweep", "sweep.*", "flaws"),
     *_held_out("tag", "the summary of the scores of held-out beats", "mlflow.note.content"),
+    *_held_out("tag", "what the scores do not rest on; what is known of training beats is in private/", "notes"),
     *_of("tag", "public", "settings", "the statement", "privacy", "privacy.*"),
     *_of("tag", "public", "settings", "the database", "dataset.name"),
     *_of("tag", "public", "settings", _KEYED, "dataset.digest"),
@@ -170,6 +177,10 @@ TABLE: tuple[Output, ...] = (
          "private/error.txt", "reason"),
     *_of("result key", "not covered", "machine", "measured on the machine", "seconds", topic="time and memory"),
     *_held_out("result key", "which epoch was kept, and its validation score", "selection/*", "selection"),
+    *_held_out("result key", "what the scores do not rest on; what is known of training beats is in private/", "notes/*",
+               "notes"),
+    *_held_out("result key", "the classes of held-out beats, over which averages are taken", "classes_in_average/*",
+               "classes_in_average"),
     *_of("result key", "public", "settings", "the statement", "privacy/*", "privacy"),
     *_of("result key", "public", "settings", _NO_GUARANTEE, "flaws/*", "flaws"),
     *_of("result key", "public", "settings", "the database", "data/database", "data"),
@@ -191,6 +202,8 @@ TABLE: tuple[Output, ...] = (
     Output(kind="model content", name="class_names", coverage="public", source="training beats", topic="classes",
            reason="the list of classes, which the shape of the model shows anyway"),
 
+    *_withheld("model content", "classes that no training beat is of; null under a guarantee", "classes_without_training_beats"),
+
     # Log lines by their logger, console lines by what they tell, errors by who raises them: all others are withheld.
     *_of("log line", "public", "machine", "tells of files, of the tracking store and of versions", "ecgexp.tracking.*",
          "ecgexp.checkpoints", "ecgexp.resuming", "ecgexp.data.cache", "ecgexp.multirun", "mlflow*", "alembic*"),
@@ -198,13 +211,14 @@ TABLE: tuple[Output, ...] = (
          "py.warnings/ecgexp/training/federated/runtime.py", "py.warnings/ecgexp/training/federated/worker.py"),
     *_of("console line", "public", "settings", "settings, the privacy plan, the statement and where the run is", "flaws",
          "resumes", "feasibility", "statement", "end"),
-    *_held_out("console line", "scores of held-out beats", "summary"),
+    *_held_out("console line", "scores of held-out beats, and what they do not rest on", "summary", "notes"),
     *_withheld("console line", "models trained on the training beats without noise", "comparison"),
     *_withheld("console line", "progress of the training: loss, accuracy, names of records and clients", "progress"),
     *_of("error", "public", "settings", "quotes settings, the model, the number of units and the privacy plan", *(
         f"ecgexp.privacy.{module}:*" for module in ("plan", "accounting", "calibration", "ledger", "journal", "statement")),
         *(f"ecgexp.{module}:ConfigError" for module in (
-            "learner", "device", "models.*", "clipping.*", "training.dp", "training.federated.rounds", "sweeping.sweep"))),
+            "learner", "evidence", "device", "models.*", "clipping.*", "training.dp", "training.federated.rounds",
+            "sweeping.sweep"))),
     *_of("error", "public", "settings", "tells where the database was looked for", "ecgexp.data.dataset:DataError"),
 )  # fmt: skip
 
