@@ -26,7 +26,7 @@ from ecgexp.privacy.keyed import DigestKey
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.privacy.statement import check_unit_covers_features, check_units_apart, shared_units
-from ecgexp.progress import FOLDER, CheckpointRule, Keeper
+from ecgexp.progress import FOLDER, CheckpointRule, Keeper, begin_journal
 from ecgexp.result import Result, known_run_id
 from ecgexp.seeding import Seeds
 from ecgexp.selection import Selection
@@ -234,6 +234,8 @@ def run(
     experiment = replay(experiment)
     with _held(run_dir):
         watcher, started, memory = watcher or Watcher(), time.monotonic(), PeakMemory()
+        if experiment.is_private and experiment.privacy.may_have_guarantee and not resume:
+            begin_journal(run_dir)
         tracker = experiment.tracking.start(
             run_name=name or experiment.title, run_dir=run_dir, resume_run_id=known_run_id(run_dir) if resume else None
         )

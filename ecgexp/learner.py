@@ -57,7 +57,7 @@ class Learner:
             )
         self._strategy = experiment.device.strategy()
         plan = experiment.trainer.plan(experiment.privacy, prepared.data)
-        self.ledger = Ledger(plan) if keeper is None else keeper.ledger(plan)
+        self.ledger = Ledger(plan) if keeper is None else keeper.ledger(plan, num_steps=experiment.trainer.num_steps)
         model = self._build_model()
         self.num_parameters = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
         self.probabilities = Predictor(model, prepared.data.resident)

@@ -1,5 +1,6 @@
 """How far a training is, on disk after every epoch or round, so that whatever ends the process ends nothing else."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,8 +10,8 @@ import numpy as np
 
 from ecgexp._validate import Count, DataError, Positive, settings
 from ecgexp.checkpoints import Checkpoint, Checkpoints
-from ecgexp.privacy.journal import Journal, read_journal
-from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy.journal import Journal
+from ecgexp.privacy.ledger import Ledger, PrivacyViolation
 from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.selection import Chosen
 from ecgexp.training.base import TrainerState
@@ -53,6 +54,11 @@ class Standing:
     is_over: bool
 
 
+def begin_journal(run_dir: Path) -> None:
+    """Puts the privacy journal into the folder of a new run, before anything else is: from now on a missing one was lost."""
+    Journal.create(run_dir / JOURNAL)
+
+
 def has_standing(run_dir: Path) -> bool:
     """Whether a run left a state of its training in its folder, from which it can go on."""
     return any((run_dir / FOLDER).glob("step-*"))
@@ -69,7 +75,7 @@ class Keeper:
     """
 
     def __init__(self, run_dir: Path, rule: CheckpointRule, *, data_digest: str, resumes: bool):
-        self._run_dir, self._rule, self._data_digest = run_dir, rule, data_digest
+        self._run_dir, self._rule, self._data_digest, self._resumes = run_dir, rule, data_digest, resumes
         self._files = Checkpoints(run_dir / FOLDER, keep=rule.keep)
         self._found = self._newest() if resumes else None
         self._written = time.monotonic()
@@ -85,14 +91,29 @@ class Keeper:
             trainer=TrainerState(arrays=_under(_TRAINER, self._found.arrays), meta=meta["trainer"]),
         )  # fmt: skip
 
-    def ledger(self, plan: PrivacyPlan) -> Ledger:
-        """The run's ledger, with what an earlier session charged, also for steps that it lost."""
-        path = self._run_dir / JOURNAL
-        taken = read_journal(path)
-        journal = Journal(path, block=plan.steps_per_epoch) if plan.is_private else None
-        if self._found is not None and "ledger" in self._found.meta["trainer"]:
-            return Ledger.from_dict(plan, self._found.meta["trainer"]["ledger"], taken=taken, journal=journal)
-        return Ledger.from_dict(plan, Ledger(plan).to_dict(), taken=taken, journal=journal)
+    def ledger(self, plan: PrivacyPlan, *, num_steps: int) -> Ledger:
+        """The run's ledger, with what an earlier session charged, also for steps that it lost.
+
+        Args:
+          plan: of the run.
+          num_steps: epochs or rounds of the run, each of which may be lost.
+
+        Raises:
+          DataError: the checkpoint or the privacy journal does not say what the run took before.
+        """
+        journal = None
+        if plan.makes_claim:
+            if not self._resumes:
+                begin_journal(self._run_dir)  # what an earlier run in this folder took counts
+            block = math.ceil(plan.num_events(plan.iterations) / num_steps)
+            journal = Journal(self._run_dir / JOURNAL, block=block)
+        state = Ledger(plan, journal=journal).to_dict()
+        if self._found is not None and math.isfinite(plan.l2_norm_clip):
+            state = self._found.meta["trainer"].get("ledger", {})  # an empty one is refused
+        try:
+            return Ledger.from_dict(plan, state, journal=journal)
+        except PrivacyViolation as error:
+            raise PrivacyViolation(f"resume={self._run_dir}: {error}") from error
 
     def restore(self, chosen: Chosen) -> None:
         """Puts back which weights were kept so far."""

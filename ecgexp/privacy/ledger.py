@@ -1,9 +1,9 @@
 """What really ran, and what it cost. Nothing else in the program computes an ε of a run."""
 
 import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ecgexp._validate import DataError
 from ecgexp.privacy import accounting
 from ecgexp.privacy.accounting import AccountantName, Neighbouring
 from ecgexp.privacy.journal import Journal
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dp_accounting import DpEvent
 
 
-class PrivacyViolation(RuntimeError):
+class PrivacyViolation(DataError):
     """What ran is not what was planned and priced: no claim can be made."""
 
 
@@ -23,13 +23,19 @@ class Ledger:
     A checkpoint holds the bill as it stood when the weights were saved. Steps that were taken after it and undone by a crash
     are in the journal, and stay on the bill: they are charged, and are no steps of the run.
 
+    **Guarantees**: after any number of interruptions the bill holds the plan's events of the steps that stand, and at least one
+    event for each that was taken and discarded; where the steps of an epoch are one event, exactly one for each time an epoch
+    was begun (`tests/privacy/test_ledger_resume.py`). A state or journal from which less would follow is refused
+    (`tests/privacy/test_journal_damage.py`).
+
     Args:
       plan: gives δ, the accountant, the neighbours and the cap.
-      journal: told of every step before it runs; None: nothing survives a crash.
+      journal: told of every event before it is taken; None: nothing survives a crash. A simulation needs none: it repeats the
+        very same noise, which tells nothing more.
 
     Attributes:
       steps: that were charged and stand.
-      lost_steps: that were charged and undone.
+      lost_steps: events that were charged and undone: of steps, or of whole epochs where the steps of an epoch are one event.
       stopped_by_budget: whether the next step would have exceeded the cap.
     """
 
@@ -37,7 +43,7 @@ class Ledger:
         self.plan = plan
         self.steps = 0
         self.lost_steps = 0
-        self._journal = journal
+        self._journal = journal if plan.makes_claim else None
         self.stopped_by_budget = False
         self._entries: dict[str, tuple[DpEvent, int]] = {}
         self._known: dict[tuple[Any, ...], float] = {}
@@ -52,8 +58,8 @@ class Ledger:
         if self.would_exceed(event, count):
             raise PrivacyViolation(f"step {self.steps + 1} would exceed privacy.max_epsilon={self.plan.max_epsilon:g}")
         key = _key(event)
-        if self._journal is not None:
-            self._journal.cover(key, self._count(key) + count)
+        if self._journal is not None and not _is_free(event):
+            self._journal.cover(key, self._count(key) + count, most=self._most_of_run(key))
         self.steps += count
         self._entries[key] = (event, self._count(key) + count)
         if self._affordable is not None and self._affordable[0] != key and not _is_free(event):
@@ -101,7 +107,7 @@ class Ledger:
           stopped_early: the caller ended training before the plan did, e.g. by early stopping.
 
         Raises:
-          PrivacyViolation: the counts differ.
+          PrivacyViolation: the counts differ, or the events are not the plan's.
         """
         if executed_steps != self.steps:
             raise PrivacyViolation(
@@ -113,56 +119,93 @@ class Ledger:
             raise PrivacyViolation(
                 f"{self.steps} steps ran where the plan has {self.plan.iterations}: the run makes no claim"
             )
+        if {key: count for key, (_, count) in self._entries.items() if count} != self._due():
+            raise PrivacyViolation("the events that were charged are not those of the plan: the run makes no claim")
 
     def to_dict(self) -> dict[str, Any]:
-        """The bill as JSON-able values, for a checkpoint."""
+        """The bill as JSON-able values, for a checkpoint; with it, what the journal said by then."""
         entries = [[json.loads(key), count] for key, (_, count) in self._entries.items()]
+        journal = self._journal and {"run": self._journal.run, "count": self._journal.count(_key(self.plan.step_event))}
         return {
             "plan": self.plan.as_dict(), "steps": self.steps, "lost_steps": self.lost_steps, "entries": entries,
-            "stopped_by_budget": self.stopped_by_budget,
+            "stopped_by_budget": self.stopped_by_budget, "journal": journal,
         }  # fmt: skip
 
     @classmethod
-    def from_dict(
-        cls,
-        plan: PrivacyPlan,
-        state: dict[str, Any],
-        *,
-        taken: Mapping[str, int] | None = None,
-        journal: Journal | None = None,
-    ) -> "Ledger":
+    def from_dict(cls, plan: PrivacyPlan, state: dict[str, Any], *, journal: Journal | None = None) -> "Ledger":
         """The ledger that `to_dict` wrote.
 
         Args:
-          plan: of the run that goes on.
+          plan: of the run that resumes.
           state: the bill of its checkpoint.
-          taken: what its journal says; steps beyond the bill were lost, and are charged. A simulation repeats the very same
-            noise, which tells nothing more, so nothing is added to its bill.
-          journal: of the run that goes on.
+          journal: of the run that resumes; events that it has beyond the bill were discarded, and are charged.
 
         Raises:
-          PrivacyViolation: it belongs to another plan.
+          PrivacyViolation: the state belongs to another plan, its events are not those of its steps, or the journal is
+            another run's, is not there, or says less than the state.
+          DataError: the journal has events of another plan.
         """
-        # A projection decides nothing that ran, so a resumed run may ask for another one.
-        deciding = {name: value for name, value in plan.as_dict().items() if name != "population"}
-        changed = [name for name, value in deciding.items() if state["plan"].get(name) != value]
-        if changed:
-            raise PrivacyViolation(f"the checkpoint was made under another plan: {', '.join(changed)} differ")
         ledger = cls(plan, journal=journal)
-        for value, count in state["entries"]:
-            event = accounting.from_json(value)
-            ledger._entries[_key(event)] = (event, count)
-        ledger.steps, ledger.stopped_by_budget = state["steps"], state["stopped_by_budget"]
-        ledger.lost_steps = state.get("lost_steps", 0)
-        for key, total in ({} if taken is None or plan.is_simulation else taken).items():
-            ledger._add_lost(key, total - ledger._count(key))
+        try:
+            ledger._restore(state)
+        except DataError:
+            raise
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            raise _unusable(f"its ledger is damaged ({type(error).__name__}: {error})") from error
         return ledger
 
-    def _add_lost(self, key: str, count: int) -> None:
+    def _restore(self, state: dict[str, Any]) -> None:
+        # A projection decides nothing that ran, so a resumed run may ask for another one.
+        then, now = ({**values, "population": None} for values in (state["plan"], self.plan.as_dict()))
+        changed = [name for name in sorted({*then, *now}) if name not in then or then[name] != now.get(name)]
+        if changed:
+            raise PrivacyViolation(
+                f"the checkpoint was made under another plan: {', '.join(changed)} differ; resume with the run's own settings, "
+                "or start anew in another folder, without resume=."
+            )
+        self.steps, self.lost_steps = _whole(state["steps"]), _whole(state["lost_steps"])
+        entries = [(json.dumps(event, sort_keys=True), _whole(count)) for event, count in state["entries"]]
+        there = sorted((key, count) for key, count in entries if count)
+        if self.steps > self.plan.iterations or there != sorted(self._due().items()):
+            raise _unusable("its events are not those of its steps")
+        event, free = self.plan.step_event, accounting.nothing()
+        counts = dict(entries)
+        self._entries = {_key(each): (each, counts[_key(each)]) for each in (event, free) if _key(each) in counts}
+        self.stopped_by_budget = bool(state["stopped_by_budget"])
+        self._discard(event, self._taken(state["journal"]) - self._count(_key(event)))
+
+    def _taken(self, said: dict[str, Any] | None) -> int:
+        """Events that the run may have taken, by its journal; `said` is what the checkpoint knew of it."""
+        key = _key(self.plan.step_event)
+        if not self.plan.makes_claim:
+            return self._count(key)
+        if self._journal is None:
+            if said is not None:
+                raise _unusable("its privacy journal is not there")
+            return self._count(key)  # a run that never had one, e.g. in a notebook
+        if said is None or said["run"] != self._journal.run:
+            raise _unusable("the privacy journal beside it is another run's")
+        taken, known = self._journal.count(key), max(_whole(said["count"]), self._count(key))
+        if taken < known:
+            raise _unusable(f"the privacy journal beside it has {taken} events and had {known} when it was saved")
+        return taken
+
+    def _discard(self, event: "DpEvent", count: int) -> None:
         if count > 0:
-            event = accounting.from_json(json.loads(key))
+            key = _key(event)
             self._entries[key] = (event, self._count(key) + count)
             self.lost_steps += count
+
+    def _due(self) -> dict[str, int]:
+        """What the bill must hold: the plan's events of the steps that stand, and those that were discarded."""
+        events = self.plan.num_events(self.steps)
+        due = {_key(self.plan.step_event): events + self.lost_steps, _key(accounting.nothing()): self.steps - events}
+        return {key: count for key, count in due.items() if count}
+
+    def _most_of_run(self, key: str) -> int:
+        """Events `key` that the run can have taken at its end, by its plan and its cap."""
+        most = self.plan.num_events(self.plan.iterations) + self.lost_steps
+        return most if self._affordable is None or self._affordable[0] != key else min(most, self._affordable[1])
 
     def _count(self, key: str) -> int:
         return self._entries[key][1] if key in self._entries else 0
@@ -208,3 +251,16 @@ def _key(event: "DpEvent") -> str:
 
 def _is_free(event: "DpEvent") -> bool:
     return event == accounting.nothing()
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise _unusable(f"its ledger counts {value!r}")
+    return value
+
+
+def _unusable(why: str) -> PrivacyViolation:
+    return PrivacyViolation(
+        f"the checkpoint cannot be used, because {why}, so how much privacy loss the run had before is unknown; start the run "
+        "anew in another folder, without resume=."
+    )

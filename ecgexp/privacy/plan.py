@@ -115,17 +115,28 @@ class PrivacyPlan:
             return accounting.truncated_gaussian(self.num_units, q, self.batch_capacity, z)
         return accounting.poisson_gaussian(q, z)
 
+    @property
+    def epoch_is_one_event(self) -> bool:
+        """Whether the steps of an epoch are one event, because they share one secret order of the units.
+
+        Then the epoch is the unit of resuming too: who resumes within it draws another order, by which a unit may enter twice.
+        """
+        return self.sampling == "shuffle" and self.is_private
+
     def event_at(self, step: int) -> "DpEvent":
         """What the 0-based `step` adds to the bill. A shuffled epoch is paid for by its first step."""
-        if self.sampling == "shuffle" and self.is_private and step % self.steps_per_epoch:
+        if self.epoch_is_one_event and step % self.steps_per_epoch:
             return accounting.nothing()
         return self.step_event
+
+    def num_events(self, steps: int) -> int:
+        """Events `step_event` that the first `steps` steps add to the bill."""
+        return math.ceil(steps / self.steps_per_epoch) if self.epoch_is_one_event else steps
 
     @property
     def dp_event(self) -> "DpEvent":
         """What the whole planned run does to one unit."""
-        paid = math.ceil(self.iterations / self.steps_per_epoch) if self.sampling == "shuffle" else self.iterations
-        return accounting.repeated(self.step_event, paid)
+        return accounting.repeated(self.step_event, self.num_events(self.iterations))
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as JSON-able values, for the log and for telling plans apart. Holds no key of any random stream."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ecgexp._validate import DataError
 from ecgexp.privacy.plan import PrivacyPlan
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ class Sampler:
     restored sampler goes on bit for bit; under a claim it goes on with a fresh key, which is as private and not
     repeatable.
 
+    **Guarantees**: a fresh key never deals a unit into an epoch that it was in already: where the steps of an epoch are one
+    event, a sampler with a claim is restored between epochs only (`tests/privacy/test_sampling.py`).
+
     Args:
       plan: what to draw, and how it is priced.
       rng: the run's sampling stream; two integers of it are used, and none under a claim.
@@ -58,11 +62,25 @@ class Sampler:
           ValueError: the plan was changed after the sampler was made.
           RuntimeError: a batch overflowed a capacity that only a chance below 1e-15 exceeds.
         """
-        self.check(self.plan)
+        event = self.next_event
         units = {"poisson": self._poisson, "shuffle": self._shuffled, "fixed": self._fixed}[self.plan.sampling]()
-        event = self.plan.event_at(self._drawn)
         self._drawn += 1
         return Draw(units=units, event=event)
+
+    @property
+    def drawn(self) -> int:
+        """Steps drawn so far."""
+        return self._drawn
+
+    @property
+    def next_event(self) -> "DpEvent":
+        """What the next step adds to the bill; charge it before the step is drawn.
+
+        Raises:
+          ValueError: the plan was changed after the sampler was made.
+        """
+        self.check(self.plan)
+        return self.plan.event_at(self._drawn)
 
     def check(self, plan: PrivacyPlan) -> None:
         """Refuses a plan other than the one this sampler was made for.
@@ -85,8 +103,17 @@ class Sampler:
         return {"drawn": self._drawn}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Goes on after the steps in `state`; under a claim with a new key."""
+        """Goes on after the steps in `state`; under a claim with a new key.
+
+        Raises:
+          DataError: it is within an epoch whose order is gone.
+        """
         self._drawn = int(state["drawn"])
+        if self.plan.makes_claim and self.plan.epoch_is_one_event and self._drawn % self.plan.steps_per_epoch:
+            raise DataError(
+                "privacy.sampling=shuffle: the checkpoint is within an epoch, whose order is kept nowhere, so its units may "
+                "enter the epoch again; start the run anew in another folder, without resume=."
+            )
         if self.plan.makes_claim:
             self._key = secrets.randbits(128)
 

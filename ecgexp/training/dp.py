@@ -138,10 +138,10 @@ class _PrivateRun:
         """
         plan, num_units, paid = self._plan, begun.units, begun.paid
         for step in range(begun.steps, plan.steps_per_epoch):
-            draw = self._sampler.draw()
-            if self._ledger.would_exceed(draw.event):
+            if self._ledger.would_exceed(self._sampler.next_event):
                 return _Epoch(step, num_units, paid)
-            self._ledger.charge(draw.event)
+            self._ledger.charge(self._sampler.next_event)
+            draw = self._sampler.draw()
             restart_dropout(self.model, self._coins.of_dropout(self._ledger.steps - 1))
             coins = self._coins.of_step(self._ledger.steps - 1)
             drawn = self._units.take(draw.units)
@@ -149,7 +149,7 @@ class _PrivateRun:
             self.update.apply(self._noise.normal(self.update.num_parameters, plan.noise_std), plan.divisor)
             num_units, paid = num_units + len(draw.units), paid + (draw.event == plan.step_event)
             done = _Epoch(step + 1, num_units, paid)
-            state = functools.partial(self.snapshot, epoch - 1, done)
+            state = None if _resumes_between_epochs_only(plan) else functools.partial(self.snapshot, epoch - 1, done)
             report(done=step + 1, total=plan.steps_per_epoch, metrics={}, state=state)
         return _Epoch(plan.steps_per_epoch, num_units, paid)
 
@@ -195,6 +195,10 @@ class _PrivateRun:
         self.update.restore(int(state.meta["executed"]), state.arrays)
         self.begun = _Epoch(*state.meta["begun"])
         self._ledger.verify_complete(self.update.executed, stopped_early=True)
+        if self._sampler.drawn != self._ledger.steps:
+            raise PrivacyViolation(
+                f"{self._sampler.drawn} steps were drawn, but {self._ledger.steps} were charged: the run makes no claim"
+            )
         return int(state.meta["epoch"])
 
     def _event(self, did: _Epoch) -> "DpEvent":
@@ -210,6 +214,11 @@ class _PrivateRun:
         if self._plan.unit == "beat":
             return BeatGradients(self.model, self.update, data, method=trainer.clipping, **shared)
         return GroupGradients(self.model, self.update, data, **shared)
+
+
+def _resumes_between_epochs_only(plan: PrivacyPlan) -> bool:
+    """Whether the order of an epoch is gone when the run resumes; a simulation finds it again by its seed."""
+    return plan.epoch_is_one_event and plan.makes_claim
 
 
 def _check_plan(trainer: DpSgd, plan: PrivacyPlan, units: Units) -> None:

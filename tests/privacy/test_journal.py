@@ -6,23 +6,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgexp.privacy.journal import Journal, read_journal
+from ecgexp.privacy.journal import Journal
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacySpec
 
 BLOCK = 10
 
 
-def plan(noise_seed=None):
-    spec = PrivacySpec(noise_multiplier=2.0, delta=1e-5, l2_norm_clip=1.0, noise_seed=noise_seed)
+def plan(noise_seed=None, **spec):
+    spec = PrivacySpec(noise_multiplier=2.0, delta=1e-5, l2_norm_clip=1.0, noise_seed=noise_seed, **spec)
     return spec.plan(num_units=1000, expected_batch_size=100, epochs=5)
+
+
+def count(path):
+    """What the disk knows, of the one event that there is."""
+    return max((json.loads(line)["count"] for line in path.read_text().splitlines()[1:]), default=0)
 
 
 def charged(made, path, steps, state=None):
     """A ledger that charged so many steps, in a session of its own."""
-    taken = read_journal(path)
+    Journal.create(path)
     journal = Journal(path, block=BLOCK)
-    ledger = Ledger.from_dict(made, state or Ledger(made).to_dict(), taken=taken, journal=journal)
+    ledger = Ledger.from_dict(made, state or Ledger(made, journal=journal).to_dict(), journal=journal)
     for _ in range(steps):
         ledger.charge(made.step_event)
     return ledger
@@ -56,7 +61,7 @@ def test_lost_steps_are_no_steps_of_the_run(tmp_path):
     whole = Ledger(made)
     whole.charge(made.step_event, made.iterations)
     assert resumed.epsilon_spent("rdp") > whole.epsilon_spent("rdp")
-    again = Ledger.from_dict(made, json.loads(json.dumps(resumed.to_dict())), taken=read_journal(tmp_path / "journal"))
+    again = charged(made, tmp_path / "journal", 0, json.loads(json.dumps(resumed.to_dict())))
     assert again.lost_steps == BLOCK, "they are charged once, however often the run goes on"
 
 
@@ -71,25 +76,50 @@ def test_a_simulation_repeats_its_noise_and_pays_nothing_more(tmp_path):
 def test_the_disk_knows_before_the_step_runs(tmp_path):
     made, path = plan(), tmp_path / "journal"
     ledger = charged(made, path, 0)
-    assert read_journal(path) == {}
+    assert count(path) == 0
     ledger.charge(made.step_event)
-    assert list(read_journal(path).values()) == [BLOCK]
+    assert count(path) == BLOCK
     for _ in range(BLOCK):
         ledger.charge(made.step_event)
-    assert list(read_journal(path).values()) == [2 * BLOCK]
+    assert count(path) == 2 * BLOCK
 
 
-def test_a_line_that_was_cut_off_is_no_line(tmp_path):
+def test_a_block_ends_where_the_run_ends(tmp_path):
     made, path = plan(), tmp_path / "journal"
-    charged(made, path, 1)
-    whole = path.read_text()
-    path.write_text(whole + whole[:-5])
-    assert list(read_journal(path).values()) == [BLOCK]
+    ledger = charged(made, path, 45)
+    state = ledger.to_dict()
+    assert count(path) == 50
+    resumed = charged(made, path, made.iterations - 45, state)
+    assert resumed.lost_steps == 5
+    assert count(path) == 55, "50 steps and the 5 that were lost"
+
+
+@pytest.mark.parametrize("affordable", [13, 17, 23])
+def test_a_block_ends_where_the_budget_ends(tmp_path, affordable):
+    """Else a crash would charge steps that the cap forbids, and the run would state more than its cap."""
+    free = Ledger(plan(accountant="rdp"))
+    free.charge(free.plan.step_event, affordable)
+    made = plan(accountant="rdp", max_epsilon=free.epsilon_spent() * 1.0001)
+    first = charged(made, tmp_path / "journal", affordable - 2)
+    assert count(tmp_path / "journal") <= affordable
+    resumed = charged(made, tmp_path / "journal", 0, Ledger(made, journal=first._journal).to_dict())
+    while not resumed.would_exceed(made.step_event):
+        resumed.charge(made.step_event)
+    assert resumed.epsilon_spent() <= made.max_epsilon
+    assert resumed.stopped_by_budget
 
 
 def test_a_journal_that_cannot_be_written_stops_the_step(tmp_path):
     made = plan()
-    ledger = Ledger(made, journal=Journal(tmp_path / "gone" / "journal", block=BLOCK))
+    ledger = charged(made, tmp_path / "journal", BLOCK)
+    (tmp_path / "journal").unlink()
     with pytest.raises(FileNotFoundError):
         ledger.charge(made.step_event)
-    assert ledger.steps == 0
+    assert ledger.steps == BLOCK
+    assert not (tmp_path / "journal").exists(), "a new one would begin without what was taken before"
+
+
+def test_a_new_run_in_an_old_folder_counts_what_was_taken_there(tmp_path):
+    made, path = plan(), tmp_path / "journal"
+    charged(made, path, 10)
+    assert charged(made, path, 0).lost_steps == 10

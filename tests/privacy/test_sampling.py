@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ecgexp._validate import DataError
 from ecgexp.privacy import accounting
 from ecgexp.privacy.plan import NotPrivate, PrivacySpec
 from ecgexp.privacy.sampling import Sampler
@@ -92,6 +93,26 @@ def test_a_restored_sampler_goes_on_bit_for_bit(sampling):
         ours, theirs = uninterrupted.draw(), resumed.draw()
         np.testing.assert_array_equal(ours.units, theirs.units)
         assert ours.event == theirs.event
+
+
+def test_shuffle_under_a_claim_is_restored_between_epochs_only():
+    """Within an epoch a fresh order would deal units into it that were in it already."""
+    source = sampler(plan(sampling="shuffle", noise_seed=None))
+    source.restore({"drawn": 20})
+    assert source.drawn == 20
+    for drawn in (1, 9, 21, 25):
+        with pytest.raises(DataError, match=r"privacy\.sampling=shuffle.*without resume="):
+            source.restore({"drawn": drawn})
+    simulation = sampler(plan(sampling="shuffle"))
+    simulation.restore({"drawn": 25})
+    assert simulation.drawn == 25
+
+
+def test_next_event_is_that_of_the_draw_that_follows():
+    source = sampler(plan(sampling="shuffle"))
+    for _ in range(25):
+        announced = source.next_event
+        assert source.draw().event == announced
 
 
 def test_under_a_claim_the_sample_does_not_follow_from_the_seed():

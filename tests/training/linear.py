@@ -57,14 +57,14 @@ class Training:
 
     def __init__(
         self, data, trainer, privacy=None, *, bias=False, augmentation=None, loss=prediction_loss, seed=0, ledger=None,
-        resume_from=None, stop_after=None, on_progress=lambda progress: None,
+        resume_from=None, stop_after=None, on_progress=lambda progress: None, report=lambda **_: None,
     ):  # fmt: skip
         self.ledger = ledger or Ledger(trainer.plan(privacy, data))
         dimensions = data.features["signal"].shape[1]
         self.progress, self.history = [], []
         for progress in trainer.train(
             data, build_model=lambda: linear_model(dimensions, bias=bias), loss=loss,
-            augmentation=augmentation or NoAugmentation(), ledger=self.ledger, seeds=Seeds(seed), report=lambda **_: None,
+            augmentation=augmentation or NoAugmentation(), ledger=self.ledger, seeds=Seeds(seed), report=report,
             resume_from=resume_from,
         ):  # fmt: skip
             self.progress.append(progress)

@@ -100,6 +100,39 @@ def test_a_checkpoint_holds_no_key():
     assert meta["noise"] == {"calls": 12}
 
 
+@pytest.mark.parametrize(
+    ("privacy", "within"),
+    [
+        (PrivacySpec(noise_multiplier=2, sampling="shuffle"), False),
+        (PrivacySpec(noise_multiplier=2, sampling="shuffle", noise_seed=7), True),
+        (PrivacySpec(noise_multiplier=2), True),
+    ],
+    ids=["shuffle", "shuffle simulation", "poisson"],
+)
+def test_checkpoints_within_an_epoch_need_its_order(privacy, within):
+    """A shuffled epoch is one event; resumed within it under a new order, it would use units twice and count once."""
+    states = []
+
+    def report(*, state, **_):
+        states.append(state)
+
+    ledger = Ledger(TRAINER.plan(privacy, DATA))
+    Training(DATA, TRAINER, privacy, ledger=ledger, report=report)
+    assert [state is not None for state in states] == [within] * 12
+
+
+def test_sampler_ahead_of_the_ledger_is_refused():
+    """A checkpoint edited so that the next steps seem to belong to an epoch that was charged already."""
+    states = []
+    privacy = PrivacySpec(noise_multiplier=2, sampling="shuffle", noise_seed=7)
+    Training(DATA, TRAINER, privacy, stop_after=1, on_progress=lambda p: states.append(p.checkpoint()))
+    state = states[-1]
+    state.meta["sampler"]["drawn"] = 5
+    ledger = Ledger.from_dict(TRAINER.plan(privacy, DATA), state.meta["ledger"])
+    with pytest.raises(PrivacyViolation, match="5 steps were drawn, but 4 were charged"):
+        Training(DATA, TRAINER, ledger=ledger, resume_from=state)
+
+
 def test_steps_before_a_resumption_cannot_be_left_off_the_bill():
     states = []
     Training(

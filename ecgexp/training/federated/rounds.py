@@ -80,11 +80,11 @@ class Rounds:
         """See `Federated.train`."""
         first = self._restore(resume_from) + 1 if resume_from else 1
         for round_num in range(first, self._settings.num_rounds + 1):
-            draw = self._sampler.draw()
             if self._is_private:
-                if self._ledger.would_exceed(draw.event):
+                if self._ledger.would_exceed(self._sampler.next_event):
                     break
-                self._ledger.charge(draw.event)
+                self._ledger.charge(self._sampler.next_event)
+            draw = self._sampler.draw()
             cohort = drop_out(draw.units, self._settings.client_dropout, self._seeds.generator(f"dropout/{round_num}"))
             metrics = self._round(round_num, cohort)
             report(done=1, total=1, metrics={name: metrics[name] for name in ("loss", "accuracy") if name in metrics})
@@ -198,6 +198,10 @@ class Rounds:
         if self._is_private:
             self._noise.restore(state.meta["noise"])
             self._ledger.verify_complete(self._executed, stopped_early=True)
+            if self._sampler.drawn != self._ledger.steps:
+                raise PrivacyViolation(
+                    f"{self._sampler.drawn} rounds were drawn, but {self._ledger.steps} were charged: the run makes no claim"
+                )
         return int(state.meta["round"])
 
 
