@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecgexp._validate import ConfigError
+from ecgexp.training.coins import Coins
 
 if TYPE_CHECKING:
     from ecgexp.training.federated.settings import Federated
@@ -30,10 +31,23 @@ class Cohort:
         return np.setdiff1d(self.sampled, self.dropped)
 
 
-def drop_out(sampled: np.ndarray, probability: float, rng: np.random.Generator) -> Cohort:
-    """The cohort of `sampled` clients each of which fails with `probability`."""
-    failed = rng.random(len(sampled)) < probability
-    return Cohort(sampled=sampled, dropped=sampled[failed])
+def drop_out(
+    sampled: np.ndarray, probability: float, *, client_ids: Sequence[str], coins: Coins, round_num: int
+) -> Cohort:
+    """The cohort of `sampled` clients each of which fails with `probability`.
+
+    **Guarantees**: whether a client fails depends on its own id and the round, and on nobody else. So one more client in the
+    training set moves the sum of a round by that client's contribution alone (`tests/training/federated/test_cohort.py`).
+
+    Args:
+      sampled: (num_sampled,) numbers of clients.
+      probability: of a failure.
+      client_ids: id of each number.
+      coins: of the run.
+      round_num: 1-based.
+    """
+    draws = [coins.of_client(client_ids[number], round_num).random() for number in sampled]
+    return Cohort(sampled=sampled, dropped=sampled[np.array(draws) < probability])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from ecgexp.privacy.noise import NoiseSource
 from ecgexp.privacy.sampling import Sampler
 from ecgexp.seeding import Seeds
 from ecgexp.training.base import Progress, StepReporter, TrainerState, TrainingData
+from ecgexp.training.coins import Coins
 from ecgexp.training.federated import dp_query
 from ecgexp.training.federated.aggregators import build_aggregator, bytes_down, bytes_up
 from ecgexp.training.federated.algorithms import build_process
@@ -43,7 +44,7 @@ class Rounds:
         self, settings: Federated, data: TrainingData, build_model: Callable[[], Any], loss: Any, augmentation: Any,
         ledger: Ledger, seeds: Seeds,
     ):  # fmt: skip
-        self._settings, self._ledger, self._plan, self._seeds = settings, ledger, ledger.plan, seeds
+        self._settings, self._ledger, self._plan, self._coins = settings, ledger, ledger.plan, Coins(ledger.plan, seeds)
         self._client_ids = tuple(sorted(data.clients))
         _check_plan(settings, ledger, len(self._client_ids))
         self._batches = ClientBatches(
@@ -85,7 +86,9 @@ class Rounds:
                     break
                 self._ledger.charge(self._sampler.next_event)
             draw = self._sampler.draw()
-            cohort = drop_out(draw.units, self._settings.client_dropout, self._seeds.generator(f"dropout/{round_num}"))
+            cohort = drop_out(
+                draw.units, self._settings.client_dropout, client_ids=self._client_ids, coins=self._coins, round_num=round_num
+            )  # fmt: skip
             metrics = self._round(round_num, cohort)
             report(done=1, total=1, metrics={name: metrics[name] for name in ("loss", "accuracy") if name in metrics})
             state = self._state

@@ -34,7 +34,8 @@ class Federated:
       sampling: who takes part in a round: `all`; `fixed`: `clients_per_round` of them, without replacement; `poisson`: each on
         its own with a chance of `clients_per_round` over their number.
       clients_per_round: see `sampling`; None with `all`.
-      client_dropout: chance that a client that was chosen does not send anything back: simulated failures.
+      client_dropout: chance that a client that was chosen does not send anything back: simulated failures, drawn for each client
+        and round on its own; from secret randomness under a privacy guarantee.
       min_clients: usable updates below which a round ends the run, with the reason; 0 lets empty rounds pass.
       client_optimizer: of local training, without state between rounds.
       client_learning_rate: its rate.
@@ -227,4 +228,11 @@ def _check_clients_are_units(data: TrainingData, unit: Unit) -> None:
         raise ConfigError(
             f"privacy.unit={unit}: {unit} {twice} is spread over {held.count(twice)} clients, which are clipped one by one; "
             f"{advice}"
+        )
+    # A client's random numbers are found by its id: named by its place, it would get others when one more client is there.
+    renamed = [client_id for client_id, units in of_client.items() if len(units) and str(units[0]) != client_id]
+    if renamed:
+        raise ConfigError(
+            f"privacy.unit={unit}: client {renamed[0]} is not named by its {unit}, so its random numbers depend on who else is "
+            f"there; {advice}"
         )

@@ -62,6 +62,24 @@ def test_one_more_patient_moves_the_sum_by_at_most_the_clip(data, scale):
     assert np.linalg.norm(sums[0] - sums[1]) <= CLIP * (1 + 1e-4)
 
 
+def test_one_more_patient_moves_the_sum_by_at_most_the_clip_when_clients_fail():
+    """Failures were dealt by place: without the first patient others failed, and the sum moved by up to 1.9 clips."""
+    import dataclasses
+
+    data = deal({f"{number:02d}": 12 for number in range(16)})
+    less = dataclasses.replace(data, clients={name: rows for name, rows in data.clients.items() if name != "00"})
+    used = []
+    for seed in range(3):
+        full, part = (
+            train(each, privacy=patient(l2_norm_clip=CLIP), client_dropout=0.3, seed=seed)[0][0]
+            for each in (data, less)
+        )
+        sums = moved(full.weights()) * 16, moved(part.weights()) * 15
+        assert np.linalg.norm(sums[0] - sums[1]) <= CLIP * (1 + 1e-4)
+        used.append(full.train_metrics["clients/used"])
+    assert min(used) < 16
+
+
 def test_the_divisor_is_the_expected_cohort_not_the_one_that_came(data):
     taken, _ = train(
         data,
