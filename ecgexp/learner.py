@@ -1,8 +1,7 @@
 """The model of one run: trained step by step, judged, and handed over."""
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from ecgexp.inputs import input_shapes
 from ecgexp.prepare import Prepared
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.statement import PrivacyStatement, state
-from ecgexp.progress import Keeper, Standing
+from ecgexp.progress import Keeper, LearningCurve, Standing
 from ecgexp.seeding import Seeds
 from ecgexp.selection import Chosen
 from ecgexp.serving import Classifier
@@ -66,29 +65,30 @@ class Learner:
         """Trains to the end or until the selection has seen enough; every epoch is validated and tracked."""
         experiment, trainer = self._experiment, self._experiment.trainer
         chosen = Chosen(experiment.selection, is_private=experiment.is_private)
-        history: dict[str, list[float]] = defaultdict(list)
         standing = None if self._keeper is None else self._keeper.standing
         if standing is not None:
             self._keeper.restore(chosen)
-            history.update({name: list(values) for name, values in standing.history.items()})
+        curve, last = LearningCurve(tracker, () if standing is None else standing.points), None
         with watcher.work("training") as work, self._strategy.scope():
             bar = StepBar(work, trainer.num_steps, trainer.step_name, step=1 if standing is None else standing.step + 1)
-            for progress in self._steps(standing, self._reporter(bar, chosen, history)):
+            for progress in self._steps(standing, self._reporter(bar, chosen, curve)):
                 scores = self._scores(progress)
                 metrics = {f"train/{name}": value for name, value in progress.train_metrics.items()}
                 metrics |= {f"validation/{name}": value for name, value in scores.items()}
                 # Under keys of their own: the final validation scores, of the epoch that was kept, are not a point of the curve.
-                curve = {f"curve/{name}": value for name, value in metrics.items()}
-                tracker.log_metrics(curve | self._spent(), step=progress.step)
-                for name, value in metrics.items():
-                    history[name].append(value)
+                curve.add({f"curve/{name}": value for name, value in metrics.items()} | self._spent())
                 goes_on = chosen.consider(progress, scores)
-                self._keep(progress, chosen, history, is_over=not goes_on)
+                last = Standing(
+                    step=progress.step, trainer=progress.checkpoint(), points=curve.points, is_over=not goes_on
+                )
+                self._keep(last, chosen, curve, is_last=progress.step == trainer.num_steps)
                 if not goes_on:
                     break
+            if last is not None and not curve.is_shown:  # the budget ended it before its last epoch
+                self._keep(last, chosen, curve, is_last=True)
         outcome.log_history(
             tracker,
-            history,
+            curve.history("curve/"),
             source=self._prepared.beats.database,
             step_name=experiment.trainer.step_name,
             kept_step=chosen.step,
@@ -96,16 +96,18 @@ class Learner:
         )
         return chosen
 
-    def _reporter(self, bar: StepBar, chosen: Chosen, history: Mapping[str, list[float]]) -> StepReporter:
+    def _reporter(self, bar: StepBar, chosen: Chosen, curve: LearningCurve) -> StepReporter:
         """Moves the bar on, and now and then writes down where a long epoch stands."""
 
         def report(*, state: Callable[[], TrainerState] | None = None, **progress: Any) -> None:
             bar(**(progress | {"metrics": {}} if self._experiment.withholds else progress))
             if self._keeper is not None and state is not None and progress["done"] < progress["total"]:
                 finished = bar.step - 1
-                self._keeper.keep_within(
-                    lambda: Standing(step=finished, trainer=state(), history=history, is_over=False), chosen
+                written = self._keeper.keep_within(
+                    lambda: Standing(step=finished, trainer=state(), points=curve.points, is_over=False), chosen
                 )
+                if written:
+                    curve.show()
 
         return report
 
@@ -120,10 +122,10 @@ class Learner:
             resume_from=None if standing is None else standing.trainer,
         )  # fmt: skip
 
-    def _keep(self, progress: Progress, chosen: Chosen, history: Mapping[str, list[float]], *, is_over: bool) -> None:
-        if self._keeper is not None:
-            standing = Standing(step=progress.step, trainer=progress.checkpoint(), history=history, is_over=is_over)
-            self._keeper.keep(standing, chosen, is_last=progress.step == self._experiment.trainer.num_steps)
+    def _keep(self, standing: Standing, chosen: Chosen, curve: LearningCurve, *, is_last: bool) -> None:
+        """Writes down the standing if its turn has come, and shows the points that can then no longer be rolled back."""
+        if self._keeper is None or self._keeper.keep(standing, chosen, is_last=is_last):
+            curve.show()
 
     def _scores(self, progress: Progress) -> dict[str, float]:
         """The validation scores of weights that are numbers.

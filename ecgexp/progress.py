@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from ecgexp.privacy.journal import Journal
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
 from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.selection import Chosen
+from ecgexp.tracking.base import Tracker
 from ecgexp.training.base import TrainerState
 
 FOLDER = "checkpoints"
@@ -44,14 +45,56 @@ class Standing:
     Attributes:
       step: epochs or rounds that are finished; the trainer may be within the next.
       trainer: from which the trainer goes on.
-      history: metric -> its value after each epoch.
+      points: metric -> value of each finished epoch, in order; see `LearningCurve`.
       is_over: whether the selection has seen enough.
     """
 
     step: int
     trainer: TrainerState
-    history: Mapping[str, list[float]]
+    points: Sequence[Mapping[str, float]]
     is_over: bool
+
+
+class LearningCurve:
+    """The metrics of each epoch or round, shown when its checkpoint is on the disk.
+
+    An epoch that was shown before could still be rolled back by a crash. With noise that nobody can repeat it then runs
+    again with other values, and no store of metrics takes a value back.
+
+    **Guarantees**: after a resume the points are those of the epochs that stand, each once, in the run's folder, its history and
+    its figure; and in MLflow too, unless the newest checkpoint was damaged, when MLflow shows the newer value beside the older
+    (`tests/test_progress.py`).
+
+    Args:
+      tracker: where the points are shown.
+      points: metric -> value of each epoch that stands.
+    """
+
+    def __init__(self, tracker: Tracker, points: Sequence[Mapping[str, float]] = ()):
+        self._tracker, self._shown = tracker, 0
+        self.points = [dict(point) for point in points]
+        tracker.discard_points(after=len(self.points))
+        self.show()
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether all points are."""
+        return self._shown == len(self.points)
+
+    def add(self, point: Mapping[str, float]) -> None:
+        """Adds the metrics of the next epoch; `show` shows them."""
+        self.points.append(dict(point))
+
+    def show(self) -> None:
+        """Shows what was added since the last call; a tracker passes over points of an earlier session."""
+        for step, point in enumerate(self.points[self._shown :], self._shown + 1):
+            self._tracker.log_metrics(point, step=step)
+        self._shown = len(self.points)
+
+    def history(self, prefix: str) -> dict[str, list[float]]:
+        """Metric without `prefix` -> its value after each epoch, NaN where an epoch has none."""
+        names = dict.fromkeys(name for point in self.points for name in point if name.startswith(prefix))
+        return {name.removeprefix(prefix): [point.get(name, math.nan) for point in self.points] for name in names}
 
 
 def begin_journal(run_dir: Path) -> None:
@@ -87,7 +130,7 @@ class Keeper:
             return None
         meta = self._found.meta
         return Standing(
-            step=self._found.step, history=meta["history"], is_over=meta["is_over"],
+            step=self._found.step, points=meta["points"], is_over=meta["is_over"],
             trainer=TrainerState(arrays=_under(_TRAINER, self._found.arrays), meta=meta["trainer"]),
         )  # fmt: skip
 
@@ -120,21 +163,25 @@ class Keeper:
         if self._found is not None:
             chosen.restore(_under(_CHOSEN, self._found.arrays), self._found.meta["chosen"])
 
-    def keep(self, standing: Standing, chosen: Chosen, *, is_last: bool) -> None:
-        """Writes down the standing after an epoch or round, if its turn has come."""
-        if not standing.step % self._rule.every or is_last or standing.is_over:
+    def keep(self, standing: Standing, chosen: Chosen, *, is_last: bool) -> bool:
+        """Writes down the standing after an epoch or round, if its turn has come; returns whether it had."""
+        is_due = not standing.step % self._rule.every or is_last or standing.is_over
+        if is_due:
             self._write(standing, chosen)
+        return is_due
 
-    def keep_within(self, standing: Callable[[], Standing], chosen: Chosen) -> None:
-        """Writes down where an epoch stands that takes long; `standing` is made only if its turn has come."""
-        if time.monotonic() - self._written >= 60 * self._rule.minutes:
+    def keep_within(self, standing: Callable[[], Standing], chosen: Chosen) -> bool:
+        """Writes down where an epoch stands that takes long; `standing` is made only if its turn has come, which is returned."""
+        is_due = time.monotonic() - self._written >= 60 * self._rule.minutes
+        if is_due:
             self._write(standing(), chosen)
+        return is_due
 
     def _write(self, standing: Standing, chosen: Chosen) -> None:
         kept, rest = chosen.state()
         arrays = {_TRAINER + name: array for name, array in standing.trainer.arrays.items()}
         meta = {
-            "trainer": dict(standing.trainer.meta), "chosen": rest, "history": dict(standing.history),
+            "trainer": dict(standing.trainer.meta), "chosen": rest, "points": [dict(point) for point in standing.points],
             "is_over": standing.is_over, "data_digest": self._data_digest,
         }  # fmt: skip
         arrays |= {_CHOSEN + name: array for name, array in kept.items()}

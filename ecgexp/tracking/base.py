@@ -74,6 +74,13 @@ class Tracker(Protocol):
         """
         ...
 
+    def discard_points(self, *, after: int) -> None:
+        """Takes back the points of the steps beyond `after`, which a run that resumes takes anew.
+
+        A store that never forgets, as MLflow's, keeps the older value beside the newer one, which is its latest.
+        """
+        ...
+
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Sets words the runs can be searched by; a later value replaces an earlier one.
 

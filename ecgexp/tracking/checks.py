@@ -63,6 +63,11 @@ class Points:
                 raise ValueError(f"metric {name!r} already has a value at step {step}: one metric, one step, once")
         return {name: _finite(value) for name, value in metrics.items() if (name, step) not in self._known}
 
+    def discard(self, *, after: int) -> None:
+        """Forgets the points of the steps beyond `after`, so that they can come again."""
+        for points in (self._known, self._seen):
+            points -= {(name, step) for name, step in points if step is not None and step > after}
+
     def keep(self, metrics: Iterable[str], step: int | None) -> None:
         """Remembers that the points have been kept; until then a failed attempt may be repeated."""
         self._seen.update((name, step) for name in metrics)

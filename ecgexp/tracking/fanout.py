@@ -59,6 +59,11 @@ class Fanout:
         self.local.log_metrics(metrics, step=step, at=at)
         self._send(lambda mirror: mirror.log_metrics(metrics, step=step, at=at))
 
+    def discard_points(self, *, after: int) -> None:
+        """See `Tracker.discard_points`."""
+        self.local.discard_points(after=after)
+        self._send(lambda mirror: mirror.discard_points(after=after))
+
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """See `Tracker.set_tags`."""
         self.local.set_tags(tags)

@@ -78,6 +78,15 @@ class JsonlTracker(FileArtifacts):
                 file.write(line + "\n")
         self._points.keep(metrics, step)
 
+    def discard_points(self, *, after: int) -> None:
+        """See `Tracker.discard_points`; the file is replaced as a whole, if it has any such point."""
+        entries = list(read_entries(self._metrics))
+        left = [entry for entry in entries if entry["step"] is None or entry["step"] <= after]
+        if len(left) < len(entries):
+            with replacing(self._metrics) as part:
+                part.write_text("".join(f"{json.dumps(entry)}\n" for entry in left), encoding="utf-8")
+        self._points.discard(after=after)
+
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """See `Tracker.set_tags`."""
         self._run["tags"].update(taggable(tags))

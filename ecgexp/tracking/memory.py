@@ -60,6 +60,12 @@ class MemoryTracker:
                 self.metrics[name].append((step, value))
         self._points.keep(metrics, step)
 
+    def discard_points(self, *, after: int) -> None:
+        """See `Tracker.discard_points`."""
+        for points in self.metrics.values():
+            points[:] = [(step, value) for step, value in points if step is None or step <= after]
+        self._points.discard(after=after)
+
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """See `Tracker.set_tags`."""
         self.tags.update(taggable(tags))

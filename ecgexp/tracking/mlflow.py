@@ -131,6 +131,10 @@ class MlflowTracker(FileArtifacts):
                 self._store.client.log_batch(self._run_id, metrics=batch)
         self._points.keep(metrics, step)
 
+    def discard_points(self, *, after: int) -> None:
+        """See `Tracker.discard_points`; MLflow takes nothing back."""
+        self._points.discard(after=after)
+
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """See `Tracker.set_tags`; a long value is cut, and says so."""
         fresh = {name: stored_tag(text) for name, text in taggable(tags).items()}

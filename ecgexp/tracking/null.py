@@ -27,6 +27,10 @@ class NullTracker:
         self._points.check(metrics, step)
         self._points.keep(metrics, step)
 
+    def discard_points(self, *, after: int) -> None:
+        """Lets those points come again."""
+        self._points.discard(after=after)
+
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Checks the names."""
         for name in tags:

@@ -67,7 +67,7 @@ class Run:
                 self.taken += 1
             meta = {"ledger": ledger.to_dict(), "sampler": sampler.state()}
             state = TrainerState(arrays={}, meta=json.loads(json.dumps(meta)))
-            standing = Standing(step=epoch, trainer=state, history={}, is_over=False)
+            standing = Standing(step=epoch, trainer=state, points=(), is_over=False)
             keeper.keep(standing, chosen, is_last=epoch == self.epochs)
 
     def interrupted(self, interruptions):
@@ -144,7 +144,7 @@ def test_shuffle_crash_in_epoch_two_costs_one_epoch_more(tmp_path):
         if step == plan.steps_per_epoch:
             state = TrainerState(arrays={}, meta={"ledger": first.to_dict()})
             chosen = Chosen(Selection(keep="last"), is_private=True)
-            keeper.keep(Standing(step=1, trainer=state, history={}, is_over=False), chosen, is_last=False)
+            keeper.keep(Standing(step=1, trainer=state, points=(), is_over=False), chosen, is_last=False)
         first.charge(plan.event_at(step))
     resumed = Keeper(tmp_path, CheckpointRule(), data_digest="d", resumes=True).ledger(plan, num_steps=20)
     for step in range(plan.steps_per_epoch, plan.iterations):
@@ -169,7 +169,7 @@ def test_checkpoint_without_a_ledger_is_refused(tmp_path):
     run = Run(tmp_path)
     keeper = Keeper(tmp_path, run.rule, data_digest="d", resumes=False)
     state = TrainerState(arrays={}, meta={})
-    keeper.keep(Standing(step=1, trainer=state, history={}, is_over=False), run._chosen(), is_last=False)
+    keeper.keep(Standing(step=1, trainer=state, points=(), is_over=False), run._chosen(), is_last=False)
     with pytest.raises(DataError, match=r"its ledger is damaged.*without resume="):
         Keeper(tmp_path, run.rule, data_digest="d", resumes=True).ledger(run.plan, num_steps=EPOCHS)
 

@@ -21,6 +21,8 @@ DATASET = DatasetInput(
 class TrackerContract(ABC):
     """Promises of a tracker that keeps what it is told."""
 
+    takes_back = True
+
     @abstractmethod
     def make(self, folder: Path) -> Tracker: ...
 
@@ -87,6 +89,22 @@ class TrackerContract(ABC):
         tracker.log_metrics({"train/loss": 0.5}, step=1)
         with pytest.raises(ValueError, match="'train/loss' already has a value at step 1"):
             tracker.log_metrics({"train/loss": 0.5}, step=1)
+
+    def test_points_discarded_come_again(self, tracker):
+        """The last value of a step is the one that stands; only MLflow keeps the one before beside it."""
+        for step in (1, 2, 3):
+            tracker.log_metrics({"curve/loss": float(step)}, step=step, at=step)
+        tracker.log_metrics({"test/accuracy": 0.5}, at=4)
+        tracker.discard_points(after=1)
+        tracker.log_metrics({"curve/loss": 20.0}, step=2, at=5)
+        kept = self.metrics(tracker)
+        assert dict(kept["curve/loss"])[1] == 1.0
+        assert dict(kept["curve/loss"])[2] == 20.0
+        assert [value for _, value in kept["test/accuracy"]] == [0.5]
+        if self.takes_back:
+            assert kept["curve/loss"] == [(1, 1.0), (2, 20.0)]
+        with pytest.raises(ValueError, match="'curve/loss' already has a value at step 2"):
+            tracker.log_metrics({"curve/loss": 20.0}, step=2)
 
     def test_undefined_values_are_never_numbers(self, tracker):
         tracker.log_metrics({"a": float("nan"), "b": float("inf"), "c": -np.inf, "d": 1.0}, step=1)
@@ -224,6 +242,8 @@ class TestFanoutsMirror(TestMemoryTracker):
 
 
 class TestMlflowTracker(TrackerContract):
+    takes_back = False
+
     @pytest.fixture(autouse=True)
     def _store(self, mlflow_store):
         self.store = mlflow_store

@@ -1,0 +1,112 @@
+"""The learning curve of a run that was interrupted: the epochs that stand, each once, whatever was rolled back."""
+
+import json
+import math
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecgexp.progress import FOLDER, CheckpointRule, Keeper, LearningCurve, Standing
+from ecgexp.selection import Chosen, Selection
+from ecgexp.tracking import JsonlTracker, MemoryTracker
+from ecgexp.tracking.jsonl import read_metrics
+from ecgexp.training.base import TrainerState
+
+EPOCHS = 6
+
+
+class Killed(Exception):
+    """The process ends here."""
+
+
+def session(folder, rng, *, every, resumes, mirror=None, kill=None):
+    """Trains with values that no second session repeats; `kill` is (epoch, before which part of its end)."""
+    tracker = JsonlTracker(folder)
+    keeper = Keeper(folder, CheckpointRule(every=every), data_digest="d", resumes=resumes)
+    standing = keeper.standing
+    curve = LearningCurve(tracker, () if standing is None else standing.points)
+    mirrored = None if mirror is None else LearningCurve(mirror, () if standing is None else standing.points)
+    for epoch in range(len(curve.points) + 1, EPOCHS + 1):
+        point = {"curve/train/loss": float(rng.random()), "privacy/epsilon_spent": float(epoch)}
+        curve.add(point)
+        if mirrored is not None:
+            mirrored.add(point)
+        if kill == (epoch, "save"):
+            raise Killed
+        state = Standing(step=epoch, trainer=TrainerState(arrays={}, meta={}), points=curve.points, is_over=False)
+        if keeper.keep(state, Chosen(Selection(keep="last"), is_private=True), is_last=epoch == EPOCHS):
+            if kill == (epoch, "show"):
+                raise Killed
+            curve.show()
+            if mirrored is not None:
+                mirrored.show()
+    return curve.points
+
+
+def on_disk(folder):
+    return [(step, metrics) for step, metrics in read_metrics(folder / "metrics.jsonl") if step is not None]
+
+
+KILLS = st.tuples(st.integers(1, EPOCHS), st.sampled_from(["save", "show"]))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    kills=st.lists(KILLS, max_size=4),
+    every=st.integers(1, 3),
+    damaged=st.sets(st.integers(0, 3)),
+    seed=st.integers(0, 99),
+)
+def test_curve_after_resumes_is_that_of_the_epochs_that_stand(tmp_path_factory, kills, every, damaged, seed):
+    folder, rng = tmp_path_factory.mktemp("run"), np.random.default_rng(seed)
+    for number, kill in enumerate(kills):
+        with suppress(Killed):
+            session(folder, rng, every=every, resumes=number > 0, kill=kill)
+        found = sorted((folder / FOLDER).glob("step-*"))
+        if number in damaged and len(found) > 1:
+            found[-1].write_bytes(b"damaged")
+    points = session(folder, rng, every=every, resumes=bool(kills))
+    assert on_disk(folder) == list(enumerate(points, 1))
+
+
+def test_curve_of_a_rolled_back_epoch_never_reaches_a_store(tmp_path):
+    """MLflow takes nothing back, so nothing is shown that a crash could undo."""
+    rng, store = np.random.default_rng(0), MemoryTracker()
+    store.discard_points = lambda *, after: None
+    with pytest.raises(Killed):
+        session(tmp_path, rng, every=2, resumes=False, mirror=store, kill=(4, "save"))
+    assert store.metrics["curve/train/loss"] == [
+        (step, metrics["curve/train/loss"]) for step, metrics in on_disk(tmp_path)
+    ]
+    assert [step for step, _ in on_disk(tmp_path)] == [1, 2]
+
+
+def test_curve_of_a_kill_after_the_checkpoint_is_shown_by_the_next_session(tmp_path):
+    with pytest.raises(Killed):
+        session(tmp_path, np.random.default_rng(0), every=1, resumes=False, kill=(3, "show"))
+    assert [step for step, _ in on_disk(tmp_path)] == [1, 2]
+    points = session(tmp_path, np.random.default_rng(1), every=1, resumes=True)
+    assert on_disk(tmp_path) == list(enumerate(points, 1))
+
+
+def test_history_has_nan_where_an_epoch_has_no_value():
+    """A round without clients has no loss: without a gap the later rounds would move one to the left."""
+    curve = LearningCurve(MemoryTracker())
+    for point in ({"curve/train/loss": 3.0}, {"privacy/epsilon_spent": 1.0}, {"curve/train/loss": 1.0}):
+        curve.add(point)
+    history = curve.history("curve/")
+    assert list(history) == ["train/loss"]
+    assert history["train/loss"][::2] == [3.0, 1.0]
+    assert math.isnan(history["train/loss"][1])
+
+
+def test_points_survive_a_checkpoint_as_they_were(tmp_path):
+    points = [{"curve/a": math.inf}, {"curve/b": 0.1}]
+    keeper = Keeper(tmp_path, CheckpointRule(), data_digest="d", resumes=False)
+    standing = Standing(step=2, trainer=TrainerState(arrays={}, meta={}), points=points, is_over=False)
+    assert keeper.keep(standing, Chosen(Selection(keep="last"), is_private=True), is_last=False)
+    assert Keeper(tmp_path, CheckpointRule(), data_digest="d", resumes=True).standing.points == points
+    assert json.dumps(points)
