@@ -28,7 +28,8 @@ class CheckpointRule:
     """When a run's state is written to its folder.
 
     Attributes:
-      every: epochs or rounds from one checkpoint to the next; the last one is always written.
+      every: epochs or rounds from one checkpoint to the next; the last one is always written. The curves show an epoch when its
+        checkpoint is written.
       minutes: within an epoch that is longer than this, one is written whenever so much time has passed.
       keep: how many are kept, for when the newest is damaged. All are removed when the run has finished.
     """

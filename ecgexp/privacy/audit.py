@@ -58,10 +58,11 @@ class NoiseRecord:
         Raises:
           PrivacyViolation: with the measured and the planned number.
         """
-        if not self.is_enough:
+        is_silent = self.values > 0 and not self.squares and planned_std > 0  # refused however few values there are
+        if not (self.is_enough or is_silent):
             return
         tolerance = max(_STD_TOLERANCE, _STANDARD_ERRORS / math.sqrt(2 * self.values))
-        if not abs(self.std - planned_std) <= tolerance * planned_std:
+        if is_silent or not abs(self.std - planned_std) <= tolerance * planned_std:
             raise PrivacyViolation(
                 f"the noise that was added has standard deviation {self.std:.6g} and {planned_std:.6g} was planned: "
                 "the run makes no claim"

@@ -1,6 +1,7 @@
 """What really ran, and what it cost. Nothing else in the program computes an ε of a run."""
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from ecgexp._validate import DataError
@@ -203,7 +204,12 @@ class Ledger:
         return {key: count for key, count in due.items() if count}
 
     def _most_of_run(self, key: str) -> int:
-        """Events `key` that the run can have taken at its end, by its plan and its cap."""
+        """Events `key` that may be reserved: what the run can have taken at its end, by its plan and its cap.
+
+        Nothing ahead where one event stands for a whole epoch.
+        """
+        if self.plan.epoch_is_one_event:
+            return 0
         most = self.plan.num_events(self.plan.iterations) + self.lost_steps
         return most if self._affordable is None or self._affordable[0] != key else min(most, self._affordable[1])
 
@@ -221,8 +227,10 @@ class Ledger:
         below, above = price(low), price(high)
         if above <= cap:
             return high
-        while high - low > 1:  # `low` was charged, so it fits; ε² is nearly straight in the count
-            share = (cap**2 - below**2) / (above**2 - below**2)
+        if below > cap:  # what was discarded is more than the cap alone
+            return low
+        while high - low > 1:  # `low` fits; ε² is nearly straight in the count
+            share = (cap**2 - below**2) / (above**2 - below**2) if math.isfinite(above) else 0.5
             middle = min(max(low + round(share * (high - low)), low + 1), high - 1)
             found = price(middle)
             if found <= cap:

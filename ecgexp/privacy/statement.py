@@ -155,7 +155,8 @@ class PrivacyStatement:
         return values
 
     def _lost(self) -> str:
-        return f" and {spaced(self.lost_steps)} that an interruption undid" if self.lost_steps else ""
+        epochs = " begun epochs" if self.plan.epoch_is_one_event else ""
+        return f" and {spaced(self.lost_steps)}{epochs} that an interruption undid" if self.lost_steps else ""
 
     def _short(self) -> list[str]:
         if self.search is None:

@@ -1,6 +1,7 @@
 """A run that is killed goes on where it was and ends as if nothing had happened."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -119,6 +120,36 @@ def test_steps_that_were_lost_are_paid_for_and_signals_are_answered(tmp_path):
     epoch = promised["steps"] // 3
     assert paid["lost_steps"] in (0, epoch)
     assert (paid["epsilon"] > promised["epsilon"]) == (paid["lost_steps"] > 0)
+
+
+def test_shuffled_run_that_was_killed_counts_the_epochs_begun(tmp_path):
+    """With secret noise and order: no checkpoint within an epoch, no resume without the journal, no point rolled back."""
+    from ecgexp.tracking.existing_store import open_existing
+
+    shuffled = ("trainer=dp", "trainer.epochs=3", "privacy.noise_multiplier=1.5", "privacy.sampling=shuffle", OFTEN)
+    assert killed_after(1, *SMALL, *shuffled, cwd=tmp_path) == -signal.SIGKILL
+    assert not list((tmp_path / "run" / "checkpoints").glob("step-000000-*"))
+    journal = tmp_path / "run" / "privacy_journal.jsonl"
+    journal.rename(tmp_path / "aside")
+    refused = run("resume=run", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert re.search(r"resume=run: privacy_journal\.jsonl is missing.*without resume=", refused.stderr)
+    assert "Traceback" not in refused.stderr
+    (tmp_path / "aside").rename(journal)
+    done = run("resume=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    counts = [json.loads(line)["count"] for line in journal.read_text().splitlines()[1:]]
+    lost_steps = json.loads((tmp_path / "run" / "privacy.json").read_text())["lost_steps"]
+    assert counts == list(range(1, 3 + lost_steps + 1)), "one event for each time an epoch was begun"
+    assert lost_steps <= 1
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    curve = [(name, line["step"], value) for line in lines if line["step"] for name, value in line["metrics"].items()]
+    assert {step for _, step, _ in curve} == {1, 2, 3}
+    client = open_existing(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    run_id = json.loads((tmp_path / "run" / "run.json").read_text())["run_id"]
+    names = {name for name, _, _ in curve}
+    kept = [(name, point.step, point.value) for name in names for point in client.get_metric_history(run_id, name)]
+    assert sorted(kept) == sorted(point for point in curve if point[2] is not None)
 
 
 def test_a_run_goes_on_with_its_own_configuration_only(tmp_path):

@@ -40,6 +40,13 @@ def test_repeated_noise_is_refused():
         record(np.tile(noise(1.7, (1, 300)), (2, 1))).verify(1.7)
 
 
+def test_noise_that_is_not_there_is_refused_however_few_values():
+    with pytest.raises(PrivacyViolation, match=r"standard deviation 0 and 1\.7 was planned"):
+        record(np.zeros((1, 3))).verify(1.7)
+    NoiseRecord().verify(1.7)
+    record(np.zeros((1, 3))).verify(0.0)
+
+
 def test_a_handful_of_values_is_not_judged_but_adds_up():
     few = record(noise(9, (1, 200)))
     few.verify(1.7)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ecgexp.privacy import accounting
+from ecgexp.privacy.journal import Journal
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
 from ecgexp.privacy.plan import NotPrivate, PrivacySpec
 
@@ -69,6 +70,21 @@ def test_the_budget_also_binds_when_events_differ():
             break
         ledger.charge(event)
     assert ledger.epsilon_spent() <= 2.0
+    assert ledger.stopped_by_budget
+
+
+def test_discarded_steps_beyond_the_cap_stop_the_run_at_once(tmp_path):
+    """A journal may hold more than a cap that is smaller now affords; nothing more is taken then."""
+    made = plan(accountant="rdp")
+    Journal.create(tmp_path / "journal")
+    first = Ledger(made, journal=Journal(tmp_path / "journal", block=1))
+    for _ in range(50):
+        first.charge(made.step_event)
+    journal = Journal(tmp_path / "journal", block=1)
+    capped = replace(made, max_epsilon=first.epsilon_spent() / 2)
+    ledger = Ledger.from_dict(capped, Ledger(capped, journal=journal).to_dict(), journal=journal)
+    assert ledger.lost_steps == 50
+    assert ledger.would_exceed(made.step_event)
     assert ledger.stopped_by_budget
 
 
