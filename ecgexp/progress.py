@@ -11,7 +11,7 @@ import numpy as np
 from ecgexp._validate import Count, DataError, Positive, settings
 from ecgexp.checkpoints import Checkpoint, Checkpoints
 from ecgexp.privacy.journal import Journal
-from ecgexp.privacy.ledger import Ledger, PrivacyViolation
+from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.selection import Chosen
 from ecgexp.tracking.base import Tracker
@@ -154,10 +154,7 @@ class Keeper:
         state = Ledger(plan, journal=journal).to_dict()
         if self._found is not None and math.isfinite(plan.l2_norm_clip):
             state = self._found.meta["trainer"].get("ledger", {})  # an empty one is refused
-        try:
-            return Ledger.from_dict(plan, state, journal=journal)
-        except PrivacyViolation as error:
-            raise PrivacyViolation(f"resume={self._run_dir}: {error}") from error
+        return Ledger.from_dict(plan, state, journal=journal, run_dir=self._run_dir)
 
     def restore(self, chosen: Chosen) -> None:
         """Puts back which weights were kept so far."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecgexp._validate import DataError
@@ -133,13 +134,16 @@ class Ledger:
         }  # fmt: skip
 
     @classmethod
-    def from_dict(cls, plan: PrivacyPlan, state: dict[str, Any], *, journal: Journal | None = None) -> "Ledger":
+    def from_dict(
+        cls, plan: PrivacyPlan, state: dict[str, Any], *, journal: Journal | None = None, run_dir: Path | None = None
+    ) -> "Ledger":
         """The ledger that `to_dict` wrote.
 
         Args:
           plan: of the run that resumes.
           state: the bill of its checkpoint.
           journal: of the run that resumes; events that it has beyond the bill were discarded, and are charged.
+          run_dir: of the run that resumes, for the words of a refusal.
 
         Raises:
           PrivacyViolation: the state belongs to another plan, its events are not those of its steps, or the journal is
@@ -149,10 +153,13 @@ class Ledger:
         ledger = cls(plan, journal=journal)
         try:
             ledger._restore(state)
-        except DataError:
+        except PrivacyViolation as error:
+            raise PrivacyViolation(f"resume={run_dir or 'RUN'}: {error}") from error
+        except DataError:  # the journal's, which names it
             raise
         except (LookupError, TypeError, AttributeError, ValueError) as error:
-            raise _unusable(f"its ledger is damaged ({type(error).__name__}: {error})") from error
+            why = _unusable(f"its ledger is damaged ({type(error).__name__}: {error})")
+            raise PrivacyViolation(f"resume={run_dir or 'RUN'}: {why}") from error
         return ledger
 
     def _restore(self, state: dict[str, Any]) -> None:

@@ -215,7 +215,8 @@ TABLE: tuple[Output, ...] = (
     *_withheld("console line", "models trained on the training beats without noise", "comparison"),
     *_withheld("console line", "progress of the training: loss, accuracy, names of records and clients", "progress"),
     *_of("error", "public", "settings", "quotes settings, the model, the number of units and the privacy plan", *(
-        f"ecgexp.privacy.{module}:*" for module in ("plan", "accounting", "calibration", "ledger", "journal", "statement")),
+        f"ecgexp.privacy.{module}:*" for module in ("plan", "accounting", "calibration", "ledger", "journal", "sampling",
+                                                 "statement")),
         *(f"ecgexp.{module}:ConfigError" for module in (
             "learner", "evidence", "device", "models.*", "clipping.*", "training.dp", "training.federated.rounds",
             "sweeping.sweep"))),

@@ -24,7 +24,7 @@ from ecgexp.result import Result
 from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status, Tracker
 from ecgexp.tracking.checks import Points, check_path
 from ecgexp.tracking.files import FileArtifacts, plain
-from ecgexp.tracking.jsonl import now, read_metrics
+from ecgexp.tracking.jsonl import now, read_entries, read_metrics
 from ecgexp.tracking.params import redact
 
 FOLDER = outputs.PRIVATE_FOLDER
@@ -61,6 +61,15 @@ class PrivateFolder(FileArtifacts):
             line = json.dumps({"time": now(), "step": step, "metrics": fresh}, allow_nan=False)
             self.append("metrics.jsonl", line + "\n")
         self._points.keep(metrics, step)
+
+    def discard_points(self, *, after: int) -> None:
+        """See `Tracker.discard_points`."""
+        entries = list(read_entries(self._metrics))
+        left = [entry for entry in entries if entry["step"] is None or entry["step"] <= after]
+        if len(left) < len(entries):
+            with _opened(self._metrics, os.O_TRUNC) as file:
+                file.write("".join(f"{json.dumps(entry)}\n" for entry in left).encode())
+        self._points.discard(after=after)
 
     def add_values(self, values: Mapping[str, Any]) -> None:
         """Adds to `values.json`; nested mappings are merged."""
@@ -122,6 +131,11 @@ class WithholdingTracker:
         self._private.add_metrics(withheld, step)
         if published:
             self._tracker.log_metrics(published, step=step, at=at if step is None else self._began)
+
+    def discard_points(self, *, after: int) -> None:
+        """See `Tracker.discard_points`."""
+        self._tracker.discard_points(after=after)
+        self._private.discard_points(after=after)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """See `Tracker.set_tags`."""

@@ -54,6 +54,16 @@ def test_a_training_or_unknown_metric_goes_to_private(tracker, told, tmp_path, n
     assert (line["step"], line["metrics"]) == (3, {name: 0.123456})
 
 
+def test_points_discarded_are_gone_from_both_places(tracker, told, tmp_path):
+    for step in (1, 2, 3):
+        tracker.log_metrics({"curve/train/loss": 0.1 * step, "curve/validation/loss": 0.2 * step}, step=step)
+    tracker.discard_points(after=1)
+    tracker.log_metrics({"curve/train/loss": 0.5, "curve/validation/loss": 0.6}, step=2)
+    assert told.metrics["curve/validation/loss"] == [(1, 0.2), (2, 0.6)]
+    lines = [json.loads(line) for line in (tmp_path / "private" / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["metrics"]["curve/train/loss"]) for line in lines] == [(1, 0.1), (2, 0.5)]
+
+
 def test_a_call_with_withheld_metrics_alone_tells_nothing(tracker, told):
     tracker.log_metrics({"curve/train/loss": 0.5}, step=1)
     assert not told.metrics
