@@ -114,8 +114,8 @@ def _show(closed: "Closed") -> None:
     for row in closed.rows:
         if row.reason:
             watcher.say(f"job {row.number}: {row.reason}")
-    if closed.price is not None:
-        watcher.say(closed.price.text)
+    if closed.privacy:
+        watcher.say(closed.privacy)
     if closed.unfinished:
         watcher.say(
             f"{closed.unfinished} of {len(closed.rows)} jobs have no result; the same command runs only these again"

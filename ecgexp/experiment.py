@@ -24,7 +24,10 @@ from ecgexp.partition.natural import Pooled
 from ecgexp.prepare import Prepared, prepare
 from ecgexp.privacy.keyed import DigestKey
 from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy.losses import Loss, Losses
+from ecgexp.privacy.people import people_of
 from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.privacy.search import Charge
 from ecgexp.privacy.statement import check_unit_covers_features, check_units_apart, shared_units
 from ecgexp.progress import FOLDER, CheckpointRule, Keeper, begin_journal
 from ecgexp.result import Result, known_run_id
@@ -248,7 +251,10 @@ def run(
             if resolved_yaml is not None:
                 tracker.log_text(resolved_yaml, "config.yaml")
             with publishing.logging():
-                found = _run_tracked(experiment, run_dir, tracker, watcher, publishing, admit, resume=resume)
+                found = _run_tracked(
+                    experiment, run_dir, tracker, watcher, publishing, admit, resume=resume, name=name or experiment.title,
+                    sweep=(tags or {}).get("sweep"),
+                )  # fmt: skip
             result = replace(
                 publishing.result(found), run_id=tracker.run_id, seconds=round(time.monotonic() - started, 3)
             )
@@ -294,7 +300,7 @@ def _held(run_dir: Path) -> Iterator[None]:
 
 def _run_tracked(
     experiment: Experiment, run_dir: Path, tracker: Tracker, watcher: Watcher, publishing: Publishing, admit: Admission | None,
-    *, resume: bool,
+    *, resume: bool, name: str, sweep: str | None,
 ) -> Result:  # fmt: skip
     def say(name: str, text: Any) -> None:
         if publishing.tells(name):
@@ -305,7 +311,8 @@ def _run_tracked(
         say("flaws", experiment.flaws.line())
     with watcher.work("beats") as work:
         shown = work.without_notes() if publishing.withholds else work
-        prepared = _keyed(experiment.prepare(seeds, shown), DigestKey.of(experiment.tracking.private_dir()))
+        key, prepared = DigestKey.of(experiment.tracking.private_dir()), experiment.prepare(seeds, shown)
+    people, prepared = people_of(prepared.beats, key), _keyed(prepared, key)
     outcome.log_data(tracker, prepared)
     keeper = Keeper(run_dir, experiment.checkpoints, data_digest=prepared.beats.digest, resumes=resume)
     learner = Learner(experiment, prepared, seeds, keeper)
@@ -314,6 +321,13 @@ def _run_tracked(
         say("resumes", f"going on after {experiment.trainer.step_name} {finished}")
     if admit is not None:
         admit(learner.ledger, prepared.beats.digest)
+    recorded = Losses(experiment.tracking.private_dir()).begin(
+        Loss(
+            run_dir=str(run_dir.absolute()), name=name, run_id=tracker.run_id, sweep=sweep, people=people,
+            charge=Charge.of(learner.ledger),
+        ),
+        resumes=resume,
+    )  # fmt: skip
     if experiment.is_private and experiment.trainer.needs_clients:
         with watcher.work("what is within reach") as work:
             table = federation.outlook(learner.ledger.plan, learner.num_parameters, work)
@@ -348,6 +362,7 @@ def _run_tracked(
         say("flaws", believed.line())
     tracker.log_metrics(metrics)
     outcome.log_model(tracker, prepared, learner.classifier(chosen), run_dir)
+    recorded.finish(None if statement is None else statement.event)
     return Result(
         status="FINISHED", metrics=metrics, undefined=undefined, selection=chosen.as_dict(), data=outcome.describe_data(prepared),
         privacy=None if statement is None else statement.as_dict(), flaws=flaws,

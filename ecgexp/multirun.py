@@ -82,7 +82,7 @@ def _open(config: DictConfig) -> tuple[Sweep, Tracker]:
     sweep = Sweep.open(Path(config.hydra.sweep.dir), typed, planned, settings)
     tracking = build_node(plain(shared)["tracking"], "tracking")
     parent = open_parent(sweep, tracking, command(typed, multirun=True))
-    return sweep.with_parent(parent.run_id), parent
+    return sweep.with_parent(parent.run_id, private_dir=tracking.private_dir()), parent
 
 
 def _grid(config: DictConfig, typed: list[str]) -> list[list[str]] | None:

@@ -180,6 +180,35 @@ def _repetition(event: "DpEvent") -> tuple["DpEvent", int]:
             return event, count
 
 
+def leaves(event: "DpEvent", count: int = 1) -> dict[str, tuple["DpEvent", int]]:
+    """The events of which `event` is composed, each once, with how often it happens; what touches no unit is left out."""
+    if type(event).__name__ == "SelfComposedDpEvent":
+        return leaves(event.event, count * event.count)
+    if type(event).__name__ == "NoOpDpEvent" or not count:
+        return {}
+    if type(event).__name__ != "ComposedDpEvent":
+        return {repr(event): (event, count)}
+    found: dict[str, tuple[DpEvent, int]] = {}
+    for part in event.events:
+        for key, (leaf, times) in leaves(part, count).items():
+            found[key] = (leaf, times + found.get(key, (leaf, 0))[1])
+    return found
+
+
+def at_least(one: "DpEvent", other: "DpEvent") -> "DpEvent":
+    """An event that happens as often as in either of two accounts of one run: no smaller than both, whichever came first.
+
+    One of the two itself, where it holds the other.
+    """
+    ours, theirs = leaves(one), leaves(other)
+    if all(times <= ours.get(key, (leaf, 0))[1] for key, (leaf, times) in theirs.items()):
+        return one
+    both = {key: (leaf, max(times, ours.get(key, (leaf, 0))[1])) for key, (leaf, times) in theirs.items()}
+    if both.keys() >= ours.keys() and all(both[key] == theirs[key] for key in both):
+        return other
+    return composed([repeated(leaf, times) for leaf, times in (ours | both).values()])
+
+
 def to_json(event: "DpEvent") -> dict[str, Any]:
     """`event` as JSON-able values, exact to the last bit; `from_json` reads it."""
     fields = {item.name: getattr(event, item.name) for item in event.__attrs_attrs__}

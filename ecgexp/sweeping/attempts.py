@@ -1,13 +1,22 @@
-"""Every try at every job of a sweep, one small file each: written before it starts, replaced when it ends, never deleted."""
+"""Every attempt at every job of a sweep, one small file each: written before it starts, replaced when it ends, never deleted.
+
+Whoever replaces a file may know less than it says, as an attempt does that was just begun again. So nothing that is on record
+of what a job did to privacy is ever replaced by less.
+"""
 
 import json
 import os
+import re
+import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from filelock import FileLock
+
 from ecgexp._files import replacing
+from ecgexp.privacy.losses import settle
 from ecgexp.privacy.search import Charge
 from ecgexp.tracking.files import plain
 from ecgexp.tracking.provenance import is_running, process_tags
@@ -34,8 +43,11 @@ class Attempt:
       metrics: its final metrics.
       data_digest: keyed digest of its beats; None before they were read.
       charge: what it did to a unit of privacy, or may have done if it did not finish; None if it never began to train, or
-        promised nothing and had no privacy either.
+        promised nothing and had no privacy either. Over all starts of the attempt: it grows when the attempt is resumed.
+      before: what its earlier starts may have done; never less.
       first: the run's folder of the sweep that finished this job before; None for a job that ran here.
+      id: of the attempt, over all of its starts.
+      start: of the process that wrote it last.
     """
 
     digest: str
@@ -50,7 +62,10 @@ class Attempt:
     metrics: Mapping[str, float] = field(default_factory=dict)
     data_digest: str | None = None
     charge: Charge | None = None
+    before: Charge | None = None
     first: str | None = None
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    start: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
     def is_running(self) -> bool:
@@ -67,9 +82,23 @@ class Attempt:
         """Whether it finished and its result still lies in its folder."""
         return self.status == "FINISHED" and _finished(Path(self.run_dir) / "result.json")
 
+    def after(self, known: "Attempt | None") -> "Attempt":
+        """This state of the attempt, given the one on record: no privacy loss and no digest on record is forgotten."""
+        if known is None:
+            return self
+        charge, before = settle(
+            self.charge, self.before, known.charge, known.before, own=self.start == known.start,
+            final=self.status == "FINISHED",
+        )  # fmt: skip
+        digest = known.data_digest if self.data_digest is None else self.data_digest
+        return replace(self, charge=charge, before=before, data_digest=digest)
+
 
 class Attempts:
     """The attempts of one sweep.
+
+    **Guarantees**: of processes that write at once each sees what the others wrote, and the charge of an attempt is at least
+    what any of its earlier starts had on record (`tests/sweeping/test_attempts.py`).
 
     Args:
       folder: one file an attempt; made when the first is written.
@@ -78,16 +107,26 @@ class Attempts:
     def __init__(self, folder: Path):
         self._folder = folder
 
-    def write(self, attempt: Attempt) -> None:
-        """Writes the attempt's file, whole or not at all; an attempt is known by its job and its run's folder."""
+    def write(self, attempt: Attempt) -> Attempt:
+        """Writes the attempt's file, whole or not at all, and returns what it says: no less than before."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(attempt)
-        with replacing(path) as part:
-            part.write_text(json.dumps(plain(asdict(attempt)), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        with FileLock(self._folder / ".lock"):
+            path, known = self._on_record(attempt)
+            attempt = attempt.after(known)
+            with replacing(path) as part:
+                part.write_text(
+                    json.dumps(plain(asdict(attempt)), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+                )
+        return attempt
 
     def all(self) -> list[Attempt]:
-        """Every attempt, in the order of their first writing."""
-        return [_read(path) for path in sorted(self._folder.glob("*.json"))]
+        """Every attempt, in the order of their first writing, but for those whose file is damaged."""
+        return [attempt for attempt in map(_read, self._files()) if attempt is not None]
+
+    @property
+    def damaged(self) -> list[Path]:
+        """Files that cannot be read: attempts that may have lost any privacy."""
+        return [path for path in self._files() if _read(path) is None]
 
     def latest(self) -> list[Attempt]:
         """The last attempt at each job, in the order in which the jobs were first tried."""
@@ -96,23 +135,29 @@ class Attempts:
             last[attempt.digest] = attempt
         return list(last.values())
 
-    def _path(self, attempt: Attempt) -> Path:
-        known = f"{attempt.digest[:_ID]}"
-        for path in self._folder.glob(f"*-{known}.json"):
-            if json.loads(path.read_text(encoding="utf-8"))["run_dir"] == attempt.run_dir:
-                return path
-        return self._folder / f"{_next_number(self._folder):05d}-{os.getpid():07d}-{known}.json"
+    def _files(self) -> list[Path]:
+        return sorted(self._folder.glob("*.json"))
+
+    def _on_record(self, attempt: Attempt) -> tuple[Path, Attempt | None]:
+        job = attempt.digest[:_ID]
+        for path in self._folder.glob(f"*-{job}.json"):
+            known = _read(path)
+            if known is not None and known.id == attempt.id:
+                return path, known
+        numbers = [int(found[0]) for path in self._files() if (found := re.match(r"\d+", path.name))]
+        return self._folder / f"{max(numbers, default=0) + 1:05d}-{os.getpid():07d}-{job}.json", None
 
 
-def _next_number(folder: Path) -> int:
-    return max((int(path.name[:5]) for path in folder.glob("*.json")), default=0) + 1
-
-
-def _read(path: Path) -> Attempt:
-    values = json.loads(path.read_text(encoding="utf-8"))
-    charge = values.pop("charge")
-    metrics = {name: value for name, value in values.pop("metrics").items() if value is not None}
-    return Attempt(**values, metrics=metrics, charge=None if charge is None else Charge(**charge))
+def _read(path: Path) -> Attempt | None:
+    """The attempt in `path`; None where the file is damaged."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        metrics = {name: value for name, value in values.pop("metrics").items() if value is not None}
+        charges = {name: values.pop(name) for name in ("charge", "before")}
+        read = {name: None if charge is None else Charge.from_json(charge) for name, charge in charges.items()}
+        return Attempt(**values, metrics=metrics, **read)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def _finished(result: Path) -> bool:

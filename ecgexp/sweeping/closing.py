@@ -1,4 +1,4 @@
-"""The two ends of a sweep's parent run: made before the first job, and after the last given the table and the price of it all."""
+"""The two ends of a sweep's parent run: made before the first job, and after the last given the table and the privacy loss."""
 
 import csv
 import io
@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ecgexp._validate import ConfigError
-from ecgexp.privacy.search import SearchPrice, price_search
+from ecgexp.privacy.search import SearchPrice
 from ecgexp.result import known_run_id
 from ecgexp.sweeping.attempts import Attempt
 from ecgexp.sweeping.identity import sweep_name
+from ecgexp.sweeping.spent import price_both
 from ecgexp.sweeping.sweep import Sweep
 from ecgexp.tracking.base import Tracker
 from ecgexp.tracking.jsonl import read_metrics
@@ -59,13 +60,20 @@ class Closed:
 
     Attributes:
       rows: one a job, in order.
-      price: what releasing the runs costs; None where none is private.
+      price: the privacy loss of the sweep's runs together; None where none is private.
+      store: that of all runs of the store on the same people; None where none is private.
       url_hint: where the parent run can be looked at.
     """
 
     rows: tuple[Row, ...]
     price: SearchPrice | None
+    store: SearchPrice | None
     url_hint: str
+
+    @property
+    def privacy(self) -> str:
+        """Both losses in prose; empty where no run is private."""
+        return "\n".join(price.text for price in (self.price, self.store) if price is not None)
 
     @property
     def unfinished(self) -> int:
@@ -102,7 +110,7 @@ class Closed:
                 for row in self.rows
             ),
         ]  # fmt: skip
-        return "\n".join(lines) + ("" if self.price is None else f"\n\n{self.price.text}")
+        return "\n".join(lines) + (f"\n\n{self.privacy}" if self.privacy else "")
 
     def csv(self) -> str:
         """One row a job with every final metric that any of them has."""
@@ -155,18 +163,21 @@ def close(sweep: Sweep, parent: Tracker, *, interrupted: bool) -> Closed:
       parent: as `open_parent` made it.
       interrupted: somebody stopped it.
     """
-    price = price_search([attempt.charge for attempt in sweep.attempts.all() if attempt.charge is not None])
-    closed = Closed(rows=tuple(_rows(sweep)), price=price, url_hint=parent.url_hint)
+    price, store = price_both(sweep.home, sweep.private_dir)
+    closed = Closed(rows=tuple(_rows(sweep)), price=price, store=store, url_hint=parent.url_hint)
     counts = {status: sum(row.status == status for row in closed.rows) for status in (*_GOOD, "failed", "refused")}
     metrics = {f"sweep/jobs_{status.replace(' ', '_')}": float(count) for status, count in counts.items()}
     metrics |= {"sweep/jobs": float(len(closed.rows))} | ({} if price is None else price.metrics())
+    if store is not None and store.epsilon_all is not None:
+        metrics |= {"sweep/epsilon_store": store.epsilon_all, "sweep/delta_store": store.delta}
     # The parent run is one run over all invocations, so each is a step of it.
     parent.log_metrics(metrics, step=_invocations(sweep) + 1)
     parent.log_text(closed.csv(), "tables/sweep.csv")
     parent.log_dict({"jobs": [asdict(row) for row in closed.rows], "typed": list(sweep.typed)}, "sweep.json")
-    if price is not None:
-        parent.log_text(price.text, "sweep_privacy.txt")
-        parent.log_dict(asdict(price), "sweep_privacy.json")
+    if closed.privacy:
+        parent.log_text(closed.privacy, "sweep_privacy.txt")
+        losses = {"sweep": price and asdict(price), "store": store and asdict(store)}
+        parent.log_dict(losses, "sweep_privacy.json")
     parent.set_tags({"mlflow.note.content": closed.markdown()})
     if interrupted:
         parent.finish("KILLED", f"interrupted with {closed.unfinished} of {len(closed.rows)} jobs unfinished")

@@ -27,6 +27,7 @@ from ecgexp.result import Result
 from ecgexp.sweeping.attempts import Attempt, Attempts
 from ecgexp.sweeping.identity import code_digest, job_digest, sweep_digest
 from ecgexp.sweeping.settings import SweepSettings
+from ecgexp.sweeping.spent import spent_by_sweep
 
 _ID = 12
 _POINTER = "sweep.json"
@@ -45,6 +46,7 @@ class Sweep:
       planned: names of its jobs, in order; None where a sweeper makes them up as it goes.
       parent_id: of the parent run in MLflow; None without one.
       settings: of `sweep.`.
+      private_dir: of the store in which the runs are; None: no store's record is asked.
     """
 
     invocation: Path
@@ -53,6 +55,7 @@ class Sweep:
     planned: tuple[str, ...] | None
     parent_id: str | None
     settings: SweepSettings
+    private_dir: Path | None = None
 
     @classmethod
     def open(
@@ -83,14 +86,21 @@ class Sweep:
             invocation=invocation.absolute(), home=Path(values["home"]), typed=tuple(values["typed"]),
             planned=None if values["planned"] is None else tuple(values["planned"]), parent_id=values["parent_id"],
             settings=build(SweepSettings, values["settings"], path="sweep"),
+            private_dir=None if values["private_dir"] is None else Path(values["private_dir"]),
         )  # fmt: skip
 
-    def with_parent(self, parent_id: str | None) -> "Sweep":
-        """This sweep, whose jobs become children of that run; written down for the jobs to read."""
-        sweep = replace(self, parent_id=parent_id)
+    def with_parent(self, parent_id: str | None, *, private_dir: Path | None = None) -> "Sweep":
+        """This sweep, whose jobs become children of that run; written down for the jobs to read.
+
+        Args:
+          parent_id: in MLflow; None without one.
+          private_dir: of the store, as the jobs have it.
+        """
+        sweep = replace(self, parent_id=parent_id, private_dir=None if private_dir is None else private_dir.absolute())
         values = {
             "home": str(self.home), "typed": list(self.typed), "planned": None if self.planned is None else list(self.planned),
             "parent_id": parent_id, "settings": asdict(self.settings),
+            "private_dir": None if sweep.private_dir is None else str(sweep.private_dir),
         }  # fmt: skip
         self.invocation.mkdir(parents=True, exist_ok=True)
         _write(self.invocation / _POINTER, values)
@@ -157,13 +167,17 @@ class Sweep:
           ConfigError: a living process is at work on the same job.
         """
         with self._lock():
-            rivals = [other for other in self.attempts.all() if other.digest == attempt.digest and other.is_running]
+            known = [other for other in self.attempts.all() if other.digest == attempt.digest]
+            rivals = [other for other in known if other.is_running]
             if rivals:
                 raise ConfigError(
                     f"{attempt.name} is being run by process {rivals[0].process['process.pid']} in {rivals[0].run_dir}; let it "
                     "finish, or end it, and type the same command again"
                 )
-            self.attempts.write(attempt)
+            resumed = [other for other in known if other.run_dir == attempt.run_dir and other.status != "FINISHED"]
+            if resumed and has_standing(Path(attempt.run_dir)):
+                attempt = replace(attempt, id=resumed[-1].id)
+            attempt = self.attempts.write(attempt)
         running = _Running(self, attempt)
         try:
             yield running
@@ -190,8 +204,7 @@ class _Running:
 
     def update(self, **changes: Any) -> None:
         """Writes down what has become known."""
-        self._attempt = replace(self._attempt, **changes)
-        self._sweep.attempts.write(self._attempt)
+        self._attempt = self._sweep.attempts.write(replace(self._attempt, **changes))
 
     def admit(self, ledger: Ledger, data_digest: str) -> None:
         """Charges the sweep for everything the job may do, before its first step.
@@ -199,15 +212,15 @@ class _Running:
         Raises:
           ConfigError: the sweep's budget does not allow it.
         """
-        charge = Charge.planned(ledger.plan, lost_steps=ledger.lost_steps)
+        charge = Charge.of(ledger).at_least(self._attempt.charge)
         with self._sweep._lock():
             self._check_budget(charge)
             self.update(charge=charge, data_digest=data_digest)
 
     def finish(self, result: Result) -> None:
-        """The end of a finished run; what it was charged for is replaced by what it really did."""
+        """The end of a finished run: what this start of it had reserved is replaced by what it really did."""
         charge = self._attempt.charge
-        if charge is not None and result.privacy is not None:
+        if charge is not None and result.privacy is not None and "event" in result.privacy:
             charge = replace(charge, event=result.privacy["event"])
         self.update(
             status="FINISHED", charge=charge, run_id=result.run_id, seconds=result.seconds, metrics=result.metrics,
@@ -217,10 +230,19 @@ class _Running:
         budget = self._sweep.settings.budget_epsilon
         if budget is None:
             return
-        others = [attempt for attempt in self._sweep.attempts.all() if attempt.run_dir != self._attempt.run_dir]
-        earlier = [attempt.charge for attempt in others if attempt.charge is not None]
+        if damaged := self._sweep.attempts.damaged:
+            self.over_budget = True
+            raise ConfigError(
+                f"sweep.budget_epsilon={budget:g}: what an earlier attempt of this sweep lost is unknown, because {damaged[0]} "
+                "is damaged; restore the file, or use sweep.budget_epsilon=null"
+            )
+        known = spent_by_sweep(self._sweep.home, self._sweep.private_dir).losses
+        before = [loss for loss in known if self._attempt.charge is not None and loss.run_dir == self._attempt.run_dir]
+        own = before[-1:]  # an earlier start of this very attempt, which goes on
+        earlier = [loss.charge for loss in known if loss not in own]
         try:
-            spent, asked = _bounded(earlier, budget), _bounded([*earlier, charge], budget)
+            spent = _bounded([*earlier, *(loss.charge for loss in own)], budget)
+            asked = _bounded([*earlier, charge.at_least(own[0].charge if own else None)], budget)
         except ValueError as error:
             self.over_budget = True
             raise ConfigError(
@@ -228,10 +250,10 @@ class _Running:
             ) from error
         if asked > budget:
             self.over_budget = True
-            why = "the job makes no promise" if not charge.makes_claim else f"with this job they would cost {asked:.4g}"
+            why = "the job makes no promise" if not charge.makes_claim else f"with this job it would be {asked:.4g}"
             raise ConfigError(
-                f"sweep.budget_epsilon={budget:g}: releasing the {len(earlier)} earlier runs of this sweep costs up to "
-                f"{spent:.4g}, and {why}; type more noise, fewer jobs or a larger budget"
+                f"sweep.budget_epsilon={budget:g}: the {len(earlier) + len(own)} earlier runs of this sweep have a privacy loss "
+                f"of up to {spent:.4g}, and {why}; use more noise, fewer jobs or a larger budget"
             )
 
 

@@ -26,7 +26,9 @@ def write_record(
     return digital
 
 
-def make_beats(records, *, patients=None, labels=None, classes=("N", "V"), database="synthetic 1", r_samples=None):
+def make_beats(
+    records, *, patients=None, labels=None, classes=("N", "V"), database="synthetic 1", r_samples=None, parts=None
+):
     """Beats without signal: one row for each entry of `records`."""
     rows = len(records)
     records = np.asarray(records, np.str_)
@@ -37,4 +39,5 @@ def make_beats(records, *, patients=None, labels=None, classes=("N", "V"), datab
         patient_ids=records if patients is None else np.asarray(patients, np.str_),
         r_samples=np.arange(rows) if r_samples is None else np.asarray(r_samples), fs_hz=360.0, lead_names=("MLII",),
         database=database, digest="0", labels=labels, class_names=tuple(classes),
+        **({} if parts is None else {"parts": parts}),
     )  # fmt: skip

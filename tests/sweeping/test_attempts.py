@@ -1,0 +1,257 @@
+"""What is on record of a sweep's privacy loss stays on record, whoever writes next and whatever becomes of the files."""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ecgexp._validate import ConfigError
+from ecgexp.privacy import accounting
+from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy.losses import Loss, Losses
+from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.privacy.search import Charge, compose_epsilon
+from ecgexp.result import Result
+from ecgexp.sweeping.attempts import Attempt
+from ecgexp.sweeping.closing import close
+from ecgexp.sweeping.settings import SweepSettings
+from ecgexp.sweeping.spent import price_both
+from ecgexp.sweeping.sweep import Sweep
+from ecgexp.tracking.memory import MemoryTracker
+
+JOB = "0" * 64
+
+
+def plan(noise=0.7, **changes):
+    values = {"noise_multiplier": noise, "delta": 1e-5} | changes
+    return PrivacySpec(**values).plan(num_units=1000, expected_batch_size=10, iterations=1000)
+
+
+def charge(noise=0.7):
+    return Charge.planned(plan(noise))
+
+
+def opened(folder, day="monday", *, typed=("noise=0.7,2.0",), private_dir=None, **settings):
+    sweep = Sweep.open(folder / day, typed, ["noise=0.7", "noise=2.0"], SweepSettings(**settings))
+    return sweep.with_parent(None, private_dir=private_dir)
+
+
+def attempt(sweep, digest=JOB, *, number=0, folder=None):
+    folder = folder or sweep.invocation / str(number)
+    folder.mkdir(parents=True, exist_ok=True)
+    return Attempt(digest=digest, name=f"job {number}", command="ecgexp", run_dir=str(folder))
+
+
+def interrupt(sweep, tried, noise=0.7, *, checkpoint=True):
+    """A job that trained, and left a state from which it can be resumed."""
+
+    def begin():
+        with sweep.attempt(tried) as job:
+            job.admit(Ledger(plan(noise)), "beats")
+            if checkpoint:
+                (Path(tried.run_dir) / "checkpoints").mkdir(exist_ok=True)
+                (Path(tried.run_dir) / "checkpoints" / "step-000001-0.npz").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        begin()
+
+
+def finish(sweep, tried, noise=0.7):
+    with sweep.attempt(tried) as job:
+        job.admit(Ledger(plan(noise)), "beats")
+        job.finish(Result(status="FINISHED", privacy={"event": charge(noise).event}))
+
+
+def epsilon(sweep):
+    return price_both(sweep.home, sweep.private_dir)[0].epsilon_all
+
+
+def begin_and_fail(sweep, tried, error):
+    """An attempt that ends before anything is known of its privacy, as when its beats cannot be read."""
+    with pytest.raises(type(error)), sweep.attempt(tried):
+        raise error
+
+
+@pytest.mark.parametrize("error", [ValueError("no beats"), KeyboardInterrupt(), SystemExit(143)])
+def test_attempt_resumed_and_ended_early_keeps_its_loss(tmp_path, error):
+    sweep = opened(tmp_path)
+    first = attempt(sweep)
+    interrupt(sweep, first)
+    tuesday = opened(tmp_path, "tuesday")
+    begin_and_fail(tuesday, attempt(tuesday, folder=Path(first.run_dir)), error)
+    assert [known.charge for known in sweep.attempts.all()] == [charge()]
+
+
+def test_attempt_refused_by_a_budget_keeps_its_loss(tmp_path):
+    """The case of 0.62 where 4.67 is right."""
+    sweep = opened(tmp_path)
+    first = attempt(sweep)
+    interrupt(sweep, first)
+    tight = opened(tmp_path, "tuesday", budget_epsilon=1.0)
+    with pytest.raises(ConfigError, match=r"sweep\.budget_epsilon=1.*larger budget"):
+        finish(tight, attempt(tight, folder=Path(first.run_dir)))
+    with pytest.raises(ConfigError, match=r"sweep\.budget_epsilon=1: the 1 earlier runs"):
+        finish(tight, attempt(tight, "1" * 64, number=1), 2.0)
+    wide = opened(tmp_path, "wednesday", budget_epsilon=5.0)
+    finish(wide, attempt(wide, "1" * 64, number=1), 2.0)
+    assert epsilon(wide) == pytest.approx(4.671, abs=1e-3)
+    assert epsilon(wide) == compose_epsilon([charge(), charge(2.0)])
+
+
+def test_attempt_resumed_within_the_budget_counts_once(tmp_path):
+    sweep = opened(tmp_path)
+    first = attempt(sweep)
+    interrupt(sweep, first)
+    tuesday = opened(tmp_path, "tuesday", budget_epsilon=5.0)
+    finish(tuesday, attempt(tuesday, folder=Path(first.run_dir)))
+    assert epsilon(tuesday) == compose_epsilon([charge()])
+
+
+def test_attempt_begun_anew_in_its_folder_counts_again(tmp_path):
+    sweep = opened(tmp_path)
+    first = attempt(sweep)
+    interrupt(sweep, first, checkpoint=False)
+    finish(sweep, attempt(sweep, folder=Path(first.run_dir)))
+    assert epsilon(sweep) == compose_epsilon([charge()] * 2)
+
+
+def test_attempt_rerun_in_a_finished_folder_counts_again(tmp_path):
+    sweep = opened(tmp_path, rerun=True)
+    for _ in range(2):
+        finish(sweep, attempt(sweep))
+    assert epsilon(sweep) == compose_epsilon([charge()] * 2)
+
+
+def test_attempt_written_by_many_at_once_keeps_the_largest(tmp_path):
+    sweep = opened(tmp_path)
+    known = sweep.attempts.write(replace(attempt(sweep), charge=charge()))
+
+    def write(number):
+        lost = None if number % 3 == 0 else Charge.planned(plan(), lost_steps=number)
+        sweep.attempts.write(replace(known, charge=lost, start=str(number), status="FINISHED"))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, [*range(40), *range(40, 0, -1)]))
+    (kept,) = sweep.attempts.all()
+    (_, steps) = next(iter(accounting.leaves(accounting.from_json(kept.charge.event)).values()))
+    assert steps == 1040
+
+
+def test_attempt_keeps_the_digest_of_its_beats(tmp_path):
+    sweep = opened(tmp_path)
+    known = sweep.attempts.write(replace(attempt(sweep), data_digest="beats"))
+    assert sweep.attempts.write(replace(known, data_digest=None)).data_digest == "beats"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"digest": 1}'])
+def test_damaged_attempt_is_unknown_and_never_nothing(tmp_path, content):
+    sweep = opened(tmp_path)
+    finish(sweep, attempt(sweep))
+    finish(sweep, attempt(sweep, "1" * 64, number=1), 2.0)
+    next(iter((sweep.home / "attempts").glob("00001-*.json"))).write_text(content)
+    price, _ = price_both(sweep.home, None)
+    assert price.epsilon_all is None
+    assert price.text.startswith("At least")
+    strict = opened(tmp_path, "tuesday", budget_epsilon=100.0)
+    with pytest.raises(ConfigError, match=r"sweep\.budget_epsilon=100.*restore the file"):
+        finish(strict, attempt(strict, "2" * 64, number=2))
+
+
+def test_foreign_file_among_the_attempts_stops_no_sweep(tmp_path):
+    sweep = opened(tmp_path)
+    (sweep.home / "attempts").mkdir(parents=True)
+    (sweep.home / "attempts" / "notes.json").write_text("{}")
+    finish(sweep, attempt(sweep))
+    assert len(sweep.attempts.all()) == 1
+
+
+def recorded(private_dir, run_dir, *, sweep=None, lost=None, resumes=False, done=None, people=("database mitdb",)):
+    started = Losses(private_dir).begin(
+        Loss(run_dir=str(run_dir), name="run", sweep=sweep, people=frozenset(people), charge=lost or charge()),
+        resumes=resumes,
+    )
+    if done is not None:
+        started.finish(done.event)
+
+
+def test_removed_attempts_are_known_to_the_store(tmp_path):
+    sweep = opened(tmp_path, private_dir=tmp_path / "private")
+    tried = attempt(sweep)
+    finish(sweep, tried)
+    recorded(tmp_path / "private", tried.run_dir, sweep=sweep.home.name, done=charge())
+    before = epsilon(sweep)
+    shutil.rmtree(sweep.home / "attempts")
+    assert epsilon(sweep) == before == compose_epsilon([charge()])
+
+
+def test_job_resumed_alone_adds_its_discarded_steps(tmp_path):
+    """Outside of the sweep, whose own file stays as the interruption left it; a budget counts them too."""
+    sweep = opened(tmp_path, private_dir=tmp_path / "private")
+    first, more = attempt(sweep), Charge.planned(plan(), lost_steps=400)
+    interrupt(sweep, first)
+    recorded(tmp_path / "private", first.run_dir, sweep=sweep.home.name)
+    recorded(tmp_path / "private", first.run_dir, lost=more, resumes=True, done=more)
+    assert epsilon(sweep) == compose_epsilon([more])
+    bound = (compose_epsilon([charge(), charge(2.0)]) + compose_epsilon([more, charge(2.0)])) / 2
+    tight = opened(tmp_path, "tuesday", private_dir=tmp_path / "private", budget_epsilon=bound)
+    with pytest.raises(ConfigError, match="larger budget"):
+        finish(tight, attempt(tight, "1" * 64, number=1), 2.0)
+
+
+def test_two_sweeps_on_the_same_beats_are_summed_up(tmp_path):
+    """Each says what it lost alone; the parent of either says what both lost."""
+    private = tmp_path / "private"
+    sweeps = [opened(tmp_path, day, typed=("noise=0.7", day), private_dir=private) for day in ("one", "two")]
+    for sweep in sweeps:
+        for number in (0, 1):
+            tried = attempt(sweep, str(number) * 64, number=number)
+            finish(sweep, tried)
+            recorded(private, tried.run_dir, sweep=sweep.home.name, done=charge())
+    recorded(private, tmp_path / "single", done=charge())
+    recorded(private, tmp_path / "others", done=charge(), people=("database svdb",))
+    own, store = price_both(sweeps[0].home, private)
+    assert own.epsilon_all == compose_epsilon([charge()] * 2)
+    assert "This covers this sweep only" in own.text
+    assert store.epsilon_all == compose_epsilon([charge()] * 5)
+    assert "2 sweeps and 1 single run" in store.text
+
+
+def test_two_sweeps_are_summed_up_without_a_stores_record(tmp_path):
+    sweeps = [opened(tmp_path, day, typed=("noise=0.7", day)) for day in ("one", "two")]
+    for sweep in sweeps:
+        finish(sweep, attempt(sweep))
+    _, store = price_both(sweeps[0].home, None)
+    assert store.epsilon_all == compose_epsilon([charge()] * 2)
+
+
+def test_job_taken_over_from_another_sweep_counts_once(tmp_path):
+    private = tmp_path / "private"
+    one = opened(tmp_path, "one", private_dir=private)
+    tried = attempt(one)
+    finish(one, tried)
+    Result(status="FINISHED").write(Path(tried.run_dir))
+    two = opened(tmp_path, "two", typed=("noise=0.7,2.0,3.0",), private_dir=private)
+    assert two.kept(JOB, lambda: "beats") is not None
+    own, store = price_both(two.home, private)
+    assert own.epsilon_all == store.epsilon_all == compose_epsilon([charge()])
+
+
+def test_parent_has_both_losses_in_words_and_figures(tmp_path):
+    private = tmp_path / "private"
+    sweep = opened(tmp_path, private_dir=private)
+    finish(sweep, attempt(sweep))
+    recorded(private, tmp_path / "single", done=charge())
+    parent = MemoryTracker()
+    closed = close(sweep, parent, interrupted=False)
+    assert (closed.price.epsilon_all, closed.store.epsilon_all) == (
+        compose_epsilon([charge()]),
+        compose_epsilon([charge()] * 2),
+    )
+    assert parent.metrics["sweep/epsilon_all"] == [(1, closed.price.epsilon_all)]
+    assert parent.metrics["sweep/epsilon_store"] == [(1, closed.store.epsilon_all)]
+    assert parent.artifacts["sweep_privacy.txt"] == closed.privacy
+    assert "this sweep only" in closed.privacy
+    assert "every run on record in this store" in closed.privacy
