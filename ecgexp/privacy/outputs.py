@@ -136,7 +136,7 @@ TABLE: tuple[Output, ...] = (
     *_held_out("file", "record, sample, label and prediction of every held-out beat", "predictions/validation.parquet",
                "predictions/test.parquet"),
     *_of("file", "public", "machine", "of a sweep: its jobs with their published metrics, and the privacy loss of all",
-         "tables/sweep.csv", "sweep.json", "sweep_privacy.txt", "sweep_privacy.json", "report.html",
+         "tables/sweep.csv", "sweep.json", "sweep_privacy.txt", "sweep_privacy.json", "report.html", "multirun.yaml",
          "attempts/*.json", "jobs/*.json"),
 
     # Metrics.

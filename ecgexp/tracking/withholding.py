@@ -247,7 +247,7 @@ class Withholding(Publishing):
             self._private.append("error.txt", redact("".join(traceback.format_exception(error))) + "\n")
         if isinstance(error, OSError):  # the name of the file may be that of a record
             return type(error)(error.errno, error.strerror)
-        text = f"its message may quote training beats; read it in {self._private.path}/error.txt"
+        text = f"the message of the error may quote training beats; read it in {self._private.path}/error.txt"
         try:
             return type(error)(text)
         except TypeError:

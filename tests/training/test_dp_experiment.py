@@ -55,7 +55,7 @@ def test_a_run_whose_noise_is_not_the_planned_one_fails_and_claims_nothing(run_i
         run_in("privacy.noise_multiplier=1", "trainer.expected_batch_size=64")
     written = json.loads((tmp_path / "result.json").read_text())
     assert written["status"] == "FAILED"
-    assert written["reason"].startswith("PrivacyViolation: its message may quote training beats")
+    assert written["reason"].startswith("PrivacyViolation: the message of the error may quote training beats")
     assert "the noise that was added" in (tmp_path / "private" / "error.txt").read_text()
     assert written["privacy"] is None
     assert not (tmp_path / "model").exists()
