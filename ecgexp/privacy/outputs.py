@@ -32,7 +32,8 @@ TOPICS = {
     "can move others between training, validation and test; the guarantee compares training sets that differ in one unit and "
     "in nothing else",
     "classes": "the list of classes, which grouping.empty_class=drop reads from the data and which is held to be public",
-    "size": "the number of units in the training set, which is held to be public",
+    "size": "the number of units in the training set, and of rows that share samples or an R peak at most, which are held to be "
+    "public",
     "time and memory": "how long the run took and how much memory it used",
 }
 """What a statement says that the guarantee leaves out, by its short name, in the order in which it is said."""
