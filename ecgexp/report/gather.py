@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ecgexp._validate import DataError
 from ecgexp.report.groups import Configuration, configurations
+from ecgexp.report.losses import together
 from ecgexp.report.rows import Row, read_row
 from ecgexp.tracking.reading import PARENT_TAG, StoredRun, children_of, find_run, search_runs
 
@@ -38,11 +39,15 @@ class Chosen:
       title: what the page is called.
       runs: without the parents of sweeps.
       parent: the run to which they all belong; None for runs that were looked up otherwise.
+      uri: of their store; None: the usual one.
+      folder: in whose folders they are; None for runs of a store.
     """
 
     title: str
     runs: Sequence[StoredRun]
     parent: StoredRun | None = None
+    uri: str | None = None
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +59,14 @@ class Gathered:
       configurations: of the finished runs.
       failures: runs that are not among them.
       sweep: the parent's own words: `command`, `overrides` and `privacy`; empty ones where it has none.
+      together: what all runs of the store on the same people lost of privacy by now; see `losses.together`.
     """
 
     title: str
     configurations: Sequence[Configuration]
     failures: Sequence[Failure]
     sweep: Mapping[str, str]
+    together: Sequence[str] = ()
 
     @property
     def rows(self) -> list[Row]:
@@ -102,7 +109,7 @@ def choose(
     runs = [run for run in chosen.runs if run.run_id not in parents and run.tags.get("sweep.role") != "parent"]
     if not runs:
         raise DataError(f"there is no run to report: {chosen.title} has none")
-    return Chosen(title=chosen.title, runs=runs)
+    return Chosen(title=chosen.title, runs=runs, uri=uri)
 
 
 def gather(chosen: Chosen) -> Gathered:
@@ -119,7 +126,8 @@ def gather(chosen: Chosen) -> Gathered:
         else:
             failures.append(_failure(run, run.status, reason))
     return Gathered(
-        title=chosen.title, configurations=configurations(rows), failures=failures, sweep=_sweep(chosen.parent)
+        title=chosen.title, configurations=configurations(rows), failures=failures, sweep=_sweep(chosen.parent),
+        together=together(chosen.runs, uri=chosen.uri, folder=chosen.folder),
     )  # fmt: skip
 
 
@@ -128,7 +136,7 @@ def _of_parent(name: str, uri: str | None) -> Chosen:
     inner = sorted((path.parent for path in folder.glob("*/run.json")), key=_by_number) if folder.is_dir() else []
     if inner:
         runs = [find_run(str(path)) for path in inner]
-        return Chosen(title=f"sweep {folder.resolve().name}", runs=runs, parent=_parent_of(folder))
+        return Chosen(title=f"sweep {folder.resolve().name}", runs=runs, parent=_parent_of(folder), folder=folder)
     parent = find_run(name, uri=uri)
     runs = children_of(parent, uri=uri)
     if not runs:
@@ -137,7 +145,7 @@ def _of_parent(name: str, uri: str | None) -> Chosen:
             "single runs type --experiment NAME"
         )
     # A folder does not know how its run is called in MLflow, where a sweep is called after its overrides.
-    return Chosen(title=f"sweep {parent.tags.get('sweep.overrides') or parent.name}", runs=runs, parent=parent)
+    return Chosen(title=f"sweep {parent.tags.get('sweep.overrides') or parent.name}", runs=runs, parent=parent, uri=uri)
 
 
 def _parent_of(folder: Path) -> StoredRun | None:

@@ -49,6 +49,7 @@ def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]
     return {
         "title": gathered.title, "made": made.strftime("%Y-%m-%d %H:%M %Z").strip(), "split": split,
         "configurations": every, "num_runs": len(gathered.rows), "failures": gathered.failures, "sweep": gathered.sweep,
+        "together": gathered.together,
         "unscored": [one for one in every if one not in scored],
         "databases": gathered.databases, "digests": {} if hidden else gathered.digests,
         "synthetic": _synthetic(gathered.databases), "public": public, "left_out": left_out(noisy) if public else [],
