@@ -111,6 +111,8 @@ def _show(closed: "Closed") -> None:
 
     watcher = Watcher()
     watcher.say(closed.table())
+    for note in closed.notes():
+        watcher.say(f"note: {note}")
     for row in closed.rows:
         if row.reason:
             watcher.say(f"job {row.number}: {row.reason}")

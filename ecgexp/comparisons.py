@@ -11,6 +11,7 @@ from ecgexp._validate import ConfigError, DataError, NonNegativeInt, settings
 from ecgexp.console import StepBar, Watcher
 from ecgexp.evaluation.comparison import GLOBAL, LOCAL_ONLY, PERSONALIZED, POOLED, Comparison, accuracy
 from ecgexp.evaluation.metrics import quick_scores
+from ecgexp.evaluation.missing import clients_of_one_class
 from ecgexp.federation import client_scores
 from ecgexp.prepare import Prepared
 from ecgexp.selection import Chosen
@@ -106,7 +107,8 @@ def compare(
     """
     asked, train = experiment.comparisons, prepared.deal.train
     comparison = Comparison(
-        scores=client_scores(prepared, "test", probabilities), train_beats={name: len(rows) for name, rows in train.items()}
+        scores=client_scores(prepared, "test", probabilities), train_beats={name: len(rows) for name, rows in train.items()},
+        one_class=clients_of_one_class(prepared.data.labels, train),
     )  # fmt: skip
     comparison.overall[GLOBAL] = _overall(prepared, probabilities)
     with learner.scope():

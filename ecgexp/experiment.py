@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from ecgexp import federation, outcome
+from ecgexp import evidence, federation, outcome
 from ecgexp._build import to_node
 from ecgexp._validate import ConfigError, NonNegativeInt, settings
 from ecgexp.comparisons import Comparisons, compare
 from ecgexp.console import Watcher
 from ecgexp.data.splits import Federated10, IntraPatient, check_databases
 from ecgexp.device import Device
+from ecgexp.evaluation.missing import evaluation_notes
 from ecgexp.flaws.replay import replay
 from ecgexp.flaws.settings import Flaws, without_idle
 from ecgexp.learner import Learner
@@ -306,6 +307,10 @@ def _run_tracked(
         if publishing.tells(name):
             watcher.say(text)
 
+    def tell(notes: evidence.Notes) -> None:
+        for line in evidence.lines(notes):
+            say("notes", f"note: {line}")
+
     seeds = Seeds(experiment.seed)
     if experiment.flaws.names:
         say("flaws", experiment.flaws.line())
@@ -316,6 +321,8 @@ def _run_tracked(
     outcome.log_data(tracker, prepared)
     keeper = Keeper(run_dir, experiment.checkpoints, data_digest=prepared.beats.digest, resumes=resume)
     learner = Learner(experiment, prepared, seeds, keeper)
+    notes = evidence.notes_before_training(experiment, prepared)
+    tell(evidence.published(notes, withholds=experiment.withholds))
     if keeper.standing is not None:
         finished = f"{keeper.standing.step} of {experiment.trainer.num_steps}"
         say("resumes", f"going on after {experiment.trainer.step_name} {finished}")
@@ -333,22 +340,30 @@ def _run_tracked(
             table = federation.outlook(learner.ledger.plan, learner.num_parameters, work)
         say("feasibility", table)
     chosen = learner.fit(tracker, watcher)
-    metrics, undefined, predicted = {}, {}, {}
+    metrics, undefined, predicted, classes_in_average = {}, {}, {}, {}
+    for about, texts in learner.notes(chosen).items():
+        notes[about] = notes.get(about, []) + texts
     for split in experiment.evaluate_on:  # the test beats are looked at here, once, and nothing is decided after it
         evaluation, probabilities = learner.judge(split, chosen)
         outcome.log_evaluation(tracker, prepared, split, evaluation, probabilities)
         metrics |= evaluation.metrics(split) | federation.log_clients(tracker, prepared, split, probabilities)
-        predicted[split] = probabilities
+        predicted[split], classes_in_average[split] = probabilities, evaluation.classes_in_average
+        notes[split] = evaluation_notes(evaluation) + federation.notes(prepared, split, probabilities)
         undefined |= {f"{split}/{name}": reason for name, reason in evaluation.undefined.items()}
-    if experiment.evaluate_on:
-        title = f"{experiment.title} · {prepared.beats.database} · {split}"
-        outcome.log_description(tracker, evaluation, title=title)
-        say("summary", outcome.summary(evaluation, title=title))
     if experiment.comparisons.asked:
         comparison = compare(experiment, prepared, learner, chosen, predicted["test"], watcher)
         metrics |= federation.log_comparison(tracker, prepared, comparison)
+        notes["comparisons"] = comparison.notes()
+    notes = {about: texts for about, texts in notes.items() if texts}
+    published = evidence.published(notes, withholds=experiment.withholds)
+    if experiment.evaluate_on:
+        title = f"{experiment.title} · {prepared.beats.database} · {split}"
+        outcome.log_description(tracker, evaluation, title=title, notes=evidence.lines(published))
+        say("summary", outcome.summary(evaluation, title=title))
+    if experiment.comparisons.asked:
         for line in comparison.lines():
             say("comparison", line)
+    tell(published)
     statement = learner.statement(chosen)
     if statement is not None:
         metrics |= outcome.log_privacy(tracker, statement)
@@ -364,7 +379,9 @@ def _run_tracked(
     outcome.log_model(tracker, prepared, learner.classifier(chosen), run_dir)
     recorded.finish(None if statement is None else statement.event)
     return Result(
-        status="FINISHED", metrics=metrics, undefined=undefined, selection=chosen.as_dict(), data=outcome.describe_data(prepared),
+        status="FINISHED", metrics=metrics, undefined=undefined, classes_in_average=classes_in_average,
+        notes=notes if not experiment.withholds else {**notes, **published},
+        selection=chosen.as_dict(), data=outcome.describe_data(prepared),
         privacy=None if statement is None else statement.as_dict(), flaws=flaws,
     )  # fmt: skip
 

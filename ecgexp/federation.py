@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecgexp.evaluation.clients import ClientScores, score_clients
+from ecgexp.evaluation.missing import client_notes
 from ecgexp.prepare import Prepared
 from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.tracking.base import Tracker
@@ -47,6 +48,11 @@ def client_scores(prepared: Prepared, split: str, probabilities: np.ndarray) -> 
         prepared.deal.parts[split], rows, data.labels[rows], probabilities.argmax(axis=1), data.class_names,
         prepared.baseline_class(rows),
     )  # fmt: skip
+
+
+def notes(prepared: Prepared, split: str, probabilities: np.ndarray) -> list[str]:
+    """What the scores of the split's single clients do not rest on; empty where beats are pooled."""
+    return [] if prepared.deal.is_pooled else client_notes(client_scores(prepared, split, probabilities))
 
 
 def log_clients(tracker: Tracker, prepared: Prepared, split: str, probabilities: np.ndarray) -> dict[str, float]:

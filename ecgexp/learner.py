@@ -12,6 +12,8 @@ from ecgexp.console import StepBar, Watcher
 from ecgexp.evaluation.clients import spread
 from ecgexp.evaluation.evaluator import Evaluation, evaluate
 from ecgexp.evaluation.metrics import quick_scores
+from ecgexp.evaluation.missing import absent_classes, participation_notes, selection_notes
+from ecgexp.evidence import Notes, check_evidence
 from ecgexp.federation import client_scores
 from ecgexp.inputs import input_shapes
 from ecgexp.prepare import Prepared
@@ -40,6 +42,7 @@ class Learner:
 
     Attributes:
       ledger: of the trainer's plan.
+      history: `train/<metric>` and `validation/<metric>` -> one value an epoch or round, NaN where none was measured.
       num_parameters: numbers that are trained.
       probabilities: `(weights, rows (n,)) -> (n, num_classes)` of the run's model.
     """
@@ -49,11 +52,8 @@ class Learner:
 
         self._experiment, self._prepared, self._seeds, self._keeper = experiment, prepared, seeds, keeper
         self._check_metric()
-        if not len(prepared.split.validation) and experiment.selection.needs_validation(experiment.is_private):
-            raise ConfigError(
-                "the split holds out no validation beats, by which an epoch could be chosen; "
-                "type split.validation_fraction=0.2, or selection.keep=last selection.patience=null"
-            )
+        check_evidence(experiment, prepared)
+        self.history: dict[str, list[float]] = {}
         self._strategy = experiment.device.strategy()
         plan = experiment.trainer.plan(experiment.privacy, prepared.data)
         self.ledger = Ledger(plan) if keeper is None else keeper.ledger(plan, num_steps=experiment.trainer.num_steps)
@@ -86,15 +86,40 @@ class Learner:
                     break
             if last is not None and not curve.is_shown:  # the budget ended it before its last epoch
                 self._keep(last, chosen, curve, is_last=True)
+        self.history = curve.history("curve/")
+        if not chosen.step:
+            raise DataError(f"no {trainer.step_name} was trained, so that there is no model; start anew")
         outcome.log_history(
             tracker,
-            curve.history("curve/"),
+            self.history,
             source=self._prepared.beats.database,
             step_name=experiment.trainer.step_name,
             kept_step=chosen.step,
             withholds=experiment.withholds,
         )
         return chosen
+
+    def notes(self, chosen: Chosen) -> Notes:
+        """What the trained model does not rest on; what was read from training metrics is under `training`.
+
+        Args:
+          chosen: the weights that were kept.
+        """
+        experiment, name, notes = self._experiment, self._experiment.trainer.step_name, Notes()
+        if self.ledger.stopped_by_budget:
+            notes["privacy"] = [
+                f"privacy.max_epsilon={self.ledger.plan.max_epsilon:g} was spent after {self.ledger.steps} of "
+                f"{self.ledger.plan.iterations} noisy steps"
+            ]
+        metric = experiment.selection.metric
+        if chosen.uses_validation:
+            scores, counts = self.history[f"validation/{metric}"], self._prepared.counts["validation"]
+            notes["selection"] = selection_notes(
+                metric, scores, chosen.step, counts, keeps=chosen.keeps, step_name=name
+            )
+        untrained = "the initial ones with noise" if self.ledger.plan.is_private else "the initial ones"
+        notes["training"] = participation_notes(self.history, chosen.step, step_name=name, untrained=untrained)
+        return notes
 
     def _reporter(self, bar: StepBar, chosen: Chosen, curve: LearningCurve) -> StepReporter:
         """Moves the bar on, and now and then writes down where a long epoch stands."""
@@ -214,6 +239,7 @@ class Learner:
             builder=self._experiment.model, model_input=self._experiment.input, weights=chosen.weights,
             class_names=beats.class_names, window=beats.signals_mv.shape[1], lead_names=beats.lead_names, fs_hz=beats.fs_hz,
             before_samples=self._experiment.dataset.window_samples[0], database=beats.database,
+            classes_without_training_beats=None if self._experiment.withholds else absent_classes(self._prepared.counts["train"]),
         )  # fmt: skip
 
     def _check_metric(self) -> None:

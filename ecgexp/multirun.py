@@ -6,7 +6,7 @@ share is the folder of the invocation, in which the opened sweep is written down
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,7 +23,7 @@ from ecgexp._build import build_node
 from ecgexp._validate import ConfigError, DataError, JobFailed
 from ecgexp.config import build_experiment, explain, for_the_record, plain, sweep_settings, to_yaml
 from ecgexp.privacy.keyed import DigestKey
-from ecgexp.result import discard
+from ecgexp.result import Result, discard
 from ecgexp.sweeping.attempts import Attempt
 from ecgexp.sweeping.closing import Closed, close, open_parent
 from ecgexp.sweeping.cores import share_cores
@@ -149,15 +149,16 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | No
     try:
         experiment = build_experiment(config)
         objectives = _Objectives(sweep.settings.objectives, hydra.sweeper, experiment.selection.metric)
+        objectives.check(experiment.evaluate_on)
         kept = sweep.kept(digest, lambda: _data_digest(experiment, run_dir))
         if kept is not None:
             sweep.note(number, name, digest, "kept")
             _log.info("job %d: %s is done already, in %s", number, name, kept.run_dir)
             discard(run_dir)
-            return objectives.of(kept.metrics)
+            return objectives.of(kept.metrics, {})
         sweep.note(number, name, digest, "ran")
-        metrics = _train(experiment, config, run_dir, sweep, name=name, digest=digest, values=values)
-        return objectives.of(metrics)
+        result = _train(experiment, config, run_dir, sweep, name=name, digest=digest, values=values)
+        return objectives.of(result.metrics, result.undefined)
     except Exception as error:  # noqa: BLE001 - whatever it was must reach the table, and the other jobs must run
         if not isinstance(error, ConfigError | DataError):
             _log.exception("job %d: %s failed", number, name)
@@ -184,7 +185,7 @@ def _train(
     name: str,
     digest: str,
     values: Mapping[str, Any],
-) -> Mapping[str, float]:
+) -> Result:
     from ecgexp.experiment import run
 
     typed = command(list(HydraConfig.get().overrides.task))
@@ -208,7 +209,7 @@ def _train(
             resume=earlier is not None,
         )
         running.finish(result)
-    return result.metrics
+    return result
 
 
 class _Objectives:
@@ -217,20 +218,37 @@ class _Objectives:
     def __init__(self, names: tuple[str, ...] | None, sweeper: Mapping[str, Any], selection_metric: str):
         directions = sweeper.get("direction")
         several = directions is not None and not isinstance(directions, str | Enum)
+        searches = sweeper["_target_"] != _GRID
         usual = (f"validation/{selection_metric}", "privacy/epsilon")[: len(directions) if several else 1]
         self._names = names or usual
-        self._needed = names is not None or several
+        self._needed = names is not None or searches
         if several and len(directions) != len(self._names):
             raise ConfigError(
                 f"hydra.sweeper.direction={list(directions)} has {len(directions)} directions for {len(self._names)} objectives; "
                 f"type sweep.objectives=[…] with as many metrics"
             )
 
-    def of(self, metrics: Mapping[str, float]) -> float | tuple[float, ...] | None:
+    def check(self, evaluate_on: Sequence[str]) -> None:
+        """Refuses, before training, an objective of a split that is not scored at the end.
+
+        Raises:
+          ConfigError: names the objective.
+        """
+        for name in self._names if self._needed else ():
+            split = name.partition("/")[0]
+            if split in ("validation", "test") and split not in evaluate_on:
+                raise ConfigError(
+                    f"sweep.objectives: {name} is asked for, and evaluate_on=[{','.join(evaluate_on)}] does not score {split} "
+                    f"beats; type evaluate_on=[{','.join([*evaluate_on, split])}]"
+                )
+
+    def of(self, metrics: Mapping[str, float], undefined: Mapping[str, str]) -> float | tuple[float, ...] | None:
         missing = [name for name in self._names if name not in metrics]
         if missing and self._needed:
+            why = f" ({undefined[missing[0]]})" if missing[0] in undefined else ""
             raise ConfigError(
-                f"sweep.objectives: the run has no metric {missing[0]}; it has {', '.join(sorted(metrics))}"
+                f"sweep.objectives: {missing[0]} has no value in this run{why}, so that the search cannot rank it; the run has "
+                f"{', '.join(sorted(metrics))}"
             )
         if missing:
             return None

@@ -1,6 +1,6 @@
 """What a finished run leaves for its readers: tables, figures, predictions and the model, written through the tracker."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +102,13 @@ def log_evaluation(
     tracker.log_table(_predictions(beats, probabilities), f"predictions/{split}.parquet")
 
 
-def log_description(tracker: Tracker, evaluation: Evaluation, *, title: str) -> None:
-    """The summary as the run's description: the first thing its page in MLflow shows."""
+def log_description(tracker: Tracker, evaluation: Evaluation, *, title: str, notes: Sequence[str]) -> None:
+    """The summary as the run's description, the first thing its page in MLflow shows, under what it does not rest on."""
     from ecgexp.evaluation.tables import summary_markdown
 
-    tracker.set_tags({"mlflow.note.content": summary_markdown(evaluation, title=title)})
+    told = "".join(f"- **{note}**\n" for note in notes)
+    summary = summary_markdown(evaluation, title=title)
+    tracker.set_tags({"mlflow.note.content": f"{told}\n{summary}" if told else summary, "notes": "; ".join(notes)})
 
 
 def summary(evaluation: Evaluation, *, title: str) -> Any:

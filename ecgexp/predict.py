@@ -90,7 +90,7 @@ def _annotate_all(model: "TrainedModel", stems: Sequence[Path], options: argpars
             remarks += report.notes(suited, annotated, database=str(database))
     for table in report.render(model, done):
         console.print(table)
-    for remark in remarks:
+    for remark in [*report.model_notes(model), *report.agreement_notes(model, done), *remarks]:
         console.print(f"note: {remark}", markup=False, soft_wrap=True)
     console.print(
         f"{options.output}/: {', '.join(files.names_of('<record>', options.extension))}", markup=False, soft_wrap=True

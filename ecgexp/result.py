@@ -4,7 +4,7 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,8 @@ class Result:
       seconds: from the start of the run to its end.
       metrics: every final metric, `<split>/<metric>[/<class>]`.
       undefined: metric -> why it has no value.
+      classes_in_average: split -> the classes with a true beat, over which its macro F1 and other averages were taken.
+      notes: what they are about (`classes`, `training`, `selection`, `test`, …) -> what the scores do not rest on, in sentences.
       selection: which epoch was kept and by which score.
       data: database, digest and beats of each class in each split.
       privacy: the promise and its price; None where none was made.
@@ -38,6 +40,8 @@ class Result:
     seconds: float = 0.0
     metrics: Mapping[str, float] = field(default_factory=dict)
     undefined: Mapping[str, str] = field(default_factory=dict)
+    classes_in_average: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     selection: Mapping[str, Any] | None = None
     data: Mapping[str, Any] | None = None
     privacy: Mapping[str, Any] | None = None

@@ -14,7 +14,8 @@ class Selection:
     """Early stopping and the choice of a checkpoint.
 
     Attributes:
-      metric: a validation score, without its prefix, e.g. `macro_f1`, `loss`, `f1/V`.
+      metric: a validation score, without its prefix, e.g. `macro_f1`, `loss`, `f1/V`. An epoch in which it is undefined is never
+        preferred to one in which it is defined, and is no improvement.
       mode: whether more of it is better.
       keep: `best` keeps the epoch with the best score, `last` the last one. `auto` is `last` under privacy, where looking at
         validation beats would not be covered by the promise, and `best` otherwise.
@@ -45,11 +46,12 @@ class Chosen:
       weights: of the epoch that is kept.
       step: that epoch.
       score: its score.
+      keeps: `best` or `last`.
     """
 
     def __init__(self, selection: Selection, *, is_private: bool):
         self._rule = selection
-        self._keeps_last = selection.keep == "last" or (selection.keep == "auto" and is_private)
+        self.keeps = "last" if selection.keep == "last" or (selection.keep == "auto" and is_private) else "best"
         self.uses_validation = selection.needs_validation(is_private)
         self.weights: Weights = []
         self.step = 0
@@ -65,7 +67,8 @@ class Chosen:
         """
         score = self._looked_up(scores) if scores else float("nan")
         improved = self._improves(score)
-        if improved or self._keeps_last:
+        # While no score is defined, nothing speaks for an earlier epoch.
+        if improved or self.keeps == "last" or np.isnan(self._best):
             self.weights, self.step, self.score = progress.weights(), progress.step, score
         self._steps_since = 0 if improved else self._steps_since + 1
         if improved:
@@ -90,12 +93,14 @@ class Chosen:
             "step": self.step,
             "metric": f"validation/{self._rule.metric}",
             "score": self.score,
-            "kept": "last" if self._keeps_last else "best",
+            "kept": self.keeps,
         }
 
     def _improves(self, score: float) -> bool:
+        if np.isnan(score):
+            return False
         if np.isnan(self._best):
-            return True  # the first one; or the first that is defined
+            return True  # the first that is defined
         gain = score - self._best if self._rule.mode == "max" else self._best - score
         return gain > self._rule.min_delta
 

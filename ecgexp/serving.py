@@ -22,7 +22,7 @@ from ecgexp.models.base import ModelBuilder
 from ecgexp.privacy import outputs
 
 _FILES = ("model.json", "weights.npz")
-_FORMAT = 4
+_FORMAT = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,7 @@ class Classifier:
       fs_hz: sampling frequency of a window.
       before_samples: samples of the window before its R peak.
       database: what it was trained on; says so when that was synthetic.
+      classes_without_training_beats: what it cannot have learned; None where that is withheld, as under a privacy guarantee.
     """
 
     builder: ModelBuilder
@@ -50,6 +51,7 @@ class Classifier:
     fs_hz: float
     before_samples: int
     database: str
+    classes_without_training_beats: tuple[str, ...] | None = None
 
     @property
     def leads(self) -> int:
@@ -147,6 +149,7 @@ def _write(classifier: Classifier, folder: Path) -> None:
         "fs_hz": classifier.fs_hz,
         "before_samples": classifier.before_samples,
         "database": classifier.database,
+        "classes_without_training_beats": classifier.classes_without_training_beats,
         "weights_sha256": hashlib.sha256((folder / "weights.npz").read_bytes()).hexdigest(),
     }
     if unlisted := [name for name in description if outputs.find("model content", name) is None]:
@@ -174,6 +177,7 @@ def load_classifier(folder: Path | str) -> Classifier:
         raise DataError(
             f"{folder}/weights.npz is damaged: its SHA-256 is not the one in model.json; copy the folder again"
         )
+    unlearned = description["classes_without_training_beats"]
     with np.load(folder / "weights.npz", allow_pickle=False) as archive:
         weights = [archive[name] for name in sorted(archive.files)]
     return Classifier(
@@ -186,4 +190,5 @@ def load_classifier(folder: Path | str) -> Classifier:
         fs_hz=description["fs_hz"],
         before_samples=description["before_samples"],
         database=description["database"],
+        classes_without_training_beats=None if unlearned is None else tuple(unlearned),
     )

@@ -44,6 +44,7 @@ FLOORS = {
     "ecgexp.resuming": 8,
     "ecgexp.flaws": 5,
     "ecgexp.learner": 5,
+    "ecgexp.evidence": 5,
     "ecgexp.federation": 5,
     "ecgexp.comparisons": 5,
     "ecgexp.prediction": 5,

@@ -41,7 +41,7 @@ def slightly_better(patient, place):
 def make_run(tmp_path):
     """Makes a run's folder and returns its path."""
 
-    def make(name, table=None, *, settings=None, tags=None, metrics=None, split="test", status="FINISHED"):
+    def make(name, table=None, *, settings=None, tags=None, metrics=None, split="test", status="FINISHED", **result):
         folder = tmp_path / name
         folder.mkdir()
         run = {
@@ -51,7 +51,7 @@ def make_run(tmp_path):
         (folder / "run.json").write_text(json.dumps(run))
         line = {"time": 1.0, "step": None, "metrics": metrics or {}}
         (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
-        (folder / "result.json").write_text(json.dumps({"status": status, "metrics": metrics or {}}))
+        (folder / "result.json").write_text(json.dumps({"status": status, "metrics": metrics or {}, **result}))
         if table is not None:
             (folder / "predictions").mkdir()
             table.to_parquet(folder / "predictions" / f"{split}.parquet", index=False)
@@ -180,6 +180,34 @@ def test_runs_that_cannot_be_compared_say_why_beside_what_differs(make_run, told
     assert values["scores"] == []
     assert values["mcnemar"] is None
     assert "trainer.learning_rate 0.001 0.01" in text
+
+
+def test_averages_over_other_classes_are_said_aloud(make_run, told):
+    data = {"data": {"classes": list(CLASSES)}}
+    every = {f"test/support/{name}": 10.0 for name in CLASSES}
+    a = make_run("a", predictions(), metrics=every, **data)
+    b = make_run("b", predictions(right=slightly_better), metrics=every | {"test/support/V": 0.0}, **data)
+    said, values = told(a, b)
+    assert "NOT THE SAME CLASSES" in said
+    assert "A's over N, S, V and B's over N, S; below both are over N, S, V" in said
+    assert values["classes_in_average"] == list(CLASSES)
+    said, _ = told(a, a)
+    assert "NOT THE SAME CLASSES" not in said
+
+
+def test_classes_without_common_beats_are_said(make_run, told):
+    table = predictions()
+    table = table[table["class"] != "V"]
+    said, values = told(make_run("a", table), make_run("b", table.assign(predicted="N")))
+    assert "None of these beats is of class V" in said
+    assert "macro F1 over N, S" in said
+    assert values["verdict"].count("over N, S") == 1
+
+
+def test_notes_of_both_runs_are_told(make_run, told):
+    notes = {"notes": {"training": ["no training beat is of class S: the model cannot have learned them"]}}
+    said, _ = told(make_run("a", predictions()), make_run("b", predictions(right=slightly_better), **notes))
+    assert "B, training: no training beat is of class S" in said
 
 
 def test_privacy_stands_beside(make_run, told):

@@ -117,15 +117,6 @@ def test_a_client_that_holds_everything_learns_alone_what_pooled_training_learns
 
 
 @pytest.mark.tf
-def test_clients_without_test_beats_of_their_own_are_not_personalized(cache):
-    made = Compared(cache, "split=inter_patient", "comparisons.personalize_epochs=1")
-    assert made.comparison.own["personalized"] == {}
-    assert made.predicted == []
-    assert made.comparison.metrics()["comparison/personalized/skipped"] == len(made.prepared.deal.train)
-    assert "type split=intra_patient" in made.comparison.lines()[1]
-
-
-@pytest.mark.tf
 def test_a_comparison_that_diverges_does_not_end_the_run(cache):
     made = Compared(
         cache, "split=intra_patient", "partition=iid", "partition.num_clients=2", "trainer.client_learning_rate=1e30",

@@ -43,7 +43,7 @@ def test_each_client_of_a_split_is_told_of_in_a_table_a_figure_and_metrics(prepa
     }  # fmt: skip
     table = tracker.artifacts["tables/test_per_client.csv"]
     assert list(table.columns) == [
-        "client", "beats", "in_training", "accuracy", "macro_f1", "majority_accuracy", "largest_class_share",
+        "client", "beats", "classes", "in_training", "accuracy", "macro_f1", "majority_accuracy", "largest_class_share",
     ]  # fmt: skip
     assert table["client"][0] == patients[3]
     assert table["accuracy"].tolist() == [0] + [1] * (len(patients) - 1)

@@ -54,6 +54,24 @@ def test_an_undefined_score_never_wins_over_a_defined_one():
     assert chosen.step == 2
 
 
+def test_selection_without_a_defined_score_keeps_the_last():
+    chosen = Chosen(Selection(), is_private=False)
+    feed(chosen, [float("nan")] * 3)
+    assert (chosen.step, chosen.weights[0][0]) == (3, 3)
+
+
+def test_patience_counts_an_undefined_score_as_none():
+    undefined = float("nan")
+    assert feed(Chosen(Selection(patience=2), is_private=False), [undefined, undefined, 0.5]) == [True, False, True]
+    assert feed(Chosen(Selection(patience=2), is_private=False), [0.5, undefined, undefined]) == [True, True, False]
+
+
+def test_selection_among_equal_scores_keeps_the_first():
+    chosen = Chosen(Selection(), is_private=False)
+    feed(chosen, [0.5, 0.5, 0.5])
+    assert chosen.step == 1
+
+
 def test_a_score_that_is_not_there_is_named_with_those_that_are():
     chosen = Chosen(Selection(metric="macro_f2"), is_private=False)
     with pytest.raises(KeyError, match=r"selection\.metric=macro_f2.*there are: macro_f1"):

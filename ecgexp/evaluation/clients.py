@@ -17,8 +17,9 @@ class ClientScores:
       clients: (num_clients,) ids of the clients that have beats in the split.
       groups: (num_beats,) int, whose each beat is: an index into `clients`.
       beats: (num_clients,) int.
+      num_classes: (num_clients,) int, classes that the client's beats are of.
       accuracy: (num_clients,).
-      macro_f1: (num_clients,), over the classes that the client has.
+      macro_f1: (num_clients,), over the classes that the client has; NaN for a client of one class.
       majority_accuracy: (num_clients,) of always answering the commonest class of the whole training split.
       largest_share: (num_clients,) of always answering the client's own commonest class of this split.
     """
@@ -26,6 +27,7 @@ class ClientScores:
     clients: tuple[str, ...]
     groups: np.ndarray
     beats: np.ndarray
+    num_classes: np.ndarray
     accuracy: np.ndarray
     macro_f1: np.ndarray
     majority_accuracy: np.ndarray
@@ -41,6 +43,7 @@ class ClientScores:
         return [
             {
                 "client": self.clients[i], "beats": int(self.beats[i]),
+                "classes": int(self.num_classes[i]),
                 **({} if trained is None else {"in_training": self.clients[i] in trained}),
                 "accuracy": float(self.accuracy[i]), "macro_f1": float(self.macro_f1[i]),
                 "majority_accuracy": float(self.majority_accuracy[i]), "largest_class_share": float(self.largest_share[i]),
@@ -70,7 +73,8 @@ def score_clients(
     scores, support = confusion_scores(confusion, class_names), confusion.sum(axis=2)
     beats = support.sum(axis=1)
     return ClientScores(
-        clients=clients, groups=groups, beats=beats, accuracy=scores["accuracy"], macro_f1=scores["macro_f1"],
+        clients=clients, groups=groups, beats=beats, num_classes=(support > 0).sum(axis=1), accuracy=scores["accuracy"],
+        macro_f1=scores["macro_f1"],
         majority_accuracy=support[:, majority_class] / beats, largest_share=support.max(axis=1) / beats,
     )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """A federated model beside others on the same test beats, client by client: a table, metrics, and a few words."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from ecgexp.evaluation.clients import ClientScores, spread
 
 GLOBAL, LOCAL_ONLY, PERSONALIZED, POOLED = "global", "local_only", "personalized", "pooled"
+_MOST_NAMED = 5
 WORDS = {GLOBAL: "global", LOCAL_ONLY: "alone", PERSONALIZED: "personalized", POOLED: "pooled"}
 
 
@@ -23,6 +24,7 @@ class Comparison:
       own: model -> client id -> accuracy on the client's own test beats; a model that was not asked for has no entry.
       everywhere: client id -> accuracy on all test beats of the model that the client trained alone.
       overall: model -> its scores on all test beats, by name, of `global` and `pooled`.
+      one_class: clients whose training beats are of a single class.
     """
 
     scores: ClientScores
@@ -30,6 +32,7 @@ class Comparison:
     own: dict[str, dict[str, float]] = field(default_factory=dict)
     everywhere: dict[str, float] = field(default_factory=dict)
     overall: dict[str, dict[str, float]] = field(default_factory=dict)
+    one_class: Collection[str] = ()
 
     def __post_init__(self):
         accuracies = dict(zip(self.scores.clients, self.scores.accuracy.tolist(), strict=True))
@@ -95,15 +98,27 @@ class Comparison:
             ]
             clients = f"{len(self.both)} client{'s' if len(self.both) > 1 else ''}"
             lines.append(f"accuracy on own test beats, mean and worst tenth of {clients}: {' · '.join(parts)}")
-        elif LOCAL_ONLY in self.own or PERSONALIZED in self.own:
-            lines.append(
-                "no client that was trained has test beats of its own under this split, so that none could be compared, or "
-                "personalized, on them; type split=intra_patient"
+        return lines
+
+    def notes(self) -> list[str]:
+        """What the comparison does not rest on: clients that are left out, or could not learn to tell classes apart."""
+        notes = []
+        if not self.both and (LOCAL_ONLY in self.own or PERSONALIZED in self.own):
+            notes.append(
+                "no client that was trained has test beats of its own under this split, so that none could be compared on them; "
+                "type split=intra_patient"
             )
         for model, known in {LOCAL_ONLY: self.everywhere, PERSONALIZED: self.own.get(PERSONALIZED, {})}.items():
             if diverged := sorted(client for client, value in known.items() if math.isnan(value)):
-                lines.append(f"{WORDS[model]}: the training of {', '.join(diverged)} diverged; left out")
-        return lines
+                notes.append(f"{WORDS[model]}: the training of {', '.join(diverged)} diverged; left out")
+            if known and (few := sorted(set(self.one_class) & set(known))):
+                notes.append(
+                    f"{WORDS[model]}: {len(few)} of {len(known)} clients ({', '.join(few[:_MOST_NAMED])}"
+                    f"{', …' if len(few) > _MOST_NAMED else ''}) were trained on beats of one class, and tell none from another"
+                )
+        if math.isnan(self.overall.get(POOLED, {}).get("accuracy", 0.0)):
+            notes.append("pooled: the training diverged; left out")
+        return notes
 
     def _personalized(self) -> dict[str, float]:
         after = self._of(PERSONALIZED, self.both)

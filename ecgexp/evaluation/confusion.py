@@ -40,12 +40,16 @@ def count_confusion(
     return counts.reshape(num_groups, num_classes, num_classes)
 
 
-def confusion_scores(confusion: np.ndarray, class_names: Sequence[str]) -> dict[str, np.ndarray]:
+def confusion_scores(
+    confusion: np.ndarray, class_names: Sequence[str], *, averaged: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """Scores of each confusion matrix, under the keys of `metrics.score`; NaN where undefined.
 
     Args:
       confusion: (..., classes, classes) counts; rows are true classes.
       class_names: (classes,) names, in the order of the labels.
+      averaged: (classes,) bool, the classes over which balanced_accuracy and macro_f1 are averages; a matrix that lacks one of
+        them has no average. None: the classes that each matrix has, which takes two of them.
 
     Returns:
       key -> (...) float64: accuracy, balanced_accuracy, macro_f1, kappa, jk_index where the classes allow it, and
@@ -56,11 +60,14 @@ def confusion_scores(confusion: np.ndarray, class_names: Sequence[str]) -> dict[
     true, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
     total = true.sum(axis=-1)
     sensitivity, predictivity = _divide(hits, true), _divide(hits, predicted)
-    f1 = _divide(2 * hits, true + predicted)
+    f1 = np.where(true > 0, _divide(2 * hits, true + predicted), np.nan)
+    complete = (true > 0).sum(axis=-1) > 1
+    if averaged is not None:
+        complete &= ((true > 0) | ~averaged).all(axis=-1)
     scores = {
         "accuracy": _divide(hits.sum(axis=-1), total),
-        "balanced_accuracy": _mean_where(sensitivity, true > 0),
-        "macro_f1": _mean_where(f1, true > 0),
+        "balanced_accuracy": np.where(complete, _mean_where(sensitivity, true > 0), np.nan),
+        "macro_f1": np.where(complete, _mean_where(f1, true > 0), np.nan),
         "kappa": _kappa(hits, true, predicted, total),
     }
     for i, name in enumerate(metric_names(class_names)):

@@ -8,6 +8,8 @@ import numpy as np
 
 from ecgexp.evaluation.bootstrap import Interval, paired_difference
 from ecgexp.evaluation.confusion import confusion_scores, count_confusion
+from ecgexp.evaluation.metrics import classes_with_beats
+from ecgexp.evaluation.missing import AVERAGES, over
 from ecgexp.evaluation.names import metric_names
 from ecgexp.evaluation.pairs import Pairs
 
@@ -62,6 +64,9 @@ class Contrast:
       num_patients: whom the intervals go by.
       same_answers: whether both models say the same of every beat.
       decisive: the one difference that the verdict goes by, fixed before looking at any of them.
+      stands_in: why the verdict does not go by the score that was asked for; empty where it does.
+      averaged: the classes with a beat, over which both models' averages are.
+      class_names: all classes.
     """
 
     differences: tuple[Difference, ...]
@@ -69,6 +74,9 @@ class Contrast:
     num_patients: int
     same_answers: bool
     decisive: Difference
+    stands_in: str
+    averaged: tuple[str, ...]
+    class_names: tuple[str, ...]
 
     def verdict(self) -> str:
         """One sentence: which is better, by how much and how surely."""
@@ -107,7 +115,8 @@ def contrast(
       metric: the score that decides; macro F1 stands in for one that is not among the differences, and accuracy for that
         where it is not defined.
     """
-    names = _names(pairs.class_names)
+    averaged = classes_with_beats(pairs.labels, pairs.class_names)
+    names = _names(pairs.class_names, over(averaged, pairs.class_names))
     bootstrap = paired_difference(
         labels=pairs.labels, predictions=pairs.predicted_b, other_predictions=pairs.predicted_a,
         class_names=pairs.class_names, clusters=pairs.patients, rng=rng, num_resamples=num_resamples,
@@ -124,9 +133,14 @@ def contrast(
     differences = {row.key: _only_where_defined(row) for row in found}
     asked = [key for key in (metric, *_FALLBACK) if key in differences]
     decisive = next((key for key in asked if not math.isnan(differences[key].difference)), asked[0])
+    stands_in = ""
+    if decisive != metric:
+        why = differences[metric].missing if metric in differences else "not among the scores of decisions"
+        stands_in = f"{differences[decisive].name} stands in for {metric}, which is {why}"
     return Contrast(
         differences=tuple(differences.values()), note=bootstrap.note, num_patients=pairs.num_patients,
         same_answers=bool((pairs.predicted_a == pairs.predicted_b).all()), decisive=differences[decisive],
+        stands_in=stands_in, averaged=averaged, class_names=tuple(pairs.class_names),
     )  # fmt: skip
 
 
@@ -145,8 +159,9 @@ def number(value: float) -> str:
     return digits.replace("-", "−")
 
 
-def _names(class_names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    yield from _OVERALL.items()
+def _names(class_names: Sequence[str], averaged: str) -> Iterator[tuple[str, str]]:
+    for key, word in _OVERALL.items():
+        yield key, f"{word} {averaged}".rstrip() if key in AVERAGES else word
     for score, word in _PER_CLASS.items():
         for name, key in zip(class_names, metric_names(class_names), strict=True):
             yield f"{score}/{key}", f"{word} of {name}"

@@ -45,6 +45,11 @@ class Evaluation:
     majority: Scores
 
     @property
+    def classes_in_average(self) -> tuple[str, ...]:
+        """The classes with a true beat, over which macro F1 and the other averages were taken."""
+        return tuple(name for name, count in zip(self.class_names, self.confusion.sum(axis=1), strict=True) if count)
+
+    @property
     def undefined(self) -> Mapping[str, str]:
         """Metric key -> why the score is not defined, and so not among `metrics`."""
         return self.scores.undefined
@@ -53,9 +58,10 @@ class Evaluation:
         """Everything as flat numbers for a tracker.
 
         Keys: `test/accuracy`, `test/f1/V`, `test/accuracy_ci_low`, `test/f1_ci_high/V`, `test/majority/accuracy`.
-        Undefined scores are left out. Of the baseline only the overall scores appear; a class's are 0, 1 or undefined.
+        Undefined scores are left out; `test/classes_in_average` is how many classes the averages are over. Of the baseline only
+        the overall scores appear; a class's are 0, 1 or undefined.
         """
-        flat = self.scores.metrics(prefix)
+        flat = self.scores.metrics(prefix) | {f"{prefix}/classes_in_average": float(len(self.classes_in_average))}
         for key, interval in self.intervals.items():
             metric, slash, name = key.partition("/")
             flat[f"{prefix}/{metric}_ci_low{slash}{name}"] = interval.low

@@ -38,10 +38,12 @@ class Scores:
 def score(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]) -> Scores:
     """Scores predictions; the predicted class is the one of highest probability (the first of equals).
 
-    - balanced_accuracy and macro_f1 average over the classes present in the labels. A present class that is never
-      predicted has F1 = 2TP/(2TP+FP+FN) = 0, which is defined, while its positive predictivity is not.
-    - auroc and auprc are one-vs-rest; their macro is the mean over the classes for which they are defined. auprc is
-      average precision, to be read against the class's prevalence.
+    - A score of a class without a true beat is undefined, F1 included: false alarms alone would read as an F1 of 0 (their
+      positive predictivity is defined, and 0). A present class that is never predicted has F1 = 2TP/(2TP+FP+FN) = 0.
+    - balanced_accuracy and macro_f1 average over the classes that have a true beat (`classes_with_beats`), and are undefined
+      where only one has: always answering that class would score 1.
+    - auroc and auprc are one-vs-rest, and undefined where every beat or none is of the class; their macro is the mean over the
+      same classes as macro_f1. auprc is average precision, to be read against the class's prevalence.
     - loss is the mean log-loss in nats, without class weights.
     - expected_calibration_error is that of the predicted class in 15 bins of equal width (Guo et al. 2017).
 
@@ -118,10 +120,11 @@ def _class_scores(labels: np.ndarray, predictions: np.ndarray, class_names: Sequ
     )
     binary = metrics.multilabel_confusion_matrix(labels, predictions, labels=indices)  # (classes, [rest, class], …)
     present = support > 0
+    alone = _alone(labels, class_names)
     entries: _Entries = {
         "accuracy": metrics.accuracy_score(labels, predictions),
-        "balanced_accuracy": sensitivity[present].mean(),
-        "macro_f1": f1[present].mean(),
+        "balanced_accuracy": alone or sensitivity[present].mean(),
+        "macro_f1": alone or f1[present].mean(),
         "kappa": _kappa(labels, predictions, class_names),
     }
     for i, (name, key) in enumerate(zip(class_names, metric_names(class_names), strict=True)):
@@ -131,10 +134,22 @@ def _class_scores(labels: np.ndarray, predictions: np.ndarray, class_names: Sequ
         entries[f"sensitivity/{key}"] = sensitivity[i] if present[i] else absent
         entries[f"positive_predictivity/{key}"] = _or(predictivity[i], f"no beat was predicted {name}")
         entries[f"specificity/{key}"] = true_negatives / negatives if negatives else f"every beat is of class {name}"
-        entries[f"f1/{key}"] = _or(f1[i], f"{absent} and none was predicted {name}")
+        entries[f"f1/{key}"] = f1[i] if present[i] else absent
     if has_jk_index(class_names):
         entries["jk_index"] = _jk_index(entries)
     return entries
+
+
+def classes_with_beats(labels: np.ndarray, class_names: Sequence[str]) -> tuple[str, ...]:
+    """The classes over which balanced_accuracy, macro_f1, auroc_macro and auprc_macro average: those with a true beat."""
+    counts = np.bincount(labels, minlength=len(class_names))
+    return tuple(name for name, count in zip(class_names, counts, strict=True) if count)
+
+
+def _alone(labels: np.ndarray, class_names: Sequence[str]) -> str:
+    """Why there is no average over classes; empty where there is one."""
+    present = classes_with_beats(labels, class_names)
+    return f"every beat is of class {present[0]}, and an average takes two classes" if len(present) < 2 else ""
 
 
 def _kappa(labels: np.ndarray, predictions: np.ndarray, class_names: Sequence[str]) -> float | str:
@@ -167,17 +182,15 @@ def _ranking_scores(labels: np.ndarray, probabilities: np.ndarray, class_names: 
     entries: _Entries = {}
     for i, (name, key) in enumerate(zip(class_names, metric_names(class_names), strict=True)):
         positive = labels == i
-        if not positive.any():
-            entries[f"auroc/{key}"] = entries[f"auprc/{key}"] = f"no beat is of class {name}"
+        if positive.all() or not positive.any():
+            reason = f"{'every' if positive.any() else 'no'} beat is of class {name}"
+            entries[f"auroc/{key}"] = entries[f"auprc/{key}"] = reason
             continue
         entries[f"auprc/{key}"] = average_precision_score(positive, probabilities[:, i])
-        alone = positive.all()
-        entries[f"auroc/{key}"] = (
-            f"every beat is of class {name}" if alone else roc_auc_score(positive, probabilities[:, i])
-        )
+        entries[f"auroc/{key}"] = roc_auc_score(positive, probabilities[:, i])
     for area in ("auroc", "auprc"):
         defined = [value for key, value in entries.items() if key.startswith(f"{area}/") and not isinstance(value, str)]
-        entries[f"{area}_macro"] = float(np.mean(defined)) if defined else "there is only one class among the beats"
+        entries[f"{area}_macro"] = float(np.mean(defined)) if defined else _alone(labels, class_names)
     return entries
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ecgexp.evaluation.evaluator import Evaluation
+from ecgexp.evaluation.missing import AVERAGES, over
 from ecgexp.evaluation.names import metric_names
 
 if TYPE_CHECKING:
@@ -89,7 +90,13 @@ def _overall_rows(evaluation: Evaluation) -> Iterator[list[str]]:
             interval = evaluation.intervals.get(key)
             between = f"{_number(interval.low)} to {_number(interval.high)}" if interval else ""
             baseline = evaluation.majority.values.get(key)
-            yield [name, _number(evaluation.scores.values[key]), between, "" if baseline is None else _number(baseline)]
+            averaged = over(evaluation.classes_in_average, evaluation.class_names) if key in AVERAGES else ""
+            yield [
+                f"{name}, {averaged}" if averaged else name,
+                _number(evaluation.scores.values[key]),
+                between,
+                "" if baseline is None else _number(baseline),
+            ]
 
 
 def _caption(evaluation: Evaluation) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ecgexp.data.annotation_writer import UNCLASSIFIED
 from ecgexp.evaluation.beat_matching import TOLERANCE_MS
+from ecgexp.evaluation.missing import over
 from ecgexp.evaluation.names import metric_names
 from ecgexp.prediction.agreement import Agreement, agree
 from ecgexp.prediction.model import TrainedModel
@@ -15,6 +16,29 @@ from ecgexp.prediction.record import Annotated
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+def model_notes(model: TrainedModel) -> Iterator[str]:
+    """What the model's answers do not rest on, whatever the record."""
+    unlearned = model.classifier.classes_without_training_beats
+    if unlearned is None:
+        yield "the saved model does not tell which classes had training beats, as under a privacy guarantee"
+    elif unlearned:
+        names = ", ".join(unlearned)
+        yield f"the model had no training beat of class {names}: it cannot have learned {names}, and answers something else"
+
+
+def agreement_notes(model: TrainedModel, records: Sequence[Annotated]) -> Iterator[str]:
+    """What the agreement over all records does not rest on."""
+    agreement = agree(model, records)
+    if not agreement.num_beats:
+        return
+    names, true, answered = agreement.class_names, agreement.confusion.sum(axis=1), agreement.confusion.sum(axis=0)
+    if absent := [name for name, count in zip(names, true, strict=True) if not count]:
+        yield f"no reference beat is of class {', '.join(absent)}: agreement says nothing of them"
+    if (answered > 0).sum() == 1 and agreement.num_beats > 1:
+        only = names[int(answered.argmax())]
+        yield f"the model answers {only} for each of {agreement.num_beats} beats, and never any other class"
 
 
 def render(model: TrainedModel, records: Sequence[Annotated]) -> Iterator[Any]:
@@ -85,8 +109,10 @@ def _agreement(agreement: Agreement) -> "Table":
     table.add_section()
     table.add_row("+P", *(_number(scores[f"positive_predictivity/{key}"]) for key in keys))
     without = agreement.num_without_class
+    present = [name for name, row in zip(agreement.class_names, agreement.confusion, strict=True) if row.sum()]
+    macro_f1 = f"macro F1 {over(present, agreement.class_names)}".rstrip()
     table.caption = (
-        f"accuracy {_number(scores['accuracy'])} · macro F1 {_number(scores['macro_f1'])} · κ {_number(scores['kappa'])}"
+        f"accuracy {_number(scores['accuracy'])} · {macro_f1} {_number(scores['macro_f1'])} · κ {_number(scores['kappa'])}"
         + (f" · {without} beats more are of no class of the model" if without else "")
     )
     return table

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from ecgexp.evaluation.missing import AVERAGES
 from ecgexp.evaluation.names import metric_name
 from ecgexp.report import curves, figures, published, tables, words
 from ecgexp.report.clients import client_scores
@@ -66,6 +67,7 @@ def curve_drawings(configurations: Sequence[Configuration], split: str) -> list[
                 svg=inline_svg(
                     figure, name=f"curve-{score}", title=f"ε against {split} {name}", description="; ".join([*points, *lines])
                 ),
+                caption=" ".join(tables.average_notes(configurations, split)) if score in AVERAGES else "",
             )
         )  # fmt: skip
     return drawings

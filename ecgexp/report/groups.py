@@ -67,6 +67,10 @@ class Configuration:
         """Name and version."""
         return self.rows[0].database
 
+    def averaged(self, split: str) -> list[tuple[str, ...]]:
+        """The sets of classes over which its runs' averages were taken, each once; more than one where seeds differ in it."""
+        return list(dict.fromkeys(classes for row in self.rows if (classes := row.averaged(split)) is not None))
+
     def score(self, split: str, score: str) -> Spread:
         """One score over its runs, e.g. `score("test", "f1/V")`."""
         return score_of(self.rows, split, score)

@@ -59,6 +59,7 @@ def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]
         "has_baselines": bool(curves.baselines(believed)),
         "references": _references(gathered.databases),
         "score_table": tables.score_table(every, split) if every else None,
+        "note_table": tables.note_table(every, public=public),
         "class_table": tables.class_table(scored, split) if scored else None,
         "training_table": tables.training_table(every) if every and not public else None,
         "classes": drawings.class_drawings(scored, split),

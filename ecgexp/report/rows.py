@@ -10,6 +10,7 @@ import numpy as np
 
 from ecgexp._validate import DataError
 from ecgexp.evaluation.confusion import count_confusion
+from ecgexp.evaluation.missing import averaged_classes
 from ecgexp.tracking.reading import StoredRun
 
 Promise = Literal["none", "simulation", "private"]
@@ -27,6 +28,7 @@ class Row:
       params: dotted name -> value, as text.
       metrics: name -> value, the defined ones.
       undefined: name -> why it has no value.
+      notes: what they are about -> what the run's scores do not rest on.
       seconds: from start to end; None where it is not known.
       step: the epoch or round that was kept; None where it is not known.
       classes: in the order of the labels.
@@ -47,6 +49,7 @@ class Row:
     params: Mapping[str, str]
     metrics: Mapping[str, float]
     undefined: Mapping[str, str]
+    notes: Mapping[str, Sequence[str]]
     seconds: float | None
     step: int | None
     classes: tuple[str, ...]
@@ -58,6 +61,10 @@ class Row:
     command: str
     confusion: np.ndarray | None
     clients: Sequence[Mapping[str, Any]]
+
+    def averaged(self, split: str) -> tuple[str, ...] | None:
+        """The classes over which macro F1 and other averages of a split were taken; None where the run does not tell."""
+        return averaged_classes(self.metrics, split, self.classes)
 
     @property
     def promise(self) -> Promise:
@@ -97,7 +104,8 @@ def read_row(run: StoredRun) -> Row:
     return Row(
         run_id=run.run_id, name=run.name, seed=run.params.get("seed", ""), started=run.started, params=run.params,
         metrics={name: value for name, value in run.metrics.items() if value is not None and math.isfinite(value)},
-        undefined=result.get("undefined") or {}, seconds=result.get("seconds"), step=selection.get("step"),
+        undefined=result.get("undefined") or {}, notes=result.get("notes") or {},
+        seconds=result.get("seconds"), step=selection.get("step"),
         classes=tuple(data.get("classes") or classes), counts=data.get("beats") or {},
         database=data.get("database") or run.tags.get("dataset.name", ""),
         digest=data.get("digest") or run.tags.get("dataset.digest", ""),

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from ecgexp.evaluation.missing import AVERAGES, over
 from ecgexp.evaluation.names import metric_name
+from ecgexp.privacy.outputs import is_published
 from ecgexp.report import words
 from ecgexp.report.clients import client_scores
 from ecgexp.report.groups import Configuration, shown
@@ -49,14 +51,62 @@ def score_table(configurations: Sequence[Configuration], split: str) -> Table:
         [
             f"[{one.number}]", *(shown(name, one.values.get(name, "–")) for name in names), _seeds(one),
             *([_epsilon(one), _delta(one)] if priced else []),
-            *(words.score(one.score(split, score)) for score in _SCORES.values()), _or_dash(seconds(one), words.duration),
+            *(_overall(one, split, score) for score in _SCORES.values()), _or_dash(seconds(one), words.duration),
         ]
         for one in configurations
     ]  # fmt: skip
     return Table(
         name="scores", caption=f"Scores on the {split} beats, one row a configuration", columns=columns,
-        groups=[[row] for row in rows], notes=_undefined(configurations, split, overall=True),
+        groups=[[row] for row in rows],
+        notes=[*average_notes(configurations, split), *_undefined(configurations, split, overall=True)],
     )  # fmt: skip
+
+
+def note_table(configurations: Sequence[Configuration], *, public: bool) -> Table | None:
+    """What the runs themselves say that their scores do not rest on; None where they say nothing.
+
+    Args:
+      configurations: of the page.
+      public: leave out what was read from training beats.
+    """
+    groups = []
+    for one in configurations:
+        told: dict[tuple[str, str], list[str]] = {}
+        for row in one.rows:
+            for about, texts in row.notes.items():
+                if not public or is_published("result key", f"notes/{about}"):
+                    for text in texts:
+                        told.setdefault((about, text), []).append(row.seed or "?")
+        body = [[about, text, ", ".join(seeds)] for (about, text), seeds in told.items()]
+        if body:
+            groups.append([[f"[{one.number}]", *body[0]], *body[1:]])
+    if not groups:
+        return None
+    return Table(
+        name="notes",
+        caption="What scores do not rest on",
+        columns=["", "about", "what is missing", "seeds"],
+        groups=groups,
+    )
+
+
+def average_notes(configurations: Sequence[Configuration], split: str) -> list[str]:
+    """Which averages are over other classes than all of them, and whether they can be ranked against each other."""
+    found = {one.number: one.averaged(split) for one in configurations}
+    notes = [
+        f"[{one.number}] macro F1 and balanced accuracy are {over(classes, one.classes)}: no {split} beat is of another class"
+        for one in configurations
+        for classes in found[one.number]
+        if len(classes) < len(one.classes)
+    ]
+    sets: dict[frozenset[str], list[str]] = {}
+    for number, classes in found.items():
+        for each in classes:
+            sets.setdefault(frozenset(each), []).append(f"[{number}]")
+    if len(sets) > 1:
+        shown = "; ".join(f"{', '.join(sorted(classes))}: {' '.join(numbers)}" for classes, numbers in sets.items())
+        notes.append(f"Averages over different classes, which rank nothing against each other: {shown}")
+    return notes
 
 
 def class_table(configurations: Sequence[Configuration], split: str) -> Table:
@@ -118,7 +168,7 @@ def client_table(configurations: Sequence[Configuration]) -> Table:
     ]
     return Table(
         name="clients", caption="Each client's test beats", columns=columns, groups=[[row] for row in rows],
-        notes=["macro F1: over the classes that the client has."],
+        notes=["macro F1: over the classes that the client has; undefined for a client of one class."],
     )  # fmt: skip
 
 
@@ -182,6 +232,16 @@ def _undefined(configurations: Sequence[Configuration], split: str, *, overall: 
                     if one.number not in numbers:
                         numbers.append(one.number)
     return [f"undefined, {reason} {' '.join(f'[{n}]' for n in numbers)}" for reason, numbers in reasons.items()]
+
+
+def _overall(one: Configuration, split: str, score: str) -> str:
+    """A score, with the classes over which it averages where that is not all of them or not the same for all seeds."""
+    text, found = words.score(one.score(split, score)), one.averaged(split)
+    if score not in AVERAGES or not one.score(split, score).is_defined:
+        return text
+    if len(found) > 1:
+        return f"{text} over classes that differ between seeds"
+    return f"{text} {over(found[0], one.classes)}".rstrip() if found else text
 
 
 def _seeds(one: Configuration) -> str:

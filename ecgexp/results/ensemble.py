@@ -13,7 +13,7 @@ def judge_together(measured: Measured) -> Evaluation:
     """The scores of the mean probability, with intervals by patient.
 
     Raises:
-      DataError: a run kept no predictions, or they are of other beats than the first run's.
+      DataError: a run kept no predictions, they are of other beats than the first run's, or the training beats are not told.
     """
     found = [read_predictions(run, "test") for run in measured.runs]
     first = found[0]
@@ -24,6 +24,11 @@ def judge_together(measured: Measured) -> Evaluation:
             f"the runs behind “{measured.claim.label}” were tested on different beats; run {measured.claim.command}"
         )
     classes, trained = list(first.class_names), measured.rows[0].counts.get("train", {})
+    if not any(trained.values()):
+        raise DataError(
+            f"the runs behind “{measured.claim.label}” do not tell their training beats, whose commonest class is the baseline; "
+            f"run {measured.claim.command}"
+        )
     return evaluate(
         labels=np.array([classes.index(name) for name in first.classes]),
         probabilities=np.mean([one.probabilities for one in found], axis=0), class_names=classes, record_ids=first.records,

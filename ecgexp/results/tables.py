@@ -77,7 +77,8 @@ def commands(measured: Sequence[Measured]) -> list[str]:
 def _range(found: Spread) -> str:
     if not found.is_defined:
         return "undefined"
-    return f"{found.mean:.3f} ({found.low:.3f}–{found.high:.3f})" if found.count > 1 else f"{found.mean:.3f}"
+    text = f"{found.mean:.3f} ({found.low:.3f}–{found.high:.3f})" if found.count > 1 else f"{found.mean:.3f}"
+    return f"{text}, undefined in {found.undefined} of {found.count + found.undefined}" if found.undefined else text
 
 
 def _with_interval(scores: Mapping[str, float], name: str) -> str:

@@ -110,7 +110,24 @@ class Closed:
                 for row in self.rows
             ),
         ]  # fmt: skip
-        return "\n".join(lines) + (f"\n\n{self.privacy}" if self.privacy else "")
+        notes = "".join(f"\n\n{note}" for note in self.notes())
+        return "\n".join(lines) + notes + (f"\n\n{self.privacy}" if self.privacy else "")
+
+    def notes(self) -> list[str]:
+        """Jobs whose averages are over other classes than those of the other jobs, which the table cannot rank."""
+        sets: dict[tuple[str, ...], list[str]] = {}
+        for row in self.rows:
+            split = "test" if "test/accuracy" in (row.metrics or {}) else "validation"
+            support = {
+                name: count for name, count in (row.metrics or {}).items() if name.startswith(f"{split}/support/")
+            }
+            if support:
+                present = tuple(sorted(name.rpartition("/")[2] for name, count in support.items() if count))
+                sets.setdefault(present, []).append(str(row.number))
+        if len(sets) < 2:
+            return []
+        shown = "; ".join(f"{', '.join(classes)}: job {', '.join(numbers)}" for classes, numbers in sets.items())
+        return [f"Macro F1 is over different classes, which rank nothing against each other: {shown}"]
 
     def csv(self) -> str:
         """One row a job with every final metric that any of them has."""

@@ -74,7 +74,7 @@ class Compared:
                 asdict(row) | {"difference": row.difference, "leaves_zero_out": row.leaves_zero_out}
                 for row in scores.differences
             ],
-            "decisive": scores and scores.decisive.key,
+            "decisive": scores and scores.decisive.key, "classes_in_average": scores and list(scores.averaged),
             "mcnemar": self.by_beat and asdict(self.by_beat),
             "sign_flip": self.by_patient and asdict(self.by_patient),
             "warnings": self.warnings, "notes": self.notes, "verdict": self.verdict,

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 from ecgexp.evaluation.contrast import Contrast
+from ecgexp.evaluation.metrics import classes_with_beats
+from ecgexp.evaluation.missing import averaged_classes
 from ecgexp.evaluation.pairs import Pairs
 from ecgexp.tracking.differences import Differences
 from ecgexp.tracking.reading import StoredRun
@@ -30,6 +32,27 @@ def warnings(a: StoredRun, b: StoredRun, split: str, pairs: Pairs | None) -> Ite
     for key, run in (("A", a), ("B", b)):
         if run.status != "FINISHED":
             yield f"{key} is {run.status} and not FINISHED"
+    yield from _about_averages(a, b, split, pairs)
+
+
+def _about_averages(a: StoredRun, b: StoredRun, split: str, pairs: Pairs | None) -> Iterator[str]:
+    """Averages of the two runs' own results that were taken over other classes, and so rank nothing."""
+    own = [averaged_classes(run.metrics, split, _classes(run)) for run in (a, b)]
+    if None in own:
+        return
+    if set(own[0]) != set(own[1]):
+        shown = [f"{key}'s over {', '.join(classes) or 'none'}" for key, classes in zip("AB", own, strict=True)]
+        here = (
+            ""
+            if pairs is None
+            else f"; below both are over {', '.join(classes_with_beats(pairs.labels, pairs.class_names))}"
+        )
+        yield f"NOT THE SAME CLASSES: macro F1 and the other averages in the runs' own results are {' and '.join(shown)}{here}"
+
+
+def _classes(run: StoredRun) -> list[str]:
+    """The classes of a run, as its result or its predictions name them."""
+    return list(((run.read_json("result.json") or {}).get("data") or {}).get("classes") or ())
 
 
 def notes(
@@ -47,9 +70,24 @@ def notes(
     if not (differing.only_seed or differing.none):
         yield "Each run is one seed. The interval is about other patients, not other seeds, which may move a score as much."
     if scores is not None:
+        if absent := [name for name in scores.class_names if name not in scores.averaged]:
+            yield (
+                f"None of these beats is of class {', '.join(absent)}: nothing is known of them, and averages are over "
+                f"{', '.join(scores.averaged)}."
+            )
+        if scores.stands_in:
+            yield f"{scores.stands_in[0].upper()}{scores.stands_in[1:]}."
         yield from _about_intervals(scores)
+    for key, run in (("A", a), ("B", b)):
+        yield from (f"{key}, {note}" for note in _own_notes(run))
     if "true" in (a.tags.get("git.dirty"), b.tags.get("git.dirty")):
         yield "Code with changes that no commit holds was used, so that equal commits may not be equal code."
+
+
+def _own_notes(run: StoredRun) -> list[str]:
+    """What the run itself said that its scores do not rest on."""
+    told = (run.read_json("result.json") or {}).get("notes") or {}
+    return [f"{about}: {text}" for about, texts in told.items() for text in texts]
 
 
 def verdict(scores: Contrast | None, problem: str, differing: Differences) -> str:

@@ -105,6 +105,18 @@ def test_a_class_of_one_patient_gets_no_interval_and_says_why():
     assert "sensitivity/N" in bootstrap.intervals
 
 
+def test_intervals_of_averages_are_of_the_same_classes():
+    labels = np.zeros(1000, int)
+    labels[:50] = 1  # all V beats are patient 0's: two resamples in five have none
+    arguments = {"class_names": ("N", "V"), "clusters": np.repeat(np.arange(10), 100), "rng": np.random.default_rng(0)}
+    bootstrap = cluster_bootstrap(labels=labels, predictions=labels, **arguments)
+    paired = paired_difference(labels=labels, predictions=labels, other_predictions=1 - labels, **arguments)
+    for found in (bootstrap, paired):
+        for key in ("macro_f1", "balanced_accuracy", "f1/V"):
+            assert "it hangs on too few patients" in found.missing[key]
+        assert "accuracy" in found.intervals
+
+
 def test_pairing_finds_a_difference_that_separate_intervals_hide(predictions):
     rng = np.random.default_rng(0)
     spoiled = predictions.predicted.copy()

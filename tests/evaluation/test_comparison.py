@@ -107,8 +107,9 @@ def test_a_training_that_diverged_is_counted_and_named_and_left_out():
     assert metrics["comparison/personalized/accuracy_mean_before"] == 1.0
     assert metrics["comparison/personalized/clients"] == 1
     assert not [name for name in metrics if name.startswith("comparison/pooled")]
-    said = "\n".join(made.lines())
-    assert "pooled diverged" in said
+    assert "pooled diverged" in "\n".join(made.lines())
+    said = "\n".join(made.notes())
+    assert "pooled: the training diverged" in said
     assert "alone: the training of a diverged" in said
     assert "personalized: the training of a diverged" in said
 
@@ -117,7 +118,17 @@ def test_new_clients_alone_are_said_to_leave_nothing_to_compare():
     made = comparison(train=("x", "y"), own={"personalized": {}})
     assert made.both == []
     assert made.metrics()["comparison/personalized/skipped"] == 2
-    assert "type split=intra_patient" in made.lines()[1]
+    assert len(made.lines()) == 1
+    assert "type split=intra_patient" in made.notes()[0]
+
+
+def test_clients_trained_on_one_class_are_named():
+    made = full()
+    assert made.notes() == []
+    made.one_class = ["b", "untested"]
+    alone, personalized = made.notes()
+    assert alone == "alone: 2 of 3 clients (b, untested) were trained on beats of one class, and tell none from another"
+    assert personalized.startswith("personalized: 1 of 2 clients (b)")
 
 
 def test_the_lines_give_the_figures():

@@ -85,9 +85,27 @@ def test_nothing_is_zero_only_because_it_is_undefined():
     assert np.isnan(scores["sensitivity/S"])
     assert np.isnan(scores["positive_predictivity/V"])
     assert np.isnan(scores["jk_index"])
-    assert scores["f1/S"] == 0  # predicted once, wrongly: defined
+    assert np.isnan(
+        scores["f1/S"]
+    )  # predicted once, wrongly: its +P is 0, and there is no beat that it could have missed
+    assert scores["positive_predictivity/S"] == 0
     assert scores["f1/V"] == 0  # present and never predicted: defined
     assert scores["macro_f1"] == pytest.approx((2 * 9 / (10 + 13) + 0) / 2)  # over N and V, the classes present
+
+
+def test_average_of_a_single_class_is_undefined():
+    scores = confusion_scores(np.array([[7, 0], [0, 0]]), ("N", "V"))
+    assert np.isnan(scores["macro_f1"])
+    assert np.isnan(scores["balanced_accuracy"])
+    assert scores["accuracy"] == 1
+
+
+def test_average_lacking_a_class_of_the_whole_is_undefined():
+    matrices = np.array([[[5, 0, 0], [1, 3, 0], [0, 0, 2]], [[5, 0, 0], [1, 3, 0], [0, 0, 0]]])
+    whole = confusion_scores(matrices, ("N", "S", "V"), averaged=np.array([True, True, True]))
+    assert np.isnan(whole["macro_f1"]).tolist() == [False, True]
+    of_two = confusion_scores(matrices, ("N", "S", "V"), averaged=np.array([True, True, False]))
+    assert not np.isnan(of_two["macro_f1"]).any()
 
 
 def test_agreement_of_a_single_class_is_undefined_for_kappa():

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,7 +99,10 @@ def test_a_difference_within_noise_is_not_found():
 def test_the_verdict_goes_by_the_score_that_was_asked_for_or_by_macro_f1(predictions, corrected):
     pairs = pairs_of(predictions, corrected)
     assert contrasted(pairs, metric="f1/V").decisive.key == "f1/V"
-    assert contrasted(pairs, metric="loss").decisive.key == "macro_f1"
+    assert contrasted(pairs, metric="f1/V").stands_in == ""
+    stand_in = contrasted(pairs, metric="loss")
+    assert stand_in.decisive.key == "macro_f1"
+    assert stand_in.stands_in == "macro F1 stands in for loss, which is not among the scores of decisions"
 
 
 def test_a_score_without_a_value_decides_nothing(predictions):
@@ -111,6 +115,21 @@ def test_a_score_without_a_value_decides_nothing(predictions):
     assert row.interval is None
     assert row.leaves_zero_out is None
     assert row.missing == "not defined for B"
+    assert found.stands_in == "macro F1 stands in for jk_index, which is not defined for B"
+
+
+def test_averages_name_their_classes_where_one_is_absent(predictions, corrected):
+    pairs = pairs_of(predictions, corrected)
+    assert by_key(contrasted(pairs))["macro_f1"].name == "macro F1"
+    kept = pairs.labels != 4
+    fewer = replace(
+        pairs, labels=pairs.labels[kept], predicted_a=pairs.predicted_a[kept], predicted_b=pairs.predicted_b[kept],
+        patients=pairs.patients[kept],
+    )  # fmt: skip
+    found = contrasted(fewer)
+    assert by_key(found)["macro_f1"].name == "macro F1 over N, S, V, F"
+    assert found.averaged == ("N", "S", "V", "F")
+    assert "in macro F1 over N, S, V, F" in found.verdict()
 
 
 def test_under_five_patients_there_is_no_interval_and_it_says_so(predictions, corrected):

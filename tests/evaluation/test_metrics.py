@@ -82,7 +82,7 @@ def test_a_class_without_beats_has_no_sensitivity_f1_auroc_or_auprc_and_says_why
     assert reasons == {
         "sensitivity/S": "no beat is of class S",
         "positive_predictivity/S": "no beat was predicted S",
-        "f1/S": "no beat is of class S and none was predicted S",
+        "f1/S": "no beat is of class S",
         "auroc/S": "no beat is of class S",
         "auprc/S": "no beat is of class S",
     }
@@ -91,8 +91,17 @@ def test_a_class_without_beats_has_no_sensitivity_f1_auroc_or_auprc_and_says_why
 
 def test_with_one_class_among_the_beats_chance_corrected_scores_are_undefined():
     scores = score(np.zeros(4, int), one_hot([0, 0, 0, 0]), NSV)
-    assert {"kappa", "auroc_macro", "specificity/N", "auroc/N", "jk_index"} <= set(scores.undefined)
+    vacuous = {"macro_f1", "balanced_accuracy", "auroc_macro", "auprc_macro", "auroc/N", "auprc/N"}
+    assert vacuous | {"kappa", "specificity/N", "jk_index"} <= set(scores.undefined)
+    assert "every beat is of class N" in scores.undefined["macro_f1"]
     assert scores.values["accuracy"] == 1
+
+
+def test_false_alarms_of_an_absent_class_give_no_f1():
+    scores = score(np.array([0, 0, 2]), one_hot([0, 1, 2]), NSV)
+    assert scores.values["positive_predictivity/S"] == 0
+    assert scores.undefined["f1/S"] == "no beat is of class S"
+    assert scores.values["macro_f1"] == pytest.approx((2 / 3 + 1) / 2)
 
 
 def test_each_undefined_score_is_nan_has_a_reason_and_is_left_out_of_the_metrics():

@@ -13,7 +13,9 @@ NAMES = ("N", "V")
 CLASS_OF = {"N": 0, "L": 0, "V": 1}
 
 
-def make_model(*, uses_rr=False, uses_usual_beat=False, database="tiny 1", tested_on=None, names=NAMES, **preparation):
+def make_model(
+    *, uses_rr=False, uses_usual_beat=False, database="tiny 1", tested_on=None, names=NAMES, unlearned=(), **preparation
+):
     seen = []
 
     def predict_probabilities(signals_mv, rr=None, usual_mv=None):
@@ -24,7 +26,8 @@ def make_model(*, uses_rr=False, uses_usual_beat=False, database="tiny 1", teste
     settings = Preparation(**{"baseline": "none", "window_ms": (100.0, 100.0), **preparation})
     classifier = SimpleNamespace(
         class_names=names, lead_names=settings.leads, fs_hz=settings.fs_hz, database=database, uses_rr=uses_rr,
-        uses_usual_beat=uses_usual_beat, predict_probabilities=predict_probabilities, seen=seen,
+        uses_usual_beat=uses_usual_beat, classes_without_training_beats=unlearned,
+        predict_probabilities=predict_probabilities, seen=seen,
     )  # fmt: skip
     return TrainedModel(
         name="run", classifier=classifier, preparation=settings, class_of=CLASS_OF, tested_on=tested_on or {}

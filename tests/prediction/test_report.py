@@ -7,7 +7,7 @@ from stubs import make_annotated, make_model
 
 from ecgexp.evaluation.beat_matching import match_beats
 from ecgexp.prediction.agreement import agree
-from ecgexp.prediction.report import notes, render
+from ecgexp.prediction.report import agreement_notes, model_notes, notes, render
 
 
 def shown(model, records):
@@ -51,6 +51,27 @@ def test_without_a_reference_there_is_nothing_to_agree_with():
     text = shown(make_model(), [make_annotated([0, 1])])
     assert ["a", "reference", "2", "1", "1", "–"] in rows(text)
     assert "agreement with the reference" not in text
+
+
+def test_model_names_classes_it_cannot_have_learned():
+    assert list(model_notes(make_model())) == []
+    (note,) = model_notes(make_model(unlearned=("V",)))
+    assert "no training beat of class V" in note
+    (withheld,) = model_notes(make_model(unlearned=None))
+    assert "privacy guarantee" in withheld
+
+
+def test_agreement_without_a_class_says_so():
+    assert list(agreement_notes(make_model(), [make_annotated([0, 1], "NV")])) == []
+    assert list(agreement_notes(make_model(), [make_annotated([0, 1])])) == []
+    absent, constant = agreement_notes(make_model(), [make_annotated([0, 0], "NN")])
+    assert "no reference beat is of class V" in absent
+    assert "answers N for each of 2 beats" in constant
+
+
+def test_agreement_labels_an_average_of_fewer_classes():
+    model, record = make_model(names=("N", "V", "F")), make_annotated([0, 1], "NV", names=("N", "V", "F"))
+    assert "macro F1 over N, V 1.000" in shown(model, [record])
 
 
 def test_a_detector_is_judged_by_sensitivity_and_predictivity():

@@ -16,13 +16,22 @@ TRAINING = {
     "file": ("figures/learning_curves.png", "figures/partition.png", "tables/partition.csv", "private/values.json",
              "checkpoints/step-000001-ab.npz"),
     "result key": ("data/beats/train", "data/beats/train/N", "data/patients/train", "data/clients/train", "data/dropped",
-                   "data/dropped/symbol Q", "data/notes"),
+                   "data/dropped/symbol Q", "data/notes", "notes/training"),
     "console line": ("progress", "comparison"),
 }  # fmt: skip
 PUBLISHED = {
     "metric": ("test/f1/V", "curve/validation/loss", "privacy/epsilon", "resources/seconds"),
     "file": ("model/weights.npz", "predictions/test.parquet", "privacy_statement.txt", "figures/validation_curves.png"),
-    "result key": ("data/beats/test", "data/digest", "data/classes", "status", "privacy/epsilon"),
+    "result key": (
+        "data/beats/test",
+        "data/digest",
+        "data/classes",
+        "status",
+        "privacy/epsilon",
+        "notes/test",
+        "notes/selection",
+        "classes_in_average/test",
+    ),
     "tag": ("dataset.digest", "dataset.test_sha256", "git.commit"),
     "parameter": ("trainer.epochs", "seed"),
 }

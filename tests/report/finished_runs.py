@@ -49,7 +49,7 @@ def finished(
     folder: Path, *, params: dict, seed: int = 0, metrics: dict | None = None, undefined: dict | None = None,
     privacy: dict | None = None, database: str = SYNTHETIC, confusion: np.ndarray | None = None, clients: list | None = None,
     name: str | None = None, tags: dict | None = None, classes: tuple[str, ...] = CLASSES, seconds: float = 60.0,
-    digest: str = "d1", train_beats: int = 7001,
+    digest: str = "d1", train_beats: int = 7001, notes: dict | None = None,
 ) -> Path:  # fmt: skip
     """A run that finished with just these scores."""
     tracker = _begin(folder, {**params, "seed": seed}, name or folder.name, database, digest, tags)
@@ -70,7 +70,7 @@ def finished(
     data = {"database": database, "digest": digest, "classes": list(classes), "beats": counts}
     Result(
         status="FINISHED", seconds=seconds, metrics=metrics, undefined=undefined or {}, data=data, privacy=privacy,
-        selection={"step": 2},
+        selection={"step": 2}, notes=notes or {},
     ).write(folder)  # fmt: skip
     tracker.finish("FINISHED")
     return folder

@@ -1,0 +1,82 @@
+"""What a report says of scores that rest on less than they seem to."""
+
+import pytest
+from finished_runs import CENTRALIZED, finished
+
+from ecgexp.report.gather import choose, gather
+from ecgexp.report.tables import note_table, score_table
+
+CLASSES = ("N", "S", "V")
+TRAINING, TEST = "no training beat is of class S: the model cannot have learned them", "no beat is of class V"
+
+
+def scores(*absent):
+    support = {f"test/support/{name}": 0.0 if name in absent else 9.0 for name in CLASSES}
+    return {"test/accuracy": 0.9, "test/balanced_accuracy": 0.6, "test/macro_f1": 0.7, **support}
+
+
+@pytest.fixture
+def configurations(tmp_path):
+    """(several runs, each a dict of what `finished` takes) -> configurations."""
+
+    def make(*runs):
+        for number, run in enumerate(runs):
+            finished(tmp_path / f"{number}", **{"params": CENTRALIZED, "classes": CLASSES, **run})
+        return gather(choose(parent=str(tmp_path))).configurations
+
+    return make
+
+
+def rate(value):
+    return {"params": {**CENTRALIZED, "trainer.learning_rate": value}}
+
+
+def test_average_over_all_classes_bears_no_label(configurations):
+    table = score_table(configurations({"metrics": scores()}), "test")
+    assert "0.700" in table.groups[0][0]
+    assert not [note for note in table.notes if "macro F1" in note]
+
+
+def test_average_over_fewer_classes_says_over_which(configurations):
+    table = score_table(configurations({"metrics": scores("V")}), "test")
+    cells = table.groups[0][0]
+    assert "0.700 over N, S" in cells
+    assert "0.600 over N, S" in cells
+    assert "0.900" in cells  # accuracy is no average over classes
+    assert any("[1] macro F1 and balanced accuracy are over N, S" in note for note in table.notes)
+
+
+def test_averages_over_other_classes_are_not_ranked(configurations):
+    runs = {"metrics": scores("V"), **rate(0.1)}, {"metrics": scores(), **rate(0.2)}
+    (note,) = [note for note in score_table(configurations(*runs), "test").notes if "rank nothing" in note]
+    assert "N, S: [1]" in note
+    assert "N, S, V: [2]" in note
+
+
+def test_seeds_with_other_classes_in_their_averages_are_said(configurations):
+    one = configurations({"metrics": scores("V"), "seed": 1}, {"metrics": scores(), "seed": 2})
+    cells = score_table(one, "test").groups[0][0]
+    assert "0.700 over classes that differ between seeds" in cells
+
+
+def test_notes_of_runs_stand_in_a_table(configurations):
+    notes = {"training": [TRAINING], "test": [TEST]}
+    made = configurations({"notes": notes, "seed": 1}, {"notes": {"test": [TEST]}, "seed": 2})
+    table = note_table(made, public=False)
+    assert [row[-3:] for group in table.groups for row in group] == [
+        ["training", TRAINING, "1"],
+        ["test", TEST, "1, 2"],
+    ]
+    public = note_table(made, public=True)
+    assert [row[-3:] for group in public.groups for row in group] == [["test", TEST, "1, 2"]]
+
+
+def test_runs_without_notes_have_no_table(configurations):
+    assert note_table(configurations({}), public=False) is None
+
+
+def test_notes_stand_on_the_page(tmp_path, make_page):
+    finished(tmp_path / "0", params=CENTRALIZED, classes=CLASSES, metrics=scores("V"), notes={"test": [TEST]})
+    source = make_page(tmp_path).source
+    assert TEST in source
+    assert "0.700 over N, S" in source

@@ -1,0 +1,52 @@
+"""The table of a sweep, from jobs made by hand."""
+
+import pytest
+
+from ecgexp._validate import ConfigError
+from ecgexp.multirun import _Objectives
+from ecgexp.sweeping.closing import Closed, Row
+
+GRID = {"_target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"}
+SEARCH = {"_target_": "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper", "direction": "maximize"}
+
+
+def closed(*present):
+    rows = [
+        Row(
+            number=number, name=f"job {number}", status="finished",
+            metrics={"test/accuracy": 0.9, "test/macro_f1": 0.8, **{f"test/support/{n}": float(n in names) for n in "NSV"}},
+        )
+        for number, names in enumerate(present)
+    ]  # fmt: skip
+    return Closed(rows=tuple(rows), price=None, store=None, url_hint="")
+
+
+def test_jobs_with_averages_over_the_same_classes_need_no_note():
+    assert closed("NSV", "NSV").notes() == []
+
+
+def test_jobs_with_averages_over_other_classes_are_named():
+    made = closed("NSV", "NS", "NSV")
+    (note,) = made.notes()
+    assert "N, S, V: job 0, 2" in note
+    assert "N, S: job 1" in note
+    assert note in made.markdown()
+
+
+def test_search_by_a_score_without_value_fails_the_trial_in_words():
+    objectives = _Objectives(None, SEARCH, "macro_f1")
+    assert objectives.of({"validation/macro_f1": 0.5}, {}) == 0.5
+    with pytest.raises(ConfigError, match=r"validation/macro_f1 has no value in this run \(every beat is of class N"):
+        objectives.of({"test/accuracy": 1.0}, {"validation/macro_f1": "every beat is of class N"})
+
+
+def test_search_by_a_split_that_is_not_scored_is_refused():
+    with pytest.raises(ConfigError, match=r"sweep\.objectives: validation/macro_f1 .*evaluate_on=\[test,validation\]"):
+        _Objectives(None, SEARCH, "macro_f1").check(("test",))
+    _Objectives(None, SEARCH, "macro_f1").check(("validation",))
+
+
+def test_grid_needs_no_objective():
+    objectives = _Objectives(None, GRID, "macro_f1")
+    objectives.check(("test",))
+    assert objectives.of({}, {}) is None
