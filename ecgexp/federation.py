@@ -21,14 +21,15 @@ def outlook(plan: PrivacyPlan, num_parameters: int, report: "Report") -> Any:
     That is the part of `tables.reachable_table` about the plan itself and `privacy.population`; `ecgexp-plan` has the rest. The
     noise needed for other promises takes the accountant of cohorts of constant size some 10 s, so there is only the price.
     """
-    from ecgexp.privacy.projection import figure, price
+    from ecgexp.privacy.projection import price
+    from ecgexp.privacy.quoting import epsilon_text
     from ecgexp.privacy.reachable import reachable
     from ecgexp.privacy.tables import render
 
     if plan.sampling == "fixed":
         return (
             f"{plan.iterations} rounds at noise multiplier {plan.noise_multiplier:.4g} will cost each {plan.unit} of "
-            f"{plan.num_units} ε = {figure(price(plan).epsilon)} (δ {plan.delta:g}, {plan.accountant.upper()}); "
+            f"{plan.num_units} ε = {epsilon_text(price(plan).epsilon)} (δ {plan.delta:g}, {plan.accountant.upper()}); "
             "`ecgexp-plan --sampling fixed` tells what is within reach"
         )
     populations = [] if plan.population is None else [plan.population]

@@ -88,7 +88,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     cohort.add_argument("--clients-per-round", type=_count, help=f"patients in a round ({_COHORT})", metavar="N")
     cohort.add_argument("--cohort-fraction", type=_fraction, help="or this share of the patients", metavar="Q")
     add("--clip", type=float, default=0.5, help="largest norm of a patient's update (%(default)s)", metavar="C")
-    add("--delta", type=float, help="the largest power of ten below 1 / (10 · patients)")
+    add("--delta", type=float, help="the largest power of ten that is at most 0.01 / patients")
     add("--population", type=_count, nargs="+", help="projected to (1000 10000); not a promise", metavar="N")
     add("--parameters", type=_count, default=20_000, help="weights of the model (%(default)s)", metavar="D")
     add(

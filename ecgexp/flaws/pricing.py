@@ -11,6 +11,7 @@ from typing import Any
 from ecgexp.flaws.settings import Flaws
 from ecgexp.privacy import accounting
 from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec
+from ecgexp.privacy.quoting import epsilon_text
 
 COPIES = 10  # pictures of a beat, itself included
 
@@ -46,9 +47,9 @@ class Prices:
 
     def line(self) -> str:
         """For the console."""
-        ran = f"{self.that_ran:.2f}" if math.isfinite(self.that_ran) else "infinite, for no noise was added"
+        ran = _two(self.that_ran) if math.isfinite(self.that_ran) else "infinite, for no noise was added"
         return (
-            f"ε as it was printed there: {self.as_printed:.2f} · of these steps with their noise: {self.had_it_run:.2f} · of "
+            f"ε as it was printed there: {_two(self.as_printed)} · of these steps with their noise: {_two(self.had_it_run)} · of "
             f"what ran: {ran} · no promise follows from any of them"
         )
 
@@ -147,6 +148,10 @@ def _event(flaws: Flaws, plan: PrivacyPlan) -> Any:
         step = accounting.copies_gaussian(plan.sampling_probability, plan.noise_multiplier, COPIES)
         return accounting.repeated(step, plan.iterations)
     return plan.dp_event
+
+
+def _two(epsilon: float) -> str:
+    return epsilon_text(epsilon, decimals=2)
 
 
 def _epsilon(event: Any, plan: PrivacyPlan, *, interval: float | None = None) -> float:

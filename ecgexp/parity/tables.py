@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 from collections.abc import Sequence
 
 from rich import box
@@ -10,6 +9,7 @@ from rich.table import Table
 
 from ecgexp.flaws.pricing import Ladder
 from ecgexp.parity.gather import Measured
+from ecgexp.privacy.quoting import epsilon_text
 
 _SCORES = ("accuracy", "macro_f1")
 # Column of the CSV -> metric.
@@ -61,7 +61,7 @@ def ladder_table(ladders: Sequence[Ladder]) -> Table:
         table.add_column(name, justify="right")
     for ladder in ladders:
         values = [getattr(ladder, name) for name in LADDER_NAMES]
-        table.add_row(f"{ladder.noise_multiplier:g}", *("∞" if math.isinf(v) else f"{v:.3g}" for v in values))
+        table.add_row(f"{ladder.noise_multiplier:g}", *map(epsilon_text, values))
     return table
 
 
@@ -85,7 +85,7 @@ def study_markdown(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> s
     lines += ["", f"| ε at noise multiplier | {noises} |", f"| --- |{' --: |' * len(ladders)}"]
     for name, label in LADDER_NAMES.items():
         values = [getattr(ladder, name) for ladder in ladders]
-        lines.append(f"| {label} | {' | '.join('∞' if math.isinf(v) else f'{v:.3g}' for v in values)} |")
+        lines.append(f"| {label} | {' | '.join(map(epsilon_text, values))} |")
     return "\n".join(lines)
 
 
@@ -113,15 +113,15 @@ def study_csv(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> str:
 
 def _printed(one: Measured) -> str:
     promised = one.mean("privacy/epsilon")
-    return _figure(one.mean("flaws/epsilon_as_printed") if promised is None else promised, digits=2, none="")
+    return _epsilon(one.mean("flaws/epsilon_as_printed") if promised is None else promised)
 
 
 def _if_run(one: Measured) -> str:
     """ε of the steps with their noise; behind it that of what ran, where the noise did not."""
     value = one.mean("flaws/epsilon_had_it_run")
     if value is None:
-        return _figure(one.mean("privacy/epsilon"), digits=2, none="")
-    return f"{value:.3g}" + (" (∞)" if "noise_never_runs" in one.stage.left else "")
+        return _epsilon(one.mean("privacy/epsilon"))
+    return epsilon_text(value) + (" (∞)" if "noise_never_runs" in one.stage.left else "")
 
 
 def _with_range(values: Sequence[float]) -> str:
@@ -133,6 +133,10 @@ def _with_range(values: Sequence[float]) -> str:
 
 def _change(before: float | None, now: float | None) -> str:
     return "" if before is None or now is None else f"{now - before:+.3f}"
+
+
+def _epsilon(value: float | None) -> str:
+    return "" if value is None else epsilon_text(value, decimals=2)
 
 
 def _figure(value: float | None, *, digits: int = 3, none: str = "–") -> str:

@@ -1,17 +1,24 @@
 """The least noise that keeps a promise."""
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ecgexp._validate import ConfigError
-from ecgexp.privacy.accounting import AccountantName, Neighbouring, epsilon, without_truncation
+from ecgexp.privacy import accounting
+from ecgexp.privacy.accounting import AccountantName, Neighbouring, approximated, epsilon, smallest_epsilon
+from ecgexp.privacy.quoting import epsilon_text
 
 if TYPE_CHECKING:
     from dp_accounting import DpEvent
 
-_SMALLEST, _LARGEST = 1e-2, 1e5
-_COARSE = 1e-3  # grid of the search; ten times faster than the reported one, and up to 4 % above it
+_SMALLEST, _LARGEST = 1e-6, 1e5
+_SMALLEST_TARGET = accounting.RESOLUTION
+_LARGEST_TARGET = 1e7
+_COARSER = 10  # times the reported grid: that of the search; ten times faster, and up to 4 % above it
+_SMALL = 0.1  # a target below which the largest noise is tried first, so that one out of reach is refused at once
+_LARGE = 100.0  # a target above which the bound of RDP decides, in milliseconds: that of PLD is a few per cent smaller at most
 _TOLERANCE = 1e-3
 _QUICK_TOLERANCE = 2e-3
 _QUICK_GRID = 5e-4  # of the target
@@ -26,9 +33,10 @@ def calibrate_noise(
     *,
     near: float | None = None,
 ) -> float:
-    """The noise multiplier whose ε is at most `target_epsilon`, and within 0.1 % of it.
+    """The noise multiplier whose ε is at most `target_epsilon`, and within 0.1 % of it where the target is at most 100.
 
-    The last ε is computed by the very call that will report it, so a calibrated run never exceeds its budget. ε over
+    The last ε is computed by the very call that will report it, so a calibrated run never exceeds its budget; above 100 the bound
+    of RDP keeps it, and the ε reported is the smaller of that and PLD's. ε over
     noise is nearly straight on logarithmic axes: RDP finds the neighbourhood in milliseconds, then a handful of PLD
     values suffice.
 
@@ -42,29 +50,56 @@ def calibrate_noise(
         within 0.3 % of the target (for up to some thousand steps), since the search is made on a coarser grid.
 
     Raises:
-      ConfigError: no noise up to 1e5 keeps the promise under this accountant.
+      ConfigError: the target is smaller than this accountant can certify, with noise up to 1e5, or above 1e7; the message says
+        what can be had.
     """
-    if near is not None:
-        grid = _QUICK_GRID * target_epsilon
-        return _solve(
-            lambda z: epsilon(make_event(z), delta, accountant, neighbouring, interval=grid), target_epsilon, near,
-            _QUICK_TOLERANCE,
-        )  # fmt: skip
+
+    def reported(z: float, interval: float | None = None) -> float:
+        return smallest_epsilon(make_event(z), delta, accountant, neighbouring, interval=interval)[0]
 
     def rdp(z: float) -> float:
-        return epsilon(without_truncation(make_event(z)), delta, "rdp", neighbouring)
+        return epsilon(approximated(make_event(z)), delta, "rdp", neighbouring)
 
+    _check_target(reported, target_epsilon)
+    if near is not None:
+        grid = _QUICK_GRID * target_epsilon
+        return _solve(lambda z: reported(z, grid), target_epsilon, near, _QUICK_TOLERANCE)
     if accountant == "rdp":
-        return _solve(lambda z: epsilon(make_event(z), delta, "rdp", neighbouring), target_epsilon, 1.0, 1e-4)
+        return _solve(reported, target_epsilon, 1.0, 1e-4)
+    if target_epsilon > _LARGE:
+        with contextlib.suppress(ConfigError):  # RDP knows no such event
+            return _solve(lambda z: epsilon(make_event(z), delta, "rdp", neighbouring), target_epsilon, 1.0, 1e-4)
     try:
         start = _solve(rdp, target_epsilon, 1.0, 0.05)
     except ConfigError:  # RDP knows no such event, or cannot certify so small an ε
         start = 1.0
-    return _refine(
-        lambda z: epsilon(make_event(z), delta, "pld", neighbouring, interval=_COARSE),
-        lambda z: epsilon(make_event(z), delta, "pld", neighbouring),
-        target_epsilon,
-        start,
+    coarse = _COARSER * accounting.grid(target_epsilon)
+    return _refine(lambda z: reported(z, coarse), reported, target_epsilon, start)
+
+
+def _check_target(reported: Callable[[float], float], target: float) -> None:
+    """Refuses what no noise reaches, after at most one ε."""
+    if target > _LARGEST_TARGET:
+        raise ConfigError(
+            f"privacy.target_epsilon={target:g} is above {_LARGEST_TARGET:g}, where ε says nothing any more; use a smaller "
+            "privacy.target_epsilon, e.g. 8, or privacy.noise_multiplier."
+        )
+    if target < _SMALLEST_TARGET:
+        least = max(_SMALLEST_TARGET, reported(_LARGEST))
+    elif target < _SMALL:
+        least = reported(_LARGEST)
+    else:
+        return
+    if least > target:
+        raise _out_of_reach(target, least)
+
+
+def _out_of_reach(target: float, least: float) -> ConfigError:
+    # Rounded up, and a little more, for a noise below the largest.
+    usable = f"{float(epsilon_text(least if least == _SMALLEST_TARGET else 1.02 * least, digits=2)):g}"
+    return ConfigError(
+        f"privacy.target_epsilon={target:g} is less than this accountant can certify for so many steps at this δ; use "
+        f"privacy.target_epsilon={usable} or more, or fewer steps."
     )
 
 
@@ -72,10 +107,15 @@ def _refine(coarse: Callable[[float], float], fine: Callable[[float], float], ta
     """Solves on the coarse grid, corrected by how far it lies from the fine one: two or three fine values in all."""
     aim, z = target * (1 - _TOLERANCE / 2), start
     for _ in range(4):
-        z = _solve(coarse, aim, z, _TOLERANCE / 5)
+        try:
+            z = _solve(coarse, aim, z, _TOLERANCE / 5)
+        except ConfigError:  # out of reach on the coarse grid, whose ε is the larger
+            break
         reported = fine(z)
         if target * (1 - _TOLERANCE) <= reported <= target:
             return z
+        if not 0 < reported < math.inf:  # ε falls in steps here: only the reported one tells
+            break
         aim = coarse(z) * target * (1 - _TOLERANCE / 2) / reported
     return _solve(fine, target, z, _TOLERANCE)
 
@@ -101,10 +141,7 @@ def _bracket(price: Callable[[float], float], target: float, start: float) -> tu
         if not _SMALLEST <= z <= _LARGEST:
             if not falling:  # so little noise is enough already
                 return (z, math.inf), point
-            raise ConfigError(
-                f"privacy.target_epsilon={target:g} is less than this accountant can certify here (it reaches "
-                f"{point[1]:.3g} at noise {point[0]:.3g}); try a larger privacy.target_epsilon or fewer steps."
-            )
+            raise _out_of_reach(target, point[1])
         following = (z, price(z))
         if (following[1] > target) != falling:
             return (point, following) if falling else (following, point)

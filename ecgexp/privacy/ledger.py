@@ -93,13 +93,13 @@ class Ledger:
         """ε of what was charged so far, at the plan's δ; 0 before the first step, infinite without privacy.
 
         Args:
-          accountant: None: the plan's, which is the reported value. `rdp` answers in milliseconds, for each epoch.
+          accountant: None: the reported value, see `accounting.smallest_epsilon`. `rdp` answers in milliseconds, for each epoch.
           neighbouring: None: the plan's.
 
         Raises:
           ConfigError: the accountant cannot price what ran.
         """
-        return self._price(self._entries, accountant or self.plan.accountant, neighbouring or self.plan.neighbouring)
+        return self._price(self._entries, accountant, neighbouring or self.plan.neighbouring)
 
     def verify_complete(self, executed_steps: int, *, stopped_early: bool = False) -> None:
         """Proof of execution: as many steps were clipped and noised as were charged, and as many as were planned.
@@ -228,7 +228,7 @@ class Ledger:
 
         def price(total: int) -> float:
             bill = self._entries | {key: (event, total)}
-            return self._price(bill, self.plan.accountant, self.plan.neighbouring)
+            return self._price(bill, None, self.plan.neighbouring)
 
         cap, low, high = self.plan.max_epsilon, self._count(key), max(wanted, self.plan.iterations)
         below, above = price(low), price(high)
@@ -246,13 +246,18 @@ class Ledger:
                 high, above = middle, found
         return low
 
-    def _price(self, entries: dict[str, Any], accountant: AccountantName, neighbouring: Neighbouring) -> float:
+    def _price(self, entries: dict[str, Any], accountant: AccountantName | None, neighbouring: Neighbouring) -> float:
         bill = {key: (event, count) for key, (event, count) in entries.items() if count and not _is_free(event)}
         if not bill:
             return 0.0
         question = (accountant, neighbouring, *((key, count) for key, (_, count) in bill.items()))
         if question not in self._known:
-            self._known[question] = accounting.epsilon(_compose(bill), self.plan.delta, accountant, neighbouring)
+            event, delta = _compose(bill), self.plan.delta
+            self._known[question] = (
+                accounting.smallest_epsilon(event, delta, self.plan.accountant, neighbouring)[0]
+                if accountant is None
+                else accounting.epsilon(event, delta, accountant, neighbouring)
+            )
         return self._known[question]
 
 

@@ -3,17 +3,25 @@
 import math
 import warnings
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from ecgexp._validate import ConfigError, Count, NonNegative, NonNegativeInt, Positive, settings
+from ecgexp.data.overlap import Overlap
 from ecgexp.privacy import accounting
-from ecgexp.privacy.accounting import AccountantName, Neighbouring
+from ecgexp.privacy.accounting import SMALLEST_DELTA, AccountantName, Neighbouring
 
 if TYPE_CHECKING:
     from dp_accounting import DpEvent
 
 Unit = Literal["beat", "record", "patient"]
 Sampling = Literal["poisson", "shuffle", "fixed"]
+Group = Literal["overlap"]
+
+LEAST_NOISE = 1e-6
+"""Noise over clip below which a run counts as one without noise: float32 sums of contributions round it away."""
+
+_LARGEST_N_DELTA = Decimal("0.01")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +33,7 @@ class PrivacyPlan:
     Attributes:
       num_units: units in the training set, held to be public.
       expected_batch_size: mean number of units in a batch or cohort; the constant divisor of every sum.
-      batch_capacity: most units a batch can hold; see `safe_capacity`.
+      batch_capacity: most units a batch can hold if `can_overflow`; else nothing is ever cut; see `safe_capacity`.
       iterations: noisy steps.
       noise_multiplier: standard deviation of the noise on the sum, over the clip.
       l2_norm_clip: largest norm of one unit's contribution.
@@ -38,6 +46,9 @@ class PrivacyPlan:
       max_epsilon: training stops before the step that would exceed it; infinite: no cap.
       noise_seed: None: noise and samples from the operating system's entropy. A number makes the run a simulation.
       population: units of a hypothetical population that the statement projects to; decides nothing that runs.
+      rows_per_unit: rows that one heartbeat is accounted for, each sampled and clipped on its own; 1 without `privacy.group`.
+      overlapping_rows: the most rows that share samples with one heartbeat's window, for the ε beside that of a row; decides
+        nothing that runs.
     """
 
     num_units: int
@@ -53,11 +64,13 @@ class PrivacyPlan:
     max_epsilon: float
     noise_seed: int | None
     population: int | None = None
+    rows_per_unit: int = 1
+    overlapping_rows: int = 1
 
     @property
     def is_private(self) -> bool:
         """Whether the mechanism has a finite price at all."""
-        return self.noise_multiplier > 0 and math.isfinite(self.l2_norm_clip)
+        return self.noise_multiplier >= LEAST_NOISE and math.isfinite(self.l2_norm_clip)
 
     @property
     def is_simulation(self) -> bool:
@@ -82,7 +95,7 @@ class PrivacyPlan:
     @property
     def noise_std(self) -> float:
         """Standard deviation of the noise on each coordinate of the *sum* of clipped contributions."""
-        return self.noise_multiplier * self.l2_norm_clip if self.noise_multiplier else 0.0
+        return self.noise_multiplier * self.l2_norm_clip if self.is_private else 0.0
 
     @property
     def divisor(self) -> float:
@@ -113,6 +126,8 @@ class PrivacyPlan:
             return accounting.fixed_cohort_gaussian(self.num_units, self.expected_batch_size, z)
         if self.can_overflow:
             return accounting.truncated_gaussian(self.num_units, q, self.batch_capacity, z)
+        if self.rows_per_unit > 1:
+            return accounting.copies_gaussian(q, z, self.rows_per_unit)
         return accounting.poisson_gaussian(q, z)
 
     @property
@@ -151,9 +166,11 @@ class PrivacySpec:
       noise_multiplier: noise over clip; 0 clips without noise and promises nothing. Exclusive with `target_epsilon`.
       target_epsilon: the noise is calibrated to at most this ε, and training never exceeds it.
       l2_norm_clip: largest norm of one unit's contribution.
-      delta: δ; None takes the largest power of ten below 1 / (10 · units).
+      delta: δ; None takes `default_delta`, the largest power of ten that is at most 0.01 / units.
       unit: `beat` (all its augmented views included), `record` or `patient`.
-      accountant: `pld` (tight) or `rdp`; both are logged.
+      group: None: the unit `beat` is one row, and is refused where a row holds the R peak of another beat. `overlap`: all rows
+        that hold one R peak are one unit, accounted for as a mixture of Gaussians.
+      accountant: `pld`: the smaller of the bounds by PLD (tight) and RDP; `rdp`: that of RDP. Both are logged.
       max_epsilon: training stops before the step that would exceed it; None: `target_epsilon` if there is one.
       noise_seed: makes the noise repeatable, hence removable: the run is a simulation and claims nothing.
       sampling: see `PrivacyPlan`.
@@ -176,13 +193,17 @@ class PrivacySpec:
     batch_capacity: Count | None = None
     population: Count | None = None
     publish: Literal["covered", "all"] = "covered"
+    group: Group | None = None
 
     @property
     def may_have_guarantee(self) -> bool:
         """Whether a run with these settings may state an ε: there is noise, and it cannot be recomputed from a seed."""
-        return self.noise_multiplier != 0 and self.noise_seed is None
+        is_noisy = self.noise_multiplier is None or self.noise_multiplier >= LEAST_NOISE
+        return is_noisy and self.noise_seed is None
 
     def __post_init__(self):
+        if self.group is not None:
+            self._check_group()
         if self.noise_multiplier is None and self.target_epsilon is None:
             raise ConfigError(
                 "privacy needs a noise or a budget: type privacy.noise_multiplier=1.1 or privacy.target_epsilon=3."
@@ -208,9 +229,23 @@ class PrivacySpec:
                 f"privacy.sampling={self.sampling} type privacy.batch_capacity=null."
             )
 
+    def _check_group(self) -> None:
+        """A group is of beats' rows, each sampled on its own and never cut, and only PLD knows its event."""
+        wrong = {
+            f"privacy.unit={self.unit}": (self.unit != "beat", "privacy.group=null, since all rows of the unit count as one"),
+            f"privacy.accountant={self.accountant}": (self.accountant != "pld", "privacy.accountant=pld"),
+            f"privacy.sampling={self.sampling}": (self.sampling != "poisson", "privacy.sampling=poisson"),
+            f"privacy.batch_capacity={self.batch_capacity}": (self.batch_capacity is not None, "privacy.batch_capacity=null"),
+        }  # fmt: skip
+        for setting, (is_wrong, remedy) in wrong.items():
+            if is_wrong:
+                raise ConfigError(
+                    f"privacy.group={self.group}: the rows of a heartbeat are not accounted for with {setting}; use {remedy}."
+                )
+
     def plan(
         self, *, num_units: int, expected_batch_size: int, epochs: int | None = None, iterations: int | None = None,
-        batch_setting: str = "trainer.expected_batch_size",
+        batch_setting: str = "trainer.expected_batch_size", overlap: Overlap | None = None,
     ) -> PrivacyPlan:  # fmt: skip
         """The plan for a training set of `num_units`.
 
@@ -220,14 +255,16 @@ class PrivacySpec:
           epochs: passes; each has ceil(num_units / expected_batch_size) steps. Or:
           iterations: steps or rounds.
           batch_setting: what the user types to set `expected_batch_size`, for the words of a refusal.
+          overlap: of the windows of the training rows, where the unit is the beat; None: they do not overlap.
 
         Raises:
-          ConfigError: δ is not below 1 / num_units, the batch does not fit, the population is smaller than the training
-            set, or the target cannot be reached.
+          ConfigError: δ is not below 1 / num_units or too small to be accounted for, the batch does not fit, the population is
+            smaller than the training set, one heartbeat is in several rows, or the target cannot be reached.
         """
         steps = _iterations(num_units, expected_batch_size, epochs, iterations, batch_setting)
         delta = self.delta if self.delta is not None else default_delta(num_units)
-        _check_delta(delta, num_units, self.unit, chosen=self.delta is not None)
+        _check_delta(delta, num_units, self.unit)
+        overlap = overlap if overlap is not None and self.unit == "beat" else Overlap(rows=num_units)
         if self.population is not None:
             check_population(self.population, num_units, self.unit)
         capacity = safe_capacity(num_units, expected_batch_size)
@@ -243,8 +280,11 @@ class PrivacySpec:
                 noise_multiplier=noise_multiplier, l2_norm_clip=self.l2_norm_clip, delta=delta, unit=self.unit,
                 sampling=self.sampling, accountant=self.accountant, max_epsilon=math.inf if cap is None else cap,
                 noise_seed=self.noise_seed, population=self.population,
+                rows_per_unit=1 if self.group is None else overlap.rows_per_peak, overlapping_rows=overlap.rows_per_beat,
             )  # fmt: skip
 
+        if self.group is None and (self.noise_multiplier is None or with_noise(self.noise_multiplier).is_private):
+            _check_overlap(overlap)
         if self.noise_multiplier is not None:
             return with_noise(self.noise_multiplier)
         from ecgexp.privacy.calibration import calibrate_noise
@@ -285,22 +325,26 @@ class NotPrivate:
 
 
 def default_delta(num_units: int) -> float:
-    """The largest power of ten below 1 / (10 · num_units)."""
-    return float(f"1e-{len(str(10 * num_units))}")
+    """The largest power of ten that is at most 0.01 / num_units, found in exact integers.
+
+    A mechanism that publishes each unit as it is with probability δ is (0, δ)-private, and publishes num_units · δ of them on
+    average: by default at most a hundredth of one.
+    """
+    return float(f"1e-{len(str(100 * num_units - 1))}")
 
 
 def safe_capacity(num_units: int, expected_batch_size: int) -> int:
     """Rows that a Poisson batch of this mean fills with a chance below 1e-15: max(1.5 B, B + 10 √B + 10), at most all.
 
-    A beat that entered a batch cut to its capacity would push another out, which the plain event does not price. Below
-    1e-15 a step the difference is lost in the rounding of any accountant.
+    From here on nothing is cut, so that every batch is the plain event's and δ has nothing to cover. A smaller capacity cuts
+    batches, in which a beat that entered pushes another out: that is another event, `accounting.truncated_gaussian`.
     """
     mean = expected_batch_size
     return min(num_units, math.ceil(max(1.5 * mean, mean + 10 * math.sqrt(mean) + 10)))
 
 
 def check_population(population: int, num_units: int, unit: Unit) -> None:
-    """Refuses a population that the training set is larger than.
+    """Refuses a population that the training set is larger than, or whose δ would be too small to be accounted for.
 
     Raises:
       ConfigError: saying what to type instead.
@@ -309,6 +353,11 @@ def check_population(population: int, num_units: int, unit: Unit) -> None:
         raise ConfigError(
             f"privacy.population={population} is below the {num_units} {unit}s of the training set, and ε is projected "
             "to larger populations only; type privacy.population=10000, or privacy.population=null."
+        )
+    if default_delta(population) < SMALLEST_DELTA:
+        raise ConfigError(
+            f"privacy.population={population} takes a δ of {default_delta(population):g}, and none below {SMALLEST_DELTA:g} can "
+            "be accounted for; use privacy.population=10000000000 at most, or privacy.population=null."
         )
 
 
@@ -323,19 +372,41 @@ def _iterations(num_units: int, batch: int, epochs: int | None, iterations: int 
     return iterations if iterations is not None else epochs * math.ceil(num_units / batch)
 
 
-def _check_delta(delta: float, num_units: int, unit: Unit, *, chosen: bool) -> None:
-    advice = f"try privacy.delta={default_delta(num_units):g}."
-    if delta >= 1 / num_units:
+def _check_delta(delta: float, num_units: int, unit: Unit) -> None:
+    """The one rule of δ: below 1 / units, large enough to be accounted for, and a warning above 0.01 / units.
+
+    The default keeps all three for up to 10^10 units.
+    """
+    advice = f"try privacy.delta={max(default_delta(num_units), SMALLEST_DELTA):g}."
+    exact = Decimal(repr(delta))
+    if exact * num_units >= 1:
         raise ConfigError(
             f"privacy.delta={delta:g} must be below 1/{num_units} because the unit of privacy is the {unit}; {advice}"
         )
-    if chosen and num_units * delta > 0.01:
+    if delta < SMALLEST_DELTA:
+        raise ConfigError(
+            f"privacy.delta={delta:g} is smaller than the accountants resolve, whose own tails are counted as δ; use "
+            f"privacy.delta={SMALLEST_DELTA:g}, the smallest that can be accounted for, or a larger one."
+        )
+    if exact * num_units > _LARGEST_N_DELTA:
         message = (
             f"privacy.delta={delta:g} times {num_units} units is {num_units * delta:.2g}, above 0.01: a mechanism "
         )
         warnings.warn(
-            message + f"that publishes a whole {unit} with that chance would pass. A smaller δ promises more.",
+            message + f"that publishes a whole {unit} with that chance would pass. A smaller δ promises more; {advice}",
             stacklevel=3,
+        )
+
+
+def _check_overlap(overlap: Overlap) -> None:
+    """Refuses rows of which several show one heartbeat, where the guarantee is one to a row."""
+    if overlap.rows_with_other_peak:
+        longest = max(1, math.floor(overlap.nearest_ms))
+        raise ConfigError(
+            f"privacy.unit=beat protects one row, and {overlap.rows_with_other_peak} of {overlap.rows} training rows hold the R "
+            f"peak of another beat ({overlap.where}), so that one heartbeat is in up to {overlap.rows_per_peak} rows; use "
+            f"dataset.window_ms=[{longest},{longest}], privacy.group=overlap, which accounts for these rows together, or "
+            "privacy.unit=patient."
         )
 
 

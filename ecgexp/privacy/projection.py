@@ -15,6 +15,7 @@ from ecgexp._validate import ConfigError
 from ecgexp.privacy import accounting
 from ecgexp.privacy.accounting import AccountantName
 from ecgexp.privacy.plan import PrivacyPlan, check_population, default_delta, safe_capacity
+from ecgexp.privacy.quoting import epsilon_text
 
 LABEL = "projection, not a promise of this run"
 
@@ -39,8 +40,9 @@ class Price:
 
     @property
     def epsilon(self) -> float | None:
-        """By the plan's own accountant."""
-        return self.epsilon_pld if self.plan.accountant == "pld" else self.epsilon_rdp
+        """The smaller of both bounds; that of RDP where it is asked for."""
+        known = (self.epsilon_rdp,) if self.plan.accountant == "rdp" else (self.epsilon_pld, self.epsilon_rdp)
+        return min((bound for bound in known if bound is not None), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +68,10 @@ class Projection:
         return (
             f"{LABEL.capitalize()}: in a population of {spaced(self.population)} {plan.unit}s of whom "
             f"{spaced(plan.expected_batch_size)} are expected in each of as many steps (the same q), with δ {plan.delta:g}, "
-            f"the noise multiplier of this run ({plan.noise_multiplier:.4g}) would give ε {figure(self.same_noise.epsilon)}. "
-            f"A noise multiplier of {louder.plan.noise_multiplier:.4g}, which leaves as much noise on the mean update as "
-            f"there was here, would give ε {figure(louder.epsilon)}. Whether a model would learn as much there was not tried."
+            f"the noise multiplier of this run ({plan.noise_multiplier:.4g}) would give ε "
+            f"{epsilon_text(self.same_noise.epsilon)}. A noise multiplier of {louder.plan.noise_multiplier:.4g}, which leaves as "
+            "much noise on the mean update as there was here, would give ε "
+            f"{epsilon_text(louder.epsilon)}. Whether a model would learn as much there was not tried."
         )
 
     def as_dict(self) -> dict[str, Any]:

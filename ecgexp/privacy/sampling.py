@@ -25,8 +25,8 @@ class Draw:
     """Units of one step.
 
     Attributes:
-      units: (num_drawn,) int64, ascending, at most the plan's capacity; may be empty, and the step is still noised and
-        charged.
+      units: (num_drawn,) int64, ascending; at most the plan's capacity if it `can_overflow`. May be empty, and the step is still
+        noised and charged.
       event: what this step adds to the bill; charge it before the step runs.
     """
 
@@ -60,7 +60,6 @@ class Sampler:
 
         Raises:
           ValueError: the plan was changed after the sampler was made.
-          RuntimeError: a batch overflowed a capacity that only a chance below 1e-15 exceeds.
         """
         event = self.next_event
         units = {"poisson": self._poisson, "shuffle": self._shuffled, "fixed": self._fixed}[self.plan.sampling]()
@@ -123,8 +122,10 @@ class Sampler:
     def _poisson(self) -> np.ndarray:
         rng = self._stream(_STEP, self._drawn)
         units = np.flatnonzero(rng.random(self.plan.num_units) < self.plan.sampling_probability)
-        if len(units) <= self.plan.batch_capacity:
-            return units
+        if not self.plan.can_overflow or len(units) <= self.plan.batch_capacity:
+            return (
+                units  # never cut but where the event says so: what is cut by chance alone would have to be added to δ
+            )
         return np.sort(rng.choice(units, self.plan.batch_capacity, replace=False))
 
     def _shuffled(self) -> np.ndarray:
@@ -132,10 +133,7 @@ class Sampler:
         # permutation into equal batches would shift all the others.
         steps = self.plan.steps_per_epoch
         epoch, step = divmod(self._drawn, steps)
-        units = np.flatnonzero(self._stream(_EPOCH, epoch).integers(steps, size=self.plan.num_units) == step)
-        if len(units) > self.plan.batch_capacity:
-            raise RuntimeError(f"a batch of {len(units)} units overflowed its capacity {self.plan.batch_capacity}")
-        return units
+        return np.flatnonzero(self._stream(_EPOCH, epoch).integers(steps, size=self.plan.num_units) == step)
 
     def _fixed(self) -> np.ndarray:
         rng = self._stream(_STEP, self._drawn)

@@ -12,6 +12,7 @@ from ecgexp.privacy import accounting, outputs
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan, Unit
 from ecgexp.privacy.projection import Projection, project, spaced
+from ecgexp.privacy.quoting import epsilon_text
 
 _SAMPLING = {
     "poisson": "Each {unit} entered each batch on its own with probability q = {q:.6g}",
@@ -86,6 +87,8 @@ class PrivacyStatement:
       projection: what a larger population would be promised by such steps; never a promise of this run.
       event: everything on the bill, as `accounting.to_json` writes it.
       lost_steps: noisy steps beside `steps` that an interruption undid; they are paid for.
+      epsilon_overlap: ε of the largest group of rows that share samples with one heartbeat's window; None where no other rows do,
+        or no bound is known.
     """
 
     plan: PrivacyPlan
@@ -99,32 +102,55 @@ class PrivacyStatement:
     projection: Projection | None = None
     event: Mapping[str, Any] = field(default_factory=dict)
     lost_steps: int = 0
+    epsilon_overlap: float | None = None
+
+    @property
+    def has_privacy_guarantee(self) -> bool:
+        """Whether the run may state an ε: its noise is secret, and its ε is finite."""
+        return self.plan.makes_claim and math.isfinite(self._smallest()[0])
 
     @property
     def epsilon(self) -> float:
-        """The reported ε: infinite unless the run makes a claim."""
-        chosen = self.epsilon_pld if self.plan.accountant == "pld" else self.epsilon_rdp
-        return chosen if self.plan.makes_claim and chosen is not None else math.inf
+        """The reported ε, the smaller of the bounds that are asked for: infinite without a guarantee."""
+        return self._smallest()[0] if self.plan.makes_claim else math.inf
+
+    @property
+    def bound_by(self) -> str:
+        """Whose bound the reported ε is: `pld` or `rdp`."""
+        return self._smallest()[1]
+
+    def _smallest(self) -> tuple[float, str]:
+        wanted = ("rdp",) if self.plan.accountant == "rdp" else ("pld", "rdp")
+        known = {"pld": self.epsilon_pld, "rdp": self.epsilon_rdp}
+        found = [(known[name], name) for name in wanted if known[name] is not None]
+        return min(found, key=lambda bound: bound[0], default=(math.inf, self.plan.accountant))
 
     def line(self) -> str:
         """One line, as it is quoted."""
-        if not self.plan.makes_claim:
+        if not self.has_privacy_guarantee:
             return _no_claim(self.plan)
-        plan, other = self.plan, "rdp" if self.plan.accountant == "pld" else "pld"
+        plan, other = self.plan, "rdp" if self.bound_by == "pld" else "pld"
         second = self.epsilon_rdp if other == "rdp" else self.epsilon_pld
-        beside = "" if second is None else f" ({other.upper()} {second:.2f})"
+        beside = "" if second is None else f" ({other.upper()} {epsilon_text(second, decimals=2)})"
         return (
-            f"ε = {self.epsilon:.2f} (δ {plan.delta:g}) · unit: {plan.unit} · neighbours: "
+            f"ε = {epsilon_text(self.epsilon, decimals=2)} (δ {plan.delta:g}) · unit: {_unit(plan)} · neighbours: "
             f"{_NEIGHBOURS[plan.neighbouring]} · sampler: {_sampler(plan)}, {spaced(self.steps)} steps{self._lost()} · "
-            f"accountant: {plan.accountant.upper()}{beside} · not covered: {', '.join(self._short())}"
+            f"accountant: {self.bound_by.upper()}{beside}{self._overlap_words()} · not covered: {', '.join(self._short())}"
         )
+
+    def _overlap_words(self) -> str:
+        rows = self.plan.overlapping_rows
+        if rows <= self.plan.rows_per_unit:
+            return ""
+        found = "not known" if self.epsilon_overlap is None else epsilon_text(self.epsilon_overlap, decimals=2)
+        return f" · ε of {rows} rows that share samples: {found}"
 
     def text(self) -> str:
         """Several paragraphs, for an artifact."""
         plan = self.plan
         projection = "" if self.projection is None else self.projection.text()
-        if plan.makes_claim:
-            about = [self._promise(), self._mechanism(), self._beside()]
+        if self.has_privacy_guarantee:
+            about = [self._promise(), self._rows(), self._mechanism(), self._beside()]
             paragraphs = [self.line(), *about, self._left_out(), self._kept(), projection]
         else:
             paragraphs = [_no_claim(plan), projection]
@@ -132,12 +158,16 @@ class PrivacyStatement:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able values for `result.json`; ε is null where no claim is made."""
-        claim, plan = self.plan.makes_claim, self.plan
+        claim, plan = self.has_privacy_guarantee, self.plan
         values = {
             "claim": claim, "simulation": plan.is_simulation, "statement": self.line(),
             "epsilon": self.epsilon if claim else None,
-            "epsilon_pld": self.epsilon_pld if claim else None, "epsilon_rdp": self.epsilon_rdp if claim else None,
-            "epsilon_replace_one": self.epsilon_replace_one if claim else None,
+            "bound_by": self.bound_by if claim else None,
+            "epsilon_pld": _finite(self.epsilon_pld) if claim else None,
+            "epsilon_rdp": _finite(self.epsilon_rdp) if claim else None,
+            "epsilon_replace_one": _finite(self.epsilon_replace_one) if claim else None,
+            "rows_per_unit": plan.rows_per_unit, "overlapping_rows": plan.overlapping_rows,
+            "epsilon_overlap": _finite(self.epsilon_overlap) if claim else None,
             "delta": plan.delta, "unit": plan.unit, "neighbouring": plan.neighbouring, "accountant": plan.accountant,
             "sampling": plan.sampling, "sampling_probability": plan.sampling_probability, "num_units": plan.num_units,
             "steps": self.steps, "lost_steps": self.lost_steps, "noise_multiplier": plan.noise_multiplier,
@@ -151,7 +181,7 @@ class PrivacyStatement:
         if (
             plan.is_simulation
         ):  # what the mechanism would cost with secret noise: a figure for planning, under its own name
-            values["epsilon_if_noise_were_secret"] = self.epsilon_pld if plan.accountant == "pld" else self.epsilon_rdp
+            values["epsilon_if_noise_were_secret"] = _finite(self._smallest()[0])
         return values
 
     def _lost(self) -> str:
@@ -162,7 +192,7 @@ class PrivacyStatement:
         if self.search is None:
             return list(self.not_covered)
         runs, price = self.search
-        words = f"hyperparameter search ({runs} runs: {price:.2f})"
+        words = f"hyperparameter search ({runs} runs: {epsilon_text(price, decimals=2)})"
         return [words if topic == "hyperparameters" else topic for topic in self.not_covered]
 
     def _promise(self) -> str:
@@ -172,8 +202,9 @@ class PrivacyStatement:
         )  # fmt: skip
         views = ", with all its augmented views" if plan.unit == "beat" else ", with all its beats"
         return (
-            f"The trained weights, and all weights on the way to them, are ({self.epsilon:.4g}, {plan.delta:g})-"
-            f"differentially private for training sets of which {differ.format(plan.unit)}. One unit is one "
+            "The trained weights, and all weights on the way to them, are "
+            f"({epsilon_text(self.epsilon, digits=4)}, {plan.delta:g})-differentially private for training sets of which "
+            f"{differ.format(plan.unit)}. One unit is one "
             f"{plan.unit}{views}. There are {plan.num_units} units, and n·δ = {plan.num_units * plan.delta:.2g}."
             + (
                 " With so few units the guarantee is formal: look at ε before relying on it."
@@ -181,6 +212,30 @@ class PrivacyStatement:
                 else ""
             )
         )
+
+    def _rows(self) -> str:
+        """What a heartbeat is in terms of rows, where windows overlap."""
+        plan, parts = self.plan, []
+        if plan.rows_per_unit > 1:
+            parts.append(
+                f"A window may hold the R peaks of other beats: one heartbeat is in up to {plan.rows_per_unit} rows, and ε is "
+                "that of all rows that hold its peak together, each sampled and clipped on its own (a mixture of Gaussians)."
+            )
+        elif plan.unit == "beat":
+            parts.append("The unit is one row, the window of one beat; no window holds the R peak of another beat.")
+        if plan.overlapping_rows > plan.rows_per_unit:
+            found = (
+                "is not known" if self.epsilon_overlap is None else f"is {epsilon_text(self.epsilon_overlap, digits=4)}"
+            )
+            parts.append(
+                f"Windows overlap: up to {plan.overlapping_rows} rows share samples with one heartbeat's window. For all of them "
+                f"together ε {found} at the same δ."
+            )
+        if max(plan.rows_per_unit, plan.overlapping_rows) > 1:
+            parts.append(
+                "These numbers of rows come from the training beats and are held to be public, as the number of units is."
+            )
+        return " ".join(parts)
 
     def _mechanism(self) -> str:
         plan = self.plan
@@ -198,8 +253,15 @@ class PrivacyStatement:
 
     def _beside(self) -> str:
         known = {"PLD": self.epsilon_pld, "RDP": self.epsilon_rdp, "PLD, replace one": self.epsilon_replace_one}
-        figures = ", ".join(f"{value:.4g} ({name})" for name, value in known.items() if value is not None)
-        return f"ε of the same steps under each accountant: {figures}."
+        figures = ", ".join(
+            f"{epsilon_text(value, digits=4)} ({name})" for name, value in known.items() if value is not None
+        )
+        by = (
+            ""
+            if self.bound_by == self.plan.accountant
+            else f" Both hold, and that of {self.bound_by.upper()} is the smaller."
+        )
+        return f"ε of the same steps under each accountant: {figures}.{by}"
 
     def _left_out(self) -> str:
         return "\n".join(["Not covered:", *(f"- {outputs.TOPICS[topic]};" for topic in self.not_covered)])
@@ -241,7 +303,22 @@ def state(
         epsilon_replace_one=_or_none(ledger, "pld", "replace_one") if plan.is_private else None,
         not_covered=tuple(topic for topic in outputs.TOPICS if topic not in left_out), publishes_all=publishes_all,
         projection=_projection(ledger), event=accounting.to_json(ledger.event), lost_steps=ledger.lost_steps,
+        epsilon_overlap=_of_overlap(ledger),
     )  # fmt: skip
+
+
+def _of_overlap(ledger: Ledger) -> float | None:
+    """ε of the largest group of rows that share samples with one heartbeat's window; None where it is no larger than the unit."""
+    plan = ledger.plan
+    if plan.overlapping_rows <= plan.rows_per_unit or not plan.is_private or not ledger.steps:
+        return None
+    group = accounting.of_group(ledger.event, plan.overlapping_rows)
+    if group is None:
+        return None
+    try:
+        return accounting.smallest_epsilon(group, plan.delta, "pld", plan.neighbouring)[0]
+    except ConfigError:
+        return None
 
 
 def _projection(ledger: Ledger) -> Projection | None:
@@ -258,6 +335,14 @@ def _or_none(ledger: Ledger, accountant: Any, neighbouring: Any) -> float | None
         return None
 
 
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _unit(plan: PrivacyPlan) -> str:
+    return plan.unit if plan.rows_per_unit == 1 else f"{plan.unit} ({plan.rows_per_unit} overlapping rows)"
+
+
 def _sampler(plan: PrivacyPlan) -> str:
     if plan.sampling == "shuffle":
         return "shuffled, no amplification"
@@ -270,5 +355,10 @@ def _no_claim(plan: PrivacyPlan) -> str:
             f"This run makes no claim of privacy: it is a simulation. Its noise follows from "
             f"privacy.noise_seed={plan.noise_seed}, so whoever knows the seed can subtract it. For a claim type "
             "privacy.noise_seed=null."
+        )
+    if plan.is_private or plan.noise_multiplier:
+        return (
+            f"This run makes no claim of privacy: its ε is infinite, since privacy.noise_multiplier={plan.noise_multiplier:g} is "
+            f"too little noise at δ {plan.delta:g}. For a claim use a larger one."
         )
     return "This run makes no claim of privacy: no noise was added to what it learned from the training data."

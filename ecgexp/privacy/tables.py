@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.privacy.projection import Projection, figure, spaced
+from ecgexp.privacy.quoting import epsilon_text
 from ecgexp.privacy.reachable import POPULATIONS, NoiseNeeded, Reachable, Report, plans_beside, reachable
 
 _DRAWN = {
@@ -58,7 +59,7 @@ def _at_this_noise(found: Reachable) -> list[Any]:
         own = price.plan
         table.add_row(
             spaced(own.num_units), spaced(own.expected_batch_size), figure(own.sampling_probability), f"{own.delta:g}",
-            figure(price.epsilon_pld), figure(price.epsilon_rdp),
+            epsilon_text(price.epsilon_pld), epsilon_text(price.epsilon_rdp),
         )  # fmt: skip
     between = "replaced" if plan.neighbouring == "replace_one" else "added or removed"
     heading = f"ε at this noise: noise multiplier {plan.noise_multiplier:.4g}, {spaced(plan.iterations)} {step}s"
@@ -89,7 +90,7 @@ def _add_projection(table: Table, projection: Projection) -> None:
         plan = price.plan
         table.add_row(
             spaced(plan.num_units), spaced(plan.expected_batch_size), f"{plan.delta:g}", kept,
-            figure(plan.noise_multiplier), figure(price.epsilon_pld), figure(price.epsilon_rdp),
+            figure(plan.noise_multiplier), epsilon_text(price.epsilon_pld), epsilon_text(price.epsilon_rdp),
         )  # fmt: skip
 
 

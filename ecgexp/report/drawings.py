@@ -52,7 +52,7 @@ def curve_drawings(configurations: Sequence[Configuration], split: str) -> list[
             configurations, score, split=split, synthetic=is_synthetic(databases), references=published.applies_to(databases)
         )  # fmt: skip
         points = [
-            f"[{one.number}] at ε {words.figure(one.epsilon)}: {words.score(one.score(split, score))}"
+            f"[{one.number}] at ε {words.epsilon(one.epsilon)}: {words.score(one.score(split, score))}"
             for curve in drawn
             for one in curve.configurations
         ]

@@ -85,6 +85,15 @@ class Row:
         return math.inf if found is None else float(found)
 
     @property
+    def overlap(self) -> tuple[int, float] | None:
+        """The most rows that share samples with one heartbeat, and ε of these together; None where only the unit's own do."""
+        values = self.privacy or {}
+        if self.promise != "private" or values.get("overlapping_rows", 1) <= values.get("rows_per_unit", 1):
+            return None
+        found = values.get("epsilon_overlap")
+        return int(values["overlapping_rows"]), math.inf if found is None else float(found)
+
+    @property
     def delta(self) -> float:
         """δ of the promise; NaN without one."""
         found = (self.privacy or {}).get("delta", self.metrics.get("privacy/delta"))

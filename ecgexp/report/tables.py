@@ -251,7 +251,15 @@ def _seeds(one: Configuration) -> str:
 def _epsilon(one: Configuration) -> str:
     if one.promise == "none":
         return "no promise"
-    return words.figure(one.epsilon) + (" if the noise were secret; no promise" if one.promise == "simulation" else "")
+    if one.promise == "simulation":
+        return f"{words.epsilon(one.epsilon)} if the noise were secret; no promise"
+    groups = [row.overlap for row in one.rows if row.overlap is not None]
+    beside = (
+        f"; {words.epsilon(spread(e for _, e in groups))} of {max(n for n, _ in groups)} rows that share samples"
+        if groups
+        else ""
+    )
+    return words.epsilon(one.epsilon) + beside
 
 
 def _delta(one: Configuration) -> str:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+from ecgexp.privacy.quoting import epsilon_text
 from ecgexp.report.spread import Spread
 
 _BLANK = "\N{NO-BREAK SPACE}"  # a range stays in one line
@@ -18,6 +19,11 @@ def score(found: Spread) -> str:
 def figure(found: Spread) -> str:
     """Like `score`, to three digits whatever the size."""
     return _spread(found, three_digits)
+
+
+def epsilon(found: Spread) -> str:
+    """Like `figure`, rounded up: ε is an upper bound."""
+    return _spread(found, epsilon_text)
 
 
 def duration(found: Spread) -> str:

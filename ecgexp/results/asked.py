@@ -7,8 +7,6 @@ from ecgexp.config import for_the_record, load_config
 from ecgexp.tracking.params import has_effect, loggable, parameters
 from ecgexp.tracking.reading import StoredRun, UnknownExperimentError, search_runs
 
-"""How the settings begin that may differ between two runs of the same configuration."""
-
 
 class Asked:
     """A store, asked for each experiment once.
@@ -60,4 +58,10 @@ def _experiment(config: Any) -> str:
 
 
 def _deciding(params: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(value) for name, value in params.items() if has_effect(name)}
+    deciding = {name: str(value) for name, value in params.items() if has_effect(name)}
+    # δ decides nothing that ran where the noise was typed and no budget ends it: ε at another δ follows from the events.
+    if all(
+        deciding.get(f"privacy.{name}", "None") in ("None", "null", "") for name in ("target_epsilon", "max_epsilon")
+    ):
+        deciding.pop("privacy.delta", None)
+    return deciding

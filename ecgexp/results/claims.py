@@ -1,6 +1,8 @@
 """What the page claims: which runs stand behind each line, and the command that makes them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +20,23 @@ class Claim:
     experiment: str
     overrides: tuple[str, ...] = ()
     seeds: tuple[int, ...]
+
+    @property
+    def delta(self) -> float | None:
+        """The δ that its configuration types; None for the default."""
+        found = self._privacy.get("delta")
+        return None if found is None else float(found)
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether its noise follows from a target ε, and so from δ."""
+        return self._privacy.get("target_epsilon") is not None
+
+    @property
+    def _privacy(self) -> Mapping[str, Any]:
+        from ecgexp.config import load_config
+
+        return load_config(self.typed).privacy
 
     @property
     def typed(self) -> list[str]:

@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ecgexp.evaluation.style import BLUE, GREEN, INK, MUTED, VERMILION, grouped, new_figure, styled
 from ecgexp.results.measured import Measured
+from ecgexp.results.tables import STALE
 
 # Not macro F1: some of the experiments have a class Q, and some leave its few beats out.
 _PANELS = {"accuracy": "test accuracy", "f1/V": "test F1 of V"}
@@ -52,7 +53,8 @@ def _draw(axes: Axes, measured: Sequence[Measured], score: str) -> None:
         means = [f.mean for f in found]
         axes.errorbar(
             [one.epsilon.mean for one in part], means, yerr=reach, color=colour, marker=marker, markeredgecolor=INK,
-            markeredgewidth=0.7, capsize=3, label=f"promised to {label}", zorder=3,
+            markeredgewidth=0.7, capsize=3, zorder=3,
+            label=f"promised to {label}" + (f" ({STALE})" if any(one.is_stale for one in part) else ""),
         )  # fmt: skip
         projected = [
             (one.projected, mean, one.population) for one, mean in zip(part, means, strict=True) if one.projected

@@ -1,5 +1,6 @@
 """The runs behind a claim, read back from MLflow."""
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ecgexp._validate import DataError
+from ecgexp.privacy import accounting
+from ecgexp.privacy.plan import default_delta
 from ecgexp.report.rows import Row, read_row
 from ecgexp.report.spread import Spread, interval_of, score_of, spread
 from ecgexp.results.asked import Asked
@@ -39,9 +42,22 @@ class Measured:
         return spread(low for low, _ in found).mean, spread(high for _, high in found).mean
 
     @property
+    def delta(self) -> float:
+        """The δ that the experiment has today: typed, or the default of as many units; NaN without a guarantee."""
+        privacy = self.rows[0].privacy
+        if self.rows[0].promise == "none" or privacy is None:
+            return math.nan
+        return self.claim.delta if self.claim.delta is not None else default_delta(int(privacy["num_units"]))
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether its noise was calibrated to a target at a δ that the experiment no longer has: it is to be run again."""
+        return self.claim.is_calibrated and any(row.delta != self.delta for row in self.rows)
+
+    @property
     def epsilon(self) -> Spread:
-        """ε of one run; infinite without a promise."""
-        return spread(row.epsilon for row in self.rows)
+        """ε of one run at `delta`, from its recorded events; as it was calibrated if `is_stale`; infinite without a guarantee."""
+        return spread(row.epsilon if self.is_stale else _epsilon_at(row, self.delta) for row in self.rows)
 
     @property
     def population(self) -> int | None:
@@ -56,6 +72,15 @@ class Measured:
     @property
     def _projection(self) -> Mapping[str, Any]:
         return (self.rows[0].privacy or {}).get("projection") or {}
+
+
+def _epsilon_at(row: Row, delta: float) -> float:
+    """ε of a run at another δ than its own, by the accountant that it names."""
+    privacy = row.privacy or {}
+    if row.promise != "private" or row.delta == delta or not privacy.get("event"):
+        return row.epsilon
+    event = accounting.from_json(privacy["event"])
+    return accounting.smallest_epsilon(event, delta, privacy["accountant"], privacy["neighbouring"])[0]
 
 
 def measure(claims: Sequence[Claim], asked: Asked) -> list[Measured]:

@@ -4,9 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ecgexp.evaluation.evaluator import Evaluation
+from ecgexp.privacy.quoting import epsilon_text
 from ecgexp.report.spread import Spread, interval_of
 from ecgexp.report.words import three_digits
 from ecgexp.results.measured import Look, Measured
+
+STALE = "stale: the δ rule changed, to be run again"
 
 _PUBLISHED = (
     ("Mondéjar-Guerra 2019, SVM ensemble", "0.945", "0.773", "", ""),
@@ -45,10 +48,14 @@ def privacy_table(measured: Sequence[Measured]) -> str:
     ]
     for one in measured:
         noise = three_digits(float(one.rows[0].metrics.get("privacy/noise_multiplier", 0.0)))
-        promise = f"{_epsilon(one.epsilon)} ({one.rows[0].delta:g})" if math.isfinite(one.epsilon.mean) else "∞"
+        promise = f"{_epsilon(one.epsilon)} ({one.rows[0].delta if one.is_stale else one.delta:g})"
+        if not math.isfinite(one.epsilon.mean):
+            promise = "∞"
+        elif one.is_stale:
+            promise += f"<br>{STALE}"
         scores = " | ".join(_range(one.score(name)) for name in ("accuracy", "f1/S", "f1/V"))
         projected = (
-            "" if one.projected is None else f"{three_digits(one.projected)} of {one.population:,}".replace(",", " ")
+            "" if one.projected is None else f"{epsilon_text(one.projected)} of {one.population:,}".replace(",", " ")
         )
         lines.append(f"| {one.claim.label} | {noise} | {promise} | {projected} | {scores} |")
     return "\n".join([*lines, "", *commands(measured)])
@@ -92,5 +99,5 @@ def _ends(interval: tuple[float, float]) -> str:
 
 
 def _epsilon(found: Spread) -> str:
-    low, high = three_digits(found.low), three_digits(found.high)
+    low, high = epsilon_text(found.low), epsilon_text(found.high)
     return low if low == high else f"{low}–{high}"

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ecgexp._validate import ConfigError
+from ecgexp.privacy.quoting import epsilon_text
 from ecgexp.privacy.search import SearchPrice
 from ecgexp.result import known_run_id
 from ecgexp.sweeping.attempts import Attempt
@@ -94,7 +95,7 @@ class Closed:
         table.add_column("s", justify="right")
         table.add_column("")
         for row in self.rows:
-            values = [_figure((row.metrics or {}).get(key)) for key in scores.values()]
+            values = [_figure(key, (row.metrics or {}).get(key)) for key in scores.values()]
             seconds = f"{row.seconds:.0f}" if row.seconds else ""
             table.add_row(str(row.number), row.name, *values, seconds, row.status)
         return table
@@ -105,7 +106,7 @@ class Closed:
         lines = [
             f"| job | {' | '.join(scores)} | s | |", f"| --- |{' --: |' * (len(scores) + 1)} --- |",
             *(
-                f"| {row.name} | {' | '.join(_figure((row.metrics or {}).get(key)) for key in scores.values())} | "
+                f"| {row.name} | {' | '.join(_figure(key, (row.metrics or {}).get(key)) for key in scores.values())} | "
                 f"{row.seconds:.0f} | {row.status} |"
                 for row in self.rows
             ),
@@ -241,8 +242,10 @@ def _scores(rows: Sequence[Row]) -> dict[str, str]:
     return columns
 
 
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+def _figure(key: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    return epsilon_text(value, decimals=3) if key == "privacy/epsilon" else f"{value:.3f}"
 
 
 def _split(override: str) -> tuple[str, str]:

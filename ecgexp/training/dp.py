@@ -61,7 +61,10 @@ class DpSgd(OptimizerSettings):
     def plan(self, privacy: Any, data: TrainingData) -> PrivacyPlan:
         """The plan of a run over the units of `data`."""
         num_units = len(units_of(data, getattr(privacy, "unit", "beat")))
-        return privacy.plan(num_units=num_units, expected_batch_size=self.expected_batch_size, epochs=self.epochs)
+        overlap = {"overlap": data.overlap} if isinstance(privacy, PrivacySpec) else {}
+        return privacy.plan(
+            num_units=num_units, expected_batch_size=self.expected_batch_size, epochs=self.epochs, **overlap
+        )  # fmt: skip
 
     def train(
         self, data: TrainingData, *, build_model: Callable[[], Any], loss: Any, augmentation: Any, ledger: Ledger, seeds: Seeds,

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ecgexp.evaluation.contrast import Contrast, number
 from ecgexp.evaluation.paired_tests import McNemar, SignFlip
+from ecgexp.privacy.quoting import epsilon_text
 from ecgexp.tracking.differences import Differing
 from ecgexp.two_runs.compared import Compared
 from ecgexp.two_runs.reading import Promise
@@ -107,7 +108,9 @@ def _promise(key: str, promise: Promise) -> Text:
     if promise.epsilon is None:
         return Text(f"{key}: no claim")
     delta = "" if promise.delta is None else f", δ = {promise.delta:g}"
-    return Text(f"{key}: ε = {promise.epsilon:.3g}{delta}" + (f", of a {promise.unit}" if promise.unit else ""))
+    return Text(
+        f"{key}: ε = {epsilon_text(promise.epsilon)}{delta}" + (f", of a {promise.unit}" if promise.unit else "")
+    )
 
 
 def _table(*columns: str, right: bool = True) -> Table:

@@ -1,6 +1,7 @@
 import math
 import warnings
 from dataclasses import FrozenInstanceError, replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -38,28 +39,56 @@ def test_a_spec_that_makes_no_sense_is_refused_with_what_to_type(values, message
         build(PrivacySpec, values, path="privacy")
 
 
-@pytest.mark.parametrize(("units", "delta"), [(47, 1e-3), (1000, 1e-5), (999, 1e-4), (52_367, 1e-6), (1, 1e-2)])
-def test_delta_is_by_default_the_largest_power_of_ten_below_a_tenth_of_one_over_units(units, delta):
+@pytest.mark.parametrize(
+    ("units", "delta"),
+    [(1, 1e-2), (2, 1e-3), (9, 1e-3), (10, 1e-3), (11, 1e-4), (22, 1e-4), (47, 1e-4), (100, 1e-4), (101, 1e-5), (999, 1e-5),
+     (1000, 1e-5), (1001, 1e-6), (52_367, 1e-7), (10**9, 1e-11), (10**10, 1e-12)],
+)  # fmt: skip
+def test_delta_default_is_the_largest_power_of_ten_allowed(units, delta):
     assert default_delta(units) == delta
-    assert delta < 1 / (10 * units) <= 10 * delta
+    assert Fraction(repr(delta)) * units <= Fraction(1, 100) < Fraction(repr(delta)) * 10 * units
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert plan(num_units=units, batch=1, iterations=1).delta == delta
+        plan(num_units=units, batch=1, iterations=1, delta=delta)
+
+
+def test_delta_default_keeps_its_rule_for_every_number_of_units():
+    for units in (*range(1, 2000), *(10**k + d for k in range(4, 10) for d in (-1, 0, 1))):
+        exact = Fraction(repr(default_delta(units)))
+        assert exact * units <= Fraction(1, 100) < exact * 10 * units
+        assert exact < Fraction(1, units)
 
 
 def test_delta_not_below_one_over_units_is_refused():
     with pytest.raises(
-        ConfigError, match=r"privacy.delta=0.1 must be below 1/22 because .* the patient; try privacy.d"
+        ConfigError, match=r"privacy.delta=0.1 must be below 1/22 because .* the patient; try privacy.delta=0.0001"
     ):
         plan(num_units=22, batch=5, delta=0.1, unit="patient")
     with pytest.raises(ConfigError, match="privacy.delta=0.001 must be below 1/1000"):
         plan(num_units=1000, delta=0.001)
 
 
-def test_a_large_delta_is_warned_of_and_the_default_is_not():
-    with pytest.warns(UserWarning, match="privacy.delta=4e-06 times 52367 units is 0.21, above 0.01"):
-        plan(num_units=52_367, delta=4e-6)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        plan(num_units=52_367)
-        plan(num_units=52_367, delta=1e-7)
+@pytest.mark.parametrize("delta", [9.9e-13, 1e-15, 1e-300, 5e-324])
+@pytest.mark.parametrize("accountant", ["pld", "rdp"])
+def test_delta_below_what_is_resolved_is_refused(delta, accountant):
+    with pytest.raises(ConfigError, match=r"privacy.delta=.* use privacy.delta=1e-12"):
+        plan(delta=delta, accountant=accountant)
+    assert plan(delta=1e-12).delta == 1e-12
+
+
+def test_population_whose_delta_is_not_resolved_is_refused():
+    with pytest.raises(ConfigError, match=r"privacy.population=10000000001 .* use privacy.population=10000000000"):
+        plan(population=10**10 + 1)
+    assert plan(population=10**10).population == 10**10
+
+
+@pytest.mark.parametrize(("units", "delta"), [(52_367, 4e-6), (22, 1e-3), (41_000, 1e-6), (10, 1.0001e-3)])
+def test_delta_typed_above_a_hundredth_of_a_unit_warns(units, delta):
+    with pytest.warns(
+        UserWarning, match=f"privacy.delta={delta:g} times {units} units is .*, above 0.01.*privacy.delta="
+    ):
+        plan(num_units=units, batch=1, delta=delta)
 
 
 def test_a_plan_derives_everything_else_from_its_fields():
@@ -82,7 +111,11 @@ def test_a_seeded_plan_is_a_simulation_and_zero_is_a_seed():
 
 
 @pytest.mark.parametrize(
-    "made", [NotPrivate().plan(num_units=50, expected_batch_size=5, epochs=2), plan(noise_multiplier=0.0)]
+    "made",
+    [
+        NotPrivate().plan(num_units=50, expected_batch_size=5, epochs=2),
+        *(plan(noise_multiplier=z) for z in (0.0, 1e-300, 1e-160, 9e-7)),
+    ],
 )
 def test_a_plan_without_noise_has_an_infinite_price_and_no_special_case(made):
     assert not made.is_private
