@@ -5,6 +5,7 @@ number of runs loses less (Papernot & Steinke 2022, arXiv:2110.03620), but on as
 bound is reported beside the other, with its assumptions, and is never larger.
 """
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -15,6 +16,7 @@ from ecgexp.privacy import accounting
 from ecgexp.privacy.accounting import AccountantName, Neighbouring
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan, Unit
+from ecgexp.privacy.quoting import epsilon_text
 
 if TYPE_CHECKING:
     from dp_accounting import DpEvent
@@ -193,7 +195,8 @@ def price_search(charges: Sequence[Charge], *, unknown: int = 0, scope: Scope = 
     best, assumptions = (None, "") if unknown else _best(private, together, delta)
     paragraphs = [
         f"{'At least: r' if unknown else 'R'}eleasing {_all(len(private))} {scope.of} has a privacy loss of "
-        f"ε = {_up(together)} (δ {delta:g}, unit: {private[0].unit}, {accountant.upper()}, composition), whatever was chosen "
+        f"ε = {epsilon_text(together, digits=4)}"
+        f" (δ {delta:g}, unit: {private[0].unit}, {accountant.upper()}, composition), whatever was chosen "
         "among them and why. Each run's own ε holds only for whoever sees that run alone and did not learn from the others "
         "which one to look at.",
         scope.covers,
@@ -213,7 +216,7 @@ def _together(kind: Sequence[Charge], words: str) -> str:
     """One line about runs of one kind."""
     bound, accountant = _bound(kind)
     relation = kind[0].neighbouring.replace("_", " ")
-    figure = f"ε = {_up(bound)}" if math.isfinite(bound) else "no bound"
+    figure = f"ε = {epsilon_text(bound, digits=4)}" if math.isfinite(bound) else "no bound"
     return (
         f"- unit: {kind[0].unit}, {relation}: {words}, {figure} (δ {min(charge.delta for charge in kind):g}, "
         f"{accountant.upper()}, composition)"
@@ -243,14 +246,14 @@ def _bound(charges: Sequence[Charge]) -> tuple[float, AccountantName]:
     PLD takes a second for each kind of step, so beyond some twenty kinds the bound is that of RDP, which is looser.
     """
     first = "rdp" if len(_counted(charges)) > _MANY else _accountant(charges)
+    found: dict[AccountantName, float] = {}
     for accountant in (first, "rdp" if first == "pld" else "pld"):
-        try:
-            found = _bound_by(accountant, charges)
-        except ConfigError:
-            continue
-        if math.isfinite(found):
-            return found, accountant
-    return math.inf, first
+        if first == "rdp" and math.isfinite(found.get("rdp", math.inf)):
+            break  # it was asked for, or PLD would take too long
+        with contextlib.suppress(ConfigError):
+            found[accountant] = _bound_by(accountant, charges)
+    best = min(found, key=lambda accountant: found[accountant], default=first)
+    return found.get(best, math.inf), best
 
 
 def _bound_by(accountant: AccountantName, charges: Sequence[Charge]) -> float:
@@ -281,11 +284,13 @@ def _best(private: Sequence[Charge], together: float, delta: float) -> tuple[flo
     if drawn >= together:
         return together, (
             f"Releasing only the best run loses no more than that. Had the number of runs been drawn from a Poisson "
-            f"distribution of mean {number}, the bound for the best of them would be {drawn:.4g} (RDP, at the least noisy of "
+            f"distribution of mean {number}, the bound for the best of them would be {epsilon_text(drawn, digits=4)}"
+            f" (RDP, at the least noisy of "
             "these settings), which says less."
         )
     return drawn, (
-        f"Releasing only the best run would have a privacy loss of ε = {_up(drawn)} (RDP) if, before anything was "
+        f"Releasing only the best run would have a privacy loss of ε = {epsilon_text(drawn, digits=4)}"
+        f" (RDP) if, before anything was "
         "looked at, the number of runs had "
         f"been drawn from a Poisson distribution of mean {number}, each run had drawn its settings at random from those tried "
         "here (each taken for the one that loses most), and nothing else of the other runs were ever shown. A grid that somebody "
@@ -335,14 +340,6 @@ def _unpriced(runs: int, paragraphs: Sequence[str]) -> SearchPrice:
 
 def _all(count: int) -> str:
     return "the one private run" if count == 1 else f"all {count} private runs"
-
-
-def _up(epsilon: float) -> str:
-    """Four digits, rounded up: a bound that is rounded down is none."""
-    if not epsilon or not math.isfinite(epsilon):
-        return f"{epsilon:g}"
-    step = 10.0 ** (math.floor(math.log10(epsilon)) - 3)
-    return f"{math.ceil(epsilon / step - 1e-9) * step:.4g}"
 
 
 def _runs(count: int, what: str) -> str:

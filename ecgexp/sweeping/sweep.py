@@ -21,6 +21,7 @@ from filelock import FileLock
 from ecgexp._files import replacing
 from ecgexp._validate import ConfigError, build
 from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy.quoting import epsilon_text
 from ecgexp.privacy.search import Charge, compose_epsilon
 from ecgexp.progress import has_standing
 from ecgexp.result import Result
@@ -250,10 +251,14 @@ class _Running:
             ) from error
         if asked > budget:
             self.over_budget = True
-            why = "the job makes no promise" if not charge.makes_claim else f"with this job it would be {asked:.4g}"
+            why = (
+                "the job makes no promise"
+                if not charge.makes_claim
+                else f"with this job it would be {epsilon_text(asked, digits=4)}"
+            )
             raise ConfigError(
                 f"sweep.budget_epsilon={budget:g}: the {len(earlier) + len(own)} earlier runs of this sweep have a privacy loss "
-                f"of up to {spent:.4g}, and {why}; use more noise, fewer jobs or a larger budget"
+                f"of up to {epsilon_text(spent, digits=4)}, and {why}; use more noise, fewer jobs or a larger budget"
             )
 
 
