@@ -6,7 +6,7 @@ checked in the class's own `__post_init__`.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from pydantic import AllowInfNan, ConfigDict, Field, ValidationError
@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 
 T = TypeVar("T")
 
+_SHOWN = 8  # values of a list, in a message
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True, validate_default=True)
 
 Positive = Annotated[float, Field(gt=0), AllowInfNan(False)]
@@ -73,6 +74,26 @@ def _describe(item: Any, path: str, make: Callable[..., Any]) -> str:
         return f"{where} is missing: give it a value"
     message = item["msg"][0].lower() + item["msg"][1:]
     return f"{where}={item['input']!r} is not usable: {message.replace('input', 'it')}"
+
+
+def check_named_once(setting: str, values: Sequence[Any], *, error: type[ValueError] = ConfigError) -> None:
+    """Refuses a list in which something stands twice that is meant once, with both of its places.
+
+    Args:
+      setting: as the user writes it, e.g. `dataset.records`.
+      values: of the list.
+      error: what to raise.
+
+    Raises:
+      ConfigError: a value stands in two places, which count from 1.
+    """
+    places: dict[Any, int] = {}
+    for place, value in enumerate(values, start=1):
+        if (earlier := places.setdefault(value, place)) != place:
+            shown = ",".join(map(str, values if len(values) <= _SHOWN else [*values[:_SHOWN], "…"]))
+            raise error(
+                f"{setting}=[{shown}]: {value} stands in it twice, in places {earlier} and {place}; name it once"
+            )
 
 
 def placed(message: str, path: str, make: Callable[..., Any]) -> str:

@@ -17,6 +17,9 @@ COLUMNS = ("signals_mv", "rr", "symbols", "record_ids", "patient_ids", "r_sample
 TRAINED, TESTED = "train", "test"
 """The two entries of `BeatSet.parts`."""
 
+NO_INTERVAL = "no RR interval, the only beat of its record"
+"""Why a beat is left out where RR features are needed."""
+
 _ARROW = " -> "
 
 

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from ecgexp import evidence, federation, outcome
 from ecgexp._build import to_node
-from ecgexp._validate import ConfigError, NonNegativeInt, settings
+from ecgexp._validate import ConfigError, NonNegativeInt, check_named_once, settings
 from ecgexp.comparisons import Comparisons, compare
 from ecgexp.console import Watcher
 from ecgexp.data.splits import Federated10, IntraPatient, check_databases
@@ -90,6 +90,7 @@ class Experiment:
     flaws: Flaws = Flaws()
 
     def __post_init__(self):
+        check_named_once("evaluate_on", self.evaluate_on)
         check_databases(self.dataset, self.split)
         self._check_inputs()
         self._check_privacy()

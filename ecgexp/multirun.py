@@ -76,8 +76,7 @@ def _open(config: DictConfig) -> tuple[Sweep, Tracker]:
     jobs = _grid(config, typed)
     planned = None
     if jobs is not None:
-        for overrides in jobs:
-            _check(config, overrides)
+        _check_all(config, jobs)
         planned = [job_name(overrides, typed) for overrides in jobs]
     sweep = Sweep.open(Path(config.hydra.sweep.dir), typed, planned, settings)
     tracking = build_node(plain(shared)["tracking"], "tracking")
@@ -125,12 +124,23 @@ def _compose(config: DictConfig, overrides: list[str]) -> DictConfig:
     return task
 
 
-def _check(config: DictConfig, overrides: list[str]) -> None:
-    """Refuses a job that could not run, in the words that its own run would end with."""
-    try:
-        build_experiment(_compose(config, overrides))
-    except ConfigError as error:
-        raise ConfigError(f"{' '.join(overrides)}: {error}") from error
+def _check_all(config: DictConfig, jobs: list[list[str]]) -> None:
+    """Refuses a job that could not run, in the words that its own run would end with, and a job that is there twice.
+
+    Raises:
+      ConfigError: as said; of two equal jobs both are named.
+    """
+    seen: list[Any] = []
+    for number, overrides in enumerate(jobs):
+        try:
+            seen.append(build_experiment(_compose(config, overrides)))
+        except ConfigError as error:
+            raise ConfigError(f"{' '.join(overrides)}: {error}") from error
+        if (earlier := seen.index(seen[-1])) != number:
+            raise ConfigError(
+                f"{' '.join(jobs[earlier])} (job {earlier}) and {' '.join(overrides)} (job {number}) are the same run, which "
+                "would count twice; list each value once"
+            )
 
 
 def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | None:

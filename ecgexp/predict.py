@@ -2,7 +2,8 @@
 
 Each record becomes FOLDER/<record>.ecgexp, a WFDB annotation file with one symbol a beat, and FOLDER/<record>.csv with every
 class's probability. A class is written by its own symbol (N S V F Q; L R A; P is /, the paced beat; normal is N); any other class
-is Q with its name in the note, and ? is a beat whose window leaves the record. The records themselves are only read.
+is Q with its name in the note, and ? is a beat that lacks what the model needs: its window leaves the record, or it has no RR
+interval. The records themselves are only read.
 Research software: what it writes is no diagnosis.
 """
 
@@ -70,7 +71,7 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
 def _annotate_all(model: "TrainedModel", stems: Sequence[Path], options: argparse.Namespace) -> "list[Annotated]":
     from rich.console import Console
 
-    from ecgexp.data.single_record import annotation_file, read_single
+    from ecgexp.data.single_record import annotation_file, database_of, published_name, read_single
     from ecgexp.prediction import files, report
     from ecgexp.prediction.record import annotate
 
@@ -82,12 +83,20 @@ def _annotate_all(model: "TrainedModel", stems: Sequence[Path], options: argpars
             work(number, len(stems), stem.name)
             has_reference = annotation_file(stem, options.annotator).is_file()
             source: Source = options.beats or ("reference" if has_reference else "detector")
-            record, database = read_single(stem, annotator=options.annotator if has_reference else None)
+            database = database_of(stem)
             suited = model.for_records_of(str(database))
+            record, _ = read_single(
+                stem,
+                annotator=options.annotator if has_reference else None,
+                leads=suited.preparation.leads,
+                database=database,
+            )
             annotated = annotate(suited, record, source=source)
             files.write(annotated, options.output, options.extension)
             done.append(annotated)
-            remarks += report.notes(suited, annotated, database=str(database))
+            remarks += report.notes(
+                suited, annotated, database=str(database), patient_id=record.patient_id, known_as=published_name(stem)
+            )
     for table in report.render(model, done):
         console.print(table)
     for remark in [*report.model_notes(model), *report.agreement_notes(model, done), *remarks]:

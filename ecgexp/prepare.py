@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ecgexp.beats import BeatSet
+from ecgexp._validate import DataError
+from ecgexp.beats import NO_INTERVAL, BeatSet
+from ecgexp.data.identity import check_beats_once
 from ecgexp.data.leaks import check_split
 from ecgexp.data.overlap import Overlap, overlap_of, rows_sharing_samples
 from ecgexp.data.splits import Split
@@ -74,7 +76,7 @@ def prepare(
       ConfigError: these beats cannot be dealt to the clients that were asked for; one of two databases is not there.
       DataError: the data cannot be trusted or found, or the split leaks.
     """
-    beats = grouping.apply(dataset.load(report))
+    beats = load_beats(dataset=dataset, grouping=grouping, model_input=model_input, report=report)
     parts = with_overlap_notes(beats, split.split(beats, seeds.generator("split")))
     check_split(beats, parts)
     return assemble(
@@ -94,6 +96,28 @@ def with_overlap_notes(beats: BeatSet, split: Split) -> Split:
                 "split=inter_patient, avoids it"
             )
     return replace(split, notes=(*split.notes, *notes))
+
+
+def load_beats(*, dataset: Any, grouping: Any, model_input: Any, report: Callable[..., None]) -> BeatSet:
+    """Loads and groups the beats, and drops those that lack what the input needs, with the reason.
+
+    A record's only beat has no RR interval; it is dropped where the input takes RR features, and nowhere else.
+
+    Raises:
+      DataError: the data cannot be trusted or found, a beat has two rows, or none is left.
+    """
+    beats = dataset.load(report)
+    check_beats_once(beats)
+    beats = grouping.apply(beats)
+    if not model_input.uses_rr:
+        return beats
+    has_rr = ~np.isnan(beats.rr).any(axis=1)
+    if has_rr.all():
+        return beats
+    if not has_rr.any():
+        raise DataError(f"no beat is left: {NO_INTERVAL} in any record; use input=signal, which takes no RR features")
+    dropped = {**beats.dropped, NO_INTERVAL: int(np.sum(~has_rr))}
+    return replace(beats, dropped=dropped).take(np.flatnonzero(has_rr))
 
 
 def assemble(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ecgexp._validate import ConfigError
-from ecgexp.config import build_experiment, for_the_record, load_config, load_experiment, to_yaml
+from ecgexp.config import build_experiment, for_the_record, load_config, load_experiment, sweep_settings, to_yaml
 
 CONF = Path(__file__).parent.parent / "conf"
 
@@ -205,3 +205,29 @@ def test_what_came_from_the_environment_is_not_written_down(monkeypatch):
 def test_a_mistake_is_answered_with_what_to_type(override, message):
     with pytest.raises(ConfigError, match=message):
         load_experiment([override])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["evaluate_on=[test,validation,test]"], r"evaluate_on=.*test stands in it twice, in places 1 and 3"),
+        (
+            ["dataset=mitdb", "dataset.records=[101,101]"],
+            r"dataset\.records=.*101 stands in it twice, in places 1 and 2",
+        ),
+        (["dataset.leads=[MLII,V1,MLII]"], r"dataset\.leads=.*MLII stands in it twice, in places 1 and 3"),
+        (
+            ["dataset=mitdb_to_svdb", "split=cross_database", "dataset.test.records=[800,800]"],
+            r"dataset\.test\.records=.*800 stands in it twice",
+        ),
+    ],
+)
+def test_list_that_names_something_twice_is_refused(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(overrides)
+
+
+def test_sweep_objective_named_twice_is_refused():
+    config = load_config(["sweep.objectives=[test/accuracy,test/accuracy]"])
+    with pytest.raises(ConfigError, match=r"sweep\.objectives=.*stands in it twice"):
+        sweep_settings(config)

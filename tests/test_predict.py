@@ -255,7 +255,7 @@ def test_an_empty_record_is_refused(made, capsys, tmp_path):
     (tmp_path / "e.hea").write_text("e 1 360 0\ne.dat 16 200 16 0 0 0 0 MLII\n")
     (tmp_path / "e.dat").write_bytes(b"")
     line = refused(capsys, "--run", made, tmp_path / "e", "--output", tmp_path / "out", code=1)
-    assert "names no signals or no length" in line
+    assert "claims a length of 0 samples" in line
 
 
 @pytest.mark.tf

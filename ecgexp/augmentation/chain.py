@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from ecgexp._validate import ConfigError, settings
+from ecgexp._validate import ConfigError, check_named_once, settings
 from ecgexp.augmentation.base import Augmentation, AugmentFn, one_view_each
 
 
@@ -26,6 +26,7 @@ class Chain:
             raise ConfigError(
                 f"augmentation.steps holds {', '.join(strangers)}, which is no augmentation; name one by its _target_"
             )
+        check_named_once("augmentation.steps", [step.name for step in self.steps])
         if len(several := [step.name for step in self.steps if step.num_views > 1]) > 1:
             raise ConfigError(
                 f"augmentation.steps has {' and '.join(several)}, which both show several views; keep one of them"

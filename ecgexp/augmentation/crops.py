@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ecgexp._validate import ConfigError, Count, settings
+from ecgexp._validate import ConfigError, Count, check_named_once, settings
 from ecgexp.augmentation.base import AugmentFn
 
 _PLACES = 3  # along each side: start, middle, end
@@ -29,6 +29,9 @@ class Crops9:
     name: ClassVar[str] = "crops9"
     features: ClassVar[frozenset[str]] = frozenset({"image"})
     num_views: ClassVar[int] = 1 + _PLACES**2
+
+    def __post_init__(self):
+        check_named_once("augmentation.except_classes", self.except_classes)
 
     def expand(self, labels: np.ndarray, class_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """See `Augmentation.expand`.

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ecgexp._validate import Probability, settings
+from ecgexp._validate import Probability, check_named_once, settings
 from ecgexp.augmentation.base import AugmentFn, one_view_each
 
 
@@ -44,6 +44,9 @@ class ImageAugmentation:
     name: ClassVar[str] = "image"
     features: ClassVar[frozenset[str]] = frozenset({"image"})
     num_views: ClassVar[int] = 1
+
+    def __post_init__(self):
+        check_named_once("augmentation.flips", self.flips)
 
     def expand(self, labels: np.ndarray, class_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """See `Augmentation.expand`."""

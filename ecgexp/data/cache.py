@@ -1,31 +1,38 @@
-"""Prepared beats on disk: read back in a blink, never half-written, never trusted when damaged."""
+"""Prepared beats on disk: mapped into memory, never half-written, never trusted when damaged.
 
+`beats-KEY.json` is the index of one entry: what is said of its beats, and the SHA-256 of each of its arrays.
+`arrays/SHA256.npy` is an array, under the digest of the file; entries with equal arrays share it.
+`digests-FOLDER.json` keeps the digests of the source files of a folder (`file_digests.FileDigests`).
+"""
+
+import hashlib
 import json
 import logging
-import lzma
+import mmap
 import os
-import struct
 import tempfile
 import time
-import zipfile
-import zlib
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ecgexp.beats import COLUMNS, BeatSet
+from ecgexp.data.fingerprint import digest
 
 FORMAT_VERSION = 5
 """Raise it whenever preparation comes to give other numbers for the same settings; it is part of every key."""
 
-_DAMAGE = (  # what zipfile, numpy and json make of bytes that are none of theirs
-    OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error,
-    lzma.LZMAError, struct.error,
-)  # fmt: skip
-_PREFIX, _PART = "beats-", ".part"
+STORAGE_VERSION = 1
+"""Raise it whenever an entry comes to be written otherwise; an entry of another version is no entry."""
+
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, MemoryError)
+_KINDS = {"signals_mv": "f", "rr": "f", "symbols": "U", "record_ids": "U", "patient_ids": "U", "r_samples": "i",
+          "usual_mv": "f", "annotated": "i"}  # fmt: skip
+_PREFIX, _PART, _ARRAYS = "beats-", ".part", "arrays"
 _DAY_S = 24 * 3600.0
 _log = logging.getLogger(__name__)
 
@@ -46,9 +53,15 @@ class Prepared:
 def load_or_prepare(cache_dir: Path | None, key: str, prepare: Callable[[], Prepared]) -> Prepared:
     """The beats under `key`, or what `prepare` makes, kept for the next time.
 
-    Jobs may do this at once: each writes a file of its own and renames it into place, so the last one wins with the
-    same content. A cache that cannot be written costs time and is no reason to stop. Prepared beats are never deleted
-    here, only what a writer that died a day ago or more left half-written; the folder may be, whenever no run is on.
+    Jobs may do this at once: each writes files of its own and renames them into place, so the last one wins with the same
+    content. A cache that cannot be written costs time and is no reason to stop. Prepared beats are never deleted here, only
+    what a writer that died a day ago or more left half-written; the folder may be, whenever no run is on.
+
+    Guarantees:
+      The arrays of a kept entry have the SHA-256 that its index names, and the index the one that it names of itself: an entry
+      that was cut, changed, mixed with another or half-written is prepared again. Nothing that is read can run code. The
+      arrays are mapped from the very files that were compared, and cannot be written to. See
+      `tests/faults/test_cache_writers.py`.
 
     Args:
       cache_dir: the folder; None: no cache.
@@ -57,63 +70,109 @@ def load_or_prepare(cache_dir: Path | None, key: str, prepare: Callable[[], Prep
     """
     if cache_dir is None:
         return prepare()
-    path = cache_dir / f"{_PREFIX}{key[:32]}.npz"
+    path = cache_dir / f"{_PREFIX}{key[:32]}.json"
     if path.is_file():
         try:
-            return _read(path)
+            return _read(path, key)
         except _DAMAGE as error:
             _log.warning("The cache file %s is damaged (%s); the beats are prepared again.", path, error)
     prepared = prepare()
     try:
-        _write(path, prepared)
+        _write(path, key, prepared)
     except OSError as error:
         _log.warning("Prepared beats could not be kept in %s (%s); they will be prepared again next time, "
                      "or set dataset.cache_dir to a folder with room.", cache_dir, error)  # fmt: skip
     return prepared
 
 
-def _read(path: Path) -> Prepared:
-    with np.load(path, allow_pickle=False) as file:
-        # Zip keeps a checksum of every member, but numpy has it compared only if an array's header asks for all bytes.
-        if (damaged := file.zip.testzip()) is not None:
-            raise zipfile.BadZipFile(f"the checksum of {damaged} is another")
-        meta = json.loads(str(file["meta"]))
-        columns = {name: file[name] for name in COLUMNS}
-        usual_mv = dict(zip(meta.pop("usual_records"), file["usual_mv"], strict=True))
-        ends = np.cumsum(meta.pop("num_annotated"), dtype=int)
-        annotated = dict(zip(usual_mv, np.split(file["annotated"], ends, axis=1)[:-1], strict=True))
+def _read(path: Path, key: str) -> Prepared:
+    index = json.loads(path.read_text(encoding="utf-8"))
+    sha256 = index.pop("sha256")
+    if sha256 != digest(index):
+        raise ValueError("its index has another digest than it says")
+    if (index["storage"], index["key"]) != (STORAGE_VERSION, key):
+        raise ValueError("it is the entry of another key")
+    arrays = {name: _mapped(path.parent / _ARRAYS, index["arrays"][name], kind) for name, kind in _KINDS.items()}
+    meta = index["beats"]
+    usual_mv = dict(zip(meta.pop("usual_records"), arrays.pop("usual_mv"), strict=True))
+    ends = np.cumsum(meta.pop("num_annotated"), dtype=int)
+    annotated = dict(zip(usual_mv, np.split(arrays.pop("annotated"), ends, axis=1)[:-1], strict=True))
     warnings = tuple(meta.pop("warnings"))
     meta["lead_names"] = tuple(meta["lead_names"])
-    return Prepared(beats=BeatSet(**columns, usual_mv=usual_mv, annotated=annotated, **meta), warnings=warnings)
+    return Prepared(beats=BeatSet(**arrays, usual_mv=usual_mv, annotated=annotated, **meta), warnings=warnings)
 
 
-def _write(path: Path, prepared: Prepared) -> None:
-    beats = prepared.beats
+def _mapped(folder: Path, sha256: str, kind: str) -> np.ndarray:
+    """The array of a file with that digest, read-only and read from the disk as it is needed."""
+    path = folder / f"{sha256}.npy"
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    # What is compared is what is used: under the path another file may stand by now.
+    if hashlib.sha256(mapped).hexdigest() != sha256:
+        raise ValueError(f"{path.name} has another digest than its name says")
+    if (version := np.lib.format.read_magic(mapped)) != (1, 0):
+        raise ValueError(f"{path.name} is written in version {version} of numpy's format")
+    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(mapped)
+    if dtype.kind != kind:
+        raise ValueError(f"{path.name} holds {dtype}")
+    return np.ndarray(shape, dtype, buffer=mapped, offset=mapped.tell(), order="F" if fortran_order else "C")
+
+
+def _write(path: Path, key: str, prepared: Prepared) -> None:
+    beats, folder = prepared.beats, path.parent / _ARRAYS
     meta = {
-        "fs_hz": beats.fs_hz, "lead_names": beats.lead_names, "database": beats.database, "digest": beats.digest,
-        "dropped": dict(beats.dropped), "warnings": prepared.warnings, "usual_records": list(beats.usual_mv),
+        "fs_hz": beats.fs_hz, "lead_names": list(beats.lead_names), "database": beats.database, "digest": beats.digest,
+        "dropped": dict(beats.dropped), "warnings": list(prepared.warnings), "usual_records": list(beats.usual_mv),
         "num_annotated": [beats.annotated[record].shape[1] for record in beats.usual_mv],
     }  # fmt: skip
-    columns = {"meta": np.asarray(json.dumps(meta))} | {name: getattr(beats, name) for name in COLUMNS}
-    columns["usual_mv"] = np.asarray([*beats.usual_mv.values()], np.float32)
+    arrays = {name: getattr(beats, name) for name in COLUMNS}
+    arrays["usual_mv"] = np.asarray([*beats.usual_mv.values()], np.float32)
     places = [beats.annotated[record] for record in beats.usual_mv]
-    columns["annotated"] = np.concatenate([np.zeros((2, 0), np.int64), *places], axis=1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_strays(path.parent)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=_PART)
+    arrays["annotated"] = np.concatenate([np.zeros((2, 0), np.int64), *places], axis=1)
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in (path.parent, folder):
+        _remove_strays(place)
+    written: list[Path] = []
     try:
-        with os.fdopen(handle, "wb") as file:
-            with zipfile.ZipFile(
-                file, "w"
-            ) as archive:  # np.savez leaves it open when the disk is full, and it complains
-                for name, array in columns.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
+        digests = {name: _write_array(folder, array, written) for name, array in arrays.items()}
+        index = {"storage": STORAGE_VERSION, "key": key, "beats": meta, "arrays": digests}
+        text = json.dumps(index | {"sha256": digest(index)}, indent=1).encode()
+        with _synced(path.parent) as (file, partial):
+            file.write(text)
         os.replace(partial, path)
     except BaseException:
-        Path(partial).unlink(missing_ok=True)
+        for array in written:  # a full disk is not filled further by arrays that no index names
+            array.unlink(missing_ok=True)
+        raise
+
+
+def _write_array(folder: Path, array: np.ndarray, written: list[Path]) -> str:
+    """Writes an array under its digest, which it returns; `written` gets the path if nothing stood there."""
+    with _synced(folder) as (file, partial):
+        np.lib.format.write_array(file, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+        file.flush()
+        file.seek(0)
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    path = folder / f"{sha256}.npy"
+    is_new = not path.exists()
+    os.replace(partial, path)  # over one that is there too: it may be damaged, and who has mapped it keeps what he has
+    if is_new:
+        written.append(path)
+    return sha256
+
+
+@contextmanager
+def _synced(folder: Path) -> Iterator[tuple[Any, Path]]:
+    """A file of this writer alone, whole on the disk when the block ends; removed if an error ends it."""
+    handle, name = tempfile.mkstemp(dir=folder, prefix=f".{_PREFIX}", suffix=_PART)
+    partial = Path(name)
+    try:
+        with os.fdopen(handle, "w+b") as file:
+            yield file, partial
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        partial.unlink(missing_ok=True)
         raise
 
 

@@ -2,14 +2,16 @@
 
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ecgexp._validate import DataError
 from ecgexp.data.annotation_reader import symbols
 from ecgexp.data.catalog import Database
-from ecgexp.data.integrity import check_annotations, check_millivolts
-from ecgexp.data.records import BEAT_SYMBOLS, Record
+from ecgexp.data.integrity import check_annotations, check_millivolts, is_inside
+from ecgexp.data.records import BEAT_SYMBOLS, Record, split_outside
 from ecgexp.data.untrusted import damaged, quoted, read_file
 
 _IN_NUMBERS = b"-0123456789., \t\n"  # numpy would take nan, 1e308 and a comment for numbers, too
@@ -26,13 +28,19 @@ def files_of(folder: Path, record_id: str) -> tuple[Path, ...]:
     return folder / f"{record_id}.csv", folder / f"{record_id}annotations.txt"
 
 
-def read_record(folder: Path, record_id: str, database: Database) -> Record:
+def signals_among(files: Sequence[Path]) -> list[Path]:
+    """Those of `files_of` that hold signals."""
+    return [files[0]]
+
+
+def read_record(folder: Path, record_id: str, database: Database, leads: Sequence[str] = ()) -> Record:
     """Reads one record with all its leads; the layout carries no gain, so that comes from the catalog.
 
     Args:
       folder: where its files are.
       record_id: its name, checked by the caller.
       database: the entry it belongs to.
+      leads: those that are needed; all are sampled alike in this layout.
 
     Raises:
       DataError: a file is damaged; the message names it and the remedy.
@@ -45,20 +53,38 @@ def read_record(folder: Path, record_id: str, database: Database) -> Record:
     except MemoryError as error:
         raise damaged(csv_path, "does not fit into memory", database) from error
     signals_mv = (digital - database.adc_zero) / database.adc_gain
-    check_millivolts(csv_path, signals_mv, lead_names, database)
+    unusable: dict[str, str] = {}
+    for column, name in enumerate(lead_names):
+        try:
+            if (first := lead_names.index(name)) != column:
+                raise damaged(csv_path, f"names lead {name} twice, in columns {first + 2} and {column + 2}", database)
+            check_millivolts(csv_path, signals_mv[:, [column]], [name], database)
+        except DataError as error:
+            unusable[name] = str(error)
+    usable = [column for column, name in enumerate(lead_names) if name not in unusable]
+    if not usable:
+        raise DataError(next(iter(unusable.values())))
     samples, symbols, seconds = _read_annotations(text_path, database)
     check_annotations(text_path, samples, np.isin(symbols, BEAT_SYMBOLS), len(digital), database)
     _check_times(text_path, samples, seconds, database)
     return Record(
-        record_id=record_id, patient_id=database.patient_of(record_id), lead_names=lead_names, fs_hz=database.fs_hz,
-        signals_mv=signals_mv, samples=samples, symbols=symbols,
+        record_id=record_id, patient_id=database.patient_of(record_id), fs_hz=database.fs_hz,
+        lead_names=tuple(lead_names[column] for column in usable), signals_mv=signals_mv[:, usable], unusable=unusable,
+        **split_outside(samples, symbols, is_inside(samples, len(digital))),
     )  # fmt: skip
 
 
 def _read_signals(path: Path, database: Database) -> tuple[tuple[str, ...], np.ndarray]:
-    """Lead names and (num_samples, leads) float64, whole numbers; header with or without quotes, either line end."""
+    """Lead names and (num_samples, leads) float64, whole numbers; heading with or without quotes, either line end, `,` or `;`."""
     head, _, body = read_file(path, database).replace(b"\r\n", b"\n").partition(b"\n")
-    names = [name.strip().strip("'\"").strip() for name in _decoded(path, head, database).split(",")]
+    heading = _decoded(path, head, database)
+    if b";" in head and b"," not in head:
+        if b"," in body:
+            raise damaged(path, "separates its columns by semicolons and holds commas as well", database)
+        heading, body = heading.replace(";", ","), body.replace(b";", b",")
+    if re.fullmatch(r"[-\d.,\s]+", heading):
+        raise damaged(path, f"has no heading that names its leads: it begins with {quoted(heading)}", database)
+    names = [name.strip().strip("'\"").strip() for name in heading.split(",")]
     if not all(name.isprintable() and name for name in names):
         raise damaged(path, f"does not name its columns: {quoted(','.join(names))}", database)
     if odd := body.translate(None, _IN_NUMBERS):

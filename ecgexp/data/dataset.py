@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from ecgexp._validate import ConfigError, DataError, settings
+from ecgexp._validate import ConfigError, DataError, check_named_once, settings
 from ecgexp.beats import BeatSet
 from ecgexp.data.catalog import RECORD_SETS, Database, find_database
 from ecgexp.data.preparation import Layout, Name, Preparation, Report, Verify
@@ -17,8 +17,8 @@ _MARKS = {"wfdb": ".hea", "kaggle_csv": ".csv"}
 _SEARCH_DEPTH = 5
 
 
-def _set_or_names(value: Any) -> Any:
-    """A record set by its name, e.g. `federated10`, stands for its records."""
+def names_of(value: Any) -> Any:
+    """The records that `dataset.records` names: a record set's name, e.g. `federated10`, stands for its records."""
     if isinstance(value, (str, int)) and not isinstance(value, bool):
         return RECORD_SETS.get(str(value).lower(), (value,))
     return value
@@ -35,17 +35,21 @@ class RecordedDataset(Preparation):
       records: their names, or one of the catalog's record sets (`ds1 ds2 unpaced paced reduced federated10`); None: all.
       verify: `published`: every file must be the one PhysioNet publishes, where the package knows its SHA-256;
         `header`: sizes, header checksums and order only, for files changed on purpose.
+      strict: refuse a record with annotations before its first sample or beyond its last one. Published databases have such
+        records; by default those annotations are left out and counted.
     """
 
     database: str = "mitdb"
     layout: Layout = "wfdb"
     root: Path = Path("data")
-    records: Annotated[tuple[Name, ...] | None, BeforeValidator(_set_or_names)] = None
+    records: Annotated[tuple[Name, ...] | None, BeforeValidator(names_of)] = None
     verify: Verify = "published"
+    strict: bool = False
 
     def __post_init__(self):
         super().__post_init__()
         entry = find_database(self.database)
+        check_named_once("dataset.records", self.records or ())
         unknown = [name for name in self.records or () if name not in entry.records]
         if unknown or self.records == ():
             raise ConfigError(
@@ -89,7 +93,7 @@ class RecordedDataset(Preparation):
 
         return prepare_records(
             self, database=entry, folder=folder, records=self.records or entry.records, layout=self.layout,
-            verify=self.verify, report=report, path=path,
+            verify=self.verify, strict=self.strict, report=report, path=path,
         )  # fmt: skip
 
     def _entry(self) -> Database:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +18,6 @@ def file_sha256(path: Path) -> str:
         return hashlib.sha256(lines.replace(b"\n", b"\r\n")).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def quick_identity(paths: Iterable[Path]) -> list[tuple[str, int, int]]:
-    """Name, size and time of change of every file: enough to know that nothing was replaced since it was verified."""
-    return [(path.name, stat.st_size, stat.st_mtime_ns) for path in paths if (stat := path.stat())]
 
 
 def digest(value: Any) -> str:

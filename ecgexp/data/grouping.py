@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from ecgexp._validate import ConfigError, DataError, settings
+from ecgexp._validate import ConfigError, DataError, check_named_once, settings
 from ecgexp.beats import BeatSet
 from ecgexp.data.records import BEAT_SYMBOLS
 
@@ -44,9 +44,15 @@ class Grouping:
                 )
             if not symbols:
                 raise ConfigError(f"grouping.classes.{name} names no symbol; give it one or take it out")
-        every = [symbol for symbols in self.classes.values() for symbol in symbols]
-        if twice := sorted({symbol for symbol in every if every.count(symbol) > 1}):
-            raise ConfigError(f"grouping.classes: {' '.join(twice)} stands in two places; a beat has one class")
+        for name, symbols in self.classes.items():
+            check_named_once(f"grouping.classes.{name}", symbols)
+        owners: dict[str, str] = {}
+        for name, symbols in self.classes.items():
+            for symbol in symbols:
+                if (other := owners.setdefault(symbol, name)) != name:
+                    raise ConfigError(
+                        f"grouping.classes.{name}: symbol {symbol} stands in classes {other} and {name}; a beat has one class"
+                    )
 
     def apply(self, beats: BeatSet) -> BeatSet:
         """Labels the beats and drops those whose symbol is in no class, counted in `dropped` as `symbol Q`.

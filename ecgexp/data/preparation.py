@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ecgexp._validate import ConfigError, NonNegative, Positive, settings
+from ecgexp._validate import ConfigError, NonNegative, Positive, check_named_once, settings
 
 Report = Callable[[int, int, str], None]
 """Told `(done, total, what)` while records are prepared, for a progress bar."""
@@ -50,8 +50,7 @@ class Preparation:
     cache_dir: Path | None = None
 
     def __post_init__(self):
-        if len(set(self.leads)) < len(self.leads):
-            raise ConfigError(f"dataset.leads={list(self.leads)} names a lead twice; name each once")
+        check_named_once("dataset.leads", self.leads)
         if self.window_samples[0] + self.window_samples[1] < 2:
             raise ConfigError(
                 f"dataset.window_ms={list(self.window_ms)} is shorter than two samples at {self.fs_hz:g} Hz; "

@@ -1,6 +1,8 @@
 """A record: what one file of a database holds, in millivolts and samples, whatever layout it was read from."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
@@ -15,11 +17,14 @@ class Record:
     Attributes:
       record_id: its name, e.g. `"100"`.
       patient_id: the person it was taken from.
-      signals_mv: (num_samples, leads) float64, millivolts.
+      signals_mv: (num_samples, leads) float64, millivolts, at `signal_hz`.
       lead_names: one name for each column.
-      fs_hz: sampling frequency.
-      samples: (num_annotations,) int64, the sample of every annotation, in time order; beats and others.
+      fs_hz: frames a second, by which annotations are counted.
+      samples: (num_annotations,) int64, the frame of every annotation, in time order; beats and others, all inside the record.
       symbols: (num_annotations,) str, its symbol.
+      samples_per_frame: of the signals; above 1 in records that were sampled faster than their annotations count.
+      unusable: lead -> why it cannot be used, with the file and the remedy: a gap, no volts. Who needs it, raises that.
+      outside: symbol -> annotations before the first sample or beyond the last one, which are not among `samples`.
     """
 
     record_id: str
@@ -29,6 +34,19 @@ class Record:
     fs_hz: float
     samples: np.ndarray
     symbols: np.ndarray
+    samples_per_frame: int = 1
+    unusable: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    outside: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def signal_hz(self) -> float:
+        """Sampling frequency of the signals."""
+        return self.fs_hz * self.samples_per_frame
+
+    @property
+    def num_beats_outside(self) -> int:
+        """Annotated beats outside the record."""
+        return sum(count for symbol, count in self.outside.items() if symbol in BEAT_SYMBOLS)
 
     @property
     def is_beat(self) -> np.ndarray:
@@ -44,3 +62,16 @@ class Record:
     def beat_symbols(self) -> np.ndarray:
         """(num_beats,) str: the symbol of every beat."""
         return self.symbols[self.is_beat]
+
+
+def split_outside(samples: np.ndarray, symbols: np.ndarray, inside: np.ndarray) -> dict[str, object]:
+    """The fields of a `Record` that come from its annotations: those inside it, and how many of each symbol are not.
+
+    Args:
+      samples: (num_annotations,) int64.
+      symbols: (num_annotations,) str.
+      inside: (num_annotations,) bool.
+    """
+    names, counts = np.unique(symbols[~inside], return_counts=True)
+    outside = MappingProxyType(dict(zip(names.tolist(), counts.tolist(), strict=True)))
+    return {"samples": samples[inside], "symbols": symbols[inside], "outside": outside}

@@ -4,6 +4,8 @@ The files go through the very same reading, checking and preparing as real ones,
 the whole path. Nothing learned from them says anything about hearts: every header states that it is synthetic.
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,10 @@ from ecgexp.seeding import Seeds
 
 GAIN, BASELINE, BITS = 200, 1024, 11
 MIN_MINUTES = 0.4
+SYNTHETIC = "SYNTHETIC"
+"""With this word a comment of every header begins."""
+
+_VIRTUAL_PATIENT = re.compile(r"virtual patient (\S+), seed (\d+)")
 GENERATOR_VERSION = 1  # one more whenever the same arguments give other bytes, so that no stale cache is taken for them
 
 
@@ -47,6 +53,17 @@ def list_records(num_patients: int) -> tuple[SyntheticRecord, ...]:
 def patients_of(num_patients: int) -> dict[str, str]:
     """Record -> patient, in the order of the records."""
     return {record.record_id: patient_id(record.patient_index) for record in list_records(num_patients)}
+
+
+def version_of(seed: int) -> str:
+    """The version of the database that a seed makes: who its virtual patients are depends on the seed alone."""
+    return f"(virtual patients, seed {seed})"
+
+
+def patient_in(comments: Sequence[str]) -> tuple[str, int] | None:
+    """The virtual patient and the seed that a header names in its comments; None where it names none."""
+    found = [match for comment in comments if (match := _VIRTUAL_PATIENT.fullmatch(comment))]
+    return (found[0][1], int(found[0][2])) if found else None
 
 
 def write_database(folder: Path, *, num_patients: int, minutes: float, seed: int, noise: float = 1.0) -> dict[str, str]:
@@ -113,7 +130,7 @@ def _write_record(
         checksum=[int(total) for total in steps.sum(axis=0).astype(np.int16)],
         block_size=[0] * 2,
         comments=[
-            "SYNTHETIC: drawn by ecgexp, no heart made this record",
+            f"{SYNTHETIC}: drawn by ecgexp, no heart made this record",
             f"virtual patient {heart.patient_id}, seed {seed}",
             "sum of Gaussians after ECGSYN (McSharry et al. 2003)",
         ],

@@ -14,7 +14,16 @@ from ecgexp.beats import BeatSet
 from ecgexp.data.catalog import Database
 from ecgexp.data.fingerprint import digest
 from ecgexp.data.preparation import Preparation, Report
-from ecgexp.data.synthetic import BASELINE, FS_HZ, GAIN, GENERATOR_VERSION, MIN_MINUTES, patients_of, write_database
+from ecgexp.data.synthetic import (
+    BASELINE,
+    FS_HZ,
+    GAIN,
+    GENERATOR_VERSION,
+    MIN_MINUTES,
+    patients_of,
+    version_of,
+    write_database,
+)
 from ecgexp.data.synthetic_shapes import LEADS
 
 _log = logging.getLogger(__name__)
@@ -77,7 +86,7 @@ class SyntheticDataset(Preparation):
         patients = patients_of(self.num_patients)
         database = Database(
             name="synthetic",
-            version=f"(virtual patients, seed {self.seed})",
+            version=version_of(self.seed),
             title="Virtual patients drawn by ecgexp",
             fs_hz=float(FS_HZ),
             records=tuple(patients),

@@ -11,6 +11,7 @@ from ecgexp._validate import ConfigError, DataError, NonNegative, Positive, plac
 from ecgexp.beats import COLUMNS, TESTED, TRAINED, BeatSet, arrow
 from ecgexp.data.dataset import RecordedDataset
 from ecgexp.data.fingerprint import digest
+from ecgexp.data.identity import check_no_copies
 from ecgexp.data.preparation import Report
 
 _ALIKE = ("fs_hz", "baseline", "bandpass_hz", "window_ms", "relocate_ms")
@@ -105,8 +106,10 @@ class TwoDatabases:
     def _joined(self, loaded: dict[str, BeatSet]) -> BeatSet:
         named = [_with_database(beats, self.parts[part].database) for part, beats in loaded.items()]
         first, second = named
+        columns = {name: np.concatenate([getattr(beats, name) for beats in named]) for name in COLUMNS}
+        check_no_copies(columns["record_ids"], columns["signals_mv"])
         return BeatSet(
-            **{name: np.concatenate([getattr(beats, name) for beats in named]) for name in COLUMNS}, fs_hz=self.fs_hz,
+            **columns, fs_hz=self.fs_hz,
             lead_names=tuple(arrow(*pair) for pair in zip(first.lead_names, second.lead_names, strict=True)),
             database=arrow(first.database, second.database), dropped={**first.dropped, **second.dropped},
             digest=digest({part: beats.digest for part, beats in loaded.items()}),

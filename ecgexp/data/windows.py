@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ecgexp.beats import RR_FEATURES
+
 LOCAL_INTERVALS = 10
 """Intervals in the local mean (de Chazal 2004, II-D: average RR of the ten preceding intervals)."""
 
@@ -84,16 +86,18 @@ def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
     for analysis after the recording, not at the bedside.
 
     Args:
-      r_samples: (num_beats,) int64, strictly rising, every annotated beat of the record; at least two.
+      r_samples: (num_beats,) int64, strictly rising, every annotated beat of the record.
       fs_hz: their sampling frequency.
 
     Returns:
-      (num_beats, 20) float32: previous, next and local mean in seconds; previous divided by the record's mean; the five
-      intervals before the beat and the five after it, in the order of time; the 10, 25, 50, 75 and 90 % quantiles of the
-      20 intervals before it and the 20 after it; how unsteady the rhythm is: the lower quartile of the changes from one interval
-      to the next, second or third, the least of the three, over the 240 intervals round the beat or all that there are,
-      divided by their median.
+      (num_beats, 20) float32, NaN for the only beat of a record, which has no interval. The columns: previous, next and
+      local mean in seconds; previous divided by the record's mean; the five intervals before the beat and the five after
+      it, in the order of time; the 10, 25, 50, 75 and 90 % quantiles of the 20 intervals before it and the 20 after it; how
+      unsteady the rhythm is: the lower quartile of the changes from one interval to the next, second or third, the least of
+      the three, over the 240 intervals round the beat or all that there are, divided by their median.
     """
+    if len(r_samples) < 2:
+        return np.full((len(r_samples), len(RR_FEATURES)), np.nan, np.float32)
     intervals = np.diff(r_samples) / fs_hz
     previous = np.concatenate([intervals[:1], intervals])
     following = np.concatenate([intervals, intervals[-1:]])

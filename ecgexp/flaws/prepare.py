@@ -8,7 +8,7 @@ import numpy as np
 from ecgexp.beats import BeatSet
 from ecgexp.data.leaks import check_split
 from ecgexp.inputs import transform_beats
-from ecgexp.prepare import Prepared, assemble
+from ecgexp.prepare import Prepared, assemble, load_beats
 from ecgexp.seeding import Seeds
 
 Features = dict[str, np.ndarray]
@@ -22,7 +22,9 @@ def prepare_flawed(experiment: Any, seeds: Seeds, report: Callable[..., None]) -
     guard, whose work it is to find them, is left out. Nothing else leaves it out.
     """
     flaws = experiment.flaws
-    beats = experiment.grouping.apply(experiment.dataset.load(report))
+    beats = load_beats(
+        dataset=experiment.dataset, grouping=experiment.grouping, model_input=experiment.input, report=report
+    )
     features = transform_beats(experiment.input, beats)
     if flaws.shifted_pictures:
         features = shifted(features)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ecgexp._validate import ConfigError
 from ecgexp.data.annotation_writer import symbol_of, write_annotations
+from ecgexp.data.untrusted import printable
 from ecgexp.prediction.record import Annotated
 
 
@@ -29,8 +30,9 @@ def check_output(output: Path, stems: Sequence[Path], extension: str, *, overwri
     """
     ids = [stem.name for stem in stems]
     if twice := sorted({name for name in ids if ids.count(name) > 1}):
-        raise ConfigError(f"two records are called {twice[0]}, and so would be their files; give one at a time, each with "
-                          "its own --output")  # fmt: skip
+        places = " and ".join(printable(stem) for stem in stems if stem.name == twice[0])
+        raise ConfigError(f"two records are called {twice[0]}, {places}, and so would be their files; give one at a time, each "
+                          "with its own --output")  # fmt: skip
     if output.exists() and not output.is_dir():
         raise ConfigError(f"--output {output} is not a folder; give another")
     _check_apart(output, stems)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from ecgexp._validate import ConfigError, DataError, build
 from ecgexp.beats import TESTED, TRAINED, databases
 from ecgexp.data.preparation import Preparation
+from ecgexp.prediction.exposure import Exposure, exposure_of
 from ecgexp.serving import Classifier, load_classifier
 from ecgexp.tracking.reading import StoredRun
 
@@ -25,7 +26,7 @@ class TrainedModel:
       classifier: the model.
       preparation: what was done to the records it learned from.
       class_of: annotation symbol -> index of its class.
-      tested_on: record -> samples of the beats that the run was tested on; empty where it kept none.
+      exposure: whose beats it may have learned from.
       tested_elsewhere: the database that the run was tested on, where that is not the one it learned from, and what was done
         to its records: its leads have other names.
     """
@@ -34,7 +35,7 @@ class TrainedModel:
     classifier: Classifier
     preparation: Preparation
     class_of: Mapping[str, int]
-    tested_on: Mapping[str, np.ndarray] = field(default_factory=dict)
+    exposure: Exposure
     tested_elsewhere: tuple[str, Preparation] | None = None
 
     @property
@@ -77,7 +78,7 @@ def load_model(run: StoredRun) -> TrainedModel:
     preparations = [_preparation(run, classifier, part) for part in ((TRAINED, TESTED) if len(names) > 1 else (None,))]
     return TrainedModel(
         name=run.name, classifier=classifier, preparation=preparations[0], class_of=_class_of(run, classifier.class_names),
-        tested_on=_tested_on(run), tested_elsewhere=(names[1], preparations[1]) if len(names) > 1 else None,
+        exposure=_exposure(run, names[0]), tested_elsewhere=(names[1], preparations[1]) if len(names) > 1 else None,
     )  # fmt: skip
 
 
@@ -116,11 +117,13 @@ def _setting(run: StoredRun, name: str) -> Any:
         return run.params[name]
 
 
-def _tested_on(run: StoredRun) -> dict[str, np.ndarray]:
+def _exposure(run: StoredRun, database: str) -> Exposure:
+    wanted = ("dataset.records", "dataset.train.records", "dataset.num_patients", "split._target_", "split.division")
+    params = {name: _setting(run, name) for name in wanted if name in run.params}
     file = run.artifact("predictions/test.parquet")
-    if file is None:
-        return {}
-    import pandas as pd
+    tests = None
+    if file is not None:
+        import pandas as pd
 
-    table = pd.read_parquet(file, columns=["record", "sample"])
-    return {str(record): rows["sample"].to_numpy() for record, rows in table.groupby("record")}
+        tests = pd.read_parquet(file, columns=["record", "patient", "sample"])
+    return exposure_of(params, database, tests)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ecgexp._validate import DataError
+from ecgexp.beats import NO_INTERVAL
 from ecgexp.data.annotation_writer import UNCLASSIFIED, symbol_of
 from ecgexp.data.detection import detect_beats
-from ecgexp.data.prepare import choose_leads, prepare_record
+from ecgexp.data.prepare import LEFT_RECORD, choose_leads, prepare_record
 from ecgexp.data.records import Record
 from ecgexp.data.windows import usual_beat
 from ecgexp.evaluation.beat_matching import Detection, match_beats
@@ -30,9 +31,11 @@ class Annotated:
       source: whose beats they are.
       class_names: (num_classes,) the model's.
       samples: (num_beats,) int64, at the record's own frequency.
-      probabilities: (num_beats, num_classes) float64; a row of NaN where the window leaves the record.
+      probabilities: (num_beats, num_classes) float64; a row of NaN for a beat that cannot be classified.
       references: (num_beats,) str, the reference's symbol; empty where there is no reference beat.
       detection: how well the beats were found; None where nobody searched, or nothing is known to compare with.
+      reasons: (num_beats,) str, why a beat cannot be classified; empty where it is.
+      num_outside: annotations outside the record, which are not among the beats.
       stand_in: the leads that were read in place of the model's, where training allowed that; else empty.
     """
 
@@ -43,12 +46,14 @@ class Annotated:
     samples: np.ndarray
     probabilities: np.ndarray
     references: np.ndarray
+    reasons: np.ndarray
+    num_outside: int = 0
     detection: Detection | None = None
     stand_in: str = ""
 
     @property
     def is_classified(self) -> np.ndarray:
-        """(num_beats,) bool: beats whose window lies in the record."""
+        """(num_beats,) bool: beats for which there is what the model needs."""
         return ~np.isnan(self.probabilities).any(axis=1)
 
     @property
@@ -65,7 +70,7 @@ class Annotated:
 
     @property
     def num_unclassified(self) -> int:
-        """Beats whose window leaves the record."""
+        """Beats that lack what the model needs."""
         return int(np.sum(~self.is_classified))
 
     @property
@@ -108,7 +113,7 @@ def annotate(model: TrainedModel, record: Record, *, source: Source) -> Annotate
     reference, symbols = record.beat_samples, record.beat_symbols
     detection = None
     if source == "detector":
-        samples = detect_beats(record.signals_mv[:, columns[0]], record.fs_hz)
+        samples = detect_beats(record.signals_mv[:, columns[0]], record.signal_hz) // record.samples_per_frame
         record = replace(record, samples=samples, symbols=np.full(len(samples), "Q"))
         detection = match_beats(reference, samples, record.fs_hz) if len(reference) else None
         symbols = _carried_over(symbols, detection, len(samples))
@@ -117,25 +122,31 @@ def annotate(model: TrainedModel, record: Record, *, source: Source) -> Annotate
         raise DataError(
             f"record {record.record_id} has no beat: {where}; type --beats {_other(source)}, or another record"
         )
+    probabilities, reasons = _probabilities(model, record, columns)
     return Annotated(
         record_id=record.record_id, fs_hz=record.fs_hz, source=source, class_names=model.classifier.class_names,
-        samples=record.beat_samples, probabilities=_probabilities(model, record, columns), references=symbols,
-        detection=detection, stand_in=stand_in,
+        samples=record.beat_samples, probabilities=probabilities, reasons=reasons, references=symbols,
+        num_outside=sum(record.outside.values()), detection=detection, stand_in=stand_in,
     )  # fmt: skip
 
 
-def _probabilities(model: TrainedModel, record: Record, columns: list[int]) -> np.ndarray:
-    """(num_beats, num_classes): prepared and scored as in training; NaN where there is no window."""
+def _probabilities(model: TrainedModel, record: Record, columns: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """(num_beats, num_classes), prepared and scored as in training, NaN where that cannot be; (num_beats,) why it cannot."""
     part, *_ = prepare_record(record, columns, model.preparation)
     windows = part["signals_mv"]
     usual_mv = None
     if model.classifier.uses_usual_beat:  # of the whole record, as in training
         usual_mv = np.broadcast_to(usual_beat(windows), windows.shape)
-    rr = part["rr"] if model.classifier.uses_rr else None
-    probabilities = np.full((len(record.beat_samples), len(model.classifier.class_names)), np.nan)
     inside = np.isin(record.beat_samples, part["r_samples"])
-    probabilities[inside] = model.classifier.predict_probabilities(windows, rr, usual_mv)
-    return probabilities
+    reasons = np.where(inside, "", LEFT_RECORD).astype(object)
+    rr = part["rr"] if model.classifier.uses_rr else None
+    if rr is not None and np.isnan(rr).any():  # a record's only beat
+        reasons[inside] = NO_INTERVAL
+        inside = np.zeros_like(inside)
+    probabilities = np.full((len(record.beat_samples), len(model.classifier.class_names)), np.nan)
+    if inside.any():
+        probabilities[inside] = model.classifier.predict_probabilities(windows, rr, usual_mv)
+    return probabilities, reasons.astype(np.str_)
 
 
 def _columns(record: Record, model: TrainedModel) -> tuple[list[int], str]:
@@ -155,9 +166,9 @@ def _columns(record: Record, model: TrainedModel) -> tuple[list[int], str]:
 def _check_frequency(record: Record, model: TrainedModel) -> None:
     """Any frequency is resampled to the model's, as in training, unless its filter does not exist there."""
     preparation = model.preparation
-    if preparation.baseline == "bandpass" and preparation.bandpass_hz[1] >= record.fs_hz / 2:
+    if preparation.baseline == "bandpass" and preparation.bandpass_hz[1] >= record.signal_hz / 2:
         raise DataError(
-            f"record {record.record_id} at {record.fs_hz:g} Hz cannot be filtered up to {preparation.bandpass_hz[1]:g} Hz, "
+            f"record {record.record_id} at {record.signal_hz:g} Hz cannot be filtered up to {preparation.bandpass_hz[1]:g} Hz, "
             f"as the model's own records were; take one above {2 * preparation.bandpass_hz[1]:g} Hz"
         )
 

@@ -1,6 +1,7 @@
 """What the console shows of annotated records: counts, agreement with the reference, and how well beats were found."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -51,13 +52,17 @@ def render(model: TrainedModel, records: Sequence[Annotated]) -> Iterator[Any]:
         yield _detection(found)
 
 
-def notes(model: TrainedModel, record: Annotated, *, database: str) -> Iterator[str]:
+def notes(
+    model: TrainedModel, record: Annotated, *, database: str, patient_id: str, known_as: str | None = None
+) -> Iterator[str]:
     """What a reader of the tables must know of one record.
 
     Args:
       model: what classified it.
       record: the outcome.
       database: of the record, as the model names its own.
+      patient_id: whose record it is, as that database names patients.
+      known_as: what that database calls the record, where it is a copy under another name.
     """
     classifier = model.classifier
     if database.startswith("synthetic"):
@@ -67,23 +72,21 @@ def notes(model: TrainedModel, record: Annotated, *, database: str) -> Iterator[
         yield f"{record.record_id}: {record.stand_in} stands in for {wanted}, as training allowed"
     if record.fs_hz != classifier.fs_hz:
         yield f"{record.record_id}: resampled from {record.fs_hz:g} to the model's {classifier.fs_hz:g} Hz"
-    if record.num_unclassified:
-        yield f"{record.record_id}: unclassified beats, whose window leaves the record: {record.num_unclassified}"
-    learned = _num_perhaps_learned(model, record) if database == model.learned_from else 0
-    if learned:
-        yield (
-            f"{record.record_id}: the run was not tested on {learned} of these beats; it may have learned from them, and then "
-            "agreement says nothing about other patients"
-        )
+    for reason, number in Counter(record.reasons[record.reasons != ""].tolist()).items():
+        yield f"{record.record_id}: unclassified beats, {reason}: {number}"
+    if record.num_outside:
+        yield f"{record.record_id}: annotations outside the record, left out: {record.num_outside}"
+    if database == model.learned_from:
+        known_as = known_as or record.record_id
+        yield from model.exposure.notes(record.record_id, known_as, patient_id, _comparable(model, record, known_as))
 
 
-def _num_perhaps_learned(model: TrainedModel, record: Annotated) -> int:
-    """Beats with a class that are not among the run's test beats; a detector's beats are near them, not at them."""
+def _comparable(model: TrainedModel, record: Annotated, known_as: str) -> np.ndarray:
+    """Samples of beats with a class, which may be test beats; a detector's are near those of a tested record, not at them."""
     labelled = record.is_classified & (model.labels(record.references) >= 0)
-    tested = model.tested_on.get(record.record_id, np.zeros(0, np.int64))
-    if record.source == "reference":
-        return int(np.sum(labelled & ~np.isin(record.samples, tested)))
-    return int(np.sum(labelled)) if not len(tested) else 0
+    if record.source == "detector" and known_as in model.exposure.tested_on:
+        return record.samples[:0]
+    return record.samples[labelled]
 
 
 def _counts(model: TrainedModel, records: Sequence[Annotated]) -> "Table":

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from ecgexp._validate import ConfigError, Positive, settings
+from ecgexp._validate import ConfigError, Positive, check_named_once, settings
 
 
 @settings
@@ -19,6 +19,9 @@ class SweepSettings:
     rerun: bool = False
     budget_epsilon: Positive | None = None
     objectives: tuple[str, ...] | None = Field(default=None, min_length=1)
+
+    def __post_init__(self):
+        check_named_once("sweep.objectives", self.objectives or ())
 
     def check_single_run(self) -> None:
         """Refuses what only a multirun can do.

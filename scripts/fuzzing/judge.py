@@ -101,8 +101,9 @@ def _prepare(record: Record) -> None:
     columns, _ = choose_leads(record, _PREPARATION)
     if columns is None:
         return
-    part, _ = prepare_record(record, columns, _PREPARATION)
-    if not (np.isfinite(part["signals_mv"]).all() and np.isfinite(part["rr"]).all()):
+    part, *_ = prepare_record(record, columns, _PREPARATION)
+    has_intervals = len(record.beat_samples) > 1
+    if not (np.isfinite(part["signals_mv"]).all() and (np.isfinite(part["rr"]).all() or not has_intervals)):
         raise FloatingPointError("a prepared beat is not finite")
 
 

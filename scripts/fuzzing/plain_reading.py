@@ -56,30 +56,40 @@ def _read_wfdb(files: Mapping[str, object], record_id: str, database: Database, 
     lines, comments = _header_lines(files[f"{record_id}.hea"])
     words = lines[0].split()
     _need(words[0] == record_id)
-    count, length, fs_hz = _whole(words[1]), _whole(words[3]), float(words[2].partition("/")[0])
-    _need(count == len(lines) - 1 and count > 0 and length > 0 and 0 < fs_hz < math.inf)
+    count, fs_hz = _whole(words[1]), float(words[2].partition("/")[0]) if len(words) > 2 else 250.0
+    length = _whole(words[3]) if len(words) > 3 else None
+    _need(count == len(lines) - 1 and count > 0 and length != 0 and 0 < fs_hz < math.inf)
     _need(alone or fs_hz == database.fs_hz)
     rows = [line.split(maxsplit=8) for line in lines[1:]]
     _need(all(len(fields) == 9 for fields in rows))
-    signals: list[list[float]] = [[] for _ in rows]
+    signals: dict[int, list[float]] = {}
+    names = [fields[8].strip() for fields in rows]
     for name in {fields[0] for fields in rows}:
         channels = [number for number, fields in enumerate(rows) if fields[0] == name]
         fmt, _, offset = rows[channels[0]][1].partition("+")
         _need(len({rows[number][1] for number in channels}) == 1)
-        flat = _decode(files[name][_whole(offset or "0") :], fmt, length * len(channels))
+        content = files[name][_whole(offset or "0") :]
+        if length is None:
+            length = len(content) * 8 // BITS[fmt] // len(channels)
+        flat, invalid = _decode(content, fmt, length * len(channels))
         for position, number in enumerate(channels):
             digital, fields = flat[position :: len(channels)], rows[number]
             _need(digital[0] == int(fields[5]) and (sum(digital) - int(fields[6])) % 65536 == 0)
-            gain, baseline, unit = _scale(fields, None if alone else database.adc_gain)
-            signals[number] = [(value - baseline) / gain * unit for value in digital]
-    names = [fields[8].strip() for fields in rows]
+            scale = _scale(fields, None if alone else database.adc_gain)
+            if scale is None or invalid in digital or names.count(names[number]) > 1:
+                continue
+            gain, baseline, unit = scale
+            lead = [(value - baseline) / gain * unit for value in digital]
+            if all(abs(value) < HIGHEST_MV for value in lead):
+                signals[number] = lead
+    _need(signals)
     beats = [
         (sample, SYMBOLS[code]) for sample, code in _annotations(files[f"{record_id}.atr"], fs_hz) if code in SYMBOLS
     ]
-    beats = [beat for beat in beats if beat[1] in BEATS]
-    _need(all(0 <= sample < length for sample, _ in beats))
+    beats = [beat for beat in beats if beat[1] in BEATS and 0 <= beat[0] < length]
     patient = record_id if alone else _patient(record_id, comments, database)
-    return _checked(patient, fs_hz, names, signals, beats)
+    usable = sorted(signals)
+    return _checked(patient, fs_hz, [names[number] for number in usable], [signals[number] for number in usable], beats)
 
 
 def _header_lines(content: object) -> tuple[list[str], list[str]]:
@@ -95,17 +105,23 @@ def _header_lines(content: object) -> tuple[list[str], list[str]]:
     return lines, comments
 
 
-def _scale(fields: list[str], usual_gain: float | None) -> tuple[float, int, float]:
+def _scale(fields: list[str], usual_gain: float | None) -> tuple[float, int, float] | None:
+    """Gain, baseline and millivolts a unit; None for a lead in another unit or without a gain."""
     value, _, unit = fields[2].partition("/")
     gain, bracket, baseline = value.partition("(")
     _need(not bracket or baseline.endswith(")"))
     zero = int(fields[4]) if not bracket else int(baseline[:-1])
     number = float(gain) or usual_gain
-    _need(number is not None and 0 < number < math.inf)
-    return number, zero, {"": 1.0, "mv": 1.0, "uv": 1e-3, "v": 1e3}[unit.lower()]
+    _need(0 <= float(gain) < math.inf)
+    per_mv = {"": 1.0, "mv": 1.0, "uv": 1e-3, "nv": 1e-6, "v": 1e3}.get(unit.lower())
+    return None if number is None or per_mv is None else (number, zero, per_mv)
 
 
-def _decode(content: bytes, fmt: str, count: int) -> list[int]:
+BITS = {"212": 12, "16": 16, "24": 24, "32": 32, "61": 16, "80": 8, "160": 16}
+
+
+def _decode(content: bytes, fmt: str, count: int) -> tuple[list[int], int]:
+    """The samples, and the value that stands for none."""
     if fmt == "212":
         pairs, whole = math.ceil(count / 2), math.ceil(count * 1.5)
         _need(len(content) in (whole, 3 * pairs))
@@ -113,7 +129,7 @@ def _decode(content: bytes, fmt: str, count: int) -> list[int]:
         values = []
         for first, middle, last in struct.iter_unpack("3B", content):
             values += [first | (middle & 15) << 8, last | (middle >> 4) << 8]
-        values, bits = values[:count], 12
+        values = values[:count]
         values = [value - 4096 if value > 2047 else value for value in values]
     else:
         size, signed, order, shift = {
@@ -124,9 +140,7 @@ def _decode(content: bytes, fmt: str, count: int) -> list[int]:
         values = [
             int.from_bytes(content[at : at + size], order, signed=signed) - shift for at in range(0, len(content), size)
         ]
-        bits = 8 * size
-    _need(-(2 ** (bits - 1)) not in values)
-    return values
+    return values, -(2 ** (BITS[fmt] - 1))
 
 
 def _annotations(content: object, fs_hz: float) -> list[tuple[int, int]]:
@@ -207,11 +221,17 @@ def _read_kaggle(files: Mapping[str, object], record_id: str, database: Database
         elapsed = sum(60 ** (i + 1) * _whole(part) for i, part in enumerate(reversed(minutes.split(":")))) + float(
             seconds
         )
-        _need(abs(elapsed - sample / database.fs_hz) < 0.002 and last <= sample < len(table))
+        _need(abs(elapsed - sample / database.fs_hz) < 0.002 and last <= sample)
         last = sample
-        if symbol in BEATS:
+        if symbol in BEATS and sample < len(table):
             beats.append((sample, symbol))
-    return _checked(database.patient_of(record_id), database.fs_hz, names[1:], signals, beats)
+    kept = [place for place, lead in enumerate(signals) if all(abs(value) < HIGHEST_MV for value in lead)]
+    kept = [place for place in kept if names[1:].count(names[1 + place]) == 1]
+    _need(kept)
+    return _checked(
+        database.patient_of(record_id), database.fs_hz, [names[1 + place] for place in kept], [signals[place] for place in kept],
+        beats,
+    )  # fmt: skip
 
 
 def _text_lines(content: object) -> list[str]:
@@ -223,7 +243,6 @@ def _checked(
     patient: str, fs_hz: float, names: list[str], signals: list[list[float]], beats: list[tuple[int, str]]
 ) -> Plain:
     _need(all(names))
-    _need(all(abs(value) < HIGHEST_MV for lead in signals for value in lead))
     _need(all(first[0] < second[0] for first, second in zip(beats, beats[1:], strict=False)))
     return Plain(patient=patient, fs_hz=fs_hz, lead_names=tuple(names), signals_mv=signals, beats=beats)
 

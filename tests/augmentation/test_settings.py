@@ -104,7 +104,9 @@ def test_a_class_that_the_grouping_does_not_make_is_refused():
         (SignalAugmentation, {"wander_cycles": [0.3, 0.1]}, r"wander_cycles=\[0\.3,0\.1\] must rise"),
         (Chain, {"steps": []}, r"augmentation\.steps=\[\] is not usable"),
         (Chain, {"steps": ["crops9"]}, "holds 'crops9', which is no augmentation"),
-        (Chain, {"steps": [Crops9(), Crops9()]}, "crops9 and crops9, which both show several views"),
+        (Chain, {"steps": [Crops9(), Crops9()]}, r"augmentation\.steps=.*crops9 stands in it twice, in places 1 and 2"),
+        (ImageAugmentation, {"flips": ["both", "both"]}, r"augmentation\.flips=.*both stands in it twice"),
+        (Crops9, {"except_classes": ["N", "N"]}, r"augmentation\.except_classes=.*N stands in it twice"),
     ],
 )
 def test_values_out_of_bounds_are_refused(make, values, message):

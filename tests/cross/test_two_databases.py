@@ -54,8 +54,8 @@ def test_records_and_patients_bear_the_name_of_their_database(beats):
 
 
 def test_the_man_of_201_and_202_stays_one_man(tmp_path, hearts):
-    for record in ("201", "202"):
-        write_record(tmp_path / "mitdb", record, hearts[0], fs_hz=360)
+    for record, drawn in {"201": hearts[0], "202": draw_heartbeats(2, seconds=10)}.items():
+        write_record(tmp_path / "mitdb", record, drawn, fs_hz=360)
     write_record(tmp_path / "svdb", "800", hearts[1], fs_hz=128)
     beats = make(tmp_path, train={"records": ["201", "202"]}, test={"records": ["800"]}).load()
     assert set(beats.patient_ids.tolist()) == {"mitdb/201+202", "svdb/800"}
@@ -171,7 +171,7 @@ def test_the_fake_mitdb_is_found_out_by_the_published_list(data_root):
 
 def test_each_part_is_kept_in_the_cache_of_its_own(data_root, tmp_path, monkeypatch):
     first = make(data_root, train={"cache_dir": tmp_path}, test={"cache_dir": tmp_path}).load()
-    assert len(list(tmp_path.glob("beats-*.npz"))) == 2
+    assert len(list(tmp_path.glob("beats-*.json"))) == 2
     monkeypatch.setattr(prepare, "_prepare", None)
     again = make(data_root, train={"cache_dir": tmp_path}, test={"cache_dir": tmp_path}).load()
     assert again.digest == first.digest

@@ -24,6 +24,11 @@ def reads(monkeypatch):
     return calls
 
 
+def index_of(tiny):
+    (path,) = (tiny / "cache").glob("beats-*.json")
+    return path
+
+
 def load(tiny, **changes):
     settings = Preparation(window_ms=(100, 100), cache_dir=tiny / "cache", **changes)
     return prepare_records(settings, database=TINY, folder=tiny, records=("a",))
@@ -39,7 +44,7 @@ def test_second_time_comes_from_the_cache_and_is_equal_in_every_field(tiny, read
     assert_equal(first, load(tiny))
     assert reads == ["a"]
     assert first.r_samples.tolist() == [200, 500, 800]
-    assert [path.suffix for path in (tiny / "cache").iterdir()] == [".npz"]
+    assert index_of(tiny).is_file()
 
 
 @pytest.mark.parametrize(
@@ -68,7 +73,69 @@ def test_digest_tells_of_content_not_of_time(tiny, reads):
     first = load(tiny)
     os.utime(tiny / "a.dat", (1, 1))
     assert load(tiny).digest == first.digest
+    assert reads == ["a"]
+
+
+def test_cache_key_tells_content_of_equal_size_and_time(tiny, reads):
+    """As from a tar with one time for all, or after `touch -r`."""
+    times = (tiny / "a.atr").stat()
+    first = load(tiny)
+    write_record(tiny, symbols=("N", "A", "N"))
+    for path in tiny.glob("a.*"):
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    second = load(tiny)
+    assert first.symbols.tolist() == ["N", "V", "N"]
+    assert second.symbols.tolist() == ["N", "A", "N"]
     assert reads == ["a", "a"]
+
+
+def test_cache_of_two_folders_is_not_mixed_up(tmp_path):
+    found = []
+    for name, symbols in (("A", "NVN"), ("B", "NAN")):
+        (tmp_path / name).mkdir()
+        write_record(tmp_path / name, symbols=tuple(symbols))
+        for path in (tmp_path / name).iterdir():
+            os.utime(path, (1, 1))
+        settings = Preparation(window_ms=(100, 100), cache_dir=tmp_path / "cache")
+        found.append(prepare_records(settings, database=TINY, folder=tmp_path / name, records=("a",)).symbols.tolist())
+    assert found == [["N", "V", "N"], ["N", "A", "N"]]
+
+
+def test_cache_key_tells_what_the_catalog_says(tiny):
+    settings = Preparation(window_ms=(100, 100), cache_dir=tiny / "cache")
+    said = replace(TINY, same_patient={"a": "somebody"})
+    patients = [
+        prepare_records(settings, database=database, folder=tiny, records=("a",)).patient_ids[0]
+        for database in (TINY, said)
+    ]
+    assert patients == ["a", "somebody"]
+
+
+def test_cache_key_tells_of_every_file_the_header_names(tiny, reads):
+    """A header may name other signal files than `a.dat`."""
+    (tiny / "a.dat").rename(tiny / "other.dat")
+    header = (tiny / "a.hea").read_text().replace("a.dat", "other.dat")
+    (tiny / "a.hea").write_text(header)
+    first = load(tiny)
+    write_record(tiny, seed=5)
+    (tiny / "a.dat").rename(tiny / "other.dat")
+    (tiny / "a.hea").write_text((tiny / "a.hea").read_text().replace("a.dat", "other.dat"))
+    assert load(tiny).digest != first.digest
+    assert reads == ["a", "a"]
+
+
+def test_file_replaced_while_it_is_read_is_refused(tiny, monkeypatch):
+    read = module.wfdb_reader.read_record
+
+    def replaced_meanwhile(*args):
+        record = read(*args)
+        write_record(tiny, symbols=("N", "A", "N"))
+        return record
+
+    monkeypatch.setattr(module.wfdb_reader, "read_record", replaced_meanwhile)
+    with pytest.raises(DataError, match="was changed while it was being read; run this again"):
+        load(tiny)
+    assert not list((tiny / "cache").glob("beats-*"))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +143,7 @@ def test_digest_tells_of_content_not_of_time(tiny, reads):
 )
 def test_damaged_file_is_rebuilt_with_a_warning(tiny, reads, caplog, damage):
     first = load(tiny)
-    (path,) = (tiny / "cache").iterdir()
+    path = index_of(tiny)
     path.write_bytes(damage(path.read_bytes()))
     assert_equal(first, load(tiny))
     assert "is damaged" in caplog.text
@@ -87,9 +154,9 @@ def test_damaged_file_is_rebuilt_with_a_warning(tiny, reads, caplog, damage):
 
 def test_pickle_in_the_cache_is_not_loaded(tiny, caplog):
     first = load(tiny)
-    (path,) = (tiny / "cache").iterdir()
+    path = next((tiny / "cache" / "arrays").iterdir())
     with path.open("wb") as file:
-        np.savez(file, meta=np.asarray([{"evil": print}], dtype=object))
+        np.save(file, np.asarray([{"evil": print}], dtype=object))
     assert_equal(first, load(tiny))
     assert "is damaged" in caplog.text
 
@@ -100,7 +167,8 @@ def test_jobs_at_once_all_get_the_beats_and_leave_one_file(tiny):
         results = list(pool.map(lambda _: (barrier.wait(), load(tiny))[1], range(4)))
     for result in results:
         assert_equal(results[0], result)
-    assert [path.suffix for path in (tiny / "cache").iterdir()] == [".npz"]
+    assert index_of(tiny).is_file()
+    assert not list((tiny / "cache").rglob(".*"))
 
 
 def test_cache_that_cannot_be_written_only_warns(tiny, caplog):
@@ -116,11 +184,11 @@ def test_failed_write_leaves_nothing_behind(tiny, monkeypatch, caplog):
     monkeypatch.setattr("ecgexp.data.cache.os.fsync", full)
     assert len(load(tiny)) == 3
     assert "No space left" in caplog.text
-    assert list((tiny / "cache").iterdir()) == []
+    assert [path for path in (tiny / "cache").rglob("*") if path.is_file()] == []
 
 
 def test_warnings_are_repeated_from_the_cache(tiny, reads, caplog):
-    write_record(tiny, "b", leads=("V5", "V1"))
+    write_record(tiny, "b", leads=("V5", "V1"), seed=3)
     settings = Preparation(window_ms=(100, 100), cache_dir=tiny / "cache")
     for _ in range(2):
         caplog.clear()

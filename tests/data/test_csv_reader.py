@@ -39,6 +39,7 @@ def write(
         {"text": ["    Time    Sample #", *ANNOTATIONS[1:]]},
         {"text": ["Time Sample# Type", *ANNOTATIONS[1:]]},
         {"header": "\ufeff'sample #','V5','MLII'"},
+        {"header": "'sample #';'V5';'MLII'", "rows": ("0;10;20", "1;11;21", "2;12;22", "3;13;23")},
     ],
 )
 def test_variants_read_alike(tmp_path, variant):
@@ -59,9 +60,10 @@ def test_variants_read_alike(tmp_path, variant):
         ({"rows": ("0,10,20", "2,11,21", "3,1,1")}, r"a\.csv does not number its samples"),
         ({"header": "'sample #','V5'"}, r"a\.csv names 2 columns and holds 3"),
         ({"text": [*ANNOTATIONS, "  0:00.010"]}, r"aannotations\.txt has a line without time, sample and type"),
+        ({"header": "0,9,19"}, r"a\.csv has no heading that names its leads: it begins with '0,9,19'"),
         (
-            {"text": [*ANNOTATIONS, "  0:00.010  9  N 0 0 0"]},
-            r"aannotations\.txt has an annotation at sample 9, outside",
+            {"header": "'sample #';'V5';'MLII'", "rows": ("0;1,5;2", "1;1,5;2")},
+            r"a\.csv separates its columns by semicolons and holds commas",
         ),
         ({"text": [ANNOTATIONS[0], *ANNOTATIONS[:0:-1]]}, r"aannotations\.txt is not in time order"),
     ],
@@ -69,6 +71,19 @@ def test_variants_read_alike(tmp_path, variant):
 def test_faults_are_named(tmp_path, fault, match):
     write(tmp_path, **fault)
     with pytest.raises(DataError, match=match):
+        read_record(tmp_path, "a", TINY)
+
+
+@pytest.mark.parametrize("sample", [4, 5, 364])
+def test_csv_annotation_beyond_the_end_is_counted(tmp_path, sample):
+    write(tmp_path, text=[*ANNOTATIONS, f"  0:{sample / 360:06.3f}  {sample}  N 0 0 0"])
+    record = read_record(tmp_path, "a", TINY)
+    assert (record.samples.tolist(), dict(record.outside)) == ([1, 2, 3], {"N": 1})
+
+
+def test_csv_lead_named_twice_is_unusable(tmp_path):
+    write(tmp_path, header="'sample #','MLII','MLII'")
+    with pytest.raises(DataError, match=r"a\.csv names lead MLII twice, in columns 2 and 3"):
         read_record(tmp_path, "a", TINY)
 
 

@@ -48,7 +48,8 @@ def test_empty_class_may_be_dropped_but_not_down_to_one():
 @pytest.mark.parametrize(
     ("classes", "match"),
     [
-        ({"N": ["N", "L"], "S": ["L"]}, "L stands in two places"),
+        ({"N": ["N", "L"], "S": ["L"]}, r"grouping\.classes\.S: symbol L stands in classes N and S"),
+        ({"N": ["N", "L", "N"], "S": ["A"]}, r"grouping\.classes\.N=.*N stands in it twice, in places 1 and 3"),
         ({"N": ["N"], "X": ["+"]}, r"grouping\.classes\.X: \+ is no beat symbol"),
         ({"N": ["N"], "/": ["/"]}, "class name '/' is refused"),
         ({"N": ["N"], "V": []}, r"grouping\.classes\.V names no symbol"),

@@ -68,7 +68,8 @@ def test_a_record_where_the_catalog_expects_it_belongs_to_its_database(tmp_path)
 
 def test_a_synthetic_header_says_so(database):
     record, found = read_single(database.folder / "s001", annotator="atr")
-    assert str(found) == "synthetic s001"
+    assert str(found) == "synthetic (virtual patients, seed 0)"
+    assert record.patient_id == "p001"
     assert len(record.beat_samples) > 50
 
 
@@ -86,11 +87,11 @@ def database(tmp_path_factory):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("a 2 360 1080", "a 2 360 0", "names no signals or no length"),
-        ("a 2 360 1080", "a 0 360 1080", "names no signals or no length"),
+        ("a 2 360 1080", "a 2 360 0", "claims a length of 0 samples"),
+        ("a 2 360 1080", "a 0 360 1080", "names no signals"),
         ("a 2 360 1080", "a 2 0 1080", "says 0 Hz|is not a WFDB header"),
         ("a 2 360 1080", "a 2 360 1081", "bytes where its header claims"),
-        ("a.dat 212 200", "a.dat 212 0", "gives no gain, and record a has none published"),
+        ("a.dat 212 200", "a.dat 212 0", "gives no gain for lead MLII, and record a has none published"),
         (" MLII", "", "does not name its leads"),
         ("a 2 360 1080", "", "is not a WFDB header"),
     ],

@@ -1,5 +1,6 @@
 """Writers of the cache that die, folders that cannot be written, files that are damaged: the beats are always the right ones."""
 
+import mmap
 import os
 import random
 import signal
@@ -37,11 +38,16 @@ def assert_right(prepared, number, **how):
 
 
 def parts(folder):
-    return list(folder.glob(".*"))
+    return list(folder.rglob(".*"))
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def index_of(folder):
+    (path,) = folder.glob("beats-*.json")
+    return path
 
 
 # Sudden death.
@@ -71,13 +77,13 @@ def test_killed_at_random_instants(tmp_path):
         assert not anew
         assert_right(prepared, begun[-1])
         number = begun[-1] + 1
-        for path in tmp_path.iterdir():
+        for path in tmp_path.rglob("*"):
             if path.suffix == ".part":
                 os.utime(path, (time.time() - 90_000,) * 2)
     assert half_written > 0, "no death came while a file was being written: this test tests nothing"
     load(tmp_path, number)
     assert parts(tmp_path) == []
-    assert len(names(tmp_path)) == number + 1
+    assert len(list(tmp_path.glob("beats-*.json"))) == number + 1
 
 
 def test_dead_before_the_rename_is_prepared_again(tmp_path):
@@ -89,8 +95,9 @@ def test_dead_before_the_rename_is_prepared_again(tmp_path):
     done = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parent, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL
     assert done.stdout == b"begin 3\n"
-    (left,) = tmp_path.iterdir()
+    (left,) = parts(tmp_path)
     assert left.suffix == ".part"
+    assert not list(tmp_path.glob("beats-*"))
     prepared, anew = load(tmp_path, 3)
     assert anew
     assert_right(prepared, 3)
@@ -144,7 +151,7 @@ def test_relative_folder(tmp_path, monkeypatch):
     prepared, anew = load("deep/cache", 1, rows=3)
     assert not anew
     assert_right(prepared, 1, rows=3)
-    assert names(tmp_path / "deep" / "cache") == [f"beats-{key_of(1)[:32]}.npz"]
+    assert index_of(tmp_path / "deep" / "cache").name == f"beats-{key_of(1)[:32]}.json"
     monkeypatch.chdir("deep")
     assert not load("cache", 1, rows=3)[1]
     assert not load("../deep/./cache", 1, rows=3)[1]
@@ -182,8 +189,7 @@ def test_folder_that_cannot_be_made(open_folder, not_root, caplog):
 
 def test_file_of_somebody_else_is_prepared_again(open_folder, not_root, caplog):
     load(open_folder, 1, rows=3)
-    (path,) = open_folder.iterdir()
-    path.chmod(0)
+    index_of(open_folder).chmod(0)
     prepared, anew = load(open_folder, 1, rows=3)
     assert anew
     assert_right(prepared, 1, rows=3)
@@ -204,96 +210,107 @@ def test_full_disk(small_disk, caplog):
 # Damage.
 
 
-def damaged_copy(folder, damage):
-    load(folder, 1, rows=3)
-    (path,) = folder.iterdir()
-    content = bytearray(path.read_bytes())
-    path.write_bytes(damage(content))
-    return path
+def file_of(folder, which):
+    """The index, or one of the arrays."""
+    return index_of(folder) if which == "index" else sorted((folder / "arrays").iterdir())[which]
 
 
-def assert_prepared_again_with_a_warning(folder, path, caplog):
+def assert_prepared_again_with_a_warning(folder, caplog):
     prepared, anew = load(folder, 1, rows=3)
     assert anew
     assert_right(prepared, 1, rows=3)
     assert "is damaged" in caplog.text
-    assert str(path) in caplog.text
-    assert not load(folder, 1, rows=3)[1]
+    assert str(index_of(folder)) in caplog.text
+    prepared, anew = load(folder, 1, rows=3)
+    assert not anew
+    assert_right(prepared, 1, rows=3)
 
 
+@pytest.mark.parametrize("which", ["index", 0, 2, 4])
 @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.9, 0.999])
-def test_truncated_file(tmp_path, caplog, share):
-    path = damaged_copy(tmp_path, lambda content: content[: int(len(content) * share)])
-    assert_prepared_again_with_a_warning(tmp_path, path, caplog)
+def test_truncated_file(tmp_path, caplog, share, which):
+    load(tmp_path, 1, rows=3)
+    path = file_of(tmp_path, which)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    assert_prepared_again_with_a_warning(tmp_path, caplog)
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
     [
         (b"'descr': '<f4'", b"'descr': '<f2'"),
+        (b"'descr': '<f4'", b"'descr': '|O4'"),
         (b"'shape': (3, 90, 1)", b"'shape': (3, 30, 1)"),
         (b"'shape': (3, 90, 1)", b"'shape': (3, 90, 9)"),
         (b"'shape': (3, 90, 1)", b"'shape': (3, 90, 1{"),
         (b"\x93NUMPY\x01", b"\x93NUMPY\x09"),
-        (b"PK\x01\x02", b"PK\x01\x03"),
-        (b"PK\x03\x04", b"PK\x03\x05"),
         (np.float32(1).tobytes(), np.float32(-1).tobytes()),
-        (b"number 1".decode().encode("utf-32-le"), b"number 2".decode().encode("utf-32-le")),
+        (b"number 1", b"number 2"),
+        (b'"left": 1', b'"left": 2'),
+        (b'"storage": 1', b'"storage": 9'),
     ],
 )
 def test_changed_byte(tmp_path, caplog, old, new):
-    def change(content):
-        assert old in content
-        return bytes(content).replace(old, new, 1)
-
-    assert_prepared_again_with_a_warning(tmp_path, damaged_copy(tmp_path, change), caplog)
-
-
-@pytest.mark.parametrize("shape", [b"(5000, 30, 1)", b"(4999, 90, 1)"])
-def test_header_that_asks_for_fewer_beats(tmp_path, caplog, shape):
-    """Numpy would not read to the end, where the checksum is compared."""
-    load(tmp_path, 1)
-    (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes().replace(b"(5000, 90, 1)", shape, 1))
-    prepared, anew = load(tmp_path, 1)
-    assert anew
-    assert_right(prepared, 1)
-    assert "the checksum of signals_mv.npy is another" in caplog.text
+    load(tmp_path, 1, rows=3)
+    path = next(path for path in sorted(tmp_path.rglob("*")) if path.is_file() and old in path.read_bytes())
+    path.write_bytes(path.read_bytes().replace(old, new, 1))
+    assert_prepared_again_with_a_warning(tmp_path, caplog)
 
 
-@pytest.mark.parametrize("method", [8, 12, 14, 77], ids=["deflate", "bzip2", "lzma", "unknown"])
-def test_compression_that_it_does_not_have(tmp_path, caplog, method):
-    load(tmp_path, 1)
-    (path,) = tmp_path.iterdir()
-    content = bytearray(path.read_bytes())
-    content[content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 1) + 10] = method  # of the second member
-    content[content.index(b"\x93NUMPY", content.index(b"\x93NUMPY") + 1)] = 0xFF  # what no deflated stream begins with
-    path.write_bytes(content)
-    prepared, anew = load(tmp_path, 1)
-    assert anew
-    assert_right(prepared, 1)
-    assert "is damaged" in caplog.text
+def test_cache_array_that_is_missing_is_prepared_again(tmp_path, caplog):
+    load(tmp_path, 1, rows=3)
+    file_of(tmp_path, 3).unlink()
+    assert_prepared_again_with_a_warning(tmp_path, caplog)
 
 
-def test_wish_for_a_password(tmp_path, caplog):
-    def change(content):
-        content[content.index(b"PK\x01\x02") + 8] |= 1
-        return content
+def test_cache_index_of_another_key_is_not_taken(tmp_path, caplog):
+    load(tmp_path, 2, rows=3)
+    index_of(tmp_path).rename(tmp_path / f"beats-{key_of(1)[:32]}.json")
+    assert_prepared_again_with_a_warning(tmp_path, caplog)
+    assert "another key" in caplog.text
 
-    assert_prepared_again_with_a_warning(tmp_path, damaged_copy(tmp_path, change), caplog)
+
+@pytest.mark.parametrize("content", [b"[]", b"null", b"7", b"{}", b'{"sha256": 7}', b"\xff", b"[" * 100_000])
+def test_cache_index_that_is_no_index(tmp_path, caplog, content):
+    load(tmp_path, 1, rows=3)
+    index_of(tmp_path).write_bytes(content)
+    assert_prepared_again_with_a_warning(tmp_path, caplog)
+
+
+def test_cache_arrays_are_mapped_and_read_only(tmp_path):
+    load(tmp_path, 1, rows=3)
+    prepared, _ = load(tmp_path, 1, rows=3)
+    for name in ("signals_mv", "rr", "r_samples", "record_ids"):
+        array = getattr(prepared.beats, name)
+        assert isinstance(array.base, mmap.mmap)
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = array[1]
+
+
+def test_cache_mapped_arrays_outlive_their_replacement(tmp_path):
+    load(tmp_path, 1, rows=3)
+    prepared, _ = load(tmp_path, 1, rows=3)
+    for path in (tmp_path / "arrays").iterdir():
+        replacement = path.with_suffix(".new")
+        replacement.write_bytes(b"other")
+        os.replace(replacement, path)
+    assert_right(prepared, 1, rows=3)
 
 
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
-@given(flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=2))
-def test_whatever_byte_is_changed_the_beats_are_right(flips):
-    """A few bytes of a zip, such as its dates, mean nothing for the content; all others lead to preparing again."""
-
-    def change(content):
+@given(
+    which=st.one_of(st.just("index"), st.sampled_from(range(5))),
+    flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=2),
+)
+def test_whatever_byte_is_changed_the_beats_are_right(which, flips):
+    """Blanks of an index mean nothing for the content; all else leads to preparing again."""
+    with tempfile.TemporaryDirectory() as place:
+        load(place, 1, rows=3)
+        path = file_of(Path(place), which)
+        content = bytearray(path.read_bytes())
         for share, mask in flips:
             content[int(share * len(content))] ^= mask
-        return content
-
-    with tempfile.TemporaryDirectory() as place:
-        damaged_copy(Path(place), change)
+        path.write_bytes(content)
         assert_right(load(place, 1, rows=3)[0], 1, rows=3)

@@ -5,7 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 
 from ecgexp.data.preparation import Preparation
+from ecgexp.data.prepare import LEFT_RECORD
 from ecgexp.data.records import Record
+from ecgexp.prediction.exposure import Exposure
 from ecgexp.prediction.model import TrainedModel
 from ecgexp.prediction.record import Annotated
 
@@ -29,9 +31,8 @@ def make_model(
         uses_usual_beat=uses_usual_beat, classes_without_training_beats=unlearned,
         predict_probabilities=predict_probabilities, seen=seen,
     )  # fmt: skip
-    return TrainedModel(
-        name="run", classifier=classifier, preparation=settings, class_of=CLASS_OF, tested_on=tested_on or {}
-    )
+    exposure = Exposure(database=database.split(" -> ")[0], tested_on=tested_on or {})
+    return TrainedModel(name="run", classifier=classifier, preparation=settings, class_of=CLASS_OF, exposure=exposure)
 
 
 def make_record(samples=(5, 400, 800, 1200), symbols="NNVN", *, leads=("MLII", "V1"), fs_hz=360.0, seconds=4):
@@ -52,6 +53,7 @@ def make_annotated(predicted, references="", *, names=NAMES, record_id="a", **ot
     probabilities[predicted < 0] = np.nan
     values = {
         "fs_hz": 250.0, "source": "reference", "samples": 100 * np.arange(1, len(predicted) + 1),
-        "references": np.asarray([*references, *[""] * (len(predicted) - len(references))]), **others,
+        "references": np.asarray([*references, *[""] * (len(predicted) - len(references))]),
+        "reasons": np.where(predicted < 0, LEFT_RECORD, ""), **others,
     }  # fmt: skip
     return Annotated(record_id=record_id, class_names=tuple(names), probabilities=probabilities, **values)

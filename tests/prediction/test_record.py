@@ -142,6 +142,14 @@ def test_a_record_without_a_beat_says_what_to_type(detector):
         annotate(make_model(), empty, source="detector")
 
 
+def test_a_single_beat_is_classified_without_intervals():
+    found = annotate(make_model(), make_record((400,), "V"), source="reference")
+    assert (found.symbols, found.reasons.tolist()) == (["V"], [""])
+
+
 def test_a_single_beat_has_no_interval_and_is_unclassified():
-    found = annotate(make_model(), make_record((400,), "N"), source="reference")
+    model = make_model(uses_rr=True)
+    found = annotate(model, make_record((400,), "N"), source="reference")
     assert found.symbols == ["?"]
+    assert found.reasons.tolist() == ["no RR interval, the only beat of its record"]
+    assert model.classifier.seen == []

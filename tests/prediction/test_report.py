@@ -82,7 +82,7 @@ def test_a_detector_is_judged_by_sensitivity_and_predictivity():
 
 
 def said(model, record, database="tiny 1"):
-    return list(notes(model, record, database=database))
+    return list(notes(model, record, database=database, patient_id="p", known_as=record.record_id))
 
 
 def test_nothing_is_noted_of_a_plain_record():
@@ -96,7 +96,7 @@ def test_what_must_be_known_is_noted():
     assert "a: a synthetic record, no heart made it" in lines
     assert "a: V5 stands in for MLII, as training allowed" in lines
     assert "a: resampled from 250 to the model's 360 Hz" in lines
-    assert "a: unclassified beats, whose window leaves the record: 1" in lines
+    assert "a: unclassified beats, window leaves the record: 1" in lines
 
 
 @pytest.mark.parametrize("source", ["reference", "detector"])

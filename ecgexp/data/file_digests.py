@@ -1,0 +1,132 @@
+"""Digests of source files, kept so that they are cheap and used only where the file cannot have changed."""
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ecgexp._files import replacing
+from ecgexp._validate import DataError
+from ecgexp.data.fingerprint import digest, file_sha256
+
+_TRIES = 3
+# Two changes of a file within a file system's smallest unit of time look like one. The coarsest in use is FAT's, 2 s.
+_GRANULARITY_NS = 4_000_000_000
+_SECOND_NS = 1_000_000_000
+
+Identity = tuple[int, int, int, int, int]
+"""Device, inode, size, time of change of the inode and of the content."""
+
+
+class FileDigests:
+    """SHA-256 of the files of one folder, each read anew only where it may have changed since it was last read.
+
+    Digests are kept in `cache_dir`, each beside the device, inode, size, and times of change of the inode (ctime) and of the
+    content (mtime) that its file had. No program can set a ctime; any write, rename, chmod or utime moves it.
+
+    Guarantees:
+      A kept digest is used only if all five are the same, the ctime has a fraction of a second, and the file was last
+      changed more than four seconds before it was read: so a change that came after could not have left the ctime as it was.
+      Files without a fraction, such as those of read-only images, whose ctimes somebody wrote, and files just changed are
+      read again each time. This assumes that the clock of the file system does not run backwards. A file that is
+      replaced while it is being read, or before `check_unchanged`, is refused. See `tests/data/test_file_digests.py`.
+
+    Example:
+      >>> digests = FileDigests(None, Path("."))
+      >>> digests.of([])
+      {}
+    """
+
+    def __init__(self, cache_dir: Path | None, folder: Path):
+        self._index = None
+        if cache_dir is not None:
+            self._index = cache_dir / f"digests-{digest(str(folder.resolve()))[:16]}.json"
+        self._seen: dict[Path, tuple[Identity, str, bool]] = {}
+
+    def of(self, paths: Iterable[Path]) -> dict[str, str]:
+        """File name -> SHA-256.
+
+        Args:
+          paths: files of the folder.
+
+        Raises:
+          DataError: one cannot be read, or changes all the while.
+        """
+        kept, found, anew = self._kept(), {}, False
+        for path in paths:
+            try:
+                identity = _identity(path)
+                if kept.get(path.name, (None, ""))[0] == identity:
+                    self._seen[path] = identity, kept[path.name][1], True
+                else:
+                    self._seen[path] = _read(path)
+                    anew = anew or self._seen[path][2]
+            except OSError as error:
+                raise _unreadable(path, error) from error
+            found[path.name] = self._seen[path][1]
+        if anew and self._index is not None:
+            self._keep(self._index, kept)
+        return found
+
+    def check_unchanged(self) -> None:
+        """All files still have the content whose digests were given, though they were read once more since.
+
+        Raises:
+          DataError: one was changed.
+        """
+        for path, (identity, sha256, is_certain) in self._seen.items():
+            try:
+                same = _identity(path) == identity and (is_certain or file_sha256(path) == sha256)
+            except OSError as error:
+                raise _unreadable(path, error) from error
+            if not same:
+                raise _changing(path)
+
+    def _kept(self) -> dict[str, tuple[Identity, str]]:
+        """What earlier runs left; nothing where that is damaged."""
+        if self._index is None:
+            return {}
+        try:
+            values = json.loads(self._index.read_text(encoding="utf-8"))
+            files = values["files"]
+            if values["sha256"] != digest(files):
+                return {}
+            return {str(name): (tuple(identity), str(sha256)) for name, (identity, sha256) in files.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return {}
+
+    def _keep(self, index: Path, kept: Mapping[str, tuple[Identity, str]]) -> None:
+        """Adds what was read; another process that does so at once may win, and then it is read once more next time."""
+        certain = {path.name: (identity, sha256) for path, (identity, sha256, sure) in self._seen.items() if sure}
+        files = {name: [list(identity), sha256] for name, (identity, sha256) in {**kept, **certain}.items()}
+        try:
+            index.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(index) as part:
+                part.write_text(json.dumps({"files": files, "sha256": digest(files)}), encoding="utf-8")
+        except OSError:  # they are read again next time
+            return
+
+
+def _identity(path: Path) -> Identity:
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_ctime_ns, stat.st_mtime_ns
+
+
+def _read(path: Path) -> tuple[Identity, str, bool]:
+    """Identity and digest of one state of a file, and whether a later change of it would show in the identity."""
+    for _ in range(_TRIES):
+        began = time.time_ns()
+        identity = _identity(path)
+        sha256 = file_sha256(path)
+        if _identity(path) == identity:
+            *_, ctime, mtime = identity
+            return identity, sha256, max(ctime, mtime) + _GRANULARITY_NS < began and ctime % _SECOND_NS != 0
+    raise _changing(path)
+
+
+def _changing(path: Path) -> DataError:
+    return DataError(f"{path} was changed while it was being read; run this again when nothing writes to it any more")
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path} cannot be read ({error.strerror}); see to its permissions")

@@ -1,0 +1,123 @@
+"""Kept digests of files are used only where the file cannot have changed."""
+
+import os
+import time
+
+import pytest
+
+from ecgexp._validate import DataError
+from ecgexp.data import file_digests
+from ecgexp.data.file_digests import FileDigests
+from ecgexp.data.fingerprint import file_sha256
+
+
+@pytest.fixture
+def files(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.dat").write_bytes(name.encode() * 100)
+    return sorted(tmp_path.glob("*.dat"))
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    names = []
+    monkeypatch.setattr(file_digests, "file_sha256", lambda path: names.append(path.name) or file_sha256(path))
+    return names
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """The files were last changed a minute ago, as far as the reader can tell."""
+    now = time.time_ns
+    monkeypatch.setattr(file_digests.time, "time_ns", lambda: now() + 60_000_000_000)
+
+
+def digests_of(tmp_path, files):
+    return FileDigests(tmp_path / "cache", tmp_path).of(files)
+
+
+def test_file_digest_is_kept_for_the_next_time(tmp_path, files, hashed, later):
+    first = digests_of(tmp_path, files)
+    assert first == {path.name: file_sha256(path) for path in files}
+    assert digests_of(tmp_path, files) == first
+    assert hashed == ["a.dat", "b.dat"]
+
+
+def test_file_digest_of_a_recent_change_is_not_kept(tmp_path, files, hashed):
+    """A second change in the same unit of time would not show."""
+    digests_of(tmp_path, files)
+    digests_of(tmp_path, files)
+    assert hashed == ["a.dat", "b.dat"] * 2
+
+
+def in_place(path):
+    with path.open("r+b") as file:
+        file.write(b"x")
+
+
+def replaced(path):
+    other = path.with_suffix(".new")
+    other.write_bytes(b"x" * path.stat().st_size)
+    os.replace(other, path)
+
+
+@pytest.mark.parametrize("change", [in_place, replaced])
+def test_file_digest_changes_with_equal_size_and_time(tmp_path, files, later, change):
+    first, times = digests_of(tmp_path, files), files[0].stat()
+    change(files[0])
+    os.utime(files[0], ns=(times.st_atime_ns, times.st_mtime_ns))
+    second = digests_of(tmp_path, files)
+    assert second["a.dat"] == file_sha256(files[0]) != first["a.dat"]
+    assert second["b.dat"] == first["b.dat"]
+
+
+def test_file_digest_of_a_written_ctime_is_not_kept(tmp_path, files, hashed, later, monkeypatch):
+    """Images of file systems bear whole seconds that somebody wrote; two images may bear the same."""
+    identity = file_digests._identity
+    monkeypatch.setattr(file_digests, "_identity", lambda path: (*identity(path)[:3], 1_000_000_000, 1_000_000_000))
+    digests_of(tmp_path, files)
+    files[0].write_bytes(b"x" * 100)
+    assert digests_of(tmp_path, files)["a.dat"] == file_sha256(files[0])
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b"null", b"\xff\xfe", b"[" * 50_000])
+def test_file_digest_index_that_is_damaged_is_not_trusted(tmp_path, files, later, damage):
+    first = digests_of(tmp_path, files)
+    (index,) = (tmp_path / "cache").iterdir()
+    content = index.read_bytes()
+    index.write_bytes(damage)
+    assert digests_of(tmp_path, files) == first
+    index.write_bytes(content.replace(first["a.dat"].encode(), b"0" * 64))
+    assert digests_of(tmp_path, files) == first
+
+
+def test_file_digests_without_a_cache_are_read_anew(tmp_path, files, hashed):
+    for _ in range(2):
+        FileDigests(None, tmp_path).of(files)
+    assert hashed == ["a.dat", "b.dat"] * 2
+
+
+def test_file_digests_that_cannot_be_kept_are_given(tmp_path, files, later):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    assert digests_of(tmp_path, files)["a.dat"] == file_sha256(files[0])
+
+
+@pytest.mark.parametrize("change", [in_place, replaced])
+def test_file_changed_after_its_digest_is_refused(tmp_path, files, change):
+    digests = FileDigests(None, tmp_path)
+    digests.of(files)
+    digests.check_unchanged()
+    change(files[1])
+    with pytest.raises(DataError, match=r"b\.dat was changed while it was being read; run this again"):
+        digests.check_unchanged()
+
+
+def test_file_that_changes_all_the_while_is_refused(tmp_path, files, monkeypatch):
+    def grows(path):
+        with path.open("ab") as file:
+            file.write(b"x")
+        return file_sha256(path)
+
+    monkeypatch.setattr(file_digests, "file_sha256", grows)
+    with pytest.raises(DataError, match=r"a\.dat was changed while it was being read"):
+        FileDigests(None, tmp_path).of(files)

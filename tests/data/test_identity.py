@@ -1,0 +1,80 @@
+"""A record, a signal and a beat that is there twice is refused, with both places named."""
+
+import numpy as np
+import pytest
+import wfdb
+from tiny_records import TINY, make_beats, write_record
+
+from ecgexp._validate import ConfigError, DataError, build
+from ecgexp.data.dataset import RecordedDataset
+from ecgexp.data.identity import check_beats_once, check_no_copies
+from ecgexp.data.preparation import Preparation
+from ecgexp.data.prepare import prepare_records
+
+TWICE = "101 stands in it twice, in places 1 and 3; name it once"
+
+
+def load(folder, records):
+    return prepare_records(Preparation(window_ms=(100, 100)), database=TINY, folder=folder, records=records)
+
+
+@pytest.mark.parametrize("records", [["101", "106", "101"], [101, 106, 101], [101, 106, "101"]])
+def test_record_named_twice_is_refused(records):
+    with pytest.raises(ConfigError, match=rf"dataset\.records=.*{TWICE}"):
+        build(RecordedDataset, {"records": records}, path="dataset")
+
+
+def test_record_named_twice_in_a_part_is_refused():
+    with pytest.raises(ConfigError, match=r"dataset\.train\.records=.*stands in it twice"):
+        build(RecordedDataset, {"records": [101, 101]}, path="dataset.train")
+
+
+def test_record_read_twice_is_refused(tiny):
+    with pytest.raises(DataError, match=r"dataset\.records=\[a,a\]: a stands in it twice, in places 1 and 2"):
+        load(tiny, ("a", "a"))
+
+
+def test_record_copied_under_another_name_is_refused(tiny):
+    (tiny / "b.dat").write_bytes((tiny / "a.dat").read_bytes())
+    (tiny / "b.hea").write_text((tiny / "a.hea").read_text().replace("a ", "b ", 1).replace("a.dat", "b.dat"))
+    wfdb.wrann("b", "atr", np.asarray([300]), ["N"], write_dir=str(tiny))
+    with pytest.raises(
+        DataError, match="records a and b hold the same signal: a.dat and b.dat are equal byte for byte"
+    ):
+        load(tiny, ("a", "b"))
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_record_that_points_to_anothers_signal_is_refused(tiny, link):
+    if link:
+        (tiny / "b.dat").symlink_to(tiny / "a.dat")
+    text = (tiny / "a.hea").read_text().replace("a ", "b ", 1)
+    (tiny / "b.hea").write_text(text.replace("a.dat", "b.dat") if link else text)
+    (tiny / "b.atr").write_bytes((tiny / "a.atr").read_bytes())
+    with pytest.raises(DataError, match="records a and b hold the same signal"):
+        load(tiny, ("a", "b"))
+
+
+def test_record_copied_in_another_format_is_refused(tmp_path):
+    digital = write_record(tmp_path)
+    wfdb.wrsamp("b", fs=360, units=["mV"], sig_name=["MLII"], d_signal=digital[:, :1], fmt=["16"], adc_gain=[200.0],
+                baseline=[1024], write_dir=str(tmp_path))  # fmt: skip
+    (tmp_path / "b.atr").write_bytes((tmp_path / "a.atr").read_bytes())
+    with pytest.raises(DataError, match="records a and b hold the same heartbeats: 3 windows are equal bit for bit"):
+        load(tmp_path, ("a", "b"))
+
+
+def test_flat_windows_are_not_taken_for_copies():
+    windows = np.zeros((4, 5, 1), np.float32)
+    check_no_copies(np.asarray(["a", "a", "b", "b"]), windows)
+    windows[:, 0] = np.arange(4)[:, None]
+    check_no_copies(np.asarray(["a", "a", "b", "b"]), windows)
+    windows[2:] = windows[:2]
+    windows[0] = 0
+    check_no_copies(np.asarray(["a", "a", "b", "b"]), windows)  # one of two: by chance
+
+
+def test_beat_with_two_rows_is_refused():
+    check_beats_once(make_beats(["a", "a", "b"], r_samples=[1, 2, 1]))
+    with pytest.raises(DataError, match="1 beats have several rows: record a sample 7 stands in rows 0 and 2"):
+        check_beats_once(make_beats(["a", "b", "a"], r_samples=[7, 7, 7]))

@@ -1,0 +1,335 @@
+"""Files as others write them: the lead that is asked for is read right, or one line says what is wrong."""
+
+import numpy as np
+import pytest
+import wfdb
+from tiny_records import TINY
+
+from ecgexp._validate import DataError
+from ecgexp.data.preparation import Preparation
+from ecgexp.data.prepare import OUTSIDE_RECORD, choose_leads, prepare_records
+from ecgexp.data.wfdb_reader import read_record
+
+LENGTH, FS = 2160, 360
+BEATS = (300, 700, 1100, 1500)
+TRUE_MV = np.stack([np.sin(np.arange(LENGTH) / 9), 0.5 * np.cos(np.arange(LENGTH) / 7)], axis=1)
+HALF_STEP_MV = 0.5 / 200 + 1e-9
+
+
+def write(
+    folder, *, record_id="a", signals_mv=TRUE_MV, leads=("MLII", "V1"), fmt="16", samples=BEATS, symbols=None, **values
+):
+    wfdb.wrsamp(
+        record_id, fs=FS, sig_name=list(leads), fmt=[fmt] * len(leads), write_dir=str(folder),
+        **{
+            "d_signal": np.rint(signals_mv * 200).astype(int), "units": ["mV"] * len(leads), "adc_gain": [200.0] * len(leads),
+            "baseline": [0] * len(leads), **values,
+        },
+    )  # fmt: skip
+    if samples is not None:
+        wfdb.wrann(record_id, "atr", np.asarray(samples), list(symbols or "N" * len(samples)), write_dir=str(folder))
+
+
+def edit(folder, old, new, count=1):
+    header = folder / "a.hea"
+    content = header.read_bytes()
+    assert old in content
+    header.write_bytes(content.replace(old, new, count))
+
+
+def read(folder, *leads):
+    return read_record(folder, "a", TINY, leads)
+
+
+def assert_true(record, lead="MLII", truth=TRUE_MV[:, 0]):
+    np.testing.assert_allclose(record.signals_mv[:, record.lead_names.index(lead)], truth, atol=HALF_STEP_MV)
+    assert record.beat_samples.tolist() == list(BEATS)
+
+
+def load(folder, **settings):
+    preparation = Preparation(window_ms=(100, 100), baseline="none", **settings)
+    return prepare_records(preparation, database=TINY, folder=folder, records=("a",))
+
+
+# A fault of a lead that nobody asked for.
+
+
+def gap(folder):
+    digital = np.rint(TRUE_MV * 200).astype(int)
+    digital[1000:1010, 1] = -(2**15)
+    write(folder, d_signal=digital)
+
+
+FAULTS = {
+    "has no value .NaN. in lead V1 at sample 1000, 10 in all": gap,
+    "gives lead V1 in 'mmHg', not in volts": lambda folder: write(folder, units=["mV", "mmHg"]),
+    "gives lead V1 in '.C', not in volts": lambda folder: (
+        write(folder, units=["mV", "XX"]), edit(folder, b"/XX", "/°C".encode())),
+    "shifts lead V1 by 3 samples": lambda folder: (
+        write(folder), edit(folder, b"a.dat 16 200.0(0)/mV 16 0 100", b"a.dat 16:3 200.0(0)/mV 16 0 100")),
+    "makes lead V1 reach .* mV, which no electrode": lambda folder: write(folder, adc_gain=[200.0, 2e-4]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", FAULTS)
+def test_fault_of_an_unasked_lead_is_no_fault(tmp_path, words):
+    FAULTS[words](tmp_path)
+    record = read(tmp_path)
+    assert record.lead_names == ("MLII",)
+    assert_true(record)
+    assert len(load(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("words", FAULTS)
+@pytest.mark.parametrize("missing_lead", ["error", "skip", "first"])
+def test_fault_of_the_asked_lead_is_the_reason(tmp_path, words, missing_lead):
+    FAULTS[words](tmp_path)
+    with pytest.raises(DataError, match=rf"a\.(hea|dat) {words}.*write it again"):
+        load(tmp_path, leads=("V1",), missing_lead=missing_lead)
+
+
+def test_unusable_lead_stands_in_for_no_other(tmp_path):
+    gap(tmp_path)
+    assert choose_leads(read(tmp_path), Preparation(leads=("V5", "MLII"), missing_lead="first"))[0] is None
+
+
+def test_changed_byte_of_an_unasked_lead_is_refused(tmp_path):
+    write(tmp_path)
+    content = bytearray((tmp_path / "a.dat").read_bytes())
+    content[2 * 2 * 100 + 2] ^= 1
+    (tmp_path / "a.dat").write_bytes(content)
+    with pytest.raises(DataError, match="fails its header's checksum in lead V1"):
+        load(tmp_path)
+
+
+def test_lead_named_twice_is_unusable(tmp_path):
+    write(tmp_path, signals_mv=TRUE_MV[:, [0, 1, 1]], leads=("MLII", "V1", "V2"))
+    edit(tmp_path, b" V2", b" V1")
+    assert_true(read(tmp_path))
+    with pytest.raises(DataError, match=r"a\.hea names lead V1 twice, as signals 2 and 3"):
+        load(tmp_path, leads=("V1",))
+
+
+# Units, formats, lengths.
+
+
+@pytest.mark.parametrize("micro", ["µV".encode(), "μV".encode(), b"\xb5V", b"uV"])
+def test_microvolts_are_a_thousandth_however_written(tmp_path, micro):
+    write(tmp_path, adc_gain=[0.2, 0.2], units=["uV", "uV"])
+    edit(tmp_path, b"/uV", b"/" + micro, count=2)
+    assert_true(read(tmp_path))
+
+
+def packed_310(values):
+    first, second, third = (values & 1023).reshape(-1, 3).T
+    words = np.stack([first << 1 | (third & 31) << 11, second << 1 | (third >> 5) << 11], axis=1)
+    return words.astype("<u2").tobytes()
+
+
+def packed_311(values):
+    first, second, third = (values & 1023).reshape(-1, 3).T
+    return (first | second << 10 | third << 20).astype("<u4").tobytes()
+
+
+@pytest.mark.parametrize(("fmt", "packed"), [("310", packed_310), ("311", packed_311)])
+@pytest.mark.parametrize("length", [2160, 2159, 2158])
+def test_formats_of_ten_bits_are_read(tmp_path, fmt, packed, length):
+    write(tmp_path, signals_mv=TRUE_MV[:length, :1], leads=("MLII",))
+    digital = np.fromfile(tmp_path / "a.dat", "<i2").astype(np.int64)
+    content = packed(np.concatenate([digital, np.zeros(-length % 3, np.int64)]))
+    (tmp_path / "a.dat").write_bytes(content)
+    edit(tmp_path, b"a.dat 16 ", f"a.dat {fmt} ".encode())
+    assert_true(read(tmp_path), truth=TRUE_MV[:length, 0])
+    (tmp_path / "a.dat").write_bytes(content[:-4])
+    with pytest.raises(DataError, match="bytes where its header claims"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("fmt", ["16", "24", "32", "80", "212"])
+def test_length_left_out_is_that_of_the_file(tmp_path, fmt):
+    gain = 50.0 if fmt == "80" else 200.0
+    write(tmp_path, fmt=fmt, d_signal=np.rint(TRUE_MV * gain).astype(int), adc_gain=[gain] * 2)
+    edit(tmp_path, b" 360 2160", b" 360")
+    record = read(tmp_path)
+    assert len(record.signals_mv) == LENGTH
+    np.testing.assert_allclose(record.signals_mv, TRUE_MV, atol=0.5 / gain + 1e-9)
+    content = (tmp_path / "a.dat").read_bytes()
+    for cut in (1, 24):
+        (tmp_path / "a.dat").write_bytes(content[:-cut])
+        with pytest.raises(DataError, match=r"a\.dat (has \d+ bytes where whole samples|fails its header's checksum)"):
+            read(tmp_path)
+
+
+# Annotations outside the record.
+
+
+@pytest.mark.parametrize("beyond", [0, 1, 5, 360])
+@pytest.mark.parametrize(("symbol", "beats"), [("N", 1), ("|", 0)])
+def test_annotation_beyond_the_end_is_counted(tmp_path, caplog, beyond, symbol, beats):
+    write(tmp_path, samples=(*BEATS, LENGTH + beyond), symbols="NNNN" + symbol)
+    record = read(tmp_path)
+    assert_true(record)
+    assert (dict(record.outside), record.num_beats_outside) == ({symbol: 1}, beats)
+    found = load(tmp_path)
+    assert (len(found), found.dropped.get(OUTSIDE_RECORD, 0)) == (4, beats)
+    assert "annotations outside the record are left out, 1 in all: a 1 (dataset.strict=true refuses" in caplog.text
+
+
+def test_annotation_on_the_last_sample_is_read(tmp_path):
+    write(tmp_path, samples=(*BEATS, LENGTH - 1))
+    record = read(tmp_path)
+    assert (len(record.beat_samples), dict(record.outside)) == (5, {})
+
+
+def test_annotation_before_the_start_is_counted(tmp_path):
+    write(tmp_path)
+    back = [59 << 10, 0xFFFF, 0x10000 - 40, 1 << 10]  # a step of -40, then N
+    content = np.frombuffer((tmp_path / "a.atr").read_bytes(), "<u2").tolist()
+    content[0] += 40
+    (tmp_path / "a.atr").write_bytes(np.asarray([*back, *content], "<u2").tobytes())
+    record = read(tmp_path)
+    assert_true(record)
+    assert dict(record.outside) == {"N": 1}
+
+
+def test_annotations_outside_are_refused_when_strict(tmp_path):
+    write(tmp_path, samples=(*BEATS, LENGTH))
+    settings = Preparation(window_ms=(100, 100), cache_dir=tmp_path / "cache")
+    for strict in (False, True):  # what a lenient run kept is no answer to a strict one
+        if not strict:
+            prepare_records(settings, database=TINY, folder=tmp_path, records=("a",))
+            continue
+        with pytest.raises(DataError, match=r"dataset\.strict=true: record a has 1 .*use dataset\.strict=false"):
+            prepare_records(settings, database=TINY, folder=tmp_path, records=("a",), strict=True)
+
+
+# One beat.
+
+
+def test_only_beat_of_a_record_is_kept_without_intervals(tmp_path):
+    write(tmp_path, samples=(1000,), symbols="V")
+    found = load(tmp_path)
+    assert (found.symbols.tolist(), found.dropped) == (["V"], {"window leaves the record": 0})
+    assert np.isnan(found.rr).all()
+    np.testing.assert_allclose(found.signals_mv[0, :, 0], TRUE_MV[964:1036, 0], atol=HALF_STEP_MV)
+
+
+# Segments.
+
+
+def segmented(folder, lines=("a_0 1080", "a_1 1080"), head="a/2 2 360 2160", **second):
+    write(folder, record_id="a_0", signals_mv=TRUE_MV[:1080], samples=None)
+    write(folder, record_id="a_1", **{"signals_mv": TRUE_MV[1080:], "samples": None, **second})
+    (folder / "a.hea").write_text("\n".join([head, *lines]) + "\n")
+    wfdb.wrann("a", "atr", np.asarray(BEATS), ["N"] * 4, write_dir=str(folder))
+
+
+def test_segments_are_read_one_after_another(tmp_path):
+    segmented(tmp_path)
+    record = read(tmp_path)
+    assert_true(record)
+    assert_true(record, "V1", TRUE_MV[:, 1])
+    assert len(load(tmp_path)) == 4
+
+
+def test_segments_of_a_variable_layout_are_read(tmp_path):
+    (tmp_path / "a_layout.hea").write_text(
+        "a_layout 2 360 0\n~ 0 200(0)/mV 16 0 0 0 0 MLII\n~ 0 200(0)/mV 16 0 0 0 0 V1\n"
+    )
+    segmented(
+        tmp_path, lines=("a_layout 0", "a_0 1080", "a_1 1080"), head="a/3 2 360 2160", signals_mv=TRUE_MV[1080:, [1, 0]],
+        leads=("V1", "MLII"), adc_gain=[200.0, 400.0], d_signal=np.rint(TRUE_MV[1080:, [1, 0]] * [200, 400]).astype(int),
+    )  # fmt: skip
+    assert_true(read(tmp_path))
+    assert len(load(tmp_path)) == 4
+
+
+def test_segment_without_a_lead_is_a_gap_of_that_lead(tmp_path):
+    segmented(tmp_path, signals_mv=TRUE_MV[1080:, :1], leads=("MLII",))
+    assert_true(read(tmp_path))
+    with pytest.raises(DataError, match=r"a\.hea has no value in lead V1 from sample 1080, where segment a_1 lacks it"):
+        load(tmp_path, leads=("V1",))
+
+
+@pytest.mark.parametrize(
+    ("lines", "head", "words"),
+    [
+        (("a_0 1080", "a_0 1080"), "a/2 2 360", "lists segment a_0 twice, as number 1 and 2"),
+        (("a_0 1080", "a 1080"), "a/2 2 360", "lists itself as a segment"),
+        (("a_0 1080",), "a/2 2 360", "claims 2 segments and lists 1"),
+        (("a_0 1080", "a_1 1000"), "a/2 2 360", "a_1.hea has 1080 samples where a.hea lists 1000"),
+        (("a_0 1080", "a_1 1080"), "a/2 2 360 99", "claims 99 samples, and its segments have 2160"),
+        (("a_0 1080", "~ 1080"), "a/2 2 360", "has no value in lead MLII from sample 1080, where segment ~"),
+        (("a_0 1080", "a_2 1080"), "a/2 2 360", r"a_2\.hea is missing|a_2\.hea missing"),
+    ],
+)
+def test_segments_that_cannot_be_joined_are_one_line(tmp_path, lines, head, words):
+    segmented(tmp_path, lines, head)
+    with pytest.raises(DataError, match=words) as caught:
+        read(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_changed_byte_in_a_segment_is_refused(tmp_path):
+    segmented(tmp_path)
+    content = bytearray((tmp_path / "a_1.dat").read_bytes())
+    content[500] ^= 1
+    (tmp_path / "a_1.dat").write_bytes(content)
+    with pytest.raises(DataError, match=r"a_1\.dat fails its header's checksum"):
+        read(tmp_path)
+
+
+def test_segments_are_part_of_what_the_cache_knows(tmp_path):
+    segmented(tmp_path)
+    first = load(tmp_path, cache_dir=tmp_path / "cache")
+    segmented(tmp_path, signals_mv=2 * TRUE_MV[1080:])
+    second = load(tmp_path, cache_dir=tmp_path / "cache")
+    np.testing.assert_allclose(second.signals_mv[3], 2 * first.signals_mv[3], atol=3 * HALF_STEP_MV)
+
+
+# Several samples in a frame.
+
+
+def framed(folder, per_frame, signals):
+    wfdb.wrsamp(
+        "a", fs=FS, units=["mV"] * 2, sig_name=["MLII", "V1"], e_d_signal=[np.rint(200 * each).astype(int) for each in signals],
+        samps_per_frame=list(per_frame), fmt=["16"] * 2, adc_gain=[200.0] * 2, baseline=[0] * 2, write_dir=str(folder),
+    )  # fmt: skip
+    wfdb.wrann("a", "atr", np.asarray(BEATS), ["N"] * 4, write_dir=str(folder))
+
+
+FAST_MV = np.sin(np.arange(2 * LENGTH) / 18)
+
+
+def test_frames_with_more_samples_of_another_lead(tmp_path):
+    framed(tmp_path, (1, 2), [TRUE_MV[:, 0], FAST_MV])
+    record = read(tmp_path, "MLII")
+    assert (record.fs_hz, record.signal_hz) == (360, 360)
+    assert_true(record)
+    assert len(load(tmp_path)) == 4
+
+
+def test_frames_with_more_samples_of_the_asked_lead(tmp_path):
+    framed(tmp_path, (2, 1), [FAST_MV, TRUE_MV[:, 1]])
+    record = read(tmp_path, "MLII")
+    assert (record.fs_hz, record.signal_hz, record.lead_names) == (360, 720, ("MLII",))
+    assert_true(record, truth=FAST_MV)
+    assert "1 samples of lead V1 in a frame" in record.unusable["V1"]
+    found = load(tmp_path, fs_hz=720.0)
+    np.testing.assert_allclose(found.signals_mv[0, :, 0], FAST_MV[600 - 72 : 600 + 72], atol=HALF_STEP_MV)
+    assert found.r_samples.tolist() == list(BEATS)
+    np.testing.assert_allclose(found.rr[1, 0], 400 / 360, rtol=1e-6)
+
+
+def test_frames_are_averaged_where_no_lead_is_asked_for(tmp_path):
+    framed(tmp_path, (2, 1), [FAST_MV, TRUE_MV[:, 1]])
+    record = read(tmp_path)
+    assert_true(record, truth=FAST_MV.reshape(-1, 2).mean(axis=1))
+    assert_true(record, "V1", TRUE_MV[:, 1])
+
+
+def test_frames_of_the_wrong_size_are_refused(tmp_path):
+    write(tmp_path)
+    edit(tmp_path, b"a.dat 16 ", b"a.dat 16x2 ")
+    with pytest.raises(DataError, match=r"a\.dat has 8640 bytes where its header claims 12960"):
+        read(tmp_path)
