@@ -104,7 +104,7 @@ TABLE: tuple[Output, ...] = (
     *_of("file", "not covered", "training beats", "the state of training, for resume=, readable by its owner; removed at the end",
          _FOLDERS[1], topic="published training data"),
     *_of("file", "not covered", "training beats", "outside of the run's folder, and not handed on with it: beats kept for the "
-         "next run, and the key of keyed digests", *_FOLDERS[2:], topic="published training data"),
+         "next run, the key of keyed digests, and what all runs lost", *_FOLDERS[2:], topic="published training data"),
     *_of("file", "covered", "weights", "the trained weights", "model/weights.npz"),
     *_of("file", "covered", "weights", "the same model as MLflow keeps it, with shapes and requirements", "MLmodel",
          "python_model.pkl", "*_model.py", "*_env.yaml", "conda.yaml", "requirements.txt", "input_example.json",

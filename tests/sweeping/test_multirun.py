@@ -61,7 +61,8 @@ def interrupted_and_resumed(tmp_path_factory):
         finally:
             first.kill()
     between = attempts(cwd)
-    second = ecgexp("trainer=dp", "privacy.noise_multiplier=1.0,2.0,3.0", cwd=cwd)
+    # With a budget, which the first time did not have: it is no parameter of the runs, and counts what the first time lost.
+    second = ecgexp("trainer=dp", "privacy.noise_multiplier=1.0,2.0,3.0", "sweep.budget_epsilon=1000", cwd=cwd)
     return cwd, code, between, second
 
 
@@ -110,6 +111,9 @@ def test_one_parent_holds_the_runs_and_what_they_cost_together(interrupted_and_r
     assert "all 4 private runs" in parent.artifact("sweep_privacy.txt").read_text(), (
         "the killed one looked at the data too"
     )
+    assert "every run on record in this store" in parent.artifact("sweep_privacy.txt").read_text()
+    assert parent.metrics["sweep/epsilon_store"] == parent.metrics["sweep/epsilon_all"]
+    assert not [name for name in children[0].params if name.startswith(("sweep.", "tracking."))]
     finished = next(run for run in children if run.status == "FINISHED")
     assert finished.tags["command"].startswith("ecgexp model=cnn1d_small ")
 
