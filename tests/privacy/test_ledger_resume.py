@@ -91,7 +91,7 @@ class Run:
         return Chosen(Selection(keep="last"), is_private=True)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(interruptions=INTERRUPTIONS, every=st.integers(1, 3))
 def test_shuffle_interrupted_counts_each_epoch_begun_once(tmp_path_factory, interruptions, every):
     run = Run(tmp_path_factory.mktemp("run"), every=every)
@@ -102,7 +102,7 @@ def test_shuffle_interrupted_counts_each_epoch_begun_once(tmp_path_factory, inte
     run.ledger.verify_complete(run.plan.iterations)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(interruptions=INTERRUPTIONS, every=st.integers(1, 3), affordable=st.integers(2, EPOCHS))
 def test_shuffle_interrupted_within_a_budget_counts_exactly(tmp_path_factory, interruptions, every, affordable):
     cap = accounting.epsilon(accounting.repeated(accounting.gaussian(1.0), affordable), 1e-5, "rdp") * 1.0001
@@ -113,7 +113,7 @@ def test_shuffle_interrupted_within_a_budget_counts_exactly(tmp_path_factory, in
     assert run.ledger.epsilon_spent() <= cap
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(interruptions=INTERRUPTIONS, every=st.integers(1, 3), sampling=st.sampled_from(["poisson", "fixed"]))
 def test_steps_interrupted_are_never_undercounted(tmp_path_factory, interruptions, every, sampling):
     """An event is a step here, reserved an epoch at a time: at most an epoch too many for each interruption."""
