@@ -15,10 +15,12 @@ from hydra._internal import hydra as hydra_internals
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.default_element import ResultDefault
 from hydra.plugins.config_source import ConfigResult
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
 
+from ecgexp._redaction import HIDDEN, is_secret_name
 from ecgexp._validate import ConfigError
 from ecgexp.flaws.settings import check_where
+from ecgexp.tracking.credentials import hide, without_credentials
 
 OURS = frozenset(
     {
@@ -48,9 +50,12 @@ class GuardedLoader(ConfigLoaderImpl):
         Raises:
           ConfigError: a file sets what only a shell may, or the faults of `experiment=parity/…` are opened outside it.
         """
+        overrides = without_credentials(overrides)
         self._typed = _options(overrides)
         config = super().load_configuration(config_name, overrides, *args, **kwargs)
+        _hide_secrets(config)
         _check_name(config)
+        _check_notes(config)
         check_flaws(config)
         starts_elsewhere = not str(OmegaConf.select(config, "hydra.launcher._target_")).endswith(_HERE)
         if starts_elsewhere and not any(text.lstrip("+").startswith(_LAUNCHER) for text in overrides):
@@ -101,6 +106,39 @@ def _check_name(config: DictConfig) -> None:
     text = str(name)
     if ".." in PurePath(text).parts or "${" in text or not text.isprintable() or len(text) > _LONGEST_NAME:
         raise ConfigError(f"name={text[:_LONGEST_NAME]!r} is refused: it becomes a folder's name; try name=ecgexp")
+
+
+def _check_notes(config: DictConfig) -> None:
+    """Hydra would write its notes into a folder that nobody has looked at."""
+    subdir = OmegaConf.select(config, "hydra.output_subdir")
+    if subdir is not None:
+        raise ConfigError(
+            f"hydra.output_subdir={subdir}: the notes are written to .hydra in the run's folder; leave hydra.output_subdir out"
+        )
+
+
+def _hide_secrets(config: DictConfig) -> None:
+    """Takes the secrets out that stand in files: those of addresses are remembered, others are no part of a run."""
+    with read_write(config):
+        for key in config:
+            if key != "hydra":
+                _hide_below(config._get_node(key), str(key))
+
+
+def _hide_below(node: Any, name: str) -> None:
+    if node is None or node._is_none() or node._is_missing() or node._is_interpolation():
+        return
+    if isinstance(node, DictConfig):
+        for key in node:
+            _hide_below(node._get_node(key), str(key))
+    elif isinstance(node, ListConfig):
+        for index in range(len(node)):
+            _hide_below(node._get_node(index), name)
+    elif isinstance(value := node._value(), str):
+        secret = is_secret_name(name) and name != "noise_seed"
+        hidden = HIDDEN if secret else hide(value)
+        if hidden != value:
+            node._set_value(hidden)
 
 
 def check_flaws(config: DictConfig) -> None:

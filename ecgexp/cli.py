@@ -15,11 +15,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ecgexp._hydra_guard import guard
+from ecgexp._redaction import redact, redact_tracebacks
 from ecgexp._validate import ConfigError, DataError, JobFailed, MachineError
 from ecgexp.sweeping.cores import workers
+from ecgexp.tracking.credentials import without_credentials
 
 if TYPE_CHECKING:
-    from ecgexp.experiment import Experiment
     from ecgexp.sweeping.closing import Closed
 
 _BAD_CONFIG, _BAD_DATA = 2, 1
@@ -32,8 +33,10 @@ def main() -> None:
     # Under `uv run`, Ray would have its workers make the environment anew in a copy of the working folder, and leave the
     # results there: https://docs.ray.io/en/latest/ray-core/handling-dependencies.html#using-uv-for-package-management
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    redact_tracebacks()
     _heed_signals()
     try:
+        sys.argv[1:] = without_credentials(sys.argv[1:])
         _compose_and_run_all()
     except (HydraException, OmegaConfBaseException) as error:
         from ecgexp.config import explain
@@ -137,52 +140,53 @@ def _compose_and_run(config: DictConfig) -> float | tuple[float, ...] | None:
 
 
 def _run_one(config: DictConfig, run_dir: Path) -> None:
-    from ecgexp.config import for_the_record, to_yaml
-    from ecgexp.experiment import run
-    from ecgexp.sweeping.identity import command
-
+    typed = list(HydraConfig.get().overrides.task)
     try:
-        resume, typed = config.resume is not None, list(HydraConfig.get().overrides.task)
-        if resume:
-            config, run_dir = _taken_up(config, typed, run_dir)
-        experiment = _built(config, run_dir, discards=not resume)
-        values = for_the_record(config)
-        tags = {} if resume else {"command": command(typed)}
-        run(experiment, run_dir, config=values, resolved_yaml=to_yaml(values), tags=tags, resume=resume)
+        if config.resume is not None:
+            _resume(config, typed, new_dir=run_dir)
+        else:
+            _start(config, typed, run_dir)
     except (ConfigError, DataError) as error:
         _fail(error)
 
 
-def _taken_up(config: DictConfig, typed: list[str], new_dir: Path) -> tuple[DictConfig, Path]:
-    """The configuration and the folder of the run that goes on; the folder that Hydra made for this command goes."""
-    from ecgexp.result import discard
-    from ecgexp.resuming import find_run_dir, stored_config
+def _start(config: DictConfig, typed: list[str], run_dir: Path) -> None:
+    """A new run; one that is refused before it begins leaves no folder behind."""
+    from ecgexp.config import build_experiment, for_the_record, notes, sweep_settings, to_yaml
+    from ecgexp.experiment import run
+    from ecgexp.run_folder import discard, hold
+    from ecgexp.sweeping.identity import command
+    from ecgexp.tracking.hydra_notes import write_notes
 
-    try:
-        run_dir = find_run_dir(str(config.resume))
-    except (ConfigError, DataError):
-        discard(new_dir)
-        raise
-    discard(new_dir, log_to=run_dir)
-    return stored_config(run_dir, typed), run_dir
-
-
-def _built(config: DictConfig, run_dir: Path, *, discards: bool) -> "Experiment":
-    """The experiment; a configuration that is refused leaves no new folder behind."""
-    from ecgexp.config import build_experiment, sweep_settings
-    from ecgexp.result import discard
-
-    try:
-        sweep_settings(config).check_single_run()
-        return build_experiment(config)
-    except ConfigError:
-        if discards:
+    with hold(run_dir, new=True):
+        try:
+            sweep_settings(config).check_single_run()
+            experiment, values = build_experiment(config), for_the_record(config)
+            write_notes(run_dir, notes(config, HydraConfig.get()))
+            run(experiment, run_dir, config=values, resolved_yaml=to_yaml(values), tags={"command": command(typed)})
+        except ConfigError:
             discard(run_dir)
-        raise
+            raise
+
+
+def _resume(config: DictConfig, typed: list[str], *, new_dir: Path) -> None:
+    """A run that goes on; the folder that Hydra made for this command goes."""
+    from ecgexp.config import build_experiment, for_the_record, to_yaml
+    from ecgexp.experiment import run
+    from ecgexp.resuming import find_run_dir, stored_config
+    from ecgexp.run_folder import discard_unheld, hold, move_log
+
+    discard_unheld(new_dir)
+    run_dir = find_run_dir(str(config.resume))
+    with hold(run_dir, new=False, setting="resume"):
+        move_log(run_dir)
+        stored = stored_config(run_dir, typed)
+        values = for_the_record(stored)
+        run(build_experiment(stored), run_dir, config=values, resolved_yaml=to_yaml(values), resume=True)
 
 
 def _fail(error: Exception) -> NoReturn:
-    print(f"ecgexp: {error}", file=sys.stderr)
+    print(redact(f"ecgexp: {error}"), file=sys.stderr)
     sys.exit(_BAD_CONFIG if isinstance(error, ConfigError) else _BAD_DATA)
 
 

@@ -8,22 +8,25 @@ from pathlib import Path
 
 from ecgexp._arguments import Parser
 from ecgexp._files import replacing
+from ecgexp._redaction import redact, redact_tracebacks
 from ecgexp._validate import DataError
-from ecgexp.tracking.params import redact
 from ecgexp.tracking.reading import default_uri, find_run
 from ecgexp.two_runs.compared import Compared, compare
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script: 0, 1 for runs that cannot be compared, 2 for a value that cannot be used."""
+    redact_tracebacks()
     options = _parse(arguments)
     try:
+        if options.json is not None:
+            _check_output(options.json)
         a, b = (find_run(name, uri=options.store) for name in (options.run_a, options.run_b))
         found = compare(a, b, split=options.split, num_resamples=options.num_resamples, seed=options.seed)
         if options.json is not None:
             _write(found, options.json)
     except DataError as error:
-        print(f"ecgexp-compare: {error}", file=sys.stderr)
+        print(redact(f"ecgexp-compare: {error}"), file=sys.stderr)
         return 1
     from rich.console import Console
 
@@ -33,6 +36,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(render(found))
     console.print(found.verdict, style="bold", markup=False, soft_wrap=True)
     return 1 if found.problem else 0
+
+
+def _check_output(file: Path) -> None:
+    """A comparison may be made again under its name; any other file stays.
+
+    Raises:
+      DataError: another file, or a folder, is there.
+    """
+    try:
+        values = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DataError(f"--json {file} cannot be written: {error.strerror}") from error
+    except ValueError:
+        values = None
+    if not isinstance(values, dict) or not {"split", "runs", "only_seed_differs"} <= values.keys():
+        raise DataError(f"--json {file}: the file is there and is no comparison; use another --json, or remove it")
 
 
 def _write(found: Compared, file: Path) -> None:

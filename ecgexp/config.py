@@ -18,10 +18,11 @@ from omegaconf.resolvers import oc
 
 from ecgexp._build import build_node
 from ecgexp._hydra_guard import check_flaws
+from ecgexp._redaction import redacted
 from ecgexp._validate import ConfigError, build, unknown_key
 from ecgexp.flaws.settings import without_idle
 from ecgexp.sweeping.settings import SweepSettings
-from ecgexp.tracking.params import redacted
+from ecgexp.tracking.credentials import without_credentials
 
 if TYPE_CHECKING:
     from ecgexp.experiment import Experiment
@@ -107,6 +108,17 @@ def for_the_record(config: DictConfig) -> dict[str, Any]:
 def to_yaml(values: dict[str, Any]) -> str:
     """Plain values as YAML, without their secrets."""
     return OmegaConf.to_yaml(OmegaConf.create(redacted(values)))
+
+
+def notes(config: DictConfig, hydra: DictConfig) -> dict[str, str]:
+    """What was typed for a run, and what it was composed to, as texts without secrets, by the names that Hydra has for them.
+
+    A noise seed stays among what was typed, or the run could not be resumed.
+    """
+    typed = without_credentials(OmegaConf.to_container(hydra.overrides.task))  # type: ignore[arg-type]
+    nodes = {"config.yaml": config, "hydra.yaml": OmegaConf.create({"hydra": hydra})}
+    texts = {name: to_yaml(OmegaConf.to_container(node, resolve=False)) for name, node in nodes.items()}  # type: ignore[arg-type]
+    return {"overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(typed)), **texts}
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:

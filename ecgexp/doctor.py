@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ecgexp import doctor_checks
+from ecgexp._redaction import redact_tracebacks
 from ecgexp.doctor_checks import Finding, Settings
 from ecgexp.ui import DEFAULT_STORE
 
@@ -27,6 +28,7 @@ _CHECKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script: 0 if runs can work here, 1 if something essential is missing."""
+    redact_tracebacks()
     options = _parse(arguments)
     console = Console()
     findings: list[Finding] = []

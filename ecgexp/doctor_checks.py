@@ -189,8 +189,8 @@ def _check_whole(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_reachable(settings: Settings) -> Iterator[Finding]:
+    from ecgexp._redaction import redact
     from ecgexp.tracking.health import check_sqlite
-    from ecgexp.tracking.params import redact
 
     if not settings.store.startswith("sqlite:///"):
         yield from _check_server(settings)
@@ -209,8 +209,8 @@ def _check_reachable(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_stale(store: str, *, close: bool) -> Iterator[Finding]:
+    from ecgexp._redaction import redact
     from ecgexp.tracking.health import close_stale, find_stale
-    from ecgexp.tracking.params import redact
 
     try:
         stale = (close_stale if close else find_stale)(store)
@@ -235,7 +235,7 @@ def _check_stale(store: str, *, close: bool) -> Iterator[Finding]:
 
 
 def _check_server(settings: Settings) -> Iterator[Finding]:
-    from ecgexp.tracking.params import redact
+    from ecgexp._redaction import redact
     from ecgexp.tracking.quiet import quieten
 
     quieten()

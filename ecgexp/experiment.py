@@ -2,16 +2,14 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
 from ecgexp import evidence, federation, outcome
 from ecgexp._build import to_node
+from ecgexp._redaction import redact
 from ecgexp._validate import ConfigError, NonNegativeInt, check_named_once, settings
 from ecgexp.comparisons import Comparisons, compare
 from ecgexp.console import Watcher
@@ -32,10 +30,11 @@ from ecgexp.privacy.search import Charge
 from ecgexp.privacy.statement import check_unit_covers_features, check_units_apart, shared_units
 from ecgexp.progress import FOLDER, CheckpointRule, Keeper, begin_journal
 from ecgexp.result import Result, known_run_id
+from ecgexp.run_folder import hold
 from ecgexp.seeding import Seeds
 from ecgexp.selection import Selection
 from ecgexp.tracking.base import Tracker
-from ecgexp.tracking.params import parameters, redact
+from ecgexp.tracking.params import parameters
 from ecgexp.tracking.resources import PeakMemory
 from ecgexp.tracking.withholding import FOLDER as PRIVATE
 from ecgexp.tracking.withholding import Publishing, publishing_of
@@ -237,7 +236,7 @@ def run(
       ConfigError, DataError: after the run was marked FAILED with the reason.
     """
     experiment = replay(experiment)
-    with _held(run_dir):
+    with hold(run_dir, new=not resume):
         watcher, started, memory = watcher or Watcher(), time.monotonic(), PeakMemory()
         if experiment.is_private and experiment.privacy.may_have_guarantee and not resume:
             begin_journal(run_dir)
@@ -280,24 +279,6 @@ def run(
             )
         watcher.say(f"{result.seconds:.0f} s · {run_dir}/result.json · {tracker.url_hint}")
         return result
-
-
-@contextmanager
-def _held(run_dir: Path) -> Iterator[None]:
-    """One process at a time works in a run's folder; the lock goes with the process that holds it, however it ends.
-
-    Raises:
-      ConfigError: another one does.
-    """
-    lock = FileLock(run_dir / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise ConfigError(f"{run_dir} is being used by another process; let it finish, or end it") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _run_tracked(

@@ -6,7 +6,8 @@ share is the folder of the invocation, in which the opened sweep is written down
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,23 +21,26 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from ecgexp._build import build_node
+from ecgexp._redaction import redact
 from ecgexp._validate import ConfigError, DataError, JobFailed
-from ecgexp.config import build_experiment, explain, for_the_record, plain, sweep_settings, to_yaml
+from ecgexp.config import build_experiment, explain, for_the_record, notes, plain, sweep_settings, to_yaml
 from ecgexp.privacy.keyed import DigestKey
-from ecgexp.result import Result, discard
+from ecgexp.result import Result
+from ecgexp.run_folder import check_free, discard, discard_unheld, free_beside, hold, move_log
 from ecgexp.sweeping.attempts import Attempt
 from ecgexp.sweeping.closing import Closed, close, open_parent
 from ecgexp.sweeping.cores import share_cores
 from ecgexp.sweeping.identity import command, job_name
-from ecgexp.sweeping.sweep import Sweep
+from ecgexp.sweeping.sweep import POINTER, Sweep
 from ecgexp.tracking.base import Tracker
+from ecgexp.tracking.hydra_notes import clean_multirun, write_notes
 from ecgexp.tracking.withholding import publishing_of
 
 _log = logging.getLogger(__name__)
 _GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 # Of this process's multirun; jobs in other processes read it from the invocation's folder.
-_opened: tuple[Sweep, Tracker] | None = None
+_opened: tuple[Sweep, Tracker, ExitStack] | None = None
 
 
 class Opening(Callback):
@@ -58,11 +62,11 @@ class Opening(Callback):
 
 
 def _refuse(error: Exception) -> NoReturn:
-    print(f"ecgexp: {error}", file=sys.stderr)
+    print(redact(f"ecgexp: {error}"), file=sys.stderr)
     sys.exit(2 if isinstance(error, ConfigError) else 1)
 
 
-def _open(config: DictConfig) -> tuple[Sweep, Tracker]:
+def _open(config: DictConfig) -> tuple[Sweep, Tracker, ExitStack]:
     typed = list(config.hydra.overrides.task)
     parsed = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(typed)
     # In a multirun Hydra composes without the overrides of the jobs; what all jobs share is composed here.
@@ -80,8 +84,32 @@ def _open(config: DictConfig) -> tuple[Sweep, Tracker]:
         planned = [job_name(overrides, typed) for overrides in jobs]
     sweep = Sweep.open(Path(config.hydra.sweep.dir), typed, planned, settings)
     tracking = build_node(plain(shared)["tracking"], "tracking")
-    parent = open_parent(sweep, tracking, command(typed, multirun=True))
-    return sweep.with_parent(parent.run_id, private_dir=tracking.private_dir()), parent
+    with ExitStack() as stack:
+        stack.enter_context(_held(sweep))
+        parent = open_parent(sweep, tracking, command(typed, multirun=True))
+        opened = sweep.with_parent(parent.run_id, private_dir=tracking.private_dir())
+        held = stack.pop_all()
+    return opened, parent, held
+
+
+@contextmanager
+def _held(sweep: Sweep) -> Iterator[None]:
+    """The folder of the invocation: new, or that of an earlier invocation of the same sweep, which has ended.
+
+    Raises:
+      ConfigError: it holds a run or another sweep, or another process is at work in it.
+    """
+    folder = sweep.invocation
+    is_same = (folder / POINTER).is_file() and Sweep.join(folder).home == sweep.home
+    if not is_same:
+        check_free(folder, setting="hydra.sweep.dir")
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold(folder, new=not is_same, setting="hydra.sweep.dir"):
+        try:
+            yield
+        finally:
+            clean_multirun(folder)
+            discard(folder)  # which holds nothing yet if the store refused the sweep
 
 
 def _grid(config: DictConfig, typed: list[str]) -> list[list[str]] | None:
@@ -150,6 +178,8 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | No
       JobFailed: it did not finish; the reason is in its attempt, its run and its log.
     """
     hydra = HydraConfig.get()
+    run_dir = free_beside(run_dir)  # the folder of a sweep that goes on has the runs of its earlier jobs
+    move_log(run_dir)
     share_cores(hydra.launcher)
     sweep = Sweep.join(Path(hydra.sweep.dir))
     number, overrides = int(hydra.job.num), list(hydra.overrides.task)
@@ -163,8 +193,9 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | No
         kept = sweep.kept(digest, lambda: _data_digest(experiment, run_dir))
         if kept is not None:
             sweep.note(number, name, digest, "kept")
+            discard_unheld(run_dir)
+            move_log(None)
             _log.info("job %d: %s is done already, in %s", number, name, kept.run_dir)
-            discard(run_dir)
             return objectives.of(kept.metrics, {})
         sweep.note(number, name, digest, "ran")
         result = _train(experiment, config, run_dir, sweep, name=name, digest=digest, values=values)
@@ -172,8 +203,9 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | No
     except Exception as error:  # noqa: BLE001 - whatever it was must reach the table, and the other jobs must run
         if not isinstance(error, ConfigError | DataError):
             _log.exception("job %d: %s failed", number, name)
-        print(f"ecgexp: job {number} ({name}): {error}", file=sys.stderr)
-        raise JobFailed(f"{name}: {error}") from None
+        why = redact(f"{name}: {error}")
+        print(redact(f"ecgexp: job {number} ({name}): {error}"), file=sys.stderr)
+        raise JobFailed(why) from None
 
 
 def _data_digest(experiment: Any, run_dir: Path) -> str:
@@ -201,13 +233,16 @@ def _train(
     typed = command(list(HydraConfig.get().overrides.task))
     earlier = sweep.unfinished(digest)
     if earlier is not None:
-        discard(run_dir, log_to=Path(earlier.run_dir))
+        discard_unheld(run_dir)
         run_dir = Path(earlier.run_dir)
     attempt = Attempt(digest=digest, name=name, command=typed, run_dir=str(run_dir.absolute()))
     tags = {"command": typed, "job.digest": digest, "sweep": sweep.home.name}
     if sweep.parent_id is not None:
         tags["mlflow.parentRunId"] = sweep.parent_id
-    with sweep.attempt(attempt) as running:
+    with sweep.attempt(attempt) as running, hold(run_dir, new=earlier is None, setting="hydra.sweep.dir"):
+        move_log(run_dir)
+        if earlier is None:
+            write_notes(run_dir, notes(config, HydraConfig.get()))
         result = run(
             experiment,
             run_dir,
@@ -275,5 +310,6 @@ def finish(error: BaseException | None) -> Closed | None:
     global _opened
     if _opened is None:
         return None
-    (sweep, parent), _opened = _opened, None
-    return close(sweep, parent, interrupted=isinstance(error, KeyboardInterrupt | SystemExit))
+    (sweep, parent, held), _opened = _opened, None
+    with held:
+        return close(sweep, parent, interrupted=isinstance(error, KeyboardInterrupt | SystemExit))

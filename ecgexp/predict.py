@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecgexp._arguments import BAD_ARGUMENT, Parser
+from ecgexp._redaction import redact, redact_tracebacks
 from ecgexp._validate import ConfigError, DataError
 from ecgexp.console import Watcher
 
@@ -27,6 +28,7 @@ _BAD_DATA = 1
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script: 0; 2 for an argument, 1 for a run or a record, that cannot be used."""
+    redact_tracebacks()
     options = _parse(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets every start with errors that are none
     try:
@@ -117,7 +119,7 @@ def _warn_of_synthetic(model: "TrainedModel", watcher: Watcher) -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"ecgexp-predict: {message}", file=sys.stderr)
+    print(redact(f"ecgexp-predict: {message}"), file=sys.stderr)
     return code
 
 

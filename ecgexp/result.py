@@ -1,18 +1,13 @@
 """What a run leaves in its folder for whoever reads it next, person or script: `result.json`."""
 
 import json
-import logging
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from ecgexp._files import replacing
-from ecgexp.privacy.outputs import PRIVATE_FOLDER
-
-_LOG = "ecgexp.log"  # as conf/config.yaml names the job to Hydra
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,29 +57,6 @@ def known_run_id(folder: Path) -> str | None:
         return json.loads((folder / "run.json").read_text(encoding="utf-8"))["run_id"]
     except (OSError, ValueError, KeyError):
         return None
-
-
-def discard(folder: Path, *, log_to: Path | None = None) -> None:
-    """Removes the folder of a run that never began; anything but Hydra's own notes and log lines in it is kept.
-
-    Args:
-      folder: made by Hydra, which logs to `ecgexp.log` in it.
-      log_to: the folder whose `ecgexp.log` goes on with the log; None: nobody logs any more.
-    """
-    _move_log(log_to)
-    if all(path.name in (".hydra", _LOG, PRIVATE_FOLDER) for path in folder.iterdir()):
-        shutil.rmtree(folder)
-
-
-def _move_log(folder: Path | None) -> None:
-    root = logging.getLogger()
-    for handler in [handler for handler in root.handlers if isinstance(handler, logging.FileHandler)]:
-        root.removeHandler(handler)
-        handler.close()
-        if folder is not None:
-            successor = logging.FileHandler(folder / _LOG)
-            successor.setFormatter(handler.formatter)
-            root.addHandler(successor)
 
 
 def _finite(value: Any) -> Any:

@@ -14,9 +14,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ecgexp._arguments import Parser
-from ecgexp._validate import DataError
+from ecgexp._redaction import redact, redact_tracebacks
+from ecgexp._validate import ConfigError, DataError
 from ecgexp.tracking.base import TrackerUnavailable
-from ecgexp.tracking.params import HIDDEN, redact
+from ecgexp.tracking.credentials import with_credentials
 from ecgexp.tracking.quiet import quieten
 from ecgexp.tracking.reading import default_uri
 from ecgexp.tracking.run_json import is_being_made, not_whole, read_run, write_run
@@ -24,6 +25,7 @@ from ecgexp.tracking.run_json import is_being_made, not_whole, read_run, write_r
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script: 0 if the store has everything now, 1 if not, 2 for bad arguments."""
+    redact_tracebacks()
     options = _parse(arguments)
     quieten()  # before the first import of mlflow
     folders = options.run or not_whole(options.outputs)
@@ -95,10 +97,11 @@ def _own_store(folder: Path, values: dict[str, Any]) -> str:
     uri = values["store"]["uri"]
     if redact(default_uri()) == uri:
         return default_uri()
-    if f":{HIDDEN}@" in uri:
-        why = "and passwords are not kept; type --store with it, or set MLFLOW_TRACKING_URI"
-        raise DataError(f"{folder} is in {uri}, {why}")
-    return uri
+    try:
+        return with_credentials(uri)
+    except ConfigError as error:
+        why = str(error).replace("use tracking.uri= with them", "use --store with them")
+        raise DataError(f"{folder}: {why}") from error
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

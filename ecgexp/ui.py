@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ecgexp._redaction import redact
+
 HOST = "127.0.0.1"
 DEFAULT_STORE = "sqlite:///mlruns/mlflow.db"
 
@@ -45,12 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _prepare(store)
         with _ended_by_signals(), _server(store, options.port) as server:
             _wait_until_up(server, address)
-            print(f"MLflow shows {store} at {address}/{_PAGE} — Ctrl-C ends it", flush=True)
+            print(f"MLflow shows {redact(store)} at {address}/{_PAGE} — Ctrl-C ends it", flush=True)
             server.wait()
     except KeyboardInterrupt:
         return 0
     except UiError as error:
-        print(f"ecgexp-ui: {error}", file=sys.stderr)
+        print(redact(f"ecgexp-ui: {error}"), file=sys.stderr)
         return 1
     print("ecgexp-ui: MLflow's server ended by itself; its own words are above", file=sys.stderr)
     return 1
@@ -62,7 +64,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--store",
         default=os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_STORE),
-        help="tracking.uri= of the runs: MLFLOW_TRACKING_URI if that is set, else %(default)s",
+        help="tracking.uri= of the runs: MLFLOW_TRACKING_URI if that is set, else " + DEFAULT_STORE,
     )
     return parser.parse_args(arguments)
 

@@ -328,7 +328,7 @@ def test_help_shows_no_password_and_costs_no_heavy_import(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:s3cret@host/100%")
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert "s3cret" not in done.stdout
-    assert "http://me:***@host/100%" in "".join(done.stdout.split())
+    assert "http://***@host/100%" in "".join(done.stdout.split())
 
 
 def test_no_line_of_the_output_is_wider_than_a_terminal_but_the_verdict(make_run, capsys):

@@ -154,13 +154,13 @@ def test_secrets_are_not_in_the_configuration_that_is_kept():
     )
     kept = to_yaml(for_the_record(config))
     assert "noise_seed: '***'" in kept
-    assert "uri: http://me:***@host" in kept
+    assert "uri: http://***@host" in kept
     assert build_experiment(config).privacy.noise_seed == 4711
 
 
 def test_an_address_whose_password_was_taken_out_is_replaced_by_what_is_typed():
     """As a run that goes on composes it: from Hydra's notes, then from the command."""
-    config = load_config(["tracking.uri=http://me:***@host:5000", "tracking.uri=http://me:hunter2@host:5000"])
+    config = load_config(["tracking.uri=http://***@host:5000", "tracking.uri=http://me:hunter2@host:5000"])
     assert config.tracking.uri == "http://me:hunter2@host:5000"
 
 

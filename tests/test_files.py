@@ -102,3 +102,24 @@ def chained(inner):
 def test_full_disk_is_found_behind_other_errors(error, full):
     assert is_disk_full(error) is full
     assert is_disk_full(chained(error)) is full
+
+
+def test_report_over_file_of_another_kind_is_refused(tmp_path, capsys):
+    from ecgexp.report.main import main
+
+    file = tmp_path / "notes.html"
+    file.write_text("<html>mine")
+    assert main(["--parent", str(tmp_path), "--output", str(file)]) == 1
+    assert "is no report; use another --output" in capsys.readouterr().err
+    assert file.read_text() == "<html>mine"
+
+
+@pytest.mark.parametrize("text", ["mine", "[]", '{"status": "FINISHED"}'])
+def test_comparison_over_file_of_another_kind_is_refused(tmp_path, capsys, text):
+    from ecgexp.compare import main
+
+    file = tmp_path / "result.json"
+    file.write_text(text)
+    assert main([str(tmp_path), str(tmp_path), "--json", str(file)]) == 1
+    assert "is no comparison; use another --json" in capsys.readouterr().err
+    assert file.read_text() == text

@@ -151,10 +151,10 @@ def test_a_run_whose_process_is_gone_is_closed(here, capsys):
 
 def held(folder):
     """A run as it is being made: its process holds its folder before it writes a word."""
-    from ecgexp.experiment import _held
+    from ecgexp.run_folder import hold
 
     finished(folder)
-    holder = _held(folder)
+    holder = hold(folder, new=False)
     holder.__enter__()
     return folder, holder
 
@@ -217,12 +217,14 @@ def test_a_store_that_cannot_be_used_is_one_line_without_its_password(here, caps
 
 def test_a_password_that_was_not_kept_is_asked_for(here, monkeypatch, capsys):
     folder = finished(Path("outputs/e/1"))
-    write_run(folder, read_run(folder) | {"store": {"uri": "http://me:***@127.0.0.1:9", "whole": False}})
+    write_run(folder, read_run(folder) | {"store": {"uri": "http://***@127.0.0.1:9", "whole": False}})
     assert sync.main([str(folder)]) == 1
-    assert "passwords are not kept; type --store with it, or set MLFLOW_TRACKING_URI" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in said
+    assert "use --store with them" in said
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter2@127.0.0.1:9")
     assert sync.main([str(folder)]) == 1
-    assert "me:***@127.0.0.1:9 cannot be used: Connection refused" in capsys.readouterr().err
+    assert "***@127.0.0.1:9 cannot be used: Connection refused" in capsys.readouterr().err
 
 
 def test_an_unknown_option_is_one_line(capsys):

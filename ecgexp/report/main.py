@@ -10,17 +10,21 @@ from rich.console import Console
 
 from ecgexp._arguments import Parser
 from ecgexp._files import replacing
+from ecgexp._redaction import redact, redact_tracebacks
 from ecgexp._validate import DataError
+
+_OURS, _HEAD = b'content="ecgexp-report"', 4096  # stands near the beginning of a page
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script: 0, 2 for an argument that cannot be used, 1 for runs that are not there."""
+    redact_tracebacks()
     options = _parse(arguments)
     try:
         for line in write(options):
             Console().print(line, markup=False, highlight=False, soft_wrap=True)
     except DataError as error:
-        print(f"ecgexp-report: {error}", file=sys.stderr)
+        print(redact(f"ecgexp-report: {error}"), file=sys.stderr)
         return 1
     return 0
 
@@ -34,6 +38,7 @@ def write(options: argparse.Namespace) -> list[str]:
     from ecgexp.report.gather import choose, gather
     from ecgexp.report.page import render
 
+    _check_output(options.output)
     chosen = choose(
         parent=options.parent, experiment=options.experiment, filter_string=options.filter, uri=options.store
     )  # fmt: skip
@@ -55,6 +60,23 @@ def write(options: argparse.Namespace) -> list[str]:
         attach(chosen.parent.run_id, page, "report.html", uri=options.store)
         done.append(f"kept as report.html of run {chosen.parent.run_id}")
     return done
+
+
+def _check_output(file: Path) -> None:
+    """A report may be made again under its name; any other file stays.
+
+    Raises:
+      DataError: another file, or a folder, is there.
+    """
+    try:
+        with file.open("rb") as there:
+            is_ours = _OURS in there.read(_HEAD)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DataError(f"--output {file} cannot be written: {error.strerror}") from error
+    if not is_ours:
+        raise DataError(f"--output {file}: the file is there and is no report; use another --output, or remove it")
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -7,8 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ecgexp._redaction import redacted
 from ecgexp.data.fingerprint import digest, file_sha256
-from ecgexp.tracking.params import has_effect, parameters, redacted
+from ecgexp.tracking.params import has_effect, parameters
 from ecgexp.tracking.provenance import versions
 
 # Code that only starts runs or looks at finished ones: to change it changes no result.

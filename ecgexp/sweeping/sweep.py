@@ -31,7 +31,7 @@ from ecgexp.sweeping.settings import SweepSettings
 from ecgexp.sweeping.spent import spent_by_sweep
 
 _ID = 12
-_POINTER = "sweep.json"
+POINTER = "sweep.json"
 
 Outcome = Literal["ran", "kept", "refused"]
 
@@ -77,10 +77,10 @@ class Sweep:
           ConfigError: there is none, as on a machine that does not share the folder.
         """
         try:
-            values = json.loads((invocation / _POINTER).read_text(encoding="utf-8"))
+            values = json.loads((invocation / POINTER).read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(
-                f"{invocation / _POINTER} cannot be read ({error.strerror}): the machines of a sweep must share the folder "
+                f"{invocation / POINTER} cannot be read ({error.strerror}): the machines of a sweep must share the folder "
                 "hydra.sweep.dir; name a shared one"
             ) from error
         return cls(
@@ -104,7 +104,7 @@ class Sweep:
             "private_dir": None if sweep.private_dir is None else str(sweep.private_dir),
         }  # fmt: skip
         self.invocation.mkdir(parents=True, exist_ok=True)
-        _write(self.invocation / _POINTER, values)
+        _write(self.invocation / POINTER, values)
         return sweep
 
     @property

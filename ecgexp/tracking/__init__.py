@@ -1,11 +1,12 @@
 """Keeping what a run was and what came of it. Importing it costs nothing: MLflow waits for a run that tracks."""
 
+from ecgexp._redaction import redact, redacted
 from ecgexp.tracking.base import DatasetInput, Tracker, TrackerUnavailable
 from ecgexp.tracking.fanout import Fanout
 from ecgexp.tracking.jsonl import JsonlTracker
 from ecgexp.tracking.memory import MemoryTracker
 from ecgexp.tracking.null import NullTracker
-from ecgexp.tracking.params import flatten, redact, redacted
+from ecgexp.tracking.params import flatten
 
 __all__ = [
     "DatasetInput",

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from ecgexp._redaction import redact
 from ecgexp._validate import ConfigError, DataError
-from ecgexp.tracking.params import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

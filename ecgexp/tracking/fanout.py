@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ecgexp._redaction import redact
 from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status, Tracker, TrackerUnavailable
 from ecgexp.tracking.jsonl import JsonlTracker, now
-from ecgexp.tracking.params import redact
 
 _log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ecgexp._redaction import redact, redacted
 from ecgexp.tracking.checks import check_path
-from ecgexp.tracking.params import redact
 
 _DPI = 150
 
@@ -34,7 +34,7 @@ class FileArtifacts(ABC):
     def log_dict(self, values: Mapping[str, Any], path: str) -> None:
         """Keeps nested values as `.json` or `.yaml`; undefined numbers become null, secrets in texts are hidden."""
         self._write(
-            path, lambda target: target.write_text(redact(_dump(values, suffix=target.suffix)), encoding="utf-8")
+            path, lambda target: target.write_text(_dump(redacted(values), suffix=target.suffix), encoding="utf-8")
         )
 
     def log_table(self, table: Any, path: str) -> None:

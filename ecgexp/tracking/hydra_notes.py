@@ -1,20 +1,37 @@
-"""Hydra writes what was typed into the run's folder before anybody can look at it; its passwords are taken out again."""
+"""`.hydra/`: what was typed for a run and what it was composed to, written when the run's folder is held.
 
+Hydra itself would write it before anybody can look at the folder, with every secret in it.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
 
 from ecgexp._files import replacing
-from ecgexp.tracking.params import hide_passwords
+from ecgexp._redaction import redact
+
+FOLDER = ".hydra"
 
 
-def clean_notes(run_dir: Path) -> None:
-    """Blots out the passwords of addresses in Hydra's notes on the run, and on the multirun in whose folder it lies.
+def write_notes(run_dir: Path, notes: Mapping[str, str]) -> None:
+    """Writes the notes of a new run.
 
-    Other secrets that were typed stay, such as a noise seed: a run that goes on has to be told them, and the notes are no
-    part of what a run gives away.
+    Args:
+      run_dir: held by this process.
+      notes: name -> text without secrets.
     """
-    for path in (*run_dir.glob(".hydra/*.yaml"), *run_dir.parent.glob("multirun.yaml")):
-        text = path.read_text(encoding="utf-8")
-        hidden = hide_passwords(text)
-        if hidden != text:
-            with replacing(path) as part:
-                part.write_text(hidden, encoding="utf-8")
+    (run_dir / FOLDER).mkdir(exist_ok=True)
+    for name, text in notes.items():
+        with replacing(run_dir / FOLDER / name) as part:
+            part.write_text(text, encoding="utf-8")
+
+
+def clean_multirun(folder: Path) -> None:
+    """Hides the secrets in `multirun.yaml`, which Hydra writes; a launcher's file that somebody made may hold one."""
+    path = folder / "multirun.yaml"
+    if not path.is_file():
+        return
+    text = path.read_text(encoding="utf-8")
+    hidden = redact(text, noise_seeds=False)
+    if hidden != text:
+        with replacing(path) as part:
+            part.write_text(hidden, encoding="utf-8")

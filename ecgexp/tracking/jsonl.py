@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from ecgexp._files import replacing, replacing_folder
+from ecgexp._redaction import redact
 from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status
 from ecgexp.tracking.checks import Points, check_path
 from ecgexp.tracking.files import FileArtifacts, plain
-from ecgexp.tracking.params import loggable, redact, taggable
+from ecgexp.tracking.params import loggable, taggable
 from ecgexp.tracking.provenance import process_tags
 from ecgexp.tracking.run_json import EXAMPLE, NAME, read_run, write_run
 

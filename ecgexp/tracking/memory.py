@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ecgexp._redaction import redact
 from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status
 from ecgexp.tracking.checks import Points, check_path
-from ecgexp.tracking.params import loggable, redact, taggable
+from ecgexp.tracking.params import loggable, taggable
 
 
 class MemoryTracker:

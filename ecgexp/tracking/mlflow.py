@@ -13,10 +13,11 @@ from mlflow.entities import Dataset, InputTag, Metric, Param, Run, RunTag
 from mlflow.entities import DatasetInput as MlflowDatasetInput
 from mlflow.exceptions import MlflowException
 
+from ecgexp._redaction import redact
 from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status, TrackerUnavailable
 from ecgexp.tracking.checks import Points, check_path
 from ecgexp.tracking.files import FileArtifacts
-from ecgexp.tracking.params import loggable, redact, shorten, taggable
+from ecgexp.tracking.params import loggable, shorten, taggable
 from ecgexp.tracking.store import Store
 
 T = TypeVar("T")

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from ecgexp._redaction import redact
 from ecgexp._validate import DataError
 from ecgexp.tracking.checks import check_path
 from ecgexp.tracking.existing_store import open_existing
 from ecgexp.tracking.jsonl import read_metrics
 from ecgexp.tracking.kept_files import FolderFiles, KeptFiles, StoreFiles
-from ecgexp.tracking.params import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from ecgexp._redaction import redact
 from ecgexp._validate import ConfigError, settings
 from ecgexp.tracking.base import Tracker, TrackerUnavailable
 from ecgexp.tracking.checks import check_name
+from ecgexp.tracking.credentials import with_credentials
 from ecgexp.tracking.fanout import Fanout
-from ecgexp.tracking.hydra_notes import clean_notes
 from ecgexp.tracking.jsonl import JsonlTracker
 from ecgexp.tracking.null import NullTracker
-from ecgexp.tracking.params import HIDDEN, redact
 from ecgexp.tracking.run_json import NAME
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ class NoTracking:
         """A tracker that writes to `run_dir`, or nowhere without one; takes the arguments of `MlflowTracking.start`."""
         if run_dir is None:
             return NullTracker()
-        clean_notes(run_dir)
         return JsonlTracker(run_dir)
 
 
@@ -104,12 +103,7 @@ class MlflowTracking:
           ConfigError: the store cannot be reached or used; says so within seconds, before anything was trained.
           DataError: the run in `run_dir` is to be continued, and what it kept there is damaged.
         """
-        if run_dir is not None:
-            clean_notes(run_dir)
-        if f":{HIDDEN}@" in self.uri:  # as a run that goes on finds it
-            raise ConfigError(
-                f"tracking.uri={self.uri} is an address whose password was not kept; type tracking.uri= with the password"
-            )
+        uri = with_credentials(self.uri)
         from ecgexp.tracking.quiet import quieten
 
         quieten()  # before the first import of mlflow
@@ -118,7 +112,7 @@ class MlflowTracking:
 
         base_dir = base_dir or Path.cwd()
         store = open_store(
-            self.uri,
+            uri,
             artifact_root=base_dir / self.artifact_root,
             experiment_name=self.experiment_name,
             base_dir=base_dir,

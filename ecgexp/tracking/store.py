@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from ecgexp._files import is_disk_full
+from ecgexp._redaction import redact
 from ecgexp._validate import ConfigError
-from ecgexp.tracking.params import redact
 from ecgexp.tracking.store_tables import lock, prepare_tables, why_not
 
 _SQLITE = "sqlite:///"

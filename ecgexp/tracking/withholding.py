@@ -19,13 +19,13 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ecgexp._redaction import redact
 from ecgexp.privacy import outputs
 from ecgexp.result import Result
 from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status, Tracker
 from ecgexp.tracking.checks import Points, check_path
 from ecgexp.tracking.files import FileArtifacts, plain
 from ecgexp.tracking.jsonl import now, read_entries, read_metrics
-from ecgexp.tracking.params import redact
 
 FOLDER = outputs.PRIVATE_FOLDER
 _OWNER_ONLY, _OWNER_FOLDER = 0o600, 0o700

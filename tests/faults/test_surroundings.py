@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ecgexp._validate import ConfigError
-from ecgexp.experiment import _held
+from ecgexp.run_folder import hold
 
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
 SMALL = ("model=cnn1d_small", "dataset.num_patients=4", "trainer.epochs=1", "num_resamples=0", "tracking=none")
@@ -17,8 +17,8 @@ SMALL = ("model=cnn1d_small", "dataset.num_patients=4", "trainer.epochs=1", "num
 HOLDS = """
 import sys, time
 from pathlib import Path
-from ecgexp.experiment import _held
-with _held(Path(sys.argv[1])):
+from ecgexp.run_folder import hold
+with hold(Path(sys.argv[1]), new=True):
     print("held", flush=True)
     time.sleep(100)
 """
@@ -35,10 +35,10 @@ def test_without_stdin_stdout_and_stderr_it_runs_all_the_same(tmp_path):
 def test_a_run_folder_belongs_to_one_process_until_that_is_dead(tmp_path):
     with subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(ConfigError, match="is being used by another process"), _held(tmp_path):
+        with pytest.raises(ConfigError, match="another process is at work"), hold(tmp_path, new=True):
             pass
         holder.send_signal(signal.SIGKILL)
-    with _held(tmp_path):
+    with hold(tmp_path, new=True):
         pass
 
 

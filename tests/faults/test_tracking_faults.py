@@ -163,7 +163,7 @@ def test_a_server_that_is_not_there_is_said_before_anything_is_trained():
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "ecgexp: tracking.uri=http://me:***@127.0.0.1:9 cannot be used: Connection refused. Start the server or correct "
+        "ecgexp: tracking.uri=http://***@127.0.0.1:9 cannot be used: Connection refused. Start the server or correct "
         "tracking.uri=; to run without MLflow type tracking=none\n"
     )
     assert not (RUN / "run.json").exists()

@@ -82,7 +82,7 @@ def test_a_command_can_be_typed_and_holds_no_secret():
     words = ["seed=1", "hydra.sweeper.direction=[a, b]", "privacy.noise_seed=7", "tracking.uri=http://me:pw@host"]
     typed = command(words, multirun=True)
     assert typed == (
-        "ecgexp -m seed=1 'hydra.sweeper.direction=[a, b]' 'privacy.noise_seed=***' 'tracking.uri=http://me:***@host'"
+        "ecgexp -m seed=1 'hydra.sweeper.direction=[a, b]' 'privacy.noise_seed=***' 'tracking.uri=http://***@host'"
     )
 
 

@@ -74,7 +74,7 @@ class TrackerContract(ABC):
         kept = " ".join(map(str, self.params(tracker).values()))
         assert "hunter2" not in kept
         assert "20461" not in kept
-        assert "http://me:***@host:5000" in kept
+        assert "http://***@host:5000" in kept
 
     def test_metrics_come_back_with_their_steps(self, tracker):
         tracker.log_metrics({"train/loss": np.float32(0.5), "validation/f1/V": 0.25}, step=1)
@@ -159,7 +159,7 @@ class TrackerContract(ABC):
         reason = None if status == "FINISHED" else "disk full at http://me:hunter2@host"
         tracker.finish(status, reason)
         tracker.finish("FAILED", "too late")
-        assert self.ending(tracker) == (status, reason and reason.replace("hunter2", "***"))
+        assert self.ending(tracker) == (status, reason and reason.replace("me:hunter2", "***"))
 
 
 class TestMemoryTracker(TrackerContract):

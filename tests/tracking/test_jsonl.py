@@ -56,19 +56,16 @@ def test_secrets_in_kept_texts_are_blotted_out_and_results_are_not(tmp_path):
     tracker = JsonlTracker(tmp_path)
     tracker.log_text("kept at http://me:hunter2@host\n", "a.txt")
     tracker.log_dict({"typed": ["tracking.uri=http://me:hunter2@host"], "epsilon_if_noise_were_secret": 3.5}, "a.json")
-    assert (tmp_path / "a.txt").read_text() == "kept at http://me:***@host\n"
+    assert (tmp_path / "a.txt").read_text() == "kept at http://***@host\n"
     assert json.loads((tmp_path / "a.json").read_text()) == {
-        "typed": ["tracking.uri=http://me:***@host"], "epsilon_if_noise_were_secret": 3.5,
+        "typed": ["tracking.uri=http://***@host"], "epsilon_if_noise_were_secret": 3.5,
     }  # fmt: skip
 
 
-def test_hydras_notes_lose_their_passwords(tmp_path):
-    from ecgexp.tracking.hydra_notes import clean_notes
+def test_notes_of_multirun_lose_their_secrets(tmp_path):
+    from ecgexp.tracking.hydra_notes import clean_multirun
 
-    run = tmp_path / "sweep" / "0"
-    (run / ".hydra").mkdir(parents=True)
-    notes = [run / ".hydra" / "overrides.yaml", run / ".hydra" / "config.yaml", tmp_path / "sweep" / "multirun.yaml"]
-    for note in notes:
-        note.write_text("- tracking.uri=http://me:hunter2@host:5000\n- privacy.noise_seed=7\n")
-    clean_notes(run)
-    assert {note.read_text() for note in notes} == {"- tracking.uri=http://me:***@host:5000\n- privacy.noise_seed=7\n"}
+    note = tmp_path / "multirun.yaml"
+    note.write_text("- tracking.uri=http://me:hunter2@host:5000\n- privacy.noise_seed=7\n")
+    clean_multirun(tmp_path)
+    assert note.read_text() == "- tracking.uri=http://***@host:5000\n- privacy.noise_seed=7\n"

@@ -126,7 +126,7 @@ def test_the_hint_of_a_server_is_the_runs_page_without_the_password(mlflow_store
 
     server = replace(mlflow_store, uri="https://me:hunter2@host/")
     hint = MlflowTracker(server, "a" * 32, params={}, points=()).url_hint
-    assert hint.startswith(f"https://me:***@host/#/experiments/{server.experiment_id}/runs/{'a' * 32}")
+    assert hint.startswith(f"https://***@host/#/experiments/{server.experiment_id}/runs/{'a' * 32}")
 
 
 def test_no_tracking_still_writes_the_folder(tmp_path):
@@ -174,7 +174,7 @@ def test_a_fresh_store_survives_being_made_by_several_processes_at_once(tmp_path
 )
 def test_a_store_out_of_reach_is_said_within_seconds_and_without_its_password(tmp_path, uri):
     started = time.monotonic()
-    with pytest.raises(ConfigError, match=r"tracking\.uri=\w+://me:\*\*\*@127\.0\.0\.1.*tracking=none") as caught:
+    with pytest.raises(ConfigError, match=r"tracking\.uri=\w+://\*\*\*@127\.0\.0\.1.*tracking=none") as caught:
         MlflowTracking(uri=uri).start(run_name="x", run_dir=tmp_path / "run", base_dir=tmp_path)
     assert time.monotonic() - started < 15
     assert "hunter2" not in str(caught.value)
@@ -214,6 +214,6 @@ def test_a_deleted_experiment_is_refused_with_the_way_back(tmp_path):
 
 def test_a_password_that_was_not_kept_is_asked_for(tmp_path):
     with pytest.raises(
-        ConfigError, match=r"tracking\.uri=http://me:\*\*\*@host .*type tracking\.uri= with the password"
+        ConfigError, match=r"tracking\.uri=http://\*\*\*@host.*MLFLOW_TRACKING_USERNAME.*use tracking\.uri= with them"
     ):
-        MlflowTracking(uri="http://me:***@host").start(run_name="x", run_dir=None, base_dir=tmp_path)
+        MlflowTracking(uri="http://***@host").start(run_name="x", run_dir=None, base_dir=tmp_path)

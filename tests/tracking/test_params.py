@@ -2,17 +2,8 @@ import hashlib
 
 import pytest
 
-from ecgexp.tracking.params import (
-    HIDDEN,
-    flatten,
-    has_effect,
-    loggable,
-    parameters,
-    redact,
-    redacted,
-    shorten,
-    taggable,
-)
+from ecgexp._redaction import HIDDEN, redacted
+from ecgexp.tracking.params import flatten, has_effect, loggable, parameters, shorten, taggable
 
 
 def test_every_leaf_becomes_one_dotted_name():
@@ -27,32 +18,6 @@ def test_every_leaf_becomes_one_dotted_name():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("text", "kept"),
-    [
-        ("http://me:pw@host:5000/x", f"http://me:{HIDDEN}@host:5000/x"),
-        ("postgresql+psycopg2://u:p%40w@db/mlflow", f"postgresql+psycopg2://u:{HIDDEN}@db/mlflow"),
-        (
-            "cannot reach https://:pw@host and ftp://a:b@c",
-            f"cannot reach https://:{HIDDEN}@host and ftp://a:{HIDDEN}@c",
-        ),
-        ("sqlite:///mlruns/mlflow.db", "sqlite:///mlruns/mlflow.db"),
-        ("http://host:5000/a@b", "http://host:5000/a@b"),
-        ("http://me:p@ss:w@host:5000/x@y", f"http://me:{HIDDEN}@host:5000/x@y"),
-        (r"tracking.uri=http\://me\:pw@host\:5000/x", rf"tracking.uri=http\://me\:{HIDDEN}@host\:5000/x"),
-        (r'"http\\://me\\:pw@host"', rf'"http\\://me\\:{HIDDEN}@host"'),
-        ("http://a:b@c,http://d:e@f", f"http://a:{HIDDEN}@c,http://d:{HIDDEN}@f"),
-        ("postgresql://host/db?user=me&password=pw&ssl=1", f"postgresql://host/db?user=me&password={HIDDEN}&ssl=1"),
-        ("ecgexp privacy.noise_seed=7 seed=1", f"ecgexp privacy.noise_seed={HIDDEN} seed=1"),
-        ("'privacy.noise_seed=null'", "'privacy.noise_seed=null'"),
-        ("token=${oc.env:TOKEN}", "token=${oc.env:TOKEN}"),
-        ('{"epsilon_if_noise_were_secret": 3.5}', '{"epsilon_if_noise_were_secret": 3.5}'),
-    ],
-)
-def test_secrets_in_texts_are_hidden_and_nothing_else(text, kept):
-    assert redact(text) == kept
-
-
 def test_secrets_are_hidden_at_every_depth():
     config = {
         "privacy": {"noise_seed": 7, "noise_multiplier": 1.1},
@@ -60,7 +25,7 @@ def test_secrets_are_hidden_at_every_depth():
     }
     assert redacted(config) == {
         "privacy": {"noise_seed": HIDDEN, "noise_multiplier": 1.1},
-        "servers": [{"password": HIDDEN, "uri": f"http://a:{HIDDEN}@c"}],
+        "servers": [{"password": HIDDEN, "uri": f"http://{HIDDEN}@c"}],
     }
 
 
@@ -71,7 +36,7 @@ def test_that_no_noise_seed_was_given_is_no_secret():
 
 def test_tags_are_hidden_by_their_names_too():
     tags = {"api_token": "abc", "sweep.override.privacy.noise_seed": 7, "note": "at http://me:pw@host"}
-    hidden = {"api_token": HIDDEN, "sweep.override.privacy.noise_seed": HIDDEN, "note": f"at http://me:{HIDDEN}@host"}
+    hidden = {"api_token": HIDDEN, "sweep.override.privacy.noise_seed": HIDDEN, "note": f"at http://{HIDDEN}@host"}
     assert taggable(tags) == hidden
 
 

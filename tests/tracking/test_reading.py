@@ -249,7 +249,7 @@ def test_a_file_that_is_no_store_is_refused_and_stays_as_it_was(tmp_path):
             "http://127.0.0.1:9",
             "--store http://127.0.0.1:9 cannot be used: Connection refused. Start the server or correct",
         ),
-        ("http://me:s3cret@127.0.0.1:9", r"--store http://me:\*\*\*@127.0.0.1:9 cannot be used"),
+        ("http://me:s3cret@127.0.0.1:9", r"--store http://\*\*\*@127.0.0.1:9 cannot be used"),
     ],
 )
 def test_a_store_that_cannot_be_used_is_one_line_without_passwords(uri, why):

@@ -1,0 +1,135 @@
+"""Who may work in a run's folder: one process at a time, and a new run only where none is."""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ecgexp._validate import ConfigError
+
+LOG = "ecgexp.log"  # as conf/config.yaml names the job to Hydra
+LOCK = ".lock"
+_JOURNAL, _PRIVATE = "privacy_journal.jsonl", "private"
+_OF_RUN = ("run.json", "result.json", "metrics.jsonl", _JOURNAL)
+_OF_SWEEP = ("sweep.json", "multirun.yaml", "attempts", "sweeps")
+
+
+@contextmanager
+def hold(folder: Path, *, new: bool, setting: str = "hydra.run.dir") -> Iterator[None]:
+    """Holds a run's folder for the block; the lock goes with the process that holds it, however it ends.
+
+    Guarantees: a folder that is refused is as it was (`tests/test_run_folder.py`). The same thread may hold it twice.
+
+    Args:
+      folder: an existing folder.
+      new: whether a run begins in it; else one is resumed.
+      setting: that named the folder, for the message.
+
+    Raises:
+      ConfigError: another process works in it, or a run is to begin where one is.
+    """
+    if new:
+        check_free(folder, setting=setting)
+    lock = FileLock(folder.absolute() / LOCK, timeout=0, is_singleton=True)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ConfigError(
+            f"{setting}={folder}: another process is at work in the folder; let it finish, or end it, or use another {setting}="
+        ) from error
+    try:
+        if new:
+            check_free(folder, setting=setting)
+        yield
+    finally:
+        lock.release()
+
+
+def check_free(folder: Path, *, setting: str = "hydra.run.dir") -> None:
+    """Refuses a folder in which a run or a sweep is.
+
+    Raises:
+      ConfigError: names both remedies.
+    """
+    if _holds(folder, _OF_RUN):
+        raise ConfigError(
+            f"{setting}={folder}: the folder holds a run{_status(folder)}, which a new run would overwrite; use another "
+            f"{setting}=, or resume={folder} to go on with a run that did not finish"
+        )
+    if _holds(folder, _OF_SWEEP):
+        raise ConfigError(
+            f"{setting}={folder}: the folder holds a sweep; use another {setting}=, or resume= with the folder of one of its "
+            "runs, or the command of the sweep to go on with all"
+        )
+
+
+def free_beside(folder: Path) -> Path:
+    """`folder`, or the first of `folder-2`, `folder-3`, … in which there is no run; it is made."""
+    number, found = 1, folder
+    while _holds(found, (*_OF_RUN, *_OF_SWEEP)):
+        number += 1
+        found = folder.with_name(f"{folder.name}-{number}")
+    found.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+def discard(folder: Path) -> None:
+    """Removes a folder, held by this process, whose run did not begin; one with files of others, or a run, is kept.
+
+    Whoever logs afterwards must move the log before.
+    """
+    if _is_unused(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def discard_unheld(folder: Path) -> None:
+    """Removes a folder that Hydra made for a job or command which needs none."""
+    if _is_unused(folder):
+        with suppress(ConfigError), hold(folder, new=True):
+            discard(folder)
+
+
+def move_log(folder: Path | None) -> None:
+    """From now on the log is written into that folder; None: nowhere."""
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, logging.FileHandler)]:
+        target = None if folder is None else os.path.abspath(folder / LOG)
+        if handler.baseFilename == target:
+            continue
+        root.removeHandler(handler)
+        handler.close()
+        if target is not None:
+            successor = logging.FileHandler(target, delay=True)
+            successor.setFormatter(handler.formatter)
+            root.addHandler(successor)
+
+
+def _is_unused(folder: Path) -> bool:
+    return {path.name for path in folder.glob("*")} <= {".hydra", LOG, LOCK, _PRIVATE, _JOURNAL} and not _holds(
+        folder, _OF_RUN
+    )
+
+
+def _holds(folder: Path, names: Iterable[str]) -> bool:
+    return any((folder / name).exists() and not (name == _JOURNAL and _is_new(folder / name)) for name in names)
+
+
+def _is_new(journal: Path) -> bool:
+    """Whether it has nothing but its first line: it is begun before the run, and what is not trained yet spends nothing."""
+    try:
+        return not journal.read_bytes().partition(b"\n")[2]
+    except OSError:
+        return False
+
+
+def _status(folder: Path) -> str:
+    try:
+        status = json.loads((folder / "run.json").read_text(encoding="utf-8"))["status"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+    return f" ({status})" if isinstance(status, str) and len(status) < 10 else ""

@@ -1,0 +1,96 @@
+"""Credentials in the addresses that are typed: known to this process and to those that it starts, and to nothing else.
+
+They are taken out before a configuration is composed, so that no configuration, note, log or store ever holds them, whenever
+the process ends. The address that remains, `http://***@host`, stands for the whole one wherever it is opened.
+"""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from urllib.parse import quote, urlsplit
+
+from ecgexp._redaction import HIDDEN, is_secret_name, redact
+from ecgexp._validate import ConfigError
+
+_VARIABLE = "_ECGEXP_CREDENTIALS"  # in the environment, which processes of a launcher inherit
+_USER = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.\-]{0,30})\\*:\\*/\\*/(?P<user>[^\s/\"]*)@(?P<host>[^\s/?#\"',}\]]*)", re.IGNORECASE
+)
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.\-]{0,30}://[^\s\"']+", re.IGNORECASE)
+
+
+def without_credentials(words: Sequence[str]) -> list[str]:
+    """The words of a command line without their secrets; those of addresses are remembered for `with_credentials`.
+
+    A noise seed stays: the run cannot be resumed without it.
+
+    Raises:
+      ConfigError: a secret stands in a setting of Hydra's, which must have it and would write it down.
+    """
+    return [_without(word) for word in words]
+
+
+def hide(text: str) -> str:
+    """One setting's value without the secrets in it; those of addresses are remembered for `with_credentials`."""
+    hidden = redact(text, noise_seeds=False)
+    if hidden != text:
+        known = _known()
+        for found in _USER.finditer(text):
+            host = found["host"].replace("\\", "")
+            known[f"{found['scheme'].lower()}://{HIDDEN}@{host}"] = found["user"].replace("\\", "")
+        for found in _ADDRESS.finditer(text):
+            known[redact(found[0])] = found[0]
+        os.environ[_VARIABLE] = json.dumps(known)
+    return hidden
+
+
+def with_credentials(uri: str) -> str:
+    """The address that can be opened, of one without its credentials.
+
+    They come from what this process was told, else from `MLFLOW_TRACKING_USERNAME`, `_PASSWORD` and `_TOKEN`.
+
+    Raises:
+      ConfigError: nobody has told them.
+    """
+    if HIDDEN not in uri:
+        return uri
+    known, parts = _known(), urlsplit(uri)
+    if uri in known:
+        return known[uri]
+    _, _, host = parts.netloc.rpartition("@")
+    user = known.get(f"{parts.scheme}://{HIDDEN}@{host}") or _from_environment(parts.scheme)
+    if user is None or HIDDEN in uri.replace(parts.netloc, "", 1):
+        raise ConfigError(
+            f"tracking.uri={uri}: its credentials are not kept anywhere; set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, or use tracking.uri= with them"
+        )
+    return parts._replace(netloc=f"{user}@{host}" if user else host).geturl()
+
+
+def _without(word: str) -> str:
+    key, equals, value = word.partition("=")
+    name = key.lstrip("+~").rpartition(".")[2]
+    if equals and is_secret_name(name):
+        kept = name == "noise_seed" or value in ("", "null") or value.startswith("${") or value.strip("'\"") == HIDDEN
+        hidden = word if kept else f"{key}={HIDDEN}"
+    else:
+        hidden = hide(word)
+    if hidden != word and key.lstrip("+~").startswith("hydra"):
+        raise ConfigError(
+            f"{key}={HIDDEN}: Hydra would write the secret into the run's folder; set it in the environment, and use "
+            f"'{key}=${{oc.env:NAME}}'"
+        )
+    return hidden
+
+
+def _known() -> dict[str, str]:
+    return json.loads(os.environ.get(_VARIABLE, "{}"))
+
+
+def _from_environment(scheme: str) -> str | None:
+    """The user information of an address; empty for a server, to which MLflow gives what the environment says by itself."""
+    name, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
+    if scheme in ("http", "https"):
+        return "" if (name and password) or os.environ.get("MLFLOW_TRACKING_TOKEN") else None
+    return f"{quote(name, safe='')}:{quote(password, safe='')}" if name and password else None
