@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+import ecgexp.console
 import ecgexp.experiment
 from ecgexp.config import for_the_record, load_config, load_experiment
 from ecgexp.console import Watcher
@@ -100,6 +101,7 @@ def published(folder):
 @pytest.mark.parametrize("kind", KINDS)
 def test_neighbors_publish_the_same_bytes_beside_weights(kind, tmp_path, monkeypatch):
     typed = [*SMALL, f"data.cache_dir={tmp_path}/cache", *KINDS[kind]]
+    monkeypatch.setattr(ecgexp.console, "_SECONDS_BETWEEN_LINES", float("inf"))  # how busy the machine is tells nothing
     for trainer in (DpSgd, Federated):
         monkeypatch.setattr(trainer, "train", constant_training)
     found, said = [], []
