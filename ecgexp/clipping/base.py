@@ -7,6 +7,9 @@ from typing import Literal, NamedTuple, Protocol
 import tensorflow as tf
 
 from ecgexp._validate import ConfigError
+from ecgexp.clipping.rounding import gamma, sum_of_squares
+
+_UNDERFLOW = 1e-15  # the squares of a gradient this short are below what float32 holds, so nothing is known about it
 
 Method = Literal["ghost", "vectorized", "microbatch"]
 PerExampleLoss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -60,7 +63,8 @@ def build_clipper(
       loss_fn: (labels, outputs) -> (rows,) one loss for each row.
       l2_norm_clip: the norm no unit's contribution exceeds, above 0; `math.inf` gives the plain sum.
       method: `ghost` is book-keeping (Bu et al. 2022, arXiv:2210.00038): one forward and one backward pass, norms by
-        the cheapest exact way. `vectorized` (the way of TF-Privacy's DPSequential) and `microbatch` (the way of its
+        the cheapest way.
+        `vectorized` (the way of TF-Privacy's DPSequential) and `microbatch` (the way of its
         DPKerasSGDOptimizer) are references: the same sums, more slowly.
       views: rows of one unit, K; its gradient is the mean over them and is clipped once (augmentation multiplicity,
         De et al. 2022, arXiv:2204.13650).
@@ -69,13 +73,19 @@ def build_clipper(
 
     Raises:
       ConfigError: the model or a setting cannot be clipped exactly; the message says what to type.
+
+    **Guarantees.** What one unit adds to the sum is at most `l2_norm_clip` long, whatever its rows are, and does not depend on
+    any other unit; a unit whose norm is not finite adds nothing. The sum over units is rounded to float32 as a whole, by about
+    1e-7 of its own norm. Checked by `tests/clipping/test_rounding.py`, `test_promises.py` and `test_checks.py`.
     """
     from ecgexp.clipping import checks, ghost, reference
 
     _check_settings(l2_norm_clip, method, views)
     checks.check_model(model, public_penalty=public_penalty)
     if method == "ghost":
+        _use_float32_products()
         checks.check_rules(model)
+    if method == "ghost":
         return ghost.GhostClipper(model=model, loss_fn=loss_fn, l2_norm_clip=l2_norm_clip, views=views)
     loop = {"vectorized": reference.VectorizedClipper, "microbatch": reference.MicrobatchClipper}[method]
     return loop(model=model, loss_fn=loss_fn, l2_norm_clip=l2_norm_clip, views=views)
@@ -108,11 +118,34 @@ class ClipFactors(NamedTuple):
 
 
 def clip_factors(norms: tf.Tensor, mask: tf.Tensor, l2_norm_clip: float) -> ClipFactors:
-    """min(1, clip / norm) for the units that were drawn and whose gradient is finite, 0 for all others."""
+    """min(1, clip / norm) for the units that were drawn and whose gradient is finite, 0 for all others.
+
+    Args:
+      norms: (units,) upper bounds of the gradients' norms. One that is 0 or less bounds nothing, so its factor is 0.
+      mask: (units,) 1 for a unit that was drawn.
+      l2_norm_clip: above 0.
+
+    **Guarantees.** A gradient times its factor, each product rounded, is no longer than the clip.
+    """
     finite = tf.math.is_finite(norms)
-    smallest = tf.constant(1e-30, norms.dtype)  # a gradient of 0 stays 0, not NaN
-    factors = tf.minimum(tf.ones_like(norms), tf.constant(l2_norm_clip, norms.dtype) / tf.maximum(norms, smallest))
-    return ClipFactors(tf.where(finite & (mask > 0), factors, tf.zeros_like(norms)), finite)
+    clip = tf.constant(l2_norm_clip, norms.dtype)
+    shrink = 1 - gamma(3, norms.dtype)  # for the roundings of the quotient, this product and the gradient's
+    usable = finite & (norms > 0) & (mask > 0)
+    factors = tf.where(
+        norms <= clip, tf.ones_like(norms), shrink * (clip / tf.where(usable, norms, tf.ones_like(norms)))
+    )
+    return ClipFactors(tf.where(usable, factors, tf.zeros_like(norms)), finite)
+
+
+def norm_bound(gradients: list[tf.Tensor]) -> tf.Tensor:
+    """(units,) norms, rounded up, of gradients that are written out: one (units, ...) tensor for each weight."""
+    return norms_from(tf.add_n([sum_of_squares(gradient).upper for gradient in gradients]), len(gradients))
+
+
+def norms_from(squares: tf.Tensor, num_weights: int) -> tf.Tensor:
+    """(units,) norms, rounded up, from the sum over weights of bounds of their squares; 0 where the squares underflow."""
+    norms = tf.sqrt(squares * (1 + gamma(num_weights + 2, squares.dtype)))
+    return tf.where(norms < _UNDERFLOW, tf.zeros_like(norms), norms)
 
 
 def summarize(
@@ -135,6 +168,21 @@ def summarize(
         num_clipped=tf.math.count_nonzero(drawn & finite & (norms > l2_norm_clip), dtype=tf.int32),
         num_nonfinite=tf.math.count_nonzero(drawn & ~finite, dtype=tf.int32),
     )
+
+
+def _use_float32_products() -> None:
+    """Turns TF32 off, in which a GPU keeps 11 bits of a factor: the norms' bounds are those of float32.
+
+    Raises:
+      ConfigError: something else still shortens the factors, such as oneDNN's bfloat16.
+    """
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    fine = tf.fill([64, 64], 1 + 2.0**-20)
+    if not bool(tf.reduce_all(fine @ tf.eye(64) == fine)):
+        raise ConfigError(
+            "trainer.clipping=ghost: this device multiplies float32 numbers in a shorter format, for which the bounds of "
+            "gradient norms do not hold; unset ONEDNN_DEFAULT_FPMATH_MODE, or use trainer.clipping=vectorized."
+        )
 
 
 def _check_settings(l2_norm_clip: float, method: str, views: int) -> None:

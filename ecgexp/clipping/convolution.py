@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from ecgexp.clipping.gradients import Instantiated, gram, keep_rows, scale_smaller, sum_views
+from ecgexp.clipping.rounding import SquaredNorms, product_of_grams
 
 WeightGradient = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -154,7 +155,16 @@ class UnwrittenKernelGradient:
     gradient: WeightGradient
     views: int
 
+    @property
+    def shape(self) -> tf.TensorShape:
+        """See `gradients.PerUnitGradient`."""
+        return tf.TensorShape([*self.geometry.kernel, self.inputs.shape[-1], self.upstream.shape[-1]])
+
     def squared_norms(self) -> tf.Tensor:
+        """See `PerUnitGradient`."""
+        return self.bound().upper
+
+    def bound(self) -> SquaredNorms:
         """See `PerUnitGradient`.
 
         The Gram matrix of patches is the sum over taps of the inputs' Gram matrix shifted by the tap along both axes,
@@ -171,7 +181,11 @@ class UnwrittenKernelGradient:
             )
         total = views * geometry.positions
         upstream = gram(tf.reshape(self.upstream, [-1, total, self.upstream.shape[-1]]))
-        return tf.reduce_sum(tf.reshape(patches, [-1, total, total]) * upstream, [1, 2])
+        # An entry is a product over channels, then a sum over the taps of each dimension.
+        return product_of_grams(
+            tf.reshape(patches, [-1, total, total]), upstream,
+            left_length=self.inputs.shape[-1] + sum(geometry.kernel), right_length=self.upstream.shape[-1],
+        )  # fmt: skip
 
     def weighted_sum(self, factors: tf.Tensor) -> tf.Tensor:
         """See `PerUnitGradient`."""
@@ -181,6 +195,12 @@ class UnwrittenKernelGradient:
     def instantiated(self) -> tf.Tensor:
         """See `PerUnitGradient`."""
         return written_out(self.inputs, self.upstream, self.geometry, groups=1, views=self.views).values
+
+    def in_float64(self, unit: tf.Tensor) -> tf.Tensor:
+        """See `PerUnitGradient`."""
+        rows = slice(unit * self.views, (unit + 1) * self.views)
+        inputs, upstream = tf.cast(self.inputs[rows], tf.float64), tf.cast(self.upstream[rows], tf.float64)
+        return written_out(inputs, upstream, self.geometry, groups=1, views=self.views).values[0]
 
     def keep(self, finite: tf.Tensor) -> "UnwrittenKernelGradient":
         """See `PerUnitGradient`."""

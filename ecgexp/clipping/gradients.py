@@ -5,21 +5,36 @@ from typing import Protocol
 
 import tensorflow as tf
 
+from ecgexp.clipping.rounding import SquaredNorms, outer_product, product_of_grams, sum_of_squares
+
 
 class PerUnitGradient(Protocol):
     """One gradient of a weight for each unit, written out or not.
 
     Every form answers the two questions of clipping: how long is each unit's gradient, and what is their weighted sum.
+
+    **Guarantees.** What `weighted_sum` adds for one unit is no longer than its factor times the root of `bound`, in the
+    floating point in which both are computed (see `rounding`).
     """
 
+    @property
+    def shape(self) -> tf.TensorShape:
+        """The weight's."""
+
+    def bound(self) -> SquaredNorms:
+        """Squared Euclidean norm of each unit's gradient, rounded up, and how much of it stands for rounding."""
+
     def squared_norms(self) -> tf.Tensor:
-        """(units,) squared Euclidean norm of each unit's gradient, exact."""
+        """(units,) `bound` without its second part."""
 
     def weighted_sum(self, factors: tf.Tensor) -> tf.Tensor:
         """The sum over units of `factors` (units,) times the gradient, in the weight's shape."""
 
     def instantiated(self) -> tf.Tensor:
         """(units, *weight shape), written out."""
+
+    def in_float64(self, unit: tf.Tensor) -> tf.Tensor:
+        """The weight's shape, float64: the gradient of the unit number `unit`, written out."""
 
     def keep(self, finite: tf.Tensor) -> "PerUnitGradient":
         """The same with the units where `finite` (units,) is False set to 0: 0 times infinity is not 0."""
@@ -31,9 +46,18 @@ class Instantiated:
 
     values: tf.Tensor
 
+    @property
+    def shape(self) -> tf.TensorShape:
+        """See `PerUnitGradient`."""
+        return self.values.shape[1:]
+
+    def bound(self) -> SquaredNorms:
+        """See `PerUnitGradient`; the values are what is added, so nothing but the sum of their squares is rounded."""
+        return sum_of_squares(self.values)
+
     def squared_norms(self) -> tf.Tensor:
         """See `PerUnitGradient`."""
-        return tf.reduce_sum(tf.square(self.values), axis=list(range(1, self.values.shape.rank)))
+        return self.bound().upper
 
     def weighted_sum(self, factors: tf.Tensor) -> tf.Tensor:
         """See `PerUnitGradient`."""
@@ -44,6 +68,10 @@ class Instantiated:
     def instantiated(self) -> tf.Tensor:
         """See `PerUnitGradient`."""
         return self.values
+
+    def in_float64(self, unit: tf.Tensor) -> tf.Tensor:
+        """See `PerUnitGradient`."""
+        return tf.cast(self.values[unit], tf.float64)
 
     def keep(self, finite: tf.Tensor) -> "Instantiated":
         """See `PerUnitGradient`."""
@@ -65,11 +93,21 @@ class OuterProducts:
     left: tf.Tensor
     right: tf.Tensor
 
-    def squared_norms(self) -> tf.Tensor:
+    @property
+    def shape(self) -> tf.TensorShape:
+        """See `PerUnitGradient`."""
+        return tf.TensorShape([self.left.shape[2], self.right.shape[2]])
+
+    def bound(self) -> SquaredNorms:
         """See `PerUnitGradient`."""
         if self.left.shape[1] == 1:
-            return tf.reduce_sum(tf.square(self.left), [1, 2]) * tf.reduce_sum(tf.square(self.right), [1, 2])
-        return tf.reduce_sum(gram(self.left) * gram(self.right), [1, 2])
+            return outer_product(self.left[:, 0], self.right[:, 0])
+        lengths = {"left_length": self.left.shape[2], "right_length": self.right.shape[2]}
+        return product_of_grams(gram(self.left), gram(self.right), **lengths)
+
+    def squared_norms(self) -> tf.Tensor:
+        """See `PerUnitGradient`."""
+        return self.bound().upper
 
     def weighted_sum(self, factors: tf.Tensor) -> tf.Tensor:
         """See `PerUnitGradient`."""
@@ -80,6 +118,11 @@ class OuterProducts:
     def instantiated(self) -> tf.Tensor:
         """See `PerUnitGradient`."""
         return tf.matmul(self.left, self.right, transpose_a=True)
+
+    def in_float64(self, unit: tf.Tensor) -> tf.Tensor:
+        """See `PerUnitGradient`."""
+        left, right = tf.cast(self.left[unit], tf.float64), tf.cast(self.right[unit], tf.float64)
+        return tf.matmul(left, right, transpose_a=True)
 
     def keep(self, finite: tf.Tensor) -> "OuterProducts":
         """See `PerUnitGradient`."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from ecgexp.clipping.base import ClippedSum, PerExampleLoss, clip_factors, per_example_losses, summarize
+from ecgexp.clipping.base import ClippedSum, PerExampleLoss, clip_factors, norm_bound, per_example_losses, summarize
 from ecgexp.clipping.graph import ordered_inputs
 
 
@@ -44,7 +44,7 @@ class _UnitByUnit:
             loss = tf.reduce_mean(losses)
         gradients = tape.gradient(loss, self.model.trainable_variables, unconnected_gradients="zero")
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]  # an embedding's is sparse
-        norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(gradient)) for gradient in gradients]))
+        norm = norm_bound([gradient[tf.newaxis] for gradient in gradients])[0]
         factors, finite = clip_factors(norm[tf.newaxis], drawn[tf.newaxis], self.l2_norm_clip)
         return _Unit([tf.where(finite[0], factors[0] * g, tf.zeros_like(g)) for g in gradients], norm, losses)
 

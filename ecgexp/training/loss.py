@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ecgexp._validate import Fraction, NonNegative, settings
+from ecgexp.clipping.losses import RowWiseLoss
 
 LossFn = Callable[[Any, Any], Any]
 
@@ -50,4 +51,4 @@ class CrossEntropy:
                 terms *= (1 - tf.exp(log_probabilities)) ** gamma
             return tf.reduce_sum(terms, axis=-1) * tf.gather(class_weights, labels)
 
-        return loss
+        return RowWiseLoss(loss)

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from ecgexp.clipping.losses import RowWiseLoss
+
 pytestmark = pytest.mark.tf
 
 CLIP = 0.7
@@ -93,6 +95,11 @@ def test_no_contribution_exceeds_the_clip_with_dropout(name, loss_fn, random_bat
     assert_no_unit_exceeds_the_clip(clip_with(model, loss_fn), model, features, labels)
 
 
+@RowWiseLoss
+def prediction(labels, outputs):
+    return outputs[:, 0]
+
+
 def _linear_model(size):
     import tensorflow as tf
 
@@ -105,7 +112,7 @@ def test_clipped_sum_is_the_one_computed_by_hand(method):
     """The loss is the prediction, so a row's gradient is the row: (3, 4) has norm 5 and is halved by a clip of 2.5."""
     import tensorflow as tf
 
-    clipper = clip_with(_linear_model(2), lambda labels, outputs: outputs[:, 0], clip=2.5, method=method)
+    clipper = clip_with(_linear_model(2), prediction, clip=2.5, method=method)
     rows = tf.constant([[3.0, 4.0], [0.5, 0.0], [0.0, 0.0], [0.0, -25.0]])
     got = clipper({"x": rows}, tf.zeros(4), tf.ones(4))
     np.testing.assert_allclose(got.gradients[0][:, 0], [1.5 + 0.5, 2.0 - 2.5], rtol=1e-6)
@@ -117,7 +124,7 @@ def test_clipped_sum_is_the_one_computed_by_hand(method):
 def test_views_are_averaged_and_clipped_once(method):
     import tensorflow as tf
 
-    clipper = clip_with(_linear_model(2), lambda labels, outputs: outputs[:, 0], clip=2.5, method=method, views=2)
+    clipper = clip_with(_linear_model(2), prediction, clip=2.5, method=method, views=2)
     rows = tf.constant([[6.0, 0.0], [0.0, 8.0], [7.0, 0.0], [-7.0, 0.0]])  # means (3, 4) and (0, 0)
     got = clipper({"x": rows}, tf.zeros(4), tf.ones(2))
     np.testing.assert_allclose(got.gradients[0][:, 0], [1.5, 2.0], rtol=1e-6)
@@ -177,7 +184,7 @@ def test_a_unit_that_is_not_finite_contributes_nothing_and_is_counted(name, meth
 def test_a_gradient_whose_norm_overflows_contributes_nothing_and_is_counted(method, poison):
     import tensorflow as tf
 
-    clipper = clip_with(_linear_model(2), lambda labels, outputs: outputs[:, 0], clip=2.5, method=method)
+    clipper = clip_with(_linear_model(2), prediction, clip=2.5, method=method)
     got = clipper({"x": tf.constant([[3.0, 4.0], [poison, 1.0]])}, tf.zeros(2), tf.ones(2))
     np.testing.assert_allclose(got.gradients[0][:, 0], [1.5, 2.0], rtol=1e-6)
     assert (int(got.num_clipped), int(got.num_nonfinite)) == (1, 1)
