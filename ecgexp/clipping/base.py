@@ -1,5 +1,6 @@
 """What clipping is here: one call that turns a batch into the sum of its units' clipped gradients."""
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple, Protocol
@@ -8,6 +9,8 @@ import tensorflow as tf
 
 from ecgexp._validate import ConfigError
 from ecgexp.clipping.rounding import gamma, sum_of_squares
+
+_log = logging.getLogger(__name__)
 
 _UNDERFLOW = 1e-15  # the squares of a gradient this short are below what float32 holds, so nothing is known about it
 
@@ -63,7 +66,7 @@ def build_clipper(
       loss_fn: (labels, outputs) -> (rows,) one loss for each row.
       l2_norm_clip: the norm no unit's contribution exceeds, above 0; `math.inf` gives the plain sum.
       method: `ghost` is book-keeping (Bu et al. 2022, arXiv:2210.00038): one forward and one backward pass, norms by
-        the cheapest way.
+        the cheapest way. Activations and losses that are not known to keep rows apart take `vectorized` instead.
         `vectorized` (the way of TF-Privacy's DPSequential) and `microbatch` (the way of its
         DPKerasSGDOptimizer) are references: the same sums, more slowly.
       views: rows of one unit, K; its gradient is the mean over them and is clipped once (augmentation multiplicity,
@@ -78,13 +81,21 @@ def build_clipper(
     any other unit; a unit whose norm is not finite adds nothing. The sum over units is rounded to float32 as a whole, by about
     1e-7 of its own norm. Checked by `tests/clipping/test_rounding.py`, `test_promises.py` and `test_checks.py`.
     """
-    from ecgexp.clipping import checks, ghost, reference
+    from ecgexp.clipping import callables, checks, ghost, probe, reference
 
     _check_settings(l2_norm_clip, method, views)
     checks.check_model(model, public_penalty=public_penalty)
+    if method == "ghost" and (foreign := callables.foreign_callables(model, loss_fn)):
+        _log.warning(
+            "trainer.clipping=ghost: %s may mix the examples of a batch, so the slower trainer.clipping=vectorized is used; use "
+            "functions of tf.keras.activations and losses of ecgexp.training.loss, which are known not to.",
+            " and ".join(foreign),
+        )
+        method = "vectorized"
     if method == "ghost":
         _use_float32_products()
         checks.check_rules(model)
+    probe.check_rows_apart(model, loss_fn, recorded=method == "ghost")
     if method == "ghost":
         return ghost.GhostClipper(model=model, loss_fn=loss_fn, l2_norm_clip=l2_norm_clip, views=views)
     loop = {"vectorized": reference.VectorizedClipper, "microbatch": reference.MicrobatchClipper}[method]

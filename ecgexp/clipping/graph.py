@@ -47,6 +47,20 @@ def ordered_inputs(model: tf.keras.Model, features: Mapping[str, tf.Tensor]) -> 
     return [tf.convert_to_tensor(features[name]) for name in names]
 
 
+def models_of(model: tf.keras.Model) -> Iterator[tf.keras.Model]:
+    """`model` and the models nested in it."""
+    yield model
+    for layer in getattr(model, "layers", []):
+        if isinstance(layer, tf.keras.Model):
+            yield from models_of(layer)
+
+
+def layers_of(model: tf.keras.Model) -> Iterator[tf.keras.layers.Layer]:
+    """The layers of `model` and of the models nested in it, which are not layers here."""
+    for owner in models_of(model):
+        yield from (layer for layer in owner.layers if not isinstance(layer, tf.keras.Model))
+
+
 def nodes(model: tf.keras.Model) -> Iterator[Node]:
     """The layer calls of `model` in the order Keras itself runs them, those that bring the inputs left out."""
     for depth in sorted(model._nodes_by_depth, reverse=True):

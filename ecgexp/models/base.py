@@ -50,12 +50,12 @@ def restart_dropout(model: Any, seed: Any) -> None:
     """Puts every dropout generator of `model` at the start of a stream of its own, which follows from `seed`.
 
     Args:
-      model: built here, so its dropout layers are those of `dropout`.
+      model: its dropout layers are those of `dropout`, wherever they stand: in nested models and in layers around layers too.
       seed: an integer below 2^63 or a scalar int64 tensor; called before each step, or a few.
     """
     from ecgexp.models.dropout import Dropout
 
-    for position, layer in enumerate(model.layers):
+    for position, layer in enumerate(model._flatten_layers(include_self=False)):
         if isinstance(layer, Dropout):
             layer.restart(seed + position)
 

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from ecgexp.clipping.base import ClippedSum, build_clipper, clip_factors, per_example_losses
+from ecgexp.clipping.base import ClippedSum, build_clipper, clip_factors, norm_bound, per_example_losses
 from ecgexp.clipping.checks import check_model
+from ecgexp.clipping.probe import check_rows_apart, check_views_apart
 from ecgexp.training.base import TrainingData
 from ecgexp.training.private_step import PrivateUpdate
 from ecgexp.training.units import DrawnRows
@@ -57,6 +58,7 @@ class BeatGradients:
         self._clip = build_clipper(
             model, loss, l2_norm_clip=l2_norm_clip, method=method, views=views, public_penalty=True
         )
+        check_views_apart(augment, data.features)
         rows = tf.TensorSpec([None], tf.int32)
         self._accumulate = tf.function(
             self._add_batch, input_signature=[rows, rows, tf.TensorSpec([None]), tf.TensorSpec([2], tf.int32)]
@@ -90,6 +92,7 @@ class GroupGradients:
         views: int, physical_batch_size: int,
     ):  # fmt: skip
         check_model(model, public_penalty=True)
+        check_rows_apart(model, loss, recorded=False)
         self._model, self._loss, self._augment, self._update = model, loss, augment, update
         self._resident = data.resident
         self._views, self._clip, self._size = views, l2_norm_clip, physical_batch_size
@@ -121,7 +124,7 @@ class GroupGradients:
 
     def _close_unit(self, num_rows: Any) -> None:
         means = [total / num_rows for total in self._unit_sums]
-        norms = tf.linalg.global_norm(means)[None]
+        norms = norm_bound([mean[None] for mean in means])
         factors, finite = clip_factors(norms, tf.ones(1), self._clip)
         clipped = ClippedSum(
             gradients=[tf.where(finite[0], mean, 0.0) * factors[0] for mean in means],

@@ -92,3 +92,27 @@ def test_no_two_dropout_layers_share_a_stream():
 def test_kernels_must_match_filters():
     with pytest.raises(ValueError, match=r"model\.kernel_sizes=\[3\] must have one entry for each"):
         Cnn1d(filters=(4, 8), kernel_sizes=(3,))
+
+
+def test_dropout_in_nested_models_is_restarted():
+    import tensorflow as tf
+
+    from ecgexp.models.dropout import Dropout
+
+    L = tf.keras.layers
+    innermost = tf.keras.Sequential([L.Input((64,)), Dropout(0.5)])
+    middle = tf.keras.Sequential([L.Input((64,)), innermost, Dropout(0.5)])
+    wrapped = L.TimeDistributed(Dropout(0.5))
+    x = L.Input((64,))
+    model = tf.keras.Model(x, L.Flatten()(wrapped(L.Reshape((1, 64))(middle(x)))))
+    ones = np.ones((2, 64), np.float32)
+    masks = []
+    for seed in (7, 8, 7):
+        restart_dropout(model, seed)
+        masks.append(model(ones, training=True).numpy())
+    np.testing.assert_array_equal(masks[0], masks[2])
+    assert not np.array_equal(masks[0], masks[1])
+    states = {
+        tuple(layer._get_generator().state.numpy()) for layer in model._flatten_layers() if isinstance(layer, Dropout)
+    }
+    assert len(states) == 3

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ecgexp.augmentation.none import NoAugmentation
+from ecgexp.clipping.losses import RowWiseLoss
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.seeding import Seeds
@@ -34,6 +35,7 @@ def linear_model(dimensions: int, *, bias: bool = False):
     return tf.keras.Model({"signal": signal}, dense(signal))
 
 
+@RowWiseLoss
 def prediction_loss(labels, predictions):
     """(rows,): the prediction itself."""
     return predictions[:, 0]

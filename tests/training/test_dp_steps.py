@@ -5,6 +5,7 @@ import pytest
 from linear import Training, canaries, linear_data, prediction_loss, sgd, train_linear
 from probes import CLIP, PROBES, UNITS, TenfoldViews
 
+from ecgexp._validate import ConfigError
 from ecgexp.privacy.plan import PrivacySpec
 
 pytestmark = pytest.mark.tf
@@ -92,3 +93,40 @@ def test_a_reduced_loss_is_refused():
                 linear_data(canaries(4, 4)), sgd(expected_batch_size=4), privacy,
                 loss=lambda labels, outputs: tf.reduce_mean(prediction_loss(labels, outputs)),
             )  # fmt: skip
+
+
+class Mixed(TenfoldViews):
+    """Each row gets a part of the one before it, as mixup does."""
+
+    def build(self):
+        import tensorflow as tf
+
+        def augment(features, views, seed):
+            return {name: 0.9 * value + 0.1 * tf.roll(value, 1, 0) for name, value in features.items()}
+
+        return augment
+
+
+def test_an_augmentation_that_mixes_beats_is_refused():
+    with pytest.raises(ConfigError, match=r"augmentation: .*'signal'.*use an augmentation"):
+        train_linear(canaries(4, 4), expected_batch_size=4, augmentation=Mixed())
+
+
+@pytest.mark.parametrize("unit", ["beat", "patient"])
+def test_a_loss_that_mixes_examples_is_refused(unit):
+    import tensorflow as tf
+
+    with pytest.raises(ConfigError, match="the loss of one example changes"):
+        Training(
+            linear_data(canaries(4, 4)), sgd(expected_batch_size=4), PrivacySpec(noise_multiplier=1, unit=unit),
+            loss=lambda labels, outputs: outputs[:, 0] - tf.reduce_mean(outputs),
+        )  # fmt: skip
+
+
+def test_a_patients_gradient_is_clipped_however_large():
+    """Rows of up to 1e15 of one patient: the sum that is clipped is the one that is added."""
+    rows = canaries(UNITS, UNITS, 1.0) * np.logspace(-3, 15, UNITS, dtype=np.float32)[:, None]
+    privacy = PrivacySpec(noise_multiplier=0, l2_norm_clip=CLIP, unit="patient")
+    weights = Training(linear_data(rows), sgd(expected_batch_size=UNITS), privacy).weights * UNITS
+    assert np.abs(weights).max() <= CLIP * (1 + 1e-5)
+    assert np.abs(weights).min() == pytest.approx(1e-3, rel=1e-4)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ecgexp._validate import ConfigError
+from ecgexp.clipping.checks import check_noise_layers
 from ecgexp.privacy.audit import NoiseRecord
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
 from ecgexp.privacy.noise import NoiseSource
@@ -54,6 +55,8 @@ class Rounds:
         self._sampler = Sampler(self._plan, seeds.generator("sampling"))
         model = build_model()
         _check_model(model)
+        if self._is_private:
+            check_noise_layers(model)
         self._shapes = [tuple(variable.shape) for variable in model.trainable_variables]
         self._mechanism, aggregator = None, None
         if self._is_private:

@@ -1,0 +1,103 @@
+"""The functions inside layers, and the loss: which are known to keep the rows of a batch apart, and what no other may do."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from ecgexp._validate import ConfigError
+from ecgexp.clipping.graph import layers_of
+from ecgexp.clipping.losses import RowWiseLoss
+
+ROW_WISE_ACTIVATIONS = (
+    *(
+        getattr(tf.keras.activations, name)
+        for name in (
+            "elu", "exponential", "gelu", "hard_sigmoid", "linear", "mish", "relu", "selu", "sigmoid", "softmax", "softplus",
+            "softsign", "swish", "tanh",
+        )
+    ),
+    tf.nn.silu, tf.nn.relu6, tf.nn.leaky_relu,  # what Keras makes of these names
+)  # fmt: skip
+
+_ROW_WISE_LOSSES = (
+    tf.keras.losses.SparseCategoricalCrossentropy,
+    tf.keras.losses.CategoricalCrossentropy,
+    tf.keras.losses.BinaryCrossentropy,
+    tf.keras.losses.MeanSquaredError,
+    tf.keras.losses.MeanAbsoluteError,
+)
+_HARMLESS = frozenset(
+    {"Assert", "ReadVariableOp", "VarHandleOp", "Placeholder", "If", "While", "StatefulPartitionedCall"}
+)
+"""Stateful by TensorFlow's definition; they change nothing, or what they call is looked through by itself."""
+
+
+def foreign_callables(model: tf.keras.Model, loss_fn: Callable[..., Any]) -> list[str]:
+    """Names the activations of `model` and the loss that are not known to keep rows apart.
+
+    What they do with a batch cannot be read off them, nor found by trying: they may mix rows only beyond some value. Where
+    each unit is computed by itself, they have nothing to mix.
+    """
+    named = [f"the activation of layer {layer.name!r}" for layer, _ in _foreign_activations(model)]
+    return named if _is_row_wise(loss_fn) else [*named, "the loss"]
+
+
+def check_activations(model: tf.keras.Model) -> None:
+    """Refuses activations that keep state, draw random numbers or leave TensorFlow.
+
+    State carries one example to another even where each is computed by itself, and random numbers would follow from the run's
+    logged seed.
+
+    Raises:
+      ConfigError: names the layer and the operation.
+    """
+    for layer, shape in _foreign_activations(model):
+        traced = tf.function(layer.activation, autograph=False)
+        graph = traced.get_concrete_function(tf.TensorSpec([None, *shape[1:]], layer.compute_dtype)).graph
+        _check_graph(graph, f"layer {layer.name!r} ({type(layer).__name__}): its activation")
+
+
+def check_loss(loss_fn: Callable[..., Any], labels: tf.Tensor, outputs: tf.Tensor) -> None:
+    """The same for the loss, which is given rows of its arguments.
+
+    Raises:
+      ConfigError: names the operation.
+    """
+    if _is_row_wise(loss_fn):
+        return
+    specs = [tf.TensorSpec([None, *value.shape[1:]], value.dtype) for value in (labels, outputs)]
+    _check_graph(
+        tf.function(lambda *args: loss_fn(*args), autograph=False).get_concrete_function(*specs).graph, "the loss"
+    )
+
+
+def _is_row_wise(loss_fn: Callable[..., Any]) -> bool:
+    if isinstance(loss_fn, RowWiseLoss):
+        return True
+    return type(loss_fn) in _ROW_WISE_LOSSES and loss_fn._fn_kwargs.get("axis", -1) == -1
+
+
+def _foreign_activations(model: tf.keras.Model) -> Iterator[tuple[tf.keras.layers.Layer, tuple]]:
+    """Layers with such an activation, and the shape of what it is given."""
+    for layer in layers_of(model):
+        activation = getattr(layer, "activation", None)
+        if activation is not None and not any(activation is known for known in ROW_WISE_ACTIVATIONS):
+            yield layer, layer._inbound_nodes[0].output_shapes
+
+
+def _check_graph(graph: Any, what: str) -> None:
+    from tensorflow.python.framework import op_def_registry  # nothing public says which operations keep state
+
+    definition = graph.as_graph_def()
+    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+    own = {function.signature.name for function in definition.library.function}
+    for node in nodes:
+        if node.op in own or node.op in _HARMLESS:
+            continue
+        known = op_def_registry.get(node.op)
+        if known is None or known.is_stateful:
+            raise ConfigError(
+                f"{what} runs {node.op}, which keeps state or draws random numbers and so ties the examples of a batch together; "
+                "use a function of tensors alone."
+            )
