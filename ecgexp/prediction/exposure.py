@@ -111,7 +111,7 @@ def exposure_of(params: Mapping[str, Any], database: str, tests: Any) -> Exposur
             tested_on[str(record)] = rows["sample"].to_numpy()
             tested_patients[str(record)] = str(patient)
     return Exposure(
-        database=database, records=None if records is None else tuple(records), tested_on=tested_on,
+        database=database, records=None if records is None else tuple(map(str, records)), tested_on=tested_on,
         tested_patients=tested_patients, patients=patients,
         keeps_patients_apart=kind in _BY_PATIENT or (kind in _PUBLISHED and not is_published),
         tests_whole_records=kind in (*_BY_PATIENT, *_PUBLISHED),

@@ -35,7 +35,7 @@ def test_exposure_needs_the_other_record_to_be_read(records):
 
 
 def test_exposure_of_a_record_that_the_run_did_not_read():
-    params = {**INTER, "dataset.records": ["100", "201"]}
+    params = {**INTER, "dataset.records": [100, 201]}  # as they are typed
     lines = notes(params, "mitdb 1.0.0", table_of(**{"100": "100"}), "202", "201+202")
     assert len(lines) == 1
     assert "of whom the run also read record 201" in lines[0]
