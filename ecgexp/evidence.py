@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ecgexp._validate import ConfigError, DataError
+from ecgexp.beats import BeatSet
+from ecgexp.data.overlap import rows_sharing_samples
+from ecgexp.data.splits import Split
 from ecgexp.evaluation.missing import clients_of_one_class, metric_lacks, training_notes
 from ecgexp.prepare import Prepared
 from ecgexp.privacy.outputs import PRIVATE_FOLDER, is_published
@@ -43,7 +46,7 @@ def notes_before_training(experiment: Any, prepared: Prepared) -> Notes:
       prepared: its beats.
 
     Returns:
-      What is missing; what was read from the training beats is under `training`.
+      What is missing; what was read from the training beats is under `training` and `overlap`.
     """
     left_out = [name for name in experiment.grouping.classes if name not in prepared.beats.class_names]
     notes: Notes = {}
@@ -54,6 +57,8 @@ def notes_before_training(experiment: Any, prepared: Prepared) -> Notes:
         ]
     counts = prepared.counts
     training = training_notes(counts["train"], {split: counts[split] for split in experiment.evaluate_on})
+    if overlap := overlap_notes(prepared.beats, prepared.split):
+        notes["overlap"] = overlap
     clients = {client: rows for client, rows in prepared.deal.train.items() if len(rows)}
     if not prepared.deal.is_pooled:
         if len(clients) < len(prepared.deal.train):
@@ -65,6 +70,19 @@ def notes_before_training(experiment: Any, prepared: Prepared) -> Notes:
                 f"each of {len(clients)} clients has training beats of one class only: none tells classes apart"
             )
     return notes | ({"training": training} if training else {})
+
+
+def overlap_notes(beats: BeatSet, split: Split) -> list[str]:
+    """One sentence for each held-out part whose windows show samples that training windows show too."""
+    notes = []
+    for name, rows in (("validation", split.validation), ("test", split.test)):
+        if shared := rows_sharing_samples(beats, split.train, rows):
+            notes.append(
+                f"{shared} of {len(rows)} {name} beats share samples with training beats of the same record, since their windows "
+                "overlap: their scores are not scores on signal that was never seen; use a shorter dataset.window_ms, or "
+                "split=inter_patient"
+            )
+    return notes
 
 
 def published(notes: Notes, *, withholds: bool) -> Notes:

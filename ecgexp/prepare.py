@@ -10,7 +10,7 @@ from ecgexp._validate import DataError
 from ecgexp.beats import NO_INTERVAL, BeatSet
 from ecgexp.data.identity import check_beats_once
 from ecgexp.data.leaks import check_split
-from ecgexp.data.overlap import Overlap, overlap_of, rows_sharing_samples
+from ecgexp.data.overlap import Overlap, overlap_of
 from ecgexp.data.splits import Split
 from ecgexp.inputs import transform_beats
 from ecgexp.partition import Deal, check_deal
@@ -77,25 +77,12 @@ def prepare(
       DataError: the data cannot be trusted or found, or the split leaks.
     """
     beats = load_beats(dataset=dataset, grouping=grouping, model_input=model_input, report=report)
-    parts = with_overlap_notes(beats, split.split(beats, seeds.generator("split")))
+    parts = split.split(beats, seeds.generator("split"))
     check_split(beats, parts)
     return assemble(
         beats, parts, partition, seeds, features=lambda: transform_beats(model_input, beats),
         overlap=overlap_of(beats, parts.train, dataset.window_samples[0]),
     )  # fmt: skip
-
-
-def with_overlap_notes(beats: BeatSet, split: Split) -> Split:
-    """The split with a note on each held-out part whose windows show samples that training windows show too."""
-    notes = []
-    for name, rows in (("validation", split.validation), ("test", split.test)):
-        if shared := rows_sharing_samples(beats, split.train, rows):
-            notes.append(
-                f"{shared} of {len(rows)} {name} beats share samples with training beats of the same record, since their windows "
-                "overlap: the scores on these are not scores on signal that was never seen; a shorter dataset.window_ms, or "
-                "split=inter_patient, avoids it"
-            )
-    return replace(split, notes=(*split.notes, *notes))
 
 
 def load_beats(*, dataset: Any, grouping: Any, model_input: Any, report: Callable[..., None]) -> BeatSet:

@@ -38,7 +38,7 @@ def emptied(prepared, split):
 def test_evidence_of_an_ordinary_run_is_there(case):
     experiment, prepared = case("split=intra_patient")
     check_evidence(experiment, prepared)
-    assert set(notes_before_training(experiment, prepared)) <= {"classes"}
+    assert set(notes_before_training(experiment, prepared)) <= {"classes", "overlap"}
 
 
 def test_training_without_beats_is_refused(case):

@@ -179,7 +179,7 @@ TABLE: tuple[Output, ...] = (
     *_of("result key", "not covered", "machine", "measured on the machine", "seconds", topic="time and memory"),
     *_held_out("result key", "which epoch was kept, and its validation score", "selection/*", "selection"),
     *_withheld("result key", "classes without training beats; batches, rounds and clients from which nothing was learned",
-               "notes/training", "notes/comparisons"),
+               "notes/training", "notes/overlap", "notes/comparisons"),
     *_held_out("result key", "what the scores do not rest on; what is known of training beats is in private/", "notes/*",
                "notes"),
     *_held_out("result key", "the classes of held-out beats, over which averages are taken", "classes_in_average/*",

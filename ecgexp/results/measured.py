@@ -47,7 +47,9 @@ class Measured:
         privacy = self.rows[0].privacy
         if self.rows[0].promise == "none" or privacy is None:
             return math.nan
-        return self.claim.delta if self.claim.delta is not None else default_delta(int(privacy["num_units"]))
+        if self.claim.delta is None and "num_units" in privacy:
+            return default_delta(int(privacy["num_units"]))
+        return self.rows[0].delta if self.claim.delta is None else self.claim.delta
 
     @property
     def is_stale(self) -> bool:

@@ -10,7 +10,7 @@ from ecgexp.data.overlap import overlap_of, rows_sharing_samples
 from ecgexp.data.preparation import Preparation
 from ecgexp.data.prepare import prepare_records
 from ecgexp.data.splits import Split
-from ecgexp.prepare import with_overlap_notes
+from ecgexp.evidence import overlap_notes
 
 
 def beats_at(peaks, *, rows=None, window=20, record="a"):
@@ -84,7 +84,7 @@ def test_split_that_shares_samples_has_a_note():
     beats = beats_at(np.array([100, 115, 130, 300]))
     split = Split(train=np.array([0]), validation=np.array([3]), test=np.array([1, 2]), disjoint="beat")
     assert rows_sharing_samples(beats, split.train, split.test) == 1
-    (note,) = with_overlap_notes(beats, split).notes
+    (note,) = overlap_notes(beats, split)
     assert "1 of 2 test beats share samples" in note
     assert "dataset.window_ms" in note
-    assert not with_overlap_notes(beats, replace(split, test=np.array([2]))).notes
+    assert not overlap_notes(beats, replace(split, test=np.array([2])))

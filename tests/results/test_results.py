@@ -131,7 +131,7 @@ def test_a_projection_is_never_shown_as_the_promise(make_run, store):
     }  # fmt: skip
     store.append(make_run(0, 0.9, result={"seconds": 9, "privacy": privacy}, metrics={"privacy/noise_multiplier": 1.0}))
     (measured,) = measure([ALONE], Asked())
-    assert "| ours | 1 | 14.1 (0.001) | 0.02 of 10 000 | 0.900 |" in privacy_table([measured])
+    assert "| ours | 1 | 14.1 (0.001) | 0.0200 of 10 000 | 0.900 |" in privacy_table([measured])
     store.append(make_run(0, 0.91))
     (open_one,) = measure([ALONE], Asked())
     assert "| ours | 0 | ∞ |  | 0.910 |" in privacy_table([open_one])
