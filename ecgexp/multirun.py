@@ -4,6 +4,7 @@ Hydra's launchers run the jobs where they will: in this process one after anothe
 share is the folder of the invocation, in which the opened sweep is written down.
 """
 
+import json
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -100,7 +101,7 @@ def _held(sweep: Sweep) -> Iterator[None]:
       ConfigError: it holds a run or another sweep, or another process is at work in it.
     """
     folder = sweep.invocation
-    is_same = (folder / POINTER).is_file() and Sweep.join(folder).home == sweep.home
+    is_same = _home_of(folder) == str(sweep.home)
     if not is_same:
         check_free(folder, setting="hydra.sweep.dir")
     folder.mkdir(parents=True, exist_ok=True)
@@ -110,6 +111,14 @@ def _held(sweep: Sweep) -> Iterator[None]:
         finally:
             clean_multirun(folder)
             discard(folder)  # which holds nothing yet if the store refused the sweep
+
+
+def _home_of(invocation: Path) -> str | None:
+    """The folder of the sweep that an earlier invocation belongs to; None where there is none, or nobody can tell."""
+    try:
+        return json.loads((invocation / POINTER).read_text(encoding="utf-8"))["home"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _grid(config: DictConfig, typed: list[str]) -> list[list[str]] | None:

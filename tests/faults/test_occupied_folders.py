@@ -53,13 +53,18 @@ def test_start_into_finished_run_changes_nothing(finished, words):
     assert sorted(path.name for path in finished.parent.iterdir()) == ["run"]
 
 
-@pytest.mark.parametrize("words", [("hydra.run.dir=run",), ("-m", "seed=1,2", "hydra.sweep.dir=run")])
-def test_start_into_other_sweep_changes_nothing(tmp_path, words):
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("hydra.run.dir=run",), "{}"),
+        (("-m", "seed=1,2", "hydra.sweep.dir=run"), '{"home": "/other"}'),
+        (("-m", "seed=1,2", "hydra.sweep.dir=run"), "{half"),
+    ],
+)
+def test_start_into_other_sweep_changes_nothing(tmp_path, words, text):
     folder = tmp_path / "run"
     folder.mkdir()
-    values = {"home": str(tmp_path / "other"), "typed": [], "planned": None, "parent_id": None}
-    settings = {"rerun": False, "budget_epsilon": None, "objectives": None}
-    (folder / "sweep.json").write_text(json.dumps(values | {"settings": settings}))
+    (folder / "sweep.json").write_text(text)
     (folder / "multirun.yaml").write_text("x: 1\n")
     before = content(folder)
     done = ecgexp(tmp_path, *SMALL, *words)
