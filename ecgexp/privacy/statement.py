@@ -174,7 +174,7 @@ class PrivacyStatement:
             "expected_batch_size": plan.expected_batch_size,
             "l2_norm_clip": plan.l2_norm_clip if math.isfinite(plan.l2_norm_clip) else None,
             "batch_capacity": plan.batch_capacity, "not_covered": [outputs.TOPICS[topic] for topic in self.not_covered],
-            "publish": "all" if self.publishes_all else "covered",
+            "publish": "covered" if claim and not self.publishes_all else "all",
             "projection": None if self.projection is None else self.projection.as_dict(),
             "event": dict(self.event),
         }  # fmt: skip
