@@ -14,10 +14,11 @@ from typing import Any
 from hydra._internal import hydra as hydra_internals
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.default_element import ResultDefault
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
 
-from ecgexp._redaction import HIDDEN, is_secret_name
+from ecgexp._redaction import HIDDEN, is_secret_name, redacted
 from ecgexp._validate import ConfigError
 from ecgexp.flaws.settings import check_where
 from ecgexp.tracking.credentials import hide, without_credentials
@@ -152,6 +153,27 @@ def check_flaws(config: DictConfig) -> None:
     """
     protocol, chosen = OmegaConf.select(config, "flaws.protocol"), config.hydra.runtime.choices.get("experiment")
     check_where(None if protocol is None else str(protocol), None if chosen is None else str(chosen))
+
+
+def check_typed_once(typed: Sequence[str]) -> None:
+    """Each setting is typed once; of two values Hydra would take the last one, without a word.
+
+    Args:
+      typed: overrides as they were typed, those of Hydra's own settings too.
+
+    Raises:
+      ConfigError: one stands there twice.
+    """
+    parser = OverridesParser.create(config_loader=None)
+    first: dict[str, str] = {}
+    for text, override in zip(typed, parser.parse_overrides(list(typed)), strict=True):
+        key = override.get_key_element().lstrip("+")
+        if override.is_delete() or key == "hydra.mode":  # which Hydra types too
+            continue
+        if key in first:
+            earlier, later = (redacted({key: one.partition("=")[2]})[key] for one in (first[key], text))
+            raise ConfigError(f"{key}={later}: it was set before, to {earlier}; set {key} once")
+        first[key] = text
 
 
 def guard() -> None:

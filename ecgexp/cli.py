@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ecgexp._hydra_guard import guard
+from ecgexp._hydra_guard import check_typed_once, guard
 from ecgexp._redaction import redact, redact_tracebacks
 from ecgexp._validate import ConfigError, DataError, JobFailed, MachineError
 from ecgexp.sweeping.cores import workers
@@ -142,12 +142,24 @@ def _compose_and_run(config: DictConfig) -> float | tuple[float, ...] | None:
 def _run_one(config: DictConfig, run_dir: Path) -> None:
     typed = list(HydraConfig.get().overrides.task)
     try:
+        _check_typed(typed, run_dir)
         if config.resume is not None:
             _resume(config, typed, new_dir=run_dir)
         else:
             _start(config, typed, run_dir)
     except (ConfigError, DataError) as error:
         _fail(error)
+
+
+def _check_typed(typed: list[str], run_dir: Path) -> None:
+    """Each setting is typed once; the folder of a command that is refused goes."""
+    from ecgexp.run_folder import discard_unheld
+
+    try:
+        check_typed_once([*HydraConfig.get().overrides.hydra, *typed])
+    except ConfigError:
+        discard_unheld(run_dir)
+        raise
 
 
 def _start(config: DictConfig, typed: list[str], run_dir: Path) -> None:

@@ -16,6 +16,7 @@ from ecgexp.console import Watcher
 from ecgexp.data.splits import Federated10, IntraPatient, check_databases
 from ecgexp.device import Device
 from ecgexp.evaluation.missing import evaluation_notes
+from ecgexp.evaluation.names import metric_names
 from ecgexp.flaws.replay import replay
 from ecgexp.flaws.settings import Flaws, without_idle
 from ecgexp.learner import Learner
@@ -90,6 +91,7 @@ class Experiment:
 
     def __post_init__(self):
         check_named_once("evaluate_on", self.evaluate_on)
+        self._check_classes()
         check_databases(self.dataset, self.split)
         self._check_inputs()
         self._check_privacy()
@@ -98,6 +100,13 @@ class Experiment:
             self.trainer, is_pooled=isinstance(self.partition, Pooled), is_private=self.is_private,
             judges_test="test" in self.evaluate_on,
         )  # fmt: skip
+
+    def _check_classes(self) -> None:
+        """Every class has metrics of its own."""
+        try:
+            metric_names(list(self.grouping.classes))
+        except ValueError as error:
+            raise ConfigError(f"grouping.classes={_listed(frozenset(self.grouping.classes))}: {error}") from error
 
     def _check_inputs(self) -> None:
         """What the input makes is what the model takes and the augmentation changes."""

@@ -22,9 +22,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from ecgexp._build import build_node
+from ecgexp._hydra_guard import check_typed_once
 from ecgexp._redaction import redact
 from ecgexp._validate import ConfigError, DataError, JobFailed
 from ecgexp.config import build_experiment, explain, for_the_record, notes, plain, sweep_settings, to_yaml
+from ecgexp.evaluation.names import better_by
 from ecgexp.privacy.keyed import DigestKey
 from ecgexp.result import Result
 from ecgexp.run_folder import check_free, discard, discard_unheld, free_beside, hold, move_log
@@ -69,6 +71,7 @@ def _refuse(error: Exception) -> NoReturn:
 
 def _open(config: DictConfig) -> tuple[Sweep, Tracker, ExitStack]:
     typed = list(config.hydra.overrides.task)
+    check_typed_once([*config.hydra.overrides.hydra, *typed])
     parsed = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(typed)
     # In a multirun Hydra composes without the overrides of the jobs; what all jobs share is composed here.
     shared = _compose(config, [text for text, one in zip(typed, parsed, strict=True) if not one.is_sweep_override()])
@@ -139,17 +142,28 @@ def _grid(config: DictConfig, typed: list[str]) -> list[list[str]] | None:
 
 
 def _check_direction(sweeper: Any, objectives: tuple[str, ...] | None, selection: Any) -> None:
-    """Refuses to look for the worst model, as Optuna's own settings would.
+    """Refuses to look for the worst model, as Optuna's own settings would, or the usual ones by a loss.
 
     Raises:
-      ConfigError: the sweeper minimizes what is better the larger it is.
+      ConfigError: the sweeper minimizes what is better the larger it is, or the other way round.
     """
     direction = sweeper.get("direction")
-    if objectives is None and getattr(direction, "name", direction) == "minimize" and selection.mode == "max":
-        raise ConfigError(
-            f"hydra.sweeper.direction=minimize would look for the worst {selection.metric}; type hydra/sweeper=search, or "
-            "hydra.sweeper.direction=maximize"
-        )
+    if direction is None:
+        return
+    listed = [
+        str(getattr(one, "name", one)) for one in ([direction] if isinstance(direction, str | Enum) else direction)
+    ]
+    names = objectives or (f"validation/{selection.metric}", "privacy/epsilon")
+    modes = [better_by(name) for name in names]
+    if objectives is None:
+        modes[0] = selection.mode
+    right = [{"max": "maximize", "min": "minimize", None: one}[mode] for mode, one in zip(modes, listed, strict=False)]
+    for name, one, wanted in zip(names, listed, right, strict=False):
+        if one != wanted:
+            told = right[0] if len(listed) == 1 else f"[{','.join(right)}]"
+            raise ConfigError(
+                f"hydra.sweeper.direction={one} would look for the worst {name}; use hydra.sweeper.direction={told}"
+            )
 
 
 def _compose(config: DictConfig, overrides: list[str]) -> DictConfig:

@@ -49,7 +49,9 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
       ConfigError: an argument that cannot be used.
       DataError: the run has no model, or a record cannot be read or shown to it. Records before that one are written.
     """
+    from ecgexp.data import wfdb_reader
     from ecgexp.data.annotation_writer import check_extension
+    from ecgexp.data.identity import check_stems_once
     from ecgexp.data.single_record import annotation_file, locate
     from ecgexp.prediction import files
     from ecgexp.tracking.reading import find_run
@@ -63,6 +65,7 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
             f"--beats reference: there is no {missing[0]}; type --beats detector, or --annotator with its suffix"
         )
     files.check_output(options.output, stems, options.extension, overwrite=options.overwrite)
+    check_stems_once(stems, lambda folder, record: wfdb_reader.signals_among(wfdb_reader.files_of(folder, record)))
     run = find_run(options.run, uri=options.store)
 
     from ecgexp.prediction.model import load_model
@@ -94,8 +97,9 @@ def _annotate_all(model: "TrainedModel", stems: Sequence[Path], options: argpars
                 database=database,
             )
             annotated = annotate(suited, record, source=source)
-            files.write(annotated, options.output, options.extension)
             done.append(annotated)
+            _check_no_copy(done)
+            files.write(annotated, options.output, options.extension)
             remarks += report.notes(
                 suited, annotated, database=str(database), patient_id=record.patient_id, known_as=published_name(stem)
             )
@@ -107,6 +111,18 @@ def _annotate_all(model: "TrainedModel", stems: Sequence[Path], options: argpars
         f"{options.output}/: {', '.join(files.names_of('<record>', options.extension))}", markup=False, soft_wrap=True
     )
     return done
+
+
+def _check_no_copy(done: "Sequence[Annotated]") -> None:
+    """The last record is no copy of an earlier one in another file format, nor an excerpt: its beats would count twice."""
+    from ecgexp.data.identity import copies
+
+    if (found := copies({one.record_id: one.windows for one in done})) is not None:
+        one, other, number = found
+        raise DataError(
+            f"records {one} and {other} hold the same heartbeats, which would count twice: {number} windows are equal bit for "
+            "bit; give one of them"
+        )
 
 
 def _warn_of_synthetic(model: "TrainedModel", watcher: Watcher) -> None:

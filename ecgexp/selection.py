@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ecgexp._validate import Count, NonNegative, settings
+from ecgexp._validate import ConfigError, Count, NonNegative, settings
+from ecgexp.evaluation.names import better_by
 from ecgexp.training.base import Progress, Weights
 
 
@@ -16,7 +17,7 @@ class Selection:
     Attributes:
       metric: a validation score, without its prefix, e.g. `macro_f1`, `loss`, `f1/V`. An epoch in which it is undefined is never
         preferred to one in which it is defined, and is no improvement.
-      mode: whether more of it is better.
+      mode: whether more of it is better; the direction in which a metric of the project is worse is refused.
       keep: `best` keeps the epoch with the best score, `last` the last one. `auto` is `last` under privacy, where looking at
         validation beats would not be covered by the promise, and `best` otherwise.
       patience: epochs without improvement after which training stops; None trains to the end.
@@ -28,6 +29,13 @@ class Selection:
     keep: Literal["auto", "best", "last"] = "auto"
     patience: Count | None = None
     min_delta: NonNegative = 0.0
+
+    def __post_init__(self):
+        mode = better_by(self.metric)
+        if mode is not None and mode != self.mode:
+            raise ConfigError(
+                f"selection.mode={self.mode}: the {self.mode}imum of {self.metric} is its worst epoch; use selection.mode={mode}"
+            )
 
     def needs_validation(self, is_private: bool) -> bool:
         """Whether the weights that come out depend on validation beats; `is_private` decides what `auto` means."""

@@ -53,3 +53,33 @@ def test_data_that_is_not_there_says_how_to_get_it(tmp_path):
     assert done.returncode == 1
     assert "scripts/fetch_data.py mitdb" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["seed=0", "model=cnn1d", "seed=1"], "seed=1: it was set before, to 0; set seed once"),
+        (["trainer=dp", "+trainer=federated"], "trainer=federated: it was set before, to dp; set trainer once"),
+        (["-m", "seed=0,1", "seed=2"], "seed=2: it was set before, to 0,1; set seed once"),
+        (["hydra.run.dir=a", "hydra.run.dir=b"], "hydra.run.dir=b: it was set before, to a; set hydra.run.dir once"),
+    ],
+)
+def test_setting_that_is_typed_twice_is_refused(tmp_path, words, message):
+    done, _ = ecgexp(*words, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, f"ecgexp: {message}\n")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["hydra/sweeper=search", "selection.metric=loss", "selection.mode=min"], "direction=minimize"),
+        (["hydra/sweeper=search", "sweep.objectives=[test/loss]"], "direction=minimize"),
+        (["hydra/sweeper=search", "hydra.sweeper.direction=minimize"], "direction=maximize"),
+        (["hydra/sweeper=pareto", "sweep.objectives=[privacy/epsilon,test/macro_f1]"], "direction=[minimize,maximize]"),
+    ],
+)
+def test_search_for_the_worst_model_is_refused(tmp_path, words, advice):
+    done, _ = ecgexp("-m", *words, "trainer.epochs=choice(1,2)", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"use hydra.sweeper.{advice}\n"), done.stderr

@@ -157,3 +157,12 @@ def test_notes_without_a_guarantee_are_all_told():
     notes = {"test": ["x"], "training": ["y", "z"]}
     assert published(notes, withholds=False) == notes
     assert lines(notes) == ["test: x", "training: y", "training: z"]
+
+
+def test_classes_that_share_a_metric_key_are_refused():
+    experiment = load_experiment(["tracking=none"])
+    grouping = dataclasses.replace(experiment.grouping, classes={"A+": ("N",), "Ax2b": ("V",)})
+    with pytest.raises(
+        ValueError, match=r"grouping\.classes=.*A\+ and Ax2b would share the metric name Ax2b; rename one"
+    ):
+        dataclasses.replace(experiment, grouping=grouping)

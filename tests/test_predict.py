@@ -181,6 +181,11 @@ def records(tmp_path_factory):
     """Virtual patients: the records s001 to s005, the last one without MLII."""
     folder = tmp_path_factory.mktemp("virtual")
     write_database(folder, num_patients=3, minutes=0.5, seed=0)
+    copy = folder.parent / "copy"
+    copy.mkdir(exist_ok=True)
+    for suffix in ("dat", "atr"):
+        shutil.copy(folder / f"s001.{suffix}", copy / f"x1.{suffix}")
+    (copy / "x1.hea").write_text((folder / "s001.hea").read_text().replace("s001", "x1"))
     return folder
 
 
@@ -315,6 +320,7 @@ def test_a_run_that_is_nowhere_is_refused(records, capsys, tmp_path):
         (["{records}/s001", "--annotator=../atr"], 2, "the annotator '../atr' is refused"),
         (["{records}/s001", "--extension=atr"], 2, "the extension 'atr' is refused"),
         (["{records}/s001", "{records}/s001.hea"], 2, "two records are called s001"),
+        (["{records}/s001", "{records}/../copy/x1"], 1, "copy/x1 hold the same signal, and would count twice"),
         (["{records}/s001", "--output={records}"], 2, "lies among records"),
         (["{records}/s001", "--output={records}/predictions", "--overwrite"], 2, "lies among records"),
         (["{records}/s001", "--beats=both"], 2, "argument --beats: invalid choice: 'both'"),

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from ecgexp._validate import ConfigError, build
 from ecgexp.selection import Chosen, Selection
 from ecgexp.training.base import Progress
 
@@ -22,9 +23,20 @@ def test_the_best_epoch_is_kept():
 
 
 def test_less_can_be_better():
-    chosen = Chosen(Selection(mode="min"), is_private=False)
-    feed(chosen, [0.5, 0.1, 0.3])
+    chosen = Chosen(Selection(metric="loss", mode="min"), is_private=False)
+    for step, loss in enumerate([0.5, 0.1, 0.3], 1):
+        chosen.consider(progress(step), {"loss": loss})
     assert chosen.step == 2
+
+
+@pytest.mark.parametrize(
+    ("metric", "mode"),
+    [("loss", "max"), ("macro_f1", "min"), ("f1/V", "min"), ("jk_index", "min"), ("clients/accuracy_mean", "min")],
+)
+def test_direction_that_keeps_the_worst_epoch_is_refused(metric, mode):
+    right = {"max": "min", "min": "max"}[mode]
+    with pytest.raises(ConfigError, match=rf"^selection\.mode={mode}: .*{metric} .*use selection\.mode={right}$"):
+        build(Selection, {"metric": metric, "mode": mode}, path="selection")
 
 
 def test_training_stops_after_patience_epochs_without_improvement():

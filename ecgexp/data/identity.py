@@ -1,13 +1,14 @@
 """Each record, signal and beat is there once: what is counted, trained on and protected is known by itself, not by its place."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ecgexp._validate import DataError
 from ecgexp.beats import BeatSet
+from ecgexp.data.fingerprint import file_sha256
 
 
 def check_signals_once(signals: Mapping[str, Sequence[Path]], digests: Mapping[str, str]) -> None:
@@ -45,25 +46,69 @@ def check_no_copies(record_ids: np.ndarray, signals_mv: np.ndarray) -> None:
     Raises:
       DataError: two do; both are named, and one of the beats.
     """
+    names, owners = np.unique(record_ids, return_inverse=True)
+    hashes = np.asarray(window_hashes(signals_mv), object)
+    found = copies({str(name): hashes[owners == owner].tolist() for owner, name in enumerate(names)})
+    if found is not None:
+        one, other, number = found
+        raise DataError(
+            f"records {one} and {other} hold the same heartbeats: {number} windows are equal bit for bit; name one of them in "
+            "dataset.records="
+        )
+
+
+def window_hashes(signals_mv: np.ndarray) -> list[int | None]:
+    """One number a beat, equal in this process for windows that are equal bit for bit; None without any change of voltage.
+
+    Args:
+      signals_mv: (num_beats, window, leads) float32.
+    """
     rows = np.ascontiguousarray(signals_mv).reshape(len(signals_mv), -1)
     if not rows.size:
-        return
+        return [None] * len(rows)
     width = rows.shape[1] * rows.itemsize
     content = memoryview(rows).cast("B")
-    names, owners = np.unique(record_ids, return_inverse=True)
-    num_beats = np.bincount(owners)
-    first: dict[int, int] = {}
-    shared: Counter[tuple[int, int]] = Counter()
-    for row in np.flatnonzero(rows.min(axis=1) < rows.max(axis=1)).tolist():
-        other = first.setdefault(hash(content[row * width : (row + 1) * width].tobytes()), row)
-        if owners[other] != owners[row]:
-            shared[int(owners[other]), int(owners[row])] += 1
+    changes = (rows.min(axis=1) < rows.max(axis=1)).tolist()
+    return [
+        hash(content[row * width : (row + 1) * width].tobytes()) if changes[row] else None for row in range(len(rows))
+    ]
+
+
+def copies(windows: Mapping[str, Sequence[int | None]]) -> tuple[str, str, int] | None:
+    """Two records of which one shares most of its beats with the other, and how many; None where there are no two.
+
+    Args:
+      windows: record -> `window_hashes` of its beats.
+    """
+    first: dict[int, str] = {}
+    shared: Counter[tuple[str, str]] = Counter()
+    for name, hashes in windows.items():
+        for one in hashes:
+            if one is not None and (other := first.setdefault(one, name)) != name:
+                shared[other, name] += 1
     for (one, other), number in shared.items():
-        if 2 * number > min(num_beats[one], num_beats[other]):
-            raise DataError(
-                f"records {names[one]} and {names[other]} hold the same heartbeats: {number} windows are equal bit for bit; name "
-                "one of them in dataset.records="
-            )
+        if 2 * number > min(len(windows[one]), len(windows[other])):
+            return one, other, number
+    return None
+
+
+def check_stems_once(stems: Sequence[Path], files_of: Callable[[Path, str], Sequence[Path]]) -> None:
+    """No two records, wherever they lie, have a signal file of equal content.
+
+    Args:
+      stems: paths of the records, without suffix.
+      files_of: folder and record -> its signal files; those that are not there are passed over.
+
+    Raises:
+      DataError: two have; both are named.
+    """
+    owners: dict[str, Path] = {}
+    for stem in stems:
+        for sha256 in {file_sha256(path) for path in files_of(stem.parent, stem.name) if path.is_file()}:
+            if (other := owners.setdefault(sha256, stem)) != stem:
+                raise DataError(
+                    f"records {other} and {stem} hold the same signal, and would count twice; give one of them"
+                )
 
 
 def check_beats_once(beats: BeatSet) -> None:

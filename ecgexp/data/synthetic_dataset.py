@@ -1,5 +1,6 @@
 """The dataset of virtual patients: written as WFDB files, then read, checked and prepared as any other database is."""
 
+import json
 import logging
 import os
 import shutil
@@ -12,7 +13,8 @@ from pydantic import Field
 from ecgexp._validate import ConfigError, DataError, NonNegative, NonNegativeInt, settings
 from ecgexp.beats import BeatSet
 from ecgexp.data.catalog import Database
-from ecgexp.data.fingerprint import digest
+from ecgexp.data.file_digests import FileDigests
+from ecgexp.data.fingerprint import digest, file_sha256
 from ecgexp.data.preparation import Preparation, Report
 from ecgexp.data.synthetic import (
     BASELINE,
@@ -26,6 +28,7 @@ from ecgexp.data.synthetic import (
 )
 from ecgexp.data.synthetic_shapes import LEADS
 
+_DIGESTS = "digests.json"
 _log = logging.getLogger(__name__)
 
 
@@ -101,22 +104,51 @@ class SyntheticDataset(Preparation):
         )
 
     def _written_below(self, cache_dir: Path) -> Path:
-        """The folder of these parameters; it appears whole or not at all: filled under another name, then renamed."""
+        """The folder of these parameters; it appears whole or not at all: filled under another name, then renamed.
+
+        **Guarantees** A folder that is there is used only while each file is as it was written, for these parameters: one that
+        was changed, cut, exchanged or added to is written anew (`tests/data_synthetic/test_synthetic_dataset.py` checks it).
+        """
         folder = cache_dir / f"synthetic-{digest(self._drawn_from())[:16]}"
-        if folder.is_dir():
+        if self._is_as_written(folder):
             return folder
+        if folder.exists():
+            _log.warning("The virtual patients in %s are not as they were written; they are drawn anew.", folder)
         cache_dir.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(dir=cache_dir, prefix=f".{folder.name}-"))
+        old = partial.with_name(f"{partial.name}.old")
         try:
             self._write(partial)
+            self._write_digests(partial)
             partial.chmod(0o755)  # mkdtemp's folders are closed to others, unlike all else in the cache
+            if folder.is_symlink() or folder.is_file():
+                folder.unlink()
+            elif folder.exists() and not self._is_as_written(folder):
+                os.rename(folder, old)
             os.rename(partial, folder)
         except OSError:
-            if not folder.is_dir():  # if it is there, another run was faster, with the same bytes
+            if not self._is_as_written(folder):  # if it is, another run was faster, with the same bytes
                 raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
         return folder
+
+    def _write_digests(self, folder: Path) -> None:
+        written = {path.name: file_sha256(path) for path in sorted(folder.iterdir())}
+        text = json.dumps({"drawn_from": self._drawn_from(), "files": written}, indent=1)
+        (folder / _DIGESTS).write_text(text, encoding="utf-8")
+
+    def _is_as_written(self, folder: Path) -> bool:
+        """Whether the folder has the files that its list of digests names, as they were, and no others."""
+        try:
+            said = json.loads((folder / _DIGESTS).read_text(encoding="utf-8"))
+            if said["drawn_from"] != self._drawn_from():
+                return False
+            paths = sorted(path for path in folder.glob("[!.]*") if path.name != _DIGESTS)
+            return FileDigests(self.cache_dir, folder).of(paths) == said["files"]
+        except (OSError, DataError, ValueError, LookupError, TypeError, RecursionError):
+            return False
 
     def _write(self, folder: Path) -> None:
         write_database(folder, num_patients=self.num_patients, minutes=self.minutes, seed=self.seed, noise=self.noise)

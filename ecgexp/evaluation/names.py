@@ -1,9 +1,28 @@
-"""How a class is called in a metric's key, where the class's own name would not do."""
+"""How a class is called in a metric's key, where the class's own name would not do, and which way a metric is better."""
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 _RENAMED = {"/": "paced"}
+_BETTER_SMALL = ("loss", "expected_calibration_error", "epsilon")
+_BETTER_LARGE = (
+    "accuracy", "balanced_accuracy", "macro_f1", "kappa", "jk_index", "sensitivity", "positive_predictivity", "specificity", "f1",
+    "auroc", "auroc_macro", "auprc", "auprc_macro",
+)  # fmt: skip
+
+
+def better_by(metric: str) -> Literal["max", "min"] | None:
+    """Which way a metric is better: `max`, `min`, or None where that is for the user to say.
+
+    Args:
+      metric: its key, with or without its split: `loss`, `validation/f1/V`, `privacy/epsilon`.
+    """
+    parts = metric.split("/")
+    if "clients" in parts[:2]:
+        return "max" if parts[-1].startswith(("accuracy_", "macro_f1_")) else None
+    name = parts[1] if parts[0] in ("test", "validation", "privacy") and len(parts) > 1 else parts[0]
+    return "min" if name in _BETTER_SMALL else "max" if name in _BETTER_LARGE else None
 
 
 def metric_name(class_name: str) -> str:
@@ -22,9 +41,10 @@ def metric_names(class_names: Sequence[str]) -> tuple[str, ...]:
     Raises:
       ValueError: two classes would share a key.
     """
-    names = tuple(metric_name(name) for name in class_names)
-    if len(set(names)) < len(names):
-        raise ValueError(
-            f"class_names={list(class_names)} give the metric names {list(names)}, which are not unique; rename one"
-        )
-    return names
+    owners: dict[str, str] = {}
+    for class_name in class_names:
+        if (other := owners.setdefault(metric_name(class_name), class_name)) != class_name:
+            raise ValueError(
+                f"the classes {other} and {class_name} would share the metric name {metric_name(class_name)}; rename one"
+            )
+    return tuple(metric_name(name) for name in class_names)

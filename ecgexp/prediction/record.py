@@ -9,6 +9,7 @@ from ecgexp._validate import DataError
 from ecgexp.beats import NO_INTERVAL
 from ecgexp.data.annotation_writer import UNCLASSIFIED, symbol_of
 from ecgexp.data.detection import detect_beats
+from ecgexp.data.identity import window_hashes
 from ecgexp.data.prepare import LEFT_RECORD, choose_leads, prepare_record
 from ecgexp.data.records import Record
 from ecgexp.data.windows import usual_beat
@@ -36,6 +37,7 @@ class Annotated:
       detection: how well the beats were found; None where nobody searched, or nothing is known to compare with.
       reasons: (num_beats,) str, why a beat cannot be classified; empty where it is.
       num_outside: annotations outside the record, which are not among the beats.
+      windows: one number for each classified window, by which a copy is known; see `ecgexp.data.identity.window_hashes`.
       stand_in: the leads that were read in place of the model's, where training allowed that; else empty.
     """
 
@@ -48,6 +50,7 @@ class Annotated:
     references: np.ndarray
     reasons: np.ndarray
     num_outside: int = 0
+    windows: tuple[int | None, ...] = ()
     detection: Detection | None = None
     stand_in: str = ""
 
@@ -122,16 +125,19 @@ def annotate(model: TrainedModel, record: Record, *, source: Source) -> Annotate
         raise DataError(
             f"record {record.record_id} has no beat: {where}; type --beats {_other(source)}, or another record"
         )
-    probabilities, reasons = _probabilities(model, record, columns)
+    probabilities, reasons, windows = _probabilities(model, record, columns)
     return Annotated(
         record_id=record.record_id, fs_hz=record.fs_hz, source=source, class_names=model.classifier.class_names,
         samples=record.beat_samples, probabilities=probabilities, reasons=reasons, references=symbols,
         num_outside=sum(record.outside.values()), detection=detection, stand_in=stand_in,
+        windows=windows,
     )  # fmt: skip
 
 
-def _probabilities(model: TrainedModel, record: Record, columns: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """(num_beats, num_classes), prepared and scored as in training, NaN where that cannot be; (num_beats,) why it cannot."""
+def _probabilities(
+    model: TrainedModel, record: Record, columns: list[int]
+) -> tuple[np.ndarray, np.ndarray, tuple[int | None, ...]]:
+    """(num_beats, num_classes), prepared and scored as in training, NaN where that cannot be; (num_beats,) why; the windows."""
     part, *_ = prepare_record(record, columns, model.preparation)
     windows = part["signals_mv"]
     usual_mv = None
@@ -146,7 +152,7 @@ def _probabilities(model: TrainedModel, record: Record, columns: list[int]) -> t
     probabilities = np.full((len(record.beat_samples), len(model.classifier.class_names)), np.nan)
     if inside.any():
         probabilities[inside] = model.classifier.predict_probabilities(windows, rr, usual_mv)
-    return probabilities, reasons.astype(np.str_)
+    return probabilities, reasons.astype(np.str_), tuple(window_hashes(windows))
 
 
 def _columns(record: Record, model: TrainedModel) -> tuple[list[int], str]:

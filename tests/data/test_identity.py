@@ -7,7 +7,7 @@ from tiny_records import TINY, make_beats, write_record
 
 from ecgexp._validate import ConfigError, DataError, build
 from ecgexp.data.dataset import RecordedDataset
-from ecgexp.data.identity import check_beats_once, check_no_copies
+from ecgexp.data.identity import check_beats_once, check_no_copies, check_stems_once, copies, window_hashes
 from ecgexp.data.preparation import Preparation
 from ecgexp.data.prepare import prepare_records
 
@@ -78,3 +78,33 @@ def test_beat_with_two_rows_is_refused():
     check_beats_once(make_beats(["a", "a", "b"], r_samples=[1, 2, 1]))
     with pytest.raises(DataError, match="1 beats have several rows: record a sample 7 stands in rows 0 and 2"):
         check_beats_once(make_beats(["a", "b", "a"], r_samples=[7, 7, 7]))
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_stems_with_one_signal_are_refused(tmp_path, link):
+    stems = [tmp_path / "one" / "a", tmp_path / "two" / "b"]
+    for stem in stems:
+        stem.parent.mkdir()
+    stems[0].with_suffix(".dat").write_bytes(b"signal")
+    if link:
+        stems[1].with_suffix(".dat").symlink_to(stems[0].with_suffix(".dat"))
+    else:
+        stems[1].with_suffix(".dat").write_bytes(b"signal")
+    with pytest.raises(DataError, match=rf"records {stems[0]} and {stems[1]} hold the same signal.*give one of them"):
+        check_stems_once(stems, lambda folder, record: [folder / f"{record}.dat", folder / "missing.dat"])
+
+
+def test_stems_with_signals_of_their_own_pass(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.dat").write_text(name)
+    check_stems_once([tmp_path / "a", tmp_path / "b"], lambda folder, record: [folder / f"{record}.dat"] * 2)
+
+
+def test_copies_are_found_whatever_their_order():
+    windows = np.random.default_rng(0).normal(size=(9, 5, 1)).astype(np.float32)
+    hashes = window_hashes(windows)
+    assert copies({"a": hashes[:4], "b": hashes[4:]}) is None
+    assert copies({"a": hashes, "b": hashes[3:5]}) == ("a", "b", 2)
+    assert copies({"a": hashes[3:5], "b": [*hashes[4:], *hashes[3:4]]}) == ("a", "b", 2)
+    flat = window_hashes(np.ones((3, 5, 1), np.float32))
+    assert copies({"a": flat, "b": flat}) is None

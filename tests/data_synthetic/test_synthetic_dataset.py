@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -87,14 +89,60 @@ def test_a_folder_that_another_run_finished_first_is_used(tmp_path, monkeypatch,
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".synthetic")]
 
 
-def test_a_flipped_byte_in_the_cache_is_found_and_the_folder_named(tmp_path):
-    SyntheticDataset(cache_dir=tmp_path, **TINY).load()
-    (folder,) = tmp_path.glob("synthetic-*")
+def _flip(folder):
     content = bytearray((folder / "s003.dat").read_bytes())
     content[1000] ^= 1
     (folder / "s003.dat").write_bytes(content)
-    with pytest.raises(DataError, match=rf"s003\.dat fails its header's checksum.*delete the folder {folder}"):
-        SyntheticDataset(cache_dir=tmp_path, **TINY).load()
+
+
+def _relabel(folder):
+    import wfdb
+
+    read = wfdb.rdann(str(folder / "s001"), "atr")
+    wfdb.wrann("s001", "atr", read.sample, ["V"] * len(read.sample), fs=360, write_dir=str(folder))
+
+
+def _exchange(folder):
+    one, other = ((folder / f"s00{number}.atr").read_bytes() for number in (1, 2))
+    (folder / "s001.atr").write_bytes(other)
+    (folder / "s002.atr").write_bytes(one)
+
+
+def _from_another_seed(folder):
+    SyntheticDataset(cache_dir=folder.parent, seed=5, **TINY).load()
+    (other,) = set(folder.parent.glob("synthetic-*")) - {folder}
+    shutil.rmtree(folder)
+    shutil.copytree(other, folder)
+
+
+def _link(folder):
+    folder.rename(folder.parent / "elsewhere")
+    _relabel(folder.parent / "elsewhere")
+    folder.symlink_to(folder.parent / "elsewhere")
+
+
+def _make_a_file(folder):
+    shutil.rmtree(folder)
+    folder.write_text("no folder")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _flip, _relabel, _exchange, _from_another_seed, _link, _make_a_file, lambda folder: (folder / "s001.dat").unlink(),
+        lambda folder: (folder / "digests.json").unlink(), lambda folder: (folder / "digests.json").write_text("[]"),
+    ],
+)  # fmt: skip
+def test_changed_folder_in_the_cache_is_written_anew(tmp_path, change, caplog):
+    truth = SyntheticDataset(cache_dir=tmp_path, **TINY).load()
+    (folder,) = tmp_path.glob("synthetic-*")
+    change(folder)
+    for _ in range(2):
+        beats = SyntheticDataset(cache_dir=tmp_path, **TINY).load()
+        assert beats.digest == truth.digest
+        assert np.array_equal(beats.symbols, truth.symbols)
+    assert caplog.text.count(f"{folder} are not as they were written") == 1
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".synthetic")]
 
 
 @pytest.mark.parametrize(

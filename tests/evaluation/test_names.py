@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from ecgexp.evaluation.names import metric_name, metric_names
+from ecgexp.evaluation.names import better_by, metric_name, metric_names
 
 MITDB_BEAT_SYMBOLS = (
     "N",
@@ -49,5 +49,17 @@ def test_every_symbol_of_the_database_becomes_a_unique_name_that_mlflow_accepts(
 
 
 def test_two_classes_that_would_share_a_key_are_refused():
-    with pytest.raises(ValueError, match=r"not unique"):
+    with pytest.raises(ValueError, match=r"the classes / and paced would share the metric name paced; rename one"):
         metric_names(("/", "paced"))
+
+
+@pytest.mark.parametrize(
+    ("metric", "mode"),
+    [
+        ("loss", "min"), ("test/loss", "min"), ("validation/expected_calibration_error", "min"), ("privacy/epsilon", "min"),
+        ("macro_f1", "max"), ("f1/V", "max"), ("test/sensitivity/S", "max"), ("validation/clients/accuracy_worst_decile", "max"),
+        ("clients/accuracy_mean", "max"), ("support/V", None), ("resources/seconds", None), ("nonsense", None),
+    ],
+)  # fmt: skip
+def test_direction_of_a_metric_is_known(metric, mode):
+    assert better_by(metric) == mode

@@ -6,6 +6,7 @@ from stubs import make_model, make_record
 
 from ecgexp._validate import DataError
 from ecgexp.data.windows import rr_features
+from ecgexp.predict import _check_no_copy
 from ecgexp.prediction import record as module
 from ecgexp.prediction.record import annotate
 
@@ -153,3 +154,14 @@ def test_a_single_beat_has_no_interval_and_is_unclassified():
     assert found.symbols == ["?"]
     assert found.reasons.tolist() == ["no RR interval, the only beat of its record"]
     assert model.classifier.seen == []
+
+
+def test_copy_of_a_record_would_count_twice_and_is_refused():
+    signals_mv = np.random.default_rng(0).normal(size=(1440, 2))
+    records = [replace(make_record(), record_id=name, signals_mv=signals_mv) for name in "ab"]
+    records.append(replace(records[0], record_id="c", signals_mv=signals_mv[::-1]))
+    done = [annotate(make_model(), record, source="reference") for record in records]
+    assert all(len(one.windows) == one.is_classified.sum() for one in done)
+    _check_no_copy([done[0], done[2]])
+    with pytest.raises(DataError, match=r"records a and b hold the same heartbeats.*give one of them"):
+        _check_no_copy(done)
