@@ -5,6 +5,7 @@ with one byte changed may so become a valid one of another record. Here every li
 (https://wfdb.io/spec/header-files.html); then wfdb reads it, and must have read the same.
 """
 
+import codecs
 import math
 import re
 from dataclasses import dataclass
@@ -180,7 +181,7 @@ def _segments(path: Path, record: re.Match[str], lines: list[str], database: Dat
 
 def _lines(path: Path, database: Database) -> tuple[list[str], tuple[str, ...]]:
     """The lines that are none of the comments, and the comments as wfdb gives them."""
-    content = read_file(path, database, largest=_LARGEST).replace(b"\r\n", b"\n")
+    content = read_file(path, database, largest=_LARGEST).removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")
     if odd := re.search(rb"[\x00-\x08\x0b-\x1f\x7f]", content):
         raise damaged(path, f"is not a WFDB header: it holds the byte {odd[0][0]:#04x}", database)
     lines = [line.strip(b" \t") for line in content.split(b"\n")]
@@ -209,7 +210,7 @@ def _signal(path: Path, line: str, database: Database) -> re.Match[str]:
     check_file_name(path, found["file"], database)
     if found["name"] is None:
         raise damaged(path, f"does not name its leads: {quoted(line)}", database)
-    if not 0 <= float(found["gain"]) < math.inf:
+    if not abs(float(found["gain"])) < math.inf:
         raise damaged(path, f"gives the gain {found['gain']}", database)
     if not int(found["per_frame"] or 1):
         raise damaged(path, f"has no sample in a frame: {quoted(line)}", database)

@@ -134,7 +134,7 @@ def _read_signals(header_path: Path, database: Database) -> Signals:
     """All leads of a record in one piece, each with as many samples a frame as it has."""
     header = read_header(header_path, database)
     num_frames = check_signal_files(header_path, header, database)
-    digital = _digital(header_path, header, database)
+    digital = _digital(header_path, header)
     lengths = [len(values) for values in digital]
     if lengths != [num_frames * samples for samples in header.samps_per_frame]:
         raise damaged(header_path, f"has {num_frames} samples, and wfdb reads {lengths}", database)
@@ -158,16 +158,31 @@ def _read_signals(header_path: Path, database: Database) -> Signals:
     return Signals(num_frames=num_frames, leads=leads, unusable=unusable)
 
 
-def _digital(header_path: Path, header: Any, database: Database) -> list[np.ndarray]:
+def _digital(header_path: Path, header: Any) -> list[np.ndarray]:
     """The samples of each signal as they are in the files, not shifted by its skew."""
     import wfdb
 
     path, how = str(header_path.with_suffix("")), {"physical": False, "ignore_skew": True, "return_res": 32}
     if set(header.samps_per_frame) == {1}:
         return list(wfdb.rdrecord(path, **how).d_signal.T)
-    if "61" in header.fmt:  # wfdb 4.3 ends with a ValueError
-        raise damaged(header_path, "has several samples a frame in format 61, which is not read", database)
-    return wfdb.rdrecord(path, smooth_frames=False, **how).e_d_signal
+    found = _frames_of_61(header_path, header)
+    others = [channel for channel in range(header.n_sig) if channel not in found]
+    if others:
+        signals = wfdb.rdrecord(path, channels=others, smooth_frames=False, **how).e_d_signal
+        found |= dict(zip(others, signals, strict=True))
+    return [found[channel] for channel in range(header.n_sig)]
+
+
+def _frames_of_61(header_path: Path, header: Any) -> dict[int, np.ndarray]:
+    """Signal number -> samples, of the files in format 61: of those wfdb 4.3 reads no frames with several samples."""
+    found: dict[int, np.ndarray] = {}
+    for name in {name for name, fmt in zip(header.file_name, header.fmt, strict=True) if fmt == "61"}:
+        channels = [channel for channel in range(header.n_sig) if header.file_name[channel] == name]
+        ends = np.cumsum([header.samps_per_frame[channel] for channel in channels])
+        values = np.fromfile(header_path.with_name(name), ">i2", offset=header.byte_offset[channels[0]] or 0)
+        parts = np.split(values.astype(np.int64).reshape(-1, ends[-1]), ends[:-1], axis=1)
+        found |= {channel: part.reshape(-1) for channel, part in zip(channels, parts, strict=True)}
+    return found
 
 
 def _millivolts(header_path: Path, header: Any, channel: int, digital: np.ndarray, database: Database) -> np.ndarray:

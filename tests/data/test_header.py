@@ -76,7 +76,6 @@ def test_headers_as_they_are_about(read, line, expected):
         ("1080", "9" * 5000, "is not a WFDB header"),
         ("212 200", "212 nan", "is not a WFDB header"),
         ("212 200", "212 1e309", "gives the gain 1e309"),
-        ("212 200", "212 -200", "gives the gain -200"),
         ("212 200", "212x0 200", "has no sample in a frame"),
         (" 995 ", " ", "does not describe a signal|does not name its leads"),
         (" MLII", "", "does not name its leads"),
@@ -121,7 +120,7 @@ def test_a_comment_may_be_in_any_language(read):
     assert read(SOUND + "# a \x85\u2028é b\n").comments == ["a  b"]
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig", "cp037"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "cp037"])
 def test_another_encoding_is_no_header(read, encoding):
     with pytest.raises(DataError, match="is not a WFDB header"):
         read(SOUND.encode(encoding))

@@ -120,6 +120,24 @@ def test_microvolts_are_a_thousandth_however_written(tmp_path, micro):
     assert_true(read(tmp_path))
 
 
+@pytest.mark.parametrize("leads", [("MLII",), ("V1",)])
+def test_negative_gain_is_an_inverted_lead(tmp_path, leads):
+    write(tmp_path)
+    edit(tmp_path, b" 200.0(0)", b" -200.0(0)")
+    record = read(tmp_path, *leads)
+    assert_true(record, truth=-TRUE_MV[:, 0])
+    assert_true(record, "V1", TRUE_MV[:, 1])
+    np.testing.assert_allclose(wfdb.rdrecord(str(tmp_path / "a")).p_signal, record.signals_mv, atol=1e-9)
+
+
+def test_header_with_a_byte_order_mark_and_dos_lines_is_read(tmp_path):
+    write(tmp_path)
+    content = (tmp_path / "a.hea").read_bytes()
+    (tmp_path / "a.hea").write_bytes(b"\xef\xbb\xbf" + content.replace(b"\n", b"\r\n"))
+    assert_true(read(tmp_path))
+    assert len(load(tmp_path)) == 4
+
+
 def packed_310(values):
     first, second, third = (values & 1023).reshape(-1, 3).T
     words = np.stack([first << 1 | (third & 31) << 11, second << 1 | (third >> 5) << 11], axis=1)
@@ -299,6 +317,31 @@ def framed(folder, per_frame, signals):
 
 
 FAST_MV = np.sin(np.arange(2 * LENGTH) / 18)
+
+
+@pytest.mark.parametrize("offset", [0, 17])
+@pytest.mark.parametrize("files", [("a.dat", "a.dat"), ("a.dat", "b.dat")])
+def test_frames_of_format_61_are_read(tmp_path, offset, files):
+    framed(tmp_path, (2, 1), [FAST_MV, TRUE_MV[:, 1]])
+    fast, slow = np.rint(FAST_MV * 200).astype(">i2").reshape(-1, 2), np.rint(TRUE_MV[:, [1]] * 200).astype(">i2")
+    parts = [np.concatenate([fast, slow], axis=1)] if files[0] == files[1] else [fast, slow]
+    for name, part in zip(dict.fromkeys(files), parts, strict=True):
+        (tmp_path / name).write_bytes(b"x" * offset + part.astype(">i2").tobytes())
+    words = f"+{offset}".encode() if offset else b""
+    edit(tmp_path, b"a.dat 16x2", b"a.dat 61x2" + words)
+    edit(tmp_path, b"a.dat 16x1 ", files[1].encode() + b" 61" + words + b" ")
+    assert_true(read(tmp_path, "MLII"), truth=FAST_MV)
+    assert_true(read(tmp_path, "V1"), "V1", TRUE_MV[:, 1])
+
+
+def test_frames_of_formats_61_and_16_are_read(tmp_path):
+    framed(tmp_path, (2, 1), [FAST_MV, TRUE_MV[:, 1]])
+    (tmp_path / "a.dat").write_bytes(np.rint(FAST_MV * 200).astype(">i2").tobytes())
+    (tmp_path / "b.dat").write_bytes(np.rint(TRUE_MV[:, 1] * 200).astype("<i2").tobytes())
+    edit(tmp_path, b"a.dat 16x2", b"a.dat 61x2")
+    edit(tmp_path, b"a.dat 16x1 ", b"b.dat 16 ")
+    assert_true(read(tmp_path, "MLII"), truth=FAST_MV)
+    assert_true(read(tmp_path, "V1"), "V1", TRUE_MV[:, 1])
 
 
 def test_frames_with_more_samples_of_another_lead(tmp_path):
