@@ -29,7 +29,7 @@ from ecgexp.privacy.people import people_of
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.privacy.search import Charge
 from ecgexp.privacy.statement import check_unit_covers_features, check_units_apart, shared_units
-from ecgexp.progress import FOLDER, CheckpointRule, Keeper, begin_journal
+from ecgexp.progress import FOLDER, CheckpointRule, Keeper, begin_journal, check_journal
 from ecgexp.result import Result, known_run_id
 from ecgexp.run_folder import hold
 from ecgexp.seeding import Seeds
@@ -247,8 +247,8 @@ def run(
     experiment = replay(experiment)
     with hold(run_dir, new=not resume):
         watcher, started, memory = watcher or Watcher(), time.monotonic(), PeakMemory()
-        if experiment.is_private and experiment.privacy.may_have_guarantee and not resume:
-            begin_journal(run_dir)
+        if experiment.is_private and experiment.privacy.may_have_guarantee:
+            check_journal(run_dir) if resume else begin_journal(run_dir)
         tracker = experiment.tracking.start(
             run_name=name or experiment.title, run_dir=run_dir, resume_run_id=known_run_id(run_dir) if resume else None
         )

@@ -103,6 +103,15 @@ def begin_journal(run_dir: Path) -> None:
     Journal.create(run_dir / JOURNAL)
 
 
+def check_journal(run_dir: Path) -> None:
+    """Refuses to resume a run whose privacy journal is missing or damaged, before its beats are read.
+
+    Raises:
+      DataError: says what is wrong with it.
+    """
+    Journal(run_dir / JOURNAL, block=1)
+
+
 def has_standing(run_dir: Path) -> bool:
     """Whether a run left a state of its training in its folder, from which it can go on."""
     return any((run_dir / FOLDER).glob("step-*"))

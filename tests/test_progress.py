@@ -110,3 +110,16 @@ def test_points_survive_a_checkpoint_as_they_were(tmp_path):
     assert keeper.keep(standing, Chosen(Selection(keep="last"), is_private=True), is_last=False)
     assert Keeper(tmp_path, CheckpointRule(), data_digest="d", resumes=True).standing.points == points
     assert json.dumps(points)
+
+
+def test_resume_without_journal_is_refused_before_the_beats(tmp_path, monkeypatch):
+    from ecgexp._validate import DataError
+    from ecgexp.config import build_experiment, load_config
+    from ecgexp.experiment import Experiment, run
+
+    monkeypatch.setattr(Experiment, "prepare", lambda *_: pytest.fail("the beats were read"))
+    typed = ["trainer=dp", "privacy=dp", "privacy.noise_multiplier=1", "dataset=synthetic", "tracking=none"]
+    experiment = build_experiment(load_config(typed))
+    with pytest.raises(DataError, match=r"privacy_journal\.jsonl is missing.*without resume="):
+        run(experiment, tmp_path, resume=True)
+    assert not (tmp_path / "run.json").exists()
