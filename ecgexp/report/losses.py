@@ -32,7 +32,8 @@ def together(runs: Sequence[StoredRun], *, uri: str | None = None, folder: Path 
     else:
         shown, record = list(runs), Losses(_private_dir_of(folder))
     known = record.all()
-    ids, folders = {loss.run_id for loss in known}, {loss.run_dir for loss in known}
+    # By its folder only where it had no id: runs of two machines on one server may have folders of one name.
+    ids, folders = {loss.run_id for loss in known}, {loss.run_dir for loss in known if loss.run_id is None}
     found, unknown = list(known), record.damaged
     for run in shown:
         if run.run_id in ids or run.tags.get("run.dir") in folders or not _trained(run):

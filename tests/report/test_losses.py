@@ -79,6 +79,21 @@ def test_store_counts_a_folder_finished_twice_as_two(tmp_path, store, record, as
     assert says(ask(), [CHARGE] * 2)
 
 
+def test_run_of_another_machine_in_a_folder_of_the_same_name_counts(tmp_path, store, record, ask):
+    mine = run(tmp_path / "a")
+    mine = replace(mine, tags={**mine.tags, "run.dir": "/out/run"})
+    store += [mine, replace(mine, run_id="theirs")]
+    record.begin(loss("/out/run", run_id=mine.run_id), resumes=False).finish(EVENT)
+    assert says(ask(), [CHARGE] * 2)
+
+
+def test_run_that_had_no_id_is_found_by_its_folder(tmp_path, store, record, ask):
+    mine = run(tmp_path / "a")
+    store.append(replace(mine, tags={**mine.tags, "run.dir": "/out/run"}))
+    record.begin(loss("/out/run"), resumes=False).finish(EVENT)
+    assert says(ask(), [CHARGE])
+
+
 def test_private_run_that_kept_no_event_is_unknown(tmp_path, store, ask):
     store += [run(tmp_path / "a"), find_run(str(failed(tmp_path / "b", reason="killed", params=PRIVATE)))]
     (text,) = ask()
