@@ -61,6 +61,48 @@ class Augmentation(Protocol):
         """
 
 
+def views_by_label(
+    augmentation: Augmentation, labels: np.ndarray, class_names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs of `augmentation.expand`, asked for one row of each class, so that no row's views depend on another row.
+
+    Args:
+      augmentation: whose `expand` may be anybody's.
+      labels: (num_rows,) int, class indices.
+      class_names: in the order of the labels.
+
+    Returns:
+      See `Augmentation.expand`.
+    """
+    found = {label: augmentation.expand(np.array([label]), class_names)[1] for label in np.unique(labels).tolist()}
+    own = [found[label] for label in np.asarray(labels).tolist()]
+    rows = np.repeat(np.arange(len(own), dtype=np.int64), [len(views) for views in own])
+    return rows, np.concatenate(own).astype(np.int32) if own else np.zeros(0, np.int32)
+
+
+def keeps_rows_apart(augmentation: Any) -> bool:
+    """Whether it is the package's own, written so that one row of a batch never changes another; of others nothing is known."""
+    steps = getattr(augmentation, "steps", ())
+    return type(augmentation).__module__.startswith("ecgexp.") and all(map(keeps_rows_apart, steps))
+
+
+def row_by_row(augment: AugmentFn) -> AugmentFn:
+    """`augment` given one row at a time, each with a seed of its own, so that it has no other row to mix in."""
+    import tensorflow as tf
+
+    def augment_one(values: tuple[dict[str, Any], Any, Any]) -> dict[str, Any]:
+        features, view, seed = values
+        found = augment({name: value[tf.newaxis] for name, value in features.items()}, view[tf.newaxis], seed)
+        return {name: value[0] for name, value in found.items()}
+
+    def augment_all(features: dict[str, Any], views: Any, seed: Any) -> dict[str, Any]:
+        seeds = tf.random.experimental.stateless_split(seed, tf.shape(views)[0])
+        specs = {name: tf.TensorSpec(value.shape[1:], value.dtype) for name, value in features.items()}
+        return tf.map_fn(augment_one, (dict(features), views, seeds), fn_output_signature=specs)
+
+    return augment_all
+
+
 def one_view_each(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The pairs of an epoch that shows every beat once."""
     return np.arange(len(labels), dtype=np.int64), np.zeros(len(labels), np.int32)

@@ -1,8 +1,9 @@
 """The functions inside layers, and the loss: which are known to keep the rows of a batch apart, and what no other may do."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from ecgexp._validate import ConfigError
@@ -44,18 +45,19 @@ def foreign_callables(model: tf.keras.Model, loss_fn: Callable[..., Any]) -> lis
 
 
 def check_activations(model: tf.keras.Model) -> None:
-    """Refuses activations that keep state, draw random numbers or leave TensorFlow.
+    """Refuses activations that keep state, draw random numbers or leave TensorFlow, at any of their uses.
 
     State carries one example to another even where each is computed by itself, and random numbers would follow from the run's
-    logged seed.
+    logged seed. So they may do neither in their gradients, which `tf.custom_gradient` lets them choose.
 
     Raises:
       ConfigError: names the layer and the operation.
     """
-    for layer, shape in _foreign_activations(model):
-        traced = tf.function(layer.activation, autograph=False)
-        graph = traced.get_concrete_function(tf.TensorSpec([None, *shape[1:]], layer.compute_dtype)).graph
-        _check_graph(graph, f"layer {layer.name!r} ({type(layer).__name__}): its activation")
+    for layer, shapes in _foreign_activations(model):
+        for shape in shapes:
+            spec = tf.TensorSpec([None, *shape[1:]], layer.compute_dtype)
+            graph = _with_gradients(layer.activation, spec, wrt=0)
+            _check_graph(graph, f"layer {layer.name!r} ({type(layer).__name__}): its activation")
 
 
 def check_loss(loss_fn: Callable[..., Any], labels: tf.Tensor, outputs: tf.Tensor) -> None:
@@ -67,23 +69,52 @@ def check_loss(loss_fn: Callable[..., Any], labels: tf.Tensor, outputs: tf.Tenso
     if _is_row_wise(loss_fn):
         return
     specs = [tf.TensorSpec([None, *value.shape[1:]], value.dtype) for value in (labels, outputs)]
-    _check_graph(
-        tf.function(lambda *args: loss_fn(*args), autograph=False).get_concrete_function(*specs).graph, "the loss"
-    )
+    _check_graph(_with_gradients(loss_fn, *specs, wrt=1), "the loss")
+
+
+def check_augmentation(augment: Callable[..., Any], features: Mapping[str, np.ndarray]) -> None:
+    """The same for an augmentation; its random numbers are to follow from the seed that it is given.
+
+    Args:
+      augment: see `augmentation.base.Augmentation.build`.
+      features: name -> (num_beats, ...), of which only the shapes are used.
+
+    Raises:
+      ConfigError: names the operation.
+    """
+    specs = {name: tf.TensorSpec([None, *array.shape[1:]], tf.float32) for name, array in features.items()}
+    traced = tf.function(lambda *args: augment(*args), autograph=False)
+    graph = traced.get_concrete_function(specs, tf.TensorSpec([None], tf.int32), tf.TensorSpec([2], tf.int32)).graph
+    _check_graph(graph, "augmentation:")
+
+
+def _with_gradients(function: Callable[..., Any], *specs: tf.TensorSpec, wrt: int) -> Any:
+    """The graph of `function` and of its gradient with respect to argument number `wrt`."""
+
+    def both(*args: tf.Tensor) -> tuple:
+        with tf.GradientTape() as tape:
+            tape.watch(args[wrt])
+            outputs = function(*args)
+        return outputs, tape.gradient(outputs, args[wrt])
+
+    return tf.function(both, autograph=False).get_concrete_function(*specs).graph
 
 
 def _is_row_wise(loss_fn: Callable[..., Any]) -> bool:
     if isinstance(loss_fn, RowWiseLoss):
         return True
-    return type(loss_fn) in _ROW_WISE_LOSSES and loss_fn._fn_kwargs.get("axis", -1) == -1
+    if type(loss_fn) not in _ROW_WISE_LOSSES:
+        return False
+    replaced = "call" in vars(loss_fn) or not getattr(loss_fn.fn, "__module__", "").startswith("keras.")
+    return not replaced and loss_fn._fn_kwargs.get("axis", -1) == -1
 
 
-def _foreign_activations(model: tf.keras.Model) -> Iterator[tuple[tf.keras.layers.Layer, tuple]]:
-    """Layers with such an activation, and the shape of what it is given."""
+def _foreign_activations(model: tf.keras.Model) -> Iterator[tuple[tf.keras.layers.Layer, list[tuple]]]:
+    """Layers with such an activation, and the shapes of what it is given, one a use."""
     for layer in layers_of(model):
         activation = getattr(layer, "activation", None)
         if activation is not None and not any(activation is known for known in ROW_WISE_ACTIVATIONS):
-            yield layer, layer._inbound_nodes[0].output_shapes
+            yield layer, list(dict.fromkeys(tuple(node.output_shapes) for node in layer._inbound_nodes))
 
 
 def _check_graph(graph: Any, what: str) -> None:

@@ -84,11 +84,14 @@ def public_penalty_gradients(model: tf.keras.Model) -> list[tf.Tensor]:
 
 def _check_graph(model: tf.keras.Model) -> None:
     for owner in models_of(model):
-        own_call = not type(owner).call.__module__.startswith("keras.")
+        own_call = any(
+            not getattr(type(owner), name).__module__.startswith("keras.") or name in vars(owner)
+            for name in ("call", "__call__")
+        )
         if own_call or not owner._is_graph_network:
             raise ConfigError(
                 f"model {owner.name!r} is not a graph of layers that can be read; build it as tf.keras.Model(inputs, outputs), "
-                "or as a Sequential that begins with an Input, without overriding call."
+                "or as a Sequential that begins with an Input, without overriding or replacing call."
             )
     if len(model.outputs) != 1:
         raise ConfigError(
@@ -176,7 +179,7 @@ def _check_use(node: Node) -> None:
         *([] if isinstance(node.layer, tf.keras.layers.Dot) else _shapes(node.output_shapes)),
     ]
     batch_axes = {0, *(-len(shape) for shape in shapes)}
-    if any(axis in batch_axes for axis in tf.nest.flatten(axes)):
+    if any(int(axis) in batch_axes for axis in tf.nest.flatten(axes)):
         raise ConfigError(
             _sentence(node.layer, f"works along axis {axes}, which mixes the examples of a batch", "type axis=-1")
         )

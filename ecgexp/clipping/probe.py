@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from ecgexp._validate import ConfigError
 from ecgexp.clipping.base import PerExampleLoss, per_example_losses
-from ecgexp.clipping.callables import check_loss
+from ecgexp.clipping.callables import check_augmentation, check_loss
 from ecgexp.clipping.graph import layers_of, run_recorded
 from ecgexp.models.dropout import Dropout
 
@@ -45,14 +45,10 @@ def check_rows_apart(model: tf.keras.Model, loss_fn: PerExampleLoss, *, recorded
             # The loss by itself as well: outputs of small weights may be too alike to show what it does.
             outputs = tf.constant(rng.standard_normal(outputs.shape), outputs.dtype)
             labels = _labels_that_fit(loss_fn, outputs, rng)
-            if labels is not None:
-                check_loss(loss_fn, labels, outputs)
-                _compare(
-                    lambda values, labels: _named(tf.constant(values[0]), loss_fn, labels),
-                    [outputs.numpy()],
-                    labels,
-                    rng,
-                )
+            check_loss(loss_fn, labels, outputs)
+            _compare(
+                lambda values, labels: _named(tf.constant(values[0]), loss_fn, labels), [outputs.numpy()], labels, rng
+            )
             run = _recorded(model, loss_fn, restart) if recorded else _as_called(model, loss_fn, restart)
             _compare(run, inputs, labels, rng)
 
@@ -65,8 +61,9 @@ def check_views_apart(augment: Callable[..., Mapping[str, tf.Tensor]], features:
       features: name -> (num_beats, ...), of which only the shapes are used.
 
     Raises:
-      ConfigError: names the feature.
+      ConfigError: names the feature; or the augmentation keeps state or draws random numbers of its own.
     """
+    check_augmentation(augment, features)
     rng = np.random.default_rng(0)
     views, seed = tf.zeros([8], tf.int32), tf.constant([1, 2], tf.int32)
     batch = {name: rng.random((8, *array.shape[1:]), np.float32) for name, array in features.items()}
@@ -83,7 +80,7 @@ def check_views_apart(augment: Callable[..., Mapping[str, tf.Tensor]], features:
             )
 
 
-def _compare(run: Run, inputs: list[np.ndarray], labels: tf.Tensor | None, rng: np.random.Generator) -> None:
+def _compare(run: Run, inputs: list[np.ndarray], labels: tf.Tensor, rng: np.random.Generator) -> None:
     """Changes one row and looks at what `run` makes of the others."""
     rows = len(inputs[0])
     before = run(inputs, labels)
@@ -102,7 +99,7 @@ def _compare(run: Run, inputs: list[np.ndarray], labels: tf.Tensor | None, rng: 
 
 
 def _as_called(model: tf.keras.Model, loss_fn: PerExampleLoss, restart: Callable[[], None]) -> Run:
-    def run(inputs: list[np.ndarray], labels: tf.Tensor | None) -> dict[str, np.ndarray]:
+    def run(inputs: list[np.ndarray], labels: tf.Tensor) -> dict[str, np.ndarray]:
         restart()
         return _named(_outputs(model, inputs), loss_fn, labels)
 
@@ -110,7 +107,7 @@ def _as_called(model: tf.keras.Model, loss_fn: PerExampleLoss, restart: Callable
 
 
 def _recorded(model: tf.keras.Model, loss_fn: PerExampleLoss, restart: Callable[[], None]) -> Run:
-    def run(inputs: list[np.ndarray], labels: tf.Tensor | None) -> dict[str, np.ndarray]:
+    def run(inputs: list[np.ndarray], labels: tf.Tensor) -> dict[str, np.ndarray]:
         restart()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             outputs, uses = run_recorded(model, [tf.constant(value) for value in inputs], tape)
@@ -123,9 +120,8 @@ def _recorded(model: tf.keras.Model, loss_fn: PerExampleLoss, restart: Callable[
     return run
 
 
-def _named(outputs: tf.Tensor, loss_fn: PerExampleLoss, labels: tf.Tensor | None) -> dict[str, np.ndarray]:
-    named = {"the output": outputs.numpy()}
-    return named if labels is None else named | {"the loss": per_example_losses(loss_fn, labels, outputs).numpy()}
+def _named(outputs: tf.Tensor, loss_fn: PerExampleLoss, labels: tf.Tensor) -> dict[str, np.ndarray]:
+    return {"the output": outputs.numpy(), "the loss": per_example_losses(loss_fn, labels, outputs).numpy()}
 
 
 def _outputs(model: tf.keras.Model, inputs: list[np.ndarray]) -> tf.Tensor:
@@ -143,32 +139,39 @@ def _random(tensor: Any, rows: int, rng: np.random.Generator) -> np.ndarray:
     )
 
 
-def _labels_that_fit(loss_fn: PerExampleLoss, outputs: tf.Tensor, rng: np.random.Generator) -> tf.Tensor | None:
-    """Labels that the loss takes: classes, the same one-hot, or none that is known here.
+def _labels_that_fit(loss_fn: PerExampleLoss, outputs: tf.Tensor, rng: np.random.Generator) -> tf.Tensor:
+    """Labels that the loss takes: classes, or the same one-hot.
 
     Raises:
-      ConfigError: the loss is reduced.
+      ConfigError: the loss is reduced, or takes neither, so that nothing could be found out about it.
     """
-    classes = rng.integers(0, max(outputs.shape[-1], 1), len(outputs))
-    for labels in (tf.constant(classes, tf.int32), tf.one_hot(classes, outputs.shape[-1], dtype=outputs.dtype)):
+    classes, width = rng.integers(0, max(outputs.shape[-1], 1), len(outputs)), outputs.shape[-1]
+    kinds = [
+        tf.constant(classes, tf.int32),
+        tf.constant(classes, tf.int64),
+        tf.one_hot(classes, width, dtype=outputs.dtype),
+    ]
+    for labels in kinds:
         try:
             per_example_losses(loss_fn, labels, outputs)
         except ConfigError:
             raise
-        except Exception:  # noqa: BLE001  what a loss says of labels that are not its own is its own affair
+        except Exception as error:  # noqa: BLE001  what a loss says of labels that are not its own is its own affair
+            why = f"{type(error).__name__}: {error}".splitlines()[0]
             continue
         return labels
-    return None
+    raise ConfigError(
+        f"the loss takes neither class numbers nor one-hot labels, so whether it keeps the examples of a batch apart cannot be "
+        f"tried ({why}); use a function of labels (rows,) or (rows, classes) and outputs (rows, classes)."
+    )
 
 
 def _with_row_changed(
-    inputs: list[np.ndarray], labels: tf.Tensor | None, row: int, scale: float
-) -> tuple[list[np.ndarray], tf.Tensor | None]:
+    inputs: list[np.ndarray], labels: tf.Tensor, row: int, scale: float
+) -> tuple[list[np.ndarray], tf.Tensor]:
     changed = [value.copy() for value in inputs]
     for value in changed:
         value[row] = 1 - value[row] if np.issubdtype(value.dtype, np.integer) else scale * (1 - value[row])
-    if labels is None:
-        return changed, None
     others = labels.numpy()
     others[row] = others[row - 1]
     return changed, tf.constant(others)

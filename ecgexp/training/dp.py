@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from ecgexp._validate import ConfigError, Count, Positive, settings
+from ecgexp.augmentation.base import views_by_label
 from ecgexp.models.base import restart_dropout
 from ecgexp.privacy import accounting
 from ecgexp.privacy.audit import NoiseRecord
@@ -123,7 +124,7 @@ class _PrivateRun:
         self._noise, self._coins = NoiseSource.of(self._plan), Coins(self._plan, seeds)
         self._noise_record, self.begun = NoiseRecord(), _NOTHING
         self._multiplicity = trainer.augmentation_multiplicity
-        rows, views = augmentation.expand(data.labels[data.train], data.class_names)
+        rows, views = views_by_label(augmentation, data.labels[data.train], data.class_names)
         self._views = Views(data.train[rows], views, len(data.labels))
         self.model = build_model()
         self._optimizer = trainer.build_optimizer(self._plan.iterations)
@@ -211,7 +212,7 @@ class _PrivateRun:
         from ecgexp.training.unit_gradients import BeatGradients, GroupGradients
 
         shared: dict[str, Any] = {
-            "loss": loss, "augment": augmentation.build(), "l2_norm_clip": self._plan.l2_norm_clip, "views": self._multiplicity,
+            "loss": loss, "augmentation": augmentation, "l2_norm_clip": self._plan.l2_norm_clip, "views": self._multiplicity,
             "physical_batch_size": trainer.physical_batch_size,
         }  # fmt: skip
         if self._plan.unit == "beat":

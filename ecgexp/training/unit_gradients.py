@@ -3,13 +3,15 @@
 Rows that pad a physical batch carry mask 0 and contribute exactly nothing.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
+from ecgexp.augmentation.base import Augmentation, keeps_rows_apart, row_by_row
 from ecgexp.clipping.base import ClippedSum, build_clipper, clip_factors, norm_bound, per_example_losses
+from ecgexp.clipping.callables import check_augmentation
 from ecgexp.clipping.checks import check_model
 from ecgexp.clipping.probe import check_rows_apart, check_views_apart
 from ecgexp.training.base import TrainingData
@@ -17,8 +19,6 @@ from ecgexp.training.private_step import PrivateUpdate
 from ecgexp.training.units import DrawnRows
 
 _PAD_TO = 32  # batch lengths are rounded up to this, so that their number of distinct shapes stays small
-
-Augment = Callable[..., Mapping[str, Any]]
 
 
 class UnitGradients(Protocol):
@@ -42,7 +42,8 @@ class BeatGradients:
       update: where the sums go.
       data: the resident features.
       loss: per example.
-      augment: see `augmentation`; makes the views of a beat.
+      augmentation: see `augmentation.base.Augmentation`; makes the views of a beat. One that is not known to keep the rows of
+        a batch apart is given one row at a time.
       l2_norm_clip: of one beat.
       method: of clipping.
       views: augmentation multiplicity K.
@@ -50,15 +51,17 @@ class BeatGradients:
     """
 
     def __init__(
-        self, model: Any, update: PrivateUpdate, data: TrainingData, *, loss: Any, augment: Augment, l2_norm_clip: float,
-        method: str, views: int, physical_batch_size: int,
+        self, model: Any, update: PrivateUpdate, data: TrainingData, *, loss: Any, augmentation: Augmentation,
+        l2_norm_clip: float, method: str, views: int, physical_batch_size: int,
     ):  # fmt: skip
         self._resident = data.resident
-        self._augment, self._update, self._views, self._size = augment, update, views, physical_batch_size
+        self._update, self._views, self._size = update, views, physical_batch_size
         self._clip = build_clipper(
             model, loss, l2_norm_clip=l2_norm_clip, method=method, views=views, public_penalty=True
         )
+        augment = augmentation.build()
         check_views_apart(augment, data.features)
+        self._augment = augment if keeps_rows_apart(augmentation) else row_by_row(augment)
         rows = tf.TensorSpec([None], tf.int32)
         self._accumulate = tf.function(
             self._add_batch, input_signature=[rows, rows, tf.TensorSpec([None]), tf.TensorSpec([2], tf.int32)]
@@ -88,12 +91,13 @@ class GroupGradients:
     """
 
     def __init__(
-        self, model: Any, update: PrivateUpdate, data: TrainingData, *, loss: Any, augment: Augment, l2_norm_clip: float,
-        views: int, physical_batch_size: int,
+        self, model: Any, update: PrivateUpdate, data: TrainingData, *, loss: Any, augmentation: Augmentation,
+        l2_norm_clip: float, views: int, physical_batch_size: int,
     ):  # fmt: skip
         check_model(model, public_penalty=True)
         check_rows_apart(model, loss, recorded=False)
-        self._model, self._loss, self._augment, self._update = model, loss, augment, update
+        self._model, self._loss, self._augment, self._update = model, loss, augmentation.build(), update
+        check_augmentation(self._augment, data.features)
         self._resident = data.resident
         self._views, self._clip, self._size = views, l2_norm_clip, physical_batch_size
         self._unit_sums = [tf.Variable(tf.zeros_like(v), trainable=False) for v in model.trainable_variables]

@@ -9,6 +9,7 @@ import yaml
 from ecgexp._build import build_node, to_node
 from ecgexp._validate import ConfigError, build
 from ecgexp.augmentation import Augmentation, Chain, Crops9, ImageAugmentation, NoAugmentation, SignalAugmentation
+from ecgexp.augmentation.base import keeps_rows_apart, views_by_label
 
 CONF = Path(__file__).parents[2] / "conf" / "augmentation"
 CLASSES = ("N", "S", "V")
@@ -112,3 +113,41 @@ def test_a_class_that_the_grouping_does_not_make_is_refused():
 def test_values_out_of_bounds_are_refused(make, values, message):
     with pytest.raises(ConfigError, match=message):
         build(make, values, path="augmentation")
+
+
+OWN = [
+    NoAugmentation(),
+    Crops9(),
+    ImageAugmentation(),
+    SignalAugmentation(),
+    Chain(steps=(Crops9(), ImageAugmentation())),
+]
+
+
+@pytest.mark.parametrize("augmentation", OWN, ids=lambda augmentation: augmentation.name)
+def test_views_by_label_are_those_that_expand_lists(augmentation):
+    for labels in (LABELS, LABELS[:0]):
+        for found, expected in zip(
+            views_by_label(augmentation, labels, CLASSES), augmentation.expand(labels, CLASSES), strict=True
+        ):
+            np.testing.assert_array_equal(found, expected)
+            assert found.dtype == expected.dtype
+    assert keeps_rows_apart(augmentation)
+
+
+class Balanced(NoAugmentation):
+    """Shows rare classes more often, so that a row's views depend on the rows beside it."""
+
+    name = "balanced"
+
+    def expand(self, labels, class_names):
+        times = np.bincount(labels).max() // np.bincount(labels)[labels]
+        return np.repeat(np.arange(len(labels)), times), np.concatenate([np.arange(n, dtype=np.int32) for n in times])
+
+
+def test_views_by_label_depend_on_no_other_row():
+    rows, views = views_by_label(Balanced(), LABELS, CLASSES)
+    np.testing.assert_array_equal(rows, np.arange(4))
+    np.testing.assert_array_equal(views, np.zeros(4))
+    assert not keeps_rows_apart(Balanced())
+    assert not keeps_rows_apart(Chain(steps=(Crops9(), Balanced())))

@@ -138,9 +138,19 @@ def test_models_that_cannot_be_read_are_refused(loss_fn):
         def call(self, inputs):
             return super().call(inputs)
 
+    class Called(tf.keras.Model):
+        def __call__(self, inputs, training=None):
+            return super().__call__(inputs, training=training)
+
     x = tf.keras.Input((4,))
     refused(deferred, loss_fn, "not a graph of layers")
-    refused(Own(x, L.Dense(3)(x)), loss_fn, "without overriding call")
+    refused(Own(x, L.Dense(3)(x)), loss_fn, "without overriding or replacing call")
+    refused(Called(x, L.Dense(3)(x)), loss_fn, "without overriding or replacing call")
+    for replaced in (inner := model_with(), tf.keras.Model(x, L.Dense(3)(x))):
+        replaced.call = lambda inputs, training=None, mask=None: inputs
+    refused(replaced, loss_fn, "without overriding or replacing call")
+    whole = L.Input((6, 2))
+    refused(tf.keras.Model(whole, L.Dense(3)(inner(whole))), loss_fn, "without overriding or replacing call")
     refused(tf.keras.Model(x, [L.Dense(3)(x), L.Dense(3)(x)]), loss_fn, "2 outputs")
     length = tf.keras.Input((None, 2))
     refused(tf.keras.Model(length, L.Dense(3)(L.GlobalMaxPooling1D()(length))), loss_fn, "unknown length")
@@ -183,6 +193,11 @@ HIDDEN = {
     "a layer as activation": ("L.Dense(4, activation=L.BatchNormalization())", "another layer.*inside it"),
     "state": ("L.Activation(lambda x: x + state.assign_add(1.0))", "AssignAddVariableOp.*use a function of tensors"),
     "random numbers": ("L.Activation(lambda x: x + tf.random.normal([]))", "RandomStandardNormal.*use a function"),
+    "state in its gradient": ("L.Activation(gradient(lambda g: g * state.assign_add(1.0)))", "AssignAddVariableOp"),
+    "random numbers in its gradient": (
+        "L.Dense(4, activation=gradient(lambda g: g * tf.random.normal([])))",
+        "RandomStandard",
+    ),
     "python": ("L.Activation(lambda x: tf.ensure_shape(tf.py_function(np.abs, [x], x.dtype), x.shape))", "EagerPyFunc"),
     "Keras's dropout": ("L.Dropout(0.5)", "logged seed.*ecgexp.models.dropout"),
     "Keras's noise": ("L.GaussianNoise(1.0)", "logged seed"),
@@ -213,7 +228,11 @@ def test_what_hides_in_an_accepted_layer_is_refused(code, match, method, loss_fn
     import numpy as np
     import tensorflow as tf
 
-    layer = eval(code, {"L": tf.keras.layers, "tf": tf, "np": np, "state": tf.Variable(0.0)})  # noqa: S307
+    def gradient(of_upstream):
+        return tf.custom_gradient(lambda x: (tf.identity(x), of_upstream))
+
+    names = {"L": tf.keras.layers, "tf": tf, "np": np, "state": tf.Variable(0.0), "gradient": gradient}
+    layer = eval(code, names)  # noqa: S307
     refused(model_with(layer), loss_fn, match, method=method)
 
 
@@ -276,6 +295,43 @@ def test_a_loss_with_random_numbers_is_refused():
     import tensorflow as tf
 
     refused(model_with(), lambda y, p: p[:, 0] + tf.random.uniform([]), "the loss runs RandomUniform")
+
+
+@pytest.mark.parametrize("method", ["ghost", "vectorized"])
+def test_activation_random_at_its_second_use_is_refused(method, loss_fn):
+    import tensorflow as tf
+
+    L = tf.keras.layers
+    noisy = L.Activation(lambda x: x + tf.random.normal(tf.shape(x)) if x.shape.rank == 2 else x)
+    x = L.Input((6, 2))
+    model = tf.keras.Model(x, L.Dense(3)(noisy(L.Flatten()(noisy(x)))))
+    refused(model, loss_fn, "RandomStandardNormal", method=method)
+
+
+@pytest.mark.parametrize("name", ["call", "fn"])
+def test_keras_loss_with_a_replaced_function_is_unknown(name, loss_fn):
+    from ecgexp.clipping.base import build_clipper
+    from ecgexp.clipping.reference import VectorizedClipper
+
+    own = getattr(loss_fn, name)
+    setattr(loss_fn, name, lambda *args, **kwargs: own(*args, **kwargs))
+    assert isinstance(build_clipper(model_with(), loss_fn, l2_norm_clip=1.0), VectorizedClipper)
+
+
+def test_loss_of_other_labels_is_refused():
+    """Nothing can be found out about it: it might keep state."""
+
+    def loss(labels, outputs):
+        assert labels.shape[-1] == 7
+        return outputs[:, 0]
+
+    refused(model_with(), loss, "neither class numbers nor one-hot labels.*use a function of labels")
+
+
+def test_axis_given_as_a_tensor_is_refused_by_name(loss_fn):
+    import tensorflow as tf
+
+    refused(model_with(tf.keras.layers.Softmax(axis=tf.constant(0), name="over")), loss_fn, "'over' .*axis 0")
 
 
 def test_unknown_callables_see_one_unit_at_a_time(random_batch, caplog):

@@ -112,6 +112,44 @@ def test_an_augmentation_that_mixes_beats_is_refused():
         train_linear(canaries(4, 4), expected_batch_size=4, augmentation=Mixed())
 
 
+class SecretlyMixed(TenfoldViews):
+    """Mixes beats above a value that no probe reaches, and shows as many views as there are beats."""
+
+    def expand(self, labels, class_names):
+        return np.repeat(np.arange(len(labels)), len(labels)), np.ones(len(labels) ** 2, np.int32)
+
+    def build(self):
+        import tensorflow as tf
+
+        def augment(features, views, seed):
+            signal = features["signal"]
+            return {"signal": tf.where(tf.reduce_max(signal) > 1e3, signal + tf.reduce_sum(signal, 0), signal)}
+
+        return augment
+
+
+class Counting(TenfoldViews):
+    """Keeps state."""
+
+    def build(self):
+        import tensorflow as tf
+
+        seen = tf.Variable(0.0)
+        return lambda features, views, seed: {"signal": features["signal"] * seen.assign_add(1.0)}
+
+
+def test_augmentation_that_is_unknown_sees_one_row_at_a_time():
+    run = train_linear(canaries(4, 4, 1e4), expected_batch_size=4, augmentation=SecretlyMixed())
+    np.testing.assert_allclose(run.weights, -1 / 4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("unit", ["beat", "patient"])
+def test_augmentation_with_state_is_refused(unit):
+    privacy = PrivacySpec(noise_multiplier=1, unit=unit)
+    with pytest.raises(ConfigError, match=r"augmentation.*AssignAddVariableOp.*use a function of tensors"):
+        Training(linear_data(canaries(4, 4)), sgd(expected_batch_size=4), privacy, augmentation=Counting())
+
+
 @pytest.mark.parametrize("unit", ["beat", "patient"])
 def test_a_loss_that_mixes_examples_is_refused(unit):
     import tensorflow as tf

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from ecgexp._validate import ConfigError
+from ecgexp.clipping.callables import check_activations, check_loss
 from ecgexp.clipping.checks import check_noise_layers
 from ecgexp.privacy.audit import NoiseRecord
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
@@ -57,6 +59,8 @@ class Rounds:
         _check_model(model)
         if self._is_private:
             check_noise_layers(model)
+            check_activations(model)
+            check_loss(loss, tf.zeros([2], tf.int32), tf.zeros([2, *model.output_shape[1:]]))
         self._shapes = [tuple(variable.shape) for variable in model.trainable_variables]
         self._mechanism, aggregator = None, None
         if self._is_private:
