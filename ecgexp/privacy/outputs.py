@@ -139,6 +139,8 @@ TABLE: tuple[Output, ...] = (
     *_of("file", "public", "machine", "of a sweep: its jobs with their published metrics, and the privacy loss of all",
          "tables/sweep.csv", "sweep.json", "sweep_privacy.txt", "sweep_privacy.json", "report.html", "multirun.yaml",
          "attempts/*.json", "jobs/*.json"),
+    *_held_out("file", "of a sweep that searches: the settings that scored best, and their scores", "optimization_results.yaml"),
+    *_of("file", "public", "machine", "of a sweep on a cluster: settings and console lines of its jobs", ".submitit/*"),
 
     # Metrics.
     *_withheld("metric", f"loss, accuracy, clipped fraction, gradient norm, realized batch sizes and cohorts, noise statistics: "

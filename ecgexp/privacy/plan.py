@@ -1,5 +1,6 @@
 """One frozen plan from which the sampler, the noise and the price follow; nothing else may hold their numbers."""
 
+import logging
 import math
 import warnings
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ LEAST_NOISE = 1e-6
 """Noise over clip below which a run counts as one without noise: float32 sums of contributions round it away."""
 
 _LARGEST_N_DELTA = Decimal("0.01")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -394,19 +396,26 @@ def _check_delta(delta: float, num_units: int, unit: Unit) -> None:
         )
         warnings.warn(
             message + f"that publishes a whole {unit} with that chance would pass. A smaller δ promises more; {advice}",
-            stacklevel=3,
+            stacklevel=2,  # named by this file, whose warnings the table of outputs publishes
         )
 
 
 def _check_overlap(overlap: Overlap) -> None:
-    """Refuses rows of which several show one heartbeat, where the guarantee is one to a row."""
+    """Refuses rows of which several show one heartbeat, where the guarantee is one to a row.
+
+    The refusal is published, so it tells of the rows only what is held to be public; the log, which is withheld, tells the rest.
+    """
     if overlap.rows_with_other_peak:
         longest = max(1, math.floor(overlap.nearest_ms))
+        _log.warning(
+            "%d of %d training rows hold the R peak of another beat (%s); windows of dataset.window_ms=[%d,%d] hold none",
+            overlap.rows_with_other_peak, overlap.rows, overlap.where, longest, longest,
+        )  # fmt: skip
         raise ConfigError(
-            f"privacy.unit=beat protects one row, and {overlap.rows_with_other_peak} of {overlap.rows} training rows hold the R "
-            f"peak of another beat ({overlap.where}), so that one heartbeat is in up to {overlap.rows_per_peak} rows; use "
-            f"dataset.window_ms=[{longest},{longest}], privacy.group=overlap, which accounts for these rows together, or "
-            "privacy.unit=patient."
+            "privacy.unit=beat protects one row, and training rows hold the R peaks of other beats, so that one heartbeat is in "
+            f"up to {overlap.rows_per_peak} rows (the log says which: private/ecgexp.log of the run's folder); use a "
+            "dataset.window_ms that is shorter than every RR interval, privacy.group=overlap, which accounts for these rows "
+            "together, or privacy.unit=patient."
         )
 
 

@@ -1,6 +1,7 @@
 """A heartbeat that is in several rows: refused, or accounted for as a group, and the ε of rows that share samples."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from scipy.stats import binom, norm
 
 from ecgexp._validate import ConfigError, build
 from ecgexp.data.overlap import Overlap
-from ecgexp.privacy import accounting
+from ecgexp.privacy import accounting, outputs
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.privacy.statement import state
@@ -65,11 +66,13 @@ def test_mixture_without_sampling_is_a_gaussian_of_all_rows():
     )
 
 
-def test_window_that_holds_another_peak_is_refused():
-    with pytest.raises(
-        ConfigError, match=r"390 of 400 training rows.*record 101.*dataset.window_ms=\[700,700\], privacy.group"
-    ):
+def test_window_that_holds_another_peak_is_refused(caplog):
+    """The refusal is published, so which rows these are, and how many, stands in the log alone, which is withheld."""
+    with pytest.raises(ConfigError, match=r"up to 3 rows.*use a dataset\.window_ms.*privacy\.group=overlap") as refusal:
         plan(THREE)
+    assert not re.search(r"390|400|700|101", str(refusal.value))
+    assert re.search(r"390 of 400.*record 101.*window_ms=\[700,700\]", caplog.text)
+    assert not outputs.is_published("log line", caplog.records[0].name)
     with pytest.raises(ConfigError, match="up to 3 rows"):
         plan(THREE, noise_multiplier=None, target_epsilon=3.0)
 
