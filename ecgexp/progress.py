@@ -200,7 +200,8 @@ class Keeper:
         if found is not None and found.meta["data_digest"] != self._data_digest:
             raise DataError(
                 f"the beats are not those that {self._run_dir} was trained on (digest {self._data_digest[:12]} instead of "
-                f"{found.meta['data_digest'][:12]}); give it its data back, or start a new run"
+                f"{found.meta['data_digest'][:12]}), or the key of digests is not that of the store it began in; give it its "
+                "data back, use that store (from the same folder, or by tracking.uri= or ECGEXP_PRIVATE=), or start a new run"
             )
         return found
 

@@ -30,6 +30,7 @@ from ecgexp.tracking.jsonl import now, read_entries, read_metrics
 FOLDER = outputs.PRIVATE_FOLDER
 _OWNER_ONLY, _OWNER_FOLDER = 0o600, 0o700
 _WARNED_AT = re.compile(r"(ecgexp/[\w/]+\.py):\d+: ")
+_WITH_HANDLERS_OF_THEIR_OWN = ("tensorflow", "absl")  # made when they are imported, which may be within a run
 _LINE = logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] %(message)s")
 
 
@@ -266,9 +267,14 @@ class Withholding(Publishing):
         for handler in handlers:
             handler.addFilter(_is_public)
         logging.getLogger().addHandler(collector)
+        late = [logging.getLogger(name) for name in _WITH_HANDLERS_OF_THEIR_OWN]
+        for logger in late:
+            logger.addFilter(collector.instead)
         try:
             yield
         finally:
+            for logger in late:
+                logger.removeFilter(collector.instead)
             logging.getLogger().removeHandler(collector)
             for handler in handlers:
                 handler.removeFilter(_is_public)
@@ -285,6 +291,12 @@ class _Collector(logging.Handler):
     def __init__(self, private: PrivateFolder):
         super().__init__(logging.WARNING)
         self._private = private
+
+    def instead(self, record: logging.LogRecord) -> bool:
+        """A logger's filter: a record that is withheld is written here and reaches no handler, whenever that was added."""
+        if not _is_public(record) and record.levelno >= self.level:
+            self.emit(record)
+        return _is_public(record)
 
     def emit(self, record: logging.LogRecord) -> None:
         if not _is_public(record):

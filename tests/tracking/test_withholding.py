@@ -227,6 +227,23 @@ def test_an_error_about_settings_is_told_as_it_is(tmp_path):
     assert not (tmp_path / "private").exists()
 
 
+@pytest.mark.parametrize("name", ["tensorflow", "absl"])
+def test_log_lines_of_handlers_added_later_go_to_private(tmp_path, name):
+    written, logger = tmp_path / "console.log", logging.getLogger(name)
+    handler = logging.FileHandler(written)
+    try:
+        with Withholding(tmp_path).logging():
+            logger.addHandler(handler)
+            logger.warning("a batch of %s rows", SECRET)
+        logger.warning("after the run")
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+    assert "after the run" in written.read_text()
+    assert SECRET not in written.read_text()
+    assert private(tmp_path)["ecgexp.log"].read_text().count(SECRET) == 1
+
+
 def test_log_lines_about_beats_go_to_private(tmp_path):
     written = tmp_path / "ecgexp.log"
     handler, root = logging.FileHandler(written), logging.getLogger()
