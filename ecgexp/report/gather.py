@@ -136,6 +136,7 @@ def _of_parent(name: str, uri: str | None) -> Chosen:
     inner = sorted((path.parent for path in folder.glob("*/run.json")), key=_by_number) if folder.is_dir() else []
     if inner:
         runs = [find_run(str(path)) for path in inner]
+        _check_runs_once(inner, runs)
         return Chosen(title=f"sweep {folder.resolve().name}", runs=runs, parent=_parent_of(folder), folder=folder)
     parent = find_run(name, uri=uri)
     runs = children_of(parent, uri=uri)
@@ -146,6 +147,22 @@ def _of_parent(name: str, uri: str | None) -> Chosen:
         )
     # A folder does not know how its run is called in MLflow, where a sweep is called after its overrides.
     return Chosen(title=f"sweep {parent.tags.get('sweep.overrides') or parent.name}", runs=runs, parent=parent, uri=uri)
+
+
+def _check_runs_once(folders: Sequence[Path], runs: Sequence[StoredRun]) -> None:
+    """No run stands in two folders, as a link to it or a copy does: it would count as two runs in every mean.
+
+    Raises:
+      DataError: one does; both folders are named.
+    """
+    first: dict[str, Path] = {}
+    for folder, run in zip(folders, runs, strict=True):
+        # Without MLflow a run is known by the folder in which it was made, which a copy of it still names.
+        known = run.run_id if run.run_id != str(folder) else run.tags.get("run.dir", str(folder.resolve()))
+        if (other := first.setdefault(known, folder)) != folder:
+            raise DataError(
+                f"--parent {folder.parent}: {other.name} and {folder.name} hold the same run; remove one of them"
+            )
 
 
 def _parent_of(folder: Path) -> StoredRun | None:

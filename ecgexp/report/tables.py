@@ -1,5 +1,6 @@
 """The page's tables, as values: what stands in which cell."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -77,6 +78,7 @@ def note_table(configurations: Sequence[Configuration], *, public: bool) -> Tabl
                 if not public or is_published("result key", f"notes/{about}"):
                     for text in texts:
                         told.setdefault((about, text), []).append(row.seed or "?")
+        told |= _repeated_seeds(one)
         body = [[about, text, ", ".join(seeds)] for (about, text), seeds in told.items()]
         if body:
             groups.append([[f"[{one.number}]", *body[0]], *body[1:]])
@@ -232,6 +234,21 @@ def _undefined(configurations: Sequence[Configuration], split: str, *, overall: 
                     if one.number not in numbers:
                         numbers.append(one.number)
     return [f"undefined, {reason} {' '.join(f'[{n}]' for n in numbers)}" for reason, numbers in reasons.items()]
+
+
+def _repeated_seeds(one: Configuration) -> dict[tuple[str, str], list[str]]:
+    """A seed that several runs have in common, unless their noise is secret: they are one draw, and means count it again."""
+    if one.promise not in ("none", "simulation"):
+        return {}
+    counts = Counter(row.seed for row in one.rows if row.seed)
+    return {
+        (
+            "seeds",
+            f"{number} runs have the same seed and are no independent repetitions: means and ranges count each",
+        ): [seed for seed, times in counts.items() if times == number]
+        for number in sorted(set(counts.values()))
+        if number > 1
+    }
 
 
 def _overall(one: Configuration, split: str, score: str) -> str:

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 from finished_runs import CENTRALIZED, failed, finished, private, promise
@@ -13,6 +14,21 @@ def test_the_runs_in_a_sweeps_folder_come_in_the_order_of_their_numbers(tmp_path
     for number in ("10", "9", "2"):
         finished(tmp_path / number, params=CENTRALIZED)
     assert [run.name for run in choose(parent=str(tmp_path)).runs] == ["2", "9", "10"]
+
+
+@pytest.mark.parametrize(
+    ("how", "tags"), [("copy", {"run.dir": "made/0"}), ("link", {"run.dir": "made/0"}), ("link", {})]
+)
+def test_run_in_two_folders_is_refused(tmp_path, how, tags):
+    made = finished(tmp_path / "0", params=CENTRALIZED, tags=tags)
+    finished(tmp_path / "1", params=CENTRALIZED, seed=1)
+    choose(parent=str(tmp_path))
+    if how == "link":
+        (tmp_path / "2").symlink_to(made)
+    else:
+        shutil.copytree(made, tmp_path / "2")
+    with pytest.raises(DataError, match=rf"--parent {tmp_path}: 0 and 2 hold the same run; remove one of them"):
+        choose(parent=str(tmp_path))
 
 
 def test_a_sweeps_folder_tells_its_parents_words(tmp_path):

@@ -80,3 +80,15 @@ def test_notes_stand_on_the_page(tmp_path, make_page):
     source = make_page(tmp_path).source
     assert TEST in source
     assert "0.700 over N, S" in source
+
+
+def test_runs_with_one_seed_are_said_to_be_no_repetitions(configurations):
+    table = note_table(configurations({"seed": 1}, {"seed": 1}, {"seed": 2}), public=True)
+    (row,) = table.groups[0]
+    assert row[1:] == [
+        "seeds", "2 runs have the same seed and are no independent repetitions: means and ranges count each", "1",
+    ]  # fmt: skip
+
+
+def test_runs_with_seeds_of_their_own_need_no_note(configurations):
+    assert note_table(configurations({"seed": 1}, {"seed": 2}, {"seed": 3}), public=True) is None
