@@ -151,3 +151,26 @@ def test_views_by_label_depend_on_no_other_row():
     np.testing.assert_array_equal(views, np.zeros(4))
     assert not keeps_rows_apart(Balanced())
     assert not keeps_rows_apart(Chain(steps=(Crops9(), Balanced())))
+
+
+@pytest.mark.tf
+@pytest.mark.parametrize("augmentation", OWN, ids=lambda augmentation: augmentation.name)
+def test_augmentation_keeps_rows_apart_and_no_state(augmentation):
+    from ecgexp.clipping.probe import check_views_apart
+
+    features = {"image": np.zeros((4, 64, 64, 1), np.float32), "signal": np.zeros((4, 32, 2), np.float32)}
+    check_views_apart(augmentation.build(), features)
+
+
+@pytest.mark.tf
+def test_row_by_row_gives_each_row_random_numbers_of_its_own():
+    import tensorflow as tf
+
+    from ecgexp.augmentation.base import row_by_row
+
+    augment = row_by_row(SignalAugmentation().build())
+    row = tf.constant(np.random.default_rng(0).standard_normal((1, 32, 2)), tf.float32)
+    alike, views, seed = {"signal": tf.repeat(row, 5, 0)}, tf.zeros([5], tf.int32), tf.constant([1, 2])
+    rows, again = augment(alike, views, seed)["signal"].numpy(), augment(alike, views, seed)["signal"].numpy()
+    np.testing.assert_array_equal(rows, again)
+    assert len(np.unique(rows, axis=0)) == 5

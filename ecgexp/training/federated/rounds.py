@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ecgexp._validate import ConfigError
-from ecgexp.clipping.callables import check_activations, check_loss
+from ecgexp.clipping.callables import check_activations, check_augmentation, check_loss
 from ecgexp.clipping.checks import check_noise_layers
 from ecgexp.privacy.audit import NoiseRecord
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
@@ -61,6 +61,7 @@ class Rounds:
             check_noise_layers(model)
             check_activations(model)
             check_loss(loss, tf.zeros([2], tf.int32), tf.zeros([2, *model.output_shape[1:]]))
+            check_augmentation(augmentation.build(), data.features)
         self._shapes = [tuple(variable.shape) for variable in model.trainable_variables]
         self._mechanism, aggregator = None, None
         if self._is_private:

@@ -40,6 +40,23 @@ def noisy(data):
     return train(data, privacy=patient(100.0, l2_norm_clip=CLIP, noise_seed=3), num_rounds=6)
 
 
+class Remembering:
+    """Carries one client to the next."""
+
+    def build(self, shapes, classes):
+        import tensorflow as tf
+
+        seen, layers = tf.Variable(0.0), tf.keras.layers
+        signal = tf.keras.Input(shapes["signal"], name="signal")
+        dense = layers.Dense(classes, activation=lambda values: values * seen.assign_add(1.0))
+        return tf.keras.Model({"signal": signal}, dense(layers.Flatten()(signal)))
+
+
+def test_model_that_keeps_state_between_clients_is_refused(data):
+    with pytest.raises(ConfigError, match=r"activation runs AssignAddVariableOp.*use a function of tensors"):
+        train(data, privacy=patient(1.0), model=Remembering())
+
+
 def test_without_noise_the_step_is_the_mean_of_clipped_updates(data):
     taken, _ = train(data, privacy=patient(l2_norm_clip=CLIP))
     expected = sum(clipped(update_by_hand(data, client)) for client in SIZES) / len(SIZES)
