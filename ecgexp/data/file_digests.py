@@ -10,8 +10,10 @@ from ecgexp._validate import DataError
 from ecgexp.data.fingerprint import digest, file_sha256
 
 _TRIES = 3
-# Two changes of a file within a file system's smallest unit of time look like one. The coarsest in use is FAT's, 2 s.
-_GRANULARITY_NS = 4_000_000_000
+# Two changes of a file within a file system's smallest unit of time look like one; the coarsest in use is FAT's, 2 s. And who
+# has mapped a file into memory moves its ctime once, until the system has written the change to the disk: within 35 s, as
+# Linux is set up.
+_SETTLED_NS = 50_000_000_000
 _SECOND_NS = 1_000_000_000
 
 Identity = tuple[int, int, int, int, int]
@@ -26,9 +28,10 @@ class FileDigests:
 
     Guarantees:
       A kept digest is used only if all five are the same, the ctime has a fraction of a second, and the file was last
-      changed more than four seconds before it was read: so a change that came after could not have left the ctime as it was.
+      changed more than 50 s before it was read: so a change that came after could not have left the ctime as it was.
       Files without a fraction, such as those of read-only images, whose ctimes somebody wrote, and files just changed are
-      read again each time. This assumes that the clock of the file system does not run backwards. A file that is
+      read again each time. This assumes that the clock of the file system does not run backwards, and that nobody changes
+      a file in memory alone (`/dev/shm`) through a mapping that was written to before. A file that is
       replaced while it is being read, or before `check_unchanged`, is refused. See `tests/data/test_file_digests.py`.
 
     Example:
@@ -120,7 +123,7 @@ def _read(path: Path) -> tuple[Identity, str, bool]:
         sha256 = file_sha256(path)
         if _identity(path) == identity:
             *_, ctime, mtime = identity
-            return identity, sha256, max(ctime, mtime) + _GRANULARITY_NS < began and ctime % _SECOND_NS != 0
+            return identity, sha256, max(ctime, mtime) + _SETTLED_NS < began and ctime % _SECOND_NS != 0
     raise _changing(path)
 
 

@@ -50,6 +50,16 @@ def test_file_digest_of_a_recent_change_is_not_kept(tmp_path, files, hashed):
     assert hashed == ["a.dat", "b.dat"] * 2
 
 
+@pytest.mark.parametrize(("age_s", "reads"), [(40, 2), (60, 1)])
+def test_file_digest_outlasts_changes_through_a_mapping(tmp_path, files, hashed, monkeypatch, age_s, reads):
+    """A page of a mapped file that was written to moves the ctime again only after the system wrote it to the disk."""
+    now = time.time_ns
+    monkeypatch.setattr(file_digests.time, "time_ns", lambda: now() + age_s * 1_000_000_000)
+    digests_of(tmp_path, files)
+    digests_of(tmp_path, files)
+    assert hashed == ["a.dat", "b.dat"] * reads
+
+
 def in_place(path):
     with path.open("r+b") as file:
         file.write(b"x")
