@@ -215,10 +215,28 @@ def test_privacy_stands_beside(make_run, told):
     a = make_run("a", predictions(), metrics=private, settings={"privacy.unit": "patient"})
     text, values = told(a, make_run("b", predictions(right=slightly_better)))
     assert "A: ε = 3.21, δ = 0.001, of a patient B: no claim" in text
-    assert values["runs"]["a"]["privacy"] == {"epsilon": 3.21, "delta": 0.001, "unit": "patient"}
-    assert values["runs"]["b"]["privacy"] == {"epsilon": None, "delta": None, "unit": None}
+    rows = {"rows_per_unit": 1, "overlapping_rows": 1, "epsilon_overlap": None}
+    assert values["runs"]["a"]["privacy"] == {"epsilon": 3.21, "delta": 0.001, "unit": "patient"} | rows
+    assert values["runs"]["b"]["privacy"] == {"epsilon": None, "delta": None, "unit": None} | rows
     assert "A keeps a promise of privacy and B makes none: part of the difference is its price." in values["notes"]
     assert "privacy.unit (A only) patient –" in text
+
+
+@pytest.mark.parametrize(("overlap", "shown"), [(27.941, "28.0"), (None, "not known")])
+def test_privacy_of_overlapping_rows_stands_beside(make_run, told, overlap, shown):
+    runs = [
+        make_run(
+            name, predictions(), metrics={"privacy/epsilon": 3.301, "privacy/delta": 1e-5},
+            settings={"privacy.unit": "beat"},
+            privacy={"rows_per_unit": rows, "overlapping_rows": 5, "epsilon_overlap": overlap},
+        )
+        for name, rows in (("row", 1), ("group", 3))
+    ]  # fmt: skip
+    text, values = told(*runs)
+    assert f"A: ε = 3.31, δ = 1e-05, of a beat; of 5 rows that share samples: {shown}" in text
+    assert f"B: ε = 3.31, δ = 1e-05, of a beat (3 overlapping rows); of 5 rows that share samples: {shown}" in text
+    assert values["runs"]["b"]["privacy"]["epsilon_overlap"] == overlap
+    assert any("in up to 1 rows in A and in up to 3 in B" in note for note in values["notes"])
 
 
 def test_promises_to_other_units_cannot_be_compared(make_run, told):

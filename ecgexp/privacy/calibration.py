@@ -138,6 +138,8 @@ def _bracket(price: Callable[[float], float], target: float, start: float) -> tu
     falling = point[1] > target
     while True:
         z = point[0] * (step if falling else 1 / step)
+        if falling and z > _LARGEST > point[0]:
+            z = _LARGEST
         if not _SMALLEST <= z <= _LARGEST:
             if not falling:  # so little noise is enough already
                 return (z, math.inf), point

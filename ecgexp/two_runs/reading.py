@@ -20,19 +20,34 @@ class Promise:
       epsilon: ε; None where the run makes no claim.
       delta: δ; None likewise.
       unit: beat, record or patient; None likewise.
+      rows_per_unit: rows that one heartbeat is accounted for.
+      overlapping_rows: the most rows that share samples with one heartbeat's window.
+      epsilon_overlap: ε of so many rows together; None where they are no more than the unit's own, or no bound is known.
     """
 
     epsilon: float | None = None
     delta: float | None = None
     unit: str | None = None
+    rows_per_unit: int = 1
+    overlapping_rows: int = 1
+    epsilon_overlap: float | None = None
 
 
 def read_promise(run: StoredRun) -> Promise:
-    """The promise that `run` ended with."""
+    """The promise that `run` ended with.
+
+    Raises:
+      DataError: its statement is damaged.
+    """
     epsilon = run.metrics.get("privacy/epsilon", math.nan)
     if not math.isfinite(epsilon):
         return Promise()
-    return Promise(epsilon=epsilon, delta=run.metrics.get("privacy/delta"), unit=run.params.get("privacy.unit"))
+    stated = (run.read_json("result.json") or {}).get("privacy") or run.read_json("privacy.json") or {}
+    rows = {name: int(stated.get(name) or 1) for name in ("rows_per_unit", "overlapping_rows")}
+    return Promise(
+        epsilon=epsilon, delta=run.metrics.get("privacy/delta"), unit=run.params.get("privacy.unit"),
+        epsilon_overlap=stated.get("epsilon_overlap"), **rows,
+    )  # fmt: skip
 
 
 def read_predictions(run: StoredRun, split: str) -> Predictions:

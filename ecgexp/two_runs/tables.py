@@ -108,9 +108,13 @@ def _promise(key: str, promise: Promise) -> Text:
     if promise.epsilon is None:
         return Text(f"{key}: no claim")
     delta = "" if promise.delta is None else f", δ = {promise.delta:g}"
-    return Text(
-        f"{key}: ε = {epsilon_text(promise.epsilon)}{delta}" + (f", of a {promise.unit}" if promise.unit else "")
-    )
+    unit = f", of a {promise.unit}" if promise.unit else ""
+    rows = f" ({promise.rows_per_unit} overlapping rows)" if promise.rows_per_unit > 1 else ""
+    beside = ""
+    if promise.overlapping_rows > promise.rows_per_unit:
+        bound = "not known" if promise.epsilon_overlap is None else epsilon_text(promise.epsilon_overlap)
+        beside = f"; of {promise.overlapping_rows} rows that share samples: {bound}"
+    return Text(f"{key}: ε = {epsilon_text(promise.epsilon)}{delta}{unit}{rows}{beside}")
 
 
 def _table(*columns: str, right: bool = True) -> Table:

@@ -111,6 +111,11 @@ def _about_privacy(a: Promise, b: Promise) -> Iterator[str]:
         yield (
             f"The ε protect another unit, {a.unit or 'unknown'} in A and {b.unit or 'unknown'} in B: they cannot be compared."
         )
+    elif all(private) and a.rows_per_unit != b.rows_per_unit:
+        yield (
+            f"The ε protect a heartbeat that is in up to {a.rows_per_unit} rows in A and in up to {b.rows_per_unit} in B: the "
+            "windows differ, and so does what one row costs."
+        )
 
 
 def _about_intervals(scores: Contrast) -> Iterator[str]:

@@ -11,6 +11,9 @@ from ecgexp.data.preparation import Preparation
 from ecgexp.data.prepare import prepare_records
 from ecgexp.data.splits import Split
 from ecgexp.evidence import overlap_notes
+from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.privacy.statement import state
 
 
 def beats_at(peaks, *, rows=None, window=20, record="a"):
@@ -54,6 +57,17 @@ def test_overlap_peak_on_the_first_sample_is_shared_only():
     found = overlap_of(beats_at(np.array([100, 110])), np.arange(2), 10)
     assert (found.rows_with_other_peak, found.rows_sharing) == (0, 2)
     assert overlap_of(beats_at(np.array([100, 109])), np.arange(2), 10).rows_with_other_peak == 2
+
+
+def test_overlap_peak_on_the_first_sample_is_stated_beside_the_row():
+    found = overlap_of(beats_at(np.array([100, 110])), np.arange(2), 10)
+    made = PrivacySpec(noise_multiplier=1.0).plan(num_units=2, expected_batch_size=1, iterations=1, overlap=found)
+    ledger = Ledger(made)
+    ledger.charge(made.step_event)
+    stated = state(ledger)
+    assert stated.epsilon_overlap > stated.epsilon
+    assert "ε of 2 rows that share samples: " in stated.line()
+    assert "For all of them together ε is " in stated.text()
 
 
 def test_overlap_of_different_records_is_none():

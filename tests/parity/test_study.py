@@ -105,7 +105,7 @@ def test_the_page_says_what_is_left_and_what_the_same_noise_costs(measured):
     assert "|  | `default_to_normal` | 0.970 | 0.500 | 0.700 |  |  |" in text
     assert "| 0.61 | 652 (∞) |" in text
     assert "| 0.77 | 0.77 |" in text
-    assert "| shuffled batches | 18 | 9 |" in text
+    assert "| shuffled batches | 18.0 | 9.00 |" in text
     assert "| what ran | ∞ | ∞ |" in text
 
 

@@ -1,11 +1,16 @@
 """ε against values computed elsewhere: PRIVACY.md's and FACTS.md's tables."""
 
+import math
+import re
 import subprocess
 import sys
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import brentq
+from scipy.stats import norm
 
 from ecgexp._validate import ConfigError
 from ecgexp.privacy import accounting
@@ -243,6 +248,70 @@ def test_calibrated_noise_keeps_the_promise_and_wastes_less_than_one_percent(mak
 def test_a_target_that_no_noise_reaches_is_refused():
     with pytest.raises(ConfigError, match="privacy.target_epsilon=1e-06 is less than this accountant can certify"):
         calibrate_noise(lambda z: poisson(0.01, z, 10_000), 1e-6, 1e-5, "rdp")
+
+
+def two_steps(z):
+    return poisson(256 / 326, z, 2)
+
+
+@pytest.mark.parametrize("target", [0.01, 1000.0, 1e6])
+@pytest.mark.parametrize(
+    "make_event",
+    [two_steps, lambda z: accounting.repeated(accounting.truncated_gaussian(326, 256 / 326, 260, z), 2)],
+    ids=["whole", "cut"],
+)
+def test_calibration_to_an_extreme_target_is_kept_and_quick(make_event, target):
+    began = time.process_time()
+    noise = calibrate_noise(make_event, target, 1e-5)
+    assert time.process_time() - began < 15  # of this process, on any machine: 1 to 4
+    assert 0.9 * target <= accounting.smallest_epsilon(make_event(noise), 1e-5)[0] <= target
+
+
+@pytest.mark.parametrize(
+    ("target", "accountant", "steps"),
+    [(1e-6, "pld", 2), (1e-4, "pld", 2), (1e-6, "rdp", 2), (1e-6, "rdp", 1_000_000), (0.02, "rdp", 1_000_000)],
+)
+def test_calibration_out_of_reach_names_what_is_in_reach(target, accountant, steps):
+    with pytest.raises(
+        ConfigError, match=f"privacy.target_epsilon={target:g} is less .*privacy.target_epsilon="
+    ) as told:
+        calibrate_noise(lambda z: poisson(256 / 326, z, steps), target, 1e-5, accountant)
+    usable = float(re.search(r"use privacy.target_epsilon=(\S+) or more", str(told.value)).group(1))
+    noise = calibrate_noise(lambda z: poisson(256 / 326, z, steps), usable, 1e-5, accountant)
+    assert accounting.smallest_epsilon(poisson(256 / 326, noise, steps), 1e-5, accountant)[0] <= usable
+
+
+def test_calibration_above_what_means_anything_is_refused():
+    with pytest.raises(ConfigError, match=r"privacy.target_epsilon=1e\+08 is above 1e\+07.*privacy.noise_multiplier"):
+        calibrate_noise(two_steps, 1e8, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("delta", "loosest", "by"), [(1e-6, 1.001, "pld"), (2e-12, 1.03, "pld"), (1.001e-12, 1.05, "rdp")]
+)
+def test_pld_of_many_steps_is_not_below_the_exact_value(delta, loosest, by):
+    # Sampled with all but certainty: a sum of Gaussians, yet composed step by step, with the rounding of transforms.
+    steps, z = 10_000, 100.0
+    mu = math.sqrt(steps) / z
+    exact = brentq(lambda e: norm.sf(e / mu - mu / 2) - math.exp(e + norm.logsf(e / mu + mu / 2)) - delta, 0, 50)
+    found, whose = accounting.smallest_epsilon(poisson(1 - 1e-12, z, steps), delta)
+    assert exact <= found <= exact * loosest
+    assert whose == by
+
+
+def test_smallest_epsilon_compares_bounds_of_one_relation():
+    cohorts = accounting.repeated(accounting.fixed_cohort_gaussian(47, 10, 1.0), 20)
+    assert accounting.smallest_epsilon(cohorts, 1e-3, "rdp", "replace_one")[1] == "rdp"
+    sampled = poisson(10 / 47, 1.0, 20)  # RDP would say less than PLD, of another relation
+    found = accounting.smallest_epsilon(sampled, 1e-3, "pld", "replace_one")
+    assert found == (accounting.epsilon(sampled, 1e-3, "pld", "replace_one"), "pld")
+    assert found[0] > accounting.epsilon(sampled, 1e-3, "rdp")
+
+
+@pytest.mark.parametrize("noise", [1e-6, 1e-5, 1e-4, 9e-4])
+def test_epsilon_of_hardly_any_noise_is_that_of_its_gaussian(noise):
+    found = accounting.smallest_epsilon(poisson(0.16, noise, 7), 1e-5)[0]
+    assert 6 / (2 * noise**2) <= found < 8 / (2 * noise**2)  # all 7 draws are less likely than δ
 
 
 def test_events_survive_json_to_the_last_bit():

@@ -148,8 +148,15 @@ def test_statement_of_a_group_names_its_rows():
 
 def test_statement_without_overlap_says_nothing_of_it():
     found = state(finished(plan()))
-    assert "share samples" not in found.text()
+    assert "share samples" not in found.line()
+    assert "Windows overlap" not in found.text()
     assert found.as_dict()["epsilon_overlap"] is None
+
+
+def test_mixture_of_nearly_certain_rows_has_a_bound():
+    found = accounting.epsilon(accounting.copies_gaussian(0.9, 20.0, 20), 1e-5)
+    assert found <= accounting.epsilon(accounting.gaussian(1.0), 1e-5)
+    assert found > accounting.epsilon(accounting.gaussian(20 / 16), 1e-5)  # at least 16 of 20 enter with chance 0.96
 
 
 def test_group_of_shuffled_rows_is_all_of_them_in_one_batch():
@@ -162,9 +169,11 @@ def test_group_of_cut_batches_has_no_known_bound():
     assert accounting.of_group(accounting.composed([accounting.truncated_gaussian(400, 0.16, 70, 1.0)]), 2) is None
 
 
-@pytest.mark.parametrize("rows", [4, 7])
-def test_group_of_a_group_keeps_its_sampling(rows):
-    larger = accounting.of_group(accounting.copies_gaussian(0.16, 1.3, 3), rows)
-    direct = accounting.copies_gaussian(0.16, 1.3, rows)
-    np.testing.assert_allclose(larger.sampling_probs, direct.sampling_probs, rtol=1e-9)
+@pytest.mark.parametrize(
+    ("q", "smaller", "rows"), [(0.16, 3, 4), (0.16, 3, 7), (0.99, 10, 12), (1 / 3, 2, 3), (1.0, 2, 3)]
+)
+def test_group_of_a_group_keeps_its_sampling(q, smaller, rows):
+    larger = accounting.of_group(accounting.copies_gaussian(q, 1.3, smaller), rows)
+    direct = accounting.copies_gaussian(q, 1.3, rows)
+    np.testing.assert_allclose(larger.sampling_probs, direct.sampling_probs, rtol=1e-9, atol=1e-30)
     assert larger.sensitivities == direct.sensitivities

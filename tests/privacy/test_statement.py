@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 
@@ -86,6 +87,21 @@ def test_what_has_no_price_is_null_and_not_guessed():
     assert "With so few units the guarantee is formal" in fixed.text()
     assert cut.epsilon_rdp is None
     assert "cut at random" in cut.text()
+
+
+@pytest.mark.parametrize("spec", [{}, {"noise_seed": 0}])
+def test_infinite_epsilon_of_cut_batches_is_no_guarantee(spec):
+    found = state(finished(units=400, batch=64, iterations=7, batch_capacity=64, noise_multiplier=1e-4, **spec))
+    assert found.epsilon_pld == math.inf  # and RDP has no bound for batches that are cut
+    assert found.epsilon_rdp is None
+    assert not found.has_privacy_guarantee
+    assert found.epsilon == math.inf
+    values = found.as_dict()
+    json.dumps(values, allow_nan=False)
+    assert values["claim"] is False
+    assert {name: value for name, value in values.items() if name.startswith("epsilon") and value is not None} == {}
+    assert "ε =" not in found.text()
+    assert "differentially private" not in found.text()
 
 
 def of_patients(**spec):

@@ -134,13 +134,27 @@ def test_means_and_ranges_in_the_table_are_those_computed_by_hand(tmp_path, repo
     assert "privacy.noise_multiplier" not in header  # it does not vary among the runs that have it
     assert [one["accuracy"] for one in found] == ["0.900 [0.850, 0.950]", "0.650 (0.500 to 0.750)"]
     assert [one["macro F1"] for one in found] == ["undefined", "0.300 (0.100 to 0.600)"]
-    assert [(one["ε"], one["δ"]) for one in found] == [("no promise", "–"), ("7.5", "1e-05")]
+    assert [(one["ε"], one["δ"]) for one in found] == [("no promise", "–"), ("7.50", "1e-05")]
     assert [one["time of a run"] for one in found] == ["60 s", "200 s (100 s to 300 s)"]
     assert "undefined, jk index: no beat was predicted S [1]" in page.text
     classes = page.tables["Scores of each class on the test beats"]
     assert ["V", "7", "0.150 (0.050 to 0.300)", "undefined", "undefined"] in classes
     times = page.tables["Time and memory"]
     assert times[2] == ["[2]", "3", "200 s (100 s to 300 s)", "10 min"]
+
+
+def test_page_states_the_overlap_beside_the_epsilon_of_a_row(tmp_path, report):
+    groups = [{}, {"epsilon_overlap": 27.941}, {"epsilon_overlap": None}]
+    for number, group in enumerate(groups):
+        rows = {"rows_per_unit": 1, "overlapping_rows": 5 if group else 1}
+        finished(tmp_path / f"{number}", params=private(number + 1.0), privacy=promise(3.301 - number) | rows | group)
+    infinite = {"claim": False, "simulation": False, "epsilon": None, "statement": "no claim", "delta": 1e-5}
+    finished(tmp_path / "infinite", params=private(1e-4), privacy=infinite)
+    header, *rows = report().tables["Scores on the test beats, one row a configuration"]
+    found = {row[header.index("ε")].replace("\N{NO-BREAK SPACE}", " ") for row in rows}
+    assert found == {
+        "3.31", "2.31; 28.0 of 5 rows that share samples", "1.31; ∞ of 5 rows that share samples", "no promise",
+    }  # fmt: skip
 
 
 def test_memory_is_told_where_it_was_logged(tmp_path, report):
