@@ -101,5 +101,5 @@ def test_cohorts_of_constant_size_are_told_their_price_alone():
     fixed = ["trainer.sampling=fixed", "privacy.sampling=fixed", "privacy.accountant=rdp"]
     told = " ".join(outlook(*fixed, "privacy.noise_multiplier=6.0").split())
     assert "20 rounds at noise multiplier 6 will cost each patient of 22 ε = " in told
-    assert "(δ 0.001, RDP)" in told
+    assert "(δ 0.0001, RDP)" in told
     assert "ecgexp-plan --sampling fixed" in told

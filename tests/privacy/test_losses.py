@@ -223,11 +223,3 @@ def test_at_least_holds_both_records():
     assert sorted(times for _, times in accounting.leaves(accounting.from_json(both.event)).values()) == [3, 5]
     assert charge(1.0, 5).at_least(charge(1.0, 3)).event == event(1.0, 5)
     assert charge(1.0, 3).at_least(charge(1.0, 5)).event == event(1.0, 5)
-
-
-def test_rounded_epsilon_is_never_below_the_bound():
-    from ecgexp.privacy.search import _up
-
-    assert [_up(value) for value in (2.12345, 2.0, 9.99991, 0.0123456, 117.15, 0.0)] == [
-        "2.124", "2", "10", "0.01235", "117.2", "0",
-    ]  # fmt: skip
