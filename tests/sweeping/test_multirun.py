@@ -143,7 +143,7 @@ def test_optuna_is_not_sent_after_the_worst_model(tmp_path):
     """The plugin's own direction is to minimize."""
     done = ecgexp("hydra/sweeper=optuna", "trainer.learning_rate=interval(0.001, 0.1)", cwd=tmp_path)
     assert done.returncode == 2
-    assert "worst macro_f1; type hydra/sweeper=search" in done.stderr
+    assert "worst validation/macro_f1; use hydra.sweeper.direction=maximize" in done.stderr
 
 
 @pytest.mark.parametrize(
