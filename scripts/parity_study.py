@@ -22,6 +22,7 @@ from ecgexp.parity.figure import study_figure
 from ecgexp.parity.gather import Measured, gather
 from ecgexp.parity.stages import PROTOCOLS, Stage, stages
 from ecgexp.parity.tables import ladder_table, study_csv, study_tables
+from ecgexp.privacy.quoting import epsilon_text
 from ecgexp.results.asked import Asked
 from ecgexp.tracking.quiet import quieten
 
@@ -76,7 +77,8 @@ def _tell(found: list[Measured], folder: Path, console: Console) -> None:
             figure.savefig(part, format=form)
     worst = max(one.no_amplification for one in priced if math.isfinite(one.no_amplification))
     console.print(
-        f"ε of shuffled batches is up to {worst:.1f} where {priced[0].as_printed:.2f} was printed; what ran had none."
+        f"ε of shuffled batches is up to {epsilon_text(worst)} where "
+        f"{epsilon_text(priced[0].as_printed, decimals=2)} was printed; what ran had none."
     )
     console.print(f"{folder}/parity_study.csv, .svg, .png", markup=False)
 

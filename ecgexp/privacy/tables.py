@@ -116,8 +116,9 @@ def _needed(found: Reachable) -> list[Any]:
 def _needed_row(row: NoiseNeeded) -> Sequence[str]:
     if row.noise_multiplier is None:
         return f"{row.target_epsilon:g}", "out of reach", "–", figure(row.signal_norm), "–"
-    numbers = (row.noise_multiplier, row.noise_norm, row.signal_norm, row.noise_to_signal)
-    return f"{row.target_epsilon:g}", *map(figure, numbers)
+    beside = (row.noise_norm, row.signal_norm, row.noise_to_signal)
+    needed = epsilon_text(row.noise_multiplier)  # up, as ε: with less noise the target would be exceeded
+    return f"{row.target_epsilon:g}", needed, *map(figure, beside)
 
 
 def _table(*columns: str) -> Table:
