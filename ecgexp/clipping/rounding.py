@@ -49,8 +49,9 @@ def sum_of_squares(values: tf.Tensor) -> SquaredNorms:
     for block in blocks:
         total = tf.reduce_sum(tf.reshape(total, [-1, total.shape[1] // block, block]), axis=2)
     total = total[:, 0]
-    rounding = gamma(1 + sum(blocks), values.dtype) * total + 2 * size * smallest(values.dtype)
-    return SquaredNorms(total + rounding, rounding)
+    share, underflow = gamma(1 + sum(blocks), values.dtype), 2 * size * smallest(values.dtype)
+    # Not `total + rounding`: TensorFlow's graph optimizer joins trees of additions in an order that changes with the process.
+    return SquaredNorms((1 + share) * total + underflow, share * total + underflow)
 
 
 def outer_product(left: tf.Tensor, right: tf.Tensor) -> SquaredNorms:
@@ -86,12 +87,19 @@ def product_of_grams(left: tf.Tensor, right: tf.Tensor, *, left_length: int, rig
     right_error = gamma(right_length, dtype) + positions * right_length * smallest(dtype) / right_trace
     product = tf.reduce_sum(tf.reduce_sum(left * right, axis=2), axis=1)
     product = tf.where(product < 0, tf.zeros_like(product), product)  # keeps NaN, as a maximum need not
-    lost = left_error * right_norm + right_error * left_norm + left_error * right_error
-    lost += gamma(2 * positions + 4, dtype) * left_norm * right_norm
+    lost = _sum([
+        left_error * right_norm, right_error * left_norm, left_error * right_error,
+        gamma(2 * positions + 4, dtype) * left_norm * right_norm,
+    ])  # fmt: skip
     of_weighted_sum = gamma(positions + 4, dtype) * (1 + left_error) * (1 + right_error)
     scale = left_trace * right_trace
     upper = tf.square(tf.sqrt(product + SAFETY * lost) + of_weighted_sum) * scale + smallest(dtype)
     return SquaredNorms(upper, upper - product * scale)
+
+
+def _sum(terms: list[tf.Tensor]) -> tf.Tensor:
+    """The sum of `terms` in an order that the graph optimizer leaves alone, so that every process rounds alike."""
+    return tf.reduce_sum(tf.stack(terms), axis=0)
 
 
 def _scaled(gram: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
