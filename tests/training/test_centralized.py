@@ -98,7 +98,7 @@ def test_a_single_row_left_over_joins_the_batch_before_it(num_rows, batch_size, 
         widths.extend([rows.shape[1]] * rows.shape[0])
         return SimpleNamespace(numpy=lambda: np.zeros(2))
 
-    model = SimpleNamespace(layers=[])
+    model = SimpleNamespace(_flatten_layers=lambda **_: [])  # what a Keras model walks its nested layers by
     trainer.run_epoch(1, model, run_steps, rows, rows, Seeds(0), lambda **_: None)
     assert sum(widths) == num_rows
     assert len(widths) == expected == trainer.steps_per_epoch(num_rows)

@@ -48,8 +48,8 @@ def test_a_promise_to_patients_is_priced_by_their_number(run_in, tmp_path):
     privacy = written["privacy"]
     assert (privacy["claim"], privacy["unit"], privacy["num_units"], privacy["steps"]) == (True, "patient", 5, 2)
     # Two rounds with everybody in them are a Gaussian of multiplier 4 / sqrt(2), whose curve is known (Balle & Wang 2018).
-    assert privacy["delta"] == 1e-2
-    assert privacy["epsilon"] == pytest.approx(gaussian_epsilon(4 / np.sqrt(2), 1e-2), rel=2e-3)
+    assert privacy["delta"] == 1e-3  # the largest power of ten up to 0.01 / 5
+    assert privacy["epsilon"] == pytest.approx(gaussian_epsilon(4 / np.sqrt(2), 1e-3), rel=2e-3)
     assert privacy["projection"]
     withheld = [
         json.loads(line)["metrics"] for line in (tmp_path / "private" / "metrics.jsonl").read_text().splitlines()
