@@ -112,7 +112,7 @@ def _scale(fields: list[str], usual_gain: float | None) -> tuple[float, int, flo
     _need(not bracket or baseline.endswith(")"))
     zero = int(fields[4]) if not bracket else int(baseline[:-1])
     number = float(gain) or usual_gain
-    _need(0 <= float(gain) < math.inf)
+    _need(math.isfinite(float(gain)))  # negative: an inverted lead
     per_mv = {"": 1.0, "mv": 1.0, "uv": 1e-3, "nv": 1e-6, "v": 1e3}.get(unit.lower())
     return None if number is None or per_mv is None else (number, zero, per_mv)
 
