@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from ecgexp._files import replacing
 from ecgexp._validate import ConfigError
 
 NAME = "digest.key"
@@ -76,12 +77,11 @@ class DigestKey:
 
 def _make(path: Path) -> None:
     """Writes a new key, whole and on the disk before it has its name: a half one would be kept for good."""
-    part = path.with_name(f".{NAME}.{os.getpid()}.part")
-    part.unlink(missing_ok=True)
-    file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(file, secrets.token_bytes(_BYTES))
-        os.fsync(file)
-    finally:
-        os.close(file)
-    os.replace(part, path)
+    with replacing(path) as part:
+        part.unlink(missing_ok=True)
+        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.write(file, secrets.token_bytes(_BYTES))
+            os.fsync(file)
+        finally:
+            os.close(file)
