@@ -1,6 +1,7 @@
 """What every test may ask for: the real database, where it is."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,19 @@ def real_root():
     if not (root / "mitdb").is_dir():
         pytest.skip("needs the MIT-BIH database: set ECGEXP_DATA to the folder that holds mitdb/")
     return root
+
+
+@pytest.fixture
+def killed_while():
+    """Runs what it is given in a child process that must end by SIGKILL, which the work sends to itself."""
+
+    def run(work):
+        child = os.fork()
+        if child == 0:
+            try:
+                work()
+            finally:
+                os._exit(0)
+        assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+
+    return run

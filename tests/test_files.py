@@ -14,18 +14,8 @@ def listing(folder):
     return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
-def killed_at(work):
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        finally:
-            os._exit(0)
-    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
-
-
 @pytest.mark.parametrize("before", [None, "old"])
-def test_file_killed_while_written_is_as_before(tmp_path, before):
+def test_file_killed_while_written_is_as_before(tmp_path, before, killed_while):
     path = tmp_path / "page.html"
     if before is not None:
         path.write_text(before)
@@ -35,12 +25,12 @@ def test_file_killed_while_written_is_as_before(tmp_path, before):
             part.write_text("ne")
             os.kill(os.getpid(), signal.SIGKILL)
 
-    killed_at(work)
+    killed_while(work)
     assert (path.read_text() if path.exists() else None) == before
 
 
 @pytest.mark.parametrize("before", [None, "old"])
-def test_folder_killed_while_filled_is_as_before(tmp_path, before):
+def test_folder_killed_while_filled_is_as_before(tmp_path, before, killed_while):
     path = tmp_path / "model"
     if before is not None:
         path.mkdir()
@@ -51,7 +41,7 @@ def test_folder_killed_while_filled_is_as_before(tmp_path, before):
             (part / "a").write_text("new")
             os.kill(os.getpid(), signal.SIGKILL)
 
-    killed_at(work)
+    killed_while(work)
     assert (listing(path) if path.exists() else None) == (None if before is None else {"a": "old"})
 
 

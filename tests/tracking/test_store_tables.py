@@ -83,17 +83,6 @@ def end_at_statement(monkeypatch, number, end):
     monkeypatch.setattr(store_tables, "_without_syncs", listen)
 
 
-def killed_while(work):
-    """Runs `work` in a child process, which kills itself."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        finally:
-            os._exit(0)
-    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
-
-
 def test_store_when_missing_is_made_without_litter(file):
     prepare_tables(file)
     assert listing(file) == ["m.db"]
@@ -104,7 +93,7 @@ def test_store_when_missing_is_made_without_litter(file):
 
 
 @pytest.mark.parametrize("statement", [1, 60, 400])
-def test_store_killed_while_made_is_made_again(file, monkeypatch, statement):
+def test_store_killed_while_made_is_made_again(file, monkeypatch, statement, killed_while):
     with monkeypatch.context() as patched:
         end_at_statement(patched, statement, lambda: os.kill(os.getpid(), signal.SIGKILL))
         killed_while(lambda: prepare_tables(file))
@@ -151,7 +140,7 @@ def test_store_of_older_mlflow_is_upgraded_and_kept(file, older):
 
 
 @pytest.mark.parametrize("statement", [2, 12])
-def test_store_killed_while_upgraded_is_as_before(file, older, monkeypatch, statement):
+def test_store_killed_while_upgraded_is_as_before(file, older, monkeypatch, statement, killed_while):
     file.write_bytes(older)
     with monkeypatch.context() as patched:
         end_at_statement(patched, statement, lambda: os.kill(os.getpid(), signal.SIGKILL))
@@ -222,7 +211,7 @@ def test_store_path_of_folder_is_refused(file):
         prepare_tables(file)
 
 
-def test_journal_without_its_store_does_not_enter_new_one(file, older):
+def test_journal_without_its_store_does_not_enter_new_one(file, older, killed_while):
     """The store was deleted, and what a killed process left beside it was not."""
     file.write_bytes(older)
 
