@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ecgexp._hydra_guard import check_typed_once, guard
 from ecgexp._redaction import redact, redact_tracebacks
+from ecgexp._scratch import use_own_scratch
 from ecgexp._validate import ConfigError, DataError, JobFailed, MachineError
 from ecgexp.sweeping.cores import workers
 from ecgexp.tracking.credentials import without_credentials
@@ -34,6 +35,7 @@ def main() -> None:
     # results there: https://docs.ray.io/en/latest/ray-core/handling-dependencies.html#using-uv-for-package-management
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     redact_tracebacks()
+    use_own_scratch()
     _heed_signals()
     try:
         sys.argv[1:] = without_credentials(sys.argv[1:])

@@ -9,6 +9,7 @@ from pathlib import Path
 from ecgexp._arguments import Parser
 from ecgexp._files import replacing
 from ecgexp._redaction import redact, redact_tracebacks
+from ecgexp._scratch import use_own_scratch
 from ecgexp._validate import DataError
 from ecgexp.tracking.reading import default_uri, find_run
 from ecgexp.two_runs.compared import Compared, compare
@@ -18,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script: 0, 1 for runs that cannot be compared, 2 for a value that cannot be used."""
     redact_tracebacks()
     options = _parse(arguments)
+    use_own_scratch()
     try:
         if options.json is not None:
             _check_output(options.json)

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ecgexp import doctor_checks
 from ecgexp._redaction import redact_tracebacks
+from ecgexp._scratch import use_own_scratch
 from ecgexp.doctor_checks import Finding, Settings
 from ecgexp.ui import DEFAULT_STORE
 
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script: 0 if runs can work here, 1 if something essential is missing."""
     redact_tracebacks()
     options = _parse(arguments)
+    use_own_scratch()
     console = Console()
     findings: list[Finding] = []
     with console.status("") as status:

@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ecgexp._build import build_node
 from ecgexp._hydra_guard import check_typed_once
 from ecgexp._redaction import redact
+from ecgexp._scratch import use_own_scratch
 from ecgexp._validate import ConfigError, DataError, JobFailed
 from ecgexp.config import build_experiment, explain, for_the_record, notes, plain, sweep_settings, to_yaml
 from ecgexp.evaluation.names import better_by
@@ -200,6 +201,7 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | No
     Raises:
       JobFailed: it did not finish; the reason is in its attempt, its run and its log.
     """
+    use_own_scratch()  # in a process of a launcher
     hydra = HydraConfig.get()
     run_dir = free_beside(run_dir)  # the folder of a sweep that goes on has the runs of its earlier jobs
     move_log(run_dir)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from ecgexp._arguments import Parser
+from ecgexp._scratch import use_own_scratch
 from ecgexp._validate import ConfigError, build
 from ecgexp.console import Watcher
 from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec
@@ -21,6 +22,7 @@ _COHORT = 10  # patients a round, where nothing is asked
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script: 0, or 2 for a value that cannot be used."""
     options = _parse(arguments)
+    use_own_scratch()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         try:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ecgexp._arguments import BAD_ARGUMENT, Parser
 from ecgexp._redaction import redact, redact_tracebacks
+from ecgexp._scratch import use_own_scratch
 from ecgexp._validate import ConfigError, DataError
 from ecgexp.console import Watcher
 
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script: 0; 2 for an argument, 1 for a run or a record, that cannot be used."""
     redact_tracebacks()
     options = _parse(arguments)
+    use_own_scratch()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets every start with errors that are none
     try:
         predict(options)

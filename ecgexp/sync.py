@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from ecgexp._arguments import Parser
 from ecgexp._redaction import redact, redact_tracebacks
+from ecgexp._scratch import use_own_scratch
 from ecgexp._validate import ConfigError, DataError
 from ecgexp.tracking.base import TrackerUnavailable
 from ecgexp.tracking.credentials import with_credentials
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script: 0 if the store has everything now, 1 if not, 2 for bad arguments."""
     redact_tracebacks()
     options = _parse(arguments)
+    use_own_scratch()
     quieten()  # before the first import of mlflow
     folders = options.run or not_whole(options.outputs)
     if not folders:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgexp._redaction import redact
+from ecgexp._scratch import use_own_scratch
 
 HOST = "127.0.0.1"
 DEFAULT_STORE = "sqlite:///mlruns/mlflow.db"
@@ -40,6 +41,7 @@ class UiError(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script; ends with Ctrl-C."""
     options = _parse(arguments)
+    use_own_scratch()
     address = f"http://{HOST}:{options.port}"
     try:
         store = find_store(options.store)

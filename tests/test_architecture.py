@@ -20,6 +20,7 @@ FLOORS = {
     "ecgexp.seeding": 0,
     "ecgexp._arguments": 0,
     "ecgexp._files": 0,
+    "ecgexp._scratch": 0,
     "ecgexp._redaction": 0,
     "ecgexp.run_folder": 4,
     "ecgexp.data": 1,

@@ -7,7 +7,7 @@ import sqlite3
 
 import pytest
 
-from ecgexp._files import is_disk_full, replacing, replacing_folder
+from ecgexp._files import claimed_file, claimed_folder, is_disk_full, remove_litter_below, replacing, replacing_folder
 
 
 def listing(folder):
@@ -113,3 +113,102 @@ def test_comparison_over_file_of_another_kind_is_refused(tmp_path, capsys, text)
     assert main([str(tmp_path), str(tmp_path), "--json", str(file)]) == 1
     assert "is no comparison; use another --json" in capsys.readouterr().err
     assert file.read_text() == text
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def write_and_die(path):
+    with replacing(path) as part:
+        part.write_text("ne")
+        die()
+
+
+def fill_and_die(path):
+    with replacing_folder(path) as part:
+        (part / "a").write_text("new")
+        die()
+
+
+def everything(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("kill", [write_and_die, fill_and_die])
+def test_litter_of_a_dead_writer_goes_with_the_next(tmp_path, kill, killed_while):
+    path = tmp_path / "model"
+    killed_while(lambda: kill(path))
+    assert len(everything(tmp_path)) > 0
+    with (replacing if kill is write_and_die else replacing_folder)(path) as part:
+        if part.is_file():
+            part.write_text("whole")
+    assert everything(tmp_path) == ["model"]
+
+
+@pytest.mark.parametrize("kill", [write_and_die, fill_and_die])
+def test_litter_is_removed_by_who_opens_the_folder(tmp_path, kill, killed_while):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "kept.txt").write_text("kept")
+    killed_while(lambda: kill(tmp_path / "deep" / "model"))
+    (removed,) = remove_litter_below(tmp_path)
+    assert removed.name.endswith(".part")
+    assert everything(tmp_path) == ["deep", "kept.txt"]
+
+
+def test_files_of_living_writers_are_no_litter(tmp_path):
+    with (
+        replacing(tmp_path / "a") as a,
+        replacing_folder(tmp_path / "b") as b,
+        claimed_file(tmp_path / ".step-1.part"),
+        claimed_folder(tmp_path / ".synthetic.part"),
+    ):
+        a.write_text("new")
+        (b / "c").write_text("new")
+        child = os.fork()
+        if child == 0:  # another process, which holds none of the locks
+            os._exit(len(remove_litter_below(tmp_path)))
+        assert os.waitpid(child, 0)[1] == 0
+    assert listing(tmp_path) == {"a": "new", "b/c": "new", ".step-1.part": ""}
+
+
+def test_files_of_other_names_are_no_litter(tmp_path):
+    names = [".part", ".gitkeep", "a.part", ".a.1.parts", ".lock"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert remove_litter_below(tmp_path) == []
+    with replacing(tmp_path / "a") as part:
+        part.touch()
+    assert everything(tmp_path) == sorted([*names, "a"])
+
+
+def test_foreign_hidden_files_stay_beside_an_output(tmp_path):
+    (tmp_path / ".page.html.mine.part").touch()
+    (tmp_path / ".other.html.1.part").touch()
+    with replacing(tmp_path / "page.html") as part:
+        part.touch()
+    assert everything(tmp_path) == [".other.html.1.part", ".page.html.mine.part", "page.html"]
+
+
+@pytest.mark.parametrize("finish", [lambda path: remove_litter_below(path.parent), lambda path: None])
+def test_folder_killed_between_two_renames_is_put_back(tmp_path, monkeypatch, finish, killed_while):
+    path = tmp_path / "model"
+    path.mkdir()
+    (path / "a").write_text("old")
+    rename = os.rename
+
+    def rename_and_die(source, target):
+        rename(source, target)
+        die()
+
+    def work():
+        os.rename = rename_and_die
+        with replacing_folder(path) as part:
+            (part / "a").write_text("new")
+
+    killed_while(work)
+    assert not path.exists()
+    if finish(path) is None:
+        with pytest.raises(OSError, match="full"), replacing_folder(path):
+            raise OSError(errno.ENOSPC, "full")
+    assert listing(tmp_path) == {"model/a": "old"}

@@ -10,16 +10,16 @@ import json
 import logging
 import mmap
 import os
-import tempfile
-import time
+import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ecgexp._files import claimed_file, remove_litter
 from ecgexp.beats import COLUMNS, BeatSet
 from ecgexp.data.fingerprint import digest
 
@@ -33,7 +33,6 @@ _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, R
 _KINDS = {"signals_mv": "f", "rr": "f", "symbols": "U", "record_ids": "U", "patient_ids": "U", "r_samples": "i",
           "usual_mv": "f", "annotated": "i"}  # fmt: skip
 _PREFIX, _PART, _ARRAYS = "beats-", ".part", "arrays"
-_DAY_S = 24 * 3600.0
 _log = logging.getLogger(__name__)
 
 
@@ -55,7 +54,7 @@ def load_or_prepare(cache_dir: Path | None, key: str, prepare: Callable[[], Prep
 
     Jobs may do this at once: each writes files of its own and renames them into place, so the last one wins with the same
     content. A cache that cannot be written costs time and is no reason to stop. Prepared beats are never deleted here, only
-    what a writer that died a day ago or more left half-written; the folder may be, whenever no run is on.
+    what writers that died left half-written; the folder may be, whenever no run is on.
 
     Guarantees:
       The arrays of a kept entry have the SHA-256 that its index names, and the index the one that it names of itself: an entry
@@ -70,6 +69,8 @@ def load_or_prepare(cache_dir: Path | None, key: str, prepare: Callable[[], Prep
     """
     if cache_dir is None:
         return prepare()
+    for folder in (cache_dir, cache_dir / _ARRAYS):
+        remove_litter(folder, of=_PREFIX)
     path = cache_dir / f"{_PREFIX}{key[:32]}.json"
     if path.is_file():
         try:
@@ -130,16 +131,14 @@ def _write(path: Path, key: str, prepared: Prepared) -> None:
     places = [beats.annotated[record] for record in beats.usual_mv]
     arrays["annotated"] = np.concatenate([np.zeros((2, 0), np.int64), *places], axis=1)
     folder.mkdir(parents=True, exist_ok=True)
-    for place in (path.parent, folder):
-        _remove_strays(place)
     written: list[Path] = []
     try:
         digests = {name: _write_array(folder, array, written) for name, array in arrays.items()}
         index = {"storage": STORAGE_VERSION, "key": key, "beats": meta, "arrays": digests}
         text = json.dumps(index | {"sha256": digest(index)}, indent=1).encode()
-        with _synced(path.parent) as (file, partial):
+        with _hidden(path.parent) as file:
             file.write(text)
-        os.replace(partial, path)
+            _publish(file, path)
     except BaseException:
         for array in written:  # a full disk is not filled further by arrays that no index names
             array.unlink(missing_ok=True)
@@ -148,37 +147,32 @@ def _write(path: Path, key: str, prepared: Prepared) -> None:
 
 def _write_array(folder: Path, array: np.ndarray, written: list[Path]) -> str:
     """Writes an array under its digest, which it returns; `written` gets the path if nothing stood there."""
-    with _synced(folder) as (file, partial):
+    with _hidden(folder) as file:
         np.lib.format.write_array(file, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
         file.flush()
         file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    path = folder / f"{sha256}.npy"
-    is_new = not path.exists()
-    os.replace(partial, path)  # over one that is there too: it may be damaged, and who has mapped it keeps what he has
+        path = folder / f"{sha256}.npy"
+        is_new = not path.exists()
+        _publish(file, path)  # over one that is there too: it may be damaged, and who has mapped it keeps what he has
     if is_new:
         written.append(path)
     return sha256
 
 
 @contextmanager
-def _synced(folder: Path) -> Iterator[tuple[Any, Path]]:
-    """A file of this writer alone, whole on the disk when the block ends; removed if an error ends it."""
-    handle, name = tempfile.mkstemp(dir=folder, prefix=f".{_PREFIX}", suffix=_PART)
-    partial = Path(name)
+def _hidden(folder: Path) -> Iterator[Any]:
+    """A file of this writer alone, locked while it is open; gone at the end, unless it was published by then."""
+    path = folder / f".{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}{_PART}"
     try:
-        with os.fdopen(handle, "w+b") as file:
-            yield file, partial
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+        with claimed_file(path), path.open("w+b") as file:
+            yield file
+    finally:
+        path.unlink(missing_ok=True)
 
 
-def _remove_strays(folder: Path) -> None:
-    """Removes what dead writers left; only their age tells, since another machine's writers may share the folder."""
-    for partial in folder.glob(f".{_PREFIX}*{_PART}"):
-        with suppress(OSError):  # another run was faster, or it is not ours to remove
-            if time.time() - partial.lstat().st_mtime > _DAY_S:
-                partial.unlink()
+def _publish(file: Any, path: Path) -> None:
+    """Gives a hidden file its name when it is whole on the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+    os.replace(file.name, path)

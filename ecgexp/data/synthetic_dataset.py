@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ecgexp._files import claimed_folder, remove_litter
 from ecgexp._validate import ConfigError, DataError, NonNegative, NonNegativeInt, settings
 from ecgexp.beats import BeatSet
 from ecgexp.data.catalog import Database
@@ -29,6 +31,7 @@ from ecgexp.data.synthetic import (
 from ecgexp.data.synthetic_shapes import LEADS
 
 _DIGESTS = "digests.json"
+_PREFIX = "synthetic-"
 _log = logging.getLogger(__name__)
 
 
@@ -109,23 +112,25 @@ class SyntheticDataset(Preparation):
         **Guarantees** A folder that is there is used only while each file is as it was written, for these parameters: one that
         was changed, cut, exchanged or added to is written anew (`tests/data_synthetic/test_synthetic_dataset.py` checks it).
         """
-        folder = cache_dir / f"synthetic-{digest(self._drawn_from())[:16]}"
+        folder = cache_dir / f"{_PREFIX}{digest(self._drawn_from())[:16]}"
+        remove_litter(cache_dir, of=_PREFIX)
         if self._is_as_written(folder):
             return folder
         if folder.exists():
             _log.warning("The virtual patients in %s are not as they were written; they are drawn anew.", folder)
         cache_dir.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=cache_dir, prefix=f".{folder.name}-"))
-        old = partial.with_name(f"{partial.name}.old")
+        number = secrets.randbits(40)
+        partial = cache_dir / f".{folder.name}.{number}.part"
+        old = cache_dir / f".{folder.name}.old.{number}.part"
         try:
-            self._write(partial)
-            self._write_digests(partial)
-            partial.chmod(0o755)  # mkdtemp's folders are closed to others, unlike all else in the cache
-            if folder.is_symlink() or folder.is_file():
-                folder.unlink()
-            elif folder.exists() and not self._is_as_written(folder):
-                os.rename(folder, old)
-            os.rename(partial, folder)
+            with claimed_folder(partial):
+                self._write(partial)
+                self._write_digests(partial)
+                if folder.is_symlink() or folder.is_file():
+                    folder.unlink()
+                elif folder.exists() and not self._is_as_written(folder):
+                    os.rename(folder, old)
+                os.rename(partial, folder)
         except OSError:
             if not self._is_as_written(folder):  # if it is, another run was faster, with the same bytes
                 raise

@@ -1,10 +1,10 @@
 """The files of an annotated record: whole under their names or not there, and never among the records themselves."""
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from ecgexp._files import folder_beside
 from ecgexp._validate import ConfigError
 from ecgexp.data.annotation_writer import symbol_of, write_annotations
 from ecgexp.data.untrusted import printable
@@ -59,15 +59,14 @@ def write(annotated: Annotated, output: Path, extension: str) -> None:
     Raises:
       OSError: there is no room, or no right to write.
     """
-    output.mkdir(parents=True, exist_ok=True)
     symbols = {name: symbol_of(name) for name in annotated.class_names}
     # A class whose symbol is not its own name would be lost in the file, which knows no other names.
     notes = [name if symbols.get(name, name) == "Q" != name else "" for name in annotated.classes]
-    with tempfile.TemporaryDirectory(dir=output, prefix=".writing-") as scratch:
+    with folder_beside(output / annotated.record_id) as scratch:
         write_annotations(
-            Path(scratch), annotated.record_id, extension, samples=annotated.samples, symbols=annotated.symbols,
+            scratch, annotated.record_id, extension, samples=annotated.samples, symbols=annotated.symbols,
             notes=notes, fs_hz=annotated.fs_hz,
         )  # fmt: skip
-        annotated.table().to_csv(Path(scratch) / f"{annotated.record_id}.csv", index=False, float_format="%.9g")
+        annotated.table().to_csv(scratch / f"{annotated.record_id}.csv", index=False, float_format="%.9g")
         for name in names_of(annotated.record_id, extension):
-            os.replace(Path(scratch) / name, output / name)
+            os.replace(scratch / name, output / name)

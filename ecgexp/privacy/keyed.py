@@ -78,8 +78,8 @@ class DigestKey:
 def _make(path: Path) -> None:
     """Writes a new key, whole and on the disk before it has its name: a half one would be kept for good."""
     with replacing(path) as part:
-        part.unlink(missing_ok=True)
-        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        part.chmod(0o600)  # while it is empty
+        file = os.open(part, os.O_WRONLY)
         try:
             os.write(file, secrets.token_bytes(_BYTES))
             os.fsync(file)

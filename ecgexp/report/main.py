@@ -11,6 +11,7 @@ from rich.console import Console
 from ecgexp._arguments import Parser
 from ecgexp._files import replacing
 from ecgexp._redaction import redact, redact_tracebacks
+from ecgexp._scratch import use_own_scratch
 from ecgexp._validate import DataError
 
 _OURS, _HEAD = b'content="ecgexp-report"', 4096  # stands near the beginning of a page
@@ -20,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script: 0, 2 for an argument that cannot be used, 1 for runs that are not there."""
     redact_tracebacks()
     options = _parse(arguments)
+    use_own_scratch()
     try:
         for line in write(options):
             Console().print(line, markup=False, highlight=False, soft_wrap=True)
