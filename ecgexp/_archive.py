@@ -1,24 +1,29 @@
 """Arrays and a JSON text in one file, bit for bit and without pickle: nothing in it that reading could execute.
 
-The file is an npz as numpy knows it, uncompressed: `arrays/NAME.npy` for each array, and `meta.json`. It is read by rules
-narrower than numpy's, since whoever opens a file must not have to trust it.
+The file is a safetensors file: a length, a JSON header with name, type, shape and place of each array, then their bytes. Its
+metadata has one entry, `ecgexp`: the meta, and the names of the arrays that are text.
 """
 
 import json
 import math
-import os
-import zipfile
 from collections.abc import Mapping
 from typing import IO, Any
 
 import numpy as np
-from numpy.lib import format as npy
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import save
 
+from ecgexp._reading import parse
 from ecgexp._validate import DataError
 
-_ARRAYS, _NPY, _META = "arrays/", ".npy", "meta.json"
-_DATE = (1980, 1, 1, 0, 0, 0)  # of every member: the same content shall give the same bytes
-_KINDS = frozenset("biufcSUMm")  # bool, numbers, text, time: kinds of dtype that are nothing but their bytes
+SUFFIX = ".safetensors"
+
+_KEY, _METADATA = "ecgexp", "__metadata__"
+_DTYPES = {
+    "BOOL": "|b1", "I8": "|i1", "U8": "|u1", "I16": "<i2", "U16": "<u2", "I32": "<i4", "U32": "<u4", "I64": "<i8",
+    "U64": "<u8", "F16": "<f2", "F32": "<f4", "F64": "<f8",
+}  # fmt: skip
+_LENGTH = 8  # bytes that say how long the header is
 
 
 def write_archive(file: IO[bytes], arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
@@ -26,7 +31,7 @@ def write_archive(file: IO[bytes], arrays: Mapping[str, np.ndarray], meta: Mappi
 
     Args:
       file: opened for writing in binary; need not be able to seek.
-      arrays: name -> array of bool, number, text or time; names are slash-separated, like `model/0`.
+      arrays: name -> array of bool, integer, float or bytes (`S`); names are slash-separated, like `model/0`.
       meta: what JSON can hold, and NaN and infinities; tuples come back as lists.
 
     Raises:
@@ -35,37 +40,38 @@ def write_archive(file: IO[bytes], arrays: Mapping[str, np.ndarray], meta: Mappi
       TypeError: a value in `meta` that JSON does not know.
       OSError: the file cannot be written, e.g. because the disk is full.
     """
-    text = json.dumps(_plain(meta), separators=(",", ":")).encode("ascii")
-    arrays = {_checked_name(name): np.asarray(array) for name, array in arrays.items()}
+    arrays = {_checked_name(name): np.asarray(array, order="C") for name, array in arrays.items()}
     for name, array in arrays.items():
         _check_dtype(name, array.dtype)
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr(zipfile.ZipInfo(_META, _DATE), text)
-        for name, array in arrays.items():
-            with archive.open(zipfile.ZipInfo(f"{_ARRAYS}{name}{_NPY}", _DATE), "w", force_zip64=True) as member:
-                npy.write_array(member, array, version=(1, 0), allow_pickle=False)
+    text = [name for name, array in arrays.items() if array.dtype.kind == "S"]
+    about = json.dumps({"meta": _plain(meta), "text": text}, separators=(",", ":"), ensure_ascii=True)
+    file.write(save({name: _stored(array) for name, array in arrays.items()}, {_KEY: about}))
 
 
 def read_archive(file: IO[bytes]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Reads what `write_archive` wrote, and refuses everything else.
 
     Args:
-      file: opened for reading in binary, at its start; can seek.
+      file: opened for reading in binary, at its start.
 
     Returns:
-      The arrays, writable and each of its own memory, and the meta.
+      The arrays by their names, writable and each of its own memory, and the meta.
 
     Raises:
       DataError: anything else, whole or in part. No array was made that is larger than the file.
     """
+    data = file.read()
     try:
-        with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
-            _check_plain(members, size=file.seek(0, os.SEEK_END))
-            arrays = {_name_of(member): _read_array(archive, member) for member in members if member.filename != _META}
-            return arrays, json.loads(archive.read(_META))
-    except Exception as error:  # zipfile, numpy and json raise a dozen kinds for bytes that are none of theirs
-        raise DataError(f"is not an archive of arrays and meta.json: {error}") from error
+        length = int.from_bytes(data[:_LENGTH], "little")
+        header = parse(data[_LENGTH : _LENGTH + length].decode("utf-8"))
+        about = parse(header[_METADATA][_KEY], finite=False)
+        found = deserialize(data)
+        arrays = {_checked_name(name): _array(name, entry) for name, entry in found}
+        for name in about["text"]:
+            arrays[name] = _text(arrays[name])
+        return arrays, about["meta"]
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, MemoryError, OverflowError) as error:
+        raise DataError(f"is not a safetensors file of ecgexp: {error}") from error
 
 
 def _plain(value: Any) -> Any:
@@ -84,39 +90,28 @@ def _checked_name(name: str) -> str:
 
 
 def _check_dtype(name: str, dtype: np.dtype) -> None:
-    if dtype.kind not in _KINDS or not dtype.itemsize:
+    if not (dtype.str in _DTYPES.values() or (dtype.kind == "S" and dtype.itemsize)):
         raise ValueError(
-            f"the array {name} is of {dtype}, which cannot be kept bit for bit without code; cast it to a type of "
-            "numpy's own first (bfloat16 to float32 loses nothing)"
+            f"the array {name} is of {dtype}, which cannot be kept bit for bit without code; cast it to a little-endian bool, "
+            "integer, float or bytes type of numpy's own first (bfloat16 to float32 loses nothing)"
         )
 
 
-def _check_plain(members: list[zipfile.ZipInfo], *, size: int) -> None:
-    """Nothing to unpack, nothing twice: then what is read is at most as long as the file."""
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise ValueError("its members are compressed")
-    declared = sum(member.file_size for member in members)
-    if declared > size:
-        raise ValueError(f"its members claim {declared} bytes, more than the {size} of the file")
-    if len({member.filename for member in members}) < len(members):
-        raise ValueError("a member is there twice")
+def _stored(array: np.ndarray) -> np.ndarray:
+    """The format knows no text: its bytes stand along one more axis."""
+    if array.dtype.kind != "S":
+        return array
+    return np.frombuffer(array.tobytes(), np.uint8).reshape(*array.shape, array.dtype.itemsize)
 
 
-def _name_of(member: zipfile.ZipInfo) -> str:
-    name = member.filename
-    if not (name.startswith(_ARRAYS) and name.endswith(_NPY)):
-        raise ValueError(f"its member {name!r} is neither {_META} nor {_ARRAYS}NAME{_NPY}")
-    return _checked_name(name.removeprefix(_ARRAYS).removesuffix(_NPY))
+def _text(array: np.ndarray) -> np.ndarray:
+    if array.dtype != np.uint8 or not array.ndim or not array.shape[-1]:
+        raise ValueError("text is not kept as bytes")
+    return np.ndarray(array.shape[:-1], f"S{array.shape[-1]}", buffer=array.tobytes() or bytes(1)).copy()
 
 
-def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    with archive.open(member) as file:
-        if npy.read_magic(file) != (1, 0):
-            raise ValueError(f"{member.filename} is of another version of npy")
-        shape, fortran_order, dtype = npy.read_array_header_1_0(file)
-        data = file.read()  # to the end, where the zip's checksum is compared
-    _check_dtype(member.filename, dtype)
+def _array(name: str, entry: Mapping[str, Any]) -> np.ndarray:
+    dtype, shape, data = np.dtype(_DTYPES[entry["dtype"]]), entry["shape"], entry["data"]
     if len(data) != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"{member.filename} has {len(data)} bytes where {dtype} of shape {shape} was announced")
-    array = np.ndarray(shape, dtype, buffer=data or bytes(1), order="F" if fortran_order else "C")
-    return array.copy(order="K")
+        raise ValueError(f"{name} has {len(data)} bytes where {dtype} of shape {tuple(shape)} was announced")
+    return np.ndarray(tuple(shape), dtype, buffer=bytes(data) or bytes(1)).copy()

@@ -20,12 +20,13 @@ from typing import IO, Any
 
 import numpy as np
 
-from ecgexp._archive import read_archive, write_archive
+from ecgexp._archive import SUFFIX, read_archive, write_archive
 from ecgexp._validate import ConfigError, DataError
 
-_FORMAT = 1
+_FORMAT = 2
 _DIGITS = 32  # of SHA-256: 128 bits
-_NAME = re.compile(rf"step-(\d{{6,}})-([0-9a-f]{{{_DIGITS}}})\.npz")
+_NAME = re.compile(rf"step-(\d{{6,}})-([0-9a-f]{{{_DIGITS}}}){re.escape(SUFFIX)}")
+_EARLIER = re.compile(r"step-\d{6,}-[0-9a-f]{32}\.npz")  # of format 1
 _HIDDEN, _PART = ".step-", ".part"
 _log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class Checkpoint:
 
     Attributes:
       step: epochs or rounds that were finished when it was taken.
-      arrays: slash-separated name -> array, e.g. `model/0`; any dtype of bool, number, text or time, kept bit for bit.
+      arrays: slash-separated name -> array, e.g. `model/0`, of bool, integer, float or bytes, kept bit for bit.
       meta: JSON-able rest; floats are kept exactly, NaN and infinities too, and integers of any size.
     """
 
@@ -82,7 +83,7 @@ class Checkpoints:
             write_archive(hashed, checkpoint.arrays, about)  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
-            path = self._folder / f"step-{checkpoint.step:06d}-{hashed.digest()}.npz"
+            path = self._folder / f"step-{checkpoint.step:06d}-{hashed.digest()}{SUFFIX}"
             os.replace(part, path)
         _sync_folder(self._folder)
         self._remove_others(path)
@@ -109,7 +110,7 @@ class Checkpoints:
             if reasons:
                 _log.warning("Going on from the checkpoint before, %s.", path)
             return checkpoint
-        reasons += [f"{name} is not named like a checkpoint" for name in sorted(others)]
+        reasons += [f"{name} {_strange(name)}" for name in sorted(others)]
         if reasons:
             raise DataError(
                 f"{self._folder} holds no intact checkpoint ({'; '.join(reasons[:5])}); resume= cannot go on from there: "
@@ -155,6 +156,12 @@ class Checkpoints:
                     path.unlink(missing_ok=True)
                 except OSError as error:  # what was to be saved is saved
                     _log.warning("The old checkpoint %s could not be removed (%s).", path, error)
+
+
+def _strange(name: str) -> str:
+    if _EARLIER.fullmatch(name):
+        return f"is of an earlier version of ecgexp, and this one reads {SUFFIX} files"
+    return "is not named like a checkpoint"
 
 
 class _Hashed:
@@ -207,7 +214,8 @@ def _read(path: Path) -> Checkpoint:
             raise DataError("is damaged: its SHA-256 is not the one in its name")
         file.seek(0)
         arrays, about = read_archive(file)
-    if not isinstance(about, dict) or about.get("format") != _FORMAT or about.get("step") != int(step):
+    whole = isinstance(about, dict) and isinstance(about.get("meta"), dict)
+    if not whole or about.get("format") != _FORMAT or about.get("step") != int(step):
         raise DataError(f"is not a checkpoint of format {_FORMAT} and step {int(step)}")
     return Checkpoint(step=about["step"], arrays=arrays, meta=about["meta"])
 

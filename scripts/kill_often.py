@@ -19,11 +19,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 from rich.console import Console
 from rich.table import Table
 
+from ecgexp._archive import read_archive
 from ecgexp.checkpoints import Checkpoints
 
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
@@ -167,8 +167,8 @@ def result(folder: Path) -> dict[str, Any]:
 
 def weights(folder: Path) -> dict[str, bytes]:
     """A run's final weights, bit for bit."""
-    with np.load(folder / "model" / "weights.npz") as file:
-        return {name: file[name].tobytes() for name in file.files}
+    with (folder / "model" / "weights.safetensors").open("rb") as file:
+        return {name: array.tobytes() for name, array in read_archive(file)[0].items()}
 
 
 def points(folder: Path) -> list[str]:

@@ -15,6 +15,7 @@ FLOORS = {
     "ecgexp._validate": 0,
     "ecgexp._build": 0,
     "ecgexp._archive": 0,
+    "ecgexp._reading": 0,
     "ecgexp._hydra_guard": 7,
     "ecgexp.beats": 0,
     "ecgexp.seeding": 0,

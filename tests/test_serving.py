@@ -1,8 +1,10 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from ecgexp import serving
 from ecgexp._validate import ConfigError, DataError
 from ecgexp.beats import RR_FEATURES
 from ecgexp.inputs import SignalInput, input_shapes
@@ -41,10 +43,58 @@ def test_windows_of_another_shape_are_refused(classifier):
 
 def test_damaged_weights_are_refused(classifier, tmp_path):
     folder = save_classifier(classifier, tmp_path)
-    payload = bytearray((folder / "weights.npz").read_bytes())
+    payload = bytearray((folder / "weights.safetensors").read_bytes())
     payload[len(payload) // 2] ^= 1
-    (folder / "weights.npz").write_bytes(payload)
-    with pytest.raises(DataError, match=r"weights\.npz is damaged"):
+    (folder / "weights.safetensors").write_bytes(payload)
+    with pytest.raises(DataError, match=r"weights\.safetensors is damaged"):
+        load_classifier(folder)
+
+
+def described(folder, **changes):
+    """Changes the description of a saved model, and not its digest."""
+    description = json.loads((folder / "model.json").read_text()) | changes
+    (folder / "model.json").write_text(json.dumps(description))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"fs_hz": 200.0}, {"class_names": ["V", "N"]}, {"before_samples": 9}, {"weights_sha256": "0" * 64}]
+)
+def test_a_description_that_was_changed_is_refused(classifier, tmp_path, changes):
+    folder = save_classifier(classifier, tmp_path)
+    described(folder, **changes)
+    with pytest.raises(DataError, match=r"model\.json is damaged: its SHA-256 is not .*; copy the folder again"):
+        load_classifier(folder)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_numbers_are_not_saved(classifier, tmp_path, value):
+    weights = [weight.copy() for weight in classifier.weights]
+    weights[2].flat[0] = value
+    with pytest.raises(DataError, match="1 of the .* weights norm0/gamma are NaN or infinite; train it again"):
+        save_classifier(replace(classifier, weights=weights), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_weights_that_are_no_numbers_are_not_loaded(classifier, tmp_path, monkeypatch):
+    weights = [np.full_like(weight, np.nan) for weight in classifier.weights]
+    with monkeypatch.context() as patch:
+        patch.setattr(serving, "_not_finite", lambda weights: "")
+        save_classifier(replace(classifier, weights=weights), tmp_path / "model")
+    with pytest.raises(
+        DataError, match=r"weights\.safetensors cannot be used, because .* weights conv0/kernel are NaN or infinite"
+    ):
+        load_classifier(tmp_path / "model")
+
+
+def test_a_model_of_an_earlier_version_is_named(classifier, tmp_path):
+    folder = save_classifier(classifier, tmp_path)
+    (folder / "weights.safetensors").rename(folder / "weights.npz")
+    with pytest.raises(DataError, match=r"has weights\.npz, of an earlier version of ecgexp; train the model again"):
+        load_classifier(folder)
+    described(folder, format=5)
+    with pytest.raises(
+        DataError, match=r"model\.json has format 5, and this version reads format 6; train the model again"
+    ):
         load_classifier(folder)
 
 
@@ -52,11 +102,11 @@ def test_a_saved_model_cannot_name_other_code(classifier, tmp_path):
     folder = save_classifier(classifier, tmp_path)
     description = json.loads((folder / "model.json").read_text())
     description["model"]["_target_"] = "os.system"
-    (folder / "model.json").write_text(json.dumps(description))
+    (folder / "model.json").write_text(json.dumps(description | {"sha256": serving._digest(description)}))
     with pytest.raises(ConfigError, match=r"model\._target_=os\.system is refused"):
         load_classifier(folder)
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
-    with pytest.raises(DataError, match="holds no saved model"):
+    with pytest.raises(DataError, match=r"model\.json is missing"):
         load_classifier(tmp_path)

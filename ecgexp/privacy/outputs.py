@@ -105,12 +105,12 @@ TABLE: tuple[Output, ...] = (
          _FOLDERS[1], topic="published training data"),
     *_of("file", "not covered", "training beats", "outside of the run's folder, and not handed on with it: beats kept for the "
          "next run, the key of keyed digests, and what all runs lost", *_FOLDERS[2:], topic="published training data"),
-    *_of("file", "covered", "weights", "the trained weights", "model/weights.npz"),
+    *_of("file", "covered", "weights", "the trained weights", "model/weights.safetensors"),
     *_of("file", "covered", "weights", "the same model as MLflow keeps it, with shapes and requirements", "MLmodel",
          "python_model.pkl", "*_model.py", "*_env.yaml", "conda.yaml", "requirements.txt", "input_example.json",
          "serving_input_example.json", "artifacts/*"),
     *_of("file", "public", "settings", "architecture and input; its keys are listed as model content", "model/model.json"),
-    *_of("file", "public", "settings", "zeros and ones of the shape of a window", "input_example.npz"),
+    *_of("file", "public", "settings", "zeros and ones of the shape of a window", "input_example.safetensors"),
     *_of("file", "public", "settings", "the configuration", "config.yaml", ".hydra/*.yaml"),
     *_of("file", "public", "settings", "the privacy plan, the events that were recorded, and this table",
          "privacy.json", "privacy_statement.txt", "privacy_journal.jsonl"),
@@ -203,7 +203,8 @@ TABLE: tuple[Output, ...] = (
     # What the saved model holds beside its weights.
     *_of("model content", "public", "settings", "architecture, input and window", "format", "model", "input", "window",
          "lead_names", "fs_hz", "before_samples", "database"),
-    *_of("model content", "covered", "weights", "digest of the weights", "weights_sha256"),
+    *_of("model content", "covered", "weights", "digest of the weights, alone and with the rest of the description",
+         "weights_sha256", "sha256"),
     Output(kind="model content", name="class_names", coverage="public", source="training beats", topic="classes",
            reason="the list of classes, which the shape of the model shows anyway"),
 

@@ -4,7 +4,7 @@ metrics.jsonl      one line per call: {"time": seconds since 1970, "step": 3, "m
 run.json           run id, status, reason, parameters, tags, datasets, names of the artifacts, and whether all of it is in its
                    store (see `run_json`)
 figures/…, …       the artifacts under their own paths
-input_example.npz  what the model was shown as an example, beside model/
+input_example.safetensors  what the model was shown as an example, beside model/
 """
 
 import json
@@ -16,8 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from ecgexp._archive import write_archive
 from ecgexp._files import replacing, replacing_folder
 from ecgexp._redaction import redact
 from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status
@@ -120,7 +119,7 @@ class JsonlTracker(FileArtifacts):
                 shutil.copytree(folder, part, dirs_exist_ok=True)
         example = input_example if isinstance(input_example, Mapping) else {"signals_mv": input_example}
         with replacing(self.folder / EXAMPLE) as part, part.open("wb") as file:
-            np.savez(file, **example)
+            write_archive(file, example, {})
 
     def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
         """See `Tracker.finish`."""

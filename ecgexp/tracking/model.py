@@ -1,7 +1,6 @@
 """Logging a classifier to MLflow as a model with a signature, an input example and its requirements."""
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Mapping
 from importlib import metadata
@@ -13,6 +12,7 @@ from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from ecgexp.serving import read_description
 from ecgexp.tracking.base import ModelInput
 from ecgexp.tracking.store import Store
 
@@ -20,7 +20,7 @@ NAME = "model"
 _DIGEST_TAG = "classifier.digest"
 
 # Named, because MLflow would otherwise load the model in a fresh process and watch its imports: 15 s instead of 1 s.
-_REQUIREMENTS = ("mlflow", "numpy", "pydantic", "scipy", "tensorflow")
+_REQUIREMENTS = ("mlflow", "numpy", "pydantic", "safetensors", "scipy", "tensorflow")
 
 
 def log_pyfunc(store: Store, run_id: str, folder: Path, *, input_example: ModelInput) -> None:
@@ -82,7 +82,7 @@ def _upload(store: Store, run_id: str, logged: LoggedModel, folder: Path, input_
 
 def save_pyfunc(folder: Path, target: Path, *, input_example: ModelInput, description: Model | None = None) -> None:
     """Writes the MLflow model of the classifier in `folder` to the new folder `target`."""
-    class_names = list(json.loads((folder / "model.json").read_text(encoding="utf-8"))["class_names"])
+    class_names = read_description(folder)["class_names"]
     pyfunc.save_model(
         path=str(target),
         mlflow_model=description or Model(),

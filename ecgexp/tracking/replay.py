@@ -4,13 +4,14 @@ What is there is found out first and only what is missing is sent, the end last;
 call that finds nothing to do sends nothing.
 """
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from ecgexp._archive import read_archive
+from ecgexp._reading import read_bytes, refusal
 from ecgexp._validate import DataError
 from ecgexp.tracking.base import DatasetInput, ModelInput
 from ecgexp.tracking.jsonl import read_entries
@@ -133,8 +134,14 @@ def _send_model(folder: Path, tracker: MlflowTracker, store: Store, run_id: str)
 
 
 def _example(folder: Path) -> ModelInput:
-    with np.load(folder / EXAMPLE, allow_pickle=False) as kept:
-        arrays = {name: kept[name] for name in kept.files}
+    path, fix = folder / EXAMPLE, "remove it and the model is left out, or restore it from a copy"
+    content = read_bytes(path, fix=fix)
+    try:
+        arrays, _ = read_archive(io.BytesIO(content))
+    except DataError as error:
+        raise refusal(path, str(error), fix=fix) from error
+    if "signals_mv" not in arrays:
+        raise refusal(path, "is damaged: it has no signals_mv", fix=fix)
     return arrays if len(arrays) > 1 else arrays["signals_mv"]
 
 

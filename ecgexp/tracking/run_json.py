@@ -14,7 +14,7 @@ from ecgexp._validate import DataError
 from ecgexp.tracking.provenance import is_running
 
 NAME = "run.json"
-EXAMPLE = "input_example.npz"
+EXAMPLE = "input_example.safetensors"
 _KINDS = {"status": str, "params": dict, "tags": dict, "datasets": list}
 
 

@@ -14,14 +14,19 @@ from ecgexp.privacy.statement import check_units_apart
 TRAINING = {
     "metric": ("curve/train/loss", "curve/train/batch_size", "curve/train/clients/used", "comparison/pooled/accuracy"),
     "file": ("figures/learning_curves.png", "figures/partition.png", "tables/partition.csv", "private/values.json",
-             "checkpoints/step-000001-ab.npz"),
+             "checkpoints/step-000001-ab.safetensors"),
     "result key": ("data/beats/train", "data/beats/train/N", "data/patients/train", "data/clients/train", "data/dropped",
                    "data/dropped/symbol Q", "data/notes", "notes/training"),
     "console line": ("progress", "comparison"),
 }  # fmt: skip
 PUBLISHED = {
     "metric": ("test/f1/V", "curve/validation/loss", "privacy/epsilon", "resources/seconds"),
-    "file": ("model/weights.npz", "predictions/test.parquet", "privacy_statement.txt", "figures/validation_curves.png"),
+    "file": (
+        "model/weights.safetensors",
+        "predictions/test.parquet",
+        "privacy_statement.txt",
+        "figures/validation_curves.png",
+    ),
     "result key": (
         "data/beats/test",
         "data/digest",

@@ -52,7 +52,7 @@ def interrupt(sweep, tried, noise=0.7, *, checkpoint=True):
             job.admit(Ledger(plan(noise)), "beats")
             if checkpoint:
                 (Path(tried.run_dir) / "checkpoints").mkdir(exist_ok=True)
-                (Path(tried.run_dir) / "checkpoints" / "step-000001-0.npz").touch()
+                (Path(tried.run_dir) / "checkpoints" / "step-000001-0.safetensors").touch()
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -154,7 +154,7 @@ def test_an_interrupted_job_goes_on_in_its_own_folder_and_is_charged_once(sweep)
     fail(sweep, tried, KeyboardInterrupt())
     assert sweep.unfinished("d" * 64) is None, "it left nothing to go on from"
     (Path(tried.run_dir) / "checkpoints").mkdir()
-    (Path(tried.run_dir) / "checkpoints" / "step-000001-0.npz").touch()
+    (Path(tried.run_dir) / "checkpoints" / "step-000001-0.safetensors").touch()
     assert sweep.unfinished("d" * 64).run_dir == tried.run_dir
     finish(sweep, tried, privacy_plan=plan())
     assert [known.status for known in sweep.attempts.all()] == ["FINISHED"]

@@ -77,5 +77,5 @@ def test_the_model_has_a_signature_an_example_and_no_pickle(mlflow_store, tmp_pa
     folder = mlflow.artifacts.download_artifacts(f"runs:/{tracker.run_id}/model", dst_path=str(tmp_path / "copy"))
     names = {path.name for path in (tmp_path / "copy").rglob("*") if path.is_file()}
     assert folder
-    assert {"MLmodel", "requirements.txt", "input_example.json", "weights.npz", "model.json"} <= names
+    assert {"MLmodel", "requirements.txt", "input_example.json", "weights.safetensors", "model.json"} <= names
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".h5", ".keras"))]

@@ -347,7 +347,7 @@ def test_the_model_of_a_run_is_found_beside_its_artifacts(mlflow_store, tmp_path
     for _ in ("on this machine", "elsewhere"):
         assert run.read_json("model/model.json") == {"class_names": ["N", "V"]}
         assert run.artifact("model").is_dir()
-        assert run.artifact("model/weights.npz") is None
+        assert run.artifact("model/weights.safetensors") is None
         assert run.artifact("models") is None
         monkeypatch.setattr(kept_files, "_on_this_machine", lambda location: None)
 

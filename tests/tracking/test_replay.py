@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 
+from ecgexp import serving
 from ecgexp._validate import ConfigError, DataError
 from ecgexp.tracking import DatasetInput, Fanout, JsonlTracker, TrackerUnavailable
 from ecgexp.tracking.mlflow import MlflowTracker
@@ -365,8 +366,13 @@ def test_points_whose_answer_was_lost_are_not_kept_twice(store, tmp_path):
 def save_model(folder: Path) -> Path:
     """A classifier's folder, as far as logging looks into it."""
     folder.mkdir(parents=True)
-    (folder / "model.json").write_text('{"class_names": ["N", "V"]}')
-    (folder / "weights.npz").write_bytes(b"weights")
+    description = {
+        "format": serving._FORMAT, "model": {}, "input": {}, "class_names": ["N", "V"], "window": 180, "lead_names": ["I", "II"],
+        "fs_hz": 360.0, "before_samples": 90, "database": "synthetic", "classes_without_training_beats": None,
+        "weights_sha256": "",
+    }  # fmt: skip
+    (folder / "model.json").write_text(json.dumps(description | {"sha256": serving._digest(description)}))
+    (folder / "weights.safetensors").write_bytes(b"weights")
     return folder
 
 
@@ -393,7 +399,7 @@ def test_the_model_is_logged_once_wherever_it_was_cut_off(store, tmp_path):
             assert [model.status for model in logged] == ["READY"]
             assert replay(folder, store, run_id) == ""
     packed = Path(logged[0].artifact_location.removeprefix("file://"))
-    assert (packed / "artifacts" / "model" / "weights.npz").read_bytes() == b"weights"
+    assert (packed / "artifacts" / "model" / "weights.safetensors").read_bytes() == b"weights"
     assert '"shape": [-1, 180, 2]' in " ".join((packed / "MLmodel").read_text().split())
 
 
