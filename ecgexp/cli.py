@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ecgexp._hydra_guard import check_typed_once, guard
 from ecgexp._redaction import redact, redact_tracebacks
 from ecgexp._scratch import use_own_scratch
+from ecgexp._streams import command as entry_point
 from ecgexp._validate import ConfigError, DataError, JobFailed, MachineError
 from ecgexp.sweeping.cores import workers
 from ecgexp.tracking.credentials import without_credentials
@@ -27,8 +28,16 @@ if TYPE_CHECKING:
 _BAD_CONFIG, _BAD_DATA = 2, 1
 
 
-def main() -> None:
-    """Entry point of the console script; exits with 2 for a configuration, with 1 for data, that cannot be used."""
+_ONLY_SHOW = {"--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i"}
+
+
+def _only_shows() -> bool:
+    """Whether what is printed is all that was asked for; a run's result is in its folder."""
+    return bool(_ONLY_SHOW & {word.partition("=")[0] for word in sys.argv})
+
+
+def _run_command() -> None:
+    """Runs what was typed; exits with 2 for a configuration, with 1 for data, that cannot be used."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # we say in one line what Hydra would say in ten
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets every start with errors that are none
     # Under `uv run`, Ray would have its workers make the environment anew in a copy of the working folder, and leave the
@@ -204,5 +213,8 @@ def _fail(error: Exception) -> NoReturn:
     sys.exit(_BAD_CONFIG if isinstance(error, ConfigError) else _BAD_DATA)
 
 
+main = entry_point(_run_command, answers=_only_shows)
+"""Entry point of the console script: 0; 2 for a configuration, 1 for data, that cannot be used."""
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,11 +10,13 @@ from ecgexp._arguments import Parser
 from ecgexp._files import replacing
 from ecgexp._redaction import redact, redact_tracebacks
 from ecgexp._scratch import use_own_scratch
+from ecgexp._streams import command
 from ecgexp._validate import DataError
 from ecgexp.tracking.reading import default_uri, find_run
 from ecgexp.two_runs.compared import Compared, compare
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script: 0, 1 for runs that cannot be compared, 2 for a value that cannot be used."""
     redact_tracebacks()

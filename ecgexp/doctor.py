@@ -13,6 +13,7 @@ from rich.table import Table
 from ecgexp import doctor_checks
 from ecgexp._redaction import redact_tracebacks
 from ecgexp._scratch import use_own_scratch
+from ecgexp._streams import command
 from ecgexp.doctor_checks import Finding, Settings
 from ecgexp.ui import DEFAULT_STORE
 
@@ -27,6 +28,7 @@ _CHECKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
 )
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script: 0 if runs can work here, 1 if something essential is missing."""
     redact_tracebacks()

@@ -25,6 +25,7 @@ from ecgexp._build import build_node
 from ecgexp._hydra_guard import check_typed_once
 from ecgexp._redaction import redact
 from ecgexp._scratch import use_own_scratch
+from ecgexp._streams import soften
 from ecgexp._validate import ConfigError, DataError, JobFailed
 from ecgexp.config import build_experiment, explain, for_the_record, notes, plain, sweep_settings, to_yaml
 from ecgexp.evaluation.names import better_by
@@ -202,6 +203,7 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | No
       JobFailed: it did not finish; the reason is in its attempt, its run and its log.
     """
     use_own_scratch()  # in a process of a launcher
+    soften()  # a launcher's process has streams of its own
     hydra = HydraConfig.get()
     run_dir = free_beside(run_dir)  # the folder of a sweep that goes on has the runs of its earlier jobs
     move_log(run_dir)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ecgexp._arguments import Parser
 from ecgexp._scratch import use_own_scratch
+from ecgexp._streams import command
 from ecgexp._validate import ConfigError, build
 from ecgexp.console import Watcher
 from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec
@@ -19,6 +20,7 @@ from ecgexp.privacy.tables import render
 _COHORT = 10  # patients a round, where nothing is asked
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script: 0, or 2 for a value that cannot be used."""
     options = _parse(arguments)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ecgexp._arguments import BAD_ARGUMENT, Parser
 from ecgexp._redaction import redact, redact_tracebacks
 from ecgexp._scratch import use_own_scratch
+from ecgexp._streams import command
 from ecgexp._validate import ConfigError, DataError
 from ecgexp.console import Watcher
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _BAD_DATA = 1
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script: 0; 2 for an argument, 1 for a run or a record, that cannot be used."""
     redact_tracebacks()

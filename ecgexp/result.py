@@ -47,7 +47,7 @@ class Result:
         path = folder / "result.json"
         with replacing(path) as part:
             values = {name: value for name, value in asdict(self).items() if name != "flaws" or value is not None}
-            part.write_text(json.dumps(_finite(values), indent=2, allow_nan=False))
+            part.write_text(json.dumps(_finite(values), indent=2, allow_nan=False), encoding="utf-8")
         return path
 
 

@@ -104,7 +104,7 @@ def move_log(folder: Path | None) -> None:
         root.removeHandler(handler)
         handler.close()
         if target is not None:
-            successor = logging.FileHandler(target, delay=True)
+            successor = logging.FileHandler(target, delay=True, encoding="utf-8")
             successor.setFormatter(handler.formatter)
             root.addHandler(successor)
 

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from ecgexp._arguments import Parser
 from ecgexp._redaction import redact, redact_tracebacks
 from ecgexp._scratch import use_own_scratch
+from ecgexp._streams import command
 from ecgexp._validate import ConfigError, DataError
 from ecgexp.tracking.base import TrackerUnavailable
 from ecgexp.tracking.credentials import with_credentials
@@ -24,6 +25,7 @@ from ecgexp.tracking.reading import default_uri
 from ecgexp.tracking.run_json import is_being_made, not_whole, read_run, write_run
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script: 0 if the store has everything now, 1 if not, 2 for bad arguments."""
     redact_tracebacks()

@@ -16,6 +16,7 @@ from typing import Any
 
 from ecgexp._redaction import redact
 from ecgexp._scratch import use_own_scratch
+from ecgexp._streams import command
 
 HOST = "127.0.0.1"
 DEFAULT_STORE = "sqlite:///mlruns/mlflow.db"
@@ -38,6 +39,7 @@ class UiError(Exception):
     """Why the pages cannot be shown, and what to type."""
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script; ends with Ctrl-C."""
     options = _parse(arguments)

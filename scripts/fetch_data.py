@@ -7,11 +7,13 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ecgexp._streams import command
 from ecgexp._validate import ConfigError, DataError
 from ecgexp.data.catalog import DATABASES, find_database
 from ecgexp.data.download import PHYSIONET, download
 
 
+@command
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("database", choices=sorted(DATABASES))

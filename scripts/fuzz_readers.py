@@ -37,9 +37,12 @@ from fuzzing.judge import BEYOND, FINDING, REFUSED, TRUE, Verdict, check_sound, 
 from fuzzing.mutations import mutate  # noqa: E402
 from fuzzing.watch import Limits, run  # noqa: E402
 
+from ecgexp._streams import command  # noqa: E402
+
 _KEPT_OF_A_KIND = 5
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=100_000, help="how many (%(default)s)")
@@ -111,7 +114,7 @@ def _keep(verdict: Verdict, seed: int, number: int, findings: Path) -> None:
         if isinstance(content, bytes):
             (folder / "files" / name).write_bytes(content)
     about = {"seed": seed, "input": number, "case": verdict.case, "kind": verdict.kind, "story": verdict.story}
-    (folder / "finding.json").write_text(json.dumps(about | {"detail": verdict.detail}, indent=2))
+    (folder / "finding.json").write_text(json.dumps(about | {"detail": verdict.detail}, indent=2), encoding="utf-8")
     print(f"input {number} ({verdict.case}): {verdict.kind}; see {folder}", flush=True)
 
 

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ecgexp._archive import read_archive
+from ecgexp._streams import command
 from ecgexp.checkpoints import Checkpoints
 
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
@@ -41,6 +42,7 @@ TRAINERS = {
 GROWING = ("metrics.jsonl", "privacy_journal.jsonl", "ecgexp.log")
 
 
+@command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
@@ -88,7 +90,7 @@ def _goes_on(words: tuple[str, ...], cwd: Path) -> list[str]:
 def _whole(words: tuple[str, ...], cwd: Path) -> tuple[float, float]:
     """Seconds until the first checkpoint, and until the end, of a run that nothing happens to."""
     began, first = time.monotonic(), None
-    with (cwd / "log").open("a") as log:
+    with (cwd / "log").open("a", encoding="utf-8") as log:
         command = [COMMAND, *words, "hydra.run.dir=whole", "tracking=none"]
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=cwd)
         while process.poll() is None:
@@ -96,14 +98,16 @@ def _whole(words: tuple[str, ...], cwd: Path) -> tuple[float, float]:
                 first = time.monotonic() - began
             time.sleep(0.05)
     if process.returncode or first is None:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{(cwd / 'log').read_text()[-3000:]}")
+        raise SystemExit(
+            f"{' '.join(command)} ended with {process.returncode}:\n{(cwd / 'log').read_text(encoding='utf-8')[-3000:]}"
+        )
     return first, time.monotonic() - began
 
 
 def _killed_after(seconds: float, words: tuple[str, ...], cwd: Path) -> int | None:
     """The step of the newest checkpoint after a kill; None: the run ended before."""
     command = _goes_on(words, cwd)
-    with (cwd / "log").open("a") as log:
+    with (cwd / "log").open("a", encoding="utf-8") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=cwd, start_new_session=True)
         try:
             process.wait(timeout=seconds)
@@ -114,7 +118,9 @@ def _killed_after(seconds: float, words: tuple[str, ...], cwd: Path) -> int | No
             _expect_dead(children)
             return _check_files(cwd / "run")
     if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{(cwd / 'log').read_text()[-3000:]}")
+        raise SystemExit(
+            f"{' '.join(command)} ended with {process.returncode}:\n{(cwd / 'log').read_text(encoding='utf-8')[-3000:]}"
+        )
     return None
 
 
@@ -183,4 +189,4 @@ def points(folder: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ecgexp._files import replacing
+from ecgexp._streams import command
 from ecgexp._validate import ConfigError, DataError
 from ecgexp.flaws.pricing import ladders
 from ecgexp.parity.figure import study_figure
@@ -27,6 +28,7 @@ from ecgexp.results.asked import Asked
 from ecgexp.tracking.quiet import quieten
 
 
+@command
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))

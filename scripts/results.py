@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgexp._files import replacing
+from ecgexp._streams import command
 from ecgexp._validate import DataError
 from ecgexp.flaws.pricing import ladders
 from ecgexp.parity.gather import check_complete, gather
@@ -29,6 +30,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 _PARTS = ("inter_patient", "privacy", "looks", "parity")
 
 
+@command
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", metavar="URI", help="where the runs are (MLFLOW_TRACKING_URI, else this folder's)")

@@ -23,6 +23,7 @@ FLOORS = {
     "ecgexp._files": 0,
     "ecgexp._scratch": 0,
     "ecgexp._redaction": 0,
+    "ecgexp._streams": 0,
     "ecgexp.run_folder": 4,
     "ecgexp.data": 1,
     "ecgexp.images": 1,
@@ -181,3 +182,34 @@ def test_a_broken_wall_would_be_noticed(tmp_path):
     bad.write_text("def f():\n    from ecgexp.experiment import run\n    import mlflow.tracking\n")
     assert set(imports(bad)) == {"ecgexp.experiment", "mlflow.tracking"}
     assert floor("ecgexp.experiment") > floor("ecgexp.data.catalog")
+
+
+# What opens a file as text in the encoding of the locale, unless it is told another one.
+_OPENERS = ("open", "read_text", "write_text", "FileHandler")
+
+
+def _without_encoding(tree: ast.Module) -> Iterator[int]:
+    """The lines that open a text file without saying how its characters are encoded."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "attr", None) or ("open" if getattr(node.func, "id", "") == "open" else "")
+        if name not in _OPENERS or getattr(getattr(node.func, "value", None), "id", "") in ("os", "Sweep", "archive"):
+            continue
+        modes = [
+            word.value for word in [*node.args, *(one.value for one in node.keywords)] if isinstance(word, ast.Constant)
+        ]
+        is_os = any(getattr(word, "attr", "").startswith("O_") for one in node.args for word in ast.walk(one))
+        is_binary = is_os or (name == "open" and any(isinstance(mode, str) and "b" in mode for mode in modes))
+        if not is_binary and "encoding" not in {one.arg for one in node.keywords} and "utf-8" not in modes:
+            yield node.lineno
+
+
+def test_files_are_opened_with_an_encoding():
+    sources = [*PACKAGE.rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]
+    found = {path: list(_without_encoding(ast.parse(path.read_text(encoding="utf-8")))) for path in sources}
+    assert not {path: lines for path, lines in found.items() if lines}
+
+
+def test_a_file_opened_in_the_locale_is_noticed():
+    assert list(_without_encoding(ast.parse("open('a')\nopen('a', 'rb')\npath.write_text('b')"))) == [1, 3]

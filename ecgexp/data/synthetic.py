@@ -101,7 +101,7 @@ def write_database(folder: Path, *, num_patients: int, minutes: float, seed: int
         columns = [LEADS.index(lead) for lead in record.leads]
         _write_record(folder, record, heart, rhythm, signals_mv[:, columns], seed)
     patients = patients_of(num_patients)
-    (folder / "RECORDS").write_text("".join(f"{record_id}\n" for record_id in patients))
+    (folder / "RECORDS").write_text("".join(f"{record_id}\n" for record_id in patients), encoding="ascii")
     return patients
 
 

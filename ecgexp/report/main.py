@@ -12,11 +12,13 @@ from ecgexp._arguments import Parser
 from ecgexp._files import replacing
 from ecgexp._redaction import redact, redact_tracebacks
 from ecgexp._scratch import use_own_scratch
+from ecgexp._streams import command
 from ecgexp._validate import DataError
 
 _OURS, _HEAD = b'content="ecgexp-report"', 4096  # stands near the beginning of a page
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script: 0, 2 for an argument that cannot be used, 1 for runs that are not there."""
     redact_tracebacks()

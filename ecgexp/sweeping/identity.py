@@ -14,9 +14,9 @@ from ecgexp.tracking.provenance import versions
 
 # Code that only starts runs or looks at finished ones: to change it changes no result.
 _NO_PART_OF_A_RUN = (
-    "_arguments.py", "_hydra_guard.py", "_scratch.py", "cli.py", "compare.py", "doctor.py", "doctor_checks.py", "ending.py",
-    "multirun.py", "parity", "planning.py", "predict.py", "prediction", "report", "results", "resuming.py",
-    "sweeping", "sync.py", "tracking", "two_runs", "ui.py",
+    "_arguments.py", "_hydra_guard.py", "_scratch.py", "_streams.py", "cli.py", "compare.py", "doctor.py",
+    "doctor_checks.py", "ending.py", "multirun.py", "parity", "planning.py", "predict.py", "prediction", "report",
+    "results", "resuming.py", "sweeping", "sync.py", "tracking", "two_runs", "ui.py",
 )  # fmt: skip
 
 

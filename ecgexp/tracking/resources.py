@@ -17,12 +17,12 @@ class PeakMemory:
 
     def __init__(self):
         with contextlib.suppress(OSError):
-            _CLEAR.write_text("5")  # man 5 proc: resets the peak resident size
+            _CLEAR.write_text("5", encoding="ascii")  # man 5 proc: resets the peak resident size
 
     def megabytes(self) -> float:
         """In units of 10⁶ bytes."""
         try:
-            line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(_PEAK))
+            line = next(line for line in _STATUS.read_text(encoding="utf-8").splitlines() if line.startswith(_PEAK))
             return int(line.split()[1]) * 1024 / 1e6
         except (OSError, StopIteration):
             import resource

@@ -25,6 +25,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from rich.console import Console
 from rich.table import Table
 
+from ecgexp._streams import command
+
 _CLASSES = 6
 _BATCH = {"cnn1d": 256, "cnn2d": 50}
 _PARITY = ("DPKerasSGDOptimizer",)
@@ -32,6 +34,7 @@ _METHODS = ("ghost", "vectorized", "microbatch", "DPSequential", *_PARITY)
 _OPACUS = ("opacus hooks", "opacus ghost")
 
 
+@command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=sorted(_BATCH), default=sorted(_BATCH))
@@ -208,4 +211,4 @@ def _print(model: str, rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

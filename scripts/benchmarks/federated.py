@@ -35,6 +35,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ecgexp._streams import command
+
 _TENSORFLOW = ("plain", "inprocess", "local", "local 1", "local 2")
 _TORCH = ("torch", "torch 1", "flower", "flower 1", "pfl", "pfl 1")
 _NEEDS = {"torch": ("torch",), "flower": ("flwr", "ray", "torch"), "pfl": ("pfl", "torch")}
@@ -46,6 +48,7 @@ _ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_F
 Row = dict[str, Any]
 
 
+@command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=("cnn1d", "cnn1d_small"), help="default: cnn1d")
@@ -243,13 +246,13 @@ def _tree(pid: int) -> list[int]:
         found.append(open_ends.pop())
         for children in Path(f"/proc/{found[-1]}/task").glob("*/children"):
             with contextlib.suppress(OSError):  # gone in the meantime
-                open_ends += map(int, children.read_text().split())
+                open_ends += map(int, children.read_text(encoding="ascii").split())
     return found
 
 
 def _resident(pid: int) -> int:
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
 
@@ -338,4 +341,4 @@ def _title(model: str, options: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

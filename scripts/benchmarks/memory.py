@@ -16,6 +16,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from ecgexp._streams import command
+
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
 SMALL = (
     "model=cnn1d_small",
@@ -32,6 +34,7 @@ TRAINERS = {
 SHARES = (0.05, 0.25, 0.5, 1.0)
 
 
+@command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=200, help="epochs or rounds")
@@ -53,7 +56,7 @@ def _watch(trainer: str, marks: list[int], options: argparse.Namespace) -> tuple
     words = [word.format(options.steps) for word in TRAINERS[trainer]]
     with tempfile.TemporaryDirectory(prefix="memory-") as name:
         cwd = Path(name)
-        with (cwd / "log").open("w") as log:
+        with (cwd / "log").open("w", encoding="utf-8") as log:
             command = [COMMAND, *SMALL, *words, *options.overrides, "hydra.run.dir=run"]
             process = subprocess.Popen(command, stdout=log, stderr=log, cwd=cwd)
             seen, peak = {}, 0.0
@@ -64,7 +67,7 @@ def _watch(trainer: str, marks: list[int], options: argparse.Namespace) -> tuple
                 time.sleep(0.1)
         if process.returncode or set(seen) != set(marks):
             raise SystemExit(
-                f"{' '.join(command)} ended with {process.returncode}:\n{(cwd / 'log').read_text()[-2000:]}"
+                f"{' '.join(command)} ended with {process.returncode}:\n{(cwd / 'log').read_text(encoding='utf-8')[-2000:]}"
             )
     return seen, peak
 
@@ -85,4 +88,4 @@ def _megabytes(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

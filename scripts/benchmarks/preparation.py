@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ecgexp._streams import command
+
 
 def ours(root: Path, cache_dir: Path | None, verify: str = "published") -> int:
     from ecgexp.data.dataset import RecordedDataset
@@ -56,6 +58,7 @@ def measure(way: str, root: Path, cache_dir: Path) -> tuple[float, float, int]:
     return float(output[0]), float(output[1]), int(output[2])
 
 
+@command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, default=Path(os.environ.get("ECGEXP_DATA", "data")))
@@ -77,4 +80,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

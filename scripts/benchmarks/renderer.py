@@ -12,6 +12,7 @@ import argparse
 import io
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from ecgexp._streams import command
 from ecgexp.images import DEFAULT_LIMITS_MV, render_beats
 
 SCALES = ("fixed", "autoscale")
@@ -137,6 +139,7 @@ def measure(signals_mv: np.ndarray, *, scale: str, repeats: int) -> Iterator[tup
         yield scale, way.name, float(np.median(rates[way.name])), float(difference.mean()), int(difference.max())
 
 
+@command
 def main() -> None:
     from rich.console import Console
     from rich.table import Table
@@ -166,4 +169,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

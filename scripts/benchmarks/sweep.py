@@ -19,6 +19,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from ecgexp._streams import command
+
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
 LAUNCHERS = {
     "one by one": (),
@@ -56,6 +58,7 @@ main()
 """
 
 
+@command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=4)
@@ -95,4 +98,4 @@ def measure(folder: Path, words: list[str]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

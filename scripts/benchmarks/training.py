@@ -9,6 +9,7 @@ is everything the experiment does each epoch but the evaluation: gathering by in
 import argparse
 import os
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 
@@ -19,6 +20,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
+from ecgexp._streams import command
 from ecgexp.augmentation.none import NoAugmentation
 from ecgexp.models.cnn1d import Cnn1d
 from ecgexp.privacy.ledger import Ledger
@@ -32,6 +34,7 @@ _CLASSES = ("N", "S", "V", "F", "Q")
 _BATCH = 256
 
 
+@command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--beats", type=int, default=20_000)
@@ -88,4 +91,4 @@ def _print(medians: dict[str, float], beats: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

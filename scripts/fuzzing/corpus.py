@@ -141,12 +141,12 @@ def _kaggle(folder: Path) -> Case:
         rows = [
             f"{place},{first},{second}" for place, (first, second) in enumerate(_digital(record_id, "212").tolist())
         ]
-        (folder / f"{record_id}.csv").write_text("\n".join(["'sample #','MLII','V1'", *rows]) + "\n")
+        (folder / f"{record_id}.csv").write_text("\n".join(["'sample #','MLII','V1'", *rows]) + "\n", encoding="utf-8")
         lines = ["      Time   Sample #  Type  Sub Chan  Num\tAux"]
         for sample, symbol in zip(samples, _SYMBOLS[record_id], strict=True):
             time = f"{int(sample / 360 // 60)}:{sample / 360 % 60:06.3f}"
             lines.append(f"{time:>12}{sample:>9}{symbol:>6}    0    0    0" + ("\t(N" if symbol == "+" else ""))
-        (folder / f"{record_id}annotations.txt").write_text("\n".join(lines) + "\n")
+        (folder / f"{record_id}annotations.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return _case(folder, "kaggle", "a", "b", _TINY, "kaggle_csv")
 
 

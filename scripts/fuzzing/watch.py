@@ -132,7 +132,7 @@ class _Lane:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # it does not outlive the process that watches it
         self._folder.mkdir(exist_ok=True)
         limit_memory(self._limits.memory_mib)
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
             for number in self._left:
                 self._started.value = number
                 pipe.send((number, _small(try_input(self._cases, self._seed, number, self._folder))))
@@ -141,7 +141,7 @@ class _Lane:
 
 def limit_memory(mib: int) -> None:
     """This process may take so much more address space than it has now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     limit = pages * os.sysconf("SC_PAGE_SIZE") + mib * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 

@@ -178,7 +178,7 @@ class Worker:
 
     def _log_tail(self) -> str:
         try:
-            lines = self.log_file.read_text(errors="replace").strip().splitlines()
+            lines = self.log_file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         except OSError:
             lines = []
         return f". Its log is {self.log_file}" + (f", which ends: {' | '.join(lines[-3:])}" if lines else "")
