@@ -193,19 +193,48 @@ def _start(config: DictConfig, typed: list[str], run_dir: Path) -> None:
 
 
 def _resume(config: DictConfig, typed: list[str], *, new_dir: Path) -> None:
-    """A run that goes on; the folder that Hydra made for this command goes."""
+    """A run that goes on, or whose end is completed; the folder that Hydra made for this command goes."""
     from ecgexp.config import build_experiment, for_the_record, to_yaml
     from ecgexp.experiment import run
     from ecgexp.resuming import find_run_dir, stored_config
     from ecgexp.run_folder import discard_unheld, hold, move_log
+    from ecgexp.tracking.run_json import has_finished
 
     discard_unheld(new_dir)
     run_dir = find_run_dir(str(config.resume))
     with hold(run_dir, new=False, setting="resume"):
         move_log(run_dir)
+        if has_finished(run_dir):
+            given = any(text.startswith("tracking.uri=") for text in typed)
+            _complete(run_dir, store=str(config.tracking.uri) if given else None)
+            return
         stored = stored_config(run_dir, typed)
         values = for_the_record(stored)
         run(build_experiment(stored), run_dir, config=values, resolved_yaml=to_yaml(values), resume=True)
+
+
+def _complete(run_dir: Path, *, store: str | None) -> None:
+    """What is missing of the end of a run that has finished.
+
+    Args:
+      run_dir: held by this process.
+      store: its store, if that has moved.
+
+    Raises:
+      ConfigError: nothing is.
+      DataError: its store does not answer.
+    """
+    from ecgexp.ending import complete
+    from ecgexp.tracking.base import TrackerUnavailable
+    from ecgexp.tracking.credentials import with_credentials
+
+    try:
+        done = complete(run_dir, store=None if store is None else with_credentials(store))
+    except TrackerUnavailable as error:
+        raise DataError(f"resume={run_dir}: {error}; what has arrived stays, use the same command again") from error
+    if not done:
+        raise ConfigError(f"resume={run_dir}: the run has finished; its results are in {run_dir}/result.json")
+    print(f"{run_dir}: the run had finished; its end is completed: {done}")
 
 
 def _fail(error: Exception) -> NoReturn:

@@ -209,14 +209,14 @@ def _check_reachable(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_stale(store: str, *, close: bool) -> Iterator[Finding]:
-    from ecgexp._redaction import redact
     from ecgexp.tracking.health import close_stale, find_stale
+    from ecgexp.tracking.reasons import reason
 
     try:
         stale = (close_stale if close else find_stale)(store)
     except Exception as error:  # noqa: BLE001 - a store of another MLflow version breaks in its own way
         advice = "restore the store from a backup, or use another with --store"
-        why = redact(str(error)).splitlines()[0]
+        why = reason(error)
         yield Finding(what="runs", state="bad", found=f"cannot be listed: {why}", advice=advice)
         return
     names = ", ".join(f"{run.name} ({run.run_id[:8]})" for run in stale[:5]) + (" …" if len(stale) > 5 else "")

@@ -1,6 +1,5 @@
 """An experiment, and the one loop that runs it: whatever trains, this is how it is evaluated, tracked and ended."""
 
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -29,7 +28,7 @@ from ecgexp.privacy.people import people_of
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.privacy.search import Charge
 from ecgexp.privacy.statement import check_unit_covers_features, check_units_apart, shared_units
-from ecgexp.progress import FOLDER, CheckpointRule, Keeper, begin_journal, check_journal
+from ecgexp.progress import CheckpointRule, Keeper, begin_journal, check_journal
 from ecgexp.result import Result, known_run_id
 from ecgexp.run_folder import hold
 from ecgexp.seeding import Seeds
@@ -281,7 +280,6 @@ def run(
             tracker.finish(result.status, result.reason)
             if result.status != "FINISHED":
                 replace(result, run_id=tracker.run_id, seconds=round(time.monotonic() - started, 3)).write(run_dir)
-        shutil.rmtree(run_dir / FOLDER, ignore_errors=True)  # private data under privacy, and of no more use
         if publishing.withholds:
             watcher.say(
                 f"what tells of training beats and is not covered by ε: {run_dir}/{PRIVATE}/ (do not hand it on)"

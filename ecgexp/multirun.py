@@ -28,17 +28,19 @@ from ecgexp._scratch import use_own_scratch
 from ecgexp._streams import soften
 from ecgexp._validate import ConfigError, DataError, JobFailed
 from ecgexp.config import build_experiment, explain, for_the_record, notes, plain, sweep_settings, to_yaml
+from ecgexp.ending import complete
 from ecgexp.evaluation.names import better_by
 from ecgexp.privacy.keyed import DigestKey
-from ecgexp.result import Result
+from ecgexp.result import Result, read_result
 from ecgexp.run_folder import check_free, discard, discard_unheld, free_beside, hold, move_log
 from ecgexp.sweeping.attempts import Attempt
 from ecgexp.sweeping.closing import Closed, close, open_parent
 from ecgexp.sweeping.cores import share_cores
 from ecgexp.sweeping.identity import command, job_name
 from ecgexp.sweeping.sweep import POINTER, Sweep
-from ecgexp.tracking.base import Tracker
+from ecgexp.tracking.base import Tracker, TrackerUnavailable
 from ecgexp.tracking.hydra_notes import clean_multirun, write_notes
+from ecgexp.tracking.run_json import NAME
 from ecgexp.tracking.withholding import publishing_of
 
 _log = logging.getLogger(__name__)
@@ -217,6 +219,7 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | No
         experiment = build_experiment(config)
         objectives = _Objectives(sweep.settings.objectives, hydra.sweeper, experiment.selection.metric)
         objectives.check(experiment.evaluate_on)
+        _complete_ended(sweep, digest)
         kept = sweep.kept(digest, lambda: _data_digest(experiment, run_dir))
         if kept is not None:
             sweep.note(number, name, digest, "kept")
@@ -233,6 +236,37 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | No
         why = redact(f"{name}: {error}")
         print(redact(f"ecgexp: job {number} ({name}): {error}"), file=sys.stderr)
         raise JobFailed(why) from None
+
+
+def _complete_ended(sweep: Sweep, digest: str) -> None:
+    """Completes the end of runs of that job whose process was killed after they had finished; they are kept then.
+
+    The end of a run that is in use, damaged, or whose store does not answer is left to `ecgexp-sync`.
+    """
+    for attempt in sweep.ended(digest):
+        folder = Path(attempt.run_dir)
+        try:
+            with hold(folder, new=False, setting="hydra.sweep.dir"):
+                sweep.adopt(attempt, read_result(folder))
+                complete(folder)
+        except (ConfigError, DataError, TrackerUnavailable, OSError) as error:
+            _log.warning(
+                "the end of %s could not be completed (%s); use ecgexp-sync %s", folder, redact(str(error)), folder
+            )
+
+
+def _close_replaced(sweep: Sweep, digest: str, *, by: Path) -> None:
+    """Closes the runs of that job which were killed before they had trained anything, and which the run in `by` replaces."""
+    for attempt in sweep.replaced(digest):
+        folder = Path(attempt.run_dir)
+        if folder == by or not (folder / NAME).is_file():
+            continue
+        try:
+            with hold(folder, new=False, setting="hydra.sweep.dir"):
+                complete(folder)
+        except (ConfigError, DataError, TrackerUnavailable, OSError) as error:
+            _log.warning("the run in %s, which %s replaces, could not be closed (%s); use ecgexp-sync %s",
+                         folder, by, redact(str(error)), folder)  # fmt: skip
 
 
 def _data_digest(experiment: Any, run_dir: Path) -> str:
@@ -262,6 +296,7 @@ def _train(
     if earlier is not None:
         discard_unheld(run_dir)
         run_dir = Path(earlier.run_dir)
+    _close_replaced(sweep, digest, by=run_dir.absolute())
     attempt = Attempt(digest=digest, name=name, command=typed, run_dir=str(run_dir.absolute()))
     tags = {"command": typed, "job.digest": digest, "sweep": sweep.home.name}
     if sweep.parent_id is not None:

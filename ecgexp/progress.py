@@ -13,11 +13,11 @@ from ecgexp.checkpoints import Checkpoint, Checkpoints
 from ecgexp.privacy.journal import Journal
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan
+from ecgexp.run_folder import CHECKPOINTS
 from ecgexp.selection import Chosen
 from ecgexp.tracking.base import Tracker
 from ecgexp.training.base import TrainerState
 
-FOLDER = "checkpoints"
 JOURNAL = "privacy_journal.jsonl"
 
 _TRAINER, _CHOSEN = "trainer/", "chosen/"
@@ -114,7 +114,7 @@ def check_journal(run_dir: Path) -> None:
 
 def has_standing(run_dir: Path) -> bool:
     """Whether a run left a state of its training in its folder, from which it can go on."""
-    return any((run_dir / FOLDER).glob("step-*"))
+    return any((run_dir / CHECKPOINTS).glob("step-*"))
 
 
 class Keeper:
@@ -129,7 +129,7 @@ class Keeper:
 
     def __init__(self, run_dir: Path, rule: CheckpointRule, *, data_digest: str, resumes: bool):
         self._run_dir, self._rule, self._data_digest, self._resumes = run_dir, rule, data_digest, resumes
-        self._files = Checkpoints(run_dir / FOLDER, keep=rule.keep)
+        self._files = Checkpoints(run_dir / CHECKPOINTS, keep=rule.keep)
         self._found = self._newest() if resumes else None
         self._written = time.monotonic()
 

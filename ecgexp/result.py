@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ecgexp._files import replacing
+from ecgexp._reading import read_json, refusal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,21 @@ class Result:
             values = {name: value for name, value in asdict(self).items() if name != "flaws" or value is not None}
             part.write_text(json.dumps(_finite(values), indent=2, allow_nan=False), encoding="utf-8")
         return path
+
+
+def read_result(folder: Path) -> Result:
+    """The result in the folder of a run that has ended.
+
+    Raises:
+      DataError: there is none, or it is damaged.
+    """
+    path, fix = folder / "result.json", "restore the file from a copy, or start the run anew in another folder"
+    values = read_json(path, dict, fix=fix)
+    try:
+        metrics = {name: value for name, value in values.get("metrics", {}).items() if value is not None}
+        return Result(**values | {"metrics": metrics})
+    except (TypeError, AttributeError) as error:
+        raise refusal(path, f"is damaged: {error}", fix=fix) from error
 
 
 def known_run_id(folder: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""Who may work in a run's folder: one process at a time, and a new run only where none is."""
+"""Who may work in a run's folder: one process at a time, and a new run only where none is; and what does not stay in it."""
 
 import json
 import logging
@@ -10,20 +10,24 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from ecgexp._files import remove_litter_below
 from ecgexp._validate import ConfigError
 
 LOG = "ecgexp.log"  # as conf/config.yaml names the job to Hydra
 LOCK = ".lock"
+CHECKPOINTS = "checkpoints"
 _JOURNAL, _PRIVATE = "privacy_journal.jsonl", "private"
 _OF_RUN = ("run.json", "result.json", "metrics.jsonl", _JOURNAL)
 _OF_SWEEP = ("sweep.json", "multirun.yaml", "attempts", "sweeps")
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
 def hold(folder: Path, *, new: bool, setting: str = "hydra.run.dir") -> Iterator[None]:
     """Holds a run's folder for the block; the lock goes with the process that holds it, however it ends.
 
-    Guarantees: a folder that is refused is as it was (`tests/test_run_folder.py`). The same thread may hold it twice.
+    Guarantees: a folder that is refused is as it was; from one that is held, what a dead process left half-written is removed
+    (`tests/test_run_folder.py`). The same thread may hold it twice.
 
     Args:
       folder: an existing folder.
@@ -45,6 +49,7 @@ def hold(folder: Path, *, new: bool, setting: str = "hydra.run.dir") -> Iterator
     try:
         if new:
             check_free(folder, setting=setting)
+        remove_litter_below(folder)
         yield
     finally:
         lock.release()
@@ -66,6 +71,32 @@ def check_free(folder: Path, *, setting: str = "hydra.run.dir") -> None:
             f"{setting}={folder}: the folder holds a sweep; use another {setting}=, or resume= with the folder of one of its "
             "runs, or the command of the sweep to go on with all"
         )
+
+
+def has_checkpoints(folder: Path) -> bool:
+    """Whether a run left states of its training in its folder, of which `remove_checkpoints` leaves nothing."""
+    return (folder / CHECKPOINTS).is_dir()
+
+
+def remove_checkpoints(folder: Path) -> bool:
+    """Removes the states of training of a run that has finished: under privacy they are private, and of no more use.
+
+    Returns:
+      Whether there were any, and they are gone. A failure is a warning: the run has finished, and the next `ecgexp-sync` or
+      `resume=` tries again.
+    """
+    if not has_checkpoints(folder):
+        return False
+    try:
+        shutil.rmtree(folder / CHECKPOINTS)
+    except OSError as error:
+        _log.warning(
+            "%s: the states of training could not be removed (%s); under privacy they are private: use `ecgexp-sync %s` when "
+            "they can be",
+            folder / CHECKPOINTS, error, folder,
+        )  # fmt: skip
+        return False
+    return True
 
 
 def free_beside(folder: Path) -> Path:

@@ -47,6 +47,7 @@ FLOORS = {
     "ecgexp.outcome": 5,
     "ecgexp.progress": 4,
     "ecgexp.resuming": 8,
+    "ecgexp.ending": 5,
     "ecgexp.flaws": 5,
     "ecgexp.learner": 5,
     "ecgexp.evidence": 5,

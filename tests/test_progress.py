@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgexp.progress import FOLDER, CheckpointRule, Keeper, LearningCurve, Standing
+from ecgexp.progress import CheckpointRule, Keeper, LearningCurve, Standing
+from ecgexp.run_folder import CHECKPOINTS
 from ecgexp.selection import Chosen, Selection
 from ecgexp.tracking import JsonlTracker, MemoryTracker
 from ecgexp.tracking.jsonl import read_metrics
@@ -65,7 +66,7 @@ def test_curve_after_resumes_is_that_of_the_epochs_that_stand(tmp_path_factory, 
     for number, kill in enumerate(kills):
         with suppress(Killed):
             session(folder, rng, every=every, resumes=number > 0, kill=kill)
-        found = sorted((folder / FOLDER).glob("step-*"))
+        found = sorted((folder / CHECKPOINTS).glob("step-*"))
         if number in damaged and len(found) > 1:
             found[-1].write_bytes(b"damaged")
     points = session(folder, rng, every=every, resumes=bool(kills))

@@ -97,7 +97,7 @@ def _read_signals(path: Path, database: Database) -> tuple[tuple[str, ...], np.n
     try:
         table = np.loadtxt(io.BytesIO(body), delimiter=",", ndmin=2, comments=None)
     except ValueError as error:
-        raise damaged(path, f"has a line that is not whole numbers ({str(error)[:120]})", database) from error
+        raise damaged(path, f"has a line that is not whole numbers ({error})", database) from error
     odd_rows = np.flatnonzero(~(table == np.rint(table)).all(axis=1))
     if len(odd_rows):
         raise damaged(path, f"has a line that is not whole numbers, {odd_rows[0] + 2}", database)

@@ -29,6 +29,7 @@ from ecgexp.sweeping.attempts import Attempt, Attempts
 from ecgexp.sweeping.identity import code_digest, job_digest, sweep_digest
 from ecgexp.sweeping.settings import SweepSettings
 from ecgexp.sweeping.spent import spent_by_sweep
+from ecgexp.tracking.run_json import has_finished
 
 _ID = 12
 POINTER = "sweep.json"
@@ -159,6 +160,24 @@ class Sweep:
         if not tried or self.settings.rerun or tried[-1].is_running or tried[-1].status == "FINISHED":
             return None
         return tried[-1] if has_standing(Path(tried[-1].run_dir)) else None
+
+    def ended(self, digest: str) -> list[Attempt]:
+        """Attempts at that job whose run has finished, and whose process was killed before they said so."""
+        tried = [attempt for attempt in self.attempts.all() if attempt.digest == digest]
+        return [
+            attempt
+            for attempt in tried
+            if attempt.status != "FINISHED" and not attempt.is_running and has_finished(Path(attempt.run_dir))
+        ]
+
+    def adopt(self, attempt: Attempt, result: Result) -> None:
+        """Writes down that an attempt has finished, with the result that lies in its folder."""
+        _Running(self, attempt).finish(result)
+
+    def replaced(self, digest: str) -> list[Attempt]:
+        """Attempts at that job that nobody goes on with: their process has ended, and no state of their training is left."""
+        tried = [attempt for attempt in self.attempts.all() if attempt.digest == digest]
+        return [attempt for attempt in tried if attempt.status != "FINISHED" and not attempt.is_running]
 
     @contextmanager
     def attempt(self, attempt: Attempt) -> "Iterator[_Running]":

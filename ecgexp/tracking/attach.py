@@ -7,6 +7,7 @@ from ecgexp._validate import DataError
 from ecgexp.tracking.checks import check_path
 from ecgexp.tracking.existing_store import open_existing
 from ecgexp.tracking.reading import default_uri
+from ecgexp.tracking.reasons import reason
 
 
 def attach(run_id: str, text: str, path: str, *, uri: str | None = None) -> None:
@@ -31,4 +32,4 @@ def attach(run_id: str, text: str, path: str, *, uri: str | None = None) -> None
         try:
             client.log_artifact(run_id, str(file), folder or None)
         except (MlflowException, OSError) as error:
-            raise DataError(f"{path} cannot be kept with run {run_id}: {error}") from error
+            raise DataError(f"{path} cannot be kept with run {run_id}: {reason(error)}") from error

@@ -20,6 +20,10 @@ class TrackerUnavailable(Exception):
     """The place a tracker writes to cannot be reached; what was to be written may be written again later."""
 
 
+class LoginRefused(TrackerUnavailable):
+    """It is there, and refuses who asks; to ask again at once is of no use."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DatasetInput:
     """The beats a run was made from.

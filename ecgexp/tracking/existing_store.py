@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from ecgexp._redaction import redact
 from ecgexp._validate import ConfigError, DataError
+from ecgexp.tracking.reasons import reason
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,10 +46,7 @@ def open_existing(uri: str) -> "MlflowClient":
     except ConfigError as error:
         raise DataError(_as_option(error)) from error
     except Exception as error:  # noqa: BLE001 - the store's driver (SQLAlchemy, requests) has its own kinds of error
-        why = redact(str(error)).strip().splitlines()
-        raise DataError(
-            f"--store {redact(uri)} cannot be used: {why[0][:200] if why else type(error).__name__}"
-        ) from error
+        raise DataError(f"--store {redact(uri)} cannot be used: {reason(error)}") from error
 
 
 def _as_option(error: ConfigError) -> str:

@@ -8,30 +8,35 @@ from pathlib import Path
 from typing import Any
 
 from ecgexp._redaction import redact
-from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status, Tracker, TrackerUnavailable
+from ecgexp.tracking.base import DatasetInput, LoginRefused, ModelInput, Scalar, Status, Tracker, TrackerUnavailable
 from ecgexp.tracking.jsonl import JsonlTracker, now
 
 _log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 60.0
+END_WAITS_S = (1.0, 3.0, 9.0, 27.0)  # between the tries at the end of a run
 
 
 class Fanout:
     """Writes to the run's folder and to every mirror.
 
     A mirror that cannot be reached does not stop the run and loses nothing: what it missed waits, in order and with its
-    time, and is delivered when it answers again, at the latest when the run ends. An entry that a mirror refuses is passed
-    over. The folder says whether all arrived; `ecgexp-sync` brings what did not.
+    time, and is delivered when it answers again, at the latest when the run ends, which is tried several times. An entry that
+    a mirror refuses is passed over. The folder says whether all arrived; `ecgexp-sync` brings what did not.
 
     Args:
       local: the run's folder; what it refuses reaches no mirror, and its failures are the run's.
       mirrors: other trackers of the same run; the first with a run id gives the run its identity.
       clock: seconds, for the pause between two attempts on a mirror that fails.
+      sleep: waits for some seconds, between the tries at the end.
     """
 
-    def __init__(self, local: JsonlTracker, mirrors: Sequence[Tracker], *, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, local: JsonlTracker, mirrors: Sequence[Tracker], *, clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ):  # fmt: skip
         self.local = local
-        self._outboxes = [_Outbox(mirror, local.folder, clock) for mirror in mirrors]
+        self._outboxes = [_Outbox(mirror, local.folder, clock, sleep) for mirror in mirrors]
         atexit.register(self._abandon)
 
     @property
@@ -105,19 +110,25 @@ class Fanout:
         self._send(lambda mirror: mirror.log_model(self.local.folder / "model", input_example=input_example))
 
     def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
-        """See `Tracker.finish`; what still waits for a mirror is tried once more, and reported if it fails."""
+        """See `Tracker.finish`; what still waits for a mirror is tried again, and reported if it fails.
+
+        A run that was interrupted tries once: whoever stops it does not wait.
+        """
+        self._finish(status, reason, at=at, waits=() if status == "KILLED" else END_WAITS_S)
+
+    def _finish(self, status: Status, reason: str | None, *, at: float | None, waits: Sequence[float]) -> None:
         atexit.unregister(self._abandon)
         at = now() if at is None else at
         try:
             self.local.finish(status, reason, at=at)
         finally:  # a full disk must not leave the mirrors without an end
-            whole = [box.close(lambda mirror: mirror.finish(status, reason, at=at)) for box in self._outboxes]
+            whole = [box.close(lambda mirror: mirror.finish(status, reason, at=at), waits) for box in self._outboxes]
         if all(whole):
             self.local.mark_whole()
 
     def _abandon(self) -> None:
         """Closes a run that nobody closed, so that no store shows it as RUNNING for ever."""
-        self.finish("FAILED", "the process ended without saying how the run ended")
+        self._finish("FAILED", "the process ended without saying how the run ended", at=None, waits=())
 
     def _send_file(self, path: str) -> None:
         folder = path.rpartition("/")[0]
@@ -131,10 +142,10 @@ class Fanout:
 class _Outbox:
     """What one mirror has still to be told, oldest first."""
 
-    def __init__(self, mirror: Tracker, folder: Path, clock: Callable[[], float]):
+    def __init__(self, mirror: Tracker, folder: Path, clock: Callable[[], float], sleep: Callable[[float], None]):
         self.mirror = mirror
         self._folder = folder
-        self._clock = clock
+        self._clock, self._sleep = clock, sleep
         self._waiting: list[Callable[[Tracker], None]] = []
         self._refused = 0
         self._not_before = clock()
@@ -144,10 +155,16 @@ class _Outbox:
         if self._clock() >= self._not_before:
             self._deliver()
 
-    def close(self, call: Callable[[Tracker], None]) -> bool:
-        """Whether the mirror has everything."""
+    def close(self, call: Callable[[Tracker], None], waits: Sequence[float]) -> bool:
+        """Whether the mirror has everything, after at most one more try than there are `waits`."""
         self._waiting.append(call)
-        self._deliver()
+        failed = self._deliver()
+        for seconds in waits:
+            if failed is None or isinstance(failed, LoginRefused):
+                break
+            _log.warning("the tracking store does not answer; it is tried again in %g s: %s", seconds, failed)
+            self._sleep(seconds)
+            failed = self._deliver()
         missing = len(self._waiting) + self._refused
         if missing:
             _log.error(
@@ -157,7 +174,8 @@ class _Outbox:
             )  # fmt: skip
         return not missing
 
-    def _deliver(self) -> None:
+    def _deliver(self) -> TrackerUnavailable | None:
+        """Sends what waits, until the mirror fails; returns why."""
         while self._waiting:
             try:
                 self._waiting[0](self.mirror)
@@ -166,10 +184,10 @@ class _Outbox:
                     _log.warning(
                         "the tracking store does not answer; the run goes on, in %s meanwhile: %s",
                         self._folder,
-                        str(error).partition("\n")[0],
+                        error,
                     )
                 self._not_before = self._clock() + RETRY_AFTER_S
-                return
+                return error
             except Exception as error:  # noqa: BLE001 - a run that trains must not end because of a mirror, whatever it says
                 self._refused += 1
                 _log.error(
@@ -177,3 +195,4 @@ class _Outbox:
                     self._folder, type(error).__name__, redact(str(error)),
                 )  # fmt: skip
             del self._waiting[0]
+        return None

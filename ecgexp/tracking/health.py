@@ -6,10 +6,15 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ecgexp.tracking.provenance import is_running
 from ecgexp.tracking.quiet import quieten
+from ecgexp.tracking.run_json import RUN_DIR_TAG
 from ecgexp.tracking.store_tables import prepare_tables, why_not
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +74,36 @@ def close_stale(uri: str) -> list[StaleRun]:
         client.set_tag(run.run_id, "status.reason", "its process ended without saying how; closed by ecgexp-doctor")
         client.set_terminated(run.run_id, status="KILLED")
     return stale
+
+
+def close_replaced(client: "MlflowClient", folder: Path, *, by: str | None) -> list[str]:
+    """Closes the runs that were begun from a folder and that the folder does not know: their process was killed before.
+
+    Args:
+      client: of the store.
+      folder: of a run, held by this process.
+      by: the id of the folder's run, if it has one by now.
+
+    Returns:
+      Their ids; runs of another machine, or of a living process, stay.
+
+    Raises:
+      TrackerUnavailable: the store does not answer.
+    """
+    from ecgexp.tracking.mlflow import REASON_TAG, reaching
+
+    closed = []
+    with reaching():
+        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+        for run in _all_pages(client, experiments):
+            tags, run_id = run.data.tags, run.info.run_id
+            if run_id == by or tags.get(RUN_DIR_TAG) != str(folder.absolute()) or not _has_ended(tags):
+                continue
+            then = f"; it was begun anew as {by}" if by else ""
+            client.set_tag(run_id, REASON_TAG, f"its process ended without saying how{then}")
+            client.set_terminated(run_id, status="KILLED")
+            closed.append(run_id)
+    return closed
 
 
 def _all_pages(client, experiments: list[str]) -> Iterator:

@@ -19,6 +19,7 @@ from typing import Any
 from ecgexp._archive import write_archive
 from ecgexp._files import replacing, replacing_folder
 from ecgexp._redaction import redact
+from ecgexp.run_folder import remove_checkpoints
 from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status
 from ecgexp.tracking.checks import Points, check_path
 from ecgexp.tracking.files import FileArtifacts, plain
@@ -59,6 +60,15 @@ class JsonlTracker(FileArtifacts):
     def url_hint(self) -> str:
         """Where the run can be looked at."""
         return f"the run is in {self.folder}"
+
+    def known_as(self, run_id: str | None) -> None:
+        """Writes down the run's identity in a store elsewhere."""
+        self._run["run_id"] = run_id
+        self._save()
+
+    def forget(self) -> None:
+        """Takes a run back that did not begin: its folder is free again."""
+        (self.folder / NAME).unlink(missing_ok=True)
 
     def log_params(self, params: Mapping[str, Scalar]) -> None:
         """See `Tracker.log_params`."""
@@ -122,10 +132,12 @@ class JsonlTracker(FileArtifacts):
             write_archive(file, example, {})
 
     def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
-        """See `Tracker.finish`."""
+        """See `Tracker.finish`; a run that has finished keeps no states of its training, from the first moment on."""
         if self._run["status"] == "RUNNING":
             self._run |= {"status": status, "reason": reason and redact(reason), "ended": now() if at is None else at}
             self._save()
+            if status == "FINISHED":
+                remove_checkpoints(self.folder)
 
     def mark_whole(self, whole: bool = True) -> None:
         """Notes whether all of the run is in its store."""

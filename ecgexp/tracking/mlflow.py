@@ -14,10 +14,11 @@ from mlflow.entities import DatasetInput as MlflowDatasetInput
 from mlflow.exceptions import MlflowException
 
 from ecgexp._redaction import redact
-from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status, TrackerUnavailable
+from ecgexp.tracking.base import DatasetInput, LoginRefused, ModelInput, Scalar, Status, TrackerUnavailable
 from ecgexp.tracking.checks import Points, check_path
 from ecgexp.tracking.files import FileArtifacts
 from ecgexp.tracking.params import loggable, shorten, taggable
+from ecgexp.tracking.reasons import is_login, reason
 from ecgexp.tracking.store import Store
 
 T = TypeVar("T")
@@ -222,7 +223,11 @@ def reaching() -> Iterator[None]:
         yield
     except MlflowException as error:
         if error.error_code == "INVALID_PARAMETER_VALUE":
-            raise ValueError(redact(error.message)) from error
-        raise TrackerUnavailable(redact(error.message)) from error
+            raise ValueError(reason(error)) from error
+        raise _unavailable(error) from error
     except (requests.RequestException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
-        raise TrackerUnavailable(redact(str(error))) from error
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: Exception) -> TrackerUnavailable:
+    return (LoginRefused if is_login(error) else TrackerUnavailable)(reason(error))

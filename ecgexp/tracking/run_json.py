@@ -11,9 +11,11 @@ from typing import Any
 
 from ecgexp._files import replacing
 from ecgexp._validate import DataError
+from ecgexp.run_folder import has_checkpoints
 from ecgexp.tracking.provenance import is_running
 
 NAME = "run.json"
+RUN_DIR_TAG = "run.dir"
 EXAMPLE = "input_example.safetensors"
 _KINDS = {"status": str, "params": dict, "tags": dict, "datasets": list}
 
@@ -47,14 +49,27 @@ def is_being_made(values: Mapping[str, Any]) -> bool:
     return values["status"] == "RUNNING" and is_running(values["tags"])
 
 
+def has_finished(folder: Path) -> bool:
+    """Whether the run in `folder` has all its results, so that there is nothing to train any more."""
+    try:
+        return read_run(folder)["status"] == "FINISHED"
+    except DataError:
+        return False
+
+
 def not_whole(outputs: Path) -> list[Path]:
-    """Folders below `outputs` of runs that no longer run, and that by their own account are not all in their store."""
+    """Folders below `outputs` of runs that have ended and lack a part of their end.
+
+    By their own account they are not all in their store, or they have finished and still keep states of their training.
+    """
     found = []
     for path in sorted(outputs.glob(f"**/{NAME}")):
         try:
             values = read_run(path.parent)
         except DataError:
             continue
-        if values.get("store") and not values["store"]["whole"] and not is_being_made(values):
+        delivered = not values.get("store") or values["store"]["whole"]
+        tidy = values["status"] != "FINISHED" or not has_checkpoints(path.parent)
+        if not (delivered and tidy) and not is_being_made(values):
             found.append(path.parent)
     return found

@@ -14,7 +14,7 @@ from ecgexp.tracking.credentials import with_credentials
 from ecgexp.tracking.fanout import Fanout
 from ecgexp.tracking.jsonl import JsonlTracker
 from ecgexp.tracking.null import NullTracker
-from ecgexp.tracking.run_json import NAME
+from ecgexp.tracking.run_json import NAME, RUN_DIR_TAG
 
 if TYPE_CHECKING:
     from ecgexp.tracking.mlflow import MlflowTracker
@@ -117,27 +117,51 @@ class MlflowTracking:
             experiment_name=self.experiment_name,
             base_dir=base_dir,
         )
-        mirror = self._open(store, run_name, run_dir, resume_run_id)
-        tracker: Tracker = mirror
-        if run_dir is not None:
-            tracker = Fanout(JsonlTracker(run_dir, run_id=mirror.run_id, store_uri=store.uri), [mirror])
+        if run_dir is None:
+            tracker: Tracker = self._open(store, run_name, resume_run_id)
+        else:
+            tracker = self._open_both(store, run_name, run_dir, resume_run_id)
         tracker.set_tags({**system_tags(), **self.tags})
         return tracker
 
-    def _open(self, store: "Store", run_name: str, run_dir: Path | None, resume_run_id: str | None) -> "MlflowTracker":
-        """The run in the store; if `run_dir` has a past, with what the store has not heard of it."""
+    def _open(self, store: "Store", run_name: str, resume_run_id: str | None, **tags: str) -> "MlflowTracker":
+        from ecgexp.tracking.mlflow import MlflowTracker
+        from ecgexp.tracking.provenance import process_tags
+
+        # Its process goes with it from the first moment, or ecgexp-doctor would take it for a run that died.
+        tags = {**process_tags(), **tags}
+        if resume_run_id:
+            return MlflowTracker.resume(store, resume_run_id, tags=tags)
+        return MlflowTracker.create(store, run_name, tags=tags)
+
+    def _open_both(self, store: "Store", run_name: str, run_dir: Path, resume_run_id: str | None) -> Fanout:
+        """The run in its folder and in the store.
+
+        A new run is in its folder first: so whatever ends the process, the run in the store can be found again by its folder.
+        """
+        tags = {RUN_DIR_TAG: str(run_dir.absolute())}
+        if not (run_dir / NAME).exists():
+            local = JsonlTracker(run_dir, store_uri=store.uri)
+            try:
+                mirror = self._open(store, run_name, resume_run_id, **tags)
+            except BaseException:
+                local.forget()
+                raise
+            local.known_as(mirror.run_id)
+            return Fanout(local, [mirror])
+        mirror = self._open(store, run_name, resume_run_id, **tags)
+        mirror = self._with_past(store, run_dir, mirror)
+        return Fanout(JsonlTracker(run_dir, run_id=mirror.run_id, store_uri=store.uri), [mirror])
+
+    def _with_past(self, store: "Store", run_dir: Path, mirror: "MlflowTracker") -> "MlflowTracker":
+        """The run in the store with what the store has not heard of it; others that were begun from its folder are closed."""
+        from ecgexp.tracking.health import close_replaced
         from ecgexp.tracking.mlflow import MlflowTracker
         from ecgexp.tracking.provenance import process_tags
         from ecgexp.tracking.replay import replay
 
-        # Its process goes with it from the first moment, or ecgexp-doctor would take it for a run that died.
-        if resume_run_id:
-            mirror = MlflowTracker.resume(store, resume_run_id, tags=process_tags())
-        else:
-            mirror = MlflowTracker.create(store, run_name, tags=process_tags())
-        if run_dir is None or not (run_dir / NAME).exists():
-            return mirror
         try:
+            close_replaced(store.client, run_dir, by=mirror.run_id)
             sent = replay(run_dir, store, mirror.run_id, with_end=False)
         except TrackerUnavailable as error:
             why = f"does not take what {run_dir} holds: {error}"

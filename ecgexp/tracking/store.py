@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from ecgexp._files import is_disk_full
 from ecgexp._redaction import redact
 from ecgexp._validate import ConfigError
+from ecgexp.tracking.reasons import reason
 from ecgexp.tracking.store_tables import lock, prepare_tables, why_not
 
 _SQLITE = "sqlite:///"
@@ -37,9 +38,8 @@ class Store:
         """Why the store does not do `what`, with the remedy."""
         if self.uri.startswith(_SQLITE) and is_disk_full(error):
             return why_not(Path(self.uri.removeprefix(_SQLITE)), error)
-        why = redact(str(error)).strip().splitlines() or [type(error).__name__]
         return ConfigError(
-            f"tracking.uri={redact(self.uri)} {what}: {why[0]}; correct tracking.uri=, or use tracking=none"
+            f"tracking.uri={redact(self.uri)} {what}: {reason(error)}; correct tracking.uri=, or use tracking=none"
         )
 
 
@@ -157,8 +157,7 @@ def _innermost(error: BaseException) -> str:
 
 
 def _unusable(uri: str, error: Any) -> ConfigError:
-    why = redact(str(error)).strip().splitlines()
     return ConfigError(
-        f"tracking.uri={redact(uri)} cannot be used: {why[0][:200] if why else type(error).__name__}. "
+        f"tracking.uri={redact(uri)} cannot be used: {reason(error)}. "
         "Start the server or correct tracking.uri=; to run without MLflow type tracking=none"
     )

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from ecgexp._files import is_disk_full
 from ecgexp._validate import ConfigError
+from ecgexp.tracking.reasons import reason
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ def why_not(file: Path, error: BaseException) -> ConfigError:
             f"tracking.uri=sqlite:///{file}: cannot write to {file.parent} ({why}); make it writable, {elsewhere}"
         )
     return ConfigError(
-        f"tracking.uri=sqlite:///{file}: the file cannot be used ({str(error).splitlines()[0]}); restore it from a backup, or "
+        f"tracking.uri=sqlite:///{file}: the file cannot be used ({reason(error)}); restore it from a backup, or "
         f"move it away with `mv {file} {file}.damaged` and use the same command again, {elsewhere}"
     )
 

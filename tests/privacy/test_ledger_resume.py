@@ -16,7 +16,8 @@ from ecgexp._validate import DataError
 from ecgexp.privacy import accounting
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.privacy.sampling import Sampler
-from ecgexp.progress import FOLDER, CheckpointRule, Keeper, Standing, begin_journal
+from ecgexp.progress import CheckpointRule, Keeper, Standing, begin_journal
+from ecgexp.run_folder import CHECKPOINTS
 from ecgexp.selection import Chosen, Selection
 from ecgexp.training.base import TrainerState
 
@@ -75,7 +76,7 @@ class Run:
         for number, (kill_after, damages) in enumerate(interruptions):
             with suppress(Killed):
                 self.session(resumes=number > 0, kill_after=kill_after)
-            found = sorted((self.folder / FOLDER).glob("step-*"))
+            found = sorted((self.folder / CHECKPOINTS).glob("step-*"))
             if damages and len(found) > 1:
                 found[-1].write_bytes(found[-1].read_bytes()[:-7])
         self.session(resumes=bool(interruptions))

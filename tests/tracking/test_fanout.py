@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ecgexp.tracking import Fanout, JsonlTracker, MemoryTracker, TrackerUnavailable
-from ecgexp.tracking.fanout import RETRY_AFTER_S
+from ecgexp.tracking.base import LoginRefused
+from ecgexp.tracking.fanout import END_WAITS_S, RETRY_AFTER_S
 from ecgexp.tracking.jsonl import read_entries
 
 
@@ -28,8 +29,15 @@ class Unreliable(MemoryTracker):
 class Clock:
     now = 0.0
 
+    def __init__(self):
+        self.slept = []
+
     def __call__(self):
         return self.now
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.now += seconds
 
 
 @pytest.fixture
@@ -44,7 +52,7 @@ def mirror():
 
 @pytest.fixture
 def fanout(tmp_path, clock, mirror):
-    fanout = Fanout(JsonlTracker(tmp_path), [mirror], clock=clock)
+    fanout = Fanout(JsonlTracker(tmp_path), [mirror], clock=clock, sleep=clock.sleep)
     yield fanout
     fanout.finish("FINISHED")
 
@@ -87,15 +95,55 @@ def test_the_end_tries_once_more(fanout, mirror):
     assert mirror.status == "FINISHED"
 
 
+@pytest.mark.parametrize("tries", range(1, len(END_WAITS_S) + 1))
+def test_end_is_tried_again_with_growing_waits(fanout, mirror, clock, monkeypatch, tries):
+    mirror.down = True
+    fanout.log_metrics({"train/loss": 1.0}, step=1)
+
+    def sleep(seconds):
+        clock.slept.append(seconds)
+        mirror.down = len(clock.slept) < tries
+
+    monkeypatch.setattr(fanout._outboxes[0], "_sleep", sleep)
+    fanout.finish("FINISHED")
+    assert clock.slept == list(END_WAITS_S[:tries]) == sorted(clock.slept)
+    assert mirror.metrics["train/loss"] == [(1, 1.0)]
+    assert mirror.status == "FINISHED"
+
+
+def test_end_of_an_interrupted_run_does_not_wait(fanout, mirror, clock):
+    mirror.down = True
+    fanout.finish("KILLED", "interrupted")
+    assert clock.slept == []
+
+
+def test_end_does_not_wait_for_a_refused_login(fanout, mirror, clock, monkeypatch):
+    def refuse(*_, **__):
+        raise LoginRefused("the server refuses the login")
+
+    monkeypatch.setattr(MemoryTracker, "finish", refuse)
+    fanout.finish("FINISHED")
+    assert clock.slept == []
+
+
+def test_a_warning_of_the_store_is_not_cut(fanout, mirror, caplog):
+    class Long(MemoryTracker):
+        def set_tags(self, tags):
+            raise TrackerUnavailable("x" * 500 + " the end")
+
+    Fanout(fanout.local, [Long()]).set_tags({"a": "b"})
+    assert "x" * 500 + " the end" in caplog.text
+
+
 def test_what_was_never_delivered_is_said_with_its_number(fanout, mirror, caplog):
     mirror.down = True
     with caplog.at_level(logging.WARNING):
         fanout.log_metrics({"train/loss": 1.0}, step=1)
         fanout.log_metrics({"train/loss": 1.0}, step=2)
         fanout.finish("FINISHED")
-    assert len(caplog.records) == 2
     assert "the run goes on" in caplog.messages[0]
-    assert "3 entries of this run never reached" in caplog.messages[1]
+    assert "3 entries of this run never reached" in caplog.messages[-1]
+    assert len(caplog.records) == 2 + len(END_WAITS_S)
 
 
 def test_what_the_folder_refuses_reaches_no_mirror(fanout, mirror):
@@ -147,7 +195,7 @@ def mark(folder):
 def test_the_folder_says_whether_all_reached_the_mirror(tmp_path, fault):
     mirror = Unreliable()
     local = JsonlTracker(tmp_path, run_id="a", store_uri="http://me:hunter2@host")
-    fanout = Fanout(local, [mirror])
+    fanout = Fanout(local, [mirror], sleep=lambda _: None)
     fanout.log_metrics({"train/loss": 1.0}, step=1)
     assert not mark(tmp_path)  # a crash would leave it so
     if fault == "away":
@@ -184,7 +232,7 @@ def test_every_attempt_at_a_point_has_the_time_of_the_folder(tmp_path, clock):
             if len(times) == 1:
                 raise TrackerUnavailable("the answer was lost")
 
-    fanout = Fanout(JsonlTracker(tmp_path), [Deaf()], clock=clock)
+    fanout = Fanout(JsonlTracker(tmp_path), [Deaf()], clock=clock, sleep=clock.sleep)
     fanout.log_metrics({"train/loss": 1.0}, step=1)
     fanout.finish("FINISHED")
     assert times == [(entry["step"], entry["time"]) for entry in read_entries(tmp_path / "metrics.jsonl")] * 2
