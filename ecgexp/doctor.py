@@ -22,7 +22,6 @@ _CHECKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
     ("reading versions", doctor_checks.check_versions),
     ("measuring the machine", doctor_checks.check_machine),
     ("asking TensorFlow for devices", doctor_checks.check_devices),
-    ("looking for TFF's worker", doctor_checks.check_federated),
     ("looking for data", doctor_checks.check_data),
     ("opening the MLflow store", doctor_checks.check_store),
 )

@@ -5,7 +5,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -117,24 +117,6 @@ def check_devices(_: Settings) -> Iterator[Finding]:
         yield Finding(what="GPU", state="note", found="the driver is here, but TensorFlow sees no GPU", advice=advice)
     else:
         yield Finding(what="GPU", state="good", found="none: runs use the CPU")
-
-
-def check_federated(_: Settings) -> Iterator[Finding]:
-    """TensorFlow Federated's worker, looked for without importing the library."""
-    found = util.find_spec("tensorflow_federated")
-    if found is None or not found.submodule_search_locations:
-        return
-    worker = Path(found.submodule_search_locations[0]) / "data" / "worker_binary"
-    again = "install it anew: `uv sync --reinstall-package tensorflow-federated`"
-    if not worker.is_file():
-        yield Finding(
-            what="TFF's worker", state="note", found="its program is missing: no federated runs", advice=again
-        )
-    elif not os.access(worker, os.X_OK):
-        yield Finding(what="TFF's worker", state="note", found="may not be executed", advice=f"chmod +x {worker}")
-    else:
-        size = worker.stat().st_size / 2**20
-        yield Finding(what="TFF's worker", state="good", found=f"found and executable, {size:.0f} MiB")
 
 
 def check_data(settings: Settings) -> Iterator[Finding]:

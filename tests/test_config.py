@@ -143,6 +143,11 @@ def test_federated_settings_that_contradict_each_other_are_answered(overrides, m
         load_experiment(overrides)
 
 
+def test_a_runtime_that_is_gone_is_answered_with_the_one_there_is():
+    with pytest.raises(ConfigError, match=r"^trainer\.runtime='local'.*'inprocess'$"):
+        load_experiment(["trainer=federated", "trainer.runtime=local"])
+
+
 def test_the_privacy_of_a_trainer_can_be_replaced_whatever_the_order():
     for overrides in (["trainer=dp", "privacy=eps3"], ["privacy=eps3", "trainer=dp"]):
         assert load_experiment(overrides).privacy.target_epsilon == 3.0

@@ -1,9 +1,8 @@
 import io
 import shutil
-import stat
 import subprocess
 import sys
-from importlib import metadata, util
+from importlib import metadata
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +14,6 @@ from ecgexp.doctor_checks import (
     Settings,
     check_data,
     check_devices,
-    check_federated,
     check_machine,
     check_store,
     check_versions,
@@ -73,27 +71,6 @@ def test_a_full_disk_is_bad(settings, monkeypatch):
     disk = next(finding for finding in check_machine(settings) if finding.what == "disk")
     assert disk.state == "bad"
     assert "hydra.run.dir" in disk.advice
-
-
-@pytest.mark.parametrize(
-    ("make", "says"), [("missing", "program is missing"), ("plain", "may not be executed"), ("whole", "executable")]
-)
-def test_the_worker_is_found_and_judged(settings, tmp_path, monkeypatch, make, says):
-    worker = tmp_path / "data" / "worker_binary"
-    worker.parent.mkdir()
-    if make != "missing":
-        worker.write_bytes(b"\x7fELF")
-        worker.chmod(stat.S_IRUSR | (stat.S_IXUSR if make == "whole" else 0))
-    monkeypatch.setattr(util, "find_spec", lambda _: SimpleNamespace(submodule_search_locations=[str(tmp_path)]))
-    (finding,) = check_federated(settings)
-    assert says in finding.found
-    assert finding.state == ("good" if make == "whole" else "note")
-    assert bool(finding.advice) == (make != "whole")
-
-
-def test_without_federated_nothing_is_said_of_its_worker(settings, monkeypatch):
-    monkeypatch.setattr(util, "find_spec", lambda _: None)
-    assert list(check_federated(settings)) == []
 
 
 def test_no_data_is_a_note_with_the_command(settings):

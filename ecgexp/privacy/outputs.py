@@ -214,7 +214,6 @@ TABLE: tuple[Output, ...] = (
     *_of("log line", "public", "machine", "tells of files, of the tracking store and of versions", "ecgexp.tracking.*",
          "ecgexp.checkpoints", "ecgexp.resuming", "ecgexp.data.cache", "ecgexp.multirun", "mlflow*", "alembic*"),
     *_of("log line", "public", "settings", "tells of settings", "py.warnings/ecgexp/privacy/*",
-         "py.warnings/ecgexp/training/federated/runtime.py", "py.warnings/ecgexp/training/federated/worker.py",
          "ecgexp.clipping.base"),
     *_of("console line", "public", "settings", "settings, the privacy plan, the statement and where the run is", "flaws",
          "resumes", "feasibility", "statement", "end"),

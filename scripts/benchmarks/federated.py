@@ -15,10 +15,10 @@ Flower and pfl do not fit TensorFlow 2.15, so they train the same network in PyT
     uv venv pfl && uv pip install --python pfl/bin/python pfl torch
     … federated.py --python flower/bin/python pfl/bin/python
 
-Their rounds take turns with a plain loop in TensorFlow, and one in PyTorch, `torch`. A number after a name is, for `inprocess`
-and `local`, the clients at a time; for `torch` and `pfl` PyTorch's threads; for `flower` the cores of a client, 2 without it.
+Their rounds take turns with a plain loop in TensorFlow, and one in PyTorch, `torch`. A number after a name is, for `inprocess`,
+the clients at a time; for `torch` and `pfl` PyTorch's threads; for `flower` the cores of a client, 2 without it.
 PyTorch's threads wait for each other busily, which on a machine with other work costs far more than they save. All are on the
-CPU, unless CUDA_VISIBLE_DEVICES says otherwise; `local`, `torch` and `flower` stay there.
+CPU, unless CUDA_VISIBLE_DEVICES says otherwise; `torch` and `flower` stay there.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from typing import Any
 
 from ecgexp._streams import command
 
-_TENSORFLOW = ("plain", "inprocess", "local", "local 1", "local 2")
+_TENSORFLOW = ("plain", "inprocess", "inprocess 1", "inprocess 2")
 _TORCH = ("torch", "torch 1", "flower", "flower 1", "pfl", "pfl 1")
 _NEEDS = {"torch": ("torch",), "flower": ("flwr", "ray", "torch"), "pfl": ("pfl", "torch")}
 _MEMORY_AFTER = (10, 50, 100, 200)
@@ -73,7 +73,7 @@ def main() -> None:
     options.models, options.beats = options.models or [model], options.beats or beats
     options.rounds = max(2, options.rounds or rounds)
     known = {*_TENSORFLOW, *_TORCH} | {
-        f"{name} {n}" for name in ("inprocess", "local", "torch", "flower", "pfl") for n in range(1, 65)
+        f"{name} {n}" for name in ("inprocess", "torch", "flower", "pfl") for n in range(1, 65)
     }
     if unknown := set(options.variants or ()) - known:
         parser.error(

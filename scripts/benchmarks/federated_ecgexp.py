@@ -1,5 +1,6 @@
 """The rounds of `federated.py` by this library, and by the plain TensorFlow loop that they are compared to."""
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ _SMALL = {
 
 
 def rounds(variant: str, problem: Problem) -> Iterator[list[np.ndarray]]:
-    """The global weights after each round; `variant` is `plain`, or a runtime and, if any, its concurrency: `local 2`."""
+    """The global weights after each round; `variant` is `plain`, or a runtime and, if any, its concurrency: `inprocess 2`."""
     import tensorflow as tf
 
     tf.keras.utils.set_random_seed(0)
@@ -79,7 +80,7 @@ def _ours(
     from ecgexp.training.federated.settings import Federated
 
     if concurrency:
-        _pin(runtime, int(concurrency))
+        _pin(int(concurrency))
     signals, labels = arrays(problem)
     owners = np.repeat(list(problem.clients), problem.beats)
     data = TrainingData(
@@ -107,13 +108,9 @@ def _ours(
         yield progress.weights()
 
 
-def _pin(runtime: str, concurrency: int) -> None:
-    """Clients at a time, which a run has no setting for: each runtime knows what suits the machine."""
-    from ecgexp.training.federated import inprocess, local
+def _pin(concurrency: int) -> None:
+    """Clients at a time, which a run has no setting for: the runtime knows what suits the machine."""
+    from ecgexp.training.federated import inprocess
     from ecgexp.training.federated import rounds as rounds_module
 
-    make = {
-        "inprocess": lambda process: inprocess.InProcess(process, num_threads=concurrency),
-        "local": lambda process: local.Local(process, max_workers=concurrency),
-    }[runtime]
-    rounds_module.open_runtime = lambda _, process: make(process)
+    rounds_module.InProcess = functools.partial(inprocess.InProcess, num_threads=concurrency)

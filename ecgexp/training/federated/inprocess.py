@@ -1,7 +1,10 @@
-"""A TFF learning process run by this process: no worker, no open port, and a GPU where there is one.
+"""A TFF learning process run by this process: no other process, no open port, and a GPU where there is one.
 
 TFF compiles a round to MapReduceForm: plain TensorFlow that prepares what clients get, works on one client, accumulates what
 they send, and updates the server. Who is called when is all that is left to do here.
+
+**Guarantees**: a round gives what TFF's own C++ executor computes, to rounding, and starts no process
+(`tests/training/federated/test_goldens.py`).
 """
 
 import os
@@ -23,10 +26,6 @@ _AS_WRITTEN = tf.compat.v1.ConfigProto()
 _AS_WRITTEN.graph_options.rewrite_options.disable_meta_optimizer = True
 
 
-class NotExpressible(Exception):
-    """The process aggregates in a way that MapReduceForm does not know; the `local` runtime may."""
-
-
 class InProcess:
     """See `runtime.Runtime`.
 
@@ -38,16 +37,14 @@ class InProcess:
       num_threads: clients at a time; None: one per core, two at most on a CPU, where one client fills several cores anyway.
 
     Raises:
-      NotExpressible: see the class.
+      TypeError, ValueError, NotImplementedError: the process aggregates in a way that MapReduceForm does not know. None that the
+        trainer's settings can ask for does.
     """
 
     def __init__(self, process: tff.learning.templates.LearningProcess, *, num_threads: int | None = None):
         mapreduce = tff.backends.mapreduce
-        try:
-            initialize = mapreduce.get_state_initialization_computation(process.initialize, _AS_WRITTEN)
-            form = mapreduce.get_map_reduce_form_for_computation(process.next, grappler_config=_AS_WRITTEN)
-        except (TypeError, ValueError, NotImplementedError) as error:
-            raise NotExpressible(str(error)) from error
+        initialize = mapreduce.get_state_initialization_computation(process.initialize, _AS_WRITTEN)
+        form = mapreduce.get_map_reduce_form_for_computation(process.next, grappler_config=_AS_WRITTEN)
         num_threads = num_threads or min(2, os.cpu_count() or 1)
         self._initialize = ImportedComputation(initialize)
         self._parts = {name: ImportedComputation(getattr(form, name)) for name in _PARTS}

@@ -24,7 +24,8 @@ from ecgexp.training.federated.batches import ClientBatches
 from ecgexp.training.federated.client_model import COUNTS, ClientModel, keras_in_graphs
 from ecgexp.training.federated.cohort import Cohort, Participation, drop_out
 from ecgexp.training.federated.graphs import flatten, pack
-from ecgexp.training.federated.runtime import open_runtime
+from ecgexp.training.federated.inprocess import InProcess
+from ecgexp.training.federated.runtime import Runtime
 from ecgexp.training.federated.settings import Federated
 
 _TOLERANT = ("robust", "secure")  # these zero what is not usable, as their users ask
@@ -77,7 +78,7 @@ class Rounds:
             process = build_process(
                 settings, client_model, aggregator or build_aggregator(settings), weighted=not self._is_private
             )
-            self._runtime = open_runtime(settings.runtime, process)
+            self._runtime: Runtime = InProcess(process)
         self._state_type = process.initialize.type_signature.result.member
         self._state = self._runtime.initialize(model.get_weights())
 

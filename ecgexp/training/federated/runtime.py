@@ -1,7 +1,6 @@
 """What runs a TFF learning process round by round, and what all ways of doing so share."""
 
 import atexit
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -15,8 +14,9 @@ class _NoContext(tff.framework.SyncContext):
         raise RuntimeError("the process is ending")
 
 
-# TFF's default context, which no runtime here uses, looks for its worker when it is deleted; as the interpreter ends it no longer
-# finds its own module, and complains on stderr (0.87, `executor_factory.ServiceManager.__del__`). So it goes a little earlier.
+# TFF's default context, which no runtime here uses and whose worker is never started, looks for that worker when it is deleted;
+# as the interpreter ends it no longer finds its own module, and complains on stderr (0.87,
+# `executor_factory.ServiceManager.__del__`). So it goes a little earlier.
 atexit.register(lambda: tff.framework.set_default_context(_NoContext()))
 
 
@@ -57,16 +57,3 @@ def put_in_weights(state: Any, weights: Sequence[np.ndarray]) -> Any:
         if np.shape(ours) != np.shape(theirs):
             raise ValueError(f"array {index} has the shape {np.shape(ours)}; the model's has {np.shape(theirs)}")
     return state._replace(global_model_weights=type(model)(new[:split], new[split:]))
-
-
-def open_runtime(name: str, process: tff.learning.templates.LearningProcess) -> Runtime:
-    """The runtime `inprocess` or `local`; what the first cannot express falls back to the second, with a warning."""
-    from ecgexp.training.federated.inprocess import InProcess, NotExpressible
-    from ecgexp.training.federated.local import Local
-
-    if name == "inprocess":
-        try:
-            return InProcess(process)
-        except NotExpressible as error:
-            warnings.warn(f"trainer.runtime=local takes over: {error}", stacklevel=2)
-    return Local(process)

@@ -53,7 +53,7 @@ class Federated:
       clipping_quantile: the quantile that `adaptive` follows.
       clipping_rate: how fast it does.
       clipped_count_stddev: of the noise on the number of clipped clients; None: a twentieth of the cohort.
-      runtime: `inprocess`, or `local`: TFF's own executor, in a process beside this one.
+      runtime: `inprocess`: TFF's process is compiled to TensorFlow functions, which this process calls.
     """
 
     algorithm: Algorithm = "fedavg"
@@ -78,7 +78,7 @@ class Federated:
     clipping_quantile: Probability = 0.5
     clipping_rate: Positive = 0.2
     clipped_count_stddev: Positive | None = None
-    runtime: Literal["inprocess", "local"] = "inprocess"
+    runtime: Literal["inprocess"] = "inprocess"
 
     step_name: ClassVar[str] = "round"
     privacy_units: ClassVar[frozenset[Unit]] = frozenset({"record", "patient"})

@@ -1,8 +1,12 @@
-"""One contract for all runtimes: the same rounds, whoever runs them."""
+"""The runtime that calls TFF's functions in this process: threads share no state, and nothing is printed at the end."""
+
+import subprocess
+import sys
+from typing import NamedTuple
 
 import numpy as np
 import pytest
-from clients import deal, patient, train
+from clients import deal, train
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
@@ -10,46 +14,6 @@ pytestmark = [pytest.mark.tf, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def data():
     return deal()
-
-
-CASES = {
-    "fedavg": {"client_epochs": 2, "server_momentum": 0.5},
-    "fedprox, cohorts": {"algorithm": "fedprox", "proximal_strength": 1.0, "sampling": "fixed", "clients_per_round": 2},
-    "mime_lite": {"algorithm": "mime_lite", "client_momentum": 0.9},
-    "secure": {"aggregator": "secure"},
-    "compressed": {"aggregator": "compressed"},
-    "an adapting clip and noise": {
-        "clipping": "adaptive", "clipped_count_stddev": 1.0, "privacy": patient(0.3, l2_norm_clip=0.05, noise_seed=3),
-    },
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_both_runtimes_take_the_same_rounds(case, data):
-    ours, theirs = (train(data, num_rounds=2, runtime=name, **CASES[case])[0] for name in ("inprocess", "local"))
-    for one, other in zip(ours, theirs, strict=True):
-        for value, wanted in zip(one.weights(), other.weights(), strict=True):
-            np.testing.assert_allclose(value, wanted, atol=1e-5)
-        assert one.train_metrics == pytest.approx(other.train_metrics, rel=1e-4)
-
-
-def test_a_local_run_goes_on_from_an_inprocess_checkpoint(data):
-    whole = train(data, num_rounds=2)[0]
-    rest = train(data, num_rounds=2, runtime="local", resume_from=whole[0].checkpoint())[0]
-    for value, wanted in zip(rest[-1].weights(), whole[-1].weights(), strict=True):
-        np.testing.assert_allclose(value, wanted, atol=1e-5)
-
-
-def test_what_the_form_cannot_express_runs_in_the_worker(data, monkeypatch):
-    from ecgexp.training.federated import inprocess
-
-    def refuse(*_, **__):
-        raise inprocess.NotExpressible("an aggregation it does not know")
-
-    monkeypatch.setattr(inprocess.InProcess, "__init__", refuse)
-    with pytest.warns(UserWarning, match="runtime=local takes over: an aggregation it does not know"):
-        taken = train(data)[0]
-    assert taken[0].train_metrics["clients/used"] == 4
 
 
 def test_threads_do_not_share_a_clients_variables(data):
@@ -67,10 +31,24 @@ def test_threads_do_not_share_a_clients_variables(data):
         np.testing.assert_array_equal(value, wanted)
 
 
-def test_tffs_default_context_is_gone_before_the_interpreter():
-    import subprocess
-    import sys
+def test_weights_that_do_not_fit_the_state_are_refused():
+    import tensorflow_federated as tff
 
+    from ecgexp.training.federated.runtime import put_in_weights, weights_of
+
+    class State(NamedTuple):
+        global_model_weights: tff.learning.models.ModelWeights
+
+    kernel, bias = np.ones((2, 1), np.float32), np.zeros(1, np.float32)
+    state = State(tff.learning.models.ModelWeights([kernel, bias], []))
+    assert weights_of(put_in_weights(state, [2 * kernel, bias]))[0].tolist() == [[2], [2]]
+    with pytest.raises(ValueError, match="1 arrays do not fit a model of 2 trainable and 0 others"):
+        put_in_weights(state, [kernel])
+    with pytest.raises(ValueError, match=r"array 0 has the shape \(3, 1\); the model's has \(2, 1\)"):
+        put_in_weights(state, [np.ones((3, 1), np.float32), bias])
+
+
+def test_tffs_default_context_is_gone_before_the_interpreter():
     code = (
         "import atexit, tensorflow_federated as tff, ecgexp.training.federated.runtime\n"
         "atexit._run_exitfuncs()\n"
