@@ -23,6 +23,7 @@ import numpy as np
 import psutil
 import tensorflow_federated as tff
 
+from ecgexp._streams import command
 from ecgexp.augmentation.none import NoAugmentation
 from ecgexp.seeding import Seeds
 from ecgexp.training.federated import rounds
@@ -65,6 +66,7 @@ class CppExecutor:
         """See `Runtime.close`; the executor goes on to the next case."""
 
 
+@command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare with what is stored, and write nothing")
@@ -149,4 +151,4 @@ def _compare(weights: Mapping[str, np.ndarray]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
