@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,6 +23,7 @@ MOST_BYTES = 1 << 26  # of a file of text; the largest of a run of a million epo
 _DEEPEST = 60  # lists and objects within each other
 _MOST_NUMBER = 1 << 63
 _QUOTED = 60
+_TOLD = 200
 _SUSPECT = re.compile(
     r"\\u(?:0000|[dD][89a-fA-F])"
 )  # escapes of what no text of ours has: NUL and halves of characters
@@ -44,25 +45,40 @@ def read_bytes(path: Path, *, fix: str, most: int = MOST_BYTES) -> bytes:
       MissingFileError: there is none.
       DataError: it is no plain file, cannot be read, or is larger than any such file.
     """
+    with open_plain(path, fix=fix) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise refusal(path, f"has {size} bytes, and at most {most} are read", fix=fix)
+        try:
+            return file.read(size + 1)[:most]  # not of `most`, for which room would be made
+        except OSError as error:
+            raise refusal(path, f"cannot be read ({error.strerror})", fix=fix) from error
+
+
+def open_plain(path: Path, *, fix: str) -> IO[bytes]:
+    """A plain file opened for reading; raises as `read_bytes` does. A pipe is not waited for."""
+    handle = -1
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # without waiting for a pipe's writer
-        with os.fdopen(handle, "rb", closefd=True) as file:
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode):
-                raise refusal(path, "is not a plain file", fix=fix)
-            if found.st_size > most:
-                raise refusal(path, f"has {found.st_size} bytes, and at most {most} are read", fix=fix)
-            return file.read(most + 1)[:most]
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if stat.S_ISDIR(mode := os.fstat(handle).st_mode):
+            raise IsADirectoryError
+        if not stat.S_ISREG(mode):
+            raise refusal(path, "is not a plain file", fix=fix)
+        file, handle = os.fdopen(handle, "rb"), -1
+        return file
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError(f"{_printable(path)} is missing; {fix}") from error
     except IsADirectoryError as error:
         raise refusal(path, "is a folder, and must be a file", fix=fix) from error
     except OSError as error:
         raise refusal(path, f"cannot be read ({error.strerror})", fix=fix) from error
+    except DataError:
+        raise
     except ValueError as error:
-        if isinstance(error, DataError):
-            raise
         raise refusal(path, "has a name that no file can have", fix=fix) from error
+    finally:
+        if handle >= 0:
+            os.close(handle)
 
 
 def read_text(path: Path, *, fix: str, most: int = MOST_BYTES) -> str:
@@ -168,8 +184,8 @@ def checked(value: Any, kind: type[T]) -> T:
         if first["type"] == "missing":
             raise ValueError(f"{quoted(where)} is missing") from error
         why = first["msg"][0].lower() + first["msg"][1:]
-        told = f"{where if where.isprintable() and len(where) <= _QUOTED else quoted(where)}: " if where else ""
-        raise ValueError(f"{told}{why.replace('input', 'it')}, and is {quoted(first['input'])}") from error
+        at = f"{where if where.isprintable() and len(where) <= _QUOTED else quoted(where)}: " if where else ""
+        raise ValueError(f"{at}{why.replace('input', 'it')}, and is {quoted(first['input'])}") from error
     return value
 
 
@@ -182,6 +198,13 @@ def quoted(value: Any) -> str:
     """The beginning of a value, fit for a line."""
     text = repr(value)
     return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…"
+
+
+def told(error: BaseException) -> str:
+    """What another library says is wrong, as part of a line."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = lines[0] if lines[0].isprintable() else repr(lines[0])
+    return text if len(text) <= _TOLD else f"{text[:_TOLD]}…"
 
 
 @cache

@@ -5,9 +5,11 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from ecgexp._arguments import Parser, whole
+from ecgexp._arguments import Parser
 from ecgexp._files import replacing
+from ecgexp._reading import MissingFileError, read_json
 from ecgexp._redaction import redact, redact_tracebacks
 from ecgexp._scratch import use_own_scratch
 from ecgexp._streams import command
@@ -49,14 +51,12 @@ def _check_output(file: Path) -> None:
       DataError: another file, or a folder, is there.
     """
     try:
-        values = json.loads(file.read_bytes())
-    except FileNotFoundError:
+        values = read_json(file, dict[str, Any], fix="use another --json, or remove it")
+    except MissingFileError:
         return
-    except OSError as error:
-        raise DataError(f"--json {file} cannot be written: {error.strerror}") from error
-    except ValueError:
-        values = None
-    if not isinstance(values, dict) or not {"split", "runs", "only_seed_differs"} <= values.keys():
+    except DataError as error:
+        raise DataError(f"--json {file}: the file is there and is no comparison; {error}") from error
+    if not {"split", "runs", "only_seed_differs"} <= values.keys():
         raise DataError(f"--json {file}: the file is there and is no comparison; use another --json, or remove it")
 
 
@@ -79,10 +79,16 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--store", help=f"where run ids are looked up: MLFLOW_TRACKING_URI, else this folder's ({store})", metavar="URI"
     )
-    add("--num-resamples", type=whole(0, 100_000), default=2000, help="of the bootstrap (%(default)s)", metavar="N")
-    add("--seed", type=whole(0, 2**63 - 1), default=0, help="of the resamples (%(default)s)", metavar="N")
+    add("--num-resamples", type=_whole, default=2000, help="of the bootstrap (%(default)s)", metavar="N")
+    add("--seed", type=_whole, default=0, help="of the resamples (%(default)s)", metavar="N")
     add("--json", type=Path, help="write all of it to this file too", metavar="FILE")
     return parser.parse_args(arguments)
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 0")
+    return int(text)
 
 
 if __name__ == "__main__":

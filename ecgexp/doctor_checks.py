@@ -160,7 +160,10 @@ def check_store(settings: Settings) -> Iterator[Finding]:
 def _check_whole(settings: Settings) -> Iterator[Finding]:
     from ecgexp.tracking.run_json import not_whole
 
-    found = not_whole(settings.outputs)
+    found, damaged = not_whole(settings.outputs)
+    for error in damaged:
+        what, _, advice = str(error).rpartition("; ")
+        yield Finding(what="runs", state="note", found=what, advice=advice)
     if found:
         names = ", ".join(str(folder) for folder in found[:3]) + (" …" if len(found) > 3 else "")
         where = "" if settings.outputs == Path("outputs") else f" --outputs {settings.outputs}"

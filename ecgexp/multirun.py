@@ -4,7 +4,6 @@ Hydra's launchers run the jobs where they will: in this process one after anothe
 share is the folder of the invocation, in which the opened sweep is written down.
 """
 
-import json
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,14 +30,13 @@ from ecgexp.config import build_experiment, explain, for_the_record, notes, plai
 from ecgexp.ending import complete
 from ecgexp.evaluation.names import better_by
 from ecgexp.privacy.keyed import DigestKey
-from ecgexp.progress import has_standing
 from ecgexp.result import Result, read_result
-from ecgexp.run_folder import check_free, discard, discard_unheld, free_beside, hold, move_log, remove_checkpoints
+from ecgexp.run_folder import check_free, discard, discard_unheld, free_beside, hold, move_log
 from ecgexp.sweeping.attempts import Attempt
 from ecgexp.sweeping.closing import Closed, close, open_parent
 from ecgexp.sweeping.cores import share_cores
 from ecgexp.sweeping.identity import command, job_name
-from ecgexp.sweeping.sweep import POINTER, Sweep
+from ecgexp.sweeping.sweep import Sweep, read_pointer
 from ecgexp.tracking.base import Tracker, TrackerUnavailable
 from ecgexp.tracking.hydra_notes import clean_multirun, write_notes
 from ecgexp.tracking.run_json import NAME
@@ -124,8 +122,8 @@ def _held(sweep: Sweep) -> Iterator[None]:
 def _home_of(invocation: Path) -> str | None:
     """The folder of the sweep that an earlier invocation belongs to; None where there is none, or nobody can tell."""
     try:
-        return json.loads((invocation / POINTER).read_text(encoding="utf-8"))["home"]
-    except (OSError, ValueError, LookupError, TypeError):
+        return read_pointer(invocation)["home"]
+    except DataError:
         return None
 
 
@@ -211,12 +209,12 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | No
     run_dir = free_beside(run_dir)  # the folder of a sweep that goes on has the runs of its earlier jobs
     move_log(run_dir)
     share_cores(hydra.launcher)
-    sweep = Sweep.join(Path(hydra.sweep.dir))
     number, overrides = int(hydra.job.num), list(hydra.overrides.task)
-    name = job_name(overrides, sweep.typed)
-    values = for_the_record(config)
-    digest = sweep.digest_of(values)
+    name = " ".join(overrides)
     try:
+        sweep = Sweep.join(Path(hydra.sweep.dir))
+        name, values = job_name(overrides, sweep.typed), for_the_record(config)
+        digest = sweep.digest_of(values)
         experiment = build_experiment(config)
         objectives = _Objectives(sweep.settings.objectives, hydra.sweeper, experiment.selection.metric)
         objectives.check(experiment.evaluate_on)
@@ -265,8 +263,6 @@ def _close_replaced(sweep: Sweep, digest: str, *, by: Path) -> None:
         try:
             with hold(folder, new=False, setting="hydra.sweep.dir"):
                 complete(folder)
-                if not has_standing(folder):
-                    remove_checkpoints(folder)  # what a process left that was killed while it wrote the first
         except (ConfigError, DataError, TrackerUnavailable, OSError) as error:
             _log.warning("the run in %s, which %s replaces, could not be closed (%s); use ecgexp-sync %s",
                          folder, by, redact(str(error)), folder)  # fmt: skip

@@ -5,10 +5,80 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from ecgexp._files import replacing
-from ecgexp._reading import read_json, refusal
+from ecgexp._reading import read_json
+from ecgexp._validate import DataError
+from ecgexp.tracking.run_json import read_run
+
+Count = Annotated[int, Field(ge=0)]
+Epsilon = Annotated[float, Field(ge=0)]
+
+
+class DataValues(TypedDict, total=False):
+    """`data.json`, and `data` of `result.json`: what a run was made from."""
+
+    database: str
+    digest: str
+    test_sha256: str
+    classes: list[str]
+    beats: dict[str, dict[str, Count]]
+    patients: dict[str, Count]
+    dropped: dict[str, Count]
+    notes: list[str]
+
+
+class PrivacyValues(TypedDict, total=False):
+    """`privacy.json`, and `privacy` of `result.json`: the guarantee of a run."""
+
+    claim: bool
+    simulation: bool
+    statement: str
+    epsilon: Epsilon | None
+    epsilon_if_noise_were_secret: Epsilon | None
+    epsilon_overlap: Epsilon | None
+    rows_per_unit: Count
+    overlapping_rows: Count
+    delta: Annotated[float, Field(ge=0, le=1)] | None
+    unit: str
+    neighbouring: str
+    accountant: str
+    num_units: Count | None
+    steps: Count
+    noise_multiplier: Annotated[float, Field(ge=0)] | None
+    not_covered: list[str]
+    publish: str
+    event: dict[str, Any]
+
+
+class SelectionValues(TypedDict, total=False):
+    """Which epoch was kept."""
+
+    step: Count | None
+    metric: str
+    score: float | None
+    kept: str
+
+
+class ResultValues(TypedDict):
+    """`result.json`; of a run with a privacy guarantee without what is withheld."""
+
+    status: Literal["FINISHED", "FAILED", "KILLED"]
+    reason: NotRequired[str | None]
+    run_id: NotRequired[str | None]
+    seconds: NotRequired[Annotated[float, Field(ge=0)] | None]
+    metrics: NotRequired[dict[str, float | None]]
+    undefined: NotRequired[dict[str, str]]
+    classes_in_average: NotRequired[dict[str, list[str]]]
+    notes: NotRequired[dict[str, list[str]]]
+    selection: NotRequired[SelectionValues | None]
+    data: NotRequired[DataValues | None]
+    privacy: NotRequired[PrivacyValues | None]
+    flaws: NotRequired[dict[str, Any] | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,20 +129,27 @@ def read_result(folder: Path) -> Result:
       DataError: there is none, or it is damaged.
     """
     path, fix = folder / "result.json", "restore the file from a copy, or start the run anew in another folder"
-    values = read_json(path, dict, fix=fix)
-    try:
-        metrics = {name: value for name, value in values.get("metrics", {}).items() if value is not None}
-        return Result(**values | {"metrics": metrics})
-    except (TypeError, AttributeError) as error:
-        raise refusal(path, f"is damaged: {error}", fix=fix) from error
+    values = read_json(path, ResultValues, fix=fix)
+    known = {name: values[name] for name in Result.__dataclass_fields__ if name in values}
+    metrics = {name: value for name, value in values.get("metrics", {}).items() if value is not None}
+    return Result(**known | {"metrics": metrics})
 
 
 def known_run_id(folder: Path) -> str | None:
     """The MLflow id of the run in that folder; None if it has none, or there is no run."""
     try:
-        return json.loads((folder / "run.json").read_text(encoding="utf-8"))["run_id"]
-    except (OSError, ValueError, KeyError):
+        return read_run(folder).get("run_id")
+    except DataError:
         return None
+
+
+def is_kept(folder: Path) -> bool:
+    """Whether `result.json` in that folder can be read and is of a run that finished."""
+    try:
+        fix = "restore the file from a copy, or make the run again"
+        return read_json(folder / "result.json", ResultValues, fix=fix)["status"] == "FINISHED"
+    except DataError:
+        return False
 
 
 def _finite(value: Any) -> Any:

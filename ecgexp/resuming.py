@@ -1,6 +1,5 @@
 """`ecgexp resume=RUN`: finds a run that did not finish and makes its experiment again, from what its folder says."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ecgexp._reading import read_text, refusal
 from ecgexp._validate import ConfigError, DataError
 from ecgexp.config import for_the_record, load_config
 from ecgexp.tracking.files import plain
 from ecgexp.tracking.params import has_effect, loggable, parameters
 from ecgexp.tracking.provenance import git_state, versions
+from ecgexp.tracking.run_json import read_run
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+_MOST_TYPED = 1 << 20  # bytes of what was typed
 _log = logging.getLogger(__name__)
 
 
@@ -49,18 +51,28 @@ def stored_config(run_dir: Path, overrides: Sequence[str]) -> "DictConfig":
       ConfigError: the two do not make the configuration that the run has; names the settings that differ.
       DataError: the folder does not say what was typed.
     """
-    try:
-        typed = yaml.safe_load((run_dir / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise DataError(
-            f"resume={run_dir}: .hydra/overrides.yaml, which says what was typed, cannot be read ({error})"
-        ) from error
-    if not isinstance(typed, list) or not all(isinstance(text, str) for text in typed):
-        raise DataError(f"resume={run_dir}: .hydra/overrides.yaml is not a list of overrides")
+    typed = _read_overrides(run_dir)
     config = load_config([*_ours(typed), *_ours(overrides)])
     _check_same(run_dir, for_the_record(config))
     _warn_of_other_code(run_dir)
     return config
+
+
+def _read_overrides(run_dir: Path) -> list[str]:
+    """What was typed for the run.
+
+    Raises:
+      DataError: the file is missing or damaged.
+    """
+    path, fix = run_dir / ".hydra" / "overrides.yaml", "restore the file from a copy, or start the run anew"
+    text = read_text(path, fix=fix, most=_MOST_TYPED)
+    try:
+        typed = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise refusal(path, "is damaged: it is no YAML", fix=fix) from error
+    if not isinstance(typed, list) or not all(isinstance(text, str) and text.isprintable() for text in typed):
+        raise refusal(path, "is damaged: it is not a list of overrides", fix=fix)
+    return typed
 
 
 def _ours(overrides: Sequence[str]) -> list[str]:
@@ -95,8 +107,6 @@ def _warn_of_other_code(run_dir: Path) -> None:
 
 def _run_json(run_dir: Path) -> dict[str, Any]:
     try:
-        return json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"resume={run_dir}: it is not the folder of a run: run.json cannot be read ({error})"
-        ) from error
+        return read_run(run_dir)
+    except DataError as error:
+        raise DataError(f"resume={run_dir}: {error}") from error

@@ -1,6 +1,5 @@
 """Who may work in a run's folder: one process at a time, and a new run only where none is; and what does not stay in it."""
 
-import json
 import logging
 import os
 import shutil
@@ -11,7 +10,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ecgexp._files import remove_litter_below
-from ecgexp._validate import ConfigError
+from ecgexp._reading import read_bytes
+from ecgexp._validate import ConfigError, DataError
 
 LOG = "ecgexp.log"  # as conf/config.yaml names the job to Hydra
 LOCK = ".lock"
@@ -45,6 +45,11 @@ def hold(folder: Path, *, new: bool, setting: str = "hydra.run.dir") -> Iterator
     except Timeout as error:
         raise ConfigError(
             f"{setting}={folder}: another process is at work in the folder; let it finish, or end it, or use another {setting}="
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"{setting}={folder}: {LOCK} in it cannot be locked ({error.strerror}); remove it, make the folder writable, or use "
+            f"another {setting}="
         ) from error
     try:
         if new:
@@ -153,14 +158,15 @@ def _holds(folder: Path, names: Iterable[str]) -> bool:
 def _is_new(journal: Path) -> bool:
     """Whether it has nothing but its first line: it is begun before the run, and what is not trained yet spends nothing."""
     try:
-        return not journal.read_bytes().partition(b"\n")[2]
-    except OSError:
+        return not read_bytes(journal, fix="").partition(b"\n")[2]
+    except DataError:
         return False
 
 
 def _status(folder: Path) -> str:
+    from ecgexp.tracking.run_json import read_run
+
     try:
-        status = json.loads((folder / "run.json").read_text(encoding="utf-8"))["status"]
-    except (OSError, ValueError, LookupError, TypeError):
+        return f" ({read_run(folder)['status']})"
+    except DataError:
         return ""
-    return f" ({status})" if isinstance(status, str) and len(status) < 10 else ""

@@ -30,10 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     use_own_scratch()
     quieten()  # before the first import of mlflow
-    folders = options.run or not_whole(options.outputs)
-    if not folders:
+    folders, damaged = (options.run, []) if options.run else not_whole(options.outputs)
+    for error in damaged:
+        print(redact(f"ecgexp-sync: {error}"), file=sys.stderr)
+    failed = len(damaged)
+    if not folders and not damaged:
         print(f"MLflow has all of the runs below {options.outputs} that have ended")
-    failed = 0
     for folder in folders:
         try:
             sent = _bring(folder, options.store)

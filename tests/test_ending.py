@@ -137,7 +137,7 @@ def test_end_killed_at_each_step_is_completed(here, step, remedy, killed_while, 
     assert not (folder / "checkpoints").exists()
     assert [run.info.status for run in stored(here)] == ["FINISHED"]
     assert read_run(folder)["store"]["whole"]
-    assert not_whole(Path()) == []
+    assert not_whole(Path()) == ([], [])
 
 
 @pytest.mark.parametrize("step", [step for step in STEPS if step != "before run.json says FINISHED"])
@@ -156,7 +156,7 @@ def test_end_completed_leaves_the_files_of_a_whole_run(here, step, killed_while,
 
 def test_end_without_a_store_is_completed_too(killed_while, monkeypatch, capsys):
     folder = killed_at("before the checkpoints are removed", killed_while, NoTracking())
-    assert not_whole(Path()) == [folder]
+    assert not_whole(Path()) == ([folder], [])
     assert sync.main([]) == 0
     assert f"{folder} completed: states of its training removed" in capsys.readouterr().out
     code, said = resume(monkeypatch, capsys)
@@ -203,7 +203,7 @@ def test_run_killed_before_it_knew_its_id_is_closed(here, again, killed_while):
     if again == "sync":
         assert sync.main([]) == 0
         assert [run.info.status for run in stored(here)] == ["KILLED"]
-        assert not_whole(Path()) == []
+        assert not_whole(Path()) == ([], [])
     else:
         MlflowTracking().start(run_name="a run", run_dir=RUN).finish("FINISHED")
         assert sorted(run.info.status for run in stored(here)) == ["FINISHED", "KILLED"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ecgexp import sync
+from ecgexp._validate import DataError
 from ecgexp.doctor_checks import Settings, check_store
 from ecgexp.tracking import TrackerUnavailable
 from ecgexp.tracking.run_json import not_whole, read_run, write_run
@@ -143,7 +144,7 @@ def test_a_store_that_has_moved_is_said(here, monkeypatch, capsys):
     assert sync.main([str(late)]) == 1
     assert f"{here}/mlruns/mlflow.db does not exist" in capsys.readouterr().err
     assert sync.main([str(late), "--store", "sqlite:///moved/mlflow.db"]) == 0
-    assert not_whole(Path()) == []
+    assert not_whole(Path()) == ([], [])
 
 
 def test_a_run_whose_process_is_gone_is_closed(here, capsys):
@@ -169,7 +170,7 @@ def held(folder):
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (lambda: (Path("nowhere"),), "nowhere is not the folder of a run: run.json cannot be read"),
+        (lambda: (Path("nowhere"),), "nowhere is not the folder of a run: it has no run.json"),
         (lambda: (begin(Path("run")).local.folder,), "run is still running; type this again when it has ended"),
         (lambda: held(Path("run")), "run is being used by another process; type this again when it has ended"),
         (lambda: (stopped(Path("run"), **{"process.host": "elsewhere"}),), "run says that it runs on elsewhere, which cannot"),
@@ -196,9 +197,11 @@ def test_one_damaged_run_does_not_keep_the_others_back(here, monkeypatch, capsys
     assert sync.main([]) == 1
     said = capsys.readouterr()
     assert f"{late} completed" in said.out
-    assert said.err.count("\n") == 1
-    assert "metrics.jsonl cannot be read" in said.err
-    assert not_whole(Path()) == [damaged]
+    assert [line.partition(" is damaged")[0] for line in said.err.splitlines()] == [
+        "ecgexp-sync: outputs/e/0/run.json",
+        f"ecgexp-sync: {damaged}/metrics.jsonl",
+    ]
+    assert not_whole(Path())[0] == [damaged]
 
 
 def test_a_store_that_stops_answering_is_said_and_can_be_synced_again(here, monkeypatch, capsys):
@@ -244,6 +247,8 @@ def test_an_unknown_option_is_one_line(capsys):
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"status": "FINISHED", "params": [], "tags": {}}'])
 def test_what_is_no_run_is_no_run_that_is_behind(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(ValueError, match=f"{tmp_path} is not the folder of a run: its run.json is of something else"):
+    with pytest.raises(DataError, match=f"{tmp_path}/run.json is damaged: .*; restore the file from a copy"):
         read_run(tmp_path)
-    assert not_whole(tmp_path) == []
+    folders, damaged = not_whole(tmp_path)
+    assert folders == []
+    assert [str(error).split()[0] for error in damaged] == [f"{tmp_path}/run.json"]

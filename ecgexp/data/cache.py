@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from ecgexp._files import claimed_file, remove_litter
+from ecgexp._reading import open_plain, read_json
 from ecgexp.beats import COLUMNS, BeatSet
 from ecgexp.data.fingerprint import digest
 
@@ -29,11 +31,29 @@ FORMAT_VERSION = 5
 STORAGE_VERSION = 1
 """Raise it whenever an entry comes to be written otherwise; an entry of another version is no entry."""
 
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, MemoryError)
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    ArithmeticError,
+)
 _KINDS = {"signals_mv": "f", "rr": "f", "symbols": "U", "record_ids": "U", "patient_ids": "U", "r_samples": "i",
           "usual_mv": "f", "annotated": "i"}  # fmt: skip
 _PREFIX, _PART, _ARRAYS = "beats-", ".part", "arrays"
 _log = logging.getLogger(__name__)
+
+
+class _Index(TypedDict):
+    storage: int
+    key: str
+    beats: dict[str, Any]
+    arrays: dict[str, str]
+    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +107,7 @@ def load_or_prepare(cache_dir: Path | None, key: str, prepare: Callable[[], Prep
 
 
 def _read(path: Path, key: str) -> Prepared:
-    index = json.loads(path.read_text(encoding="utf-8"))
+    index = dict(read_json(path, _Index, fix="remove it"))
     sha256 = index.pop("sha256")
     if sha256 != digest(index):
         raise ValueError("its index has another digest than it says")
@@ -106,7 +126,7 @@ def _read(path: Path, key: str) -> Prepared:
 def _mapped(folder: Path, sha256: str, kind: str) -> np.ndarray:
     """The array of a file with that digest, read-only and read from the disk as it is needed."""
     path = folder / f"{sha256}.npy"
-    with path.open("rb") as file:
+    with open_plain(path, fix="remove it") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     # What is compared is what is used: under the path another file may stand by now.
     if hashlib.sha256(mapped).hexdigest() != sha256:

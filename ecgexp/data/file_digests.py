@@ -1,11 +1,18 @@
 """Digests of source files, kept so that they are cheap and used only where the file cannot have changed."""
 
+import errno
 import json
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from stat import S_ISREG
+from typing import Annotated
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from ecgexp._files import replacing
+from ecgexp._reading import read_json
 from ecgexp._validate import DataError
 from ecgexp.data.fingerprint import digest, file_sha256
 
@@ -15,6 +22,16 @@ _TRIES = 3
 # Linux is set up.
 _SETTLED_NS = 50_000_000_000
 _SECOND_NS = 1_000_000_000
+
+
+_FiveNumbers = Annotated[list[int], Field(min_length=5, max_length=5)]
+_Entry = Annotated[list[_FiveNumbers | str], Field(min_length=2, max_length=2)]
+
+
+class _Index(TypedDict):
+    files: dict[str, _Entry]
+    sha256: str
+
 
 Identity = tuple[int, int, int, int, int]
 """Device, inode, size, time of change of the inode and of the content."""
@@ -90,13 +107,17 @@ class FileDigests:
         if self._index is None:
             return {}
         try:
-            values = json.loads(self._index.read_text(encoding="utf-8"))
-            files = values["files"]
-            if values["sha256"] != digest(files):
-                return {}
-            return {str(name): (tuple(identity), str(sha256)) for name, (identity, sha256) in files.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            values = read_json(self._index, _Index, fix="remove it")
+        except DataError:
             return {}
+        files = values["files"]
+        if values["sha256"] != digest(files):
+            return {}
+        return {
+            name: (tuple(identity), sha256)
+            for name, (identity, sha256) in files.items()
+            if isinstance(identity, list) and isinstance(sha256, str)
+        }
 
     def _keep(self, index: Path, kept: Mapping[str, tuple[Identity, str]]) -> None:
         """Adds what was read; another process that does so at once may win, and then it is read once more next time."""
@@ -112,6 +133,8 @@ class FileDigests:
 
 def _identity(path: Path) -> Identity:
     stat = path.stat()
+    if not S_ISREG(stat.st_mode):
+        raise OSError(errno.EINVAL, "it is no plain file")
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_ctime_ns, stat.st_mtime_ns
 
 

@@ -7,12 +7,13 @@ import secrets
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from ecgexp._files import claimed_folder, remove_litter
-from ecgexp._validate import ConfigError, DataError, Number, Seed, Whole, settings
+from ecgexp._reading import read_json
+from ecgexp._validate import ConfigError, DataError, NonNegative, NonNegativeInt, settings
 from ecgexp.beats import BeatSet
 from ecgexp.data.catalog import Database
 from ecgexp.data.file_digests import FileDigests
@@ -48,10 +49,10 @@ class SyntheticDataset(Preparation):
       noise: multiplies baseline wander, muscle noise and mains hum; 0 leaves the bare beats.
     """
 
-    num_patients: Annotated[Whole, Field(ge=3, le=500)] = 24
-    minutes: Annotated[Number, Field(ge=MIN_MINUTES, le=60)] = 5.0
-    seed: Seed = 0
-    noise: Annotated[Number, Field(ge=0, le=1000)] = 1.0
+    num_patients: Annotated[int, Field(ge=3, le=500)] = 24
+    minutes: Annotated[float, Field(ge=MIN_MINUTES, le=60)] = 5.0
+    seed: NonNegativeInt = 0
+    noise: NonNegative = 1.0
 
     def __post_init__(self):
         super().__post_init__()
@@ -147,7 +148,7 @@ class SyntheticDataset(Preparation):
     def _is_as_written(self, folder: Path) -> bool:
         """Whether the folder has the files that its list of digests names, as they were, and no others."""
         try:
-            said = json.loads((folder / _DIGESTS).read_text(encoding="utf-8"))
+            said = read_json(folder / _DIGESTS, dict[str, Any], fix="remove it")
             if said["drawn_from"] != self._drawn_from():
                 return False
             paths = sorted(path for path in folder.glob("[!.]*") if path.name != _DIGESTS)

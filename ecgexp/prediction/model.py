@@ -1,18 +1,19 @@
 """The model of a finished run, with how its beats were prepared and what its classes mean."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ecgexp._reading import parse
 from ecgexp._validate import ConfigError, DataError, build
 from ecgexp.beats import TESTED, TRAINED, databases
 from ecgexp.data.preparation import Preparation
 from ecgexp.prediction.exposure import Exposure, exposure_of
 from ecgexp.serving import Classifier, load_classifier
 from ecgexp.tracking.reading import StoredRun
+from ecgexp.tracking.stored_tables import read_predictions
 
 _CLASSES = "grouping.classes."
 
@@ -112,7 +113,7 @@ def _setting(run: StoredRun, name: str) -> Any:
             f"run {run.name} keeps no parameter {name}, without which its model cannot be used; train it again"
         )
     try:
-        return json.loads(run.params[name])
+        return parse(run.params[name])
     except ValueError:  # a word: only lists and numbers were written as JSON has them
         return run.params[name]
 
@@ -125,5 +126,6 @@ def _exposure(run: StoredRun, database: str) -> Exposure:
     if file is not None:
         import pandas as pd
 
-        tests = pd.read_parquet(file, columns=["record", "patient", "sample"])
+        found = read_predictions(file, fix=run.fix)
+        tests = pd.DataFrame({"record": found.records, "patient": found.patients, "sample": found.samples})
     return exposure_of(params, database, tests)

@@ -13,7 +13,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ecgexp._files import replacing
-from ecgexp._validate import ConfigError
+from ecgexp._reading import read_bytes
+from ecgexp._validate import ConfigError, DataError
 
 NAME = "digest.key"
 _BYTES = 32
@@ -50,7 +51,9 @@ class DigestKey:
             with FileLock(folder / ".lock", timeout=_LOCK_S):
                 if not path.exists():
                     _make(path)
-                key = path.read_bytes()
+                key = read_bytes(path, fix="restore the file from a copy", most=1 << 10)
+        except DataError as error:
+            raise ConfigError(str(error)) from error
         except (OSError, Timeout) as error:
             raise ConfigError(
                 f"{folder}: the key of the digests of private beats cannot be kept there ({error}); use a folder that can be "

@@ -15,13 +15,30 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from typing_extensions import TypedDict
 
 from ecgexp._files import replacing
+from ecgexp._reading import read_json
 from ecgexp._validate import ConfigError
 from ecgexp.privacy.search import Charge, Scope, SearchPrice, price_search
 
 FOLDER = "losses"
 _LOCK_S = 60.0
+
+
+class LossValues(TypedDict):
+    """The file of a loss; see `Loss`."""
+
+    run_dir: str
+    name: str
+    run_id: str | None
+    sweep: str | None
+    people: list[str]
+    charge: dict[str, Any]
+    before: dict[str, Any] | None
+    finished: bool
+    id: str
+    start: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,13 +253,14 @@ def _count(number: int, what: str) -> str:
 def _read(path: Path) -> Loss | None:
     """The record in `path`; None where it is damaged."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        before = values.pop("before")
-        return Loss(
-            **values | {
-                "people": frozenset(values["people"]), "charge": Charge.from_json(values["charge"]),
-                "before": None if before is None else Charge.from_json(before),
-            }
-        )  # fmt: skip
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        values = dict(read_json(path, LossValues, fix="restore the file from a copy"))
+        if values["id"] != path.stem:  # a copy, which would count twice or be written elsewhere
+            return None
+        before = values["before"]
+        values |= {
+            "people": frozenset(values["people"]), "charge": Charge.from_json(values["charge"]),
+            "before": None if before is None else Charge.from_json(before),
+        }  # fmt: skip
+        return Loss(**{name: values[name] for name in Loss.__dataclass_fields__})
+    except ValueError:  # DataError, or what is no charge
         return None

@@ -17,6 +17,7 @@ from ecgexp.privacy.accounting import AccountantName, Neighbouring
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan, Unit
 from ecgexp.privacy.quoting import epsilon_text
+from ecgexp.privacy.stored_events import check_event
 
 if TYPE_CHECKING:
     from dp_accounting import DpEvent
@@ -93,6 +94,7 @@ class Charge:
         )  # fmt: skip
         if not fits:
             raise ValueError("these are not the values of a charge")
+        check_event(values["event"])
         return cls(**values)
 
     @classmethod

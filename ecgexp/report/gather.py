@@ -1,14 +1,16 @@
 """Which runs the page is about, and what they kept."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ecgexp._reading import MissingFileError
 from ecgexp._validate import DataError
 from ecgexp.report.groups import Configuration, configurations
 from ecgexp.report.losses import together
 from ecgexp.report.rows import Row, read_row
+from ecgexp.result import ResultValues
+from ecgexp.sweeping.sweep import read_pointer
 from ecgexp.tracking.reading import PARENT_TAG, StoredRun, children_of, find_run, search_runs
 
 
@@ -41,6 +43,7 @@ class Chosen:
       parent: the run to which they all belong; None for runs that were looked up otherwise.
       uri: of their store; None: the usual one.
       folder: in whose folders they are; None for runs of a store.
+      damaged: what of that folder cannot be read.
     """
 
     title: str
@@ -48,6 +51,7 @@ class Chosen:
     parent: StoredRun | None = None
     uri: str | None = None
     folder: Path | None = None
+    damaged: Sequence[Failure] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +118,7 @@ def choose(
 
 def gather(chosen: Chosen) -> Gathered:
     """Reads the runs. One that did not finish, or whose files are damaged, is told among the failures."""
-    rows, failures = [], []
+    rows, failures = [], list(chosen.damaged)
     for run in chosen.runs:
         try:
             if run.status == "FINISHED":
@@ -125,8 +129,13 @@ def gather(chosen: Chosen) -> Gathered:
             failures.append(_failure(run, "unreadable", str(error)))
         else:
             failures.append(_failure(run, run.status, reason))
+    try:
+        sweep = _sweep(chosen.parent)
+    except DataError as error:
+        sweep = _sweep(None)
+        failures.append(_failure(chosen.parent, "unreadable", str(error)))
     return Gathered(
-        title=chosen.title, configurations=configurations(rows), failures=failures, sweep=_sweep(chosen.parent),
+        title=chosen.title, configurations=configurations(rows), failures=failures, sweep=sweep,
         together=together(chosen.runs, uri=chosen.uri, folder=chosen.folder),
     )  # fmt: skip
 
@@ -135,9 +144,24 @@ def _of_parent(name: str, uri: str | None) -> Chosen:
     folder = Path(name)
     inner = sorted((path.parent for path in folder.glob("*/run.json")), key=_by_number) if folder.is_dir() else []
     if inner:
-        runs = [find_run(str(path)) for path in inner]
-        _check_runs_once(inner, runs)
-        return Chosen(title=f"sweep {folder.resolve().name}", runs=runs, parent=_parent_of(folder), folder=folder)
+        runs, parent, damaged = {}, None, []
+        for path in inner:
+            try:
+                runs[path] = find_run(str(path))
+            except DataError as error:
+                damaged.append(_damaged(path, error))
+        try:
+            parent = _parent_of(folder)
+        except DataError as error:
+            damaged.append(_damaged(folder, error))
+        _check_runs_once(list(runs), list(runs.values()))
+        return Chosen(
+            title=f"sweep {folder.resolve().name}",
+            runs=list(runs.values()),
+            parent=parent,
+            folder=folder,
+            damaged=damaged,
+        )
     parent = find_run(name, uri=uri)
     runs = children_of(parent, uri=uri)
     if not runs:
@@ -147,6 +171,10 @@ def _of_parent(name: str, uri: str | None) -> Chosen:
         )
     # A folder does not know how its run is called in MLflow, where a sweep is called after its overrides.
     return Chosen(title=f"sweep {parent.tags.get('sweep.overrides') or parent.name}", runs=runs, parent=parent, uri=uri)
+
+
+def _damaged(folder: Path, error: DataError) -> Failure:
+    return Failure(name=folder.name, run_id=str(folder), status="unreadable", reason=str(error), command="")
 
 
 def _check_runs_once(folders: Sequence[Path], runs: Sequence[StoredRun]) -> None:
@@ -166,11 +194,14 @@ def _check_runs_once(folders: Sequence[Path], runs: Sequence[StoredRun]) -> None
 
 
 def _parent_of(folder: Path) -> StoredRun | None:
-    """The parent run's folder, which the folder of an invocation names; None where it names none."""
+    """The parent run's folder, which the folder of an invocation names; None where it names none.
+
+    Raises:
+      DataError: what it says, or the parent's own folder, is damaged.
+    """
     try:
-        home = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))["home"]
-        return find_run(str(Path(home) / "parent"))
-    except (OSError, ValueError, KeyError):  # a DataError, for a parent that is not there, is a ValueError
+        return find_run(str(Path(read_pointer(folder)["home"]) / "parent"))
+    except MissingFileError:
         return None
 
 
@@ -185,17 +216,17 @@ def _newest_experiment(uri: str | None) -> str:
 
 
 def _sweep(parent: StoredRun | None) -> dict[str, str]:
-    tags, price = parent.tags if parent else {}, parent.artifact("sweep_privacy.txt") if parent else None
+    tags = parent.tags if parent else {}
     return {
         "command": tags.get("sweep.command") or tags.get("command", ""), "overrides": tags.get("sweep.overrides", ""),
-        "privacy": price.read_text(encoding="utf-8").strip() if price else "",
+        "privacy": parent.text("sweep_privacy.txt") if parent else "",
     }  # fmt: skip
 
 
 def _reason(run: StoredRun) -> str:
     if run.status == "RUNNING":
         return "it has not ended"
-    told = run.tags.get("status.reason") or (run.read_json("result.json") or {}).get("reason")
+    told = run.tags.get("status.reason") or (run.read_json("result.json", ResultValues) or {}).get("reason")
     return told or "it kept no reason"
 
 

@@ -1,12 +1,14 @@
 """What all runs of the store on the same people lost of privacy together: those of the page, other sweeps and single runs."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from ecgexp._reading import MissingFileError
 from ecgexp._validate import DataError
 from ecgexp.privacy.losses import Loss, Losses, groups_of, price_store
 from ecgexp.privacy.search import Charge
+from ecgexp.result import PrivacyValues
+from ecgexp.sweeping.sweep import read_pointer
 from ecgexp.tracking.reading import StoredRun, default_uri, search_runs
 from ecgexp.tracking.settings import MlflowTracking, NoTracking
 
@@ -26,15 +28,17 @@ def together(runs: Sequence[StoredRun], *, uri: str | None = None, folder: Path 
       uri: of the store; None: the usual one.
       folder: of a sweep's invocation, where the page is of a folder: then its runs and the store's record are asked alone.
     """
+    is_known = True
     if folder is None:
         shown = _shown(runs, uri)
         record = Losses(MlflowTracking(uri=uri or default_uri()).private_dir())
     else:
-        shown, record = list(runs), Losses(_private_dir_of(folder))
+        private_dir, is_known = _private_dir_of(folder)
+        shown, record = list(runs), Losses(private_dir)
     known = record.all()
     # By its folder only where it had no id: runs of two machines on one server may have folders of one name.
     ids, folders = {loss.run_id for loss in known}, {loss.run_dir for loss in known if loss.run_id is None}
-    found, unknown = list(known), record.damaged
+    found, unknown = list(known), record.damaged + (not is_known)
     for run in shown:
         if run.run_id in ids or run.tags.get("run.dir") in folders or not _trained(run):
             continue
@@ -59,13 +63,16 @@ def _shown(runs: Sequence[StoredRun], uri: str | None) -> Sequence[StoredRun]:
         return runs
 
 
-def _private_dir_of(folder: Path) -> Path:
-    """Of the store of a sweep's jobs, as its invocation wrote it down."""
+def _private_dir_of(folder: Path) -> tuple[Path, bool]:
+    """Of the store of a sweep's jobs, as its invocation wrote it down, and whether what it wrote can be read."""
+    usual = NoTracking().private_dir()
     try:
-        found = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))["private_dir"]
-    except (OSError, ValueError, LookupError, TypeError):
-        found = None
-    return Path(found) if found else NoTracking().private_dir()
+        found = read_pointer(folder)["private_dir"]
+    except MissingFileError:
+        return usual, True
+    except DataError:
+        return usual, False
+    return Path(found) if found else usual, True
 
 
 def _trained(run: StoredRun) -> bool:
@@ -82,7 +89,7 @@ def _of(run: StoredRun) -> Loss | None:
     """The loss of a run that is not on record, by what it kept; None: unknown."""
     asked = run.params.get("privacy._target_", "").endswith(_SPEC)
     try:
-        values = run.read_json("privacy.json") if asked or "privacy.claim" in run.tags else {}
+        values = run.read_json("privacy.json", PrivacyValues) if asked or "privacy.claim" in run.tags else {}
         if values is None:
             return None
         if not values.get("claim"):

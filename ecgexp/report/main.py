@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ecgexp._arguments import Parser
 from ecgexp._files import replacing
+from ecgexp._reading import MissingFileError, open_plain
 from ecgexp._redaction import redact, redact_tracebacks
 from ecgexp._scratch import use_own_scratch
 from ecgexp._streams import command
@@ -73,12 +74,10 @@ def _check_output(file: Path) -> None:
       DataError: another file, or a folder, is there.
     """
     try:
-        with file.open("rb") as there:
+        with open_plain(file, fix="use another --output") as there:
             is_ours = _OURS in there.read(_HEAD)
-    except FileNotFoundError:
+    except MissingFileError:
         return
-    except OSError as error:
-        raise DataError(f"--output {file} cannot be written: {error.strerror}") from error
     if not is_ours:
         raise DataError(f"--output {file}: the file is there and is no report; use another --output, or remove it")
 

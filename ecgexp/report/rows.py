@@ -3,15 +3,15 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from ecgexp._validate import DataError
 from ecgexp.evaluation.confusion import count_confusion
 from ecgexp.evaluation.missing import averaged_classes
+from ecgexp.result import DataValues, PrivacyValues, ResultValues
 from ecgexp.tracking.reading import StoredRun
+from ecgexp.tracking.stored_tables import read_clients, read_predictions
 
 Promise = Literal["none", "simulation", "private"]
 
@@ -106,9 +106,9 @@ def read_row(run: StoredRun) -> Row:
     Raises:
       DataError: a file of the run is damaged.
     """
-    result = run.read_json("result.json") or {}
-    data = result.get("data") or run.read_json("data.json") or {}
-    selection, statement = result.get("selection") or {}, run.artifact("privacy_statement.txt")
+    result = run.read_json("result.json", ResultValues) or {}
+    data = result.get("data") or run.read_json("data.json", DataValues) or {}
+    selection = result.get("selection") or {}
     confusion, classes = _confusion(run)
     return Row(
         run_id=run.run_id, name=run.name, seed=run.params.get("seed", ""), started=run.started, params=run.params,
@@ -118,8 +118,8 @@ def read_row(run: StoredRun) -> Row:
         classes=tuple(data.get("classes") or classes), counts=data.get("beats") or {},
         database=data.get("database") or run.tags.get("dataset.name", ""),
         digest=data.get("digest") or run.tags.get("dataset.digest", ""),
-        privacy=result.get("privacy") or run.read_json("privacy.json"),
-        statement=statement.read_text(encoding="utf-8").strip() if statement else "",
+        privacy=result.get("privacy") or run.read_json("privacy.json", PrivacyValues),
+        statement=run.text("privacy_statement.txt"),
         command=run.tags.get("command", ""), confusion=confusion, clients=_clients(run),
     )  # fmt: skip
 
@@ -130,33 +130,13 @@ def _confusion(run: StoredRun) -> tuple[np.ndarray | None, tuple[str, ...]]:
     if path is None:
         return None, ()
     import pandas as pd
-    import pyarrow.parquet as pq
 
-    try:
-        names = [name for name in pq.read_schema(path).names if name.startswith("probability/")]
-        classes = [name.partition("/")[2] for name in names]
-        table = pd.read_parquet(path, columns=["class", "predicted"])
-        order = pd.Index(classes)
-        labels, predicted = order.get_indexer(table["class"]), order.get_indexer(table["predicted"])
-        if min(labels.min(initial=0), predicted.min(initial=0)) < 0:
-            raise ValueError(f"a class is not among {classes}")
-    except (ValueError, KeyError, OSError) as error:  # pyarrow's errors are among them
-        raise _unreadable(path, run, error) from error
-    return count_confusion(labels, predicted, num_classes=len(classes))[0], tuple(classes)
+    found = read_predictions(path, fix=run.fix)
+    order = pd.Index(found.class_names)
+    labels, predicted = order.get_indexer(found.classes), order.get_indexer(found.predicted)
+    return count_confusion(labels, predicted, num_classes=len(order))[0], found.class_names
 
 
 def _clients(run: StoredRun) -> list[dict[str, Any]]:
     path = run.artifact("tables/test_per_client.csv")
-    if path is None:
-        return []
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path, dtype={"client": str})
-        return table[["client", "beats", "accuracy", "macro_f1", "majority_accuracy"]].to_dict("records")
-    except (ValueError, KeyError, OSError) as error:
-        raise _unreadable(path, run, error) from error
-
-
-def _unreadable(path: Path, run: StoredRun, error: Exception) -> DataError:
-    return DataError(f"{path.name} of run {run.name} cannot be read: {error}")
+    return [] if path is None else read_clients(path, fix=run.fix)

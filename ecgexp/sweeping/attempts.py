@@ -11,19 +11,44 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from filelock import FileLock
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from ecgexp._files import replacing
+from ecgexp._reading import read_json
 from ecgexp.privacy.losses import settle
 from ecgexp.privacy.search import Charge
+from ecgexp.result import is_kept
 from ecgexp.tracking.files import plain
 from ecgexp.tracking.provenance import is_running, process_tags
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED", "REFUSED"]
 
 _ID = 16
+
+
+class AttemptValues(TypedDict):
+    """An attempt's file; see `Attempt`."""
+
+    digest: str
+    name: str
+    command: str
+    run_dir: str
+    status: Status
+    process: dict[str, str]
+    run_id: str | None
+    reason: str | None
+    seconds: Annotated[float, Field(ge=0)]
+    metrics: dict[str, float | None]
+    data_digest: str | None
+    charge: dict[str, Any] | None
+    before: dict[str, Any] | None
+    first: str | None
+    id: str
+    start: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +105,7 @@ class Attempt:
     @property
     def is_kept(self) -> bool:
         """Whether it finished and its result still lies in its folder."""
-        return self.status == "FINISHED" and _finished(Path(self.run_dir) / "result.json")
+        return self.status == "FINISHED" and is_kept(Path(self.run_dir))
 
     def after(self, known: "Attempt | None") -> "Attempt":
         """This state of the attempt, given the one on record: no privacy loss and no digest on record is forgotten."""
@@ -151,17 +176,11 @@ class Attempts:
 def _read(path: Path) -> Attempt | None:
     """The attempt in `path`; None where the file is damaged."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = dict(read_json(path, AttemptValues, fix="restore the file from a copy"))
         metrics = {name: value for name, value in values.pop("metrics").items() if value is not None}
         charges = {name: values.pop(name) for name in ("charge", "before")}
         read = {name: None if charge is None else Charge.from_json(charge) for name, charge in charges.items()}
-        return Attempt(**values, metrics=metrics, **read)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        known = {name: values[name] for name in Attempt.__dataclass_fields__ if name in values}
+        return Attempt(**known, metrics=metrics, **read)
+    except ValueError:  # DataError, or what is no charge
         return None
-
-
-def _finished(result: Path) -> bool:
-    try:
-        return json.loads(result.read_text(encoding="utf-8"))["status"] == "FINISHED"
-    except (OSError, ValueError, KeyError):
-        return False

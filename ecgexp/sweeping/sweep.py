@@ -10,6 +10,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -17,9 +18,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock
+from typing_extensions import TypedDict
 
 from ecgexp._files import replacing
-from ecgexp._validate import ConfigError, build
+from ecgexp._reading import MissingFileError, read_json
+from ecgexp._validate import ConfigError, DataError, build
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.quoting import epsilon_text
 from ecgexp.privacy.search import Charge, compose_epsilon
@@ -32,9 +35,40 @@ from ecgexp.sweeping.spent import spent_by_sweep
 from ecgexp.tracking.run_json import has_finished
 
 _ID = 12
+_NUMBER = re.compile(r"[0-9]{1,9}")
 POINTER = "sweep.json"
 
 Outcome = Literal["ran", "kept", "refused"]
+
+
+class Pointer(TypedDict):
+    """`sweep.json` of an invocation; see `Sweep`."""
+
+    home: str
+    typed: list[str]
+    planned: list[str] | None
+    parent_id: str | None
+    settings: dict[str, Any]
+    private_dir: str | None
+
+
+class OutcomeValues(TypedDict):
+    """`jobs/NUMBER.json`: what became of a job."""
+
+    name: str
+    digest: str
+    outcome: Outcome
+    reason: str | None
+
+
+def read_pointer(invocation: Path) -> Pointer:
+    """Which sweep an invocation is of.
+
+    Raises:
+      MissingFileError: it is not the folder of a sweep's invocation.
+      DataError: the file is damaged.
+    """
+    return read_json(invocation / POINTER, Pointer, fix="restore the file from a copy, or use another hydra.sweep.dir=")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,13 +110,14 @@ class Sweep:
 
         Raises:
           ConfigError: there is none, as on a machine that does not share the folder.
+          DataError: its file is damaged.
         """
         try:
-            values = json.loads((invocation / POINTER).read_text(encoding="utf-8"))
-        except OSError as error:
+            values = read_pointer(invocation)
+        except MissingFileError as error:
             raise ConfigError(
-                f"{invocation / POINTER} cannot be read ({error.strerror}): the machines of a sweep must share the folder "
-                "hydra.sweep.dir; name a shared one"
+                f"{invocation / POINTER} is missing: the machines of a sweep must share the folder hydra.sweep.dir; name a "
+                "shared one"
             ) from error
         return cls(
             invocation=invocation.absolute(), home=Path(values["home"]), typed=tuple(values["typed"]),
@@ -118,10 +153,23 @@ class Sweep:
         """The parent run's folder."""
         return self.home / "parent"
 
-    def outcomes(self) -> dict[int, dict[str, Any]]:
-        """Job number -> name, digest and outcome, for the jobs that this invocation has reached."""
-        found = (self.invocation / "jobs").glob("*.json")
-        return {int(path.stem): json.loads(path.read_text(encoding="utf-8")) for path in sorted(found)}
+    def outcomes(self) -> dict[int, OutcomeValues]:
+        """Job number -> name, digest and outcome, for the jobs that this invocation has reached.
+
+        What became of a job whose file is damaged is not known: it has no digest, and the reason names the file.
+        """
+        found = {}
+        for path in sorted((self.invocation / "jobs").glob("*.json")):
+            if not _NUMBER.fullmatch(path.stem):
+                continue
+            number = int(path.stem)
+            try:
+                found[number] = read_json(path, OutcomeValues, fix="use the same command again")
+            except DataError as error:
+                known = self.planned is not None and number < len(self.planned)
+                name = self.planned[number] if known else path.stem
+                found[number] = OutcomeValues(name=name, digest="", outcome="ran", reason=str(error))
+        return found
 
     def note(self, number: int, name: str, digest: str, outcome: Outcome, reason: str | None = None) -> None:
         """Writes down what becomes of a job in this invocation."""

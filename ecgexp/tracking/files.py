@@ -40,7 +40,7 @@ class FileArtifacts(ABC):
     def log_table(self, table: Any, path: str) -> None:
         """Keeps a pandas table as `.csv` or `.parquet`."""
         if path.endswith(".parquet"):
-            self._write(path, lambda target: table.to_parquet(target, index=False))
+            self._write(path, lambda target: table.to_parquet(target, index=False, write_page_checksum=True))
         elif path.endswith(".csv"):
             self._write(path, lambda target: table.to_csv(target, index=False))
         else:

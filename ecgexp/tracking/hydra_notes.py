@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ecgexp._files import replacing
+from ecgexp._reading import read_text
 from ecgexp._redaction import redact
+from ecgexp._validate import DataError
 
 FOLDER = ".hydra"
 
@@ -28,9 +30,10 @@ def write_notes(run_dir: Path, notes: Mapping[str, str]) -> None:
 def clean_multirun(folder: Path) -> None:
     """Hides the secrets in `multirun.yaml`, which Hydra writes; a launcher's file that somebody made may hold one."""
     path = folder / "multirun.yaml"
-    if not path.is_file():
+    try:
+        text = read_text(path, fix="remove it")
+    except DataError:  # whatever it is, it is not what Hydra wrote
         return
-    text = path.read_text(encoding="utf-8")
     hidden = redact(text, noise_seeds=False)
     if hidden != text:
         with replacing(path) as part:

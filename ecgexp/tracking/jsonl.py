@@ -8,16 +8,19 @@ input_example.safetensors  what the model was shown as an example, beside model/
 """
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from ecgexp._archive import write_archive
 from ecgexp._files import replacing, replacing_folder
+from ecgexp._reading import MissingFileError, cut_torn_line, read_lines
 from ecgexp._redaction import redact
 from ecgexp.run_folder import remove_checkpoints
 from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status
@@ -25,7 +28,17 @@ from ecgexp.tracking.checks import Points, check_path
 from ecgexp.tracking.files import FileArtifacts, plain
 from ecgexp.tracking.params import loggable, taggable
 from ecgexp.tracking.provenance import process_tags
-from ecgexp.tracking.run_json import EXAMPLE, NAME, read_run, write_run
+from ecgexp.tracking.run_json import EXAMPLE, NAME, Seconds, read_run, write_run
+
+_FIX = "remove the line, or restore the file from a copy"
+
+
+class Entry(TypedDict):
+    """A line of `metrics.jsonl`."""
+
+    time: Seconds
+    step: Annotated[int, Field(ge=0, le=10**12)] | None
+    metrics: dict[str, float | None]
 
 
 class JsonlTracker(FileArtifacts):
@@ -41,7 +54,7 @@ class JsonlTracker(FileArtifacts):
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self._metrics = folder / "metrics.jsonl"
-        _drop_cut_line(self._metrics)
+        cut_torn_line(self._metrics)
         self._points = Points((name, step) for step, metrics in read_metrics(self._metrics) for name in metrics)
         before = read_run(folder) if (folder / NAME).exists() else {}
         self._run: dict[str, Any] = {"params": {}, "tags": {}, "datasets": [], "artifacts": [], "store": None, **before}
@@ -154,23 +167,24 @@ def read_metrics(path: Path) -> Iterator[tuple[int | None, dict[str, float | Non
 
     Args:
       path: a `metrics.jsonl`; one that is not there has no lines.
+
+    Raises:
+      DataError: the file cannot be read, or a whole line is damaged.
     """
     for entry in read_entries(path):
         yield entry["step"], entry["metrics"]
 
 
-def read_entries(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines of `path`, with "time", "step" and "metrics"."""
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else ():
-        if line.endswith("\n"):
-            yield json.loads(line)
+def read_entries(path: Path) -> list[Entry]:
+    """The whole lines of `path`.
 
-
-def _drop_cut_line(path: Path) -> None:
-    """Takes away a last line that a crash cut off, so that the next one does not continue it."""
-    written = path.read_bytes() if path.exists() else b""
-    if written and not written.endswith(b"\n"):
-        os.truncate(path, written.rfind(b"\n") + 1)
+    Raises:
+      DataError: the file cannot be read, or a whole line is damaged.
+    """
+    try:
+        return read_lines(path, Entry, fix=_FIX)
+    except MissingFileError:
+        return []
 
 
 def now() -> float:

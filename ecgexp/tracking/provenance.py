@@ -74,15 +74,16 @@ def is_running(tags: Mapping[str, str]) -> bool:
     if tags.get("process.host") != platform.node() or "process.pid" not in tags or "process.started" not in tags:
         return False
     try:
-        process = psutil.Process(int(tags["process.pid"]))
+        number, began = int(tags["process.pid"]), float(tags["process.started"])
+        process = psutil.Process(number)
         started = process.create_time()
         if process.status() == psutil.STATUS_ZOMBIE:  # it has ended, and whoever started it has not looked yet
             return False
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, ValueError, OverflowError):  # the latter for what is no number of a process
         return False
     except psutil.AccessDenied:  # somebody else's process, which is there
         return True
-    return abs(started - float(tags["process.started"])) <= _SAME_START_S  # else its number was given away again
+    return abs(started - began) <= _SAME_START_S  # else its number was given away again
 
 
 def git_state(folder: Path) -> tuple[str, str]:

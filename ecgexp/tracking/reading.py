@@ -1,23 +1,26 @@
 """Finished runs read back, from an MLflow store or from their own folders: what reports and comparisons are made of."""
 
-import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from ecgexp._reading import quoted, read_json, read_text
 from ecgexp._redaction import redact
 from ecgexp._validate import DataError
 from ecgexp.tracking.checks import check_path
 from ecgexp.tracking.existing_store import open_existing
 from ecgexp.tracking.jsonl import read_metrics
 from ecgexp.tracking.kept_files import FolderFiles, KeptFiles, StoreFiles
+from ecgexp.tracking.run_json import read_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+T = TypeVar("T")
 
 DEFAULT_URI = "sqlite:///mlruns/mlflow.db"
 PARENT_TAG = "mlflow.parentRunId"
@@ -65,20 +68,34 @@ class StoredRun:
         """
         return self._files.find(str(PurePosixPath(check_path(path))))
 
-    def read_json(self, path: str) -> dict[str, Any] | None:
+    def read_json(self, path: str, kind: type[T] = dict[str, Any]) -> T | None:
         """The nested values kept under `path`; None where the run has none.
 
+        Args:
+          path: slash-separated.
+          kind: what they are, as for `ecgexp._reading.read_json`.
+
         Raises:
-          DataError: the file is not JSON.
+          DataError: the file is damaged, or of another kind.
           ValueError: `path` leaves the run.
         """
         file = self.artifact(path)
-        if file is None:
-            return None
-        try:
-            return json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{file} of run {self.name} cannot be read: {error}") from error
+        return None if file is None else read_json(file, kind, fix=self.fix)
+
+    def text(self, path: str) -> str:
+        """The text kept under `path`, without blanks around it; empty where the run has none.
+
+        Raises:
+          DataError: the file is damaged.
+          ValueError: `path` leaves the run.
+        """
+        file = self.artifact(path)
+        return "" if file is None else read_text(file, fix=self.fix).strip()
+
+    @property
+    def fix(self) -> str:
+        """What can be done about a damaged file of the run."""
+        return f"restore the file from a copy, or leave run {quoted(self.name)} out"
 
 
 def default_uri() -> str:
@@ -183,27 +200,10 @@ def _in_store(client: "MlflowClient", run: "Run") -> StoredRun:
 
 
 def _in_folder(folder: Path) -> StoredRun:
-    try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder} is not the folder of a run: its run.json cannot be read ({error})") from error
-    metrics = _last_metrics(folder / "metrics.jsonl")
-    try:
-        return StoredRun(
-            run_id=run["run_id"] or str(folder), name=run["tags"].get("mlflow.runName", folder.name), status=run["status"],
-            started=0.0, params={name: str(value) for name, value in run["params"].items()}, metrics=metrics,
-            tags=run["tags"], parent_id=run["tags"].get(PARENT_TAG), _files=FolderFiles(folder),
-        )  # fmt: skip
-    except (LookupError, TypeError, AttributeError) as error:
-        raise DataError(f"{folder} is not the folder of a run: its run.json is of something else") from error
-
-
-def _last_metrics(file: Path) -> dict[str, float]:
-    try:
-        return {
-            name: math.nan if value is None else value
-            for _, values in read_metrics(file)
-            for name, value in values.items()
-        }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise DataError(f"{file} cannot be read: {error}") from error
+    run, points = read_run(folder), read_metrics(folder / "metrics.jsonl")
+    return StoredRun(
+        run_id=run.get("run_id") or str(folder), name=run["tags"].get("mlflow.runName", folder.name), status=run["status"],
+        started=0.0, params={name: str(value) for name, value in run["params"].items()},
+        metrics={name: math.nan if value is None else value for _, values in points for name, value in values.items()},
+        tags=run["tags"], parent_id=run["tags"].get(PARENT_TAG), _files=FolderFiles(folder),
+    )  # fmt: skip

@@ -77,12 +77,8 @@ def _lacks(run: "Run", name: str, text: str) -> bool:
 def _send_points(folder: Path, tracker: MlflowTracker, kept: set[tuple[str, int | None]]) -> int:
     """By name and step, which a run has once, whatever the time under which they arrived."""
     number = 0
-    file = folder / "metrics.jsonl"
-    try:
-        entries = [(entry["step"], entry["metrics"], entry["time"]) for entry in read_entries(file)]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise DataError(f"{file} cannot be read: {error}") from error
-    for step, metrics, at in entries:
+    for entry in read_entries(folder / "metrics.jsonl"):
+        step, metrics, at = entry["step"], entry["metrics"], entry["time"]
         fresh = {name: value for name, value in metrics.items() if value is not None and (name, step) not in kept}
         if fresh:
             tracker.log_metrics(fresh, step=step, at=at)

@@ -7,35 +7,76 @@ becomes whole when the end of the run has arrived, so that a crash at any time l
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from ecgexp._files import replacing
+from ecgexp._reading import MissingFileError, read_json, refusal
 from ecgexp._validate import DataError
 from ecgexp.run_folder import has_checkpoints
+from ecgexp.tracking.checks import check_path
 from ecgexp.tracking.provenance import is_running
 
 NAME = "run.json"
 RUN_DIR_TAG = "run.dir"
 EXAMPLE = "input_example.safetensors"
-_KINDS = {"status": str, "params": dict, "tags": dict, "datasets": list}
+_FIX = "restore the file from a copy, or leave the run out and start it anew in another folder"
+
+Seconds = Annotated[float, Field(ge=0, le=1e11)]
+"""Since 1970."""
+
+
+class DatasetValues(TypedDict):
+    """See `tracking.base.DatasetInput`."""
+
+    name: str
+    digest: str
+    source: str
+    counts: dict[str, dict[str, int]]
+
+
+class StoreValues(TypedDict):
+    """In which store a run is, and whether all of it."""
+
+    uri: str
+    whole: bool
+
+
+class RunValues(TypedDict):
+    """`run.json`."""
+
+    run_id: NotRequired[str | None]
+    status: Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+    reason: NotRequired[str | None]
+    ended: NotRequired[Seconds | None]
+    params: dict[str, str | int | float | bool | None]
+    tags: dict[str, str]
+    datasets: list[DatasetValues]
+    artifacts: NotRequired[list[str]]
+    store: NotRequired[StoreValues | None]
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """What the run in `folder` says of itself.
+    """What the run in `folder` says of itself, as `RunValues`.
 
     Raises:
-      DataError: it is no folder of a run.
+      DataError: it is no folder of a run, or its `run.json` is damaged.
     """
+    path = folder / NAME
     try:
-        values = json.loads((folder / NAME).read_text(encoding="utf-8"))
-        fits = all(isinstance(values[key], kind) for key, kind in _KINDS.items())
-    except OSError as error:
-        raise DataError(f"{folder} is not the folder of a run: {NAME} cannot be read ({error.strerror})") from error
-    except (ValueError, LookupError, TypeError) as error:
-        raise DataError(f"{folder} is not the folder of a run: its {NAME} is of something else") from error
-    if not fits:
-        raise DataError(f"{folder} is not the folder of a run: its {NAME} is of something else")
-    return values
+        values = read_json(path, RunValues, fix=_FIX)
+    except MissingFileError as error:
+        raise MissingFileError(
+            f"{folder} is not the folder of a run: it has no {NAME}; give the folder of one, as it lies under outputs/"
+        ) from error
+    for artifact in values.get("artifacts", ()):
+        try:
+            check_path(artifact)
+        except ValueError as error:
+            raise refusal(path, f"is damaged: {error}", fix=_FIX) from error
+    return dict(values)
 
 
 def write_run(folder: Path, values: Mapping[str, Any]) -> None:
@@ -57,19 +98,23 @@ def has_finished(folder: Path) -> bool:
         return False
 
 
-def not_whole(outputs: Path) -> list[Path]:
+def not_whole(outputs: Path) -> tuple[list[Path], list[DataError]]:
     """Folders below `outputs` of runs that have ended and lack a part of their end.
 
     By their own account they are not all in their store, or they have finished and still keep states of their training.
+
+    Returns:
+      The folders; and of each whose `run.json` is damaged, what is wrong with it.
     """
-    found = []
+    found, damaged = [], []
     for path in sorted(outputs.glob(f"**/{NAME}")):
         try:
             values = read_run(path.parent)
-        except DataError:
+        except DataError as error:
+            damaged.append(error)
             continue
         delivered = not values.get("store") or values["store"]["whole"]
         tidy = values["status"] != "FINISHED" or not has_checkpoints(path.parent)
         if not (delivered and tidy) and not is_being_made(values):
             found.append(path.parent)
-    return found
+    return found, damaged

@@ -19,6 +19,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ecgexp._reading import MissingFileError, cut_torn_line, read_json
 from ecgexp._redaction import redact
 from ecgexp.privacy import outputs
 from ecgexp.result import Result
@@ -47,6 +48,8 @@ class PrivateFolder(FileArtifacts):
     def __init__(self, run_dir: Path):
         self.path = run_dir / FOLDER
         self._metrics = self.path / "metrics.jsonl"
+        cut_torn_line(self._metrics)
+        self._known_values()  # a damaged file is refused now, and not when the run has been trained
         self._points = Points((name, step) for step, metrics in read_metrics(self._metrics) for name in metrics)
 
     def log_file(self, path: Path, folder: str = "") -> None:
@@ -75,10 +78,17 @@ class PrivateFolder(FileArtifacts):
     def add_values(self, values: Mapping[str, Any]) -> None:
         """Adds to `values.json`; nested mappings are merged."""
         target = self._made("values.json")
-        known = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {}
-        merged = _merged(known, plain(values))
+        merged = _merged(self._known_values(), plain(values))
         with _opened(target, os.O_TRUNC) as file:
             file.write(json.dumps(merged, indent=2, ensure_ascii=False).encode())
+
+    def _known_values(self) -> dict[str, Any]:
+        """Raises DataError where the file is damaged."""
+        try:
+            fix = "restore the file from a copy, or remove it and what it says is lost"
+            return read_json(self.path / "values.json", dict[str, Any], fix=fix)
+        except MissingFileError:
+            return {}
 
     def append(self, path: str, text: str) -> None:
         """Appends text to a file."""

@@ -1,10 +1,8 @@
 """Keras' optimizers and learning-rate schedules, as settings that every trainer on this machine shares."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field
-
-from ecgexp._validate import Fraction, Number, Rate, settings
+from ecgexp._validate import Fraction, NonNegative, Positive, settings
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
 
@@ -23,9 +21,9 @@ class OptimizerSettings:
     """
 
     optimizer: OptimizerName = "adam"
-    learning_rate: Rate = 1e-3
+    learning_rate: Positive = 1e-3
     momentum: Fraction = 0.9
-    weight_decay: Annotated[Number, Field(ge=0, le=1000)] = 0.0
+    weight_decay: NonNegative = 0.0
     schedule: Literal["constant", "cosine"] = "cosine"
     warmup_fraction: Fraction = 0.0
 

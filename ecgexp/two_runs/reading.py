@@ -3,13 +3,11 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from ecgexp._validate import DataError
 from ecgexp.evaluation.pairs import Predictions
+from ecgexp.result import PrivacyValues, ResultValues
+from ecgexp.tracking import stored_tables
 from ecgexp.tracking.reading import StoredRun
-
-_PROBABILITY = "probability/"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +40,8 @@ def read_promise(run: StoredRun) -> Promise:
     epsilon = run.metrics.get("privacy/epsilon", math.nan)
     if not math.isfinite(epsilon):
         return Promise()
-    stated = (run.read_json("result.json") or {}).get("privacy") or run.read_json("privacy.json") or {}
+    result = run.read_json("result.json", ResultValues) or {}
+    stated = result.get("privacy") or run.read_json("privacy.json", PrivacyValues) or {}
     rows = {name: int(stated.get(name) or 1) for name in ("rows_per_unit", "overlapping_rows")}
     return Promise(
         epsilon=epsilon, delta=run.metrics.get("privacy/delta"), unit=run.params.get("privacy.unit"),
@@ -63,22 +62,10 @@ def read_predictions(run: StoredRun, split: str) -> Predictions:
             f"run {run.name} ({run.run_id}) has no {path}: it did not finish, was not judged on {split} beats (evaluate_on=), "
             "or is the parent of a sweep, whose runs can be compared one by one"
         )
-    import pandas as pd
-
-    try:
-        table = pd.read_parquet(file)
-        samples = table["sample"].to_numpy().astype(np.int64)
-        record, patient, true, predicted = (
-            table[name].to_numpy().astype(str) for name in ("record", "patient", "class", "predicted")
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file} of run {run.name} is not a table of predictions: {error}") from error
-    names = tuple(name.removeprefix(_PROBABILITY) for name in table.columns if name.startswith(_PROBABILITY))
-    if not len(table) or not names:
-        raise DataError(
-            f"{file} of run {run.name} holds {len(table)} beats of {len(names)} classes: nothing to compare"
-        )
+    found = stored_tables.read_predictions(file, fix=run.fix)
+    if not len(found.samples):
+        raise DataError(f"{file} of run {run.name} holds no beats: there is nothing to compare; use another split")
     return Predictions(
-        records=record, samples=samples, patients=patient, classes=true, predicted=predicted, class_names=names,
-        probabilities=table[[_PROBABILITY + name for name in names]].to_numpy(),
+        records=found.records, samples=found.samples, patients=found.patients, classes=found.classes,
+        predicted=found.predicted, class_names=found.class_names, probabilities=found.probabilities,
     )  # fmt: skip

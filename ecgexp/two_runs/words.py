@@ -6,6 +6,7 @@ from ecgexp.evaluation.contrast import Contrast
 from ecgexp.evaluation.metrics import classes_with_beats
 from ecgexp.evaluation.missing import averaged_classes
 from ecgexp.evaluation.pairs import Pairs
+from ecgexp.result import ResultValues
 from ecgexp.tracking.differences import Differences
 from ecgexp.tracking.reading import StoredRun
 from ecgexp.two_runs.reading import Promise
@@ -52,7 +53,7 @@ def _about_averages(a: StoredRun, b: StoredRun, split: str, pairs: Pairs | None)
 
 def _classes(run: StoredRun) -> list[str]:
     """The classes of a run, as its result or its predictions name them."""
-    return list(((run.read_json("result.json") or {}).get("data") or {}).get("classes") or ())
+    return list(((run.read_json("result.json", ResultValues) or {}).get("data") or {}).get("classes") or ())
 
 
 def notes(
@@ -86,7 +87,7 @@ def notes(
 
 def _own_notes(run: StoredRun) -> list[str]:
     """What the run itself said that its scores do not rest on."""
-    told = (run.read_json("result.json") or {}).get("notes") or {}
+    told = (run.read_json("result.json", ResultValues) or {}).get("notes") or {}
     return [f"{about}: {text}" for about, texts in told.items() for text in texts]
 
 

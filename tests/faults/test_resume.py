@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
-from killing.checks import points, result, weights
+from kill_often import points, result, weights
 from waiting import wait_for
 
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
@@ -169,7 +169,7 @@ def test_a_run_goes_on_with_its_own_configuration_only(tmp_path):
     assert not list((tmp_path / "outputs").glob("*/*")), "the command that goes on leaves no folder of its own"
 
 
-@pytest.mark.parametrize(("what", "message"), [("nowhere", "neither the folder"), ("empty", "run.json cannot be read")])
+@pytest.mark.parametrize(("what", "message"), [("nowhere", "neither the folder"), ("empty", "it has no run.json")])
 def test_what_is_no_run_cannot_go_on(tmp_path, what, message):
     (tmp_path / "empty").mkdir()
     refused = run(f"resume={what}", "tracking=none", cwd=tmp_path)

@@ -188,7 +188,7 @@ def test_a_run_whose_server_dies_and_comes_back_loses_nothing(store, capfd):
         wait_for_step(last_step() + 2, run)
         os.kill(run.pid, signal.SIGKILL)
         os.waitid(os.P_PID, run.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has taken note of it yet
-        assert not_whole(Path()) == [RUN]
+        assert not_whole(Path()) == ([RUN], [])
         run_id = read_run(RUN)["run_id"]
         assert store.get_run(run_id).info.status == "RUNNING"
         asked = Settings(data_root=Path(), store="sqlite:///store.db", outputs=Path("outputs"), close_stale=True)
@@ -202,7 +202,7 @@ def test_a_run_whose_server_dies_and_comes_back_loses_nothing(store, capfd):
             assert sync.main(["run", "--store", address]) == 0
             assert " points" in capfd.readouterr().out
             check_equal(address)
-            assert not_whole(Path()) == []
+            assert not_whole(Path()) == ([], [])
             run = stack.enter_context(running("resume=run", f"tracking.uri={address}", log="resumed.log"))
             wait_for_step(last_step() + 2, run)
             with held(run):

@@ -119,6 +119,13 @@ def _begin(
 def _predictions(tracker: JsonlTracker, confusion: np.ndarray, classes: tuple[str, ...]) -> None:
     true, predicted = (np.repeat(index.ravel(), confusion.ravel()) for index in np.indices(confusion.shape))
     names = np.array(classes)
-    table = {"class": names[true], "predicted": names[predicted]}
+    places = np.arange(len(true))
+    table = {"record": "100", "patient": "100", "sample": places, "class": names[true], "predicted": names[predicted]}
     table |= {f"probability/{name}": np.zeros(len(true)) for name in classes}
     tracker.log_table(pd.DataFrame(table), "predictions/test.parquet")
+
+
+def pointer(**values):
+    """What `sweep.json` of an invocation holds."""
+    usual = {"home": "nowhere", "typed": [], "planned": None, "parent_id": None, "settings": {}, "private_dir": None}
+    return usual | values

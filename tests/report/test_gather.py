@@ -2,7 +2,7 @@ import json
 import shutil
 
 import pytest
-from finished_runs import CENTRALIZED, failed, finished, private, promise
+from finished_runs import CENTRALIZED, failed, finished, pointer, private, promise
 
 from ecgexp._validate import DataError
 from ecgexp.report import gather as gathering
@@ -37,7 +37,7 @@ def test_a_sweeps_folder_tells_its_parents_words(tmp_path):
     )
     (tmp_path / "home" / "parent" / "sweep_privacy.txt").write_text("All of it costs ε = 9.\n")
     finished(tmp_path / "now" / "0", params=CENTRALIZED)
-    (tmp_path / "now" / "sweep.json").write_text(json.dumps({"home": str(tmp_path / "home")}))
+    (tmp_path / "now" / "sweep.json").write_text(json.dumps(pointer(home=str(tmp_path / "home"))))
     assert gather(choose(parent=str(tmp_path / "now"))).sweep == {
         "command": "ecgexp -m seed=1,2", "overrides": "seed=1,2", "privacy": "All of it costs ε = 9.",
     }  # fmt: skip

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from finished_runs import CENTRALIZED, failed, finished
+from finished_runs import CENTRALIZED, failed, finished, pointer
 
 from ecgexp.privacy import accounting
 from ecgexp.privacy.losses import Loss, Losses
@@ -134,5 +134,5 @@ def test_folder_of_a_sweep_names_its_record(tmp_path):
     one = run(tmp_path / "now" / "0")
     private = tmp_path / "elsewhere"
     Losses(private).begin(loss("other"), resumes=False)
-    (tmp_path / "now" / "sweep.json").write_text(json.dumps({"private_dir": str(private)}))
+    (tmp_path / "now" / "sweep.json").write_text(json.dumps(pointer(private_dir=str(private))))
     assert says(together([one], folder=tmp_path / "now"), [CHARGE] * 2)

@@ -239,7 +239,7 @@ def test_what_cannot_be_completed_is_refused(store, tmp_path):
     store.client.restore_run(run_id)
     with (folder / "metrics.jsonl").open("a") as file:
         file.write("\0" * 100 + "\n")
-    with pytest.raises(DataError, match=r"metrics\.jsonl cannot be read"):
+    with pytest.raises(DataError, match=r"metrics\.jsonl is damaged in line"):
         replay(folder, store, run_id)
 
 

@@ -1,0 +1,73 @@
+"""Privacy events as files hold them: checked before anything is computed from them, and without their library."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_DEEPEST = 20
+_MOST = 10**12  # steps, or units of a data set
+
+
+def check_event(value: Any, *, depth: int = 0) -> None:
+    """Refuses what `accounting.to_json` would not have written.
+
+    Args:
+      value: nested mappings, lists and numbers.
+      depth: of the event within others.
+
+    Raises:
+      ValueError: it is no event, or has a number that no mechanism has; says which.
+    """
+    if depth > _DEEPEST or not isinstance(value, Mapping):
+        raise ValueError("it holds no privacy event")
+    kind = value.get("type")
+    fields = _FIELDS.get(kind) if isinstance(kind, str) else None
+    if fields is None or value.keys() - {"type"} != fields.keys():
+        raise ValueError("it holds no privacy event of a known kind")
+    for name, check in fields.items():
+        if not check(value[name], depth):
+            raise ValueError(f"its privacy event has an impossible {name}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _noise(value: Any, _: int) -> bool:
+    return _is_number(value) and value >= 0
+
+
+def _share(value: Any, _: int) -> bool:
+    return _is_number(value) and 0 <= value <= 1
+
+
+def _count(value: Any, _: int) -> bool:
+    return type(value) is int and 0 <= value <= _MOST
+
+
+def _numbers(value: Any, _: int) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(_is_number(item) and item >= 0 for item in value)
+
+
+def _event(value: Any, depth: int) -> bool:
+    check_event(value, depth=depth + 1)
+    return True
+
+
+def _events(value: Any, depth: int) -> bool:
+    return isinstance(value, list | tuple) and all(_event(item, depth) for item in value)
+
+
+_FIELDS: Mapping[str, Mapping[str, Callable[[Any, int], bool]]] = {
+    "NoOpDpEvent": {},
+    "NonPrivateDpEvent": {},
+    "GaussianDpEvent": {"noise_multiplier": _noise},
+    "PoissonSampledDpEvent": {"sampling_probability": _share, "event": _event},
+    "TruncatedSubsampledGaussianDpEvent": {
+        "dataset_size": _count, "sampling_probability": _share, "truncated_batch_size": _count, "noise_multiplier": _noise,
+    },
+    "SampledWithoutReplacementDpEvent": {"source_dataset_size": _count, "sample_size": _count, "event": _event},
+    "MixtureOfGaussiansDpEvent": {"standard_deviation": _noise, "sensitivities": _numbers, "sampling_probs": _numbers},
+    "SelfComposedDpEvent": {"event": _event, "count": _count},
+    "ComposedDpEvent": {"events": _events},
+}  # fmt: skip
