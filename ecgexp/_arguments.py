@@ -1,10 +1,24 @@
 """What the commands beside `ecgexp` share: a bad argument is answered in one line."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 BAD_ARGUMENT = 2
+_LONGEST = 40  # characters of a value, in a message
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """A type of arguments: whole numbers from `least` to `most`."""
+
+    def parse(text: str) -> int:
+        shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+        number = int(text) if text.isdecimal() and len(text) <= _LONGEST else -1
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{shown!r} is not a whole number from {least} to {most}")
+        return number
+
+    return parse
 
 
 class Parser(argparse.ArgumentParser):

@@ -9,20 +9,54 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
-from pydantic import AllowInfNan, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AllowInfNan, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError, PydanticUndefined
 
 T = TypeVar("T")
 
 _SHOWN = 8  # values of a list, in a message
+_INPUT = re.compile(r"input( string)?")  # Pydantic's word for a value
+_LONGEST = 120  # characters of a value
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True, validate_default=True)
 
-Positive = Annotated[float, Field(gt=0), AllowInfNan(False)]
-NonNegative = Annotated[float, Field(ge=0), AllowInfNan(False)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
+_LEAST, _LARGEST = 1e-12, 1e9  # between them float32 holds a number, and its square
+_MOST = 1_000_000
+
+
+def no_bool(value: Any) -> Any:
+    """YAML's true would count as 1."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("bool_for_number", "Input should be a number")
+    return value
+
+
+def _no_underflow(value: float) -> float:
+    if 0 < abs(value) < _LEAST:
+        raise PydanticCustomError("underflow", "Input should be 0, or at least {least}", {"least": _LEAST})
+    return value
+
+
+Number = Annotated[float, BeforeValidator(no_bool), AfterValidator(_no_underflow), AllowInfNan(False)]
+"""The base of every setting that is a number, which gets a range: what is beyond it would end later, in a library's words."""
+
+Whole = Annotated[int, BeforeValidator(no_bool)]
+"""The same for whole numbers."""
+
+Positive = Annotated[Number, Field(ge=_LEAST, le=_LARGEST)]
+NonNegative = Annotated[Number, Field(ge=0, le=_LARGEST)]
+Fraction = Annotated[Number, Field(ge=0, lt=1)]
+Probability = Annotated[Number, Field(ge=0, le=1)]
+Milliseconds = Annotated[Number, Field(ge=0, le=10_000)]
+Count = Annotated[Whole, Field(ge=1, le=_MOST)]
+NonNegativeInt = Annotated[Whole, Field(ge=0, le=_MOST)]
+Width = Annotated[Whole, Field(ge=1, le=8192)]
+"""Units of a layer, or its channels."""
+Span = Annotated[Whole, Field(ge=1, le=1024)]
+"""Positions along a window or a side of a picture."""
+Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
+Rate = Annotated[Number, Field(ge=_LEAST, le=1e30)]
+"""A learning rate; whatever float32 holds, for a run that diverges says so."""
 
 
 class ConfigError(ValueError):
@@ -73,7 +107,36 @@ def _describe(item: Any, path: str, make: Callable[..., Any]) -> str:
     if item["type"] in ("missing", "missing_keyword_only_argument"):
         return f"{where} is missing: give it a value"
     message = item["msg"][0].lower() + item["msg"][1:]
-    return f"{where}={item['input']!r} is not usable: {message.replace('input', 'it')}"
+    remedy = _remedy(where, item["loc"], path, make)
+    return f"{where}={_cut(repr(item['input']))} is not usable: {_cut(_INPUT.sub('it', message))}{remedy}"
+
+
+def _remedy(where: str, loc: Sequence[int | str], path: str, make: Callable[..., Any]) -> str:
+    """The default of the setting, as it is typed."""
+    field = getattr(make, "__pydantic_fields__", {}).get(str(loc[0])) if loc else None
+    if (
+        field is None
+        or (default := field.get_default(call_default_factory=True, validated_data={})) is PydanticUndefined
+    ):
+        return ""
+    if default is None and field.examples:
+        default = field.examples[0]
+    return f"; use e.g. {'.'.join([*([path] if path else []), str(loc[0])])}={_typed(default)}"
+
+
+def _typed(value: Any) -> str:
+    """A value as it is typed in a shell."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, tuple | list):
+        return f"[{','.join(map(_typed, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _cut(text: str) -> str:
+    """A text that was typed, in one line that can be read."""
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def check_named_once(setting: str, values: Sequence[Any], *, error: type[ValueError] = ConfigError) -> None:

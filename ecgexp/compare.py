@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ecgexp._arguments import Parser
+from ecgexp._arguments import Parser, whole
 from ecgexp._files import replacing
 from ecgexp._reading import MissingFileError, read_json
 from ecgexp._redaction import redact, redact_tracebacks
@@ -79,16 +79,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--store", help=f"where run ids are looked up: MLFLOW_TRACKING_URI, else this folder's ({store})", metavar="URI"
     )
-    add("--num-resamples", type=_whole, default=2000, help="of the bootstrap (%(default)s)", metavar="N")
-    add("--seed", type=_whole, default=0, help="of the resamples (%(default)s)", metavar="N")
+    add("--num-resamples", type=whole(0, 100_000), default=2000, help="of the bootstrap (%(default)s)", metavar="N")
+    add("--seed", type=whole(0, 2**63 - 1), default=0, help="of the resamples (%(default)s)", metavar="N")
     add("--json", type=Path, help="write all of it to this file too", metavar="FILE")
     return parser.parse_args(arguments)
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 0")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ intervals, with the shapes in the same proportion to the record.
 from typing import Annotated
 
 import numpy as np
-from pydantic import AllowInfNan, Field
+from pydantic import Field
 
-from ecgexp._validate import settings
+from ecgexp._validate import Milliseconds, Number, settings
 from ecgexp.beats import RR_FEATURES
 from ecgexp.inputs import LEAST_SCALE_MV, RHYTHM_LIMIT, USUAL_BEAT, intervals_of, log_ratio, usual_of
 
@@ -30,7 +30,6 @@ _LEAST_UNLIKE, _LEAST_SIZE_MV = 0.05, 0.01  # below these a logarithm would tell
 _UNLIKE, _SIZE = (-1.0, 0.7), (0.0, 0.3)  # centre and spread of each logarithm
 
 _LEAST_SIDE_MS = 100.0
-_Side = Annotated[float, AllowInfNan(False)]
 
 
 @settings
@@ -45,8 +44,8 @@ class DescriptorInput:
       ValueError: a window shows less than that.
     """
 
-    fs_hz: Annotated[float, Field(ge=50.0), AllowInfNan(False)]
-    window_ms: tuple[_Side, _Side]
+    fs_hz: Annotated[Number, Field(ge=50, le=10_000)]
+    window_ms: tuple[Milliseconds, Milliseconds]
 
     uses_rr = uses_usual_beat = True
     features_crossing_beats = (*_RR, USUAL_BEAT)

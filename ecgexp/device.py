@@ -1,8 +1,10 @@
 """Where a run computes: the processor or the graphics cards, in which precision, how repeatably."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from ecgexp._validate import ConfigError, NonNegativeInt, settings
+from pydantic import Field
+
+from ecgexp._validate import ConfigError, Whole, settings
 
 
 @settings
@@ -22,7 +24,7 @@ class Device:
     mixed_precision: bool = False
     deterministic: bool = False
     xla: bool = False
-    cpu_devices: NonNegativeInt = 1
+    cpu_devices: Annotated[Whole, Field(ge=1, le=64)] = 1
 
     def strategy(self) -> Any:
         """Configures TensorFlow and returns the `tf.distribute.Strategy` under whose scope the run builds its variables.

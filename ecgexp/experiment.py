@@ -4,12 +4,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from ecgexp import evidence, federation, outcome
 from ecgexp._build import to_node
 from ecgexp._redaction import redact
-from ecgexp._validate import ConfigError, NonNegativeInt, check_named_once, settings
+from ecgexp._validate import ConfigError, Seed, Whole, check_named_once, settings
 from ecgexp.comparisons import Comparisons, compare
 from ecgexp.console import Watcher
 from ecgexp.data.splits import Federated10, IntraPatient, check_databases
@@ -68,7 +70,7 @@ class Experiment:
       flaws: faults of the predecessor, for `experiment=parity/…` alone; `ecgexp.flaws.replay` makes them parts of the run.
     """
 
-    seed: NonNegativeInt
+    seed: Seed
     dataset: Any
     grouping: Any
     split: Any
@@ -83,7 +85,7 @@ class Experiment:
     selection: Selection
     device: Device
     evaluate_on: tuple[Literal["validation", "test"], ...] = ("validation", "test")
-    num_resamples: NonNegativeInt = 1000
+    num_resamples: Annotated[Whole, Field(ge=0, le=100_000)] = 1000
     comparisons: Comparisons = Comparisons()
     checkpoints: CheckpointRule = CheckpointRule()
     flaws: Flaws = Flaws()

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Protocol
 import numpy as np
 from pydantic import Field
 
-from ecgexp._validate import settings
+from ecgexp._validate import Number, Whole, settings
 from ecgexp.beats import RR_FEATURES, BeatSet
 from ecgexp.models.base import Shape
 
@@ -127,6 +127,9 @@ class SignalInput:
         return np.concatenate(parts, axis=2)
 
 
+_Millivolts = Annotated[Number, Field(ge=-1000, le=1000)]
+
+
 @settings
 class ImageInput:
     """A grey 64×64 line plot of the first lead.
@@ -140,8 +143,8 @@ class ImageInput:
     """
 
     scale: Literal["fixed", "autoscale"] = "fixed"
-    limits_mv: tuple[float, float] = (-2.5, 3.5)
-    size: Annotated[int, Field(ge=8)] = 64
+    limits_mv: tuple[_Millivolts, _Millivolts] = (-2.5, 3.5)
+    size: Annotated[Whole, Field(ge=8, le=512)] = 64
     rr: Rhythm = False
 
     uses_usual_beat = False

@@ -30,8 +30,9 @@ from ecgexp.config import build_experiment, explain, for_the_record, notes, plai
 from ecgexp.ending import complete
 from ecgexp.evaluation.names import better_by
 from ecgexp.privacy.keyed import DigestKey
+from ecgexp.progress import has_standing
 from ecgexp.result import Result, read_result
-from ecgexp.run_folder import check_free, discard, discard_unheld, free_beside, hold, move_log
+from ecgexp.run_folder import check_free, discard, discard_unheld, free_beside, hold, move_log, remove_checkpoints
 from ecgexp.sweeping.attempts import Attempt
 from ecgexp.sweeping.closing import Closed, close, open_parent
 from ecgexp.sweeping.cores import share_cores
@@ -263,6 +264,8 @@ def _close_replaced(sweep: Sweep, digest: str, *, by: Path) -> None:
         try:
             with hold(folder, new=False, setting="hydra.sweep.dir"):
                 complete(folder)
+                if not has_standing(folder):
+                    remove_checkpoints(folder)  # what a process left that was killed while it wrote the first
         except (ConfigError, DataError, TrackerUnavailable, OSError) as error:
             _log.warning("the run in %s, which %s replaces, could not be closed (%s); use ecgexp-sync %s",
                          folder, by, redact(str(error)), folder)  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from ecgexp._arguments import Parser
+from ecgexp._arguments import Parser, whole
 from ecgexp._scratch import use_own_scratch
 from ecgexp._streams import command
 from ecgexp._validate import ConfigError, build
@@ -18,6 +18,8 @@ from ecgexp.privacy.reachable import PATIENTS, POPULATIONS, Reachable, reachable
 from ecgexp.privacy.tables import render
 
 _COHORT = 10  # patients a round, where nothing is asked
+_MOST_ROUNDS = 1_000_000
+_count = whole(1, 10**12)
 
 
 @command
@@ -86,7 +88,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="ecgexp-plan", description=__doc__)
     add = parser.add_argument
     add("--noise-multiplier", type=float, default=1.0, help="noise over clip (%(default)s)", metavar="Z")
-    add("--rounds", type=_count, default=20, help="%(default)s", metavar="T")
+    add("--rounds", type=whole(1, _MOST_ROUNDS), default=20, help="%(default)s", metavar="T")
     add("--patients", type=_count, nargs="+", default=list(PATIENTS), help="who train (22 44 47)", metavar="N")
     cohort = parser.add_mutually_exclusive_group()
     cohort.add_argument("--clients-per-round", type=_count, help=f"patients in a round ({_COHORT})", metavar="N")
@@ -94,7 +96,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--clip", type=float, default=0.5, help="largest norm of a patient's update (%(default)s)", metavar="C")
     add("--delta", type=float, help="the largest power of ten that is at most 0.01 / patients")
     add("--population", type=_count, nargs="+", help="projected to (1000 10000); not a promise", metavar="N")
-    add("--parameters", type=_count, default=20_000, help="weights of the model (%(default)s)", metavar="D")
+    add("--parameters", type=whole(1, 10**12), default=20_000, help="weights of the model (%(default)s)", metavar="D")
     add(
         "--sampling", choices=("poisson", "fixed", "all"), default="poisson",
         help="each patient by chance, cohorts of constant size, or every patient in every round (%(default)s)",
@@ -104,12 +106,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.sampling == "all" and (options.clients_per_round or options.cohort_fraction):
         parser.error("--sampling=all takes every patient; leave --clients-per-round and --cohort-fraction out")
     return options
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return int(text)
 
 
 def _fraction(text: str) -> float:

@@ -327,7 +327,7 @@ def test_a_file_that_cannot_be_written_is_one_line(make_run, tmp_path, capsys):
         (["a"], "RUN_B"),
         (["a", "b", "--split", "train"], "invalid choice: 'train'"),
         (["a", "b", "--num-resamples", "-1"], "-1"),
-        (["a", "b", "--seed", "1.5"], "1.5 is not a whole number of at least 0"),
+        (["a", "b", "--seed", "1.5"], "'1.5' is not a whole number from 0"),
     ],
 )
 def test_arguments_that_cannot_be_used_are_one_line(capsys, arguments, message):

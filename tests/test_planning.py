@@ -86,7 +86,11 @@ def test_the_three_ways_to_draw_a_cohort(asked, sampling, cohort, drawn, account
             ["--delta=0.1"],
             "--delta=0.1 must be below 1/22 because the unit of privacy is the patient; try --delta=0.0001",
         ),
-        (["--rounds=0"], "argument --rounds: 0 is not a whole number above 0"),
+        (["--rounds=0"], "argument --rounds: '0' is not a whole number from 1"),
+        (
+            ["--rounds=100000000000000000000"],
+            "argument --rounds: '100000000000000000000' is not a whole number from 1 to 1000000",
+        ),
         (["--patients", "-3"], "argument --patients"),
         (["--patients", "5"], "--clients-per-round=10 must be between 1 and the 5 units"),
         (["--clients-per-round=23"], "--clients-per-round=23 must be between 1 and the 22 units"),

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ecgexp._validate import ConfigError, Count, check_named_once, settings
+from ecgexp._validate import ConfigError, Span, check_named_once, settings
 from ecgexp.augmentation.base import AugmentFn
 
 _PLACES = 3  # along each side: start, middle, end
@@ -23,7 +23,7 @@ class Crops9:
       except_classes: classes that are shown as they are: the frequent ones.
     """
 
-    crop_size: Count = 48
+    crop_size: Span = 48
     except_classes: tuple[str, ...] = ("N",)
 
     name: ClassVar[str] = "crops9"

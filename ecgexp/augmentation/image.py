@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ecgexp._validate import Probability, check_named_once, settings
+from ecgexp._validate import Number, Probability, check_named_once, settings
 from ecgexp.augmentation.base import AugmentFn, one_view_each
 
 
@@ -29,7 +29,7 @@ class ImageAugmentation:
     """
 
     rotation_probability: Probability = 0.5
-    max_rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 5.0
+    max_rotation_degrees: Annotated[Number, Field(ge=0, le=180)] = 5.0
     flip_probability: Probability = 0.0
     flips: Annotated[tuple[Literal["horizontal", "vertical", "both"], ...], Field(min_length=1)] = (
         "horizontal",
@@ -37,7 +37,7 @@ class ImageAugmentation:
         "both",
     )
     crop_probability: Probability = 0.5
-    min_crop_fraction: Annotated[float, Field(gt=0, le=1)] = 0.85
+    min_crop_fraction: Annotated[Number, Field(ge=0.01, le=1)] = 0.85
     shift_probability: Probability = 0.5
     max_shift_fraction: Probability = 0.05
 

@@ -1,12 +1,15 @@
 """What electrodes, breathing and another heart rate do to a beat: noise, wander, gain, shift and warp of the window."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from pydantic import Field
 
-from ecgexp._validate import ConfigError, Fraction, NonNegative, NonNegativeInt, settings
+from ecgexp._validate import ConfigError, Fraction, Number, Whole, settings
 from ecgexp.augmentation.base import AugmentFn, one_view_each
+
+_Amplitude = Annotated[Number, Field(ge=0, le=1000)]
 
 
 @settings
@@ -27,12 +30,12 @@ class SignalAugmentation:
         where they are and keeps the order of the samples.
     """
 
-    noise_std: NonNegative = 0.05
-    wander_amplitude: NonNegative = 0.1
-    wander_cycles: tuple[NonNegative, NonNegative] = (0.05, 0.3)
+    noise_std: _Amplitude = 0.05
+    wander_amplitude: _Amplitude = 0.1
+    wander_cycles: tuple[_Amplitude, _Amplitude] = (0.05, 0.3)
     max_gain_change: Fraction = 0.1
-    max_shift_samples: NonNegativeInt = 5
-    max_warp_samples: NonNegative = 3.0
+    max_shift_samples: Annotated[Whole, Field(ge=0, le=100_000)] = 5
+    max_warp_samples: Annotated[Number, Field(ge=0, le=100_000)] = 3.0
 
     name: ClassVar[str] = "signal"
     features: ClassVar[frozenset[str]] = frozenset({"signal"})

@@ -1,12 +1,14 @@
 """How a record becomes beats: the settings every dataset shares."""
 
 from collections.abc import Callable
+from fractions import Fraction as Rational
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
-from ecgexp._validate import ConfigError, NonNegative, Positive, check_named_once, settings
+from ecgexp._validate import ConfigError, Milliseconds, Number, Positive, check_named_once, settings
 
 Report = Callable[[int, int, str], None]
 """Told `(done, total, what)` while records are prepared, for a progress bar."""
@@ -21,6 +23,20 @@ def _text(value: Any) -> Any:
 
 
 Name = Annotated[str, BeforeValidator(_text)]
+
+
+def _simple(fs_hz: float) -> float:
+    """Resampling by a ratio of large numbers takes a filter of that length."""
+    if Rational(fs_hz).limit_denominator(10_000).denominator > _FINEST:
+        raise PydanticCustomError("fine", "Input should have at most two decimals")
+    return fs_hz
+
+
+Frequency = Annotated[Number, Field(ge=10, le=10_000), AfterValidator(_simple)]
+"""Samples a second of the windows."""
+
+_FINEST = 100
+_MOST_SAMPLES = 20_000
 
 
 @settings
@@ -40,13 +56,13 @@ class Preparation:
       cache_dir: folder for prepared beats; None: prepare them anew each time.
     """
 
-    leads: Annotated[tuple[Name, ...], Field(min_length=1)] = ("MLII",)
+    leads: Annotated[tuple[Name, ...], Field(min_length=1, max_length=64)] = ("MLII",)
     missing_lead: Literal["error", "skip", "first"] = "skip"
-    fs_hz: Positive = 360.0
+    fs_hz: Frequency = 360.0
     baseline: Literal["median", "bandpass", "none"] = "median"
     bandpass_hz: tuple[Positive, Positive] = (0.5, 40.0)
-    window_ms: tuple[NonNegative, NonNegative] = (250.0, 250.0)
-    relocate_ms: NonNegative = 0.0
+    window_ms: tuple[Milliseconds, Milliseconds] = (250.0, 250.0)
+    relocate_ms: Milliseconds = 0.0
     cache_dir: Path | None = None
 
     def __post_init__(self):
@@ -55,6 +71,11 @@ class Preparation:
             raise ConfigError(
                 f"dataset.window_ms={list(self.window_ms)} is shorter than two samples at {self.fs_hz:g} Hz; "
                 "try [250,250]"
+            )
+        if sum(self.window_samples) > _MOST_SAMPLES:
+            raise ConfigError(
+                f"dataset.window_ms={list(self.window_ms)} is {sum(self.window_samples)} samples at dataset.fs_hz="
+                f"{self.fs_hz:g}, above {_MOST_SAMPLES}; use a shorter window, e.g. dataset.window_ms=[250,250]"
             )
         if self.bandpass_hz[0] >= self.bandpass_hz[1]:
             raise ConfigError(f"dataset.bandpass_hz={list(self.bandpass_hz)} must rise; try [0.5,40]")

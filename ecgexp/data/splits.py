@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from ecgexp._validate import ConfigError, DataError, Fraction, settings
+from ecgexp._validate import ConfigError, DataError, Fraction, NonNegativeInt, Whole, settings
 from ecgexp.beats import TESTED, TRAINED, BeatSet, databases
 from ecgexp.data.catalog import DS1, DS2, FEDERATED10, REDUCED
 from ecgexp.data.held_out import hold_out_beats, hold_out_patients
@@ -108,8 +108,8 @@ class PatientKFold:
       validation_fraction: as in `InterPatient`.
     """
 
-    num_folds: Annotated[int, Field(ge=2)] = 5
-    fold: Annotated[int, Field(ge=0)] = 0
+    num_folds: Annotated[Whole, Field(ge=2, le=1000)] = 5
+    fold: NonNegativeInt = 0
     validation_fraction: Fraction = 0.2
 
     def __post_init__(self):

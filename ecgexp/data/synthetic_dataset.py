@@ -13,7 +13,7 @@ from pydantic import Field
 
 from ecgexp._files import claimed_folder, remove_litter
 from ecgexp._reading import read_json
-from ecgexp._validate import ConfigError, DataError, NonNegative, NonNegativeInt, settings
+from ecgexp._validate import ConfigError, DataError, Number, Seed, Whole, settings
 from ecgexp.beats import BeatSet
 from ecgexp.data.catalog import Database
 from ecgexp.data.file_digests import FileDigests
@@ -49,10 +49,10 @@ class SyntheticDataset(Preparation):
       noise: multiplies baseline wander, muscle noise and mains hum; 0 leaves the bare beats.
     """
 
-    num_patients: Annotated[int, Field(ge=3, le=500)] = 24
-    minutes: Annotated[float, Field(ge=MIN_MINUTES, le=60)] = 5.0
-    seed: NonNegativeInt = 0
-    noise: NonNegative = 1.0
+    num_patients: Annotated[Whole, Field(ge=3, le=500)] = 24
+    minutes: Annotated[Number, Field(ge=MIN_MINUTES, le=60)] = 5.0
+    seed: Seed = 0
+    noise: Annotated[Number, Field(ge=0, le=1000)] = 1.0
 
     def __post_init__(self):
         super().__post_init__()

@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ecgexp._validate import ConfigError, DataError, NonNegative, Positive, placed, settings
+from ecgexp._validate import ConfigError, DataError, Milliseconds, Positive, placed, settings
 from ecgexp.beats import COLUMNS, TESTED, TRAINED, BeatSet, arrow
 from ecgexp.data.dataset import RecordedDataset
 from ecgexp.data.fingerprint import digest
 from ecgexp.data.identity import check_no_copies
-from ecgexp.data.preparation import Report
+from ecgexp.data.preparation import Frequency, Report
 
 _ALIKE = ("fs_hz", "baseline", "bandpass_hz", "window_ms", "relocate_ms")
 
@@ -37,11 +37,11 @@ class TwoDatabases:
 
     train: RecordedDataset
     test: RecordedDataset
-    fs_hz: Positive = 360.0
+    fs_hz: Frequency = 360.0
     baseline: Literal["median", "bandpass", "none"] = "median"
     bandpass_hz: tuple[Positive, Positive] = (0.5, 40.0)
-    window_ms: tuple[NonNegative, NonNegative] = (250.0, 250.0)
-    relocate_ms: NonNegative = 0.0
+    window_ms: tuple[Milliseconds, Milliseconds] = (250.0, 250.0)
+    relocate_ms: Milliseconds = 0.0
 
     def __post_init__(self):
         if self.train.database == self.test.database:

@@ -1,9 +1,11 @@
 """A small convolutional network on the signal window: the default, about 100 000 parameters."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from ecgexp._validate import Count, Fraction, settings
+from pydantic import Field
+
+from ecgexp._validate import Fraction, Span, Width, settings
 from ecgexp.models.base import (
     Activation,
     Normalization,
@@ -32,11 +34,11 @@ class Cnn1d:
       activation: after each normalisation.
     """
 
-    filters: tuple[Count, ...] = (32, 64, 96, 128)
-    kernel_sizes: tuple[Count, ...] = (7, 5, 5, 3)
-    pooled_length: Count = 1
-    dense_units: Count = 128
-    rr_units: Count = 16
+    filters: Annotated[tuple[Width, ...], Field(min_length=1, max_length=64)] = (32, 64, 96, 128)
+    kernel_sizes: Annotated[tuple[Span, ...], Field(min_length=1, max_length=64)] = (7, 5, 5, 3)
+    pooled_length: Span = 1
+    dense_units: Width = 128
+    rr_units: Width = 16
     normalization: Normalization = "group"
     dropout: Fraction = 0.2
     activation: Activation = "relu"

@@ -1,9 +1,11 @@
 """The convolutional network on beat pictures of the predecessor (after Jun et al. 2018), 5.6 million parameters."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from ecgexp._validate import Count, Fraction, NonNegative, settings
+from pydantic import Field
+
+from ecgexp._validate import Fraction, Number, Span, Whole, Width, settings
 from ecgexp.models.base import (
     Activation,
     Normalization,
@@ -32,14 +34,14 @@ class Cnn2d:
       activation: of every layer but the last.
     """
 
-    filters: tuple[Count, Count] = (64, 256)
-    kernel_size: Count = 4
-    pool_sizes: tuple[Count, Count] = (4, 2)
+    filters: tuple[Width, Width] = (64, 256)
+    kernel_size: Annotated[Whole, Field(ge=1, le=64)] = 4
+    pool_sizes: tuple[Span, Span] = (4, 2)
     dropouts: tuple[Fraction, Fraction, Fraction] = (0.2, 0.2, 0.5)
-    dense_units: Count = 256
-    rr_units: Count = 16
+    dense_units: Width = 256
+    rr_units: Width = 16
     normalization: Normalization = "group"
-    l2: NonNegative = 0.0
+    l2: Annotated[Number, Field(ge=0, le=1000)] = 0.0
     activation: Activation = "relu"
 
     required_inputs = frozenset({"image"})

@@ -1,9 +1,11 @@
 """A multilayer perceptron on a beat's descriptors: some 1 400 weights, trained in seconds."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from ecgexp._validate import Count, Fraction, settings
+from pydantic import Field
+
+from ecgexp._validate import Fraction, Width, settings
 from ecgexp.models.base import Activation, Shape, dropout, input_layers, logits
 
 
@@ -17,7 +19,7 @@ class Mlp:
       activation: of each.
     """
 
-    units: tuple[Count, ...] = (32, 32)
+    units: Annotated[tuple[Width, ...], Field(min_length=1, max_length=64)] = (32, 32)
     dropout: Fraction = 0.2
     activation: Activation = "relu"
 

@@ -1,9 +1,11 @@
 """A residual network on the signal window (after Hannun et al. 2019), with group normalisation and optional RR input."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from ecgexp._validate import Count, Fraction, settings
+from pydantic import Field
+
+from ecgexp._validate import Fraction, Span, Whole, Width, settings
 from ecgexp.models.base import (
     Activation,
     Normalization,
@@ -31,11 +33,11 @@ class Resnet1d:
       activation: after each normalisation.
     """
 
-    filters: tuple[Count, ...] = (32, 64, 128)
-    blocks_per_stage: Count = 1
-    kernel_size: Count = 7
-    stem_stride: Count = 1
-    rr_units: Count = 32
+    filters: Annotated[tuple[Width, ...], Field(min_length=1, max_length=64)] = (32, 64, 128)
+    blocks_per_stage: Annotated[Whole, Field(ge=1, le=64)] = 1
+    kernel_size: Span = 7
+    stem_stride: Span = 1
+    rr_units: Width = 32
     normalization: Normalization = "group"
     dropout: Fraction = 0.2
     activation: Activation = "relu"

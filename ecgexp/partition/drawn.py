@@ -10,14 +10,14 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from ecgexp._validate import ConfigError, Count, settings
+from ecgexp._validate import ConfigError, Count, Number, settings
 from ecgexp.beats import BeatSet
 from ecgexp.data.splits import Split
 from ecgexp.partition.base import Deal
 from ecgexp.partition.shares import apportion, class_totals, cut_by_class, deal_like, redraw
 
 # Beyond these the draw is numerically "one client takes all" or "all alike", and numpy's gammas under- or overflow.
-Concentration = Annotated[float, Field(ge=1e-3, le=1e6)]
+Concentration = Annotated[Number, Field(ge=1e-3, le=1e6)]
 
 
 @settings

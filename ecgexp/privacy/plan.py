@@ -5,9 +5,21 @@ import math
 import warnings
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from ecgexp._validate import ConfigError, Count, NonNegative, NonNegativeInt, Positive, settings
+from pydantic import BeforeValidator, Field
+
+from ecgexp._validate import (
+    ConfigError,
+    Count,
+    NonNegative,
+    Number,
+    Positive,
+    Seed,
+    Whole,
+    no_bool,
+    settings,
+)
 from ecgexp.data.overlap import Overlap
 from ecgexp.privacy import accounting
 from ecgexp.privacy.accounting import SMALLEST_DELTA, AccountantName, Neighbouring
@@ -183,17 +195,17 @@ class PrivacySpec:
         `privacy.outputs`); `all` publishes it too, for research on public data, and the statement says so first.
     """
 
-    noise_multiplier: NonNegative | None = None
-    target_epsilon: Positive | None = None
-    l2_norm_clip: Positive = 1.0
-    delta: Positive | None = None
+    noise_multiplier: NonNegative | None = Field(default=None, examples=[1.1])
+    target_epsilon: Positive | None = Field(default=None, examples=[3.0])
+    l2_norm_clip: Annotated[Number, Field(ge=1e-12, le=1e9)] = 1.0
+    delta: Annotated[float, BeforeValidator(no_bool), Field(gt=0, lt=1)] | None = None
     unit: Unit = "beat"
     accountant: AccountantName = "pld"
     max_epsilon: Positive | None = None
-    noise_seed: NonNegativeInt | None = None
+    noise_seed: Seed | None = None
     sampling: Sampling = "poisson"
     batch_capacity: Count | None = None
-    population: Count | None = None
+    population: Annotated[Whole, Field(ge=1, le=10**12)] | None = None
     publish: Literal["covered", "all"] = "covered"
     group: Group | None = None
 
@@ -206,6 +218,8 @@ class PrivacySpec:
     def __post_init__(self):
         if self.group is not None:
             self._check_group()
+        if self.delta is not None:
+            _check_resolved(self.delta)
         if self.noise_multiplier is None and self.target_epsilon is None:
             raise ConfigError(
                 "privacy needs a noise or a budget: type privacy.noise_multiplier=1.1 or privacy.target_epsilon=3."
@@ -374,6 +388,14 @@ def _iterations(num_units: int, batch: int, epochs: int | None, iterations: int 
     return iterations if iterations is not None else epochs * math.ceil(num_units / batch)
 
 
+def _check_resolved(delta: float) -> None:
+    if delta < SMALLEST_DELTA:
+        raise ConfigError(
+            f"privacy.delta={delta:g} is smaller than the accountants resolve, whose own tails are counted as δ; use "
+            f"privacy.delta={SMALLEST_DELTA:g}, the smallest that can be accounted for, or a larger one."
+        )
+
+
 def _check_delta(delta: float, num_units: int, unit: Unit) -> None:
     """The one rule of δ: below 1 / units, large enough to be accounted for, and a warning above 0.01 / units.
 
@@ -385,11 +407,7 @@ def _check_delta(delta: float, num_units: int, unit: Unit) -> None:
         raise ConfigError(
             f"privacy.delta={delta:g} must be below 1/{num_units} because the unit of privacy is the {unit}; {advice}"
         )
-    if delta < SMALLEST_DELTA:
-        raise ConfigError(
-            f"privacy.delta={delta:g} is smaller than the accountants resolve, whose own tails are counted as δ; use "
-            f"privacy.delta={SMALLEST_DELTA:g}, the smallest that can be accounted for, or a larger one."
-        )
+    _check_resolved(delta)
     if exact * num_units > _LARGEST_N_DELTA:
         message = (
             f"privacy.delta={delta:g} times {num_units} units is {num_units * delta:.2g}, above 0.01: a mechanism "

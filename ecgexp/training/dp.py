@@ -2,9 +2,11 @@
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
-from ecgexp._validate import ConfigError, Count, Positive, settings
+from pydantic import Field
+
+from ecgexp._validate import ConfigError, Count, Rate, Whole, settings
 from ecgexp.augmentation.base import views_by_label
 from ecgexp.models.base import restart_dropout
 from ecgexp.privacy import accounting
@@ -41,10 +43,10 @@ class DpSgd(OptimizerSettings):
     epochs: Count = 20
     expected_batch_size: Count = 256
     physical_batch_size: Count = 512
-    augmentation_multiplicity: Count = 1
+    augmentation_multiplicity: Annotated[Whole, Field(ge=1, le=1024)] = 1
     clipping: Literal["ghost", "vectorized", "microbatch"] = "ghost"
     optimizer: OptimizerName = "sgd"
-    learning_rate: Positive = 0.25
+    learning_rate: Rate = 0.25
 
     step_name: ClassVar[str] = "epoch"
     privacy_units: ClassVar[frozenset[Unit]] = frozenset({"beat", "record", "patient"})

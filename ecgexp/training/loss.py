@@ -1,11 +1,12 @@
 """Losses, one number per example: whoever averages, clips or weights them does it with the whole batch in view."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
-from ecgexp._validate import Fraction, NonNegative, settings
+from ecgexp._validate import Fraction, Number, settings
 from ecgexp.clipping.losses import RowWiseLoss
 
 LossFn = Callable[[Any, Any], Any]
@@ -24,7 +25,7 @@ class CrossEntropy:
     """
 
     class_weights: Literal["none", "sqrt", "balanced"] = "none"
-    focal_gamma: NonNegative = 0.0
+    focal_gamma: Annotated[Number, Field(ge=0, le=100)] = 0.0
     label_smoothing: Fraction = 0.0
 
     def weights(self, class_counts: np.ndarray) -> np.ndarray:

@@ -1,8 +1,10 @@
 """Keras' optimizers and learning-rate schedules, as settings that every trainer on this machine shares."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from ecgexp._validate import Fraction, NonNegative, Positive, settings
+from pydantic import Field
+
+from ecgexp._validate import Fraction, Number, Rate, settings
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
 
@@ -21,9 +23,9 @@ class OptimizerSettings:
     """
 
     optimizer: OptimizerName = "adam"
-    learning_rate: Positive = 1e-3
+    learning_rate: Rate = 1e-3
     momentum: Fraction = 0.9
-    weight_decay: NonNegative = 0.0
+    weight_decay: Annotated[Number, Field(ge=0, le=1000)] = 0.0
     schedule: Literal["constant", "cosine"] = "cosine"
     warmup_fraction: Fraction = 0.0
 

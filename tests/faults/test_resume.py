@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
-from kill_often import points, result, weights
+from killing.checks import points, result, weights
 from waiting import wait_for
 
 COMMAND = str(Path(sys.executable).parent / "ecgexp")

@@ -72,7 +72,7 @@ def test_delta_not_below_one_over_units_is_refused():
 @pytest.mark.parametrize("delta", [9.9e-13, 1e-15, 1e-300, 5e-324])
 @pytest.mark.parametrize("accountant", ["pld", "rdp"])
 def test_delta_below_what_is_resolved_is_refused(delta, accountant):
-    with pytest.raises(ConfigError, match=r"privacy.delta=.* use privacy.delta=1e-12"):
+    with pytest.raises(ValueError, match=r"privacy.delta=.* use privacy.delta=1e-12"):
         plan(delta=delta, accountant=accountant)
     assert plan(delta=1e-12).delta == 1e-12
 
@@ -116,7 +116,7 @@ def test_a_seeded_plan_is_a_simulation_and_zero_is_a_seed():
     "made",
     [
         NotPrivate().plan(num_units=50, expected_batch_size=5, epochs=2),
-        *(plan(noise_multiplier=z) for z in (0.0, 1e-300, 1e-160, 9e-7)),
+        *(plan(noise_multiplier=z) for z in (0.0, 1e-12, 9e-7)),
     ],
 )
 def test_a_plan_without_noise_has_an_infinite_price_and_no_special_case(made):

@@ -10,10 +10,11 @@ import pytest
 from ecgexp._validate import ConfigError
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacySpec
-from ecgexp.result import Result
+from ecgexp.result import Result, read_result
 from ecgexp.sweeping.attempts import Attempt
 from ecgexp.sweeping.settings import SweepSettings
 from ecgexp.sweeping.sweep import Sweep
+from ecgexp.tracking.settings import NoTracking
 
 BEATS = "beats"
 METRICS = {"test/accuracy": 0.9, "validation/macro_f1": 0.5}
@@ -159,6 +160,52 @@ def test_an_interrupted_job_goes_on_in_its_own_folder_and_is_charged_once(sweep)
     finish(sweep, tried, privacy_plan=plan())
     assert [known.status for known in sweep.attempts.all()] == ["FINISHED"]
     assert sweep.unfinished("d" * 64) is None
+
+
+def end_killed(sweep, tried, *, status="FINISHED"):
+    """An attempt whose process was killed when `run.json` had that status."""
+    event = {"class": "gaussian"}
+    sweep.attempts.write(replace(tried, process={**tried.process, "process.started": "1.0"}))
+    result = Result(status="FINISHED", metrics=METRICS, seconds=3.0, run_id="a", privacy={"event": event})
+    result.write(Path(tried.run_dir))
+    NoTracking().start(run_name="a run", run_dir=Path(tried.run_dir)).finish(status)
+
+
+def test_job_killed_after_its_run_had_finished_is_kept(sweep):
+    tried = attempt(sweep)
+    end_killed(sweep, tried)
+    (ended,) = sweep.ended("d" * 64)
+    sweep.adopt(ended, read_result(Path(ended.run_dir)))
+    (kept,) = sweep.attempts.all()
+    assert (kept.status, kept.metrics, kept.run_id, kept.id) == ("FINISHED", METRICS, "a", tried.id)
+    assert sweep.ended("d" * 64) == []
+    assert sweep.replaced("d" * 64) == []
+
+
+def test_job_killed_before_its_run_had_finished_is_replaced(sweep):
+    tried = attempt(sweep)
+    end_killed(sweep, tried, status="KILLED")
+    assert sweep.ended("d" * 64) == []
+    assert [one.id for one in sweep.replaced("d" * 64)] == [tried.id]
+
+
+def test_job_at_work_is_neither_ended_nor_replaced(sweep):
+    tried = attempt(sweep)
+    end_killed(sweep, tried)
+    sweep.attempts.write(tried)
+    assert sweep.ended("d" * 64) == sweep.replaced("d" * 64) == []
+
+
+def test_charge_of_an_adopted_job_is_what_it_did(sweep):
+    from ecgexp.privacy import accounting
+
+    did = accounting.to_json(accounting.repeated(accounting.poisson_gaussian(0.01, 4.0), 60))
+    tried = attempt(sweep)
+    fail(sweep, tried, RuntimeError("killed"))
+    NoTracking().start(run_name="a run", run_dir=Path(tried.run_dir)).finish("FINISHED")
+    (ended,) = sweep.ended("d" * 64)
+    sweep.adopt(ended, Result(status="FINISHED", privacy={"event": did}))
+    assert sweep.attempts.all()[0].charge.event["count"] == 60
 
 
 def test_the_budget_refuses_the_job_that_would_exceed_it(tmp_path):

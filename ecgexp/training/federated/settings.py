@@ -2,11 +2,23 @@
 
 import importlib.util
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
-from ecgexp._validate import ConfigError, Count, Fraction, NonNegative, NonNegativeInt, Positive, Probability, settings
+from ecgexp._validate import (
+    ConfigError,
+    Count,
+    Fraction,
+    NonNegative,
+    NonNegativeInt,
+    Number,
+    Positive,
+    Probability,
+    Rate,
+    settings,
+)
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec, Unit
 from ecgexp.seeding import Seeds
@@ -65,18 +77,18 @@ class Federated:
     client_dropout: Fraction = 0.0
     min_clients: NonNegativeInt = 0
     client_optimizer: OptimizerKind = "sgd"
-    client_learning_rate: Positive = 0.02
+    client_learning_rate: Rate = 0.02
     client_momentum: Fraction = 0.0
     client_schedule: Schedule = "constant"
     server_optimizer: OptimizerKind | None = None
-    server_learning_rate: Positive | None = None
+    server_learning_rate: Rate | None = None
     server_momentum: Fraction = 0.0
     server_schedule: Schedule = "constant"
     proximal_strength: NonNegative = 0.01
     aggregator: Literal["mean", "robust", "secure", "compressed"] = "mean"
     clipping: Literal["fixed", "adaptive"] = "fixed"
     clipping_quantile: Probability = 0.5
-    clipping_rate: Positive = 0.2
+    clipping_rate: Annotated[Number, Field(ge=1e-6, le=100)] = 0.2
     clipped_count_stddev: Positive | None = None
     runtime: Literal["inprocess"] = "inprocess"
 

@@ -1,0 +1,29 @@
+"""The kill campaign of `scripts/kill_runs.py` in a short form: a few kills, each at an event of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "kill_runs.py"
+
+
+@pytest.mark.tf
+@pytest.mark.slow
+def test_private_run_killed_at_its_end_is_as_a_whole_one(tmp_path):
+    words = ["--scenarios", "dp", "--stages", "checkpoint", "delivery", "end", "--kills", "3", "--seed", "1"]
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), *words, "--out", str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    sequences = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
+    assert sum(len(one["kills"]) for one in sequences) >= 3
+    assert [one["faults"] for one in sequences] == [[]] * len(sequences)
+
+
+def test_help_of_the_campaign_says_what_is_killed_and_compared():
+    done = subprocess.run([sys.executable, str(SCRIPT), "--help"], capture_output=True, text=True, check=True)
+    for word in ("private_sweep", "processes", "--seed", "--out", "delivery", "litter"):
+        assert word in done.stdout

@@ -1,0 +1,128 @@
+"""Every setting that is a number has a range, and what is beyond it is refused in one line before anything is read."""
+
+import copy
+import math
+import warnings
+
+import pytest
+from omegaconf import OmegaConf
+
+from ecgexp._validate import ConfigError
+from ecgexp.config import build_experiment, load_config, sweep_settings
+
+# Together these have every option of `conf` that has a number.
+CONFIGURATIONS = {
+    "default": [],
+    "dp": ["trainer=dp", "privacy.noise_multiplier=1"],
+    "federated": ["trainer=federated", "privacy=patient", "privacy.target_epsilon=8"],
+    "mitdb": ["dataset=mitdb", "split=patient_kfold", "loss=focal", "model=resnet1d", "augmentation=signal"],
+    "two databases": ["dataset=mitdb_to_svdb", "split=cross_database"],
+    "mitdb_csv": ["dataset=mitdb_csv", "split=intra_patient", "input=signal_rr", "model=cnn1d_small"],
+    "incartdb": ["dataset=incartdb", "split=reduced"],
+    "svdb": ["dataset=svdb", "split=federated10", "model=mlp", "input=descriptors"],
+    "image": ["model=cnn2d", "input=image", "augmentation=image"],
+    "parity": ["model=cnn2d", "input=image", "augmentation=parity"],
+    "crops9": ["model=cnn2d", "input=image", "augmentation=crops9"],
+    **{name: ["trainer=federated", f"partition={name}"] for name in ("iid", "dirichlet", "shards", "quantity_skew")},
+}
+STRANGE = (-1, 0, math.nan, math.inf, -math.inf, 1e308, 10**20, 1e-320, "", True, "x")
+SENSIBLE = {
+    "limits_mv": [-1, 0],
+    "learning_rate": [10**20],
+    "client_learning_rate": [10**20],
+    "server_learning_rate": [10**20],
+}
+NO_NUMBERS = ("resume",)  # null there stands for a name
+
+
+def is_number(value):
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def numbers(node, prefix=""):
+    """(dotted name, value) of each setting that is a number, may be one, or is a list of them."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        name = f"{prefix}.{key}" if prefix else str(key)
+        if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], dict)):
+            yield from numbers(value, name)
+        elif is_number(value) or (isinstance(value, list) and value and all(map(is_number, value))):
+            yield name, value
+
+
+def refusal(config, name, value):
+    changed = copy.deepcopy(config)
+    OmegaConf.update(changed, name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            build_experiment(changed)
+            sweep_settings(changed)
+        except ConfigError as error:
+            return str(error)
+    return None
+
+
+@pytest.mark.parametrize("chosen", CONFIGURATIONS)
+def test_strange_number_is_accepted_or_refused_in_one_line(chosen):
+    config = load_config(CONFIGURATIONS[chosen])
+    OmegaConf.set_struct(config, False)
+    groups = {word.partition("=")[0] for word in CONFIGURATIONS[chosen]}
+    found = {
+        name: value
+        for name, value in numbers(OmegaConf.to_container(config, resolve=False))
+        if name not in NO_NUMBERS and (not groups or name.partition(".")[0] in groups)
+    }
+    assert found
+    for name, value in found.items():
+        for strange in STRANGE:
+            typed = [strange, *value[1:]] if isinstance(value, list) else strange
+            why = refusal(config, name, typed)
+            if why is None:
+                assert strange in SENSIBLE.get(name.rpartition(".")[2], [0]), f"{name}={typed} is accepted"
+                continue
+            assert "\n" not in why
+            assert len(why) < 500
+            assert name.rpartition(".")[2] in why, f"{name}={typed}: {why}"
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ("dataset.fs_hz=1e308", "dataset.fs_hz=360"),
+        ("dataset.fs_hz=359.9999", "dataset.fs_hz=360"),
+        ("dataset.fs_hz=10000 dataset.window_ms=[10000,10000]", "dataset.window_ms=[250,250]"),
+        ("trainer.epochs=99999999999999999999", "trainer.epochs=20"),
+        ("model.filters=[]", "model.filters=[32,64,96,128]"),
+        (f"model.filters=[{','.join(['4'] * 1000)}]", "model.filters=[32,64,96,128]"),
+        ("seed=true", "seed"),
+        ("trainer=dp privacy.noise_multiplier=1 privacy.delta=1e-300", "privacy.delta=1e-12"),
+        ("device.cpu_devices=0", "device.cpu_devices=1"),
+    ],
+)
+def test_number_beyond_its_range_is_refused_with_a_remedy(words, remedy):
+    with pytest.raises(ConfigError) as refused:
+        build_experiment(load_config(words.split()))
+    setting = words.split()[-1].partition("=")[0]
+    assert f"{setting}=" in str(refused.value)
+    assert remedy in str(refused.value)
+    assert len(str(refused.value)) < 500
+
+
+def test_shipped_configurations_cover_every_option():
+    from pathlib import Path
+
+    import conf
+
+    folder = Path(conf.__file__).parent
+    with_numbers = {
+        f"{path.parent.name}={path.stem}"
+        for path in folder.glob("*/*.yaml")
+        if path.parent.name not in ("experiment", "hydra", "device", "tracking", "grouping")
+        and any(numbers(OmegaConf.to_container(OmegaConf.load(path), resolve=False)))
+    }
+    composed = {word for words in CONFIGURATIONS.values() for word in words}
+    defaults = {"dataset=synthetic", "split=inter_patient", "model=cnn1d", "loss=cross_entropy", "trainer=centralized"}
+    same_as_others = {
+        "dataset=mitdb_to_incartdb", "privacy=dp", "privacy=eps1", "privacy=eps3", "privacy=eps8", "loss=balanced",
+    }  # fmt: skip
+    assert with_numbers <= composed | defaults | same_as_others
