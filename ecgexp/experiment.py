@@ -1,8 +1,8 @@
 """An experiment, and the one loop that runs it: whatever trains, this is how it is evaluated, tracked and ended."""
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -34,7 +34,7 @@ from ecgexp.progress import CheckpointRule, Keeper, begin_journal, check_journal
 from ecgexp.result import Result, known_run_id
 from ecgexp.run_folder import hold
 from ecgexp.seeding import Seeds
-from ecgexp.selection import Selection
+from ecgexp.selection import Chosen, Selection
 from ecgexp.tracking.base import Tracker
 from ecgexp.tracking.params import parameters
 from ecgexp.tracking.resources import PeakMemory
@@ -294,17 +294,9 @@ def _run_tracked(
     experiment: Experiment, run_dir: Path, tracker: Tracker, watcher: Watcher, publishing: Publishing, admit: Admission | None,
     *, resume: bool, name: str, sweep: str | None,
 ) -> Result:  # fmt: skip
-    def say(name: str, text: Any) -> None:
-        if publishing.tells(name):
-            watcher.say(text)
-
-    def tell(notes: evidence.Notes) -> None:
-        for line in evidence.lines(notes):
-            say("notes", f"note: {line}")
-
-    seeds = Seeds(experiment.seed)
+    told, seeds = _Told(publishing, watcher), Seeds(experiment.seed)
     if experiment.flaws.names:
-        say("flaws", experiment.flaws.line())
+        told.say("flaws", experiment.flaws.line())
     with watcher.work("beats") as work:
         shown = work.without_notes() if publishing.withholds else work
         key, prepared = DigestKey.of(experiment.tracking.private_dir()), experiment.prepare(seeds, shown)
@@ -312,69 +304,119 @@ def _run_tracked(
     outcome.log_data(tracker, prepared)
     keeper = Keeper(run_dir, experiment.checkpoints, data_digest=prepared.beats.digest, resumes=resume)
     learner = Learner(experiment, prepared, seeds, keeper)
-    notes = evidence.notes_before_training(experiment, prepared)
-    tell(evidence.published(notes, withholds=experiment.withholds))
+    told.add(evidence.notes_before_training(experiment, prepared))
+    told.say_notes()
     if keeper.standing is not None:
         finished = f"{keeper.standing.step} of {experiment.trainer.num_steps}"
-        say("resumes", f"going on after {experiment.trainer.step_name} {finished}")
+        told.say("resumes", f"going on after {experiment.trainer.step_name} {finished}")
     if admit is not None:
         admit(learner.ledger, prepared.beats.digest)
-    recorded = Losses(experiment.tracking.private_dir()).begin(
-        Loss(
-            run_dir=str(run_dir.absolute()), name=name, run_id=tracker.run_id, sweep=sweep, people=people,
-            charge=Charge.of(learner.ledger),
-        ),
-        resumes=resume,
+    loss = Loss(
+        run_dir=str(run_dir.absolute()), name=name, run_id=tracker.run_id, sweep=sweep, people=people,
+        charge=Charge.of(learner.ledger),
     )  # fmt: skip
+    recorded = Losses(experiment.tracking.private_dir()).begin(loss, resumes=resume)
     if experiment.is_private and experiment.trainer.needs_clients:
         with watcher.work("what is within reach") as work:
             table = federation.outlook(learner.ledger.plan, learner.num_parameters, work)
-        say("feasibility", table)
+        told.say("feasibility", table)
     chosen = learner.fit(tracker, watcher)
-    metrics, undefined, predicted, classes_in_average = {}, {}, {}, {}
-    for about, texts in learner.notes(chosen).items():
-        notes[about] = notes.get(about, []) + texts
-    for split in experiment.evaluate_on:  # the test beats are looked at here, once, and nothing is decided after it
-        evaluation, probabilities = learner.judge(split, chosen)
-        outcome.log_evaluation(tracker, prepared, split, evaluation, probabilities)
-        metrics |= evaluation.metrics(split) | federation.log_clients(tracker, prepared, split, probabilities)
-        predicted[split], classes_in_average[split] = probabilities, evaluation.classes_in_average
-        notes[split] = evaluation_notes(evaluation) + federation.notes(prepared, split, probabilities)
-        undefined |= {f"{split}/{name}": reason for name, reason in evaluation.undefined.items()}
-    if experiment.comparisons.asked:
-        comparison = compare(experiment, prepared, learner, chosen, predicted["test"], watcher)
-        metrics |= federation.log_comparison(tracker, prepared, comparison)
-        notes["comparisons"] = comparison.notes()
-    notes = {about: texts for about, texts in notes.items() if texts}
-    published = evidence.published(notes, withholds=experiment.withholds)
-    if experiment.evaluate_on:
-        title = f"{experiment.title} · {prepared.beats.database} · {split}"
-        outcome.log_description(tracker, evaluation, title=title, notes=evidence.lines(published))
-        say("summary", outcome.summary(evaluation, title=title))
-    if experiment.comparisons.asked:
-        for line in comparison.lines():
-            say("comparison", line)
-    tell(published)
-    statement = learner.statement(chosen)
+    told.add(learner.notes(chosen))
+    scores = _evaluate(experiment, prepared, learner, chosen, tracker, watcher, told)
+    metrics, statement = dict(scores.metrics), learner.statement(chosen)
     if statement is not None:
         metrics |= outcome.log_privacy(tracker, statement)
-        say("statement", statement.line())
+        told.say("statement", statement.line())
     flaws = experiment.flaws.as_dict()
     if experiment.flaws.protocol == "dp" and flaws is not None:
         from ecgexp.flaws.pricing import prices_of
 
         believed = prices_of(experiment, len(prepared.split.train), len(prepared.split.validation))
         metrics, flaws = metrics | believed.metrics(), flaws | believed.as_dict()
-        say("flaws", believed.line())
+        told.say("flaws", believed.line())
     tracker.log_metrics(metrics)
     outcome.log_model(tracker, prepared, learner.classifier(chosen), run_dir)
     recorded.finish(None if statement is None else statement.event)
     return Result(
-        status="FINISHED", metrics=metrics, undefined=undefined, classes_in_average=classes_in_average,
-        notes=notes if not experiment.withholds else {**notes, **published},
-        selection=chosen.as_dict(), data=outcome.describe_data(prepared),
+        status="FINISHED", metrics=metrics, undefined=scores.undefined, classes_in_average=scores.classes_in_average,
+        notes=told.of_result(), selection=chosen.as_dict(), data=outcome.describe_data(prepared),
         privacy=None if statement is None else statement.as_dict(), flaws=flaws,
     )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scores:
+    """Of all splits that were asked for, as `Result` has them."""
+
+    metrics: Mapping[str, float]
+    undefined: Mapping[str, str]
+    classes_in_average: Mapping[str, Sequence[str]]
+
+
+def _evaluate(
+    experiment: Experiment, prepared: Prepared, learner: Learner, chosen: Chosen, tracker: Tracker, watcher: Watcher,
+    told: "_Told",
+) -> _Scores:  # fmt: skip
+    """Scores the chosen weights: the test beats are looked at here, once, and nothing is decided after it."""
+    metrics, undefined, predicted, classes_in_average = {}, {}, {}, {}
+    for split in experiment.evaluate_on:
+        evaluation, probabilities = learner.judge(split, chosen)
+        outcome.log_evaluation(tracker, prepared, split, evaluation, probabilities)
+        metrics |= evaluation.metrics(split) | federation.log_clients(tracker, prepared, split, probabilities)
+        predicted[split], classes_in_average[split] = probabilities, evaluation.classes_in_average
+        told.add({split: evaluation_notes(evaluation) + federation.notes(prepared, split, probabilities)})
+        undefined |= {f"{split}/{name}": reason for name, reason in evaluation.undefined.items()}
+    comparison = None
+    if experiment.comparisons.asked:
+        comparison = compare(experiment, prepared, learner, chosen, predicted["test"], watcher)
+        metrics |= federation.log_comparison(tracker, prepared, comparison)
+        told.add({"comparisons": comparison.notes()})
+    if experiment.evaluate_on:
+        title = f"{experiment.title} · {prepared.beats.database} · {split}"
+        outcome.log_description(tracker, evaluation, title=title, notes=evidence.lines(told.published))
+        told.say("summary", outcome.summary(evaluation, title=title))
+    for line in () if comparison is None else comparison.lines():
+        told.say("comparison", line)
+    told.say_notes()
+    return _Scores(metrics=metrics, undefined=undefined, classes_in_average=classes_in_average)
+
+
+class _Told:
+    """What a run says on the way: lines of the console, where they may be published, and notes, which its result keeps too.
+
+    Args:
+      publishing: says what may be published.
+      watcher: shows it.
+    """
+
+    def __init__(self, publishing: Publishing, watcher: Watcher):
+        self._publishing, self._watcher = publishing, watcher
+        self._notes: evidence.Notes = {}
+
+    @property
+    def published(self) -> evidence.Notes:
+        """The notes that may stand in every output."""
+        return evidence.published(self._notes, withholds=self._publishing.withholds)
+
+    def of_result(self) -> evidence.Notes:
+        """All notes, from which the result's publishing takes those that are withheld."""
+        return {**self._notes, **self.published} if self._publishing.withholds else self._notes
+
+    def say(self, name: str, text: Any) -> None:
+        """Shows a line of that name."""
+        if self._publishing.tells(name):
+            self._watcher.say(text)
+
+    def add(self, notes: Mapping[str, Sequence[str]]) -> None:
+        """Adds to the notes; what they are about and has none is left out."""
+        for about, texts in notes.items():
+            if texts:
+                self._notes[about] = [*self._notes.get(about, []), *texts]
+
+    def say_notes(self) -> None:
+        """Shows the notes so far, those that may be published."""
+        for line in evidence.lines(self.published):
+            self.say("notes", f"note: {line}")
 
 
 def _keyed(prepared: Prepared, key: DigestKey) -> Prepared:
