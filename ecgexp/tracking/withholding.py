@@ -19,6 +19,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ecgexp._files import replacing
 from ecgexp._reading import MissingFileError, cut_torn_line, read_json
 from ecgexp._redaction import redact
 from ecgexp.privacy import outputs
@@ -71,16 +72,16 @@ class PrivateFolder(FileArtifacts):
         entries = list(read_entries(self._metrics))
         left = [entry for entry in entries if entry["step"] is None or entry["step"] <= after]
         if len(left) < len(entries):
-            with _opened(self._metrics, os.O_TRUNC) as file:
-                file.write("".join(f"{json.dumps(entry)}\n" for entry in left).encode())
+            with _replaced(self._metrics) as part:
+                part.write_text("".join(f"{json.dumps(entry)}\n" for entry in left), encoding="utf-8")
         self._points.discard(after=after)
 
     def add_values(self, values: Mapping[str, Any]) -> None:
         """Adds to `values.json`; nested mappings are merged."""
         target = self._made("values.json")
         merged = _merged(self._known_values(), plain(values))
-        with _opened(target, os.O_TRUNC) as file:
-            file.write(json.dumps(merged, indent=2, ensure_ascii=False).encode())
+        with _replaced(target) as part:  # half of it would be refused when the run goes on
+            part.write_text(json.dumps(merged, indent=2, ensure_ascii=False), encoding="utf-8")
 
     def _known_values(self) -> dict[str, Any]:
         """Raises DataError where the file is damaged."""
@@ -340,6 +341,14 @@ def _opened(path: Path, how: int) -> Iterator[Any]:
     with os.fdopen(handle, "wb") as file:
         os.fchmod(handle, _OWNER_ONLY)
         yield file
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    """A file that takes the place of `path` as a whole, and that its owner alone can read."""
+    with replacing(path) as part:
+        part.chmod(_OWNER_ONLY)  # while it is empty
+        yield part
 
 
 def _merged(known: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import stat
 import warnings
 
@@ -284,3 +285,26 @@ def test_a_run_without_a_guarantee_publishes_as_it_is(told):
     assert publishing.result(result) is result
     assert publishing.error(error) is error
     assert publishing.tells("anything")
+
+
+@pytest.mark.parametrize("change", ["values", "points"])
+def test_private_file_killed_while_written_is_as_before(tmp_path, change, killed_while):
+    folder = PrivateFolder(tmp_path)
+    folder.add_values({"tags": {"a": "b"}})
+    folder.add_metrics({"curve/train/loss": 1.0}, 1)
+    folder.add_metrics({"curve/train/loss": 2.0}, 2)
+    before = {name: path.read_text() for name, path in private(tmp_path).items()}
+
+    def work():
+        os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        if change == "values":
+            folder.add_values({"tags": {"c": "d"}})
+        else:
+            folder.discard_points(after=1)
+
+    killed_while(work)
+    after = private(tmp_path)
+    (part,) = set(after) - set(before)
+    assert stat.S_IMODE(after[part].stat().st_mode) == 0o600
+    assert {name: after[name].read_text() for name in before} == before
+    PrivateFolder(tmp_path).add_values({"tags": {"c": "d"}})
