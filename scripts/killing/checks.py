@@ -41,8 +41,8 @@ def differences(whole: Path, run: Path, *, has_fresh_noise: bool = False) -> lis
     Args:
       whole: the folder of that one.
       run: of the other.
-      has_fresh_noise: then only the steps, the ε and the names of the points can be the same; ε is larger exactly where steps
-        were lost, and never smaller.
+      has_fresh_noise: then only the steps, the ε and the epochs or rounds of the curves can be the same; ε is larger exactly
+        where steps were lost, and never smaller.
     """
     then, now = result(whole), result(run)
     if not has_fresh_noise:
@@ -56,8 +56,8 @@ def differences(whole: Path, run: Path, *, has_fresh_noise: bool = False) -> lis
         found.append(f"{got['steps']} steps instead of {was['steps']}")
     if got["epsilon"] < was["epsilon"] or (got["epsilon"] > was["epsilon"]) != (lost > 0):
         found.append(f"ε {got['epsilon']} with {lost} lost steps instead of {was['epsilon']}")
-    names = [[point.rpartition(" ")[0] for point in points(folder)] for folder in (whole, run)]
-    return found + (["points of other names"] if names[0] != names[1] else [])
+    steps = [sorted({line["step"] or 0 for line in _lines(folder)}) for folder in (whole, run)]
+    return found + (["points of other epochs or rounds"] if steps[0] != steps[1] else [])
 
 
 def store_faults(database: Path, folders: list[Path]) -> list[str]:

@@ -93,7 +93,7 @@ class _Watch:
             return "delivery" if self.trained else "store"
         if self.has_result:
             return "end"
-        if "/cache" in path:
+        if "/cache" in path or path.startswith("cache"):
             return "preparation"
         if path.endswith(("metrics.jsonl", "privacy_journal.jsonl")):
             return "training"
