@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from ecgexp._build import build_node
+from ecgexp._files import remove_litter_below
 from ecgexp._hydra_guard import check_typed_once
 from ecgexp._redaction import redact
 from ecgexp._scratch import use_own_scratch
@@ -113,6 +114,7 @@ def _held(sweep: Sweep) -> Iterator[None]:
         check_free(folder, setting="hydra.sweep.dir")
     folder.mkdir(parents=True, exist_ok=True)
     with hold(folder, new=not is_same, setting="hydra.sweep.dir"):
+        remove_litter_below(sweep.home)
         try:
             yield
         finally:

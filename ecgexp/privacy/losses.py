@@ -17,7 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from typing_extensions import TypedDict
 
-from ecgexp._files import replacing
+from ecgexp._files import remove_litter, replacing
 from ecgexp._reading import read_json
 from ecgexp._validate import ConfigError
 from ecgexp.privacy.search import Charge, Scope, SearchPrice, price_search
@@ -134,6 +134,7 @@ class Losses:
         """
         try:
             with self._lock():
+                remove_litter(self._folder)
                 same = [known for known in self.all() if known.run_dir == loss.run_dir and not known.finished]
                 if resumes and same:
                     loss = replace(loss, id=same[-1].id)

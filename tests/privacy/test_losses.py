@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import signal
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -223,3 +225,17 @@ def test_at_least_holds_both_records():
     assert sorted(times for _, times in accounting.leaves(accounting.from_json(both.event)).values()) == [3, 5]
     assert charge(1.0, 5).at_least(charge(1.0, 3)).event == event(1.0, 5)
     assert charge(1.0, 3).at_least(charge(1.0, 5)).event == event(1.0, 5)
+
+
+def test_litter_beside_the_records_goes_with_the_next_run(losses, killed_while):
+    losses.begin(loss(), resumes=False)
+
+    def work():
+        os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        losses.begin(loss("/runs/b"), resumes=False)
+
+    killed_while(work)
+    assert len(list(losses._folder.glob(".*.part"))) == 1
+    losses.begin(loss("/runs/c"), resumes=False)
+    assert list(losses._folder.glob(".*.part")) == []
+    assert len(losses.all()) == 2
