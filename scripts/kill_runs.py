@@ -136,7 +136,7 @@ class Campaign:
         stages = [stage for stage in self._stages if events.get(stage)]
         first = stages[found.number % len(stages)]
         self._prepare(home, whole, first)
-        for stage in (first, *drawn.choices(stages, k=3))[: drawn.choice((1, 2, 3, 4))]:
+        for stage in (first, *drawn.choices(stages, k=3))[: drawn.choice((2, 3, 4))]:
             kill = _draw(stage, events[stage], drawn)
             ended = run(_goes_on(scenario, home), home, kill=kill)
             if ended.code == 0 or (ended.code == 2 and _has_finished(home)):
