@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ecgexp._reading import read_text, refusal
+from ecgexp._reading import quoted, read_text, refusal
 from ecgexp._validate import ConfigError, DataError
 from ecgexp.config import for_the_record, load_config
 from ecgexp.tracking.files import plain
@@ -83,7 +83,7 @@ def _ours(overrides: Sequence[str]) -> list[str]:
 def _check_same(run_dir: Path, values: Mapping[str, Any]) -> None:
     then, now = _run_json(run_dir)["params"], plain(loggable(parameters(values)))
     differ = [
-        f"{name} is {now.get(name)!r} and was {then.get(name)!r}"
+        f"{quoted(name)[1:-1]} is {quoted(now.get(name))} and was {quoted(then.get(name))}"
         for name in sorted({*then, *now})
         if has_effect(name) and then.get(name) != now.get(name)
     ]

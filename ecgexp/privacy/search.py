@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 
 _MANY = 20
+_NO_BOUND = (
+    ConfigError,
+    ArithmeticError,
+    ValueError,
+)  # the latter two for noise or rates beyond what floats can compute
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,7 +257,7 @@ def _bound(charges: Sequence[Charge]) -> tuple[float, AccountantName]:
     for accountant in (first, "rdp" if first == "pld" else "pld"):
         if first == "rdp" and math.isfinite(found.get("rdp", math.inf)):
             break  # it was asked for, or PLD would take too long
-        with contextlib.suppress(ConfigError):
+        with contextlib.suppress(*_NO_BOUND):
             found[accountant] = _bound_by(accountant, charges)
     best = min(found, key=lambda accountant: found[accountant], default=first)
     return found.get(best, math.inf), best

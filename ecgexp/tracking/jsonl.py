@@ -8,6 +8,7 @@ input_example.safetensors  what the model was shown as an example, beside model/
 """
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ from typing_extensions import TypedDict
 
 from ecgexp._archive import write_archive
 from ecgexp._files import replacing, replacing_folder
-from ecgexp._reading import MissingFileError, cut_torn_line, read_lines
+from ecgexp._reading import MissingFileError, cut_torn_line, read_lines, refusal
 from ecgexp._redaction import redact
 from ecgexp.run_folder import remove_checkpoints
 from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status
@@ -55,6 +56,7 @@ class JsonlTracker(FileArtifacts):
         self.folder.mkdir(parents=True, exist_ok=True)
         self._metrics = folder / "metrics.jsonl"
         cut_torn_line(self._metrics)
+        _check_no_folder(folder / "result.json")  # now, and not when the run has been trained
         self._points = Points((name, step) for step, metrics in read_metrics(self._metrics) for name in metrics)
         before = read_run(folder) if (folder / NAME).exists() else {}
         self._run: dict[str, Any] = {"params": {}, "tags": {}, "datasets": [], "artifacts": [], "store": None, **before}
@@ -119,7 +121,8 @@ class JsonlTracker(FileArtifacts):
         """See `Tracker.log_file`; a file that already lies there is left as it is."""
         name = check_path(f"{folder}/{path.name}" if folder else path.name)
         target = self.folder / name
-        if path.resolve() != target.resolve():
+        if not _is_same(path, target):
+            _check_no_folder(target)
             target.parent.mkdir(parents=True, exist_ok=True)
             with replacing(target) as part:
                 shutil.copyfile(path, part)
@@ -137,7 +140,7 @@ class JsonlTracker(FileArtifacts):
     def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
         """See `Tracker.log_model`; the folder is copied to `model/` unless it lies there."""
         target = self.folder / "model"
-        if folder.resolve() != target.resolve():
+        if not _is_same(folder, target):
             with replacing_folder(target) as part:
                 shutil.copytree(folder, part, dirs_exist_ok=True)
         example = input_example if isinstance(input_example, Mapping) else {"signals_mv": input_example}
@@ -160,6 +163,16 @@ class JsonlTracker(FileArtifacts):
 
     def _save(self) -> None:
         write_run(self.folder, self._run)
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """Whether two paths lead to one file; unlike `Path.resolve`, for a link that leads to itself too."""
+    return os.path.realpath(path) == os.path.realpath(other)
+
+
+def _check_no_folder(path: Path) -> None:
+    if path.is_dir():
+        raise refusal(path, "is a folder, and a file must be written there", fix="remove it")
 
 
 def read_metrics(path: Path) -> Iterator[tuple[int | None, dict[str, float | None]]]:

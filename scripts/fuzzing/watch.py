@@ -8,18 +8,18 @@ import resource
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from fuzzing.corpus import Case
 from fuzzing.judge import FINDING, Verdict, try_input
 
 _POLL_S = 0.2
 _PATIENCE = 3  # times the limit, for an input that is tried again
 _PR_SET_PDEATHSIG = 1
+Attempt = Callable[[Any, int, int, Path], Verdict]
 _FORK = multiprocessing.get_context("fork")
 
 
@@ -37,23 +37,27 @@ class Limits:
 
 
 def run(
-    cases: tuple[Case, ...], *, seed: int, numbers: range, workers: int, limits: Limits, until: float
+    cases: Any, *, seed: int, numbers: range, workers: int, limits: Limits, until: float, attempt: Attempt = try_input
 ) -> Iterator[tuple[int, Verdict | None]]:
     """Tries every input, or as many as there is time for.
 
     Args:
-      cases: the sound records.
+      cases: the sound records, or whatever else `attempt` takes.
       seed: of the run.
       numbers: which inputs.
       workers: processes at once.
       limits: of each input.
       until: `time.monotonic()` at which to stop.
+      attempt: `(cases, seed, number, folder)` tries one input; the folder is that of its process.
 
     Yields:
       Number and verdict, in no order; the verdict is None for an input that ended its process or hung.
     """
     with tempfile.TemporaryDirectory(prefix="fuzz-") as place, contextlib.ExitStack() as ending:
-        lanes = [_Lane(cases, seed, numbers[lane::workers], Path(place) / str(lane), limits) for lane in range(workers)]
+        lanes = [
+            _Lane(cases, seed, numbers[lane::workers], Path(place) / str(lane), limits, attempt)
+            for lane in range(workers)
+        ]
         for lane in lanes:
             ending.callback(lane.end)
             lane.start()
@@ -67,8 +71,11 @@ def run(
 class _Lane:
     """A share of the inputs and the process that tries them, which is replaced when an input costs it its life."""
 
-    def __init__(self, cases: tuple[Case, ...], seed: int, numbers: Sequence[int], folder: Path, limits: Limits):
+    def __init__(
+        self, cases: Any, seed: int, numbers: Sequence[int], folder: Path, limits: Limits, attempt: Attempt
+    ):  # fmt: skip
         self._cases, self._seed, self._left, self._folder, self._limits = cases, seed, numbers, folder, limits
+        self._attempt = attempt
         self._started = _FORK.Value("q", -1)
         self._since, self._seen, self._suspect = time.monotonic(), -1, -1
         self.is_open = bool(numbers)
@@ -135,7 +142,7 @@ class _Lane:
         with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
             for number in self._left:
                 self._started.value = number
-                pipe.send((number, _small(try_input(self._cases, self._seed, number, self._folder))))
+                pipe.send((number, _small(self._attempt(self._cases, self._seed, number, self._folder))))
         pipe.send(None)
 
 

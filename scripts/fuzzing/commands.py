@@ -1,0 +1,208 @@
+"""What the commands do with the files of the world, in this process and without TensorFlow."""
+
+import io
+import logging
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+from fuzzing.corpus import make_cases
+from fuzzing.world import KEY, TYPED, plan, prepared
+
+from ecgexp import compare, ending, result, resuming, run_folder, sync
+from ecgexp._validate import ConfigError, DataError
+from ecgexp.checkpoints import Checkpoints
+from ecgexp.data import cache, csv_reader, wfdb_reader
+from ecgexp.data.file_digests import FileDigests
+from ecgexp.doctor_checks import Settings, _check_whole
+from ecgexp.prediction.model import load_model
+from ecgexp.privacy.keyed import DigestKey
+from ecgexp.privacy.losses import Losses, price_store
+from ecgexp.progress import CheckpointRule, Keeper, check_journal, has_standing
+from ecgexp.report import gather, page
+from ecgexp.report import main as report_main
+from ecgexp.selection import Chosen, Selection
+from ecgexp.sweeping.closing import close, open_parent
+from ecgexp.sweeping.sweep import Sweep
+from ecgexp.tracking import replay
+from ecgexp.tracking.hydra_notes import clean_multirun
+from ecgexp.tracking.jsonl import JsonlTracker
+from ecgexp.tracking.reading import find_run
+from ecgexp.tracking.run_json import not_whole, read_run
+from ecgexp.tracking.settings import NoTracking
+from ecgexp.tracking.withholding import PrivateFolder
+from ecgexp.two_runs.tables import render
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What reads some files.
+
+    Attributes:
+      name: of the command.
+      reads: patterns of the files below the world.
+      run: does it; raises what the command turns into one line, or returns.
+      share: of the inputs, relative to other commands.
+    """
+
+    name: str
+    reads: tuple[str, ...]
+    run: Callable[[Path], object]
+    share: float = 1.0
+
+
+def _quiet(run: Callable[[], int]) -> None:
+    """A command's own `main`; what it prints must hold no traceback."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        run()
+    if "Traceback" in err.getvalue() + out.getvalue():
+        raise AssertionError(err.getvalue())
+    for line in err.getvalue().splitlines():
+        if not line.startswith("ecgexp"):
+            raise AssertionError(f"not one line: {err.getvalue()}")
+
+
+def _report(world: Path) -> None:
+    gather.gather(gather.choose(parent=str(world / "outputs/sweep/monday")))
+
+
+def _page(world: Path) -> None:
+    from datetime import UTC, datetime
+
+    found = gather.gather(gather.choose(parent=str(world / "outputs/sweep/monday")))
+    page.render(found, made=datetime.now(UTC), public=False)
+
+
+def _compare(world: Path) -> None:
+    a, b = (find_run(str(world / "outputs" / name)) for name in ("run0", "run1"))
+    found = compare.compare(a, b, num_resamples=0)
+    render(found)
+    found.as_dict()
+
+
+def _compare_main(world: Path) -> None:
+    runs = [str(world / "outputs" / name) for name in ("run0", "run1")]
+    _quiet(lambda: compare.main([*runs, "--num-resamples", "0", "--json", str(world / "comparison.json")]))
+
+
+def _predict(world: Path) -> None:
+    load_model(find_run(str(world / "outputs/run0")))
+
+
+def _resume(world: Path) -> None:
+    folder = resuming.find_run_dir(str(world / "outputs/stopped"))
+    with run_folder.hold(folder, new=False, setting="resume"):
+        check_journal(folder)
+        JsonlTracker(folder, run_id=result.known_run_id(folder)).log_metrics({"curve/train/loss": 1.0}, step=3)
+        private = PrivateFolder(folder)
+        private.add_metrics({"train/clipped": 0.5}, 2)
+        private.add_values({"tags": {"more": "x"}})
+        keeper = Keeper(folder, CheckpointRule(), data_digest=KEY, resumes=True)
+        assert keeper.standing is not None  # noqa: S101
+        keeper.ledger(plan(), num_steps=2)
+        keeper.restore(Chosen(Selection(), is_private=True))
+
+
+def _overrides(world: Path) -> None:
+    resuming.stored_config(world / "outputs/stopped", list(TYPED[-1:]))
+
+
+def _start(world: Path) -> None:
+    for name in ("run0", "stopped", "sweep/monday"):
+        try:
+            run_folder.check_free(world / "outputs" / name)
+        except ConfigError:
+            continue
+        with run_folder.hold(world / "outputs" / name, new=True):
+            pass
+
+
+def _sweep(world: Path) -> None:
+    clean_multirun(world / "outputs/sweep/monday")
+    sweep = Sweep.join(world / "outputs/sweep/monday")
+    for digest in ("0" * 64, "1" * 64):
+        sweep.kept(digest, lambda: KEY)
+        sweep.unfinished(digest)
+    has_standing(world / "outputs/stopped")
+    parent = open_parent(sweep, NoTracking(), "ecgexp -m seed=1,2")
+    closed = close(sweep, parent, interrupted=False)
+    closed.table()
+
+
+def _losses(world: Path) -> None:
+    losses = Losses(world / "store.private")
+    price_store(losses.all(), unknown=losses.damaged)
+    DigestKey.of(world / "store.private")
+
+
+def _sync(world: Path) -> None:
+    _quiet(lambda: sync.main(["--outputs", str(world / "outputs")]))
+
+
+def _sync_ended(world: Path) -> None:
+    not_whole(world / "outputs")
+    list(_check_whole(Settings(data_root=world, store="", outputs=world / "outputs", close_stale=False)))
+    folder = world / "outputs/run0"
+    ending._ended(folder)
+    replay._example(folder)
+    replay.read_entries(folder / "metrics.jsonl")
+    read_run(folder)
+
+
+def _cache(world: Path) -> None:
+    cache.load_or_prepare(world / "cache", KEY, prepared)
+    FileDigests(world / "cache", world / "recordings").of([world / "recordings/notes.txt"])
+
+
+def _output(world: Path) -> None:
+    report_main._check_output(world / "report.html")
+    compare._check_output(world / "comparison.json")
+
+
+def _checkpoints(world: Path) -> None:
+    Checkpoints(world / "outputs/stopped/checkpoints").newest()
+
+
+def _records(case) -> Callable[[Path], None]:
+    return lambda world: case.read(world / "recordings" / case.name.replace(" ", "-")) and None
+
+
+def make_commands() -> tuple[Command, ...]:
+    """All of them."""
+    run = ("run.json", "metrics.jsonl", "result.json", "data.json", "privacy.json", "privacy_statement.txt", "predictions/*",
+           "tables/*", "model/*")  # fmt: skip
+    runs = tuple(f"outputs/run0/{name}" for name in run)
+    jobs = tuple(f"outputs/sweep/monday/0/{name}" for name in run)
+    parent = ("outputs/sweep/monday/sweep.json", "outputs/sweep/sweeps/*/parent/*", "outputs/sweep/sweeps/*/attempts/*.json",
+              "outputs/sweep/monday/jobs/*", "outputs/sweep/monday/multirun.yaml", "store.private/losses/*")  # fmt: skip
+    unfinished = ("run.json", "metrics.jsonl", "privacy_journal.jsonl", "private/*", "checkpoints/*")
+    stopped = tuple(f"outputs/stopped/{name}" for name in unfinished)
+    commands = [
+        Command(name="ecgexp-report", reads=(*jobs, *parent), run=_report, share=1),
+        Command(name="ecgexp-report (page)", reads=(*jobs, *parent), run=_page, share=0.1),
+        Command(name="ecgexp-compare", reads=runs, run=_compare, share=2),
+        Command(name="ecgexp-compare (main)", reads=(*runs, "comparison.json"), run=_compare_main, share=1),
+        Command(name="ecgexp-predict (model)", reads=(*runs, "outputs/run0/model/*"), run=_predict, share=2),
+        Command(name="resume=", reads=stopped, run=_resume, share=3),
+        Command(name="resume= (configuration)", reads=("outputs/stopped/.hydra/*", stopped[0]), run=_overrides, share=0.2),
+        Command(name="ecgexp (folder taken)", reads=(*runs, *stopped[:3], *parent[:1]), run=_start),
+        Command(name="ecgexp -m", reads=(*parent, "outputs/sweep/monday/0/result.json", "store.private/*"), run=_sweep),
+        Command(name="record of a store", reads=("store.private/*", "store.private/losses/*"), run=_losses, share=0.5),
+        Command(name="ecgexp-sync", reads=(*runs, "outputs/run0/input_example*"), run=_sync, share=0.7),
+        Command(name="ecgexp-sync, ecgexp-doctor", reads=(*runs, "outputs/run0/input_example*"), run=_sync_ended),
+        Command(name="cache", reads=("cache/*", "cache/arrays/*"), run=_cache, share=1.5),
+        Command(name="--json, --output", reads=("comparison.json", "report.html"), run=_output, share=0.5),
+        Command(name="checkpoints", reads=("outputs/stopped/checkpoints/*",), run=_checkpoints),
+    ]  # fmt: skip
+    for case in make_cases():
+        module = csv_reader if case.layout == "kaggle_csv" else wfdb_reader
+        folder = case.name.replace(" ", "-")
+        names = tuple(f"recordings/{folder}/{path.name}" for path in module.files_of(Path(), case.record_id))
+        commands.append(Command(name=f"recording {case.name}", reads=names, run=_records(case), share=0.3))
+    logging.disable(logging.CRITICAL)
+    return tuple(commands)
+
+
+EXPECTED = (ConfigError, DataError)
