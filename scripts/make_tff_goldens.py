@@ -39,7 +39,7 @@ sys.path[:0] = [str(_TESTS / "federated"), str(_TESTS)]  # tests are not a packa
 import golden_cases  # noqa: E402
 from clients import build, deal, loss  # noqa: E402
 
-_CLOSE = 1e-6  # of weights; the order of sums differs from run to run
+_CLOSE = 5e-6  # of weights; the order of sums differs from run to run
 _PACKAGES = ("tensorflow-federated", "tensorflow", "tensorflow-privacy", "numpy")
 
 
