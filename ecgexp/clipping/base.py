@@ -142,20 +142,18 @@ def clip_factors(norms: tf.Tensor, mask: tf.Tensor, l2_norm_clip: float) -> Clip
     clip = tf.constant(l2_norm_clip, norms.dtype)
     shrink = 1 - gamma(3, norms.dtype)  # for the roundings of the quotient, this product and the gradient's
     usable = finite & (norms > 0) & (mask > 0)
-    factors = tf.where(
-        norms <= clip, tf.ones_like(norms), shrink * (clip / tf.where(usable, norms, tf.ones_like(norms)))
-    )
+    factors = tf.where(norms <= clip, tf.ones_like(norms), shrink * (clip / norms))
     return ClipFactors(tf.where(usable, factors, tf.zeros_like(norms)), finite)
 
 
 def norm_bound(gradients: list[tf.Tensor]) -> tf.Tensor:
     """(units,) norms, rounded up, of gradients that are written out: one (units, ...) tensor for each weight."""
-    return norms_from(tf.add_n([sum_of_squares(gradient).upper for gradient in gradients]), len(gradients))
+    return norms_from(sum_of_squares(gradients).upper)
 
 
-def norms_from(squares: tf.Tensor, num_weights: int) -> tf.Tensor:
-    """(units,) norms, rounded up, from the sum over weights of bounds of their squares; 0 where the squares underflow."""
-    norms = tf.sqrt(squares * (1 + gamma(num_weights + 2, squares.dtype)))
+def norms_from(squares: tf.Tensor) -> tf.Tensor:
+    """(units,) norms, rounded up, from bounds of their squares; 0 where the squares underflow."""
+    norms = tf.sqrt(squares * (1 + gamma(4, squares.dtype)))
     return tf.where(norms < _UNDERFLOW, tf.zeros_like(norms), norms)
 
 

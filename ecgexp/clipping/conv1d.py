@@ -1,5 +1,6 @@
 """Convolutions along time."""
 
+import math
 from abc import ABC, abstractmethod
 
 import tensorflow as tf
@@ -68,10 +69,8 @@ class Conv1DRule(ConvolutionRule):
 
 def gram_products(inputs: tf.Tensor, upstream: tf.Tensor, geometry: Geometry, views: int) -> int:
     """Multiplications that a unit's Gram norm takes."""
-    padded = tf.TensorShape(geometry.padded).num_elements()
-    return views**2 * (
-        padded**2 * (inputs.shape[-1] + sum(geometry.kernel)) + geometry.positions**2 * upstream.shape[-1]
-    )
+    met = math.prod(geometry.phases) * math.prod(geometry.phase_lengths) ** 2
+    return views**2 * (met * (inputs.shape[-1] + sum(geometry.kernel)) + geometry.positions**2 * upstream.shape[-1])
 
 
 def written_products(layer: tf.keras.layers.Layer, geometry: Geometry, views: int) -> int:

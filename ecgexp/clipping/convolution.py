@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from ecgexp.clipping.gradients import Instantiated, gram, keep_rows, scale_smaller, sum_views
-from ecgexp.clipping.rounding import SquaredNorms, product_of_grams
+from ecgexp.clipping.rounding import GramProduct, Part
 
 WeightGradient = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -29,7 +29,7 @@ class Geometry:
       dilations: steps between taps.
       inputs: length of the unpadded input.
       outputs: length of the output.
-      padding: zeros before and after the input, as TensorFlow's SAME puts them.
+      padding: zeros before the input, as TensorFlow's SAME puts them.
     """
 
     kernel: tuple[int, ...]
@@ -37,7 +37,7 @@ class Geometry:
     dilations: tuple[int, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    padding: tuple[tuple[int, int], ...]
+    padding: tuple[int, ...]
 
     @classmethod
     def of(cls, layer: tf.keras.layers.Layer, inputs: tf.Tensor, outputs: tf.Tensor) -> "Geometry":
@@ -54,7 +54,7 @@ class Geometry:
         ]
         return cls(
             kernel=tuple(layer.kernel_size), strides=tuple(layer.strides), dilations=tuple(layer.dilation_rate),
-            inputs=sizes, outputs=lengths, padding=tuple((zeros // 2, zeros - zeros // 2) for zeros in missing),
+            inputs=sizes, outputs=lengths, padding=tuple(zeros // 2 for zeros in missing),
         )  # fmt: skip
 
     @property
@@ -68,36 +68,58 @@ class Geometry:
         return math.prod(self.outputs)
 
     @property
-    def padded(self) -> tuple[int, ...]:
-        """Length of the padded input."""
-        return tuple(size + sum(zeros) for size, zeros in zip(self.inputs, self.padding, strict=True))
-
-    def window(self, tap: int, dimension: int) -> slice:
-        """The padded positions that `tap` of `dimension` meets, one for each output."""
-        start = tap * self.dilations[dimension]
-        return slice(
-            start, start + (self.outputs[dimension] - 1) * self.strides[dimension] + 1, self.strides[dimension]
+    def phases(self) -> tuple[int, ...]:
+        """How many remainders of a padded position by the stride the taps meet, at most, counted from 0."""
+        return tuple(
+            1 + max(tap * dilation % stride for tap in range(taps))
+            for taps, dilation, stride in zip(self.kernel, self.dilations, self.strides, strict=True)
         )
 
-    def windows(self) -> list[tuple[slice, ...]]:
-        """For each tap, in the kernel's order, the padded positions that it meets."""
+    @property
+    def phase_lengths(self) -> tuple[int, ...]:
+        """Positions of one phase that the taps meet."""
+        return tuple(
+            outputs + (taps - 1) * dilation // stride
+            for outputs, taps, dilation, stride in zip(
+                self.outputs, self.kernel, self.dilations, self.strides, strict=True
+            )
+        )
+
+    def place(self, tap: int, dimension: int) -> tuple[int, slice]:
+        """The phase that `tap` of `dimension` meets, and the positions in it: adjacent ones, one for each output."""
+        start, phase = divmod(tap * self.dilations[dimension], self.strides[dimension])
+        return phase, slice(start, start + self.outputs[dimension])
+
+    def places(self) -> list[tuple[tuple[int, slice], ...]]:
+        """`place` in each dimension, for each tap in the kernel's order."""
         return [
-            tuple(self.window(tap, dimension) for dimension, tap in enumerate(taps))
+            tuple(self.place(tap, dimension) for dimension, tap in enumerate(taps))
             for taps in itertools.product(*(range(size) for size in self.kernel))
         ]
 
 
-def pad(inputs: tf.Tensor, geometry: Geometry) -> tf.Tensor:
-    """(rows, *inputs, channels) -> (rows, *padded, channels)."""
-    if not any(itertools.chain(*geometry.padding)):
-        return inputs
-    return tf.pad(inputs, [(0, 0), *geometry.padding, (0, 0)])
+def split_phases(inputs: tf.Tensor, geometry: Geometry) -> tf.Tensor:
+    """(rows, *inputs, channels) -> (rows, length, phases, length, phases, ..., channels), padded, a pair for each dimension.
+
+    Position i of a dimension stands at i // stride, i % stride. The positions that a tap meets are then adjacent: TensorFlow
+    reads a slice with steps number by number, which took most of the time of a convolution with strides.
+    """
+    sizes = [length * stride for length, stride in zip(geometry.phase_lengths, geometry.strides, strict=True)]
+    zeros = [
+        (before, max(size - before - length, 0))
+        for size, length, before in zip(sizes, geometry.inputs, geometry.padding, strict=True)
+    ]
+    padded = tf.pad(inputs, [(0, 0), *zeros, (0, 0)])[(slice(None), *(slice(size) for size in sizes))]
+    shape = itertools.chain(*zip(geometry.phase_lengths, geometry.strides, strict=True))
+    split = tf.reshape(padded, [-1, *shape, inputs.shape[-1]])
+    return split[(slice(None), *itertools.chain(*((slice(None), slice(phases)) for phases in geometry.phases)))]
 
 
 def written_out(inputs: tf.Tensor, upstream: tf.Tensor, geometry: Geometry, *, groups: int, views: int) -> Instantiated:
     """Per-unit kernel gradients as one batched product of transposed patches.
 
     Channels come before positions, so that each tap's slice is contiguous and the product needs no transposed operand.
+    Positions stand by their phase, see `split_phases`.
 
     Args:
       inputs: (rows, *inputs, channels).
@@ -108,9 +130,12 @@ def written_out(inputs: tf.Tensor, upstream: tf.Tensor, geometry: Geometry, *, g
     """
     dimensions = len(geometry.kernel)
     channels, filters = inputs.shape[-1] // groups, upstream.shape[-1] // groups
-    turned = tf.transpose(pad(inputs, geometry), [0, dimensions + 1, *range(1, dimensions + 1)])
-    turned = tf.reshape(turned, [-1, groups, channels, *geometry.padded])
-    slices = [turned[(slice(None), slice(None), slice(None), *window)] for window in geometry.windows()]
+    split = split_phases(inputs, geometry)
+    lengths, phases = range(1, 2 * dimensions, 2), range(2, 2 * dimensions + 1, 2)
+    turned = tf.transpose(split, [0, *phases, 2 * dimensions + 1, *lengths])
+    turned = tf.reshape(turned, [-1, *geometry.phases, groups, channels, *geometry.phase_lengths])
+    places = [zip(*place, strict=True) for place in geometry.places()]
+    slices = [turned[(slice(None), *phase, slice(None), slice(None), *window)] for phase, window in places]
     patches = tf.reshape(tf.concat(slices, axis=2), [-1, groups, geometry.taps * channels, geometry.positions])
     right = tf.reshape(upstream, [-1, geometry.positions, groups, filters])
     right = tf.transpose(right, [0, 2, 1, 3]) if groups > 1 else right[:, tf.newaxis, :, 0]
@@ -160,30 +185,35 @@ class UnwrittenKernelGradient:
         """See `gradients.PerUnitGradient`."""
         return tf.TensorShape([*self.geometry.kernel, self.inputs.shape[-1], self.upstream.shape[-1]])
 
-    def squared_norms(self) -> tf.Tensor:
-        """See `PerUnitGradient`."""
-        return self.bound().upper
-
-    def bound(self) -> SquaredNorms:
+    def part(self) -> Part:
         """See `PerUnitGradient`.
 
         The Gram matrix of patches is the sum over taps of the inputs' Gram matrix shifted by the tap along both axes,
         and the shifts of the dimensions can be summed one after the other: kernel height + width additions, not their product.
+        A tap meets one phase (see `split_phases`), so only products within a phase are needed.
         """
         geometry, views = self.geometry, self.views
-        flat = tf.reshape(pad(self.inputs, geometry), [-1, views * math.prod(geometry.padded), self.inputs.shape[-1]])
-        one_side = [views, *geometry.padded] if views > 1 else list(geometry.padded)
-        patches = tf.reshape(gram(flat), [-1, *one_side, *one_side])
+        dimensions, split = len(geometry.kernel), split_phases(self.inputs, geometry)
+        if any(phases > 1 for phases in geometry.phases):
+            split = tf.reshape(split, [-1, views, *split.shape[1:]])
+            lengths, phases = range(2, 2 * dimensions + 1, 2), range(3, 2 * dimensions + 2, 2)
+            split = tf.transpose(split, [0, *phases, 1, *lengths, 2 * dimensions + 2])
+        flat = tf.reshape(
+            split, [-1, *geometry.phases, views * math.prod(geometry.phase_lengths), self.inputs.shape[-1]]
+        )
+        one_side = [views, *geometry.phase_lengths] if views > 1 else list(geometry.phase_lengths)
+        patches = tf.reshape(gram(flat), [-1, *geometry.phases, *one_side, *one_side])
         for dimension, taps in enumerate(geometry.kernel):
-            first = 1 + (views > 1) + dimension
+            # The phases of the later dimensions stand before the positions, of which those of the earlier ones are summed.
+            first = dimensions + (views > 1)
             patches = _add_shifts(
-                patches, [geometry.window(tap, dimension) for tap in range(taps)], first, first + len(one_side)
+                patches, [geometry.place(tap, dimension) for tap in range(taps)], first, first + len(one_side)
             )
         total = views * geometry.positions
         upstream = gram(tf.reshape(self.upstream, [-1, total, self.upstream.shape[-1]]))
         # An entry is a product over channels, then a sum over the taps of each dimension.
-        return product_of_grams(
-            tf.reshape(patches, [-1, total, total]), upstream,
+        return GramProduct(
+            left=tf.reshape(patches, [-1, total, total]), right=upstream,
             left_length=self.inputs.shape[-1] + sum(geometry.kernel), right_length=self.upstream.shape[-1],
         )  # fmt: skip
 
@@ -211,14 +241,14 @@ class UnwrittenKernelGradient:
         )  # fmt: skip
 
 
-def _add_shifts(values: tf.Tensor, windows: list[slice], *axes: int) -> tf.Tensor:
-    """The sum over `windows` of `values` sliced by the same window along both `axes`."""
-    everything = [slice(None)] * values.shape.rank
+def _add_shifts(values: tf.Tensor, places: list[tuple[int, slice]], *axes: int) -> tf.Tensor:
+    """The sum over `places` of `values` with the phase taken from axis 1, then sliced alike along both `axes` of the rest."""
 
-    def shifted(window: slice) -> tf.Tensor:
-        return values[tuple(window if axis in axes else all_ for axis, all_ in enumerate(everything))]
+    def shifted(phase: int, window: slice) -> tf.Tensor:
+        rest = (window if axis in axes else slice(None) for axis in range(1, values.shape.rank - 1))
+        return values[(slice(None), phase, *rest)]
 
-    total = shifted(windows[0])
-    for window in windows[1:]:
-        total = total + shifted(window)
+    total = shifted(*places[0])
+    for place in places[1:]:
+        total = total + shifted(*place)
     return total

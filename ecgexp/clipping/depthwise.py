@@ -1,8 +1,11 @@
 """Depthwise convolutions: each channel has its own small kernel."""
 
+import itertools
+from collections.abc import Iterator
+
 import tensorflow as tf
 
-from ecgexp.clipping.convolution import Geometry, pad
+from ecgexp.clipping.convolution import Geometry, split_phases
 from ecgexp.clipping.gradients import Instantiated, PerUnitGradient, sum_views
 from ecgexp.clipping.rules import activate, add_bias, bias_gradient, refuse_channels_first
 
@@ -34,12 +37,17 @@ class DepthwiseRule:
         """See `rules.Rule`; each tap's gradient is the inputs it met times the upstream gradient, summed over positions."""
         geometry = Geometry.of(layer, saved, upstream)
         channels, multiplier = layer.depthwise_kernel.shape[-2:]
-        padded = pad(saved, geometry)[..., tf.newaxis]
+        split = split_phases(saved, geometry)[..., tf.newaxis]
         by_channel = tf.reshape(upstream, [-1, *geometry.outputs, channels, multiplier])
         positions = list(range(1, 1 + len(geometry.outputs)))
         taps = [
-            sum_views(tf.reduce_sum(padded[(slice(None), *window)] * by_channel, positions), views)
-            for window in geometry.windows()
+            sum_views(tf.reduce_sum(split[(slice(None), *_of_split(place))] * by_channel, positions), views)
+            for place in geometry.places()
         ]
         values = tf.reshape(tf.stack(taps, axis=1), [-1, *layer.depthwise_kernel.shape])
         return [(layer.depthwise_kernel, Instantiated(values)), *bias_gradient(layer, upstream, views)]
+
+
+def _of_split(place: tuple[tuple[int, slice], ...]) -> Iterator[int | slice]:
+    """The positions and the phase in each dimension, in the order of `split_phases`."""
+    return itertools.chain(*((window, phase) for phase, window in place))

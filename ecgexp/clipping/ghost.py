@@ -8,6 +8,7 @@ import tensorflow as tf
 from ecgexp.clipping.base import ClippedSum, PerExampleLoss, clip_factors, norms_from, per_example_losses, summarize
 from ecgexp.clipping.gradients import PerUnitGradient, merge
 from ecgexp.clipping.graph import Use, ordered_inputs, run_recorded
+from ecgexp.clipping.rounding import squared_norms
 
 MOST_ROUNDING = 2e-3
 """Share of a squared norm that may be a bound on its rounding, which shortens a clipped gradient by up to half of that; a unit
@@ -51,39 +52,29 @@ def _clipped(
     gradients: list[PerUnitGradient], mask: tf.Tensor, l2_norm_clip: float
 ) -> tuple[list[tf.Tensor], tf.Tensor]:
     """The sum of the clipped gradients, and the units' norms."""
-    bounds = [gradient.bound() for gradient in gradients]
-    squares = tf.add_n([bound.upper for bound in bounds])
-    norms = norms_from(squares, len(gradients))
-    rounding = tf.add_n([bound.rounding for bound in bounds])
+    squares = squared_norms([gradient.part() for gradient in gradients])
+    norms = norms_from(squares.upper)
+    factors, finite = clip_factors(norms, mask, l2_norm_clip)
     # A unit that is not clipped needs no better bound than the one that says so.
-    doubtful = (mask > 0) & tf.math.is_finite(norms) & (norms > l2_norm_clip) & (rounding > MOST_ROUNDING * squares)
+    too_rounded = squares.rounding > MOST_ROUNDING * squares.upper
+    doubtful = (mask > 0) & finite & (norms > l2_norm_clip) & too_rounded
 
     def as_computed() -> tuple[list[tf.Tensor], tf.Tensor]:
-        return _weighted_sums(gradients, norms, mask, l2_norm_clip), norms
+        return [gradient.weighted_sum(factors) for gradient in gradients], norms
 
-    def some_in_float64() -> tuple[list[tf.Tensor], tf.Tensor]:
+    # Not inlined: in each step the executor visits every operation of the branch not taken, which takes it longer than a small
+    # network's whole bound.
+    @tf.function(autograph=False, experimental_attributes={"_noinline": True})
+    def some_apart() -> tuple[list[tf.Tensor], tf.Tensor]:
         units = tf.where(doubtful)
-        sums = _weighted_sums(gradients, norms, tf.where(doubtful, tf.zeros_like(mask), mask), l2_norm_clip)
+        kept = finite & ~doubtful
+        sums = [gradient.keep(kept).weighted_sum(tf.where(kept, factors, 0)) for gradient in gradients]
         exact_sums, exact_norms = _in_float64(gradients, units[:, 0], l2_norm_clip)
         summed = [total + tf.cast(exact, total.dtype) for total, exact in zip(sums, exact_sums, strict=True)]
         return summed, tf.tensor_scatter_nd_update(norms, units, tf.cast(exact_norms, norms.dtype))
 
-    return tf.cond(tf.reduce_any(doubtful), some_in_float64, as_computed)
-
-
-def _weighted_sums(
-    gradients: list[PerUnitGradient], norms: tf.Tensor, mask: tf.Tensor, l2_norm_clip: float
-) -> list[tf.Tensor]:
-    factors, finite = clip_factors(norms, mask, l2_norm_clip)
-
-    def as_they_are() -> list[tf.Tensor]:
-        return [gradient.weighted_sum(factors) for gradient in gradients]
-
-    def without_the_others() -> list[tf.Tensor]:
-        return [gradient.keep(finite).weighted_sum(factors) for gradient in gradients]
-
-    # A branch, because copying every tensor without its non-finite rows would cost each step what only a rare one needs.
-    return tf.cond(tf.reduce_all(finite), as_they_are, without_the_others)
+    # One branch for both exceptions, because copying every tensor without some rows would cost each step what a rare one needs.
+    return tf.cond(tf.reduce_any(doubtful | ~finite), some_apart, as_computed)
 
 
 def _in_float64(

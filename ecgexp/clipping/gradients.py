@@ -5,7 +5,7 @@ from typing import Protocol
 
 import tensorflow as tf
 
-from ecgexp.clipping.rounding import SquaredNorms, outer_product, product_of_grams, sum_of_squares
+from ecgexp.clipping.rounding import GramProduct, OuterProduct, Part, Written
 
 
 class PerUnitGradient(Protocol):
@@ -13,19 +13,16 @@ class PerUnitGradient(Protocol):
 
     Every form answers the two questions of clipping: how long is each unit's gradient, and what is their weighted sum.
 
-    **Guarantees.** What `weighted_sum` adds for one unit is no longer than its factor times the root of `bound`, in the
-    floating point in which both are computed (see `rounding`).
+    **Guarantees.** What `weighted_sum` adds for one unit is no longer than its factor times the norm that
+    `rounding.squared_norms` finds from `part`, in the floating point in which both are computed.
     """
 
     @property
     def shape(self) -> tf.TensorShape:
         """The weight's."""
 
-    def bound(self) -> SquaredNorms:
-        """Squared Euclidean norm of each unit's gradient, rounded up, and how much of it stands for rounding."""
-
-    def squared_norms(self) -> tf.Tensor:
-        """(units,) `bound` without its second part."""
+    def part(self) -> Part:
+        """What `rounding.squared_norms` finds the squared Euclidean norm of each unit's gradient from."""
 
     def weighted_sum(self, factors: tf.Tensor) -> tf.Tensor:
         """The sum over units of `factors` (units,) times the gradient, in the weight's shape."""
@@ -51,13 +48,9 @@ class Instantiated:
         """See `PerUnitGradient`."""
         return self.values.shape[1:]
 
-    def bound(self) -> SquaredNorms:
+    def part(self) -> Part:
         """See `PerUnitGradient`; the values are what is added, so nothing but the sum of their squares is rounded."""
-        return sum_of_squares(self.values)
-
-    def squared_norms(self) -> tf.Tensor:
-        """See `PerUnitGradient`."""
-        return self.bound().upper
+        return Written(values=self.values)
 
     def weighted_sum(self, factors: tf.Tensor) -> tf.Tensor:
         """See `PerUnitGradient`."""
@@ -98,16 +91,12 @@ class OuterProducts:
         """See `PerUnitGradient`."""
         return tf.TensorShape([self.left.shape[2], self.right.shape[2]])
 
-    def bound(self) -> SquaredNorms:
+    def part(self) -> Part:
         """See `PerUnitGradient`."""
         if self.left.shape[1] == 1:
-            return outer_product(self.left[:, 0], self.right[:, 0])
+            return OuterProduct(left=self.left, right=self.right)
         lengths = {"left_length": self.left.shape[2], "right_length": self.right.shape[2]}
-        return product_of_grams(gram(self.left), gram(self.right), **lengths)
-
-    def squared_norms(self) -> tf.Tensor:
-        """See `PerUnitGradient`."""
-        return self.bound().upper
+        return GramProduct(left=gram(self.left), right=gram(self.right), **lengths)
 
     def weighted_sum(self, factors: tf.Tensor) -> tf.Tensor:
         """See `PerUnitGradient`."""

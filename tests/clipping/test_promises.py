@@ -128,7 +128,7 @@ def test_views_are_averaged_and_clipped_once(method):
     rows = tf.constant([[6.0, 0.0], [0.0, 8.0], [7.0, 0.0], [-7.0, 0.0]])  # means (3, 4) and (0, 0)
     got = clipper({"x": rows}, tf.zeros(4), tf.ones(2))
     np.testing.assert_allclose(got.gradients[0][:, 0], [1.5, 2.0], rtol=1e-6)
-    np.testing.assert_allclose(got.norms, [5.0, 0.0], atol=1e-6)
+    np.testing.assert_allclose(got.norms, [5.0, 0.0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("method", METHODS)

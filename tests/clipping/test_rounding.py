@@ -43,6 +43,7 @@ def test_gram_norm_is_an_upper_bound_in_float32(make, common):
     import tensorflow as tf
 
     from ecgexp.clipping.gradients import OuterProducts
+    from ecgexp.clipping.rounding import squared_norms
 
     rng = np.random.default_rng(0)
     for positions, inputs, outputs in ((2, 96, 7), (8, 32, 32), (45, 64, 96), (256, 64, 16)):
@@ -50,7 +51,7 @@ def test_gram_norm_is_an_upper_bound_in_float32(make, common):
         right = cancelling(rng, left.astype(np.float64), outputs).astype(np.float32)
         form = OuterProducts(tf.constant(left), tf.constant(right))
         exact = np.einsum("uti,uto->uio", left.astype(np.float64), right.astype(np.float64)).reshape(16, -1)
-        bound = np.sqrt(form.squared_norms().numpy().astype(np.float64))
+        bound = np.sqrt(squared_norms([form.part()]).upper.numpy().astype(np.float64))
         assert (np.linalg.norm(exact, axis=1) <= bound).all()
         for unit in range(16):
             assert length([form.weighted_sum(tf.one_hot(unit, 16))]) <= bound[unit]
@@ -61,13 +62,15 @@ def test_gram_norm_is_an_upper_bound_at_any_scale(scale):
     import tensorflow as tf
 
     from ecgexp.clipping.gradients import OuterProducts
+    from ecgexp.clipping.rounding import squared_norms
 
     rng = np.random.default_rng(1)
     for positions in (1, 6):
         left = (rng.standard_normal((4, positions, 5)) * scale).astype(np.float32)
         right = (rng.standard_normal((4, positions, 3)) / scale).astype(np.float32)
         exact = np.einsum("uti,uto->uio", left.astype(np.float64), right.astype(np.float64)).reshape(4, -1)
-        bound = np.sqrt(OuterProducts(tf.constant(left), tf.constant(right)).squared_norms().numpy().astype(np.float64))
+        part = OuterProducts(tf.constant(left), tf.constant(right)).part()
+        bound = np.sqrt(squared_norms([part]).upper.numpy().astype(np.float64))
         assert (np.linalg.norm(exact, axis=1) <= bound).all()
         assert (bound <= np.linalg.norm(exact, axis=1) * (1 + 1e-4)).all()
 
@@ -81,9 +84,34 @@ def test_sum_of_squares_is_an_upper_bound_and_tight(shape):
     rng = np.random.default_rng(2)
     for values in (np.full((2, *shape), 0.1, np.float32), rng.standard_normal((2, *shape)).astype(np.float32)):
         exact = np.sum(values.reshape(2, -1).astype(np.float64) ** 2, axis=1)
-        upper = sum_of_squares(tf.constant(values)).upper.numpy().astype(np.float64)
+        upper = sum_of_squares([tf.constant(values)]).upper.numpy().astype(np.float64)
         assert (exact <= upper).all()
-        assert (upper <= exact * (1 + (1e-4 if shape != (100_003,) else 1e-2))).all()  # a prime has no blocks
+        assert (upper <= exact * (1 + 1e-4)).all()
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+def test_parts_of_all_forms_are_bounded_together(scale):
+    import tensorflow as tf
+
+    from ecgexp.clipping.gradients import Instantiated, OuterProducts
+    from ecgexp.clipping.rounding import squared_norms
+
+    rng = np.random.default_rng(5)
+    exact, parts = np.zeros(4), []
+    for positions, inputs, outputs in ((1, 700, 3), (6, 5, 4), (1, 2, 40), (33, 9, 8)):
+        left = (rng.standard_normal((4, positions, inputs)) * scale).astype(np.float32)
+        right = (rng.standard_normal((4, positions, outputs)) / scale).astype(np.float32)
+        parts.append(OuterProducts(tf.constant(left), tf.constant(right)).part())
+        exact += np.sum(np.einsum("uti,uto->uio", *(x.astype(np.float64) for x in (left, right))) ** 2, axis=(1, 2))
+    for shape in ((), (3,), (7, 41), (5, 32, 64)):
+        values = rng.standard_normal((4, *shape)).astype(np.float32)
+        parts.insert(0, Instantiated(tf.constant(values)).part())
+        exact += np.sum(values.reshape(4, -1).astype(np.float64) ** 2, axis=1)
+    found = squared_norms(parts)
+    upper, rounding = (value.numpy().astype(np.float64) for value in found)
+    assert (exact <= upper).all()
+    assert (upper <= exact * (1 + 5e-4)).all()
+    assert (upper - exact <= rounding * (1 + 1e-2) + 1e-6 * exact).all()
 
 
 @pytest.mark.parametrize("common", [1e3, 1e5, 1e6])
@@ -103,6 +131,29 @@ def test_units_that_cancel_keep_their_length(common):
         sums, norms = tf.function(lambda mask: _clipped(forms, mask, CLIP))(tf.one_hot(unit, 6))
         assert CLIP * (1 - 2e-3) <= length(sums) <= ALLOWED
         assert float(norms[unit]) == pytest.approx(np.sqrt(np.sum(exact[unit] ** 2) + 3), rel=1e-3)
+
+
+def test_a_cancelling_and_an_infinite_unit_leave_the_others():
+    import tensorflow as tf
+
+    from ecgexp.clipping.ghost import _clipped
+    from ecgexp.clipping.gradients import Instantiated, OuterProducts
+
+    rng = np.random.default_rng(6)
+    left = common_part(rng, 4, 8, 32, 1e5).astype(np.float32)
+    right = cancelling(rng, left.astype(np.float64), 32).astype(np.float32)
+    right[1] = np.inf
+    left[2:] = rng.standard_normal((2, 8, 32))
+    forms = [OuterProducts(tf.constant(left), tf.constant(right)), Instantiated(tf.ones([4, 3]))]
+    clip = tf.function(lambda mask: _clipped(forms, mask, CLIP))
+    together, norms = clip(tf.ones(4))
+    apart = [clip(tf.one_hot(unit, 4))[0] for unit in range(4)]
+    assert not np.isfinite(norms[1])
+    assert length(apart[1]) == 0
+    for unit in (0, 2, 3):
+        assert CLIP * (1 - 2e-3) <= length(apart[unit]) <= ALLOWED
+    for weight, total in enumerate(together):
+        np.testing.assert_allclose(total, sum(unit[weight] for unit in apart), rtol=1e-5, atol=1e-7)
 
 
 def test_a_norm_that_bounds_nothing_gets_no_factor():
