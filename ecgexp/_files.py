@@ -27,7 +27,11 @@ def replacing(path: Path) -> Iterator[Path]:
     """A hidden, empty file beside `path` to be written in the block, which takes its place unless an error ends it.
 
     What a dead process left half-written of the same file is removed.
+
+    Raises:
+      OSError: a device, a pipe or a folder is there, which the file would destroy.
     """
+    check_ordinary(path)
     _remove_dead_of(path)
     part = _hidden(path)
     with claimed_file(part):
@@ -36,6 +40,16 @@ def replacing(path: Path) -> Iterator[Path]:
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def check_ordinary(path: Path) -> None:
+    """Refuses a place that another file must not take: to root even `/dev/null` could be renamed over.
+
+    Raises:
+      OSError: a device, a pipe or a folder is there.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EEXIST, "what is there is not an ordinary file", str(path))
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
 
+from ecgexp._paths import check_inside
 from ecgexp._redaction import HIDDEN, is_secret_name, redacted
 from ecgexp._validate import ConfigError
 from ecgexp.flaws.settings import check_where
@@ -57,6 +58,7 @@ class GuardedLoader(ConfigLoaderImpl):
         _hide_secrets(config)
         _check_name(config)
         _check_notes(config)
+        _check_places(config)
         check_flaws(config)
         starts_elsewhere = not str(OmegaConf.select(config, "hydra.launcher._target_")).endswith(_HERE)
         if starts_elsewhere and not any(text.lstrip("+").startswith(_LAUNCHER) for text in overrides):
@@ -105,7 +107,8 @@ def _check_name(config: DictConfig) -> None:
     """The experiment's name becomes a folder's, below `outputs`."""
     name = OmegaConf.to_container(OmegaConf.masked_copy(config, ["name"]), resolve=False).get("name", "")
     text = str(name)
-    if ".." in PurePath(text).parts or "${" in text or not text.isprintable() or len(text) > _LONGEST_NAME:
+    is_too_long = len(text.encode(errors="replace")) > _LONGEST_NAME
+    if ".." in PurePath(text).parts or "${" in text or not text.strip() or not text.isprintable() or is_too_long:
         raise ConfigError(f"name={text[:_LONGEST_NAME]!r} is refused: it becomes a folder's name; try name=ecgexp")
 
 
@@ -116,6 +119,16 @@ def _check_notes(config: DictConfig) -> None:
         raise ConfigError(
             f"hydra.output_subdir={subdir}: the notes are written to .hydra in the run's folder; leave hydra.output_subdir out"
         )
+
+
+def _check_places(config: DictConfig) -> None:
+    """What Hydra puts below the folder of a run or of a sweep stays there."""
+    hydra = OmegaConf.to_container(OmegaConf.masked_copy(config.hydra, ["job", "sweep"]), resolve=False)
+    name, subdir = str(hydra["job"].get("name")), str(hydra["sweep"].get("subdir"))
+    for setting, text in (("hydra.job.name", name), ("hydra.sweep.subdir", subdir)):
+        check_inside(setting, text.replace("${", "$"))
+    if "/" in name:
+        raise ConfigError(f"hydra.job.name={name}: it becomes a file's name; use hydra.job.name=ecgexp")
 
 
 def _hide_secrets(config: DictConfig) -> None:

@@ -144,6 +144,8 @@ def _compose_and_run(config: DictConfig) -> float | tuple[float, ...] | None:
     from ecgexp.multirun import run_job
 
     run_dir = Path(HydraConfig.get().runtime.output_dir)
+    if HydraConfig.get().job.chdir:  # whatever has a relative path counts it from where the command was typed
+        os.chdir(HydraConfig.get().runtime.cwd)
     logging.captureWarnings(True)
     if "num" in HydraConfig.get().job:  # a job of a multirun
         return run_job(config, run_dir)
@@ -184,7 +186,7 @@ def _start(config: DictConfig, typed: list[str], run_dir: Path) -> None:
     with hold(run_dir, new=True):
         try:
             sweep_settings(config).check_single_run()
-            experiment, values = build_experiment(config), for_the_record(config)
+            experiment, values = build_experiment(config, base_dir=Path.cwd()), for_the_record(config)
             write_notes(run_dir, notes(config, HydraConfig.get()))
             run(experiment, run_dir, config=values, resolved_yaml=to_yaml(values), tags={"command": command(typed)})
         except ConfigError:
@@ -196,12 +198,12 @@ def _resume(config: DictConfig, typed: list[str], *, new_dir: Path) -> None:
     """A run that goes on, or whose end is completed; the folder that Hydra made for this command goes."""
     from ecgexp.config import build_experiment, for_the_record, to_yaml
     from ecgexp.experiment import run
-    from ecgexp.resuming import find_run_dir, stored_config
+    from ecgexp.resuming import find_run_dir, stored_config, typed_in
     from ecgexp.run_folder import discard_unheld, hold, move_log
     from ecgexp.tracking.run_json import has_finished
 
     discard_unheld(new_dir)
-    run_dir = find_run_dir(str(config.resume))
+    run_dir = find_run_dir(str(config.resume)).absolute()
     with hold(run_dir, new=False, setting="resume"):
         move_log(run_dir)
         if has_finished(run_dir):
@@ -209,8 +211,15 @@ def _resume(config: DictConfig, typed: list[str], *, new_dir: Path) -> None:
             _complete(run_dir, store=str(config.tracking.uri) if given else None)
             return
         stored = stored_config(run_dir, typed)
+        os.chdir(typed_in(run_dir))
         values = for_the_record(stored)
-        run(build_experiment(stored), run_dir, config=values, resolved_yaml=to_yaml(values), resume=True)
+        run(
+            build_experiment(stored, base_dir=Path.cwd()),
+            run_dir,
+            config=values,
+            resolved_yaml=to_yaml(values),
+            resume=True,
+        )
 
 
 def _complete(run_dir: Path, *, store: str | None) -> None:

@@ -7,6 +7,7 @@ value is checked; nothing below this module reads a configuration.
 import difflib
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra import compose, initialize_config_module
@@ -18,6 +19,7 @@ from omegaconf.resolvers import oc
 
 from ecgexp._build import build_node
 from ecgexp._hydra_guard import check_flaws
+from ecgexp._paths import check_folders, counted_from
 from ecgexp._redaction import redacted
 from ecgexp._validate import ConfigError, build, unknown_key
 from ecgexp.flaws.settings import without_idle
@@ -61,8 +63,13 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
     return config
 
 
-def build_experiment(config: DictConfig) -> "Experiment":
+def build_experiment(config: DictConfig, *, base_dir: Path | None = None) -> "Experiment":
     """Checks every value of a composed configuration and builds what it describes.
+
+    Args:
+      config: composed.
+      base_dir: the folder that the command was typed in, from which relative paths count; folders that the run would write to
+        are then looked at. None: paths stay as they are.
 
     Raises:
       ConfigError: a misspelt key, a value out of bounds, a combination that makes no sense, a `_target_` outside the package.
@@ -75,8 +82,12 @@ def build_experiment(config: DictConfig) -> "Experiment":
         values = plain(config)
     except OmegaConfBaseException as error:
         raise ConfigError(_one_line(error)) from error
-    children = build_node({key: value for key, value in values.items() if key not in _SHARED})
-    return replay(build(Experiment, children, path=""))
+    with counted_from(base_dir):
+        children = build_node({key: value for key, value in values.items() if key not in _SHARED})
+    experiment = replay(build(Experiment, children, path=""))
+    if base_dir is not None:
+        check_folders(experiment)
+    return experiment
 
 
 def sweep_settings(config: DictConfig) -> SweepSettings:

@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ecgexp._build import build_node
 from ecgexp._files import remove_litter_below
 from ecgexp._hydra_guard import check_typed_once
+from ecgexp._paths import counted_from
 from ecgexp._redaction import redact
 from ecgexp._scratch import use_own_scratch
 from ecgexp._streams import soften
@@ -92,7 +93,8 @@ def _open(config: DictConfig) -> tuple[Sweep, Tracker, ExitStack]:
         _check_all(config, jobs)
         planned = [job_name(overrides, typed) for overrides in jobs]
     sweep = Sweep.open(Path(config.hydra.sweep.dir), typed, planned, settings)
-    tracking = build_node(plain(shared)["tracking"], "tracking")
+    with counted_from(Path.cwd()):
+        tracking = build_node(plain(shared)["tracking"], "tracking")
     with ExitStack() as stack:
         stack.enter_context(_held(sweep))
         parent = open_parent(sweep, tracking, command(typed, multirun=True))
@@ -190,7 +192,7 @@ def _check_all(config: DictConfig, jobs: list[list[str]]) -> None:
     seen: list[Any] = []
     for number, overrides in enumerate(jobs):
         try:
-            seen.append(build_experiment(_compose(config, overrides)))
+            seen.append(build_experiment(_compose(config, overrides), base_dir=Path.cwd()))
         except ConfigError as error:
             raise ConfigError(f"{' '.join(overrides)}: {error}") from error
         if (earlier := seen.index(seen[-1])) != number:
@@ -218,7 +220,7 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | No
         sweep = Sweep.join(Path(hydra.sweep.dir))
         name, values = job_name(overrides, sweep.typed), for_the_record(config)
         digest = sweep.digest_of(values)
-        experiment = build_experiment(config)
+        experiment = build_experiment(config, base_dir=Path.cwd())
         objectives = _Objectives(sweep.settings.objectives, hydra.sweeper, experiment.selection.metric)
         objectives.check(experiment.evaluate_on)
         _complete_ended(sweep, digest)

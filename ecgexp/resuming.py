@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 _MOST_TYPED = 1 << 20  # bytes of what was typed
+_FIX = "restore the file from a copy, or start the run anew"
 _log = logging.getLogger(__name__)
 
 
@@ -58,21 +59,41 @@ def stored_config(run_dir: Path, overrides: Sequence[str]) -> "DictConfig":
     return config
 
 
+def typed_in(run_dir: Path) -> Path:
+    """The folder that the command of a run was typed in, from which its relative paths count, wherever it is resumed.
+
+    Raises:
+      DataError: the file that says so is damaged.
+    """
+    path = run_dir / ".hydra" / "hydra.yaml"
+    if not path.exists():  # the run was not typed
+        return Path.cwd()
+    try:
+        folder = _read_yaml(path)["hydra"]["runtime"]["cwd"]
+        return Path(folder) if Path(folder).is_dir() else Path.cwd()
+    except (LookupError, TypeError, ValueError) as error:
+        raise refusal(path, "is damaged: it does not say where the command was typed", fix=_FIX) from error
+
+
 def _read_overrides(run_dir: Path) -> list[str]:
     """What was typed for the run.
 
     Raises:
       DataError: the file is missing or damaged.
     """
-    path, fix = run_dir / ".hydra" / "overrides.yaml", "restore the file from a copy, or start the run anew"
-    text = read_text(path, fix=fix, most=_MOST_TYPED)
-    try:
-        typed = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise refusal(path, "is damaged: it is no YAML", fix=fix) from error
+    path = run_dir / ".hydra" / "overrides.yaml"
+    typed = _read_yaml(path)
     if not isinstance(typed, list) or not all(isinstance(text, str) and text.isprintable() for text in typed):
-        raise refusal(path, "is damaged: it is not a list of overrides", fix=fix)
+        raise refusal(path, "is damaged: it is not a list of overrides", fix=_FIX)
     return typed
+
+
+def _read_yaml(path: Path) -> Any:
+    text = read_text(path, fix=_FIX, most=_MOST_TYPED)
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise refusal(path, "is damaged: it is no YAML", fix=_FIX) from error
 
 
 def _ours(overrides: Sequence[str]) -> list[str]:

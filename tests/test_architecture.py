@@ -24,6 +24,7 @@ FLOORS = {
     "ecgexp._scratch": 0,
     "ecgexp._redaction": 0,
     "ecgexp._streams": 0,
+    "ecgexp._paths": 0,
     "ecgexp.run_folder": 4,
     "ecgexp.data": 1,
     "ecgexp.images": 1,

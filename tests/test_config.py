@@ -144,7 +144,7 @@ def test_federated_settings_that_contradict_each_other_are_answered(overrides, m
 
 
 def test_a_runtime_that_is_gone_is_answered_with_the_one_there_is():
-    with pytest.raises(ConfigError, match=r"^trainer\.runtime='local'.*'inprocess'$"):
+    with pytest.raises(ConfigError, match=r"^trainer\.runtime='local'.*trainer\.runtime=inprocess$"):
         load_experiment(["trainer=federated", "trainer.runtime=local"])
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from ecgexp._paths import Folder
 from ecgexp._validate import ConfigError, DataError, check_named_once, settings
 from ecgexp.beats import BeatSet
 from ecgexp.data.catalog import RECORD_SETS, Database, find_database
@@ -41,7 +42,7 @@ class RecordedDataset(Preparation):
 
     database: str = "mitdb"
     layout: Layout = "wfdb"
-    root: Path = Path("data")
+    root: Folder = Path("data")
     records: Annotated[tuple[Name, ...] | None, BeforeValidator(names_of)] = None
     verify: Verify = "published"
     strict: bool = False

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from fractions import Fraction as Rational
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from ecgexp._paths import Folder
 from ecgexp._validate import ConfigError, Milliseconds, Number, Positive, check_named_once, settings
 
 Report = Callable[[int, int, str], None]
@@ -63,7 +63,7 @@ class Preparation:
     bandpass_hz: tuple[Positive, Positive] = (0.5, 40.0)
     window_ms: tuple[Milliseconds, Milliseconds] = (250.0, 250.0)
     relocate_ms: Milliseconds = 0.0
-    cache_dir: Path | None = None
+    cache_dir: Folder | None = None
 
     def __post_init__(self):
         check_named_once("dataset.leads", self.leads)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from ecgexp._validate import DataError
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -29,9 +31,19 @@ class FolderFiles:
     folder: Path
 
     def find(self, path: str) -> Path | None:
-        """See `KeptFiles.find`."""
+        """See `KeptFiles.find`.
+
+        Raises:
+          DataError: a link leads out of the folder.
+        """
         file = self.folder / path
-        return file if file.exists() else None
+        if not file.exists():
+            return None
+        if not file.resolve().is_relative_to(self.folder.resolve()):
+            raise DataError(
+                f"{file} leads out of the run's folder; replace the link by the file itself, if you trust it"
+            )
+        return file
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from ecgexp._paths import Address, Place, check_inside
 from ecgexp._redaction import redact
 from ecgexp._validate import ConfigError, settings
 from ecgexp.tracking.base import Tracker, TrackerUnavailable
@@ -59,17 +60,19 @@ class MlflowTracking:
     Attributes:
       uri: `sqlite:///FILE`, or the address of an MLflow server; a relative file counts from where the command was
         typed.
-      artifact_root: folder of the artifacts of a SQLite store; a server has its own.
+      artifact_root: folder of the artifacts of a SQLite store, or the address of an object store, such as s3://BUCKET/PATH; a
+        server has its own.
       experiment_name: the MLflow experiment, made when it is missing.
       tags: further tags for every run.
     """
 
-    uri: str = f"{_SQLITE}{_DEFAULT_STORE}"
-    artifact_root: Path = Path("mlruns")
+    uri: Address = f"{_SQLITE}{_DEFAULT_STORE}"
+    artifact_root: Place = "mlruns"
     experiment_name: str = Field(default="ecgexp", min_length=1, max_length=500)
     tags: dict[str, str] = Field(default_factory=dict)
 
     def __post_init__(self):
+        check_inside("tracking.experiment_name", self.experiment_name)
         for name in self.tags:
             check_name(name, kind="tracking.tags")
 
@@ -113,7 +116,7 @@ class MlflowTracking:
         base_dir = base_dir or Path.cwd()
         store = open_store(
             uri,
-            artifact_root=base_dir / self.artifact_root,
+            artifact_root=self.artifact_root,
             experiment_name=self.experiment_name,
             base_dir=base_dir,
         )

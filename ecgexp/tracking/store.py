@@ -1,6 +1,7 @@
 """Opening an MLflow store: made safely when it is new, found out quickly when it is not there."""
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from mlflow.exceptions import MlflowException
 from ecgexp._files import is_disk_full
 from ecgexp._redaction import redact
 from ecgexp._validate import ConfigError
+from ecgexp.tracking.credentials import with_credentials
+from ecgexp.tracking.locations import artifact_location, check_location
 from ecgexp.tracking.reasons import reason
 from ecgexp.tracking.store_tables import lock, prepare_tables, why_not
 
@@ -43,12 +46,12 @@ class Store:
         )
 
 
-def open_store(uri: str, *, artifact_root: Path, experiment_name: str, base_dir: Path) -> Store:
+def open_store(uri: str, *, artifact_root: Path | str, experiment_name: str, base_dir: Path) -> Store:
     """Opens the store at `uri` and its experiment; a SQLite store and an experiment are made when they are missing.
 
     Args:
       uri: `sqlite:///FILE`, another database, or the address of a server.
-      artifact_root: where a SQLite store keeps the artifacts of a new experiment.
+      artifact_root: where a SQLite store keeps the artifacts of a new experiment: a folder, or an address.
       experiment_name: the experiment.
       base_dir: what a relative SQLite file counts from.
 
@@ -57,13 +60,17 @@ def open_store(uri: str, *, artifact_root: Path, experiment_name: str, base_dir:
     """
     if is_sqlite(uri):
         check_sqlite_uri(uri)
-        return _open_sqlite(sqlite_file(uri, base_dir), artifact_root / experiment_name, experiment_name)
+        return _open_sqlite(
+            sqlite_file(uri, base_dir),
+            lambda: artifact_location(with_credentials(str(artifact_root)), experiment_name, base_dir),
+            experiment_name,
+        )
     if urlsplit(uri).scheme in ("", "file"):
         raise ConfigError(
             f"tracking.uri={uri} is a folder, which MLflow no longer writes to: type tracking.uri=sqlite:///mlruns/mlflow.db"
         )
     reach(uri)
-    return _open(uri, experiment_name, artifact_location=None)
+    return _open(uri, experiment_name, location=None)
 
 
 def is_sqlite(uri: str) -> bool:
@@ -89,20 +96,20 @@ def sqlite_file(uri: str, base_dir: Path) -> Path:
     return (base_dir / uri.removeprefix(_SQLITE)).resolve()
 
 
-def _open_sqlite(file: Path, artifacts: Path, experiment_name: str) -> Store:
+def _open_sqlite(file: Path, location: Callable[[], str], experiment_name: str) -> Store:
     """Opens a SQLite store whose tables are whole; its experiment is made under a lock."""
     prepare_tables(file)
     try:
         with lock(file):
-            return _open(f"{_SQLITE}{file}", experiment_name, artifact_location=artifacts.resolve().as_uri())
+            return _open(f"{_SQLITE}{file}", experiment_name, location=location)
     except OSError as error:
         raise why_not(file, error) from error
 
 
-def _open(uri: str, experiment_name: str, *, artifact_location: str | None) -> Store:
+def _open(uri: str, experiment_name: str, *, location: Callable[[], str] | None) -> Store:
     try:
         client = MlflowClient(tracking_uri=uri)
-        return Store(client=client, uri=uri, experiment_id=_experiment(client, experiment_name, artifact_location))
+        return Store(client=client, uri=uri, experiment_id=_experiment(client, experiment_name, location))
     except ConfigError:
         raise
     except Exception as error:  # noqa: BLE001 - the store's driver (SQLAlchemy, requests) has its own kinds of error
@@ -111,11 +118,14 @@ def _open(uri: str, experiment_name: str, *, artifact_location: str | None) -> S
         raise _unusable(uri, error) from error
 
 
-def _experiment(client: MlflowClient, name: str, artifact_location: str | None) -> str:
+def _experiment(client: MlflowClient, name: str, location: Callable[[], str] | None) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
+        place = None if location is None else location()
+        if place is not None:
+            check_location(place, tracking_uri=client.tracking_uri)
         try:
-            return client.create_experiment(name, artifact_location=artifact_location)
+            return client.create_experiment(name, artifact_location=place)
         except MlflowException:  # another process, on a server without our lock, may have been first
             found = client.get_experiment_by_name(name)
             if found is None:
@@ -125,6 +135,8 @@ def _experiment(client: MlflowClient, name: str, artifact_location: str | None) 
             f"tracking.experiment_name={name} was deleted in MLflow: restore it with `mlflow experiments restore "
             f"--experiment-id {found.experiment_id}`, or type another tracking.experiment_name="
         )
+    if location is not None:
+        check_location(found.artifact_location, tracking_uri=client.tracking_uri)
     return found.experiment_id
 
 

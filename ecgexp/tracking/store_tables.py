@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ecgexp._files import is_disk_full
+from ecgexp._files import check_ordinary, is_disk_full
 from ecgexp._validate import ConfigError
 from ecgexp.tracking.reasons import reason
 
@@ -41,6 +41,7 @@ def prepare_tables(file: Path) -> None:
         use, or the folder cannot be written.
     """
     try:
+        check_ordinary(file)
         if _is_current(file):
             return
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,88 @@
+"""Where the artifacts of an experiment are kept: a folder of this machine, or an object store that MLflow knows."""
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+from urllib.request import url2pathname
+
+from ecgexp._paths import scheme_of
+from ecgexp._redaction import redact
+from ecgexp._validate import ConfigError
+
+_SETTING = "tracking.artifact_root"
+_BELOW = re.compile(r"(?P<root>[^?#]*)(?P<query>.*)", re.DOTALL)
+# What MLflow imports when the first file is sent, which is too late for a run to be told.
+_CLIENTS = {
+    "s3": ("boto3", "boto3"), "r2": ("boto3", "boto3"), "b2": ("boto3", "boto3"),
+    "gs": ("google.cloud.storage", "google-cloud-storage"), "wasbs": ("azure.storage.blob", "azure-storage-blob"),
+    "abfss": ("azure.storage.filedatalake", "azure-storage-file-datalake"), "sftp": ("pysftp", "pysftp"),
+    "hdfs": ("pyarrow.fs", "pyarrow"), "viewfs": ("pyarrow.fs", "pyarrow"),
+}  # fmt: skip
+
+
+def artifact_location(root: str, experiment_name: str, base_dir: Path) -> str:
+    """The address of a new experiment's artifacts.
+
+    Args:
+      root: a folder, or an address of any scheme.
+      experiment_name: becomes a folder below.
+      base_dir: what a relative folder counts from.
+
+    Raises:
+      ConfigError: a `file:` address of another machine.
+    """
+    scheme = scheme_of(root)
+    if scheme in ("", "file"):
+        return (_folder(root, base_dir) / experiment_name).resolve().as_uri()
+    found = _BELOW.fullmatch(root)
+    assert found is not None  # noqa: S101 - it matches any text
+    return f"{scheme}{found['root'][len(scheme) :].rstrip('/')}/{quote(experiment_name)}{found['query']}"
+
+
+def check_location(location: str, *, tracking_uri: str) -> None:
+    """Refuses a place to which MLflow could not send a file from here; nothing is sent.
+
+    Raises:
+      ConfigError: no part of MLflow knows the scheme, or what it takes is not installed or not set.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import (
+        get_artifact_repository,
+        get_registered_artifact_repositories,
+    )
+
+    scheme, shown = scheme_of(location), redact(location)
+    known = sorted(filter(None, get_registered_artifact_repositories()))
+    if scheme and scheme not in known:
+        raise ConfigError(
+            f"{_SETTING}={shown}: MLflow knows no scheme {scheme}; use a folder, or one of {', '.join(known)}"
+        )
+    module, package = _CLIENTS.get(scheme, (None, None))
+    if module is not None and not _is_installed(module):
+        raise ConfigError(
+            f"{_SETTING}={shown}: MLflow needs the package {package}, which is not installed; use `uv pip install {package}`, "
+            "or a folder"
+        )
+    try:
+        get_artifact_repository(location, tracking_uri=tracking_uri)
+    except Exception as error:  # noqa: BLE001 - each part of MLflow has its own kinds of error
+        why = redact(" ".join(str(error).split()))[:300]
+        raise ConfigError(
+            f"{_SETTING}={shown}: MLflow cannot use it: {why}; use a folder, or another address"
+        ) from error
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package that it is in
+        return False
+
+
+def _folder(root: str, base_dir: Path) -> Path:
+    if scheme_of(root) != "file":
+        return base_dir / root
+    parts = urlsplit(root)
+    if parts.netloc not in ("", "localhost"):
+        raise ConfigError(f"{_SETTING}={root}: it is on another machine; use file:///FOLDER, or a folder")
+    return base_dir / url2pathname(parts.path)
