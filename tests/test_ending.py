@@ -236,3 +236,38 @@ def test_runs_of_other_folders_and_living_ones_stay_open(here):
     assert close_replaced(client, Path("other"), by=ours.run_id) == [other.run_id]
     for tracker in (ours, other):
         tracker.finish("FINISHED")
+
+
+@pytest.mark.parametrize("remedy", ["sync", "start"])
+def test_upload_that_was_cut_off_leaves_nothing_in_the_store(here, remedy, killed_while):
+    rename = os.replace
+
+    def die_uploading(source, target):
+        if ".artifact.uploading." in str(source):
+            os.kill(os.getpid(), signal.SIGKILL)
+        rename(source, target)
+
+    def work():
+        tracker = begin()
+        os.replace = die_uploading
+        tracker.log_text("more", "more.txt")
+
+    killed_while(work)
+    assert list((here / "mlruns").rglob(".artifact.uploading.*"))
+    if remedy == "sync":
+        assert sync.main([str(RUN)]) == 0
+    else:
+        MlflowTracking().start(run_name="a run", run_dir=RUN, resume_run_id=read_run(RUN)["run_id"]).finish("FINISHED")
+    assert list((here / "mlruns").rglob(".artifact.uploading.*")) == []
+
+
+def test_upload_of_a_report_to_a_sweep_is_left_alone(tmp_path):
+    from ecgexp.tracking.kept_files import remove_partial_uploads
+
+    young, old = tmp_path / ".artifact.uploading.a", tmp_path / ".artifact.uploading.b"
+    for path in (young, old):
+        path.touch()
+    os.utime(old, (0, 0))
+    remove_partial_uploads(tmp_path.as_uri(), older_than_s=60.0)
+    assert [path.exists() for path in (young, old)] == [True, False]
+    remove_partial_uploads("s3://bucket/a")

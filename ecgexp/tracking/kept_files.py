@@ -1,6 +1,8 @@
 """The files of a stored run, found where they were kept, or brought here for as long as the process lives."""
 
 import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _MODEL = "model"
+_PARTIAL = ".artifact.uploading."  # as MLflow names them
 
 
 class KeptFiles(Protocol):
@@ -85,6 +88,20 @@ class StoreFiles:
         except (MlflowException, OSError):  # it was deleted
             return None
         return FolderFiles(folder).find(path)
+
+
+def remove_partial_uploads(location: str, *, older_than_s: float = 0.0) -> None:
+    """Removes what killed processes left of the files that MLflow was copying to `location`, if that is on this machine.
+
+    Args:
+      location: of the artifacts of a run whose folder this process holds, so that no other one uploads there.
+      older_than_s: leaves younger ones, where another process may upload all the same.
+    """
+    folder = _on_this_machine(location)
+    for path in [] if folder is None else list(folder.rglob(f"{_PARTIAL}*")):
+        with suppress(OSError):
+            if time.time() - path.lstat().st_mtime >= older_than_s:
+                path.unlink()
 
 
 def _on_this_machine(location: str) -> Path | None:

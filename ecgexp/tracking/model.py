@@ -14,6 +14,7 @@ from mlflow.types import Schema, TensorSpec
 
 from ecgexp.serving import read_description
 from ecgexp.tracking.base import ModelInput
+from ecgexp.tracking.kept_files import remove_partial_uploads
 from ecgexp.tracking.store import Store
 
 NAME = "model"
@@ -40,6 +41,7 @@ def log_pyfunc(store: Store, run_id: str, folder: Path, *, input_example: ModelI
         tags={_DIGEST_TAG: _folder_digest(folder)},
     )  # fmt: skip
     if logged.status != LoggedModelStatus.READY:
+        remove_partial_uploads(logged.artifact_location)
         _upload(store, run_id, logged, folder, input_example)
     if logged.model_id not in _outputs(store, run_id):
         store.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])

@@ -15,6 +15,7 @@ from ecgexp._reading import read_bytes, refusal
 from ecgexp._validate import DataError
 from ecgexp.tracking.base import DatasetInput, ModelInput
 from ecgexp.tracking.jsonl import read_entries
+from ecgexp.tracking.kept_files import remove_partial_uploads
 from ecgexp.tracking.mlflow import REASON_TAG, MlflowTracker, as_inputs, points_of, reaching, stored_tag
 from ecgexp.tracking.model import is_logged
 from ecgexp.tracking.run_json import EXAMPLE, read_run
@@ -50,6 +51,8 @@ def replay(folder: Path, store: Store, run_id: str, *, with_end: bool = True) ->
         raise DataError(
             f"{folder}: its run was deleted in MLflow; `mlflow runs restore --run-id {run_id}` brings it back"
         )
+    is_parent = values["tags"].get("sweep.role") == "parent"  # with which a report may be kept at this moment
+    remove_partial_uploads(run.info.artifact_uri, older_than_s=60.0 if is_parent else 0.0)
     store = replace(store, experiment_id=run.info.experiment_id)
     tracker = MlflowTracker(store, run_id, params=run.data.params, points=points)
     params = {name: value for name, value in values["params"].items() if name not in run.data.params}
