@@ -111,7 +111,9 @@ def test_comparison_over_file_of_another_kind_is_refused(tmp_path, capsys, text)
     file = tmp_path / "result.json"
     file.write_text(text)
     assert main([str(tmp_path), str(tmp_path), "--json", str(file)]) == 1
-    assert "is no comparison; use another --json" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "result.json" in told
+    assert "; use another --json" in told
     assert file.read_text() == text
 
 
