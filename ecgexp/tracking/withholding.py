@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import shutil
+import stat
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgexp._files import replacing
-from ecgexp._reading import MissingFileError, cut_torn_line, read_json
+from ecgexp._reading import MissingFileError, cut_torn_line, read_json, refusal
 from ecgexp._redaction import redact
 from ecgexp.privacy import outputs
 from ecgexp.result import Result
@@ -49,8 +50,15 @@ class PrivateFolder(FileArtifacts):
     def __init__(self, run_dir: Path):
         self.path = run_dir / FOLDER
         self._metrics = self.path / "metrics.jsonl"
+        for name in (
+            "metrics.jsonl",
+            "values.json",
+            "error.txt",
+            "ecgexp.log",
+        ):  # now, and not when the run has been trained
+            _check_plain(self.path / name)
         cut_torn_line(self._metrics)
-        self._known_values()  # a damaged file is refused now, and not when the run has been trained
+        self._known_values()
         self._points = Points((name, step) for step, metrics in read_metrics(self._metrics) for name in metrics)
 
     def log_file(self, path: Path, folder: str = "") -> None:
@@ -332,6 +340,16 @@ def _raised_in(error: BaseException) -> str:
 def _divided(kind: outputs.Kind, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     published = {name: value for name, value in values.items() if outputs.is_published(kind, name)}
     return published, {name: value for name, value in values.items() if name not in published}
+
+
+def _check_plain(path: Path) -> None:
+    """A link would lead what is private elsewhere, and a pipe would be waited for.
+
+    Raises:
+      DataError: it is there, and is no plain file.
+    """
+    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+        raise refusal(path, "is not a plain file", fix="remove it, or restore the file from a copy")
 
 
 @contextmanager

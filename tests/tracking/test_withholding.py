@@ -6,6 +6,7 @@ import os
 import signal
 import stat
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -308,3 +309,14 @@ def test_private_file_killed_while_written_is_as_before(tmp_path, change, killed
     assert stat.S_IMODE(after[part].stat().st_mode) == 0o600
     assert {name: after[name].read_text() for name in before} == before
     PrivateFolder(tmp_path).add_values({"tags": {"c": "d"}})
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "values.json", "error.txt", "ecgexp.log"])
+@pytest.mark.parametrize(
+    "make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")], ids=["dir", "fifo", "link"]
+)
+def test_private_file_that_is_no_plain_file_is_refused(tmp_path, name, make):
+    (tmp_path / "private").mkdir()
+    make(tmp_path / "private" / name)
+    with pytest.raises(DataError, match=rf"private/{name} is not a plain file; remove it"):
+        PrivateFolder(tmp_path)
