@@ -163,6 +163,11 @@ def remove_if_dead(path: Path) -> bool:
     return True
 
 
+def resolved(path: Path) -> Path:
+    """The absolute path without links; of a link that leads to itself, which `Path.resolve` raises for, the link's own."""
+    return Path(os.path.realpath(path))
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Whether `error`, or one that it came from, says that the disk or the user's share of it is full."""
     seen: set[int] = set()

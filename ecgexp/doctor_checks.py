@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from ecgexp._files import resolved
 from ecgexp._validate import ConfigError, DataError
 
 _GIB = 2**30
@@ -180,7 +181,7 @@ def _check_reachable(settings: Settings) -> Iterator[Finding]:
     if not settings.store.startswith("sqlite:///"):
         yield from _check_server(settings)
         return
-    file = Path(settings.store.removeprefix("sqlite:///")).resolve()
+    file = resolved(Path(settings.store.removeprefix("sqlite:///")))
     try:
         check_sqlite(file)
     except ConfigError as error:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ecgexp._files import resolved
 from ecgexp._redaction import redact
 from ecgexp._scratch import use_own_scratch
 from ecgexp._streams import command
@@ -83,7 +84,7 @@ def find_store(uri: str) -> str:
         raise UiError(f"{_without_user(uri)} is a server and has its own pages: open it in the browser")
     if not uri.startswith("sqlite:///"):
         return uri
-    file = Path(uri.removeprefix("sqlite:///")).resolve()
+    file = resolved(Path(uri.removeprefix("sqlite:///")))
     if not file.is_file():
         raise UiError(
             f"there are no runs yet: {file} does not exist. Make one with `uv run ecgexp`, or say where they are with "

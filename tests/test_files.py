@@ -7,7 +7,15 @@ import sqlite3
 
 import pytest
 
-from ecgexp._files import claimed_file, claimed_folder, is_disk_full, remove_litter_below, replacing, replacing_folder
+from ecgexp._files import (
+    claimed_file,
+    claimed_folder,
+    is_disk_full,
+    remove_litter_below,
+    replacing,
+    replacing_folder,
+    resolved,
+)
 
 
 def listing(folder):
@@ -214,3 +222,10 @@ def test_folder_killed_between_two_renames_is_put_back(tmp_path, monkeypatch, fi
         with pytest.raises(OSError, match="full"), replacing_folder(path):
             raise OSError(errno.ENOSPC, "full")
     assert listing(tmp_path) == {"model/a": "old"}
+
+
+def test_link_to_itself_is_resolved_without_an_error(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    assert resolved(tmp_path / "loop") == tmp_path.resolve() / "loop"
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert resolved(tmp_path / "link") == tmp_path.resolve() / "file"

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from ecgexp._files import replacing
+from ecgexp._files import replacing, resolved
 from ecgexp._reading import read_json
 from ecgexp._validate import DataError
 from ecgexp.data.fingerprint import digest, file_sha256
@@ -60,7 +60,7 @@ class FileDigests:
     def __init__(self, cache_dir: Path | None, folder: Path):
         self._index = None
         if cache_dir is not None:
-            self._index = cache_dir / f"digests-{digest(str(folder.resolve()))[:16]}.json"
+            self._index = cache_dir / f"digests-{digest(str(resolved(folder)))[:16]}.json"
         self._seen: dict[Path, tuple[Identity, str, bool]] = {}
 
     def of(self, paths: Iterable[Path]) -> dict[str, str]:

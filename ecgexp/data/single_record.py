@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ecgexp._files import resolved
 from ecgexp._validate import ConfigError, DataError
 from ecgexp.data.catalog import DATABASES, Database
 from ecgexp.data.fingerprint import file_sha256
@@ -128,7 +129,7 @@ def _published(stem: Path, fs_hz: float | None) -> tuple[Database, str] | None:
 def _catalogued(stem: Path, fs_hz: float) -> Database | None:
     """The catalog knows what a header may leave out: the gain of svdb, the patients of incartdb."""
     for entry in DATABASES.values():
-        if entry.name in stem.resolve().parts and stem.name in entry.records and fs_hz == entry.fs_hz:
+        if entry.name in resolved(stem).parts and stem.name in entry.records and fs_hz == entry.fs_hz:
             return entry
     return None
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ecgexp._files import folder_beside
+from ecgexp._files import folder_beside, resolved
 from ecgexp._validate import ConfigError
 from ecgexp.data.annotation_writer import symbol_of, write_annotations
 from ecgexp.data.untrusted import printable
@@ -43,8 +43,8 @@ def check_output(output: Path, stems: Sequence[Path], extension: str, *, overwri
 
 def _check_apart(output: Path, stems: Sequence[Path]) -> None:
     """Not into a folder with records, nor anywhere in a database, which its list `RECORDS` tells from a mere folder."""
-    target = output.resolve()
-    databases = [stem.resolve().parent for stem in stems if (stem.resolve().parent / "RECORDS").exists()]
+    target = resolved(output)
+    databases = [resolved(stem).parent for stem in stems if (resolved(stem).parent / "RECORDS").exists()]
     inside = [folder for folder in databases if folder in (target, *target.parents)]
     if inside or any(target.glob("*.hea")):
         raise ConfigError(

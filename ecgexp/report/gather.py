@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ecgexp._files import resolved
 from ecgexp._reading import MissingFileError
 from ecgexp._validate import DataError
 from ecgexp.report.groups import Configuration, configurations
@@ -156,7 +157,7 @@ def _of_parent(name: str, uri: str | None) -> Chosen:
             damaged.append(_damaged(folder, error))
         _check_runs_once(list(runs), list(runs.values()))
         return Chosen(
-            title=f"sweep {folder.resolve().name}",
+            title=f"sweep {resolved(folder).name}",
             runs=list(runs.values()),
             parent=parent,
             folder=folder,
@@ -186,7 +187,7 @@ def _check_runs_once(folders: Sequence[Path], runs: Sequence[StoredRun]) -> None
     first: dict[str, Path] = {}
     for folder, run in zip(folders, runs, strict=True):
         # Without MLflow a run is known by the folder in which it was made, which a copy of it still names.
-        known = run.run_id if run.run_id != str(folder) else run.tags.get("run.dir", str(folder.resolve()))
+        known = run.run_id if run.run_id != str(folder) else run.tags.get("run.dir", str(resolved(folder)))
         if (other := first.setdefault(known, folder)) != folder:
             raise DataError(
                 f"--parent {folder.parent}: {other.name} and {folder.name} hold the same run; remove one of them"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from ecgexp._files import resolved
 from ecgexp._validate import DataError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class FolderFiles:
         file = self.folder / path
         if not file.exists():
             return None
-        if not file.resolve().is_relative_to(self.folder.resolve()):
+        if not resolved(file).is_relative_to(resolved(self.folder)):
             raise DataError(
                 f"{file} leads out of the run's folder; replace the link by the file itself, if you trust it"
             )

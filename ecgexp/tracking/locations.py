@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
+from ecgexp._files import resolved
 from ecgexp._paths import scheme_of
 from ecgexp._redaction import redact
 from ecgexp._validate import ConfigError
@@ -34,7 +35,7 @@ def artifact_location(root: str, experiment_name: str, base_dir: Path) -> str:
     """
     scheme = scheme_of(root)
     if scheme in ("", "file"):
-        return (_folder(root, base_dir) / experiment_name).resolve().as_uri()
+        return resolved(_folder(root, base_dir) / experiment_name).as_uri()
     found = _BELOW.fullmatch(root)
     assert found is not None  # noqa: S101 - it matches any text
     return f"{scheme}{found['root'][len(scheme) :].rstrip('/')}/{quote(experiment_name)}{found['query']}"

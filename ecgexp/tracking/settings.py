@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from ecgexp._files import resolved
 from ecgexp._paths import Address, Place, check_inside
 from ecgexp._redaction import redact
 from ecgexp._validate import ConfigError, settings
@@ -33,7 +34,7 @@ def private_dir_beside(file: Path) -> Path:
 def private_dir_without_store(base_dir: Path) -> Path:
     """The private folder for runs whose store has none on this machine: that of the default store, or `ECGEXP_PRIVATE`."""
     named = os.environ.get("ECGEXP_PRIVATE")
-    return Path(named) if named else private_dir_beside((base_dir / _DEFAULT_STORE).resolve())
+    return Path(named) if named else private_dir_beside(resolved(base_dir / _DEFAULT_STORE))
 
 
 @settings
@@ -88,7 +89,7 @@ class MlflowTracking:
         """
         base_dir = base_dir or Path.cwd()
         if self.uri.startswith(_SQLITE):
-            return private_dir_beside((base_dir / self.uri.removeprefix(_SQLITE)).resolve())
+            return private_dir_beside(resolved(base_dir / self.uri.removeprefix(_SQLITE)))
         return private_dir_without_store(base_dir)
 
     def start(

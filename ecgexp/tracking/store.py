@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from ecgexp._files import is_disk_full
+from ecgexp._files import is_disk_full, resolved
 from ecgexp._redaction import redact
 from ecgexp._validate import ConfigError
 from ecgexp.tracking.credentials import with_credentials
@@ -93,7 +93,7 @@ def check_sqlite_uri(uri: str) -> None:
 
 def sqlite_file(uri: str, base_dir: Path) -> Path:
     """The absolute path of the database file of `uri`, which begins with `sqlite:///`."""
-    return (base_dir / uri.removeprefix(_SQLITE)).resolve()
+    return resolved(base_dir / uri.removeprefix(_SQLITE))
 
 
 def _open_sqlite(file: Path, location: Callable[[], str], experiment_name: str) -> Store:
