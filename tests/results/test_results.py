@@ -74,7 +74,7 @@ def make_run(tmp_path):
         folder = tmp_path / f"{seed}-{started}-{accuracy}"
         folder.mkdir()
         (folder / "result.json").write_text(
-            json.dumps(result or {"seconds": 60, "data": {"beats": {"train": {"N": 9}}}})
+            json.dumps(result or {"status": "FINISHED", "seconds": 60, "data": {"beats": {"train": {"N": 9}}}})
         )
         (folder / "predictions").mkdir()
         predictions(accuracy).to_parquet(folder / "predictions/test.parquet")
@@ -129,7 +129,14 @@ def test_a_projection_is_never_shown_as_the_promise(make_run, store):
         "claim": True, "epsilon": 14.1, "delta": 1e-3, "unit": "patient",
         "projection": {"population": 10000, "same_noise_on_mean": {"projected_epsilon_pld": 0.02}},
     }  # fmt: skip
-    store.append(make_run(0, 0.9, result={"seconds": 9, "privacy": privacy}, metrics={"privacy/noise_multiplier": 1.0}))
+    store.append(
+        make_run(
+            0,
+            0.9,
+            result={"status": "FINISHED", "seconds": 9, "privacy": privacy},
+            metrics={"privacy/noise_multiplier": 1.0},
+        )
+    )
     (measured,) = measure([ALONE], Asked())
     assert "| ours | 1 | 14.1 (0.001) | 0.0200 of 10 000 | 0.900 |" in privacy_table([measured])
     store.append(make_run(0, 0.91))
@@ -191,7 +198,8 @@ def test_the_figure_marks_projections_as_no_promise(make_run, store):
     def result(epsilon):
         projection = {"population": 10000, "same_noise_on_mean": {"projected_epsilon_pld": epsilon / 100}}
         return {
-            "privacy": {"claim": True, "epsilon": epsilon, "delta": 1e-3, "unit": "patient", "projection": projection}
+            "status": "FINISHED",
+            "privacy": {"claim": True, "epsilon": epsilon, "delta": 1e-3, "unit": "patient", "projection": projection},
         }
 
     store += [make_run(0, 0.9, result=result(1.0)), make_run(1, 0.9, result=result(8.0)), make_run(2, 0.95)]
