@@ -1,7 +1,7 @@
 """The end of a run: killed at each of its steps, completed by `ecgexp-sync` and `resume=`, and nothing is left."""
 
 import atexit
-import logging.config
+import logging
 import os
 import re
 import shutil
@@ -105,8 +105,8 @@ def listing(folder):
 
 def resume(monkeypatch, capsys, *words):
     monkeypatch.setattr(sys, "argv", ["ecgexp", f"resume={RUN}", *words])
-    # Hydra's logging ends the loggers and handlers of the process; absl's handler would close the stream of pytest.
-    monkeypatch.setattr(logging.config, "dictConfig", lambda *args: None)
+    # Hydra's logging ends the handlers that are there, and absl's would close the stream that pytest gave it.
+    monkeypatch.setattr(logging, "shutdown", lambda *args: None)
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     try:
         cli.main()
@@ -114,6 +114,7 @@ def resume(monkeypatch, capsys, *words):
     except SystemExit as error:
         code = error.code
     finally:
+        logging.captureWarnings(False)
         for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
             signal.signal(number, handler)
     return code, capsys.readouterr()
