@@ -37,6 +37,8 @@ from fuzzing.judge import FINDING, REFUSED, Verdict  # noqa: E402
 from fuzzing.watch import Limits, run  # noqa: E402
 from fuzzing.world import make_world  # noqa: E402
 
+from ecgexp._streams import command  # noqa: E402
+
 READ = "read or left out"
 _LONGEST_MESSAGE = 1500
 # Seconds of work, and of waiting for something that does not come; a busy machine does not make a hang.
@@ -94,6 +96,7 @@ _OF_FILES = (
 )  # fmt: skip
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=10_000, help="how many (%(default)s)")

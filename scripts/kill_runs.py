@@ -36,6 +36,8 @@ from killing.scenarios import SCENARIOS, SECRET, Scenario
 from rich.console import Console
 from rich.table import Table
 
+from ecgexp._streams import command
+
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
 EARLY = "early"
 _EARLY_S = 0.5
@@ -73,8 +75,11 @@ class Sequence:
         return f"{self.number:3d} {self.scenario}: {kills} · {'; '.join(self.faults) or 'equal'} · {self.seconds:.0f} s"
 
 
-def main() -> None:
+@command
+def main() -> int:
     options = _parse()
+    for name in [name for name in os.environ if name.startswith(("MLFLOW_", "ECGEXP_", "_ECGEXP_"))]:
+        del os.environ[name]  # another store, cache or key than those in the folders that are compared
     out = Path(options.out or tempfile.mkdtemp(prefix="kills-")).absolute()
     out.mkdir(parents=True, exist_ok=True)
     report = out / "report.jsonl"
@@ -95,7 +100,7 @@ def main() -> None:
         sequences.append(sequence)
         number += 1
     console.print(_table(sequences))
-    sys.exit(any(one.faults for one in sequences))
+    return int(any(one.faults for one in sequences))
 
 
 class Campaign:
@@ -328,4 +333,4 @@ def _parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

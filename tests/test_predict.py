@@ -208,7 +208,7 @@ def made(tmp_path_factory):
         "dataset.missing_lead": "skip", "dataset.baseline": "median", "dataset.bandpass_hz": "[0.5, 40.0]",
         "dataset.relocate_ms": 0.0, "grouping.classes.N": '["N", "L", "R"]', "grouping.classes.V": '["V"]',
     }  # fmt: skip
-    run = {"run_id": None, "status": "FINISHED", "params": params, "tags": {"mlflow.runName": "made"}}
+    run = {"run_id": None, "status": "FINISHED", "params": params, "tags": {"mlflow.runName": "made"}, "datasets": []}
     (folder / "run.json").write_text(json.dumps(run))
     return folder
 

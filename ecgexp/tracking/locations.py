@@ -10,6 +10,7 @@ from ecgexp._files import resolved
 from ecgexp._paths import scheme_of
 from ecgexp._redaction import redact
 from ecgexp._validate import ConfigError
+from ecgexp.tracking.reasons import reason
 
 _SETTING = "tracking.artifact_root"
 _BELOW = re.compile(r"(?P<root>[^?#]*)(?P<query>.*)", re.DOTALL)
@@ -67,9 +68,8 @@ def check_location(location: str, *, tracking_uri: str) -> None:
     try:
         get_artifact_repository(location, tracking_uri=tracking_uri)
     except Exception as error:  # noqa: BLE001 - each part of MLflow has its own kinds of error
-        why = redact(" ".join(str(error).split()))[:300]
         raise ConfigError(
-            f"{_SETTING}={shown}: MLflow cannot use it: {why}; use a folder, or another address"
+            f"{_SETTING}={shown}: MLflow cannot use it: {reason(error)}; use a folder, or another address"
         ) from error
 
 

@@ -60,7 +60,7 @@ def test_a_fresh_process_scores_raw_windows_with_equal_probabilities(mlflow_stor
     np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), expected, rtol=0, atol=1e-7)
 
 
-def test_the_model_has_a_signature_an_example_and_no_pickle(mlflow_store, tmp_path):
+def test_the_model_has_a_signature_an_example_and_no_pickle(mlflow_store, tmp_path, monkeypatch):
     import mlflow
 
     from ecgexp.serving import save_classifier
@@ -69,6 +69,7 @@ def test_the_model_has_a_signature_an_example_and_no_pickle(mlflow_store, tmp_pa
     tracker = MlflowTracker.create(mlflow_store, "model")
     example = np.zeros((2, 180, 2), np.float32)
     tracker.log_model(save_classifier(classifier(beside=False), tmp_path / "model"), input_example=example)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_store.uri)  # which MLflow sets and leaves set
     mlflow.set_tracking_uri(mlflow_store.uri)
     info = mlflow.models.get_model_info(f"runs:/{tracker.run_id}/model")
     assert info.signature.inputs.inputs[0].shape == (-1, 180, 2)

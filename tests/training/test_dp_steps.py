@@ -46,7 +46,7 @@ def test_the_divisor_is_the_expected_number_of_units_whatever_was_drawn(monkeypa
 
     monkeypatch.setattr(Sampler, "_poisson", lambda self: np.arange(3))
     weights = train_linear(canaries(UNITS, UNITS), clip=CLIP).weights
-    np.testing.assert_allclose(weights[:3], -CLIP / UNITS, rtol=1e-6)
+    np.testing.assert_allclose(weights[:3], -CLIP / UNITS, rtol=1e-5)  # a bound of the norm is clipped, not the norm
     assert not weights[3:].any()
 
 
