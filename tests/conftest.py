@@ -1,6 +1,7 @@
 """What every test may ask for: the real database, where it is."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -22,6 +23,30 @@ def real_root():
     if not (root / "mitdb").is_dir():
         pytest.skip("needs the MIT-BIH database: set ECGEXP_DATA to the folder that holds mitdb/")
     return root
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """A store without runs, to be copied: making one costs seconds."""
+    from ecgexp.tracking.quiet import quieten
+
+    quieten()
+    from ecgexp.tracking.store import open_store
+
+    base = tmp_path_factory.mktemp("empty")
+    open_store("sqlite:///mlruns/mlflow.db", artifact_root=base, experiment_name="Default", base_dir=base)
+    return base / "mlruns" / "mlflow.db"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, empty_store):
+    """A folder with a store, in which commands are typed; what a store has not heard is not tried again at the end."""
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(empty_store, tmp_path / "mlruns" / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("ecgexp.tracking.fanout.END_WAITS_S", ())
+    return tmp_path
 
 
 @pytest.fixture

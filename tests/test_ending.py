@@ -17,6 +17,8 @@ from ecgexp.tracking import fanout, jsonl, run_json, settings
 from ecgexp.tracking.run_json import has_finished, not_whole, read_run
 from ecgexp.tracking.settings import MlflowTracking, NoTracking
 
+pytestmark = pytest.mark.usefixtures("here")
+
 RUN, MLFLOW = Path("outputs/run"), MlflowTracking()
 STEPS = {
     "before run.json says FINISHED": (jsonl, "write_run", "before", 0),
@@ -28,30 +30,6 @@ STEPS = {
     "before run.json says that all is there": (jsonl, "write_run", "before", 1),
     "after run.json says that all is there": (jsonl, "write_run", "after", 1),
 }
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    """A store without runs, to be copied: making one costs seconds."""
-    from ecgexp.tracking.quiet import quieten
-
-    quieten()
-    from ecgexp.tracking.store import open_store
-
-    base = tmp_path_factory.mktemp("empty")
-    open_store("sqlite:///mlruns/mlflow.db", artifact_root=base, experiment_name="Default", base_dir=base)
-    return base / "mlruns" / "mlflow.db"
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch, empty_store):
-    """A folder with a store, in which commands are typed."""
-    (tmp_path / "mlruns").mkdir()
-    shutil.copy(empty_store, tmp_path / "mlruns" / "mlflow.db")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(fanout, "END_WAITS_S", ())
-    return tmp_path
 
 
 def begin(tracking=MLFLOW, folder=RUN):

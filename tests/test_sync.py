@@ -1,7 +1,6 @@
 """The command `ecgexp-sync`, on runs that were written to their folders by the trackers themselves."""
 
 import atexit
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,30 +20,6 @@ MLFLOW = "ecgexp.tracking.mlflow.MlflowTracker"
 
 def gone(*_, **__):
     raise TrackerUnavailable("gone")
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    """A store without runs, to be copied: making one costs seconds."""
-    from ecgexp.tracking.quiet import quieten
-
-    quieten()
-    from ecgexp.tracking.store import open_store
-
-    base = tmp_path_factory.mktemp("empty")
-    open_store("sqlite:///mlruns/mlflow.db", artifact_root=base, experiment_name="Default", base_dir=base)
-    return base / "mlruns" / "mlflow.db"
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch, empty_store):
-    """A folder with a store, in which the command is typed."""
-    (tmp_path / "mlruns").mkdir()
-    shutil.copy(empty_store, tmp_path / "mlruns" / "mlflow.db")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr("ecgexp.tracking.fanout.END_WAITS_S", ())
-    return tmp_path
 
 
 def begin(folder: Path):

@@ -8,7 +8,6 @@ input_example.safetensors  what the model was shown as an example, beside model/
 """
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from ecgexp._archive import write_archive
-from ecgexp._files import replacing, replacing_folder
+from ecgexp._files import replacing, replacing_folder, resolved
 from ecgexp._reading import MissingFileError, cut_torn_line, read_lines, refusal
 from ecgexp._redaction import redact
 from ecgexp.run_folder import remove_checkpoints
@@ -167,7 +166,7 @@ class JsonlTracker(FileArtifacts):
 
 def _is_same(path: Path, other: Path) -> bool:
     """Whether two paths lead to one file; unlike `Path.resolve`, for a link that leads to itself too."""
-    return os.path.realpath(path) == os.path.realpath(other)
+    return resolved(path) == resolved(other)
 
 
 def _check_no_folder(path: Path) -> None:
