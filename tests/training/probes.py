@@ -72,7 +72,7 @@ def units_are_drawn_at_the_planned_rate() -> Finding:
     steps, q = epochs * units // batch, batch / units
     run = train_linear(canaries(units, units), noise=1e-3, clip=CLIP, expected_batch_size=batch, epochs=epochs)
     counts = np.array(run.history) / (-CLIP / batch)
-    final, sizes = counts[-1], np.diff(counts.sum(axis=1).round())
+    final, sizes = counts[-1], np.diff(counts.round().sum(axis=1))  # noise adds up over units: round each first
     if np.abs(final - final.round()).max() > 0.2:
         return f"a unit moved its coordinate by {final[0]:.2f} times C / B, which is no whole number"
     rate = _off("the draws of a unit", final.mean(), steps * q, np.sqrt(steps * q * (1 - q) / units))
