@@ -37,7 +37,7 @@ from fuzzing.judge import FINDING, REFUSED, Verdict  # noqa: E402
 from fuzzing.watch import Limits, run  # noqa: E402
 from fuzzing.world import make_world  # noqa: E402
 
-from ecgexp._streams import command  # noqa: E402
+from ecgexp.cli.streams import command  # noqa: E402
 
 READ = "read or left out"
 _LONGEST_MESSAGE = 1500

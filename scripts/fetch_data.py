@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ecgexp._streams import command
-from ecgexp._validate import ConfigError, DataError
-from ecgexp.data.catalog import DATABASES, find_database
-from ecgexp.data.download import PHYSIONET, download
+from ecgexp.cli.streams import command
+from ecgexp.data.datasets.catalog import DATABASES, find_database
+from ecgexp.data.formats.download import PHYSIONET, download
+from ecgexp.settings.declaration import ConfigError, DataError
 
 
 @command

@@ -37,7 +37,7 @@ from fuzzing.judge import BEYOND, FINDING, REFUSED, TRUE, Verdict, check_sound, 
 from fuzzing.mutations import mutate  # noqa: E402
 from fuzzing.watch import Limits, run  # noqa: E402
 
-from ecgexp._streams import command  # noqa: E402
+from ecgexp.cli.streams import command  # noqa: E402
 
 _KEPT_OF_A_KIND = 5
 

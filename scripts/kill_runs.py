@@ -36,7 +36,7 @@ from killing.scenarios import SCENARIOS, SECRET, Scenario
 from rich.console import Console
 from rich.table import Table
 
-from ecgexp._streams import command
+from ecgexp.cli.streams import command
 
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
 EARLY = "early"
@@ -211,7 +211,7 @@ class Campaign:
         folder = self._out / "empty"
         if not (folder / "mlflow.db").exists():
             folder.mkdir(exist_ok=True)
-            code = "import sys, pathlib, ecgexp.tracking.store_tables as s; s.prepare_tables(pathlib.Path(sys.argv[1]))"
+            code = "import sys, pathlib, ecgexp.tracking.mlflow.store_tables as s; s.prepare_tables(pathlib.Path(sys.argv[1]))"
             subprocess.run([sys.executable, "-c", code, str(folder / "mlflow.db")], check=True)
         return folder / "mlflow.db"
 

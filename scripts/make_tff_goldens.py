@@ -23,15 +23,15 @@ import numpy as np
 import psutil
 import tensorflow_federated as tff
 
-from ecgexp._streams import command
 from ecgexp.augmentation.none import NoAugmentation
+from ecgexp.cli.streams import command
 from ecgexp.seeding import Seeds
 from ecgexp.training.federated import rounds
 from ecgexp.training.federated.algorithms import build_process
 from ecgexp.training.federated.batches import ClientBatches
 from ecgexp.training.federated.client_model import ClientModel
-from ecgexp.training.federated.runtime import put_in_weights, weights_of
-from ecgexp.training.federated.settings import Federated
+from ecgexp.training.federated.runtimes.base import put_in_weights, weights_of
+from ecgexp.training.federated.trainer import Federated
 
 _TESTS = Path(__file__).resolve().parents[1] / "tests" / "training"
 sys.path[:0] = [str(_TESTS / "federated"), str(_TESTS)]  # tests are not a package

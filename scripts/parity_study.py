@@ -15,17 +15,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ecgexp._files import replacing
-from ecgexp._streams import command
-from ecgexp._validate import ConfigError, DataError
-from ecgexp.flaws.pricing import ladders
-from ecgexp.parity.figure import study_figure
-from ecgexp.parity.gather import Measured, gather
-from ecgexp.parity.stages import PROTOCOLS, Stage, stages
-from ecgexp.parity.tables import ladder_table, study_csv, study_tables
-from ecgexp.privacy.quoting import epsilon_text
-from ecgexp.results.asked import Asked
-from ecgexp.tracking.quiet import quieten
+from ecgexp.analysis.results_page.asked import Asked
+from ecgexp.cli.streams import command
+from ecgexp.formatting import epsilon_text
+from ecgexp.replication.figure import study_figure
+from ecgexp.replication.gather import Measured, gather
+from ecgexp.replication.reported_epsilon import ladders
+from ecgexp.replication.stages import PROTOCOLS, Stage, stages
+from ecgexp.replication.tables import ladder_table, study_csv, study_tables
+from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.storage.atomic import replacing
+from ecgexp.tracking.mlflow.quiet import quieten
 
 
 @command
@@ -62,7 +62,7 @@ def _run(stage: Stage, seeds: list[int], overrides: list[str]) -> None:
     """In a process of its own, which gives its memory back; a stage that fails leaves the others alone."""
     words = [*stage.overrides, f"seed={','.join(map(str, seeds))}", *overrides]
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ
-    subprocess.run([sys.executable, "-m", "ecgexp.cli", "-m", *words], env=environment, check=False)
+    subprocess.run([sys.executable, "-m", "ecgexp.cli.run", "-m", *words], env=environment, check=False)
 
 
 def _tell(found: list[Measured], folder: Path, console: Console) -> None:

@@ -11,20 +11,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ecgexp._files import replacing
-from ecgexp._streams import command
-from ecgexp._validate import DataError
-from ecgexp.flaws.pricing import ladders
-from ecgexp.parity.gather import check_complete, gather
-from ecgexp.parity.stages import PROTOCOLS, stages
-from ecgexp.parity.tables import study_markdown
-from ecgexp.results.asked import Asked
-from ecgexp.results.blocks import replace_blocks
-from ecgexp.results.claims import INTER_PATIENT, PRIVACY
-from ecgexp.results.ensemble import judge_together
-from ecgexp.results.measured import looks, measure
-from ecgexp.results.tables import inter_patient_table, looks_table, privacy_table
-from ecgexp.tracking.quiet import quieten
+from ecgexp.analysis.results_page.asked import Asked
+from ecgexp.analysis.results_page.blocks import replace_blocks
+from ecgexp.analysis.results_page.claims import INTER_PATIENT, PRIVACY
+from ecgexp.analysis.results_page.ensemble import judge_together
+from ecgexp.analysis.results_page.measured import looks, measure
+from ecgexp.analysis.results_page.tables import inter_patient_table, looks_table, privacy_table
+from ecgexp.cli.streams import command
+from ecgexp.replication.gather import check_complete, gather
+from ecgexp.replication.reported_epsilon import ladders
+from ecgexp.replication.stages import PROTOCOLS, stages
+from ecgexp.replication.tables import study_markdown
+from ecgexp.settings.declaration import DataError
+from ecgexp.storage.atomic import replacing
+from ecgexp.tracking.mlflow.quiet import quieten
 
 _ROOT = Path(__file__).resolve().parents[1]
 _PARTS = ("inter_patient", "privacy", "looks", "parity")
@@ -57,7 +57,7 @@ def _write(options: argparse.Namespace) -> int:
         measured = measure(PRIVACY, asked)
         bodies["privacy"] = privacy_table(measured)
         if not options.check:
-            from ecgexp.results.figure import privacy_figure
+            from ecgexp.analysis.results_page.figure import privacy_figure
 
             figures["privacy_utility"] = privacy_figure(measured)
     if "looks" in options.only:
@@ -67,7 +67,7 @@ def _write(options: argparse.Namespace) -> int:
         check_complete(study, 1)
         bodies["parity"] = study_markdown(study, priced)
         if not options.check:
-            from ecgexp.parity.figure import study_figure
+            from ecgexp.replication.figure import study_figure
 
             figures["parity_study"] = study_figure(study, priced)
     before = options.page.read_text(encoding="utf-8")

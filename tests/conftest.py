@@ -28,10 +28,10 @@ def real_root():
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory):
     """A store without runs, to be copied: making one costs seconds."""
-    from ecgexp.tracking.quiet import quieten
+    from ecgexp.tracking.mlflow.quiet import quieten
 
     quieten()
-    from ecgexp.tracking.store import open_store
+    from ecgexp.tracking.mlflow.store import open_store
 
     base = tmp_path_factory.mktemp("empty")
     open_store("sqlite:///mlruns/mlflow.db", artifact_root=base, experiment_name="Default", base_dir=base)
@@ -45,7 +45,7 @@ def here(tmp_path, monkeypatch, empty_store):
     shutil.copy(empty_store, tmp_path / "mlruns" / "mlflow.db")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr("ecgexp.tracking.fanout.END_WAITS_S", ())
+    monkeypatch.setattr("ecgexp.tracking.mirrored.END_WAITS_S", ())
     return tmp_path
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ecgexp._arguments import Parser
+from ecgexp.cli.arguments import Parser
 
 
 def make_parser():

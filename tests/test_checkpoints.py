@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors import safe_open
 
-from ecgexp._archive import read_archive, write_archive
-from ecgexp._validate import ConfigError
-from ecgexp.checkpoints import Checkpoint, Checkpoints
+from ecgexp.settings.declaration import ConfigError
+from ecgexp.storage.archive import read_archive, write_archive
+from ecgexp.training.checkpointing.store import Checkpoint, Checkpoints
 
 DTYPES = ["<f2", "<f4", "<f8", "|b1", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", "<u8", "|S5"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecgexp import compare
+from ecgexp.cli import compare
 
 PATIENTS, BEATS = 6, 40
 CLASSES = ("N", "S", "V")
@@ -341,7 +341,7 @@ def test_arguments_that_cannot_be_used_are_one_line(capsys, arguments, message):
 
 def test_help_shows_no_password_and_costs_no_heavy_import(monkeypatch):
     code = (
-        "import sys; from ecgexp.compare import main\n"
+        "import sys; from ecgexp.cli.compare import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
         "assert not {'mlflow', 'tensorflow', 'pandas', 'scipy'} & set(sys.modules)"
@@ -371,11 +371,11 @@ def test_runs_of_mlflow_are_found_by_id(mlflow_runs, told):
 @pytest.fixture
 def mlflow_runs(tmp_path, make_run):
     """A store with two finished runs: its address and their ids."""
-    from ecgexp.tracking.quiet import quieten
+    from ecgexp.tracking.mlflow.quiet import quieten
 
     quieten()
-    from ecgexp.tracking.mlflow import MlflowTracker
-    from ecgexp.tracking.store import open_store
+    from ecgexp.tracking.mlflow.store import open_store
+    from ecgexp.tracking.mlflow.tracker import MlflowTracker
 
     store = open_store(
         "sqlite:///mlflow.db", artifact_root=tmp_path / "kept", experiment_name="tests", base_dir=tmp_path

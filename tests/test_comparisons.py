@@ -6,14 +6,14 @@ import math
 import numpy as np
 import pytest
 
-from ecgexp._validate import ConfigError
-from ecgexp.comparisons import Comparisons, client_rates, compare
-from ecgexp.config import load_experiment
+from ecgexp.config.compose import load_experiment
 from ecgexp.console import Watcher
+from ecgexp.experiment.federated_baselines import Comparisons, client_rates, compare
 from ecgexp.seeding import Seeds
-from ecgexp.selection import Chosen
+from ecgexp.settings.declaration import ConfigError
 from ecgexp.tracking.memory import MemoryTracker
 from ecgexp.tracking.settings import NoTracking
+from ecgexp.training.model_selection import Chosen
 
 SMALL = [
     "trainer=federated", "dataset.num_patients=6", "dataset.minutes=0.8", "trainer.num_rounds=2", "model.filters=[4]",
@@ -83,7 +83,7 @@ class Compared:
     """
 
     def __init__(self, *overrides):
-        from ecgexp.learner import Learner
+        from ecgexp.experiment.training_loop import Learner
 
         experiment = load_experiment([*SMALL, *overrides])
         self.prepared = experiment.prepare(Seeds(0), lambda *_: None)
@@ -141,7 +141,7 @@ class InMemory:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, cache):
-    from ecgexp.experiment import run
+    from ecgexp.experiment.run import run
 
     asked = ["comparisons.local_only=true", "comparisons.pooled=true", "comparisons.personalize_epochs=1"]
     experiment = load_experiment([*SMALL, cache, "split=intra_patient", "selection.keep=last", *asked])

@@ -4,8 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from ecgexp._validate import ConfigError
-from ecgexp.config import build_experiment, for_the_record, load_config, load_experiment, sweep_settings, to_yaml
+from ecgexp.config.compose import (
+    build_experiment,
+    for_the_record,
+    load_config,
+    load_experiment,
+    sweep_settings,
+    to_yaml,
+)
+from ecgexp.settings.declaration import ConfigError
 
 CONF = Path(__file__).parent.parent / "conf"
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from ecgexp._validate import ConfigError
-from ecgexp.beats import RR_FEATURES
-from ecgexp.config import load_experiment
-from ecgexp.data.windows import rr_features
-from ecgexp.descriptors import RHYTHM, SHAPE, DescriptorInput, rhythm_descriptors, shape_descriptors
-from ecgexp.inputs import USUAL_BEAT
+from ecgexp.config.compose import load_experiment
+from ecgexp.data.beats import RR_FEATURES
+from ecgexp.data.preprocessing.windows import rr_features
+from ecgexp.features.handcrafted import RHYTHM, SHAPE, DescriptorInput, rhythm_descriptors, shape_descriptors
+from ecgexp.features.inputs import USUAL_BEAT
+from ecgexp.settings.declaration import ConfigError
 
 FS_HZ, BEFORE, AFTER = 200.0, 60, 80
 DESCRIPTORS = DescriptorInput(fs_hz=FS_HZ, window_ms=(300.0, 400.0))

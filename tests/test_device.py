@@ -2,9 +2,9 @@
 
 import pytest
 
-from ecgexp import device
-from ecgexp._validate import ConfigError
-from ecgexp.device import Device
+from ecgexp.settings.declaration import ConfigError
+from ecgexp.training import device
+from ecgexp.training.device import Device
 
 pytestmark = pytest.mark.tf
 

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from ecgexp import doctor
-from ecgexp.doctor_checks import (
+from ecgexp.cli import doctor
+from ecgexp.cli.doctor_checks import (
     Finding,
     Settings,
     check_data,
@@ -124,11 +124,13 @@ def test_a_server_out_of_reach_is_bad_and_its_password_hidden(settings):
 
 
 def test_runs_of_a_server_are_looked_after_too(settings, monkeypatch):
-    from ecgexp.tracking.health import StaleRun
+    from ecgexp.tracking.mlflow.health import StaleRun
 
-    monkeypatch.setattr("ecgexp.tracking.store.reach", lambda _: None)
+    monkeypatch.setattr("ecgexp.tracking.mlflow.store.reach", lambda _: None)
     for name in ("find_stale", "close_stale"):
-        monkeypatch.setattr(f"ecgexp.tracking.health.{name}", lambda _: [StaleRun(run_id="a" * 32, name="left behind")])
+        monkeypatch.setattr(
+            f"ecgexp.tracking.mlflow.health.{name}", lambda _: [StaleRun(run_id="a" * 32, name="left behind")]
+        )
     server = {"data_root": settings.data_root, "store": "http://me:hunter2@host", "outputs": settings.outputs}
     answers, stale = check_store(Settings(**server, close_stale=False))
     assert answers.found == "http://***@host answers"

@@ -11,24 +11,25 @@ from pathlib import Path
 
 import pytest
 
-from ecgexp import cli, ending, sync
-from ecgexp._validate import DataError
-from ecgexp.tracking import fanout, jsonl, run_json, settings
-from ecgexp.tracking.run_json import has_finished, not_whole, read_run
+from ecgexp.cli import run, sync
+from ecgexp.settings.declaration import DataError
+from ecgexp.tracking import ending, mirrored, settings
+from ecgexp.tracking.local import run_json, tracker
+from ecgexp.tracking.local.run_json import has_finished, not_whole, read_run
 from ecgexp.tracking.settings import MlflowTracking, NoTracking
 
 pytestmark = pytest.mark.usefixtures("here")
 
 RUN, MLFLOW = Path("outputs/run"), MlflowTracking()
 STEPS = {
-    "before run.json says FINISHED": (jsonl, "write_run", "before", 0),
-    "after run.json says FINISHED": (jsonl, "write_run", "after", 0),
-    "before the checkpoints are removed": (jsonl, "remove_checkpoints", "before", 0),
-    "after the checkpoints are removed": (jsonl, "remove_checkpoints", "after", 0),
-    "before the end is delivered": (fanout._Outbox, "close", "before", 0),
-    "after the end is delivered": (fanout._Outbox, "close", "after", 0),
-    "before run.json says that all is there": (jsonl, "write_run", "before", 1),
-    "after run.json says that all is there": (jsonl, "write_run", "after", 1),
+    "before run.json says FINISHED": (tracker, "write_run", "before", 0),
+    "after run.json says FINISHED": (tracker, "write_run", "after", 0),
+    "before the checkpoints are removed": (tracker, "remove_checkpoints", "before", 0),
+    "after the checkpoints are removed": (tracker, "remove_checkpoints", "after", 0),
+    "before the end is delivered": (mirrored._Outbox, "close", "before", 0),
+    "after the end is delivered": (mirrored._Outbox, "close", "after", 0),
+    "before run.json says that all is there": (tracker, "write_run", "before", 1),
+    "after run.json says that all is there": (tracker, "write_run", "after", 1),
 }
 
 
@@ -87,7 +88,7 @@ def resume(monkeypatch, capsys, *words):
     monkeypatch.setattr(logging, "shutdown", lambda *args: None)
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     try:
-        cli.main()
+        run.main()
         code = 0
     except SystemExit as error:
         code = error.code
@@ -157,7 +158,7 @@ def test_end_removes_what_was_half_written(here, killed_while):
 
     def work():
         die_at(os, "replace", "before", 0)
-        jsonl.write_run(RUN, read_run(RUN))
+        tracker.write_run(RUN, read_run(RUN))
 
     killed_while(work)
     assert list(RUN.glob(".*.part"))
@@ -193,7 +194,7 @@ def test_run_killed_before_it_knew_its_id_is_closed(here, again, killed_while):
 
 
 def test_run_that_does_not_begin_leaves_a_free_folder(here, monkeypatch):
-    from ecgexp.tracking.mlflow import MlflowTracker
+    from ecgexp.tracking.mlflow.tracker import MlflowTracker
 
     def refuse(*_, **__):
         raise KeyboardInterrupt
@@ -207,7 +208,7 @@ def test_run_that_does_not_begin_leaves_a_free_folder(here, monkeypatch):
 def test_runs_of_other_folders_and_living_ones_stay_open(here):
     from mlflow import MlflowClient
 
-    from ecgexp.tracking.health import close_replaced
+    from ecgexp.tracking.mlflow.health import close_replaced
 
     ours, other = begin(), begin(folder=Path("other"))
     client = MlflowClient(f"sqlite:///{here}/mlruns/mlflow.db")

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ecgexp._validate import ConfigError, DataError
-from ecgexp.config import load_experiment
-from ecgexp.evidence import check_evidence, lines, notes_before_training, published
+from ecgexp.config.compose import load_experiment
+from ecgexp.experiment.class_coverage import check_evidence, lines, notes_before_training, published
 from ecgexp.seeding import Seeds
+from ecgexp.settings.declaration import ConfigError, DataError
 
 SMALL = ["dataset.num_patients=10", "dataset.minutes=0.8", "grouping=aami4", "grouping.empty_class=drop"]
 

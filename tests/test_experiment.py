@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from ecgexp._validate import ConfigError, DataError
-from ecgexp.beats import RR_FEATURES
-from ecgexp.config import load_experiment
-from ecgexp.experiment import run
+from ecgexp.config.compose import load_experiment
+from ecgexp.data.beats import RR_FEATURES
+from ecgexp.experiment.run import run
+from ecgexp.settings.declaration import ConfigError, DataError
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
@@ -76,7 +76,7 @@ def test_mlflow_has_the_run_with_its_parameters_metrics_tags_and_dataset(finishe
 
 def test_beats_are_published_under_a_keyed_digest_only(finished, cache):
     """Neither the plain digest nor the key stands in any file of the run, in its artifacts or in its store."""
-    from ecgexp.privacy.keyed import NAME, DigestKey
+    from ecgexp.privacy.keyed_digests import NAME, DigestKey
 
     result, folder = finished
     plain = load_experiment([*SMALL, cache]).dataset.load().digest
@@ -129,7 +129,7 @@ print(np.asarray(model.predict(beats)).tolist())
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     rows = np.array(json.loads(done.stdout.splitlines()[-1]))
-    from ecgexp.serving import load_classifier
+    from ecgexp.models.classifier import load_classifier
 
     rng = np.random.default_rng(0)
     signals, rr = rng.standard_normal((3, 180, 1), np.float32), np.full((3, len(RR_FEATURES)), 0.8, np.float32)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ecgexp import federation
-from ecgexp.config import load_experiment
+from ecgexp.config.compose import load_experiment
 from ecgexp.evaluation.comparison import Comparison
+from ecgexp.experiment import clients
 from ecgexp.seeding import Seeds
 from ecgexp.tracking.memory import MemoryTracker
 
@@ -36,7 +36,7 @@ def predictions(prepared, split, wrong_patients=()):
 def test_each_client_of_a_split_is_told_of_in_a_table_a_figure_and_metrics(prepared_by):
     prepared, tracker = prepared_by("split=intra_patient"), MemoryTracker()
     patients = sorted(prepared.deal.test)
-    metrics = federation.log_clients(tracker, prepared, "test", predictions(prepared, "test", patients[3:4]))
+    metrics = clients.log_clients(tracker, prepared, "test", predictions(prepared, "test", patients[3:4]))
     assert metrics == {
         "test/clients/accuracy_mean": pytest.approx(1 - 1 / len(patients)), "test/clients/accuracy_worst_decile": 0,
         "test/clients/accuracy_best": 1,
@@ -57,23 +57,23 @@ def test_each_client_of_a_split_is_told_of_in_a_table_a_figure_and_metrics(prepa
 
 def test_patients_of_another_split_are_new_clients(prepared_by):
     prepared, tracker = prepared_by("split=inter_patient"), MemoryTracker()
-    federation.log_clients(tracker, prepared, "test", predictions(prepared, "test"))
+    clients.log_clients(tracker, prepared, "test", predictions(prepared, "test"))
     assert not tracker.artifacts["tables/test_per_client.csv"]["in_training"].any()
 
 
 def test_a_pooled_run_tells_of_no_clients(prepared_by):
     prepared, tracker = prepared_by("trainer=centralized"), MemoryTracker()
-    assert federation.log_clients(tracker, prepared, "test", predictions(prepared, "test")) == {}
+    assert clients.log_clients(tracker, prepared, "test", predictions(prepared, "test")) == {}
     assert not tracker.artifacts
 
 
 def test_a_comparison_is_left_as_a_table_and_a_figure(prepared_by):
     prepared, tracker = prepared_by("split=intra_patient"), MemoryTracker()
-    scores = federation.client_scores(prepared, "test", predictions(prepared, "test"))
+    scores = clients.client_scores(prepared, "test", predictions(prepared, "test"))
     train = {client: len(rows) for client, rows in prepared.deal.train.items()}
     own = {"local_only": dict.fromkeys(train, 0.5)}
     comparison = Comparison(scores=scores, train_beats=train, own=own, everywhere=dict.fromkeys(train, 0.25))
-    assert federation.log_comparison(tracker, prepared, comparison) == comparison.metrics()
+    assert clients.log_comparison(tracker, prepared, comparison) == comparison.metrics()
     table = tracker.artifacts["tables/comparison_per_client.csv"]
     assert set(table["local_only_accuracy"]) == {0.5}
     assert table["client"].tolist() == sorted(train)
@@ -84,7 +84,7 @@ def outlook(*overrides):
     experiment = load_experiment(["trainer=federated", "privacy=patient", "trainer.clients_per_round=5", *overrides])
     plan = experiment.privacy.plan(num_units=22, expected_batch_size=5, iterations=experiment.trainer.num_rounds)
     console = Console(width=80, file=io.StringIO())
-    console.print(federation.outlook(plan, 1000, lambda *_: None))
+    console.print(clients.outlook(plan, 1000, lambda *_: None))
     return console.file.getvalue()
 
 

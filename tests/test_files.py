@@ -7,7 +7,7 @@ import sqlite3
 
 import pytest
 
-from ecgexp._files import (
+from ecgexp.storage.atomic import (
     claimed_file,
     claimed_folder,
     is_disk_full,
@@ -103,7 +103,7 @@ def test_full_disk_is_found_behind_other_errors(error, full):
 
 
 def test_report_over_file_of_another_kind_is_refused(tmp_path, capsys):
-    from ecgexp.report.main import main
+    from ecgexp.cli.report import main
 
     file = tmp_path / "notes.html"
     file.write_text("<html>mine")
@@ -114,7 +114,7 @@ def test_report_over_file_of_another_kind_is_refused(tmp_path, capsys):
 
 @pytest.mark.parametrize("text", ["mine", "[]", '{"status": "FINISHED"}'])
 def test_comparison_over_file_of_another_kind_is_refused(tmp_path, capsys, text):
-    from ecgexp.compare import main
+    from ecgexp.cli.compare import main
 
     file = tmp_path / "result.json"
     file.write_text(text)

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from ecgexp._validate import ConfigError, build
-from ecgexp.beats import RR_FEATURES
-from ecgexp.data.windows import rr_features
-from ecgexp.inputs import USUAL_BEAT, ImageInput, SignalInput, input_shapes
+from ecgexp.data.beats import RR_FEATURES
+from ecgexp.data.preprocessing.windows import rr_features
+from ecgexp.features.inputs import USUAL_BEAT, ImageInput, SignalInput, input_shapes
+from ecgexp.settings.declaration import ConfigError, build
 
 
 @pytest.fixture

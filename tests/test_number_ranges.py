@@ -7,8 +7,8 @@ import warnings
 import pytest
 from omegaconf import OmegaConf
 
-from ecgexp._validate import ConfigError
-from ecgexp.config import build_experiment, load_config, sweep_settings
+from ecgexp.config.compose import build_experiment, load_config, sweep_settings
+from ecgexp.settings.declaration import ConfigError
 
 # Together these have every option of `conf` that has a number.
 CONFIGURATIONS = {

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecgexp.config import load_experiment
+from ecgexp.config.compose import load_experiment
 from ecgexp.privacy import accounting
 from ecgexp.seeding import Seeds
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ecgexp._files import replacing
-from ecgexp._paths import check_inside, counted_from, scheme_of
-from ecgexp._validate import ConfigError, DataError, build
-from ecgexp.config import build_experiment, load_config
+from ecgexp.config.compose import build_experiment, load_config
+from ecgexp.settings.declaration import ConfigError, DataError, build
+from ecgexp.settings.paths import check_inside, counted_from, scheme_of
+from ecgexp.storage.atomic import replacing
 from ecgexp.tracking.kept_files import FolderFiles
 from ecgexp.tracking.locations import artifact_location
 from ecgexp.tracking.settings import MlflowTracking
@@ -99,7 +99,7 @@ def test_what_is_no_ordinary_file_is_never_replaced(thing, places):
     (places / "folder").mkdir()
     with pytest.raises(OSError, match="not an ordinary file"), replacing(places / thing):
         pytest.fail("nothing may be written")
-    from ecgexp.tracking.store_tables import prepare_tables
+    from ecgexp.tracking.mlflow.store_tables import prepare_tables
 
     with pytest.raises(ConfigError, match=f"tracking.uri=sqlite:///{places}/{thing}.*not an ordinary file"):
         prepare_tables(places / thing)

@@ -3,14 +3,14 @@ import sys
 
 import pytest
 
-from ecgexp import planning
+from ecgexp.cli import plan
 from ecgexp.privacy.plan import PrivacyPlan
 
 QUICK = ["--accountant", "rdp", "--rounds", "2", "--patients", "47"]
 
 
 def told(capsys, *arguments):
-    assert planning.main(list(arguments)) == 0
+    assert plan.main(list(arguments)) == 0
     return capsys.readouterr()
 
 
@@ -21,12 +21,12 @@ def asked(monkeypatch):
 
     def instead(base, plans, *, num_parameters, populations, report):
         seen.append((base, list(plans), num_parameters, list(populations)))
-        raise planning.ConfigError("enough")
+        raise plan.ConfigError("enough")
 
-    monkeypatch.setattr(planning, "reachable", instead)
+    monkeypatch.setattr(plan, "reachable", instead)
 
     def ask(*arguments):
-        assert planning.main(list(arguments)) == 2
+        assert plan.main(list(arguments)) == 2
         return seen.pop()
 
     return ask
@@ -106,7 +106,7 @@ def test_the_three_ways_to_draw_a_cohort(asked, sampling, cohort, drawn, account
 )
 def test_a_bad_value_is_one_line_and_code_2(capsys, arguments, words):
     try:
-        code = planning.main(arguments)
+        code = plan.main(arguments)
     except SystemExit as end:
         code = end.code
     said = capsys.readouterr()
@@ -125,7 +125,7 @@ def test_a_large_delta_is_noted_once_beside_the_tables(capsys):
 
 
 def test_the_command_answers_plainly_through_a_pipe():
-    command = [sys.executable, "-m", "ecgexp.planning", *QUICK]
+    command = [sys.executable, "-m", "ecgexp.cli.plan", *QUICK]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert "\x1b" not in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80

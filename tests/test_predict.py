@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecgexp import predict
-from ecgexp.config import load_experiment
-from ecgexp.data.synthetic import write_database
+from ecgexp.cli import predict
+from ecgexp.config.compose import load_experiment
+from ecgexp.data.synthetic.database import write_database
 
 SMALL = [
     "dataset.num_patients=6", "dataset.minutes=0.8", "trainer.epochs=1", "model.filters=[8,8]", "model.kernel_sizes=[5,3]",
@@ -53,7 +53,7 @@ def train(tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
 
     def go(*overrides):
-        from ecgexp.experiment import run
+        from ecgexp.experiment.run import run
 
         folder = tmp_path_factory.mktemp("run")
         run(load_experiment([*overrides, f"data.cache_dir={cache}"]), folder)
@@ -192,9 +192,9 @@ def records(tmp_path_factory):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A run's folder with an untrained model, and all that a run says of itself."""
-    from ecgexp.inputs import SignalInput, input_shapes
+    from ecgexp.features.inputs import SignalInput, input_shapes
+    from ecgexp.models.classifier import Classifier, save_classifier
     from ecgexp.models.cnn1d import Cnn1d
-    from ecgexp.serving import Classifier, save_classifier
 
     folder = tmp_path_factory.mktemp("made")
     builder, model_input = Cnn1d(filters=(4, 4), kernel_sizes=(3, 3), dense_units=4), SignalInput()

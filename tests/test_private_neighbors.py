@@ -14,14 +14,14 @@ import pytest
 from rich.console import Console
 
 import ecgexp.console
-import ecgexp.experiment
-from ecgexp.config import for_the_record, load_config, load_experiment
+import ecgexp.experiment.run
+from ecgexp.config.compose import for_the_record, load_config, load_experiment
 from ecgexp.console import Watcher
 from ecgexp.data.splits import Split
-from ecgexp.prepare import assemble
+from ecgexp.experiment.data import assemble
 from ecgexp.training.base import Progress, TrainerState
-from ecgexp.training.dp import DpSgd
-from ecgexp.training.federated.settings import Federated
+from ecgexp.training.dp.trainer import DpSgd
+from ecgexp.training.federated.trainer import Federated
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
@@ -110,9 +110,9 @@ def test_neighbors_publish_the_same_bytes_beside_weights(kind, tmp_path, monkeyp
         folder.mkdir()
         console = Watcher(Console(file=StringIO(), width=200))
         if name == "other":
-            monkeypatch.setattr(ecgexp.experiment, "prepare", neighbor_of(ecgexp.experiment.prepare, kind))
+            monkeypatch.setattr(ecgexp.experiment.run, "prepare", neighbor_of(ecgexp.experiment.run.prepare, kind))
         config = for_the_record(load_config(typed))
-        ecgexp.experiment.run(load_experiment(typed), folder, config=config, resolved_yaml="a: 1", watcher=console)
+        ecgexp.experiment.run.run(load_experiment(typed), folder, config=config, resolved_yaml="a: 1", watcher=console)
         found.append(published(folder))
         text = console.console.file.getvalue().replace(str(folder), "FOLDER")
         said.append(re.sub(r"\d+ s · ", "0 s · ", text))

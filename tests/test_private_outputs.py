@@ -6,8 +6,8 @@ import stat
 
 import pytest
 
-from ecgexp.config import for_the_record, load_config, load_experiment
-from ecgexp.experiment import run
+from ecgexp.config.compose import for_the_record, load_config, load_experiment
+from ecgexp.experiment.run import run
 from ecgexp.privacy import outputs
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow]

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgexp.progress import CheckpointRule, Keeper, LearningCurve, Standing
-from ecgexp.run_folder import CHECKPOINTS
-from ecgexp.selection import Chosen, Selection
 from ecgexp.tracking import JsonlTracker, MemoryTracker
-from ecgexp.tracking.jsonl import read_metrics
+from ecgexp.tracking.local.lock import CHECKPOINTS
+from ecgexp.tracking.local.tracker import read_metrics
 from ecgexp.training.base import TrainerState
+from ecgexp.training.checkpointing.manager import CheckpointRule, Keeper, LearningCurve, Standing
+from ecgexp.training.model_selection import Chosen, Selection
 
 EPOCHS = 6
 
@@ -114,9 +114,9 @@ def test_points_survive_a_checkpoint_as_they_were(tmp_path):
 
 
 def test_resume_without_journal_is_refused_before_the_beats(tmp_path, monkeypatch):
-    from ecgexp._validate import DataError
-    from ecgexp.config import build_experiment, load_config
-    from ecgexp.experiment import Experiment, run
+    from ecgexp.config.compose import build_experiment, load_config
+    from ecgexp.experiment.run import Experiment, run
+    from ecgexp.settings.declaration import DataError
 
     monkeypatch.setattr(Experiment, "prepare", lambda *_: pytest.fail("the beats were read"))
     typed = ["trainer=dp", "privacy=dp", "privacy.noise_multiplier=1", "dataset=synthetic", "tracking=none"]

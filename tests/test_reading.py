@@ -8,8 +8,16 @@ from pathlib import Path
 import pytest
 from typing_extensions import TypedDict
 
-from ecgexp._reading import MissingFileError, cut_torn_line, open_plain, read_bytes, read_json, read_lines, read_text
-from ecgexp._validate import DataError
+from ecgexp.settings.declaration import DataError
+from ecgexp.storage.reading import (
+    MissingFileError,
+    cut_torn_line,
+    open_plain,
+    read_bytes,
+    read_json,
+    read_lines,
+    read_text,
+)
 
 FIX = "get it again"
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ecgexp._redaction import HIDDEN, is_secret_name, redact, redacted
+from ecgexp.settings.redaction import HIDDEN, is_secret_name, redact, redacted
 
 SECRET = "S3CR3Tvalue"  # noqa: S105
 PLANTED = [

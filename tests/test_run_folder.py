@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from ecgexp._validate import ConfigError
-from ecgexp.run_folder import LOCK, discard, discard_unheld, free_beside, hold
+from ecgexp.settings.declaration import ConfigError
+from ecgexp.tracking.local.lock import LOCK, discard, discard_unheld, free_beside, hold
 
 HOLDER = """
 import sys
 from pathlib import Path
-from ecgexp.run_folder import hold
+from ecgexp.tracking.local.lock import hold
 with hold(Path(sys.argv[1]), new=True):
     print("held", flush=True)
     sys.stdin.read()

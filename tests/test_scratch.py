@@ -9,7 +9,7 @@ from pathlib import Path
 
 USE = """
 import os, signal, sys, tempfile
-from ecgexp._scratch import use_own_scratch
+from ecgexp.storage.scratch import use_own_scratch
 use_own_scratch()
 use_own_scratch()
 folder = tempfile.mkdtemp(prefix="matplotlib-")

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from ecgexp._validate import ConfigError, build
-from ecgexp.selection import Chosen, Selection
+from ecgexp.settings.declaration import ConfigError, build
 from ecgexp.training.base import Progress
+from ecgexp.training.model_selection import Chosen, Selection
 
 
 def progress(step):

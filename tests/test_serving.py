@@ -4,12 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecgexp import serving
-from ecgexp._validate import ConfigError, DataError
-from ecgexp.beats import RR_FEATURES
-from ecgexp.inputs import SignalInput, input_shapes
+from ecgexp.data.beats import RR_FEATURES
+from ecgexp.features.inputs import SignalInput, input_shapes
+from ecgexp.models import classifier as module
+from ecgexp.models.classifier import Classifier, load_classifier, save_classifier
 from ecgexp.models.cnn1d import Cnn1d
-from ecgexp.serving import Classifier, load_classifier, save_classifier
+from ecgexp.settings.declaration import ConfigError, DataError
 
 pytestmark = pytest.mark.tf
 
@@ -78,7 +78,7 @@ def test_weights_that_are_no_numbers_are_not_saved(classifier, tmp_path, value):
 def test_weights_that_are_no_numbers_are_not_loaded(classifier, tmp_path, monkeypatch):
     weights = [np.full_like(weight, np.nan) for weight in classifier.weights]
     with monkeypatch.context() as patch:
-        patch.setattr(serving, "_not_finite", lambda weights: "")
+        patch.setattr(classifier, "_not_finite", lambda weights: "")
         save_classifier(replace(classifier, weights=weights), tmp_path / "model")
     with pytest.raises(
         DataError, match=r"weights\.safetensors cannot be used, because .* weights conv0/kernel are NaN or infinite"
@@ -102,7 +102,7 @@ def test_a_saved_model_cannot_name_other_code(classifier, tmp_path):
     folder = save_classifier(classifier, tmp_path)
     description = json.loads((folder / "model.json").read_text())
     description["model"]["_target_"] = "os.system"
-    (folder / "model.json").write_text(json.dumps(description | {"sha256": serving._digest(description)}))
+    (folder / "model.json").write_text(json.dumps(description | {"sha256": module._digest(description)}))
     with pytest.raises(ConfigError, match=r"model\._target_=os\.system is refused"):
         load_classifier(folder)
 

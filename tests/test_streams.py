@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ecgexp._streams import FAILED_OUTPUT, READER_LEFT, command, softened
+from ecgexp.cli.streams import FAILED_OUTPUT, READER_LEFT, command, softened
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parent.parent

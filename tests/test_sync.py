@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from ecgexp import sync
-from ecgexp._validate import DataError
-from ecgexp.doctor_checks import Settings, check_store
+from ecgexp.cli import sync
+from ecgexp.cli.doctor_checks import Settings, check_store
+from ecgexp.settings.declaration import DataError
 from ecgexp.tracking import TrackerUnavailable
-from ecgexp.tracking.run_json import not_whole, read_run, write_run
+from ecgexp.tracking.local.run_json import not_whole, read_run, write_run
 from ecgexp.tracking.settings import MlflowTracking, NoTracking
 
 GONE = {"process.started": "1.00"}
-MLFLOW = "ecgexp.tracking.mlflow.MlflowTracker"
+MLFLOW = "ecgexp.tracking.mlflow.tracker.MlflowTracker"
 
 
 def gone(*_, **__):
@@ -134,7 +134,7 @@ def test_a_run_whose_process_is_gone_is_closed(here, capsys):
 
 def held(folder):
     """A run as it is being made: its process holds its folder before it writes a word."""
-    from ecgexp.run_folder import hold
+    from ecgexp.tracking.local.lock import hold
 
     finished(folder)
     holder = hold(folder, new=False)

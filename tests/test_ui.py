@@ -9,9 +9,9 @@ import urllib.request
 import psutil
 import pytest
 
-from ecgexp import ui
+from ecgexp.cli import ui
 
-UI = [sys.executable, "-m", "ecgexp.ui"]
+UI = [sys.executable, "-m", "ecgexp.cli.ui"]
 
 
 def free_port():

@@ -5,10 +5,10 @@ from typing import Literal
 
 import pytest
 
-from ecgexp._build import build_node, to_node
-from ecgexp._validate import ConfigError, Count, Positive, build, settings
-from ecgexp.inputs import SignalInput
+from ecgexp.features.inputs import SignalInput
 from ecgexp.models.cnn1d import Cnn1d
+from ecgexp.settings.build import build_node, to_node
+from ecgexp.settings.declaration import ConfigError, Count, Positive, build, settings
 
 
 @settings
@@ -47,9 +47,9 @@ def test_settings_are_frozen():
 @pytest.mark.parametrize(
     "target",
     [
-        "os.system", "subprocess.Popen", "builtins.eval", "ecgexp_evil.Thing", "ecgexp.serving.json.dumps",
-        "ecgexp._build.build_node", "ecgexp.models.cnn1d.Any", "ecgexp.nowhere.Thing",
-        "ecgexp.models.cnn1d.Cnn2d", "ecgexp.experiment.Path", 7,
+        "os.system", "subprocess.Popen", "builtins.eval", "ecgexp_evil.Thing", "ecgexp.models.classifier.json.dumps",
+        "ecgexp.settings.build.build_node", "ecgexp.models.cnn1d.Any", "ecgexp.nowhere.Thing",
+        "ecgexp.models.cnn1d.Cnn2d", "ecgexp.experiment.run.Path", 7,
     ],
 )  # fmt: skip
 def test_only_settings_classes_of_the_package_can_be_built(target):
@@ -69,7 +69,7 @@ def test_settings_survive_the_way_to_json_and_back(value):
 
 def test_importing_the_settings_loads_nothing_heavy():
     code = (
-        "import sys, ecgexp.config; "
+        "import sys, ecgexp.config.compose; "
         "print([m for m in ('tensorflow', 'mlflow', 'wfdb', 'sklearn', 'scipy', 'pandas', 'matplotlib') if m in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}

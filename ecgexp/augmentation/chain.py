@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from ecgexp._validate import ConfigError, check_named_once, settings
 from ecgexp.augmentation.base import Augmentation, AugmentFn, one_view_each
+from ecgexp.settings.declaration import ConfigError, check_named_once, settings
 
 
 @settings

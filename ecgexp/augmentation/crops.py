@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ecgexp._validate import ConfigError, Span, check_named_once, settings
 from ecgexp.augmentation.base import AugmentFn
+from ecgexp.settings.declaration import ConfigError, Span, check_named_once, settings
 
 _PLACES = 3  # along each side: start, middle, end
 

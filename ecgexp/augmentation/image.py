@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ecgexp._validate import Number, Probability, check_named_once, settings
 from ecgexp.augmentation.base import AugmentFn, one_view_each
+from ecgexp.settings.declaration import Number, Probability, check_named_once, settings
 
 
 @settings

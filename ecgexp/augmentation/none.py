@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ecgexp._validate import settings
 from ecgexp.augmentation.base import AugmentFn, one_view_each
+from ecgexp.settings.declaration import settings
 
 
 @settings

@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from ecgexp._validate import ConfigError, Fraction, Number, Whole, settings
 from ecgexp.augmentation.base import AugmentFn, one_view_each
+from ecgexp.settings.declaration import ConfigError, Fraction, Number, Whole, settings
 
 _Amplitude = Annotated[Number, Field(ge=0, le=1000)]
 

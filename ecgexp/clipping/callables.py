@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ecgexp._validate import ConfigError
 from ecgexp.clipping.graph import layers_of
 from ecgexp.clipping.losses import RowWiseLoss
+from ecgexp.settings.declaration import ConfigError
 
 ROW_WISE_ACTIVATIONS = (
     *(

@@ -4,10 +4,10 @@ import re
 
 import tensorflow as tf
 
-from ecgexp._validate import ConfigError
 from ecgexp.clipping.callables import check_activations
 from ecgexp.clipping.graph import Node, layers_of, models_of, nodes
 from ecgexp.clipping.registry import ROW_WISE, RULES, rule_of
+from ecgexp.settings.declaration import ConfigError
 
 _NOISE = tuple(
     getattr(tf.keras.layers, name)

@@ -17,7 +17,7 @@ with more is computed in float64. In the networks of this project it is 5e-5, in
 
 @dataclass(frozen=True, kw_only=True)
 class GhostClipper:
-    """See `base.Clipper`; Bu et al. 2022, arXiv:2210.00038. The settings are those of `base.build_clipper`."""
+    """See `base.Clipper`; Bu et al. 2022, arXiv:2210.00038. The settings are those of `build.build_clipper`."""
 
     model: tf.keras.Model
     loss_fn: PerExampleLoss

@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from ecgexp._validate import ConfigError
 from ecgexp.clipping.registry import rule_of
 from ecgexp.clipping.rules import Rule
+from ecgexp.settings.declaration import ConfigError
 
 Node = Any
 """One call of one layer in a Keras model; Keras has no public name for it."""

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ecgexp._validate import ConfigError
 from ecgexp.clipping.base import PerExampleLoss, per_example_losses
 from ecgexp.clipping.callables import check_augmentation, check_loss
 from ecgexp.clipping.graph import layers_of, run_recorded
 from ecgexp.models.dropout import Dropout
+from ecgexp.settings.declaration import ConfigError
 
 BATCHES = (3, 8)
 _SCALES = (1.0, 100.0)  # of the row that is changed

@@ -20,7 +20,7 @@ class _Unit(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class _UnitByUnit:
-    """What the references share; the settings are those of `base.build_clipper`."""
+    """What the references share; the settings are those of `build.build_clipper`."""
 
     model: tf.keras.Model
     loss_fn: PerExampleLoss

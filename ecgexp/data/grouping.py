@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from ecgexp._validate import ConfigError, DataError, check_named_once, settings
-from ecgexp.beats import BeatSet
-from ecgexp.data.records import BEAT_SYMBOLS
+from ecgexp.data.beats import BeatSet
+from ecgexp.data.formats.record import BEAT_SYMBOLS
+from ecgexp.settings.declaration import ConfigError, DataError, check_named_once, settings
 
 _CLASS_NAME = re.compile(r"[A-Za-z0-9_+-]+")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgexp._validate import DataError
-from ecgexp.beats import BeatSet
-from ecgexp.data.fingerprint import file_sha256
+from ecgexp.data.beats import BeatSet
+from ecgexp.settings.declaration import DataError
+from ecgexp.storage.digests import file_sha256
 
 
 def check_signals_once(signals: Mapping[str, Sequence[Path]], digests: Mapping[str, str]) -> None:

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from ecgexp._validate import ConfigError, DataError, Fraction, NonNegativeInt, Whole, settings
-from ecgexp.beats import TESTED, TRAINED, BeatSet, databases
-from ecgexp.data.catalog import DS1, DS2, FEDERATED10, REDUCED
-from ecgexp.data.held_out import hold_out_beats, hold_out_patients
-from ecgexp.data.two_databases import TwoDatabases
+from ecgexp.data.beats import TESTED, TRAINED, BeatSet, databases
+from ecgexp.data.datasets.catalog import DS1, DS2, FEDERATED10, REDUCED
+from ecgexp.data.datasets.cross_database import TwoDatabases
+from ecgexp.data.holdout import hold_out_beats, hold_out_patients
+from ecgexp.settings.declaration import ConfigError, DataError, Fraction, NonNegativeInt, Whole, settings
 
 _SAME_MAN = "201+202"
 

@@ -6,7 +6,7 @@ Import this module only where figures are made: it loads matplotlib.
 import numpy as np
 from matplotlib.figure import Figure
 
-from ecgexp.beats import BeatSet
+from ecgexp.data.beats import BeatSet
 from ecgexp.evaluation.style import BLUE, MUTED, SKY, VERMILION, new_figure, styled
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecgexp._validate import DataError
 from ecgexp.evaluation.calibration import reliability
 from ecgexp.evaluation.confusion import has_jk_index, jk_index
 from ecgexp.evaluation.names import metric_names
+from ecgexp.settings.declaration import DataError
 
 # A score, or in words why it is not defined.
 _Entries = dict[str, float | str]

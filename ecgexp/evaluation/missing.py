@@ -1,7 +1,7 @@
 """What a score, a choice or a model lacks to rest on: classes without beats, epochs that no score tells apart.
 
 Every function answers in words, ready for the console, `result.json` and the report. What is known before training is refused
-by `ecgexp.evidence`; what is known only afterwards becomes a note.
+by `ecgexp.experiment.class_coverage`; what is known only afterwards becomes a note.
 """
 
 import math

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ecgexp._validate import DataError
+from ecgexp.settings.declaration import DataError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,10 @@ Every model takes a dict of named inputs and returns logits: losses are stable o
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
+from ecgexp.features.inputs import Shape
+
 Normalization = Literal["batch", "group", "none"]
 Activation = Literal["relu", "elu", "gelu", "silu", "tanh"]
-Shape = tuple[int, ...]
 
 
 class ModelBuilder(Protocol):

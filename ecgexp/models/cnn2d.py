@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ecgexp._validate import Fraction, Number, Span, Whole, Width, settings
 from ecgexp.models.base import (
     Activation,
     Normalization,
@@ -16,6 +15,7 @@ from ecgexp.models.base import (
     logits,
     normalization_layer,
 )
+from ecgexp.settings.declaration import Fraction, Number, Span, Whole, Width, settings
 
 
 @settings

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ecgexp._validate import Fraction, Width, settings
 from ecgexp.models.base import Activation, Shape, dropout, input_layers, logits
+from ecgexp.settings.declaration import Fraction, Width, settings
 
 
 @settings

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from ecgexp._validate import ConfigError
+from ecgexp.settings.declaration import ConfigError
 
 if TYPE_CHECKING:
     from dp_accounting import DpEvent

@@ -5,10 +5,10 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ecgexp._validate import ConfigError
+from ecgexp.formatting import epsilon_text
 from ecgexp.privacy import accounting
 from ecgexp.privacy.accounting import AccountantName, Neighbouring, approximated, epsilon, smallest_epsilon
-from ecgexp.privacy.quoting import epsilon_text
+from ecgexp.settings.declaration import ConfigError
 
 if TYPE_CHECKING:
     from dp_accounting import DpEvent

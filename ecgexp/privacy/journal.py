@@ -16,8 +16,8 @@ import secrets
 import stat
 from pathlib import Path
 
-from ecgexp._files import replacing
-from ecgexp._validate import DataError
+from ecgexp.settings.declaration import DataError
+from ecgexp.storage.atomic import replacing
 
 _FORMAT = 1
 _RUN = re.compile(r"[0-9a-f]{32}")

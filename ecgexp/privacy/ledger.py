@@ -5,11 +5,11 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgexp._validate import DataError
 from ecgexp.privacy import accounting
 from ecgexp.privacy.accounting import AccountantName, Neighbouring
 from ecgexp.privacy.journal import Journal
 from ecgexp.privacy.plan import PrivacyPlan
+from ecgexp.settings.declaration import DataError
 
 if TYPE_CHECKING:
     from dp_accounting import DpEvent

@@ -212,9 +212,10 @@ TABLE: tuple[Output, ...] = (
 
     # Log lines by their logger, console lines by what they tell, errors by who raises them: all others are withheld.
     *_of("log line", "public", "machine", "tells of files, of the tracking store and of versions", "ecgexp.tracking.*",
-         "ecgexp.checkpoints", "ecgexp.resuming", "ecgexp.data.cache", "ecgexp.multirun", "mlflow*", "alembic*"),
+         "ecgexp.training.checkpointing.store", "ecgexp.cli.resume", "ecgexp.data.preprocessing.cache",
+         "ecgexp.cli.multirun", "mlflow*", "alembic*"),
     *_of("log line", "public", "settings", "tells of settings", "py.warnings/ecgexp/privacy/*",
-         "ecgexp.clipping.base"),
+         "ecgexp.clipping.build"),
     *_of("console line", "public", "settings", "settings, the privacy plan, the statement and where the run is", "flaws",
          "resumes", "feasibility", "statement", "end"),
     *_held_out("console line", "scores of held-out beats, and what they do not rest on", "summary", "notes"),
@@ -224,9 +225,9 @@ TABLE: tuple[Output, ...] = (
         f"ecgexp.privacy.{module}:*" for module in ("plan", "accounting", "calibration", "ledger", "journal", "sampling",
                                                  "statement")),
         *(f"ecgexp.{module}:ConfigError" for module in (
-            "learner", "evidence", "device", "models.*", "clipping.*", "training.dp", "training.federated.rounds",
-            "sweeping.sweep"))),
-    *_of("error", "public", "settings", "tells where the database was looked for", "ecgexp.data.dataset:DataError"),
+            "experiment.training_loop", "experiment.class_coverage", "training.device", "models.*", "clipping.*",
+            "training.dp.trainer", "training.federated.rounds", "sweeps.sweep"))),
+    *_of("error", "public", "settings", "tells where the database was looked for", "ecgexp.data.datasets.recorded:DataError"),
 )  # fmt: skip
 
 

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ecgexp._validate import (
+from ecgexp.privacy import accounting
+from ecgexp.privacy.accounting import SMALLEST_DELTA, AccountantName, Neighbouring
+from ecgexp.privacy.overlap import Overlap
+from ecgexp.settings.declaration import (
     ConfigError,
     Count,
     NonNegative,
@@ -20,9 +23,6 @@ from ecgexp._validate import (
     no_bool,
     settings,
 )
-from ecgexp.data.overlap import Overlap
-from ecgexp.privacy import accounting
-from ecgexp.privacy.accounting import SMALLEST_DELTA, AccountantName, Neighbouring
 
 if TYPE_CHECKING:
     from dp_accounting import DpEvent

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecgexp._validate import DataError
 from ecgexp.privacy.plan import PrivacyPlan
+from ecgexp.settings.declaration import DataError
 
 if TYPE_CHECKING:
     from dp_accounting import DpEvent

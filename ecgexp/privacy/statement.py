@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ecgexp._validate import ConfigError
+from ecgexp.formatting import epsilon_text
 from ecgexp.privacy import accounting, outputs
+from ecgexp.privacy.hypothetical import Projection, project, spaced
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan, Unit
-from ecgexp.privacy.projection import Projection, project, spaced
-from ecgexp.privacy.quoting import epsilon_text
+from ecgexp.settings.declaration import ConfigError
 
 _SAMPLING = {
     "poisson": "Each {unit} entered each batch on its own with probability q = {q:.6g}",

@@ -1,10 +1,10 @@
 """Keeping what a run was and what came of it. Importing it costs nothing: MLflow waits for a run that tracks."""
 
-from ecgexp._redaction import redact, redacted
+from ecgexp.settings.redaction import redact, redacted
 from ecgexp.tracking.base import DatasetInput, Tracker, TrackerUnavailable
-from ecgexp.tracking.fanout import Fanout
-from ecgexp.tracking.jsonl import JsonlTracker
+from ecgexp.tracking.local.tracker import JsonlTracker
 from ecgexp.tracking.memory import MemoryTracker
+from ecgexp.tracking.mirrored import Fanout
 from ecgexp.tracking.null import NullTracker
 from ecgexp.tracking.params import flatten
 

@@ -117,7 +117,7 @@ class Tracker(Protocol):
         ...
 
     def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
-        """Keeps the classifier in `folder` (as `ecgexp.serving` reads it).
+        """Keeps the classifier in `folder` (as `ecgexp.models.classifier` reads it).
 
         Args:
           folder: the classifier's folder.

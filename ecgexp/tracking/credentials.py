@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from urllib.parse import quote, urlsplit
 
-from ecgexp._redaction import HIDDEN, is_secret_name, redact
-from ecgexp._validate import ConfigError
+from ecgexp.settings.declaration import ConfigError
+from ecgexp.settings.redaction import HIDDEN, is_secret_name, redact
 
 _VARIABLE = "_ECGEXP_CREDENTIALS"  # in the environment, which processes of a launcher inherit
 _USER = re.compile(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from ecgexp._files import resolved
-from ecgexp._validate import DataError
+from ecgexp.settings.declaration import DataError
+from ecgexp.storage.atomic import resolved
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,10 +6,10 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
-from ecgexp._files import resolved
-from ecgexp._paths import scheme_of
-from ecgexp._redaction import redact
-from ecgexp._validate import ConfigError
+from ecgexp.settings.declaration import ConfigError
+from ecgexp.settings.paths import scheme_of
+from ecgexp.settings.redaction import redact
+from ecgexp.storage.atomic import resolved
 from ecgexp.tracking.reasons import reason
 
 _SETTING = "tracking.artifact_root"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ecgexp._redaction import redact
+from ecgexp.settings.redaction import redact
 from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status
 from ecgexp.tracking.checks import Points, check_path
 from ecgexp.tracking.params import loggable, taggable

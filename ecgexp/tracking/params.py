@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ecgexp._redaction import redacted
+from ecgexp.settings.redaction import redacted
 from ecgexp.tracking.base import Scalar
 from ecgexp.tracking.checks import check_name
 

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from ecgexp._redaction import redact
+from ecgexp.settings.redaction import redact
 
 LOGIN = (
     "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, to a login that may do this"

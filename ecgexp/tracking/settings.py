@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ecgexp._files import resolved
-from ecgexp._paths import Address, Place, check_inside
-from ecgexp._redaction import redact
-from ecgexp._validate import ConfigError, settings
+from ecgexp.settings.declaration import ConfigError, settings
+from ecgexp.settings.paths import Address, Place, check_inside
+from ecgexp.settings.redaction import redact
+from ecgexp.storage.atomic import resolved
 from ecgexp.tracking.base import Tracker, TrackerUnavailable
 from ecgexp.tracking.checks import check_name
 from ecgexp.tracking.credentials import with_credentials
-from ecgexp.tracking.fanout import Fanout
-from ecgexp.tracking.jsonl import JsonlTracker
+from ecgexp.tracking.local.run_json import NAME, RUN_DIR_TAG
+from ecgexp.tracking.local.tracker import JsonlTracker
+from ecgexp.tracking.mirrored import Fanout
 from ecgexp.tracking.null import NullTracker
-from ecgexp.tracking.run_json import NAME, RUN_DIR_TAG
 
 if TYPE_CHECKING:
-    from ecgexp.tracking.mlflow import MlflowTracker
-    from ecgexp.tracking.store import Store
+    from ecgexp.tracking.mlflow.store import Store
+    from ecgexp.tracking.mlflow.tracker import MlflowTracker
 
 _DEFAULT_STORE = "mlruns/mlflow.db"
 _SQLITE = "sqlite:///"
@@ -108,11 +108,11 @@ class MlflowTracking:
           DataError: the run in `run_dir` is to be continued, and what it kept there is damaged.
         """
         uri = with_credentials(self.uri)
-        from ecgexp.tracking.quiet import quieten
+        from ecgexp.tracking.mlflow.quiet import quieten
 
         quieten()  # before the first import of mlflow
+        from ecgexp.tracking.mlflow.store import open_store
         from ecgexp.tracking.provenance import system_tags
-        from ecgexp.tracking.store import open_store
 
         base_dir = base_dir or Path.cwd()
         store = open_store(
@@ -129,7 +129,7 @@ class MlflowTracking:
         return tracker
 
     def _open(self, store: "Store", run_name: str, resume_run_id: str | None, **tags: str) -> "MlflowTracker":
-        from ecgexp.tracking.mlflow import MlflowTracker
+        from ecgexp.tracking.mlflow.tracker import MlflowTracker
         from ecgexp.tracking.provenance import process_tags
 
         # Its process goes with it from the first moment, or ecgexp-doctor would take it for a run that died.
@@ -159,10 +159,10 @@ class MlflowTracking:
 
     def _with_past(self, store: "Store", run_dir: Path, mirror: "MlflowTracker") -> "MlflowTracker":
         """The run in the store with what the store has not heard of it; others that were begun from its folder are closed."""
-        from ecgexp.tracking.health import close_replaced
-        from ecgexp.tracking.mlflow import MlflowTracker
+        from ecgexp.tracking.mlflow.health import close_replaced
+        from ecgexp.tracking.mlflow.replay import replay
+        from ecgexp.tracking.mlflow.tracker import MlflowTracker
         from ecgexp.tracking.provenance import process_tags
-        from ecgexp.tracking.replay import replay
 
         try:
             close_replaced(store.client, run_dir, by=mirror.run_id)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ecgexp.data.overlap import Overlap
 from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy.overlap import Overlap
 from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec, Unit
 from ecgexp.seeding import Seeds
 
 if TYPE_CHECKING:
-    from ecgexp.training.resident import ResidentFeatures
+    from ecgexp.models.resident import ResidentFeatures
 
 Weights = list[np.ndarray]
 
@@ -77,7 +77,7 @@ class TrainingData:
     @cached_property
     def resident(self) -> "ResidentFeatures":
         """The features where the model computes: one copy, for training and for scoring alike."""
-        from ecgexp.training.resident import ResidentFeatures
+        from ecgexp.models.resident import ResidentFeatures
 
         return ResidentFeatures(self.features, self.labels)
 

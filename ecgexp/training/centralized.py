@@ -6,11 +6,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ecgexp._validate import Count, settings
 from ecgexp.models.base import restart_dropout
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec, Unit
 from ecgexp.seeding import Seeds
+from ecgexp.settings.declaration import Count, settings
 from ecgexp.training.base import Progress, StepReporter, TrainerState, TrainingData
 from ecgexp.training.optimizer import OptimizerSettings
 from ecgexp.training.state import assign_arrays, to_arrays

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from ecgexp._validate import Fraction, Number, settings
 from ecgexp.clipping.losses import RowWiseLoss
+from ecgexp.settings.declaration import Fraction, Number, settings
 
 LossFn = Callable[[Any, Any], Any]
 

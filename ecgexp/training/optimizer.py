@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ecgexp._validate import Fraction, Number, Rate, settings
+from ecgexp.settings.declaration import Fraction, Number, Rate, settings
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
 

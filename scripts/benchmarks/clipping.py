@@ -25,7 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from rich.console import Console
 from rich.table import Table
 
-from ecgexp._streams import command
+from ecgexp.cli.streams import command
 
 _CLASSES = 6
 _BATCH = {"cnn1d": 256, "cnn2d": 50}
@@ -148,7 +148,7 @@ def _plain_step(model: Any, features: Any, labels: Any) -> Callable[[], None]:
 def _clipped_step(model: Any, features: Any, labels: Any, method: str) -> Callable[[], None]:
     import tensorflow as tf
 
-    from ecgexp.clipping.base import build_clipper
+    from ecgexp.clipping.build import build_clipper
 
     optimizer = tf.keras.optimizers.SGD(0.01)
     optimizer.build(model.trainable_variables)

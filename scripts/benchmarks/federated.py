@@ -35,7 +35,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ecgexp._streams import command
+from ecgexp.cli.streams import command
 
 _TENSORFLOW = ("plain", "inprocess", "inprocess 1", "inprocess 2")
 _TORCH = ("torch", "torch 1", "flower", "flower 1", "pfl", "pfl 1")

@@ -77,7 +77,7 @@ def _ours(
     from ecgexp.privacy.plan import NotPrivate
     from ecgexp.seeding import Seeds
     from ecgexp.training.base import TrainingData
-    from ecgexp.training.federated.settings import Federated
+    from ecgexp.training.federated.trainer import Federated
 
     if concurrency:
         _pin(int(concurrency))
@@ -110,7 +110,7 @@ def _ours(
 
 def _pin(concurrency: int) -> None:
     """Clients at a time, which a run has no setting for: the runtime knows what suits the machine."""
-    from ecgexp.training.federated import inprocess
     from ecgexp.training.federated import rounds as rounds_module
+    from ecgexp.training.federated.runtimes import in_process
 
-    rounds_module.InProcess = functools.partial(inprocess.InProcess, num_threads=concurrency)
+    rounds_module.InProcess = functools.partial(in_process.InProcess, num_threads=concurrency)

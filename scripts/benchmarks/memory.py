@@ -16,7 +16,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from ecgexp._streams import command
+from ecgexp.cli.streams import command
 
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
 SMALL = (

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgexp._streams import command
+from ecgexp.cli.streams import command
 
 
 def ours(root: Path, cache_dir: Path | None, verify: str = "published") -> int:
-    from ecgexp.data.dataset import RecordedDataset
+    from ecgexp.data.datasets.recorded import RecordedDataset
 
     return len(RecordedDataset(root=root, missing_lead="first", cache_dir=cache_dir, verify=verify).load())
 
@@ -28,8 +28,8 @@ def straightforward(root: Path) -> int:
     import wfdb
     from scipy.signal import medfilt
 
-    from ecgexp.data.catalog import MITDB
-    from ecgexp.data.dataset import find_folder
+    from ecgexp.data.datasets.catalog import MITDB
+    from ecgexp.data.datasets.recorded import find_folder
 
     folder = find_folder(root, MITDB, MITDB.records, "wfdb")
     windows = []

@@ -24,8 +24,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from ecgexp._streams import command
-from ecgexp.images import DEFAULT_LIMITS_MV, render_beats
+from ecgexp.cli.streams import command
+from ecgexp.features import DEFAULT_LIMITS_MV, render_beats
 
 SCALES = ("fixed", "autoscale")
 REAL_RECORDS = ("100", "106", "119", "207", "214", "223", "232")  # each of the common classes, tall and small beats

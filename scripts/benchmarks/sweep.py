@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ecgexp._streams import command
+from ecgexp.cli.streams import command
 
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
 LAUNCHERS = {
@@ -53,7 +53,7 @@ bar = learner.StepBar
 learner.StepBar = lambda *args, **named: FirstStep(bar(*args, **named))
 experiment.run = timed_run
 sys.argv = ["ecgexp", *sys.argv[1:]]
-from ecgexp.cli import main
+from ecgexp.cli.run import main
 main()
 """
 

@@ -10,29 +10,32 @@ from pathlib import Path
 from fuzzing.corpus import make_cases
 from fuzzing.world import KEY, TYPED, plan, prepared
 
-from ecgexp import compare, ending, result, resuming, run_folder, sync
-from ecgexp._validate import ConfigError, DataError
-from ecgexp.checkpoints import Checkpoints
-from ecgexp.data import cache, csv_reader, wfdb_reader
-from ecgexp.data.file_digests import FileDigests
-from ecgexp.doctor_checks import Settings, _check_whole
-from ecgexp.prediction.model import load_model
-from ecgexp.privacy.keyed import DigestKey
-from ecgexp.privacy.losses import Losses, price_store
-from ecgexp.progress import CheckpointRule, Keeper, check_journal, has_standing
-from ecgexp.report import gather, page
-from ecgexp.report import main as report_main
-from ecgexp.selection import Chosen, Selection
-from ecgexp.sweeping.closing import close, open_parent
-from ecgexp.sweeping.sweep import Sweep
-from ecgexp.tracking import replay
-from ecgexp.tracking.hydra_notes import clean_multirun
-from ecgexp.tracking.jsonl import JsonlTracker
-from ecgexp.tracking.reading import find_run
-from ecgexp.tracking.run_json import not_whole, read_run
+from ecgexp.analysis.comparison.tables import render
+from ecgexp.analysis.find_runs import find_run
+from ecgexp.analysis.report import gather, page
+from ecgexp.cli import compare, resume, sync
+from ecgexp.cli import report as report_main
+from ecgexp.cli.doctor_checks import Settings, _check_whole
+from ecgexp.data.formats import csv_reader, wfdb_reader
+from ecgexp.data.preprocessing import cache
+from ecgexp.inference.model import load_model
+from ecgexp.privacy.keyed_digests import DigestKey
+from ecgexp.privacy.recorded_losses import Losses, price_store
+from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.storage.file_digests import FileDigests
+from ecgexp.sweeps.closing import close, open_parent
+from ecgexp.sweeps.sweep import Sweep
+from ecgexp.tracking import ending
+from ecgexp.tracking.local import lock, result
+from ecgexp.tracking.local.hydra_files import clean_multirun
+from ecgexp.tracking.local.run_json import not_whole, read_run
+from ecgexp.tracking.local.tracker import JsonlTracker
+from ecgexp.tracking.mlflow import replay
 from ecgexp.tracking.settings import NoTracking
-from ecgexp.tracking.withholding import PrivateFolder
-from ecgexp.two_runs.tables import render
+from ecgexp.tracking.withheld import PrivateFolder
+from ecgexp.training.checkpointing.manager import CheckpointRule, Keeper, check_journal, has_standing
+from ecgexp.training.checkpointing.store import Checkpoints
+from ecgexp.training.model_selection import Chosen, Selection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +95,8 @@ def _predict(world: Path) -> None:
 
 
 def _resume(world: Path) -> None:
-    folder = resuming.find_run_dir(str(world / "outputs/stopped"))
-    with run_folder.hold(folder, new=False, setting="resume"):
+    folder = resume.find_run_dir(str(world / "outputs/stopped"))
+    with lock.hold(folder, new=False, setting="resume"):
         check_journal(folder)
         JsonlTracker(folder, run_id=result.known_run_id(folder)).log_metrics({"curve/train/loss": 1.0}, step=3)
         private = PrivateFolder(folder)
@@ -106,16 +109,16 @@ def _resume(world: Path) -> None:
 
 
 def _overrides(world: Path) -> None:
-    resuming.stored_config(world / "outputs/stopped", list(TYPED[-1:]))
+    resume.stored_config(world / "outputs/stopped", list(TYPED[-1:]))
 
 
 def _start(world: Path) -> None:
     for name in ("run0", "stopped", "sweep/monday"):
         try:
-            run_folder.check_free(world / "outputs" / name)
+            lock.check_free(world / "outputs" / name)
         except ConfigError:
             continue
-        with run_folder.hold(world / "outputs" / name, new=True):
+        with lock.hold(world / "outputs" / name, new=True):
             pass
 
 

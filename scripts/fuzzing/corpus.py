@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import wfdb
 
-from ecgexp.data import csv_reader, wfdb_reader
-from ecgexp.data.catalog import Database
-from ecgexp.data.fingerprint import file_sha256
-from ecgexp.data.preparation import Layout
-from ecgexp.data.records import Record
-from ecgexp.data.single_record import read_single
-from ecgexp.data.synthetic import BASELINE, FS_HZ, GAIN, MIN_MINUTES, patients_of, write_database
-from ecgexp.data.synthetic_shapes import LEADS
+from ecgexp.data.datasets.catalog import Database
+from ecgexp.data.formats import csv_reader, wfdb_reader
+from ecgexp.data.formats.record import Record
+from ecgexp.data.formats.single_record import read_single
+from ecgexp.data.preprocessing.settings import Layout
+from ecgexp.data.synthetic.database import BASELINE, FS_HZ, GAIN, MIN_MINUTES, patients_of, write_database
+from ecgexp.data.synthetic.shapes import LEADS
+from ecgexp.storage.digests import file_sha256
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,11 @@ from fuzzing.corpus import Case, lay_out
 from fuzzing.mutations import Files, mutate
 from fuzzing.plain_reading import Plain, read_kaggle, read_wfdb
 
-from ecgexp._validate import DataError
-from ecgexp.data import csv_reader, wfdb_reader
-from ecgexp.data.preparation import Preparation
-from ecgexp.data.prepare import choose_leads, prepare_record, prepare_records
-from ecgexp.data.records import Record
+from ecgexp.data.formats import csv_reader, wfdb_reader
+from ecgexp.data.formats.record import Record
+from ecgexp.data.preprocessing.pipeline import choose_leads, prepare_record, prepare_records
+from ecgexp.data.preprocessing.settings import Preparation
+from ecgexp.settings.declaration import DataError
 
 REFUSED, TRUE, BEYOND, FINDING = "refused", "true beats", "beyond any check", "finding"
 _PREPARATION = Preparation(missing_lead="first")

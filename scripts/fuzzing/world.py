@@ -8,30 +8,29 @@ import numpy as np
 import pandas as pd
 from fuzzing.corpus import lay_out, make_cases
 
-from ecgexp import serving
-from ecgexp.beats import COLUMNS, BeatSet
-from ecgexp.checkpoints import Checkpoint, Checkpoints
-from ecgexp.config import for_the_record, load_config
-from ecgexp.data import cache
-from ecgexp.data.file_digests import FileDigests
-from ecgexp.inputs import SignalInput
+from ecgexp.config.compose import for_the_record, load_config
+from ecgexp.config.sweep_settings import SweepSettings
+from ecgexp.data.beats import COLUMNS, BeatSet
+from ecgexp.data.preprocessing import cache
+from ecgexp.features.inputs import SignalInput
+from ecgexp.models.classifier import Classifier
 from ecgexp.models.cnn1d import Cnn1d
 from ecgexp.privacy import accounting
 from ecgexp.privacy.journal import Journal
-from ecgexp.privacy.keyed import DigestKey
+from ecgexp.privacy.keyed_digests import DigestKey
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.losses import Loss, Losses
 from ecgexp.privacy.plan import PrivacySpec
-from ecgexp.privacy.search import Charge
-from ecgexp.result import Result
-from ecgexp.serving import Classifier
-from ecgexp.sweeping.attempts import Attempt
-from ecgexp.sweeping.settings import SweepSettings
-from ecgexp.sweeping.sweep import Sweep
-from ecgexp.tracking.hydra_notes import write_notes
-from ecgexp.tracking.jsonl import JsonlTracker
+from ecgexp.privacy.recorded_losses import Loss, Losses
+from ecgexp.privacy.search_accounting import Charge
+from ecgexp.storage.file_digests import FileDigests
+from ecgexp.sweeps.attempts import Attempt
+from ecgexp.sweeps.sweep import Sweep
+from ecgexp.tracking.local.hydra_files import write_notes
+from ecgexp.tracking.local.result import Result
+from ecgexp.tracking.local.tracker import JsonlTracker
 from ecgexp.tracking.params import parameters
-from ecgexp.tracking.withholding import PrivateFolder
+from ecgexp.tracking.withheld import PrivateFolder
+from ecgexp.training.checkpointing.store import Checkpoint, Checkpoints
 
 TYPED = ("dataset=synthetic", "trainer=dp", "privacy=dp", "privacy.noise_multiplier=1.1", "seed=3", "tracking=none")
 CLASSES = ("N", "S", "V")
@@ -135,7 +134,7 @@ def _model(folder: Path, rng: np.random.Generator) -> None:
         window=20, lead_names=("MLII",), fs_hz=100.0, before_samples=10, database="synthetic 1",
     )  # fmt: skip
     folder.mkdir()
-    serving._write(classifier, {"000/conv0/kernel": weights[0], "001/conv0/bias": weights[1]}, folder)
+    classifier._write(classifier, {"000/conv0/kernel": weights[0], "001/conv0/bias": weights[1]}, folder)
 
 
 def _notes(folder: Path) -> None:

@@ -110,7 +110,7 @@ def preload() -> None:
     import tensorflow  # noqa: F401
 
     matplotlib.use("Agg")
-    from ecgexp.tracking.quiet import quieten
+    from ecgexp.tracking.mlflow.quiet import quieten
 
     quieten()
     import dp_accounting  # noqa: F401
@@ -119,12 +119,12 @@ def preload() -> None:
     import sklearn.metrics  # noqa: F401
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    import ecgexp.cli
+    import ecgexp.cli.multirun
+    import ecgexp.cli.run
     import ecgexp.evaluation.figures
-    import ecgexp.learner
-    import ecgexp.multirun
-    import ecgexp.tracking.mlflow
-    import ecgexp.tracking.model  # noqa: F401
+    import ecgexp.experiment.training_loop
+    import ecgexp.tracking.mlflow.model  # noqa: F401
+    import ecgexp.tracking.mlflow.tracker
 
     with contextlib.suppress(ImportError):
         import tensorflow_federated  # noqa: F401
@@ -207,9 +207,9 @@ def _child(words: Sequence[str], home: Path, kill: Kill | None) -> int:
     sys.argv = ["ecgexp", *words]
     _watch = _Watch(home, kill)
     try:
-        from ecgexp import cli
+        from ecgexp.cli import run
 
-        code = cli.main() or 0
+        code = run.main() or 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BaseException:  # noqa: BLE001 - as Python itself would

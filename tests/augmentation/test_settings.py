@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import yaml
 
-from ecgexp._build import build_node, to_node
-from ecgexp._validate import ConfigError, build
 from ecgexp.augmentation import Augmentation, Chain, Crops9, ImageAugmentation, NoAugmentation, SignalAugmentation
 from ecgexp.augmentation.base import keeps_rows_apart, views_by_label
+from ecgexp.settings.build import build_node, to_node
+from ecgexp.settings.declaration import ConfigError, build
 
 CONF = Path(__file__).parents[2] / "conf" / "augmentation"
 CLASSES = ("N", "S", "V")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from ecgexp._validate import ConfigError
 from ecgexp.augmentation import SignalAugmentation
+from ecgexp.settings.declaration import ConfigError
 
 pytestmark = pytest.mark.tf
 

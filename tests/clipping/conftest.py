@@ -73,7 +73,7 @@ def assert_agrees(loss_fn, explicit_loop, distance):
     """
     import tensorflow as tf
 
-    from ecgexp.clipping.base import build_clipper
+    from ecgexp.clipping.build import build_clipper
 
     def check(model, features, labels, *, views=1, methods=("ghost",)):
         units = len(labels) // views

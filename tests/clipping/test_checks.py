@@ -2,7 +2,7 @@
 
 import pytest
 
-from ecgexp._validate import ConfigError
+from ecgexp.settings.declaration import ConfigError
 
 pytestmark = pytest.mark.tf
 
@@ -16,7 +16,7 @@ def model_with(*layers):
 
 
 def refused(model, loss_fn, match, **kwargs):
-    from ecgexp.clipping.base import build_clipper
+    from ecgexp.clipping.build import build_clipper
 
     with pytest.raises(ConfigError, match=match):
         build_clipper(model, loss_fn, **{"l2_norm_clip": 1.0, **kwargs})
@@ -89,7 +89,7 @@ def test_weight_regularisers_are_refused_unless_they_are_public_terms(loss_fn):
     import numpy as np
     import tensorflow as tf
 
-    from ecgexp.clipping.base import build_clipper
+    from ecgexp.clipping.build import build_clipper
     from ecgexp.clipping.checks import public_penalty_gradients
 
     model = model_with(tf.keras.layers.Conv1D(4, 3, kernel_regularizer=tf.keras.regularizers.l2(0.1)))
@@ -111,7 +111,7 @@ def test_activity_regularisers_are_refused_even_with_public_terms(loss_fn):
 def test_reduced_losses_are_refused(method):
     import tensorflow as tf
 
-    from ecgexp.clipping.base import build_clipper
+    from ecgexp.clipping.build import build_clipper
 
     model = model_with()
     mean = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -161,7 +161,7 @@ def test_models_that_cannot_be_read_are_refused(loss_fn):
 def test_a_missing_feature_is_named(loss_fn, random_batch):
     import tensorflow as tf
 
-    from ecgexp.clipping.base import build_clipper
+    from ecgexp.clipping.build import build_clipper
 
     x = tf.keras.Input((4,), name="signal")
     model = tf.keras.Model({"signal": x}, tf.keras.layers.Dense(3)(x))
@@ -310,7 +310,7 @@ def test_activation_random_at_its_second_use_is_refused(method, loss_fn):
 
 @pytest.mark.parametrize("name", ["call", "fn"])
 def test_keras_loss_with_a_replaced_function_is_unknown(name, loss_fn):
-    from ecgexp.clipping.base import build_clipper
+    from ecgexp.clipping.build import build_clipper
     from ecgexp.clipping.reference import VectorizedClipper
 
     own = getattr(loss_fn, name)
@@ -339,7 +339,7 @@ def test_unknown_callables_see_one_unit_at_a_time(random_batch, caplog):
     import numpy as np
     import tensorflow as tf
 
-    from ecgexp.clipping.base import build_clipper
+    from ecgexp.clipping.build import build_clipper
     from ecgexp.clipping.reference import VectorizedClipper
     from ecgexp.training.loss import CrossEntropy
 
@@ -370,7 +370,7 @@ def test_known_callables_keep_book_keeping(loss_fn):
     import numpy as np
     import tensorflow as tf
 
-    from ecgexp.clipping.base import build_clipper
+    from ecgexp.clipping.build import build_clipper
     from ecgexp.clipping.ghost import GhostClipper
     from ecgexp.training.loss import CrossEntropy
 
@@ -384,7 +384,7 @@ def test_a_probe_leaves_the_dropout_masks_where_they_were(loss_fn):
     import numpy as np
     import tensorflow as tf
 
-    from ecgexp.clipping.base import build_clipper
+    from ecgexp.clipping.build import build_clipper
     from ecgexp.models.dropout import Dropout
 
     drop = Dropout(0.5)

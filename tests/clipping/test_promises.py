@@ -39,7 +39,7 @@ def restart(model, seed=3):
 
 
 def clip_with(model, loss_fn, clip=CLIP, method="ghost", **kwargs):
-    from ecgexp.clipping.base import build_clipper
+    from ecgexp.clipping.build import build_clipper
 
     return build_clipper(model, loss_fn, l2_norm_clip=clip, method=method, **kwargs)
 

@@ -205,7 +205,7 @@ def drawn_model(code, rng):
 def test_no_unit_of_a_drawn_model_adds_more_than_the_clip(code, loss_fn):
     import tensorflow as tf
 
-    from ecgexp.clipping.base import build_clipper
+    from ecgexp.clipping.build import build_clipper
     from ecgexp.models.base import restart_dropout
 
     rng = np.random.default_rng(4)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from two_folders import MITDB_NAMES, SVDB_NAMES
 
-from ecgexp import predict
+from ecgexp.cli import predict
 
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
 TWO = ["dataset=mitdb_to_svdb", "split=cross_database"]

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from two_folders import make_two
 
-from ecgexp._validate import ConfigError, DataError
-from ecgexp.data.catalog import DS1, DS2, FEDERATED10
-from ecgexp.data.leaks import check_split
+from ecgexp.data.datasets.catalog import DS1, DS2, FEDERATED10
+from ecgexp.data.leakage import check_split
 from ecgexp.data.splits import (
     CrossDatabase,
     Federated10,
@@ -21,6 +20,7 @@ from ecgexp.data.splits import (
     Split,
     check_databases,
 )
+from ecgexp.settings.declaration import ConfigError, DataError
 
 EVERY_OTHER = [
     InterPatient(), InterPatient(division="random"), IntraPatient(), PatientKFold(num_folds=2), Reduced(), Federated10(),
@@ -102,7 +102,7 @@ def test_the_guard_still_finds_a_patient_in_train_and_validation():
 
 
 def dataset_of(name):
-    from ecgexp.config import load_experiment
+    from ecgexp.config.compose import load_experiment
 
     return load_experiment(
         [f"dataset={name}", "split=cross_database" if "_to_" in name else "split=inter_patient"]
@@ -134,7 +134,7 @@ def test_one_database_is_refused_on_its_beats_too():
 
 
 def test_a_mismatch_is_told_before_anything_is_read():
-    from ecgexp.config import load_experiment
+    from ecgexp.config.compose import load_experiment
 
     with pytest.raises(ConfigError, match="type split=cross_database"):
         load_experiment(["dataset=mitdb_to_svdb", "split=inter_patient"])

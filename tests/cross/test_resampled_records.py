@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from two_folders import MITDB_NAMES, SVDB_NAMES
 
-from ecgexp.data.dataset import RecordedDataset
-from ecgexp.data.preparation import Preparation
-from ecgexp.data.prepare import prepare_record
-from ecgexp.data.records import Record
+from ecgexp.data.datasets.recorded import RecordedDataset
+from ecgexp.data.formats.record import Record
+from ecgexp.data.preprocessing.pipeline import prepare_record
+from ecgexp.data.preprocessing.settings import Preparation
 
 RATIO = 360 / 128
 REACH = 1 + RATIO / 2  # samples at 360 Hz: one of its own, and half a one at 128 Hz

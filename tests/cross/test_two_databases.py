@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from two_folders import HEARTS, MITDB_NAMES, SVDB_NAMES, draw_heartbeats, write_record
 
-from ecgexp._validate import ConfigError, DataError
-from ecgexp.config import load_experiment
-from ecgexp.data import catalog, prepare
-from ecgexp.data.catalog import DS1, DS2, RECORD_SETS
-from ecgexp.data.dataset import RecordedDataset
-from ecgexp.data.two_databases import TwoDatabases
+from ecgexp.config.compose import load_experiment
+from ecgexp.data.datasets import catalog
+from ecgexp.data.datasets.catalog import DS1, DS2, RECORD_SETS
+from ecgexp.data.datasets.cross_database import TwoDatabases
+from ecgexp.data.datasets.recorded import RecordedDataset
+from ecgexp.data.preprocessing import pipeline
+from ecgexp.settings.declaration import ConfigError, DataError
 
 COLUMNS = ("signals_mv", "rr", "symbols", "r_samples")
 
@@ -172,7 +173,7 @@ def test_the_fake_mitdb_is_found_out_by_the_published_list(data_root):
 def test_each_part_is_kept_in_the_cache_of_its_own(data_root, tmp_path, monkeypatch):
     first = make(data_root, train={"cache_dir": tmp_path}, test={"cache_dir": tmp_path}).load()
     assert len(list(tmp_path.glob("beats-*.json"))) == 2
-    monkeypatch.setattr(prepare, "_prepare", None)
+    monkeypatch.setattr(pipeline, "_prepare", None)
     again = make(data_root, train={"cache_dir": tmp_path}, test={"cache_dir": tmp_path}).load()
     assert again.digest == first.digest
     np.testing.assert_array_equal(again.signals_mv, first.signals_mv)
@@ -193,7 +194,7 @@ def test_progress_names_the_database(data_root):
 def test_an_absent_database_is_told_before_the_other_is_prepared(tmp_path, data_root, monkeypatch, there, absent):
     if there:
         os.symlink(data_root / there, tmp_path / there)
-    monkeypatch.setattr(prepare, "prepare_records", None)
+    monkeypatch.setattr(pipeline, "prepare_records", None)
     with pytest.raises(ConfigError) as refused:
         make(tmp_path).load()
     for name in ("mitdb", "svdb"):

@@ -6,11 +6,11 @@ from unittest import mock
 import numpy as np
 from scipy.signal import resample_poly
 
-from ecgexp.beats import BeatSet
-from ecgexp.data import synthetic_signal
-from ecgexp.data.synthetic_heart import draw_heart
-from ecgexp.data.synthetic_rhythm import draw_rhythm
-from ecgexp.data.synthetic_shapes import LEADS
+from ecgexp.data.beats import BeatSet
+from ecgexp.data.synthetic import signal
+from ecgexp.data.synthetic.patient import draw_heart
+from ecgexp.data.synthetic.rhythm import draw_rhythm
+from ecgexp.data.synthetic.shapes import LEADS
 from ecgexp.seeding import Seeds
 
 FINE_HZ = 5760  # 16 times 360, 45 times 128
@@ -42,8 +42,8 @@ def draw_heartbeats(index, *, seconds=30, seed=3):
     seeds = Seeds(seed)
     heart, rng = draw_heart(index, seeds), seeds.generator(f"cross/{index}")
     rhythm = draw_rhythm(heart, duration_s=seconds, rng=rng)
-    with mock.patch.object(synthetic_signal, "FS_HZ", FINE_HZ):
-        drawn = synthetic_signal.draw_signals_mv(heart, rhythm, num_samples=seconds * FINE_HZ, noise=0.0, rng=rng)
+    with mock.patch.object(signal, "FS_HZ", FINE_HZ):
+        drawn = signal.draw_signals_mv(heart, rhythm, num_samples=seconds * FINE_HZ, noise=0.0, rng=rng)
     signals_mv = drawn[:, [LEADS.index("MLII"), LEADS.index("V1")]]
     signals_mv *= min(1.0, _HIGHEST_MV / np.abs(signals_mv).max())
     return Heartbeats(r_s=rhythm.r_s, symbols=rhythm.symbols, signals_mv=signals_mv)

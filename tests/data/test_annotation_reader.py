@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_records import TINY
 
-from ecgexp._validate import DataError
-from ecgexp.data.annotation_reader import read_annotations, symbols
-from ecgexp.data.records import BEAT_SYMBOLS
+from ecgexp.data.formats.record import BEAT_SYMBOLS
+from ecgexp.data.formats.wfdb_annotations import read_annotations, symbols
+from ecgexp.settings.declaration import DataError
 
 SYMBOLS = frozenset(symbols().values())
 N, V, NOTE, SKIP, NUM, SUB, CHAN, AUX = 1, 5, 22, 59, 60, 61, 62, 63

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgexp._validate import ConfigError
-from ecgexp.data.annotation_writer import UNCLASSIFIED, check_extension, symbol_of, write_annotations
-from ecgexp.data.integrity import check_annotation_file
-from ecgexp.data.records import BEAT_SYMBOLS
+from ecgexp.data.formats.annotation_writer import UNCLASSIFIED, check_extension, symbol_of, write_annotations
+from ecgexp.data.formats.integrity import check_annotation_file
+from ecgexp.data.formats.record import BEAT_SYMBOLS
+from ecgexp.settings.declaration import ConfigError
 
 
 def test_every_class_of_the_groupings_has_the_symbol_of_its_beats():

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from tiny_records import TINY, write_record
 
-from ecgexp._validate import DataError
-from ecgexp.data import prepare as module
-from ecgexp.data.preparation import Preparation
-from ecgexp.data.prepare import prepare_records
+from ecgexp.data.preprocessing import pipeline as module
+from ecgexp.data.preprocessing.pipeline import prepare_records
+from ecgexp.data.preprocessing.settings import Preparation
+from ecgexp.settings.declaration import DataError
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_failed_write_leaves_nothing_behind(tiny, monkeypatch, caplog):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ecgexp.data.cache.os.fsync", full)
+    monkeypatch.setattr("ecgexp.data.preprocessing.cache.os.fsync", full)
     assert len(load(tiny)) == 3
     assert "No space left" in caplog.text
     assert [path for path in (tiny / "cache").rglob("*") if path.is_file()] == []

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tiny_records import TINY
 
-from ecgexp._validate import DataError
-from ecgexp.data.csv_reader import read_record
+from ecgexp.data.formats.csv_reader import read_record
+from ecgexp.settings.declaration import DataError
 
 ANNOTATIONS = [
     "      Time   Sample #  Type  Sub Chan  Num\tAux",

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from ecgexp._validate import ConfigError, DataError, build
-from ecgexp.data.catalog import DATABASES, FEDERATED10, MITDB
-from ecgexp.data.dataset import RecordedDataset, find_folder
+from ecgexp.data.datasets.catalog import DATABASES, FEDERATED10, MITDB
+from ecgexp.data.datasets.recorded import RecordedDataset, find_folder
+from ecgexp.settings.declaration import ConfigError, DataError, build
 
 CONF = Path(__file__).parents[2] / "conf/dataset"
 
@@ -53,7 +53,7 @@ def test_shipped_files_build(name):
     roots = {"data": {"root": "r", "cache_dir": "c"}}
     values = OmegaConf.to_container(OmegaConf.merge(roots, OmegaConf.load(CONF / f"{name}.yaml")), resolve=True)
     values.pop("data")
-    assert values.pop("_target_") == "ecgexp.data.dataset.RecordedDataset"
+    assert values.pop("_target_") == "ecgexp.data.datasets.recorded.RecordedDataset"
     dataset = build(RecordedDataset, values, path="dataset")
     assert (dataset.root, dataset.cache_dir) == (Path("r"), Path("c"))
     assert dataset.window_samples == (90, 90)
@@ -88,7 +88,7 @@ def test_settings_that_cannot_be_used(values, match):
 
 def test_settings_classes_import_nothing_heavy():
     code = (
-        "import sys, ecgexp.data.dataset, ecgexp.data.grouping, ecgexp.data.splits, ecgexp.data.leaks\n"
+        "import sys, ecgexp.data.datasets.recorded, ecgexp.data.grouping, ecgexp.data.splits, ecgexp.data.leakage\n"
         "print([m for m in ('scipy', 'wfdb', 'pandas', 'sklearn', 'tensorflow', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,9 +9,9 @@ import pytest
 import wfdb.io.download
 from tiny_records import TINY, write_record
 
-from ecgexp._validate import DataError
-from ecgexp.data.download import download
-from ecgexp.data.fingerprint import file_sha256
+from ecgexp.data.formats.download import download
+from ecgexp.settings.declaration import DataError
+from ecgexp.storage.digests import file_sha256
 
 DATABASE = replace(TINY, slug="tiny/1")
 

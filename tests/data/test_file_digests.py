@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from ecgexp._validate import DataError
-from ecgexp.data import file_digests
-from ecgexp.data.file_digests import FileDigests
-from ecgexp.data.fingerprint import file_sha256
+from ecgexp.settings.declaration import DataError
+from ecgexp.storage import file_digests
+from ecgexp.storage.digests import file_sha256
+from ecgexp.storage.file_digests import FileDigests
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 from tiny_records import make_beats
 
-from ecgexp.data.fingerprint import beats_sha256
+from ecgexp.data.beats import beats_sha256
 
 
 def test_beats_sha256_ignores_what_else_was_loaded():

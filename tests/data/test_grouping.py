@@ -7,8 +7,8 @@ import pytest
 from omegaconf import OmegaConf
 from tiny_records import make_beats
 
-from ecgexp._validate import ConfigError, DataError, build
 from ecgexp.data.grouping import Grouping
+from ecgexp.settings.declaration import ConfigError, DataError, build
 
 CONF = Path(__file__).parents[2] / "conf/grouping"
 

@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tiny_records import TINY
 
-from ecgexp._validate import DataError
-from ecgexp.data.header import read_header
+from ecgexp.data.formats.wfdb_header import read_header
+from ecgexp.settings.declaration import DataError
 
 SOUND = "a 2 360 1080\na.dat 212 200(1024)/mV 12 0 995 -22131 0 MLII\na.dat 212 200(1024)/mV 12 0 1011 20052 0 V1\n"
 

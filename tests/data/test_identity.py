@@ -5,11 +5,11 @@ import pytest
 import wfdb
 from tiny_records import TINY, make_beats, write_record
 
-from ecgexp._validate import ConfigError, DataError, build
-from ecgexp.data.dataset import RecordedDataset
+from ecgexp.data.datasets.recorded import RecordedDataset
 from ecgexp.data.identity import check_beats_once, check_no_copies, check_stems_once, copies, window_hashes
-from ecgexp.data.preparation import Preparation
-from ecgexp.data.prepare import prepare_records
+from ecgexp.data.preprocessing.pipeline import prepare_records
+from ecgexp.data.preprocessing.settings import Preparation
+from ecgexp.settings.declaration import ConfigError, DataError, build
 
 TWICE = "101 stands in it twice, in places 1 and 3; name it once"
 

@@ -5,10 +5,10 @@ import pytest
 import wfdb
 from tiny_records import TINY, write_record
 
-from ecgexp._validate import DataError
-from ecgexp.data.preparation import Preparation
-from ecgexp.data.prepare import prepare_records
-from ecgexp.data.wfdb_reader import read_record
+from ecgexp.data.formats.wfdb_reader import read_record
+from ecgexp.data.preprocessing.pipeline import prepare_records
+from ecgexp.data.preprocessing.settings import Preparation
+from ecgexp.settings.declaration import DataError
 
 
 def edit(path, old, new):
@@ -141,7 +141,7 @@ def test_missing_files_are_all_named_at_once(tiny):
 
 @pytest.mark.real_data
 def test_a_changed_file_is_not_the_published_one(real_root, tmp_path):
-    from ecgexp.data.dataset import RecordedDataset
+    from ecgexp.data.datasets.recorded import RecordedDataset
 
     for suffix in ("hea", "dat", "atr"):
         (tmp_path / f"100.{suffix}").write_bytes((real_root / "mitdb/1.0.0" / f"100.{suffix}").read_bytes())

@@ -7,10 +7,10 @@ import pytest
 from tiny_records import TINY, make_beats, write_record
 
 from ecgexp.data.overlap import overlap_of, rows_sharing_samples
-from ecgexp.data.preparation import Preparation
-from ecgexp.data.prepare import prepare_records
+from ecgexp.data.preprocessing.pipeline import prepare_records
+from ecgexp.data.preprocessing.settings import Preparation
 from ecgexp.data.splits import Split
-from ecgexp.evidence import overlap_notes
+from ecgexp.experiment.class_coverage import overlap_notes
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.privacy.statement import state

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tiny_records import make_beats
 
-from ecgexp.privacy.keyed import DigestKey
-from ecgexp.privacy.people import people_of
+from ecgexp.data.populations import people_of
+from ecgexp.privacy.keyed_digests import DigestKey
 
 KEY = DigestKey(bytes(32))
 

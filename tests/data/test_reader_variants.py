@@ -5,10 +5,10 @@ import pytest
 import wfdb
 from tiny_records import TINY
 
-from ecgexp._validate import DataError
-from ecgexp.data.preparation import Preparation
-from ecgexp.data.prepare import OUTSIDE_RECORD, choose_leads, prepare_records
-from ecgexp.data.wfdb_reader import read_record
+from ecgexp.data.formats.wfdb_reader import read_record
+from ecgexp.data.preprocessing.pipeline import OUTSIDE_RECORD, choose_leads, prepare_records
+from ecgexp.data.preprocessing.settings import Preparation
+from ecgexp.settings.declaration import DataError
 
 LENGTH, FS = 2160, 360
 BEATS = (300, 700, 1100, 1500)

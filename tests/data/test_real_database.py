@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from ecgexp._validate import build
-from ecgexp.data.catalog import DS1, DS2, FEDERATED10, MITDB
-from ecgexp.data.dataset import RecordedDataset
+from ecgexp.data.datasets.catalog import DS1, DS2, FEDERATED10, MITDB
+from ecgexp.data.datasets.recorded import RecordedDataset
 from ecgexp.data.grouping import Grouping
-from ecgexp.data.leaks import check_split
+from ecgexp.data.leakage import check_split
+from ecgexp.data.preprocessing.windows import cut_windows
 from ecgexp.data.splits import InterPatient
-from ecgexp.data.windows import cut_windows
+from ecgexp.settings.declaration import build
 
 pytestmark = pytest.mark.real_data
 CONF = Path(__file__).parents[2] / "conf/grouping"
@@ -47,7 +47,7 @@ def test_first_annotation_of_220_that_is_a_beat_and_the_47_patients(annotated):
 
 
 def test_220_has_an_annotation_at_sample_0(real_root):
-    from ecgexp.data.wfdb_reader import read_record
+    from ecgexp.data.formats.wfdb_reader import read_record
 
     record = read_record(real_root / "mitdb/1.0.0", "220", MITDB)
     assert record.samples[0] == 0

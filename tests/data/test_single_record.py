@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from tiny_records import write_record
 
-from ecgexp._validate import ConfigError, DataError
-from ecgexp.data.single_record import annotation_file, locate, read_single
+from ecgexp.data.formats.single_record import annotation_file, locate, read_single
+from ecgexp.settings.declaration import ConfigError, DataError
 
 
 def edit_header(folder, old, new):
@@ -77,7 +77,7 @@ def test_a_synthetic_header_says_so(database):
 def database(tmp_path_factory):
     from types import SimpleNamespace
 
-    from ecgexp.data.synthetic import write_database
+    from ecgexp.data.synthetic.database import write_database
 
     folder = tmp_path_factory.mktemp("virtual")
     write_database(folder, num_patients=1, minutes=1.0, seed=0)

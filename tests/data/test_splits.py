@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_records import make_beats
 
-from ecgexp._validate import ConfigError, DataError, build
-from ecgexp.data.catalog import DS1, DS2, FEDERATED10, MITDB, PACED, REDUCED
-from ecgexp.data.leaks import check_split
+from ecgexp.data.datasets.catalog import DS1, DS2, FEDERATED10, MITDB, PACED, REDUCED
+from ecgexp.data.leakage import check_split
 from ecgexp.data.splits import Federated10, InterPatient, IntraPatient, PatientKFold, Reduced, Split
+from ecgexp.settings.declaration import ConfigError, DataError, build
 
 
 def mitdb_like():

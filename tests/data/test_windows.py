@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import medfilt
 
-from ecgexp.beats import RR_FEATURES
-from ecgexp.data.baseline import bandpass, odd_samples, remove_median_baseline, resample
-from ecgexp.data.windows import cut_windows, relocate, rr_features, usual_beat
+from ecgexp.data.beats import RR_FEATURES
+from ecgexp.data.preprocessing.baseline import bandpass, odd_samples, remove_median_baseline, resample
+from ecgexp.data.preprocessing.windows import cut_windows, relocate, rr_features, usual_beat
 
 SIGNAL = np.random.default_rng(0).normal(size=(400, 2))
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ecgexp.beats import BeatSet
-from ecgexp.data.catalog import Database
+from ecgexp.data.beats import BeatSet
+from ecgexp.data.datasets.catalog import Database
 
 TINY = Database(
     name="tiny", version="1", title="Tiny", fs_hz=360.0, records=("a", "b"), lead_names=("MLII", "V1"), adc_gain=100.0,

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ecgexp.data.synthetic import write_database
+from ecgexp.data.synthetic.database import write_database
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from ecgexp._validate import DataError
-from ecgexp.data.baseline import resample
-from ecgexp.data.catalog import Database
-from ecgexp.data.detection import detect_beats
-from ecgexp.data.synthetic import write_database
-from ecgexp.data.wfdb_reader import read_record
+from ecgexp.data.datasets.catalog import Database
+from ecgexp.data.formats.wfdb_reader import read_record
+from ecgexp.data.preprocessing.baseline import resample
+from ecgexp.data.preprocessing.qrs_detection import detect_beats
+from ecgexp.data.synthetic.database import write_database
 from ecgexp.evaluation.beat_matching import match_beats
+from ecgexp.settings.declaration import DataError
 
 VIRTUAL = Database(
     name="synthetic",

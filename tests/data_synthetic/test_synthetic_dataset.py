@@ -3,9 +3,9 @@ import shutil
 import numpy as np
 import pytest
 
-from ecgexp._validate import ConfigError, DataError, build
-from ecgexp.data.catalog import DATABASES
-from ecgexp.data.synthetic_dataset import SyntheticDataset
+from ecgexp.data.datasets.catalog import DATABASES
+from ecgexp.data.datasets.synthetic import SyntheticDataset
+from ecgexp.settings.declaration import ConfigError, DataError, build
 
 TINY = {"num_patients": 3, "minutes": 0.4}
 AAMI5 = {"N": "N", "L": "N", "R": "N", "A": "S", "V": "V", "F": "F", "/": "Q", "f": "Q"}
@@ -168,7 +168,7 @@ def test_yaml_is_the_default_settings():
 
     text = Path(__file__).parents[2].joinpath("conf/dataset/synthetic.yaml").read_text()
     values = yaml.safe_load(text)
-    assert values.pop("_target_") == "ecgexp.data.synthetic_dataset.SyntheticDataset"
+    assert values.pop("_target_") == "ecgexp.data.datasets.synthetic.SyntheticDataset"
     assert values.pop("cache_dir") == "${data.cache_dir}"
     assert build(SyntheticDataset, values, path="dataset") == SyntheticDataset()
 

@@ -3,9 +3,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from ecgexp._validate import ConfigError
-from ecgexp.data.synthetic import GENERATOR_VERSION, MIN_MINUTES, write_database
-from ecgexp.data.synthetic_signal import FS_HZ
+from ecgexp.data.synthetic.database import GENERATOR_VERSION, MIN_MINUTES, write_database
+from ecgexp.data.synthetic.signal import FS_HZ
+from ecgexp.settings.declaration import ConfigError
 
 # Of the smallest database, seed 0. When it changes, raise GENERATOR_VERSION with it: caches are keyed by the version.
 GOLDEN_VERSION, GOLDEN = 1, "e071ce1f56296eb7e359fcc17fda47ef5a5262be22ba5bd9d2cdd71b9a5be5e9"

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ecgexp.data.synthetic_heart import draw_heart
-from ecgexp.data.synthetic_rhythm import draw_rhythm
-from ecgexp.data.synthetic_signal import FS_HZ, draw_signals_mv
+from ecgexp.data.synthetic.patient import draw_heart
+from ecgexp.data.synthetic.rhythm import draw_rhythm
+from ecgexp.data.synthetic.signal import FS_HZ, draw_signals_mv
 from ecgexp.seeding import Seeds
 
 NUM_HEARTS = 24

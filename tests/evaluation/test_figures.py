@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from ecgexp.beats import BeatSet
+from ecgexp.data.beats import BeatSet
 from ecgexp.evaluation.confusion import count_confusion
 from ecgexp.evaluation.figures import (
     confusion_figure,

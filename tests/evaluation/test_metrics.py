@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from ecgexp._validate import DataError
 from ecgexp.evaluation.metrics import majority_scores, quick_scores, score
+from ecgexp.settings.declaration import DataError
 
 NSV = ("N", "S", "V")
 

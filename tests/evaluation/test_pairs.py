@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgexp._validate import DataError
 from ecgexp.evaluation.pairs import Predictions, match
+from ecgexp.settings.declaration import DataError
 
 BEATS = [  # record, sample, patient, class, predicted
     ("100", 77, "p1", "N", "N"),

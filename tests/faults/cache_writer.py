@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgexp.beats import BeatSet
-from ecgexp.data.cache import Prepared, load_or_prepare
+from ecgexp.data.beats import BeatSet
+from ecgexp.data.preprocessing.cache import Prepared, load_or_prepare
 
 
 def key_of(number):

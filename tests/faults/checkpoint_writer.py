@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgexp.checkpoints import Checkpoint, Checkpoints
+from ecgexp.training.checkpointing.store import Checkpoint, Checkpoints
 
 
 def checkpoint_of(step):

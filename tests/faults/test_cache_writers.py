@@ -18,8 +18,8 @@ from cache_writer import key_of, prepared_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgexp._files import claimed_file
-from ecgexp.data.cache import load_or_prepare
+from ecgexp.data.preprocessing.cache import load_or_prepare
+from ecgexp.storage.atomic import claimed_file
 
 
 def load(folder, number, **how):

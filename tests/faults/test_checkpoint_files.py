@@ -25,9 +25,9 @@ from checkpoint_writer import assert_whole, checkpoint_of
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ecgexp._archive import read_archive, write_archive
-from ecgexp._validate import DataError
-from ecgexp.checkpoints import Checkpoint, Checkpoints
+from ecgexp.settings.declaration import DataError
+from ecgexp.storage.archive import read_archive, write_archive
+from ecgexp.training.checkpointing.store import Checkpoint, Checkpoints
 
 
 def tiny(step):

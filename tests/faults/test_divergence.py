@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ecgexp.checkpoints import Checkpoints
+from ecgexp.training.checkpointing.store import Checkpoints
 
 SMALL = ("model=cnn1d_small", "dataset.num_patients=4", "num_resamples=0", "tracking=none", "hydra.run.dir=run")
 
@@ -26,14 +26,14 @@ def explodes(self, *args, **kwargs):
 
 Centralized.train = explodes
 sys.argv = ["ecgexp", *sys.argv[1:]]
-from ecgexp.cli import main
+from ecgexp.cli.run import main
 main()
 """
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
 
-def run(*words, cwd, code="from ecgexp.cli import main; main()"):
+def run(*words, cwd, code="from ecgexp.cli.run import main; main()"):
     return subprocess.run(
         [sys.executable, "-c", code, *SMALL, *words], capture_output=True, text=True, cwd=cwd, check=False
     )

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 from fuzzing import judge, mutations, watch
 from fuzzing.corpus import make_cases
 
-from ecgexp.data import csv_reader, wfdb_reader
+from ecgexp.data.formats import csv_reader, wfdb_reader
 
 SECONDS = 5
 

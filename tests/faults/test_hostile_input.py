@@ -14,14 +14,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 
 from tiny_records import TINY, write_record
 
-from ecgexp._validate import ConfigError, DataError
-from ecgexp.data.cache import Prepared, load_or_prepare
-from ecgexp.data.dataset import RecordedDataset
-from ecgexp.data.fingerprint import digest
-from ecgexp.data.preparation import Preparation
-from ecgexp.data.prepare import prepare_records
-from ecgexp.data.single_record import annotation_file, locate, read_single
-from ecgexp.data.wfdb_reader import read_record
+from ecgexp.data.datasets.recorded import RecordedDataset
+from ecgexp.data.formats.single_record import annotation_file, locate, read_single
+from ecgexp.data.formats.wfdb_reader import read_record
+from ecgexp.data.preprocessing.cache import Prepared, load_or_prepare
+from ecgexp.data.preprocessing.pipeline import prepare_records
+from ecgexp.data.preprocessing.settings import Preparation
+from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.storage.digests import digest
 
 NAMES = [
     "../../etc/passwd",
@@ -75,7 +75,7 @@ def test_a_record_name_is_no_path(tmp_path, nothing_is_opened, name):
 
 
 def test_the_command_refuses_such_a_name_in_one_line(tmp_path, monkeypatch):
-    from ecgexp.config import load_experiment
+    from ecgexp.config.compose import load_experiment
 
     with pytest.raises(ConfigError, match=r"dataset\.records.*\.\./\.\./etc/passwd"):
         load_experiment(["dataset=mitdb", "dataset.records=[../../etc/passwd]", f"data.root={tmp_path}"])

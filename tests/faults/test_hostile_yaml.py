@@ -11,11 +11,11 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.singleton import Singleton
 
-from ecgexp import _hydra_guard
-from ecgexp._hydra_guard import OURS, GuardedLoader
-from ecgexp._validate import ConfigError
+from ecgexp.config import untrusted_overrides
+from ecgexp.config.untrusted_overrides import OURS, GuardedLoader
+from ecgexp.settings.declaration import ConfigError
 
-CONF = Path(_hydra_guard.__file__).parent.parent / "conf"
+CONF = Path(untrusted_overrides.__file__).parent.parent / "conf"
 CALL = "{_target_: os.mkdir, _args_: ['SENTINEL']}"
 LOGS = "{version: 1, disable_existing_loggers: false, handlers: {x: {(): os.mkdir, path: 'SENTINEL'}}}"
 
@@ -154,7 +154,16 @@ def test_our_files_are_the_ones_that_are_there():
 @pytest.mark.parametrize(("flags", "overrides"), [([], []), (["-m"], ["seed=1,2"])])
 def test_the_command_refuses_it_in_one_line(tmp_path, sentinel, flags, overrides):
     folder = send(tmp_path / "sent", *FILES["a callback"], sentinel)
-    command = [sys.executable, "-m", "ecgexp.cli", "--config-dir", str(folder), *flags, "experiment=sent", *overrides]
+    command = [
+        sys.executable,
+        "-m",
+        "ecgexp.cli.run",
+        "--config-dir",
+        str(folder),
+        *flags,
+        "experiment=sent",
+        *overrides,
+    ]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
     assert ended.returncode == 2, ended.stderr
     assert ended.stderr.startswith("ecgexp: experiment/sent.yaml in file://")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ecgexp._validate import ConfigError
-from ecgexp.config import load_experiment
+from ecgexp.config.compose import load_experiment
+from ecgexp.settings.declaration import ConfigError
 
-ECGEXP = [sys.executable, "-m", "ecgexp.cli"]
+ECGEXP = [sys.executable, "-m", "ecgexp.cli.run"]
 SMALL = ["dataset.num_patients=3", "dataset.minutes=1", "model=cnn1d_small", "tracking=none"]
 
 
@@ -75,7 +75,7 @@ def test_start_into_other_sweep_changes_nothing(tmp_path, words, text):
 
 
 def test_run_from_notebook_into_finished_run_is_refused(finished):
-    from ecgexp.experiment import run
+    from ecgexp.experiment.run import run
 
     before = content(finished)
     with pytest.raises(ConfigError, match=r"hydra\.run\.dir=.*another.*resume="):

@@ -89,7 +89,7 @@ def test_no_point_is_written_twice_and_none_is_missing(both):
 
 
 def test_it_is_one_run_in_mlflow(both):
-    from ecgexp.tracking.reading import search_runs
+    from ecgexp.analysis.find_runs import search_runs
 
     whole, resumed, _ = both
     (found,) = search_runs(uri=f"sqlite:///{resumed.parent}/mlruns/mlflow.db")
@@ -126,7 +126,7 @@ def test_steps_that_were_lost_are_paid_for_and_signals_are_answered(tmp_path):
 
 def test_shuffled_run_that_was_killed_counts_the_epochs_begun(tmp_path):
     """With secret noise and order: no checkpoint within an epoch, no resume without the journal, no point rolled back."""
-    from ecgexp.tracking.existing_store import open_existing
+    from ecgexp.tracking.mlflow.existing_store import open_existing
 
     shuffled = ("trainer=dp", "trainer.epochs=3", "privacy.noise_multiplier=1.5", "privacy.sampling=shuffle", OFTEN)
     assert killed_after(1, *SMALL, *shuffled, cwd=tmp_path) == -signal.SIGKILL

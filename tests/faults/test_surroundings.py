@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ecgexp._validate import ConfigError
-from ecgexp.run_folder import hold
+from ecgexp.settings.declaration import ConfigError
+from ecgexp.tracking.local.lock import hold
 
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
 SMALL = ("model=cnn1d_small", "dataset.num_patients=4", "trainer.epochs=1", "num_resamples=0", "tracking=none")
@@ -17,7 +17,7 @@ SMALL = ("model=cnn1d_small", "dataset.num_patients=4", "trainer.epochs=1", "num
 HOLDS = """
 import sys, time
 from pathlib import Path
-from ecgexp.run_folder import hold
+from ecgexp.tracking.local.lock import hold
 with hold(Path(sys.argv[1]), new=True):
     print("held", flush=True)
     time.sleep(100)

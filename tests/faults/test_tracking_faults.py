@@ -15,17 +15,17 @@ from pathlib import Path
 
 import pytest
 
-from ecgexp import sync, ui
-from ecgexp.checkpoints import Checkpoints
-from ecgexp.doctor_checks import Settings, check_store
-from ecgexp.tracking import fanout
-from ecgexp.tracking.jsonl import read_entries
-from ecgexp.tracking.run_json import not_whole, read_run
+from ecgexp.cli import sync, ui
+from ecgexp.cli.doctor_checks import Settings, check_store
+from ecgexp.tracking import mirrored
+from ecgexp.tracking.local.run_json import not_whole, read_run
+from ecgexp.tracking.local.tracker import read_entries
 from ecgexp.tracking.settings import MlflowTracking
+from ecgexp.training.checkpointing.store import Checkpoints
 
 pytestmark = pytest.mark.slow
 
-COMMAND = [sys.executable, "-m", "ecgexp.cli"]
+COMMAND = [sys.executable, "-m", "ecgexp.cli.run"]
 SMALL = (
     "model=cnn1d_small",
     "dataset.num_patients=6",
@@ -51,10 +51,10 @@ def _here(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory):
     """A SQLite store without runs; making one costs seconds."""
-    from ecgexp.tracking.quiet import quieten
+    from ecgexp.tracking.mlflow.quiet import quieten
 
     quieten()
-    from ecgexp.tracking.store import open_store
+    from ecgexp.tracking.mlflow.store import open_store
 
     base = tmp_path_factory.mktemp("empty")
     open_store("sqlite:///store.db", artifact_root=base, experiment_name="Default", base_dir=base)
@@ -259,7 +259,7 @@ connection.execute("ROLLBACK")
 
 def test_a_locked_file_is_waited_for_and_nothing_is_dropped(store, monkeypatch, caplog):
     """SQLite itself waits 20 s for a lock, in the midst of a call; what outlasts that is tried again."""
-    monkeypatch.setattr(fanout, "RETRY_AFTER_S", 0.5)
+    monkeypatch.setattr(mirrored, "RETRY_AFTER_S", 0.5)
     tracker = MlflowTracking(uri="sqlite:///store.db").start(run_name="fake", run_dir=RUN)
     tracker.log_params({"seed": 1})
     holder = subprocess.Popen([sys.executable, "-c", LOCK, "24"], stdout=subprocess.PIPE, text=True)

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from ecgexp.config import load_experiment
-from ecgexp.experiment import run
+from ecgexp.config.compose import load_experiment
+from ecgexp.experiment.run import run
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow, pytest.mark.filterwarnings("ignore:privacy.delta=4e-06 times")]
 
@@ -67,7 +67,7 @@ def test_the_last_round_was_not_run(finished):
 
 
 def test_no_result_file_speaks_of_faults_where_there_are_none(tmp_path):
-    from ecgexp.result import Result
+    from ecgexp.tracking.local.result import Result
 
     assert "flaws" not in json.loads(Result(status="FINISHED").write(tmp_path).read_text())
     assert Result(status="FINISHED", flaws={"on": ["beat_cap"]}).write(tmp_path).read_text().count("beat_cap") == 1

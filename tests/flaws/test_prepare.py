@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecgexp._validate import DataError
-from ecgexp.config import load_experiment
-from ecgexp.data.leaks import check_split
-from ecgexp.flaws.parts import FirstBeats
-from ecgexp.flaws.prepare import shifted, with_copies
-from ecgexp.flaws.settings import switches
+from ecgexp.config.compose import load_experiment
+from ecgexp.data.leakage import check_split
+from ecgexp.replication.data import shifted, with_copies
+from ecgexp.replication.parts import FirstBeats
+from ecgexp.replication.protocol_errors import switches
 from ecgexp.seeding import Seeds
+from ecgexp.settings.declaration import DataError
 
 
 def silent(*_, **__):
@@ -132,7 +132,7 @@ def test_shifting_is_by_one():
 
 
 def test_an_ordinary_experiment_does_not_come_this_way(cache, monkeypatch):
-    import ecgexp.flaws.prepare as flawed
+    import ecgexp.replication.data as flawed
 
     monkeypatch.setattr(flawed, "prepare_flawed", lambda *_: pytest.fail("a sound run was prepared with faults"))
     experiment = parity(cache)

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from ecgexp.flaws import Flaws, pricing
 from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.replication import Flaws, reported_epsilon
 
 # noise -> as printed there, right n by RDP, right n by PLD, no amplification; δ 4e-6.
 TABLE = {
@@ -19,17 +19,21 @@ TABLE = {
 def plan():
     """At noise 1.4."""
     spec = PrivacySpec(noise_multiplier=1.4, l2_norm_clip=1.5)
-    made = spec.plan(num_units=pricing.TRAIN_ROWS, expected_batch_size=pricing.BATCH, epochs=pricing.EPOCHS)
-    return replace(made, delta=pricing.DELTA)
+    made = spec.plan(
+        num_units=reported_epsilon.TRAIN_ROWS,
+        expected_batch_size=reported_epsilon.BATCH,
+        epochs=reported_epsilon.EPOCHS,
+    )
+    return replace(made, delta=reported_epsilon.DELTA)
 
 
 def of(plan, **on):
-    return pricing.prices(Flaws(protocol="dp", **on), plan, all_rows=pricing.ALL_ROWS)
+    return reported_epsilon.prices(Flaws(protocol="dp", **on), plan, all_rows=reported_epsilon.ALL_ROWS)
 
 
 @pytest.mark.parametrize("noise", TABLE)
 def test_the_ladder_is_the_table_that_was_recomputed(noise):
-    (ladder,) = pricing.ladders([noise])
+    (ladder,) = reported_epsilon.ladders([noise])
     printed, rdp, pld, unamplified = TABLE[noise]
     assert ladder.as_printed == pytest.approx(printed, rel=0.025)  # the predecessor's accountant had other orders
     assert ladder.right_count == pytest.approx(rdp, abs=0.0051)
@@ -39,11 +43,11 @@ def test_the_ladder_is_the_table_that_was_recomputed(noise):
 
 
 def test_ten_copies_of_a_beat_cost_8_09_at_noise_1_4():
-    assert pricing.ladders([1.4])[0].ten_copies == pytest.approx(8.093, rel=1e-3)
+    assert reported_epsilon.ladders([1.4])[0].ten_copies == pytest.approx(8.093, rel=1e-3)
 
 
 def test_the_sweep_is_priced_at_every_noise_of_the_predecessor():
-    assert pricing.NOISES == (0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
+    assert reported_epsilon.NOISES == (0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
 
 
 def test_all_rows_and_rdp_are_what_was_printed(plan):

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgexp._build import to_node
-from ecgexp._validate import ConfigError
 from ecgexp.augmentation.none import NoAugmentation
-from ecgexp.config import for_the_record, load_config, load_experiment
+from ecgexp.config.compose import for_the_record, load_config, load_experiment
 from ecgexp.data.splits import InterPatient, IntraPatient
-from ecgexp.flaws import Flaws
-from ecgexp.flaws.replay import replay
-from ecgexp.flaws.settings import switches, without_idle
 from ecgexp.privacy.plan import NotPrivate, PrivacySpec
+from ecgexp.replication import Flaws
+from ecgexp.replication.experiment import replay
+from ecgexp.replication.protocol_errors import switches, without_idle
+from ecgexp.settings.build import to_node
+from ecgexp.settings.declaration import ConfigError
 from ecgexp.training.centralized import Centralized
-from ecgexp.training.dp import DpSgd
+from ecgexp.training.dp.trainer import DpSgd
 
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
 EVERY = tuple(item.name for item in fields(Flaws) if item.name != "protocol")

@@ -6,8 +6,8 @@ import matplotlib
 import numpy as np
 import pytest
 
-from ecgexp._validate import ConfigError, DataError
-from ecgexp.images import render_beats
+from ecgexp.features import render_beats
+from ecgexp.settings.declaration import ConfigError, DataError
 
 
 def beats(benchmark_script, num_beats, seed=0):
@@ -115,7 +115,7 @@ def test_no_beats_make_no_pictures():
 
 
 def test_importing_the_renderer_does_not_import_matplotlib():
-    code = "import ecgexp.images, sys; sys.exit('matplotlib' in sys.modules)"
+    code = "import ecgexp.features, sys; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -7,17 +7,17 @@ import math
 import pytest
 from rich.console import Console
 
-from ecgexp._validate import DataError
-from ecgexp.config import for_the_record, load_config, load_experiment
-from ecgexp.flaws.pricing import Ladder
-from ecgexp.flaws.settings import switches
-from ecgexp.parity.figure import study_figure
-from ecgexp.parity.gather import Measured, check_complete, gather
-from ecgexp.parity.stages import AS_IT_WAS, PROTOCOLS, stages
-from ecgexp.parity.tables import study_csv, study_markdown, study_tables
-from ecgexp.results.asked import Asked
+from ecgexp.analysis.find_runs import StoredRun
+from ecgexp.analysis.results_page.asked import Asked
+from ecgexp.config.compose import for_the_record, load_config, load_experiment
+from ecgexp.replication.figure import study_figure
+from ecgexp.replication.gather import Measured, check_complete, gather
+from ecgexp.replication.protocol_errors import switches
+from ecgexp.replication.reported_epsilon import Ladder
+from ecgexp.replication.stages import AS_IT_WAS, PROTOCOLS, stages
+from ecgexp.replication.tables import study_csv, study_markdown, study_tables
+from ecgexp.settings.declaration import DataError
 from ecgexp.tracking.params import flatten, loggable
-from ecgexp.tracking.reading import StoredRun
 
 
 def stored(overrides, number=0, status="FINISHED", **metrics):
@@ -51,7 +51,7 @@ def test_the_latest_finished_run_of_the_same_settings_is_taken(monkeypatch):
         stored([*first.overrides, "seed=0"], 3, status="FAILED"), stored([*first.overrides, "seed=0", "trainer.epochs=9"], 4),
         stored([*first.overrides, "seed=1", "data.root=elsewhere", "tracking.uri=sqlite:///x.db"], 5),
     ]  # fmt: skip
-    monkeypatch.setattr("ecgexp.results.asked.search_runs", lambda **_: there)
+    monkeypatch.setattr("ecgexp.analysis.results_page.asked.search_runs", lambda **_: there)
     found = gather([first, second], [0, 1], Asked())
     assert [[run.run_id for run in one.runs] for one in found] == [["2", "5"], []]
 

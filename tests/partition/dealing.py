@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ecgexp.beats import BeatSet
+from ecgexp.data.beats import BeatSet
 from ecgexp.data.splits import Split
 
 

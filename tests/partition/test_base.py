@@ -6,10 +6,10 @@ from dealing import make_beats, make_split, rng
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgexp._validate import ConfigError, DataError
-from ecgexp.partition import Deal, check_deal
-from ecgexp.partition.drawn import Dirichlet, Iid, QuantitySkew, Shards
-from ecgexp.partition.natural import ByPatient, ByRecord, Pooled
+from ecgexp.data.partition import Deal, check_deal
+from ecgexp.data.partition.natural import ByPatient, ByRecord, Pooled
+from ecgexp.data.partition.random import Dirichlet, Iid, QuantitySkew, Shards
+from ecgexp.settings.declaration import ConfigError, DataError
 
 DRAWN = [
     Iid(num_clients=3),

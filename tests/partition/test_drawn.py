@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 
-from ecgexp._validate import ConfigError, build
-from ecgexp.partition.drawn import Dirichlet, Iid, QuantitySkew, Shards
-from ecgexp.partition.shares import apportion, redraw
+from ecgexp.data.partition.allocation import apportion, redraw
+from ecgexp.data.partition.random import Dirichlet, Iid, QuantitySkew, Shards
+from ecgexp.settings.declaration import ConfigError, build
 
 FOUR_CLASSES = make_beats(np.repeat([0, 1, 2, 3], 500))
 

@@ -3,10 +3,10 @@
 import numpy as np
 from dealing import make_beats, make_split, rng
 
-from ecgexp.data.catalog import DS1, DS2, FEDERATED10, MITDB
+from ecgexp.data.datasets.catalog import DS1, DS2, FEDERATED10, MITDB
+from ecgexp.data.partition import check_deal
+from ecgexp.data.partition.natural import ByPatient, ByRecord, Pooled
 from ecgexp.data.splits import Federated10, InterPatient
-from ecgexp.partition import check_deal
-from ecgexp.partition.natural import ByPatient, ByRecord, Pooled
 
 
 def mitdb_like():

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ecgexp import outcome
-from ecgexp.config import load_experiment
-from ecgexp.partition import check_deal
+from ecgexp.config.compose import load_experiment
+from ecgexp.data.partition import check_deal
+from ecgexp.experiment import artifacts
 from ecgexp.seeding import Seeds
 from ecgexp.tracking.memory import MemoryTracker
 
@@ -41,7 +41,7 @@ def test_the_seed_decides_the_deal(prepared_by):
 
 def test_who_holds_what_is_left_as_a_figure_a_table_and_a_number_of_clients(prepared_by):
     prepared, tracker = prepared_by("trainer=federated", "partition=by_patient"), MemoryTracker()
-    outcome.log_data(tracker, prepared)
+    artifacts.log_data(tracker, prepared)
     table = tracker.artifacts["tables/partition.csv"]
     assert list(table.columns) == ["client", "split", "class", "beats"]
     for split, classes in prepared.counts.items():
@@ -55,7 +55,7 @@ def test_who_holds_what_is_left_as_a_figure_a_table_and_a_number_of_clients(prep
 
 def test_a_pooled_run_speaks_of_no_clients(prepared_by):
     prepared, tracker = prepared_by(), MemoryTracker()
-    outcome.log_data(tracker, prepared)
+    artifacts.log_data(tracker, prepared)
     assert set(tracker.artifacts) == {"data.json"}
     assert "clients" not in tracker.artifacts["data.json"]
     assert list(prepared.data.clients) == ["pooled"]

@@ -4,12 +4,12 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from ecgexp.data.preparation import Preparation
-from ecgexp.data.prepare import LEFT_RECORD
-from ecgexp.data.records import Record
-from ecgexp.prediction.exposure import Exposure
-from ecgexp.prediction.model import TrainedModel
-from ecgexp.prediction.record import Annotated
+from ecgexp.data.formats.record import Record
+from ecgexp.data.preprocessing.pipeline import LEFT_RECORD
+from ecgexp.data.preprocessing.settings import Preparation
+from ecgexp.inference.model import TrainedModel
+from ecgexp.inference.record import Annotated
+from ecgexp.inference.training_patients import Exposure
 
 NAMES = ("N", "V")
 CLASS_OF = {"N": 0, "L": 0, "V": 1}

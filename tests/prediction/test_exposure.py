@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecgexp.prediction.exposure import exposure_of
+from ecgexp.inference.training_patients import exposure_of
 
 INTER = {"split._target_": "ecgexp.data.splits.InterPatient", "split.division": "auto"}
 INTRA = {"split._target_": "ecgexp.data.splits.IntraPatient"}

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from stubs import make_annotated
 
-from ecgexp._validate import ConfigError
-from ecgexp.prediction import files
-from ecgexp.prediction.files import check_output, write
+from ecgexp.inference import output_files
+from ecgexp.inference.output_files import check_output, write
+from ecgexp.settings.declaration import ConfigError
 
 
 def test_both_files_hold_what_was_said_and_nothing_else_is_left(tmp_path):
@@ -105,4 +105,4 @@ def test_a_file_is_no_folder(tmp_path, records):
 
 
 def test_names_are_the_records_with_the_extension():
-    assert files.names_of("100", "ex") == ("100.ex", "100.csv")
+    assert output_files.names_of("100", "ex") == ("100.ex", "100.csv")

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from stubs import make_model, make_record
 
-from ecgexp._validate import DataError
-from ecgexp.data.windows import rr_features
-from ecgexp.predict import _check_no_copy
-from ecgexp.prediction import record as module
-from ecgexp.prediction.record import annotate
+from ecgexp.cli.predict import _check_no_copy
+from ecgexp.data.preprocessing.windows import rr_features
+from ecgexp.inference import record as module
+from ecgexp.inference.record import annotate
+from ecgexp.settings.declaration import DataError
 
 
 @pytest.fixture

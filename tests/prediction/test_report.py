@@ -6,8 +6,8 @@ from rich.console import Console
 from stubs import make_annotated, make_model
 
 from ecgexp.evaluation.beat_matching import match_beats
-from ecgexp.prediction.agreement import agree
-from ecgexp.prediction.report import agreement_notes, model_notes, notes, render
+from ecgexp.inference.agreement import agree
+from ecgexp.inference.report import agreement_notes, model_notes, notes, render
 
 
 def shown(model, records):

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from ecgexp._validate import ConfigError
 from ecgexp.privacy import accounting
 from ecgexp.privacy.calibration import calibrate_noise
+from ecgexp.settings.declaration import ConfigError
 
 PARITY_Q, PARITY_T, PARITY_DELTA = 100 / 52_367, 10_480, 4e-6
 

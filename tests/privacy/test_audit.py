@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from ecgexp.privacy.audit import NoiseRecord
 from ecgexp.privacy.ledger import PrivacyViolation
+from ecgexp.privacy.noise_checks import NoiseRecord
 
 
 def record(steps):

@@ -9,12 +9,12 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.stats import binom, norm
 
-from ecgexp._validate import ConfigError, build
-from ecgexp.data.overlap import Overlap
 from ecgexp.privacy import accounting, outputs
 from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy.overlap import Overlap
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.privacy.statement import state
+from ecgexp.settings.declaration import ConfigError, build
 
 THREE = Overlap(
     rows=400, rows_with_other_peak=390, rows_per_peak=3, rows_sharing=400, rows_per_beat=5, nearest_ms=700.4,

@@ -6,11 +6,11 @@ import os
 
 import pytest
 
-from ecgexp._validate import DataError
 from ecgexp.privacy import accounting
 from ecgexp.privacy.journal import Journal
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
 from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.settings.declaration import DataError
 
 PLAN = PrivacySpec(noise_multiplier=1.0).plan(num_units=10_000, expected_batch_size=100, epochs=10)
 BLOCK, STEPS = 100, 500

@@ -6,8 +6,8 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from ecgexp._validate import ConfigError
-from ecgexp.privacy.keyed import NAME, DigestKey
+from ecgexp.privacy.keyed_digests import NAME, DigestKey
+from ecgexp.settings.declaration import ConfigError
 from ecgexp.tracking.settings import MlflowTracking, NoTracking
 
 

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgexp._validate import DataError
 from ecgexp.privacy import accounting
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.privacy.sampling import Sampler
-from ecgexp.progress import CheckpointRule, Keeper, Standing, begin_journal
-from ecgexp.run_folder import CHECKPOINTS
-from ecgexp.selection import Chosen, Selection
+from ecgexp.settings.declaration import DataError
+from ecgexp.tracking.local.lock import CHECKPOINTS
 from ecgexp.training.base import TrainerState
+from ecgexp.training.checkpointing.manager import CheckpointRule, Keeper, Standing, begin_journal
+from ecgexp.training.model_selection import Chosen, Selection
 
 UNITS, BATCH, EPOCHS = 40, 10, 6
 INTERRUPTIONS = st.lists(st.tuples(st.integers(0, 4 * EPOCHS + 2), st.booleans()), max_size=5)

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import pytest
 
-from ecgexp._validate import ConfigError
 from ecgexp.privacy import accounting
-from ecgexp.privacy.losses import FOLDER, Loss, Losses, groups_of, on_the_same_people, price_store
-from ecgexp.privacy.search import Charge, compose_epsilon, price_search
+from ecgexp.privacy.recorded_losses import FOLDER, Loss, Losses, groups_of, on_the_same_people, price_store
+from ecgexp.privacy.search_accounting import Charge, compose_epsilon, price_search
+from ecgexp.settings.declaration import ConfigError
 
 PEOPLE = frozenset({"database mitdb"})
 

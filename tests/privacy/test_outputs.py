@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgexp._validate import ConfigError
-from ecgexp.config import load_experiment
+from ecgexp.config.compose import load_experiment
 from ecgexp.privacy import outputs
 from ecgexp.privacy.statement import check_units_apart
+from ecgexp.settings.declaration import ConfigError
 
 TRAINING = {
     "metric": ("curve/train/loss", "curve/train/batch_size", "curve/train/clients/used", "comparison/pooled/accuracy"),

@@ -9,9 +9,9 @@ import yaml
 from scipy.stats import binom
 
 import conf
-from ecgexp._validate import ConfigError, build
 from ecgexp.privacy import accounting
 from ecgexp.privacy.plan import NotPrivate, PrivacySpec, default_delta, safe_capacity
+from ecgexp.settings.declaration import ConfigError, build
 
 
 def plan(num_units=1000, batch=100, iterations=10, **spec):

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgexp._validate import ConfigError
 from ecgexp.privacy import accounting
+from ecgexp.privacy.hypothetical import at_same_noise, at_same_utility, figure, price, project, resized
 from ecgexp.privacy.plan import PrivacySpec
-from ecgexp.privacy.projection import at_same_noise, at_same_utility, figure, price, project, resized
+from ecgexp.settings.declaration import ConfigError
 
 
 def plan(units=47, cohort=10, rounds=20, **spec):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgexp.privacy.quoting import epsilon_text
+from ecgexp.formatting import epsilon_text
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ import math
 import pytest
 from rich.console import Console
 
-from ecgexp._validate import ConfigError
 from ecgexp.privacy import accounting
-from ecgexp.privacy import reachable as reachable_module
+from ecgexp.privacy import feasibility as reachable_module
+from ecgexp.privacy.feasibility import TARGETS, Reachable, noise_needed, plans_beside, reachable
+from ecgexp.privacy.feasibility_tables import reachable_table, render
 from ecgexp.privacy.plan import NotPrivate, PrivacySpec
-from ecgexp.privacy.reachable import TARGETS, Reachable, noise_needed, plans_beside, reachable
-from ecgexp.privacy.tables import reachable_table, render
+from ecgexp.settings.declaration import ConfigError
 
 pytestmark = pytest.mark.filterwarnings("ignore:privacy.delta=0.001 times")  # the δ of the published tables
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecgexp._validate import DataError
 from ecgexp.privacy import accounting
 from ecgexp.privacy.plan import NotPrivate, PrivacySpec
 from ecgexp.privacy.sampling import Sampler
+from ecgexp.settings.declaration import DataError
 
 
 def plan(num_units=1000, batch=100, iterations=2000, **spec):

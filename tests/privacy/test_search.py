@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ecgexp.privacy import accounting
-from ecgexp.privacy.search import Charge, compose_epsilon, price_search
+from ecgexp.privacy.search_accounting import Charge, compose_epsilon, price_search
 
 PARITY_Q, PARITY_STEPS, PARITY_DELTA = 100 / 52_367, 10_480, 4e-6
 PARITY_NOISES = (0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)

@@ -3,12 +3,12 @@ import math
 
 import pytest
 
-from ecgexp._validate import ConfigError
-from ecgexp.beats import RR_FEATURES
+from ecgexp.data.beats import RR_FEATURES
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.outputs import TOPICS
 from ecgexp.privacy.plan import NotPrivate, PrivacySpec
 from ecgexp.privacy.statement import check_unit_covers_features, state
+from ecgexp.settings.declaration import ConfigError
 
 
 def finished(units=52_367, batch=100, iterations=10_480, **spec):

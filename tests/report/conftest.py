@@ -13,8 +13,8 @@ def make_page():
 
     from page_reader import read
 
-    from ecgexp.report.gather import choose, gather
-    from ecgexp.report.page import render
+    from ecgexp.analysis.report.gather import choose, gather
+    from ecgexp.analysis.report.page import render
 
     def make(folder, *, public=False):
         gathered = gather(choose(parent=str(folder)))

@@ -6,16 +6,16 @@ import numpy as np
 import pandas as pd
 
 from ecgexp.evaluation.evaluator import evaluate
-from ecgexp.result import Result
-from ecgexp.tracking.jsonl import JsonlTracker
+from ecgexp.tracking.local.result import Result
+from ecgexp.tracking.local.tracker import JsonlTracker
 
 CLASSES = ("N", "S", "V", "F", "Q")
 SYNTHETIC = "synthetic (virtual patients, seed 0)"
 COMMON = {
-    "dataset._target_": "ecgexp.data.dataset.RecordedDataset",
+    "dataset._target_": "ecgexp.data.datasets.recorded.RecordedDataset",
     "dataset.root": "data",
     "split._target_": "ecgexp.data.splits.InterPatient",
-    "input._target_": "ecgexp.inputs.SignalInput",
+    "input._target_": "ecgexp.features.inputs.SignalInput",
     "model._target_": "ecgexp.models.cnn1d.Cnn1d",
     "tracking.uri": "sqlite:///mlruns/mlflow.db",
     "tracking.experiment_name": "ecgexp",
@@ -30,7 +30,7 @@ CENTRALIZED = {
 def private(noise_multiplier: float) -> dict:
     """The parameters of a run of DP-SGD."""
     return {
-        "trainer._target_": "ecgexp.training.dp.DpSgd", "trainer.learning_rate": 0.25, "trainer.clipping": "ghost",
+        "trainer._target_": "ecgexp.training.dp.trainer.DpSgd", "trainer.learning_rate": 0.25, "trainer.clipping": "ghost",
         "privacy._target_": "ecgexp.privacy.plan.PrivacySpec", "privacy.noise_multiplier": noise_multiplier,
         "privacy.noise_seed": None, "privacy.unit": "beat",
     }  # fmt: skip

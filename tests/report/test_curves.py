@@ -1,10 +1,10 @@
 import pytest
 from finished_runs import CENTRALIZED, finished, private, promise
 
-from ecgexp.report import curves, published
-from ecgexp.report.groups import configurations
-from ecgexp.report.rows import read_row
-from ecgexp.tracking.reading import find_run
+from ecgexp.analysis.find_runs import find_run
+from ecgexp.analysis.report import curves, published
+from ecgexp.analysis.report.groups import configurations
+from ecgexp.analysis.run_rows import read_row
 
 OTHER_MODEL = {"model._target_": "ecgexp.models.resnet1d.Resnet1d"}
 

@@ -4,10 +4,10 @@ import shutil
 import pytest
 from finished_runs import CENTRALIZED, failed, finished, pointer, private, promise
 
-from ecgexp._validate import DataError
-from ecgexp.report import gather as gathering
-from ecgexp.report.gather import choose, gather
-from ecgexp.tracking.reading import PARENT_TAG, find_run
+from ecgexp.analysis.find_runs import PARENT_TAG, find_run
+from ecgexp.analysis.report import gather as gathering
+from ecgexp.analysis.report.gather import choose, gather
+from ecgexp.settings.declaration import DataError
 
 
 def test_the_runs_in_a_sweeps_folder_come_in_the_order_of_their_numbers(tmp_path):

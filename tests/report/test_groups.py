@@ -5,9 +5,9 @@ from finished_runs import CENTRALIZED, finished, private, promise
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ecgexp.report.groups import configurations, told_apart, varying
-from ecgexp.report.rows import read_row
-from ecgexp.tracking.reading import find_run
+from ecgexp.analysis.find_runs import find_run
+from ecgexp.analysis.report.groups import configurations, told_apart, varying
+from ecgexp.analysis.run_rows import read_row
 
 
 @pytest.fixture

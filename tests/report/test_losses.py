@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 from finished_runs import CENTRALIZED, failed, finished, pointer
 
+from ecgexp.analysis.find_runs import find_run
+from ecgexp.analysis.report import losses as module
+from ecgexp.analysis.report.losses import together
 from ecgexp.privacy import accounting
-from ecgexp.privacy.losses import Loss, Losses
-from ecgexp.privacy.search import Charge, compose_epsilon
-from ecgexp.report import losses as module
-from ecgexp.report.losses import together
-from ecgexp.tracking.reading import find_run
+from ecgexp.privacy.recorded_losses import Loss, Losses
+from ecgexp.privacy.search_accounting import Charge, compose_epsilon
 
 PRIVATE = {"privacy._target_": "ecgexp.privacy.plan.PrivacySpec"}
 DATABASE = "mitdb 1.0.0"

@@ -4,7 +4,7 @@ import sys
 import pytest
 from finished_runs import CENTRALIZED, failed, finished
 
-from ecgexp.report.main import main
+from ecgexp.cli.report import main
 
 
 def test_a_folder_of_runs_becomes_a_page(tmp_path, capsys):
@@ -50,7 +50,7 @@ def test_a_page_that_cannot_be_written_is_one_line(tmp_path, capsys):
 
 def test_help_is_instant():
     code = (
-        "import sys, ecgexp.report.main as m\n"
+        "import sys, ecgexp.cli.report as m\n"
         "try: m.main(['--help'])\n"
         "except SystemExit: pass\n"
         "assert not {'mlflow', 'pandas', 'matplotlib', 'tensorflow', 'jinja2', 'numpy'} & set(sys.modules)"
@@ -61,7 +61,7 @@ def test_help_is_instant():
 def test_figures_do_not_need_tensorflow(tmp_path):
     finished(tmp_path / "sweep" / "1", params=CENTRALIZED)
     code = (
-        "import sys, ecgexp.report.main as m\n"
+        "import sys, ecgexp.cli.report as m\n"
         f"assert m.main(['--parent', {str(tmp_path / 'sweep')!r}, '--output', {str(tmp_path / 'page.html')!r}]) == 0\n"
         "assert not {'tensorflow', 'mlflow'} & set(sys.modules)"
     )

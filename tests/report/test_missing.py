@@ -3,8 +3,8 @@
 import pytest
 from finished_runs import CENTRALIZED, finished
 
-from ecgexp.report.gather import choose, gather
-from ecgexp.report.tables import note_table, score_table
+from ecgexp.analysis.report.gather import choose, gather
+from ecgexp.analysis.report.tables import note_table, score_table
 
 CLASSES = ("N", "S", "V")
 TRAINING, TEST = "no training beat is of class S: the model cannot have learned them", "no beat is of class V"

@@ -7,7 +7,7 @@ from finished_runs import CENTRALIZED, CLASSES, SYNTHETIC, failed, finished, jud
 from ecgexp.evaluation.confusion import confusion_scores
 
 HOSTILE = "<script>alert('x')</script>&\"' $\\frac{ --> ]]> é\x07"
-FEDERATED = {**CENTRALIZED, "trainer._target_": "ecgexp.training.federated.settings.Federated"}
+FEDERATED = {**CENTRALIZED, "trainer._target_": "ecgexp.training.federated.trainer.Federated"}
 CLIENTS = [
     {"client": f"{100 + i}", "beats": 50 + i, "accuracy": 0.5 + 0.1 * i, "macro_f1": 0.4, "majority_accuracy": 0.9}
     for i in range(3)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from finished_runs import CENTRALIZED, finished, private, promise
 
-from ecgexp._validate import DataError
-from ecgexp.report.rows import read_row
-from ecgexp.tracking.reading import find_run
+from ecgexp.analysis.find_runs import find_run
+from ecgexp.analysis.run_rows import read_row
+from ecgexp.settings.declaration import DataError
 
 MATRIX = np.array([[5, 1, 0, 0, 0], [2, 3, 0, 0, 0], [0, 0, 4, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 0, 0]])
 

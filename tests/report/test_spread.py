@@ -5,10 +5,10 @@ from finished_runs import CENTRALIZED, finished
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgexp.report import words
-from ecgexp.report.rows import read_row
-from ecgexp.report.spread import score_of, spread
-from ecgexp.tracking.reading import find_run
+from ecgexp.analysis import formatting
+from ecgexp.analysis.find_runs import find_run
+from ecgexp.analysis.run_rows import read_row
+from ecgexp.analysis.spread import score_of, spread
 
 values = st.lists(st.floats(0, 1), min_size=1, max_size=8)
 
@@ -16,7 +16,7 @@ values = st.lists(st.floats(0, 1), min_size=1, max_size=8)
 def test_mean_and_range_are_those_computed_by_hand():
     found = spread([0.5, 0.75, 1.0, 0.25])
     assert (found.mean, found.low, found.high, found.count, found.undefined) == (0.625, 0.25, 1.0, 4, 0)
-    assert words.score(found).replace("\xa0", " ") == "0.625 (0.250 to 1.000)"
+    assert formatting.score(found).replace("\xa0", " ") == "0.625 (0.250 to 1.000)"
 
 
 @given(values)
@@ -31,18 +31,18 @@ def test_runs_without_a_value_change_no_mean_and_are_counted(drawn, missing):
     found = spread([*drawn, *[None] * missing])
     assert found.mean == spread(drawn).mean
     assert found.undefined == missing
-    assert f"undefined in {missing} of {missing + len(drawn)}" in words.score(found)
+    assert f"undefined in {missing} of {missing + len(drawn)}" in formatting.score(found)
 
 
 def test_no_value_at_all_is_undefined_and_not_zero():
     found = spread([None, math.nan])
     assert not found.is_defined
     assert math.isnan(found.mean)
-    assert words.score(found) == "undefined"
+    assert formatting.score(found) == "undefined"
 
 
 def test_seeds_that_agree_have_no_range():
-    assert words.score(spread([0.3, 0.3, 0.3])) == "0.300"
+    assert formatting.score(spread([0.3, 0.3, 0.3])) == "0.300"
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_seeds_that_agree_have_no_range():
     [(1e-5, "1e-05"), (0.4567, "0.457"), (7.519, "7.52"), (30.0, "30"), (12345.0, "12\xa0345"), (math.inf, "∞")],
 )
 def test_figures_have_three_digits(value, text):
-    assert words.figure(spread([value])) == text
+    assert formatting.figure(spread([value])) == text
 
 
 def row(folder, **more):
@@ -61,9 +61,9 @@ def test_a_single_run_has_its_bootstrap_interval_and_several_have_none(tmp_path)
     metrics = {"test/f1/V": 0.5, "test/f1_ci_low/V": 0.25, "test/f1_ci_high/V": 0.75}
     one, two = (row(tmp_path / str(seed), seed=seed, metrics=metrics) for seed in (1, 2))
     assert score_of([one], "test", "f1/V").interval == (0.25, 0.75)
-    assert words.score(score_of([one], "test", "f1/V")).replace("\xa0", " ") == "0.500 [0.250, 0.750]"
+    assert formatting.score(score_of([one], "test", "f1/V")).replace("\xa0", " ") == "0.500 [0.250, 0.750]"
     assert score_of([one, two], "test", "f1/V").interval is None
 
 
 def test_a_single_run_without_an_interval_has_none(tmp_path):
-    assert words.score(score_of([row(tmp_path / "1")], "test", "accuracy")) == "0.500"
+    assert formatting.score(score_of([row(tmp_path / "1")], "test", "accuracy")) == "0.500"

@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from ecgexp.report.main import main
-from ecgexp.tracking.reading import PARENT_TAG
+from ecgexp.analysis.find_runs import PARENT_TAG
+from ecgexp.cli.report import main
 
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
     """(URI, parent's id) of a store with a parent, two children that finished, one that failed, and a stranger."""
-    from ecgexp.tracking.quiet import quieten
+    from ecgexp.tracking.mlflow.quiet import quieten
 
     quieten()
-    from ecgexp.tracking.mlflow import MlflowTracker
-    from ecgexp.tracking.store import open_store
+    from ecgexp.tracking.mlflow.store import open_store
+    from ecgexp.tracking.mlflow.tracker import MlflowTracker
 
     base = tmp_path_factory.mktemp("store")
     store = open_store("sqlite:///mlflow.db", artifact_root=base / "files", experiment_name="tests", base_dir=base)
@@ -84,7 +84,7 @@ def test_what_is_not_there_is_told_in_one_line(sweep, tmp_path, capsys, which, w
 
 
 def test_a_run_without_children_is_told_in_one_line(sweep, tmp_path, capsys):
-    from ecgexp.tracking.reading import search_runs
+    from ecgexp.analysis.find_runs import search_runs
 
     child = search_runs(experiment="tests", uri=sweep[0])[1]
     assert main(["--parent", child.run_id, "--store", sweep[0], "--output", str(tmp_path / "page.html")]) == 1

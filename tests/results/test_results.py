@@ -8,17 +8,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ecgexp._validate import DataError
-from ecgexp.config import for_the_record, load_config
-from ecgexp.results.asked import Asked
-from ecgexp.results.blocks import replace_blocks
-from ecgexp.results.claims import INTER_PATIENT, PRIVACY, Claim
-from ecgexp.results.ensemble import judge_together
-from ecgexp.results.measured import looks, measure
-from ecgexp.results.tables import inter_patient_table, looks_table, privacy_table
+from ecgexp.analysis.find_runs import StoredRun
+from ecgexp.analysis.results_page.asked import Asked
+from ecgexp.analysis.results_page.blocks import replace_blocks
+from ecgexp.analysis.results_page.claims import INTER_PATIENT, PRIVACY, Claim
+from ecgexp.analysis.results_page.ensemble import judge_together
+from ecgexp.analysis.results_page.measured import looks, measure
+from ecgexp.analysis.results_page.tables import inter_patient_table, looks_table, privacy_table
+from ecgexp.config.compose import for_the_record, load_config
+from ecgexp.settings.declaration import DataError
 from ecgexp.tracking.kept_files import FolderFiles
 from ecgexp.tracking.params import flatten, loggable
-from ecgexp.tracking.reading import StoredRun
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "mitdb_inter_aami"
@@ -36,7 +36,7 @@ def store(monkeypatch):
     """A list of the runs that the store holds, oldest first."""
     runs = []
     monkeypatch.setattr(
-        "ecgexp.results.asked.search_runs", lambda *, experiment, uri: runs if experiment == NAME else []
+        "ecgexp.analysis.results_page.asked.search_runs", lambda *, experiment, uri: runs if experiment == NAME else []
     )
     return runs
 
@@ -193,7 +193,7 @@ def test_the_script_says_what_is_missing(tmp_path, capsys, monkeypatch):
 
 
 def test_the_figure_marks_projections_as_no_promise(make_run, store):
-    from ecgexp.results.figure import privacy_figure
+    from ecgexp.analysis.results_page.figure import privacy_figure
 
     def result(epsilon):
         projection = {"population": 10000, "same_noise_on_mean": {"projected_epsilon_pld": epsilon / 100}}

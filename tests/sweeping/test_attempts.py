@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from ecgexp._validate import ConfigError
+from ecgexp.config.sweep_settings import SweepSettings
 from ecgexp.privacy import accounting
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.losses import Loss, Losses
 from ecgexp.privacy.plan import PrivacySpec
-from ecgexp.privacy.search import Charge, compose_epsilon
-from ecgexp.result import Result
-from ecgexp.sweeping.attempts import Attempt
-from ecgexp.sweeping.closing import close
-from ecgexp.sweeping.settings import SweepSettings
-from ecgexp.sweeping.spent import price_both
-from ecgexp.sweeping.sweep import Sweep
+from ecgexp.privacy.recorded_losses import Loss, Losses
+from ecgexp.privacy.search_accounting import Charge, compose_epsilon
+from ecgexp.settings.declaration import ConfigError
+from ecgexp.sweeps.attempts import Attempt
+from ecgexp.sweeps.closing import close
+from ecgexp.sweeps.spent import price_both
+from ecgexp.sweeps.sweep import Sweep
+from ecgexp.tracking.local.result import Result
 from ecgexp.tracking.memory import MemoryTracker
 
 JOB = "0" * 64

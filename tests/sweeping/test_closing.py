@@ -2,9 +2,9 @@
 
 import pytest
 
-from ecgexp._validate import ConfigError
-from ecgexp.multirun import _Objectives
-from ecgexp.sweeping.closing import Closed, Row
+from ecgexp.cli.multirun import _Objectives
+from ecgexp.settings.declaration import ConfigError
+from ecgexp.sweeps.closing import Closed, Row
 
 GRID = {"_target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"}
 SEARCH = {"_target_": "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper", "direction": "maximize"}

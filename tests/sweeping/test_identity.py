@@ -2,7 +2,7 @@
 
 import pytest
 
-from ecgexp.sweeping.identity import code_digest, command, job_digest, job_name, sweep_digest, sweep_name
+from ecgexp.sweeps.identity import code_digest, command, job_digest, job_name, sweep_digest, sweep_name
 
 VALUES = {
     "seed": 1, "trainer": {"epochs": 3}, "dataset": {"records": ["100"], "root": "/a", "cache_dir": "/b"},

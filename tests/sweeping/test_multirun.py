@@ -90,7 +90,7 @@ def test_the_same_command_runs_only_what_is_missing(interrupted_and_resumed):
 
 
 def test_one_parent_holds_the_runs_and_what_they_cost_together(interrupted_and_resumed):
-    from ecgexp.tracking.reading import children_of, search_runs
+    from ecgexp.analysis.find_runs import children_of, search_runs
 
     cwd, *_ = interrupted_and_resumed
     uri = f"sqlite:///{cwd}/mlruns/mlflow.db"
@@ -159,7 +159,7 @@ def test_jobs_in_other_processes_belong_to_the_same_parent(tmp_path, launcher):
     # As the README types it: Ray looks for `uv run` among its ancestors.
     done = ecgexp(*launcher, "seed=1,2", cwd=tmp_path, runner=("uv", "run", "--no-project"))
     assert done.returncode == 0, done.stderr
-    from ecgexp.tracking.reading import children_of, search_runs
+    from ecgexp.analysis.find_runs import children_of, search_runs
 
     uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
     (parent,) = search_runs(filter_string="tags.`sweep.role` = 'parent'", uri=uri)

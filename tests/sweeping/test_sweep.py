@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from ecgexp._validate import ConfigError
+from ecgexp.config.sweep_settings import SweepSettings
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacySpec
-from ecgexp.result import Result, read_result
-from ecgexp.sweeping.attempts import Attempt
-from ecgexp.sweeping.settings import SweepSettings
-from ecgexp.sweeping.sweep import Sweep
+from ecgexp.settings.declaration import ConfigError
+from ecgexp.sweeps.attempts import Attempt
+from ecgexp.sweeps.sweep import Sweep
+from ecgexp.tracking.local.result import Result, read_result
 from ecgexp.tracking.settings import NoTracking
 
 BEATS = "beats"
@@ -209,7 +209,7 @@ def test_charge_of_an_adopted_job_is_what_it_did(sweep):
 
 
 def test_the_budget_refuses_the_job_that_would_exceed_it(tmp_path):
-    from ecgexp.privacy.search import Charge, compose_epsilon
+    from ecgexp.privacy.search_accounting import Charge, compose_epsilon
 
     one, two = (compose_epsilon([Charge.planned(plan())] * count) for count in (1, 2))
     assert one < two

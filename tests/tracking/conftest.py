@@ -5,10 +5,10 @@ import pytest
 
 @pytest.fixture(scope="session")
 def mlflow_store(tmp_path_factory):
-    from ecgexp.tracking.quiet import quieten
+    from ecgexp.tracking.mlflow.quiet import quieten
 
     quieten()
-    from ecgexp.tracking.store import open_store
+    from ecgexp.tracking.mlflow.store import open_store
 
     base = tmp_path_factory.mktemp("store")
     return open_store(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ecgexp.tracking import DatasetInput, Fanout, JsonlTracker, MemoryTracker, NullTracker, Tracker
-from ecgexp.tracking.jsonl import read_metrics
+from ecgexp.tracking.local.tracker import read_metrics
 
 DATASET = DatasetInput(
     name="synthetic 1",
@@ -249,7 +249,7 @@ class TestMlflowTracker(TrackerContract):
         self.store = mlflow_store
 
     def make(self, folder):
-        from ecgexp.tracking.mlflow import MlflowTracker
+        from ecgexp.tracking.mlflow.tracker import MlflowTracker
 
         return MlflowTracker.create(self.store, "contract")
 

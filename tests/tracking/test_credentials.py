@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ecgexp._validate import ConfigError
+from ecgexp.settings.declaration import ConfigError
 from ecgexp.tracking import credentials
 from ecgexp.tracking.credentials import with_credentials, without_credentials
 

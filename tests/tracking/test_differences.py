@@ -1,7 +1,7 @@
 import pytest
 
-from ecgexp.tracking.differences import Differing, differences
-from ecgexp.tracking.reading import StoredRun
+from ecgexp.analysis.comparison.settings_differences import Differing, differences
+from ecgexp.analysis.find_runs import StoredRun
 
 PARAMS = {"seed": "1", "trainer.learning_rate": "0.001", "privacy._target_": "ecgexp.privacy.plan.NotPrivate"}
 TAGS = {"git.commit": "abc", "git.dirty": "false", "version.numpy": "1.26.4", "dataset.digest": "d1"}

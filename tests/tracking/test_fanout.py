@@ -8,8 +8,8 @@ import pytest
 
 from ecgexp.tracking import Fanout, JsonlTracker, MemoryTracker, TrackerUnavailable
 from ecgexp.tracking.base import LoginRefused
-from ecgexp.tracking.fanout import END_WAITS_S, RETRY_AFTER_S
-from ecgexp.tracking.jsonl import read_entries
+from ecgexp.tracking.local.tracker import read_entries
+from ecgexp.tracking.mirrored import END_WAITS_S, RETRY_AFTER_S
 
 
 class Unreliable(MemoryTracker):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecgexp.tracking import JsonlTracker
-from ecgexp.tracking.jsonl import read_metrics
+from ecgexp.tracking.local.tracker import read_metrics
 
 
 def test_every_line_is_strict_json(tmp_path):
@@ -63,7 +63,7 @@ def test_secrets_in_kept_texts_are_blotted_out_and_results_are_not(tmp_path):
 
 
 def test_notes_of_multirun_lose_their_secrets(tmp_path):
-    from ecgexp.tracking.hydra_notes import clean_multirun
+    from ecgexp.tracking.local.hydra_files import clean_multirun
 
     note = tmp_path / "multirun.yaml"
     note.write_text("- tracking.uri=http://me:hunter2@host:5000\n- privacy.noise_seed=7\n")

@@ -8,20 +8,20 @@ from dataclasses import replace
 
 import pytest
 
-from ecgexp._validate import ConfigError, build
+from ecgexp.settings.declaration import ConfigError, build
 from ecgexp.tracking import DatasetInput
 from ecgexp.tracking.settings import MlflowTracking, NoTracking
 
 
 def open_again(mlflow_store, run_id):
-    from ecgexp.tracking.mlflow import MlflowTracker
+    from ecgexp.tracking.mlflow.tracker import MlflowTracker
 
     return MlflowTracker.resume(mlflow_store, run_id)
 
 
 @pytest.fixture
 def tracker(mlflow_store):
-    from ecgexp.tracking.mlflow import MlflowTracker
+    from ecgexp.tracking.mlflow.tracker import MlflowTracker
 
     return MlflowTracker.create(mlflow_store, "noise_multiplier=1.0 seed=2")
 
@@ -63,7 +63,7 @@ def test_the_dataset_is_an_input_per_split_with_its_counts(tracker, mlflow_store
 
 
 def test_another_split_of_the_same_beats_keeps_its_own_counts(mlflow_store):
-    from ecgexp.tracking.mlflow import MlflowTracker
+    from ecgexp.tracking.mlflow.tracker import MlflowTracker
 
     for beats in (88, 77):
         tracker = MlflowTracker.create(mlflow_store, "split")
@@ -122,7 +122,7 @@ def test_the_hint_is_as_short_as_the_store_allows(tmp_path, monkeypatch):
 
 
 def test_the_hint_of_a_server_is_the_runs_page_without_the_password(mlflow_store):
-    from ecgexp.tracking.mlflow import MlflowTracker
+    from ecgexp.tracking.mlflow.tracker import MlflowTracker
 
     server = replace(mlflow_store, uri="https://me:hunter2@host/")
     hint = MlflowTracker(server, "a" * 32, params={}, points=()).url_hint

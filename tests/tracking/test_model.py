@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from ecgexp.beats import RR_FEATURES
+from ecgexp.data.beats import RR_FEATURES
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
@@ -22,9 +22,9 @@ np.save(sys.argv[4], model.predict(windows if len(windows) > 1 else windows["sig
 
 
 def classifier(*, beside):
-    from ecgexp.inputs import SignalInput, input_shapes
+    from ecgexp.features.inputs import SignalInput, input_shapes
+    from ecgexp.models.classifier import Classifier
     from ecgexp.models.cnn1d import Cnn1d
-    from ecgexp.serving import Classifier
 
     builder = Cnn1d(filters=(4, 8), kernel_sizes=(5, 3), dense_units=8)
     model_input = SignalInput(normalize="record", difference=True, rr="rhythm") if beside else SignalInput()
@@ -39,8 +39,8 @@ def classifier(*, beside):
 
 @pytest.mark.parametrize("beside", [False, True], ids=["windows alone", "with RR features and usual beats"])
 def test_a_fresh_process_scores_raw_windows_with_equal_probabilities(mlflow_store, tmp_path, beside):
-    from ecgexp.serving import save_classifier
-    from ecgexp.tracking.mlflow import MlflowTracker
+    from ecgexp.models.classifier import save_classifier
+    from ecgexp.tracking.mlflow.tracker import MlflowTracker
 
     rng = np.random.default_rng(0)
     windows = {"signals_mv": rng.normal(size=(7, 180, 2)).astype(np.float32)}
@@ -63,8 +63,8 @@ def test_a_fresh_process_scores_raw_windows_with_equal_probabilities(mlflow_stor
 def test_the_model_has_a_signature_an_example_and_no_pickle(mlflow_store, tmp_path, monkeypatch):
     import mlflow
 
-    from ecgexp.serving import save_classifier
-    from ecgexp.tracking.mlflow import MlflowTracker
+    from ecgexp.models.classifier import save_classifier
+    from ecgexp.tracking.mlflow.tracker import MlflowTracker
 
     tracker = MlflowTracker.create(mlflow_store, "model")
     example = np.zeros((2, 180, 2), np.float32)

@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from ecgexp._redaction import HIDDEN, redacted
+from ecgexp.settings.redaction import HIDDEN, redacted
 from ecgexp.tracking.params import flatten, has_effect, loggable, parameters, shorten, taggable
 
 

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from ecgexp._validate import DataError
-from ecgexp.tracking import JsonlTracker, kept_files, reading
-from ecgexp.tracking.reading import PARENT_TAG, StoredRun, children_of, default_uri, find_run, search_runs
+from ecgexp.analysis import find_runs
+from ecgexp.analysis.find_runs import PARENT_TAG, StoredRun, children_of, find_run, search_runs
+from ecgexp.settings.declaration import DataError
+from ecgexp.tracking import JsonlTracker, kept_files
+from ecgexp.tracking.mlflow.existing_store import default_uri
 
 HOSTILE = ["../x", "/etc/passwd", "a/../../x", "..", "a\\b", "", ".", "/"]
 
@@ -22,7 +24,7 @@ def experiment(mlflow_store, request):
 
 
 def start(store, name="run", **tags):
-    from ecgexp.tracking.mlflow import MlflowTracker
+    from ecgexp.tracking.mlflow.tracker import MlflowTracker
 
     tracker = MlflowTracker.create(store, name)
     tracker.set_tags(tags)
@@ -300,7 +302,7 @@ def test_more_than_one_page_of_runs_is_read(experiment, monkeypatch):
     store, name = experiment
     ids = [store.client.create_run(store.experiment_id, start_time=1000 + i).info.run_id for i in range(7)]
     for size in (1, 2, 3, 7, 8):
-        monkeypatch.setattr(reading, "_PAGE", size)
+        monkeypatch.setattr(find_runs, "_PAGE", size)
         assert [run.run_id for run in search_runs(experiment=name, uri=store.uri)] == ids
 
 
@@ -309,7 +311,7 @@ def test_more_than_one_page_of_experiments_is_known(experiment, monkeypatch):
     start(store, "far")
     for i in range(3):
         store.client.create_experiment(f"{name} {i}")  # newer ones stand on earlier pages
-    monkeypatch.setattr(reading, "_PAGE", 2)
+    monkeypatch.setattr(find_runs, "_PAGE", 2)
     assert [run.name for run in search_runs(experiment=name, uri=store.uri)] == ["far"]
 
 
@@ -335,7 +337,7 @@ def test_a_folders_name_is_no_filter(mlflow_store, full_run, tmp_path, name):
 def test_a_run_whose_start_nobody_knows_is_read(mlflow_store, full_run):
     run = mlflow_store.client.get_run(full_run)
     run.info._start_time = None
-    assert reading._in_store(mlflow_store.client, run).started == 0.0
+    assert find_runs._in_store(mlflow_store.client, run).started == 0.0
 
 
 def test_the_model_of_a_run_is_found_beside_its_artifacts(mlflow_store, tmp_path, monkeypatch):
@@ -353,7 +355,7 @@ def test_the_model_of_a_run_is_found_beside_its_artifacts(mlflow_store, tmp_path
 
 
 def log_folder_as_model(store, run_id, folder):
-    """As `ecgexp.tracking.model` does, without a network: the folder is `artifacts/model/` of the logged model."""
+    """As `ecgexp.tracking.mlflow.model` does, without a network: the folder is `artifacts/model/` of the logged model."""
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
     logged = store.client.create_logged_model(store.experiment_id, name="model", source_run_id=run_id)

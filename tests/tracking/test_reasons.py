@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ecgexp import sync
-from ecgexp._validate import ConfigError, DataError
+from ecgexp.cli import sync
+from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.tracking.base import LoginRefused
 from ecgexp.tracking.reasons import is_login, reason
 from ecgexp.tracking.settings import MlflowTracking
@@ -49,8 +49,8 @@ def test_refused_login_of_a_run_names_the_variables(closed, tmp_path):
 
 
 def test_refused_login_of_a_reader_names_the_variables(closed):
-    from ecgexp.tracking.existing_store import open_existing
-    from ecgexp.tracking.mlflow import reaching
+    from ecgexp.tracking.mlflow.existing_store import open_existing
+    from ecgexp.tracking.mlflow.tracker import reaching
 
     client = open_existing(closed)
     with pytest.raises(LoginRefused) as refused, reaching():
@@ -59,7 +59,7 @@ def test_refused_login_of_a_reader_names_the_variables(closed):
 
 
 def test_refused_login_of_sync_names_the_variables(closed, tmp_path, capsys):
-    from ecgexp.tracking.run_json import write_run
+    from ecgexp.tracking.local.run_json import write_run
 
     values = {"status": "FINISHED", "reason": None, "params": {}, "tags": {}, "datasets": [], "artifacts": []}
     write_run(tmp_path, values | {"run_id": "a" * 32, "store": {"uri": closed, "whole": False}, "ended": 1.0})
@@ -107,7 +107,7 @@ def test_errors_of_stores_are_not_cut_anywhere():
 
 
 def test_damaged_store_is_said_whole(tmp_path):
-    from ecgexp.tracking.existing_store import open_existing
+    from ecgexp.tracking.mlflow.existing_store import open_existing
 
     with pytest.raises(DataError) as refused:
         open_existing("foo://" + "x" * 400)

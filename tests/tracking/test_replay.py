@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 
-from ecgexp import serving
-from ecgexp._validate import ConfigError, DataError
+from ecgexp.models import classifier
+from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.tracking import DatasetInput, Fanout, JsonlTracker, TrackerUnavailable
-from ecgexp.tracking.mlflow import MlflowTracker
+from ecgexp.tracking.local.run_json import read_run
+from ecgexp.tracking.mlflow.replay import replay
+from ecgexp.tracking.mlflow.tracker import MlflowTracker
 from ecgexp.tracking.provenance import is_running, process_tags
-from ecgexp.tracking.replay import replay
-from ecgexp.tracking.run_json import read_run
 from ecgexp.tracking.settings import MlflowTracking
 
 DATASET = DatasetInput(
@@ -367,11 +367,11 @@ def save_model(folder: Path) -> Path:
     """A classifier's folder, as far as logging looks into it."""
     folder.mkdir(parents=True)
     description = {
-        "format": serving._FORMAT, "model": {}, "input": {}, "class_names": ["N", "V"], "window": 180, "lead_names": ["I", "II"],
+        "format": classifier._FORMAT, "model": {}, "input": {}, "class_names": ["N", "V"], "window": 180, "lead_names": ["I", "II"],
         "fs_hz": 360.0, "before_samples": 90, "database": "synthetic", "classes_without_training_beats": None,
         "weights_sha256": "",
     }  # fmt: skip
-    (folder / "model.json").write_text(json.dumps(description | {"sha256": serving._digest(description)}))
+    (folder / "model.json").write_text(json.dumps(description | {"sha256": classifier._digest(description)}))
     (folder / "weights.safetensors").write_bytes(b"weights")
     return folder
 

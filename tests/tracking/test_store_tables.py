@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ecgexp._validate import ConfigError
-from ecgexp.tracking.quiet import quieten
+from ecgexp.settings.declaration import ConfigError
+from ecgexp.tracking.mlflow.quiet import quieten
 
 quieten()
 
@@ -17,8 +17,8 @@ import mlflow.store.db.utils as utils  # noqa: E402
 import sqlalchemy  # noqa: E402
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase  # noqa: E402
 
-from ecgexp.tracking import store_tables  # noqa: E402
-from ecgexp.tracking.store_tables import prepare_tables  # noqa: E402
+from ecgexp.tracking.mlflow import store_tables  # noqa: E402
+from ecgexp.tracking.mlflow.store_tables import prepare_tables  # noqa: E402
 
 OLDER = 3  # versions of the tables before the newest
 
@@ -242,7 +242,7 @@ def test_empty_file_becomes_store(file):
     "uri", ["sqlite://", "sqlite:///:memory:", "sqlite+pysqlite:///m.db", "sqlite:///m.db?mode=ro"]
 )
 def test_sqlite_address_that_is_no_file_is_refused(tmp_path, monkeypatch, uri):
-    from ecgexp.tracking.store import open_store
+    from ecgexp.tracking.mlflow.store import open_store
 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=r"tracking\.uri=.*use sqlite:///FILE"):

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgexp._validate import ConfigError, DataError
-from ecgexp.result import Result
+from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.tracking import DatasetInput, Fanout, JsonlTracker, MemoryTracker, Tracker
-from ecgexp.tracking.fanout import RETRY_AFTER_S
-from ecgexp.tracking.withholding import PrivateFolder, Publishing, Withholding, WithholdingTracker
+from ecgexp.tracking.local.result import Result
+from ecgexp.tracking.mirrored import RETRY_AFTER_S
+from ecgexp.tracking.withheld import PrivateFolder, Publishing, Withholding, WithholdingTracker
 
 SECRET = "0.123456"
 
@@ -253,13 +253,13 @@ def test_log_lines_about_beats_go_to_private(tmp_path):
     logging.captureWarnings(True)
     try:
         with Withholding(tmp_path).logging():
-            logging.getLogger("ecgexp.data.leaks").warning("patient %s", SECRET)
+            logging.getLogger("ecgexp.data.leakage").warning("patient %s", SECRET)
             logging.getLogger("somebody.else").error("row %s", SECRET)
             with warnings.catch_warnings():
                 warnings.simplefilter("always")
                 warnings.warn(f"least populated class has {SECRET} members", stacklevel=1)
-            logging.getLogger("ecgexp.tracking.fanout").warning("the store does not answer")
-        logging.getLogger("ecgexp.data.leaks").warning("after the run")
+            logging.getLogger("ecgexp.tracking.mirrored").warning("the store does not answer")
+        logging.getLogger("ecgexp.data.leakage").warning("after the run")
     finally:
         logging.captureWarnings(False)
         root.removeHandler(handler)

@@ -15,8 +15,8 @@ def cache(tmp_path_factory):
 @pytest.fixture
 def run_in(request, tmp_path, cache):
     """(words…) -> result, what `result.json` holds, the lines of `metrics.jsonl`; after `SMALL` of the test's module."""
-    from ecgexp.config import load_experiment
-    from ecgexp.experiment import run
+    from ecgexp.config.compose import load_experiment
+    from ecgexp.experiment.run import run
 
     def go(*words):
         result = run(load_experiment([*request.module.SMALL, f"data.cache_dir={cache}", *words]), tmp_path)

@@ -8,7 +8,7 @@ from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.seeding import Seeds
 from ecgexp.training.base import TrainingData
-from ecgexp.training.dp import DpSgd
+from ecgexp.training.dp.trainer import DpSgd
 
 
 def linear_data(rows, *, train=None, patients=None) -> TrainingData:

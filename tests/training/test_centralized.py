@@ -147,7 +147,7 @@ def _losses_on(cpu_devices: int) -> list[float]:
     """The losses of three epochs in a fresh process, since devices are fixed before TensorFlow's first operation."""
     code = f"""
 import sys, json; sys.path.insert(0, {os.path.dirname(__file__)!r})
-from ecgexp.device import Device
+from ecgexp.training.device import Device
 strategy = Device(kind="cpu", cpu_devices={cpu_devices}).strategy()
 assert strategy.num_replicas_in_sync == {cpu_devices}
 import toy; toy.MODEL = toy.Cnn1d(filters=(8, 8), kernel_sizes=(5, 3), dense_units=8, dropout=0.0, normalization="none")

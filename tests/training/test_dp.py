@@ -13,7 +13,7 @@ from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.seeding import Seeds
 from ecgexp.training.base import TrainerState
-from ecgexp.training.dp import DpSgd
+from ecgexp.training.dp.trainer import DpSgd
 from ecgexp.training.loss import CrossEntropy
 
 pytestmark = pytest.mark.tf

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from linear import Training, canaries, linear_data, sgd
 
-from ecgexp._validate import ConfigError
 from ecgexp.privacy import accounting
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
 from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.settings.declaration import ConfigError
 
 pytestmark = pytest.mark.tf
 

@@ -5,8 +5,8 @@ import pytest
 from linear import Training, canaries, linear_data, prediction_loss, sgd, train_linear
 from probes import CLIP, PROBES, UNITS, TenfoldViews
 
-from ecgexp._validate import ConfigError
 from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.settings.declaration import ConfigError
 
 pytestmark = pytest.mark.tf
 

@@ -30,7 +30,7 @@ def mean_clip(patch):
 
         return clipper
 
-    patch.setattr("ecgexp.training.unit_gradients.build_clipper", build)
+    patch.setattr("ecgexp.training.dp.unit_gradients.build_clipper", build)
 
 
 def per_layer_clip(patch):
@@ -52,12 +52,12 @@ def per_layer_clip(patch):
 
         return clipper
 
-    patch.setattr("ecgexp.training.unit_gradients.build_clipper", build)
+    patch.setattr("ecgexp.training.dp.unit_gradients.build_clipper", build)
 
 
 def copies_as_units(patch):
     """Each view of a beat is clipped by itself, and they add up."""
-    from ecgexp.clipping.base import build_clipper
+    from ecgexp.clipping.build import build_clipper
 
     def build(model, loss, *, views, **settings):
         import tensorflow as tf
@@ -71,18 +71,18 @@ def copies_as_units(patch):
 
         return clipper
 
-    patch.setattr("ecgexp.training.unit_gradients.build_clipper", build)
+    patch.setattr("ecgexp.training.dp.unit_gradients.build_clipper", build)
 
 
 def copies_in_the_sampler(patch):
     """Each view of a beat is drawn and paid for as a beat of its own."""
-    from ecgexp.training import dp
-    from ecgexp.training.units import Units
+    from ecgexp.training.dp import trainer
+    from ecgexp.training.dp.units import Units
 
     def units_of(data, unit):
         return Units(rows=np.repeat(data.train, 3), starts=np.arange(3 * len(data.train) + 1))
 
-    patch.setattr(dp, "units_of", units_of)
+    patch.setattr(trainer, "units_of", units_of)
 
 
 def padding_counts(patch):
@@ -105,7 +105,7 @@ def not_finite_passes(patch):
 
 def patients_row_by_row(patch):
     """The sum over a patient's beats instead of their mean, unclipped."""
-    patch.setattr("ecgexp.training.unit_gradients.clip_factors", lambda norms, mask, clip: (mask, mask > 0))
+    patch.setattr("ecgexp.training.dp.unit_gradients.clip_factors", lambda norms, mask, clip: (mask, mask > 0))
 
 
 def no_noise(patch):
@@ -193,7 +193,7 @@ MUTANTS = [
 @pytest.mark.parametrize(("mutant", "probe", "finding"), MUTANTS, ids=lambda item: getattr(item, "__name__", ""))
 def test_the_probe_finds_the_mutant_by_the_weights_alone(mutant, probe, finding, monkeypatch):
     """The run's own proof of execution is switched off here, so that it is the probe that has to notice."""
-    monkeypatch.setattr("ecgexp.privacy.audit.NoiseRecord.verify", lambda self, planned_std: None)
+    monkeypatch.setattr("ecgexp.privacy.noise_checks.NoiseRecord.verify", lambda self, planned_std: None)
     mutant(monkeypatch)
     assert finding in (probe() or "nothing")
 
@@ -228,7 +228,7 @@ def source_is_broken(patch):
 
 
 def update_is_skipped(patch):
-    from ecgexp.training.private_step import PrivateUpdate
+    from ecgexp.training.dp.private_step import PrivateUpdate
 
     patch.setattr(PrivateUpdate, "apply", lambda self, noise, divisor: None)
 
@@ -243,7 +243,7 @@ def step_is_charged_twice(patch):
 
 
 def units_are_clipped_twice(patch):
-    from ecgexp.training.unit_gradients import BeatGradients
+    from ecgexp.training.dp.unit_gradients import BeatGradients
 
     accumulate = BeatGradients.accumulate
 
@@ -255,7 +255,7 @@ def units_are_clipped_twice(patch):
 
 
 def epoch_is_left_out(patch):
-    from ecgexp.training.dp import _Epoch, _PrivateRun
+    from ecgexp.training.dp.trainer import _Epoch, _PrivateRun
 
     patch.setattr(_PrivateRun, "epoch", lambda self, epoch, report, begun: _Epoch(0, 0, 0))
 
@@ -290,19 +290,19 @@ def clipped_sum(gradients, norms, kind):
 
 
 def patch_clipper(patch, *, change_mask=lambda mask: mask, **changed):
-    from ecgexp.clipping.base import build_clipper
+    from ecgexp.clipping.build import build_clipper
 
     def build(model, loss, **settings):
         clip = build_clipper(model, loss, **(settings | changed))
         return lambda features, labels, mask: clip(features, labels, change_mask(mask))
 
-    patch.setattr("ecgexp.training.unit_gradients.build_clipper", build)
+    patch.setattr("ecgexp.training.dp.unit_gradients.build_clipper", build)
 
 
 def patch_apply(patch, change):
     """`change(update, apply, noise, divisor, num_drawn)` in place of the update."""
-    from ecgexp.training.private_step import PrivateUpdate
-    from ecgexp.training.unit_gradients import BeatGradients
+    from ecgexp.training.dp.private_step import PrivateUpdate
+    from ecgexp.training.dp.unit_gradients import BeatGradients
 
     accumulate, apply, drawn_units = BeatGradients.accumulate, PrivateUpdate.apply, []
 
@@ -318,7 +318,7 @@ def patch_apply(patch, change):
 
 def patch_noise(patch, change):
     """Inside the compiled update, behind the place where the noise is measured."""
-    from ecgexp.training.private_step import PrivateUpdate
+    from ecgexp.training.dp.private_step import PrivateUpdate
 
     update, record = PrivateUpdate._noised_update, PrivateUpdate._record
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from linear import linear_data
 
-from ecgexp._validate import DataError
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.seeding import Seeds
-from ecgexp.training.coins import Coins
-from ecgexp.training.units import Units, Views, units_of
+from ecgexp.settings.declaration import DataError
+from ecgexp.training.dp.units import Units, Views, units_of
+from ecgexp.training.step_randomness import Coins
 
 OWNERS = ["b", "a", "b", "c", "a", "c", "b"]
 TRAIN = np.array([6, 0, 1, 3, 2])  # leaves out row 4 of a and row 5 of c

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow_federated as tff
 
-from ecgexp.training.federated.settings import Federated
+from ecgexp.training.federated.settings import FederatedSettings
 
 _COMPRESSED_ABOVE = (
     20_000  # elements of a tensor from which TFF's compression quantises it; smaller ones are sent as they are
@@ -14,7 +14,7 @@ _COMPRESSED_ABOVE = (
 _COMPRESSED_BITS = 8
 
 
-def build_aggregator(settings: Federated) -> Any:
+def build_aggregator(settings: FederatedSettings) -> Any:
     """The weighted aggregation factory of a run without privacy; see `dp_query` for one with."""
     if settings.aggregator == "robust":
         return tff.learning.robust_aggregator(zeroing=True, clipping=True)
@@ -25,7 +25,7 @@ def build_aggregator(settings: Federated) -> Any:
     return tff.aggregators.MeanFactory()
 
 
-def bytes_up(settings: Federated, shapes: Sequence[Sequence[int]]) -> int:
+def bytes_up(settings: FederatedSettings, shapes: Sequence[Sequence[int]]) -> int:
     """Bytes that one client sends: its update, as the aggregator encodes it; an estimate, without protocol overhead.
 
     Secure aggregation sends numbers of a finite field, here 32 bits each; the masks and shares of a real protocol come on top.
@@ -41,7 +41,7 @@ def bytes_up(settings: Federated, shapes: Sequence[Sequence[int]]) -> int:
     return times * sum(bits) // 8
 
 
-def bytes_down(settings: Federated, shapes: Sequence[Sequence[int]]) -> int:
+def bytes_down(settings: FederatedSettings, shapes: Sequence[Sequence[int]]) -> int:
     """Bytes that one client gets: the model, and with Mime Lite the optimizer's statistics."""
     model = 4 * sum(int(np.prod(shape)) for shape in shapes)
     if settings.algorithm != "mime_lite":

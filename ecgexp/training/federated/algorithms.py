@@ -12,13 +12,17 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from ecgexp.training.federated.proximal import Proximal
-from ecgexp.training.federated.settings import Federated, OptimizerKind, Schedule
+from ecgexp.training.federated.settings import FederatedSettings, OptimizerKind, Schedule
 
 _ADAPTIVITY = 1e-3  # epsilon of the server's adaptive optimizers, as Reddi et al. (2021) chose it
 
 
 def build_process(
-    settings: Federated, model_fn: Callable[[], tff.learning.models.VariableModel], aggregator: Any, *, weighted: bool
+    settings: FederatedSettings,
+    model_fn: Callable[[], tff.learning.models.VariableModel],
+    aggregator: Any,
+    *,
+    weighted: bool,
 ) -> tff.learning.templates.LearningProcess:
     """The learning process that `settings` describes.
 
@@ -49,7 +53,9 @@ def build_process(
     )  # fmt: skip
 
 
-def _mime_lite(settings: Federated, server: Any, common: dict[str, Any]) -> tff.learning.templates.LearningProcess:
+def _mime_lite(
+    settings: FederatedSettings, server: Any, common: dict[str, Any]
+) -> tff.learning.templates.LearningProcess:
     """Its clients take steps of the base optimizer with the server's statistics, which they do not change."""
     common |= {"server_optimizer": server}
     if settings.client_schedule == "constant":
@@ -61,12 +67,12 @@ def _mime_lite(settings: Federated, server: Any, common: dict[str, Any]) -> tff.
     )  # fmt: skip
 
 
-def _client_optimizer(settings: Federated, rate: Any) -> tff.learning.optimizers.Optimizer:
+def _client_optimizer(settings: FederatedSettings, rate: Any) -> tff.learning.optimizers.Optimizer:
     optimizer = _optimizer(settings.client_optimizer, rate, settings.client_momentum)
     return Proximal(optimizer, settings.proximal_strength) if settings.algorithm == "fedprox" else optimizer
 
 
-def _server_optimizer(settings: Federated) -> tff.learning.optimizers.Optimizer:
+def _server_optimizer(settings: FederatedSettings) -> tff.learning.optimizers.Optimizer:
     optimizer = _optimizer(settings.server_kind, settings.server_rate, settings.server_momentum, epsilon=_ADAPTIVITY)
     if settings.server_schedule == "constant":
         return optimizer

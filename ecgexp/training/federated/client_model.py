@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from ecgexp.models.base import restart_dropout
-from ecgexp.training.resident import as_model_input
+from ecgexp.models.resident import as_model_input
 
 COUNTS = ("examples", "loss", "correct")
 

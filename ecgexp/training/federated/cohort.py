@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecgexp._validate import ConfigError
-from ecgexp.training.coins import Coins
+from ecgexp.settings.declaration import ConfigError
+from ecgexp.training.step_randomness import Coins
 
 if TYPE_CHECKING:
-    from ecgexp.training.federated.settings import Federated
+    from ecgexp.training.federated.settings import FederatedSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ class Participation:
         return metrics
 
     def check(
-        self, settings: "Federated", client_ids: Sequence[str], round_num: int, *, tolerates_non_finite: bool
+        self, settings: "FederatedSettings", client_ids: Sequence[str], round_num: int, *, tolerates_non_finite: bool
     ) -> None:
         """Ends the run where the round did not have what it needs.
 

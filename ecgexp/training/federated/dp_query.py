@@ -16,10 +16,10 @@ import tensorflow as tf
 import tensorflow_federated as tff
 import tensorflow_privacy as tfp
 
-from ecgexp._validate import ConfigError
 from ecgexp.privacy import accounting
 from ecgexp.privacy.plan import PrivacyPlan
-from ecgexp.training.federated.settings import Federated
+from ecgexp.settings.declaration import ConfigError
+from ecgexp.training.federated.settings import FederatedSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Mechanism:
     count_stddev: float = 0.0
 
 
-def mechanism_of(settings: Federated, plan: PrivacyPlan) -> Mechanism:
+def mechanism_of(settings: FederatedSettings, plan: PrivacyPlan) -> Mechanism:
     """The mechanism whose every round costs what `plan` says.
 
     An adapting clip releases two sums a round, of the updates (noise z_u over the clip) and of ±1/2 for each client (noise σ_b).

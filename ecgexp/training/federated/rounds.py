@@ -7,26 +7,26 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ecgexp._validate import ConfigError
 from ecgexp.clipping.callables import check_activations, check_augmentation, check_loss
 from ecgexp.clipping.checks import check_noise_layers
-from ecgexp.privacy.audit import NoiseRecord
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
 from ecgexp.privacy.noise import NoiseSource
+from ecgexp.privacy.noise_checks import NoiseRecord
 from ecgexp.privacy.sampling import Sampler
 from ecgexp.seeding import Seeds
+from ecgexp.settings.declaration import ConfigError
 from ecgexp.training.base import Progress, StepReporter, TrainerState, TrainingData
-from ecgexp.training.coins import Coins
 from ecgexp.training.federated import dp_query
 from ecgexp.training.federated.aggregators import build_aggregator, bytes_down, bytes_up
 from ecgexp.training.federated.algorithms import build_process
 from ecgexp.training.federated.batches import ClientBatches
 from ecgexp.training.federated.client_model import COUNTS, ClientModel, keras_in_graphs
 from ecgexp.training.federated.cohort import Cohort, Participation, drop_out
-from ecgexp.training.federated.graphs import flatten, pack
-from ecgexp.training.federated.inprocess import InProcess
-from ecgexp.training.federated.runtime import Runtime
-from ecgexp.training.federated.settings import Federated
+from ecgexp.training.federated.runtimes.base import Runtime
+from ecgexp.training.federated.runtimes.graphs import flatten, pack
+from ecgexp.training.federated.runtimes.in_process import InProcess
+from ecgexp.training.federated.settings import FederatedSettings
+from ecgexp.training.step_randomness import Coins
 
 _TOLERANT = ("robust", "secure")  # these zero what is not usable, as their users ask
 
@@ -45,7 +45,7 @@ class Rounds:
     """
 
     def __init__(
-        self, settings: Federated, data: TrainingData, build_model: Callable[[], Any], loss: Any, augmentation: Any,
+        self, settings: FederatedSettings, data: TrainingData, build_model: Callable[[], Any], loss: Any, augmentation: Any,
         ledger: Ledger, seeds: Seeds,
     ):  # fmt: skip
         self._settings, self._ledger, self._plan, self._coins = settings, ledger, ledger.plan, Coins(ledger.plan, seeds)
@@ -238,7 +238,7 @@ def _scalars(measured: Any, name: str) -> Iterator[tuple[str, float]]:
         yield name, float(measured)
 
 
-def _check_plan(settings: Federated, ledger: Ledger, num_clients: int) -> None:
+def _check_plan(settings: FederatedSettings, ledger: Ledger, num_clients: int) -> None:
     """A ledger prices the plan it was made with; another cohort or other clients would be priced as these."""
     plan = ledger.plan
     cohort = settings.clients_per_round or num_clients

@@ -9,7 +9,7 @@ from ecgexp.augmentation.none import NoAugmentation
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import NotPrivate, PrivacySpec
 from ecgexp.seeding import Seeds
-from ecgexp.training.federated.settings import Federated
+from ecgexp.training.federated.trainer import Federated
 from ecgexp.training.loss import CrossEntropy
 
 SIZES = {"a": 60, "b": 30, "c": 21, "d": 1}

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from ecgexp._validate import ConfigError
 from ecgexp.privacy.plan import NotPrivate, PrivacySpec
 from ecgexp.seeding import Seeds
+from ecgexp.settings.declaration import ConfigError
 from ecgexp.training.base import TrainingData
-from ecgexp.training.coins import Coins
 from ecgexp.training.federated.cohort import drop_out
-from ecgexp.training.federated.settings import Federated
+from ecgexp.training.federated.trainer import Federated
+from ecgexp.training.step_randomness import Coins
 
 IDS = [f"p{number:02d}" for number in range(47)]
 SIMULATION = PrivacySpec(noise_multiplier=1.0, unit="patient", noise_seed=1)

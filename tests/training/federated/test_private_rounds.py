@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from clients import SIZES, build, deal, ledger_of, patient, train, update_by_hand
 
-from ecgexp._validate import ConfigError
 from ecgexp.privacy import accounting
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
-from ecgexp.training.federated.settings import Federated
+from ecgexp.settings.declaration import ConfigError
+from ecgexp.training.federated.trainer import Federated
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from clients import SIZES, build, by_hand, deal, patient, train, update_by_hand
 
-from ecgexp._validate import ConfigError
+from ecgexp.settings.declaration import ConfigError
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 

@@ -18,7 +18,7 @@ def data():
 
 def test_threads_do_not_share_a_clients_variables(data):
     """Eight copies of the client's graph at the same time give what one gives."""
-    from ecgexp.training.federated.inprocess import InProcess
+    from ecgexp.training.federated.runtimes.in_process import InProcess
 
     one = train(data, client_epochs=3)[0]
     made = InProcess.__init__
@@ -34,7 +34,7 @@ def test_threads_do_not_share_a_clients_variables(data):
 def test_weights_that_do_not_fit_the_state_are_refused():
     import tensorflow_federated as tff
 
-    from ecgexp.training.federated.runtime import put_in_weights, weights_of
+    from ecgexp.training.federated.runtimes.base import put_in_weights, weights_of
 
     class State(NamedTuple):
         global_model_weights: tff.learning.models.ModelWeights
@@ -50,10 +50,10 @@ def test_weights_that_do_not_fit_the_state_are_refused():
 
 def test_tffs_default_context_is_gone_before_the_interpreter():
     code = (
-        "import atexit, tensorflow_federated as tff, ecgexp.training.federated.runtime\n"
+        "import atexit, tensorflow_federated as tff, ecgexp.training.federated.runtimes.base\n"
         "atexit._run_exitfuncs()\n"
         "print(type(tff.framework.get_context_stack().current).__module__)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
-    assert ended.stdout.split()[-1] == "ecgexp.training.federated.runtime"
+    assert ended.stdout.split()[-1] == "ecgexp.training.federated.runtimes.base"
     assert "Exception ignored" not in ended.stderr

@@ -1,0 +1,130 @@
+"""Two stored runs held against each other."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ecgexp.analysis.comparison import notes
+from ecgexp.analysis.comparison.reading import Promise, read_predictions, read_promise
+from ecgexp.analysis.comparison.settings_differences import Differences, differences
+from ecgexp.analysis.find_runs import StoredRun
+from ecgexp.evaluation.contrast import Contrast, contrast
+from ecgexp.evaluation.paired_tests import McNemar, SignFlip, mcnemar, sign_flip_test
+from ecgexp.evaluation.pairs import Pairs, Predictions, match
+from ecgexp.settings.declaration import DataError
+from ecgexp.tracking.local.artifact_files import plain
+
+_DEFAULT_METRIC = "macro_f1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """All there is to say about two runs.
+
+    Attributes:
+      a: the run that is held against.
+      b: the run that may be better.
+      split: whose beats.
+      differing: settings and origin.
+      pairs: the beats of both; None where they cannot be compared.
+      problem: why not; empty otherwise.
+      scores: their scores; None without pairs.
+      by_beat: McNemar's test; None without pairs.
+      by_patient: the sign-flip test over patients; None without pairs.
+      promises: of A and of B.
+      warnings: what nobody must overlook.
+      notes: what the figures do not say.
+      verdict: one sentence.
+    """
+
+    a: StoredRun
+    b: StoredRun
+    split: str
+    differing: Differences
+    pairs: Pairs | None
+    problem: str
+    scores: Contrast | None
+    by_beat: McNemar | None
+    by_patient: SignFlip | None
+    promises: tuple[Promise, Promise]
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    verdict: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as JSON-able values; a score that is not defined is null."""
+        pairs, scores = self.pairs, self.scores
+        values = {
+            "split": self.split,
+            "runs": {
+                key: {"run_id": run.run_id, "name": run.name, "status": run.status, "privacy": asdict(promise)}
+                for key, run, promise in zip("ab", (self.a, self.b), self.promises, strict=True)
+            },
+            "settings": [asdict(row) for row in self.differing.settings],
+            "origin": [asdict(row) for row in self.differing.origin],
+            "only_seed_differs": self.differing.only_seed,
+            "problem": self.problem or None,
+            "beats": pairs and {
+                "common": len(pairs.labels), "only_a": pairs.only_a, "only_b": pairs.only_b,
+                "patients": pairs.num_patients,
+            },
+            "intervals": scores and scores.note,
+            "scores": [] if scores is None else [
+                asdict(row) | {"difference": row.difference, "leaves_zero_out": row.leaves_zero_out}
+                for row in scores.differences
+            ],
+            "decisive": scores and scores.decisive.key, "classes_in_average": scores and list(scores.averaged),
+            "mcnemar": self.by_beat and asdict(self.by_beat),
+            "sign_flip": self.by_patient and asdict(self.by_patient),
+            "warnings": self.warnings, "notes": self.notes, "verdict": self.verdict,
+        }  # fmt: skip
+        return plain(values)
+
+
+def compare(a: StoredRun, b: StoredRun, *, split: str = "test", num_resamples: int = 2000, seed: int = 0) -> Compared:
+    """Holds run B against run A on the beats of a split that both were judged on.
+
+    The verdict goes by the score that chose the epoch of both runs (`selection.metric`), or by macro F1.
+
+    Args:
+      a: a run.
+      b: another.
+      split: `test` or `validation`.
+      num_resamples: resamples of the bootstrap; 0 for no intervals.
+      seed: of the resamples.
+
+    Raises:
+      DataError: a run has no predictions of the split, or they cannot be read. Predictions that can be read and not be
+        compared are no error: `problem` says why.
+    """
+    predictions = read_predictions(a, split), read_predictions(b, split)
+    pairs, problem = _pairs(a, b, predictions)
+    scores = by_beat = by_patient = None
+    if pairs is not None:
+        rng = np.random.default_rng(seed)
+        scores = contrast(pairs, rng=rng, num_resamples=num_resamples, metric=_metric(a, b))
+        by_beat = mcnemar(pairs.right_a, pairs.right_b)
+        by_patient = sign_flip_test(pairs.right_a, pairs.right_b, pairs.patients)
+    differing, promises = differences(a, b), (read_promise(a), read_promise(b))
+    return Compared(
+        a=a, b=b, split=split, differing=differing, pairs=pairs, problem=problem, scores=scores, by_beat=by_beat,
+        by_patient=by_patient, promises=promises, warnings=tuple(notes.warnings(a, b, split, pairs)),
+        notes=tuple(notes.notes(a, b, split, differing, scores, promises)),
+        verdict=notes.verdict(scores, problem, differing),
+    )  # fmt: skip
+
+
+def _pairs(a: StoredRun, b: StoredRun, predictions: tuple[Predictions, Predictions]) -> tuple[Pairs | None, str]:
+    databases = [run.tags.get("dataset.name") for run in (a, b)]
+    if None not in databases and databases[0] != databases[1]:  # a record of the same name would be another one
+        return None, f"A was judged on {databases[0]}, and B on {databases[1]}"
+    try:
+        return match(*predictions), ""
+    except DataError as error:
+        return None, str(error)
+
+
+def _metric(a: StoredRun, b: StoredRun) -> str:
+    chosen_by = {run.params.get("selection.metric", _DEFAULT_METRIC) for run in (a, b)}
+    return chosen_by.pop() if len(chosen_by) == 1 else _DEFAULT_METRIC

@@ -1,0 +1,134 @@
+"""Two runs side by side for a person: plain text of at most 80 columns wherever it is shown."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from ecgexp.analysis.comparison.reading import Promise
+from ecgexp.analysis.comparison.run_comparison import Compared
+from ecgexp.analysis.comparison.settings_differences import Differing
+from ecgexp.evaluation.contrast import Contrast, number
+from ecgexp.evaluation.paired_tests import McNemar, SignFlip
+from ecgexp.formatting import epsilon_text
+
+_SURE = {True: "yes", False: "no", None: ""}
+
+
+def render(found: Compared) -> Group:
+    """Everything but the verdict."""
+    parts: list[Any] = [Text(f"{key}: {run.name} · {run.run_id}") for key, run in (("A", found.a), ("B", found.b))]
+    parts += [Text(warning, style="bold red") for warning in found.warnings]
+    parts += [Text(), *_configuration(found)]
+    if found.pairs is not None and found.scores is not None:
+        parts += [
+            _title(f"Scores on {len(found.pairs.labels)} {found.split} beats of {found.pairs.num_patients} patients"),
+            _scores(found.scores), _note(_intervals(found.scores)), Text(),
+        ]  # fmt: skip
+    if found.by_beat is not None and found.by_patient is not None:
+        parts += [_title("Is one right more often?"), *_tests(found.by_beat, found.by_patient), Text()]
+    parts += [_title("Privacy"), *(_promise(key, promise) for key, promise in zip("AB", found.promises, strict=True))]
+    parts += [Text(), *(_note(f"· {note}") for note in found.notes), Text()]
+    return Group(*parts)
+
+
+def _configuration(found: Compared) -> Iterator[Any]:
+    yield _title("What differs")
+    rows = [*found.differing.settings, *found.differing.origin]
+    if rows:
+        table = _table("", "A", "B", right=False)
+        for row in rows:
+            table.add_row(Text(_name(row)), Text(_value(row.a)), Text(_value(row.b)))
+        yield table
+    if not found.differing.settings:
+        yield _note("no setting that bears on the result")
+    yield Text()
+
+
+def _name(row: Differing) -> str:
+    return row.name + (" (B only)" if row.a is None else " (A only)" if row.b is None else "")
+
+
+def _value(value: str | None) -> str:
+    return "–" if value is None else value
+
+
+def _scores(scores: Contrast) -> Table:
+    table = _table("", "A", "B", "B − A", "95 % interval", "leaves 0 out")
+    for row in scores.differences:
+        between = f"{number(row.interval.low)} to {number(row.interval.high)}" if row.interval else ""
+        style = "bold" if row is scores.decisive else ""
+        cells = (row.name, number(row.a), number(row.b), number(row.difference), between, _SURE[row.leaves_zero_out])
+        table.add_row(*map(Text, cells), style=style)
+    return table
+
+
+def _intervals(scores: Contrast) -> str:
+    known = any(row.interval for row in scores.differences)
+    missing = [
+        f"{row.name}: {row.missing}"
+        for row in scores.differences
+        if row.missing and not row.interval and not math.isnan(row.difference)
+    ]
+    undefined = ["– is not defined"] if any(math.isnan(row.difference) for row in scores.differences) else []
+    return "; ".join([f"intervals of B − A: {scores.note}" if known else scores.note, *missing, *undefined])
+
+
+def _tests(by_beat: McNemar, by_patient: SignFlip) -> Iterator[Any]:
+    table = _table("beats", "B right", "B wrong")
+    table.add_row("A right", str(by_beat.both_right), str(by_beat.only_a_right))
+    table.add_row("A wrong", str(by_beat.only_b_right), str(by_beat.both_wrong))
+    yield table
+    how = "exact" if by_beat.statistic is None else f"χ² = {by_beat.statistic:.2f} with continuity correction"
+    yield Text(f"McNemar: p = {p_value(by_beat.p_value)} ({how})")
+    yield _note(
+        "whether each is right where the other is wrong equally often; beats of one patient are not independent, so that this "
+        "p is too small"
+    )
+    yield Text(
+        f"Sign flips over patients: p = {p_value(by_patient.p_value)} (B better in {by_patient.better}, A in "
+        f"{by_patient.worse}, equal in {by_patient.equal})"
+    )
+    telling = by_patient.better + by_patient.worse
+    yield _note(
+        "exact: how often accuracy would differ as much if A and B were swapped in whole patients by chance; with "
+        f"{telling} patients that tell them apart, p is {by_patient.smallest_p_value:.2g} at least"
+    )
+
+
+def p_value(value: float) -> str:
+    """Two digits that count; very small ones are as good as 0."""
+    return "below 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+def _promise(key: str, promise: Promise) -> Text:
+    if promise.epsilon is None:
+        return Text(f"{key}: no claim")
+    delta = "" if promise.delta is None else f", δ = {promise.delta:g}"
+    unit = f", of a {promise.unit}" if promise.unit else ""
+    rows = f" ({promise.rows_per_unit} overlapping rows)" if promise.rows_per_unit > 1 else ""
+    beside = ""
+    if promise.overlapping_rows > promise.rows_per_unit:
+        bound = "not known" if promise.epsilon_overlap is None else epsilon_text(promise.epsilon_overlap)
+        beside = f"; of {promise.overlapping_rows} rows that share samples: {bound}"
+    return Text(f"{key}: ε = {epsilon_text(promise.epsilon)}{delta}{unit}{rows}{beside}")
+
+
+def _table(*columns: str, right: bool = True) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for i, column in enumerate(columns):
+        table.add_column(
+            column, justify="right" if right and i else "left", header_style="bold", no_wrap=right, overflow="fold"
+        )  # fmt: skip
+    return table
+
+
+def _title(text: str) -> Text:
+    return Text(text, style="bold cyan")
+
+
+def _note(text: str) -> Text:
+    return Text(text, style="dim")

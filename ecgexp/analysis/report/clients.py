@@ -1,0 +1,42 @@
+"""How the clients of one configuration are served, over its seeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ecgexp.analysis.report.groups import Configuration
+from ecgexp.analysis.spread import Spread, spread
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientScore:
+    """One client's test beats.
+
+    Attributes:
+      client: its id.
+      beats: how many; of the first run, should a random split have dealt them anew for each seed.
+      accuracy: over the seeds.
+      macro_f1: likewise, over the classes that the client has.
+      majority: accuracy of always answering the commonest class of all training beats, mean over the seeds.
+    """
+
+    client: str
+    beats: int
+    accuracy: Spread
+    macro_f1: Spread
+    majority: float
+
+
+def client_scores(configuration: Configuration) -> Sequence[ClientScore]:
+    """One entry a client, worst first; empty where beats are pooled."""
+    found: dict[str, list[dict]] = {}
+    for row in configuration.rows:
+        for client in row.clients:
+            found.setdefault(str(client["client"]), []).append(client)
+    scores = [
+        ClientScore(
+            client=name, beats=int(runs[0]["beats"]), accuracy=spread(run["accuracy"] for run in runs),
+            macro_f1=spread(run["macro_f1"] for run in runs), majority=spread(run["majority_accuracy"] for run in runs).mean,
+        )
+        for name, runs in found.items()
+    ]  # fmt: skip
+    return sorted(scores, key=lambda one: (one.accuracy.mean, one.client))

@@ -1,0 +1,207 @@
+"""What privacy costs: scores against ε.
+
+Import this module only where figures are made: it loads matplotlib.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from ecgexp.analysis.report import published
+from ecgexp.analysis.report.groups import Configuration, series, set_up, told_apart
+from ecgexp.analysis.report.svg import cut, drawn, panel
+from ecgexp.analysis.spread import Spread, spread
+from ecgexp.evaluation.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, SKY, VERMILION
+
+SCORES = {"macro_f1": "macro F1", "accuracy": "accuracy"}
+MOST_LINES = 6
+
+# Shape and colour together, so that a grey print can be read too; the dark rim keeps the pale ones visible.
+_MARKS = tuple(zip((BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY), "osD^vP", strict=True))
+_DASHES = ("--", "-.", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (7, 2, 1, 2)), (0, (1, 1)))
+_AXES_HEIGHT, _LINE_HEIGHT = 3.1, 0.18  # inches, of the axes and of a line of the legend
+_LEAST_HEIGHT = 0.1  # of the axis, as a score
+_TICK_GAP = 0.055  # of the axis's height, between the letters of two ticks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Configurations that differ in their noise only, from much privacy to little.
+
+    Attributes:
+      label: the unit, and what tells this curve from the others.
+      configurations: those with a finite ε.
+    """
+
+    label: str
+    configurations: Sequence[Configuration]
+
+
+def curves(configurations: Sequence[Configuration]) -> list[Curve]:
+    """The curves of all configurations that have noise and a price."""
+    groups: dict[frozenset[tuple[str, str]], list[Configuration]] = {}
+    for configuration in configurations:
+        if configuration.promise != "none" and 0 < configuration.epsilon.high < math.inf:
+            groups.setdefault(series(configuration), []).append(configuration)
+    parts = [sorted(part, key=lambda one: one.epsilon.mean) for part in groups.values()]
+    labels = told_apart([dict(key) for key in groups])
+    return [
+        Curve(label=_curve_label(part[0], label), configurations=part)
+        for part, label in zip(parts, labels, strict=True)
+    ]
+
+
+def baselines(configurations: Sequence[Configuration]) -> list[Configuration]:
+    """The configurations without noise on the data, split, input and model of one with noise."""
+    noisy = {set_up(one) for curve in curves(configurations) for one in curve.configurations}
+    return [one for one in configurations if one.promise == "none" and set_up(one) in noisy]
+
+
+def majorities(configurations: Sequence[Configuration], split: str, score: str) -> list[Spread]:
+    """What always answering the commonest class gives on each database, over all runs (their test beats may differ)."""
+    names = dict.fromkeys(one.database for one in configurations)
+    rows = [[row for one in configurations if one.database == name for row in one.rows] for name in names]
+    found = [spread(row.metrics.get(f"{split}/majority/{score}") for row in part) for part in rows]
+    return [part for part in found if part.is_defined]
+
+
+@drawn
+def curve_figure(
+    configurations: Sequence[Configuration], score: str, *, split: str, synthetic: bool, references: bool
+) -> Figure:  # fmt: skip
+    """One score against ε.
+
+    Args:
+      configurations: with noise and without.
+      score: a key of `SCORES`.
+      split: `test` or `validation`.
+      synthetic: whether the data are.
+      references: whether published accuracies are drawn too.
+    """
+    figure = panel(3.8, _AXES_HEIGHT, synthetic=synthetic)
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    for place, curve in enumerate(curves(configurations)):
+        _draw_curve(axes, curve, score, split, *_MARKS[place % len(_MARKS)])
+    for place, one in enumerate(baselines(configurations)[:MOST_LINES]):
+        found = one.score(split, score)
+        if found.is_defined:
+            label = cut(f"no noise, [{one.number}]: {found.mean:.3f}", 46)
+            axes.axhline(found.mean, color=INK, linewidth=1.1, linestyle=_DASHES[place], label=label, zorder=1)
+            axes.axhspan(found.low, found.high, color=INK, alpha=0.08, linewidth=0)
+    for found in majorities(configurations, split, score)[:MOST_LINES]:
+        label = f"majority class: {found.mean:.3f}"
+        axes.axhline(found.mean, color=MUTED, linewidth=1.3, linestyle=":", label=label, zorder=1)
+        axes.axhspan(found.low, found.high, color=MUTED, alpha=0.1, linewidth=0)
+    if references and score == "accuracy":
+        _draw_published(axes)
+    _finish(axes, SCORES[score], split)
+    if references and score == "accuracy":
+        _letter_ticks(axes)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=1, handlelength=2.6)
+    figure.set_figheight(_AXES_HEIGHT + _LINE_HEIGHT * len(labels))
+    return figure
+
+
+def reference_key() -> Mapping[str, str]:
+    """Letter of a published tick -> what it is."""
+    return {letter: f"{one.label}: {one.accuracy:.3f}" for letter, one in _lettered()}
+
+
+def _draw_curve(axes: Axes, curve: Curve, score: str, split: str, colour: str, marker: str) -> None:
+    known = [(one, found) for one in curve.configurations if (found := one.score(split, score)).is_defined]
+    if not known:
+        return
+    epsilons = [one.epsilon.mean for one, _ in known]
+    means = [found.mean for _, found in known]
+    reach = _reach([found for _, found in known])
+    priced = _reach(
+        [one.epsilon for one, _ in known]
+    )  # ε differs over seeds where they train on other numbers of beats
+    simulated = any(one.promise == "simulation" for one, _ in known)
+    axes.errorbar(
+        epsilons, means, yerr=reach, xerr=priced, color=colour, marker=marker, markersize=6.5,
+        markeredgecolor=INK, markeredgewidth=0.7,
+        markerfacecolor="white" if simulated else colour, linewidth=1.2, elinewidth=1.6, capsize=3.5, zorder=3,
+        label=cut(curve.label, 56),
+    )  # fmt: skip
+    in_order = sorted(zip(epsilons, known, strict=True), key=lambda point: point[0])
+    for place, (epsilon, (one, found)) in enumerate(in_order):
+        # Above and below in turn: neighbours on a long axis are nearer than their numbers are wide.
+        high, shift, edge = (found.low, -6, "top") if place % 2 else (found.high, 6, "bottom")
+        axes.annotate(
+            f"[{one.number}]", (epsilon, high), xytext=(0, shift), textcoords="offset points", ha="center", va=edge, fontsize=8,
+            zorder=4, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6},
+        )  # fmt: skip
+
+
+def _reach(found: Sequence[Spread]) -> list[list[float]]:
+    """How far each reaches below and above its mean."""
+    return [[max(0.0, one.mean - one.low) for one in found], [max(0.0, one.high - one.mean) for one in found]]
+
+
+def _draw_published(axes: Axes) -> None:
+    marks = published.SPLIT_LAYER
+    axes.plot(
+        [one.epsilon for one in marks], [one.accuracy for one in marks], color=MUTED, marker="x", markersize=6,
+        linestyle=(0, (1, 2)), linewidth=1, label="published: noise on a split layer*", zorder=2,
+    )  # fmt: skip
+    for one in published.WITHOUT_NOISE:
+        axes.plot([0.955, 1], [one.accuracy] * 2, color=MUTED, linewidth=1.6, transform=axes.get_yaxis_transform())
+    axes.plot([], [], color=MUTED, linewidth=1.6, label="published without noise (letters at the right)")
+
+
+def _letter_ticks(axes: Axes) -> None:
+    """Once the axis has its limits: ticks too near for their letters get them one below the other."""
+    low, high = axes.get_ylim()
+    lettered = _lettered()
+    heights = _spread_out([one.accuracy for _, one in lettered], gap=_TICK_GAP * (high - low))
+    for (letter, _), height in zip(lettered, heights, strict=True):
+        axes.annotate(
+            letter, (1, height), xycoords=axes.get_yaxis_transform(), xytext=(4, 0), textcoords="offset points", va="center",
+            fontsize=8, color=INK, annotation_clip=False,
+        )  # fmt: skip
+
+
+def _lettered() -> list[tuple[str, published.Published]]:
+    ordered = sorted(published.WITHOUT_NOISE, key=lambda one: -one.accuracy)
+    return list(zip("abcdefgh", ordered, strict=False))
+
+
+def _spread_out(heights: Sequence[float], *, gap: float) -> list[float]:
+    """Falling `heights`, moved down to where each is a `gap` below the one before."""
+    placed: list[float] = []
+    for height in heights:
+        placed.append(min(height, placed[-1] - gap) if placed else height)
+    return placed
+
+
+def _finish(axes: Axes, score: str, split: str) -> None:
+    low, high = axes.get_ylim()
+    missing = max(0.0, _LEAST_HEIGHT - (high - low)) / 2  # differences of a thousandth should not fill the figure
+    low, high = low - missing, high + missing
+    axes.set_ylim(max(low, -0.02), min(high + 0.06 * (high - low), 1.02))
+    left, right = axes.get_xlim()
+    axes.set_xlim(left / 1.25, right * 1.25)
+    wide = right / left > 30
+    axes.xaxis.set_major_locator(
+        LogLocator(subs=(1.0,) if right / left > 1e4 else (1.0, 3.0) if wide else (1.0, 2.0, 5.0))
+    )
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("ε  (log; privacy is stronger to the left)")
+    axes.set_ylabel(f"{split} {score}")
+    axes.grid(visible=True)
+
+
+def _curve_label(one: Configuration, label: str) -> str:
+    privacy = one.rows[0].privacy or {}
+    words = [f"per {privacy['unit']}" if "unit" in privacy else "private", label]
+    if one.promise == "simulation":
+        words.insert(0, "simulation, no promise")
+    return ", ".join(word for word in words if word)

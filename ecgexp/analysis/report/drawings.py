@@ -1,0 +1,165 @@
+"""The page's figures with their captions and, for a reader who does not see them, their numbers in words.
+
+Import this module only where figures are made: it loads matplotlib.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from ecgexp.analysis import formatting
+from ecgexp.analysis.report import curves, figures, published, tables
+from ecgexp.analysis.report.clients import client_scores
+from ecgexp.analysis.report.groups import Configuration
+from ecgexp.analysis.report.svg import inline_svg
+from ecgexp.evaluation.missing import AVERAGES
+from ecgexp.evaluation.names import metric_name
+
+MOST_MATRICES = 12
+MOST_CLIENT_FIGURES = 6
+_MOST_ROWS = 40
+_MOST_CLIENTS = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """A figure of the page.
+
+    Attributes:
+      title: above it.
+      svg: the figure.
+      caption: below it; may be empty.
+    """
+
+    title: str
+    svg: Markup
+    caption: str = ""
+
+
+def is_synthetic(databases: Sequence[str]) -> bool:
+    """Whether any of the databases was generated."""
+    return any("synthetic" in name.lower() for name in databases)
+
+
+def curve_drawings(configurations: Sequence[Configuration], split: str) -> list[Drawing]:
+    """Macro F1 and accuracy against ε; nothing without a configuration that has noise and a price."""
+    drawn = curves.curves(configurations)
+    databases = _databases(configurations)
+    drawings = []
+    for score, name in curves.SCORES.items() if drawn else ():
+        figure = curves.curve_figure(
+            configurations, score, split=split, synthetic=is_synthetic(databases), references=published.applies_to(databases)
+        )  # fmt: skip
+        points = [
+            f"[{one.number}] at ε {formatting.epsilon(one.epsilon)}: {formatting.score(one.score(split, score))}"
+            for curve in drawn
+            for one in curve.configurations
+        ]
+        lines = [
+            f"without noise [{one.number}]: {formatting.score(one.score(split, score))}"
+            for one in curves.baselines(configurations)
+        ]
+        lines += [
+            f"majority class: {formatting.score(found)}" for found in curves.majorities(configurations, split, score)
+        ]
+        drawings.append(
+            Drawing(
+                title=f"ε against {split} {name}",
+                svg=inline_svg(
+                    figure, name=f"curve-{score}", title=f"ε against {split} {name}", description="; ".join([*points, *lines])
+                ),
+                caption=" ".join(tables.average_notes(configurations, split)) if score in AVERAGES else "",
+            )
+        )  # fmt: skip
+    return drawings
+
+
+def class_drawings(configurations: Sequence[Configuration], split: str) -> list[Drawing]:
+    """One figure a class."""
+    shown = [one for one in configurations if one.classes][:_MOST_ROWS]
+    names = list(dict.fromkeys(name for one in shown for name in one.classes))
+    found = []
+    for place, name in enumerate(names):
+        having = [one for one in shown if name in one.classes]
+        numbers = [
+            f"[{one.number}] " + ", ".join(
+                f"{label} {formatting.score(one.score(split, f'{score}/{metric_name(name)}'))}"
+                for score, label in formatting.CLASS_SCORES.items()
+            )
+            for one in having
+        ]  # fmt: skip
+        figure = figures.class_figure(having, name, split=split, synthetic=is_synthetic(_databases(having)))
+        title = f"class {name}"
+        svg = inline_svg(figure, name=f"class-{place}", title=title, description="; ".join(numbers))
+        found.append(Drawing(title=title, svg=svg))
+    return found
+
+
+def confusion_drawings(configurations: Sequence[Configuration]) -> list[Drawing]:
+    """One matrix a configuration, the sum over its seeds, for the first `MOST_MATRICES`."""
+    found = []
+    for one in having_matrices(configurations)[:MOST_MATRICES]:
+        kept = [row.confusion for row in one.rows if row.confusion is not None]
+        matrix = np.sum(kept, axis=0)
+        title = _title(one)
+        figure = figures.confusion_panel(matrix, one.classes, synthetic=is_synthetic([one.database]))
+        numbers = "; ".join(_in_words(matrix, one.classes))
+        svg = inline_svg(figure, name=f"confusion-{one.number}", title=f"confusion matrix {title}", description=numbers)
+        caption = f"sum of {len(kept)} runs" if len(kept) > 1 else "one run"
+        found.append(Drawing(title=title, svg=svg, caption=caption))
+    return found
+
+
+def having_matrices(configurations: Sequence[Configuration]) -> list[Configuration]:
+    """Those whose test predictions were kept."""
+    return [
+        one for one in configurations
+        if len({row.confusion.shape for row in one.rows if row.confusion is not None}) == 1
+    ]  # fmt: skip
+
+
+def client_drawings(configurations: Sequence[Configuration]) -> list[Drawing]:
+    """One figure for each configuration that has clients, the first `MOST_CLIENT_FIGURES`."""
+    found = []
+    for one in configurations[:MOST_CLIENT_FIGURES]:
+        scores = client_scores(one)
+        shown = scores[:_MOST_CLIENTS]
+        figure = figures.client_panel(shown, synthetic=is_synthetic([one.database]))
+        numbers = "; ".join(f"{client.client}: {formatting.score(client.accuracy)}" for client in shown)
+        svg = inline_svg(
+            figure, name=f"clients-{one.number}", title=f"accuracy by client {_title(one)}", description=numbers
+        )
+        left = (
+            f"the worst {len(shown)} of {len(scores)} clients" if len(shown) < len(scores) else f"{len(scores)} clients"
+        )
+        found.append(Drawing(title=_title(one), svg=svg, caption=left))
+    return found
+
+
+def time_drawing(configurations: Sequence[Configuration]) -> Drawing | None:
+    """How long runs took; None where it is not known."""
+    shown = configurations[:_MOST_ROWS]
+    taken = [tables.seconds(one) for one in shown]
+    if not any(found.is_defined for found in taken):
+        return None
+    numbers = "; ".join(f"[{one.number}] {formatting.duration(found)}" for one, found in zip(shown, taken, strict=True))
+    figure = figures.time_figure(shown, taken, synthetic=is_synthetic(_databases(shown)))
+    return Drawing(
+        title="Time of a run", svg=inline_svg(figure, name="time", title="time of a run", description=numbers)
+    )
+
+
+def _title(one: Configuration) -> str:
+    return f"[{one.number}] {one.label}".strip()
+
+
+def _databases(configurations: Sequence[Configuration]) -> list[str]:
+    return sorted({one.database for one in configurations})
+
+
+def _in_words(matrix: np.ndarray, classes: Sequence[str]) -> Iterator[str]:
+    for i, name in enumerate(classes):
+        parts = ", ".join(f"{matrix[i, j]} as {other}" for j, other in enumerate(classes) if matrix[i, j])
+        yield f"true {name}: {parts or 'none'}"

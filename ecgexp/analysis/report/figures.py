@@ -1,0 +1,150 @@
+"""The page's other figures, each small enough for a phone.
+
+Import this module only where figures are made: it loads matplotlib.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+
+from ecgexp.analysis import formatting
+from ecgexp.analysis.report.clients import ClientScore
+from ecgexp.analysis.report.groups import Configuration
+from ecgexp.analysis.report.svg import cut, drawn, panel
+from ecgexp.analysis.spread import Spread
+from ecgexp.evaluation.names import metric_name
+from ecgexp.evaluation.style import BLUE, FAINT, GREEN, INK, MUTED, VERMILION, grouped
+
+_CLASS_MARKS = {"f1": (BLUE, "o"), "sensitivity": (VERMILION, "^"), "positive_predictivity": (GREEN, "s")}
+_WIDTH = 3.6
+
+
+@drawn
+def class_figure(configurations: Sequence[Configuration], name: str, *, split: str, synthetic: bool) -> Figure:
+    """F1, sensitivity and positive predictivity of one class, one row a configuration; bars reach over the seeds.
+
+    Args:
+      configurations: rows, top to bottom.
+      name: the class.
+      split: `test` or `validation`.
+      synthetic: whether the data are.
+    """
+    count = len(configurations)
+    figure = panel(_WIDTH, 1.15 + 0.34 * count, synthetic=synthetic)
+    axes = figure.add_subplot()
+    for shift, (score, label) in zip((-0.2, 0.0, 0.2), formatting.CLASS_SCORES.items(), strict=True):
+        found = [one.score(split, f"{score}/{metric_name(name)}") for one in configurations]
+        _draw_spreads(axes, found, shift, *_CLASS_MARKS[score], label)
+    for place in range(1, count):
+        axes.axhline(place - 0.5, color=FAINT, linewidth=0.6)
+    _rows(axes, [f"[{one.number}]" for one in configurations])
+    axes.set(xlim=(-0.02, 1.02), xlabel="score")
+    axes.grid(visible=True, axis="x")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, handletextpad=0.2)
+    return figure
+
+
+@drawn
+def confusion_panel(confusion: np.ndarray, classes: Sequence[str], *, synthetic: bool) -> Figure:
+    """Counts, coloured by the fraction of the true class.
+
+    Args:
+      confusion: (classes, classes) counts; rows are true classes.
+      classes: (classes,).
+      synthetic: whether the data are.
+    """
+    size = len(classes)
+    fractions = confusion / np.maximum(confusion.sum(axis=1), 1)[:, None]
+    figure = panel(_WIDTH, 0.75 + 0.5 * size, synthetic=synthetic)
+    axes = figure.add_subplot()
+    # Squares, not a picture: a page that may load nothing may not load a picture from itself either.
+    axes.pcolormesh(fractions, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), edgecolors="white", linewidth=2)
+    for i, j in np.ndindex(size, size):
+        if confusion[i, j]:
+            axes.text(
+                j + 0.5, i + 0.5, grouped(int(confusion[i, j])), ha="center", va="center", fontsize=9 if size < 6 else 7.5,
+                weight="bold" if i == j else "normal", color="white" if fractions[i, j] > 0.35 else INK,
+            )  # fmt: skip
+    names = [cut(name, 8) for name in classes]
+    axes.set_xticks(np.arange(size) + 0.5, names)
+    axes.set_yticks(np.arange(size) + 0.5, names)
+    axes.set(xlabel="predicted", ylabel="true", ylim=(size, 0))
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+@drawn
+def client_panel(clients: Sequence[ClientScore], *, synthetic: bool) -> Figure:
+    """Accuracy on each client's test beats, worst first, beside what always answering the commonest class gives.
+
+    Args:
+      clients: worst first; at least one.
+      synthetic: whether the data are.
+    """
+    count = len(clients)
+    figure = panel(_WIDTH, 1.25 + 0.19 * count, synthetic=synthetic)
+    axes = figure.add_subplot()
+    places = np.arange(count)
+    axes.plot(
+        [client.majority for client in clients], places, marker="|", color=MUTED, ms=9, mew=1.4, linestyle="none",
+        label="majority class",
+    )  # fmt: skip
+    _draw_spreads(axes, [client.accuracy for client in clients], 0.0, BLUE, "o", "the model")
+    _rows(axes, [cut(client.client, 12) for client in clients], size=8)
+    axes.set_xlabel("accuracy on the client's test beats")
+    axes.set_xlim(right=1.01)
+    axes.grid(visible=True, axis="x")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, handletextpad=0.2)
+    return figure
+
+
+@drawn
+def time_figure(configurations: Sequence[Configuration], seconds: Sequence[Spread], *, synthetic: bool) -> Figure:
+    """How long a run took, one row a configuration; bars reach over the seeds.
+
+    Args:
+      configurations: rows, top to bottom.
+      seconds: of each.
+      synthetic: whether the data are.
+    """
+    figure = panel(_WIDTH, 0.85 + 0.26 * len(configurations), synthetic=synthetic)
+    axes = figure.add_subplot()
+    unit, name = _time_unit(max((found.high for found in seconds if found.is_defined), default=1.0))
+    for place, found in enumerate(seconds):
+        if found.is_defined:
+            axes.barh(place, found.mean / unit, height=0.6, color=BLUE)
+            axes.plot([found.low / unit, found.high / unit], [place] * 2, color=INK, linewidth=1.4)
+    _rows(axes, [f"[{one.number}]" for one in configurations])
+    axes.set_xlabel(f"{name} per run")
+    axes.set_xlim(left=0)
+    axes.grid(visible=True, axis="x")
+    return figure
+
+
+def _draw_spreads(axes: Axes, found: Sequence[Spread], shift: float, colour: str, marker: str, label: str) -> None:
+    places = np.arange(len(found)) + shift
+    axes.plot(
+        [one.mean for one in found], places, color=colour, marker=marker, ms=5, markeredgecolor=INK, markeredgewidth=0.5,
+        linestyle="none", label=label, zorder=3, clip_on=False,
+    )  # fmt: skip
+    for place, one in zip(places, found, strict=True):
+        if one.is_defined:
+            axes.plot([one.low, one.high], [place] * 2, color=colour, linewidth=2, zorder=2, clip_on=False)
+
+
+def _rows(axes: Axes, names: Sequence[str], *, size: float = 9) -> None:
+    axes.set_yticks(range(len(names)), names, fontsize=size)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def _time_unit(longest: float) -> tuple[float, str]:
+    if math.isfinite(longest) and longest > 2 * 3600:
+        return 3600.0, "hours"
+    return (60.0, "minutes") if longest > 180 else (1.0, "seconds")

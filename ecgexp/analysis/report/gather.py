@@ -1,0 +1,240 @@
+"""Which runs the page is about, and what they kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecgexp.analysis.find_runs import PARENT_TAG, StoredRun, children_of, find_run, search_runs
+from ecgexp.analysis.report.groups import Configuration, configurations
+from ecgexp.analysis.report.losses import together
+from ecgexp.analysis.run_rows import Row, read_row
+from ecgexp.settings.declaration import DataError
+from ecgexp.storage.atomic import resolved
+from ecgexp.storage.reading import MissingFileError
+from ecgexp.sweeps.sweep import read_pointer
+from ecgexp.tracking.local.result import ResultValues
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A run that is not in the tables.
+
+    Attributes:
+      name: as MLflow shows it.
+      run_id: its id in MLflow, or its folder.
+      status: FAILED, KILLED, RUNNING, or `unreadable`.
+      reason: why.
+      command: what runs it again; empty where it was not kept.
+    """
+
+    name: str
+    run_id: str
+    status: str
+    reason: str
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """Runs, and what they have in common.
+
+    Attributes:
+      title: what the page is called.
+      runs: without the parents of sweeps.
+      parent: the run to which they all belong; None for runs that were looked up otherwise.
+      uri: of their store; None: the usual one.
+      folder: in whose folders they are; None for runs of a store.
+      damaged: what of that folder cannot be read.
+    """
+
+    title: str
+    runs: Sequence[StoredRun]
+    parent: StoredRun | None = None
+    uri: str | None = None
+    folder: Path | None = None
+    damaged: Sequence[Failure] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gathered:
+    """All that the page tells.
+
+    Attributes:
+      title: what the page is called.
+      configurations: of the finished runs.
+      failures: runs that are not among them.
+      sweep: the parent's own words: `command`, `overrides` and `privacy`; empty ones where it has none.
+      together: what all runs of the store on the same people lost of privacy by now; see `losses.together`.
+    """
+
+    title: str
+    configurations: Sequence[Configuration]
+    failures: Sequence[Failure]
+    sweep: Mapping[str, str]
+    together: Sequence[str] = ()
+
+    @property
+    def rows(self) -> list[Row]:
+        """All finished runs."""
+        return [row for configuration in self.configurations for row in configuration.rows]
+
+    @property
+    def databases(self) -> list[str]:
+        """The databases, each once."""
+        return sorted({row.database for row in self.rows if row.database})
+
+    @property
+    def digests(self) -> dict[str, list[str]]:
+        """Database -> the digests of its beats."""
+        return {name: sorted({row.digest for row in self.rows if row.database == name}) for name in self.databases}
+
+
+def choose(
+    *, parent: str | None = None, experiment: str | None = None, filter_string: str | None = None, uri: str | None = None
+) -> Chosen:  # fmt: skip
+    """The runs to report: of a parent, of an experiment, or those that a filter finds; else of the newest run's experiment.
+
+    Args:
+      parent: the MLflow id of a sweep's parent run, or a folder in whose folders there are runs.
+      experiment: an experiment's name.
+      filter_string: in MLflow's search language.
+      uri: the store; None: the usual one.
+
+    Raises:
+      DataError: there are no such runs.
+    """
+    if parent is not None:
+        return _of_parent(parent, uri)
+    if filter_string is not None:
+        chosen = Chosen(title=f"runs with {filter_string}", runs=search_runs(filter_string=filter_string, uri=uri))
+    else:
+        name = _newest_experiment(uri) if experiment is None else experiment
+        chosen = Chosen(title=f"experiment {name}", runs=search_runs(experiment=name, uri=uri))
+    parents = {run.parent_id for run in chosen.runs}
+    runs = [run for run in chosen.runs if run.run_id not in parents and run.tags.get("sweep.role") != "parent"]
+    if not runs:
+        raise DataError(f"there is no run to report: {chosen.title} has none")
+    return Chosen(title=chosen.title, runs=runs, uri=uri)
+
+
+def gather(chosen: Chosen) -> Gathered:
+    """Reads the runs. One that did not finish, or whose files are damaged, is told among the failures."""
+    rows, failures = [], list(chosen.damaged)
+    for run in chosen.runs:
+        try:
+            if run.status == "FINISHED":
+                rows.append(read_row(run))
+                continue
+            reason = _reason(run)
+        except DataError as error:
+            failures.append(_failure(run, "unreadable", str(error)))
+        else:
+            failures.append(_failure(run, run.status, reason))
+    try:
+        sweep = _sweep(chosen.parent)
+    except DataError as error:
+        sweep = _sweep(None)
+        failures.append(_failure(chosen.parent, "unreadable", str(error)))
+    return Gathered(
+        title=chosen.title, configurations=configurations(rows), failures=failures, sweep=sweep,
+        together=together(chosen.runs, uri=chosen.uri, folder=chosen.folder),
+    )  # fmt: skip
+
+
+def _of_parent(name: str, uri: str | None) -> Chosen:
+    folder = Path(name)
+    inner = sorted((path.parent for path in folder.glob("*/run.json")), key=_by_number) if folder.is_dir() else []
+    if inner:
+        runs, parent, damaged = {}, None, []
+        for path in inner:
+            try:
+                runs[path] = find_run(str(path))
+            except DataError as error:
+                damaged.append(_damaged(path, error))
+        try:
+            parent = _parent_of(folder)
+        except DataError as error:
+            damaged.append(_damaged(folder, error))
+        _check_runs_once(list(runs), list(runs.values()))
+        return Chosen(
+            title=f"sweep {resolved(folder).name}",
+            runs=list(runs.values()),
+            parent=parent,
+            folder=folder,
+            damaged=damaged,
+        )
+    parent = find_run(name, uri=uri)
+    runs = children_of(parent, uri=uri)
+    if not runs:
+        raise DataError(
+            f"there is no run to report: no run has {parent.name} ({parent.run_id}) as its parent (tag {PARENT_TAG}); for "
+            "single runs type --experiment NAME"
+        )
+    # A folder does not know how its run is called in MLflow, where a sweep is called after its overrides.
+    return Chosen(title=f"sweep {parent.tags.get('sweep.overrides') or parent.name}", runs=runs, parent=parent, uri=uri)
+
+
+def _damaged(folder: Path, error: DataError) -> Failure:
+    return Failure(name=folder.name, run_id=str(folder), status="unreadable", reason=str(error), command="")
+
+
+def _check_runs_once(folders: Sequence[Path], runs: Sequence[StoredRun]) -> None:
+    """No run stands in two folders, as a link to it or a copy does: it would count as two runs in every mean.
+
+    Raises:
+      DataError: one does; both folders are named.
+    """
+    first: dict[str, Path] = {}
+    for folder, run in zip(folders, runs, strict=True):
+        # Without MLflow a run is known by the folder in which it was made, which a copy of it still names.
+        known = run.run_id if run.run_id != str(folder) else run.tags.get("run.dir", str(resolved(folder)))
+        if (other := first.setdefault(known, folder)) != folder:
+            raise DataError(
+                f"--parent {folder.parent}: {other.name} and {folder.name} hold the same run; remove one of them"
+            )
+
+
+def _parent_of(folder: Path) -> StoredRun | None:
+    """The parent run's folder, which the folder of an invocation names; None where it names none.
+
+    Raises:
+      DataError: what it says, or the parent's own folder, is damaged.
+    """
+    try:
+        return find_run(str(Path(read_pointer(folder)["home"]) / "parent"))
+    except MissingFileError:
+        return None
+
+
+def _newest_experiment(uri: str | None) -> str:
+    runs = sorted(search_runs(uri=uri), key=lambda run: run.started)
+    named = [
+        run.experiment for run in runs if "seed" in run.params
+    ]  # a parameter of every run, and of no sweep's parent
+    if not named:
+        raise DataError("there is no run to report: make one with `ecgexp`, or say where they are with --store URI")
+    return named[-1]
+
+
+def _sweep(parent: StoredRun | None) -> dict[str, str]:
+    tags = parent.tags if parent else {}
+    return {
+        "command": tags.get("sweep.command") or tags.get("command", ""), "overrides": tags.get("sweep.overrides", ""),
+        "privacy": parent.text("sweep_privacy.txt") if parent else "",
+    }  # fmt: skip
+
+
+def _reason(run: StoredRun) -> str:
+    if run.status == "RUNNING":
+        return "it has not ended"
+    told = run.tags.get("status.reason") or (run.read_json("result.json", ResultValues) or {}).get("reason")
+    return told or "it kept no reason"
+
+
+def _failure(run: StoredRun, status: str, reason: str) -> Failure:
+    command = run.tags.get("command", "")
+    return Failure(name=run.name, run_id=run.run_id, status=status, reason=reason, command=command)
+
+
+def _by_number(path: Path) -> tuple[int, str]:
+    return (int(path.name) if path.name.isdecimal() else -1, path.name)

@@ -1,0 +1,173 @@
+"""Runs that differ in nothing but their seed are one configuration; what tells configurations apart becomes columns."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from ecgexp.analysis.run_rows import Promise, Row
+from ecgexp.analysis.spread import Spread, score_of, spread
+from ecgexp.tracking.params import has_effect
+
+# Runs that differ here only are one configuration.
+_IGNORED = ("seed", "privacy.noise_seed")
+# Two runs whose values here agree were trained and judged on the same beats with the same model.
+_SET_UP = re.compile(r"(dataset|grouping|split|input|augmentation|model)\.")
+# What moves a run along its privacy–utility curve; unit, clip, δ and sampling make another curve.
+_STRENGTH = re.compile(r"privacy\.(noise_multiplier|target_epsilon|max_epsilon|population)$")
+_FAULT = "flaws."
+_ORDER: tuple[Promise, ...] = ("none", "simulation", "private")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Runs that differ in their seed only.
+
+    Attributes:
+      number: 1, 2, … as the page calls it.
+      rows: its runs, by seed.
+      values: column -> value, of the parameters that vary among the configurations of the page.
+      label: the fewest of these that tell it from the others, in words.
+    """
+
+    number: int
+    rows: tuple[Row, ...]
+    values: Mapping[str, str]
+    label: str
+
+    @property
+    def promise(self) -> Promise:
+        """What its runs promise; the weakest, should they differ."""
+        return min((row.promise for row in self.rows), key=_ORDER.index)
+
+    @cached_property
+    def epsilon(self) -> Spread:
+        """ε of its runs; see `Row.epsilon`."""
+        return spread(row.epsilon for row in self.rows)
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        """The parameters that its runs share."""
+        return relevant(self.rows[0].params)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """The predecessor's faults that its runs repeat : where there are any, its scores are no results."""
+        on = (name for name, value in self.params.items() if name.startswith(_FAULT) and value == "True")
+        return tuple(name.removeprefix(_FAULT) for name in on)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """In the order of the labels."""
+        return self.rows[0].classes
+
+    @property
+    def database(self) -> str:
+        """Name and version."""
+        return self.rows[0].database
+
+    def averaged(self, split: str) -> list[tuple[str, ...]]:
+        """The sets of classes over which its runs' averages were taken, each once; more than one where seeds differ in it."""
+        return list(dict.fromkeys(classes for row in self.rows if (classes := row.averaged(split)) is not None))
+
+    def score(self, split: str, score: str) -> Spread:
+        """One score over its runs, e.g. `score("test", "f1/V")`."""
+        return score_of(self.rows, split, score)
+
+
+def relevant(params: Mapping[str, str]) -> dict[str, str]:
+    """The parameters that make a configuration: all but the seed, and those that say only where files are."""
+    return {name: value for name, value in params.items() if has_effect(name) and name not in _IGNORED}
+
+
+def set_up(configuration: Configuration) -> frozenset[tuple[str, str]]:
+    """Data, split, input and model: where these agree, a private and a non-private run differ by the price of privacy."""
+    return frozenset(item for item in configuration.params.items() if _SET_UP.match(item[0]))
+
+
+def series(configuration: Configuration) -> frozenset[tuple[str, str]]:
+    """Everything but how much noise was asked for: configurations that agree here lie on one curve."""
+    return frozenset(item for item in configuration.params.items() if not _STRENGTH.match(item[0]))
+
+
+def configurations(rows: Sequence[Row]) -> list[Configuration]:
+    """The configurations among `rows`: first those without privacy; then curve by curve, from little privacy to much."""
+    groups: dict[tuple[str, frozenset[tuple[str, str]]], list[Row]] = {}
+    for row in rows:
+        # The same settings on other data (a digest that moved) are not the same configuration.
+        groups.setdefault((row.digest, frozenset(relevant(row.params).items())), []).append(row)
+    made = [
+        Configuration(0, tuple(sorted(group, key=lambda row: (_number(row.seed), row.started))), {}, "")
+        for group in groups.values()
+    ]
+    made.sort(key=lambda part: part.rows[0].started)
+    kinds = list(dict.fromkeys(series(part) for part in made))
+    made.sort(key=lambda part: (_ORDER.index(part.promise), kinds.index(series(part)), -part.epsilon.mean))
+    columns = varying([part.params for part in made])
+    values = [{name: part.params[name] for name in columns if name in part.params} for part in made]
+    labels = told_apart([part.params for part in made])
+    return [
+        Configuration(number, part.rows, of_columns, label)
+        for number, (part, of_columns, label) in enumerate(zip(made, values, labels, strict=True), start=1)
+    ]
+
+
+def varying(params: Sequence[Mapping[str, str]]) -> list[str]:
+    """The names that must be columns, so that no two of `params` look alike; kinds of parts (`_target_`) come first.
+
+    A name counts if those that have it differ. One that some lack is told by the kind of its part, which is a column then; only
+    where that is not enough does having it or not count too.
+    """
+    names = list(dict.fromkeys(name for part in params for name in part))
+    chosen = [name for name in names if len({part[name] for part in params if name in part}) > 1]
+    looks = Counter(_look(part, chosen) for part in params)
+    alike = [part for part in params if looks[_look(part, chosen)] > 1]
+    chosen += [name for name in names if name not in chosen and 0 < sum(name in part for part in alike) < len(alike)]
+    return sorted(chosen, key=lambda name: not name.endswith("._target_"))
+
+
+def shown(name: str, value: str) -> str:
+    """A parameter's value for a reader: of a `_target_` the last part."""
+    return value.rpartition(".")[2] if name.endswith("_target_") else value
+
+
+def short(name: str) -> str:
+    """`noise_multiplier` for `privacy.noise_multiplier`, `trainer` for `trainer._target_`."""
+    return name.removesuffix("._target_").rpartition(".")[2]
+
+
+def told_apart(params: Sequence[Mapping[str, str]]) -> list[str]:
+    """A few words for each of `params`: the fewest values that tell it from the others; empty where nothing does."""
+    columns, chosen = varying(params), []
+
+    def kinds(names: Sequence[str]) -> int:
+        return len({_look(part, names) for part in params})
+
+    while kinds(chosen) < len(params):
+        best = max(columns, key=lambda name: kinds([*chosen, name]), default=None)
+        if best is None or kinds([*chosen, best]) == kinds(chosen):
+            break
+        chosen.append(best)
+    chosen.sort(key=columns.index)
+    return [_label(part, chosen) or _label(part, columns[:1]) or _lacks(part, chosen) for part in params]
+
+
+def _label(params: Mapping[str, str], names: Sequence[str]) -> str:
+    given = [name for name in names if params.get(name, "None") != "None"]
+    return ", ".join(f"{short(name)} {shown(name, params[name])}" for name in given)
+
+
+def _lacks(params: Mapping[str, str], names: Sequence[str]) -> str:
+    return ", ".join(f"{short(name)} {params.get(name, 'not there')}" for name in names)
+
+
+def _look(params: Mapping[str, str], names: Sequence[str]) -> tuple[str | None, ...]:
+    return tuple(params.get(name) for name in names)
+
+
+def _number(text: str) -> tuple[float, str]:
+    try:
+        return float(text), text
+    except ValueError:
+        return float("inf"), text

@@ -1,0 +1,119 @@
+"""Turns what was gathered into one HTML page that needs nothing else: no network, no fonts, no scripts."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ecgexp.analysis.report import published
+from ecgexp.analysis.report.gather import Gathered
+from ecgexp.analysis.report.groups import Configuration
+from ecgexp.privacy import outputs
+
+_FOLDER = Path(__file__).parent
+
+
+def render(gathered: Gathered, *, made: datetime, public: bool = False) -> str:
+    """The page.
+
+    Args:
+      gathered: what it tells.
+      made: the date it bears.
+      public: leave out what was computed from private data without noise, and say so.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup, escape
+
+    def breakable(text: str) -> Markup:
+        """A dotted or underscored name that may be broken there on a small screen."""
+        return Markup(str(escape(text)).replace(".", ".<wbr>").replace("_", "_<wbr>"))
+
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )  # fmt: skip
+    environment.filters["breakable"] = breakable
+    return environment.get_template("page.html.j2").render(_context(gathered, made, public))
+
+
+def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]:
+    from ecgexp.analysis.report import curves, drawings, tables
+
+    every = gathered.configurations
+    split = judged_split(every)
+    scored = [one for one in every if one.score(split, "accuracy").is_defined]
+    believed = [one for one in scored if not one.faults]
+    noisy = any(one.promise != "none" for one in every)
+    hidden = public and noisy
+    with_clients = [one for one in every if any(row.clients for row in one.rows)]
+    shown_clients = [one for one in with_clients if not (public and one.promise != "none")]
+    return {
+        "title": gathered.title, "made": made.strftime("%Y-%m-%d %H:%M %Z").strip(), "split": split,
+        "configurations": every, "num_runs": len(gathered.rows), "failures": gathered.failures, "sweep": gathered.sweep,
+        "together": gathered.together,
+        "unscored": [one for one in every if one not in scored],
+        "databases": gathered.databases, "digests": {} if hidden else gathered.digests,
+        "synthetic": _synthetic(gathered.databases), "public": public, "left_out": left_out(noisy) if public else [],
+        "count_tables": tables.count_tables(every, counted_splits(hidden)),
+        "flawed": [one for one in every if one.faults],
+        "curves": drawings.curve_drawings(believed, split), "noisy": noisy,
+        "has_baselines": bool(curves.baselines(believed)),
+        "references": _references(gathered.databases),
+        "score_table": tables.score_table(every, split) if every else None,
+        "note_table": tables.note_table(every, public=public),
+        "class_table": tables.class_table(scored, split) if scored else None,
+        "training_table": tables.training_table(every) if every and not public else None,
+        "classes": drawings.class_drawings(scored, split),
+        "matrices": drawings.confusion_drawings(every), "most_matrices": drawings.MOST_MATRICES,
+        "num_matrices": len(drawings.having_matrices(every)),
+        "has_clients": bool(with_clients), "hides_clients": len(shown_clients) < len(with_clients),
+        "client_drawings": drawings.client_drawings(shown_clients),
+        "num_client_configurations": len(shown_clients), "most_client_figures": drawings.MOST_CLIENT_FIGURES,
+        "client_table": tables.client_table(shown_clients) if shown_clients else None,
+        "cost_table": tables.cost_table(every) if every else None, "time": drawings.time_drawing(every),
+        "statements": [(one, statements(one)) for one in every if one.promise != "none"],
+    }  # fmt: skip
+
+
+def judged_split(configurations: Sequence[Configuration]) -> str:
+    """`test`, or `validation` where no run looked at its test beats (a search that is still going on)."""
+    scored = [row.metrics for one in configurations for row in one.rows]
+    on_test = any("test/accuracy" in metrics for metrics in scored)
+    return "test" if on_test or not any("validation/accuracy" in metrics for metrics in scored) else "validation"
+
+
+def counted_splits(hidden: bool) -> list[str]:
+    """The splits whose beats are counted; where training beats are hidden, those that `outputs.TABLE` publishes."""
+    splits = ("train", "validation", "test")
+    return [split for split in splits if not hidden or outputs.is_published("result key", f"data/beats/{split}")]
+
+
+def left_out(noisy: bool) -> list[str]:
+    """What a public page does not tell, in the words of `outputs.TABLE`."""
+    names: list[tuple[outputs.Kind, str]] = [("metric", "curve/train/loss")]
+    if noisy:
+        names += [("file", "tables/test_per_client.csv"), ("result key", "data/beats/train")]
+    reasons = [entry.reason for kind, name in names if (entry := outputs.find(kind, name)) is not None]
+    return reasons + (["the digest of the beats, which earlier versions published without a key"] if noisy else [])
+
+
+def statements(configuration: Configuration) -> list[tuple[str, str]]:
+    """The promises of its runs, each text once, with the seeds of the runs that make it."""
+    texts: dict[str, list[str]] = {}
+    for row in configuration.rows:
+        text = row.statement or (row.privacy or {}).get("statement") or "The run kept no statement."
+        texts.setdefault(text, []).append(row.seed or "?")
+    return [(", ".join(seeds), text) for text, seeds in texts.items()]
+
+
+def _references(databases: Sequence[str]) -> dict[str, Any]:
+    if not published.applies_to(list(databases)):
+        return {}
+    from ecgexp.analysis.report.curves import reference_key
+
+    return {"citations": published.CITATIONS, "key": reference_key()}
+
+
+def _synthetic(databases: Sequence[str]) -> str:
+    """`all`, `some`, or nothing: how many of the databases were generated."""
+    generated = [name for name in databases if "synthetic" in name.lower()]
+    return "" if not generated else "all" if len(generated) == len(databases) else "some"

@@ -1,0 +1,295 @@
+"""The page's tables, as values: what stands in which cell."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from ecgexp.analysis import formatting
+from ecgexp.analysis.report.clients import client_scores
+from ecgexp.analysis.report.groups import Configuration, shown
+from ecgexp.analysis.run_rows import Row
+from ecgexp.analysis.spread import Spread, spread
+from ecgexp.evaluation.missing import AVERAGES, over
+from ecgexp.evaluation.names import metric_name
+from ecgexp.privacy.outputs import is_published
+
+MOST_COUNTS = 3
+
+_SCORES = {
+    "accuracy": "accuracy",
+    "balanced accuracy": "balanced_accuracy",
+    "macro F1": "macro_f1",
+    "jk index": "jk_index",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table whose first column names its rows.
+
+    Attributes:
+      name: unlike that of any other table of the page: letters, digits and `-`.
+      caption: what it shows.
+      columns: headers.
+      groups: bodies; the first cell of a group's first row is the header of all its rows, the others have none.
+      notes: what stands below.
+    """
+
+    name: str
+    caption: str
+    columns: Sequence[str]
+    groups: Sequence[Sequence[Sequence[str]]]
+    notes: Sequence[str] = ()
+
+
+def score_table(configurations: Sequence[Configuration], split: str) -> Table:
+    """One row a configuration: what varies, its seeds, overall scores and price."""
+    names = _columns(configurations)
+    priced = any(one.promise != "none" for one in configurations)
+    price = ["ε", "δ"] if priced else []
+    columns = ["", *(name.removesuffix("._target_") for name in names), "seeds", *price, *_SCORES, "time of a run"]
+    rows = [
+        [
+            f"[{one.number}]", *(shown(name, one.values.get(name, "–")) for name in names), _seeds(one),
+            *([_epsilon(one), _delta(one)] if priced else []),
+            *(_overall(one, split, score) for score in _SCORES.values()), _or_dash(seconds(one), formatting.duration),
+        ]
+        for one in configurations
+    ]  # fmt: skip
+    return Table(
+        name="scores", caption=f"Scores on the {split} beats, one row a configuration", columns=columns,
+        groups=[[row] for row in rows],
+        notes=[*average_notes(configurations, split), *_undefined(configurations, split, overall=True)],
+    )  # fmt: skip
+
+
+def note_table(configurations: Sequence[Configuration], *, public: bool) -> Table | None:
+    """What the runs themselves say that their scores do not rest on; None where they say nothing.
+
+    Args:
+      configurations: of the page.
+      public: leave out what was read from training beats.
+    """
+    groups = []
+    for one in configurations:
+        told: dict[tuple[str, str], list[str]] = {}
+        for row in one.rows:
+            for about, texts in row.notes.items():
+                if not public or is_published("result key", f"notes/{about}"):
+                    for text in texts:
+                        told.setdefault((about, text), []).append(row.seed or "?")
+        told |= _repeated_seeds(one)
+        body = [[about, text, ", ".join(seeds)] for (about, text), seeds in told.items()]
+        if body:
+            groups.append([[f"[{one.number}]", *body[0]], *body[1:]])
+    if not groups:
+        return None
+    return Table(
+        name="notes",
+        caption="What scores do not rest on",
+        columns=["", "about", "what is missing", "seeds"],
+        groups=groups,
+    )
+
+
+def average_notes(configurations: Sequence[Configuration], split: str) -> list[str]:
+    """Which averages are over other classes than all of them, and whether they can be ranked against each other."""
+    found = {one.number: one.averaged(split) for one in configurations}
+    notes = [
+        f"[{one.number}] macro F1 and balanced accuracy are {over(classes, one.classes)}: no {split} beat is of another class"
+        for one in configurations
+        for classes in found[one.number]
+        if len(classes) < len(one.classes)
+    ]
+    sets: dict[frozenset[str], list[str]] = {}
+    for number, classes in found.items():
+        for each in classes:
+            sets.setdefault(frozenset(each), []).append(f"[{number}]")
+    if len(sets) > 1:
+        shown = "; ".join(f"{', '.join(sorted(classes))}: {' '.join(numbers)}" for classes, numbers in sets.items())
+        notes.append(f"Averages over different classes, which rank nothing against each other: {shown}")
+    return notes
+
+
+def class_table(configurations: Sequence[Configuration], split: str) -> Table:
+    """One row a configuration and class."""
+    groups = []
+    for one in configurations:
+        body = [
+            [
+                name, formatting.figure(one.score(split, f"support/{metric_name(name)}")),
+                *(formatting.score(one.score(split, f"{score}/{metric_name(name)}")) for score in formatting.CLASS_SCORES),
+            ]
+            for name in one.classes
+        ]  # fmt: skip
+        if body:
+            groups.append([[f"[{one.number}]", *body[0]], *body[1:]])
+    return Table(
+        name="classes", caption=f"Scores of each class on the {split} beats",
+        columns=["", "class", "beats", *formatting.CLASS_SCORES.values()], groups=groups,
+        notes=_undefined(configurations, split, overall=False),
+    )  # fmt: skip
+
+
+def training_table(configurations: Sequence[Configuration]) -> Table:
+    """What training itself measured: private data without noise."""
+    measured = {
+        f"training {name.replace('_', ' ')}, last": f"curve/train/{name}"
+        for name in ("loss", "accuracy", "clipped_fraction", "gradient_norm")
+    } | {"validation macro F1": "validation/macro_f1", "validation accuracy": "validation/accuracy"}
+    measured = {words_: key for words_, key in measured.items() if any(_has(one, key) for one in configurations)}
+    groups = [
+        [[
+            f"[{one.number}]", formatting.figure(spread(row.step for row in one.rows)),
+            *(_or_dash(spread(row.metrics.get(key) for row in one.rows), formatting.score) for key in measured.values()),
+        ]]
+        for one in configurations
+    ]  # fmt: skip
+    return Table(
+        name="training", caption="Training: the epoch or round that was kept, and what was measured on the way",
+        columns=["", "kept", *measured], groups=groups,
+    )  # fmt: skip
+
+
+def client_table(configurations: Sequence[Configuration]) -> Table:
+    """One row a client, one column of accuracy for each configuration that has clients."""
+    scores = {one.number: {client.client: client for client in client_scores(one)} for one in configurations}
+    names = sorted({name for clients in scores.values() for name in clients}, key=lambda name: (len(name), name))
+    rows = []
+    for name in names:
+        known = [clients[name] for clients in scores.values() if name in clients]
+        accuracies = [
+            formatting.score(clients[name].accuracy) if name in clients else "–" for clients in scores.values()
+        ]
+        f1 = [formatting.score(clients[name].macro_f1) if name in clients else "–" for clients in scores.values()]
+        rows.append([name, f"{known[0].beats}", f"{known[0].majority:.3f}", *accuracies, *f1])
+    columns = [
+        "client",
+        "beats",
+        "majority class",
+        *(f"accuracy [{n}]" for n in scores),
+        *(f"macro F1 [{n}]" for n in scores),
+    ]
+    return Table(
+        name="clients", caption="Each client's test beats", columns=columns, groups=[[row] for row in rows],
+        notes=["macro F1: over the classes that the client has; undefined for a client of one class."],
+    )  # fmt: skip
+
+
+def seconds(configuration: Configuration) -> Spread:
+    """From the start of a run to its end, over the seeds."""
+    return spread(row.seconds for row in configuration.rows)
+
+
+def cost_table(configurations: Sequence[Configuration]) -> Table:
+    """How long runs took, and the memory they used where it was logged."""
+    memory = sorted({
+        name for one in configurations for row in one.rows for name in row.metrics
+        if "memory" in name.lower() and not name.startswith("curve/")
+    })  # fmt: skip
+    groups = []
+    for one in configurations:
+        taken = [row.seconds for row in one.rows if row.seconds is not None]
+        used = [_or_dash(spread(row.metrics.get(name) for row in one.rows), formatting.figure) for name in memory]
+        total = formatting.duration(spread([sum(taken)])) if taken else "–"
+        groups.append(
+            [[f"[{one.number}]", f"{len(one.rows)}", _or_dash(seconds(one), formatting.duration), total, *used]]
+        )
+    notes = [] if memory else ["Memory was not logged."]
+    return Table(
+        name="cost", caption="Time and memory", columns=["", "runs", "time of a run", "all runs", *memory],
+        groups=groups, notes=notes,
+    )  # fmt: skip
+
+
+def count_tables(configurations: Sequence[Configuration], splits: Sequence[str]) -> list[Table]:
+    """Beats of each class in each split: one table for each way in which seeds or settings deal them, but not too many."""
+    dealt: list[tuple[dict, Row]] = []
+    for row in (row for one in configurations for row in one.rows):
+        counts = {split: dict(row.counts[split]) for split in splits if split in row.counts}
+        if counts and counts not in [known for known, _ in dealt]:
+            dealt.append((counts, row))
+    tables = []
+    for number, (counts, row) in enumerate(dealt[:MOST_COUNTS], start=1):
+        body = [[[split, *(f"{counts[split].get(name, 0)}" for name in row.classes)]] for split in counts]
+        caption = f"Beats of {row.database}" + (f", as dealt in run {row.name}" if len(dealt) > 1 else "")
+        tables.append(Table(name=f"beats-{number}", caption=caption, columns=["", *row.classes], groups=body))
+    if len(dealt) > MOST_COUNTS:
+        more = f"Other runs deal the beats in {len(dealt) - MOST_COUNTS} other ways, which are not shown."
+        tables[-1] = replace(tables[-1], notes=[more])
+    return tables
+
+
+def _columns(configurations: Sequence[Configuration]) -> list[str]:
+    names = dict.fromkeys(name for one in configurations for name in one.values)
+    return sorted(names, key=lambda name: (not name.endswith("._target_"), "noise_multiplier" not in name))
+
+
+def _undefined(configurations: Sequence[Configuration], split: str, *, overall: bool) -> list[str]:
+    """Why scores of the table have no value: one line a reason, with the configurations that it concerns."""
+    reasons: dict[str, list[int]] = {}
+    wanted = set(_SCORES.values()) if overall else set(formatting.CLASS_SCORES)
+    for one in configurations:
+        for row in one.rows:
+            for key, reason in row.undefined.items():
+                of, _, score = key.partition("/")
+                if of == split and score.partition("/")[0] in wanted and ("/" in score) != overall:
+                    numbers = reasons.setdefault(f"{score.replace('_', ' ')}: {reason}", [])
+                    if one.number not in numbers:
+                        numbers.append(one.number)
+    return [f"undefined, {reason} {' '.join(f'[{n}]' for n in numbers)}" for reason, numbers in reasons.items()]
+
+
+def _repeated_seeds(one: Configuration) -> dict[tuple[str, str], list[str]]:
+    """A seed that several runs have in common, unless their noise is secret: they are one draw, and means count it again."""
+    if one.promise not in ("none", "simulation"):
+        return {}
+    counts = Counter(row.seed for row in one.rows if row.seed)
+    return {
+        (
+            "seeds",
+            f"{number} runs have the same seed and are no independent repetitions: means and ranges count each",
+        ): [seed for seed, times in counts.items() if times == number]
+        for number in sorted(set(counts.values()))
+        if number > 1
+    }
+
+
+def _overall(one: Configuration, split: str, score: str) -> str:
+    """A score, with the classes over which it averages where that is not all of them or not the same for all seeds."""
+    text, found = formatting.score(one.score(split, score)), one.averaged(split)
+    if score not in AVERAGES or not one.score(split, score).is_defined:
+        return text
+    if len(found) > 1:
+        return f"{text} over classes that differ between seeds"
+    return f"{text} {over(found[0], one.classes)}".rstrip() if found else text
+
+
+def _seeds(one: Configuration) -> str:
+    return ", ".join(row.seed or "?" for row in one.rows)
+
+
+def _epsilon(one: Configuration) -> str:
+    if one.promise == "none":
+        return "no promise"
+    if one.promise == "simulation":
+        return f"{formatting.epsilon(one.epsilon)} if the noise were secret; no promise"
+    groups = [row.overlap for row in one.rows if row.overlap is not None]
+    beside = (
+        f"; {formatting.epsilon(spread(e for _, e in groups))} of {max(n for n, _ in groups)} rows that share samples"
+        if groups
+        else ""
+    )
+    return formatting.epsilon(one.epsilon) + beside
+
+
+def _delta(one: Configuration) -> str:
+    return _or_dash(spread(row.delta for row in one.rows), formatting.figure)
+
+
+def _has(one: Configuration, key: str) -> bool:
+    return any(key in row.metrics for row in one.rows)
+
+
+def _or_dash(found: Spread, write: Callable[[Spread], str]) -> str:
+    return write(found) if found.is_defined else "–"

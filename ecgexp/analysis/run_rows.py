@@ -1,0 +1,142 @@
+"""One finished run, as the page needs it: read once from what the run kept."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ecgexp.analysis.find_runs import StoredRun
+from ecgexp.evaluation.confusion import count_confusion
+from ecgexp.evaluation.missing import averaged_classes
+from ecgexp.evaluation.stored_tables import read_clients, read_predictions
+from ecgexp.tracking.local.result import DataValues, PrivacyValues, ResultValues
+
+Promise = Literal["none", "simulation", "private"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A finished run.
+
+    Attributes:
+      run_id: its id in MLflow, or its folder.
+      name: as MLflow shows it.
+      seed: as text; empty where it is not known.
+      started: seconds since 1970; 0 where it is not known.
+      params: dotted name -> value, as text.
+      metrics: name -> value, the defined ones.
+      undefined: name -> why it has no value.
+      notes: what they are about -> what the run's scores do not rest on.
+      seconds: from start to end; None where it is not known.
+      step: the epoch or round that was kept; None where it is not known.
+      classes: in the order of the labels.
+      database: name and version.
+      digest: of the beats.
+      counts: split -> class -> beats.
+      privacy: as `PrivacyStatement.as_dict` gives it; None where no promise was asked for.
+      statement: the promise in words; empty without one.
+      command: what reproduces the run; empty where it was not kept.
+      confusion: (classes, classes) test beats by true (row) and predicted class; None where they were not kept.
+      clients: how each client's test beats are scored, as `ClientScores.rows` gives them; empty where beats are pooled.
+    """
+
+    run_id: str
+    name: str
+    seed: str
+    started: float
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    undefined: Mapping[str, str]
+    notes: Mapping[str, Sequence[str]]
+    seconds: float | None
+    step: int | None
+    classes: tuple[str, ...]
+    database: str
+    digest: str
+    counts: Mapping[str, Mapping[str, int]]
+    privacy: Mapping[str, Any] | None
+    statement: str
+    command: str
+    confusion: np.ndarray | None
+    clients: Sequence[Mapping[str, Any]]
+
+    def averaged(self, split: str) -> tuple[str, ...] | None:
+        """The classes over which macro F1 and other averages of a split were taken; None where the run does not tell."""
+        return averaged_classes(self.metrics, split, self.classes)
+
+    @property
+    def promise(self) -> Promise:
+        """Whether noise was added and kept secret (`private`), added from a known seed (`simulation`), or not added."""
+        if self.privacy is None:
+            return "private" if "privacy/epsilon" in self.metrics else "none"
+        if self.privacy.get("claim"):
+            return "private"
+        return "simulation" if self.privacy.get("simulation") else "none"
+
+    @property
+    def epsilon(self) -> float:
+        """ε of the promise; of a simulation what its noise would be worth if it were secret; infinite without noise."""
+        name = {"private": "epsilon", "simulation": "epsilon_if_noise_were_secret"}.get(self.promise)
+        if name is None:
+            return math.inf
+        found = (self.privacy or {}).get(name, self.metrics.get(f"privacy/{name}"))
+        return math.inf if found is None else float(found)
+
+    @property
+    def overlap(self) -> tuple[int, float] | None:
+        """The most rows that share samples with one heartbeat, and ε of these together; None where only the unit's own do."""
+        values = self.privacy or {}
+        if self.promise != "private" or values.get("overlapping_rows", 1) <= values.get("rows_per_unit", 1):
+            return None
+        found = values.get("epsilon_overlap")
+        return int(values["overlapping_rows"]), math.inf if found is None else float(found)
+
+    @property
+    def delta(self) -> float:
+        """δ of the promise; NaN without one."""
+        found = (self.privacy or {}).get("delta", self.metrics.get("privacy/delta"))
+        return math.nan if found is None or self.promise == "none" else float(found)
+
+
+def read_row(run: StoredRun) -> Row:
+    """What a finished run kept.
+
+    Raises:
+      DataError: a file of the run is damaged.
+    """
+    result = run.read_json("result.json", ResultValues) or {}
+    data = result.get("data") or run.read_json("data.json", DataValues) or {}
+    selection = result.get("selection") or {}
+    confusion, classes = _confusion(run)
+    return Row(
+        run_id=run.run_id, name=run.name, seed=run.params.get("seed", ""), started=run.started, params=run.params,
+        metrics={name: value for name, value in run.metrics.items() if value is not None and math.isfinite(value)},
+        undefined=result.get("undefined") or {}, notes=result.get("notes") or {},
+        seconds=result.get("seconds"), step=selection.get("step"),
+        classes=tuple(data.get("classes") or classes), counts=data.get("beats") or {},
+        database=data.get("database") or run.tags.get("dataset.name", ""),
+        digest=data.get("digest") or run.tags.get("dataset.digest", ""),
+        privacy=result.get("privacy") or run.read_json("privacy.json", PrivacyValues),
+        statement=run.text("privacy_statement.txt"),
+        command=run.tags.get("command", ""), confusion=confusion, clients=_clients(run),
+    )  # fmt: skip
+
+
+def _confusion(run: StoredRun) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """The matrix of the test predictions, and the classes in the order of its rows."""
+    path = run.artifact("predictions/test.parquet")
+    if path is None:
+        return None, ()
+    import pandas as pd
+
+    found = read_predictions(path, fix=run.fix)
+    order = pd.Index(found.class_names)
+    labels, predicted = order.get_indexer(found.classes), order.get_indexer(found.predicted)
+    return count_confusion(labels, predicted, num_classes=len(order))[0], found.class_names
+
+
+def _clients(run: StoredRun) -> list[dict[str, Any]]:
+    path = run.artifact("tables/test_per_client.csv")
+    return [] if path is None else read_clients(path, fix=run.fix)

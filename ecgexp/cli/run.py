@@ -1,0 +1,258 @@
+"""`ecgexp`: composes the configuration from the command line and runs the experiment."""
+
+import logging
+import os
+import signal
+import sys
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ecgexp.cli.streams import command as entry_point
+from ecgexp.config.untrusted_overrides import check_typed_once, guard
+from ecgexp.settings.declaration import ConfigError, DataError, JobFailed, MachineError
+from ecgexp.settings.redaction import redact, redact_tracebacks
+from ecgexp.storage.scratch import use_own_scratch
+from ecgexp.sweeps.cores import workers
+from ecgexp.tracking.credentials import without_credentials
+
+if TYPE_CHECKING:
+    from ecgexp.sweeps.closing import Closed
+
+_BAD_CONFIG, _BAD_DATA = 2, 1
+
+
+_ONLY_SHOW = {"--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i"}
+
+
+def _only_shows() -> bool:
+    """Whether what is printed is all that was asked for; a run's result is in its folder."""
+    return bool(_ONLY_SHOW & {word.partition("=")[0] for word in sys.argv})
+
+
+def _run_command() -> None:
+    """Runs what was typed; exits with 2 for a configuration, with 1 for data, that cannot be used."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # we say in one line what Hydra would say in ten
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets every start with errors that are none
+    # Under `uv run`, Ray would have its workers make the environment anew in a copy of the working folder, and leave the
+    # results there: https://docs.ray.io/en/latest/ray-core/handling-dependencies.html#using-uv-for-package-management
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    redact_tracebacks()
+    use_own_scratch()
+    _heed_signals()
+    try:
+        sys.argv[1:] = without_credentials(sys.argv[1:])
+        _compose_and_run_all()
+    except (HydraException, OmegaConfBaseException) as error:
+        from ecgexp.config.compose import explain
+
+        _fail(explain(error, sys.argv[1:]))
+    except (ConfigError, DataError, MachineError) as error:
+        _fail(error)
+    except OSError as error:  # a full disk, a read-only folder
+        advice = "choose a writable folder with hydra.run.dir=… and tracking.uri=…, or free some space"
+        _fail(OSError(f"{error}; {advice}"))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _heed_signals() -> None:
+    """SIGTERM, a queue's way to stop a run, and Ctrl-C end it as KILLED, in order; a second one ends the process at once."""
+
+    def stop(number: int, _frame: object) -> None:
+        for each in heeded:
+            signal.signal(each, signal.SIG_DFL)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(128 + number)
+
+    # A shell has what it runs in the background ignore Ctrl-C; that stays so.
+    heeded = [each for each in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(each) != signal.SIG_IGN]
+    for each in heeded:
+        signal.signal(each, stop)
+
+
+def _compose_and_run_all() -> None:
+    """One run, or all of a multirun and their summary."""
+    if {"--help", "-h"} & set(sys.argv):
+        _list_options_without_copies()
+    guard()
+    OmegaConf.register_new_resolver("ecgexp.workers", workers, replace=True)
+    error: BaseException | None = None
+    closed: Closed | None = None
+    try:
+        _compose_and_run()
+    except JobFailed as failed:  # the table says so
+        error = failed
+    except BrokenProcessPool as broken:  # joblib's
+        error = MachineError("the process of a job was killed, and joblib ended those beside it; was it out of memory?")
+        raise error from broken
+    except BaseException as ended:
+        error = ended
+        raise
+    finally:
+        if "ecgexp.cli.multirun" in sys.modules:  # not for --help, which shall be quick
+            from ecgexp.cli.multirun import finish
+
+            closed = finish(error)
+            if closed is not None:
+                _show(closed)
+    if closed is not None and closed.unfinished:
+        sys.exit(1)
+
+
+def _list_options_without_copies() -> None:
+    """Makes Hydra's help quick where launchers with large settings, such as Ray's, are installed.
+
+    For each of a hundred groups Hydra 1.3 copies all registered settings before it lists the group's options, which takes
+    seconds; to list, the settings themselves will do.
+    """
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+    ConfigLoaderImpl.get_group_options = (
+        lambda self, group_name, results_filter=None, **_: self.repository.get_group_options(group_name, results_filter)
+    )
+
+
+def _show(closed: "Closed") -> None:
+    from ecgexp.console import Watcher
+
+    watcher = Watcher()
+    watcher.say(closed.table())
+    for note in closed.notes():
+        watcher.say(f"note: {note}")
+    for row in closed.rows:
+        if row.reason:
+            watcher.say(f"job {row.number}: {row.reason}")
+    if closed.privacy:
+        watcher.say(closed.privacy)
+    if closed.unfinished:
+        watcher.say(
+            f"{closed.unfinished} of {len(closed.rows)} jobs have no result; the same command runs only these again"
+        )
+    watcher.say(closed.url_hint)
+
+
+@hydra.main(config_path="pkg://conf", config_name="config", version_base="1.3")
+def _compose_and_run(config: DictConfig) -> float | tuple[float, ...] | None:
+    from ecgexp.cli.multirun import run_job
+
+    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    if HydraConfig.get().job.chdir:  # whatever has a relative path counts it from where the command was typed
+        os.chdir(HydraConfig.get().runtime.cwd)
+    logging.captureWarnings(True)
+    if "num" in HydraConfig.get().job:  # a job of a multirun
+        return run_job(config, run_dir)
+    return _run_one(config, run_dir)
+
+
+def _run_one(config: DictConfig, run_dir: Path) -> None:
+    typed = list(HydraConfig.get().overrides.task)
+    try:
+        _check_typed(typed, run_dir)
+        if config.resume is not None:
+            _resume(config, typed, new_dir=run_dir)
+        else:
+            _start(config, typed, run_dir)
+    except (ConfigError, DataError) as error:
+        _fail(error)
+
+
+def _check_typed(typed: list[str], run_dir: Path) -> None:
+    """Each setting is typed once; the folder of a command that is refused goes."""
+    from ecgexp.tracking.local.lock import discard_unheld
+
+    try:
+        check_typed_once([*HydraConfig.get().overrides.hydra, *typed])
+    except ConfigError:
+        discard_unheld(run_dir)
+        raise
+
+
+def _start(config: DictConfig, typed: list[str], run_dir: Path) -> None:
+    """A new run; one that is refused before it begins leaves no folder behind."""
+    from ecgexp.config.compose import build_experiment, for_the_record, notes, sweep_settings, to_yaml
+    from ecgexp.experiment.run import run
+    from ecgexp.sweeps.identity import command
+    from ecgexp.tracking.local.hydra_files import write_notes
+    from ecgexp.tracking.local.lock import discard, hold
+
+    with hold(run_dir, new=True):
+        try:
+            sweep_settings(config).check_single_run()
+            experiment, values = build_experiment(config, base_dir=Path.cwd()), for_the_record(config)
+            write_notes(run_dir, notes(config, HydraConfig.get()))
+            run(experiment, run_dir, config=values, resolved_yaml=to_yaml(values), tags={"command": command(typed)})
+        except ConfigError:
+            discard(run_dir)
+            raise
+
+
+def _resume(config: DictConfig, typed: list[str], *, new_dir: Path) -> None:
+    """A run that goes on, or whose end is completed; the folder that Hydra made for this command goes."""
+    from ecgexp.cli.resume import find_run_dir, stored_config, typed_in
+    from ecgexp.config.compose import build_experiment, for_the_record, to_yaml
+    from ecgexp.experiment.run import run
+    from ecgexp.tracking.local.lock import discard_unheld, hold, move_log
+    from ecgexp.tracking.local.run_json import has_finished
+
+    discard_unheld(new_dir)
+    run_dir = find_run_dir(str(config.resume)).absolute()
+    with hold(run_dir, new=False, setting="resume"):
+        move_log(run_dir)
+        if has_finished(run_dir):
+            given = any(text.startswith("tracking.uri=") for text in typed)
+            _complete(run_dir, store=str(config.tracking.uri) if given else None)
+            return
+        stored = stored_config(run_dir, typed)
+        os.chdir(typed_in(run_dir))
+        values = for_the_record(stored)
+        run(
+            build_experiment(stored, base_dir=Path.cwd()),
+            run_dir,
+            config=values,
+            resolved_yaml=to_yaml(values),
+            resume=True,
+        )
+
+
+def _complete(run_dir: Path, *, store: str | None) -> None:
+    """What is missing of the end of a run that has finished.
+
+    Args:
+      run_dir: held by this process.
+      store: its store, if that has moved.
+
+    Raises:
+      ConfigError: nothing is.
+      DataError: its store does not answer.
+    """
+    from ecgexp.tracking.base import TrackerUnavailable
+    from ecgexp.tracking.credentials import with_credentials
+    from ecgexp.tracking.ending import complete
+
+    try:
+        done = complete(run_dir, store=None if store is None else with_credentials(store))
+    except TrackerUnavailable as error:
+        raise DataError(f"resume={run_dir}: {error}; what has arrived stays, use the same command again") from error
+    if not done:
+        raise ConfigError(f"resume={run_dir}: the run has finished; its results are in {run_dir}/result.json")
+    print(f"{run_dir}: the run had finished; its end is completed: {done}")
+
+
+def _fail(error: Exception) -> NoReturn:
+    print(redact(f"ecgexp: {error}"), file=sys.stderr)
+    sys.exit(_BAD_CONFIG if isinstance(error, ConfigError) else _BAD_DATA)
+
+
+main = entry_point(_run_command, answers=_only_shows)
+"""Entry point of the console script: 0; 2 for a configuration, 1 for data, that cannot be used."""
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""The databases: what they hold, where they are published, who lies behind which record."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+
+from ecgexp.settings.declaration import ConfigError, DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """One published (or generated) ECG database.
+
+    Attributes:
+      name: PhysioNet's short name, e.g. `"mitdb"`; also the folder below the data root.
+      version: published version; the files of another version are another database.
+      title: full name.
+      fs_hz: sampling frequency of every record.
+      records: record names, in published order.
+      lead_names: every lead that some record has.
+      num_samples: samples per lead of every record, where they are all alike.
+      adc_gain: units per millivolt where a file does not say so: headers with gain 0 and the CSV layout. None: such a
+        file is refused.
+      adc_zero: units at zero volt in the CSV layout.
+      slug: folder below `https://physionet.org/files/`; empty for what is not published there.
+      doi: digital object identifier.
+      licence: licence of the data.
+      same_patient: record -> patient, for records that share one; every other record is a patient of its own.
+      patient_in_header: pattern whose first group is the patient's number in a header comment, for databases that
+        say it there.
+      remedy: what to type when a file is missing or damaged; by default the command that fetches the database.
+    """
+
+    name: str
+    version: str
+    title: str
+    fs_hz: float
+    records: tuple[str, ...]
+    lead_names: tuple[str, ...]
+    num_samples: int | None = None
+    adc_gain: float | None = None
+    adc_zero: int = 0
+    slug: str = ""
+    doi: str = ""
+    licence: str = ""
+    same_patient: Mapping[str, str] = field(default_factory=dict)
+    patient_in_header: str | None = None
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+    @property
+    def fix(self) -> str:
+        """What to type when a file is missing or damaged."""
+        return self.remedy or f"`uv run python scripts/fetch_data.py {self.name}`"
+
+    def patient_of(self, record_id: str, comments: Sequence[str] = ()) -> str:
+        """The patient behind a record.
+
+        Args:
+          record_id: the record.
+          comments: the comment lines of its header, read where the database names its patients there.
+
+        Raises:
+          DataError: the header should name a patient and does not.
+        """
+        if self.patient_in_header is None:
+            return self.same_patient.get(record_id, record_id)
+        for comment in comments:
+            if found := re.search(self.patient_in_header, comment):
+                return f"patient {found.group(1)}"
+        raise DataError(
+            f"{record_id}.hea names no patient, so splits by patient cannot be kept apart; get it again: {self.fix}"
+        )
+
+    def published_sha256(self) -> Mapping[str, str]:
+        """File name -> SHA-256 as PhysioNet publishes it; empty where the package ships no list."""
+        return _published_sha256(f"{self.name}-{self.version}.sha256")
+
+
+@cache
+def _published_sha256(list_name: str) -> Mapping[str, str]:
+    listed = resources.files("ecgexp.data").joinpath("checksums", list_name)
+    if not listed.is_file():
+        return MappingProxyType({})
+    return MappingProxyType(parse_sha256sums(listed.read_text("utf-8")))
+
+
+def parse_sha256sums(text: str) -> dict[str, str]:
+    """File name -> SHA-256 from the lines of a `SHA256SUMS` file."""
+    return {name: digest for digest, name in (line.split(maxsplit=1) for line in text.splitlines() if line.strip())}
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+# de Chazal, O'Dwyer & Reilly 2004: paced records left out, 201 and 202 (one man) on either side.
+DS1 = _names("101 106 108 109 112 114 115 116 118 119 122 124 201 203 205 207 208 209 215 220 223 230")
+DS2 = _names("100 103 105 111 113 117 121 123 200 202 210 212 213 214 219 221 222 228 231 232 233 234")
+PACED = ("102", "104", "107", "217")
+# Second lead V5, V2 or V4 instead of V1.
+_WITHOUT_V1 = {"100", "103", "114", "117", "123", "124"}
+REDUCED = tuple(sorted(record for record in DS1 + DS2 if record not in _WITHOUT_V1))
+FEDERATED10 = _names("100 103 104 124 207 208 213 220 222 223")
+
+RECORD_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "ds1": DS1,
+        "ds2": DS2,
+        "unpaced": tuple(sorted(DS1 + DS2)),
+        "paced": PACED,
+        "reduced": REDUCED,
+        "federated10": FEDERATED10,
+    }
+)
+
+MITDB = Database(
+    name="mitdb",
+    version="1.0.0",
+    title="MIT-BIH Arrhythmia Database",
+    fs_hz=360.0,
+    records=tuple(sorted(DS1 + DS2 + PACED)),
+    lead_names=("MLII", "V1", "V2", "V4", "V5"),
+    num_samples=650_000,
+    adc_gain=200.0,
+    adc_zero=1024,
+    slug="mitdb/1.0.0",
+    doi="10.13026/C2F305",
+    licence="Open Data Commons Attribution License v1.0",
+    same_patient=MappingProxyType({"201": "201+202", "202": "201+202"}),
+)
+
+SVDB = Database(
+    name="svdb",
+    version="1.0.0",
+    title="MIT-BIH Supraventricular Arrhythmia Database",
+    fs_hz=128.0,
+    records=tuple(str(n) for n in (*range(800, 813), *range(820, 830), *range(840, 895))),
+    lead_names=("ECG1", "ECG2"),
+    adc_gain=200.0,  # WFDB's convention for the headers here that say 0
+    slug="svdb/1.0.0",
+    doi="10.13026/C2V30W",
+    licence="Open Data Commons Attribution License v1.0",
+)
+
+INCARTDB = Database(
+    name="incartdb",
+    version="1.0.0",
+    title="St Petersburg INCART 12-lead Arrhythmia Database",
+    fs_hz=257.0,
+    records=tuple(f"I{n:02d}" for n in range(1, 76)),
+    lead_names=("I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6"),
+    slug="incartdb/1.0.0",
+    doi="10.13026/C2V88N",
+    licence="Open Data Commons Attribution License v1.0",
+    patient_in_header=r"(?i)\bpatient\s+(\d+)",  # 75 records of 32 patients, numbered in the headers
+)
+
+DATABASES: Mapping[str, Database] = MappingProxyType({entry.name: entry for entry in (MITDB, SVDB, INCARTDB)})
+
+
+def find_database(name: str) -> Database:
+    """The catalog's entry `name`.
+
+    Raises:
+      ConfigError: there is none.
+    """
+    if name not in DATABASES:
+        raise ConfigError(f"dataset.database={name!r} is not in the catalog; there are: {', '.join(DATABASES)}")
+    return DATABASES[name]

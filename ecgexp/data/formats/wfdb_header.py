@@ -1,0 +1,226 @@
+"""Stands before `wfdb.rdheader` and lets through only what is a WFDB header in every word.
+
+wfdb takes whatever begins like a header, leaves out the bytes it does not know, and finds a number in half a word: a header
+with one byte changed may so become a valid one of another record. Here every line is matched whole
+(https://wfdb.io/spec/header-files.html); then wfdb reads it, and must have read the same.
+"""
+
+import codecs
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ecgexp.data.datasets.catalog import Database
+from ecgexp.data.formats.untrusted import check_file_name, damaged, quoted, read_file
+
+_LARGEST = 1 << 20  # bytes; a header with a line for each of a thousand signals has a tenth
+_DEFAULT_HZ = 250.0  # WFDB's, where a header names no frequency
+_NUMBER = r"-?\d{1,10}"
+_RECORD = re.compile(
+    r"(?P<name>[-\w]+)(?:/(?P<segments>\d+))?[ \t]+(?P<signals>\d{1,4})"
+    r"(?:[ \t]+(?P<fs>\d{1,9}(?:\.\d{0,12})?)(?:/[-.\d]+(?:\([-.\d]+\))?)?"  # a counter's frequency and base, not needed
+    r"(?:[ \t]+(?P<length>\d{1,15})(?:[ \t]+[^\t]*)?)?)?",  # time and date, not needed
+    re.ASCII,
+)
+_SEGMENT = re.compile(r"(?P<name>[^ \t]+)[ \t]+(?P<length>\d{1,15})", re.ASCII)
+_SIGNAL = re.compile(
+    r"(?P<file>[^ \t]+)[ \t]+(?P<fmt>\d{1,4})(?:x(?P<per_frame>\d{1,9}))?(?::(?P<skew>\d{1,9}))?(?:\+(?P<offset>\d{1,15}))?"
+    r"[ \t]+(?P<gain>-?\d{1,20}(?:\.\d{0,20})?(?:e[+-]?\d{1,3})?)"
+    rf"(?:\((?P<baseline>{_NUMBER})\))?(?:/(?P<units>[^ \t]+))?"
+    rf"[ \t]+\d{{1,3}}[ \t]+(?P<zero>{_NUMBER})[ \t]+(?P<first>{_NUMBER})[ \t]+(?P<checksum>{_NUMBER})[ \t]+\d{{1,10}}"
+    r"(?:[ \t]+(?P<name>[^ \t][^\t]*))?",
+    re.ASCII,
+)
+# Units that are not ASCII, such as µV or °C. wfdb leaves out what is not, and would read µV as volts.
+_STRANGE_UNITS = re.compile(rb"(?<=[0-9.)]/)[^ \t]*[\x80-\xff][^ \t]*")
+_MICRO = "\u00b5\u03bc"  # the sign and the Greek letter
+# What wfdb must have read of a signal, by its name for it; the rest does not reach a beat.
+_FIELDS = ("file_name", "fmt", "byte_offset", "samps_per_frame", "skew", "adc_gain", "baseline", "init_value", "checksum",
+           "sig_name")  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordLine:
+    """What a header says of the record as a whole.
+
+    Attributes:
+      fs_hz: frames a second; annotations count frames.
+      num_frames: length of the record; None where the header leaves it out, and then the size of the files tells.
+      num_signals: how many it has.
+      segments: name and frames of each segment, `~` for a gap; empty for a record in one piece.
+      comments: the comment lines.
+    """
+
+    fs_hz: float
+    num_frames: int | None
+    num_signals: int
+    segments: tuple[tuple[str, int], ...]
+    comments: tuple[str, ...]
+
+
+def read_record_line(path: Path, database: Database) -> RecordLine:
+    """Reads what a header says of its record, without wfdb and without a look at its signals.
+
+    Args:
+      path: the `.hea` file.
+      database: for the remedy.
+
+    Raises:
+      DataError: it is not there, is no header, or lists a segment twice.
+    """
+    lines, comments = _lines(path, database)
+    record = _matched_record(path, lines, database)
+    segments = _segments(path, record, lines[1:], database) if record["segments"] is not None else ()
+    return RecordLine(
+        fs_hz=float(record["fs"] or _DEFAULT_HZ), num_frames=int(record["length"] or 0) or None,
+        num_signals=int(record["signals"]), segments=segments, comments=comments,
+    )  # fmt: skip
+
+
+def signal_files(path: Path, database: Database) -> tuple[str, ...]:
+    """Names of the files that hold the signals of a record in one piece, each once.
+
+    Raises:
+      DataError: as `read_header`.
+    """
+    return tuple(dict.fromkeys(signal["file"] for signal in _matched(path, database)[1]))
+
+
+def read_header(path: Path, database: Database) -> Any:
+    """Reads a header whose signals can be checked: with first values, checksums, and named leads.
+
+    Args:
+      path: the `.hea` file.
+      database: for the remedy.
+
+    Returns:
+      wfdb's `Record` without signals. An `adc_gain` is None where the header says 0, which stands for "not known";
+      `sig_len` is None where it leaves the length out; microvolts are `uV`, however they are written.
+
+    Raises:
+      DataError: it is not there, is no header, is one of several segments, or leaves out what is needed.
+    """
+    record, signals = _matched(path, database)
+    rows = [_fields(signal) for signal in signals]
+    import wfdb
+
+    try:
+        header = wfdb.rdheader(str(path.with_suffix("")))
+    except (ValueError, OverflowError) as error:  # a time or a date that is none
+        raise damaged(path, f"is not a WFDB header ({quoted(str(error))})", database) from error
+    length = None if record["length"] is None else int(record["length"])
+    read = [[getattr(header, field, None) for field in ("n_sig", "sig_len", "fs")]]
+    meant = [[len(rows), length, float(record["fs"] or _DEFAULT_HZ)]]
+    read += [list(row) for row in zip(*(getattr(header, field) for field in _FIELDS), strict=True)]
+    for words, numbers in zip(meant + rows, read, strict=True):
+        if words != numbers:
+            raise damaged(
+                path, f"is not a WFDB header: {quoted(str(words))} can be read as {quoted(str(numbers))}", database
+            )
+    header.units = [signal["units"] or "mV" for signal in signals]
+    header.adc_gain = [
+        None if float(signal["gain"]) == 0 else gain for signal, gain in zip(signals, header.adc_gain, strict=True)
+    ]
+    return header
+
+
+def _matched_record(path: Path, lines: list[str], database: Database) -> re.Match[str]:
+    record = _RECORD.fullmatch(lines[0]) if lines else None
+    if record is None:
+        raise damaged(path, f"is not a WFDB header: it begins with {quoted(lines[0] if lines else '')}", database)
+    if record["name"] != path.stem:
+        raise damaged(path, f"is the header of record {quoted(record['name'])}", database)
+    if not int(record["signals"]):
+        raise damaged(path, "names no signals", database)
+    if record["segments"] is None and record["length"] is not None and not int(record["length"]):
+        raise damaged(path, "claims a length of 0 samples", database)
+    if not float(record["fs"] or _DEFAULT_HZ) > 0:
+        raise damaged(path, f"says {record['fs']} Hz", database)
+    return record
+
+
+def _matched(path: Path, database: Database) -> tuple[re.Match[str], list[re.Match[str]]]:
+    """The line of the record and those of its signals."""
+    lines, _ = _lines(path, database)
+    record = _matched_record(path, lines, database)
+    if record["segments"] is not None:
+        raise damaged(path, "is the header of several segments where that of one is needed", database)
+    if len(lines) - 1 != int(record["signals"]):
+        raise damaged(path, f"claims {int(record['signals'])} signals and describes {len(lines) - 1}", database)
+    return record, [_signal(path, line, database) for line in lines[1:]]
+
+
+def _segments(path: Path, record: re.Match[str], lines: list[str], database: Database) -> tuple[tuple[str, int], ...]:
+    """Name and length of each segment; a segment listed twice would make beats of one heartbeat."""
+    if len(lines) != int(record["segments"]) or not lines:
+        raise damaged(path, f"claims {int(record['segments'])} segments and lists {len(lines)}", database)
+    found: list[tuple[str, int]] = []
+    places: dict[str, int] = {}
+    for place, line in enumerate(lines, start=1):
+        segment = _SEGMENT.fullmatch(line)
+        if segment is None:
+            raise damaged(
+                path, f"is not a WFDB header: {quoted(line)} does not name a segment and its length", database
+            )
+        name = segment["name"]
+        if name != "~":
+            check_file_name(path, name, database)
+            if name in places:
+                raise damaged(path, f"lists segment {name} twice, as number {places[name]} and {place}", database)
+            if name == path.stem:
+                raise damaged(path, "lists itself as a segment", database)
+            places[name] = place
+        found.append((name, int(segment["length"])))
+    total = sum(length for _, length in found)
+    if int(record["length"] or 0) not in (0, total):
+        raise damaged(path, f"claims {record['length']} samples, and its segments have {total}", database)
+    return tuple(found)
+
+
+def _lines(path: Path, database: Database) -> tuple[list[str], tuple[str, ...]]:
+    """The lines that are none of the comments, and the comments as wfdb gives them."""
+    content = read_file(path, database, largest=_LARGEST).removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")
+    if odd := re.search(rb"[\x00-\x08\x0b-\x1f\x7f]", content):
+        raise damaged(path, f"is not a WFDB header: it holds the byte {odd[0][0]:#04x}", database)
+    lines = [line.strip(b" \t") for line in content.split(b"\n")]
+    said = [_STRANGE_UNITS.sub(_in_ascii, line, count=1) for line in lines if line and not line.startswith(b"#")]
+    if strange := [line for line in said if not line.isascii()]:
+        raise damaged(path, f"is not a WFDB header: {quoted(strange[0].decode('latin-1'))} is not ASCII", database)
+    comments = (line.decode("ascii", "ignore").strip(" \t#") for line in lines if line.startswith(b"#"))
+    return [line.decode("ascii") for line in said], tuple(comments)
+
+
+def _in_ascii(units: re.Match[bytes]) -> bytes:
+    """Micro is `u`, as WFDB writes it; any other letter that is not ASCII is a question mark."""
+    try:
+        text = units[0].decode("utf-8")
+    except UnicodeDecodeError:
+        text = units[0].decode("latin-1")
+    return re.sub(rf"[{_MICRO}]", "u", text).encode("ascii", "replace")
+
+
+def _signal(path: Path, line: str, database: Database) -> re.Match[str]:
+    found = _SIGNAL.fullmatch(line)
+    if found is None:
+        raise damaged(
+            path, f"is not a WFDB header: {quoted(line)} does not describe a signal to its checksum", database
+        )
+    check_file_name(path, found["file"], database)
+    if found["name"] is None:
+        raise damaged(path, f"does not name its leads: {quoted(line)}", database)
+    if not abs(float(found["gain"])) < math.inf:
+        raise damaged(path, f"gives the gain {found['gain']}", database)
+    if not int(found["per_frame"] or 1):
+        raise damaged(path, f"has no sample in a frame: {quoted(line)}", database)
+    return found
+
+
+def _fields(signal: re.Match[str]) -> list[Any]:
+    """What the words of a line mean, in the order of `_FIELDS` and with the values that wfdb puts where nothing is said."""
+    return [
+        signal["file"], signal["fmt"], int(signal["offset"]) if signal["offset"] else None, int(signal["per_frame"] or 1),
+        int(signal["skew"]) if signal["skew"] else None, float(signal["gain"]) or 200.0,
+        int(signal["baseline"] or signal["zero"]), int(signal["first"]), int(signal["checksum"]), signal["name"],
+    ]  # fmt: skip

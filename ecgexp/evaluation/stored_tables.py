@@ -1,0 +1,136 @@
+"""Tables that a run kept, read back: what it said of each beat, and how its clients are served."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgexp.storage.reading import quoted, read_bytes, read_text, refusal, told
+
+_PROBABILITY = "probability/"
+_TEXTS, _SAMPLE = ("record", "patient", "class", "predicted"), "sample"
+_MOST_BYTES, _MOST_ROWS = 1 << 30, 50_000_000
+_MOST_THRIFT = 1 << 24  # of a text or list in a Parquet file's own description
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredPredictions:
+    """What a run said of the beats of one split, as `outcome.log_evaluation` keeps it.
+
+    Attributes:
+      records: (n,) str.
+      patients: (n,) str.
+      samples: (n,) int64, the annotated sample.
+      classes: (n,) str, the true class, one of `class_names`.
+      predicted: (n,) str, likewise.
+      class_names: in the order of the columns of `probabilities`.
+      probabilities: (n, classes) float64.
+    """
+
+    records: np.ndarray
+    patients: np.ndarray
+    samples: np.ndarray
+    classes: np.ndarray
+    predicted: np.ndarray
+    class_names: tuple[str, ...]
+    probabilities: np.ndarray
+
+
+def read_predictions(path: Path, *, fix: str) -> StoredPredictions:
+    """Reads `predictions/SPLIT.parquet`.
+
+    Args:
+      path: the file.
+      fix: what can be done about a damaged one.
+
+    Raises:
+      DataError: it cannot be read, or is no such table.
+    """
+    data = read_bytes(path, fix=fix, most=_MOST_BYTES)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(
+            pa.BufferReader(data), page_checksum_verification=True, thrift_string_size_limit=_MOST_THRIFT,
+            thrift_container_size_limit=_MOST_THRIFT,
+        )  # fmt: skip
+        schema = file.schema_arrow
+        _check_columns(schema, file.metadata.num_rows)
+        names = [name for name in schema.names if name.startswith(_PROBABILITY)]
+        table = file.read(columns=[*_TEXTS, _SAMPLE, *names], use_threads=False)
+        table.validate(full=True)
+        if any(column.null_count for column in table.columns):
+            raise ValueError("it has empty cells")
+        texts = {name: np.asarray(table[name].to_pylist(), dtype=np.str_) for name in _TEXTS}
+        samples = table[_SAMPLE].to_numpy().astype(np.int64)
+        probabilities = np.stack([table[name].to_numpy().astype(np.float64) for name in names], axis=1)
+        class_names = tuple(name.removeprefix(_PROBABILITY) for name in names)
+        if strange := ({*texts["class"], *texts["predicted"]} - {*class_names}):
+            raise ValueError(f"the class {quoted(str(min(strange)))} is not among {quoted(class_names)}")
+        if len(samples) and samples.min() < 0:
+            raise ValueError("a beat lies before its record")
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, MemoryError, OverflowError) as error:
+        raise refusal(path, f"is no table of predictions: {told(error)}", fix=fix) from error
+    return StoredPredictions(
+        records=texts["record"], patients=texts["patient"], samples=samples, classes=texts["class"],
+        predicted=texts["predicted"], class_names=class_names, probabilities=probabilities,
+    )  # fmt: skip
+
+
+def _check_columns(schema: Any, num_rows: int) -> None:
+    import pyarrow as pa
+
+    if len(set(schema.names)) < len(schema.names):
+        raise ValueError("a column is there twice")
+    if missing := [name for name in (*_TEXTS, _SAMPLE) if name not in schema.names]:
+        raise ValueError(f"the column {missing[0]} is missing")
+    if not any(name.startswith(_PROBABILITY) for name in schema.names):
+        raise ValueError("it has no class")
+    if not 0 <= num_rows <= _MOST_ROWS:
+        raise ValueError(f"it has {num_rows} rows, and at most {_MOST_ROWS} are read")
+    for name in schema.names:
+        kind = schema.field(name).type
+        if name in _TEXTS:
+            fits = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        elif name == _SAMPLE:
+            fits = pa.types.is_integer(kind)
+        else:
+            fits = not name.startswith(_PROBABILITY) or pa.types.is_floating(kind)
+        if not fits:
+            raise ValueError(f"the column {name} is of {kind}")
+
+
+def read_clients(path: Path, *, fix: str) -> list[dict[str, Any]]:
+    """Reads `tables/test_per_client.csv`: client, beats, accuracy, macro_f1 and majority_accuracy of each client.
+
+    Args:
+      path: the file.
+      fix: what can be done about a damaged one.
+
+    Raises:
+      DataError: it cannot be read, or is no such table.
+    """
+    text = read_text(path, fix=fix)
+    import pandas as pd
+
+    shares = ("accuracy", "macro_f1", "majority_accuracy")
+    try:
+        kinds: dict[str, Any] = {"client": str, "beats": np.int64, **dict.fromkeys(shares, np.float64)}
+        table = pd.read_csv(io.StringIO(text), dtype=kinds, keep_default_na=True)
+        _check_shares(table, shares)
+        return table[["client", "beats", *shares]].to_dict("records")
+    except (ValueError, LookupError, TypeError, OverflowError, MemoryError) as error:
+        raise refusal(path, f"is no table of clients: {told(error)}", fix=fix) from error
+
+
+def _check_shares(table: Any, shares: Sequence[str]) -> None:
+    if table["client"].isna().any() or (table["beats"] < 0).any():
+        raise ValueError("a client has no name, or less than no beats")
+    for name in shares:
+        known = table[name].dropna()
+        if not known.between(0, 1).all():
+            raise ValueError(f"{name} is not between 0 and 1")

@@ -1,0 +1,178 @@
+"""What a finished run leaves for its readers: tables, figures, predictions and the model, written through the tracker."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgexp.data.beats import beats_sha256
+from ecgexp.evaluation.evaluator import Evaluation
+from ecgexp.experiment.data import Prepared
+from ecgexp.models.classifier import Classifier, save_classifier
+from ecgexp.privacy.statement import PrivacyStatement
+from ecgexp.tracking.base import DatasetInput, Tracker
+
+
+def log_data(tracker: Tracker, prepared: Prepared) -> None:
+    """The dataset as an input of the run, its class counts in every split, what was left out, and who holds what."""
+    beats = prepared.beats
+    dataset = DatasetInput(name=beats.database, digest=beats.digest, source=beats.database, counts=prepared.counts)
+    tracker.log_dataset(dataset)
+    tracker.set_tags(
+        {
+            "dataset.name": beats.database, "dataset.digest": beats.digest,
+            "dataset.test_sha256": test_sha256(prepared),
+        }
+    )  # fmt: skip
+    tracker.log_dict(describe_data(prepared), "data.json")
+    log_partition(tracker, prepared)
+
+
+def test_sha256(prepared: Prepared) -> str:
+    """SHA-256 of the test beats, which are published beat by beat anyway (`predictions/test.parquet`)."""
+    return beats_sha256(prepared.beats.take(prepared.split.test))
+
+
+def log_partition(tracker: Tracker, prepared: Prepared) -> None:
+    """How many beats of each class every client holds, as a figure and a table; nothing for a pooled run."""
+    if prepared.deal.is_pooled:
+        return
+    import pandas as pd
+
+    from ecgexp.evaluation.partition_figure import partition_figure
+
+    beats = prepared.beats
+    counts = prepared.deal.class_counts(beats)
+    tracker.log_figure(partition_figure(counts, beats.class_names, source=beats.database), "figures/partition.png")
+    rows = [
+        {"client": client, "split": split, "class": name, "beats": number}
+        for split, clients in counts.items()
+        for client, classes in clients.items()
+        for name, number in classes.items()
+    ]
+    tracker.log_table(pd.DataFrame(rows), "tables/partition.csv")
+
+
+def describe_data(prepared: Prepared) -> dict[str, Any]:
+    """For `result.json`: the database, how many beats of each class went where, and to how many clients."""
+    beats, deal = prepared.beats, prepared.deal
+    return {
+        "database": beats.database,
+        "digest": beats.digest,
+        "test_sha256": test_sha256(prepared),
+        "classes": list(beats.class_names),
+        "beats": prepared.counts,
+        "patients": {name: len(np.unique(beats.patient_ids[rows])) for name, rows in prepared.indices.items()},
+        **({} if deal.is_pooled else {"clients": deal.num_clients()}),
+        "dropped": dict(beats.dropped),
+        "notes": list(prepared.split.notes),
+    }
+
+
+def log_evaluation(
+    tracker: Tracker, prepared: Prepared, split: str, evaluation: Evaluation, probabilities: np.ndarray
+) -> None:
+    """The confusion matrix, curves, calibration, worst mistakes, per-record table and predictions of one split."""
+    import pandas as pd
+
+    from ecgexp.evaluation import figures, gallery
+    from ecgexp.evaluation.tables import summary_markdown
+
+    beats = prepared.beats.take(prepared.indices[split])
+    names, source = evaluation.class_names, f"{beats.database}, {split}"
+    tracker.log_figure(
+        figures.confusion_figure(evaluation.confusion, names, source=source), f"figures/{split}_confusion_matrix.png"
+    )
+    tracker.log_figure(
+        figures.roc_figure(beats.labels, probabilities, names, source=source), f"figures/{split}_roc.png"
+    )
+    tracker.log_figure(
+        figures.precision_recall_figure(beats.labels, probabilities, names, source=source),
+        f"figures/{split}_precision_recall.png",
+    )
+    tracker.log_figure(
+        figures.reliability_figure(beats.labels, probabilities, source=source), f"figures/{split}_reliability.png"
+    )
+    tracker.log_figure(
+        gallery.mistakes_figure(beats, probabilities, source=source), f"figures/{split}_worst_mistakes.png"
+    )
+    tracker.log_text(summary_markdown(evaluation, title=source), f"tables/{split}_summary.md")
+    tracker.log_table(pd.DataFrame(list(evaluation.per_record)), f"tables/{split}_per_record.csv")
+    tracker.log_table(_predictions(beats, probabilities), f"predictions/{split}.parquet")
+
+
+def log_description(tracker: Tracker, evaluation: Evaluation, *, title: str, notes: Sequence[str]) -> None:
+    """The summary as the run's description, the first thing its page in MLflow shows, under what it does not rest on."""
+    from ecgexp.evaluation.tables import summary_markdown
+
+    told = "".join(f"- **{note}**\n" for note in notes)
+    summary = summary_markdown(evaluation, title=title)
+    tracker.set_tags({"mlflow.note.content": f"{told}\n{summary}" if told else summary, "notes": "; ".join(notes)})
+
+
+def summary(evaluation: Evaluation, *, title: str) -> Any:
+    """The short table that ends a run on the console."""
+    from ecgexp.evaluation.tables import summary_table
+
+    return summary_table(evaluation, title=title)
+
+
+def log_history(
+    tracker: Tracker,
+    history: Mapping[str, list[float]],
+    *,
+    source: str,
+    step_name: str,
+    kept_step: int,
+    withholds: bool,
+) -> None:
+    """Loss, accuracy and macro-F1 over the epochs; where curves of training beats are withheld, also without these."""
+    from ecgexp.evaluation.figures import learning_curves_figure
+
+    figure = learning_curves_figure(history, source=source, step_name=step_name, best_step=kept_step)
+    tracker.log_figure(figure, "figures/learning_curves.png")
+    held_out = {name: values for name, values in history.items() if name.startswith("validation/")}
+    if withholds and held_out:
+        figure = learning_curves_figure(held_out, source=source, step_name=step_name, best_step=kept_step)
+        tracker.log_figure(figure, "figures/validation_curves.png")
+
+
+def log_model(tracker: Tracker, prepared: Prepared, classifier: Classifier, run_dir: Path) -> None:
+    """The classifier as data, and as an MLflow model that scores raw windows."""
+    folder = save_classifier(classifier, run_dir / "model")
+    beats = prepared.beats
+    # An example shows the shape: a model must not carry a patient's beats.
+    signals_mv = np.zeros_like(beats.signals_mv[:4])
+    beside = {"rr": np.ones_like(beats.rr[:4])} if classifier.uses_rr else {}
+    beside |= {"usual_mv": signals_mv} if classifier.uses_usual_beat else {}
+    tracker.log_model(folder, input_example={"signals_mv": signals_mv, **beside} if beside else signals_mv)
+
+
+def log_privacy(tracker: Tracker, statement: PrivacyStatement) -> dict[str, float]:
+    """The statement as prose and as tags; returns its figures as metrics. A run without a claim has no `privacy/epsilon`."""
+    values = statement.as_dict()
+    tracker.log_text(statement.text(), "privacy_statement.txt")
+    tracker.log_dict(values, "privacy.json")
+    tracker.set_tags({"privacy": statement.line(), "privacy.claim": str(values["claim"]).lower()})
+    names = (
+        "epsilon", "epsilon_pld", "epsilon_rdp", "epsilon_replace_one", "delta", "epsilon_if_noise_were_secret",
+        "noise_multiplier", "sampling_probability", "steps",  # what a target ε or a budget made of the settings
+    )  # fmt: skip
+    return {f"privacy/{name}": values[name] for name in names if values.get(name) is not None}
+
+
+def _predictions(beats: Any, probabilities: np.ndarray) -> Any:
+    """One row a beat: who it is, what it is, and every class's probability."""
+    import pandas as pd
+
+    names = np.array(beats.class_names)
+    columns = {
+        "record": beats.record_ids,
+        "patient": beats.patient_ids,
+        "sample": beats.r_samples,
+        "symbol": beats.symbols,
+        "class": names[beats.labels],
+        "predicted": names[probabilities.argmax(axis=1)],
+    }
+    return pd.DataFrame(columns | {f"probability/{name}": probabilities[:, i] for i, name in enumerate(names)})

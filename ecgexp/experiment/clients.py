@@ -1,0 +1,87 @@
+"""What a run with clients tells: what its promise can be, before it trains; and how each client is served, at its end."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecgexp.evaluation.clients import ClientScores, score_clients
+from ecgexp.evaluation.missing import client_notes
+from ecgexp.experiment.data import Prepared
+from ecgexp.privacy.plan import PrivacyPlan
+from ecgexp.tracking.base import Tracker
+
+if TYPE_CHECKING:
+    from ecgexp.evaluation.comparison import Comparison
+    from ecgexp.privacy.feasibility import Report
+
+
+def outlook(plan: PrivacyPlan, num_parameters: int, report: "Report") -> Any:
+    """What `plan` can promise, for the console, before its training: a table, within 5 s.
+
+    That is the part of `tables.reachable_table` about the plan itself and `privacy.population`; `ecgexp-plan` has the rest. The
+    noise needed for other promises takes the accountant of cohorts of constant size some 10 s, so there is only the price.
+    """
+    from ecgexp.formatting import epsilon_text
+    from ecgexp.privacy.feasibility import reachable
+    from ecgexp.privacy.feasibility_tables import render
+    from ecgexp.privacy.hypothetical import price
+
+    if plan.sampling == "fixed":
+        return (
+            f"{plan.iterations} rounds at noise multiplier {plan.noise_multiplier:.4g} will cost each {plan.unit} of "
+            f"{plan.num_units} ε = {epsilon_text(price(plan).epsilon)} (δ {plan.delta:g}, {plan.accountant.upper()}); "
+            "`ecgexp-plan --sampling fixed` tells what is within reach"
+        )
+    populations = [] if plan.population is None else [plan.population]
+    return render(reachable(plan, [plan], num_parameters=num_parameters, populations=populations, report=report))
+
+
+def client_scores(prepared: Prepared, split: str, probabilities: np.ndarray) -> ClientScores:
+    """How the clients of one split are served.
+
+    Args:
+      prepared: the beats and who holds them.
+      split: `validation` or `test`.
+      probabilities: (num_beats, classes) of the split's beats.
+    """
+    rows, data = prepared.indices[split], prepared.data
+    return score_clients(
+        prepared.deal.parts[split], rows, data.labels[rows], probabilities.argmax(axis=1), data.class_names,
+        prepared.baseline_class(rows),
+    )  # fmt: skip
+
+
+def notes(prepared: Prepared, split: str, probabilities: np.ndarray) -> list[str]:
+    """What the scores of the split's single clients do not rest on; empty where beats are pooled."""
+    return [] if prepared.deal.is_pooled else client_notes(client_scores(prepared, split, probabilities))
+
+
+def log_clients(tracker: Tracker, prepared: Prepared, split: str, probabilities: np.ndarray) -> dict[str, float]:
+    """A table and a figure of how each client is served; returns `<split>/clients/…`. Nothing where beats are pooled."""
+    if prepared.deal.is_pooled:
+        return {}
+    import pandas as pd
+
+    from ecgexp.evaluation.client_figure import per_client_figure
+
+    beats, scores = prepared.beats, client_scores(prepared, split, probabilities)
+    rows = scores.rows(None if prepared.withholds_training else prepared.deal.train)
+    majority = beats.class_names[prepared.baseline_class(prepared.indices[split])]
+    figure = per_client_figure(rows, majority_class=majority, source=f"{beats.database}, {split}")
+    tracker.log_table(pd.DataFrame(rows), f"tables/{split}_per_client.csv")
+    tracker.log_figure(figure, f"figures/{split}_per_client.png")
+    return {f"{split}/clients/{name}": value for name, value in scores.spread().items()}
+
+
+def log_comparison(tracker: Tracker, prepared: Prepared, comparison: "Comparison") -> dict[str, float]:
+    """A table and a figure of the models side by side; returns `comparison/…`."""
+    import pandas as pd
+
+    from ecgexp.evaluation.client_figure import comparison_figure
+
+    rows = comparison.rows()
+    tracker.log_table(pd.DataFrame(rows), "tables/comparison_per_client.csv")
+    overall = {model: scores["accuracy"] for model, scores in comparison.overall.items()}
+    figure = comparison_figure(rows, overall, source=f"{prepared.beats.database}, test")
+    tracker.log_figure(figure, "figures/comparison_per_client.png")
+    return comparison.metrics()

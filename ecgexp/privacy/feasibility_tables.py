@@ -1,0 +1,140 @@
+"""What is within reach, as tables for a person: plain text of at most 80 columns wherever it is shown."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from ecgexp.formatting import epsilon_text
+from ecgexp.privacy.feasibility import POPULATIONS, NoiseNeeded, Reachable, Report, plans_beside, reachable
+from ecgexp.privacy.hypothetical import Projection, figure, spaced
+from ecgexp.privacy.plan import PrivacyPlan
+
+_DRAWN = {
+    "poisson": "each {unit} joins each {step} by chance q",
+    "shuffle": "each {unit} joins one {step} of each pass",
+    "fixed": "cohorts of constant size, drawn without replacement",
+}
+
+
+def reachable_table(
+    plan: PrivacyPlan, num_parameters: int, population: int | None = None, *, report: Report | None = None
+) -> Group:
+    """What `plan` can promise, to print before its training; a few seconds.
+
+    Args:
+      plan: of a run with a clip.
+      num_parameters: of its model.
+      population: units of a population to project to, beside `POPULATIONS`; None: the plan's own, if it has one.
+      report: called with what is done, the total, and what it was.
+
+    Raises:
+      ConfigError: `population` is below the units of the plan.
+      ValueError: the plan has no clip.
+    """
+    asked = population if population is not None else plan.population
+    populations = {number for number in POPULATIONS if number > plan.num_units} | ({asked} - {None})
+    return render(
+        reachable(
+            plan, plans_beside(plan), num_parameters=num_parameters, populations=sorted(populations), report=report
+        )
+    )  # fmt: skip
+
+
+def render(found: Reachable) -> Group:
+    """Both tables, with the projections apart and named so, and what the figures mean."""
+    return Group(*(part for block in (_at_this_noise(found), _projected(found), _needed(found)) for part in block))
+
+
+def _at_this_noise(found: Reachable) -> list[Any]:
+    plan = found.base
+    unit, step = plan.unit, _step(plan)
+    drawn = _DRAWN[plan.sampling].format(unit=unit, step=step)
+    if plan.expected_batch_size == plan.num_units:
+        drawn = f"every {unit} joins every {step}"
+    table = _table(f"{unit}s", "cohort", "q", "δ", "ε (PLD)", "ε (RDP)")
+    for price in found.prices:
+        own = price.plan
+        table.add_row(
+            spaced(own.num_units), spaced(own.expected_batch_size), figure(own.sampling_probability), f"{own.delta:g}",
+            epsilon_text(price.epsilon_pld), epsilon_text(price.epsilon_rdp),
+        )  # fmt: skip
+    between = "replaced" if plan.neighbouring == "replace_one" else "added or removed"
+    heading = f"ε at this noise: noise multiplier {plan.noise_multiplier:.4g}, {spaced(plan.iterations)} {step}s"
+    return [_title(heading), table, _note(f"One {unit} {between}; {drawn}."), Text()]
+
+
+def _projected(found: Reachable) -> list[Any]:
+    if not found.projections:
+        return []
+    plan = found.base
+    table = _table("population", "cohort", "δ", "as in the run", "noise multiplier", "ε (PLD)", "ε (RDP)")
+    for projection in found.projections:
+        _add_projection(table, projection)
+    source = f"{spaced(plan.expected_batch_size)} of {spaced(plan.num_units)}"
+    return [
+        _title("Projections — not a promise"),
+        table,
+        _note(
+            f"The share of {source} in a larger population. As in the run is either the noise multiplier (noise), or the "
+            "noise on the mean update (mean), which utility goes by and larger cohorts divide."
+        ),
+        Text(),
+    ]
+
+
+def _add_projection(table: Table, projection: Projection) -> None:
+    for kept, price in (("noise", projection.same_noise), ("mean", projection.same_utility)):
+        plan = price.plan
+        table.add_row(
+            spaced(plan.num_units), spaced(plan.expected_batch_size), f"{plan.delta:g}", kept,
+            figure(plan.noise_multiplier), epsilon_text(price.epsilon_pld), epsilon_text(price.epsilon_rdp),
+        )  # fmt: skip
+
+
+def _needed(found: Reachable) -> list[Any]:
+    plan = found.base
+    table = _table("ε", "noise multiplier", "noise on the mean", "signal at most", "noise / signal")
+    for row in found.needed:
+        table.add_row(*_needed_row(row))
+    source = f"{spaced(plan.expected_batch_size)} of {spaced(plan.num_units)} {plan.unit}s"
+    return [
+        _title(
+            f"Noise needed: {source}, {spaced(plan.iterations)} {_step(plan)}s, δ {plan.delta:g}, {plan.accountant.upper()}"
+        ),
+        table,
+        _note(
+            f"Norms over the {spaced(found.num_parameters)} weights of a model, at clip {plan.l2_norm_clip:g}. The noise lies "
+            "in all directions and averages out over the steps, so a ratio above 1 may still learn."
+        ),
+        *([Text(found.caution(), style="bold")] if found.caution() else []),
+    ]
+
+
+def _needed_row(row: NoiseNeeded) -> Sequence[str]:
+    if row.noise_multiplier is None:
+        return f"{row.target_epsilon:g}", "out of reach", "–", figure(row.signal_norm), "–"
+    beside = (row.noise_norm, row.signal_norm, row.noise_to_signal)
+    needed = epsilon_text(row.noise_multiplier)  # up, as ε: with less noise the target would be exceeded
+    return f"{row.target_epsilon:g}", needed, *map(figure, beside)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, justify="right", header_style="bold", no_wrap=True)
+    return table
+
+
+def _step(plan: PrivacyPlan) -> str:
+    return "round" if plan.unit == "patient" else "step"
+
+
+def _title(text: str) -> Text:
+    return Text(text, style="bold cyan")
+
+
+def _note(text: str) -> Text:
+    return Text(text, style="dim")

@@ -1,0 +1,69 @@
+"""The stages of the study: from each protocol as it was, fault by fault, to the sound one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ecgexp.replication.protocol_errors import Protocol, switches
+
+AS_IT_WAS = "as it was"
+PROTOCOLS: tuple[Protocol, ...] = ("central", "dp", "federated")
+
+# The order in which the faults go. What one is worth depends on those that are still there; the ones that cost a run little are
+# first, while there are but 20 000 beats. `default_to_normal` stands before all that decide how sure a network is.
+_GOING: dict[Protocol, tuple[tuple[str, ...], ...]] = {
+    "central": (
+        ("default_to_normal",), ("last_checkpoint",), ("stand_in_lead",), ("augment_before_split",), ("beat_cap",),
+        ("split_by_beat",), ("autoscale",),
+    ),
+    "dp": (
+        ("noise_never_runs", "batch_norm_under_dp"),
+        ("epsilon_of_all_rows", "shuffled_as_poisson", "copies_as_beats", "default_to_normal", "last_checkpoint", "stand_in_lead",
+         "split_by_beat"),
+    ),
+    "federated": (("shifted_pictures",), ("one_round_less", "default_to_normal", "stand_in_lead")),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One set-up of the study.
+
+    Attributes:
+      protocol: which.
+      mended: the faults that go at this stage; none at the first.
+      off: all that are gone by now.
+    """
+
+    protocol: Protocol
+    mended: tuple[str, ...]
+    off: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """What changed, e.g. `− beat_cap`."""
+        if not self.mended:
+            return AS_IT_WAS
+        if len(self.mended) > 2:
+            return "− the rest"
+        return "− " + ", ".join(self.mended)
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """The faults that are still on."""
+        return tuple(name for name in switches(self.protocol) if name not in self.off)
+
+    @property
+    def overrides(self) -> list[str]:
+        """What is typed for it."""
+        return [f"experiment=parity/{self.protocol}", *(f"flaws.{name}=false" for name in self.off)]
+
+
+def stages(protocols: Sequence[Protocol]) -> list[Stage]:
+    """All stages of these protocols, in order."""
+    found = []
+    for protocol in protocols:
+        off: tuple[str, ...] = ()
+        for mended in ((), *_GOING[protocol]):
+            off += mended
+            found.append(Stage(protocol=protocol, mended=mended, off=off))
+    return found

@@ -1,0 +1,143 @@
+"""The study as tables: for the console, for a Markdown page and as CSV."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+
+from ecgexp.formatting import epsilon_text
+from ecgexp.replication.gather import Measured
+from ecgexp.replication.reported_epsilon import Ladder
+
+_SCORES = ("accuracy", "macro_f1")
+# Column of the CSV -> metric.
+_COLUMNS = {
+    "accuracy": "test/accuracy", "macro_f1": "test/macro_f1", "always_commonest": "test/majority/accuracy",
+    "epsilon_as_printed": "flaws/epsilon_as_printed", "epsilon_had_it_run": "flaws/epsilon_had_it_run",
+    "epsilon_promised": "privacy/epsilon",
+}  # fmt: skip
+LADDER_NAMES = {
+    "as_printed": "as printed there", "right_count": "right n, RDP", "tight": "right n, PLD",
+    "ten_copies": "ten copies of a beat", "no_amplification": "shuffled batches", "that_ran": "what ran",
+}  # fmt: skip
+
+
+def study_tables(measured: Sequence[Measured]) -> list[Table]:
+    """One table a protocol, one row a stage: what the number was, what its faults were worth, and what is left."""
+    protocols = dict.fromkeys(one.stage.protocol for one in measured)
+    return [_study_table([one for one in measured if one.stage.protocol == protocol]) for protocol in protocols]
+
+
+def _study_table(measured: Sequence[Measured]) -> Table:
+    protocol = measured[0].stage.protocol
+    table = Table(box=box.SIMPLE_HEAD, title=f"experiment=parity/{protocol}", title_justify="left")
+    scores = ("accuracy", "macro F1") if protocol == "dp" else ("accuracy", "change", "macro F1", "change")
+    epsilons = ("ε printed", "ε if run") if protocol == "dp" else ()
+    table.add_column("faults", min_width=20, overflow="fold")
+    for name in (*scores, "always one", *epsilons):
+        table.add_column(name, justify="right", no_wrap=True)
+    before: dict[str, float | None] = {}
+    for one in measured:
+        cells = []
+        for score in _SCORES:
+            now = one.mean(f"test/{score}")
+            cells += [
+                _with_range(one.values(f"test/{score}")),
+                *([] if epsilons else [_change(before.get(score), now)]),
+            ]
+            before[score] = now
+        cells.append(_figure(one.mean("test/majority/accuracy")))
+        table.add_row(one.stage.label, *cells, *((_printed(one), _if_run(one)) if epsilons else ()))
+    return table
+
+
+def ladder_table(ladders: Sequence[Ladder]) -> Table:
+    """One row a noise multiplier: ε as it was printed there, mended fault by fault, and of what ran."""
+    table = Table(box=box.SIMPLE_HEAD, title="ε per noise multiplier (no promise of any run)", title_justify="left")
+    table.add_column("noise", justify="right")
+    for name in LADDER_NAMES.values():
+        table.add_column(name, justify="right")
+    for ladder in ladders:
+        values = [getattr(ladder, name) for name in LADDER_NAMES]
+        table.add_row(f"{ladder.noise_multiplier:g}", *map(epsilon_text, values))
+    return table
+
+
+def study_markdown(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> str:
+    """Both tables, as GitHub Markdown.
+
+    Args:
+      measured: the stages, in order, each with its runs.
+      ladders: ε per noise multiplier.
+    """
+    lines = [
+        "| protocol | the fault that goes | accuracy | macro F1 | always the commonest | ε printed | ε of such steps |",
+        "| --- | --- | --: | --: | --: | --: | --: |",
+    ]
+    for one in measured:
+        protocol = "" if one.stage.mended else f"`parity/{one.stage.protocol}`"
+        gone = ", ".join(f"`{name}`" for name in one.stage.mended) or f"none: {one.stage.label}"
+        cells = [_with_range(one.values(f"test/{score}")) for score in (*_SCORES, "majority/accuracy")]
+        lines.append(f"| {protocol} | {gone} | {' | '.join(cells)} | {_printed(one)} | {_if_run(one)} |")
+    noises = " | ".join(f"{ladder.noise_multiplier:g}" for ladder in ladders)
+    lines += ["", f"| ε at noise multiplier | {noises} |", f"| --- |{' --: |' * len(ladders)}"]
+    for name, label in LADDER_NAMES.items():
+        values = [getattr(ladder, name) for ladder in ladders]
+        lines.append(f"| {label} | {' | '.join(map(epsilon_text, values))} |")
+    return "\n".join(lines)
+
+
+def study_csv(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> str:
+    """Both tables: a row a stage and seed, then a row a noise multiplier."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    ladder_columns = [f"epsilon_{name}" for name in LADDER_NAMES]
+    writer.writerow(
+        ["protocol", "mended", "faults_left", "seed", "run_id", "noise_multiplier", *_COLUMNS, *ladder_columns[1:]]
+    )
+    for one in measured:
+        for run in one.runs:
+            noise = run.params.get("privacy.noise_multiplier", "")
+            writer.writerow(
+                [one.stage.protocol, " ".join(one.stage.mended), " ".join(one.stage.left), run.params.get("seed", ""), run.run_id,
+                 noise, *(run.metrics.get(metric, "") for metric in _COLUMNS.values()), *[""] * (len(LADDER_NAMES) - 1)]
+            )  # fmt: skip
+    for ladder in ladders:
+        printed, *others = (getattr(ladder, name) for name in LADDER_NAMES)
+        cells = [printed if column == "epsilon_as_printed" else "" for column in _COLUMNS]
+        writer.writerow(["ladder", "", "", "", "", ladder.noise_multiplier, *cells, *others])
+    return out.getvalue()
+
+
+def _printed(one: Measured) -> str:
+    promised = one.mean("privacy/epsilon")
+    return _epsilon(one.mean("flaws/epsilon_as_printed") if promised is None else promised)
+
+
+def _if_run(one: Measured) -> str:
+    """ε of the steps with their noise; behind it that of what ran, where the noise did not."""
+    value = one.mean("flaws/epsilon_had_it_run")
+    if value is None:
+        return _epsilon(one.mean("privacy/epsilon"))
+    return epsilon_text(value) + (" (∞)" if "noise_never_runs" in one.stage.left else "")
+
+
+def _with_range(values: Sequence[float]) -> str:
+    if not values:
+        return "not run"
+    mean = f"{sum(values) / len(values):.3f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.3f} to {max(values):.3f})"
+
+
+def _change(before: float | None, now: float | None) -> str:
+    return "" if before is None or now is None else f"{now - before:+.3f}"
+
+
+def _epsilon(value: float | None) -> str:
+    return "" if value is None else epsilon_text(value, decimals=2)
+
+
+def _figure(value: float | None, *, digits: int = 3, none: str = "–") -> str:
+    return none if value is None else f"{value:.{digits}f}"

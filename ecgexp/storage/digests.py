@@ -1,0 +1,20 @@
+"""Digests of files and of settings."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file; a `.hea` is taken with CRLF line ends, as PhysioNet publishes it, whatever git made of it."""
+    if path.suffix == ".hea":
+        lines = path.read_bytes().replace(b"\r\n", b"\n")
+        return hashlib.sha256(lines.replace(b"\n", b"\r\n")).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON-able value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,89 @@
+"""What a sweep lost of privacy, and what all runs of its store on the same people lost: from every record that there is.
+
+A sweep's own files know its jobs until somebody removes them, and nothing of a job that was resumed alone. The store's record
+(`privacy.losses`) knows all runs since it was begun. Each loss is taken from both, and the larger counts.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ecgexp.privacy.recorded_losses import Loss, Losses, on_the_same_people, price_store
+from ecgexp.privacy.search_accounting import Charge, SearchPrice, price_search
+from ecgexp.sweeps.attempts import Attempt, Attempts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """The losses of some runs.
+
+    Attributes:
+      losses: one a run; a run that was started anew counts again.
+      unknown: runs whose record is damaged.
+    """
+
+    losses: Sequence[Loss]
+    unknown: int
+
+    @property
+    def charges(self) -> list[Charge]:
+        """Of every run, in order."""
+        return [loss.charge for loss in self.losses]
+
+
+def spent_by_sweep(home: Path, private_dir: Path | None) -> Spent:
+    """By the jobs of the sweep in `home`, also those whose attempts were removed and those that were resumed alone.
+
+    Args:
+      home: the sweep's own folder.
+      private_dir: of its store; None: only its own files are asked.
+    """
+    store = [] if private_dir is None else Losses(private_dir).all()
+    attempts = Attempts(home / "attempts")
+    own = {attempt.id: attempt for attempt in attempts.all() if attempt.charge is not None}
+    folders = {attempt.run_dir for attempt in own.values()}
+    known = [loss for loss in store if loss.sweep == home.name or loss.run_dir in folders]
+    return Spent(losses=_joined(own, known, {home.name: own}), unknown=len(attempts.damaged))
+
+
+def spent_in_store(home: Path, private_dir: Path | None) -> Spent:
+    """By all runs of the store that may share a person with the sweep in `home`."""
+    store = Losses(private_dir) if private_dir is not None else None
+    known = [] if store is None else store.all()
+    sweeps = {folder.parent.name: Attempts(folder) for folder in sorted(home.parent.glob("*/attempts"))}
+    by_sweep = {
+        name: {attempt.id: attempt for attempt in attempts.all() if attempt.charge is not None}
+        for name, attempts in sweeps.items()
+    }
+    own = {attempt.run_dir for attempt in by_sweep.get(home.name, {}).values()}
+    every = {key: attempt for attempts in by_sweep.values() for key, attempt in attempts.items()}
+    people = frozenset().union(*(loss.people for loss in known if loss.sweep == home.name or loss.run_dir in own))
+    damaged = sum(len(attempts.damaged) for attempts in sweeps.values()) + (0 if store is None else store.damaged)
+    return Spent(losses=on_the_same_people(_joined(every, known, by_sweep), people), unknown=damaged)
+
+
+def price_both(home: Path, private_dir: Path | None) -> tuple[SearchPrice | None, SearchPrice | None]:
+    """The privacy loss of the sweep in `home`, and that of all runs of its store on the same people."""
+    sweep, store = spent_by_sweep(home, private_dir), spent_in_store(home, private_dir)
+    return price_search(sweep.charges, unknown=sweep.unknown), price_store(store.losses, unknown=store.unknown)
+
+
+def _joined(
+    attempts: Mapping[str, Attempt], known: Sequence[Loss], by_sweep: Mapping[str, Mapping[str, Attempt]]
+) -> list[Loss]:
+    """Every run once: as the store has it, or the attempt's charge where that is larger or the store has none."""
+    losses = {loss.id: loss for loss in known}
+    newest = {loss.run_dir: loss.id for loss in known}
+    for key, attempt in attempts.items():
+        if attempt.charge is None:
+            continue
+        at = newest.get(attempt.run_dir)
+        if at is not None:
+            losses[at] = replace(losses[at], charge=losses[at].charge.at_least(attempt.charge))
+            continue
+        sweep = next((name for name, own in by_sweep.items() if key in own and own[key].first is None), None)
+        losses[key] = Loss(
+            id=key, run_dir=attempt.run_dir, name=attempt.name, run_id=attempt.run_id, sweep=sweep, people=frozenset(),
+            charge=attempt.charge, finished=attempt.status == "FINISHED",
+        )  # fmt: skip
+    return list(losses.values())

@@ -1,0 +1,76 @@
+"""Artifacts as files: how a figure, a text, a nested value or a table is written."""
+
+import json
+import math
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgexp.settings.redaction import redact, redacted
+from ecgexp.tracking.checks import check_path
+
+_DPI = 150
+
+
+class FileArtifacts(ABC):
+    """Gives a tracker that can keep a file all other kinds of artifact."""
+
+    @abstractmethod
+    def log_file(self, path: Path, folder: str = "") -> None:
+        """Keeps a copy of the file `path`, under its own name, in `folder`."""
+
+    def log_figure(self, figure: Any, path: str) -> None:
+        """Keeps a matplotlib figure as a picture of the format that `path` ends in."""
+        self._write(path, lambda target: figure.savefig(target, dpi=_DPI, bbox_inches="tight"))
+
+    def log_text(self, text: str, path: str) -> None:
+        """Keeps text, without its secrets."""
+        self._write(path, lambda target: target.write_text(redact(text), encoding="utf-8"))
+
+    def log_dict(self, values: Mapping[str, Any], path: str) -> None:
+        """Keeps nested values as `.json` or `.yaml`; undefined numbers become null, secrets in texts are hidden."""
+        self._write(
+            path, lambda target: target.write_text(_dump(redacted(values), suffix=target.suffix), encoding="utf-8")
+        )
+
+    def log_table(self, table: Any, path: str) -> None:
+        """Keeps a pandas table as `.csv` or `.parquet`."""
+        if path.endswith(".parquet"):
+            self._write(path, lambda target: table.to_parquet(target, index=False, write_page_checksum=True))
+        elif path.endswith(".csv"):
+            self._write(path, lambda target: table.to_csv(target, index=False))
+        else:
+            raise ValueError(f"a table is kept as .csv or .parquet, not as {path!r}")
+
+    def _write(self, path: str, write: Callable[[Path], Any]) -> None:
+        folder, _, name = check_path(path).rpartition("/")
+        with tempfile.TemporaryDirectory(prefix="ecgexp-") as scratch:
+            write(Path(scratch) / name)
+            self.log_file(Path(scratch) / name, folder)
+
+
+def plain(values: Any) -> Any:
+    """`values` as JSON knows them: numpy scalars and arrays become numbers and lists, NaN and infinity become None."""
+    if isinstance(values, Mapping):
+        return {str(key): plain(value) for key, value in values.items()}
+    if isinstance(values, list | tuple | set | np.ndarray):
+        return [plain(value) for value in values]
+    if isinstance(values, np.generic):
+        return plain(values.item())
+    if isinstance(values, float) and not math.isfinite(values):
+        return None
+    return values if isinstance(values, str | int | float | bool) or values is None else str(values)
+
+
+def _dump(values: Mapping[str, Any], *, suffix: str) -> str:
+    if suffix == ".json":
+        return json.dumps(plain(values), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if suffix in (".yaml", ".yml"):
+        import yaml
+
+        return yaml.safe_dump(plain(values), sort_keys=False, allow_unicode=True)
+    raise ValueError(f"nested values are kept as .json or .yaml, not as {suffix!r}")

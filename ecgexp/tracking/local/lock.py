@@ -1,0 +1,172 @@
+"""Who may work in a run's folder: one process at a time, and a new run only where none is; and what does not stay in it."""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.storage.atomic import remove_litter_below
+from ecgexp.storage.reading import read_bytes
+
+LOG = "ecgexp.log"  # as conf/config.yaml names the job to Hydra
+LOCK = ".lock"
+CHECKPOINTS = "checkpoints"
+_JOURNAL, _PRIVATE = "privacy_journal.jsonl", "private"
+_OF_RUN = ("run.json", "result.json", "metrics.jsonl", _JOURNAL)
+_OF_SWEEP = ("sweep.json", "multirun.yaml", "attempts", "sweeps")
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def hold(folder: Path, *, new: bool, setting: str = "hydra.run.dir") -> Iterator[None]:
+    """Holds a run's folder for the block; the lock goes with the process that holds it, however it ends.
+
+    Guarantees: a folder that is refused is as it was; from one that is held, what a dead process left half-written is removed
+    (`tests/test_run_folder.py`). The same thread may hold it twice.
+
+    Args:
+      folder: an existing folder.
+      new: whether a run begins in it; else one is resumed.
+      setting: that named the folder, for the message.
+
+    Raises:
+      ConfigError: another process works in it, or a run is to begin where one is.
+    """
+    if new:
+        check_free(folder, setting=setting)
+    lock = FileLock(folder.absolute() / LOCK, timeout=0, is_singleton=True)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ConfigError(
+            f"{setting}={folder}: another process is at work in the folder; let it finish, or end it, or use another {setting}="
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"{setting}={folder}: {LOCK} in it cannot be locked ({error.strerror}); remove it, make the folder writable, or use "
+            f"another {setting}="
+        ) from error
+    try:
+        if new:
+            check_free(folder, setting=setting)
+        remove_litter_below(folder)
+        yield
+    finally:
+        lock.release()
+
+
+def check_free(folder: Path, *, setting: str = "hydra.run.dir") -> None:
+    """Refuses a folder in which a run or a sweep is.
+
+    Raises:
+      ConfigError: names both remedies.
+    """
+    if _holds(folder, _OF_RUN):
+        raise ConfigError(
+            f"{setting}={folder}: the folder holds a run{_status(folder)}, which a new run would overwrite; use another "
+            f"{setting}=, or resume={folder} to go on with a run that did not finish"
+        )
+    if _holds(folder, _OF_SWEEP):
+        raise ConfigError(
+            f"{setting}={folder}: the folder holds a sweep; use another {setting}=, or resume= with the folder of one of its "
+            "runs, or the command of the sweep to go on with all"
+        )
+
+
+def has_checkpoints(folder: Path) -> bool:
+    """Whether a run left states of its training in its folder, of which `remove_checkpoints` leaves nothing."""
+    return (folder / CHECKPOINTS).is_dir()
+
+
+def remove_checkpoints(folder: Path) -> bool:
+    """Removes the states of training of a run that has finished: under privacy they are private, and of no more use.
+
+    Returns:
+      Whether there were any, and they are gone. A failure is a warning: the run has finished, and the next `ecgexp-sync` or
+      `resume=` tries again.
+    """
+    if not has_checkpoints(folder):
+        return False
+    try:
+        shutil.rmtree(folder / CHECKPOINTS)
+    except OSError as error:
+        _log.warning(
+            "%s: the states of training could not be removed (%s); under privacy they are private: use `ecgexp-sync %s` when "
+            "they can be",
+            folder / CHECKPOINTS, error, folder,
+        )  # fmt: skip
+        return False
+    return True
+
+
+def free_beside(folder: Path) -> Path:
+    """`folder`, or the first of `folder-2`, `folder-3`, … in which there is no run; it is made."""
+    number, found = 1, folder
+    while _holds(found, (*_OF_RUN, *_OF_SWEEP)):
+        number += 1
+        found = folder.with_name(f"{folder.name}-{number}")
+    found.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+def discard(folder: Path) -> None:
+    """Removes a folder, held by this process, whose run did not begin; one with files of others, or a run, is kept.
+
+    Whoever logs afterwards must move the log before.
+    """
+    if _is_unused(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def discard_unheld(folder: Path) -> None:
+    """Removes a folder that Hydra made for a job or command which needs none."""
+    if _is_unused(folder):
+        with suppress(ConfigError), hold(folder, new=True):
+            discard(folder)
+
+
+def move_log(folder: Path | None) -> None:
+    """From now on the log is written into that folder; None: nowhere."""
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, logging.FileHandler)]:
+        target = None if folder is None else os.path.abspath(folder / LOG)
+        if handler.baseFilename == target:
+            continue
+        root.removeHandler(handler)
+        handler.close()
+        if target is not None:
+            successor = logging.FileHandler(target, delay=True, encoding="utf-8")
+            successor.setFormatter(handler.formatter)
+            root.addHandler(successor)
+
+
+def _is_unused(folder: Path) -> bool:
+    return {path.name for path in folder.glob("*")} <= {".hydra", LOG, LOCK, _PRIVATE, _JOURNAL} and not _holds(
+        folder, _OF_RUN
+    )
+
+
+def _holds(folder: Path, names: Iterable[str]) -> bool:
+    return any((folder / name).exists() and not (name == _JOURNAL and _is_new(folder / name)) for name in names)
+
+
+def _is_new(journal: Path) -> bool:
+    """Whether it has nothing but its first line: it is begun before the run, and what is not trained yet spends nothing."""
+    try:
+        return not read_bytes(journal, fix="").partition(b"\n")[2]
+    except DataError:
+        return False
+
+
+def _status(folder: Path) -> str:
+    from ecgexp.tracking.local.run_json import read_run
+
+    try:
+        return f" ({read_run(folder)['status']})"
+    except DataError:
+        return ""

@@ -1,0 +1,120 @@
+"""`run.json`, a run's own account of itself: read, and replaced as a whole, so that it is never half written.
+
+It also says in which store the run is, and whether all of it is there. It counts as not whole from the first moment on, and
+becomes whole when the end of the run has arrived, so that a crash at any time leaves the mark.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from ecgexp.settings.declaration import DataError
+from ecgexp.storage.atomic import replacing
+from ecgexp.storage.reading import MissingFileError, read_json, refusal
+from ecgexp.tracking.checks import check_path
+from ecgexp.tracking.local.lock import has_checkpoints
+from ecgexp.tracking.provenance import is_running
+
+NAME = "run.json"
+RUN_DIR_TAG = "run.dir"
+EXAMPLE = "input_example.safetensors"
+_FIX = "restore the file from a copy, or leave the run out and start it anew in another folder"
+
+Seconds = Annotated[float, Field(ge=0, le=1e11)]
+"""Since 1970."""
+
+
+class DatasetValues(TypedDict):
+    """See `tracking.base.DatasetInput`."""
+
+    name: str
+    digest: str
+    source: str
+    counts: dict[str, dict[str, int]]
+
+
+class StoreValues(TypedDict):
+    """In which store a run is, and whether all of it."""
+
+    uri: str
+    whole: bool
+
+
+class RunValues(TypedDict):
+    """`run.json`."""
+
+    run_id: NotRequired[str | None]
+    status: Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+    reason: NotRequired[str | None]
+    ended: NotRequired[Seconds | None]
+    params: dict[str, str | int | float | bool | None]
+    tags: dict[str, str]
+    datasets: list[DatasetValues]
+    artifacts: NotRequired[list[str]]
+    store: NotRequired[StoreValues | None]
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """What the run in `folder` says of itself, as `RunValues`.
+
+    Raises:
+      DataError: it is no folder of a run, or its `run.json` is damaged.
+    """
+    path = folder / NAME
+    try:
+        values = read_json(path, RunValues, fix=_FIX)
+    except MissingFileError as error:
+        raise MissingFileError(
+            f"{folder} is not the folder of a run: it has no {NAME}; give the folder of one, as it lies under outputs/"
+        ) from error
+    for artifact in values.get("artifacts", ()):
+        try:
+            check_path(artifact)
+        except ValueError as error:
+            raise refusal(path, f"is damaged: {error}", fix=_FIX) from error
+    return dict(values)
+
+
+def write_run(folder: Path, values: Mapping[str, Any]) -> None:
+    """Replaces `run.json`."""
+    with replacing(folder / NAME) as part:
+        part.write_text(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def is_being_made(values: Mapping[str, Any]) -> bool:
+    """Whether a process of this machine is at the run."""
+    return values["status"] == "RUNNING" and is_running(values["tags"])
+
+
+def has_finished(folder: Path) -> bool:
+    """Whether the run in `folder` has all its results, so that there is nothing to train any more."""
+    try:
+        return read_run(folder)["status"] == "FINISHED"
+    except DataError:
+        return False
+
+
+def not_whole(outputs: Path) -> tuple[list[Path], list[DataError]]:
+    """Folders below `outputs` of runs that have ended and lack a part of their end.
+
+    By their own account they are not all in their store, or they have finished and still keep states of their training.
+
+    Returns:
+      The folders; and of each whose `run.json` is damaged, what is wrong with it.
+    """
+    found, damaged = [], []
+    for path in sorted(outputs.glob(f"**/{NAME}")):
+        try:
+            values = read_run(path.parent)
+        except DataError as error:
+            damaged.append(error)
+            continue
+        delivered = not values.get("store") or values["store"]["whole"]
+        tidy = values["status"] != "FINISHED" or not has_checkpoints(path.parent)
+        if not (delivered and tidy) and not is_being_made(values):
+            found.append(path.parent)
+    return found, damaged

@@ -1,0 +1,204 @@
+"""The run in its own folder: readable without any tool, and there even when the tracking server is not.
+
+metrics.jsonl      one line per call: {"time": seconds since 1970, "step": 3, "metrics": {"train/loss": 0.21}}
+run.json           run id, status, reason, parameters, tags, datasets, names of the artifacts, and whether all of it is in its
+                   store (see `run_json`)
+figures/…, …       the artifacts under their own paths
+input_example.safetensors  what the model was shown as an example, beside model/
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from ecgexp.settings.redaction import redact
+from ecgexp.storage.archive import write_archive
+from ecgexp.storage.atomic import replacing, replacing_folder, resolved
+from ecgexp.storage.reading import MissingFileError, cut_torn_line, read_lines, refusal
+from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status
+from ecgexp.tracking.checks import Points, check_path
+from ecgexp.tracking.local.artifact_files import FileArtifacts, plain
+from ecgexp.tracking.local.lock import remove_checkpoints
+from ecgexp.tracking.local.run_json import EXAMPLE, NAME, Seconds, read_run, write_run
+from ecgexp.tracking.params import loggable, taggable
+from ecgexp.tracking.provenance import process_tags
+
+_FIX = "remove the line, or restore the file from a copy"
+
+
+class Entry(TypedDict):
+    """A line of `metrics.jsonl`."""
+
+    time: Seconds
+    step: Annotated[int, Field(ge=0, le=10**12)] | None
+    metrics: dict[str, float | None]
+
+
+class JsonlTracker(FileArtifacts):
+    """Keeps a run in a folder. An existing folder is continued: its points are kept and not written twice.
+
+    Args:
+      folder: the run directory; made if it is not there.
+      run_id: the run's identity in a store elsewhere, written down so that the run can be continued there.
+      store_uri: where that is; noted without its password, and as not having all of the run until `mark_whole`.
+    """
+
+    def __init__(self, folder: Path, *, run_id: str | None = None, store_uri: str | None = None):
+        self.folder = folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._metrics = folder / "metrics.jsonl"
+        cut_torn_line(self._metrics)
+        _check_no_folder(folder / "result.json")  # now, and not when the run has been trained
+        self._points = Points((name, step) for step, metrics in read_metrics(self._metrics) for name in metrics)
+        before = read_run(folder) if (folder / NAME).exists() else {}
+        self._run: dict[str, Any] = {"params": {}, "tags": {}, "datasets": [], "artifacts": [], "store": None, **before}
+        self._run |= {"run_id": run_id or before.get("run_id"), "status": "RUNNING", "reason": None, "ended": None}
+        self._run["tags"] |= process_tags()  # at once, so that nobody takes a run that goes on for one that died
+        if store_uri is not None:
+            self._run["store"] = {"uri": redact(store_uri)}
+        self.mark_whole(False)
+
+    @property
+    def run_id(self) -> str | None:
+        """The run's identity in a store elsewhere."""
+        return self._run["run_id"]
+
+    @property
+    def url_hint(self) -> str:
+        """Where the run can be looked at."""
+        return f"the run is in {self.folder}"
+
+    def known_as(self, run_id: str | None) -> None:
+        """Writes down the run's identity in a store elsewhere."""
+        self._run["run_id"] = run_id
+        self._save()
+
+    def forget(self) -> None:
+        """Takes a run back that did not begin: its folder is free again."""
+        (self.folder / NAME).unlink(missing_ok=True)
+
+    def log_params(self, params: Mapping[str, Scalar]) -> None:
+        """See `Tracker.log_params`."""
+        fresh, kept = plain(loggable(params)), self._run["params"]
+        changed = [name for name in fresh if kept.get(name, fresh[name]) != fresh[name]]
+        if changed:
+            raise ValueError(f"parameter {changed[0]!r} already has another value: {kept[changed[0]]!r}")
+        kept.update(fresh)
+        self._save()
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None) -> None:
+        """See `Tracker.log_metrics`; an undefined value is written as null."""
+        fresh = self._points.check(metrics, step)
+        if fresh:
+            line = json.dumps({"time": now() if at is None else at, "step": step, "metrics": fresh}, allow_nan=False)
+            with self._metrics.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        self._points.keep(metrics, step)
+
+    def discard_points(self, *, after: int) -> None:
+        """See `Tracker.discard_points`; the file is replaced as a whole, if it has any such point."""
+        entries = list(read_entries(self._metrics))
+        left = [entry for entry in entries if entry["step"] is None or entry["step"] <= after]
+        if len(left) < len(entries):
+            with replacing(self._metrics) as part:
+                part.write_text("".join(f"{json.dumps(entry)}\n" for entry in left), encoding="utf-8")
+        self._points.discard(after=after)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """See `Tracker.set_tags`."""
+        self._run["tags"].update(taggable(tags))
+        self._save()
+
+    def log_file(self, path: Path, folder: str = "") -> None:
+        """See `Tracker.log_file`; a file that already lies there is left as it is."""
+        name = check_path(f"{folder}/{path.name}" if folder else path.name)
+        target = self.folder / name
+        if not _is_same(path, target):
+            _check_no_folder(target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(target) as part:
+                shutil.copyfile(path, part)
+        if name not in self._run["artifacts"]:
+            self._run["artifacts"].append(name)
+            self._save()
+
+    def log_dataset(self, dataset: DatasetInput) -> None:
+        """See `Tracker.log_dataset`."""
+        entry = plain(asdict(dataset))
+        if entry not in self._run["datasets"]:
+            self._run["datasets"].append(entry)
+            self._save()
+
+    def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
+        """See `Tracker.log_model`; the folder is copied to `model/` unless it lies there."""
+        target = self.folder / "model"
+        if not _is_same(folder, target):
+            with replacing_folder(target) as part:
+                shutil.copytree(folder, part, dirs_exist_ok=True)
+        example = input_example if isinstance(input_example, Mapping) else {"signals_mv": input_example}
+        with replacing(self.folder / EXAMPLE) as part, part.open("wb") as file:
+            write_archive(file, example, {})
+
+    def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
+        """See `Tracker.finish`; a run that has finished keeps no states of its training, from the first moment on."""
+        if self._run["status"] == "RUNNING":
+            self._run |= {"status": status, "reason": reason and redact(reason), "ended": now() if at is None else at}
+            self._save()
+            if status == "FINISHED":
+                remove_checkpoints(self.folder)
+
+    def mark_whole(self, whole: bool = True) -> None:
+        """Notes whether all of the run is in its store."""
+        if self._run["store"] is not None:
+            self._run["store"]["whole"] = whole
+        self._save()
+
+    def _save(self) -> None:
+        write_run(self.folder, self._run)
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """Whether two paths lead to one file; unlike `Path.resolve`, for a link that leads to itself too."""
+    return resolved(path) == resolved(other)
+
+
+def _check_no_folder(path: Path) -> None:
+    if path.is_dir():
+        raise refusal(path, "is a folder, and a file must be written there", fix="remove it")
+
+
+def read_metrics(path: Path) -> Iterator[tuple[int | None, dict[str, float | None]]]:
+    """The (step, metrics) of each whole line of `path`; a last line that is still being written is left out.
+
+    Args:
+      path: a `metrics.jsonl`; one that is not there has no lines.
+
+    Raises:
+      DataError: the file cannot be read, or a whole line is damaged.
+    """
+    for entry in read_entries(path):
+        yield entry["step"], entry["metrics"]
+
+
+def read_entries(path: Path) -> list[Entry]:
+    """The whole lines of `path`.
+
+    Raises:
+      DataError: the file cannot be read, or a whole line is damaged.
+    """
+    try:
+        return read_lines(path, Entry, fix=_FIX)
+    except MissingFileError:
+        return []
+
+
+def now() -> float:
+    """Seconds since 1970, as they are kept with a point."""
+    return round(time.time(), 3)  # MLflow counts in milliseconds

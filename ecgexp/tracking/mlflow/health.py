@@ -1,0 +1,137 @@
+"""Looking after a store: can it be written, and which of its runs say RUNNING though their process is gone?"""
+
+import platform
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ecgexp.tracking.local.run_json import RUN_DIR_TAG
+from ecgexp.tracking.mlflow.quiet import quieten
+from ecgexp.tracking.mlflow.store_tables import prepare_tables, why_not
+from ecgexp.tracking.provenance import is_running
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaleRun:
+    """A run that its process can no longer end.
+
+    Attributes:
+      run_id: in MLflow.
+      name: as the UI shows it.
+    """
+
+    run_id: str
+    name: str
+
+
+def check_sqlite(file: Path) -> None:
+    """Checks that the store `file` can be written, or can be made if it is missing; an older one is upgraded on a copy.
+
+    Raises:
+      ConfigError: why not, and what to type.
+    """
+    try:
+        if file.exists():
+            _check_database(file)
+            quieten()
+            prepare_tables(file)
+        else:
+            _check_folder(next(parent for parent in file.parents if parent.exists()))
+    except (OSError, sqlite3.Error) as error:
+        raise why_not(file, error) from error
+
+
+def find_stale(uri: str) -> list[StaleRun]:
+    """The runs of this machine that say RUNNING although their process has ended, as after `kill -9` or a power cut.
+
+    Runs of other machines, and runs that do not say which process makes them, are left alone.
+
+    Args:
+      uri: an existing store, absolute.
+    """
+    quieten()
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    running = _all_pages(client, experiments)
+    return [StaleRun(run_id=run.info.run_id, name=run.info.run_name) for run in running if _has_ended(run.data.tags)]
+
+
+def close_stale(uri: str) -> list[StaleRun]:
+    """Marks the stale runs KILLED, with the reason, and returns them."""
+    stale = find_stale(uri)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    for run in stale:
+        client.set_tag(run.run_id, "status.reason", "its process ended without saying how; closed by ecgexp-doctor")
+        client.set_terminated(run.run_id, status="KILLED")
+    return stale
+
+
+def close_replaced(client: "MlflowClient", folder: Path, *, by: str | None) -> list[str]:
+    """Closes the runs that were begun from a folder and that the folder does not know: their process was killed before.
+
+    Args:
+      client: of the store.
+      folder: of a run, held by this process.
+      by: the id of the folder's run, if it has one by now.
+
+    Returns:
+      Their ids; runs of another machine, or of a living process, stay.
+
+    Raises:
+      TrackerUnavailable: the store does not answer.
+    """
+    from ecgexp.tracking.mlflow.tracker import REASON_TAG, reaching
+
+    closed = []
+    with reaching():
+        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+        for run in _all_pages(client, experiments):
+            tags, run_id = run.data.tags, run.info.run_id
+            if run_id == by or tags.get(RUN_DIR_TAG) != str(folder.absolute()) or not _has_ended(tags):
+                continue
+            then = f"; it was begun anew as {by}" if by else ""
+            client.set_tag(run_id, REASON_TAG, f"its process ended without saying how{then}")
+            client.set_terminated(run_id, status="KILLED")
+            closed.append(run_id)
+    return closed
+
+
+def _all_pages(client, experiments: list[str]) -> Iterator:
+    token = None
+    while experiments:
+        page = client.search_runs(experiments, filter_string="attributes.status = 'RUNNING'", page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _has_ended(tags: Mapping[str, str]) -> bool:
+    if tags.get("process.host") != platform.node() or "process.pid" not in tags or "process.started" not in tags:
+        return False  # nobody here can tell
+    return not is_running(tags)
+
+
+def _check_database(file: Path) -> None:
+    with sqlite3.connect(file, timeout=5) as connection:
+        found = connection.execute("PRAGMA quick_check").fetchone()[0]
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+        connection.execute("BEGIN IMMEDIATE")  # takes the lock of a writer
+        connection.rollback()
+    connection.close()
+
+
+def _check_folder(folder: Path) -> None:
+    with tempfile.TemporaryFile(dir=folder):
+        pass

@@ -1,0 +1,156 @@
+"""Brings a run in a store up to what the run's folder says.
+
+What is there is found out first and only what is missing is sent, the end last; so a call that is cut off is repeated, and a
+call that finds nothing to do sends nothing.
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from ecgexp.settings.declaration import DataError
+from ecgexp.storage.archive import read_archive
+from ecgexp.storage.reading import read_bytes, refusal
+from ecgexp.tracking.base import DatasetInput, ModelInput
+from ecgexp.tracking.kept_files import remove_partial_uploads
+from ecgexp.tracking.local.run_json import EXAMPLE, read_run
+from ecgexp.tracking.local.tracker import read_entries
+from ecgexp.tracking.mlflow.model import is_logged
+from ecgexp.tracking.mlflow.store import Store
+from ecgexp.tracking.mlflow.tracker import REASON_TAG, MlflowTracker, as_inputs, points_of, reaching, stored_tag
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+_PEOPLES = "mlflow.note.content"  # may be changed in the UI: what is there stays
+
+
+def replay(folder: Path, store: Store, run_id: str, *, with_end: bool = True) -> str:
+    """Completes the run `run_id` of the store.
+
+    Args:
+      folder: of the run; nobody else is at it.
+      store: where to; its experiment does not matter.
+      run_id: which it is there.
+      with_end: also how it ended; not for a run that is about to go on.
+
+    Returns:
+      What was sent, e.g. `12 points, 3 files, the end (FINISHED)`; empty where nothing was missing.
+
+    Raises:
+      DataError: the folder is damaged, or the run was deleted in the store.
+      TrackerUnavailable: the store does not answer, or has no such run; what has arrived stays.
+    """
+    values = read_run(folder)
+    with reaching():
+        run = store.client.get_run(run_id)
+        points = points_of(store, run)
+    if run.info.lifecycle_stage == "deleted":
+        raise DataError(
+            f"{folder}: its run was deleted in MLflow; `mlflow runs restore --run-id {run_id}` brings it back"
+        )
+    is_parent = values["tags"].get("sweep.role") == "parent"  # with which a report may be kept at this moment
+    remove_partial_uploads(run.info.artifact_uri, older_than_s=60.0 if is_parent else 0.0)
+    store = replace(store, experiment_id=run.info.experiment_id)
+    tracker = MlflowTracker(store, run_id, params=run.data.params, points=points)
+    params = {name: value for name, value in values["params"].items() if name not in run.data.params}
+    tracker.log_params(params)
+    tags = {name: text for name, text in values["tags"].items() if _lacks(run, name, text)}
+    if not with_end:  # the process that goes on is another one
+        tags = {name: text for name, text in tags.items() if not name.startswith("process.")}
+    tracker.set_tags(tags)
+    sent = {"parameter": len(params), "tag": len(tags), "point": _send_points(folder, tracker, points)}
+    sent |= {
+        "dataset": _send_datasets(values, tracker, run),
+        "file": _send_files(folder, values, tracker, store, run_id),
+    }
+    words = [f"{number} {name}{'' if number == 1 else 's'}" for name, number in sent.items() if number]
+    words += ["the model"] if _send_model(folder, tracker, store, run_id) else []
+    words += [f"the end ({values['status']})"] if with_end and _send_end(values, tracker, store, run) else []
+    return ", ".join(words)
+
+
+def _lacks(run: "Run", name: str, text: str) -> bool:
+    kept = run.data.tags.get(name)
+    return kept != stored_tag(text) and not (name == _PEOPLES and kept is not None)
+
+
+def _send_points(folder: Path, tracker: MlflowTracker, kept: set[tuple[str, int | None]]) -> int:
+    """By name and step, which a run has once, whatever the time under which they arrived."""
+    number = 0
+    for entry in read_entries(folder / "metrics.jsonl"):
+        step, metrics, at = entry["step"], entry["metrics"], entry["time"]
+        fresh = {name: value for name, value in metrics.items() if value is not None and (name, step) not in kept}
+        if fresh:
+            tracker.log_metrics(fresh, step=step, at=at)
+        number += len(fresh)
+    return number
+
+
+def _send_datasets(values: dict[str, Any], tracker: MlflowTracker, run: "Run") -> int:
+    inputs = run.inputs.dataset_inputs if run.inputs is not None else []
+    kept = {entry.dataset.digest for entry in inputs}
+    missing = [
+        dataset
+        for dataset in (DatasetInput(**entry) for entry in values["datasets"])
+        if not {entry.dataset.digest for entry in as_inputs(dataset)} <= kept
+    ]
+    for dataset in missing:
+        tracker.log_dataset(dataset)
+    return len(missing)
+
+
+def _send_files(folder: Path, values: dict[str, Any], tracker: MlflowTracker, store: Store, run_id: str) -> int:
+    missing = list(_missing_files(folder, values, store, run_id))
+    for path in missing:
+        tracker.log_file(folder / path, path.rpartition("/")[0])
+    return len(missing)
+
+
+def _missing_files(folder: Path, values: dict[str, Any], store: Store, run_id: str) -> Iterator[str]:
+    """Artifacts that are not there, or of another size, as an upload that was cut off leaves them."""
+    paths = [path for path in values.get("artifacts", ()) if (folder / path).is_file()]
+    kept: dict[str, int | None] = {}
+    for parent in sorted({str(PurePosixPath(path).parent) for path in paths}):
+        with reaching():
+            listed = store.client.list_artifacts(run_id, None if parent == "." else parent)
+        kept |= {entry.path: entry.file_size for entry in listed if not entry.is_dir}
+    for path in paths:
+        if path not in kept or kept[path] not in (None, (folder / path).stat().st_size):
+            yield path
+
+
+def _send_model(folder: Path, tracker: MlflowTracker, store: Store, run_id: str) -> bool:
+    if not (folder / EXAMPLE).exists():  # written when the model was handed over
+        return False
+    with reaching():
+        if is_logged(store, run_id, folder / "model"):
+            return False
+    tracker.log_model(folder / "model", input_example=_example(folder))
+    return True
+
+
+def _example(folder: Path) -> ModelInput:
+    path, fix = folder / EXAMPLE, "remove it and the model is left out, or restore it from a copy"
+    content = read_bytes(path, fix=fix)
+    try:
+        arrays, _ = read_archive(io.BytesIO(content))
+    except DataError as error:
+        raise refusal(path, str(error), fix=fix) from error
+    if "signals_mv" not in arrays:
+        raise refusal(path, "is damaged: it has no signals_mv", fix=fix)
+    return arrays if len(arrays) > 1 else arrays["signals_mv"]
+
+
+def _send_end(values: dict[str, Any], tracker: MlflowTracker, store: Store, run: "Run") -> bool:
+    status, reason = values["status"], values.get("reason")
+    kept = run.data.tags.get(REASON_TAG)
+    if (run.info.status, kept) == (status, None if reason is None else stored_tag(reason)):
+        return False
+    if reason is None and kept is not None:  # somebody had closed it for a reason that was none
+        with reaching():
+            store.client.delete_tag(run.info.run_id, REASON_TAG)
+    tracker.finish(status, reason, at=values.get("ended"))
+    return True

@@ -1,0 +1,121 @@
+"""Which epoch's weights a run keeps, and when it stops asking for more: decided on validation beats, never on test beats."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from ecgexp.evaluation.names import better_by
+from ecgexp.settings.declaration import ConfigError, Count, NonNegative, settings
+from ecgexp.training.base import Progress, Weights
+
+
+@settings
+class Selection:
+    """Early stopping and the choice of a checkpoint.
+
+    Attributes:
+      metric: a validation score, without its prefix, e.g. `macro_f1`, `loss`, `f1/V`. An epoch in which it is undefined is never
+        preferred to one in which it is defined, and is no improvement.
+      mode: whether more of it is better; the direction in which a metric of the project is worse is refused.
+      keep: `best` keeps the epoch with the best score, `last` the last one. `auto` is `last` under privacy, where looking at
+        validation beats would not be covered by the promise, and `best` otherwise.
+      patience: epochs without improvement after which training stops; None trains to the end.
+      min_delta: what counts as improvement.
+    """
+
+    metric: str = "macro_f1"
+    mode: Literal["max", "min"] = "max"
+    keep: Literal["auto", "best", "last"] = "auto"
+    patience: Count | None = None
+    min_delta: NonNegative = 0.0
+
+    def __post_init__(self):
+        mode = better_by(self.metric)
+        if mode is not None and mode != self.mode:
+            raise ConfigError(
+                f"selection.mode={self.mode}: the {self.mode}imum of {self.metric} is its worst epoch; use selection.mode={mode}"
+            )
+
+    def needs_validation(self, is_private: bool) -> bool:
+        """Whether the weights that come out depend on validation beats; `is_private` decides what `auto` means."""
+        return self.keep == "best" or (self.keep == "auto" and not is_private) or self.patience is not None
+
+
+class Chosen:
+    """The weights kept so far.
+
+    Args:
+      selection: the rule.
+      is_private: whether training makes a promise of privacy.
+
+    Attributes:
+      uses_validation: whether the weights depend on validation beats; a privacy statement says so.
+      weights: of the epoch that is kept.
+      step: that epoch.
+      score: its score.
+      keeps: `best` or `last`.
+    """
+
+    def __init__(self, selection: Selection, *, is_private: bool):
+        self._rule = selection
+        self.keeps = "last" if selection.keep == "last" or (selection.keep == "auto" and is_private) else "best"
+        self.uses_validation = selection.needs_validation(is_private)
+        self.weights: Weights = []
+        self.step = 0
+        self.score = float("nan")
+        self._best = float("nan")
+        self._steps_since = 0
+
+    def consider(self, progress: Progress, scores: dict[str, float]) -> bool:
+        """Keeps the weights of `progress` if the rule says so; returns whether training should go on.
+
+        Raises:
+          KeyError: the validation scores have no such metric; the message lists those there are.
+        """
+        score = self._looked_up(scores) if scores else float("nan")
+        improved = self._improves(score)
+        # While no score is defined, nothing speaks for an earlier epoch.
+        if improved or self.keeps == "last" or np.isnan(self._best):
+            self.weights, self.step, self.score = progress.weights(), progress.step, score
+        self._steps_since = 0 if improved else self._steps_since + 1
+        if improved:
+            self._best = score
+        return self._rule.patience is None or self._steps_since < self._rule.patience
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """What a checkpoint keeps: the kept weights by name, and the rest as JSON-able values."""
+        arrays = {str(i): array for i, array in enumerate(self.weights)}
+        meta = {"step": self.step, "score": self.score, "best": self._best, "steps_since": self._steps_since}
+        return arrays, meta
+
+    def restore(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+        """Puts back what `state` gave."""
+        self.weights = [arrays[str(i)] for i in range(len(arrays))]
+        self.step, self.score = int(meta["step"]), float(meta["score"])
+        self._best, self._steps_since = float(meta["best"]), int(meta["steps_since"])
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `result.json`."""
+        return {
+            "step": self.step,
+            "metric": f"validation/{self._rule.metric}",
+            "score": self.score,
+            "kept": self.keeps,
+        }
+
+    def _improves(self, score: float) -> bool:
+        if np.isnan(score):
+            return False
+        if np.isnan(self._best):
+            return True  # the first that is defined
+        gain = score - self._best if self._rule.mode == "max" else self._best - score
+        return gain > self._rule.min_delta
+
+    def _looked_up(self, scores: dict[str, float]) -> float:
+        try:
+            return scores[self._rule.metric]
+        except KeyError:
+            raise KeyError(
+                f"selection.metric={self._rule.metric} is not a validation score; there are: {', '.join(sorted(scores))}"
+            ) from None
