@@ -2,8 +2,9 @@
 
     ECGEXP_DATA=… uv run python scripts/parity_study.py [--protocols central dp federated] [--seeds 0 1 2] [overrides …]
 
-Every stage is an ordinary `ecgexp -m experiment=parity/… flaws.…=false`, so what has run is not run again: typed again after an
-interruption, it goes on. `--no-runs` only draws what is in the store. The exit code is 1 if a stage has no result.
+Every stage is an ordinary `ecgexp -m experiment=replication/… protocol_errors.…=false`, so what has run is not run again:
+typed again after an interruption, it goes on. `--no-runs` only draws what is in the store. The exit code is 1 if a stage has
+no result.
 """
 
 import argparse

@@ -14,7 +14,8 @@ import pytest
 from ecgexp.cli import run, sync
 from ecgexp.settings.declaration import DataError
 from ecgexp.tracking import ending, mirrored, settings
-from ecgexp.tracking.local import run_json, tracker
+from ecgexp.tracking.local import run_json
+from ecgexp.tracking.local import tracker as local
 from ecgexp.tracking.local.run_json import has_finished, not_whole, read_run
 from ecgexp.tracking.settings import MlflowTracking, NoTracking
 
@@ -22,20 +23,20 @@ pytestmark = pytest.mark.usefixtures("here")
 
 RUN, MLFLOW = Path("outputs/run"), MlflowTracking()
 STEPS = {
-    "before run.json says FINISHED": (tracker, "write_run", "before", 0),
-    "after run.json says FINISHED": (tracker, "write_run", "after", 0),
-    "before the checkpoints are removed": (tracker, "remove_checkpoints", "before", 0),
-    "after the checkpoints are removed": (tracker, "remove_checkpoints", "after", 0),
+    "before run.json says FINISHED": (local, "write_run", "before", 0),
+    "after run.json says FINISHED": (local, "write_run", "after", 0),
+    "before the checkpoints are removed": (local, "remove_checkpoints", "before", 0),
+    "after the checkpoints are removed": (local, "remove_checkpoints", "after", 0),
     "before the end is delivered": (mirrored._Outbox, "close", "before", 0),
     "after the end is delivered": (mirrored._Outbox, "close", "after", 0),
-    "before run.json says that all is there": (tracker, "write_run", "before", 1),
-    "after run.json says that all is there": (tracker, "write_run", "after", 1),
+    "before run.json says that all is there": (local, "write_run", "before", 1),
+    "after run.json says that all is there": (local, "write_run", "after", 1),
 }
 
 
 def begin(tracking=MLFLOW, folder=RUN):
     tracker = tracking.start(run_name="a run", run_dir=folder)
-    atexit.unregister(getattr(tracker, "_abandon", None))
+    atexit.unregister(getattr(local, "_abandon", None))
     tracker.log_params({"seed": 1})
     tracker.log_metrics({"train/loss": 0.5}, step=1)
     (folder / "checkpoints").mkdir()
@@ -158,7 +159,7 @@ def test_end_removes_what_was_half_written(here, killed_while):
 
     def work():
         die_at(os, "replace", "before", 0)
-        tracker.write_run(RUN, read_run(RUN))
+        local.write_run(RUN, read_run(RUN))
 
     killed_while(work)
     assert list(RUN.glob(".*.part"))

@@ -18,9 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
 from ecgexp.config.sweep_settings import SweepSettings
-from ecgexp.config.untrusted_overrides import check_flaws
-from ecgexp.replication.protocol_errors import without_idle
-from ecgexp.settings.build import build_node
+from ecgexp.settings.build import build_node, settings_class
 from ecgexp.settings.declaration import ConfigError, build, unknown_key
 from ecgexp.settings.paths import check_folders, counted_from
 from ecgexp.settings.redaction import redacted
@@ -49,7 +47,7 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
     """The configuration that `ecgexp OVERRIDES…` would compose.
 
     Raises:
-      ConfigError: an override that names no setting, or one that only `experiment=parity/…` may set.
+      ConfigError: an override that names no setting.
     """
     GlobalHydra.instance().clear()
     with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
@@ -57,7 +55,6 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
             config = compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=True)
         except HydraException as error:
             raise explain(error, overrides) from error
-    check_flaws(config)
     with open_dict(config):
         del config["hydra"]
     return config
@@ -76,15 +73,18 @@ def build_experiment(config: DictConfig, *, base_dir: Path | None = None) -> "Ex
     """
     # Here, not above: what is misspelt is then answered before the parts of an experiment are loaded.
     from ecgexp.experiment.run import Experiment
-    from ecgexp.replication.experiment import replay
 
     try:
         values = plain(config)
     except OmegaConfBaseException as error:
         raise ConfigError(_one_line(error)) from error
+    target = values.pop("_target_", None)
+    kind = Experiment if target is None else settings_class(target)
+    if not issubclass(kind, Experiment):
+        raise ConfigError(f"_target_={target}: it is no kind of experiment; leave _target_ out.")
     with counted_from(base_dir):
         children = build_node({key: value for key, value in values.items() if key not in _SHARED})
-    experiment = replay(build(Experiment, children, path=""))
+    experiment = build(kind, children, path="").resolved()
     if base_dir is not None:
         check_folders(experiment)
     return experiment
@@ -105,13 +105,10 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 
 def for_the_record(config: DictConfig) -> dict[str, Any]:
-    """The resolved configuration, but for what came from the environment: that may be a secret, so its name stands for it.
-
-    And but for `flaws`, where none is on.
-    """
+    """The resolved configuration, but for what came from the environment: that may be a secret, so its name stands for it."""
     OmegaConf.register_new_resolver("oc.env", lambda name, *_: f"${{oc.env:{name}}}", replace=True)
     try:
-        return without_idle(plain(config))
+        return plain(config)
     finally:
         OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
 

@@ -18,7 +18,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
 
-from ecgexp.replication.protocol_errors import check_where
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.settings.paths import check_inside
 from ecgexp.settings.redaction import HIDDEN, is_secret_name, redacted
@@ -50,7 +49,7 @@ class GuardedLoader(ConfigLoaderImpl):
         """As Hydra's.
 
         Raises:
-          ConfigError: a file sets what only a shell may, or the faults of `experiment=parity/…` are opened outside it.
+          ConfigError: a file sets what only a shell may.
         """
         overrides = without_credentials(overrides)
         self._typed = _options(overrides)
@@ -59,7 +58,6 @@ class GuardedLoader(ConfigLoaderImpl):
         _check_name(config)
         _check_notes(config)
         _check_places(config)
-        check_flaws(config)
         starts_elsewhere = not str(OmegaConf.select(config, "hydra.launcher._target_")).endswith(_HERE)
         if starts_elsewhere and not any(text.lstrip("+").startswith(_LAUNCHER) for text in overrides):
             raise ConfigError(
@@ -153,19 +151,6 @@ def _hide_below(node: Any, name: str) -> None:
         hidden = HIDDEN if secret else hide(value)
         if hidden != value:
             node._set_value(hidden)
-
-
-def check_flaws(config: DictConfig) -> None:
-    """Refuses the predecessor's faults outside `experiment=parity/…`: no other file, and nobody by hand, may open them.
-
-    Args:
-      config: composed, with its node `hydra`, which says what was chosen.
-
-    Raises:
-      ConfigError: names what to type.
-    """
-    protocol, chosen = OmegaConf.select(config, "flaws.protocol"), config.hydra.runtime.choices.get("experiment")
-    check_where(None if protocol is None else str(protocol), None if chosen is None else str(chosen))
 
 
 def check_typed_once(typed: Sequence[str]) -> None:

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from ecgexp.console import Watcher
@@ -24,8 +25,6 @@ from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.privacy.recorded_losses import Loss, Losses
 from ecgexp.privacy.search_accounting import Charge
 from ecgexp.privacy.statement import check_unit_covers_features, check_units_apart, shared_units
-from ecgexp.replication.experiment import replay
-from ecgexp.replication.protocol_errors import Flaws, without_idle
 from ecgexp.seeding import Seeds
 from ecgexp.settings.build import to_node
 from ecgexp.settings.declaration import ConfigError, Seed, Whole, check_named_once, settings
@@ -42,6 +41,21 @@ from ecgexp.training.device import Device
 from ecgexp.training.model_selection import Chosen, Selection
 
 Admission = Callable[[Ledger, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FurtherResults:
+    """What an experiment adds to the results of a run.
+
+    Attributes:
+      metrics: final metrics.
+      marks: what is added to `Experiment.marks` in `result.json`.
+      lines: for the console.
+    """
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    marks: Mapping[str, Any] = field(default_factory=dict)
+    lines: Sequence[str] = ()
 
 
 @settings
@@ -67,7 +81,6 @@ class Experiment:
       num_resamples: of the bootstrap behind each 95 % interval; 0 for none.
       comparisons: what a federated model is held against; by default nothing.
       checkpoints: how often the state of training is written down.
-      flaws: faults of the predecessor, for `experiment=parity/…` alone; see `ecgexp.replication`.
     """
 
     seed: Seed
@@ -88,7 +101,6 @@ class Experiment:
     num_resamples: Annotated[Whole, Field(ge=0, le=100_000)] = 1000
     comparisons: Comparisons = Comparisons()
     checkpoints: CheckpointRule = CheckpointRule()
-    flaws: Flaws = Flaws()
 
     def __post_init__(self):
         check_named_once("evaluate_on", self.evaluate_on)
@@ -174,10 +186,6 @@ class Experiment:
 
     def prepare(self, seeds: Seeds, report: Callable[..., None]) -> Prepared:
         """Its beats, split, dealt and transformed; see `ecgexp.experiment.data.prepare`."""
-        if self.flaws.names:
-            from ecgexp.replication.data import prepare_flawed
-
-            return prepare_flawed(self, seeds, report)
         prepared = prepare(
             dataset=self.dataset, grouping=self.grouping, split=self.split, partition=self.partition, model_input=self.input,
             seeds=seeds, report=report,
@@ -194,8 +202,8 @@ class Experiment:
 
     @property
     def makes_promise(self) -> bool:
-        """Whether a promise of privacy was asked for, and nothing in the run breaks it on purpose."""
-        return self.is_private and not self.flaws.names
+        """Whether the run states what its promise of privacy costs; a subclass that breaks it on purpose says no."""
+        return self.is_private
 
     @property
     def has_guarantee(self) -> bool:
@@ -210,8 +218,31 @@ class Experiment:
     @property
     def title(self) -> str:
         """A few words that tell the run from others: `cnn1d centralized seed 0`."""
-        flawed = f" with {len(self.flaws.names)} flaws" if self.flaws.names else ""
-        return f"{_kind(self.model).lower()} {_kind(self.trainer).lower()} seed {self.seed}{flawed}"
+        return f"{_kind(self.model).lower()} {_kind(self.trainer).lower()} seed {self.seed}"
+
+    def resolved(self) -> "Experiment":
+        """The experiment that runs: this one, unless a subclass replaces parts of it. Doing it twice changes nothing more."""
+        return self
+
+    def read_probabilities(self, probabilities: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
+        """(num_beats, classes) probabilities as they are scored: as the model gives them."""
+        return probabilities
+
+    def marks(self) -> Mapping[str, Any]:
+        """What `result.json` says of the experiment itself, also where it fails: key -> JSON-able value; here nothing."""
+        return {}
+
+    def notices(self) -> Sequence[str]:
+        """Lines for the console, before anything is read; here none."""
+        return ()
+
+    def tags(self) -> Mapping[str, str]:
+        """Tags of the run that come from the experiment; here none."""
+        return {}
+
+    def further_results(self, prepared: Prepared) -> FurtherResults:
+        """What a finished run has beside its scores; here nothing."""
+        return FurtherResults()
 
 
 def run(
@@ -245,7 +276,7 @@ def run(
     Raises:
       ConfigError, DataError: after the run was marked FAILED with the reason.
     """
-    experiment = replay(experiment)
+    experiment = experiment.resolved()
     with hold(run_dir, new=not resume):
         watcher, started, memory = watcher or Watcher(), time.monotonic(), PeakMemory()
         if experiment.is_private and experiment.privacy.may_have_guarantee:
@@ -255,10 +286,10 @@ def run(
         )
         publishing = publishing_of(run_dir, withholds=experiment.withholds)
         tracker = publishing.tracker(tracker)
-        result = Result(status="FAILED", flaws=experiment.flaws.as_dict())
+        result = Result(status="FAILED", marks=experiment.marks())
         try:
-            tracker.set_tags({"run.dir": str(run_dir.absolute()), **experiment.flaws.tags(), **(tags or {})})
-            tracker.log_params(parameters(config or without_idle(to_node(experiment))))
+            tracker.set_tags({"run.dir": str(run_dir.absolute()), **experiment.tags(), **(tags or {})})
+            tracker.log_params(parameters(config or to_node(experiment)))
             if resolved_yaml is not None:
                 tracker.log_text(resolved_yaml, "config.yaml")
             with publishing.logging():
@@ -295,8 +326,8 @@ def _run_tracked(
     *, resume: bool, name: str, sweep: str | None,
 ) -> Result:  # fmt: skip
     told, seeds = _Told(publishing, watcher), Seeds(experiment.seed)
-    if experiment.flaws.names:
-        told.say("flaws", experiment.flaws.line())
+    for line in experiment.notices():
+        told.say("marks", line)
     with watcher.work("beats") as work:
         shown = work.without_notes() if publishing.withholds else work
         key, prepared = DigestKey.of(experiment.tracking.private_dir()), experiment.prepare(seeds, shown)
@@ -327,20 +358,17 @@ def _run_tracked(
     if statement is not None:
         metrics |= artifacts.log_privacy(tracker, statement)
         told.say("statement", statement.line())
-    flaws = experiment.flaws.as_dict()
-    if experiment.flaws.protocol == "dp" and flaws is not None:
-        from ecgexp.replication.reported_epsilon import prices_of
-
-        believed = prices_of(experiment, len(prepared.split.train), len(prepared.split.validation))
-        metrics, flaws = metrics | believed.metrics(), flaws | believed.as_dict()
-        told.say("flaws", believed.line())
+    further = experiment.further_results(prepared)
+    metrics |= further.metrics
+    for line in further.lines:
+        told.say("marks", line)
     tracker.log_metrics(metrics)
     artifacts.log_model(tracker, prepared, learner.classifier(chosen), run_dir)
     recorded.finish(None if statement is None else statement.event)
     return Result(
         status="FINISHED", metrics=metrics, undefined=scores.undefined, classes_in_average=scores.classes_in_average,
         notes=told.of_result(), selection=chosen.as_dict(), data=artifacts.describe_data(prepared),
-        privacy=None if statement is None else statement.as_dict(), flaws=flaws,
+        privacy=None if statement is None else statement.as_dict(), marks={**experiment.marks(), **further.marks},
     )  # fmt: skip
 
 

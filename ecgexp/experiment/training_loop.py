@@ -194,7 +194,7 @@ class Learner:
         """The scores of the chosen weights on one split, and the probabilities behind them."""
         prepared, rows = self._prepared, self._prepared.indices[split]
         beats = prepared.beats
-        probabilities = self._experiment.flaws.judged(self.probabilities(chosen.weights, rows), beats.class_names)
+        probabilities = self._experiment.read_probabilities(self.probabilities(chosen.weights, rows), beats.class_names)
         evaluation = evaluate(
             labels=beats.labels[rows], probabilities=probabilities, class_names=beats.class_names,
             record_ids=beats.record_ids[rows], patient_ids=beats.patient_ids[rows], majority_class=prepared.baseline_class(rows),

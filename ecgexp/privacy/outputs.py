@@ -153,13 +153,13 @@ TABLE: tuple[Output, ...] = (
     *_of("metric", "public", "settings", "follows from the privacy plan and the number of steps", "privacy/*"),
     *_of("metric", "not covered", "machine", "measured on the machine", "resources/*", topic="time and memory"),
     *_of("metric", "public", "settings", "the jobs of a sweep, and the privacy loss of all", "sweep/*"),
-    *_of("metric", "public", "settings", _NO_GUARANTEE, "flaws/*"),
+    *_of("metric", "public", "settings", _NO_GUARANTEE, "replication/*"),
 
     # Tags.
     *_of("tag", "public", "machine", "code, versions, machine and process", "git.*", "version.*", "host.*", "process.*",
          "mlflow.source.*", "mlflow.user"),
     *_of("tag", "public", "settings", "names, and what was typed", "mlflow.runName", "mlflow.parentRunId", "run.dir", "command",
-         "job.digest", "sweep", "sweep.*", "flaws"),
+         "job.digest", "sweep", "sweep.*", "protocol_errors"),
     *_held_out("tag", "the summary of the scores of held-out beats", "mlflow.note.content"),
     *_held_out("tag", "what the scores do not rest on; what is known of training beats is in private/", "notes"),
     *_of("tag", "public", "settings", "the statement", "privacy", "privacy.*"),
@@ -172,7 +172,7 @@ TABLE: tuple[Output, ...] = (
     *_of("parameter", "public", "settings", _SETTING, "name", "seed", "resume", "evaluate_on", "num_resamples", "experiment",
          *(f"{group}.*" for group in (
              "dataset", "data", "grouping", "split", "input", "augmentation", "model", "loss", "trainer", "privacy", "partition",
-             "tracking", "selection", "device", "comparisons", "checkpoints", "flaws", "sweep"))),
+             "tracking", "selection", "device", "comparisons", "checkpoints", "protocol_errors", "sweep"))),
 
     # Keys of result.json and data.json.
     *_of("result key", "public", "machine", "how the run ended", "status", "run_id"),
@@ -187,7 +187,7 @@ TABLE: tuple[Output, ...] = (
     *_held_out("result key", "the classes of held-out beats, over which averages are taken", "classes_in_average/*",
                "classes_in_average"),
     *_of("result key", "public", "settings", "the statement", "privacy/*", "privacy"),
-    *_of("result key", "public", "settings", _NO_GUARANTEE, "flaws/*", "flaws"),
+    *_of("result key", "public", "settings", _NO_GUARANTEE, "marks", "marks/*"),
     *_of("result key", "public", "settings", "the database", "data/database", "data"),
     Output(kind="result key", name="data/classes", coverage="public", source="training beats", topic="classes",
            reason="the list of classes, which the shape of the model shows anyway"),
@@ -216,7 +216,7 @@ TABLE: tuple[Output, ...] = (
          "ecgexp.cli.multirun", "mlflow*", "alembic*"),
     *_of("log line", "public", "settings", "tells of settings", "py.warnings/ecgexp/privacy/*",
          "ecgexp.clipping.build"),
-    *_of("console line", "public", "settings", "settings, the privacy plan, the statement and where the run is", "flaws",
+    *_of("console line", "public", "settings", "settings, the privacy plan, the statement and where the run is", "marks",
          "resumes", "feasibility", "statement", "end"),
     *_held_out("console line", "scores of held-out beats, and what they do not rest on", "summary", "notes"),
     *_withheld("console line", "models trained on the training beats without noise", "comparison"),

@@ -15,23 +15,23 @@ Features = dict[str, np.ndarray]
 _CHUNK = 2048
 
 
-def prepare_flawed(experiment: Any, seeds: Seeds, report: Callable[..., None]) -> Prepared:
+def prepare_with_errors(experiment: Any, seeds: Seeds, report: Callable[..., None]) -> Prepared:
     """What `ecgexp.experiment.data.prepare` gives, of an experiment that `replay` made.
 
     Under `augment_before_split` a row is a copy of a beat: rows of one record and sample are copies of one beat, and the leak
     guard, whose work it is to find them, is left out. Nothing else leaves it out.
     """
-    flaws = experiment.flaws
+    errors = experiment.protocol_errors
     beats = load_beats(
         dataset=experiment.dataset, grouping=experiment.grouping, model_input=experiment.input, report=report
     )
     features = transform_beats(experiment.input, beats)
-    if flaws.shifted_pictures:
+    if errors.shifted_pictures:
         features = shifted(features)
-    if flaws.augment_before_split:
+    if errors.augment_before_split:
         beats, features = with_copies(beats, features, experiment.augmentation.copies)
     parts = experiment.split.split(beats, seeds.generator("split"))
-    if not flaws.augment_before_split:
+    if not errors.augment_before_split:
         check_split(beats, parts)
     return assemble(beats, parts, experiment.partition, seeds, features=lambda: features)
 

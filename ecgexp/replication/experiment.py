@@ -1,71 +1,131 @@
-"""The one place where switches become parts of a run."""
+"""The experiment of the replicated study: the one place where switches become parts of a run."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ecgexp.settings.declaration import ConfigError
+import numpy as np
+
+from ecgexp.experiment.data import Prepared
+from ecgexp.experiment.run import Experiment, FurtherResults
+from ecgexp.replication.data import prepare_with_errors
+from ecgexp.replication.protocol_errors import ProtocolErrors
+from ecgexp.replication.reported_epsilon import reported_of
+from ecgexp.seeding import Seeds
+from ecgexp.settings.declaration import ConfigError, settings
 
 # By protocol, what the predecessor tested and held out. Under privacy its sizes decide ε: 66 288 rows of its 107 065 beats were
 # for training, of which `fit` held 21 % out and left 52 367.
 SPLIT_FRACTIONS = {"central": (0.15, 0.21), "dp": (0.38086, 0.21)}
 
 
-def replay(experiment: Any) -> Any:
-    """An experiment with its sound parts replaced by what its switches name; the same one where none is on.
+@settings
+class ReplicationExperiment(Experiment):
+    """An experiment in which the protocol errors of the predecessor can be switched on; `experiment=replication/…` is one.
 
-    Doing it twice changes nothing more.
+    A run with an error on says so wherever it is looked at, and promises nothing. With all off it is a sound run.
 
-    Args:
-      experiment: an `ecgexp.experiment.run.Experiment`.
-
-    Raises:
-      ConfigError: a switch finds nothing to replace.
+    Attributes:
+      protocol_errors: the switches.
     """
-    flaws = experiment.flaws
-    if not flaws.names:
-        return experiment
-    changed = _data(experiment) | _learning(experiment) | _privacy(experiment)
-    return replace(experiment, **changed) if changed else experiment
+
+    protocol_errors: ProtocolErrors
+
+    def resolved(self) -> "ReplicationExperiment":
+        """With the sound parts replaced by what the switches name.
+
+        Raises:
+          ConfigError: a switch finds nothing to replace.
+        """
+        if not self.protocol_errors.names:
+            return self
+        changed = _data(self) | _learning(self) | _privacy(self)
+        return replace(self, **changed) if changed else self
+
+    def prepare(self, seeds: Seeds, report: Callable[..., None]) -> Prepared:
+        """As every experiment, but for the errors that lie between records and training data."""
+        if not self.protocol_errors.names:
+            return super().prepare(seeds, report)
+        return prepare_with_errors(self, seeds, report)
+
+    def read_probabilities(self, probabilities: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
+        """As `default_to_normal` reads them, where it is on."""
+        return self.protocol_errors.read(probabilities, class_names)
+
+    def marks(self) -> Mapping[str, Any]:
+        """The errors that are on."""
+        return {"protocol_errors": self.protocol_errors.as_dict()} if self.protocol_errors.names else {}
+
+    def notices(self) -> Sequence[str]:
+        """That the run repeats errors."""
+        return (self.protocol_errors.line(),) if self.protocol_errors.names else ()
+
+    def tags(self) -> Mapping[str, str]:
+        """The errors that are on."""
+        return self.protocol_errors.tags()
+
+    def further_results(self, prepared: Prepared) -> FurtherResults:
+        """ε as it was printed, beside ε of what ran."""
+        errors = self.protocol_errors
+        if errors.protocol != "dp" or not errors.names:
+            return FurtherResults()
+        found = reported_of(self, errors, len(prepared.split.train), len(prepared.split.validation))
+        return FurtherResults(
+            metrics=found.metrics(),
+            marks={"protocol_errors": {**errors.as_dict(), **found.as_dict()}},
+            lines=(found.line(),),
+        )
+
+    @property
+    def makes_promise(self) -> bool:
+        """No, where an error is on."""
+        return super().makes_promise and not self.protocol_errors.names
+
+    @property
+    def title(self) -> str:
+        """With the number of errors."""
+        count = len(self.protocol_errors.names)
+        return f"{super().title} with {count} protocol errors" if count else super().title
 
 
 def _data(experiment: Any) -> dict[str, Any]:
     from ecgexp.data.splits import IntraPatient
     from ecgexp.replication.parts import CopiedBefore, FirstBeats
 
-    flaws, changed = experiment.flaws, {}
+    errors, changed = experiment.protocol_errors, {}
     dataset = experiment.dataset
-    if flaws.stand_in_lead and not isinstance(dataset, FirstBeats):
+    if errors.stand_in_lead and not isinstance(dataset, FirstBeats):
         dataset = replace(dataset, missing_lead="first")
-    if flaws.beat_cap and not isinstance(dataset, FirstBeats):
+    if errors.beat_cap and not isinstance(dataset, FirstBeats):
         dataset = FirstBeats(dataset=dataset)
         changed["grouping"] = replace(experiment.grouping, empty_class="drop")
-    if flaws.split_by_beat:
-        test, validation = SPLIT_FRACTIONS[flaws.protocol]
+    if errors.split_by_beat:
+        test, validation = SPLIT_FRACTIONS[errors.protocol]
         changed["split"] = IntraPatient(test_fraction=test, validation_fraction=validation)
-    if flaws.autoscale:
+    if errors.autoscale:
         _require(experiment.input, "scale", "autoscale", "input=image")
         changed["input"] = replace(experiment.input, scale="autoscale")
-    if flaws.augment_before_split and not isinstance(experiment.augmentation, CopiedBefore):
+    if errors.augment_before_split and not isinstance(experiment.augmentation, CopiedBefore):
         if experiment.augmentation.num_views == 1:
             raise ConfigError(
-                f"flaws.augment_before_split=true needs copies, and augmentation={experiment.augmentation.name} makes none; type "
-                "augmentation=parity, or flaws.augment_before_split=false"
+                f"protocol_errors.augment_before_split=true needs copies, and augmentation={experiment.augmentation.name} "
+                "makes none; use augmentation=parity, or protocol_errors.augment_before_split=false."
             )
         changed["augmentation"] = CopiedBefore.of(experiment.augmentation)
     return changed | {"dataset": dataset}
 
 
 def _learning(experiment: Any) -> dict[str, Any]:
-    flaws, changed = experiment.flaws, {}
-    if flaws.last_checkpoint:
+    errors, changed = experiment.protocol_errors, {}
+    if errors.last_checkpoint:
         changed["selection"] = replace(experiment.selection, keep="last")
-    if flaws.one_round_less:
+    if errors.one_round_less:
         from ecgexp.replication.parts import OneRoundLess
 
         if getattr(experiment.trainer, "num_rounds", 0) < 2:
             raise ConfigError(
-                "flaws.one_round_less=true needs two rounds to leave one out; type trainer=federated trainer.num_rounds=20, or "
-                "flaws.one_round_less=false"
+                "protocol_errors.one_round_less=true needs two rounds to leave one out; use trainer=federated "
+                "trainer.num_rounds=20, or protocol_errors.one_round_less=false."
             )
         if not isinstance(experiment.trainer, OneRoundLess):
             changed["trainer"] = OneRoundLess.of(experiment.trainer)
@@ -78,34 +138,35 @@ def _privacy(experiment: Any) -> dict[str, Any]:
     from ecgexp.replication.parts import NeverRan, without_noise
     from ecgexp.training.dp.trainer import DpSgd
 
-    flaws, privacy = experiment.flaws, experiment.privacy
-    if flaws.protocol != "dp":
+    errors, privacy = experiment.protocol_errors, experiment.privacy
+    if errors.protocol != "dp":
         if experiment.is_private:
             raise ConfigError(
-                f"flaws.{flaws.names[0]}=true replays a protocol that promised nothing; type privacy=none, or "
-                f"experiment=parity/dp, or flaws.{flaws.names[0]}=false"
+                f"protocol_errors.{errors.names[0]}=true replays a protocol that promised nothing; type privacy=none, or "
+                f"experiment=replication/dp, or protocol_errors.{errors.names[0]}=false"
             )
         return {}
     if isinstance(privacy, NeverRan):
         return {}
     if not (isinstance(privacy, PrivacySpec) and isinstance(experiment.trainer, DpSgd)):
         raise ConfigError(
-            f"flaws.{flaws.names[0]}=true under experiment=parity/dp needs the promise that was broken; type trainer=dp "
-            f"privacy=dp, or flaws.{flaws.names[0]}=false"
+            f"protocol_errors.{errors.names[0]}=true under experiment=replication/dp needs the promise that was broken; use "
+            f"trainer=dp privacy=dp, or protocol_errors.{errors.names[0]}=false."
         )
-    if flaws.noise_never_runs:
+    if errors.noise_never_runs:
         changed = {"trainer": without_noise(experiment.trainer), "privacy": NeverRan(intended=privacy)}
-        if flaws.batch_norm_under_dp:
+        if errors.batch_norm_under_dp:
             _require(experiment.model, "normalization", "batch_norm_under_dp", "model=cnn1d_small")
             changed["model"] = replace(experiment.model, normalization="batch")
         return changed
     seed = experiment.seed if privacy.noise_seed is None else privacy.noise_seed
-    sampling = "shuffle" if flaws.shuffled_as_poisson else privacy.sampling
+    sampling = "shuffle" if errors.shuffled_as_poisson else privacy.sampling
     return {"privacy": replace(privacy, noise_seed=seed, sampling=sampling)}
 
 
-def _require(part: Any, setting: str, flaw: str, typed: str) -> None:
+def _require(part: Any, setting: str, error: str, typed: str) -> None:
     if not hasattr(part, setting):
         raise ConfigError(
-            f"flaws.{flaw}=true has nothing to change in {type(part).__name__}; type {typed}, or flaws.{flaw}=false"
+            f"protocol_errors.{error}=true has nothing to change in {type(part).__name__}; use {typed}, or "
+            f"protocol_errors.{error}=false."
         )

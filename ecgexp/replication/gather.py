@@ -45,7 +45,7 @@ def check_complete(measured: Sequence[Measured], num_seeds: int) -> None:
     for one in measured:
         if len(one.runs) < num_seeds:
             raise DataError(
-                f"parity/{one.stage.protocol}, {one.stage.label}: {len(one.runs)} of {num_seeds} runs are there; make them: "
+                f"replication/{one.stage.protocol}, {one.stage.label}: {len(one.runs)} of {num_seeds} runs are there; make them: "
                 "ECGEXP_DATA=… uv run python scripts/parity_study.py"
             )
 

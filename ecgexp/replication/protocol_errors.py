@@ -1,4 +1,4 @@
-"""The switches: one for each fault, all off; cheap to import."""
+"""The switches: one for each protocol error, all off; cheap to import."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -23,14 +23,14 @@ _OF: Mapping[str, frozenset[str]] = {
 
 
 @settings
-class Flaws:
+class ProtocolErrors:
     """What the predecessor did, switch by switch. Off is what this project does.
 
     Two of its faults have no switch, since no number of one run shows them: caches whose key ignored the configuration, and
     pickles; and that nothing was seeded, whose worth is the range over `seed=0,1,2`.
 
     Attributes:
-      protocol: set by `experiment=parity/…`: which of its protocols is replayed, and so which faults can be switched on.
+      protocol: which of its protocols is replayed, and so which faults can be switched on; `experiment=replication/…` sets it.
       augment_before_split: copies (crops) of a beat became rows, and the rows were split: one beat stands in train and test.
       split_by_beat: beats were split within patients, 15 % for the test and 21 % of the rest for validation.
       stand_in_lead: lead 0 was taken where there is no MLII: V5 in 102 and 104.
@@ -48,7 +48,7 @@ class Flaws:
       shifted_pictures: each client's pictures began one too late, so that every picture stood by the label of the beat before.
     """
 
-    protocol: Protocol | None = None
+    protocol: Protocol
     augment_before_split: bool = False
     split_by_beat: bool = False
     stand_in_lead: bool = False
@@ -65,19 +65,17 @@ class Flaws:
     shifted_pictures: bool = False
 
     def __post_init__(self):
-        known = frozenset() if self.protocol is None else _OF[self.protocol]
-        if strange := [name for name in self.names if name not in known]:
+        if strange := [name for name in self.names if name not in _OF[self.protocol]]:
             name = strange[0]
             there = next(protocol for protocol, names in _OF.items() if name in names)
-            where = "" if self.protocol is None else f", and experiment=parity/{self.protocol} had no such fault"
             raise ConfigError(
-                f"flaws.{name}=true repeats a fault of the predecessor, to measure it{where}; type experiment=parity/{there}, or "
-                f"flaws.{name}=false"
+                f"protocol_errors.{name}=true: experiment=replication/{self.protocol} had no such error; use "
+                f"experiment=replication/{there}, or protocol_errors.{name}=false."
             )
         if self.batch_norm_under_dp and not self.noise_never_runs:
             raise ConfigError(
-                "flaws.batch_norm_under_dp=true cannot be trained by steps that clip each beat's gradient; type "
-                "flaws.batch_norm_under_dp=false, or flaws.noise_never_runs=true"
+                "protocol_errors.batch_norm_under_dp=true cannot be trained by steps that clip each beat's gradient; type "
+                "protocol_errors.batch_norm_under_dp=false, or protocol_errors.noise_never_runs=true"
             )
 
     @property
@@ -85,22 +83,22 @@ class Flaws:
         """The switches that are on, in the order of their declaration."""
         return tuple(item.name for item in fields(self) if getattr(self, item.name) is True)
 
-    def as_dict(self) -> dict[str, Any] | None:
-        """For `result.json`; None where none is on."""
-        return {"protocol": self.protocol, "on": list(self.names)} if self.names else None
+    def as_dict(self) -> dict[str, Any]:
+        """For `result.json`."""
+        return {"protocol": self.protocol, "on": list(self.names)}
 
     def tags(self) -> dict[str, str]:
         """For the tracker; nothing where none is on."""
-        return {"flaws": ", ".join(self.names)} if self.names else {}
+        return {"protocol_errors": ", ".join(self.names)} if self.names else {}
 
     def line(self) -> str:
-        """For the console, of a run with flaws."""
+        """For the console, of a run with errors."""
         return (
-            f"flaws: {', '.join(self.names)} · this run repeats the predecessor's faults to measure them; its scores and "
-            "its ε are no results"
+            f"protocol errors: {', '.join(self.names)} · this run repeats the predecessor's faults to measure them; its "
+            "scores and its ε are no results"
         )
 
-    def judged(self, probabilities: "np.ndarray", class_names: Sequence[str]) -> "np.ndarray":
+    def read(self, probabilities: "np.ndarray", class_names: Sequence[str]) -> "np.ndarray":
         """(num_beats, classes) probabilities as they were read: as they are, unless `default_to_normal` is on.
 
         Then N takes the largest probability of every beat for which none is above 0.5, and gives its own for it.
@@ -114,8 +112,8 @@ class Flaws:
 
         if "N" not in class_names:
             raise ConfigError(
-                f"flaws.default_to_normal=true needs a class N, and there are {', '.join(class_names)}; type "
-                "flaws.default_to_normal=false"
+                f"protocol_errors.default_to_normal=true needs a class N, and there are {', '.join(class_names)}; type "
+                "protocol_errors.default_to_normal=false"
             )
         read, normal = probabilities.copy(), list(class_names).index("N")
         rows = np.flatnonzero(probabilities.max(axis=1) <= 0.5)
@@ -127,29 +125,4 @@ class Flaws:
 
 def switches(protocol: Protocol) -> tuple[str, ...]:
     """The faults of one protocol, in the order of their declaration."""
-    return tuple(item.name for item in fields(Flaws) if item.name in _OF[protocol])
-
-
-def check_where(protocol: str | None, experiment: str | None) -> None:
-    """Refuses a protocol that does not come from the file which describes it.
-
-    Args:
-      protocol: `flaws.protocol` as it was composed.
-      experiment: the option of the group `experiment` that was composed, e.g. `"parity/dp"`.
-
-    Raises:
-      ConfigError: names what to type.
-    """
-    if protocol is not None and experiment != f"parity/{protocol}":
-        known = protocol if protocol in _OF else "central"
-        beside = "" if experiment is None else f", not by experiment={experiment}"
-        raise ConfigError(
-            f"flaws.protocol={protocol} opens switches that repeat faults, and is set by experiment=parity/{known} alone"
-            f"{beside}; type experiment=parity/{known}, or leave flaws.protocol out"
-        )
-
-
-def without_idle(values: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without its switches if none is on: such a run is the one it was before there were any."""
-    on = any(value is True for value in values.get("flaws", {}).values())
-    return values if on else {key: value for key, value in values.items() if key != "flaws"}
+    return tuple(item.name for item in fields(ProtocolErrors) if item.name in _OF[protocol])

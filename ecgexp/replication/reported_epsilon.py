@@ -11,7 +11,7 @@ from typing import Any
 from ecgexp.formatting import epsilon_text
 from ecgexp.privacy import accounting
 from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec
-from ecgexp.replication.protocol_errors import Flaws
+from ecgexp.replication.protocol_errors import ProtocolErrors
 
 COPIES = 10  # pictures of a beat, itself included
 
@@ -23,7 +23,7 @@ NOISES = (0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prices:
+class ReportedEpsilons:
     """What one run's ε was believed to be, and what it was.
 
     Attributes:
@@ -39,7 +39,7 @@ class Prices:
 
     def metrics(self) -> dict[str, float]:
         """What is finite; none of it under `privacy/`."""
-        return {f"flaws/epsilon_{name}": value for name, value in self._named() if math.isfinite(value)}
+        return {f"replication/epsilon_{name}": value for name, value in self._named() if math.isfinite(value)}
 
     def as_dict(self) -> dict[str, float | str]:
         """For `result.json`, which knows no infinity."""
@@ -80,24 +80,24 @@ class Ladder:
     that_ran: float = math.inf
 
 
-def prices(flaws: Flaws, plan: PrivacyPlan, *, all_rows: int) -> Prices:
-    """Of a run with `flaws`.
+def reported(errors: ProtocolErrors, plan: PrivacyPlan, *, all_rows: int) -> ReportedEpsilons:
+    """Of a run with `errors`.
 
     Args:
-      flaws: of the run.
+      errors: of the run.
       plan: of the promise that was meant to be kept, over the rows that were trained on.
       all_rows: the same and those held out for validation.
     """
     plan = replace(plan, sampling="poisson")
-    printed = replace(_over(plan, all_rows), accountant="rdp") if flaws.epsilon_of_all_rows else plan
-    had_it_run = _epsilon(_event(flaws, plan), plan)
-    return Prices(
+    printed = replace(_over(plan, all_rows), accountant="rdp") if errors.epsilon_of_all_rows else plan
+    had_it_run = _epsilon(_event(errors, plan), plan)
+    return ReportedEpsilons(
         as_printed=_epsilon(printed.dp_event, printed), had_it_run=had_it_run,
-        that_ran=math.inf if flaws.noise_never_runs else had_it_run,
+        that_ran=math.inf if errors.noise_never_runs else had_it_run,
     )  # fmt: skip
 
 
-def prices_of(experiment: Any, num_train: int, num_validation: int) -> Prices:
+def reported_of(experiment: Any, errors: ProtocolErrors, num_train: int, num_validation: int) -> ReportedEpsilons:
     """Of a replayed private experiment on so many beats."""
     privacy, trainer = experiment.privacy, experiment.trainer
     intended = getattr(privacy, "intended", privacy)
@@ -106,7 +106,7 @@ def prices_of(experiment: Any, num_train: int, num_validation: int) -> Prices:
     batch = getattr(trainer, "expected_batch_size", None) or trainer.batch_size
     plan = spec.plan(num_units=num_train, expected_batch_size=batch, epochs=trainer.epochs)
     plan = replace(plan, delta=intended.delta or plan.delta)
-    return prices(experiment.flaws, plan, all_rows=num_train + num_validation)
+    return reported(errors, plan, all_rows=num_train + num_validation)
 
 
 def ladders(noises: Sequence[float] = NOISES) -> list[Ladder]:
@@ -124,8 +124,8 @@ def _ladder(noise: float) -> Ladder:
         as_printed=_epsilon(_over(plan, ALL_ROWS).dp_event, replace(plan, accountant="rdp")),
         right_count=_epsilon(plan.dp_event, replace(plan, accountant="rdp")),
         tight=_epsilon(plan.dp_event, plan),
-        ten_copies=_epsilon(_event(Flaws(protocol="dp", copies_as_beats=True), plan), plan, interval=_COARSE),
-        no_amplification=_epsilon(_event(Flaws(protocol="dp", shuffled_as_poisson=True), plan), plan),
+        ten_copies=_epsilon(_event(ProtocolErrors(protocol="dp", copies_as_beats=True), plan), plan, interval=_COARSE),
+        no_amplification=_epsilon(_event(ProtocolErrors(protocol="dp", shuffled_as_poisson=True), plan), plan),
     )  # fmt: skip
 
 
@@ -136,15 +136,15 @@ def _over(plan: PrivacyPlan, num_units: int) -> PrivacyPlan:
     return replace(other, iterations=epochs * other.steps_per_epoch, batch_capacity=num_units)
 
 
-def _event(flaws: Flaws, plan: PrivacyPlan) -> Any:
+def _event(errors: ProtocolErrors, plan: PrivacyPlan) -> Any:
     """What the steps of `plan` would do to one beat, with the batches and copies there were."""
-    if flaws.shuffled_as_poisson and flaws.copies_as_beats:
+    if errors.shuffled_as_poisson and errors.copies_as_beats:
         # The copies of a beat lie in batches of one pass as it happens. Worst is all in one: a sum moved by ten clips.
         per_pass = accounting.gaussian(plan.noise_multiplier / COPIES)
         return accounting.repeated(per_pass, math.ceil(plan.iterations / plan.steps_per_epoch))
-    if flaws.shuffled_as_poisson:
+    if errors.shuffled_as_poisson:
         return replace(plan, sampling="shuffle").dp_event
-    if flaws.copies_as_beats:
+    if errors.copies_as_beats:
         step = accounting.copies_gaussian(plan.sampling_probability, plan.noise_multiplier, COPIES)
         return accounting.repeated(step, plan.iterations)
     return plan.dp_event

@@ -55,7 +55,7 @@ class Stage:
     @property
     def overrides(self) -> list[str]:
         """What is typed for it."""
-        return [f"experiment=parity/{self.protocol}", *(f"flaws.{name}=false" for name in self.off)]
+        return [f"experiment=replication/{self.protocol}", *(f"protocol_errors.{name}=false" for name in self.off)]
 
 
 def stages(protocols: Sequence[Protocol]) -> list[Stage]:

@@ -15,7 +15,7 @@ _SCORES = ("accuracy", "macro_f1")
 # Column of the CSV -> metric.
 _COLUMNS = {
     "accuracy": "test/accuracy", "macro_f1": "test/macro_f1", "always_commonest": "test/majority/accuracy",
-    "epsilon_as_printed": "flaws/epsilon_as_printed", "epsilon_had_it_run": "flaws/epsilon_had_it_run",
+    "epsilon_as_printed": "replication/epsilon_as_printed", "epsilon_had_it_run": "replication/epsilon_had_it_run",
     "epsilon_promised": "privacy/epsilon",
 }  # fmt: skip
 LADDER_NAMES = {
@@ -32,7 +32,7 @@ def study_tables(measured: Sequence[Measured]) -> list[Table]:
 
 def _study_table(measured: Sequence[Measured]) -> Table:
     protocol = measured[0].stage.protocol
-    table = Table(box=box.SIMPLE_HEAD, title=f"experiment=parity/{protocol}", title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, title=f"experiment=replication/{protocol}", title_justify="left")
     scores = ("accuracy", "macro F1") if protocol == "dp" else ("accuracy", "change", "macro F1", "change")
     epsilons = ("ε printed", "ε if run") if protocol == "dp" else ()
     table.add_column("faults", min_width=20, overflow="fold")
@@ -77,7 +77,7 @@ def study_markdown(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> s
         "| --- | --- | --: | --: | --: | --: | --: |",
     ]
     for one in measured:
-        protocol = "" if one.stage.mended else f"`parity/{one.stage.protocol}`"
+        protocol = "" if one.stage.mended else f"`replication/{one.stage.protocol}`"
         gone = ", ".join(f"`{name}`" for name in one.stage.mended) or f"none: {one.stage.label}"
         cells = [_with_range(one.values(f"test/{score}")) for score in (*_SCORES, "majority/accuracy")]
         lines.append(f"| {protocol} | {gone} | {' | '.join(cells)} | {_printed(one)} | {_if_run(one)} |")
@@ -113,12 +113,12 @@ def study_csv(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> str:
 
 def _printed(one: Measured) -> str:
     promised = one.mean("privacy/epsilon")
-    return _epsilon(one.mean("flaws/epsilon_as_printed") if promised is None else promised)
+    return _epsilon(one.mean("replication/epsilon_as_printed") if promised is None else promised)
 
 
 def _if_run(one: Measured) -> str:
     """ε of the steps with their noise; behind it that of what ran, where the noise did not."""
-    value = one.mean("flaws/epsilon_had_it_run")
+    value = one.mean("replication/epsilon_had_it_run")
     if value is None:
         return _epsilon(one.mean("privacy/epsilon"))
     return epsilon_text(value) + (" (∞)" if "noise_never_runs" in one.stage.left else "")

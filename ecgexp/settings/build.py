@@ -35,7 +35,7 @@ def build_node(node: Any, path: str = "") -> Any:
         for key, value in node.items()
         if key != "_target_"
     }
-    return build(_resolve(node["_target_"], path), children, path=path) if "_target_" in node else children
+    return build(settings_class(node["_target_"], path), children, path=path) if "_target_" in node else children
 
 
 def to_node(value: Any) -> Any:
@@ -50,7 +50,16 @@ def to_node(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _resolve(target: Any, path: str) -> Any:
+def settings_class(target: Any, path: str = "") -> Any:
+    """The settings class of this package that `target` names.
+
+    Args:
+      target: its dotted name, as a `_target_` has it.
+      path: of the node that names it, for error messages.
+
+    Raises:
+      ConfigError: it is outside this package, unknown, or no settings class.
+    """
     where = f"{path}._target_={target}" if path else f"_target_={target}"
     if not isinstance(target, str) or not target.startswith(_PACKAGE):
         raise ConfigError(

@@ -86,12 +86,12 @@ def test_nested_results_are_divided_key_by_key():
     result = {
         "status": "FINISHED", "metrics": {"test/accuracy": 1.0, "train/accuracy": 0.9}, "undefined": {"train/f1": "no"},
         "data": {"beats": {"train": {"N": 3}, "test": {"N": 1}}, "dropped": {}, "notes": [], "surprise": 7},
-        "privacy": {"epsilon": 1.0, "event": {"type": "x"}}, "flaws": None, "surprise": {"deep": 1},
+        "privacy": {"epsilon": 1.0, "event": {"type": "x"}}, "marks": {}, "surprise": {"deep": 1},
     }  # fmt: skip
     published, withheld = outputs.divide(result)
     assert published == {
         "status": "FINISHED", "metrics": {"test/accuracy": 1.0}, "data": {"beats": {"test": {"N": 1}}},
-        "privacy": {"epsilon": 1.0, "event": {"type": "x"}}, "flaws": None,
+        "privacy": {"epsilon": 1.0, "event": {"type": "x"}}, "marks": {},
     }  # fmt: skip
     assert withheld == {
         "metrics": {"train/accuracy": 0.9}, "undefined": {"train/f1": "no"}, "surprise": {"deep": 1},
@@ -135,9 +135,9 @@ def test_training_beats_are_withheld_under_a_guarantee_only(typed, guarantee, wi
     assert (experiment.has_guarantee, experiment.withholds) == (guarantee, withholds)
 
 
-def test_a_run_without_privacy_and_one_with_flaws_withhold_nothing():
+def test_a_run_without_privacy_and_a_replication_withhold_nothing():
     assert not load_experiment(["tracking=none"]).withholds
-    assert not load_experiment(["experiment=parity/dp", "tracking=none"]).withholds
+    assert not load_experiment(["experiment=replication/dp", "tracking=none"]).withholds
 
 
 @pytest.mark.parametrize("split", ["intra_patient", "federated10"])

@@ -212,10 +212,10 @@ def test_a_run_that_repeats_faults_is_named_at_the_top_and_is_on_no_curve(tmp_pa
     assert "Faults repeated" not in report().text
     assert re.findall(r"without noise (\[\d\]: 0\.\d+)", report().source) == ["[1]: 0.751"]
     faults = {
-        "flaws.protocol": "central",
-        "flaws.split_by_beat": True,
-        "flaws.beat_cap": False,
-        "flaws.last_checkpoint": True,
+        "protocol_errors.protocol": "central",
+        "protocol_errors.split_by_beat": True,
+        "protocol_errors.beat_cap": False,
+        "protocol_errors.last_checkpoint": True,
     }
     finished(tmp_path / "3", params=CENTRALIZED | faults, database="mitdb 1.0.0", metrics={"test/accuracy": 0.999})
     page = report()

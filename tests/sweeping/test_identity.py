@@ -68,8 +68,8 @@ def test_a_job_is_named_by_what_differs():
     assert job_name(job, typed) == "noise_multiplier=1.0 seed=2"
     assert job_name(typed, typed) == "trainer=dp noise_multiplier=0.8,1.0 seed=1,2"
     assert job_name([], []) == "defaults"
-    typed = ["tracking.uri=sqlite:///runs.db", "flaws.beat_cap=false", "seed=1,2"]
-    assert job_name(["tracking.uri=sqlite\\:///runs.db", "flaws.beat_cap=False", "seed=2"], typed) == "seed=2"
+    typed = ["tracking.uri=sqlite:///runs.db", "protocol_errors.beat_cap=false", "seed=1,2"]
+    assert job_name(["tracking.uri=sqlite\\:///runs.db", "protocol_errors.beat_cap=False", "seed=2"], typed) == "seed=2"
 
 
 def test_two_settings_of_one_last_name_keep_their_full_names():

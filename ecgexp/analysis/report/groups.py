@@ -16,7 +16,7 @@ _IGNORED = ("seed", "privacy.noise_seed")
 _SET_UP = re.compile(r"(dataset|grouping|split|input|augmentation|model)\.")
 # What moves a run along its privacy–utility curve; unit, clip, δ and sampling make another curve.
 _STRENGTH = re.compile(r"privacy\.(noise_multiplier|target_epsilon|max_epsilon|population)$")
-_FAULT = "flaws."
+_FAULT = "protocol_errors."
 _ORDER: tuple[Promise, ...] = ("none", "simulation", "private")
 
 

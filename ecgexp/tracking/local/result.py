@@ -78,7 +78,7 @@ class ResultValues(TypedDict):
     selection: NotRequired[SelectionValues | None]
     data: NotRequired[DataValues | None]
     privacy: NotRequired[PrivacyValues | None]
-    flaws: NotRequired[dict[str, Any] | None]
+    marks: NotRequired[dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class Result:
       selection: which epoch was kept and by which score.
       data: database, digest and beats of each class in each split.
       privacy: the promise and its price; None where none was made.
-      flaws: the faults that were repeated on purpose; None, and left out of the file, where there were none.
+      marks: what the experiment says of itself, beside its results; usually nothing.
     """
 
     status: Literal["FINISHED", "FAILED", "KILLED"]
@@ -111,14 +111,13 @@ class Result:
     selection: Mapping[str, Any] | None = None
     data: Mapping[str, Any] | None = None
     privacy: Mapping[str, Any] | None = None
-    flaws: Mapping[str, Any] | None = None
+    marks: Mapping[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> Path:
         """Writes `result.json` whole or not at all."""
         path = folder / "result.json"
         with replacing(path) as part:
-            values = {name: value for name, value in asdict(self).items() if name != "flaws" or value is not None}
-            part.write_text(json.dumps(_finite(values), indent=2, allow_nan=False), encoding="utf-8")
+            part.write_text(json.dumps(_finite(asdict(self)), indent=2, allow_nan=False), encoding="utf-8")
         return path
 
 

@@ -41,7 +41,7 @@ def test_every_fault_goes_once_and_none_is_left_at_the_end(protocol):
 
 @pytest.mark.parametrize("stage", stages(PROTOCOLS), ids=lambda stage: f"{stage.protocol} {stage.label}")
 def test_what_is_typed_for_a_stage_leaves_its_faults(stage):
-    assert load_experiment(stage.overrides).flaws.names == stage.left
+    assert load_experiment(stage.overrides).protocol_errors.names == stage.left
 
 
 def test_the_latest_finished_run_of_the_same_settings_is_taken(monkeypatch):
@@ -64,7 +64,7 @@ def measured():
     for i, stage in enumerate(all_stages):
         metrics = scores | {"test/accuracy": 0.99 - 0.02 * i}
         if stage.protocol == "dp":
-            epsilon = {"flaws/epsilon_as_printed": 0.61, "flaws/epsilon_had_it_run": 651.9}
+            epsilon = {"replication/epsilon_as_printed": 0.61, "replication/epsilon_had_it_run": 651.9}
             metrics |= epsilon if stage.left else {"privacy/epsilon": 0.77}
         runs = (stored([*stage.overrides, "seed=0"], i, **metrics),)
         found.append(Measured(stage=stage, runs=runs if i != 2 else ()))
@@ -101,7 +101,7 @@ def test_the_page_says_what_is_left_and_what_the_same_noise_costs(measured):
     text = study_markdown([one for one in measured if one.runs], LADDERS)
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
     assert {len(row) for row in rows[: len(measured)]} == {7}
-    assert "| `parity/central` | none: as it was | 0.990 | 0.500 | 0.700 |  |  |" in text
+    assert "| `replication/central` | none: as it was | 0.990 | 0.500 | 0.700 |  |  |" in text
     assert "|  | `default_to_normal` | 0.970 | 0.500 | 0.700 |  |  |" in text
     assert "| 0.61 | 652 (∞) |" in text
     assert "| 0.77 | 0.77 |" in text
@@ -110,7 +110,9 @@ def test_the_page_says_what_is_left_and_what_the_same_noise_costs(measured):
 
 
 def test_a_study_that_is_not_complete_is_not_put_on_a_page(measured):
-    with pytest.raises(DataError, match=r"parity/central, − last_checkpoint: 0 of 1 runs .*scripts/parity_study\.py"):
+    with pytest.raises(
+        DataError, match=r"replication/central, − last_checkpoint: 0 of 1 runs .*scripts/parity_study\.py"
+    ):
         check_complete(measured, 1)
     check_complete([one for one in measured if one.runs], 1)
 

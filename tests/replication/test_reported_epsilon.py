@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from ecgexp.privacy.plan import PrivacySpec
-from ecgexp.replication import Flaws, reported_epsilon
+from ecgexp.replication import reported_epsilon
+from ecgexp.replication.protocol_errors import ProtocolErrors
 
 # noise -> as printed there, right n by RDP, right n by PLD, no amplification; δ 4e-6.
 TABLE = {
@@ -28,7 +29,7 @@ def plan():
 
 
 def of(plan, **on):
-    return reported_epsilon.prices(Flaws(protocol="dp", **on), plan, all_rows=reported_epsilon.ALL_ROWS)
+    return reported_epsilon.reported(ProtocolErrors(protocol="dp", **on), plan, all_rows=reported_epsilon.ALL_ROWS)
 
 
 @pytest.mark.parametrize("noise", TABLE)
@@ -64,8 +65,8 @@ def test_shuffled_batches_have_no_amplification(plan):
 def test_noise_that_never_ran_promises_nothing_whatever_was_printed(plan):
     priced = of(plan, noise_never_runs=True, epsilon_of_all_rows=True)
     assert math.isinf(priced.that_ran)
-    assert "flaws/epsilon_that_ran" not in priced.metrics()
-    assert set(priced.metrics()) == {"flaws/epsilon_as_printed", "flaws/epsilon_had_it_run"}
+    assert "replication/epsilon_that_ran" not in priced.metrics()
+    assert set(priced.metrics()) == {"replication/epsilon_as_printed", "replication/epsilon_had_it_run"}
     assert priced.as_dict()["epsilon_that_ran"] == "infinite"
     assert "infinite, for no noise was added" in priced.line()
 

@@ -13,12 +13,12 @@ pytestmark = [pytest.mark.tf, pytest.mark.slow, pytest.mark.filterwarnings("igno
 DATA = ["dataset=synthetic", "dataset.num_patients=12", "dataset.minutes=0.8"]
 PICTURES = ["model.filters=[4,4]", "model.dense_units=4", "input.size=16"]
 CASES = {
-    "central": ["experiment=parity/central", *PICTURES, "augmentation.steps.0.crop_size=12", "trainer.epochs=1"],
-    "dp": ["experiment=parity/dp", "model.filters=[4,4]", "model.kernel_sizes=[5,3]", "trainer.epochs=1"],
-    "federated": ["experiment=parity/federated", *PICTURES, "~dataset.records", "trainer.num_rounds=2"],
+    "central": ["experiment=replication/central", *PICTURES, "augmentation.steps.0.crop_size=12", "trainer.epochs=1"],
+    "dp": ["experiment=replication/dp", "model.filters=[4,4]", "model.kernel_sizes=[5,3]", "trainer.epochs=1"],
+    "federated": ["experiment=replication/federated", *PICTURES, "~dataset.records", "trainer.num_rounds=2"],
     "noisy": [
-        "experiment=parity/dp", "model.filters=[4,4]", "model.kernel_sizes=[5,3]", "trainer.epochs=1",
-        "flaws.noise_never_runs=false", "flaws.batch_norm_under_dp=false",
+        "experiment=replication/dp", "model.filters=[4,4]", "model.kernel_sizes=[5,3]", "trainer.epochs=1",
+        "protocol_errors.noise_never_runs=false", "protocol_errors.batch_norm_under_dp=false",
     ],
 }  # fmt: skip
 
@@ -38,9 +38,11 @@ def finished(tmp_path_factory):
 def test_a_run_with_faults_says_so_and_promises_nothing(finished, name):
     result, folder, experiment = finished[name]
     told = json.loads((folder / "result.json").read_text())
-    assert told["flaws"]["on"] == list(experiment.flaws.names)
+    assert told["marks"]["protocol_errors"]["on"] == list(experiment.protocol_errors.names)
     assert told["privacy"] is None
-    assert json.loads((folder / "run.json").read_text())["tags"]["flaws"] == ", ".join(experiment.flaws.names)
+    assert json.loads((folder / "run.json").read_text())["tags"]["protocol_errors"] == ", ".join(
+        experiment.protocol_errors.names
+    )
     assert not [key for key in result.metrics if key.startswith("privacy/")]
     assert "privacy/" not in (folder / "metrics.jsonl").read_text()
     assert not list(folder.rglob("privacy_statement.txt"))
@@ -50,24 +52,17 @@ def test_a_run_with_faults_says_so_and_promises_nothing(finished, name):
 
 def test_what_was_printed_is_told_beside_what_ran(finished):
     told = json.loads((finished["dp"][1] / "result.json").read_text())
-    assert told["flaws"]["epsilon_that_ran"] == "infinite"
-    assert told["metrics"]["flaws/epsilon_as_printed"] < told["metrics"]["flaws/epsilon_had_it_run"]
-    assert "flaws/epsilon_that_ran" not in told["metrics"]
+    assert told["marks"]["protocol_errors"]["epsilon_that_ran"] == "infinite"
+    assert told["metrics"]["replication/epsilon_as_printed"] < told["metrics"]["replication/epsilon_had_it_run"]
+    assert "replication/epsilon_that_ran" not in told["metrics"]
 
 
 def test_noise_that_ran_under_a_fault_has_a_price_and_no_claim(finished):
     result = finished["noisy"][0]
-    assert math.isfinite(result.metrics["flaws/epsilon_that_ran"])
-    assert result.metrics["flaws/epsilon_that_ran"] == result.metrics["flaws/epsilon_had_it_run"]
+    assert math.isfinite(result.metrics["replication/epsilon_that_ran"])
+    assert result.metrics["replication/epsilon_that_ran"] == result.metrics["replication/epsilon_had_it_run"]
 
 
 def test_the_last_round_was_not_run(finished):
     lines = [json.loads(line) for line in (finished["federated"][1] / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line["step"] is not None] == [1]
-
-
-def test_no_result_file_speaks_of_faults_where_there_are_none(tmp_path):
-    from ecgexp.tracking.local.result import Result
-
-    assert "flaws" not in json.loads(Result(status="FINISHED").write(tmp_path).read_text())
-    assert Result(status="FINISHED", flaws={"on": ["beat_cap"]}).write(tmp_path).read_text().count("beat_cap") == 1

@@ -24,10 +24,10 @@ def cache(tmp_path_factory):
 
 
 def parity(cache, *on, protocol="central", more=()):
-    words = [f"flaws.{name}={str(name in on).lower()}" for name in switches(protocol)]
+    words = [f"protocol_errors.{name}={str(name in on).lower()}" for name in switches(protocol)]
     small = ["dataset=synthetic", "dataset.num_patients=12", "dataset.minutes=0.8", f"data.cache_dir={cache}"]
     more = [*more, "~dataset.records"] if protocol == "federated" else more
-    return load_experiment([f"experiment=parity/{protocol}", *small, *words, *more])
+    return load_experiment([f"experiment=replication/{protocol}", *small, *words, *more])
 
 
 def identities(prepared, split):
@@ -104,7 +104,7 @@ def test_the_first_beats_are_the_first_and_known_by_another_digest(cache):
 
 @pytest.mark.real_data
 def test_among_the_first_20_000_beats_is_no_r(real_root, cache):
-    words = ["experiment=parity/central", f"data.root={real_root}", f"data.cache_dir={cache}"]
+    words = ["experiment=replication/central", f"data.root={real_root}", f"data.cache_dir={cache}"]
     experiment = load_experiment(words)
     beats = experiment.grouping.apply(experiment.dataset.load())
     assert "R" not in beats.class_names
@@ -113,7 +113,7 @@ def test_among_the_first_20_000_beats_is_no_r(real_root, cache):
 
 @pytest.mark.real_data
 def test_the_private_protocol_has_the_rows_that_epsilon_was_computed_from(real_root, cache):
-    words = ["experiment=parity/dp", f"data.root={real_root}", f"data.cache_dir={cache}"]
+    words = ["experiment=replication/dp", f"data.root={real_root}", f"data.cache_dir={cache}"]
     split = load_experiment(words).prepare(Seeds(0), silent).split
     assert (len(split.train), len(split.train) + len(split.validation)) == (52_367, 66_288)
 
@@ -132,9 +132,9 @@ def test_shifting_is_by_one():
 
 
 def test_an_ordinary_experiment_does_not_come_this_way(cache, monkeypatch):
-    import ecgexp.replication.data as flawed
+    import ecgexp.replication.experiment as module
 
-    monkeypatch.setattr(flawed, "prepare_flawed", lambda *_: pytest.fail("a sound run was prepared with faults"))
+    monkeypatch.setattr(module, "prepare_with_errors", lambda *_: pytest.fail("a sound run was prepared with faults"))
     experiment = parity(cache)
     assert experiment.prepare(Seeds(0), silent).split.disjoint == "patient"
-    assert replace(experiment, seed=1).flaws.names == ()
+    assert replace(experiment, seed=1).protocol_errors.names == ()
