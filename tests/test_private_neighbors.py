@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 import ecgexp.console
+import ecgexp.experiment.experiment
 import ecgexp.experiment.run
 from ecgexp.config.compose import for_the_record, load_config, load_experiment
 from ecgexp.console import Watcher
@@ -110,7 +111,9 @@ def test_neighbors_publish_the_same_bytes_beside_weights(kind, tmp_path, monkeyp
         folder.mkdir()
         console = Watcher(Console(file=StringIO(), width=200))
         if name == "other":
-            monkeypatch.setattr(ecgexp.experiment.run, "prepare", neighbor_of(ecgexp.experiment.run.prepare, kind))
+            monkeypatch.setattr(
+                ecgexp.experiment.experiment, "prepare", neighbor_of(ecgexp.experiment.experiment.prepare, kind)
+            )
         config = for_the_record(load_config(typed))
         ecgexp.experiment.run.run(load_experiment(typed), folder, config=config, resolved_yaml="a: 1", watcher=console)
         found.append(published(folder))

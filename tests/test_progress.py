@@ -115,7 +115,8 @@ def test_points_survive_a_checkpoint_as_they_were(tmp_path):
 
 def test_resume_without_journal_is_refused_before_the_beats(tmp_path, monkeypatch):
     from ecgexp.config.compose import build_experiment, load_config
-    from ecgexp.experiment.run import Experiment, run
+    from ecgexp.experiment.experiment import Experiment
+    from ecgexp.experiment.run import run
     from ecgexp.settings.declaration import DataError
 
     monkeypatch.setattr(Experiment, "prepare", lambda *_: pytest.fail("the beats were read"))

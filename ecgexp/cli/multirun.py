@@ -38,6 +38,7 @@ from ecgexp.sweeps.identity import command, job_name
 from ecgexp.sweeps.sweep import Sweep, read_pointer
 from ecgexp.tracking.base import Tracker, TrackerUnavailable
 from ecgexp.tracking.ending import complete
+from ecgexp.tracking.local.checkpoint_folder import remove_checkpoints
 from ecgexp.tracking.local.hydra_files import clean_multirun, write_notes
 from ecgexp.tracking.local.lock import (
     check_free,
@@ -46,7 +47,6 @@ from ecgexp.tracking.local.lock import (
     free_beside,
     hold,
     move_log,
-    remove_checkpoints,
 )
 from ecgexp.tracking.local.result import Result, read_result
 from ecgexp.tracking.local.run_json import NAME

@@ -25,7 +25,7 @@ from ecgexp.settings.redaction import redacted
 from ecgexp.tracking.credentials import without_credentials
 
 if TYPE_CHECKING:
-    from ecgexp.experiment.run import Experiment
+    from ecgexp.experiment.experiment import Experiment
 
 CONFIG_MODULE = "conf"
 CONFIG_NAME = "config"
@@ -72,7 +72,7 @@ def build_experiment(config: DictConfig, *, base_dir: Path | None = None) -> "Ex
       ConfigError: a misspelt key, a value out of bounds, a combination that makes no sense, a `_target_` outside the package.
     """
     # Here, not above: what is misspelt is then answered before the parts of an experiment are loaded.
-    from ecgexp.experiment.run import Experiment
+    from ecgexp.experiment.experiment import Experiment
 
     try:
         values = plain(config)

@@ -24,7 +24,7 @@ def check_evidence(experiment: Any, prepared: Prepared) -> None:
     """Refuses a run whose result would rest on nothing, before anything is trained.
 
     Args:
-      experiment: an `ecgexp.experiment.run.Experiment`.
+      experiment: an `ecgexp.experiment.experiment.Experiment`.
       prepared: its beats.
 
     Raises:
@@ -42,7 +42,7 @@ def notes_before_training(experiment: Any, prepared: Prepared) -> Notes:
     """What is known to be missing before training.
 
     Args:
-      experiment: an `ecgexp.experiment.run.Experiment`.
+      experiment: an `ecgexp.experiment.experiment.Experiment`.
       prepared: its beats.
 
     Returns:

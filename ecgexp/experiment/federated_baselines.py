@@ -98,7 +98,7 @@ def compare(
     """Trains and judges what `experiment.comparisons` asks for.
 
     Args:
-      experiment: an `ecgexp.experiment.run.Experiment` whose trainer is federated.
+      experiment: an `ecgexp.experiment.experiment.Experiment` whose trainer is federated.
       prepared: the beats and who holds them.
       learner: of the finished run.
       chosen: its final weights.

@@ -35,7 +35,7 @@ class Learner:
     """Trains what an experiment describes on prepared beats, whatever the trainer is.
 
     Args:
-      experiment: an `ecgexp.experiment.run.Experiment`.
+      experiment: an `ecgexp.experiment.experiment.Experiment`.
       prepared: the beats, checked for leaks.
       seeds: the run's random streams.
       keeper: writes down how far the training is, and knows where it went on from; None: nothing is written.

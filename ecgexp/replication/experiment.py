@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ecgexp.experiment.data import Prepared
-from ecgexp.experiment.run import Experiment, FurtherResults
+from ecgexp.experiment.experiment import Experiment, FurtherResults
 from ecgexp.replication.data import prepare_with_errors
 from ecgexp.replication.protocol_errors import ProtocolErrors
 from ecgexp.replication.reported_epsilon import reported_of

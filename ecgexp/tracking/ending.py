@@ -14,7 +14,7 @@ from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.settings.redaction import redact
 from ecgexp.storage.atomic import remove_litter_below
 from ecgexp.tracking.credentials import with_credentials
-from ecgexp.tracking.local.lock import remove_checkpoints
+from ecgexp.tracking.local.checkpoint_folder import remove_checkpoints
 from ecgexp.tracking.local.run_json import is_being_made, read_run, write_run
 from ecgexp.tracking.mlflow.existing_store import default_uri
 

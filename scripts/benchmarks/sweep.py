@@ -31,7 +31,8 @@ LAUNCHERS = {
 # Runs the command with two clocks in it.
 WITH_CLOCKS = """
 import sys, time
-from ecgexp import experiment, learner
+from ecgexp.experiment import run as experiment
+from ecgexp.experiment import training_loop as learner
 
 ended = []
 run = experiment.run

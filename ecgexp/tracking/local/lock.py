@@ -12,10 +12,10 @@ from filelock import FileLock, Timeout
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.atomic import remove_litter_below
 from ecgexp.storage.reading import read_bytes
+from ecgexp.tracking.local.run_json import read_run
 
 LOG = "ecgexp.log"  # as conf/config.yaml names the job to Hydra
 LOCK = ".lock"
-CHECKPOINTS = "checkpoints"
 _JOURNAL, _PRIVATE = "privacy_journal.jsonl", "private"
 _OF_RUN = ("run.json", "result.json", "metrics.jsonl", _JOURNAL)
 _OF_SWEEP = ("sweep.json", "multirun.yaml", "attempts", "sweeps")
@@ -78,32 +78,6 @@ def check_free(folder: Path, *, setting: str = "hydra.run.dir") -> None:
         )
 
 
-def has_checkpoints(folder: Path) -> bool:
-    """Whether a run left states of its training in its folder, of which `remove_checkpoints` leaves nothing."""
-    return (folder / CHECKPOINTS).is_dir()
-
-
-def remove_checkpoints(folder: Path) -> bool:
-    """Removes the states of training of a run that has finished: under privacy they are private, and of no more use.
-
-    Returns:
-      Whether there were any, and they are gone. A failure is a warning: the run has finished, and the next `ecgexp-sync` or
-      `resume=` tries again.
-    """
-    if not has_checkpoints(folder):
-        return False
-    try:
-        shutil.rmtree(folder / CHECKPOINTS)
-    except OSError as error:
-        _log.warning(
-            "%s: the states of training could not be removed (%s); under privacy they are private: use `ecgexp-sync %s` when "
-            "they can be",
-            folder / CHECKPOINTS, error, folder,
-        )  # fmt: skip
-        return False
-    return True
-
-
 def free_beside(folder: Path) -> Path:
     """`folder`, or the first of `folder-2`, `folder-3`, … in which there is no run; it is made."""
     number, found = 1, folder
@@ -164,8 +138,6 @@ def _is_new(journal: Path) -> bool:
 
 
 def _status(folder: Path) -> str:
-    from ecgexp.tracking.local.run_json import read_run
-
     try:
         return f" ({read_run(folder)['status']})"
     except DataError:

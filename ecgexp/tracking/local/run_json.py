@@ -16,7 +16,7 @@ from ecgexp.settings.declaration import DataError
 from ecgexp.storage.atomic import replacing
 from ecgexp.storage.reading import MissingFileError, read_json, refusal
 from ecgexp.tracking.checks import check_path
-from ecgexp.tracking.local.lock import has_checkpoints
+from ecgexp.tracking.local.checkpoint_folder import has_checkpoints
 from ecgexp.tracking.provenance import is_running
 
 NAME = "run.json"

@@ -25,7 +25,7 @@ from ecgexp.storage.reading import MissingFileError, cut_torn_line, read_lines, 
 from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status
 from ecgexp.tracking.checks import Points, check_path
 from ecgexp.tracking.local.artifact_files import FileArtifacts, plain
-from ecgexp.tracking.local.lock import remove_checkpoints
+from ecgexp.tracking.local.checkpoint_folder import remove_checkpoints
 from ecgexp.tracking.local.run_json import EXAMPLE, NAME, Seconds, read_run, write_run
 from ecgexp.tracking.params import loggable, taggable
 from ecgexp.tracking.provenance import process_tags
