@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgexp.tracking import JsonlTracker, MemoryTracker
-from ecgexp.tracking.local.lock import CHECKPOINTS
+from ecgexp.tracking.local.checkpoint_folder import CHECKPOINTS
 from ecgexp.tracking.local.tracker import read_metrics
 from ecgexp.training.base import TrainerState
 from ecgexp.training.checkpointing.manager import CheckpointRule, Keeper, LearningCurve, Standing

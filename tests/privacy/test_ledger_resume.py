@@ -16,7 +16,7 @@ from ecgexp.privacy import accounting
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.privacy.sampling import Sampler
 from ecgexp.settings.declaration import DataError
-from ecgexp.tracking.local.lock import CHECKPOINTS
+from ecgexp.tracking.local.checkpoint_folder import CHECKPOINTS
 from ecgexp.training.base import TrainerState
 from ecgexp.training.checkpointing.manager import CheckpointRule, Keeper, Standing, begin_journal
 from ecgexp.training.model_selection import Chosen, Selection

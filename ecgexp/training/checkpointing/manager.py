@@ -13,7 +13,7 @@ from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.settings.declaration import Count, DataError, Positive, settings
 from ecgexp.tracking.base import Tracker
-from ecgexp.tracking.local.lock import CHECKPOINTS
+from ecgexp.tracking.local.checkpoint_folder import CHECKPOINTS
 from ecgexp.training.base import TrainerState
 from ecgexp.training.checkpointing.store import Checkpoint, Checkpoints
 from ecgexp.training.model_selection import Chosen
