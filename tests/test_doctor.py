@@ -48,7 +48,7 @@ def test_every_line_shows_its_mark_and_what_to_do():
 
 
 def test_help_imports_nothing_heavy():
-    code = "import sys; from ecgexp import doctor; assert not {'mlflow', 'tensorflow', 'wfdb'} & set(sys.modules)"
+    code = "import sys; from ecgexp.cli import doctor; assert not {'mlflow', 'tensorflow', 'wfdb'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
 
 

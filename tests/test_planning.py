@@ -133,7 +133,7 @@ def test_the_command_answers_plainly_through_a_pipe():
 
 def test_help_imports_nothing_heavy():
     code = (
-        "import sys; from ecgexp import planning;"
+        "import sys; from ecgexp.cli import plan;"
         "assert not {'dp_accounting', 'scipy', 'tensorflow', 'mlflow'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=20)

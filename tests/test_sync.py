@@ -73,9 +73,7 @@ def doctor(here):
 
 
 def test_help_imports_nothing_heavy():
-    code = (
-        "import sys; from ecgexp import sync; assert not {'mlflow', 'pandas'} & set(sys.modules); sync.main(['--help'])"
-    )
+    code = "import sys; from ecgexp.cli import sync; assert not {'mlflow', 'pandas'} & set(sys.modules); sync.main(['--help'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert "RUN_DIR" in done.stdout
     assert "--store" in done.stdout

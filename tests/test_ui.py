@@ -21,7 +21,7 @@ def free_port():
 
 
 def test_help_answers_without_mlflow():
-    code = "import sys; from ecgexp import ui; assert 'mlflow' not in sys.modules; ui.main(['--help'])"
+    code = "import sys; from ecgexp.cli import ui; assert 'mlflow' not in sys.modules; ui.main(['--help'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=10, check=True)
     assert "--port" in done.stdout
     assert "--store" in done.stdout

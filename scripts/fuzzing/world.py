@@ -13,6 +13,7 @@ from ecgexp.config.sweep_settings import SweepSettings
 from ecgexp.data.beats import COLUMNS, BeatSet
 from ecgexp.data.preprocessing import cache
 from ecgexp.features.inputs import SignalInput
+from ecgexp.models import classifier as saved_classifiers
 from ecgexp.models.classifier import Classifier
 from ecgexp.models.cnn1d import Cnn1d
 from ecgexp.privacy import accounting
@@ -134,7 +135,7 @@ def _model(folder: Path, rng: np.random.Generator) -> None:
         window=20, lead_names=("MLII",), fs_hz=100.0, before_samples=10, database="synthetic 1",
     )  # fmt: skip
     folder.mkdir()
-    classifier._write(classifier, {"000/conv0/kernel": weights[0], "001/conv0/bias": weights[1]}, folder)
+    saved_classifiers._write(classifier, {"000/conv0/kernel": weights[0], "001/conv0/bias": weights[1]}, folder)
 
 
 def _notes(folder: Path) -> None:

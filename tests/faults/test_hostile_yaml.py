@@ -11,11 +11,10 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.singleton import Singleton
 
-from ecgexp.config import untrusted_overrides
 from ecgexp.config.untrusted_overrides import OURS, GuardedLoader
 from ecgexp.settings.declaration import ConfigError
 
-CONF = Path(untrusted_overrides.__file__).parent.parent / "conf"
+CONF = Path(__file__).parents[2] / "conf"
 CALL = "{_target_: os.mkdir, _args_: ['SENTINEL']}"
 LOGS = "{version: 1, disable_existing_loggers: false, handlers: {x: {(): os.mkdir, path: 'SENTINEL'}}}"
 

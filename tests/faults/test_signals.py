@@ -11,7 +11,7 @@ import pytest
 SLOW_TO_CLOSE = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from ecgexp import cli
+from ecgexp.cli import run as cli
 
 def run():
     try:
