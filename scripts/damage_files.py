@@ -26,7 +26,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # before numpy: threads cost address space
+for _name in (
+    "OPENBLAS_NUM_THREADS",
+    "OMP_NUM_THREADS",
+):  # before numpy: threads cost address space
     os.environ.setdefault(_name, "1")
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -98,16 +101,29 @@ _OF_FILES = (
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--inputs", type=int, default=10_000, help="how many (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of all of them (%(default)s)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (%(default)s)")
-    parser.add_argument("--only", type=int, metavar="NUMBER", help="try this input alone, and tell what becomes of it")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count(), help="processes (%(default)s)"
+    )
+    parser.add_argument(
+        "--only",
+        type=int,
+        metavar="NUMBER",
+        help="try this input alone, and tell what becomes of it",
+    )
     given = parser.parse_args(arguments)
     commands = make_commands()
     numbers = range(given.inputs) if given.only is None else range(given.only, given.only + 1)
     began = time.monotonic()
-    verdicts = list(campaign(commands, seed=given.seed, numbers=numbers, workers=min(given.workers, len(numbers))))
+    verdicts = list(
+        campaign(
+            commands, seed=given.seed, numbers=numbers, workers=min(given.workers, len(numbers))
+        )
+    )
     _tell(verdicts, time.monotonic() - began, given.seed, whole=given.only is not None)
     return 1 if any(verdict is None or verdict.outcome == FINDING for _, verdict in verdicts) else 0
 
@@ -131,12 +147,16 @@ def try_input(commands: tuple[Command, ...], seed: int, number: int, folder: Pat
     shares = np.array([command.share for command in commands])
     command = commands[rng.choice(len(commands), p=shares / shares.sum())]
     _SOUND[world].restore()
-    files = sorted({path for pattern in command.reads for path in world.glob(pattern) if path.is_file()})
+    files = sorted(
+        {path for pattern in command.reads for path in world.glob(pattern) if path.is_file()}
+    )
     drawn = rng.permutation(len(files))[: 2 if rng.random() < 0.1 else 1]
     kind, story = kind_of(files[drawn[0]].relative_to(world)), [command.name]
     story += [f"{files[place].relative_to(world)}: {damage(files[place], rng)}" for place in drawn]
     outcome, what, detail = _outcome(command, world)
-    return Verdict(outcome=outcome, kind=what, detail=f"{story}\n{detail}", files={}, story=story, case=kind)
+    return Verdict(
+        outcome=outcome, kind=what, detail=f"{story}\n{detail}", files={}, story=story, case=kind
+    )
 
 
 def _outcome(command: Command, world: Path) -> tuple[str, str, str]:
@@ -155,9 +175,17 @@ def _outcome(command: Command, world: Path) -> tuple[str, str, str]:
     except Hang:
         return FINDING, f"{command.name}: hang", traceback.format_exc()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/ecgexp/" in frame.filename]
+        frames = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if "/ecgexp/" in frame.filename
+        ]
         place = f"{Path(frames[-1].filename).name}:{frames[-1].name}" if frames else "elsewhere"
-        return FINDING, f"{command.name}: {type(error).__name__} in {place}", traceback.format_exc()[-3000:]
+        return (
+            FINDING,
+            f"{command.name}: {type(error).__name__} in {place}",
+            traceback.format_exc()[-3000:],
+        )
     finally:
         for _, clock, _ in _CLOCKS:
             signal.setitimer(clock, 0)
@@ -188,15 +216,23 @@ def kind_of(path: Path) -> str:
         "tables",
     ):
         if folder in parts:
-            name = f"/{path.name}" if folder in ("private", "parent", ".hydra", "model", "tables") else ""
+            name = (
+                f"/{path.name}"
+                if folder in ("private", "parent", ".hydra", "model", "tables")
+                else ""
+            )
             return f"{folder}{name}" if name else f"{folder}/*{path.suffix}"
     return path.name
 
 
-def _tell(verdicts: list[tuple[int, Verdict | None]], seconds: float, seed: int, *, whole: bool) -> None:
+def _tell(
+    verdicts: list[tuple[int, Verdict | None]], seconds: float, seed: int, *, whole: bool
+) -> None:
     outcomes, by_kind, kinds, examples = Counter(), Counter(), Counter(), {}
     for number, verdict in verdicts:
-        found = verdict or Verdict(outcome=FINDING, kind="a process died or hung", files={}, story=[], case="?")
+        found = verdict or Verdict(
+            outcome=FINDING, kind="a process died or hung", files={}, story=[], case="?"
+        )
         outcomes[found.outcome] += 1
         by_kind[found.case, found.outcome] += 1
         if found.outcome == FINDING:
@@ -207,11 +243,16 @@ def _tell(verdicts: list[tuple[int, Verdict | None]], seconds: float, seed: int,
     print(f"{len(verdicts)} inputs of seed {seed} in {seconds:.0f} s")
     print(f"{'':32}" + "".join(f"{outcome:>18}" for outcome in (REFUSED, READ, FINDING)))
     for name in [*sorted({case for case, _ in by_kind}), "all"]:
-        counts = [outcomes[one] if name == "all" else by_kind[name, one] for one in (REFUSED, READ, FINDING)]
+        counts = [
+            outcomes[one] if name == "all" else by_kind[name, one]
+            for one in (REFUSED, READ, FINDING)
+        ]
         print(f"{name:32}" + "".join(f"{count:>18}" for count in counts))
     for kind, times in kinds.most_common():
         number, detail = examples[kind]
-        print(f"{times:>6}  {kind} (e.g. --only {number})\n        {detail.partition(chr(10))[0][:300]}")
+        print(
+            f"{times:>6}  {kind} (e.g. --only {number})\n        {detail.partition(chr(10))[0][:300]}"
+        )
 
 
 if __name__ == "__main__":

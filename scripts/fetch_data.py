@@ -17,9 +17,13 @@ from ecgexp.settings.declaration import ConfigError, DataError
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("database", choices=sorted(DATABASES))
-    parser.add_argument("--root", type=Path, default=Path(os.environ.get("ECGEXP_DATA", "data")), help="%(default)s")
+    parser.add_argument(
+        "--root", type=Path, default=Path(os.environ.get("ECGEXP_DATA", "data")), help="%(default)s"
+    )
     parser.add_argument("--records", nargs="+", help="only these records")
-    parser.add_argument("--mirror", default=PHYSIONET, help="server with the same folders (%(default)s)")
+    parser.add_argument(
+        "--mirror", default=PHYSIONET, help="server with the same folders (%(default)s)"
+    )
     arguments = parser.parse_args()
     try:
         folder = _fetch(arguments)
@@ -39,14 +43,21 @@ def _fetch(arguments: argparse.Namespace) -> Path:
     entry = find_database(arguments.database)
     if unknown := set(arguments.records or ()) - set(entry.records):
         raise ConfigError(f"{entry} has no record {', '.join(sorted(unknown))}")
-    columns = TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = (
+        TextColumn("{task.description:>12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, transient=True) as progress:
         task = progress.add_task(arguments.database, total=None)
         return download(
             entry,
             arguments.root,
             records=tuple(arguments.records) if arguments.records else None,
-            report=lambda done, total, what: progress.update(task, completed=done, total=total, description=what),
+            on_progress=lambda done, total, what: progress.update(
+                task, completed=done, total=total, description=what
+            ),
         )
 
 

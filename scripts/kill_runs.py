@@ -71,15 +71,22 @@ class Sequence:
 
     def line(self) -> str:
         """What happened and what was found, on one line."""
-        kills = " + ".join(f"{kill['signal']} in {kill['stage']}" for kill in self.kills) or "no kill: it ended before"
+        kills = (
+            " + ".join(f"{kill['signal']} in {kill['stage']}" for kill in self.kills)
+            or "no kill: it ended before"
+        )
         return f"{self.number:3d} {self.scenario}: {kills} · {'; '.join(self.faults) or 'equal'} · {self.seconds:.0f} s"
 
 
 @command
 def main() -> int:
     options = _parse()
-    for name in [name for name in os.environ if name.startswith(("MLFLOW_", "ECGEXP_", "_ECGEXP_"))]:
-        del os.environ[name]  # another store, cache or key than those in the folders that are compared
+    for name in [
+        name for name in os.environ if name.startswith(("MLFLOW_", "ECGEXP_", "_ECGEXP_"))
+    ]:
+        del os.environ[
+            name
+        ]  # another store, cache or key than those in the folders that are compared
     out = Path(options.out or tempfile.mkdtemp(prefix="kills-")).absolute()
     out.mkdir(parents=True, exist_ok=True)
     report = out / "report.jsonl"
@@ -136,7 +143,9 @@ class Campaign:
             shutil.rmtree(home)
         return found
 
-    def _kill_and_resume(self, home: Path, name: str, found: Sequence, drawn: random.Random) -> None:
+    def _kill_and_resume(
+        self, home: Path, name: str, found: Sequence, drawn: random.Random
+    ) -> None:
         scenario, (whole, events) = SCENARIOS[name], self._whole(name)
         stages = [stage for stage in self._stages if events.get(stage)]
         first = stages[found.number % len(stages)]
@@ -169,7 +178,9 @@ class Campaign:
             if runs.keys() != expected.keys():
                 found.faults.append(f"runs {sorted(runs)} instead of {sorted(expected)}")
             for name, folder in runs.items():
-                found.faults += differences(expected[name], folder, has_fresh_noise=scenario.has_fresh_noise)
+                found.faults += differences(
+                    expected[name], folder, has_fresh_noise=scenario.has_fresh_noise
+                )
             parents = list(home.glob("outputs/sweeps/*/parent"))
             found.faults += store_faults(home / "mlruns" / "mlflow.db", [*runs.values(), *parents])
             if not scenario.is_sweep:
@@ -194,7 +205,9 @@ class Campaign:
                 ended = run(_goes_on(scenario, home), home)
                 code, events = ended.code, ended.events
             if code:
-                raise SystemExit(f"{name} ended with {code}:\n{(home / 'log').read_text(encoding='utf-8')[-3000:]}")
+                raise SystemExit(
+                    f"{name} ended with {code}:\n{(home / 'log').read_text(encoding='utf-8')[-3000:]}"
+                )
             told.write_text(json.dumps(events), encoding="utf-8")
         return home, json.loads(told.read_text(encoding="utf-8"))
 
@@ -237,7 +250,10 @@ def _goes_on(scenario: Scenario, home: Path) -> list[str]:
 
 def _has_finished(home: Path) -> bool:
     try:
-        return json.loads((home / "run" / "run.json").read_text(encoding="utf-8"))["status"] == "FINISHED"
+        return (
+            json.loads((home / "run" / "run.json").read_text(encoding="utf-8"))["status"]
+            == "FINISHED"
+        )
     except (OSError, ValueError, LookupError):
         return False
 
@@ -246,7 +262,10 @@ def _runs(home: Path, scenario: Scenario) -> dict[str, Path]:
     """The finished runs: by the name of the job, in a sweep."""
     if not scenario.is_sweep:
         return {"run": home / "run"}
-    tried = [json.loads(path.read_text(encoding="utf-8")) for path in home.glob("outputs/sweeps/*/attempts/*.json")]
+    tried = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in home.glob("outputs/sweeps/*/attempts/*.json")
+    ]
     return {one["name"]: Path(one["run_dir"]) for one in tried if one["status"] == "FINISHED"}
 
 
@@ -254,7 +273,9 @@ def _start(words: Iterator[str] | tuple[str, ...], home: Path) -> subprocess.Pop
     (home / "tmp").mkdir(exist_ok=True)
     environment = {**os.environ, "TMPDIR": str(home / "tmp")}
     with (home / "log").open("a", encoding="utf-8") as log:
-        return subprocess.Popen([COMMAND, *words], stdout=log, stderr=log, cwd=home, env=environment)
+        return subprocess.Popen(
+            [COMMAND, *words], stdout=log, stderr=log, cwd=home, env=environment
+        )
 
 
 def _typed(words: tuple[str, ...], home: Path) -> int:
@@ -268,11 +289,15 @@ def _kill_worker(home: Path, scenario: Scenario, found: Sequence, drawn: random.
     try:
         while process.poll() is None and not list(home.glob(sign)):
             time.sleep(0.005)
-        children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        children = (
+            psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        )
         workers = [child for child in children if "popen_loky" in " ".join(child.cmdline())]
         if workers:
             drawn.choice(workers).send_signal(signal.SIGKILL)
-            found.kills.append({"stage": f"a worker, at {sign.rpartition('/')[2]}", "signal": "SIGKILL"})
+            found.kills.append(
+                {"stage": f"a worker, at {sign.rpartition('/')[2]}", "signal": "SIGKILL"}
+            )
         code = process.wait(timeout=_LONGEST_S)
     finally:
         process.kill()
@@ -284,7 +309,11 @@ def _kill_worker(home: Path, scenario: Scenario, found: Sequence, drawn: random.
 
 def _kill_early(home: Path, found: Sequence, drawn: random.Random) -> None:
     """Kills a command in its first half second; whatever it wrote has no secret, and the next command removes it."""
-    words = (*SCENARIOS["centralized"].words, "hydra.run.dir=run", f"tracking.uri=http://me:{SECRET}@127.0.0.1:9")
+    words = (
+        *SCENARIOS["centralized"].words,
+        "hydra.run.dir=run",
+        f"tracking.uri=http://me:{SECRET}@127.0.0.1:9",
+    )
     seconds = drawn.uniform(0, _EARLY_S)
     process = _start(words, home)
     try:
@@ -299,23 +328,37 @@ def _kill_early(home: Path, found: Sequence, drawn: random.Random) -> None:
 
 
 def _table(sequences: list[Sequence]) -> Table:
-    table = Table("scenario", "runs", "kills", "killed in", "equal", title="at the end of every run")
+    table = Table(
+        "scenario", "runs", "kills", "killed in", "equal", title="at the end of every run"
+    )
     for name in dict.fromkeys(one.scenario for one in sequences):
         own = [one for one in sequences if one.scenario == name]
-        stages = Counter(kill["stage"] if name != EARLY else "first half second" for one in own for kill in one.kills)
+        stages = Counter(
+            kill["stage"] if name != EARLY else "first half second"
+            for one in own
+            for kill in one.kills
+        )
         where = ", ".join(f"{stage} {count}" for stage, count in stages.items())
         equal = sum(not one.faults for one in own)
-        table.add_row(name, str(len(own)), str(sum(stages.values())), where, f"{equal} of {len(own)}")
+        table.add_row(
+            name, str(len(own)), str(sum(stages.values())), where, f"{equal} of {len(own)}"
+        )
     kills = [kill for one in sequences for kill in one.kills]
-    signals = ", ".join(f"{count} {name}" for name, count in Counter(kill["signal"] for kill in kills).items())
+    signals = ", ".join(
+        f"{count} {name}" for name, count in Counter(kill["signal"] for kill in kills).items()
+    )
     equal = sum(not one.faults for one in sequences)
     table.add_section()
-    table.add_row("all", str(len(sequences)), str(len(kills)), signals, f"{equal} of {len(sequences)}")
+    table.add_row(
+        "all", str(len(sequences)), str(len(kills)), signals, f"{equal} of {len(sequences)}"
+    )
     return table
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add, names = parser.add_argument, [*SCENARIOS, EARLY]
     add("--kills", type=int, default=60, help="how many in all (%(default)s)")
     add("--seed", type=int, default=1, help="of the moments (%(default)s)")
@@ -327,8 +370,19 @@ def _parse() -> argparse.Namespace:
         metavar="NAME",
         help=f"which, in turn: {', '.join(names)}",
     )
-    add("--stages", nargs="+", choices=STAGES, default=list(STAGES), metavar="STAGE", help=f"when: {', '.join(STAGES)}")
-    add("--out", metavar="FOLDER", help="where runs and report.jsonl are; a new temporary folder by default")
+    add(
+        "--stages",
+        nargs="+",
+        choices=STAGES,
+        default=list(STAGES),
+        metavar="STAGE",
+        help=f"when: {', '.join(STAGES)}",
+    )
+    add(
+        "--out",
+        metavar="FOLDER",
+        help="where runs and report.jsonl are; a new temporary folder by default",
+    )
     return parser.parse_args()
 
 

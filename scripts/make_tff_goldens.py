@@ -37,7 +37,7 @@ _TESTS = Path(__file__).resolve().parents[1] / "tests" / "training"
 sys.path[:0] = [str(_TESTS / "federated"), str(_TESTS)]  # tests are not a package
 
 import golden_cases  # noqa: E402
-from clients import build, deal, loss  # noqa: E402
+from clients import build, client_data, loss  # noqa: E402
 
 _CLOSE = 5e-6  # of weights; the order of sums differs from run to run
 _PACKAGES = ("tensorflow-federated", "tensorflow", "tensorflow-privacy", "numpy")
@@ -68,8 +68,12 @@ class CppExecutor:
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="compare with what is stored, and write nothing")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="compare with what is stored, and write nothing"
+    )
     check = parser.parse_args().check
     with _executor():
         weights, start, facts = _compute(golden_cases.read()[1] if check else None)
@@ -77,10 +81,15 @@ def main() -> None:
         _compare(weights)
         return
     np.savez_compressed(
-        golden_cases.WEIGHTS, **{f"start/{index}": array for index, array in enumerate(start)}, **weights
+        golden_cases.WEIGHTS,
+        **{f"start/{index}": array for index, array in enumerate(start)},
+        **weights,
     )
     golden_cases.FACTS.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    sizes = [f"{path.name} ({path.stat().st_size} bytes)" for path in (golden_cases.WEIGHTS, golden_cases.FACTS)]
+    sizes = [
+        f"{path.name} ({path.stat().st_size} bytes)"
+        for path in (golden_cases.WEIGHTS, golden_cases.FACTS)
+    ]
     print(f"{len(weights)} cases written to {' and '.join(sizes)}")
 
 
@@ -96,14 +105,19 @@ def _executor() -> Iterator[None]:
             child.kill()
 
 
-def _compute(start: list[np.ndarray] | None) -> tuple[dict[str, np.ndarray], list[np.ndarray], dict[str, Any]]:
-    data = deal()
+def _compute(
+    start: list[np.ndarray] | None,
+) -> tuple[dict[str, np.ndarray], list[np.ndarray], dict[str, Any]]:
+    data = client_data()
     start = start or build(golden_cases.MODEL).get_weights()
     weights, cases = {}, {}
     for name, settings in golden_cases.CASES.items():
         taken = golden_cases.train_case(data, settings, start)
         weights[name] = np.stack([golden_cases.flat(progress.weights()) for progress in taken])
-        cases[name] = {"settings": settings, "metrics": [dict(progress.train_metrics) for progress in taken]}
+        cases[name] = {
+            "settings": settings,
+            "metrics": [dict(progress.train_metrics) for progress in taken],
+        }
         print(name, flush=True)
     for name, settings in golden_cases.CLIPPED.items():
         weights[name] = np.stack(list(_clipped_by_tff(data, settings, start)))
@@ -113,11 +127,15 @@ def _compute(start: list[np.ndarray] | None) -> tuple[dict[str, np.ndarray], lis
     return weights, start, {"made_with": made_with, "seed": 0, "cases": cases}
 
 
-def _clipped_by_tff(data: Any, settings: Mapping[str, Any], start: list[np.ndarray]) -> Iterator[np.ndarray]:
+def _clipped_by_tff(
+    data: Any, settings: Mapping[str, Any], start: list[np.ndarray]
+) -> Iterator[np.ndarray]:
     """The weights after each round of a case of `CLIPPED`, whose updates TFF's own factories clip, without noise."""
     clients = sorted(data.clients)
     trainer = Federated(client_batch_size=16, client_learning_rate=0.1)  # as `clients.train` has it
-    batches = ClientBatches(data, NoAugmentation(), clients, client_epochs=1, batch_size=16, seeds=Seeds(0))
+    batches = ClientBatches(
+        data, NoAugmentation(), clients, client_epochs=1, batch_size=16, seeds=Seeds(0)
+    )
     clip, count = settings["privacy"]["l2_norm_clip"], float(len(clients))
     factory = tff.aggregators.DifferentiallyPrivateFactory
     aggregator = (
@@ -130,7 +148,9 @@ def _clipped_by_tff(data: Any, settings: Mapping[str, Any], start: list[np.ndarr
     )  # fmt: skip
 
     def client_model() -> ClientModel:
-        return ClientModel(build(golden_cases.MODEL), loss(), NoAugmentation().build(), batches.spec, len(clients))
+        return ClientModel(
+            build(golden_cases.MODEL), loss(), NoAugmentation().build(), batches.spec, len(clients)
+        )
 
     runtime = CppExecutor(build_process(trainer, client_model, aggregator, weighted=False))
     state = runtime.initialize(start)
@@ -142,12 +162,16 @@ def _clipped_by_tff(data: Any, settings: Mapping[str, Any], start: list[np.ndarr
 def _compare(weights: Mapping[str, np.ndarray]) -> None:
     stored, _, _ = golden_cases.read()
     if weights.keys() != stored.keys():
-        raise SystemExit(f"other cases are stored: {sorted(weights.keys() ^ stored.keys())}; run this without --check")
+        raise SystemExit(
+            f"other cases are stored: {sorted(weights.keys() ^ stored.keys())}; run this without --check"
+        )
     apart = {name: float(np.abs(weights[name] - stored[name]).max()) for name in weights}
     for name, most in apart.items():
         print(f"{name}: {most:.1e}")
     if max(apart.values()) > _CLOSE:
-        raise SystemExit(f"not what is stored: {', '.join(name for name, most in apart.items() if most > _CLOSE)}")
+        raise SystemExit(
+            f"not what is stored: {', '.join(name for name, most in apart.items() if most > _CLOSE)}"
+        )
 
 
 if __name__ == "__main__":

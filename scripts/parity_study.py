@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ecgexp.analysis.results_page.asked import Asked
+from ecgexp.analysis.results_page.asked import RunIndex
 from ecgexp.cli.streams import command
 from ecgexp.formatting import epsilon_text
 from ecgexp.replication.figure import study_figure
@@ -31,12 +31,17 @@ from ecgexp.tracking.mlflow.quiet import quieten
 
 @command
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--uri", help="the MLflow store (as the runs would have it)")
     parser.add_argument(
-        "--to", type=Path, default=Path("outputs/parity_study"), help="folder of the results (%(default)s)"
+        "--to",
+        type=Path,
+        default=Path("outputs/parity_study"),
+        help="folder of the results (%(default)s)",
     )
     parser.add_argument("--no-runs", action="store_true", help="only tell what is in the store")
     options, overrides = parser.parse_known_args()
@@ -47,11 +52,13 @@ def main() -> int:
     console, planned = Console(), stages(options.protocols)
     if not options.no_runs:
         for number, stage in enumerate(planned, 1):
-            console.print(f"[bold]stage {number} of {len(planned)}[/]: {stage.protocol}, {stage.label}")
+            console.print(
+                f"[bold]stage {number} of {len(planned)}[/]: {stage.protocol}, {stage.label}"
+            )
             _run(stage, options.seeds, overrides)
     try:
         quieten()
-        found = gather(planned, options.seeds, Asked(options.uri), more=overrides)
+        found = gather(planned, options.seeds, RunIndex(options.uri), more=overrides)
     except (ConfigError, DataError) as error:
         print(f"parity_study: {error}", file=sys.stderr)
         return 2
@@ -63,25 +70,27 @@ def _run(stage: Stage, seeds: list[int], overrides: list[str]) -> None:
     """In a process of its own, which gives its memory back; a stage that fails leaves the others alone."""
     words = [*stage.overrides, f"seed={','.join(map(str, seeds))}", *overrides]
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ
-    subprocess.run([sys.executable, "-m", "ecgexp.cli.run", "-m", *words], env=environment, check=False)
+    subprocess.run(
+        [sys.executable, "-m", "ecgexp.cli.run", "-m", *words], env=environment, check=False
+    )
 
 
 def _tell(found: list[Measured], folder: Path, console: Console) -> None:
-    priced = ladders()
+    with_epsilon = ladders()
     for table in study_tables(found):
         console.print(table)
-    console.print(ladder_table(priced))
+    console.print(ladder_table(with_epsilon))
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "parity_study.csv") as part:
-        part.write_text(study_csv(found, priced), encoding="utf-8")
-    figure = study_figure(found, priced)
+        part.write_text(study_csv(found, with_epsilon), encoding="utf-8")
+    figure = study_figure(found, with_epsilon)
     for form in ("svg", "png"):
         with replacing(folder / f"parity_study.{form}") as part:
             figure.savefig(part, format=form)
-    worst = max(one.no_amplification for one in priced if math.isfinite(one.no_amplification))
+    worst = max(one.no_amplification for one in with_epsilon if math.isfinite(one.no_amplification))
     console.print(
         f"ε of shuffled batches is up to {epsilon_text(worst)} where "
-        f"{epsilon_text(priced[0].as_printed, decimals=2)} was printed; what ran had none."
+        f"{epsilon_text(with_epsilon[0].as_printed, decimals=2)} was printed; what ran had none."
     )
     console.print(f"{folder}/parity_study.csv, .svg, .png", markup=False)
 

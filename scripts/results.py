@@ -11,12 +11,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ecgexp.analysis.results_page.asked import Asked
+from ecgexp.analysis.results_page.asked import RunIndex
 from ecgexp.analysis.results_page.blocks import replace_blocks
-from ecgexp.analysis.results_page.claims import INTER_PATIENT, PRIVACY
-from ecgexp.analysis.results_page.ensemble import judge_together
-from ecgexp.analysis.results_page.measured import looks, measure
-from ecgexp.analysis.results_page.tables import inter_patient_table, looks_table, privacy_table
+from ecgexp.analysis.results_page.ensemble import evaluate_together
+from ecgexp.analysis.results_page.measured import measure, test_set_evaluations
+from ecgexp.analysis.results_page.rows import INTER_PATIENT, PRIVACY
+from ecgexp.analysis.results_page.tables import (
+    inter_patient_table,
+    privacy_table,
+    test_set_evaluation_log,
+)
 from ecgexp.cli.streams import command
 from ecgexp.replication.gather import check_complete, gather
 from ecgexp.replication.reported_epsilon import ladders
@@ -27,17 +31,27 @@ from ecgexp.storage.atomic import replacing
 from ecgexp.tracking.mlflow.quiet import quieten
 
 _ROOT = Path(__file__).resolve().parents[1]
-_PARTS = ("inter_patient", "privacy", "looks", "parity")
+_PARTS = ("inter_patient", "privacy", "test_set_evaluations", "parity")
 
 
 @command
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--store", metavar="URI", help="where the runs are (MLFLOW_TRACKING_URI, else this folder's)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--store",
+        metavar="URI",
+        help="where the runs are (MLFLOW_TRACKING_URI, else this folder's)",
+    )
     parser.add_argument("--only", nargs="+", choices=_PARTS, default=list(_PARTS), metavar="PART")
     parser.add_argument("--page", type=Path, default=_ROOT / "README.md", help="%(default)s")
     parser.add_argument("--figures", type=Path, default=_ROOT / "results", help="%(default)s")
-    parser.add_argument("--check", action="store_true", help="write nothing; say whether the page is what the runs say")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; say whether the page is what the runs say",
+    )
     options = parser.parse_args()
     quieten()
     try:
@@ -48,11 +62,13 @@ def main() -> int:
 
 
 def _write(options: argparse.Namespace) -> int:
-    asked, bodies = Asked(options.store), {}
+    asked, bodies = RunIndex(options.store), {}
     figures: dict[str, Any] = {}
     if "inter_patient" in options.only:
         measured = measure(INTER_PATIENT, asked)
-        bodies["inter_patient"] = inter_patient_table(measured, [judge_together(one) for one in measured])
+        bodies["inter_patient"] = inter_patient_table(
+            measured, [evaluate_together(one) for one in measured]
+        )
     if "privacy" in options.only:
         measured = measure(PRIVACY, asked)
         bodies["privacy"] = privacy_table(measured)
@@ -60,20 +76,26 @@ def _write(options: argparse.Namespace) -> int:
             from ecgexp.analysis.results_page.figure import privacy_figure
 
             figures["privacy_utility"] = privacy_figure(measured)
-    if "looks" in options.only:
-        bodies["looks"] = looks_table(looks((*INTER_PATIENT, *PRIVACY), asked))
+    if "test_set_evaluations" in options.only:
+        bodies["test_set_evaluations"] = test_set_evaluation_log(
+            test_set_evaluations((*INTER_PATIENT, *PRIVACY), asked)
+        )
     if "parity" in options.only:
-        study, priced = gather(stages(PROTOCOLS), [0], asked), ladders()
+        study, with_epsilon = gather(stages(PROTOCOLS), [0], asked), ladders()
         check_complete(study, 1)
-        bodies["parity"] = study_markdown(study, priced)
+        bodies["parity"] = study_markdown(study, with_epsilon)
         if not options.check:
             from ecgexp.replication.figure import study_figure
 
-            figures["parity_study"] = study_figure(study, priced)
+            figures["parity_study"] = study_figure(study, with_epsilon)
     before = options.page.read_text(encoding="utf-8")
     after = replace_blocks(before, bodies)
     if options.check:
-        print("the page says what the runs say" if after == before else "the page is not what the runs say")
+        print(
+            "the page says what the runs say"
+            if after == before
+            else "the page is not what the runs say"
+        )
         return int(after != before)
     with replacing(options.page) as part:
         part.write_text(after, encoding="utf-8")

@@ -34,7 +34,9 @@ def empty_store(tmp_path_factory):
     from ecgexp.tracking.mlflow.store import open_store
 
     base = tmp_path_factory.mktemp("empty")
-    open_store("sqlite:///mlruns/mlflow.db", artifact_root=base, experiment_name="Default", base_dir=base)
+    open_store(
+        "sqlite:///mlruns/mlflow.db", artifact_root=base, experiment_name="Default", base_dir=base
+    )
     return base / "mlruns" / "mlflow.db"
 
 

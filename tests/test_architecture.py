@@ -54,7 +54,9 @@ def imports(path: Path) -> Iterator[str]:
 
 def _for_types_only(tree: ast.Module) -> set[int]:
     guards = [
-        node for node in tree.body if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        node
+        for node in tree.body
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
     ]
     return {id(inner) for guard in guards for inner in ast.walk(guard)}
 
@@ -83,12 +85,20 @@ def test_module_imports_only_packages_above_it(name):
 
 @pytest.mark.parametrize("library", FENCES)
 def test_library_is_imported_inside_its_fence_only(library):
-    users = {name for name, path in MODULES.items() if any(within(used, library) for used in imports(path))}
-    assert not {name for name in users if not any(within(name, allowed) for allowed in FENCES[library])}
+    users = {
+        name
+        for name, path in MODULES.items()
+        if any(within(used, library) for used in imports(path))
+    }
+    assert not {
+        name for name in users if not any(within(name, allowed) for allowed in FENCES[library])
+    }
 
 
 def test_no_file_imports_itself_by_way_of_others():
-    edges = {name: {used for used in imports(path) if used in MODULES} for name, path in MODULES.items()}
+    edges = {
+        name: {used for used in imports(path) if used in MODULES} for name, path in MODULES.items()
+    }
     done: set[str] = set()
 
     def visit(name: str, trail: tuple[str, ...]) -> None:
@@ -105,7 +115,8 @@ def test_no_file_imports_itself_by_way_of_others():
 def test_import_against_the_order_is_noticed(tmp_path):
     bad = tmp_path / "bad.py"
     bad.write_text(
-        "def f():\n    from ecgexp.experiment.run import run\n    import mlflow.tracking\n", encoding="utf-8"
+        "def f():\n    from ecgexp.experiment.run import run\n    import mlflow.tracking\n",
+        encoding="utf-8",
     )
     assert set(imports(bad)) == {"ecgexp.experiment.run", "mlflow.tracking"}
     assert against_order("ecgexp.data.beats", imports(bad)) == {"ecgexp.experiment.run"}
@@ -120,23 +131,46 @@ def _without_encoding(tree: ast.Module) -> Iterator[int]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
-        name = getattr(node.func, "attr", None) or ("open" if getattr(node.func, "id", "") == "open" else "")
-        if name not in _OPENERS or getattr(getattr(node.func, "value", None), "id", "") in ("os", "Sweep", "archive"):
+        name = getattr(node.func, "attr", None) or (
+            "open" if getattr(node.func, "id", "") == "open" else ""
+        )
+        if name not in _OPENERS or getattr(getattr(node.func, "value", None), "id", "") in (
+            "os",
+            "Sweep",
+            "archive",
+        ):
             continue
         modes = [
-            word.value for word in [*node.args, *(one.value for one in node.keywords)] if isinstance(word, ast.Constant)
+            word.value
+            for word in [*node.args, *(one.value for one in node.keywords)]
+            if isinstance(word, ast.Constant)
         ]
-        is_os = any(getattr(word, "attr", "").startswith("O_") for one in node.args for word in ast.walk(one))
-        is_binary = is_os or (name == "open" and any(isinstance(mode, str) and "b" in mode for mode in modes))
-        if not is_binary and "encoding" not in {one.arg for one in node.keywords} and "utf-8" not in modes:
+        is_os = any(
+            getattr(word, "attr", "").startswith("O_")
+            for one in node.args
+            for word in ast.walk(one)
+        )
+        is_binary = is_os or (
+            name == "open" and any(isinstance(mode, str) and "b" in mode for mode in modes)
+        )
+        if (
+            not is_binary
+            and "encoding" not in {one.arg for one in node.keywords}
+            and "utf-8" not in modes
+        ):
             yield node.lineno
 
 
 def test_files_are_opened_with_an_encoding():
     sources = [*PACKAGE.rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]
-    found = {path: list(_without_encoding(ast.parse(path.read_text(encoding="utf-8")))) for path in sources}
+    found = {
+        path: list(_without_encoding(ast.parse(path.read_text(encoding="utf-8"))))
+        for path in sources
+    }
     assert not {path: lines for path, lines in found.items() if lines}
 
 
 def test_a_file_opened_in_the_locale_is_noticed():
-    assert list(_without_encoding(ast.parse("open('a')\nopen('a', 'rb')\npath.write_text('b')"))) == [1, 3]
+    assert list(
+        _without_encoding(ast.parse("open('a')\nopen('a', 'rb')\npath.write_text('b')"))
+    ) == [1, 3]

@@ -20,9 +20,15 @@ def make_parser():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--output", "a", "--output", "b"], "--output b: it is given twice, first as a; give it once"),
+        (
+            ["--output", "a", "--output", "b"],
+            "--output b: it is given twice, first as a; give it once",
+        ),
         (["--parent=a", "--parent=a"], "--parent a: it is given twice, first as a; give it once"),
-        (["--patients", "1", "2", "--patients", "3"], "--patients 3: it is given twice, first as 1 2; give it once"),
+        (
+            ["--patients", "1", "2", "--patients", "3"],
+            "--patients 3: it is given twice, first as 1 2; give it once",
+        ),
     ],
 )
 def test_option_given_twice_is_refused(words, message, capsys):
@@ -36,4 +42,9 @@ def test_option_given_once_is_taken_by_every_call():
     parser = make_parser()
     for _ in range(2):
         options = parser.parse_args(["a", "b", "--output", "there", "--public", "--public"])
-        assert (options.records, options.output, options.patients, options.public) == (["a", "b"], "there", [22], True)
+        assert (options.records, options.output, options.patients, options.public) == (
+            ["a", "b"],
+            "there",
+            [22],
+            True,
+        )

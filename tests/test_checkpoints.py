@@ -26,7 +26,9 @@ def arrays(draw):
     shape = draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4))
     size = math.prod(shape) * dtype.itemsize
     order = draw(st.sampled_from("CF"))
-    return np.ndarray(shape, dtype, buffer=draw(st.binary(min_size=size, max_size=size)) + b"\0", order=order)
+    return np.ndarray(
+        shape, dtype, buffer=draw(st.binary(min_size=size, max_size=size)) + b"\0", order=order
+    )
 
 
 NAMES = st.from_regex(r"[a-z_.0-9]{1,4}[a-z](/[A-Z0-9 ]{1,3}[a-zé]){0,2}", fullmatch=True)
@@ -46,7 +48,9 @@ def same(one, other):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, float) and math.isnan(one):
         return math.isnan(other)
-    return one == other and (not isinstance(one, float) or math.copysign(1, one) == math.copysign(1, other))
+    return one == other and (
+        not isinstance(one, float) or math.copysign(1, one) == math.copysign(1, other)
+    )
 
 
 def assert_same_bits(one, other):
@@ -74,9 +78,26 @@ def test_every_array_comes_back_bit_for_bit(drawn):
 
 @given(meta=st.dictionaries(st.text(), JSON, max_size=4))
 @example(
-    meta={"nan": math.nan, "inf": -math.inf, "zero": -0.0, "tiny": 5e-324, "big": 2**200, "key": 0xFFFFFFFFFFFFFFFF}
+    meta={
+        "nan": math.nan,
+        "inf": -math.inf,
+        "zero": -0.0,
+        "tiny": 5e-324,
+        "big": 2**200,
+        "key": 0xFFFFFFFFFFFFFFFF,
+    }
 )
-@example(meta={"lone surrogate": "\ud800", "empty": {}, "none": None, "1/3": 1 / 3, "yes": True, "one": 1, "1.0": 1.0})
+@example(
+    meta={
+        "lone surrogate": "\ud800",
+        "empty": {},
+        "none": None,
+        "1/3": 1 / 3,
+        "yes": True,
+        "one": 1,
+        "1.0": 1.0,
+    }
+)
 def test_meta_comes_back_exactly(meta):
     assert same(there_and_back({}, meta)[1], meta)
 
@@ -84,7 +105,9 @@ def test_meta_comes_back_exactly(meta):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dtypes_by_name(tmp_path, dtype):
     array = np.array([0, 1, 1], dtype)
-    Checkpoints(tmp_path).save(Checkpoint(step=1, arrays={"a": array, "none": array[:0], "one": array[0]}, meta={}))
+    Checkpoints(tmp_path).save(
+        Checkpoint(step=1, arrays={"a": array, "none": array[:0], "one": array[0]}, meta={})
+    )
     got = Checkpoints(tmp_path).newest().arrays
     for name, expected in {"a": array, "none": array[:0], "one": np.asarray(array[0])}.items():
         np.testing.assert_array_equal(got[name], expected)
@@ -112,7 +135,9 @@ def test_views_and_other_orders_keep_their_values():
 def test_state_of_a_generator_goes_on_from_where_it_was(tmp_path):
     generator = np.random.default_rng(3)
     generator.random(5)
-    Checkpoints(tmp_path).save(Checkpoint(step=1, arrays={}, meta={"state": generator.bit_generator.state}))
+    Checkpoints(tmp_path).save(
+        Checkpoint(step=1, arrays={}, meta={"state": generator.bit_generator.state})
+    )
     expected = generator.random(4).tolist()
     other = np.random.default_rng(0)
     other.bit_generator.state = Checkpoints(tmp_path).newest().meta["state"]
@@ -120,7 +145,9 @@ def test_state_of_a_generator_goes_on_from_where_it_was(tmp_path):
 
 
 def test_safetensors_reads_the_file_too(tmp_path):
-    path = Checkpoints(tmp_path).save(Checkpoint(step=7, arrays={"model/0": np.ones(3)}, meta={"epoch": 7}))
+    path = Checkpoints(tmp_path).save(
+        Checkpoint(step=7, arrays={"model/0": np.ones(3)}, meta={"epoch": 7})
+    )
     with safe_open(path, "numpy") as file:
         assert file.get_tensor("model/0").tolist() == [1, 1, 1]
         about = json.loads(file.metadata()["ecgexp"])
@@ -155,7 +182,9 @@ def bfloat16():
 )
 def test_array_that_would_need_code_or_lose_its_type_is_refused(tmp_path, make):
     with pytest.raises(ValueError, match=r"the array model/0 is of .*cast it"):
-        Checkpoints(tmp_path).save(Checkpoint(step=1, arrays={"fine": np.zeros(1), "model/0": make()}, meta={}))
+        Checkpoints(tmp_path).save(
+            Checkpoint(step=1, arrays={"fine": np.zeros(1), "model/0": make()}, meta={})
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -192,7 +221,9 @@ def test_last_ones_are_kept(tmp_path, keep):
         assert path.is_file()
         assert store.newest().step == step
         assert store.newest().meta == {"value": step / 3}
-        assert steps(tmp_path / "deep" / "checkpoints") == list(range(max(1, step - keep + 1), step + 1))
+        assert steps(tmp_path / "deep" / "checkpoints") == list(
+            range(max(1, step - keep + 1), step + 1)
+        )
 
 
 def test_steps_are_numbers_not_words(tmp_path):
@@ -253,9 +284,16 @@ def test_content_is_on_the_disk_before_its_name_and_old_ones_go_last(tmp_path, m
     real = {name: getattr(os, name) for name in ("fsync", "replace", "unlink")}
 
     def spy(name, describe):
-        monkeypatch.setattr(os, name, lambda *args, **kw: (order.append(describe(*args)), real[name](*args, **kw))[1])
+        monkeypatch.setattr(
+            os,
+            name,
+            lambda *args, **kw: (order.append(describe(*args)), real[name](*args, **kw))[1],
+        )
 
-    spy("fsync", lambda handle: "sync folder" if os.path.isdir(f"/proc/self/fd/{handle}") else "sync file")
+    spy(
+        "fsync",
+        lambda handle: "sync folder" if os.path.isdir(f"/proc/self/fd/{handle}") else "sync file",
+    )
     spy("replace", lambda source, target: "rename")
     spy("unlink", lambda path: f"remove {os.path.basename(path)}")
     store.save(tiny(2))

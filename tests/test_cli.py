@@ -38,14 +38,18 @@ def test_help_lists_groups_and_options_within_two_seconds(tmp_path):
 @pytest.mark.parametrize(
     "override", ["trainer.epcohs=3", "trainer.epochs=-2", "model=cnn2d", "model._target_=os.system"]
 )
-def test_a_wrong_configuration_ends_within_three_seconds_with_one_line_and_code_2(tmp_path, override):
+def test_a_wrong_configuration_ends_within_three_seconds_with_one_line_and_code_2(
+    tmp_path, override
+):
     done, seconds = ecgexp(override, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("ecgexp: ")
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Traceback" not in done.stderr + done.stdout
     assert seconds < 3
-    assert not list(tmp_path.rglob("*ecgexp.log")), "a refused configuration leaves no run folder behind"
+    assert not list(tmp_path.rglob("*ecgexp.log")), (
+        "a refused configuration leaves no run folder behind"
+    )
 
 
 def test_data_that_is_not_there_says_how_to_get_it(tmp_path):
@@ -59,9 +63,15 @@ def test_data_that_is_not_there_says_how_to_get_it(tmp_path):
     ("words", "message"),
     [
         (["seed=0", "model=cnn1d", "seed=1"], "seed=1: it was set before, to 0; set seed once"),
-        (["trainer=dp", "+trainer=federated"], "trainer=federated: it was set before, to dp; set trainer once"),
+        (
+            ["trainer=dp", "+trainer=federated"],
+            "trainer=federated: it was set before, to dp; set trainer once",
+        ),
         (["-m", "seed=0,1", "seed=2"], "seed=2: it was set before, to 0,1; set seed once"),
-        (["hydra.run.dir=a", "hydra.run.dir=b"], "hydra.run.dir=b: it was set before, to a; set hydra.run.dir once"),
+        (
+            ["hydra.run.dir=a", "hydra.run.dir=b"],
+            "hydra.run.dir=b: it was set before, to a; set hydra.run.dir once",
+        ),
     ],
 )
 def test_setting_that_is_typed_twice_is_refused(tmp_path, words, message):
@@ -73,10 +83,16 @@ def test_setting_that_is_typed_twice_is_refused(tmp_path, words, message):
 @pytest.mark.parametrize(
     ("words", "advice"),
     [
-        (["hydra/sweeper=search", "selection.metric=loss", "selection.mode=min"], "direction=minimize"),
+        (
+            ["hydra/sweeper=search", "selection.metric=loss", "selection.mode=min"],
+            "direction=minimize",
+        ),
         (["hydra/sweeper=search", "sweep.objectives=[test/loss]"], "direction=minimize"),
         (["hydra/sweeper=search", "hydra.sweeper.direction=minimize"], "direction=maximize"),
-        (["hydra/sweeper=pareto", "sweep.objectives=[privacy/epsilon,test/macro_f1]"], "direction=[minimize,maximize]"),
+        (
+            ["hydra/sweeper=pareto", "sweep.objectives=[privacy/epsilon,test/macro_f1]"],
+            "direction=[minimize,maximize]",
+        ),
     ],
 )
 def test_search_for_the_worst_model_is_refused(tmp_path, words, advice):

@@ -13,8 +13,18 @@ from ecgexp.cli import compare
 
 PATIENTS, BEATS = 6, 40
 CLASSES = ("N", "S", "V")
-SETTINGS = {"seed": 1, "trainer.learning_rate": 0.001, "selection.metric": "macro_f1", "tracking.uri": "here"}
-TAGS = {"dataset.name": "mitdb 1.0.0", "dataset.digest": "d1", "git.commit": "abc", "git.dirty": "false"}
+SETTINGS = {
+    "seed": 1,
+    "trainer.learning_rate": 0.001,
+    "selection.metric": "macro_f1",
+    "tracking.uri": "here",
+}
+TAGS = {
+    "dataset.name": "mitdb 1.0.0",
+    "dataset.digest": "d1",
+    "git.commit": "abc",
+    "git.dirty": "false",
+}
 
 
 def predictions(*, right=lambda patient, place: place % 8 != 0, patients=PATIENTS, classes=CLASSES):
@@ -41,7 +51,17 @@ def slightly_better(patient, place):
 def make_run(tmp_path):
     """Makes a run's folder and returns its path."""
 
-    def make(name, table=None, *, settings=None, tags=None, metrics=None, split="test", status="FINISHED", **result):
+    def make(
+        name,
+        table=None,
+        *,
+        settings=None,
+        tags=None,
+        metrics=None,
+        split="test",
+        status="FINISHED",
+        **result,
+    ):
         folder = tmp_path / name
         folder.mkdir()
         run = {
@@ -51,7 +71,9 @@ def make_run(tmp_path):
         (folder / "run.json").write_text(json.dumps(run))
         line = {"time": 1.0, "step": None, "metrics": metrics or {}}
         (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
-        (folder / "result.json").write_text(json.dumps({"status": status, "metrics": metrics or {}, **result}))
+        (folder / "result.json").write_text(
+            json.dumps({"status": status, "metrics": metrics or {}, **result})
+        )
         if table is not None:
             (folder / "predictions").mkdir()
             table.to_parquet(folder / "predictions" / f"{split}.parquet", index=False)
@@ -83,7 +105,9 @@ def test_a_run_that_is_better_on_every_patient_is_better(make_run, told):
     # Each patient gains exactly one beat in 40, so that every resample has the same difference.
     assert accuracy["interval"] == {"low": pytest.approx(1 / 40), "high": pytest.approx(1 / 40)}
     assert accuracy["leaves_zero_out"] is True
-    assert values["verdict"].startswith(f"B is better in macro F1 by {macro_f1['difference']:.3f} (")
+    assert values["verdict"].startswith(
+        f"B is better in macro F1 by {macro_f1['difference']:.3f} ("
+    )
     assert values["verdict"].endswith(", 6 patients).")
     assert text.endswith(values["verdict"])
     assert "accuracy 0.875 0.900 0.025 0.025 to 0.025 yes" in text
@@ -95,7 +119,11 @@ def test_a_run_that_is_better_on_every_patient_is_better(make_run, told):
         "both_right": 210, "only_a_right": 0, "only_b_right": 6, "both_wrong": 24, "method": "exact", "statistic": None,
         "p_value": pytest.approx(2 / 2**6),
     }  # fmt: skip
-    assert values["sign_flip"]["p_value"] == values["sign_flip"]["smallest_p_value"] == pytest.approx(2 / 2**6)
+    assert (
+        values["sign_flip"]["p_value"]
+        == values["sign_flip"]["smallest_p_value"]
+        == pytest.approx(2 / 2**6)
+    )
     assert "McNemar: p = 0.031 (exact)" in text
     assert "beats of one patient are not independent, so that this p is too small" in text
     assert "Sign flips over patients: p = 0.031 (B better in 6, A in 0, equal in 0)" in text
@@ -117,9 +145,10 @@ def test_a_difference_within_noise_may_be_chance(make_run, told):
 def test_a_run_held_against_itself_does_not_differ(make_run, told):
     a = make_run("a", predictions())
     text, values = told(a, a)
-    assert {(row["difference"], row["interval"]["low"], row["interval"]["high"]) for row in values["scores"]} == {
-        (0, 0, 0)
-    }
+    assert {
+        (row["difference"], row["interval"]["low"], row["interval"]["high"])
+        for row in values["scores"]
+    } == {(0, 0, 0)}
     assert values["verdict"] == "A and B say the same of every beat: neither is better."
     assert "A and B are one run" in text
     assert "no setting that bears on the result" in text
@@ -133,21 +162,31 @@ def test_beats_in_another_order_are_matched(make_run, told):
 
 
 def test_two_seeds_of_one_configuration_are_told(make_run, told):
-    b = make_run("b", predictions(right=slightly_better), settings={"seed": 2, "data.root": "elsewhere"})
+    b = make_run(
+        "b", predictions(right=slightly_better), settings={"seed": 2, "data.root": "elsewhere"}
+    )
     text, values = told(make_run("a", predictions()), b)
     assert values["only_seed_differs"] is True
-    assert values["verdict"].endswith("Only the seed differs: this is what a seed makes, and no setting.")
+    assert values["verdict"].endswith(
+        "Only the seed differs: this is what a seed makes, and no setting."
+    )
     assert "Each run is one seed" not in text
 
 
 def test_equal_runs_with_other_predictions_are_told(make_run, told):
-    _, values = told(make_run("a", predictions()), make_run("b", predictions(right=slightly_better)))
-    assert values["verdict"].endswith("Nothing differs between the runs: this is what training makes by itself.")
+    _, values = told(
+        make_run("a", predictions()), make_run("b", predictions(right=slightly_better))
+    )
+    assert values["verdict"].endswith(
+        "Nothing differs between the runs: this is what training makes by itself."
+    )
 
 
 def test_other_data_and_other_beats_are_said_aloud(make_run, told):
     b = predictions().query("patient != 'p0'")
-    text, values = told(make_run("a", predictions()), make_run("b", b, tags={"dataset.digest": "d2"}))
+    text, values = told(
+        make_run("a", predictions()), make_run("b", b, tags={"dataset.digest": "d2"})
+    )
     assert values["beats"] == {"common": 200, "only_a": 40, "only_b": 0, "patients": 5}
     assert "NOT THE SAME BEATS: 40 test beats of A are not among B's, and 0 of B's" in text
     assert "NOT THE SAME DATA: the digests of the beats differ (d1 and d2)" in text
@@ -166,10 +205,26 @@ def test_under_five_patients_there_is_a_comparison_without_intervals(make_run, t
 @pytest.mark.parametrize(
     ("table", "tags", "why"),
     [
-        (predictions().assign(record=lambda table: "9" + table["record"]), {}, "A and B have no beat in common"),
-        (predictions(classes=("N", "S", "F")), {}, "A tells the classes N, S, V apart, and B N, S, F"),
-        (predictions().replace({"class": {"S": "V"}}), {}, "common beats have another true class in B than in A"),
-        (predictions(), {"dataset.name": "svdb 1.0.0"}, "A was judged on mitdb 1.0.0, and B on svdb 1.0.0"),
+        (
+            predictions().assign(record=lambda table: "9" + table["record"]),
+            {},
+            "A and B have no beat in common",
+        ),
+        (
+            predictions(classes=("N", "S", "F")),
+            {},
+            "A tells the classes N, S, V apart, and B N, S, F",
+        ),
+        (
+            predictions().replace({"class": {"S": "V"}}),
+            {},
+            "common beats have another true class in B than in A",
+        ),
+        (
+            predictions(),
+            {"dataset.name": "svdb 1.0.0"},
+            "A was judged on mitdb 1.0.0, and B on svdb 1.0.0",
+        ),
     ],
 )
 def test_runs_that_cannot_be_compared_say_why_beside_what_differs(make_run, told, table, tags, why):
@@ -186,7 +241,9 @@ def test_averages_over_other_classes_are_said_aloud(make_run, told):
     data = {"data": {"classes": list(CLASSES)}}
     every = {f"test/support/{name}": 10.0 for name in CLASSES}
     a = make_run("a", predictions(), metrics=every, **data)
-    b = make_run("b", predictions(right=slightly_better), metrics=every | {"test/support/V": 0.0}, **data)
+    b = make_run(
+        "b", predictions(right=slightly_better), metrics=every | {"test/support/V": 0.0}, **data
+    )
     said, values = told(a, b)
     assert "NOT THE SAME CLASSES" in said
     assert "A's over N, S, V and B's over N, S; below both are over N, S, V" in said
@@ -205,8 +262,14 @@ def test_classes_without_common_beats_are_said(make_run, told):
 
 
 def test_notes_of_both_runs_are_told(make_run, told):
-    notes = {"notes": {"training": ["no training beat is of class S: the model cannot have learned them"]}}
-    said, _ = told(make_run("a", predictions()), make_run("b", predictions(right=slightly_better), **notes))
+    notes = {
+        "notes": {
+            "training": ["no training beat is of class S: the model cannot have learned them"]
+        }
+    }
+    said, _ = told(
+        make_run("a", predictions()), make_run("b", predictions(right=slightly_better), **notes)
+    )
     assert "B, training: no training beat is of class S" in said
 
 
@@ -216,9 +279,15 @@ def test_privacy_stands_beside(make_run, told):
     text, values = told(a, make_run("b", predictions(right=slightly_better)))
     assert "A: ε = 3.21, δ = 0.001, of a patient B: no claim" in text
     rows = {"rows_per_unit": 1, "overlapping_rows": 1, "epsilon_overlap": None}
-    assert values["runs"]["a"]["privacy"] == {"epsilon": 3.21, "delta": 0.001, "unit": "patient"} | rows
+    assert (
+        values["runs"]["a"]["privacy"]
+        == {"epsilon": 3.21, "delta": 0.001, "unit": "patient"} | rows
+    )
     assert values["runs"]["b"]["privacy"] == {"epsilon": None, "delta": None, "unit": None} | rows
-    assert "A keeps a promise of privacy and B makes none: part of the difference is its price." in values["notes"]
+    assert (
+        "A keeps a promise of privacy and B makes none: part of the difference is its price."
+        in values["notes"]
+    )
     assert "privacy.unit (A only) patient –" in text
 
 
@@ -234,7 +303,10 @@ def test_privacy_of_overlapping_rows_stands_beside(make_run, told, overlap, show
     ]  # fmt: skip
     text, values = told(*runs)
     assert f"A: ε = 3.31, δ = 1e-05, of a beat; of 5 rows that share samples: {shown}" in text
-    assert f"B: ε = 3.31, δ = 1e-05, of a beat (3 overlapping rows); of 5 rows that share samples: {shown}" in text
+    assert (
+        f"B: ε = 3.31, δ = 1e-05, of a beat (3 overlapping rows); of 5 rows that share samples: {shown}"
+        in text
+    )
     assert values["runs"]["b"]["privacy"]["epsilon_overlap"] == overlap
     assert any("in up to 1 rows in A and in up to 3 in B" in note for note in values["notes"])
 
@@ -245,12 +317,17 @@ def test_promises_to_other_units_cannot_be_compared(make_run, told):
         for unit in ("beat", "patient")
     ]  # fmt: skip
     text, _ = told(*runs)
-    assert "The ε protect another unit, beat in A and patient in B: they cannot be compared." in text
+    assert (
+        "The ε protect another unit, beat in A and patient in B: they cannot be compared." in text
+    )
     assert "part of the difference is its price" not in text
 
 
 def test_validation_beats_are_asked_for_by_name(make_run, told):
-    a, b = (make_run(name, predictions(), split="validation", settings={"seed": i}) for i, name in enumerate("ab"))
+    a, b = (
+        make_run(name, predictions(), split="validation", settings={"seed": i})
+        for i, name in enumerate("ab")
+    )
     text, values = told(a, b, "--split", "validation")
     assert values["split"] == "validation"
     assert "Where validation beats chose the epoch that was kept" in text
@@ -282,16 +359,24 @@ def test_the_same_seed_gives_the_same_intervals(make_run, told):
     ("spoil", "message"),
     [
         (None, r"run b \(.*/b\) has no predictions/test.parquet"),
-        (lambda file: file.write_bytes(b"PAR1 not"), "b/predictions/test.parquet is no table of predictions"),
+        (
+            lambda file: file.write_bytes(b"PAR1 not"),
+            "b/predictions/test.parquet is no table of predictions",
+        ),
         (
             lambda file: predictions().drop(columns="sample").to_parquet(file),
             "no table .*: the column sample is missing",
         ),
         (lambda file: predictions().head(0).to_parquet(file), "holds no beats"),
-        (lambda file: predictions().iloc[:, :6].to_parquet(file), "no table of predictions: it has no class"),
+        (
+            lambda file: predictions().iloc[:, :6].to_parquet(file),
+            "no table of predictions: it has no class",
+        ),
     ],
 )
-def test_predictions_that_are_missing_or_broken_are_one_line(make_run, tmp_path, capsys, spoil, message):
+def test_predictions_that_are_missing_or_broken_are_one_line(
+    make_run, tmp_path, capsys, spoil, message
+):
     a, b = make_run("a", predictions()), make_run("b", None if spoil is None else predictions())
     if spoil is not None:
         spoil(tmp_path / "b" / "predictions" / "test.parquet")
@@ -378,10 +463,15 @@ def mlflow_runs(tmp_path, make_run):
     from ecgexp.tracking.mlflow.tracker import MlflowTracker
 
     store = open_store(
-        "sqlite:///mlflow.db", artifact_root=tmp_path / "kept", experiment_name="tests", base_dir=tmp_path
+        "sqlite:///mlflow.db",
+        artifact_root=tmp_path / "kept",
+        experiment_name="tests",
+        base_dir=tmp_path,
     )
     ids = []
-    for i, (name, table) in enumerate([("first", predictions()), ("second", predictions(right=slightly_better))]):
+    for i, (name, table) in enumerate(
+        [("first", predictions()), ("second", predictions(right=slightly_better))]
+    ):
         tracker = MlflowTracker.create(store, name)
         tracker.log_params(SETTINGS | {"trainer.epochs": i})
         tracker.set_tags(TAGS)

@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 
 from ecgexp.config.compose import load_experiment
-from ecgexp.console import Watcher
-from ecgexp.experiment.federated_baselines import Comparisons, client_rates, compare
+from ecgexp.console import Console
+from ecgexp.experiment.federated_baselines import (
+    FederatedBaselines,
+    client_rates,
+    evaluate_baselines,
+)
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.tracking.memory import MemoryTracker
 from ecgexp.tracking.settings import NoTracking
-from ecgexp.training.model_selection import Chosen
+from ecgexp.training.model_selection import ModelSelector
 
 SMALL = [
     "trainer=federated", "dataset.num_patients=6", "dataset.minutes=0.8", "trainer.num_rounds=2", "model.filters=[4]",
@@ -22,7 +26,12 @@ SMALL = [
 
 
 @pytest.mark.parametrize(
-    "asked", ["comparisons.local_only=true", "comparisons.pooled=true", "comparisons.personalize_epochs=2"]
+    "asked",
+    [
+        "federated_baselines.local_only=true",
+        "federated_baselines.pooled=true",
+        "federated_baselines.personalize_epochs=2",
+    ],
 )
 @pytest.mark.parametrize(
     ("overrides", "message"),
@@ -36,20 +45,28 @@ SMALL = [
             ["trainer=federated", "evaluate_on=[validation]"],
             r"{} is judged on test beats.*; type evaluate_on=.*, or {}",
         ),
-        (["trainer=federated", "trainer.client_optimizer=yogi"], r"{} .*client_optimizer=sgd, or adam, or {}"),
+        (
+            ["trainer=federated", "trainer.client_optimizer=yogi"],
+            r"{} .*client_optimizer=sgd, or adam, or {}",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_refused_with_what_to_type(asked, overrides, message):
     name = asked.partition("=")[0]
     off = f"{name}=0" if "epochs" in name else f"{name}=false"
-    with pytest.raises(ConfigError, match=message.format(asked.replace(".", r"\."), off.replace(".", r"\."))):
+    with pytest.raises(
+        ConfigError, match=message.format(asked.replace(".", r"\."), off.replace(".", r"\."))
+    ):
         load_experiment([*overrides, asked])
 
 
 def test_nothing_is_compared_by_default():
-    for experiment in (load_experiment([]), load_experiment(["trainer=federated", "trainer.client_optimizer=yogi"])):
-        assert experiment.comparisons == Comparisons()
-        assert not experiment.comparisons.asked
+    for experiment in (
+        load_experiment([]),
+        load_experiment(["trainer=federated", "trainer.client_optimizer=yogi"]),
+    ):
+        assert experiment.federated_baselines == FederatedBaselines()
+        assert not experiment.federated_baselines.asked
 
 
 def test_a_client_alone_makes_the_passes_of_all_rounds_at_the_rates_of_their_schedule():
@@ -73,7 +90,7 @@ def cache(tmp_path_factory):
     return f"data.cache_dir={tmp_path_factory.mktemp('cache')}"
 
 
-class Compared:
+class RunComparison:
     """The comparisons of a federated model that is not trained at all: its final weights are the initial ones.
 
     Attributes:
@@ -83,32 +100,36 @@ class Compared:
     """
 
     def __init__(self, *overrides):
-        from ecgexp.experiment.training_loop import Learner
+        from ecgexp.experiment.training_loop import TrainingLoop
 
         experiment = load_experiment([*SMALL, *overrides])
-        self.prepared = experiment.prepare(Seeds(0), lambda *_: None)
-        learner = Learner(experiment, self.prepared, Seeds(0))
-        chosen = Chosen(experiment.selection, is_private=False)
-        chosen.weights = self.initial = learner._build_model().get_weights()
-        probabilities = learner.probabilities(chosen.weights, self.prepared.split.test)
-        plain, self.predicted = learner.probabilities, []
+        self.run_data = experiment.load_run_data(Seeds(0), lambda *_: None)
+        training_loop = TrainingLoop(experiment, self.run_data, Seeds(0))
+        model_selector = ModelSelector(experiment.selection, is_private=False)
+        model_selector.weights = self.initial = training_loop._build_model().get_weights()
+        probabilities = training_loop.probabilities(
+            model_selector.weights, self.run_data.split.test
+        )
+        plain, self.predicted = training_loop.probabilities, []
 
         def recorded(weights, rows):
             self.predicted.append((weights, rows))
             return plain(weights, rows)
 
-        learner.probabilities = recorded
-        self.comparison = compare(experiment, self.prepared, learner, chosen, probabilities, Watcher())
+        training_loop.probabilities = recorded
+        self.comparison = evaluate_baselines(
+            experiment, self.run_data, training_loop, model_selector, probabilities, Console()
+        )
 
 
 @pytest.mark.tf
 def test_a_client_that_holds_everything_learns_alone_what_pooled_training_learns(cache):
-    made = Compared(
-        cache, "split=intra_patient", "partition=iid", "partition.num_clients=1", "comparisons.local_only=true",
-        "comparisons.pooled=true", "selection.keep=last",
+    made = RunComparison(
+        cache, "split=intra_patient", "partition=iid", "partition.num_clients=1", "federated_baselines.local_only=true",
+        "federated_baselines.pooled=true", "selection.weights=last",
     )  # fmt: skip
     comparison, (alone, _), (pooled, rows) = made.comparison, made.predicted[0], made.predicted[-1]
-    assert np.array_equal(rows, made.prepared.split.test)
+    assert np.array_equal(rows, made.run_data.split.test)
     assert all(np.array_equal(a, b) for a, b in zip(alone, pooled, strict=True))
     assert comparison.everywhere == {"client00": comparison.overall["pooled"]["accuracy"]}
     assert comparison.own["local_only"] == comparison.own["pooled"]
@@ -118,9 +139,9 @@ def test_a_client_that_holds_everything_learns_alone_what_pooled_training_learns
 
 @pytest.mark.tf
 def test_a_comparison_that_diverges_does_not_end_the_run(cache):
-    made = Compared(
+    made = RunComparison(
         cache, "split=intra_patient", "partition=iid", "partition.num_clients=2", "trainer.client_learning_rate=1e30",
-        "comparisons.local_only=true", "comparisons.pooled=true",
+        "federated_baselines.local_only=true", "federated_baselines.pooled=true",
     )  # fmt: skip
     assert made.comparison.metrics()["comparison/local_only/diverged"] == 2
     assert "pooled diverged" in made.comparison.lines()[0]
@@ -143,10 +164,20 @@ class InMemory:
 def finished(tmp_path_factory, cache):
     from ecgexp.experiment.run import run
 
-    asked = ["comparisons.local_only=true", "comparisons.pooled=true", "comparisons.personalize_epochs=1"]
-    experiment = load_experiment([*SMALL, cache, "split=intra_patient", "selection.keep=last", *asked])
+    asked = [
+        "federated_baselines.local_only=true",
+        "federated_baselines.pooled=true",
+        "federated_baselines.personalize_epochs=1",
+    ]
+    experiment = load_experiment(
+        [*SMALL, cache, "split=intra_patient", "selection.weights=last", *asked]
+    )
     tracking = InMemory()
-    result = run(dataclasses.replace(experiment, tracking=tracking), tmp_path_factory.mktemp("run"), config={})
+    result = run(
+        dataclasses.replace(experiment, tracking=tracking),
+        tmp_path_factory.mktemp("run"),
+        config={},
+    )
     return result.metrics, tracking.tracker
 
 
@@ -174,11 +205,21 @@ class TestARunWithAllComparisons:
         clients = tracker.artifacts["tables/test_per_client.csv"].set_index("client")
         assert table["global_accuracy"].to_dict() == pytest.approx(clients["accuracy"].to_dict())
         values = table.mean(numeric_only=True)
-        assert metrics["comparison/global/own_accuracy_mean"] == pytest.approx(metrics["test/clients/accuracy_mean"])
-        assert metrics["comparison/personalized/accuracy_mean_before"] == pytest.approx(values["global_accuracy"])
-        assert metrics["comparison/personalized/accuracy_mean_after"] == pytest.approx(values["personalized_accuracy"])
-        assert metrics["comparison/local_only/own_accuracy_mean"] == pytest.approx(values["local_only_accuracy"])
-        assert metrics["comparison/local_only/test_accuracy_mean"] == pytest.approx(values["local_only_test_accuracy"])
+        assert metrics["comparison/global/own_accuracy_mean"] == pytest.approx(
+            metrics["test/clients/accuracy_mean"]
+        )
+        assert metrics["comparison/personalized/accuracy_mean_before"] == pytest.approx(
+            values["global_accuracy"]
+        )
+        assert metrics["comparison/personalized/accuracy_mean_after"] == pytest.approx(
+            values["personalized_accuracy"]
+        )
+        assert metrics["comparison/local_only/own_accuracy_mean"] == pytest.approx(
+            values["local_only_accuracy"]
+        )
+        assert metrics["comparison/local_only/test_accuracy_mean"] == pytest.approx(
+            values["local_only_test_accuracy"]
+        )
         weighted = np.average(table["pooled_accuracy"], weights=table["test_beats"])
         assert metrics["comparison/pooled/accuracy"] == pytest.approx(weighted)
 

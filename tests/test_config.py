@@ -18,13 +18,13 @@ CONF = Path(__file__).parent.parent / "conf"
 
 # What an option needs beside it to make sense.
 COMPANIONS = {
-    "model=cnn2d": ["input=image"],
-    "augmentation=crops9": ["input=image", "model=cnn2d"],
-    "augmentation=image": ["input=image", "model=cnn2d"],
-    "augmentation=parity": ["input=image", "model=cnn2d"],
-    "input=image": ["model=cnn2d"],
-    "input=descriptors": ["model=mlp"],
-    "model=mlp": ["input=descriptors"],
+    "model=cnn2d": ["features=image"],
+    "augmentation=crops9": ["features=image", "model=cnn2d"],
+    "augmentation=image": ["features=image", "model=cnn2d"],
+    "augmentation=replication": ["features=image", "model=cnn2d"],
+    "features=image": ["model=cnn2d"],
+    "features=handcrafted": ["model=mlp"],
+    "model=mlp": ["features=handcrafted"],
     "dataset=mitdb_to_svdb": ["split=cross_database"],
     "dataset=mitdb_to_incartdb": ["split=cross_database"],
     "split=cross_database": ["dataset=mitdb_to_svdb"],
@@ -67,14 +67,17 @@ def test_no_option_is_forgotten():
 @pytest.mark.parametrize("experiment", experiments())
 def test_every_experiment_states_its_command_time_and_result(experiment):
     path = CONF / "experiment" / f"{experiment.removeprefix('experiment=')}.yaml"
-    header = "".join(line for line in path.read_text().splitlines(keepends=True) if line.startswith("#"))
+    header = "".join(
+        line for line in path.read_text().splitlines(keepends=True) if line.startswith("#")
+    )
     assert experiment in header
     for word in ("Time", "Result"):
         assert word in header, f"{path.name} does not state its {word.lower()}"
 
 
 @pytest.mark.parametrize(
-    "names", [("intra_dp", "intra_cnn1d"), ("inter_dp", "inter_cnn1d"), ("parity_dp", "parity_central")]
+    "names",
+    [("intra_dp", "intra_cnn1d"), ("inter_dp", "inter_cnn1d"), ("parity_dp", "parity_central")],
 )
 def test_what_a_private_experiment_is_held_against_differs_only_in_how_it_trains(names):
     private, reference = (load_experiment([f"experiment=mitdb_{name}"]) for name in names)
@@ -85,10 +88,22 @@ def test_what_a_private_experiment_is_held_against_differs_only_in_how_it_trains
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["trainer=dp", "privacy=none"], r"DpSgd needs a promise to keep and privacy=none makes none"),
-        (["trainer=dp", "privacy=eps3", "input=signal_rr"], r"privacy\.unit=beat cannot cover rr_previous_s"),
-        (["trainer=dp", "privacy=eps3", "model.normalization=batch"], r"type model\.normalization=group"),
-        (["trainer=dp", "privacy=eps3", "device.mixed_precision=true"], r"type device\.mixed_precision=false"),
+        (
+            ["trainer=dp", "privacy=none"],
+            r"DpSgd needs a promise to keep and privacy=none makes none",
+        ),
+        (
+            ["trainer=dp", "privacy=eps3", "features=signal_rr"],
+            r"privacy\.unit=beat cannot cover rr_previous_s",
+        ),
+        (
+            ["trainer=dp", "privacy=eps3", "model.normalization=batch"],
+            r"type model\.normalization=group",
+        ),
+        (
+            ["trainer=dp", "privacy=eps3", "device.mixed_precision=true"],
+            r"type device\.mixed_precision=false",
+        ),
     ],
 )
 def test_what_would_break_a_promise_of_privacy_is_refused(overrides, message):
@@ -120,7 +135,9 @@ def test_what_would_break_a_promise_of_privacy_is_refused(overrides, message):
 )
 def test_what_would_break_a_promise_to_patients_is_refused(overrides, message):
     with pytest.raises(ConfigError, match=message):
-        load_experiment(["trainer=federated", "privacy=patient", "privacy.noise_multiplier=1", *overrides])
+        load_experiment(
+            ["trainer=federated", "privacy=patient", "privacy.noise_multiplier=1", *overrides]
+        )
 
 
 @pytest.mark.parametrize(
@@ -128,8 +145,14 @@ def test_what_would_break_a_promise_to_patients_is_refused(overrides, message):
     [
         (["trainer=federated", "partition=none"], r"type partition=by_patient"),
         (["partition=iid"], r"type partition=none, or trainer=federated"),
-        (["trainer=federated", "trainer.clients_per_round=3"], r"type trainer\.sampling=fixed, or poisson"),
-        (["trainer=federated", "trainer.sampling=poisson"], r"type e\.g\. trainer\.clients_per_round=5"),
+        (
+            ["trainer=federated", "trainer.clients_per_round=3"],
+            r"type trainer\.sampling=fixed, or poisson",
+        ),
+        (
+            ["trainer=federated", "trainer.sampling=poisson"],
+            r"type e\.g\. trainer\.clients_per_round=5",
+        ),
         (
             ["trainer=federated", "trainer.algorithm=fedsgd", "trainer.client_epochs=2"],
             r"type trainer\.client_epochs=1",
@@ -151,7 +174,9 @@ def test_federated_settings_that_contradict_each_other_are_answered(overrides, m
 
 
 def test_a_runtime_that_is_gone_is_answered_with_the_one_there_is():
-    with pytest.raises(ConfigError, match=r"^trainer\.runtime='local'.*trainer\.runtime=inprocess$"):
+    with pytest.raises(
+        ConfigError, match=r"^trainer\.runtime='local'.*trainer\.runtime=inprocess$"
+    ):
         load_experiment(["trainer=federated", "trainer.runtime=local"])
 
 
@@ -162,7 +187,12 @@ def test_the_privacy_of_a_trainer_can_be_replaced_whatever_the_order():
 
 def test_secrets_are_not_in_the_configuration_that_is_kept():
     config = load_config(
-        ["trainer=dp", "privacy.noise_multiplier=1.1", "privacy.noise_seed=4711", "tracking.uri=http://me:hunter2@host"]
+        [
+            "trainer=dp",
+            "privacy.noise_multiplier=1.1",
+            "privacy.noise_seed=4711",
+            "tracking.uri=http://me:hunter2@host",
+        ]
     )
     kept = to_yaml(for_the_record(config))
     assert "noise_seed: '***'" in kept
@@ -172,7 +202,9 @@ def test_secrets_are_not_in_the_configuration_that_is_kept():
 
 def test_an_address_whose_password_was_taken_out_is_replaced_by_what_is_typed():
     """As a run that goes on composes it: from Hydra's notes, then from the command."""
-    config = load_config(["tracking.uri=http://***@host:5000", "tracking.uri=http://me:hunter2@host:5000"])
+    config = load_config(
+        ["tracking.uri=http://***@host:5000", "tracking.uri=http://me:hunter2@host:5000"]
+    )
     assert config.tracking.uri == "http://me:hunter2@host:5000"
 
 
@@ -191,18 +223,30 @@ def test_what_came_from_the_environment_is_not_written_down(monkeypatch):
         ("+trainer.epcohs=3", r"trainer\.epcohs is not a setting; did you mean trainer\.epochs\?"),
         ("+colour=red", r"colour is not a setting"),
         ("modle=cnn1d", r"modle is not a setting; did you mean model\?"),
-        ("model=cnn3d", r"model=cnn3d does not exist; did you mean model=cnn2d\?|did you mean model=cnn1d\?"),
-        ("trainer.epochs=0", r"trainer\.epochs=0 is not usable: it should be greater than or equal to 1"),
-        ("trainer.epochs=many", r"trainer\.epochs='many' is not usable: it should be a valid integer"),
+        (
+            "model=cnn3d",
+            r"model=cnn3d does not exist; did you mean model=cnn2d\?|did you mean model=cnn1d\?",
+        ),
+        (
+            "trainer.epochs=0",
+            r"trainer\.epochs=0 is not usable: it should be greater than or equal to 1",
+        ),
+        (
+            "trainer.epochs=many",
+            r"trainer\.epochs='many' is not usable: it should be a valid integer",
+        ),
         ("model.dropout=1.5", r"model\.dropout=1\.5 is not usable: it should be less than 1"),
         ("seed=-1", r"seed=-1 is not usable"),
-        ("device.kind=tpu", r"device\.kind='tpu' is not usable: it should be 'auto', 'cpu' or 'gpu'"),
+        (
+            "device.kind=tpu",
+            r"device\.kind='tpu' is not usable: it should be 'auto', 'cpu' or 'gpu'",
+        ),
         ("selection.mode=most", r"selection\.mode='most'"),
-        ("model=cnn2d", r"Cnn2d takes image and SignalInput makes signal; type input=image"),
-        ("input=image", r"Cnn1d takes signal and ImageInput makes image; type input=signal"),
+        ("model=cnn2d", r"Cnn2d takes image and SignalInput makes signal; type features=image"),
+        ("features=image", r"Cnn1d takes signal and ImageInput makes image; type features=signal"),
         (
             "augmentation=crops9",
-            r"augmentation=crops9 changes image and SignalInput makes signal; type augmentation=none or input=image",
+            r"augmentation=crops9 changes image and SignalInput makes signal; type augmentation=none or features=image",
         ),
         ("model._target_=os.system", r"model\._target_=os\.system is refused"),
         (
@@ -210,7 +254,10 @@ def test_what_came_from_the_environment_is_not_written_down(monkeypatch):
             r"trainer\.callback\._target_=subprocess\.run is refused",
         ),
         ("trainer=dp", r"type privacy\.noise_multiplier=1\.1 or privacy\.target_epsilon=3"),
-        ("privacy=eps3", r"privacy was asked for, and Centralized gives none; type trainer=dp, or privacy=none"),
+        (
+            "privacy=eps3",
+            r"privacy was asked for, and Centralized gives none; type trainer=dp, or privacy=none",
+        ),
         ("trainer.epochs==", r"trainer\.epochs"),
     ],
 )
@@ -222,12 +269,18 @@ def test_a_mistake_is_answered_with_what_to_type(override, message):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["evaluate_on=[test,validation,test]"], r"evaluate_on=.*test stands in it twice, in places 1 and 3"),
+        (
+            ["evaluate_on=[test,validation,test]"],
+            r"evaluate_on=.*test stands in it twice, in places 1 and 3",
+        ),
         (
             ["dataset=mitdb", "dataset.records=[101,101]"],
             r"dataset\.records=.*101 stands in it twice, in places 1 and 2",
         ),
-        (["dataset.leads=[MLII,V1,MLII]"], r"dataset\.leads=.*MLII stands in it twice, in places 1 and 3"),
+        (
+            ["dataset.leads=[MLII,V1,MLII]"],
+            r"dataset\.leads=.*MLII stands in it twice, in places 1 and 3",
+        ),
         (
             ["dataset=mitdb_to_svdb", "split=cross_database", "dataset.test.records=[800,800]"],
             r"dataset\.test\.records=.*800 stands in it twice",

@@ -6,18 +6,24 @@ import pytest
 from ecgexp.config.compose import load_experiment
 from ecgexp.data.beats import RR_FEATURES
 from ecgexp.data.preprocessing.windows import rr_features
-from ecgexp.features.handcrafted import RHYTHM, SHAPE, DescriptorInput, rhythm_descriptors, shape_descriptors
-from ecgexp.features.inputs import USUAL_BEAT
+from ecgexp.features.handcrafted import (
+    RHYTHM,
+    SHAPE,
+    HandcraftedFeatures,
+    rhythm_features,
+    shape_features,
+)
+from ecgexp.features.inputs import TEMPLATE
 from ecgexp.settings.declaration import ConfigError
 
 FS_HZ, BEFORE, AFTER = 200.0, 60, 80
-DESCRIPTORS = DescriptorInput(fs_hz=FS_HZ, window_ms=(300.0, 400.0))
+DESCRIPTORS = HandcraftedFeatures(fs_hz=FS_HZ, window_ms=(300.0, 400.0))
 
 
 def rhythm(periods_s):
     """{name: values} of a record whose intervals are these."""
     r_samples = 100 + np.cumsum(np.r_[0, np.round(np.asarray(periods_s) * 1000)]).astype(int)
-    return dict(zip(RHYTHM, rhythm_descriptors(rr_features(r_samples, 1000.0)).T, strict=True))
+    return dict(zip(RHYTHM, rhythm_features(rr_features(r_samples, 1000.0)).T, strict=True))
 
 
 def waves(*, qrs=1.0, t=0.3, p=0.2, leads=2):
@@ -29,7 +35,7 @@ def waves(*, qrs=1.0, t=0.3, p=0.2, leads=2):
 
 def shape(beat, usual):
     """{name: value} of one beat."""
-    found = shape_descriptors(beat[None], usual[None], fs_hz=FS_HZ, before=BEFORE)
+    found = shape_features(beat[None], usual[None], fs_hz=FS_HZ, before=BEFORE)
     return dict(zip(SHAPE, found[0], strict=True))
 
 
@@ -76,7 +82,9 @@ def test_a_pause_and_a_flutter_have_bounds():
     assert {np.abs(values).max() for values in found.values()} == {6.0}
 
 
-@pytest.mark.parametrize(("other", "changed"), [({"qrs": 1.8}, "qrs"), ({"t": -0.3}, "t_wave"), ({"p": 0.0}, "p_wave")])
+@pytest.mark.parametrize(
+    ("other", "changed"), [({"qrs": 1.8}, "qrs"), ({"t": -0.3}, "t_wave"), ({"p": 0.0}, "p_wave")]
+)
 def test_each_wave_is_told_by_its_own_number(other, changed):
     usual, found = shape(waves(), waves()), shape(waves(**other), waves())
     assert found[changed] > usual[changed] + 1.5
@@ -120,36 +128,52 @@ def test_the_input_is_both_beside_each_other():
     assert (found.shape, found.dtype) == ((5, 7), np.float32)
     assert DESCRIPTORS.names() == {"descriptors"}
     assert DESCRIPTORS.uses_rr
-    assert DESCRIPTORS.uses_usual_beat
-    np.testing.assert_allclose(found[:, :3], rhythm_descriptors(rr), rtol=1e-6)
+    assert DESCRIPTORS.uses_template
+    np.testing.assert_allclose(found[:, :3], rhythm_features(rr), rtol=1e-6)
 
 
 def test_it_says_what_it_needs():
     signals, rr = np.zeros((2, BEFORE + AFTER, 1)), np.full((2, len(RR_FEATURES)), 0.8)
-    for intervals, usual, missing in ((None, signals, "rr="), (rr[:, :4], signals, "rr="), (rr, None, "usual_mv")):
+    for intervals, usual, missing in (
+        (None, signals, "rr="),
+        (rr[:, :4], signals, "rr="),
+        (rr, None, "templates_mv"),
+    ):
         with pytest.raises(ValueError, match=f"pass {missing}"):
             DESCRIPTORS.transform(signals, intervals, usual)
-    with pytest.raises(ValueError, match=r"are 140 samples, and the windows have 100; leave both to the dataset"):
+    with pytest.raises(
+        ValueError, match=r"are 140 samples, and the windows have 100; leave both to the dataset"
+    ):
         DESCRIPTORS.transform(signals[:, :100], rr, signals[:, :100])
 
 
 def test_a_window_without_some_wave_is_refused():
-    words = ["input=descriptors", "model=mlp", "dataset.window_ms=[50,400]"]
-    with pytest.raises(ConfigError, match=r"dataset\.window_ms=\[50\.0, 400\.0\] .*try dataset\.window_ms=\[300,400\]"):
+    words = ["features=handcrafted", "model=mlp", "dataset.window_ms=[50,400]"]
+    with pytest.raises(
+        ConfigError,
+        match=r"dataset\.window_ms=\[50\.0, 400\.0\] .*try dataset\.window_ms=\[300,400\]",
+    ):
         load_experiment(words)
 
 
 def test_the_dataset_decides_where_the_waves_are():
-    words = ["input=descriptors", "model=mlp", "dataset.fs_hz=180", "dataset.window_ms=[300,400]"]
-    assert load_experiment(words).input == DescriptorInput(fs_hz=180.0, window_ms=(300.0, 400.0))
+    words = [
+        "features=handcrafted",
+        "model=mlp",
+        "dataset.fs_hz=180",
+        "dataset.window_ms=[300,400]",
+    ]
+    assert load_experiment(words).features == HandcraftedFeatures(
+        fs_hz=180.0, window_ms=(300.0, 400.0)
+    )
 
 
 def test_no_promise_to_a_beat_covers_them():
-    assert USUAL_BEAT in DESCRIPTORS.features_crossing_beats
+    assert TEMPLATE in DESCRIPTORS.features_crossing_beats
     assert (
         {"rr_previous_s", "rr_next_s", "rr_unsteadiness"}
         < set(DESCRIPTORS.features_crossing_beats)
-        < {*RR_FEATURES, USUAL_BEAT}
+        < {*RR_FEATURES, TEMPLATE}
     )
     with pytest.raises(ConfigError, match=r"privacy\.unit=beat cannot cover"):
-        load_experiment(["input=descriptors", "model=mlp", "trainer=dp", "privacy=eps3"])
+        load_experiment(["features=handcrafted", "model=mlp", "trainer=dp", "privacy=eps3"])

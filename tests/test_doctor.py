@@ -93,7 +93,9 @@ def test_a_database_with_holes_is_counted(settings):
 
 @pytest.mark.real_data
 def test_the_real_database_is_complete(settings, real_root):
-    real = Settings(data_root=real_root, store=settings.store, outputs=settings.outputs, close_stale=False)
+    real = Settings(
+        data_root=real_root, store=settings.store, outputs=settings.outputs, close_stale=False
+    )
     mitdb = next(finding for finding in check_data(real) if finding.what == "mitdb")
     assert (mitdb.state, mitdb.found.split(" in ")[0]) == ("good", "48 of 48 records")
 
@@ -115,7 +117,10 @@ def test_a_damaged_store_is_bad(settings, tmp_path):
 
 def test_a_server_out_of_reach_is_bad_and_its_password_hidden(settings):
     away = Settings(
-        data_root=settings.data_root, store="http://me:hunter2@127.0.0.1:9", outputs=settings.outputs, close_stale=False
+        data_root=settings.data_root,
+        store="http://me:hunter2@127.0.0.1:9",
+        outputs=settings.outputs,
+        close_stale=False,
     )
     text = shown(list(check_store(away)))
     assert text.startswith("✗")
@@ -129,13 +134,21 @@ def test_runs_of_a_server_are_looked_after_too(settings, monkeypatch):
     monkeypatch.setattr("ecgexp.tracking.mlflow.store.reach", lambda _: None)
     for name in ("find_stale", "close_stale"):
         monkeypatch.setattr(
-            f"ecgexp.tracking.mlflow.health.{name}", lambda _: [StaleRun(run_id="a" * 32, name="left behind")]
+            f"ecgexp.tracking.mlflow.health.{name}",
+            lambda _: [StaleRun(run_id="a" * 32, name="left behind")],
         )
-    server = {"data_root": settings.data_root, "store": "http://me:hunter2@host", "outputs": settings.outputs}
+    server = {
+        "data_root": settings.data_root,
+        "store": "http://me:hunter2@host",
+        "outputs": settings.outputs,
+    }
     answers, stale = check_store(Settings(**server, close_stale=False))
     assert answers.found == "http://***@host answers"
     assert "1 say RUNNING, but their process is gone: left behind" in stale.found
-    assert "1 marked KILLED: left behind" in list(check_store(Settings(**server, close_stale=True)))[-1].found
+    assert (
+        "1 marked KILLED: left behind"
+        in list(check_store(Settings(**server, close_stale=True)))[-1].found
+    )
 
 
 KILLED = """
@@ -148,17 +161,26 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.slow
-def test_a_run_whose_process_was_killed_is_found_and_closed_and_living_ones_are_not(settings, tmp_path):
+def test_a_run_whose_process_was_killed_is_found_and_closed_and_living_ones_are_not(
+    settings, tmp_path
+):
     from ecgexp.tracking.settings import MlflowTracking
 
     living = MlflowTracking().start(run_name="living", run_dir=None, base_dir=tmp_path)
-    assert subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False).returncode == -9
+    assert (
+        subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False).returncode == -9
+    )
     runs = list(check_store(settings))[-1]
     assert runs.state == "note"
     assert "1 say RUNNING, but their process is gone: abandoned" in runs.found
     assert "--close-stale" in runs.advice
 
-    closing = Settings(data_root=settings.data_root, store=settings.store, outputs=settings.outputs, close_stale=True)
+    closing = Settings(
+        data_root=settings.data_root,
+        store=settings.store,
+        outputs=settings.outputs,
+        close_stale=True,
+    )
     assert "1 marked KILLED: abandoned" in list(check_store(closing))[-1].found
     assert "none says RUNNING without its process" in list(check_store(settings))[-1].found
     living.finish("FINISHED")
@@ -171,7 +193,9 @@ def test_the_exit_code_says_whether_something_essential_is_missing(tmp_path, mon
     monkeypatch.setattr(doctor, "_CHECKS", light)
     assert doctor.main([]) == 0
     assert "Ready" in capsys.readouterr().out
-    monkeypatch.setattr(doctor, "_CHECKS", (*light, ("", lambda _: [Finding(what="x", state="bad", found="gone")])))
+    monkeypatch.setattr(
+        doctor, "_CHECKS", (*light, ("", lambda _: [Finding(what="x", state="bad", found="gone")]))
+    )
     assert doctor.main([]) == 1
     assert "1 to mend" in capsys.readouterr().out
 

@@ -27,8 +27,8 @@ STEPS = {
     "after run.json says FINISHED": (local, "write_run", "after", 0),
     "before the checkpoints are removed": (local, "remove_checkpoints", "before", 0),
     "after the checkpoints are removed": (local, "remove_checkpoints", "after", 0),
-    "before the end is delivered": (mirrored._Outbox, "close", "before", 0),
-    "after the end is delivered": (mirrored._Outbox, "close", "after", 0),
+    "before the end is delivered": (mirrored._PendingQueue, "close", "before", 0),
+    "after the end is delivered": (mirrored._PendingQueue, "close", "after", 0),
     "before run.json says that all is there": (local, "write_run", "before", 1),
     "after run.json says that all is there": (local, "write_run", "after", 1),
 }
@@ -75,12 +75,17 @@ def stored(here):
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{here}/mlruns/mlflow.db")
-    return client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    return client.search_runs(
+        [experiment.experiment_id for experiment in client.search_experiments()]
+    )
 
 
 def listing(folder):
     """Every file and folder, ids left out."""
-    return sorted(re.sub(r"[0-9a-f]{32}", "ID", path.relative_to(folder).as_posix()) for path in folder.rglob("*"))
+    return sorted(
+        re.sub(r"[0-9a-f]{32}", "ID", path.relative_to(folder).as_posix())
+        for path in folder.rglob("*")
+    )
 
 
 def resume(monkeypatch, capsys, *words):
@@ -102,7 +107,9 @@ def resume(monkeypatch, capsys, *words):
 
 @pytest.mark.parametrize("step", list(STEPS))
 @pytest.mark.parametrize("remedy", ["sync", "resume"])
-def test_end_killed_at_each_step_is_completed(here, step, remedy, killed_while, monkeypatch, capsys):
+def test_end_killed_at_each_step_is_completed(
+    here, step, remedy, killed_while, monkeypatch, capsys
+):
     folder = killed_at(step, killed_while)
     if not has_finished(folder):  # the run itself goes on, from its checkpoints
         assert step == "before run.json says FINISHED"
@@ -112,7 +119,9 @@ def test_end_killed_at_each_step_is_completed(here, step, remedy, killed_while, 
         assert (folder / "checkpoints").exists()
         return
     if remedy == "sync":
-        assert sync.main([] if step != "after run.json says that all is there" else [str(folder)]) == 0
+        assert (
+            sync.main([] if step != "after run.json says that all is there" else [str(folder)]) == 0
+        )
     else:
         code, said = resume(monkeypatch, capsys)
         lacked = step not in list(STEPS)[-3:]  # then everything was there but the mark
@@ -126,8 +135,12 @@ def test_end_killed_at_each_step_is_completed(here, step, remedy, killed_while, 
     assert not_whole(Path()) == ([], [])
 
 
-@pytest.mark.parametrize("step", [step for step in STEPS if step != "before run.json says FINISHED"])
-def test_end_completed_leaves_the_files_of_a_whole_run(here, step, killed_while, monkeypatch, capsys, tmp_path_factory):
+@pytest.mark.parametrize(
+    "step", [step for step in STEPS if step != "before run.json says FINISHED"]
+)
+def test_end_completed_leaves_the_files_of_a_whole_run(
+    here, step, killed_while, monkeypatch, capsys, tmp_path_factory
+):
     killed_at(step, killed_while)
     resume(monkeypatch, capsys)
     found = listing(here)
@@ -136,7 +149,9 @@ def test_end_completed_leaves_the_files_of_a_whole_run(here, step, killed_while,
     monkeypatch.chdir(whole)
     begin().finish("FINISHED")
     resume(monkeypatch, capsys)
-    assert found == listing(whole), "run folder, store folder and what commands leave where they are typed"
+    assert found == listing(whole), (
+        "run folder, store folder and what commands leave where they are typed"
+    )
 
 
 def test_end_without_a_store_is_completed_too(killed_while, monkeypatch, capsys):
@@ -241,7 +256,9 @@ def test_upload_that_was_cut_off_leaves_nothing_in_the_store(here, remedy, kille
     if remedy == "sync":
         assert sync.main([str(RUN)]) == 0
     else:
-        MlflowTracking().start(run_name="a run", run_dir=RUN, resume_run_id=read_run(RUN)["run_id"]).finish("FINISHED")
+        MlflowTracking().start(
+            run_name="a run", run_dir=RUN, resume_run_id=read_run(RUN)["run_id"]
+        ).finish("FINISHED")
     assert list((here / "mlruns").rglob(".artifact.uploading.*")) == []
 
 

@@ -28,7 +28,10 @@ def cache(tmp_path_factory):
 
 def start(folder, cache, *overrides):
     folder.mkdir(parents=True, exist_ok=True)
-    store = [f"tracking.uri=sqlite:///{folder}/mlflow.db", f"tracking.artifact_root={folder}/artifacts"]
+    store = [
+        f"tracking.uri=sqlite:///{folder}/mlflow.db",
+        f"tracking.artifact_root={folder}/artifacts",
+    ]
     store = [] if "tracking=none" in overrides else store
     return run(load_experiment([*SMALL, cache, *store, *overrides]), folder)
 
@@ -36,7 +39,7 @@ def start(folder, cache, *overrides):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, cache):
     folder = tmp_path_factory.mktemp("run")
-    return start(folder, cache, "input=signal_rr"), folder
+    return start(folder, cache, "features=signal_rr"), folder
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,9 @@ def test_the_run_directory_tells_the_whole_story(finished):
     assert told["metrics"]["test/majority/accuracy"] > 0.5
     assert told["data"]["database"].startswith("synthetic")
     assert set(told["data"]["beats"]) == {"train", "validation", "test"}
-    steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    steps = [
+        json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()
+    ]
     assert steps == [1, 2, None, None]  # the scores, and what it all took
 
 
@@ -70,7 +75,10 @@ def test_mlflow_has_the_run_with_its_parameters_metrics_tags_and_dataset(finishe
     assert kept.data.tags["dataset.digest"] == result.data["digest"]
     assert kept.data.tags["dataset.test_sha256"] == result.data["test_sha256"]
     assert "macro F1" in kept.data.tags["mlflow.note.content"]
-    assert [point.step for point in client.get_metric_history(result.run_id, "curve/validation/macro_f1")] == [1, 2]
+    assert [
+        point.step
+        for point in client.get_metric_history(result.run_id, "curve/validation/macro_f1")
+    ] == [1, 2]
     assert kept.inputs.dataset_inputs[0].dataset.name == result.data["database"]
 
 
@@ -112,7 +120,9 @@ def test_the_predictions_are_one_row_a_beat_with_its_identity(finished):
     table = pd.read_parquet(folder / "predictions/test.parquet")
     assert len(table) == sum(result.data["beats"]["test"].values())
     assert not table.duplicated(["record", "sample"]).any()
-    assert (table["class"] == table["predicted"]).mean() == pytest.approx(result.metrics["test/accuracy"])
+    assert (table["class"] == table["predicted"]).mean() == pytest.approx(
+        result.metrics["test/accuracy"]
+    )
 
 
 def test_a_fresh_process_scores_raw_windows_with_the_logged_model(finished, client):
@@ -127,17 +137,24 @@ beats = {{"signals_mv": rng.standard_normal((3, 180, 1), np.float32), "rr": np.f
 print(np.asarray(model.predict(beats)).tolist())
 """
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
     rows = np.array(json.loads(done.stdout.splitlines()[-1]))
     from ecgexp.models.classifier import load_classifier
 
     rng = np.random.default_rng(0)
-    signals, rr = rng.standard_normal((3, 180, 1), np.float32), np.full((3, len(RR_FEATURES)), 0.8, np.float32)
-    np.testing.assert_allclose(rows, load_classifier(folder / "model").predict_probabilities(signals, rr), atol=1e-6)
+    signals, rr = (
+        rng.standard_normal((3, 180, 1), np.float32),
+        np.full((3, len(RR_FEATURES)), 0.8, np.float32),
+    )
+    np.testing.assert_allclose(
+        rows, load_classifier(folder / "model").predict_probabilities(signals, rr), atol=1e-6
+    )
 
 
 def test_the_same_seed_gives_the_same_result(tmp_path, cache, finished):
-    again = start(tmp_path, cache, "input=signal_rr", "tracking=none")
+    again = start(tmp_path, cache, "features=signal_rr", "tracking=none")
     assert again.metrics == finished[0].metrics
 
 
@@ -149,7 +166,12 @@ def test_test_beats_can_be_left_alone_while_a_model_is_chosen(tmp_path, cache):
 
 def test_training_stops_when_the_selection_has_seen_enough(tmp_path, cache):
     result = start(
-        tmp_path, cache, "tracking=none", "trainer.epochs=9", "selection.patience=1", "selection.min_delta=0.9"
+        tmp_path,
+        cache,
+        "tracking=none",
+        "trainer.epochs=9",
+        "selection.patience=1",
+        "selection.min_delta=0.9",
     )
     assert result.selection["step"] == 1
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 4
@@ -164,25 +186,36 @@ def test_a_failed_run_is_marked_with_its_reason_here_and_in_mlflow(tmp_path, cac
     assert told["status"] == "FAILED"
     assert "no beat of class X" in told["reason"]
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
-    kept = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    kept = client.search_runs(
+        [experiment.experiment_id for experiment in client.search_experiments()]
+    )
     assert [entry.info.status for entry in kept] == ["FAILED"]
 
 
 def test_a_split_without_validation_beats_says_what_to_type(tmp_path, cache):
-    with pytest.raises(ConfigError, match=r"type split\.validation_fraction=0\.2, or selection\.keep=last"):
+    with pytest.raises(
+        ConfigError, match=r"type split\.validation_fraction=0\.2, or selection\.keep=last"
+    ):
         start(tmp_path, cache, "tracking=none", "split.validation_fraction=0")
 
 
 def test_a_selection_metric_that_does_not_exist_is_refused_before_training(tmp_path, cache):
     with pytest.raises(
-        ConfigError, match=r"selection\.metric=macro_f2 is not a validation score; there are: .*macro_f1"
+        ConfigError,
+        match=r"selection\.metric=macro_f2 is not a validation score; there are: .*macro_f1",
     ):
         start(tmp_path, cache, "tracking=none", "selection.metric=macro_f2")
     assert not (tmp_path / "metrics.jsonl").exists()
 
 
 def test_a_private_run_states_its_promise(tmp_path, cache):
-    result = start(tmp_path, cache, "trainer=dp", "privacy.noise_multiplier=1.1", "trainer.expected_batch_size=64")
+    result = start(
+        tmp_path,
+        cache,
+        "trainer=dp",
+        "privacy.noise_multiplier=1.1",
+        "trainer.expected_batch_size=64",
+    )
     assert result.metrics["privacy/epsilon"] == result.privacy["epsilon"] > 0
     assert result.privacy["unit"] == "beat"
     assert "not covered" in result.privacy["statement"]
@@ -199,5 +232,5 @@ def test_a_simulation_claims_nothing(tmp_path, cache):
         "trainer.expected_batch_size=64",
     )  # fmt: skip
     assert "privacy/epsilon" not in result.metrics
-    assert result.privacy["claim"] is False
+    assert result.privacy["guarantee"] is False
     assert "simulation" in result.privacy["statement"]

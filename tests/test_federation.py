@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from ecgexp.config.compose import load_experiment
-from ecgexp.evaluation.comparison import Comparison
+from ecgexp.evaluation.comparison import FederatedComparison
 from ecgexp.experiment import clients
 from ecgexp.seeding import Seeds
 from ecgexp.tracking.memory import MemoryTracker
@@ -19,24 +19,26 @@ SMALL = ["dataset.num_patients=12", "dataset.minutes=0.8", "trainer=federated"]
 def prepared_by(tmp_path_factory):
     cache = f"data.cache_dir={tmp_path_factory.mktemp('cache')}"
 
-    def prepared(*overrides):
+    def run_data(*overrides):
         experiment = load_experiment([*SMALL, cache, *overrides])
-        return experiment.prepare(Seeds(0), lambda *_: None)
+        return experiment.load_run_data(Seeds(0), lambda *_: None)
 
-    return prepared
+    return run_data
 
 
-def predictions(prepared, split, wrong_patients=()):
+def predictions(run_data, split, wrong_patients=()):
     """(num_beats, classes): sure of the right class, but for these patients of the class after it."""
-    rows, num_classes = prepared.indices[split], len(prepared.data.class_names)
-    wrong = np.isin(prepared.beats.patient_ids[rows], wrong_patients)
-    return np.eye(num_classes)[(prepared.data.labels[rows] + wrong) % num_classes]
+    rows, num_classes = run_data.indices[split], len(run_data.data.class_names)
+    wrong = np.isin(run_data.beats.patient_ids[rows], wrong_patients)
+    return np.eye(num_classes)[(run_data.data.labels[rows] + wrong) % num_classes]
 
 
 def test_each_client_of_a_split_is_told_of_in_a_table_a_figure_and_metrics(prepared_by):
-    prepared, tracker = prepared_by("split=intra_patient"), MemoryTracker()
-    patients = sorted(prepared.deal.test)
-    metrics = clients.log_clients(tracker, prepared, "test", predictions(prepared, "test", patients[3:4]))
+    run_data, tracker = prepared_by("split=intra_patient"), MemoryTracker()
+    patients = sorted(run_data.partition.test)
+    metrics = clients.log_clients(
+        tracker, run_data, "test", predictions(run_data, "test", patients[3:4])
+    )
     assert metrics == {
         "test/clients/accuracy_mean": pytest.approx(1 - 1 / len(patients)), "test/clients/accuracy_worst_decile": 0,
         "test/clients/accuracy_best": 1,
@@ -48,48 +50,64 @@ def test_each_client_of_a_split_is_told_of_in_a_table_a_figure_and_metrics(prepa
     assert table["client"][0] == patients[3]
     assert table["accuracy"].tolist() == [0] + [1] * (len(patients) - 1)
     assert table["in_training"].all()
-    assert table["beats"].sum() == len(prepared.split.test)
-    normal = prepared.data.class_names.index("N")
+    assert table["beats"].sum() == len(run_data.split.test)
+    normal = run_data.data.class_names.index("N")
     for client, share in zip(table["client"], table["majority_accuracy"], strict=True):
-        assert share == pytest.approx((prepared.data.labels[prepared.deal.test[client]] == normal).mean())
-    assert tracker.artifacts["figures/test_per_client.png"].get_suptitle().startswith("Accuracy by client")
+        assert share == pytest.approx(
+            (run_data.data.labels[run_data.partition.test[client]] == normal).mean()
+        )
+    assert (
+        tracker.artifacts["figures/test_per_client.png"]
+        .get_suptitle()
+        .startswith("Accuracy by client")
+    )
 
 
 def test_patients_of_another_split_are_new_clients(prepared_by):
-    prepared, tracker = prepared_by("split=inter_patient"), MemoryTracker()
-    clients.log_clients(tracker, prepared, "test", predictions(prepared, "test"))
+    run_data, tracker = prepared_by("split=inter_patient"), MemoryTracker()
+    clients.log_clients(tracker, run_data, "test", predictions(run_data, "test"))
     assert not tracker.artifacts["tables/test_per_client.csv"]["in_training"].any()
 
 
 def test_a_pooled_run_tells_of_no_clients(prepared_by):
-    prepared, tracker = prepared_by("trainer=centralized"), MemoryTracker()
-    assert clients.log_clients(tracker, prepared, "test", predictions(prepared, "test")) == {}
+    run_data, tracker = prepared_by("trainer=centralized"), MemoryTracker()
+    assert clients.log_clients(tracker, run_data, "test", predictions(run_data, "test")) == {}
     assert not tracker.artifacts
 
 
 def test_a_comparison_is_left_as_a_table_and_a_figure(prepared_by):
-    prepared, tracker = prepared_by("split=intra_patient"), MemoryTracker()
-    scores = clients.client_scores(prepared, "test", predictions(prepared, "test"))
-    train = {client: len(rows) for client, rows in prepared.deal.train.items()}
+    run_data, tracker = prepared_by("split=intra_patient"), MemoryTracker()
+    scores = clients.client_scores(run_data, "test", predictions(run_data, "test"))
+    train = {client: len(rows) for client, rows in run_data.partition.train.items()}
     own = {"local_only": dict.fromkeys(train, 0.5)}
-    comparison = Comparison(scores=scores, train_beats=train, own=own, everywhere=dict.fromkeys(train, 0.25))
-    assert clients.log_comparison(tracker, prepared, comparison) == comparison.metrics()
+    comparison = FederatedComparison(
+        scores=scores, train_beats=train, own=own, everywhere=dict.fromkeys(train, 0.25)
+    )
+    assert clients.log_federated_baselines(tracker, run_data, comparison) == comparison.metrics()
     table = tracker.artifacts["tables/comparison_per_client.csv"]
     assert set(table["local_only_accuracy"]) == {0.5}
     assert table["client"].tolist() == sorted(train)
     assert tracker.artifacts["figures/comparison_per_client.png"].axes
 
 
-def outlook(*overrides):
-    experiment = load_experiment(["trainer=federated", "privacy=patient", "trainer.clients_per_round=5", *overrides])
-    plan = experiment.privacy.plan(num_units=22, expected_batch_size=5, iterations=experiment.trainer.num_rounds)
+def feasibility_tables(*overrides):
+    experiment = load_experiment(
+        ["trainer=federated", "privacy=patient", "trainer.clients_per_round=5", *overrides]
+    )
+    plan = experiment.privacy.plan(
+        num_units=22, expected_batch_size=5, iterations=experiment.trainer.num_rounds
+    )
     console = Console(width=80, file=io.StringIO())
-    console.print(clients.outlook(plan, 1000, lambda *_: None))
+    console.print(clients.feasibility_tables(plan, 1000, lambda *_: None))
     return console.file.getvalue()
 
 
 def test_before_a_private_training_its_price_and_the_noise_of_others_are_told():
-    told = outlook("trainer.sampling=poisson", "privacy.noise_multiplier=1.0", "privacy.population=5000")
+    told = feasibility_tables(
+        "trainer.sampling=poisson",
+        "privacy.noise_multiplier=1.0",
+        "privacy.hypothetical_population=5000",
+    )
     assert "ε at this noise: noise multiplier 1, 20 rounds" in told
     assert "Noise needed: 5 of 22 patients" in told
     assert "not a promise" in told
@@ -99,7 +117,7 @@ def test_before_a_private_training_its_price_and_the_noise_of_others_are_told():
 
 def test_cohorts_of_constant_size_are_told_their_price_alone():
     fixed = ["trainer.sampling=fixed", "privacy.sampling=fixed", "privacy.accountant=rdp"]
-    told = " ".join(outlook(*fixed, "privacy.noise_multiplier=6.0").split())
+    told = " ".join(feasibility_tables(*fixed, "privacy.noise_multiplier=6.0").split())
     assert "20 rounds at noise multiplier 6 will cost each patient of 22 ε = " in told
     assert "(δ 0.0001, RDP)" in told
     assert "ecgexp-plan --sampling fixed" in told

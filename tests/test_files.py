@@ -19,7 +19,11 @@ from ecgexp.storage.atomic import (
 
 
 def listing(folder):
-    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize("before", [None, "old"])
@@ -200,7 +204,9 @@ def test_foreign_hidden_files_stay_beside_an_output(tmp_path):
     assert everything(tmp_path) == [".other.html.1.part", ".page.html.mine.part", "page.html"]
 
 
-@pytest.mark.parametrize("finish", [lambda path: remove_litter_below(path.parent), lambda path: None])
+@pytest.mark.parametrize(
+    "finish", [lambda path: remove_litter_below(path.parent), lambda path: None]
+)
 def test_folder_killed_between_two_renames_is_put_back(tmp_path, monkeypatch, finish, killed_while):
     path = tmp_path / "model"
     path.mkdir()

@@ -3,7 +3,7 @@ import pytest
 
 from ecgexp.data.beats import RR_FEATURES
 from ecgexp.data.preprocessing.windows import rr_features
-from ecgexp.features.inputs import USUAL_BEAT, ImageInput, SignalInput, input_shapes
+from ecgexp.features.inputs import TEMPLATE, ImageFeatures, SignalFeatures, feature_shapes
 from ecgexp.settings.declaration import ConfigError, build
 
 
@@ -13,39 +13,41 @@ def signals_mv():
 
 
 def test_each_lead_of_each_beat_is_scaled_by_itself(signals_mv):
-    signal = SignalInput().transform(signals_mv, None)["signal"]
+    signal = SignalFeatures().transform(signals_mv, None)["signal"]
     np.testing.assert_allclose(signal.mean(axis=1), 0, atol=1e-6)
     np.testing.assert_allclose(signal.std(axis=1), 1, atol=1e-5)
 
 
 def test_a_beat_does_not_depend_on_the_others(signals_mv):
-    together = SignalInput().transform(signals_mv, None)["signal"]
-    alone = SignalInput().transform(signals_mv[2:3], None)["signal"]
+    together = SignalFeatures().transform(signals_mv, None)["signal"]
+    alone = SignalFeatures().transform(signals_mv[2:3], None)["signal"]
     np.testing.assert_array_equal(together[2], alone[0])
 
 
 def test_a_flat_window_is_centred_not_amplified():
     flat = np.full((1, 180, 1), 3.0, np.float32) + np.float32(1e-7)
-    assert np.abs(SignalInput().transform(flat, None)["signal"]).max() < 1e-3
+    assert np.abs(SignalFeatures().transform(flat, None)["signal"]).max() < 1e-3
 
 
 def test_millivolts_can_be_left_alone(signals_mv):
-    np.testing.assert_array_equal(SignalInput(normalize="none").transform(signals_mv, None)["signal"], signals_mv)
+    np.testing.assert_array_equal(
+        SignalFeatures(normalize="none").transform(signals_mv, None)["signal"], signals_mv
+    )
 
 
 def test_rr_is_a_second_input_and_says_that_it_crosses_beats(signals_mv):
-    with_rr = SignalInput(rr=True)
+    with_rr = SignalFeatures(rr=True)
     features = with_rr.transform(signals_mv, np.full((6, len(RR_FEATURES)), 0.8, np.float32))
-    assert input_shapes(features) == {"signal": (180, 2), "rr": (4,)}
+    assert feature_shapes(features) == {"signal": (180, 2), "rr": (4,)}
     assert with_rr.features_crossing_beats == RR_FEATURES[:4]
-    assert SignalInput().features_crossing_beats == ()
+    assert SignalFeatures().features_crossing_beats == ()
     with pytest.raises(ValueError, match="pass rr="):
         with_rr.transform(signals_mv, None)
 
 
 def test_the_rhythm_is_in_proportion_to_the_half_minute():
     """An early beat and a pause give the same numbers at whatever rate the heart goes."""
-    rhythm = SignalInput(rr="rhythm")
+    rhythm = SignalFeatures(rr="rhythm")
     rows = []
     for period in (0.6, 1.1):
         r_samples = np.cumsum(np.r_[1, np.full(60, 360 * period)])
@@ -60,46 +62,56 @@ def test_the_rhythm_is_in_proportion_to_the_half_minute():
 
 
 def test_a_beat_is_seen_beside_its_records_usual_beat(signals_mv):
-    median = np.repeat(np.sin(np.linspace(0, 9, 180, dtype=np.float32))[None, :, None], 6, axis=0) * np.float32(
-        [0.4, 2.0]
-    )
-    seen = SignalInput(normalize="record", difference=True)
-    assert seen.features_crossing_beats == (USUAL_BEAT,)
+    median = np.repeat(
+        np.sin(np.linspace(0, 9, 180, dtype=np.float32))[None, :, None], 6, axis=0
+    ) * np.float32([0.4, 2.0])
+    seen = SignalFeatures(normalize="record", difference=True)
+    assert seen.features_crossing_beats == (TEMPLATE,)
     features = seen.transform(median * 1.5, None, median)["signal"]
     assert features.shape == (6, 180, 4)
     unit = (median - median.mean(axis=1, keepdims=True)) / median.std(axis=1, keepdims=True)
     offset = 0.5 * median.mean(axis=1, keepdims=True) / median.std(axis=1, keepdims=True)
     np.testing.assert_allclose(features[..., :2], 1.5 * unit + offset, atol=1e-5)
     np.testing.assert_allclose(features[..., 2:], features[..., :2] - unit, atol=1e-5)
-    np.testing.assert_allclose(seen.transform(median * 10, None, median * 10)["signal"][..., :2], unit, atol=1e-5)
+    np.testing.assert_allclose(
+        seen.transform(median * 10, None, median * 10)["signal"][..., :2], unit, atol=1e-5
+    )
     with pytest.raises(ValueError, match="pass usual_mv"):
         seen.transform(signals_mv, None)
 
 
 def test_what_touches_a_usual_beat_is_bounded():
     flat = np.zeros((1, 180, 1), np.float32)
-    assert np.abs(SignalInput(normalize="record").transform(flat + 100, None, flat)["signal"]).max() == 8
+    assert (
+        np.abs(SignalFeatures(normalize="record").transform(flat + 100, None, flat)["signal"]).max()
+        == 8
+    )
 
 
 def test_a_difference_needs_a_common_scale():
-    with pytest.raises(ConfigError, match="input.normalize=record"):
-        build(SignalInput, {"difference": True}, path="input")
+    with pytest.raises(ConfigError, match="features.normalize=record"):
+        build(SignalFeatures, {"difference": True}, path="input")
 
 
 def test_pictures_are_bytes_with_one_channel(signals_mv):
-    image = ImageInput().transform(signals_mv, None)["image"]
+    image = ImageFeatures().transform(signals_mv, None)["image"]
     assert image.shape == (6, 64, 64, 1)
     assert image.dtype == np.uint8
 
 
 def test_amplitude_survives_on_the_fixed_scale_only(signals_mv):
-    fixed, stretched = ImageInput(), ImageInput(scale="autoscale")
+    fixed, stretched = ImageFeatures(), ImageFeatures(scale="autoscale")
     beat = signals_mv[:1, :, :1] * 0.2
-    assert not np.array_equal(fixed.transform(beat, None)["image"], fixed.transform(beat * 2, None)["image"])
-    difference = stretched.transform(beat, None)["image"].astype(int) - stretched.transform(beat * 2, None)["image"]
+    assert not np.array_equal(
+        fixed.transform(beat, None)["image"], fixed.transform(beat * 2, None)["image"]
+    )
+    difference = (
+        stretched.transform(beat, None)["image"].astype(int)
+        - stretched.transform(beat * 2, None)["image"]
+    )
     assert np.abs(difference).max() <= 2
 
 
 def test_limits_that_do_not_rise_are_refused():
     with pytest.raises(ValueError, match="must rise; try"):
-        ImageInput(limits_mv=(1.0, -1.0))
+        ImageFeatures(limits_mv=(1.0, -1.0))

@@ -15,15 +15,29 @@ CONFIGURATIONS = {
     "default": [],
     "dp": ["trainer=dp", "privacy.noise_multiplier=1"],
     "federated": ["trainer=federated", "privacy=patient", "privacy.target_epsilon=8"],
-    "mitdb": ["dataset=mitdb", "split=patient_kfold", "loss=focal", "model=resnet1d", "augmentation=signal"],
+    "mitdb": [
+        "dataset=mitdb",
+        "split=patient_kfold",
+        "loss=focal",
+        "model=resnet1d",
+        "augmentation=signal",
+    ],
     "two databases": ["dataset=mitdb_to_svdb", "split=cross_database"],
-    "mitdb_csv": ["dataset=mitdb_csv", "split=intra_patient", "input=signal_rr", "model=cnn1d_small"],
-    "incartdb": ["dataset=incartdb", "split=reduced"],
-    "svdb": ["dataset=svdb", "split=federated10", "model=mlp", "input=descriptors"],
-    "image": ["model=cnn2d", "input=image", "augmentation=image"],
-    "parity": ["model=cnn2d", "input=image", "augmentation=parity"],
-    "crops9": ["model=cnn2d", "input=image", "augmentation=crops9"],
-    **{name: ["trainer=federated", f"partition={name}"] for name in ("iid", "dirichlet", "shards", "quantity_skew")},
+    "mitdb_csv": [
+        "dataset=mitdb_csv",
+        "split=intra_patient",
+        "features=signal_rr",
+        "model=cnn1d_small",
+    ],
+    "incartdb": ["dataset=incartdb", "split=inter_patient_two_lead"],
+    "svdb": ["dataset=svdb", "split=within_record", "model=mlp", "features=handcrafted"],
+    "image": ["model=cnn2d", "features=image", "augmentation=image"],
+    "parity": ["model=cnn2d", "features=image", "augmentation=replication"],
+    "crops9": ["model=cnn2d", "features=image", "augmentation=crops9"],
+    **{
+        name: ["trainer=federated", f"partition={name}"]
+        for name in ("iid", "dirichlet", "shards", "quantity_skew")
+    },
 }
 STRANGE = (-1, 0, math.nan, math.inf, -math.inf, 1e308, 10**20, 1e-320, "", True, "x")
 SENSIBLE = {
@@ -43,7 +57,9 @@ def numbers(node, prefix=""):
     """(dotted name, value) of each setting that is a number, may be one, or is a list of them."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
         name = f"{prefix}.{key}" if prefix else str(key)
-        if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], dict)):
+        if isinstance(value, dict) or (
+            isinstance(value, list) and value and isinstance(value[0], dict)
+        ):
             yield from numbers(value, name)
         elif is_number(value) or (isinstance(value, list) and value and all(map(is_number, value))):
             yield name, value
@@ -78,7 +94,9 @@ def test_strange_number_is_accepted_or_refused_in_one_line(chosen):
             typed = [strange, *value[1:]] if isinstance(value, list) else strange
             why = refusal(config, name, typed)
             if why is None:
-                assert strange in SENSIBLE.get(name.rpartition(".")[2], [0]), f"{name}={typed} is accepted"
+                assert strange in SENSIBLE.get(name.rpartition(".")[2], [0]), (
+                    f"{name}={typed} is accepted"
+                )
                 continue
             assert "\n" not in why
             assert len(why) < 500
@@ -121,7 +139,13 @@ def test_shipped_configurations_cover_every_option():
         and any(numbers(OmegaConf.to_container(OmegaConf.load(path), resolve=False)))
     }
     composed = {word for words in CONFIGURATIONS.values() for word in words}
-    defaults = {"dataset=synthetic", "split=inter_patient", "model=cnn1d", "loss=cross_entropy", "trainer=centralized"}
+    defaults = {
+        "dataset=synthetic",
+        "split=inter_patient",
+        "model=cnn1d",
+        "loss=cross_entropy",
+        "trainer=centralized",
+    }
     same_as_others = {
         "dataset=mitdb_to_incartdb", "privacy=dp", "privacy=eps1", "privacy=eps3", "privacy=eps8", "loss=balanced",
     }  # fmt: skip

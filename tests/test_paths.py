@@ -41,13 +41,18 @@ def test_relative_paths_count_from_the_folder_that_is_given(tmp_path, monkeypatc
     monkeypatch.chdir("/")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     found = composed(
-        tmp_path, data__cache_dir="a b=c,d é/", tracking__uri="sqlite:///x/y.db", tracking__artifact_root="~/kept"
+        tmp_path,
+        data__cache_dir="a b=c,d é/",
+        tracking__uri="sqlite:///x/y.db",
+        tracking__artifact_root="~/kept",
     )
     assert found.dataset.cache_dir == tmp_path / "a b=c,d é"
     assert found.tracking.uri == f"sqlite:///{tmp_path}/x/y.db"
     assert found.tracking.artifact_root == f"{tmp_path}/home/kept"
     assert (
-        build_experiment(load_config(["dataset=mitdb", "data.root=d"]), base_dir=tmp_path).dataset.root
+        build_experiment(
+            load_config(["dataset=mitdb", "data.root=d"]), base_dir=tmp_path
+        ).dataset.root
         == tmp_path / "d"
     )
 
@@ -58,7 +63,21 @@ def test_paths_of_a_notebook_stay_as_they_are():
 
 @pytest.mark.parametrize(
     "bad",
-    ["", " ", "file", "file/below", "dangling", "pipe", "/dev/null", LONG, "a\nb", "a\0b", "a\udcff", "C:\\x", "C:/x"],
+    [
+        "",
+        " ",
+        "file",
+        "file/below",
+        "dangling",
+        "pipe",
+        "/dev/null",
+        LONG,
+        "a\nb",
+        "a\0b",
+        "a\udcff",
+        "C:\\x",
+        "C:/x",
+    ],
 )
 @pytest.mark.parametrize("setting", ["data__cache_dir", "tracking__artifact_root"])
 def test_folder_that_cannot_be_written_is_refused_in_one_line(setting, bad, places):
@@ -78,7 +97,9 @@ def test_folder_without_permission_is_refused(places):
         composed(places, data__cache_dir="closed/below")
 
 
-@pytest.mark.parametrize("text", ["..", "../x", "a/../b", "/x", "~/x", "\\x", "C:/x", "a\nb", "", LONG])
+@pytest.mark.parametrize(
+    "text", ["..", "../x", "a/../b", "/x", "~/x", "\\x", "C:/x", "a\nb", "", LONG]
+)
 def test_name_that_leaves_its_folder_is_refused(text):
     with pytest.raises(ConfigError, match="^tracking.experiment_name="):
         check_inside("tracking.experiment_name", text)
@@ -99,10 +120,12 @@ def test_what_is_no_ordinary_file_is_never_replaced(thing, places):
     (places / "folder").mkdir()
     with pytest.raises(OSError, match="not an ordinary file"), replacing(places / thing):
         pytest.fail("nothing may be written")
-    from ecgexp.tracking.mlflow.store_tables import prepare_tables
+    from ecgexp.tracking.mlflow.store_tables import create_tables
 
-    with pytest.raises(ConfigError, match=f"tracking.uri=sqlite:///{places}/{thing}.*not an ordinary file"):
-        prepare_tables(places / thing)
+    with pytest.raises(
+        ConfigError, match=f"tracking.uri=sqlite:///{places}/{thing}.*not an ordinary file"
+    ):
+        create_tables(places / thing)
     assert {path.name for path in places.iterdir()} == {"file", "dangling", "pipe", "folder"}
 
 
@@ -123,7 +146,10 @@ def test_link_that_leads_out_of_a_run_is_refused(tmp_path):
         ("s3://bucket/path/", "s3://bucket/path/a%20b"),
         ("S3://Bucket", "s3://Bucket/a%20b"),
         ("gs://b", "gs://b/a%20b"),
-        ("wasbs://c@account.blob.core.windows.net/x", "wasbs://c@account.blob.core.windows.net/x/a%20b"),
+        (
+            "wasbs://c@account.blob.core.windows.net/x",
+            "wasbs://c@account.blob.core.windows.net/x/a%20b",
+        ),
         ("hdfs:///x", "hdfs:///x/a%20b"),
         ("viewfs:///x", "viewfs:///x/a%20b"),
         ("dbfs:/x", "dbfs:/x/a%20b"),
@@ -170,7 +196,9 @@ def test_artifacts_go_to_an_object_store(tmp_path):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         root = f"HTTP://127.0.0.1:{server.server_port}/api/2.0/mlflow-artifacts/artifacts/mine"
-        tracker = MlflowTracking(artifact_root=root).start(run_name="x", run_dir=None, base_dir=tmp_path)
+        tracker = MlflowTracking(artifact_root=root).start(
+            run_name="x", run_dir=None, base_dir=tmp_path
+        )
         tracker.log_text("hello", "notes/a.txt")
         tracker.finish("FINISHED")
     finally:
@@ -179,11 +207,14 @@ def test_artifacts_go_to_an_object_store(tmp_path):
     path = f"/api/2.0/mlflow-artifacts/artifacts/mine/ecgexp/{tracker.run_id}/artifacts/notes/a.txt"
     assert kept[path] == b"hello"
     assert {item.name for item in tmp_path.iterdir()} == {"mlruns"}
-    assert not any(item.is_dir() and item.name == "ecgexp" for item in (tmp_path / "mlruns").iterdir())
+    assert not any(
+        item.is_dir() and item.name == "ecgexp" for item in (tmp_path / "mlruns").iterdir()
+    )
 
 
 @pytest.mark.parametrize(
-    ("root", "remedy"), [("s4://b", "MLflow knows no scheme s4"), ("mlflow-artifacts:/x", "MLflow cannot use it")]
+    ("root", "remedy"),
+    [("s4://b", "MLflow knows no scheme s4"), ("mlflow-artifacts:/x", "MLflow cannot use it")],
 )
 def test_address_that_mlflow_cannot_use_is_refused_before_a_run(root, remedy, tmp_path):
     with pytest.raises(ConfigError, match=f"tracking.artifact_root={root}.*{remedy}.*; use "):
@@ -199,7 +230,9 @@ def test_run_that_changes_folder_keeps_all_where_it_was_typed(tmp_path):
     here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
     here.mkdir()
     elsewhere.mkdir()
-    done = ecgexp("dataset=mitdb", "data.root=nowhere", "hydra.job.chdir=true", "hydra.run.dir=run", cwd=here)
+    done = ecgexp(
+        "dataset=mitdb", "data.root=nowhere", "hydra.job.chdir=true", "hydra.run.dir=run", cwd=here
+    )
     assert done.returncode == 1
     assert f"{here}/nowhere" in done.stderr
     assert (here / "mlruns" / "mlflow.db").is_file()

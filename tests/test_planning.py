@@ -47,7 +47,12 @@ def test_by_default_the_table_is_of_the_patients_of_mit_bih_and_the_small_networ
         (22, 10, 1e-4), (44, 10, 1e-4), (47, 10, 1e-4),
     ]  # fmt: skip
     assert base is plans[-1]
-    assert (base.noise_multiplier, base.iterations, base.unit, base.accountant) == (1.0, 20, "patient", "pld")
+    assert (base.noise_multiplier, base.iterations, base.unit, base.accountant) == (
+        1.0,
+        20,
+        "patient",
+        "pld",
+    )
     assert (parameters, populations) == (20_000, [1_000, 10_000])
 
 
@@ -58,7 +63,12 @@ def test_each_option_reaches_the_plan(asked):
     )  # fmt: skip
     assert isinstance(base, PrivacyPlan)
     assert [(made.num_units, made.expected_batch_size) for made in plans] == [(100, 25), (300, 75)]
-    assert (base.noise_multiplier, base.iterations, base.l2_norm_clip, base.delta) == (2.5, 7, 0.125, 1e-6)
+    assert (base.noise_multiplier, base.iterations, base.l2_norm_clip, base.delta) == (
+        2.5,
+        7,
+        0.125,
+        1e-6,
+    )
     assert (base.accountant, parameters, populations) == ("rdp", 99, [400, 5000])
 
 
@@ -68,7 +78,11 @@ def test_populations_by_default_are_larger_than_the_patients(asked):
 
 @pytest.mark.parametrize(
     ("sampling", "cohort", "drawn", "accountant"),
-    [("poisson", 10, "poisson", "pld"), ("fixed", 10, "fixed", "rdp"), ("all", 47, "poisson", "pld")],
+    [
+        ("poisson", 10, "poisson", "pld"),
+        ("fixed", 10, "fixed", "rdp"),
+        ("all", 47, "poisson", "pld"),
+    ],
 )
 def test_the_three_ways_to_draw_a_cohort(asked, sampling, cohort, drawn, accountant):
     base = asked("--sampling", sampling)[0]
@@ -97,9 +111,15 @@ def test_the_three_ways_to_draw_a_cohort(asked, sampling, cohort, drawn, account
         (["--cohort-fraction=1.5"], "1.5 is not a share above 0 and at most 1"),
         (["--cohort-fraction=nan"], "nan is not a share above 0 and at most 1"),
         (["--cohort-fraction=.5", "--clients-per-round=3"], "not allowed with argument"),
-        (["--sampling=all", "--clients-per-round=3"], "leave --clients-per-round and --cohort-fraction out"),
+        (
+            ["--sampling=all", "--clients-per-round=3"],
+            "leave --clients-per-round and --cohort-fraction out",
+        ),
         (["--sampling=shuffle"], "argument --sampling: invalid choice"),
-        (["--sampling=fixed", "--accountant=pld"], "--sampling=fixed has no PLD price; type --accountant=rdp"),
+        (
+            ["--sampling=fixed", "--accountant=pld"],
+            "--sampling=fixed has no PLD price; type --accountant=rdp",
+        ),
         (["--population=30"], "--population=30 is below the 47 patients of the training set"),
         (["--epsilon=3"], "unrecognized arguments: --epsilon=3"),
     ],
@@ -119,7 +139,11 @@ def test_a_bad_value_is_one_line_and_code_2(capsys, arguments, words):
 
 def test_a_large_delta_is_noted_once_beside_the_tables(capsys):
     said = told(capsys, *QUICK[:-2], "--patients", "44", "47", "--delta", "0.01")
-    notes = [line for line in said.err.splitlines() if line.startswith("note: --delta=0.01 times 47 units is 0.47")]
+    notes = [
+        line
+        for line in said.err.splitlines()
+        if line.startswith("note: --delta=0.01 times 47 units is 0.47")
+    ]
     assert len(notes) == 1
     assert "--delta" not in said.out
 

@@ -44,7 +44,11 @@ def refused(capsys, *arguments, code):
 
 
 def contents(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,10 @@ def train(tmp_path_factory):
 def compare_with_the_run(folder, output):
     """The probabilities of every test beat, and how many there are."""
     own = pd.read_parquet(folder / "predictions/test.parquet")
-    parts = [pd.read_csv(path, keep_default_na=False).assign(record=path.stem) for path in output.glob("*.csv")]
+    parts = [
+        pd.read_csv(path, keep_default_na=False).assign(record=path.stem)
+        for path in output.glob("*.csv")
+    ]
     both = own.merge(pd.concat(parts), on=["record", "sample"], suffixes=("_run", ""))
     for name in [column for column in own if column.startswith("probability/")]:
         np.testing.assert_allclose(both[name].astype(float), both[f"{name}_run"], atol=1e-5)
@@ -81,7 +88,10 @@ def tracked(train, tmp_path_factory):
     place = tmp_path_factory.mktemp("mlflow")
     store = f"sqlite:///{place}/mlflow.db"
     return *train(
-        *SMALL, "input=signal_rr", f"tracking.uri={store}", f"tracking.artifact_root={place}/artifacts"
+        *SMALL,
+        "features=signal_rr",
+        f"tracking.uri={store}",
+        f"tracking.artifact_root={place}/artifacts",
     ), store
 
 
@@ -91,7 +101,9 @@ def annotate_test_records(folder, records, output, capsys):
     before = contents(records)
     said = told(capsys, "--run", folder, *(records / name for name in names), "--output", output)
     assert contents(records) == before
-    assert sorted(os.listdir(output)) == sorted(f"{name}{end}" for name in names for end in (".csv", ".ecgexp"))
+    assert sorted(os.listdir(output)) == sorted(
+        f"{name}{end}" for name in names for end in (".csv", ".ecgexp")
+    )
     compare_with_the_run(folder, output)
     return said, json.loads((folder / "result.json").read_text())["metrics"]["test/accuracy"]
 
@@ -109,7 +121,9 @@ def test_a_record_is_told_what_the_run_said_of_its_own_test_beats(tracked, capsy
 @pytest.mark.tf
 @pytest.mark.slow
 def test_so_it_is_when_nothing_of_the_preparation_is_the_default(train, capsys, tmp_path):
-    folder, records = train(*SMALL, "tracking=none", "input=signal", "grouping=nlrvpa6", *OTHER_PREPARATION)
+    folder, records = train(
+        *SMALL, "tracking=none", "features=signal", "grouping=nlrvpa6", *OTHER_PREPARATION
+    )
     annotate_test_records(folder, records, tmp_path / "out", capsys)
     assert json.loads((folder / "model" / "model.json").read_text())["window"] == 125
     assert "probability/P" in pd.read_csv(next((tmp_path / "out").glob("*.csv")))
@@ -119,29 +133,44 @@ def test_so_it_is_when_nothing_of_the_preparation_is_the_default(train, capsys, 
 @pytest.mark.slow
 def test_so_it_is_for_a_model_that_compares_each_beat_with_its_record(train, capsys, tmp_path):
     small = [word for word in SMALL if not word.startswith("model.")]
-    folder, records = train(*small, "tracking=none", "input=descriptors", "model=mlp")
+    folder, records = train(*small, "tracking=none", "features=handcrafted", "model=mlp")
     annotate_test_records(folder, records, tmp_path / "out", capsys)
 
 
 @pytest.mark.tf
 @pytest.mark.slow
 @pytest.mark.real_data
-@pytest.mark.parametrize("model_input", ["signal", "signal_rr"])
-def test_a_record_of_mit_bih_is_told_the_same_and_read_back_by_wfdb(train, real_root, capsys, tmp_path, model_input):
+@pytest.mark.parametrize("features", ["signal", "signal_rr"])
+def test_a_record_of_mit_bih_is_told_the_same_and_read_back_by_wfdb(
+    train, real_root, capsys, tmp_path, features
+):
     import wfdb
 
     folder, _ = train(
         *SMALL[2:], "tracking=none", "dataset=mitdb", f"data.root={real_root}", "dataset.records=[100,208]",
-        "split=intra_patient", "grouping.empty_class=drop", f"input={model_input}",
+        "split=intra_patient", "grouping.empty_class=drop", f"features={features}",
     )  # fmt: skip
     place = real_root / "mitdb/1.0.0"
-    said = told(capsys, "--run", folder, place / "100", place / "208.hea", "--output", tmp_path, "--extension", "test")
+    said = told(
+        capsys,
+        "--run",
+        folder,
+        place / "100",
+        place / "208.hea",
+        "--output",
+        tmp_path,
+        "--extension",
+        "test",
+    )
     both = compare_with_the_run(folder, tmp_path)
     assert set(both["record"]) == {"100", "208"}
     assert "SYNTHETIC" not in said.err
     assert "208: the run was not tested on" in said.out
     for record, beats in {"100": 2273, "208": 2955}.items():
-        read, table = wfdb.rdann(str(tmp_path / record), "test"), pd.read_csv(tmp_path / f"{record}.csv")
+        read, table = (
+            wfdb.rdann(str(tmp_path / record), "test"),
+            pd.read_csv(tmp_path / f"{record}.csv"),
+        )
         assert len(table) == beats
         assert read.sample.tolist() == table["sample"].tolist()
         assert read.symbol == table["symbol"].tolist()
@@ -153,7 +182,9 @@ def test_a_record_of_mit_bih_is_told_the_same_and_read_back_by_wfdb(train, real_
 def test_a_run_in_mlflow_is_found_by_its_id(tracked, capsys, tmp_path):
     folder, records, store = tracked
     run_id = json.loads((folder / "run.json").read_text())["run_id"]
-    told(capsys, "--run", run_id, "--store", store, records / "s001", "--output", tmp_path / "by_id")
+    told(
+        capsys, "--run", run_id, "--store", store, records / "s001", "--output", tmp_path / "by_id"
+    )
     told(capsys, "--run", folder, records / "s001", "--output", tmp_path / "by_folder")
     assert contents(tmp_path / "by_id") == contents(tmp_path / "by_folder")
 
@@ -168,10 +199,21 @@ def test_beats_are_searched_for_where_none_are_annotated(tracked, capsys, tmp_pa
         shutil.copy(records / f"s001.{suffix}", bare)
     said = told(capsys, "--run", folder, bare / "s001", "--output", tmp_path / "alone")
     assert "agreement with" not in said.out
-    searched = told(capsys, "--run", folder, records / "s001", "--beats", "detector", "--output", tmp_path / "compared")
+    searched = told(
+        capsys,
+        "--run",
+        folder,
+        records / "s001",
+        "--beats",
+        "detector",
+        "--output",
+        tmp_path / "compared",
+    )
     assert "detector against the reference" in searched.out
     alone, compared = (pd.read_csv(tmp_path / name / "s001.csv") for name in ("alone", "compared"))
-    pd.testing.assert_frame_equal(alone.drop(columns="reference"), compared.drop(columns="reference"))
+    pd.testing.assert_frame_equal(
+        alone.drop(columns="reference"), compared.drop(columns="reference")
+    )
     assert alone["reference"].isna().all()
     assert compared["reference"].notna().mean() > 0.95
 
@@ -192,15 +234,15 @@ def records(tmp_path_factory):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A run's folder with an untrained model, and all that a run says of itself."""
-    from ecgexp.features.inputs import SignalInput, input_shapes
+    from ecgexp.features.inputs import SignalFeatures, feature_shapes
     from ecgexp.models.classifier import Classifier, save_classifier
     from ecgexp.models.cnn1d import Cnn1d
 
     folder = tmp_path_factory.mktemp("made")
-    builder, model_input = Cnn1d(filters=(4, 4), kernel_sizes=(3, 3), dense_units=4), SignalInput()
-    shapes = input_shapes(model_input.transform(np.zeros((1, 180, 1), np.float32), None))
+    builder, features = Cnn1d(filters=(4, 4), kernel_sizes=(3, 3), dense_units=4), SignalFeatures()
+    shapes = feature_shapes(features.transform(np.zeros((1, 180, 1), np.float32), None))
     classifier = Classifier(
-        builder=builder, model_input=model_input, weights=builder.build(shapes, 2).get_weights(), class_names=("N", "V"),
+        builder=builder, features=features, weights=builder.build(shapes, 2).get_weights(), class_names=("N", "V"),
         window=180, lead_names=("MLII",), fs_hz=360.0, before_samples=90, database="mitdb 1.0.0",
     )  # fmt: skip
     save_classifier(classifier, folder / "model")
@@ -208,7 +250,13 @@ def made(tmp_path_factory):
         "dataset.missing_lead": "skip", "dataset.baseline": "median", "dataset.bandpass_hz": "[0.5, 40.0]",
         "dataset.relocate_ms": 0.0, "grouping.classes.N": '["N", "L", "R"]', "grouping.classes.V": '["V"]',
     }  # fmt: skip
-    run = {"run_id": None, "status": "FINISHED", "params": params, "tags": {"mlflow.runName": "made"}, "datasets": []}
+    run = {
+        "run_id": None,
+        "status": "FINISHED",
+        "params": params,
+        "tags": {"mlflow.runName": "made"},
+        "datasets": [],
+    }
     (folder / "run.json").write_text(json.dumps(run))
     return folder
 
@@ -230,7 +278,9 @@ def spoiled(made, tmp_path):
 
 
 @pytest.mark.tf
-def test_by_default_files_go_to_predictions_here_and_are_not_replaced(made, records, capsys, tmp_path, monkeypatch):
+def test_by_default_files_go_to_predictions_here_and_are_not_replaced(
+    made, records, capsys, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     told(capsys, "--run", made, records / "s001")
     first = contents(tmp_path)
@@ -249,7 +299,9 @@ def test_a_model_of_real_data_is_not_called_synthetic(made, records, capsys, tmp
 
 
 @pytest.mark.tf
-def test_a_record_without_the_models_lead_is_refused_and_leaves_nothing(made, records, capsys, tmp_path):
+def test_a_record_without_the_models_lead_is_refused_and_leaves_nothing(
+    made, records, capsys, tmp_path
+):
     line = refused(capsys, "--run", made, records / "s005", "--output", tmp_path / "out", code=1)
     assert "record s005 has the leads V5, V2 and not MLII" in line
     assert not (tmp_path / "out").exists()
@@ -274,7 +326,9 @@ def test_a_run_without_a_model_says_which_run_to_give(spoiled, records, capsys, 
 
 @pytest.mark.tf
 @pytest.mark.parametrize("name", ["dataset.baseline", "dataset.relocate_ms", "grouping.classes.V"])
-def test_a_run_that_does_not_say_how_beats_were_prepared_is_refused(spoiled, records, capsys, tmp_path, name):
+def test_a_run_that_does_not_say_how_beats_were_prepared_is_refused(
+    spoiled, records, capsys, tmp_path, name
+):
     folder = spoiled(params=lambda kept: {key: value for key, value in kept.items() if key != name})
     line = refused(capsys, "--run", folder, records / "s001", "--output", tmp_path / "out", code=1)
     assert f"run made keeps no parameter {name}" in line
@@ -291,18 +345,32 @@ def test_a_preparation_of_another_version_is_refused(spoiled, records, capsys, t
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written_to_is_one_line(made, records, capsys, tmp_path):
     (tmp_path / "closed").mkdir(mode=0o500)
-    line = refused(capsys, "--run", made, records / "s001", "--output", tmp_path / "closed" / "out", code=1)
+    line = refused(
+        capsys, "--run", made, records / "s001", "--output", tmp_path / "closed" / "out", code=1
+    )
     assert "--output" in line
 
 
 def test_a_folder_that_is_no_run_is_refused(records, capsys, tmp_path):
-    line = refused(capsys, "--run", tmp_path, records / "s001", "--output", tmp_path / "out", code=1)
+    line = refused(
+        capsys, "--run", tmp_path, records / "s001", "--output", tmp_path / "out", code=1
+    )
     assert "is not the folder of a run" in line
 
 
 def test_a_run_that_is_nowhere_is_refused(records, capsys, tmp_path):
     store = f"sqlite:///{tmp_path}/none.db"
-    line = refused(capsys, "--run", "0" * 32, "--store", store, records / "s001", "--output", tmp_path / "out", code=1)
+    line = refused(
+        capsys,
+        "--run",
+        "0" * 32,
+        "--store",
+        store,
+        records / "s001",
+        "--output",
+        tmp_path / "out",
+        code=1,
+    )
     assert "there are no runs" in line
     assert not (tmp_path / "none.db").exists()
 
@@ -320,14 +388,24 @@ def test_a_run_that_is_nowhere_is_refused(records, capsys, tmp_path):
         (["{records}/s001", "--annotator=../atr"], 2, "the annotator '../atr' is refused"),
         (["{records}/s001", "--extension=atr"], 2, "the extension 'atr' is refused"),
         (["{records}/s001", "{records}/s001.hea"], 2, "two records are called s001"),
-        (["{records}/s001", "{records}/../copy/x1"], 1, "copy/x1 hold the same signal, and would count twice"),
+        (
+            ["{records}/s001", "{records}/../copy/x1"],
+            1,
+            "copy/x1 hold the same signal, and would count twice",
+        ),
         (["{records}/s001", "--output={records}"], 2, "lies among records"),
-        (["{records}/s001", "--output={records}/predictions", "--overwrite"], 2, "lies among records"),
+        (
+            ["{records}/s001", "--output={records}/predictions", "--overwrite"],
+            2,
+            "lies among records",
+        ),
         (["{records}/s001", "--beats=both"], 2, "argument --beats: invalid choice: 'both'"),
         ([], 2, "the following arguments are required: RECORD"),
     ],
 )
-def test_a_bad_argument_is_one_line_before_the_run_is_looked_at(records, capsys, arguments, code, words):
+def test_a_bad_argument_is_one_line_before_the_run_is_looked_at(
+    records, capsys, arguments, code, words
+):
     before = contents(records)
     filled = [argument.format(records=records) for argument in arguments]
     assert words in refused(capsys, "--run", "nowhere", *filled, code=code)
@@ -335,7 +413,9 @@ def test_a_bad_argument_is_one_line_before_the_run_is_looked_at(records, capsys,
 
 
 def test_a_run_must_be_given(records, capsys):
-    assert "the following arguments are required: --run" in refused(capsys, records / "s001", code=2)
+    assert "the following arguments are required: --run" in refused(
+        capsys, records / "s001", code=2
+    )
 
 
 def test_help_imports_nothing_heavy():

@@ -11,16 +11,16 @@ from io import StringIO
 
 import numpy as np
 import pytest
-from rich.console import Console
+import rich.console
 
 import ecgexp.console
 import ecgexp.experiment.experiment
 import ecgexp.experiment.run
 from ecgexp.config.compose import for_the_record, load_config, load_experiment
-from ecgexp.console import Watcher
+from ecgexp.console import Console
 from ecgexp.data.splits import Split
 from ecgexp.experiment.data import assemble
-from ecgexp.training.base import Progress, TrainerState
+from ecgexp.training.base import EpochResult, TrainerState
 from ecgexp.training.dp.trainer import DpSgd
 from ecgexp.training.federated.trainer import Federated
 
@@ -48,22 +48,30 @@ def constant_training(self, data, *, build_model, ledger, report, **_):
     weights = [np.full(array.shape, 0.01, np.float32) for array in build_model().get_weights()]
     for step in range(1, self.num_steps + 1):
         for _each in range(ledger.plan.steps_per_epoch if self.step_name == "epoch" else 1):
-            ledger.charge(ledger.plan.step_event)
-        seen = float(np.sum(data.labels[data.train] + 2)) + float(data.features["signal"][data.train].sum())
-        measured = {"loss": seen, "accuracy": seen, "batch_size": seen, "clients/used": seen, "noise_std": seen}
+            ledger.record(ledger.plan.step_event)
+        seen = float(np.sum(data.labels[data.train] + 2)) + float(
+            data.features["signal"][data.train].sum()
+        )
+        measured = {
+            "loss": seen,
+            "accuracy": seen,
+            "batch_size": seen,
+            "clients/used": seen,
+            "noise_std": seen,
+        }
         report(done=1, total=1, metrics=measured)
-        yield Progress(
+        yield EpochResult(
             step=step, weights=lambda: weights, train_metrics=measured, dp_event=None,
             checkpoint=lambda: TrainerState(arrays={}, meta={"ledger": ledger.to_dict()}),
         )  # fmt: skip
 
 
-def neighbor_of(prepare, unit):
-    """`prepare` for data in which one unit of the training set is another one: other labels, other signal, fewer beats."""
+def neighbor_of(load_run_data, unit):
+    """`load_run_data` for data in which one unit of the training set is another one: other labels, other signal, fewer beats."""
 
     def changed(*, partition, seeds, **rest):
-        prepared = prepare(partition=partition, seeds=seeds, **rest)
-        beats, split = prepared.beats, prepared.split
+        run_data = load_run_data(partition=partition, seeds=seeds, **rest)
+        beats, split = run_data.beats, run_data.split
         first = (
             split.train[:1]
             if unit == "beat"
@@ -72,13 +80,17 @@ def neighbor_of(prepare, unit):
         labels, signals = beats.labels.copy(), np.array(beats.signals_mv)
         labels[first] = 1 - labels[first]
         signals[first] *= -3
-        beats = dataclasses.replace(beats, labels=labels, signals_mv=signals, dropped={**beats.dropped, "symbol Q": 17})
+        beats = dataclasses.replace(
+            beats, labels=labels, signals_mv=signals, dropped={**beats.dropped, "symbol Q": 17}
+        )
         train = split.train if unit == "beat" else np.setdiff1d(split.train, first[1:])
         split = Split(**{item.name: getattr(split, item.name) for item in dataclasses.fields(split)} | {
             "train": train, "notes": (*split.notes, "a note about the training beats"),
         })  # fmt: skip
-        features = dict(prepared.data.features) | {"signal": signals}
-        return assemble(beats, split, partition, seeds, features=lambda: features, overlap=prepared.data.overlap)
+        features = dict(run_data.data.features) | {"signal": signals}
+        return assemble(
+            beats, split, partition, seeds, features=lambda: features, overlap=run_data.data.overlap
+        )
 
     return changed
 
@@ -102,20 +114,26 @@ def published(folder):
 @pytest.mark.parametrize("kind", KINDS)
 def test_neighbors_publish_the_same_bytes_beside_weights(kind, tmp_path, monkeypatch):
     typed = [*SMALL, f"data.cache_dir={tmp_path}/cache", *KINDS[kind]]
-    monkeypatch.setattr(ecgexp.console, "_SECONDS_BETWEEN_LINES", float("inf"))  # how busy the machine is tells nothing
+    monkeypatch.setattr(
+        ecgexp.console, "_SECONDS_BETWEEN_LINES", float("inf")
+    )  # how busy the machine is tells nothing
     for trainer in (DpSgd, Federated):
         monkeypatch.setattr(trainer, "train", constant_training)
     found, said = [], []
     for name in ("one", "other"):
         folder = tmp_path / name
         folder.mkdir()
-        console = Watcher(Console(file=StringIO(), width=200))
+        console = Console(rich.console.Console(file=StringIO(), width=200))
         if name == "other":
             monkeypatch.setattr(
-                ecgexp.experiment.experiment, "prepare", neighbor_of(ecgexp.experiment.experiment.prepare, kind)
+                ecgexp.experiment.experiment,
+                "prepare",
+                neighbor_of(ecgexp.experiment.experiment.load_run_data, kind),
             )
         config = for_the_record(load_config(typed))
-        ecgexp.experiment.run.run(load_experiment(typed), folder, config=config, resolved_yaml="a: 1", watcher=console)
+        ecgexp.experiment.run.run(
+            load_experiment(typed), folder, config=config, resolved_yaml="a: 1", console=console
+        )
         found.append(published(folder))
         text = console.console.file.getvalue().replace(str(folder), "FOLDER")
         said.append(re.sub(r"\d+ s · ", "0 s · ", text))
@@ -123,6 +141,9 @@ def test_neighbors_publish_the_same_bytes_beside_weights(kind, tmp_path, monkeyp
     assert one.keys() == other.keys()
     assert [name for name in one if one[name] != other[name]] == []
     assert said[0] == said[1]
-    kept = [json.loads((tmp_path / name / "private" / "values.json").read_text()) for name in ("one", "other")]
+    kept = [
+        json.loads((tmp_path / name / "private" / "values.json").read_text())
+        for name in ("one", "other")
+    ]
     assert kept[0]["data"] != kept[1]["data"]  # they are neighbors indeed
     assert kept[1]["data"]["dropped"]["symbol Q"] == 17

@@ -31,9 +31,17 @@ def words(tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
 
     def of(name, folder):
-        store = [f"tracking.uri=sqlite:///{folder}/../{name}.db", f"tracking.artifact_root={folder}/../artifacts"]
+        store = [
+            f"tracking.uri=sqlite:///{folder}/../{name}.db",
+            f"tracking.artifact_root={folder}/../artifacts",
+        ]
         typed = RUNS[name]
-        return [*SMALL, f"data.cache_dir={cache}", *([] if "tracking=none" in typed else store), *typed]
+        return [
+            *SMALL,
+            f"data.cache_dir={cache}",
+            *([] if "tracking=none" in typed else store),
+            *typed,
+        ]
 
     return of
 
@@ -45,7 +53,11 @@ def made(request, tmp_path_factory, words):
     folder.mkdir()
     typed = words(request.param, folder)
     config = for_the_record(load_config(typed))
-    return run(load_experiment(typed), folder, config=config, resolved_yaml="a: 1"), folder, request.param
+    return (
+        run(load_experiment(typed), folder, config=config, resolved_yaml="a: 1"),
+        folder,
+        request.param,
+    )
 
 
 def published(folder):
@@ -72,7 +84,9 @@ def test_every_file_of_a_private_run_is_listed(made):
 def test_every_metric_tag_parameter_and_key_is_listed(made):
     _, folder, _ = made
     told = read(folder, "run.json")
-    content = {name for name, value in read(folder, "model/model.json").items() if value is not None}
+    content = {
+        name for name, value in read(folder, "model/model.json").items() if value is not None
+    }
     assert read(folder, "model/model.json")["classes_without_training_beats"] is None
     for kind, names in (
         ("metric", metric_names(folder / "metrics.jsonl")), ("tag", told["tags"]), ("parameter", told["params"]),
@@ -105,26 +119,37 @@ def test_mlflow_has_nothing_that_is_withheld(made):
 
     client = MlflowClient(f"sqlite:///{folder.parent}/{name}.db")
     kept = client.get_run(result.run_id)
-    for kind, names in (("metric", kept.data.metrics), ("tag", kept.data.tags), ("parameter", kept.data.params)):
+    for kind, names in (
+        ("metric", kept.data.metrics),
+        ("tag", kept.data.tags),
+        ("parameter", kept.data.params),
+    ):
         assert [one for one in names if not outputs.is_published(kind, one)] == [], kind
     folders = [None]
     while folders:
         for item in client.list_artifacts(result.run_id, folders.pop()):
             assert item.is_dir or outputs.is_published("file", item.path), item.path
             folders += [item.path] if item.is_dir else []
-    assert {tag.value for one in kept.inputs.dataset_inputs for tag in one.tags} == {"validation", "test"}
+    assert {tag.value for one in kept.inputs.dataset_inputs for tag in one.tags} == {
+        "validation",
+        "test",
+    }
 
 
 def test_no_published_text_tells_who_was_trained_on(made):
     _, folder, name = made
-    table = (folder / "private" / "tables" / "partition.csv").read_text() if name == "clients" else ""
+    table = (
+        (folder / "private" / "tables" / "partition.csv").read_text() if name == "clients" else ""
+    )
     trained = set(re.findall(r"^(\S+?),train,", table, re.MULTILINE))
     assert trained or name != "clients"
     for path in published(folder).values():
         if path.suffix in (".json", ".jsonl", ".csv", ".md", ".txt", ".log", ".yaml"):
             text = path.read_text(encoding="utf-8")
             assert "in_training" not in text, path
-            assert not [client for client in trained if re.search(rf"\b{re.escape(client)}\b", text)], path
+            assert not [
+                client for client in trained if re.search(rf"\b{re.escape(client)}\b", text)
+            ], path
 
 
 def test_the_statement_names_what_is_published_and_not_covered(made):
@@ -145,4 +170,7 @@ def test_publishing_all_is_said_first_and_keeps_nothing_back(tmp_path, words):
     assert "curve/train/loss" in metric_names(tmp_path / "metrics.jsonl")
     assert "train" in result.data["beats"]
     assert "privacy.publish=all" in result.privacy["not_covered"][0]
-    assert {path.name for path in tmp_path.rglob("*.csv")} >= {"partition.csv", "test_per_client.csv"}
+    assert {path.name for path in tmp_path.rglob("*.csv")} >= {
+        "partition.csv",
+        "test_per_client.csv",
+    }

@@ -13,8 +13,13 @@ from ecgexp.tracking import JsonlTracker, MemoryTracker
 from ecgexp.tracking.local.checkpoint_folder import CHECKPOINTS
 from ecgexp.tracking.local.tracker import read_metrics
 from ecgexp.training.base import TrainerState
-from ecgexp.training.checkpointing.manager import CheckpointRule, Keeper, LearningCurve, Standing
-from ecgexp.training.model_selection import Chosen, Selection
+from ecgexp.training.checkpointing.manager import (
+    CheckpointManager,
+    CheckpointRule,
+    LearningCurve,
+    TrainingState,
+)
+from ecgexp.training.model_selection import ModelSelector, Selection
 
 EPOCHS = 6
 
@@ -23,13 +28,19 @@ class Killed(Exception):
     """The process ends here."""
 
 
-def session(folder, rng, *, every, resumes, mirror=None, kill=None):
+def session(folder, rng, *, every, resumes, remote=None, kill=None):
     """Trains with values that no second session repeats; `kill` is (epoch, before which part of its end)."""
     tracker = JsonlTracker(folder)
-    keeper = Keeper(folder, CheckpointRule(every=every), data_digest="d", resumes=resumes)
-    standing = keeper.standing
-    curve = LearningCurve(tracker, () if standing is None else standing.points)
-    mirrored = None if mirror is None else LearningCurve(mirror, () if standing is None else standing.points)
+    checkpoint_manager = CheckpointManager(
+        folder, CheckpointRule(every=every), data_digest="d", resumes=resumes
+    )
+    training_state = checkpoint_manager.training_state
+    curve = LearningCurve(tracker, () if training_state is None else training_state.points)
+    mirrored = (
+        None
+        if remote is None
+        else LearningCurve(remote, () if training_state is None else training_state.points)
+    )
     for epoch in range(len(curve.points) + 1, EPOCHS + 1):
         point = {"curve/train/loss": float(rng.random()), "privacy/epsilon_spent": float(epoch)}
         curve.add(point)
@@ -37,8 +48,14 @@ def session(folder, rng, *, every, resumes, mirror=None, kill=None):
             mirrored.add(point)
         if kill == (epoch, "save"):
             raise Killed
-        state = Standing(step=epoch, trainer=TrainerState(arrays={}, meta={}), points=curve.points, is_over=False)
-        if keeper.keep(state, Chosen(Selection(keep="last"), is_private=True), is_last=epoch == EPOCHS):
+        state = TrainingState(
+            step=epoch, trainer=TrainerState(arrays={}, meta={}), points=curve.points, is_over=False
+        )
+        if checkpoint_manager.save(
+            state,
+            ModelSelector(Selection(weights="last"), is_private=True),
+            is_last=epoch == EPOCHS,
+        ):
             if kill == (epoch, "show"):
                 raise Killed
             curve.show()
@@ -48,7 +65,11 @@ def session(folder, rng, *, every, resumes, mirror=None, kill=None):
 
 
 def on_disk(folder):
-    return [(step, metrics) for step, metrics in read_metrics(folder / "metrics.jsonl") if step is not None]
+    return [
+        (step, metrics)
+        for step, metrics in read_metrics(folder / "metrics.jsonl")
+        if step is not None
+    ]
 
 
 KILLS = st.tuples(st.integers(1, EPOCHS), st.sampled_from(["save", "show"]))
@@ -61,7 +82,9 @@ KILLS = st.tuples(st.integers(1, EPOCHS), st.sampled_from(["save", "show"]))
     damaged=st.sets(st.integers(0, 3)),
     seed=st.integers(0, 99),
 )
-def test_curve_after_resumes_is_that_of_the_epochs_that_stand(tmp_path_factory, kills, every, damaged, seed):
+def test_curve_after_resumes_is_that_of_the_epochs_that_stand(
+    tmp_path_factory, kills, every, damaged, seed
+):
     folder, rng = tmp_path_factory.mktemp("run"), np.random.default_rng(seed)
     for number, kill in enumerate(kills):
         with suppress(Killed):
@@ -78,7 +101,7 @@ def test_curve_of_a_rolled_back_epoch_never_reaches_a_store(tmp_path):
     rng, store = np.random.default_rng(0), MemoryTracker()
     store.discard_points = lambda *, after: None
     with pytest.raises(Killed):
-        session(tmp_path, rng, every=2, resumes=False, mirror=store, kill=(4, "save"))
+        session(tmp_path, rng, every=2, resumes=False, remote=store, kill=(4, "save"))
     assert store.metrics["curve/train/loss"] == [
         (step, metrics["curve/train/loss"]) for step, metrics in on_disk(tmp_path)
     ]
@@ -96,7 +119,11 @@ def test_curve_of_a_kill_after_the_checkpoint_is_shown_by_the_next_session(tmp_p
 def test_history_has_nan_where_an_epoch_has_no_value():
     """A round without clients has no loss: without a gap the later rounds would move one to the left."""
     curve = LearningCurve(MemoryTracker())
-    for point in ({"curve/train/loss": 3.0}, {"privacy/epsilon_spent": 1.0}, {"curve/train/loss": 1.0}):
+    for point in (
+        {"curve/train/loss": 3.0},
+        {"privacy/epsilon_spent": 1.0},
+        {"curve/train/loss": 1.0},
+    ):
         curve.add(point)
     history = curve.history("curve/")
     assert list(history) == ["train/loss"]
@@ -106,10 +133,21 @@ def test_history_has_nan_where_an_epoch_has_no_value():
 
 def test_points_survive_a_checkpoint_as_they_were(tmp_path):
     points = [{"curve/a": math.inf}, {"curve/b": 0.1}]
-    keeper = Keeper(tmp_path, CheckpointRule(), data_digest="d", resumes=False)
-    standing = Standing(step=2, trainer=TrainerState(arrays={}, meta={}), points=points, is_over=False)
-    assert keeper.keep(standing, Chosen(Selection(keep="last"), is_private=True), is_last=False)
-    assert Keeper(tmp_path, CheckpointRule(), data_digest="d", resumes=True).standing.points == points
+    checkpoint_manager = CheckpointManager(
+        tmp_path, CheckpointRule(), data_digest="d", resumes=False
+    )
+    training_state = TrainingState(
+        step=2, trainer=TrainerState(arrays={}, meta={}), points=points, is_over=False
+    )
+    assert checkpoint_manager.save(
+        training_state, ModelSelector(Selection(weights="last"), is_private=True), is_last=False
+    )
+    assert (
+        CheckpointManager(
+            tmp_path, CheckpointRule(), data_digest="d", resumes=True
+        ).training_state.points
+        == points
+    )
     assert json.dumps(points)
 
 
@@ -120,7 +158,13 @@ def test_resume_without_journal_is_refused_before_the_beats(tmp_path, monkeypatc
     from ecgexp.settings.declaration import DataError
 
     monkeypatch.setattr(Experiment, "prepare", lambda *_: pytest.fail("the beats were read"))
-    typed = ["trainer=dp", "privacy=dp", "privacy.noise_multiplier=1", "dataset=synthetic", "tracking=none"]
+    typed = [
+        "trainer=dp",
+        "privacy=dp",
+        "privacy.noise_multiplier=1",
+        "dataset=synthetic",
+        "tracking=none",
+    ]
     experiment = build_experiment(load_config(typed))
     with pytest.raises(DataError, match=r"privacy_journal\.jsonl is missing.*without resume="):
         run(experiment, tmp_path, resume=True)

@@ -51,7 +51,9 @@ def test_sound_file_is_read_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path.name)], ids=["dir", "fifo", "loop"]
+    "make",
+    [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path.name)],
+    ids=["dir", "fifo", "loop"],
 )
 @pytest.mark.parametrize("read", [read_bytes, read_text, open_plain])
 def test_what_is_no_plain_file_is_refused_at_once(tmp_path, make, read):
@@ -95,7 +97,10 @@ def test_larger_file_than_any_such_is_refused(tmp_path):
         ('{"name": "a", "count": ' + "9" * 30 + ', "share": null}', "beyond 64 bits"),
         ('{"name": "a", "count": ' + "9" * 9999 + ', "share": null}', "beyond 64 bits"),
         ('{"name": "a", "name": "b", "count": 1, "share": null}', "'name' is there twice"),
-        ('{"name": "a", "count": 1, "share": null, "x": ' + "[" * 70 + "]" * 70 + "}", "nested deeper"),
+        (
+            '{"name": "a", "count": 1, "share": null, "x": ' + "[" * 70 + "]" * 70 + "}",
+            "nested deeper",
+        ),
         ("[" * 100_000, "nested deeper|no JSON"),
         ('{"name": "\\u0000", "count": 1, "share": null}', "zero bytes"),
         ('{"name": "\\ud800", "count": 1, "share": null}', "halves of characters"),

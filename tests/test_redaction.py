@@ -79,10 +79,16 @@ def test_secret_of_known_shape_is_hidden(text):
     [
         ("http://me:pw@host:5000/x", f"http://{HIDDEN}@host:5000/x"),
         ("http://me:p@ss:w@host:5000/x@y", f"http://{HIDDEN}@host:5000/x@y"),
-        ("cannot reach https://:pw@host and ftp://a:b@c", f"cannot reach https://{HIDDEN}@host and ftp://{HIDDEN}@c"),
+        (
+            "cannot reach https://:pw@host and ftp://a:b@c",
+            f"cannot reach https://{HIDDEN}@host and ftp://{HIDDEN}@c",
+        ),
         (r'"http\\://me\\:pw@host"', rf'"http\\://{HIDDEN}@host"'),
         ("http://a:b@c,http://d:e@f", f"http://{HIDDEN}@c,http://{HIDDEN}@f"),
-        ("postgresql://host/db?user=me&password=pw&ssl=1", f"postgresql://host/db?user=me&password={HIDDEN}&ssl=1"),
+        (
+            "postgresql://host/db?user=me&password=pw&ssl=1",
+            f"postgresql://host/db?user=me&password={HIDDEN}&ssl=1",
+        ),
         ("ecgexp privacy.noise_seed=7 seed=1", f"ecgexp privacy.noise_seed={HIDDEN} seed=1"),
         ('{"token": "a", "seed": 1}', f'{{"token": "{HIDDEN}", "seed": 1}}'),
         ('{"token": 5, "seed": 1}', f'{{"token": "{HIDDEN}", "seed": 1}}'),
@@ -118,12 +124,25 @@ def test_text_without_secret_stays(text):
 
 
 def test_noise_seed_stays_where_it_is_asked_for():
-    assert redact("privacy.noise_seed=7 token=a", noise_seeds=False) == f"privacy.noise_seed=7 token={HIDDEN}"
+    assert (
+        redact("privacy.noise_seed=7 token=a", noise_seeds=False)
+        == f"privacy.noise_seed=7 token={HIDDEN}"
+    )
 
 
 def test_secret_names_are_known_by_their_end():
-    assert all(map(is_secret_name, ("github_pat", "tags.API_TOKEN", "pwd", "private-key", "auth", "noise_seed", "pat")))
-    assert not any(map(is_secret_name, ("seed", "num_tokens", "author", "compat", "epsilon_if_noise_were_secret")))
+    assert all(
+        map(
+            is_secret_name,
+            ("github_pat", "tags.API_TOKEN", "pwd", "private-key", "auth", "noise_seed", "pat"),
+        )
+    )
+    assert not any(
+        map(
+            is_secret_name,
+            ("seed", "num_tokens", "author", "compat", "epsilon_if_noise_were_secret"),
+        )
+    )
 
 
 REPEATED = [

@@ -19,7 +19,11 @@ with hold(Path(sys.argv[1]), new=True):
 
 
 def content(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def start(folder):
@@ -39,7 +43,9 @@ def start(folder):
 def test_start_where_a_run_is_is_refused_with_both_remedies(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     before = content(tmp_path)
-    with pytest.raises(ConfigError, match=r"hydra\.run\.dir=.*another hydra\.run\.dir=, or resume="):
+    with pytest.raises(
+        ConfigError, match=r"hydra\.run\.dir=.*another hydra\.run\.dir=, or resume="
+    ):
         start(tmp_path)
     assert content(tmp_path) == before
 
@@ -47,7 +53,10 @@ def test_start_where_a_run_is_is_refused_with_both_remedies(tmp_path, name, text
 def test_start_where_another_process_works_is_refused(tmp_path):
     (tmp_path / ".hydra").mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert process.stdout.readline() == "held\n"

@@ -26,7 +26,11 @@ if sys.argv[1] == "die":
 def start(place, how):
     environment = {**os.environ, "TMPDIR": str(place)}
     return subprocess.Popen(
-        [sys.executable, "-c", USE, how], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", USE, how],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
 
 

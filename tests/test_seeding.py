@@ -14,4 +14,6 @@ def test_integers_fit_libraries_that_want_31_bits():
     values = [Seeds(0).integer(f"name {i}") for i in range(1000)]
     assert min(values) >= 0
     assert max(values) < 2**31
-    assert len(set(values)) > 990  # birthday bound: one collision in 2**31 is expected once in 4 000 runs
+    assert (
+        len(set(values)) > 990
+    )  # birthday bound: one collision in 2**31 is expected once in 4 000 runs

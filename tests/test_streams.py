@@ -13,7 +13,9 @@ from ecgexp.cli.streams import FAILED_OUTPUT, READER_LEFT, command, softened
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parent.parent
-COMMANDS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+COMMANDS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+    "scripts"
+]
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "PYTHONCOERCECLOCALE": "0"}
 QUICK = ("ecgexp-plan", "--rounds", "1", "--patients", "22", "--population", "100")
 
@@ -63,7 +65,12 @@ def test_answer_that_cannot_be_written_sets_the_exit_code(redirection, code, say
 
 
 def test_refusal_keeps_its_exit_code_where_it_cannot_be_shown(tmp_path):
-    assert shell(f"{line(('ecgexp-plan', '--rounds', '0'))} >/dev/full 2>/dev/full", tmp_path).returncode == 2
+    assert (
+        shell(
+            f"{line(('ecgexp-plan', '--rounds', '0'))} >/dev/full 2>/dev/full", tmp_path
+        ).returncode
+        == 2
+    )
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "scripts").glob("*.py")))
@@ -73,7 +80,11 @@ def test_every_script_is_an_entry_point(script):
 
 @pytest.mark.parametrize("target", COMMANDS.values())
 def test_every_console_script_is_an_entry_point(target):
-    module = (ROOT / target.partition(":")[0].replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8")
+    module = (
+        (ROOT / target.partition(":")[0].replace(".", "/"))
+        .with_suffix(".py")
+        .read_text(encoding="utf-8")
+    )
     assert "@command\ndef main(" in module or "main = entry_point(" in module
 
 

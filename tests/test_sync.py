@@ -68,13 +68,20 @@ def client(here):
 
 
 def doctor(here):
-    settings = Settings(data_root=here, store="sqlite:///mlruns/mlflow.db", outputs=Path("outputs"), close_stale=False)
+    settings = Settings(
+        data_root=here,
+        store="sqlite:///mlruns/mlflow.db",
+        outputs=Path("outputs"),
+        close_stale=False,
+    )
     return [finding for finding in check_store(settings) if "not whole" in finding.found]
 
 
 def test_help_imports_nothing_heavy():
     code = "import sys; from ecgexp.cli import sync; assert not {'mlflow', 'pandas'} & set(sys.modules); sync.main(['--help'])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
     assert "RUN_DIR" in done.stdout
     assert "--store" in done.stdout
 
@@ -102,7 +109,9 @@ def test_what_did_not_arrive_is_counted_by_the_doctor_found_and_brought(here, mo
     assert capsys.readouterr().out == f"{late} is whole already, nothing was sent\n"
 
 
-def test_a_run_goes_to_the_store_it_was_made_in_wherever_the_command_is_typed(here, monkeypatch, capsys):
+def test_a_run_goes_to_the_store_it_was_made_in_wherever_the_command_is_typed(
+    here, monkeypatch, capsys
+):
     late = here / behind(Path("outputs/e/2"), monkeypatch)
     (here / "elsewhere").mkdir()
     monkeypatch.chdir(here / "elsewhere")
@@ -125,7 +134,10 @@ def test_a_run_whose_process_is_gone_is_closed(here, capsys):
     assert doctor(here)[0].found == f"1 is not whole in MLflow: {folder}"
     assert sync.main([]) == 0
     run = client(here).get_run(read_run(folder)["run_id"])
-    assert (run.info.status, run.data.tags["status.reason"]) == ("KILLED", "its process ended without saying how")
+    assert (run.info.status, run.data.tags["status.reason"]) == (
+        "KILLED",
+        "its process ended without saying how",
+    )
     assert read_run(folder)["status"] == "KILLED"
     assert doctor(here) == []
 
@@ -162,7 +174,10 @@ def test_what_cannot_be_brought_is_refused_in_one_line(here, capsys, make, why):
 
 
 def test_one_damaged_run_does_not_keep_the_others_back(here, monkeypatch, capsys):
-    damaged, late = behind(Path("outputs/e/1"), monkeypatch), behind(Path("outputs/e/2"), monkeypatch)
+    damaged, late = (
+        behind(Path("outputs/e/1"), monkeypatch),
+        behind(Path("outputs/e/2"), monkeypatch),
+    )
     with (damaged / "metrics.jsonl").open("a") as file:
         file.write("{\n")
     Path("outputs/e/0").mkdir()
@@ -200,7 +215,9 @@ def test_a_store_that_cannot_be_used_is_one_line_without_its_password(here, caps
 
 def test_a_password_that_was_not_kept_is_asked_for(here, monkeypatch, capsys):
     folder = finished(Path("outputs/e/1"))
-    write_run(folder, read_run(folder) | {"store": {"uri": "http://***@127.0.0.1:9", "whole": False}})
+    write_run(
+        folder, read_run(folder) | {"store": {"uri": "http://***@127.0.0.1:9", "whole": False}}
+    )
     assert sync.main([str(folder)]) == 1
     said = capsys.readouterr().err
     assert "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in said
@@ -217,10 +234,14 @@ def test_an_unknown_option_is_one_line(capsys):
     assert capsys.readouterr().err == "ecgexp-sync: unrecognized arguments: --nonsense\n"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"status": "FINISHED", "params": [], "tags": {}}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "{}", '{"status": "FINISHED", "params": [], "tags": {}}']
+)
 def test_what_is_no_run_is_no_run_that_is_behind(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(DataError, match=f"{tmp_path}/run.json is damaged: .*; restore the file from a copy"):
+    with pytest.raises(
+        DataError, match=f"{tmp_path}/run.json is damaged: .*; restore the file from a copy"
+    ):
         read_run(tmp_path)
     folders, damaged = not_whole(tmp_path)
     assert folders == []

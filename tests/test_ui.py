@@ -22,7 +22,9 @@ def free_port():
 
 def test_help_answers_without_mlflow():
     code = "import sys; from ecgexp.cli import ui; assert 'mlflow' not in sys.modules; ui.main(['--help'])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=10, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=10, check=True
+    )
     assert "--port" in done.stdout
     assert "--store" in done.stdout
 
@@ -77,11 +79,18 @@ def test_the_pages_answer_on_loopback_and_end_without_orphans(tmp_path, ending):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
             assert b"MLflow" in page.read()
         children = psutil.Process(process.pid).children(recursive=True)
-        listening = {c.laddr.ip for child in children for c in child.net_connections() if c.status == "LISTEN"}
+        listening = {
+            c.laddr.ip
+            for child in children
+            for c in child.net_connections()
+            if c.status == "LISTEN"
+        }
         assert listening == {"127.0.0.1"}
         process.send_signal(ending)
         assert process.wait(timeout=15) == 0
     finally:
         process.kill()
     time.sleep(0.2)
-    assert [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
+    assert [
+        child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE
+    ] == []

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from ecgexp.features.inputs import SignalInput
+from ecgexp.features.inputs import SignalFeatures
 from ecgexp.models.cnn1d import Cnn1d
 from ecgexp.settings.build import build_node, to_node
 from ecgexp.settings.declaration import ConfigError, Count, Positive, build, settings
@@ -25,7 +25,10 @@ class Sample:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"epochs": -1}, r"trainer\.epochs=-1 is not usable: it should be greater than or equal to 1"),
+        (
+            {"epochs": -1},
+            r"trainer\.epochs=-1 is not usable: it should be greater than or equal to 1",
+        ),
         ({"epcohs": 2}, r"trainer\.epcohs is not a setting; did you mean trainer\.epochs\?"),
         ({"colour": 2}, r"trainer\.colour is not a setting; there are: epochs, mode, window"),
         ({"mode": "c"}, r"trainer\.mode='c' is not usable: it should be 'a' or 'b'"),
@@ -62,7 +65,9 @@ def test_an_error_deep_inside_names_its_whole_path():
         build_node({"model": {"_target_": "ecgexp.models.cnn1d.Cnn1d", "dropout": 1.5}})
 
 
-@pytest.mark.parametrize("value", [Cnn1d(filters=(4, 8), kernel_sizes=(3, 5)), SignalInput(rr=True)])
+@pytest.mark.parametrize(
+    "value", [Cnn1d(filters=(4, 8), kernel_sizes=(3, 5)), SignalFeatures(rr=True)]
+)
 def test_settings_survive_the_way_to_json_and_back(value):
     assert build_node(to_node(value)) == value
 
@@ -73,5 +78,7 @@ def test_importing_the_settings_loads_nothing_heavy():
         "print([m for m in ('tensorflow', 'mlflow', 'wfdb', 'sklearn', 'scipy', 'pandas', 'matplotlib') if m in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
     assert done.stdout.strip() == "[]"

@@ -131,12 +131,16 @@ def children_of(parent: StoredRun, *, uri: str | None = None) -> list[StoredRun]
     Raises:
       DataError: there is no such store.
     """
-    if "'" in parent.run_id:  # the path of a folder: no id has one, and it would end the filter's string
+    if (
+        "'" in parent.run_id
+    ):  # the path of a folder: no id has one, and it would end the filter's string
         return []
     return search_runs(filter_string=f"tags.`{PARENT_TAG}` = '{parent.run_id}'", uri=uri)
 
 
-def search_runs(*, experiment: str | None = None, filter_string: str = "", uri: str | None = None) -> list[StoredRun]:
+def search_runs(
+    *, experiment: str | None = None, filter_string: str = "", uri: str | None = None
+) -> list[StoredRun]:
     """Runs of a store, oldest first.
 
     Args:
@@ -160,9 +164,14 @@ def search_runs(*, experiment: str | None = None, filter_string: str = "", uri: 
     try:
         names = {number: name for name, number in known.items()}
         runs = _runs(client, ids, filter_string)
-        return [replace(_in_store(client, run), experiment=names[run.info.experiment_id]) for run in runs]
+        return [
+            replace(_in_store(client, run), experiment=names[run.info.experiment_id])
+            for run in runs
+        ]
     except MlflowException as error:
-        raise DataError(f"MLflow does not understand the filter {filter_string!r}: {error.message}") from error
+        raise DataError(
+            f"MLflow does not understand the filter {filter_string!r}: {error.message}"
+        ) from error
 
 
 def _runs(client: "MlflowClient", experiments: Sequence[str], filter_string: str) -> "list[Run]":

@@ -13,7 +13,7 @@ from ecgexp.evaluation.missing import averaged_classes
 from ecgexp.evaluation.stored_tables import read_clients, read_predictions
 from ecgexp.tracking.local.result import DataValues, PrivacyValues, ResultValues
 
-Promise = Literal["none", "simulation", "private"]
+PrivacyGuarantee = Literal["none", "simulation", "private"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,18 +67,20 @@ class Row:
         return averaged_classes(self.metrics, split, self.classes)
 
     @property
-    def promise(self) -> Promise:
+    def guarantee(self) -> PrivacyGuarantee:
         """Whether noise was added and kept secret (`private`), added from a known seed (`simulation`), or not added."""
         if self.privacy is None:
             return "private" if "privacy/epsilon" in self.metrics else "none"
-        if self.privacy.get("claim"):
+        if self.privacy.get("guarantee"):
             return "private"
         return "simulation" if self.privacy.get("simulation") else "none"
 
     @property
     def epsilon(self) -> float:
         """ε of the promise; of a simulation what its noise would be worth if it were secret; infinite without noise."""
-        name = {"private": "epsilon", "simulation": "epsilon_if_noise_were_secret"}.get(self.promise)
+        name = {"private": "epsilon", "simulation": "epsilon_if_noise_were_secret"}.get(
+            self.guarantee
+        )
         if name is None:
             return math.inf
         found = (self.privacy or {}).get(name, self.metrics.get(f"privacy/{name}"))
@@ -88,7 +90,9 @@ class Row:
     def overlap(self) -> tuple[int, float] | None:
         """The most rows that share samples with one heartbeat, and ε of these together; None where only the unit's own do."""
         values = self.privacy or {}
-        if self.promise != "private" or values.get("overlapping_rows", 1) <= values.get("rows_per_unit", 1):
+        if self.guarantee != "private" or values.get("overlapping_rows", 1) <= values.get(
+            "rows_per_unit", 1
+        ):
             return None
         found = values.get("epsilon_overlap")
         return int(values["overlapping_rows"]), math.inf if found is None else float(found)
@@ -97,7 +101,7 @@ class Row:
     def delta(self) -> float:
         """δ of the promise; NaN without one."""
         found = (self.privacy or {}).get("delta", self.metrics.get("privacy/delta"))
-        return math.nan if found is None or self.promise == "none" else float(found)
+        return math.nan if found is None or self.guarantee == "none" else float(found)
 
 
 def read_row(run: StoredRun) -> Row:

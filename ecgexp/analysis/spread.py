@@ -39,8 +39,16 @@ def spread(values: Iterable[float | None]) -> Spread:
     known = [float(value) for value in given if value is not None and not math.isnan(value)]
     if not known:
         return Spread(mean=math.nan, low=math.nan, high=math.nan, count=0, undefined=len(given))
-    mean = known[0] if len(set(known)) == 1 else math.fsum(known) / len(known)  # not 0.30000000000000004 of three 0.3
-    return Spread(mean=mean, low=min(known), high=max(known), count=len(known), undefined=len(given) - len(known))
+    mean = (
+        known[0] if len(set(known)) == 1 else math.fsum(known) / len(known)
+    )  # not 0.30000000000000004 of three 0.3
+    return Spread(
+        mean=mean,
+        low=min(known),
+        high=max(known),
+        count=len(known),
+        undefined=len(given) - len(known),
+    )
 
 
 def score_of(rows: Sequence[Row], split: str, score: str) -> Spread:

@@ -10,4 +10,12 @@ from ecgexp.augmentation.image import ImageAugmentation
 from ecgexp.augmentation.none import NoAugmentation
 from ecgexp.augmentation.signal import SignalAugmentation
 
-__all__ = ["AugmentFn", "Augmentation", "Chain", "Crops9", "ImageAugmentation", "NoAugmentation", "SignalAugmentation"]
+__all__ = [
+    "AugmentFn",
+    "Augmentation",
+    "Chain",
+    "Crops9",
+    "ImageAugmentation",
+    "NoAugmentation",
+    "SignalAugmentation",
+]

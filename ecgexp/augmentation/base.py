@@ -31,7 +31,9 @@ class Augmentation(Protocol):
     def num_views(self) -> int:
         """See the class."""
 
-    def expand(self, labels: np.ndarray, class_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def expand(
+        self, labels: np.ndarray, class_names: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The (row, view) pairs that make one epoch.
 
         A view is no new beat: whatever guards identity or privacy counts rows, and all views of a row are that row.
@@ -74,7 +76,10 @@ def views_by_label(
     Returns:
       See `Augmentation.expand`.
     """
-    found = {label: augmentation.expand(np.array([label]), class_names)[1] for label in np.unique(labels).tolist()}
+    found = {
+        label: augmentation.expand(np.array([label]), class_names)[1]
+        for label in np.unique(labels).tolist()
+    }
     own = [found[label] for label in np.asarray(labels).tolist()]
     rows = np.repeat(np.arange(len(own), dtype=np.int64), [len(views) for views in own])
     return rows, np.concatenate(own).astype(np.int32) if own else np.zeros(0, np.int32)
@@ -92,12 +97,16 @@ def row_by_row(augment: AugmentFn) -> AugmentFn:
 
     def augment_one(values: tuple[dict[str, Any], Any, Any]) -> dict[str, Any]:
         features, view, seed = values
-        found = augment({name: value[tf.newaxis] for name, value in features.items()}, view[tf.newaxis], seed)
+        found = augment(
+            {name: value[tf.newaxis] for name, value in features.items()}, view[tf.newaxis], seed
+        )
         return {name: value[0] for name, value in found.items()}
 
     def augment_all(features: dict[str, Any], views: Any, seed: Any) -> dict[str, Any]:
         seeds = tf.random.experimental.stateless_split(seed, tf.shape(views)[0])
-        specs = {name: tf.TensorSpec(value.shape[1:], value.dtype) for name, value in features.items()}
+        specs = {
+            name: tf.TensorSpec(value.shape[1:], value.dtype) for name, value in features.items()
+        }
         return tf.map_fn(augment_one, (dict(features), views, seeds), fn_output_signature=specs)
 
     return augment_all

@@ -47,7 +47,9 @@ class Chain:
         """Those of the one step that shows several, or 1."""
         return max(step.num_views for step in self.steps)
 
-    def expand(self, labels: np.ndarray, class_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def expand(
+        self, labels: np.ndarray, class_names: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """See `Augmentation.expand`."""
         for step in self.steps:
             if step.num_views > 1:

@@ -33,7 +33,9 @@ class Crops9:
     def __post_init__(self):
         check_named_once("augmentation.except_classes", self.except_classes)
 
-    def expand(self, labels: np.ndarray, class_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def expand(
+        self, labels: np.ndarray, class_names: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """See `Augmentation.expand`.
 
         Raises:
@@ -58,7 +60,10 @@ class Crops9:
         def augment(features: dict[str, Any], views: Any, seed: Any) -> dict[str, Any]:
             images = features["image"]
             crops = tf.image.resize(self._crop(images, views), images.shape[1:3])
-            return {**features, "image": tf.where(tf.equal(views, 0)[:, None, None, None], images, crops)}
+            return {
+                **features,
+                "image": tf.where(tf.equal(views, 0)[:, None, None, None], images, crops),
+            }
 
         return augment
 
@@ -69,7 +74,7 @@ class Crops9:
         sides = np.array(images.shape[1:3])
         if self.crop_size >= sides.min():
             raise ConfigError(
-                f"augmentation.crop_size={self.crop_size} must be below input.size={sides.min()}; "
+                f"augmentation.crop_size={self.crop_size} must be below features.size={sides.min()}; "
                 f"try augmentation.crop_size={max(1, 3 * sides.min() // 4)}"
             )
         place = tf.maximum(views - 1, 0)

@@ -48,7 +48,9 @@ class ImageAugmentation:
     def __post_init__(self):
         check_named_once("augmentation.flips", self.flips)
 
-    def expand(self, labels: np.ndarray, class_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def expand(
+        self, labels: np.ndarray, class_names: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """See `Augmentation.expand`."""
         return one_view_each(labels)
 

@@ -16,7 +16,9 @@ WHITE = 1.0
 _SIGNS = {"horizontal": (-1.0, 1.0), "vertical": (1.0, -1.0), "both": (-1.0, -1.0)}  # of x, y
 
 
-def random_transforms(settings: "ImageAugmentation", images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def random_transforms(
+    settings: "ImageAugmentation", images: tf.Tensor, seed: tf.Tensor
+) -> tf.Tensor:
     """Draws one map for each picture.
 
     Args:
@@ -30,12 +32,21 @@ def random_transforms(settings: "ImageAugmentation", images: tf.Tensor, seed: tf
     size = np.array([images.shape[2], images.shape[1]], np.float32)  # x, y, as everywhere below
     draw = _Draws(tf.shape(images)[0], seed)
 
-    degrees = draw.where(settings.rotation_probability, draw.uniform(-1, 1) * settings.max_rotation_degrees, 0.0)
+    degrees = draw.where(
+        settings.rotation_probability, draw.uniform(-1, 1) * settings.max_rotation_degrees, 0.0
+    )
     signs = tf.constant([_SIGNS[flip] for flip in settings.flips])
-    signs = draw.where(settings.flip_probability, tf.gather(signs, draw.integers(len(settings.flips))), 1.0)
+    signs = draw.where(
+        settings.flip_probability, tf.gather(signs, draw.integers(len(settings.flips))), 1.0
+    )
     crop = draw.where(settings.crop_probability, draw.uniform(settings.min_crop_fraction, 1), 1.0)
     crop_centre = draw.uniform(-1, 1, 2) * (1 - crop) / 2 * size
-    shift = draw.where(settings.shift_probability, draw.uniform(-1, 1, 2) * settings.max_shift_fraction, 0.0) * size
+    shift = (
+        draw.where(
+            settings.shift_probability, draw.uniform(-1, 1, 2) * settings.max_shift_fraction, 0.0
+        )
+        * size
+    )
     return affine(degrees[:, 0], signs, crop[:, 0], crop_centre, shift, centre=(size - 1) / 2)
 
 
@@ -95,11 +106,15 @@ class _Draws:
 
     def uniform(self, low: float, high: float, columns: int = 1) -> tf.Tensor:
         """(batch, columns) uniform in [low, high)."""
-        return low + (high - low) * tf.random.stateless_uniform([self._batch, columns], next(self._seeds))
+        return low + (high - low) * tf.random.stateless_uniform(
+            [self._batch, columns], next(self._seeds)
+        )
 
     def integers(self, bound: int) -> tf.Tensor:
         """(batch,) uniform in 0 … bound - 1."""
-        return tf.random.stateless_uniform([self._batch], next(self._seeds), maxval=bound, dtype=tf.int32)
+        return tf.random.stateless_uniform(
+            [self._batch], next(self._seeds), maxval=bound, dtype=tf.int32
+        )
 
     def where(self, probability: float, changed: tf.Tensor, unchanged: float) -> tf.Tensor:
         """(batch, columns): a row of `changed` with that probability, else `unchanged`."""

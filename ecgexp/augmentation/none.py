@@ -17,7 +17,9 @@ class NoAugmentation:
     features: ClassVar[frozenset[str]] = frozenset()
     num_views: ClassVar[int] = 1
 
-    def expand(self, labels: np.ndarray, class_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def expand(
+        self, labels: np.ndarray, class_names: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """See `Augmentation.expand`."""
         return one_view_each(labels)
 

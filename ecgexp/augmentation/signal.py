@@ -16,8 +16,8 @@ _Amplitude = Annotated[Number, Field(ge=0, le=1000)]
 class SignalAugmentation:
     """Each window is warped and shifted in time, scaled, and gets a slow wave and noise; 0 switches a part off.
 
-    Amplitudes are in the unit of the feature: the beat's own standard deviation under `input.normalize=beat`,
-    millivolts under `input.normalize=none`.
+    Amplitudes are in the unit of the feature: the beat's own standard deviation under `features.normalize=beat`,
+    millivolts under `features.normalize=none`.
 
     Attributes:
       noise_std: standard deviation of white Gaussian noise, independent for every sample and lead.
@@ -48,7 +48,9 @@ class SignalAugmentation:
                 f"augmentation.wander_cycles=[{low},{high}] must rise; try augmentation.wander_cycles=[{high},{low}]"
             )
 
-    def expand(self, labels: np.ndarray, class_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def expand(
+        self, labels: np.ndarray, class_names: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """See `Augmentation.expand`."""
         return one_view_each(labels)
 

@@ -40,17 +40,25 @@ def sample_at(signal: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
     share = (positions - before)[..., None]
     before = tf.cast(before, tf.int32)
     after = tf.minimum(before + 1, signal.shape[1] - 1)
-    return (1 - share) * tf.gather(signal, before, batch_dims=1) + share * tf.gather(signal, after, batch_dims=1)
+    return (1 - share) * tf.gather(signal, before, batch_dims=1) + share * tf.gather(
+        signal, after, batch_dims=1
+    )
 
 
-def _random_positions(settings: "SignalAugmentation", batch: tf.Tensor, window: int, seed: tf.Tensor) -> tf.Tensor:
+def _random_positions(
+    settings: "SignalAugmentation", batch: tf.Tensor, window: int, seed: tf.Tensor
+) -> tf.Tensor:
     """(batch, window): where in the old window each sample of the new one is read."""
     warp_seed, shift_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
     half_turns = np.linspace(0, np.pi, window, dtype=np.float32)
-    waves = np.stack([np.sin(half_turns), np.sin(2 * half_turns)])  # one moves the middle, the other stretches about it
+    waves = np.stack(
+        [np.sin(half_turns), np.sin(2 * half_turns)]
+    )  # one moves the middle, the other stretches about it
     warp = settings.max_warp_samples / 2 * _uniform([batch, 2], warp_seed) @ waves
     most = settings.max_shift_samples
-    shift = tf.random.stateless_uniform([batch, 1], shift_seed, minval=-most, maxval=most + 1, dtype=tf.int32)
+    shift = tf.random.stateless_uniform(
+        [batch, 1], shift_seed, minval=-most, maxval=most + 1, dtype=tf.int32
+    )
     return np.arange(window, dtype=np.float32) + warp - tf.cast(shift, tf.float32)
 
 
@@ -58,8 +66,12 @@ def _random_wander(
     settings: "SignalAugmentation", batch: tf.Tensor, window: int, leads: int, seed: tf.Tensor
 ) -> tf.Tensor:
     """(batch, window, leads): one slow sine for each beat, its size and phase different for each lead."""
-    amplitude_seed, phase_seed, cycles_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
-    amplitude = settings.wander_amplitude * tf.random.stateless_uniform([batch, 1, leads], amplitude_seed)
+    amplitude_seed, phase_seed, cycles_seed = tf.unstack(
+        tf.random.experimental.stateless_split(seed, 3)
+    )
+    amplitude = settings.wander_amplitude * tf.random.stateless_uniform(
+        [batch, 1, leads], amplitude_seed
+    )
     phase = np.pi * _uniform([batch, 1, leads], phase_seed)
     low, high = settings.wander_cycles
     cycles = low + (high - low) * tf.random.stateless_uniform([batch, 1, 1], cycles_seed)

@@ -15,7 +15,9 @@ def whole(least: int, most: int) -> Callable[[str], int]:
         shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
         number = int(text) if text.isdecimal() and len(text) <= _LONGEST else -1
         if not least <= number <= most:
-            raise argparse.ArgumentTypeError(f"{shown!r} is not a whole number from {least} to {most}")
+            raise argparse.ArgumentTypeError(
+                f"{shown!r} is not a whole number from {least} to {most}"
+            )
         return number
 
     return parse
@@ -66,4 +68,8 @@ class _StoreOnce(argparse.Action):
 
 
 def _shown(values: Any) -> str:
-    return " ".join(map(str, values)) if isinstance(values, Sequence) and not isinstance(values, str) else str(values)
+    return (
+        " ".join(map(str, values))
+        if isinstance(values, Sequence) and not isinstance(values, str)
+        else str(values)
+    )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ecgexp.analysis.comparison.run_comparison import Compared, compare
+from ecgexp.analysis.comparison.run_comparison import RunComparison, compare_runs
 from ecgexp.analysis.find_runs import find_run
 from ecgexp.cli.arguments import Parser, whole
 from ecgexp.cli.streams import command
@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.json is not None:
             _check_output(options.json)
         a, b = (find_run(name, uri=options.store) for name in (options.run_a, options.run_b))
-        found = compare(a, b, split=options.split, num_resamples=options.num_resamples, seed=options.seed)
+        found = compare_runs(
+            a, b, split=options.split, num_resamples=options.num_resamples, seed=options.seed
+        )
         if options.json is not None:
             _write(found, options.json)
     except DataError as error:
@@ -56,12 +58,16 @@ def _check_output(file: Path) -> None:
     except MissingFileError:
         return
     except DataError as error:
-        raise DataError(f"--json {file}: the file is there and is no comparison; {error}") from error
+        raise DataError(
+            f"--json {file}: the file is there and is no comparison; {error}"
+        ) from error
     if not {"split", "runs", "only_seed_differs"} <= values.keys():
-        raise DataError(f"--json {file}: the file is there and is no comparison; use another --json, or remove it")
+        raise DataError(
+            f"--json {file}: the file is there and is no comparison; use another --json, or remove it"
+        )
 
 
-def _write(found: Compared, file: Path) -> None:
+def _write(found: RunComparison, file: Path) -> None:
     text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         with replacing(file) as part:
@@ -78,10 +84,24 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("run_b", help="the run that may be better", metavar="RUN_B")
     add("--split", choices=("test", "validation"), default="test", help="whose beats (%(default)s)")
     add(
-        "--store", help=f"where run ids are looked up: MLFLOW_TRACKING_URI, else this folder's ({store})", metavar="URI"
+        "--store",
+        help=f"where run ids are looked up: MLFLOW_TRACKING_URI, else this folder's ({store})",
+        metavar="URI",
     )
-    add("--num-resamples", type=whole(0, 100_000), default=2000, help="of the bootstrap (%(default)s)", metavar="N")
-    add("--seed", type=whole(0, 2**63 - 1), default=0, help="of the resamples (%(default)s)", metavar="N")
+    add(
+        "--num-resamples",
+        type=whole(0, 100_000),
+        default=2000,
+        help="of the bootstrap (%(default)s)",
+        metavar="N",
+    )
+    add(
+        "--seed",
+        type=whole(0, 2**63 - 1),
+        default=0,
+        help="of the resamples (%(default)s)",
+        metavar="N",
+    )
     add("--json", type=Path, help="write all of it to this file too", metavar="FILE")
     return parser.parse_args(arguments)
 

@@ -41,7 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             findings += check(options)
     console.print(report(findings))
     bad = sum(finding.state == "bad" for finding in findings)
-    console.print(f"[red]{bad} to mend before runs can work[/]" if bad else "Ready: `uv run ecgexp` will work here.")
+    console.print(
+        f"[red]{bad} to mend before runs can work[/]"
+        if bad
+        else "Ready: `uv run ecgexp` will work here."
+    )
     return 1 if bad else 0
 
 
@@ -51,22 +55,39 @@ def report(findings: Sequence[Finding]) -> Table:
     for style in ("", "bold", "", "cyan"):
         table.add_column(style=style, overflow="fold")
     for finding in findings:
-        table.add_row(_MARKS[finding.state], *map(escape, (finding.what, finding.found, finding.advice)))
+        table.add_row(
+            _MARKS[finding.state], *map(escape, (finding.what, finding.found, finding.advice))
+        )
     return table
 
 
 def _parse(arguments: Sequence[str] | None) -> Settings:
     parser = argparse.ArgumentParser(prog="ecgexp-doctor", description=__doc__)
-    data, store = os.environ.get("ECGEXP_DATA", "data"), os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_STORE)
-    parser.add_argument(
-        "--data-root", type=Path, default=Path(data), help="data.root= of the runs; ECGEXP_DATA, else data"
+    data, store = (
+        os.environ.get("ECGEXP_DATA", "data"),
+        os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_STORE),
     )
     parser.add_argument(
-        "--store", default=store, help=f"tracking.uri= of the runs; MLFLOW_TRACKING_URI, else {DEFAULT_STORE}"
+        "--data-root",
+        type=Path,
+        default=Path(data),
+        help="data.root= of the runs; ECGEXP_DATA, else data",
     )
-    parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="where run directories go (%(default)s)")
     parser.add_argument(
-        "--close-stale", action="store_true", help="mark runs KILLED that say RUNNING without their process"
+        "--store",
+        default=store,
+        help=f"tracking.uri= of the runs; MLFLOW_TRACKING_URI, else {DEFAULT_STORE}",
+    )
+    parser.add_argument(
+        "--outputs",
+        type=Path,
+        default=Path("outputs"),
+        help="where run directories go (%(default)s)",
+    )
+    parser.add_argument(
+        "--close-stale",
+        action="store_true",
+        help="mark runs KILLED that say RUNNING without their process",
     )
     return Settings(**vars(parser.parse_args(arguments)))
 

@@ -14,11 +14,21 @@ from ecgexp.storage.atomic import resolved
 
 _GIB = 2**30
 # Without these nothing runs; the others are only missed by the runs that use them.
-_ESSENTIAL = ("tensorflow", "mlflow", "hydra-core", "omegaconf", "numpy", "scipy", "scikit-learn", "wfdb", "matplotlib")
+_ESSENTIAL = (
+    "tensorflow",
+    "mlflow",
+    "hydra-core",
+    "omegaconf",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "wfdb",
+    "matplotlib",
+)
 _FOR_SOME = {
     "tensorflow-federated": "federated runs",
     "dp-accounting": "private runs",
-    "tensorflow-privacy": "comparisons",
+    "tensorflow-privacy": "federated_baselines",
 }
 _SYNC = "`uv sync`"
 
@@ -62,13 +72,22 @@ def check_versions(_: Settings) -> Iterator[Finding]:
     python = ".".join(map(str, sys.version_info[:3]))
     fits = sys.version_info[:2] == (3, 11)
     yield Finding(
-        what="Python", state="good" if fits else "bad", found=python, advice="" if fits else f"needs 3.11: {_SYNC}"
+        what="Python",
+        state="good" if fits else "bad",
+        found=python,
+        advice="" if fits else f"needs 3.11: {_SYNC}",
     )
     found = {name: _version(name) for name in (*_ESSENTIAL, *_FOR_SOME)}
-    yield Finding(what="packages", state="good", found=", ".join(f"{name} {at}" for name, at in found.items() if at))
+    yield Finding(
+        what="packages",
+        state="good",
+        found=", ".join(f"{name} {at}" for name, at in found.items() if at),
+    )
     for name in (name for name, at in found.items() if at is None):
         users = _FOR_SOME.get(name)
-        state, advice = ("note", f"only {users} need it: {_SYNC}") if users else ("bad", f"install it: {_SYNC}")
+        state, advice = (
+            ("note", f"only {users} need it: {_SYNC}") if users else ("bad", f"install it: {_SYNC}")
+        )
         yield Finding(what=name, state=state, found="not installed", advice=advice)
 
 
@@ -92,7 +111,12 @@ def check_machine(settings: Settings) -> Iterator[Finding]:
         if state == "good"
         else "free some room, or choose another disk with hydra.run.dir=… and tracking.artifact_root=…"
     )
-    yield Finding(what="disk", state=state, found=f"{free / _GIB:.1f} GiB free for {settings.outputs}", advice=advice)
+    yield Finding(
+        what="disk",
+        state=state,
+        found=f"{free / _GIB:.1f} GiB free for {settings.outputs}",
+        advice=advice,
+    )
 
 
 def check_devices(_: Settings) -> Iterator[Finding]:
@@ -111,11 +135,24 @@ def check_devices(_: Settings) -> Iterator[Finding]:
         )
         return
     if gpus:
-        names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
-        yield Finding(what="GPU", state="good", found=", ".join(names), advice="used by device=auto and device=gpu")
+        names = [
+            tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+            for gpu in gpus
+        ]
+        yield Finding(
+            what="GPU",
+            state="good",
+            found=", ".join(names),
+            advice="used by device=auto and device=gpu",
+        )
     elif shutil.which("nvidia-smi"):
         advice = "`uv run --extra gpu ecgexp device=gpu` installs the CUDA libraries"
-        yield Finding(what="GPU", state="note", found="the driver is here, but TensorFlow sees no GPU", advice=advice)
+        yield Finding(
+            what="GPU",
+            state="note",
+            found="the driver is here, but TensorFlow sees no GPU",
+            advice=advice,
+        )
     else:
         yield Finding(what="GPU", state="good", found="none: runs use the CPU")
 
@@ -136,7 +173,9 @@ def check_data(settings: Settings) -> Iterator[Finding]:
             absent.append(name)
             continue
         whole = [
-            record for record in database.records if all(path.is_file() for path in reader.files_of(folder, record))
+            record
+            for record in database.records
+            if all(path.is_file() for path in reader.files_of(folder, record))
         ]
         lacking = len(whole) < len(database.records)
         yield Finding(
@@ -148,7 +187,10 @@ def check_data(settings: Settings) -> Iterator[Finding]:
         fetch = "the default needs none; else `uv run python scripts/fetch_data.py NAME`, or set ECGEXP_DATA"
         state = "note" if len(absent) > len(readers) else "good"
         yield Finding(
-            what="other data", state=state, found=f"{', '.join(absent)} not below {settings.data_root}", advice=fetch
+            what="other data",
+            state=state,
+            found=f"{', '.join(absent)} not below {settings.data_root}",
+            advice=fetch,
         )
 
 
@@ -185,12 +227,24 @@ def _check_reachable(settings: Settings) -> Iterator[Finding]:
     try:
         check_sqlite(file)
     except ConfigError as error:
-        yield Finding(what="MLflow store", state="bad", found=redact(str(error)), advice="or run with tracking=none")
+        yield Finding(
+            what="MLflow store",
+            state="bad",
+            found=redact(str(error)),
+            advice="or run with tracking=none",
+        )
         return
     if not file.exists():
-        yield Finding(what="MLflow store", state="good", found=f"none yet; the first run makes {file}")
+        yield Finding(
+            what="MLflow store", state="good", found=f"none yet; the first run makes {file}"
+        )
         return
-    yield Finding(what="MLflow store", state="good", found=f"{file}, writable", advice="look at it: `uv run ecgexp-ui`")
+    yield Finding(
+        what="MLflow store",
+        state="good",
+        found=f"{file}, writable",
+        advice="look at it: `uv run ecgexp-ui`",
+    )
     yield from _check_stale(f"sqlite:///{file}", close=settings.close_stale)
 
 
@@ -205,7 +259,9 @@ def _check_stale(store: str, *, close: bool) -> Iterator[Finding]:
         why = reason(error)
         yield Finding(what="runs", state="bad", found=f"cannot be listed: {why}", advice=advice)
         return
-    names = ", ".join(f"{run.name} ({run.run_id[:8]})" for run in stale[:5]) + (" …" if len(stale) > 5 else "")
+    names = ", ".join(f"{run.name} ({run.run_id[:8]})" for run in stale[:5]) + (
+        " …" if len(stale) > 5 else ""
+    )
     if not stale:
         yield Finding(what="runs", state="good", found="none says RUNNING without its process")
     elif close:

@@ -21,7 +21,15 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from ecgexp.cli.streams import soften
-from ecgexp.config.compose import build_experiment, explain, for_the_record, notes, plain, sweep_settings, to_yaml
+from ecgexp.config.compose import (
+    build_experiment,
+    explain,
+    for_the_record,
+    notes,
+    plain,
+    sweep_settings,
+    to_yaml,
+)
 from ecgexp.config.untrusted_overrides import check_typed_once
 from ecgexp.evaluation.names import better_by
 from ecgexp.privacy.keyed_digests import DigestKey
@@ -32,7 +40,7 @@ from ecgexp.settings.redaction import redact
 from ecgexp.storage.atomic import remove_litter_below
 from ecgexp.storage.scratch import use_own_scratch
 from ecgexp.sweeps.attempts import Attempt
-from ecgexp.sweeps.closing import Closed, close, open_parent
+from ecgexp.sweeps.closing import Closed, close, create_parent_run
 from ecgexp.sweeps.cores import share_cores
 from ecgexp.sweeps.identity import command, job_name
 from ecgexp.sweeps.sweep import Sweep, read_pointer
@@ -51,7 +59,7 @@ from ecgexp.tracking.local.lock import (
 from ecgexp.tracking.local.result import Result, read_result
 from ecgexp.tracking.local.run_json import NAME
 from ecgexp.tracking.withheld import publishing_of
-from ecgexp.training.checkpointing.manager import has_standing
+from ecgexp.training.checkpointing.manager import has_training_state
 
 _log = logging.getLogger(__name__)
 _GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -86,9 +94,14 @@ def _refuse(error: Exception) -> NoReturn:
 def _open(config: DictConfig) -> tuple[Sweep, Tracker, ExitStack]:
     typed = list(config.hydra.overrides.task)
     check_typed_once([*config.hydra.overrides.hydra, *typed])
-    parsed = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(typed)
+    parsed = OverridesParser.create(
+        config_loader=GlobalHydra.instance().config_loader()
+    ).parse_overrides(typed)
     # In a multirun Hydra composes without the overrides of the jobs; what all jobs share is composed here.
-    shared = _compose(config, [text for text, one in zip(typed, parsed, strict=True) if not one.is_sweep_override()])
+    shared = _compose(
+        config,
+        [text for text, one in zip(typed, parsed, strict=True) if not one.is_sweep_override()],
+    )
     settings = sweep_settings(shared)
     if shared.resume is not None:
         raise ConfigError(
@@ -105,7 +118,7 @@ def _open(config: DictConfig) -> tuple[Sweep, Tracker, ExitStack]:
         tracking = build_node(plain(shared)["tracking"], "tracking")
     with ExitStack() as stack:
         stack.enter_context(_held(sweep))
-        parent = open_parent(sweep, tracking, command(typed, multirun=True))
+        parent = create_parent_run(sweep, tracking, command(typed, multirun=True))
         opened = sweep.with_parent(parent.run_id, private_dir=tracking.private_dir())
         held = stack.pop_all()
     return opened, parent, held
@@ -153,7 +166,9 @@ def _grid(config: DictConfig, typed: list[str]) -> list[list[str]] | None:
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     return [
-        job for batch in BasicSweeper.split_arguments(parser.parse_overrides([*params, *typed]), None) for job in batch
+        job
+        for batch in BasicSweeper.split_arguments(parser.parse_overrides([*params, *typed]), None)
+        for job in batch
     ]
 
 
@@ -167,13 +182,17 @@ def _check_direction(sweeper: Any, objectives: tuple[str, ...] | None, selection
     if direction is None:
         return
     listed = [
-        str(getattr(one, "name", one)) for one in ([direction] if isinstance(direction, str | Enum) else direction)
+        str(getattr(one, "name", one))
+        for one in ([direction] if isinstance(direction, str | Enum) else direction)
     ]
     names = objectives or (f"validation/{selection.metric}", "privacy/epsilon")
     modes = [better_by(name) for name in names]
     if objectives is None:
         modes[0] = selection.mode
-    right = [{"max": "maximize", "min": "minimize", None: one}[mode] for mode, one in zip(modes, listed, strict=False)]
+    right = [
+        {"max": "maximize", "min": "minimize", None: one}[mode]
+        for mode, one in zip(modes, listed, strict=False)
+    ]
     for name, one, wanted in zip(names, listed, right, strict=False):
         if one != wanted:
             told = right[0] if len(listed) == 1 else f"[{','.join(right)}]"
@@ -219,7 +238,9 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | No
     use_own_scratch()  # in a process of a launcher
     soften()  # a launcher's process has streams of its own
     hydra = HydraConfig.get()
-    run_dir = free_beside(run_dir)  # the folder of a sweep that goes on has the runs of its earlier jobs
+    run_dir = free_beside(
+        run_dir
+    )  # the folder of a sweep that goes on has the runs of its earlier jobs
     move_log(run_dir)
     share_cores(hydra.launcher)
     number, overrides = int(hydra.job.num), list(hydra.overrides.task)
@@ -229,7 +250,9 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | No
         name, values = job_name(overrides, sweep.typed), for_the_record(config)
         digest = sweep.digest_of(values)
         experiment = build_experiment(config, base_dir=Path.cwd())
-        objectives = _Objectives(sweep.settings.objectives, hydra.sweeper, experiment.selection.metric)
+        objectives = _Objectives(
+            sweep.settings.objectives, hydra.sweeper, experiment.selection.metric
+        )
         objectives.check(experiment.evaluate_on)
         _complete_ended(sweep, digest)
         kept = sweep.kept(digest, lambda: _data_digest(experiment, run_dir))
@@ -263,7 +286,10 @@ def _complete_ended(sweep: Sweep, digest: str) -> None:
                 complete(folder)
         except (ConfigError, DataError, TrackerUnavailable, OSError) as error:
             _log.warning(
-                "the end of %s could not be completed (%s); use ecgexp-sync %s", folder, redact(str(error)), folder
+                "the end of %s could not be completed (%s); use ecgexp-sync %s",
+                folder,
+                redact(str(error)),
+                folder,
             )
 
 
@@ -276,8 +302,10 @@ def _close_replaced(sweep: Sweep, digest: str, *, by: Path) -> None:
         try:
             with hold(folder, new=False, setting="hydra.sweep.dir"):
                 complete(folder)
-                if not has_standing(folder):
-                    remove_checkpoints(folder)  # what a process left that was killed while it wrote the first
+                if not has_training_state(folder):
+                    remove_checkpoints(
+                        folder
+                    )  # what a process left that was killed while it wrote the first
         except (ConfigError, DataError, TrackerUnavailable, OSError) as error:
             _log.warning("the run in %s, which %s replaces, could not be closed (%s); use ecgexp-sync %s",
                          folder, by, redact(str(error)), folder)  # fmt: skip
@@ -288,7 +316,9 @@ def _data_digest(experiment: Any, run_dir: Path) -> str:
     publishing = publishing_of(run_dir, withholds=experiment.withholds)
     try:
         with publishing.logging():
-            return DigestKey.of(experiment.tracking.private_dir()).digest(experiment.dataset.load().digest)
+            return DigestKey.of(experiment.tracking.private_dir()).digest(
+                experiment.dataset.load().digest
+            )
     except Exception as error:  # noqa: BLE001 - whatever it was, its message may quote beats
         raise publishing.error(error) from None
 
@@ -315,7 +345,10 @@ def _train(
     tags = {"command": typed, "job.digest": digest, "sweep": sweep.home.name}
     if sweep.parent_id is not None:
         tags["mlflow.parentRunId"] = sweep.parent_id
-    with sweep.attempt(attempt) as running, hold(run_dir, new=earlier is None, setting="hydra.sweep.dir"):
+    with (
+        sweep.attempt(attempt) as running,
+        hold(run_dir, new=earlier is None, setting="hydra.sweep.dir"),
+    ):
         move_log(run_dir)
         if earlier is None:
             write_notes(run_dir, notes(config, HydraConfig.get()))
@@ -336,11 +369,15 @@ def _train(
 class _Objectives:
     """What a sweeper is given of a finished job."""
 
-    def __init__(self, names: tuple[str, ...] | None, sweeper: Mapping[str, Any], selection_metric: str):
+    def __init__(
+        self, names: tuple[str, ...] | None, sweeper: Mapping[str, Any], selection_metric: str
+    ):
         directions = sweeper.get("direction")
         several = directions is not None and not isinstance(directions, str | Enum)
         searches = sweeper["_target_"] != _GRID
-        usual = (f"validation/{selection_metric}", "privacy/epsilon")[: len(directions) if several else 1]
+        usual = (f"validation/{selection_metric}", "privacy/epsilon")[
+            : len(directions) if several else 1
+        ]
         self._names = names or usual
         self._needed = names is not None or searches
         if several and len(directions) != len(self._names):
@@ -363,7 +400,9 @@ class _Objectives:
                     f"beats; type evaluate_on=[{','.join([*evaluate_on, split])}]"
                 )
 
-    def of(self, metrics: Mapping[str, float], undefined: Mapping[str, str]) -> float | tuple[float, ...] | None:
+    def of(
+        self, metrics: Mapping[str, float], undefined: Mapping[str, str]
+    ) -> float | tuple[float, ...] | None:
         missing = [name for name in self._names if name not in metrics]
         if missing and self._needed:
             why = f" ({undefined[missing[0]]})" if missing[0] in undefined else ""

@@ -6,12 +6,12 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from rich.console import Console
+import rich.console
 
 from ecgexp.cli.arguments import Parser, whole
 from ecgexp.cli.streams import command
-from ecgexp.console import Watcher
-from ecgexp.privacy.feasibility import PATIENTS, POPULATIONS, Reachable, reachable
+from ecgexp.console import Console
+from ecgexp.privacy.feasibility import PATIENTS, POPULATIONS, Feasibility, feasibility_of
 from ecgexp.privacy.feasibility_tables import render
 from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec
 from ecgexp.settings.declaration import ConfigError, build
@@ -34,13 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except ConfigError as error:
             print(f"ecgexp-plan: {_as_options(str(error))}", file=sys.stderr)
             return 2
-    for message in dict.fromkeys(str(item.message) for item in caught if item.category is UserWarning):
+    for message in dict.fromkeys(
+        str(item.message) for item in caught if item.category is UserWarning
+    ):
         print(f"note: {_as_options(message)}", file=sys.stderr)
-    Console().print(render(found))
+    rich.console.Console().print(render(found))
     return 0
 
 
-def find(options: argparse.Namespace) -> Reachable:
+def find(options: argparse.Namespace) -> Feasibility:
     """The tables that the options ask for; the largest number of patients is the one projected and calibrated.
 
     Raises:
@@ -51,9 +53,9 @@ def find(options: argparse.Namespace) -> Reachable:
     populations = options.population
     if populations is None:
         populations = [number for number in POPULATIONS if number > plans[-1].num_units]
-    with Watcher().work("planning") as work:
-        return reachable(
-            plans[-1], plans, num_parameters=options.parameters, populations=sorted(set(populations)), report=work
+    with Console().progress_bar("planning") as progress_bar:
+        return feasibility_of(
+            plans[-1], plans, num_parameters=options.parameters, populations=sorted(set(populations)), on_progress=progress_bar
         )  # fmt: skip
 
 
@@ -74,29 +76,69 @@ def _plan(spec: PrivacySpec, options: argparse.Namespace, patients: int) -> Priv
     else:
         cohort = options.clients_per_round or _COHORT
     return spec.plan(
-        num_units=patients, expected_batch_size=cohort, iterations=options.rounds, batch_setting="--clients-per-round"
+        num_units=patients,
+        expected_batch_size=cohort,
+        iterations=options.rounds,
+        batch_setting="--clients-per-round",
     )
 
 
 def _as_options(message: str) -> str:
     """A refusal in the words of this command line instead of the settings'."""
-    message = message.replace("privacy.l2_norm_clip", "--clip").replace(", or privacy.population=null", "")
+    message = message.replace("privacy.l2_norm_clip", "--clip").replace(
+        ", or privacy.hypothetical_population=null", ""
+    )
     return re.sub(r"privacy\.(\w+)", lambda found: "--" + found[1].replace("_", "-"), message)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="ecgexp-plan", description=__doc__)
     add = parser.add_argument
-    add("--noise-multiplier", type=float, default=1.0, help="noise over clip (%(default)s)", metavar="Z")
+    add(
+        "--noise-multiplier",
+        type=float,
+        default=1.0,
+        help="noise over clip (%(default)s)",
+        metavar="Z",
+    )
     add("--rounds", type=whole(1, _MOST_ROUNDS), default=20, help="%(default)s", metavar="T")
-    add("--patients", type=_count, nargs="+", default=list(PATIENTS), help="who train (22 44 47)", metavar="N")
+    add(
+        "--patients",
+        type=_count,
+        nargs="+",
+        default=list(PATIENTS),
+        help="who train (22 44 47)",
+        metavar="N",
+    )
     cohort = parser.add_mutually_exclusive_group()
-    cohort.add_argument("--clients-per-round", type=_count, help=f"patients in a round ({_COHORT})", metavar="N")
-    cohort.add_argument("--cohort-fraction", type=_fraction, help="or this share of the patients", metavar="Q")
-    add("--clip", type=float, default=0.5, help="largest norm of a patient's update (%(default)s)", metavar="C")
+    cohort.add_argument(
+        "--clients-per-round", type=_count, help=f"patients in a round ({_COHORT})", metavar="N"
+    )
+    cohort.add_argument(
+        "--cohort-fraction", type=_fraction, help="or this share of the patients", metavar="Q"
+    )
+    add(
+        "--clip",
+        type=float,
+        default=0.5,
+        help="largest norm of a patient's update (%(default)s)",
+        metavar="C",
+    )
     add("--delta", type=float, help="the largest power of ten that is at most 0.01 / patients")
-    add("--population", type=_count, nargs="+", help="projected to (1000 10000); not a promise", metavar="N")
-    add("--parameters", type=whole(1, 10**12), default=20_000, help="weights of the model (%(default)s)", metavar="D")
+    add(
+        "--population",
+        type=_count,
+        nargs="+",
+        help="projected to (1000 10000); not a promise",
+        metavar="N",
+    )
+    add(
+        "--parameters",
+        type=whole(1, 10**12),
+        default=20_000,
+        help="weights of the model (%(default)s)",
+        metavar="D",
+    )
     add(
         "--sampling", choices=("poisson", "fixed", "all"), default="poisson",
         help="each patient by chance, cohorts of constant size, or every patient in every round (%(default)s)",
@@ -104,7 +146,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--accountant", choices=("pld", "rdp"), help="whose ε counts (pld; rdp for fixed cohorts)")
     options = parser.parse_args(arguments)
     if options.sampling == "all" and (options.clients_per_round or options.cohort_fraction):
-        parser.error("--sampling=all takes every patient; leave --clients-per-round and --cohort-fraction out")
+        parser.error(
+            "--sampling=all takes every patient; leave --clients-per-round and --cohort-fraction out"
+        )
     return options
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ecgexp.cli.arguments import BAD_ARGUMENT, Parser
 from ecgexp.cli.streams import command
-from ecgexp.console import Watcher
+from ecgexp.console import Console
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.settings.redaction import redact, redact_tracebacks
 from ecgexp.storage.scratch import use_own_scratch
@@ -34,13 +34,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     redact_tracebacks()
     options = _parse(arguments)
     use_own_scratch()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets every start with errors that are none
+    os.environ.setdefault(
+        "TF_CPP_MIN_LOG_LEVEL", "3"
+    )  # TensorFlow greets every start with errors that are none
     try:
         predict(options)
     except (ConfigError, DataError) as error:
         return _fail(str(error), BAD_ARGUMENT if isinstance(error, ConfigError) else _BAD_DATA)
     except OSError as error:  # a full disk, a read-only folder
-        return _fail(f"{error}; free some space, or give a folder that can be written to with --output", _BAD_DATA)
+        return _fail(
+            f"{error}; free some space, or give a folder that can be written to with --output",
+            _BAD_DATA,
+        )
     except KeyboardInterrupt:
         return 130
     return 0
@@ -69,7 +74,10 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
             f"--beats reference: there is no {missing[0]}; type --beats detector, or --annotator with its suffix"
         )
     output_files.check_output(options.output, stems, options.extension, overwrite=options.overwrite)
-    check_stems_once(stems, lambda folder, record: wfdb_reader.signals_among(wfdb_reader.files_of(folder, record)))
+    check_stems_once(
+        stems,
+        lambda folder, record: wfdb_reader.signals_among(wfdb_reader.files_of(folder, record)),
+    )
     run = find_run(options.run, uri=options.store)
 
     from ecgexp.inference.model import load_model
@@ -77,19 +85,26 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
     return _annotate_all(load_model(run), stems, options)
 
 
-def _annotate_all(model: "TrainedModel", stems: Sequence[Path], options: argparse.Namespace) -> "list[Annotated]":
+def _annotate_all(
+    model: "TrainedModel", stems: Sequence[Path], options: argparse.Namespace
+) -> "list[Annotated]":
     from rich.console import Console
 
-    from ecgexp.data.formats.single_record import annotation_file, database_of, published_name, read_single
+    from ecgexp.data.formats.single_record import (
+        annotation_file,
+        database_of,
+        published_name,
+        read_single,
+    )
     from ecgexp.inference import output_files, report
     from ecgexp.inference.record import annotate
 
-    console, watcher = Console(highlight=False), Watcher()
-    _warn_of_synthetic(model, watcher)
+    console, console = Console(highlight=False), Console()
+    _warn_of_synthetic(model, console)
     done, remarks = [], []
-    with watcher.work("records") as work:
+    with console.progress_bar("records") as progress_bar:
         for number, stem in enumerate(stems):
-            work(number, len(stems), stem.name)
+            progress_bar(number, len(stems), stem.name)
             has_reference = annotation_file(stem, options.annotator).is_file()
             source: Source = options.beats or ("reference" if has_reference else "detector")
             database = database_of(stem)
@@ -97,7 +112,7 @@ def _annotate_all(model: "TrainedModel", stems: Sequence[Path], options: argpars
             record, _ = read_single(
                 stem,
                 annotator=options.annotator if has_reference else None,
-                leads=suited.preparation.leads,
+                leads=suited.preprocessing.leads,
                 database=database,
             )
             annotated = annotate(suited, record, source=source)
@@ -105,7 +120,11 @@ def _annotate_all(model: "TrainedModel", stems: Sequence[Path], options: argpars
             _check_no_copy(done)
             output_files.write(annotated, options.output, options.extension)
             remarks += report.notes(
-                suited, annotated, database=str(database), patient_id=record.patient_id, known_as=published_name(stem)
+                suited,
+                annotated,
+                database=str(database),
+                patient_id=record.patient_id,
+                known_as=published_name(stem),
             )
     for table in report.render(model, done):
         console.print(table)
@@ -131,13 +150,13 @@ def _check_no_copy(done: "Sequence[Annotated]") -> None:
         )
 
 
-def _warn_of_synthetic(model: "TrainedModel", watcher: Watcher) -> None:
+def _warn_of_synthetic(model: "TrainedModel", console: Console) -> None:
     if model.is_synthetic:
         from rich.panel import Panel
         from rich.text import Text
 
         text = f"This model was trained on SYNTHETIC data, {model.classifier.database}: what it says of a heart means nothing."
-        watcher.say(Panel(Text(text, style="bold"), border_style="red"))
+        console.print(Panel(Text(text, style="bold"), border_style="red"))
 
 
 def _fail(message: str, code: int) -> int:
@@ -146,7 +165,11 @@ def _fail(message: str, code: int) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(prog="ecgexp-predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(
+        prog="ecgexp-predict",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = parser.add_argument
     add("--run", required=True, help="MLflow id, or folder, of the run whose model it is")
     add("records", nargs="+", metavar="RECORD", help="path of a WFDB record, with or without .hea")
@@ -154,11 +177,31 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--beats", choices=("reference", "detector"),
         help="take the annotated beats, or search for beats (reference where the file is there)",
     )  # fmt: skip
-    add("--annotator", default="atr", metavar="SUFFIX", help="of the reference annotations (%(default)s)")
-    add("--output", type=Path, default=Path("predictions"), metavar="FOLDER", help="where to write (%(default)s)")
-    add("--extension", default="ecgexp", metavar="SUFFIX", help="of the annotation files (%(default)s)")
+    add(
+        "--annotator",
+        default="atr",
+        metavar="SUFFIX",
+        help="of the reference annotations (%(default)s)",
+    )
+    add(
+        "--output",
+        type=Path,
+        default=Path("predictions"),
+        metavar="FOLDER",
+        help="where to write (%(default)s)",
+    )
+    add(
+        "--extension",
+        default="ecgexp",
+        metavar="SUFFIX",
+        help="of the annotation files (%(default)s)",
+    )
     add("--overwrite", action="store_true", help="replace files that are there")
-    add("--store", metavar="URI", help="MLflow store of the id (MLFLOW_TRACKING_URI, else mlruns/ here)")
+    add(
+        "--store",
+        metavar="URI",
+        help="MLflow store of the id (MLFLOW_TRACKING_URI, else mlruns/ here)",
+    )
     return parser.parse_args(arguments)
 
 

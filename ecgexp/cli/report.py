@@ -44,10 +44,10 @@ def write(options: argparse.Namespace) -> list[str]:
     from ecgexp.analysis.report.page import render
 
     _check_output(options.output)
-    chosen = choose(
+    selected = choose(
         parent=options.parent, experiment=options.experiment, filter_string=options.filter, uri=options.store
     )  # fmt: skip
-    gathered = gather(chosen)
+    gathered = gather(selected)
     page = render(gathered, made=datetime.now().astimezone(), public=options.public)
     try:
         options.output.parent.mkdir(parents=True, exist_ok=True)
@@ -59,11 +59,11 @@ def write(options: argparse.Namespace) -> list[str]:
     done = [
         f"{options.output}: {gathered.title}, {len(gathered.rows)} runs in {len(gathered.configurations)} configurations{failed}"
     ]
-    if chosen.parent is not None and not Path(options.parent).is_dir():
+    if selected.parent is not None and not Path(options.parent).is_dir():
         from ecgexp.tracking.mlflow.attach import attach
 
-        attach(chosen.parent.run_id, page, "report.html", uri=options.store)
-        done.append(f"kept as report.html of run {chosen.parent.run_id}")
+        attach(selected.parent.run_id, page, "report.html", uri=options.store)
+        done.append(f"kept as report.html of run {selected.parent.run_id}")
     return done
 
 
@@ -79,19 +79,35 @@ def _check_output(file: Path) -> None:
     except MissingFileError:
         return
     if not is_ours:
-        raise DataError(f"--output {file}: the file is there and is no report; use another --output, or remove it")
+        raise DataError(
+            f"--output {file}: the file is there and is no report; use another --output, or remove it"
+        )
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="ecgexp-report", description=__doc__)
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--parent", metavar="RUN", help="the MLflow id of a sweep's parent run, or a sweep's folder")
-    which.add_argument("--experiment", metavar="NAME", help="all runs of this experiment (that of the newest run)")
-    which.add_argument("--filter", metavar="TEXT", help="the runs that this finds, in MLflow's search language")
+    which.add_argument(
+        "--parent", metavar="RUN", help="the MLflow id of a sweep's parent run, or a sweep's folder"
+    )
+    which.add_argument(
+        "--experiment", metavar="NAME", help="all runs of this experiment (that of the newest run)"
+    )
+    which.add_argument(
+        "--filter", metavar="TEXT", help="the runs that this finds, in MLflow's search language"
+    )
     add = parser.add_argument
-    add("--store", metavar="URI", help="where the runs are (MLFLOW_TRACKING_URI, else sqlite:///mlruns/mlflow.db)")
+    add(
+        "--store",
+        metavar="URI",
+        help="where the runs are (MLFLOW_TRACKING_URI, else sqlite:///mlruns/mlflow.db)",
+    )
     add("--output", metavar="FILE", type=Path, default=Path("report.html"), help="%(default)s")
-    add("--public", action="store_true", help="leave out what was computed from private data without noise")
+    add(
+        "--public",
+        action="store_true",
+        help="leave out what was computed from private data without noise",
+    )
     return parser.parse_args(arguments)
 
 

@@ -72,7 +72,9 @@ def typed_in(run_dir: Path) -> Path:
         folder = _read_yaml(path)["hydra"]["runtime"]["cwd"]
         return Path(folder) if Path(folder).is_dir() else Path.cwd()
     except (LookupError, TypeError, ValueError) as error:
-        raise refusal(path, "is damaged: it does not say where the command was typed", fix=_FIX) from error
+        raise refusal(
+            path, "is damaged: it does not say where the command was typed", fix=_FIX
+        ) from error
 
 
 def _read_overrides(run_dir: Path) -> list[str]:
@@ -83,7 +85,9 @@ def _read_overrides(run_dir: Path) -> list[str]:
     """
     path = run_dir / ".hydra" / "overrides.yaml"
     typed = _read_yaml(path)
-    if not isinstance(typed, list) or not all(isinstance(text, str) and text.isprintable() for text in typed):
+    if not isinstance(typed, list) or not all(
+        isinstance(text, str) and text.isprintable() for text in typed
+    ):
         raise refusal(path, "is damaged: it is not a list of overrides", fix=_FIX)
     return typed
 
@@ -92,13 +96,25 @@ def _read_yaml(path: Path) -> Any:
     text = read_text(path, fix=_FIX, most=_MOST_TYPED)
     try:
         return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+    except (
+        yaml.YAMLError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise refusal(path, "is damaged: it is no YAML", fix=_FIX) from error
 
 
 def _ours(overrides: Sequence[str]) -> list[str]:
     """The overrides but those for Hydra itself, which a folder must not decide, and `resume`."""
-    return [text for text in overrides if not text.lstrip("+~").startswith(("hydra.", "hydra/", "resume="))]
+    return [
+        text
+        for text in overrides
+        if not text.lstrip("+~").startswith(("hydra.", "hydra/", "resume="))
+    ]
 
 
 def _check_same(run_dir: Path, values: Mapping[str, Any]) -> None:
@@ -118,11 +134,19 @@ def _warn_of_other_code(run_dir: Path) -> None:
     """Other code or versions may train on all the same, but not to the same bits."""
     tags = _run_json(run_dir)["tags"]
     commit, _ = git_state(Path(__file__).parent)
-    now = {"git.commit": commit, **{f"version.{name}": version for name, version in versions().items()}}
-    differ = [f"{name} {value} (was {tags[name]})" for name, value in now.items() if tags.get(name, value) != value]
+    now = {
+        "git.commit": commit,
+        **{f"version.{name}": version for name, version in versions().items()},
+    }
+    differ = [
+        f"{name} {value} (was {tags[name]})"
+        for name, value in now.items()
+        if tags.get(name, value) != value
+    ]
     if differ:
         _log.warning(
-            "the run began with other code, so it will not end with the bits it would have had: %s", ", ".join(differ)
+            "the run began with other code, so it will not end with the bits it would have had: %s",
+            ", ".join(differ),
         )
 
 

@@ -39,7 +39,9 @@ def _only_shows() -> bool:
 def _run_command() -> None:
     """Runs what was typed; exits with 2 for a configuration, with 1 for data, that cannot be used."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # we say in one line what Hydra would say in ten
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets every start with errors that are none
+    os.environ.setdefault(
+        "TF_CPP_MIN_LOG_LEVEL", "3"
+    )  # TensorFlow greets every start with errors that are none
     # Under `uv run`, Ray would have its workers make the environment anew in a copy of the working folder, and leave the
     # results there: https://docs.ray.io/en/latest/ray-core/handling-dependencies.html#using-uv-for-package-management
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
@@ -56,7 +58,9 @@ def _run_command() -> None:
     except (ConfigError, DataError, MachineError) as error:
         _fail(error)
     except OSError as error:  # a full disk, a read-only folder
-        advice = "choose a writable folder with hydra.run.dir=… and tracking.uri=…, or free some space"
+        advice = (
+            "choose a writable folder with hydra.run.dir=… and tracking.uri=…, or free some space"
+        )
         _fail(OSError(f"{error}; {advice}"))
     except KeyboardInterrupt:
         sys.exit(130)
@@ -73,7 +77,9 @@ def _heed_signals() -> None:
         sys.exit(128 + number)
 
     # A shell has what it runs in the background ignore Ctrl-C; that stays so.
-    heeded = [each for each in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(each) != signal.SIG_IGN]
+    heeded = [
+        each for each in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(each) != signal.SIG_IGN
+    ]
     for each in heeded:
         signal.signal(each, stop)
 
@@ -91,7 +97,9 @@ def _compose_and_run_all() -> None:
     except JobFailed as failed:  # the table says so
         error = failed
     except BrokenProcessPool as broken:  # joblib's
-        error = MachineError("the process of a job was killed, and joblib ended those beside it; was it out of memory?")
+        error = MachineError(
+            "the process of a job was killed, and joblib ended those beside it; was it out of memory?"
+        )
         raise error from broken
     except BaseException as ended:
         error = ended
@@ -116,27 +124,29 @@ def _list_options_without_copies() -> None:
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
     ConfigLoaderImpl.get_group_options = (
-        lambda self, group_name, results_filter=None, **_: self.repository.get_group_options(group_name, results_filter)
+        lambda self, group_name, results_filter=None, **_: self.repository.get_group_options(
+            group_name, results_filter
+        )
     )
 
 
 def _show(closed: "Closed") -> None:
-    from ecgexp.console import Watcher
+    from ecgexp.console import Console
 
-    watcher = Watcher()
-    watcher.say(closed.table())
+    console = Console()
+    console.print(closed.table())
     for note in closed.notes():
-        watcher.say(f"note: {note}")
+        console.print(f"note: {note}")
     for row in closed.rows:
         if row.reason:
-            watcher.say(f"job {row.number}: {row.reason}")
+            console.print(f"job {row.number}: {row.reason}")
     if closed.privacy:
-        watcher.say(closed.privacy)
+        console.print(closed.privacy)
     if closed.unfinished:
-        watcher.say(
+        console.print(
             f"{closed.unfinished} of {len(closed.rows)} jobs have no result; the same command runs only these again"
         )
-    watcher.say(closed.url_hint)
+    console.print(closed.url_hint)
 
 
 @hydra.main(config_path="pkg://conf", config_name="config", version_base="1.3")
@@ -144,7 +154,9 @@ def _compose_and_run(config: DictConfig) -> float | tuple[float, ...] | None:
     from ecgexp.cli.multirun import run_job
 
     run_dir = Path(HydraConfig.get().runtime.output_dir)
-    if HydraConfig.get().job.chdir:  # whatever has a relative path counts it from where the command was typed
+    if (
+        HydraConfig.get().job.chdir
+    ):  # whatever has a relative path counts it from where the command was typed
         os.chdir(HydraConfig.get().runtime.cwd)
     logging.captureWarnings(True)
     if "num" in HydraConfig.get().job:  # a job of a multirun
@@ -177,7 +189,13 @@ def _check_typed(typed: list[str], run_dir: Path) -> None:
 
 def _start(config: DictConfig, typed: list[str], run_dir: Path) -> None:
     """A new run; one that is refused before it begins leaves no folder behind."""
-    from ecgexp.config.compose import build_experiment, for_the_record, notes, sweep_settings, to_yaml
+    from ecgexp.config.compose import (
+        build_experiment,
+        for_the_record,
+        notes,
+        sweep_settings,
+        to_yaml,
+    )
     from ecgexp.experiment.run import run
     from ecgexp.sweeps.identity import command
     from ecgexp.tracking.local.hydra_files import write_notes
@@ -186,9 +204,18 @@ def _start(config: DictConfig, typed: list[str], run_dir: Path) -> None:
     with hold(run_dir, new=True):
         try:
             sweep_settings(config).check_single_run()
-            experiment, values = build_experiment(config, base_dir=Path.cwd()), for_the_record(config)
+            experiment, values = (
+                build_experiment(config, base_dir=Path.cwd()),
+                for_the_record(config),
+            )
             write_notes(run_dir, notes(config, HydraConfig.get()))
-            run(experiment, run_dir, config=values, resolved_yaml=to_yaml(values), tags={"command": command(typed)})
+            run(
+                experiment,
+                run_dir,
+                config=values,
+                resolved_yaml=to_yaml(values),
+                tags={"command": command(typed)},
+            )
         except ConfigError:
             discard(run_dir)
             raise
@@ -240,9 +267,13 @@ def _complete(run_dir: Path, *, store: str | None) -> None:
     try:
         done = complete(run_dir, store=None if store is None else with_credentials(store))
     except TrackerUnavailable as error:
-        raise DataError(f"resume={run_dir}: {error}; what has arrived stays, use the same command again") from error
+        raise DataError(
+            f"resume={run_dir}: {error}; what has arrived stays, use the same command again"
+        ) from error
     if not done:
-        raise ConfigError(f"resume={run_dir}: the run has finished; its results are in {run_dir}/result.json")
+        raise ConfigError(
+            f"resume={run_dir}: the run has finished; its results are in {run_dir}/result.json"
+        )
     print(f"{run_dir}: the run had finished; its end is completed: {done}")
 
 

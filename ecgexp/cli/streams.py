@@ -29,7 +29,9 @@ _SPELLINGS = {
 }  # fmt: skip
 
 
-def command(main: Callable[..., int | None], *, answers: Callable[[], bool] = lambda: True) -> Callable[..., int]:
+def command(
+    main: Callable[..., int | None], *, answers: Callable[[], bool] = lambda: True
+) -> Callable[..., int]:
     """Makes `main` an entry point whose output may go anywhere.
 
     Guarantees (`tests/test_streams.py`): a stream that cannot be written to ends no work: the rest of what it would show is
@@ -63,7 +65,10 @@ def command(main: Callable[..., int | None], *, answers: Callable[[], bool] = la
             if error.errno == errno.EPIPE:
                 return READER_LEFT
             name, why = Path(sys.argv[0]).stem, error.strerror or error
-            print(f"{name}: its output could not be written: {why}; write it elsewhere", file=sys.stderr)
+            print(
+                f"{name}: its output could not be written: {why}; write it elsewhere",
+                file=sys.stderr,
+            )
             return FAILED_OUTPUT
 
     return run
@@ -168,7 +173,9 @@ def _open_closed() -> None:
 
 def _use_utf8() -> None:
     """Starts this command again in UTF-8 mode, unless files and their names are UTF-8 already."""
-    if sys.flags.utf8_mode or (sys.getfilesystemencoding() == "utf-8" and _locale_encoding() == "utf-8"):
+    if sys.flags.utf8_mode or (
+        sys.getfilesystemencoding() == "utf-8" and _locale_encoding() == "utf-8"
+    ):
         return
     os.environ.setdefault("PYTHONIOENCODING", sys.stdout.encoding)
     os.environ["PYTHONUTF8"] = "1"  # of the processes of a launcher

@@ -39,12 +39,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for folder in folders:
         try:
             sent = _bring(folder, options.store)
-            print(f"{folder} completed: {sent}" if sent else f"{folder} is whole already, nothing was sent")
+            print(
+                f"{folder} completed: {sent}"
+                if sent
+                else f"{folder} is whole already, nothing was sent"
+            )
         except KeyboardInterrupt:
             return 130
         except TrackerUnavailable as error:
             why = f"{folder}: {error}; what has arrived stays, type this again"
-        except (ValueError, OSError) as error:  # DataError, what MLflow refuses, a file that is gone
+        except (
+            ValueError,
+            OSError,
+        ) as error:  # DataError, what MLflow refuses, a file that is gone
             why = str(error)
         else:
             continue
@@ -60,18 +67,38 @@ def _bring(folder: Path, store: str | None) -> str:
         with FileLock(folder / LOCK, timeout=0):  # which a run holds while it is made
             done = complete(folder, store=store)
     except Timeout as error:
-        raise DataError(f"{folder} is being used by another process; type this again when it has ended") from error
+        raise DataError(
+            f"{folder} is being used by another process; type this again when it has ended"
+        ) from error
     if not done and not values.get("store"):
-        raise DataError(f"{folder} was made without MLflow, or by an earlier version: there is nothing to complete")
+        raise DataError(
+            f"{folder} was made without MLflow, or by an earlier version: there is nothing to complete"
+        )
     return done
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="ecgexp-sync", description=__doc__.partition("\n")[0])
     add = parser.add_argument
-    add("run", nargs="*", type=Path, metavar="RUN_DIR", help="folders of runs; without any, all that lack something")
-    add("--store", metavar="URI", help="the address of the runs' store, if it has moved or has a password")
-    add("--outputs", type=Path, default=Path("outputs"), metavar="DIR", help="where runs are looked for (%(default)s)")
+    add(
+        "run",
+        nargs="*",
+        type=Path,
+        metavar="RUN_DIR",
+        help="folders of runs; without any, all that lack something",
+    )
+    add(
+        "--store",
+        metavar="URI",
+        help="the address of the runs' store, if it has moved or has a password",
+    )
+    add(
+        "--outputs",
+        type=Path,
+        default=Path("outputs"),
+        metavar="DIR",
+        help="where runs are looked for (%(default)s)",
+    )
     return parser.parse_args(arguments)
 
 

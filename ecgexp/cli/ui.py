@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         store = find_store(options.store)
         check_port_is_free(options.port)
-        _prepare(store)
+        _open_store(store)
         with _ended_by_signals(), _server(store, options.port) as server:
             _wait_until_up(server, address)
             print(f"MLflow shows {redact(store)} at {address}/{_PAGE} — Ctrl-C ends it", flush=True)
@@ -65,7 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="ecgexp-ui", description=__doc__)
-    parser.add_argument("--port", type=int, default=5000, help="on the loopback interface (%(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=5000, help="on the loopback interface (%(default)s)"
+    )
     parser.add_argument(
         "--store",
         default=os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_STORE),
@@ -81,7 +83,9 @@ def find_store(uri: str) -> str:
       UiError: it is not there yet, or is a server, which has pages of its own.
     """
     if uri.startswith(("http://", "https://")):
-        raise UiError(f"{_without_user(uri)} is a server and has its own pages: open it in the browser")
+        raise UiError(
+            f"{_without_user(uri)} is a server and has its own pages: open it in the browser"
+        )
     if not uri.startswith("sqlite:///"):
         return uri
     file = resolved(Path(uri.removeprefix("sqlite:///")))
@@ -93,7 +97,7 @@ def find_store(uri: str) -> str:
     return f"sqlite:///{file}"
 
 
-def _prepare(store: str) -> None:
+def _open_store(store: str) -> None:
     """MLflow's server would make or upgrade the tables of a SQLite store in place.
 
     Raises:
@@ -105,12 +109,14 @@ def _prepare(store: str) -> None:
     from ecgexp.tracking.mlflow.quiet import quieten
 
     quieten()
-    from ecgexp.tracking.mlflow.store_tables import prepare_tables
+    from ecgexp.tracking.mlflow.store_tables import create_tables
 
     try:
-        prepare_tables(Path(store.removeprefix("sqlite:///")))
+        create_tables(Path(store.removeprefix("sqlite:///")))
     except ConfigError as error:
-        raise UiError(str(error).replace("tracking.uri=", "--store ").replace(" or tracking=none", "")) from error
+        raise UiError(
+            str(error).replace("tracking.uri=", "--store ").replace(" or tracking=none", "")
+        ) from error
 
 
 def check_port_is_free(port: int) -> None:
@@ -128,9 +134,20 @@ def check_port_is_free(port: int) -> None:
 @contextmanager
 def _server(store: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """MLflow's server in a process group of its own, which is gone when the block is left, whatever happens in it."""
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--host", HOST]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        store,
+        "--host",
+        HOST,
+    ]
     command += ["--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
-    server = subprocess.Popen(command, env={**os.environ, **_LIGHT}, start_new_session=True, stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        command, env={**os.environ, **_LIGHT}, start_new_session=True, stdout=subprocess.DEVNULL
+    )
     try:
         yield server
     finally:
@@ -163,7 +180,9 @@ def _wait_until_up(server: subprocess.Popen[bytes], address: str) -> None:
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            raise UiError(f"MLflow's server did not start (exit code {server.returncode}); its own words are above")
+            raise UiError(
+                f"MLflow's server did not start (exit code {server.returncode}); its own words are above"
+            )
         try:
             with urllib.request.urlopen(f"{address}/health", timeout=2):
                 return
@@ -182,7 +201,10 @@ def _ended_by_signals() -> Iterator[None]:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {
+        number: signal.signal(number, interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         yield
     finally:

@@ -36,7 +36,9 @@ class ClippedSum(NamedTuple):
 class Clipper(Protocol):
     """Clips one physical batch; may be called inside a `tf.function`, and the sums of several batches add up."""
 
-    def __call__(self, features: Mapping[str, tf.Tensor], labels: tf.Tensor, mask: tf.Tensor) -> ClippedSum:
+    def __call__(
+        self, features: Mapping[str, tf.Tensor], labels: tf.Tensor, mask: tf.Tensor
+    ) -> ClippedSum:
         """Sums the clipped gradients of the units whose mask is 1.
 
         Args:
@@ -55,7 +57,9 @@ def per_example_losses(loss_fn: PerExampleLoss, labels: tf.Tensor, outputs: tf.T
             f"the loss has shape {losses.shape} for outputs {outputs.shape}, so it is already reduced and cannot be clipped "
             "per example: return one value for each row; with a Keras loss class, type reduction='none'."
         )
-        error.ag_pass_through = True  # else a tf.function would wrap it in an error of AutoGraph's own
+        error.ag_pass_through = (
+            True  # else a tf.function would wrap it in an error of AutoGraph's own
+        )
         raise error
     return losses
 
@@ -84,7 +88,9 @@ def clip_factors(norms: tf.Tensor, mask: tf.Tensor, l2_norm_clip: float) -> Clip
     """
     finite = tf.math.is_finite(norms)
     clip = tf.constant(l2_norm_clip, norms.dtype)
-    shrink = 1 - gamma(3, norms.dtype)  # for the roundings of the quotient, this product and the gradient's
+    shrink = 1 - gamma(
+        3, norms.dtype
+    )  # for the roundings of the quotient, this product and the gradient's
     usable = finite & (norms > 0) & (mask > 0)
     factors = tf.where(norms <= clip, tf.ones_like(norms), shrink * (clip / norms))
     return ClipFactors(tf.where(usable, factors, tf.zeros_like(norms)), finite)

@@ -57,8 +57,12 @@ def build_clipper(
         checks.check_rules(model)
     probe.check_rows_apart(model, loss_fn, recorded=method == "ghost")
     if method == "ghost":
-        return ghost.GhostClipper(model=model, loss_fn=loss_fn, l2_norm_clip=l2_norm_clip, views=views)
-    loop = {"vectorized": reference.VectorizedClipper, "microbatch": reference.MicrobatchClipper}[method]
+        return ghost.GhostClipper(
+            model=model, loss_fn=loss_fn, l2_norm_clip=l2_norm_clip, views=views
+        )
+    loop = {"vectorized": reference.VectorizedClipper, "microbatch": reference.MicrobatchClipper}[
+        method
+    ]
     return loop(model=model, loss_fn=loss_fn, l2_norm_clip=l2_norm_clip, views=views)
 
 
@@ -79,8 +83,14 @@ def _use_float32_products() -> None:
 
 def _check_settings(l2_norm_clip: float, method: str, views: int) -> None:
     if not l2_norm_clip > 0 or math.isnan(l2_norm_clip):
-        raise ConfigError(f"privacy.l2_norm_clip={l2_norm_clip} must be above 0; try privacy.l2_norm_clip=1.0.")
+        raise ConfigError(
+            f"privacy.l2_norm_clip={l2_norm_clip} must be above 0; try privacy.l2_norm_clip=1.0."
+        )
     if method not in ("ghost", "vectorized", "microbatch"):
-        raise ConfigError(f"trainer.clipping={method} is not a way of clipping; type ghost, vectorized or microbatch.")
+        raise ConfigError(
+            f"trainer.clipping={method} is not a way of clipping; type ghost, vectorized or microbatch."
+        )
     if views < 1:
-        raise ConfigError(f"trainer.augmentation_multiplicity={views} must be at least 1; 1 is no augmentation.")
+        raise ConfigError(
+            f"trainer.augmentation_multiplicity={views} must be at least 1; 1 is no augmentation."
+        )

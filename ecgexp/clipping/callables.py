@@ -29,7 +29,15 @@ _ROW_WISE_LOSSES = (
     tf.keras.losses.MeanAbsoluteError,
 )
 _HARMLESS = frozenset(
-    {"Assert", "ReadVariableOp", "VarHandleOp", "Placeholder", "If", "While", "StatefulPartitionedCall"}
+    {
+        "Assert",
+        "ReadVariableOp",
+        "VarHandleOp",
+        "Placeholder",
+        "If",
+        "While",
+        "StatefulPartitionedCall",
+    }
 )
 """Stateful by TensorFlow's definition; they change nothing, or what they call is looked through by itself."""
 
@@ -82,9 +90,14 @@ def check_augmentation(augment: Callable[..., Any], features: Mapping[str, np.nd
     Raises:
       ConfigError: names the operation.
     """
-    specs = {name: tf.TensorSpec([None, *array.shape[1:]], tf.float32) for name, array in features.items()}
+    specs = {
+        name: tf.TensorSpec([None, *array.shape[1:]], tf.float32)
+        for name, array in features.items()
+    }
     traced = tf.function(lambda *args: augment(*args), autograph=False)
-    graph = traced.get_concrete_function(specs, tf.TensorSpec([None], tf.int32), tf.TensorSpec([2], tf.int32)).graph
+    graph = traced.get_concrete_function(
+        specs, tf.TensorSpec([None], tf.int32), tf.TensorSpec([2], tf.int32)
+    ).graph
     _check_graph(graph, "augmentation:")
 
 
@@ -105,23 +118,37 @@ def _is_row_wise(loss_fn: Callable[..., Any]) -> bool:
         return True
     if type(loss_fn) not in _ROW_WISE_LOSSES:
         return False
-    replaced = "call" in vars(loss_fn) or not getattr(loss_fn.fn, "__module__", "").startswith("keras.")
+    replaced = "call" in vars(loss_fn) or not getattr(loss_fn.fn, "__module__", "").startswith(
+        "keras."
+    )
     return not replaced and loss_fn._fn_kwargs.get("axis", -1) == -1
 
 
-def _foreign_activations(model: tf.keras.Model) -> Iterator[tuple[tf.keras.layers.Layer, list[tuple]]]:
+def _foreign_activations(
+    model: tf.keras.Model,
+) -> Iterator[tuple[tf.keras.layers.Layer, list[tuple]]]:
     """Layers with such an activation, and the shapes of what it is given, one a use."""
     for layer in layers_of(model):
         activation = getattr(layer, "activation", None)
-        if activation is not None and not any(activation is known for known in ROW_WISE_ACTIVATIONS):
-            yield layer, list(dict.fromkeys(tuple(node.output_shapes) for node in layer._inbound_nodes))
+        if activation is not None and not any(
+            activation is known for known in ROW_WISE_ACTIVATIONS
+        ):
+            yield (
+                layer,
+                list(dict.fromkeys(tuple(node.output_shapes) for node in layer._inbound_nodes)),
+            )
 
 
 def _check_graph(graph: Any, what: str) -> None:
-    from tensorflow.python.framework import op_def_registry  # nothing public says which operations keep state
+    from tensorflow.python.framework import (
+        op_def_registry,
+    )  # nothing public says which operations keep state
 
     definition = graph.as_graph_def()
-    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+    nodes = [
+        *definition.node,
+        *(node for function in definition.library.function for node in function.node_def),
+    ]
     own = {function.signature.name for function in definition.library.function}
     for node in nodes:
         if node.op in own or node.op in _HARMLESS:

@@ -43,7 +43,9 @@ def check_model(model: tf.keras.Model, *, public_penalty: bool = False) -> None:
             "model.l2=0, or pass public_penalty=True and add public_penalty_gradients(model) after the noise."
         )
     if not model.trainable_variables:
-        raise ConfigError("the model has no trainable weights, so there is nothing to clip; set layer.trainable=True.")
+        raise ConfigError(
+            "the model has no trainable weights, so there is nothing to clip; set layer.trainable=True."
+        )
 
 
 def check_rules(model: tf.keras.Model) -> None:
@@ -60,12 +62,18 @@ def check_rules(model: tf.keras.Model) -> None:
             others = [name for name, value in node.call_kwargs.items() if value is not None]
             if len(node.call_args) != 1 or others or tf.nest.is_nested(node.call_args[0]):
                 raise ConfigError(
-                    _sentence(node.layer, "is called with more than one tensor", "type trainer.clipping=vectorized")
+                    _sentence(
+                        node.layer,
+                        "is called with more than one tensor",
+                        "type trainer.clipping=vectorized",
+                    )
                 )
             if (reason := rule.refusal(node.layer)) is not None:
                 raise ConfigError(
                     _sentence(
-                        node.layer, f"cannot be clipped by book-keeping: {reason}", "or trainer.clipping=vectorized"
+                        node.layer,
+                        f"cannot be clipped by book-keeping: {reason}",
+                        "or trainer.clipping=vectorized",
                     )
                 )
 
@@ -99,7 +107,9 @@ def _check_graph(model: tf.keras.Model) -> None:
         )
     unknown = [tensor.name for tensor in model.inputs if not tensor.shape[1:].is_fully_defined()]
     if unknown:
-        raise ConfigError(f"inputs {unknown} have an axis of unknown length; give tf.keras.Input its full shape.")
+        raise ConfigError(
+            f"inputs {unknown} have an axis of unknown length; give tf.keras.Input its full shape."
+        )
 
 
 def check_noise_layers(model: tf.keras.Model) -> None:
@@ -112,7 +122,11 @@ def check_noise_layers(model: tf.keras.Model) -> None:
       ConfigError: names the layer and what to use.
     """
     for layer in model._flatten_layers():
-        if isinstance(layer, _NOISE) or getattr(layer, "dropout", 0) or getattr(layer, "recurrent_dropout", 0):
+        if (
+            isinstance(layer, _NOISE)
+            or getattr(layer, "dropout", 0)
+            or getattr(layer, "recurrent_dropout", 0)
+        ):
             raise ConfigError(
                 _sentence(
                     layer,
@@ -132,27 +146,47 @@ def _check_layer(layer: tf.keras.layers.Layer) -> None:
             )
         )
     if type(layer) not in ROW_WISE and type(layer) not in RULES and not isinstance(layer, _NOISE):
-        state = "has weights but no rule" if layer.weights else "is not known to keep the examples of a batch apart"
+        state = (
+            "has weights but no rule"
+            if layer.weights
+            else "is not known to keep the examples of a batch apart"
+        )
         raise ConfigError(
-            _sentence(layer, state, "use a layer listed in ecgexp/clipping/registry.py, or add its rule there")
+            _sentence(
+                layer,
+                state,
+                "use a layer listed in ecgexp/clipping/registry.py, or add its rule there",
+            )
         )
     if changed := [name for name in vars(layer) if callable(getattr(type(layer), name, None))]:
         raise ConfigError(
             _sentence(
-                layer, f"has its method {changed[0]} replaced, so its class says nothing about it", "use it as it is"
+                layer,
+                f"has its method {changed[0]} replaced, so its class says nothing about it",
+                "use it as it is",
             )
         )
     if inner := [sub.name for sub in layer._flatten_layers(include_self=False)]:
         raise ConfigError(
-            _sentence(layer, f"has another layer, {inner[0]!r}, inside it", f"call {inner[0]!r} on its output instead")
+            _sentence(
+                layer,
+                f"has another layer, {inner[0]!r}, inside it",
+                f"call {inner[0]!r} on its output instead",
+            )
         )
     if getattr(layer, "stateful", False):
-        raise ConfigError(_sentence(layer, "carries state from one batch to the next", "type stateful=False"))
+        raise ConfigError(
+            _sentence(layer, "carries state from one batch to the next", "type stateful=False")
+        )
     if layer.dynamic:
         raise ConfigError(_sentence(layer, "runs Python code on each batch", "use dynamic=False"))
     if getattr(layer, "activity_regularizer", None) is not None:
         raise ConfigError(
-            _sentence(layer, "has an activity_regularizer, a loss of the data that would bypass clipping", "remove it")
+            _sentence(
+                layer,
+                "has an activity_regularizer, a loss of the data that would bypass clipping",
+                "remove it",
+            )
         )
     if isinstance(layer, tf.keras.layers.EinsumDense) and not _keeps_rows(layer.equation):
         raise ConfigError(
@@ -164,7 +198,9 @@ def _check_layer(layer: tf.keras.layers.Layer) -> None:
     if layer.compute_dtype not in ("float32", "float64"):
         raise ConfigError(
             _sentence(
-                layer, f"computes in {layer.compute_dtype}, whose loss scaling skips steps by the data", "type float32"
+                layer,
+                f"computes in {layer.compute_dtype}, whose loss scaling skips steps by the data",
+                "type float32",
             )
         )
 
@@ -175,13 +211,17 @@ def _check_use(node: Node) -> None:
     if axes is None:
         return
     shapes = [
-        *_shapes(node.input_shapes),
+        *_shapes(node.feature_shapes),
         *([] if isinstance(node.layer, tf.keras.layers.Dot) else _shapes(node.output_shapes)),
     ]
     batch_axes = {0, *(-len(shape) for shape in shapes)}
     if any(int(axis) in batch_axes for axis in tf.nest.flatten(axes)):
         raise ConfigError(
-            _sentence(node.layer, f"works along axis {axes}, which mixes the examples of a batch", "type axis=-1")
+            _sentence(
+                node.layer,
+                f"works along axis {axes}, which mixes the examples of a batch",
+                "type axis=-1",
+            )
         )
 
 
@@ -198,7 +238,9 @@ def _shapes(shapes: object) -> list[tuple]:
 def _keeps_rows(equation: str) -> bool:
     """Whether an einsum keeps its first index, that of the examples, in its place and out of the kernel."""
     if (
-        parsed := re.fullmatch(r"(\.\.\.|[a-zA-Z])([a-zA-Z]*),([a-zA-Z]*)->(\.\.\.|[a-zA-Z])([a-zA-Z]*)", equation)
+        parsed := re.fullmatch(
+            r"(\.\.\.|[a-zA-Z])([a-zA-Z]*),([a-zA-Z]*)->(\.\.\.|[a-zA-Z])([a-zA-Z]*)", equation
+        )
     ) is None:
         return False
     first, others, kernel, first_out, others_out = parsed.groups()

@@ -5,7 +5,12 @@ from abc import ABC, abstractmethod
 
 import tensorflow as tf
 
-from ecgexp.clipping.convolution import Geometry, UnwrittenKernelGradient, WeightGradient, written_out
+from ecgexp.clipping.convolution import (
+    Geometry,
+    UnwrittenKernelGradient,
+    WeightGradient,
+    written_out,
+)
 from ecgexp.clipping.gradients import PerUnitGradient
 from ecgexp.clipping.rules import activate, add_bias, bias_gradient, refuse_channels_first
 
@@ -24,10 +29,14 @@ class ConvolutionRule(ABC):
         """See `rules.Rule`."""
         return refuse_channels_first(layer)
 
-    def linear(self, layer: tf.keras.layers.Layer, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def linear(
+        self, layer: tf.keras.layers.Layer, inputs: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `rules.Rule`; saves the inputs, with the zeros of causal padding."""
         if layer.padding == "causal":
-            inputs = tf.pad(inputs, [(0, 0), (layer.dilation_rate[0] * (layer.kernel_size[0] - 1), 0), (0, 0)])
+            inputs = tf.pad(
+                inputs, [(0, 0), (layer.dilation_rate[0] * (layer.kernel_size[0] - 1), 0), (0, 0)]
+            )
         return inputs, add_bias(layer, convolve(layer, inputs, layer.kernel))
 
     def activate(self, layer: tf.keras.layers.Layer, preactivation: tf.Tensor) -> tf.Tensor:
@@ -46,7 +55,12 @@ class ConvolutionRule(ABC):
 
     @abstractmethod
     def kernel_gradient(
-        self, layer: tf.keras.layers.Layer, inputs: tf.Tensor, upstream: tf.Tensor, geometry: Geometry, views: int
+        self,
+        layer: tf.keras.layers.Layer,
+        inputs: tf.Tensor,
+        upstream: tf.Tensor,
+        geometry: Geometry,
+        views: int,
     ) -> PerUnitGradient:
         """The kernel's gradient for each unit, in the form that is cheapest for its shape."""
 
@@ -55,14 +69,23 @@ class Conv1DRule(ConvolutionRule):
     """See `rules.Rule`."""
 
     def kernel_gradient(
-        self, layer: tf.keras.layers.Conv1D, inputs: tf.Tensor, upstream: tf.Tensor, geometry: Geometry, views: int
+        self,
+        layer: tf.keras.layers.Conv1D,
+        inputs: tf.Tensor,
+        upstream: tf.Tensor,
+        geometry: Geometry,
+        views: int,
     ) -> PerUnitGradient:
         """See `ConvolutionRule`."""
-        if layer.groups == 1 and gram_products(inputs, upstream, geometry, views) < GRAM_ADVANTAGE * written_products(
-            layer, geometry, views
-        ):
+        if layer.groups == 1 and gram_products(
+            inputs, upstream, geometry, views
+        ) < GRAM_ADVANTAGE * written_products(layer, geometry, views):
             return UnwrittenKernelGradient(
-                inputs=inputs, upstream=upstream, geometry=geometry, gradient=summed_gradient(layer), views=views
+                inputs=inputs,
+                upstream=upstream,
+                geometry=geometry,
+                gradient=summed_gradient(layer),
+                views=views,
             )
         return written_out(inputs, upstream, geometry, groups=layer.groups, views=views)
 
@@ -70,7 +93,9 @@ class Conv1DRule(ConvolutionRule):
 def gram_products(inputs: tf.Tensor, upstream: tf.Tensor, geometry: Geometry, views: int) -> int:
     """Multiplications that a unit's Gram norm takes."""
     met = math.prod(geometry.phases) * math.prod(geometry.phase_lengths) ** 2
-    return views**2 * (met * (inputs.shape[-1] + sum(geometry.kernel)) + geometry.positions**2 * upstream.shape[-1])
+    return views**2 * (
+        met * (inputs.shape[-1] + sum(geometry.kernel)) + geometry.positions**2 * upstream.shape[-1]
+    )
 
 
 def written_products(layer: tf.keras.layers.Layer, geometry: Geometry, views: int) -> int:
@@ -97,7 +122,9 @@ def summed_gradient(layer: tf.keras.layers.Layer) -> WeightGradient:
         kernel = tf.convert_to_tensor(layer.kernel)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(kernel)
-            outputs = layer.convolution_op(inputs, kernel)  # inside a tf.function it is pruned: nothing reads it
+            outputs = layer.convolution_op(
+                inputs, kernel
+            )  # inside a tf.function it is pruned: nothing reads it
         return tape.gradient(outputs, kernel, output_gradients=upstream)
 
     return gradient

@@ -18,14 +18,25 @@ class Conv2DRule(ConvolutionRule):
     """See `rules.Rule`."""
 
     def kernel_gradient(
-        self, layer: tf.keras.layers.Conv2D, inputs: tf.Tensor, upstream: tf.Tensor, geometry: Geometry, views: int
+        self,
+        layer: tf.keras.layers.Conv2D,
+        inputs: tf.Tensor,
+        upstream: tf.Tensor,
+        geometry: Geometry,
+        views: int,
     ) -> PerUnitGradient:
         """See `ConvolutionRule`."""
         if layer.groups > 1:
             return written_out(inputs, upstream, geometry, groups=layer.groups, views=views)
-        if gram_products(inputs, upstream, geometry, views) < GRAM_ADVANTAGE * written_products(layer, geometry, views):
+        if gram_products(inputs, upstream, geometry, views) < GRAM_ADVANTAGE * written_products(
+            layer, geometry, views
+        ):
             return UnwrittenKernelGradient(
-                inputs=inputs, upstream=upstream, geometry=geometry, gradient=summed_gradient(layer), views=views
+                inputs=inputs,
+                upstream=upstream,
+                geometry=geometry,
+                gradient=summed_gradient(layer),
+                views=views,
             )
         if geometry.positions * geometry.taps * inputs.shape[-1] > PATCH_NUMBERS:
             return one_by_one(inputs, upstream, summed_gradient(layer), views=views)

@@ -50,7 +50,8 @@ class Geometry:
             )
         ]
         missing = [
-            max(span - size, 0) if layer.padding == "same" else 0 for span, size in zip(spans, sizes, strict=True)
+            max(span - size, 0) if layer.padding == "same" else 0
+            for span, size in zip(spans, sizes, strict=True)
         ]
         return cls(
             kernel=tuple(layer.kernel_size), strides=tuple(layer.strides), dilations=tuple(layer.dilation_rate),
@@ -72,7 +73,9 @@ class Geometry:
         """How many remainders of a padded position by the stride the taps meet, at most, counted from 0."""
         return tuple(
             1 + max(tap * dilation % stride for tap in range(taps))
-            for taps, dilation, stride in zip(self.kernel, self.dilations, self.strides, strict=True)
+            for taps, dilation, stride in zip(
+                self.kernel, self.dilations, self.strides, strict=True
+            )
         )
 
     @property
@@ -104,18 +107,30 @@ def split_phases(inputs: tf.Tensor, geometry: Geometry) -> tf.Tensor:
     Position i of a dimension stands at i // stride, i % stride. The positions that a tap meets are then adjacent: TensorFlow
     reads a slice with steps number by number, which took most of the time of a convolution with strides.
     """
-    sizes = [length * stride for length, stride in zip(geometry.phase_lengths, geometry.strides, strict=True)]
+    sizes = [
+        length * stride
+        for length, stride in zip(geometry.phase_lengths, geometry.strides, strict=True)
+    ]
     zeros = [
         (before, max(size - before - length, 0))
         for size, length, before in zip(sizes, geometry.inputs, geometry.padding, strict=True)
     ]
-    padded = tf.pad(inputs, [(0, 0), *zeros, (0, 0)])[(slice(None), *(slice(size) for size in sizes))]
+    padded = tf.pad(inputs, [(0, 0), *zeros, (0, 0)])[
+        (slice(None), *(slice(size) for size in sizes))
+    ]
     shape = itertools.chain(*zip(geometry.phase_lengths, geometry.strides, strict=True))
     split = tf.reshape(padded, [-1, *shape, inputs.shape[-1]])
-    return split[(slice(None), *itertools.chain(*((slice(None), slice(phases)) for phases in geometry.phases)))]
+    return split[
+        (
+            slice(None),
+            *itertools.chain(*((slice(None), slice(phases)) for phases in geometry.phases)),
+        )
+    ]
 
 
-def written_out(inputs: tf.Tensor, upstream: tf.Tensor, geometry: Geometry, *, groups: int, views: int) -> Instantiated:
+def written_out(
+    inputs: tf.Tensor, upstream: tf.Tensor, geometry: Geometry, *, groups: int, views: int
+) -> Instantiated:
     """Per-unit kernel gradients as one batched product of transposed patches.
 
     Channels come before positions, so that each tap's slice is contiguous and the product needs no transposed operand.
@@ -135,16 +150,24 @@ def written_out(inputs: tf.Tensor, upstream: tf.Tensor, geometry: Geometry, *, g
     turned = tf.transpose(split, [0, *phases, 2 * dimensions + 1, *lengths])
     turned = tf.reshape(turned, [-1, *geometry.phases, groups, channels, *geometry.phase_lengths])
     places = [zip(*place, strict=True) for place in geometry.places()]
-    slices = [turned[(slice(None), *phase, slice(None), slice(None), *window)] for phase, window in places]
-    patches = tf.reshape(tf.concat(slices, axis=2), [-1, groups, geometry.taps * channels, geometry.positions])
+    slices = [
+        turned[(slice(None), *phase, slice(None), slice(None), *window)] for phase, window in places
+    ]
+    patches = tf.reshape(
+        tf.concat(slices, axis=2), [-1, groups, geometry.taps * channels, geometry.positions]
+    )
     right = tf.reshape(upstream, [-1, geometry.positions, groups, filters])
     right = tf.transpose(right, [0, 2, 1, 3]) if groups > 1 else right[:, tf.newaxis, :, 0]
-    products = sum_views(tf.matmul(patches, right), views)  # (units, groups, taps * channels, filters)
+    products = sum_views(
+        tf.matmul(patches, right), views
+    )  # (units, groups, taps * channels, filters)
     products = tf.transpose(products, [0, 2, 1, 3]) if groups > 1 else products
     return Instantiated(tf.reshape(products, [-1, *geometry.kernel, channels, groups * filters]))
 
 
-def one_by_one(inputs: tf.Tensor, upstream: tf.Tensor, gradient: WeightGradient, *, views: int) -> Instantiated:
+def one_by_one(
+    inputs: tf.Tensor, upstream: tf.Tensor, gradient: WeightGradient, *, views: int
+) -> Instantiated:
     """Per-unit kernel gradients by one ordinary convolution gradient for each unit.
 
     Args:
@@ -159,7 +182,9 @@ def one_by_one(inputs: tf.Tensor, upstream: tf.Tensor, gradient: WeightGradient,
         rows = slice(unit * views, (unit + 1) * views)
         return gradient(inputs[rows], upstream[rows])
 
-    return Instantiated(tf.map_fn(of_unit, tf.range(units), fn_output_signature=inputs.dtype, parallel_iterations=2))
+    return Instantiated(
+        tf.map_fn(of_unit, tf.range(units), fn_output_signature=inputs.dtype, parallel_iterations=2)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +208,9 @@ class UnwrittenKernelGradient:
     @property
     def shape(self) -> tf.TensorShape:
         """See `gradients.PerUnitGradient`."""
-        return tf.TensorShape([*self.geometry.kernel, self.inputs.shape[-1], self.upstream.shape[-1]])
+        return tf.TensorShape(
+            [*self.geometry.kernel, self.inputs.shape[-1], self.upstream.shape[-1]]
+        )
 
     def part(self) -> Part:
         """See `PerUnitGradient`.
@@ -199,7 +226,13 @@ class UnwrittenKernelGradient:
             lengths, phases = range(2, 2 * dimensions + 1, 2), range(3, 2 * dimensions + 2, 2)
             split = tf.transpose(split, [0, *phases, 1, *lengths, 2 * dimensions + 2])
         flat = tf.reshape(
-            split, [-1, *geometry.phases, views * math.prod(geometry.phase_lengths), self.inputs.shape[-1]]
+            split,
+            [
+                -1,
+                *geometry.phases,
+                views * math.prod(geometry.phase_lengths),
+                self.inputs.shape[-1],
+            ],
         )
         one_side = [views, *geometry.phase_lengths] if views > 1 else list(geometry.phase_lengths)
         patches = tf.reshape(gram(flat), [-1, *geometry.phases, *one_side, *one_side])
@@ -207,7 +240,10 @@ class UnwrittenKernelGradient:
             # The phases of the later dimensions stand before the positions, of which those of the earlier ones are summed.
             first = dimensions + (views > 1)
             patches = _add_shifts(
-                patches, [geometry.place(tap, dimension) for tap in range(taps)], first, first + len(one_side)
+                patches,
+                [geometry.place(tap, dimension) for tap in range(taps)],
+                first,
+                first + len(one_side),
             )
         total = views * geometry.positions
         upstream = gram(tf.reshape(self.upstream, [-1, total, self.upstream.shape[-1]]))
@@ -224,12 +260,17 @@ class UnwrittenKernelGradient:
 
     def instantiated(self) -> tf.Tensor:
         """See `PerUnitGradient`."""
-        return written_out(self.inputs, self.upstream, self.geometry, groups=1, views=self.views).values
+        return written_out(
+            self.inputs, self.upstream, self.geometry, groups=1, views=self.views
+        ).values
 
     def in_float64(self, unit: tf.Tensor) -> tf.Tensor:
         """See `PerUnitGradient`."""
         rows = slice(unit * self.views, (unit + 1) * self.views)
-        inputs, upstream = tf.cast(self.inputs[rows], tf.float64), tf.cast(self.upstream[rows], tf.float64)
+        inputs, upstream = (
+            tf.cast(self.inputs[rows], tf.float64),
+            tf.cast(self.upstream[rows], tf.float64),
+        )
         return written_out(inputs, upstream, self.geometry, groups=1, views=self.views).values[0]
 
     def keep(self, finite: tf.Tensor) -> "UnwrittenKernelGradient":

@@ -13,10 +13,15 @@ class DenseRule:
         """See `rules.Rule`."""
         return None
 
-    def linear(self, layer: tf.keras.layers.Dense, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def linear(
+        self, layer: tf.keras.layers.Dense, inputs: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `rules.Rule`; saves the inputs."""
         return inputs, add_bias(
-            layer, tf.tensordot(inputs, layer.kernel, 1) if inputs.shape.rank > 2 else inputs @ layer.kernel
+            layer,
+            tf.tensordot(inputs, layer.kernel, 1)
+            if inputs.shape.rank > 2
+            else inputs @ layer.kernel,
         )
 
     def activate(self, layer: tf.keras.layers.Dense, preactivation: tf.Tensor) -> tf.Tensor:
@@ -29,5 +34,8 @@ class DenseRule:
         """See `rules.Rule`."""
         positions = views * saved.shape[1:-1].num_elements()
         inputs, outputs = layer.kernel.shape
-        left, right = tf.reshape(saved, [-1, positions, inputs]), tf.reshape(upstream, [-1, positions, outputs])
+        left, right = (
+            tf.reshape(saved, [-1, positions, inputs]),
+            tf.reshape(upstream, [-1, positions, outputs]),
+        )
         return [(layer.kernel, outer_products(left, right)), *bias_gradient(layer, upstream, views)]

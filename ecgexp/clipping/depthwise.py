@@ -17,14 +17,18 @@ class DepthwiseRule:
         """See `rules.Rule`."""
         return refuse_channels_first(layer)
 
-    def linear(self, layer: tf.keras.layers.Layer, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def linear(
+        self, layer: tf.keras.layers.Layer, inputs: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `rules.Rule`; saves the inputs."""
-        pictures, kernel = inputs, layer.depthwise_kernel
+        images, kernel = inputs, layer.depthwise_kernel
         strides, dilations = tuple(layer.strides), tuple(layer.dilation_rate)
         if layer.rank == 1:  # as a picture one pixel high; TensorFlow wants equal strides
-            pictures, kernel = inputs[:, tf.newaxis], kernel[tf.newaxis]
+            images, kernel = inputs[:, tf.newaxis], kernel[tf.newaxis]
             strides, dilations = strides * 2, (1, *dilations)
-        outputs = tf.nn.depthwise_conv2d(pictures, kernel, [1, *strides, 1], layer.padding.upper(), dilations=dilations)
+        outputs = tf.nn.depthwise_conv2d(
+            images, kernel, [1, *strides, 1], layer.padding.upper(), dilations=dilations
+        )
         return inputs, add_bias(layer, outputs[:, 0] if layer.rank == 1 else outputs)
 
     def activate(self, layer: tf.keras.layers.Layer, preactivation: tf.Tensor) -> tf.Tensor:
@@ -41,11 +45,17 @@ class DepthwiseRule:
         by_channel = tf.reshape(upstream, [-1, *geometry.outputs, channels, multiplier])
         positions = list(range(1, 1 + len(geometry.outputs)))
         taps = [
-            sum_views(tf.reduce_sum(split[(slice(None), *_of_split(place))] * by_channel, positions), views)
+            sum_views(
+                tf.reduce_sum(split[(slice(None), *_of_split(place))] * by_channel, positions),
+                views,
+            )
             for place in geometry.places()
         ]
         values = tf.reshape(tf.stack(taps, axis=1), [-1, *layer.depthwise_kernel.shape])
-        return [(layer.depthwise_kernel, Instantiated(values)), *bias_gradient(layer, upstream, views)]
+        return [
+            (layer.depthwise_kernel, Instantiated(values)),
+            *bias_gradient(layer, upstream, views),
+        ]
 
 
 def _of_split(place: tuple[tuple[int, slice], ...]) -> Iterator[int | slice]:

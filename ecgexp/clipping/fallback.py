@@ -18,9 +18,15 @@ class FallbackRule:
         random = [name for name in ("dropout", "recurrent_dropout") if getattr(layer, name, 0)]
         if random:
             return f"{random[0]}={getattr(layer, random[0])} draws another mask in its second run; use a Dropout layer"
-        return "stateful=True carries state from one batch to the next" if getattr(layer, "stateful", False) else None
+        return (
+            "stateful=True carries state from one batch to the next"
+            if getattr(layer, "stateful", False)
+            else None
+        )
 
-    def linear(self, layer: tf.keras.layers.Layer, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def linear(
+        self, layer: tf.keras.layers.Layer, inputs: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `rules.Rule`; saves the inputs, and takes the layer's outputs for its pre-activation."""
         return inputs, tf.identity(layer(inputs))
 
@@ -38,10 +44,17 @@ class FallbackRule:
             inputs, gradient = rows
             with tf.GradientTape() as tape:
                 outputs = layer(inputs)
-            found = tape.gradient(outputs, weights, output_gradients=gradient, unconnected_gradients="zero")
+            found = tape.gradient(
+                outputs, weights, output_gradients=gradient, unconnected_gradients="zero"
+            )
             return [tf.convert_to_tensor(value) for value in found]
 
         units = [tf.reshape(rows, [-1, views, *rows.shape[1:]]) for rows in (saved, upstream)]
         values = tf.vectorized_map(of_unit, tuple(units))
-        shaped = [tf.ensure_shape(value, [None, *weight.shape]) for value, weight in zip(values, weights, strict=True)]
-        return [(weight, Instantiated(value)) for weight, value in zip(weights, shaped, strict=True)]
+        shaped = [
+            tf.ensure_shape(value, [None, *weight.shape])
+            for value, weight in zip(values, weights, strict=True)
+        ]
+        return [
+            (weight, Instantiated(value)) for weight, value in zip(weights, shaped, strict=True)
+        ]

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from ecgexp.clipping.base import ClippedSum, PerExampleLoss, clip_factors, norms_from, per_example_losses, summarize
+from ecgexp.clipping.base import (
+    ClippedSum,
+    PerExampleLoss,
+    clip_factors,
+    norms_from,
+    per_example_losses,
+    summarize,
+)
 from ecgexp.clipping.gradients import PerUnitGradient, merge
 from ecgexp.clipping.graph import Use, ordered_inputs, run_recorded
 from ecgexp.clipping.rounding import squared_norms
@@ -24,23 +31,31 @@ class GhostClipper:
     l2_norm_clip: float
     views: int
 
-    def __call__(self, features: Mapping[str, tf.Tensor], labels: tf.Tensor, mask: tf.Tensor) -> ClippedSum:
+    def __call__(
+        self, features: Mapping[str, tf.Tensor], labels: tf.Tensor, mask: tf.Tensor
+    ) -> ClippedSum:
         """See `base.Clipper`."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             outputs, uses = run_recorded(self.model, ordered_inputs(self.model, features), tape)
             losses = per_example_losses(self.loss_fn, labels, outputs)
             total = tf.reduce_sum(losses) / self.views
-        upstream = tape.gradient(total, [use.preactivation for use in uses], unconnected_gradients="zero")
+        upstream = tape.gradient(
+            total, [use.preactivation for use in uses], unconnected_gradients="zero"
+        )
         gradients = _by_variable(self.model, uses, upstream, self.views)
         sums, norms = _clipped(gradients, tf.convert_to_tensor(mask), self.l2_norm_clip)
-        return summarize(sums, norms, losses, mask, l2_norm_clip=self.l2_norm_clip, views=self.views)
+        return summarize(
+            sums, norms, losses, mask, l2_norm_clip=self.l2_norm_clip, views=self.views
+        )
 
 
 def _by_variable(
     model: tf.keras.Model, uses: list[Use], upstream: list[tf.Tensor], views: int
 ) -> list[PerUnitGradient]:
     """The gradients of `model.trainable_variables`, in that order; those of a weight used twice are added before any norm."""
-    found: dict[int, list[PerUnitGradient]] = {id(variable): [] for variable in model.trainable_variables}
+    found: dict[int, list[PerUnitGradient]] = {
+        id(variable): [] for variable in model.trainable_variables
+    }
     for use, gradient in zip(uses, upstream, strict=True):
         for variable, per_unit in use.rule.gradients(use.layer, use.saved, gradient, views):
             if id(variable) in found:  # else it is frozen
@@ -68,9 +83,14 @@ def _clipped(
     def some_apart() -> tuple[list[tf.Tensor], tf.Tensor]:
         units = tf.where(doubtful)
         kept = finite & ~doubtful
-        sums = [gradient.keep(kept).weighted_sum(tf.where(kept, factors, 0)) for gradient in gradients]
+        sums = [
+            gradient.keep(kept).weighted_sum(tf.where(kept, factors, 0)) for gradient in gradients
+        ]
         exact_sums, exact_norms = _in_float64(gradients, units[:, 0], l2_norm_clip)
-        summed = [total + tf.cast(exact, total.dtype) for total, exact in zip(sums, exact_sums, strict=True)]
+        summed = [
+            total + tf.cast(exact, total.dtype)
+            for total, exact in zip(sums, exact_sums, strict=True)
+        ]
         return summed, tf.tensor_scatter_nd_update(norms, units, tf.cast(exact_norms, norms.dtype))
 
     # One branch for both exceptions, because copying every tensor without some rows would cost each step what a rare one needs.
@@ -85,7 +105,9 @@ def _in_float64(
     def add_unit(number: tf.Tensor, sums: list[tf.Tensor], norms: tf.TensorArray) -> tuple:
         written = [gradient.in_float64(units[number]) for gradient in gradients]
         norm = tf.linalg.global_norm(written)
-        factor = tf.where(norm > 0, tf.minimum(tf.ones_like(norm), l2_norm_clip / norm), tf.zeros_like(norm))
+        factor = tf.where(
+            norm > 0, tf.minimum(tf.ones_like(norm), l2_norm_clip / norm), tf.zeros_like(norm)
+        )
         sums = [total + factor * value for total, value in zip(sums, written, strict=True)]
         return number + 1, sums, norms.write(number, norm)
 
@@ -95,5 +117,7 @@ def _in_float64(
         [tf.zeros(gradient.shape, tf.float64) for gradient in gradients],
         tf.TensorArray(tf.float64, size=num_units, element_shape=[]),
     )
-    _, sums, norms = tf.while_loop(lambda number, *_: number < num_units, add_unit, start, parallel_iterations=1)
+    _, sums, norms = tf.while_loop(
+        lambda number, *_: number < num_units, add_unit, start, parallel_iterations=1
+    )
     return sums, norms.stack()

@@ -102,7 +102,9 @@ class OuterProducts:
         """See `PerUnitGradient`."""
         left, right = scale_smaller(self.left, self.right, factors)
         inputs, outputs = left.shape[-1], right.shape[-1]
-        return tf.matmul(tf.reshape(left, [-1, inputs]), tf.reshape(right, [-1, outputs]), transpose_a=True)
+        return tf.matmul(
+            tf.reshape(left, [-1, inputs]), tf.reshape(right, [-1, outputs]), transpose_a=True
+        )
 
     def instantiated(self) -> tf.Tensor:
         """See `PerUnitGradient`."""
@@ -138,7 +140,9 @@ def merge(uses: list[PerUnitGradient]) -> PerUnitGradient:
     if len(uses) == 1:
         return uses[0]
     if all(isinstance(use, OuterProducts) for use in uses):
-        return outer_products(tf.concat([use.left for use in uses], 1), tf.concat([use.right for use in uses], 1))
+        return outer_products(
+            tf.concat([use.left for use in uses], 1), tf.concat([use.right for use in uses], 1)
+        )
     return Instantiated(tf.add_n([use.instantiated() for use in uses]))
 
 
@@ -159,7 +163,9 @@ def keep_rows(values: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:
     return tf.where(_per_row(keep, values), values, tf.zeros_like(values))
 
 
-def scale_smaller(left: tf.Tensor, right: tf.Tensor, factors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def scale_smaller(
+    left: tf.Tensor, right: tf.Tensor, factors: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Multiplies the rows of whichever operand is smaller by `factors` (rows,)."""
     if left.shape[1:].num_elements() <= right.shape[1:].num_elements():
         return left * _per_row(factors, left), right

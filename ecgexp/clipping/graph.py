@@ -25,7 +25,9 @@ class Use:
     preactivation: tf.Tensor
 
 
-def run_recorded(model: tf.keras.Model, inputs: list[tf.Tensor], tape: tf.GradientTape) -> tuple[tf.Tensor, list[Use]]:
+def run_recorded(
+    model: tf.keras.Model, inputs: list[tf.Tensor], tape: tf.GradientTape
+) -> tuple[tf.Tensor, list[Use]]:
     """The training-mode outputs of `model`, and every use of a layer with weights, its pre-activation watched by `tape`.
 
     One pass: the dropout masks of the outputs are those of the gradients.
@@ -43,7 +45,9 @@ def ordered_inputs(model: tf.keras.Model, features: Mapping[str, tf.Tensor]) -> 
     """The features that `model` takes, in the order of `model.inputs`."""
     names = sorted(model.input) if isinstance(model.input, Mapping) else model.input_names
     if missing := [name for name in names if name not in features]:
-        raise ConfigError(f"the model's inputs {missing} are not among the features {sorted(features)}.")
+        raise ConfigError(
+            f"the model's inputs {missing} are not among the features {sorted(features)}."
+        )
     return [tf.convert_to_tensor(features[name]) for name in names]
 
 
@@ -67,12 +71,16 @@ def nodes(model: tf.keras.Model) -> Iterator[Node]:
         yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)
 
 
-def _run(model: tf.keras.Model, inputs: list[tf.Tensor], tape: tf.GradientTape, uses: list[Use]) -> Any:
+def _run(
+    model: tf.keras.Model, inputs: list[tf.Tensor], tape: tf.GradientTape, uses: list[Use]
+) -> Any:
     counts = model._tensor_usage_count
     computed: dict[str, list[tf.Tensor]] = {}
 
     def store(key: str, value: tf.Tensor) -> None:
-        computed[key] = [value] * counts[key]  # Keras pops one for each reader, which frees what is not needed any more
+        computed[key] = [value] * counts[
+            key
+        ]  # Keras pops one for each reader, which frees what is not needed any more
 
     for reference, value in zip(model.inputs, inputs, strict=True):
         store(str(id(reference)), model._conform_to_reference_input(value, ref_input=reference))
@@ -85,7 +93,9 @@ def _run(model: tf.keras.Model, inputs: list[tf.Tensor], tape: tf.GradientTape, 
     return tf.nest.pack_sequence_as(model.output, found)
 
 
-def _call(layer: tf.keras.layers.Layer, args: tuple, kwargs: dict, tape: tf.GradientTape, uses: list[Use]) -> Any:
+def _call(
+    layer: tf.keras.layers.Layer, args: tuple, kwargs: dict, tape: tf.GradientTape, uses: list[Use]
+) -> Any:
     if isinstance(layer, tf.keras.Model):
         return _run(layer, layer._flatten_to_reference_inputs(args[0]), tape, uses)
     rule = rule_of(layer)

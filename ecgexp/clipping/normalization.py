@@ -13,13 +13,21 @@ class GroupNormalizationRule:
     def refusal(self, layer: tf.keras.layers.GroupNormalization) -> str | None:
         """See `rules.Rule`."""
         rank = layer.input_spec.ndim
-        return None if layer.axis in (-1, rank - 1) else f"axis={layer.axis} is not the last axis; type axis=-1"
+        return (
+            None
+            if layer.axis in (-1, rank - 1)
+            else f"axis={layer.axis} is not the last axis; type axis=-1"
+        )
 
-    def linear(self, layer: tf.keras.layers.GroupNormalization, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def linear(
+        self, layer: tf.keras.layers.GroupNormalization, inputs: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `rules.Rule`."""
         channels, positions = inputs.shape[-1], inputs.shape[1:-1].num_elements()
         grouped = tf.reshape(inputs, [-1, positions, layer.groups, channels // layer.groups])
-        normalized = tf.reshape(_standardize(grouped, [1, 3], layer.epsilon), [-1, *inputs.shape[1:]])
+        normalized = tf.reshape(
+            _standardize(grouped, [1, 3], layer.epsilon), [-1, *inputs.shape[1:]]
+        )
         return normalized, _scale_and_offset(layer, normalized)
 
     def activate(self, layer: tf.keras.layers.Layer, preactivation: tf.Tensor) -> tf.Tensor:
@@ -27,10 +35,16 @@ class GroupNormalizationRule:
         return preactivation
 
     def gradients(
-        self, layer: tf.keras.layers.GroupNormalization, saved: tf.Tensor, upstream: tf.Tensor, views: int
+        self,
+        layer: tf.keras.layers.GroupNormalization,
+        saved: tf.Tensor,
+        upstream: tf.Tensor,
+        views: int,
     ) -> list[tuple[tf.Variable, PerUnitGradient]]:
         """See `rules.Rule`."""
-        return _affine_gradients(layer, saved, upstream, views, positions=list(range(1, saved.shape.rank - 1)))
+        return _affine_gradients(
+            layer, saved, upstream, views, positions=list(range(1, saved.shape.rank - 1))
+        )
 
 
 class LayerNormalizationRule:
@@ -40,10 +54,14 @@ class LayerNormalizationRule:
         """See `rules.Rule`."""
         return "axis 0 mixes the examples of a batch; type axis=-1" if 0 in layer.axis else None
 
-    def linear(self, layer: tf.keras.layers.LayerNormalization, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def linear(
+        self, layer: tf.keras.layers.LayerNormalization, inputs: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `rules.Rule`."""
         normalized = _standardize(inputs, layer.axis, layer.epsilon)
-        shape = [inputs.shape[axis] if axis in layer.axis else 1 for axis in range(inputs.shape.rank)]
+        shape = [
+            inputs.shape[axis] if axis in layer.axis else 1 for axis in range(inputs.shape.rank)
+        ]
         return normalized, _scale_and_offset(layer, normalized, shape)
 
     def activate(self, layer: tf.keras.layers.Layer, preactivation: tf.Tensor) -> tf.Tensor:
@@ -51,7 +69,11 @@ class LayerNormalizationRule:
         return preactivation
 
     def gradients(
-        self, layer: tf.keras.layers.LayerNormalization, saved: tf.Tensor, upstream: tf.Tensor, views: int
+        self,
+        layer: tf.keras.layers.LayerNormalization,
+        saved: tf.Tensor,
+        upstream: tf.Tensor,
+        views: int,
     ) -> list[tuple[tf.Variable, PerUnitGradient]]:
         """See `rules.Rule`."""
         positions = [axis for axis in range(1, saved.shape.rank) if axis not in layer.axis]
@@ -79,7 +101,9 @@ def _standardize(values: tf.Tensor, axes: list[int], epsilon: float) -> tf.Tenso
     return standardize(values)
 
 
-def _scale_and_offset(layer: tf.keras.layers.Layer, normalized: tf.Tensor, shape: list[int] | None = None) -> tf.Tensor:
+def _scale_and_offset(
+    layer: tf.keras.layers.Layer, normalized: tf.Tensor, shape: list[int] | None = None
+) -> tf.Tensor:
     outputs = normalized
     if layer.scale:
         outputs *= layer.gamma if shape is None else tf.reshape(layer.gamma, shape)
@@ -89,12 +113,24 @@ def _scale_and_offset(layer: tf.keras.layers.Layer, normalized: tf.Tensor, shape
 
 
 def _affine_gradients(
-    layer: tf.keras.layers.Layer, normalized: tf.Tensor, upstream: tf.Tensor, views: int, *, positions: list[int]
+    layer: tf.keras.layers.Layer,
+    normalized: tf.Tensor,
+    upstream: tf.Tensor,
+    views: int,
+    *,
+    positions: list[int],
 ) -> list[tuple[tf.Variable, PerUnitGradient]]:
     """The scale's gradient is upstream * normalised, the offset's upstream, both summed over positions."""
     found = []
     if layer.scale:
-        found.append((layer.gamma, Instantiated(sum_views(tf.reduce_sum(upstream * normalized, positions), views))))
+        found.append(
+            (
+                layer.gamma,
+                Instantiated(sum_views(tf.reduce_sum(upstream * normalized, positions), views)),
+            )
+        )
     if layer.center:
-        found.append((layer.beta, Instantiated(sum_views(tf.reduce_sum(upstream, positions), views))))
+        found.append(
+            (layer.beta, Instantiated(sum_views(tf.reduce_sum(upstream, positions), views)))
+        )
     return found

@@ -47,13 +47,22 @@ def check_rows_apart(model: tf.keras.Model, loss_fn: PerExampleLoss, *, recorded
             labels = _labels_that_fit(loss_fn, outputs, rng)
             check_loss(loss_fn, labels, outputs)
             _compare(
-                lambda values, labels: _named(tf.constant(values[0]), loss_fn, labels), [outputs.numpy()], labels, rng
+                lambda values, labels: _named(tf.constant(values[0]), loss_fn, labels),
+                [outputs.numpy()],
+                labels,
+                rng,
             )
-            run = _recorded(model, loss_fn, restart) if recorded else _as_called(model, loss_fn, restart)
+            run = (
+                _recorded(model, loss_fn, restart)
+                if recorded
+                else _as_called(model, loss_fn, restart)
+            )
             _compare(run, inputs, labels, rng)
 
 
-def check_views_apart(augment: Callable[..., Mapping[str, tf.Tensor]], features: Mapping[str, np.ndarray]) -> None:
+def check_views_apart(
+    augment: Callable[..., Mapping[str, tf.Tensor]], features: Mapping[str, np.ndarray]
+) -> None:
     """Refuses an augmentation in which one row of a batch changes another: its gradient would not be its own.
 
     Args:
@@ -66,21 +75,31 @@ def check_views_apart(augment: Callable[..., Mapping[str, tf.Tensor]], features:
     check_augmentation(augment, features)
     rng = np.random.default_rng(0)
     views, seed = tf.zeros([8], tf.int32), tf.constant([1, 2], tf.int32)
-    batch = {name: rng.random((8, *array.shape[1:]), np.float32) for name, array in features.items()}
-    changed = {name: np.concatenate([array[:3], 1 - array[3:4], array[4:]]) for name, array in batch.items()}
+    batch = {
+        name: rng.random((8, *array.shape[1:]), np.float32) for name, array in features.items()
+    }
+    changed = {
+        name: np.concatenate([array[:3], 1 - array[3:4], array[4:]])
+        for name, array in batch.items()
+    }
     before, after = (
-        augment({name: tf.constant(array) for name, array in rows.items()}, views, seed) for rows in (batch, changed)
+        augment({name: tf.constant(array) for name, array in rows.items()}, views, seed)
+        for rows in (batch, changed)
     )
     others = np.arange(8) != 3
     for name in before:
-        if not np.array_equal(before[name].numpy()[others], after[name].numpy()[others], equal_nan=True):
+        if not np.array_equal(
+            before[name].numpy()[others], after[name].numpy()[others], equal_nan=True
+        ):
             raise ConfigError(
                 f"augmentation: one row of a batch changes {name!r} of another, so no clip bounds one beat's influence; use an "
                 "augmentation that changes each row by itself"
             )
 
 
-def _compare(run: Run, inputs: list[np.ndarray], labels: tf.Tensor, rng: np.random.Generator) -> None:
+def _compare(
+    run: Run, inputs: list[np.ndarray], labels: tf.Tensor, rng: np.random.Generator
+) -> None:
     """Changes one row and looks at what `run` makes of the others."""
     rows = len(inputs[0])
     before = run(inputs, labels)
@@ -121,7 +140,10 @@ def _recorded(model: tf.keras.Model, loss_fn: PerExampleLoss, restart: Callable[
 
 
 def _named(outputs: tf.Tensor, loss_fn: PerExampleLoss, labels: tf.Tensor) -> dict[str, np.ndarray]:
-    return {"the output": outputs.numpy(), "the loss": per_example_losses(loss_fn, labels, outputs).numpy()}
+    return {
+        "the output": outputs.numpy(),
+        "the loss": per_example_losses(loss_fn, labels, outputs).numpy(),
+    }
 
 
 def _outputs(model: tf.keras.Model, inputs: list[np.ndarray]) -> tf.Tensor:
@@ -139,7 +161,9 @@ def _random(tensor: Any, rows: int, rng: np.random.Generator) -> np.ndarray:
     )
 
 
-def _labels_that_fit(loss_fn: PerExampleLoss, outputs: tf.Tensor, rng: np.random.Generator) -> tf.Tensor:
+def _labels_that_fit(
+    loss_fn: PerExampleLoss, outputs: tf.Tensor, rng: np.random.Generator
+) -> tf.Tensor:
     """Labels that the loss takes: classes, or the same one-hot.
 
     Raises:
@@ -171,7 +195,9 @@ def _with_row_changed(
 ) -> tuple[list[np.ndarray], tf.Tensor]:
     changed = [value.copy() for value in inputs]
     for value in changed:
-        value[row] = 1 - value[row] if np.issubdtype(value.dtype, np.integer) else scale * (1 - value[row])
+        value[row] = (
+            1 - value[row] if np.issubdtype(value.dtype, np.integer) else scale * (1 - value[row])
+        )
     others = labels.numpy()
     others[row] = others[row - 1]
     return changed, tf.constant(others)
@@ -197,7 +223,9 @@ def _random_weights(model: tf.keras.Model, rng: np.random.Generator) -> Iterator
 @contextmanager
 def _same_masks(model: tf.keras.Model) -> Iterator[Callable[[], None]]:
     """A function that puts the dropout generators where they are now, where they also are when the block ends."""
-    generators = [layer._get_generator() for layer in layers_of(model) if isinstance(layer, Dropout)]
+    generators = [
+        layer._get_generator() for layer in layers_of(model) if isinstance(layer, Dropout)
+    ]
     states = [generator.state.numpy() for generator in generators]
 
     def restart() -> None:

@@ -6,7 +6,14 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from ecgexp.clipping.base import ClippedSum, PerExampleLoss, clip_factors, norm_bound, per_example_losses, summarize
+from ecgexp.clipping.base import (
+    ClippedSum,
+    PerExampleLoss,
+    clip_factors,
+    norm_bound,
+    per_example_losses,
+    summarize,
+)
 from ecgexp.clipping.graph import ordered_inputs
 
 
@@ -27,7 +34,9 @@ class _UnitByUnit:
     l2_norm_clip: float
     views: int
 
-    def rows_of_units(self, features: Mapping[str, tf.Tensor], labels: tf.Tensor, mask: tf.Tensor) -> tuple:
+    def rows_of_units(
+        self, features: Mapping[str, tf.Tensor], labels: tf.Tensor, mask: tf.Tensor
+    ) -> tuple:
         """(inputs, labels, mask), the rows of the first two as (units, views, ...)."""
         labels = tf.convert_to_tensor(labels)
         rows = [
@@ -42,29 +51,41 @@ class _UnitByUnit:
             outputs = self.model(tf.nest.pack_sequence_as(self.model.input, inputs), training=True)
             losses = per_example_losses(self.loss_fn, labels, outputs)
             loss = tf.reduce_mean(losses)
-        gradients = tape.gradient(loss, self.model.trainable_variables, unconnected_gradients="zero")
-        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]  # an embedding's is sparse
+        gradients = tape.gradient(
+            loss, self.model.trainable_variables, unconnected_gradients="zero"
+        )
+        gradients = [
+            tf.convert_to_tensor(gradient) for gradient in gradients
+        ]  # an embedding's is sparse
         norm = norm_bound([gradient[tf.newaxis] for gradient in gradients])[0]
         factors, finite = clip_factors(norm[tf.newaxis], drawn[tf.newaxis], self.l2_norm_clip)
-        return _Unit([tf.where(finite[0], factors[0] * g, tf.zeros_like(g)) for g in gradients], norm, losses)
+        return _Unit(
+            [tf.where(finite[0], factors[0] * g, tf.zeros_like(g)) for g in gradients], norm, losses
+        )
 
 
 class VectorizedClipper(_UnitByUnit):
     """See `base.Clipper`; all units at once by `tf.vectorized_map`, the way of TF-Privacy's `DPSequential`."""
 
-    def __call__(self, features: Mapping[str, tf.Tensor], labels: tf.Tensor, mask: tf.Tensor) -> ClippedSum:
+    def __call__(
+        self, features: Mapping[str, tf.Tensor], labels: tf.Tensor, mask: tf.Tensor
+    ) -> ClippedSum:
         """See `base.Clipper`."""
         rows = self.rows_of_units(features, labels, mask)
         units = tf.vectorized_map(lambda unit: self.clip_unit(*unit), rows)
         sums = [tf.reduce_sum(gradient, axis=0) for gradient in units.gradients]
         losses = tf.reshape(units.losses, [-1])
-        return summarize(sums, units.norm, losses, rows[-1], l2_norm_clip=self.l2_norm_clip, views=self.views)
+        return summarize(
+            sums, units.norm, losses, rows[-1], l2_norm_clip=self.l2_norm_clip, views=self.views
+        )
 
 
 class MicrobatchClipper(_UnitByUnit):
     """See `base.Clipper`; one unit after the other, the way of TF-Privacy's `DPKerasSGDOptimizer` and the least memory."""
 
-    def __call__(self, features: Mapping[str, tf.Tensor], labels: tf.Tensor, mask: tf.Tensor) -> ClippedSum:
+    def __call__(
+        self, features: Mapping[str, tf.Tensor], labels: tf.Tensor, mask: tf.Tensor
+    ) -> ClippedSum:
         """See `base.Clipper`."""
         inputs, labels, mask = self.rows_of_units(features, labels, mask)
         units, dtype = tf.shape(mask)[0], self.model.trainable_variables[0].dtype
@@ -76,10 +97,17 @@ class MicrobatchClipper(_UnitByUnit):
 
         start = (
             tf.constant(0),
-            [tf.zeros(variable.shape, variable.dtype) for variable in self.model.trainable_variables],
+            [
+                tf.zeros(variable.shape, variable.dtype)
+                for variable in self.model.trainable_variables
+            ],
             tf.TensorArray(dtype, size=units, element_shape=[]),
             tf.TensorArray(dtype, size=units, element_shape=[self.views]),
         )
-        _, sums, norms, losses = tf.while_loop(lambda index, *_: index < units, add_unit, start, parallel_iterations=1)
+        _, sums, norms, losses = tf.while_loop(
+            lambda index, *_: index < units, add_unit, start, parallel_iterations=1
+        )
         rows = tf.reshape(losses.stack(), [-1])
-        return summarize(sums, norms.stack(), rows, mask, l2_norm_clip=self.l2_norm_clip, views=self.views)
+        return summarize(
+            sums, norms.stack(), rows, mask, l2_norm_clip=self.l2_norm_clip, views=self.views
+        )

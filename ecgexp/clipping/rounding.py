@@ -99,7 +99,9 @@ def squared_norms(parts: Sequence[Part]) -> SquaredNorms:
     rows = [_products_of_grams(grams)] if grams else []
     if written or outer:
         rows += _sums_of_squares(written, outer)
-    computed, upper = (tf.concat(side, axis=0) if len(side) > 1 else side[0] for side in zip(*rows, strict=True))
+    computed, upper = (
+        tf.concat(side, axis=0) if len(side) > 1 else side[0] for side in zip(*rows, strict=True)
+    )
     total = (1 + gamma(len(parts) + 1, upper.dtype)) * tf.reduce_sum(upper, axis=0)
     return SquaredNorms(total, total - tf.reduce_sum(computed, axis=0))
 
@@ -135,7 +137,9 @@ def _sums_of_squares(written: list[tf.Tensor], outer: list[OuterProduct]) -> lis
     lefts, rights, rest = zip(
         *(tf.split(rows, [number, number, len(written)]) for rows in (computed, upper)), strict=True
     )
-    products = [_Rows(*(left * right for left, right in zip(lefts, rights, strict=True)))] if outer else []
+    products = (
+        [_Rows(*(left * right for left, right in zip(lefts, rights, strict=True)))] if outer else []
+    )
     return products + ([_Rows(*rest)] if written else [])
 
 
@@ -147,7 +151,10 @@ def _sum_of_squares(values: tf.Tensor) -> tuple[tf.Tensor, int]:
         if missing := -size % _BLOCK:
             squares = tf.pad(squares, [(0, 0), (0, missing)])
         size = (size + missing) // _BLOCK
-        squares, length = tf.reduce_sum(tf.reshape(squares, [-1, size, _BLOCK]), axis=2), length + _BLOCK
+        squares, length = (
+            tf.reduce_sum(tf.reshape(squares, [-1, size, _BLOCK]), axis=2),
+            length + _BLOCK,
+        )
     return tf.reduce_sum(squares, axis=1), length + size
 
 
@@ -166,14 +173,20 @@ def _products_of_grams(parts: list[GramProduct]) -> _Rows:
     left = _GramNorms.of([part.left for part in parts], [part.left_length for part in parts])
     right = _GramNorms.of([part.right for part in parts], [part.right_length for part in parts])
     positions = [part.left.shape[1] for part in parts]
-    products = [tf.reduce_sum(tf.reduce_sum(part.left * part.right, axis=2), axis=1) for part in parts]
+    products = [
+        tf.reduce_sum(tf.reduce_sum(part.left * part.right, axis=2), axis=1) for part in parts
+    ]
     product = tf.stack(products)
     underflow = _column([4 * length**2 * smallest(dtype) for length in positions], dtype)
-    positive = tf.where(product < 0, underflow, product + underflow)  # keeps NaN, as a maximum need not
+    positive = tf.where(
+        product < 0, underflow, product + underflow
+    )  # keeps NaN, as a maximum need not
     of_sum = _column([gamma(2 * length + 4, dtype) for length in positions], dtype)
     lost = (left.error + of_sum * left.norm) * (right.norm + right.error) + left.norm * right.error
     of_weighted_sum = _column([gamma(length + 4, dtype) for length in positions], dtype)
-    root = tf.sqrt(positive + SAFETY * lost) + of_weighted_sum * (tf.sqrt(left.trace) * tf.sqrt(right.trace))
+    root = tf.sqrt(positive + SAFETY * lost) + of_weighted_sum * (
+        tf.sqrt(left.trace) * tf.sqrt(right.trace)
+    )
     return _Rows(product, (1 + gamma(8, dtype)) * tf.square(root))
 
 
@@ -200,7 +213,9 @@ class _GramNorms(NamedTuple):
         share = [gamma(length, dtype) for length in lengths]
         trace = tf.stack([tf.reduce_sum(tf.linalg.diag_part(gram), axis=1) for gram in grams])
         lowest = _column([length * smallest(dtype) / _unit(dtype) for length in positions], dtype)
-        several = _column([1 + gamma(length + 5, dtype) for length in positions], dtype) * (1 + _column(share, dtype))
+        several = _column([1 + gamma(length + 5, dtype) for length in positions], dtype) * (
+            1 + _column(share, dtype)
+        )
         trace = several * trace + lowest
         squares = tf.stack([tf.reduce_sum(tf.square(gram), axis=[1, 2]) for gram in grams])
         longer = _column([1 + gamma(length**2 + 6, dtype) for length in positions], dtype)

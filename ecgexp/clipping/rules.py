@@ -13,7 +13,9 @@ class Rule(Protocol):
     def refusal(self, layer: tf.keras.layers.Layer) -> str | None:
         """Why this layer, with its settings, cannot be handled; None if it can."""
 
-    def linear(self, layer: tf.keras.layers.Layer, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def linear(
+        self, layer: tf.keras.layers.Layer, inputs: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Runs the part with weights.
 
         Args:
@@ -64,4 +66,11 @@ def bias_gradient(
     if not layer.use_bias:
         return []
     positions = list(range(1, upstream.shape.rank - 1))
-    return [(layer.bias, Instantiated(sum_views(tf.reduce_sum(upstream, positions) if positions else upstream, views)))]
+    return [
+        (
+            layer.bias,
+            Instantiated(
+                sum_views(tf.reduce_sum(upstream, positions) if positions else upstream, views)
+            ),
+        )
+    ]

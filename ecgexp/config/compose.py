@@ -125,22 +125,34 @@ def notes(config: DictConfig, hydra: DictConfig) -> dict[str, str]:
     """
     typed = without_credentials(OmegaConf.to_container(hydra.overrides.task))  # type: ignore[arg-type]
     nodes = {"config.yaml": config, "hydra.yaml": OmegaConf.create({"hydra": hydra})}
-    texts = {name: to_yaml(OmegaConf.to_container(node, resolve=False)) for name, node in nodes.items()}  # type: ignore[arg-type]
+    texts = {
+        name: to_yaml(OmegaConf.to_container(node, resolve=False)) for name, node in nodes.items()
+    }  # type: ignore[arg-type]
     return {"overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(typed)), **texts}
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
     """Hydra's refusal in one line that says what to type."""
-    if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
+    if (
+        isinstance(error, MissingConfigException)
+        and error.options is not None
+        and error.missing_cfg_file
+    ):
         group, _, option = error.missing_cfg_file.rpartition("/")
         close = difflib.get_close_matches(option, error.options, n=1)
-        hint = f"did you mean {group}={close[0]}?" if close else f"there are: {', '.join(error.options)}"
+        hint = (
+            f"did you mean {group}={close[0]}?"
+            if close
+            else f"there are: {', '.join(error.options)}"
+        )
         return ConfigError(f"{group}={option} does not exist; {hint}")
     if isinstance(error, ConfigCompositionException) and (
         found := re.search(r"Could not override '([^']+)'", str(error))
     ):
         return ConfigError(unknown_key(found[1], known=_siblings(found[1], overrides)))
-    if found := re.search(r"Error locating target 'hydra_plugins\.hydra_(joblib|optuna|submitit|ray)", str(error)):
+    if found := re.search(
+        r"Error locating target 'hydra_plugins\.hydra_(joblib|optuna|submitit|ray)", str(error)
+    ):
         group = {"submitit": "slurm"}.get(found[1], found[1])
         return ConfigError(
             f"{found[1]} is not installed; type `uv sync --extra {group}`, or `pip install 'ecgexp[{group}]'`"
@@ -154,7 +166,11 @@ def _siblings(key: str, overrides: Sequence[str]) -> list[str]:
     """The settings beside `key`, in the configuration without the override that was refused."""
     others = [text for text in overrides if not text.lstrip("+~").startswith((f"{key}=", "-"))]
     try:
-        node = OmegaConf.select(load_config(others), key.rpartition(".")[0]) if "." in key else load_config(others)
+        node = (
+            OmegaConf.select(load_config(others), key.rpartition(".")[0])
+            if "." in key
+            else load_config(others)
+        )
     except (HydraException, ConfigError, OmegaConfBaseException):
         return []
     return [str(name) for name in node] if isinstance(node, DictConfig) else []
@@ -166,5 +182,7 @@ def _groups() -> list[str]:
 
 def _one_line(error: Exception) -> str:
     return "; ".join(
-        line.strip() for line in str(error).splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line
+        line.strip()
+        for line in str(error).splitlines()
+        if line.strip() and "HYDRA_FULL_ERROR" not in line
     )

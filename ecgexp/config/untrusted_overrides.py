@@ -58,14 +58,20 @@ class GuardedLoader(ConfigLoaderImpl):
         _check_name(config)
         _check_notes(config)
         _check_places(config)
-        starts_elsewhere = not str(OmegaConf.select(config, "hydra.launcher._target_")).endswith(_HERE)
-        if starts_elsewhere and not any(text.lstrip("+").startswith(_LAUNCHER) for text in overrides):
+        starts_elsewhere = not str(OmegaConf.select(config, "hydra.launcher._target_")).endswith(
+            _HERE
+        )
+        if starts_elsewhere and not any(
+            text.lstrip("+").startswith(_LAUNCHER) for text in overrides
+        ):
             raise ConfigError(
                 "hydra/launcher is refused: a file has jobs start elsewhere; type hydra/launcher=… in the shell"
             )
         return config
 
-    def _process_config_searchpath(self, config_name: str | None, parsed_overrides: Any, repo: Any) -> None:
+    def _process_config_searchpath(
+        self, config_name: str | None, parsed_overrides: Any, repo: Any
+    ) -> None:
         """Before the first file is composed: Hydra imports the packages that it names as places of others."""
         primary = repo.load_config(config_path=config_name) if config_name is not None else None
         if primary is not None:
@@ -98,16 +104,28 @@ class GuardedLoader(ConfigLoaderImpl):
 def _options(overrides: Sequence[str]) -> frozenset[str]:
     """The files of Hydra's groups that were typed: `hydra/launcher=mine` is `hydra/launcher/mine`."""
     typed = [text.lstrip("+").partition("=") for text in overrides]
-    return frozenset(f"{group}/{option}" for group, _, option in typed if group.startswith("hydra/"))
+    return frozenset(
+        f"{group}/{option}" for group, _, option in typed if group.startswith("hydra/")
+    )
 
 
 def _check_name(config: DictConfig) -> None:
     """The experiment's name becomes a folder's, below `outputs`."""
-    name = OmegaConf.to_container(OmegaConf.masked_copy(config, ["name"]), resolve=False).get("name", "")
+    name = OmegaConf.to_container(OmegaConf.masked_copy(config, ["name"]), resolve=False).get(
+        "name", ""
+    )
     text = str(name)
     is_too_long = len(text.encode(errors="replace")) > _LONGEST_NAME
-    if ".." in PurePath(text).parts or "${" in text or not text.strip() or not text.isprintable() or is_too_long:
-        raise ConfigError(f"name={text[:_LONGEST_NAME]!r} is refused: it becomes a folder's name; try name=ecgexp")
+    if (
+        ".." in PurePath(text).parts
+        or "${" in text
+        or not text.strip()
+        or not text.isprintable()
+        or is_too_long
+    ):
+        raise ConfigError(
+            f"name={text[:_LONGEST_NAME]!r} is refused: it becomes a folder's name; try name=ecgexp"
+        )
 
 
 def _check_notes(config: DictConfig) -> None:
@@ -121,12 +139,16 @@ def _check_notes(config: DictConfig) -> None:
 
 def _check_places(config: DictConfig) -> None:
     """What Hydra puts below the folder of a run or of a sweep stays there."""
-    hydra = OmegaConf.to_container(OmegaConf.masked_copy(config.hydra, ["job", "sweep"]), resolve=False)
+    hydra = OmegaConf.to_container(
+        OmegaConf.masked_copy(config.hydra, ["job", "sweep"]), resolve=False
+    )
     name, subdir = str(hydra["job"].get("name")), str(hydra["sweep"].get("subdir"))
     for setting, text in (("hydra.job.name", name), ("hydra.sweep.subdir", subdir)):
         check_inside(setting, text.replace("${", "$"))
     if "/" in name:
-        raise ConfigError(f"hydra.job.name={name}: it becomes a file's name; use hydra.job.name=ecgexp")
+        raise ConfigError(
+            f"hydra.job.name={name}: it becomes a file's name; use hydra.job.name=ecgexp"
+        )
 
 
 def _hide_secrets(config: DictConfig) -> None:
@@ -169,7 +191,9 @@ def check_typed_once(typed: Sequence[str]) -> None:
         if override.is_delete() or key == "hydra.mode":  # which Hydra types too
             continue
         if key in first:
-            earlier, later = (redacted({key: one.partition("=")[2]})[key] for one in (first[key], text))
+            earlier, later = (
+                redacted({key: one.partition("=")[2]})[key] for one in (first[key], text)
+            )
             raise ConfigError(f"{key}={later}: it was set before, to {earlier}; set {key} once")
         first[key] = text
 

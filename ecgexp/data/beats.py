@@ -56,7 +56,7 @@ class BeatSet:
         heart made.
       digest: hexadecimal digest of what the beats were made from and how. A run replaces it by a keyed one (`privacy.keyed`)
         before it writes anything.
-      usual_mv: record -> (window, leads) float32, millivolts: the record's usual beat, the median of all its beats of
+      templates_mv: record -> (window, leads) float32, millivolts: the record's usual beat, the median of all its beats of
         any symbol. It crosses beats as well.
       annotated: record -> (2, num_annotated) int64, ascending: every beat that is annotated in the record, whether it has a row
         or not: its annotated sample, as in `r_samples`, and where its R peak lies at `fs_hz`, which is the sample that a window
@@ -78,7 +78,7 @@ class BeatSet:
     lead_names: tuple[str, ...]
     database: str
     digest: str
-    usual_mv: Mapping[str, np.ndarray] = field(default_factory=dict)
+    templates_mv: Mapping[str, np.ndarray] = field(default_factory=dict)
     annotated: Mapping[str, np.ndarray] = field(default_factory=dict)
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     class_names: tuple[str, ...] = ()
@@ -93,7 +93,9 @@ class BeatSet:
         if self.class_names and len(self.labels) != rows:
             raise ValueError(f"labels has {len(self.labels)} rows for {rows} beats")
         if len(self.parts) != (rows if self.is_of_two else 0):
-            raise ValueError(f"parts has {len(self.parts)} rows for {rows} beats of {self.database}")
+            raise ValueError(
+                f"parts has {len(self.parts)} rows for {rows} beats of {self.database}"
+            )
 
     def __len__(self) -> int:
         return len(self.signals_mv)
@@ -107,12 +109,17 @@ class BeatSet:
         """The beats at `indices` (or under a boolean mask), in that order."""
         labels = self.labels[indices] if self.class_names else self.labels
         parts = self.parts[indices] if self.is_of_two else self.parts
-        return replace(self, labels=labels, parts=parts, **{name: getattr(self, name)[indices] for name in COLUMNS})
+        return replace(
+            self,
+            labels=labels,
+            parts=parts,
+            **{name: getattr(self, name)[indices] for name in COLUMNS},
+        )
 
-    def usual_of_each(self) -> np.ndarray:
+    def template_of_each(self) -> np.ndarray:
         """(num_beats, window, leads) float32 millivolts: the usual beat of each one's record."""
         records, inverse = np.unique(self.record_ids, return_inverse=True)
-        return np.stack([self.usual_mv[str(record)] for record in records])[inverse]
+        return np.stack([self.templates_mv[str(record)] for record in records])[inverse]
 
     def class_counts(self, indices: np.ndarray) -> dict[str, int]:
         """Beats of each class among `indices`, in class order, zeros included."""
@@ -130,7 +137,9 @@ def beats_sha256(beats: BeatSet) -> str:
         column = getattr(beats, name)
         # NumPy pads texts to the longest one that is there, so that their bytes depend on their neighbors.
         data = (
-            "\0".join(column.tolist()).encode() if column.dtype.kind == "U" else np.ascontiguousarray(column).tobytes()
+            "\0".join(column.tolist()).encode()
+            if column.dtype.kind == "U"
+            else np.ascontiguousarray(column).tobytes()
         )
         found.update(f"{name} {len(data)}\n".encode() + data)
     return found.hexdigest()

@@ -16,7 +16,7 @@ _CLASS_NAME = re.compile(r"[A-Za-z0-9_+-]+")
 
 
 @settings
-class Grouping:
+class LabelGrouping:
     """A table of classes; beats of symbols that it does not name are dropped and counted.
 
     Attributes:
@@ -43,7 +43,9 @@ class Grouping:
                     f"there are {' '.join(BEAT_SYMBOLS)}"
                 )
             if not symbols:
-                raise ConfigError(f"grouping.classes.{name} names no symbol; give it one or take it out")
+                raise ConfigError(
+                    f"grouping.classes.{name} names no symbol; give it one or take it out"
+                )
         for name, symbols in self.classes.items():
             check_named_once(f"grouping.classes.{name}", symbols)
         owners: dict[str, str] = {}
@@ -62,20 +64,30 @@ class Grouping:
         """
         found = _count(beats.symbols)
         classes = {
-            name: symbols for name, symbols in self.classes.items() if any(symbol in found for symbol in symbols)
+            name: symbols
+            for name, symbols in self.classes.items()
+            if any(symbol in found for symbol in symbols)
         }
         empty = [name for name in self.classes if name not in classes]
         if (empty and self.empty_class == "error") or len(classes) < 2:
             raise DataError(self._describe(empty, found))
-        class_of = {symbol: index for index, symbols in enumerate(classes.values()) for symbol in symbols}
+        class_of = {
+            symbol: index for index, symbols in enumerate(classes.values()) for symbol in symbols
+        }
         names, inverse = np.unique(beats.symbols, return_inverse=True)
         labels = np.asarray([class_of.get(str(name), -1) for name in names], np.int64)[inverse]
-        unknown = {f"symbol {symbol}": count for symbol, count in found.items() if symbol not in class_of}
-        labelled = replace(beats, labels=labels, class_names=tuple(classes), dropped={**beats.dropped, **unknown})
+        unknown = {
+            f"symbol {symbol}": count for symbol, count in found.items() if symbol not in class_of
+        }
+        labelled = replace(
+            beats, labels=labels, class_names=tuple(classes), dropped={**beats.dropped, **unknown}
+        )
         return labelled.take(np.flatnonzero(labels >= 0))
 
     def _describe(self, empty: list[str], found: Mapping[str, int]) -> str:
-        there = ", ".join(f"{symbol} {count}" for symbol, count in found.items()) or "no beat at all"
+        there = (
+            ", ".join(f"{symbol} {count}" for symbol, count in found.items()) or "no beat at all"
+        )
         return (
             f"grouping={self.name}: no beat of class {', '.join(empty)}; there are {there}. Take another grouping or "
             "more records, or grouping.empty_class=drop if two classes or more are left"

@@ -92,7 +92,9 @@ def hold_out_beats(
     many = rows[~single]
     state = int(rng.integers(2**31))
     try:
-        kept, held = train_test_split(many, test_size=fraction, stratify=strata[many], random_state=state)
+        kept, held = train_test_split(
+            many, test_size=fraction, stratify=strata[many], random_state=state
+        )
     except ValueError as error:
         raise DataError(
             f"split: {len(rows)} beats cannot be divided {1 - fraction:g} to {fraction:g} with every class on both "

@@ -28,7 +28,11 @@ def check_signals_once(signals: Mapping[str, Sequence[Path]], digests: Mapping[s
         for name in dict.fromkeys(path.name for path in paths):
             other, other_name = owners.setdefault(digests[name], (record_id, name))
             if other != record_id:
-                same = f"both have {name}" if name == other_name else f"{other_name} and {name} are equal byte for byte"
+                same = (
+                    f"both have {name}"
+                    if name == other_name
+                    else f"{other_name} and {name} are equal byte for byte"
+                )
                 raise DataError(
                     f"records {other} and {record_id} hold the same signal: {same}; name one of them in dataset.records="
                 )
@@ -48,7 +52,9 @@ def check_no_copies(record_ids: np.ndarray, signals_mv: np.ndarray) -> None:
     """
     names, owners = np.unique(record_ids, return_inverse=True)
     hashes = np.asarray(window_hashes(signals_mv), object)
-    found = copies({str(name): hashes[owners == owner].tolist() for owner, name in enumerate(names)})
+    found = copies(
+        {str(name): hashes[owners == owner].tolist() for owner, name in enumerate(names)}
+    )
     if found is not None:
         one, other, number = found
         raise DataError(
@@ -70,7 +76,8 @@ def window_hashes(signals_mv: np.ndarray) -> list[int | None]:
     content = memoryview(rows).cast("B")
     changes = (rows.min(axis=1) < rows.max(axis=1)).tolist()
     return [
-        hash(content[row * width : (row + 1) * width].tobytes()) if changes[row] else None for row in range(len(rows))
+        hash(content[row * width : (row + 1) * width].tobytes()) if changes[row] else None
+        for row in range(len(rows))
     ]
 
 
@@ -92,7 +99,9 @@ def copies(windows: Mapping[str, Sequence[int | None]]) -> tuple[str, str, int] 
     return None
 
 
-def check_stems_once(stems: Sequence[Path], files_of: Callable[[Path, str], Sequence[Path]]) -> None:
+def check_stems_once(
+    stems: Sequence[Path], files_of: Callable[[Path, str], Sequence[Path]]
+) -> None:
     """No two records, wherever they lie, have a signal file of equal content.
 
     Args:
@@ -104,7 +113,9 @@ def check_stems_once(stems: Sequence[Path], files_of: Callable[[Path, str], Sequ
     """
     owners: dict[str, Path] = {}
     for stem in stems:
-        for sha256 in {file_sha256(path) for path in files_of(stem.parent, stem.name) if path.is_file()}:
+        for sha256 in {
+            file_sha256(path) for path in files_of(stem.parent, stem.name) if path.is_file()
+        }:
             if (other := owners.setdefault(sha256, stem)) != stem:
                 raise DataError(
                     f"records {other} and {stem} hold the same signal, and would count twice; give one of them"

@@ -37,13 +37,19 @@ def check_split(beats: BeatSet, split: Split) -> None:
         shared = np.intersect1d(identities[a], identities[b])
         if len(shared):
             rows = [int(np.flatnonzero(identities == value)[0]) for value in shared[:_SHOWN]]
-            named = ", ".join(f"record {beats.record_ids[row]} sample {beats.r_samples[row]}" for row in rows)
+            named = ", ".join(
+                f"record {beats.record_ids[row]} sample {beats.r_samples[row]}" for row in rows
+            )
             raise DataError(
                 f"leak: {first} and {second} share {len(shared)} beats: {named}. Split before copying beats"
             )
         if split.disjoint != "beat":
             _check_patients(
-                first, set(beats.patient_ids[a].tolist()), second, set(beats.patient_ids[b].tolist()), split
+                first,
+                set(beats.patient_ids[a].tolist()),
+                second,
+                set(beats.patient_ids[b].tolist()),
+                split,
             )
     _check_databases(beats, split, parts)
     for note in split.notes:
@@ -54,7 +60,9 @@ def _check_databases(beats: BeatSet, split: Split, parts: Mapping[str, np.ndarra
     """Of two databases only the first is learned from, and only the second tested."""
     if not beats.is_of_two:
         if split.disjoint == "database":
-            raise DataError(f"leak: the split promises to test another database, and all beats are of {beats.database}")
+            raise DataError(
+                f"leak: the split promises to test another database, and all beats are of {beats.database}"
+            )
         return
     for name, indices in parts.items():
         strays = indices[beats.parts[indices] != (TESTED if name == "test" else TRAINED)]

@@ -33,7 +33,9 @@ def overlap_of(beats: BeatSet, rows: np.ndarray, before: int) -> Overlap:
     """
     found = Overlap(rows=len(rows))
     for at, samples, own, peaks in _records(beats, rows):
-        found = _joined(found, _of_record(at, samples, own, peaks, before, beats.signals_mv.shape[1], beats))
+        found = _joined(
+            found, _of_record(at, samples, own, peaks, before, beats.signals_mv.shape[1], beats)
+        )
     return found
 
 
@@ -49,7 +51,13 @@ def rows_sharing_samples(beats: BeatSet, rows: np.ndarray, others: np.ndarray) -
 
 
 def _of_record(
-    record: str, samples: np.ndarray, own: np.ndarray, peaks: np.ndarray, before: int, window: int, beats: BeatSet
+    record: str,
+    samples: np.ndarray,
+    own: np.ndarray,
+    peaks: np.ndarray,
+    before: int,
+    window: int,
+    beats: BeatSet,
 ) -> Overlap:
     """`Overlap` of the rows of one record.
 
@@ -63,7 +71,9 @@ def _of_record(
       beats: for the sampling frequency.
     """
     after = window - before
-    held = np.maximum(_count(peaks, own - before + 1, own + after), 1)  # its own peak, also where `after` is 0
+    held = np.maximum(
+        _count(peaks, own - before + 1, own + after), 1
+    )  # its own peak, also where `after` is 0
     holders = np.maximum(_count(own, peaks - after + 1, peaks + before), 1)
     near = _count(own, peaks - window + 1, peaks + window)
     sharing = _count(own, own - window + 1, own + window)
@@ -80,7 +90,11 @@ def _of_record(
 
 
 def _joined(a: Overlap, b: Overlap) -> Overlap:
-    where = a.where if a.where and (a.rows_with_other_peak or not b.rows_with_other_peak) else b.where or a.where
+    where = (
+        a.where
+        if a.where and (a.rows_with_other_peak or not b.rows_with_other_peak)
+        else b.where or a.where
+    )
     return Overlap(
         rows=a.rows + b.rows, rows_with_other_peak=a.rows_with_other_peak + b.rows_with_other_peak,
         rows_per_peak=max(a.rows_per_peak, b.rows_per_peak), rows_sharing=a.rows_sharing + b.rows_sharing,
@@ -88,7 +102,9 @@ def _joined(a: Overlap, b: Overlap) -> Overlap:
     )  # fmt: skip
 
 
-def _records(beats: BeatSet, rows: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+def _records(
+    beats: BeatSet, rows: np.ndarray
+) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
     """Of each record of `rows`: its name, the rows' annotated samples and peaks, and the peaks of all its annotated beats."""
     for record in np.unique(beats.record_ids[rows]):
         samples = beats.r_samples[rows][beats.record_ids[rows] == record]

@@ -14,10 +14,12 @@ from ecgexp.data.beats import TESTED, BeatSet, databases
 from ecgexp.privacy.keyed_digests import DigestKey
 
 _LENGTH = 8  # intervals between annotated beats; so many in a row are one heart's own
-_MARKS = 4  # of each record: enough for one to survive where a window or a grouping leaves beats out
+_MARKS = (
+    4  # of each record: enough for one to survive where a window or a grouping leaves beats out
+)
 
 
-def people_of(beats: BeatSet, key: DigestKey) -> frozenset[str]:
+def training_population_of(beats: BeatSet, key: DigestKey) -> frozenset[str]:
     """Words for the people whose beats a run may be trained on; two runs that share a word may share a person.
 
     **Guarantees**: runs on one database share a word, whatever their splits and records are, since the neighboring data sets of
@@ -35,7 +37,10 @@ def people_of(beats: BeatSet, key: DigestKey) -> frozenset[str]:
     for record in np.unique(beats.record_ids[rows]):
         own = rows[beats.record_ids[rows] == record]
         own = own[np.argsort(beats.r_samples[own], kind="stable")]
-        found = sorted(_runs(beats.r_samples[own], beats.symbols[own]), key=lambda data: (zlib.crc32(data), data))
+        found = sorted(
+            _runs(beats.r_samples[own], beats.symbols[own]),
+            key=lambda data: (zlib.crc32(data), data),
+        )
         words |= {f"record {key.digest('record', data)[:32]}" for data in found[:_MARKS]}
     return frozenset(words)
 
@@ -46,4 +51,7 @@ def _runs(r_samples: np.ndarray, symbols: np.ndarray) -> Iterator[bytes]:
     length = min(_LENGTH, len(intervals))
     for first in range(len(intervals) - length + 1):
         run = slice(first, first + length)
-        yield intervals[run].tobytes() + "".join(symbols[first : first + length + 1].tolist()).encode()
+        yield (
+            intervals[run].tobytes()
+            + "".join(symbols[first : first + length + 1].tolist()).encode()
+        )

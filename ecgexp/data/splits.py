@@ -7,10 +7,17 @@ import numpy as np
 from pydantic import Field
 
 from ecgexp.data.beats import TESTED, TRAINED, BeatSet, databases
-from ecgexp.data.datasets.catalog import DS1, DS2, FEDERATED10, REDUCED
+from ecgexp.data.datasets.catalog import DS1, DS2, INTER_PATIENT_TWO_LEAD, WITHIN_RECORD
 from ecgexp.data.datasets.cross_database import TwoDatabases
 from ecgexp.data.holdout import hold_out_beats, hold_out_patients
-from ecgexp.settings.declaration import ConfigError, DataError, Fraction, NonNegativeInt, Whole, settings
+from ecgexp.settings.declaration import (
+    ConfigError,
+    DataError,
+    Fraction,
+    NonNegativeInt,
+    Whole,
+    settings,
+)
 
 _SAME_MAN = "201+202"
 
@@ -70,13 +77,19 @@ class InterPatient:
           DataError: a side has no record or too few patients.
         """
         if self.division == "random" or (self.division == "auto" and not _is_mitdb(beats)):
-            training, test = hold_out_patients(beats, np.arange(len(beats)), self.test_fraction, rng)
-            return _with_validation(beats, training, test, self.validation_fraction, rng, shared=(), notes=())
-        return _published(beats, rng, DS1, DS2, self.validation_fraction, merge=self.merge_same_patient)
+            training, test = hold_out_patients(
+                beats, np.arange(len(beats)), self.test_fraction, rng
+            )
+            return _with_validation(
+                beats, training, test, self.validation_fraction, rng, shared=(), notes=()
+            )
+        return _published(
+            beats, rng, DS1, DS2, self.validation_fraction, merge=self.merge_same_patient
+        )
 
 
 @settings
-class Reduced:
+class InterPatientTwoLead:
     """DS1 and DS2 without the records that have no V1 beside MLII (100 103 114 117 123 124).
 
     Attributes:
@@ -89,10 +102,15 @@ class Reduced:
 
     def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
         """Splits by patient; see `InterPatient.split`."""
-        train_records = tuple(record for record in DS1 if record in REDUCED)
-        test_records = tuple(record for record in DS2 if record in REDUCED)
+        train_records = tuple(record for record in DS1 if record in INTER_PATIENT_TWO_LEAD)
+        test_records = tuple(record for record in DS2 if record in INTER_PATIENT_TWO_LEAD)
         return _published(
-            beats, rng, train_records, test_records, self.validation_fraction, merge=self.merge_same_patient
+            beats,
+            rng,
+            train_records,
+            test_records,
+            self.validation_fraction,
+            merge=self.merge_same_patient,
         )
 
 
@@ -126,12 +144,18 @@ class PatientKFold:
         """
         num_patients = len(np.unique(beats.patient_ids))
         if num_patients < self.num_folds:
-            raise DataError(f"split.num_folds={self.num_folds} is more than the {num_patients} patients there are")
+            raise DataError(
+                f"split.num_folds={self.num_folds} is more than the {num_patients} patients there are"
+            )
         from sklearn.model_selection import StratifiedGroupKFold
 
-        folds = StratifiedGroupKFold(self.num_folds, shuffle=True, random_state=int(rng.integers(2**31)))
+        folds = StratifiedGroupKFold(
+            self.num_folds, shuffle=True, random_state=int(rng.integers(2**31))
+        )
         training, test = list(folds.split(beats.labels, beats.labels, beats.patient_ids))[self.fold]
-        return _with_validation(beats, training, test, self.validation_fraction, rng, shared=(), notes=())
+        return _with_validation(
+            beats, training, test, self.validation_fraction, rng, shared=(), notes=()
+        )
 
 
 @settings
@@ -152,11 +176,13 @@ class IntraPatient:
         Raises:
           DataError: a class has too few beats to be on every side.
         """
-        return _by_beat(beats, np.arange(len(beats)), self.test_fraction, self.validation_fraction, rng)
+        return _by_beat(
+            beats, np.arange(len(beats)), self.test_fraction, self.validation_fraction, rng
+        )
 
 
 @settings
-class Federated10:
+class WithinRecord:
     """Ten records of mitdb, each a client; beats are split within every one, so each client has its own test beats.
 
     Attributes:
@@ -173,14 +199,18 @@ class Federated10:
         Raises:
           DataError: one of the ten records is not there.
         """
-        _require_mitdb(beats, "federated10")
-        if absent := sorted(set(FEDERATED10) - set(beats.record_ids.tolist())):
+        _require_mitdb(beats, "within_record")
+        if absent := sorted(set(WITHIN_RECORD) - set(beats.record_ids.tolist())):
             lead = (
-                "; dataset.missing_lead=first lets V5 stand in for the MLII that 104 lacks" if "104" in absent else ""
+                "; dataset.missing_lead=first lets V5 stand in for the MLII that 104 lacks"
+                if "104" in absent
+                else ""
             )
-            raise DataError(f"split=federated10: no beat of record {', '.join(absent)}{lead}")
-        rows = np.flatnonzero(np.isin(beats.record_ids, FEDERATED10))
-        return _by_beat(beats, rows, self.test_fraction, self.validation_fraction, rng, by_record=True)
+            raise DataError(f"split=within_record: no beat of record {', '.join(absent)}{lead}")
+        rows = np.flatnonzero(np.isin(beats.record_ids, WITHIN_RECORD))
+        return _by_beat(
+            beats, rows, self.test_fraction, self.validation_fraction, rng, by_record=True
+        )
 
 
 @settings
@@ -210,10 +240,14 @@ class CrossDatabase:
         training, test = (np.flatnonzero(beats.parts == part) for part in (TRAINED, TESTED))
         if not len(training) or not len(test):
             trained, tested = databases(beats.database)
-            raise DataError(f"split=cross_database: no beat is left of {tested if len(training) else trained}")
+            raise DataError(
+                f"split=cross_database: no beat is left of {tested if len(training) else trained}"
+            )
         train, validation = hold_out_patients(beats, training, self.validation_fraction, rng)
         notes = _one_sided(beats, training, test)
-        return Split(train=train, validation=validation, test=test, disjoint="database", notes=notes)
+        return Split(
+            train=train, validation=validation, test=test, disjoint="database", notes=notes
+        )
 
 
 def check_databases(dataset: Any, split: Any) -> None:
@@ -243,7 +277,11 @@ def _one_sided(beats: BeatSet, training: np.ndarray, test: np.ndarray) -> tuple[
     """Classes that one database lacks: they cannot be learned, or not be tested."""
     trained, tested = databases(beats.database)
     learned, asked = beats.class_counts(training), beats.class_counts(test)
-    notes = [f"{trained} has no beat of class {name}, so none can be found" for name in learned if not learned[name]]
+    notes = [
+        f"{trained} has no beat of class {name}, so none can be found"
+        for name in learned
+        if not learned[name]
+    ]
     notes += [f"{tested} has no beat of class {name} to test" for name in asked if not asked[name]]
     return tuple(notes)
 
@@ -259,7 +297,10 @@ def _published(
 ) -> Split:
     _require_mitdb(beats, "inter_patient")
     if merge:
-        train_records, test_records = (*train_records, "202"), tuple(name for name in test_records if name != "202")
+        train_records, test_records = (
+            (*train_records, "202"),
+            tuple(name for name in test_records if name != "202"),
+        )
     training = np.flatnonzero(np.isin(beats.record_ids, train_records))
     test = np.flatnonzero(np.isin(beats.record_ids, test_records))
     if not len(training) or not len(test):
@@ -273,7 +314,9 @@ def _published(
         "split.merge_same_patient=true keeps him on one side."
     )
     shared, notes = ((_SAME_MAN,), (note,)) if both else ((), ())
-    return _with_validation(beats, training, test, validation_fraction, rng, shared=shared, notes=notes)
+    return _with_validation(
+        beats, training, test, validation_fraction, rng, shared=shared, notes=notes
+    )
 
 
 def _with_validation(
@@ -287,7 +330,14 @@ def _with_validation(
     notes: tuple[str, ...],
 ) -> Split:
     train, validation = hold_out_patients(beats, training, fraction, rng)
-    return Split(train=train, validation=validation, test=test, disjoint="patient", shared_patients=shared, notes=notes)
+    return Split(
+        train=train,
+        validation=validation,
+        test=test,
+        disjoint="patient",
+        shared_patients=shared,
+        notes=notes,
+    )
 
 
 def _by_beat(

@@ -44,11 +44,17 @@ def match_beats(reference: np.ndarray, detected: np.ndarray, fs_hz: float) -> De
       detected: (num_detected,) samples, rising.
       fs_hz: sampling frequency of both.
     """
-    tolerance = TOLERANCE_MS * fs_hz / 1000 + 1e-6  # 150 ms may fall on a sample, whatever its last bit
+    tolerance = (
+        TOLERANCE_MS * fs_hz / 1000 + 1e-6
+    )  # 150 ms may fall on a sample, whatever its last bit
     first = np.searchsorted(detected, reference - tolerance)
     counts = np.searchsorted(detected, reference + tolerance, side="right") - first
     rows = np.repeat(np.arange(len(reference)), counts)
-    columns = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
+    columns = (
+        np.arange(len(rows))
+        - np.repeat(np.cumsum(counts) - counts, counts)
+        + np.repeat(first, counts)
+    )
     partners = np.full(len(reference), -1, np.int64)
     taken = np.zeros(len(detected), bool)
     for at in np.argsort(np.abs(reference[rows] - detected[columns]), kind="stable"):

@@ -75,7 +75,9 @@ def cluster_bootstrap(
     def scores_of(drawn: np.ndarray) -> dict[str, np.ndarray]:
         return confusion_scores(_resample(matrices, drawn), class_names, averaged=averaged)
 
-    return _bootstrap(scores_of, len(matrices), rng, unit, num_resamples, confidence_level, kind="bootstrap")
+    return _bootstrap(
+        scores_of, len(matrices), rng, unit, num_resamples, confidence_level, kind="bootstrap"
+    )
 
 
 def paired_difference(
@@ -105,7 +107,13 @@ def paired_difference(
         return {key: ours[key] - theirs[key] for key in ours}
 
     return _bootstrap(
-        differences_of, len(matrices), rng, unit, num_resamples, confidence_level, kind="paired bootstrap"
+        differences_of,
+        len(matrices),
+        rng,
+        unit,
+        num_resamples,
+        confidence_level,
+        kind="paired bootstrap",
     )
 
 
@@ -126,7 +134,9 @@ def _matrices(
     labels: np.ndarray, predictions: np.ndarray, class_names: Sequence[str], clusters: np.ndarray
 ) -> np.ndarray:
     names, groups = np.unique(clusters, return_inverse=True)
-    return count_confusion(labels, predictions, num_classes=len(class_names), groups=groups, num_groups=len(names))
+    return count_confusion(
+        labels, predictions, num_classes=len(class_names), groups=groups, num_groups=len(names)
+    )
 
 
 def _present(matrices: np.ndarray) -> np.ndarray:
@@ -144,7 +154,9 @@ def _refusal(num_clusters: int, unit: str, num_resamples: int) -> str:
 
 def _draw(num_clusters: int, num_resamples: int, rng: np.random.Generator) -> np.ndarray:
     """(num_resamples, num_clusters): how often each cluster was drawn."""
-    return rng.multinomial(num_clusters, np.full(num_clusters, 1 / num_clusters), size=num_resamples)
+    return rng.multinomial(
+        num_clusters, np.full(num_clusters, 1 / num_clusters), size=num_resamples
+    )
 
 
 def _resample(matrices: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -159,7 +171,9 @@ def _percentiles(
     for key, values in resampled.items():
         defined = values[~np.isnan(values)]
         if len(defined) < _MIN_DEFINED * len(values):
-            missing[key] = f"defined in {len(defined)} of {len(values)} resamples only: it hangs on too few {unit}s"
+            missing[key] = (
+                f"defined in {len(defined)} of {len(values)} resamples only: it hangs on too few {unit}s"
+            )
         else:
             intervals[key] = Interval(*np.percentile(defined, [tail, 100 - tail]).tolist())
     return intervals, missing

@@ -31,7 +31,9 @@ class Reliability:
         return float(np.average(gaps, weights=self.counts[filled]))
 
 
-def reliability(labels: np.ndarray, probabilities: np.ndarray, *, num_bins: int = NUM_BINS) -> Reliability:
+def reliability(
+    labels: np.ndarray, probabilities: np.ndarray, *, num_bins: int = NUM_BINS
+) -> Reliability:
     """Bins beats by the probability of the predicted class.
 
     Args:

@@ -40,7 +40,9 @@ _BASELINE = {"marker": "|", "color": MUTED, "ms": 9, "mew": 1.4, "linestyle": "n
 
 
 @styled
-def per_client_figure(rows: Sequence[Mapping[str, Any]], *, majority_class: str, source: str) -> Figure:
+def per_client_figure(
+    rows: Sequence[Mapping[str, Any]], *, majority_class: str, source: str
+) -> Figure:
     """Accuracy of one model on each client's beats, beside what always answering the majority class gives.
 
     Args:
@@ -53,46 +55,78 @@ def per_client_figure(rows: Sequence[Mapping[str, Any]], *, majority_class: str,
     trained = np.array([row.get("in_training", True) for row in rows])
     known = "in_training" in rows[0]
     figure = new_figure(
-        6.4, _HEAD + _height(len(rows)), title=f"Accuracy by client, {clients_in_words(len(rows))}", source=source
+        6.4,
+        _HEAD + _height(len(rows)),
+        title=f"Accuracy by client, {clients_in_words(len(rows))}",
+        source=source,
     )
     axes, places = figure.add_subplot(), np.arange(len(rows))
     axes.hlines(places, majority, accuracy, color=FAINT, linewidth=1.4)
     axes.plot(majority, places, label=f"always {majority_class}", **_BASELINE)
     size = 5.5 if len(rows) <= _MOST_NAMED else 3
     trained_on = "trained on" if known else "the model"
-    for chosen, fill, label in ((trained, BLUE, trained_on), (~trained, "white", "new, not trained on")):
+    for chosen, fill, label in (
+        (trained, BLUE, trained_on),
+        (~trained, "white", "new, not trained on"),
+    ):
         if chosen.any():
-            style = {"linestyle": "none", "marker": "o", "color": BLUE, "markerfacecolor": fill, "ms": size}
-            axes.plot(accuracy[chosen], places[chosen], label=label, clip_on=False, zorder=3, **style)
-    axes.axvline(accuracy.mean(), color=BLUE, linewidth=1, linestyle="--", label=f"mean {accuracy.mean():.3f}")
-    _label(axes, [row["client"] for row in rows], [row["beats"] for row in rows], [accuracy, majority])
+            style = {
+                "linestyle": "none",
+                "marker": "o",
+                "color": BLUE,
+                "markerfacecolor": fill,
+                "ms": size,
+            }
+            axes.plot(
+                accuracy[chosen], places[chosen], label=label, clip_on=False, zorder=3, **style
+            )
+    axes.axvline(
+        accuracy.mean(),
+        color=BLUE,
+        linewidth=1,
+        linestyle="--",
+        label=f"mean {accuracy.mean():.3f}",
+    )
+    _label(
+        axes, [row["client"] for row in rows], [row["beats"] for row in rows], [accuracy, majority]
+    )
     axes.set_xlabel("accuracy on the client's beats")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
 
 @styled
-def comparison_figure(rows: Sequence[Mapping[str, Any]], overall: Mapping[str, float], *, source: str) -> Figure:
+def comparison_figure(
+    rows: Sequence[Mapping[str, Any]], overall: Mapping[str, float], *, source: str
+) -> Figure:
     """Accuracy of several models: at the left on each client's own test beats, at the right on all test beats.
 
     A panel without clients is left out. Under a split by patient no client that was trained has test beats, and the left one
     shows clients that are new to the models. Rows are sorted by the global model, worst first; at the right by the client's own.
 
     Args:
-      rows: as `Comparison.rows` gives them.
+      rows: as `FederatedComparison.rows` gives them.
       overall: model -> accuracy on all test beats, of `global` and `pooled`; NaN for one that diverged.
       source: which data.
     """
     own = sorted((row for row in rows if row["test_beats"]), key=lambda row: row["global_accuracy"])
-    everywhere = [row for row in rows if not math.isnan(row.get("local_only_test_accuracy", math.nan))]
+    everywhere = [
+        row for row in rows if not math.isnan(row.get("local_only_test_accuracy", math.nan))
+    ]
     everywhere.sort(key=lambda row: row["local_only_test_accuracy"])
     panels = [part for part in ((_draw_own, own), (_draw_everywhere, everywhere)) if part[1]]
     height = _HEAD + max((_height(len(part)) for _, part in panels), default=1)
-    figure = new_figure(1 + 5.4 * max(len(panels), 1), height, title="Models compared by client", source=source)
+    figure = new_figure(
+        1 + 5.4 * max(len(panels), 1), height, title="Models compared by client", source=source
+    )
     handles: dict[str, Any] = {}
-    for axes, (draw, part) in zip(np.atleast_1d(figure.subplots(1, len(panels) or 1)), panels, strict=False):
+    for axes, (draw, part) in zip(
+        np.atleast_1d(figure.subplots(1, len(panels) or 1)), panels, strict=False
+    ):
         draw(axes, part, overall)
-        handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+        handles |= {
+            label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
     most = 3 * max(len(panels), 1)
     columns = math.ceil(len(handles) / math.ceil(len(handles) / most)) if handles else 1
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
@@ -100,14 +134,21 @@ def comparison_figure(rows: Sequence[Mapping[str, Any]], overall: Mapping[str, f
 
 
 def _draw_own(axes: Axes, rows: Sequence[Mapping[str, Any]], overall: Mapping[str, float]) -> None:
-    columns = {model: np.array([row.get(f"{model}_accuracy", math.nan) for row in rows]) for model in _STYLES}
+    columns = {
+        model: np.array([row.get(f"{model}_accuracy", math.nan) for row in rows])
+        for model in _STYLES
+    }
     known = np.array([values for values in columns.values() if not np.isnan(values).all()])
     places, share = np.arange(len(rows)), np.array([row["largest_class_share"] for row in rows])
-    axes.hlines(places, np.nanmin(known, axis=0), np.nanmax(known, axis=0), color=FAINT, linewidth=1.4)
+    axes.hlines(
+        places, np.nanmin(known, axis=0), np.nanmax(known, axis=0), color=FAINT, linewidth=1.4
+    )
     axes.plot(share, places, label="always the client's commonest class", **_BASELINE)
     for model, style in _STYLES.items():
         if not np.isnan(columns[model]).all():
-            fill = "none" if model == GLOBAL else style["color"]  # a ring, so that a model beneath it shows
+            fill = (
+                "none" if model == GLOBAL else style["color"]
+            )  # a ring, so that a model beneath it shows
             axes.plot(
                 columns[model],
                 places,
@@ -118,17 +159,28 @@ def _draw_own(axes: Axes, rows: Sequence[Mapping[str, Any]], overall: Mapping[st
                 **style,
             )
     _label(axes, [_name(row) for row in rows], [row["test_beats"] for row in rows], [*known, share])
-    axes.set(xlabel="accuracy", title=f"on the client's own test beats: {clients_in_words(len(rows))}")
+    axes.set(
+        xlabel="accuracy", title=f"on the client's own test beats: {clients_in_words(len(rows))}"
+    )
 
 
-def _draw_everywhere(axes: Axes, rows: Sequence[Mapping[str, Any]], overall: Mapping[str, float]) -> None:
+def _draw_everywhere(
+    axes: Axes, rows: Sequence[Mapping[str, Any]], overall: Mapping[str, float]
+) -> None:
     values = np.array([row["local_only_test_accuracy"] for row in rows])
-    style = {"label": WORDS[LOCAL_ONLY], "linestyle": "none", "clip_on": False, **_STYLES[LOCAL_ONLY]}
+    style = {
+        "label": WORDS[LOCAL_ONLY],
+        "linestyle": "none",
+        "clip_on": False,
+        **_STYLES[LOCAL_ONLY],
+    }
     axes.plot(values, np.arange(len(rows)), **style)
     for model, dash in ((GLOBAL, "-"), (POOLED, "--")):
         if not math.isnan(value := overall.get(model, math.nan)):
             text = f"{WORDS[model]}, on all test beats: {value:.3f}"
-            axes.axvline(value, color=_STYLES[model]["color"], linestyle=dash, linewidth=1.2, label=text)
+            axes.axvline(
+                value, color=_STYLES[model]["color"], linestyle=dash, linewidth=1.2, label=text
+            )
     lines = [np.array([value]) for value in overall.values() if not math.isnan(value)]
     _label(
         axes,
@@ -141,7 +193,12 @@ def _draw_everywhere(axes: Axes, rows: Sequence[Mapping[str, Any]], overall: Map
 
 
 def _label(
-    axes: Axes, names: Sequence[str], beats: Sequence[int], values: Sequence[np.ndarray], *, kind: str = "beats"
+    axes: Axes,
+    names: Sequence[str],
+    beats: Sequence[int],
+    values: Sequence[np.ndarray],
+    *,
+    kind: str = "beats",
 ) -> None:
     """Names at the left, beats at the right, the worst client at the top, and an axis that begins where the values do."""
     count = len(names)
@@ -158,7 +215,9 @@ def _label(
     for place in shown:
         where = {"xy": (1, place), "xycoords": axes.get_yaxis_transform(), "va": "center"}
         axes.annotate(grouped(beats[place]), fontsize=size, color=INK, **where, **column)
-    axes.annotate(kind, (1, 1.01), xycoords="axes fraction", va="bottom", fontsize=8, color=MUTED, **column)
+    axes.annotate(
+        kind, (1, 1.01), xycoords="axes fraction", va="bottom", fontsize=8, color=MUTED, **column
+    )
     axes.grid(visible=True, axis="x")
     axes.spines["left"].set_visible(False)
 

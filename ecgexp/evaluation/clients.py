@@ -79,13 +79,15 @@ def score_clients(
     )  # fmt: skip
 
 
-def client_groups(part: Mapping[str, np.ndarray], rows: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
+def client_groups(
+    part: Mapping[str, np.ndarray], rows: np.ndarray
+) -> tuple[tuple[str, ...], np.ndarray]:
     """The sorted ids of the clients that hold any of `rows`, and for each row the index of its holder among them."""
     clients = tuple(sorted(client for client, held in part.items() if len(held)))
-    dealt = np.concatenate([np.zeros(0, np.int64), *(part[client] for client in clients)])
+    assigned = np.concatenate([np.zeros(0, np.int64), *(part[client] for client in clients)])
     holders = np.repeat(np.arange(len(clients)), [len(part[client]) for client in clients])
-    order = np.argsort(dealt)
-    return clients, holders[order][np.searchsorted(dealt[order], rows)]
+    order = np.argsort(assigned)
+    return clients, holders[order][np.searchsorted(assigned[order], rows)]
 
 
 def spread(values: np.ndarray) -> dict[str, float]:
@@ -98,4 +100,8 @@ def spread(values: np.ndarray) -> dict[str, float]:
     if not len(ordered):
         return {}
     worst = ordered[: max(1, len(ordered) // 10)]
-    return {"mean": float(ordered.mean()), "worst_decile": float(worst.mean()), "best": float(ordered[-1])}
+    return {
+        "mean": float(ordered.mean()),
+        "worst_decile": float(worst.mean()),
+        "best": float(ordered[-1]),
+    }

@@ -15,7 +15,7 @@ WORDS = {GLOBAL: "global", LOCAL_ONLY: "alone", PERSONALIZED: "personalized", PO
 
 
 @dataclass(kw_only=True)
-class Comparison:
+class FederatedComparison:
     """What is known of each model; filled as the models are trained. NaN stands for a model whose training diverged.
 
     Attributes:
@@ -59,7 +59,10 @@ class Comparison:
                 "train_beats": self.train_beats.get(client, 0), "test_beats": 0 if i is None else int(self.scores.beats[i]),
                 "largest_class_share": math.nan if i is None else float(self.scores.largest_share[i]),
             }  # fmt: skip
-            row |= {f"{model}_accuracy": known.get(client, math.nan) for model, known in self.own.items()}
+            row |= {
+                f"{model}_accuracy": known.get(client, math.nan)
+                for model, known in self.own.items()
+            }
             if LOCAL_ONLY in self.own:
                 row["local_only_test_accuracy"] = self.everywhere.get(client, math.nan)
             rows.append(row)
@@ -74,18 +77,25 @@ class Comparison:
         if LOCAL_ONLY in self.own:
             metrics |= self._spread(LOCAL_ONLY, "own_accuracy")
             everywhere = np.array(list(self.everywhere.values()))
-            metrics |= {f"local_only/test_accuracy_{name}": value for name, value in spread(everywhere).items()}
+            metrics |= {
+                f"local_only/test_accuracy_{name}": value
+                for name, value in spread(everywhere).items()
+            }
             metrics["local_only/diverged"] = float(np.isnan(everywhere).sum())
         if POOLED in self.own:
             metrics |= {f"pooled/{name}": value for name, value in self.overall[POOLED].items()}
             metrics |= self._spread(POOLED, "own_accuracy")
         if PERSONALIZED in self.own:
             metrics |= self._personalized()
-        return {f"comparison/{name}": value for name, value in metrics.items() if not math.isnan(value)}
+        return {
+            f"comparison/{name}": value for name, value in metrics.items() if not math.isnan(value)
+        }
 
     def lines(self) -> list[str]:
         """For the console: how the models do on all test beats, and on each client's own."""
-        overall = [f"{WORDS[model]} {_figure(known['accuracy'])}" for model, known in self.overall.items()]
+        overall = [
+            f"{WORDS[model]} {_figure(known['accuracy'])}" for model, known in self.overall.items()
+        ]
         if alone := spread(np.array(list(self.everywhere.values()))):
             overall.append(f"a client alone {alone['mean']:.3f} on average")
         lines = [f"accuracy on all {self.scores.beats.sum()} test beats: {' · '.join(overall)}"]
@@ -97,7 +107,9 @@ class Comparison:
                 if found
             ]
             clients = f"{len(self.both)} client{'s' if len(self.both) > 1 else ''}"
-            lines.append(f"accuracy on own test beats, mean and worst tenth of {clients}: {' · '.join(parts)}")
+            lines.append(
+                f"accuracy on own test beats, mean and worst tenth of {clients}: {' · '.join(parts)}"
+            )
         return lines
 
     def notes(self) -> list[str]:
@@ -108,9 +120,14 @@ class Comparison:
                 "no client that was trained has test beats of its own under this split, so that none could be compared on them; "
                 "type split=intra_patient"
             )
-        for model, known in {LOCAL_ONLY: self.everywhere, PERSONALIZED: self.own.get(PERSONALIZED, {})}.items():
+        for model, known in {
+            LOCAL_ONLY: self.everywhere,
+            PERSONALIZED: self.own.get(PERSONALIZED, {}),
+        }.items():
             if diverged := sorted(client for client, value in known.items() if math.isnan(value)):
-                notes.append(f"{WORDS[model]}: the training of {', '.join(diverged)} diverged; left out")
+                notes.append(
+                    f"{WORDS[model]}: the training of {', '.join(diverged)} diverged; left out"
+                )
             if known and (few := sorted(set(self.one_class) & set(known))):
                 notes.append(
                     f"{WORDS[model]}: {len(few)} of {len(known)} clients ({', '.join(few[:_MOST_NAMED])}"
@@ -122,7 +139,9 @@ class Comparison:
 
     def _personalized(self) -> dict[str, float]:
         after = self._of(PERSONALIZED, self.both)
-        kept = [client for client, value in zip(self.both, after, strict=True) if not math.isnan(value)]
+        kept = [
+            client for client, value in zip(self.both, after, strict=True) if not math.isnan(value)
+        ]
         metrics = {
             f"personalized/accuracy_{name}_{when}": value
             for when, model in (("before", GLOBAL), ("after", PERSONALIZED))
@@ -134,7 +153,10 @@ class Comparison:
         return metrics | {f"personalized/{name}": float(count) for name, count in counts.items()}
 
     def _spread(self, model: str, key: str) -> dict[str, float]:
-        return {f"{model}/{key}_{name}": value for name, value in spread(self._of(model, self.both)).items()}
+        return {
+            f"{model}/{key}_{name}": value
+            for name, value in spread(self._of(model, self.both)).items()
+        }
 
     def _of(self, model: str, clients: list[str]) -> np.ndarray:
         return np.array([self.own[model].get(client, math.nan) for client in clients])

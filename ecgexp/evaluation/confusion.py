@@ -90,19 +90,27 @@ def jk_index(scores: Mapping[str, np.ndarray | float]) -> np.ndarray | float:
     Some publications use EC57's exemption, which does not count an F beat taken for V against P_V; here it counts, so
     this index is the same or slightly lower (by 0.0002 on de Chazal's published matrix).
     """
-    parts = [scores[f"{score}/{name}"] for score in ("sensitivity", "positive_predictivity") for name in ("S", "V")]
+    parts = [
+        scores[f"{score}/{name}"]
+        for score in ("sensitivity", "positive_predictivity")
+        for name in ("S", "V")
+    ]
     return scores["kappa"] / 2 + sum(parts) / 8
 
 
 def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    return np.divide(numerator, denominator, out=np.full(np.shape(numerator), np.nan), where=denominator > 0)
+    return np.divide(
+        numerator, denominator, out=np.full(np.shape(numerator), np.nan), where=denominator > 0
+    )
 
 
 def _mean_where(values: np.ndarray, present: np.ndarray) -> np.ndarray:
     return _divide(np.where(present, values, 0.0).sum(axis=-1), present.sum(axis=-1))
 
 
-def _kappa(hits: np.ndarray, true: np.ndarray, predicted: np.ndarray, total: np.ndarray) -> np.ndarray:
+def _kappa(
+    hits: np.ndarray, true: np.ndarray, predicted: np.ndarray, total: np.ndarray
+) -> np.ndarray:
     # In counts, not in fractions: they are exact in float64, so that "all one class" is 0/0 and not noise/noise.
     by_chance = (true * predicted).sum(axis=-1)
     return _divide(total * hits.sum(axis=-1) - by_chance, total**2 - by_chance)

@@ -24,7 +24,7 @@ _FALLBACK = ("macro_f1", "accuracy")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class PairedDifference:
     """One score of both models on the beats they share.
 
     Attributes:
@@ -55,7 +55,7 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contrast:
+class PairedDifferences:
     """All differences between two models.
 
     Attributes:
@@ -69,11 +69,11 @@ class Contrast:
       class_names: all classes.
     """
 
-    differences: tuple[Difference, ...]
+    differences: tuple[PairedDifference, ...]
     note: str
     num_patients: int
     same_answers: bool
-    decisive: Difference
+    decisive: PairedDifference
     stands_in: str
     averaged: tuple[str, ...]
     class_names: tuple[str, ...]
@@ -103,9 +103,9 @@ class Contrast:
         )
 
 
-def contrast(
+def paired_differences(
     pairs: Pairs, *, rng: np.random.Generator, num_resamples: int = 2000, metric: str = "macro_f1"
-) -> Contrast:
+) -> PairedDifferences:
     """Scores both models on the beats of `pairs`, and how far apart they are by the paired bootstrap over patients.
 
     Args:
@@ -121,9 +121,11 @@ def contrast(
         labels=pairs.labels, predictions=pairs.predicted_b, other_predictions=pairs.predicted_a,
         class_names=pairs.class_names, clusters=pairs.patients, rng=rng, num_resamples=num_resamples,
     )  # fmt: skip
-    ours, theirs = (_scores(pairs, predicted) for predicted in (pairs.predicted_a, pairs.predicted_b))
+    ours, theirs = (
+        _scores(pairs, predicted) for predicted in (pairs.predicted_a, pairs.predicted_b)
+    )
     found = (
-        Difference(
+        PairedDifference(
             key=key, name=name, a=ours[key], b=theirs[key], interval=bootstrap.intervals.get(key),
             missing=bootstrap.missing.get(key, ""),
         )
@@ -135,19 +137,27 @@ def contrast(
     decisive = next((key for key in asked if not math.isnan(differences[key].difference)), asked[0])
     stands_in = ""
     if decisive != metric:
-        why = differences[metric].missing if metric in differences else "not among the scores of decisions"
+        why = (
+            differences[metric].missing
+            if metric in differences
+            else "not among the scores of decisions"
+        )
         stands_in = f"{differences[decisive].name} stands in for {metric}, which is {why}"
-    return Contrast(
+    return PairedDifferences(
         differences=tuple(differences.values()), note=bootstrap.note, num_patients=pairs.num_patients,
         same_answers=bool((pairs.predicted_a == pairs.predicted_b).all()), decisive=differences[decisive],
         stands_in=stands_in, averaged=averaged, class_names=tuple(pairs.class_names),
     )  # fmt: skip
 
 
-def _only_where_defined(row: Difference) -> Difference:
+def _only_where_defined(row: PairedDifference) -> PairedDifference:
     """A score that has no value on these beats has no difference either, whatever the resamples say."""
     undefined = [name for name, value in (("A", row.a), ("B", row.b)) if math.isnan(value)]
-    return replace(row, interval=None, missing=f"not defined for {' and '.join(undefined)}") if undefined else row
+    return (
+        replace(row, interval=None, missing=f"not defined for {' and '.join(undefined)}")
+        if undefined
+        else row
+    )
 
 
 def number(value: float) -> str:
@@ -155,7 +165,11 @@ def number(value: float) -> str:
     if math.isnan(value):
         return "–"
     small = 0 < abs(value) < 0.0005
-    digits = np.format_float_positional(value, precision=1, fractional=False) if small else f"{value:.3f}"
+    digits = (
+        np.format_float_positional(value, precision=1, fractional=False)
+        if small
+        else f"{value:.3f}"
+    )
     return digits.replace("-", "−")
 
 
@@ -169,4 +183,6 @@ def _names(class_names: Sequence[str], averaged: str) -> Iterator[tuple[str, str
 
 def _scores(pairs: Pairs, predicted: np.ndarray) -> dict[str, float]:
     confusion = count_confusion(pairs.labels, predicted, num_classes=len(pairs.class_names))[0]
-    return {key: float(value) for key, value in confusion_scores(confusion, pairs.class_names).items()}
+    return {
+        key: float(value) for key, value in confusion_scores(confusion, pairs.class_names).items()
+    }

@@ -47,7 +47,11 @@ class Evaluation:
     @property
     def classes_in_average(self) -> tuple[str, ...]:
         """The classes with a true beat, over which macro F1 and the other averages were taken."""
-        return tuple(name for name, count in zip(self.class_names, self.confusion.sum(axis=1), strict=True) if count)
+        return tuple(
+            name
+            for name, count in zip(self.class_names, self.confusion.sum(axis=1), strict=True)
+            if count
+        )
 
     @property
     def undefined(self) -> Mapping[str, str]:
@@ -61,13 +65,17 @@ class Evaluation:
         Undefined scores are left out; `test/classes_in_average` is how many classes the averages are over. Of the baseline only
         the overall scores appear; a class's are 0, 1 or undefined.
         """
-        flat = self.scores.metrics(prefix) | {f"{prefix}/classes_in_average": float(len(self.classes_in_average))}
+        flat = self.scores.metrics(prefix) | {
+            f"{prefix}/classes_in_average": float(len(self.classes_in_average))
+        }
         for key, interval in self.intervals.items():
             metric, slash, name = key.partition("/")
             flat[f"{prefix}/{metric}_ci_low{slash}{name}"] = interval.low
             flat[f"{prefix}/{metric}_ci_high{slash}{name}"] = interval.high
         overall = {
-            key: value for key, value in self.majority.values.items() if "/" not in key and not math.isnan(value)
+            key: value
+            for key, value in self.majority.values.items()
+            if "/" not in key and not math.isnan(value)
         }
         return flat | {f"{prefix}/majority/{key}": value for key, value in overall.items()}
 
@@ -143,7 +151,10 @@ def _per_record(
     scores, support = confusion_scores(matrices, class_names), matrices.sum(axis=2)
     rows = []
     for i, record in enumerate(records):
-        row = {"record": str(record), "patient": "" if patient_ids is None else str(patient_ids[first[i]])}
+        row = {
+            "record": str(record),
+            "patient": "" if patient_ids is None else str(patient_ids[first[i]]),
+        }
         row |= {
             "beats": int(support[i].sum()),
             "accuracy": float(scores["accuracy"][i]),

@@ -12,7 +12,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ecgexp.evaluation.calibration import reliability
-from ecgexp.evaluation.style import BLUE, GREEN, INK, MUTED, SKY, VERMILION, class_style, grouped, new_figure, styled
+from ecgexp.evaluation.style import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    SKY,
+    VERMILION,
+    class_style,
+    grouped,
+    new_figure,
+    styled,
+)
 
 _FEW = 30
 
@@ -29,7 +40,9 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], *, sourc
     confusion, size = np.asarray(confusion), len(class_names)
     true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
     fractions = confusion / np.maximum(true, 1)[:, None]
-    figure = new_figure(2.6 + 0.85 * size, 2.2 + 0.7 * size, title="Confusion matrix", source=source)
+    figure = new_figure(
+        2.6 + 0.85 * size, 2.2 + 0.7 * size, title="Confusion matrix", source=source
+    )
     axes = figure.add_subplot()
     # The square root of the fraction: 2 % of all N beats taken for S is many beats, and should not look white.
     image = axes.imshow(fractions, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), aspect="auto")
@@ -38,10 +51,20 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], *, sourc
             text = f"{grouped(confusion[i, j])}\n{_percent(fractions[i, j])}"
             weight = "bold" if i == j else "normal"
             axes.text(
-                j, i, text, ha="center", va="center", weight=weight, color="white" if fractions[i, j] > 0.35 else INK
+                j,
+                i,
+                text,
+                ha="center",
+                va="center",
+                weight=weight,
+                color="white" if fractions[i, j] > 0.35 else INK,
             )
-    axes.set_xticks(range(size), [_with_count(*item) for item in zip(class_names, predicted, strict=True)])
-    axes.set_yticks(range(size), [_with_count(*item) for item in zip(class_names, true, strict=True)])
+    axes.set_xticks(
+        range(size), [_with_count(*item) for item in zip(class_names, predicted, strict=True)]
+    )
+    axes.set_yticks(
+        range(size), [_with_count(*item) for item in zip(class_names, true, strict=True)]
+    )
     axes.set(xlabel="predicted class, beats", ylabel="true class, beats")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -49,13 +72,17 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], *, sourc
     axes.set_yticks(np.arange(size - 1) + 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=2)
     axes.tick_params(which="minor", length=0)
-    bar = figure.colorbar(image, ax=axes, label="fraction of the true class", ticks=[0, 0.05, 0.25, 0.5, 1])
+    bar = figure.colorbar(
+        image, ax=axes, label="fraction of the true class", ticks=[0, 0.05, 0.25, 0.5, 1]
+    )
     bar.outline.set_visible(False)
     return figure
 
 
 @styled
-def roc_figure(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], *, source: str) -> Figure:
+def roc_figure(
+    labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], *, source: str
+) -> Figure:
     """Sensitivity against the false-positive rate, one class against the rest; at the right the corner that matters.
 
     Args:
@@ -69,11 +96,18 @@ def roc_figure(labels: np.ndarray, probabilities: np.ndarray, class_names: Seque
     figure = new_figure(9.6, 5.4, title="ROC, one class against the rest", source=source)
     whole, corner = figure.subplots(1, 2)
     for axes, right in ((whole, 1.0), (corner, 0.1)):
-        _unit_axes(axes, xlabel="false positives / beats of other classes", ylabel="sensitivity", right=right)
+        _unit_axes(
+            axes,
+            xlabel="false positives / beats of other classes",
+            ylabel="sensitivity",
+            right=right,
+        )
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":", label="chance")
     corner.set_title("false positives up to 10 %")
 
-    def draw(positive: np.ndarray, scores: np.ndarray, style: Mapping[str, object], name: str) -> None:
+    def draw(
+        positive: np.ndarray, scores: np.ndarray, style: Mapping[str, object], name: str
+    ) -> None:
         false_positive_rate, sensitivity, _ = roc_curve(positive, scores)
         label = f"{name}: AUROC {auc(false_positive_rate, sensitivity):.3f}, {grouped(positive.sum())} beats"
         for axes in (whole, corner):
@@ -93,17 +127,25 @@ def precision_recall_figure(
     """
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
-    figure = new_figure(6.6, 6.2, title="Precision and recall, one class against the rest", source=source)
+    figure = new_figure(
+        6.6, 6.2, title="Precision and recall, one class against the rest", source=source
+    )
     axes = figure.add_subplot()
     _unit_axes(axes, xlabel="sensitivity (recall)", ylabel="positive predictivity (precision)")
-    axes.set_title("bars at the right edge: prevalence, which is what chance reaches", fontsize=8, color=MUTED)
+    axes.set_title(
+        "bars at the right edge: prevalence, which is what chance reaches", fontsize=8, color=MUTED
+    )
 
-    def draw(positive: np.ndarray, scores: np.ndarray, style: Mapping[str, object], name: str) -> None:
+    def draw(
+        positive: np.ndarray, scores: np.ndarray, style: Mapping[str, object], name: str
+    ) -> None:
         predictivity, sensitivity, _ = precision_recall_curve(positive, scores)
         prevalence, area = positive.mean(), average_precision_score(positive, scores)
         label = f"{name}: AUPRC {area:.3f}, prevalence {prevalence:.2g}"
         axes.step(sensitivity, predictivity, **style, where="post", label=label)
-        axes.plot([1.005, 1.035], [prevalence] * 2, color=style["color"], linewidth=2.5, clip_on=False)
+        axes.plot(
+            [1.005, 1.035], [prevalence] * 2, color=style["color"], linewidth=2.5, clip_on=False
+        )
 
     _draw_classes(axes, labels, probabilities, class_names, draw)
     return figure
@@ -119,24 +161,43 @@ def reliability_figure(labels: np.ndarray, probabilities: np.ndarray, *, source:
       source: which data.
     """
     bins = reliability(labels, probabilities)
-    figure = new_figure(5.4, 5.8, title=f"Reliability, ECE {bins.expected_calibration_error:.4f}", source=source)
+    figure = new_figure(
+        5.4, 5.8, title=f"Reliability, ECE {bins.expected_calibration_error:.4f}", source=source
+    )
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     top.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1, label="calibrated")
     low, high = np.fmin(bins.confidence, bins.accuracy), np.fmax(bins.confidence, bins.accuracy)
     top.vlines(bins.confidence, low, high, color=VERMILION, linewidth=3, alpha=0.6, label="gap")
     top.plot(bins.confidence, bins.accuracy, color=BLUE, linewidth=1, clip_on=False)
-    few = (bins.counts > 0) & (bins.counts < _FEW)  # hollow: one beat in a bin is right or wrong, and means little
+    few = (bins.counts > 0) & (
+        bins.counts < _FEW
+    )  # hollow: one beat in a bin is right or wrong, and means little
     for chosen, fill, label in (
         (bins.counts >= _FEW, BLUE, "observed"),
         (few, "white", f"observed, under {_FEW} beats"),
     ):
-        style = {"linestyle": "none", "marker": "o", "color": BLUE, "markerfacecolor": fill, "clip_on": False}
+        style = {
+            "linestyle": "none",
+            "marker": "o",
+            "color": BLUE,
+            "markerfacecolor": fill,
+            "clip_on": False,
+        }
         top.plot(bins.confidence[chosen], bins.accuracy[chosen], **style, label=label)
     top.set(ylabel="fraction right", xlim=(0, 1), ylim=(0, 1.02))
     top.grid(visible=True)
     top.legend(loc="upper left")
-    bottom.bar(bins.edges[:-1], bins.counts, width=np.diff(bins.edges), align="edge", color=SKY, edgecolor="white")
-    bottom.set(yscale="log", ylim=(0.5, None), xlabel="probability of the predicted class", ylabel="beats")
+    bottom.bar(
+        bins.edges[:-1],
+        bins.counts,
+        width=np.diff(bins.edges),
+        align="edge",
+        color=SKY,
+        edgecolor="white",
+    )
+    bottom.set(
+        yscale="log", ylim=(0.5, None), xlabel="probability of the predicted class", ylabel="beats"
+    )
     return figure
 
 
@@ -158,20 +219,35 @@ def learning_curves_figure(
       step_name: `"epoch"` or `"round"`.
       best_step: 1-based step whose weights were kept.
     """
-    panels = [metric for metric in metrics if any(key.partition("/")[2] == metric for key in history)]
+    panels = [
+        metric for metric in metrics if any(key.partition("/")[2] == metric for key in history)
+    ]
     figure = new_figure(1 + 3.4 * max(len(panels), 1), 3.6, title="Learning curves", source=source)
     colours = {"train": SKY, "validation": BLUE, "test": VERMILION}
-    for axes, metric in zip(np.atleast_1d(figure.subplots(1, len(panels))) if panels else [], panels, strict=True):
+    for axes, metric in zip(
+        np.atleast_1d(figure.subplots(1, len(panels))) if panels else [], panels, strict=True
+    ):
         for key, values in history.items():
             split, _, name = key.partition("/")
             if name == metric:
                 steps = np.arange(1, len(values) + 1)
                 known = ~np.isnan(np.asarray(values, float))
                 axes.plot(
-                    steps[known], np.asarray(values)[known], "o-", ms=3, color=colours.get(split, GREEN), label=split
+                    steps[known],
+                    np.asarray(values)[known],
+                    "o-",
+                    ms=3,
+                    color=colours.get(split, GREEN),
+                    label=split,
                 )
         if best_step is not None:
-            axes.axvline(best_step, color=MUTED, linestyle=":", linewidth=1, label=f"kept: {step_name} {best_step}")
+            axes.axvline(
+                best_step,
+                color=MUTED,
+                linestyle=":",
+                linewidth=1,
+                label=f"kept: {step_name} {best_step}",
+            )
         axes.set(xlabel=step_name, title=metric.replace("_", " ").replace("f1", "F1"))
         axes.set_xlim(0.5, max(map(len, history.values())) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -194,11 +270,15 @@ def _draw_classes(
         else:
             label = f"{name}: undefined, {grouped(positive.sum())} of {grouped(len(labels))} beats"
             axes.plot([], [], **class_style(i), label=label)
-    axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, handlelength=3)
+    axes.figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, handlelength=3
+    )
 
 
 def _unit_axes(axes: Axes, *, xlabel: str, ylabel: str, right: float = 1.0) -> None:
-    axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.005 * right, 1.005 * right), ylim=(-0.005, 1.01))
+    axes.set(
+        xlabel=xlabel, ylabel=ylabel, xlim=(-0.005 * right, 1.005 * right), ylim=(-0.005, 1.01)
+    )
     axes.grid(visible=True)
 
 

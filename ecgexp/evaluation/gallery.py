@@ -11,7 +11,12 @@ from ecgexp.evaluation.style import BLUE, MUTED, SKY, VERMILION, new_figure, sty
 
 
 def worst_mistakes(
-    labels: np.ndarray, probabilities: np.ndarray, record_ids: np.ndarray, *, num_beats: int = 24, per_record: int = 4
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    record_ids: np.ndarray,
+    *,
+    num_beats: int = 24,
+    per_record: int = 4,
 ) -> np.ndarray:
     """Indices of the wrong beats of highest predicted probability, worst first.
 
@@ -56,11 +61,15 @@ def mistakes_figure(
       num_beats: at most so many panels.
       per_record: at most so many of one record.
     """
-    chosen = worst_mistakes(beats.labels, probabilities, beats.record_ids, num_beats=num_beats, per_record=per_record)
+    chosen = worst_mistakes(
+        beats.labels, probabilities, beats.record_ids, num_beats=num_beats, per_record=per_record
+    )
     columns = 6
     rows = max(1, -(-len(chosen) // columns))
     title = (
-        f"The {len(chosen)} most confident mistakes, at most {per_record} a record" if len(chosen) else "No mistakes"
+        f"The {len(chosen)} most confident mistakes, at most {per_record} a record"
+        if len(chosen)
+        else "No mistakes"
     )
     figure = new_figure(12, 0.9 + 1.75 * rows, title=title, source=source)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True).ravel()
@@ -68,15 +77,27 @@ def mistakes_figure(
     for axes, index in zip(panels, chosen, strict=False):
         predicted = probabilities[index].argmax()
         for lead in reversed(range(len(beats.lead_names))):  # the first lead is drawn last, on top
-            axes.plot(milliseconds, beats.signals_mv[index, :, lead], color=BLUE if lead == 0 else SKY, linewidth=1.1)
+            axes.plot(
+                milliseconds,
+                beats.signals_mv[index, :, lead],
+                color=BLUE if lead == 0 else SKY,
+                linewidth=1.1,
+            )
         names = f"{beats.class_names[beats.labels[index]]} → {beats.class_names[predicted]}"
-        axes.set_title(f"{names}  p = {_short(probabilities[index, predicted])}", fontsize=9, color=VERMILION, pad=13)
+        axes.set_title(
+            f"{names}  p = {_short(probabilities[index, predicted])}",
+            fontsize=9,
+            color=VERMILION,
+            pad=13,
+        )
         place = _place(beats.record_ids[index], beats.r_samples[index], record_fs_hz)
         axes.text(0.5, 1.02, place, transform=axes.transAxes, ha="center", fontsize=7, color=MUTED)
         axes.grid(visible=True)
     for axes in panels[len(chosen) :]:
         axes.set_visible(False)
-    figure.supxlabel(f"ms from the start of the window; true → predicted class; {_leads(beats)}", fontsize=9)
+    figure.supxlabel(
+        f"ms from the start of the window; true → predicted class; {_leads(beats)}", fontsize=9
+    )
     figure.supylabel("mV", fontsize=9)
     return figure
 

@@ -32,7 +32,9 @@ class Scores:
 
     def metrics(self, prefix: str) -> dict[str, float]:
         """The defined scores as `<prefix>/<key>`; undefined ones are left out."""
-        return {f"{prefix}/{key}": value for key, value in self.values.items() if not math.isnan(value)}
+        return {
+            f"{prefix}/{key}": value for key, value in self.values.items() if not math.isnan(value)
+        }
 
 
 def score(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]) -> Scores:
@@ -59,12 +61,16 @@ def score(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[s
     labels, probabilities = checked(labels, probabilities, class_names)
     entries = _class_scores(labels, probabilities.argmax(axis=1), class_names)
     entries["loss"] = _log_loss(labels, probabilities)
-    entries["expected_calibration_error"] = reliability(labels, probabilities).expected_calibration_error
+    entries["expected_calibration_error"] = reliability(
+        labels, probabilities
+    ).expected_calibration_error
     entries |= _ranking_scores(labels, probabilities, class_names)
     return _collect(entries)
 
 
-def quick_scores(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]) -> Scores:
+def quick_scores(
+    labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
+) -> Scores:
     """What an epoch's validation needs: the scores of `score` that need no sorting (no auroc, auprc, calibration)."""
     labels, probabilities = checked(labels, probabilities, class_names)
     entries = _class_scores(labels, probabilities.argmax(axis=1), class_names)
@@ -80,10 +86,14 @@ def majority_scores(labels: np.ndarray, majority_class: int, class_names: Sequen
       majority_class: the commonest class of the *training* labels.
       class_names: (classes,).
     """
-    return _collect(_class_scores(labels, np.full(len(labels), majority_class, np.int64), class_names))
+    return _collect(
+        _class_scores(labels, np.full(len(labels), majority_class, np.int64), class_names)
+    )
 
 
-def checked(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def checked(
+    labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
     """The labels as int64 and the probabilities as float64, once they are known to fit each other.
 
     Raises:
@@ -93,9 +103,13 @@ def checked(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, np.float64)
     rows, classes = len(labels), len(class_names)
     if rows == 0 or classes < 2:
-        raise ValueError(f"nothing to score: {rows} beats of {classes} classes; it takes one beat and two classes")
+        raise ValueError(
+            f"nothing to score: {rows} beats of {classes} classes; it takes one beat and two classes"
+        )
     if labels.shape != (rows,) or probabilities.shape != (rows, classes):
-        raise ValueError(f"probabilities {probabilities.shape} must be ({rows}, {classes}) for labels {labels.shape}")
+        raise ValueError(
+            f"probabilities {probabilities.shape} must be ({rows}, {classes}) for labels {labels.shape}"
+        )
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= classes:
         raise ValueError(
             f"labels ({labels.dtype}, {labels.min()} to {labels.max()}) must be integers from 0 to {classes - 1}"
@@ -107,18 +121,24 @@ def checked(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence
             "training diverged; try a smaller trainer.learning_rate"
         )
     if probabilities.min() < 0 or np.abs(probabilities.sum(axis=1) - 1).max() > 1e-3:
-        raise ValueError("each row of probabilities must be non-negative and sum to 1; apply softmax to logits first")
+        raise ValueError(
+            "each row of probabilities must be non-negative and sum to 1; apply softmax to logits first"
+        )
     return labels.astype(np.int64), probabilities
 
 
-def _class_scores(labels: np.ndarray, predictions: np.ndarray, class_names: Sequence[str]) -> _Entries:
+def _class_scores(
+    labels: np.ndarray, predictions: np.ndarray, class_names: Sequence[str]
+) -> _Entries:
     from sklearn import metrics
 
     indices = np.arange(len(class_names))
     predictivity, sensitivity, f1, support = metrics.precision_recall_fscore_support(
         labels, predictions, labels=indices, zero_division=np.nan
     )
-    binary = metrics.multilabel_confusion_matrix(labels, predictions, labels=indices)  # (classes, [rest, class], …)
+    binary = metrics.multilabel_confusion_matrix(
+        labels, predictions, labels=indices
+    )  # (classes, [rest, class], …)
     present = support > 0
     alone = _alone(labels, class_names)
     entries: _Entries = {
@@ -132,8 +152,12 @@ def _class_scores(labels: np.ndarray, predictions: np.ndarray, class_names: Sequ
         negatives, absent = true_negatives + false_positives, f"no beat is of class {name}"
         entries[f"support/{key}"] = support[i]
         entries[f"sensitivity/{key}"] = sensitivity[i] if present[i] else absent
-        entries[f"positive_predictivity/{key}"] = _or(predictivity[i], f"no beat was predicted {name}")
-        entries[f"specificity/{key}"] = true_negatives / negatives if negatives else f"every beat is of class {name}"
+        entries[f"positive_predictivity/{key}"] = _or(
+            predictivity[i], f"no beat was predicted {name}"
+        )
+        entries[f"specificity/{key}"] = (
+            true_negatives / negatives if negatives else f"every beat is of class {name}"
+        )
         entries[f"f1/{key}"] = f1[i] if present[i] else absent
     if has_jk_index(class_names):
         entries["jk_index"] = _jk_index(entries)
@@ -149,22 +173,32 @@ def classes_with_beats(labels: np.ndarray, class_names: Sequence[str]) -> tuple[
 def _alone(labels: np.ndarray, class_names: Sequence[str]) -> str:
     """Why there is no average over classes; empty where there is one."""
     present = classes_with_beats(labels, class_names)
-    return f"every beat is of class {present[0]}, and an average takes two classes" if len(present) < 2 else ""
+    return (
+        f"every beat is of class {present[0]}, and an average takes two classes"
+        if len(present) < 2
+        else ""
+    )
 
 
 def _kappa(labels: np.ndarray, predictions: np.ndarray, class_names: Sequence[str]) -> float | str:
     from sklearn.metrics import cohen_kappa_score
 
     if np.array_equal(np.unique(labels), np.unique(predictions)) and labels.min() == labels.max():
-        return (
-            f"every beat is {class_names[labels[0]]} and predicted so; there is no agreement beyond chance to measure"
-        )
+        return f"every beat is {class_names[labels[0]]} and predicted so; there is no agreement beyond chance to measure"
     return cohen_kappa_score(labels, predictions)
 
 
 def _jk_index(entries: _Entries) -> float | str:
-    parts = [f"{score}/{name}" for score in ("sensitivity", "positive_predictivity") for name in ("S", "V")]
-    missing = [f"{key} is not defined ({entries[key]})" for key in ("kappa", *parts) if isinstance(entries[key], str)]
+    parts = [
+        f"{score}/{name}"
+        for score in ("sensitivity", "positive_predictivity")
+        for name in ("S", "V")
+    ]
+    missing = [
+        f"{key} is not defined ({entries[key]})"
+        for key in ("kappa", *parts)
+        if isinstance(entries[key], str)
+    ]
     return "; ".join(missing) if missing else jk_index(entries)
 
 
@@ -176,7 +210,9 @@ def _log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return log_loss(labels, normalised, labels=np.arange(probabilities.shape[1]))
 
 
-def _ranking_scores(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]) -> _Entries:
+def _ranking_scores(
+    labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
+) -> _Entries:
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     entries: _Entries = {}
@@ -189,8 +225,14 @@ def _ranking_scores(labels: np.ndarray, probabilities: np.ndarray, class_names: 
         entries[f"auprc/{key}"] = average_precision_score(positive, probabilities[:, i])
         entries[f"auroc/{key}"] = roc_auc_score(positive, probabilities[:, i])
     for area in ("auroc", "auprc"):
-        defined = [value for key, value in entries.items() if key.startswith(f"{area}/") and not isinstance(value, str)]
-        entries[f"{area}_macro"] = float(np.mean(defined)) if defined else _alone(labels, class_names)
+        defined = [
+            value
+            for key, value in entries.items()
+            if key.startswith(f"{area}/") and not isinstance(value, str)
+        ]
+        entries[f"{area}_macro"] = (
+            float(np.mean(defined)) if defined else _alone(labels, class_names)
+        )
     return entries
 
 
@@ -200,5 +242,10 @@ def _or(value: float, reason: str) -> float | str:
 
 def _collect(entries: _Entries) -> Scores:
     entries = dict(sorted(entries.items(), key=lambda item: "/" in item[0]))  # overall scores first
-    values = {key: math.nan if isinstance(value, str) else float(value) for key, value in entries.items()}
-    return Scores(values=values, undefined={key: value for key, value in entries.items() if isinstance(value, str)})
+    values = {
+        key: math.nan if isinstance(value, str) else float(value) for key, value in entries.items()
+    }
+    return Scores(
+        values=values,
+        undefined={key: value for key, value in entries.items() if isinstance(value, str)},
+    )

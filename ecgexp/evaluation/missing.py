@@ -29,7 +29,9 @@ def over(classes: Sequence[str], every: Sequence[str]) -> str:
     return f"over {', '.join(classes)}" if len(classes) < len(every) else ""
 
 
-def averaged_classes(metrics: Mapping[str, float], split: str, class_names: Sequence[str]) -> tuple[str, ...] | None:
+def averaged_classes(
+    metrics: Mapping[str, float], split: str, class_names: Sequence[str]
+) -> tuple[str, ...] | None:
     """The classes over which a stored run's averages were taken, from its `<split>/support/<class>`.
 
     Args:
@@ -69,7 +71,13 @@ def metric_lacks(metric: str, counts: Mapping[str, int]) -> str:
 
 
 def selection_notes(
-    metric: str, scores: Sequence[float], kept_step: int, counts: Mapping[str, int], *, keeps: str, step_name: str
+    metric: str,
+    scores: Sequence[float],
+    kept_step: int,
+    counts: Mapping[str, int],
+    *,
+    keeps: str,
+    step_name: str,
 ) -> list[str]:
     """What the choice of an epoch does not rest on.
 
@@ -94,7 +102,9 @@ def selection_notes(
         )
     elif len(defined) < len(scores):
         gone = len(scores) - len(defined)
-        notes.append(f"{metric} was undefined in {gone} of {len(scores)} {step_name}s, which could not be chosen")
+        notes.append(
+            f"{metric} was undefined in {gone} of {len(scores)} {step_name}s, which could not be chosen"
+        )
     if len(defined) > 1 and max(defined) == min(defined):
         place = "first" if keeps == "best" else "last"
         notes.append(
@@ -106,7 +116,11 @@ def selection_notes(
 
 def evaluation_notes(evaluation: Evaluation) -> list[str]:
     """What the scores of one split do not rest on; from the beats of that split and the model's answers only."""
-    names, true, predicted = evaluation.class_names, evaluation.confusion.sum(axis=1), evaluation.confusion.sum(axis=0)
+    names, true, predicted = (
+        evaluation.class_names,
+        evaluation.confusion.sum(axis=1),
+        evaluation.confusion.sum(axis=0),
+    )
     present, total = evaluation.classes_in_average, evaluation.num_beats
     notes = []
     if absent := [name for name, count in zip(names, true, strict=True) if not count]:
@@ -115,19 +129,28 @@ def evaluation_notes(evaluation: Evaluation) -> list[str]:
             if len(present) > 1
             else f"every beat is {present[0]}, and there is no average over classes"
         )
-        notes.append(f"no beat is of class {', '.join(absent)}, so that nothing is known of them; {averages}")
+        notes.append(
+            f"no beat is of class {', '.join(absent)}, so that nothing is known of them; {averages}"
+        )
     answered = [name for name, count in zip(names, predicted, strict=True) if count]
     if len(answered) == 1:
-        notes.append(f"the model answers {answered[0]} for each of {total} beats, and never any other class")
+        notes.append(
+            f"the model answers {answered[0]} for each of {total} beats, and never any other class"
+        )
     largest, accuracy = int(true.argmax()), evaluation.scores.values["accuracy"]
     share = float(true[largest]) / total
     if len(present) > 1 and accuracy <= share:
         notes.append(
             f"accuracy {accuracy:.3f} is not above the {share:.3f} of always answering {names[largest]}, the commonest class here"
         )
-    if without := [key for key in ("accuracy", *AVERAGES, "jk_index") if key in evaluation.intervals_missing]:
+    if without := [
+        key for key in ("accuracy", *AVERAGES, "jk_index") if key in evaluation.intervals_missing
+    ]:
         notes.append(
-            "; ".join(f"no interval of {key.replace('_', ' ')}: {evaluation.intervals_missing[key]}" for key in without)
+            "; ".join(
+                f"no interval of {key.replace('_', ' ')}: {evaluation.intervals_missing[key]}"
+                for key in without
+            )
         )
     return notes
 
@@ -146,7 +169,9 @@ def client_notes(scores: ClientScores) -> list[str]:
     return notes
 
 
-def training_notes(counts: Mapping[str, int], evaluated: Mapping[str, Mapping[str, int]]) -> list[str]:
+def training_notes(
+    counts: Mapping[str, int], evaluated: Mapping[str, Mapping[str, int]]
+) -> list[str]:
     """Classes that the model cannot have learned.
 
     It is a statement about training beats: under a privacy guarantee it stays with the private data.
@@ -158,7 +183,9 @@ def training_notes(counts: Mapping[str, int], evaluated: Mapping[str, Mapping[st
     absent = absent_classes(counts)
     if not absent:
         return []
-    notes = [f"no training beat is of class {', '.join(absent)}: the model cannot have learned them"]
+    notes = [
+        f"no training beat is of class {', '.join(absent)}: the model cannot have learned them"
+    ]
     for split, there in evaluated.items():
         if asked := [f"{there[name]} of class {name}" for name in absent if there.get(name)]:
             notes.append(f"{split} beats that it cannot know: {', '.join(asked)}")
@@ -179,12 +206,19 @@ def participation_notes(
       untrained: what the weights are where nobody took part up to `kept_step`.
     """
     notes = []
-    for name, what in (("train/clients/used", "usable client update"), ("train/batch_size", "training beat")):
+    for name, what in (
+        ("train/clients/used", "usable client update"),
+        ("train/batch_size", "training beat"),
+    ):
         used = np.nan_to_num(np.asarray(history.get(name, ()), float))
         if len(used) and not used[:kept_step].any():
-            notes.append(f"no {what} entered the weights of {step_name} {kept_step}: they are {untrained}")
+            notes.append(
+                f"no {what} entered the weights of {step_name} {kept_step}: they are {untrained}"
+            )
         elif empty := int((used == 0).sum()):
-            notes.append(f"{empty} of {len(used)} {step_name}s had no {what}: nothing was learned in them")
+            notes.append(
+                f"{empty} of {len(used)} {step_name}s had no {what}: nothing was learned in them"
+            )
     broken = np.nan_to_num(np.asarray(history.get("train/clients/non_finite", ()), float))
     if broken.any():
         rounds = int((broken > 0).sum())

@@ -21,7 +21,9 @@ def better_by(metric: str) -> Literal["max", "min"] | None:
     parts = metric.split("/")
     if "clients" in parts[:2]:
         return "max" if parts[-1].startswith(("accuracy_", "macro_f1_")) else None
-    name = parts[1] if parts[0] in ("test", "validation", "privacy") and len(parts) > 1 else parts[0]
+    name = (
+        parts[1] if parts[0] in ("test", "validation", "privacy") and len(parts) > 1 else parts[0]
+    )
     return "min" if name in _BETTER_SMALL else "max" if name in _BETTER_LARGE else None
 
 
@@ -32,7 +34,9 @@ def metric_name(class_name: str) -> str:
     and blanks stay as they are; any other character becomes `x` and its hexadecimal code, because MLflow refuses most
     of them: `!` is `x21`.
     """
-    return _RENAMED.get(class_name) or re.sub(r"[^A-Za-z0-9_ \-]", lambda match: f"x{ord(match[0]):02x}", class_name)
+    return _RENAMED.get(class_name) or re.sub(
+        r"[^A-Za-z0-9_ \-]", lambda match: f"x{ord(match[0]):02x}", class_name
+    )
 
 
 def metric_names(class_names: Sequence[str]) -> tuple[str, ...]:

@@ -105,7 +105,9 @@ def _two_sided(gains: np.ndarray) -> float:
     chances[reach] = 1.0
     for size in np.abs(gains).tolist():
         halves, chances = chances / 2, np.zeros_like(chances)
-        chances[size:] += halves[: len(halves) - size]  # no sum leaves the array: its ends are reached by all together
+        chances[size:] += halves[
+            : len(halves) - size
+        ]  # no sum leaves the array: its ends are reached by all together
         chances[: len(halves) - size] += halves[size:]
     far = np.abs(np.arange(-reach, reach + 1)) >= abs(int(gains.sum()))
     return float(min(1.0, chances[far].sum()))

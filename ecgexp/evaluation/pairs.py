@@ -77,13 +77,17 @@ def match(a: Predictions, b: Predictions) -> Pairs:
         another patient in B than in A.
     """
     if set(a.class_names) != set(b.class_names):
-        raise DataError(f"A tells the classes {', '.join(a.class_names)} apart, and B {', '.join(b.class_names)}")
+        raise DataError(
+            f"A tells the classes {', '.join(a.class_names)} apart, and B {', '.join(b.class_names)}"
+        )
     keys_a, keys_b = _keys(a, b)
     for name, predictions, keys in (("A", a, keys_a), ("B", b, keys_b)):
         _check_once(name, predictions, keys)
     common, rows_a, rows_b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
     if not len(common):
-        raise DataError(f"A and B have no beat in common: {len(keys_a)} beats of A, {len(keys_b)} other ones of B")
+        raise DataError(
+            f"A and B have no beat in common: {len(keys_a)} beats of A, {len(keys_b)} other ones of B"
+        )
     _check_same("true class", a, a.classes[rows_a], b.classes[rows_b], rows_a)
     _check_same("patient", a, a.patients[rows_a], b.patients[rows_b], rows_a)
     return Pairs(
@@ -111,7 +115,9 @@ def _check_once(name: str, predictions: Predictions, keys: np.ndarray) -> None:
         )
 
 
-def _check_same(what: str, a: Predictions, ours: np.ndarray, theirs: np.ndarray, rows: np.ndarray) -> None:
+def _check_same(
+    what: str, a: Predictions, ours: np.ndarray, theirs: np.ndarray, rows: np.ndarray
+) -> None:
     other = np.flatnonzero(ours != theirs)
     if len(other):
         i = other[0]

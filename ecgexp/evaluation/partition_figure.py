@@ -11,10 +11,21 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 
-from ecgexp.evaluation.style import FAINT, INK, MUTED, VERMILION, clients_in_words, grouped, new_figure, styled
+from ecgexp.evaluation.style import (
+    FAINT,
+    INK,
+    MUTED,
+    VERMILION,
+    clients_in_words,
+    grouped,
+    new_figure,
+    styled,
+)
 
 _MOST_NUMBERED = 80  # beyond so many clients no number in a cell could be read
-_BLUES = ListedColormap(matplotlib.colormaps["Blues"](np.linspace(0.12, 1, 256)))  # one beat is not white, none is
+_BLUES = ListedColormap(
+    matplotlib.colormaps["Blues"](np.linspace(0.12, 1, 256))
+)  # one beat is not white, none is
 
 Counts = Mapping[str, Mapping[str, Mapping[str, int]]]
 
@@ -28,7 +39,7 @@ def partition_figure(counts: Counts, class_names: Sequence[str], *, source: str)
     the validation split first.
 
     Args:
-      counts: split -> client id -> class -> beats, as `Deal.class_counts` gives them.
+      counts: split -> client id -> class -> beats, as `ClientPartition.class_counts` gives them.
       class_names: the columns.
       source: which data, e.g. `"mitdb 1.0.0"`.
     """
@@ -44,23 +55,38 @@ def partition_figure(counts: Counts, class_names: Sequence[str], *, source: str)
     tables = [_table(counts[name], clients, class_names) for name in splits]
     norm = LogNorm(vmin=1, vmax=max(2, *(table.max() for table in tables)))
     for axes, name, table in zip(panels, splits, tables, strict=True):
-        image = axes.imshow(np.ma.masked_equal(table, 0), cmap=_BLUES, norm=norm, aspect="auto", interpolation="none")
+        image = axes.imshow(
+            np.ma.masked_equal(table, 0),
+            cmap=_BLUES,
+            norm=norm,
+            aspect="auto",
+            interpolation="none",
+        )
         if numbered:
             _write_numbers(axes, table, norm)
-            axes.hlines(np.arange(len(clients) + 1) - 0.5, -0.5, size + 0.5, color=FAINT, linewidth=0.5)
+            axes.hlines(
+                np.arange(len(clients) + 1) - 0.5, -0.5, size + 0.5, color=FAINT, linewidth=0.5
+            )
         _label_columns(axes, name, table, class_names)
         if 0 < len(trained) < len(clients):
             axes.axhline(len(trained) - 0.5, color=VERMILION, linewidth=1)
     _label_rows(panels[0], clients, len(trained), numbered=numbered)
-    bar = figure.colorbar(image, ax=panels, label="beats", aspect=max(6, 6 * height), fraction=0.03, pad=0.01)
+    bar = figure.colorbar(
+        image, ax=panels, label="beats", aspect=max(6, 6 * height), fraction=0.03, pad=0.01
+    )
     bar.ax.yaxis.set_major_formatter(lambda value, _: grouped(round(value)))
     bar.outline.set_visible(False)
     return figure
 
 
-def _table(part: Mapping[str, Mapping[str, int]], clients: Sequence[str], class_names: Sequence[str]) -> np.ndarray:
+def _table(
+    part: Mapping[str, Mapping[str, int]], clients: Sequence[str], class_names: Sequence[str]
+) -> np.ndarray:
     """(clients, classes) int64, 0 for clients that the split does not have."""
-    return np.array([[part.get(client, {}).get(name, 0) for name in class_names] for client in clients], np.int64)
+    return np.array(
+        [[part.get(client, {}).get(name, 0) for name in class_names] for client in clients],
+        np.int64,
+    )
 
 
 def _write_numbers(axes: Axes, table: np.ndarray, norm: LogNorm) -> None:
@@ -68,17 +94,26 @@ def _write_numbers(axes: Axes, table: np.ndarray, norm: LogNorm) -> None:
     for i, j in np.ndindex(table.shape):
         if table[i, j]:
             colour = "white" if norm(table[i, j]) > 0.55 else INK
-            axes.text(j, i, grouped(table[i, j]), ha="center", va="center", fontsize=7, color=colour)
-        elif held[i]:  # the client is in this split and lacks the class; a client that is not in it stays blank
+            axes.text(
+                j, i, grouped(table[i, j]), ha="center", va="center", fontsize=7, color=colour
+            )
+        elif held[
+            i
+        ]:  # the client is in this split and lacks the class; a client that is not in it stays blank
             axes.text(j, i, "0", ha="center", va="center", fontsize=7, color=MUTED)
     for i in np.flatnonzero(held):
-        axes.text(table.shape[1], i, grouped(held[i]), ha="center", va="center", fontsize=7, weight="bold")
+        axes.text(
+            table.shape[1], i, grouped(held[i]), ha="center", va="center", fontsize=7, weight="bold"
+        )
 
 
 def _label_columns(axes: Axes, name: str, table: np.ndarray, class_names: Sequence[str]) -> None:
     size, present = len(class_names), int((table.sum(axis=1) > 0).sum())
     axes.set_title(f"{name}: {clients_in_words(present)}")
-    labels = [f"{name}\n{grouped(count)}" for name, count in zip(class_names, table.sum(axis=0), strict=True)]
+    labels = [
+        f"{name}\n{grouped(count)}"
+        for name, count in zip(class_names, table.sum(axis=0), strict=True)
+    ]
     axes.set_xticks(range(size + 1), [*labels, f"all\n{grouped(table.sum())}"], fontsize=8)
     axes.set_xlim(-0.5, size + 0.5)
     axes.tick_params(length=0)
@@ -90,4 +125,6 @@ def _label_rows(axes: Axes, clients: Sequence[str], num_trained: int, *, numbere
     if not numbered:
         places = places[:: -(-len(clients) // 60)]
     axes.set_yticks(places, [clients[i] for i in places], fontsize=8 if numbered else 6)
-    axes.set_ylabel("client; below the line: new, not trained on" if num_trained < len(clients) else "client")
+    axes.set_ylabel(
+        "client; below the line: new, not trained on" if num_trained < len(clients) else "client"
+    )

@@ -67,13 +67,25 @@ def read_predictions(path: Path, *, fix: str) -> StoredPredictions:
             raise ValueError("it has empty cells")
         texts = {name: np.asarray(table[name].to_pylist(), dtype=np.str_) for name in _TEXTS}
         samples = table[_SAMPLE].to_numpy().astype(np.int64)
-        probabilities = np.stack([table[name].to_numpy().astype(np.float64) for name in names], axis=1)
+        probabilities = np.stack(
+            [table[name].to_numpy().astype(np.float64) for name in names], axis=1
+        )
         class_names = tuple(name.removeprefix(_PROBABILITY) for name in names)
         if strange := ({*texts["class"], *texts["predicted"]} - {*class_names}):
-            raise ValueError(f"the class {quoted(str(min(strange)))} is not among {quoted(class_names)}")
+            raise ValueError(
+                f"the class {quoted(str(min(strange)))} is not among {quoted(class_names)}"
+            )
         if len(samples) and samples.min() < 0:
             raise ValueError("a beat lies before its record")
-    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, MemoryError, OverflowError) as error:
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        MemoryError,
+        OverflowError,
+    ) as error:
         raise refusal(path, f"is no table of predictions: {told(error)}", fix=fix) from error
     return StoredPredictions(
         records=texts["record"], patients=texts["patient"], samples=samples, classes=texts["class"],
@@ -119,7 +131,11 @@ def read_clients(path: Path, *, fix: str) -> list[dict[str, Any]]:
 
     shares = ("accuracy", "macro_f1", "majority_accuracy")
     try:
-        kinds: dict[str, Any] = {"client": str, "beats": np.int64, **dict.fromkeys(shares, np.float64)}
+        kinds: dict[str, Any] = {
+            "client": str,
+            "beats": np.int64,
+            **dict.fromkeys(shares, np.float64),
+        }
         table = pd.read_csv(io.StringIO(text), dtype=kinds, keep_default_na=True)
         _check_shares(table, shares)
         return table[["client", "beats", *shares]].to_dict("records")

@@ -11,7 +11,14 @@ from matplotlib.figure import Figure
 P = ParamSpec("P")
 
 # Okabe & Ito 2008, told apart with any colour vision; their yellow is too faint for a line on white.
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+)
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 # Colour and dash together, so that a grey print can be read too.
 CLASS_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK, MUTED)
@@ -62,14 +69,24 @@ def new_figure(width: float, height: float, *, title: str, source: str) -> Figur
     FigureCanvasAgg(figure)
     figure.suptitle(f"{title}\n{source}", fontsize=11)
     if "synthetic" in source.lower():
-        mark = {"boxstyle": "square,pad=0.3", "facecolor": "white", "edgecolor": VERMILION, "linewidth": 0.8}
-        figure.text(0.012, 0.985, "synthetic", ha="left", va="top", color=VERMILION, fontsize=7.5, bbox=mark)
+        mark = {
+            "boxstyle": "square,pad=0.3",
+            "facecolor": "white",
+            "edgecolor": VERMILION,
+            "linewidth": 0.8,
+        }
+        figure.text(
+            0.012, 0.985, "synthetic", ha="left", va="top", color=VERMILION, fontsize=7.5, bbox=mark
+        )
     return figure
 
 
 def class_style(index: int) -> dict[str, object]:
     """Colour and dash of a class's line."""
-    return {"color": CLASS_COLOURS[index % len(CLASS_COLOURS)], "linestyle": CLASS_DASHES[index % len(CLASS_DASHES)]}
+    return {
+        "color": CLASS_COLOURS[index % len(CLASS_COLOURS)],
+        "linestyle": CLASS_DASHES[index % len(CLASS_DASHES)],
+    }
 
 
 def grouped(count: int) -> str:

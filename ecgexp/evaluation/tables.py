@@ -65,7 +65,10 @@ def summary_markdown(evaluation: Evaluation, *, title: str) -> str:
     ):
         lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
         blocks.append(
-            "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+            "\n".join(
+                f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |"
+                for line in lines
+            )
         )
     return "\n\n".join([*blocks, _caption(evaluation)]) + "\n"
 
@@ -77,7 +80,11 @@ def _class_header() -> list[str]:
 def _class_rows(evaluation: Evaluation) -> Iterator[list[str]]:
     values = evaluation.scores.values
     for name, key in zip(evaluation.class_names, metric_names(evaluation.class_names), strict=True):
-        yield [name, f"{values[f'support/{key}']:.0f}", *(_number(values[f"{score}/{key}"]) for _, score in _PER_CLASS)]
+        yield [
+            name,
+            f"{values[f'support/{key}']:.0f}",
+            *(_number(values[f"{score}/{key}"]) for _, score in _PER_CLASS),
+        ]
 
 
 def _overall_header(evaluation: Evaluation) -> list[str]:
@@ -90,7 +97,11 @@ def _overall_rows(evaluation: Evaluation) -> Iterator[list[str]]:
             interval = evaluation.intervals.get(key)
             between = f"{_number(interval.low)} to {_number(interval.high)}" if interval else ""
             baseline = evaluation.majority.values.get(key)
-            averaged = over(evaluation.classes_in_average, evaluation.class_names) if key in AVERAGES else ""
+            averaged = (
+                over(evaluation.classes_in_average, evaluation.class_names)
+                if key in AVERAGES
+                else ""
+            )
             yield [
                 f"{name}, {averaged}" if averaged else name,
                 _number(evaluation.scores.values[key]),
@@ -100,8 +111,16 @@ def _overall_rows(evaluation: Evaluation) -> Iterator[list[str]]:
 
 
 def _caption(evaluation: Evaluation) -> str:
-    undefined = [f"{key}: {reason}" for key, reason in evaluation.undefined.items() if not key.startswith("support")]
-    intervals = f"intervals: {evaluation.intervals_note}" if evaluation.intervals else evaluation.intervals_note
+    undefined = [
+        f"{key}: {reason}"
+        for key, reason in evaluation.undefined.items()
+        if not key.startswith("support")
+    ]
+    intervals = (
+        f"intervals: {evaluation.intervals_note}"
+        if evaluation.intervals
+        else evaluation.intervals_note
+    )
     note = f"{evaluation.num_beats} beats; {intervals}"
     return f"{note}; – is undefined ({'; '.join(undefined)})" if undefined else note
 

@@ -8,43 +8,47 @@ import numpy as np
 
 from ecgexp.data.beats import beats_sha256
 from ecgexp.evaluation.evaluator import Evaluation
-from ecgexp.experiment.data import Prepared
+from ecgexp.experiment.data import RunData
 from ecgexp.models.classifier import Classifier, save_classifier
 from ecgexp.privacy.statement import PrivacyStatement
 from ecgexp.tracking.base import DatasetInput, Tracker
 
 
-def log_data(tracker: Tracker, prepared: Prepared) -> None:
+def log_data(tracker: Tracker, run_data: RunData) -> None:
     """The dataset as an input of the run, its class counts in every split, what was left out, and who holds what."""
-    beats = prepared.beats
-    dataset = DatasetInput(name=beats.database, digest=beats.digest, source=beats.database, counts=prepared.counts)
+    beats = run_data.beats
+    dataset = DatasetInput(
+        name=beats.database, digest=beats.digest, source=beats.database, counts=run_data.counts
+    )
     tracker.log_dataset(dataset)
     tracker.set_tags(
         {
             "dataset.name": beats.database, "dataset.digest": beats.digest,
-            "dataset.test_sha256": test_sha256(prepared),
+            "dataset.test_sha256": test_sha256(run_data),
         }
     )  # fmt: skip
-    tracker.log_dict(describe_data(prepared), "data.json")
-    log_partition(tracker, prepared)
+    tracker.log_dict(describe_data(run_data), "data.json")
+    log_partition(tracker, run_data)
 
 
-def test_sha256(prepared: Prepared) -> str:
+def test_sha256(run_data: RunData) -> str:
     """SHA-256 of the test beats, which are published beat by beat anyway (`predictions/test.parquet`)."""
-    return beats_sha256(prepared.beats.take(prepared.split.test))
+    return beats_sha256(run_data.beats.take(run_data.split.test))
 
 
-def log_partition(tracker: Tracker, prepared: Prepared) -> None:
+def log_partition(tracker: Tracker, run_data: RunData) -> None:
     """How many beats of each class every client holds, as a figure and a table; nothing for a pooled run."""
-    if prepared.deal.is_pooled:
+    if run_data.partition.is_pooled:
         return
     import pandas as pd
 
     from ecgexp.evaluation.partition_figure import partition_figure
 
-    beats = prepared.beats
-    counts = prepared.deal.class_counts(beats)
-    tracker.log_figure(partition_figure(counts, beats.class_names, source=beats.database), "figures/partition.png")
+    beats = run_data.beats
+    counts = run_data.partition.class_counts(beats)
+    tracker.log_figure(
+        partition_figure(counts, beats.class_names, source=beats.database), "figures/partition.png"
+    )
     rows = [
         {"client": client, "split": split, "class": name, "beats": number}
         for split, clients in counts.items()
@@ -54,24 +58,30 @@ def log_partition(tracker: Tracker, prepared: Prepared) -> None:
     tracker.log_table(pd.DataFrame(rows), "tables/partition.csv")
 
 
-def describe_data(prepared: Prepared) -> dict[str, Any]:
+def describe_data(run_data: RunData) -> dict[str, Any]:
     """For `result.json`: the database, how many beats of each class went where, and to how many clients."""
-    beats, deal = prepared.beats, prepared.deal
+    beats, partition = run_data.beats, run_data.partition
     return {
         "database": beats.database,
         "digest": beats.digest,
-        "test_sha256": test_sha256(prepared),
+        "test_sha256": test_sha256(run_data),
         "classes": list(beats.class_names),
-        "beats": prepared.counts,
-        "patients": {name: len(np.unique(beats.patient_ids[rows])) for name, rows in prepared.indices.items()},
-        **({} if deal.is_pooled else {"clients": deal.num_clients()}),
+        "beats": run_data.counts,
+        "patients": {
+            name: len(np.unique(beats.patient_ids[rows])) for name, rows in run_data.indices.items()
+        },
+        **({} if partition.is_pooled else {"clients": partition.num_clients()}),
         "dropped": dict(beats.dropped),
-        "notes": list(prepared.split.notes),
+        "notes": list(run_data.split.notes),
     }
 
 
 def log_evaluation(
-    tracker: Tracker, prepared: Prepared, split: str, evaluation: Evaluation, probabilities: np.ndarray
+    tracker: Tracker,
+    run_data: RunData,
+    split: str,
+    evaluation: Evaluation,
+    probabilities: np.ndarray,
 ) -> None:
     """The confusion matrix, curves, calibration, worst mistakes, per-record table and predictions of one split."""
     import pandas as pd
@@ -79,36 +89,47 @@ def log_evaluation(
     from ecgexp.evaluation import figures, gallery
     from ecgexp.evaluation.tables import summary_markdown
 
-    beats = prepared.beats.take(prepared.indices[split])
+    beats = run_data.beats.take(run_data.indices[split])
     names, source = evaluation.class_names, f"{beats.database}, {split}"
     tracker.log_figure(
-        figures.confusion_figure(evaluation.confusion, names, source=source), f"figures/{split}_confusion_matrix.png"
+        figures.confusion_figure(evaluation.confusion, names, source=source),
+        f"figures/{split}_confusion_matrix.png",
     )
     tracker.log_figure(
-        figures.roc_figure(beats.labels, probabilities, names, source=source), f"figures/{split}_roc.png"
+        figures.roc_figure(beats.labels, probabilities, names, source=source),
+        f"figures/{split}_roc.png",
     )
     tracker.log_figure(
         figures.precision_recall_figure(beats.labels, probabilities, names, source=source),
         f"figures/{split}_precision_recall.png",
     )
     tracker.log_figure(
-        figures.reliability_figure(beats.labels, probabilities, source=source), f"figures/{split}_reliability.png"
+        figures.reliability_figure(beats.labels, probabilities, source=source),
+        f"figures/{split}_reliability.png",
     )
     tracker.log_figure(
-        gallery.mistakes_figure(beats, probabilities, source=source), f"figures/{split}_worst_mistakes.png"
+        gallery.mistakes_figure(beats, probabilities, source=source),
+        f"figures/{split}_worst_mistakes.png",
     )
     tracker.log_text(summary_markdown(evaluation, title=source), f"tables/{split}_summary.md")
     tracker.log_table(pd.DataFrame(list(evaluation.per_record)), f"tables/{split}_per_record.csv")
     tracker.log_table(_predictions(beats, probabilities), f"predictions/{split}.parquet")
 
 
-def log_description(tracker: Tracker, evaluation: Evaluation, *, title: str, notes: Sequence[str]) -> None:
+def log_description(
+    tracker: Tracker, evaluation: Evaluation, *, title: str, notes: Sequence[str]
+) -> None:
     """The summary as the run's description, the first thing its page in MLflow shows, under what it does not rest on."""
     from ecgexp.evaluation.tables import summary_markdown
 
     told = "".join(f"- **{note}**\n" for note in notes)
     summary = summary_markdown(evaluation, title=title)
-    tracker.set_tags({"mlflow.note.content": f"{told}\n{summary}" if told else summary, "notes": "; ".join(notes)})
+    tracker.set_tags(
+        {
+            "mlflow.note.content": f"{told}\n{summary}" if told else summary,
+            "notes": "; ".join(notes),
+        }
+    )
 
 
 def summary(evaluation: Evaluation, *, title: str) -> Any:
@@ -130,23 +151,29 @@ def log_history(
     """Loss, accuracy and macro-F1 over the epochs; where curves of training beats are withheld, also without these."""
     from ecgexp.evaluation.figures import learning_curves_figure
 
-    figure = learning_curves_figure(history, source=source, step_name=step_name, best_step=kept_step)
+    figure = learning_curves_figure(
+        history, source=source, step_name=step_name, best_step=kept_step
+    )
     tracker.log_figure(figure, "figures/learning_curves.png")
-    held_out = {name: values for name, values in history.items() if name.startswith("validation/")}
-    if withholds and held_out:
-        figure = learning_curves_figure(held_out, source=source, step_name=step_name, best_step=kept_step)
+    holdout = {name: values for name, values in history.items() if name.startswith("validation/")}
+    if withholds and holdout:
+        figure = learning_curves_figure(
+            holdout, source=source, step_name=step_name, best_step=kept_step
+        )
         tracker.log_figure(figure, "figures/validation_curves.png")
 
 
-def log_model(tracker: Tracker, prepared: Prepared, classifier: Classifier, run_dir: Path) -> None:
+def log_model(tracker: Tracker, run_data: RunData, classifier: Classifier, run_dir: Path) -> None:
     """The classifier as data, and as an MLflow model that scores raw windows."""
     folder = save_classifier(classifier, run_dir / "model")
-    beats = prepared.beats
+    beats = run_data.beats
     # An example shows the shape: a model must not carry a patient's beats.
     signals_mv = np.zeros_like(beats.signals_mv[:4])
     beside = {"rr": np.ones_like(beats.rr[:4])} if classifier.uses_rr else {}
-    beside |= {"usual_mv": signals_mv} if classifier.uses_usual_beat else {}
-    tracker.log_model(folder, input_example={"signals_mv": signals_mv, **beside} if beside else signals_mv)
+    beside |= {"templates_mv": signals_mv} if classifier.uses_template else {}
+    tracker.log_model(
+        folder, input_example={"signals_mv": signals_mv, **beside} if beside else signals_mv
+    )
 
 
 def log_privacy(tracker: Tracker, statement: PrivacyStatement) -> dict[str, float]:
@@ -154,7 +181,9 @@ def log_privacy(tracker: Tracker, statement: PrivacyStatement) -> dict[str, floa
     values = statement.as_dict()
     tracker.log_text(statement.text(), "privacy_statement.txt")
     tracker.log_dict(values, "privacy.json")
-    tracker.set_tags({"privacy": statement.line(), "privacy.claim": str(values["claim"]).lower()})
+    tracker.set_tags(
+        {"privacy": statement.line(), "privacy.claim": str(values["guarantee"]).lower()}
+    )
     names = (
         "epsilon", "epsilon_pld", "epsilon_rdp", "epsilon_replace_one", "delta", "epsilon_if_noise_were_secret",
         "noise_multiplier", "sampling_probability", "steps",  # what a target ε or a budget made of the settings
@@ -175,4 +204,6 @@ def _predictions(beats: Any, probabilities: np.ndarray) -> Any:
         "class": names[beats.labels],
         "predicted": names[probabilities.argmax(axis=1)],
     }
-    return pd.DataFrame(columns | {f"probability/{name}": probabilities[:, i] for i, name in enumerate(names)})
+    return pd.DataFrame(
+        columns | {f"probability/{name}": probabilities[:, i] for i, name in enumerate(names)}
+    )

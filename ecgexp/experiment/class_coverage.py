@@ -7,7 +7,7 @@ from ecgexp.data.beats import BeatSet
 from ecgexp.data.overlap import rows_sharing_samples
 from ecgexp.data.splits import Split
 from ecgexp.evaluation.missing import clients_of_one_class, metric_lacks, training_notes
-from ecgexp.experiment.data import Prepared
+from ecgexp.experiment.data import RunData
 from ecgexp.privacy.outputs import PRIVATE_FOLDER, is_published
 from ecgexp.settings.declaration import ConfigError, DataError
 
@@ -20,51 +20,57 @@ WITHHELD = (
 )
 
 
-def check_evidence(experiment: Any, prepared: Prepared) -> None:
+def check_evidence(experiment: Any, run_data: RunData) -> None:
     """Refuses a run whose result would rest on nothing, before anything is trained.
 
     Args:
       experiment: an `ecgexp.experiment.experiment.Experiment`.
-      prepared: its beats.
+      run_data: its beats.
 
     Raises:
       DataError: there are no training beats, they are of one class, or one that is to be weighed by its beats has none.
       ConfigError: a setting asks for what the split cannot give; says what to type. Tells of no training beat.
     """
-    _check_training(experiment, prepared)
+    _check_training(experiment, run_data)
     if experiment.selection.needs_validation(experiment.is_private):
-        _check_selection(experiment, prepared)
-    _check_evaluated(experiment, prepared)
-    _check_comparisons(experiment, prepared)
+        _check_selection(experiment, run_data)
+    _check_evaluated(experiment, run_data)
+    _check_federated_baselines(experiment, run_data)
 
 
-def notes_before_training(experiment: Any, prepared: Prepared) -> Notes:
+def notes_before_training(experiment: Any, run_data: RunData) -> Notes:
     """What is known to be missing before training.
 
     Args:
       experiment: an `ecgexp.experiment.experiment.Experiment`.
-      prepared: its beats.
+      run_data: its beats.
 
     Returns:
       What is missing; what was read from the training beats is under `training` and `overlap`.
     """
-    left_out = [name for name in experiment.grouping.classes if name not in prepared.beats.class_names]
+    left_out = [
+        name for name in experiment.grouping.classes if name not in run_data.beats.class_names
+    ]
     notes: Notes = {}
     if left_out:
         notes["classes"] = [
             f"no beat of these records is of class {', '.join(left_out)} of grouping={experiment.grouping.name}: the model does "
             "not know it, and no average is over it"
         ]
-    counts = prepared.counts
-    training = training_notes(counts["train"], {split: counts[split] for split in experiment.evaluate_on})
-    if overlap := overlap_notes(prepared.beats, prepared.split):
+    counts = run_data.counts
+    training = training_notes(
+        counts["train"], {split: counts[split] for split in experiment.evaluate_on}
+    )
+    if overlap := overlap_notes(run_data.beats, run_data.split):
         notes["overlap"] = overlap
-    clients = {client: rows for client, rows in prepared.deal.train.items() if len(rows)}
-    if not prepared.deal.is_pooled:
-        if len(clients) < len(prepared.deal.train):
-            gone = len(prepared.deal.train) - len(clients)
-            training.append(f"{gone} of {len(prepared.deal.train)} clients have no training beats")
-        alone = clients_of_one_class(prepared.data.labels, clients)
+    clients = {client: rows for client, rows in run_data.partition.train.items() if len(rows)}
+    if not run_data.partition.is_pooled:
+        if len(clients) < len(run_data.partition.train):
+            gone = len(run_data.partition.train) - len(clients)
+            training.append(
+                f"{gone} of {len(run_data.partition.train)} clients have no training beats"
+            )
+        alone = clients_of_one_class(run_data.data.labels, clients)
         if clients and len(alone) == len(clients):
             training.append(
                 f"each of {len(clients)} clients has training beats of one class only: none tells classes apart"
@@ -97,9 +103,11 @@ def published(notes: Notes, *, withholds: bool) -> Notes:
     """
     if not withholds:
         return notes
-    return {about: texts for about, texts in notes.items() if is_published("result key", f"notes/{about}")} | {
-        "private": [WITHHELD]
-    }
+    return {
+        about: texts
+        for about, texts in notes.items()
+        if is_published("result key", f"notes/{about}")
+    } | {"private": [WITHHELD]}
 
 
 def lines(notes: Mapping[str, Sequence[str]]) -> list[str]:
@@ -107,8 +115,8 @@ def lines(notes: Mapping[str, Sequence[str]]) -> list[str]:
     return [f"{about}: {text}" for about, texts in notes.items() for text in texts]
 
 
-def _check_training(experiment: Any, prepared: Prepared) -> None:
-    counts = prepared.counts["train"]
+def _check_training(experiment: Any, run_data: RunData) -> None:
+    counts = run_data.counts["train"]
     present = [name for name, count in counts.items() if count]
     if not present:
         raise DataError(
@@ -128,8 +136,8 @@ def _check_training(experiment: Any, prepared: Prepared) -> None:
         )
 
 
-def _check_evaluated(experiment: Any, prepared: Prepared) -> None:
-    empty = [split for split in experiment.evaluate_on if not len(prepared.indices[split])]
+def _check_evaluated(experiment: Any, run_data: RunData) -> None:
+    empty = [split for split in experiment.evaluate_on if not len(run_data.indices[split])]
     if empty:
         rest = ",".join(split for split in experiment.evaluate_on if split not in empty)
         raise ConfigError(
@@ -138,25 +146,25 @@ def _check_evaluated(experiment: Any, prepared: Prepared) -> None:
         )
 
 
-def _check_selection(experiment: Any, prepared: Prepared) -> None:
-    selection, counts = experiment.selection, prepared.counts["validation"]
-    if not len(prepared.split.validation):
+def _check_selection(experiment: Any, run_data: RunData) -> None:
+    selection, counts = experiment.selection, run_data.counts["validation"]
+    if not len(run_data.split.validation):
         raise ConfigError(
             "the split holds out no validation beats, by which an epoch could be chosen; "
-            "type split.validation_fraction=0.2, or selection.keep=last selection.patience=null evaluate_on=[test]"
+            "type split.validation_fraction=0.2, or selection.weights=last selection.patience=null evaluate_on=[test]"
         )
     if lacks := metric_lacks(selection.metric, counts):
         raise ConfigError(
-            f"selection.metric={selection.metric}: {lacks}; type selection.keep=last selection.patience=null, another "
+            f"selection.metric={selection.metric}: {lacks}; type selection.weights=last selection.patience=null, another "
             "selection.metric, or take records or a split.validation_fraction that give validation beats of more classes"
         )
 
 
-def _check_comparisons(experiment: Any, prepared: Prepared) -> None:
-    tested = {client for client, rows in prepared.deal.test.items() if len(rows)}
-    trained = {client for client, rows in prepared.deal.train.items() if len(rows)}
-    if experiment.comparisons.personalize_epochs and not tested & trained:
+def _check_federated_baselines(experiment: Any, run_data: RunData) -> None:
+    tested = {client for client, rows in run_data.partition.test.items() if len(rows)}
+    trained = {client for client, rows in run_data.partition.train.items() if len(rows)}
+    if experiment.federated_baselines.personalize_epochs and not tested & trained:
         raise ConfigError(
-            f"comparisons.personalize_epochs={experiment.comparisons.personalize_epochs}: no client that is trained has test "
-            "beats of its own under this split; type split=intra_patient, or comparisons.personalize_epochs=0"
+            f"federated_baselines.personalize_epochs={experiment.federated_baselines.personalize_epochs}: no client that is trained has test "
+            "beats of its own under this split; type split=intra_patient, or federated_baselines.personalize_epochs=0"
         )

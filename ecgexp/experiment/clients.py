@@ -6,74 +6,90 @@ import numpy as np
 
 from ecgexp.evaluation.clients import ClientScores, score_clients
 from ecgexp.evaluation.missing import client_notes
-from ecgexp.experiment.data import Prepared
+from ecgexp.experiment.data import RunData
 from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.tracking.base import Tracker
 
 if TYPE_CHECKING:
-    from ecgexp.evaluation.comparison import Comparison
-    from ecgexp.privacy.feasibility import Report
+    from ecgexp.evaluation.comparison import FederatedComparison
+    from ecgexp.privacy.feasibility import OnProgress
 
 
-def outlook(plan: PrivacyPlan, num_parameters: int, report: "Report") -> Any:
+def feasibility_tables(plan: PrivacyPlan, num_parameters: int, on_progress: "OnProgress") -> Any:
     """What `plan` can promise, for the console, before its training: a table, within 5 s.
 
-    That is the part of `tables.reachable_table` about the plan itself and `privacy.population`; `ecgexp-plan` has the rest. The
+    That is the part of `tables.feasibility_table` about the plan itself and `privacy.hypothetical_population`; `ecgexp-plan` has the rest. The
     noise needed for other promises takes the accountant of cohorts of constant size some 10 s, so there is only the price.
     """
     from ecgexp.formatting import epsilon_text
-    from ecgexp.privacy.feasibility import reachable
+    from ecgexp.privacy.feasibility import feasibility_of
     from ecgexp.privacy.feasibility_tables import render
-    from ecgexp.privacy.hypothetical import price
+    from ecgexp.privacy.hypothetical import plan_epsilon
 
     if plan.sampling == "fixed":
         return (
             f"{plan.iterations} rounds at noise multiplier {plan.noise_multiplier:.4g} will cost each {plan.unit} of "
-            f"{plan.num_units} ε = {epsilon_text(price(plan).epsilon)} (δ {plan.delta:g}, {plan.accountant.upper()}); "
+            f"{plan.num_units} ε = {epsilon_text(plan_epsilon(plan).epsilon)} (δ {plan.delta:g}, {plan.accountant.upper()}); "
             "`ecgexp-plan --sampling fixed` tells what is within reach"
         )
-    populations = [] if plan.population is None else [plan.population]
-    return render(reachable(plan, [plan], num_parameters=num_parameters, populations=populations, report=report))
+    populations = [] if plan.hypothetical_population is None else [plan.hypothetical_population]
+    return render(
+        feasibility_of(
+            plan,
+            [plan],
+            num_parameters=num_parameters,
+            populations=populations,
+            on_progress=on_progress,
+        )
+    )
 
 
-def client_scores(prepared: Prepared, split: str, probabilities: np.ndarray) -> ClientScores:
+def client_scores(run_data: RunData, split: str, probabilities: np.ndarray) -> ClientScores:
     """How the clients of one split are served.
 
     Args:
-      prepared: the beats and who holds them.
+      run_data: the beats and who holds them.
       split: `validation` or `test`.
       probabilities: (num_beats, classes) of the split's beats.
     """
-    rows, data = prepared.indices[split], prepared.data
+    rows, data = run_data.indices[split], run_data.data
     return score_clients(
-        prepared.deal.parts[split], rows, data.labels[rows], probabilities.argmax(axis=1), data.class_names,
-        prepared.baseline_class(rows),
+        run_data.partition.parts[split], rows, data.labels[rows], probabilities.argmax(axis=1), data.class_names,
+        run_data.baseline_class(rows),
     )  # fmt: skip
 
 
-def notes(prepared: Prepared, split: str, probabilities: np.ndarray) -> list[str]:
+def notes(run_data: RunData, split: str, probabilities: np.ndarray) -> list[str]:
     """What the scores of the split's single clients do not rest on; empty where beats are pooled."""
-    return [] if prepared.deal.is_pooled else client_notes(client_scores(prepared, split, probabilities))
+    return (
+        []
+        if run_data.partition.is_pooled
+        else client_notes(client_scores(run_data, split, probabilities))
+    )
 
 
-def log_clients(tracker: Tracker, prepared: Prepared, split: str, probabilities: np.ndarray) -> dict[str, float]:
+def log_clients(
+    tracker: Tracker, run_data: RunData, split: str, probabilities: np.ndarray
+) -> dict[str, float]:
     """A table and a figure of how each client is served; returns `<split>/clients/…`. Nothing where beats are pooled."""
-    if prepared.deal.is_pooled:
+    if run_data.partition.is_pooled:
         return {}
     import pandas as pd
 
     from ecgexp.evaluation.client_figure import per_client_figure
 
-    beats, scores = prepared.beats, client_scores(prepared, split, probabilities)
-    rows = scores.rows(None if prepared.withholds_training else prepared.deal.train)
-    majority = beats.class_names[prepared.baseline_class(prepared.indices[split])]
+    beats, scores = run_data.beats, client_scores(run_data, split, probabilities)
+    rows = scores.rows(None if run_data.withholds_training else run_data.partition.train)
+    majority = beats.class_names[run_data.baseline_class(run_data.indices[split])]
     figure = per_client_figure(rows, majority_class=majority, source=f"{beats.database}, {split}")
     tracker.log_table(pd.DataFrame(rows), f"tables/{split}_per_client.csv")
     tracker.log_figure(figure, f"figures/{split}_per_client.png")
     return {f"{split}/clients/{name}": value for name, value in scores.spread().items()}
 
 
-def log_comparison(tracker: Tracker, prepared: Prepared, comparison: "Comparison") -> dict[str, float]:
+def log_federated_baselines(
+    tracker: Tracker, run_data: RunData, comparison: "FederatedComparison"
+) -> dict[str, float]:
     """A table and a figure of the models side by side; returns `comparison/…`."""
     import pandas as pd
 
@@ -82,6 +98,6 @@ def log_comparison(tracker: Tracker, prepared: Prepared, comparison: "Comparison
     rows = comparison.rows()
     tracker.log_table(pd.DataFrame(rows), "tables/comparison_per_client.csv")
     overall = {model: scores["accuracy"] for model, scores in comparison.overall.items()}
-    figure = comparison_figure(rows, overall, source=f"{prepared.beats.database}, test")
+    figure = comparison_figure(rows, overall, source=f"{run_data.beats.database}, test")
     tracker.log_figure(figure, "figures/comparison_per_client.png")
     return comparison.metrics()

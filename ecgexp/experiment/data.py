@@ -10,7 +10,7 @@ from ecgexp.data.beats import NO_INTERVAL, BeatSet
 from ecgexp.data.identity import check_beats_once
 from ecgexp.data.leakage import check_split
 from ecgexp.data.overlap import overlap_of
-from ecgexp.data.partition import Deal, check_deal
+from ecgexp.data.partition import ClientPartition, check_partition
 from ecgexp.data.splits import Split
 from ecgexp.features.inputs import transform_beats
 from ecgexp.privacy.overlap import Overlap
@@ -20,27 +20,31 @@ from ecgexp.training.base import TrainingData
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
+class RunData:
     """The beats of a run, who is trained on and tested, which client holds what, and what the model sees of them.
 
     Attributes:
       beats: labelled; every index below is one into them.
       split: checked for leaks.
-      deal: every beat of the split to one client.
+      partition: every beat of the split to one client.
       data: what a trainer gets.
       withholds_training: whether nothing may be published that tells of training beats, as under a privacy guarantee.
     """
 
     beats: BeatSet
     split: Split
-    deal: Deal
+    partition: ClientPartition
     data: TrainingData
     withholds_training: bool = False
 
     @property
     def indices(self) -> dict[str, np.ndarray]:
         """Split name -> indices."""
-        return {"train": self.split.train, "validation": self.split.validation, "test": self.split.test}
+        return {
+            "train": self.split.train,
+            "validation": self.split.validation,
+            "test": self.split.test,
+        }
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -65,28 +69,34 @@ class Prepared:
         """
         if not self.withholds_training or not len(rows):
             return self.majority_class
-        return int(np.bincount(self.data.labels[rows], minlength=len(self.data.class_names)).argmax())
+        return int(
+            np.bincount(self.data.labels[rows], minlength=len(self.data.class_names)).argmax()
+        )
 
 
-def prepare(
-    *, dataset: Any, grouping: Any, split: Any, partition: Any, model_input: Any, seeds: Seeds, report: Callable[..., None]
-) -> Prepared:  # fmt: skip
+def load_run_data(
+    *, dataset: Any, grouping: Any, split: Any, partition: Any, features: Any, seeds: Seeds, on_progress: Callable[..., None]
+) -> RunData:  # fmt: skip
     """Loads, groups, splits, deals to clients and transforms the beats.
 
     Raises:
       ConfigError: these beats cannot be dealt to the clients that were asked for; one of two databases is not there.
       DataError: the data cannot be trusted or found, or the split leaks.
     """
-    beats = load_beats(dataset=dataset, grouping=grouping, model_input=model_input, report=report)
+    beats = load_beats(
+        dataset=dataset, grouping=grouping, features=features, on_progress=on_progress
+    )
     parts = split.split(beats, seeds.generator("split"))
     check_split(beats, parts)
     return assemble(
-        beats, parts, partition, seeds, features=lambda: transform_beats(model_input, beats),
+        beats, parts, partition, seeds, features=lambda: transform_beats(features, beats),
         overlap=overlap_of(beats, parts.train, dataset.window_samples[0]),
     )  # fmt: skip
 
 
-def load_beats(*, dataset: Any, grouping: Any, model_input: Any, report: Callable[..., None]) -> BeatSet:
+def load_beats(
+    *, dataset: Any, grouping: Any, features: Any, on_progress: Callable[..., None]
+) -> BeatSet:
     """Loads and groups the beats, and drops those that lack what the input needs, with the reason.
 
     A record's only beat has no RR interval; it is dropped where the input takes RR features, and nowhere else.
@@ -94,16 +104,18 @@ def load_beats(*, dataset: Any, grouping: Any, model_input: Any, report: Callabl
     Raises:
       DataError: the data cannot be trusted or found, a beat has two rows, or none is left.
     """
-    beats = dataset.load(report)
+    beats = dataset.load(on_progress)
     check_beats_once(beats)
     beats = grouping.apply(beats)
-    if not model_input.uses_rr:
+    if not features.uses_rr:
         return beats
     has_rr = ~np.isnan(beats.rr).any(axis=1)
     if has_rr.all():
         return beats
     if not has_rr.any():
-        raise DataError(f"no beat is left: {NO_INTERVAL} in any record; use input=signal, which takes no RR features")
+        raise DataError(
+            f"no beat is left: {NO_INTERVAL} in any record; use features=signal, which takes no RR features"
+        )
     dropped = {**beats.dropped, NO_INTERVAL: int(np.sum(~has_rr))}
     return replace(beats, dropped=dropped).take(np.flatnonzero(has_rr))
 
@@ -111,7 +123,7 @@ def load_beats(*, dataset: Any, grouping: Any, model_input: Any, report: Callabl
 def assemble(
     beats: BeatSet, parts: Split, partition: Any, seeds: Seeds, *, features: Callable[[], Mapping[str, np.ndarray]],
     overlap: Overlap | None = None,
-) -> Prepared:  # fmt: skip
+) -> RunData:  # fmt: skip
     """Deals split beats to clients and puts together what a trainer gets.
 
     Args:
@@ -125,10 +137,10 @@ def assemble(
     Raises:
       ConfigError: these beats cannot be dealt to the clients that were asked for.
     """
-    deal = partition.deal(beats, parts, seeds.generator("partition"))
-    check_deal(deal, parts)
+    partition = partition.assign(beats, parts, seeds.generator("partition"))
+    check_partition(partition, parts)
     data = TrainingData(
         features=features(), labels=beats.labels, train=parts.train, class_names=beats.class_names,
-        record_ids=beats.record_ids, patient_ids=beats.patient_ids, clients=deal.train, overlap=overlap,
+        record_ids=beats.record_ids, patient_ids=beats.patient_ids, clients=partition.train, overlap=overlap,
     )  # fmt: skip
-    return Prepared(beats=beats, split=parts, deal=deal, data=data)
+    return RunData(beats=beats, split=parts, partition=partition, data=data)

@@ -8,10 +8,10 @@ import numpy as np
 from pydantic import Field
 
 from ecgexp.data.partition.natural import Pooled
-from ecgexp.data.splits import Federated10, IntraPatient, check_databases
+from ecgexp.data.splits import IntraPatient, WithinRecord, check_databases
 from ecgexp.evaluation.names import metric_names
-from ecgexp.experiment.data import Prepared, prepare
-from ecgexp.experiment.federated_baselines import Comparisons
+from ecgexp.experiment.data import RunData, load_run_data
+from ecgexp.experiment.federated_baselines import FederatedBaselines
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.privacy.statement import check_unit_covers_features, check_units_apart, shared_units
 from ecgexp.seeding import Seeds
@@ -45,7 +45,7 @@ class Experiment:
       dataset: the beats (`ecgexp.data`).
       grouping: symbols -> classes.
       split: who is trained on and who is tested.
-      input: what the model sees of a beat.
+      features: what the model sees of a beat.
       augmentation: random copies of training beats.
       model: the architecture.
       loss: per example.
@@ -57,7 +57,7 @@ class Experiment:
       device: where to compute.
       evaluate_on: splits that are scored at the end; while a model is being chosen, leave `test` out.
       num_resamples: of the bootstrap behind each 95 % interval; 0 for none.
-      comparisons: what a federated model is held against; by default nothing.
+      federated_baselines: what a federated model is held against; by default nothing.
       checkpoints: how often the state of training is written down.
     """
 
@@ -65,7 +65,7 @@ class Experiment:
     dataset: Any
     grouping: Any
     split: Any
-    input: Any
+    features: Any
     augmentation: Any
     model: Any
     loss: Any
@@ -77,19 +77,19 @@ class Experiment:
     device: Device
     evaluate_on: tuple[Literal["validation", "test"], ...] = ("validation", "test")
     num_resamples: Annotated[Whole, Field(ge=0, le=100_000)] = 1000
-    comparisons: Comparisons = Comparisons()
+    federated_baselines: FederatedBaselines = FederatedBaselines()
     checkpoints: CheckpointRule = CheckpointRule()
 
     def __post_init__(self):
         check_named_once("evaluate_on", self.evaluate_on)
         self._check_classes()
         check_databases(self.dataset, self.split)
-        self._check_inputs()
+        self._check_features()
         self._check_privacy()
         self._check_clients()
-        self.comparisons.check(
+        self.federated_baselines.check(
             self.trainer, is_pooled=isinstance(self.partition, Pooled), is_private=self.is_private,
-            judges_test="test" in self.evaluate_on,
+            evaluates_test="test" in self.evaluate_on,
         )  # fmt: skip
 
     def _check_classes(self) -> None:
@@ -97,22 +97,26 @@ class Experiment:
         try:
             metric_names(list(self.grouping.classes))
         except ValueError as error:
-            raise ConfigError(f"grouping.classes={_listed(frozenset(self.grouping.classes))}: {error}") from error
-
-    def _check_inputs(self) -> None:
-        """What the input makes is what the model takes and the augmentation changes."""
-        made, model, changed = self.input.names(), self.model, self.augmentation.features
-        makes = f"{_kind(self.input)} makes {_listed(made)}"
-        if missing := model.required_inputs - made:
             raise ConfigError(
-                f"{_kind(model)} takes {_listed(model.required_inputs)} and {makes}; type input={min(missing)}"
+                f"grouping.classes={_listed(frozenset(self.grouping.classes))}: {error}"
+            ) from error
+
+    def _check_features(self) -> None:
+        """What the input makes is what the model takes and the augmentation changes."""
+        made, model, changed = self.features.names(), self.model, self.augmentation.features
+        makes = f"{_kind(self.features)} makes {_listed(made)}"
+        if missing := model.required_features - made:
+            raise ConfigError(
+                f"{_kind(model)} takes {_listed(model.required_features)} and {makes}; type features={min(missing)}"
             )
-        if surplus := made - model.required_inputs - model.optional_inputs:
-            raise ConfigError(f"{makes}, and {_kind(model)} does not take {_listed(surplus)}; choose another input")
+        if surplus := made - model.required_features - model.optional_features:
+            raise ConfigError(
+                f"{makes}, and {_kind(model)} does not take {_listed(surplus)}; choose another input"
+            )
         if missing := changed - made:
             raise ConfigError(
                 f"augmentation={self.augmentation.name} changes {_listed(changed)} and {makes}; "
-                f"type augmentation=none or input={min(missing)}"
+                f"type augmentation=none or features={min(missing)}"
             )
 
     def _check_privacy(self) -> None:
@@ -135,8 +139,12 @@ class Experiment:
                 "privacy.unit=patient, or privacy=patient, whose clip suits it"
             )
         self.trainer.check_privacy(self.privacy)
-        check_unit_covers_features(self.privacy.unit, self.input.features_crossing_beats)
-        if self.has_guarantee and self.privacy.unit != "beat" and isinstance(self.split, IntraPatient | Federated10):
+        check_unit_covers_features(self.privacy.unit, self.features.features_crossing_beats)
+        if (
+            self.has_privacy_guarantee
+            and self.privacy.unit != "beat"
+            and isinstance(self.split, IntraPatient | WithinRecord)
+        ):
             raise ConfigError(shared_units(self.privacy.unit, "validation or test beats"))
         if self.device.mixed_precision:
             raise ConfigError(
@@ -162,16 +170,18 @@ class Experiment:
                 "partition=none, or trainer=federated"
             )
 
-    def prepare(self, seeds: Seeds, report: Callable[..., None]) -> Prepared:
-        """Its beats, split, dealt and transformed; see `ecgexp.experiment.data.prepare`."""
-        prepared = prepare(
-            dataset=self.dataset, grouping=self.grouping, split=self.split, partition=self.partition, model_input=self.input,
-            seeds=seeds, report=report,
+    def load_run_data(self, seeds: Seeds, on_progress: Callable[..., None]) -> RunData:
+        """Its beats, split, dealt and transformed; see `ecgexp.experiment.data.load_run_data`."""
+        run_data = load_run_data(
+            dataset=self.dataset, grouping=self.grouping, split=self.split, partition=self.partition, features=self.features,
+            seeds=seeds, on_progress=on_progress,
         )  # fmt: skip
-        if self.has_guarantee:
-            held_out = {name: rows for name, rows in prepared.indices.items() if name != "train"}
-            check_units_apart(self.privacy.unit, prepared.beats.patient_ids, prepared.split.train, held_out)
-        return replace(prepared, withholds_training=self.withholds)
+        if self.has_privacy_guarantee:
+            holdout = {name: rows for name, rows in run_data.indices.items() if name != "train"}
+            check_units_apart(
+                self.privacy.unit, run_data.beats.patient_ids, run_data.split.train, holdout
+            )
+        return replace(run_data, withholds_training=self.withholds)
 
     @property
     def is_private(self) -> bool:
@@ -179,19 +189,19 @@ class Experiment:
         return isinstance(self.privacy, PrivacySpec)
 
     @property
-    def makes_promise(self) -> bool:
+    def states_privacy_loss(self) -> bool:
         """Whether the run states what its promise of privacy costs; a subclass that breaks it on purpose says no."""
         return self.is_private
 
     @property
-    def has_guarantee(self) -> bool:
+    def has_privacy_guarantee(self) -> bool:
         """Whether the run may state an ε as a privacy guarantee."""
-        return self.makes_promise and self.privacy.may_have_guarantee
+        return self.states_privacy_loss and self.privacy.may_have_privacy_guarantee
 
     @property
     def withholds(self) -> bool:
         """Whether what tells of training beats and is not covered stays in the run's folder `private/`."""
-        return self.has_guarantee and self.privacy.publish != "all"
+        return self.has_privacy_guarantee and self.privacy.publish != "all"
 
     @property
     def title(self) -> str:
@@ -202,7 +212,9 @@ class Experiment:
         """The experiment that runs: this one, unless a subclass replaces parts of it. Doing it twice changes nothing more."""
         return self
 
-    def read_probabilities(self, probabilities: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
+    def read_probabilities(
+        self, probabilities: np.ndarray, class_names: Sequence[str]
+    ) -> np.ndarray:
         """(num_beats, classes) probabilities as they are scored: as the model gives them."""
         return probabilities
 
@@ -218,7 +230,7 @@ class Experiment:
         """Tags of the run that come from the experiment; here none."""
         return {}
 
-    def further_results(self, prepared: Prepared) -> FurtherResults:
+    def further_results(self, run_data: RunData) -> FurtherResults:
         """What a finished run has beside its scores; here nothing."""
         return FurtherResults()
 

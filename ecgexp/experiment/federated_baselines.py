@@ -7,25 +7,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecgexp.console import StepBar, Watcher
-from ecgexp.evaluation.comparison import GLOBAL, LOCAL_ONLY, PERSONALIZED, POOLED, Comparison, accuracy
+from ecgexp.console import Console, StepBar
+from ecgexp.evaluation.comparison import (
+    GLOBAL,
+    LOCAL_ONLY,
+    PERSONALIZED,
+    POOLED,
+    FederatedComparison,
+    accuracy,
+)
 from ecgexp.evaluation.metrics import quick_scores
 from ecgexp.evaluation.missing import clients_of_one_class
 from ecgexp.experiment.clients import client_scores
-from ecgexp.experiment.data import Prepared
+from ecgexp.experiment.data import RunData
 from ecgexp.settings.declaration import ConfigError, DataError, NonNegativeInt, settings
 from ecgexp.training.base import Weights
 from ecgexp.training.centralized import Centralized
-from ecgexp.training.model_selection import Chosen
+from ecgexp.training.model_selection import ModelSelector
 
 if TYPE_CHECKING:
-    from ecgexp.experiment.training_loop import Learner
+    from ecgexp.experiment.training_loop import TrainingLoop
 
 _KERAS_OPTIMIZERS = ("sgd", "adam")
 
 
 @settings
-class Comparisons:
+class FederatedBaselines:
     """Models that are trained when the federated one is finished, to be judged beside it; nothing is chosen by test beats.
 
     All are trained with the client's optimizer, learning rate, schedule and batch size, and with the run's loss and
@@ -50,21 +57,27 @@ class Comparisons:
     @property
     def asked(self) -> dict[str, str]:
         """What was asked for, as it is typed, and what would take it back."""
-        asked = {"local_only": self.local_only, "pooled": self.pooled, "personalize_epochs": self.personalize_epochs}
+        asked = {
+            "local_only": self.local_only,
+            "pooled": self.pooled,
+            "personalize_epochs": self.personalize_epochs,
+        }
         return {
             f"comparisons.{name}={str(value).lower()}": f"comparisons.{name}={str(type(value)()).lower()}"
             for name, value in asked.items()
             if value
         }
 
-    def check(self, trainer: Any, *, is_pooled: bool, is_private: bool, judges_test: bool) -> None:
+    def check(
+        self, trainer: Any, *, is_pooled: bool, is_private: bool, evaluates_test: bool
+    ) -> None:
         """Refuses what cannot be compared, before any data are read.
 
         Args:
           trainer: of the run.
           is_pooled: whether the partition deals all beats to one place.
           is_private: whether a promise of privacy was asked for.
-          judges_test: whether the test beats are scored at the end.
+          evaluates_test: whether the test beats are scored at the end.
 
         Raises:
           ConfigError: with what to type.
@@ -80,7 +93,7 @@ class Comparisons:
                     f"{typed} trains on the private beats without noise, and no promise would cover what comes of it; type "
                     f"{instead}, or privacy=none"
                 )
-            if not judges_test:
+            if not evaluates_test:
                 raise ConfigError(
                     f"{typed} is judged on test beats, and evaluate_on leaves them alone; type evaluate_on=[validation,test], or "
                     f"{instead}"
@@ -92,33 +105,45 @@ class Comparisons:
                 )
 
 
-def compare(
-    experiment: Any, prepared: Prepared, learner: "Learner", chosen: Chosen, probabilities: np.ndarray, watcher: Watcher
-) -> Comparison:
-    """Trains and judges what `experiment.comparisons` asks for.
+def evaluate_baselines(
+    experiment: Any,
+    run_data: RunData,
+    training_loop: "TrainingLoop",
+    model_selector: ModelSelector,
+    probabilities: np.ndarray,
+    console: Console,
+) -> FederatedComparison:
+    """Trains and judges what `experiment.federated_baselines` asks for.
 
     Args:
       experiment: an `ecgexp.experiment.experiment.Experiment` whose trainer is federated.
-      prepared: the beats and who holds them.
-      learner: of the finished run.
-      chosen: its final weights.
+      run_data: the beats and who holds them.
+      training_loop: of the finished run.
+      model_selector: its final weights.
       probabilities: (num_test, classes) that they give the test beats.
-      watcher: shows progress.
+      console: shows progress.
     """
-    asked, train = experiment.comparisons, prepared.deal.train
-    comparison = Comparison(
-        scores=client_scores(prepared, "test", probabilities), train_beats={name: len(rows) for name, rows in train.items()},
-        one_class=clients_of_one_class(prepared.data.labels, train),
+    asked, train = experiment.federated_baselines, run_data.partition.train
+    comparison = FederatedComparison(
+        scores=client_scores(run_data, "test", probabilities), train_beats={name: len(rows) for name, rows in train.items()},
+        one_class=clients_of_one_class(run_data.data.labels, train),
     )  # fmt: skip
-    comparison.overall[GLOBAL] = _overall(prepared, probabilities)
-    with learner.scope():
-        trainings = _Trainings(experiment.trainer, learner, watcher)
+    comparison.overall[GLOBAL] = _overall(run_data, probabilities)
+    with training_loop.scope():
+        trainings = _Trainings(experiment.trainer, training_loop, console)
         if asked.local_only:
-            _compare_local_only(comparison, prepared, trainings)
+            _local_only_baseline(comparison, run_data, trainings)
         if asked.personalize_epochs:
-            _compare_personalized(comparison, prepared, trainings, asked.personalize_epochs, chosen.weights)
+            _personalized_baseline(
+                comparison, run_data, trainings, asked.personalize_epochs, model_selector.weights
+            )
         if asked.pooled:
-            _compare_pooled(comparison, prepared, trainings, Chosen(experiment.selection, is_private=False))
+            _pooled_baseline(
+                comparison,
+                run_data,
+                trainings,
+                ModelSelector(experiment.selection, is_private=False),
+            )
     return comparison
 
 
@@ -127,7 +152,9 @@ def client_rates(trainer: Any) -> list[float]:
     num_rounds, rate = trainer.num_rounds, trainer.client_learning_rate
     if trainer.client_schedule == "constant":
         return [rate] * (num_rounds * trainer.client_epochs)
-    falling = [rate * 0.5 * (1 + math.cos(math.pi * done / num_rounds)) for done in range(num_rounds)]
+    falling = [
+        rate * 0.5 * (1 + math.cos(math.pi * done / num_rounds)) for done in range(num_rounds)
+    ]
     return [value for value in falling for _ in range(trainer.client_epochs)]
 
 
@@ -136,8 +163,8 @@ class _Trainings:
     """Trains as a client of `trainer` would, and predicts."""
 
     trainer: Any
-    learner: "Learner"
-    watcher: Watcher
+    training_loop: "TrainingLoop"
+    console: Console
 
     def __post_init__(self):
         trainer = self.trainer
@@ -146,60 +173,89 @@ class _Trainings:
             learning_rate=trainer.client_learning_rate, schedule="constant",
         )  # fmt: skip
         self.rates = client_rates(trainer)
-        self.retraining = self.learner.retraining(alike)
+        self.retraining = self.training_loop.retraining(alike)
 
     def of_each(
-        self, what: str, clients: Mapping[str, np.ndarray], rates: Sequence[float], start: Weights | None = None
+        self,
+        what: str,
+        clients: Mapping[str, np.ndarray],
+        rates: Sequence[float],
+        start: Weights | None = None,
     ) -> Iterator[tuple[str, Weights]]:
         """Client id and last weights of a training on the rows of each client."""
-        with self.watcher.work(what) as work:
+        with self.console.progress_bar(what) as progress_bar:
             for number, (client, rows) in enumerate(clients.items(), 1):
-                for progress in self.retraining.train(rows, rates, start=start, report=_silent):
-                    work((number - 1) * len(rates) + progress.step, len(clients) * len(rates), f"client {client}")
-                yield client, progress.weights()
+                for epoch_result in self.retraining.train(
+                    rows, rates, start=start, on_progress=_silent
+                ):
+                    progress_bar(
+                        (number - 1) * len(rates) + epoch_result.step,
+                        len(clients) * len(rates),
+                        f"client {client}",
+                    )
+                yield client, epoch_result.weights()
 
 
-def _compare_local_only(comparison: Comparison, prepared: Prepared, trainings: _Trainings) -> None:
-    test, own = prepared.split.test, comparison.own.setdefault(LOCAL_ONLY, {})
-    labels, scores = prepared.data.labels[test], comparison.scores
-    for client, weights in trainings.of_each("clients alone", prepared.deal.train, trainings.rates):
-        probabilities = trainings.learner.probabilities(weights, test)
+def _local_only_baseline(
+    comparison: FederatedComparison, run_data: RunData, trainings: _Trainings
+) -> None:
+    test, own = run_data.split.test, comparison.own.setdefault(LOCAL_ONLY, {})
+    labels, scores = run_data.data.labels[test], comparison.scores
+    for client, weights in trainings.of_each(
+        "clients alone", run_data.partition.train, trainings.rates
+    ):
+        probabilities = trainings.training_loop.probabilities(weights, test)
         comparison.everywhere[client] = accuracy(labels, probabilities)
         if client in scores.clients:
             mine = scores.groups == scores.clients.index(client)
             own[client] = accuracy(labels[mine], probabilities[mine])
 
 
-def _compare_personalized(
-    comparison: Comparison, prepared: Prepared, trainings: _Trainings, epochs: int, start: Weights
+def _personalized_baseline(
+    comparison: FederatedComparison,
+    run_data: RunData,
+    trainings: _Trainings,
+    epochs: int,
+    start: Weights,
 ) -> None:
-    own, rates = comparison.own.setdefault(PERSONALIZED, {}), [trainings.trainer.client_learning_rate] * epochs
-    tested = {client: prepared.deal.train[client] for client in comparison.both}
+    own, rates = (
+        comparison.own.setdefault(PERSONALIZED, {}),
+        [trainings.trainer.client_learning_rate] * epochs,
+    )
+    tested = {client: run_data.partition.train[client] for client in comparison.both}
     for client, weights in trainings.of_each("personalizing", tested, rates, start):
-        rows = prepared.deal.test[client]
-        own[client] = accuracy(prepared.data.labels[rows], trainings.learner.probabilities(weights, rows))
+        rows = run_data.partition.test[client]
+        own[client] = accuracy(
+            run_data.data.labels[rows], trainings.training_loop.probabilities(weights, rows)
+        )
 
 
-def _compare_pooled(comparison: Comparison, prepared: Prepared, trainings: _Trainings, best: Chosen) -> None:
-    test, learner, rates = prepared.split.test, trainings.learner, trainings.rates
+def _pooled_baseline(
+    comparison: FederatedComparison, run_data: RunData, trainings: _Trainings, best: ModelSelector
+) -> None:
+    test, training_loop, rates = run_data.split.test, trainings.training_loop, trainings.rates
     comparison.own[POOLED], comparison.overall[POOLED] = {}, {"accuracy": math.nan}
     try:
-        with trainings.watcher.work("pooled training") as work:
-            for progress in trainings.retraining.train(
-                prepared.split.train, rates, report=StepBar(work, len(rates), "epoch")
+        with trainings.console.progress_bar("pooled training") as progress_bar:
+            for epoch_result in trainings.retraining.train(
+                run_data.split.train, rates, on_progress=StepBar(progress_bar, len(rates), "epoch")
             ):
-                if not best.consider(progress, learner.validate(progress.weights())):
+                if not best.update(epoch_result, training_loop.validate(epoch_result.weights())):
                     break
-        probabilities = learner.probabilities(best.weights, test)
-        comparison.overall[POOLED] = _overall(prepared, probabilities)
-    except DataError:  # it diverged, and is told so; the federated model and the other comparisons stand
+        probabilities = training_loop.probabilities(best.weights, test)
+        comparison.overall[POOLED] = _overall(run_data, probabilities)
+    except (
+        DataError
+    ):  # it diverged, and is told so; the federated model and the other comparisons stand
         return
-    scores = client_scores(prepared, "test", probabilities)
+    scores = client_scores(run_data, "test", probabilities)
     comparison.own[POOLED] = dict(zip(scores.clients, scores.accuracy.tolist(), strict=True))
 
 
-def _overall(prepared: Prepared, probabilities: np.ndarray) -> dict[str, float]:
-    scores = quick_scores(prepared.data.labels[prepared.split.test], probabilities, prepared.data.class_names).values
+def _overall(run_data: RunData, probabilities: np.ndarray) -> dict[str, float]:
+    scores = quick_scores(
+        run_data.data.labels[run_data.split.test], probabilities, run_data.data.class_names
+    ).values
     return {name: scores[name] for name in ("accuracy", "macro_f1")}
 
 

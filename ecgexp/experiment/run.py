@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ecgexp.console import Watcher
-from ecgexp.data.populations import people_of
+from ecgexp.console import Console
+from ecgexp.data.populations import training_population_of
 from ecgexp.evaluation.missing import evaluation_notes
 from ecgexp.experiment import artifacts, class_coverage, clients
-from ecgexp.experiment.data import Prepared
+from ecgexp.experiment.data import RunData
 from ecgexp.experiment.experiment import Experiment
-from ecgexp.experiment.federated_baselines import compare
-from ecgexp.experiment.training_loop import Learner
+from ecgexp.experiment.federated_baselines import evaluate_baselines
+from ecgexp.experiment.training_loop import TrainingLoop
 from ecgexp.privacy.keyed_digests import DigestKey
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.recorded_losses import Loss, Losses
-from ecgexp.privacy.search_accounting import Charge
+from ecgexp.privacy.search_accounting import PrivacySpent
 from ecgexp.seeding import Seeds
 from ecgexp.settings.build import to_node
 from ecgexp.settings.redaction import redact
@@ -28,8 +28,8 @@ from ecgexp.tracking.params import parameters
 from ecgexp.tracking.resources import PeakMemory
 from ecgexp.tracking.withheld import FOLDER as PRIVATE
 from ecgexp.tracking.withheld import Publishing, publishing_of
-from ecgexp.training.checkpointing.manager import Keeper, begin_journal, check_journal
-from ecgexp.training.model_selection import Chosen
+from ecgexp.training.checkpointing.manager import CheckpointManager, begin_journal, check_journal
+from ecgexp.training.model_selection import ModelSelector
 
 Admission = Callable[[Ledger, str], None]
 
@@ -40,7 +40,7 @@ def run(
     *,
     config: Mapping[str, Any] | None = None,
     resolved_yaml: str | None = None,
-    watcher: Watcher | None = None,
+    console: Console | None = None,
     name: str | None = None,
     tags: Mapping[str, str] | None = None,
     admit: Admission | None = None,
@@ -53,7 +53,7 @@ def run(
       run_dir: an existing folder; receives `result.json`, `metrics.jsonl`, the figures and the model.
       config: the composed configuration, logged leaf by leaf; by default the experiment itself.
       resolved_yaml: the same as text, kept as an artifact.
-      watcher: shows progress.
+      console: shows progress.
       name: the run's name in the UI; by default the experiment's title.
       tags: further tags of the run.
       resume: whether `run_dir` holds a run of this experiment that did not finish; it goes on, in the same MLflow run.
@@ -67,96 +67,121 @@ def run(
     """
     experiment = experiment.resolved()
     with hold(run_dir, new=not resume):
-        watcher, started, memory = watcher or Watcher(), time.monotonic(), PeakMemory()
-        if experiment.is_private and experiment.privacy.may_have_guarantee:
+        console, started, memory = console or Console(), time.monotonic(), PeakMemory()
+        if experiment.is_private and experiment.privacy.may_have_privacy_guarantee:
             check_journal(run_dir) if resume else begin_journal(run_dir)
         tracker = experiment.tracking.start(
-            run_name=name or experiment.title, run_dir=run_dir, resume_run_id=known_run_id(run_dir) if resume else None
+            run_name=name or experiment.title,
+            run_dir=run_dir,
+            resume_run_id=known_run_id(run_dir) if resume else None,
         )
         publishing = publishing_of(run_dir, withholds=experiment.withholds)
         tracker = publishing.tracker(tracker)
         result = Result(status="FAILED", marks=experiment.marks())
         try:
-            tracker.set_tags({"run.dir": str(run_dir.absolute()), **experiment.tags(), **(tags or {})})
+            tracker.set_tags(
+                {"run.dir": str(run_dir.absolute()), **experiment.tags(), **(tags or {})}
+            )
             tracker.log_params(parameters(config or to_node(experiment)))
             if resolved_yaml is not None:
                 tracker.log_text(resolved_yaml, "config.yaml")
             with publishing.logging():
                 found = _run_tracked(
-                    experiment, run_dir, tracker, watcher, publishing, admit, resume=resume, name=name or experiment.title,
+                    experiment, run_dir, tracker, console, publishing, admit, resume=resume, name=name or experiment.title,
                     sweep=(tags or {}).get("sweep"),
                 )  # fmt: skip
             result = replace(
-                publishing.result(found), run_id=tracker.run_id, seconds=round(time.monotonic() - started, 3)
+                publishing.result(found),
+                run_id=tracker.run_id,
+                seconds=round(time.monotonic() - started, 3),
             )
-            tracker.log_metrics({"resources/seconds": result.seconds, "resources/peak_memory_mb": memory.megabytes()})
+            tracker.log_metrics(
+                {
+                    "resources/seconds": result.seconds,
+                    "resources/peak_memory_mb": memory.megabytes(),
+                }
+            )
             tracker.log_file(result.write(run_dir))
         except BaseException as error:
             status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
             published = publishing.error(error)
-            result = replace(result, status=status, reason=redact(f"{type(published).__name__}: {published}"))
+            result = replace(
+                result, status=status, reason=redact(f"{type(published).__name__}: {published}")
+            )
             if published is not error:
                 raise published from None
             raise
         finally:
             tracker.finish(result.status, result.reason)
             if result.status != "FINISHED":
-                replace(result, run_id=tracker.run_id, seconds=round(time.monotonic() - started, 3)).write(run_dir)
+                replace(
+                    result, run_id=tracker.run_id, seconds=round(time.monotonic() - started, 3)
+                ).write(run_dir)
         if publishing.withholds:
-            watcher.say(
+            console.print(
                 f"what tells of training beats and is not covered by ε: {run_dir}/{PRIVATE}/ (do not hand it on)"
             )
-        watcher.say(f"{result.seconds:.0f} s · {run_dir}/result.json · {tracker.url_hint}")
+        console.print(f"{result.seconds:.0f} s · {run_dir}/result.json · {tracker.url_hint}")
         return result
 
 
 def _run_tracked(
-    experiment: Experiment, run_dir: Path, tracker: Tracker, watcher: Watcher, publishing: Publishing, admit: Admission | None,
+    experiment: Experiment, run_dir: Path, tracker: Tracker, console: Console, publishing: Publishing, admit: Admission | None,
     *, resume: bool, name: str, sweep: str | None,
 ) -> Result:  # fmt: skip
-    told, seeds = _Told(publishing, watcher), Seeds(experiment.seed)
+    told, seeds = _Told(publishing, console), Seeds(experiment.seed)
     for line in experiment.notices():
-        told.say("marks", line)
-    with watcher.work("beats") as work:
-        shown = work.without_notes() if publishing.withholds else work
-        key, prepared = DigestKey.of(experiment.tracking.private_dir()), experiment.prepare(seeds, shown)
-    people, prepared = people_of(prepared.beats, key), _keyed(prepared, key)
-    artifacts.log_data(tracker, prepared)
-    keeper = Keeper(run_dir, experiment.checkpoints, data_digest=prepared.beats.digest, resumes=resume)
-    learner = Learner(experiment, prepared, seeds, keeper)
-    told.add(class_coverage.notes_before_training(experiment, prepared))
+        told.print("marks", line)
+    with console.progress_bar("beats") as progress_bar:
+        shown = progress_bar.without_notes() if publishing.withholds else progress_bar
+        key, run_data = (
+            DigestKey.of(experiment.tracking.private_dir()),
+            experiment.load_run_data(seeds, shown),
+        )
+    training_population, run_data = (
+        training_population_of(run_data.beats, key),
+        _keyed(run_data, key),
+    )
+    artifacts.log_data(tracker, run_data)
+    checkpoint_manager = CheckpointManager(
+        run_dir, experiment.checkpoints, data_digest=run_data.beats.digest, resumes=resume
+    )
+    training_loop = TrainingLoop(experiment, run_data, seeds, checkpoint_manager)
+    told.add(class_coverage.notes_before_training(experiment, run_data))
     told.say_notes()
-    if keeper.standing is not None:
-        finished = f"{keeper.standing.step} of {experiment.trainer.num_steps}"
-        told.say("resumes", f"going on after {experiment.trainer.step_name} {finished}")
+    if checkpoint_manager.training_state is not None:
+        finished = f"{checkpoint_manager.training_state.step} of {experiment.trainer.num_steps}"
+        told.print("resumes", f"going on after {experiment.trainer.step_name} {finished}")
     if admit is not None:
-        admit(learner.ledger, prepared.beats.digest)
+        admit(training_loop.ledger, run_data.beats.digest)
     loss = Loss(
-        run_dir=str(run_dir.absolute()), name=name, run_id=tracker.run_id, sweep=sweep, people=people,
-        charge=Charge.of(learner.ledger),
+        run_dir=str(run_dir.absolute()), name=name, run_id=tracker.run_id, sweep=sweep, training_population=training_population,
+        spent=PrivacySpent.of(training_loop.ledger),
     )  # fmt: skip
     recorded = Losses(experiment.tracking.private_dir()).begin(loss, resumes=resume)
     if experiment.is_private and experiment.trainer.needs_clients:
-        with watcher.work("what is within reach") as work:
-            table = clients.outlook(learner.ledger.plan, learner.num_parameters, work)
-        told.say("feasibility", table)
-    chosen = learner.fit(tracker, watcher)
-    told.add(learner.notes(chosen))
-    scores = _evaluate(experiment, prepared, learner, chosen, tracker, watcher, told)
-    metrics, statement = dict(scores.metrics), learner.statement(chosen)
+        with console.progress_bar("what is within reach") as progress_bar:
+            table = clients.feasibility_tables(
+                training_loop.ledger.plan, training_loop.num_parameters, progress_bar
+            )
+        told.print("feasibility", table)
+    model_selector = training_loop.fit(tracker, console)
+    told.add(training_loop.notes(model_selector))
+    scores = _evaluate(experiment, run_data, training_loop, model_selector, tracker, console, told)
+    metrics, statement = dict(scores.metrics), training_loop.statement(model_selector)
     if statement is not None:
         metrics |= artifacts.log_privacy(tracker, statement)
-        told.say("statement", statement.line())
-    further = experiment.further_results(prepared)
+        told.print("statement", statement.line())
+    further = experiment.further_results(run_data)
     metrics |= further.metrics
     for line in further.lines:
-        told.say("marks", line)
+        told.print("marks", line)
     tracker.log_metrics(metrics)
-    artifacts.log_model(tracker, prepared, learner.classifier(chosen), run_dir)
+    artifacts.log_model(tracker, run_data, training_loop.classifier(model_selector), run_dir)
     recorded.finish(None if statement is None else statement.event)
     return Result(
         status="FINISHED", metrics=metrics, undefined=scores.undefined, classes_in_average=scores.classes_in_average,
-        notes=told.of_result(), selection=chosen.as_dict(), data=artifacts.describe_data(prepared),
+        notes=told.of_result(), selection=model_selector.as_dict(), data=artifacts.describe_data(run_data),
         privacy=None if statement is None else statement.as_dict(), marks={**experiment.marks(), **further.marks},
     )  # fmt: skip
 
@@ -171,29 +196,37 @@ class _Scores:
 
 
 def _evaluate(
-    experiment: Experiment, prepared: Prepared, learner: Learner, chosen: Chosen, tracker: Tracker, watcher: Watcher,
+    experiment: Experiment, run_data: RunData, training_loop: TrainingLoop, model_selector: ModelSelector, tracker: Tracker, console: Console,
     told: "_Told",
 ) -> _Scores:  # fmt: skip
     """Scores the chosen weights: the test beats are looked at here, once, and nothing is decided after it."""
     metrics, undefined, predicted, classes_in_average = {}, {}, {}, {}
     for split in experiment.evaluate_on:
-        evaluation, probabilities = learner.judge(split, chosen)
-        artifacts.log_evaluation(tracker, prepared, split, evaluation, probabilities)
-        metrics |= evaluation.metrics(split) | clients.log_clients(tracker, prepared, split, probabilities)
+        evaluation, probabilities = training_loop.evaluate(split, model_selector)
+        artifacts.log_evaluation(tracker, run_data, split, evaluation, probabilities)
+        metrics |= evaluation.metrics(split) | clients.log_clients(
+            tracker, run_data, split, probabilities
+        )
         predicted[split], classes_in_average[split] = probabilities, evaluation.classes_in_average
-        told.add({split: evaluation_notes(evaluation) + clients.notes(prepared, split, probabilities)})
+        told.add(
+            {split: evaluation_notes(evaluation) + clients.notes(run_data, split, probabilities)}
+        )
         undefined |= {f"{split}/{name}": reason for name, reason in evaluation.undefined.items()}
     comparison = None
-    if experiment.comparisons.asked:
-        comparison = compare(experiment, prepared, learner, chosen, predicted["test"], watcher)
-        metrics |= clients.log_comparison(tracker, prepared, comparison)
-        told.add({"comparisons": comparison.notes()})
+    if experiment.federated_baselines.asked:
+        comparison = evaluate_baselines(
+            experiment, run_data, training_loop, model_selector, predicted["test"], console
+        )
+        metrics |= clients.log_federated_baselines(tracker, run_data, comparison)
+        told.add({"federated_baselines": comparison.notes()})
     if experiment.evaluate_on:
-        title = f"{experiment.title} · {prepared.beats.database} · {split}"
-        artifacts.log_description(tracker, evaluation, title=title, notes=class_coverage.lines(told.published))
-        told.say("summary", artifacts.summary(evaluation, title=title))
+        title = f"{experiment.title} · {run_data.beats.database} · {split}"
+        artifacts.log_description(
+            tracker, evaluation, title=title, notes=class_coverage.lines(told.published)
+        )
+        told.print("summary", artifacts.summary(evaluation, title=title))
     for line in () if comparison is None else comparison.lines():
-        told.say("comparison", line)
+        told.print("comparison", line)
     told.say_notes()
     return _Scores(metrics=metrics, undefined=undefined, classes_in_average=classes_in_average)
 
@@ -206,8 +239,8 @@ class _Told:
       watcher: shows it.
     """
 
-    def __init__(self, publishing: Publishing, watcher: Watcher):
-        self._publishing, self._watcher = publishing, watcher
+    def __init__(self, publishing: Publishing, console: Console):
+        self._publishing, self._watcher = publishing, console
         self._notes: class_coverage.Notes = {}
 
     @property
@@ -219,10 +252,10 @@ class _Told:
         """All notes, from which the result's publishing takes those that are withheld."""
         return {**self._notes, **self.published} if self._publishing.withholds else self._notes
 
-    def say(self, name: str, text: Any) -> None:
+    def print(self, name: str, text: Any) -> None:
         """Shows a line of that name."""
         if self._publishing.tells(name):
-            self._watcher.say(text)
+            self._watcher.print(text)
 
     def add(self, notes: Mapping[str, Sequence[str]]) -> None:
         """Adds to the notes; what they are about and has none is left out."""
@@ -233,9 +266,11 @@ class _Told:
     def say_notes(self) -> None:
         """Shows the notes so far, those that may be published."""
         for line in class_coverage.lines(self.published):
-            self.say("notes", f"note: {line}")
+            self.print("notes", f"note: {line}")
 
 
-def _keyed(prepared: Prepared, key: DigestKey) -> Prepared:
-    """`prepared` under a digest that tells nobody outside of the store which beats it has; whatever is written has this one."""
-    return replace(prepared, beats=replace(prepared.beats, digest=key.digest(prepared.beats.digest)))
+def _keyed(run_data: RunData, key: DigestKey) -> RunData:
+    """`run_data` under a digest that tells nobody outside of the store which beats it has; whatever is written has this one."""
+    return replace(
+        run_data, beats=replace(run_data.beats, digest=key.digest(run_data.beats.digest))
+    )

@@ -16,7 +16,7 @@ from ecgexp.settings.declaration import Number, Whole, settings
 Shape = tuple[int, ...]
 """Of one row of a feature, without the rows."""
 
-USUAL_BEAT = "usual_beat"
+TEMPLATE = "usual_beat"
 """What `features_crossing_beats` calls the record's usual beat."""
 
 # A resting heart beats about every 0.8 s: public constants, not fitted ones.
@@ -24,12 +24,14 @@ _RESTING_RR_S, _RR_SPREAD_S, _LOG_RATIO_SPREAD = 0.8, 0.3, 0.2
 _OWN = 4  # columns of the RR features that are about the beat itself
 _RHYTHM = slice(_OWN, RR_FEATURES.index("rr_around_q90_s") + 1)
 LEAST_SCALE_MV = 0.05  # of a usual beat: a lead that shows hardly anything is not blown up to the size of the others
-_FARTHEST = 8.0  # in such units: an electrode that was touched is an outlier in itself, however large
+_FARTHEST = (
+    8.0  # in such units: an electrode that was touched is an outlier in itself, however large
+)
 RHYTHM_LIMIT = 6.0  # of a logarithmic ratio, in units of its spread: e^1.2, a pause of three beats, and all beyond
 _FLAT_MV = 1e-3  # below a fifth of the database's resolution of 5 µV a window is flat: it is centred, not amplified
 
 
-class Input(Protocol):
+class Features(Protocol):
     """Turns beats into the named arrays that the model's inputs take."""
 
     @property
@@ -41,21 +43,21 @@ class Input(Protocol):
         """Whether `transform` needs `rr`."""
 
     @property
-    def uses_usual_beat(self) -> bool:
-        """Whether `transform` needs `usual_mv`."""
+    def uses_template(self) -> bool:
+        """Whether `transform` needs `templates_mv`."""
 
     def names(self) -> frozenset[str]:
         """The names of the arrays `transform` makes."""
 
     def transform(
-        self, signals_mv: np.ndarray, rr: np.ndarray | None, usual_mv: np.ndarray | None = None
+        self, signals_mv: np.ndarray, rr: np.ndarray | None, templates_mv: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
         """The model's named inputs, row by row.
 
         Args:
           signals_mv: (num_beats, window, leads) millivolts.
           rr: (num_beats, 20), the columns of `beats.RR_FEATURES`, where that is used.
-          usual_mv: (num_beats, window, leads) millivolts, the usual beat of each one's record, where that is used.
+          templates_mv: (num_beats, window, leads) millivolts, the usual beat of each one's record, where that is used.
         """
 
 
@@ -64,12 +66,12 @@ Rhythm = bool | Literal["rhythm"]
 
 
 @settings
-class SignalInput:
+class SignalFeatures:
     """The window itself.
 
     Attributes:
       normalize: `beat` gives every lead of every beat mean 0 and variance 1; `record` subtracts the mean of the record's usual
-        beat (`data.windows.usual_beat`) and divides by its standard deviation, lead by lead, so that a beat's size beside
+        beat (`data.windows.template`) and divides by its standard deviation, lead by lead, so that a beat's size beside
         the others of its record is kept; `none` leaves millivolts.
       difference: beside each lead, how the beat differs from its record's usual beat, in the same units: what is unusual
         for this heart. Needs `normalize` to be `record` or `none`.
@@ -84,47 +86,50 @@ class SignalInput:
     def __post_init__(self):
         if self.difference and self.normalize == "beat":
             raise ValueError(
-                "input.difference=true compares a beat with its record's usual beat, and input.normalize=beat scales every "
-                "beat by itself; type input.normalize=record"
+                "features.difference=true compares a beat with its record's usual beat, and features.normalize=beat scales every "
+                "beat by itself; type features.normalize=record"
             )
 
     @property
     def uses_rr(self) -> bool:
-        """See `Input`."""
+        """See `Features`."""
         return bool(self.rr)
 
     @property
-    def uses_usual_beat(self) -> bool:
-        """See `Input`."""
+    def uses_template(self) -> bool:
+        """See `Features`."""
         return self.difference or self.normalize == "record"
 
     @property
     def features_crossing_beats(self) -> tuple[str, ...]:
-        """See `Input`."""
-        return (*_crossing_rr(self.rr), *((USUAL_BEAT,) if self.uses_usual_beat else ()))
+        """See `Features`."""
+        return (*_crossing_rr(self.rr), *((TEMPLATE,) if self.uses_template else ()))
 
     def names(self) -> frozenset[str]:
-        """See `Input`."""
+        """See `Features`."""
         return frozenset({"signal", "rr"} if self.rr else {"signal"})
 
     def transform(
-        self, signals_mv: np.ndarray, rr: np.ndarray | None, usual_mv: np.ndarray | None = None
+        self, signals_mv: np.ndarray, rr: np.ndarray | None, templates_mv: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
-        """See `Input`; `signal` is (num_beats, window, leads) float32, with `difference` (num_beats, window, 2 leads)."""
-        if self.uses_usual_beat:
-            usual_mv = usual_of(usual_mv)
-        return {"signal": self._signal(signals_mv.astype(np.float32), usual_mv), **_rr_input(self.rr, rr)}
+        """See `Features`; `signal` is (num_beats, window, leads) float32, with `difference` (num_beats, window, 2 leads)."""
+        if self.uses_template:
+            templates_mv = template_of(templates_mv)
+        return {
+            "signal": self._signal(signals_mv.astype(np.float32), templates_mv),
+            **_rr_features(self.rr, rr),
+        }
 
-    def _signal(self, signal: np.ndarray, usual_mv: np.ndarray | None) -> np.ndarray:
+    def _signal(self, signal: np.ndarray, templates_mv: np.ndarray | None) -> np.ndarray:
         if self.normalize == "beat":
             signal = signal - signal.mean(axis=1, keepdims=True)
             return signal / np.maximum(signal.std(axis=1, keepdims=True), _FLAT_MV)
         parts = [signal]
         if self.difference:
-            parts.append(signal - usual_mv)
+            parts.append(signal - templates_mv)
         if self.normalize == "record":
-            scale = np.maximum(usual_mv.std(axis=1, keepdims=True), LEAST_SCALE_MV)
-            parts[0] = signal - usual_mv.mean(axis=1, keepdims=True)
+            scale = np.maximum(templates_mv.std(axis=1, keepdims=True), LEAST_SCALE_MV)
+            parts[0] = signal - templates_mv.mean(axis=1, keepdims=True)
             parts = [np.clip(part / scale, -_FARTHEST, _FARTHEST) for part in parts]
         return np.concatenate(parts, axis=2)
 
@@ -133,7 +138,7 @@ _Millivolts = Annotated[Number, Field(ge=-1000, le=1000)]
 
 
 @settings
-class ImageInput:
+class ImageFeatures:
     """A grey 64×64 line plot of the first lead.
 
     Attributes:
@@ -141,7 +146,7 @@ class ImageInput:
         to the height of its picture, as the predecessor did.
       limits_mv: bottom and top of the fixed axis; 99 % of MIT-BIH's beats lie wholly within the default.
       size: side of the picture, pixels.
-      rr: as in `SignalInput`.
+      rr: as in `SignalFeatures`.
     """
 
     scale: Literal["fixed", "autoscale"] = "fixed"
@@ -149,43 +154,47 @@ class ImageInput:
     size: Annotated[Whole, Field(ge=8, le=512)] = 64
     rr: Rhythm = False
 
-    uses_usual_beat = False
+    uses_template = False
 
     def __post_init__(self):
         if not self.limits_mv[0] < self.limits_mv[1]:
-            raise ValueError(f"input.limits_mv={list(self.limits_mv)} must rise; try input.limits_mv=[-2.5,3.5]")
+            raise ValueError(
+                f"features.limits_mv={list(self.limits_mv)} must rise; try features.limits_mv=[-2.5,3.5]"
+            )
 
     @property
     def uses_rr(self) -> bool:
-        """See `Input`."""
+        """See `Features`."""
         return bool(self.rr)
 
     @property
     def features_crossing_beats(self) -> tuple[str, ...]:
-        """See `Input`."""
+        """See `Features`."""
         return _crossing_rr(self.rr)
 
     def names(self) -> frozenset[str]:
-        """See `Input`."""
+        """See `Features`."""
         return frozenset({"image", "rr"} if self.rr else {"image"})
 
     def transform(
-        self, signals_mv: np.ndarray, rr: np.ndarray | None, usual_mv: np.ndarray | None = None
+        self, signals_mv: np.ndarray, rr: np.ndarray | None, templates_mv: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
-        """See `Input`; `image` is (num_beats, size, size, 1) uint8, 255 white, a quarter of the memory of float32."""
+        """See `Features`; `image` is (num_beats, size, size, 1) uint8, 255 white, a quarter of the memory of float32."""
         from ecgexp.features.render import render_beats
 
-        pictures = render_beats(signals_mv[:, :, 0], size=self.size, scale=self.scale, limits_mv=self.limits_mv)
-        return {"image": pictures[..., None], **_rr_input(self.rr, rr)}
+        images = render_beats(
+            signals_mv[:, :, 0], size=self.size, scale=self.scale, limits_mv=self.limits_mv
+        )
+        return {"image": images[..., None], **_rr_features(self.rr, rr)}
 
 
-def transform_beats(model_input: Input, beats: BeatSet) -> dict[str, np.ndarray]:
+def transform_beats(features: Features, beats: BeatSet) -> dict[str, np.ndarray]:
     """The features of all beats, each one resident array."""
-    usual_mv = beats.usual_of_each() if model_input.uses_usual_beat else None
-    return model_input.transform(beats.signals_mv, beats.rr, usual_mv)
+    templates_mv = beats.template_of_each() if features.uses_template else None
+    return features.transform(beats.signals_mv, beats.rr, templates_mv)
 
 
-def input_shapes(features: dict[str, np.ndarray]) -> dict[str, Shape]:
+def feature_shapes(features: dict[str, np.ndarray]) -> dict[str, Shape]:
     """The shape of one row of each feature: what `ModelBuilder.build` asks for."""
     return {name: array.shape[1:] for name, array in features.items()}
 
@@ -203,17 +212,17 @@ def intervals_of(rr: np.ndarray | None) -> np.ndarray:
     return rr
 
 
-def usual_of(usual_mv: np.ndarray | None) -> np.ndarray:
-    """`usual_mv` of an input that uses it.
+def template_of(templates_mv: np.ndarray | None) -> np.ndarray:
+    """`templates_mv` of an input that uses it.
 
     Raises:
       ValueError: it is missing; the message says what to pass.
     """
-    if usual_mv is None:
+    if templates_mv is None:
         raise ValueError(
             "this model compares beats with their record's usual beat: pass usual_mv, shaped as signals_mv"
         )
-    return usual_mv
+    return templates_mv
 
 
 def _crossing_rr(rhythm: Rhythm) -> tuple[str, ...]:
@@ -222,12 +231,15 @@ def _crossing_rr(rhythm: Rhythm) -> tuple[str, ...]:
     return RR_FEATURES[: _RHYTHM.stop] if rhythm == "rhythm" else RR_FEATURES[:_OWN]
 
 
-def _rr_input(rhythm: Rhythm, rr: np.ndarray | None) -> dict[str, np.ndarray]:
+def _rr_features(rhythm: Rhythm, rr: np.ndarray | None) -> dict[str, np.ndarray]:
     """`rr`: (num_beats, 4) of the beat itself, or (num_beats, 18) with the rhythm it stands in; nothing where it is not used."""
     if not rhythm:
         return {}
     rr = intervals_of(rr)
-    parts = [_of_the_beat(rr[:, :_OWN]), *([_of_the_rhythm(rr[:, _RHYTHM])] if rhythm == "rhythm" else [])]
+    parts = [
+        _of_the_beat(rr[:, :_OWN]),
+        *([_of_the_rhythm(rr[:, _RHYTHM])] if rhythm == "rhythm" else []),
+    ]
     return {"rr": np.concatenate(parts, axis=1).astype(np.float32)}
 
 

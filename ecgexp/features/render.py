@@ -23,9 +23,17 @@ DEFAULT_LIMITS_MV = (-2.5, 3.5)
 
 _INCHES = 2.0
 _LINE_WIDTH_PT = 1.5
-_LEFT, _BOTTOM, _RIGHT, _TOP = 0.125, 0.11, 0.9, 0.88  # the axes in the figure: matplotlib's defaults …
+_LEFT, _BOTTOM, _RIGHT, _TOP = (
+    0.125,
+    0.11,
+    0.9,
+    0.88,
+)  # the axes in the figure: matplotlib's defaults …
 _MARGIN = 0.05  # … and what its autoscaling leaves free on either side of the data, as a share of the data's range
-_SIMPLIFY_FROM, _SIMPLIFY_THRESHOLD_PX = 128, 1 / 9  # … and the lines whose invisible corners it leaves out
+_SIMPLIFY_FROM, _SIMPLIFY_THRESHOLD_PX = (
+    128,
+    1 / 9,
+)  # … and the lines whose invisible corners it leaves out
 
 
 def render_beats(
@@ -88,18 +96,22 @@ def _draw_lines(heights_px: np.ndarray, size: int) -> np.ndarray:
     num_beats, window = heights_px.shape
     line = Path(np.empty((window, 2)))
     line.should_simplify, line.simplify_threshold = window >= _SIMPLIFY_FROM, _SIMPLIFY_THRESHOLD_PX
-    line.vertices[:, 0] = size * (_LEFT + (_RIGHT - _LEFT) * _with_margin(np.linspace(0, 1, window)))
+    line.vertices[:, 0] = size * (
+        _LEFT + (_RIGHT - _LEFT) * _with_margin(np.linspace(0, 1, window))
+    )
 
     renderer, in_place = RendererAgg(size, size, size / _INCHES), IdentityTransform()
     pen, canvas = _pen(renderer, size), np.asarray(renderer.buffer_rgba())
-    pictures = np.empty((num_beats, size, size), np.uint8)
-    with rc_context({"agg.path.chunksize": 0}):  # the one preference of the user that Agg would still look up
-        for picture, heights in zip(pictures, heights_px, strict=True):
+    images = np.empty((num_beats, size, size), np.uint8)
+    with rc_context(
+        {"agg.path.chunksize": 0}
+    ):  # the one preference of the user that Agg would still look up
+        for image, heights in zip(images, heights_px, strict=True):
             canvas[...] = 255
             line.vertices[:, 1] = heights
             renderer.draw_path(pen, line, in_place)
-            picture[...] = canvas[..., 0]
-    return pictures
+            image[...] = canvas[..., 0]
+    return images
 
 
 def _pen(renderer: "RendererAgg", size: int) -> Any:
@@ -113,7 +125,9 @@ def _pen(renderer: "RendererAgg", size: int) -> Any:
     pen.set_capstyle("projecting")
     pen.set_joinstyle("round")
     pen.set_snap(None)
-    pen.set_clip_rectangle(Bbox.from_extents(size * _LEFT, size * _BOTTOM, size * _RIGHT, size * _TOP))
+    pen.set_clip_rectangle(
+        Bbox.from_extents(size * _LEFT, size * _BOTTOM, size * _RIGHT, size * _TOP)
+    )
     return pen
 
 
@@ -125,13 +139,17 @@ def _check(signals_mv: np.ndarray, size: int, scale: str, limits_mv: tuple[float
         )
     if not np.isfinite(signals_mv).all():
         row = int(np.flatnonzero(~np.isfinite(signals_mv).all(1))[0])
-        raise DataError(f"signals_mv holds a value that is not finite in beat {row}; drop that beat or mend its record")
+        raise DataError(
+            f"signals_mv holds a value that is not finite in beat {row}; drop that beat or mend its record"
+        )
     if size < 8:
-        raise ConfigError(f"input.size={size} must be at least 8 pixels; try input.size=64")
+        raise ConfigError(f"features.size={size} must be at least 8 pixels; try features.size=64")
     if scale not in ("fixed", "autoscale"):
-        raise ConfigError(f"input.scale={scale!r} is not a scale; type input.scale=fixed or input.scale=autoscale")
+        raise ConfigError(
+            f"features.scale={scale!r} is not a scale; type features.scale=fixed or features.scale=autoscale"
+        )
     if scale == "fixed" and not (np.isfinite(limits_mv).all() and limits_mv[0] < limits_mv[1]):
         raise ConfigError(
-            f"input.limits_mv={list(limits_mv)} must be two finite numbers, the lower first; "
-            f"try input.limits_mv={list(DEFAULT_LIMITS_MV)}"
+            f"features.limits_mv={list(limits_mv)} must be two finite numbers, the lower first; "
+            f"try features.limits_mv={list(DEFAULT_LIMITS_MV)}"
         )

@@ -31,7 +31,10 @@ class Agreement:
 
     def scores(self) -> dict[str, float]:
         """By the keys of `ecgexp.evaluation.confusion.confusion_scores`; NaN where undefined."""
-        return {key: float(value) for key, value in confusion_scores(self.confusion, self.class_names).items()}
+        return {
+            key: float(value)
+            for key, value in confusion_scores(self.confusion, self.class_names).items()
+        }
 
 
 def agree(model: TrainedModel, records: Iterable[Annotated]) -> Agreement:
@@ -40,8 +43,10 @@ def agree(model: TrainedModel, records: Iterable[Annotated]) -> Agreement:
     confusion, without = np.zeros((len(names), len(names)), np.int64), 0
     for record in records:
         labels = model.labels(record.references)
-        judged = record.is_classified & (record.references != "")
-        rows = judged & (labels >= 0)
-        confusion += count_confusion(labels[rows], record.predicted[rows], num_classes=len(names))[0]
-        without += int(np.sum(judged & (labels < 0)))
+        evaluated = record.is_classified & (record.references != "")
+        rows = evaluated & (labels >= 0)
+        confusion += count_confusion(labels[rows], record.predicted[rows], num_classes=len(names))[
+            0
+        ]
+        without += int(np.sum(evaluated & (labels < 0)))
     return Agreement(class_names=names, confusion=confusion, num_without_class=without)

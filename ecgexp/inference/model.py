@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ecgexp.data.beats import TESTED, TRAINED, databases
-from ecgexp.data.preprocessing.settings import Preparation
+from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.evaluation.stored_tables import read_predictions
 from ecgexp.inference.training_patients import Exposure, exposure_of
 from ecgexp.models.classifier import Classifier, load_classifier
@@ -48,7 +48,7 @@ class TrainedModel:
     Attributes:
       name: of the run.
       classifier: the model.
-      preparation: what was done to the records it learned from.
+      preprocessing: what was done to the records it learned from.
       class_of: annotation symbol -> index of its class.
       exposure: whose beats it may have learned from.
       tested_elsewhere: the database that the run was tested on, where that is not the one it learned from, and what was done
@@ -57,10 +57,10 @@ class TrainedModel:
 
     name: str
     classifier: Classifier
-    preparation: Preparation
+    preprocessing: Preprocessing
     class_of: Mapping[str, int]
     exposure: Exposure
-    tested_elsewhere: tuple[str, Preparation] | None = None
+    tested_elsewhere: tuple[str, Preprocessing] | None = None
 
     @property
     def learned_from(self) -> str:
@@ -70,7 +70,7 @@ class TrainedModel:
     def for_records_of(self, database: str) -> "TrainedModel":
         """The same model, for records of a database: those of the one it was tested on are prepared as they were then."""
         if self.tested_elsewhere is not None and self.tested_elsewhere[0] == database:
-            return replace(self, preparation=self.tested_elsewhere[1])
+            return replace(self, preprocessing=self.tested_elsewhere[1])
         return self
 
     @property
@@ -99,34 +99,42 @@ def load_model(run: FinishedRun) -> TrainedModel:
         )
     classifier = load_classifier(folder)
     names = databases(classifier.database)
-    preparations = [_preparation(run, classifier, part) for part in ((TRAINED, TESTED) if len(names) > 1 else (None,))]
+    preprocessings = [
+        _preprocessing(run, classifier, part)
+        for part in ((TRAINED, TESTED) if len(names) > 1 else (None,))
+    ]
     return TrainedModel(
-        name=run.name, classifier=classifier, preparation=preparations[0], class_of=_class_of(run, classifier.class_names),
-        exposure=_exposure(run, names[0]), tested_elsewhere=(names[1], preparations[1]) if len(names) > 1 else None,
+        name=run.name, classifier=classifier, preprocessing=preprocessings[0], class_of=_class_of(run, classifier.class_names),
+        exposure=_exposure(run, names[0]), tested_elsewhere=(names[1], preprocessings[1]) if len(names) > 1 else None,
     )  # fmt: skip
 
 
-def _preparation(run: FinishedRun, classifier: Classifier, part: str | None) -> Preparation:
+def _preprocessing(run: FinishedRun, classifier: Classifier, part: str | None) -> Preprocessing:
     """Of a run on one database, or on the `part` of one on two, which have their own leads."""
     before, after = classifier.before_samples, classifier.window - classifier.before_samples
     where = "dataset" if part is None else f"dataset.{part}"
     values = {
-        name: _setting(run, f"{where}.{name}") for name in ("missing_lead", "baseline", "bandpass_hz", "relocate_ms")
+        name: _setting(run, f"{where}.{name}")
+        for name in ("missing_lead", "baseline", "bandpass_hz", "relocate_ms")
     }
     values |= {
         "leads": classifier.lead_names if part is None else _setting(run, f"{where}.leads"), "fs_hz": classifier.fs_hz,
         "window_ms": tuple(1000 * samples / classifier.fs_hz for samples in (before, after)),
     }  # fmt: skip
     try:
-        return build(Preparation, values, path=where)
+        return build(Preprocessing, values, path=where)
     except ConfigError as error:
-        raise DataError(f"run {run.name} was prepared in a way this version does not know: {error}") from error
+        raise DataError(
+            f"run {run.name} was prepared in a way this version does not know: {error}"
+        ) from error
 
 
 def _class_of(run: FinishedRun, class_names: tuple[str, ...]) -> dict[str, int]:
     """A class of the grouping that no beat was of is not among the model's, and its symbols are then in no class."""
     symbols_of = {name: _setting(run, _CLASSES + name) for name in class_names}
-    return {symbol: index for index, symbols in enumerate(symbols_of.values()) for symbol in symbols}
+    return {
+        symbol: index for index, symbols in enumerate(symbols_of.values()) for symbol in symbols
+    }
 
 
 def _setting(run: FinishedRun, name: str) -> Any:
@@ -142,7 +150,13 @@ def _setting(run: FinishedRun, name: str) -> Any:
 
 
 def _exposure(run: FinishedRun, database: str) -> Exposure:
-    wanted = ("dataset.records", "dataset.train.records", "dataset.num_patients", "split._target_", "split.division")
+    wanted = (
+        "dataset.records",
+        "dataset.train.records",
+        "dataset.num_patients",
+        "split._target_",
+        "split.division",
+    )
     params = {name: _setting(run, name) for name in wanted if name in run.params}
     file = run.artifact("predictions/test.parquet")
     tests = None
@@ -150,5 +164,7 @@ def _exposure(run: FinishedRun, database: str) -> Exposure:
         import pandas as pd
 
         found = read_predictions(file, fix=run.fix)
-        tests = pd.DataFrame({"record": found.records, "patient": found.patients, "sample": found.samples})
+        tests = pd.DataFrame(
+            {"record": found.records, "patient": found.patients, "sample": found.samples}
+        )
     return exposure_of(params, database, tests)

@@ -36,15 +36,24 @@ def check_output(output: Path, stems: Sequence[Path], extension: str, *, overwri
     if output.exists() and not output.is_dir():
         raise ConfigError(f"--output {output} is not a folder; give another")
     _check_apart(output, stems)
-    there = [output / name for record_id in ids for name in names_of(record_id, extension) if (output / name).exists()]
+    there = [
+        output / name
+        for record_id in ids
+        for name in names_of(record_id, extension)
+        if (output / name).exists()
+    ]
     if there and not overwrite:
-        raise ConfigError(f"{there[0]} is there already; type --overwrite to replace it, or another --output")
+        raise ConfigError(
+            f"{there[0]} is there already; type --overwrite to replace it, or another --output"
+        )
 
 
 def _check_apart(output: Path, stems: Sequence[Path]) -> None:
     """Not into a folder with records, nor anywhere in a database, which its list `RECORDS` tells from a mere folder."""
     target = resolved(output)
-    databases = [resolved(stem).parent for stem in stems if (resolved(stem).parent / "RECORDS").exists()]
+    databases = [
+        resolved(stem).parent for stem in stems if (resolved(stem).parent / "RECORDS").exists()
+    ]
     inside = [folder for folder in databases if folder in (target, *target.parents)]
     if inside or any(target.glob("*.hea")):
         raise ConfigError(
@@ -67,6 +76,8 @@ def write(annotated: Annotated, output: Path, extension: str) -> None:
             scratch, annotated.record_id, extension, samples=annotated.samples, symbols=annotated.symbols,
             notes=notes, fs_hz=annotated.fs_hz,
         )  # fmt: skip
-        annotated.table().to_csv(scratch / f"{annotated.record_id}.csv", index=False, float_format="%.9g")
+        annotated.table().to_csv(
+            scratch / f"{annotated.record_id}.csv", index=False, float_format="%.9g"
+        )
         for name in names_of(annotated.record_id, extension):
             os.replace(scratch / name, output / name)

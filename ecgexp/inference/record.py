@@ -9,9 +9,9 @@ from ecgexp.data.beats import NO_INTERVAL
 from ecgexp.data.formats.annotation_writer import UNCLASSIFIED, symbol_of
 from ecgexp.data.formats.record import Record
 from ecgexp.data.identity import window_hashes
-from ecgexp.data.preprocessing.pipeline import LEFT_RECORD, choose_leads, prepare_record
+from ecgexp.data.preprocessing.pipeline import LEFT_RECORD, choose_leads, preprocess_record
 from ecgexp.data.preprocessing.qrs_detection import detect_beats
-from ecgexp.data.preprocessing.windows import usual_beat
+from ecgexp.data.preprocessing.windows import template
 from ecgexp.evaluation.beat_matching import Detection, match_beats
 from ecgexp.inference.model import TrainedModel
 from ecgexp.settings.declaration import DataError
@@ -38,7 +38,7 @@ class Annotated:
       reasons: (num_beats,) str, why a beat cannot be classified; empty where it is.
       num_outside: annotations outside the record, which are not among the beats.
       windows: one number for each classified window, by which a copy is known; see `ecgexp.data.identity.window_hashes`.
-      stand_in: the leads that were read in place of the model's, where training allowed that; else empty.
+      substitute: the leads that were read in place of the model's, where training allowed that; else empty.
     """
 
     record_id: str
@@ -52,7 +52,7 @@ class Annotated:
     num_outside: int = 0
     windows: tuple[int | None, ...] = ()
     detection: Detection | None = None
-    stand_in: str = ""
+    substitute: str = ""
 
     @property
     def is_classified(self) -> np.ndarray:
@@ -93,7 +93,10 @@ class Annotated:
         columns = {
             "sample": self.samples, "seconds": self.samples / self.fs_hz, "class": self.classes, "symbol": self.symbols,
         }  # fmt: skip
-        columns |= {f"probability/{name}": self.probabilities[:, i] for i, name in enumerate(self.class_names)}
+        columns |= {
+            f"probability/{name}": self.probabilities[:, i]
+            for i, name in enumerate(self.class_names)
+        }
         return pd.DataFrame(columns | {"reference": self.references})
 
     def _by_class(self, names: "list[str] | tuple[str, ...]", otherwise: str) -> list[str]:
@@ -111,17 +114,24 @@ def annotate(model: TrainedModel, record: Record, *, source: Source) -> Annotate
     Raises:
       DataError: the record lacks a lead or a beat, or cannot be prepared as the model's own were.
     """
-    columns, stand_in = _columns(record, model)
+    columns, substitute = _columns(record, model)
     _check_frequency(record, model)
     reference, symbols = record.beat_samples, record.beat_symbols
     detection = None
     if source == "detector":
-        samples = detect_beats(record.signals_mv[:, columns[0]], record.signal_hz) // record.samples_per_frame
+        samples = (
+            detect_beats(record.signals_mv[:, columns[0]], record.signal_hz)
+            // record.samples_per_frame
+        )
         record = replace(record, samples=samples, symbols=np.full(len(samples), "Q"))
         detection = match_beats(reference, samples, record.fs_hz) if len(reference) else None
         symbols = _carried_over(symbols, detection, len(samples))
     if not len(record.beat_samples):
-        where = "the annotations hold none" if source == "reference" else f"{record.lead_names[columns[0]]} shows none"
+        where = (
+            "the annotations hold none"
+            if source == "reference"
+            else f"{record.lead_names[columns[0]]} shows none"
+        )
         raise DataError(
             f"record {record.record_id} has no beat: {where}; type --beats {_other(source)}, or another record"
         )
@@ -129,7 +139,7 @@ def annotate(model: TrainedModel, record: Record, *, source: Source) -> Annotate
     return Annotated(
         record_id=record.record_id, fs_hz=record.fs_hz, source=source, class_names=model.classifier.class_names,
         samples=record.beat_samples, probabilities=probabilities, reasons=reasons, references=symbols,
-        num_outside=sum(record.outside.values()), detection=detection, stand_in=stand_in,
+        num_outside=sum(record.outside.values()), detection=detection, substitute=substitute,
         windows=windows,
     )  # fmt: skip
 
@@ -138,11 +148,11 @@ def _probabilities(
     model: TrainedModel, record: Record, columns: list[int]
 ) -> tuple[np.ndarray, np.ndarray, tuple[int | None, ...]]:
     """(num_beats, num_classes), prepared and scored as in training, NaN where that cannot be; (num_beats,) why; the windows."""
-    part, *_ = prepare_record(record, columns, model.preparation)
+    part, *_ = preprocess_record(record, columns, model.preprocessing)
     windows = part["signals_mv"]
-    usual_mv = None
-    if model.classifier.uses_usual_beat:  # of the whole record, as in training
-        usual_mv = np.broadcast_to(usual_beat(windows), windows.shape)
+    templates_mv = None
+    if model.classifier.uses_template:  # of the whole record, as in training
+        templates_mv = np.broadcast_to(template(windows), windows.shape)
     inside = np.isin(record.beat_samples, part["r_samples"])
     reasons = np.where(inside, "", LEFT_RECORD).astype(object)
     rr = part["rr"] if model.classifier.uses_rr else None
@@ -151,16 +161,16 @@ def _probabilities(
         inside = np.zeros_like(inside)
     probabilities = np.full((len(record.beat_samples), len(model.classifier.class_names)), np.nan)
     if inside.any():
-        probabilities[inside] = model.classifier.predict_probabilities(windows, rr, usual_mv)
+        probabilities[inside] = model.classifier.predict_probabilities(windows, rr, templates_mv)
     return probabilities, reasons.astype(np.str_), tuple(window_hashes(windows))
 
 
 def _columns(record: Record, model: TrainedModel) -> tuple[list[int], str]:
     # Whether training stopped at such a record or left it out: here it was asked for by name.
-    preparation = model.preparation
-    columns, missing = choose_leads(record, replace(preparation, missing_lead="skip"))
-    if columns is None and preparation.missing_lead == "first":
-        columns, missing = choose_leads(record, preparation)
+    preprocessing = model.preprocessing
+    columns, missing = choose_leads(record, replace(preprocessing, missing_lead="skip"))
+    if columns is None and preprocessing.missing_lead == "first":
+        columns, missing = choose_leads(record, preprocessing)
     if columns is None:
         raise DataError(
             f"record {record.record_id} has the leads {', '.join(record.lead_names)} and not {missing}, which the model "
@@ -171,11 +181,14 @@ def _columns(record: Record, model: TrainedModel) -> tuple[list[int], str]:
 
 def _check_frequency(record: Record, model: TrainedModel) -> None:
     """Any frequency is resampled to the model's, as in training, unless its filter does not exist there."""
-    preparation = model.preparation
-    if preparation.baseline == "bandpass" and preparation.bandpass_hz[1] >= record.signal_hz / 2:
+    preprocessing = model.preprocessing
+    if (
+        preprocessing.baseline == "bandpass"
+        and preprocessing.bandpass_hz[1] >= record.signal_hz / 2
+    ):
         raise DataError(
-            f"record {record.record_id} at {record.signal_hz:g} Hz cannot be filtered up to {preparation.bandpass_hz[1]:g} Hz, "
-            f"as the model's own records were; take one above {2 * preparation.bandpass_hz[1]:g} Hz"
+            f"record {record.record_id} at {record.signal_hz:g} Hz cannot be filtered up to {preprocessing.bandpass_hz[1]:g} Hz, "
+            f"as the model's own records were; take one above {2 * preprocessing.bandpass_hz[1]:g} Hz"
         )
 
 

@@ -34,7 +34,11 @@ def agreement_notes(model: TrainedModel, records: Sequence[Annotated]) -> Iterat
     agreement = agree(model, records)
     if not agreement.num_beats:
         return
-    names, true, answered = agreement.class_names, agreement.confusion.sum(axis=1), agreement.confusion.sum(axis=0)
+    names, true, answered = (
+        agreement.class_names,
+        agreement.confusion.sum(axis=1),
+        agreement.confusion.sum(axis=0),
+    )
     if absent := [name for name, count in zip(names, true, strict=True) if not count]:
         yield f"no reference beat is of class {', '.join(absent)}: agreement says nothing of them"
     if (answered > 0).sum() == 1 and agreement.num_beats > 1:
@@ -53,7 +57,12 @@ def render(model: TrainedModel, records: Sequence[Annotated]) -> Iterator[Any]:
 
 
 def notes(
-    model: TrainedModel, record: Annotated, *, database: str, patient_id: str, known_as: str | None = None
+    model: TrainedModel,
+    record: Annotated,
+    *,
+    database: str,
+    patient_id: str,
+    known_as: str | None = None,
 ) -> Iterator[str]:
     """What a reader of the tables must know of one record.
 
@@ -67,9 +76,9 @@ def notes(
     classifier = model.classifier
     if database.startswith("synthetic"):
         yield f"{record.record_id}: a synthetic record, no heart made it"
-    if record.stand_in:
-        wanted = ", ".join(model.preparation.leads)
-        yield f"{record.record_id}: {record.stand_in} stands in for {wanted}, as training allowed"
+    if record.substitute:
+        wanted = ", ".join(model.preprocessing.leads)
+        yield f"{record.record_id}: {record.substitute} stands in for {wanted}, as training allowed"
     if record.fs_hz != classifier.fs_hz:
         yield f"{record.record_id}: resampled from {record.fs_hz:g} to the model's {classifier.fs_hz:g} Hz"
     for reason, number in Counter(record.reasons[record.reasons != ""].tolist()).items():
@@ -78,7 +87,9 @@ def notes(
         yield f"{record.record_id}: annotations outside the record, left out: {record.num_outside}"
     if database == model.learned_from:
         known_as = known_as or record.record_id
-        yield from model.exposure.notes(record.record_id, known_as, patient_id, _comparable(model, record, known_as))
+        yield from model.exposure.notes(
+            record.record_id, known_as, patient_id, _comparable(model, record, known_as)
+        )
 
 
 def _comparable(model: TrainedModel, record: Annotated, known_as: str) -> np.ndarray:
@@ -96,7 +107,11 @@ def _counts(model: TrainedModel, records: Sequence[Annotated]) -> "Table":
     for name in ("beats", *names, *([UNCLASSIFIED] if shown else []), "agreement"):
         table.add_column(name, justify="right")
     for record in records:
-        numbers = [len(record.samples), *record.counts.values(), *([record.num_unclassified] if shown else [])]
+        numbers = [
+            len(record.samples),
+            *record.counts.values(),
+            *([record.num_unclassified] if shown else []),
+        ]
         accuracy = agree(model, [record]).scores()["accuracy"]
         table.add_row(record.record_id, record.source, *map(str, numbers), _number(accuracy))
     return table
@@ -112,7 +127,11 @@ def _agreement(agreement: Agreement) -> "Table":
     table.add_section()
     table.add_row("+P", *(_number(scores[f"positive_predictivity/{key}"]) for key in keys))
     without = agreement.num_without_class
-    present = [name for name, row in zip(agreement.class_names, agreement.confusion, strict=True) if row.sum()]
+    present = [
+        name
+        for name, row in zip(agreement.class_names, agreement.confusion, strict=True)
+        if row.sum()
+    ]
     macro_f1 = f"macro F1 {over(present, agreement.class_names)}".rstrip()
     table.caption = (
         f"accuracy {_number(scores['accuracy'])} · {macro_f1} {_number(scores['macro_f1'])} · κ {_number(scores['kappa'])}"
@@ -129,7 +148,9 @@ def _detection(records: Sequence[Annotated]) -> "Table":
         found = record.detection
         numbers = (len(found.partners), found.num_detected, found.num_matched)
         scores = (found.sensitivity, found.positive_predictivity)
-        table.add_row(record.record_id, *map(str, numbers), *(_number(score, digits=4) for score in scores))
+        table.add_row(
+            record.record_id, *map(str, numbers), *(_number(score, digits=4) for score in scores)
+        )
     return table
 
 

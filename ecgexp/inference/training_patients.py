@@ -16,7 +16,7 @@ from ecgexp.data.synthetic.database import patients_of
 
 # Splits that keep every patient on one side. The published division of mitdb does not: 201 and 202 come from one patient.
 _BY_PATIENT = ("PatientKFold", "CrossDatabase")
-_PUBLISHED = ("InterPatient", "Reduced")
+_PUBLISHED = ("InterPatient", "InterPatientTwoLead")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,9 @@ class Exposure:
     keeps_patients_apart: bool = False
     tests_whole_records: bool = False
 
-    def notes(self, record_id: str, known_as: str, patient_id: str, samples: np.ndarray) -> Iterator[str]:
+    def notes(
+        self, record_id: str, known_as: str, patient_id: str, samples: np.ndarray
+    ) -> Iterator[str]:
         """What must be said of a record of `database` that the model is shown.
 
         Args:
@@ -81,9 +83,13 @@ class Exposure:
         if self._is_only_tested(patient_id):
             return []
         patients = {**self.patients, **self.tested_patients}
-        shared = [name for name, patient in patients.items() if patient == patient_id and name != known_as]
+        shared = [
+            name for name, patient in patients.items() if patient == patient_id and name != known_as
+        ]
         read = [name for name in shared if self.records is None or name in self.records]
-        return sorted(name for name in read if name not in self.tested_on or not self.tests_whole_records)
+        return sorted(
+            name for name in read if name not in self.tested_on or not self.tests_whole_records
+        )
 
 
 def exposure_of(params: Mapping[str, Any], database: str, tests: Any) -> Exposure:
@@ -97,8 +103,10 @@ def exposure_of(params: Mapping[str, Any], database: str, tests: Any) -> Exposur
     records = names_of(params.get("dataset.train.records", params.get("dataset.records")))
     kind = str(params.get("split._target_", "")).rpartition(".")[2]
     name = database.split()[0]
-    is_published = kind == "Reduced" or (
-        kind == "InterPatient" and params.get("split.division", "auto") != "random" and name == "mitdb"
+    is_published = kind == "InterPatientTwoLead" or (
+        kind == "InterPatient"
+        and params.get("split.division", "auto") != "random"
+        and name == "mitdb"
     )
     patients: Mapping[str, str] = {}
     if name in DATABASES:

@@ -16,10 +16,10 @@ Activation = Literal["relu", "elu", "gelu", "silu", "tanh"]
 class ModelBuilder(Protocol):
     """An architecture, before the data decide the shapes of its ends."""
 
-    required_inputs: frozenset[str]
-    optional_inputs: frozenset[str]
+    required_features: frozenset[str]
+    optional_features: frozenset[str]
 
-    def build(self, input_shapes: Mapping[str, Shape], num_classes: int) -> Any:
+    def build(self, feature_shapes: Mapping[str, Shape], num_classes: int) -> Any:
         """The `tf.keras.Model` for these inputs: `{name: (batch, *shape)}` -> (batch, num_classes) logits."""
 
 
@@ -35,7 +35,9 @@ def normalization_layer(kind: Normalization, channels: int, *, name: str) -> Any
         return tf.keras.layers.BatchNormalization(name=name)
     if kind == "group":
         # Of at least four channels each: a group of one would take every channel's amplitude away.
-        groups = next(g for g in (8, 4, 2, 1) if channels % g == 0 and channels // g >= min(4, channels))
+        groups = next(
+            g for g in (8, 4, 2, 1) if channels % g == 0 and channels // g >= min(4, channels)
+        )
         return tf.keras.layers.GroupNormalization(groups, name=name)
     return None
 
@@ -61,11 +63,11 @@ def restart_dropout(model: Any, seed: Any) -> None:
             layer.restart(seed + position)
 
 
-def input_layers(input_shapes: Mapping[str, Shape]) -> dict[str, Any]:
+def input_layers(feature_shapes: Mapping[str, Shape]) -> dict[str, Any]:
     """One named Keras input for each feature."""
     import tensorflow as tf
 
-    return {name: tf.keras.Input(shape, name=name) for name, shape in input_shapes.items()}
+    return {name: tf.keras.Input(shape, name=name) for name, shape in feature_shapes.items()}
 
 
 def join_rr(pooled: Any, inputs: Mapping[str, Any], units: int, activation: Activation) -> Any:

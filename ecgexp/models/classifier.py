@@ -18,7 +18,7 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from ecgexp.data.beats import RR_FEATURES
-from ecgexp.features.inputs import Input, input_shapes
+from ecgexp.features.inputs import Features, feature_shapes
 from ecgexp.models.base import ModelBuilder
 from ecgexp.privacy import outputs
 from ecgexp.settings.build import build_node, to_node
@@ -41,7 +41,7 @@ class Description(TypedDict):
 
     format: int
     model: dict[str, Any]
-    input: dict[str, Any]
+    features: dict[str, Any]
     class_names: list[str]
     window: int
     lead_names: list[str]
@@ -63,7 +63,7 @@ class Classifier:
 
     Attributes:
       builder: the architecture.
-      model_input: windows in millivolts -> the model's inputs.
+      features: windows in millivolts -> the model's inputs.
       weights: in Keras' order.
       class_names: in the order of the columns of the probabilities.
       window: samples in a window.
@@ -75,7 +75,7 @@ class Classifier:
     """
 
     builder: ModelBuilder
-    model_input: Input
+    features: Features
     weights: list[np.ndarray]
     class_names: tuple[str, ...]
     window: int
@@ -93,15 +93,15 @@ class Classifier:
     @property
     def uses_rr(self) -> bool:
         """Whether `predict_probabilities` needs the RR features."""
-        return self.model_input.uses_rr
+        return self.features.uses_rr
 
     @property
-    def uses_usual_beat(self) -> bool:
+    def uses_template(self) -> bool:
         """Whether it needs the usual beat of the record."""
-        return self.model_input.uses_usual_beat
+        return self.features.uses_template
 
     def predict_probabilities(
-        self, signals_mv: np.ndarray, rr: np.ndarray | None = None, usual_mv: np.ndarray | None = None, *,
+        self, signals_mv: np.ndarray, rr: np.ndarray | None = None, templates_mv: np.ndarray | None = None, *,
         batch_size: int = 1024,
     ) -> np.ndarray:  # fmt: skip
         """Class probabilities of raw windows.
@@ -109,8 +109,8 @@ class Classifier:
         Args:
           signals_mv: (num_beats, window, leads) millivolts, baseline removed.
           rr: (num_beats, 20), the columns of `ecgexp.data.beats.RR_FEATURES`; only where `uses_rr`.
-          usual_mv: (num_beats, window, leads) millivolts, the usual beat of each one's record
-            (`ecgexp.data.preprocessing.windows.usual_beat`); only where `uses_usual_beat`.
+          templates_mv: (num_beats, window, leads) millivolts, the usual beat of each one's record
+            (`ecgexp.data.preprocessing.windows.template`); only where `uses_template`.
           batch_size: windows per call.
 
         Returns:
@@ -131,9 +131,12 @@ class Classifier:
         parts = []
         for at in range(0, len(signals_mv), batch_size):
             rows = slice(at, at + batch_size)
-            features = self.model_input.transform(signals_mv[rows], _rows(rr, rows), _rows(usual_mv, rows))
+            features = self.features.transform(
+                signals_mv[rows], _rows(rr, rows), _rows(templates_mv, rows)
+            )
             logits = self._model(
-                {name: as_model_input(tf.constant(array)) for name, array in features.items()}, training=False
+                {name: as_model_input(tf.constant(array)) for name, array in features.items()},
+                training=False,
             )
             parts.append(tf.nn.softmax(tf.cast(logits, tf.float64)).numpy())
         return np.concatenate(parts) if parts else np.zeros((0, len(self.class_names)))
@@ -141,9 +144,14 @@ class Classifier:
     @cached_property
     def _model(self) -> Any:
         window = np.zeros((1, self.window, self.leads), np.float32)
-        features = self.model_input.transform(window, np.ones((1, len(RR_FEATURES)), np.float32), window)
-        model = self.builder.build(input_shapes(features), len(self.class_names))
-        expected, found = [tuple(weight.shape) for weight in model.weights], [weight.shape for weight in self.weights]
+        features = self.features.transform(
+            window, np.ones((1, len(RR_FEATURES)), np.float32), window
+        )
+        model = self.builder.build(feature_shapes(features), len(self.class_names))
+        expected, found = (
+            [tuple(weight.shape) for weight in model.weights],
+            [weight.shape for weight in self.weights],
+        )
         if expected != found:
             raise DataError(
                 f"the weights of the model have the shapes {quoted(found)}, and its architecture has {quoted(expected)}; {_FIX}"
@@ -175,7 +183,9 @@ def save_classifier(classifier: Classifier, folder: Path) -> Path:
     """
     others = sorted(path.name for path in folder.glob("*") if path.name not in (*_FILES, _EARLIER))
     if others:
-        raise ConfigError(f"{folder} holds other files than a model ({others[0]}); use a new or an empty folder")
+        raise ConfigError(
+            f"{folder} holds other files than a model ({others[0]}); use a new or an empty folder"
+        )
     weights = dict(zip(_numbered(classifier.weight_names), classifier.weights, strict=True))
     if bad := _not_finite(weights):
         raise DataError(
@@ -194,7 +204,7 @@ def _write(classifier: Classifier, weights: Mapping[str, np.ndarray], folder: Pa
     description = {
         "format": _FORMAT,
         "model": to_node(classifier.builder),
-        "input": to_node(classifier.model_input),
+        "features": to_node(classifier.features),
         "class_names": list(classifier.class_names),
         "window": classifier.window,
         "lead_names": list(classifier.lead_names),
@@ -206,7 +216,9 @@ def _write(classifier: Classifier, weights: Mapping[str, np.ndarray], folder: Pa
     }
     description["sha256"] = _digest(description)
     if unlisted := [name for name in description if outputs.find("model content", name) is None]:
-        raise ValueError(f"{_DESCRIPTION} would hold {', '.join(unlisted)}, which privacy.outputs.TABLE lacks")
+        raise ValueError(
+            f"{_DESCRIPTION} would hold {', '.join(unlisted)}, which privacy.outputs.TABLE lacks"
+        )
     (folder / _DESCRIPTION).write_text(json.dumps(description, indent=2), encoding="utf-8")
 
 
@@ -219,10 +231,16 @@ def read_description(folder: Path) -> Description:
     path = folder / _DESCRIPTION
     found = read_json(path, _Format, fix=_FIX).get("format")
     if found != _FORMAT:
-        raise refusal(path, f"has format {quoted(found)}, and this version reads format {_FORMAT}", fix=_FIX_EARLIER)
+        raise refusal(
+            path,
+            f"has format {quoted(found)}, and this version reads format {_FORMAT}",
+            fix=_FIX_EARLIER,
+        )
     description = read_json(path, Description, fix=_FIX)
     if description["sha256"] != _digest(description):
-        raise refusal(path, "is damaged: its SHA-256 is not the one that it names of itself", fix=_FIX)
+        raise refusal(
+            path, "is damaged: its SHA-256 is not the one that it names of itself", fix=_FIX
+        )
     return description
 
 
@@ -243,7 +261,9 @@ def load_classifier(folder: Path | str) -> Classifier:
         content = read_bytes(path, fix=_FIX, most=_MOST_BYTES)
     except MissingFileError:
         if (folder / _EARLIER).exists():
-            raise refusal(folder, f"has {_EARLIER}, of an earlier version of ecgexp", fix=_FIX_EARLIER) from None
+            raise refusal(
+                folder, f"has {_EARLIER}, of an earlier version of ecgexp", fix=_FIX_EARLIER
+            ) from None
         raise
     if hashlib.sha256(content).hexdigest() != description["weights_sha256"]:
         raise refusal(path, f"is damaged: its SHA-256 is not the one in {_DESCRIPTION}", fix=_FIX)
@@ -256,7 +276,7 @@ def load_classifier(folder: Path | str) -> Classifier:
     unlearned = description["classes_without_training_beats"]
     return Classifier(
         builder=build_node(description["model"], "model"),
-        model_input=build_node(description["input"], "input"),
+        features=build_node(description["features"], "features"),
         weights=[weights[name] for name in sorted(weights)],
         class_names=tuple(description["class_names"]),
         window=description["window"],

@@ -43,8 +43,8 @@ class Cnn1d:
     dropout: Fraction = 0.2
     activation: Activation = "relu"
 
-    required_inputs = frozenset({"signal"})
-    optional_inputs = frozenset({"rr"})
+    required_features = frozenset({"signal"})
+    optional_features = frozenset({"rr"})
 
     def __post_init__(self):
         if len(self.filters) != len(self.kernel_sizes):
@@ -52,20 +52,24 @@ class Cnn1d:
                 f"model.kernel_sizes={list(self.kernel_sizes)} must have one entry for each of model.filters={list(self.filters)}"
             )
 
-    def build(self, input_shapes: Mapping[str, Shape], num_classes: int) -> Any:
+    def build(self, feature_shapes: Mapping[str, Shape], num_classes: int) -> Any:
         """See `ModelBuilder.build`; `signal` is (window, leads)."""
         import tensorflow as tf
 
-        inputs = input_layers(input_shapes)
+        inputs = input_layers(feature_shapes)
         x = inputs["signal"]
         last = len(self.filters) - 1
-        for block, (channels, kernel) in enumerate(zip(self.filters, self.kernel_sizes, strict=True)):
+        for block, (channels, kernel) in enumerate(
+            zip(self.filters, self.kernel_sizes, strict=True)
+        ):
             x = tf.keras.layers.Conv1D(channels, kernel, padding="same", name=f"conv{block}")(x)
             if (
                 block < last
             ):  # before the normalisation, which is the slowest part on a CPU: half the positions are left
                 x = tf.keras.layers.MaxPooling1D(2, name=f"pool{block}")(x)
-            if (normalize := normalization_layer(self.normalization, channels, name=f"norm{block}")) is not None:
+            if (
+                normalize := normalization_layer(self.normalization, channels, name=f"norm{block}")
+            ) is not None:
                 x = normalize(x)
             x = tf.keras.layers.Activation(self.activation, name=f"act{block}")(x)
         span = -(-x.shape[1] // self.pooled_length)

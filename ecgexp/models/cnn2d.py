@@ -44,27 +44,32 @@ class Cnn2d:
     l2: Annotated[Number, Field(ge=0, le=1000)] = 0.0
     activation: Activation = "relu"
 
-    required_inputs = frozenset({"image"})
-    optional_inputs = frozenset({"rr"})
+    required_features = frozenset({"image"})
+    optional_features = frozenset({"rr"})
 
-    def build(self, input_shapes: Mapping[str, Shape], num_classes: int) -> Any:
+    def build(self, feature_shapes: Mapping[str, Shape], num_classes: int) -> Any:
         """See `ModelBuilder.build`; `image` is (height, width, 1)."""
         import tensorflow as tf
 
         layers = tf.keras.layers
         decay = tf.keras.regularizers.l2(self.l2) if self.l2 else None
-        inputs = input_layers(input_shapes)
+        inputs = input_layers(feature_shapes)
         x = inputs["image"]
         for pair, channels in enumerate(self.filters):
             for half in "ab":
                 name = f"{pair}{half}"
                 conv = layers.Conv2D(
-                    channels, self.kernel_size, padding="same", kernel_regularizer=decay, name=f"conv{name}"
+                    channels,
+                    self.kernel_size,
+                    padding="same",
+                    kernel_regularizer=decay,
+                    name=f"conv{name}",
                 )
                 x = conv(x)
                 if (
                     name == "0a"
-                    and (norm := normalization_layer(self.normalization, channels, name="norm0a")) is not None
+                    and (norm := normalization_layer(self.normalization, channels, name="norm0a"))
+                    is not None
                 ):
                     x = norm(x)
                 x = layers.Activation(self.activation, name=f"act{name}")(x)
@@ -72,7 +77,9 @@ class Cnn2d:
             if self.dropouts[pair]:
                 x = dropout(self.dropouts[pair], name=f"dropout{pair}")(x)
         x = join_rr(layers.Flatten(name="flatten")(x), inputs, self.rr_units, self.activation)
-        x = layers.Dense(self.dense_units, activation=self.activation, kernel_regularizer=decay, name="dense")(x)
+        x = layers.Dense(
+            self.dense_units, activation=self.activation, kernel_regularizer=decay, name="dense"
+        )(x)
         if self.dropouts[2]:
             x = dropout(self.dropouts[2], name="dropout2")(x)
         return tf.keras.Model(inputs, logits(x, num_classes), name="cnn2d")

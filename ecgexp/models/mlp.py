@@ -23,14 +23,14 @@ class Mlp:
     dropout: Fraction = 0.2
     activation: Activation = "relu"
 
-    required_inputs = frozenset({"descriptors"})
-    optional_inputs = frozenset()
+    required_features = frozenset({"descriptors"})
+    optional_features = frozenset()
 
-    def build(self, input_shapes: Mapping[str, Shape], num_classes: int) -> Any:
+    def build(self, feature_shapes: Mapping[str, Shape], num_classes: int) -> Any:
         """See `ModelBuilder.build`; `descriptors` is (num_descriptors,)."""
         import tensorflow as tf
 
-        inputs = input_layers(input_shapes)
+        inputs = input_layers(feature_shapes)
         x = inputs["descriptors"]
         for layer, units in enumerate(self.units):
             x = tf.keras.layers.Dense(units, activation=self.activation, name=f"dense{layer}")(x)

@@ -24,7 +24,9 @@ class ResidentFeatures:
 
     def gather(self, rows: Any) -> dict[str, Any]:
         """The rows of every feature, as the model's inputs take them: float32."""
-        return {name: as_model_input(tf.gather(tensor, rows)) for name, tensor in self.tensors.items()}
+        return {
+            name: as_model_input(tf.gather(tensor, rows)) for name, tensor in self.tensors.items()
+        }
 
 
 def as_model_input(tensor: Any) -> Any:
@@ -41,9 +43,13 @@ class Predictor:
       batch_size: rows per call; the result does not depend on it.
     """
 
-    def __init__(self, model: tf.keras.Model, resident: ResidentFeatures, *, batch_size: int = 1024):
+    def __init__(
+        self, model: tf.keras.Model, resident: ResidentFeatures, *, batch_size: int = 1024
+    ):
         self._model, self._resident, self._batch_size = model, resident, batch_size
-        self._probabilities = tf.function(self._forward, input_signature=[tf.TensorSpec([None], tf.int32)])
+        self._probabilities = tf.function(
+            self._forward, input_signature=[tf.TensorSpec([None], tf.int32)]
+        )
 
     def _forward(self, rows: Any) -> Any:
         logits = self._model(self._resident.gather(rows), training=False)
@@ -53,5 +59,8 @@ class Predictor:
         """(len(rows), num_classes) float64 probabilities."""
         self._model.set_weights(weights)
         chunks = range(0, len(rows), self._batch_size)
-        parts = [self._probabilities(tf.constant(rows[at : at + self._batch_size], tf.int32)).numpy() for at in chunks]
+        parts = [
+            self._probabilities(tf.constant(rows[at : at + self._batch_size], tf.int32)).numpy()
+            for at in chunks
+        ]
         return np.concatenate(parts) if parts else np.zeros((0, self._model.output_shape[-1]))

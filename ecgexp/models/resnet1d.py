@@ -42,14 +42,14 @@ class Resnet1d:
     dropout: Fraction = 0.2
     activation: Activation = "relu"
 
-    required_inputs = frozenset({"signal"})
-    optional_inputs = frozenset({"rr"})
+    required_features = frozenset({"signal"})
+    optional_features = frozenset({"rr"})
 
-    def build(self, input_shapes: Mapping[str, Shape], num_classes: int) -> Any:
+    def build(self, feature_shapes: Mapping[str, Shape], num_classes: int) -> Any:
         """See `ModelBuilder.build`; `signal` is (window, leads)."""
         import tensorflow as tf
 
-        inputs = input_layers(input_shapes)
+        inputs = input_layers(feature_shapes)
         stem = tf.keras.layers.Conv1D(
             self.filters[0], self.kernel_size, strides=self.stem_stride, padding="same", name="stem"
         )
@@ -57,7 +57,9 @@ class Resnet1d:
         x = self._normalized(x, self.filters[0], name="stem")
         for stage, channels in enumerate(self.filters):
             for block in range(self.blocks_per_stage):
-                x = self._block(x, channels, stride=2 if block == 0 else 1, name=f"stage{stage}_{block}")
+                x = self._block(
+                    x, channels, stride=2 if block == 0 else 1, name=f"stage{stage}_{block}"
+                )
         x = tf.keras.layers.GlobalAveragePooling1D(name="pool")(x)
         x = join_rr(x, inputs, self.rr_units, self.activation)
         if self.dropout:
@@ -68,18 +70,24 @@ class Resnet1d:
         import tensorflow as tf
 
         layers = tf.keras.layers
-        y = layers.Conv1D(channels, self.kernel_size, strides=stride, padding="same", name=f"{name}_conv_a")(x)
+        y = layers.Conv1D(
+            channels, self.kernel_size, strides=stride, padding="same", name=f"{name}_conv_a"
+        )(x)
         y = self._normalized(y, channels, name=f"{name}_a")
         if self.dropout:
             y = dropout(self.dropout, name=f"{name}_dropout")(y)
         y = layers.Conv1D(channels, self.kernel_size, padding="same", name=f"{name}_conv_b")(y)
         if stride != 1 or x.shape[-1] != channels:
-            x = layers.Conv1D(channels, 1, strides=stride, padding="same", name=f"{name}_shortcut")(x)
+            x = layers.Conv1D(channels, 1, strides=stride, padding="same", name=f"{name}_shortcut")(
+                x
+            )
         return self._normalized(layers.Add(name=f"{name}_add")([x, y]), channels, name=f"{name}_b")
 
     def _normalized(self, x: Any, channels: int, *, name: str) -> Any:
         import tensorflow as tf
 
-        if (normalize := normalization_layer(self.normalization, channels, name=f"{name}_norm")) is not None:
+        if (
+            normalize := normalization_layer(self.normalization, channels, name=f"{name}_norm")
+        ) is not None:
             x = normalize(x)
         return tf.keras.layers.Activation(self.activation, name=f"{name}_act")(x)

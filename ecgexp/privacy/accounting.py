@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dp_accounting import DpEvent
 
 AccountantName = Literal["pld", "rdp"]
-Neighbouring = Literal["add_or_remove_one", "replace_one"]
+NeighboringRelation = Literal["add_or_remove_one", "replace_one"]
 
 # Loss grid of the reported PLD value. Where ε is above 10 the grid grows with it (about 1e5 points up to ε): the answer
 # stays an upper bound, and no run waits a minute to learn that its ε is 900.
@@ -83,7 +83,9 @@ def fixed_cohort_gaussian(num_units: int, cohort_size: int, noise_multiplier: fl
     Replacing a unit of the cohort moves a sum clipped to C by up to 2 C, and dp_accounting reads the noise multiplier
     of this event as noise over *that* sensitivity (Wang et al. 2019, Theorem 27): hence half the noise multiplier.
     """
-    return _events().SampledWithoutReplacementDpEvent(num_units, cohort_size, gaussian(noise_multiplier / 2))
+    return _events().SampledWithoutReplacementDpEvent(
+        num_units, cohort_size, gaussian(noise_multiplier / 2)
+    )
 
 
 def copies_gaussian(sampling_probability: float, noise_multiplier: float, copies: int) -> "DpEvent":
@@ -102,7 +104,9 @@ def copies_gaussian(sampling_probability: float, noise_multiplier: float, copies
     counts = range(copies + 1)
     q = sampling_probability
     chances = [math.comb(copies, k) * q**k * (1 - q) ** (copies - k) for k in counts]
-    return _events().MixtureOfGaussiansDpEvent(noise_multiplier, tuple(map(float, counts)), tuple(chances))
+    return _events().MixtureOfGaussiansDpEvent(
+        noise_multiplier, tuple(map(float, counts)), tuple(chances)
+    )
 
 
 def gaussian_pair(z_sum: float, z_count: float) -> "DpEvent":
@@ -141,7 +145,7 @@ def epsilon(
     event: "DpEvent",
     delta: float,
     accountant: AccountantName = "pld",
-    neighbouring: Neighbouring = "add_or_remove_one",
+    neighboring_relation: NeighboringRelation = "add_or_remove_one",
     *,
     interval: float | None = None,
 ) -> float:
@@ -156,7 +160,7 @@ def epsilon(
       event: what ran, composed.
       delta: the δ of the promise, in (0, 1).
       accountant: `pld` is tight and reported; `rdp` is looser and answers in milliseconds.
-      neighbouring: which data sets the promise compares. Under `replace_one` a clipped sum may move by 2 C.
+      neighboring_relation: which data sets the promise compares. Under `replace_one` a clipped sum may move by 2 C.
       interval: grid of the PLD; coarser is faster and looser. None chooses by the size of ε.
 
     Raises:
@@ -165,28 +169,28 @@ def epsilon(
     if _least_noise(event) < _LEAST_NOISE:
         return math.inf
     if accountant == "rdp":
-        return _rdp_epsilon(event, delta, neighbouring)
+        return _rdp_epsilon(event, delta, neighboring_relation)
     from dp_accounting import UnsupportedEventError
     from dp_accounting.pld import PLDAccountant
 
     try:
-        interval = interval or _interval_for(event, delta, neighbouring)
+        interval = interval or _interval_for(event, delta, neighboring_relation)
         if interval > _COARSEST:
             return math.inf
         resolved = delta - _ROUNDING * sum(count for _, count in _leaves(event))
         if resolved <= 0:
             return math.inf
-        ledger = PLDAccountant(_relation(neighbouring), interval)
+        ledger = PLDAccountant(_relation(neighboring_relation), interval)
         return float(ledger.compose(event).get_epsilon(resolved))
     except UnsupportedEventError as error:
-        raise _unsupported(event, accountant, neighbouring) from error
+        raise _unsupported(event, accountant, neighboring_relation) from error
 
 
 def smallest_epsilon(
     event: "DpEvent",
     delta: float,
     accountant: AccountantName = "pld",
-    neighbouring: Neighbouring = "add_or_remove_one",
+    neighboring_relation: NeighboringRelation = "add_or_remove_one",
     *,
     interval: float | None = None,
 ) -> tuple[float, AccountantName]:
@@ -199,17 +203,17 @@ def smallest_epsilon(
       event: see `epsilon`, as for the others.
       delta: of the guarantee.
       accountant: `pld`: the smaller of both bounds; `rdp`: that of RDP.
-      neighbouring: which data sets the guarantee compares.
+      neighboring_relation: which data sets the guarantee compares.
       interval: grid of the PLD.
 
     Raises:
       ConfigError: the accountant has no sound bound for this event under this relation.
     """
-    found = epsilon(event, delta, accountant, neighbouring, interval=interval)
+    found = epsilon(event, delta, accountant, neighboring_relation, interval=interval)
     if accountant == "rdp":
         return found, "rdp"
     try:
-        other = epsilon(event, delta, "rdp", neighbouring)
+        other = epsilon(event, delta, "rdp", neighboring_relation)
     except ConfigError:
         return found, "pld"
     return (found, "pld") if found <= other else (other, "rdp")
@@ -224,7 +228,9 @@ def approximated(event: "DpEvent") -> "DpEvent":
         return poisson_gaussian(event.sampling_probability, event.noise_multiplier)
     if type(event).__name__ == "MixtureOfGaussiansDpEvent":
         moved = sum(p * by for p, by in zip(event.sampling_probs, event.sensitivities, strict=True))
-        chance = sum(p for p, by in zip(event.sampling_probs, event.sensitivities, strict=True) if by)
+        chance = sum(
+            p for p, by in zip(event.sampling_probs, event.sensitivities, strict=True) if by
+        )
         return poisson_gaussian(min(chance, 1.0), event.standard_deviation * chance / moved)
     if type(event).__name__ == "SelfComposedDpEvent":
         return repeated(approximated(event.event), event.count)
@@ -265,7 +271,10 @@ def shape(event: "DpEvent") -> str | None:
     None for other events, of which that cannot be said.
     """
     inner, count = _repetition(event)
-    if type(inner).__name__ == "PoissonSampledDpEvent" and type(inner.event).__name__ == "GaussianDpEvent":
+    if (
+        type(inner).__name__ == "PoissonSampledDpEvent"
+        and type(inner.event).__name__ == "GaussianDpEvent"
+    ):
         return f"poisson {inner.sampling_probability!r} × {count}"
     return f"gaussian × {count}" if type(inner).__name__ == "GaussianDpEvent" else None
 
@@ -312,7 +321,10 @@ def at_least(one: "DpEvent", other: "DpEvent") -> "DpEvent":
     ours, theirs = leaves(one), leaves(other)
     if all(times <= ours.get(key, (leaf, 0))[1] for key, (leaf, times) in theirs.items()):
         return one
-    both = {key: (leaf, max(times, ours.get(key, (leaf, 0))[1])) for key, (leaf, times) in theirs.items()}
+    both = {
+        key: (leaf, max(times, ours.get(key, (leaf, 0))[1]))
+        for key, (leaf, times) in theirs.items()
+    }
     if both.keys() >= ours.keys() and all(both[key] == theirs[key] for key in both):
         return other
     return composed([repeated(leaf, times) for leaf, times in (ours | both).values()])
@@ -339,24 +351,28 @@ def _plain(value: Any) -> Any:
 def _event_values(value: Any) -> Any:
     if isinstance(value, Mapping):
         return from_json(value)
-    return tuple(_event_values(item) for item in value) if isinstance(value, (list, tuple)) else value
+    return (
+        tuple(_event_values(item) for item in value) if isinstance(value, (list, tuple)) else value
+    )
 
 
-def _rdp_epsilon(event: "DpEvent", delta: float, neighbouring: Neighbouring) -> float:
+def _rdp_epsilon(
+    event: "DpEvent", delta: float, neighboring_relation: NeighboringRelation
+) -> float:
     from dp_accounting import UnsupportedEventError
     from dp_accounting.rdp import RdpAccountant
 
     # dp_accounting's RDP prices a bare Gaussian alike under every relation, as if its noise were given relative to the
     # doubled sensitivity. Ours is given relative to the clip, so of all events only `fixed_cohort_gaussian` is right
     # under replace-one.
-    if neighbouring == "replace_one" and not _only_fixed_cohorts(event):
-        raise _unsupported(event, "rdp", neighbouring)
+    if neighboring_relation == "replace_one" and not _only_fixed_cohorts(event):
+        raise _unsupported(event, "rdp", neighboring_relation)
     try:
         with _quiet_absl():
-            ledger = RdpAccountant(neighboring_relation=_relation(neighbouring))
+            ledger = RdpAccountant(neighboring_relation=_relation(neighboring_relation))
             found = float(ledger.compose(event).get_epsilon(delta))
     except UnsupportedEventError as error:
-        raise _unsupported(event, "rdp", neighbouring) from error
+        raise _unsupported(event, "rdp", neighboring_relation) from error
     # Divergences of order 1e-13 are sums of rounding errors, of which dp_accounting makes an ε of 0.
     return max(found, RESOLUTION) if _least_noise(event) < math.inf else found
 
@@ -366,7 +382,11 @@ def _only_fixed_cohorts(event: "DpEvent") -> bool:
         return all(_only_fixed_cohorts(part) for part in event.events)
     if type(event).__name__ == "SelfComposedDpEvent":
         return _only_fixed_cohorts(event.event)
-    return type(event).__name__ in ("SampledWithoutReplacementDpEvent", "NoOpDpEvent", "NonPrivateDpEvent")
+    return type(event).__name__ in (
+        "SampledWithoutReplacementDpEvent",
+        "NoOpDpEvent",
+        "NonPrivateDpEvent",
+    )
 
 
 def grid(epsilon_expected: float) -> float:
@@ -374,18 +394,24 @@ def grid(epsilon_expected: float) -> float:
     return INTERVAL * max(1.0, epsilon_expected / _EPSILON_AT_INTERVAL)
 
 
-def _interval_for(event: "DpEvent", delta: float, neighbouring: Neighbouring) -> float:
+def _interval_for(
+    event: "DpEvent", delta: float, neighboring_relation: NeighboringRelation
+) -> float:
     try:
         expected = _rdp_epsilon(approximated(event), delta, "add_or_remove_one")
     except ConfigError:  # no quick bound for such events: the fine grid
         return INTERVAL
-    mixed = sum(count for leaf, count in _leaves(event) if type(leaf).__name__ == "MixtureOfGaussiansDpEvent")
+    mixed = sum(
+        count
+        for leaf, count in _leaves(event)
+        if type(leaf).__name__ == "MixtureOfGaussiansDpEvent"
+    )
     if not mixed:
         return grid(expected)
     if grid(expected) > _COARSEST:
         return grid(expected)
     rough = min(_ROUGH / INTERVAL * grid(expected), _COARSEST)
-    about = epsilon(event, delta, "pld", neighbouring, interval=rough)
+    about = epsilon(event, delta, "pld", neighboring_relation, interval=rough)
     if math.isinf(about):
         return grid(expected)
     return max(grid(about), min(rough, math.sqrt(_MIXTURE_ERROR / 2 * about / mixed)))
@@ -393,7 +419,9 @@ def _interval_for(event: "DpEvent", delta: float, neighbouring: Neighbouring) ->
 
 def _leaves(event: "DpEvent", count: int = 1) -> Iterator[tuple["DpEvent", int]]:
     """The mechanisms of `event`, and how often each ran."""
-    for part in getattr(event, "events", None) or ([event.event] if hasattr(event, "event") else []):
+    for part in getattr(event, "events", None) or (
+        [event.event] if hasattr(event, "event") else []
+    ):
         yield from _leaves(part, count * getattr(event, "count", 1))
     if not hasattr(event, "event") and not hasattr(event, "events"):
         yield event, count
@@ -408,18 +436,20 @@ def _least_noise(event: "DpEvent") -> float:
     return min(map(float, found), default=math.inf)
 
 
-def _unsupported(event: "DpEvent", accountant: AccountantName, neighbouring: Neighbouring) -> ConfigError:
+def _unsupported(
+    event: "DpEvent", accountant: AccountantName, neighboring_relation: NeighboringRelation
+) -> ConfigError:
     other = "pld" if accountant == "rdp" else "rdp"
     return ConfigError(
-        f"privacy.accountant={accountant} has no sound price for {event} between neighbours by {neighbouring}; "
+        f"privacy.accountant={accountant} has no sound price for {event} between neighbours by {neighboring_relation}; "
         f"try privacy.accountant={other}, or another privacy.sampling."
     )
 
 
-def _relation(neighbouring: Neighbouring) -> Any:
+def _relation(neighboring_relation: NeighboringRelation) -> Any:
     from dp_accounting import NeighboringRelation
 
-    return NeighboringRelation[neighbouring.upper()]
+    return NeighboringRelation[neighboring_relation.upper()]
 
 
 def _events() -> Any:
@@ -433,7 +463,10 @@ def _quiet_absl() -> Iterator[None]:
     # RDP warns about each order it leaves out, which only loosens the bound, and of an ε of 0, which is not taken: the user
     # need not act.
     def keep(record: logging.LogRecord) -> bool:
-        return not any(words in record.getMessage() for words in ("Excluding this order", "Negative Renyi divergence"))
+        return not any(
+            words in record.getMessage()
+            for words in ("Excluding this order", "Negative Renyi divergence")
+        )
 
     logger = logging.getLogger("absl")
     logger.addFilter(keep)

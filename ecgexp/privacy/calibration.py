@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from ecgexp.formatting import epsilon_text
 from ecgexp.privacy import accounting
-from ecgexp.privacy.accounting import AccountantName, Neighbouring, approximated, epsilon, smallest_epsilon
+from ecgexp.privacy.accounting import (
+    AccountantName,
+    NeighboringRelation,
+    approximated,
+    epsilon,
+    smallest_epsilon,
+)
 from ecgexp.settings.declaration import ConfigError
 
 if TYPE_CHECKING:
@@ -16,7 +22,9 @@ if TYPE_CHECKING:
 _SMALLEST, _LARGEST = 1e-6, 1e5
 _SMALLEST_TARGET = accounting.RESOLUTION
 _LARGEST_TARGET = 1e7
-_COARSER = 10  # times the reported grid: that of the search; ten times faster, and up to 4 % above it
+_COARSER = (
+    10  # times the reported grid: that of the search; ten times faster, and up to 4 % above it
+)
 _SMALL = 0.1  # a target below which the largest noise is tried first, so that one out of reach is refused at once
 _LARGE = 100.0  # a target above which the bound of RDP decides, in milliseconds: that of PLD is a few per cent smaller at most
 _TOLERANCE = 1e-3
@@ -29,7 +37,7 @@ def calibrate_noise(
     target_epsilon: float,
     delta: float,
     accountant: AccountantName = "pld",
-    neighbouring: Neighbouring = "add_or_remove_one",
+    neighboring_relation: NeighboringRelation = "add_or_remove_one",
     *,
     near: float | None = None,
 ) -> float:
@@ -45,7 +53,7 @@ def calibrate_noise(
       target_epsilon: the promise.
       delta: its δ.
       accountant: whose ε must keep it.
-      neighbouring: see `epsilon`.
+      neighboring_relation: see `epsilon`.
       near: for planning: a guess to start from. The answer keeps the promise too and is there in about a second, but only
         within 0.3 % of the target (for up to some thousand steps), since the search is made on a coarser grid.
 
@@ -55,10 +63,12 @@ def calibrate_noise(
     """
 
     def reported(z: float, interval: float | None = None) -> float:
-        return smallest_epsilon(make_event(z), delta, accountant, neighbouring, interval=interval)[0]
+        return smallest_epsilon(
+            make_event(z), delta, accountant, neighboring_relation, interval=interval
+        )[0]
 
     def rdp(z: float) -> float:
-        return epsilon(approximated(make_event(z)), delta, "rdp", neighbouring)
+        return epsilon(approximated(make_event(z)), delta, "rdp", neighboring_relation)
 
     _check_target(reported, target_epsilon)
     if near is not None:
@@ -68,7 +78,12 @@ def calibrate_noise(
         return _solve(reported, target_epsilon, 1.0, 1e-4)
     if target_epsilon > _LARGE:
         with contextlib.suppress(ConfigError):  # RDP knows no such event
-            return _solve(lambda z: epsilon(make_event(z), delta, "rdp", neighbouring), target_epsilon, 1.0, 1e-4)
+            return _solve(
+                lambda z: epsilon(make_event(z), delta, "rdp", neighboring_relation),
+                target_epsilon,
+                1.0,
+                1e-4,
+            )
     try:
         start = _solve(rdp, target_epsilon, 1.0, 0.05)
     except ConfigError:  # RDP knows no such event, or cannot certify so small an ε
@@ -91,19 +106,23 @@ def _check_target(reported: Callable[[float], float], target: float) -> None:
     else:
         return
     if least > target:
-        raise _out_of_reach(target, least)
+        raise _infeasible(target, least)
 
 
-def _out_of_reach(target: float, least: float) -> ConfigError:
+def _infeasible(target: float, least: float) -> ConfigError:
     # Rounded up, and a little more, for a noise below the largest.
-    usable = f"{float(epsilon_text(least if least == _SMALLEST_TARGET else 1.02 * least, digits=2)):g}"
+    usable = (
+        f"{float(epsilon_text(least if least == _SMALLEST_TARGET else 1.02 * least, digits=2)):g}"
+    )
     return ConfigError(
         f"privacy.target_epsilon={target:g} is less than this accountant can certify for so many steps at this δ; use "
         f"privacy.target_epsilon={usable} or more, or fewer steps."
     )
 
 
-def _refine(coarse: Callable[[float], float], fine: Callable[[float], float], target: float, start: float) -> float:
+def _refine(
+    coarse: Callable[[float], float], fine: Callable[[float], float], target: float, start: float
+) -> float:
     """Solves on the coarse grid, corrected by how far it lies from the fine one: two or three fine values in all."""
     aim, z = target * (1 - _TOLERANCE / 2), start
     for _ in range(4):
@@ -120,20 +139,24 @@ def _refine(coarse: Callable[[float], float], fine: Callable[[float], float], ta
     return _solve(fine, target, z, _TOLERANCE)
 
 
-def _solve(price: Callable[[float], float], target: float, start: float, tolerance: float) -> float:
+def _solve(
+    epsilon_at: Callable[[float], float], target: float, start: float, tolerance: float
+) -> float:
     """The z with target · (1 - tolerance) <= price(z) <= target, for a falling price."""
-    low, high = _bracket(price, target, start)
+    low, high = _bracket(epsilon_at, target, start)
     aim = math.log(target * (1 - tolerance / 2))
     while high[1] < target * (1 - tolerance) and high[0] > low[0] * (1 + 1e-9):
         z = _between(low, high, aim)
-        point = (z, price(z))
+        point = (z, epsilon_at(z))
         low, high = (low, point) if point[1] <= target else (point, high)
     return high[0]
 
 
-def _bracket(price: Callable[[float], float], target: float, start: float) -> tuple[tuple, tuple]:
+def _bracket(
+    epsilon_at: Callable[[float], float], target: float, start: float
+) -> tuple[tuple, tuple]:
     """Two points (z, ε) round the target: one with too little noise, one with enough."""
-    point = (start, price(start))
+    point = (start, epsilon_at(start))
     step = 1.15 if start != 1.0 else 2.0  # a start that RDP found is near
     falling = point[1] > target
     while True:
@@ -143,8 +166,8 @@ def _bracket(price: Callable[[float], float], target: float, start: float) -> tu
         if not _SMALLEST <= z <= _LARGEST:
             if not falling:  # so little noise is enough already
                 return (z, math.inf), point
-            raise _out_of_reach(target, point[1])
-        following = (z, price(z))
+            raise _infeasible(target, point[1])
+        following = (z, epsilon_at(z))
         if (following[1] > target) != falling:
             return (point, following) if falling else (following, point)
         point, step = following, min(2.0, step**2)

@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from ecgexp.privacy.calibration import calibrate_noise
-from ecgexp.privacy.hypothetical import Price, Projection, price, project, resized
+from ecgexp.privacy.hypothetical import (
+    HypotheticalPopulation,
+    PlanEpsilon,
+    plan_epsilon,
+    project,
+    resized,
+)
 from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.settings.declaration import ConfigError
 
@@ -18,7 +24,7 @@ TARGETS = (1.0, 2.0, 4.0, 8.0)
 _FEW = 100  # units below which a guarantee is called formal
 
 T = TypeVar("T")
-Report = Callable[[float, float, str], None]
+OnProgress = Callable[[float, float, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,21 +50,21 @@ class NoiseNeeded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reachable:
+class Feasibility:
     """Everything that is known before training.
 
     Attributes:
       base: the plan that is projected and calibrated.
       num_parameters: of the model.
-      prices: ε of plans for several numbers of units; those of `base` among them.
-      projections: of `base`, to populations; not promises.
+      epsilons: ε of plans for several numbers of units; those of `base` among them.
+      hypothetical_populations: of `base`, to populations; not promises.
       needed: the noise for each of `TARGETS` under `base`.
     """
 
     base: PrivacyPlan
     num_parameters: int
-    prices: tuple[Price, ...]
-    projections: tuple[Projection, ...]
+    epsilons: tuple[PlanEpsilon, ...]
+    hypothetical_populations: tuple[HypotheticalPopulation, ...]
     needed: tuple[NoiseNeeded, ...]
 
     def caution(self) -> str:
@@ -71,10 +77,10 @@ class Reachable:
         )
 
 
-def reachable(
+def feasibility_of(
     base: PrivacyPlan, plans: Sequence[PrivacyPlan], *, num_parameters: int, populations: Sequence[int] = (),
-    report: Report | None = None,
-) -> Reachable:  # fmt: skip
+    on_progress: OnProgress | None = None,
+) -> Feasibility:  # fmt: skip
     """Prices `plans`, projects `base` to `populations`, and finds the noise that `base` would need for each of `TARGETS`.
 
     A few seconds; `report(done, total, what)` is called after each piece.
@@ -89,21 +95,23 @@ def reachable(
 
     def watched(results: Iterable[T], what: str) -> Iterator[T]:
         for result in results:
-            if report is not None:
-                report(next(done), total, what)
+            if on_progress is not None:
+                on_progress(next(done), total, what)
             yield result
 
-    return Reachable(
+    return Feasibility(
         base=base, num_parameters=num_parameters,
-        projections=tuple(watched((project(base, number) for number in populations), "projecting")),
-        prices=tuple(watched(map(price, plans), "pricing")),
+        hypothetical_populations=tuple(watched((project(base, number) for number in populations), "projecting")),
+        epsilons=tuple(watched(map(plan_epsilon, plans), "pricing")),
         needed=tuple(watched(noise_needed(base, num_parameters), "seeking the noise")),
     )  # fmt: skip
 
 
 def plans_beside(plan: PrivacyPlan) -> list[PrivacyPlan]:
     """`plan` and, if its unit is the patient, what it would be with each of `PATIENTS` at the same cohort fraction."""
-    others = {} if plan.unit != "patient" else {number: resized(plan, number) for number in PATIENTS}
+    others = (
+        {} if plan.unit != "patient" else {number: resized(plan, number) for number in PATIENTS}
+    )
     return [made for _, made in sorted((others | {plan.num_units: plan}).items())]
 
 
@@ -111,12 +119,19 @@ def noise_needed(plan: PrivacyPlan, num_parameters: int) -> Iterator[NoiseNeeded
     """The least noise under which `plan` costs at most each of `TARGETS`, and what it does to the mean update."""
     # What advanced composition would take for ε 1, which cohorts of constant size need about three times; then each answer
     # is a good guess for the next.
-    guess, last = plan.sampling_probability * math.sqrt(2 * plan.iterations * math.log(1 / plan.delta)), 1.0
+    guess, last = (
+        plan.sampling_probability * math.sqrt(2 * plan.iterations * math.log(1 / plan.delta)),
+        1.0,
+    )
     guess *= 3 if plan.sampling == "fixed" else 1
     for target in TARGETS:
         guess *= (last / target) ** 0.7
         noise = _noise_for(plan, target, guess)
-        norm = None if noise is None else noise * plan.l2_norm_clip * math.sqrt(num_parameters) / plan.divisor
+        norm = (
+            None
+            if noise is None
+            else noise * plan.l2_norm_clip * math.sqrt(num_parameters) / plan.divisor
+        )
         yield NoiseNeeded(
             target_epsilon=target, noise_multiplier=noise, noise_norm=norm, signal_norm=plan.l2_norm_clip
         )  # fmt: skip
@@ -126,7 +141,7 @@ def noise_needed(plan: PrivacyPlan, num_parameters: int) -> Iterator[NoiseNeeded
 def _noise_for(plan: PrivacyPlan, target: float, guess: float) -> float | None:
     try:
         return calibrate_noise(
-            lambda z: replace(plan, noise_multiplier=z).dp_event, target, plan.delta, plan.accountant, plan.neighbouring,
+            lambda z: replace(plan, noise_multiplier=z).dp_event, target, plan.delta, plan.accountant, plan.neighboring_relation,
             near=min(max(guess, 0.1), 1e4),
         )  # fmt: skip
     except ConfigError:

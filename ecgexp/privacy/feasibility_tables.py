@@ -8,8 +8,15 @@ from rich.table import Table
 from rich.text import Text
 
 from ecgexp.formatting import epsilon_text
-from ecgexp.privacy.feasibility import POPULATIONS, NoiseNeeded, Reachable, Report, plans_beside, reachable
-from ecgexp.privacy.hypothetical import Projection, figure, spaced
+from ecgexp.privacy.feasibility import (
+    POPULATIONS,
+    Feasibility,
+    NoiseNeeded,
+    OnProgress,
+    feasibility_of,
+    plans_beside,
+)
+from ecgexp.privacy.hypothetical import HypotheticalPopulation, figure, spaced
 from ecgexp.privacy.plan import PrivacyPlan
 
 _DRAWN = {
@@ -19,8 +26,12 @@ _DRAWN = {
 }
 
 
-def reachable_table(
-    plan: PrivacyPlan, num_parameters: int, population: int | None = None, *, report: Report | None = None
+def feasibility_table(
+    plan: PrivacyPlan,
+    num_parameters: int,
+    population: int | None = None,
+    *,
+    on_progress: OnProgress | None = None,
 ) -> Group:
     """What `plan` can promise, to print before its training; a few seconds.
 
@@ -28,51 +39,59 @@ def reachable_table(
       plan: of a run with a clip.
       num_parameters: of its model.
       population: units of a population to project to, beside `POPULATIONS`; None: the plan's own, if it has one.
-      report: called with what is done, the total, and what it was.
+      on_progress: called with what is done, the total, and what it was.
 
     Raises:
       ConfigError: `population` is below the units of the plan.
       ValueError: the plan has no clip.
     """
-    asked = population if population is not None else plan.population
+    asked = population if population is not None else plan.hypothetical_population
     populations = {number for number in POPULATIONS if number > plan.num_units} | ({asked} - {None})
     return render(
-        reachable(
-            plan, plans_beside(plan), num_parameters=num_parameters, populations=sorted(populations), report=report
+        feasibility_of(
+            plan, plans_beside(plan), num_parameters=num_parameters, populations=sorted(populations), on_progress=on_progress
         )
     )  # fmt: skip
 
 
-def render(found: Reachable) -> Group:
+def render(found: Feasibility) -> Group:
     """Both tables, with the projections apart and named so, and what the figures mean."""
-    return Group(*(part for block in (_at_this_noise(found), _projected(found), _needed(found)) for part in block))
+    return Group(
+        *(
+            part
+            for block in (_at_this_noise(found), _projected(found), _needed(found))
+            for part in block
+        )
+    )
 
 
-def _at_this_noise(found: Reachable) -> list[Any]:
+def _at_this_noise(found: Feasibility) -> list[Any]:
     plan = found.base
     unit, step = plan.unit, _step(plan)
     drawn = _DRAWN[plan.sampling].format(unit=unit, step=step)
     if plan.expected_batch_size == plan.num_units:
         drawn = f"every {unit} joins every {step}"
     table = _table(f"{unit}s", "cohort", "q", "δ", "ε (PLD)", "ε (RDP)")
-    for price in found.prices:
-        own = price.plan
+    for plan_epsilon in found.epsilons:
+        own = plan_epsilon.plan
         table.add_row(
             spaced(own.num_units), spaced(own.expected_batch_size), figure(own.sampling_probability), f"{own.delta:g}",
-            epsilon_text(price.epsilon_pld), epsilon_text(price.epsilon_rdp),
+            epsilon_text(plan_epsilon.epsilon_pld), epsilon_text(plan_epsilon.epsilon_rdp),
         )  # fmt: skip
-    between = "replaced" if plan.neighbouring == "replace_one" else "added or removed"
+    between = "replaced" if plan.neighboring_relation == "replace_one" else "added or removed"
     heading = f"ε at this noise: noise multiplier {plan.noise_multiplier:.4g}, {spaced(plan.iterations)} {step}s"
     return [_title(heading), table, _note(f"One {unit} {between}; {drawn}."), Text()]
 
 
-def _projected(found: Reachable) -> list[Any]:
-    if not found.projections:
+def _projected(found: Feasibility) -> list[Any]:
+    if not found.hypothetical_populations:
         return []
     plan = found.base
-    table = _table("population", "cohort", "δ", "as in the run", "noise multiplier", "ε (PLD)", "ε (RDP)")
-    for projection in found.projections:
-        _add_projection(table, projection)
+    table = _table(
+        "population", "cohort", "δ", "as in the run", "noise multiplier", "ε (PLD)", "ε (RDP)"
+    )
+    for hypothetical_population in found.hypothetical_populations:
+        _add_hypothetical_population(table, hypothetical_population)
     source = f"{spaced(plan.expected_batch_size)} of {spaced(plan.num_units)}"
     return [
         _title("Projections — not a promise"),
@@ -85,16 +104,21 @@ def _projected(found: Reachable) -> list[Any]:
     ]
 
 
-def _add_projection(table: Table, projection: Projection) -> None:
-    for kept, price in (("noise", projection.same_noise), ("mean", projection.same_utility)):
-        plan = price.plan
+def _add_hypothetical_population(
+    table: Table, hypothetical_population: HypotheticalPopulation
+) -> None:
+    for kept, plan_epsilon in (
+        ("noise", hypothetical_population.same_noise),
+        ("mean", hypothetical_population.same_utility),
+    ):
+        plan = plan_epsilon.plan
         table.add_row(
             spaced(plan.num_units), spaced(plan.expected_batch_size), f"{plan.delta:g}", kept,
-            figure(plan.noise_multiplier), epsilon_text(price.epsilon_pld), epsilon_text(price.epsilon_rdp),
+            figure(plan.noise_multiplier), epsilon_text(plan_epsilon.epsilon_pld), epsilon_text(plan_epsilon.epsilon_rdp),
         )  # fmt: skip
 
 
-def _needed(found: Reachable) -> list[Any]:
+def _needed(found: Feasibility) -> list[Any]:
     plan = found.base
     table = _table("ε", "noise multiplier", "noise on the mean", "signal at most", "noise / signal")
     for row in found.needed:
@@ -117,7 +141,9 @@ def _needed_row(row: NoiseNeeded) -> Sequence[str]:
     if row.noise_multiplier is None:
         return f"{row.target_epsilon:g}", "out of reach", "–", figure(row.signal_norm), "–"
     beside = (row.noise_norm, row.signal_norm, row.noise_to_signal)
-    needed = epsilon_text(row.noise_multiplier)  # up, as ε: with less noise the target would be exceeded
+    needed = epsilon_text(
+        row.noise_multiplier
+    )  # up, as ε: with less noise the target would be exceeded
     return f"{row.target_epsilon:g}", needed, *map(figure, beside)
 
 

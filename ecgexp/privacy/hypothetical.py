@@ -25,7 +25,7 @@ _FINEST_INTERVAL = 1e-7
 
 
 @dataclass(frozen=True, kw_only=True)
-class Price:
+class PlanEpsilon:
     """ε of a whole plan, before it runs or for who will never run it; the ledger prices what ran.
 
     Attributes:
@@ -41,12 +41,16 @@ class Price:
     @property
     def epsilon(self) -> float | None:
         """The smaller of both bounds; that of RDP where it is asked for."""
-        known = (self.epsilon_rdp,) if self.plan.accountant == "rdp" else (self.epsilon_pld, self.epsilon_rdp)
+        known = (
+            (self.epsilon_rdp,)
+            if self.plan.accountant == "rdp"
+            else (self.epsilon_pld, self.epsilon_rdp)
+        )
         return min((bound for bound in known if bound is not None), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Projection:
+class HypotheticalPopulation:
     """The two things to say about a larger population at the same sampling probability and number of steps.
 
     Attributes:
@@ -54,8 +58,8 @@ class Projection:
       same_utility: the noise on the mean update is that of the run.
     """
 
-    same_noise: Price
-    same_utility: Price
+    same_noise: PlanEpsilon
+    same_utility: PlanEpsilon
 
     @property
     def population(self) -> int:
@@ -64,14 +68,14 @@ class Projection:
 
     def text(self) -> str:
         """One paragraph."""
-        plan, louder = self.same_noise.plan, self.same_utility
+        plan, noise_to_signal = self.same_noise.plan, self.same_utility
         return (
             f"{LABEL.capitalize()}: in a population of {spaced(self.population)} {plan.unit}s of whom "
             f"{spaced(plan.expected_batch_size)} are expected in each of as many steps (the same q), with δ {plan.delta:g}, "
             f"the noise multiplier of this run ({plan.noise_multiplier:.4g}) would give ε "
-            f"{epsilon_text(self.same_noise.epsilon)}. A noise multiplier of {louder.plan.noise_multiplier:.4g}, which leaves as "
+            f"{epsilon_text(self.same_noise.epsilon)}. A noise multiplier of {noise_to_signal.plan.noise_multiplier:.4g}, which leaves as "
             "much noise on the mean update as there was here, would give ε "
-            f"{epsilon_text(louder.epsilon)}. Whether a model would learn as much there was not tried."
+            f"{epsilon_text(noise_to_signal.epsilon)}. Whether a model would learn as much there was not tried."
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -81,22 +85,26 @@ class Projection:
             "label": LABEL, "population": self.population, "expected_batch_size": plan.expected_batch_size,
             "sampling_probability": plan.sampling_probability, "steps": plan.iterations, "delta": plan.delta,
         }  # fmt: skip
-        for name, price in (("same_noise", self.same_noise), ("same_noise_on_mean", self.same_utility)):
+        for name, plan_epsilon in (
+            ("same_noise", self.same_noise),
+            ("same_noise_on_mean", self.same_utility),
+        ):
             values[name] = {
-                "noise_multiplier": price.plan.noise_multiplier,
-                "projected_epsilon_pld": price.epsilon_pld, "projected_epsilon_rdp": price.epsilon_rdp,
+                "noise_multiplier": plan_epsilon.plan.noise_multiplier,
+                "projected_epsilon_pld": plan_epsilon.epsilon_pld, "projected_epsilon_rdp": plan_epsilon.epsilon_rdp,
             }  # fmt: skip
         return values
 
 
-def project(plan: PrivacyPlan, population: int) -> Projection:
+def project(plan: PrivacyPlan, population: int) -> HypotheticalPopulation:
     """Both projections of `plan` to a population, priced.
 
     Raises:
       ConfigError: `population` is below the units of the plan.
     """
-    return Projection(
-        same_noise=price(at_same_noise(plan, population)), same_utility=price(at_same_utility(plan, population))
+    return HypotheticalPopulation(
+        same_noise=plan_epsilon(at_same_noise(plan, population)),
+        same_utility=plan_epsilon(at_same_utility(plan, population)),
     )
 
 
@@ -131,23 +139,29 @@ def resized(plan: PrivacyPlan, num_units: int) -> PrivacyPlan:
     The cohort is rounded up, which never makes ε smaller. δ is the default of `num_units`, or the plan's if that is smaller.
     """
     if num_units == plan.num_units:
-        return replace(plan, population=None)
+        return replace(plan, hypothetical_population=None)
     cohort = _scaled(plan.expected_batch_size, plan, num_units)
     capacity = safe_capacity(num_units, cohort)
     if plan.sampling == "fixed":
         capacity = cohort
-    elif plan.can_overflow:  # cut as often as in the plan, nearly; else the projection would hide that price
+    elif (
+        plan.can_overflow
+    ):  # cut as often as in the plan, nearly; else the projection would hide that price
         capacity = min(capacity, _scaled(plan.batch_capacity, plan, num_units))
     return replace(
-        plan, num_units=num_units, expected_batch_size=cohort, batch_capacity=capacity, population=None,
+        plan, num_units=num_units, expected_batch_size=cohort, batch_capacity=capacity, hypothetical_population=None,
         delta=min(plan.delta, default_delta(num_units)),
     )  # fmt: skip
 
 
-def price(plan: PrivacyPlan) -> Price:
+def plan_epsilon(plan: PrivacyPlan) -> PlanEpsilon:
     """ε of the whole plan under both accountants, in about half a second: an upper bound, within about 0.1 % of the reported."""
     rdp = _or_none(plan, "rdp", None)
-    return Price(plan=plan, epsilon_pld=_or_none(plan, "pld", _interval(rdp, plan.iterations)), epsilon_rdp=rdp)
+    return PlanEpsilon(
+        plan=plan,
+        epsilon_pld=_or_none(plan, "pld", _interval(rdp, plan.iterations)),
+        epsilon_rdp=rdp,
+    )
 
 
 def _interval(rdp: float | None, steps: int) -> float | None:
@@ -180,6 +194,8 @@ def _scaled(count: int, plan: PrivacyPlan, num_units: int) -> int:
 
 def _or_none(plan: PrivacyPlan, accountant: AccountantName, interval: float | None) -> float | None:
     try:
-        return accounting.epsilon(plan.dp_event, plan.delta, accountant, plan.neighbouring, interval=interval)
+        return accounting.epsilon(
+            plan.dp_event, plan.delta, accountant, plan.neighboring_relation, interval=interval
+        )
     except ConfigError:  # this accountant has no sound price for such steps
         return None

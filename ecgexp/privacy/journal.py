@@ -126,13 +126,23 @@ def _read(path: Path) -> tuple[str, dict[str, int], bool]:
         header, *entries = [json.loads(line.decode("utf-8")) for line in lines] or [None]
     except (ValueError, RecursionError) as error:
         raise _refusal(path, "is damaged: a line before its last one is no JSON") from error
-    if not (isinstance(header, dict) and header.keys() == {"journal", "run"} and header["journal"] == _FORMAT):
-        raise _refusal(path, "is empty" if not lines and not rest else f"has no header of format {_FORMAT}")
+    if not (
+        isinstance(header, dict)
+        and header.keys() == {"journal", "run"}
+        and header["journal"] == _FORMAT
+    ):
+        raise _refusal(
+            path, "is empty" if not lines and not rest else f"has no header of format {_FORMAT}"
+        )
     if not (isinstance(header["run"], str) and _RUN.fullmatch(header["run"])):
         raise _refusal(path, "is damaged: its header names no run")
     counts: dict[str, int] = {}
     for number, entry in enumerate(entries, 2):
-        if not (isinstance(entry, dict) and entry.keys() == {"event", "count"} and isinstance(entry["event"], dict)):
+        if not (
+            isinstance(entry, dict)
+            and entry.keys() == {"event", "count"}
+            and isinstance(entry["event"], dict)
+        ):
             raise _refusal(path, f"is damaged: line {number} is no entry")
         key, count = json.dumps(entry["event"], sort_keys=True), entry["count"]
         if type(count) is not int or count <= counts.get(key, 0):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecgexp.privacy import accounting
-from ecgexp.privacy.accounting import AccountantName, Neighbouring
+from ecgexp.privacy.accounting import AccountantName, NeighboringRelation
 from ecgexp.privacy.journal import Journal
 from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.settings.declaration import DataError
@@ -44,21 +44,23 @@ class Ledger:
     def __init__(self, plan: PrivacyPlan, *, journal: Journal | None = None):
         self.plan = plan
         self.steps = 0
-        self.lost_steps = 0
-        self._journal = journal if plan.makes_claim else None
+        self.discarded_steps = 0
+        self._journal = journal if plan.has_privacy_guarantee else None
         self.stopped_by_budget = False
         self._entries: dict[str, tuple[DpEvent, int]] = {}
         self._known: dict[tuple[Any, ...], float] = {}
         self._affordable: tuple[str, int] | None = None
 
-    def charge(self, event: "DpEvent", count: int = 1) -> None:
+    def record(self, event: "DpEvent", count: int = 1) -> None:
         """Writes `count` steps of `event` on the bill; call it before they run.
 
         Raises:
           PrivacyViolation: the cap would be exceeded; ask `would_exceed` first.
         """
         if self.would_exceed(event, count):
-            raise PrivacyViolation(f"step {self.steps + 1} would exceed privacy.max_epsilon={self.plan.max_epsilon:g}")
+            raise PrivacyViolation(
+                f"step {self.steps + 1} would exceed privacy.max_epsilon={self.plan.max_epsilon:g}"
+            )
         key = _key(event)
         if self._journal is not None and not _is_free(event):
             self._journal.cover(key, self._count(key) + count, most=self._most_of_run(key))
@@ -88,18 +90,22 @@ class Ledger:
         return _compose(self._entries)
 
     def epsilon_spent(
-        self, accountant: AccountantName | None = None, neighbouring: Neighbouring | None = None
+        self,
+        accountant: AccountantName | None = None,
+        neighboring_relation: NeighboringRelation | None = None,
     ) -> float:
         """ε of what was charged so far, at the plan's δ; 0 before the first step, infinite without privacy.
 
         Args:
           accountant: None: the reported value, see `accounting.smallest_epsilon`. `rdp` answers in milliseconds, for each epoch.
-          neighbouring: None: the plan's.
+          neighboring_relation: None: the plan's.
 
         Raises:
           ConfigError: the accountant cannot price what ran.
         """
-        return self._price(self._entries, accountant, neighbouring or self.plan.neighbouring)
+        return self._price(
+            self._entries, accountant, neighboring_relation or self.plan.neighboring_relation
+        )
 
     def verify_complete(self, executed_steps: int, *, stopped_early: bool = False) -> None:
         """Proof of execution: as many steps were clipped and noised as were charged, and as many as were planned.
@@ -122,20 +128,30 @@ class Ledger:
                 f"{self.steps} steps ran where the plan has {self.plan.iterations}: the run makes no claim"
             )
         if {key: count for key, (_, count) in self._entries.items() if count} != self._due():
-            raise PrivacyViolation("the events that were charged are not those of the plan: the run makes no claim")
+            raise PrivacyViolation(
+                "the events that were charged are not those of the plan: the run makes no claim"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The bill as JSON-able values, for a checkpoint; with it, what the journal said by then."""
         entries = [[json.loads(key), count] for key, (_, count) in self._entries.items()]
-        journal = self._journal and {"run": self._journal.run, "count": self._journal.count(_key(self.plan.step_event))}
+        journal = self._journal and {
+            "run": self._journal.run,
+            "count": self._journal.count(_key(self.plan.step_event)),
+        }
         return {
-            "plan": self.plan.as_dict(), "steps": self.steps, "lost_steps": self.lost_steps, "entries": entries,
+            "plan": self.plan.as_dict(), "steps": self.steps, "discarded_steps": self.discarded_steps, "entries": entries,
             "stopped_by_budget": self.stopped_by_budget, "journal": journal,
         }  # fmt: skip
 
     @classmethod
     def from_dict(
-        cls, plan: PrivacyPlan, state: dict[str, Any], *, journal: Journal | None = None, run_dir: Path | None = None
+        cls,
+        plan: PrivacyPlan,
+        state: dict[str, Any],
+        *,
+        journal: Journal | None = None,
+        run_dir: Path | None = None,
     ) -> "Ledger":
         """The ledger that `to_dict` wrote.
 
@@ -164,28 +180,38 @@ class Ledger:
 
     def _restore(self, state: dict[str, Any]) -> None:
         # A projection decides nothing that ran, so a resumed run may ask for another one.
-        then, now = ({**values, "population": None} for values in (state["plan"], self.plan.as_dict()))
-        changed = [name for name in sorted({*then, *now}) if name not in then or then[name] != now.get(name)]
+        then, now = (
+            {**values, "population": None} for values in (state["plan"], self.plan.as_dict())
+        )
+        changed = [
+            name
+            for name in sorted({*then, *now})
+            if name not in then or then[name] != now.get(name)
+        ]
         if changed:
             raise PrivacyViolation(
                 f"the checkpoint was made under another plan: {', '.join(changed)} differ; resume with the run's own settings, "
                 "or start anew in another folder, without resume=."
             )
-        self.steps, self.lost_steps = _whole(state["steps"]), _whole(state["lost_steps"])
-        entries = [(json.dumps(event, sort_keys=True), _whole(count)) for event, count in state["entries"]]
+        self.steps, self.discarded_steps = _whole(state["steps"]), _whole(state["discarded_steps"])
+        entries = [
+            (json.dumps(event, sort_keys=True), _whole(count)) for event, count in state["entries"]
+        ]
         there = sorted((key, count) for key, count in entries if count)
         if self.steps > self.plan.iterations or there != sorted(self._due().items()):
             raise _unusable("its events are not those of its steps")
         event, free = self.plan.step_event, accounting.nothing()
         counts = dict(entries)
-        self._entries = {_key(each): (each, counts[_key(each)]) for each in (event, free) if _key(each) in counts}
+        self._entries = {
+            _key(each): (each, counts[_key(each)]) for each in (event, free) if _key(each) in counts
+        }
         self.stopped_by_budget = bool(state["stopped_by_budget"])
         self._discard(event, self._taken(state["journal"]) - self._count(_key(event)))
 
     def _taken(self, said: dict[str, Any] | None) -> int:
         """Events that the run may have taken, by its journal; `said` is what the checkpoint knew of it."""
         key = _key(self.plan.step_event)
-        if not self.plan.makes_claim:
+        if not self.plan.has_privacy_guarantee:
             return self._count(key)
         if self._journal is None:
             if said is not None:
@@ -195,19 +221,24 @@ class Ledger:
             raise _unusable("the privacy journal beside it is another run's")
         taken, known = self._journal.count(key), max(_whole(said["count"]), self._count(key))
         if taken < known:
-            raise _unusable(f"the privacy journal beside it has {taken} events and had {known} when it was saved")
+            raise _unusable(
+                f"the privacy journal beside it has {taken} events and had {known} when it was saved"
+            )
         return taken
 
     def _discard(self, event: "DpEvent", count: int) -> None:
         if count > 0:
             key = _key(event)
             self._entries[key] = (event, self._count(key) + count)
-            self.lost_steps += count
+            self.discarded_steps += count
 
     def _due(self) -> dict[str, int]:
         """What the bill must hold: the plan's events of the steps that stand, and those that were discarded."""
         events = self.plan.num_events(self.steps)
-        due = {_key(self.plan.step_event): events + self.lost_steps, _key(accounting.nothing()): self.steps - events}
+        due = {
+            _key(self.plan.step_event): events + self.discarded_steps,
+            _key(accounting.nothing()): self.steps - events,
+        }
         return {key: count for key, count in due.items() if count}
 
     def _most_of_run(self, key: str) -> int:
@@ -217,8 +248,12 @@ class Ledger:
         """
         if self.plan.epoch_is_one_event:
             return 0
-        most = self.plan.num_events(self.plan.iterations) + self.lost_steps
-        return most if self._affordable is None or self._affordable[0] != key else min(most, self._affordable[1])
+        most = self.plan.num_events(self.plan.iterations) + self.discarded_steps
+        return (
+            most
+            if self._affordable is None or self._affordable[0] != key
+            else min(most, self._affordable[1])
+        )
 
     def _count(self, key: str) -> int:
         return self._entries[key][1] if key in self._entries else 0
@@ -226,12 +261,12 @@ class Ledger:
     def _most(self, event: "DpEvent", key: str, wanted: int) -> int:
         """The largest total count of `event` that the cap affords beside all other entries, up to the planned count."""
 
-        def price(total: int) -> float:
-            bill = self._entries | {key: (event, total)}
-            return self._price(bill, None, self.plan.neighbouring)
+        def epsilon_after(total: int) -> float:
+            events = self._entries | {key: (event, total)}
+            return self._price(events, None, self.plan.neighboring_relation)
 
         cap, low, high = self.plan.max_epsilon, self._count(key), max(wanted, self.plan.iterations)
-        below, above = price(low), price(high)
+        below, above = epsilon_after(low), epsilon_after(high)
         if above <= cap:
             return high
         if below > cap:  # what was discarded is more than the cap alone
@@ -239,30 +274,47 @@ class Ledger:
         while high - low > 1:  # `low` fits; ε² is nearly straight in the count
             share = (cap**2 - below**2) / (above**2 - below**2) if math.isfinite(above) else 0.5
             middle = min(max(low + round(share * (high - low)), low + 1), high - 1)
-            found = price(middle)
+            found = epsilon_after(middle)
             if found <= cap:
                 low, below = middle, found
             else:
                 high, above = middle, found
         return low
 
-    def _price(self, entries: dict[str, Any], accountant: AccountantName | None, neighbouring: Neighbouring) -> float:
-        bill = {key: (event, count) for key, (event, count) in entries.items() if count and not _is_free(event)}
-        if not bill:
+    def _price(
+        self,
+        entries: dict[str, Any],
+        accountant: AccountantName | None,
+        neighboring_relation: NeighboringRelation,
+    ) -> float:
+        events = {
+            key: (event, count)
+            for key, (event, count) in entries.items()
+            if count and not _is_free(event)
+        }
+        if not events:
             return 0.0
-        question = (accountant, neighbouring, *((key, count) for key, (_, count) in bill.items()))
+        question = (
+            accountant,
+            neighboring_relation,
+            *((key, count) for key, (_, count) in events.items()),
+        )
         if question not in self._known:
-            event, delta = _compose(bill), self.plan.delta
+            event, delta = _compose(events), self.plan.delta
             self._known[question] = (
-                accounting.smallest_epsilon(event, delta, self.plan.accountant, neighbouring)[0]
+                accounting.smallest_epsilon(
+                    event, delta, self.plan.accountant, neighboring_relation
+                )[0]
                 if accountant is None
-                else accounting.epsilon(event, delta, accountant, neighbouring)
+                else accounting.epsilon(event, delta, accountant, neighboring_relation)
             )
         return self._known[question]
 
 
 def _compose(entries: dict[str, tuple["DpEvent", int]]) -> "DpEvent":
-    return accounting.composed([accounting.repeated(event, count) for event, count in entries.values()])
+    return accounting.composed(
+        [accounting.repeated(event, count) for event, count in entries.values()]
+    )
 
 
 def _key(event: "DpEvent") -> str:

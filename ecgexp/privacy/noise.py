@@ -40,7 +40,9 @@ class NoiseSource:
         self._seed = seed
         self._key = self._new_key()
         self._calls = 0
-        self._pool = ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1), thread_name_prefix="noise")
+        self._pool = ThreadPoolExecutor(
+            threads or min(4, os.cpu_count() or 1), thread_name_prefix="noise"
+        )
         self._ahead: tuple[tuple[int, int, float], np.ndarray, list[Future]] | None = None
 
     @classmethod
@@ -82,7 +84,9 @@ class NoiseSource:
         self._calls, self._key, self._ahead = int(state["calls"]), self._new_key(), None
 
     def __reduce__(self):
-        raise TypeError("noise is never serialised: whoever reads its key can subtract it; use state()")
+        raise TypeError(
+            "noise is never serialised: whoever reads its key can subtract it; use state()"
+        )
 
     def __repr__(self) -> str:
         return f"NoiseSource(is_simulation={self.is_simulation}, calls={self._calls})"
@@ -92,10 +96,14 @@ class NoiseSource:
             return secrets.randbits(128)
         return np.random.SeedSequence(self._seed).generate_state(2, np.uint64)
 
-    def _begin(self, call: int, size: int, std: float) -> tuple[tuple[int, int, float], np.ndarray, list[Future]]:
+    def _begin(
+        self, call: int, size: int, std: float
+    ) -> tuple[tuple[int, int, float], np.ndarray, list[Future]]:
         values = np.empty(size, np.float32)
         tasks = [
-            self._pool.submit(_fill, values[first : first + _BLOCK], std, self._key, (0, 0, block, call))
+            self._pool.submit(
+                _fill, values[first : first + _BLOCK], std, self._key, (0, 0, block, call)
+            )
             for block, first in enumerate(range(0, size, _BLOCK))
         ]
         return (call, size, std), values, tasks
@@ -111,7 +119,12 @@ def _fill(values: np.ndarray, std: float, key: int | np.ndarray, counter: tuple[
 
 
 def _box_muller(
-    rng: np.random.Generator, out: np.ndarray, std: float, radius: np.ndarray, tangent: np.ndarray, share: np.ndarray
+    rng: np.random.Generator,
+    out: np.ndarray,
+    std: float,
+    radius: np.ndarray,
+    tangent: np.ndarray,
+    share: np.ndarray,
 ) -> None:
     """Fills `out`; with t = tan(a / 2): cos a = 2 / (1 + t²) - 1 and sin a = 2 t / (1 + t²)."""
     half = len(radius)

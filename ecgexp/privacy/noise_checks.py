@@ -11,7 +11,7 @@ _STD_TOLERANCE = 0.03
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoiseRecord:
+class NoiseStatistics:
     """Sums over the noise of some steps, taken where it was added; records of further steps add up.
 
     Attributes:
@@ -26,8 +26,8 @@ class NoiseRecord:
     pairs: float = 0.0
     products: float = 0.0
 
-    def __add__(self, other: "NoiseRecord") -> "NoiseRecord":
-        return NoiseRecord(
+    def __add__(self, other: "NoiseStatistics") -> "NoiseStatistics":
+        return NoiseStatistics(
             values=self.values + other.values, squares=self.squares + other.squares, pairs=self.pairs + other.pairs,
             products=self.products + other.products,
         )  # fmt: skip
@@ -47,10 +47,10 @@ class NoiseRecord:
 
     @property
     def is_enough(self) -> bool:
-        """Whether `verify` has something to go by."""
+        """Whether `check` has something to go by."""
         return self.values >= _ENOUGH
 
-    def verify(self, planned_std: float) -> None:
+    def check(self, planned_std: float) -> None:
         """Refuses noise of another strength than planned, and noise that repeats that of the step before.
 
         The measured standard deviation may be off by 3 %, or by 8 standard errors where there are fewer than 36 000 values.
@@ -58,7 +58,9 @@ class NoiseRecord:
         Raises:
           PrivacyViolation: with the measured and the planned number.
         """
-        is_silent = self.values > 0 and not self.squares and planned_std > 0  # refused however few values there are
+        is_silent = (
+            self.values > 0 and not self.squares and planned_std > 0
+        )  # refused however few values there are
         if not (self.is_enough or is_silent):
             return
         tolerance = max(_STD_TOLERANCE, _STANDARD_ERRORS / math.sqrt(2 * self.values))

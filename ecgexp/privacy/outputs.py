@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-Kind = Literal["file", "metric", "tag", "parameter", "result key", "model content", "log line", "console line", "error"]
+Kind = Literal[
+    "file",
+    "metric",
+    "tag",
+    "parameter",
+    "result key",
+    "model content",
+    "log line",
+    "console line",
+    "error",
+]
 Coverage = Literal["covered", "public", "not covered"]
 Source = Literal["settings", "machine", "weights", "training beats", "held-out beats"]
 
@@ -67,7 +77,9 @@ class Output:
         if self.topic and self.topic not in TOPICS:
             raise ValueError(f"topic={self.topic!r} is not among {list(TOPICS)}")
         if self.coverage == "not covered" and not self.topic:
-            raise ValueError(f"{self.kind} {self.name} is not covered, and no topic says so in the statement")
+            raise ValueError(
+                f"{self.kind} {self.name} is not covered, and no topic says so in the statement"
+            )
 
     @property
     def is_withheld(self) -> bool:
@@ -75,17 +87,24 @@ class Output:
         return self.coverage == "not covered" and self.source == "training beats"
 
 
-def _of(kind: Kind, coverage: Coverage, source: Source, reason: str, *names: str, topic: str = "") -> list[Output]:
+def _of(
+    kind: Kind, coverage: Coverage, source: Source, reason: str, *names: str, topic: str = ""
+) -> list[Output]:
     return [
-        Output(kind=kind, name=name, coverage=coverage, source=source, reason=reason, topic=topic) for name in names
+        Output(kind=kind, name=name, coverage=coverage, source=source, reason=reason, topic=topic)
+        for name in names
     ]
 
 
 def _withheld(kind: Kind, reason: str, *names: str) -> list[Output]:
-    return _of(kind, "not covered", "training beats", reason, *names, topic="published training data")
+    return _of(
+        kind, "not covered", "training beats", reason, *names, topic="published training data"
+    )
 
 
-def _held_out(kind: Kind, reason: str, *names: str, topic: str = "validation and test data") -> list[Output]:
+def _holdout(
+    kind: Kind, reason: str, *names: str, topic: str = "validation and test data"
+) -> list[Output]:
     return _of(kind, "not covered", "held-out beats", reason, *names, topic=topic)
 
 
@@ -127,28 +146,28 @@ TABLE: tuple[Output, ...] = (
     *_withheld("file", "how many beats of each class each client holds", "figures/partition.png", "tables/partition.csv"),
     *_withheld("file", "models trained on the training beats without noise", "figures/comparison_*.png",
                "tables/comparison_*.csv"),
-    *_held_out("file", _BY_CLIENT, "figures/*_per_client.png", "tables/*_per_client.csv", topic="client scores"),
-    *_held_out("file", "learning curves of the validation beats", "figures/validation_curves.png"),
-    *_held_out("file", "scores and pictures of held-out beats, some of them the beats themselves",
+    *_holdout("file", _BY_CLIENT, "figures/*_per_client.png", "tables/*_per_client.csv", topic="client scores"),
+    *_holdout("file", "learning curves of the validation beats", "figures/validation_curves.png"),
+    *_holdout("file", "scores and pictures of held-out beats, some of them the beats themselves",
                *(f"figures/{split}_{what}.png" for split in ("validation", "test") for what in
                  ("confusion_matrix", "roc", "precision_recall", "reliability", "worst_mistakes"))),
-    *_held_out("file", "scores of held-out beats by class and by record", *(f"tables/{split}_{what}" for split in
+    *_holdout("file", "scores of held-out beats by class and by record", *(f"tables/{split}_{what}" for split in
                ("validation", "test") for what in ("summary.md", "per_record.csv"))),
-    *_held_out("file", "record, sample, label and prediction of every held-out beat", "predictions/validation.parquet",
+    *_holdout("file", "record, sample, label and prediction of every held-out beat", "predictions/validation.parquet",
                "predictions/test.parquet"),
     *_of("file", "public", "machine", "of a sweep: its jobs with their published metrics, and the privacy loss of all",
          "tables/sweep.csv", "sweep.json", "sweep_privacy.txt", "sweep_privacy.json", "report.html", "multirun.yaml",
          "attempts/*.json", "jobs/*.json"),
-    *_held_out("file", "of a sweep that searches: the settings that scored best, and their scores", "optimization_results.yaml"),
+    *_holdout("file", "of a sweep that searches: the settings that scored best, and their scores", "optimization_results.yaml"),
     *_of("file", "public", "machine", "of a sweep on a cluster: settings and console lines of its jobs", ".submitit/*"),
 
     # Metrics.
     *_withheld("metric", f"loss, accuracy, clipped fraction, gradient norm, realized batch sizes and cohorts, noise statistics: "
                f"{_MEASURED}", "curve/train/*"),
     *_withheld("metric", "models trained on the training beats without noise", "comparison/*"),
-    *_held_out("metric", _BY_CLIENT, "curve/validation/clients/*", "validation/clients/*", "test/clients/*",
+    *_holdout("metric", _BY_CLIENT, "curve/validation/clients/*", "validation/clients/*", "test/clients/*",
                topic="client scores"),
-    *_held_out("metric", "scores of held-out beats, and of answering one class, which under a guarantee is the commonest of the "
+    *_holdout("metric", "scores of held-out beats, and of answering one class, which under a guarantee is the commonest of the "
                "scored beats and not of the training beats", "curve/validation/*", "validation/*", "test/*"),
     *_of("metric", "public", "settings", "follows from the privacy plan and the number of steps", "privacy/*"),
     *_of("metric", "not covered", "machine", "measured on the machine", "resources/*", topic="time and memory"),
@@ -160,31 +179,31 @@ TABLE: tuple[Output, ...] = (
          "mlflow.source.*", "mlflow.user"),
     *_of("tag", "public", "settings", "names, and what was typed", "mlflow.runName", "mlflow.parentRunId", "run.dir", "command",
          "job.digest", "sweep", "sweep.*", "protocol_errors"),
-    *_held_out("tag", "the summary of the scores of held-out beats", "mlflow.note.content"),
-    *_held_out("tag", "what the scores do not rest on; what is known of training beats is in private/", "notes"),
+    *_holdout("tag", "the summary of the scores of held-out beats", "mlflow.note.content"),
+    *_holdout("tag", "what the scores do not rest on; what is known of training beats is in private/", "notes"),
     *_of("tag", "public", "settings", "the statement", "privacy", "privacy.*"),
     *_of("tag", "public", "settings", "the database", "dataset.name"),
     *_of("tag", "public", "settings", _KEYED, "dataset.digest"),
-    *_held_out("tag", "digest of the test beats", "dataset.test_sha256"),
+    *_holdout("tag", "digest of the test beats", "dataset.test_sha256"),
     *_of("tag", "public", "machine", "how it ended, see the result key `reason`", "status.reason"),
 
     # Parameters: every leaf of the configuration.
     *_of("parameter", "public", "settings", _SETTING, "name", "seed", "resume", "evaluate_on", "num_resamples", "experiment",
          *(f"{group}.*" for group in (
-             "dataset", "data", "grouping", "split", "input", "augmentation", "model", "loss", "trainer", "privacy", "partition",
-             "tracking", "selection", "device", "comparisons", "checkpoints", "protocol_errors", "sweep"))),
+             "dataset", "data", "grouping", "split", "features", "augmentation", "model", "loss", "trainer", "privacy", "partition",
+             "tracking", "selection", "device", "federated_baselines", "checkpoints", "protocol_errors", "sweep"))),
 
     # Keys of result.json and data.json.
     *_of("result key", "public", "machine", "how the run ended", "status", "run_id"),
     *_of("result key", "public", "machine", "why it did not finish; the message of an error that may quote training beats is in "
          "private/error.txt", "reason"),
     *_of("result key", "not covered", "machine", "measured on the machine", "seconds", topic="time and memory"),
-    *_held_out("result key", "which epoch was kept, and its validation score", "selection/*", "selection"),
+    *_holdout("result key", "which epoch was kept, and its validation score", "selection/*", "selection"),
     *_withheld("result key", "classes without training beats; batches, rounds and clients from which nothing was learned",
                "notes/training", "notes/overlap", "notes/comparisons"),
-    *_held_out("result key", "what the scores do not rest on; what is known of training beats is in private/", "notes/*",
+    *_holdout("result key", "what the scores do not rest on; what is known of training beats is in private/", "notes/*",
                "notes"),
-    *_held_out("result key", "the classes of held-out beats, over which averages are taken", "classes_in_average/*",
+    *_holdout("result key", "the classes of held-out beats, over which averages are taken", "classes_in_average/*",
                "classes_in_average"),
     *_of("result key", "public", "settings", "the statement", "privacy/*", "privacy"),
     *_of("result key", "public", "settings", _NO_GUARANTEE, "marks", "marks/*"),
@@ -192,8 +211,8 @@ TABLE: tuple[Output, ...] = (
     Output(kind="result key", name="data/classes", coverage="public", source="training beats", topic="classes",
            reason="the list of classes, which the shape of the model shows anyway"),
     *_of("result key", "public", "settings", _KEYED, "data/digest"),
-    *_held_out("result key", "digest of the test beats", "data/test_sha256"),
-    *_held_out("result key", "held-out beats of each class, patients and clients",
+    *_holdout("result key", "digest of the test beats", "data/test_sha256"),
+    *_holdout("result key", "held-out beats of each class, patients and clients",
                *(f"data/{what}/{split}*" for what in ("beats", "patients", "clients") for split in ("validation", "test"))),
     *_withheld("result key", "training beats of each class, and how many patients or clients hold them",
                *(f"data/{what}/train*" for what in ("beats", "patients", "clients"))),
@@ -201,7 +220,7 @@ TABLE: tuple[Output, ...] = (
     *_withheld("result key", "what is said of the split: classes that it lacks, patients on two sides", "data/notes*"),
 
     # What the saved model holds beside its weights.
-    *_of("model content", "public", "settings", "architecture, input and window", "format", "model", "input", "window",
+    *_of("model content", "public", "settings", "architecture, input and window", "format", "model", "features", "window",
          "lead_names", "fs_hz", "before_samples", "database"),
     *_of("model content", "covered", "weights", "digest of the weights, alone and with the rest of the description",
          "weights_sha256", "sha256"),
@@ -218,7 +237,7 @@ TABLE: tuple[Output, ...] = (
          "ecgexp.clipping.build"),
     *_of("console line", "public", "settings", "settings, the privacy plan, the statement and where the run is", "marks",
          "resumes", "feasibility", "statement", "end"),
-    *_held_out("console line", "scores of held-out beats, and what they do not rest on", "summary", "notes"),
+    *_holdout("console line", "scores of held-out beats, and what they do not rest on", "summary", "notes"),
     *_withheld("console line", "models trained on the training beats without noise", "comparison"),
     *_withheld("console line", "progress of the training: loss, accuracy, names of records and clients", "progress"),
     *_of("error", "public", "settings", "quotes settings, the model, the number of units and the privacy plan", *(
@@ -238,7 +257,9 @@ def find(kind: Kind, name: str) -> Output | None:
       kind: what is written.
       name: its name, as `Output.name` describes it.
     """
-    return next((entry for entry in TABLE if entry.kind == kind and fnmatchcase(name, entry.name)), None)
+    return next(
+        (entry for entry in TABLE if entry.kind == kind and fnmatchcase(name, entry.name)), None
+    )
 
 
 def is_published(kind: Kind, name: str) -> bool:
@@ -285,7 +306,11 @@ def divide_metrics(metrics: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
 
 def withheld_reasons() -> list[str]:
     """What is kept in `private/`, in plain words, each once."""
-    entries = (entry for entry in TABLE if entry.is_withheld and entry.kind in ("file", "metric", "tag", "result key"))
+    entries = (
+        entry
+        for entry in TABLE
+        if entry.is_withheld and entry.kind in ("file", "metric", "tag", "result key")
+    )
     return list(dict.fromkeys(entry.reason for entry in entries if entry.name not in _FOLDERS))
 
 
@@ -293,8 +318,14 @@ def markdown() -> str:
     """The table for the README: one row for all outputs of one kind, coverage and reason."""
     rows: dict[tuple[str, str, str, str], list[str]] = {}
     for entry in TABLE:
-        where = ("owner only" if entry.name in _FOLDERS else "private/") if entry.is_withheld else "published"
-        rows.setdefault((entry.kind, entry.coverage, where, entry.reason), []).append(f"`{entry.name}`")
+        where = (
+            ("owner only" if entry.name in _FOLDERS else "private/")
+            if entry.is_withheld
+            else "published"
+        )
+        rows.setdefault((entry.kind, entry.coverage, where, entry.reason), []).append(
+            f"`{entry.name}`"
+        )
     lines = ["| what | coverage | under a guarantee | why |", "| --- | --- | --- | --- |"]
     for (kind, coverage, where, reason), names in rows.items():
         lines.append(f"| {kind} {', '.join(names)} | {coverage} | {where} | {reason} |")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from ecgexp.privacy import accounting
-from ecgexp.privacy.accounting import SMALLEST_DELTA, AccountantName, Neighbouring
+from ecgexp.privacy.accounting import SMALLEST_DELTA, AccountantName, NeighboringRelation
 from ecgexp.privacy.overlap import Overlap
 from ecgexp.settings.declaration import (
     ConfigError,
@@ -59,7 +59,7 @@ class PrivacyPlan:
       accountant: whose ε is the promise.
       max_epsilon: training stops before the step that would exceed it; infinite: no cap.
       noise_seed: None: noise and samples from the operating system's entropy. A number makes the run a simulation.
-      population: units of a hypothetical population that the statement projects to; decides nothing that runs.
+      hypothetical_population: units of a hypothetical population that the statement projects to; decides nothing that runs.
       rows_per_unit: rows that one heartbeat is accounted for, each sampled and clipped on its own; 1 without `privacy.group`.
       overlapping_rows: the most rows that share samples with one heartbeat's window, for the ε beside that of a row; decides
         nothing that runs.
@@ -77,7 +77,7 @@ class PrivacyPlan:
     accountant: AccountantName
     max_epsilon: float
     noise_seed: int | None
-    population: int | None = None
+    hypothetical_population: int | None = None
     rows_per_unit: int = 1
     overlapping_rows: int = 1
 
@@ -92,7 +92,7 @@ class PrivacyPlan:
         return self.is_private and self.noise_seed is not None
 
     @property
-    def makes_claim(self) -> bool:
+    def has_privacy_guarantee(self) -> bool:
         """Whether the run may state an ε as a promise."""
         return self.is_private and not self.is_simulation
 
@@ -117,7 +117,7 @@ class PrivacyPlan:
         return float(self.expected_batch_size)
 
     @property
-    def neighbouring(self) -> Neighbouring:
+    def neighboring_relation(self) -> NeighboringRelation:
         """Which data sets the promise compares."""
         return "replace_one" if self.sampling == "fixed" else "add_or_remove_one"
 
@@ -189,8 +189,8 @@ class PrivacySpec:
       noise_seed: makes the noise repeatable, hence removable: the run is a simulation and claims nothing.
       sampling: see `PrivacyPlan`.
       batch_capacity: None takes `safe_capacity`. A smaller one cuts large batches, and is priced as such.
-      population: units of a larger, hypothetical population for which ε is projected beside the promise; see
-        `privacy.projection`.
+      hypothetical_population: units of a larger, hypothetical population for which ε is projected beside the promise; see
+        `privacy.hypothetical_population`.
       publish: `covered`: what tells of training beats and is not covered by ε is kept in the run's folder `private/` (see
         `privacy.outputs`); `all` publishes it too, for research on public data, and the statement says so first.
     """
@@ -205,12 +205,12 @@ class PrivacySpec:
     noise_seed: Seed | None = None
     sampling: Sampling = "poisson"
     batch_capacity: Count | None = None
-    population: Annotated[Whole, Field(ge=1, le=10**12)] | None = None
+    hypothetical_population: Annotated[Whole, Field(ge=1, le=10**12)] | None = None
     publish: Literal["covered", "all"] = "covered"
     group: Group | None = None
 
     @property
-    def may_have_guarantee(self) -> bool:
+    def may_have_privacy_guarantee(self) -> bool:
         """Whether a run with these settings may state an ε: there is noise, and it cannot be recomputed from a seed."""
         is_noisy = self.noise_multiplier is None or self.noise_multiplier >= LEAST_NOISE
         return is_noisy and self.noise_seed is None
@@ -230,7 +230,11 @@ class PrivacySpec:
                 f"privacy.target_epsilon={self.target_epsilon:g} "
                 "contradict each other; set one of them to null, e.g. privacy.target_epsilon=null."
             )
-        if self.target_epsilon is not None and self.max_epsilon is not None and self.max_epsilon < self.target_epsilon:
+        if (
+            self.target_epsilon is not None
+            and self.max_epsilon is not None
+            and self.max_epsilon < self.target_epsilon
+        ):
             raise ConfigError(
                 f"privacy.max_epsilon={self.max_epsilon:g} is below privacy.target_epsilon={self.target_epsilon:g}, so "
                 f"training would stop early; type privacy.target_epsilon={self.max_epsilon:g}."
@@ -280,12 +284,16 @@ class PrivacySpec:
         steps = _iterations(num_units, expected_batch_size, epochs, iterations, batch_setting)
         delta = self.delta if self.delta is not None else default_delta(num_units)
         _check_delta(delta, num_units, self.unit)
-        overlap = overlap if overlap is not None and self.unit == "beat" else Overlap(rows=num_units)
-        if self.population is not None:
-            check_population(self.population, num_units, self.unit)
+        overlap = (
+            overlap if overlap is not None and self.unit == "beat" else Overlap(rows=num_units)
+        )
+        if self.hypothetical_population is not None:
+            check_population(self.hypothetical_population, num_units, self.unit)
         capacity = safe_capacity(num_units, expected_batch_size)
         if self.batch_capacity is not None:
-            capacity = _checked_capacity(self.batch_capacity, num_units, expected_batch_size, batch_setting)
+            capacity = _checked_capacity(
+                self.batch_capacity, num_units, expected_batch_size, batch_setting
+            )
         if self.sampling == "fixed":
             capacity = expected_batch_size
         cap = self.max_epsilon if self.max_epsilon is not None else self.target_epsilon
@@ -295,18 +303,24 @@ class PrivacySpec:
                 num_units=num_units, expected_batch_size=expected_batch_size, batch_capacity=capacity, iterations=steps,
                 noise_multiplier=noise_multiplier, l2_norm_clip=self.l2_norm_clip, delta=delta, unit=self.unit,
                 sampling=self.sampling, accountant=self.accountant, max_epsilon=math.inf if cap is None else cap,
-                noise_seed=self.noise_seed, population=self.population,
+                noise_seed=self.noise_seed, hypothetical_population=self.hypothetical_population,
                 rows_per_unit=1 if self.group is None else overlap.rows_per_peak, overlapping_rows=overlap.rows_per_beat,
             )  # fmt: skip
 
-        if self.group is None and (self.noise_multiplier is None or with_noise(self.noise_multiplier).is_private):
+        if self.group is None and (
+            self.noise_multiplier is None or with_noise(self.noise_multiplier).is_private
+        ):
             _check_overlap(overlap)
         if self.noise_multiplier is not None:
             return with_noise(self.noise_multiplier)
         from ecgexp.privacy.calibration import calibrate_noise
 
         noise = calibrate_noise(
-            lambda z: with_noise(z).dp_event, self.target_epsilon, delta, self.accountant, with_noise(1.0).neighbouring
+            lambda z: with_noise(z).dp_event,
+            self.target_epsilon,
+            delta,
+            self.accountant,
+            with_noise(1.0).neighboring_relation,
         )
         return with_noise(noise)
 
@@ -367,17 +381,19 @@ def check_population(population: int, num_units: int, unit: Unit) -> None:
     """
     if population < num_units:
         raise ConfigError(
-            f"privacy.population={population} is below the {num_units} {unit}s of the training set, and ε is projected "
-            "to larger populations only; type privacy.population=10000, or privacy.population=null."
+            f"privacy.hypothetical_population={population} is below the {num_units} {unit}s of the training set, and ε is projected "
+            "to larger populations only; type privacy.hypothetical_population=10000, or privacy.hypothetical_population=null."
         )
     if default_delta(population) < SMALLEST_DELTA:
         raise ConfigError(
-            f"privacy.population={population} takes a δ of {default_delta(population):g}, and none below {SMALLEST_DELTA:g} can "
-            "be accounted for; use privacy.population=10000000000 at most, or privacy.population=null."
+            f"privacy.hypothetical_population={population} takes a δ of {default_delta(population):g}, and none below {SMALLEST_DELTA:g} can "
+            "be accounted for; use privacy.hypothetical_population=10000000000 at most, or privacy.hypothetical_population=null."
         )
 
 
-def _iterations(num_units: int, batch: int, epochs: int | None, iterations: int | None, batch_setting: str) -> int:
+def _iterations(
+    num_units: int, batch: int, epochs: int | None, iterations: int | None, batch_setting: str
+) -> int:
     if (epochs is None) == (iterations is None):
         raise ValueError("give exactly one of epochs and iterations")
     if num_units < 1 or not 1 <= batch <= num_units:
@@ -409,11 +425,10 @@ def _check_delta(delta: float, num_units: int, unit: Unit) -> None:
         )
     _check_resolved(delta)
     if exact * num_units > _LARGEST_N_DELTA:
-        message = (
-            f"privacy.delta={delta:g} times {num_units} units is {num_units * delta:.2g}, above 0.01: a mechanism "
-        )
+        message = f"privacy.delta={delta:g} times {num_units} units is {num_units * delta:.2g}, above 0.01: a mechanism "
         warnings.warn(
-            message + f"that publishes a whole {unit} with that chance would pass. A smaller δ promises more; {advice}",
+            message
+            + f"that publishes a whole {unit} with that chance would pass. A smaller δ promises more; {advice}",
             stacklevel=2,  # named by this file, whose warnings the table of outputs publishes
         )
 
@@ -437,7 +452,9 @@ def _check_overlap(overlap: Overlap) -> None:
         )
 
 
-def _checked_capacity(capacity: int, num_units: int, expected_batch_size: int, batch_setting: str) -> int:
+def _checked_capacity(
+    capacity: int, num_units: int, expected_batch_size: int, batch_setting: str
+) -> int:
     if capacity < expected_batch_size:
         raise ConfigError(
             f"privacy.batch_capacity={capacity} is below {batch_setting}={expected_batch_size}, so half of the "

@@ -17,7 +17,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 from typing_extensions import TypedDict
 
-from ecgexp.privacy.search_accounting import Charge, Scope, SearchPrice, price_search
+from ecgexp.privacy.search_accounting import (
+    PrivacySpent,
+    Scope,
+    SearchPrivacyLoss,
+    search_privacy_loss,
+)
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.storage.atomic import remove_litter, replacing
 from ecgexp.storage.reading import read_json
@@ -33,8 +38,8 @@ class LossValues(TypedDict):
     name: str
     run_id: str | None
     sweep: str | None
-    people: list[str]
-    charge: dict[str, Any]
+    training_population: list[str]
+    spent: dict[str, Any]
     before: dict[str, Any] | None
     finished: bool
     id: str
@@ -50,8 +55,8 @@ class Loss:
       name: by which people know it.
       run_id: in MLflow; None without one.
       sweep: the folder's name of the sweep it is a job of; None for a single run.
-      people: on whom it may have trained; see `people.people_of`. Empty: unknown, so it counts for everybody.
-      charge: what it did, or may have done if it did not finish.
+      training_population: on whom it may have trained; see `training_population.training_population_of`. Empty: unknown, so it counts for everybody.
+      spent: what it did, or may have done if it did not finish.
       before: what its earlier starts may have done; never less.
       finished: whether it ended as it should.
       id: of the run here; a copy of its folder that is resumed is another run.
@@ -62,9 +67,9 @@ class Loss:
     name: str
     run_id: str | None = None
     sweep: str | None = None
-    people: frozenset[str]
-    charge: Charge
-    before: Charge | None = None
+    training_population: frozenset[str]
+    spent: PrivacySpent
+    before: PrivacySpent | None = None
     finished: bool = False
     id: str = field(default_factory=lambda: f"{time.time_ns():020d}-{secrets.token_hex(4)}")
     start: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -77,22 +82,28 @@ class Loss:
         """
         if known is None:
             return self
-        charge, before = settle(
-            self.charge, self.before, known.charge, known.before, own=self.start == known.start, final=self.finished
+        spent, before = settle(
+            self.spent,
+            self.before,
+            known.spent,
+            known.before,
+            own=self.start == known.start,
+            final=self.finished,
         )
         return replace(
-            self, charge=charge, before=before, people=self.people | known.people, sweep=self.sweep or known.sweep,
+            self, spent=spent, before=before, sweep=self.sweep or known.sweep,
+            training_population=self.training_population | known.training_population,
             run_id=self.run_id or known.run_id,
         )  # fmt: skip
 
 
 def settle(
-    charge: Charge | None, before: Charge | None, known: Charge | None, known_before: Charge | None, *, own: bool, final: bool
-) -> tuple[Charge | None, Charge | None]:  # fmt: skip
+    spent: PrivacySpent | None, before: PrivacySpent | None, known: PrivacySpent | None, known_before: PrivacySpent | None, *, own: bool, final: bool
+) -> tuple[PrivacySpent | None, PrivacySpent | None]:  # fmt: skip
     """The charge of a run and what its earlier starts may have done, from a new state of it and the state on record.
 
     Args:
-      charge: of the new state; None: it does not know.
+      spent: of the new state; None: it does not know.
       before: of the new state.
       known: charge on record.
       known_before: what earlier starts may have done, on record.
@@ -102,12 +113,12 @@ def settle(
     before = _more(before, known_before)
     if not own:
         before = _more(before, known)
-    elif charge is None or not final:
-        charge = _more(charge, known)
-    return _more(charge, before), before
+    elif spent is None or not final:
+        spent = _more(spent, known)
+    return _more(spent, before), before
 
 
-def _more(one: Charge | None, other: Charge | None) -> Charge | None:
+def _more(one: PrivacySpent | None, other: PrivacySpent | None) -> PrivacySpent | None:
     return other if one is None else one.at_least(other)
 
 
@@ -135,7 +146,11 @@ class Losses:
         try:
             with self._lock():
                 remove_litter(self._folder)
-                same = [known for known in self.all() if known.run_dir == loss.run_dir and not known.finished]
+                same = [
+                    known
+                    for known in self.all()
+                    if known.run_dir == loss.run_dir and not known.finished
+                ]
                 if resumes and same:
                     loss = replace(loss, id=same[-1].id)
                 return Recorded(self, self._write(loss))
@@ -169,7 +184,7 @@ class Losses:
     def _write(self, loss: Loss) -> Loss:
         path = self._folder / f"{loss.id}.json"
         loss = loss.after(_read(path) if path.exists() else None)
-        values = asdict(loss) | {"people": sorted(loss.people)}
+        values = asdict(loss) | {"training_population": sorted(loss.training_population)}
         with replacing(path) as part, part.open("w", encoding="utf-8") as file:
             json.dump(values, file, indent=1, ensure_ascii=False)
             file.flush()
@@ -194,20 +209,24 @@ class Recorded:
         Args:
           event: all that is on the run's ledger, as `accounting.to_json` writes it; None keeps the reservation.
         """
-        charge = self.loss.charge if event is None else replace(self.loss.charge, event=event)
-        self.loss = self._losses.record(replace(self.loss, charge=charge, finished=True))
+        spent = self.loss.spent if event is None else replace(self.loss.spent, event=event)
+        self.loss = self._losses.record(replace(self.loss, spent=spent, finished=True))
 
 
-def on_the_same_people(losses: Sequence[Loss], people: Iterable[str]) -> list[Loss]:
-    """The runs that somebody may have been in who may be among `people`; a run of which nothing is known is one of them."""
-    wanted, chosen = set(people), [False] * len(losses)
+def on_the_same_population(
+    losses: Sequence[Loss], training_population: Iterable[str]
+) -> list[Loss]:
+    """The runs that somebody may have been in who may be among `training_population`; a run of which nothing is known is one of them."""
+    wanted, chosen = set(training_population), [False] * len(losses)
     changed = True
     while changed:
         changed = False
         for place, loss in enumerate(losses):
-            if not chosen[place] and (not loss.people or not wanted or loss.people & wanted):
+            if not chosen[place] and (
+                not loss.training_population or not wanted or loss.training_population & wanted
+            ):
                 chosen[place] = changed = True
-                wanted |= loss.people
+                wanted |= loss.training_population
     return [loss for loss, is_in in zip(losses, chosen, strict=True) if is_in]
 
 
@@ -215,35 +234,48 @@ def groups_of(losses: Sequence[Loss]) -> list[list[Loss]]:
     """The runs by people: two runs that may share a person are in one group."""
     groups: list[list[Loss]] = []
     left = list(losses)
-    known = [loss for loss in left if loss.people]
+    known = [loss for loss in left if loss.training_population]
     while known:
-        group = on_the_same_people(left, known[0].people)
+        group = on_the_same_population(left, known[0].training_population)
         groups.append(group)
         ids = {loss.id for loss in group}
         known = [loss for loss in known if loss.id not in ids]
     return groups if groups or not left else [left]
 
 
-def price_store(losses: Sequence[Loss], *, unknown: int = 0) -> SearchPrice | None:
+def store_privacy_loss(losses: Sequence[Loss], *, unknown: int = 0) -> SearchPrivacyLoss | None:
     """What the people lose by all these runs of a store together; None where no run gives a guarantee.
 
     Args:
       losses: of runs on the same people.
       unknown: runs whose record is damaged or missing.
     """
-    names = sorted({word.partition(" ")[2] for loss in losses for word in loss.people if word.startswith("database ")})
+    names = sorted(
+        {
+            word.partition(" ")[2]
+            for loss in losses
+            for word in loss.training_population
+            if word.startswith("database ")
+        }
+    )
     sweeps = len({loss.sweep for loss in losses if loss.sweep is not None})
     single = sum(loss.sweep is None for loss in losses)
     unfinished = sum(not loss.finished for loss in losses)
-    worst = f" Runs that did not finish, {unfinished} of them, count with all they may have done." if unfinished else ""
+    worst = (
+        f" Runs that did not finish, {unfinished} of them, count with all they may have done."
+        if unfinished
+        else ""
+    )
     covers = (
         f"This covers every run on record in this store that was trained on the same people ({', '.join(names) or 'unknown'}): "
         f"{_count(sweeps, 'sweep')} and {_count(single, 'single run')}.{worst} Runs of other stores, and the same people "
         "recorded anew for another database, are not known here and add to it."
     )
     of = "of this store on the same people"
-    return price_search(
-        [loss.charge for loss in losses], unknown=unknown, scope=Scope(of=of, covers=covers, has_best=False)
+    return search_privacy_loss(
+        [loss.spent for loss in losses],
+        unknown=unknown,
+        scope=Scope(of=of, covers=covers, has_best=False),
     )
 
 
@@ -259,8 +291,8 @@ def _read(path: Path) -> Loss | None:
             return None
         before = values["before"]
         values |= {
-            "people": frozenset(values["people"]), "charge": Charge.from_json(values["charge"]),
-            "before": None if before is None else Charge.from_json(before),
+            "training_population": frozenset(values["training_population"]), "spent": PrivacySpent.from_json(values["spent"]),
+            "before": None if before is None else PrivacySpent.from_json(before),
         }  # fmt: skip
         return Loss(**{name: values[name] for name in Loss.__dataclass_fields__})
     except ValueError:  # DataError, or what is no charge

@@ -51,8 +51,12 @@ class Sampler:
 
     def __init__(self, plan: PrivacyPlan, rng: np.random.Generator):
         self.plan = plan
-        self._priced = replace(plan)
-        self._key = secrets.randbits(128) if plan.makes_claim else rng.integers(0, 2**64, size=2, dtype=np.uint64)
+        self._accounted = replace(plan)
+        self._key = (
+            secrets.randbits(128)
+            if plan.has_privacy_guarantee
+            else rng.integers(0, 2**64, size=2, dtype=np.uint64)
+        )
         self._drawn = 0
 
     def draw(self) -> Draw:
@@ -62,7 +66,9 @@ class Sampler:
           ValueError: the plan was changed after the sampler was made.
         """
         event = self.next_event
-        units = {"poisson": self._poisson, "shuffle": self._shuffled, "fixed": self._fixed}[self.plan.sampling]()
+        units = {"poisson": self._poisson, "shuffle": self._shuffled, "fixed": self._fixed}[
+            self.plan.sampling
+        ]()
         self._drawn += 1
         return Draw(units=units, event=event)
 
@@ -87,9 +93,9 @@ class Sampler:
         Raises:
           ValueError: they differ; the message names the fields.
         """
-        if plan == self._priced:
+        if plan == self._accounted:
             return
-        ours, theirs = self._priced.as_dict(), plan.as_dict()
+        ours, theirs = self._accounted.as_dict(), plan.as_dict()
         changed = [name for name in ours if ours[name] != theirs[name]]
         if changed:
             differences = ", ".join(f"{name} {ours[name]} -> {theirs[name]}" for name in changed)
@@ -108,12 +114,16 @@ class Sampler:
           DataError: it is within an epoch whose order is gone.
         """
         self._drawn = int(state["drawn"])
-        if self.plan.makes_claim and self.plan.epoch_is_one_event and self._drawn % self.plan.steps_per_epoch:
+        if (
+            self.plan.has_privacy_guarantee
+            and self.plan.epoch_is_one_event
+            and self._drawn % self.plan.steps_per_epoch
+        ):
             raise DataError(
                 "privacy.sampling=shuffle: the checkpoint is within an epoch, whose order is kept nowhere, so its units may "
                 "enter the epoch again; start the run anew in another folder, without resume=."
             )
-        if self.plan.makes_claim:
+        if self.plan.has_privacy_guarantee:
             self._key = secrets.randbits(128)
 
     def _stream(self, kind: int, number: int) -> np.random.Generator:
@@ -123,9 +133,7 @@ class Sampler:
         rng = self._stream(_STEP, self._drawn)
         units = np.flatnonzero(rng.random(self.plan.num_units) < self.plan.sampling_probability)
         if not self.plan.can_overflow or len(units) <= self.plan.batch_capacity:
-            return (
-                units  # never cut but where the event says so: what is cut by chance alone would have to be added to δ
-            )
+            return units  # never cut but where the event says so: what is cut by chance alone would have to be added to δ
         return np.sort(rng.choice(units, self.plan.batch_capacity, replace=False))
 
     def _shuffled(self) -> np.ndarray:
@@ -133,8 +141,12 @@ class Sampler:
         # permutation into equal batches would shift all the others.
         steps = self.plan.steps_per_epoch
         epoch, step = divmod(self._drawn, steps)
-        return np.flatnonzero(self._stream(_EPOCH, epoch).integers(steps, size=self.plan.num_units) == step)
+        return np.flatnonzero(
+            self._stream(_EPOCH, epoch).integers(steps, size=self.plan.num_units) == step
+        )
 
     def _fixed(self) -> np.ndarray:
         rng = self._stream(_STEP, self._drawn)
-        return np.sort(rng.choice(self.plan.num_units, self.plan.expected_batch_size, replace=False))
+        return np.sort(
+            rng.choice(self.plan.num_units, self.plan.expected_batch_size, replace=False)
+        )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from ecgexp.formatting import epsilon_text
 from ecgexp.privacy import accounting
-from ecgexp.privacy.accounting import AccountantName, Neighbouring
+from ecgexp.privacy.accounting import AccountantName, NeighboringRelation
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan, Unit
 from ecgexp.privacy.stored_events import check_event
@@ -53,38 +53,40 @@ SWEEP = Scope(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Charge:
+class PrivacySpent:
     """What one run of a search did, or was about to do, to one unit of privacy.
 
     Attributes:
       event: everything on its bill, as `accounting.to_json` writes it.
       delta: of its promise.
       unit: of its promise.
-      neighbouring: which data sets its promise compares.
+      neighboring_relation: which data sets its promise compares.
       accountant: whose ε it reports.
-      makes_claim: False for a run without privacy and for one whose noise can be recomputed: their price is infinite.
+      has_privacy_guarantee: False for a run without privacy and for one whose noise can be recomputed: their price is infinite.
     """
 
     event: Mapping[str, Any]
     delta: float
     unit: Unit
-    neighbouring: Neighbouring
+    neighboring_relation: NeighboringRelation
     accountant: AccountantName
-    makes_claim: bool
+    has_privacy_guarantee: bool
 
     @classmethod
-    def planned(cls, plan: PrivacyPlan, *, lost_steps: int = 0) -> "Charge":
+    def planned(cls, plan: PrivacyPlan, *, discarded_steps: int = 0) -> "PrivacySpent":
         """What the whole run will have done, and what it lost by an interruption: the charge written down before it trains."""
         event = plan.dp_event
-        if lost_steps:
-            event = accounting.composed([event, accounting.repeated(plan.step_event, lost_steps)])
+        if discarded_steps:
+            event = accounting.composed(
+                [event, accounting.repeated(plan.step_event, discarded_steps)]
+            )
         return cls(
-            event=accounting.to_json(event), delta=plan.delta, unit=plan.unit, neighbouring=plan.neighbouring,
-            accountant=plan.accountant, makes_claim=plan.makes_claim,
+            event=accounting.to_json(event), delta=plan.delta, unit=plan.unit, neighboring_relation=plan.neighboring_relation,
+            accountant=plan.accountant, has_privacy_guarantee=plan.has_privacy_guarantee,
         )  # fmt: skip
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Charge":
+    def from_json(cls, values: Mapping[str, Any]) -> "PrivacySpent":
         """The charge that `dataclasses.asdict` made values of.
 
         Raises:
@@ -94,8 +96,8 @@ class Charge:
             isinstance(values, Mapping) and values.keys() == {item.name for item in fields(cls)}
             and isinstance(values["event"], Mapping) and isinstance(values["event"].get("type"), str)
             and isinstance(values["delta"], float) and 0 < values["delta"] < 1 and values["unit"] in get_args(Unit)
-            and values["neighbouring"] in get_args(Neighbouring) and values["accountant"] in get_args(AccountantName)
-            and isinstance(values["makes_claim"], bool)
+            and values["neighboring_relation"] in get_args(NeighboringRelation) and values["accountant"] in get_args(AccountantName)
+            and isinstance(values["has_privacy_guarantee"], bool)
         )  # fmt: skip
         if not fits:
             raise ValueError("these are not the values of a charge")
@@ -103,18 +105,24 @@ class Charge:
         return cls(**values)
 
     @classmethod
-    def of(cls, ledger: Ledger) -> "Charge":
+    def of(cls, ledger: Ledger) -> "PrivacySpent":
         """What a run will have done that is about to begin or to resume: all that is planned and all that is on its ledger."""
-        planned = cls.planned(ledger.plan, lost_steps=ledger.lost_steps)
+        planned = cls.planned(ledger.plan, discarded_steps=ledger.discarded_steps)
         return planned.at_least(replace(planned, event=accounting.to_json(ledger.event)))
 
-    def at_least(self, other: "Charge | None") -> "Charge":
+    def at_least(self, other: "PrivacySpent | None") -> "PrivacySpent":
         """What is no smaller than either of two records of one run; without a bound where they are of two kinds."""
         if other is None or other == self:
             return self
-        if not (self.makes_claim and other.makes_claim and not _incomparable([self, other])):
-            return replace(self, makes_claim=False)
-        event = accounting.at_least(accounting.from_json(self.event), accounting.from_json(other.event))
+        if not (
+            self.has_privacy_guarantee
+            and other.has_privacy_guarantee
+            and not _incomparable([self, other])
+        ):
+            return replace(self, has_privacy_guarantee=False)
+        event = accounting.at_least(
+            accounting.from_json(self.event), accounting.from_json(other.event)
+        )
         return replace(
             self, event=accounting.to_json(event), delta=min(self.delta, other.delta),
             accountant=_accountant([self, other]),
@@ -122,7 +130,7 @@ class Charge:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchPrice:
+class SearchPrivacyLoss:
     """The privacy loss of a search.
 
     Attributes:
@@ -145,60 +153,72 @@ class SearchPrice:
         """`sweep/…`; what has no finite bound has no metric."""
         if self.epsilon_all is None:
             return {}
-        best = {} if self.epsilon_best is None else {"sweep/epsilon_best_of_random": self.epsilon_best}
+        best = (
+            {} if self.epsilon_best is None else {"sweep/epsilon_best_of_random": self.epsilon_best}
+        )
         return {"sweep/epsilon_all": self.epsilon_all, "sweep/delta": self.delta} | best
 
 
-def compose_epsilon(charges: Sequence[Charge], *, accountant: AccountantName | None = None) -> float:
+def compose_epsilon(
+    all_spent: Sequence[PrivacySpent], *, accountant: AccountantName | None = None
+) -> float:
     """ε of releasing every run of the charges, at the smallest of their δ; infinite if any of them promises nothing.
 
     Args:
-      charges: of runs on the same people.
+      all_spent: of runs on the same people.
       accountant: None: PLD if every run reports PLD, else RDP; where it has no finite bound, the other one.
 
     Raises:
       ValueError: they promise different things, so that no one ε sums them up; says which.
       ConfigError: the accountant has no bound for their composition.
     """
-    if not charges:
+    if not all_spent:
         return 0.0
-    if not all(charge.makes_claim for charge in charges):
+    if not all(spent.has_privacy_guarantee for spent in all_spent):
         return float("inf")
-    if why := _incomparable(charges):
+    if why := _incomparable(all_spent):
         raise ValueError(why)
-    return _bound(charges)[0] if accountant is None else _bound_by(accountant, charges)
+    return _bound(all_spent)[0] if accountant is None else _bound_by(accountant, all_spent)
 
 
-def price_search(charges: Sequence[Charge], *, unknown: int = 0, scope: Scope = SWEEP) -> SearchPrice | None:
+def search_privacy_loss(
+    all_spent: Sequence[PrivacySpent], *, unknown: int = 0, scope: Scope = SWEEP
+) -> SearchPrivacyLoss | None:
     """The privacy loss of a search in figures and in prose; None where no run promised anything.
 
     **Guarantees**: the figure is an upper bound for any unit that any of the runs may have had, at the smallest of their δ.
     Where there is none (a run without a guarantee, guarantees of two kinds, a damaged record), there is no figure but words.
 
     Args:
-      charges: one of each run that trained, finished or not: also a run that failed has looked at the data.
+      all_spent: one of each run that trained, finished or not: also a run that failed has looked at the data.
       unknown: runs that may have trained and whose record is damaged or missing; their loss is not taken for none.
       scope: which runs these are, in words.
     """
-    private = [charge for charge in charges if charge.makes_claim]
-    open_runs, runs = len(charges) - len(private), len(charges) + unknown
+    private = [spent for spent in all_spent if spent.has_privacy_guarantee]
+    open_runs, runs = len(all_spent) - len(private), len(all_spent) + unknown
     if not private and not unknown:
         return None
     kinds = _kinds(private)
     if len(kinds) > 1:
-        lines = [f"The {len(private)} private runs {scope.of} have no ε in common: {_incomparable(private)}."]
+        lines = [
+            f"The {len(private)} private runs {scope.of} have no ε in common: {_incomparable(private)}."
+        ]
         lines += [_together(kind, _runs(len(kind), "private run")) for kind in kinds]
         lines.append(
             "Whoever belongs to several of these loses more than each figure says, and no bound is known for it."
         )
-        return _unpriced(runs, [*lines, *_beside(open_runs, unknown, scope), scope.covers])
+        return _without_accounting(
+            runs, [*lines, *_beside(open_runs, unknown, scope), scope.covers]
+        )
     together, accountant = _bound(private) if private else (0.0, "pld")
     if math.isinf(together):
         lines = [f"No accountant has a bound for {_all(len(private))} {scope.of} together."]
-        return _unpriced(runs, [*lines, *_beside(open_runs, unknown, scope), scope.covers])
+        return _without_accounting(
+            runs, [*lines, *_beside(open_runs, unknown, scope), scope.covers]
+        )
     if not private:
-        return _unpriced(runs, [*_beside(open_runs, unknown, scope), scope.covers])
-    delta = min(charge.delta for charge in private)
+        return _without_accounting(runs, [*_beside(open_runs, unknown, scope), scope.covers])
+    delta = min(spent.delta for spent in private)
     best, assumptions = (None, "") if unknown else _best(private, together, delta)
     paragraphs = [
         f"{'At least: r' if unknown else 'R'}eleasing {_all(len(private))} {scope.of} has a privacy loss of "
@@ -213,19 +233,19 @@ def price_search(charges: Sequence[Charge], *, unknown: int = 0, scope: Scope = 
         "covered by any of these figures.",
     ]
     bounded = not open_runs and not unknown
-    return SearchPrice(
+    return SearchPrivacyLoss(
         runs=runs, epsilon_all=together if bounded else None, epsilon_best=best if bounded else None, delta=delta,
         accountant=accountant, text="\n\n".join(part for part in paragraphs if part) + "\n",
     )  # fmt: skip
 
 
-def _together(kind: Sequence[Charge], words: str) -> str:
+def _together(kind: Sequence[PrivacySpent], words: str) -> str:
     """One line about runs of one kind."""
     bound, accountant = _bound(kind)
-    relation = kind[0].neighbouring.replace("_", " ")
+    relation = kind[0].neighboring_relation.replace("_", " ")
     figure = f"ε = {epsilon_text(bound, digits=4)}" if math.isfinite(bound) else "no bound"
     return (
-        f"- unit: {kind[0].unit}, {relation}: {words}, {figure} (δ {min(charge.delta for charge in kind):g}, "
+        f"- unit: {kind[0].unit}, {relation}: {words}, {figure} (δ {min(spent.delta for spent in kind):g}, "
         f"{accountant.upper()}, composition)"
     )
 
@@ -247,41 +267,46 @@ def _beside(open_runs: int, unknown: int, scope: Scope) -> list[str]:
     return lines
 
 
-def _bound(charges: Sequence[Charge]) -> tuple[float, AccountantName]:
+def _bound(all_spent: Sequence[PrivacySpent]) -> tuple[float, AccountantName]:
     """ε of runs of one kind and whose it is; infinite where no accountant has a bound.
 
     PLD takes a second for each kind of step, so beyond some twenty kinds the bound is that of RDP, which is looser.
     """
-    first = "rdp" if len(_counted(charges)) > _MANY else _accountant(charges)
+    first = "rdp" if len(_counted(all_spent)) > _MANY else _accountant(all_spent)
     found: dict[AccountantName, float] = {}
     for accountant in (first, "rdp" if first == "pld" else "pld"):
         if first == "rdp" and math.isfinite(found.get("rdp", math.inf)):
             break  # it was asked for, or PLD would take too long
         with contextlib.suppress(*_NO_BOUND):
-            found[accountant] = _bound_by(accountant, charges)
+            found[accountant] = _bound_by(accountant, all_spent)
     best = min(found, key=lambda accountant: found[accountant], default=first)
     return found.get(best, math.inf), best
 
 
-def _bound_by(accountant: AccountantName, charges: Sequence[Charge]) -> float:
-    events = [accounting.repeated(event, count) for event, count in _counted(charges).values()]
+def _bound_by(accountant: AccountantName, all_spent: Sequence[PrivacySpent]) -> float:
+    events = [accounting.repeated(event, count) for event, count in _counted(all_spent).values()]
     return accounting.epsilon(
-        accounting.composed(events), min(charge.delta for charge in charges), accountant, charges[0].neighbouring
+        accounting.composed(events),
+        min(spent.delta for spent in all_spent),
+        accountant,
+        all_spent[0].neighboring_relation,
     )
 
 
-def _kinds(charges: Sequence[Charge]) -> list[list[Charge]]:
+def _kinds(all_spent: Sequence[PrivacySpent]) -> list[list[PrivacySpent]]:
     """Runs that one figure can sum up, together."""
-    kinds: dict[tuple[Unit, Neighbouring], list[Charge]] = {}
-    for charge in charges:
-        kinds.setdefault((charge.unit, charge.neighbouring), []).append(charge)
+    kinds: dict[tuple[Unit, NeighboringRelation], list[PrivacySpent]] = {}
+    for spent in all_spent:
+        kinds.setdefault((spent.unit, spent.neighboring_relation), []).append(spent)
     return list(kinds.values())
 
 
-def _best(private: Sequence[Charge], together: float, delta: float) -> tuple[float | None, str]:
+def _best(
+    private: Sequence[PrivacySpent], together: float, delta: float
+) -> tuple[float | None, str]:
     """ε of releasing the best alone, and on which assumptions."""
     worst = _dominating(private)
-    if worst is None or private[0].neighbouring != "add_or_remove_one":
+    if worst is None or private[0].neighboring_relation != "add_or_remove_one":
         return None, (
             "For releasing only the best run there is no smaller bound than that of all: the runs differ in more than their "
             "noise, so none of them loses most at every order."
@@ -305,9 +330,9 @@ def _best(private: Sequence[Charge], together: float, delta: float) -> tuple[flo
     )
 
 
-def _dominating(charges: Sequence[Charge]) -> "DpEvent | None":
+def _dominating(all_spent: Sequence[PrivacySpent]) -> "DpEvent | None":
     """The event with the least noise among events that differ in nothing else; None if they do."""
-    events = [accounting.from_json(charge.event) for charge in charges]
+    events = [accounting.from_json(spent.event) for spent in all_spent]
     shapes = {accounting.shape(event) for event in events}
     noises = [accounting.noise(event) for event in events]
     if len(shapes) != 1 or None in shapes:
@@ -315,19 +340,19 @@ def _dominating(charges: Sequence[Charge]) -> "DpEvent | None":
     return events[noises.index(min(noises))]
 
 
-def _counted(charges: Sequence[Charge]) -> "dict[str, tuple[DpEvent, int]]":
+def _counted(all_spent: Sequence[PrivacySpent]) -> "dict[str, tuple[DpEvent, int]]":
     """Equal runs, such as the seeds of one setting, become one event with a count, which is composed at once."""
     counts: dict[str, tuple[DpEvent, int]] = {}
-    for charge in charges:
-        event = accounting.from_json(charge.event)
+    for spent in all_spent:
+        event = accounting.from_json(spent.event)
         key = repr(event)
         counts[key] = (event, counts.get(key, (event, 0))[1] + 1)
     return counts
 
 
-def _incomparable(charges: Sequence[Charge]) -> str:
-    units = sorted({charge.unit for charge in charges})
-    relations = sorted({charge.neighbouring for charge in charges})
+def _incomparable(all_spent: Sequence[PrivacySpent]) -> str:
+    units = sorted({spent.unit for spent in all_spent})
+    relations = sorted({spent.neighboring_relation for spent in all_spent})
     if len(units) > 1:
         return f"their units are {' and '.join(units)}"
     if len(relations) > 1:
@@ -335,12 +360,12 @@ def _incomparable(charges: Sequence[Charge]) -> str:
     return ""
 
 
-def _accountant(charges: Sequence[Charge]) -> AccountantName:
-    return "pld" if all(charge.accountant == "pld" for charge in charges) else "rdp"
+def _accountant(all_spent: Sequence[PrivacySpent]) -> AccountantName:
+    return "pld" if all(spent.accountant == "pld" for spent in all_spent) else "rdp"
 
 
-def _unpriced(runs: int, paragraphs: Sequence[str]) -> SearchPrice:
-    return SearchPrice(
+def _without_accounting(runs: int, paragraphs: Sequence[str]) -> SearchPrivacyLoss:
+    return SearchPrivacyLoss(
         runs=runs, epsilon_all=None, epsilon_best=None, delta=None, accountant=None, text="\n\n".join(paragraphs) + "\n"
     )  # fmt: skip
 

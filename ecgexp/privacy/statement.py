@@ -9,7 +9,7 @@ import numpy as np
 
 from ecgexp.formatting import epsilon_text
 from ecgexp.privacy import accounting, outputs
-from ecgexp.privacy.hypothetical import Projection, project, spaced
+from ecgexp.privacy.hypothetical import HypotheticalPopulation, project, spaced
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan, Unit
 from ecgexp.settings.declaration import ConfigError
@@ -19,7 +19,7 @@ _SAMPLING = {
     "shuffle": "Each {unit} entered exactly one batch of each epoch; no amplification by sampling is claimed",
     "fixed": "Each cohort had exactly {batch} of {n} units, drawn without replacement (q = {q:.6g})",
 }
-_NEIGHBOURS = {"add_or_remove_one": "add/remove one", "replace_one": "replace one"}
+_NEIGHBORS = {"add_or_remove_one": "add/remove one", "replace_one": "replace one"}
 
 
 def check_unit_covers_features(unit: Unit, features_crossing_beats: Sequence[str]) -> None:
@@ -31,12 +31,12 @@ def check_unit_covers_features(unit: Unit, features_crossing_beats: Sequence[str
     if unit == "beat" and features_crossing_beats:
         raise ConfigError(
             f"privacy.unit=beat cannot cover {', '.join(features_crossing_beats)}: removing one beat changes these "
-            "features of its neighbours; type privacy.unit=patient (or record), or input=signal to leave them out."
+            "features of its neighbours; type privacy.unit=patient (or record), or features=signal to leave them out."
         )
 
 
 def check_units_apart(
-    unit: Unit, patient_ids: np.ndarray, train: np.ndarray, held_out: Mapping[str, np.ndarray]
+    unit: Unit, patient_ids: np.ndarray, train: np.ndarray, holdout: Mapping[str, np.ndarray]
 ) -> None:
     """Refuses a guarantee to patients or records whose beats are also published as validation or test beats.
 
@@ -49,7 +49,7 @@ def check_units_apart(
       unit: of the guarantee; `beat` guarantees nothing about other beats of the patient.
       patient_ids: (num_beats,) str.
       train: indices of the training beats.
-      held_out: split name -> indices.
+      holdout: split name -> indices.
 
     Raises:
       ConfigError: a patient is on two sides. The message names nobody: who is in the training set is private.
@@ -57,7 +57,7 @@ def check_units_apart(
     if unit == "beat":
         return
     trained = np.unique(patient_ids[train])
-    for split, rows in held_out.items():
+    for split, rows in holdout.items():
         if np.isin(patient_ids[rows], trained).any():
             raise ConfigError(shared_units(unit, f"{split} beats"))
 
@@ -84,9 +84,9 @@ class PrivacyStatement:
       not_covered: topics of what the guarantee leaves out; see `outputs.TOPICS`.
       publishes_all: whether what tells of training beats without noise was published too.
       search: number of runs looked at and the ε of releasing them all, if it was priced.
-      projection: what a larger population would be promised by such steps; never a promise of this run.
+      hypothetical_population: what a larger population would be promised by such steps; never a promise of this run.
       event: everything on the bill, as `accounting.to_json` writes it.
-      lost_steps: noisy steps beside `steps` that an interruption undid; they are paid for.
+      discarded_steps: noisy steps beside `steps` that an interruption undid; they are paid for.
       epsilon_overlap: ε of the largest group of rows that share samples with one heartbeat's window; None where no other rows do,
         or no bound is known.
     """
@@ -99,20 +99,20 @@ class PrivacyStatement:
     not_covered: tuple[str, ...]
     publishes_all: bool = False
     search: tuple[int, float] | None = None
-    projection: Projection | None = None
+    hypothetical_population: HypotheticalPopulation | None = None
     event: Mapping[str, Any] = field(default_factory=dict)
-    lost_steps: int = 0
+    discarded_steps: int = 0
     epsilon_overlap: float | None = None
 
     @property
     def has_privacy_guarantee(self) -> bool:
         """Whether the run may state an ε: its noise is secret, and its ε is finite."""
-        return self.plan.makes_claim and math.isfinite(self._smallest()[0])
+        return self.plan.has_privacy_guarantee and math.isfinite(self._smallest()[0])
 
     @property
     def epsilon(self) -> float:
         """The reported ε, the smaller of the bounds that are asked for: infinite without a guarantee."""
-        return self._smallest()[0] if self.plan.makes_claim else math.inf
+        return self._smallest()[0] if self.plan.has_privacy_guarantee else math.inf
 
     @property
     def bound_by(self) -> str:
@@ -128,13 +128,13 @@ class PrivacyStatement:
     def line(self) -> str:
         """One line, as it is quoted."""
         if not self.has_privacy_guarantee:
-            return _no_claim(self.plan)
+            return _no_guarantee(self.plan)
         plan, other = self.plan, "rdp" if self.bound_by == "pld" else "pld"
         second = self.epsilon_rdp if other == "rdp" else self.epsilon_pld
         beside = "" if second is None else f" ({other.upper()} {epsilon_text(second, decimals=2)})"
         return (
             f"ε = {epsilon_text(self.epsilon, decimals=2)} (δ {plan.delta:g}) · unit: {_unit(plan)} · neighbours: "
-            f"{_NEIGHBOURS[plan.neighbouring]} · sampler: {_sampler(plan)}, {spaced(self.steps)} steps{self._lost()} · "
+            f"{_NEIGHBORS[plan.neighboring_relation]} · sampler: {_sampler(plan)}, {spaced(self.steps)} steps{self._lost()} · "
             f"accountant: {self.bound_by.upper()}{beside}{self._overlap_words()} · not covered: {', '.join(self._short())}"
         )
 
@@ -142,51 +142,65 @@ class PrivacyStatement:
         rows = self.plan.overlapping_rows
         if rows <= self.plan.rows_per_unit:
             return ""
-        found = "not known" if self.epsilon_overlap is None else epsilon_text(self.epsilon_overlap, decimals=2)
+        found = (
+            "not known"
+            if self.epsilon_overlap is None
+            else epsilon_text(self.epsilon_overlap, decimals=2)
+        )
         return f" · ε of {rows} rows that share samples: {found}"
 
     def text(self) -> str:
         """Several paragraphs, for an artifact."""
         plan = self.plan
-        projection = "" if self.projection is None else self.projection.text()
+        hypothetical_population = (
+            "" if self.hypothetical_population is None else self.hypothetical_population.text()
+        )
         if self.has_privacy_guarantee:
-            about = [self._promise(), self._rows(), self._mechanism(), self._beside()]
-            paragraphs = [self.line(), *about, self._left_out(), self._kept(), projection]
+            about = [self._guarantee(), self._rows(), self._mechanism(), self._beside()]
+            paragraphs = [
+                self.line(),
+                *about,
+                self._left_out(),
+                self._kept(),
+                hypothetical_population,
+            ]
         else:
-            paragraphs = [_no_claim(plan), projection]
+            paragraphs = [_no_guarantee(plan), hypothetical_population]
         return "\n\n".join(part for part in paragraphs if part) + "\n"
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able values for `result.json`; ε is null where no claim is made."""
-        claim, plan = self.has_privacy_guarantee, self.plan
+        guarantee, plan = self.has_privacy_guarantee, self.plan
         values = {
-            "claim": claim, "simulation": plan.is_simulation, "statement": self.line(),
-            "epsilon": self.epsilon if claim else None,
-            "bound_by": self.bound_by if claim else None,
-            "epsilon_pld": _finite(self.epsilon_pld) if claim else None,
-            "epsilon_rdp": _finite(self.epsilon_rdp) if claim else None,
-            "epsilon_replace_one": _finite(self.epsilon_replace_one) if claim else None,
+            "guarantee": guarantee, "simulation": plan.is_simulation, "statement": self.line(),
+            "epsilon": self.epsilon if guarantee else None,
+            "bound_by": self.bound_by if guarantee else None,
+            "epsilon_pld": _finite(self.epsilon_pld) if guarantee else None,
+            "epsilon_rdp": _finite(self.epsilon_rdp) if guarantee else None,
+            "epsilon_replace_one": _finite(self.epsilon_replace_one) if guarantee else None,
             "rows_per_unit": plan.rows_per_unit, "overlapping_rows": plan.overlapping_rows,
-            "epsilon_overlap": _finite(self.epsilon_overlap) if claim else None,
-            "delta": plan.delta, "unit": plan.unit, "neighbouring": plan.neighbouring, "accountant": plan.accountant,
+            "epsilon_overlap": _finite(self.epsilon_overlap) if guarantee else None,
+            "delta": plan.delta, "unit": plan.unit, "neighboring_relation": plan.neighboring_relation, "accountant": plan.accountant,
             "sampling": plan.sampling, "sampling_probability": plan.sampling_probability, "num_units": plan.num_units,
-            "steps": self.steps, "lost_steps": self.lost_steps, "noise_multiplier": plan.noise_multiplier,
+            "steps": self.steps, "discarded_steps": self.discarded_steps, "noise_multiplier": plan.noise_multiplier,
             "expected_batch_size": plan.expected_batch_size,
             "l2_norm_clip": plan.l2_norm_clip if math.isfinite(plan.l2_norm_clip) else None,
             "batch_capacity": plan.batch_capacity, "not_covered": [outputs.TOPICS[topic] for topic in self.not_covered],
-            "publish": "covered" if claim and not self.publishes_all else "all",
-            "projection": None if self.projection is None else self.projection.as_dict(),
+            "publish": "covered" if guarantee and not self.publishes_all else "all",
+            "hypothetical_population": None if self.hypothetical_population is None else self.hypothetical_population.as_dict(),
             "event": dict(self.event),
         }  # fmt: skip
-        if (
-            plan.is_simulation
-        ):  # what the mechanism would cost with secret noise: a figure for planning, under its own name
+        if plan.is_simulation:  # what the mechanism would cost with secret noise: a figure for planning, under its own name
             values["epsilon_if_noise_were_secret"] = _finite(self._smallest()[0])
         return values
 
     def _lost(self) -> str:
         epochs = " begun epochs" if self.plan.epoch_is_one_event else ""
-        return f" and {spaced(self.lost_steps)}{epochs} that an interruption undid" if self.lost_steps else ""
+        return (
+            f" and {spaced(self.discarded_steps)}{epochs} that an interruption undid"
+            if self.discarded_steps
+            else ""
+        )
 
     def _short(self) -> list[str]:
         if self.search is None:
@@ -195,9 +209,9 @@ class PrivacyStatement:
         words = f"hyperparameter search ({runs} runs: {epsilon_text(price, decimals=2)})"
         return [words if topic == "hyperparameters" else topic for topic in self.not_covered]
 
-    def _promise(self) -> str:
+    def _guarantee(self) -> str:
         plan = self.plan
-        differ = "one is the other with one {0} added or removed" if plan.neighbouring == "add_or_remove_one" else (
+        differ = "one is the other with one {0} added or removed" if plan.neighboring_relation == "add_or_remove_one" else (
             "one {0} of the one is replaced in the other"
         )  # fmt: skip
         views = ", with all its augmented views" if plan.unit == "beat" else ", with all its beats"
@@ -222,10 +236,14 @@ class PrivacyStatement:
                 "that of all rows that hold its peak together, each sampled and clipped on its own (a mixture of Gaussians)."
             )
         elif plan.unit == "beat":
-            parts.append("The unit is one row, the window of one beat; no window holds the R peak of another beat.")
+            parts.append(
+                "The unit is one row, the window of one beat; no window holds the R peak of another beat."
+            )
         if plan.overlapping_rows > plan.rows_per_unit:
             found = (
-                "is not known" if self.epsilon_overlap is None else f"is {epsilon_text(self.epsilon_overlap, digits=4)}"
+                "is not known"
+                if self.epsilon_overlap is None
+                else f"is {epsilon_text(self.epsilon_overlap, digits=4)}"
             )
             parts.append(
                 f"Windows overlap: up to {plan.overlapping_rows} rows share samples with one heartbeat's window. For all of them "
@@ -240,9 +258,16 @@ class PrivacyStatement:
     def _mechanism(self) -> str:
         plan = self.plan
         sampling = _SAMPLING[plan.sampling].format(
-            unit=plan.unit, q=plan.sampling_probability, batch=plan.expected_batch_size, n=plan.num_units
+            unit=plan.unit,
+            q=plan.sampling_probability,
+            batch=plan.expected_batch_size,
+            n=plan.num_units,
         )
-        cut = f" Batches above {plan.batch_capacity} were cut at random, which is priced." if plan.can_overflow else ""
+        cut = (
+            f" Batches above {plan.batch_capacity} were cut at random, which is priced."
+            if plan.can_overflow
+            else ""
+        )
         return (
             f"{sampling}.{cut} In each of {spaced(self.steps)} steps the contribution of a unit was clipped to norm "
             f"{plan.l2_norm_clip:g}, noise of standard deviation {plan.noise_std:.6g} was added to the sum, and the "
@@ -252,9 +277,15 @@ class PrivacyStatement:
         )
 
     def _beside(self) -> str:
-        known = {"PLD": self.epsilon_pld, "RDP": self.epsilon_rdp, "PLD, replace one": self.epsilon_replace_one}
+        known = {
+            "PLD": self.epsilon_pld,
+            "RDP": self.epsilon_rdp,
+            "PLD, replace one": self.epsilon_replace_one,
+        }
         figures = ", ".join(
-            f"{epsilon_text(value, digits=4)} ({name})" for name, value in known.items() if value is not None
+            f"{epsilon_text(value, digits=4)} ({name})"
+            for name, value in known.items()
+            if value is not None
         )
         by = (
             ""
@@ -264,12 +295,16 @@ class PrivacyStatement:
         return f"ε of the same steps under each accountant: {figures}.{by}"
 
     def _left_out(self) -> str:
-        return "\n".join(["Not covered:", *(f"- {outputs.TOPICS[topic]};" for topic in self.not_covered)])
+        return "\n".join(
+            ["Not covered:", *(f"- {outputs.TOPICS[topic]};" for topic in self.not_covered)]
+        )
 
     def _kept(self) -> str:
         if self.publishes_all:
             return ""
-        lines = [f"Not published, and kept in the run's folder {outputs.PRIVATE_FOLDER}/, which must not be handed on:"]
+        lines = [
+            f"Not published, and kept in the run's folder {outputs.PRIVATE_FOLDER}/, which must not be handed on:"
+        ]
         return "\n".join([*lines, *(f"- {reason};" for reason in outputs.withheld_reasons())])
 
 
@@ -298,11 +333,11 @@ def state(
     plan = ledger.plan
     return PrivacyStatement(
         plan=plan, steps=ledger.steps, search=search,
-        epsilon_pld=_or_none(ledger, "pld", plan.neighbouring) if plan.is_private else None,
-        epsilon_rdp=_or_none(ledger, "rdp", plan.neighbouring) if plan.is_private else None,
+        epsilon_pld=_or_none(ledger, "pld", plan.neighboring_relation) if plan.is_private else None,
+        epsilon_rdp=_or_none(ledger, "rdp", plan.neighboring_relation) if plan.is_private else None,
         epsilon_replace_one=_or_none(ledger, "pld", "replace_one") if plan.is_private else None,
         not_covered=tuple(topic for topic in outputs.TOPICS if topic not in left_out), publishes_all=publishes_all,
-        projection=_projection(ledger), event=accounting.to_json(ledger.event), lost_steps=ledger.lost_steps,
+        hypothetical_population=_hypothetical_population(ledger), event=accounting.to_json(ledger.event), discarded_steps=ledger.discarded_steps,
         epsilon_overlap=_of_overlap(ledger),
     )  # fmt: skip
 
@@ -316,21 +351,21 @@ def _of_overlap(ledger: Ledger) -> float | None:
     if group is None:
         return None
     try:
-        return accounting.smallest_epsilon(group, plan.delta, "pld", plan.neighbouring)[0]
+        return accounting.smallest_epsilon(group, plan.delta, "pld", plan.neighboring_relation)[0]
     except ConfigError:
         return None
 
 
-def _projection(ledger: Ledger) -> Projection | None:
+def _hypothetical_population(ledger: Ledger) -> HypotheticalPopulation | None:
     plan = ledger.plan
-    if plan.population is None or not plan.is_private or not ledger.steps:
+    if plan.hypothetical_population is None or not plan.is_private or not ledger.steps:
         return None
-    return project(replace(plan, iterations=ledger.steps), plan.population)
+    return project(replace(plan, iterations=ledger.steps), plan.hypothetical_population)
 
 
-def _or_none(ledger: Ledger, accountant: Any, neighbouring: Any) -> float | None:
+def _or_none(ledger: Ledger, accountant: Any, neighboring_relation: Any) -> float | None:
     try:
-        return ledger.epsilon_spent(accountant, neighbouring)
+        return ledger.epsilon_spent(accountant, neighboring_relation)
     except ConfigError:
         return None
 
@@ -340,7 +375,11 @@ def _finite(value: float | None) -> float | None:
 
 
 def _unit(plan: PrivacyPlan) -> str:
-    return plan.unit if plan.rows_per_unit == 1 else f"{plan.unit} ({plan.rows_per_unit} overlapping rows)"
+    return (
+        plan.unit
+        if plan.rows_per_unit == 1
+        else f"{plan.unit} ({plan.rows_per_unit} overlapping rows)"
+    )
 
 
 def _sampler(plan: PrivacyPlan) -> str:
@@ -349,7 +388,7 @@ def _sampler(plan: PrivacyPlan) -> str:
     return f"{'Poisson' if plan.sampling == 'poisson' else 'without replacement'} q {plan.sampling_probability:.3g}"
 
 
-def _no_claim(plan: PrivacyPlan) -> str:
+def _no_guarantee(plan: PrivacyPlan) -> str:
     if plan.is_simulation:
         return (
             f"This run makes no claim of privacy: it is a simulation. Its noise follows from "

@@ -46,7 +46,11 @@ def _count(value: Any, _: int) -> bool:
 
 
 def _numbers(value: Any, _: int) -> bool:
-    return isinstance(value, list | tuple) and bool(value) and all(_is_number(item) and item >= 0 for item in value)
+    return (
+        isinstance(value, list | tuple)
+        and bool(value)
+        and all(_is_number(item) and item >= 0 for item in value)
+    )
 
 
 def _event(value: Any, depth: int) -> bool:

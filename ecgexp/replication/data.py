@@ -7,7 +7,7 @@ import numpy as np
 
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.leakage import check_split
-from ecgexp.experiment.data import Prepared, assemble, load_beats
+from ecgexp.experiment.data import RunData, assemble, load_beats
 from ecgexp.features.inputs import transform_beats
 from ecgexp.seeding import Seeds
 
@@ -15,18 +15,23 @@ Features = dict[str, np.ndarray]
 _CHUNK = 2048
 
 
-def prepare_with_errors(experiment: Any, seeds: Seeds, report: Callable[..., None]) -> Prepared:
-    """What `ecgexp.experiment.data.prepare` gives, of an experiment that `replay` made.
+def load_run_data_with_errors(
+    experiment: Any, seeds: Seeds, on_progress: Callable[..., None]
+) -> RunData:
+    """What `ecgexp.experiment.data.load_run_data` gives, of an experiment that `replay` made.
 
     Under `augment_before_split` a row is a copy of a beat: rows of one record and sample are copies of one beat, and the leak
     guard, whose work it is to find them, is left out. Nothing else leaves it out.
     """
     errors = experiment.protocol_errors
     beats = load_beats(
-        dataset=experiment.dataset, grouping=experiment.grouping, model_input=experiment.input, report=report
+        dataset=experiment.dataset,
+        grouping=experiment.grouping,
+        features=experiment.features,
+        on_progress=on_progress,
     )
-    features = transform_beats(experiment.input, beats)
-    if errors.shifted_pictures:
+    features = transform_beats(experiment.features, beats)
+    if errors.shifted_images:
         features = shifted(features)
     if errors.augment_before_split:
         beats, features = with_copies(beats, features, experiment.augmentation.copies)
@@ -58,7 +63,10 @@ def with_copies(beats: BeatSet, features: Features, augmentation: Any) -> tuple[
     rows, views = augmentation.expand(beats.labels, beats.class_names)
     resident = ResidentFeatures(features, beats.labels)
     augment, seed = augmentation.build(), np.zeros(2, np.int32)
-    copied = {name: np.empty((len(rows), *array.shape[1:]), array.dtype) for name, array in features.items()}
+    copied = {
+        name: np.empty((len(rows), *array.shape[1:]), array.dtype)
+        for name, array in features.items()
+    }
     for at in range(0, len(rows), _CHUNK):
         chunk = slice(at, at + _CHUNK)
         shown = augment(resident.gather(rows[chunk]), views[chunk], seed)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ecgexp.experiment.data import Prepared
+from ecgexp.experiment.data import RunData
 from ecgexp.experiment.experiment import Experiment, FurtherResults
-from ecgexp.replication.data import prepare_with_errors
+from ecgexp.replication.data import load_run_data_with_errors
 from ecgexp.replication.protocol_errors import ProtocolErrors
 from ecgexp.replication.reported_epsilon import reported_of
 from ecgexp.seeding import Seeds
@@ -42,19 +42,25 @@ class ReplicationExperiment(Experiment):
         changed = _data(self) | _learning(self) | _privacy(self)
         return replace(self, **changed) if changed else self
 
-    def prepare(self, seeds: Seeds, report: Callable[..., None]) -> Prepared:
+    def load_run_data(self, seeds: Seeds, on_progress: Callable[..., None]) -> RunData:
         """As every experiment, but for the errors that lie between records and training data."""
         if not self.protocol_errors.names:
-            return super().prepare(seeds, report)
-        return prepare_with_errors(self, seeds, report)
+            return super().load_run_data(seeds, on_progress)
+        return load_run_data_with_errors(self, seeds, on_progress)
 
-    def read_probabilities(self, probabilities: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
+    def read_probabilities(
+        self, probabilities: np.ndarray, class_names: Sequence[str]
+    ) -> np.ndarray:
         """As `default_to_normal` reads them, where it is on."""
         return self.protocol_errors.read(probabilities, class_names)
 
     def marks(self) -> Mapping[str, Any]:
         """The errors that are on."""
-        return {"protocol_errors": self.protocol_errors.as_dict()} if self.protocol_errors.names else {}
+        return (
+            {"protocol_errors": self.protocol_errors.as_dict()}
+            if self.protocol_errors.names
+            else {}
+        )
 
     def notices(self) -> Sequence[str]:
         """That the run repeats errors."""
@@ -64,12 +70,12 @@ class ReplicationExperiment(Experiment):
         """The errors that are on."""
         return self.protocol_errors.tags()
 
-    def further_results(self, prepared: Prepared) -> FurtherResults:
+    def further_results(self, run_data: RunData) -> FurtherResults:
         """ε as it was printed, beside ε of what ran."""
         errors = self.protocol_errors
         if errors.protocol != "dp" or not errors.names:
             return FurtherResults()
-        found = reported_of(self, errors, len(prepared.split.train), len(prepared.split.validation))
+        found = reported_of(self, errors, len(run_data.split.train), len(run_data.split.validation))
         return FurtherResults(
             metrics=found.metrics(),
             marks={"protocol_errors": {**errors.as_dict(), **found.as_dict()}},
@@ -77,9 +83,9 @@ class ReplicationExperiment(Experiment):
         )
 
     @property
-    def makes_promise(self) -> bool:
+    def states_privacy_loss(self) -> bool:
         """No, where an error is on."""
-        return super().makes_promise and not self.protocol_errors.names
+        return super().states_privacy_loss and not self.protocol_errors.names
 
     @property
     def title(self) -> str:
@@ -103,13 +109,13 @@ def _data(experiment: Any) -> dict[str, Any]:
         test, validation = SPLIT_FRACTIONS[errors.protocol]
         changed["split"] = IntraPatient(test_fraction=test, validation_fraction=validation)
     if errors.autoscale:
-        _require(experiment.input, "scale", "autoscale", "input=image")
-        changed["input"] = replace(experiment.input, scale="autoscale")
+        _require(experiment.features, "scale", "autoscale", "features=image")
+        changed["features"] = replace(experiment.features, scale="autoscale")
     if errors.augment_before_split and not isinstance(experiment.augmentation, CopiedBefore):
         if experiment.augmentation.num_views == 1:
             raise ConfigError(
                 f"protocol_errors.augment_before_split=true needs copies, and augmentation={experiment.augmentation.name} "
-                "makes none; use augmentation=parity, or protocol_errors.augment_before_split=false."
+                "makes none; use augmentation=replication, or protocol_errors.augment_before_split=false."
             )
         changed["augmentation"] = CopiedBefore.of(experiment.augmentation)
     return changed | {"dataset": dataset}
@@ -118,7 +124,7 @@ def _data(experiment: Any) -> dict[str, Any]:
 def _learning(experiment: Any) -> dict[str, Any]:
     errors, changed = experiment.protocol_errors, {}
     if errors.last_checkpoint:
-        changed["selection"] = replace(experiment.selection, keep="last")
+        changed["selection"] = replace(experiment.selection, weights="last")
     if errors.one_round_less:
         from ecgexp.replication.parts import OneRoundLess
 
@@ -154,7 +160,10 @@ def _privacy(experiment: Any) -> dict[str, Any]:
             f"trainer=dp privacy=dp, or protocol_errors.{errors.names[0]}=false."
         )
     if errors.noise_never_runs:
-        changed = {"trainer": without_noise(experiment.trainer), "privacy": NeverRan(intended=privacy)}
+        changed = {
+            "trainer": without_noise(experiment.trainer),
+            "privacy": NeverRan(intended=privacy),
+        }
         if errors.batch_norm_under_dp:
             _require(experiment.model, "normalization", "batch_norm_under_dp", "model=cnn1d_small")
             changed["model"] = replace(experiment.model, normalization="batch")

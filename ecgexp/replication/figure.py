@@ -4,7 +4,19 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ecgexp.evaluation.style import BLUE, FAINT, GREEN, INK, MUTED, ORANGE, PURPLE, SKY, VERMILION, new_figure, styled
+from ecgexp.evaluation.style import (
+    BLUE,
+    FAINT,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    new_figure,
+    styled,
+)
 from ecgexp.replication.gather import Measured
 from ecgexp.replication.reported_epsilon import Ladder
 from ecgexp.replication.tables import LADDER_NAMES
@@ -32,7 +44,7 @@ def study_figure(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> Any
     num_seeds = max((len(one.runs) for one in measured), default=0)
     seeds = "one seed" if num_seeds == 1 else f"mean and range of {num_seeds} seeds"
     source = f"{', '.join(databases)}, test; {seeds}; the network narrowed"
-    rows = sum(1 if one.stage.mended else 2.4 for one in measured)
+    rows = sum(1 if one.stage.corrected else 2.4 for one in measured)
     figure = new_figure(
         11.5, max(4.6, 1.6 + 0.34 * rows), title="What the predecessor's faults were worth, turned off one after the other",
         source=source,
@@ -46,7 +58,7 @@ def study_figure(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> Any
 def _draw_scores(axes: Any, measured: Sequence[Measured]) -> None:
     place, places, labels = 0.0, [], []
     for i, one in enumerate(measured):
-        if not one.stage.mended:
+        if not one.stage.corrected:
             place += 1.4 if i else 0.4
             axes.text(
                 0.0,
@@ -70,7 +82,12 @@ def _draw_scores(axes: Any, measured: Sequence[Measured]) -> None:
         axes.plot([], [], "|", color=INK, markersize=11, markeredgewidth=1.6, label="accuracy of always the commonest class")[0],
     ]  # fmt: skip
     axes.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.4, -0.09), ncols=3, handletextpad=0.2, columnspacing=1.2
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.4, -0.09),
+        ncols=3,
+        handletextpad=0.2,
+        columnspacing=1.2,
     )
 
 
@@ -78,11 +95,16 @@ def _draw_stage(axes: Any, place: float, one: Measured) -> None:
     always = one.mean("test/majority/accuracy")
     if always is not None:
         axes.plot([always], [place], "|", color=INK, markersize=11, markeredgewidth=1.6)
-    for metric, colour, mark, above in (("test/macro_f1", VERMILION, "D", False), ("test/accuracy", BLUE, "o", True)):
+    for metric, colour, mark, above in (
+        ("test/macro_f1", VERMILION, "D", False),
+        ("test/accuracy", BLUE, "o", True),
+    ):
         values, mean = one.values(metric), one.mean(metric)
         if mean is None:
             continue
-        axes.plot([min(values), max(values)], [place, place], color=colour, linewidth=2.2, alpha=0.5)
+        axes.plot(
+            [min(values), max(values)], [place, place], color=colour, linewidth=2.2, alpha=0.5
+        )
         axes.plot([mean], [place], mark, color=colour, markersize=6.5 if above else 5.5)
         side = {"va": "bottom", "y": place - 0.16} if above else {"va": "top", "y": place + 0.16}
         axes.text(x=mean, s=f"{mean:.3f}", ha="center", fontsize=7, color=colour, **side)
@@ -94,12 +116,27 @@ def _draw_ladders(axes: Any, ladders: Sequence[Ladder]) -> None:
     noises = [ladder.noise_multiplier for ladder in ladders]
     for name, (colour, dash, mark) in _STYLES.items():
         values = [getattr(ladder, name) for ladder in ladders]
-        axes.plot(noises, values, color=colour, linestyle=dash, marker=mark, markersize=4, label=LADDER_NAMES[name])
+        axes.plot(
+            noises,
+            values,
+            color=colour,
+            linestyle=dash,
+            marker=mark,
+            markersize=4,
+            label=LADDER_NAMES[name],
+        )
     top = 4 * max(v for ladder in ladders for v in vars(ladder).values() if math.isfinite(v))
     axes.set_yscale("log")
     axes.set(ylim=(0.2, 2.2 * top), xlabel="noise multiplier", ylabel="ε at δ = 4e-6")
     axes.axhline(top, color=GREEN, linewidth=2)
-    axes.text(noises[-1], top * 0.93, "what ran: ∞, no noise was ever added", color=GREEN, ha="right", va="top")
+    axes.text(
+        noises[-1],
+        top * 0.93,
+        "what ran: ∞, no noise was ever added",
+        color=GREEN,
+        ha="right",
+        va="top",
+    )
     axes.set_yticks([0.3, 1, 3, 10, 30, 100, top], ["0.3", "1", "3", "10", "30", "100", "∞"])
     axes.minorticks_off()
     axes.grid(visible=True, axis="y", color=FAINT)

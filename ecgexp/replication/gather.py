@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ecgexp.analysis.find_runs import StoredRun
-from ecgexp.analysis.results_page.asked import Asked
+from ecgexp.analysis.results_page.asked import RunIndex
 from ecgexp.replication.stages import Stage
 from ecgexp.settings.declaration import DataError
 
@@ -50,7 +50,9 @@ def check_complete(measured: Sequence[Measured], num_seeds: int) -> None:
             )
 
 
-def gather(stages: Iterable[Stage], seeds: Sequence[int], asked: Asked, *, more: Sequence[str] = ()) -> list[Measured]:
+def gather(
+    stages: Iterable[Stage], seeds: Sequence[int], asked: RunIndex, *, more: Sequence[str] = ()
+) -> list[Measured]:
     """The latest finished run of each stage and seed.
 
     Args:
@@ -63,4 +65,7 @@ def gather(stages: Iterable[Stage], seeds: Sequence[int], asked: Asked, *, more:
       DataError: there is no such store.
     """
     found = [(stage, asked.newest([*stage.overrides, *more], seeds)) for stage in stages]
-    return [Measured(stage=stage, runs=tuple(run for run in runs if run is not None)) for stage, runs in found]
+    return [
+        Measured(stage=stage, runs=tuple(run for run in runs if run is not None))
+        for stage, runs in found
+    ]

@@ -14,7 +14,7 @@ from ecgexp.data.beats import BeatSet
 from ecgexp.privacy.plan import NotPrivate, PrivacySpec
 from ecgexp.settings.declaration import Count, settings
 from ecgexp.storage.digests import digest
-from ecgexp.training.base import Progress
+from ecgexp.training.base import EpochResult
 from ecgexp.training.centralized import Centralized
 from ecgexp.training.dp.trainer import DpSgd
 from ecgexp.training.federated.trainer import Federated
@@ -38,9 +38,9 @@ class FirstBeats:
         """Of the whole dataset."""
         return self.dataset.window_samples
 
-    def load(self, report: Any = None) -> BeatSet:
+    def load(self, on_progress: Any = None) -> BeatSet:
         """See `RecordedDataset.load`; the digest is one of its own."""
-        beats = self.dataset.load(report)
+        beats = self.dataset.load(on_progress)
         first = beats.take(np.arange(min(self.num_beats, len(beats))))
         return replace(first, digest=digest({"first": self.num_beats, "of": beats.digest}))
 
@@ -78,7 +78,9 @@ class CopiedBefore:
         """Of both parts."""
         return self.copies.features | self.rest.features
 
-    def expand(self, labels: np.ndarray, class_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def expand(
+        self, labels: np.ndarray, class_names: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Every row once: the copies are rows already."""
         return one_view_each(labels)
 
@@ -112,7 +114,7 @@ class OneRoundLess(Federated):
         """One below the rounds that were asked for."""
         return self.num_rounds - 1
 
-    def train(self, *args: Any, **kwargs: Any) -> Iterator[Progress]:
+    def train(self, *args: Any, **kwargs: Any) -> Iterator[EpochResult]:
         """All rounds but the last."""
         yield from itertools.islice(super().train(*args, **kwargs), self.num_steps)
 

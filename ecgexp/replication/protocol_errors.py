@@ -18,7 +18,7 @@ _OF: Mapping[str, frozenset[str]] = {
         "split_by_beat", "last_checkpoint", "noise_never_runs", "batch_norm_under_dp", "epsilon_of_all_rows",
         "shuffled_as_poisson", "copies_as_beats",
     },
-    "federated": _EVERYWHERE | {"one_round_less", "shifted_pictures"},
+    "federated": _EVERYWHERE | {"one_round_less", "shifted_images"},
 }  # fmt: skip
 
 
@@ -45,7 +45,7 @@ class ProtocolErrors:
       copies_as_beats: a beat had ten pictures, each priced as a beat. It changes the price alone: the replay's network sees
         the signal, of which there are no copies.
       one_round_less: 19 rounds were trained where 20 were asked for.
-      shifted_pictures: each client's pictures began one too late, so that every picture stood by the label of the beat before.
+      shifted_images: each client's pictures began one too late, so that every picture stood by the label of the beat before.
     """
 
     protocol: Protocol
@@ -62,7 +62,7 @@ class ProtocolErrors:
     shuffled_as_poisson: bool = False
     copies_as_beats: bool = False
     one_round_less: bool = False
-    shifted_pictures: bool = False
+    shifted_images: bool = False
 
     def __post_init__(self):
         if strange := [name for name in self.names if name not in _OF[self.protocol]]:
@@ -119,7 +119,9 @@ class ProtocolErrors:
         rows = np.flatnonzero(probabilities.max(axis=1) <= 0.5)
         largest = probabilities[rows].argmax(axis=1)
         read[rows, largest] = probabilities[rows, normal]
-        read[rows, normal] = np.nextafter(probabilities[rows, largest], 1)  # above what may be equal to it
+        read[rows, normal] = np.nextafter(
+            probabilities[rows, largest], 1
+        )  # above what may be equal to it
         return read
 
 

@@ -18,7 +18,9 @@ COPIES = 10  # pictures of a beat, itself included
 # What was trained on there, and what ε was computed from.
 TRAIN_ROWS, ALL_ROWS = 52_367, 66_288
 DELTA, BATCH, EPOCHS = 4e-6, 100, 20
-_COARSE = 1e-3  # grid for a mixture, which on the usual one takes ten seconds; as above an upper bound
+_COARSE = (
+    1e-3  # grid for a mixture, which on the usual one takes ten seconds; as above an upper bound
+)
 NOISES = (0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
 
 
@@ -39,22 +41,37 @@ class ReportedEpsilons:
 
     def metrics(self) -> dict[str, float]:
         """What is finite; none of it under `privacy/`."""
-        return {f"replication/epsilon_{name}": value for name, value in self._named() if math.isfinite(value)}
+        return {
+            f"replication/epsilon_{name}": value
+            for name, value in self._named()
+            if math.isfinite(value)
+        }
 
     def as_dict(self) -> dict[str, float | str]:
         """For `result.json`, which knows no infinity."""
-        return {f"epsilon_{name}": value if math.isfinite(value) else "infinite" for name, value in self._named()}
+        return {
+            f"epsilon_{name}": value if math.isfinite(value) else "infinite"
+            for name, value in self._named()
+        }
 
     def line(self) -> str:
         """For the console."""
-        ran = _two(self.that_ran) if math.isfinite(self.that_ran) else "infinite, for no noise was added"
+        ran = (
+            _two(self.that_ran)
+            if math.isfinite(self.that_ran)
+            else "infinite, for no noise was added"
+        )
         return (
             f"ε as it was printed there: {_two(self.as_printed)} · of these steps with their noise: {_two(self.had_it_run)} · of "
             f"what ran: {ran} · no promise follows from any of them"
         )
 
     def _named(self) -> list[tuple[str, float]]:
-        return [("as_printed", self.as_printed), ("had_it_run", self.had_it_run), ("that_ran", self.that_ran)]
+        return [
+            ("as_printed", self.as_printed),
+            ("had_it_run", self.had_it_run),
+            ("that_ran", self.that_ran),
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +106,9 @@ def reported(errors: ProtocolErrors, plan: PrivacyPlan, *, all_rows: int) -> Rep
       all_rows: the same and those held out for validation.
     """
     plan = replace(plan, sampling="poisson")
-    printed = replace(_over(plan, all_rows), accountant="rdp") if errors.epsilon_of_all_rows else plan
+    printed = (
+        replace(_over(plan, all_rows), accountant="rdp") if errors.epsilon_of_all_rows else plan
+    )
     had_it_run = _epsilon(_event(errors, plan), plan)
     return ReportedEpsilons(
         as_printed=_epsilon(printed.dp_event, printed), had_it_run=had_it_run,
@@ -97,7 +116,9 @@ def reported(errors: ProtocolErrors, plan: PrivacyPlan, *, all_rows: int) -> Rep
     )  # fmt: skip
 
 
-def reported_of(experiment: Any, errors: ProtocolErrors, num_train: int, num_validation: int) -> ReportedEpsilons:
+def reported_of(
+    experiment: Any, errors: ProtocolErrors, num_train: int, num_validation: int
+) -> ReportedEpsilons:
     """Of a replayed private experiment on so many beats."""
     privacy, trainer = experiment.privacy, experiment.trainer
     intended = getattr(privacy, "intended", privacy)
@@ -118,7 +139,9 @@ def _ladder(noise: float) -> Ladder:
     spec = PrivacySpec(
         noise_multiplier=noise
     )  # its δ is replaced, since at n·δ of 0.2 a spec warns, rightly, each time
-    plan = replace(spec.plan(num_units=TRAIN_ROWS, expected_batch_size=BATCH, epochs=EPOCHS), delta=DELTA)
+    plan = replace(
+        spec.plan(num_units=TRAIN_ROWS, expected_batch_size=BATCH, epochs=EPOCHS), delta=DELTA
+    )
     return Ladder(
         noise_multiplier=noise,
         as_printed=_epsilon(_over(plan, ALL_ROWS).dp_event, replace(plan, accountant="rdp")),

@@ -20,7 +20,7 @@ _GOING: dict[Protocol, tuple[tuple[str, ...], ...]] = {
         ("epsilon_of_all_rows", "shuffled_as_poisson", "copies_as_beats", "default_to_normal", "last_checkpoint", "stand_in_lead",
          "split_by_beat"),
     ),
-    "federated": (("shifted_pictures",), ("one_round_less", "default_to_normal", "stand_in_lead")),
+    "federated": (("shifted_images",), ("one_round_less", "default_to_normal", "stand_in_lead")),
 }  # fmt: skip
 
 
@@ -30,22 +30,22 @@ class Stage:
 
     Attributes:
       protocol: which.
-      mended: the faults that go at this stage; none at the first.
+      corrected: the faults that go at this stage; none at the first.
       off: all that are gone by now.
     """
 
     protocol: Protocol
-    mended: tuple[str, ...]
+    corrected: tuple[str, ...]
     off: tuple[str, ...]
 
     @property
     def label(self) -> str:
         """What changed, e.g. `− beat_cap`."""
-        if not self.mended:
+        if not self.corrected:
             return AS_IT_WAS
-        if len(self.mended) > 2:
+        if len(self.corrected) > 2:
             return "− the rest"
-        return "− " + ", ".join(self.mended)
+        return "− " + ", ".join(self.corrected)
 
     @property
     def left(self) -> tuple[str, ...]:
@@ -55,7 +55,10 @@ class Stage:
     @property
     def overrides(self) -> list[str]:
         """What is typed for it."""
-        return [f"experiment=replication/{self.protocol}", *(f"protocol_errors.{name}=false" for name in self.off)]
+        return [
+            f"experiment=replication/{self.protocol}",
+            *(f"protocol_errors.{name}=false" for name in self.off),
+        ]
 
 
 def stages(protocols: Sequence[Protocol]) -> list[Stage]:
@@ -63,7 +66,7 @@ def stages(protocols: Sequence[Protocol]) -> list[Stage]:
     found = []
     for protocol in protocols:
         off: tuple[str, ...] = ()
-        for mended in ((), *_GOING[protocol]):
-            off += mended
-            found.append(Stage(protocol=protocol, mended=mended, off=off))
+        for corrected in ((), *_GOING[protocol]):
+            off += corrected
+            found.append(Stage(protocol=protocol, corrected=corrected, off=off))
     return found

@@ -27,13 +27,22 @@ LADDER_NAMES = {
 def study_tables(measured: Sequence[Measured]) -> list[Table]:
     """One table a protocol, one row a stage: what the number was, what its faults were worth, and what is left."""
     protocols = dict.fromkeys(one.stage.protocol for one in measured)
-    return [_study_table([one for one in measured if one.stage.protocol == protocol]) for protocol in protocols]
+    return [
+        _study_table([one for one in measured if one.stage.protocol == protocol])
+        for protocol in protocols
+    ]
 
 
 def _study_table(measured: Sequence[Measured]) -> Table:
     protocol = measured[0].stage.protocol
-    table = Table(box=box.SIMPLE_HEAD, title=f"experiment=replication/{protocol}", title_justify="left")
-    scores = ("accuracy", "macro F1") if protocol == "dp" else ("accuracy", "change", "macro F1", "change")
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"experiment=replication/{protocol}", title_justify="left"
+    )
+    scores = (
+        ("accuracy", "macro F1")
+        if protocol == "dp"
+        else ("accuracy", "change", "macro F1", "change")
+    )
     epsilons = ("ε printed", "ε if run") if protocol == "dp" else ()
     table.add_column("faults", min_width=20, overflow="fold")
     for name in (*scores, "always one", *epsilons):
@@ -55,7 +64,11 @@ def _study_table(measured: Sequence[Measured]) -> Table:
 
 def ladder_table(ladders: Sequence[Ladder]) -> Table:
     """One row a noise multiplier: ε as it was printed there, mended fault by fault, and of what ran."""
-    table = Table(box=box.SIMPLE_HEAD, title="ε per noise multiplier (no promise of any run)", title_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title="ε per noise multiplier (no promise of any run)",
+        title_justify="left",
+    )
     table.add_column("noise", justify="right")
     for name in LADDER_NAMES.values():
         table.add_column(name, justify="right")
@@ -77,10 +90,14 @@ def study_markdown(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> s
         "| --- | --- | --: | --: | --: | --: | --: |",
     ]
     for one in measured:
-        protocol = "" if one.stage.mended else f"`replication/{one.stage.protocol}`"
-        gone = ", ".join(f"`{name}`" for name in one.stage.mended) or f"none: {one.stage.label}"
-        cells = [_with_range(one.values(f"test/{score}")) for score in (*_SCORES, "majority/accuracy")]
-        lines.append(f"| {protocol} | {gone} | {' | '.join(cells)} | {_printed(one)} | {_if_run(one)} |")
+        protocol = "" if one.stage.corrected else f"`replication/{one.stage.protocol}`"
+        gone = ", ".join(f"`{name}`" for name in one.stage.corrected) or f"none: {one.stage.label}"
+        cells = [
+            _with_range(one.values(f"test/{score}")) for score in (*_SCORES, "majority/accuracy")
+        ]
+        lines.append(
+            f"| {protocol} | {gone} | {' | '.join(cells)} | {_printed(one)} | {_if_run(one)} |"
+        )
     noises = " | ".join(f"{ladder.noise_multiplier:g}" for ladder in ladders)
     lines += ["", f"| ε at noise multiplier | {noises} |", f"| --- |{' --: |' * len(ladders)}"]
     for name, label in LADDER_NAMES.items():
@@ -95,13 +112,22 @@ def study_csv(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     ladder_columns = [f"epsilon_{name}" for name in LADDER_NAMES]
     writer.writerow(
-        ["protocol", "mended", "faults_left", "seed", "run_id", "noise_multiplier", *_COLUMNS, *ladder_columns[1:]]
+        [
+            "protocol",
+            "mended",
+            "faults_left",
+            "seed",
+            "run_id",
+            "noise_multiplier",
+            *_COLUMNS,
+            *ladder_columns[1:],
+        ]
     )
     for one in measured:
         for run in one.runs:
             noise = run.params.get("privacy.noise_multiplier", "")
             writer.writerow(
-                [one.stage.protocol, " ".join(one.stage.mended), " ".join(one.stage.left), run.params.get("seed", ""), run.run_id,
+                [one.stage.protocol, " ".join(one.stage.corrected), " ".join(one.stage.left), run.params.get("seed", ""), run.run_id,
                  noise, *(run.metrics.get(metric, "") for metric in _COLUMNS.values()), *[""] * (len(LADDER_NAMES) - 1)]
             )  # fmt: skip
     for ladder in ladders:
@@ -112,8 +138,8 @@ def study_csv(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> str:
 
 
 def _printed(one: Measured) -> str:
-    promised = one.mean("privacy/epsilon")
-    return _epsilon(one.mean("replication/epsilon_as_printed") if promised is None else promised)
+    protected = one.mean("privacy/epsilon")
+    return _epsilon(one.mean("replication/epsilon_as_printed") if protected is None else protected)
 
 
 def _if_run(one: Measured) -> str:

@@ -35,13 +35,19 @@ def build_node(node: Any, path: str = "") -> Any:
         for key, value in node.items()
         if key != "_target_"
     }
-    return build(settings_class(node["_target_"], path), children, path=path) if "_target_" in node else children
+    return (
+        build(settings_class(node["_target_"], path), children, path=path)
+        if "_target_" in node
+        else children
+    )
 
 
 def to_node(value: Any) -> Any:
     """The nested plain values from which `build_node` makes `value` again; JSON can hold them."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: to_node(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        fields = {
+            field.name: to_node(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
         return {"_target_": f"{type(value).__module__}.{type(value).__qualname__}", **fields}
     if isinstance(value, Mapping):
         return {str(key): to_node(item) for key, item in value.items()}
@@ -71,6 +77,10 @@ def settings_class(target: Any, path: str = "") -> Any:
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{where} does not exist: {error}") from error
     # The module must be the class's own: `ecgexp.x.os.system` would otherwise pass through an import of ours.
-    if not (isinstance(found, type) and dataclasses.is_dataclass(found) and found.__module__ == module_name):
+    if not (
+        isinstance(found, type)
+        and dataclasses.is_dataclass(found)
+        and found.__module__ == module_name
+    ):
         raise ConfigError(f"{where} is refused: it is not a settings class")
     return found

@@ -9,7 +9,14 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
-from pydantic import AfterValidator, AllowInfNan, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AllowInfNan,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError, PydanticUndefined
 
@@ -33,11 +40,15 @@ def no_bool(value: Any) -> Any:
 
 def _no_underflow(value: float) -> float:
     if 0 < abs(value) < _LEAST:
-        raise PydanticCustomError("underflow", "Input should be 0, or at least {least}", {"least": _LEAST})
+        raise PydanticCustomError(
+            "underflow", "Input should be 0, or at least {least}", {"least": _LEAST}
+        )
     return value
 
 
-Number = Annotated[float, BeforeValidator(no_bool), AfterValidator(_no_underflow), AllowInfNan(False)]
+Number = Annotated[
+    float, BeforeValidator(no_bool), AfterValidator(_no_underflow), AllowInfNan(False)
+]
 """The base of every setting that is a number, which gets a range: what is beyond it would end later, in a library's words."""
 
 Whole = Annotated[int, BeforeValidator(no_bool)]
@@ -95,12 +106,16 @@ def build(make: Callable[..., T], values: dict[str, Any], *, path: str) -> T:
     try:
         return make(**values)
     except ValidationError as error:
-        raise ConfigError("; ".join(_describe(item, path, make) for item in error.errors())) from error
+        raise ConfigError(
+            "; ".join(_describe(item, path, make) for item in error.errors())
+        ) from error
 
 
 def _describe(item: Any, path: str, make: Callable[..., Any]) -> str:
     where = ".".join([*([path] if path else []), *(str(part) for part in item["loc"])])
-    if item["type"] == "value_error":  # our own words, from a __post_init__: they already name the fields
+    if (
+        item["type"] == "value_error"
+    ):  # our own words, from a __post_init__: they already name the fields
         return placed(str(item["ctx"]["error"]), path, make)
     if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return unknown_key(where, known=list(getattr(make, "__dataclass_fields__", {})))
@@ -116,7 +131,8 @@ def _remedy(where: str, loc: Sequence[int | str], path: str, make: Callable[...,
     field = getattr(make, "__pydantic_fields__", {}).get(str(loc[0])) if loc else None
     if (
         field is None
-        or (default := field.get_default(call_default_factory=True, validated_data={})) is PydanticUndefined
+        or (default := field.get_default(call_default_factory=True, validated_data={}))
+        is PydanticUndefined
     ):
         return ""
     if default is None and field.examples:
@@ -139,7 +155,9 @@ def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def check_named_once(setting: str, values: Sequence[Any], *, error: type[ValueError] = ConfigError) -> None:
+def check_named_once(
+    setting: str, values: Sequence[Any], *, error: type[ValueError] = ConfigError
+) -> None:
     """Refuses a list in which something stands twice that is meant once, with both of its places.
 
     Args:
@@ -181,5 +199,7 @@ def unknown_key(where: str, *, known: list[str]) -> str:
     parent, _, key = where.rpartition(".")
     prefix = f"{parent}." if parent else ""
     close = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {prefix}{close[0]}?" if close else f"there are: {', '.join(sorted(known))}"
+    hint = (
+        f"did you mean {prefix}{close[0]}?" if close else f"there are: {', '.join(sorted(known))}"
+    )
     return f"{where} is not a setting; {hint}"

@@ -46,9 +46,17 @@ def check_inside(setting: str, text: str) -> None:
     """
     parts = PurePath(text).parts
     if text.startswith(("/", "\\", "~")) or ".." in parts or _DRIVE.match(text):
-        raise ConfigError(f"{setting}={text[:LONGEST_NAME]}: it leaves its folder; use a relative path without ..")
-    if not text or not text.isprintable() or any(len(os.fsencode(part)) > LONGEST_NAME for part in parts):
-        raise ConfigError(f"{setting}={text[:LONGEST_NAME]!r}: no file can have that name; use a short, printable one")
+        raise ConfigError(
+            f"{setting}={text[:LONGEST_NAME]}: it leaves its folder; use a relative path without .."
+        )
+    if (
+        not text
+        or not text.isprintable()
+        or any(len(os.fsencode(part)) > LONGEST_NAME for part in parts)
+    ):
+        raise ConfigError(
+            f"{setting}={text[:LONGEST_NAME]!r}: no file can have that name; use a short, printable one"
+        )
 
 
 def check_folders(value: Any, where: str = "") -> None:
@@ -66,10 +74,12 @@ def check_folders(value: Any, where: str = "") -> None:
 
 
 def _check_folder(setting: str, folder: Path) -> None:
-    shown = {"dataset": "data.cache_dir= with a folder that can be written to, or dataset.cache_dir=null"}.get(
-        setting.partition(".")[0], f"{setting}= with a folder that can be written to"
+    shown = {
+        "dataset": "data.cache_dir= with a folder that can be written to, or dataset.cache_dir=null"
+    }.get(setting.partition(".")[0], f"{setting}= with a folder that can be written to")
+    there = next(
+        path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path)
     )
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
     why = None
     if there.is_symlink() and not there.exists():
         why = f"{there} is a link to what does not exist"
@@ -93,12 +103,16 @@ def _usable(value: Any) -> Any:
         problem = "have printable characters only"
     elif not _encodes(text):
         problem = "be a name that this locale can encode"
-    elif len(text.encode()) > LONGEST_PATH or any(len(part.encode()) > LONGEST_NAME for part in text.split("/")):
+    elif len(text.encode()) > LONGEST_PATH or any(
+        len(part.encode()) > LONGEST_NAME for part in text.split("/")
+    ):
         problem = f"have at most {LONGEST_NAME} bytes in each name"
     elif _DRIVE.match(text) and os.name != "nt":
         problem = "be a path of this machine, which has no drives"
     if problem:
-        raise PydanticCustomError("path", "Input should " + problem.replace("{", "").replace("}", ""))
+        raise PydanticCustomError(
+            "path", "Input should " + problem.replace("{", "").replace("}", "")
+        )
     return text
 
 

@@ -51,7 +51,9 @@ _STEMS = (
     "noise",
 )
 _BY_STEM = {stem: tuple(name for name in _SPELLED if stem in name) for stem in _STEMS}
-_KEY = re.compile(rf"(?:(?:{'|'.join(_SPELLED)})|(?<![a-z])(?:{'|'.join(_WHOLE_NAMES)}))(?:[_-]?\d+)?$")
+_KEY = re.compile(
+    rf"(?:(?:{'|'.join(_SPELLED)})|(?<![a-z])(?:{'|'.join(_WHOLE_NAMES)}))(?:[_-]?\d+)?$"
+)
 
 # What stays: nothing, a reference such as ${oc.env:NAME}, and what is hidden already.
 _STAYS = r"""(?!(?:null|none|true|false)(?![^\s,;&'"}\])])|\$\{|\\*["']?\*\*\*)"""
@@ -79,7 +81,10 @@ _LOOK_BACK = 200
 _FORMS = {
     **{f"gh{kind}_": r"\w{4,}" for kind in "pousr"},
     "github_pat_": r"\w{4,}",
-    **{f"gl{kind}-": r"[\w\-]{8,}" for kind in ("pat", "dt", "rt", "ft", "cbt", "ptt", "soat", "imt", "agent")},
+    **{
+        f"gl{kind}-": r"[\w\-]{8,}"
+        for kind in ("pat", "dt", "rt", "ft", "cbt", "ptt", "soat", "imt", "agent")
+    },
     **dict.fromkeys(("AKIA", "ASIA", "AROA"), r"[A-Z0-9]{8,}"),
     **{f"xox{kind}-": r"[\w\-]{4,}" for kind in "abeoprs"},
     "xapp-": r"[\w\-]{4,}",
@@ -99,7 +104,9 @@ _SLASHED = re.compile(
 _ENCODED = re.compile(r"%3a%2f%2f(?!\*\*\*)(?:(?!%3a%2f)[^\s\"/&])*%40")
 _BEARER = re.compile(r"bearer[ \t]+(?!\*\*\*)[a-z0-9._~+/\-]+=*")
 _QUERY = re.compile(r"(?P<start>[?&](?:key|code|signature|x-amz-[a-z]+)=)(?!\*\*\*)[^\s&\"'<>]+")
-_PEM = re.compile(r"-----BEGIN [^\n-]*PRIVATE KEY[^\n-]*-----(?:[^-]|-(?!----))*(?:-----END[^\n-]*-----)?")
+_PEM = re.compile(
+    r"-----BEGIN [^\n-]*PRIVATE KEY[^\n-]*-----(?:[^-]|-(?!----))*(?:-----END[^\n-]*-----)?"
+)
 _WEBHOOK = re.compile(r"hooks\.slack\.com/services/(?P<secret>[A-Za-z0-9/]+)")
 
 
@@ -137,7 +144,10 @@ def redacted(values: Any) -> Any:
     A noise seed is a secret too: whoever knows it subtracts the noise of a private run.
     """
     if isinstance(values, Mapping):
-        return {key: _hide(value) if is_secret_name(str(key)) else redacted(value) for key, value in values.items()}
+        return {
+            key: _hide(value) if is_secret_name(str(key)) else redacted(value)
+            for key, value in values.items()
+        }
     if isinstance(values, list | tuple):
         return [redacted(value) for value in values]
     return redact(values) if isinstance(values, str) else values
@@ -149,7 +159,11 @@ def is_secret_name(name: str) -> bool:
 
 
 def _hide(value: Any) -> Any:
-    if value is None or isinstance(value, bool) or (isinstance(value, str) and value.startswith("${")):
+    if (
+        value is None
+        or isinstance(value, bool)
+        or (isinstance(value, str) and value.startswith("${"))
+    ):
         return value
     return HIDDEN
 
@@ -166,7 +180,9 @@ def _named(text: str, *, noise_seeds: bool) -> Iterator[_Span]:
     if "bearer" in stems:
         yield from ((found.start() + 7, found.end(), HIDDEN) for found in _BEARER.finditer(lower))
     if "%3a%2f%2f" in lower:
-        yield from ((found.start() + 9, found.end() - 3, HIDDEN) for found in _ENCODED.finditer(lower))
+        yield from (
+            (found.start() + 9, found.end() - 3, HIDDEN) for found in _ENCODED.finditer(lower)
+        )
     if "=" in lower and ("?" in lower or "&" in lower):
         yield from ((found.end("start"), found.end(), HIDDEN) for found in _QUERY.finditer(lower))
     if "hooks.slack.com" in lower:
@@ -197,20 +213,32 @@ def _after(pattern: re.Pattern[str], lower: str) -> Iterator[_Span]:
             yield *found.span("quoted"), f"{quote}{HIDDEN}{quote}"
             continue
         start, end = found.span("bare")
-        if found["close"] is None and lower[start - 1] in " \t" and _is_yaml(before, lower, begin, start):
+        if (
+            found["close"] is None
+            and lower[start - 1] in " \t"
+            and _is_yaml(before, lower, begin, start)
+        ):
             rest = _YAML_BLOCK.match(lower, start) or _REST_OF_LINE.match(lower, start)
             done = start if rest is None else rest.end()
             yield start, done, HIDDEN
             continue
         end -= len(found["bare"]) - len(found["bare"].rstrip("}])"))
         in_json = found["close"] is not None and '"' in found["close"]
-        yield start, max(start, end), f"{found['close']}{HIDDEN}{found['close']}" if in_json else HIDDEN
+        yield (
+            start,
+            max(start, end),
+            f"{found['close']}{HIDDEN}{found['close']}" if in_json else HIDDEN,
+        )
 
 
 def _is_yaml(before: str, lower: str, begin: int, start: int) -> bool:
     line = before.rpartition("\n")[2]
     at_line_start = "\n" in before or begin <= _LOOK_BACK
-    return at_line_start and lower[begin:start].rstrip().endswith(":") and _YAML_BEFORE.fullmatch(line) is not None
+    return (
+        at_line_start
+        and lower[begin:start].rstrip().endswith(":")
+        and _YAML_BEFORE.fullmatch(line) is not None
+    )
 
 
 def _by_form(text: str) -> Iterator[_Span]:
@@ -241,7 +269,9 @@ def _lower(text: str) -> str:
     return lower if len(lower) == len(text) else text.translate(_SMALL)
 
 
-_SMALL: Mapping[int, int] = {ord(letter): ord(letter.lower()) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+_SMALL: Mapping[int, int] = {
+    ord(letter): ord(letter.lower()) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+}
 
 
 class RedactingFormatter(logging.Formatter):
@@ -256,6 +286,8 @@ def redact_tracebacks() -> None:
     """From now on the trace of an error that nobody caught is shown without its secrets."""
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        print(redact("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
+        print(
+            redact("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end=""
+        )
 
     sys.excepthook = show

@@ -26,7 +26,9 @@ _DTYPES = {
 _LENGTH = 8  # bytes that say how long the header is
 
 
-def write_archive(file: IO[bytes], arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+def write_archive(
+    file: IO[bytes], arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]
+) -> None:
     """Writes `arrays` and `meta`; equal ones give equal bytes.
 
     Args:
@@ -44,7 +46,9 @@ def write_archive(file: IO[bytes], arrays: Mapping[str, np.ndarray], meta: Mappi
     for name, array in arrays.items():
         _check_dtype(name, array.dtype)
     text = [name for name, array in arrays.items() if array.dtype.kind == "S"]
-    about = json.dumps({"meta": _plain(meta), "text": text}, separators=(",", ":"), ensure_ascii=True)
+    about = json.dumps(
+        {"meta": _plain(meta), "text": text}, separators=(",", ":"), ensure_ascii=True
+    )
     file.write(save({name: _stored(array) for name, array in arrays.items()}, {_KEY: about}))
 
 
@@ -70,7 +74,15 @@ def read_archive(file: IO[bytes]) -> tuple[dict[str, np.ndarray], dict[str, Any]
         for name in about["text"]:
             arrays[name] = _text(arrays[name])
         return arrays, about["meta"]
-    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, MemoryError, OverflowError) as error:
+    except (
+        SafetensorError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        MemoryError,
+        OverflowError,
+    ) as error:
         raise DataError(f"is not a safetensors file of ecgexp: {error}") from error
 
 
@@ -78,14 +90,18 @@ def _plain(value: Any) -> Any:
     """`value` in dicts and lists; what JSON would change without a word is refused."""
     if isinstance(value, Mapping):
         if strange := [key for key in value if not isinstance(key, str)]:
-            raise ValueError(f"the key {strange[0]!r} in meta is no text, and JSON would make it one: use str keys")
+            raise ValueError(
+                f"the key {strange[0]!r} in meta is no text, and JSON would make it one: use str keys"
+            )
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _checked_name(name: str) -> str:
     if not name.isprintable() or "\\" in name or {"", ".", ".."} & set(name.split("/")):
-        raise ValueError(f"{name!r} cannot name an array: use printable parts between slashes, like model/0")
+        raise ValueError(
+            f"{name!r} cannot name an array: use printable parts between slashes, like model/0"
+        )
     return name
 
 
@@ -107,11 +123,15 @@ def _stored(array: np.ndarray) -> np.ndarray:
 def _text(array: np.ndarray) -> np.ndarray:
     if array.dtype != np.uint8 or not array.ndim or not array.shape[-1]:
         raise ValueError("text is not kept as bytes")
-    return np.ndarray(array.shape[:-1], f"S{array.shape[-1]}", buffer=array.tobytes() or bytes(1)).copy()
+    return np.ndarray(
+        array.shape[:-1], f"S{array.shape[-1]}", buffer=array.tobytes() or bytes(1)
+    ).copy()
 
 
 def _array(name: str, entry: Mapping[str, Any]) -> np.ndarray:
     dtype, shape, data = np.dtype(_DTYPES[entry["dtype"]]), entry["shape"], entry["data"]
     if len(data) != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"{name} has {len(data)} bytes where {dtype} of shape {tuple(shape)} was announced")
+        raise ValueError(
+            f"{name} has {len(data)} bytes where {dtype} of shape {tuple(shape)} was announced"
+        )
     return np.ndarray(tuple(shape), dtype, buffer=bytes(data) or bytes(1)).copy()

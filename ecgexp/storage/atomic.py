@@ -66,7 +66,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         try:
             yield part
             if path.exists():
-                held.enter_context(_claimed(path, lambda: os.open(path, os.O_RDONLY | os.O_DIRECTORY)))
+                held.enter_context(
+                    _claimed(path, lambda: os.open(path, os.O_RDONLY | os.O_DIRECTORY))
+                )
                 os.rename(path, old)
             os.rename(part, path)
         finally:
@@ -119,7 +121,11 @@ def remove_litter(folder: Path, *, of: str = "") -> list[Path]:
     Returns:
       What was removed.
     """
-    return [path for path in _hidden_in(folder) if path.name.startswith(f".{of}") and remove_if_dead(path)]
+    return [
+        path
+        for path in _hidden_in(folder)
+        if path.name.startswith(f".{of}") and remove_if_dead(path)
+    ]
 
 
 def remove_litter_below(folder: Path) -> list[Path]:
@@ -184,7 +190,9 @@ def is_disk_full(error: BaseException) -> bool:
 def _claimed(path: Path, make: Callable[[], int]) -> Iterator[None]:
     while True:
         handle = make()
-        with suppress(OSError):  # a file system without locks; then nobody takes this for a dead process's
+        with suppress(
+            OSError
+        ):  # a file system without locks; then nobody takes this for a dead process's
             fcntl.flock(handle, fcntl.LOCK_EX)
         if _is_at(handle, path):
             break
@@ -216,7 +224,9 @@ def _hidden_in(folder: Path) -> list[Path]:
     except OSError:
         return []
     # What was moved aside comes last: its successor is removed before, and so is put back.
-    return [folder / name for name in sorted(names, key=lambda name: _OLD.fullmatch(name) is not None)]
+    return [
+        folder / name for name in sorted(names, key=lambda name: _OLD.fullmatch(name) is not None)
+    ]
 
 
 def _hidden(path: Path) -> Path:

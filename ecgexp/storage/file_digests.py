@@ -121,12 +121,21 @@ class FileDigests:
 
     def _keep(self, index: Path, kept: Mapping[str, tuple[Identity, str]]) -> None:
         """Adds what was read; another process that does so at once may win, and then it is read once more next time."""
-        certain = {path.name: (identity, sha256) for path, (identity, sha256, sure) in self._seen.items() if sure}
-        files = {name: [list(identity), sha256] for name, (identity, sha256) in {**kept, **certain}.items()}
+        certain = {
+            path.name: (identity, sha256)
+            for path, (identity, sha256, sure) in self._seen.items()
+            if sure
+        }
+        files = {
+            name: [list(identity), sha256]
+            for name, (identity, sha256) in {**kept, **certain}.items()
+        }
         try:
             index.parent.mkdir(parents=True, exist_ok=True)
             with replacing(index) as part:
-                part.write_text(json.dumps({"files": files, "sha256": digest(files)}), encoding="utf-8")
+                part.write_text(
+                    json.dumps({"files": files, "sha256": digest(files)}), encoding="utf-8"
+                )
         except OSError:  # they are read again next time
             return
 
@@ -146,12 +155,18 @@ def _read(path: Path) -> tuple[Identity, str, bool]:
         sha256 = file_sha256(path)
         if _identity(path) == identity:
             *_, ctime, mtime = identity
-            return identity, sha256, max(ctime, mtime) + _SETTLED_NS < began and ctime % _SECOND_NS != 0
+            return (
+                identity,
+                sha256,
+                max(ctime, mtime) + _SETTLED_NS < began and ctime % _SECOND_NS != 0,
+            )
     raise _changing(path)
 
 
 def _changing(path: Path) -> DataError:
-    return DataError(f"{path} was changed while it was being read; run this again when nothing writes to it any more")
+    return DataError(
+        f"{path} was changed while it was being read; run this again when nothing writes to it any more"
+    )
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:

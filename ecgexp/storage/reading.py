@@ -162,7 +162,9 @@ def parse(text: str, *, finite: bool = True) -> Any:
     try:
         value = json.loads(text, object_pairs_hook=_once, **hooks)
     except json.JSONDecodeError as error:
-        raise ValueError(f"it is no JSON (line {error.lineno}, column {error.colno}: {error.msg.lower()})") from error
+        raise ValueError(
+            f"it is no JSON (line {error.lineno}, column {error.colno}: {error.msg.lower()})"
+        ) from error
     except RecursionError as error:
         raise ValueError(f"it is nested deeper than {_DEEPEST}") from error
     if text.count("[") + text.count("{") > _DEEPEST or (finite and _SUSPECT.search(text)):
@@ -184,8 +186,14 @@ def checked(value: Any, kind: type[T]) -> T:
         if first["type"] == "missing":
             raise ValueError(f"{quoted(where)} is missing") from error
         why = first["msg"][0].lower() + first["msg"][1:]
-        at = f"{where if where.isprintable() and len(where) <= _QUOTED else quoted(where)}: " if where else ""
-        raise ValueError(f"{at}{why.replace('input', 'it')}, and is {quoted(first['input'])}") from error
+        at = (
+            f"{where if where.isprintable() and len(where) <= _QUOTED else quoted(where)}: "
+            if where
+            else ""
+        )
+        raise ValueError(
+            f"{at}{why.replace('input', 'it')}, and is {quoted(first['input'])}"
+        ) from error
     return value
 
 
@@ -221,7 +229,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {quoted(next(key for key in keys if keys.count(key) > 1))} is there twice")
+        raise ValueError(
+            f"the key {quoted(next(key for key in keys if keys.count(key) > 1))} is there twice"
+        )
     return values
 
 

@@ -18,7 +18,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from ecgexp.privacy.recorded_losses import settle
-from ecgexp.privacy.search_accounting import Charge
+from ecgexp.privacy.search_accounting import PrivacySpent
 from ecgexp.storage.atomic import replacing
 from ecgexp.storage.reading import read_json
 from ecgexp.tracking.local.artifact_files import plain
@@ -44,7 +44,7 @@ class AttemptValues(TypedDict):
     seconds: Annotated[float, Field(ge=0)]
     metrics: dict[str, float | None]
     data_digest: str | None
-    charge: dict[str, Any] | None
+    spent: dict[str, Any] | None
     before: dict[str, Any] | None
     first: str | None
     id: str
@@ -67,7 +67,7 @@ class Attempt:
       seconds: it took.
       metrics: its final metrics.
       data_digest: keyed digest of its beats; None before they were read.
-      charge: what it did to a unit of privacy, or may have done if it did not finish; None if it never began to train, or
+      spent: what it did to a unit of privacy, or may have done if it did not finish; None if it never began to train, or
         promised nothing and had no privacy either. Over all starts of the attempt: it grows when the attempt is resumed.
       before: what its earlier starts may have done; never less.
       first: the run's folder of the sweep that finished this job before; None for a job that ran here.
@@ -86,8 +86,8 @@ class Attempt:
     seconds: float = 0.0
     metrics: Mapping[str, float] = field(default_factory=dict)
     data_digest: str | None = None
-    charge: Charge | None = None
-    before: Charge | None = None
+    spent: PrivacySpent | None = None
+    before: PrivacySpent | None = None
     first: str | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     start: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -111,12 +111,12 @@ class Attempt:
         """This state of the attempt, given the one on record: no privacy loss and no digest on record is forgotten."""
         if known is None:
             return self
-        charge, before = settle(
-            self.charge, self.before, known.charge, known.before, own=self.start == known.start,
+        spent, before = settle(
+            self.spent, self.before, known.spent, known.before, own=self.start == known.start,
             final=self.status == "FINISHED",
         )  # fmt: skip
         digest = known.data_digest if self.data_digest is None else self.data_digest
-        return replace(self, charge=charge, before=before, data_digest=digest)
+        return replace(self, spent=spent, before=before, data_digest=digest)
 
 
 class Attempts:
@@ -140,7 +140,8 @@ class Attempts:
             attempt = attempt.after(known)
             with replacing(path) as part:
                 part.write_text(
-                    json.dumps(plain(asdict(attempt)), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+                    json.dumps(plain(asdict(attempt)), indent=2, ensure_ascii=False) + "\n",
+                    encoding="utf-8",
                 )
         return attempt
 
@@ -169,17 +170,27 @@ class Attempts:
             known = _read(path)
             if known is not None and known.id == attempt.id:
                 return path, known
-        numbers = [int(found[0]) for path in self._files() if (found := re.match(r"\d+", path.name))]
-        return self._folder / f"{max(numbers, default=0) + 1:05d}-{os.getpid():07d}-{job}.json", None
+        numbers = [
+            int(found[0]) for path in self._files() if (found := re.match(r"\d+", path.name))
+        ]
+        return (
+            self._folder / f"{max(numbers, default=0) + 1:05d}-{os.getpid():07d}-{job}.json",
+            None,
+        )
 
 
 def _read(path: Path) -> Attempt | None:
     """The attempt in `path`; None where the file is damaged."""
     try:
         values = dict(read_json(path, AttemptValues, fix="restore the file from a copy"))
-        metrics = {name: value for name, value in values.pop("metrics").items() if value is not None}
-        charges = {name: values.pop(name) for name in ("charge", "before")}
-        read = {name: None if charge is None else Charge.from_json(charge) for name, charge in charges.items()}
+        metrics = {
+            name: value for name, value in values.pop("metrics").items() if value is not None
+        }
+        all_spent = {name: values.pop(name) for name in ("spent", "before")}
+        read = {
+            name: None if spent is None else PrivacySpent.from_json(spent)
+            for name, spent in all_spent.items()
+        }
         known = {name: values[name] for name in Attempt.__dataclass_fields__ if name in values}
         return Attempt(**known, metrics=metrics, **read)
     except ValueError:  # DataError, or what is no charge

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ecgexp.formatting import epsilon_text
-from ecgexp.privacy.search_accounting import SearchPrice
+from ecgexp.privacy.search_accounting import SearchPrivacyLoss
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.sweeps.attempts import Attempt
 from ecgexp.sweeps.identity import sweep_name
-from ecgexp.sweeps.spent import price_both
+from ecgexp.sweeps.spent import both_privacy_losses
 from ecgexp.sweeps.sweep import Sweep
 from ecgexp.tracking.base import Tracker
 from ecgexp.tracking.local.result import known_run_id
@@ -61,20 +61,24 @@ class Closed:
 
     Attributes:
       rows: one a job, in order.
-      price: the privacy loss of the sweep's runs together; None where none is private.
+      search_loss: the privacy loss of the sweep's runs together; None where none is private.
       store: that of all runs of the store on the same people; None where none is private.
       url_hint: where the parent run can be looked at.
     """
 
     rows: tuple[Row, ...]
-    price: SearchPrice | None
-    store: SearchPrice | None
+    search_loss: SearchPrivacyLoss | None
+    store: SearchPrivacyLoss | None
     url_hint: str
 
     @property
     def privacy(self) -> str:
         """Both losses in prose; empty where no run is private."""
-        return "\n".join(price.text for price in (self.price, self.store) if price is not None)
+        return "\n".join(
+            search_loss.text
+            for search_loss in (self.search_loss, self.store)
+            if search_loss is not None
+        )
 
     @property
     def unfinished(self) -> int:
@@ -120,15 +124,23 @@ class Closed:
         for row in self.rows:
             split = "test" if "test/accuracy" in (row.metrics or {}) else "validation"
             support = {
-                name: count for name, count in (row.metrics or {}).items() if name.startswith(f"{split}/support/")
+                name: count
+                for name, count in (row.metrics or {}).items()
+                if name.startswith(f"{split}/support/")
             }
             if support:
-                present = tuple(sorted(name.rpartition("/")[2] for name, count in support.items() if count))
+                present = tuple(
+                    sorted(name.rpartition("/")[2] for name, count in support.items() if count)
+                )
                 sets.setdefault(present, []).append(str(row.number))
         if len(sets) < 2:
             return []
-        shown = "; ".join(f"{', '.join(classes)}: job {', '.join(numbers)}" for classes, numbers in sets.items())
-        return [f"Macro F1 is over different classes, which rank nothing against each other: {shown}"]
+        shown = "; ".join(
+            f"{', '.join(classes)}: job {', '.join(numbers)}" for classes, numbers in sets.items()
+        )
+        return [
+            f"Macro F1 is over different classes, which rank nothing against each other: {shown}"
+        ]
 
     def csv(self) -> str:
         """One row a job with every final metric that any of them has."""
@@ -139,12 +151,20 @@ class Closed:
         for row in self.rows:
             values = [(row.metrics or {}).get(name, "") for name in names]
             writer.writerow(
-                [row.number, row.name, row.status, row.seconds, row.run_id or "", row.command or "", *values]
+                [
+                    row.number,
+                    row.name,
+                    row.status,
+                    row.seconds,
+                    row.run_id or "",
+                    row.command or "",
+                    *values,
+                ]
             )
         return out.getvalue()
 
 
-def open_parent(sweep: Sweep, tracking: Any, command: str) -> Tracker:
+def create_parent_run(sweep: Sweep, tracking: Any, command: str) -> Tracker:
     """The parent run, new or continued: the same overrides always have the same one, unless it was deleted.
 
     Args:
@@ -178,27 +198,40 @@ def close(sweep: Sweep, parent: Tracker, *, interrupted: bool) -> Closed:
 
     Args:
       sweep: whose jobs have ended, one way or another.
-      parent: as `open_parent` made it.
+      parent: as `create_parent_run` made it.
       interrupted: somebody stopped it.
     """
-    price, store = price_both(sweep.home, sweep.private_dir)
-    closed = Closed(rows=tuple(_rows(sweep)), price=price, store=store, url_hint=parent.url_hint)
-    counts = {status: sum(row.status == status for row in closed.rows) for status in (*_GOOD, "failed", "refused")}
-    metrics = {f"sweep/jobs_{status.replace(' ', '_')}": float(count) for status, count in counts.items()}
-    metrics |= {"sweep/jobs": float(len(closed.rows))} | ({} if price is None else price.metrics())
+    search_loss, store = both_privacy_losses(sweep.home, sweep.private_dir)
+    closed = Closed(
+        rows=tuple(_rows(sweep)), search_loss=search_loss, store=store, url_hint=parent.url_hint
+    )
+    counts = {
+        status: sum(row.status == status for row in closed.rows)
+        for status in (*_GOOD, "failed", "refused")
+    }
+    metrics = {
+        f"sweep/jobs_{status.replace(' ', '_')}": float(count) for status, count in counts.items()
+    }
+    metrics |= {"sweep/jobs": float(len(closed.rows))} | (
+        {} if search_loss is None else search_loss.metrics()
+    )
     if store is not None and store.epsilon_all is not None:
         metrics |= {"sweep/epsilon_store": store.epsilon_all, "sweep/delta_store": store.delta}
     # The parent run is one run over all invocations, so each is a step of it.
     parent.log_metrics(metrics, step=_invocations(sweep) + 1)
     parent.log_text(closed.csv(), "tables/sweep.csv")
-    parent.log_dict({"jobs": [asdict(row) for row in closed.rows], "typed": list(sweep.typed)}, "sweep.json")
+    parent.log_dict(
+        {"jobs": [asdict(row) for row in closed.rows], "typed": list(sweep.typed)}, "sweep.json"
+    )
     if closed.privacy:
         parent.log_text(closed.privacy, "sweep_privacy.txt")
-        losses = {"sweep": price and asdict(price), "store": store and asdict(store)}
+        losses = {"sweep": search_loss and asdict(search_loss), "store": store and asdict(store)}
         parent.log_dict(losses, "sweep_privacy.json")
     parent.set_tags({"mlflow.note.content": closed.markdown()})
     if interrupted:
-        parent.finish("KILLED", f"interrupted with {closed.unfinished} of {len(closed.rows)} jobs unfinished")
+        parent.finish(
+            "KILLED", f"interrupted with {closed.unfinished} of {len(closed.rows)} jobs unfinished"
+        )
     elif closed.unfinished:
         parent.finish("FAILED", f"{closed.unfinished} of {len(closed.rows)} jobs did not finish")
     else:
@@ -207,7 +240,10 @@ def close(sweep: Sweep, parent: Tracker, *, interrupted: bool) -> Closed:
 
 
 def _rows(sweep: Sweep) -> list[Row]:
-    outcomes, latest = sweep.outcomes(), {attempt.digest: attempt for attempt in sweep.attempts.all()}
+    outcomes, latest = (
+        sweep.outcomes(),
+        {attempt.digest: attempt for attempt in sweep.attempts.all()},
+    )
     numbers = range(len(sweep.planned)) if sweep.planned is not None else sorted(outcomes)
     rows = []
     for number in numbers:
@@ -231,7 +267,9 @@ def _row(number: int, outcome: Mapping[str, Any], attempt: Attempt | None) -> Ro
 
 
 def _invocations(sweep: Sweep) -> int:
-    return max((step or 0 for step, _ in read_metrics(sweep.parent_dir / "metrics.jsonl")), default=0)
+    return max(
+        (step or 0 for step, _ in read_metrics(sweep.parent_dir / "metrics.jsonl")), default=0
+    )
 
 
 def _scores(rows: Sequence[Row]) -> dict[str, str]:

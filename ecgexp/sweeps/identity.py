@@ -36,7 +36,11 @@ def code_digest() -> str:
     """SHA-256 of the source that makes a result, and of the versions of the packages that shape it."""
     root = Path(__file__).parent.parent
     paths = {path.relative_to(root): path for path in sorted(root.rglob("*.py"))}
-    sources = {str(name): file_sha256(path) for name, path in paths.items() if name.parts[0] not in _NO_PART_OF_A_RUN}
+    sources = {
+        str(name): file_sha256(path)
+        for name, path in paths.items()
+        if name.parts[0] not in _NO_PART_OF_A_RUN
+    }
     return digest({"sources": sources, "versions": versions()})
 
 
@@ -51,8 +55,13 @@ def job_name(overrides: Sequence[str], typed: Sequence[str]) -> str:
     own = [text for text in overrides if _bare(text) not in shared] or list(overrides)
     keys = [_key(text) for text in own]
     last = [key.rpartition(".")[2] for key in keys]
-    names = [short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)]
-    return " ".join(f"{name}={text.partition('=')[2]}" for name, text in zip(names, own, strict=True)) or "defaults"
+    names = [
+        short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)
+    ]
+    return (
+        " ".join(f"{name}={text.partition('=')[2]}" for name, text in zip(names, own, strict=True))
+        or "defaults"
+    )
 
 
 def sweep_name(typed: Sequence[str]) -> str:

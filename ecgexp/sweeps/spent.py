@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ecgexp.privacy.recorded_losses import Loss, Losses, on_the_same_people, price_store
-from ecgexp.privacy.search_accounting import Charge, SearchPrice, price_search
+from ecgexp.privacy.recorded_losses import Loss, Losses, on_the_same_population, store_privacy_loss
+from ecgexp.privacy.search_accounting import PrivacySpent, SearchPrivacyLoss, search_privacy_loss
 from ecgexp.sweeps.attempts import Attempt, Attempts
 
 
@@ -26,9 +26,9 @@ class Spent:
     unknown: int
 
     @property
-    def charges(self) -> list[Charge]:
+    def all_spent(self) -> list[PrivacySpent]:
         """Of every run, in order."""
-        return [loss.charge for loss in self.losses]
+        return [loss.spent for loss in self.losses]
 
 
 def spent_by_sweep(home: Path, private_dir: Path | None) -> Spent:
@@ -40,7 +40,7 @@ def spent_by_sweep(home: Path, private_dir: Path | None) -> Spent:
     """
     store = [] if private_dir is None else Losses(private_dir).all()
     attempts = Attempts(home / "attempts")
-    own = {attempt.id: attempt for attempt in attempts.all() if attempt.charge is not None}
+    own = {attempt.id: attempt for attempt in attempts.all() if attempt.spent is not None}
     folders = {attempt.run_dir for attempt in own.values()}
     known = [loss for loss in store if loss.sweep == home.name or loss.run_dir in folders]
     return Spent(losses=_joined(own, known, {home.name: own}), unknown=len(attempts.damaged))
@@ -50,40 +50,61 @@ def spent_in_store(home: Path, private_dir: Path | None) -> Spent:
     """By all runs of the store that may share a person with the sweep in `home`."""
     store = Losses(private_dir) if private_dir is not None else None
     known = [] if store is None else store.all()
-    sweeps = {folder.parent.name: Attempts(folder) for folder in sorted(home.parent.glob("*/attempts"))}
+    sweeps = {
+        folder.parent.name: Attempts(folder) for folder in sorted(home.parent.glob("*/attempts"))
+    }
     by_sweep = {
-        name: {attempt.id: attempt for attempt in attempts.all() if attempt.charge is not None}
+        name: {attempt.id: attempt for attempt in attempts.all() if attempt.spent is not None}
         for name, attempts in sweeps.items()
     }
     own = {attempt.run_dir for attempt in by_sweep.get(home.name, {}).values()}
     every = {key: attempt for attempts in by_sweep.values() for key, attempt in attempts.items()}
-    people = frozenset().union(*(loss.people for loss in known if loss.sweep == home.name or loss.run_dir in own))
-    damaged = sum(len(attempts.damaged) for attempts in sweeps.values()) + (0 if store is None else store.damaged)
-    return Spent(losses=on_the_same_people(_joined(every, known, by_sweep), people), unknown=damaged)
+    training_population = frozenset().union(
+        *(
+            loss.training_population
+            for loss in known
+            if loss.sweep == home.name or loss.run_dir in own
+        )
+    )
+    damaged = sum(len(attempts.damaged) for attempts in sweeps.values()) + (
+        0 if store is None else store.damaged
+    )
+    return Spent(
+        losses=on_the_same_population(_joined(every, known, by_sweep), training_population),
+        unknown=damaged,
+    )
 
 
-def price_both(home: Path, private_dir: Path | None) -> tuple[SearchPrice | None, SearchPrice | None]:
+def both_privacy_losses(
+    home: Path, private_dir: Path | None
+) -> tuple[SearchPrivacyLoss | None, SearchPrivacyLoss | None]:
     """The privacy loss of the sweep in `home`, and that of all runs of its store on the same people."""
     sweep, store = spent_by_sweep(home, private_dir), spent_in_store(home, private_dir)
-    return price_search(sweep.charges, unknown=sweep.unknown), price_store(store.losses, unknown=store.unknown)
+    return search_privacy_loss(sweep.all_spent, unknown=sweep.unknown), store_privacy_loss(
+        store.losses, unknown=store.unknown
+    )
 
 
 def _joined(
-    attempts: Mapping[str, Attempt], known: Sequence[Loss], by_sweep: Mapping[str, Mapping[str, Attempt]]
+    attempts: Mapping[str, Attempt],
+    known: Sequence[Loss],
+    by_sweep: Mapping[str, Mapping[str, Attempt]],
 ) -> list[Loss]:
     """Every run once: as the store has it, or the attempt's charge where that is larger or the store has none."""
     losses = {loss.id: loss for loss in known}
     newest = {loss.run_dir: loss.id for loss in known}
     for key, attempt in attempts.items():
-        if attempt.charge is None:
+        if attempt.spent is None:
             continue
         at = newest.get(attempt.run_dir)
         if at is not None:
-            losses[at] = replace(losses[at], charge=losses[at].charge.at_least(attempt.charge))
+            losses[at] = replace(losses[at], spent=losses[at].spent.at_least(attempt.spent))
             continue
-        sweep = next((name for name, own in by_sweep.items() if key in own and own[key].first is None), None)
+        sweep = next(
+            (name for name, own in by_sweep.items() if key in own and own[key].first is None), None
+        )
         losses[key] = Loss(
-            id=key, run_dir=attempt.run_dir, name=attempt.name, run_id=attempt.run_id, sweep=sweep, people=frozenset(),
-            charge=attempt.charge, finished=attempt.status == "FINISHED",
+            id=key, run_dir=attempt.run_dir, name=attempt.name, run_id=attempt.run_id, sweep=sweep, training_population=frozenset(),
+            spent=attempt.spent, finished=attempt.status == "FINISHED",
         )  # fmt: skip
     return list(losses.values())

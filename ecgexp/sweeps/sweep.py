@@ -23,16 +23,16 @@ from typing_extensions import TypedDict
 from ecgexp.config.sweep_settings import SweepSettings
 from ecgexp.formatting import epsilon_text
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.search_accounting import Charge, compose_epsilon
+from ecgexp.privacy.search_accounting import PrivacySpent, compose_epsilon
 from ecgexp.settings.declaration import ConfigError, DataError, build
 from ecgexp.storage.atomic import replacing
 from ecgexp.storage.reading import MissingFileError, read_json
+from ecgexp.sweeps.already_spent import spent_by_sweep
 from ecgexp.sweeps.attempts import Attempt, Attempts
 from ecgexp.sweeps.identity import code_digest, job_digest, sweep_digest
-from ecgexp.sweeps.spent import spent_by_sweep
 from ecgexp.tracking.local.result import Result
 from ecgexp.tracking.local.run_json import has_finished
-from ecgexp.training.checkpointing.manager import has_standing
+from ecgexp.training.checkpointing.manager import has_training_state
 
 _ID = 12
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -68,7 +68,11 @@ def read_pointer(invocation: Path) -> Pointer:
       MissingFileError: it is not the folder of a sweep's invocation.
       DataError: the file is damaged.
     """
-    return read_json(invocation / POINTER, Pointer, fix="restore the file from a copy, or use another hydra.sweep.dir=")
+    return read_json(
+        invocation / POINTER,
+        Pointer,
+        fix="restore the file from a copy, or use another hydra.sweep.dir=",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +99,11 @@ class Sweep:
 
     @classmethod
     def open(
-        cls, invocation: Path, typed: Sequence[str], planned: Sequence[str] | None, settings: SweepSettings
+        cls,
+        invocation: Path,
+        typed: Sequence[str],
+        planned: Sequence[str] | None,
+        settings: SweepSettings,
     ) -> "Sweep":
         """The sweep of these overrides, in which a new invocation begins; it has no parent run yet."""
         home = invocation.parent / "sweeps" / sweep_digest(typed)[:_ID]
@@ -133,7 +141,11 @@ class Sweep:
           parent_id: in MLflow; None without one.
           private_dir: of the store, as the jobs have it.
         """
-        sweep = replace(self, parent_id=parent_id, private_dir=None if private_dir is None else private_dir.absolute())
+        sweep = replace(
+            self,
+            parent_id=parent_id,
+            private_dir=None if private_dir is None else private_dir.absolute(),
+        )
         values = {
             "home": str(self.home), "typed": list(self.typed), "planned": None if self.planned is None else list(self.planned),
             "parent_id": parent_id, "settings": asdict(self.settings),
@@ -168,14 +180,21 @@ class Sweep:
             except DataError as error:
                 known = self.planned is not None and number < len(self.planned)
                 name = self.planned[number] if known else path.stem
-                found[number] = OutcomeValues(name=name, digest="", outcome="ran", reason=str(error))
+                found[number] = OutcomeValues(
+                    name=name, digest="", outcome="ran", reason=str(error)
+                )
         return found
 
-    def note(self, number: int, name: str, digest: str, outcome: Outcome, reason: str | None = None) -> None:
+    def note(
+        self, number: int, name: str, digest: str, outcome: Outcome, reason: str | None = None
+    ) -> None:
         """Writes down what becomes of a job in this invocation."""
         folder = self.invocation / "jobs"
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / f"{number}.json", {"name": name, "digest": digest, "outcome": outcome, "reason": reason})
+        _write(
+            folder / f"{number}.json",
+            {"name": name, "digest": digest, "outcome": outcome, "reason": reason},
+        )
 
     def digest_of(self, values: Mapping[str, Any]) -> str:
         """Of the job with this resolved configuration, under the code as it is now."""
@@ -192,10 +211,16 @@ class Sweep:
             return None
         own = self.attempts.all()
         others = [
-            Attempts(folder) for folder in sorted(self.home.parent.glob("*/attempts")) if folder.parent != self.home
+            Attempts(folder)
+            for folder in sorted(self.home.parent.glob("*/attempts"))
+            if folder.parent != self.home
         ]
         for attempt in [*reversed(own), *(attempt for known in others for attempt in known.all())]:
-            if attempt.digest == digest and attempt.is_kept and attempt.data_digest == data_digest():
+            if (
+                attempt.digest == digest
+                and attempt.is_kept
+                and attempt.data_digest == data_digest()
+            ):
                 if attempt not in own:
                     attempt = replace(attempt, first=attempt.first or attempt.run_dir)
                     self.attempts.write(attempt)
@@ -205,9 +230,14 @@ class Sweep:
     def unfinished(self, digest: str) -> Attempt | None:
         """The last attempt at that job, if it ended before its time and left a state of training to go on from."""
         tried = [attempt for attempt in self.attempts.all() if attempt.digest == digest]
-        if not tried or self.settings.rerun or tried[-1].is_running or tried[-1].status == "FINISHED":
+        if (
+            not tried
+            or self.settings.rerun
+            or tried[-1].is_running
+            or tried[-1].status == "FINISHED"
+        ):
             return None
-        return tried[-1] if has_standing(Path(tried[-1].run_dir)) else None
+        return tried[-1] if has_training_state(Path(tried[-1].run_dir)) else None
 
     def ended(self, digest: str) -> list[Attempt]:
         """Attempts at that job whose run has finished, and whose process was killed before they said so."""
@@ -215,7 +245,9 @@ class Sweep:
         return [
             attempt
             for attempt in tried
-            if attempt.status != "FINISHED" and not attempt.is_running and has_finished(Path(attempt.run_dir))
+            if attempt.status != "FINISHED"
+            and not attempt.is_running
+            and has_finished(Path(attempt.run_dir))
         ]
 
     def adopt(self, attempt: Attempt, result: Result) -> None:
@@ -225,7 +257,9 @@ class Sweep:
     def replaced(self, digest: str) -> list[Attempt]:
         """Attempts at that job that nobody goes on with: their process has ended, and no state of their training is left."""
         tried = [attempt for attempt in self.attempts.all() if attempt.digest == digest]
-        return [attempt for attempt in tried if attempt.status != "FINISHED" and not attempt.is_running]
+        return [
+            attempt for attempt in tried if attempt.status != "FINISHED" and not attempt.is_running
+        ]
 
     @contextmanager
     def attempt(self, attempt: Attempt) -> "Iterator[_Running]":
@@ -242,8 +276,12 @@ class Sweep:
                     f"{attempt.name} is being run by process {rivals[0].process['process.pid']} in {rivals[0].run_dir}; let it "
                     "finish, or end it, and type the same command again"
                 )
-            resumed = [other for other in known if other.run_dir == attempt.run_dir and other.status != "FINISHED"]
-            if resumed and has_standing(Path(attempt.run_dir)):
+            resumed = [
+                other
+                for other in known
+                if other.run_dir == attempt.run_dir and other.status != "FINISHED"
+            ]
+            if resumed and has_training_state(Path(attempt.run_dir)):
                 attempt = replace(attempt, id=resumed[-1].id)
             attempt = self.attempts.write(attempt)
         running = _Running(self, attempt)
@@ -252,7 +290,8 @@ class Sweep:
         except BaseException as error:
             status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
             running.update(
-                status="REFUSED" if running.over_budget else status, reason=f"{type(error).__name__}: {error}"
+                status="REFUSED" if running.over_budget else status,
+                reason=f"{type(error).__name__}: {error}",
             )
             raise
 
@@ -280,21 +319,21 @@ class _Running:
         Raises:
           ConfigError: the sweep's budget does not allow it.
         """
-        charge = Charge.of(ledger).at_least(self._attempt.charge)
+        spent = PrivacySpent.of(ledger).at_least(self._attempt.spent)
         with self._sweep._lock():
-            self._check_budget(charge)
-            self.update(charge=charge, data_digest=data_digest)
+            self._check_budget(spent)
+            self.update(spent=spent, data_digest=data_digest)
 
     def finish(self, result: Result) -> None:
         """The end of a finished run: what this start of it had reserved is replaced by what it really did."""
-        charge = self._attempt.charge
-        if charge is not None and result.privacy is not None and "event" in result.privacy:
-            charge = replace(charge, event=result.privacy["event"])
+        spent = self._attempt.spent
+        if spent is not None and result.privacy is not None and "event" in result.privacy:
+            spent = replace(spent, event=result.privacy["event"])
         self.update(
-            status="FINISHED", charge=charge, run_id=result.run_id, seconds=result.seconds, metrics=result.metrics,
+            status="FINISHED", spent=spent, run_id=result.run_id, seconds=result.seconds, metrics=result.metrics,
         )  # fmt: skip
 
-    def _check_budget(self, charge: Charge) -> None:
+    def _check_budget(self, spent: PrivacySpent) -> None:
         budget = self._sweep.settings.budget_epsilon
         if budget is None:
             return
@@ -305,12 +344,16 @@ class _Running:
                 "is damaged; restore the file, or use sweep.budget_epsilon=null"
             )
         known = spent_by_sweep(self._sweep.home, self._sweep.private_dir).losses
-        before = [loss for loss in known if self._attempt.charge is not None and loss.run_dir == self._attempt.run_dir]
+        before = [
+            loss
+            for loss in known
+            if self._attempt.spent is not None and loss.run_dir == self._attempt.run_dir
+        ]
         own = before[-1:]  # an earlier start of this very attempt, which goes on
-        earlier = [loss.charge for loss in known if loss not in own]
+        earlier = [loss.spent for loss in known if loss not in own]
         try:
-            spent = _bounded([*earlier, *(loss.charge for loss in own)], budget)
-            asked = _bounded([*earlier, charge.at_least(own[0].charge if own else None)], budget)
+            already_spent = _bounded([*earlier, *(loss.spent for loss in own)], budget)
+            asked = _bounded([*earlier, spent.at_least(own[0].spent if own else None)], budget)
         except ValueError as error:
             self.over_budget = True
             raise ConfigError(
@@ -320,22 +363,22 @@ class _Running:
             self.over_budget = True
             why = (
                 "the job makes no promise"
-                if not charge.makes_claim
+                if not spent.has_privacy_guarantee
                 else f"with this job it would be {epsilon_text(asked, digits=4)}"
             )
             raise ConfigError(
                 f"sweep.budget_epsilon={budget:g}: the {len(earlier) + len(own)} earlier runs of this sweep have a privacy loss "
-                f"of up to {epsilon_text(spent, digits=4)}, and {why}; use more noise, fewer jobs or a larger budget"
+                f"of up to {epsilon_text(already_spent, digits=4)}, and {why}; use more noise, fewer jobs or a larger budget"
             )
 
 
-def _bounded(charges: Sequence[Charge], budget: float) -> float:
+def _bounded(all_spent: Sequence[PrivacySpent], budget: float) -> float:
     """ε of all charges; the quick bound by RDP where there is one and it is within the budget already."""
     try:
-        quick = compose_epsilon(charges, accountant="rdp")
+        quick = compose_epsilon(all_spent, accountant="rdp")
     except ConfigError:
         quick = math.inf
-    return quick if quick <= budget else compose_epsilon(charges)
+    return quick if quick <= budget else compose_epsilon(all_spent)
 
 
 def _write(path: Path, values: Mapping[str, Any]) -> None:

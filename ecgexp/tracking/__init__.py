@@ -4,13 +4,13 @@ from ecgexp.settings.redaction import redact, redacted
 from ecgexp.tracking.base import DatasetInput, Tracker, TrackerUnavailable
 from ecgexp.tracking.local.tracker import JsonlTracker
 from ecgexp.tracking.memory import MemoryTracker
-from ecgexp.tracking.mirrored import Fanout
+from ecgexp.tracking.mirrored import MirroredTracker
 from ecgexp.tracking.null import NullTracker
 from ecgexp.tracking.params import flatten
 
 __all__ = [
     "DatasetInput",
-    "Fanout",
+    "MirroredTracker",
     "JsonlTracker",
     "MemoryTracker",
     "NullTracker",

@@ -63,7 +63,9 @@ class Tracker(Protocol):
         """
         ...
 
-    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None) -> None:
+    def log_metrics(
+        self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None
+    ) -> None:
         """Keeps values of one step (a 1-based epoch or round), or of the whole run if `step` is None.
 
         One metric, one step, once. A value that is NaN or infinite is undefined and is not kept as a number.

@@ -20,7 +20,9 @@ def check_name(name: str, *, kind: str) -> str:
         characters.
     """
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{kind} name {name!r} must have 1 to 250 characters out of A-Z a-z 0-9 _ . - : / and blank")
+        raise ValueError(
+            f"{kind} name {name!r} must have 1 to 250 characters out of A-Z a-z 0-9 _ . - : / and blank"
+        )
     if any(part in ("", ".", "..") for part in name.split("/")):
         raise ValueError(
             f"{kind} name {name!r} has an empty part between its slashes; a class called '/' needs another name here"
@@ -36,7 +38,9 @@ def check_path(path: str) -> str:
     """
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or "\\" in path or ".." in parts:
-        raise ValueError(f"artifact path {path!r} must be relative and stay inside the run, e.g. figures/roc.png")
+        raise ValueError(
+            f"artifact path {path!r} must be relative and stay inside the run, e.g. figures/roc.png"
+        )
     return path
 
 
@@ -60,8 +64,14 @@ class Points:
         """
         for name in metrics:
             if (check_name(name, kind="metric"), step) in self._seen:
-                raise ValueError(f"metric {name!r} already has a value at step {step}: one metric, one step, once")
-        return {name: _finite(value) for name, value in metrics.items() if (name, step) not in self._known}
+                raise ValueError(
+                    f"metric {name!r} already has a value at step {step}: one metric, one step, once"
+                )
+        return {
+            name: _finite(value)
+            for name, value in metrics.items()
+            if (name, step) not in self._known
+        }
 
     def discard(self, *, after: int) -> None:
         """Forgets the points of the steps beyond `after`, so that they can come again."""

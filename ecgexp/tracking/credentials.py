@@ -15,7 +15,8 @@ from ecgexp.settings.redaction import HIDDEN, is_secret_name, redact
 
 _VARIABLE = "_ECGEXP_CREDENTIALS"  # in the environment, which processes of a launcher inherit
 _USER = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.\-]{0,30})\\*:\\*/\\*/(?P<user>[^\s/\"]*)@(?P<host>[^\s/?#\"',}\]]*)", re.IGNORECASE
+    r"(?P<scheme>[a-z][a-z0-9+.\-]{0,30})\\*:\\*/\\*/(?P<user>[^\s/\"]*)@(?P<host>[^\s/?#\"',}\]]*)",
+    re.IGNORECASE,
 )
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.\-]{0,30}://[^\s\"']+", re.IGNORECASE)
 
@@ -72,7 +73,12 @@ def _without(word: str) -> str:
     key, equals, value = word.partition("=")
     name = key.lstrip("+~").rpartition(".")[2]
     if equals and is_secret_name(name):
-        kept = name == "noise_seed" or value in ("", "null") or value.startswith("${") or value.strip("'\"") == HIDDEN
+        kept = (
+            name == "noise_seed"
+            or value in ("", "null")
+            or value.startswith("${")
+            or value.strip("'\"") == HIDDEN
+        )
         hidden = word if kept else f"{key}={HIDDEN}"
     else:
         hidden = hide(word)
@@ -90,7 +96,10 @@ def _known() -> dict[str, str]:
 
 def _from_environment(scheme: str) -> str | None:
     """The user information of an address; empty for a server, to which MLflow gives what the environment says by itself."""
-    name, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
+    name, password = (
+        os.environ.get("MLFLOW_TRACKING_USERNAME"),
+        os.environ.get("MLFLOW_TRACKING_PASSWORD"),
+    )
     if scheme in ("http", "https"):
         return "" if (name and password) or os.environ.get("MLFLOW_TRACKING_TOKEN") else None
     return f"{quote(name, safe='')}:{quote(password, safe='')}" if name and password else None

@@ -41,7 +41,9 @@ def complete(folder: Path, *, store: str | None = None) -> str:
     if values["status"] == "FINISHED" and remove_checkpoints(folder):
         words.append("states of its training removed")
     if litter := remove_litter_below(folder):
-        words.append(f"{len(litter)} half-written {'file' if len(litter) == 1 else 'files'} removed")
+        words.append(
+            f"{len(litter)} half-written {'file' if len(litter) == 1 else 'files'} removed"
+        )
     if values.get("store"):
         words += _deliver(folder, values, store or _own_store(folder, values))
     return ", ".join(words)
@@ -54,7 +56,9 @@ def _deliver(folder: Path, values: dict[str, Any], uri: str) -> list[str]:
     from ecgexp.tracking.mlflow.store import Store
 
     client, run_id = open_existing(uri), values["run_id"]
-    if run_id is None:  # its process was killed before it knew its run in the store, of which nothing is known there
+    if (
+        run_id is None
+    ):  # its process was killed before it knew its run in the store, of which nothing is known there
         closed = close_replaced(client, folder, by=None)
         sent = f"the end ({values['status']})" if closed else ""
     else:
@@ -75,9 +79,19 @@ def _ended(folder: Path) -> dict[str, Any]:
     if values["status"] == "RUNNING":
         host = values["tags"].get("process.host")
         if host != platform.node():
-            raise DataError(f"{folder} says that it runs on {host}, which cannot be seen from here; sync it there")
-        last = max(path.stat().st_mtime for path in (folder / "run.json", folder / "metrics.jsonl") if path.exists())
-        values |= {"status": "KILLED", "reason": "its process ended without saying how", "ended": round(last, 3)}
+            raise DataError(
+                f"{folder} says that it runs on {host}, which cannot be seen from here; sync it there"
+            )
+        last = max(
+            path.stat().st_mtime
+            for path in (folder / "run.json", folder / "metrics.jsonl")
+            if path.exists()
+        )
+        values |= {
+            "status": "KILLED",
+            "reason": "its process ended without saying how",
+            "ended": round(last, 3),
+        }
         write_run(folder, values)
     return values
 

@@ -66,7 +66,9 @@ class StoreFiles:
         if kept is not None:
             return FolderFiles(kept).find(path)
         folder = path.rpartition("/")[0]
-        if path not in (item.path for item in self.client.list_artifacts(self.run_id, folder or None)):
+        if path not in (
+            item.path for item in self.client.list_artifacts(self.run_id, folder or None)
+        ):
             return None
         return Path(self.client.download_artifacts(self.run_id, path, _room_for(self.run_id)))
 
@@ -82,9 +84,14 @@ class StoreFiles:
             logged = self.client.get_logged_model(outputs.model_outputs[-1].model_id)
             folder = _on_this_machine(f"{logged.artifact_location}/artifacts")
             if folder is None:
-                uri, room = f"{logged.artifact_location}/artifacts/{_MODEL}", _room_for(f"{self.run_id}-model")
+                uri, room = (
+                    f"{logged.artifact_location}/artifacts/{_MODEL}",
+                    _room_for(f"{self.run_id}-model"),
+                )
                 folder = Path(
-                    download_artifacts(artifact_uri=uri, dst_path=room, tracking_uri=self.client.tracking_uri)
+                    download_artifacts(
+                        artifact_uri=uri, dst_path=room, tracking_uri=self.client.tracking_uri
+                    )
                 ).parent
         except (MlflowException, OSError):  # it was deleted
             return None

@@ -85,5 +85,7 @@ def _folder(root: str, base_dir: Path) -> Path:
         return base_dir / root
     parts = urlsplit(root)
     if parts.netloc not in ("", "localhost"):
-        raise ConfigError(f"{_SETTING}={root}: it is on another machine; use file:///FOLDER, or a folder")
+        raise ConfigError(
+            f"{_SETTING}={root}: it is on another machine; use file:///FOLDER, or a folder"
+        )
     return base_dir / url2pathname(parts.path)

@@ -54,7 +54,9 @@ class MemoryTracker:
             raise ValueError(f"parameter {changed[0]!r} already has another value")
         self.params.update(fresh)
 
-    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None) -> None:
+    def log_metrics(
+        self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None
+    ) -> None:
         """See `Tracker.log_metrics`."""
         for name, value in self._points.check(metrics, step).items():
             if value is not None:
@@ -77,7 +79,9 @@ class MemoryTracker:
 
     def log_file(self, path: Path, folder: str = "") -> None:
         """See `Tracker.log_file`."""
-        self.artifacts[check_path(f"{folder}/{path.name}" if folder else path.name)] = path.read_bytes()
+        self.artifacts[check_path(f"{folder}/{path.name}" if folder else path.name)] = (
+            path.read_bytes()
+        )
 
     def log_text(self, text: str, path: str) -> None:
         """See `Tracker.log_text`."""

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from ecgexp.settings.redaction import redact
-from ecgexp.tracking.base import DatasetInput, LoginRefused, ModelInput, Scalar, Status, Tracker, TrackerUnavailable
+from ecgexp.tracking.base import (
+    DatasetInput,
+    LoginRefused,
+    ModelInput,
+    Scalar,
+    Status,
+    Tracker,
+    TrackerUnavailable,
+)
 from ecgexp.tracking.local.tracker import JsonlTracker, now
 
 _log = logging.getLogger(__name__)
@@ -17,7 +25,7 @@ RETRY_AFTER_S = 60.0
 END_WAITS_S = (1.0, 3.0, 9.0, 27.0)  # between the tries at the end of a run
 
 
-class Fanout:
+class MirroredTracker:
     """Writes to the run's folder and to every mirror.
 
     A mirror that cannot be reached does not stop the run and loses nothing: what it missed waits, in order and with its
@@ -32,29 +40,38 @@ class Fanout:
     """
 
     def __init__(
-        self, local: JsonlTracker, mirrors: Sequence[Tracker], *, clock: Callable[[], float] = time.monotonic,
+        self, local: JsonlTracker, remotes: Sequence[Tracker], *, clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ):  # fmt: skip
         self.local = local
-        self._outboxes = [_Outbox(mirror, local.folder, clock, sleep) for mirror in mirrors]
+        self._pending_queues = [
+            _PendingQueue(remote, local.folder, clock, sleep) for remote in remotes
+        ]
         atexit.register(self._abandon)
 
     @property
     def run_id(self) -> str | None:
         """The identity of the first mirror that has one."""
-        return next((box.mirror.run_id for box in self._outboxes if box.mirror.run_id), self.local.run_id)
+        return next(
+            (box.remote.run_id for box in self._pending_queues if box.remote.run_id),
+            self.local.run_id,
+        )
 
     @property
     def url_hint(self) -> str:
         """Where the run can be looked at: the first mirror, or the folder."""
-        return self._outboxes[0].mirror.url_hint if self._outboxes else self.local.url_hint
+        return (
+            self._pending_queues[0].remote.url_hint if self._pending_queues else self.local.url_hint
+        )
 
     def log_params(self, params: Mapping[str, Scalar]) -> None:
         """See `Tracker.log_params`."""
         self.local.log_params(params)
-        self._send(lambda mirror: mirror.log_params(params))
+        self._send(lambda remote: remote.log_params(params))
 
-    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None) -> None:
+    def log_metrics(
+        self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None
+    ) -> None:
         """See `Tracker.log_metrics`.
 
         Each point has one time everywhere and at every attempt: by it a store knows a point again that it took just before
@@ -62,17 +79,17 @@ class Fanout:
         """
         metrics, at = dict(metrics), now() if at is None else at
         self.local.log_metrics(metrics, step=step, at=at)
-        self._send(lambda mirror: mirror.log_metrics(metrics, step=step, at=at))
+        self._send(lambda remote: remote.log_metrics(metrics, step=step, at=at))
 
     def discard_points(self, *, after: int) -> None:
         """See `Tracker.discard_points`."""
         self.local.discard_points(after=after)
-        self._send(lambda mirror: mirror.discard_points(after=after))
+        self._send(lambda remote: remote.discard_points(after=after))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """See `Tracker.set_tags`."""
         self.local.set_tags(tags)
-        self._send(lambda mirror: mirror.set_tags(tags))
+        self._send(lambda remote: remote.set_tags(tags))
 
     def log_figure(self, figure: Any, path: str) -> None:
         """See `Tracker.log_figure`; drawn once."""
@@ -102,12 +119,16 @@ class Fanout:
     def log_dataset(self, dataset: DatasetInput) -> None:
         """See `Tracker.log_dataset`."""
         self.local.log_dataset(dataset)
-        self._send(lambda mirror: mirror.log_dataset(dataset))
+        self._send(lambda remote: remote.log_dataset(dataset))
 
     def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
         """See `Tracker.log_model`."""
         self.local.log_model(folder, input_example=input_example)
-        self._send(lambda mirror: mirror.log_model(self.local.folder / "model", input_example=input_example))
+        self._send(
+            lambda remote: remote.log_model(
+                self.local.folder / "model", input_example=input_example
+            )
+        )
 
     def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
         """See `Tracker.finish`; what still waits for a mirror is tried again, and reported if it fails.
@@ -116,34 +137,47 @@ class Fanout:
         """
         self._finish(status, reason, at=at, waits=() if status == "KILLED" else END_WAITS_S)
 
-    def _finish(self, status: Status, reason: str | None, *, at: float | None, waits: Sequence[float]) -> None:
+    def _finish(
+        self, status: Status, reason: str | None, *, at: float | None, waits: Sequence[float]
+    ) -> None:
         atexit.unregister(self._abandon)
         at = now() if at is None else at
         try:
             self.local.finish(status, reason, at=at)
         finally:  # a full disk must not leave the mirrors without an end
-            whole = [box.close(lambda mirror: mirror.finish(status, reason, at=at), waits) for box in self._outboxes]
+            whole = [
+                box.close(lambda remote: remote.finish(status, reason, at=at), waits)
+                for box in self._pending_queues
+            ]
         if all(whole):
             self.local.mark_whole()
 
     def _abandon(self) -> None:
         """Closes a run that nobody closed, so that no store shows it as RUNNING for ever."""
-        self._finish("FAILED", "the process ended without saying how the run ended", at=None, waits=())
+        self._finish(
+            "FAILED", "the process ended without saying how the run ended", at=None, waits=()
+        )
 
     def _send_file(self, path: str) -> None:
         folder = path.rpartition("/")[0]
-        self._send(lambda mirror: mirror.log_file(self.local.folder / path, folder))
+        self._send(lambda remote: remote.log_file(self.local.folder / path, folder))
 
     def _send(self, call: Callable[[Tracker], None]) -> None:
-        for box in self._outboxes:
+        for box in self._pending_queues:
             box.send(call)
 
 
-class _Outbox:
+class _PendingQueue:
     """What one mirror has still to be told, oldest first."""
 
-    def __init__(self, mirror: Tracker, folder: Path, clock: Callable[[], float], sleep: Callable[[float], None]):
-        self.mirror = mirror
+    def __init__(
+        self,
+        remote: Tracker,
+        folder: Path,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+    ):
+        self.remote = remote
         self._folder = folder
         self._clock, self._sleep = clock, sleep
         self._waiting: list[Callable[[Tracker], None]] = []
@@ -162,7 +196,9 @@ class _Outbox:
         for seconds in waits:
             if failed is None or isinstance(failed, LoginRefused):
                 break
-            _log.warning("the tracking store does not answer; it is tried again in %g s: %s", seconds, failed)
+            _log.warning(
+                "the tracking store does not answer; it is tried again in %g s: %s", seconds, failed
+            )
             self._sleep(seconds)
             failed = self._deliver()
         missing = len(self._waiting) + self._refused
@@ -178,7 +214,7 @@ class _Outbox:
         """Sends what waits, until the mirror fails; returns why."""
         while self._waiting:
             try:
-                self._waiting[0](self.mirror)
+                self._waiting[0](self.remote)
             except TrackerUnavailable as error:
                 if len(self._waiting) == 1:  # the first of a silence
                     _log.warning(

@@ -22,7 +22,9 @@ class NullTracker:
         """Checks the names."""
         loggable(params)
 
-    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None) -> None:
+    def log_metrics(
+        self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None
+    ) -> None:
         """Checks the names, and that each point comes once."""
         self._points.check(metrics, step)
         self._points.keep(metrics, step)

@@ -41,7 +41,9 @@ def system_tags() -> dict[str, str]:
         **({"mlflow.source.git.commit": commit} if commit != UNKNOWN else {}),
         "git.commit": commit,
         "git.dirty": dirty,
-        "host.cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "host.cores": str(
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        ),
         "host.platform": platform.platform(),
         **process_tags(),
         **{f"version.{name}": version for name, version in versions().items()},
@@ -64,22 +66,36 @@ def process_tags() -> dict[str, str]:
     import psutil
 
     started = psutil.Process().create_time()
-    return {"process.host": platform.node(), "process.pid": str(os.getpid()), "process.started": f"{started:.2f}"}
+    return {
+        "process.host": platform.node(),
+        "process.pid": str(os.getpid()),
+        "process.started": f"{started:.2f}",
+    }
 
 
 def is_running(tags: Mapping[str, str]) -> bool:
     """Whether the process that `process_tags` described still runs on this machine; of another machine's, False."""
     import psutil
 
-    if tags.get("process.host") != platform.node() or "process.pid" not in tags or "process.started" not in tags:
+    if (
+        tags.get("process.host") != platform.node()
+        or "process.pid" not in tags
+        or "process.started" not in tags
+    ):
         return False
     try:
         number, began = int(tags["process.pid"]), float(tags["process.started"])
         process = psutil.Process(number)
         started = process.create_time()
-        if process.status() == psutil.STATUS_ZOMBIE:  # it has ended, and whoever started it has not looked yet
+        if (
+            process.status() == psutil.STATUS_ZOMBIE
+        ):  # it has ended, and whoever started it has not looked yet
             return False
-    except (psutil.NoSuchProcess, ValueError, OverflowError):  # the latter for what is no number of a process
+    except (
+        psutil.NoSuchProcess,
+        ValueError,
+        OverflowError,
+    ):  # the latter for what is no number of a process
         return False
     except psutil.AccessDenied:  # somebody else's process, which is there
         return True
@@ -95,12 +111,16 @@ def git_state(folder: Path) -> tuple[str, str]:
     if not _git(folder, "ls-files", "--", "."):
         return UNKNOWN, UNKNOWN
     status = _git(folder, "status", "--porcelain")
-    return _git(folder, "rev-parse", "HEAD") or UNKNOWN, UNKNOWN if status is None else str(bool(status)).lower()
+    return _git(folder, "rev-parse", "HEAD") or UNKNOWN, UNKNOWN if status is None else str(
+        bool(status)
+    ).lower()
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

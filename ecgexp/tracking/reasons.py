@@ -5,12 +5,12 @@ from typing import Any
 
 from ecgexp.settings.redaction import redact
 
-LOGIN = (
-    "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, to a login that may do this"
-)
+LOGIN = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, to a login that may do this"
 _REFUSED = (401, 403)
 _STATUS = re.compile(r"failed with error code (\d{3})\b")
-_STATEMENT = re.compile(r"\s*\[SQL: .*", re.DOTALL)  # SQLAlchemy repeats the statement and its values after its message
+_STATEMENT = re.compile(
+    r"\s*\[SQL: .*", re.DOTALL
+)  # SQLAlchemy repeats the statement and its values after its message
 
 
 def reason(error: BaseException | str) -> str:

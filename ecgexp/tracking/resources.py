@@ -22,7 +22,11 @@ class PeakMemory:
     def megabytes(self) -> float:
         """In units of 10⁶ bytes."""
         try:
-            line = next(line for line in _STATUS.read_text(encoding="utf-8").splitlines() if line.startswith(_PEAK))
+            line = next(
+                line
+                for line in _STATUS.read_text(encoding="utf-8").splitlines()
+                if line.startswith(_PEAK)
+            )
             return int(line.split()[1]) * 1024 / 1e6
         except (OSError, StopIteration):
             import resource

@@ -15,7 +15,7 @@ from ecgexp.tracking.checks import check_name
 from ecgexp.tracking.credentials import with_credentials
 from ecgexp.tracking.local.run_json import NAME, RUN_DIR_TAG
 from ecgexp.tracking.local.tracker import JsonlTracker
-from ecgexp.tracking.mirrored import Fanout
+from ecgexp.tracking.mirrored import MirroredTracker
 from ecgexp.tracking.null import NullTracker
 
 if TYPE_CHECKING:
@@ -46,7 +46,12 @@ class NoTracking:
         return private_dir_without_store(base_dir or Path.cwd())
 
     def start(
-        self, *, run_name: str, run_dir: Path | None, resume_run_id: str | None = None, base_dir: Path | None = None
+        self,
+        *,
+        run_name: str,
+        run_dir: Path | None,
+        resume_run_id: str | None = None,
+        base_dir: Path | None = None,
     ) -> Tracker:
         """A tracker that writes to `run_dir`, or nowhere without one; takes the arguments of `MlflowTracking.start`."""
         if run_dir is None:
@@ -93,7 +98,12 @@ class MlflowTracking:
         return private_dir_without_store(base_dir)
 
     def start(
-        self, *, run_name: str, run_dir: Path | None, resume_run_id: str | None = None, base_dir: Path | None = None
+        self,
+        *,
+        run_name: str,
+        run_dir: Path | None,
+        resume_run_id: str | None = None,
+        base_dir: Path | None = None,
     ) -> Tracker:
         """Opens the store and begins, or continues, a run in it; the system tags are set.
 
@@ -128,7 +138,9 @@ class MlflowTracking:
         tracker.set_tags({**system_tags(), **self.tags})
         return tracker
 
-    def _open(self, store: "Store", run_name: str, resume_run_id: str | None, **tags: str) -> "MlflowTracker":
+    def _open(
+        self, store: "Store", run_name: str, resume_run_id: str | None, **tags: str
+    ) -> "MlflowTracker":
         from ecgexp.tracking.mlflow.tracker import MlflowTracker
         from ecgexp.tracking.provenance import process_tags
 
@@ -138,7 +150,9 @@ class MlflowTracking:
             return MlflowTracker.resume(store, resume_run_id, tags=tags)
         return MlflowTracker.create(store, run_name, tags=tags)
 
-    def _open_both(self, store: "Store", run_name: str, run_dir: Path, resume_run_id: str | None) -> Fanout:
+    def _open_both(
+        self, store: "Store", run_name: str, run_dir: Path, resume_run_id: str | None
+    ) -> MirroredTracker:
         """The run in its folder and in the store.
 
         A new run is in its folder first: so whatever ends the process, the run in the store can be found again by its folder.
@@ -147,17 +161,19 @@ class MlflowTracking:
         if not (run_dir / NAME).exists():
             local = JsonlTracker(run_dir, store_uri=store.uri)
             try:
-                mirror = self._open(store, run_name, resume_run_id, **tags)
+                remote = self._open(store, run_name, resume_run_id, **tags)
             except BaseException:
                 local.forget()
                 raise
-            local.known_as(mirror.run_id)
-            return Fanout(local, [mirror])
-        mirror = self._open(store, run_name, resume_run_id, **tags)
-        mirror = self._with_past(store, run_dir, mirror)
-        return Fanout(JsonlTracker(run_dir, run_id=mirror.run_id, store_uri=store.uri), [mirror])
+            local.known_as(remote.run_id)
+            return MirroredTracker(local, [remote])
+        remote = self._open(store, run_name, resume_run_id, **tags)
+        remote = self._with_past(store, run_dir, remote)
+        return MirroredTracker(
+            JsonlTracker(run_dir, run_id=remote.run_id, store_uri=store.uri), [remote]
+        )
 
-    def _with_past(self, store: "Store", run_dir: Path, mirror: "MlflowTracker") -> "MlflowTracker":
+    def _with_past(self, store: "Store", run_dir: Path, remote: "MlflowTracker") -> "MlflowTracker":
         """The run in the store with what the store has not heard of it; others that were begun from its folder are closed."""
         from ecgexp.tracking.mlflow.health import close_replaced
         from ecgexp.tracking.mlflow.replay import replay
@@ -165,9 +181,9 @@ class MlflowTracking:
         from ecgexp.tracking.provenance import process_tags
 
         try:
-            close_replaced(store.client, run_dir, by=mirror.run_id)
-            sent = replay(run_dir, store, mirror.run_id, with_end=False)
+            close_replaced(store.client, run_dir, by=remote.run_id)
+            sent = replay(run_dir, store, remote.run_id, with_end=False)
         except TrackerUnavailable as error:
             why = f"does not take what {run_dir} holds: {error}"
             raise ConfigError(f"tracking.uri={redact(store.uri)} {why}") from error
-        return MlflowTracker.resume(store, mirror.run_id, tags=process_tags()) if sent else mirror
+        return MlflowTracker.resume(store, remote.run_id, tags=process_tags()) if sent else remote

@@ -33,7 +33,10 @@ from ecgexp.tracking.local.tracker import now, read_entries, read_metrics
 FOLDER = outputs.PRIVATE_FOLDER
 _OWNER_ONLY, _OWNER_FOLDER = 0o600, 0o700
 _WARNED_AT = re.compile(r"(ecgexp/[\w/]+\.py):\d+: ")
-_WITH_HANDLERS_OF_THEIR_OWN = ("tensorflow", "absl")  # made when they are imported, which may be within a run
+_WITH_HANDLERS_OF_THEIR_OWN = (
+    "tensorflow",
+    "absl",
+)  # made when they are imported, which may be within a run
 _LINE = logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] %(message)s")
 
 
@@ -59,7 +62,9 @@ class PrivateFolder(FileArtifacts):
             _check_plain(self.path / name)
         cut_torn_line(self._metrics)
         self._known_values()
-        self._points = Points((name, step) for step, metrics in read_metrics(self._metrics) for name in metrics)
+        self._points = Points(
+            (name, step) for step, metrics in read_metrics(self._metrics) for name in metrics
+        )
 
     def log_file(self, path: Path, folder: str = "") -> None:
         """Keeps a copy of the file `path`, under its own name, in `folder`."""
@@ -81,7 +86,9 @@ class PrivateFolder(FileArtifacts):
         left = [entry for entry in entries if entry["step"] is None or entry["step"] <= after]
         if len(left) < len(entries):
             with _replaced(self._metrics) as part:
-                part.write_text("".join(f"{json.dumps(entry)}\n" for entry in left), encoding="utf-8")
+                part.write_text(
+                    "".join(f"{json.dumps(entry)}\n" for entry in left), encoding="utf-8"
+                )
         self._points.discard(after=after)
 
     def add_values(self, values: Mapping[str, Any]) -> None:
@@ -145,7 +152,9 @@ class WithholdingTracker:
         if withheld:
             self._private.add_values({"params": withheld})
 
-    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None) -> None:
+    def log_metrics(
+        self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None
+    ) -> None:
         """See `Tracker.log_metrics`."""
         published, withheld = outputs.divide_metrics(metrics)
         self._private.add_metrics(withheld, step)
@@ -190,8 +199,8 @@ class WithholdingTracker:
 
     def log_dataset(self, dataset: DatasetInput) -> None:
         """See `Tracker.log_dataset`; without counts of training beats."""
-        held_out = {name: counts for name, counts in dataset.counts.items() if name != "train"}
-        self._tracker.log_dataset(replace(dataset, counts=held_out))
+        holdout = {name: counts for name, counts in dataset.counts.items() if name != "train"}
+        self._tracker.log_dataset(replace(dataset, counts=holdout))
         self._private.add_values({"dataset": asdict(dataset)})
 
     def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
@@ -251,7 +260,9 @@ class Withholding(Publishing):
 
     def result(self, result: Result) -> Result:
         """The result without what is withheld, which is kept in `private/values.json`."""
-        published, withheld = outputs.divide({item.name: getattr(result, item.name) for item in fields(result)})
+        published, withheld = outputs.divide(
+            {item.name: getattr(result, item.name) for item in fields(result)}
+        )
         self._private.add_values(withheld)
         return Result(**published)
 
@@ -264,7 +275,9 @@ class Withholding(Publishing):
         if not isinstance(error, Exception) or outputs.is_published("error", where):
             return error
         with suppress(OSError):  # a full disk, of which the message then speaks
-            self._private.append("error.txt", redact("".join(traceback.format_exception(error))) + "\n")
+            self._private.append(
+                "error.txt", redact("".join(traceback.format_exception(error))) + "\n"
+            )
         if isinstance(error, OSError):  # the name of the file may be that of a record
             return type(error)(error.errno, error.strerror)
         text = f"the message of the error may quote training beats; read it in {self._private.path}/error.txt"
@@ -337,7 +350,9 @@ def _raised_in(error: BaseException) -> str:
     return frames[-1][0].f_globals.get("__name__", "") if frames else ""
 
 
-def _divided(kind: outputs.Kind, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _divided(
+    kind: outputs.Kind, values: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     published = {name: value for name, value in values.items() if outputs.is_published(kind, name)}
     return published, {name: value for name, value in values.items() if name not in published}
 

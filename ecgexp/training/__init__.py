@@ -1,1 +1,1 @@
-"""The trainers: generators that get beats and yield one `Progress` per epoch or round."""
+"""The trainers: generators that get beats and yield one `EpochResult` per epoch or round."""

@@ -1,4 +1,4 @@
-"""What every trainer is: a generator that gets beats and yields one `Progress` per epoch or round."""
+"""What every trainer is: a generator that gets beats and yields one `EpochResult` per epoch or round."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class TrainerState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class EpochResult:
     """One finished epoch or round.
 
     Attributes:
@@ -82,11 +82,16 @@ class TrainingData:
         return ResidentFeatures(self.features, self.labels)
 
 
-class StepReporter(Protocol):
+class OnProgress(Protocol):
     """Told about progress within an epoch, for the progress bar and for checkpoints of long epochs."""
 
     def __call__(
-        self, *, done: int, total: int, metrics: Mapping[str, float], state: Callable[[], TrainerState] | None = None
+        self,
+        *,
+        done: int,
+        total: int,
+        metrics: Mapping[str, float],
+        state: Callable[[], TrainerState] | None = None,
     ) -> None:
         """`done` of `total` steps of the current epoch are behind us; from `state`, made when asked for, training can go on."""
 
@@ -116,9 +121,9 @@ class Trainer(Protocol):
 
     def train(
         self, data: TrainingData, *, build_model: Callable[[], Any], loss: Any, augmentation: Any, ledger: Ledger, seeds: Seeds,
-        report: StepReporter, resume_from: TrainerState | None = None,
-    ) -> Iterator[Progress]:  # fmt: skip
-        """Yields one `Progress` per epoch or round until `num_steps`, the budget's end, or until the caller stops asking.
+        on_progress: OnProgress, resume_from: TrainerState | None = None,
+    ) -> Iterator[EpochResult]:  # fmt: skip
+        """Yields one `EpochResult` per epoch or round until `num_steps`, the budget's end, or until the caller stops asking.
 
         Args:
           data: what to train on.
@@ -127,6 +132,6 @@ class Trainer(Protocol):
           augmentation: views of the training rows.
           ledger: of the run's plan; every noisy step is charged to it before it runs.
           seeds: the run's random streams.
-          report: told about progress within the epoch.
-          resume_from: what an earlier `Progress.checkpoint` gave; training goes on after it.
+          on_progress: told about progress within the epoch.
+          resume_from: what an earlier `EpochResult.checkpoint` gave; training goes on after it.
         """

@@ -11,7 +11,7 @@ from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec, Unit
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import Count, settings
-from ecgexp.training.base import Progress, StepReporter, TrainerState, TrainingData
+from ecgexp.training.base import EpochResult, OnProgress, TrainerState, TrainingData
 from ecgexp.training.optimizer import OptimizerSettings
 from ecgexp.training.state import assign_arrays, to_arrays
 
@@ -47,13 +47,15 @@ class Centralized(OptimizerSettings):
     def plan(self, privacy: Any, data: TrainingData) -> PrivacyPlan:
         """A plan without clip or noise: what runs is not private, and its price is infinite."""
         return privacy.plan(
-            num_units=len(data.train), expected_batch_size=min(self.batch_size, len(data.train)), epochs=self.epochs
+            num_units=len(data.train),
+            expected_batch_size=min(self.batch_size, len(data.train)),
+            epochs=self.epochs,
         )
 
     def train(
         self, data: TrainingData, *, build_model: Callable[[], Any], loss: Any, augmentation: Any, ledger: Ledger, seeds: Seeds,
-        report: StepReporter, resume_from: TrainerState | None = None,
-    ) -> Iterator[Progress]:  # fmt: skip
+        on_progress: OnProgress, resume_from: TrainerState | None = None,
+    ) -> Iterator[EpochResult]:  # fmt: skip
         """See `Trainer.train`; yields once per epoch."""
         import tensorflow as tf
 
@@ -68,10 +70,14 @@ class Centralized(OptimizerSettings):
         if resume_from is not None:
             assign_arrays(model, optimizer, resume_from.arrays)
             first_epoch, begun = resume_from.meta["epoch"] + 1, _Begun(*resume_from.meta["begun"])
-        run_steps = compiled_steps(model, optimizer, data, loss, augmentation.build(), seeds.integer("augmentation"))
+        run_steps = compiled_steps(
+            model, optimizer, data, loss, augmentation.build(), seeds.integer("augmentation")
+        )
         for epoch in range(first_epoch, self.epochs + 1):
             state = functools.partial(_state, epoch - 1, model, optimizer)
-            metrics = self.run_epoch(epoch, model, run_steps, rows, views, seeds, report, begun=begun, state=state)
+            metrics = self.run_epoch(
+                epoch, model, run_steps, rows, views, seeds, on_progress, begun=begun, state=state
+            )
             yield finished_epoch(epoch, model, optimizer, metrics)
             begun = _Begun()
 
@@ -84,7 +90,7 @@ class Centralized(OptimizerSettings):
         return max(1, full + (rest > 1))
 
     def run_epoch(
-        self, epoch: int, model: Any, run_steps: Any, rows: np.ndarray, views: np.ndarray, seeds: Seeds, report: StepReporter, *,
+        self, epoch: int, model: Any, run_steps: Any, rows: np.ndarray, views: np.ndarray, seeds: Seeds, on_progress: OnProgress, *,
         begun: "_Begun | None" = None, state: Callable[["_Begun"], TrainerState] | None = None,
     ) -> dict[str, float]:  # fmt: skip
         """One pass over `rows`, in the order and with the random numbers of the 1-based `epoch`.
@@ -96,9 +102,9 @@ class Centralized(OptimizerSettings):
           rows: (num_rows,) indices into the beats.
           views: (num_rows,) view numbers.
           seeds: of the run.
-          report: told about progress.
+          on_progress: told about progress.
           begun: the part of the epoch that is done already.
-          state: from which training can go on after such a part; told to `report`.
+          state: from which training can go on after such a part; told to `on_progress`.
 
         Returns:
           Mean loss and accuracy while training.
@@ -114,12 +120,17 @@ class Centralized(OptimizerSettings):
             restart_dropout(model, seeds.integer(f"dropout/{epoch}/{begin}"))
             chunk = slice(begin * self.batch_size, begin * self.batch_size + (end - begin) * width)
             sums += run_steps(
-                rows[chunk].reshape(-1, width), views[chunk].reshape(-1, width), (epoch - 1) * total + begin
+                rows[chunk].reshape(-1, width),
+                views[chunk].reshape(-1, width),
+                (epoch - 1) * total + begin,
             ).numpy()
             metrics = {"loss": float(sums[0] / chunk.stop), "accuracy": float(sums[1] / chunk.stop)}
             done = _Begun(end, *sums.tolist())
-            report(
-                done=end, total=total, metrics=metrics, state=None if state is None else functools.partial(state, done)
+            on_progress(
+                done=end,
+                total=total,
+                metrics=metrics,
+                state=None if state is None else functools.partial(state, done),
             )
         return metrics
 
@@ -127,7 +138,9 @@ class Centralized(OptimizerSettings):
         """First step, step after the last, and rows a step, of each compiled call of an epoch."""
         size, total = self.batch_size, self.steps_per_epoch(num_rows)
         full = total if total * size == num_rows else total - 1
-        calls = [(at, min(at + _STEPS_PER_CALL, full), size) for at in range(0, full, _STEPS_PER_CALL)]
+        calls = [
+            (at, min(at + _STEPS_PER_CALL, full), size) for at in range(0, full, _STEPS_PER_CALL)
+        ]
         return calls + ([(full, total, num_rows - full * size)] if total > full else [])
 
 
@@ -141,12 +154,16 @@ class _Begun(NamedTuple):
 
 def _state(epoch: int, model: Any, optimizer: Any, begun: _Begun | None = None) -> TrainerState:
     """After the 1-based `epoch`, and a part of the next."""
-    return TrainerState(arrays=to_arrays(model, optimizer), meta={"epoch": epoch, "begun": list(begun or _Begun())})
+    return TrainerState(
+        arrays=to_arrays(model, optimizer), meta={"epoch": epoch, "begun": list(begun or _Begun())}
+    )
 
 
-def finished_epoch(epoch: int, model: Any, optimizer: Any, metrics: dict[str, float]) -> Progress:
+def finished_epoch(
+    epoch: int, model: Any, optimizer: Any, metrics: dict[str, float]
+) -> EpochResult:
     """What the caller is told of the 1-based `epoch`; weights and checkpoint are read when they are asked for."""
-    return Progress(
+    return EpochResult(
         step=epoch, weights=model.get_weights, train_metrics=metrics, dp_event=None,
         checkpoint=functools.partial(_state, epoch, model, optimizer),
     )  # fmt: skip
@@ -168,13 +185,18 @@ def compiled_steps(
         batch = tf.shape(rows)[0]
         part = slice(replica * batch // replicas, (replica + 1) * batch // replicas)
         rows, views = rows[part], views[part]
-        features = augment(resident.gather(rows), views, tf.stack([augmentation_seed, step * replicas + replica]))
+        features = augment(
+            resident.gather(rows), views, tf.stack([augmentation_seed, step * replicas + replica])
+        )
         labels = tf.gather(resident.labels, rows)
         with tf.GradientTape() as tape:
             logits = model(features, training=True)
             losses = loss(labels, logits)
             # Divided by the whole batch, since the optimizer sums over the replicas; decay is a term of one model, not of each.
-            objective = tf.reduce_sum(losses) / tf.cast(batch, tf.float32) + tf.add_n(model.losses or [0.0]) / replicas
+            objective = (
+                tf.reduce_sum(losses) / tf.cast(batch, tf.float32)
+                + tf.add_n(model.losses or [0.0]) / replicas
+            )
             objective = optimizer.get_scaled_loss(objective) if scaled else objective
         gradients = tape.gradient(objective, model.trainable_variables)
         gradients = optimizer.get_unscaled_gradients(gradients) if scaled else gradients

@@ -41,14 +41,24 @@ class Device:
                 "check `nvidia-smi`, or type device=cpu"
             )
         if self.xla and not gpus:
-            raise ConfigError("device.xla=true is for a GPU, and the run would be on a CPU; type device.xla=false")
+            raise ConfigError(
+                "device.xla=true is for a GPU, and the run would be on a CPU; type device.xla=false"
+            )
         _configure(gpus, self.cpu_devices, hide_gpus=self.kind == "cpu")
         if self.deterministic:
             tf.config.experimental.enable_op_determinism()
         tf.config.optimizer.set_jit("autoclustering" if self.xla else False)
-        tf.keras.mixed_precision.set_global_policy("mixed_float16" if self.mixed_precision and gpus else "float32")
-        names = [f"GPU:{i}" for i in range(len(gpus))] or [f"CPU:{i}" for i in range(self.cpu_devices)]
-        return tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy()
+        tf.keras.mixed_precision.set_global_policy(
+            "mixed_float16" if self.mixed_precision and gpus else "float32"
+        )
+        names = [f"GPU:{i}" for i in range(len(gpus))] or [
+            f"CPU:{i}" for i in range(self.cpu_devices)
+        ]
+        return (
+            tf.distribute.MirroredStrategy(names)
+            if len(names) > 1
+            else tf.distribute.get_strategy()
+        )
 
 
 def _configure(gpus: list[Any], cpu_devices: int, *, hide_gpus: bool) -> None:
@@ -62,7 +72,9 @@ def _configure(gpus: list[Any], cpu_devices: int, *, hide_gpus: bool) -> None:
             tf.config.experimental.set_memory_growth(gpu, True)
         if cpu_devices > 1:
             cpu = tf.config.list_physical_devices("CPU")[0]
-            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * cpu_devices)
+            tf.config.set_logical_device_configuration(
+                cpu, [tf.config.LogicalDeviceConfiguration()] * cpu_devices
+            )
     except RuntimeError as error:
         if cpu_devices > 1 and len(tf.config.list_logical_devices("CPU")) != cpu_devices:
             raise ConfigError(

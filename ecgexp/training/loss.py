@@ -39,12 +39,17 @@ class CrossEntropy:
         """`loss(labels (batch,), logits (batch, num_classes)) -> (batch,)` float32."""
         import tensorflow as tf
 
-        class_weights = self.weights(class_counts)  # an array, so that graphs of any kind can take it in
+        class_weights = self.weights(
+            class_counts
+        )  # an array, so that graphs of any kind can take it in
         num_classes, smoothing, gamma = len(class_counts), self.label_smoothing, self.focal_gamma
 
         def loss(labels: Any, logits: Any) -> Any:
             targets = tf.one_hot(
-                labels, num_classes, on_value=1 - smoothing + smoothing / num_classes, off_value=smoothing / num_classes
+                labels,
+                num_classes,
+                on_value=1 - smoothing + smoothing / num_classes,
+                off_value=smoothing / num_classes,
             )
             log_probabilities = tf.nn.log_softmax(logits)
             terms = -targets * log_probabilities

@@ -7,7 +7,7 @@ import numpy as np
 
 from ecgexp.evaluation.names import better_by
 from ecgexp.settings.declaration import ConfigError, Count, NonNegative, settings
-from ecgexp.training.base import Progress, Weights
+from ecgexp.training.base import EpochResult, Weights
 
 
 @settings
@@ -18,7 +18,7 @@ class Selection:
       metric: a validation score, without its prefix, e.g. `macro_f1`, `loss`, `f1/V`. An epoch in which it is undefined is never
         preferred to one in which it is defined, and is no improvement.
       mode: whether more of it is better; the direction in which a metric of the project is worse is refused.
-      keep: `best` keeps the epoch with the best score, `last` the last one. `auto` is `last` under privacy, where looking at
+      weights: `best` keeps the epoch with the best score, `last` the last one. `auto` is `last` under privacy, where looking at
         validation beats would not be covered by the promise, and `best` otherwise.
       patience: epochs without improvement after which training stops; None trains to the end.
       min_delta: what counts as improvement.
@@ -26,7 +26,7 @@ class Selection:
 
     metric: str = "macro_f1"
     mode: Literal["max", "min"] = "max"
-    keep: Literal["auto", "best", "last"] = "auto"
+    weights: Literal["auto", "best", "last"] = "auto"
     patience: Count | None = None
     min_delta: NonNegative = 0.0
 
@@ -39,10 +39,14 @@ class Selection:
 
     def needs_validation(self, is_private: bool) -> bool:
         """Whether the weights that come out depend on validation beats; `is_private` decides what `auto` means."""
-        return self.keep == "best" or (self.keep == "auto" and not is_private) or self.patience is not None
+        return (
+            self.weights == "best"
+            or (self.weights == "auto" and not is_private)
+            or self.patience is not None
+        )
 
 
-class Chosen:
+class ModelSelector:
     """The weights kept so far.
 
     Args:
@@ -59,7 +63,11 @@ class Chosen:
 
     def __init__(self, selection: Selection, *, is_private: bool):
         self._rule = selection
-        self.keeps = "last" if selection.keep == "last" or (selection.keep == "auto" and is_private) else "best"
+        self.keeps = (
+            "last"
+            if selection.weights == "last" or (selection.weights == "auto" and is_private)
+            else "best"
+        )
         self.uses_validation = selection.needs_validation(is_private)
         self.weights: Weights = []
         self.step = 0
@@ -67,8 +75,8 @@ class Chosen:
         self._best = float("nan")
         self._steps_since = 0
 
-    def consider(self, progress: Progress, scores: dict[str, float]) -> bool:
-        """Keeps the weights of `progress` if the rule says so; returns whether training should go on.
+    def update(self, epoch_result: EpochResult, scores: dict[str, float]) -> bool:
+        """Keeps the weights of `epoch_result` if the rule says so; returns whether training should go on.
 
         Raises:
           KeyError: the validation scores have no such metric; the message lists those there are.
@@ -77,7 +85,7 @@ class Chosen:
         improved = self._improves(score)
         # While no score is defined, nothing speaks for an earlier epoch.
         if improved or self.keeps == "last" or np.isnan(self._best):
-            self.weights, self.step, self.score = progress.weights(), progress.step, score
+            self.weights, self.step, self.score = epoch_result.weights(), epoch_result.step, score
         self._steps_since = 0 if improved else self._steps_since + 1
         if improved:
             self._best = score
@@ -86,7 +94,12 @@ class Chosen:
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """What a checkpoint keeps: the kept weights by name, and the rest as JSON-able values."""
         arrays = {str(i): array for i, array in enumerate(self.weights)}
-        meta = {"step": self.step, "score": self.score, "best": self._best, "steps_since": self._steps_since}
+        meta = {
+            "step": self.step,
+            "score": self.score,
+            "best": self._best,
+            "steps_since": self._steps_since,
+        }
         return arrays, meta
 
     def restore(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 def to_arrays(model: Any, optimizer: Any) -> dict[str, np.ndarray]:
     """`model/0`, `model/1`, … and `optimizer/0`, …, in Keras' order."""
     arrays = {f"model/{i}": value for i, value in enumerate(model.get_weights())}
-    return arrays | {f"optimizer/{i}": variable.numpy() for i, variable in enumerate(optimizer.variables)}
+    return arrays | {
+        f"optimizer/{i}": variable.numpy() for i, variable in enumerate(optimizer.variables)
+    }
 
 
 def assign_arrays(model: Any, optimizer: Any, arrays: Mapping[str, np.ndarray]) -> None:

@@ -19,7 +19,7 @@ from ecgexp.seeding import Seeds
 _VIEWS, _DROPOUT = 0, 1  # counter words that keep the two kinds of streams apart
 
 
-class Coins:
+class StepRandomness:
     """Two streams for each step and one for each client of a round, found by number and name: a checkpoint keeps nothing of them.
 
     **Guarantees**: with a claim nobody can recompute a number; what `of_client` gives one client depends on no other
@@ -32,7 +32,7 @@ class Coins:
 
     def __init__(self, plan: PrivacyPlan, seeds: Seeds):
         run_key = seeds.generator("coins").integers(0, 2**64, size=2, dtype=np.uint64)
-        self._key = secrets.randbits(128) if plan.makes_claim else run_key
+        self._key = secrets.randbits(128) if plan.has_privacy_guarantee else run_key
 
     def of_step(self, step: int) -> np.random.Generator:
         """For the views of the 0-based `step` and their augmentation."""
@@ -44,12 +44,18 @@ class Coins:
 
     def of_client(self, client_id: str, round_num: int) -> np.random.Generator:
         """For what happens to one client in the 1-based round, whoever else is there."""
-        key = self._key.to_bytes(16, "little") if isinstance(self._key, int) else self._key.tobytes()
-        own = hashlib.blake2b(f"client/{round_num}/{client_id}".encode(), key=key, digest_size=16).digest()
+        key = (
+            self._key.to_bytes(16, "little") if isinstance(self._key, int) else self._key.tobytes()
+        )
+        own = hashlib.blake2b(
+            f"client/{round_num}/{client_id}".encode(), key=key, digest_size=16
+        ).digest()
         return np.random.Generator(np.random.Philox(key=int.from_bytes(own, "little")))
 
     def __reduce__(self):
-        raise TypeError("coins are never serialised: whoever reads their key knows who was dealt what")
+        raise TypeError(
+            "coins are never serialised: whoever reads their key knows who was dealt what"
+        )
 
     def _stream(self, kind: int, number: int) -> np.random.Generator:
         return np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, kind, number]))

@@ -36,11 +36,19 @@ _OPACUS = ("opacus hooks", "opacus ghost")
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--models", nargs="+", choices=sorted(_BATCH), default=sorted(_BATCH))
-    parser.add_argument("--quick", action="store_true", help="few steps, and no Keras optimizer of TF-Privacy")
-    parser.add_argument("--slow-examples", type=int, default=8, help="rows for TF-Privacy's Keras optimizers")
-    parser.add_argument("--child", nargs=3, metavar=("MODEL", "METHOD", "STEPS"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--quick", action="store_true", help="few steps, and no Keras optimizer of TF-Privacy"
+    )
+    parser.add_argument(
+        "--slow-examples", type=int, default=8, help="rows for TF-Privacy's Keras optimizers"
+    )
+    parser.add_argument(
+        "--child", nargs=3, metavar=("MODEL", "METHOD", "STEPS"), help=argparse.SUPPRESS
+    )
     options = parser.parse_args()
     if options.child:
         model, method, steps = options.child
@@ -55,11 +63,23 @@ def _rows(model: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     if find_spec("torch") and find_spec("opacus"):
         methods += ["torch plain", *_OPACUS]
     steps = {"cnn1d": 10 if options.quick else 60, "cnn2d": 3 if options.quick else 15}[model]
-    return [{"method": method, **_in_new_process(model, method, steps, options.slow_examples)} for method in methods]
+    return [
+        {"method": method, **_in_new_process(model, method, steps, options.slow_examples)}
+        for method in methods
+    ]
 
 
 def _in_new_process(model: str, method: str, steps: int, slow: int) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--slow-examples", str(slow), "--child", model, method, str(steps)]
+    command = [
+        sys.executable,
+        __file__,
+        "--slow-examples",
+        str(slow),
+        "--child",
+        model,
+        method,
+        str(steps),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         return {"error": (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1][:60]}
@@ -93,14 +113,19 @@ def _measure(model: str, method: str, steps: int, slow: int) -> dict[str, Any]:
     }
 
 
-def _tensorflow_steps(name: str, method: str, slow: int) -> tuple[Callable[[], None], Callable[[], None], int]:
+def _tensorflow_steps(
+    name: str, method: str, slow: int
+) -> tuple[Callable[[], None], Callable[[], None], int]:
     import numpy as np
     import tensorflow as tf
 
     rng = np.random.default_rng(0)
     model, shapes = _model(name)
     rows = _BATCH[name]
-    features = {key: tf.constant(rng.normal(size=(rows, *shape)), tf.float32) for key, shape in shapes.items()}
+    features = {
+        key: tf.constant(rng.normal(size=(rows, *shape)), tf.float32)
+        for key, shape in shapes.items()
+    }
     labels = tf.constant(rng.integers(0, _CLASSES, rows))
     plain = _plain_step(model, features, labels)
     if method == "plain":
@@ -117,7 +142,10 @@ def _model(name: str) -> tuple[Any, dict[str, tuple[int, ...]]]:
     from ecgexp.models.cnn1d import Cnn1d
     from ecgexp.models.cnn2d import Cnn2d
 
-    builder, shapes = {"cnn1d": (Cnn1d(), {"signal": (180, 1)}), "cnn2d": (Cnn2d(), {"image": (64, 64, 1)})}[name]
+    builder, shapes = {
+        "cnn1d": (Cnn1d(), {"signal": (180, 1)}),
+        "cnn2d": (Cnn2d(), {"image": (64, 64, 1)}),
+    }[name]
     return builder.build(shapes, _CLASSES), shapes
 
 
@@ -138,7 +166,11 @@ def _plain_step(model: Any, features: Any, labels: Any) -> Callable[[], None]:
         with tf.GradientTape() as tape:
             loss = loss_fn(labels, model(features, training=True))
         optimizer.apply_gradients(
-            zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables, strict=True)
+            zip(
+                tape.gradient(loss, model.trainable_variables),
+                model.trainable_variables,
+                strict=True,
+            )
         )
         return loss
 
@@ -152,7 +184,10 @@ def _clipped_step(model: Any, features: Any, labels: Any, method: str) -> Callab
 
     optimizer = tf.keras.optimizers.SGD(0.01)
     optimizer.build(model.trainable_variables)
-    clipper, rows = build_clipper(model, _loss("none"), l2_norm_clip=1.0, method=method), len(labels)
+    clipper, rows = (
+        build_clipper(model, _loss("none"), l2_norm_clip=1.0, method=method),
+        len(labels),
+    )
 
     @tf.function
     def step(features, labels, mask):
@@ -169,7 +204,10 @@ def _dp_sequential_step(model: Any, features: Any, labels: Any) -> Callable[[], 
     import tensorflow_privacy as tfp
 
     # Keras' own generators: vectorized_map cannot read ours, which a checkpoint can restore
-    layers = [tf.keras.layers.Dropout(x.rate) if type(x).__name__ == "Dropout" else x for x in model.layers]
+    layers = [
+        tf.keras.layers.Dropout(x.rate) if type(x).__name__ == "Dropout" else x
+        for x in model.layers
+    ]
     private = tfp.DPSequential(l2_norm_clip=1.0, noise_multiplier=0.0, use_xla=False, layers=layers)
     private.compile(tf.keras.optimizers.SGD(0.01), loss=_loss("none"))
     step = tf.function(private.train_step)
@@ -197,7 +235,14 @@ def _keras_optimizer_step(model: Any, features: Any, labels: Any) -> Callable[[]
 
 
 def _print(model: str, rows: list[dict[str, Any]]) -> None:
-    table = Table("method", "examples/s", "of plain", "peak MB", "of plain", title=f"{model}, batch {_BATCH[model]}")
+    table = Table(
+        "method",
+        "examples/s",
+        "of plain",
+        "peak MB",
+        "of plain",
+        title=f"{model}, batch {_BATCH[model]}",
+    )
     base = rows[0].get("peak_mb")
     for row in rows:
         if "error" in row:
@@ -205,7 +250,11 @@ def _print(model: str, rows: list[dict[str, Any]]) -> None:
             continue
         memory = f"{row['peak_mb'] / base:.2f}" if base else ""
         table.add_row(
-            row["method"], f"{row['examples_per_second']:,.0f}", f"{row['ratio']:.3f}", f"{row['peak_mb']:,.0f}", memory
+            row["method"],
+            f"{row['examples_per_second']:,.0f}",
+            f"{row['ratio']:.3f}",
+            f"{row['peak_mb']:,.0f}",
+            memory,
         )
     Console().print(table)
 

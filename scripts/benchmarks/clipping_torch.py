@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import torch
 from opacus.grad_sample import GradSampleModule
-from opacus.grad_sample.grad_sample_module_fast_gradient_clipping import GradSampleModuleFastGradientClipping
+from opacus.grad_sample.grad_sample_module_fast_gradient_clipping import (
+    GradSampleModuleFastGradientClipping,
+)
 from opacus.optimizers import DPOptimizer, DPOptimizerFastGradientClipping
 from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
 from torch import nn
@@ -57,7 +59,9 @@ def _hooks(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> Step
 
 
 def _ghost(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> Step:
-    private = GradSampleModuleFastGradientClipping(model, max_grad_norm=1.0, use_ghost_clipping=True)
+    private = GradSampleModuleFastGradientClipping(
+        model, max_grad_norm=1.0, use_ghost_clipping=True
+    )
     optimizer = DPOptimizerFastGradientClipping(
         torch.optim.SGD(private.parameters(), lr=0.01),
         noise_multiplier=0.0,
@@ -77,10 +81,16 @@ def _ghost(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> Step
 def _cnn1d(classes: int) -> nn.Module:
     layers, channels = [], 1
     for block, (filters, kernel) in enumerate(zip((32, 64, 96, 128), (7, 5, 5, 3), strict=True)):
-        layers += [nn.Conv1d(channels, filters, kernel, padding="same"), nn.GroupNorm(8, filters), nn.ReLU()]
+        layers += [
+            nn.Conv1d(channels, filters, kernel, padding="same"),
+            nn.GroupNorm(8, filters),
+            nn.ReLU(),
+        ]
         layers += [nn.MaxPool1d(2)] if block < 3 else [nn.AdaptiveAvgPool1d(1), nn.Flatten()]
         channels = filters
-    return nn.Sequential(*layers, nn.Linear(128, 128), nn.ReLU(), nn.Dropout(0.2), nn.Linear(128, classes))
+    return nn.Sequential(
+        *layers, nn.Linear(128, 128), nn.ReLU(), nn.Dropout(0.2), nn.Linear(128, classes)
+    )
 
 
 def _cnn2d(classes: int) -> nn.Module:

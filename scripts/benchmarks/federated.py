@@ -43,24 +43,39 @@ _NEEDS = {"torch": ("torch",), "flower": ("flwr", "ray", "torch"), "pfl": ("pfl"
 _MEMORY_AFTER = (10, 50, 100, 200)
 _SAMPLING_S, _WALKING_S = 0.05, 1.0
 _LONGEST_ROUND_S = 300
-_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+_ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+}
 
 Row = dict[str, Any]
 
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", choices=("cnn1d", "cnn1d_small"), help="default: cnn1d")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--models", nargs="+", choices=("cnn1d", "cnn1d_small"), help="default: cnn1d"
+    )
     parser.add_argument("--clients", type=int, default=10)
     parser.add_argument("--beats", type=int, help="of each client; default: 1800")
     parser.add_argument("--batch", type=int, default=50)
     parser.add_argument("--rounds", type=int, help="default: 5")
     parser.add_argument(
-        "--variants", nargs="+", metavar="NAME", help="`plain`, `inprocess 1`, …; `plain` is always there"
+        "--variants",
+        nargs="+",
+        metavar="NAME",
+        help="`plain`, `inprocess 1`, …; `plain` is always there",
     )
     parser.add_argument(
-        "--python", nargs="+", default=[], metavar="PATH", help="interpreters with flwr or pfl, and torch"
+        "--python",
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="interpreters with flwr or pfl, and torch",
     )
     parser.add_argument(
         "--memory",
@@ -212,7 +227,9 @@ class _Child:
         deadline, walked, pids = time.monotonic() + _LONGEST_ROUND_S, 0.0, []
         while time.monotonic() < deadline:
             ready, _, _ = select.select([self._process.stdout], [], [], _SAMPLING_S)
-            if time.monotonic() - walked > _WALKING_S:  # Ray's processes have hundreds of threads to ask for children
+            if (
+                time.monotonic() - walked > _WALKING_S
+            ):  # Ray's processes have hundreds of threads to ask for children
                 walked, pids = time.monotonic(), _tree(self._process.pid)
             self.row["peak"] = max(self.row["peak"], sum(map(_resident, pids)))
             if ready:
@@ -225,7 +242,9 @@ class _Child:
         except subprocess.TimeoutExpired:
             return f"no answer within {_LONGEST_ROUND_S} s"
         self._errors.seek(0)
-        return (self._errors.read().strip().splitlines() or [f"exit {self._process.returncode}"])[-1]
+        return (self._errors.read().strip().splitlines() or [f"exit {self._process.returncode}"])[
+            -1
+        ]
 
     def _fail(self, reason: str) -> None:
         self.row = {"variant": self.row["variant"], "error": reason}
@@ -236,7 +255,14 @@ def _interpreter(variant: str, pythons: list[str]) -> str | None:
     if not needed:
         return sys.executable
     probe = f"import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, {needed!r})))"
-    return next((python for python in (*pythons, sys.executable) if not subprocess.call([python, "-c", probe])), None)
+    return next(
+        (
+            python
+            for python in (*pythons, sys.executable)
+            if not subprocess.call([python, "-c", probe])
+        ),
+        None,
+    )
 
 
 def _tree(pid: int) -> list[int]:
@@ -252,7 +278,9 @@ def _tree(pid: int) -> list[int]:
 
 def _resident(pid: int) -> int:
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf(
+            "SC_PAGE_SIZE"
+        )
     except OSError:
         return 0
 
@@ -297,7 +325,13 @@ def _print(model: str, options: argparse.Namespace, rows: list[Row]) -> None:
     from rich.table import Table
 
     table = Table(
-        "variant", "examples/s", "of plain", "of torch", "peak MB", "first round s", title=_title(model, options)
+        "variant",
+        "examples/s",
+        "of plain",
+        "of torch",
+        "peak MB",
+        "first round s",
+        title=_title(model, options),
     )
     for row in rows:
         if "error" in row:
@@ -305,7 +339,13 @@ def _print(model: str, options: argparse.Namespace, rows: list[Row]) -> None:
             continue
         ratios = [f"{row[name]:.3f}" if name in row else "" for name in ("of plain", "of torch")]
         speed = options.clients * options.beats / _median(row)
-        table.add_row(row["variant"], f"{speed:,.0f}", *ratios, f"{row['peak'] / 1e6:,.0f}", f"{row['first']:.1f}")
+        table.add_row(
+            row["variant"],
+            f"{speed:,.0f}",
+            *ratios,
+            f"{row['peak'] / 1e6:,.0f}",
+            f"{row['first']:.1f}",
+        )
     Console().print(table, _remarks(rows))
 
 
@@ -330,9 +370,13 @@ def _print_memory(model: str, options: argparse.Namespace, found: list[tuple[int
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("rounds", "resident MB", "since the first MB", title=f"inprocess, {_title(model, options)}")
+    table = Table(
+        "rounds", "resident MB", "since the first MB", title=f"inprocess, {_title(model, options)}"
+    )
     for rounds, resident in found:
-        table.add_row(str(rounds), f"{resident / 1e6:,.0f}", f"{(resident - found[0][1]) / 1e6:+,.0f}")
+        table.add_row(
+            str(rounds), f"{resident / 1e6:,.0f}", f"{(resident - found[0][1]) / 1e6:+,.0f}"
+        )
     Console().print(table)
 
 

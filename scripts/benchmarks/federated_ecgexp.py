@@ -19,7 +19,11 @@ def rounds(variant: str, problem: Problem) -> Iterator[list[np.ndarray]]:
 
     tf.keras.utils.set_random_seed(0)
     initial = _build(problem).get_weights()
-    return _plain(problem, initial) if variant == "plain" else _ours(problem, initial, *variant.split())
+    return (
+        _plain(problem, initial)
+        if variant == "plain"
+        else _ours(problem, initial, *variant.split())
+    )
 
 
 def _build(problem: Problem) -> Any:
@@ -58,7 +62,9 @@ def _plain(problem: Problem, weights: list[np.ndarray]) -> Iterator[list[np.ndar
         total = [np.zeros_like(array) for array in weights]
         for client_id, rows in problem.clients.items():
             model.set_weights(weights)
-            rng = Seeds(0).generator(f"client/{client_id}/{round_num}")  # the order in which ours shows them
+            rng = Seeds(0).generator(
+                f"client/{client_id}/{round_num}"
+            )  # the order in which ours shows them
             order = rows[rng.permutation(len(rows))].astype(np.int32)
             for at in range(0, len(order), problem.batch_size):
                 step(tf.constant(order[at : at + problem.batch_size]))
@@ -102,7 +108,7 @@ def _ours(
 
     steps = trainer.train(
         data, build_model=build_model, loss=_loss(), augmentation=NoAugmentation(),
-        ledger=Ledger(trainer.plan(NotPrivate(), data)), seeds=Seeds(0), report=lambda **_: None,
+        ledger=Ledger(trainer.plan(NotPrivate(), data)), seeds=Seeds(0), on_progress=lambda **_: None,
     )  # fmt: skip
     for progress in steps:
         yield progress.weights()

@@ -9,7 +9,10 @@ from typing import Any
 from federated_pace import Pace, Problem
 from federated_torch import network, tensors, train_client
 
-os.environ |= {"FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}  # read when they are imported
+os.environ |= {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}  # read when they are imported
 
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
@@ -55,7 +58,9 @@ class _PacedFedAvg(FedAvg):
         replies = list(replies)
         failed = [reply.error.reason for reply in replies if reply.has_error()]
         if failed or len(replies) < self._problem.num_clients:
-            raise RuntimeError(f"{len(replies)} of {self._problem.num_clients} clients answered; {failed[:1]}")
+            raise RuntimeError(
+                f"{len(replies)} of {self._problem.num_clients} clients answered; {failed[:1]}"
+            )
         arrays, metrics = super().aggregate_train(server_round, replies)
         weights = [value.numpy() for value in arrays.to_torch_state_dict().values()]
         self._pace.finish_round(weights, software=f"flwr {version('flwr')}, ray {version('ray')}")

@@ -45,7 +45,9 @@ def arrays(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     """(num_beats, window, 1) float32 signals and (num_beats,) int64 labels."""
     rng = np.random.default_rng(0)
     num_beats = problem.num_clients * problem.beats
-    return rng.standard_normal((num_beats, WINDOW, 1), np.float32), rng.integers(NUM_CLASSES, size=num_beats)
+    return rng.standard_normal((num_beats, WINDOW, 1), np.float32), rng.integers(
+        NUM_CLASSES, size=num_beats
+    )
 
 
 class Pace:

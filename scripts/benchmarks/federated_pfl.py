@@ -57,7 +57,9 @@ class _Module(torch.nn.Module):
 class _FedAvgWithoutEvaluation(FederatedAveraging):
     def get_next_central_contexts(self, *arguments: Any, **named: Any) -> Any:
         contexts, *others = super().get_next_central_contexts(*arguments, **named)
-        silent = contexts and tuple(dataclasses.replace(context, do_evaluation=False) for context in contexts)
+        silent = contexts and tuple(
+            dataclasses.replace(context, do_evaluation=False) for context in contexts
+        )
         return silent, *others
 
 
@@ -65,7 +67,9 @@ class _Paced(TrainingProcessCallback):
     def __init__(self, pace: Pace):
         self._pace = pace
 
-    def after_central_iteration(self, aggregate_metrics: Any, model: Any, *, central_iteration: int) -> Any:
+    def after_central_iteration(
+        self, aggregate_metrics: Any, model: Any, *, central_iteration: int
+    ) -> Any:
         weights = [value.detach().numpy() for value in model.pytorch_model.parameters()]
         self._pace.finish_round(weights, software=f"pfl {version('pfl')}")
         return False, Metrics()

@@ -14,11 +14,22 @@ def network(name: str) -> nn.Module:
     """`cnn1d` or `cnn1d_small`, with the layers, the shapes and the number of weights of the Keras model."""
     torch.manual_seed(0)
     if name == "cnn1d":
-        return _cnn((32, 64, 96, 128), (7, 5, 5, 3), nn.AdaptiveAvgPool1d(1), positions=1, dense=128, rate=0.2)
-    return _cnn((16, 32, 32), (7, 5, 5), nn.AvgPool1d(4, ceil_mode=True), positions=12, dense=32, rate=0.0)
+        return _cnn(
+            (32, 64, 96, 128),
+            (7, 5, 5, 3),
+            nn.AdaptiveAvgPool1d(1),
+            positions=1,
+            dense=128,
+            rate=0.2,
+        )
+    return _cnn(
+        (16, 32, 32), (7, 5, 5), nn.AvgPool1d(4, ceil_mode=True), positions=12, dense=32, rate=0.0
+    )
 
 
-def _cnn(filters: Any, kernels: Any, pool: nn.Module, *, positions: int, dense: int, rate: float) -> nn.Module:
+def _cnn(
+    filters: Any, kernels: Any, pool: nn.Module, *, positions: int, dense: int, rate: float
+) -> nn.Module:
     layers, channels = [], 1
     for block, (width, kernel) in enumerate(zip(filters, kernels, strict=True)):
         layers.append(nn.Conv1d(channels, width, kernel, padding="same"))
@@ -37,7 +48,9 @@ def tensors(problem: Problem, rows: np.ndarray) -> tuple[torch.Tensor, torch.Ten
     return torch.from_numpy(signals[rows].transpose(0, 2, 1).copy()), torch.from_numpy(labels[rows])
 
 
-def train_client(model: nn.Module, signals: torch.Tensor, labels: torch.Tensor, batch_size: int) -> float:
+def train_client(
+    model: nn.Module, signals: torch.Tensor, labels: torch.Tensor, batch_size: int
+) -> float:
     """One epoch of SGD in a fresh order, in place; the last batch's loss."""
     optimizer, loss_fn = torch.optim.SGD(model.parameters(), CLIENT_RATE), nn.CrossEntropyLoss()
     model.train()

@@ -23,7 +23,7 @@ SMALL = (
     "model=cnn1d_small",
     "dataset.num_patients=6",
     "num_resamples=0",
-    "selection.keep=last",
+    "selection.weights=last",
     "selection.patience=null",
 )
 TRAINERS = {
@@ -36,22 +36,34 @@ SHARES = (0.05, 0.25, 0.5, 1.0)
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=200, help="epochs or rounds")
     parser.add_argument("--trainers", nargs="+", choices=TRAINERS, default=list(TRAINERS))
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_args()
     marks = [max(1, round(share * options.steps)) for share in SHARES]
-    table = Table("trainer", *(f"MB after {mark}" for mark in marks), f"growth from {marks[0]} to {marks[-1]}", "peak")
+    table = Table(
+        "trainer",
+        *(f"MB after {mark}" for mark in marks),
+        f"growth from {marks[0]} to {marks[-1]}",
+        "peak",
+    )
     for trainer in options.trainers:
         seen, peak = _watch(trainer, marks, options)
         table.add_row(
-            trainer, *(f"{seen[mark]:.0f}" for mark in marks), f"{seen[marks[-1]] - seen[marks[0]]:+.0f}", f"{peak:.0f}"
+            trainer,
+            *(f"{seen[mark]:.0f}" for mark in marks),
+            f"{seen[marks[-1]] - seen[marks[0]]:+.0f}",
+            f"{peak:.0f}",
         )
         Console().print(table)
 
 
-def _watch(trainer: str, marks: list[int], options: argparse.Namespace) -> tuple[dict[int, float], float]:
+def _watch(
+    trainer: str, marks: list[int], options: argparse.Namespace
+) -> tuple[dict[int, float], float]:
     """Megabytes when each of the marks was reached, and the most that was seen."""
     words = [word.format(options.steps) for word in TRAINERS[trainer]]
     with tempfile.TemporaryDirectory(prefix="memory-") as name:
@@ -82,7 +94,10 @@ def _steps_done(file: Path) -> int:
 def _megabytes(pid: int) -> float:
     try:
         process = psutil.Process(pid)
-        return sum(each.memory_info().rss for each in (process, *process.children(recursive=True))) / 1e6
+        return (
+            sum(each.memory_info().rss for each in (process, *process.children(recursive=True)))
+            / 1e6
+        )
     except psutil.NoSuchProcess:
         return 0.0
 

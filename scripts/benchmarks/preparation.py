@@ -21,7 +21,9 @@ from ecgexp.cli.streams import command
 def ours(root: Path, cache_dir: Path | None, verify: str = "published") -> int:
     from ecgexp.data.datasets.recorded import RecordedDataset
 
-    return len(RecordedDataset(root=root, missing_lead="first", cache_dir=cache_dir, verify=verify).load())
+    return len(
+        RecordedDataset(root=root, missing_lead="first", cache_dir=cache_dir, verify=verify).load()
+    )
 
 
 def straightforward(root: Path) -> int:
@@ -39,7 +41,11 @@ def straightforward(root: Path) -> int:
         leads = [lead - medfilt(medfilt(lead, 71), 215) for lead in record.p_signal.T]
         for sample, symbol in zip(annotation.sample, annotation.symbol, strict=True):
             if symbol in "NLRV/AfFjaEJQeS" and 90 <= sample <= record.sig_len - 90:
-                windows.append(np.stack([lead[sample - 90 : sample + 90] for lead in leads], axis=1).astype(np.float32))
+                windows.append(
+                    np.stack([lead[sample - 90 : sample + 90] for lead in leads], axis=1).astype(
+                        np.float32
+                    )
+                )
     return len(np.stack(windows))
 
 
@@ -53,7 +59,16 @@ WAYS = {
 
 def measure(way: str, root: Path, cache_dir: Path) -> tuple[float, float, int]:
     """Seconds by the clock, seconds of processor time (all with imports), beats."""
-    command = [sys.executable, __file__, "--one", way, "--root", str(root), "--cache", str(cache_dir)]
+    command = [
+        sys.executable,
+        __file__,
+        "--one",
+        way,
+        "--root",
+        str(root),
+        "--cache",
+        str(cache_dir),
+    ]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     return float(output[0]), float(output[1]), int(output[2])
 
@@ -75,7 +90,9 @@ def main() -> None:
         ours(arguments.root, Path(cache))  # fills the cache, and the system's own
         print(f"{'48 records':<26}{'clock s':>8}{'CPU s':>11}{'beats':>9}{'cores':>7}")
         for way in WAYS:
-            clock, cpu, beats = min(measure(way, arguments.root, Path(cache)) for _ in range(arguments.repeats))
+            clock, cpu, beats = min(
+                measure(way, arguments.root, Path(cache)) for _ in range(arguments.repeats)
+            )
             print(f"{way:<26}{clock:>8.2f}{cpu:>11.2f}{beats:>9}{os.cpu_count():>7}")
 
 

@@ -28,7 +28,15 @@ from ecgexp.cli.streams import command
 from ecgexp.features import DEFAULT_LIMITS_MV, render_beats
 
 SCALES = ("fixed", "autoscale")
-REAL_RECORDS = ("100", "106", "119", "207", "214", "223", "232")  # each of the common classes, tall and small beats
+REAL_RECORDS = (
+    "100",
+    "106",
+    "119",
+    "207",
+    "214",
+    "223",
+    "232",
+)  # each of the common classes, tall and small beats
 
 
 def plot(signal_mv: np.ndarray, *, size: int, scale: str, limits_mv: tuple[float, float]) -> Figure:
@@ -44,13 +52,19 @@ def plot(signal_mv: np.ndarray, *, size: int, scale: str, limits_mv: tuple[float
 
 
 def reference_picture(
-    signal_mv: np.ndarray, *, size: int = 64, scale: str = "fixed", limits_mv: tuple[float, float] = DEFAULT_LIMITS_MV
+    signal_mv: np.ndarray,
+    *,
+    size: int = 64,
+    scale: str = "fixed",
+    limits_mv: tuple[float, float] = DEFAULT_LIMITS_MV,
 ) -> np.ndarray:
     """One beat through figure, PNG and back, as scripts without a renderer do; (size, size) uint8."""
     png = io.BytesIO()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        plot(signal_mv, size=size, scale=scale, limits_mv=limits_mv).savefig(png, format="png", dpi=size / 2)
+        plot(signal_mv, size=size, scale=scale, limits_mv=limits_mv).savefig(
+            png, format="png", dpi=size / 2
+        )
     png.seek(0)
     return np.round(imread(png)[..., 0] * 255).astype(np.uint8)
 
@@ -59,15 +73,15 @@ def reused_figure(signals_mv: np.ndarray, *, scale: str) -> np.ndarray:
     """One figure for all beats, its line moved; (num_beats, 64, 64) uint8."""
     figure = plot(signals_mv[0], size=64, scale=scale, limits_mv=DEFAULT_LIMITS_MV)
     axes = figure.axes[0]
-    pictures = []
+    images = []
     for signal_mv in signals_mv:
         axes.lines[0].set_ydata(signal_mv)
         if scale == "autoscale":
             axes.relim()
             axes.autoscale_view()
         figure.canvas.draw()
-        pictures.append(np.array(figure.canvas.buffer_rgba())[..., 0])
-    return np.stack(pictures)
+        images.append(np.array(figure.canvas.buffer_rgba())[..., 0])
+    return np.stack(images)
 
 
 def figure_per_beat(signals_mv: np.ndarray, *, scale: str) -> np.ndarray:
@@ -98,7 +112,9 @@ def synthetic_beats(num_beats: int, rng: np.random.Generator) -> np.ndarray:
     heights_mv = rng.uniform([0, -0.4, -2.0, -1.0, -0.4], [0.25, 0, 3.0, 0.2, 0.8], (num_beats, 5))
     time_ms = np.arange(-90, 90) / 0.36
     bumps = np.exp(-0.5 * ((time_ms - centres_ms[..., None]) / widths_ms[..., None]) ** 2)
-    beats = np.einsum("bk,bkt->bt", heights_mv, bumps) + rng.normal(0, 0.015, (num_beats, len(time_ms)))
+    beats = np.einsum("bk,bkt->bt", heights_mv, bumps) + rng.normal(
+        0, 0.015, (num_beats, len(time_ms))
+    )
     return beats.astype(np.float32)
 
 
@@ -115,15 +131,21 @@ def mitdb_beats(root: Path, num_beats: int, rng: np.random.Generator) -> np.ndar
             lead = lead - medfilt(medfilt(lead, 71), 215)
             annotation = wfdb.rdann(path, "atr")
             is_beat = np.isin(annotation.symbol, list("NLRejAaJSVEF/fQ"))
-            r_samples = annotation.sample[is_beat & (annotation.sample >= 90) & (annotation.sample < len(lead) - 90)]
+            r_samples = annotation.sample[
+                is_beat & (annotation.sample >= 90) & (annotation.sample < len(lead) - 90)
+            ]
             windows.append(lead[r_samples[:, None] + np.arange(-90, 90)])
     if not windows:
-        raise SystemExit(f"ECGEXP_DATA={root} holds no record 100.hea; unset it or name the folder of MIT-BIH")
+        raise SystemExit(
+            f"ECGEXP_DATA={root} holds no record 100.hea; unset it or name the folder of MIT-BIH"
+        )
     beats = np.concatenate(windows).astype(np.float32)
     return beats[rng.integers(len(beats), size=num_beats)]
 
 
-def measure(signals_mv: np.ndarray, *, scale: str, repeats: int) -> Iterator[tuple[str, str, float, float, int]]:
+def measure(
+    signals_mv: np.ndarray, *, scale: str, repeats: int
+) -> Iterator[tuple[str, str, float, float, int]]:
     """Yields, for each way: scale, name, median beats/s, mean and largest absolute difference to the reference."""
     common = min(way.num_beats for way in WAYS)
     reference = figure_per_beat(signals_mv[:common], scale=scale).astype(int)
@@ -136,7 +158,13 @@ def measure(signals_mv: np.ndarray, *, scale: str, repeats: int) -> Iterator[tup
                 rates[way.name].append(way.num_beats / (time.process_time() - start))
     for way in WAYS:
         difference = np.abs(way.draw(signals_mv[:common], scale=scale) - reference)
-        yield scale, way.name, float(np.median(rates[way.name])), float(difference.mean()), int(difference.max())
+        yield (
+            scale,
+            way.name,
+            float(np.median(rates[way.name])),
+            float(difference.mean()),
+            int(difference.max()),
+        )
 
 
 @command
@@ -163,7 +191,9 @@ def main() -> None:
         table.add_column(heading, justify="right")
     for source, signals_mv in sources.items():
         for scale in SCALES:
-            for _, name, rate, mean, largest in measure(signals_mv, scale=scale, repeats=arguments.repeats):
+            for _, name, rate, mean, largest in measure(
+                signals_mv, scale=scale, repeats=arguments.repeats
+            ):
                 table.add_row(source, scale, name, f"{rate:,.0f}", f"{mean:.5f}", str(largest))
     Console().print(table)
 

@@ -4,7 +4,7 @@
 
 The pause is from the end of a job (its result is written and its run closed) to the first training step of the next: beats from
 the cache, the network, the run in MLflow. The launchers run the same jobs, each sweep in a folder of its own with the same cache
-of beats. Give overrides for another run, e.g. `trainer=dp privacy=eps3` or `experiment=mitdb_intra_cnn1d`.
+of beats. Give overrides for another run, e.g. `trainer=dp privacy=eps3` or `experiment=mitdb_intra_patient_cnn1d_centralized`.
 """
 
 import argparse
@@ -61,13 +61,20 @@ main()
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--jobs", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=5)
     options, overrides = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ECGEXP_CACHE"] = str(Path(folder) / "cache")
-        words = ["-m", f"trainer.epochs={options.epochs}", f"seed=range({options.jobs})", *overrides]
+        words = [
+            "-m",
+            f"trainer.epochs={options.epochs}",
+            f"seed=range({options.jobs})",
+            *overrides,
+        ]
         pauses = measure_pauses(Path(folder) / "pauses", words)
         seconds = {
             name: measure(Path(folder) / str(at), [*words, *extra])
@@ -80,15 +87,23 @@ def main() -> None:
     for name, value in seconds.items():
         table.add_row(name, f"{value:.1f}", f"{value / first:.2f}")
     Console().print(table)
-    Console().print(f"pause between jobs: median {statistics.median(pauses):.2f} s, longest {max(pauses):.2f} s")
+    Console().print(
+        f"pause between jobs: median {statistics.median(pauses):.2f} s, longest {max(pauses):.2f} s"
+    )
 
 
 def measure_pauses(folder: Path, words: list[str]) -> list[float]:
     folder.mkdir(parents=True)
     done = subprocess.run(
-        [sys.executable, "-c", WITH_CLOCKS, *words], capture_output=True, text=True, cwd=folder, check=True
+        [sys.executable, "-c", WITH_CLOCKS, *words],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=True,
     )
-    return [float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("pause ")]
+    return [
+        float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("pause ")
+    ]
 
 
 def measure(folder: Path, words: list[str]) -> float:

@@ -36,7 +36,9 @@ _BATCH = 256
 
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--beats", type=int, default=20_000)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
@@ -65,7 +67,7 @@ def _ours(signal: np.ndarray, labels: np.ndarray, epochs: int) -> Iterator[None]
     steps = trainer.train(
         data, build_model=lambda: Cnn1d().build({"signal": (180, 1)}, len(_CLASSES)),
         loss=CrossEntropy().build(np.bincount(labels)), augmentation=NoAugmentation(),
-        ledger=Ledger(trainer.plan(NotPrivate(), data)), seeds=Seeds(0), report=lambda **_: None,
+        ledger=Ledger(trainer.plan(NotPrivate(), data)), seeds=Seeds(0), on_progress=lambda **_: None,
     )  # fmt: skip
     for progress in steps:
         progress.weights()
@@ -83,10 +85,19 @@ def _bare_keras(signal: np.ndarray, labels: np.ndarray) -> Iterator[None]:
 
 def _print(medians: dict[str, float], beats: int) -> None:
     table = Table(
-        "epoch", "median s", "beats/s", "of bare Keras", title=f"cnn1d, {beats} windows of 180, batch {_BATCH}"
+        "epoch",
+        "median s",
+        "beats/s",
+        "of bare Keras",
+        title=f"cnn1d, {beats} windows of 180, batch {_BATCH}",
     )
     for name, seconds in medians.items():
-        table.add_row(name, f"{seconds:.3f}", f"{beats / seconds:,.0f}", f"{seconds / medians['bare Keras fit']:.3f}")
+        table.add_row(
+            name,
+            f"{seconds:.3f}",
+            f"{beats / seconds:,.0f}",
+            f"{seconds / medians['bare Keras fit']:.3f}",
+        )
     Console().print(table)
 
 

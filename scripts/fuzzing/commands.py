@@ -20,10 +20,10 @@ from ecgexp.data.formats import csv_reader, wfdb_reader
 from ecgexp.data.preprocessing import cache
 from ecgexp.inference.model import load_model
 from ecgexp.privacy.keyed_digests import DigestKey
-from ecgexp.privacy.recorded_losses import Losses, price_store
+from ecgexp.privacy.recorded_losses import Losses, store_privacy_loss
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.file_digests import FileDigests
-from ecgexp.sweeps.closing import close, open_parent
+from ecgexp.sweeps.closing import close, create_parent_run
 from ecgexp.sweeps.sweep import Sweep
 from ecgexp.tracking import ending
 from ecgexp.tracking.local import lock, result
@@ -33,9 +33,14 @@ from ecgexp.tracking.local.tracker import JsonlTracker
 from ecgexp.tracking.mlflow import replay
 from ecgexp.tracking.settings import NoTracking
 from ecgexp.tracking.withheld import PrivateFolder
-from ecgexp.training.checkpointing.manager import CheckpointRule, Keeper, check_journal, has_standing
+from ecgexp.training.checkpointing.manager import (
+    CheckpointManager,
+    CheckpointRule,
+    check_journal,
+    has_training_state,
+)
 from ecgexp.training.checkpointing.store import Checkpoints
-from ecgexp.training.model_selection import Chosen, Selection
+from ecgexp.training.model_selection import ModelSelector, Selection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,14 +85,18 @@ def _page(world: Path) -> None:
 
 def _compare(world: Path) -> None:
     a, b = (find_run(str(world / "outputs" / name)) for name in ("run0", "run1"))
-    found = compare.compare(a, b, num_resamples=0)
+    found = compare.compare_runs(a, b, num_resamples=0)
     render(found)
     found.as_dict()
 
 
 def _compare_main(world: Path) -> None:
     runs = [str(world / "outputs" / name) for name in ("run0", "run1")]
-    _quiet(lambda: compare.main([*runs, "--num-resamples", "0", "--json", str(world / "comparison.json")]))
+    _quiet(
+        lambda: compare.main(
+            [*runs, "--num-resamples", "0", "--json", str(world / "comparison.json")]
+        )
+    )
 
 
 def _predict(world: Path) -> None:
@@ -98,14 +107,18 @@ def _resume(world: Path) -> None:
     folder = resume.find_run_dir(str(world / "outputs/stopped"))
     with lock.hold(folder, new=False, setting="resume"):
         check_journal(folder)
-        JsonlTracker(folder, run_id=result.known_run_id(folder)).log_metrics({"curve/train/loss": 1.0}, step=3)
+        JsonlTracker(folder, run_id=result.known_run_id(folder)).log_metrics(
+            {"curve/train/loss": 1.0}, step=3
+        )
         private = PrivateFolder(folder)
         private.add_metrics({"train/clipped": 0.5}, 2)
         private.add_values({"tags": {"more": "x"}})
-        keeper = Keeper(folder, CheckpointRule(), data_digest=KEY, resumes=True)
-        assert keeper.standing is not None  # noqa: S101
-        keeper.ledger(plan(), num_steps=2)
-        keeper.restore(Chosen(Selection(), is_private=True))
+        checkpoint_manager = CheckpointManager(
+            folder, CheckpointRule(), data_digest=KEY, resumes=True
+        )
+        assert checkpoint_manager.training_state is not None  # noqa: S101
+        checkpoint_manager.ledger(plan(), num_steps=2)
+        checkpoint_manager.restore(ModelSelector(Selection(), is_private=True))
 
 
 def _overrides(world: Path) -> None:
@@ -128,15 +141,15 @@ def _sweep(world: Path) -> None:
     for digest in ("0" * 64, "1" * 64):
         sweep.kept(digest, lambda: KEY)
         sweep.unfinished(digest)
-    has_standing(world / "outputs/stopped")
-    parent = open_parent(sweep, NoTracking(), "ecgexp -m seed=1,2")
+    has_training_state(world / "outputs/stopped")
+    parent = create_parent_run(sweep, NoTracking(), "ecgexp -m seed=1,2")
     closed = close(sweep, parent, interrupted=False)
     closed.table()
 
 
 def _losses(world: Path) -> None:
     losses = Losses(world / "store.private")
-    price_store(losses.all(), unknown=losses.damaged)
+    store_privacy_loss(losses.all(), unknown=losses.damaged)
     DigestKey.of(world / "store.private")
 
 
@@ -146,7 +159,11 @@ def _sync(world: Path) -> None:
 
 def _sync_ended(world: Path) -> None:
     not_whole(world / "outputs")
-    list(_check_whole(Settings(data_root=world, store="", outputs=world / "outputs", close_stale=False)))
+    list(
+        _check_whole(
+            Settings(data_root=world, store="", outputs=world / "outputs", close_stale=False)
+        )
+    )
     folder = world / "outputs/run0"
     ending._ended(folder)
     replay._example(folder)
@@ -155,7 +172,7 @@ def _sync_ended(world: Path) -> None:
 
 
 def _cache(world: Path) -> None:
-    cache.load_or_prepare(world / "cache", KEY, prepared)
+    cache.load_or_preprocess(world / "cache", KEY, prepared)
     FileDigests(world / "cache", world / "recordings").of([world / "recordings/notes.txt"])
 
 
@@ -180,7 +197,13 @@ def make_commands() -> tuple[Command, ...]:
     jobs = tuple(f"outputs/sweep/monday/0/{name}" for name in run)
     parent = ("outputs/sweep/monday/sweep.json", "outputs/sweep/sweeps/*/parent/*", "outputs/sweep/sweeps/*/attempts/*.json",
               "outputs/sweep/monday/jobs/*", "outputs/sweep/monday/multirun.yaml", "store.private/losses/*")  # fmt: skip
-    unfinished = ("run.json", "metrics.jsonl", "privacy_journal.jsonl", "private/*", "checkpoints/*")
+    unfinished = (
+        "run.json",
+        "metrics.jsonl",
+        "privacy_journal.jsonl",
+        "private/*",
+        "checkpoints/*",
+    )
     stopped = tuple(f"outputs/stopped/{name}" for name in unfinished)
     commands = [
         Command(name="ecgexp-report", reads=(*jobs, *parent), run=_report, share=1),
@@ -202,8 +225,12 @@ def make_commands() -> tuple[Command, ...]:
     for case in make_cases():
         module = csv_reader if case.layout == "kaggle_csv" else wfdb_reader
         folder = case.name.replace(" ", "-")
-        names = tuple(f"recordings/{folder}/{path.name}" for path in module.files_of(Path(), case.record_id))
-        commands.append(Command(name=f"recording {case.name}", reads=names, run=_records(case), share=0.3))
+        names = tuple(
+            f"recordings/{folder}/{path.name}" for path in module.files_of(Path(), case.record_id)
+        )
+        commands.append(
+            Command(name=f"recording {case.name}", reads=names, run=_records(case), share=0.3)
+        )
     logging.disable(logging.CRITICAL)
     return tuple(commands)
 

@@ -15,7 +15,14 @@ from ecgexp.data.formats import csv_reader, wfdb_reader
 from ecgexp.data.formats.record import Record
 from ecgexp.data.formats.single_record import read_single
 from ecgexp.data.preprocessing.settings import Layout
-from ecgexp.data.synthetic.database import BASELINE, FS_HZ, GAIN, MIN_MINUTES, patients_of, write_database
+from ecgexp.data.synthetic.database import (
+    BASELINE,
+    FS_HZ,
+    GAIN,
+    MIN_MINUTES,
+    patients_of,
+    write_database,
+)
 from ecgexp.data.synthetic.shapes import LEADS
 from ecgexp.storage.digests import file_sha256
 
@@ -69,13 +76,26 @@ def make_cases() -> tuple[Case, ...]:
         folder = Path(place)
         cases = [_synthetic(folder / "synthetic"), _kaggle(folder / "kaggle")]
         cases += [_tiny(folder / fmt, fmt) for fmt in ("212", "16", "24", "32", "80")]
-        cases += [_with_patient(folder / "patient"), replace(_tiny(folder / "alone", "212"), name="alone", layout=None)]
+        cases += [
+            _with_patient(folder / "patient"),
+            replace(_tiny(folder / "alone", "212"), name="alone", layout=None),
+        ]
         return tuple(cases)
 
 
-def _case(folder: Path, name: str, record_id: str, other: str, database: Known, layout: Layout = "wfdb") -> Case:
-    own = wfdb_reader.files_of(folder, record_id) if layout == "wfdb" else csv_reader.files_of(folder, record_id)
-    others = wfdb_reader.files_of(folder, other) if layout == "wfdb" else csv_reader.files_of(folder, other)
+def _case(
+    folder: Path, name: str, record_id: str, other: str, database: Known, layout: Layout = "wfdb"
+) -> Case:
+    own = (
+        wfdb_reader.files_of(folder, record_id)
+        if layout == "wfdb"
+        else csv_reader.files_of(folder, record_id)
+    )
+    others = (
+        wfdb_reader.files_of(folder, other)
+        if layout == "wfdb"
+        else csv_reader.files_of(folder, other)
+    )
     sums = {path.name: file_sha256(path) for path in own}
     database = replace(database, sha256=sums)
     return Case(
@@ -132,21 +152,35 @@ def _tiny(folder: Path, fmt: str) -> Case:
 
 def _with_patient(folder: Path) -> Case:
     _write_tiny(folder, "16", ["patient 7"])
-    return _case(folder, "patient in the header", "a", "b", replace(_TINY, patient_in_header=r"(?i)\bpatient\s+(\d+)"))
+    return _case(
+        folder,
+        "patient in the header",
+        "a",
+        "b",
+        replace(_TINY, patient_in_header=r"(?i)\bpatient\s+(\d+)"),
+    )
 
 
 def _kaggle(folder: Path) -> Case:
     folder.mkdir(parents=True)
     for record_id, samples in _SAMPLES.items():
         rows = [
-            f"{place},{first},{second}" for place, (first, second) in enumerate(_digital(record_id, "212").tolist())
+            f"{place},{first},{second}"
+            for place, (first, second) in enumerate(_digital(record_id, "212").tolist())
         ]
-        (folder / f"{record_id}.csv").write_text("\n".join(["'sample #','MLII','V1'", *rows]) + "\n", encoding="utf-8")
+        (folder / f"{record_id}.csv").write_text(
+            "\n".join(["'sample #','MLII','V1'", *rows]) + "\n", encoding="utf-8"
+        )
         lines = ["      Time   Sample #  Type  Sub Chan  Num\tAux"]
         for sample, symbol in zip(samples, _SYMBOLS[record_id], strict=True):
             time = f"{int(sample / 360 // 60)}:{sample / 360 % 60:06.3f}"
-            lines.append(f"{time:>12}{sample:>9}{symbol:>6}    0    0    0" + ("\t(N" if symbol == "+" else ""))
-        (folder / f"{record_id}annotations.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            lines.append(
+                f"{time:>12}{sample:>9}{symbol:>6}    0    0    0"
+                + ("\t(N" if symbol == "+" else "")
+            )
+        (folder / f"{record_id}annotations.txt").write_text(
+            "\n".join(lines) + "\n", encoding="utf-8"
+        )
     return _case(folder, "kaggle", "a", "b", _TINY, "kaggle_csv")
 
 

@@ -74,7 +74,9 @@ def _other(path: Path, rng: np.random.Generator) -> str:
     elif kind == "dangling":
         path.symlink_to("nowhere")
     elif kind == "of another":
-        others = [other for other in sorted(path.parent.iterdir()) if other.is_file() and other != path]
+        others = [
+            other for other in sorted(path.parent.iterdir()) if other.is_file() and other != path
+        ]
         if others:
             shutil.copyfile(others[rng.integers(len(others))], path)
     elif kind != "missing":
@@ -86,7 +88,11 @@ def _other(path: Path, rng: np.random.Generator) -> str:
 
 
 def _json(path: Path, content: bytes, rng: np.random.Generator) -> str:
-    lines = content.decode().splitlines(keepends=True) if path.suffix == ".jsonl" else [content.decode()]
+    lines = (
+        content.decode().splitlines(keepends=True)
+        if path.suffix == ".jsonl"
+        else [content.decode()]
+    )
     at = int(rng.integers(len(lines)))
     value = json.loads(lines[at])
     text, how = _changed(value, rng)

@@ -13,12 +13,12 @@ from fuzzing.plain_reading import Plain, read_kaggle, read_wfdb
 
 from ecgexp.data.formats import csv_reader, wfdb_reader
 from ecgexp.data.formats.record import Record
-from ecgexp.data.preprocessing.pipeline import choose_leads, prepare_record, prepare_records
-from ecgexp.data.preprocessing.settings import Preparation
+from ecgexp.data.preprocessing.pipeline import choose_leads, preprocess_record, preprocess_records
+from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.settings.declaration import DataError
 
 REFUSED, TRUE, BEYOND, FINDING = "refused", "true beats", "beyond any check", "finding"
-_PREPARATION = Preparation(missing_lead="first")
+_PREPARATION = Preprocessing(missing_lead="first")
 _LONGEST_MESSAGE = 1000
 
 
@@ -53,7 +53,9 @@ def check_sound(case: Case) -> None:
     """
     plain = _plainly(case, case.files)
     if plain is None or not _is_plain(case.truth, plain) or not plain.beats:
-        raise ValueError(f"the two readers differ on the sound record {case.name}: {plain and plain.beats}")
+        raise ValueError(
+            f"the two readers differ on the sound record {case.name}: {plain and plain.beats}"
+        )
     _prepare(case.truth)  # and what that imports is there before processes are forked
 
 
@@ -75,7 +77,9 @@ def judge(case: Case, files: Files, story: list[str], folder: Path) -> Verdict:
     """Lays the files out, has them read, and compares."""
     lay_out(files, folder)
     outcome, kind, detail = _outcome(case, files, folder)
-    return Verdict(outcome=outcome, kind=kind, detail=detail, files=files, story=story, case=case.name)
+    return Verdict(
+        outcome=outcome, kind=kind, detail=detail, files=files, story=story, case=case.name
+    )
 
 
 def _outcome(case: Case, files: Files, folder: Path) -> tuple[str, str, str]:
@@ -92,7 +96,11 @@ def _outcome(case: Case, files: Files, folder: Path) -> tuple[str, str, str]:
         return TRUE, "", ""
     plain = _plainly(case, files)
     if plain is None or not _is_plain(record, plain):
-        return FINDING, "other beats in silence", f"read {_summary(record)}\nplainly {plain and plain.beats}"
+        return (
+            FINDING,
+            "other beats in silence",
+            f"read {_summary(record)}\nplainly {plain and plain.beats}",
+        )
     return _published(case, folder)
 
 
@@ -101,15 +109,20 @@ def _prepare(record: Record) -> None:
     columns, _ = choose_leads(record, _PREPARATION)
     if columns is None:
         return
-    part, *_ = prepare_record(record, columns, _PREPARATION)
+    part, *_ = preprocess_record(record, columns, _PREPARATION)
     has_intervals = len(record.beat_samples) > 1
-    if not (np.isfinite(part["signals_mv"]).all() and (np.isfinite(part["rr"]).all() or not has_intervals)):
+    if not (
+        np.isfinite(part["signals_mv"]).all()
+        and (np.isfinite(part["rr"]).all() or not has_intervals)
+    ):
         raise FloatingPointError("a prepared beat is not finite")
 
 
 def _message(error: DataError, case: Case, folder: Path) -> tuple[str, str, str]:
     text = str(error)
-    if not any(name in text for name in (f"{folder}/", f"record {case.record_id}", f"{case.record_id}.hea")):
+    if not any(
+        name in text for name in (f"{folder}/", f"record {case.record_id}", f"{case.record_id}.hea")
+    ):
         return FINDING, "a refusal that names no file", text
     if not text.isprintable() or len(text.replace(str(folder), "")) > _LONGEST_MESSAGE:
         return FINDING, "a refusal that is no line to print", text[:3000]
@@ -121,7 +134,7 @@ def _published(case: Case, folder: Path) -> tuple[str, str, str]:
     if case.layout is None:
         return BEYOND, "", ""
     try:
-        prepare_records(
+        preprocess_records(
             _PREPARATION, database=case.database, folder=folder, records=(case.record_id,), layout=case.layout,
         )  # fmt: skip
     except DataError:
@@ -141,7 +154,8 @@ def _beats(record: Record) -> list[tuple[int, str]]:
 
 def _same(one: Record, other: Record) -> bool:
     return (
-        (one.patient_id, one.fs_hz, one.lead_names) == (other.patient_id, other.fs_hz, other.lead_names)
+        (one.patient_id, one.fs_hz, one.lead_names)
+        == (other.patient_id, other.fs_hz, other.lead_names)
         and _beats(one) == _beats(other)
         and one.signals_mv.shape == other.signals_mv.shape
         and bool((one.signals_mv == other.signals_mv).all())
@@ -151,7 +165,8 @@ def _same(one: Record, other: Record) -> bool:
 def _is_plain(record: Record, plain: Plain) -> bool:
     signals = np.asarray(plain.signals_mv, np.float64).T
     return (
-        (record.patient_id, record.fs_hz, record.lead_names) == (plain.patient, plain.fs_hz, plain.lead_names)
+        (record.patient_id, record.fs_hz, record.lead_names)
+        == (plain.patient, plain.fs_hz, plain.lead_names)
         and _beats(record) == plain.beats
         and record.signals_mv.shape == signals.shape
         and bool(np.allclose(record.signals_mv, signals, rtol=1e-9, atol=1e-12))
@@ -169,5 +184,7 @@ def _place(error: BaseException) -> str:
     """The last function of ours, and the last at all."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "/ecgexp/" in frame.filename]
-    names = dict.fromkeys(f"{Path(frame.filename).name}:{frame.name}" for frame in (*ours[-1:], frames[-1]))
+    names = dict.fromkeys(
+        f"{Path(frame.filename).name}:{frame.name}" for frame in (*ours[-1:], frames[-1])
+    )
     return ", ".join(names)

@@ -27,7 +27,9 @@ NOTES = (
 )  # fmt: skip
 
 
-def mutate(files: Mapping[str, bytes], own: list[str], rng: np.random.Generator) -> tuple[Files, list[str]]:
+def mutate(
+    files: Mapping[str, bytes], own: list[str], rng: np.random.Generator
+) -> tuple[Files, list[str]]:
     """Spoils one to three things about a record.
 
     Args:
@@ -59,7 +61,10 @@ def _of(name: str) -> list[Callable]:
 
 def _span(content: bytes, rng: np.random.Generator) -> tuple[int, int]:
     start = int(rng.integers(len(content) + 1))
-    return start, min(len(content), start + int(rng.integers(1, 9 if rng.random() < 0.7 else max(10, len(content)))))
+    return start, min(
+        len(content),
+        start + int(rng.integers(1, 9 if rng.random() < 0.7 else max(10, len(content)))),
+    )
 
 
 def flip_bits(content: bytes, rng: np.random.Generator) -> bytes:
@@ -108,7 +113,11 @@ def zeros(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def append(content: bytes, rng: np.random.Generator) -> bytes:
-    return content + (rng.bytes(int(rng.integers(1, 50))) if rng.random() < 0.5 else bytes(int(rng.integers(1, 50))))
+    return content + (
+        rng.bytes(int(rng.integers(1, 50)))
+        if rng.random() < 0.5
+        else bytes(int(rng.integers(1, 50)))
+    )
 
 
 def shift_a_frame(content: bytes, rng: np.random.Generator) -> bytes:
@@ -149,8 +158,20 @@ def change_a_number(content: bytes, rng: np.random.Generator) -> bytes:
         return content
     found = numbers[rng.integers(len(numbers))]
     old = int(found[0][:18])
-    near = (old + 1, old - 1, -old, old * 2, old * 10, old + 65536, old + int(rng.integers(-500, 500)))
-    new = str(near[rng.integers(len(near))]).encode() if rng.random() < 0.4 else EXTREMES[rng.integers(len(EXTREMES))]
+    near = (
+        old + 1,
+        old - 1,
+        -old,
+        old * 2,
+        old * 10,
+        old + 65536,
+        old + int(rng.integers(-500, 500)),
+    )
+    new = (
+        str(near[rng.integers(len(near))]).encode()
+        if rng.random() < 0.4
+        else EXTREMES[rng.integers(len(EXTREMES))]
+    )
     return content[: found.start()] + new + content[found.end() :]
 
 
@@ -159,10 +180,10 @@ def change_a_word(content: bytes, rng: np.random.Generator) -> bytes:
     if not words:
         return content
     found = words[rng.integers(len(words))]
-    if rng.random() < 0.5:
-        other = words[rng.integers(len(words))][0]
-    else:
-        other = (EXTREMES + WORDS)[rng.integers(len(EXTREMES) + len(WORDS))]
+    ours = EXTREMES + WORDS
+    other = (
+        words[rng.integers(len(words))][0] if rng.random() < 0.5 else ours[rng.integers(len(ours))]
+    )
     return content[: found.start()] + other + content[found.end() :]
 
 
@@ -258,7 +279,12 @@ _FILES: list[Callable] = [empty, take_the_others, take_the_others, remove, fill,
 _BYTES: list[Callable] = [
     flip_bits, flip_bits, set_bytes, truncate, cut_the_start, insert, delete, repeat, swap, zeros, append, shift_a_frame,
 ]  # fmt: skip
-_ANNOTATION: list[Callable] = [*_BYTES, *[change_a_control_word, change_a_symbol] * 3, add_a_note, add_a_note]
+_ANNOTATION: list[Callable] = [
+    *_BYTES,
+    *[change_a_control_word, change_a_symbol] * 3,
+    add_a_note,
+    add_a_note,
+]
 _TEXT: list[Callable] = [
     *_BYTES[:-1], remove_a_line, repeat_a_line, swap_lines, join_lines, *[change_a_number] * 5, *[change_a_word] * 3,
     insert_a_word, insert_a_word, other_encoding, add_a_comment,

@@ -37,7 +37,9 @@ class _NotPlain(Exception):
     pass
 
 
-def read_wfdb(files: Mapping[str, object], record_id: str, database: Database, *, alone: bool) -> Plain | None:
+def read_wfdb(
+    files: Mapping[str, object], record_id: str, database: Database, *, alone: bool
+) -> Plain | None:
     """The record, or None where its files are not plainly valid.
 
     Args:
@@ -52,7 +54,9 @@ def read_wfdb(files: Mapping[str, object], record_id: str, database: Database, *
         return None
 
 
-def _read_wfdb(files: Mapping[str, object], record_id: str, database: Database, alone: bool) -> Plain:
+def _read_wfdb(
+    files: Mapping[str, object], record_id: str, database: Database, alone: bool
+) -> Plain:
     lines, comments = _header_lines(files[f"{record_id}.hea"])
     words = lines[0].split()
     _need(words[0] == record_id)
@@ -84,12 +88,20 @@ def _read_wfdb(files: Mapping[str, object], record_id: str, database: Database, 
                 signals[number] = lead
     _need(signals)
     beats = [
-        (sample, SYMBOLS[code]) for sample, code in _annotations(files[f"{record_id}.atr"], fs_hz) if code in SYMBOLS
+        (sample, SYMBOLS[code])
+        for sample, code in _annotations(files[f"{record_id}.atr"], fs_hz)
+        if code in SYMBOLS
     ]
     beats = [beat for beat in beats if beat[1] in BEATS and 0 <= beat[0] < length]
     patient = record_id if alone else _patient(record_id, comments, database)
     usable = sorted(signals)
-    return _checked(patient, fs_hz, [names[number] for number in usable], [signals[number] for number in usable], beats)
+    return _checked(
+        patient,
+        fs_hz,
+        [names[number] for number in usable],
+        [signals[number] for number in usable],
+        beats,
+    )
 
 
 def _header_lines(content: object) -> tuple[list[str], list[str]]:
@@ -138,7 +150,8 @@ def _decode(content: bytes, fmt: str, count: int) -> tuple[list[int], int]:
         }[fmt]  # fmt: skip
         _need(len(content) == count * size)
         values = [
-            int.from_bytes(content[at : at + size], order, signed=signed) - shift for at in range(0, len(content), size)
+            int.from_bytes(content[at : at + size], order, signed=signed) - shift
+            for at in range(0, len(content), size)
         ]
     return values, -(2 ** (BITS[fmt] - 1))
 
@@ -155,7 +168,10 @@ def _annotations(content: object, fs_hz: float) -> list[tuple[int, int]]:
             jump = words[at + 1] << 16 | words[at + 2]
             jump -= 2**32 if jump >= 2**31 else 0
             at += 3
-            if (jump, words[at]) == (-1, 1):  # how WFDB ends the notes about the file: a step back, a nothing a step on
+            if (jump, words[at]) == (
+                -1,
+                1,
+            ):  # how WFDB ends the notes about the file: a step back, a nothing a step on
                 at += 1
                 continue
             time += jump
@@ -166,7 +182,9 @@ def _annotations(content: object, fs_hz: float) -> list[tuple[int, int]]:
         elif code == 63:
             _need(bool(found) and value < 256)
             padded = (value + 1) // 2
-            note = b"".join(struct.pack("<H", word) for word in words[at + 1 : at + 1 + padded])[:value]
+            note = b"".join(struct.pack("<H", word) for word in words[at + 1 : at + 1 + padded])[
+                :value
+            ]
             _need(at + 1 + padded < len(words))
             _check_note(note.decode("latin-1"), found[-1], fs_hz)
             at += 1 + padded
@@ -190,7 +208,9 @@ def _check_note(note: str, annotation: tuple[int, int], fs_hz: float) -> None:
 def _patient(record_id: str, comments: list[str], database: Database) -> str:
     if database.patient_in_header is None:
         return database.same_patient.get(record_id, record_id)
-    return "patient " + next(found[1] for text in comments if (found := re.search(database.patient_in_header, text)))
+    return "patient " + next(
+        found[1] for text in comments if (found := re.search(database.patient_in_header, text))
+    )
 
 
 def read_kaggle(files: Mapping[str, object], record_id: str, database: Database) -> Plain | None:
@@ -206,26 +226,41 @@ def _read_kaggle(files: Mapping[str, object], record_id: str, database: Database
     names = [name.strip().strip("'\"").strip() for name in heading.split(",")]
     table = [[float(cell) for cell in row.split(",")] for row in rows]
     _need(all(len(row) == len(names) for row in table) and len(names) > 1 and all(names))
-    _need(all(row[0] == place and all(cell == round(cell) for cell in row) for place, row in enumerate(table)))
+    _need(
+        all(
+            row[0] == place and all(cell == round(cell) for cell in row)
+            for place, row in enumerate(table)
+        )
+    )
     _need(database.num_samples is None or len(table) == database.num_samples)
     columns = list(zip(*table, strict=True))[1:]
-    signals = [[(value - database.adc_zero) / database.adc_gain for value in column] for column in columns]
+    signals = [
+        [(value - database.adc_zero) / database.adc_gain for value in column] for column in columns
+    ]
     beats, last = [], 0
     first, *rest = _text_lines(files[f"{record_id}annotations.txt"])
     _need(not re.search(r"\d", first))
     for line in rest:
         fields = line.split()
         sample, symbol = _whole(fields[1]), fields[2]
-        _need(symbol in SYMBOLS.values() and all(_whole(field) >= 0 for field in fields[4:6]) and len(fields) > 5)
-        minutes, seconds = fields[0].rpartition(":")[::2]
-        elapsed = sum(60 ** (i + 1) * _whole(part) for i, part in enumerate(reversed(minutes.split(":")))) + float(
-            seconds
+        _need(
+            symbol in SYMBOLS.values()
+            and all(_whole(field) >= 0 for field in fields[4:6])
+            and len(fields) > 5
         )
+        minutes, seconds = fields[0].rpartition(":")[::2]
+        elapsed = sum(
+            60 ** (i + 1) * _whole(part) for i, part in enumerate(reversed(minutes.split(":")))
+        ) + float(seconds)
         _need(abs(elapsed - sample / database.fs_hz) < 0.002 and last <= sample)
         last = sample
         if symbol in BEATS and sample < len(table):
             beats.append((sample, symbol))
-    kept = [place for place, lead in enumerate(signals) if all(abs(value) < HIGHEST_MV for value in lead)]
+    kept = [
+        place
+        for place, lead in enumerate(signals)
+        if all(abs(value) < HIGHEST_MV for value in lead)
+    ]
     kept = [place for place in kept if names[1:].count(names[1 + place]) == 1]
     _need(kept)
     return _checked(
@@ -240,11 +275,17 @@ def _text_lines(content: object) -> list[str]:
 
 
 def _checked(
-    patient: str, fs_hz: float, names: list[str], signals: list[list[float]], beats: list[tuple[int, str]]
+    patient: str,
+    fs_hz: float,
+    names: list[str],
+    signals: list[list[float]],
+    beats: list[tuple[int, str]],
 ) -> Plain:
     _need(all(names))
     _need(all(first[0] < second[0] for first, second in zip(beats, beats[1:], strict=False)))
-    return Plain(patient=patient, fs_hz=fs_hz, lead_names=tuple(names), signals_mv=signals, beats=beats)
+    return Plain(
+        patient=patient, fs_hz=fs_hz, lead_names=tuple(names), signals_mv=signals, beats=beats
+    )
 
 
 def _whole(text: str) -> int:

@@ -37,7 +37,14 @@ class Limits:
 
 
 def run(
-    cases: Any, *, seed: int, numbers: range, workers: int, limits: Limits, until: float, attempt: Attempt = try_input
+    cases: Any,
+    *,
+    seed: int,
+    numbers: range,
+    workers: int,
+    limits: Limits,
+    until: float,
+    attempt: Attempt = try_input,
 ) -> Iterator[tuple[int, Verdict | None]]:
     """Tries every input, or as many as there is time for.
 
@@ -74,7 +81,13 @@ class _Lane:
     def __init__(
         self, cases: Any, seed: int, numbers: Sequence[int], folder: Path, limits: Limits, attempt: Attempt
     ):  # fmt: skip
-        self._cases, self._seed, self._left, self._folder, self._limits = cases, seed, numbers, folder, limits
+        self._cases, self._seed, self._left, self._folder, self._limits = (
+            cases,
+            seed,
+            numbers,
+            folder,
+            limits,
+        )
         self._attempt = attempt
         self._started = _FORK.Value("q", -1)
         self._since, self._seen, self._suspect = time.monotonic(), -1, -1
@@ -136,13 +149,20 @@ class _Lane:
         self.pipe.close()
 
     def _work(self, pipe: Connection) -> None:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # it does not outlive the process that watches it
+        ctypes.CDLL(None).prctl(
+            _PR_SET_PDEATHSIG, signal.SIGKILL
+        )  # it does not outlive the process that watches it
         self._folder.mkdir(exist_ok=True)
         limit_memory(self._limits.memory_mib)
-        with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+        with (
+            open(os.devnull, "w", encoding="utf-8") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+        ):
             for number in self._left:
                 self._started.value = number
-                pipe.send((number, _small(self._attempt(self._cases, self._seed, number, self._folder))))
+                pipe.send(
+                    (number, _small(self._attempt(self._cases, self._seed, number, self._folder)))
+                )
         pipe.send(None)
 
 

@@ -12,7 +12,7 @@ from ecgexp.config.compose import for_the_record, load_config
 from ecgexp.config.sweep_settings import SweepSettings
 from ecgexp.data.beats import COLUMNS, BeatSet
 from ecgexp.data.preprocessing import cache
-from ecgexp.features.inputs import SignalInput
+from ecgexp.features.inputs import SignalFeatures
 from ecgexp.models import classifier as saved_classifiers
 from ecgexp.models.classifier import Classifier
 from ecgexp.models.cnn1d import Cnn1d
@@ -22,7 +22,7 @@ from ecgexp.privacy.keyed_digests import DigestKey
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.privacy.recorded_losses import Loss, Losses
-from ecgexp.privacy.search_accounting import Charge
+from ecgexp.privacy.search_accounting import PrivacySpent
 from ecgexp.storage.file_digests import FileDigests
 from ecgexp.sweeps.attempts import Attempt
 from ecgexp.sweeps.sweep import Sweep
@@ -33,13 +33,20 @@ from ecgexp.tracking.params import parameters
 from ecgexp.tracking.withheld import PrivateFolder
 from ecgexp.training.checkpointing.store import Checkpoint, Checkpoints
 
-TYPED = ("dataset=synthetic", "trainer=dp", "privacy=dp", "privacy.noise_multiplier=1.1", "seed=3", "tracking=none")
+TYPED = (
+    "dataset=synthetic",
+    "trainer=dp",
+    "privacy=dp",
+    "privacy.noise_multiplier=1.1",
+    "seed=3",
+    "tracking=none",
+)
 CLASSES = ("N", "S", "V")
 KEY = "ab" * 32
 _EVENT = accounting.to_json(accounting.repeated(accounting.poisson_gaussian(0.01, 1.1), 20))
 _PRIVACY = {
-    "claim": True, "simulation": False, "statement": "ε = 1", "epsilon": 1.0, "rows_per_unit": 1, "overlapping_rows": 1,
-    "epsilon_overlap": None, "delta": 1e-5, "unit": "beat", "neighbouring": "add_or_remove_one", "accountant": "pld",
+    "guarantee": True, "simulation": False, "statement": "ε = 1", "epsilon": 1.0, "rows_per_unit": 1, "overlapping_rows": 1,
+    "epsilon_overlap": None, "delta": 1e-5, "unit": "beat", "neighboring_relation": "add_or_remove_one", "accountant": "pld",
     "steps": 20, "noise_multiplier": 1.1, "event": _EVENT, "not_covered": ["validation and test data"],
 }  # fmt: skip
 _DATA = {
@@ -63,10 +70,13 @@ def make_world(world: Path) -> None:
     _sweep(world / "outputs" / "sweep", config)
     private = world / "store.private"
     DigestKey.of(private)
-    charge = Charge.planned(plan())
+    spent = PrivacySpent.planned(plan())
     for name in ("run0", "run1"):
         loss = Loss(
-            run_dir=str(world / "outputs" / name), name=name, people=frozenset({"database synthetic"}), charge=charge
+            run_dir=str(world / "outputs" / name),
+            name=name,
+            training_population=frozenset({"database synthetic"}),
+            spent=spent,
         )
         Losses(private).begin(loss, resumes=False).finish(_EVENT)
     _cache(world / "cache", world / "recordings")
@@ -84,15 +94,31 @@ def make_world(world: Path) -> None:
 
 def _run(folder: Path, config: dict, *, run_id: str | None = None, seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
-    tracker = JsonlTracker(folder, run_id=run_id, store_uri="sqlite:///nowhere/mlflow.db" if run_id else None)
+    tracker = JsonlTracker(
+        folder, run_id=run_id, store_uri="sqlite:///nowhere/mlflow.db" if run_id else None
+    )
     tracker.log_params(parameters(config))
     tracker.set_tags(
-        {"mlflow.runName": folder.name, "dataset.name": "synthetic 1", "run.dir": str(folder), "command": "ecgexp"}
+        {
+            "mlflow.runName": folder.name,
+            "dataset.name": "synthetic 1",
+            "run.dir": str(folder),
+            "command": "ecgexp",
+        }
     )
     for step in range(1, 4):
-        tracker.log_metrics({"curve/train/loss": 1 / step, "curve/validation/macro_f1": 0.1 * step}, step=step)
-    metrics = {"test/accuracy": 0.5, "test/macro_f1": 0.4, "privacy/epsilon": 1.0, "privacy/delta": 1e-5}
-    tracker.log_metrics(metrics | {f"test/{score}/{name}": 0.5 for name in CLASSES for score in ("f1", "support")})
+        tracker.log_metrics(
+            {"curve/train/loss": 1 / step, "curve/validation/macro_f1": 0.1 * step}, step=step
+        )
+    metrics = {
+        "test/accuracy": 0.5,
+        "test/macro_f1": 0.4,
+        "privacy/epsilon": 1.0,
+        "privacy/delta": 1e-5,
+    }
+    tracker.log_metrics(
+        metrics | {f"test/{score}/{name}": 0.5 for name in CLASSES for score in ("f1", "support")}
+    )
     tracker.log_dict(_PRIVACY, "privacy.json")
     tracker.log_dict(_DATA, "data.json")
     tracker.log_text("The privacy statement.", "privacy_statement.txt")
@@ -131,22 +157,27 @@ def _model(folder: Path, rng: np.random.Generator) -> None:
     """As a run saves it, but for the weights, which need no TensorFlow here."""
     weights = [rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=4).astype(np.float32)]
     classifier = Classifier(
-        builder=Cnn1d(filters=(4,), kernel_sizes=(3,)), model_input=SignalInput(), weights=weights, class_names=CLASSES,
+        builder=Cnn1d(filters=(4,), kernel_sizes=(3,)), features=SignalFeatures(), weights=weights, class_names=CLASSES,
         window=20, lead_names=("MLII",), fs_hz=100.0, before_samples=10, database="synthetic 1",
     )  # fmt: skip
     folder.mkdir()
-    saved_classifiers._write(classifier, {"000/conv0/kernel": weights[0], "001/conv0/bias": weights[1]}, folder)
+    saved_classifiers._write(
+        classifier, {"000/conv0/kernel": weights[0], "001/conv0/bias": weights[1]}, folder
+    )
 
 
 def _notes(folder: Path) -> None:
-    write_notes(folder, {"overrides.yaml": "".join(f"- {text}\n" for text in TYPED), "config.yaml": "seed: 3\n"})
+    write_notes(
+        folder,
+        {"overrides.yaml": "".join(f"- {text}\n" for text in TYPED), "config.yaml": "seed: 3\n"},
+    )
 
 
 def _unfinished(folder: Path, config: dict) -> None:
     folder.mkdir(parents=True)
     Journal.create(folder / "privacy_journal.jsonl")
     ledger = Ledger(plan(), journal=Journal(folder / "privacy_journal.jsonl", block=5))
-    ledger.charge(plan().step_event, 10)
+    ledger.record(plan().step_event, 10)
     tracker = JsonlTracker(folder)
     tracker.log_params(parameters(config))
     tracker.set_tags({"process.host": "elsewhere"})
@@ -155,7 +186,7 @@ def _unfinished(folder: Path, config: dict) -> None:
         weights = np.full(4, step, np.float32)
         meta = {
             "trainer": {"epoch": step, "ledger": ledger.to_dict()}, "points": [{"curve/train/loss": 1.0}] * step,
-            "is_over": False, "chosen": {"step": step, "score": 0.5, "best": 0.5, "steps_since": 0}, "data_digest": KEY,
+            "is_over": False, "model_selector": {"step": step, "score": 0.5, "best": 0.5, "steps_since": 0}, "data_digest": KEY,
         }  # fmt: skip
         arrays = {"trainer/model/0": weights, "chosen/0": weights}
         Checkpoints(folder / "checkpoints").save(Checkpoint(step=step, arrays=arrays, meta=meta))
@@ -176,12 +207,16 @@ def _sweep(folder: Path, config: dict) -> None:
         sweep.note(number, name, digest, "ran")
         tried = Attempt(
             digest=digest, name=name, command="ecgexp", run_dir=str(run_dir), status="FINISHED", seconds=3.0,
-            metrics={"test/accuracy": 0.5}, data_digest=KEY, charge=Charge.planned(plan()),
+            metrics={"test/accuracy": 0.5}, data_digest=KEY, spent=PrivacySpent.planned(plan()),
         )  # fmt: skip
-        sweep.attempts.write(replace(tried, status="FAILED", reason="it failed") if number else tried)
+        sweep.attempts.write(
+            replace(tried, status="FAILED", reason="it failed") if number else tried
+        )
     (sweep.invocation / "multirun.yaml").write_text("hydra:\n  mode: MULTIRUN\n", encoding="utf-8")
     parent = JsonlTracker(sweep.parent_dir)
-    parent.set_tags({"command": "ecgexp -m seed=1,2", "sweep.overrides": "seed=1,2", "sweep.role": "parent"})
+    parent.set_tags(
+        {"command": "ecgexp -m seed=1,2", "sweep.overrides": "seed=1,2", "sweep.role": "parent"}
+    )
     parent.log_metrics({"sweep/jobs": 2.0}, step=1)
     parent.log_text("All of it has ε = 2.", "sweep_privacy.txt")
     parent.log_dict({"jobs": [], "typed": asdict(SweepSettings())}, "sweep.json")
@@ -192,10 +227,10 @@ def _cache(folder: Path, source: Path) -> None:
     source.mkdir(parents=True, exist_ok=True)
     (source / "notes.txt").write_text("a source file", encoding="utf-8")
     FileDigests(folder, source).of([source / "notes.txt"])
-    cache.load_or_prepare(folder, KEY, prepared)
+    cache.load_or_preprocess(folder, KEY, prepared)
 
 
-def prepared() -> cache.Prepared:
+def prepared() -> cache.CachedBeats:
     """Five beats of two records."""
     records = np.array(["a", "a", "b", "b", "b"])
     columns = {
@@ -206,7 +241,7 @@ def prepared() -> cache.Prepared:
     usual = {name: np.zeros((20, 1), np.float32) for name in ("a", "b")}
     places = {name: np.zeros((2, 3), np.int64) for name in usual}
     beats = BeatSet(
-        **columns, usual_mv=usual, annotated=places, fs_hz=100.0, lead_names=("MLII",), database="synthetic 1", digest="cd" * 32,
+        **columns, templates_mv=usual, annotated=places, fs_hz=100.0, lead_names=("MLII",), database="synthetic 1", digest="cd" * 32,
         dropped={},
     )  # fmt: skip
-    return cache.Prepared(beats=beats)
+    return cache.CachedBeats(beats=beats)

@@ -16,8 +16,14 @@ _MAY_DIFFER = re.compile(r"log|ecgexp\.log|digests-[0-9a-f]+\.json")
 def result(folder: Path) -> dict[str, Any]:
     """What a run's `result.json` says, but for the time and memory that it took, and ids and digests of its store."""
     values = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    values["metrics"] = {name: value for name, value in values["metrics"].items() if not name.startswith("resources/")}
-    values["data"] = {name: value for name, value in (values["data"] or {}).items() if name != "digest"}
+    values["metrics"] = {
+        name: value
+        for name, value in values["metrics"].items()
+        if not name.startswith("resources/")
+    }
+    values["data"] = {
+        name: value for name, value in (values["data"] or {}).items() if name != "digest"
+    }
     return values
 
 
@@ -52,7 +58,9 @@ def differences(whole: Path, run: Path, *, has_fresh_noise: bool = False) -> lis
         found += ["other weights"] if weights(whole) != weights(run) else []
         return found + (["other points"] if points(whole) != points(run) else [])
     found, was, got = [], then["privacy"], now["privacy"]
-    lost = next((value for key, value in got.items() if key in ("lost_steps", "discarded_steps")), 0)
+    lost = next(
+        (value for key, value in got.items() if key in ("discarded_steps", "discarded_steps")), 0
+    )
     if was["steps"] != got["steps"]:
         found.append(f"{got['steps']} steps instead of {was['steps']}")
     if got["epsilon"] < was["epsilon"] or (got["epsilon"] > was["epsilon"]) != (lost > 0):
@@ -66,7 +74,9 @@ def store_faults(database: Path, folders: list[Path]) -> list[str]:
     faults = []
     db = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
     status = dict(db.execute("SELECT run_uuid, status FROM runs"))
-    if running := [run for run, state in status.items() if state not in ("FINISHED", "KILLED", "FAILED")]:
+    if running := [
+        run for run, state in status.items() if state not in ("FINISHED", "KILLED", "FAILED")
+    ]:
         faults.append(f"{len(running)} runs say RUNNING in MLflow")
     for folder in folders:
         said = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -76,9 +86,15 @@ def store_faults(database: Path, folders: list[Path]) -> list[str]:
             continue
         if not said["store"]["whole"]:
             faults.append(f"{folder.name}: run.json says that MLflow has not all of it")
-        if dict(db.execute("SELECT key, value FROM tags WHERE run_uuid = ?", (run,))).get("status.reason"):
+        if dict(db.execute("SELECT key, value FROM tags WHERE run_uuid = ?", (run,))).get(
+            "status.reason"
+        ):
             faults.append(f"{folder.name}: has a status.reason")
-        stored = list(db.execute("SELECT key, step, value FROM metrics WHERE run_uuid = ? AND NOT is_nan", (run,)))
+        stored = list(
+            db.execute(
+                "SELECT key, step, value FROM metrics WHERE run_uuid = ? AND NOT is_nan", (run,)
+            )
+        )
         told = [
             (name, line["step"] or 0, value)
             for line in _lines(folder)
@@ -86,13 +102,20 @@ def store_faults(database: Path, folders: list[Path]) -> list[str]:
             if value is not None
         ]
         if Counter(stored) != Counter(told):
-            faults.append(f"{folder.name}: {len(stored)} points in MLflow, {len(told)} in the folder")
+            faults.append(
+                f"{folder.name}: {len(stored)} points in MLflow, {len(told)} in the folder"
+            )
         (uri,) = db.execute("SELECT artifact_uri FROM runs WHERE run_uuid = ?", (run,)).fetchone()
         kept = Path(uri.removeprefix("file://"))
         for name in said["artifacts"]:
-            if not (kept / name).is_file() or (kept / name).read_bytes() != (folder / name).read_bytes():
+            if (
+                not (kept / name).is_file()
+                or (kept / name).read_bytes() != (folder / name).read_bytes()
+            ):
                 faults.append(f"{folder.name}: {name} is missing or another one in MLflow")
-        models = db.execute("SELECT count(*) FROM logged_models WHERE source_run_id = ?", (run,)).fetchone()[0]
+        models = db.execute(
+            "SELECT count(*) FROM logged_models WHERE source_run_id = ?", (run,)
+        ).fetchone()[0]
         if (folder / "model").is_dir() and models != 1:
             faults.append(f"{folder.name}: {models} models in MLflow")
     db.close()
@@ -102,7 +125,9 @@ def store_faults(database: Path, folders: list[Path]) -> list[str]:
 def listing(home: Path) -> set[str]:
     """Every file and folder below `home`, ids left out."""
     paths = (path.relative_to(home) for path in home.rglob("*"))
-    return {_IDS.sub("ID", path.as_posix()) for path in paths if not _MAY_DIFFER.fullmatch(path.name)}
+    return {
+        _IDS.sub("ID", path.as_posix()) for path in paths if not _MAY_DIFFER.fullmatch(path.name)
+    }
 
 
 def litter(home: Path) -> list[str]:
@@ -132,4 +157,7 @@ def secrets_in(home: Path, secret: str) -> list[str]:
 
 
 def _lines(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [
+        json.loads(line)
+        for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    ]

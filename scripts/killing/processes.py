@@ -17,7 +17,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-STAGES = ("startup", "store", "preparation", "training", "checkpoint", "artifacts", "delivery", "end")
+STAGES = (
+    "startup",
+    "store",
+    "preparation",
+    "training",
+    "checkpoint",
+    "artifacts",
+    "delivery",
+    "end",
+)
 _WATCHED = {
     "open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree", "shutil.copyfile",
     "sqlite3.connect",
@@ -203,7 +212,9 @@ def _child(words: Sequence[str], home: Path, kill: Kill | None) -> int:
     log = os.open(home / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for number in (1, 2):
         os.dup2(log, number)
-    sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
+    sys.stdout, sys.stderr = (
+        os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2)
+    )
     sys.argv = ["ecgexp", *words]
     _watch = _Watch(home, kill)
     try:

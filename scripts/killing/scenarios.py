@@ -9,7 +9,7 @@ _SMALL = (
     "device=cpu", "data.cache_dir=cache", "evaluate_on=[validation]", f"+tracking.tags.api_token={SECRET}",
 )  # fmt: skip
 _OFTEN = "checkpoints.minutes=0.0001"  # within an epoch too, after every step
-_FEDERATED = ("trainer=federated", "trainer.num_rounds=3", "selection.keep=last")
+_FEDERATED = ("trainer=federated", "trainer.num_rounds=3", "selection.weights=last")
 _DP = ("trainer=dp", "trainer.expected_batch_size=50")
 _PATIENT = ("privacy=patient", "privacy.noise_multiplier=1.0")
 _POISSON = ("trainer.sampling=poisson", "trainer.clients_per_round=3")

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import yaml
 
-from ecgexp.augmentation import Augmentation, Chain, Crops9, ImageAugmentation, NoAugmentation, SignalAugmentation
+from ecgexp.augmentation import (
+    Augmentation,
+    Chain,
+    Crops9,
+    ImageAugmentation,
+    NoAugmentation,
+    SignalAugmentation,
+)
 from ecgexp.augmentation.base import keeps_rows_apart, views_by_label
 from ecgexp.settings.build import build_node, to_node
 from ecgexp.settings.declaration import ConfigError, build
@@ -57,13 +64,21 @@ def test_importing_the_settings_does_not_import_tensorflow():
 
 @pytest.mark.parametrize(
     ("name", "features"),
-    [("none", set()), ("crops9", {"image"}), ("image", {"image"}), ("signal", {"signal"}), ("parity", {"image"})],
+    [
+        ("none", set()),
+        ("crops9", {"image"}),
+        ("image", {"image"}),
+        ("signal", {"signal"}),
+        ("parity", {"image"}),
+    ],
 )
 def test_each_says_which_features_it_changes(name, features):
     assert load(name).features == features
 
 
-@pytest.mark.parametrize("augmentation", [NoAugmentation(), ImageAugmentation(), SignalAugmentation()])
+@pytest.mark.parametrize(
+    "augmentation", [NoAugmentation(), ImageAugmentation(), SignalAugmentation()]
+)
 def test_all_but_crops_show_every_beat_once(augmentation):
     rows, views = augmentation.expand(LABELS, CLASSES)
     assert rows.tolist() == [0, 1, 2, 3]
@@ -86,7 +101,9 @@ def test_crops_of_all_classes_and_of_no_beats():
 
 
 def test_a_class_that_the_grouping_does_not_make_is_refused():
-    with pytest.raises(ConfigError, match=r"except_classes names X, and the classes are N, S, V; try .*=\[N\]"):
+    with pytest.raises(
+        ConfigError, match=r"except_classes names X, and the classes are N, S, V; try .*=\[N\]"
+    ):
         Crops9(except_classes=("X",)).expand(LABELS, CLASSES)
 
 
@@ -94,20 +111,56 @@ def test_a_class_that_the_grouping_does_not_make_is_refused():
     ("make", "values", "message"),
     [
         (Crops9, {"crop_size": 0}, r"augmentation\.crop_size=0 is not usable"),
-        (ImageAugmentation, {"rotation_probability": 1.1}, r"augmentation\.rotation_probability=1\.1 is not usable"),
-        (ImageAugmentation, {"max_rotation_degrees": 181}, r"augmentation\.max_rotation_degrees=181 is not usable"),
-        (ImageAugmentation, {"flips": ["diagonal"]}, r"augmentation\.flips\.0='diagonal' is not usable"),
+        (
+            ImageAugmentation,
+            {"rotation_probability": 1.1},
+            r"augmentation\.rotation_probability=1\.1 is not usable",
+        ),
+        (
+            ImageAugmentation,
+            {"max_rotation_degrees": 181},
+            r"augmentation\.max_rotation_degrees=181 is not usable",
+        ),
+        (
+            ImageAugmentation,
+            {"flips": ["diagonal"]},
+            r"augmentation\.flips\.0='diagonal' is not usable",
+        ),
         (ImageAugmentation, {"flips": []}, r"augmentation\.flips=\[\] is not usable"),
-        (ImageAugmentation, {"min_crop_fraction": 0}, r"augmentation\.min_crop_fraction=0 is not usable"),
+        (
+            ImageAugmentation,
+            {"min_crop_fraction": 0},
+            r"augmentation\.min_crop_fraction=0 is not usable",
+        ),
         (ImageAugmentation, {"rotations": 1}, r"augmentation\.rotations is not a setting"),
         (SignalAugmentation, {"noise_std": -1}, r"augmentation\.noise_std=-1 is not usable"),
-        (SignalAugmentation, {"max_gain_change": 1.0}, r"augmentation\.max_gain_change=1\.0 is not usable"),
-        (SignalAugmentation, {"wander_cycles": [0.3, 0.1]}, r"wander_cycles=\[0\.3,0\.1\] must rise"),
+        (
+            SignalAugmentation,
+            {"max_gain_change": 1.0},
+            r"augmentation\.max_gain_change=1\.0 is not usable",
+        ),
+        (
+            SignalAugmentation,
+            {"wander_cycles": [0.3, 0.1]},
+            r"wander_cycles=\[0\.3,0\.1\] must rise",
+        ),
         (Chain, {"steps": []}, r"augmentation\.steps=\[\] is not usable"),
         (Chain, {"steps": ["crops9"]}, "holds 'crops9', which is no augmentation"),
-        (Chain, {"steps": [Crops9(), Crops9()]}, r"augmentation\.steps=.*crops9 stands in it twice, in places 1 and 2"),
-        (ImageAugmentation, {"flips": ["both", "both"]}, r"augmentation\.flips=.*both stands in it twice"),
-        (Crops9, {"except_classes": ["N", "N"]}, r"augmentation\.except_classes=.*N stands in it twice"),
+        (
+            Chain,
+            {"steps": [Crops9(), Crops9()]},
+            r"augmentation\.steps=.*crops9 stands in it twice, in places 1 and 2",
+        ),
+        (
+            ImageAugmentation,
+            {"flips": ["both", "both"]},
+            r"augmentation\.flips=.*both stands in it twice",
+        ),
+        (
+            Crops9,
+            {"except_classes": ["N", "N"]},
+            r"augmentation\.except_classes=.*N stands in it twice",
+        ),
     ],
 )
 def test_values_out_of_bounds_are_refused(make, values, message):
@@ -128,7 +181,9 @@ OWN = [
 def test_views_by_label_are_those_that_expand_lists(augmentation):
     for labels in (LABELS, LABELS[:0]):
         for found, expected in zip(
-            views_by_label(augmentation, labels, CLASSES), augmentation.expand(labels, CLASSES), strict=True
+            views_by_label(augmentation, labels, CLASSES),
+            augmentation.expand(labels, CLASSES),
+            strict=True,
         ):
             np.testing.assert_array_equal(found, expected)
             assert found.dtype == expected.dtype
@@ -142,7 +197,9 @@ class Balanced(NoAugmentation):
 
     def expand(self, labels, class_names):
         times = np.bincount(labels).max() // np.bincount(labels)[labels]
-        return np.repeat(np.arange(len(labels)), times), np.concatenate([np.arange(n, dtype=np.int32) for n in times])
+        return np.repeat(np.arange(len(labels)), times), np.concatenate(
+            [np.arange(n, dtype=np.int32) for n in times]
+        )
 
 
 def test_views_by_label_depend_on_no_other_row():
@@ -158,7 +215,10 @@ def test_views_by_label_depend_on_no_other_row():
 def test_augmentation_keeps_rows_apart_and_no_state(augmentation):
     from ecgexp.clipping.probe import check_views_apart
 
-    features = {"image": np.zeros((4, 64, 64, 1), np.float32), "signal": np.zeros((4, 32, 2), np.float32)}
+    features = {
+        "image": np.zeros((4, 64, 64, 1), np.float32),
+        "signal": np.zeros((4, 32, 2), np.float32),
+    }
     check_views_apart(augmentation.build(), features)
 
 
@@ -170,7 +230,14 @@ def test_row_by_row_gives_each_row_random_numbers_of_its_own():
 
     augment = row_by_row(SignalAugmentation().build())
     row = tf.constant(np.random.default_rng(0).standard_normal((1, 32, 2)), tf.float32)
-    alike, views, seed = {"signal": tf.repeat(row, 5, 0)}, tf.zeros([5], tf.int32), tf.constant([1, 2])
-    rows, again = augment(alike, views, seed)["signal"].numpy(), augment(alike, views, seed)["signal"].numpy()
+    alike, views, seed = (
+        {"signal": tf.repeat(row, 5, 0)},
+        tf.zeros([5], tf.int32),
+        tf.constant([1, 2]),
+    )
+    rows, again = (
+        augment(alike, views, seed)["signal"].numpy(),
+        augment(alike, views, seed)["signal"].numpy(),
+    )
     np.testing.assert_array_equal(rows, again)
     assert len(np.unique(rows, axis=0)) == 5

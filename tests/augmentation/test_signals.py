@@ -6,7 +6,13 @@ from ecgexp.settings.declaration import ConfigError
 
 pytestmark = pytest.mark.tf
 
-OFF = {"noise_std": 0, "wander_amplitude": 0, "max_gain_change": 0, "max_shift_samples": 0, "max_warp_samples": 0}
+OFF = {
+    "noise_std": 0,
+    "wander_amplitude": 0,
+    "max_gain_change": 0,
+    "max_shift_samples": 0,
+    "max_warp_samples": 0,
+}
 
 
 def windows(num=8, window=180, leads=2, seed=0):
@@ -43,12 +49,16 @@ def test_gain_is_one_factor_for_all_leads_within_its_bound():
     signal = windows(500)
     factors = augment(signal, max_gain_change=0.2) / signal
     assert np.ptp(factors, axis=(1, 2)).max() < 1e-5
-    assert 0.8 <= factors.min() < 0.82  # < 1 seed in 10**11: 500 draws all miss a twentieth of the range
+    assert (
+        0.8 <= factors.min() < 0.82
+    )  # < 1 seed in 10**11: 500 draws all miss a twentieth of the range
     assert 1.18 < factors.max() <= 1.2
 
 
 def test_wander_is_a_slow_sine_within_its_amplitude():
-    wander = augment(np.zeros((500, 180, 2), np.float32), wander_amplitude=0.5, wander_cycles=(1.0, 1.0))
+    wander = augment(
+        np.zeros((500, 180, 2), np.float32), wander_amplitude=0.5, wander_cycles=(1.0, 1.0)
+    )
     assert 0.45 < np.abs(wander).max() <= 0.5
     turns = 2 * np.pi * np.arange(180) / 180
     basis = np.stack([np.sin(turns), np.cos(turns)], axis=1)
@@ -61,7 +71,9 @@ def test_shift_moves_by_whole_samples_within_its_bound_and_repeats_the_edge():
     ramp = np.arange(20, dtype=np.float32)[None, :, None]
     found = augment(np.repeat(ramp, 500, axis=0), max_shift_samples=3)[..., 0]
     expected = {tuple(np.clip(np.arange(20) - shift, 0, 19)) for shift in range(-3, 4)}
-    assert {tuple(row) for row in found.astype(int)} == expected  # < 1 seed in 10**30 misses one of seven
+    assert {
+        tuple(row) for row in found.astype(int)
+    } == expected  # < 1 seed in 10**30 misses one of seven
     assert np.array_equal(found, np.round(found))
 
 
@@ -85,7 +97,9 @@ def test_the_seed_alone_decides():
     first = augment(signal, **parts)
     assert np.array_equal(first, augment(signal, **parts))
     for part, value in parts.items():
-        assert not np.array_equal(augment(signal, **{part: value}), augment(signal, seed=(3, 15), **{part: value}))
+        assert not np.array_equal(
+            augment(signal, **{part: value}), augment(signal, seed=(3, 15), **{part: value})
+        )
         assert not np.array_equal(augment(signal, **{part: value}), signal)
 
 
@@ -106,7 +120,10 @@ def test_no_example_depends_on_another():
     ("parts", "message"),
     [
         ({"max_shift_samples": 20}, "max_shift_samples=20 must be below the window of 20 samples"),
-        ({"max_warp_samples": 5.0}, r"max_warp_samples=5\.0 would fold a window of 20 samples; try .*=2"),
+        (
+            {"max_warp_samples": 5.0},
+            r"max_warp_samples=5\.0 would fold a window of 20 samples; try .*=2",
+        ),
     ],
 )
 def test_windows_too_short_are_refused(parts, message):

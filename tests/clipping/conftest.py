@@ -43,11 +43,16 @@ def explicit_loop(loss_fn):
             # gradient of a 1-tap convolution with stride 2 on one row.
             inputs = {name: tf.repeat(value[rows], 2, axis=0) for name, value in features.items()}
             with tf.GradientTape() as tape:
-                loss = tf.reduce_mean(loss_fn(tf.repeat(labels[rows], 2), model(inputs, training=True)))
+                loss = tf.reduce_mean(
+                    loss_fn(tf.repeat(labels[rows], 2), model(inputs, training=True))
+                )
             found = tape.gradient(loss, model.trainable_variables)
             gradient = [tf.convert_to_tensor(value).numpy().astype(np.float64) for value in found]
             norms.append(np.sqrt(sum(np.sum(value**2) for value in gradient)))
-            factor = min(1.0, clip / max(norms[-1] if bounds is None else float(bounds[len(norms) - 1]), 1e-30))
+            factor = min(
+                1.0,
+                clip / max(norms[-1] if bounds is None else float(bounds[len(norms) - 1]), 1e-30),
+            )
             total = [old + factor * value for old, value in zip(total, gradient, strict=True)]
         return total, np.array(norms)
 
@@ -60,7 +65,12 @@ def distance():
 
     def between(left, right):
         pairs = zip(left, right, strict=True)
-        return np.sqrt(sum(np.sum((np.asarray(a, np.float64) - np.asarray(b, np.float64)) ** 2) for a, b in pairs))
+        return np.sqrt(
+            sum(
+                np.sum((np.asarray(a, np.float64) - np.asarray(b, np.float64)) ** 2)
+                for a, b in pairs
+            )
+        )
 
     return between
 

@@ -24,11 +24,15 @@ def _project_model(name):
         return Resnet1d(filters=(8, 16, 48), dropout=0.0).build(signal, 5)
     if name == "resnet1d, strided stem":
         return Resnet1d(filters=(8, 16), stem_stride=2, dropout=0.0).build(signal, 5)
-    return Cnn2d(filters=(8, 32), dense_units=16, dropouts=(0, 0, 0)).build({"image": (16, 16, 1), "rr": (4,)}, 5)
+    return Cnn2d(filters=(8, 32), dense_units=16, dropouts=(0, 0, 0)).build(
+        {"image": (16, 16, 1), "rr": (4,)}, 5
+    )
 
 
 @pytest.mark.parametrize("name", ["cnn1d", "cnn2d", "resnet1d", "resnet1d, strided stem", "mlp"])
-def test_three_methods_agree_with_the_loop_on_the_projects_models(name, random_batch, assert_agrees):
+def test_three_methods_agree_with_the_loop_on_the_projects_models(
+    name, random_batch, assert_agrees
+):
     model = _project_model(name)
     assert_agrees(model, *random_batch(model, 10), views=2, methods=ALL)
 
@@ -87,17 +91,33 @@ def _drawn_model(blocks, dimensions):
     return tf.keras.Model(start, L.Dense(3)(pool()(x)))
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    blocks=st.lists(BLOCK, min_size=1, max_size=3), dimensions=st.sampled_from([1, 2]), views=st.sampled_from([1, 2])
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_ghost_agrees_with_the_loop_on_drawn_architectures(blocks, dimensions, views, random_batch, assert_agrees):
+@given(
+    blocks=st.lists(BLOCK, min_size=1, max_size=3),
+    dimensions=st.sampled_from([1, 2]),
+    views=st.sampled_from([1, 2]),
+)
+def test_ghost_agrees_with_the_loop_on_drawn_architectures(
+    blocks, dimensions, views, random_batch, assert_agrees
+):
     model = _drawn_model(blocks, dimensions)
     assert_agrees(model, *random_batch(model, 4), views=views)
 
 
-@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=3,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(blocks=st.lists(BLOCK, min_size=1, max_size=2), dimensions=st.sampled_from([1, 2]))
-def test_all_methods_agree_with_the_loop_on_drawn_architectures(blocks, dimensions, random_batch, assert_agrees):
+def test_all_methods_agree_with_the_loop_on_drawn_architectures(
+    blocks, dimensions, random_batch, assert_agrees
+):
     model = _drawn_model(blocks, dimensions)
     assert_agrees(model, *random_batch(model, 6), views=2, methods=ALL)

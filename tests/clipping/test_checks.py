@@ -11,7 +11,12 @@ def model_with(*layers):
     import tensorflow as tf
 
     return tf.keras.Sequential(
-        [tf.keras.layers.Input((6, 2)), *layers, tf.keras.layers.Flatten(), tf.keras.layers.Dense(3)]
+        [
+            tf.keras.layers.Input((6, 2)),
+            *layers,
+            tf.keras.layers.Flatten(),
+            tf.keras.layers.Dense(3),
+        ]
     )
 
 
@@ -28,14 +33,19 @@ def test_batch_normalization_is_refused_by_name(method, loss_fn):
 
     model = model_with(tf.keras.layers.BatchNormalization(name="norm0"))
     refused(
-        model, loss_fn, r"'norm0' \(BatchNormalization\) mixes the examples.*model\.normalization=group", method=method
+        model,
+        loss_fn,
+        r"'norm0' \(BatchNormalization\) mixes the examples.*model\.normalization=group",
+        method=method,
     )
 
 
 def test_batch_normalization_in_a_nested_model_is_refused(loss_fn):
     import tensorflow as tf
 
-    inner = tf.keras.Sequential([tf.keras.layers.Input((6, 2)), tf.keras.layers.BatchNormalization(name="deep")])
+    inner = tf.keras.Sequential(
+        [tf.keras.layers.Input((6, 2)), tf.keras.layers.BatchNormalization(name="deep")]
+    )
     refused(model_with(inner), loss_fn, "'deep'")
 
 
@@ -50,9 +60,13 @@ def test_unknown_layers_are_refused(loss_fn):
         pass
 
     refused(
-        model_with(MeanOverBatch(name="mean")), loss_fn, "'mean' .* not known to keep the examples of a batch apart"
+        model_with(MeanOverBatch(name="mean")),
+        loss_fn,
+        "'mean' .* not known to keep the examples of a batch apart",
     )
-    refused(model_with(tf.keras.layers.Lambda(lambda x: x, name="any")), loss_fn, "'any' .*not known")
+    refused(
+        model_with(tf.keras.layers.Lambda(lambda x: x, name="any")), loss_fn, "'any' .*not known"
+    )
     refused(model_with(MyDense(4, name="mine")), loss_fn, "'mine' .* has weights but no rule")
 
 
@@ -66,7 +80,12 @@ def test_an_operation_on_tensors_is_refused(loss_fn):
 
 @pytest.mark.parametrize(
     "code",
-    ["L.LayerNormalization(axis=0)", "L.Softmax(axis=0)", "L.Softmax(axis=-3)", "L.LayerNormalization(axis=[0, 2])"],
+    [
+        "L.LayerNormalization(axis=0)",
+        "L.Softmax(axis=0)",
+        "L.Softmax(axis=-3)",
+        "L.LayerNormalization(axis=[0, 2])",
+    ],
 )
 def test_the_axis_of_the_examples_is_refused(code, loss_fn):
     import tensorflow as tf
@@ -81,7 +100,9 @@ def test_concatenation_of_examples_is_refused(loss_fn):
     import tensorflow as tf
 
     x = tf.keras.Input((4,))
-    model = tf.keras.Model(x, tf.keras.layers.Dense(3)(tf.keras.layers.Concatenate(axis=0, name="joined")([x, x])))
+    model = tf.keras.Model(
+        x, tf.keras.layers.Dense(3)(tf.keras.layers.Concatenate(axis=0, name="joined")([x, x]))
+    )
     refused(model, loss_fn, "'joined' .*axis")
 
 
@@ -92,7 +113,9 @@ def test_weight_regularisers_are_refused_unless_they_are_public_terms(loss_fn):
     from ecgexp.clipping.build import build_clipper
     from ecgexp.clipping.checks import public_penalty_gradients
 
-    model = model_with(tf.keras.layers.Conv1D(4, 3, kernel_regularizer=tf.keras.regularizers.l2(0.1)))
+    model = model_with(
+        tf.keras.layers.Conv1D(4, 3, kernel_regularizer=tf.keras.regularizers.l2(0.1))
+    )
     refused(model, loss_fn, r"1 regularisation loss.*model\.l2=0.*public_penalty=True")
     build_clipper(model, loss_fn, l2_norm_clip=1.0, public_penalty=True)
     penalty = public_penalty_gradients(model)
@@ -150,10 +173,18 @@ def test_models_that_cannot_be_read_are_refused(loss_fn):
         replaced.call = lambda inputs, training=None, mask=None: inputs
     refused(replaced, loss_fn, "without overriding or replacing call")
     whole = L.Input((6, 2))
-    refused(tf.keras.Model(whole, L.Dense(3)(inner(whole))), loss_fn, "without overriding or replacing call")
+    refused(
+        tf.keras.Model(whole, L.Dense(3)(inner(whole))),
+        loss_fn,
+        "without overriding or replacing call",
+    )
     refused(tf.keras.Model(x, [L.Dense(3)(x), L.Dense(3)(x)]), loss_fn, "2 outputs")
     length = tf.keras.Input((None, 2))
-    refused(tf.keras.Model(length, L.Dense(3)(L.GlobalMaxPooling1D()(length))), loss_fn, "unknown length")
+    refused(
+        tf.keras.Model(length, L.Dense(3)(L.GlobalMaxPooling1D()(length))),
+        loss_fn,
+        "unknown length",
+    )
     refused(model_with(L.Conv1D(2, 3, dtype="float16", name="half")), loss_fn, "'half' .*float16")
     refused(model_with(L.Embedding(5, 2, mask_zero=True)), loss_fn, "mask_zero")
 
@@ -166,7 +197,9 @@ def test_a_missing_feature_is_named(loss_fn, random_batch):
     x = tf.keras.Input((4,), name="signal")
     model = tf.keras.Model({"signal": x}, tf.keras.layers.Dense(3)(x))
     with pytest.raises(ConfigError, match="'signal'.*among the features.*'picture'"):
-        build_clipper(model, loss_fn, l2_norm_clip=1.0)({"picture": tf.zeros([2, 4])}, tf.zeros(2), tf.ones(2))
+        build_clipper(model, loss_fn, l2_norm_clip=1.0)(
+            {"picture": tf.zeros([2, 4])}, tf.zeros(2), tf.ones(2)
+        )
 
 
 MIXING = {
@@ -186,19 +219,39 @@ def test_an_activation_that_mixes_examples_is_refused(code, method, loss_fn):
     import tensorflow as tf
 
     layer = eval(code, {"L": tf.keras.layers, "tf": tf})  # noqa: S307
-    refused(model_with(layer), loss_fn, "one example changes when another.*use activations", method=method)
+    refused(
+        model_with(layer),
+        loss_fn,
+        "one example changes when another.*use activations",
+        method=method,
+    )
 
 
 HIDDEN = {
-    "a layer as activation": ("L.Dense(4, activation=L.BatchNormalization())", "another layer.*inside it"),
-    "state": ("L.Activation(lambda x: x + state.assign_add(1.0))", "AssignAddVariableOp.*use a function of tensors"),
-    "random numbers": ("L.Activation(lambda x: x + tf.random.normal([]))", "RandomStandardNormal.*use a function"),
-    "state in its gradient": ("L.Activation(gradient(lambda g: g * state.assign_add(1.0)))", "AssignAddVariableOp"),
+    "a layer as activation": (
+        "L.Dense(4, activation=L.BatchNormalization())",
+        "another layer.*inside it",
+    ),
+    "state": (
+        "L.Activation(lambda x: x + state.assign_add(1.0))",
+        "AssignAddVariableOp.*use a function of tensors",
+    ),
+    "random numbers": (
+        "L.Activation(lambda x: x + tf.random.normal([]))",
+        "RandomStandardNormal.*use a function",
+    ),
+    "state in its gradient": (
+        "L.Activation(gradient(lambda g: g * state.assign_add(1.0)))",
+        "AssignAddVariableOp",
+    ),
     "random numbers in its gradient": (
         "L.Dense(4, activation=gradient(lambda g: g * tf.random.normal([])))",
         "RandomStandard",
     ),
-    "python": ("L.Activation(lambda x: tf.ensure_shape(tf.py_function(np.abs, [x], x.dtype), x.shape))", "EagerPyFunc"),
+    "python": (
+        "L.Activation(lambda x: tf.ensure_shape(tf.py_function(np.abs, [x], x.dtype), x.shape))",
+        "EagerPyFunc",
+    ),
     "Keras's dropout": ("L.Dropout(0.5)", "logged seed.*ecgexp.models.dropout"),
     "Keras's noise": ("L.GaussianNoise(1.0)", "logged seed"),
     "Keras's multiplied noise": ("L.GaussianDropout(0.5)", "logged seed"),
@@ -231,7 +284,13 @@ def test_what_hides_in_an_accepted_layer_is_refused(code, match, method, loss_fn
     def gradient(of_upstream):
         return tf.custom_gradient(lambda x: (tf.identity(x), of_upstream))
 
-    names = {"L": tf.keras.layers, "tf": tf, "np": np, "state": tf.Variable(0.0), "gradient": gradient}
+    names = {
+        "L": tf.keras.layers,
+        "tf": tf,
+        "np": np,
+        "state": tf.Variable(0.0),
+        "gradient": gradient,
+    }
     layer = eval(code, names)  # noqa: S307
     refused(model_with(layer), loss_fn, match, method=method)
 
@@ -262,7 +321,11 @@ def test_keras_noise_in_a_nested_model_is_refused(loss_fn):
     import tensorflow as tf
 
     L = tf.keras.layers
-    refused(model_with(tf.keras.Sequential([L.Input((6, 2)), L.GaussianDropout(0.5, name="deep")])), loss_fn, "'deep'")
+    refused(
+        model_with(tf.keras.Sequential([L.Input((6, 2)), L.GaussianDropout(0.5, name="deep")])),
+        loss_fn,
+        "'deep'",
+    )
 
 
 def _by_class_counts(labels, outputs):
@@ -294,7 +357,9 @@ def test_a_loss_that_mixes_examples_is_refused(loss):
 def test_a_loss_with_random_numbers_is_refused():
     import tensorflow as tf
 
-    refused(model_with(), lambda y, p: p[:, 0] + tf.random.uniform([]), "the loss runs RandomUniform")
+    refused(
+        model_with(), lambda y, p: p[:, 0] + tf.random.uniform([]), "the loss runs RandomUniform"
+    )
 
 
 @pytest.mark.parametrize("method", ["ghost", "vectorized"])
@@ -325,13 +390,19 @@ def test_loss_of_other_labels_is_refused():
         assert labels.shape[-1] == 7
         return outputs[:, 0]
 
-    refused(model_with(), loss, "neither class numbers nor one-hot labels.*use a function of labels")
+    refused(
+        model_with(), loss, "neither class numbers nor one-hot labels.*use a function of labels"
+    )
 
 
 def test_axis_given_as_a_tensor_is_refused_by_name(loss_fn):
     import tensorflow as tf
 
-    refused(model_with(tf.keras.layers.Softmax(axis=tf.constant(0), name="over")), loss_fn, "'over' .*axis 0")
+    refused(
+        model_with(tf.keras.layers.Softmax(axis=tf.constant(0), name="over")),
+        loss_fn,
+        "'over' .*axis 0",
+    )
 
 
 def test_unknown_callables_see_one_unit_at_a_time(random_batch, caplog):
@@ -356,10 +427,16 @@ def test_unknown_callables_see_one_unit_at_a_time(random_batch, caplog):
     features, labels = random_batch(model, 5)
     name, rows = next(iter(features.items()))
     huge = tf.concat([rows[:4], 1e6 * rows[4:]], 0)
-    with_it, without = (clipper({name: huge}, labels, tf.constant([1.0, 1, 1, 1, last])).gradients for last in (1, 0))
+    with_it, without = (
+        clipper({name: huge}, labels, tf.constant([1.0, 1, 1, 1, last])).gradients
+        for last in (1, 0)
+    )
     plain = clipper(features, labels, tf.constant([1.0, 1, 1, 1, 0])).gradients
     moved = np.sqrt(
-        sum(np.sum(np.square(np.float64(a) - np.float64(b))) for a, b in zip(with_it, without, strict=True))
+        sum(
+            np.sum(np.square(np.float64(a) - np.float64(b)))
+            for a, b in zip(with_it, without, strict=True)
+        )
     )
     assert moved <= 1 + 1e-5
     for a, b in zip(without, plain, strict=True):
@@ -374,7 +451,19 @@ def test_known_callables_keep_book_keeping(loss_fn):
     from ecgexp.clipping.ghost import GhostClipper
     from ecgexp.training.loss import CrossEntropy
 
-    names = ("relu", "elu", "gelu", "silu", "tanh", "softmax", "selu", "mish", "linear", "swish", "sigmoid")
+    names = (
+        "relu",
+        "elu",
+        "gelu",
+        "silu",
+        "tanh",
+        "softmax",
+        "selu",
+        "mish",
+        "linear",
+        "swish",
+        "sigmoid",
+    )
     model = model_with(*(tf.keras.layers.Dense(4, activation=name) for name in names))
     for loss in (loss_fn, CrossEntropy(focal_gamma=2.0).build(np.ones(3))):
         assert isinstance(build_clipper(model, loss, l2_norm_clip=1.0), GhostClipper)

@@ -23,12 +23,20 @@ def project_model(name, *, dropout=0.3, normalization="group"):
     signal = {"signal": (48, 1)}
     if name == "cnn1d":
         cnn1d = Cnn1d(
-            filters=(8, 16, 64), kernel_sizes=(7, 5, 5), pooled_length=3, dropout=dropout, normalization=normalization
+            filters=(8, 16, 64),
+            kernel_sizes=(7, 5, 5),
+            pooled_length=3,
+            dropout=dropout,
+            normalization=normalization,
         )
         return cnn1d.build(signal, 5)
     if name == "resnet1d":
-        return Resnet1d(filters=(8, 16), dropout=dropout, normalization=normalization).build(signal, 5)
-    cnn2d = Cnn2d(filters=(8, 32), dense_units=16, dropouts=(dropout,) * 3, normalization=normalization)
+        return Resnet1d(filters=(8, 16), dropout=dropout, normalization=normalization).build(
+            signal, 5
+        )
+    cnn2d = Cnn2d(
+        filters=(8, 32), dense_units=16, dropouts=(dropout,) * 3, normalization=normalization
+    )
     return cnn2d.build({"image": (16, 16, 1)}, 5)
 
 
@@ -67,7 +75,9 @@ def assert_adjacent_batches_are_within_the_clip(clipper, model, features, labels
     for last in (0.0, 1.0):
         restart(model)
         mask = tf.concat([tf.ones(len(labels) - 1), [last]], 0)
-        sums.append([np.asarray(value, np.float64) for value in clipper(features, labels, mask).gradients])
+        sums.append(
+            [np.asarray(value, np.float64) for value in clipper(features, labels, mask).gradients]
+        )
     moved = length([a - b for a, b in zip(*sums, strict=True)])
     rounding = 1e-7 * length(sums[0])  # of the two float32 sums, whose difference is taken
     assert moved <= CLIP * (1 + 1e-6) + rounding
@@ -85,7 +95,9 @@ def with_outlier(features, times):
 def test_one_more_beat_moves_the_sum_by_at_most_the_clip(name, times, loss_fn, random_batch):
     model = project_model(name)
     features, labels = random_batch(model, 4)
-    assert_adjacent_batches_are_within_the_clip(clip_with(model, loss_fn), model, with_outlier(features, times), labels)
+    assert_adjacent_batches_are_within_the_clip(
+        clip_with(model, loss_fn), model, with_outlier(features, times), labels
+    )
 
 
 @pytest.mark.parametrize("name", ["cnn1d", "cnn2d", "resnet1d"])
@@ -103,7 +115,10 @@ def prediction(labels, outputs):
 def _linear_model(size):
     import tensorflow as tf
 
-    layers = [tf.keras.Input((size,), name="x"), tf.keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")]
+    layers = [
+        tf.keras.Input((size,), name="x"),
+        tf.keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros"),
+    ]
     return tf.keras.Sequential(layers)
 
 
@@ -151,7 +166,10 @@ def test_padding_contributes_exactly_nothing(method, loss_fn, random_batch):
 
     model = project_model("cnn1d", dropout=0.0)
     features, labels = random_batch(model, 4)
-    clipper, mask = tf.function(clip_with(model, loss_fn, method=method)), tf.constant([1.0, 1.0, 1.0, 0.0])
+    clipper, mask = (
+        tf.function(clip_with(model, loss_fn, method=method)),
+        tf.constant([1.0, 1.0, 1.0, 0.0]),
+    )
     clean = clipper(features, labels, mask)
     for poison in (1e3, 1e30, np.nan, np.inf):
         dirty = clipper(with_outlier(features, poison), labels, mask)
@@ -165,7 +183,9 @@ def test_padding_contributes_exactly_nothing(method, loss_fn, random_batch):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", ["cnn1d", "cnn2d"])
-def test_a_unit_that_is_not_finite_contributes_nothing_and_is_counted(name, method, loss_fn, random_batch):
+def test_a_unit_that_is_not_finite_contributes_nothing_and_is_counted(
+    name, method, loss_fn, random_batch
+):
     import tensorflow as tf
 
     model = project_model(name, dropout=0.0)
@@ -196,7 +216,9 @@ def test_a_huge_row_is_clipped_or_contributes_nothing(name, normalization, loss_
     model = project_model(name, normalization=normalization)
     features, labels = random_batch(model, 4)
     clipper = clip_with(model, loss_fn)
-    assert_adjacent_batches_are_within_the_clip(clipper, model, with_outlier(features, 1e30), labels)
+    assert_adjacent_batches_are_within_the_clip(
+        clipper, model, with_outlier(features, 1e30), labels
+    )
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 4])
@@ -208,14 +230,20 @@ def test_any_split_into_physical_batches_gives_the_same_sum(chunk, loss_fn, rand
     clipper = clip_with(model, loss_fn)
     whole = clipper(features, labels, tf.ones(8))
     parts = [
-        clipper({k: v[i : i + chunk] for k, v in features.items()}, labels[i : i + chunk], tf.ones(chunk)).gradients
+        clipper(
+            {k: v[i : i + chunk] for k, v in features.items()},
+            labels[i : i + chunk],
+            tf.ones(chunk),
+        ).gradients
         for i in range(0, 8, chunk)
     ]
     summed = [np.sum([part[i] for part in parts], 0) for i in range(len(parts[0]))]
     assert distance(summed, whole.gradients) <= 1e-5 * length(whole.gradients)
 
 
-def test_the_clipper_runs_inside_a_function_with_a_batch_of_unknown_size(loss_fn, random_batch, distance):
+def test_the_clipper_runs_inside_a_function_with_a_batch_of_unknown_size(
+    loss_fn, random_batch, distance
+):
     import tensorflow as tf
 
     model = project_model("cnn1d", dropout=0.0)
@@ -228,7 +256,9 @@ def test_the_clipper_runs_inside_a_function_with_a_batch_of_unknown_size(loss_fn
     ]
     compiled = tf.function(lambda f, y, m: clipper(f, y, m), input_signature=signature)
     eager = clipper(features, labels, tf.ones(4))
-    assert distance(compiled(features, labels, tf.ones(4)).gradients, eager.gradients) <= 1e-5 * length(eager.gradients)
+    assert distance(
+        compiled(features, labels, tf.ones(4)).gradients, eager.gradients
+    ) <= 1e-5 * length(eager.gradients)
 
 
 def mean_clip(model, loss_fn):
@@ -240,8 +270,12 @@ def mean_clip(model, loss_fn):
     def clipper(features, labels, mask):
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(mask * loss_fn(labels, model(features, training=True)))
-        gradients, norm = tf.clip_by_global_norm(tape.gradient(loss, model.trainable_variables), CLIP)
-        return ClippedSum([g * tf.reduce_sum(mask) for g in gradients], norm, loss, tf.constant(0), tf.constant(0))
+        gradients, norm = tf.clip_by_global_norm(
+            tape.gradient(loss, model.trainable_variables), CLIP
+        )
+        return ClippedSum(
+            [g * tf.reduce_sum(mask) for g in gradients], norm, loss, tf.constant(0), tf.constant(0)
+        )
 
     return clipper
 
@@ -277,7 +311,13 @@ def two_passes(model, loss_fn):
         factors = tf.minimum(1.0, CLIP / norms) * mask
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(factors * loss_fn(labels, model(features, training=True)))
-        return ClippedSum(tape.gradient(loss, model.trainable_variables), norms, norms, tf.constant(0), tf.constant(0))
+        return ClippedSum(
+            tape.gradient(loss, model.trainable_variables),
+            norms,
+            norms,
+            tf.constant(0),
+            tf.constant(0),
+        )
 
     return clipper
 

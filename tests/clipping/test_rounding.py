@@ -15,7 +15,9 @@ def length(arrays):
 
 def common_part(rng, units, positions, size, common):
     """(units, positions, size) with one large vector at all positions of a unit."""
-    return common * rng.standard_normal((units, 1, size)) + rng.standard_normal((units, positions, size))
+    return common * rng.standard_normal((units, 1, size)) + rng.standard_normal(
+        (units, positions, size)
+    )
 
 
 def constant_channels(rng, units, positions, size, common):
@@ -25,15 +27,17 @@ def constant_channels(rng, units, positions, size, common):
 
 def two_clusters(rng, units, positions, size, common):
     """Two large vectors, each at half of the positions."""
-    return common * rng.standard_normal((units, 2, size))[:, np.arange(positions) % 2] + rng.standard_normal(
-        (units, positions, size)
-    )
+    return common * rng.standard_normal((units, 2, size))[
+        :, np.arange(positions) % 2
+    ] + rng.standard_normal((units, positions, size))
 
 
 def cancelling(rng, left, size):
     """(units, positions, size) for which the sum of outer products with `left` nearly vanishes."""
     right = rng.standard_normal((*left.shape[:2], size))
-    kept = np.linalg.svd(left, full_matrices=False)[0][:, :, :1]  # the direction over positions of the largest part
+    kept = np.linalg.svd(left, full_matrices=False)[0][
+        :, :, :1
+    ]  # the direction over positions of the largest part
     return right - kept @ (kept.transpose(0, 2, 1) @ right)
 
 
@@ -50,7 +54,9 @@ def test_gram_norm_is_an_upper_bound_in_float32(make, common):
         left = make(rng, 16, positions, inputs, common or 1.0).astype(np.float32)
         right = cancelling(rng, left.astype(np.float64), outputs).astype(np.float32)
         form = OuterProducts(tf.constant(left), tf.constant(right))
-        exact = np.einsum("uti,uto->uio", left.astype(np.float64), right.astype(np.float64)).reshape(16, -1)
+        exact = np.einsum(
+            "uti,uto->uio", left.astype(np.float64), right.astype(np.float64)
+        ).reshape(16, -1)
         bound = np.sqrt(squared_norms([form.part()]).upper.numpy().astype(np.float64))
         assert (np.linalg.norm(exact, axis=1) <= bound).all()
         for unit in range(16):
@@ -68,7 +74,9 @@ def test_gram_norm_is_an_upper_bound_at_any_scale(scale):
     for positions in (1, 6):
         left = (rng.standard_normal((4, positions, 5)) * scale).astype(np.float32)
         right = (rng.standard_normal((4, positions, 3)) / scale).astype(np.float32)
-        exact = np.einsum("uti,uto->uio", left.astype(np.float64), right.astype(np.float64)).reshape(4, -1)
+        exact = np.einsum(
+            "uti,uto->uio", left.astype(np.float64), right.astype(np.float64)
+        ).reshape(4, -1)
         part = OuterProducts(tf.constant(left), tf.constant(right)).part()
         bound = np.sqrt(squared_norms([part]).upper.numpy().astype(np.float64))
         assert (np.linalg.norm(exact, axis=1) <= bound).all()
@@ -82,7 +90,10 @@ def test_sum_of_squares_is_an_upper_bound_and_tight(shape):
     from ecgexp.clipping.rounding import sum_of_squares
 
     rng = np.random.default_rng(2)
-    for values in (np.full((2, *shape), 0.1, np.float32), rng.standard_normal((2, *shape)).astype(np.float32)):
+    for values in (
+        np.full((2, *shape), 0.1, np.float32),
+        rng.standard_normal((2, *shape)).astype(np.float32),
+    ):
         exact = np.sum(values.reshape(2, -1).astype(np.float64) ** 2, axis=1)
         upper = sum_of_squares([tf.constant(values)]).upper.numpy().astype(np.float64)
         assert (exact <= upper).all()
@@ -102,7 +113,10 @@ def test_parts_of_all_forms_are_bounded_together(scale):
         left = (rng.standard_normal((4, positions, inputs)) * scale).astype(np.float32)
         right = (rng.standard_normal((4, positions, outputs)) / scale).astype(np.float32)
         parts.append(OuterProducts(tf.constant(left), tf.constant(right)).part())
-        exact += np.sum(np.einsum("uti,uto->uio", *(x.astype(np.float64) for x in (left, right))) ** 2, axis=(1, 2))
+        exact += np.sum(
+            np.einsum("uti,uto->uio", *(x.astype(np.float64) for x in (left, right))) ** 2,
+            axis=(1, 2),
+        )
     for shape in ((), (3,), (7, 41), (5, 32, 64)):
         values = rng.standard_normal((4, *shape)).astype(np.float32)
         parts.insert(0, Instantiated(tf.constant(values)).part())
@@ -126,7 +140,9 @@ def test_units_that_cancel_keep_their_length(common):
     left = common_part(rng, 6, 8, 32, common).astype(np.float32)
     right = cancelling(rng, left.astype(np.float64), 32).astype(np.float32)
     forms = [OuterProducts(tf.constant(left), tf.constant(right)), Instantiated(tf.ones([6, 3]))]
-    exact = np.einsum("uti,uto->uio", left.astype(np.float64), right.astype(np.float64)).reshape(6, -1)
+    exact = np.einsum("uti,uto->uio", left.astype(np.float64), right.astype(np.float64)).reshape(
+        6, -1
+    )
     for unit in range(6):
         sums, norms = tf.function(lambda mask: _clipped(forms, mask, CLIP))(tf.one_hot(unit, 6))
         assert CLIP * (1 - 2e-3) <= length(sums) <= ALLOWED
@@ -227,8 +243,23 @@ def test_every_accepted_layer_is_in_a_drawn_model():
 
     from ecgexp.clipping.registry import ROW_WISE, RULES
 
-    merges = {"Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot"}  # several inputs
-    elsewhere = merges | {"InputLayer", "Flatten", "Embedding", "GlobalAveragePooling1D", "GlobalAveragePooling2D"}
+    merges = {
+        "Add",
+        "Subtract",
+        "Multiply",
+        "Average",
+        "Maximum",
+        "Minimum",
+        "Concatenate",
+        "Dot",
+    }  # several inputs
+    elsewhere = merges | {
+        "InputLayer",
+        "Flatten",
+        "Embedding",
+        "GlobalAveragePooling1D",
+        "GlobalAveragePooling2D",
+    }
     drawn = set(re.findall(r"(\w+)\(", " ".join(SEQUENCES)))
     accepted = {layer.__name__ for layer in (*ROW_WISE, *RULES)}
     assert accepted - elsewhere - {"GlobalMaxPooling1D"} == drawn - {tf.keras.Model.__name__}

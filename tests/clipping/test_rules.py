@@ -87,7 +87,9 @@ def test_picture_layer_agrees_with_the_loop(code, views, random_batch, assert_ag
 
 @pytest.mark.parametrize("views", [1, 3])
 @pytest.mark.parametrize("code", ["L.Conv2D(4, 3, padding='same')", "L.Conv2D(4, 2, strides=2)"])
-def test_gradients_written_one_by_one_agree_with_the_loop(code, views, random_batch, assert_agrees, monkeypatch):
+def test_gradients_written_one_by_one_agree_with_the_loop(
+    code, views, random_batch, assert_agrees, monkeypatch
+):
     monkeypatch.setattr("ecgexp.clipping.conv2d.PATCH_NUMBERS", 0)
     monkeypatch.setattr("ecgexp.clipping.conv2d.GRAM_ADVANTAGE", 0)
     model = with_layer(code, (7, 6, 2))
@@ -103,7 +105,9 @@ def test_gradients_written_one_by_one_agree_with_the_loop(code, views, random_ba
         if "Conv1D(" in code and "L.Conv1D" in code and "groups" not in name
     ],
 )
-def test_both_forms_of_a_kernel_gradient_agree_with_the_loop(code, advantage, random_batch, assert_agrees, monkeypatch):
+def test_both_forms_of_a_kernel_gradient_agree_with_the_loop(
+    code, advantage, random_batch, assert_agrees, monkeypatch
+):
     monkeypatch.setattr("ecgexp.clipping.conv1d.GRAM_ADVANTAGE", advantage)
     model = with_layer(code, (12, 2))
     assert_agrees(model, *random_batch(model, 3))
@@ -131,14 +135,20 @@ def _shared(kind):
 
     L = tf.keras.layers
     inputs = {"x": L.Input((8, 4), name="x"), "z": L.Input((8, 4), name="z")}
-    layer = {"dense": L.Dense(4), "conv": L.Conv1D(4, 3, padding="same"), "norm": L.GroupNormalization(2)}[kind]
+    layer = {
+        "dense": L.Dense(4),
+        "conv": L.Conv1D(4, 3, padding="same"),
+        "norm": L.GroupNormalization(2),
+    }[kind]
     x = L.Activation("tanh")(layer(inputs["x"]))
     outputs = [layer(x), layer(inputs["z"])]
     return tf.keras.Model(inputs, L.Dense(3)(L.Flatten()(L.Add()(outputs))))
 
 
 @pytest.mark.parametrize("kind", ["dense", "conv", "norm"])
-def test_layer_used_three_times_is_clipped_by_the_norm_of_the_sum(kind, random_batch, assert_agrees):
+def test_layer_used_three_times_is_clipped_by_the_norm_of_the_sum(
+    kind, random_batch, assert_agrees
+):
     model = _shared(kind)
     assert_agrees(model, *random_batch(model, 4), methods=ALL)
 
@@ -171,6 +181,8 @@ def test_embedding_agrees_with_the_loop(assert_agrees):
     import tensorflow as tf
 
     L = tf.keras.layers
-    model = tf.keras.Sequential([L.Input((5,), name="x", dtype="int32"), L.Embedding(7, 3), L.Flatten(), L.Dense(2)])
+    model = tf.keras.Sequential(
+        [L.Input((5,), name="x", dtype="int32"), L.Embedding(7, 3), L.Flatten(), L.Dense(2)]
+    )
     symbols = tf.constant(np.random.default_rng(0).integers(0, 7, (4, 5)), tf.int32)
     assert_agrees(model, {"x": symbols}, tf.constant([0, 1, 1, 0]))

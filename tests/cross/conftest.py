@@ -12,8 +12,8 @@ def data_root(tmp_path_factory):
     from two_folders import HEARTS, MITDB_NAMES, SVDB_NAMES, draw_heartbeats, write_record
 
     root = tmp_path_factory.mktemp("data")
-    for heart, mitdb, svdb in zip(HEARTS, MITDB_NAMES, SVDB_NAMES, strict=True):
-        drawn = draw_heartbeats(heart)
+    for patient, mitdb, svdb in zip(HEARTS, MITDB_NAMES, SVDB_NAMES, strict=True):
+        drawn = draw_heartbeats(patient)
         write_record(root / "mitdb", mitdb, drawn, fs_hz=360)
-        write_record(root / "svdb", svdb, drawn, fs_hz=128, gain=0 if heart % 2 else 200)
+        write_record(root / "svdb", svdb, drawn, fs_hz=128, gain=0 if patient % 2 else 200)
     return root

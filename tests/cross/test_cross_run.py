@@ -17,7 +17,7 @@ COMMAND = str(Path(sys.executable).parent / "ecgexp")
 TWO = ["dataset=mitdb_to_svdb", "split=cross_database"]
 SMALL = [
     "dataset.train.verify=header", f"dataset.train.records=[{','.join(MITDB_NAMES)}]",
-    f"dataset.test.records=[{','.join(SVDB_NAMES[:2])}]", "grouping=aami5", "grouping.empty_class=drop", "input=signal_rr",
+    f"dataset.test.records=[{','.join(SVDB_NAMES[:2])}]", "grouping=aami5", "grouping.empty_class=drop", "features=signal_rr",
     "trainer.epochs=2", "model.filters=[8,8]", "model.kernel_sizes=[5,3]", "model.dense_units=8", "num_resamples=20",
     "tracking=none",
 ]  # fmt: skip
@@ -25,7 +25,12 @@ SMALL = [
 
 def ecgexp(*words, cwd, **environment):
     return subprocess.run(
-        [COMMAND, *words], capture_output=True, text=True, cwd=cwd, check=False, env=os.environ | environment
+        [COMMAND, *words],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+        env=os.environ | environment,
     )
 
 
@@ -46,14 +51,21 @@ def test_an_absent_database_is_one_line_with_the_command_and_code_2_before_tenso
     for name in ("mitdb", "svdb"):
         assert (f"uv run python scripts/fetch_data.py {name}" in done.stderr) is (name in absent)
     assert not (tmp_path / "loaded").exists()
-    subprocess.run([sys.executable, "-c", "import tensorflow"], env=os.environ | {"PYTHONPATH": path}, check=True)
+    subprocess.run(
+        [sys.executable, "-c", "import tensorflow"],
+        env=os.environ | {"PYTHONPATH": path},
+        check=True,
+    )
     assert (tmp_path / "loaded").exists(), "the trap would not have caught it"
 
 
 @pytest.mark.parametrize(
-    ("words", "advice"), [(TWO[:1], "split=cross_database"), (TWO[1:], "dataset=mitdb_to_svdb, or split=inter_patient")]
+    ("words", "advice"),
+    [(TWO[:1], "split=cross_database"), (TWO[1:], "dataset=mitdb_to_svdb, or split=inter_patient")],
 )
-def test_a_dataset_and_a_split_that_do_not_suit_are_refused_with_what_to_type(tmp_path, data_root, words, advice):
+def test_a_dataset_and_a_split_that_do_not_suit_are_refused_with_what_to_type(
+    tmp_path, data_root, words, advice
+):
     done = ecgexp(*words, f"data.root={data_root}", "tracking=none", cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -66,7 +78,12 @@ def finished(data_root, tmp_path_factory):
     place = tmp_path_factory.mktemp("run")
     folder = place / "out"
     done = ecgexp(
-        *TWO, *SMALL, f"data.root={data_root}", f"data.cache_dir={place}", f"hydra.run.dir={folder}", cwd=place
+        *TWO,
+        *SMALL,
+        f"data.root={data_root}",
+        f"data.cache_dir={place}",
+        f"hydra.run.dir={folder}",
+        cwd=place,
     )
     assert done.returncode == 0, done.stderr
     assert "mitdb 1.0.0 -> svdb 1.0.0 · test" in done.stderr
@@ -84,17 +101,26 @@ def test_the_run_learns_from_one_and_is_tested_on_the_other(finished):
     assert set(tested["record"]) == {"svdb/800", "svdb/801"}
     assert set(chosen_by["patient"]) < {f"mitdb/{name}" for name in MITDB_NAMES}
     assert len(tested) == sum(data["beats"]["test"].values())
-    assert {reason.split(":")[0] for reason in data["dropped"] if not reason.startswith("symbol")} == {"mitdb", "svdb"}
-    assert set(pd.read_csv(finished / "tables/test_per_record.csv")["record"]) == {"svdb/800", "svdb/801"}
+    assert {
+        reason.split(":")[0] for reason in data["dropped"] if not reason.startswith("symbol")
+    } == {"mitdb", "svdb"}
+    assert set(pd.read_csv(finished / "tables/test_per_record.csv")["record"]) == {
+        "svdb/800",
+        "svdb/801",
+    }
     assert json.loads((finished / "model/model.json").read_text())["lead_names"] == ["MLII -> ECG1"]
 
 
 @pytest.mark.tf
 @pytest.mark.slow
-def test_a_record_of_either_database_is_told_what_the_run_would_say(finished, data_root, tmp_path, capsys):
+def test_a_record_of_either_database_is_told_what_the_run_would_say(
+    finished, data_root, tmp_path, capsys
+):
     """Each by its own lead: svdb has no MLII, mitdb no ECG1. Only beats of mitdb may have been learned."""
     records = [data_root / "svdb/800", data_root / "svdb/801", data_root / "mitdb/100"]
-    assert predict.main(["--run", str(finished), *map(str, records), "--output", str(tmp_path)]) == 0
+    assert (
+        predict.main(["--run", str(finished), *map(str, records), "--output", str(tmp_path)]) == 0
+    )
     said = capsys.readouterr().out
     own = pd.read_parquet(finished / "predictions/test.parquet")
     found = pd.concat(

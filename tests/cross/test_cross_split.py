@@ -8,22 +8,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from two_folders import make_two
 
-from ecgexp.data.datasets.catalog import DS1, DS2, FEDERATED10
+from ecgexp.data.datasets.catalog import DS1, DS2, WITHIN_RECORD
 from ecgexp.data.leakage import check_split
 from ecgexp.data.splits import (
     CrossDatabase,
-    Federated10,
     InterPatient,
+    InterPatientTwoLead,
     IntraPatient,
     PatientKFold,
-    Reduced,
     Split,
+    WithinRecord,
     check_databases,
 )
 from ecgexp.settings.declaration import ConfigError, DataError
 
 EVERY_OTHER = [
-    InterPatient(), InterPatient(division="random"), IntraPatient(), PatientKFold(num_folds=2), Reduced(), Federated10(),
+    InterPatient(), InterPatient(division="random"), IntraPatient(), PatientKFold(num_folds=2), InterPatientTwoLead(), WithinRecord(),
 ]  # fmt: skip
 
 
@@ -54,7 +54,9 @@ def test_same_seed_same_split_and_another_seed_another():
 
 
 def test_classes_of_one_database_only_are_noted(caplog):
-    beats = make_two(["1", "1", "2", "2"], ["1", "1"], labels=[0, 2, 0, 2, 0, 1], classes=("N", "V", "Q"))
+    beats = make_two(
+        ["1", "1", "2", "2"], ["1", "1"], labels=[0, 2, 0, 2, 0, 1], classes=("N", "V", "Q")
+    )
     split = CrossDatabase().split(beats, rng())
     assert split.notes == (
         "mitdb 1.0.0 has no beat of class V, so none can be found",
@@ -73,7 +75,7 @@ def test_a_database_of_which_nothing_is_left_is_named(mitdb, svdb, name):
 @pytest.mark.parametrize("kind", EVERY_OTHER, ids=lambda kind: type(kind).__name__)
 def test_no_other_split_gets_past_the_guard(kind):
     """Records that every one of them would take, were they of mitdb alone."""
-    names = sorted({*DS1[:4], *DS2[:4], *FEDERATED10})
+    names = sorted({*DS1[:4], *DS2[:4], *WITHIN_RECORD})
     mitdb, svdb = np.repeat(names, 8), np.repeat(["800", "801"], 8)
     beats = make_two(mitdb, svdb, labels=np.tile([0, 0, 0, 1], 2 * (len(names) + 2)))
     with pytest.raises(DataError, match="leak: |mitdb, and these are of mitdb 1.0.0 -> svdb"):
@@ -82,12 +84,19 @@ def test_no_other_split_gets_past_the_guard(kind):
 
 def by_hand(train, validation, test, disjoint="database"):
     parts = (np.asarray(rows, np.int64) for rows in (train, validation, test))
-    return Split(**dict(zip(("train", "validation", "test"), parts, strict=True)), disjoint=disjoint)
+    return Split(
+        **dict(zip(("train", "validation", "test"), parts, strict=True)), disjoint=disjoint
+    )
 
 
 @pytest.mark.parametrize(
     ("train", "validation", "test", "name"),
-    [([0, 3], [1], [2], "train"), ([0], [1, 3], [2], "validation"), ([0], [], [1, 2], "test"), ([2], [], [0], "train")],
+    [
+        ([0, 3], [1], [2], "train"),
+        ([0], [1, 3], [2], "validation"),
+        ([0], [], [1, 2], "test"),
+        ([2], [], [0], "train"),
+    ],
 )
 def test_the_guard_finds_a_beat_on_the_wrong_side(train, validation, test, name):
     beats = make_two(["100", "101"], ["800", "801"])
@@ -112,14 +121,19 @@ def dataset_of(name):
 @pytest.mark.parametrize("kind", EVERY_OTHER, ids=lambda kind: type(kind).__name__)
 def test_two_databases_with_another_split_are_refused_with_what_to_type(kind):
     with pytest.raises(
-        ConfigError, match=rf"mitdb 1\.0\.0 -> svdb 1\.0\.0 .*{type(kind).__name__} would.*split=cross_database"
+        ConfigError,
+        match=rf"mitdb 1\.0\.0 -> svdb 1\.0\.0 .*{type(kind).__name__} would.*split=cross_database",
     ):
         check_databases(dataset_of("mitdb_to_svdb"), kind)
 
 
-@pytest.mark.parametrize(("name", "said"), [("mitdb", "mitdb"), ("svdb", "svdb"), ("synthetic", "SyntheticDataset")])
+@pytest.mark.parametrize(
+    ("name", "said"), [("mitdb", "mitdb"), ("svdb", "svdb"), ("synthetic", "SyntheticDataset")]
+)
 def test_one_database_is_refused_with_what_to_type(name, said):
-    with pytest.raises(ConfigError, match=rf"and {said} is one; type dataset=mitdb_to_svdb, or split=inter_patient"):
+    with pytest.raises(
+        ConfigError, match=rf"and {said} is one; type dataset=mitdb_to_svdb, or split=inter_patient"
+    ):
         check_databases(dataset_of(name), CrossDatabase())
 
 
@@ -127,9 +141,12 @@ def test_one_database_is_refused_on_its_beats_too():
     beats = replace(make_two(["100"], []), database="mitdb 1.0.0", parts=np.zeros(0, "<U5"))
     with pytest.raises(ConfigError, match=r"and mitdb 1\.0\.0 is one"):
         CrossDatabase().split(beats, rng())
-    with pytest.raises(DataError, match=r"promises to test another database, and all beats are of mitdb 1\.0\.0"):
+    with pytest.raises(
+        DataError, match=r"promises to test another database, and all beats are of mitdb 1\.0\.0"
+    ):
         check_split(
-            replace(make_two(["100", "101"], []), database="mitdb 1.0.0", parts=beats.parts), by_hand([0], [], [1])
+            replace(make_two(["100", "101"], []), database="mitdb 1.0.0", parts=beats.parts),
+            by_hand([0], [], [1]),
         )
 
 

@@ -8,12 +8,12 @@ from two_folders import MITDB_NAMES, SVDB_NAMES
 
 from ecgexp.data.datasets.recorded import RecordedDataset
 from ecgexp.data.formats.record import Record
-from ecgexp.data.preprocessing.pipeline import prepare_record
-from ecgexp.data.preprocessing.settings import Preparation
+from ecgexp.data.preprocessing.pipeline import preprocess_record
+from ecgexp.data.preprocessing.settings import Preprocessing
 
 RATIO = 360 / 128
 REACH = 1 + RATIO / 2  # samples at 360 Hz: one of its own, and half a one at 128 Hz
-UNTOUCHED = Preparation(leads=("ECG1",), baseline="none")
+UNTOUCHED = Preprocessing(leads=("ECG1",), baseline="none")
 
 
 def make_record(signal_mv, samples, fs_hz=128.0):
@@ -23,8 +23,8 @@ def make_record(signal_mv, samples, fs_hz=128.0):
     )  # fmt: skip
 
 
-def windows_of(record, preparation=UNTOUCHED):
-    part, *_ = prepare_record(record, [0], preparation)
+def windows_of(record, preprocessing=UNTOUCHED):
+    part, *_ = preprocess_record(record, [0], preprocessing)
     return part["signals_mv"][:, :, 0], part
 
 
@@ -61,7 +61,9 @@ def test_no_frequency_above_64_hz_is_made_up(hz, phase):
     """Up to 54 Hz; above, the filter's edge leaves a rest, 14 dB below the hum for mains of 60 Hz, at 68 Hz."""
     time_s = np.arange(128 * 12) / 128
     record = make_record(np.sin(2 * np.pi * hz * time_s + phase), [4 * 128, 8 * 128])
-    windows, _ = windows_of(record, Preparation(leads=("ECG1",), baseline="none", window_ms=(2000, 2000)))
+    windows, _ = windows_of(
+        record, Preprocessing(leads=("ECG1",), baseline="none", window_ms=(2000, 2000))
+    )
     power = np.abs(np.fft.rfft(windows * np.hanning(windows.shape[1]))) ** 2
     frequencies = np.fft.rfftfreq(windows.shape[1], 1 / 360)
     assert power[:, frequencies > 64].sum() < 1e-4 * power.sum()
@@ -72,10 +74,14 @@ def test_no_frequency_above_64_hz_is_made_up(hz, phase):
 def test_what_is_left_of_mains_hum_is_known(rest_db):
     time_s = np.arange(128 * 12) / 128
     record = make_record(np.sin(2 * np.pi * 60 * time_s), [4 * 128, 8 * 128])
-    windows, _ = windows_of(record, Preparation(leads=("ECG1",), baseline="none", window_ms=(2000, 2000)))
+    windows, _ = windows_of(
+        record, Preprocessing(leads=("ECG1",), baseline="none", window_ms=(2000, 2000))
+    )
     taper = np.hanning(windows.shape[1])
     power = np.abs(np.fft.rfft(windows * taper)) ** 2
-    whole = np.abs(np.fft.rfft(np.sin(2 * np.pi * 60 * np.arange(windows.shape[1]) / 360) * taper)) ** 2
+    whole = (
+        np.abs(np.fft.rfft(np.sin(2 * np.pi * 60 * np.arange(windows.shape[1]) / 360) * taper)) ** 2
+    )
     above = np.fft.rfftfreq(windows.shape[1], 1 / 360) > 64
     assert 10 * np.log10(power[0, above].sum() / whole.sum()) == pytest.approx(rest_db, abs=0.2)
 
@@ -83,7 +89,9 @@ def test_what_is_left_of_mains_hum_is_known(rest_db):
 @pytest.fixture(scope="module", params=["median", "none"])
 def both(request, data_root):
     """The beats of six hearts, recorded at 360 and at 128 Hz."""
-    fast = RecordedDataset(root=data_root, records=MITDB_NAMES, verify="header", baseline=request.param).load()
+    fast = RecordedDataset(
+        root=data_root, records=MITDB_NAMES, verify="header", baseline=request.param
+    ).load()
     slow = RecordedDataset(
         root=data_root, database="svdb", records=SVDB_NAMES, leads=["ECG1"], baseline=request.param
     ).load()
@@ -119,15 +127,19 @@ def test_windows_hold_nothing_that_128_hz_cannot(both):
 def test_rr_features_are_equal_within_a_sample_of_each(both):
     fast, slow = both
     step_s = 1 / 128 + 1 / 360  # an interval is off by at most one sample of its rate
-    previous, following, local, ratio, *rhythm, unsteadiness = np.abs(fast.rr - slow.rr).T
+    previous, following, local, ratio, *rhythm, rr_irregularity = np.abs(fast.rr - slow.rr).T
     assert max(previous.max(), following.max()) <= step_s
     # Single intervals, and quantiles, which move no farther than the intervals do.
     assert np.max(rhythm) <= step_s + 1e-6
     # A mean of ten intervals is a difference of two places divided by ten.
-    number = np.concatenate([np.arange(len(part)) for part in np.split(fast.rr, _starts(fast.record_ids))])
+    number = np.concatenate(
+        [np.arange(len(part)) for part in np.split(fast.rr, _starts(fast.record_ids))]
+    )
     assert local[number >= 10].max() <= step_s / 10 + 1e-6
     assert ratio.max() <= step_s / 0.6 + 1e-3
-    assert unsteadiness.max() <= 2 * step_s / 0.6 + 1e-3  # a change is a difference of two intervals
+    assert (
+        rr_irregularity.max() <= 2 * step_s / 0.6 + 1e-3
+    )  # a change is a difference of two intervals
 
 
 def _starts(record_ids):
@@ -138,5 +150,7 @@ def test_a_gain_of_0_is_200_units_a_millivolt(both):
     """Every other record says 0; its beats are as high as those of the same heart in mitdb."""
     fast, slow = both
     for record, other in zip(MITDB_NAMES, SVDB_NAMES, strict=True):
-        high, low = (np.ptp(b.signals_mv[b.record_ids == r]) for b, r in ((fast, record), (slow, other)))
+        high, low = (
+            np.ptp(b.signals_mv[b.record_ids == r]) for b, r in ((fast, record), (slow, other))
+        )
         assert low == pytest.approx(high, rel=0.04)

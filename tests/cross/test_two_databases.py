@@ -32,8 +32,8 @@ def beats(data_root):
 
 
 @pytest.fixture(scope="module")
-def hearts():
-    return [draw_heartbeats(heart) for heart in list(HEARTS)[:2]]
+def patients():
+    return [draw_heartbeats(patient) for patient in list(HEARTS)[:2]]
 
 
 def test_beats_are_those_of_the_first_then_those_of_the_second(data_root, beats):
@@ -44,7 +44,11 @@ def test_beats_are_those_of_the_first_then_those_of_the_second(data_root, beats)
             getattr(beats, name), np.concatenate([getattr(one, name) for one in (first, second)])
         )
     assert beats.parts.tolist() == ["train"] * len(first) + ["test"] * len(second)
-    assert (beats.database, beats.lead_names, beats.fs_hz) == ("mitdb 1.0.0 -> svdb 1.0.0", ("MLII -> ECG1",), 360.0)
+    assert (beats.database, beats.lead_names, beats.fs_hz) == (
+        "mitdb 1.0.0 -> svdb 1.0.0",
+        ("MLII -> ECG1",),
+        360.0,
+    )
 
 
 def test_records_and_patients_bear_the_name_of_their_database(beats):
@@ -54,23 +58,25 @@ def test_records_and_patients_bear_the_name_of_their_database(beats):
     assert set(beats.patient_ids[beats.parts == "test"]) == {f"svdb/{name}" for name in SVDB_NAMES}
 
 
-def test_the_man_of_201_and_202_stays_one_man(tmp_path, hearts):
-    for record, drawn in {"201": hearts[0], "202": draw_heartbeats(2, seconds=10)}.items():
+def test_the_man_of_201_and_202_stays_one_man(tmp_path, patients):
+    for record, drawn in {"201": patients[0], "202": draw_heartbeats(2, seconds=10)}.items():
         write_record(tmp_path / "mitdb", record, drawn, fs_hz=360)
-    write_record(tmp_path / "svdb", "800", hearts[1], fs_hz=128)
+    write_record(tmp_path / "svdb", "800", patients[1], fs_hz=128)
     beats = make(tmp_path, train={"records": ["201", "202"]}, test={"records": ["800"]}).load()
     assert set(beats.patient_ids.tolist()) == {"mitdb/201+202", "svdb/800"}
 
 
-def test_equal_names_are_not_taken_for_one_patient(tmp_path, hearts, monkeypatch):
+def test_equal_names_are_not_taken_for_one_patient(tmp_path, patients, monkeypatch):
     """No two databases of the catalog share a name today."""
     twin = replace(catalog.SVDB, name="twin", records=("100",))
     monkeypatch.setattr(catalog, "DATABASES", {**catalog.DATABASES, "twin": twin})
-    write_record(tmp_path / "mitdb", "100", hearts[0], fs_hz=360)
-    write_record(tmp_path / "twin", "100", hearts[0], fs_hz=128)
+    write_record(tmp_path / "mitdb", "100", patients[0], fs_hz=360)
+    write_record(tmp_path / "twin", "100", patients[0], fs_hz=128)
     parts = {
         "train": RecordedDataset(root=tmp_path / "mitdb", records=["100"], verify="header"),
-        "test": RecordedDataset(root=tmp_path / "twin", database="twin", records=["100"], leads=["ECG1"]),
+        "test": RecordedDataset(
+            root=tmp_path / "twin", database="twin", records=["100"], leads=["ECG1"]
+        ),
     }
     beats = TwoDatabases(**parts).load()
     assert set(beats.patient_ids.tolist()) == {"mitdb/100", "twin/100"}
@@ -95,14 +101,21 @@ def test_the_digest_tells_of_either_part(data_root, beats):
 
 
 @pytest.mark.parametrize("order", [("ECG1", "ECG2"), ("ECG2", "ECG1")])
-def test_leads_are_taken_by_name_and_mapped_in_the_order_given(tmp_path, hearts, order):
+def test_leads_are_taken_by_name_and_mapped_in_the_order_given(tmp_path, patients, order):
     """Whatever their order in the file: the second record of svdb has ECG2 first."""
-    for number, drawn in enumerate(hearts):
+    for number, drawn in enumerate(patients):
         write_record(tmp_path / "mitdb", MITDB_NAMES[number], drawn, fs_hz=360)
         write_record(
-            tmp_path / "svdb", SVDB_NAMES[number], drawn, fs_hz=128, leads=("ECG2", "ECG1") if number else None
+            tmp_path / "svdb",
+            SVDB_NAMES[number],
+            drawn,
+            fs_hz=128,
+            leads=("ECG2", "ECG1") if number else None,
         )
-    names = {"train": {"records": MITDB_NAMES[:2], "leads": ["MLII", "V1"]}, "test": {"records": SVDB_NAMES[:2]}}
+    names = {
+        "train": {"records": MITDB_NAMES[:2], "leads": ["MLII", "V1"]},
+        "test": {"records": SVDB_NAMES[:2]},
+    }
     names["test"]["leads"] = order
     beats = make(tmp_path, **names).load()
     assert beats.lead_names == (f"MLII -> {order[0]}", f"V1 -> {order[1]}")
@@ -111,7 +124,9 @@ def test_leads_are_taken_by_name_and_mapped_in_the_order_given(tmp_path, hearts,
             beats.signals_mv[beats.record_ids == name].mean(axis=0)
             for name in (f"mitdb/{MITDB_NAMES[number]}", f"svdb/{SVDB_NAMES[number]}")
         )
-        likeness = np.corrcoef(one.T, other.T)[:2, 2:]  # rows: MLII, V1; columns: as they were asked for
+        likeness = np.corrcoef(one.T, other.T)[
+            :2, 2:
+        ]  # rows: MLII, V1; columns: as they were asked for
         likeness = likeness if order[0] == "ECG1" else likeness[:, ::-1]
         assert likeness.diagonal().min() > 0.98
         assert likeness[0, 1] < 0.9
@@ -119,11 +134,13 @@ def test_leads_are_taken_by_name_and_mapped_in_the_order_given(tmp_path, hearts,
 
 @pytest.mark.parametrize("part", ["train", "test"])
 @pytest.mark.parametrize("policy", ["skip", "first", "error"])
-def test_a_record_without_the_lead_is_treated_as_its_own_part_says(tmp_path, hearts, caplog, part, policy):
+def test_a_record_without_the_lead_is_treated_as_its_own_part_says(
+    tmp_path, patients, caplog, part, policy
+):
     """One record of each database lacks the lead; the policy of one part does not reach the other, which skips."""
     for folder, names, fs_hz in (("mitdb", MITDB_NAMES, 360), ("svdb", SVDB_NAMES, 128)):
-        write_record(tmp_path / folder, names[0], hearts[0], fs_hz=fs_hz)
-        write_record(tmp_path / folder, names[1], hearts[1], fs_hz=fs_hz, leads=("V5", "V2"))
+        write_record(tmp_path / folder, names[0], patients[0], fs_hz=fs_hz)
+        write_record(tmp_path / folder, names[1], patients[1], fs_hz=fs_hz, leads=("V5", "V2"))
     values = {"train": {"records": MITDB_NAMES[:2]}, "test": {"records": SVDB_NAMES[:2]}}
     values[part]["missing_lead"] = policy
     dataset = make(tmp_path, **values)
@@ -131,20 +148,29 @@ def test_a_record_without_the_lead_is_treated_as_its_own_part_says(tmp_path, hea
     database, _, lacking, lead = names[part]
     if policy == "error":
         with pytest.raises(
-            DataError, match=rf"record {lacking} has the leads V5, V2 but not {lead}; try dataset\.{part}\.miss"
+            DataError,
+            match=rf"record {lacking} has the leads V5, V2 but not {lead}; try dataset\.{part}\.miss",
         ):
             dataset.load()
         return
     beats = dataset.load()
-    expected = {"mitdb/100", "svdb/800"} | ({f"{database}/{lacking}"} if policy == "first" else set())
+    expected = {"mitdb/100", "svdb/800"} | (
+        {f"{database}/{lacking}"} if policy == "first" else set()
+    )
     assert set(beats.record_ids.tolist()) == expected
-    left_out = {f"{name}: record {record} has no lead {lead}" for name, _, record, lead in names.values()}
+    left_out = {
+        f"{name}: record {record} has no lead {lead}" for name, _, record, lead in names.values()
+    }
     if policy == "first":
         left_out.remove(f"{database}: record {lacking} has no lead {lead}")
-        assert f"another lead stands in for a missing one in {lacking} ({lead} <- V5)" in caplog.text
+        assert (
+            f"another lead stands in for a missing one in {lacking} ({lead} <- V5)" in caplog.text
+        )
     else:
         assert f"(dataset.{part}.missing_lead=first takes another lead" in caplog.text
-    assert left_out | {f"{name}: window leaves the record" for name in ("mitdb", "svdb")} == set(beats.dropped)
+    assert left_out | {f"{name}: window leaves the record" for name in ("mitdb", "svdb")} == set(
+        beats.dropped
+    )
     assert all(beats.dropped[reason] > 20 for reason in left_out)
 
 
@@ -158,7 +184,8 @@ def test_a_published_list_of_either_database_is_compared_with(data_root, monkeyp
 
     monkeypatch.setattr(catalog, "_published_sha256", published)
     with pytest.raises(
-        DataError, match=r"801\.dat is not the file PhysioNet publishes in svdb .*dataset\.test\.verify=header"
+        DataError,
+        match=r"801\.dat is not the file PhysioNet publishes in svdb .*dataset\.test\.verify=header",
     ):
         make(data_root).load()
     assert "svdb-1.0.0.sha256" in asked
@@ -173,7 +200,7 @@ def test_the_fake_mitdb_is_found_out_by_the_published_list(data_root):
 def test_each_part_is_kept_in_the_cache_of_its_own(data_root, tmp_path, monkeypatch):
     first = make(data_root, train={"cache_dir": tmp_path}, test={"cache_dir": tmp_path}).load()
     assert len(list(tmp_path.glob("beats-*.json"))) == 2
-    monkeypatch.setattr(pipeline, "_prepare", None)
+    monkeypatch.setattr(pipeline, "_preprocess", None)
     again = make(data_root, train={"cache_dir": tmp_path}, test={"cache_dir": tmp_path}).load()
     assert again.digest == first.digest
     np.testing.assert_array_equal(again.signals_mv, first.signals_mv)
@@ -190,15 +217,21 @@ def test_progress_names_the_database(data_root):
     assert (5, 6, "svdb/805") in told
 
 
-@pytest.mark.parametrize(("there", "absent"), [("mitdb", ["svdb"]), ("svdb", ["mitdb"]), ("", ["mitdb", "svdb"])])
-def test_an_absent_database_is_told_before_the_other_is_prepared(tmp_path, data_root, monkeypatch, there, absent):
+@pytest.mark.parametrize(
+    ("there", "absent"), [("mitdb", ["svdb"]), ("svdb", ["mitdb"]), ("", ["mitdb", "svdb"])]
+)
+def test_an_absent_database_is_told_before_the_other_is_prepared(
+    tmp_path, data_root, monkeypatch, there, absent
+):
     if there:
         os.symlink(data_root / there, tmp_path / there)
-    monkeypatch.setattr(pipeline, "prepare_records", None)
+    monkeypatch.setattr(pipeline, "preprocess_records", None)
     with pytest.raises(ConfigError) as refused:
         make(tmp_path).load()
     for name in ("mitdb", "svdb"):
-        assert (f"uv run python scripts/fetch_data.py {name}" in str(refused.value)) is (name in absent)
+        assert (f"uv run python scripts/fetch_data.py {name}" in str(refused.value)) is (
+            name in absent
+        )
     assert "\n" not in str(refused.value)
 
 
@@ -218,15 +251,15 @@ def test_an_absent_database_is_told_before_the_other_is_prepared(tmp_path, data_
 )  # fmt: skip
 def test_settings_that_cannot_be_used(overrides, message):
     with pytest.raises(ConfigError, match=message):
-        load_experiment(["experiment=mitdb_to_svdb", *overrides])
+        load_experiment(["experiment=mitdb_to_svdb_resnet1d_centralized", *overrides])
 
 
 @pytest.mark.parametrize(("database", "leads"), [("svdb", ("ECG1",)), ("incartdb", ("II",))])
 def test_shipped_files_train_on_the_records_without_a_pacemaker(database, leads):
     dataset = load_experiment([f"dataset=mitdb_to_{database}", "split=cross_database"]).dataset
     assert str(dataset) == f"mitdb 1.0.0 -> {database} 1.0.0"
-    assert (dataset.train.records, dataset.test.records) == (RECORD_SETS["unpaced"], None)
-    assert set(RECORD_SETS["unpaced"]) == {*DS1, *DS2}
+    assert (dataset.train.records, dataset.test.records) == (RECORD_SETS["without_pacemaker"], None)
+    assert set(RECORD_SETS["without_pacemaker"]) == {*DS1, *DS2}
     assert (dataset.train.leads, dataset.test.leads) == (("MLII",), leads)
     assert dataset.window_samples == (90, 90)
 
@@ -238,7 +271,7 @@ def test_what_both_parts_share_is_given_once():
         "dataset.baseline=bandpass",
         "dataset.train.records=ds1",
     ]
-    dataset = load_experiment(["experiment=mitdb_to_svdb", *values]).dataset
+    dataset = load_experiment(["experiment=mitdb_to_svdb_resnet1d_centralized", *values]).dataset
     for part in (dataset.train, dataset.test):
         assert (part.fs_hz, part.window_ms, part.baseline) == (250.0, (200.0, 300.0), "bandpass")
     assert dataset.window_samples == (50, 75)

@@ -8,7 +8,7 @@ from scipy.signal import resample_poly
 
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.synthetic import signal
-from ecgexp.data.synthetic.patient import draw_heart
+from ecgexp.data.synthetic.patient import draw_patient
 from ecgexp.data.synthetic.rhythm import draw_rhythm
 from ecgexp.data.synthetic.shapes import LEADS
 from ecgexp.seeding import Seeds
@@ -18,7 +18,10 @@ HEARTS = range(6)
 MITDB_NAMES = ("100", "101", "103", "105", "106", "108")
 SVDB_NAMES = ("800", "801", "802", "803", "804", "805")
 _NAMES = {360: ("MLII", "V1"), 128: ("ECG1", "ECG2")}
-_ADC = {360: (11, 1024), 128: (10, 0)}  # bits and the value of zero volt, as the headers of mitdb and svdb have them
+_ADC = {
+    360: (11, 1024),
+    128: (10, 0),
+}  # bits and the value of zero volt, as the headers of mitdb and svdb have them
 _HIGHEST_MV = 2.4  # 10 bits at 200 units a millivolt reach 2.56
 
 
@@ -40,10 +43,12 @@ class Heartbeats:
 def draw_heartbeats(index, *, seconds=30, seed=3):
     """The heart of virtual patient `index`, without noise."""
     seeds = Seeds(seed)
-    heart, rng = draw_heart(index, seeds), seeds.generator(f"cross/{index}")
-    rhythm = draw_rhythm(heart, duration_s=seconds, rng=rng)
+    patient, rng = draw_patient(index, seeds), seeds.generator(f"cross/{index}")
+    rhythm = draw_rhythm(patient, duration_s=seconds, rng=rng)
     with mock.patch.object(signal, "FS_HZ", FINE_HZ):
-        drawn = signal.draw_signals_mv(heart, rhythm, num_samples=seconds * FINE_HZ, noise=0.0, rng=rng)
+        drawn = signal.draw_signals_mv(
+            patient, rhythm, num_samples=seconds * FINE_HZ, noise=0.0, rng=rng
+        )
     signals_mv = drawn[:, [LEADS.index("MLII"), LEADS.index("V1")]]
     signals_mv *= min(1.0, _HIGHEST_MV / np.abs(signals_mv).max())
     return Heartbeats(r_s=rhythm.r_s, symbols=rhythm.symbols, signals_mv=signals_mv)
@@ -68,7 +73,9 @@ def write_record(folder, record_id, drawn, *, fs_hz, leads=None, gain=200):
     bits, zero = _ADC[fs_hz]
     known, leads = _NAMES[fs_hz], leads or _NAMES[fs_hz]
     columns = [known.index(name) if name in known else place for place, name in enumerate(leads)]
-    digital = np.clip(np.round(zero + 200 * signals_mv), zero - 2 ** (bits - 1), zero + 2 ** (bits - 1) - 1)
+    digital = np.clip(
+        np.round(zero + 200 * signals_mv), zero - 2 ** (bits - 1), zero + 2 ** (bits - 1) - 1
+    )
     digital = digital.astype(np.int64)[:, columns]
     wfdb.wrsamp(
         record_id, fs=fs_hz, units=["mV"] * 2, sig_name=list(leads), d_signal=digital, fmt=["212"] * 2, adc_gain=[200.0] * 2,
@@ -85,7 +92,9 @@ def write_record(folder, record_id, drawn, *, fs_hz, leads=None, gain=200):
 
 def make_two(mitdb, svdb, *, labels=None, classes=("N", "V"), database="mitdb 1.0.0 -> svdb 1.0.0"):
     """Beats without signal: one row for each record named, those of mitdb first."""
-    records = np.asarray([*(f"mitdb/{name}" for name in mitdb), *(f"svdb/{name}" for name in svdb)], np.str_)
+    records = np.asarray(
+        [*(f"mitdb/{name}" for name in mitdb), *(f"svdb/{name}" for name in svdb)], np.str_
+    )
     rows = len(records)
     labels = np.zeros(rows, np.int64) if labels is None else np.asarray(labels)
     return BeatSet(

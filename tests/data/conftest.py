@@ -22,4 +22,6 @@ def all_beats(real_root, tmp_path_factory):
     """Every beat of mitdb, V5 standing in for MLII in 102 and 104."""
     from ecgexp.data.datasets.recorded import RecordedDataset
 
-    return RecordedDataset(root=real_root, missing_lead="first", cache_dir=tmp_path_factory.mktemp("cache")).load()
+    return RecordedDataset(
+        root=real_root, missing_lead="first", cache_dir=tmp_path_factory.mktemp("cache")
+    ).load()

@@ -32,7 +32,9 @@ def read(tmp_path_factory):
     path = tmp_path_factory.mktemp("annotations") / "a.atr"
 
     def _read(words, fs_hz=360.0):
-        path.write_bytes(words if isinstance(words, bytes) else struct.pack(f"<{len(words)}H", *words))
+        path.write_bytes(
+            words if isinstance(words, bytes) else struct.pack(f"<{len(words)}H", *words)
+        )
         samples, symbols = read_annotations(path, fs_hz, TINY)
         return list(zip(samples.tolist(), symbols.tolist(), strict=True))
 
@@ -41,7 +43,16 @@ def read(tmp_path_factory):
 
 def test_by_hand(read):
     steps = [SKIP << 10, 1, 2, word(N, 3)]
-    words = [word(N, 5), word(V, 1000), *steps, word(SUB, 1), word(CHAN, 1), word(NUM, 2), *aux("(VT"), END]
+    words = [
+        word(N, 5),
+        word(V, 1000),
+        *steps,
+        word(SUB, 1),
+        word(CHAN, 1),
+        word(NUM, 2),
+        *aux("(VT"),
+        END,
+    ]
     assert read(words) == [(5, "N"), (1005, "V"), (1005 + 65538 + 3, "N")]
     assert read([SKIP << 10, 0xFFFF, 0xFF9C, word(N, 100), END]) == [(0, "N")]  # a step of -100
     assert read([SKIP << 10, 0, 7, SKIP << 10, 0, 8, word(N, 1), END]) == [(16, "N")]
@@ -51,7 +62,9 @@ def test_by_hand(read):
 
 
 def test_a_note_may_look_like_words_of_every_kind(read):
-    hidden = "".join(chr(byte) for code in (0, N, SKIP, AUX) for byte in struct.pack("<H", word(code, 200)))
+    hidden = "".join(
+        chr(byte) for code in (0, N, SKIP, AUX) for byte in struct.pack("<H", word(code, 200))
+    )
     assert read([word(N, 1), *aux(hidden), word(V, 1), END]) == [(1, "N"), (2, "V")]
 
 
@@ -73,7 +86,10 @@ def test_a_note_may_look_like_words_of_every_kind(read):
         ([word(N, 1), word(SKIP, 4), 0, 0, word(N, 1), END], "a step at word 1 is not whole"),
         ([SKIP << 10, 0, 5, END], "a step at word 0 is not whole|leads nowhere"),
         ([word(N, 1), SKIP << 10, 0, 5, END, END], "a step at word 1 leads nowhere"),
-        ([word(N, 1), SKIP << 10, 0, 5, word(SUB, 1), word(N, 1), END], "a step at word 1 leads nowhere"),
+        (
+            [word(N, 1), SKIP << 10, 0, 5, word(SUB, 1), word(N, 1), END],
+            "a step at word 1 leads nowhere",
+        ),
     ],
 )
 def test_what_is_no_annotation_file(read, words, said):
@@ -86,7 +102,11 @@ def test_what_is_no_annotation_file(read, words, said):
     [
         ["## what is this"],  # keeps wfdb 4.3 busy for ever, as does the next
         ["## time resolution: 360", "## time resolution: 360"],
-        ["## annotation type definitions", "1 V Premature", "## end of definitions"],  # makes N the code of V
+        [
+            "## annotation type definitions",
+            "1 V Premature",
+            "## end of definitions",
+        ],  # makes N the code of V
         ["## annotation type definitions"],
         ["1 V Premature", "## time resolution: 360"],
     ],
@@ -145,7 +165,12 @@ def test_what_wfdb_writes_is_read_as_it_was_meant(tmp_path_factory, drawn, fs):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.one_of(st.integers(0, 0xFFFF), st.builds(word, st.integers(0, 63), st.integers(0, 3))), max_size=40))
+@given(
+    st.lists(
+        st.one_of(st.integers(0, 0xFFFF), st.builds(word, st.integers(0, 63), st.integers(0, 3))),
+        max_size=40,
+    )
+)
 def test_any_words_are_annotations_or_refused_in_a_line(read, words):
     refused = None
     try:

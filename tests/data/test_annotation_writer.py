@@ -3,7 +3,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgexp.data.formats.annotation_writer import UNCLASSIFIED, check_extension, symbol_of, write_annotations
+from ecgexp.data.formats.annotation_writer import (
+    UNCLASSIFIED,
+    check_extension,
+    symbol_of,
+    write_annotations,
+)
 from ecgexp.data.formats.integrity import check_annotation_file
 from ecgexp.data.formats.record import BEAT_SYMBOLS
 from ecgexp.settings.declaration import ConfigError
@@ -44,7 +49,9 @@ def test_wfdb_reads_back_what_was_written(tmp_path_factory, samples, fs_hz, data
     samples = np.sort(list(samples))
     symbols = [data.draw(st.sampled_from(BEAT_SYMBOLS)) for _ in samples]
     notes = [data.draw(st.sampled_from(["", "abnormal"])) for _ in samples]
-    file = write_annotations(folder, "r_1", "ecgexp", samples=samples, symbols=symbols, notes=notes, fs_hz=fs_hz)
+    file = write_annotations(
+        folder, "r_1", "ecgexp", samples=samples, symbols=symbols, notes=notes, fs_hz=fs_hz
+    )
     read = wfdb.rdann(str(folder / "r_1"), "ecgexp")
     assert read.sample.tolist() == samples.tolist()
     assert read.symbol == symbols

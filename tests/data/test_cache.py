@@ -10,8 +10,8 @@ import pytest
 from tiny_records import TINY, write_record
 
 from ecgexp.data.preprocessing import pipeline as module
-from ecgexp.data.preprocessing.pipeline import prepare_records
-from ecgexp.data.preprocessing.settings import Preparation
+from ecgexp.data.preprocessing.pipeline import preprocess_records
+from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.settings.declaration import DataError
 
 
@@ -20,7 +20,9 @@ def reads(monkeypatch):
     """Counts the records that are really read."""
     calls = []
     read = module.wfdb_reader.read_record
-    monkeypatch.setattr(module.wfdb_reader, "read_record", lambda *args: calls.append(args[1]) or read(*args))
+    monkeypatch.setattr(
+        module.wfdb_reader, "read_record", lambda *args: calls.append(args[1]) or read(*args)
+    )
     return calls
 
 
@@ -30,8 +32,8 @@ def index_of(tiny):
 
 
 def load(tiny, **changes):
-    settings = Preparation(window_ms=(100, 100), cache_dir=tiny / "cache", **changes)
-    return prepare_records(settings, database=TINY, folder=tiny, records=("a",))
+    settings = Preprocessing(window_ms=(100, 100), cache_dir=tiny / "cache", **changes)
+    return preprocess_records(settings, database=TINY, folder=tiny, records=("a",))
 
 
 def assert_equal(first, second):
@@ -49,7 +51,13 @@ def test_second_time_comes_from_the_cache_and_is_equal_in_every_field(tiny, read
 
 @pytest.mark.parametrize(
     "changes",
-    [{"baseline": "none"}, {"leads": ("V1",)}, {"fs_hz": 180.0}, {"relocate_ms": 20.0}, {"missing_lead": "first"}],
+    [
+        {"baseline": "none"},
+        {"leads": ("V1",)},
+        {"fs_hz": 180.0},
+        {"relocate_ms": 20.0},
+        {"missing_lead": "first"},
+    ],
 )
 def test_another_setting_is_another_entry(tiny, reads, changes):
     assert load(tiny).digest != load(tiny, **changes).digest
@@ -96,16 +104,20 @@ def test_cache_of_two_folders_is_not_mixed_up(tmp_path):
         write_record(tmp_path / name, symbols=tuple(symbols))
         for path in (tmp_path / name).iterdir():
             os.utime(path, (1, 1))
-        settings = Preparation(window_ms=(100, 100), cache_dir=tmp_path / "cache")
-        found.append(prepare_records(settings, database=TINY, folder=tmp_path / name, records=("a",)).symbols.tolist())
+        settings = Preprocessing(window_ms=(100, 100), cache_dir=tmp_path / "cache")
+        found.append(
+            preprocess_records(
+                settings, database=TINY, folder=tmp_path / name, records=("a",)
+            ).symbols.tolist()
+        )
     assert found == [["N", "V", "N"], ["N", "A", "N"]]
 
 
 def test_cache_key_tells_what_the_catalog_says(tiny):
-    settings = Preparation(window_ms=(100, 100), cache_dir=tiny / "cache")
+    settings = Preprocessing(window_ms=(100, 100), cache_dir=tiny / "cache")
     said = replace(TINY, same_patient={"a": "somebody"})
     patients = [
-        prepare_records(settings, database=database, folder=tiny, records=("a",)).patient_ids[0]
+        preprocess_records(settings, database=database, folder=tiny, records=("a",)).patient_ids[0]
         for database in (TINY, said)
     ]
     assert patients == ["a", "somebody"]
@@ -139,7 +151,12 @@ def test_file_replaced_while_it_is_read_is_refused(tiny, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:300] + bytes([b[300] ^ 255]) + b[301:]]
+    "damage",
+    [
+        lambda b: b[: len(b) // 2],
+        lambda b: b"",
+        lambda b: b[:300] + bytes([b[300] ^ 255]) + b[301:],
+    ],
 )
 def test_damaged_file_is_rebuilt_with_a_warning(tiny, reads, caplog, damage):
     first = load(tiny)
@@ -189,10 +206,10 @@ def test_failed_write_leaves_nothing_behind(tiny, monkeypatch, caplog):
 
 def test_warnings_are_repeated_from_the_cache(tiny, reads, caplog):
     write_record(tiny, "b", leads=("V5", "V1"), seed=3)
-    settings = Preparation(window_ms=(100, 100), cache_dir=tiny / "cache")
+    settings = Preprocessing(window_ms=(100, 100), cache_dir=tiny / "cache")
     for _ in range(2):
         caplog.clear()
-        beats = prepare_records(settings, database=TINY, folder=tiny, records=("a", "b"))
+        beats = preprocess_records(settings, database=TINY, folder=tiny, records=("a", "b"))
         assert "records b lack a lead that was asked for and are left out" in caplog.text
         assert beats.dropped == {"window leaves the record": 0, "record b has no lead MLII": 3}
     assert reads == ["a", "b"]
@@ -200,27 +217,35 @@ def test_warnings_are_repeated_from_the_cache(tiny, reads, caplog):
 
 def test_missing_lead_policies(tiny, caplog):
     write_record(tiny, "b", leads=("V5", "V1"), seed=3)
-    settings = Preparation(window_ms=(100, 100), baseline="none")
-    first = prepare_records(replace(settings, missing_lead="first"), database=TINY, folder=tiny, records=("a", "b"))
+    settings = Preprocessing(window_ms=(100, 100), baseline="none")
+    first = preprocess_records(
+        replace(settings, missing_lead="first"), database=TINY, folder=tiny, records=("a", "b")
+    )
     assert "b (MLII <- V5)" in caplog.text
-    v5 = prepare_records(replace(settings, leads=("V5",)), database=TINY, folder=tiny, records=("b",))
+    v5 = preprocess_records(
+        replace(settings, leads=("V5",)), database=TINY, folder=tiny, records=("b",)
+    )
     np.testing.assert_array_equal(first.signals_mv[3:], v5.signals_mv)
     with pytest.raises(DataError, match=r"record b has the leads V5, V1 but not MLII"):
-        prepare_records(replace(settings, missing_lead="error"), database=TINY, folder=tiny, records=("a", "b"))
+        preprocess_records(
+            replace(settings, missing_lead="error"), database=TINY, folder=tiny, records=("a", "b")
+        )
     with pytest.raises(DataError, match="no beat is left"):
-        prepare_records(settings, database=TINY, folder=tiny, records=("b",))
+        preprocess_records(settings, database=TINY, folder=tiny, records=("b",))
 
 
 def test_leads_stand_in_the_order_asked_for(tiny):
-    settings = Preparation(window_ms=(100, 100), baseline="none", leads=("V1", "MLII"))
-    swapped = prepare_records(settings, database=TINY, folder=tiny, records=("a",))
-    plain = prepare_records(replace(settings, leads=("MLII", "V1")), database=TINY, folder=tiny, records=("a",))
+    settings = Preprocessing(window_ms=(100, 100), baseline="none", leads=("V1", "MLII"))
+    swapped = preprocess_records(settings, database=TINY, folder=tiny, records=("a",))
+    plain = preprocess_records(
+        replace(settings, leads=("MLII", "V1")), database=TINY, folder=tiny, records=("a",)
+    )
     np.testing.assert_array_equal(swapped.signals_mv, plain.signals_mv[:, :, ::-1])
 
 
 def test_resampled_record_keeps_its_published_samples(tiny):
-    settings = Preparation(window_ms=(100, 100), fs_hz=180.0, baseline="none")
-    beats = prepare_records(settings, database=TINY, folder=tiny, records=("a",))
+    settings = Preprocessing(window_ms=(100, 100), fs_hz=180.0, baseline="none")
+    beats = preprocess_records(settings, database=TINY, folder=tiny, records=("a",))
     assert beats.signals_mv.shape == (3, 36, 1)
     assert beats.r_samples.tolist() == [200, 500, 800]
     np.testing.assert_allclose(beats.rr[:, 0], 300 / 360, rtol=1e-6)
@@ -228,6 +253,12 @@ def test_resampled_record_keeps_its_published_samples(tiny):
 
 def test_progress_is_reported(tiny):
     told = []
-    settings = Preparation(window_ms=(100, 100))
-    prepare_records(settings, database=TINY, folder=tiny, records=("a",), report=lambda *call: told.append(call))
+    settings = Preprocessing(window_ms=(100, 100))
+    preprocess_records(
+        settings,
+        database=TINY,
+        folder=tiny,
+        records=("a",),
+        on_progress=lambda *call: told.append(call),
+    )
     assert told == [(0, 1, "a"), (1, 1, "")]

@@ -55,17 +55,32 @@ def test_variants_read_alike(tmp_path, variant):
 @pytest.mark.parametrize(
     ("fault", "match"),
     [
-        ({"rows": ("0,10,20", "1,nan,21", "2,1,1", "3,1,1")}, r"a\.csv has a line that is not whole numbers"),
-        ({"rows": ("0,10,20", "1,11", "2,1,1", "3,1,1")}, r"a\.csv has a line that is not whole numbers"),
+        (
+            {"rows": ("0,10,20", "1,nan,21", "2,1,1", "3,1,1")},
+            r"a\.csv has a line that is not whole numbers",
+        ),
+        (
+            {"rows": ("0,10,20", "1,11", "2,1,1", "3,1,1")},
+            r"a\.csv has a line that is not whole numbers",
+        ),
         ({"rows": ("0,10,20", "2,11,21", "3,1,1")}, r"a\.csv does not number its samples"),
         ({"header": "'sample #','V5'"}, r"a\.csv names 2 columns and holds 3"),
-        ({"text": [*ANNOTATIONS, "  0:00.010"]}, r"aannotations\.txt has a line without time, sample and type"),
-        ({"header": "0,9,19"}, r"a\.csv has no heading that names its leads: it begins with '0,9,19'"),
+        (
+            {"text": [*ANNOTATIONS, "  0:00.010"]},
+            r"aannotations\.txt has a line without time, sample and type",
+        ),
+        (
+            {"header": "0,9,19"},
+            r"a\.csv has no heading that names its leads: it begins with '0,9,19'",
+        ),
         (
             {"header": "'sample #';'V5';'MLII'", "rows": ("0;1,5;2", "1;1,5;2")},
             r"a\.csv separates its columns by semicolons and holds commas",
         ),
-        ({"text": [ANNOTATIONS[0], *ANNOTATIONS[:0:-1]]}, r"aannotations\.txt is not in time order"),
+        (
+            {"text": [ANNOTATIONS[0], *ANNOTATIONS[:0:-1]]},
+            r"aannotations\.txt is not in time order",
+        ),
     ],
 )
 def test_faults_are_named(tmp_path, fault, match):

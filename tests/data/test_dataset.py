@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from ecgexp.data.datasets.catalog import DATABASES, FEDERATED10, MITDB
+from ecgexp.data.datasets.catalog import DATABASES, MITDB, WITHIN_RECORD
 from ecgexp.data.datasets.recorded import RecordedDataset, find_folder
 from ecgexp.settings.declaration import ConfigError, DataError, build
 
@@ -34,7 +34,9 @@ def test_two_unusual_places_are_both_named(tmp_path):
     for place in ("old", "new"):
         (tmp_path / place).mkdir()
         (tmp_path / place / "100.hea").touch()
-    with pytest.raises(DataError, match=r"mitdb was found in .*new, .*old; say which with dataset\.root="):
+    with pytest.raises(
+        DataError, match=r"mitdb was found in .*new, .*old; say which with dataset\.root="
+    ):
         find_folder(tmp_path, MITDB, ("100",), "wfdb")
 
 
@@ -51,7 +53,9 @@ def test_not_found_says_what_to_type(tmp_path):
 @pytest.mark.parametrize("name", ["mitdb", "mitdb_csv", "svdb", "incartdb"])
 def test_shipped_files_build(name):
     roots = {"data": {"root": "r", "cache_dir": "c"}}
-    values = OmegaConf.to_container(OmegaConf.merge(roots, OmegaConf.load(CONF / f"{name}.yaml")), resolve=True)
+    values = OmegaConf.to_container(
+        OmegaConf.merge(roots, OmegaConf.load(CONF / f"{name}.yaml")), resolve=True
+    )
     values.pop("data")
     assert values.pop("_target_") == "ecgexp.data.datasets.recorded.RecordedDataset"
     dataset = build(RecordedDataset, values, path="dataset")
@@ -61,7 +65,7 @@ def test_shipped_files_build(name):
 
 def test_record_names_may_be_numbers_or_the_name_of_a_set():
     assert RecordedDataset(records=[100, "114"]).records == ("100", "114")
-    assert RecordedDataset(records="federated10").records == FEDERATED10
+    assert RecordedDataset(records="within_record").records == WITHIN_RECORD
     assert RecordedDataset(records=100).records == ("100",)
 
 
@@ -96,7 +100,11 @@ def test_settings_classes_import_nothing_heavy():
 
 
 def test_catalog():
-    assert {name: len(entry.records) for name, entry in DATABASES.items()} == {"mitdb": 48, "svdb": 78, "incartdb": 75}
+    assert {name: len(entry.records) for name, entry in DATABASES.items()} == {
+        "mitdb": 48,
+        "svdb": 78,
+        "incartdb": 75,
+    }
     assert len({MITDB.patient_of(record) for record in MITDB.records}) == 47
     assert len(MITDB.published_sha256()) == 147
     incartdb = DATABASES["incartdb"]

@@ -68,7 +68,9 @@ def test_cut_file_never_gets_its_name(published, tmp_path):
 
 
 def test_interrupted_download_goes_on_where_it_stopped(published, tmp_path):
-    with pytest.raises(DataError, match=r"tiny/1/b\.dat could not be fetched \(connection lost\).*repeat"):
+    with pytest.raises(
+        DataError, match=r"tiny/1/b\.dat could not be fetched \(connection lost\).*repeat"
+    ):
         download(DATABASE, tmp_path, fetch=Copies(published, gone=("b.dat",)))
     again = Copies(published)
     folder = download(DATABASE, tmp_path, fetch=again)
@@ -87,7 +89,9 @@ def test_changed_file_is_fetched_again(published, tmp_path):
 def test_record_that_contradicts_its_header_is_found_though_its_sum_is_right(published, tmp_path):
     (published / "a.dat").write_bytes(b"\0" * 3240)
     lines = [
-        f"{file_sha256(path)} {path.name}\n" for path in sorted(published.iterdir()) if path.name != "SHA256SUMS.txt"
+        f"{file_sha256(path)} {path.name}\n"
+        for path in sorted(published.iterdir())
+        if path.name != "SHA256SUMS.txt"
     ]
     (published / "SHA256SUMS.txt").write_text("".join(lines))
     with pytest.raises(DataError, match=r"a\.dat begins lead MLII|a\.dat fails"):
@@ -101,7 +105,9 @@ def test_through_wfdb_from_a_real_server(published, tmp_path):
         wfdb.io.download.set_db_index_url(f"http://127.0.0.1:{server.server_port}/")
         try:
             told = []
-            folder = download(DATABASE, tmp_path / "data", report=lambda *call: told.append(call))
+            folder = download(
+                DATABASE, tmp_path / "data", on_progress=lambda *call: told.append(call)
+            )
         finally:
             wfdb.io.download.set_db_index_url()
             server.shutdown()

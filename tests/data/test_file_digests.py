@@ -21,7 +21,9 @@ def files(tmp_path):
 @pytest.fixture
 def hashed(monkeypatch):
     names = []
-    monkeypatch.setattr(file_digests, "file_sha256", lambda path: names.append(path.name) or file_sha256(path))
+    monkeypatch.setattr(
+        file_digests, "file_sha256", lambda path: names.append(path.name) or file_sha256(path)
+    )
     return names
 
 
@@ -51,7 +53,9 @@ def test_file_digest_of_a_recent_change_is_not_kept(tmp_path, files, hashed):
 
 
 @pytest.mark.parametrize(("age_s", "reads"), [(40, 2), (60, 1)])
-def test_file_digest_outlasts_changes_through_a_mapping(tmp_path, files, hashed, monkeypatch, age_s, reads):
+def test_file_digest_outlasts_changes_through_a_mapping(
+    tmp_path, files, hashed, monkeypatch, age_s, reads
+):
     """A page of a mapped file that was written to moves the ctime again only after the system wrote it to the disk."""
     now = time.time_ns
     monkeypatch.setattr(file_digests.time, "time_ns", lambda: now() + age_s * 1_000_000_000)
@@ -84,7 +88,9 @@ def test_file_digest_changes_with_equal_size_and_time(tmp_path, files, later, ch
 def test_file_digest_of_a_written_ctime_is_not_kept(tmp_path, files, hashed, later, monkeypatch):
     """Images of file systems bear whole seconds that somebody wrote; two images may bear the same."""
     identity = file_digests._identity
-    monkeypatch.setattr(file_digests, "_identity", lambda path: (*identity(path)[:3], 1_000_000_000, 1_000_000_000))
+    monkeypatch.setattr(
+        file_digests, "_identity", lambda path: (*identity(path)[:3], 1_000_000_000, 1_000_000_000)
+    )
     digests_of(tmp_path, files)
     files[0].write_bytes(b"x" * 100)
     assert digests_of(tmp_path, files)["a.dat"] == file_sha256(files[0])
@@ -118,7 +124,9 @@ def test_file_changed_after_its_digest_is_refused(tmp_path, files, change):
     digests.of(files)
     digests.check_unchanged()
     change(files[1])
-    with pytest.raises(DataError, match=r"b\.dat was changed while it was being read; run this again"):
+    with pytest.raises(
+        DataError, match=r"b\.dat was changed while it was being read; run this again"
+    ):
         digests.check_unchanged()
 
 

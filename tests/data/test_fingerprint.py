@@ -13,4 +13,13 @@ def test_beats_sha256_ignores_what_else_was_loaded():
 
 def test_beats_sha256_changes_with_one_beat():
     beats = make_beats(["a", "b", "b"])
-    assert len({beats_sha256(beats), beats_sha256(beats.take(np.array([0, 1]))), beats_sha256(beats.take([0, 2]))}) == 3
+    assert (
+        len(
+            {
+                beats_sha256(beats),
+                beats_sha256(beats.take(np.array([0, 1]))),
+                beats_sha256(beats.take([0, 2])),
+            }
+        )
+        == 3
+    )

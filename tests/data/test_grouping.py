@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 from tiny_records import make_beats
 
-from ecgexp.data.grouping import Grouping
+from ecgexp.data.grouping import LabelGrouping
 from ecgexp.settings.declaration import ConfigError, DataError, build
 
 CONF = Path(__file__).parents[2] / "conf/grouping"
@@ -15,8 +15,8 @@ CONF = Path(__file__).parents[2] / "conf/grouping"
 
 def shipped(name):
     values = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
-    assert values.pop("_target_") == "ecgexp.data.grouping.Grouping"
-    return build(Grouping, values, path="grouping")
+    assert values.pop("_target_") == "ecgexp.data.grouping.LabelGrouping"
+    return build(LabelGrouping, values, path="grouping")
 
 
 def beats_of(symbols):
@@ -24,7 +24,7 @@ def beats_of(symbols):
 
 
 def test_unknown_symbols_are_dropped_and_counted():
-    table = Grouping(name="two", classes={"V": ("V", "E"), "N": ("N",)})
+    table = LabelGrouping(name="two", classes={"V": ("V", "E"), "N": ("N",)})
     beats = table.apply(beats_of("NEQVQ"))
     assert beats.class_names == ("V", "N")
     assert beats.labels.tolist() == [1, 0, 0]
@@ -33,13 +33,15 @@ def test_unknown_symbols_are_dropped_and_counted():
 
 
 def test_empty_class_lists_what_is_there():
-    table = Grouping(name="three", classes={"N": ("N",), "V": ("V",), "F": ("F",)})
+    table = LabelGrouping(name="three", classes={"N": ("N",), "V": ("V",), "F": ("F",)})
     with pytest.raises(DataError, match="grouping=three: no beat of class F; there are N 2, V 1"):
         table.apply(beats_of("NNV"))
 
 
 def test_empty_class_may_be_dropped_but_not_down_to_one():
-    table = Grouping(name="t", classes={"F": ("F",), "N": ("N",), "V": ("V",)}, empty_class="drop")
+    table = LabelGrouping(
+        name="t", classes={"F": ("F",), "N": ("N",), "V": ("V",)}, empty_class="drop"
+    )
     assert table.apply(beats_of("NNV")).class_names == ("N", "V")
     with pytest.raises(DataError, match="no beat of class F, V"):
         table.apply(beats_of("NN"))
@@ -48,8 +50,14 @@ def test_empty_class_may_be_dropped_but_not_down_to_one():
 @pytest.mark.parametrize(
     ("classes", "match"),
     [
-        ({"N": ["N", "L"], "S": ["L"]}, r"grouping\.classes\.S: symbol L stands in classes N and S"),
-        ({"N": ["N", "L", "N"], "S": ["A"]}, r"grouping\.classes\.N=.*N stands in it twice, in places 1 and 3"),
+        (
+            {"N": ["N", "L"], "S": ["L"]},
+            r"grouping\.classes\.S: symbol L stands in classes N and S",
+        ),
+        (
+            {"N": ["N", "L", "N"], "S": ["A"]},
+            r"grouping\.classes\.N=.*N stands in it twice, in places 1 and 3",
+        ),
         ({"N": ["N"], "X": ["+"]}, r"grouping\.classes\.X: \+ is no beat symbol"),
         ({"N": ["N"], "/": ["/"]}, "class name '/' is refused"),
         ({"N": ["N"], "V": []}, r"grouping\.classes\.V names no symbol"),
@@ -58,7 +66,7 @@ def test_empty_class_may_be_dropped_but_not_down_to_one():
 )
 def test_tables_that_make_no_sense_are_refused(classes, match):
     with pytest.raises(ConfigError, match=match):
-        build(Grouping, {"name": "t", "classes": classes}, path="grouping")
+        build(LabelGrouping, {"name": "t", "classes": classes}, path="grouping")
 
 
 def test_shipped_tables():
@@ -72,4 +80,6 @@ def test_shipped_tables():
         ("/",),
         ("A",),
     ]
-    assert set(sum(shipped("binary").classes.values(), ())) == set(sum(shipped("aami5").classes.values(), ()))
+    assert set(sum(shipped("binary").classes.values(), ())) == set(
+        sum(shipped("aami5").classes.values(), ())
+    )

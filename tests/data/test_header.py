@@ -50,7 +50,10 @@ def test_every_field(read):
         ("a.dat 16 306 16 0 -102 -28073 0 I", (306.0, 0, "mV", "I")),
         ("a.dat 212 0 10 0 -23 -14336 0 ECG1", (None, 0, "mV", "ECG1")),
         ("a.dat 16+24 1000.0(0)/mV 16 0 28 -1716 0 lead aVR", (1000.0, 0, "mV", "lead aVR")),
-        ("a.mat 16x1:0+24 1.5e2(-5)/uV 16 7 28 -1716 0 V 1 (left)", (150.0, -5, "uV", "V 1 (left)")),
+        (
+            "a.mat 16x1:0+24 1.5e2(-5)/uV 16 7 28 -1716 0 V 1 (left)",
+            (150.0, -5, "uV", "V 1 (left)"),
+        ),
     ],
 )
 def test_headers_as_they_are_about(read, line, expected):
@@ -129,11 +132,17 @@ def test_another_encoding_is_no_header(read, encoding):
 def test_a_header_of_a_gigabyte_is_not_read(tmp_path):
     with (tmp_path / "a.hea").open("wb") as file:
         file.truncate(1 << 30)
-    with pytest.raises(DataError, match=r"a\.hea has 1073741824 bytes, where 1048576 would be many"):
+    with pytest.raises(
+        DataError, match=r"a\.hea has 1073741824 bytes, where 1048576 would be many"
+    ):
         read_header(tmp_path / "a.hea", TINY)
 
 
-names = st.text(string.ascii_letters + string.digits + " ()-+", min_size=1, max_size=12).map(str.strip).filter(bool)
+names = (
+    st.text(string.ascii_letters + string.digits + " ()-+", min_size=1, max_size=12)
+    .map(str.strip)
+    .filter(bool)
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -145,7 +154,9 @@ names = st.text(string.ascii_letters + string.digits + " ()-+", min_size=1, max_
     length=st.integers(1, 50),
     fs=st.sampled_from([100, 128, 257, 360, 249.5]),
 )
-def test_what_wfdb_writes_is_read_as_it_was_meant(tmp_path_factory, gain, baseline, units, lead, length, fs):
+def test_what_wfdb_writes_is_read_as_it_was_meant(
+    tmp_path_factory, gain, baseline, units, lead, length, fs
+):
     folder = tmp_path_factory.mktemp("written")
     digital = np.arange(length)[:, None] - 3
     wfdb.wrsamp(

@@ -6,16 +6,24 @@ import wfdb
 from tiny_records import TINY, make_beats, write_record
 
 from ecgexp.data.datasets.recorded import RecordedDataset
-from ecgexp.data.identity import check_beats_once, check_no_copies, check_stems_once, copies, window_hashes
-from ecgexp.data.preprocessing.pipeline import prepare_records
-from ecgexp.data.preprocessing.settings import Preparation
+from ecgexp.data.identity import (
+    check_beats_once,
+    check_no_copies,
+    check_stems_once,
+    copies,
+    window_hashes,
+)
+from ecgexp.data.preprocessing.pipeline import preprocess_records
+from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.settings.declaration import ConfigError, DataError, build
 
 TWICE = "101 stands in it twice, in places 1 and 3; name it once"
 
 
 def load(folder, records):
-    return prepare_records(Preparation(window_ms=(100, 100)), database=TINY, folder=folder, records=records)
+    return preprocess_records(
+        Preprocessing(window_ms=(100, 100)), database=TINY, folder=folder, records=records
+    )
 
 
 @pytest.mark.parametrize("records", [["101", "106", "101"], [101, 106, 101], [101, 106, "101"]])
@@ -30,16 +38,21 @@ def test_record_named_twice_in_a_part_is_refused():
 
 
 def test_record_read_twice_is_refused(tiny):
-    with pytest.raises(DataError, match=r"dataset\.records=\[a,a\]: a stands in it twice, in places 1 and 2"):
+    with pytest.raises(
+        DataError, match=r"dataset\.records=\[a,a\]: a stands in it twice, in places 1 and 2"
+    ):
         load(tiny, ("a", "a"))
 
 
 def test_record_copied_under_another_name_is_refused(tiny):
     (tiny / "b.dat").write_bytes((tiny / "a.dat").read_bytes())
-    (tiny / "b.hea").write_text((tiny / "a.hea").read_text().replace("a ", "b ", 1).replace("a.dat", "b.dat"))
+    (tiny / "b.hea").write_text(
+        (tiny / "a.hea").read_text().replace("a ", "b ", 1).replace("a.dat", "b.dat")
+    )
     wfdb.wrann("b", "atr", np.asarray([300]), ["N"], write_dir=str(tiny))
     with pytest.raises(
-        DataError, match="records a and b hold the same signal: a.dat and b.dat are equal byte for byte"
+        DataError,
+        match="records a and b hold the same signal: a.dat and b.dat are equal byte for byte",
     ):
         load(tiny, ("a", "b"))
 
@@ -60,7 +73,9 @@ def test_record_copied_in_another_format_is_refused(tmp_path):
     wfdb.wrsamp("b", fs=360, units=["mV"], sig_name=["MLII"], d_signal=digital[:, :1], fmt=["16"], adc_gain=[200.0],
                 baseline=[1024], write_dir=str(tmp_path))  # fmt: skip
     (tmp_path / "b.atr").write_bytes((tmp_path / "a.atr").read_bytes())
-    with pytest.raises(DataError, match="records a and b hold the same heartbeats: 3 windows are equal bit for bit"):
+    with pytest.raises(
+        DataError, match="records a and b hold the same heartbeats: 3 windows are equal bit for bit"
+    ):
         load(tmp_path, ("a", "b"))
 
 
@@ -76,7 +91,9 @@ def test_flat_windows_are_not_taken_for_copies():
 
 def test_beat_with_two_rows_is_refused():
     check_beats_once(make_beats(["a", "a", "b"], r_samples=[1, 2, 1]))
-    with pytest.raises(DataError, match="1 beats have several rows: record a sample 7 stands in rows 0 and 2"):
+    with pytest.raises(
+        DataError, match="1 beats have several rows: record a sample 7 stands in rows 0 and 2"
+    ):
         check_beats_once(make_beats(["a", "b", "a"], r_samples=[7, 7, 7]))
 
 
@@ -90,14 +107,21 @@ def test_stems_with_one_signal_are_refused(tmp_path, link):
         stems[1].with_suffix(".dat").symlink_to(stems[0].with_suffix(".dat"))
     else:
         stems[1].with_suffix(".dat").write_bytes(b"signal")
-    with pytest.raises(DataError, match=rf"records {stems[0]} and {stems[1]} hold the same signal.*give one of them"):
-        check_stems_once(stems, lambda folder, record: [folder / f"{record}.dat", folder / "missing.dat"])
+    with pytest.raises(
+        DataError,
+        match=rf"records {stems[0]} and {stems[1]} hold the same signal.*give one of them",
+    ):
+        check_stems_once(
+            stems, lambda folder, record: [folder / f"{record}.dat", folder / "missing.dat"]
+        )
 
 
 def test_stems_with_signals_of_their_own_pass(tmp_path):
     for name in "ab":
         (tmp_path / f"{name}.dat").write_text(name)
-    check_stems_once([tmp_path / "a", tmp_path / "b"], lambda folder, record: [folder / f"{record}.dat"] * 2)
+    check_stems_once(
+        [tmp_path / "a", tmp_path / "b"], lambda folder, record: [folder / f"{record}.dat"] * 2
+    )
 
 
 def test_copies_are_found_whatever_their_order():

@@ -6,8 +6,8 @@ import wfdb
 from tiny_records import TINY, write_record
 
 from ecgexp.data.formats.wfdb_reader import read_record
-from ecgexp.data.preprocessing.pipeline import prepare_records
-from ecgexp.data.preprocessing.settings import Preparation
+from ecgexp.data.preprocessing.pipeline import preprocess_records
+from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.settings.declaration import DataError
 
 
@@ -37,7 +37,9 @@ def test_flipped_byte_fails_the_checksum(tiny):
     content[1500] ^= 1
     (tiny / "a.dat").write_bytes(content)
     assert wfdb.rdrecord(str(tiny / "a")).sig_len == 1080  # wfdb reads on
-    with pytest.raises(DataError, match=r"a\.dat fails its header's checksum in lead .*write it again"):
+    with pytest.raises(
+        DataError, match=r"a\.dat fails its header's checksum in lead .*write it again"
+    ):
         read_record(tiny, "a", TINY)
 
 
@@ -83,8 +85,12 @@ def test_two_beats_at_one_sample(tmp_path):
 
 def test_unsorted_annotations(tiny):
     # N at 200, SKIP of -100, V at +0: the format allows steps back, and wfdb follows them.
-    (tiny / "a.atr").write_bytes(np.asarray([1 << 10 | 200, 59 << 10, 0xFFFF, 0xFF9C, 5 << 10, 0], "<u2").tobytes())
-    with pytest.raises(DataError, match=r"a\.atr is not in time order: the annotation at sample 100"):
+    (tiny / "a.atr").write_bytes(
+        np.asarray([1 << 10 | 200, 59 << 10, 0xFFFF, 0xFF9C, 5 << 10, 0], "<u2").tobytes()
+    )
+    with pytest.raises(
+        DataError, match=r"a\.atr is not in time order: the annotation at sample 100"
+    ):
         read_record(tiny, "a", TINY)
 
 
@@ -108,10 +114,14 @@ def test_missing_value_in_a_signal(tmp_path):
         read_record(tmp_path, "a", TINY)
 
 
-@pytest.mark.parametrize("name", ["../a.dat", "/etc/passwd", "~a.dat", "..", "a..dat", "file:a.dat"])
+@pytest.mark.parametrize(
+    "name", ["../a.dat", "/etc/passwd", "~a.dat", "..", "a..dat", "file:a.dat"]
+)
 def test_header_that_points_elsewhere(tiny, name):
     edit(tiny / "a.hea", "a.dat", name)
-    with pytest.raises(DataError, match=rf"a\.hea points to the signal file '{name}', which is not beside it"):
+    with pytest.raises(
+        DataError, match=rf"a\.hea points to the signal file '{name}', which is not beside it"
+    ):
         read_record(tiny, "a", TINY)
 
 
@@ -130,13 +140,15 @@ def test_garbage_header(tiny):
 @pytest.mark.parametrize("name", ["../a", "a/b", "a.b", "", "/etc/passwd"])
 def test_record_name_with_a_path(tiny, name):
     with pytest.raises(DataError, match="record name .* is refused"):
-        prepare_records(Preparation(), database=TINY, folder=tiny, records=(name,))
+        preprocess_records(Preprocessing(), database=TINY, folder=tiny, records=(name,))
 
 
 def test_missing_files_are_all_named_at_once(tiny):
     (tiny / "a.dat").unlink()
-    with pytest.raises(DataError, match=r"a\.dat, b\.hea, b\.dat, b\.atr missing in .*write it again"):
-        prepare_records(Preparation(), database=TINY, folder=tiny, records=("a", "b"))
+    with pytest.raises(
+        DataError, match=r"a\.dat, b\.hea, b\.dat, b\.atr missing in .*write it again"
+    ):
+        preprocess_records(Preprocessing(), database=TINY, folder=tiny, records=("a", "b"))
 
 
 @pytest.mark.real_data
@@ -144,7 +156,9 @@ def test_a_changed_file_is_not_the_published_one(real_root, tmp_path):
     from ecgexp.data.datasets.recorded import RecordedDataset
 
     for suffix in ("hea", "dat", "atr"):
-        (tmp_path / f"100.{suffix}").write_bytes((real_root / "mitdb/1.0.0" / f"100.{suffix}").read_bytes())
+        (tmp_path / f"100.{suffix}").write_bytes(
+            (real_root / "mitdb/1.0.0" / f"100.{suffix}").read_bytes()
+        )
     header = tmp_path / "100.hea"
     header.write_bytes(header.read_bytes().replace(b"\r\n", b"\n"))  # line ends may differ
     dataset = RecordedDataset(root=tmp_path, records=("100",))
@@ -152,5 +166,7 @@ def test_a_changed_file_is_not_the_published_one(real_root, tmp_path):
     atr = bytearray((tmp_path / "100.atr").read_bytes())
     atr[101] ^= 0b1000  # another symbol: no other check can see that
     (tmp_path / "100.atr").write_bytes(atr)
-    with pytest.raises(DataError, match=r"100\.atr is not the file PhysioNet publishes .*dataset\.verify=header"):
+    with pytest.raises(
+        DataError, match=r"100\.atr is not the file PhysioNet publishes .*dataset\.verify=header"
+    ):
         dataset.load()

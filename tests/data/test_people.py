@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tiny_records import make_beats
 
-from ecgexp.data.populations import people_of
+from ecgexp.data.populations import training_population_of
 from ecgexp.privacy.keyed_digests import DigestKey
 
 KEY = DigestKey(bytes(32))
@@ -19,7 +19,7 @@ def recorded(*, database="own 1", seed=0, shift=0, records=("a", "b"), size=60):
 
 
 def share(one, other):
-    return bool(people_of(one, KEY) & people_of(other, KEY))
+    return bool(training_population_of(one, KEY) & training_population_of(other, KEY))
 
 
 def test_runs_on_disjoint_records_of_one_database_share():
@@ -34,7 +34,9 @@ def test_databases_of_other_people_do_not_share():
     assert not share(recorded(database="own 1", seed=1), recorded(database="other 1", seed=2))
 
 
-@pytest.mark.parametrize("rows", [slice(3, None), slice(None, -7), slice(0, 60)], ids=["start", "end", "one record"])
+@pytest.mark.parametrize(
+    "rows", [slice(3, None), slice(None, -7), slice(0, 60)], ids=["start", "end", "one record"]
+)
 def test_copied_records_under_another_name_share(rows):
     copied = recorded(database="copy 1", shift=12345).take(np.arange(120)[rows])
     assert share(recorded(), copied)
@@ -46,11 +48,13 @@ def test_copied_records_without_some_beats_share():
 
 
 def test_copied_records_without_the_key_are_not_found():
-    other = people_of(recorded(database="copy 1"), DigestKey(bytes([1]) * 32))
-    assert not people_of(recorded(), KEY) & other
+    other = training_population_of(recorded(database="copy 1"), DigestKey(bytes([1]) * 32))
+    assert not training_population_of(recorded(), KEY) & other
 
 
 def test_database_that_is_only_tested_does_not_count():
-    both = make_beats(["p/a"] * 20 + ["q/b"] * 20, database="p 1 -> q 1", parts=np.repeat(["train", "test"], 20))
-    names = {word for word in people_of(both, KEY) if word.startswith("database")}
+    both = make_beats(
+        ["p/a"] * 20 + ["q/b"] * 20, database="p 1 -> q 1", parts=np.repeat(["train", "test"], 20)
+    )
+    names = {word for word in training_population_of(both, KEY) if word.startswith("database")}
     assert names == {"database p"}

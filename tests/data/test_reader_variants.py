@@ -6,8 +6,8 @@ import wfdb
 from tiny_records import TINY
 
 from ecgexp.data.formats.wfdb_reader import read_record
-from ecgexp.data.preprocessing.pipeline import OUTSIDE_RECORD, choose_leads, prepare_records
-from ecgexp.data.preprocessing.settings import Preparation
+from ecgexp.data.preprocessing.pipeline import OUTSIDE_RECORD, choose_leads, preprocess_records
+from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.settings.declaration import DataError
 
 LENGTH, FS = 2160, 360
@@ -17,7 +17,15 @@ HALF_STEP_MV = 0.5 / 200 + 1e-9
 
 
 def write(
-    folder, *, record_id="a", signals_mv=TRUE_MV, leads=("MLII", "V1"), fmt="16", samples=BEATS, symbols=None, **values
+    folder,
+    *,
+    record_id="a",
+    signals_mv=TRUE_MV,
+    leads=("MLII", "V1"),
+    fmt="16",
+    samples=BEATS,
+    symbols=None,
+    **values,
 ):
     wfdb.wrsamp(
         record_id, fs=FS, sig_name=list(leads), fmt=[fmt] * len(leads), write_dir=str(folder),
@@ -27,7 +35,13 @@ def write(
         },
     )  # fmt: skip
     if samples is not None:
-        wfdb.wrann(record_id, "atr", np.asarray(samples), list(symbols or "N" * len(samples)), write_dir=str(folder))
+        wfdb.wrann(
+            record_id,
+            "atr",
+            np.asarray(samples),
+            list(symbols or "N" * len(samples)),
+            write_dir=str(folder),
+        )
 
 
 def edit(folder, old, new, count=1):
@@ -42,13 +56,15 @@ def read(folder, *leads):
 
 
 def assert_true(record, lead="MLII", truth=TRUE_MV[:, 0]):
-    np.testing.assert_allclose(record.signals_mv[:, record.lead_names.index(lead)], truth, atol=HALF_STEP_MV)
+    np.testing.assert_allclose(
+        record.signals_mv[:, record.lead_names.index(lead)], truth, atol=HALF_STEP_MV
+    )
     assert record.beat_samples.tolist() == list(BEATS)
 
 
 def load(folder, **settings):
-    preparation = Preparation(window_ms=(100, 100), baseline="none", **settings)
-    return prepare_records(preparation, database=TINY, folder=folder, records=("a",))
+    preprocessing = Preprocessing(window_ms=(100, 100), baseline="none", **settings)
+    return preprocess_records(preprocessing, database=TINY, folder=folder, records=("a",))
 
 
 # A fault of a lead that nobody asked for.
@@ -90,7 +106,10 @@ def test_fault_of_the_asked_lead_is_the_reason(tmp_path, words, missing_lead):
 
 def test_unusable_lead_stands_in_for_no_other(tmp_path):
     gap(tmp_path)
-    assert choose_leads(read(tmp_path), Preparation(leads=("V5", "MLII"), missing_lead="first"))[0] is None
+    assert (
+        choose_leads(read(tmp_path), Preprocessing(leads=("V5", "MLII"), missing_lead="first"))[0]
+        is None
+    )
 
 
 def test_changed_byte_of_an_unasked_lead_is_refused(tmp_path):
@@ -127,7 +146,9 @@ def test_negative_gain_is_an_inverted_lead(tmp_path, leads):
     record = read(tmp_path, *leads)
     assert_true(record, truth=-TRUE_MV[:, 0])
     assert_true(record, "V1", TRUE_MV[:, 1])
-    np.testing.assert_allclose(wfdb.rdrecord(str(tmp_path / "a")).p_signal, record.signals_mv, atol=1e-9)
+    np.testing.assert_allclose(
+        wfdb.rdrecord(str(tmp_path / "a")).p_signal, record.signals_mv, atol=1e-9
+    )
 
 
 def test_header_with_a_byte_order_mark_and_dos_lines_is_read(tmp_path):
@@ -174,7 +195,10 @@ def test_length_left_out_is_that_of_the_file(tmp_path, fmt):
     content = (tmp_path / "a.dat").read_bytes()
     for cut in (1, 24):
         (tmp_path / "a.dat").write_bytes(content[:-cut])
-        with pytest.raises(DataError, match=r"a\.dat (has \d+ bytes where whole samples|fails its header's checksum)"):
+        with pytest.raises(
+            DataError,
+            match=r"a\.dat (has \d+ bytes where whole samples|fails its header's checksum)",
+        ):
             read(tmp_path)
 
 
@@ -190,7 +214,10 @@ def test_annotation_beyond_the_end_is_counted(tmp_path, caplog, beyond, symbol, 
     assert (dict(record.outside), record.num_beats_outside) == ({symbol: 1}, beats)
     found = load(tmp_path)
     assert (len(found), found.dropped.get(OUTSIDE_RECORD, 0)) == (4, beats)
-    assert "annotations outside the record are left out, 1 in all: a 1 (dataset.strict=true refuses" in caplog.text
+    assert (
+        "annotations outside the record are left out, 1 in all: a 1 (dataset.strict=true refuses"
+        in caplog.text
+    )
 
 
 def test_annotation_on_the_last_sample_is_read(tmp_path):
@@ -212,13 +239,17 @@ def test_annotation_before_the_start_is_counted(tmp_path):
 
 def test_annotations_outside_are_refused_when_strict(tmp_path):
     write(tmp_path, samples=(*BEATS, LENGTH))
-    settings = Preparation(window_ms=(100, 100), cache_dir=tmp_path / "cache")
+    settings = Preprocessing(window_ms=(100, 100), cache_dir=tmp_path / "cache")
     for strict in (False, True):  # what a lenient run kept is no answer to a strict one
         if not strict:
-            prepare_records(settings, database=TINY, folder=tmp_path, records=("a",))
+            preprocess_records(settings, database=TINY, folder=tmp_path, records=("a",))
             continue
-        with pytest.raises(DataError, match=r"dataset\.strict=true: record a has 1 .*use dataset\.strict=false"):
-            prepare_records(settings, database=TINY, folder=tmp_path, records=("a",), strict=True)
+        with pytest.raises(
+            DataError, match=r"dataset\.strict=true: record a has 1 .*use dataset\.strict=false"
+        ):
+            preprocess_records(
+                settings, database=TINY, folder=tmp_path, records=("a",), strict=True
+            )
 
 
 # One beat.
@@ -265,7 +296,10 @@ def test_segments_of_a_variable_layout_are_read(tmp_path):
 def test_segment_without_a_lead_is_a_gap_of_that_lead(tmp_path):
     segmented(tmp_path, signals_mv=TRUE_MV[1080:, :1], leads=("MLII",))
     assert_true(read(tmp_path))
-    with pytest.raises(DataError, match=r"a\.hea has no value in lead V1 from sample 1080, where segment a_1 lacks it"):
+    with pytest.raises(
+        DataError,
+        match=r"a\.hea has no value in lead V1 from sample 1080, where segment a_1 lacks it",
+    ):
         load(tmp_path, leads=("V1",))
 
 
@@ -277,7 +311,11 @@ def test_segment_without_a_lead_is_a_gap_of_that_lead(tmp_path):
         (("a_0 1080",), "a/2 2 360", "claims 2 segments and lists 1"),
         (("a_0 1080", "a_1 1000"), "a/2 2 360", "a_1.hea has 1080 samples where a.hea lists 1000"),
         (("a_0 1080", "a_1 1080"), "a/2 2 360 99", "claims 99 samples, and its segments have 2160"),
-        (("a_0 1080", "~ 1080"), "a/2 2 360", "has no value in lead MLII from sample 1080, where segment ~"),
+        (
+            ("a_0 1080", "~ 1080"),
+            "a/2 2 360",
+            "has no value in lead MLII from sample 1080, where segment ~",
+        ),
         (("a_0 1080", "a_2 1080"), "a/2 2 360", r"a_2\.hea is missing|a_2\.hea missing"),
     ],
 )
@@ -323,7 +361,10 @@ FAST_MV = np.sin(np.arange(2 * LENGTH) / 18)
 @pytest.mark.parametrize("files", [("a.dat", "a.dat"), ("a.dat", "b.dat")])
 def test_frames_of_format_61_are_read(tmp_path, offset, files):
     framed(tmp_path, (2, 1), [FAST_MV, TRUE_MV[:, 1]])
-    fast, slow = np.rint(FAST_MV * 200).astype(">i2").reshape(-1, 2), np.rint(TRUE_MV[:, [1]] * 200).astype(">i2")
+    fast, slow = (
+        np.rint(FAST_MV * 200).astype(">i2").reshape(-1, 2),
+        np.rint(TRUE_MV[:, [1]] * 200).astype(">i2"),
+    )
     parts = [np.concatenate([fast, slow], axis=1)] if files[0] == files[1] else [fast, slow]
     for name, part in zip(dict.fromkeys(files), parts, strict=True):
         (tmp_path / name).write_bytes(b"x" * offset + part.astype(">i2").tobytes())
@@ -359,7 +400,9 @@ def test_frames_with_more_samples_of_the_asked_lead(tmp_path):
     assert_true(record, truth=FAST_MV)
     assert "1 samples of lead V1 in a frame" in record.unusable["V1"]
     found = load(tmp_path, fs_hz=720.0)
-    np.testing.assert_allclose(found.signals_mv[0, :, 0], FAST_MV[600 - 72 : 600 + 72], atol=HALF_STEP_MV)
+    np.testing.assert_allclose(
+        found.signals_mv[0, :, 0], FAST_MV[600 - 72 : 600 + 72], atol=HALF_STEP_MV
+    )
     assert found.r_samples.tolist() == list(BEATS)
     np.testing.assert_allclose(found.rr[1, 0], 400 / 360, rtol=1e-6)
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from ecgexp.data.datasets.catalog import DS1, DS2, FEDERATED10, MITDB
+from ecgexp.data.datasets.catalog import DS1, DS2, MITDB, WITHIN_RECORD
 from ecgexp.data.datasets.recorded import RecordedDataset
-from ecgexp.data.grouping import Grouping
+from ecgexp.data.grouping import LabelGrouping
 from ecgexp.data.leakage import check_split
 from ecgexp.data.preprocessing.windows import cut_windows
 from ecgexp.data.splits import InterPatient
@@ -24,13 +24,15 @@ SYMBOLS = {"N": 75052, "L": 8075, "R": 7259, "V": 7130, "/": 7028, "A": 2546, "f
 def grouping(name):
     values = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
     values.pop("_target_")
-    return build(Grouping, values, path="grouping")
+    return build(LabelGrouping, values, path="grouping")
 
 
 @pytest.fixture(scope="module")
 def annotated(real_root, tmp_path_factory):
     """Every annotated beat: windows so short that next to none leaves the record, no median to wait for."""
-    return RecordedDataset(root=real_root, missing_lead="first", baseline="none", window_ms=(0.0, 5.6)).load()
+    return RecordedDataset(
+        root=real_root, missing_lead="first", baseline="none", window_ms=(0.0, 5.6)
+    ).load()
 
 
 def test_all_109494_beats_by_symbol(annotated):
@@ -69,7 +71,10 @@ def test_aami_counts_of_de_chazal(annotated, records, expected):
 def test_beats_lost_at_the_edges(annotated, half, lost):
     silence = np.zeros((650_000, 1), np.float32)
     samples = [annotated.r_samples[annotated.record_ids == record] for record in MITDB.records]
-    assert sum(np.sum(~cut_windows(silence, r_samples, half, half)[1]) for r_samples in samples) == lost
+    assert (
+        sum(np.sum(~cut_windows(silence, r_samples, half, half)[1]) for r_samples in samples)
+        == lost
+    )
 
 
 def test_beats_lost_to_the_default_window_are_counted(all_beats):
@@ -95,11 +100,13 @@ def test_six_classes_of_the_ten_federated_records(annotated, all_beats):
         found = beats.class_counts(np.flatnonzero(beats.record_ids == record))
         assert {name: count for name, count in found.items() if count} == counts
     windowed = grouping("nlrvpa6").apply(all_beats)
-    assert np.isin(windowed.record_ids, FEDERATED10).sum() == 21_585
+    assert np.isin(windowed.record_ids, WITHIN_RECORD).sum() == 21_585
 
 
 def test_records_without_mlii_are_left_out_and_named(real_root, caplog):
-    beats = RecordedDataset(root=real_root, records=("100", "102", "104", "114"), baseline="none").load()
+    beats = RecordedDataset(
+        root=real_root, records=("100", "102", "104", "114"), baseline="none"
+    ).load()
     assert set(beats.record_ids.tolist()) == {"100", "114"}
     assert "records 102, 104 lack a lead" in caplog.text
     assert beats.dropped["record 102 has no lead MLII"] == 2187
@@ -112,7 +119,9 @@ def test_both_layouts_give_identical_beats(real_root):
         np.testing.assert_array_equal(getattr(csv, name), getattr(wfdb.load(), name))
 
 
-def test_inter_patient_on_the_real_beats_is_clean_but_for_the_published_exception(all_beats, caplog):
+def test_inter_patient_on_the_real_beats_is_clean_but_for_the_published_exception(
+    all_beats, caplog
+):
     beats = grouping("aami5").apply(all_beats)
     split = InterPatient().split(beats, np.random.default_rng(0))
     check_split(beats, split)

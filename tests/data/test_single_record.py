@@ -20,7 +20,9 @@ def test_a_record_is_found_with_and_without_its_suffix(tiny, suffix):
 
 @pytest.mark.parametrize("name", ["b", "a.dat", "nowhere/a", ""])
 def test_a_record_that_is_not_there_says_what_to_type(tiny, name):
-    with pytest.raises(DataError, match=r"was not found: .*type the path of a WFDB record|is refused: only letters"):
+    with pytest.raises(
+        DataError, match=r"was not found: .*type the path of a WFDB record|is refused: only letters"
+    ):
         locate(f"{tiny}/{name}" if name else "")
 
 
@@ -46,7 +48,9 @@ def test_a_record_without_annotations_is_read_without(tiny):
     record, _ = read_single(tiny / "a", annotator=None)
     assert record.signals_mv.shape == (1080, 2)
     assert len(record.beat_samples) == len(record.symbols) == 0
-    with pytest.raises(DataError, match=r"a\.atr is missing; get it again: copy the record's files anew"):
+    with pytest.raises(
+        DataError, match=r"a\.atr is missing; get it again: copy the record's files anew"
+    ):
         read_single(tiny / "a", annotator="atr")
 
 
@@ -91,7 +95,11 @@ def database(tmp_path_factory):
         ("a 2 360 1080", "a 0 360 1080", "names no signals"),
         ("a 2 360 1080", "a 2 0 1080", "says 0 Hz|is not a WFDB header"),
         ("a 2 360 1080", "a 2 360 1081", "bytes where its header claims"),
-        ("a.dat 212 200", "a.dat 212 0", "gives no gain for lead MLII, and record a has none published"),
+        (
+            "a.dat 212 200",
+            "a.dat 212 0",
+            "gives no gain for lead MLII, and record a has none published",
+        ),
         (" MLII", "", "does not name its leads"),
         ("a 2 360 1080", "", "is not a WFDB header"),
     ],

@@ -8,9 +8,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_records import make_beats
 
-from ecgexp.data.datasets.catalog import DS1, DS2, FEDERATED10, MITDB, PACED, REDUCED
+from ecgexp.data.datasets.catalog import (
+    DS1,
+    DS2,
+    INTER_PATIENT_TWO_LEAD,
+    MITDB,
+    PACED,
+    WITHIN_RECORD,
+)
 from ecgexp.data.leakage import check_split
-from ecgexp.data.splits import Federated10, InterPatient, IntraPatient, PatientKFold, Reduced, Split
+from ecgexp.data.splits import (
+    InterPatient,
+    InterPatientTwoLead,
+    IntraPatient,
+    PatientKFold,
+    Split,
+    WithinRecord,
+)
 from ecgexp.settings.declaration import ConfigError, DataError, build
 
 
@@ -44,7 +58,7 @@ def test_published_division_is_that_of_de_chazal(caplog):
     assert "201 and 202 are one man" in caplog.text
 
 
-@pytest.mark.parametrize("kind", [InterPatient, Reduced])
+@pytest.mark.parametrize("kind", [InterPatient, InterPatientTwoLead])
 def test_merging_keeps_the_man_of_201_and_202_out_of_the_test(kind, caplog):
     beats = mitdb_like()
     split = kind(merge_same_patient=True).split(beats, rng())
@@ -57,29 +71,29 @@ def test_merging_keeps_the_man_of_201_and_202_out_of_the_test(kind, caplog):
 
 def test_reduced_has_only_records_with_v1():
     beats = mitdb_like()
-    split = Reduced().split(beats, rng())
-    assert set(beats.record_ids[np.concatenate(parts(split))]) == set(REDUCED)
-    assert len(REDUCED) == 38
-    assert not {*PACED, "100", "103", "114", "117", "123", "124"} & set(REDUCED)
+    split = InterPatientTwoLead().split(beats, rng())
+    assert set(beats.record_ids[np.concatenate(parts(split))]) == set(INTER_PATIENT_TWO_LEAD)
+    assert len(INTER_PATIENT_TWO_LEAD) == 38
+    assert not {*PACED, "100", "103", "114", "117", "123", "124"} & set(INTER_PATIENT_TWO_LEAD)
 
 
 def test_federated10_splits_within_every_record():
     beats = mitdb_like()
-    split = Federated10().split(beats, rng())
+    split = WithinRecord().split(beats, rng())
     check_split(beats, split)
     for part in parts(split):
-        assert set(beats.record_ids[part]) == set(FEDERATED10)
+        assert set(beats.record_ids[part]) == set(WITHIN_RECORD)
 
 
 def test_federated10_names_the_record_that_is_missing():
     beats = mitdb_like()
     with pytest.raises(DataError, match=r"no beat of record 104; dataset\.missing_lead=first"):
-        Federated10().split(beats.take(np.flatnonzero(beats.record_ids != "104")), rng())
+        WithinRecord().split(beats.take(np.flatnonzero(beats.record_ids != "104")), rng())
 
 
 def test_lists_of_mitdb_are_refused_for_another_database():
     beats = replace(mitdb_like(), database="svdb 1.0.0")
-    for split in (Reduced(), Federated10(), InterPatient(division="published")):
+    for split in (InterPatientTwoLead(), WithinRecord(), InterPatient(division="published")):
         with pytest.raises(DataError, match=r"these are of svdb 1\.0\.0"):
             split.split(beats, rng())
     check_split(beats, InterPatient().split(beats, rng()))
@@ -98,7 +112,9 @@ def test_same_seed_same_split_and_another_seed_another(kind):
 
 def test_folds_test_every_beat_once():
     beats = mitdb_like()
-    tested = np.concatenate([PatientKFold(num_folds=4, fold=fold).split(beats, rng()).test for fold in range(4)])
+    tested = np.concatenate(
+        [PatientKFold(num_folds=4, fold=fold).split(beats, rng()).test for fold in range(4)]
+    )
     np.testing.assert_array_equal(np.sort(tested), np.arange(len(beats)))
 
 
@@ -144,7 +160,7 @@ def test_intra_patient_keeps_the_shares_of_the_classes():
 
 def test_no_validation_when_none_is_asked_for():
     beats = mitdb_like()
-    for kind in (InterPatient, IntraPatient, PatientKFold, Reduced, Federated10):
+    for kind in (InterPatient, IntraPatient, PatientKFold, InterPatientTwoLead, WithinRecord):
         split = kind(validation_fraction=0).split(beats, rng())
         check_split(beats, split)
         assert len(split.validation) == 0

@@ -7,14 +7,20 @@ from hypothesis import strategies as st
 from scipy.signal import medfilt
 
 from ecgexp.data.beats import RR_FEATURES
-from ecgexp.data.preprocessing.baseline import bandpass, odd_samples, remove_median_baseline, resample
-from ecgexp.data.preprocessing.windows import cut_windows, relocate, rr_features, usual_beat
+from ecgexp.data.preprocessing.baseline import (
+    bandpass,
+    odd_samples,
+    remove_median_baseline,
+    resample,
+)
+from ecgexp.data.preprocessing.windows import cut_windows, relocate, rr_features, template
 
 SIGNAL = np.random.default_rng(0).normal(size=(400, 2))
 
 
 @pytest.mark.parametrize(
-    ("fs_hz", "short", "long"), [(360, 71, 215), (128, 25, 75), (257, 51, 153), (1000, 199, 599), (250, 49, 149)]
+    ("fs_hz", "short", "long"),
+    [(360, 71, 215), (128, 25, 75), (257, 51, 153), (1000, 199, 599), (250, 49, 149)],
 )
 def test_medians_are_the_largest_odd_number_within_their_time(fs_hz, short, long):
     assert (odd_samples(200, fs_hz), odd_samples(600, fs_hz)) == (short, long)
@@ -22,7 +28,9 @@ def test_medians_are_the_largest_odd_number_within_their_time(fs_hz, short, long
 
 def test_median_baseline_is_bit_equal_to_medfilt_71_then_215():
     lead = np.random.default_rng(1).normal(size=3000).cumsum() / 50
-    np.testing.assert_array_equal(remove_median_baseline(lead, 360.0), lead - medfilt(medfilt(lead, 71), 215))
+    np.testing.assert_array_equal(
+        remove_median_baseline(lead, 360.0), lead - medfilt(medfilt(lead, 71), 215)
+    )
 
 
 def test_bandpass_removes_wander_and_keeps_the_beat_in_place():
@@ -31,7 +39,12 @@ def test_bandpass_removes_wander_and_keeps_the_beat_in_place():
     cleaned = bandpass(beats + 2 * np.sin(2 * np.pi * 0.1 * time), 360.0, (0.5, 40.0))[720:-720]
     expected = bandpass(beats, 360.0, (0.5, 40.0))[720:-720]
     assert np.abs(cleaned - expected).max() < 0.05
-    peaks = np.flatnonzero((cleaned[1:-1] > cleaned[:-2]) & (cleaned[1:-1] > cleaned[2:]) & (cleaned[1:-1] > 0.5)) + 1
+    peaks = (
+        np.flatnonzero(
+            (cleaned[1:-1] > cleaned[:-2]) & (cleaned[1:-1] > cleaned[2:]) & (cleaned[1:-1] > 0.5)
+        )
+        + 1
+    )
     assert np.all(np.abs(beats[720:-720][peaks] - 1) < 0.01)
 
 
@@ -45,7 +58,11 @@ def test_resampling_keeps_a_slow_sine_and_its_timing(from_hz, to_hz):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(0, 399), min_size=1, max_size=20, unique=True), st.integers(0, 60), st.integers(1, 60))
+@given(
+    st.lists(st.integers(0, 399), min_size=1, max_size=20, unique=True),
+    st.integers(0, 60),
+    st.integers(1, 60),
+)
 def test_windows_equal_the_loop(r_samples, before, after):
     r_samples = np.sort(r_samples)
     windows, inside = cut_windows(SIGNAL, r_samples, before, after)
@@ -79,7 +96,9 @@ def test_rr_features_equal_the_loop(gaps):
         local = intervals[max(0, i - 10) : i].mean() if i else intervals[0]
         around = [interval(place) for place in range(i - 5, i + 5)]
         half_minute = sorted(interval(place) for place in range(i - 20, i + 20))
-        quantiles = [np.interp(share * 39, range(40), half_minute) for share in (0.1, 0.25, 0.5, 0.75, 0.9)]
+        quantiles = [
+            np.interp(share * 39, range(40), half_minute) for share in (0.1, 0.25, 0.5, 0.75, 0.9)
+        ]
         first = max(0, min(i - 120, len(intervals) - 240))
         wide = intervals[first : first + 240]
         changes = [
@@ -87,14 +106,26 @@ def test_rr_features_equal_the_loop(gaps):
             for lag in (1, 2, 3)
             if lag < len(wide)
         ]
-        unsteadiness = min((np.quantile(change, 0.25) for change in changes), default=0.0) / np.median(wide)
-        expected = [previous, following, local, previous / intervals.mean(), *around, *quantiles, unsteadiness]
+        rr_irregularity = min(
+            (np.quantile(change, 0.25) for change in changes), default=0.0
+        ) / np.median(wide)
+        expected = [
+            previous,
+            following,
+            local,
+            previous / intervals.mean(),
+            *around,
+            *quantiles,
+            rr_irregularity,
+        ]
         assert len(expected) == len(RR_FEATURES)
         np.testing.assert_allclose(row, expected, rtol=1e-5)
 
 
-def _unsteadiness(intervals_s):
-    return rr_features(np.cumsum(np.r_[1, np.round(1000 * intervals_s)]), 1000.0)[len(intervals_s) // 2, -1]
+def _rr_irregularity(intervals_s):
+    return rr_features(np.cumsum(np.r_[1, np.round(1000 * intervals_s)]), 1000.0)[
+        len(intervals_s) // 2, -1
+    ]
 
 
 def _premature(intervals_s, places):
@@ -104,7 +135,9 @@ def _premature(intervals_s, places):
     return intervals_s
 
 
-@pytest.mark.parametrize("which", ["few", "one in three", "bigeminy", "trigeminy", "in runs, with pauses"])
+@pytest.mark.parametrize(
+    "which", ["few", "one in three", "bigeminy", "trigeminy", "in runs, with pauses"]
+)
 def test_unsteadiness_tells_fibrillation_from_premature_beats(which):
     rng = np.random.default_rng(0)
     steady = 0.8 + 0.02 * rng.standard_normal(300)
@@ -113,15 +146,19 @@ def test_unsteadiness_tells_fibrillation_from_premature_beats(which):
         ectopic[np.cumsum(rng.integers(3, 8, 55))] *= 2.5
     else:
         at_random = np.flatnonzero(rng.random(149) < 2 / 3) * 2  # of 300 beats a third
-        places = {"few": np.arange(10, 290, 20), "bigeminy": np.arange(0, 298, 2), "trigeminy": np.arange(0, 298, 3)}
+        places = {
+            "few": np.arange(10, 290, 20),
+            "bigeminy": np.arange(0, 298, 2),
+            "trigeminy": np.arange(0, 298, 3),
+        }
         ectopic = _premature(steady, places.get(which, at_random))
-    fibrillation = _unsteadiness(rng.uniform(0.4, 1.2, 300))
-    assert _unsteadiness(ectopic) < 2 * _unsteadiness(steady)
-    assert fibrillation > 4 * _unsteadiness(ectopic)
+    fibrillation = _rr_irregularity(rng.uniform(0.4, 1.2, 300))
+    assert _rr_irregularity(ectopic) < 2 * _rr_irregularity(steady)
+    assert fibrillation > 4 * _rr_irregularity(ectopic)
 
 
 def test_the_usual_beat_is_that_of_most_whatever_the_others_look_like():
     usual, other = np.full((5, 4, 2), 1.0), np.full((4, 4, 2), -9.0)
-    np.testing.assert_array_equal(usual_beat(np.concatenate([other, usual])), np.full((4, 2), 1.0))
-    np.testing.assert_array_equal(usual_beat(other), np.full((4, 2), -9.0))
-    assert usual_beat(np.zeros((0, 4, 2))).tolist() == np.zeros((4, 2)).tolist()
+    np.testing.assert_array_equal(template(np.concatenate([other, usual])), np.full((4, 2), 1.0))
+    np.testing.assert_array_equal(template(other), np.full((4, 2), -9.0))
+    assert template(np.zeros((0, 4, 2))).tolist() == np.zeros((4, 2)).tolist()

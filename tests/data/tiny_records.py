@@ -12,7 +12,13 @@ TINY = Database(
 
 
 def write_record(
-    folder, record_id="a", *, leads=("MLII", "V1"), samples=(200, 500, 800), symbols=("N", "V", "N"), seed=0
+    folder,
+    record_id="a",
+    *,
+    leads=("MLII", "V1"),
+    samples=(200, 500, 800),
+    symbols=("N", "V", "N"),
+    seed=0,
 ):
     """3 s of noise round 1024 with three beats."""
     import wfdb
@@ -27,7 +33,14 @@ def write_record(
 
 
 def make_beats(
-    records, *, patients=None, labels=None, classes=("N", "V"), database="synthetic 1", r_samples=None, parts=None
+    records,
+    *,
+    patients=None,
+    labels=None,
+    classes=("N", "V"),
+    database="synthetic 1",
+    r_samples=None,
+    parts=None,
 ):
     """Beats without signal: one row for each entry of `records`."""
     rows = len(records)

@@ -25,7 +25,10 @@ def beats_of(database):
         symbols = np.asarray(notes.symbol)
         beats = symbols != "+"
         return SimpleNamespace(
-            r=notes.sample[beats], symbols=symbols[beats], signals_mv=signals.p_signal, leads=signals.sig_name
+            r=notes.sample[beats],
+            symbols=symbols[beats],
+            signals_mv=signals.p_signal,
+            leads=signals.sig_name,
         )
 
     return read

@@ -77,7 +77,9 @@ def test_a_lead_sampled_too_slowly_for_a_qrs_complex_is_refused_in_words():
 
 @pytest.mark.parametrize("num_samples", [2, 15])
 def test_a_stub_of_a_record_is_refused_in_words(num_samples):
-    with pytest.raises(DataError, match="no beats can be searched for in 0.0 s at 360 Hz .*take a longer record"):
+    with pytest.raises(
+        DataError, match="no beats can be searched for in 0.0 s at 360 Hz .*take a longer record"
+    ):
         detect_beats(np.sin(np.arange(num_samples)), 360.0)
 
 

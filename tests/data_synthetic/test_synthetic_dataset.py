@@ -35,7 +35,9 @@ def test_leads_of_the_record_without_mlii_can_be_asked_for():
 
 
 def test_with_and_without_cache_the_beats_are_the_same(tmp_path):
-    beats = [SyntheticDataset(cache_dir=folder, **TINY).load() for folder in (None, tmp_path, tmp_path)]
+    beats = [
+        SyntheticDataset(cache_dir=folder, **TINY).load() for folder in (None, tmp_path, tmp_path)
+    ]
     assert len({b.digest for b in beats}) == 1
     for other in beats[1:]:
         assert np.array_equal(beats[0].signals_mv, other.signals_mv)
@@ -152,7 +154,10 @@ def test_changed_folder_in_the_cache_is_written_anew(tmp_path, change, caplog):
         ({"minutes": 0.1}, r"dataset\.minutes=0\.1 .*greater than or equal to 0\.4"),
         ({"seed": -1}, r"dataset\.seed=-1"),
         ({"noise": -0.5}, r"dataset\.noise=-0\.5"),
-        ({"patients": 8}, r"dataset\.patients is not a setting; did you mean dataset\.num_patients"),
+        (
+            {"patients": 8},
+            r"dataset\.patients is not a setting; did you mean dataset\.num_patients",
+        ),
         ({"leads": ("II",)}, r"virtual patients have no lead II; they have MLII, V1, V2, V5"),
     ],
 )
@@ -203,7 +208,10 @@ def test_other_patients_are_clearly_harder_than_one_s_own(default_beats, groupin
     windows = (windows - windows.mean(axis=1, keepdims=True)) / windows.std(axis=1, keepdims=True)
     numbers = np.array([int(patient[1:]) - 1 for patient in beats.patient_ids])
     scores = {}
-    for name, test in (("intra", np.random.default_rng(0).random(len(beats)) < 0.5), ("inter", numbers // 3 % 2 == 1)):
+    for name, test in (
+        ("intra", np.random.default_rng(0).random(len(beats)) < 0.5),
+        ("inter", numbers // 3 % 2 == 1),
+    ):
         assert set(labels[test]) == set(labels[~test]) == set(labels)
         forest = RandomForestClassifier(50, random_state=0).fit(windows[~test], labels[~test])
         scores[name] = f1_score(labels[test], forest.predict(windows[test]), average="macro")

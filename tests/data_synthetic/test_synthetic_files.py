@@ -50,7 +50,11 @@ def test_headers_are_those_of_the_mit_bih_database_and_say_synthetic(database):
     for record_id in database.patients:
         header = wfdb.rdheader(str(database.folder / record_id))
         assert (header.fs, header.sig_len, header.fmt) == (FS_HZ, 60 * FS_HZ, ["212", "212"])
-        assert (header.adc_res, header.adc_zero, header.baseline) == ([11, 11], [1024, 1024], [1024, 1024])
+        assert (header.adc_res, header.adc_zero, header.baseline) == (
+            [11, 11],
+            [1024, 1024],
+            [1024, 1024],
+        )
         assert (header.adc_gain, header.units) == ([200.0, 200.0], ["mV", "mV"])
         assert header.comments[0].startswith("SYNTHETIC")
         assert database.patients[record_id] in header.comments[1]
@@ -82,7 +86,9 @@ def test_annotations_rise_stay_inside_and_begin_with_the_rhythm(database):
 def test_rhythm_annotations_tell_paced_from_unpaced_stretches(database):
     import wfdb
 
-    notes = wfdb.rdann(str(database.folder / "s004"), "atr")  # patient 3: sinus rhythm, then paced, then sinus again
+    notes = wfdb.rdann(
+        str(database.folder / "s004"), "atr"
+    )  # patient 3: sinus rhythm, then paced, then sinus again
     assert [note.rstrip("\0") for note in notes.aux_note if note] == ["(N", "(P", "(N"]
     places = [i for i, symbol in enumerate(notes.symbol) if symbol == "+"]
     paced = [i for i, symbol in enumerate(notes.symbol) if symbol in "/f"]
@@ -104,7 +110,9 @@ def test_three_patients_at_the_shortest_length_have_every_symbol(tmp_path, seed)
     import wfdb
 
     patients = write_database(tmp_path, num_patients=3, minutes=MIN_MINUTES, seed=seed)
-    found = {symbol for record in patients for symbol in wfdb.rdann(str(tmp_path / record), "atr").symbol}
+    found = {
+        symbol for record in patients for symbol in wfdb.rdann(str(tmp_path / record), "atr").symbol
+    }
     assert found == set("NLRVAF/f+")
 
 

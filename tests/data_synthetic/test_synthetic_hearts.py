@@ -3,31 +3,36 @@
 import numpy as np
 import pytest
 
-from ecgexp.data.synthetic.patient import draw_heart
+from ecgexp.data.synthetic.patient import draw_patient
 from ecgexp.data.synthetic.rhythm import draw_rhythm
 from ecgexp.data.synthetic.signal import FS_HZ, draw_signals_mv
 from ecgexp.seeding import Seeds
 
 NUM_HEARTS = 24
 SEEDS = Seeds(0)
-HEARTS = [draw_heart(index, SEEDS) for index in range(NUM_HEARTS)]
+HEARTS = [draw_patient(index, SEEDS) for index in range(NUM_HEARTS)]
 
 
 @pytest.fixture(scope="module")
 def rhythms():
-    return [draw_rhythm(h, duration_s=300.0, rng=np.random.default_rng(i)) for i, h in enumerate(HEARTS)]
+    return [
+        draw_rhythm(h, duration_s=300.0, rng=np.random.default_rng(i)) for i, h in enumerate(HEARTS)
+    ]
 
 
 @pytest.fixture(scope="module")
 def mean_beats(rhythms):
     """(patient index, symbol) -> mean noiseless beat from -250 ms to 500 ms, (270, leads)."""
     means = {}
-    for index, (heart, rhythm) in enumerate(zip(HEARTS, rhythms, strict=True)):
+    for index, (patient, rhythm) in enumerate(zip(HEARTS, rhythms, strict=True)):
         rng = np.random.default_rng(index)
-        signals_mv = draw_signals_mv(heart, rhythm, num_samples=300 * FS_HZ, noise=0.0, rng=rng)
+        signals_mv = draw_signals_mv(patient, rhythm, num_samples=300 * FS_HZ, noise=0.0, rng=rng)
         places = np.round(rhythm.r_s[1:-1] * FS_HZ).astype(int)
         windows = signals_mv[places[:, None] + np.arange(-90, 180)]
-        means |= {(index, s): windows[rhythm.symbols[1:-1] == s].mean(axis=0) for s in set(rhythm.symbols[1:-1])}
+        means |= {
+            (index, s): windows[rhythm.symbols[1:-1] == s].mean(axis=0)
+            for s in set(rhythm.symbols[1:-1])
+        }
     return means
 
 
@@ -43,22 +48,28 @@ def qrs_width_ms(beat_mv):
 
 
 def test_v_is_early_and_followed_by_a_full_compensatory_pause(rhythms):
-    for heart, rhythm in zip(HEARTS, rhythms, strict=True):
+    for patient, rhythm in zip(HEARTS, rhythms, strict=True):
         at = beats(rhythm, "V")
         rr, ordinary = rhythm.rr_s, np.median(rhythm.rr_s)
-        assert np.mean(rr[at]) < 0.8 * ordinary, heart.patient_id
-        assert np.mean(rr[at + 1]) > 1.2 * ordinary, heart.patient_id
-        assert np.mean(rr[at] + rr[at + 1]) == pytest.approx(2 * ordinary, rel=0.06), heart.patient_id
+        assert np.mean(rr[at]) < 0.8 * ordinary, patient.patient_id
+        assert np.mean(rr[at + 1]) > 1.2 * ordinary, patient.patient_id
+        assert np.mean(rr[at] + rr[at + 1]) == pytest.approx(2 * ordinary, rel=0.06), (
+            patient.patient_id
+        )
 
 
 def test_a_is_early_and_its_pause_is_not_compensatory(rhythms):
-    with_a = [(heart, rhythm) for heart, rhythm in zip(HEARTS, rhythms, strict=True) if heart.conduction != "/"]
+    with_a = [
+        (patient, rhythm)
+        for patient, rhythm in zip(HEARTS, rhythms, strict=True)
+        if patient.conduction != "/"
+    ]
     assert len(with_a) == 22
-    for heart, rhythm in with_a:
+    for patient, rhythm in with_a:
         at = beats(rhythm, "A")
         ordinary = np.median(rhythm.rr_s)
-        assert np.mean(rhythm.rr_s[at]) < 0.87 * ordinary, heart.patient_id
-        assert np.mean(rhythm.rr_s[at] + rhythm.rr_s[at + 1]) < 1.97 * ordinary, heart.patient_id
+        assert np.mean(rhythm.rr_s[at]) < 0.87 * ordinary, patient.patient_id
+        assert np.mean(rhythm.rr_s[at] + rhythm.rr_s[at + 1]) < 1.97 * ordinary, patient.patient_id
 
 
 def test_ectopic_beats_never_touch(rhythms):
@@ -68,11 +79,12 @@ def test_ectopic_beats_never_touch(rhythms):
 
 
 def test_rr_of_a_pacemaker_hardly_varies_and_a_heart_s_does(rhythms):
-    for heart, rhythm in zip(HEARTS, rhythms, strict=True):
+    for patient, rhythm in zip(HEARTS, rhythms, strict=True):
         settled = np.isin(rhythm.symbols, ("N", "L", "R", "/"))
         settled[1:] &= settled[:-1]  # the interval after an ectopic beat is a pause
         spread = {
-            paced: rhythm.rr_s[settled & ((rhythm.symbols == "/") == paced)].std() / heart.mean_rr_s
+            paced: rhythm.rr_s[settled & ((rhythm.symbols == "/") == paced)].std()
+            / patient.mean_rr_s
             for paced in {bool(x) for x in rhythm.symbols[settled] == "/"}
         }
         assert spread[False] > 0.005
@@ -81,15 +93,18 @@ def test_rr_of_a_pacemaker_hardly_varies_and_a_heart_s_does(rhythms):
 
 
 def test_heart_rate_has_a_breathing_wave():
-    heart = HEARTS[0]
-    rhythm = draw_rhythm(heart, duration_s=1200.0, rng=np.random.default_rng(0))
+    patient = HEARTS[0]
+    rhythm = draw_rhythm(patient, duration_s=1200.0, rng=np.random.default_rng(0))
     ordinary = np.where(np.isin(rhythm.symbols, ("N", "L")), rhythm.rr_s, np.nan)
     after = np.roll(np.isin(rhythm.symbols, ("V", "A", "F")), 1)
     ordinary[after] = np.nan
     ordinary = np.where(np.isnan(ordinary), np.nanmean(ordinary), ordinary)
     power = np.abs(np.fft.rfft(ordinary - ordinary.mean())) ** 2
-    hz = np.fft.rfftfreq(len(ordinary), heart.mean_rr_s)
-    near = {name: power[np.abs(hz - at) < 0.02].mean() for name, at in (("lf", 0.1), ("hf", heart.breathing_hz))}
+    hz = np.fft.rfftfreq(len(ordinary), patient.mean_rr_s)
+    near = {
+        name: power[np.abs(hz - at) < 0.02].mean()
+        for name, at in (("lf", 0.1), ("hf", patient.breathing_hz))
+    }
     elsewhere = power[(hz > 0.40)].mean()
     assert near["lf"] > 5 * elsewhere
     assert near["hf"] > 5 * elsewhere
@@ -106,7 +121,10 @@ def test_a_record_s_beats_fill_it(rhythms):
 @pytest.mark.parametrize(("symbol", "least_ms"), [("V", 120), ("L", 110), ("/", 120), ("R", 90)])
 def test_wide_beats_are_wider_than_the_patient_s_normal_ones(mean_beats, symbol, least_ms):
     patients = [index for index, name in mean_beats if name == symbol]
-    pairs = [(qrs_width_ms(mean_beats[index, symbol]), qrs_width_ms(mean_beats[index, "N"])) for index in patients]
+    pairs = [
+        (qrs_width_ms(mean_beats[index, symbol]), qrs_width_ms(mean_beats[index, "N"]))
+        for index in patients
+    ]
     assert len(pairs) >= 6
     assert all(wide > normal for wide, normal in pairs), pairs
     assert np.median([wide for wide, _ in pairs]) > least_ms
@@ -115,13 +133,15 @@ def test_wide_beats_are_wider_than_the_patient_s_normal_ones(mean_beats, symbol,
 def test_normal_and_atrial_beats_are_narrow(mean_beats):
     for symbol in ("N", "A"):
         narrow = [
-            qrs_width_ms(m) for (i, name), m in mean_beats.items() if name == symbol and HEARTS[i].conduction == "N"
+            qrs_width_ms(m)
+            for (i, name), m in mean_beats.items()
+            if name == symbol and HEARTS[i].conduction == "N"
         ]
         assert np.median(narrow) < 90
 
 
 def test_a_conducts_as_its_neighbours_but_comes_from_another_p(mean_beats):
-    sinus = [i for i, heart in enumerate(HEARTS) if heart.conduction == "N"]
+    sinus = [i for i, patient in enumerate(HEARTS) if patient.conduction == "N"]
     differs = []
     for index in sinus:
         n, a = mean_beats[index, "N"], mean_beats[index, "A"]
@@ -156,10 +176,12 @@ def test_paced_beats_have_a_spike_and_no_p(mean_beats):
 
 def test_fusion_is_between_its_two_parents(mean_beats):
     """F correlates with both N and V; no nearer to either than they could be to themselves."""
-    sinus = [i for i, heart in enumerate(HEARTS) if heart.conduction == "N"]
+    sinus = [i for i, patient in enumerate(HEARTS) if patient.conduction == "N"]
     for index in sinus:
         f, n, v = (mean_beats[index, symbol][80:110] for symbol in "FNV")
-        weights, residual, *_ = np.linalg.lstsq(np.stack([n.ravel(), v.ravel()], axis=1), f.ravel(), rcond=None)
+        weights, residual, *_ = np.linalg.lstsq(
+            np.stack([n.ravel(), v.ravel()], axis=1), f.ravel(), rcond=None
+        )
         assert np.all(weights > 0.1), (index, weights)
         assert np.all(weights < 0.95), (index, weights)
 
@@ -174,7 +196,7 @@ def test_patients_differ_more_than_one_patient_s_beats_do(mean_beats):
 
 
 def test_heart_s_number_decides_it_whatever_was_drawn_before():
-    again = draw_heart(5, Seeds(0))
+    again = draw_patient(5, Seeds(0))
     assert again.mean_rr_s == HEARTS[5].mean_rr_s
     assert np.array_equal(again.shapes["N"].amplitudes_mv, HEARTS[5].shapes["N"].amplitudes_mv)
-    assert draw_heart(5, Seeds(1)).mean_rr_s != again.mean_rr_s
+    assert draw_patient(5, Seeds(1)).mean_rr_s != again.mean_rr_s

@@ -23,7 +23,9 @@ class Predictions:
         return self.probabilities.argmax(axis=1)
 
 
-def make_predictions(rng: np.random.Generator, num_beats: int, num_patients: int = 22) -> Predictions:
+def make_predictions(
+    rng: np.random.Generator, num_beats: int, num_patients: int = 22
+) -> Predictions:
     labels = rng.choice(5, num_beats, p=[0.87, 0.04, 0.07, 0.015, 0.005])
     patients = rng.integers(0, num_patients, num_beats)
     difficulty = rng.uniform(0.7, 2.0, num_patients)[patients, None]

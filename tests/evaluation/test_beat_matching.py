@@ -35,7 +35,10 @@ def test_the_nearer_of_two_is_the_beat_and_the_other_is_extra():
 
 def test_nothing_found_and_nothing_to_find():
     nothing, one = [], [7]
-    assert (matched(one, nothing).sensitivity, matched(nothing, one).positive_predictivity) == (0.0, 0.0)
+    assert (matched(one, nothing).sensitivity, matched(nothing, one).positive_predictivity) == (
+        0.0,
+        0.0,
+    )
     assert math.isnan(matched(nothing, one).sensitivity)
     assert math.isnan(matched(one, nothing).positive_predictivity)
 
@@ -44,8 +47,12 @@ def test_nothing_found_and_nothing_to_find():
 @given(st.lists(st.integers(151, 2000), min_size=1, max_size=30), st.data())
 def test_moved_beats_are_all_found_by_their_own(intervals, data):
     reference = np.cumsum(np.asarray(intervals) + 150)
-    kept = np.asarray(data.draw(st.lists(st.booleans(), min_size=len(reference), max_size=len(reference))))
-    moves = data.draw(st.lists(st.integers(-75, 75), min_size=len(reference), max_size=len(reference)))
+    kept = np.asarray(
+        data.draw(st.lists(st.booleans(), min_size=len(reference), max_size=len(reference)))
+    )
+    moves = data.draw(
+        st.lists(st.integers(-75, 75), min_size=len(reference), max_size=len(reference))
+    )
     found = matched(reference, (reference + moves)[kept])
     expected = np.where(kept, np.cumsum(kept) - 1, -1)
     assert found.partners.tolist() == expected.tolist()
@@ -69,10 +76,16 @@ def test_wfdb_counts_the_same_at_the_intervals_of_hearts():
 
     rng = np.random.default_rng(0)
     reference = np.cumsum(rng.integers(120, 500, 2000))
-    detected = np.unique((reference + rng.normal(0, 30, 2000).round().astype(int))[rng.random(2000) > 0.1])
+    detected = np.unique(
+        (reference + rng.normal(0, 30, 2000).round().astype(int))[rng.random(2000) > 0.1]
+    )
     extra = rng.integers(0, reference[-1], 100)
     detected = np.unique(np.concatenate([detected, extra]))
-    theirs = compare_annotations(reference, detected, 55)  # below 55 samples is up to 54, 150 ms at 360 Hz
+    theirs = compare_annotations(
+        reference, detected, 55
+    )  # below 55 samples is up to 54, 150 ms at 360 Hz
     ours = matched(reference, detected, 360.0)
-    assert ours.num_matched == pytest.approx(theirs.tp, abs=3)  # they go from left to right, we the nearest first
+    assert ours.num_matched == pytest.approx(
+        theirs.tp, abs=3
+    )  # they go from left to right, we the nearest first
     assert ours.sensitivity == pytest.approx(theirs.sensitivity, abs=0.002)

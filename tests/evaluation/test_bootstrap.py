@@ -36,7 +36,9 @@ def simulated_accuracy_intervals(rng, *, patients, beats, simulations, clusters)
 def test_intervals_by_patient_cover_the_truth_nearly_as_often_as_they_say():
     rng = np.random.default_rng(0)
     clusters = np.repeat(np.arange(40), 50)
-    intervals = simulated_accuracy_intervals(rng, patients=40, beats=50, simulations=300, clusters=clusters)
+    intervals = simulated_accuracy_intervals(
+        rng, patients=40, beats=50, simulations=300, clusters=clusters
+    )
     covered = np.mean([interval.low <= 0.9 <= interval.high for interval in intervals])
     # Nominal .95, truly about .93 with 40 patients: standard error .015, so a new seed fails less than 1 time in 1000.
     assert 0.88 <= covered <= 0.98
@@ -44,20 +46,31 @@ def test_intervals_by_patient_cover_the_truth_nearly_as_often_as_they_say():
 
 def test_intervals_by_beat_would_not_cover_it():
     rng = np.random.default_rng(0)
-    intervals = simulated_accuracy_intervals(rng, patients=40, beats=50, simulations=100, clusters=np.arange(2000))
+    intervals = simulated_accuracy_intervals(
+        rng, patients=40, beats=50, simulations=100, clusters=np.arange(2000)
+    )
     covered = np.mean([interval.low <= 0.9 <= interval.high for interval in intervals])
-    assert covered < 0.85  # about .6; standard error .05, so a new seed fails less than 1 time in 10 000
+    assert (
+        covered < 0.85
+    )  # about .6; standard error .05, so a new seed fails less than 1 time in 10 000
 
 
 def test_a_resample_is_scored_as_if_the_drawn_patients_beats_were_copied(predictions):
     names, groups = np.unique(predictions.patient_ids, return_inverse=True)
-    weights = np.random.default_rng(5).multinomial(len(names), np.full(len(names), 1 / len(names)), size=200)
+    weights = np.random.default_rng(5).multinomial(
+        len(names), np.full(len(names), 1 / len(names)), size=200
+    )
     copies = [np.repeat(np.arange(len(groups)), w[groups]) for w in weights]
-    matrices = [count_confusion(predictions.labels[c], predictions.predicted[c], num_classes=5)[0] for c in copies]
+    matrices = [
+        count_confusion(predictions.labels[c], predictions.predicted[c], num_classes=5)[0]
+        for c in copies
+    ]
     accuracy = confusion_scores(np.array(matrices), predictions.class_names)["accuracy"]
     bootstrap = intervals_of(predictions, rng=np.random.default_rng(5), num_resamples=200)
     interval = bootstrap.intervals["accuracy"]
-    assert [interval.low, interval.high] == pytest.approx(np.percentile(accuracy, [2.5, 97.5]), rel=1e-12)
+    assert [interval.low, interval.high] == pytest.approx(
+        np.percentile(accuracy, [2.5, 97.5]), rel=1e-12
+    )
 
 
 def test_intervals_hold_the_score_and_narrow_with_the_level(predictions):
@@ -66,7 +79,10 @@ def test_intervals_hold_the_score_and_narrow_with_the_level(predictions):
     for key, value in confusion_scores(matrix, predictions.class_names).items():
         assert wide.intervals[key].low <= value <= wide.intervals[key].high, key
         assert (
-            wide.intervals[key].low < narrow.intervals[key].low < narrow.intervals[key].high < wide.intervals[key].high
+            wide.intervals[key].low
+            < narrow.intervals[key].low
+            < narrow.intervals[key].high
+            < wide.intervals[key].high
         )
     assert wide.note == "95 % by bootstrap over 22 patients, 1000 resamples"
 
@@ -108,9 +124,15 @@ def test_a_class_of_one_patient_gets_no_interval_and_says_why():
 def test_intervals_of_averages_are_of_the_same_classes():
     labels = np.zeros(1000, int)
     labels[:50] = 1  # all V beats are patient 0's: two resamples in five have none
-    arguments = {"class_names": ("N", "V"), "clusters": np.repeat(np.arange(10), 100), "rng": np.random.default_rng(0)}
+    arguments = {
+        "class_names": ("N", "V"),
+        "clusters": np.repeat(np.arange(10), 100),
+        "rng": np.random.default_rng(0),
+    }
     bootstrap = cluster_bootstrap(labels=labels, predictions=labels, **arguments)
-    paired = paired_difference(labels=labels, predictions=labels, other_predictions=1 - labels, **arguments)
+    paired = paired_difference(
+        labels=labels, predictions=labels, other_predictions=1 - labels, **arguments
+    )
     for found in (bootstrap, paired):
         for key in ("macro_f1", "balanced_accuracy", "f1/V"):
             assert "it hangs on too few patients" in found.missing[key]
@@ -120,12 +142,24 @@ def test_intervals_of_averages_are_of_the_same_classes():
 def test_pairing_finds_a_difference_that_separate_intervals_hide(predictions):
     rng = np.random.default_rng(0)
     spoiled = predictions.predicted.copy()
-    spoiled[rng.choice(len(spoiled), 60, replace=False)] = 4  # one beat in a hundred, in every patient alike
-    shared = {"labels": predictions.labels, "class_names": predictions.class_names, "clusters": predictions.patient_ids}
-    difference = paired_difference(
-        predictions=predictions.predicted, other_predictions=spoiled, rng=np.random.default_rng(1), **shared
+    spoiled[rng.choice(len(spoiled), 60, replace=False)] = (
+        4  # one beat in a hundred, in every patient alike
     )
-    better, worse = intervals_of(predictions).intervals, intervals_of(predictions, predictions=spoiled).intervals
+    shared = {
+        "labels": predictions.labels,
+        "class_names": predictions.class_names,
+        "clusters": predictions.patient_ids,
+    }
+    difference = paired_difference(
+        predictions=predictions.predicted,
+        other_predictions=spoiled,
+        rng=np.random.default_rng(1),
+        **shared,
+    )
+    better, worse = (
+        intervals_of(predictions).intervals,
+        intervals_of(predictions, predictions=spoiled).intervals,
+    )
     assert better["accuracy"].low < worse["accuracy"].high
     assert 0 < difference.intervals["accuracy"].low < difference.intervals["accuracy"].high < 0.015
 
@@ -148,6 +182,10 @@ def test_a_thousand_resamples_of_fifty_thousand_beats_take_well_under_a_second()
     clusters = rng.integers(0, 22, 50_000)
     start = time.perf_counter()
     cluster_bootstrap(
-        labels=labels, predictions=predicted, class_names=("N", "S", "V", "F", "Q"), clusters=clusters, rng=rng
+        labels=labels,
+        predictions=predicted,
+        class_names=("N", "S", "V", "F", "Q"),
+        clusters=clusters,
+        rng=rng,
     )
     assert time.perf_counter() - start < 0.5  # measured 0.01 s

@@ -22,7 +22,9 @@ def test_error_of_overconfident_predictions_is_the_overconfidence():
     confidence = np.full(100_000, 0.95)
     labels = (rng.random(100_000) > 0.75).astype(int)
     # standard error .0014; five of them: flake rate < 1 in 10^6
-    assert reliability(labels, binary(confidence)).expected_calibration_error == pytest.approx(0.2, abs=0.007)
+    assert reliability(labels, binary(confidence)).expected_calibration_error == pytest.approx(
+        0.2, abs=0.007
+    )
 
 
 def test_error_of_two_bins_worked_by_hand():

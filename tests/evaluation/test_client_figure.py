@@ -8,7 +8,13 @@ from ecgexp.evaluation.client_figure import comparison_figure, per_client_figure
 
 
 def client(name, accuracy, *, beats=100, trained=True, majority=0.5):
-    return {"client": name, "beats": beats, "in_training": trained, "accuracy": accuracy, "majority_accuracy": majority}
+    return {
+        "client": name,
+        "beats": beats,
+        "in_training": trained,
+        "accuracy": accuracy,
+        "majority_accuracy": majority,
+    }
 
 
 def compared(name, *, trained=True, tested=True, **known):
@@ -28,16 +34,28 @@ def names(axes):
 
 
 def test_every_client_has_its_dot_its_baseline_and_its_beats():
-    rows = [client("106", 0.6, beats=1500, trained=False), client("101", 0.8, majority=0.9), client("100", 1.0)]
+    rows = [
+        client("106", 0.6, beats=1500, trained=False),
+        client("101", 0.8, majority=0.9),
+        client("100", 1.0),
+    ]
     (axes,) = per_client_figure(rows, majority_class="N", source="x").axes
     drawn = lines(axes)
     assert names(axes) == ["106", "101", "100"]
     assert axes.yaxis_inverted()  # the first row, the worst, at the top
-    assert (drawn["trained on"].get_xdata().tolist(), drawn["trained on"].get_ydata().tolist()) == ([0.8, 1.0], [1, 2])
+    assert (drawn["trained on"].get_xdata().tolist(), drawn["trained on"].get_ydata().tolist()) == (
+        [0.8, 1.0],
+        [1, 2],
+    )
     assert drawn["new, not trained on"].get_xdata().tolist() == [0.6]
     assert drawn["always N"].get_xdata().tolist() == [0.5, 0.9, 0.5]
     assert drawn["mean 0.800"].get_xdata()[0] == pytest.approx(0.8)
-    assert [text.get_text() for text in axes.texts] == ["1\N{NO-BREAK SPACE}500", "100", "100", "beats"]
+    assert [text.get_text() for text in axes.texts] == [
+        "1\N{NO-BREAK SPACE}500",
+        "100",
+        "100",
+        "beats",
+    ]
 
 
 def test_nothing_is_said_of_new_clients_where_there_are_none():
@@ -48,7 +66,10 @@ def test_nothing_is_said_of_new_clients_where_there_are_none():
 @pytest.mark.parametrize("num_clients", [1, 50, 81, 400])
 def test_any_number_of_clients_makes_a_picture_of_bearable_size(num_clients, tmp_path):
     rows = [client(f"c{i:03d}", i / num_clients) for i in range(num_clients)]
-    beside = [compared(row["client"], local_only_accuracy=0.5, local_only_test_accuracy=0.4) for row in rows]
+    beside = [
+        compared(row["client"], local_only_accuracy=0.5, local_only_test_accuracy=0.4)
+        for row in rows
+    ]
     for figure in (
         per_client_figure(rows, majority_class="N", source="synthetic 1"),
         comparison_figure(beside, {"global": 0.8}, source="synthetic 1"),
@@ -61,9 +82,13 @@ def test_any_number_of_clients_makes_a_picture_of_bearable_size(num_clients, tmp
 
 
 def test_names_of_fifty_clients_do_not_touch():
-    figure = per_client_figure([client(f"c{i:03d}", i / 50) for i in range(50)], majority_class="N", source="x")
+    figure = per_client_figure(
+        [client(f"c{i:03d}", i / 50) for i in range(50)], majority_class="N", source="x"
+    )
     figure.canvas.draw()
-    boxes = np.array([label.get_window_extent().extents for label in figure.axes[0].get_yticklabels()])
+    boxes = np.array(
+        [label.get_window_extent().extents for label in figure.axes[0].get_yticklabels()]
+    )
     tops, bottoms = np.sort(boxes[:, 3]), np.sort(boxes[:, 1])
     assert (bottoms[1:] >= tops[:-1]).all()
 
@@ -81,7 +106,9 @@ def test_models_stand_on_one_line_and_a_clients_own_model_is_shown_on_all_beats_
     assert drawn["personalized"].get_xdata().tolist() == [0.85, 0.95]
     assert "pooled" not in drawn
     assert lines(everywhere)["alone"].get_xdata().tolist() == [0.4, 0.5]
-    assert {"global, on all test beats: 0.750", "pooled, on all test beats: 0.850"} <= set(lines(everywhere))
+    assert {"global, on all test beats: 0.750", "pooled, on all test beats: 0.850"} <= set(
+        lines(everywhere)
+    )
 
 
 def test_clients_that_were_not_tested_and_those_that_are_new_stand_where_they_can():
@@ -97,5 +124,7 @@ def test_clients_that_were_not_tested_and_those_that_are_new_stand_where_they_ca
 
 
 def test_a_panel_without_clients_is_left_out():
-    (own,) = comparison_figure([compared("a", pooled_accuracy=0.9)], {"global": 0.8, "pooled": 0.9}, source="x").axes
+    (own,) = comparison_figure(
+        [compared("a", pooled_accuracy=0.9)], {"global": 0.8, "pooled": 0.9}, source="x"
+    ).axes
     assert own.get_title() == "on the client's own test beats: 1 client"

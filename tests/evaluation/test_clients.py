@@ -29,7 +29,11 @@ def test_each_client_is_scored_on_its_own_beats():
     assert scores.groups.tolist() == [1, 0, 1, 0, 1, 0, 1, 0, 2, 0]
     assert scores.beats.tolist() == [5, 4, 1]
     assert scores.accuracy.tolist() == [1 / 5, 3 / 4, 1]
-    assert scores.majority_accuracy.tolist() == [2 / 5, 3 / 4, 0]  # the commonest class of all, which c does not have
+    assert scores.majority_accuracy.tolist() == [
+        2 / 5,
+        3 / 4,
+        0,
+    ]  # the commonest class of all, which c does not have
     assert scores.largest_share.tolist() == [3 / 5, 3 / 4, 1]
     # a: N 0 of 2 right, V one of 3 and none wrongly: F1 0 and 1/2. b: N 3 right and one too many: 6/7; S never: 0.
     # c has beats of one class: there is no average over classes, which would read 1.
@@ -49,14 +53,24 @@ def test_the_table_begins_with_the_worst_client_and_says_who_was_trained_on():
 
 def test_the_spread_is_over_clients_and_not_over_beats():
     assert scored().spread() == pytest.approx(
-        {"accuracy_mean": (1 / 5 + 3 / 4 + 1) / 3, "accuracy_worst_decile": 1 / 5, "accuracy_best": 1}
+        {
+            "accuracy_mean": (1 / 5 + 3 / 4 + 1) / 3,
+            "accuracy_worst_decile": 1 / 5,
+            "accuracy_best": 1,
+        }
     )
 
 
-@pytest.mark.parametrize(("count", "expected"), [(1, 0.0), (19, 0.0), (20, 0.5), (39, 1.0), (40, 1.5)])
+@pytest.mark.parametrize(
+    ("count", "expected"), [(1, 0.0), (19, 0.0), (20, 0.5), (39, 1.0), (40, 1.5)]
+)
 def test_the_worst_tenth_is_one_client_at_least(count, expected):
     values = np.arange(count, dtype=float)[::-1]
-    assert spread(values)["worst_decile"] == {1: 0.0, 19: 0.0, 20: 0.5, 39: 1.0, 40: 1.5}[count] == expected
+    assert (
+        spread(values)["worst_decile"]
+        == {1: 0.0, 19: 0.0, 20: 0.5, 39: 1.0, 40: 1.5}[count]
+        == expected
+    )
 
 
 def test_what_is_not_known_is_left_out_of_the_spread():
@@ -79,7 +93,9 @@ def test_every_client_has_the_scores_of_its_beats_alone_whatever_the_order(num_c
         alone = quick_scores(labels[mine], np.eye(3)[predicted[mine]], NAMES).values
         assert scores.accuracy[i] == pytest.approx(alone["accuracy"])
         assert scores.macro_f1[i] == pytest.approx(alone["macro_f1"], nan_ok=True)
-        assert scores.majority_accuracy[i] == pytest.approx(majority_scores(labels[mine], 1, NAMES).values["accuracy"])
+        assert scores.majority_accuracy[i] == pytest.approx(
+            majority_scores(labels[mine], 1, NAMES).values["accuracy"]
+        )
 
 
 def test_without_beats_there_are_no_clients():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ecgexp.evaluation.clients import score_clients
-from ecgexp.evaluation.comparison import Comparison, accuracy
+from ecgexp.evaluation.comparison import FederatedComparison, accuracy
 
 NAMES = ("N", "V")
 # Test beats: "a" has 4, of which the global model gets 2; "b" 2, both right; "new" 4, of which 1.
@@ -16,7 +16,7 @@ GLOBAL = np.array([0, 0, 1, 0, 0, 1, 0, 0, 0, 0])
 
 def comparison(train=("a", "b", "untested"), **known):
     scores = score_clients(PART, np.arange(10), LABELS, GLOBAL, NAMES, majority_class=0)
-    return Comparison(
+    return FederatedComparison(
         scores=scores, train_beats={client: 10 * len(client) for client in train}, overall={"global": {"accuracy": 0.5}}, **known,
     )  # fmt: skip
 
@@ -76,7 +76,12 @@ def test_the_table_has_every_client_and_leaves_open_what_is_not_known():
         "local_only_test_accuracy": 0.4,
     }  # fmt: skip
     new, untested = rows["new"], rows["untested"]
-    assert (new["in_training"], new["train_beats"], new["global_accuracy"], new["pooled_accuracy"]) == (
+    assert (
+        new["in_training"],
+        new["train_beats"],
+        new["global_accuracy"],
+        new["pooled_accuracy"],
+    ) == (
         False,
         0,
         0.25,
@@ -102,7 +107,11 @@ def test_a_training_that_diverged_is_counted_and_named_and_left_out():
     metrics = made.metrics()
     assert metrics["comparison/local_only/own_accuracy_mean"] == 0.5
     assert metrics["comparison/local_only/test_accuracy_mean"] == pytest.approx(0.55)
-    assert metrics["comparison/local_only/diverged"] == metrics["comparison/personalized/diverged"] == 1
+    assert (
+        metrics["comparison/local_only/diverged"]
+        == metrics["comparison/personalized/diverged"]
+        == 1
+    )
     # Before and after are of the same clients, of which one is left.
     assert metrics["comparison/personalized/accuracy_mean_before"] == 1.0
     assert metrics["comparison/personalized/clients"] == 1
@@ -127,13 +136,19 @@ def test_clients_trained_on_one_class_are_named():
     assert made.notes() == []
     made.one_class = ["b", "untested"]
     alone, personalized = made.notes()
-    assert alone == "alone: 2 of 3 clients (b, untested) were trained on beats of one class, and tell none from another"
+    assert (
+        alone
+        == "alone: 2 of 3 clients (b, untested) were trained on beats of one class, and tell none from another"
+    )
     assert personalized.startswith("personalized: 1 of 2 clients (b)")
 
 
 def test_the_lines_give_the_figures():
     overall, own = full().lines()
-    assert overall == "accuracy on all 10 test beats: global 0.500 · pooled 0.700 · a client alone 0.500 on average"
+    assert (
+        overall
+        == "accuracy on all 10 test beats: global 0.500 · pooled 0.700 · a client alone 0.500 on average"
+    )
     assert own == (
         "accuracy on own test beats, mean and worst tenth of 2 clients: global 0.750 and 0.500 · alone 0.750 and 0.500 · "
         "personalized 0.875 and 0.750 · pooled 0.750 and 0.500"

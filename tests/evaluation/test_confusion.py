@@ -20,29 +20,43 @@ DE_CHAZAL = np.array(
 
 def test_counts_agree_with_scikit_learn(predictions):
     ours = count_confusion(predictions.labels, predictions.predicted, num_classes=5)
-    np.testing.assert_array_equal(ours[0], sk.confusion_matrix(predictions.labels, predictions.predicted))
+    np.testing.assert_array_equal(
+        ours[0], sk.confusion_matrix(predictions.labels, predictions.predicted)
+    )
 
 
 def test_counts_of_each_patient_are_those_of_its_beats(predictions):
     names, groups = np.unique(predictions.patient_ids, return_inverse=True)
     by_patient = count_confusion(
-        predictions.labels, predictions.predicted, num_classes=5, groups=groups, num_groups=len(names)
+        predictions.labels,
+        predictions.predicted,
+        num_classes=5,
+        groups=groups,
+        num_groups=len(names),
     )
     for name, matrix in zip(names, by_patient, strict=True):
         own = predictions.patient_ids == name
-        expected = sk.confusion_matrix(predictions.labels[own], predictions.predicted[own], labels=range(5))
+        expected = sk.confusion_matrix(
+            predictions.labels[own], predictions.predicted[own], labels=range(5)
+        )
         np.testing.assert_array_equal(matrix, expected)
 
 
 def test_the_scores_of_many_matrices_are_scikit_learns_of_each(predictions):
     names, groups = np.unique(predictions.patient_ids, return_inverse=True)
     matrices = count_confusion(
-        predictions.labels, predictions.predicted, num_classes=5, groups=groups, num_groups=len(names)
+        predictions.labels,
+        predictions.predicted,
+        num_classes=5,
+        groups=groups,
+        num_groups=len(names),
     )
     vectorised = confusion_scores(matrices, predictions.class_names)
     for i, name in enumerate(names):
         own = predictions.patient_ids == name
-        one = quick_scores(predictions.labels[own], predictions.probabilities[own], predictions.class_names)
+        one = quick_scores(
+            predictions.labels[own], predictions.probabilities[own], predictions.class_names
+        )
         for key, values in vectorised.items():
             assert values[i] == pytest.approx(one.values[key], abs=1e-12, nan_ok=True), key
 
@@ -67,11 +81,15 @@ def test_jk_index_of_a_matrix_worked_by_hand():
     confusion = np.array([[73, 4, 3], [3, 7, 0], [2, 1, 7]])
     kappa = (0.87 - 0.646) / (1 - 0.646)
     expected = kappa / 2 + (7 / 10 + 7 / 10 + 7 / 12 + 7 / 10) / 8
-    assert confusion_scores(confusion, ("N", "S", "V"))["jk_index"] == pytest.approx(expected, abs=1e-12)
+    assert confusion_scores(confusion, ("N", "S", "V"))["jk_index"] == pytest.approx(
+        expected, abs=1e-12
+    )
 
 
 def test_jk_index_is_one_for_a_perfect_classifier_whatever_the_order_of_classes():
-    assert confusion_scores(np.diag([5, 3, 900, 2]), ("V", "F", "N", "S"))["jk_index"] == pytest.approx(1)
+    assert confusion_scores(np.diag([5, 3, 900, 2]), ("V", "F", "N", "S"))[
+        "jk_index"
+    ] == pytest.approx(1)
 
 
 def test_jk_index_exists_only_where_the_classes_are_those_of_aami():
@@ -90,7 +108,9 @@ def test_nothing_is_zero_only_because_it_is_undefined():
     )  # predicted once, wrongly: its +P is 0, and there is no beat that it could have missed
     assert scores["positive_predictivity/S"] == 0
     assert scores["f1/V"] == 0  # present and never predicted: defined
-    assert scores["macro_f1"] == pytest.approx((2 * 9 / (10 + 13) + 0) / 2)  # over N and V, the classes present
+    assert scores["macro_f1"] == pytest.approx(
+        (2 * 9 / (10 + 13) + 0) / 2
+    )  # over N and V, the classes present
 
 
 def test_average_of_a_single_class_is_undefined():

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ecgexp.evaluation.paired_differences import number, paired_differences
 
-from ecgexp.evaluation.contrast import contrast, number
 from ecgexp.evaluation.metrics import score
 from ecgexp.evaluation.pairs import Pairs
 
@@ -20,7 +20,9 @@ def pairs_of(predictions, other, **changes):
 
 
 def contrasted(pairs, **changes):
-    return contrast(pairs, **{"rng": np.random.default_rng(0), "num_resamples": 500} | changes)
+    return paired_differences(
+        pairs, **{"rng": np.random.default_rng(0), "num_resamples": 500} | changes
+    )
 
 
 def by_key(found):
@@ -36,7 +38,10 @@ def corrected(predictions):
 
 def test_scores_are_the_evaluators(predictions, corrected):
     found = by_key(contrasted(pairs_of(predictions, corrected)))
-    theirs = [score(predictions.labels, np.eye(5)[said], AAMI).values for said in (predictions.predicted, corrected)]
+    theirs = [
+        score(predictions.labels, np.eye(5)[said], AAMI).values
+        for said in (predictions.predicted, corrected)
+    ]
     assert list(found) == [
         "accuracy", "balanced_accuracy", "macro_f1", "jk_index",
         *(f"{name}/{label}" for name in ("f1", "sensitivity", "positive_predictivity") for label in AAMI),
@@ -70,7 +75,10 @@ def test_the_other_way_round_the_other_is_better(predictions, corrected):
 
 def test_the_intervals_of_identical_models_are_exactly_0(predictions):
     found = contrasted(pairs_of(predictions, predictions.predicted))
-    assert all((row.interval.low, row.interval.high, row.difference) == (0, 0, 0) for row in found.differences)
+    assert all(
+        (row.interval.low, row.interval.high, row.difference) == (0, 0, 0)
+        for row in found.differences
+    )
     assert not any(row.leaves_zero_out for row in found.differences)
     assert found.verdict() == "A and B say the same of every beat: neither is better."
 
@@ -100,13 +108,18 @@ def test_the_verdict_goes_by_the_score_that_was_asked_for_or_by_macro_f1(predict
     pairs = pairs_of(predictions, corrected)
     assert contrasted(pairs, metric="f1/V").decisive.key == "f1/V"
     assert contrasted(pairs, metric="f1/V").stands_in == ""
-    stand_in = contrasted(pairs, metric="loss")
-    assert stand_in.decisive.key == "macro_f1"
-    assert stand_in.stands_in == "macro F1 stands in for loss, which is not among the scores of decisions"
+    substitute = contrasted(pairs, metric="loss")
+    assert substitute.decisive.key == "macro_f1"
+    assert (
+        substitute.stands_in
+        == "macro F1 stands in for loss, which is not among the scores of decisions"
+    )
 
 
 def test_a_score_without_a_value_decides_nothing(predictions):
-    quiet = np.where(predictions.predicted == 1, 0, predictions.predicted)  # never S, so no jk index
+    quiet = np.where(
+        predictions.predicted == 1, 0, predictions.predicted
+    )  # never S, so no jk index
     found = contrasted(pairs_of(predictions, quiet), metric="jk_index")
     assert found.decisive.key == "macro_f1"
     row = by_key(found)["jk_index"]
@@ -136,7 +149,9 @@ def test_under_five_patients_there_is_no_interval_and_it_says_so(predictions, co
     four = np.array([f"p{i % 4}" for i in range(len(corrected))])
     found = contrasted(pairs_of(predictions, corrected, patients=four))
     assert all(row.interval is None for row in found.differences)
-    assert found.verdict().endswith("in macro F1 may be chance; no intervals: 4 patients, and it takes 5.")
+    assert found.verdict().endswith(
+        "in macro F1 may be chance; no intervals: 4 patients, and it takes 5."
+    )
 
 
 def test_without_resamples_there_is_no_interval(predictions, corrected):
@@ -152,7 +167,14 @@ def test_classes_with_names_that_no_metric_can_have(predictions, corrected):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.0312, "0.031"), (-0.0031, "−0.003"), (0.0, "0.000"), (-0.00004, "−0.00004"), (math.nan, "–")]
+    ("value", "text"),
+    [
+        (0.0312, "0.031"),
+        (-0.0031, "−0.003"),
+        (0.0, "0.000"),
+        (-0.00004, "−0.00004"),
+        (math.nan, "–"),
+    ],
 )
 def test_numbers_for_people(value, text):
     assert number(value) == text

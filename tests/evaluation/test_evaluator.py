@@ -26,7 +26,9 @@ def evaluation_of(predictions, **changes):
 def test_the_confusion_matrix_holds_every_beat_once(predictions):
     evaluation = evaluation_of(predictions)
     assert evaluation.confusion.sum() == evaluation.num_beats == len(predictions.labels)
-    assert np.trace(evaluation.confusion) / evaluation.num_beats == pytest.approx(evaluation.scores.values["accuracy"])
+    assert np.trace(evaluation.confusion) / evaluation.num_beats == pytest.approx(
+        evaluation.scores.values["accuracy"]
+    )
 
 
 def test_records_add_up_to_the_whole(predictions):
@@ -121,5 +123,7 @@ def test_importing_the_evaluator_loads_no_heavy_library():
         "import sys, ecgexp.evaluation.evaluator, ecgexp.evaluation.tables;"
         "print([m for m in ('sklearn', 'matplotlib', 'scipy', 'pandas', 'tensorflow', 'rich') if m in sys.modules])"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert answer.stdout.strip() == "[]"

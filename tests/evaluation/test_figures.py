@@ -38,7 +38,11 @@ def beats_of(predictions, source="mitdb 1.0.0", leads=("MLII", "V1")) -> BeatSet
 
 
 def all_figures(predictions, source):
-    labels, probabilities, names = predictions.labels, predictions.probabilities, predictions.class_names
+    labels, probabilities, names = (
+        predictions.labels,
+        predictions.probabilities,
+        predictions.class_names,
+    )
     confusion = count_confusion(labels, predictions.predicted, num_classes=5)[0]
     return [
         confusion_figure(confusion, names, source=source),
@@ -86,7 +90,11 @@ def test_a_class_without_beats_is_said_to_be_undefined_not_drawn(predictions):
 
 
 def test_learning_curves_skip_steps_that_were_not_measured():
-    history = {"train/loss": [3.0, 2.0, 1.0], "validation/loss": [3.0, float("nan"), 2.0], "train/lr": [1, 1, 1]}
+    history = {
+        "train/loss": [3.0, 2.0, 1.0],
+        "validation/loss": [3.0, float("nan"), 2.0],
+        "train/lr": [1, 1, 1],
+    }
     figure = learning_curves_figure(history, source="x", step_name="round", best_step=3)
     (axes,) = figure.axes
     lines = {line.get_label(): line for line in axes.get_lines()}

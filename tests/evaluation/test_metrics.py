@@ -19,15 +19,21 @@ def one_hot(predicted, classes=3):
 def test_scores_agree_with_scikit_learn(predictions):
     values = score(predictions.labels, predictions.probabilities, predictions.class_names).values
     labels, predicted = predictions.labels, predictions.predicted
-    report = sk.classification_report(labels, predicted, target_names=predictions.class_names, output_dict=True)
+    report = sk.classification_report(
+        labels, predicted, target_names=predictions.class_names, output_dict=True
+    )
     assert values["accuracy"] == pytest.approx(report["accuracy"])
     assert values["macro_f1"] == pytest.approx(report["macro avg"]["f1-score"])
-    assert values["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(labels, predicted))
+    assert values["balanced_accuracy"] == pytest.approx(
+        sk.balanced_accuracy_score(labels, predicted)
+    )
     assert values["kappa"] == pytest.approx(sk.cohen_kappa_score(labels, predicted))
     normalised = predictions.probabilities.astype(float)
     normalised /= normalised.sum(axis=1, keepdims=True)
     assert values["loss"] == pytest.approx(sk.log_loss(labels, normalised))
-    assert values["auroc_macro"] == pytest.approx(sk.roc_auc_score(labels, normalised, multi_class="ovr"), abs=1e-6)
+    assert values["auroc_macro"] == pytest.approx(
+        sk.roc_auc_score(labels, normalised, multi_class="ovr"), abs=1e-6
+    )
     for i, name in enumerate(predictions.class_names):
         assert values[f"sensitivity/{name}"] == pytest.approx(report[name]["recall"])
         assert values[f"positive_predictivity/{name}"] == pytest.approx(report[name]["precision"])
@@ -55,7 +61,9 @@ def test_scores_of_a_case_worked_by_hand():
 def test_scores_do_not_depend_on_the_order_of_the_beats(predictions):
     order = np.random.default_rng(0).permutation(len(predictions.labels))
     straight = score(predictions.labels, predictions.probabilities, predictions.class_names).values
-    shuffled = score(predictions.labels[order], predictions.probabilities[order], predictions.class_names).values
+    shuffled = score(
+        predictions.labels[order], predictions.probabilities[order], predictions.class_names
+    ).values
     assert shuffled == pytest.approx(straight, rel=1e-12)
 
 
@@ -63,7 +71,9 @@ def test_overall_scores_do_not_depend_on_the_order_of_the_classes(predictions):
     order = np.array([3, 0, 4, 2, 1])  # new column j shows old class order[j]
     names = [predictions.class_names[i] for i in order]
     straight = score(predictions.labels, predictions.probabilities, predictions.class_names).values
-    turned = score(np.argsort(order)[predictions.labels], predictions.probabilities[:, order], names).values
+    turned = score(
+        np.argsort(order)[predictions.labels], predictions.probabilities[:, order], names
+    ).values
     assert turned == pytest.approx(straight, rel=1e-9)
 
 
@@ -73,7 +83,10 @@ def test_a_class_that_was_never_predicted_has_no_positive_predictivity_and_f1_ze
     assert scores.undefined["positive_predictivity/S"] == "no beat was predicted S"
     assert scores.values["f1/S"] == 0
     assert scores.values["macro_f1"] == pytest.approx((0.8 + 0 + 1) / 3)
-    assert "positive_predictivity/S is not defined (no beat was predicted S)" in scores.undefined["jk_index"]
+    assert (
+        "positive_predictivity/S is not defined (no beat was predicted S)"
+        in scores.undefined["jk_index"]
+    )
 
 
 def test_a_class_without_beats_has_no_sensitivity_f1_auroc_or_auprc_and_says_why():
@@ -86,7 +99,9 @@ def test_a_class_without_beats_has_no_sensitivity_f1_auroc_or_auprc_and_says_why
         "auroc/S": "no beat is of class S",
         "auprc/S": "no beat is of class S",
     }
-    assert scores.values["balanced_accuracy"] == pytest.approx((0.5 + 1) / 2)  # over N and V, the classes present
+    assert scores.values["balanced_accuracy"] == pytest.approx(
+        (0.5 + 1) / 2
+    )  # over N and V, the classes present
 
 
 def test_with_one_class_among_the_beats_chance_corrected_scores_are_undefined():
@@ -106,7 +121,9 @@ def test_false_alarms_of_an_absent_class_give_no_f1():
 
 def test_each_undefined_score_is_nan_has_a_reason_and_is_left_out_of_the_metrics():
     scores = score(np.array([0, 0, 1]), one_hot([0, 0, 0]), NSV)
-    assert set(scores.undefined) == {key for key, value in scores.values.items() if math.isnan(value)}
+    assert set(scores.undefined) == {
+        key for key, value in scores.values.items() if math.isnan(value)
+    }
     assert all(scores.undefined.values())
     flat = scores.metrics("test")
     assert set(flat) == {f"test/{key}" for key in scores.values if key not in scores.undefined}
@@ -126,12 +143,16 @@ def test_metric_keys_of_paced_beats_hold_no_second_slash():
 
 
 def test_quick_scores_are_a_part_of_the_full_ones(predictions):
-    quick = quick_scores(predictions.labels, predictions.probabilities, predictions.class_names).values
+    quick = quick_scores(
+        predictions.labels, predictions.probabilities, predictions.class_names
+    ).values
     full = score(predictions.labels, predictions.probabilities, predictions.class_names).values
     assert quick == {key: full[key] for key in quick}
-    assert set(full) - set(quick) == {"expected_calibration_error", "auroc_macro", "auprc_macro"} | {
-        f"{area}/{name}" for area in ("auroc", "auprc") for name in predictions.class_names
-    }
+    assert set(full) - set(quick) == {
+        "expected_calibration_error",
+        "auroc_macro",
+        "auprc_macro",
+    } | {f"{area}/{name}" for area in ("auroc", "auprc") for name in predictions.class_names}
 
 
 def test_the_majority_baseline_of_ds2_is_the_published_share_of_normal_beats():
@@ -147,7 +168,9 @@ def test_the_majority_baseline_of_ds2_is_the_published_share_of_normal_beats():
 def test_probabilities_that_are_not_finite_are_refused_with_their_number(bad):
     probabilities = one_hot([0, 1, 2])
     probabilities[1, 0] = bad
-    with pytest.raises(DataError, match=r"not finite for 1 of 3 beats \(first: beat 1\).*trainer\.learning_rate"):
+    with pytest.raises(
+        DataError, match=r"not finite for 1 of 3 beats \(first: beat 1\).*trainer\.learning_rate"
+    ):
         score(np.array([0, 1, 2]), probabilities, NSV)
 
 
@@ -169,7 +192,9 @@ def test_what_does_not_fit_is_refused(labels, probabilities, message):
 
 
 def test_quick_scores_of_an_epoch_take_a_fraction_of_a_second(predictions):
-    quick_scores(predictions.labels, predictions.probabilities, predictions.class_names)  # imports scikit-learn
+    quick_scores(
+        predictions.labels, predictions.probabilities, predictions.class_names
+    )  # imports scikit-learn
     start = time.perf_counter()
     quick_scores(predictions.labels, predictions.probabilities, predictions.class_names)
     assert time.perf_counter() - start < 0.5  # measured 0.01 s for 6000 beats

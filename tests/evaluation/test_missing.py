@@ -90,19 +90,24 @@ def test_averaged_classes_are_read_from_the_support():
 
 
 @pytest.mark.parametrize(
-    "metric", ["f1/V", "sensitivity/V", "positive_predictivity/V", "jk_index", "support/N", "support/V"]
+    "metric",
+    ["f1/V", "sensitivity/V", "positive_predictivity/V", "jk_index", "support/N", "support/V"],
 )
 def test_metric_that_no_epoch_can_have_is_lacking(metric):
     assert metric_lacks(metric, NO_V)
     assert bool(metric_lacks(metric, ALL)) == metric.startswith("support")
 
 
-@pytest.mark.parametrize("metric", ["macro_f1", "accuracy", "loss", "f1/S", "specificity/V", "clients/accuracy_mean"])
+@pytest.mark.parametrize(
+    "metric", ["macro_f1", "accuracy", "loss", "f1/S", "specificity/V", "clients/accuracy_mean"]
+)
 def test_metric_of_the_other_classes_can_choose(metric):
     assert metric_lacks(metric, NO_V) == ""
 
 
-@pytest.mark.parametrize("metric", ["macro_f1", "accuracy", "loss", "f1/N", "balanced_accuracy", "kappa"])
+@pytest.mark.parametrize(
+    "metric", ["macro_f1", "accuracy", "loss", "f1/N", "balanced_accuracy", "kappa"]
+)
 def test_metric_of_beats_of_one_class_chooses_nothing(metric):
     assert "always answers N" in metric_lacks(metric, ONLY_N)
 
@@ -162,7 +167,9 @@ def test_weights_that_nothing_entered_are_the_initial_ones(name):
 
 
 def test_updates_that_were_left_out_are_counted():
-    (note,) = participation({"train/clients/used": [1.0, 2.0], "train/clients/non_finite": [2.0, 0.0]})
+    (note,) = participation(
+        {"train/clients/used": [1.0, 2.0], "train/clients/non_finite": [2.0, 0.0]}
+    )
     assert note == "2 client updates were not finite and left out, in 1 of 2 rounds"
 
 

@@ -49,7 +49,9 @@ def test_every_symbol_of_the_database_becomes_a_unique_name_that_mlflow_accepts(
 
 
 def test_two_classes_that_would_share_a_key_are_refused():
-    with pytest.raises(ValueError, match=r"the classes / and paced would share the metric name paced; rename one"):
+    with pytest.raises(
+        ValueError, match=r"the classes / and paced would share the metric name paced; rename one"
+    ):
         metric_names(("/", "paced"))
 
 

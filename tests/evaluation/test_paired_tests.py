@@ -12,7 +12,9 @@ from ecgexp.evaluation.paired_tests import EXACT_BELOW, mcnemar, sign_flip_test
 def beats(both_right, only_a, only_b, both_wrong):
     """Whether A, and whether B, got each beat right: a 2×2 table as beats."""
     counts = [both_right, only_a, only_b, both_wrong]
-    return np.repeat([True, True, False, False], counts), np.repeat([True, False, True, False], counts)
+    return np.repeat([True, True, False, False], counts), np.repeat(
+        [True, False, True, False], counts
+    )
 
 
 def flipped(gains):
@@ -24,7 +26,12 @@ def flipped(gains):
 
 def test_the_table_is_counted():
     found = mcnemar(*beats(7, 3, 2, 5))
-    assert (found.both_right, found.only_a_right, found.only_b_right, found.both_wrong) == (7, 3, 2, 5)
+    assert (found.both_right, found.only_a_right, found.only_b_right, found.both_wrong) == (
+        7,
+        3,
+        2,
+        5,
+    )
 
 
 def test_few_disagreements_are_judged_by_the_binomial_by_hand():
@@ -89,14 +96,19 @@ def test_sign_flips_are_those_of_the_whole_list(gains):
 
 def test_scipys_permutation_test_agrees():
     gains = np.array([3, -1, 4, 1, -5, 9, 2, 6])
-    theirs = stats.permutation_test((gains,), np.sum, permutation_type="samples", n_resamples=np.inf)
+    theirs = stats.permutation_test(
+        (gains,), np.sum, permutation_type="samples", n_resamples=np.inf
+    )
     assert flipped(gains.tolist()).p_value == pytest.approx(theirs.pvalue)
 
 
 def test_swapping_the_models_changes_no_p_value():
     right_a, right_b = beats(40, 9, 3, 10)
     patients = np.arange(62) % 7
-    assert sign_flip_test(right_a, right_b, patients).p_value == sign_flip_test(right_b, right_a, patients).p_value
+    assert (
+        sign_flip_test(right_a, right_b, patients).p_value
+        == sign_flip_test(right_b, right_a, patients).p_value
+    )
     assert mcnemar(right_a, right_b).p_value == pytest.approx(mcnemar(right_b, right_a).p_value)
 
 
@@ -109,7 +121,10 @@ def test_over_patients_the_level_is_kept_where_mcnemar_rejects_far_too_often():
         leaning = rng.normal(0, 0.06, (patients, 1))
         right_a = (rng.random((patients, size)) < 0.85 - leaning).ravel()
         right_b = (rng.random((patients, size)) < 0.85 + leaning).ravel()
-        p_values = mcnemar(right_a, right_b).p_value, sign_flip_test(right_a, right_b, groups).p_value
+        p_values = (
+            mcnemar(right_a, right_b).p_value,
+            sign_flip_test(right_a, right_b, groups).p_value,
+        )
         rejected += np.array(p_values) < 0.05
     by_beat, by_patient = rejected / tries
     assert by_patient == pytest.approx(0.05, abs=0.03)

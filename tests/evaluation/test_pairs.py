@@ -17,7 +17,9 @@ CLASSES = ("N", "S", "V")
 
 
 def said(beats, class_names=CLASSES):
-    records, samples, patients, classes, predicted = (np.array(column) for column in zip(*beats, strict=True))
+    records, samples, patients, classes, predicted = (
+        np.array(column) for column in zip(*beats, strict=True)
+    )
     return Predictions(
         records=records, samples=samples, patients=patients, classes=classes, predicted=predicted, class_names=class_names
     )  # fmt: skip
@@ -71,14 +73,23 @@ def test_classes_that_are_not_in_alphabetical_order_keep_their_places():
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (said(BEATS, class_names=("N", "S", "V", "F")), "the classes N, S, V apart, and B N, S, V, F"),
+        (
+            said(BEATS, class_names=("N", "S", "V", "F")),
+            "the classes N, S, V apart, and B N, S, V, F",
+        ),
         (said([("300", 77, "p9", "N", "N")]), "no beat in common: 5 beats of A, 1 other ones of B"),
         (
             said(changed(1, **{"class": "S"})),
             "1 of 5 common beats have another true class in B than in A .*sample 370 of record 100, V in A and S in B",
         ),
-        (said(changed(4, patient="p4")), "another patient in B than in A .*record 202, p3 in A and p4 in B"),
-        (said([*BEATS, BEATS[2]]), "sample 77 of record 101 stands 2 times among the predictions of B"),
+        (
+            said(changed(4, patient="p4")),
+            "another patient in B than in A .*record 202, p3 in A and p4 in B",
+        ),
+        (
+            said([*BEATS, BEATS[2]]),
+            "sample 77 of record 101 stands 2 times among the predictions of B",
+        ),
         (said(changed(0, predicted="Z")), "Z is not among the classes N, S, V"),
         (said(changed(0, predicted="F")), "F is not among the classes N, S, V"),
     ],
@@ -89,6 +100,10 @@ def test_what_cannot_be_paired_is_refused(other, message):
 
 
 def test_samples_before_the_first_of_the_record_do_not_run_into_another_record():
-    beats = [("100", 7, "p1", "N", "N"), ("100", 9, "p1", "N", "N"), ("101", -3, "p2", "N", "V")]  # 7 = 9 + 1 - 3
+    beats = [
+        ("100", 7, "p1", "N", "N"),
+        ("100", 9, "p1", "N", "N"),
+        ("101", -3, "p2", "N", "V"),
+    ]  # 7 = 9 + 1 - 3
     pairs = match(said(beats), said(beats[1:]))
     assert (pairs.predicted_a.tolist(), pairs.only_a) == ([0, 2], 1)

@@ -31,7 +31,9 @@ def many(num_clients):
 def test_each_panel_has_the_numbers_of_its_split_and_their_sums():
     train, test = panels(partition_figure(COUNTS, NAMES, source="mitdb 1.0.0"))
     assert (train.get_title(), test.get_title()) == ("train: 2 clients", "test: 2 clients")
-    assert sorted(texts(train)) == sorted(["1\N{NO-BREAK SPACE}500", "3", "1\N{NO-BREAK SPACE}503", "20", "0", "20"])
+    assert sorted(texts(train)) == sorted(
+        ["1\N{NO-BREAK SPACE}500", "3", "1\N{NO-BREAK SPACE}503", "20", "0", "20"]
+    )
     assert sorted(texts(test)) == sorted(["7", "1", "8", "9", "0", "9"])
     labels = [label.get_text() for label in test.get_xticklabels()]
     assert labels == ["N\n16", "S\n1", "all\n17"]
@@ -84,5 +86,10 @@ def test_numbers_of_neighbouring_cells_do_not_touch():
     figure.canvas.draw()
     boxes = np.array([text.get_window_extent().extents for text in panels(figure)[0].texts])
     for left, bottom, right, top in boxes[:14]:
-        others = (boxes[:, 0] < right) & (boxes[:, 2] > left) & (boxes[:, 1] < top) & (boxes[:, 3] > bottom)
+        others = (
+            (boxes[:, 0] < right)
+            & (boxes[:, 2] > left)
+            & (boxes[:, 1] < top)
+            & (boxes[:, 3] > bottom)
+        )
         assert others.sum() == 1

@@ -39,7 +39,9 @@ def cells(text, first):
 @pytest.mark.parametrize("form", ["console", "markdown"])
 def test_each_class_has_its_scores_in_its_row(evaluation, form):
     text = (
-        rendered(summary_table(evaluation, title="t")) if form == "console" else summary_markdown(evaluation, title="t")
+        rendered(summary_table(evaluation, title="t"))
+        if form == "console"
+        else summary_markdown(evaluation, title="t")
     )
     assert cells(text, "/")[:6] == ["/", "5", "0.600", "0.750", "0.989", "0.667"]
     assert cells(text, "A")[:6] == ["A", "5", "0.000", "–", "1.000", "0.000"]
@@ -48,7 +50,9 @@ def test_each_class_has_its_scores_in_its_row(evaluation, form):
 @pytest.mark.parametrize("form", ["console", "markdown"])
 def test_the_majority_baseline_stands_beside_every_overall_score(evaluation, form):
     text = (
-        rendered(summary_table(evaluation, title="t")) if form == "console" else summary_markdown(evaluation, title="t")
+        rendered(summary_table(evaluation, title="t"))
+        if form == "console"
+        else summary_markdown(evaluation, title="t")
     )
     interval = evaluation.intervals["accuracy"]
     expected = ["accuracy", "0.920", f"{interval.low:.3f}", "to", f"{interval.high:.3f}", "0.900"]
@@ -62,7 +66,11 @@ def test_the_table_fits_a_terminal_of_80_columns(evaluation):
 
 
 def test_markdown_rows_all_have_the_columns_of_their_header(evaluation):
-    blocks = [block.splitlines() for block in summary_markdown(evaluation, title="t").split("\n\n") if block[0] == "|"]
+    blocks = [
+        block.splitlines()
+        for block in summary_markdown(evaluation, title="t").split("\n\n")
+        if block[0] == "|"
+    ]
     assert [len(block) for block in blocks] == [2 + 3, 2 + 8]
     for block in blocks:
         assert len({line.count("|") for line in block}) == 1

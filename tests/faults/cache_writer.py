@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgexp.data.beats import BeatSet
-from ecgexp.data.preprocessing.cache import Prepared, load_or_prepare
+from ecgexp.data.preprocessing.cache import CachedBeats, load_or_preprocess
 
 
 def key_of(number):
@@ -23,14 +23,14 @@ def prepared_of(number, rows=5000):
         symbols=np.full(rows, "N"), record_ids=names, patient_ids=names, r_samples=np.arange(rows), fs_hz=360.0,
         lead_names=("MLII",), database="tiny 1", digest=key_of(number), dropped={"left": number},
     )  # fmt: skip
-    return Prepared(beats=beats, warnings=(f"number {number}",))
+    return CachedBeats(beats=beats, warnings=(f"number {number}",))
 
 
 def main(folder, first):
     for number in count(int(first)):
         prepared = prepared_of(number)
         os.write(1, f"begin {number}\n".encode())
-        load_or_prepare(Path(folder), key_of(number), lambda prepared=prepared: prepared)
+        load_or_preprocess(Path(folder), key_of(number), lambda prepared=prepared: prepared)
         os.write(1, f"kept {number}\n".encode())
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for the scripts that are killed; tests are not a package
+sys.path.insert(
+    0, str(Path(__file__).parent)
+)  # for the scripts that are killed; tests are not a package
 NOBODY = 65534
 
 
@@ -20,7 +22,9 @@ def mount():
 
     def mount(folder, size):
         done = shutil.which("mount") and subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)],
+            capture_output=True,
+            check=False,
         )
         if not done or done.returncode:
             pytest.skip("needs the right to mount a disk")

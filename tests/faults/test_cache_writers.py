@@ -18,22 +18,24 @@ from cache_writer import key_of, prepared_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgexp.data.preprocessing.cache import load_or_prepare
+from ecgexp.data.preprocessing.cache import load_or_preprocess
 from ecgexp.storage.atomic import claimed_file
 
 
 def load(folder, number, **how):
     """What the cache answers, and whether it had to be prepared."""
     calls = []
-    prepared = load_or_prepare(Path(folder), key_of(number), lambda: calls.append(1) or prepared_of(number, **how))
-    return prepared, bool(calls)
+    cached = load_or_preprocess(
+        Path(folder), key_of(number), lambda: calls.append(1) or prepared_of(number, **how)
+    )
+    return cached, bool(calls)
 
 
-def assert_right(prepared, number, **how):
+def assert_right(cached, number, **how):
     expected = prepared_of(number, **how)
-    assert prepared.warnings == expected.warnings
+    assert cached.warnings == expected.warnings
     for field in fields(expected.beats):
-        one, other = getattr(prepared.beats, field.name), getattr(expected.beats, field.name)
+        one, other = getattr(cached.beats, field.name), getattr(expected.beats, field.name)
         np.testing.assert_equal(one, other)
         assert not isinstance(other, np.ndarray) or one.dtype == other.dtype
 
@@ -70,13 +72,13 @@ def test_killed_at_random_instants(tmp_path):
         kept = [int(line.split()[1]) for line in told.splitlines() if line.startswith("kept")]
         half_written += len(parts(tmp_path))
         for each in kept:
-            prepared, anew = load(tmp_path, each)
+            cached, anew = load(tmp_path, each)
             assert not anew
-            assert_right(prepared, each)
+            assert_right(cached, each)
         assert_right(load(tmp_path, begun[-1])[0], begun[-1])
-        prepared, anew = load(tmp_path, begun[-1])
+        cached, anew = load(tmp_path, begun[-1])
         assert not anew
-        assert_right(prepared, begun[-1])
+        assert_right(cached, begun[-1])
         number = begun[-1] + 1
         assert parts(tmp_path) == []
     assert half_written > 0, "no death came while a file was being written: this test tests nothing"
@@ -91,15 +93,17 @@ def test_dead_before_the_rename_is_prepared_again(tmp_path):
         "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"cache_writer.main({str(tmp_path)!r}, 3)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parent, capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=Path(__file__).parent, capture_output=True, check=False
+    )
     assert done.returncode == -signal.SIGKILL
     assert done.stdout == b"begin 3\n"
     (left,) = parts(tmp_path)
     assert left.suffix == ".part"
     assert not list(tmp_path.glob("beats-*"))
-    prepared, anew = load(tmp_path, 3)
+    cached, anew = load(tmp_path, 3)
     assert anew
-    assert_right(prepared, 3)
+    assert_right(cached, 3)
     assert not load(tmp_path, 3)[1]
 
 
@@ -154,9 +158,9 @@ def test_links_and_folders_are_removed_and_not_followed(tmp_path, caplog):
 def test_relative_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load("deep/cache", 1, rows=3)[1]
-    prepared, anew = load("deep/cache", 1, rows=3)
+    cached, anew = load("deep/cache", 1, rows=3)
     assert not anew
-    assert_right(prepared, 1, rows=3)
+    assert_right(cached, 1, rows=3)
     assert index_of(tmp_path / "deep" / "cache").name == f"beats-{key_of(1)[:32]}.json"
     monkeypatch.chdir("deep")
     assert not load("cache", 1, rows=3)[1]
@@ -173,9 +177,9 @@ def test_read_only_folder_is_read_and_not_written(open_folder, not_root, caplog)
     before = names(folder)
     assert not load(folder, 1, rows=3)[1]
     assert caplog.text == ""
-    prepared, anew = load(folder, 2, rows=3)
+    cached, anew = load(folder, 2, rows=3)
     assert anew
-    assert_right(prepared, 2, rows=3)
+    assert_right(cached, 2, rows=3)
     assert "could not be kept" in caplog.text
     assert "Permission denied" in caplog.text
     assert "dataset.cache_dir" in caplog.text
@@ -187,27 +191,27 @@ def test_folder_that_cannot_be_made(open_folder, not_root, caplog):
     locked = open_folder / "locked"
     locked.mkdir(mode=0o555)
     for _ in range(2):
-        prepared, anew = load(locked / "cache", 1, rows=3)
+        cached, anew = load(locked / "cache", 1, rows=3)
         assert anew
-        assert_right(prepared, 1, rows=3)
+        assert_right(cached, 1, rows=3)
     assert caplog.text.count("could not be kept") == 2
 
 
 def test_file_of_somebody_else_is_prepared_again(open_folder, not_root, caplog):
     load(open_folder, 1, rows=3)
     index_of(open_folder).chmod(0)
-    prepared, anew = load(open_folder, 1, rows=3)
+    cached, anew = load(open_folder, 1, rows=3)
     assert anew
-    assert_right(prepared, 1, rows=3)
+    assert_right(cached, 1, rows=3)
     assert "Permission denied" in caplog.text
 
 
 def test_full_disk(small_disk, caplog):
     load(small_disk, 1, rows=500)
     before = names(small_disk)
-    prepared, anew = load(small_disk, 2)
+    cached, anew = load(small_disk, 2)
     assert anew
-    assert_right(prepared, 2)
+    assert_right(cached, 2)
     assert "No space left on device" in caplog.text
     assert names(small_disk) == before
     assert not load(small_disk, 1, rows=500)[1]
@@ -222,14 +226,14 @@ def file_of(folder, which):
 
 
 def assert_prepared_again_with_a_warning(folder, caplog):
-    prepared, anew = load(folder, 1, rows=3)
+    cached, anew = load(folder, 1, rows=3)
     assert anew
-    assert_right(prepared, 1, rows=3)
+    assert_right(cached, 1, rows=3)
     assert "is damaged" in caplog.text
     assert str(index_of(folder)) in caplog.text
-    prepared, anew = load(folder, 1, rows=3)
+    cached, anew = load(folder, 1, rows=3)
     assert not anew
-    assert_right(prepared, 1, rows=3)
+    assert_right(cached, 1, rows=3)
 
 
 @pytest.mark.parametrize("which", ["index", 0, 2, 4])
@@ -259,7 +263,9 @@ def test_truncated_file(tmp_path, caplog, share, which):
 )
 def test_changed_byte(tmp_path, caplog, old, new):
     load(tmp_path, 1, rows=3)
-    path = next(path for path in sorted(tmp_path.rglob("*")) if path.is_file() and old in path.read_bytes())
+    path = next(
+        path for path in sorted(tmp_path.rglob("*")) if path.is_file() and old in path.read_bytes()
+    )
     path.write_bytes(path.read_bytes().replace(old, new, 1))
     assert_prepared_again_with_a_warning(tmp_path, caplog)
 
@@ -277,7 +283,9 @@ def test_cache_index_of_another_key_is_not_taken(tmp_path, caplog):
     assert "another key" in caplog.text
 
 
-@pytest.mark.parametrize("content", [b"[]", b"null", b"7", b"{}", b'{"sha256": 7}', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "content", [b"[]", b"null", b"7", b"{}", b'{"sha256": 7}', b"\xff", b"[" * 100_000]
+)
 def test_cache_index_that_is_no_index(tmp_path, caplog, content):
     load(tmp_path, 1, rows=3)
     index_of(tmp_path).write_bytes(content)
@@ -286,9 +294,9 @@ def test_cache_index_that_is_no_index(tmp_path, caplog, content):
 
 def test_cache_arrays_are_mapped_and_read_only(tmp_path):
     load(tmp_path, 1, rows=3)
-    prepared, _ = load(tmp_path, 1, rows=3)
+    cached, _ = load(tmp_path, 1, rows=3)
     for name in ("signals_mv", "rr", "r_samples", "record_ids"):
-        array = getattr(prepared.beats, name)
+        array = getattr(cached.beats, name)
         assert isinstance(array.base, mmap.mmap)
         with pytest.raises(ValueError, match="read-only"):
             array[0] = array[1]
@@ -296,19 +304,21 @@ def test_cache_arrays_are_mapped_and_read_only(tmp_path):
 
 def test_cache_mapped_arrays_outlive_their_replacement(tmp_path):
     load(tmp_path, 1, rows=3)
-    prepared, _ = load(tmp_path, 1, rows=3)
+    cached, _ = load(tmp_path, 1, rows=3)
     for path in (tmp_path / "arrays").iterdir():
         replacement = path.with_suffix(".new")
         replacement.write_bytes(b"other")
         os.replace(replacement, path)
-    assert_right(prepared, 1, rows=3)
+    assert_right(cached, 1, rows=3)
 
 
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     which=st.one_of(st.just("index"), st.sampled_from(range(5))),
-    flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=2),
+    flips=st.lists(
+        st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=2
+    ),
 )
 def test_whatever_byte_is_changed_the_beats_are_right(which, flips):
     """Blanks of an index mean nothing for the content; all else leads to preparing again."""

@@ -31,7 +31,11 @@ from ecgexp.training.checkpointing.store import Checkpoint, Checkpoints
 
 
 def tiny(step):
-    return Checkpoint(step=step, arrays={"w": np.arange(5.0) + step, "b": np.array(7, np.int8)}, meta={"epoch": step})
+    return Checkpoint(
+        step=step,
+        arrays={"w": np.arange(5.0) + step, "b": np.array(7, np.int8)},
+        meta={"epoch": step},
+    )
 
 
 def big(step):
@@ -105,7 +109,9 @@ def test_none_intact_says_what_to_do(tmp_path):
     for step in (1, 2):
         path = store.save(tiny(step))
         path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(DataError, match="no intact checkpoint .*start the run anew, without resume=") as raised:
+    with pytest.raises(
+        DataError, match="no intact checkpoint .*start the run anew, without resume="
+    ) as raised:
         store.newest()
     assert str(tmp_path) in str(raised.value)
     assert "step-000001-" in str(raised.value)
@@ -182,7 +188,10 @@ def evil_files(sentinel):
     evil = np.array([Evil(sentinel)], dtype=object)
     npz = io.BytesIO()
     np.savez(npz, evil=evil, allow_pickle=True)
-    config = {"class_name": "Sequential", "config": {"layers": [{"class_name": "Lambda", "config": {}}]}}
+    config = {
+        "class_name": "Sequential",
+        "config": {"layers": [{"class_name": "Lambda", "config": {}}]},
+    }
     return {
         "pickle": pickle.dumps(Evil(sentinel)),
         "object npy": npy_of(evil, allow_pickle=True),
@@ -219,7 +228,15 @@ def test_impostor_with_a_right_name_is_refused_and_does_not_run(tmp_path, caplog
 
 
 @pytest.mark.parametrize(
-    "name", ["model.h5", "model.keras", "weights.npz", "state.pkl", "step-1.safetensors", "step-000001.safetensors"]
+    "name",
+    [
+        "model.h5",
+        "model.keras",
+        "weights.npz",
+        "state.pkl",
+        "step-1.safetensors",
+        "step-000001.safetensors",
+    ],
 )
 def test_file_of_another_name_is_refused(tmp_path, name):
     sentinel, folder = tmp_path / "sentinel", tmp_path / "checkpoints"
@@ -270,14 +287,19 @@ def test_checkpoint_of_an_earlier_version_is_named(tmp_path, others):
     if others:
         (tmp_path / "notes.txt").touch()
     with pytest.raises(
-        DataError, match=r"\.npz is of an earlier version of ecgexp.*start the run anew, without resume="
+        DataError,
+        match=r"\.npz is of an earlier version of ecgexp.*start the run anew, without resume=",
     ):
         Checkpoints(tmp_path).newest()
 
 
 def tensors_of(arrays, about=ABOUT, text=(), data=b"", metadata=None):
     """A safetensors file of entries as they are given, which the library itself would not write."""
-    told = metadata if metadata is not None else {"ecgexp": json.dumps({"meta": about, "text": list(text)})}
+    told = (
+        metadata
+        if metadata is not None
+        else {"ecgexp": json.dumps({"meta": about, "text": list(text)})}
+    )
     header = json.dumps({"__metadata__": told, **arrays}).encode()
     return len(header).to_bytes(8, "little") + header + data
 
@@ -295,7 +317,9 @@ def bombs():
         "10^11 empty rows": tensors_of({"w": entry(shape=(10**11, 0), offsets=(0, 0))}, text=["w"]),
         "deeply nested header": tensors_of({})[:8] + deep.encode(),
         "deeply nested": tensors_of({}, metadata={"ecgexp": deep}),
-        "a number of a million digits": tensors_of({}, metadata={"ecgexp": '{"meta": ' + "9" * 1_000_000 + "}"}),
+        "a number of a million digits": tensors_of(
+            {}, metadata={"ecgexp": '{"meta": ' + "9" * 1_000_000 + "}"}
+        ),
     }
 
 
@@ -322,7 +346,18 @@ def test_bomb_is_refused_within_little_memory(tmp_path, kind):
         tensors_of({"w": entry(), "v": entry()}, data=bytes(16)),
         tensors_of({}).replace(b'"__metadata__"', b'"__metadata__": {}, "__metadata__"'),
     ],
-    ids=["name", "short", "long", "bfloat16", "negative", "text", "text of nothing", "no meta", "overlap", "twice"],
+    ids=[
+        "name",
+        "short",
+        "long",
+        "bfloat16",
+        "negative",
+        "text",
+        "text of nothing",
+        "no meta",
+        "overlap",
+        "twice",
+    ],
 )
 def test_strange_member_is_refused(tmp_path, content):
     offer(tmp_path, content)
@@ -332,7 +367,13 @@ def test_strange_member_is_refused(tmp_path, content):
 
 @pytest.mark.parametrize(
     "about",
-    [[], None, {"format": 1, "step": 5, "meta": {}}, {"format": 2, "step": 4, "meta": {}}, {"format": 2, "step": 5}],
+    [
+        [],
+        None,
+        {"format": 1, "step": 5, "meta": {}},
+        {"format": 2, "step": 4, "meta": {}},
+        {"format": 2, "step": 5},
+    ],
 )
 def test_meta_of_another_format_is_refused(tmp_path, about):
     offer(tmp_path, tensors_of({}, about=about))
@@ -347,7 +388,9 @@ def archive_of(checkpoint):
 
 
 CONTENT = archive_of(tiny(1))
-FLIPS = st.lists(st.tuples(st.integers(0, len(CONTENT) - 1), st.integers(0, 255)), min_size=1, max_size=3)
+FLIPS = st.lists(
+    st.tuples(st.integers(0, len(CONTENT) - 1), st.integers(0, 255)), min_size=1, max_size=3
+)
 
 
 @given(places=FLIPS, cut=st.integers(0, 9))
@@ -369,7 +412,11 @@ def test_reader_meets_any_bytes_with_an_answer_or_a_refusal(places, cut):
 def test_keras_model_with_a_lambda_is_refused_and_does_not_run(tmp_path):
     import keras
 
-    sentinel, model_file, folder = tmp_path / "sentinel", tmp_path / "model.keras", tmp_path / "checkpoints"
+    sentinel, model_file, folder = (
+        tmp_path / "sentinel",
+        tmp_path / "model.keras",
+        tmp_path / "checkpoints",
+    )
     code = eval(f"lambda x: (__import__('pathlib').Path({str(sentinel)!r}).touch(), x)[1]")
     keras.Sequential([keras.layers.Input((2,)), keras.layers.Lambda(code)]).save(model_file)
     sentinel.unlink()
@@ -487,12 +534,20 @@ def test_old_one_that_cannot_be_removed_is_no_reason_to_fail(tmp_path, caplog):
 
 
 def write_until(folder, first, *death):
-    command = [sys.executable, checkpoint_writer.__file__, str(folder), str(first), *map(str, death)]
+    command = [
+        sys.executable,
+        checkpoint_writer.__file__,
+        str(folder),
+        str(first),
+        *map(str, death),
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def last(told, what):
-    return max((int(line.split()[1]) for line in told.splitlines() if line.startswith(what)), default=0)
+    return max(
+        (int(line.split()[1]) for line in told.splitlines() if line.startswith(what)), default=0
+    )
 
 
 def parts(folder):

@@ -8,7 +8,13 @@ import pytest
 
 from ecgexp.training.checkpointing.store import Checkpoints
 
-SMALL = ("model=cnn1d_small", "dataset.num_patients=4", "num_resamples=0", "tracking=none", "hydra.run.dir=run")
+SMALL = (
+    "model=cnn1d_small",
+    "dataset.num_patients=4",
+    "num_resamples=0",
+    "tracking=none",
+    "hydra.run.dir=run",
+)
 
 # The third epoch's weights are no numbers, as after an update that explodes.
 WITH_A_FAULT = """
@@ -35,7 +41,11 @@ pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
 def run(*words, cwd, code="from ecgexp.cli.run import main; main()"):
     return subprocess.run(
-        [sys.executable, "-c", code, *SMALL, *words], capture_output=True, text=True, cwd=cwd, check=False
+        [sys.executable, "-c", code, *SMALL, *words],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
     )
 
 
@@ -50,7 +60,9 @@ def test_an_exploding_update_stops_the_run_and_leaves_the_epoch_before(tmp_path)
 
 
 def test_a_rate_that_is_far_too_large_is_named(tmp_path):
-    done = run("trainer.epochs=2", "trainer.optimizer=sgd", "trainer.learning_rate=1e30", cwd=tmp_path)
+    done = run(
+        "trainer.epochs=2", "trainer.optimizer=sgd", "trainer.learning_rate=1e30", cwd=tmp_path
+    )
     assert done.returncode == 1
     assert "diverged in epoch 1, there was no good one before it" in done.stderr
     assert "try trainer.learning_rate=1e+29" in done.stderr

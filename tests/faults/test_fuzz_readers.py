@@ -39,14 +39,20 @@ def case(cases):
 
 def fire(cases, *, inputs, seconds=60.0, seed=20, limit=20.0):
     limits, until = watch.Limits(seconds=limit), time.monotonic() + seconds
-    yield from watch.run(cases, seed=seed, numbers=range(inputs), workers=1, limits=limits, until=until)
+    yield from watch.run(
+        cases, seed=seed, numbers=range(inputs), workers=1, limits=limits, until=until
+    )
 
 
 def test_every_spoilt_record_is_refused_in_a_line_or_read_as_what_it_is(cases):
     outcomes = Counter()
     for number, verdict in fire(cases, inputs=100_000, seconds=SECONDS):
-        assert verdict is not None, f"input {number} hung or crashed: scripts/fuzz_readers.py --seed 20 --only {number}"
-        assert verdict.outcome != judge.FINDING, f"input {number}, {verdict.story}: {verdict.kind}\n{verdict.detail}"
+        assert verdict is not None, (
+            f"input {number} hung or crashed: scripts/fuzz_readers.py --seed 20 --only {number}"
+        )
+        assert verdict.outcome != judge.FINDING, (
+            f"input {number}, {verdict.story}: {verdict.kind}\n{verdict.detail}"
+        )
         outcomes[verdict.outcome] += 1
     assert outcomes.total() > 100
     assert set(outcomes) == {judge.REFUSED, judge.TRUE, judge.BEYOND}
@@ -73,7 +79,10 @@ def test_what_counts_as_which_outcome(case, tmp_path):
     assert outcome_of(case, tmp_path, a_hea=header.replace(b"200.0(", b"100.0("))[0] == judge.BEYOND
     normal = notes.index(bytes([150 - 20, 1 << 2]))
     assert (
-        outcome_of(case, tmp_path, a_atr=notes[:normal] + bytes([130, 5 << 2]) + notes[normal + 2 :])[0] == judge.BEYOND
+        outcome_of(
+            case, tmp_path, a_atr=notes[:normal] + bytes([130, 5 << 2]) + notes[normal + 2 :]
+        )[0]
+        == judge.BEYOND
     )
     frames = np.frombuffer(signal, "<i2").reshape(-1, 2).copy()
     frames[[100, 101]] = frames[[101, 100]]  # the sum stays
@@ -90,19 +99,27 @@ def test_wrong_beats_in_silence_are_found(case, tmp_path, monkeypatch):
     signal[50] ^= 1
     assert outcome_of(case, tmp_path, a_dat=bytes(signal))[0] == judge.REFUSED
     without_checks(monkeypatch)
-    assert outcome_of(case, tmp_path, a_dat=bytes(signal))[:2] == (judge.FINDING, "other beats in silence")
+    assert outcome_of(case, tmp_path, a_dat=bytes(signal))[:2] == (
+        judge.FINDING,
+        "other beats in silence",
+    )
 
 
 def test_a_reader_without_its_checks_is_found_out_soon(cases, monkeypatch):
     without_checks(monkeypatch)
-    kinds = Counter(verdict.kind for _, verdict in fire(cases, inputs=150) if verdict.outcome == judge.FINDING)
+    kinds = Counter(
+        verdict.kind for _, verdict in fire(cases, inputs=150) if verdict.outcome == judge.FINDING
+    )
     assert kinds["other beats in silence"] >= 3
 
 
 def test_other_beats_that_pass_the_published_sha256_are_found(case, tmp_path):
     case = replace(case, database=replace(case.database, sha256={}))
     header = case.files["a.hea"].replace(b"200.0(", b"100.0(")
-    assert outcome_of(case, tmp_path, a_hea=header)[:2] == (judge.FINDING, "other beats with the published SHA-256")
+    assert outcome_of(case, tmp_path, a_hea=header)[:2] == (
+        judge.FINDING,
+        "other beats with the published SHA-256",
+    )
 
 
 @pytest.mark.parametrize(
@@ -138,7 +155,9 @@ def test_mutations_reach_every_file_and_every_kind(cases):
     stories = Counter()
     for number in range(3000):
         case = cases[number % len(cases)]
-        _, story = mutations.mutate(case.files, judge.own_files(case), np.random.default_rng(number))
+        _, story = mutations.mutate(
+            case.files, judge.own_files(case), np.random.default_rng(number)
+        )
         stories.update(line.split()[0] for line in story)
     kinds = {
         change.__name__

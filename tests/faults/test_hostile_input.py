@@ -17,9 +17,9 @@ from tiny_records import TINY, write_record
 from ecgexp.data.datasets.recorded import RecordedDataset
 from ecgexp.data.formats.single_record import annotation_file, locate, read_single
 from ecgexp.data.formats.wfdb_reader import read_record
-from ecgexp.data.preprocessing.cache import Prepared, load_or_prepare
-from ecgexp.data.preprocessing.pipeline import prepare_records
-from ecgexp.data.preprocessing.settings import Preparation
+from ecgexp.data.preprocessing.cache import CachedBeats, load_or_preprocess
+from ecgexp.data.preprocessing.pipeline import preprocess_records
+from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.digests import digest
 
@@ -70,7 +70,9 @@ def test_a_record_name_is_no_path(tmp_path, nothing_is_opened, name):
         with pytest.raises(
             DataError, match=r"record name .* is refused: only letters, digits, - and _ .*try '100'"
         ) as caught:
-            prepare_records(Preparation(), database=TINY, folder=tmp_path, records=(name,), layout=layout)
+            preprocess_records(
+                Preprocessing(), database=TINY, folder=tmp_path, records=(name,), layout=layout
+            )
         assert str(caught.value).isprintable()
 
 
@@ -78,7 +80,9 @@ def test_the_command_refuses_such_a_name_in_one_line(tmp_path, monkeypatch):
     from ecgexp.config.compose import load_experiment
 
     with pytest.raises(ConfigError, match=r"dataset\.records.*\.\./\.\./etc/passwd"):
-        load_experiment(["dataset=mitdb", "dataset.records=[../../etc/passwd]", f"data.root={tmp_path}"])
+        load_experiment(
+            ["dataset=mitdb", "dataset.records=[../../etc/passwd]", f"data.root={tmp_path}"]
+        )
 
 
 @pytest.mark.parametrize("annotator", ["../atr", "/etc/passwd", "a/b", "..", "", "a" * 17])
@@ -114,15 +118,22 @@ def test_a_header_reaches_no_file_but_those_beside_it(beside, name):
     read_record(beside / "records", "a", TINY)
     header = beside / "records" / "a.hea"
     header.write_text(header.read_text().replace("a.dat", name.replace("BASE", str(beside))))
-    with pytest.raises(DataError, match=r"a\.hea points to the signal file .*, which is not beside it"):
+    with pytest.raises(
+        DataError, match=r"a\.hea points to the signal file .*, which is not beside it"
+    ):
         read_record(beside / "records", "a", TINY)
-    with pytest.raises(DataError, match=r"a\.hea points to the signal file .*, which is not beside it"):
+    with pytest.raises(
+        DataError, match=r"a\.hea points to the signal file .*, which is not beside it"
+    ):
         read_single(locate(str(beside / "records" / "a")), annotator="atr")
 
 
 def test_a_header_of_segments_draws_in_no_other_headers(beside):
     (beside / "records" / "a.hea").write_text("a/2 2 360 2160\n../elsewhere/b 1080\nb 1080\n")
-    with pytest.raises(DataError, match=r"a\.hea points to the signal file '\.\./elsewhere/b', which is not beside it"):
+    with pytest.raises(
+        DataError,
+        match=r"a\.hea points to the signal file '\.\./elsewhere/b', which is not beside it",
+    ):
         read_record(beside / "records", "a", TINY)
 
 
@@ -143,8 +154,8 @@ def with_an_endless_array(path, place):
 @pytest.mark.parametrize("consistent", [False, True], ids=["array", "array and index"])
 def test_a_planted_cache_file_runs_nothing_and_is_replaced(tmp_path, caplog, plant, consistent):
     write_record(tmp_path)
-    settings = Preparation(window_ms=(100, 100), cache_dir=tmp_path / "cache")
-    beats = prepare_records(settings, database=TINY, folder=tmp_path, records=("a",))
+    settings = Preprocessing(window_ms=(100, 100), cache_dir=tmp_path / "cache")
+    beats = preprocess_records(settings, database=TINY, folder=tmp_path, records=("a",))
     (index,) = (tmp_path / "cache").glob("beats-*.json")
     values = json.loads(index.read_text())
     kept = tmp_path / "cache" / "arrays" / f"{values['arrays']['signals_mv']}.npy"
@@ -154,14 +165,14 @@ def test_a_planted_cache_file_runs_nothing_and_is_replaced(tmp_path, caplog, pla
         kept.rename(kept.with_name(f"{values['arrays']['signals_mv']}.npy"))
         del values["sha256"]
         index.write_text(json.dumps(values | {"sha256": digest(values)}))
-    again = prepare_records(settings, database=TINY, folder=tmp_path, records=("a",))
+    again = preprocess_records(settings, database=TINY, folder=tmp_path, records=("a",))
     assert "is damaged" in caplog.text
     np.testing.assert_array_equal(again.signals_mv, beats.signals_mv)
-    assert load_or_prepare(tmp_path / "cache", values["key"], never).beats.digest == beats.digest
+    assert load_or_preprocess(tmp_path / "cache", values["key"], never).beats.digest == beats.digest
     assert not (tmp_path / "sentinel").exists()
 
 
-def never() -> Prepared:
+def never() -> CachedBeats:
     raise AssertionError("the file that was put in its place is not sound")
 
 

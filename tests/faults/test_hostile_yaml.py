@@ -16,23 +16,37 @@ from ecgexp.settings.declaration import ConfigError
 
 CONF = Path(__file__).parents[2] / "conf"
 CALL = "{_target_: os.mkdir, _args_: ['SENTINEL']}"
-LOGS = "{version: 1, disable_existing_loggers: false, handlers: {x: {(): os.mkdir, path: 'SENTINEL'}}}"
+LOGS = (
+    "{version: 1, disable_existing_loggers: false, handlers: {x: {(): os.mkdir, path: 'SENTINEL'}}}"
+)
 
 # What each file says; the second part is another file that it draws in.
 FILES = {
     "a callback": (f"# @package _global_\nhydra: {{callbacks: {{x: {CALL}}}}}\n", ""),
     "a job's logging": (f"# @package _global_\nhydra: {{job_logging: {LOGS}}}\n", ""),
     "hydra's logging": (f"# @package _global_\nhydra: {{hydra_logging: {LOGS}}}\n", ""),
-    "a folder": ("# @package _global_\nhydra: {run: {dir: 'SENTINEL'}, sweep: {dir: 'SENTINEL'}}\n", ""),
+    "a folder": (
+        "# @package _global_\nhydra: {run: {dir: 'SENTINEL'}, sweep: {dir: 'SENTINEL'}}\n",
+        "",
+    ),
     "a package": (f"# @package hydra.callbacks.x\n{CALL}\n", ""),
-    "another file": ("# @package _global_\ndefaults: [/sent@hydra.callbacks.x: payload]\n", f"{CALL}\n"),
-    "an interpolation": (f"# @package _global_\nhydra: ${{mine}}\nmine: {{callbacks: {{x: {CALL}}}}}\n", ""),
+    "another file": (
+        "# @package _global_\ndefaults: [/sent@hydra.callbacks.x: payload]\n",
+        f"{CALL}\n",
+    ),
+    "an interpolation": (
+        f"# @package _global_\nhydra: ${{mine}}\nmine: {{callbacks: {{x: {CALL}}}}}\n",
+        "",
+    ),
     "a name": ("# @package _global_\nname: ../../../..SENTINEL\n", ""),
     "a name from elsewhere": ("# @package _global_\nname: ${seed}/../../../..SENTINEL\n", ""),
     "a sweeper": (f"# @package _global_\nhydra: {{sweeper: {CALL}}}\n", ""),
     "a launcher": (f"# @package _global_\nhydra: {{launcher: {CALL}}}\n", ""),
     "a choice": ("# @package _global_\ndefaults: [override /hydra/launcher: slurm]\n", ""),
-    "a choice of its own": ("# @package _global_\ndefaults: [override /hydra/launcher: sent]\n", f"{CALL}\n"),
+    "a choice of its own": (
+        "# @package _global_\ndefaults: [override /hydra/launcher: sent]\n",
+        f"{CALL}\n",
+    ),
 }
 
 
@@ -53,7 +67,11 @@ def clean(monkeypatch):
 
 
 def send(folder, said, other, sentinel):
-    for path, text in {"experiment/sent": said, "sent/payload": other, "hydra/launcher/sent": other}.items():
+    for path, text in {
+        "experiment/sent": said,
+        "sent/payload": other,
+        "hydra/launcher/sent": other,
+    }.items():
         (folder / f"{path}.yaml").parent.mkdir(parents=True, exist_ok=True)
         (folder / f"{path}.yaml").write_text(text.replace("SENTINEL", str(sentinel)))
     return folder
@@ -86,7 +104,8 @@ def test_a_file_that_was_sent_is_refused_before_hydra_does_anything(
 
 
 @pytest.mark.parametrize(
-    "kind", ["a callback", "a job's logging", "hydra's logging", "a folder", "a package", "another file"]
+    "kind",
+    ["a callback", "a job's logging", "hydra's logging", "a folder", "a package", "another file"],
 )
 @pytest.mark.filterwarnings("ignore:Callback NoneType")  # what os.mkdir returns is no callback
 def test_without_the_guard_it_would_run(tmp_path, sentinel, clean, kind):
@@ -106,7 +125,9 @@ def test_a_primary_file_that_was_sent_is_refused_before_its_packages_are_importe
     (tmp_path / "config.yaml").write_text("hydra: {searchpath: ['pkg://evil']}\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(hydra_internals, "ConfigLoaderImpl", GuardedLoader)
-    hydra = hydra_internals.Hydra.create_main_hydra2("ecgexp", create_config_search_path(str(tmp_path)))
+    hydra = hydra_internals.Hydra.create_main_hydra2(
+        "ecgexp", create_config_search_path(str(tmp_path))
+    )
     with pytest.raises(ConfigError, match="config.yaml in file://.* is refused"):
         hydra.run("config", lambda config: None, [])
     assert not sentinel.exists()
@@ -114,11 +135,17 @@ def test_a_primary_file_that_was_sent_is_refused_before_its_packages_are_importe
     monkeypatch.undo()
 
 
-def test_a_launcher_of_ones_own_can_be_typed_and_takes_no_other_with_it(tmp_path, sentinel, clean, monkeypatch):
+def test_a_launcher_of_ones_own_can_be_typed_and_takes_no_other_with_it(
+    tmp_path, sentinel, clean, monkeypatch
+):
     monkeypatch.setattr(hydra_internals, "ConfigLoaderImpl", GuardedLoader)
     mine = "defaults: [joblib]\nn_jobs: 1\n"
     folder = send(tmp_path / "sent", "# @package _global_\nseed: 1\n", mine, sentinel)
-    run(folder, multirun=False, overrides=["experiment=sent", "hydra/launcher=sent", f"hydra.run.dir={tmp_path}/run"])
+    run(
+        folder,
+        multirun=False,
+        overrides=["experiment=sent", "hydra/launcher=sent", f"hydra.run.dir={tmp_path}/run"],
+    )
     send(folder, "# @package _global_\nseed: 1\n", "defaults: [joblib, other]\n", sentinel)
     (folder / "hydra" / "launcher" / "other.yaml").write_text("n_jobs: 2\n")
     GlobalHydra.instance().clear()
@@ -136,17 +163,22 @@ def test_a_job_in_another_process_is_guarded_too(tmp_path, sentinel, clean, monk
         "print(loader.load_configuration('config', ['experiment=%s'], RunMode.RUN).name)"
     )
     for experiment, said in {
-        "mitdb_inter_dp": "mitdb_inter_dp",
+        "mitdb_inter_patient_cnn1d_dp_beat": "mitdb_inter_patient_cnn1d_dp_beat",
         "sent": "ConfigError: experiment/sent.yaml in file://",
     }.items():
         ended = subprocess.run(
-            [sys.executable, "-c", compose % experiment], capture_output=True, text=True, check=False
+            [sys.executable, "-c", compose % experiment],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert said in ended.stdout + ended.stderr
 
 
 def test_our_files_are_the_ones_that_are_there():
-    in_hydra = {str(path.relative_to(CONF).with_suffix("")) for path in CONF.glob("hydra/**/*.yaml")}
+    in_hydra = {
+        str(path.relative_to(CONF).with_suffix("")) for path in CONF.glob("hydra/**/*.yaml")
+    }
     assert in_hydra | {"config"} == OURS
 
 
@@ -163,7 +195,9 @@ def test_the_command_refuses_it_in_one_line(tmp_path, sentinel, flags, overrides
         "experiment=sent",
         *overrides,
     ]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
+    ended = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False
+    )
     assert ended.returncode == 2, ended.stderr
     assert ended.stderr.startswith("ecgexp: experiment/sent.yaml in file://")
     assert ended.stderr.count("\n") == 1

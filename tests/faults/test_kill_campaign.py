@@ -13,9 +13,23 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "kill_runs.py"
 @pytest.mark.tf
 @pytest.mark.slow
 def test_private_run_killed_at_its_end_is_as_a_whole_one(tmp_path):
-    words = ["--scenarios", "dp", "--stages", "checkpoint", "delivery", "end", "--kills", "3", "--seed", "1"]
+    words = [
+        "--scenarios",
+        "dp",
+        "--stages",
+        "checkpoint",
+        "delivery",
+        "end",
+        "--kills",
+        "3",
+        "--seed",
+        "1",
+    ]
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), *words, "--out", str(tmp_path)], capture_output=True, text=True, check=False
+        [sys.executable, str(SCRIPT), *words, "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     sequences = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
@@ -24,6 +38,8 @@ def test_private_run_killed_at_its_end_is_as_a_whole_one(tmp_path):
 
 
 def test_help_of_the_campaign_says_what_is_killed_and_compared():
-    done = subprocess.run([sys.executable, str(SCRIPT), "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--help"], capture_output=True, text=True, check=True
+    )
     for word in ("private_sweep", "processes", "--seed", "--out", "delivery", "litter"):
         assert word in done.stdout

@@ -20,7 +20,9 @@ pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
 
 def attempts(cwd):
-    found = [json.loads(path.read_text()) for path in cwd.glob("outputs/ecgexp/sweeps/*/attempts/*.json")]
+    found = [
+        json.loads(path.read_text()) for path in cwd.glob("outputs/ecgexp/sweeps/*/attempts/*.json")
+    ]
     return {attempt["name"]: attempt["status"] for attempt in found}
 
 
@@ -40,7 +42,9 @@ def test_a_killed_worker_is_said_and_the_same_command_takes_its_job_up_again(tmp
     assert code == 1, log.read_text()
     assert "2 of 2 jobs have no result; the same command runs only these again" in log.read_text()
     assert "Traceback" not in log.read_text()
-    done = subprocess.run([COMMAND, *SWEEP], capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = subprocess.run(
+        [COMMAND, *SWEEP], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert attempts(tmp_path) == {"seed=1": "FINISHED", "seed=2": "FINISHED"}
     assert (done.stderr + done.stdout).count("going on after epoch ") == 2

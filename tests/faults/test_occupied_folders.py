@@ -15,12 +15,18 @@ SMALL = ["dataset.num_patients=3", "dataset.minutes=1", "model=cnn1d_small", "tr
 
 
 def content(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def ecgexp(folder, *words):
     words = sorted(words, key=lambda word: word != "-m")  # Hydra takes its flags first
-    return subprocess.run([*ECGEXP, *words], cwd=folder, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [*ECGEXP, *words], cwd=folder, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.fixture
@@ -102,7 +108,9 @@ SECRETS = {
 @pytest.mark.parametrize("before", [(), ("-m",)])
 def test_planted_secrets_stand_nowhere_when_store_is_away(tmp_path, before):
     words = [f"{key}={value}" for key, value in SECRETS.items()]
-    done = ecgexp(tmp_path, *before, *SMALL[:-1], "hydra.run.dir=run", "hydra.sweep.dir=sweep", *words)
+    done = ecgexp(
+        tmp_path, *before, *SMALL[:-1], "hydra.run.dir=run", "hydra.sweep.dir=sweep", *words
+    )
     assert done.returncode == 2
     assert "tracking.uri=http://***@127.0.0.1:9 cannot be used" in done.stderr
     assert "PLANTED" not in done.stdout + done.stderr

@@ -16,14 +16,19 @@ from killing.checks import points, result, weights
 from waiting import wait_for
 
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
-SMALL = ("model=cnn1d_small", "dataset.num_patients=6", "num_resamples=0", "device.deterministic=true")
+SMALL = (
+    "model=cnn1d_small",
+    "dataset.num_patients=6",
+    "num_resamples=0",
+    "device.deterministic=true",
+)
 EPOCHS = 4
 OFTEN = "checkpoints.minutes=0.0001"  # within an epoch too, after every step
 TRAINERS = {
     "centralized": (f"trainer.epochs={EPOCHS}", "trainer.batch_size=32", "augmentation=signal", OFTEN),
     "dp": ("trainer=dp", f"trainer.epochs={EPOCHS}", "privacy.noise_multiplier=1.5", "privacy.noise_seed=7", OFTEN),
     "federated": (
-        "trainer=federated", f"trainer.num_rounds={EPOCHS}", "selection.keep=last", "privacy=patient",
+        "trainer=federated", f"trainer.num_rounds={EPOCHS}", "selection.weights=last", "privacy=patient",
         "privacy.noise_multiplier=1.0", "privacy.noise_seed=7",
     ),
 }  # fmt: skip
@@ -76,7 +81,9 @@ def test_it_ends_with_the_same_bits(both):
     for key in ("metrics", "undefined", "selection", "privacy"):
         assert result(resumed)[key] == result(whole)[key]
     ends, expected = (result(folder)["data"] for folder in (resumed, whole))
-    assert ends | {"digest": None} == expected | {"digest": None}  # keyed: the two runs are of two stores
+    assert ends | {"digest": None} == expected | {
+        "digest": None
+    }  # keyed: the two runs are of two stores
     assert (
         f"going on after {'round' if 'num_rounds' in last.args else 'epoch'}" in last.stderr
         or "going on after" in last.stderr
@@ -108,7 +115,13 @@ def test_a_finished_run_keeps_no_state_of_its_training_and_is_not_resumed(both):
 
 def test_steps_that_were_lost_are_paid_for_and_signals_are_answered(tmp_path):
     """With secret noise; SIGTERM in the second epoch, so that at most one epoch's steps were begun and lost."""
-    words = (*SMALL, "trainer=dp", "trainer.epochs=3", "privacy.noise_multiplier=1.5", "tracking=none")
+    words = (
+        *SMALL,
+        "trainer=dp",
+        "trainer.epochs=3",
+        "privacy.noise_multiplier=1.5",
+        "tracking=none",
+    )
     whole = run(*words, "hydra.run.dir=whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     began = time.monotonic()
@@ -117,40 +130,63 @@ def test_steps_that_were_lost_are_paid_for_and_signals_are_answered(tmp_path):
     assert stopped["status"] == "KILLED", time.monotonic() - began
     done = run("resume=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    promised, paid = (json.loads((tmp_path / name / "privacy.json").read_text()) for name in ("whole", "run"))
-    assert paid["steps"] == promised["steps"]
-    epoch = promised["steps"] // 3
-    assert paid["lost_steps"] in (0, epoch)
-    assert (paid["epsilon"] > promised["epsilon"]) == (paid["lost_steps"] > 0)
+    protected, paid = (
+        json.loads((tmp_path / name / "privacy.json").read_text()) for name in ("whole", "run")
+    )
+    assert paid["steps"] == protected["steps"]
+    epoch = protected["steps"] // 3
+    assert paid["discarded_steps"] in (0, epoch)
+    assert (paid["epsilon"] > protected["epsilon"]) == (paid["discarded_steps"] > 0)
 
 
 def test_shuffled_run_that_was_killed_counts_the_epochs_begun(tmp_path):
     """With secret noise and order: no checkpoint within an epoch, no resume without the journal, no point rolled back."""
     from ecgexp.tracking.mlflow.existing_store import open_existing
 
-    shuffled = ("trainer=dp", "trainer.epochs=3", "privacy.noise_multiplier=1.5", "privacy.sampling=shuffle", OFTEN)
+    shuffled = (
+        "trainer=dp",
+        "trainer.epochs=3",
+        "privacy.noise_multiplier=1.5",
+        "privacy.sampling=shuffle",
+        OFTEN,
+    )
     assert killed_after(1, *SMALL, *shuffled, cwd=tmp_path) == -signal.SIGKILL
     assert not list((tmp_path / "run" / "checkpoints").glob("step-000000-*"))
     journal = tmp_path / "run" / "privacy_journal.jsonl"
     journal.rename(tmp_path / "aside")
     refused = run("resume=run", cwd=tmp_path)
     assert refused.returncode == 1
-    assert re.search(r"resume=\S*run: privacy_journal\.jsonl is missing.*without resume=", refused.stderr)
+    assert re.search(
+        r"resume=\S*run: privacy_journal\.jsonl is missing.*without resume=", refused.stderr
+    )
     assert "Traceback" not in refused.stderr
     (tmp_path / "aside").rename(journal)
     done = run("resume=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     counts = [json.loads(line)["count"] for line in journal.read_text().splitlines()[1:]]
-    lost_steps = json.loads((tmp_path / "run" / "privacy.json").read_text())["lost_steps"]
-    assert counts == list(range(1, 3 + lost_steps + 1)), "one event for each time an epoch was begun"
-    assert lost_steps <= 1
-    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    curve = [(name, line["step"], value) for line in lines if line["step"] for name, value in line["metrics"].items()]
+    discarded_steps = json.loads((tmp_path / "run" / "privacy.json").read_text())["discarded_steps"]
+    assert counts == list(range(1, 3 + discarded_steps + 1)), (
+        "one event for each time an epoch was begun"
+    )
+    assert discarded_steps <= 1
+    lines = [
+        json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
+    curve = [
+        (name, line["step"], value)
+        for line in lines
+        if line["step"]
+        for name, value in line["metrics"].items()
+    ]
     assert {step for _, step, _ in curve} == {1, 2, 3}
     client = open_existing(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     run_id = json.loads((tmp_path / "run" / "run.json").read_text())["run_id"]
     names = {name for name, _, _ in curve}
-    kept = [(name, point.step, point.value) for name in names for point in client.get_metric_history(run_id, name)]
+    kept = [
+        (name, point.step, point.value)
+        for name in names
+        for point in client.get_metric_history(run_id, name)
+    ]
     assert sorted(kept) == sorted(point for point in curve if point[2] is not None)
 
 
@@ -165,11 +201,18 @@ def test_a_run_goes_on_with_its_own_configuration_only(tmp_path):
     left = len(list((tmp_path / "run" / "checkpoints").glob("step-*")))
     damaged = run("resume=run", cwd=tmp_path)
     assert damaged.returncode == (0 if left > 1 else 1), damaged.stderr
-    assert newest.name in damaged.stderr + damaged.stdout + (tmp_path / "run" / "ecgexp.log").read_text()
-    assert not list((tmp_path / "outputs").glob("*/*")), "the command that goes on leaves no folder of its own"
+    assert (
+        newest.name
+        in damaged.stderr + damaged.stdout + (tmp_path / "run" / "ecgexp.log").read_text()
+    )
+    assert not list((tmp_path / "outputs").glob("*/*")), (
+        "the command that goes on leaves no folder of its own"
+    )
 
 
-@pytest.mark.parametrize(("what", "message"), [("nowhere", "neither the folder"), ("empty", "it has no run.json")])
+@pytest.mark.parametrize(
+    ("what", "message"), [("nowhere", "neither the folder"), ("empty", "it has no run.json")]
+)
 def test_what_is_no_run_cannot_go_on(tmp_path, what, message):
     (tmp_path / "empty").mkdir()
     refused = run(f"resume={what}", "tracking=none", cwd=tmp_path)

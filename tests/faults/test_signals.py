@@ -28,7 +28,9 @@ cli.main()
 
 def start(closing):
     return subprocess.Popen(
-        [sys.executable, "-c", SLOW_TO_CLOSE.format(closing=closing)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SLOW_TO_CLOSE.format(closing=closing)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 

@@ -12,7 +12,13 @@ from ecgexp.settings.declaration import ConfigError
 from ecgexp.tracking.local.lock import hold
 
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
-SMALL = ("model=cnn1d_small", "dataset.num_patients=4", "trainer.epochs=1", "num_resamples=0", "tracking=none")
+SMALL = (
+    "model=cnn1d_small",
+    "dataset.num_patients=4",
+    "trainer.epochs=1",
+    "num_resamples=0",
+    "tracking=none",
+)
 
 HOLDS = """
 import sys, time
@@ -33,19 +39,30 @@ def test_without_stdin_stdout_and_stderr_it_runs_all_the_same(tmp_path):
 
 
 def test_a_run_folder_belongs_to_one_process_until_that_is_dead(tmp_path):
-    with subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as holder:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(ConfigError, match="another process is at work"), hold(tmp_path, new=True):
+        with (
+            pytest.raises(ConfigError, match="another process is at work"),
+            hold(tmp_path, new=True),
+        ):
             pass
         holder.send_signal(signal.SIGKILL)
     with hold(tmp_path, new=True):
         pass
 
 
-@pytest.mark.parametrize(("folder", "said"), [("/proc/no/such/run", "/proc/no"), ("/dev/null/run", "/dev/null")])
+@pytest.mark.parametrize(
+    ("folder", "said"), [("/proc/no/such/run", "/proc/no"), ("/dev/null/run", "/dev/null")]
+)
 def test_a_folder_that_cannot_be_made_is_said_in_one_line(tmp_path, folder, said):
     done = subprocess.run(
-        [COMMAND, *SMALL, f"hydra.run.dir={folder}"], capture_output=True, text=True, cwd=tmp_path, check=False
+        [COMMAND, *SMALL, f"hydra.run.dir={folder}"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
     )
     assert done.returncode == 1
     (line,) = done.stderr.strip().splitlines()

@@ -31,7 +31,7 @@ SMALL = (
     "dataset.num_patients=6",
     "num_resamples=0",
     "evaluate_on=[test]",
-    "selection.keep=last",
+    "selection.weights=last",
     "hydra.run.dir=run",
 )
 RUN = Path("run")
@@ -43,7 +43,9 @@ def _here(tmp_path, monkeypatch):
     """A folder of the test's own, and a secret in the environment."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)  # a server that sees it checks more than it does elsewhere
+    monkeypatch.delenv(
+        "PYTEST_CURRENT_TEST", raising=False
+    )  # a server that sees it checks more than it does elsewhere
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "letmein")
     monkeypatch.setattr(ui, "_START_S", 240.0)  # a busy machine
 
@@ -67,7 +69,9 @@ def store(empty, tmp_path):
     from mlflow import MlflowClient
 
     Path("store.db").write_bytes(empty)
-    return MlflowClient(f"sqlite:///{tmp_path}/store.db")  # MLflow keeps what it once opened under an address
+    return MlflowClient(
+        f"sqlite:///{tmp_path}/store.db"
+    )  # MLflow keeps what it once opened under an address
 
 
 @contextmanager
@@ -91,7 +95,10 @@ def held(process):
 @contextmanager
 def running(*words, log="run.log"):
     """A run in the background, killed at the end if it still lives; its words are in `log`."""
-    with Path(log).open("w") as out, subprocess.Popen([*COMMAND, *words], stdout=out, stderr=out) as process:
+    with (
+        Path(log).open("w") as out,
+        subprocess.Popen([*COMMAND, *words], stdout=out, stderr=out) as process,
+    ):
         try:
             yield process
         finally:
@@ -129,7 +136,11 @@ def check_equal(address):
         if value is not None
     ]
     histories = [client.get_metric_history(values["run_id"], name) for name in run.data.metrics]
-    kept = [(point.key, point.step, point.value, point.timestamp) for history in histories for point in history]
+    kept = [
+        (point.key, point.step, point.value, point.timestamp)
+        for history in histories
+        for point in history
+    ]
     assert len({point[:2] for point in kept}) == len(kept), "a point was kept twice"
     assert sorted(kept) == sorted(points)
     assert run.data.params == {name: str(value) for name, value in values["params"].items()}
@@ -141,7 +152,9 @@ def check_equal(address):
     }
     for path in values["artifacts"]:
         assert kept_files[path] == (RUN / path).stat().st_size
-    assert [entry.dataset.name for entry in run.inputs.dataset_inputs] == [values["datasets"][0]["name"]] * 3
+    assert [entry.dataset.name for entry in run.inputs.dataset_inputs] == [
+        values["datasets"][0]["name"]
+    ] * 3
     assert run.info.status == values["status"]
     assert run.data.tags.get("status.reason") == values["reason"]
     assert run.info.end_time == round(values["ended"] * 1000)
@@ -154,12 +167,17 @@ def leaks():
     notes = "".join(path.read_text() for path in files if path.parent.name == ".hydra")
     assert not [secret for secret in SECRETS[:2] if secret in notes]
     files = [path for path in files if path.parent.name != ".hydra"]
-    return [str(path) for path in files for secret in SECRETS if secret.encode() in path.read_bytes()]
+    return [
+        str(path) for path in files for secret in SECRETS if secret.encode() in path.read_bytes()
+    ]
 
 
 def test_a_server_that_is_not_there_is_said_before_anything_is_trained():
     done = subprocess.run(
-        [*COMMAND, "tracking.uri=http://me:hunter2@127.0.0.1:9", *SMALL], capture_output=True, text=True, check=False
+        [*COMMAND, "tracking.uri=http://me:hunter2@127.0.0.1:9", *SMALL],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert done.stderr == (
@@ -177,7 +195,12 @@ def test_a_run_whose_server_dies_and_comes_back_loses_nothing(store, capfd):
         probe.bind((ui.HOST, 0))
         port = probe.getsockname()[1]
     address = f"http://me:hunter2@{ui.HOST}:{port}"
-    words = (*SMALL, f"tracking.uri={address}", "trainer.epochs=60", "+tracking.tags.api_token=opensesame")
+    words = (
+        *SMALL,
+        f"tracking.uri={address}",
+        "trainer.epochs=60",
+        "+tracking.tags.api_token=opensesame",
+    )
     with ExitStack() as stack:
         with ExitStack() as up:
             up.enter_context(server(port))
@@ -187,11 +210,15 @@ def test_a_run_whose_server_dies_and_comes_back_loses_nothing(store, capfd):
                 up.close()
         wait_for_step(last_step() + 2, run)
         os.kill(run.pid, signal.SIGKILL)
-        os.waitid(os.P_PID, run.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has taken note of it yet
+        os.waitid(
+            os.P_PID, run.pid, os.WEXITED | os.WNOWAIT
+        )  # it has ended, and nobody has taken note of it yet
         assert not_whole(Path()) == ([RUN], [])
         run_id = read_run(RUN)["run_id"]
         assert store.get_run(run_id).info.status == "RUNNING"
-        asked = Settings(data_root=Path(), store="sqlite:///store.db", outputs=Path("outputs"), close_stale=True)
+        asked = Settings(
+            data_root=Path(), store="sqlite:///store.db", outputs=Path("outputs"), close_stale=True
+        )
         assert "1 marked KILLED" in list(check_store(asked))[-1].found
         assert store.get_run(run_id).info.status == "KILLED"
     assert said("run.log", "does not answer; the run goes on") == 1
@@ -203,7 +230,9 @@ def test_a_run_whose_server_dies_and_comes_back_loses_nothing(store, capfd):
             assert " points" in capfd.readouterr().out
             check_equal(address)
             assert not_whole(Path()) == ([], [])
-            run = stack.enter_context(running("resume=run", f"tracking.uri={address}", log="resumed.log"))
+            run = stack.enter_context(
+                running("resume=run", f"tracking.uri={address}", log="resumed.log")
+            )
             wait_for_step(last_step() + 2, run)
             with held(run):
                 up.close()
@@ -235,7 +264,9 @@ def test_a_full_disk_ends_a_run_in_one_line_and_leaves_its_last_checkpoint(mount
         with pytest.raises(OSError, match="No space left"):
             fill(RUN / "filler")
         assert run.wait(timeout=120) == 1
-    (line,) = [line for line in Path("run.log").read_text().splitlines() if line.startswith("ecgexp:")]
+    (line,) = [
+        line for line in Path("run.log").read_text().splitlines() if line.startswith("ecgexp:")
+    ]
     assert "No space left on device" in line
     assert "free some space" in line
     assert "Traceback" not in Path("run.log").read_text()
@@ -273,5 +304,7 @@ def test_a_locked_file_is_waited_for_and_nothing_is_dropped(store, monkeypatch, 
     holder.stdout.close()
     assert json.dumps(caplog.messages).count("does not answer; the run goes on") == 1
     history = store.get_metric_history(tracker.run_id, "train/loss")
-    assert [(point.step, point.value) for point in history] == [(step, 1 / step) for step in range(1, 6)]
+    assert [(point.step, point.value) for point in history] == [
+        (step, 1 / step) for step in range(1, 6)
+    ]
     assert read_run(RUN)["store"]["whole"]

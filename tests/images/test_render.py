@@ -15,7 +15,9 @@ def beats(benchmark_script, num_beats, seed=0):
 
 
 def difference(benchmark_script, signals_mv, **options):
-    plots = np.stack([benchmark_script.reference_picture(signal, **options) for signal in signals_mv]).astype(int)
+    plots = np.stack(
+        [benchmark_script.reference_picture(signal, **options) for signal in signals_mv]
+    ).astype(int)
     return np.abs(render_beats(signals_mv, **options).astype(int) - plots)
 
 
@@ -29,7 +31,12 @@ def test_pictures_equal_matplotlibs_plot(benchmark_script, scale, window):
 
 
 def test_pictures_of_other_sizes_and_limits_equal_the_plot_too(benchmark_script):
-    assert difference(benchmark_script, beats(benchmark_script, 10), size=96, limits_mv=(-0.5, 0.7)).max() <= 1
+    assert (
+        difference(
+            benchmark_script, beats(benchmark_script, 10), size=96, limits_mv=(-0.5, 0.7)
+        ).max()
+        <= 1
+    )
 
 
 @pytest.mark.real_data
@@ -61,28 +68,30 @@ def test_a_taller_beat_reaches_higher_on_the_fixed_scale_and_not_under_autoscale
 
 def test_the_line_is_black_on_white_and_upright():
     rising = np.linspace(-2, 3, 180, dtype=np.float32)[None]
-    picture = render_beats(rising)[0]
-    assert picture.dtype == np.uint8
-    assert picture.shape == (64, 64)
-    assert picture.min() < 100
-    assert (picture[[0, -1]] == 255).all()
-    assert (picture[:, [0, -1]] == 255).all()
-    rows = [np.average(np.arange(64), weights=255 - picture[:, column].astype(int)) for column in (15, 50)]
+    image = render_beats(rising)[0]
+    assert image.dtype == np.uint8
+    assert image.shape == (64, 64)
+    assert image.min() < 100
+    assert (image[[0, -1]] == 255).all()
+    assert (image[:, [0, -1]] == 255).all()
+    rows = [
+        np.average(np.arange(64), weights=255 - image[:, column].astype(int)) for column in (15, 50)
+    ]
     assert rows[0] > rows[1] + 20  # higher millivolts stand nearer to row 0
 
 
 def test_what_exceeds_the_limits_is_cut_off_at_the_axes():
     beyond = np.full((1, 180), 0.0, np.float32)
     beyond[0, 80:100] = 50.0
-    picture = render_beats(beyond)[0]
-    assert (picture[:7] == 255).all()  # the axes end 7.7 pixels below the top
-    assert (picture[8:12] < 255).any()
+    image = render_beats(beyond)[0]
+    assert (image[:7] == 255).all()  # the axes end 7.7 pixels below the top
+    assert (image[8:12] < 255).any()
 
 
 def test_a_flat_beat_is_a_line_in_the_middle_under_autoscale():
     for level in (0.0, 1.7):
-        picture = render_beats(np.full((1, 180), level, np.float32), scale="autoscale")[0]
-        dark = np.flatnonzero((picture < 255).any(axis=1))
+        image = render_beats(np.full((1, 180), level, np.float32), scale="autoscale")[0]
+        dark = np.flatnonzero((image < 255).any(axis=1))
         assert 29 <= dark.min() <= dark.max() <= 34
 
 
@@ -137,7 +146,10 @@ def test_other_shapes_are_refused(shape):
     [
         ({"size": 4}, r"input\.size=4 must be at least 8"),
         ({"scale": "auto"}, r"input\.scale='auto' is not a scale"),
-        ({"limits_mv": (1.0, -1.0)}, r"input\.limits_mv=\[1\.0, -1\.0\] must be two finite numbers"),
+        (
+            {"limits_mv": (1.0, -1.0)},
+            r"input\.limits_mv=\[1\.0, -1\.0\] must be two finite numbers",
+        ),
         ({"limits_mv": (0.0, float("inf"))}, "must be two finite numbers"),
     ],
 )

@@ -15,7 +15,10 @@ BUILDERS = [(Cnn1d, SIGNAL), (Cnn2d, IMAGE), (Resnet1d, SIGNAL)]
 
 def features(shapes, rows=3):
     rng = np.random.default_rng(0)
-    return {name: rng.standard_normal((rows, *shape)).astype(np.float32) for name, shape in shapes.items()}
+    return {
+        name: rng.standard_normal((rows, *shape)).astype(np.float32)
+        for name, shape in shapes.items()
+    }
 
 
 @pytest.mark.parametrize(("builder", "shapes"), BUILDERS)
@@ -39,13 +42,17 @@ def test_a_perceptron_takes_descriptors():
 
 def test_sizes_are_those_the_documentation_states():
     assert Cnn1d().build(SIGNAL, 5).count_params() == 96_165
-    assert Cnn2d(normalization="batch").build(IMAGE, 6).count_params() == pytest.approx(5.57e6, rel=0.002)
+    assert Cnn2d(normalization="batch").build(IMAGE, 6).count_params() == pytest.approx(
+        5.57e6, rel=0.002
+    )
     assert Resnet1d().build(SIGNAL, 5).count_params() == pytest.approx(240_000, rel=0.02)
 
 
 def test_a_strided_stem_leaves_half_the_positions_and_the_same_weights():
     plain, strided = (Resnet1d(stem_stride=stride).build(SIGNAL, 5) for stride in (1, 2))
-    assert strided.get_layer("stem").output.shape[1] == -(-plain.get_layer("stem").output.shape[1] // 2)
+    assert strided.get_layer("stem").output.shape[1] == -(
+        -plain.get_layer("stem").output.shape[1] // 2
+    )
     assert [w.shape for w in strided.get_weights()] == [w.shape for w in plain.get_weights()]
 
 
@@ -54,7 +61,9 @@ def test_pooling_leaves_so_many_positions_each_the_mean_of_its_span(pooled_lengt
     import tensorflow as tf
 
     model = Cnn1d(pooled_length=pooled_length).build(SIGNAL, 5)
-    both = tf.keras.Model(model.inputs, [model.get_layer("act3").output, model.get_layer("pool").output])
+    both = tf.keras.Model(
+        model.inputs, [model.get_layer("act3").output, model.get_layer("pool").output]
+    )
     before, after = (value.numpy() for value in both(features(SIGNAL)))
     assert before.shape[1:] == (22, 128)
     assert after.shape[1:] == (positions, 128)
@@ -84,9 +93,14 @@ def test_no_two_dropout_layers_share_a_stream():
     model = Resnet1d(dropout=0.5).build(SIGNAL, 5)
     restart_dropout(model, 7)
     layers = [layer for layer in model.layers if isinstance(layer, Dropout)]
-    first, second = (np.asarray(layer(np.ones((1, 4096), np.float32), training=True))[0] > 0 for layer in layers[:2])
+    first, second = (
+        np.asarray(layer(np.ones((1, 4096), np.float32), training=True))[0] > 0
+        for layer in layers[:2]
+    )
     agreements = [np.mean(first[shift:] == second[: len(second) - shift]) for shift in range(64)]
-    assert max(agreements) < 0.6  # chance gives 0.5 ± 0.008; 64 shifts reach 0.6 less than once in 10^30
+    assert (
+        max(agreements) < 0.6
+    )  # chance gives 0.5 ± 0.008; 64 shifts reach 0.6 less than once in 10^30
 
 
 def test_kernels_must_match_filters():
@@ -113,6 +127,8 @@ def test_dropout_in_nested_models_is_restarted():
     np.testing.assert_array_equal(masks[0], masks[2])
     assert not np.array_equal(masks[0], masks[1])
     states = {
-        tuple(layer._get_generator().state.numpy()) for layer in model._flatten_layers() if isinstance(layer, Dropout)
+        tuple(layer._get_generator().state.numpy())
+        for layer in model._flatten_layers()
+        if isinstance(layer, Dropout)
     }
     assert len(states) == 3

@@ -6,7 +6,9 @@ from ecgexp.data.beats import BeatSet
 from ecgexp.data.splits import Split
 
 
-def make_beats(labels, *, records=None, patients=None, classes=("N", "S", "V", "F"), database="synthetic 1") -> BeatSet:
+def make_beats(
+    labels, *, records=None, patients=None, classes=("N", "S", "V", "F"), database="synthetic 1"
+) -> BeatSet:
     labels = np.asarray(labels, np.int64)
     rows = len(labels)
     records = np.asarray(["r"] * rows if records is None else records, np.str_)
@@ -19,7 +21,9 @@ def make_beats(labels, *, records=None, patients=None, classes=("N", "S", "V", "
 
 def make_split(train, validation=(), test=()) -> Split:
     parts = {"train": train, "validation": validation, "test": test}
-    return Split(disjoint="beat", **{name: np.asarray(rows, np.int64) for name, rows in parts.items()})
+    return Split(
+        disjoint="beat", **{name: np.asarray(rows, np.int64) for name, rows in parts.items()}
+    )
 
 
 def all_for_training(beats: BeatSet) -> Split:
@@ -28,7 +32,12 @@ def all_for_training(beats: BeatSet) -> Split:
 
 def counts_of(part, beats: BeatSet) -> np.ndarray:
     """(num_clients, num_classes), clients in order of their ids."""
-    return np.array([np.bincount(beats.labels[part[name]], minlength=len(beats.class_names)) for name in sorted(part)])
+    return np.array(
+        [
+            np.bincount(beats.labels[part[name]], minlength=len(beats.class_names))
+            for name in sorted(part)
+        ]
+    )
 
 
 def rng(seed=0) -> np.random.Generator:

@@ -6,7 +6,7 @@ from dealing import make_beats, make_split, rng
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgexp.data.partition import Deal, check_deal
+from ecgexp.data.partition import ClientPartition, check_partition
 from ecgexp.data.partition.natural import ByPatient, ByRecord, Pooled
 from ecgexp.data.partition.random import Dirichlet, Iid, QuantitySkew, Shards
 from ecgexp.settings.declaration import ConfigError, DataError
@@ -30,53 +30,70 @@ def splits(draw):
     test = draw(st.integers(train, len(labels)))
     end = draw(st.integers(test, len(labels)))
     parts = (shuffled[:train], shuffled[train:test], shuffled[test:end])
-    beats = make_beats(labels, records=records, patients=["ab" if name in "ab" else name for name in records])
+    beats = make_beats(
+        labels, records=records, patients=["ab" if name in "ab" else name for name in records]
+    )
     return beats, make_split(*map(np.sort, parts))
 
 
-@pytest.mark.parametrize("partition", [*DRAWN, *NATURAL], ids=lambda partition: type(partition).__name__)
+@pytest.mark.parametrize(
+    "partition", [*DRAWN, *NATURAL], ids=lambda partition: type(partition).__name__
+)
 @settings(max_examples=40, deadline=None)
 @given(case=splits(), seed=st.integers(0, 99))
 def test_every_beat_of_the_split_has_exactly_one_client(partition, case, seed):
     beats, split = case
-    deal = partition.deal(beats, split, rng(seed))
-    check_deal(deal, split)
-    for part, expected in ((deal.train, split.train), (deal.validation, split.validation), (deal.test, split.test)):
-        assert np.sort(np.concatenate([np.zeros(0, np.int64), *part.values()])).tolist() == expected.tolist()
+    partition = partition.assign(beats, split, rng(seed))
+    check_partition(partition, split)
+    for part, expected in (
+        (partition.train, split.train),
+        (partition.validation, split.validation),
+        (partition.test, split.test),
+    ):
+        assert (
+            np.sort(np.concatenate([np.zeros(0, np.int64), *part.values()])).tolist()
+            == expected.tolist()
+        )
         assert all(np.array_equal(rows, np.sort(rows)) for rows in part.values())
         assert list(part) == sorted(part)
-    assert all(len(rows) >= getattr(partition, "min_beats", 1) for rows in deal.train.values())
-    assert len(deal.train) == getattr(partition, "num_clients", len(deal.train))
+    assert all(len(rows) >= getattr(partition, "min_beats", 1) for rows in partition.train.values())
+    assert len(partition.train) == getattr(partition, "num_clients", len(partition.train))
 
 
 @pytest.mark.parametrize("partition", DRAWN, ids=lambda partition: type(partition).__name__)
 def test_same_generator_same_deal_and_another_another(partition):
     beats = make_beats(np.tile([0, 0, 0, 1, 2, 3], 60))
     split = make_split(np.arange(200), np.arange(200, 260), np.arange(260, 360))
-    first, again, other = (partition.deal(beats, split, rng(seed)) for seed in (1, 1, 2))
+    first, again, other = (partition.assign(beats, split, rng(seed)) for seed in (1, 1, 2))
     for name, part in first.parts.items():
         assert {client: rows.tolist() for client, rows in part.items()} == {
             client: rows.tolist() for client, rows in again.parts[name].items()
         }
-    assert any(not np.array_equal(rows, other.train[client]) for client, rows in first.train.items())
+    assert any(
+        not np.array_equal(rows, other.train[client]) for client, rows in first.train.items()
+    )
 
 
 @pytest.mark.parametrize("partition", [Iid, Dirichlet, Shards, QuantitySkew])
 def test_one_client_holds_everything(partition):
     beats = make_beats(np.tile([0, 1], 20))
-    deal = partition(num_clients=1).deal(beats, make_split(np.arange(30), [], np.arange(30, 40)), rng())
-    assert deal.train["client00"].tolist() == list(range(30))
-    assert deal.validation == {}
-    assert deal.test["client00"].tolist() == list(range(30, 40))
-    assert not deal.is_pooled
+    partition = partition(num_clients=1).assign(
+        beats, make_split(np.arange(30), [], np.arange(30, 40)), rng()
+    )
+    assert partition.train["client00"].tolist() == list(range(30))
+    assert partition.validation == {}
+    assert partition.test["client00"].tolist() == list(range(30, 40))
+    assert not partition.is_pooled
 
 
 @pytest.mark.parametrize(
     ("num_clients", "first", "last"), [(7, "client00", "client06"), (120, "client000", "client119")]
 )
 def test_ids_sort_as_their_numbers_do(num_clients, first, last):
-    deal = Iid(num_clients=num_clients).deal(make_beats(np.zeros(240)), make_split(np.arange(240)), rng())
-    names = list(deal.train)
+    partition = Iid(num_clients=num_clients).assign(
+        make_beats(np.zeros(240)), make_split(np.arange(240)), rng()
+    )
+    names = list(partition.train)
     assert names == sorted(names)
     assert (names[0], names[-1], len(names)) == (first, last, num_clients)
 
@@ -87,35 +104,68 @@ def rows(*values):
 
 def test_a_sound_deal_passes_with_an_empty_or_absent_client():
     split = make_split([0, 2, 5], [1], [3])
-    check_deal(
-        Deal(train={"b": rows(0, 5), "a": rows(2)}, validation={"c": rows(1), "a": rows()}, test={"a": rows(3)}), split
+    check_partition(
+        ClientPartition(
+            train={"b": rows(0, 5), "a": rows(2)},
+            validation={"c": rows(1), "a": rows()},
+            test={"a": rows(3)},
+        ),
+        split,
     )
 
 
 @pytest.mark.parametrize(
     ("part", "value", "message"),
     [
-        ("train", {"a": rows(0, 2), "b": rows(2, 5)}, "1 train beats have several clients: row 2 is held by a, b"),
+        (
+            "train",
+            {"a": rows(0, 2), "b": rows(2, 5)},
+            "1 train beats have several clients: row 2 is held by a, b",
+        ),
         ("train", {"a": rows(0, 2)}, "1 of 3 train beats have no client, such as row 5"),
-        ("train", {"a": rows(0, 2, 3, 5)}, "1 beats dealt for train are not train beats, such as row 3"),
+        (
+            "train",
+            {"a": rows(0, 2, 3, 5)},
+            "1 beats dealt for train are not train beats, such as row 3",
+        ),
         ("train", {"a": rows(0, 2, 5), "b": rows()}, "client b has no training beat"),
         ("train", {"a": rows(0, 5, 2)}, "train rows of client a are not sorted"),
-        ("train", {"a": rows(0, 2, 2, 5)}, "train rows of client a are not sorted, or hold a beat twice"),
-        ("train", {"a": np.array([True, False, True])}, "train rows of client a are not a one-dimensional array"),
-        ("train", {"a": rows(0, 2, 5).astype(float)}, "train rows of client a are not a one-dimensional array"),
+        (
+            "train",
+            {"a": rows(0, 2, 2, 5)},
+            "train rows of client a are not sorted, or hold a beat twice",
+        ),
+        (
+            "train",
+            {"a": np.array([True, False, True])},
+            "train rows of client a are not a one-dimensional array",
+        ),
+        (
+            "train",
+            {"a": rows(0, 2, 5).astype(float)},
+            "train rows of client a are not a one-dimensional array",
+        ),
         ("train", {"a": [0, 2, 5]}, "train rows of client a are not a one-dimensional array"),
-        ("train", {"a": rows(0, 2, 5)[None]}, "train rows of client a are not a one-dimensional array"),
+        (
+            "train",
+            {"a": rows(0, 2, 5)[None]},
+            "train rows of client a are not a one-dimensional array",
+        ),
         ("train", {}, "3 of 3 train beats have no client"),
         ("validation", {}, "1 of 1 validation beats have no client"),
-        ("test", {"a": rows(3), "b": rows(3)}, "1 test beats have several clients: row 3 is held by a, b"),
+        (
+            "test",
+            {"a": rows(3), "b": rows(3)},
+            "1 test beats have several clients: row 3 is held by a, b",
+        ),
         ("test", {"a": rows(1, 3)}, "1 beats dealt for test are not test beats, such as row 1"),
     ],
 )
 def test_an_unsound_deal_is_refused(part, value, message):
     sound = {"train": {"a": rows(0, 2, 5)}, "validation": {"a": rows(1)}, "test": {"a": rows(3)}}
-    check_deal(Deal(**sound), make_split([0, 2, 5], [1], [3]))
+    check_partition(ClientPartition(**sound), make_split([0, 2, 5], [1], [3]))
     with pytest.raises(DataError, match=f"partition: .*{message}"):
-        check_deal(Deal(**(sound | {part: value})), make_split([0, 2, 5], [1], [3]))
+        check_partition(ClientPartition(**(sound | {part: value})), make_split([0, 2, 5], [1], [3]))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +181,7 @@ def test_an_unsound_deal_is_refused(part, value, message):
 def test_more_clients_than_the_beats_suffice_for(partition, message):
     beats, split = make_beats(np.tile([0, 1], 20)), make_split(np.arange(20), [], np.arange(20, 40))
     if message is None:
-        check_deal(partition.deal(beats, split, rng()), split)
+        check_partition(partition.assign(beats, split, rng()), split)
         return
     with pytest.raises(ConfigError, match=message):
-        partition.deal(beats, split, rng())
+        partition.assign(beats, split, rng())

@@ -19,7 +19,9 @@ FOUR_CLASSES = make_beats(np.repeat([0, 1, 2, 3], 500))
 def shares_of(partition, beats, draws):
     """(draws, clients, classes): of each class, the share that each client holds."""
     split = all_for_training(beats)
-    counts = np.array([counts_of(partition.deal(beats, split, rng(seed)).train, beats) for seed in range(draws)])
+    counts = np.array(
+        [counts_of(partition.assign(beats, split, rng(seed)).train, beats) for seed in range(draws)]
+    )
     return counts / counts.sum(axis=1, keepdims=True)
 
 
@@ -52,9 +54,13 @@ def test_a_large_alpha_is_nearly_iid_and_a_small_one_leaves_clients_without_clas
 
 def test_iid_clients_are_equal_in_size_and_near_in_mix():
     beats = make_beats(np.tile([0, 0, 0, 1], 1000))
-    counts = counts_of(Iid(num_clients=7).deal(beats, all_for_training(beats), rng()).train, beats)
+    counts = counts_of(
+        Iid(num_clients=7).assign(beats, all_for_training(beats), rng()).train, beats
+    )
     assert set(counts.sum(axis=1)) == {571, 572}
-    np.testing.assert_allclose(counts[:, 1] / counts.sum(axis=1), 0.25, atol=5 * np.sqrt(0.25 * 0.75 / 571))
+    np.testing.assert_allclose(
+        counts[:, 1] / counts.sum(axis=1), 0.25, atol=5 * np.sqrt(0.25 * 0.75 / 571)
+    )
     assert len(set(counts[:, 1])) > 1, "drawn, not rationed"
 
 
@@ -63,7 +69,7 @@ def test_quantity_skew_makes_sizes_unequal_and_leaves_the_mix_alike(alpha, low, 
     beats = make_beats(np.repeat([0, 1, 2], [6000, 900, 100]), classes=("N", "S", "V"))
     partition = QuantitySkew(num_clients=8, alpha=alpha, min_beats=20)
     for seed in range(5):
-        counts = counts_of(partition.deal(beats, all_for_training(beats), rng(seed)).train, beats)
+        counts = counts_of(partition.assign(beats, all_for_training(beats), rng(seed)).train, beats)
         sizes = counts.sum(axis=1)
         assert sizes.min() >= 20
         assert low <= sizes.max() / sizes.min() <= high
@@ -74,7 +80,9 @@ def test_quantity_skew_makes_sizes_unequal_and_leaves_the_mix_alike(alpha, low, 
 def test_two_shards_of_aligned_classes_give_every_client_at_most_two_labels():
     beats = make_beats(np.repeat(range(10), 60), classes=tuple("abcdefghij"))
     for seed in range(20):
-        counts = counts_of(Shards(num_clients=10).deal(beats, all_for_training(beats), rng(seed)).train, beats)
+        counts = counts_of(
+            Shards(num_clients=10).assign(beats, all_for_training(beats), rng(seed)).train, beats
+        )
         assert (counts.sum(axis=1) == 60).all()
         assert (counts > 0).sum(axis=1).max() == 2, "two shards, mostly not neighbours"
         assert set(counts[counts > 0].tolist()) <= {30, 60}
@@ -87,8 +95,10 @@ def test_two_shards_of_aligned_classes_give_every_client_at_most_two_labels():
 )  # fmt: skip
 def test_only_a_shard_across_the_end_of_a_class_adds_a_label(sizes, shards, seed):
     beats = make_beats(np.repeat(range(4), sizes))
-    deal = Shards(num_clients=8, shards_per_client=shards).deal(beats, all_for_training(beats), rng(seed))
-    counts = counts_of(deal.train, beats)
+    partition = Shards(num_clients=8, shards_per_client=shards).assign(
+        beats, all_for_training(beats), rng(seed)
+    )
+    counts = counts_of(partition.train, beats)
     extra = (counts > 0).sum(axis=1) - shards
     assert np.maximum(extra, 0).sum() <= 3, "four classes have three ends"
     assert np.ptp(counts.sum(axis=1)) <= shards
@@ -96,23 +106,34 @@ def test_only_a_shard_across_the_end_of_a_class_adds_a_label(sizes, shards, seed
 
 def test_a_shard_is_not_a_patient_in_disguise():
     beats = make_beats(np.zeros(400), records=np.repeat(list("abcd"), 100))
-    deal = Shards(num_clients=4, shards_per_client=1).deal(beats, all_for_training(beats), rng())
-    assert all(len(set(beats.record_ids[rows])) == 4 for rows in deal.train.values())
+    partition = Shards(num_clients=4, shards_per_client=1).assign(
+        beats, all_for_training(beats), rng()
+    )
+    assert all(len(set(beats.record_ids[rows])) == 4 for rows in partition.train.values())
 
 
 @pytest.mark.parametrize(
     "partition",
-    [Iid(num_clients=6), Dirichlet(num_clients=6), Shards(num_clients=6), QuantitySkew(num_clients=6)],
+    [
+        Iid(num_clients=6),
+        Dirichlet(num_clients=6),
+        Shards(num_clients=6),
+        QuantitySkew(num_clients=6),
+    ],
     ids=lambda partition: type(partition).__name__,
 )
-def test_of_each_class_a_client_gets_the_share_of_held_out_beats_that_it_has_of_the_training_beats(partition):
+def test_of_each_class_a_client_gets_the_share_of_held_out_beats_that_it_has_of_the_training_beats(
+    partition,
+):
     labels = rng(5).choice(3, 3000, p=[0.8, 0.15, 0.05])
     beats = make_beats(labels, classes=("N", "S", "V"))
     split = make_split(np.arange(1500), np.arange(1500, 2000), np.arange(2000, 3000))
-    deal = partition.deal(beats, split, rng(3))
-    train = counts_of(deal.train, beats)
-    for part, rows in ((deal.validation, split.validation), (deal.test, split.test)):
-        held = counts_of({client: part.get(client, np.zeros(0, np.int64)) for client in deal.train}, beats)
+    partition = partition.assign(beats, split, rng(3))
+    train = counts_of(partition.train, beats)
+    for part, rows in ((partition.validation, split.validation), (partition.test, split.test)):
+        held = counts_of(
+            {client: part.get(client, np.zeros(0, np.int64)) for client in partition.train}, beats
+        )
         exact = train / train.sum(axis=0) * np.bincount(labels[rows], minlength=3)
         assert (np.abs(held - exact) < 1).all()
         assert (held[train == 0] == 0).all()
@@ -121,15 +142,17 @@ def test_of_each_class_a_client_gets_the_share_of_held_out_beats_that_it_has_of_
 def test_a_class_without_training_beats_is_dealt_by_the_clients_sizes():
     beats = make_beats([0] * 1000 + [1] * 1000)
     split = make_split(np.arange(1000), [], np.arange(1000, 2000))
-    deal = QuantitySkew(num_clients=4, alpha=1.0).deal(beats, split, rng(2))
-    for client, rows in deal.train.items():
-        assert abs(len(deal.test.get(client, ())) - len(rows)) <= 1
+    partition = QuantitySkew(num_clients=4, alpha=1.0).assign(beats, split, rng(2))
+    for client, rows in partition.train.items():
+        assert abs(len(partition.test.get(client, ())) - len(rows)) <= 1
 
 
 def test_which_held_out_beats_a_client_gets_is_drawn():
     beats = make_beats(np.zeros(400))
-    deal = Iid(num_clients=2).deal(beats, make_split(np.arange(200), [], np.arange(200, 400)), rng())
-    early = (deal.test["client00"] < 300).sum()
+    partition = Iid(num_clients=2).assign(
+        beats, make_split(np.arange(200), [], np.arange(200, 400)), rng()
+    )
+    early = (partition.test["client00"] < 300).sum()
     assert abs(early - 50) < 18, "100 of 200 beats, half of them early; five standard deviations"
 
 
@@ -154,7 +177,9 @@ def test_a_single_beat_goes_to_each_client_as_often_as_its_share_says():
 
 
 def test_a_draw_too_small_for_a_client_is_thrown_away_whole():
-    draws = iter([np.array([[9, 0], [1, 1]]), np.array([[8, 0], [1, 2]]), np.array([[5, 0], [4, 2]])])
+    draws = iter(
+        [np.array([[9, 0], [1, 1]]), np.array([[8, 0], [1, 2]]), np.array([[5, 0], [4, 2]])]
+    )
     kept = redraw(lambda: next(draws), num_clients=2, alpha=1.0, min_beats=3)
     assert kept.tolist() == [[8, 0], [1, 2]]
 
@@ -162,22 +187,30 @@ def test_a_draw_too_small_for_a_client_is_thrown_away_whole():
 def test_what_to_type_when_no_draw_is_good_enough_works():
     partition = Dirichlet(num_clients=12, alpha=0.05, min_beats=150)
     with pytest.raises(
-        ConfigError, match=r"partition\.alpha=0\.05: none of 10000 draws .* partition\.min_beats=150"
+        ConfigError,
+        match=r"partition\.alpha=0\.05: none of 10000 draws .* partition\.min_beats=150",
     ) as told:
-        partition.deal(FOUR_CLASSES, all_for_training(FOUR_CLASSES), rng(4))
+        partition.assign(FOUR_CLASSES, all_for_training(FOUR_CLASSES), rng(4))
     typed = int(re.search(r"type partition\.min_beats=(\d+) ", str(told.value))[1])
     again = Dirichlet(num_clients=12, alpha=0.05, min_beats=typed)
-    deal = again.deal(FOUR_CLASSES, all_for_training(FOUR_CLASSES), rng(4))
-    assert min(map(len, deal.train.values())) == typed
-    assert re.search(r"partition\.alpha=1 for a milder skew, or partition\.num_clients=6$", str(told.value))
+    partition = again.assign(FOUR_CLASSES, all_for_training(FOUR_CLASSES), rng(4))
+    assert min(map(len, partition.train.values())) == typed
+    assert re.search(
+        r"partition\.alpha=1 for a milder skew, or partition\.num_clients=6$", str(told.value)
+    )
 
 
 @pytest.mark.parametrize("kind", [Dirichlet, QuantitySkew])
 def test_the_extremes_of_alpha_are_answered(kind):
-    even = counts_of(kind(alpha=1e6).deal(FOUR_CLASSES, all_for_training(FOUR_CLASSES), rng()).train, FOUR_CLASSES)
+    even = counts_of(
+        kind(alpha=1e6).assign(FOUR_CLASSES, all_for_training(FOUR_CLASSES), rng()).train,
+        FOUR_CLASSES,
+    )
     assert np.ptp(even) <= 4
-    with pytest.raises(ConfigError, match=r"none of 10000 draws .* type partition\.alpha=1 for a milder skew"):
-        kind(alpha=1e-3).deal(FOUR_CLASSES, all_for_training(FOUR_CLASSES), rng())
+    with pytest.raises(
+        ConfigError, match=r"none of 10000 draws .* type partition\.alpha=1 for a milder skew"
+    ):
+        kind(alpha=1e-3).assign(FOUR_CLASSES, all_for_training(FOUR_CLASSES), rng())
 
 
 @pytest.mark.parametrize(
@@ -187,7 +220,11 @@ def test_the_extremes_of_alpha_are_answered(kind):
         (Dirichlet, {"alpha": float("nan")}, r"partition\.alpha=nan is not usable"),
         (Dirichlet, {"alpha": float("inf")}, r"partition\.alpha=inf is not usable"),
         (Dirichlet, {"min_beats": 0}, r"partition\.min_beats=0 is not usable"),
-        (Dirichlet, {"alhpa": 1}, r"partition\.alhpa is not a setting; did you mean partition\.alpha\?"),
+        (
+            Dirichlet,
+            {"alhpa": 1},
+            r"partition\.alhpa is not a setting; did you mean partition\.alpha\?",
+        ),
         (Iid, {"num_clients": 0}, r"partition\.num_clients=0 is not usable"),
         (Shards, {"shards_per_client": -1}, r"partition\.shards_per_client=-1 is not usable"),
         (QuantitySkew, {"num_clients": 2.5}, r"partition\.num_clients=2\.5 is not usable"),

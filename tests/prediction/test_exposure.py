@@ -11,7 +11,9 @@ INTRA = {"split._target_": "ecgexp.data.splits.IntraPatient"}
 
 
 def table_of(**patients):
-    rows = [(record, patient, sample) for record, patient in patients.items() for sample in (100, 200)]
+    rows = [
+        (record, patient, sample) for record, patient in patients.items() for sample in (100, 200)
+    ]
     return pd.DataFrame(rows, columns=["record", "patient", "sample"])
 
 
@@ -31,7 +33,9 @@ def test_exposure_published_division_tells_the_other_record():
 @pytest.mark.parametrize("records", [["100", "202"], "ds2"])
 def test_exposure_needs_the_other_record_to_be_read(records):
     tests = table_of(**{"202": "201+202", "100": "100"})
-    assert notes({**INTER, "dataset.records": records}, "mitdb 1.0.0", tests, "202", "201+202") == []
+    assert (
+        notes({**INTER, "dataset.records": records}, "mitdb 1.0.0", tests, "202", "201+202") == []
+    )
 
 
 def test_exposure_of_a_record_that_the_run_did_not_read():

@@ -16,7 +16,11 @@ def test_both_files_hold_what_was_said_and_nothing_else_is_left(tmp_path):
     write(make_annotated([0, 1, -1, 0], "NVNL"), tmp_path / "new" / "out", "ecgexp")
     assert sorted(os.listdir(tmp_path / "new" / "out")) == ["a.csv", "a.ecgexp"]
     read = wfdb.rdann(str(tmp_path / "new" / "out" / "a"), "ecgexp")
-    assert (read.sample.tolist(), read.symbol, read.fs) == ([100, 200, 300, 400], ["N", "V", "?", "N"], 250)
+    assert (read.sample.tolist(), read.symbol, read.fs) == (
+        [100, 200, 300, 400],
+        ["N", "V", "?", "N"],
+        250,
+    )
     table = pd.read_csv(tmp_path / "new" / "out" / "a.csv")
     assert table["class"].tolist() == ["N", "V", "unclassified", "N"]
     assert table["seconds"].tolist() == [0.4, 0.8, 1.2, 1.6]

@@ -39,7 +39,15 @@ def test_each_annotated_beat_gets_its_class_symbol_and_place():
 
 def test_the_table_is_one_row_a_beat_and_empty_where_nothing_was_said():
     table = annotate(make_model(), make_record(), source="reference").table()
-    assert list(table) == ["sample", "seconds", "class", "symbol", "probability/N", "probability/V", "reference"]
+    assert list(table) == [
+        "sample",
+        "seconds",
+        "class",
+        "symbol",
+        "probability/N",
+        "probability/V",
+        "reference",
+    ]
     assert table["seconds"].tolist() == pytest.approx([5 / 360, 400 / 360, 800 / 360, 1200 / 360])
     assert table["probability/V"].tolist()[1:] == pytest.approx([0.1, 0.9, 0.1])
     assert table.loc[0, ["probability/N", "probability/V"]].isna().all()
@@ -66,11 +74,13 @@ def test_a_model_without_rr_is_not_given_any():
 
 
 def test_every_beat_is_given_the_records_usual_beat_where_the_model_uses_it():
-    model = make_model(uses_usual_beat=True)
+    model = make_model(uses_template=True)
     annotate(model, make_record(), source="reference")
-    windows, _, usual_mv = model.classifier.seen[0]
-    assert usual_mv.shape == windows.shape
-    np.testing.assert_allclose(usual_mv, np.broadcast_to(np.median(windows, axis=0), windows.shape), atol=1e-6)
+    windows, _, templates_mv = model.classifier.seen[0]
+    assert templates_mv.shape == windows.shape
+    np.testing.assert_allclose(
+        templates_mv, np.broadcast_to(np.median(windows, axis=0), windows.shape), atol=1e-6
+    )
 
 
 def test_a_detectors_beats_have_their_own_rr_and_the_reference_of_the_nearest(detector):
@@ -80,7 +90,11 @@ def test_a_detectors_beats_have_their_own_rr_and_the_reference_of_the_nearest(de
     assert found.samples.tolist() == [410, 600, 790, 1200]
     assert found.references.tolist() == ["N", "", "V", "N"]
     np.testing.assert_array_equal(model.classifier.seen[0][1], rr_features(found.samples, 360.0))
-    assert (found.detection.num_matched, found.detection.num_detected, len(found.detection.partners)) == (3, 4, 4)
+    assert (
+        found.detection.num_matched,
+        found.detection.num_detected,
+        len(found.detection.partners),
+    ) == (3, 4, 4)
     np.testing.assert_array_equal(given[0][0], record.signals_mv[:, 0])
     assert given[0][1] == 360.0
 
@@ -118,28 +132,44 @@ def test_leads_are_taken_by_name_and_in_the_models_order():
 def test_a_missing_lead_is_refused_with_the_leads_that_are_there(missing_lead):
     record = make_record(leads=("V5", "V2"))
     with pytest.raises(
-        DataError, match="record a has the leads V5, V2 and not MLII, which the model reads; take another"
+        DataError,
+        match="record a has the leads V5, V2 and not MLII, which the model reads; take another",
     ):
         annotate(make_model(missing_lead=missing_lead), record, source="reference")
 
 
 def test_another_lead_stands_in_where_training_allowed_it():
-    found = annotate(make_model(missing_lead="first"), make_record(leads=("V5", "V2")), source="reference")
-    assert found.stand_in == "V5"
-    assert annotate(make_model(missing_lead="first"), make_record(), source="reference").stand_in == ""
+    found = annotate(
+        make_model(missing_lead="first"), make_record(leads=("V5", "V2")), source="reference"
+    )
+    assert found.substitute == "V5"
+    assert (
+        annotate(make_model(missing_lead="first"), make_record(), source="reference").substitute
+        == ""
+    )
 
 
 def test_a_filter_beyond_the_records_frequency_is_refused():
-    with pytest.raises(DataError, match=r"record a at 72 Hz cannot be filtered up to 40 Hz.*take one above 80 Hz"):
-        annotate(make_model(baseline="bandpass"), make_record((10, 100), "NN", fs_hz=72.0), source="reference")
+    with pytest.raises(
+        DataError, match=r"record a at 72 Hz cannot be filtered up to 40 Hz.*take one above 80 Hz"
+    ):
+        annotate(
+            make_model(baseline="bandpass"),
+            make_record((10, 100), "NN", fs_hz=72.0),
+            source="reference",
+        )
 
 
 def test_a_record_without_a_beat_says_what_to_type(detector):
     detector([])
     empty = make_record((), "")
-    with pytest.raises(DataError, match="record a has no beat: the annotations hold none; type --beats detector"):
+    with pytest.raises(
+        DataError, match="record a has no beat: the annotations hold none; type --beats detector"
+    ):
         annotate(make_model(), empty, source="reference")
-    with pytest.raises(DataError, match="record a has no beat: MLII shows none; type --beats reference"):
+    with pytest.raises(
+        DataError, match="record a has no beat: MLII shows none; type --beats reference"
+    ):
         annotate(make_model(), empty, source="detector")
 
 
@@ -163,5 +193,7 @@ def test_copy_of_a_record_would_count_twice_and_is_refused():
     done = [annotate(make_model(), record, source="reference") for record in records]
     assert all(len(one.windows) == one.is_classified.sum() for one in done)
     _check_no_copy([done[0], done[2]])
-    with pytest.raises(DataError, match=r"records a and b hold the same heartbeats.*give one of them"):
+    with pytest.raises(
+        DataError, match=r"records a and b hold the same heartbeats.*give one of them"
+    ):
         _check_no_copy(done)

@@ -37,7 +37,10 @@ def test_beats_without_a_reference_agree_with_nothing():
 
 
 def test_the_tables_count_every_beat_once():
-    text = shown(make_model(), [make_annotated([0, 0, 1, 1, -1], "NVVNN"), make_annotated([0], "N", record_id="b")])
+    text = shown(
+        make_model(),
+        [make_annotated([0, 0, 1, 1, -1], "NVVNN"), make_annotated([0], "N", record_id="b")],
+    )
     assert ["a", "reference", "5", "2", "2", "1", "0.500"] in rows(text)
     assert ["b", "reference", "1", "1", "0", "0", "1.000"] in rows(text)
     assert ["N", "2", "1", "0.667"] in rows(text)
@@ -70,13 +73,18 @@ def test_agreement_without_a_class_says_so():
 
 
 def test_agreement_labels_an_average_of_fewer_classes():
-    model, record = make_model(names=("N", "V", "F")), make_annotated([0, 1], "NV", names=("N", "V", "F"))
+    model, record = (
+        make_model(names=("N", "V", "F")),
+        make_annotated([0, 1], "NV", names=("N", "V", "F")),
+    )
     assert "macro F1 over N, V 1.000" in shown(model, [record])
 
 
 def test_a_detector_is_judged_by_sensitivity_and_predictivity():
     detection = match_beats(np.asarray([100, 200, 300]), np.asarray([100, 200, 450, 900]), 1000.0)
-    text = shown(make_model(), [make_annotated([0, 1, 0, 0], "NV", source="detector", detection=detection)])
+    text = shown(
+        make_model(), [make_annotated([0, 1, 0, 0], "NV", source="detector", detection=detection)]
+    )
     assert "within 150 ms" in text
     assert ["a", "3", "4", "3", "1.0000", "0.7500"] in rows(text)
 
@@ -91,7 +99,7 @@ def test_nothing_is_noted_of_a_plain_record():
 
 
 def test_what_must_be_known_is_noted():
-    record = make_annotated([0, -1], "NV", stand_in="V5")
+    record = make_annotated([0, -1], "NV", substitute="V5")
     lines = said(make_model(), record, database="synthetic a")
     assert "a: a synthetic record, no heart made it" in lines
     assert "a: V5 stands in for MLII, as training allowed" in lines
@@ -112,10 +120,14 @@ def test_only_beats_outside_the_test_split_count_as_learned():
 
 
 def test_of_two_databases_only_the_first_may_have_been_learned():
-    record = make_annotated([0, 1, 0], "NV?", fs_hz=360.0, stand_in="V5")
+    record = make_annotated([0, 1, 0], "NV?", fs_hz=360.0, substitute="V5")
     model = make_model(database="tiny 1 -> other 2", leads=("MLII",))
-    model = replace(model, tested_elsewhere=("other 2", replace(model.preparation, leads=("ECG1",))))
+    model = replace(
+        model, tested_elsewhere=("other 2", replace(model.preprocessing, leads=("ECG1",)))
+    )
     assert "not tested on 2 of these beats" in said(model, record)[-1]
     (line,) = said(model.for_records_of("other 2"), record, database="other 2")
     assert line == "a: V5 stands in for ECG1, as training allowed"
-    assert "trained on tiny 1\n" in "\n".join(line.rstrip() for line in shown(model, [record]).splitlines())
+    assert "trained on tiny 1\n" in "\n".join(
+        line.rstrip() for line in shown(model, [record]).splitlines()
+    )

@@ -56,27 +56,37 @@ def test_epsilon_of_the_parity_settings(noise, printed, rdp, pld, unamplified):
     as_printed = poisson(100 / 66_288, noise, 20 * 663)
     event = poisson(PARITY_Q, noise, PARITY_T)
     shuffled = accounting.repeated(accounting.gaussian(noise), 20)
-    assert accounting.epsilon(as_printed, PARITY_DELTA, "rdp") == pytest.approx(printed, rel=0.025)  # of older orders
+    assert accounting.epsilon(as_printed, PARITY_DELTA, "rdp") == pytest.approx(
+        printed, rel=0.025
+    )  # of older orders
     assert accounting.epsilon(event, PARITY_DELTA, "rdp") == pytest.approx(rdp, abs=0.0051)
     assert accounting.epsilon(event, PARITY_DELTA, "pld") == pytest.approx(pld, abs=0.0055)
-    assert accounting.epsilon(shuffled, PARITY_DELTA, "pld") == pytest.approx(unamplified, abs=0.055)
+    assert accounting.epsilon(shuffled, PARITY_DELTA, "pld") == pytest.approx(
+        unamplified, abs=0.055
+    )
 
 
 @pytest.mark.parametrize(("copies", "expected"), [(1, 0.6144), (10, 8.093)])
 def test_copies_of_a_beat_are_priced_as_a_mixture(copies, expected):
     event = accounting.repeated(accounting.copies_gaussian(PARITY_Q, 1.4, copies), PARITY_T)
     interval = 1e-4 if copies == 1 else 1e-3  # ten seconds against one
-    assert accounting.epsilon(event, PARITY_DELTA, interval=interval) == pytest.approx(expected, rel=1e-3)
+    assert accounting.epsilon(event, PARITY_DELTA, interval=interval) == pytest.approx(
+        expected, rel=1e-3
+    )
 
 
 @pytest.mark.parametrize(("capacity", "expected"), [(100, 2.3502), (130, 0.68081), (150, 0.61441)])
 def test_batches_cut_to_a_capacity_cost_more(capacity, expected):
-    event = accounting.repeated(accounting.truncated_gaussian(52_367, PARITY_Q, capacity, 1.4), PARITY_T)
+    event = accounting.repeated(
+        accounting.truncated_gaussian(52_367, PARITY_Q, capacity, 1.4), PARITY_T
+    )
     assert accounting.epsilon(event, PARITY_DELTA) == pytest.approx(expected, rel=1e-3)
 
 
 def test_patients_five_of_22_in_100_rounds():
-    assert accounting.epsilon(poisson(5 / 22, 1.0, 100), 1e-5, "rdp") == pytest.approx(18.35, abs=0.05)
+    assert accounting.epsilon(poisson(5 / 22, 1.0, 100), 1e-5, "rdp") == pytest.approx(
+        18.35, abs=0.05
+    )
 
 
 def test_fixed_cohorts_never_get_the_poisson_price():
@@ -98,12 +108,16 @@ def test_a_sweep_costs_its_composition_and_the_best_of_it_less():
 def test_pld_under_replace_one_is_not_the_add_remove_value():
     # dp_accounting 0.4.3 silently returned the add/remove ε here.
     event = poisson(PARITY_Q, 1.4, PARITY_T)
-    assert accounting.epsilon(event, PARITY_DELTA, "pld", "replace_one") == pytest.approx(1.1333, rel=1e-3)
-    assert accounting.epsilon(accounting.gaussian(1.0), 1e-5, "pld", "replace_one") == pytest.approx(9.997, rel=1e-3)
+    assert accounting.epsilon(event, PARITY_DELTA, "pld", "replace_one") == pytest.approx(
+        1.1333, rel=1e-3
+    )
+    assert accounting.epsilon(
+        accounting.gaussian(1.0), 1e-5, "pld", "replace_one"
+    ) == pytest.approx(9.997, rel=1e-3)
 
 
 @pytest.mark.parametrize(
-    ("event", "accountant", "neighbouring"),
+    ("event", "accountant", "neighboring_relation"),
     [
         (lambda: accounting.poisson_gaussian(0.1, 1.0), "rdp", "replace_one"),
         (lambda: accounting.gaussian(1.0), "rdp", "replace_one"),
@@ -111,12 +125,18 @@ def test_pld_under_replace_one_is_not_the_add_remove_value():
         (lambda: accounting.fixed_cohort_gaussian(47, 10, 1.0), "rdp", "add_or_remove_one"),
         (lambda: accounting.fixed_cohort_gaussian(47, 10, 1.0), "pld", "replace_one"),
         (lambda: accounting.truncated_gaussian(1000, 0.1, 120, 1.0), "rdp", "add_or_remove_one"),
-        (lambda: accounting.best_of(accounting.gaussian(1.0), mean_runs=9), "pld", "add_or_remove_one"),
+        (
+            lambda: accounting.best_of(accounting.gaussian(1.0), mean_runs=9),
+            "pld",
+            "add_or_remove_one",
+        ),
     ],
 )
-def test_what_an_accountant_cannot_price_soundly_is_refused(event, accountant, neighbouring):
+def test_what_an_accountant_cannot_price_soundly_is_refused(
+    event, accountant, neighboring_relation
+):
     with pytest.raises(ConfigError, match=f"privacy.accountant={accountant} has no sound price"):
-        accounting.epsilon(event(), 1e-5, accountant, neighbouring)
+        accounting.epsilon(event(), 1e-5, accountant, neighboring_relation)
 
 
 @pytest.mark.parametrize("accountant", ["rdp", "pld"])
@@ -138,13 +158,20 @@ def test_an_n_fold_event_costs_as_much_as_n_single_events(event, accountant):
             accounting.epsilon(event(), 1e-5, accountant)
         return
     folded = accounting.epsilon(accounting.repeated(event(), 4), 1e-5, accountant, interval=1e-3)
-    singles = accounting.epsilon(accounting.composed([event()] * 4), 1e-5, accountant, interval=1e-3)
+    singles = accounting.epsilon(
+        accounting.composed([event()] * 4), 1e-5, accountant, interval=1e-3
+    )
     assert folded == pytest.approx(singles, rel=2e-3)
     assert folded > 1.01 * accounting.epsilon(event(), 1e-5, accountant, interval=1e-3)
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.floats(0.001, 0.5), st.floats(0.6, 8.0), st.integers(1, 3000), st.sampled_from(["rdp", "pld"]))
+@given(
+    st.floats(0.001, 0.5),
+    st.floats(0.6, 8.0),
+    st.integers(1, 3000),
+    st.sampled_from(["rdp", "pld"]),
+)
 def test_epsilon_falls_with_noise_and_grows_with_steps(q, noise, steps, accountant):
     def price(z, count):
         return accounting.epsilon(poisson(q, z, count), 1e-5, accountant, interval=1e-3)
@@ -158,21 +185,29 @@ def test_without_noise_nothing_is_private_and_nothing_costs_nothing():
     for accountant in ("rdp", "pld"):
         assert accounting.epsilon(accounting.not_private(), 1e-5, accountant) == float("inf")
         assert accounting.epsilon(accounting.gaussian(0.0), 1e-5, accountant) == float("inf")
-        assert accounting.epsilon(accounting.nothing(), 1e-5, accountant) == pytest.approx(0.0, abs=1e-9)
+        assert accounting.epsilon(accounting.nothing(), 1e-5, accountant) == pytest.approx(
+            0.0, abs=1e-9
+        )
 
 
 def test_little_noise_is_priced_in_bounded_time_and_not_below_the_fine_grid():
     event = accounting.repeated(accounting.gaussian(0.5), 50)
-    assert accounting.epsilon(event, 1e-5) == pytest.approx(accounting.epsilon(event, 1e-5, interval=1e-3), rel=1e-3)
+    assert accounting.epsilon(event, 1e-5) == pytest.approx(
+        accounting.epsilon(event, 1e-5, interval=1e-3), rel=1e-3
+    )
     assert 100 < accounting.epsilon(event, 1e-5) <= accounting.epsilon(event, 1e-5, "rdp")
 
 
 @pytest.mark.parametrize(("z_delta", "count_std"), [(1.25, 0.5), (0.8, 2.0), (3.0, 1.0)])
 @pytest.mark.parametrize("q", [10 / 47, 1.0])
-def test_a_round_of_adaptive_clipping_costs_what_dp_accounting_takes_for_both_sums(q, z_delta, count_std):
+def test_a_round_of_adaptive_clipping_costs_what_dp_accounting_takes_for_both_sums(
+    q, z_delta, count_std
+):
     from dp_accounting import dp_event
 
-    both = dp_event.ComposedDpEvent([dp_event.GaussianDpEvent(z_delta), dp_event.GaussianDpEvent(2 * count_std)])
+    both = dp_event.ComposedDpEvent(
+        [dp_event.GaussianDpEvent(z_delta), dp_event.GaussianDpEvent(2 * count_std)]
+    )
     sampled = accounting.repeated(dp_event.PoissonSampledDpEvent(q, both), 20)
     z = accounting.gaussian_pair(z_delta, 2 * count_std).noise_multiplier
     assert z == pytest.approx((z_delta**-2 + (2 * count_std) ** -2) ** -0.5, rel=1e-12)
@@ -187,7 +222,11 @@ def test_the_noise_of_adaptive_clipping_is_split_as_its_paper_says():
     z_delta = (1.0 - (2 * 5) ** -2) ** -0.5
     assert z_delta == pytest.approx(1.00504, abs=1e-5)
     assert accounting.gaussian_pair(z_delta, 10.0).noise_multiplier == pytest.approx(1.0, rel=1e-12)
-    assert accounting.gaussian_pair(1.0, 0.0) == accounting.gaussian_pair(0.0, 1.0) == accounting.gaussian(0.0)
+    assert (
+        accounting.gaussian_pair(1.0, 0.0)
+        == accounting.gaussian_pair(0.0, 1.0)
+        == accounting.gaussian(0.0)
+    )
 
 
 def test_two_sums_over_one_sample_lose_as_much_as_one_sum_of_their_joint_noise():
@@ -204,21 +243,34 @@ def test_two_sums_over_one_sample_lose_as_much_as_one_sum_of_their_joint_noise()
 
     out = density(0.0)
     mixed = (1 - q) * out + q * density(1.0)
-    assert np.sum(mixed**2 / out) / np.sum(out) == pytest.approx(1 + q**2 * (np.exp(z**-2) - 1), rel=1e-6)
+    assert np.sum(mixed**2 / out) / np.sum(out) == pytest.approx(
+        1 + q**2 * (np.exp(z**-2) - 1), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize(
-    ("sampling_event", "accountant", "neighbouring", "near"),
+    ("sampling_event", "accountant", "neighboring_relation", "near"),
     [
         (lambda z: poisson(10 / 47, z, 20), "pld", "add_or_remove_one", 3.0),
         (lambda z: poisson(10 / 47, z, 20), "pld", "add_or_remove_one", 0.2),
         (lambda z: poisson(10 / 47, z, 100), "rdp", "add_or_remove_one", 30.0),
-        (lambda z: accounting.repeated(accounting.fixed_cohort_gaussian(47, 10, z), 20), "rdp", "replace_one", 10.0),
+        (
+            lambda z: accounting.repeated(accounting.fixed_cohort_gaussian(47, 10, z), 20),
+            "rdp",
+            "replace_one",
+            10.0,
+        ),
     ],
 )
-def test_noise_sought_near_a_guess_keeps_the_promise_too(sampling_event, accountant, neighbouring, near):
-    noise = calibrate_noise(sampling_event, 2.0, 1e-3, accountant, neighbouring, near=near)
-    assert 0.997 * 2 <= accounting.epsilon(sampling_event(noise), 1e-3, accountant, neighbouring) <= 2.0
+def test_noise_sought_near_a_guess_keeps_the_promise_too(
+    sampling_event, accountant, neighboring_relation, near
+):
+    noise = calibrate_noise(sampling_event, 2.0, 1e-3, accountant, neighboring_relation, near=near)
+    assert (
+        0.997 * 2
+        <= accounting.epsilon(sampling_event(noise), 1e-3, accountant, neighboring_relation)
+        <= 2.0
+    )
 
 
 @pytest.mark.parametrize(
@@ -236,7 +288,10 @@ def test_calibration_finds_the_published_noise(q, steps, delta, target, accounta
         (lambda z: poisson(10 / 47, z, 20), 4.0),
         (lambda z: poisson(0.5, z, 50), 0.3),
         (lambda z: accounting.repeated(accounting.gaussian(z), 20), 3.0),
-        (lambda z: accounting.repeated(accounting.truncated_gaussian(5000, 0.02, 120, z), 500), 2.0),
+        (
+            lambda z: accounting.repeated(accounting.truncated_gaussian(5000, 0.02, 120, z), 500),
+            2.0,
+        ),
         (lambda z: accounting.gaussian(z), 60.0),
     ],
 )
@@ -246,7 +301,9 @@ def test_calibrated_noise_keeps_the_promise_and_wastes_less_than_one_percent(mak
 
 
 def test_a_target_that_no_noise_reaches_is_refused():
-    with pytest.raises(ConfigError, match="privacy.target_epsilon=1e-06 is less than this accountant can certify"):
+    with pytest.raises(
+        ConfigError, match="privacy.target_epsilon=1e-06 is less than this accountant can certify"
+    ):
         calibrate_noise(lambda z: poisson(0.01, z, 10_000), 1e-6, 1e-5, "rdp")
 
 
@@ -257,7 +314,10 @@ def two_steps(z):
 @pytest.mark.parametrize("target", [0.01, 1000.0, 1e6])
 @pytest.mark.parametrize(
     "make_event",
-    [two_steps, lambda z: accounting.repeated(accounting.truncated_gaussian(326, 256 / 326, 260, z), 2)],
+    [
+        two_steps,
+        lambda z: accounting.repeated(accounting.truncated_gaussian(326, 256 / 326, 260, z), 2),
+    ],
     ids=["whole", "cut"],
 )
 def test_calibration_to_an_extreme_target_is_kept_and_quick(make_event, target):
@@ -269,7 +329,13 @@ def test_calibration_to_an_extreme_target_is_kept_and_quick(make_event, target):
 
 @pytest.mark.parametrize(
     ("target", "accountant", "steps"),
-    [(1e-6, "pld", 2), (1e-4, "pld", 2), (1e-6, "rdp", 2), (1e-6, "rdp", 1_000_000), (0.02, "rdp", 1_000_000)],
+    [
+        (1e-6, "pld", 2),
+        (1e-4, "pld", 2),
+        (1e-6, "rdp", 2),
+        (1e-6, "rdp", 1_000_000),
+        (0.02, "rdp", 1_000_000),
+    ],
 )
 def test_calibration_out_of_reach_names_what_is_in_reach(target, accountant, steps):
     with pytest.raises(
@@ -278,22 +344,32 @@ def test_calibration_out_of_reach_names_what_is_in_reach(target, accountant, ste
         calibrate_noise(lambda z: poisson(256 / 326, z, steps), target, 1e-5, accountant)
     usable = float(re.search(r"use privacy.target_epsilon=(\S+) or more", str(told.value)).group(1))
     noise = calibrate_noise(lambda z: poisson(256 / 326, z, steps), usable, 1e-5, accountant)
-    assert accounting.smallest_epsilon(poisson(256 / 326, noise, steps), 1e-5, accountant)[0] <= usable
+    assert (
+        accounting.smallest_epsilon(poisson(256 / 326, noise, steps), 1e-5, accountant)[0] <= usable
+    )
 
 
 def test_calibration_above_what_means_anything_is_refused():
-    with pytest.raises(ConfigError, match=r"privacy.target_epsilon=1e\+08 is above 1e\+07.*privacy.noise_multiplier"):
+    with pytest.raises(
+        ConfigError,
+        match=r"privacy.target_epsilon=1e\+08 is above 1e\+07.*privacy.noise_multiplier",
+    ):
         calibrate_noise(two_steps, 1e8, 1e-5)
 
 
 @pytest.mark.parametrize(
-    ("delta", "loosest", "by"), [(1e-6, 1.001, "pld"), (2e-12, 1.03, "pld"), (1.001e-12, 1.05, "rdp")]
+    ("delta", "loosest", "by"),
+    [(1e-6, 1.001, "pld"), (2e-12, 1.03, "pld"), (1.001e-12, 1.05, "rdp")],
 )
 def test_pld_of_many_steps_is_not_below_the_exact_value(delta, loosest, by):
     # Sampled with all but certainty: a sum of Gaussians, yet composed step by step, with the rounding of transforms.
     steps, z = 10_000, 100.0
     mu = math.sqrt(steps) / z
-    exact = brentq(lambda e: norm.sf(e / mu - mu / 2) - math.exp(e + norm.logsf(e / mu + mu / 2)) - delta, 0, 50)
+    exact = brentq(
+        lambda e: norm.sf(e / mu - mu / 2) - math.exp(e + norm.logsf(e / mu + mu / 2)) - delta,
+        0,
+        50,
+    )
     found, whose = accounting.smallest_epsilon(poisson(1 - 1e-12, z, steps), delta)
     assert exact <= found <= exact * loosest
     assert whose == by
@@ -317,7 +393,9 @@ def test_epsilon_of_hardly_any_noise_is_that_of_its_gaussian(noise):
 def test_events_survive_json_to_the_last_bit():
     events = [
         accounting.repeated(accounting.poisson_gaussian(1 / 3, 0.1 + 0.2), 7),
-        accounting.composed([accounting.gaussian(1.1), accounting.fixed_cohort_gaussian(47, 10, 1.0)]),
+        accounting.composed(
+            [accounting.gaussian(1.1), accounting.fixed_cohort_gaussian(47, 10, 1.0)]
+        ),
         accounting.truncated_gaussian(100, 0.1, 20, 1.0),
         accounting.copies_gaussian(0.1, 1.0, 3),
         accounting.best_of(accounting.gaussian(1.0), mean_runs=9),
@@ -334,4 +412,9 @@ def test_settings_do_not_import_the_accountant():
         "import sys, ecgexp.privacy.plan, ecgexp.privacy.sampling, ecgexp.privacy.noise, ecgexp.privacy.statement;"
         "print([m for m in ('dp_accounting', 'scipy', 'tensorflow') if m in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "[]\n"
+    )

@@ -20,18 +20,22 @@ THREE = Overlap(
     rows=400, rows_with_other_peak=390, rows_per_peak=3, rows_sharing=400, rows_per_beat=5, nearest_ms=700.4,
     where="record 101 sample 468",
 )  # fmt: skip
-SHARED = Overlap(rows=400, rows_sharing=40, rows_per_beat=2, nearest_ms=400.0, where="record 101 sample 468")
+SHARED = Overlap(
+    rows=400, rows_sharing=40, rows_per_beat=2, nearest_ms=400.0, where="record 101 sample 468"
+)
 
 
 def plan(overlap=None, units=400, batch=64, steps=7, **spec):
     spec = {"noise_multiplier": 1.0} | spec
-    return PrivacySpec(**spec).plan(num_units=units, expected_batch_size=batch, iterations=steps, overlap=overlap)
+    return PrivacySpec(**spec).plan(
+        num_units=units, expected_batch_size=batch, iterations=steps, overlap=overlap
+    )
 
 
 def finished(made):
     ledger = Ledger(made)
     for step in range(made.iterations):
-        ledger.charge(made.event_at(step))
+        ledger.record(made.event_at(step))
     return ledger
 
 
@@ -48,7 +52,9 @@ def exact_epsilon(chances, sensitivities, z, delta):
         ends = (-12 * z, max(sensitivities) + 12 * z)
         return quad(lambda x: max(0.0, a(x) - math.exp(eps) * b(x)), *ends, limit=500)[0] - delta
 
-    return max(brentq(excess, 0, 40, args=pair, xtol=1e-5) for pair in ((mixed, plain), (plain, mixed)))
+    return max(
+        brentq(excess, 0, 40, args=pair, xtol=1e-5) for pair in ((mixed, plain), (plain, mixed))
+    )
 
 
 @pytest.mark.parametrize(("q", "z", "rows"), [(0.3, 1.0, 3), (0.1, 2.0, 2), (0.5, 3.0, 4)])
@@ -68,7 +74,9 @@ def test_mixture_without_sampling_is_a_gaussian_of_all_rows():
 
 def test_window_that_holds_another_peak_is_refused(caplog):
     """The refusal is published, so which rows these are, and how many, stands in the log alone, which is withheld."""
-    with pytest.raises(ConfigError, match=r"up to 3 rows.*use a dataset\.window_ms.*privacy\.group=overlap") as refusal:
+    with pytest.raises(
+        ConfigError, match=r"up to 3 rows.*use a dataset\.window_ms.*privacy\.group=overlap"
+    ) as refusal:
         plan(THREE)
     assert not re.search(r"390|400|700|101", str(refusal.value))
     assert re.search(r"390 of 400.*record 101.*window_ms=\[700,700\]", caplog.text)
@@ -78,7 +86,8 @@ def test_window_that_holds_another_peak_is_refused(caplog):
 
 
 @pytest.mark.parametrize(
-    "spec", [{"unit": "patient"}, {"unit": "record"}, {"noise_multiplier": 0.0}, {"group": "overlap"}]
+    "spec",
+    [{"unit": "patient"}, {"unit": "record"}, {"noise_multiplier": 0.0}, {"group": "overlap"}],
 )
 def test_window_that_holds_another_peak_matters_to_rows_only(spec):
     assert plan(THREE, **spec)
@@ -99,14 +108,16 @@ def test_group_is_recorded_as_a_mixture_of_its_rows():
 def test_group_is_calibrated_to_its_target():
     made = plan(THREE, noise_multiplier=None, target_epsilon=3.0, group="overlap")
     assert 2.99 < finished(made).epsilon_spent() <= 3.0
-    assert made.noise_multiplier > 2 * plan(noise_multiplier=None, target_epsilon=3.0).noise_multiplier
+    assert (
+        made.noise_multiplier > 2 * plan(noise_multiplier=None, target_epsilon=3.0).noise_multiplier
+    )
 
 
 def test_group_stops_at_its_budget():
     made = plan(THREE, group="overlap", max_epsilon=8.0)
     ledger = Ledger(made)
     while not ledger.would_exceed(made.step_event) and ledger.steps < 7:
-        ledger.charge(made.step_event)
+        ledger.record(made.step_event)
     assert ledger.stopped_by_budget
     assert ledger.epsilon_spent() <= 8.0
 
@@ -129,7 +140,9 @@ def test_group_that_has_no_event_is_refused(spec, remedy):
 
 def test_statement_says_the_epsilon_of_rows_that_share_samples():
     found = state(finished(plan(SHARED)))
-    by_hand = accounting.epsilon(accounting.repeated(accounting.copies_gaussian(64 / 400, 1.0, 2), 7), 1e-5)
+    by_hand = accounting.epsilon(
+        accounting.repeated(accounting.copies_gaussian(64 / 400, 1.0, 2), 7), 1e-5
+    )
     assert found.epsilon_overlap == pytest.approx(by_hand)
     assert "ε of 2 rows that share samples: " in found.line()
     assert "up to 2 rows share samples" in found.text()
@@ -156,21 +169,31 @@ def test_statement_without_overlap_says_nothing_of_it():
 def test_mixture_of_nearly_certain_rows_has_a_bound():
     found = accounting.epsilon(accounting.copies_gaussian(0.9, 20.0, 20), 1e-5)
     assert found <= accounting.epsilon(accounting.gaussian(1.0), 1e-5)
-    assert found > accounting.epsilon(accounting.gaussian(20 / 16), 1e-5)  # at least 16 of 20 enter with chance 0.96
+    assert found > accounting.epsilon(
+        accounting.gaussian(20 / 16), 1e-5
+    )  # at least 16 of 20 enter with chance 0.96
 
 
 def test_group_of_shuffled_rows_is_all_of_them_in_one_batch():
     found = state(finished(plan(SHARED, sampling="shuffle")))
-    assert found.epsilon_overlap == pytest.approx(accounting.epsilon(accounting.gaussian(0.5), 1e-5))
+    assert found.epsilon_overlap == pytest.approx(
+        accounting.epsilon(accounting.gaussian(0.5), 1e-5)
+    )
 
 
 def test_group_of_cut_batches_has_no_known_bound():
     assert accounting.of_group(accounting.truncated_gaussian(400, 0.16, 70, 1.0), 2) is None
-    assert accounting.of_group(accounting.composed([accounting.truncated_gaussian(400, 0.16, 70, 1.0)]), 2) is None
+    assert (
+        accounting.of_group(
+            accounting.composed([accounting.truncated_gaussian(400, 0.16, 70, 1.0)]), 2
+        )
+        is None
+    )
 
 
 @pytest.mark.parametrize(
-    ("q", "smaller", "rows"), [(0.16, 3, 4), (0.16, 3, 7), (0.99, 10, 12), (1 / 3, 2, 3), (1.0, 2, 3)]
+    ("q", "smaller", "rows"),
+    [(0.16, 3, 4), (0.16, 3, 7), (0.99, 10, 12), (1 / 3, 2, 3), (1.0, 2, 3)],
 )
 def test_group_of_a_group_keeps_its_sampling(q, smaller, rows):
     larger = accounting.of_group(accounting.copies_gaussian(q, 1.3, smaller), rows)

@@ -14,7 +14,9 @@ BLOCK = 10
 
 
 def plan(noise_seed=None, **spec):
-    spec = PrivacySpec(noise_multiplier=2.0, delta=1e-5, l2_norm_clip=1.0, noise_seed=noise_seed, **spec)
+    spec = PrivacySpec(
+        noise_multiplier=2.0, delta=1e-5, l2_norm_clip=1.0, noise_seed=noise_seed, **spec
+    )
     return spec.plan(num_units=1000, expected_batch_size=100, epochs=5)
 
 
@@ -27,26 +29,30 @@ def charged(made, path, steps, state=None):
     """A ledger that charged so many steps, in a session of its own."""
     Journal.create(path)
     journal = Journal(path, block=BLOCK)
-    ledger = Ledger.from_dict(made, state or Ledger(made, journal=journal).to_dict(), journal=journal)
+    ledger = Ledger.from_dict(
+        made, state or Ledger(made, journal=journal).to_dict(), journal=journal
+    )
     for _ in range(steps):
-        ledger.charge(made.step_event)
+        ledger.record(made.step_event)
     return ledger
 
 
 @settings(deadline=None, max_examples=30)
 @given(checkpointed=st.integers(0, 25), then=st.integers(0, 24))
-def test_a_crash_never_undercounts_and_overcounts_a_block_at_most(tmp_path_factory, checkpointed, then):
+def test_a_crash_never_undercounts_and_overcounts_a_block_at_most(
+    tmp_path_factory, checkpointed, then
+):
     path = tmp_path_factory.mktemp("run") / "journal.jsonl"
     made = plan()
     first = charged(made, path, checkpointed)
     state = json.loads(json.dumps(first.to_dict()))
     for _ in range(then):  # taken, and undone by the crash
-        first.charge(made.step_event)
+        first.record(made.step_event)
     resumed = charged(made, path, 0, state)
     assert resumed.steps == checkpointed
-    assert then <= resumed.lost_steps < then + BLOCK
+    assert then <= resumed.discarded_steps < then + BLOCK
     if not checkpointed % BLOCK and not then:
-        assert resumed.lost_steps == 0
+        assert resumed.discarded_steps == 0
     assert resumed.epsilon_spent("rdp") >= first.epsilon_spent("rdp")
 
 
@@ -54,33 +60,33 @@ def test_lost_steps_are_no_steps_of_the_run(tmp_path):
     made = plan()
     first = charged(made, tmp_path / "journal", 10)
     state = first.to_dict()
-    first.charge(made.step_event)
+    first.record(made.step_event)
     resumed = charged(made, tmp_path / "journal", made.iterations - 10, state)
     resumed.verify_complete(made.iterations)
-    assert resumed.lost_steps == BLOCK
+    assert resumed.discarded_steps == BLOCK
     whole = Ledger(made)
-    whole.charge(made.step_event, made.iterations)
+    whole.record(made.step_event, made.iterations)
     assert resumed.epsilon_spent("rdp") > whole.epsilon_spent("rdp")
     again = charged(made, tmp_path / "journal", 0, json.loads(json.dumps(resumed.to_dict())))
-    assert again.lost_steps == BLOCK, "they are charged once, however often the run goes on"
+    assert again.discarded_steps == BLOCK, "they are charged once, however often the run goes on"
 
 
 def test_a_simulation_repeats_its_noise_and_pays_nothing_more(tmp_path):
     made = plan(noise_seed=3)
     first = charged(made, tmp_path / "journal", 10)
     state = first.to_dict()
-    first.charge(made.step_event)
-    assert charged(made, tmp_path / "journal", 0, state).lost_steps == 0
+    first.record(made.step_event)
+    assert charged(made, tmp_path / "journal", 0, state).discarded_steps == 0
 
 
 def test_the_disk_knows_before_the_step_runs(tmp_path):
     made, path = plan(), tmp_path / "journal"
     ledger = charged(made, path, 0)
     assert count(path) == 0
-    ledger.charge(made.step_event)
+    ledger.record(made.step_event)
     assert count(path) == BLOCK
     for _ in range(BLOCK):
-        ledger.charge(made.step_event)
+        ledger.record(made.step_event)
     assert count(path) == 2 * BLOCK
 
 
@@ -90,7 +96,7 @@ def test_a_block_ends_where_the_run_ends(tmp_path):
     state = ledger.to_dict()
     assert count(path) == 50
     resumed = charged(made, path, made.iterations - 45, state)
-    assert resumed.lost_steps == 5
+    assert resumed.discarded_steps == 5
     assert count(path) == 55, "50 steps and the 5 that were lost"
 
 
@@ -98,13 +104,13 @@ def test_a_block_ends_where_the_run_ends(tmp_path):
 def test_a_block_ends_where_the_budget_ends(tmp_path, affordable):
     """Else a crash would charge steps that the cap forbids, and the run would state more than its cap."""
     free = Ledger(plan(accountant="rdp"))
-    free.charge(free.plan.step_event, affordable)
+    free.record(free.plan.step_event, affordable)
     made = plan(accountant="rdp", max_epsilon=free.epsilon_spent() * 1.0001)
     first = charged(made, tmp_path / "journal", affordable - 2)
     assert count(tmp_path / "journal") <= affordable
     resumed = charged(made, tmp_path / "journal", 0, Ledger(made, journal=first._journal).to_dict())
     while not resumed.would_exceed(made.step_event):
-        resumed.charge(made.step_event)
+        resumed.record(made.step_event)
     assert resumed.epsilon_spent() <= made.max_epsilon
     assert resumed.stopped_by_budget
 
@@ -114,12 +120,14 @@ def test_a_journal_that_cannot_be_written_stops_the_step(tmp_path):
     ledger = charged(made, tmp_path / "journal", BLOCK)
     (tmp_path / "journal").unlink()
     with pytest.raises(FileNotFoundError):
-        ledger.charge(made.step_event)
+        ledger.record(made.step_event)
     assert ledger.steps == BLOCK
-    assert not (tmp_path / "journal").exists(), "a new one would begin without what was taken before"
+    assert not (tmp_path / "journal").exists(), (
+        "a new one would begin without what was taken before"
+    )
 
 
 def test_a_new_run_in_an_old_folder_counts_what_was_taken_there(tmp_path):
     made, path = plan(), tmp_path / "journal"
     charged(made, path, 10)
-    assert charged(made, path, 0).lost_steps == 10
+    assert charged(made, path, 0).discarded_steps == 10

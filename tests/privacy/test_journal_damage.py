@@ -23,10 +23,10 @@ def run(tmp_path):
     path = tmp_path / "privacy_journal.jsonl"
     ledger = begin(path)
     for _ in range(STEPS):
-        ledger.charge(PLAN.step_event)
+        ledger.record(PLAN.step_event)
     state = json.loads(json.dumps(ledger.to_dict()))
     for _ in range(20):
-        ledger.charge(PLAN.step_event)
+        ledger.record(PLAN.step_event)
     return path, state
 
 
@@ -46,7 +46,7 @@ def lines(path):
 
 def test_ledger_of_an_intact_journal_counts_the_block(run):
     resumed = resume(*run)
-    assert (resumed.steps, resumed.lost_steps) == (500, 100)
+    assert (resumed.steps, resumed.discarded_steps) == (500, 100)
 
 
 DAMAGE = {
@@ -89,7 +89,7 @@ def _of_another_run(path):
     path.unlink()
     other = begin(path)
     for _ in range(600):
-        other.charge(PLAN.step_event)
+        other.record(PLAN.step_event)
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -119,13 +119,15 @@ def test_journal_whose_last_line_is_torn_counts_a_block(run, which, kept):
     path, _ = run
     path.write_bytes(b"".join(lines(path)[:which]) + lines(path)[min(which, 6)][:kept])
     fresh = begin(path)
-    assert fresh.lost_steps == BLOCK * which
+    assert fresh.discarded_steps == BLOCK * which
     assert (
-        Journal(path, block=BLOCK).count(json.dumps(accounting.to_json(PLAN.step_event), sort_keys=True))
+        Journal(path, block=BLOCK).count(
+            json.dumps(accounting.to_json(PLAN.step_event), sort_keys=True)
+        )
         == BLOCK * which
     )
-    fresh.charge(PLAN.step_event)
-    assert begin(path).lost_steps == BLOCK * (which + 1)
+    fresh.record(PLAN.step_event)
+    assert begin(path).discarded_steps == BLOCK * (which + 1)
 
 
 def test_journal_torn_after_the_checkpoint_never_undercounts(run):
@@ -133,7 +135,7 @@ def test_journal_torn_after_the_checkpoint_never_undercounts(run):
     whole = path.read_bytes()
     for size in range(len(b"".join(lines(path)[:6])) + 1, len(whole)):
         path.write_bytes(whole[:size])
-        assert resume(path, state).lost_steps == BLOCK
+        assert resume(path, state).discarded_steps == BLOCK
 
 
 def edit(change):
@@ -169,8 +171,8 @@ EDITS = {
     "steps and entries 0": lambda s: (s.__setitem__("steps", 0), s["entries"].clear(), s["journal"].__setitem__("run", "0" * 32)),
     "steps beyond the plan": lambda s: (s.__setitem__("steps", 5000), _entry(s).__setitem__(1, 5000)),
     "steps gone": lambda s: s.pop("steps"),
-    "negative lost steps": lambda s: (s.__setitem__("lost_steps", -400), _entry(s).__setitem__(1, 100)),
-    "lost steps gone": lambda s: s.pop("lost_steps"),
+    "negative lost steps": lambda s: (s.__setitem__("discarded_steps", -400), _entry(s).__setitem__(1, 100)),
+    "lost steps gone": lambda s: s.pop("discarded_steps"),
     "plan gone": lambda s: s.pop("plan"),
     "plan of another kind": lambda s: s.__setitem__("plan", [1]),
     "the plan's noise": lambda s: s["plan"].__setitem__("noise_multiplier", 3.0),
@@ -202,9 +204,9 @@ def test_ledger_of_lost_steps_edited_away_counts_them_again(tmp_path):
     """Consistent in itself, and less than its journal has: what the journal has is counted."""
     path = tmp_path / "privacy_journal.jsonl"
     for _ in range(3):
-        begin(path).charge(PLAN.step_event)
+        begin(path).record(PLAN.step_event)
     ledger = begin(path)
-    assert ledger.lost_steps == 3 * BLOCK
+    assert ledger.discarded_steps == 3 * BLOCK
     state = json.loads(json.dumps(ledger.to_dict()))
-    state["lost_steps"], state["entries"][0][1] = 100, 100
-    assert resume(path, state).lost_steps == 3 * BLOCK
+    state["discarded_steps"], state["entries"][0][1] = 100, 100
+    assert resume(path, state).discarded_steps == 3 * BLOCK

@@ -20,7 +20,7 @@ def run(ledger, steps):
         event = ledger.plan.event_at(ledger.steps)
         if ledger.would_exceed(event):
             return step
-        ledger.charge(event)
+        ledger.record(event)
     return steps
 
 
@@ -31,17 +31,19 @@ def test_a_finished_run_costs_what_its_plan_says(sampling, accountant):
     ledger = Ledger(made)
     assert ledger.epsilon_spent() == 0.0
     run(ledger, made.iterations)
-    assert ledger.epsilon_spent(accountant) == pytest.approx(accounting.epsilon(made.dp_event, made.delta, accountant))
+    assert ledger.epsilon_spent(accountant) == pytest.approx(
+        accounting.epsilon(made.dp_event, made.delta, accountant)
+    )
     ledger.verify_complete(made.iterations)
 
 
 def test_other_events_than_the_planned_are_priced_as_what_they_are():
     ledger = Ledger(plan())
-    ledger.charge(accounting.poisson_gaussian(0.05, 1.0), 100)
+    ledger.record(accounting.poisson_gaussian(0.05, 1.0), 100)
     quiet = ledger.epsilon_spent()
-    ledger.charge(accounting.gaussian(5.0))
+    ledger.record(accounting.gaussian(5.0))
     assert ledger.epsilon_spent() > quiet
-    ledger.charge(accounting.not_private())
+    ledger.record(accounting.not_private())
     assert ledger.epsilon_spent() == math.inf
 
 
@@ -56,8 +58,10 @@ def test_training_stops_before_the_step_that_would_exceed_the_budget(accountant)
     assert accounting.epsilon(one_more, made.delta, accountant) > 2.0
     assert ledger.stopped_by_budget
     ledger.verify_complete(steps)
-    with pytest.raises(PrivacyViolation, match=f"step {steps + 1} would exceed privacy.max_epsilon=2"):
-        ledger.charge(made.step_event)
+    with pytest.raises(
+        PrivacyViolation, match=f"step {steps + 1} would exceed privacy.max_epsilon=2"
+    ):
+        ledger.record(made.step_event)
 
 
 def test_the_budget_also_binds_when_events_differ():
@@ -68,7 +72,7 @@ def test_the_budget_also_binds_when_events_differ():
         event = costly if step % 2 else cheap
         if ledger.would_exceed(event):
             break
-        ledger.charge(event)
+        ledger.record(event)
     assert ledger.epsilon_spent() <= 2.0
     assert ledger.stopped_by_budget
 
@@ -79,11 +83,11 @@ def test_discarded_steps_beyond_the_cap_stop_the_run_at_once(tmp_path):
     Journal.create(tmp_path / "journal")
     first = Ledger(made, journal=Journal(tmp_path / "journal", block=1))
     for _ in range(50):
-        first.charge(made.step_event)
+        first.record(made.step_event)
     journal = Journal(tmp_path / "journal", block=1)
     capped = replace(made, max_epsilon=first.epsilon_spent() / 2)
     ledger = Ledger.from_dict(capped, Ledger(capped, journal=journal).to_dict(), journal=journal)
-    assert ledger.lost_steps == 50
+    assert ledger.discarded_steps == 50
     assert ledger.would_exceed(made.step_event)
     assert ledger.stopped_by_budget
 
@@ -110,7 +114,10 @@ def test_a_resumed_run_ends_with_the_same_bill():
 
 def test_a_resumed_run_may_ask_for_another_projection():
     state = json.loads(json.dumps(Ledger(plan()).to_dict()))
-    assert Ledger.from_dict(plan(population=10_000), state).plan.population == 10_000
+    assert (
+        Ledger.from_dict(plan(hypothetical_population=10_000), state).plan.hypothetical_population
+        == 10_000
+    )
 
 
 def test_a_checkpoint_of_another_plan_is_refused():
@@ -130,14 +137,14 @@ def test_a_checkpoint_of_another_plan_is_refused():
 )
 def test_a_run_that_did_not_do_what_it_charged_makes_no_claim(charged, executed, message):
     ledger = Ledger(plan())
-    ledger.charge(ledger.plan.step_event, charged)
+    ledger.record(ledger.plan.step_event, charged)
     with pytest.raises(PrivacyViolation, match=message):
         ledger.verify_complete(executed)
 
 
 def test_early_stopping_is_complete_and_pays_for_what_ran():
     ledger = Ledger(plan())
-    ledger.charge(ledger.plan.step_event, 150)
+    ledger.record(ledger.plan.step_event, 150)
     ledger.verify_complete(150, stopped_early=True)
     assert ledger.epsilon_spent() < accounting.epsilon(ledger.plan.dp_event, ledger.plan.delta)
 

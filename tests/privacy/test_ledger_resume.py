@@ -18,8 +18,13 @@ from ecgexp.privacy.sampling import Sampler
 from ecgexp.settings.declaration import DataError
 from ecgexp.tracking.local.checkpoint_folder import CHECKPOINTS
 from ecgexp.training.base import TrainerState
-from ecgexp.training.checkpointing.manager import CheckpointRule, Keeper, Standing, begin_journal
-from ecgexp.training.model_selection import Chosen, Selection
+from ecgexp.training.checkpointing.manager import (
+    CheckpointManager,
+    CheckpointRule,
+    TrainingState,
+    begin_journal,
+)
+from ecgexp.training.model_selection import ModelSelector, Selection
 
 UNITS, BATCH, EPOCHS = 40, 10, 6
 INTERRUPTIONS = st.lists(st.tuples(st.integers(0, 4 * EPOCHS + 2), st.booleans()), max_size=5)
@@ -41,25 +46,37 @@ class Run:
 
     def __init__(self, folder, *, every=1, epochs=EPOCHS, **spec):
         made = {"noise_multiplier": 1.0, "sampling": "shuffle", "delta": 1e-5} | spec
-        self.plan = PrivacySpec(**made).plan(num_units=UNITS, expected_batch_size=BATCH, epochs=epochs)
-        self.folder, self.epochs, self.rule = Path(folder), epochs, CheckpointRule(every=every, keep=2)
+        self.plan = PrivacySpec(**made).plan(
+            num_units=UNITS, expected_batch_size=BATCH, epochs=epochs
+        )
+        self.folder, self.epochs, self.rule = (
+            Path(folder),
+            epochs,
+            CheckpointRule(every=every, keep=2),
+        )
         self.begun, self.taken, self.uses, self.ledger = 0, 0, np.zeros(UNITS, int), None
         begin_journal(self.folder)
 
     def session(self, *, resumes, kill_after=None):
         """Goes on from the newest checkpoint to the end, or to the step before which it is killed."""
-        keeper = Keeper(self.folder, self.rule, data_digest="d", resumes=resumes)
-        self.ledger = ledger = keeper.ledger(self.plan, num_steps=self.epochs)
-        sampler, chosen, first = Sampler(self.plan, np.random.default_rng(0)), self._chosen(), 1
-        if keeper.standing is not None:
-            sampler.restore(keeper.standing.trainer.meta["sampler"])
-            first = keeper.standing.step + 1
+        checkpoint_manager = CheckpointManager(
+            self.folder, self.rule, data_digest="d", resumes=resumes
+        )
+        self.ledger = ledger = checkpoint_manager.ledger(self.plan, num_steps=self.epochs)
+        sampler, model_selector, first = (
+            Sampler(self.plan, np.random.default_rng(0)),
+            self._chosen(),
+            1,
+        )
+        if checkpoint_manager.training_state is not None:
+            sampler.restore(checkpoint_manager.training_state.trainer.meta["sampler"])
+            first = checkpoint_manager.training_state.step + 1
         done = 0
         for epoch in range(first, self.epochs + 1):
             for step in range(self.plan.steps_per_epoch):
                 if ledger.would_exceed(sampler.next_event):
                     return
-                ledger.charge(sampler.next_event)
+                ledger.record(sampler.next_event)
                 self.begun += step == 0
                 if done == kill_after:
                     raise Killed
@@ -68,8 +85,8 @@ class Run:
                 self.taken += 1
             meta = {"ledger": ledger.to_dict(), "sampler": sampler.state()}
             state = TrainerState(arrays={}, meta=json.loads(json.dumps(meta)))
-            standing = Standing(step=epoch, trainer=state, points=(), is_over=False)
-            keeper.keep(standing, chosen, is_last=epoch == self.epochs)
+            training_state = TrainingState(step=epoch, trainer=state, points=(), is_over=False)
+            checkpoint_manager.save(training_state, model_selector, is_last=epoch == self.epochs)
 
     def interrupted(self, interruptions):
         """Runs with those interruptions (step of the session, whether the newest checkpoint is damaged by it)."""
@@ -89,7 +106,7 @@ class Run:
 
     @staticmethod
     def _chosen():
-        return Chosen(Selection(keep="last"), is_private=True)
+        return ModelSelector(Selection(weights="last"), is_private=True)
 
 
 @settings(deadline=None, max_examples=25)
@@ -99,14 +116,19 @@ def test_shuffle_interrupted_counts_each_epoch_begun_once(tmp_path_factory, inte
     run.interrupted(interruptions)
     assert run.events == run.begun
     assert run.uses.max() <= run.events
-    assert run.ledger.lost_steps == run.begun - EPOCHS
+    assert run.ledger.discarded_steps == run.begun - EPOCHS
     run.ledger.verify_complete(run.plan.iterations)
 
 
 @settings(deadline=None, max_examples=15)
 @given(interruptions=INTERRUPTIONS, every=st.integers(1, 3), affordable=st.integers(2, EPOCHS))
-def test_shuffle_interrupted_within_a_budget_counts_exactly(tmp_path_factory, interruptions, every, affordable):
-    cap = accounting.epsilon(accounting.repeated(accounting.gaussian(1.0), affordable), 1e-5, "rdp") * 1.0001
+def test_shuffle_interrupted_within_a_budget_counts_exactly(
+    tmp_path_factory, interruptions, every, affordable
+):
+    cap = (
+        accounting.epsilon(accounting.repeated(accounting.gaussian(1.0), affordable), 1e-5, "rdp")
+        * 1.0001
+    )
     run = Run(tmp_path_factory.mktemp("run"), every=every, max_epsilon=cap, accountant="rdp")
     run.interrupted(interruptions)
     assert run.events == run.begun <= affordable
@@ -115,7 +137,11 @@ def test_shuffle_interrupted_within_a_budget_counts_exactly(tmp_path_factory, in
 
 
 @settings(deadline=None, max_examples=15)
-@given(interruptions=INTERRUPTIONS, every=st.integers(1, 3), sampling=st.sampled_from(["poisson", "fixed"]))
+@given(
+    interruptions=INTERRUPTIONS,
+    every=st.integers(1, 3),
+    sampling=st.sampled_from(["poisson", "fixed"]),
+)
 def test_steps_interrupted_are_never_undercounted(tmp_path_factory, interruptions, every, sampling):
     """An event is a step here, reserved an epoch at a time: at most an epoch too many for each interruption."""
     run = Run(tmp_path_factory.mktemp("run"), every=every, sampling=sampling, accountant="rdp")
@@ -127,11 +153,11 @@ def test_steps_interrupted_are_never_undercounted(tmp_path_factory, interruption
 def test_rounds_interrupted_count_each_round_begun_once(tmp_path):
     """The events of a round are one, and a round is what is lost: nothing is reserved ahead."""
     run = Run(tmp_path, sampling="poisson")
-    keeper = Keeper(tmp_path, run.rule, data_digest="d", resumes=True)
-    first = keeper.ledger(run.plan, num_steps=run.plan.iterations)
+    checkpoint_manager = CheckpointManager(tmp_path, run.rule, data_digest="d", resumes=True)
+    first = checkpoint_manager.ledger(run.plan, num_steps=run.plan.iterations)
     for _ in range(3):
-        first.charge(run.plan.step_event)
-    assert keeper.ledger(run.plan, num_steps=run.plan.iterations).lost_steps == 3
+        first.record(run.plan.step_event)
+    assert checkpoint_manager.ledger(run.plan, num_steps=run.plan.iterations).discarded_steps == 3
 
 
 def test_shuffle_crash_in_epoch_two_costs_one_epoch_more(tmp_path):
@@ -139,21 +165,33 @@ def test_shuffle_crash_in_epoch_two_costs_one_epoch_more(tmp_path):
     spec = PrivacySpec(noise_multiplier=4.0, sampling="shuffle", delta=1e-7)
     plan = spec.plan(num_units=50_000, expected_batch_size=250, epochs=20)
     begin_journal(tmp_path)
-    keeper = Keeper(tmp_path, CheckpointRule(), data_digest="d", resumes=True)
-    first = keeper.ledger(plan, num_steps=20)
+    checkpoint_manager = CheckpointManager(
+        tmp_path, CheckpointRule(), data_digest="d", resumes=True
+    )
+    first = checkpoint_manager.ledger(plan, num_steps=20)
     for step in range(plan.steps_per_epoch + 10):
         if step == plan.steps_per_epoch:
             state = TrainerState(arrays={}, meta={"ledger": first.to_dict()})
-            chosen = Chosen(Selection(keep="last"), is_private=True)
-            keeper.keep(Standing(step=1, trainer=state, points=(), is_over=False), chosen, is_last=False)
-        first.charge(plan.event_at(step))
-    resumed = Keeper(tmp_path, CheckpointRule(), data_digest="d", resumes=True).ledger(plan, num_steps=20)
+            model_selector = ModelSelector(Selection(weights="last"), is_private=True)
+            checkpoint_manager.save(
+                TrainingState(step=1, trainer=state, points=(), is_over=False),
+                model_selector,
+                is_last=False,
+            )
+        first.record(plan.event_at(step))
+    resumed = CheckpointManager(tmp_path, CheckpointRule(), data_digest="d", resumes=True).ledger(
+        plan, num_steps=20
+    )
     for step in range(plan.steps_per_epoch, plan.iterations):
-        resumed.charge(plan.event_at(step))
+        resumed.record(plan.event_at(step))
     resumed.verify_complete(plan.iterations)
-    assert resumed.lost_steps == 1
+    assert resumed.discarded_steps == 1
     expected = accounting.epsilon(accounting.repeated(accounting.gaussian(4.0), 21), 1e-6)
-    assert accounting.epsilon(resumed.event, 1e-6) == pytest.approx(expected) == pytest.approx(5.71, abs=0.005)
+    assert (
+        accounting.epsilon(resumed.event, 1e-6)
+        == pytest.approx(expected)
+        == pytest.approx(5.71, abs=0.005)
+    )
 
 
 def test_run_resumed_without_its_journal_is_refused(tmp_path):
@@ -168,11 +206,15 @@ def test_run_resumed_without_its_journal_is_refused(tmp_path):
 
 def test_checkpoint_without_a_ledger_is_refused(tmp_path):
     run = Run(tmp_path)
-    keeper = Keeper(tmp_path, run.rule, data_digest="d", resumes=False)
+    checkpoint_manager = CheckpointManager(tmp_path, run.rule, data_digest="d", resumes=False)
     state = TrainerState(arrays={}, meta={})
-    keeper.keep(Standing(step=1, trainer=state, points=(), is_over=False), run._chosen(), is_last=False)
+    checkpoint_manager.save(
+        TrainingState(step=1, trainer=state, points=(), is_over=False), run._chosen(), is_last=False
+    )
     with pytest.raises(DataError, match=r"its ledger is damaged.*without resume="):
-        Keeper(tmp_path, run.rule, data_digest="d", resumes=True).ledger(run.plan, num_steps=EPOCHS)
+        CheckpointManager(tmp_path, run.rule, data_digest="d", resumes=True).ledger(
+            run.plan, num_steps=EPOCHS
+        )
 
 
 def test_simulation_interrupted_repeats_itself_and_adds_nothing(tmp_path):

@@ -11,8 +11,15 @@ from dataclasses import replace
 import pytest
 
 from ecgexp.privacy import accounting
-from ecgexp.privacy.recorded_losses import FOLDER, Loss, Losses, groups_of, on_the_same_people, price_store
-from ecgexp.privacy.search_accounting import Charge, compose_epsilon, price_search
+from ecgexp.privacy.recorded_losses import (
+    FOLDER,
+    Loss,
+    Losses,
+    groups_of,
+    on_the_same_population,
+    store_privacy_loss,
+)
+from ecgexp.privacy.search_accounting import PrivacySpent, compose_epsilon, search_privacy_loss
 from ecgexp.settings.declaration import ConfigError
 
 PEOPLE = frozenset({"database mitdb"})
@@ -22,24 +29,32 @@ def event(noise=1.0, steps=100):
     return accounting.to_json(accounting.repeated(accounting.poisson_gaussian(0.01, noise), steps))
 
 
-def charge(noise=1.0, steps=100, **changes):
+def spent(noise=1.0, steps=100, **changes):
     values = {
         "delta": 1e-5,
         "unit": "beat",
-        "neighbouring": "add_or_remove_one",
+        "neighboring_relation": "add_or_remove_one",
         "accountant": "pld",
-        "makes_claim": True,
+        "has_privacy_guarantee": True,
     }
-    return Charge(event=event(noise, steps), **(values | changes))
+    return PrivacySpent(event=event(noise, steps), **(values | changes))
 
 
-def loss(run_dir="/runs/a", *, people=PEOPLE, **changes):
-    return Loss(run_dir=run_dir, name="run", people=people, **({"charge": charge()} | changes))
+def loss(run_dir="/runs/a", *, training_population=PEOPLE, **changes):
+    return Loss(
+        run_dir=run_dir,
+        name="run",
+        training_population=training_population,
+        **({"spent": spent()} | changes),
+    )
 
 
 def steps(store):
     return [
-        sum(times for _, times in accounting.leaves(accounting.from_json(known.charge.event)).values())
+        sum(
+            times
+            for _, times in accounting.leaves(accounting.from_json(known.spent.event)).values()
+        )
         for known in store
     ]
 
@@ -52,7 +67,7 @@ def losses(tmp_path):
 def test_loss_is_on_record_before_the_first_step(losses):
     losses.begin(loss(), resumes=False)
     (known,) = losses.all()
-    assert known.charge == charge()
+    assert known.spent == spent()
     assert not known.finished
 
 
@@ -68,16 +83,16 @@ def test_loss_without_an_event_keeps_the_reservation(losses):
 
 def test_loss_of_a_resumed_run_is_never_less_than_before(losses):
     losses.begin(loss(), resumes=False)
-    losses.begin(loss(charge=charge(steps=110)), resumes=True).finish(event(steps=80))
+    losses.begin(loss(spent=spent(steps=110)), resumes=True).finish(event(steps=80))
     (known,) = losses.all()
     assert steps([known]) == [100]
-    losses.record(replace(known, charge=charge(steps=3), before=None, finished=True, start="another"))
+    losses.record(replace(known, spent=spent(steps=3), before=None, finished=True, start="another"))
     assert steps(losses.all()) == [100]
 
 
 def test_loss_of_a_resumed_run_grows_with_discarded_steps(losses):
     losses.begin(loss(), resumes=False)
-    losses.begin(loss(charge=charge(steps=110)), resumes=True).finish(event(steps=110))
+    losses.begin(loss(spent=spent(steps=110)), resumes=True).finish(event(steps=110))
     assert steps(losses.all()) == [110]
 
 
@@ -105,7 +120,9 @@ def test_loss_written_by_many_at_once_is_the_largest(losses):
     first = losses.begin(loss(), resumes=False).loss
 
     def write(number):
-        losses.record(replace(first, charge=charge(steps=number), start=str(number), finished=number % 2 == 0))
+        losses.record(
+            replace(first, spent=spent(steps=number), start=str(number), finished=number % 2 == 0)
+        )
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, [*range(150, 90, -1), *range(50, 151)]))
@@ -118,10 +135,10 @@ def test_damaged_record_is_unknown_and_never_nothing(losses, tmp_path, content):
     kept = losses.begin(loss("/runs/b"), resumes=False).loss
     (tmp_path / FOLDER / f"{kept.id}.json").write_text(content)
     assert (len(losses.all()), losses.damaged) == (1, 1)
-    price = price_store(losses.all(), unknown=losses.damaged)
-    assert price.epsilon_all is None
-    assert price.text.startswith("At least")
-    assert "unknown" in price.text
+    search_loss = store_privacy_loss(losses.all(), unknown=losses.damaged)
+    assert search_loss.epsilon_all is None
+    assert search_loss.text.startswith("At least")
+    assert "unknown" in search_loss.text
 
 
 def test_record_that_cannot_be_written_lets_no_run_begin(tmp_path):
@@ -136,35 +153,39 @@ def test_record_is_readable_by_its_owner_alone(losses, tmp_path):
 
 
 def test_record_survives_its_own_writing(losses, tmp_path):
-    losses.begin(loss(sweep="s", before=charge(steps=50)), resumes=False)
+    losses.begin(loss(sweep="s", before=spent(steps=50)), resumes=False)
     (path,) = (tmp_path / FOLDER).glob("*.json")
-    assert json.loads(path.read_text())["people"] == ["database mitdb"]
+    assert json.loads(path.read_text())["training_population"] == ["database mitdb"]
     (known,) = losses.all()
     assert losses.record(known) == known
 
 
 def test_runs_that_share_a_word_are_on_the_same_people():
     a, b, c, d = (
-        loss(name, people=frozenset(words))
+        loss(name, training_population=frozenset(words))
         for name, words in (("a", {"x", "y"}), ("b", {"y", "z"}), ("c", {"z"}), ("d", {"w"}))
     )
-    assert on_the_same_people([d, c, b, a], {"x"}) == [c, b, a]
+    assert on_the_same_population([d, c, b, a], {"x"}) == [c, b, a]
     assert groups_of([a, d, b, c]) == [[a, b, c], [d]]
 
 
 def test_run_of_which_nothing_is_known_counts_for_everybody():
-    a, b, unknown = loss("a", people=frozenset("x")), loss("b", people=frozenset("y")), loss("c", people=frozenset())
+    a, b, unknown = (
+        loss("a", training_population=frozenset("x")),
+        loss("b", training_population=frozenset("y")),
+        loss("c", training_population=frozenset()),
+    )
     assert groups_of([a, b, unknown]) == [[a, unknown], [b, unknown]]
     assert groups_of([unknown]) == [[unknown]]
 
 
 def test_store_sums_up_sweeps_and_single_runs():
     runs = [loss(sweep="one"), loss(sweep="one"), loss(sweep="two"), loss(finished=True)]
-    price = price_store(runs)
-    assert price.epsilon_all == compose_epsilon([charge()] * 4)
-    assert "2 sweeps and 1 single run" in price.text
-    assert "did not finish, 3 of them" in price.text
-    assert "mitdb" in price.text
+    search_loss = store_privacy_loss(runs)
+    assert search_loss.epsilon_all == compose_epsilon([spent()] * 4)
+    assert "2 sweeps and 1 single run" in search_loss.text
+    assert "did not finish, 3 of them" in search_loss.text
+    assert "mitdb" in search_loss.text
 
 
 def test_store_equals_independent_accounting():
@@ -173,58 +194,75 @@ def test_store_equals_independent_accounting():
     from dp_accounting.pld import PLDAccountant
 
     runs = [
-        loss(charge=charge(0.7)),
-        loss(charge=charge(0.7)),
-        loss(charge=charge(2.0, 250, delta=1e-6)),
-        loss(charge=charge(0.7)),
+        loss(spent=spent(0.7)),
+        loss(spent=spent(0.7)),
+        loss(spent=spent(2.0, 250, delta=1e-6)),
+        loss(spent=spent(0.7)),
     ]
     accountant = PLDAccountant()
     for noise, count in ((0.7, 300), (2.0, 250)):
-        accountant.compose(dp_event.PoissonSampledDpEvent(0.01, dp_event.GaussianDpEvent(noise)), count)
-    assert price_store(runs).epsilon_all == pytest.approx(accountant.get_epsilon(1e-6), rel=1e-3)
+        accountant.compose(
+            dp_event.PoissonSampledDpEvent(0.01, dp_event.GaussianDpEvent(noise)), count
+        )
+    assert store_privacy_loss(runs).epsilon_all == pytest.approx(
+        accountant.get_epsilon(1e-6), rel=1e-3
+    )
 
 
 def test_store_with_a_run_without_a_guarantee_has_no_bound():
-    price = price_store([loss(), loss(charge=charge(makes_claim=False))])
-    assert price.epsilon_all is None
-    assert "no bound at all" in price.text
+    search_loss = store_privacy_loss([loss(), loss(spent=spent(has_privacy_guarantee=False))])
+    assert search_loss.epsilon_all is None
+    assert "no bound at all" in search_loss.text
 
 
 def test_store_with_two_units_has_a_figure_for_each_and_none_for_both():
-    price = price_store([loss(), loss(), loss(charge=charge(unit="patient", delta=1e-3))])
-    assert price.epsilon_all is None
-    assert "unit: beat, add or remove one: 2 private runs" in price.text
-    assert "unit: patient, add or remove one: 1 private run," in price.text
-    assert "no bound is known" in price.text
+    search_loss = store_privacy_loss(
+        [loss(), loss(), loss(spent=spent(unit="patient", delta=1e-3))]
+    )
+    assert search_loss.epsilon_all is None
+    assert "unit: beat, add or remove one: 2 private runs" in search_loss.text
+    assert "unit: patient, add or remove one: 1 private run," in search_loss.text
+    assert "no bound is known" in search_loss.text
 
 
 def test_composition_of_steps_that_one_accountant_alone_knows():
     """A truncated batch has no RDP; a run that reports RDP beside it must not leave the sum without a bound."""
-    truncated = accounting.to_json(accounting.repeated(accounting.truncated_gaussian(1000, 0.01, 12, 2.0), 10))
-    runs = [charge(accountant="rdp"), replace(charge(), event=truncated)]
+    truncated = accounting.to_json(
+        accounting.repeated(accounting.truncated_gaussian(1000, 0.01, 12, 2.0), 10)
+    )
+    runs = [spent(accountant="rdp"), replace(spent(), event=truncated)]
     assert math.isfinite(compose_epsilon(runs))
-    assert price_search(runs).accountant == "pld"
+    assert search_privacy_loss(runs).accountant == "pld"
 
 
 def test_composition_of_many_kinds_stays_an_upper_bound():
-    runs = [charge(2.0 + place / 100) for place in range(24)]
-    many = price_search(runs)
+    runs = [spent(2.0 + place / 100) for place in range(24)]
+    many = search_privacy_loss(runs)
     assert many.accountant == "rdp"
     assert many.epsilon_all >= compose_epsilon(runs, accountant="pld")
 
 
-@pytest.mark.parametrize("changes", [{"unit": "patient"}, {"neighbouring": "replace_one"}, {"makes_claim": False}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"unit": "patient"},
+        {"neighboring_relation": "replace_one"},
+        {"has_privacy_guarantee": False},
+    ],
+)
 def test_two_records_of_one_run_of_two_kinds_have_no_bound(changes):
-    assert not charge().at_least(charge(**changes)).makes_claim
+    assert not spent().at_least(spent(**changes)).has_privacy_guarantee
 
 
 def test_at_least_holds_both_records():
-    one, other = charge(1.0, 5), replace(charge(2.0, 3), delta=1e-6, accountant="rdp")
+    one, other = spent(1.0, 5), replace(spent(2.0, 3), delta=1e-6, accountant="rdp")
     both = one.at_least(other)
     assert (both.delta, both.accountant) == (1e-6, "rdp")
-    assert sorted(times for _, times in accounting.leaves(accounting.from_json(both.event)).values()) == [3, 5]
-    assert charge(1.0, 5).at_least(charge(1.0, 3)).event == event(1.0, 5)
-    assert charge(1.0, 3).at_least(charge(1.0, 5)).event == event(1.0, 5)
+    assert sorted(
+        times for _, times in accounting.leaves(accounting.from_json(both.event)).values()
+    ) == [3, 5]
+    assert spent(1.0, 5).at_least(spent(1.0, 3)).event == event(1.0, 5)
+    assert spent(1.0, 3).at_least(spent(1.0, 5)).event == event(1.0, 5)
 
 
 def test_litter_beside_the_records_goes_with_the_next_run(losses, killed_while):

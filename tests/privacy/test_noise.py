@@ -75,8 +75,12 @@ def test_large_draws_have_as_many_far_values_as_a_gaussian():
 
 def test_unseeded_sources_differ_and_seeded_ones_agree():
     assert not np.array_equal(NoiseSource().normal(1000, 1.0), NoiseSource().normal(1000, 1.0))
-    np.testing.assert_array_equal(NoiseSource(seed=0).normal(1000, 1.0), NoiseSource(seed=0).normal(1000, 1.0))
-    assert not np.array_equal(NoiseSource(seed=0).normal(1000, 1.0), NoiseSource(seed=1).normal(1000, 1.0))
+    np.testing.assert_array_equal(
+        NoiseSource(seed=0).normal(1000, 1.0), NoiseSource(seed=0).normal(1000, 1.0)
+    )
+    assert not np.array_equal(
+        NoiseSource(seed=0).normal(1000, 1.0), NoiseSource(seed=1).normal(1000, 1.0)
+    )
 
 
 def test_values_do_not_depend_on_threads_nor_on_what_was_drawn_ahead():
@@ -112,7 +116,9 @@ def test_a_standard_deviation_that_is_none_is_refused(std):
 def test_arrays_like_the_weights_are_the_same_numbers():
     parts = NoiseSource(seed=1).normal_like([(3, 4), (5,), ()], 2.0)
     assert [part.shape for part in parts] == [(3, 4), (5,), ()]
-    np.testing.assert_array_equal(np.concatenate([part.ravel() for part in parts]), NoiseSource(seed=1).normal(18, 2.0))
+    np.testing.assert_array_equal(
+        np.concatenate([part.ravel() for part in parts]), NoiseSource(seed=1).normal(18, 2.0)
+    )
 
 
 @pytest.mark.parametrize("leak", [pickle.dumps, copy.copy, copy.deepcopy])
@@ -128,7 +134,9 @@ def test_a_source_shows_neither_key_nor_seed():
 
 
 def test_a_plan_decides_whether_its_noise_is_seeded():
-    made = PrivacySpec(noise_multiplier=1.0, noise_seed=0).plan(num_units=10, expected_batch_size=2, epochs=1)
+    made = PrivacySpec(noise_multiplier=1.0, noise_seed=0).plan(
+        num_units=10, expected_batch_size=2, epochs=1
+    )
     secret = PrivacySpec(noise_multiplier=1.0).plan(num_units=10, expected_batch_size=2, epochs=1)
     assert NoiseSource.of(made).is_simulation
     assert not NoiseSource.of(secret).is_simulation

@@ -42,7 +42,9 @@ PUBLISHED = {
 }
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in TRAINING.items() for name in names])
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, names in TRAINING.items() for name in names]
+)
 def test_outputs_of_training_beats_are_withheld(kind, name):
     entry = outputs.find(kind, name)
     assert entry is not None
@@ -50,28 +52,41 @@ def test_outputs_of_training_beats_are_withheld(kind, name):
     assert not outputs.is_published(kind, name)
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in PUBLISHED.items() for name in names])
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, names in PUBLISHED.items() for name in names]
+)
 def test_outputs_of_other_things_are_published(kind, name):
     assert outputs.is_published(kind, name)
 
 
 @pytest.mark.parametrize(
-    "kind", ["file", "metric", "tag", "parameter", "result key", "model content", "log line", "error"]
+    "kind",
+    ["file", "metric", "tag", "parameter", "result key", "model content", "log line", "error"],
 )
-@pytest.mark.parametrize("name", ["new", "data/new", "train/loss", "figures/new.png", "testing", "Test/accuracy"])
+@pytest.mark.parametrize(
+    "name", ["new", "data/new", "train/loss", "figures/new.png", "testing", "Test/accuracy"]
+)
 def test_an_output_that_the_table_lacks_is_withheld(kind, name):
     assert not outputs.is_published(kind, name)
 
 
 def test_an_entry_that_is_not_covered_names_its_topic():
     with pytest.raises(ValueError, match="no topic"):
-        outputs.Output(kind="file", name="x", coverage="not covered", source="training beats", reason="x")
+        outputs.Output(
+            kind="file", name="x", coverage="not covered", source="training beats", reason="x"
+        )
     with pytest.raises(ValueError, match="topic='lost'"):
-        outputs.Output(kind="file", name="x", coverage="public", source="settings", reason="x", topic="lost")
+        outputs.Output(
+            kind="file", name="x", coverage="public", source="settings", reason="x", topic="lost"
+        )
 
 
 def test_training_beats_are_public_only_where_a_topic_says_so():
-    held_public = [entry for entry in outputs.TABLE if entry.source == "training beats" and not entry.is_withheld]
+    held_public = [
+        entry
+        for entry in outputs.TABLE
+        if entry.source == "training beats" and not entry.is_withheld
+    ]
     assert {entry.topic for entry in held_public} == {"classes"}
 
 
@@ -79,7 +94,9 @@ def test_no_entry_hides_behind_an_earlier_one():
     for number, entry in enumerate(outputs.TABLE):
         sample = entry.name.replace("*", "x")
         assert outputs.find(entry.kind, sample) in outputs.TABLE[: number + 1]
-        assert outputs.find(entry.kind, sample) == entry, f"{entry.kind} {entry.name} is never reached"
+        assert outputs.find(entry.kind, sample) == entry, (
+            f"{entry.kind} {entry.name} is never reached"
+        )
 
 
 def test_nested_results_are_divided_key_by_key():
@@ -103,23 +120,36 @@ def test_nested_results_are_divided_key_by_key():
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_a_patient_on_two_sides_is_refused_without_a_name(unit, split):
     patients = np.array(["ann", "ann", "bob", "201+202", "201+202"])
-    held_out = {"validation": np.array([2]), "test": np.array([2]), split: np.array([2, 4])}
-    with pytest.raises(ConfigError, match=r"split=inter_patient.*merge_same_patient=true") as refused:
-        check_units_apart(unit, patients, np.array([0, 1, 3]), held_out)
+    holdout = {"validation": np.array([2]), "test": np.array([2]), split: np.array([2, 4])}
+    with pytest.raises(
+        ConfigError, match=r"split=inter_patient.*merge_same_patient=true"
+    ) as refused:
+        check_units_apart(unit, patients, np.array([0, 1, 3]), holdout)
     assert f"privacy.unit={unit}" in str(refused.value)
     assert split in str(refused.value)
     assert not re.search(r"ann|bob|201\+202", str(refused.value))
 
 
 def test_patients_apart_and_guarantees_to_beats_pass():
-    patients, rows = np.array(["ann", "bob", "cid"]), {"validation": np.array([1]), "test": np.array([2])}
+    patients, rows = (
+        np.array(["ann", "bob", "cid"]),
+        {"validation": np.array([1]), "test": np.array([2])},
+    )
     check_units_apart("patient", patients, np.array([0]), rows)
     check_units_apart("beat", patients, np.array([0, 1]), rows)
-    check_units_apart("record", patients, np.array([0]), {"validation": np.array([], int), "test": np.array([2])})
+    check_units_apart(
+        "record", patients, np.array([0]), {"validation": np.array([], int), "test": np.array([2])}
+    )
 
 
 PRIVATE = ["trainer=dp", "model=cnn1d_small", "privacy.noise_multiplier=1", "tracking=none"]
-CLIENTS = ["trainer=federated", "model=cnn1d_small", "privacy=patient", "privacy.noise_multiplier=1", "tracking=none"]
+CLIENTS = [
+    "trainer=federated",
+    "model=cnn1d_small",
+    "privacy=patient",
+    "privacy.noise_multiplier=1",
+    "tracking=none",
+]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +162,7 @@ CLIENTS = ["trainer=federated", "model=cnn1d_small", "privacy=patient", "privacy
 )  # fmt: skip
 def test_training_beats_are_withheld_under_a_guarantee_only(typed, guarantee, withholds):
     experiment = load_experiment([*PRIVATE, *typed])
-    assert (experiment.has_guarantee, experiment.withholds) == (guarantee, withholds)
+    assert (experiment.has_privacy_guarantee, experiment.withholds) == (guarantee, withholds)
 
 
 def test_a_run_without_privacy_and_a_replication_withhold_nothing():
@@ -140,7 +170,7 @@ def test_a_run_without_privacy_and_a_replication_withhold_nothing():
     assert not load_experiment(["experiment=replication/dp", "tracking=none"]).withholds
 
 
-@pytest.mark.parametrize("split", ["intra_patient", "federated10"])
+@pytest.mark.parametrize("split", ["intra_patient", "within_record"])
 @pytest.mark.parametrize(
     "typed",
     [[*PRIVATE, "privacy.unit=patient"], [*PRIVATE, "privacy.unit=record"], CLIENTS,
@@ -156,7 +186,9 @@ def test_a_split_by_beat_is_left_to_beats_and_to_simulations():
     load_experiment([*CLIENTS, "split=intra_patient", "privacy.noise_seed=1"])
 
 
-@pytest.mark.parametrize("name", ["mitdb_inter_patient_dp", "mitdb_inter_fedavg_dp"])
+@pytest.mark.parametrize(
+    "name", ["mitdb_inter_patient_mlp_dp_patient", "mitdb_inter_patient_mlp_federated_patient"]
+)
 def test_shipped_patient_guarantees_keep_201_and_202_together(name):
     assert load_experiment([f"experiment={name}"]).split.merge_same_patient
 

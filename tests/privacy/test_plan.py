@@ -16,20 +16,31 @@ from ecgexp.settings.declaration import ConfigError, build
 
 def plan(num_units=1000, batch=100, iterations=10, **spec):
     spec = {"noise_multiplier": 1.0} | spec
-    return PrivacySpec(**spec).plan(num_units=num_units, expected_batch_size=batch, iterations=iterations)
+    return PrivacySpec(**spec).plan(
+        num_units=num_units, expected_batch_size=batch, iterations=iterations
+    )
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({}, "type privacy.noise_multiplier=1.1 or privacy.target_epsilon=3"),
-        ({"noise_multiplier": 1.0, "target_epsilon": 3.0}, "contradict each other; set one of them to null"),
+        (
+            {"noise_multiplier": 1.0, "target_epsilon": 3.0},
+            "contradict each other; set one of them to null",
+        ),
         ({"noise_multiplier": -1.0}, "privacy.noise_multiplier=-1.0 is not usable"),
         ({"noise_multiplier": math.nan}, "privacy.noise_multiplier=nan is not usable"),
         ({"noise_multiplier": 1.0, "l2_norm_clip": 0.0}, "privacy.l2_norm_clip=0.0 is not usable"),
         ({"noise_multiplier": 1.0, "unit": "image"}, "privacy.unit='image' is not usable"),
-        ({"noise_multiplier": 1.0, "sampling": "fixed"}, "type privacy.accountant=rdp, or privacy.sampling=poisson"),
-        ({"noise_multiplier": 1.0, "sampling": "shuffle", "batch_capacity": 9}, "type privacy.batch_capacity=null"),
+        (
+            {"noise_multiplier": 1.0, "sampling": "fixed"},
+            "type privacy.accountant=rdp, or privacy.sampling=poisson",
+        ),
+        (
+            {"noise_multiplier": 1.0, "sampling": "shuffle", "batch_capacity": 9},
+            "type privacy.batch_capacity=null",
+        ),
         ({"target_epsilon": 3.0, "max_epsilon": 1.0}, "type privacy.target_epsilon=1"),
         ({"noise_multiplyer": 1.0}, "did you mean privacy.noise_multiplier"),
     ],
@@ -62,7 +73,8 @@ def test_delta_default_keeps_its_rule_for_every_number_of_units():
 
 def test_delta_not_below_one_over_units_is_refused():
     with pytest.raises(
-        ConfigError, match=r"privacy.delta=0.1 must be below 1/22 because .* the patient; try privacy.delta=0.0001"
+        ConfigError,
+        match=r"privacy.delta=0.1 must be below 1/22 because .* the patient; try privacy.delta=0.0001",
     ):
         plan(num_units=22, batch=5, delta=0.1, unit="patient")
     with pytest.raises(ConfigError, match="privacy.delta=0.001 must be below 1/1000"):
@@ -78,15 +90,21 @@ def test_delta_below_what_is_resolved_is_refused(delta, accountant):
 
 
 def test_population_whose_delta_is_not_resolved_is_refused():
-    with pytest.raises(ConfigError, match=r"privacy.population=10000000001 .* use privacy.population=10000000000"):
-        plan(population=10**10 + 1)
-    assert plan(population=10**10).population == 10**10
+    with pytest.raises(
+        ConfigError,
+        match=r"privacy.hypothetical_population=10000000001 .* use privacy.hypothetical_population=10000000000",
+    ):
+        plan(hypothetical_population=10**10 + 1)
+    assert plan(hypothetical_population=10**10).hypothetical_population == 10**10
 
 
-@pytest.mark.parametrize(("units", "delta"), [(52_367, 4e-6), (22, 1e-3), (41_000, 1e-6), (10, 1.0001e-3)])
+@pytest.mark.parametrize(
+    ("units", "delta"), [(52_367, 4e-6), (22, 1e-3), (41_000, 1e-6), (10, 1.0001e-3)]
+)
 def test_delta_typed_above_a_hundredth_of_a_unit_warns(units, delta):
     with pytest.warns(
-        UserWarning, match=f"privacy.delta={delta:g} times {units} units is .*, above 0.01.*privacy.delta="
+        UserWarning,
+        match=f"privacy.delta={delta:g} times {units} units is .*, above 0.01.*privacy.delta=",
     ) as warned:
         plan(num_units=units, batch=1, delta=delta)
     # A private run shows the warnings of this file, and withholds those of files that the table of outputs lacks.
@@ -101,15 +119,17 @@ def test_a_plan_derives_everything_else_from_its_fields():
     assert made.sampling_probability == 100 / 52_367
     assert made.noise_std == pytest.approx(2.1)
     assert made.divisor == 100.0
-    assert made.dp_event == accounting.repeated(accounting.poisson_gaussian(100 / 52_367, 1.4), 10_480)
-    assert made.makes_claim
+    assert made.dp_event == accounting.repeated(
+        accounting.poisson_gaussian(100 / 52_367, 1.4), 10_480
+    )
+    assert made.has_privacy_guarantee
     with pytest.raises(FrozenInstanceError):
         made.noise_multiplier = 0.1
 
 
 def test_a_seeded_plan_is_a_simulation_and_zero_is_a_seed():
     assert plan(noise_seed=0).is_simulation
-    assert not plan(noise_seed=0).makes_claim
+    assert not plan(noise_seed=0).has_privacy_guarantee
 
 
 @pytest.mark.parametrize(
@@ -121,7 +141,7 @@ def test_a_seeded_plan_is_a_simulation_and_zero_is_a_seed():
 )
 def test_a_plan_without_noise_has_an_infinite_price_and_no_special_case(made):
     assert not made.is_private
-    assert not made.makes_claim
+    assert not made.has_privacy_guarantee
     assert made.noise_std == 0.0
     assert accounting.epsilon(made.dp_event, made.delta) == math.inf
 
@@ -143,7 +163,9 @@ def test_a_smaller_capacity_is_priced_with_the_truncated_event():
 
 
 def test_shuffled_batches_pay_one_unamplified_step_for_each_epoch():
-    made = PrivacySpec(noise_multiplier=0.8, sampling="shuffle").plan(num_units=1000, expected_batch_size=100, epochs=3)
+    made = PrivacySpec(noise_multiplier=0.8, sampling="shuffle").plan(
+        num_units=1000, expected_batch_size=100, epochs=3
+    )
     events = [made.event_at(step) for step in range(made.iterations)]
     assert made.iterations == 30
     assert [e == accounting.gaussian(0.8) for e in events] == [step % 10 == 0 for step in range(30)]
@@ -151,41 +173,61 @@ def test_shuffled_batches_pay_one_unamplified_step_for_each_epoch():
 
 
 def test_a_batch_larger_than_the_training_set_is_refused():
-    with pytest.raises(ConfigError, match="trainer.expected_batch_size=100 must be between 1 and the 20 units"):
+    with pytest.raises(
+        ConfigError, match="trainer.expected_batch_size=100 must be between 1 and the 20 units"
+    ):
         plan(num_units=20)
 
 
 def test_a_refusal_names_the_setting_that_the_trainer_reads():
     def made(spec, batch):
         return spec.plan(
-            num_units=47, expected_batch_size=batch, iterations=1, batch_setting="trainer.clients_per_round"
+            num_units=47,
+            expected_batch_size=batch,
+            iterations=1,
+            batch_setting="trainer.clients_per_round",
         )
 
     message = "trainer.clients_per_round=50 must be between 1 and the 47 units .* try trainer.clients_per_round=11"
     for spec in (PrivacySpec(noise_multiplier=1.0), NotPrivate()):
         with pytest.raises(ConfigError, match=message):
             made(spec, 50)
-    with pytest.raises(ConfigError, match="privacy.batch_capacity=9 is below trainer.clients_per_round=10"):
+    with pytest.raises(
+        ConfigError, match="privacy.batch_capacity=9 is below trainer.clients_per_round=10"
+    ):
         made(PrivacySpec(noise_multiplier=1.0, batch_capacity=9), 10)
 
 
 def test_without_privacy_the_plan_says_how_cohorts_are_drawn_and_of_what():
-    fixed = NotPrivate().plan(num_units=47, expected_batch_size=10, iterations=3, sampling="fixed", unit="patient")
+    fixed = NotPrivate().plan(
+        num_units=47, expected_batch_size=10, iterations=3, sampling="fixed", unit="patient"
+    )
     poisson = NotPrivate().plan(num_units=47, expected_batch_size=10, iterations=3, unit="patient")
     assert (fixed.sampling, fixed.batch_capacity) == ("fixed", 10)
-    assert (fixed.unit, fixed.neighbouring) == ("patient", "replace_one")
+    assert (fixed.unit, fixed.neighboring_relation) == ("patient", "replace_one")
     assert (poisson.sampling, poisson.batch_capacity) == ("poisson", safe_capacity(47, 10))
     for made in (fixed, poisson):
-        assert accounting.epsilon(made.dp_event, made.delta, made.accountant, made.neighbouring) == math.inf
+        assert (
+            accounting.epsilon(
+                made.dp_event, made.delta, made.accountant, made.neighboring_relation
+            )
+            == math.inf
+        )
     assert NotPrivate().plan(num_units=47, expected_batch_size=10, iterations=3).unit == "beat"
 
 
 def test_a_population_below_the_training_set_is_refused_and_an_equal_one_is_not():
     with pytest.raises(
-        ConfigError, match=r"privacy.population=46 is below the 47 patients .* privacy.population=10000"
+        ConfigError,
+        match=r"privacy.hypothetical_population=46 is below the 47 patients .* privacy.hypothetical_population=10000",
     ):
-        plan(num_units=47, batch=10, unit="patient", population=46)
-    assert plan(num_units=47, batch=10, unit="patient", population=47).population == 47
+        plan(num_units=47, batch=10, unit="patient", hypothetical_population=46)
+    assert (
+        plan(
+            num_units=47, batch=10, unit="patient", hypothetical_population=47
+        ).hypothetical_population
+        == 47
+    )
     assert plan().population is None
 
 
@@ -199,15 +241,22 @@ def test_a_changed_plan_reads_differently():
     assert plan().as_dict() != replace(plan(), noise_multiplier=0.5).as_dict()
 
 
-@pytest.mark.parametrize("path", sorted(Path(conf.__file__).parent.glob("privacy/*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(Path(conf.__file__).parent.glob("privacy/*.yaml")), ids=lambda path: path.stem
+)
 def test_every_option_of_the_group_builds(path):
     values = yaml.safe_load(path.read_text())
     if values.pop("defaults", None):  # an eps option is dp with another target
         values = yaml.safe_load((path.parent / "dp.yaml").read_text()) | values
     target = values.pop("_target_")
-    made = {"ecgexp.privacy.plan.PrivacySpec": PrivacySpec, "ecgexp.privacy.plan.NotPrivate": NotPrivate}[target]
+    made = {
+        "ecgexp.privacy.plan.PrivacySpec": PrivacySpec,
+        "ecgexp.privacy.plan.NotPrivate": NotPrivate,
+    }[target]
     if path.stem in ("dp", "patient"):
         values["noise_multiplier"] = 1.1
     spec = build(made, values, path="privacy")
     assert getattr(spec, "unit", "beat") == ("patient" if path.stem == "patient" else "beat")
-    assert path.stem in ("none", "dp", "patient") or spec.target_epsilon == float(path.stem.removeprefix("eps"))
+    assert path.stem in ("none", "dp", "patient") or spec.target_epsilon == float(
+        path.stem.removeprefix("eps")
+    )

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgexp.privacy import accounting
-from ecgexp.privacy.hypothetical import at_same_noise, at_same_utility, figure, price, project, resized
+from ecgexp.privacy.hypothetical import (
+    at_same_noise,
+    at_same_utility,
+    figure,
+    plan_epsilon,
+    project,
+    resized,
+)
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.settings.declaration import ConfigError
 
@@ -19,10 +26,12 @@ def plan(units=47, cohort=10, rounds=20, **spec):
 
 
 def test_at_the_same_noise_only_the_population_its_cohort_and_delta_change():
-    made = at_same_noise(plan(population=4700), 4700)
+    made = at_same_noise(plan(hypothetical_population=4700), 4700)
     assert (made.num_units, made.expected_batch_size, made.delta) == (4700, 1000, 1e-6)
     assert made.sampling_probability == plan().sampling_probability
-    back = replace(made, num_units=47, expected_batch_size=10, delta=1e-4, batch_capacity=plan().batch_capacity)
+    back = replace(
+        made, num_units=47, expected_batch_size=10, delta=1e-4, batch_capacity=plan().batch_capacity
+    )
     assert back == plan()  # which projects to nothing
 
 
@@ -34,9 +43,14 @@ def test_at_the_same_utility_the_noise_on_the_mean_is_that_of_the_run():
 
 @settings(max_examples=30, deadline=None)
 @given(
-    st.integers(2, 60), st.integers(0, 100_000), st.floats(0.3, 5.0), st.sampled_from(["poisson", "fixed", "shuffle"])
+    st.integers(2, 60),
+    st.integers(0, 100_000),
+    st.floats(0.3, 5.0),
+    st.sampled_from(["poisson", "fixed", "shuffle"]),
 )
-def test_whatever_the_population_neither_q_nor_the_noise_on_the_mean_shrinks(units, more, noise, sampling):
+def test_whatever_the_population_neither_q_nor_the_noise_on_the_mean_shrinks(
+    units, more, noise, sampling
+):
     cohort = max(1, units // 3)
     made = plan(units, cohort, noise_multiplier=noise, sampling=sampling, accountant="rdp")
     same, quiet = at_same_noise(made, units + more), at_same_utility(made, units + more)
@@ -44,14 +58,20 @@ def test_whatever_the_population_neither_q_nor_the_noise_on_the_mean_shrinks(uni
     assert same.delta <= made.delta
     assert same.delta < 1 / same.num_units
     assert quiet.noise_std / quiet.divisor == pytest.approx(made.noise_std / made.divisor)
-    assert same.batch_capacity == same.expected_batch_size if sampling == "fixed" else not same.can_overflow
+    assert (
+        same.batch_capacity == same.expected_batch_size
+        if sampling == "fixed"
+        else not same.can_overflow
+    )
 
 
 def test_the_projected_epsilon_is_that_of_the_steps_written_out():
     found = project(plan(), 4700)
 
     def by_hand(z):
-        return accounting.epsilon(accounting.repeated(accounting.poisson_gaussian(10 / 47, z), 20), 1e-6)
+        return accounting.epsilon(
+            accounting.repeated(accounting.poisson_gaussian(10 / 47, z), 20), 1e-6
+        )
 
     assert found.same_noise.epsilon == pytest.approx(by_hand(1.0), rel=1e-3)
     assert found.same_utility.epsilon == pytest.approx(by_hand(100.0), rel=1e-2)
@@ -61,9 +81,9 @@ def test_the_projected_epsilon_is_that_of_the_steps_written_out():
 
 def test_projected_to_itself_a_plan_costs_what_it_costs():
     found = project(plan(), 47)
-    assert found.same_noise == found.same_utility == price(plan())
-    assert price(replace(plan(), delta=1e-3)).epsilon_pld == pytest.approx(4.605, rel=1e-3)
-    assert price(replace(plan(), delta=1e-3)).epsilon_rdp == pytest.approx(5.549, rel=1e-3)
+    assert found.same_noise == found.same_utility == plan_epsilon(plan())
+    assert plan_epsilon(replace(plan(), delta=1e-3)).epsilon_pld == pytest.approx(4.605, rel=1e-3)
+    assert plan_epsilon(replace(plan(), delta=1e-3)).epsilon_rdp == pytest.approx(5.549, rel=1e-3)
 
 
 @pytest.mark.parametrize("rounds", [1, 20, 1000])
@@ -71,15 +91,15 @@ def test_projected_to_itself_a_plan_costs_what_it_costs():
 def test_the_quick_price_is_the_reported_one_to_the_figures_that_are_shown(noise, rounds):
     made = plan(noise_multiplier=noise, rounds=rounds)
     reported = accounting.epsilon(made.dp_event, made.delta)
-    assert price(made).epsilon_pld == pytest.approx(reported, rel=2e-3)
-    assert price(made).epsilon_pld >= 0.999 * reported
+    assert plan_epsilon(made).epsilon_pld == pytest.approx(reported, rel=2e-3)
+    assert plan_epsilon(made).epsilon_pld >= 0.999 * reported
 
 
 def test_what_has_no_price_stays_without_one():
-    fixed = price(replace(plan(sampling="fixed", accountant="rdp"), delta=1e-3))
+    fixed = plan_epsilon(replace(plan(sampling="fixed", accountant="rdp"), delta=1e-3))
     assert (fixed.epsilon_pld, fixed.epsilon) == (None, fixed.epsilon_rdp)
     assert fixed.epsilon == pytest.approx(41.17, abs=0.01)
-    assert price(plan(noise_multiplier=0.0)).epsilon == math.inf
+    assert plan_epsilon(plan(noise_multiplier=0.0)).epsilon == math.inf
 
 
 @pytest.mark.slow
@@ -89,13 +109,18 @@ def test_batches_that_are_cut_stay_cut_in_the_projection():
     assert made.can_overflow
     assert (larger.batch_capacity, larger.can_overflow) == (220, True)
     assert project(made, 2000).same_noise.epsilon_rdp is None
-    assert project(made, 2000).same_noise.epsilon_pld > price(replace(larger, batch_capacity=2000)).epsilon_pld
+    assert (
+        project(made, 2000).same_noise.epsilon_pld
+        > plan_epsilon(replace(larger, batch_capacity=2000)).epsilon_pld
+    )
 
 
 def test_a_smaller_population_is_refused_and_a_plan_may_be_resized_to_it():
-    with pytest.raises(ConfigError, match="privacy.population=46 is below the 47 patients"):
+    with pytest.raises(
+        ConfigError, match="privacy.hypothetical_population=46 is below the 47 patients"
+    ):
         project(plan(), 46)
-    with pytest.raises(ConfigError, match="type privacy.population=10000"):
+    with pytest.raises(ConfigError, match="type privacy.hypothetical_population=10000"):
         at_same_utility(plan(), 46)
     assert (resized(plan(), 22).expected_batch_size, resized(plan(), 22).delta) == (5, 1e-4)
     assert resized(plan(delta=1e-5), 22).delta == 1e-5

@@ -23,7 +23,12 @@ def test_epsilon_text_rounds_up(value, two_decimals, three_digits):
     assert epsilon_text(value) == three_digits
 
 
-@given(st.floats(1e-12, 1e15), st.sampled_from([{}, {"decimals": 2}, {"decimals": 3}, {"digits": 4}, {"digits": 2}]))
+@given(
+    st.floats(1e-12, 1e15),
+    st.sampled_from([{}, {"decimals": 2}, {"decimals": 3}, {"digits": 4}, {"digits": 2}]),
+)
 def test_epsilon_text_is_never_below_the_value(value, form):
     written = Decimal(epsilon_text(value, **form).replace("\N{NO-BREAK SPACE}", ""))
-    assert Decimal(repr(value)) <= written <= Decimal(repr(value)) * Decimal("1.1") + Decimal("0.01")
+    assert (
+        Decimal(repr(value)) <= written <= Decimal(repr(value)) * Decimal("1.1") + Decimal("0.01")
+    )

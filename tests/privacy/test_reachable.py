@@ -8,12 +8,20 @@ from rich.console import Console
 
 from ecgexp.privacy import accounting
 from ecgexp.privacy import feasibility as reachable_module
-from ecgexp.privacy.feasibility import TARGETS, Reachable, noise_needed, plans_beside, reachable
-from ecgexp.privacy.feasibility_tables import reachable_table, render
+from ecgexp.privacy.feasibility import (
+    TARGETS,
+    Feasibility,
+    feasibility_of,
+    noise_needed,
+    plans_beside,
+)
+from ecgexp.privacy.feasibility_tables import feasibility_table, render
 from ecgexp.privacy.plan import NotPrivate, PrivacySpec
 from ecgexp.settings.declaration import ConfigError
 
-pytestmark = pytest.mark.filterwarnings("ignore:privacy.delta=0.001 times")  # the δ of the published tables
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:privacy.delta=0.001 times"
+)  # the δ of the published tables
 
 
 def plan(units=47, cohort=10, rounds=20, **spec):
@@ -28,7 +36,9 @@ def shown(renderable, width=80):
     return text.getvalue()
 
 
-@pytest.mark.parametrize(("rounds", "noises"), [(20, (2.70, 1.66, 1.08, 0.74)), (100, (5.60, 3.22, 1.93, 1.23))])
+@pytest.mark.parametrize(
+    ("rounds", "noises"), [(20, (2.70, 1.66, 1.08, 0.74)), (100, (5.60, 3.22, 1.93, 1.23))]
+)
 def test_ten_of_47_patients_need_the_published_noise(rounds, noises):
     rows = list(noise_needed(plan(rounds=rounds), 5_500))
     assert [row.target_epsilon for row in rows] == [1, 2, 4, 8]
@@ -51,7 +61,9 @@ def test_the_noise_on_a_large_network_is_236_times_the_clip():
 
 
 def test_cohorts_of_constant_size_need_several_times_the_noise():
-    fixed = [row.noise_multiplier for row in noise_needed(plan(sampling="fixed", accountant="rdp"), 100)]
+    fixed = [
+        row.noise_multiplier for row in noise_needed(plan(sampling="fixed", accountant="rdp"), 100)
+    ]
     poisson = [row.noise_multiplier for row in noise_needed(plan(), 100)]
     assert all(few > 3 * less for few, less in zip(fixed, poisson, strict=True))
 
@@ -59,11 +71,15 @@ def test_cohorts_of_constant_size_need_several_times_the_noise():
 def test_a_target_that_cannot_be_certified_is_out_of_reach_and_the_next_is_found(monkeypatch):
     monkeypatch.setattr(reachable_module, "TARGETS", (1e-6, 2.0))
     impossible, possible = noise_needed(plan(accountant="rdp", rounds=10_000, delta=1e-5), 100)
-    assert impossible.noise_multiplier is impossible.noise_norm is impossible.noise_to_signal is None
-    event = accounting.repeated(accounting.poisson_gaussian(10 / 47, possible.noise_multiplier), 10_000)
+    assert (
+        impossible.noise_multiplier is impossible.noise_norm is impossible.noise_to_signal is None
+    )
+    event = accounting.repeated(
+        accounting.poisson_gaussian(10 / 47, possible.noise_multiplier), 10_000
+    )
     assert accounting.epsilon(event, 1e-5, "rdp") == pytest.approx(2.0, rel=3e-3)
-    found = Reachable(
-        base=plan(), num_parameters=100, prices=(), projections=(), needed=(impossible, possible)
+    found = Feasibility(
+        base=plan(), num_parameters=100, epsilons=(), hypothetical_populations=(), needed=(impossible, possible)
     )  # fmt: skip
     assert "out of reach" in shown(render(found))
 
@@ -80,33 +96,45 @@ def test_the_run_stands_among_other_numbers_of_patients_at_the_same_share():
 
 def test_everything_reachable_is_one_value_and_the_work_is_counted():
     told = []
-    found = reachable(
+    found = feasibility_of(
         plan(), plans_beside(plan()), num_parameters=5_500, populations=(1_000, 10_000),
-        report=lambda done, total, what: told.append((done, total)),
+        on_progress=lambda done, total, what: told.append((done, total)),
     )  # fmt: skip
-    assert [price.plan.num_units for price in found.prices] == [22, 44, 47]
-    assert found.prices[-1].epsilon_pld == pytest.approx(4.605, rel=1e-3)
-    assert found.prices[-1].epsilon_rdp == pytest.approx(5.549, rel=1e-3)
-    assert [projection.population for projection in found.projections] == [1_000, 10_000]
+    assert [plan_epsilon.plan.num_units for plan_epsilon in found.epsilons] == [22, 44, 47]
+    assert found.epsilons[-1].epsilon_pld == pytest.approx(4.605, rel=1e-3)
+    assert found.epsilons[-1].epsilon_rdp == pytest.approx(5.549, rel=1e-3)
+    assert [
+        hypothetical_population.population
+        for hypothetical_population in found.hypothetical_populations
+    ] == [
+        1_000,
+        10_000,
+    ]
     assert tuple(row.target_epsilon for row in found.needed) == TARGETS
     assert told == [(done, 9) for done in range(1, 10)]
     assert "formal" in found.caution()
 
 
 def test_a_guarantee_for_many_is_not_called_formal():
-    found = reachable(plan(units=1000, cohort=100, unit="beat", rounds=2), [], num_parameters=10)
+    found = feasibility_of(
+        plan(units=1000, cohort=100, unit="beat", rounds=2), [], num_parameters=10
+    )
     assert found.caution() == ""
 
 
 def test_what_cannot_be_planned_is_refused():
     with pytest.raises(ValueError, match="a plan without a clip"):
-        reachable_table(NotPrivate().plan(num_units=47, expected_batch_size=10, iterations=2), 100)
-    with pytest.raises(ConfigError, match="privacy.population=40 is below the 47 patients"):
-        reachable_table(plan(accountant="rdp"), 100, 40)
+        feasibility_table(
+            NotPrivate().plan(num_units=47, expected_batch_size=10, iterations=2), 100
+        )
+    with pytest.raises(
+        ConfigError, match="privacy.hypothetical_population=40 is below the 47 patients"
+    ):
+        feasibility_table(plan(accountant="rdp"), 100, 40)
 
 
 def test_the_tables_are_plain_and_fit_eighty_columns():
-    text = shown(reachable_table(plan(), 5_500, 1_000_000))
+    text = shown(feasibility_table(plan(), 5_500, 1_000_000))
     assert max(map(len, text.splitlines())) <= 80
     assert "\x1b" not in text
     assert "…" not in text
@@ -121,22 +149,26 @@ def test_the_tables_are_plain_and_fit_eighty_columns():
 
 
 def test_a_plan_of_beats_reads_as_one():
-    text = shown(reachable_table(plan(units=20_000, cohort=200, unit="beat", rounds=10, sampling="shuffle"), 100))
+    text = shown(
+        feasibility_table(
+            plan(units=20_000, cohort=200, unit="beat", rounds=10, sampling="shuffle"), 100
+        )
+    )
     assert "One beat added or removed; each beat joins one step of each pass." in text
     assert "Projections" not in text
     assert "formal" not in text
 
 
 def test_without_noise_the_price_is_infinite_and_the_noise_needed_is_still_told():
-    text = shown(reachable_table(plan(noise_multiplier=0.0, rounds=2), 100))
+    text = shown(feasibility_table(plan(noise_multiplier=0.0, rounds=2), 100))
     assert "∞" in text
     assert "–" not in text.split("Noise needed")[1]
 
 
 def test_every_patient_in_every_round_reads_so_and_pays_full_price():
     made = plan(cohort=47, accountant="rdp")
-    found = reachable(made, [made], num_parameters=100)
+    found = feasibility_of(made, [made], num_parameters=100)
     assert "every patient joins every round" in shown(render(found))
-    assert found.prices[0].epsilon_rdp == pytest.approx(
+    assert found.epsilons[0].epsilon_rdp == pytest.approx(
         accounting.epsilon(accounting.gaussian(1 / math.sqrt(20)), 1e-3, "rdp"), rel=1e-9
     )

@@ -13,7 +13,9 @@ from ecgexp.settings.declaration import DataError
 
 def plan(num_units=1000, batch=100, iterations=2000, **spec):
     spec = {"noise_multiplier": 1.0, "noise_seed": 0} | spec
-    return PrivacySpec(**spec).plan(num_units=num_units, expected_batch_size=batch, iterations=iterations)
+    return PrivacySpec(**spec).plan(
+        num_units=num_units, expected_batch_size=batch, iterations=iterations
+    )
 
 
 def sampler(made=None, seed=0):
@@ -126,7 +128,8 @@ def test_under_a_claim_the_sample_does_not_follow_from_the_seed():
 
 
 @pytest.mark.parametrize(
-    "made", [plan(noise_seed=3), NotPrivate().plan(num_units=1000, expected_batch_size=100, epochs=1)]
+    "made",
+    [plan(noise_seed=3), NotPrivate().plan(num_units=1000, expected_batch_size=100, epochs=1)],
 )
 def test_without_a_claim_the_sample_follows_from_the_seed(made):
     np.testing.assert_array_equal(sampler(made).draw().units, sampler(made).draw().units)

@@ -13,9 +13,11 @@ from ecgexp.settings.declaration import ConfigError
 
 def finished(units=52_367, batch=100, iterations=10_480, **spec):
     spec = {"noise_multiplier": 1.4} | spec
-    made = PrivacySpec(**spec).plan(num_units=units, expected_batch_size=batch, iterations=iterations)
+    made = PrivacySpec(**spec).plan(
+        num_units=units, expected_batch_size=batch, iterations=iterations
+    )
     ledger = Ledger(made)
-    ledger.charge(made.dp_event if made.sampling == "shuffle" else made.step_event, iterations)
+    ledger.record(made.dp_event if made.sampling == "shuffle" else made.step_event, iterations)
     return ledger
 
 
@@ -65,13 +67,17 @@ def test_publishing_all_is_the_first_thing_said(parity):
 
 def test_held_out_data_size_and_split_are_said_by_default(parity):
     text = state(parity).text()
-    for words in ("validation and test data", "held to be public", "depends on who else is in the data"):
+    for words in (
+        "validation and test data",
+        "held to be public",
+        "depends on who else is in the data",
+    ):
         assert words in text
 
 
 def test_the_result_holds_both_accountants_and_the_replace_one_number(parity):
     values = json.loads(json.dumps(state(parity).as_dict(), allow_nan=False))
-    assert values["claim"] is True
+    assert values["guarantee"] is True
     assert values["epsilon"] == values["epsilon_pld"] == pytest.approx(0.6144, rel=1e-3)
     assert values["epsilon_rdp"] == pytest.approx(0.6808, rel=1e-3)
     assert values["epsilon_replace_one"] == pytest.approx(1.1333, rel=1e-3)
@@ -79,7 +85,11 @@ def test_the_result_holds_both_accountants_and_the_replace_one_number(parity):
 
 
 def test_what_has_no_price_is_null_and_not_guessed():
-    fixed = state(finished(units=47, batch=10, iterations=20, sampling="fixed", accountant="rdp", unit="patient"))
+    fixed = state(
+        finished(
+            units=47, batch=10, iterations=20, sampling="fixed", accountant="rdp", unit="patient"
+        )
+    )
     cut = state(finished(units=5000, iterations=50, batch_capacity=120))
     assert fixed.epsilon_pld is None
     assert fixed.epsilon_rdp == fixed.epsilon
@@ -91,28 +101,38 @@ def test_what_has_no_price_is_null_and_not_guessed():
 
 @pytest.mark.parametrize("spec", [{}, {"noise_seed": 0}])
 def test_infinite_epsilon_of_cut_batches_is_no_guarantee(spec):
-    found = state(finished(units=400, batch=64, iterations=7, batch_capacity=64, noise_multiplier=1e-4, **spec))
+    found = state(
+        finished(
+            units=400, batch=64, iterations=7, batch_capacity=64, noise_multiplier=1e-4, **spec
+        )
+    )
     assert found.epsilon_pld == math.inf  # and RDP has no bound for batches that are cut
     assert found.epsilon_rdp is None
     assert not found.has_privacy_guarantee
     assert found.epsilon == math.inf
     values = found.as_dict()
     json.dumps(values, allow_nan=False)
-    assert values["claim"] is False
-    assert {name: value for name, value in values.items() if name.startswith("epsilon") and value is not None} == {}
+    assert values["guarantee"] is False
+    assert {
+        name: value
+        for name, value in values.items()
+        if name.startswith("epsilon") and value is not None
+    } == {}
     assert "ε =" not in found.text()
     assert "differentially private" not in found.text()
 
 
 def of_patients(**spec):
-    return finished(units=47, batch=10, iterations=20, unit="patient", **({"noise_multiplier": 1.0} | spec))
+    return finished(
+        units=47, batch=10, iterations=20, unit="patient", **({"noise_multiplier": 1.0} | spec)
+    )
 
 
 def test_a_projection_is_named_so_and_changes_nothing_that_is_claimed():
-    alone, beside = state(of_patients()), state(of_patients(population=10_000))
+    alone, beside = state(of_patients()), state(of_patients(hypothetical_population=10_000))
     values = json.loads(json.dumps(beside.as_dict(), allow_nan=False))
-    projection = values.pop("projection")
-    assert alone.as_dict() == values | {"projection": None}
+    hypothetical_population = values.pop("hypothetical_population")
+    assert alone.as_dict() == values | {"hypothetical_population": None}
     assert (beside.line(), beside.epsilon) == (alone.line(), alone.epsilon)
     assert beside.text().startswith(alone.text().rstrip())
     paragraph = beside.text().removeprefix(alone.text().rstrip()).strip()
@@ -120,31 +140,38 @@ def test_a_projection_is_named_so_and_changes_nothing_that_is_claimed():
         "Projection, not a promise of this run: in a population of 10 000 patients of whom 2 128"
     )
     assert "ε =" not in paragraph
-    assert "Projection" not in alone.text()
-    assert projection["label"] == "projection, not a promise of this run"
-    assert not {"epsilon", "claim"} & {*projection, *projection["same_noise"], *projection["same_noise_on_mean"]}
+    assert "HypotheticalPopulation" not in alone.text()
+    assert hypothetical_population["label"] == "projection, not a promise of this run"
+    assert not {"epsilon", "guarantee"} & {
+        *hypothetical_population,
+        *hypothetical_population["same_noise"],
+        *hypothetical_population["same_noise_on_mean"],
+    }
 
 
 def test_a_projection_prices_the_steps_that_ran_not_those_that_were_planned():
-    made = PrivacySpec(noise_multiplier=1.0, unit="patient", population=1000).plan(
+    made = PrivacySpec(noise_multiplier=1.0, unit="patient", hypothetical_population=1000).plan(
         num_units=47, expected_batch_size=10, iterations=20
     )
     ledger = Ledger(made)
-    assert state(ledger).projection is None
-    ledger.charge(made.step_event, 5)
-    assert state(ledger).projection.same_noise.plan.iterations == 5
+    assert state(ledger).hypothetical_population is None
+    ledger.record(made.step_event, 5)
+    assert state(ledger).hypothetical_population.same_noise.plan.iterations == 5
     assert (
-        state(ledger).projection.same_noise.epsilon < state(of_patients(population=1000)).projection.same_noise.epsilon
+        state(ledger).hypothetical_population.same_noise.epsilon
+        < state(
+            of_patients(hypothetical_population=1000)
+        ).hypothetical_population.same_noise.epsilon
     )
 
 
 def test_a_simulation_may_project_and_a_run_without_noise_cannot():
-    simulated = state(of_patients(noise_seed=1, population=1000))
-    silent = state(of_patients(noise_multiplier=0.0, population=1000))
+    simulated = state(of_patients(noise_seed=1, hypothetical_population=1000))
+    silent = state(of_patients(noise_multiplier=0.0, hypothetical_population=1000))
     assert "not a promise of this run" in simulated.text()
     assert simulated.text().startswith("This run makes no claim")
-    assert simulated.as_dict()["claim"] is False
-    assert silent.projection is silent.as_dict()["projection"] is None
+    assert simulated.as_dict()["guarantee"] is False
+    assert silent.hypothetical_population is silent.as_dict()["hypothetical_population"] is None
 
 
 @pytest.mark.parametrize("spec", [{"noise_seed": 0}, {"noise_multiplier": 0.0}])
@@ -153,30 +180,41 @@ def test_a_simulation_and_a_run_without_noise_claim_nothing(spec):
     values = json.loads(json.dumps(statement.as_dict(), allow_nan=False))
     assert "makes no claim" in statement.line()
     assert "ε =" not in statement.text()
-    assert values["claim"] is False
-    assert values["epsilon"] is values["epsilon_pld"] is values["epsilon_rdp"] is values["epsilon_replace_one"] is None
+    assert values["guarantee"] is False
+    assert (
+        values["epsilon"]
+        is values["epsilon_pld"]
+        is values["epsilon_rdp"]
+        is values["epsilon_replace_one"]
+        is None
+    )
     assert statement.epsilon == float("inf")
     assert values["simulation"] is ("noise_seed" in spec)
 
 
 def test_no_privacy_is_stated_by_the_same_code():
     ledger = Ledger(NotPrivate().plan(num_units=100, expected_batch_size=10, epochs=1))
-    ledger.charge(ledger.plan.step_event, 10)
+    ledger.record(ledger.plan.step_event, 10)
     assert json.dumps(state(ledger).as_dict(), allow_nan=False)
     assert "no noise was added" in state(ledger).text()
 
 
 def test_shuffled_batches_claim_no_amplification():
-    made = PrivacySpec(noise_multiplier=1.4, sampling="shuffle").plan(num_units=100, expected_batch_size=10, epochs=2)
+    made = PrivacySpec(noise_multiplier=1.4, sampling="shuffle").plan(
+        num_units=100, expected_batch_size=10, epochs=2
+    )
     ledger = Ledger(made)
     for step in range(20):
-        ledger.charge(made.event_at(step))
+        ledger.record(made.event_at(step))
     assert "no amplification" in state(ledger).line()
     assert state(ledger).steps == 20
 
 
 def test_a_beat_level_claim_over_features_that_cross_beats_is_refused():
-    with pytest.raises(ConfigError, match=r"privacy.unit=beat cannot cover rr_previous_s.*type privacy.unit=patient"):
+    with pytest.raises(
+        ConfigError,
+        match=r"privacy.unit=beat cannot cover rr_previous_s.*type privacy.unit=patient",
+    ):
         check_unit_covers_features("beat", RR_FEATURES)
     check_unit_covers_features("patient", RR_FEATURES)
     check_unit_covers_features("beat", ())

@@ -29,14 +29,18 @@ def plan():
 
 
 def of(plan, **on):
-    return reported_epsilon.reported(ProtocolErrors(protocol="dp", **on), plan, all_rows=reported_epsilon.ALL_ROWS)
+    return reported_epsilon.reported(
+        ProtocolErrors(protocol="dp", **on), plan, all_rows=reported_epsilon.ALL_ROWS
+    )
 
 
 @pytest.mark.parametrize("noise", TABLE)
 def test_the_ladder_is_the_table_that_was_recomputed(noise):
     (ladder,) = reported_epsilon.ladders([noise])
     printed, rdp, pld, unamplified = TABLE[noise]
-    assert ladder.as_printed == pytest.approx(printed, rel=0.025)  # the predecessor's accountant had other orders
+    assert ladder.as_printed == pytest.approx(
+        printed, rel=0.025
+    )  # the predecessor's accountant had other orders
     assert ladder.right_count == pytest.approx(rdp, abs=0.0051)
     assert ladder.tight == pytest.approx(pld, abs=0.0055)
     assert ladder.no_amplification == pytest.approx(unamplified, abs=0.055)
@@ -57,18 +61,21 @@ def test_all_rows_and_rdp_are_what_was_printed(plan):
 
 
 def test_shuffled_batches_have_no_amplification(plan):
-    priced = of(plan, shuffled_as_poisson=True)
-    assert priced.as_printed == pytest.approx(0.6144, rel=1e-3)
-    assert priced.had_it_run == priced.that_ran == pytest.approx(18.7, abs=0.055)
+    with_epsilon = of(plan, shuffled_as_poisson=True)
+    assert with_epsilon.as_printed == pytest.approx(0.6144, rel=1e-3)
+    assert with_epsilon.had_it_run == with_epsilon.that_ran == pytest.approx(18.7, abs=0.055)
 
 
 def test_noise_that_never_ran_promises_nothing_whatever_was_printed(plan):
-    priced = of(plan, noise_never_runs=True, epsilon_of_all_rows=True)
-    assert math.isinf(priced.that_ran)
-    assert "replication/epsilon_that_ran" not in priced.metrics()
-    assert set(priced.metrics()) == {"replication/epsilon_as_printed", "replication/epsilon_had_it_run"}
-    assert priced.as_dict()["epsilon_that_ran"] == "infinite"
-    assert "infinite, for no noise was added" in priced.line()
+    with_epsilon = of(plan, noise_never_runs=True, epsilon_of_all_rows=True)
+    assert math.isinf(with_epsilon.that_ran)
+    assert "replication/epsilon_that_ran" not in with_epsilon.metrics()
+    assert set(with_epsilon.metrics()) == {
+        "replication/epsilon_as_printed",
+        "replication/epsilon_had_it_run",
+    }
+    assert with_epsilon.as_dict()["epsilon_that_ran"] == "infinite"
+    assert "infinite, for no noise was added" in with_epsilon.line()
 
 
 def test_copies_in_shuffled_batches_cost_at_least_what_beats_do(plan):

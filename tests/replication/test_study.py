@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from ecgexp.analysis.find_runs import StoredRun
-from ecgexp.analysis.results_page.asked import Asked
+from ecgexp.analysis.results_page.asked import RunIndex
 from ecgexp.config.compose import for_the_record, load_config, load_experiment
 from ecgexp.replication.figure import study_figure
 from ecgexp.replication.gather import Measured, check_complete, gather
@@ -22,7 +22,10 @@ from ecgexp.tracking.params import flatten, loggable
 
 def stored(overrides, number=0, status="FINISHED", **metrics):
     """A run of these overrides, as MLflow gives it back: parameters are text."""
-    params = {name: str(value) for name, value in loggable(flatten(for_the_record(load_config(overrides)))).items()}
+    params = {
+        name: str(value)
+        for name, value in loggable(flatten(for_the_record(load_config(overrides)))).items()
+    }
     return StoredRun(
         run_id=str(number), name="", status=status, started=float(number), params=params, metrics=metrics,
         tags={"dataset.name": "mitdb 1.0.0"}, _files=None,
@@ -33,13 +36,17 @@ def stored(overrides, number=0, status="FINISHED", **metrics):
 def test_every_fault_goes_once_and_none_is_left_at_the_end(protocol):
     found = stages([protocol])
     assert found[0].label == AS_IT_WAS
-    gone = [name for stage in found for name in stage.mended]
+    gone = [name for stage in found for name in stage.corrected]
     assert sorted(gone) == sorted(switches(protocol))
     assert found[-1].left == ()
-    assert [len(stage.left) for stage in found] == sorted((len(stage.left) for stage in found), reverse=True)
+    assert [len(stage.left) for stage in found] == sorted(
+        (len(stage.left) for stage in found), reverse=True
+    )
 
 
-@pytest.mark.parametrize("stage", stages(PROTOCOLS), ids=lambda stage: f"{stage.protocol} {stage.label}")
+@pytest.mark.parametrize(
+    "stage", stages(PROTOCOLS), ids=lambda stage: f"{stage.protocol} {stage.label}"
+)
 def test_what_is_typed_for_a_stage_leaves_its_faults(stage):
     assert load_experiment(stage.overrides).protocol_errors.names == stage.left
 
@@ -52,7 +59,7 @@ def test_the_latest_finished_run_of_the_same_settings_is_taken(monkeypatch):
         stored([*first.overrides, "seed=1", "data.root=elsewhere", "tracking.uri=sqlite:///x.db"], 5),
     ]  # fmt: skip
     monkeypatch.setattr("ecgexp.analysis.results_page.asked.search_runs", lambda **_: there)
-    found = gather([first, second], [0, 1], Asked())
+    found = gather([first, second], [0, 1], RunIndex())
     assert [[run.run_id for run in one.runs] for one in found] == [["2", "5"], []]
 
 
@@ -64,7 +71,10 @@ def measured():
     for i, stage in enumerate(all_stages):
         metrics = scores | {"test/accuracy": 0.99 - 0.02 * i}
         if stage.protocol == "dp":
-            epsilon = {"replication/epsilon_as_printed": 0.61, "replication/epsilon_had_it_run": 651.9}
+            epsilon = {
+                "replication/epsilon_as_printed": 0.61,
+                "replication/epsilon_had_it_run": 651.9,
+            }
             metrics |= epsilon if stage.left else {"privacy/epsilon": 0.77}
         runs = (stored([*stage.overrides, "seed=0"], i, **metrics),)
         found.append(Measured(stage=stage, runs=runs if i != 2 else ()))
@@ -111,7 +121,8 @@ def test_the_page_says_what_is_left_and_what_the_same_noise_costs(measured):
 
 def test_a_study_that_is_not_complete_is_not_put_on_a_page(measured):
     with pytest.raises(
-        DataError, match=r"replication/central, − last_checkpoint: 0 of 1 runs .*scripts/parity_study\.py"
+        DataError,
+        match=r"replication/central, − last_checkpoint: 0 of 1 runs .*scripts/parity_study\.py",
     ):
         check_complete(measured, 1)
     check_complete([one for one in measured if one.runs], 1)
@@ -130,6 +141,8 @@ def test_the_csv_has_a_row_a_run_and_a_row_a_noise(measured):
 def test_the_figure_names_every_stage_and_the_infinite(measured):
     figure = study_figure(measured, LADDERS)
     left, right = figure.axes
-    assert [label.get_text() for label in left.get_yticklabels()] == [one.stage.label for one in measured]
+    assert [label.get_text() for label in left.get_yticklabels()] == [
+        one.stage.label for one in measured
+    ]
     assert "∞" in [label.get_text() for label in right.get_yticklabels()]
     assert "not run" in [text.get_text() for text in left.texts]

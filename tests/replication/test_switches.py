@@ -47,7 +47,14 @@ def test_switch_is_accepted_by_the_protocols_that_had_the_error(name):
                 load_experiment(words)
 
 
-@pytest.mark.parametrize("words", [[], ["experiment=mitdb_parity_central"], ["experiment=mitdb_inter_dp"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["experiment=replication/central_corrected"],
+        ["experiment=mitdb_inter_patient_cnn1d_dp_beat"],
+    ],
+)
 @pytest.mark.parametrize("plus", ["", "+"])
 def test_switch_is_refused_by_ordinary_experiments(words, plus):
     with pytest.raises(ConfigError, match=r"protocol_errors") as error:
@@ -56,24 +63,44 @@ def test_switch_is_refused_by_ordinary_experiments(words, plus):
 
 
 def test_root_target_that_is_no_experiment_is_refused():
-    with pytest.raises(ConfigError, match=r"_target_=ecgexp\.models\.cnn1d\.Cnn1d: .*leave _target_ out"):
+    with pytest.raises(
+        ConfigError, match=r"_target_=ecgexp\.models\.cnn1d\.Cnn1d: .*leave _target_ out"
+    ):
         load_experiment(["+_target_=ecgexp.models.cnn1d.Cnn1d"])
 
 
 def test_own_file_that_begins_with_a_replication_is_one(tmp_path):
     folder = tmp_path / "conf" / "experiment"
     folder.mkdir(parents=True)
-    (folder / "mine.yaml").write_text("# @package _global_\ndefaults: [replication/central]\n", encoding="utf-8")
-    words = [COMMAND, f"hydra.searchpath=[file://{folder.parent}]", "experiment=mine", "--cfg", "job"]
+    (folder / "mine.yaml").write_text(
+        "# @package _global_\ndefaults: [replication/central]\n", encoding="utf-8"
+    )
+    words = [
+        COMMAND,
+        f"hydra.searchpath=[file://{folder.parent}]",
+        "experiment=mine",
+        "--cfg",
+        "job",
+    ]
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert "_target_: ecgexp.replication.experiment.ReplicationExperiment" in done.stdout
 
 
 def test_refused_switch_imports_no_tensorflow(tmp_path):
-    (tmp_path / "tensorflow.py").write_text("raise SystemError('TensorFlow was imported')\n", encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
-    words = [COMMAND, "experiment=mitdb_inter_aami", "protocol_errors.split_by_beat=true"]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    (tmp_path / "tensorflow.py").write_text(
+        "raise SystemError('TensorFlow was imported')\n", encoding="utf-8"
+    )
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    }
+    words = [
+        COMMAND,
+        "experiment=mitdb_inter_patient_resnet1d_centralized",
+        "protocol_errors.split_by_beat=true",
+    ]
+    done = subprocess.run(
+        words, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "protocol_errors" in done.stderr
@@ -81,7 +108,9 @@ def test_refused_switch_imports_no_tensorflow(tmp_path):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_protocol_begins_with_all_its_faults(protocol):
-    assert load_experiment([f"experiment=replication/{protocol}"]).protocol_errors.names == switches(protocol)
+    assert load_experiment(
+        [f"experiment=replication/{protocol}"]
+    ).protocol_errors.names == switches(protocol)
 
 
 def test_no_fault_is_forgotten_by_the_protocols():
@@ -92,7 +121,7 @@ def test_no_fault_is_forgotten_by_the_protocols():
 def test_with_all_off_nothing_is_replaced_and_nothing_marked(protocol):
     sound = replication(protocol)
     assert sound.resolved() is sound
-    assert sound.is_private == sound.makes_promise == (protocol == "dp")
+    assert sound.is_private == sound.states_privacy_loss == (protocol == "dp")
     assert (sound.marks(), sound.tags(), sound.notices()) == ({}, {}, ())
 
 
@@ -107,68 +136,99 @@ def test_each_central_switch_replaces_one_part_and_no_other():
     sound = replication("central")
     parts = {
         "split_by_beat": {"split"}, "stand_in_lead": {"dataset"}, "beat_cap": {"dataset", "grouping"},
-        "last_checkpoint": {"selection"}, "autoscale": {"input"}, "augment_before_split": {"augmentation"},
+        "last_checkpoint": {"selection"}, "autoscale": {"features"}, "augment_before_split": {"augmentation"},
         "default_to_normal": set(),
     }  # fmt: skip
     assert set(parts) == set(switches("central"))
     for name, expected in parts.items():
-        flawed = replication("central", name)
-        differ = {item.name for item in fields(sound) if getattr(sound, item.name) != getattr(flawed, item.name)}
+        with_protocol_errors = replication("central", name)
+        differ = {
+            item.name
+            for item in fields(sound)
+            if getattr(sound, item.name) != getattr(with_protocol_errors, item.name)
+        }
         assert differ - {"protocol_errors", "grouping"} == expected - {"grouping"}, name
     assert isinstance(sound.split, InterPatient)
     assert isinstance(replication("central", "split_by_beat").split, IntraPatient)
-    assert (sound.dataset.missing_lead, replication("central", "stand_in_lead").dataset.missing_lead) == (
+    assert (
+        sound.dataset.missing_lead,
+        replication("central", "stand_in_lead").dataset.missing_lead,
+    ) == (
         "skip",
         "first",
     )
-    assert (sound.input.scale, replication("central", "autoscale").input.scale) == ("fixed", "autoscale")
+    assert (sound.features.scale, replication("central", "autoscale").features.scale) == (
+        "fixed",
+        "autoscale",
+    )
     assert replication("central", "last_checkpoint").selection.keep == "last"
 
 
 def test_a_noise_that_never_runs_leaves_plain_training_and_no_promise():
-    sound, flawed = replication("dp"), replication("dp", "noise_never_runs", "batch_norm_under_dp")
+    sound, with_protocol_errors = (
+        replication("dp"),
+        replication("dp", "noise_never_runs", "batch_norm_under_dp"),
+    )
     assert isinstance(sound.trainer, DpSgd)
-    assert type(flawed.trainer) is Centralized
-    assert (flawed.trainer.epochs, flawed.trainer.batch_size) == (
+    assert type(with_protocol_errors.trainer) is Centralized
+    assert (with_protocol_errors.trainer.epochs, with_protocol_errors.trainer.batch_size) == (
         sound.trainer.epochs,
         sound.trainer.expected_batch_size,
     )
-    assert (flawed.trainer.optimizer, flawed.trainer.learning_rate) == ("sgd", sound.trainer.learning_rate)
-    assert isinstance(flawed.privacy, NotPrivate)
-    assert flawed.privacy.intended == sound.privacy
-    assert flawed.model.normalization == "batch"
-    assert not flawed.is_private
+    assert (with_protocol_errors.trainer.optimizer, with_protocol_errors.trainer.learning_rate) == (
+        "sgd",
+        sound.trainer.learning_rate,
+    )
+    assert isinstance(with_protocol_errors.privacy, NotPrivate)
+    assert with_protocol_errors.privacy.intended == sound.privacy
+    assert with_protocol_errors.model.normalization == "batch"
+    assert not with_protocol_errors.is_private
 
 
-@pytest.mark.parametrize("name", ["epsilon_of_all_rows", "shuffled_as_poisson", "copies_as_beats", "split_by_beat"])
+@pytest.mark.parametrize(
+    "name", ["epsilon_of_all_rows", "shuffled_as_poisson", "copies_as_beats", "split_by_beat"]
+)
 def test_a_private_run_with_any_fault_is_a_simulation(name):
-    flawed = replication("dp", name)
-    assert isinstance(flawed.privacy, PrivacySpec)
-    assert not flawed.makes_promise
-    plan = flawed.privacy.plan(num_units=2_000, expected_batch_size=100, epochs=1)
+    with_protocol_errors = replication("dp", name)
+    assert isinstance(with_protocol_errors.privacy, PrivacySpec)
+    assert not with_protocol_errors.states_privacy_loss
+    plan = with_protocol_errors.privacy.plan(num_units=2_000, expected_batch_size=100, epochs=1)
     assert plan.is_simulation
-    assert not plan.makes_claim
+    assert not plan.has_privacy_guarantee
     assert plan.sampling == ("shuffle" if name == "shuffled_as_poisson" else "poisson")
 
 
 def test_batch_normalisation_cannot_be_trained_where_the_noise_runs():
-    with pytest.raises(ConfigError, match=r"type protocol_errors\.batch_norm_under_dp=false, or protocol"):
+    with pytest.raises(
+        ConfigError, match=r"type protocol_errors\.batch_norm_under_dp=false, or protocol"
+    ):
         replication("dp", "batch_norm_under_dp")
 
 
 def test_a_protocol_that_promised_nothing_cannot_be_replayed_under_a_promise():
-    promised = replace(replication("dp"), protocol_errors=ProtocolErrors(protocol="central", split_by_beat=True))
-    with pytest.raises(ConfigError, match=r"protocol_errors\.split_by_beat=true .*type privacy=none"):
-        promised.resolved()
+    protected = replace(
+        replication("dp"), protocol_errors=ProtocolErrors(protocol="central", split_by_beat=True)
+    )
+    with pytest.raises(
+        ConfigError, match=r"protocol_errors\.split_by_beat=true .*type privacy=none"
+    ):
+        protected.resolved()
 
 
 def test_copies_before_the_split_need_copies():
-    with pytest.raises(ConfigError, match=r"augmentation=none makes none; use augmentation=parity"):
-        replace(replication("central", "augment_before_split"), augmentation=NoAugmentation()).resolved()
+    with pytest.raises(
+        ConfigError, match=r"augmentation=none makes none; use augmentation=replication"
+    ):
+        replace(
+            replication("central", "augment_before_split"), augmentation=NoAugmentation()
+        ).resolved()
 
 
 def test_a_round_less_is_one_round_less_and_no_other_setting():
-    trainer, sound = replication("federated", "one_round_less").trainer, replication("federated").trainer
+    trainer, sound = (
+        replication("federated", "one_round_less").trainer,
+        replication("federated").trainer,
+    )
     assert (sound.num_steps, trainer.num_steps) == (20, 19)
     assert all(getattr(trainer, item.name) == getattr(sound, item.name) for item in fields(sound))
 
@@ -178,7 +238,14 @@ CLASSES = ("L", "N", "V")
 
 def test_a_prediction_is_read_as_n_where_no_class_passes_a_half():
     probabilities = np.array(
-        [[0.4, 0.3, 0.3], [0.5, 0.2, 0.3], [0.51, 0.29, 0.2], [0.1, 0.45, 0.45], [0.2, 0.1, 0.7], [0.3, 0.25, 0.45]]
+        [
+            [0.4, 0.3, 0.3],
+            [0.5, 0.2, 0.3],
+            [0.51, 0.29, 0.2],
+            [0.1, 0.45, 0.45],
+            [0.2, 0.1, 0.7],
+            [0.3, 0.25, 0.45],
+        ]
     )
     read = ProtocolErrors(protocol="central", default_to_normal=True).read(probabilities, CLASSES)
     assert [CLASSES[label] for label in read.argmax(axis=1)] == ["N", "N", "L", "N", "V", "N"]
@@ -206,6 +273,9 @@ def test_what_is_read_is_a_table_of_probabilities_still():
 
 def test_it_says_so_where_there_is_no_class_n():
     with pytest.raises(
-        ConfigError, match=r"needs a class N, and there are L, V; type protocol_errors\.default_to_normal=false"
+        ConfigError,
+        match=r"needs a class N, and there are L, V; type protocol_errors\.default_to_normal=false",
     ):
-        ProtocolErrors(protocol="central", default_to_normal=True).read(np.ones((1, 2)) / 2, ("L", "V"))
+        ProtocolErrors(protocol="central", default_to_normal=True).read(
+            np.ones((1, 2)) / 2, ("L", "V")
+        )

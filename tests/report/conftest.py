@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `finished_runs` and `page_reader`; tests are not a package
+sys.path.insert(
+    0, str(Path(__file__).parent)
+)  # for `finished_runs` and `page_reader`; tests are not a package
 
 
 @pytest.fixture(scope="session")

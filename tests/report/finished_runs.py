@@ -15,7 +15,7 @@ COMMON = {
     "dataset._target_": "ecgexp.data.datasets.recorded.RecordedDataset",
     "dataset.root": "data",
     "split._target_": "ecgexp.data.splits.InterPatient",
-    "input._target_": "ecgexp.features.inputs.SignalInput",
+    "features._target_": "ecgexp.features.inputs.SignalFeatures",
     "model._target_": "ecgexp.models.cnn1d.Cnn1d",
     "tracking.uri": "sqlite:///mlruns/mlflow.db",
     "tracking.experiment_name": "ecgexp",
@@ -36,10 +36,10 @@ def private(noise_multiplier: float) -> dict:
     }  # fmt: skip
 
 
-def promise(epsilon: float, *, unit: str = "beat", simulation: bool = False) -> dict:
+def guarantee(epsilon: float, *, unit: str = "beat", simulation: bool = False) -> dict:
     """What `privacy.json` holds."""
     return {
-        "claim": not simulation, "simulation": simulation, "statement": f"ε = {epsilon:.2f} (δ 1e-05) · unit: {unit}",
+        "guarantee": not simulation, "simulation": simulation, "statement": f"ε = {epsilon:.2f} (δ 1e-05) · unit: {unit}",
         "epsilon": None if simulation else epsilon, "delta": 1e-5, "unit": unit,
         **({"epsilon_if_noise_were_secret": epsilon} if simulation else {}),
     }  # fmt: skip
@@ -57,7 +57,7 @@ def finished(
     if privacy is not None:
         tracker.log_text(f"{privacy['statement']}\n", "privacy_statement.txt")
         tracker.log_dict(privacy, "privacy.json")
-        if privacy["claim"]:
+        if privacy["guarantee"]:
             price = {"privacy/epsilon": privacy["epsilon"], "privacy/delta": privacy["delta"]}
             metrics = metrics | {key: value for key, value in price.items() if value is not None}
     tracker.log_metrics({"curve/train/loss": 43.21, "curve/train/accuracy": 97.531}, step=1)
@@ -76,7 +76,9 @@ def finished(
     return folder
 
 
-def failed(folder: Path, *, reason: str, params: dict | None = None, name: str = "a failed run") -> Path:
+def failed(
+    folder: Path, *, reason: str, params: dict | None = None, name: str = "a failed run"
+) -> Path:
     """A run that ended with an error."""
     tracker = _begin(folder, params or {}, name, SYNTHETIC, "d1", None)
     Result(status="FAILED", reason=reason).write(folder)
@@ -84,7 +86,9 @@ def failed(folder: Path, *, reason: str, params: dict | None = None, name: str =
     return folder
 
 
-def judged(folder: Path, rng: np.random.Generator, *, skill: float, patients: int = 22, **more) -> Path:
+def evaluated(
+    folder: Path, rng: np.random.Generator, *, skill: float, patients: int = 22, **more
+) -> Path:
     """A run with the scores of drawn predictions, all that an evaluation has; `skill` is the chance of a right answer."""
     labels = rng.choice(5, 4000, p=[0.87, 0.05, 0.06, 0.015, 0.005])
     right = rng.random(4000) < skill
@@ -117,15 +121,30 @@ def _begin(
 
 
 def _predictions(tracker: JsonlTracker, confusion: np.ndarray, classes: tuple[str, ...]) -> None:
-    true, predicted = (np.repeat(index.ravel(), confusion.ravel()) for index in np.indices(confusion.shape))
+    true, predicted = (
+        np.repeat(index.ravel(), confusion.ravel()) for index in np.indices(confusion.shape)
+    )
     names = np.array(classes)
     places = np.arange(len(true))
-    table = {"record": "100", "patient": "100", "sample": places, "class": names[true], "predicted": names[predicted]}
+    table = {
+        "record": "100",
+        "patient": "100",
+        "sample": places,
+        "class": names[true],
+        "predicted": names[predicted],
+    }
     table |= {f"probability/{name}": np.zeros(len(true)) for name in classes}
     tracker.log_table(pd.DataFrame(table), "predictions/test.parquet")
 
 
 def pointer(**values):
     """What `sweep.json` of an invocation holds."""
-    usual = {"home": "nowhere", "typed": [], "planned": None, "parent_id": None, "settings": {}, "private_dir": None}
+    usual = {
+        "home": "nowhere",
+        "typed": [],
+        "planned": None,
+        "parent_id": None,
+        "settings": {},
+        "private_dir": None,
+    }
     return usual | values

@@ -1,5 +1,5 @@
 import pytest
-from finished_runs import CENTRALIZED, finished, private, promise
+from finished_runs import CENTRALIZED, finished, guarantee, private
 
 from ecgexp.analysis.find_runs import find_run
 from ecgexp.analysis.report import curves, published
@@ -14,7 +14,10 @@ def group(tmp_path):
     """[(params, how)] -> their configurations."""
 
     def make(*runs):
-        made = [finished(tmp_path / str(i), params=params, **more) for i, (params, more) in enumerate(runs)]
+        made = [
+            finished(tmp_path / str(i), params=params, **more)
+            for i, (params, more) in enumerate(runs)
+        ]
         return configurations([read_row(find_run(str(folder))) for folder in made])
 
     return make
@@ -22,32 +25,43 @@ def group(tmp_path):
 
 def test_a_curve_is_of_runs_that_differ_in_their_noise_only(group):
     made = group(
-        (private(2.0), {"privacy": promise(1.5)}),
-        (private(0.8), {"privacy": promise(7.5)}),
-        ({**private(0.8), "privacy.unit": "patient"}, {"privacy": promise(40.0, unit="patient")}),
+        (private(2.0), {"privacy": guarantee(1.5)}),
+        (private(0.8), {"privacy": guarantee(7.5)}),
+        ({**private(0.8), "privacy.unit": "patient"}, {"privacy": guarantee(40.0, unit="patient")}),
         (CENTRALIZED, {}),
     )
     found = curves.curves(made)
-    assert [[one.epsilon.mean for one in curve.configurations] for curve in found] == [[1.5, 7.5], [40.0]]
+    assert [[one.epsilon.mean for one in curve.configurations] for curve in found] == [
+        [1.5, 7.5],
+        [40.0],
+    ]
     assert [curve.label.partition(",")[0] for curve in found] == ["per beat", "per patient"]
 
 
 def test_runs_without_noise_are_drawn_if_data_split_and_model_agree(group):
     made = group(
-        (private(1.0), {"privacy": promise(3.0)}), (CENTRALIZED, {}), ({**CENTRALIZED, **OTHER_MODEL}, {}),
+        (private(1.0), {"privacy": guarantee(3.0)}), (CENTRALIZED, {}), ({**CENTRALIZED, **OTHER_MODEL}, {}),
         ({**CENTRALIZED, "split._target_": "ecgexp.data.splits.IntraPatient"}, {}),
         ({**CENTRALIZED, "trainer.learning_rate": 0.5}, {}),
     )  # fmt: skip
-    assert [one.params["trainer.learning_rate"] for one in curves.baselines(made)] == ["0.001", "0.5"]
+    assert [one.params["trainer.learning_rate"] for one in curves.baselines(made)] == [
+        "0.001",
+        "0.5",
+    ]
 
 
 def test_a_simulation_says_that_it_promises_nothing(group):
-    made = group((private(1.0), {"privacy": promise(3.0, simulation=True)}))
+    made = group((private(1.0), {"privacy": guarantee(3.0, simulation=True)}))
     assert [curve.label for curve in curves.curves(made)] == ["simulation, no promise, per beat"]
 
 
 def test_a_promise_without_a_finite_price_is_on_no_curve(group):
-    made = group((private(1.0), {"privacy": {**promise(3.0), "epsilon": None}, "metrics": {"test/accuracy": 1.0}}))
+    made = group(
+        (
+            private(1.0),
+            {"privacy": {**guarantee(3.0), "epsilon": None}, "metrics": {"test/accuracy": 1.0}},
+        )
+    )
     assert curves.curves(made) == []
 
 
@@ -81,22 +95,31 @@ def test_published_scores_are_as_they_were_published():
         1: 0.506, 3: 0.738, 5: 0.837, 7: 0.873, 10: 0.892,
     }  # fmt: skip
     assert sorted(one.accuracy for one in published.WITHOUT_NOISE) == [0.877, 0.9839, 0.984, 0.9853]
-    assert {one.citation for one in (*published.SPLIT_LAYER, *published.WITHOUT_NOISE)} == set(published.CITATIONS)
+    assert {one.citation for one in (*published.SPLIT_LAYER, *published.WITHOUT_NOISE)} == set(
+        published.CITATIONS
+    )
 
 
 def test_the_drawn_points_are_the_means_and_their_bars_reach_over_the_seeds(group):
     made = group(
-        *((private(2.0), {"privacy": promise(epsilon), "seed": seed, "metrics": {"test/macro_f1": value}})
+        *((private(2.0), {"privacy": guarantee(epsilon), "seed": seed, "metrics": {"test/macro_f1": value}})
           for seed, (epsilon, value) in enumerate(((1.0, 0.2), (1.5, 0.3), (2.0, 0.7)))),
-        (private(0.5), {"privacy": promise(12.0), "metrics": {"test/macro_f1": 0.8}}),
+        (private(0.5), {"privacy": guarantee(12.0), "metrics": {"test/macro_f1": 0.8}}),
     )  # fmt: skip
-    axes = curves.curve_figure(made, "macro_f1", split="test", synthetic=False, references=False).axes[0]
+    axes = curves.curve_figure(
+        made, "macro_f1", split="test", synthetic=False, references=False
+    ).axes[0]
     (bars,) = axes.containers
     points = bars.lines[0]
     assert list(points.get_xdata()) == [1.5, 12.0]
     assert list(points.get_ydata()) == pytest.approx([0.4, 0.8])
-    across, along = ([segment.tolist() for segment in part.get_segments()] for part in bars.lines[2])
-    assert [[x for x, _ in segment] for segment in across] == [pytest.approx([1.0, 2.0]), pytest.approx([12.0, 12.0])]
+    across, along = (
+        [segment.tolist() for segment in part.get_segments()] for part in bars.lines[2]
+    )
+    assert [[x for x, _ in segment] for segment in across] == [
+        pytest.approx([1.0, 2.0]),
+        pytest.approx([12.0, 12.0]),
+    ]
     ends = [[y for _, y in segment] for segment in along]
     assert ends == [pytest.approx([0.2, 0.7]), pytest.approx([0.8, 0.8])]
     assert axes.get_xscale() == "log"
@@ -105,5 +128,7 @@ def test_the_drawn_points_are_the_means_and_their_bars_reach_over_the_seeds(grou
 def test_letters_of_near_ticks_do_not_lie_on_each_other():
     placed = curves._spread_out([0.99, 0.985, 0.984, 0.5], gap=0.02)
     assert placed[0] == 0.99
-    assert all(above - below >= 0.02 - 1e-12 for above, below in zip(placed, placed[1:], strict=False))
+    assert all(
+        above - below >= 0.02 - 1e-12 for above, below in zip(placed, placed[1:], strict=False)
+    )
     assert placed[3] == 0.5

@@ -2,7 +2,7 @@ import json
 import shutil
 
 import pytest
-from finished_runs import CENTRALIZED, failed, finished, pointer, private, promise
+from finished_runs import CENTRALIZED, failed, finished, guarantee, pointer, private
 
 from ecgexp.analysis.find_runs import PARENT_TAG, find_run
 from ecgexp.analysis.report import gather as gathering
@@ -17,7 +17,8 @@ def test_the_runs_in_a_sweeps_folder_come_in_the_order_of_their_numbers(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("how", "tags"), [("copy", {"run.dir": "made/0"}), ("link", {"run.dir": "made/0"}), ("link", {})]
+    ("how", "tags"),
+    [("copy", {"run.dir": "made/0"}), ("link", {"run.dir": "made/0"}), ("link", {})],
 )
 def test_run_in_two_folders_is_refused(tmp_path, how, tags):
     made = finished(tmp_path / "0", params=CENTRALIZED, tags=tags)
@@ -27,13 +28,17 @@ def test_run_in_two_folders_is_refused(tmp_path, how, tags):
         (tmp_path / "2").symlink_to(made)
     else:
         shutil.copytree(made, tmp_path / "2")
-    with pytest.raises(DataError, match=rf"--parent {tmp_path}: 0 and 2 hold the same run; remove one of them"):
+    with pytest.raises(
+        DataError, match=rf"--parent {tmp_path}: 0 and 2 hold the same run; remove one of them"
+    ):
         choose(parent=str(tmp_path))
 
 
 def test_a_sweeps_folder_tells_its_parents_words(tmp_path):
     finished(
-        tmp_path / "home" / "parent", params={}, tags={"command": "ecgexp -m seed=1,2", "sweep.overrides": "seed=1,2"}
+        tmp_path / "home" / "parent",
+        params={},
+        tags={"command": "ecgexp -m seed=1,2", "sweep.overrides": "seed=1,2"},
     )
     (tmp_path / "home" / "parent" / "sweep_privacy.txt").write_text("All of it costs ε = 9.\n")
     finished(tmp_path / "now" / "0", params=CENTRALIZED)
@@ -85,9 +90,9 @@ def test_with_nothing_said_it_is_the_experiment_of_the_newest_run(tmp_path, stor
     store["new"] = [in_store(tmp_path / "b", "new", 2.0)]
     assert choose().title == "experiment old"
     store["new"].append(in_store(tmp_path / "d", "new", 4.0))
-    chosen = choose()
-    assert chosen.title == "experiment new"
-    assert [run.name for run in chosen.runs] == ["b", "d"]
+    selected = choose()
+    assert selected.title == "experiment new"
+    assert [run.name for run in selected.runs] == ["b", "d"]
 
 
 def test_parents_of_sweeps_are_not_among_the_runs(tmp_path, store):
@@ -107,7 +112,16 @@ def test_no_run_at_all_is_an_error_that_says_so(store, how):
 
 def test_databases_and_digests_are_told_once(tmp_path):
     finished(tmp_path / "0", params=CENTRALIZED, database="mitdb 1.0.0", digest="b")
-    finished(tmp_path / "1", params=private(1.0), database="mitdb 1.0.0", digest="a", privacy=promise(1.0))
+    finished(
+        tmp_path / "1",
+        params=private(1.0),
+        database="mitdb 1.0.0",
+        digest="a",
+        privacy=guarantee(1.0),
+    )
     finished(tmp_path / "2", params=CENTRALIZED, seed=1)
     found = gather(choose(parent=str(tmp_path)))
-    assert found.digests == {"mitdb 1.0.0": ["a", "b"], "synthetic (virtual patients, seed 0)": ["d1"]}
+    assert found.digests == {
+        "mitdb 1.0.0": ["a", "b"],
+        "synthetic (virtual patients, seed 0)": ["d1"],
+    }

@@ -1,7 +1,7 @@
 import random
 
 import pytest
-from finished_runs import CENTRALIZED, finished, private, promise
+from finished_runs import CENTRALIZED, finished, guarantee, private
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +15,11 @@ def row(tmp_path):
     """(params, …) -> the row of a finished run with them."""
 
     def make(params, **more):
-        return read_row(find_run(str(finished(tmp_path / str(len(list(tmp_path.iterdir()))), params=params, **more))))
+        return read_row(
+            find_run(
+                str(finished(tmp_path / str(len(list(tmp_path.iterdir()))), params=params, **more))
+            )
+        )
 
     return make
 
@@ -34,7 +38,9 @@ def test_runs_that_differ_in_the_seed_only_are_one_configuration(row):
     ],
 )  # fmt: skip
 def test_what_decides_nothing_parts_no_configuration(row, name):
-    made = configurations([row({**CENTRALIZED, name: value}, seed=seed) for seed, value in enumerate(("a", "b"))])
+    made = configurations(
+        [row({**CENTRALIZED, name: value}, seed=seed) for seed, value in enumerate(("a", "b"))]
+    )
     assert len(made) == 1
 
 
@@ -52,17 +58,24 @@ def test_runs_on_other_beats_are_another_configuration(row):
 
 def test_configurations_come_without_privacy_first_and_then_from_little_to_much(row):
     rows = [
-        row(private(2.0), privacy=promise(1.5)),
-        row(private(0.8), privacy=promise(7.5)),
+        row(private(2.0), privacy=guarantee(1.5)),
+        row(private(0.8), privacy=guarantee(7.5)),
         row(CENTRALIZED),
         row(
-            {**private(0.8), "privacy.noise_seed": 1, "privacy.l2_norm_clip": 2}, privacy=promise(7.5, simulation=True)
+            {**private(0.8), "privacy.noise_seed": 1, "privacy.l2_norm_clip": 2},
+            privacy=guarantee(7.5, simulation=True),
         ),
-        row(private(1.2), privacy=promise(3.0)),
+        row(private(1.2), privacy=guarantee(3.0)),
     ]
     made = configurations(rows)
     assert [one.number for one in made] == [1, 2, 3, 4, 5]
-    assert [one.promise for one in made] == ["none", "simulation", "private", "private", "private"]
+    assert [one.guarantee for one in made] == [
+        "none",
+        "simulation",
+        "private",
+        "private",
+        "private",
+    ]
     assert [one.epsilon.mean for one in made[2:]] == [7.5, 3.0, 1.5]
 
 
@@ -82,7 +95,10 @@ def test_what_only_one_kind_of_part_has_is_no_column_unless_it_must_be():
 
 
 def test_labels_are_the_fewest_words_that_tell_configurations_apart():
-    private = [{"trainer._target_": "e.Dp", "privacy.noise": noise, "trainer.rate": "0.25"} for noise in ("0.8", "2.0")]
+    private = [
+        {"trainer._target_": "e.Dp", "privacy.noise": noise, "trainer.rate": "0.25"}
+        for noise in ("0.8", "2.0")
+    ]
     central = {"trainer._target_": "e.Central", "trainer.rate": "0.001"}
     assert told_apart([*private, central]) == ["noise 0.8", "noise 2.0", "trainer Central"]
     faster = central | {"trainer.rate": "0.1"}

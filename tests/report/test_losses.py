@@ -11,17 +11,17 @@ from ecgexp.analysis.report import losses as module
 from ecgexp.analysis.report.losses import together
 from ecgexp.privacy import accounting
 from ecgexp.privacy.recorded_losses import Loss, Losses
-from ecgexp.privacy.search_accounting import Charge, compose_epsilon
+from ecgexp.privacy.search_accounting import PrivacySpent, compose_epsilon
 
 PRIVATE = {"privacy._target_": "ecgexp.privacy.plan.PrivacySpec"}
 DATABASE = "mitdb 1.0.0"
 EVENT = accounting.to_json(accounting.repeated(accounting.poisson_gaussian(0.01, 1.0), 100))
-CHARGE = Charge(
-    event=EVENT, delta=1e-5, unit="beat", neighbouring="add_or_remove_one", accountant="pld", makes_claim=True
+CHARGE = PrivacySpent(
+    event=EVENT, delta=1e-5, unit="beat", neighboring_relation="add_or_remove_one", accountant="pld", has_privacy_guarantee=True
 )  # fmt: skip
 KEPT = {
-    "claim": True, "simulation": False, "statement": "ε", "epsilon": 0.5, "event": EVENT, "delta": 1e-5, "unit": "beat",
-    "neighbouring": "add_or_remove_one", "accountant": "pld",
+    "guarantee": True, "simulation": False, "statement": "ε", "epsilon": 0.5, "event": EVENT, "delta": 1e-5, "unit": "beat",
+    "neighboring_relation": "add_or_remove_one", "accountant": "pld",
 }  # fmt: skip
 
 
@@ -44,16 +44,23 @@ def record(tmp_path):
 
 
 def run(folder, *, params=PRIVATE, privacy=KEPT, database=DATABASE, **more):
-    return find_run(str(finished(folder, params=params, privacy=privacy, database=database, **more)))
+    return find_run(
+        str(finished(folder, params=params, privacy=privacy, database=database, **more))
+    )
 
 
-def loss(run_dir, *, people=("database mitdb",), **changes):
-    return Loss(run_dir=str(run_dir), name="run", people=frozenset(people), **({"charge": CHARGE} | changes))
+def loss(run_dir, *, training_population=("database mitdb",), **changes):
+    return Loss(
+        run_dir=str(run_dir),
+        name="run",
+        training_population=frozenset(training_population),
+        **({"spent": CHARGE} | changes),
+    )
 
 
-def says(texts, charges):
+def says(texts, all_spent):
     (text,) = texts
-    return f"ε = {compose_epsilon(charges):.4g}"[:7] in text
+    return f"ε = {compose_epsilon(all_spent):.4g}"[:7] in text
 
 
 def test_store_counts_runs_that_are_not_on_the_page(tmp_path, store, record, ask):
@@ -95,7 +102,10 @@ def test_run_that_had_no_id_is_found_by_its_folder(tmp_path, store, record, ask)
 
 
 def test_private_run_that_kept_no_event_is_unknown(tmp_path, store, ask):
-    store += [run(tmp_path / "a"), find_run(str(failed(tmp_path / "b", reason="killed", params=PRIVATE)))]
+    store += [
+        run(tmp_path / "a"),
+        find_run(str(failed(tmp_path / "b", reason="killed", params=PRIVATE))),
+    ]
     (text,) = ask()
     assert text.startswith("At least")
     assert "1 more run" in text
@@ -115,7 +125,7 @@ def test_run_without_a_guarantee_leaves_no_bound(tmp_path, store, ask):
 
 def test_runs_on_other_people_are_not_added(tmp_path, store, record, ask):
     store.append(run(tmp_path / "a"))
-    record.begin(loss("b", people=("database svdb",)), resumes=False)
+    record.begin(loss("b", training_population=("database svdb",)), resumes=False)
     assert says(ask(), [CHARGE])
 
 

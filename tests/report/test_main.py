@@ -20,7 +20,13 @@ def test_a_folder_of_runs_becomes_a_page(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--parent", "a", "--experiment", "b"], ["--filter", "a", "--experiment", "b"], ["--colour"], ["a"]]
+    "arguments",
+    [
+        ["--parent", "a", "--experiment", "b"],
+        ["--filter", "a", "--experiment", "b"],
+        ["--colour"],
+        ["a"],
+    ],
 )
 def test_arguments_that_contradict_each_other_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -44,7 +50,12 @@ def test_a_store_that_is_not_there_is_one_line(tmp_path, monkeypatch, capsys):
 def test_a_page_that_cannot_be_written_is_one_line(tmp_path, capsys):
     finished(tmp_path / "sweep" / "1", params=CENTRALIZED)
     (tmp_path / "file").write_text("")
-    assert main(["--parent", str(tmp_path / "sweep"), "--output", str(tmp_path / "file" / "page.html")]) == 1
+    assert (
+        main(
+            ["--parent", str(tmp_path / "sweep"), "--output", str(tmp_path / "file" / "page.html")]
+        )
+        == 1
+    )
     assert "cannot be written" in capsys.readouterr().err
 
 

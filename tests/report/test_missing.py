@@ -7,7 +7,10 @@ from ecgexp.analysis.report.gather import choose, gather
 from ecgexp.analysis.report.tables import note_table, score_table
 
 CLASSES = ("N", "S", "V")
-TRAINING, TEST = "no training beat is of class S: the model cannot have learned them", "no beat is of class V"
+TRAINING, TEST = (
+    "no training beat is of class S: the model cannot have learned them",
+    "no beat is of class V",
+)
 
 
 def scores(*absent):
@@ -48,7 +51,9 @@ def test_average_over_fewer_classes_says_over_which(configurations):
 
 def test_averages_over_other_classes_are_not_ranked(configurations):
     runs = {"metrics": scores("V"), **rate(0.1)}, {"metrics": scores(), **rate(0.2)}
-    (note,) = [note for note in score_table(configurations(*runs), "test").notes if "rank nothing" in note]
+    (note,) = [
+        note for note in score_table(configurations(*runs), "test").notes if "rank nothing" in note
+    ]
     assert "N, S: [1]" in note
     assert "N, S, V: [2]" in note
 
@@ -76,7 +81,13 @@ def test_runs_without_notes_have_no_table(configurations):
 
 
 def test_notes_stand_on_the_page(tmp_path, make_page):
-    finished(tmp_path / "0", params=CENTRALIZED, classes=CLASSES, metrics=scores("V"), notes={"test": [TEST]})
+    finished(
+        tmp_path / "0",
+        params=CENTRALIZED,
+        classes=CLASSES,
+        metrics=scores("V"),
+        notes={"test": [TEST]},
+    )
     source = make_page(tmp_path).source
     assert TEST in source
     assert "0.700 over N, S" in source

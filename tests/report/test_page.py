@@ -2,14 +2,29 @@ import re
 
 import numpy as np
 import pytest
-from finished_runs import CENTRALIZED, CLASSES, SYNTHETIC, failed, finished, judged, private, promise
+from finished_runs import (
+    CENTRALIZED,
+    CLASSES,
+    SYNTHETIC,
+    evaluated,
+    failed,
+    finished,
+    guarantee,
+    private,
+)
 
 from ecgexp.evaluation.confusion import confusion_scores
 
 HOSTILE = "<script>alert('x')</script>&\"' $\\frac{ --> ]]> é\x07"
 FEDERATED = {**CENTRALIZED, "trainer._target_": "ecgexp.training.federated.trainer.Federated"}
 CLIENTS = [
-    {"client": f"{100 + i}", "beats": 50 + i, "accuracy": 0.5 + 0.1 * i, "macro_f1": 0.4, "majority_accuracy": 0.9}
+    {
+        "client": f"{100 + i}",
+        "beats": 50 + i,
+        "accuracy": 0.5 + 0.1 * i,
+        "macro_f1": 0.4,
+        "majority_accuracy": 0.9,
+    }
     for i in range(3)
 ]
 
@@ -20,13 +35,37 @@ def sweep(tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("sweep")
     rng = np.random.default_rng(0)
     for seed in (1, 2):
-        judged(tmp_path / f"{seed}", rng, skill=0.95, params=CENTRALIZED, seed=seed)
-        judged(tmp_path / f"{seed + 2}", rng, skill=0.8, params=private(0.8), seed=seed, privacy=promise(7.5))
-        judged(tmp_path / f"{seed + 4}", rng, skill=0.5, params=private(2.0), seed=seed, privacy=promise(1.25))
-    judged(tmp_path / "7", rng, skill=0.9, params=FEDERATED, clients=CLIENTS)
-    unit = {"privacy": promise(20, unit="patient"), "clients": CLIENTS}
-    judged(tmp_path / "8", rng, skill=0.6, params={**private(1.0), **FEDERATED, "privacy.unit": "patient"}, **unit)
-    failed(tmp_path / "9", reason="DataError: training diverged; try a smaller trainer.learning_rate", name="too fast")
+        evaluated(tmp_path / f"{seed}", rng, skill=0.95, params=CENTRALIZED, seed=seed)
+        evaluated(
+            tmp_path / f"{seed + 2}",
+            rng,
+            skill=0.8,
+            params=private(0.8),
+            seed=seed,
+            privacy=guarantee(7.5),
+        )
+        evaluated(
+            tmp_path / f"{seed + 4}",
+            rng,
+            skill=0.5,
+            params=private(2.0),
+            seed=seed,
+            privacy=guarantee(1.25),
+        )
+    evaluated(tmp_path / "7", rng, skill=0.9, params=FEDERATED, clients=CLIENTS)
+    unit = {"privacy": guarantee(20, unit="patient"), "clients": CLIENTS}
+    evaluated(
+        tmp_path / "8",
+        rng,
+        skill=0.6,
+        params={**private(1.0), **FEDERATED, "privacy.unit": "patient"},
+        **unit,
+    )
+    failed(
+        tmp_path / "9",
+        reason="DataError: training diverged; try a smaller trainer.learning_rate",
+        name="too fast",
+    )
     return tmp_path
 
 
@@ -37,7 +76,18 @@ def page(sweep, make_page):
 
 
 def test_the_page_fetches_nothing(page):
-    fetching = ("src", "href", "xlink:href", "srcset", "data", "action", "poster", "background", "formaction", "ping")
+    fetching = (
+        "src",
+        "href",
+        "xlink:href",
+        "srcset",
+        "data",
+        "action",
+        "poster",
+        "background",
+        "formaction",
+        "ping",
+    )
     for name, attributes in page.elements:
         assert name not in (
             "script",
@@ -60,7 +110,10 @@ def test_the_page_fetches_nothing(page):
         "default-src 'none'; style-src 'unsafe-inline'"
     ]
     addresses = set(re.findall(r"https?://[^\s\"'<]+", page.source))
-    assert addresses == {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}  # names of namespaces
+    assert addresses == {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }  # names of namespaces
 
 
 def test_the_page_is_well_formed_and_its_references_lead_somewhere(page):
@@ -82,11 +135,11 @@ def test_the_page_can_be_read_without_seeing_it(page):
     assert len(page.all("h1")) == 1
     assert all(cell.get("scope") in ("col", "row", "rowgroup") for cell in page.all("th"))
     assert len(page.all("caption")) == len(page.all("table")) > 5
-    pictures = page.all("svg")
-    assert len(pictures) >= 2 + 5 + 5 + 2 + 1
-    for picture in pictures:
-        assert picture["role"] == "img"
-        name, words = picture["aria-labelledby"].split()
+    images = page.all("svg")
+    assert len(images) >= 2 + 5 + 5 + 2 + 1
+    for image in images:
+        assert image["role"] == "img"
+        name, words = image["aria-labelledby"].split()
         assert re.search(rf'<title id="{name}">[^<]+</title>', page.source)
         assert re.search(rf'<desc id="{words}">[^<]+</desc>', page.source)
 
@@ -95,10 +148,12 @@ def test_names_and_tags_cannot_become_markup(tmp_path, report):
     bad = {"trainer.odd": HOSTILE}
     finished(
         tmp_path / "1", params={**private(1.0), **bad}, name=HOSTILE, database=f"synthetic {HOSTILE}", tags={"command": HOSTILE},
-        privacy={**promise(2.0, unit=HOSTILE), "statement": HOSTILE}, classes=("N", HOSTILE), digest=HOSTILE,
+        privacy={**guarantee(2.0, unit=HOSTILE), "statement": HOSTILE}, classes=("N", HOSTILE), digest=HOSTILE,
         undefined={"test/jk_index": HOSTILE}, confusion=np.array([[3, 1], [1, 2]]), clients=[CLIENTS[0] | {"client": HOSTILE}],
     )  # fmt: skip
-    finished(tmp_path / "2", params={**private(1.0), "trainer.odd": "ordinary"}, privacy=promise(1.0))
+    finished(
+        tmp_path / "2", params={**private(1.0), "trainer.odd": "ordinary"}, privacy=guarantee(1.0)
+    )
     failed(tmp_path / "3", reason=HOSTILE, name=HOSTILE, params=bad)
     page = report()
     assert page.unclosed == []
@@ -109,13 +164,18 @@ def test_names_and_tags_cannot_become_markup(tmp_path, report):
 
 def test_means_and_ranges_in_the_table_are_those_computed_by_hand(tmp_path, report):
     for seed, accuracy, f1 in ((1, 0.5, 0.1), (2, 0.75, 0.2), (3, 0.7, 0.6)):
-        metrics = {"test/accuracy": accuracy, "test/macro_f1": f1, "test/f1/V": f1 / 2, "test/support/V": 7}
+        metrics = {
+            "test/accuracy": accuracy,
+            "test/macro_f1": f1,
+            "test/f1/V": f1 / 2,
+            "test/support/V": 7,
+        }
         finished(
             tmp_path / f"{seed}",
             params=private(0.8),
             seed=seed,
             metrics=metrics,
-            privacy=promise(7.5),
+            privacy=guarantee(7.5),
             seconds=100 * seed,
         )
     alone = {"test/accuracy": 0.9, "test/accuracy_ci_low": 0.85, "test/accuracy_ci_high": 0.95}
@@ -147,8 +207,18 @@ def test_page_states_the_overlap_beside_the_epsilon_of_a_row(tmp_path, report):
     groups = [{}, {"epsilon_overlap": 27.941}, {"epsilon_overlap": None}]
     for number, group in enumerate(groups):
         rows = {"rows_per_unit": 1, "overlapping_rows": 5 if group else 1}
-        finished(tmp_path / f"{number}", params=private(number + 1.0), privacy=promise(3.301 - number) | rows | group)
-    infinite = {"claim": False, "simulation": False, "epsilon": None, "statement": "no claim", "delta": 1e-5}
+        finished(
+            tmp_path / f"{number}",
+            params=private(number + 1.0),
+            privacy=guarantee(3.301 - number) | rows | group,
+        )
+    infinite = {
+        "guarantee": False,
+        "simulation": False,
+        "epsilon": None,
+        "statement": "no claim",
+        "delta": 1e-5,
+    }
     finished(tmp_path / "infinite", params=private(1e-4), privacy=infinite)
     header, *rows = report().tables["Scores on the test beats, one row a configuration"]
     found = {row[header.index("ε")].replace("\N{NO-BREAK SPACE}", " ") for row in rows}
@@ -158,7 +228,11 @@ def test_page_states_the_overlap_beside_the_epsilon_of_a_row(tmp_path, report):
 
 
 def test_memory_is_told_where_it_was_logged(tmp_path, report):
-    finished(tmp_path / "1", params=CENTRALIZED, metrics={"test/accuracy": 1.0, "system/peak_memory_gib": 1.234})
+    finished(
+        tmp_path / "1",
+        params=CENTRALIZED,
+        metrics={"test/accuracy": 1.0, "system/peak_memory_gib": 1.234},
+    )
     page = report()
     assert page.tables["Time and memory"][0][-1] == "system/peak_memory_gib"
     assert page.tables["Time and memory"][1][-1] == "1.23"
@@ -167,7 +241,12 @@ def test_memory_is_told_where_it_was_logged(tmp_path, report):
 
 def test_a_mean_over_the_seeds_in_which_a_score_is_defined_says_so(tmp_path, report):
     for seed, more in ((1, {"test/jk_index": 0.4}), (2, {})):
-        finished(tmp_path / f"{seed}", params=CENTRALIZED, seed=seed, metrics={"test/accuracy": 0.5, **more})
+        finished(
+            tmp_path / f"{seed}",
+            params=CENTRALIZED,
+            seed=seed,
+            metrics={"test/accuracy": 0.5, **more},
+        )
     assert "0.400 (undefined in 1 of 2)" in report().text
 
 
@@ -182,7 +261,11 @@ def test_matrices_are_summed_over_the_seeds(tmp_path, report):
 
 def test_no_more_matrices_are_drawn_than_can_be_read(tmp_path, report):
     for i in range(14):
-        finished(tmp_path / f"{i}", params={**CENTRALIZED, "trainer.epochs": i}, confusion=np.eye(5, dtype=int))
+        finished(
+            tmp_path / f"{i}",
+            params={**CENTRALIZED, "trainer.epochs": i},
+            confusion=np.eye(5, dtype=int),
+        )
     page = report()
     assert page.source.count('<desc id="confusion-') == 12
     assert "The first 12 of 14 configurations are drawn" in page.text
@@ -192,7 +275,10 @@ def test_beats_are_counted_once_for_each_way_in_which_they_are_dealt(tmp_path, r
     for seed, beats in enumerate((7001, 7001, 6000)):
         finished(tmp_path / f"{seed}", params=CENTRALIZED, seed=seed, train_beats=beats)
     tables = report().tables
-    assert tables[f"Beats of {SYNTHETIC}, as dealt in run 0"][1:] == [["train", *["7001"] * 5], ["test", *["301"] * 5]]
+    assert tables[f"Beats of {SYNTHETIC}, as dealt in run 0"][1:] == [
+        ["train", *["7001"] * 5],
+        ["test", *["301"] * 5],
+    ]
     assert tables[f"Beats of {SYNTHETIC}, as dealt in run 2"][1] == ["train", *["6000"] * 5]
     for seed in range(3, 6):
         finished(tmp_path / f"{seed}", params=CENTRALIZED, seed=seed, train_beats=seed)
@@ -207,8 +293,10 @@ def test_synthetic_data_are_told_at_once(tmp_path, report):
 
 
 def test_a_run_that_repeats_faults_is_named_at_the_top_and_is_on_no_curve(tmp_path, report):
-    finished(tmp_path / "1", params=private(1.0), database="mitdb 1.0.0", privacy=promise(2.0))
-    finished(tmp_path / "2", params=CENTRALIZED, database="mitdb 1.0.0", metrics={"test/accuracy": 0.751})
+    finished(tmp_path / "1", params=private(1.0), database="mitdb 1.0.0", privacy=guarantee(2.0))
+    finished(
+        tmp_path / "2", params=CENTRALIZED, database="mitdb 1.0.0", metrics={"test/accuracy": 0.751}
+    )
     assert "Faults repeated" not in report().text
     assert re.findall(r"without noise (\[\d\]: 0\.\d+)", report().source) == ["[1]: 0.751"]
     faults = {
@@ -217,7 +305,12 @@ def test_a_run_that_repeats_faults_is_named_at_the_top_and_is_on_no_curve(tmp_pa
         "protocol_errors.beat_cap": False,
         "protocol_errors.last_checkpoint": True,
     }
-    finished(tmp_path / "3", params=CENTRALIZED | faults, database="mitdb 1.0.0", metrics={"test/accuracy": 0.999})
+    finished(
+        tmp_path / "3",
+        params=CENTRALIZED | faults,
+        database="mitdb 1.0.0",
+        metrics={"test/accuracy": 0.999},
+    )
     page = report()
     assert "Faults repeated on purpose." in page.text
     assert re.search(r"\[\d\] split_by_beat, last_checkpoint", page.source.replace("<wbr>", ""))
@@ -225,7 +318,7 @@ def test_a_run_that_repeats_faults_is_named_at_the_top_and_is_on_no_curve(tmp_pa
 
 
 def test_real_data_are_not_called_synthetic_and_stand_beside_what_was_published(tmp_path, report):
-    finished(tmp_path / "1", params=private(1.0), database="mitdb 1.0.0", privacy=promise(2.0))
+    finished(tmp_path / "1", params=private(1.0), database="mitdb 1.0.0", privacy=guarantee(2.0))
     page = report()
     assert "ynthetic" not in page.text
     assert "not the same promise" in page.text
@@ -234,7 +327,7 @@ def test_real_data_are_not_called_synthetic_and_stand_beside_what_was_published(
 
 
 def test_published_scores_do_not_stand_beside_synthetic_data(tmp_path, report):
-    finished(tmp_path / "1", params=private(1.0), privacy=promise(2.0))
+    finished(tmp_path / "1", params=private(1.0), privacy=guarantee(2.0))
     assert "Abuadbba" not in report().source
 
 
@@ -254,14 +347,18 @@ def test_a_page_of_failures_alone_says_that_no_run_finished(tmp_path, report):
 
 
 def test_a_run_without_any_score_breaks_nothing(tmp_path, report):
-    finished(tmp_path / "1", params=private(1.0), metrics={}, privacy=promise(1.0))
+    finished(tmp_path / "1", params=private(1.0), metrics={}, privacy=guarantee(1.0))
     page = report()
     assert "Not scored on test beats: [1]." in page.text
     assert "No run with noise has both a finite ε and a score" in page.text
 
 
 def test_validation_scores_are_not_passed_for_test_scores(tmp_path, report):
-    finished(tmp_path / "1", params=CENTRALIZED, metrics={"validation/accuracy": 0.625, "validation/macro_f1": 0.5})
+    finished(
+        tmp_path / "1",
+        params=CENTRALIZED,
+        metrics={"validation/accuracy": 0.625, "validation/macro_f1": 0.5},
+    )
     page = report()
     assert "No run looked at its test beats." in page.text
     assert "0.625" in page.tables["Scores on the validation beats, one row a configuration"][1]
@@ -270,7 +367,9 @@ def test_validation_scores_are_not_passed_for_test_scores(tmp_path, report):
 def test_every_row_has_its_command_and_every_promise_its_words(page):
     assert page.text.count("ecgexp seed=1") == 3
     assert "ε = 7.50 (δ 1e-05) · unit: beat" in page.text
-    assert page.text.count("ε = 7.50 (δ 1e-05)") == 1  # both seeds promise the same, which is said once
+    assert (
+        page.text.count("ε = 7.50 (δ 1e-05)") == 1
+    )  # both seeds promise the same, which is said once
     assert "seeds 1, 2" in page.text
 
 
@@ -284,7 +383,9 @@ def test_clients_are_told_with_their_range(tmp_path, report):
     assert table[1] == ["100", "50", "0.900", "0.600 (0.500 to 0.700)", "0.400"]
 
 
-def test_what_private_data_gave_away_without_noise_is_left_out_for_the_public(sweep, page, make_page):
+def test_what_private_data_gave_away_without_noise_is_left_out_for_the_public(
+    sweep, page, make_page
+):
     public = make_page(sweep, public=True)
     for secret in (
         "43.210",

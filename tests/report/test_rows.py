@@ -3,13 +3,15 @@ import math
 
 import numpy as np
 import pytest
-from finished_runs import CENTRALIZED, finished, private, promise
+from finished_runs import CENTRALIZED, finished, guarantee, private
 
 from ecgexp.analysis.find_runs import find_run
 from ecgexp.analysis.run_rows import read_row
 from ecgexp.settings.declaration import DataError
 
-MATRIX = np.array([[5, 1, 0, 0, 0], [2, 3, 0, 0, 0], [0, 0, 4, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 0, 0]])
+MATRIX = np.array(
+    [[5, 1, 0, 0, 0], [2, 3, 0, 0, 0], [0, 0, 4, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 0, 0]]
+)
 
 
 def test_the_matrix_is_that_of_the_kept_predictions(tmp_path):
@@ -22,7 +24,13 @@ def test_a_run_that_kept_little_has_a_row_all_the_same(tmp_path):
     folder = finished(tmp_path / "r", params=CENTRALIZED)
     (folder / "result.json").unlink()
     row = read_row(find_run(str(folder)))
-    assert (row.confusion, row.seconds, row.step, row.clients, row.privacy) == (None, None, None, [], None)
+    assert (row.confusion, row.seconds, row.step, row.clients, row.privacy) == (
+        None,
+        None,
+        None,
+        [],
+        None,
+    )
     assert row.metrics["test/accuracy"] == 0.5
     assert row.database == "synthetic (virtual patients, seed 0)"
 
@@ -31,21 +39,25 @@ def test_a_run_that_kept_little_has_a_row_all_the_same(tmp_path):
     ("privacy", "kind", "epsilon", "delta"),
     [
         (None, "none", math.inf, None),
-        (promise(2.5), "private", 2.5, 1e-5),
-        (promise(2.5, simulation=True), "simulation", 2.5, 1e-5),
-        ({**promise(2.5), "epsilon": None}, "private", math.inf, 1e-5),
-        ({**promise(2.5), "claim": False, "epsilon": None}, "none", math.inf, None),
+        (guarantee(2.5), "private", 2.5, 1e-5),
+        (guarantee(2.5, simulation=True), "simulation", 2.5, 1e-5),
+        ({**guarantee(2.5), "epsilon": None}, "private", math.inf, 1e-5),
+        ({**guarantee(2.5), "guarantee": False, "epsilon": None}, "none", math.inf, None),
     ],
 )
 def test_what_a_run_promises(tmp_path, privacy, kind, epsilon, delta):
     row = read_row(find_run(str(finished(tmp_path / "r", params=private(1.0), privacy=privacy))))
-    assert (row.promise, row.epsilon) == (kind, epsilon)
+    assert (row.guarantee, row.epsilon) == (kind, epsilon)
     assert row.delta == delta if delta is not None else math.isnan(row.delta)
 
 
-@pytest.mark.parametrize("path", ["result.json", "predictions/test.parquet", "tables/test_per_client.csv"])
+@pytest.mark.parametrize(
+    "path", ["result.json", "predictions/test.parquet", "tables/test_per_client.csv"]
+)
 def test_a_damaged_file_is_named(tmp_path, path):
-    clients = [{"client": "100", "beats": 9, "accuracy": 0.5, "macro_f1": 0.5, "majority_accuracy": 0.9}]
+    clients = [
+        {"client": "100", "beats": 9, "accuracy": 0.5, "macro_f1": 0.5, "majority_accuracy": 0.9}
+    ]
     folder = finished(tmp_path / "r", params=CENTRALIZED, confusion=MATRIX, clients=clients)
     (folder / path).write_text("{ not what it was")
     with pytest.raises(DataError, match=rf"{path} is (damaged|no table).*leave run 'r' out"):
@@ -53,12 +65,16 @@ def test_a_damaged_file_is_named(tmp_path, path):
 
 
 def test_clients_keep_their_names_even_those_that_look_like_numbers(tmp_path):
-    clients = [{"client": "007", "beats": 9, "accuracy": 0.5, "macro_f1": 0.5, "majority_accuracy": 0.9}]
+    clients = [
+        {"client": "007", "beats": 9, "accuracy": 0.5, "macro_f1": 0.5, "majority_accuracy": 0.9}
+    ]
     folder = finished(tmp_path / "r", params=CENTRALIZED, clients=clients)
     assert [client["client"] for client in read_row(find_run(str(folder))).clients] == ["007"]
 
 
 def test_reasons_of_undefined_scores_come_along(tmp_path):
-    folder = finished(tmp_path / "r", params=CENTRALIZED, undefined={"test/jk_index": "no beat was predicted S"})
+    folder = finished(
+        tmp_path / "r", params=CENTRALIZED, undefined={"test/jk_index": "no beat was predicted S"}
+    )
     assert json.loads((folder / "result.json").read_text())["undefined"]
     assert read_row(find_run(str(folder))).undefined == {"test/jk_index": "no beat was predicted S"}

@@ -15,7 +15,13 @@ values = st.lists(st.floats(0, 1), min_size=1, max_size=8)
 
 def test_mean_and_range_are_those_computed_by_hand():
     found = spread([0.5, 0.75, 1.0, 0.25])
-    assert (found.mean, found.low, found.high, found.count, found.undefined) == (0.625, 0.25, 1.0, 4, 0)
+    assert (found.mean, found.low, found.high, found.count, found.undefined) == (
+        0.625,
+        0.25,
+        1.0,
+        4,
+        0,
+    )
     assert formatting.score(found).replace("\xa0", " ") == "0.625 (0.250 to 1.000)"
 
 
@@ -47,7 +53,14 @@ def test_seeds_that_agree_have_no_range():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(1e-5, "1e-05"), (0.4567, "0.457"), (7.519, "7.52"), (30.0, "30"), (12345.0, "12\xa0345"), (math.inf, "∞")],
+    [
+        (1e-5, "1e-05"),
+        (0.4567, "0.457"),
+        (7.519, "7.52"),
+        (30.0, "30"),
+        (12345.0, "12\xa0345"),
+        (math.inf, "∞"),
+    ],
 )
 def test_figures_have_three_digits(value, text):
     assert formatting.figure(spread([value])) == text
@@ -61,7 +74,10 @@ def test_a_single_run_has_its_bootstrap_interval_and_several_have_none(tmp_path)
     metrics = {"test/f1/V": 0.5, "test/f1_ci_low/V": 0.25, "test/f1_ci_high/V": 0.75}
     one, two = (row(tmp_path / str(seed), seed=seed, metrics=metrics) for seed in (1, 2))
     assert score_of([one], "test", "f1/V").interval == (0.25, 0.75)
-    assert formatting.score(score_of([one], "test", "f1/V")).replace("\xa0", " ") == "0.500 [0.250, 0.750]"
+    assert (
+        formatting.score(score_of([one], "test", "f1/V")).replace("\xa0", " ")
+        == "0.500 [0.250, 0.750]"
+    )
     assert score_of([one, two], "test", "f1/V").interval is None
 
 

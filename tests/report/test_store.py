@@ -18,13 +18,23 @@ def sweep(tmp_path_factory):
     from ecgexp.tracking.mlflow.tracker import MlflowTracker
 
     base = tmp_path_factory.mktemp("store")
-    store = open_store("sqlite:///mlflow.db", artifact_root=base / "files", experiment_name="tests", base_dir=base)
+    store = open_store(
+        "sqlite:///mlflow.db", artifact_root=base / "files", experiment_name="tests", base_dir=base
+    )
     parent = MlflowTracker.create(store, "seed=1,2,3")
-    parent.set_tags({"sweep.role": "parent", "sweep.overrides": "seed=1,2,3", "command": "ecgexp -m seed=1,2,3"})
+    parent.set_tags(
+        {"sweep.role": "parent", "sweep.overrides": "seed=1,2,3", "command": "ecgexp -m seed=1,2,3"}
+    )
     parent.log_text("Releasing all of them costs ε = 9.87.\n", "sweep_privacy.txt")
     for seed in (1, 2, 3, 4):
         child = MlflowTracker.create(store, f"seed={seed}")
-        child.set_tags({"dataset.name": "synthetic (seed 0)", "dataset.digest": "d", "command": f"ecgexp seed={seed}"})
+        child.set_tags(
+            {
+                "dataset.name": "synthetic (seed 0)",
+                "dataset.digest": "d",
+                "command": f"ecgexp seed={seed}",
+            }
+        )
         if seed < 4:
             child.set_tags({PARENT_TAG: parent.run_id})
         child.log_params({"seed": seed, "trainer._target_": "T"})
@@ -46,7 +56,9 @@ def test_a_parents_page_is_about_its_children_and_is_kept_with_it(sweep, tmp_pat
     assert f"kept as report.html of run {parent}" in " ".join(capsys.readouterr().out.split())
     page = target.read_text(encoding="utf-8")
     assert "<h1>sweep seed=1,2,3</h1>" in page
-    assert "0.375 (0.250\xa0to\xa00.500)" in page  # accuracy of seeds 1 and 2, without the stranger's 1.0
+    assert (
+        "0.375 (0.250\xa0to\xa00.500)" in page
+    )  # accuracy of seeds 1 and 2, without the stranger's 1.0
     assert "DataError: it diverged" in page
     assert "costs ε = 9.87" in page
     assert "ecgexp -m seed=1,2,3" in page
@@ -61,8 +73,13 @@ def test_an_experiments_page_has_all_its_runs_but_the_parent(sweep, tmp_path, ca
     target = tmp_path / "page.html"
     for which in (["--experiment", "tests"], []):
         assert main([*which, "--store", uri, "--output", str(target)]) == 0
-        assert "experiment tests, 3 runs in 1 configurations, 1 that failed" in capsys.readouterr().out
-    assert main(["--filter", "metrics.`test/accuracy` > 0.4", "--store", uri, "--output", str(target)]) == 0
+        assert (
+            "experiment tests, 3 runs in 1 configurations, 1 that failed" in capsys.readouterr().out
+        )
+    assert (
+        main(["--filter", "metrics.`test/accuracy` > 0.4", "--store", uri, "--output", str(target)])
+        == 0
+    )
     assert "2 runs in 1 configurations" in capsys.readouterr().out
 
 
@@ -87,5 +104,10 @@ def test_a_run_without_children_is_told_in_one_line(sweep, tmp_path, capsys):
     from ecgexp.analysis.find_runs import search_runs
 
     child = search_runs(experiment="tests", uri=sweep[0])[1]
-    assert main(["--parent", child.run_id, "--store", sweep[0], "--output", str(tmp_path / "page.html")]) == 1
+    assert (
+        main(
+            ["--parent", child.run_id, "--store", sweep[0], "--output", str(tmp_path / "page.html")]
+        )
+        == 1
+    )
     assert "as its parent" in capsys.readouterr().err

@@ -9,21 +9,25 @@ import pandas as pd
 import pytest
 
 from ecgexp.analysis.find_runs import StoredRun
-from ecgexp.analysis.results_page.asked import Asked
+from ecgexp.analysis.results_page.asked import RunIndex
 from ecgexp.analysis.results_page.blocks import replace_blocks
-from ecgexp.analysis.results_page.claims import INTER_PATIENT, PRIVACY, Claim
-from ecgexp.analysis.results_page.ensemble import judge_together
-from ecgexp.analysis.results_page.measured import looks, measure
-from ecgexp.analysis.results_page.tables import inter_patient_table, looks_table, privacy_table
+from ecgexp.analysis.results_page.ensemble import evaluate_together
+from ecgexp.analysis.results_page.measured import measure, test_set_evaluations
+from ecgexp.analysis.results_page.rows import INTER_PATIENT, PRIVACY, ResultRow
+from ecgexp.analysis.results_page.tables import (
+    inter_patient_table,
+    privacy_table,
+    test_set_evaluation_log,
+)
 from ecgexp.config.compose import for_the_record, load_config
 from ecgexp.settings.declaration import DataError
 from ecgexp.tracking.kept_files import FolderFiles
 from ecgexp.tracking.params import flatten, loggable
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME = "mitdb_inter_aami"
-CLAIM = Claim(label="ours", experiment=NAME, seeds=(0, 1))
-ALONE = Claim(label="ours", experiment=NAME, seeds=(0,))
+NAME = "mitdb_inter_patient_resnet1d_centralized"
+CLAIM = ResultRow(label="ours", experiment=NAME, seeds=(0, 1))
+ALONE = ResultRow(label="ours", experiment=NAME, seeds=(0,))
 
 
 @cache
@@ -36,14 +40,19 @@ def store(monkeypatch):
     """A list of the runs that the store holds, oldest first."""
     runs = []
     monkeypatch.setattr(
-        "ecgexp.analysis.results_page.asked.search_runs", lambda *, experiment, uri: runs if experiment == NAME else []
+        "ecgexp.analysis.results_page.asked.search_runs",
+        lambda *, experiment, uri: runs if experiment == NAME else [],
     )
     return runs
 
 
 def predictions(certainty, *, first_record="100"):
     """Three beats of two records: N and V are seen with `certainty`, S is taken for N with 1 - certainty to spare."""
-    of_n, of_s, of_v = [certainty, 1 - certainty / 2, 0.0], [0.0, certainty / 2, 0.0], [1 - certainty, 0.0, 1.0]
+    of_n, of_s, of_v = (
+        [certainty, 1 - certainty / 2, 0.0],
+        [0.0, certainty / 2, 0.0],
+        [1 - certainty, 0.0, 1.0],
+    )
     return pd.DataFrame({
         "record": [first_record, "100", "103"], "patient": ["100", "100", "103"], "sample": [1, 2, 3], "class": ["N", "S", "V"],
         "predicted": ["N", "N", "V"], "probability/N": of_n, "probability/S": of_s, "probability/V": of_v,
@@ -57,24 +66,39 @@ def test_the_runs_together_are_judged_by_their_mean_probability(make_run, store,
         table = predictions(0.9)
         table.loc[1, ["probability/N", "probability/S"]] = [1 - of_s, of_s]
         table.to_parquet(tmp_path / run.run_id / "predictions/test.parquet")
-    (measured,) = measure([CLAIM], Asked())
-    evaluation = judge_together(measured)
+    (measured,) = measure([CLAIM], RunIndex())
+    evaluation = evaluate_together(measured)
     assert evaluation.confusion.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
     assert evaluation.majority_class == "N"
-    predictions(0.9, first_record="101").to_parquet(tmp_path / store[1].run_id / "predictions/test.parquet")
+    predictions(0.9, first_record="101").to_parquet(
+        tmp_path / store[1].run_id / "predictions/test.parquet"
+    )
     with pytest.raises(DataError, match="were tested on different beats"):
-        judge_together(measured)
+        evaluate_together(measured)
 
 
 @pytest.fixture
 def make_run(tmp_path):
     """(seed, accuracy, *overrides, started=0, status=, metrics=, result=, name=, command=) -> a run as the store gives it."""
 
-    def make(seed, accuracy, *overrides, started=0.0, status="FINISHED", metrics=(), result=None, name="", command=""):
+    def make(
+        seed,
+        accuracy,
+        *overrides,
+        started=0.0,
+        status="FINISHED",
+        metrics=(),
+        result=None,
+        name="",
+        command="",
+    ):
         folder = tmp_path / f"{seed}-{started}-{accuracy}"
         folder.mkdir()
         (folder / "result.json").write_text(
-            json.dumps(result or {"status": "FINISHED", "seconds": 60, "data": {"beats": {"train": {"N": 9}}}})
+            json.dumps(
+                result
+                or {"status": "FINISHED", "seconds": 60, "data": {"beats": {"train": {"N": 9}}}}
+            )
         )
         (folder / "predictions").mkdir()
         predictions(accuracy).to_parquet(folder / "predictions/test.parquet")
@@ -82,7 +106,9 @@ def make_run(tmp_path):
             "test/accuracy": accuracy, "test/accuracy_ci_low": accuracy - 0.1, "test/accuracy_ci_high": accuracy + 0.01,
             "test/jk_index": 0.8, "test/majority/accuracy": 0.89, "test/macro_f1": 0.5, "test/f1/V": 0.9,
         }  # fmt: skip
-        settings = {name: str(value) for name, value in params_of(f"seed={seed}", *overrides).items()}
+        settings = {
+            name: str(value) for name, value in params_of(f"seed={seed}", *overrides).items()
+        }
         return StoredRun(
             run_id=folder.name, name=name or f"seed {seed}", status=status, started=started, params=settings,
             metrics=scores | dict(metrics), tags={"command": command}, _files=FolderFiles(folder),
@@ -100,7 +126,7 @@ def test_the_newest_finished_run_of_each_seed_counts_and_no_other_configuration(
         make_run(1, 0.3, "split.merge_same_patient=true", started=5),
         make_run(0, 0.4, "trainer.epochs=2", started=6),
     ]
-    (measured,) = measure([CLAIM], Asked())
+    (measured,) = measure([CLAIM], RunIndex())
     found = measured.score("accuracy")
     assert (found.mean, found.low, found.high, found.count) == (pytest.approx(0.93), 0.90, 0.96, 2)
     assert measured.interval("accuracy") == (pytest.approx(0.83), pytest.approx(0.94))
@@ -109,15 +135,16 @@ def test_the_newest_finished_run_of_each_seed_counts_and_no_other_configuration(
 def test_a_number_without_a_run_is_not_written(make_run, store):
     store += [make_run(0, 0.9), make_run(1, 0.9, status="FAILED")]
     with pytest.raises(
-        DataError, match=rf"no finished run with seed 1 is .*uv run ecgexp -m experiment={NAME} seed=0,1"
+        DataError,
+        match=rf"no finished run with seed 1 is .*uv run ecgexp -m experiment={NAME} seed=0,1",
     ):
-        measure([CLAIM], Asked())
+        measure([CLAIM], RunIndex())
 
 
 def test_the_table_gives_mean_range_interval_and_the_command(make_run, store):
     store += [make_run(0, 0.90), make_run(1, 0.96)]
-    (measured,) = measure([CLAIM], Asked())
-    table = inter_patient_table([measured], [judge_together(measured)])
+    (measured,) = measure([CLAIM], RunIndex())
+    table = inter_patient_table([measured], [evaluate_together(measured)])
     assert "| ours | 2 | 0.930 (0.900–0.960)<br>[0.830, 0.940] | 0.800 (0.800–0.800)" in table
     assert "| undefined<br>[nan, nan] |" in table  # F1 of S, which no run has
     assert f"ecgexp -m experiment={NAME} seed=0,1  # 60 to 60 s a run" in table
@@ -126,8 +153,8 @@ def test_the_table_gives_mean_range_interval_and_the_command(make_run, store):
 
 def test_a_projection_is_never_shown_as_the_promise(make_run, store):
     privacy = {
-        "claim": True, "epsilon": 14.1, "delta": 1e-3, "unit": "patient",
-        "projection": {"population": 10000, "same_noise_on_mean": {"projected_epsilon_pld": 0.02}},
+        "guarantee": True, "epsilon": 14.1, "delta": 1e-3, "unit": "patient",
+        "hypothetical_population": {"population": 10000, "same_noise_on_mean": {"projected_epsilon_pld": 0.02}},
     }  # fmt: skip
     store.append(
         make_run(
@@ -137,10 +164,10 @@ def test_a_projection_is_never_shown_as_the_promise(make_run, store):
             metrics={"privacy/noise_multiplier": 1.0},
         )
     )
-    (measured,) = measure([ALONE], Asked())
+    (measured,) = measure([ALONE], RunIndex())
     assert "| ours | 1 | 14.1 (0.001) | 0.0200 of 10 000 | 0.900 |" in privacy_table([measured])
     store.append(make_run(0, 0.91))
-    (open_one,) = measure([ALONE], Asked())
+    (open_one,) = measure([ALONE], RunIndex())
     assert "| ours | 0 | ∞ |  | 0.910 |" in privacy_table([open_one])
 
 
@@ -150,21 +177,27 @@ def test_every_look_is_listed_whatever_came_of_it(make_run, store):
         make_run(1, 0.5, "trainer.epochs=1", started=0.0, status="FAILED"),
         make_run(2, 0.7, "split=patient_kfold", started=1.0),
     ]
-    found = looks([CLAIM, ALONE], Asked())
-    assert [look.accuracy for look in found] == [0.5, 0.95]
-    assert f"| 1970-01-02 00:00 | `{NAME}` | seed 0 | 0.950 | 0.800 |" in looks_table(found)
+    found = test_set_evaluations([CLAIM, ALONE], RunIndex())
+    assert [evaluation.accuracy for evaluation in found] == [0.5, 0.95]
+    assert f"| 1970-01-02 00:00 | `{NAME}` | seed 0 | 0.950 | 0.800 |" in test_set_evaluation_log(
+        found
+    )
 
 
 def test_a_look_says_what_its_name_leaves_out(make_run, store):
     """A job is called after what it differs in from the others of its sweep."""
     words = "seed=0 loss.gamma=1 split.merge_same_patient=True 'tracking.uri=sqlite\\:///a.db' data.cache_dir=b"
-    store.append(make_run(0, 0.95, name="seed=0, gamma=1", command=f"ecgexp experiment={NAME} {words}"))
-    (found,) = looks([ALONE], Asked())
+    store.append(
+        make_run(0, 0.95, name="seed=0, gamma=1", command=f"ecgexp experiment={NAME} {words}")
+    )
+    (found,) = test_set_evaluations([ALONE], RunIndex())
     assert found.run == "seed=0, gamma=1 split.merge_same_patient=True"
 
 
 def test_a_block_is_replaced_and_the_rest_of_the_page_is_not():
-    page = "a\n<!-- results x: written by scripts/results.py -->\nold\n<!-- end of results x -->\nb\n"
+    page = (
+        "a\n<!-- results x: written by scripts/results.py -->\nold\n<!-- end of results x -->\nb\n"
+    )
     once = replace_blocks(page, {"x": "new \\1\n"})
     assert once == page.replace("old", "new \\1")
     assert replace_blocks(once, {"x": "new \\1"}) == once
@@ -176,7 +209,12 @@ def test_a_block_is_replaced_and_the_rest_of_the_page_is_not():
 
 def test_the_readme_has_every_block_and_each_claims_experiment_exists():
     page = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert replace_blocks(page, {"inter_patient": "", "privacy": "", "looks": "", "parity": ""}) != page
+    assert (
+        replace_blocks(
+            page, {"inter_patient": "", "privacy": "", "test_set_evaluations": "", "parity": ""}
+        )
+        != page
+    )
     for claim in (*INTER_PATIENT, *PRIVACY):
         assert (ROOT / "conf/experiment" / f"{claim.experiment}.yaml").is_file()
         assert claim.command in page, f"the README does not say how {claim.label} was made"
@@ -196,17 +234,33 @@ def test_the_figure_marks_projections_as_no_promise(make_run, store):
     from ecgexp.analysis.results_page.figure import privacy_figure
 
     def result(epsilon):
-        projection = {"population": 10000, "same_noise_on_mean": {"projected_epsilon_pld": epsilon / 100}}
+        hypothetical_population = {
+            "population": 10000,
+            "same_noise_on_mean": {"projected_epsilon_pld": epsilon / 100},
+        }
         return {
             "status": "FINISHED",
-            "privacy": {"claim": True, "epsilon": epsilon, "delta": 1e-3, "unit": "patient", "projection": projection},
+            "privacy": {
+                "guarantee": True,
+                "epsilon": epsilon,
+                "delta": 1e-3,
+                "unit": "patient",
+                "hypothetical_population": hypothetical_population,
+            },
         }
 
-    store += [make_run(0, 0.9, result=result(1.0)), make_run(1, 0.9, result=result(8.0)), make_run(2, 0.95)]
-    claims = [Claim(label="p", experiment=NAME, seeds=(seed,)) for seed in (0, 1, 2)]
-    figure = privacy_figure(measure(claims, Asked()))
+    store += [
+        make_run(0, 0.9, result=result(1.0)),
+        make_run(1, 0.9, result=result(8.0)),
+        make_run(2, 0.95),
+    ]
+    claims = [ResultRow(label="p", experiment=NAME, seeds=(seed,)) for seed in (0, 1, 2)]
+    figure = privacy_figure(measure(claims, RunIndex()))
     projected = next(line for line in figure.axes[0].lines if "no promise" in str(line.get_label()))
     assert projected.get_xdata().tolist() == [0.01, 0.08]
     assert projected.get_markerfacecolor() == "white"
     assert [axes.get_ylabel() for axes in figure.axes] == ["test accuracy", "test F1 of V"]
-    assert {str(text.get_text()) for text in figure.legends[0].texts} >= {"promised to p", "always N"}
+    assert {str(text.get_text()) for text in figure.legends[0].texts} >= {
+        "promised to p",
+        "always N",
+    }

@@ -12,11 +12,11 @@ from ecgexp.privacy import accounting
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.privacy.recorded_losses import Loss, Losses
-from ecgexp.privacy.search_accounting import Charge, compose_epsilon
+from ecgexp.privacy.search_accounting import PrivacySpent, compose_epsilon
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.sweeps.attempts import Attempt
 from ecgexp.sweeps.closing import close
-from ecgexp.sweeps.spent import price_both
+from ecgexp.sweeps.spent import both_privacy_losses
 from ecgexp.sweeps.sweep import Sweep
 from ecgexp.tracking.local.result import Result
 from ecgexp.tracking.memory import MemoryTracker
@@ -29,8 +29,8 @@ def plan(noise=0.7, **changes):
     return PrivacySpec(**values).plan(num_units=1000, expected_batch_size=10, iterations=1000)
 
 
-def charge(noise=0.7):
-    return Charge.planned(plan(noise))
+def spent(noise=0.7):
+    return PrivacySpent.planned(plan(noise))
 
 
 def opened(folder, day="monday", *, typed=("noise=0.7,2.0",), private_dir=None, **settings):
@@ -62,11 +62,11 @@ def interrupt(sweep, tried, noise=0.7, *, checkpoint=True):
 def finish(sweep, tried, noise=0.7):
     with sweep.attempt(tried) as job:
         job.admit(Ledger(plan(noise)), "beats")
-        job.finish(Result(status="FINISHED", privacy={"event": charge(noise).event}))
+        job.finish(Result(status="FINISHED", privacy={"event": spent(noise).event}))
 
 
 def epsilon(sweep):
-    return price_both(sweep.home, sweep.private_dir)[0].epsilon_all
+    return both_privacy_losses(sweep.home, sweep.private_dir)[0].epsilon_all
 
 
 def begin_and_fail(sweep, tried, error):
@@ -82,7 +82,7 @@ def test_attempt_resumed_and_ended_early_keeps_its_loss(tmp_path, error):
     interrupt(sweep, first)
     tuesday = opened(tmp_path, "tuesday")
     begin_and_fail(tuesday, attempt(tuesday, folder=Path(first.run_dir)), error)
-    assert [known.charge for known in sweep.attempts.all()] == [charge()]
+    assert [known.spent for known in sweep.attempts.all()] == [spent()]
 
 
 def test_attempt_refused_by_a_budget_keeps_its_loss(tmp_path):
@@ -98,7 +98,7 @@ def test_attempt_refused_by_a_budget_keeps_its_loss(tmp_path):
     wide = opened(tmp_path, "wednesday", budget_epsilon=5.0)
     finish(wide, attempt(wide, "1" * 64, number=1), 2.0)
     assert epsilon(wide) == pytest.approx(4.671, abs=1e-3)
-    assert epsilon(wide) == compose_epsilon([charge(), charge(2.0)])
+    assert epsilon(wide) == compose_epsilon([spent(), spent(2.0)])
 
 
 def test_attempt_resumed_within_the_budget_counts_once(tmp_path):
@@ -107,7 +107,7 @@ def test_attempt_resumed_within_the_budget_counts_once(tmp_path):
     interrupt(sweep, first)
     tuesday = opened(tmp_path, "tuesday", budget_epsilon=5.0)
     finish(tuesday, attempt(tuesday, folder=Path(first.run_dir)))
-    assert epsilon(tuesday) == compose_epsilon([charge()])
+    assert epsilon(tuesday) == compose_epsilon([spent()])
 
 
 def test_attempt_begun_anew_in_its_folder_counts_again(tmp_path):
@@ -115,28 +115,28 @@ def test_attempt_begun_anew_in_its_folder_counts_again(tmp_path):
     first = attempt(sweep)
     interrupt(sweep, first, checkpoint=False)
     finish(sweep, attempt(sweep, folder=Path(first.run_dir)))
-    assert epsilon(sweep) == compose_epsilon([charge()] * 2)
+    assert epsilon(sweep) == compose_epsilon([spent()] * 2)
 
 
 def test_attempt_rerun_in_a_finished_folder_counts_again(tmp_path):
     sweep = opened(tmp_path, rerun=True)
     for _ in range(2):
         finish(sweep, attempt(sweep))
-    assert epsilon(sweep) == compose_epsilon([charge()] * 2)
+    assert epsilon(sweep) == compose_epsilon([spent()] * 2)
 
 
 def test_attempt_written_by_many_at_once_keeps_the_largest(tmp_path):
     sweep = opened(tmp_path)
-    known = sweep.attempts.write(replace(attempt(sweep), charge=charge()))
+    known = sweep.attempts.write(replace(attempt(sweep), spent=spent()))
 
     def write(number):
-        lost = None if number % 3 == 0 else Charge.planned(plan(), lost_steps=number)
-        sweep.attempts.write(replace(known, charge=lost, start=str(number), status="FINISHED"))
+        lost = None if number % 3 == 0 else PrivacySpent.planned(plan(), discarded_steps=number)
+        sweep.attempts.write(replace(known, spent=lost, start=str(number), status="FINISHED"))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, [*range(40), *range(40, 0, -1)]))
     (kept,) = sweep.attempts.all()
-    (_, steps) = next(iter(accounting.leaves(accounting.from_json(kept.charge.event)).values()))
+    (_, steps) = next(iter(accounting.leaves(accounting.from_json(kept.spent.event)).values()))
     assert steps == 1040
 
 
@@ -152,9 +152,9 @@ def test_damaged_attempt_is_unknown_and_never_nothing(tmp_path, content):
     finish(sweep, attempt(sweep))
     finish(sweep, attempt(sweep, "1" * 64, number=1), 2.0)
     next(iter((sweep.home / "attempts").glob("00001-*.json"))).write_text(content)
-    price, _ = price_both(sweep.home, None)
-    assert price.epsilon_all is None
-    assert price.text.startswith("At least")
+    search_loss, _ = both_privacy_losses(sweep.home, None)
+    assert search_loss.epsilon_all is None
+    assert search_loss.text.startswith("At least")
     strict = opened(tmp_path, "tuesday", budget_epsilon=100.0)
     with pytest.raises(ConfigError, match=r"sweep\.budget_epsilon=100.*restore the file"):
         finish(strict, attempt(strict, "2" * 64, number=2))
@@ -168,9 +168,24 @@ def test_foreign_file_among_the_attempts_stops_no_sweep(tmp_path):
     assert len(sweep.attempts.all()) == 1
 
 
-def recorded(private_dir, run_dir, *, sweep=None, lost=None, resumes=False, done=None, people=("database mitdb",)):
+def recorded(
+    private_dir,
+    run_dir,
+    *,
+    sweep=None,
+    lost=None,
+    resumes=False,
+    done=None,
+    training_population=("database mitdb",),
+):
     started = Losses(private_dir).begin(
-        Loss(run_dir=str(run_dir), name="run", sweep=sweep, people=frozenset(people), charge=lost or charge()),
+        Loss(
+            run_dir=str(run_dir),
+            name="run",
+            sweep=sweep,
+            training_population=frozenset(training_population),
+            spent=lost or spent(),
+        ),
         resumes=resumes,
     )
     if done is not None:
@@ -181,21 +196,21 @@ def test_removed_attempts_are_known_to_the_store(tmp_path):
     sweep = opened(tmp_path, private_dir=tmp_path / "private")
     tried = attempt(sweep)
     finish(sweep, tried)
-    recorded(tmp_path / "private", tried.run_dir, sweep=sweep.home.name, done=charge())
+    recorded(tmp_path / "private", tried.run_dir, sweep=sweep.home.name, done=spent())
     before = epsilon(sweep)
     shutil.rmtree(sweep.home / "attempts")
-    assert epsilon(sweep) == before == compose_epsilon([charge()])
+    assert epsilon(sweep) == before == compose_epsilon([spent()])
 
 
 def test_job_resumed_alone_adds_its_discarded_steps(tmp_path):
     """Outside of the sweep, whose own file stays as the interruption left it; a budget counts them too."""
     sweep = opened(tmp_path, private_dir=tmp_path / "private")
-    first, more = attempt(sweep), Charge.planned(plan(), lost_steps=400)
+    first, more = attempt(sweep), PrivacySpent.planned(plan(), discarded_steps=400)
     interrupt(sweep, first)
     recorded(tmp_path / "private", first.run_dir, sweep=sweep.home.name)
     recorded(tmp_path / "private", first.run_dir, lost=more, resumes=True, done=more)
     assert epsilon(sweep) == compose_epsilon([more])
-    bound = (compose_epsilon([charge(), charge(2.0)]) + compose_epsilon([more, charge(2.0)])) / 2
+    bound = (compose_epsilon([spent(), spent(2.0)]) + compose_epsilon([more, spent(2.0)])) / 2
     tight = opened(tmp_path, "tuesday", private_dir=tmp_path / "private", budget_epsilon=bound)
     with pytest.raises(ConfigError, match="larger budget"):
         finish(tight, attempt(tight, "1" * 64, number=1), 2.0)
@@ -204,18 +219,21 @@ def test_job_resumed_alone_adds_its_discarded_steps(tmp_path):
 def test_two_sweeps_on_the_same_beats_are_summed_up(tmp_path):
     """Each says what it lost alone; the parent of either says what both lost."""
     private = tmp_path / "private"
-    sweeps = [opened(tmp_path, day, typed=("noise=0.7", day), private_dir=private) for day in ("one", "two")]
+    sweeps = [
+        opened(tmp_path, day, typed=("noise=0.7", day), private_dir=private)
+        for day in ("one", "two")
+    ]
     for sweep in sweeps:
         for number in (0, 1):
             tried = attempt(sweep, str(number) * 64, number=number)
             finish(sweep, tried)
-            recorded(private, tried.run_dir, sweep=sweep.home.name, done=charge())
-    recorded(private, tmp_path / "single", done=charge())
-    recorded(private, tmp_path / "others", done=charge(), people=("database svdb",))
-    own, store = price_both(sweeps[0].home, private)
-    assert own.epsilon_all == compose_epsilon([charge()] * 2)
+            recorded(private, tried.run_dir, sweep=sweep.home.name, done=spent())
+    recorded(private, tmp_path / "single", done=spent())
+    recorded(private, tmp_path / "others", done=spent(), training_population=("database svdb",))
+    own, store = both_privacy_losses(sweeps[0].home, private)
+    assert own.epsilon_all == compose_epsilon([spent()] * 2)
     assert "This covers this sweep only" in own.text
-    assert store.epsilon_all == compose_epsilon([charge()] * 5)
+    assert store.epsilon_all == compose_epsilon([spent()] * 5)
     assert "2 sweeps and 1 single run" in store.text
 
 
@@ -223,8 +241,8 @@ def test_two_sweeps_are_summed_up_without_a_stores_record(tmp_path):
     sweeps = [opened(tmp_path, day, typed=("noise=0.7", day)) for day in ("one", "two")]
     for sweep in sweeps:
         finish(sweep, attempt(sweep))
-    _, store = price_both(sweeps[0].home, None)
-    assert store.epsilon_all == compose_epsilon([charge()] * 2)
+    _, store = both_privacy_losses(sweeps[0].home, None)
+    assert store.epsilon_all == compose_epsilon([spent()] * 2)
 
 
 def test_job_taken_over_from_another_sweep_counts_once(tmp_path):
@@ -235,22 +253,22 @@ def test_job_taken_over_from_another_sweep_counts_once(tmp_path):
     Result(status="FINISHED").write(Path(tried.run_dir))
     two = opened(tmp_path, "two", typed=("noise=0.7,2.0,3.0",), private_dir=private)
     assert two.kept(JOB, lambda: "beats") is not None
-    own, store = price_both(two.home, private)
-    assert own.epsilon_all == store.epsilon_all == compose_epsilon([charge()])
+    own, store = both_privacy_losses(two.home, private)
+    assert own.epsilon_all == store.epsilon_all == compose_epsilon([spent()])
 
 
 def test_parent_has_both_losses_in_words_and_figures(tmp_path):
     private = tmp_path / "private"
     sweep = opened(tmp_path, private_dir=private)
     finish(sweep, attempt(sweep))
-    recorded(private, tmp_path / "single", done=charge())
+    recorded(private, tmp_path / "single", done=spent())
     parent = MemoryTracker()
     closed = close(sweep, parent, interrupted=False)
-    assert (closed.price.epsilon_all, closed.store.epsilon_all) == (
-        compose_epsilon([charge()]),
-        compose_epsilon([charge()] * 2),
+    assert (closed.search_loss.epsilon_all, closed.store.epsilon_all) == (
+        compose_epsilon([spent()]),
+        compose_epsilon([spent()] * 2),
     )
-    assert parent.metrics["sweep/epsilon_all"] == [(1, closed.price.epsilon_all)]
+    assert parent.metrics["sweep/epsilon_all"] == [(1, closed.search_loss.epsilon_all)]
     assert parent.metrics["sweep/epsilon_store"] == [(1, closed.store.epsilon_all)]
     assert parent.artifacts["sweep_privacy.txt"] == closed.privacy
     assert "this sweep only" in closed.privacy

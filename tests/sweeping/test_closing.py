@@ -7,7 +7,10 @@ from ecgexp.settings.declaration import ConfigError
 from ecgexp.sweeps.closing import Closed, Row
 
 GRID = {"_target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"}
-SEARCH = {"_target_": "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper", "direction": "maximize"}
+SEARCH = {
+    "_target_": "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper",
+    "direction": "maximize",
+}
 
 
 def closed(*present):
@@ -18,7 +21,7 @@ def closed(*present):
         )
         for number, names in enumerate(present)
     ]  # fmt: skip
-    return Closed(rows=tuple(rows), price=None, store=None, url_hint="")
+    return Closed(rows=tuple(rows), search_loss=None, store=None, url_hint="")
 
 
 def test_jobs_with_averages_over_the_same_classes_need_no_note():
@@ -36,12 +39,18 @@ def test_jobs_with_averages_over_other_classes_are_named():
 def test_search_by_a_score_without_value_fails_the_trial_in_words():
     objectives = _Objectives(None, SEARCH, "macro_f1")
     assert objectives.of({"validation/macro_f1": 0.5}, {}) == 0.5
-    with pytest.raises(ConfigError, match=r"validation/macro_f1 has no value in this run \(every beat is of class N"):
+    with pytest.raises(
+        ConfigError,
+        match=r"validation/macro_f1 has no value in this run \(every beat is of class N",
+    ):
         objectives.of({"test/accuracy": 1.0}, {"validation/macro_f1": "every beat is of class N"})
 
 
 def test_search_by_a_split_that_is_not_scored_is_refused():
-    with pytest.raises(ConfigError, match=r"sweep\.objectives: validation/macro_f1 .*evaluate_on=\[test,validation\]"):
+    with pytest.raises(
+        ConfigError,
+        match=r"sweep\.objectives: validation/macro_f1 .*evaluate_on=\[test,validation\]",
+    ):
         _Objectives(None, SEARCH, "macro_f1").check(("test",))
     _Objectives(None, SEARCH, "macro_f1").check(("validation",))
 

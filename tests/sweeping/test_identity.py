@@ -2,7 +2,14 @@
 
 import pytest
 
-from ecgexp.sweeps.identity import code_digest, command, job_digest, job_name, sweep_digest, sweep_name
+from ecgexp.sweeps.identity import (
+    code_digest,
+    command,
+    job_digest,
+    job_name,
+    sweep_digest,
+    sweep_name,
+)
 
 VALUES = {
     "seed": 1, "trainer": {"epochs": 3}, "dataset": {"records": ["100"], "root": "/a", "cache_dir": "/b"},
@@ -28,7 +35,11 @@ def test_where_a_run_is_kept_does_not_make_it_another(change):
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 2}, {"trainer": {"epochs": 4}}, {"dataset": {"records": ["101"], "root": "/a", "cache_dir": "/b"}}],
+    [
+        {"seed": 2},
+        {"trainer": {"epochs": 4}},
+        {"dataset": {"records": ["101"], "root": "/a", "cache_dir": "/b"}},
+    ],
 )
 def test_what_decides_the_result_does(change):
     assert job_digest(VALUES, "code") != job_digest(VALUES | change, "code")
@@ -56,7 +67,10 @@ def test_sweep_with_a_setting_without_effect_is_the_same(override):
 
 def test_job_of_two_databases_is_known_wherever_they_lie():
     def values(place):
-        parts = {part: {"root": place, "cache_dir": place, "leads": ["MLII"]} for part in ("train", "test")}
+        parts = {
+            part: {"root": place, "cache_dir": place, "leads": ["MLII"]}
+            for part in ("train", "test")
+        }
         return VALUES | {"dataset": parts}
 
     assert job_digest(values("/a"), "code") == job_digest(values("/b"), "code")
@@ -69,7 +83,12 @@ def test_a_job_is_named_by_what_differs():
     assert job_name(typed, typed) == "trainer=dp noise_multiplier=0.8,1.0 seed=1,2"
     assert job_name([], []) == "defaults"
     typed = ["tracking.uri=sqlite:///runs.db", "protocol_errors.beat_cap=false", "seed=1,2"]
-    assert job_name(["tracking.uri=sqlite\\:///runs.db", "protocol_errors.beat_cap=False", "seed=2"], typed) == "seed=2"
+    assert (
+        job_name(
+            ["tracking.uri=sqlite\\:///runs.db", "protocol_errors.beat_cap=False", "seed=2"], typed
+        )
+        == "seed=2"
+    )
 
 
 def test_two_settings_of_one_last_name_keep_their_full_names():
@@ -79,7 +98,12 @@ def test_two_settings_of_one_last_name_keep_their_full_names():
 
 
 def test_a_command_can_be_typed_and_holds_no_secret():
-    words = ["seed=1", "hydra.sweeper.direction=[a, b]", "privacy.noise_seed=7", "tracking.uri=http://me:pw@host"]
+    words = [
+        "seed=1",
+        "hydra.sweeper.direction=[a, b]",
+        "privacy.noise_seed=7",
+        "tracking.uri=http://me:pw@host",
+    ]
     typed = command(words, multirun=True)
     assert typed == (
         "ecgexp -m seed=1 'hydra.sweeper.direction=[a, b]' 'privacy.noise_seed=***' 'tracking.uri=http://***@host'"
@@ -89,8 +113,14 @@ def test_a_command_can_be_typed_and_holds_no_secret():
 @pytest.mark.parametrize(
     ("typed", "name"),
     [
-        (["trainer=dp", "privacy.noise_multiplier=1,2", "seed=1"], "noise_multiplier=1,2 trainer=dp seed=1"),
-        (["evaluate_on=[validation,test]", "seed=range(0,3)"], "seed=range(0,3) evaluate_on=[validation,test]"),
+        (
+            ["trainer=dp", "privacy.noise_multiplier=1,2", "seed=1"],
+            "noise_multiplier=1,2 trainer=dp seed=1",
+        ),
+        (
+            ["evaluate_on=[validation,test]", "seed=range(0,3)"],
+            "seed=range(0,3) evaluate_on=[validation,test]",
+        ),
         (["trainer=dp,federated"], "trainer=dp,federated"),
     ],
 )

@@ -23,13 +23,20 @@ pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
 def ecgexp(*words, cwd, runner=()):
     return subprocess.run(
-        [*runner, COMMAND, "-m", *SMALL, *words], capture_output=True, text=True, cwd=cwd, check=False
+        [*runner, COMMAND, "-m", *SMALL, *words],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
     )
 
 
 def attempts(cwd):
     """Of all sweeps, by name."""
-    found = [json.loads(path.read_text()) for path in sorted(cwd.glob("outputs/ecgexp/sweeps/*/attempts/*.json"))]
+    found = [
+        json.loads(path.read_text())
+        for path in sorted(cwd.glob("outputs/ecgexp/sweeps/*/attempts/*.json"))
+    ]
     return {attempt["name"]: attempt for attempt in found}
 
 
@@ -53,16 +60,20 @@ def interrupted_and_resumed(tmp_path_factory):
     cwd = tmp_path_factory.mktemp("sweep")
     words = [COMMAND, "-m", *SMALL, "trainer=dp", "privacy.noise_multiplier=1.0,2.0,3.0"]
     with (cwd / "first.log").open("w") as log:
-        first = subprocess.Popen(words, stdout=log, stderr=log, cwd=cwd, preexec_fn=_heed_interrupts)
+        first = subprocess.Popen(
+            words, stdout=log, stderr=log, cwd=cwd, preexec_fn=_heed_interrupts
+        )
         try:
-            wait_for(lambda: attempts(cwd).get("noise_multiplier=2.0", {}).get("charge"))
+            wait_for(lambda: attempts(cwd).get("noise_multiplier=2.0", {}).get("spent"))
             first.send_signal(signal.SIGINT)
             code = first.wait(timeout=60)
         finally:
             first.kill()
     between = attempts(cwd)
     # With a budget, which the first time did not have: it is no parameter of the runs, and counts what the first time lost.
-    second = ecgexp("trainer=dp", "privacy.noise_multiplier=1.0,2.0,3.0", "sweep.budget_epsilon=1000", cwd=cwd)
+    second = ecgexp(
+        "trainer=dp", "privacy.noise_multiplier=1.0,2.0,3.0", "sweep.budget_epsilon=1000", cwd=cwd
+    )
     return cwd, code, between, second
 
 
@@ -85,7 +96,11 @@ def test_the_same_command_runs_only_what_is_missing(interrupted_and_resumed):
     assert {attempt["status"] for attempt in after.values()} == {"FINISHED"}
     assert after["noise_multiplier=1.0"] == between["noise_multiplier=1.0"], "it was left as it was"
     assert "done before" in second.stderr
-    folders = [path for path in cwd.glob("outputs/ecgexp/*_sweep/*") if path.is_dir() and path.name.isdigit()]
+    folders = [
+        path
+        for path in cwd.glob("outputs/ecgexp/*_sweep/*")
+        if path.is_dir() and path.name.isdigit()
+    ]
     assert len(folders) == 4, "a job that is done leaves no empty folder"
 
 
@@ -96,7 +111,9 @@ def test_one_parent_holds_the_runs_and_what_they_cost_together(interrupted_and_r
     uri = f"sqlite:///{cwd}/mlruns/mlflow.db"
     (parent,) = search_runs(filter_string="tags.`sweep.role` = 'parent'", uri=uri)
     assert parent.status == "FINISHED"
-    assert parent.name.startswith("noise_multiplier=1.0,2.0,3.0 model=cnn1d_small num_patients=6 epochs=1 ")
+    assert parent.name.startswith(
+        "noise_multiplier=1.0,2.0,3.0 model=cnn1d_small num_patients=6 epochs=1 "
+    )
     assert parent.name.endswith(" trainer=dp")
     assert parent.tags["sweep.override.privacy.noise_multiplier"] == "1.0,2.0,3.0"
     children = children_of(parent, uri=uri)
@@ -106,7 +123,9 @@ def test_one_parent_holds_the_runs_and_what_they_cost_together(interrupted_and_r
         ("noise_multiplier=2.0", "KILLED"),
         ("noise_multiplier=3.0", "FINISHED"),
     ]
-    alone = {run.name: run.metrics["privacy/epsilon"] for run in children if run.status == "FINISHED"}
+    alone = {
+        run.name: run.metrics["privacy/epsilon"] for run in children if run.status == "FINISHED"
+    }
     assert parent.metrics["sweep/epsilon_all"] > max(alone.values())
     assert "all 4 private runs" in parent.artifact("sweep_privacy.txt").read_text(), (
         "the killed one looked at the data too"
@@ -141,7 +160,9 @@ def test_no_job_runs_if_any_could_not(tmp_path):
 
 def test_optuna_is_not_sent_after_the_worst_model(tmp_path):
     """The plugin's own direction is to minimize."""
-    done = ecgexp("hydra/sweeper=optuna", "trainer.learning_rate=interval(0.001, 0.1)", cwd=tmp_path)
+    done = ecgexp(
+        "hydra/sweeper=optuna", "trainer.learning_rate=interval(0.001, 0.1)", cwd=tmp_path
+    )
     assert done.returncode == 2
     assert "worst validation/macro_f1; use hydra.sweeper.direction=maximize" in done.stderr
 
@@ -164,7 +185,10 @@ def test_jobs_in_other_processes_belong_to_the_same_parent(tmp_path, launcher):
     uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
     (parent,) = search_runs(filter_string="tags.`sweep.role` = 'parent'", uri=uri)
     children = children_of(parent, uri=uri)
-    assert sorted((run.name, run.status) for run in children) == [("seed=1", "FINISHED"), ("seed=2", "FINISHED")]
+    assert sorted((run.name, run.status) for run in children) == [
+        ("seed=1", "FINISHED"),
+        ("seed=2", "FINISHED"),
+    ]
     assert len({run.tags["process.pid"] for run in children} | {parent.tags["process.pid"]}) == 3
     assert parent.status == "FINISHED"
 

@@ -104,11 +104,12 @@ def test_a_job_of_another_sweep_is_taken_over_once_with_its_charge(sweep, tmp_pa
     for _ in range(2):
         kept = wider.kept("d" * 64, lambda: BEATS)
         assert kept.first is not None
-    assert [known.charge for known in wider.attempts.all()] == [sweep.attempts.all()[0].charge]
+    assert [known.spent for known in wider.attempts.all()] == [sweep.attempts.all()[0].spent]
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(ValueError("no"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit(143), "KILLED")]
+    ("error", "status"),
+    [(ValueError("no"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit(143), "KILLED")],
 )
 def test_an_attempt_tells_how_it_ended_and_is_tried_again(sweep, error, status):
     with pytest.raises(type(error)), sweep.attempt(attempt(sweep)):
@@ -122,7 +123,7 @@ def test_an_attempt_tells_how_it_ended_and_is_tried_again(sweep, error, status):
 def test_what_a_failed_run_may_have_done_is_charged(sweep):
     fail(sweep, attempt(sweep), ValueError("late"))
     (tried,) = sweep.attempts.all()
-    assert tried.charge.event["count"] == 100
+    assert tried.spent.event["count"] == 100
 
 
 def test_a_finished_run_is_charged_for_what_it_did(sweep):
@@ -131,9 +132,9 @@ def test_a_finished_run_is_charged_for_what_it_did(sweep):
     did = accounting.to_json(accounting.repeated(accounting.poisson_gaussian(0.01, 4.0), 60))
     with sweep.attempt(attempt(sweep)) as running:
         running.admit(Ledger(plan()), BEATS)
-        assert sweep.attempts.all()[0].charge.event["count"] == 100, "written before the first step"
+        assert sweep.attempts.all()[0].spent.event["count"] == 100, "written before the first step"
         running.finish(Result(status="FINISHED", privacy={"event": did}))
-    assert sweep.attempts.all()[0].charge.event["count"] == 60
+    assert sweep.attempts.all()[0].spent.event["count"] == 60
 
 
 def test_a_job_at_work_is_not_begun_twice_and_a_dead_one_is(sweep):
@@ -166,7 +167,9 @@ def end_killed(sweep, tried, *, status="FINISHED"):
     """An attempt whose process was killed when `run.json` had that status."""
     event = {"class": "gaussian"}
     sweep.attempts.write(replace(tried, process={**tried.process, "process.started": "1.0"}))
-    result = Result(status="FINISHED", metrics=METRICS, seconds=3.0, run_id="a", privacy={"event": event})
+    result = Result(
+        status="FINISHED", metrics=METRICS, seconds=3.0, run_id="a", privacy={"event": event}
+    )
     result.write(Path(tried.run_dir))
     NoTracking().start(run_name="a run", run_dir=Path(tried.run_dir)).finish(status)
 
@@ -205,13 +208,13 @@ def test_charge_of_an_adopted_job_is_what_it_did(sweep):
     NoTracking().start(run_name="a run", run_dir=Path(tried.run_dir)).finish("FINISHED")
     (ended,) = sweep.ended("d" * 64)
     sweep.adopt(ended, Result(status="FINISHED", privacy={"event": did}))
-    assert sweep.attempts.all()[0].charge.event["count"] == 60
+    assert sweep.attempts.all()[0].spent.event["count"] == 60
 
 
 def test_the_budget_refuses_the_job_that_would_exceed_it(tmp_path):
-    from ecgexp.privacy.search_accounting import Charge, compose_epsilon
+    from ecgexp.privacy.search_accounting import PrivacySpent, compose_epsilon
 
-    one, two = (compose_epsilon([Charge.planned(plan())] * count) for count in (1, 2))
+    one, two = (compose_epsilon([PrivacySpent.planned(plan())] * count) for count in (1, 2))
     assert one < two
     sweep = opened(tmp_path, budget_epsilon=(one + two) / 2)
     finish(sweep, attempt(sweep, "a" * 64), privacy_plan=plan())
@@ -221,7 +224,7 @@ def test_the_budget_refuses_the_job_that_would_exceed_it(tmp_path):
     ):
         job.admit(Ledger(plan()), BEATS)
     refused = sweep.attempts.all()[-1]
-    assert (refused.status, refused.charge) == ("REFUSED", None)
+    assert (refused.status, refused.spent) == ("REFUSED", None)
     with sweep.attempt(attempt(sweep, "c" * 64, number=2)) as job:
         job.admit(Ledger(plan(noise=400.0)), BEATS)  # a cheap one still fits
 

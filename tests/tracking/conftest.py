@@ -12,5 +12,8 @@ def mlflow_store(tmp_path_factory):
 
     base = tmp_path_factory.mktemp("store")
     return open_store(
-        "sqlite:///mlruns/mlflow.db", artifact_root=base / "mlruns", experiment_name="tests", base_dir=base
+        "sqlite:///mlruns/mlflow.db",
+        artifact_root=base / "mlruns",
+        experiment_name="tests",
+        base_dir=base,
     )

@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgexp.tracking import DatasetInput, Fanout, JsonlTracker, MemoryTracker, NullTracker, Tracker
+from ecgexp.tracking import (
+    DatasetInput,
+    JsonlTracker,
+    MemoryTracker,
+    MirroredTracker,
+    NullTracker,
+    Tracker,
+)
 from ecgexp.tracking.local.tracker import read_metrics
 
 DATASET = DatasetInput(
@@ -51,7 +58,14 @@ class TrackerContract(ABC):
         assert tracker.url_hint
 
     def test_parameters_come_back(self, tracker):
-        tracker.log_params({"trainer.epochs": 3, "split.merge_same_patient": False, "model.name": "cnn1d", "seed": 0})
+        tracker.log_params(
+            {
+                "trainer.epochs": 3,
+                "split.merge_same_patient": False,
+                "model.name": "cnn1d",
+                "seed": 0,
+            }
+        )
         kept = self.params(tracker)
         assert {name: str(value) for name, value in kept.items()} == {
             "trainer.epochs": "3", "split.merge_same_patient": "False", "model.name": "cnn1d", "seed": "0",
@@ -69,7 +83,11 @@ class TrackerContract(ABC):
 
     def test_secrets_and_noise_seeds_are_never_kept(self, tracker):
         tracker.log_params(
-            {"tracking.uri": "http://me:hunter2@host:5000", "privacy.noise_seed": 20461, "api_token": "hunter2"}
+            {
+                "tracking.uri": "http://me:hunter2@host:5000",
+                "privacy.noise_seed": 20461,
+                "api_token": "hunter2",
+            }
         )
         kept = " ".join(map(str, self.params(tracker).values()))
         assert "hunter2" not in kept
@@ -111,7 +129,9 @@ class TrackerContract(ABC):
         kept = self.metrics(tracker)
         assert [name for name, points in kept.items() if points] == ["d"]
 
-    @pytest.mark.parametrize("name", ["test/f1/", "test/f1//", "test/f1/é", "", "a" * 251, "../up", "a=b"])
+    @pytest.mark.parametrize(
+        "name", ["test/f1/", "test/f1//", "test/f1/é", "", "a" * 251, "../up", "a=b"]
+    )
     def test_names_that_some_tracker_could_not_keep_are_refused(self, tracker, name):
         with pytest.raises(ValueError, match="metric name"):
             tracker.log_metrics({name: 1.0})
@@ -203,7 +223,11 @@ class TestJsonlTracker(TrackerContract):
         return self.run(tracker)["tags"]
 
     def artifacts(self, tracker):
-        return {path.relative_to(tracker.folder).as_posix() for path in tracker.folder.rglob("*") if path.is_file()}
+        return {
+            path.relative_to(tracker.folder).as_posix()
+            for path in tracker.folder.rglob("*")
+            if path.is_file()
+        }
 
     def ending(self, tracker):
         return self.run(tracker)["status"], self.run(tracker)["reason"]
@@ -213,7 +237,7 @@ class TestFanoutsFolder(TestJsonlTracker):
     """The folder of a fan-out is what a `JsonlTracker` alone would have written."""
 
     def make(self, folder):
-        fanout = Fanout(JsonlTracker(folder), [MemoryTracker(), NullTracker()])
+        fanout = MirroredTracker(JsonlTracker(folder), [MemoryTracker(), NullTracker()])
         fanout.folder = folder
         return fanout
 
@@ -222,23 +246,23 @@ class TestFanoutsMirror(TestMemoryTracker):
     """A mirror of a fan-out has been told everything."""
 
     def make(self, folder):
-        self.mirror = MemoryTracker()
-        return Fanout(JsonlTracker(folder), [self.mirror])
+        self.remote = MemoryTracker()
+        return MirroredTracker(JsonlTracker(folder), [self.remote])
 
     def params(self, tracker):
-        return self.mirror.params
+        return self.remote.params
 
     def metrics(self, tracker):
-        return self.mirror.metrics
+        return self.remote.metrics
 
     def tags(self, tracker):
-        return self.mirror.tags
+        return self.remote.tags
 
     def artifacts(self, tracker):
-        return set(self.mirror.artifacts)
+        return set(self.remote.artifacts)
 
     def ending(self, tracker):
-        return self.mirror.status, self.mirror.reason
+        return self.remote.status, self.remote.reason
 
 
 class TestMlflowTracker(TrackerContract):
@@ -261,8 +285,13 @@ class TestMlflowTracker(TrackerContract):
 
     def metrics(self, tracker):
         names = self.data(tracker).metrics
-        history = {name: self.store.client.get_metric_history(tracker.run_id, name) for name in names}
-        return {name: [(point.step, point.value) for point in points] for name, points in history.items()}
+        history = {
+            name: self.store.client.get_metric_history(tracker.run_id, name) for name in names
+        }
+        return {
+            name: [(point.step, point.value) for point in points]
+            for name, points in history.items()
+        }
 
     def tags(self, tracker):
         return self.data(tracker).tags
@@ -275,4 +304,6 @@ class TestMlflowTracker(TrackerContract):
         return found
 
     def ending(self, tracker):
-        return self.store.client.get_run(tracker.run_id).info.status, self.tags(tracker).get("status.reason")
+        return self.store.client.get_run(tracker.run_id).info.status, self.tags(tracker).get(
+            "status.reason"
+        )

@@ -48,14 +48,22 @@ def test_words_are_the_same_when_hidden_twice():
     once = without_credentials(
         ["+tracking.tags.api_token=abc", "tracking.uri=http://a:b@one", "+tracking.tags.pwd='a b'"]
     )
-    assert once == ["+tracking.tags.api_token=***", "tracking.uri=http://***@one", "+tracking.tags.pwd=***"]
+    assert once == [
+        "+tracking.tags.api_token=***",
+        "tracking.uri=http://***@one",
+        "+tracking.tags.pwd=***",
+    ]
     assert without_credentials(once) == once
     assert with_credentials("http://***@one") == "http://a:b@one"
 
 
 @pytest.mark.parametrize(
     "word",
-    ["hydra.job.env_set.API_TOKEN=abc", "hydra.launcher.ray.init.address=ray://me:pw@host", "+hydra.x={password:a}"],
+    [
+        "hydra.job.env_set.API_TOKEN=abc",
+        "hydra.launcher.ray.init.address=ray://me:pw@host",
+        "+hydra.x={password:a}",
+    ],
 )
 def test_secret_in_setting_of_hydra_is_refused(word):
     with pytest.raises(ConfigError, match=r"hydra.*=.*\$\{oc\.env:NAME\}") as refused:
@@ -66,7 +74,8 @@ def test_secret_in_setting_of_hydra_is_refused(word):
 
 def test_address_of_resumed_run_takes_environment(monkeypatch):
     with pytest.raises(
-        ConfigError, match=r"tracking\.uri=http://\*\*\*@host.*MLFLOW_TRACKING_USERNAME.*MLFLOW_TRACKING_PASSWORD"
+        ConfigError,
+        match=r"tracking\.uri=http://\*\*\*@host.*MLFLOW_TRACKING_USERNAME.*MLFLOW_TRACKING_PASSWORD",
     ):
         with_credentials("http://***@host")
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")

@@ -3,8 +3,17 @@ import pytest
 from ecgexp.analysis.comparison.settings_differences import Differing, differences
 from ecgexp.analysis.find_runs import StoredRun
 
-PARAMS = {"seed": "1", "trainer.learning_rate": "0.001", "privacy._target_": "ecgexp.privacy.plan.NotPrivate"}
-TAGS = {"git.commit": "abc", "git.dirty": "false", "version.numpy": "1.26.4", "dataset.digest": "d1"}
+PARAMS = {
+    "seed": "1",
+    "trainer.learning_rate": "0.001",
+    "privacy._target_": "ecgexp.privacy.plan.NotPrivate",
+}
+TAGS = {
+    "git.commit": "abc",
+    "git.dirty": "false",
+    "version.numpy": "1.26.4",
+    "dataset.digest": "d1",
+}
 
 
 def run(params=None, tags=None):
@@ -22,7 +31,8 @@ def test_a_run_does_not_differ_from_itself():
 
 def test_settings_that_differ_are_listed_by_name_and_those_of_one_run_only_too():
     found = differences(
-        run({"trainer.epochs": "3"}), run({"trainer.learning_rate": "0.01", "privacy.noise_multiplier": "1.0"})
+        run({"trainer.epochs": "3"}),
+        run({"trainer.learning_rate": "0.01", "privacy.noise_multiplier": "1.0"}),
     )
     assert found.settings == (
         Differing(name="privacy.noise_multiplier", a=None, b="1.0"),
@@ -35,14 +45,16 @@ def test_settings_that_differ_are_listed_by_name_and_those_of_one_run_only_too()
 @pytest.mark.parametrize(
     "name",
     ["tracking.uri", "tracking._target_", "data.root", "data.cache_dir", "dataset.cache_dir", "dataset.root", "name",
-     "num_resamples", "evaluate_on", "comparisons.pooled"],
+     "num_resamples", "evaluate_on", "federated_baselines.pooled"],
 )  # fmt: skip
 def test_what_says_nothing_about_the_result_is_left_out(name):
     assert differences(run({name: "here"}), run({name: "there"})).none
     assert differences(run({name: "here"}), run()).none
 
 
-@pytest.mark.parametrize("name", ["dataset.seed", "model.name", "model.root_filters", "tracked", "split.evaluate_on"])
+@pytest.mark.parametrize(
+    "name", ["dataset.seed", "model.name", "model.root_filters", "tracked", "split.evaluate_on"]
+)
 def test_names_that_only_look_like_those_are_kept(name):
     assert [row.name for row in differences(run({name: "1"}), run({name: "2"})).settings] == [name]
 
@@ -54,13 +66,17 @@ def test_two_seeds_of_one_configuration_are_told():
     assert not differences(run(), run({"dataset.seed": "2"})).only_seed
 
 
-@pytest.mark.parametrize("name", ["git.commit", "git.dirty", "version.numpy", "dataset.digest", "dataset.name"])
+@pytest.mark.parametrize(
+    "name", ["git.commit", "git.dirty", "version.numpy", "dataset.digest", "dataset.name"]
+)
 def test_code_versions_and_data_are_held_against_each_other(name):
     found = differences(run(), run(tags={name: "other"}))
     assert found.origin == (Differing(name=name, a=TAGS.get(name), b="other"),)
     assert not found.none
 
 
-@pytest.mark.parametrize("name", ["host.cores", "process.pid", "command", "mlflow.user", "mlflow.note.content"])
+@pytest.mark.parametrize(
+    "name", ["host.cores", "process.pid", "command", "mlflow.user", "mlflow.note.content"]
+)
 def test_the_machine_and_the_hour_are_not(name):
     assert differences(run(), run(tags={name: "other"})).none

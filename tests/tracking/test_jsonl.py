@@ -24,7 +24,10 @@ def test_a_continued_run_keeps_its_points_and_writes_none_twice(tmp_path):
     second.log_metrics({"train/loss": 0.5}, step=1)
     second.log_metrics({"train/loss": 0.25}, step=2)
     assert second.run_id == "a" * 32
-    assert list(read_metrics(tmp_path / "metrics.jsonl")) == [(1, {"train/loss": 0.5}), (2, {"train/loss": 0.25})]
+    assert list(read_metrics(tmp_path / "metrics.jsonl")) == [
+        (1, {"train/loss": 0.5}),
+        (2, {"train/loss": 0.25}),
+    ]
     assert json.loads((tmp_path / "run.json").read_text())["params"] == {"seed": 1}
 
 
@@ -34,13 +37,18 @@ def test_a_line_that_a_crash_cut_off_is_passed_over(tmp_path):
         file.write('{"time": 1, "step": 2, "met')
     again = JsonlTracker(tmp_path)
     again.log_metrics({"train/loss": 0.25}, step=2)
-    assert list(read_metrics(tmp_path / "metrics.jsonl")) == [(1, {"train/loss": 0.5}), (2, {"train/loss": 0.25})]
+    assert list(read_metrics(tmp_path / "metrics.jsonl")) == [
+        (1, {"train/loss": 0.5}),
+        (2, {"train/loss": 0.25}),
+    ]
 
 
 def test_the_model_folder_is_copied(tmp_path):
     (tmp_path / "best").mkdir()
     (tmp_path / "best" / "model.json").write_text("{}")
-    JsonlTracker(tmp_path / "run").log_model(tmp_path / "best", input_example=np.zeros((1, 180, 1), np.float32))
+    JsonlTracker(tmp_path / "run").log_model(
+        tmp_path / "best", input_example=np.zeros((1, 180, 1), np.float32)
+    )
     assert (tmp_path / "run" / "model" / "model.json").read_text() == "{}"
 
 
@@ -55,7 +63,10 @@ def test_a_file_that_cannot_be_copied_leaves_the_old_one(tmp_path):
 def test_secrets_in_kept_texts_are_blotted_out_and_results_are_not(tmp_path):
     tracker = JsonlTracker(tmp_path)
     tracker.log_text("kept at http://me:hunter2@host\n", "a.txt")
-    tracker.log_dict({"typed": ["tracking.uri=http://me:hunter2@host"], "epsilon_if_noise_were_secret": 3.5}, "a.json")
+    tracker.log_dict(
+        {"typed": ["tracking.uri=http://me:hunter2@host"], "epsilon_if_noise_were_secret": 3.5},
+        "a.json",
+    )
     assert (tmp_path / "a.txt").read_text() == "kept at http://***@host\n"
     assert json.loads((tmp_path / "a.json").read_text()) == {
         "typed": ["tracking.uri=http://***@host"], "epsilon_if_noise_were_secret": 3.5,

@@ -53,11 +53,17 @@ def test_more_than_a_thousand_metrics_of_one_step_are_kept(tracker, mlflow_store
 
 def test_the_dataset_is_an_input_per_split_with_its_counts(tracker, mlflow_store):
     counts = {"train": {"N": 80, "V": 8}, "test": {"N": 20, "V": 2}}
-    tracker.log_dataset(DatasetInput(name="mitdb 1.0.0", digest="ab" * 32, source="http://a:pw@b/mitdb", counts=counts))
+    tracker.log_dataset(
+        DatasetInput(
+            name="mitdb 1.0.0", digest="ab" * 32, source="http://a:pw@b/mitdb", counts=counts
+        )
+    )
     inputs = mlflow_store.client.get_run(tracker.run_id).inputs.dataset_inputs
     assert {entry.tags[0].value for entry in inputs} == {"train", "test"}
     assert {entry.dataset.name for entry in inputs} == {"mitdb 1.0.0"}
-    assert '"num_beats": 88, "num_beats_N": 80' in " ".join(entry.dataset.profile for entry in inputs)
+    assert '"num_beats": 88, "num_beats_N": 80' in " ".join(
+        entry.dataset.profile for entry in inputs
+    )
     assert all(entry.dataset.digest.startswith("ab" * 8 + "-") for entry in inputs)
     assert "pw" not in inputs[0].dataset.source
 
@@ -67,7 +73,9 @@ def test_another_split_of_the_same_beats_keeps_its_own_counts(mlflow_store):
 
     for beats in (88, 77):
         tracker = MlflowTracker.create(mlflow_store, "split")
-        tracker.log_dataset(DatasetInput(name="m", digest="cd" * 32, source="s", counts={"train": {"N": beats}}))
+        tracker.log_dataset(
+            DatasetInput(name="m", digest="cd" * 32, source="s", counts={"train": {"N": beats}})
+        )
         entry = mlflow_store.client.get_run(tracker.run_id).inputs.dataset_inputs[0]
         assert f'"num_beats": {beats}' in entry.dataset.profile
 
@@ -154,7 +162,10 @@ tracker.finish("FINISHED")
 def test_a_fresh_store_survives_being_made_by_several_processes_at_once(tmp_path):
     def one(name):
         return subprocess.run(
-            [sys.executable, "-c", ONE_RUN, str(tmp_path), name], capture_output=True, text=True, check=False
+            [sys.executable, "-c", ONE_RUN, str(tmp_path), name],
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     with ThreadPoolExecutor(8) as pool:
@@ -164,17 +175,25 @@ def test_a_fresh_store_survives_being_made_by_several_processes_at_once(tmp_path
 
     client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     runs = client.search_runs([client.get_experiment_by_name("ecgexp").experiment_id])
-    assert sorted((run.info.run_name, run.info.status) for run in runs) == [(name, "FINISHED") for name in "abcdefgh"]
+    assert sorted((run.info.run_name, run.info.status) for run in runs) == [
+        (name, "FINISHED") for name in "abcdefgh"
+    ]
     assert all(len(client.get_metric_history(run.info.run_id, "train/loss")) == 20 for run in runs)
 
 
 @pytest.mark.parametrize(
     "uri",
-    ["http://me:hunter2@127.0.0.1:9", "postgresql://me:hunter2@127.0.0.1:9/mlflow", "nonsense://me:hunter2@127.0.0.1"],
+    [
+        "http://me:hunter2@127.0.0.1:9",
+        "postgresql://me:hunter2@127.0.0.1:9/mlflow",
+        "nonsense://me:hunter2@127.0.0.1",
+    ],
 )
 def test_a_store_out_of_reach_is_said_within_seconds_and_without_its_password(tmp_path, uri):
     started = time.monotonic()
-    with pytest.raises(ConfigError, match=r"tracking\.uri=\w+://\*\*\*@127\.0\.0\.1.*tracking=none") as caught:
+    with pytest.raises(
+        ConfigError, match=r"tracking\.uri=\w+://\*\*\*@127\.0\.0\.1.*tracking=none"
+    ) as caught:
         MlflowTracking(uri=uri).start(run_name="x", run_dir=tmp_path / "run", base_dir=tmp_path)
     assert time.monotonic() - started < 15
     assert "hunter2" not in str(caught.value)
@@ -183,7 +202,8 @@ def test_a_store_out_of_reach_is_said_within_seconds_and_without_its_password(tm
 
 def test_a_folder_as_store_is_refused_with_what_to_type(tmp_path):
     with pytest.raises(
-        ConfigError, match=r"tracking\.uri=mlruns is a folder.*tracking\.uri=sqlite:///mlruns/mlflow\.db"
+        ConfigError,
+        match=r"tracking\.uri=mlruns is a folder.*tracking\.uri=sqlite:///mlruns/mlflow\.db",
     ):
         MlflowTracking(uri="mlruns").start(run_name="x", run_dir=None, base_dir=tmp_path)
 
@@ -208,12 +228,16 @@ def test_a_deleted_experiment_is_refused_with_the_way_back(tmp_path):
 
     client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     client.delete_experiment(client.get_run(tracker.run_id).info.experiment_id)
-    with pytest.raises(ConfigError, match=r"tracking\.experiment_name=ecgexp was deleted .*mlflow experiments restore"):
+    with pytest.raises(
+        ConfigError,
+        match=r"tracking\.experiment_name=ecgexp was deleted .*mlflow experiments restore",
+    ):
         MlflowTracking().start(run_name="x", run_dir=None, base_dir=tmp_path)
 
 
 def test_a_password_that_was_not_kept_is_asked_for(tmp_path):
     with pytest.raises(
-        ConfigError, match=r"tracking\.uri=http://\*\*\*@host.*MLFLOW_TRACKING_USERNAME.*use tracking\.uri= with them"
+        ConfigError,
+        match=r"tracking\.uri=http://\*\*\*@host.*MLFLOW_TRACKING_USERNAME.*use tracking\.uri= with them",
     ):
         MlflowTracking(uri="http://***@host").start(run_name="x", run_dir=None, base_dir=tmp_path)

@@ -35,8 +35,16 @@ def test_that_no_noise_seed_was_given_is_no_secret():
 
 
 def test_tags_are_hidden_by_their_names_too():
-    tags = {"api_token": "abc", "sweep.override.privacy.noise_seed": 7, "note": "at http://me:pw@host"}
-    hidden = {"api_token": HIDDEN, "sweep.override.privacy.noise_seed": HIDDEN, "note": f"at http://{HIDDEN}@host"}
+    tags = {
+        "api_token": "abc",
+        "sweep.override.privacy.noise_seed": 7,
+        "note": "at http://me:pw@host",
+    }
+    hidden = {
+        "api_token": HIDDEN,
+        "sweep.override.privacy.noise_seed": HIDDEN,
+        "note": f"at http://{HIDDEN}@host",
+    }
     assert taggable(tags) == hidden
 
 
@@ -73,7 +81,7 @@ def test_setting_without_effect_is_no_parameter(name):
         "dataset.root_mean",
         "model.root",
         "split.name",
-        "privacy.population",
+        "privacy.hypothetical_population",
         "data2",
     ],
 )

@@ -43,7 +43,14 @@ def test_system_tags_can_be_kept_and_name_what_shapes_a_result():
     tags = system_tags()
     assert all(check_name(name, kind="tag") for name in tags)
     assert all(isinstance(value, str) for value in tags.values())
-    assert {"git.commit", "git.dirty", "host.cores", "host.platform", "process.pid", "version.python"} <= set(tags)
+    assert {
+        "git.commit",
+        "git.dirty",
+        "host.cores",
+        "host.platform",
+        "process.pid",
+        "version.python",
+    } <= set(tags)
     assert int(tags["host.cores"]) >= 1
 
 

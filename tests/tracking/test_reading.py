@@ -35,7 +35,9 @@ def start(store, name="run", **tags):
 def full_run(mlflow_store):
     """A finished run with a bit of everything; module-wide, since all only read it."""
     tracker = start(mlflow_store, "noise_multiplier=1.0 seed=2")
-    tracker.log_params({"seed": 2, "trainer.momentum": None, "device.xla": False, "model.filters": "[4, 8]"})
+    tracker.log_params(
+        {"seed": 2, "trainer.momentum": None, "device.xla": False, "model.filters": "[4, 8]"}
+    )
     for step, loss in ((1, 0.5), (2, 0.25)):
         tracker.log_metrics({"train/loss": loss}, step=step)
     tracker.log_metrics({"test/f1/V": 0.75, "test/f1/F": math.nan})
@@ -51,7 +53,9 @@ def full_run(mlflow_store):
 def full_folder(tmp_path):
     """The same in a folder."""
     tracker = JsonlTracker(tmp_path / "2026-01-02_run", run_id=None)
-    tracker.log_params({"seed": 2, "trainer.momentum": None, "device.xla": False, "model.filters": "[4, 8]"})
+    tracker.log_params(
+        {"seed": 2, "trainer.momentum": None, "device.xla": False, "model.filters": "[4, 8]"}
+    )
     for step, loss in ((1, 0.5), (2, 0.25)):
         tracker.log_metrics({"train/loss": loss}, step=step)
     tracker.log_metrics({"test/f1/V": 0.75, "test/f1/F": math.nan})
@@ -74,7 +78,12 @@ def run(request, mlflow_store, monkeypatch) -> StoredRun:
 
 
 def test_settings_and_tags_are_read_as_text_alike(run):
-    assert run.params == {"seed": "2", "trainer.momentum": "None", "device.xla": "False", "model.filters": "[4, 8]"}
+    assert run.params == {
+        "seed": "2",
+        "trainer.momentum": "None",
+        "device.xla": "False",
+        "model.filters": "[4, 8]",
+    }
     assert run.tags["dataset.digest"] == "d1"
     assert (run.status, run.parent_id) == ("FINISHED", "abc")
 
@@ -126,7 +135,9 @@ def test_files_on_this_machine_are_not_copied(full_run, mlflow_store):
     assert "artifacts" in run.artifact("result.json").parts
 
 
-def test_files_from_elsewhere_lie_in_one_place_that_goes_with_the_process(full_run, mlflow_store, monkeypatch):
+def test_files_from_elsewhere_lie_in_one_place_that_goes_with_the_process(
+    full_run, mlflow_store, monkeypatch
+):
     monkeypatch.setattr(kept_files, "_on_this_machine", lambda location: None)
     run = find_run(full_run, uri=mlflow_store.uri)
     assert str(run.artifact("tables/by/client.csv")).startswith(kept_files._downloads().name)
@@ -153,7 +164,9 @@ def test_a_folder_is_named_by_its_own_name_unless_it_was_in_mlflow(full_folder):
     found = find_run(str(full_folder))
     assert (found.run_id, found.name, found.started) == (str(full_folder), "2026-01-02_run", 0.0)
     run = json.loads((full_folder / "run.json").read_text())
-    (full_folder / "run.json").write_text(json.dumps(run | {"run_id": "cafe", "tags": {"mlflow.runName": "named"}}))
+    (full_folder / "run.json").write_text(
+        json.dumps(run | {"run_id": "cafe", "tags": {"mlflow.runName": "named"}})
+    )
     found = find_run(str(full_folder))
     assert (found.run_id, found.name, found.parent_id) == ("cafe", "named", None)
 
@@ -168,7 +181,16 @@ def test_a_run_that_still_runs_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "{}", "[]", "null", '{"run_id": "a"}', '{"run_id": 1, "tags": [], "status": "", "params": {}}']
+    "text",
+    [
+        "",
+        "{",
+        "{}",
+        "[]",
+        "null",
+        '{"run_id": "a"}',
+        '{"run_id": 1, "tags": [], "status": "", "params": {}}',
+    ],
 )
 def test_a_folder_of_something_else_is_refused_by_its_name(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
@@ -182,18 +204,25 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", [b"{\n", b"[]\n", b"3\n", b'{"step": 1}\n', b'{"step": 1, "metrics": 2}\n', b"\xff\xfe\n"]
+    "line",
+    [b"{\n", b"[]\n", b"3\n", b'{"step": 1}\n', b'{"step": 1, "metrics": 2}\n', b"\xff\xfe\n"],
 )
 def test_broken_metrics_are_refused_by_their_file(full_folder, line):
     (full_folder / "metrics.jsonl").write_bytes(line)
-    with pytest.raises(DataError, match=r"metrics\.jsonl is damaged in line 1: .*; remove the line"):
+    with pytest.raises(
+        DataError, match=r"metrics\.jsonl is damaged in line 1: .*; remove the line"
+    ):
         find_run(str(full_folder))
 
 
-@pytest.mark.parametrize("name", ["0" * 32, "no run", "", "%2e%2e", "x' OR 1=1", "a" * 5000, "nul\0"])
+@pytest.mark.parametrize(
+    "name", ["0" * 32, "no run", "", "%2e%2e", "x' OR 1=1", "a" * 5000, "nul\0"]
+)
 def test_an_unknown_run_is_refused_by_its_name(mlflow_store, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match="is neither the folder of a run nor a run of|is not the folder of a run"):
+    with pytest.raises(
+        DataError, match="is neither the folder of a run nor a run of|is not the folder of a run"
+    ):
         find_run(name, uri=mlflow_store.uri)
 
 
@@ -208,7 +237,9 @@ def test_the_usual_store_is_that_of_the_environment_or_of_this_folder(monkeypatc
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     assert default_uri() == "sqlite:///mlruns/mlflow.db"
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=rf"there are no runs: {tmp_path}/mlruns/mlflow.db does not exist"):
+    with pytest.raises(
+        DataError, match=rf"there are no runs: {tmp_path}/mlruns/mlflow.db does not exist"
+    ):
         search_runs()
     assert not (tmp_path / "mlruns").exists()
 
@@ -244,7 +275,10 @@ def test_a_file_that_is_no_store_is_refused_and_stays_as_it_was(tmp_path):
 @pytest.mark.parametrize(
     ("uri", "why"),
     [
-        ("mlruns", "--store mlruns is a folder, which MLflow no longer reads; type --store sqlite:///FOLDER/mlflow.db"),
+        (
+            "mlruns",
+            "--store mlruns is a folder, which MLflow no longer reads; type --store sqlite:///FOLDER/mlflow.db",
+        ),
         ("file:///somewhere", "--store file:///somewhere is a folder"),
         ("foo://x", "--store foo://x cannot be used"),
         (
@@ -267,7 +301,11 @@ def test_runs_of_an_experiment_come_oldest_first(experiment):
     ids = []
     for started in (3000, 1000, 2000):
         ids.append(store.client.create_run(store.experiment_id, start_time=started).info.run_id)
-    assert [run.run_id for run in search_runs(experiment=name, uri=store.uri)] == [ids[1], ids[2], ids[0]]
+    assert [run.run_id for run in search_runs(experiment=name, uri=store.uri)] == [
+        ids[1],
+        ids[2],
+        ids[0],
+    ]
     assert set(ids) <= {run.run_id for run in search_runs(uri=store.uri)}
 
 
@@ -286,7 +324,9 @@ def test_a_filter_picks_runs(experiment):
     store, name = experiment
     good, _ = start(store, "good"), start(store, "bad")
     good.log_metrics({"test/macro_f1": 0.7})
-    found = search_runs(experiment=name, filter_string="metrics.`test/macro_f1` > 0.5", uri=store.uri)
+    found = search_runs(
+        experiment=name, filter_string="metrics.`test/macro_f1` > 0.5", uri=store.uri
+    )
     assert [run.name for run in found] == ["good"]
 
 
@@ -300,7 +340,10 @@ def test_a_filter_that_mlflow_does_not_understand_is_one_line(mlflow_store, word
 
 def test_more_than_one_page_of_runs_is_read(experiment, monkeypatch):
     store, name = experiment
-    ids = [store.client.create_run(store.experiment_id, start_time=1000 + i).info.run_id for i in range(7)]
+    ids = [
+        store.client.create_run(store.experiment_id, start_time=1000 + i).info.run_id
+        for i in range(7)
+    ]
     for size in (1, 2, 3, 7, 8):
         monkeypatch.setattr(find_runs, "_PAGE", size)
         assert [run.run_id for run in search_runs(experiment=name, uri=store.uri)] == ids
@@ -358,7 +401,9 @@ def log_folder_as_model(store, run_id, folder):
     """As `ecgexp.tracking.mlflow.model` does, without a network: the folder is `artifacts/model/` of the logged model."""
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
-    logged = store.client.create_logged_model(store.experiment_id, name="model", source_run_id=run_id)
+    logged = store.client.create_logged_model(
+        store.experiment_id, name="model", source_run_id=run_id
+    )
     packed = folder.parent / "packed" / "artifacts"
     packed.mkdir(parents=True)
     folder.rename(packed / "model")

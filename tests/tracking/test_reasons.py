@@ -61,8 +61,18 @@ def test_refused_login_of_a_reader_names_the_variables(closed):
 def test_refused_login_of_sync_names_the_variables(closed, tmp_path, capsys):
     from ecgexp.tracking.local.run_json import write_run
 
-    values = {"status": "FINISHED", "reason": None, "params": {}, "tags": {}, "datasets": [], "artifacts": []}
-    write_run(tmp_path, values | {"run_id": "a" * 32, "store": {"uri": closed, "whole": False}, "ended": 1.0})
+    values = {
+        "status": "FINISHED",
+        "reason": None,
+        "params": {},
+        "tags": {},
+        "datasets": [],
+        "artifacts": [],
+    }
+    write_run(
+        tmp_path,
+        values | {"run_id": "a" * 32, "store": {"uri": closed, "whole": False}, "ended": 1.0},
+    )
     assert sync.main([str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert all(name in said for name in NAMES)
@@ -95,7 +105,9 @@ def test_errors_of_stores_are_not_cut_anywhere():
     """A slice of the text of an error, or its first line alone, is a message that is cut."""
     import re
 
-    cut = re.compile(r"str\(error\)[^\n]*(?:\[:\d+\]|splitlines\(\)\[0\]|partition\(\"\\n\"\)\[0\])|why\[0\]\[:\d+\]")
+    cut = re.compile(
+        r"str\(error\)[^\n]*(?:\[:\d+\]|splitlines\(\)\[0\]|partition\(\"\\n\"\)\[0\])|why\[0\]\[:\d+\]"
+    )
     package = Path(sync.__file__).parent
     found = [
         f"{path}: {line}"

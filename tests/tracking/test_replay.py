@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from ecgexp.models import classifier
 from ecgexp.settings.declaration import ConfigError, DataError
-from ecgexp.tracking import DatasetInput, Fanout, JsonlTracker, TrackerUnavailable
+from ecgexp.tracking import DatasetInput, JsonlTracker, MirroredTracker, TrackerUnavailable
 from ecgexp.tracking.local.run_json import read_run
 from ecgexp.tracking.mlflow.replay import replay
 from ecgexp.tracking.mlflow.tracker import MlflowTracker
@@ -24,7 +24,10 @@ from ecgexp.tracking.provenance import is_running, process_tags
 from ecgexp.tracking.settings import MlflowTracking
 
 DATASET = DatasetInput(
-    name="synthetic 1", digest="ab" * 32, source="synthetic, seed 0", counts={"train": {"N": 8}, "test": {"N": 2}}
+    name="synthetic 1",
+    digest="ab" * 32,
+    source="synthetic, seed 0",
+    counts={"train": {"N": 8}, "test": {"N": 2}},
 )
 PARAMS = {
     "seed": 2,
@@ -36,7 +39,11 @@ PARAMS = {
 ENDED = 1_700_000_900.5
 # Metric -> (step, value, milliseconds), by hand.
 HISTORY = {
-    "train/loss": [(1, 0.5, 1_700_000_010_000), (2, 0.25, 1_700_000_020_250), (3, 0.125, 1_700_000_030_999)],
+    "train/loss": [
+        (1, 0.5, 1_700_000_010_000),
+        (2, 0.25, 1_700_000_020_250),
+        (3, 0.125, 1_700_000_030_999),
+    ],
     "validation/f1/V": [(1, 0.75, 1_700_000_010_000), (2, 0.5, 1_700_000_020_250)],
     "test/accuracy": [(0, 0.875, 1_700_000_800_000)],
 }
@@ -47,12 +54,16 @@ def write_run(folder: Path, *, tags=None, reason: str | None = None, end: bool =
     """A run in its folder alone, at times of long ago."""
     tracker = JsonlTracker(folder)
     tracker.log_params(PARAMS)
-    tracker.set_tags({"mlflow.runName": "noise_multiplier=1.0", "git.commit": "abc", **(tags or {})})
+    tracker.set_tags(
+        {"mlflow.runName": "noise_multiplier=1.0", "git.commit": "abc", **(tags or {})}
+    )
     tracker.log_text("seed: 2\n", "config.yaml")
     tracker.log_dataset(DATASET)
     tracker.log_metrics({"train/loss": 0.5, "validation/f1/V": 0.75}, step=1, at=1_700_000_010.0)
     tracker.log_metrics({"train/loss": 0.25, "validation/f1/V": 0.5}, step=2, at=1_700_000_020.25)
-    tracker.log_metrics({"train/loss": 0.125, "validation/f1/V": float("nan")}, step=3, at=1_700_000_030.999)
+    tracker.log_metrics(
+        {"train/loss": 0.125, "validation/f1/V": float("nan")}, step=3, at=1_700_000_030.999
+    )
     (folder / "roc.png").write_bytes(b"\x89PNG" * 100)
     tracker.log_file(folder / "roc.png", "figures")
     tracker.log_text("deep", "tables/by/client.csv")
@@ -70,7 +81,10 @@ def store(mlflow_store, request, tmp_path_factory):
 
 
 def experiment(store, name, artifacts):
-    return replace(store, experiment_id=store.client.create_experiment(name, artifact_location=artifacts.as_uri()))
+    return replace(
+        store,
+        experiment_id=store.client.create_experiment(name, artifact_location=artifacts.as_uri()),
+    )
 
 
 def begun(store) -> str:
@@ -92,7 +106,10 @@ def files_of(store, run_id):
 def kept(store, run_id):
     """All that a store has of a run and a replay can change, but for the run's identity."""
     run = store.client.get_run(run_id)
-    inputs = [(entry.dataset.name, entry.dataset.digest, entry.tags[0].value) for entry in run.inputs.dataset_inputs]
+    inputs = [
+        (entry.dataset.name, entry.dataset.digest, entry.tags[0].value)
+        for entry in run.inputs.dataset_inputs
+    ]
     return {
         "name": run.info.run_name, "status": run.info.status, "ended": run.info.end_time, "params": run.data.params,
         "tags": run.data.tags,
@@ -107,13 +124,19 @@ def kept(store, run_id):
 
 def test_all_of_a_run_arrives_with_its_times_and_a_second_call_sends_nothing(store, tmp_path):
     folder, run_id = write_run(tmp_path / "run", reason="disk full"), begun(store)
-    assert replay(folder, store, run_id) == "5 parameters, 4 tags, 6 points, 1 dataset, 4 files, the end (FAILED)"
+    assert (
+        replay(folder, store, run_id)
+        == "5 parameters, 4 tags, 6 points, 1 dataset, 4 files, the end (FAILED)"
+    )
     found = kept(store, run_id)
     assert found["history"] == HISTORY
     assert found["ended"] == 1_700_000_900_500
     assert found["params"] == {name: str(value) for name, value in PARAMS.items()}
     assert found["files"] == {name: (folder / name).stat().st_size for name in FILES}
-    assert {(name, split) for name, _, split in found["inputs"]} == {("synthetic 1", "test"), ("synthetic 1", "train")}
+    assert {(name, split) for name, _, split in found["inputs"]} == {
+        ("synthetic 1", "test"),
+        ("synthetic 1", "train"),
+    }
     assert (found["name"], found["status"]) == ("noise_multiplier=1.0", "FAILED")
     assert found["tags"]["git.commit"] == "abc"
     assert found["tags"]["status.reason"] == "disk full"
@@ -127,7 +150,9 @@ POINTS = sorted((name, point) for name, points in HISTORY.items() for point in p
 
 
 @pytest.mark.slow
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     points=st.sets(st.sampled_from(POINTS)), params=st.sets(st.sampled_from(sorted(PARAMS))),
     files=st.dictionaries(st.sampled_from(sorted(FILES)), st.booleans()), dataset=st.booleans(),
@@ -156,9 +181,9 @@ def test_whatever_the_store_has_the_rest_arrives_and_nothing_twice(
         tracker.finish(status, None if status == "FINISHED" else "so it seemed")
     assert replay(folder, store, tracker.run_id)
     found = kept(store, tracker.run_id)
-    assert {name: [point[:2] for point in history] for name, history in found["history"].items()} == {
-        name: [point[:2] for point in history] for name, history in HISTORY.items()
-    }
+    assert {
+        name: [point[:2] for point in history] for name, history in found["history"].items()
+    } == {name: [point[:2] for point in history] for name, history in HISTORY.items()}
     late = {(name, point) for name, history in found["history"].items() for point in history}
     assert set(POINTS) - points <= late  # with their own times
     assert found["params"] == {name: str(value) for name, value in PARAMS.items()}
@@ -207,7 +232,9 @@ def test_a_store_that_fails_anywhere_is_completed_by_the_next_call(store, tmp_pa
         for arrived in (False, True):
             run_id = begun(store)
             with pytest.raises(TrackerUnavailable, match="connection reset by peer"):
-                replay(folder, replace(store, client=Cut(store.client, at, arrived=arrived)), run_id)
+                replay(
+                    folder, replace(store, client=Cut(store.client, at, arrived=arrived)), run_id
+                )
             replay(folder, store, run_id)
             assert kept(store, run_id) == expected, (at, arrived)
             assert replay(folder, store, run_id) == ""
@@ -224,7 +251,10 @@ def test_what_people_wrote_in_the_ui_stays(store, tmp_path):
 
 
 def test_long_values_count_as_kept_in_the_form_that_mlflow_keeps(store, tmp_path):
-    folder, run_id = write_run(tmp_path / "run", tags={"long": "x" * 9000}, reason="y" * 9000), begun(store)
+    folder, run_id = (
+        write_run(tmp_path / "run", tags={"long": "x" * 9000}, reason="y" * 9000),
+        begun(store),
+    )
     assert replay(folder, store, run_id)
     assert replay(folder, store, run_id) == ""
 
@@ -234,7 +264,9 @@ def test_what_cannot_be_completed_is_refused(store, tmp_path):
     with pytest.raises(TrackerUnavailable, match="not found"):
         replay(folder, store, "f" * 32)
     store.client.delete_run(run_id)
-    with pytest.raises(DataError, match=rf"was deleted in MLflow; `mlflow runs restore --run-id {run_id}`"):
+    with pytest.raises(
+        DataError, match=rf"was deleted in MLflow; `mlflow runs restore --run-id {run_id}`"
+    ):
         replay(folder, store, run_id)
     store.client.restore_run(run_id)
     with (folder / "metrics.jsonl").open("a") as file:
@@ -253,7 +285,10 @@ input()
 
 def test_a_process_that_was_killed_and_not_yet_buried_does_not_run():
     process = subprocess.Popen(
-        [sys.executable, "-c", SAYS_WHO_IT_IS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SAYS_WHO_IT_IS],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     tags = json.loads(process.stdout.readline())
     assert is_running(tags)
@@ -269,7 +304,9 @@ def test_a_process_that_was_killed_and_not_yet_buried_does_not_run():
 
 
 def tracked(base, run_dir, **settings):
-    return MlflowTracking(experiment_name="goes on").start(run_name="a", run_dir=run_dir, base_dir=base, **settings)
+    return MlflowTracking(experiment_name="goes on").start(
+        run_name="a", run_dir=run_dir, base_dir=base, **settings
+    )
 
 
 def test_a_run_that_goes_on_brings_what_the_store_had_not_heard(tmp_path, monkeypatch):
@@ -278,18 +315,27 @@ def test_a_run_that_goes_on_brings_what_the_store_had_not_heard(tmp_path, monkey
     first = tracked(tmp_path, folder)
     first.log_metrics({"train/loss": 1.0}, step=1)
     with monkeypatch.context() as dead:
-        dead.setattr(MlflowTracker, "log_metrics", lambda *_, **__: (_ for _ in ()).throw(TrackerUnavailable("gone")))
+        dead.setattr(
+            MlflowTracker,
+            "log_metrics",
+            lambda *_, **__: (_ for _ in ()).throw(TrackerUnavailable("gone")),
+        )
         first.log_metrics({"train/loss": 0.5}, step=2)
         first.log_metrics({"train/loss": 0.25}, step=3)
-    first._outboxes.clear()  # it dies: nothing that waits is ever sent
+    first._pending_queues.clear()  # it dies: nothing that waits is ever sent
     second = tracked(tmp_path, folder, resume_run_id=first.run_id)
     assert not read_run(folder)["store"]["whole"]
     second.log_metrics({"train/loss": 0.25}, step=3)
     second.log_metrics({"train/loss": 0.125}, step=4)
     second.finish("FINISHED")
-    client = second._outboxes[0].mirror._store.client
+    client = second._pending_queues[0].remote._store.client
     history = client.get_metric_history(second.run_id, "train/loss")
-    assert sorted((point.step, point.value) for point in history) == [(1, 1.0), (2, 0.5), (3, 0.25), (4, 0.125)]
+    assert sorted((point.step, point.value) for point in history) == [
+        (1, 1.0),
+        (2, 0.5),
+        (3, 0.25),
+        (4, 0.125),
+    ]
     assert read_run(folder)["store"]["whole"]
     first.finish("FAILED")  # for atexit
 
@@ -303,20 +349,29 @@ def test_a_run_that_goes_on_in_a_new_store_run_takes_its_past_along(tmp_path):
     second.log_metrics({"train/loss": 0.5}, step=2)
     second.finish("FINISHED")
     assert second.run_id != first.run_id
-    client = second._outboxes[0].mirror._store.client
-    assert [point.step for point in client.get_metric_history(second.run_id, "train/loss")] == [1, 2]
+    client = second._pending_queues[0].remote._store.client
+    assert [point.step for point in client.get_metric_history(second.run_id, "train/loss")] == [
+        1,
+        2,
+    ]
 
 
-def test_a_past_that_the_store_does_not_take_is_said_before_anything_is_trained(tmp_path, monkeypatch):
+def test_a_past_that_the_store_does_not_take_is_said_before_anything_is_trained(
+    tmp_path, monkeypatch
+):
     folder = tmp_path / "run"
     tracked(tmp_path, folder).finish("KILLED", "SIGTERM")
     tracker = JsonlTracker(folder)
     tracker.log_metrics({"train/loss": 1.0}, step=1)
     tracker.finish("KILLED", "SIGTERM")
     monkeypatch.setattr(
-        MlflowTracker, "log_metrics", lambda *_, **__: (_ for _ in ()).throw(TrackerUnavailable("gone"))
+        MlflowTracker,
+        "log_metrics",
+        lambda *_, **__: (_ for _ in ()).throw(TrackerUnavailable("gone")),
     )
-    with pytest.raises(ConfigError, match=rf"tracking\.uri=.* does not take what {folder} holds: gone"):
+    with pytest.raises(
+        ConfigError, match=rf"tracking\.uri=.* does not take what {folder} holds: gone"
+    ):
         tracked(tmp_path, folder, resume_run_id=tracker.run_id)
 
 
@@ -329,7 +384,7 @@ def test_why_a_run_had_stopped_is_forgotten_when_it_goes_on(store):
 
 def test_a_run_has_its_process_from_the_first_moment(tmp_path, monkeypatch):
     """`ecgexp-doctor` closes runs without a living process, and a run is made before all its tags are."""
-    monkeypatch.setattr(Fanout, "set_tags", lambda *_: (_ for _ in ()).throw(SystemExit))
+    monkeypatch.setattr(MirroredTracker, "set_tags", lambda *_: (_ for _ in ()).throw(SystemExit))
     with pytest.raises(SystemExit):
         tracked(tmp_path, tmp_path / "run")
     from mlflow import MlflowClient
@@ -340,27 +395,30 @@ def test_a_run_has_its_process_from_the_first_moment(tmp_path, monkeypatch):
 
 
 def test_a_waiting_point_arrives_with_the_time_at_which_it_was_measured(store, tmp_path):
-    mirror = MlflowTracker.create(store, "run")
-    mirror._store = replace(store, client=Cut(store.client, 1, arrived=False))
-    fanout = Fanout(JsonlTracker(tmp_path), [mirror])
+    remote = MlflowTracker.create(store, "run")
+    remote._store = replace(store, client=Cut(store.client, 1, arrived=False))
+    fanout = MirroredTracker(JsonlTracker(tmp_path), [remote])
     fanout.log_metrics({"train/loss": 0.5}, step=1, at=1_700_000_010.25)
     fanout.finish("FAILED", "x", at=1_700_000_020.5)
-    (point,) = store.client.get_metric_history(mirror.run_id, "train/loss")
+    (point,) = store.client.get_metric_history(remote.run_id, "train/loss")
     assert point.timestamp == 1_700_000_010_250
-    assert store.client.get_run(mirror.run_id).info.end_time == 1_700_000_020_500
+    assert store.client.get_run(remote.run_id).info.end_time == 1_700_000_020_500
 
 
 def test_points_whose_answer_was_lost_are_not_kept_twice(store, tmp_path):
     """More points than fit into one request, and the second request is lost: both are sent again."""
-    mirror = MlflowTracker.create(store, "run")
-    mirror._store = replace(store, client=Cut(store.client, 2, arrived=True))
-    fanout = Fanout(JsonlTracker(tmp_path), [mirror])
+    remote = MlflowTracker.create(store, "run")
+    remote._store = replace(store, client=Cut(store.client, 2, arrived=True))
+    fanout = MirroredTracker(JsonlTracker(tmp_path), [remote])
     fanout.log_metrics({f"m/{i}": i / 7 for i in range(220)}, step=1)
     fanout.finish("FINISHED")
-    assert mirror._store.client.calls["log_batch"] == 2 + 3
-    run = store.client.get_run(mirror.run_id)
+    assert remote._store.client.calls["log_batch"] == 2 + 3
+    run = store.client.get_run(remote.run_id)
     assert len(run.data.metrics) == 220
-    assert {len(store.client.get_metric_history(mirror.run_id, f"m/{i}")) for i in (0, 99, 100, 199, 200)} == {1}
+    assert {
+        len(store.client.get_metric_history(remote.run_id, f"m/{i}"))
+        for i in (0, 99, 100, 199, 200)
+    } == {1}
 
 
 def save_model(folder: Path) -> Path:
@@ -372,7 +430,9 @@ def save_model(folder: Path) -> Path:
         "fs_hz": 360.0, "before_samples": 90, "database": "synthetic", "classes_without_training_beats": None,
         "weights_sha256": "",
     }  # fmt: skip
-    (folder / "model.json").write_text(json.dumps(description | {"sha256": classifier._digest(description)}))
+    (folder / "model.json").write_text(
+        json.dumps(description | {"sha256": classifier._digest(description)})
+    )
     (folder / "weights.safetensors").write_bytes(b"weights")
     return folder
 
@@ -392,11 +452,17 @@ def test_the_model_is_logged_once_wherever_it_was_cut_off(store, tmp_path):
             tracker.finish("FINISHED")
             run_id = begun(store)
             with pytest.raises(TrackerUnavailable):
-                replay(folder, replace(store, client=CutModel(store.client, at, arrived=arrived)), run_id)
+                replay(
+                    folder,
+                    replace(store, client=CutModel(store.client, at, arrived=arrived)),
+                    run_id,
+                )
             # Where the last answer is lost, all of the model had arrived.
             assert ("the model" in replay(folder, store, run_id)) is not (at == 4 and arrived)
             assert kept(store, run_id)["models"] == 1
-            logged = store.client.search_logged_models([store.experiment_id], f"source_run_id = '{run_id}'")
+            logged = store.client.search_logged_models(
+                [store.experiment_id], f"source_run_id = '{run_id}'"
+            )
             assert [model.status for model in logged] == ["READY"]
             assert replay(folder, store, run_id) == ""
     packed = Path(logged[0].artifact_location.removeprefix("file://"))

@@ -18,7 +18,7 @@ import sqlalchemy  # noqa: E402
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase  # noqa: E402
 
 from ecgexp.tracking.mlflow import store_tables  # noqa: E402
-from ecgexp.tracking.mlflow.store_tables import prepare_tables  # noqa: E402
+from ecgexp.tracking.mlflow.store_tables import create_tables  # noqa: E402
 
 OLDER = 3  # versions of the tables before the newest
 
@@ -44,7 +44,9 @@ def older(tmp_path_factory):
         config.attributes["connection"] = connection
         command.upgrade(config, older_revision(config))
     with engine.begin() as connection:
-        connection.execute(sqlalchemy.text("INSERT INTO runs (run_uuid, name) VALUES ('abc', 'kept')"))
+        connection.execute(
+            sqlalchemy.text("INSERT INTO runs (run_uuid, name) VALUES ('abc', 'kept')")
+        )
     engine.dispose()
     return file.read_bytes()
 
@@ -84,11 +86,11 @@ def end_at_statement(monkeypatch, number, end):
 
 
 def test_store_when_missing_is_made_without_litter(file):
-    prepare_tables(file)
+    create_tables(file)
     assert listing(file) == ["m.db"]
     assert store_tables._is_current(file)
     before = file.read_bytes()
-    prepare_tables(file)
+    create_tables(file)
     assert file.read_bytes() == before
 
 
@@ -96,9 +98,9 @@ def test_store_when_missing_is_made_without_litter(file):
 def test_store_killed_while_made_is_made_again(file, monkeypatch, statement, killed_while):
     with monkeypatch.context() as patched:
         end_at_statement(patched, statement, lambda: os.kill(os.getpid(), signal.SIGKILL))
-        killed_while(lambda: prepare_tables(file))
+        killed_while(lambda: create_tables(file))
     assert not file.exists()
-    prepare_tables(file)
+    create_tables(file)
     assert listing(file) == ["m.db"]
     assert store_tables._is_current(file)
 
@@ -109,7 +111,7 @@ def test_store_interrupted_while_made_leaves_nothing(file, monkeypatch):
 
     monkeypatch.setattr(os, "replace", lambda *_: interrupt())
     with pytest.raises(KeyboardInterrupt):
-        prepare_tables(file)
+        create_tables(file)
     assert listing(file) == []
 
 
@@ -118,19 +120,23 @@ def test_store_on_full_disk_is_said_and_made_later(file, monkeypatch):
 
     def small(connection, record):
         prepare(connection, record)
-        connection.execute("PRAGMA max_page_count = 40")  # SQLite then says what it says of a full disk
+        connection.execute(
+            "PRAGMA max_page_count = 40"
+        )  # SQLite then says what it says of a full disk
 
     with monkeypatch.context() as patched:
         patched.setattr(store_tables, "_without_syncs", small)
-        with pytest.raises(ConfigError, match=r"tracking\.uri=sqlite:.*disk of .* is full; free some space"):
-            prepare_tables(file)
+        with pytest.raises(
+            ConfigError, match=r"tracking\.uri=sqlite:.*disk of .* is full; free some space"
+        ):
+            create_tables(file)
     assert listing(file) == []
-    prepare_tables(file)
+    create_tables(file)
 
 
 def test_store_of_older_mlflow_is_upgraded_and_kept(file, older):
     file.write_bytes(older)
-    prepare_tables(file)
+    create_tables(file)
     assert store_tables._is_current(file)
     assert names_of_runs(file) == ["kept"]
     (backup,) = file.parent.glob("*.bak")
@@ -140,23 +146,27 @@ def test_store_of_older_mlflow_is_upgraded_and_kept(file, older):
 
 
 @pytest.mark.parametrize("statement", [2, 12])
-def test_store_killed_while_upgraded_is_as_before(file, older, monkeypatch, statement, killed_while):
+def test_store_killed_while_upgraded_is_as_before(
+    file, older, monkeypatch, statement, killed_while
+):
     file.write_bytes(older)
     with monkeypatch.context() as patched:
         end_at_statement(patched, statement, lambda: os.kill(os.getpid(), signal.SIGKILL))
-        killed_while(lambda: prepare_tables(file))
+        killed_while(lambda: create_tables(file))
     assert file.read_bytes() == older
-    prepare_tables(file)
+    create_tables(file)
     assert names_of_runs(file) == ["kept"]
 
 
 def test_store_upgraded_on_full_disk_is_as_before(file, older, monkeypatch):
     file.write_bytes(older)
     monkeypatch.setattr(
-        store_tables, "_bring_up_to_date", lambda part: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+        store_tables,
+        "_bring_up_to_date",
+        lambda part: (_ for _ in ()).throw(OSError(28, "No space left on device")),
     )
     with pytest.raises(ConfigError, match=r"is full; free some space"):
-        prepare_tables(file)
+        create_tables(file)
     assert file.read_bytes() == older
 
 
@@ -169,12 +179,16 @@ def test_store_left_unfinished_is_named_with_remedy(file, older):
             connection.execute(f"CREATE TABLE IF NOT EXISTS {table} (x)")
         for table in ("runs", "experiments", "trace_info", "metrics"):
             connection.execute(f"CREATE TABLE _alembic_tmp_{table} (x)")
-        connection.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")  # MLflow's first
+        connection.execute(
+            "UPDATE alembic_version SET version_num = '451aebb31d03'"
+        )  # MLflow's first
         connection.commit()
     before = file.read_bytes()
     assert "451aebb31d03" in known
-    with pytest.raises(ConfigError, match=rf"tracking\.uri=.*unfinished.*1 runs.*backup.*mv {file} "):
-        prepare_tables(file)
+    with pytest.raises(
+        ConfigError, match=rf"tracking\.uri=.*unfinished.*1 runs.*backup.*mv {file} "
+    ):
+        create_tables(file)
     assert file.read_bytes() == before
     assert listing(file) == ["m.db"]
 
@@ -185,7 +199,7 @@ def test_store_of_newer_mlflow_is_refused(file, older):
         connection.execute("UPDATE alembic_version SET version_num = 'ffff'")
         connection.commit()
     with pytest.raises(ConfigError, match=r"tracking\.uri=.*newer MLflow.*another"):
-        prepare_tables(file)
+        create_tables(file)
 
 
 def test_store_path_of_other_database_is_refused(file):
@@ -193,22 +207,24 @@ def test_store_path_of_other_database_is_refused(file):
         connection.execute("CREATE TABLE addresses (x)")
     before = file.read_bytes()
     with pytest.raises(ConfigError, match=r"tracking\.uri=.*another program.*tracking\.uri="):
-        prepare_tables(file)
+        create_tables(file)
     assert file.read_bytes() == before
 
 
-@pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + bytes(4000)])
+@pytest.mark.parametrize(
+    "content", [b"no database at all" * 100, b"SQLite format 3\0" + bytes(4000)]
+)
 def test_store_path_of_damaged_file_is_refused(file, content):
     file.write_bytes(content)
     with pytest.raises(ConfigError, match=r"tracking\.uri=.*cannot be used.*mv "):
-        prepare_tables(file)
+        create_tables(file)
     assert file.read_bytes() == content
 
 
 def test_store_path_of_folder_is_refused(file):
     file.mkdir()
     with pytest.raises(ConfigError, match=r"tracking\.uri="):
-        prepare_tables(file)
+        create_tables(file)
 
 
 def test_journal_without_its_store_does_not_enter_new_one(file, older, killed_while):
@@ -227,14 +243,14 @@ def test_journal_without_its_store_does_not_enter_new_one(file, older, killed_wh
     killed_while(die_in_transaction)
     assert Path(f"{file}-journal").stat().st_size
     file.unlink()
-    prepare_tables(file)
+    create_tables(file)
     assert names_of_runs(file) == []
     assert store_tables._is_current(file)
 
 
 def test_empty_file_becomes_store(file):
     file.touch()
-    prepare_tables(file)
+    create_tables(file)
     assert store_tables._is_current(file)
 
 

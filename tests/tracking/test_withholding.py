@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ecgexp.settings.declaration import ConfigError, DataError
-from ecgexp.tracking import DatasetInput, Fanout, JsonlTracker, MemoryTracker, Tracker
+from ecgexp.tracking import DatasetInput, JsonlTracker, MemoryTracker, MirroredTracker, Tracker
 from ecgexp.tracking.local.result import Result
 from ecgexp.tracking.mirrored import RETRY_AFTER_S
 from ecgexp.tracking.withheld import PrivateFolder, Publishing, Withholding, WithholdingTracker
@@ -31,7 +31,18 @@ def tracker(told, tmp_path):
 
 
 def everything(tracker):
-    return " ".join(map(str, (tracker.params, tracker.metrics, tracker.tags, list(tracker.artifacts), tracker.reason)))
+    return " ".join(
+        map(
+            str,
+            (
+                tracker.params,
+                tracker.metrics,
+                tracker.tags,
+                list(tracker.artifacts),
+                tracker.reason,
+            ),
+        )
+    )
 
 
 def private(tmp_path):
@@ -58,12 +69,20 @@ def test_a_training_or_unknown_metric_goes_to_private(tracker, told, tmp_path, n
 
 def test_points_discarded_are_gone_from_both_places(tracker, told, tmp_path):
     for step in (1, 2, 3):
-        tracker.log_metrics({"curve/train/loss": 0.1 * step, "curve/validation/loss": 0.2 * step}, step=step)
+        tracker.log_metrics(
+            {"curve/train/loss": 0.1 * step, "curve/validation/loss": 0.2 * step}, step=step
+        )
     tracker.discard_points(after=1)
     tracker.log_metrics({"curve/train/loss": 0.5, "curve/validation/loss": 0.6}, step=2)
     assert told.metrics["curve/validation/loss"] == [(1, 0.2), (2, 0.6)]
-    lines = [json.loads(line) for line in (tmp_path / "private" / "metrics.jsonl").read_text().splitlines()]
-    assert [(line["step"], line["metrics"]["curve/train/loss"]) for line in lines] == [(1, 0.1), (2, 0.5)]
+    lines = [
+        json.loads(line)
+        for line in (tmp_path / "private" / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert [(line["step"], line["metrics"]["curve/train/loss"]) for line in lines] == [
+        (1, 0.1),
+        (2, 0.5),
+    ]
 
 
 def test_a_call_with_withheld_metrics_alone_tells_nothing(tracker, told):
@@ -75,7 +94,9 @@ def test_epochs_bear_no_time_of_their_own(tmp_path):
     tracker = WithholdingTracker(JsonlTracker(tmp_path), PrivateFolder(tmp_path))
     for step in (1, 2, 3):
         tracker.log_metrics({"curve/validation/loss": 0.5}, step=step, at=1e9 + step)
-    times = {json.loads(line)["time"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()}
+    times = {
+        json.loads(line)["time"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()
+    }
     assert len(times) == 1
 
 
@@ -85,7 +106,10 @@ def test_unknown_tags_and_parameters_go_to_private(tracker, told, tmp_path):
     tracker.set_tags({"second": SECRET})
     assert SECRET not in everything(told)
     kept = json.loads((tmp_path / "private" / "values.json").read_text())
-    assert kept == {"tags": {"classes.train": SECRET, "second": SECRET}, "params": {"learned.prior": SECRET}}
+    assert kept == {
+        "tags": {"classes.train": SECRET, "second": SECRET},
+        "params": {"learned.prior": SECRET},
+    }
 
 
 def test_files_of_training_beats_and_unknown_ones_go_to_private(tracker, told, tmp_path):
@@ -109,7 +133,9 @@ def test_files_of_training_beats_and_unknown_ones_go_to_private(tracker, told, t
 
 def test_a_file_of_result_keys_is_divided(told, tmp_path):
     tracker = WithholdingTracker(JsonlTracker(tmp_path), PrivateFolder(tmp_path))
-    tracker.log_dict({"beats": {"train": {"N": 7}, "test": {"N": 1}}, "dropped": {"record 100": 3}}, "data.json")
+    tracker.log_dict(
+        {"beats": {"train": {"N": 7}, "test": {"N": 1}}, "dropped": {"record 100": 3}}, "data.json"
+    )
     assert json.loads((tmp_path / "data.json").read_text()) == {"beats": {"test": {"N": 1}}}
     kept = json.loads((tmp_path / "private" / "data.json").read_text())
     assert kept == {"beats": {"train": {"N": 7}}, "dropped": {"record 100": 3}}
@@ -121,7 +147,10 @@ def test_a_dataset_is_published_without_training_counts(tmp_path):
     tracker.log_dataset(DatasetInput(name="mine", digest="ab" * 32, source="mine", counts=counts))
     published = json.loads((tmp_path / "run.json").read_text())["datasets"][0]
     assert published["counts"] == {"validation": {"N": 5}, "test": {"N": 20}}
-    assert json.loads((tmp_path / "private" / "values.json").read_text())["dataset"]["counts"] == counts
+    assert (
+        json.loads((tmp_path / "private" / "values.json").read_text())["dataset"]["counts"]
+        == counts
+    )
 
 
 def test_private_files_are_for_their_owner_only(tracker, tmp_path):
@@ -164,14 +193,16 @@ class Silent(MemoryTracker):
 
 
 def test_what_a_mirror_missed_and_gets_later_is_published_only(tmp_path):
-    mirror, clock = Silent(), [0.0]
-    fanout = Fanout(JsonlTracker(tmp_path), [mirror], clock=lambda: clock[0])
+    remote, clock = Silent(), [0.0]
+    fanout = MirroredTracker(JsonlTracker(tmp_path), [remote], clock=lambda: clock[0])
     tracker = WithholdingTracker(fanout, PrivateFolder(tmp_path))
     tracker.log_metrics({"curve/train/loss": 0.123456, "curve/validation/loss": 0.5}, step=1)
-    mirror.answers, clock[0] = True, 2 * RETRY_AFTER_S
+    remote.answers, clock[0] = True, 2 * RETRY_AFTER_S
     tracker.finish("FINISHED")
-    assert list(mirror.metrics) == ["curve/validation/loss"]
-    whole = (tmp_path / "metrics.jsonl").read_text() + (tmp_path / "run.json").read_text()  # all that ecgexp-sync reads
+    assert list(remote.metrics) == ["curve/validation/loss"]
+    whole = (tmp_path / "metrics.jsonl").read_text() + (
+        tmp_path / "run.json"
+    ).read_text()  # all that ecgexp-sync reads
     assert SECRET not in whole
     assert "curve/train" not in whole
 
@@ -281,7 +312,11 @@ def test_the_console_shows_scores_and_no_progress_of_training(tmp_path):
 
 
 def test_a_run_without_a_guarantee_publishes_as_it_is(told):
-    publishing, result, error = Publishing(), Result(status="FINISHED", metrics={"train/x": 1.0}), DataError("row 3")
+    publishing, result, error = (
+        Publishing(),
+        Result(status="FINISHED", metrics={"train/x": 1.0}),
+        DataError("row 3"),
+    )
     assert publishing.tracker(told) is told
     assert publishing.result(result) is result
     assert publishing.error(error) is error
@@ -313,7 +348,9 @@ def test_private_file_killed_while_written_is_as_before(tmp_path, change, killed
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "values.json", "error.txt", "ecgexp.log"])
 @pytest.mark.parametrize(
-    "make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")], ids=["dir", "fifo", "link"]
+    "make",
+    [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")],
+    ids=["dir", "fifo", "link"],
 )
 def test_private_file_that_is_no_plain_file_is_refused(tmp_path, name, make):
     (tmp_path / "private").mkdir()

@@ -19,7 +19,9 @@ def run_in(request, tmp_path, cache):
     from ecgexp.experiment.run import run
 
     def go(*words):
-        result = run(load_experiment([*request.module.SMALL, f"data.cache_dir={cache}", *words]), tmp_path)
+        result = run(
+            load_experiment([*request.module.SMALL, f"data.cache_dir={cache}", *words]), tmp_path
+        )
         lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
         return result, json.loads((tmp_path / "result.json").read_text()), lines
 

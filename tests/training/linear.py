@@ -51,7 +51,7 @@ class Training:
     """One training through the real loop.
 
     Attributes:
-      progress: every `Progress` that was yielded.
+      progress: every `EpochResult` that was yielded.
       history: (d,) weights after each of them; a bias comes last.
       weights: those at the end.
       ledger: the bill.
@@ -59,20 +59,22 @@ class Training:
 
     def __init__(
         self, data, trainer, privacy=None, *, bias=False, augmentation=None, loss=prediction_loss, seed=0, ledger=None,
-        resume_from=None, stop_after=None, on_progress=lambda progress: None, report=lambda **_: None,
+        resume_from=None, stop_after=None, on_epoch=lambda epoch_result: None, on_progress=lambda **_: None,
     ):  # fmt: skip
         self.ledger = ledger or Ledger(trainer.plan(privacy, data))
         dimensions = data.features["signal"].shape[1]
-        self.progress, self.history = [], []
-        for progress in trainer.train(
+        self.epoch_results, self.history = [], []
+        for epoch_result in trainer.train(
             data, build_model=lambda: linear_model(dimensions, bias=bias), loss=loss,
-            augmentation=augmentation or NoAugmentation(), ledger=self.ledger, seeds=Seeds(seed), report=report,
+            augmentation=augmentation or NoAugmentation(), ledger=self.ledger, seeds=Seeds(seed), on_progress=on_progress,
             resume_from=resume_from,
         ):  # fmt: skip
-            self.progress.append(progress)
-            self.history.append(np.concatenate([weight.ravel() for weight in progress.weights()]))
-            on_progress(progress)
-            if len(self.progress) == stop_after:
+            self.epoch_results.append(epoch_result)
+            self.history.append(
+                np.concatenate([weight.ravel() for weight in epoch_result.weights()])
+            )
+            on_epoch(epoch_result)
+            if len(self.epoch_results) == stop_after:
                 break
 
     @property
@@ -81,9 +83,22 @@ class Training:
 
 
 def train_linear(
-    rows, *, privacy=None, noise=0.0, clip=1.0, bias=False, augmentation=None, seed=0, noise_seed=None, **settings
+    rows,
+    *,
+    privacy=None,
+    noise=0.0,
+    clip=1.0,
+    bias=False,
+    augmentation=None,
+    seed=0,
+    noise_seed=None,
+    **settings,
 ):
     """`Training` on `rows` by SGD(1), one step that everybody enters unless `settings` say otherwise."""
     settings = {"expected_batch_size": len(rows), "physical_batch_size": 64} | settings
-    privacy = privacy or PrivacySpec(noise_multiplier=noise, l2_norm_clip=clip, noise_seed=noise_seed)
-    return Training(linear_data(rows), sgd(**settings), privacy, bias=bias, augmentation=augmentation, seed=seed)
+    privacy = privacy or PrivacySpec(
+        noise_multiplier=noise, l2_norm_clip=clip, noise_seed=noise_seed
+    )
+    return Training(
+        linear_data(rows), sgd(**settings), privacy, bias=bias, augmentation=augmentation, seed=seed
+    )

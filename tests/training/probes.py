@@ -18,7 +18,11 @@ Finding = str | None
 
 def _differs(name: str, found, wanted, rtol=1e-5, atol=1e-7) -> Finding:
     close = np.isclose(found, wanted, rtol=rtol, atol=atol)
-    return None if np.all(close) else f"{name}: {np.ravel(found)[~np.ravel(close)][:3]} where {wanted} should be"
+    return (
+        None
+        if np.all(close)
+        else f"{name}: {np.ravel(found)[~np.ravel(close)][:3]} where {wanted} should be"
+    )
 
 
 def _first(findings: Iterator[Finding]) -> Finding:
@@ -26,7 +30,11 @@ def _first(findings: Iterator[Finding]) -> Finding:
 
 
 def _off(name: str, found: float, wanted: float, standard_error: float) -> Finding:
-    return None if abs(found - wanted) <= 6 * standard_error else f"{name} is {found:.5g} and should be {wanted:.5g}"
+    return (
+        None
+        if abs(found - wanted) <= 6 * standard_error
+        else f"{name} is {found:.5g} and should be {wanted:.5g}"
+    )
 
 
 def each_gradient_is_clipped() -> Finding:
@@ -55,7 +63,9 @@ def noise_is_as_planned() -> Finding:
     if not abs(unused.std() / std - 1) <= 0.03:
         return f"the noise has standard deviation {unused.std():.5g} and should have {std:.5g}"
     mean = _off("the noise's mean", unused.mean(), 0.0, std / np.sqrt(len(unused)))
-    return mean or _off("the canaries' mean", weights[:UNITS].mean(), -CLIP / UNITS, std / np.sqrt(UNITS))
+    return mean or _off(
+        "the canaries' mean", weights[:UNITS].mean(), -CLIP / UNITS, std / np.sqrt(UNITS)
+    )
 
 
 def noise_is_fresh_each_step() -> Finding:
@@ -63,21 +73,38 @@ def noise_is_fresh_each_step() -> Finding:
     run = train_linear(canaries(UNITS, UNITS + 20_000), noise=NOISE, clip=CLIP, epochs=2)
     first, second = run.history[0][UNITS:], (run.history[1] - run.history[0])[UNITS:]
     correlation = np.corrcoef(first, second)[0, 1]
-    return _off("the correlation between two steps' noise", correlation, 0.0, 1 / np.sqrt(len(first)))
+    return _off(
+        "the correlation between two steps' noise", correlation, 0.0, 1 / np.sqrt(len(first))
+    )
 
 
 def units_are_drawn_at_the_planned_rate() -> Finding:
     """Each unit's coordinate counts the steps that it entered, times C / B: whole numbers, binomial; epochs differ in size."""
     units, batch, epochs = 400, 100, 25
     steps, q = epochs * units // batch, batch / units
-    run = train_linear(canaries(units, units), noise=1e-3, clip=CLIP, expected_batch_size=batch, epochs=epochs)
+    run = train_linear(
+        canaries(units, units), noise=1e-3, clip=CLIP, expected_batch_size=batch, epochs=epochs
+    )
     counts = np.array(run.history) / (-CLIP / batch)
-    final, sizes = counts[-1], np.diff(counts.round().sum(axis=1))  # noise adds up over units: round each first
+    final, sizes = (
+        counts[-1],
+        np.diff(counts.round().sum(axis=1)),
+    )  # noise adds up over units: round each first
     if np.abs(final - final.round()).max() > 0.2:
-        return f"a unit moved its coordinate by {final[0]:.2f} times C / B, which is no whole number"
-    rate = _off("the draws of a unit", final.mean(), steps * q, np.sqrt(steps * q * (1 - q) / units))
-    spread = _off("their variance", final.var(), steps * q * (1 - q), steps * q * (1 - q) * np.sqrt(2 / units))
-    return rate or spread or ("every epoch had as many draws as the others" if np.ptp(sizes) == 0 else None)
+        return (
+            f"a unit moved its coordinate by {final[0]:.2f} times C / B, which is no whole number"
+        )
+    rate = _off(
+        "the draws of a unit", final.mean(), steps * q, np.sqrt(steps * q * (1 - q) / units)
+    )
+    spread = _off(
+        "their variance", final.var(), steps * q * (1 - q), steps * q * (1 - q) * np.sqrt(2 / units)
+    )
+    return (
+        rate
+        or spread
+        or ("every epoch had as many draws as the others" if np.ptp(sizes) == 0 else None)
+    )
 
 
 def an_empty_draw_is_a_noisy_step() -> Finding:
@@ -86,7 +113,9 @@ def an_empty_draw_is_a_noisy_step() -> Finding:
     run = train_linear(rows, noise=NOISE, clip=CLIP, expected_batch_size=1)
     unused, std = run.weights[1:], NOISE * CLIP * np.sqrt(50)
     off = _off("the noise of 50 steps", unused.std(), std, std / np.sqrt(2 * len(unused)))
-    return off or (None if run.ledger.steps == 50 else f"{run.ledger.steps} of 50 steps were charged")
+    return off or (
+        None if run.ledger.steps == 50 else f"{run.ledger.steps} of 50 steps were charged"
+    )
 
 
 def what_is_not_finite_contributes_nothing() -> Finding:
@@ -96,7 +125,9 @@ def what_is_not_finite_contributes_nothing() -> Finding:
     run = train_linear(rows, clip=CLIP)
     wanted = np.where(np.arange(UNITS) < 3, 0.0, -CLIP / UNITS)
     differs = _differs("a row among rows that are not finite", run.weights, wanted)
-    return differs or _differs("their number", run.progress[0].train_metrics["nonfinite_gradients"], 3)
+    return differs or _differs(
+        "their number", run.epoch_results[0].train_metrics["nonfinite_gradients"], 3
+    )
 
 
 def physical_batches_change_nothing() -> Finding:
@@ -116,7 +147,9 @@ class TenfoldViews(NoAugmentation):
     num_views = 3
 
     def expand(self, labels, class_names):
-        return np.repeat(np.arange(len(labels)), 3), np.tile(np.arange(3, dtype=np.int32), len(labels))
+        return np.repeat(np.arange(len(labels)), 3), np.tile(
+            np.arange(3, dtype=np.int32), len(labels)
+        )
 
     def build(self):
         import tensorflow as tf
@@ -135,7 +168,7 @@ def all_views_of_a_beat_are_one_unit() -> Finding:
         augmentation=TenfoldViews(),
         physical_batch_size=3,
     )
-    tally = run.progress[0].train_metrics
+    tally = run.epoch_results[0].train_metrics
     return (
         _differs("units in the plan", run.ledger.plan.num_units, UNITS)
         or _differs("a beat with four views", run.weights, -CLIP / UNITS)
@@ -145,7 +178,14 @@ def all_views_of_a_beat_are_one_unit() -> Finding:
 
 def a_patient_is_one_unit() -> Finding:
     """The mean over a patient's beats is clipped once, however many there are."""
-    rows = [[4, 0, 0, 0], [2, 8, 0, 0], [0, 0, 0.5, 0], [0, 0, 0, 100], [0, 0, 0, 300], [0, 0, 0, -250]]
+    rows = [
+        [4, 0, 0, 0],
+        [2, 8, 0, 0],
+        [0, 0, 0.5, 0],
+        [0, 0, 0, 100],
+        [0, 0, 0, 300],
+        [0, 0, 0, -250],
+    ]
     data = linear_data(rows, patients=["a", "a", "b", "c", "c", "c"])  # means (3, 4), 0.5 and 50
     privacy = PrivacySpec(noise_multiplier=0, l2_norm_clip=CLIP, unit="patient", delta=1e-3)
     run = Training(data, sgd(expected_batch_size=3, physical_batch_size=2), privacy)

@@ -19,12 +19,12 @@ from ecgexp.training.loss import CrossEntropy
 pytestmark = pytest.mark.tf
 
 
-def steps(trainer, *, seed=0, resume_from=None, report=lambda **_: None):
+def steps(trainer, *, seed=0, resume_from=None, on_progress=lambda **_: None):
     data = toy_data()
     loss = CrossEntropy().build(np.bincount(data.labels[data.train], minlength=len(CLASSES)))
     return trainer.train(
         data, build_model=build_toy_model, loss=loss, augmentation=NoAugmentation(),
-        ledger=Ledger(trainer.plan(NotPrivate(), data)), seeds=Seeds(seed), report=report, resume_from=resume_from,
+        ledger=Ledger(trainer.plan(NotPrivate(), data)), seeds=Seeds(seed), on_progress=on_progress, resume_from=resume_from,
     )  # fmt: skip
 
 
@@ -60,30 +60,35 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one():
 def test_so_it_does_from_within_an_epoch(done):
     trainer, states = Centralized(epochs=3, batch_size=16), []
 
-    def report(*, state, **told):
+    def note(*, state, **told):
         if told["done"] == done:
             states.append(state())
 
     def run(**resume):
         return list(steps(trainer, **resume))
 
-    whole = run(report=report)
+    whole = run(on_progress=note)
     assert len(states) == 3
     state = TrainerState(arrays=states[1].arrays, meta=json.loads(json.dumps(states[1].meta)))
     rest = run(resume_from=state)
-    assert [progress.step for progress in rest] == [2, 3]
-    assert [progress.train_metrics for progress in rest] == [progress.train_metrics for progress in whole[1:]]
+    assert [epoch_result.step for epoch_result in rest] == [2, 3]
+    assert [epoch_result.train_metrics for epoch_result in rest] == [
+        epoch_result.train_metrics for epoch_result in whole[1:]
+    ]
     for resumed, uninterrupted in zip(rest[-1].weights(), whole[-1].weights(), strict=True):
         np.testing.assert_array_equal(resumed, uninterrupted)
 
 
 def test_every_row_is_used_once_an_epoch_also_in_a_smaller_last_batch():
     seen = []
-    progress = next(
-        steps(Centralized(epochs=1, batch_size=64), report=lambda **told: seen.append((told["done"], told["total"])))
+    epoch_result = next(
+        steps(
+            Centralized(epochs=1, batch_size=64),
+            on_progress=lambda **told: seen.append((told["done"], told["total"])),
+        )
     )
     assert seen[-1] == (4, 4)  # 210 rows in batches of 64, 64, 64, 18
-    assert 0 < progress.train_metrics["loss"] < 5
+    assert 0 < epoch_result.train_metrics["loss"] < 5
 
 
 @pytest.mark.parametrize(
@@ -98,7 +103,9 @@ def test_a_single_row_left_over_joins_the_batch_before_it(num_rows, batch_size, 
         widths.extend([rows.shape[1]] * rows.shape[0])
         return SimpleNamespace(numpy=lambda: np.zeros(2))
 
-    model = SimpleNamespace(_flatten_layers=lambda **_: [])  # what a Keras model walks its nested layers by
+    model = SimpleNamespace(
+        _flatten_layers=lambda **_: []
+    )  # what a Keras model walks its nested layers by
     trainer.run_epoch(1, model, run_steps, rows, rows, Seeds(0), lambda **_: None)
     assert sum(widths) == num_rows
     assert len(widths) == expected == trainer.steps_per_epoch(num_rows)
@@ -121,7 +128,9 @@ def test_mixed_precision_scales_the_loss():
 @pytest.mark.parametrize("warmup", [0.0, 0.5])
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_schedules_end_where_they_should(optimizer, warmup, schedule):
-    trainer = Centralized(optimizer=optimizer, learning_rate=0.1, warmup_fraction=warmup, schedule=schedule)
+    trainer = Centralized(
+        optimizer=optimizer, learning_rate=0.1, warmup_fraction=warmup, schedule=schedule
+    )
     built = trainer.build_optimizer(100)
 
     def rate(step):
@@ -134,7 +143,9 @@ def test_schedules_end_where_they_should(optimizer, warmup, schedule):
 
 
 def test_weight_decay_without_adamw_is_refused():
-    with pytest.raises(ValueError, match=r"trainer\.weight_decay=0\.1 needs trainer\.optimizer=adamw"):
+    with pytest.raises(
+        ValueError, match=r"trainer\.weight_decay=0\.1 needs trainer\.optimizer=adamw"
+    ):
         Centralized(weight_decay=0.1)
 
 
@@ -156,5 +167,7 @@ with strategy.scope():
     print(json.dumps([p.train_metrics["loss"] for p in t.steps(t.Centralized(epochs=3, batch_size=64))]))
 """
     environment = {**os.environ, "PYTHONPATH": os.getcwd(), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
     return json.loads(done.stdout.splitlines()[-1])

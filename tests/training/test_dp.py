@@ -23,11 +23,11 @@ SGD = {"optimizer": "sgd", "learning_rate": 1.0, "momentum": 0.0, "schedule": "c
 
 
 def train(trainer, privacy, *, data=None, build_model=build_toy_model):
-    """The last epoch's `Progress`, and the weights before the first."""
+    """The last epoch's `EpochResult`, and the weights before the first."""
     data = data or toy_data()
     *_, last = trainer.train(
         data, build_model=build_model, loss=CrossEntropy().build(np.ones(len(CLASSES))), augmentation=NoAugmentation(),
-        ledger=Ledger(trainer.plan(privacy, data)), seeds=Seeds(0), report=lambda **_: None,
+        ledger=Ledger(trainer.plan(privacy, data)), seeds=Seeds(0), on_progress=lambda **_: None,
     )  # fmt: skip
     return last
 
@@ -40,7 +40,9 @@ def accuracy(weights):
 
 
 def distance(left, right):
-    return np.sqrt(sum(np.sum((a.astype(np.float64) - b) ** 2) for a, b in zip(left, right, strict=True)))
+    return np.sqrt(
+        sum(np.sum((a.astype(np.float64) - b) ** 2) for a, b in zip(left, right, strict=True))
+    )
 
 
 def learned(**privacy):
@@ -63,7 +65,10 @@ def test_noise_of_a_million_changes_the_weights_by_as_much():
 
 
 def test_a_clip_near_zero_freezes_the_weights():
-    last = train(DpSgd(epochs=2, expected_batch_size=70, **SGD), PrivacySpec(noise_multiplier=1.0, l2_norm_clip=1e-12))
+    last = train(
+        DpSgd(epochs=2, expected_batch_size=70, **SGD),
+        PrivacySpec(noise_multiplier=1.0, l2_norm_clip=1e-12),
+    )
     assert distance(last.weights(), build_toy_model().get_weights()) < 1e-6
     assert last.train_metrics["clipped_fraction"] == 1.0
 
@@ -77,10 +82,19 @@ def without_dropout(monkeypatch):
 def test_all_ways_of_clipping_and_cutting_batches_train_the_same_weights():
     """Without noise and dropout; two epochs of momentum."""
     before = build_toy_model().get_weights()
-    settings = {"epochs": 2, "expected_batch_size": 50} | SGD | {"momentum": 0.9, "learning_rate": 0.1}
+    settings = (
+        {"epochs": 2, "expected_batch_size": 50} | SGD | {"momentum": 0.9, "learning_rate": 0.1}
+    )
     ghost, vectorized, microbatch, cut = (
-        train(DpSgd(**settings | changed), PrivacySpec(noise_multiplier=0, l2_norm_clip=CLIP)).weights()
-        for changed in ({}, {"clipping": "vectorized"}, {"clipping": "microbatch"}, {"physical_batch_size": 13})
+        train(
+            DpSgd(**settings | changed), PrivacySpec(noise_multiplier=0, l2_norm_clip=CLIP)
+        ).weights()
+        for changed in (
+            {},
+            {"clipping": "vectorized"},
+            {"clipping": "microbatch"},
+            {"physical_batch_size": 13},
+        )
     )
     for other in (vectorized, microbatch, cut):
         assert distance(other, ghost) <= 1e-5 * distance(ghost, before)
@@ -96,7 +110,9 @@ def test_units_of_one_beat_are_clipped_alike_by_the_row_and_by_the_group():
     by_patient = train(
         trainer, PrivacySpec(noise_multiplier=0, l2_norm_clip=CLIP, unit="patient"), data=alone
     ).weights()
-    assert distance(by_beat, by_patient) <= 1e-5 * distance(by_beat, build_toy_model().get_weights())
+    assert distance(by_beat, by_patient) <= 1e-5 * distance(
+        by_beat, build_toy_model().get_weights()
+    )
 
 
 @pytest.mark.parametrize("times", [1.0, 1000.0])
@@ -111,7 +127,9 @@ def test_one_more_beat_in_the_sample_moves_the_step_by_at_most_the_clip(times, m
 
     def weights_with(drawn):
         monkeypatch.setattr(Sampler, "_poisson", lambda self: np.arange(drawn))
-        return train(trainer, PrivacySpec(noise_multiplier=0, l2_norm_clip=CLIP), data=data).weights()
+        return train(
+            trainer, PrivacySpec(noise_multiplier=0, l2_norm_clip=CLIP), data=data
+        ).weights()
 
     moved = 41 * distance(weights_with(41), weights_with(40))
     assert 0.1 * CLIP < moved <= CLIP * (1 + 1e-3)  # float32 weights resolve 1e-7 · 41
@@ -137,8 +155,12 @@ def test_weight_decay_is_public_and_neither_clipped_nor_noised():
 def test_batch_normalisation_is_refused_by_the_trainer_too(monkeypatch):
     monkeypatch.setattr(toy, "MODEL", replace(toy.MODEL, normalization="batch"))
     for unit in ("beat", "patient"):
-        with pytest.raises(ValueError, match=r"mixes the examples of a batch.*model\.normalization=group"):
-            train(DpSgd(epochs=1, expected_batch_size=2), PrivacySpec(noise_multiplier=1, unit=unit))
+        with pytest.raises(
+            ValueError, match=r"mixes the examples of a batch.*model\.normalization=group"
+        ):
+            train(
+                DpSgd(epochs=1, expected_batch_size=2), PrivacySpec(noise_multiplier=1, unit=unit)
+            )
 
 
 @pytest.mark.parametrize("within", [False, True], ids=["after an epoch", "within an epoch"])
@@ -156,20 +178,23 @@ def test_a_resumed_network_ends_with_the_bits_of_an_uninterrupted_one(within):
             data, build_model=build_toy_model, loss=CrossEntropy().build(np.ones(len(CLASSES))), augmentation=NoAugmentation(),
             ledger=ledger, seeds=Seeds(0), **resume,
         )  # fmt: skip
-        return [(progress.train_metrics, progress.weights(), progress.checkpoint()) for progress in steps]
+        return [
+            (epoch_result.train_metrics, epoch_result.weights(), epoch_result.checkpoint())
+            for epoch_result in steps
+        ]
 
     within_epochs = []
 
-    def report(*, done, state, **_):
+    def note(*, done, state, **_):
         if done == 2:
             within_epochs.append(state())
 
-    whole = run(Ledger(plan), report=report)
+    whole = run(Ledger(plan), on_progress=note)
     state = within_epochs[1] if within else whole[0][2]
     state = TrainerState(arrays=state.arrays, meta=json.loads(json.dumps(state.meta)))
     ledger = Ledger.from_dict(plan, state.meta["ledger"])
     assert ledger.steps == (5 if within else 3)
-    rest = run(ledger, resume_from=state, report=lambda **_: None)
+    rest = run(ledger, resume_from=state, on_progress=lambda **_: None)
     assert [metrics for metrics, *_ in rest] == [metrics for metrics, *_ in whole[1:]]
     for resumed, uninterrupted in zip(rest[-1][1], whole[-1][1], strict=True):
         np.testing.assert_array_equal(resumed, uninterrupted)

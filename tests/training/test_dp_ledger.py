@@ -24,30 +24,38 @@ def epsilon(event, plan):
 @pytest.mark.parametrize("sampling", ["poisson", "shuffle", "fixed"])
 def test_the_events_of_all_epochs_compose_to_the_plan(sampling):
     accountant = "rdp" if sampling == "fixed" else "pld"
-    run = Training(DATA, TRAINER, PrivacySpec(noise_multiplier=2, sampling=sampling, accountant=accountant))
+    run = Training(
+        DATA, TRAINER, PrivacySpec(noise_multiplier=2, sampling=sampling, accountant=accountant)
+    )
     plan = run.ledger.plan
     assert run.ledger.steps == plan.iterations == 12
-    assert [progress.step for progress in run.progress] == [1, 2, 3]
-    per_epoch = accounting.composed([progress.dp_event for progress in run.progress])
-    neighbours = plan.neighbouring
+    assert [epoch_result.step for epoch_result in run.epoch_results] == [1, 2, 3]
+    per_epoch = accounting.composed([epoch_result.dp_event for epoch_result in run.epoch_results])
+    neighbours = plan.neighboring_relation
     planned = accounting.epsilon(plan.dp_event, plan.delta, accountant, neighbours)
-    assert accounting.epsilon(per_epoch, plan.delta, accountant, neighbours) == pytest.approx(planned, rel=1e-6)
+    assert accounting.epsilon(per_epoch, plan.delta, accountant, neighbours) == pytest.approx(
+        planned, rel=1e-6
+    )
     assert run.ledger.epsilon_spent() == pytest.approx(planned, rel=1e-6)
 
 
 def test_training_stops_before_the_step_that_would_exceed_the_budget():
-    run = Training(DATA, TRAINER, PrivacySpec(noise_multiplier=2, max_epsilon=1.2, accountant="rdp"))
+    run = Training(
+        DATA, TRAINER, PrivacySpec(noise_multiplier=2, max_epsilon=1.2, accountant="rdp")
+    )
     plan, steps = run.ledger.plan, run.ledger.steps
     assert 0 < steps < plan.iterations
     assert run.ledger.stopped_by_budget
     assert epsilon(accounting.repeated(plan.step_event, steps), plan) <= 1.2
     assert epsilon(accounting.repeated(plan.step_event, steps + 1), plan) > 1.2
-    assert run.progress[-1].step == -(-steps // plan.steps_per_epoch)
-    assert run.progress[-1].checkpoint().meta["executed"] == steps
+    assert run.epoch_results[-1].step == -(-steps // plan.steps_per_epoch)
+    assert run.epoch_results[-1].checkpoint().meta["executed"] == steps
 
 
 def test_a_budget_below_one_step_is_refused_with_what_to_type():
-    with pytest.raises(ConfigError, match=r"privacy\.max_epsilon=0\.01 is spent before the first step"):
+    with pytest.raises(
+        ConfigError, match=r"privacy\.max_epsilon=0\.01 is spent before the first step"
+    ):
         Training(DATA, TRAINER, PrivacySpec(noise_multiplier=2, max_epsilon=0.01, accountant="rdp"))
 
 
@@ -63,10 +71,10 @@ def resumed(privacy, *, seed=0, after=1):
     ledger = Ledger(TRAINER.plan(privacy, DATA))
     states = []
 
-    def store(progress):
-        states.append(progress.checkpoint())
+    def store(epoch_result):
+        states.append(epoch_result.checkpoint())
 
-    Training(DATA, TRAINER, privacy, seed=seed, ledger=ledger, stop_after=after, on_progress=store)
+    Training(DATA, TRAINER, privacy, seed=seed, ledger=ledger, stop_after=after, on_epoch=store)
     state = states[-1]
     meta = json.loads(json.dumps(state.meta))
     rest = Training(
@@ -78,7 +86,7 @@ def resumed(privacy, *, seed=0, after=1):
 
 def test_a_resumed_simulation_ends_with_the_same_bits():
     whole, rest = resumed(PrivacySpec(noise_multiplier=2, noise_seed=7))
-    assert [progress.step for progress in rest.progress] == [2, 3]
+    assert [epoch_result.step for epoch_result in rest.epoch_results] == [2, 3]
     np.testing.assert_array_equal(rest.weights, whole.weights)
     assert rest.ledger.epsilon_spent() == whole.ledger.epsilon_spent()
 
@@ -92,7 +100,12 @@ def test_a_resumed_claim_ends_with_the_same_price_and_other_noise():
 
 def test_a_checkpoint_holds_no_key():
     states = []
-    Training(DATA, TRAINER, PrivacySpec(noise_multiplier=2), on_progress=lambda p: states.append(p.checkpoint()))
+    Training(
+        DATA,
+        TRAINER,
+        PrivacySpec(noise_multiplier=2),
+        on_epoch=lambda p: states.append(p.checkpoint()),
+    )
     meta = states[-1].meta
     assert set(meta) == {"epoch", "begun", "executed", "sampler", "noise", "ledger"}
     assert meta["begun"] == [0, 0, 0]
@@ -113,11 +126,11 @@ def test_checkpoints_within_an_epoch_need_its_order(privacy, within):
     """A shuffled epoch is one event; resumed within it under a new order, it would use units twice and count once."""
     states = []
 
-    def report(*, state, **_):
+    def note(*, state, **_):
         states.append(state)
 
     ledger = Ledger(TRAINER.plan(privacy, DATA))
-    Training(DATA, TRAINER, privacy, ledger=ledger, report=report)
+    Training(DATA, TRAINER, privacy, ledger=ledger, on_progress=note)
     assert [state is not None for state in states] == [within] * 12
 
 
@@ -125,7 +138,7 @@ def test_sampler_ahead_of_the_ledger_is_refused():
     """A checkpoint edited so that the next steps seem to belong to an epoch that was charged already."""
     states = []
     privacy = PrivacySpec(noise_multiplier=2, sampling="shuffle", noise_seed=7)
-    Training(DATA, TRAINER, privacy, stop_after=1, on_progress=lambda p: states.append(p.checkpoint()))
+    Training(DATA, TRAINER, privacy, stop_after=1, on_epoch=lambda p: states.append(p.checkpoint()))
     state = states[-1]
     state.meta["sampler"]["drawn"] = 5
     ledger = Ledger.from_dict(TRAINER.plan(privacy, DATA), state.meta["ledger"])
@@ -140,15 +153,19 @@ def test_steps_before_a_resumption_cannot_be_left_off_the_bill():
         TRAINER,
         PrivacySpec(noise_multiplier=2),
         stop_after=1,
-        on_progress=lambda p: states.append(p.checkpoint()),
+        on_epoch=lambda p: states.append(p.checkpoint()),
     )
-    with pytest.raises(PrivacyViolation, match="4 steps were clipped and noised, but 0 were charged"):
+    with pytest.raises(
+        PrivacyViolation, match="4 steps were clipped and noised, but 0 were charged"
+    ):
         Training(DATA, TRAINER, PrivacySpec(noise_multiplier=2), resume_from=states[-1])
 
 
 def test_a_ledger_cannot_pay_for_two_trainings():
     run = Training(DATA, TRAINER, PrivacySpec(noise_multiplier=2))
-    with pytest.raises(PrivacyViolation, match="4 steps were clipped and noised, but 16 were charged"):
+    with pytest.raises(
+        PrivacyViolation, match="4 steps were clipped and noised, but 16 were charged"
+    ):
         Training(DATA, TRAINER, ledger=run.ledger)
 
 
@@ -170,12 +187,12 @@ def test_a_training_that_is_not_the_planned_one_is_refused(trainer, data, messag
 def test_a_plan_changed_under_way_is_refused():
     privacy = PrivacySpec(noise_multiplier=2)
 
-    def mutate(progress):
+    def mutate(epoch_result):
         object.__setattr__(ledger.plan, "expected_batch_size", 20)
 
     ledger = Ledger(TRAINER.plan(privacy, DATA))
     with pytest.raises(ValueError, match="made for another plan"):
-        Training(DATA, TRAINER, ledger=ledger, on_progress=mutate)
+        Training(DATA, TRAINER, ledger=ledger, on_epoch=mutate)
 
 
 def test_early_stopping_pays_for_what_ran():
@@ -185,11 +202,15 @@ def test_early_stopping_pays_for_what_ran():
 
 
 def test_every_epoch_tells_the_measured_noise_beside_the_planned():
-    run = Training(linear_data(canaries(40, 10_000)), TRAINER, PrivacySpec(noise_multiplier=2, l2_norm_clip=0.5))
-    for progress in run.progress:
-        assert progress.train_metrics["noise_std_planned"] == 1.0
-        assert progress.train_metrics["noise_std"] == pytest.approx(1.0, rel=0.03)
-        assert 2 <= progress.train_metrics["batch_size"] <= 25
+    run = Training(
+        linear_data(canaries(40, 10_000)),
+        TRAINER,
+        PrivacySpec(noise_multiplier=2, l2_norm_clip=0.5),
+    )
+    for epoch_result in run.epoch_results:
+        assert epoch_result.train_metrics["noise_std_planned"] == 1.0
+        assert epoch_result.train_metrics["noise_std"] == pytest.approx(1.0, rel=0.03)
+        assert 2 <= epoch_result.train_metrics["batch_size"] <= 25
 
 
 def test_more_than_one_device_is_refused(monkeypatch):
@@ -200,5 +221,7 @@ def test_more_than_one_device_is_refused(monkeypatch):
         num_replicas_in_sync = 2
 
     monkeypatch.setattr(tf.distribute, "get_strategy", TwoDevices)
-    with pytest.raises(ConfigError, match="trainer=dp computes on one device and device gives it 2"):
+    with pytest.raises(
+        ConfigError, match="trainer=dp computes on one device and device gives it 2"
+    ):
         Training(DATA, TRAINER, PrivacySpec(noise_multiplier=2))

@@ -19,20 +19,29 @@ def test_the_training_loop_passes_the_probe(probe):
 @pytest.mark.parametrize("method", ["vectorized", "microbatch"])
 def test_the_slower_ways_of_clipping_take_the_same_step(method):
     rows = np.random.default_rng(0).normal(size=(UNITS, 6)) * np.linspace(0.1, 3, UNITS)[:, None]
-    ghost, other = (train_linear(rows, clip=CLIP, clipping=way, physical_batch_size=7) for way in ("ghost", method))
+    ghost, other = (
+        train_linear(rows, clip=CLIP, clipping=way, physical_batch_size=7)
+        for way in ("ghost", method)
+    )
     np.testing.assert_allclose(other.weights, ghost.weights, rtol=1e-5)
     norms = np.linalg.norm(rows, axis=1)
     by_hand = -(rows * np.minimum(1, CLIP / norms)[:, None]).mean(axis=0)
     np.testing.assert_allclose(ghost.weights, by_hand, rtol=1e-5)
-    assert ghost.progress[0].train_metrics["clipped_fraction"] == pytest.approx((norms > CLIP).mean())
-    assert ghost.progress[0].train_metrics["gradient_norm"] == pytest.approx(norms.mean(), rel=1e-5)
+    assert ghost.epoch_results[0].train_metrics["clipped_fraction"] == pytest.approx(
+        (norms > CLIP).mean()
+    )
+    assert ghost.epoch_results[0].train_metrics["gradient_norm"] == pytest.approx(
+        norms.mean(), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("multiplicity", [1, 5])
 def test_a_beats_gradient_is_the_mean_over_its_views(multiplicity):
     """Of size 1, 10 or 100 each; the mean of K is among the means there can be, and few beats have the same."""
     weights = train_linear(
-        canaries(UNITS, UNITS, 1e-3), augmentation=TenfoldViews(), augmentation_multiplicity=multiplicity
+        canaries(UNITS, UNITS, 1e-3),
+        augmentation=TenfoldViews(),
+        augmentation_multiplicity=multiplicity,
     ).weights
     means = -weights * UNITS / 1e-3 * multiplicity  # sums of K powers of ten
     assert np.abs(means - means.round()).max() < 1e-2
@@ -46,7 +55,9 @@ def test_the_divisor_is_the_expected_number_of_units_whatever_was_drawn(monkeypa
 
     monkeypatch.setattr(Sampler, "_poisson", lambda self: np.arange(3))
     weights = train_linear(canaries(UNITS, UNITS), clip=CLIP).weights
-    np.testing.assert_allclose(weights[:3], -CLIP / UNITS, rtol=1e-5)  # a bound of the norm is clipped, not the norm
+    np.testing.assert_allclose(
+        weights[:3], -CLIP / UNITS, rtol=1e-5
+    )  # a bound of the norm is clipped, not the norm
     assert not weights[3:].any()
 
 
@@ -54,9 +65,11 @@ def test_rows_outside_the_training_split_are_never_touched():
     rows = canaries(UNITS, UNITS)
     rows[::2] = np.nan
     run = Training(
-        linear_data(rows, train=np.arange(1, UNITS, 2)), sgd(expected_batch_size=10), PrivacySpec(noise_multiplier=0)
+        linear_data(rows, train=np.arange(1, UNITS, 2)),
+        sgd(expected_batch_size=10),
+        PrivacySpec(noise_multiplier=0),
     )
-    assert run.progress[0].train_metrics["nonfinite_gradients"] == 0
+    assert run.epoch_results[0].train_metrics["nonfinite_gradients"] == 0
     assert (run.weights != 0).sum() == 10
 
 
@@ -102,7 +115,9 @@ class Mixed(TenfoldViews):
         import tensorflow as tf
 
         def augment(features, views, seed):
-            return {name: 0.9 * value + 0.1 * tf.roll(value, 1, 0) for name, value in features.items()}
+            return {
+                name: 0.9 * value + 0.1 * tf.roll(value, 1, 0) for name, value in features.items()
+            }
 
         return augment
 
@@ -123,7 +138,11 @@ class SecretlyMixed(TenfoldViews):
 
         def augment(features, views, seed):
             signal = features["signal"]
-            return {"signal": tf.where(tf.reduce_max(signal) > 1e3, signal + tf.reduce_sum(signal, 0), signal)}
+            return {
+                "signal": tf.where(
+                    tf.reduce_max(signal) > 1e3, signal + tf.reduce_sum(signal, 0), signal
+                )
+            }
 
         return augment
 
@@ -146,8 +165,15 @@ def test_augmentation_that_is_unknown_sees_one_row_at_a_time():
 @pytest.mark.parametrize("unit", ["beat", "patient"])
 def test_augmentation_with_state_is_refused(unit):
     privacy = PrivacySpec(noise_multiplier=1, unit=unit)
-    with pytest.raises(ConfigError, match=r"augmentation.*AssignAddVariableOp.*use a function of tensors"):
-        Training(linear_data(canaries(4, 4)), sgd(expected_batch_size=4), privacy, augmentation=Counting())
+    with pytest.raises(
+        ConfigError, match=r"augmentation.*AssignAddVariableOp.*use a function of tensors"
+    ):
+        Training(
+            linear_data(canaries(4, 4)),
+            sgd(expected_batch_size=4),
+            privacy,
+            augmentation=Counting(),
+        )
 
 
 @pytest.mark.parametrize("unit", ["beat", "patient"])

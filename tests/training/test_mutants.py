@@ -23,10 +23,17 @@ def mean_clip(patch):
     def build(model, loss, *, l2_norm_clip, **_):
         def clipper(features, labels, mask):
             with tf.GradientTape() as tape:
-                total = tf.reduce_sum(mask * per_example_losses(loss, labels, model(features, training=True)))
-            mean = [gradient / tf.reduce_sum(mask) for gradient in tape.gradient(total, model.trainable_variables)]
+                total = tf.reduce_sum(
+                    mask * per_example_losses(loss, labels, model(features, training=True))
+                )
+            mean = [
+                gradient / tf.reduce_sum(mask)
+                for gradient in tape.gradient(total, model.trainable_variables)
+            ]
             clipped, norm = tf.clip_by_global_norm(mean, l2_norm_clip)
-            return clipped_sum([gradient * tf.reduce_sum(mask) for gradient in clipped], norm * mask, ClippedSum)
+            return clipped_sum(
+                [gradient * tf.reduce_sum(mask) for gradient in clipped], norm * mask, ClippedSum
+            )
 
         return clipper
 
@@ -47,7 +54,9 @@ def per_layer_clip(patch):
             for jacobian in tape.jacobian(losses, model.trainable_variables):
                 rows = tf.reshape(jacobian, [tf.shape(mask)[0], -1])
                 clipped = tf.clip_by_norm(rows, l2_norm_clip, axes=[1])
-                sums.append(tf.reshape(tf.reduce_sum(mask[:, None] * clipped, 0), jacobian.shape[1:]))
+                sums.append(
+                    tf.reshape(tf.reduce_sum(mask[:, None] * clipped, 0), jacobian.shape[1:])
+                )
             return clipped_sum(sums, mask, ClippedSum)
 
         return clipper
@@ -105,7 +114,9 @@ def not_finite_passes(patch):
 
 def patients_row_by_row(patch):
     """The sum over a patient's beats instead of their mean, unclipped."""
-    patch.setattr("ecgexp.training.dp.unit_gradients.clip_factors", lambda norms, mask, clip: (mask, mask > 0))
+    patch.setattr(
+        "ecgexp.training.dp.unit_gradients.clip_factors", lambda norms, mask, clip: (mask, mask > 0)
+    )
 
 
 def no_noise(patch):
@@ -139,7 +150,10 @@ def same_noise_each_step(patch):
 
 def divisor_is_the_drawn_number(patch):
     patch_apply(
-        patch, lambda update, apply, noise, divisor, num_drawn: apply(update, noise, max(1.0, float(num_drawn)))
+        patch,
+        lambda update, apply, noise, divisor, num_drawn: apply(
+            update, noise, max(1.0, float(num_drawn))
+        ),
     )
 
 
@@ -174,7 +188,11 @@ MUTANTS = [
     (copies_as_units, probes.all_views_of_a_beat_are_one_unit, "a beat with four views"),
     (copies_in_the_sampler, probes.all_views_of_a_beat_are_one_unit, "units in the plan"),
     (padding_counts, probes.physical_batches_change_nothing, "physical batches of 3"),
-    (not_finite_passes, probes.what_is_not_finite_contributes_nothing, "a row among rows that are not finite"),
+    (
+        not_finite_passes,
+        probes.what_is_not_finite_contributes_nothing,
+        "a row among rows that are not finite",
+    ),
     (patients_row_by_row, probes.a_patient_is_one_unit, "coordinate 0"),
     (no_noise, probes.noise_is_as_planned, "standard deviation"),
     (noise_tenth, probes.noise_is_as_planned, "standard deviation"),
@@ -185,15 +203,23 @@ MUTANTS = [
     (same_noise_each_step, probes.noise_is_fresh_each_step, "correlation between two steps"),
     (divisor_is_the_drawn_number, probes.units_are_drawn_at_the_planned_rate, "no whole number"),
     (shuffled_batches, probes.units_are_drawn_at_the_planned_rate, "their variance"),
-    (batches_of_one_size, probes.units_are_drawn_at_the_planned_rate, "every epoch had as many draws"),
+    (
+        batches_of_one_size,
+        probes.units_are_drawn_at_the_planned_rate,
+        "every epoch had as many draws",
+    ),
     (empty_draws_skipped, probes.an_empty_draw_is_a_noisy_step, "the noise of 50 steps"),
 ]
 
 
-@pytest.mark.parametrize(("mutant", "probe", "finding"), MUTANTS, ids=lambda item: getattr(item, "__name__", ""))
+@pytest.mark.parametrize(
+    ("mutant", "probe", "finding"), MUTANTS, ids=lambda item: getattr(item, "__name__", "")
+)
 def test_the_probe_finds_the_mutant_by_the_weights_alone(mutant, probe, finding, monkeypatch):
     """The run's own proof of execution is switched off here, so that it is the probe that has to notice."""
-    monkeypatch.setattr("ecgexp.privacy.noise_checks.NoiseRecord.verify", lambda self, planned_std: None)
+    monkeypatch.setattr(
+        "ecgexp.privacy.noise_checks.NoiseStatistics.check", lambda self, planned_std: None
+    )
     mutant(monkeypatch)
     assert finding in (probe() or "nothing")
 
@@ -234,12 +260,12 @@ def update_is_skipped(patch):
 
 
 def step_is_not_charged(patch):
-    patch.setattr(Ledger, "charge", lambda self, event, count=1: None)
+    patch.setattr(Ledger, "spent", lambda self, event, count=1: None)
 
 
 def step_is_charged_twice(patch):
-    charge = Ledger.charge
-    patch.setattr(Ledger, "charge", lambda self, event, count=1: charge(self, event, 2))
+    spent = Ledger.spent
+    patch.setattr(Ledger, "spent", lambda self, event, count=1: spent(self, event, 2))
 
 
 def units_are_clipped_twice(patch):
@@ -257,7 +283,7 @@ def units_are_clipped_twice(patch):
 def epoch_is_left_out(patch):
     from ecgexp.training.dp.trainer import _Epoch, _PrivateRun
 
-    patch.setattr(_PrivateRun, "epoch", lambda self, epoch, report, begun: _Epoch(0, 0, 0))
+    patch.setattr(_PrivateRun, "epoch", lambda self, epoch, on_progress, begun: _Epoch(0, 0, 0))
 
 
 @pytest.mark.parametrize(
@@ -286,7 +312,9 @@ def clipped_sum(gradients, norms, kind):
     import tensorflow as tf
 
     nothing = tf.constant(0)
-    return kind(gradients=gradients, norms=norms, losses=norms, num_clipped=nothing, num_nonfinite=nothing)
+    return kind(
+        gradients=gradients, norms=norms, losses=norms, num_clipped=nothing, num_nonfinite=nothing
+    )
 
 
 def patch_clipper(patch, *, change_mask=lambda mask: mask, **changed):
@@ -312,7 +340,9 @@ def patch_apply(patch, change):
 
     patch.setattr(BeatGradients, "accumulate", remember)
     patch.setattr(
-        PrivateUpdate, "apply", lambda self, noise, divisor: change(self, apply, noise, divisor, drawn_units[-1])
+        PrivateUpdate,
+        "apply",
+        lambda self, noise, divisor: change(self, apply, noise, divisor, drawn_units[-1]),
     )
 
 
@@ -335,5 +365,7 @@ def patch_source(patch, change):
 
     normal = NoiseSource.normal
     patch.setattr(
-        NoiseSource, "normal", lambda self, size, std: np.asarray(change(normal(self, size, std)), np.float32)
+        NoiseSource,
+        "normal",
+        lambda self, size, std: np.asarray(change(normal(self, size, std)), np.float32),
     )

@@ -13,13 +13,20 @@ from ecgexp.training.loss import CrossEntropy
 
 pytestmark = pytest.mark.tf
 
-SETTINGS = Centralized(epochs=3, batch_size=32, optimizer="adam", learning_rate=0.02, schedule="constant")
+SETTINGS = Centralized(
+    epochs=3, batch_size=32, optimizer="adam", learning_rate=0.02, schedule="constant"
+)
 
 
 def parts(num_train=210):
     data = toy_data(num_train=num_train)
     loss = CrossEntropy().build(np.bincount(data.labels[data.train], minlength=len(CLASSES)))
-    return data, {"build_model": build_toy_model, "loss": loss, "augmentation": NoAugmentation(), "seeds": Seeds(0)}
+    return data, {
+        "build_model": build_toy_model,
+        "loss": loss,
+        "augmentation": NoAugmentation(),
+        "seeds": Seeds(0),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +38,7 @@ def retraining():
 
 
 def trained(retraining, rows, rates, start=None):
-    *_, last = retraining.train(np.asarray(rows), rates, start=start, report=lambda **_: None)
+    *_, last = retraining.train(np.asarray(rows), rates, start=start, on_progress=lambda **_: None)
     return last.weights()
 
 
@@ -40,11 +47,13 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("num_train", [210, 60])
-def test_it_is_centralized_training_of_the_rows_bit_for_bit_whatever_was_trained_before(retraining, num_train):
+def test_it_is_centralized_training_of_the_rows_bit_for_bit_whatever_was_trained_before(
+    retraining, num_train
+):
     trained(retraining, np.arange(100, 150), [0.05])
     data, rest = parts(num_train)
     ledger = Ledger(SETTINGS.plan(NotPrivate(), data))
-    *_, last = SETTINGS.train(data, ledger=ledger, report=lambda **_: None, **rest)
+    *_, last = SETTINGS.train(data, ledger=ledger, on_progress=lambda **_: None, **rest)
     assert same(trained(retraining, np.arange(num_train), [0.02] * 3), last.weights())
 
 

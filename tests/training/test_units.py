@@ -6,7 +6,7 @@ from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import DataError
 from ecgexp.training.dp.units import Units, Views, units_of
-from ecgexp.training.step_randomness import Coins
+from ecgexp.training.step_randomness import StepRandomness
 
 OWNERS = ["b", "a", "b", "c", "a", "c", "b"]
 TRAIN = np.array([6, 0, 1, 3, 2])  # leaves out row 4 of a and row 5 of c
@@ -52,14 +52,20 @@ def test_views_are_those_of_their_row_and_all_of_them_occur():
 
 @pytest.mark.parametrize("noise_seed", [None, 3])
 def test_coins_are_secret_under_a_claim_and_follow_from_the_seed_without_one(noise_seed):
-    plan = PrivacySpec(noise_multiplier=1, noise_seed=noise_seed).plan(num_units=100, expected_batch_size=10, epochs=1)
-    coins, again, other = (Coins(plan, Seeds(seed)) for seed in (0, 0, 1))
+    plan = PrivacySpec(noise_multiplier=1, noise_seed=noise_seed).plan(
+        num_units=100, expected_batch_size=10, epochs=1
+    )
+    step_randomness, again, other = (StepRandomness(plan, Seeds(seed)) for seed in (0, 0, 1))
     repeatable = noise_seed is not None
-    assert (coins.of_step(4).random() == again.of_step(4).random()) is repeatable
-    assert (coins.of_dropout(4) == again.of_dropout(4)) is repeatable
-    assert coins.of_step(4).random() == coins.of_step(4).random() != coins.of_step(5).random()
-    assert coins.of_dropout(1) != coins.of_dropout(2)
-    assert other.of_step(4).random() != coins.of_step(4).random()
+    assert (step_randomness.of_step(4).random() == again.of_step(4).random()) is repeatable
+    assert (step_randomness.of_dropout(4) == again.of_dropout(4)) is repeatable
+    assert (
+        step_randomness.of_step(4).random()
+        == step_randomness.of_step(4).random()
+        != step_randomness.of_step(5).random()
+    )
+    assert step_randomness.of_dropout(1) != step_randomness.of_dropout(2)
+    assert other.of_step(4).random() != step_randomness.of_step(4).random()
 
 
 def test_coins_are_never_serialised():
@@ -67,4 +73,4 @@ def test_coins_are_never_serialised():
 
     plan = PrivacySpec(noise_multiplier=1).plan(num_units=100, expected_batch_size=10, epochs=1)
     with pytest.raises(TypeError, match="never serialised"):
-        pickle.dumps(Coins(plan, Seeds(0)))
+        pickle.dumps(StepRandomness(plan, Seeds(0)))

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from ecgexp.analysis.comparison.reading import Promise
+from ecgexp.analysis.comparison.reading import PrivacyGuarantee
 from ecgexp.analysis.comparison.settings_differences import Differences
 from ecgexp.analysis.find_runs import StoredRun
-from ecgexp.evaluation.contrast import Contrast
 from ecgexp.evaluation.metrics import classes_with_beats
 from ecgexp.evaluation.missing import averaged_classes
+from ecgexp.evaluation.paired_differences import PairedDifferences
 from ecgexp.evaluation.pairs import Pairs
 from ecgexp.tracking.local.result import ResultValues
 
@@ -42,7 +42,10 @@ def _about_averages(a: StoredRun, b: StoredRun, split: str, pairs: Pairs | None)
     if None in own:
         return
     if set(own[0]) != set(own[1]):
-        shown = [f"{key}'s over {', '.join(classes) or 'none'}" for key, classes in zip("AB", own, strict=True)]
+        shown = [
+            f"{key}'s over {', '.join(classes) or 'none'}"
+            for key, classes in zip("AB", own, strict=True)
+        ]
         here = (
             ""
             if pairs is None
@@ -53,15 +56,17 @@ def _about_averages(a: StoredRun, b: StoredRun, split: str, pairs: Pairs | None)
 
 def _classes(run: StoredRun) -> list[str]:
     """The classes of a run, as its result or its predictions name them."""
-    return list(((run.read_json("result.json", ResultValues) or {}).get("data") or {}).get("classes") or ())
+    return list(
+        ((run.read_json("result.json", ResultValues) or {}).get("data") or {}).get("classes") or ()
+    )
 
 
 def notes(
-    a: StoredRun, b: StoredRun, split: str, differing: Differences, scores: Contrast | None,
-    promises: tuple[Promise, Promise],
+    a: StoredRun, b: StoredRun, split: str, differing: Differences, scores: PairedDifferences | None,
+    guarantees: tuple[PrivacyGuarantee, PrivacyGuarantee],
 ) -> Iterator[str]:  # fmt: skip
     """What to keep in mind while reading the tables; `scores` is None where the runs cannot be compared."""
-    yield from _about_privacy(*promises)
+    yield from _about_privacy(*guarantees)
     if split == "validation":
         yield "Where validation beats chose the epoch that was kept, scores on them are optimistic."
     yield (
@@ -91,7 +96,7 @@ def _own_notes(run: StoredRun) -> list[str]:
     return [f"{about}: {text}" for about, texts in told.items() for text in texts]
 
 
-def verdict(scores: Contrast | None, problem: str, differing: Differences) -> str:
+def verdict(scores: PairedDifferences | None, problem: str, differing: Differences) -> str:
     """The one sentence, and what kind of difference it is about where no setting differs."""
     if scores is None:
         return f"No verdict: {problem}."
@@ -99,11 +104,13 @@ def verdict(scores: Contrast | None, problem: str, differing: Differences) -> st
     if differing.only_seed:
         return f"{sentence} Only the seed differs: this is what a seed makes, and no setting."
     if differing.none and not scores.same_answers:
-        return f"{sentence} Nothing differs between the runs: this is what training makes by itself."
+        return (
+            f"{sentence} Nothing differs between the runs: this is what training makes by itself."
+        )
     return sentence
 
 
-def _about_privacy(a: Promise, b: Promise) -> Iterator[str]:
+def _about_privacy(a: PrivacyGuarantee, b: PrivacyGuarantee) -> Iterator[str]:
     private = a.epsilon is not None, b.epsilon is not None
     if private[0] != private[1]:
         one, other = ("A", "B") if private[0] else ("B", "A")
@@ -119,7 +126,7 @@ def _about_privacy(a: Promise, b: Promise) -> Iterator[str]:
         )
 
 
-def _about_intervals(scores: Contrast) -> Iterator[str]:
+def _about_intervals(scores: PairedDifferences) -> Iterator[str]:
     shown = sum(row.interval is not None for row in scores.differences)
     if not shown:
         return

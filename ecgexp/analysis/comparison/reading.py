@@ -11,7 +11,7 @@ from ecgexp.tracking.local.result import PrivacyValues, ResultValues
 
 
 @dataclass(frozen=True, kw_only=True)
-class Promise:
+class PrivacyGuarantee:
     """What a run promises.
 
     Attributes:
@@ -31,7 +31,7 @@ class Promise:
     epsilon_overlap: float | None = None
 
 
-def read_promise(run: StoredRun) -> Promise:
+def read_guarantee(run: StoredRun) -> PrivacyGuarantee:
     """The promise that `run` ended with.
 
     Raises:
@@ -39,11 +39,11 @@ def read_promise(run: StoredRun) -> Promise:
     """
     epsilon = run.metrics.get("privacy/epsilon", math.nan)
     if not math.isfinite(epsilon):
-        return Promise()
+        return PrivacyGuarantee()
     result = run.read_json("result.json", ResultValues) or {}
     stated = result.get("privacy") or run.read_json("privacy.json", PrivacyValues) or {}
     rows = {name: int(stated.get(name) or 1) for name in ("rows_per_unit", "overlapping_rows")}
-    return Promise(
+    return PrivacyGuarantee(
         epsilon=epsilon, delta=run.metrics.get("privacy/delta"), unit=run.params.get("privacy.unit"),
         epsilon_overlap=stated.get("epsilon_overlap"), **rows,
     )  # fmt: skip
@@ -64,7 +64,9 @@ def read_predictions(run: StoredRun, split: str) -> Predictions:
         )
     found = stored_tables.read_predictions(file, fix=run.fix)
     if not len(found.samples):
-        raise DataError(f"{file} of run {run.name} holds no beats: there is nothing to compare; use another split")
+        raise DataError(
+            f"{file} of run {run.name} holds no beats: there is nothing to compare; use another split"
+        )
     return Predictions(
         records=found.records, samples=found.samples, patients=found.patients, classes=found.classes,
         predicted=found.predicted, class_names=found.class_names, probabilities=found.probabilities,

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from ecgexp.analysis.comparison import notes
-from ecgexp.analysis.comparison.reading import Promise, read_predictions, read_promise
+from ecgexp.analysis.comparison.reading import PrivacyGuarantee, read_guarantee, read_predictions
 from ecgexp.analysis.comparison.settings_differences import Differences, differences
 from ecgexp.analysis.find_runs import StoredRun
-from ecgexp.evaluation.contrast import Contrast, contrast
+from ecgexp.evaluation.paired_differences import PairedDifferences, paired_differences
 from ecgexp.evaluation.paired_tests import McNemar, SignFlip, mcnemar, sign_flip_test
 from ecgexp.evaluation.pairs import Pairs, Predictions, match
 from ecgexp.settings.declaration import DataError
@@ -19,7 +19,7 @@ _DEFAULT_METRIC = "macro_f1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class RunComparison:
     """All there is to say about two runs.
 
     Attributes:
@@ -32,7 +32,7 @@ class Compared:
       scores: their scores; None without pairs.
       by_beat: McNemar's test; None without pairs.
       by_patient: the sign-flip test over patients; None without pairs.
-      promises: of A and of B.
+      guarantees: of A and of B.
       warnings: what nobody must overlook.
       notes: what the figures do not say.
       verdict: one sentence.
@@ -44,10 +44,10 @@ class Compared:
     differing: Differences
     pairs: Pairs | None
     problem: str
-    scores: Contrast | None
+    scores: PairedDifferences | None
     by_beat: McNemar | None
     by_patient: SignFlip | None
-    promises: tuple[Promise, Promise]
+    guarantees: tuple[PrivacyGuarantee, PrivacyGuarantee]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
     verdict: str
@@ -58,8 +58,8 @@ class Compared:
         values = {
             "split": self.split,
             "runs": {
-                key: {"run_id": run.run_id, "name": run.name, "status": run.status, "privacy": asdict(promise)}
-                for key, run, promise in zip("ab", (self.a, self.b), self.promises, strict=True)
+                key: {"run_id": run.run_id, "name": run.name, "status": run.status, "privacy": asdict(guarantee)}
+                for key, run, guarantee in zip("ab", (self.a, self.b), self.guarantees, strict=True)
             },
             "settings": [asdict(row) for row in self.differing.settings],
             "origin": [asdict(row) for row in self.differing.origin],
@@ -82,7 +82,9 @@ class Compared:
         return plain(values)
 
 
-def compare(a: StoredRun, b: StoredRun, *, split: str = "test", num_resamples: int = 2000, seed: int = 0) -> Compared:
+def compare_runs(
+    a: StoredRun, b: StoredRun, *, split: str = "test", num_resamples: int = 2000, seed: int = 0
+) -> RunComparison:
     """Holds run B against run A on the beats of a split that both were judged on.
 
     The verdict goes by the score that chose the epoch of both runs (`selection.metric`), or by macro F1.
@@ -103,21 +105,27 @@ def compare(a: StoredRun, b: StoredRun, *, split: str = "test", num_resamples: i
     scores = by_beat = by_patient = None
     if pairs is not None:
         rng = np.random.default_rng(seed)
-        scores = contrast(pairs, rng=rng, num_resamples=num_resamples, metric=_metric(a, b))
+        scores = paired_differences(
+            pairs, rng=rng, num_resamples=num_resamples, metric=_metric(a, b)
+        )
         by_beat = mcnemar(pairs.right_a, pairs.right_b)
         by_patient = sign_flip_test(pairs.right_a, pairs.right_b, pairs.patients)
-    differing, promises = differences(a, b), (read_promise(a), read_promise(b))
-    return Compared(
+    differing, guarantees = differences(a, b), (read_guarantee(a), read_guarantee(b))
+    return RunComparison(
         a=a, b=b, split=split, differing=differing, pairs=pairs, problem=problem, scores=scores, by_beat=by_beat,
-        by_patient=by_patient, promises=promises, warnings=tuple(notes.warnings(a, b, split, pairs)),
-        notes=tuple(notes.notes(a, b, split, differing, scores, promises)),
+        by_patient=by_patient, guarantees=guarantees, warnings=tuple(notes.warnings(a, b, split, pairs)),
+        notes=tuple(notes.notes(a, b, split, differing, scores, guarantees)),
         verdict=notes.verdict(scores, problem, differing),
     )  # fmt: skip
 
 
-def _pairs(a: StoredRun, b: StoredRun, predictions: tuple[Predictions, Predictions]) -> tuple[Pairs | None, str]:
+def _pairs(
+    a: StoredRun, b: StoredRun, predictions: tuple[Predictions, Predictions]
+) -> tuple[Pairs | None, str]:
     databases = [run.tags.get("dataset.name") for run in (a, b)]
-    if None not in databases and databases[0] != databases[1]:  # a record of the same name would be another one
+    if (
+        None not in databases and databases[0] != databases[1]
+    ):  # a record of the same name would be another one
         return None, f"A was judged on {databases[0]}, and B on {databases[1]}"
     try:
         return match(*predictions), ""

@@ -54,7 +54,9 @@ def differences(a: StoredRun, b: StoredRun) -> Differences:
     settings = [
         Differing(name=name, a=a.params.get(name), b=b.params.get(name))
         for name in sorted({*a.params, *b.params})
-        if has_effect(name) and not _SILENT.fullmatch(name) and a.params.get(name) != b.params.get(name)
+        if has_effect(name)
+        and not _SILENT.fullmatch(name)
+        and a.params.get(name) != b.params.get(name)
     ]
     origin = [
         Differing(name=name, a=a.tags.get(name), b=b.tags.get(name))

@@ -8,19 +8,21 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from ecgexp.analysis.comparison.reading import Promise
-from ecgexp.analysis.comparison.run_comparison import Compared
+from ecgexp.analysis.comparison.reading import PrivacyGuarantee
+from ecgexp.analysis.comparison.run_comparison import RunComparison
 from ecgexp.analysis.comparison.settings_differences import Differing
-from ecgexp.evaluation.contrast import Contrast, number
+from ecgexp.evaluation.paired_differences import PairedDifferences, number
 from ecgexp.evaluation.paired_tests import McNemar, SignFlip
 from ecgexp.formatting import epsilon_text
 
 _SURE = {True: "yes", False: "no", None: ""}
 
 
-def render(found: Compared) -> Group:
+def render(found: RunComparison) -> Group:
     """Everything but the verdict."""
-    parts: list[Any] = [Text(f"{key}: {run.name} · {run.run_id}") for key, run in (("A", found.a), ("B", found.b))]
+    parts: list[Any] = [
+        Text(f"{key}: {run.name} · {run.run_id}") for key, run in (("A", found.a), ("B", found.b))
+    ]
     parts += [Text(warning, style="bold red") for warning in found.warnings]
     parts += [Text(), *_configuration(found)]
     if found.pairs is not None and found.scores is not None:
@@ -29,13 +31,23 @@ def render(found: Compared) -> Group:
             _scores(found.scores), _note(_intervals(found.scores)), Text(),
         ]  # fmt: skip
     if found.by_beat is not None and found.by_patient is not None:
-        parts += [_title("Is one right more often?"), *_tests(found.by_beat, found.by_patient), Text()]
-    parts += [_title("Privacy"), *(_promise(key, promise) for key, promise in zip("AB", found.promises, strict=True))]
+        parts += [
+            _title("Is one right more often?"),
+            *_tests(found.by_beat, found.by_patient),
+            Text(),
+        ]
+    parts += [
+        _title("Privacy"),
+        *(
+            _guarantee(key, guarantee)
+            for key, guarantee in zip("AB", found.guarantees, strict=True)
+        ),
+    ]
     parts += [Text(), *(_note(f"· {note}") for note in found.notes), Text()]
     return Group(*parts)
 
 
-def _configuration(found: Compared) -> Iterator[Any]:
+def _configuration(found: RunComparison) -> Iterator[Any]:
     yield _title("What differs")
     rows = [*found.differing.settings, *found.differing.origin]
     if rows:
@@ -56,25 +68,40 @@ def _value(value: str | None) -> str:
     return "–" if value is None else value
 
 
-def _scores(scores: Contrast) -> Table:
+def _scores(scores: PairedDifferences) -> Table:
     table = _table("", "A", "B", "B − A", "95 % interval", "leaves 0 out")
     for row in scores.differences:
-        between = f"{number(row.interval.low)} to {number(row.interval.high)}" if row.interval else ""
+        between = (
+            f"{number(row.interval.low)} to {number(row.interval.high)}" if row.interval else ""
+        )
         style = "bold" if row is scores.decisive else ""
-        cells = (row.name, number(row.a), number(row.b), number(row.difference), between, _SURE[row.leaves_zero_out])
+        cells = (
+            row.name,
+            number(row.a),
+            number(row.b),
+            number(row.difference),
+            between,
+            _SURE[row.leaves_zero_out],
+        )
         table.add_row(*map(Text, cells), style=style)
     return table
 
 
-def _intervals(scores: Contrast) -> str:
+def _intervals(scores: PairedDifferences) -> str:
     known = any(row.interval for row in scores.differences)
     missing = [
         f"{row.name}: {row.missing}"
         for row in scores.differences
         if row.missing and not row.interval and not math.isnan(row.difference)
     ]
-    undefined = ["– is not defined"] if any(math.isnan(row.difference) for row in scores.differences) else []
-    return "; ".join([f"intervals of B − A: {scores.note}" if known else scores.note, *missing, *undefined])
+    undefined = (
+        ["– is not defined"]
+        if any(math.isnan(row.difference) for row in scores.differences)
+        else []
+    )
+    return "; ".join(
+        [f"intervals of B − A: {scores.note}" if known else scores.note, *missing, *undefined]
+    )
 
 
 def _tests(by_beat: McNemar, by_patient: SignFlip) -> Iterator[Any]:
@@ -82,7 +109,11 @@ def _tests(by_beat: McNemar, by_patient: SignFlip) -> Iterator[Any]:
     table.add_row("A right", str(by_beat.both_right), str(by_beat.only_a_right))
     table.add_row("A wrong", str(by_beat.only_b_right), str(by_beat.both_wrong))
     yield table
-    how = "exact" if by_beat.statistic is None else f"χ² = {by_beat.statistic:.2f} with continuity correction"
+    how = (
+        "exact"
+        if by_beat.statistic is None
+        else f"χ² = {by_beat.statistic:.2f} with continuity correction"
+    )
     yield Text(f"McNemar: p = {p_value(by_beat.p_value)} ({how})")
     yield _note(
         "whether each is right where the other is wrong equally often; beats of one patient are not independent, so that this "
@@ -104,17 +135,21 @@ def p_value(value: float) -> str:
     return "below 0.0001" if value < 1e-4 else f"{value:.2g}"
 
 
-def _promise(key: str, promise: Promise) -> Text:
-    if promise.epsilon is None:
+def _guarantee(key: str, guarantee: PrivacyGuarantee) -> Text:
+    if guarantee.epsilon is None:
         return Text(f"{key}: no claim")
-    delta = "" if promise.delta is None else f", δ = {promise.delta:g}"
-    unit = f", of a {promise.unit}" if promise.unit else ""
-    rows = f" ({promise.rows_per_unit} overlapping rows)" if promise.rows_per_unit > 1 else ""
+    delta = "" if guarantee.delta is None else f", δ = {guarantee.delta:g}"
+    unit = f", of a {guarantee.unit}" if guarantee.unit else ""
+    rows = f" ({guarantee.rows_per_unit} overlapping rows)" if guarantee.rows_per_unit > 1 else ""
     beside = ""
-    if promise.overlapping_rows > promise.rows_per_unit:
-        bound = "not known" if promise.epsilon_overlap is None else epsilon_text(promise.epsilon_overlap)
-        beside = f"; of {promise.overlapping_rows} rows that share samples: {bound}"
-    return Text(f"{key}: ε = {epsilon_text(promise.epsilon)}{delta}{unit}{rows}{beside}")
+    if guarantee.overlapping_rows > guarantee.rows_per_unit:
+        bound = (
+            "not known"
+            if guarantee.epsilon_overlap is None
+            else epsilon_text(guarantee.epsilon_overlap)
+        )
+        beside = f"; of {guarantee.overlapping_rows} rows that share samples: {bound}"
+    return Text(f"{key}: ε = {epsilon_text(guarantee.epsilon)}{delta}{unit}{rows}{beside}")
 
 
 def _table(*columns: str, right: bool = True) -> Table:

@@ -45,7 +45,7 @@ def curves(configurations: Sequence[Configuration]) -> list[Curve]:
     """The curves of all configurations that have noise and a price."""
     groups: dict[frozenset[tuple[str, str]], list[Configuration]] = {}
     for configuration in configurations:
-        if configuration.promise != "none" and 0 < configuration.epsilon.high < math.inf:
+        if configuration.guarantee != "none" and 0 < configuration.epsilon.high < math.inf:
             groups.setdefault(series(configuration), []).append(configuration)
     parts = [sorted(part, key=lambda one: one.epsilon.mean) for part in groups.values()]
     labels = told_apart([dict(key) for key in groups])
@@ -58,13 +58,16 @@ def curves(configurations: Sequence[Configuration]) -> list[Curve]:
 def baselines(configurations: Sequence[Configuration]) -> list[Configuration]:
     """The configurations without noise on the data, split, input and model of one with noise."""
     noisy = {set_up(one) for curve in curves(configurations) for one in curve.configurations}
-    return [one for one in configurations if one.promise == "none" and set_up(one) in noisy]
+    return [one for one in configurations if one.guarantee == "none" and set_up(one) in noisy]
 
 
 def majorities(configurations: Sequence[Configuration], split: str, score: str) -> list[Spread]:
     """What always answering the commonest class gives on each database, over all runs (their test beats may differ)."""
     names = dict.fromkeys(one.database for one in configurations)
-    rows = [[row for one in configurations if one.database == name for row in one.rows] for name in names]
+    rows = [
+        [row for one in configurations if one.database == name for row in one.rows]
+        for name in names
+    ]
     found = [spread(row.metrics.get(f"{split}/majority/{score}") for row in part) for part in rows]
     return [part for part in found if part.is_defined]
 
@@ -91,7 +94,14 @@ def curve_figure(
         found = one.score(split, score)
         if found.is_defined:
             label = cut(f"no noise, [{one.number}]: {found.mean:.3f}", 46)
-            axes.axhline(found.mean, color=INK, linewidth=1.1, linestyle=_DASHES[place], label=label, zorder=1)
+            axes.axhline(
+                found.mean,
+                color=INK,
+                linewidth=1.1,
+                linestyle=_DASHES[place],
+                label=label,
+                zorder=1,
+            )
             axes.axhspan(found.low, found.high, color=INK, alpha=0.08, linewidth=0)
     for found in majorities(configurations, split, score)[:MOST_LINES]:
         label = f"majority class: {found.mean:.3f}"
@@ -114,18 +124,22 @@ def reference_key() -> Mapping[str, str]:
 
 
 def _draw_curve(axes: Axes, curve: Curve, score: str, split: str, colour: str, marker: str) -> None:
-    known = [(one, found) for one in curve.configurations if (found := one.score(split, score)).is_defined]
+    known = [
+        (one, found)
+        for one in curve.configurations
+        if (found := one.score(split, score)).is_defined
+    ]
     if not known:
         return
     epsilons = [one.epsilon.mean for one, _ in known]
     means = [found.mean for _, found in known]
     reach = _reach([found for _, found in known])
-    priced = _reach(
+    with_epsilon = _reach(
         [one.epsilon for one, _ in known]
     )  # ε differs over seeds where they train on other numbers of beats
-    simulated = any(one.promise == "simulation" for one, _ in known)
+    simulated = any(one.guarantee == "simulation" for one, _ in known)
     axes.errorbar(
-        epsilons, means, yerr=reach, xerr=priced, color=colour, marker=marker, markersize=6.5,
+        epsilons, means, yerr=reach, xerr=with_epsilon, color=colour, marker=marker, markersize=6.5,
         markeredgecolor=INK, markeredgewidth=0.7,
         markerfacecolor="white" if simulated else colour, linewidth=1.2, elinewidth=1.6, capsize=3.5, zorder=3,
         label=cut(curve.label, 56),
@@ -142,7 +156,10 @@ def _draw_curve(axes: Axes, curve: Curve, score: str, split: str, colour: str, m
 
 def _reach(found: Sequence[Spread]) -> list[list[float]]:
     """How far each reaches below and above its mean."""
-    return [[max(0.0, one.mean - one.low) for one in found], [max(0.0, one.high - one.mean) for one in found]]
+    return [
+        [max(0.0, one.mean - one.low) for one in found],
+        [max(0.0, one.high - one.mean) for one in found],
+    ]
 
 
 def _draw_published(axes: Axes) -> None:
@@ -152,8 +169,16 @@ def _draw_published(axes: Axes) -> None:
         linestyle=(0, (1, 2)), linewidth=1, label="published: noise on a split layer*", zorder=2,
     )  # fmt: skip
     for one in published.WITHOUT_NOISE:
-        axes.plot([0.955, 1], [one.accuracy] * 2, color=MUTED, linewidth=1.6, transform=axes.get_yaxis_transform())
-    axes.plot([], [], color=MUTED, linewidth=1.6, label="published without noise (letters at the right)")
+        axes.plot(
+            [0.955, 1],
+            [one.accuracy] * 2,
+            color=MUTED,
+            linewidth=1.6,
+            transform=axes.get_yaxis_transform(),
+        )
+    axes.plot(
+        [], [], color=MUTED, linewidth=1.6, label="published without noise (letters at the right)"
+    )
 
 
 def _letter_ticks(axes: Axes) -> None:
@@ -183,7 +208,9 @@ def _spread_out(heights: Sequence[float], *, gap: float) -> list[float]:
 
 def _finish(axes: Axes, score: str, split: str) -> None:
     low, high = axes.get_ylim()
-    missing = max(0.0, _LEAST_HEIGHT - (high - low)) / 2  # differences of a thousandth should not fill the figure
+    missing = (
+        max(0.0, _LEAST_HEIGHT - (high - low)) / 2
+    )  # differences of a thousandth should not fill the figure
     low, high = low - missing, high + missing
     axes.set_ylim(max(low, -0.02), min(high + 0.06 * (high - low), 1.02))
     left, right = axes.get_xlim()
@@ -202,6 +229,6 @@ def _finish(axes: Axes, score: str, split: str) -> None:
 def _curve_label(one: Configuration, label: str) -> str:
     privacy = one.rows[0].privacy or {}
     words = [f"per {privacy['unit']}" if "unit" in privacy else "private", label]
-    if one.promise == "simulation":
+    if one.guarantee == "simulation":
         words.insert(0, "simulation, no promise")
     return ", ".join(word for word in words if word)

@@ -62,7 +62,8 @@ def curve_drawings(configurations: Sequence[Configuration], split: str) -> list[
             for one in curves.baselines(configurations)
         ]
         lines += [
-            f"majority class: {formatting.score(found)}" for found in curves.majorities(configurations, split, score)
+            f"majority class: {formatting.score(found)}"
+            for found in curves.majorities(configurations, split, score)
         ]
         drawings.append(
             Drawing(
@@ -90,7 +91,9 @@ def class_drawings(configurations: Sequence[Configuration], split: str) -> list[
             )
             for one in having
         ]  # fmt: skip
-        figure = figures.class_figure(having, name, split=split, synthetic=is_synthetic(_databases(having)))
+        figure = figures.class_figure(
+            having, name, split=split, synthetic=is_synthetic(_databases(having))
+        )
         title = f"class {name}"
         svg = inline_svg(figure, name=f"class-{place}", title=title, description="; ".join(numbers))
         found.append(Drawing(title=title, svg=svg))
@@ -104,9 +107,16 @@ def confusion_drawings(configurations: Sequence[Configuration]) -> list[Drawing]
         kept = [row.confusion for row in one.rows if row.confusion is not None]
         matrix = np.sum(kept, axis=0)
         title = _title(one)
-        figure = figures.confusion_panel(matrix, one.classes, synthetic=is_synthetic([one.database]))
+        figure = figures.confusion_panel(
+            matrix, one.classes, synthetic=is_synthetic([one.database])
+        )
         numbers = "; ".join(_in_words(matrix, one.classes))
-        svg = inline_svg(figure, name=f"confusion-{one.number}", title=f"confusion matrix {title}", description=numbers)
+        svg = inline_svg(
+            figure,
+            name=f"confusion-{one.number}",
+            title=f"confusion matrix {title}",
+            description=numbers,
+        )
         caption = f"sum of {len(kept)} runs" if len(kept) > 1 else "one run"
         found.append(Drawing(title=title, svg=svg, caption=caption))
     return found
@@ -127,12 +137,19 @@ def client_drawings(configurations: Sequence[Configuration]) -> list[Drawing]:
         scores = client_scores(one)
         shown = scores[:_MOST_CLIENTS]
         figure = figures.client_panel(shown, synthetic=is_synthetic([one.database]))
-        numbers = "; ".join(f"{client.client}: {formatting.score(client.accuracy)}" for client in shown)
+        numbers = "; ".join(
+            f"{client.client}: {formatting.score(client.accuracy)}" for client in shown
+        )
         svg = inline_svg(
-            figure, name=f"clients-{one.number}", title=f"accuracy by client {_title(one)}", description=numbers
+            figure,
+            name=f"clients-{one.number}",
+            title=f"accuracy by client {_title(one)}",
+            description=numbers,
         )
         left = (
-            f"the worst {len(shown)} of {len(scores)} clients" if len(shown) < len(scores) else f"{len(scores)} clients"
+            f"the worst {len(shown)} of {len(scores)} clients"
+            if len(shown) < len(scores)
+            else f"{len(scores)} clients"
         )
         found.append(Drawing(title=_title(one), svg=svg, caption=left))
     return found
@@ -144,10 +161,14 @@ def time_drawing(configurations: Sequence[Configuration]) -> Drawing | None:
     taken = [tables.seconds(one) for one in shown]
     if not any(found.is_defined for found in taken):
         return None
-    numbers = "; ".join(f"[{one.number}] {formatting.duration(found)}" for one, found in zip(shown, taken, strict=True))
+    numbers = "; ".join(
+        f"[{one.number}] {formatting.duration(found)}"
+        for one, found in zip(shown, taken, strict=True)
+    )
     figure = figures.time_figure(shown, taken, synthetic=is_synthetic(_databases(shown)))
     return Drawing(
-        title="Time of a run", svg=inline_svg(figure, name="time", title="time of a run", description=numbers)
+        title="Time of a run",
+        svg=inline_svg(figure, name="time", title="time of a run", description=numbers),
     )
 
 
@@ -161,5 +182,7 @@ def _databases(configurations: Sequence[Configuration]) -> list[str]:
 
 def _in_words(matrix: np.ndarray, classes: Sequence[str]) -> Iterator[str]:
     for i, name in enumerate(classes):
-        parts = ", ".join(f"{matrix[i, j]} as {other}" for j, other in enumerate(classes) if matrix[i, j])
+        parts = ", ".join(
+            f"{matrix[i, j]} as {other}" for j, other in enumerate(classes) if matrix[i, j]
+        )
         yield f"true {name}: {parts or 'none'}"

@@ -19,12 +19,18 @@ from ecgexp.analysis.spread import Spread
 from ecgexp.evaluation.names import metric_name
 from ecgexp.evaluation.style import BLUE, FAINT, GREEN, INK, MUTED, VERMILION, grouped
 
-_CLASS_MARKS = {"f1": (BLUE, "o"), "sensitivity": (VERMILION, "^"), "positive_predictivity": (GREEN, "s")}
+_CLASS_MARKS = {
+    "f1": (BLUE, "o"),
+    "sensitivity": (VERMILION, "^"),
+    "positive_predictivity": (GREEN, "s"),
+}
 _WIDTH = 3.6
 
 
 @drawn
-def class_figure(configurations: Sequence[Configuration], name: str, *, split: str, synthetic: bool) -> Figure:
+def class_figure(
+    configurations: Sequence[Configuration], name: str, *, split: str, synthetic: bool
+) -> Figure:
     """F1, sensitivity and positive predictivity of one class, one row a configuration; bars reach over the seeds.
 
     Args:
@@ -36,7 +42,9 @@ def class_figure(configurations: Sequence[Configuration], name: str, *, split: s
     count = len(configurations)
     figure = panel(_WIDTH, 1.15 + 0.34 * count, synthetic=synthetic)
     axes = figure.add_subplot()
-    for shift, (score, label) in zip((-0.2, 0.0, 0.2), formatting.CLASS_SCORES.items(), strict=True):
+    for shift, (score, label) in zip(
+        (-0.2, 0.0, 0.2), formatting.CLASS_SCORES.items(), strict=True
+    ):
         found = [one.score(split, f"{score}/{metric_name(name)}") for one in configurations]
         _draw_spreads(axes, found, shift, *_CLASS_MARKS[score], label)
     for place in range(1, count):
@@ -44,7 +52,9 @@ def class_figure(configurations: Sequence[Configuration], name: str, *, split: s
     _rows(axes, [f"[{one.number}]" for one in configurations])
     axes.set(xlim=(-0.02, 1.02), xlabel="score")
     axes.grid(visible=True, axis="x")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, handletextpad=0.2)
+    figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, handletextpad=0.2
+    )
     return figure
 
 
@@ -62,7 +72,13 @@ def confusion_panel(confusion: np.ndarray, classes: Sequence[str], *, synthetic:
     figure = panel(_WIDTH, 0.75 + 0.5 * size, synthetic=synthetic)
     axes = figure.add_subplot()
     # Squares, not a picture: a page that may load nothing may not load a picture from itself either.
-    axes.pcolormesh(fractions, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), edgecolors="white", linewidth=2)
+    axes.pcolormesh(
+        fractions,
+        cmap="Blues",
+        norm=PowerNorm(0.5, vmin=0, vmax=1),
+        edgecolors="white",
+        linewidth=2,
+    )
     for i, j in np.ndindex(size, size):
         if confusion[i, j]:
             axes.text(
@@ -99,12 +115,16 @@ def client_panel(clients: Sequence[ClientScore], *, synthetic: bool) -> Figure:
     axes.set_xlabel("accuracy on the client's test beats")
     axes.set_xlim(right=1.01)
     axes.grid(visible=True, axis="x")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, handletextpad=0.2)
+    figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, handletextpad=0.2
+    )
     return figure
 
 
 @drawn
-def time_figure(configurations: Sequence[Configuration], seconds: Sequence[Spread], *, synthetic: bool) -> Figure:
+def time_figure(
+    configurations: Sequence[Configuration], seconds: Sequence[Spread], *, synthetic: bool
+) -> Figure:
     """How long a run took, one row a configuration; bars reach over the seeds.
 
     Args:
@@ -126,7 +146,9 @@ def time_figure(configurations: Sequence[Configuration], seconds: Sequence[Sprea
     return figure
 
 
-def _draw_spreads(axes: Axes, found: Sequence[Spread], shift: float, colour: str, marker: str, label: str) -> None:
+def _draw_spreads(
+    axes: Axes, found: Sequence[Spread], shift: float, colour: str, marker: str, label: str
+) -> None:
     places = np.arange(len(found)) + shift
     axes.plot(
         [one.mean for one in found], places, color=colour, marker=marker, ms=5, markeredgecolor=INK, markeredgewidth=0.5,
@@ -134,7 +156,9 @@ def _draw_spreads(axes: Axes, found: Sequence[Spread], shift: float, colour: str
     )  # fmt: skip
     for place, one in zip(places, found, strict=True):
         if one.is_defined:
-            axes.plot([one.low, one.high], [place] * 2, color=colour, linewidth=2, zorder=2, clip_on=False)
+            axes.plot(
+                [one.low, one.high], [place] * 2, color=colour, linewidth=2, zorder=2, clip_on=False
+            )
 
 
 def _rows(axes: Axes, names: Sequence[str], *, size: float = 9) -> None:

@@ -35,7 +35,7 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
+class SelectedRuns:
     """Runs, and what they have in common.
 
     Attributes:
@@ -86,12 +86,15 @@ class Gathered:
     @property
     def digests(self) -> dict[str, list[str]]:
         """Database -> the digests of its beats."""
-        return {name: sorted({row.digest for row in self.rows if row.database == name}) for name in self.databases}
+        return {
+            name: sorted({row.digest for row in self.rows if row.database == name})
+            for name in self.databases
+        }
 
 
 def choose(
     *, parent: str | None = None, experiment: str | None = None, filter_string: str | None = None, uri: str | None = None
-) -> Chosen:  # fmt: skip
+) -> SelectedRuns:  # fmt: skip
     """The runs to report: of a parent, of an experiment, or those that a filter finds; else of the newest run's experiment.
 
     Args:
@@ -106,21 +109,30 @@ def choose(
     if parent is not None:
         return _of_parent(parent, uri)
     if filter_string is not None:
-        chosen = Chosen(title=f"runs with {filter_string}", runs=search_runs(filter_string=filter_string, uri=uri))
+        selected = SelectedRuns(
+            title=f"runs with {filter_string}",
+            runs=search_runs(filter_string=filter_string, uri=uri),
+        )
     else:
         name = _newest_experiment(uri) if experiment is None else experiment
-        chosen = Chosen(title=f"experiment {name}", runs=search_runs(experiment=name, uri=uri))
-    parents = {run.parent_id for run in chosen.runs}
-    runs = [run for run in chosen.runs if run.run_id not in parents and run.tags.get("sweep.role") != "parent"]
+        selected = SelectedRuns(
+            title=f"experiment {name}", runs=search_runs(experiment=name, uri=uri)
+        )
+    parents = {run.parent_id for run in selected.runs}
+    runs = [
+        run
+        for run in selected.runs
+        if run.run_id not in parents and run.tags.get("sweep.role") != "parent"
+    ]
     if not runs:
-        raise DataError(f"there is no run to report: {chosen.title} has none")
-    return Chosen(title=chosen.title, runs=runs, uri=uri)
+        raise DataError(f"there is no run to report: {selected.title} has none")
+    return SelectedRuns(title=selected.title, runs=runs, uri=uri)
 
 
-def gather(chosen: Chosen) -> Gathered:
+def gather(selected: SelectedRuns) -> Gathered:
     """Reads the runs. One that did not finish, or whose files are damaged, is told among the failures."""
-    rows, failures = [], list(chosen.damaged)
-    for run in chosen.runs:
+    rows, failures = [], list(selected.damaged)
+    for run in selected.runs:
         try:
             if run.status == "FINISHED":
                 rows.append(read_row(run))
@@ -131,19 +143,23 @@ def gather(chosen: Chosen) -> Gathered:
         else:
             failures.append(_failure(run, run.status, reason))
     try:
-        sweep = _sweep(chosen.parent)
+        sweep = _sweep(selected.parent)
     except DataError as error:
         sweep = _sweep(None)
-        failures.append(_failure(chosen.parent, "unreadable", str(error)))
+        failures.append(_failure(selected.parent, "unreadable", str(error)))
     return Gathered(
-        title=chosen.title, configurations=configurations(rows), failures=failures, sweep=sweep,
-        together=together(chosen.runs, uri=chosen.uri, folder=chosen.folder),
+        title=selected.title, configurations=configurations(rows), failures=failures, sweep=sweep,
+        together=together(selected.runs, uri=selected.uri, folder=selected.folder),
     )  # fmt: skip
 
 
-def _of_parent(name: str, uri: str | None) -> Chosen:
+def _of_parent(name: str, uri: str | None) -> SelectedRuns:
     folder = Path(name)
-    inner = sorted((path.parent for path in folder.glob("*/run.json")), key=_by_number) if folder.is_dir() else []
+    inner = (
+        sorted((path.parent for path in folder.glob("*/run.json")), key=_by_number)
+        if folder.is_dir()
+        else []
+    )
     if inner:
         runs, parent, damaged = {}, None, []
         for path in inner:
@@ -156,7 +172,7 @@ def _of_parent(name: str, uri: str | None) -> Chosen:
         except DataError as error:
             damaged.append(_damaged(folder, error))
         _check_runs_once(list(runs), list(runs.values()))
-        return Chosen(
+        return SelectedRuns(
             title=f"sweep {resolved(folder).name}",
             runs=list(runs.values()),
             parent=parent,
@@ -171,11 +187,18 @@ def _of_parent(name: str, uri: str | None) -> Chosen:
             "single runs type --experiment NAME"
         )
     # A folder does not know how its run is called in MLflow, where a sweep is called after its overrides.
-    return Chosen(title=f"sweep {parent.tags.get('sweep.overrides') or parent.name}", runs=runs, parent=parent, uri=uri)
+    return SelectedRuns(
+        title=f"sweep {parent.tags.get('sweep.overrides') or parent.name}",
+        runs=runs,
+        parent=parent,
+        uri=uri,
+    )
 
 
 def _damaged(folder: Path, error: DataError) -> Failure:
-    return Failure(name=folder.name, run_id=str(folder), status="unreadable", reason=str(error), command="")
+    return Failure(
+        name=folder.name, run_id=str(folder), status="unreadable", reason=str(error), command=""
+    )
 
 
 def _check_runs_once(folders: Sequence[Path], runs: Sequence[StoredRun]) -> None:
@@ -187,7 +210,11 @@ def _check_runs_once(folders: Sequence[Path], runs: Sequence[StoredRun]) -> None
     first: dict[str, Path] = {}
     for folder, run in zip(folders, runs, strict=True):
         # Without MLflow a run is known by the folder in which it was made, which a copy of it still names.
-        known = run.run_id if run.run_id != str(folder) else run.tags.get("run.dir", str(resolved(folder)))
+        known = (
+            run.run_id
+            if run.run_id != str(folder)
+            else run.tags.get("run.dir", str(resolved(folder)))
+        )
         if (other := first.setdefault(known, folder)) != folder:
             raise DataError(
                 f"--parent {folder.parent}: {other.name} and {folder.name} hold the same run; remove one of them"
@@ -212,7 +239,9 @@ def _newest_experiment(uri: str | None) -> str:
         run.experiment for run in runs if "seed" in run.params
     ]  # a parameter of every run, and of no sweep's parent
     if not named:
-        raise DataError("there is no run to report: make one with `ecgexp`, or say where they are with --store URI")
+        raise DataError(
+            "there is no run to report: make one with `ecgexp`, or say where they are with --store URI"
+        )
     return named[-1]
 
 
@@ -227,7 +256,9 @@ def _sweep(parent: StoredRun | None) -> dict[str, str]:
 def _reason(run: StoredRun) -> str:
     if run.status == "RUNNING":
         return "it has not ended"
-    told = run.tags.get("status.reason") or (run.read_json("result.json", ResultValues) or {}).get("reason")
+    told = run.tags.get("status.reason") or (run.read_json("result.json", ResultValues) or {}).get(
+        "reason"
+    )
     return told or "it kept no reason"
 
 

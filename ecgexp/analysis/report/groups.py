@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from ecgexp.analysis.run_rows import Promise, Row
+from ecgexp.analysis.run_rows import PrivacyGuarantee, Row
 from ecgexp.analysis.spread import Spread, score_of, spread
 from ecgexp.tracking.params import has_effect
 
@@ -17,7 +17,7 @@ _SET_UP = re.compile(r"(dataset|grouping|split|input|augmentation|model)\.")
 # What moves a run along its privacy–utility curve; unit, clip, δ and sampling make another curve.
 _STRENGTH = re.compile(r"privacy\.(noise_multiplier|target_epsilon|max_epsilon|population)$")
 _FAULT = "protocol_errors."
-_ORDER: tuple[Promise, ...] = ("none", "simulation", "private")
+_ORDER: tuple[PrivacyGuarantee, ...] = ("none", "simulation", "private")
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Configuration:
     label: str
 
     @property
-    def promise(self) -> Promise:
+    def guarantee(self) -> PrivacyGuarantee:
         """What its runs promise; the weakest, should they differ."""
-        return min((row.promise for row in self.rows), key=_ORDER.index)
+        return min((row.guarantee for row in self.rows), key=_ORDER.index)
 
     @cached_property
     def epsilon(self) -> Spread:
@@ -54,7 +54,11 @@ class Configuration:
     @property
     def faults(self) -> tuple[str, ...]:
         """The predecessor's faults that its runs repeat : where there are any, its scores are no results."""
-        on = (name for name, value in self.params.items() if name.startswith(_FAULT) and value == "True")
+        on = (
+            name
+            for name, value in self.params.items()
+            if name.startswith(_FAULT) and value == "True"
+        )
         return tuple(name.removeprefix(_FAULT) for name in on)
 
     @property
@@ -69,7 +73,11 @@ class Configuration:
 
     def averaged(self, split: str) -> list[tuple[str, ...]]:
         """The sets of classes over which its runs' averages were taken, each once; more than one where seeds differ in it."""
-        return list(dict.fromkeys(classes for row in self.rows if (classes := row.averaged(split)) is not None))
+        return list(
+            dict.fromkeys(
+                classes for row in self.rows if (classes := row.averaged(split)) is not None
+            )
+        )
 
     def score(self, split: str, score: str) -> Spread:
         """One score over its runs, e.g. `score("test", "f1/V")`."""
@@ -78,7 +86,9 @@ class Configuration:
 
 def relevant(params: Mapping[str, str]) -> dict[str, str]:
     """The parameters that make a configuration: all but the seed, and those that say only where files are."""
-    return {name: value for name, value in params.items() if has_effect(name) and name not in _IGNORED}
+    return {
+        name: value for name, value in params.items() if has_effect(name) and name not in _IGNORED
+    }
 
 
 def set_up(configuration: Configuration) -> frozenset[tuple[str, str]]:
@@ -98,18 +108,28 @@ def configurations(rows: Sequence[Row]) -> list[Configuration]:
         # The same settings on other data (a digest that moved) are not the same configuration.
         groups.setdefault((row.digest, frozenset(relevant(row.params).items())), []).append(row)
     made = [
-        Configuration(0, tuple(sorted(group, key=lambda row: (_number(row.seed), row.started))), {}, "")
+        Configuration(
+            0, tuple(sorted(group, key=lambda row: (_number(row.seed), row.started))), {}, ""
+        )
         for group in groups.values()
     ]
     made.sort(key=lambda part: part.rows[0].started)
     kinds = list(dict.fromkeys(series(part) for part in made))
-    made.sort(key=lambda part: (_ORDER.index(part.promise), kinds.index(series(part)), -part.epsilon.mean))
+    made.sort(
+        key=lambda part: (
+            _ORDER.index(part.guarantee),
+            kinds.index(series(part)),
+            -part.epsilon.mean,
+        )
+    )
     columns = varying([part.params for part in made])
     values = [{name: part.params[name] for name in columns if name in part.params} for part in made]
     labels = told_apart([part.params for part in made])
     return [
         Configuration(number, part.rows, of_columns, label)
-        for number, (part, of_columns, label) in enumerate(zip(made, values, labels, strict=True), start=1)
+        for number, (part, of_columns, label) in enumerate(
+            zip(made, values, labels, strict=True), start=1
+        )
     ]
 
 
@@ -120,11 +140,15 @@ def varying(params: Sequence[Mapping[str, str]]) -> list[str]:
     where that is not enough does having it or not count too.
     """
     names = list(dict.fromkeys(name for part in params for name in part))
-    chosen = [name for name in names if len({part[name] for part in params if name in part}) > 1]
-    looks = Counter(_look(part, chosen) for part in params)
-    alike = [part for part in params if looks[_look(part, chosen)] > 1]
-    chosen += [name for name in names if name not in chosen and 0 < sum(name in part for part in alike) < len(alike)]
-    return sorted(chosen, key=lambda name: not name.endswith("._target_"))
+    selected = [name for name in names if len({part[name] for part in params if name in part}) > 1]
+    test_set_evaluations = Counter(_look(part, selected) for part in params)
+    alike = [part for part in params if test_set_evaluations[_look(part, selected)] > 1]
+    selected += [
+        name
+        for name in names
+        if name not in selected and 0 < sum(name in part for part in alike) < len(alike)
+    ]
+    return sorted(selected, key=lambda name: not name.endswith("._target_"))
 
 
 def shown(name: str, value: str) -> str:
@@ -139,18 +163,21 @@ def short(name: str) -> str:
 
 def told_apart(params: Sequence[Mapping[str, str]]) -> list[str]:
     """A few words for each of `params`: the fewest values that tell it from the others; empty where nothing does."""
-    columns, chosen = varying(params), []
+    columns, selected = varying(params), []
 
     def kinds(names: Sequence[str]) -> int:
         return len({_look(part, names) for part in params})
 
-    while kinds(chosen) < len(params):
-        best = max(columns, key=lambda name: kinds([*chosen, name]), default=None)
-        if best is None or kinds([*chosen, best]) == kinds(chosen):
+    while kinds(selected) < len(params):
+        best = max(columns, key=lambda name: kinds([*selected, name]), default=None)
+        if best is None or kinds([*selected, best]) == kinds(selected):
             break
-        chosen.append(best)
-    chosen.sort(key=columns.index)
-    return [_label(part, chosen) or _label(part, columns[:1]) or _lacks(part, chosen) for part in params]
+        selected.append(best)
+    selected.sort(key=columns.index)
+    return [
+        _label(part, selected) or _label(part, columns[:1]) or _lacks(part, selected)
+        for part in params
+    ]
 
 
 def _label(params: Mapping[str, str], names: Sequence[str]) -> str:

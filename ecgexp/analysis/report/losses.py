@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ecgexp.analysis.find_runs import StoredRun, search_runs
-from ecgexp.privacy.recorded_losses import Loss, Losses, groups_of, price_store
-from ecgexp.privacy.search_accounting import Charge
+from ecgexp.privacy.recorded_losses import Loss, Losses, groups_of, store_privacy_loss
+from ecgexp.privacy.search_accounting import PrivacySpent
 from ecgexp.settings.declaration import DataError
 from ecgexp.storage.reading import MissingFileError
 from ecgexp.sweeps.sweep import read_pointer
@@ -14,10 +14,12 @@ from ecgexp.tracking.mlflow.existing_store import default_uri
 from ecgexp.tracking.settings import MlflowTracking, NoTracking
 
 _SPEC = "PrivacySpec"  # the class of `privacy=` with a guarantee
-_CHARGE = ("event", "delta", "unit", "neighbouring", "accountant")
+_SPENT = ("event", "delta", "unit", "neighboring_relation", "accountant")
 
 
-def together(runs: Sequence[StoredRun], *, uri: str | None = None, folder: Path | None = None) -> list[str]:
+def together(
+    runs: Sequence[StoredRun], *, uri: str | None = None, folder: Path | None = None
+) -> list[str]:
     """One text for each group of people whom any of the runs may have been trained on; none where no run of a group is private.
 
     **Guarantees**: a run is left out only if its record says that it was on other people. A run that the store shows and the
@@ -38,7 +40,10 @@ def together(runs: Sequence[StoredRun], *, uri: str | None = None, folder: Path 
         shown, record = list(runs), Losses(private_dir)
     known = record.all()
     # By its folder only where it had no id: runs of two machines on one server may have folders of one name.
-    ids, folders = {loss.run_id for loss in known}, {loss.run_dir for loss in known if loss.run_id is None}
+    ids, folders = (
+        {loss.run_id for loss in known},
+        {loss.run_dir for loss in known if loss.run_id is None},
+    )
     found, unknown = list(known), record.damaged + (not is_known)
     for run in shown:
         if run.run_id in ids or run.tags.get("run.dir") in folders or not _trained(run):
@@ -46,13 +51,17 @@ def together(runs: Sequence[StoredRun], *, uri: str | None = None, folder: Path 
         loss = _of(run)
         unknown += loss is None
         found += [] if loss is None else [loss]
-    own = {run.run_id for run in runs} | {run.tags["run.dir"] for run in runs if "run.dir" in run.tags}
-    names = {_people(run) for run in runs}
+    own = {run.run_id for run in runs} | {
+        run.tags["run.dir"] for run in runs if "run.dir" in run.tags
+    }
+    names = {_training_population(run) for run in runs}
     texts = []
     for group in groups_of(found) or ([[]] if unknown else []):
-        concerned = not group or any({loss.run_id, loss.run_dir} & own or loss.people & names for loss in group)
-        price = price_store(group, unknown=unknown) if concerned else None
-        texts += [] if price is None else [price.text]
+        concerned = not group or any(
+            {loss.run_id, loss.run_dir} & own or loss.training_population & names for loss in group
+        )
+        search_loss = store_privacy_loss(group, unknown=unknown) if concerned else None
+        texts += [] if search_loss is None else [search_loss.text]
     return texts
 
 
@@ -81,8 +90,8 @@ def _trained(run: StoredRun) -> bool:
     return run.tags.get("sweep.role") != "parent" and "dataset.name" in run.tags
 
 
-def _people(run: StoredRun) -> str:
-    """As `people_of` names a database."""
+def _training_population(run: StoredRun) -> str:
+    """As `training_population_of` names a database."""
     return f"database {run.tags.get('dataset.name', '').partition(' -> ')[0].split(' ')[0]}"
 
 
@@ -90,24 +99,28 @@ def _of(run: StoredRun) -> Loss | None:
     """The loss of a run that is not on record, by what it kept; None: unknown."""
     asked = run.params.get("privacy._target_", "").endswith(_SPEC)
     try:
-        values = run.read_json("privacy.json", PrivacyValues) if asked or "privacy.claim" in run.tags else {}
+        values = (
+            run.read_json("privacy.json", PrivacyValues)
+            if asked or "privacy.claim" in run.tags
+            else {}
+        )
         if values is None:
             return None
-        if not values.get("claim"):
-            charge = _open()
-        else:
-            charge = Charge.from_json({name: values[name] for name in _CHARGE} | {"makes_claim": True})
+        stated = {name: values[name] for name in _SPENT} if values.get("guarantee") else {}
+        spent = (
+            PrivacySpent.from_json(stated | {"has_privacy_guarantee": True}) if stated else _open()
+        )
     except (DataError, ValueError, LookupError, TypeError):
         return None
     return Loss(
         run_dir=run.tags.get("run.dir", run.run_id), name=run.name, run_id=run.run_id, sweep=run.tags.get("sweep"),
-        people=frozenset({_people(run)}), charge=charge, finished=run.status == "FINISHED",
+        training_population=frozenset({_training_population(run)}), spent=spent, finished=run.status == "FINISHED",
     )  # fmt: skip
 
 
-def _open() -> Charge:
+def _open() -> PrivacySpent:
     """Of a run without a guarantee."""
-    return Charge(
-        event={"type": "NonPrivateDpEvent"}, delta=1e-5, unit="beat", neighbouring="add_or_remove_one", accountant="pld",
-        makes_claim=False,
+    return PrivacySpent(
+        event={"type": "NonPrivateDpEvent"}, delta=1e-5, unit="beat", neighboring_relation="add_or_remove_one", accountant="pld",
+        has_privacy_guarantee=False,
     )  # fmt: skip

@@ -39,13 +39,13 @@ def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]
     from ecgexp.analysis.report import curves, drawings, tables
 
     every = gathered.configurations
-    split = judged_split(every)
+    split = evaluated_split(every)
     scored = [one for one in every if one.score(split, "accuracy").is_defined]
     believed = [one for one in scored if not one.faults]
-    noisy = any(one.promise != "none" for one in every)
+    noisy = any(one.guarantee != "none" for one in every)
     hidden = public and noisy
     with_clients = [one for one in every if any(row.clients for row in one.rows)]
-    shown_clients = [one for one in with_clients if not (public and one.promise != "none")]
+    shown_clients = [one for one in with_clients if not (public and one.guarantee != "none")]
     return {
         "title": gathered.title, "made": made.strftime("%Y-%m-%d %H:%M %Z").strip(), "split": split,
         "configurations": every, "num_runs": len(gathered.rows), "failures": gathered.failures, "sweep": gathered.sweep,
@@ -69,22 +69,30 @@ def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]
         "client_drawings": drawings.client_drawings(shown_clients),
         "num_client_configurations": len(shown_clients), "most_client_figures": drawings.MOST_CLIENT_FIGURES,
         "client_table": tables.client_table(shown_clients) if shown_clients else None,
-        "cost_table": tables.cost_table(every) if every else None, "time": drawings.time_drawing(every),
-        "statements": [(one, statements(one)) for one in every if one.promise != "none"],
+        "cost_table": tables.privacy_loss_table(every) if every else None, "time": drawings.time_drawing(every),
+        "statements": [(one, statements(one)) for one in every if one.guarantee != "none"],
     }  # fmt: skip
 
 
-def judged_split(configurations: Sequence[Configuration]) -> str:
+def evaluated_split(configurations: Sequence[Configuration]) -> str:
     """`test`, or `validation` where no run looked at its test beats (a search that is still going on)."""
     scored = [row.metrics for one in configurations for row in one.rows]
     on_test = any("test/accuracy" in metrics for metrics in scored)
-    return "test" if on_test or not any("validation/accuracy" in metrics for metrics in scored) else "validation"
+    return (
+        "test"
+        if on_test or not any("validation/accuracy" in metrics for metrics in scored)
+        else "validation"
+    )
 
 
 def counted_splits(hidden: bool) -> list[str]:
     """The splits whose beats are counted; where training beats are hidden, those that `outputs.TABLE` publishes."""
     splits = ("train", "validation", "test")
-    return [split for split in splits if not hidden or outputs.is_published("result key", f"data/beats/{split}")]
+    return [
+        split
+        for split in splits
+        if not hidden or outputs.is_published("result key", f"data/beats/{split}")
+    ]
 
 
 def left_out(noisy: bool) -> list[str]:
@@ -92,8 +100,12 @@ def left_out(noisy: bool) -> list[str]:
     names: list[tuple[outputs.Kind, str]] = [("metric", "curve/train/loss")]
     if noisy:
         names += [("file", "tables/test_per_client.csv"), ("result key", "data/beats/train")]
-    reasons = [entry.reason for kind, name in names if (entry := outputs.find(kind, name)) is not None]
-    return reasons + (["the digest of the beats, which earlier versions published without a key"] if noisy else [])
+    reasons = [
+        entry.reason for kind, name in names if (entry := outputs.find(kind, name)) is not None
+    ]
+    return reasons + (
+        ["the digest of the beats, which earlier versions published without a key"] if noisy else []
+    )
 
 
 def statements(configuration: Configuration) -> list[tuple[str, str]]:

@@ -36,18 +36,27 @@ class Published:
 # Noise on the activations that leave the client's layers (a split layer): a promise about what is sent for one beat, not about
 # the trained weights, as ours is.
 SPLIT_LAYER = tuple(
-    Published(label="Abuadbba 2020, noise on a split layer", accuracy=accuracy, citation=_ABUADBBA, epsilon=epsilon)
+    Published(
+        label="Abuadbba 2020, noise on a split layer",
+        accuracy=accuracy,
+        citation=_ABUADBBA,
+        epsilon=epsilon,
+    )
     for epsilon, accuracy in ((1, 0.506), (3, 0.738), (5, 0.837), (7, 0.873), (10, 0.892))
 )
 WITHOUT_NOISE = (
     Published(label="Abuadbba 2020, split, no noise", accuracy=0.984, citation=_ABUADBBA),
     Published(label="Güllü & Çelik 2023, central", accuracy=0.9839, citation=_GULLU),
     Published(label="Güllü & Çelik 2023, FedAvg, IID clients", accuracy=0.9853, citation=_GULLU),
-    Published(label="Güllü & Çelik 2023, FedAvg, non-IID clients", accuracy=0.8770, citation=_GULLU),
+    Published(
+        label="Güllü & Çelik 2023, FedAvg, non-IID clients", accuracy=0.8770, citation=_GULLU
+    ),
 )
 CITATIONS = (_ABUADBBA, _GULLU)
 
 
 def applies_to(names: list[str]) -> bool:
     """Whether all runs learned from and were tested on the database that the publications used, and on no other one."""
-    return bool(names) and all([one.split()[:1] for one in databases(name)] == [[DATABASE]] for name in names)
+    return bool(names) and all(
+        [one.split()[:1] for one in databases(name)] == [[DATABASE]] for name in names
+    )

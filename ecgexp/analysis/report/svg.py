@@ -47,7 +47,9 @@ def panel(width: float, height: float, *, synthetic: bool) -> Figure:
     """
     figure = Figure(figsize=(width, height), layout="constrained")
     if synthetic:
-        figure.text(0.995, 0.995, "synthetic data", ha="right", va="top", color=VERMILION, fontsize=6.5)
+        figure.text(
+            0.995, 0.995, "synthetic data", ha="right", va="top", color=VERMILION, fontsize=6.5
+        )
         figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.13 / height))  # below the words
     return figure
 
@@ -63,11 +65,15 @@ def inline_svg(figure: Figure, *, name: str, title: str, description: str) -> Ma
     """
     target = io.StringIO()
     with matplotlib.rc_context(_RC), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # an emoji in a name becomes a box
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing from font"
+        )  # an emoji in a name becomes a box
         figure.savefig(target, format="svg", metadata=_NO_METADATA)
     text = target.getvalue()
     body = text[text.index(">", text.index("<svg")) + 1 :]
-    body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(
+        r"<!--.*?-->|<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", body, flags=re.DOTALL
+    )
     body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", body)
     width, height = (72 * size for size in figure.get_size_inches())
     head = (

@@ -45,13 +45,20 @@ class Table:
 def score_table(configurations: Sequence[Configuration], split: str) -> Table:
     """One row a configuration: what varies, its seeds, overall scores and price."""
     names = _columns(configurations)
-    priced = any(one.promise != "none" for one in configurations)
-    price = ["ε", "δ"] if priced else []
-    columns = ["", *(name.removesuffix("._target_") for name in names), "seeds", *price, *_SCORES, "time of a run"]
+    with_epsilon = any(one.guarantee != "none" for one in configurations)
+    epsilon_columns = ["ε", "δ"] if with_epsilon else []
+    columns = [
+        "",
+        *(name.removesuffix("._target_") for name in names),
+        "seeds",
+        *epsilon_columns,
+        *_SCORES,
+        "time of a run",
+    ]
     rows = [
         [
             f"[{one.number}]", *(shown(name, one.values.get(name, "–")) for name in names), _seeds(one),
-            *([_epsilon(one), _delta(one)] if priced else []),
+            *([_epsilon(one), _delta(one)] if with_epsilon else []),
             *(_overall(one, split, score) for score in _SCORES.values()), _or_dash(seconds(one), formatting.duration),
         ]
         for one in configurations
@@ -106,8 +113,13 @@ def average_notes(configurations: Sequence[Configuration], split: str) -> list[s
         for each in classes:
             sets.setdefault(frozenset(each), []).append(f"[{number}]")
     if len(sets) > 1:
-        shown = "; ".join(f"{', '.join(sorted(classes))}: {' '.join(numbers)}" for classes, numbers in sets.items())
-        notes.append(f"Averages over different classes, which rank nothing against each other: {shown}")
+        shown = "; ".join(
+            f"{', '.join(sorted(classes))}: {' '.join(numbers)}"
+            for classes, numbers in sets.items()
+        )
+        notes.append(
+            f"Averages over different classes, which rank nothing against each other: {shown}"
+        )
     return notes
 
 
@@ -137,7 +149,11 @@ def training_table(configurations: Sequence[Configuration]) -> Table:
         f"training {name.replace('_', ' ')}, last": f"curve/train/{name}"
         for name in ("loss", "accuracy", "clipped_fraction", "gradient_norm")
     } | {"validation macro F1": "validation/macro_f1", "validation accuracy": "validation/accuracy"}
-    measured = {words_: key for words_, key in measured.items() if any(_has(one, key) for one in configurations)}
+    measured = {
+        words_: key
+        for words_, key in measured.items()
+        if any(_has(one, key) for one in configurations)
+    }
     groups = [
         [[
             f"[{one.number}]", formatting.figure(spread(row.step for row in one.rows)),
@@ -153,15 +169,25 @@ def training_table(configurations: Sequence[Configuration]) -> Table:
 
 def client_table(configurations: Sequence[Configuration]) -> Table:
     """One row a client, one column of accuracy for each configuration that has clients."""
-    scores = {one.number: {client.client: client for client in client_scores(one)} for one in configurations}
-    names = sorted({name for clients in scores.values() for name in clients}, key=lambda name: (len(name), name))
+    scores = {
+        one.number: {client.client: client for client in client_scores(one)}
+        for one in configurations
+    }
+    names = sorted(
+        {name for clients in scores.values() for name in clients},
+        key=lambda name: (len(name), name),
+    )
     rows = []
     for name in names:
         known = [clients[name] for clients in scores.values() if name in clients]
         accuracies = [
-            formatting.score(clients[name].accuracy) if name in clients else "–" for clients in scores.values()
+            formatting.score(clients[name].accuracy) if name in clients else "–"
+            for clients in scores.values()
         ]
-        f1 = [formatting.score(clients[name].macro_f1) if name in clients else "–" for clients in scores.values()]
+        f1 = [
+            formatting.score(clients[name].macro_f1) if name in clients else "–"
+            for clients in scores.values()
+        ]
         rows.append([name, f"{known[0].beats}", f"{known[0].majority:.3f}", *accuracies, *f1])
     columns = [
         "client",
@@ -181,7 +207,7 @@ def seconds(configuration: Configuration) -> Spread:
     return spread(row.seconds for row in configuration.rows)
 
 
-def cost_table(configurations: Sequence[Configuration]) -> Table:
+def privacy_loss_table(configurations: Sequence[Configuration]) -> Table:
     """How long runs took, and the memory they used where it was logged."""
     memory = sorted({
         name for one in configurations for row in one.rows for name in row.metrics
@@ -190,10 +216,21 @@ def cost_table(configurations: Sequence[Configuration]) -> Table:
     groups = []
     for one in configurations:
         taken = [row.seconds for row in one.rows if row.seconds is not None]
-        used = [_or_dash(spread(row.metrics.get(name) for row in one.rows), formatting.figure) for name in memory]
+        used = [
+            _or_dash(spread(row.metrics.get(name) for row in one.rows), formatting.figure)
+            for name in memory
+        ]
         total = formatting.duration(spread([sum(taken)])) if taken else "–"
         groups.append(
-            [[f"[{one.number}]", f"{len(one.rows)}", _or_dash(seconds(one), formatting.duration), total, *used]]
+            [
+                [
+                    f"[{one.number}]",
+                    f"{len(one.rows)}",
+                    _or_dash(seconds(one), formatting.duration),
+                    total,
+                    *used,
+                ]
+            ]
         )
     notes = [] if memory else ["Memory was not logged."]
     return Table(
@@ -204,25 +241,34 @@ def cost_table(configurations: Sequence[Configuration]) -> Table:
 
 def count_tables(configurations: Sequence[Configuration], splits: Sequence[str]) -> list[Table]:
     """Beats of each class in each split: one table for each way in which seeds or settings deal them, but not too many."""
-    dealt: list[tuple[dict, Row]] = []
+    assigned: list[tuple[dict, Row]] = []
     for row in (row for one in configurations for row in one.rows):
         counts = {split: dict(row.counts[split]) for split in splits if split in row.counts}
-        if counts and counts not in [known for known, _ in dealt]:
-            dealt.append((counts, row))
+        if counts and counts not in [known for known, _ in assigned]:
+            assigned.append((counts, row))
     tables = []
-    for number, (counts, row) in enumerate(dealt[:MOST_COUNTS], start=1):
-        body = [[[split, *(f"{counts[split].get(name, 0)}" for name in row.classes)]] for split in counts]
-        caption = f"Beats of {row.database}" + (f", as dealt in run {row.name}" if len(dealt) > 1 else "")
-        tables.append(Table(name=f"beats-{number}", caption=caption, columns=["", *row.classes], groups=body))
-    if len(dealt) > MOST_COUNTS:
-        more = f"Other runs deal the beats in {len(dealt) - MOST_COUNTS} other ways, which are not shown."
+    for number, (counts, row) in enumerate(assigned[:MOST_COUNTS], start=1):
+        body = [
+            [[split, *(f"{counts[split].get(name, 0)}" for name in row.classes)]]
+            for split in counts
+        ]
+        caption = f"Beats of {row.database}" + (
+            f", as dealt in run {row.name}" if len(assigned) > 1 else ""
+        )
+        tables.append(
+            Table(name=f"beats-{number}", caption=caption, columns=["", *row.classes], groups=body)
+        )
+    if len(assigned) > MOST_COUNTS:
+        more = f"Other runs deal the beats in {len(assigned) - MOST_COUNTS} other ways, which are not shown."
         tables[-1] = replace(tables[-1], notes=[more])
     return tables
 
 
 def _columns(configurations: Sequence[Configuration]) -> list[str]:
     names = dict.fromkeys(name for one in configurations for name in one.values)
-    return sorted(names, key=lambda name: (not name.endswith("._target_"), "noise_multiplier" not in name))
+    return sorted(
+        names, key=lambda name: (not name.endswith("._target_"), "noise_multiplier" not in name)
+    )
 
 
 def _undefined(configurations: Sequence[Configuration], split: str, *, overall: bool) -> list[str]:
@@ -237,12 +283,15 @@ def _undefined(configurations: Sequence[Configuration], split: str, *, overall: 
                     numbers = reasons.setdefault(f"{score.replace('_', ' ')}: {reason}", [])
                     if one.number not in numbers:
                         numbers.append(one.number)
-    return [f"undefined, {reason} {' '.join(f'[{n}]' for n in numbers)}" for reason, numbers in reasons.items()]
+    return [
+        f"undefined, {reason} {' '.join(f'[{n}]' for n in numbers)}"
+        for reason, numbers in reasons.items()
+    ]
 
 
 def _repeated_seeds(one: Configuration) -> dict[tuple[str, str], list[str]]:
     """A seed that several runs have in common, unless their noise is secret: they are one draw, and means count it again."""
-    if one.promise not in ("none", "simulation"):
+    if one.guarantee not in ("none", "simulation"):
         return {}
     counts = Counter(row.seed for row in one.rows if row.seed)
     return {
@@ -270,9 +319,9 @@ def _seeds(one: Configuration) -> str:
 
 
 def _epsilon(one: Configuration) -> str:
-    if one.promise == "none":
+    if one.guarantee == "none":
         return "no promise"
-    if one.promise == "simulation":
+    if one.guarantee == "simulation":
         return f"{formatting.epsilon(one.epsilon)} if the noise were secret; no promise"
     groups = [row.overlap for row in one.rows if row.overlap is not None]
     beside = (

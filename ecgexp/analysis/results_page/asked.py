@@ -8,7 +8,7 @@ from ecgexp.config.compose import for_the_record, load_config
 from ecgexp.tracking.params import has_effect, loggable, parameters
 
 
-class Asked:
+class RunIndex:
     """A store, asked for each experiment once.
 
     Args:
@@ -35,7 +35,9 @@ class Asked:
         """
         config = load_config(overrides)
         finished = [
-            (run, _deciding(run.params)) for run in reversed(self._of(_experiment(config))) if run.status == "FINISHED"
+            (run, _deciding(run.params))
+            for run in reversed(self._of(_experiment(config)))
+            if run.status == "FINISHED"
         ]
         found = []
         for seed in seeds:
@@ -61,7 +63,8 @@ def _deciding(params: Mapping[str, Any]) -> dict[str, str]:
     deciding = {name: str(value) for name, value in params.items() if has_effect(name)}
     # δ decides nothing that ran where the noise was typed and no budget ends it: ε at another δ follows from the events.
     if all(
-        deciding.get(f"privacy.{name}", "None") in ("None", "null", "") for name in ("target_epsilon", "max_epsilon")
+        deciding.get(f"privacy.{name}", "None") in ("None", "null", "")
+        for name in ("target_epsilon", "max_epsilon")
     ):
         deciding.pop("privacy.delta", None)
     return deciding

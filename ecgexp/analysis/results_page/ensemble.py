@@ -9,7 +9,7 @@ from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import DataError
 
 
-def judge_together(measured: Measured) -> Evaluation:
+def evaluate_together(measured: Measured) -> Evaluation:
     """The scores of the mean probability, with intervals by patient.
 
     Raises:
@@ -18,16 +18,20 @@ def judge_together(measured: Measured) -> Evaluation:
     found = [read_predictions(run, "test") for run in measured.runs]
     first = found[0]
     if any(
-        not (np.array_equal(one.records, first.records) and np.array_equal(one.samples, first.samples)) for one in found
+        not (
+            np.array_equal(one.records, first.records)
+            and np.array_equal(one.samples, first.samples)
+        )
+        for one in found
     ):
         raise DataError(
-            f"the runs behind “{measured.claim.label}” were tested on different beats; run {measured.claim.command}"
+            f"the runs behind “{measured.result_row.label}” were tested on different beats; run {measured.result_row.command}"
         )
     classes, trained = list(first.class_names), measured.rows[0].counts.get("train", {})
     if not any(trained.values()):
         raise DataError(
-            f"the runs behind “{measured.claim.label}” do not tell their training beats, whose commonest class is the baseline; "
-            f"run {measured.claim.command}"
+            f"the runs behind “{measured.result_row.label}” do not tell their training beats, whose commonest class is the baseline; "
+            f"run {measured.result_row.command}"
         )
     return evaluate(
         labels=np.array([classes.index(name) for name in first.classes]),

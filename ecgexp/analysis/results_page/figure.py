@@ -27,12 +27,24 @@ def privacy_figure(measured: Sequence[Measured]) -> Figure:
     Args:
       measured: claims with a finite ε, joined by label; those without are drawn as horizontal lines.
     """
-    figure = new_figure(9.6, 4.4, title="What a promise costs on patients never seen before", source=_source(measured))
+    figure = new_figure(
+        9.6,
+        4.4,
+        title="What a promise costs on patients never seen before",
+        source=_source(measured),
+    )
     for axes, (score, name) in zip(figure.subplots(1, len(_PANELS)), _PANELS.items(), strict=True):
         _draw(axes, measured, score)
         axes.set_ylabel(name)
-    named = sorted(zip(*reversed(axes.get_legend_handles_labels()), strict=True), key=lambda pair: pair[0])
-    figure.legend([handle for _, handle in named], [label for label, _ in named], loc="outside lower center", ncols=2)
+    named = sorted(
+        zip(*reversed(axes.get_legend_handles_labels()), strict=True), key=lambda pair: pair[0]
+    )
+    figure.legend(
+        [handle for _, handle in named],
+        [label for label, _ in named],
+        loc="outside lower center",
+        ncols=2,
+    )
     return figure
 
 
@@ -45,9 +57,12 @@ def _source(measured: Sequence[Measured]) -> str:
 def _draw(axes: Axes, measured: Sequence[Measured], score: str) -> None:
     axes.set_xscale("log")
     private = [one for one in measured if math.isfinite(one.epsilon.mean)]
-    for place, label in enumerate(dict.fromkeys(one.claim.label for one in private)):
+    for place, label in enumerate(dict.fromkeys(one.result_row.label for one in private)):
         colour, marker = _MARKS[place % len(_MARKS)]
-        part = sorted((one for one in private if one.claim.label == label), key=lambda one: one.epsilon.mean)
+        part = sorted(
+            (one for one in private if one.result_row.label == label),
+            key=lambda one: one.epsilon.mean,
+        )
         found = [one.score(score) for one in part]
         reach = [[f.mean - f.low for f in found], [f.high - f.mean for f in found]]
         means = [f.mean for f in found]
@@ -57,7 +72,9 @@ def _draw(axes: Axes, measured: Sequence[Measured], score: str) -> None:
             label=f"promised to {label}" + (f" ({STALE})" if any(one.is_stale for one in part) else ""),
         )  # fmt: skip
         projected = [
-            (one.projected, mean, one.population) for one, mean in zip(part, means, strict=True) if one.projected
+            (one.projected, mean, one.population)
+            for one, mean in zip(part, means, strict=True)
+            if one.projected
         ]
         if projected:
             axes.plot(
@@ -67,9 +84,17 @@ def _draw(axes: Axes, measured: Sequence[Measured], score: str) -> None:
     without = [one for one in measured if not math.isfinite(one.epsilon.mean)]
     for place, one in enumerate(without):
         found, dash = one.score(score), _DASHES[place % len(_DASHES)]
-        axes.axhline(found.mean, color=INK, linewidth=1.1, linestyle=dash, label=f"promised to {one.claim.label}")
+        axes.axhline(
+            found.mean,
+            color=INK,
+            linewidth=1.1,
+            linestyle=dash,
+            label=f"promised to {one.result_row.label}",
+        )
         axes.axhspan(found.low, found.high, color=INK, alpha=0.08, linewidth=0)
-    always = 0.0 if score == "f1/V" else measured[0].score(f"majority/{score}").mean  # who always says N finds no V
+    always = (
+        0.0 if score == "f1/V" else measured[0].score(f"majority/{score}").mean
+    )  # who always says N finds no V
     axes.axhline(always, color=MUTED, linewidth=1.3, linestyle=":", label="always N")
     axes.xaxis.set_major_locator(LogLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ecgexp.analysis.find_runs import StoredRun
-from ecgexp.analysis.results_page.asked import Asked
-from ecgexp.analysis.results_page.claims import Claim
+from ecgexp.analysis.results_page.asked import RunIndex
+from ecgexp.analysis.results_page.result_rows import ResultRow
 from ecgexp.analysis.run_rows import Row, read_row
 from ecgexp.analysis.spread import Spread, interval_of, score_of, spread
 from ecgexp.privacy import accounting
@@ -23,12 +23,12 @@ class Measured:
     """A claim and the finished runs behind it, one a seed.
 
     Attributes:
-      claim: what is claimed.
+      result_row: what is claimed.
       runs: the newest of each seed, by seed.
       rows: the same, read.
     """
 
-    claim: Claim
+    result_row: ResultRow
     runs: tuple[StoredRun, ...]
     rows: tuple[Row, ...]
 
@@ -38,77 +38,91 @@ class Measured:
 
     def interval(self, name: str) -> tuple[float, float]:
         """95 % by bootstrap over patients: the means over the seeds of the ends that each run has; NaN where none has any."""
-        found = [ends for row in self.rows if (ends := interval_of(row.metrics, "test", name)) is not None]
+        found = [
+            ends
+            for row in self.rows
+            if (ends := interval_of(row.metrics, "test", name)) is not None
+        ]
         return spread(low for low, _ in found).mean, spread(high for _, high in found).mean
 
     @property
     def delta(self) -> float:
         """The δ that the experiment has today: typed, or the default of as many units; NaN without a guarantee."""
         privacy = self.rows[0].privacy
-        if self.rows[0].promise == "none" or privacy is None:
+        if self.rows[0].guarantee == "none" or privacy is None:
             return math.nan
-        if self.claim.delta is None and "num_units" in privacy:
+        if self.result_row.delta is None and "num_units" in privacy:
             return default_delta(int(privacy["num_units"]))
-        return self.rows[0].delta if self.claim.delta is None else self.claim.delta
+        return self.rows[0].delta if self.result_row.delta is None else self.result_row.delta
 
     @property
     def is_stale(self) -> bool:
         """Whether its noise was calibrated to a target at a δ that the experiment no longer has: it is to be run again."""
-        return self.claim.is_calibrated and any(row.delta != self.delta for row in self.rows)
+        return self.result_row.is_calibrated and any(row.delta != self.delta for row in self.rows)
 
     @property
     def epsilon(self) -> Spread:
         """ε of one run at `delta`, from its recorded events; as it was calibrated if `is_stale`; infinite without a guarantee."""
-        return spread(row.epsilon if self.is_stale else _epsilon_at(row, self.delta) for row in self.rows)
+        return spread(
+            row.epsilon if self.is_stale else _epsilon_at(row, self.delta) for row in self.rows
+        )
 
     @property
     def population(self) -> int | None:
         """Units of the larger population that the runs name; None where they name none."""
-        return self._projection.get("population")
+        return self._hypothetical_population.get("population")
 
     @property
     def projected(self) -> float | None:
         """ε of the same steps for that population with as much noise on the mean update: no promise of any run."""
-        return self._projection.get("same_noise_on_mean", {}).get("projected_epsilon_pld")
+        return self._hypothetical_population.get("same_noise_on_mean", {}).get(
+            "projected_epsilon_pld"
+        )
 
     @property
-    def _projection(self) -> Mapping[str, Any]:
-        return (self.rows[0].privacy or {}).get("projection") or {}
+    def _hypothetical_population(self) -> Mapping[str, Any]:
+        return (self.rows[0].privacy or {}).get("hypothetical_population") or {}
 
 
 def _epsilon_at(row: Row, delta: float) -> float:
     """ε of a run at another δ than its own, by the accountant that it names."""
     privacy = row.privacy or {}
-    if row.promise != "private" or row.delta == delta or not privacy.get("event"):
+    if row.guarantee != "private" or row.delta == delta or not privacy.get("event"):
         return row.epsilon
     event = accounting.from_json(privacy["event"])
-    return accounting.smallest_epsilon(event, delta, privacy["accountant"], privacy["neighbouring"])[0]
+    return accounting.smallest_epsilon(
+        event, delta, privacy["accountant"], privacy["neighboring_relation"]
+    )[0]
 
 
-def measure(claims: Sequence[Claim], asked: Asked) -> list[Measured]:
+def measure(result_rows: Sequence[ResultRow], asked: RunIndex) -> list[Measured]:
     """The runs of each claim.
 
     Args:
-      claims: what is claimed.
+      result_rows: what is claimed.
       asked: the store that has the runs.
 
     Raises:
       DataError: a run is missing; the message gives the command that makes it.
     """
     found = []
-    for claim in claims:
-        runs = asked.newest(claim.typed, claim.seeds)
-        if missing := [str(seed) for seed, run in zip(claim.seeds, runs, strict=True) if run is None]:
+    for result_row in result_rows:
+        runs = asked.newest(result_row.typed, result_row.seeds)
+        if missing := [
+            str(seed) for seed, run in zip(result_row.seeds, runs, strict=True) if run is None
+        ]:
             raise DataError(
-                f"no finished run with seed {', '.join(missing)} is behind “{claim.label}”; make it: {claim.command}"
+                f"no finished run with seed {', '.join(missing)} is behind “{result_row.label}”; make it: {result_row.command}"
             )
         there = tuple(run for run in runs if run is not None)
-        found.append(Measured(claim=claim, runs=there, rows=tuple(read_row(run) for run in there)))
+        found.append(
+            Measured(result_row=result_row, runs=there, rows=tuple(read_row(run) for run in there))
+        )
     return found
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class TestSetEvaluation:
     """A run that was tested on DS2.
 
     Attributes:
@@ -126,16 +140,19 @@ class Look:
     jk_index: float
 
 
-def looks(claims: Sequence[Claim], asked: Asked) -> list[Look]:
+def test_set_evaluations(
+    result_rows: Sequence[ResultRow], asked: RunIndex
+) -> list[TestSetEvaluation]:
     """Every run in the claims' experiments that saw the test beats of DS2, whatever came of it, in the order of time."""
     found = [
         (run.started, experiment, run)
-        for experiment in dict.fromkeys(claim.experiment for claim in claims)
+        for experiment in dict.fromkeys(result_row.experiment for result_row in result_rows)
         for run in asked.all_runs([f"experiment={experiment}"])
-        if "test/accuracy" in run.metrics and run.params.get("split._target_", "").endswith("InterPatient")
+        if "test/accuracy" in run.metrics
+        and run.params.get("split._target_", "").endswith("InterPatient")
     ]
     return [
-        Look(
+        TestSetEvaluation(
             day=datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%d %H:%M"), experiment=experiment, run=_told(run),
             accuracy=run.metrics["test/accuracy"], jk_index=run.metrics.get("test/jk_index", float("nan")),
         )
@@ -147,5 +164,11 @@ def _told(run: StoredRun) -> str:
     """A job of a sweep is called after what it differs in from the other jobs: what they shared is in its command."""
     words = shlex.split(run.tags.get("command", ""))[1:]
     keys = [word.partition("=")[0].lstrip("+~") for word in words]
-    typed = [word for word, key in zip(words, keys, strict=True) if key != "experiment" and has_effect(key)]
-    return " ".join([run.name, *(word for word in typed if word.rpartition(".")[2] not in run.name)])
+    typed = [
+        word
+        for word, key in zip(words, keys, strict=True)
+        if key != "experiment" and has_effect(key)
+    ]
+    return " ".join(
+        [run.name, *(word for word in typed if word.rpartition(".")[2] not in run.name)]
+    )

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ecgexp.analysis.formatting import three_digits
-from ecgexp.analysis.results_page.measured import Look, Measured
+from ecgexp.analysis.results_page.measured import Measured, TestSetEvaluation
 from ecgexp.analysis.spread import Spread, interval_of
 from ecgexp.evaluation.evaluator import Evaluation
 from ecgexp.formatting import epsilon_text
@@ -32,10 +32,14 @@ def inter_patient_table(measured: Sequence[Measured], together: Sequence[Evaluat
     for one, evaluation in zip(measured, together, strict=True):
         cells = [f"{_range(one.score(name))}<br>[{_ends(one.interval(name))}]" for name in names]
         always = f"{one.score('majority/accuracy').mean:.3f}"
-        lines.append(f"| {one.claim.label} | {len(one.rows)} | {' | '.join(cells)} | {always} |")
+        lines.append(
+            f"| {one.result_row.label} | {len(one.rows)} | {' | '.join(cells)} | {always} |"
+        )
         scores = evaluation.metrics("test")
         cells = [_with_interval(scores, name) for name in names]
-        lines.append(f"| … the mean of its {len(one.rows)} probabilities | | {' | '.join(cells)} | {always} |")
+        lines.append(
+            f"| … the mean of its {len(one.rows)} probabilities | | {' | '.join(cells)} | {always} |"
+        )
     lines += [f"| {who} | | {' | '.join(cells)} | |" for who, *cells in _PUBLISHED]
     return "\n".join([*lines, "", *commands(measured)])
 
@@ -48,44 +52,61 @@ def privacy_table(measured: Sequence[Measured]) -> str:
     ]
     for one in measured:
         noise = three_digits(float(one.rows[0].metrics.get("privacy/noise_multiplier", 0.0)))
-        promise = f"{_epsilon(one.epsilon)} ({one.rows[0].delta if one.is_stale else one.delta:g})"
+        guarantee = (
+            f"{_epsilon(one.epsilon)} ({one.rows[0].delta if one.is_stale else one.delta:g})"
+        )
         if not math.isfinite(one.epsilon.mean):
-            promise = "∞"
+            guarantee = "∞"
         elif one.is_stale:
-            promise += f"<br>{STALE}"
+            guarantee += f"<br>{STALE}"
         scores = " | ".join(_range(one.score(name)) for name in ("accuracy", "f1/S", "f1/V"))
         projected = (
-            "" if one.projected is None else f"{epsilon_text(one.projected)} of {one.population:,}".replace(",", " ")
+            ""
+            if one.projected is None
+            else f"{epsilon_text(one.projected)} of {one.population:,}".replace(",", " ")
         )
-        lines.append(f"| {one.claim.label} | {noise} | {promise} | {projected} | {scores} |")
+        lines.append(f"| {one.result_row.label} | {noise} | {guarantee} | {projected} | {scores} |")
     return "\n".join([*lines, "", *commands(measured)])
 
 
-def looks_table(looks: Sequence[Look]) -> str:
+def test_set_evaluation_log(test_set_evaluations: Sequence[TestSetEvaluation]) -> str:
     """Every look at the test beats of DS2, a line each."""
-    lines = ["| when (UTC) | experiment | run | accuracy | jk index |", "| --- | --- | --- | --: | --: |"]
-    for look in looks:
-        jk_index = "" if math.isnan(look.jk_index) else f"{look.jk_index:.3f}"
-        lines.append(f"| {look.day} | `{look.experiment}` | {look.run} | {look.accuracy:.3f} | {jk_index} |")
+    lines = [
+        "| when (UTC) | experiment | run | accuracy | jk index |",
+        "| --- | --- | --- | --: | --: |",
+    ]
+    for evaluation in test_set_evaluations:
+        jk_index = "" if math.isnan(evaluation.jk_index) else f"{evaluation.jk_index:.3f}"
+        lines.append(
+            f"| {evaluation.day} | `{evaluation.experiment}` | {evaluation.run} | {evaluation.accuracy:.3f} | {jk_index} |"
+        )
     return "\n".join(lines)
 
 
 def commands(measured: Sequence[Measured]) -> list[str]:
     """What makes the runs of a table, and how long one took."""
-    width = max(len(one.claim.command) for one in measured)
+    width = max(len(one.result_row.command) for one in measured)
     told = []
     for one in measured:
         seconds = [row.seconds for row in one.rows if row.seconds is not None]
         took = f"  # {min(seconds):.0f} to {max(seconds):.0f} s a run" if seconds else ""
-        told.append(f"{one.claim.command.ljust(width)}{took}")
+        told.append(f"{one.result_row.command.ljust(width)}{took}")
     return ["```sh", *dict.fromkeys(told), "```"]
 
 
 def _range(found: Spread) -> str:
     if not found.is_defined:
         return "undefined"
-    text = f"{found.mean:.3f} ({found.low:.3f}–{found.high:.3f})" if found.count > 1 else f"{found.mean:.3f}"
-    return f"{text}, undefined in {found.undefined} of {found.count + found.undefined}" if found.undefined else text
+    text = (
+        f"{found.mean:.3f} ({found.low:.3f}–{found.high:.3f})"
+        if found.count > 1
+        else f"{found.mean:.3f}"
+    )
+    return (
+        f"{text}, undefined in {found.undefined} of {found.count + found.undefined}"
+        if found.undefined
+        else text
+    )
 
 
 def _with_interval(scores: Mapping[str, float], name: str) -> str:

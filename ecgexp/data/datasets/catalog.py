@@ -92,7 +92,10 @@ def _published_sha256(list_name: str) -> Mapping[str, str]:
 
 def parse_sha256sums(text: str) -> dict[str, str]:
     """File name -> SHA-256 from the lines of a `SHA256SUMS` file."""
-    return {name: digest for digest, name in (line.split(maxsplit=1) for line in text.splitlines() if line.strip())}
+    return {
+        name: digest
+        for digest, name in (line.split(maxsplit=1) for line in text.splitlines() if line.strip())
+    }
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -100,22 +103,26 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 # de Chazal, O'Dwyer & Reilly 2004: paced records left out, 201 and 202 (one man) on either side.
-DS1 = _names("101 106 108 109 112 114 115 116 118 119 122 124 201 203 205 207 208 209 215 220 223 230")
-DS2 = _names("100 103 105 111 113 117 121 123 200 202 210 212 213 214 219 221 222 228 231 232 233 234")
+DS1 = _names(
+    "101 106 108 109 112 114 115 116 118 119 122 124 201 203 205 207 208 209 215 220 223 230"
+)
+DS2 = _names(
+    "100 103 105 111 113 117 121 123 200 202 210 212 213 214 219 221 222 228 231 232 233 234"
+)
 PACED = ("102", "104", "107", "217")
 # Second lead V5, V2 or V4 instead of V1.
 _WITHOUT_V1 = {"100", "103", "114", "117", "123", "124"}
-REDUCED = tuple(sorted(record for record in DS1 + DS2 if record not in _WITHOUT_V1))
-FEDERATED10 = _names("100 103 104 124 207 208 213 220 222 223")
+INTER_PATIENT_TWO_LEAD = tuple(sorted(record for record in DS1 + DS2 if record not in _WITHOUT_V1))
+WITHIN_RECORD = _names("100 103 104 124 207 208 213 220 222 223")
 
 RECORD_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "ds1": DS1,
         "ds2": DS2,
-        "unpaced": tuple(sorted(DS1 + DS2)),
+        "without_pacemaker": tuple(sorted(DS1 + DS2)),
         "paced": PACED,
-        "reduced": REDUCED,
-        "federated10": FEDERATED10,
+        "two_lead": INTER_PATIENT_TWO_LEAD,
+        "within_record": WITHIN_RECORD,
     }
 )
 
@@ -161,7 +168,9 @@ INCARTDB = Database(
     patient_in_header=r"(?i)\bpatient\s+(\d+)",  # 75 records of 32 patients, numbered in the headers
 )
 
-DATABASES: Mapping[str, Database] = MappingProxyType({entry.name: entry for entry in (MITDB, SVDB, INCARTDB)})
+DATABASES: Mapping[str, Database] = MappingProxyType(
+    {entry.name: entry for entry in (MITDB, SVDB, INCARTDB)}
+)
 
 
 def find_database(name: str) -> Database:
@@ -171,5 +180,7 @@ def find_database(name: str) -> Database:
       ConfigError: there is none.
     """
     if name not in DATABASES:
-        raise ConfigError(f"dataset.database={name!r} is not in the catalog; there are: {', '.join(DATABASES)}")
+        raise ConfigError(
+            f"dataset.database={name!r} is not in the catalog; there are: {', '.join(DATABASES)}"
+        )
     return DATABASES[name]

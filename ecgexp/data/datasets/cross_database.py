@@ -10,8 +10,15 @@ import numpy as np
 from ecgexp.data.beats import COLUMNS, TESTED, TRAINED, BeatSet, arrow
 from ecgexp.data.datasets.recorded import RecordedDataset
 from ecgexp.data.identity import check_no_copies
-from ecgexp.data.preprocessing.settings import Frequency, Report
-from ecgexp.settings.declaration import ConfigError, DataError, Milliseconds, Positive, placed, settings
+from ecgexp.data.preprocessing.settings import Frequency, OnProgress
+from ecgexp.settings.declaration import (
+    ConfigError,
+    DataError,
+    Milliseconds,
+    Positive,
+    placed,
+    settings,
+)
 from ecgexp.storage.digests import digest
 
 _ALIKE = ("fs_hz", "baseline", "bandpass_hz", "window_ms", "relocate_ms")
@@ -29,10 +36,10 @@ class TwoDatabases:
       test: the database to test. Its leads correspond to those of `train` by position: the first one of each is the first
         column of a window, whatever they are called.
       fs_hz: sampling frequency of the windows; given here once, as are the following, and the same in both parts.
-      baseline: as in `Preparation`.
-      bandpass_hz: as in `Preparation`.
-      window_ms: as in `Preparation`.
-      relocate_ms: as in `Preparation`.
+      baseline: as in `Preprocessing`.
+      bandpass_hz: as in `Preprocessing`.
+      window_ms: as in `Preprocessing`.
+      relocate_ms: as in `Preprocessing`.
     """
 
     train: RecordedDataset
@@ -75,11 +82,11 @@ class TwoDatabases:
         """Samples before R, and from R on, at `fs_hz`."""
         return self.train.window_samples
 
-    def load(self, report: Report | None = None) -> BeatSet:
+    def load(self, on_progress: OnProgress | None = None) -> BeatSet:
         """All beats of both, without labels, those to train on first.
 
         Args:
-          report: told `(done, total, what)` while records are prepared, of each database in turn.
+          on_progress: told `(done, total, what)` while records are prepared, of each database in turn.
 
         Raises:
           ConfigError: a database is not there; that is found out before the other one is prepared.
@@ -89,7 +96,9 @@ class TwoDatabases:
         loaded = {}
         for part, dataset in self.parts.items():
             with _placed(f"dataset.{part}"):
-                loaded[part] = dataset.load(_named(report, dataset.database), path=f"dataset.{part}")
+                loaded[part] = dataset.load(
+                    _named(on_progress, dataset.database), path=f"dataset.{part}"
+                )
         return self._joined(loaded)
 
     def _check_both_are_there(self) -> None:
@@ -106,14 +115,16 @@ class TwoDatabases:
     def _joined(self, loaded: dict[str, BeatSet]) -> BeatSet:
         named = [_with_database(beats, self.parts[part].database) for part, beats in loaded.items()]
         first, second = named
-        columns = {name: np.concatenate([getattr(beats, name) for beats in named]) for name in COLUMNS}
+        columns = {
+            name: np.concatenate([getattr(beats, name) for beats in named]) for name in COLUMNS
+        }
         check_no_copies(columns["record_ids"], columns["signals_mv"])
         return BeatSet(
             **columns, fs_hz=self.fs_hz,
             lead_names=tuple(arrow(*pair) for pair in zip(first.lead_names, second.lead_names, strict=True)),
             database=arrow(first.database, second.database), dropped={**first.dropped, **second.dropped},
             digest=digest({part: beats.digest for part, beats in loaded.items()}),
-            usual_mv={**first.usual_mv, **second.usual_mv}, annotated={**first.annotated, **second.annotated},
+            templates_mv={**first.templates_mv, **second.templates_mv}, annotated={**first.annotated, **second.annotated},
             parts=np.repeat(list(loaded), [len(beats) for beats in named]),
         )  # fmt: skip
 
@@ -124,16 +135,16 @@ def _with_database(beats: BeatSet, name: str) -> BeatSet:
         beats,
         record_ids=np.char.add(f"{name}/", beats.record_ids),
         patient_ids=np.char.add(f"{name}/", beats.patient_ids),
-        usual_mv={f"{name}/{record}": median for record, median in beats.usual_mv.items()},
+        templates_mv={f"{name}/{record}": median for record, median in beats.templates_mv.items()},
         annotated={f"{name}/{record}": places for record, places in beats.annotated.items()},
         dropped={f"{name}: {reason}": count for reason, count in beats.dropped.items()},
     )
 
 
-def _named(report: Report | None, name: str) -> Report | None:
-    if report is None:
+def _named(on_progress: OnProgress | None, name: str) -> OnProgress | None:
+    if on_progress is None:
         return None
-    return lambda done, total, what: report(done, total, f"{name}/{what}" if what else "")
+    return lambda done, total, what: on_progress(done, total, f"{name}/{what}" if what else "")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.datasets.catalog import RECORD_SETS, Database, find_database
-from ecgexp.data.preprocessing.settings import Layout, Name, Preparation, Report, Verify
+from ecgexp.data.preprocessing.settings import Layout, Name, OnProgress, Preprocessing, Verify
 from ecgexp.settings.declaration import ConfigError, DataError, check_named_once, settings
 from ecgexp.settings.paths import Folder
 
@@ -19,21 +19,21 @@ _SEARCH_DEPTH = 5
 
 
 def names_of(value: Any) -> Any:
-    """The records that `dataset.records` names: a record set's name, e.g. `federated10`, stands for its records."""
+    """The records that `dataset.records` names: a record set's name, e.g. `within_record`, stands for its records."""
     if isinstance(value, (str, int)) and not isinstance(value, bool):
         return RECORD_SETS.get(str(value).lower(), (value,))
     return value
 
 
 @settings
-class RecordedDataset(Preparation):
+class RecordedDataset(Preprocessing):
     """A database of the catalog, read from files.
 
     Attributes:
       database: its name in the catalog.
       layout: `wfdb`: `.hea`, `.dat`, `.atr`; `kaggle_csv`: `100.csv` and `100annotations.txt`.
       root: folder below which the files are found, in any of the layouts people have.
-      records: their names, or one of the catalog's record sets (`ds1 ds2 unpaced paced reduced federated10`); None: all.
+      records: their names, or one of the catalog's record sets (`ds1 ds2 without_pacemaker paced two_lead within_record`); None: all.
       verify: `published`: every file must be the one PhysioNet publishes, where the package knows its SHA-256;
         `header`: sizes, header checksums and order only, for files changed on purpose.
       strict: refuse a record with annotations before its first sample or beyond its last one. Published databases have such
@@ -79,22 +79,24 @@ class RecordedDataset(Preparation):
         entry = self._entry()
         return find_folder(self.root, entry, self.records or entry.records, self.layout)
 
-    def load(self, report: Report | None = None, *, path: str = "dataset") -> BeatSet:
+    def load(self, on_progress: OnProgress | None = None, *, path: str = "dataset") -> BeatSet:
         """All beats of the records, without labels.
 
         Args:
-          report: told `(done, total, what)` while records are prepared.
+          on_progress: told `(done, total, what)` while records are prepared.
           path: where these settings stand in the configuration, for what is said of them.
 
         Raises:
           DataError: files are missing or damaged.
         """
         entry, folder = self._entry(), self.folder()
-        from ecgexp.data.preprocessing.pipeline import prepare_records  # only now: it pulls in the readers
+        from ecgexp.data.preprocessing.pipeline import (
+            preprocess_records,
+        )  # only now: it pulls in the readers
 
-        return prepare_records(
+        return preprocess_records(
             self, database=entry, folder=folder, records=self.records or entry.records, layout=self.layout,
-            verify=self.verify, strict=self.strict, report=report, path=path,
+            verify=self.verify, strict=self.strict, on_progress=on_progress, path=path,
         )  # fmt: skip
 
     def _entry(self) -> Database:
@@ -127,7 +129,9 @@ def find_folder(root: Path, database: Database, records: tuple[str, ...], layout
             return root / place
     found = sorted(_folders_with(root, wanted))
     if len(found) > 1:
-        raise DataError(f"{database.name} was found in {', '.join(map(str, found))}; say which with dataset.root=")
+        raise DataError(
+            f"{database.name} was found in {', '.join(map(str, found))}; say which with dataset.root="
+        )
     if not found:
         raise DataError(
             f"dataset={database.name}{'_csv' if layout == 'kaggle_csv' else ''} not found in {root} → "
@@ -141,4 +145,8 @@ def _folders_with(root: Path, wanted: set[str]) -> Iterator[Path]:
         if wanted & set(names):
             yield Path(folder)
         depth = len(Path(folder).relative_to(root).parts)
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")] if depth < _SEARCH_DEPTH else []
+        subfolders[:] = (
+            [name for name in subfolders if not name.startswith(".")]
+            if depth < _SEARCH_DEPTH
+            else []
+        )

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.datasets.catalog import Database
-from ecgexp.data.preprocessing.settings import Preparation, Report
+from ecgexp.data.preprocessing.settings import OnProgress, Preprocessing
 from ecgexp.data.synthetic.database import (
     BASELINE,
     FS_HZ,
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 @settings
-class SyntheticDataset(Preparation):
+class SyntheticDataset(Preprocessing):
     """Virtual patients. Good for trying out and testing; its scores say nothing about hearts.
 
     The default size (26 records of 24 patients, some 9300 beats) is written and prepared in seconds.
@@ -61,11 +61,11 @@ class SyntheticDataset(Preparation):
                 f"dataset.leads: the virtual patients have no lead {', '.join(absent)}; they have {', '.join(LEADS)}"
             )
 
-    def load(self, report: Report | None = None) -> BeatSet:
+    def load(self, on_progress: OnProgress | None = None) -> BeatSet:
         """All beats, without labels; the WFDB files are written first, or found below `cache_dir` from an earlier run.
 
         Args:
-          report: told `(done, total, what)` while records are prepared.
+          on_progress: told `(done, total, what)` while records are prepared.
 
         Raises:
           DataError: files in the cache were damaged (the message says which folder to delete), or no folder can be
@@ -76,19 +76,25 @@ class SyntheticDataset(Preparation):
                 folder = self._written_below(self.cache_dir)
             except OSError as error:
                 _log.warning(
-                    "The virtual patients could not be kept in %s (%s); they are drawn anew.", self.cache_dir, error
+                    "The virtual patients could not be kept in %s (%s); they are drawn anew.",
+                    self.cache_dir,
+                    error,
                 )
             else:
-                return self._prepare(folder, report)
+                return self._preprocess(folder, on_progress)
         with tempfile.TemporaryDirectory() as place:
             try:
                 self._write(Path(place))
             except OSError as error:
-                raise DataError(f"{place} cannot be written to ({error}); make room there or set TMPDIR") from error
-            return self._prepare(Path(place), report)
+                raise DataError(
+                    f"{place} cannot be written to ({error}); make room there or set TMPDIR"
+                ) from error
+            return self._preprocess(Path(place), on_progress)
 
-    def _prepare(self, folder: Path, report: Report | None) -> BeatSet:
-        from ecgexp.data.preprocessing.pipeline import prepare_records  # only now: it pulls in the readers
+    def _preprocess(self, folder: Path, on_progress: OnProgress | None) -> BeatSet:
+        from ecgexp.data.preprocessing.pipeline import (
+            preprocess_records,
+        )  # only now: it pulls in the readers
 
         patients = patients_of(self.num_patients)
         database = Database(
@@ -103,8 +109,13 @@ class SyntheticDataset(Preparation):
             same_patient=patients,
             remedy=f"delete the folder {folder}, the next run writes it again",
         )
-        return prepare_records(
-            self, database=database, folder=folder, records=database.records, verify="header", report=report
+        return preprocess_records(
+            self,
+            database=database,
+            folder=folder,
+            records=database.records,
+            verify="header",
+            on_progress=on_progress,
         )
 
     def _written_below(self, cache_dir: Path) -> Path:
@@ -118,7 +129,10 @@ class SyntheticDataset(Preparation):
         if self._is_as_written(folder):
             return folder
         if folder.exists():
-            _log.warning("The virtual patients in %s are not as they were written; they are drawn anew.", folder)
+            _log.warning(
+                "The virtual patients in %s are not as they were written; they are drawn anew.",
+                folder,
+            )
         cache_dir.mkdir(parents=True, exist_ok=True)
         number = secrets.randbits(40)
         partial = cache_dir / f".{folder.name}.{number}.part"
@@ -133,7 +147,9 @@ class SyntheticDataset(Preparation):
                     os.rename(folder, old)
                 os.rename(partial, folder)
         except OSError:
-            if not self._is_as_written(folder):  # if it is, another run was faster, with the same bytes
+            if not self._is_as_written(
+                folder
+            ):  # if it is, another run was faster, with the same bytes
                 raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -157,7 +173,13 @@ class SyntheticDataset(Preparation):
             return False
 
     def _write(self, folder: Path) -> None:
-        write_database(folder, num_patients=self.num_patients, minutes=self.minutes, seed=self.seed, noise=self.noise)
+        write_database(
+            folder,
+            num_patients=self.num_patients,
+            minutes=self.minutes,
+            seed=self.seed,
+            noise=self.noise,
+        )
 
     def _drawn_from(self) -> dict[str, float]:
         return {

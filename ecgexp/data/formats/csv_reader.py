@@ -33,7 +33,9 @@ def signals_among(files: Sequence[Path]) -> list[Path]:
     return [files[0]]
 
 
-def read_record(folder: Path, record_id: str, database: Database, leads: Sequence[str] = ()) -> Record:
+def read_record(
+    folder: Path, record_id: str, database: Database, leads: Sequence[str] = ()
+) -> Record:
     """Reads one record with all its leads; the layout carries no gain, so that comes from the catalog.
 
     Args:
@@ -57,7 +59,11 @@ def read_record(folder: Path, record_id: str, database: Database, leads: Sequenc
     for column, name in enumerate(lead_names):
         try:
             if (first := lead_names.index(name)) != column:
-                raise damaged(csv_path, f"names lead {name} twice, in columns {first + 2} and {column + 2}", database)
+                raise damaged(
+                    csv_path,
+                    f"names lead {name} twice, in columns {first + 2} and {column + 2}",
+                    database,
+                )
             check_millivolts(csv_path, signals_mv[:, [column]], [name], database)
         except DataError as error:
             unusable[name] = str(error)
@@ -80,10 +86,14 @@ def _read_signals(path: Path, database: Database) -> tuple[tuple[str, ...], np.n
     heading = _decoded(path, head, database)
     if b";" in head and b"," not in head:
         if b"," in body:
-            raise damaged(path, "separates its columns by semicolons and holds commas as well", database)
+            raise damaged(
+                path, "separates its columns by semicolons and holds commas as well", database
+            )
         heading, body = heading.replace(";", ","), body.replace(b";", b",")
     if re.fullmatch(r"[-\d.,\s]+", heading):
-        raise damaged(path, f"has no heading that names its leads: it begins with {quoted(heading)}", database)
+        raise damaged(
+            path, f"has no heading that names its leads: it begins with {quoted(heading)}", database
+        )
     names = [name.strip().strip("'\"").strip() for name in heading.split(",")]
     if not all(name.isprintable() and name for name in names):
         raise damaged(path, f"does not name its columns: {quoted(','.join(names))}", database)
@@ -91,7 +101,9 @@ def _read_signals(path: Path, database: Database) -> tuple[tuple[str, ...], np.n
         before = body[: body.index(odd[:1])]
         row = before.count(b"\n") + 2
         line = body[before.rfind(b"\n") + 1 :][:200].split(b"\n")[0].decode("latin-1")
-        raise damaged(path, f"has a line that is not whole numbers, {row}: {quoted(line)}", database)
+        raise damaged(
+            path, f"has a line that is not whole numbers, {row}: {quoted(line)}", database
+        )
     if not body.strip():
         raise damaged(path, "holds no samples", database)
     try:
@@ -104,9 +116,15 @@ def _read_signals(path: Path, database: Database) -> tuple[tuple[str, ...], np.n
     if len(names) < 2 or table.shape[1] != len(names):
         raise damaged(path, f"names {len(names)} columns and holds {table.shape[1]}", database)
     if not np.array_equal(table[:, 0], np.arange(len(table))):
-        raise damaged(path, "does not number its samples 0, 1, 2, …: a line is missing or out of place", database)
+        raise damaged(
+            path,
+            "does not number its samples 0, 1, 2, …: a line is missing or out of place",
+            database,
+        )
     if database.num_samples is not None and len(table) != database.num_samples:
-        raise damaged(path, f"has {len(table)} samples where {database} has {database.num_samples}", database)
+        raise damaged(
+            path, f"has {len(table)} samples where {database} has {database.num_samples}", database
+        )
     return tuple(names[1:]), table[:, 1:]
 
 
@@ -122,11 +140,22 @@ def _read_annotations(path: Path, database: Database) -> tuple[np.ndarray, np.nd
             continue
         found = _ANNOTATION.fullmatch(line)
         if found is None or found["symbol"] not in known:
-            raise damaged(path, f"has a line without time, sample and type, {number}: {quoted(line)}", database)
+            raise damaged(
+                path,
+                f"has a line without time, sample and type, {number}: {quoted(line)}",
+                database,
+            )
         fields.append(found)
-    seconds = [3600 * int(at["hours"] or 0) + 60 * int(at["minutes"]) + float(at["seconds"]) for at in fields]
+    seconds = [
+        3600 * int(at["hours"] or 0) + 60 * int(at["minutes"]) + float(at["seconds"])
+        for at in fields
+    ]
     samples = np.asarray([int(at["sample"]) for at in fields], np.int64)
-    return samples, np.asarray([at["symbol"] for at in fields], np.str_), np.asarray(seconds, np.float64)
+    return (
+        samples,
+        np.asarray([at["symbol"] for at in fields], np.str_),
+        np.asarray(seconds, np.float64),
+    )
 
 
 def _check_times(path: Path, samples: np.ndarray, seconds: np.ndarray, database: Database) -> None:
@@ -135,7 +164,9 @@ def _check_times(path: Path, samples: np.ndarray, seconds: np.ndarray, database:
     if len(wrong):
         sample, said = samples[wrong[0]], seconds[wrong[0]]
         raise damaged(
-            path, f"puts sample {sample} at {said:g} s, where it is at {sample / database.fs_hz:.3f} s", database
+            path,
+            f"puts sample {sample} at {said:g} s, where it is at {sample / database.fs_hz:.3f} s",
+            database,
         )
 
 
@@ -143,4 +174,6 @@ def _decoded(path: Path, content: bytes, database: Database) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise damaged(path, f"is not text in UTF-8 ({error.reason} at byte {error.start})", database) from error
+        raise damaged(
+            path, f"is not text in UTF-8 ({error.reason} at byte {error.start})", database
+        ) from error

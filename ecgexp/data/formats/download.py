@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ecgexp.data.datasets.catalog import Database, parse_sha256sums
 from ecgexp.data.formats.wfdb_reader import files_of, read_record
-from ecgexp.data.preprocessing.settings import Report
+from ecgexp.data.preprocessing.settings import OnProgress
 from ecgexp.settings.declaration import DataError
 from ecgexp.storage.digests import file_sha256
 
@@ -36,7 +36,7 @@ def download(
     *,
     records: tuple[str, ...] | None = None,
     fetch: Fetch = fetch_with_wfdb,
-    report: Report | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Path:
     """Fetches a database below `root` and verifies it.
 
@@ -49,7 +49,7 @@ def download(
       root: the data root; files go to `root/<name>/<version>`.
       records: only these; None: all.
       fetch: fetches one file.
-      report: told `(done, total, what)`.
+      on_progress: told `(done, total, what)`.
 
     Returns:
       The folder with the files.
@@ -63,7 +63,7 @@ def download(
     part.mkdir(parents=True, exist_ok=True)
     sums = database.published_sha256() or _fetch_sums(database, part, fetch)
     names = ["RECORDS", *(path.name for record in records for path in files_of(folder, record))]
-    tell = report or (lambda done, total, what: None)
+    tell = on_progress or (lambda done, total, what: None)
     with ThreadPoolExecutor(_CONNECTIONS) as pool:
         jobs = [pool.submit(_bring, database, folder / name, part, sums, fetch) for name in names]
         try:
@@ -71,18 +71,24 @@ def download(
                 tell(done, len(names), name)
                 job.result()
         except BaseException:
-            pool.shutdown(cancel_futures=True)  # the files under way are finished, the rest is left for the next call
+            pool.shutdown(
+                cancel_futures=True
+            )  # the files under way are finished, the rest is left for the next call
             raise
     tell(len(names), len(names), "checking")
     for record in records:
         read_record(folder, record, database)
     (part / _SUMS).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # not empty: what another, interrupted call left there is still of use
+    with contextlib.suppress(
+        OSError
+    ):  # not empty: what another, interrupted call left there is still of use
         part.rmdir()
     return folder
 
 
-def _bring(database: Database, path: Path, part: Path, sums: Mapping[str, str], fetch: Fetch) -> None:
+def _bring(
+    database: Database, path: Path, part: Path, sums: Mapping[str, str], fetch: Fetch
+) -> None:
     expected = sums.get(path.name)
     if expected is None:
         raise DataError(f"{path.name} is not among the files PhysioNet publishes in {database}")

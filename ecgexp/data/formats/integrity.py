@@ -40,7 +40,11 @@ def check_signal_files(header_path: Path, header: Any, database: Database) -> in
         different lengths.
     """
     if header.fs != database.fs_hz:
-        raise damaged(header_path, f"says {header.fs:g} Hz where {database} has {database.fs_hz:g} Hz", database)
+        raise damaged(
+            header_path,
+            f"says {header.fs:g} Hz where {database} has {database.fs_hz:g} Hz",
+            database,
+        )
     frames: dict[int, str] = {}
     for name in dict.fromkeys(header.file_name):
         channels = [channel for channel in range(header.n_sig) if header.file_name[channel] == name]
@@ -49,7 +53,11 @@ def check_signal_files(header_path: Path, header: Any, database: Database) -> in
         frames[_num_frames(header_path.with_name(name), header, channels, database)] = name
     if len(frames) > 1:
         told = " and ".join(f"{name} {count}" for count, name in frames.items())
-        raise damaged(header_path, f"says no length, and its files hold different numbers of samples: {told}", database)
+        raise damaged(
+            header_path,
+            f"says no length, and its files hold different numbers of samples: {told}",
+            database,
+        )
     return next(iter(frames))
 
 
@@ -83,7 +91,9 @@ def _sizes(fmt: str, num_samples: int) -> list[int]:
     return sorted(sizes)
 
 
-def check_signals(header_path: Path, header: Any, digital: Sequence[np.ndarray], database: Database) -> None:
+def check_signals(
+    header_path: Path, header: Any, digital: Sequence[np.ndarray], database: Database
+) -> None:
     """The samples are those the header was written for: first value and 16-bit sum.
 
     Args:
@@ -99,9 +109,13 @@ def check_signals(header_path: Path, header: Any, digital: Sequence[np.ndarray],
         path = header_path.with_name(header.file_name[channel])
         first = header.init_value[channel]
         if int(values[0]) != first:
-            raise damaged(path, f"begins lead {lead} with {values[0]} where its header says {first}", database)
+            raise damaged(
+                path, f"begins lead {lead} with {values[0]} where its header says {first}", database
+            )
         if (int(values.sum(dtype=np.int64)) - header.checksum[channel]) % 2**16:
-            raise damaged(path, f"fails its header's checksum in lead {lead}: bytes were changed", database)
+            raise damaged(
+                path, f"fails its header's checksum in lead {lead}: bytes were changed", database
+            )
 
 
 def check_no_gap(path: Path, lead: str, fmt: str, values: np.ndarray, database: Database) -> None:
@@ -119,10 +133,16 @@ def check_no_gap(path: Path, lead: str, fmt: str, values: np.ndarray, database: 
     """
     gaps = np.flatnonzero(values == INVALID_SAMPLE[fmt])
     if len(gaps):
-        raise damaged(path, f"has no value (NaN) in lead {lead} at sample {gaps[0]}, {len(gaps)} in all", database)
+        raise damaged(
+            path,
+            f"has no value (NaN) in lead {lead} at sample {gaps[0]}, {len(gaps)} in all",
+            database,
+        )
 
 
-def check_millivolts(path: Path, signals_mv: np.ndarray, lead_names: Sequence[str], database: Database) -> None:
+def check_millivolts(
+    path: Path, signals_mv: np.ndarray, lead_names: Sequence[str], database: Database
+) -> None:
     """The signals are such as a body can have; a gain or a value that was changed may make them anything.
 
     Args:
@@ -134,11 +154,17 @@ def check_millivolts(path: Path, signals_mv: np.ndarray, lead_names: Sequence[st
     Raises:
       DataError: a value is not finite, or a volt or more.
     """
-    if signals_mv.min(initial=0.0) > -_HIGHEST_MV and signals_mv.max(initial=0.0) < _HIGHEST_MV:  # so that NaN is not
+    if (
+        signals_mv.min(initial=0.0) > -_HIGHEST_MV and signals_mv.max(initial=0.0) < _HIGHEST_MV
+    ):  # so that NaN is not
         return
     for name, highest in zip(lead_names, np.abs(signals_mv).max(axis=0), strict=True):
         if not highest < _HIGHEST_MV:
-            raise damaged(path, f"makes lead {name} reach {highest:g} mV, which no electrode measures", database)
+            raise damaged(
+                path,
+                f"makes lead {name} reach {highest:g} mV, which no electrode measures",
+                database,
+            )
 
 
 def check_annotation_file(path: Path, database: Database) -> bytes:
@@ -152,11 +178,15 @@ def check_annotation_file(path: Path, database: Database) -> bytes:
     """
     content = read_file(path, database)
     if len(content) % 2 or len(content) < 4 or content[-2:] != b"\0\0":
-        raise damaged(path, f"was cut: its {len(content)} bytes do not end with WFDB's end mark", database)
+        raise damaged(
+            path, f"was cut: its {len(content)} bytes do not end with WFDB's end mark", database
+        )
     return content
 
 
-def check_annotations(path: Path, samples: np.ndarray, beats: np.ndarray, num_samples: int, database: Database) -> None:
+def check_annotations(
+    path: Path, samples: np.ndarray, beats: np.ndarray, num_samples: int, database: Database
+) -> None:
     """Annotations stand in time order, and no two beats of the record at one sample.
 
     Args:
@@ -171,7 +201,11 @@ def check_annotations(path: Path, samples: np.ndarray, beats: np.ndarray, num_sa
     """
     if np.any(np.diff(samples) < 0):
         place = int(samples[np.flatnonzero(np.diff(samples) < 0)[0] + 1])
-        raise damaged(path, f"is not in time order: the annotation at sample {place} stands too late", database)
+        raise damaged(
+            path,
+            f"is not in time order: the annotation at sample {place} stands too late",
+            database,
+        )
     at = samples[beats & is_inside(samples, num_samples)]
     twice = at[1:][np.diff(at) == 0]
     if len(twice):

@@ -64,7 +64,9 @@ class Record:
         return self.symbols[self.is_beat]
 
 
-def split_outside(samples: np.ndarray, symbols: np.ndarray, inside: np.ndarray) -> dict[str, object]:
+def split_outside(
+    samples: np.ndarray, symbols: np.ndarray, inside: np.ndarray
+) -> dict[str, object]:
     """The fields of a `Record` that come from its annotations: those inside it, and how many of each symbol are not.
 
     Args:

@@ -52,12 +52,18 @@ def annotation_file(stem: Path, annotator: str) -> Path:
       ConfigError: the annotator's name cannot be a suffix.
     """
     if not _SUFFIX.fullmatch(annotator):
-        raise ConfigError(f"the annotator {annotator!r} is refused: it is a suffix, of letters and digits; try atr")
+        raise ConfigError(
+            f"the annotator {annotator!r} is refused: it is a suffix, of letters and digits; try atr"
+        )
     return stem.with_suffix(f".{annotator}")
 
 
 def read_single(
-    stem: Path, *, annotator: str | None, leads: Sequence[str] = (), database: Database | None = None
+    stem: Path,
+    *,
+    annotator: str | None,
+    leads: Sequence[str] = (),
+    database: Database | None = None,
 ) -> tuple[Record, Database]:
     """Reads a record by the reader that every dataset is read by, with the same checks.
 
@@ -105,7 +111,11 @@ def database_of(stem: Path) -> Database:
         entry, name = published
         patients = {**entry.same_patient, stem.name: entry.patient_of(name, line.comments)}
         return replace(entry, same_patient=patients, remedy=unknown.remedy)
-    return _catalogued(stem, line.fs_hz) or _synthetic(stem, line, unknown) or replace(unknown, fs_hz=line.fs_hz)
+    return (
+        _catalogued(stem, line.fs_hz)
+        or _synthetic(stem, line, unknown)
+        or replace(unknown, fs_hz=line.fs_hz)
+    )
 
 
 def published_name(stem: Path) -> str:
@@ -118,8 +128,17 @@ def _published(stem: Path, fs_hz: float | None) -> tuple[Database, str] | None:
     """A copy has the published SHA-256 under whatever name."""
     _, *signals, _ = files_of(stem.parent, stem.name)
     for entry in DATABASES.values():
-        names = {digest: name for name, digest in entry.published_sha256().items() if name.endswith(".dat")}
-        if not names or fs_hz not in (None, entry.fs_hz) or len(signals) != 1 or not signals[0].is_file():
+        names = {
+            digest: name
+            for name, digest in entry.published_sha256().items()
+            if name.endswith(".dat")
+        }
+        if (
+            not names
+            or fs_hz not in (None, entry.fs_hz)
+            or len(signals) != 1
+            or not signals[0].is_file()
+        ):
             continue
         if (name := names.get(file_sha256(signals[0]))) is not None:
             return entry, name.removesuffix(".dat")
@@ -129,7 +148,11 @@ def _published(stem: Path, fs_hz: float | None) -> tuple[Database, str] | None:
 def _catalogued(stem: Path, fs_hz: float) -> Database | None:
     """The catalog knows what a header may leave out: the gain of svdb, the patients of incartdb."""
     for entry in DATABASES.values():
-        if entry.name in resolved(stem).parts and stem.name in entry.records and fs_hz == entry.fs_hz:
+        if (
+            entry.name in resolved(stem).parts
+            and stem.name in entry.records
+            and fs_hz == entry.fs_hz
+        ):
             return entry
     return None
 

@@ -56,7 +56,9 @@ def read_file(path: Path, database: Database, *, largest: int | None = None) -> 
         if not path.is_file():
             raise damaged(path, "is no file" if path.exists() else "is missing", database)
         if largest is not None and path.stat().st_size > largest:
-            raise damaged(path, f"has {path.stat().st_size} bytes, where {largest} would be many", database)
+            raise damaged(
+                path, f"has {path.stat().st_size} bytes, where {largest} would be many", database
+            )
         return path.read_bytes()
     except OSError as error:
         raise damaged(path, f"cannot be read ({error.strerror})", database) from error
@@ -69,4 +71,8 @@ def check_file_name(header_path: Path, name: str, database: Database) -> None:
       DataError: it is.
     """
     if not _FILE_NAME.fullmatch(name) or len(name) > 2 * _LONGEST_NAME:
-        raise damaged(header_path, f"points to the signal file {quoted(name)}, which is not beside it", database)
+        raise damaged(
+            header_path,
+            f"points to the signal file {quoted(name)}, which is not beside it",
+            database,
+        )

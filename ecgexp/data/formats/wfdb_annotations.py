@@ -20,7 +20,10 @@ _COMMENT = 22
 _USER_DEFINED = range(42, 50)
 _SKIP, _NUM, _CHAN, _AUX = 59, 60, 62, 63
 _RESOLUTION = re.compile(r"## time resolution: (\d+(?:\.\d*)?)")
-_BACK_AND_ON = (-1, 1)  # a step back, and an annotation of no kind a step on: so ends what is said of the whole file
+_BACK_AND_ON = (
+    -1,
+    1,
+)  # a step back, and an annotation of no kind a step on: so ends what is said of the whole file
 
 
 class _NotAnnotations(Exception):
@@ -34,7 +37,9 @@ def symbols() -> dict[int, str]:
 
     return {
         code: symbol
-        for code, symbol in zip(ann_label_table["label_store"], ann_label_table["symbol"], strict=True)
+        for code, symbol in zip(
+            ann_label_table["label_store"], ann_label_table["symbol"], strict=True
+        )
         if code
     }
 
@@ -61,13 +66,17 @@ def read_annotations(path: Path, fs_hz: float, database: Database) -> tuple[np.n
         raise damaged(path, str(error), database) from error
     import wfdb
 
-    read = wfdb.rdann(str(path.with_suffix("")), path.suffix[1:], return_label_elements=["label_store", "symbol"])
+    read = wfdb.rdann(
+        str(path.with_suffix("")), path.suffix[1:], return_label_elements=["label_store", "symbol"]
+    )
     found = np.asarray(read.label_store, np.int64)
     if not np.array_equal(
         found[found != _COMMENT], codes[codes != _COMMENT]
     ):  # wfdb leaves out comments about the file
         raise damaged(
-            path, f"is no WFDB annotation file: {len(codes)} annotations can be read as {len(found)}", database
+            path,
+            f"is no WFDB annotation file: {len(codes)} annotations can be read as {len(found)}",
+            database,
         )
     return np.asarray(read.sample, np.int64), np.asarray(read.symbol, np.str_)
 
@@ -84,14 +93,20 @@ def _checked(words: np.ndarray, fs_hz: float) -> np.ndarray:
     changes_last = (codes[at] >= _NUM) & (codes[at] <= _CHAN)
     unknown = at[~changes_last & ~np.isin(codes[at], [*symbols(), *_USER_DEFINED])]
     if len(unknown):
-        raise _NotAnnotations(f"is no WFDB annotation file: word {unknown[0]} has the code {codes[unknown[0]]}")
+        raise _NotAnnotations(
+            f"is no WFDB annotation file: word {unknown[0]} has the code {codes[unknown[0]]}"
+        )
     own = at[~changes_last]  # annotations; the others say more about the one before
     first = own[0] if len(own) else end[0]
     if (len(at) and at[0] != first) or (notes and notes[0][0] < first):
-        raise _NotAnnotations("is no WFDB annotation file: it says more about an annotation before the first")
+        raise _NotAnnotations(
+            "is no WFDB annotation file: it says more about an annotation before the first"
+        )
     for place, note in notes:
         if note.startswith(b"## "):
-            _check_about_file(note.decode("latin-1"), fs_hz, leads=place == 1 and words[0] == _COMMENT << 10)
+            _check_about_file(
+                note.decode("latin-1"), fs_hz, leads=place == 1 and words[0] == _COMMENT << 10
+            )
     return codes[own]
 
 
@@ -112,15 +127,21 @@ def _take_out_skips_and_notes(words: np.ndarray) -> tuple[np.ndarray, list[tuple
         if codes[at] == _SKIP:
             free = at + 3
             if values[at] or free >= len(words):
-                raise _NotAnnotations(f"is no WFDB annotation file: a step at word {at} is not whole")
+                raise _NotAnnotations(
+                    f"is no WFDB annotation file: a step at word {at} is not whole"
+                )
             if (_long_step(words, at), words[free]) == _BACK_AND_ON:
                 free += 1
             elif not 0 < codes[free] < _NUM:
-                raise _NotAnnotations(f"is no WFDB annotation file: a step at word {at} leads nowhere")
+                raise _NotAnnotations(
+                    f"is no WFDB annotation file: a step at word {at} leads nowhere"
+                )
         else:
             free = at + 1 + (int(values[at]) + 1) // 2
             if values[at] > 255 or free >= len(words):
-                raise _NotAnnotations(f"is no WFDB annotation file: a note at word {at} does not end")
+                raise _NotAnnotations(
+                    f"is no WFDB annotation file: a note at word {at} does not end"
+                )
             notes.append((at, words[at + 1 : free].astype("<u2").tobytes()[: values[at]]))
         is_plain[at:free] = False
     return is_plain, notes
@@ -138,4 +159,6 @@ def _check_about_file(note: str, fs_hz: float, *, leads: bool) -> None:
     if said is None or not leads:
         raise _NotAnnotations(f"says of itself {quoted(note)}, which is not read")
     if not math.isclose(float(said[1]), fs_hz, rel_tol=1e-6):
-        raise _NotAnnotations(f"counts time otherwise than the record, at {fs_hz:g} Hz: {quoted(note)}")
+        raise _NotAnnotations(
+            f"counts time otherwise than the record, at {fs_hz:g} Hz: {quoted(note)}"
+        )

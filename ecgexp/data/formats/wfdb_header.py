@@ -72,7 +72,9 @@ def read_record_line(path: Path, database: Database) -> RecordLine:
     """
     lines, comments = _lines(path, database)
     record = _matched_record(path, lines, database)
-    segments = _segments(path, record, lines[1:], database) if record["segments"] is not None else ()
+    segments = (
+        _segments(path, record, lines[1:], database) if record["segments"] is not None else ()
+    )
     return RecordLine(
         fs_hz=float(record["fs"] or _DEFAULT_HZ), num_frames=int(record["length"] or 0) or None,
         num_signals=int(record["signals"]), segments=segments, comments=comments,
@@ -117,11 +119,14 @@ def read_header(path: Path, database: Database) -> Any:
     for words, numbers in zip(meant + rows, read, strict=True):
         if words != numbers:
             raise damaged(
-                path, f"is not a WFDB header: {quoted(str(words))} can be read as {quoted(str(numbers))}", database
+                path,
+                f"is not a WFDB header: {quoted(str(words))} can be read as {quoted(str(numbers))}",
+                database,
             )
     header.units = [signal["units"] or "mV" for signal in signals]
     header.adc_gain = [
-        None if float(signal["gain"]) == 0 else gain for signal, gain in zip(signals, header.adc_gain, strict=True)
+        None if float(signal["gain"]) == 0 else gain
+        for signal, gain in zip(signals, header.adc_gain, strict=True)
     ]
     return header
 
@@ -129,7 +134,11 @@ def read_header(path: Path, database: Database) -> Any:
 def _matched_record(path: Path, lines: list[str], database: Database) -> re.Match[str]:
     record = _RECORD.fullmatch(lines[0]) if lines else None
     if record is None:
-        raise damaged(path, f"is not a WFDB header: it begins with {quoted(lines[0] if lines else '')}", database)
+        raise damaged(
+            path,
+            f"is not a WFDB header: it begins with {quoted(lines[0] if lines else '')}",
+            database,
+        )
     if record["name"] != path.stem:
         raise damaged(path, f"is the header of record {quoted(record['name'])}", database)
     if not int(record["signals"]):
@@ -146,49 +155,81 @@ def _matched(path: Path, database: Database) -> tuple[re.Match[str], list[re.Mat
     lines, _ = _lines(path, database)
     record = _matched_record(path, lines, database)
     if record["segments"] is not None:
-        raise damaged(path, "is the header of several segments where that of one is needed", database)
+        raise damaged(
+            path, "is the header of several segments where that of one is needed", database
+        )
     if len(lines) - 1 != int(record["signals"]):
-        raise damaged(path, f"claims {int(record['signals'])} signals and describes {len(lines) - 1}", database)
+        raise damaged(
+            path,
+            f"claims {int(record['signals'])} signals and describes {len(lines) - 1}",
+            database,
+        )
     return record, [_signal(path, line, database) for line in lines[1:]]
 
 
-def _segments(path: Path, record: re.Match[str], lines: list[str], database: Database) -> tuple[tuple[str, int], ...]:
+def _segments(
+    path: Path, record: re.Match[str], lines: list[str], database: Database
+) -> tuple[tuple[str, int], ...]:
     """Name and length of each segment; a segment listed twice would make beats of one heartbeat."""
     if len(lines) != int(record["segments"]) or not lines:
-        raise damaged(path, f"claims {int(record['segments'])} segments and lists {len(lines)}", database)
+        raise damaged(
+            path, f"claims {int(record['segments'])} segments and lists {len(lines)}", database
+        )
     found: list[tuple[str, int]] = []
     places: dict[str, int] = {}
     for place, line in enumerate(lines, start=1):
         segment = _SEGMENT.fullmatch(line)
         if segment is None:
             raise damaged(
-                path, f"is not a WFDB header: {quoted(line)} does not name a segment and its length", database
+                path,
+                f"is not a WFDB header: {quoted(line)} does not name a segment and its length",
+                database,
             )
         name = segment["name"]
         if name != "~":
             check_file_name(path, name, database)
             if name in places:
-                raise damaged(path, f"lists segment {name} twice, as number {places[name]} and {place}", database)
+                raise damaged(
+                    path,
+                    f"lists segment {name} twice, as number {places[name]} and {place}",
+                    database,
+                )
             if name == path.stem:
                 raise damaged(path, "lists itself as a segment", database)
             places[name] = place
         found.append((name, int(segment["length"])))
     total = sum(length for _, length in found)
     if int(record["length"] or 0) not in (0, total):
-        raise damaged(path, f"claims {record['length']} samples, and its segments have {total}", database)
+        raise damaged(
+            path, f"claims {record['length']} samples, and its segments have {total}", database
+        )
     return tuple(found)
 
 
 def _lines(path: Path, database: Database) -> tuple[list[str], tuple[str, ...]]:
     """The lines that are none of the comments, and the comments as wfdb gives them."""
-    content = read_file(path, database, largest=_LARGEST).removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")
+    content = (
+        read_file(path, database, largest=_LARGEST)
+        .removeprefix(codecs.BOM_UTF8)
+        .replace(b"\r\n", b"\n")
+    )
     if odd := re.search(rb"[\x00-\x08\x0b-\x1f\x7f]", content):
         raise damaged(path, f"is not a WFDB header: it holds the byte {odd[0][0]:#04x}", database)
     lines = [line.strip(b" \t") for line in content.split(b"\n")]
-    said = [_STRANGE_UNITS.sub(_in_ascii, line, count=1) for line in lines if line and not line.startswith(b"#")]
+    said = [
+        _STRANGE_UNITS.sub(_in_ascii, line, count=1)
+        for line in lines
+        if line and not line.startswith(b"#")
+    ]
     if strange := [line for line in said if not line.isascii()]:
-        raise damaged(path, f"is not a WFDB header: {quoted(strange[0].decode('latin-1'))} is not ASCII", database)
-    comments = (line.decode("ascii", "ignore").strip(" \t#") for line in lines if line.startswith(b"#"))
+        raise damaged(
+            path,
+            f"is not a WFDB header: {quoted(strange[0].decode('latin-1'))} is not ASCII",
+            database,
+        )
+    comments = (
+        line.decode("ascii", "ignore").strip(" \t#") for line in lines if line.startswith(b"#")
+    )
     return [line.decode("ascii") for line in said], tuple(comments)
 
 
@@ -205,7 +246,9 @@ def _signal(path: Path, line: str, database: Database) -> re.Match[str]:
     found = _SIGNAL.fullmatch(line)
     if found is None:
         raise damaged(
-            path, f"is not a WFDB header: {quoted(line)} does not describe a signal to its checksum", database
+            path,
+            f"is not a WFDB header: {quoted(line)} does not describe a signal to its checksum",
+            database,
         )
     check_file_name(path, found["file"], database)
     if found["name"] is None:

@@ -74,7 +74,11 @@ def _signal_paths(header: Path) -> list[Path]:
     for name, length in segments:
         if name != _GAP:
             paths.append(header.with_name(f"{name}.hea"))
-            paths += [header.with_name(file) for file in signal_files(paths[-1], _NOBODYS)] if length else []
+            paths += (
+                [header.with_name(file) for file in signal_files(paths[-1], _NOBODYS)]
+                if length
+                else []
+            )
     return paths
 
 
@@ -82,7 +86,12 @@ _NOBODYS = Database(name="", version="", title="", fs_hz=0.0, records=(), lead_n
 
 
 def read_record(
-    folder: Path, record_id: str, database: Database, leads: Sequence[str] = (), *, annotator: str | None = "atr"
+    folder: Path,
+    record_id: str,
+    database: Database,
+    leads: Sequence[str] = (),
+    *,
+    annotator: str | None = "atr",
 ) -> Record:
     """Reads one record with all its leads.
 
@@ -103,17 +112,26 @@ def read_record(
     header_path = folder / f"{record_id}.hea"
     line = read_record_line(header_path, database)
     with _enough_memory(header_path, database):
-        signals = _joined(header_path, line, database) if line.segments else _read_signals(header_path, database)
+        signals = (
+            _joined(header_path, line, database)
+            if line.segments
+            else _read_signals(header_path, database)
+        )
         if not signals.leads:
             raise DataError(next(iter(signals.unusable.values())))
         rate, columns, unusable = _at_one_rate(header_path, signals, leads, database)
         signals_mv = np.stack(list(columns.values()), axis=1)
-    annotations: dict[str, Any] = {"samples": np.zeros(0, np.int64), "symbols": np.zeros(0, np.str_)}
+    annotations: dict[str, Any] = {
+        "samples": np.zeros(0, np.int64),
+        "symbols": np.zeros(0, np.str_),
+    }
     if annotator is not None:
         annotation_path = folder / f"{record_id}.{annotator}"
         with _enough_memory(annotation_path, database):
             samples, symbols = read_annotations(annotation_path, line.fs_hz, database)
-        check_annotations(annotation_path, samples, np.isin(symbols, BEAT_SYMBOLS), signals.num_frames, database)
+        check_annotations(
+            annotation_path, samples, np.isin(symbols, BEAT_SYMBOLS), signals.num_frames, database
+        )
         annotations = split_outside(samples, symbols, is_inside(samples, signals.num_frames))
     return Record(
         record_id=record_id, patient_id=database.patient_of(record_id, line.comments), signals_mv=signals_mv,
@@ -146,7 +164,9 @@ def _read_signals(header_path: Path, database: Database) -> Signals:
             if (first := header.sig_name.index(name)) != channel:
                 leads.pop(name, None)
                 raise damaged(
-                    header_path, f"names lead {name} twice, as signals {first + 1} and {channel + 1}", database
+                    header_path,
+                    f"names lead {name} twice, as signals {first + 1} and {channel + 1}",
+                    database,
                 )
             path = header_path.with_name(header.file_name[channel])
             check_no_gap(path, name, header.fmt[channel], digital[channel], database)
@@ -162,7 +182,10 @@ def _digital(header_path: Path, header: Any) -> list[np.ndarray]:
     """The samples of each signal as they are in the files, not shifted by its skew."""
     import wfdb
 
-    path, how = str(header_path.with_suffix("")), {"physical": False, "ignore_skew": True, "return_res": 32}
+    path, how = (
+        str(header_path.with_suffix("")),
+        {"physical": False, "ignore_skew": True, "return_res": 32},
+    )
     if set(header.samps_per_frame) == {1}:
         return list(wfdb.rdrecord(path, **how).d_signal.T)
     found = _frames_of_61(header_path, header)
@@ -176,25 +199,39 @@ def _digital(header_path: Path, header: Any) -> list[np.ndarray]:
 def _frames_of_61(header_path: Path, header: Any) -> dict[int, np.ndarray]:
     """Signal number -> samples, of the files in format 61: of those wfdb 4.3 reads no frames with several samples."""
     found: dict[int, np.ndarray] = {}
-    for name in {name for name, fmt in zip(header.file_name, header.fmt, strict=True) if fmt == "61"}:
+    for name in {
+        name for name, fmt in zip(header.file_name, header.fmt, strict=True) if fmt == "61"
+    }:
         channels = [channel for channel in range(header.n_sig) if header.file_name[channel] == name]
         ends = np.cumsum([header.samps_per_frame[channel] for channel in channels])
-        values = np.fromfile(header_path.with_name(name), ">i2", offset=header.byte_offset[channels[0]] or 0)
+        values = np.fromfile(
+            header_path.with_name(name), ">i2", offset=header.byte_offset[channels[0]] or 0
+        )
         parts = np.split(values.astype(np.int64).reshape(-1, ends[-1]), ends[:-1], axis=1)
         found |= {channel: part.reshape(-1) for channel, part in zip(channels, parts, strict=True)}
     return found
 
 
-def _millivolts(header_path: Path, header: Any, channel: int, digital: np.ndarray, database: Database) -> np.ndarray:
+def _millivolts(
+    header_path: Path, header: Any, channel: int, digital: np.ndarray, database: Database
+) -> np.ndarray:
     name, units, gain = header.sig_name[channel], header.units[channel], header.adc_gain[channel]
     if header.skew[channel]:
-        raise damaged(header_path, f"shifts lead {name} by {header.skew[channel]} samples, which is not read", database)
+        raise damaged(
+            header_path,
+            f"shifts lead {name} by {header.skew[channel]} samples, which is not read",
+            database,
+        )
     per_mv = _UNITS_PER_MV.get(units.lower())
     if per_mv is None:
         raise damaged(header_path, f"gives lead {name} in {quoted(units)}, not in volts", database)
     gain = database.adc_gain if gain is None else gain
     if gain is None:
-        raise damaged(header_path, f"gives no gain for lead {name}, and {database} has none published", database)
+        raise damaged(
+            header_path,
+            f"gives no gain for lead {name}, and {database} has none published",
+            database,
+        )
     lead_mv = digital.astype(np.float64)
     lead_mv -= header.baseline[channel]
     with np.errstate(over="ignore"):  # what overflows is refused afterwards
@@ -215,7 +252,11 @@ def _joined(header_path: Path, line: Any, database: Database) -> Signals:
             path = header_path.with_name(f"{name}.hea")
             part = _read_signals(path, database)
             if part.num_frames != length:
-                raise damaged(path, f"has {part.num_frames} samples where {header_path.name} lists {length}", database)
+                raise damaged(
+                    path,
+                    f"has {part.num_frames} samples where {header_path.name} lists {length}",
+                    database,
+                )
         parts.append((name, length, part))
     num_frames = sum(length for _, length, _ in parts)
     if not num_frames:
@@ -235,7 +276,10 @@ def _joined(header_path: Path, line: Any, database: Database) -> Signals:
 
 
 def _joined_lead(
-    header_path: Path, lead: str, parts: Sequence[tuple[str, int, Signals | None]], database: Database
+    header_path: Path,
+    lead: str,
+    parts: Sequence[tuple[str, int, Signals | None]],
+    database: Database,
 ) -> np.ndarray:
     pieces, begin, rates = [], 0, set()
     for name, length, part in parts:
@@ -250,7 +294,11 @@ def _joined_lead(
         rates.add(len(pieces[-1]) // length)
         begin += length
     if len(rates) > 1:
-        raise damaged(header_path, f"has segments with {sorted(rates)} samples of lead {lead} in a frame", database)
+        raise damaged(
+            header_path,
+            f"has segments with {sorted(rates)} samples of lead {lead} in a frame",
+            database,
+        )
     return np.concatenate(pieces)
 
 
@@ -269,5 +317,9 @@ def _at_one_rate(
             why = f"has {rates[name]} samples of lead {name} in a frame, and {rate} of the leads that were asked for"
             unusable[name] = str(damaged(header_path, why, database))
         else:
-            columns[name] = lead_mv if rates[name] == rate else lead_mv.reshape(-1, rates[name] // rate).mean(axis=1)
+            columns[name] = (
+                lead_mv
+                if rates[name] == rate
+                else lead_mv.reshape(-1, rates[name] // rate).mean(axis=1)
+            )
     return rate, columns, unusable

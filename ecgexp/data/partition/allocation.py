@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ecgexp.data.beats import BeatSet
-from ecgexp.data.partition.base import Deal, Rows
+from ecgexp.data.partition.base import ClientPartition, Rows
 from ecgexp.data.splits import Split
 from ecgexp.settings.declaration import ConfigError
 
@@ -61,7 +61,9 @@ def cut_by_class(
     return [np.concatenate(hands) for hands in zip(*per_class, strict=True)]
 
 
-def redraw(draw: Callable[[], np.ndarray], *, num_clients: int, alpha: float, min_beats: int) -> np.ndarray:
+def redraw(
+    draw: Callable[[], np.ndarray], *, num_clients: int, alpha: float, min_beats: int
+) -> np.ndarray:
     """Draws until every client has `min_beats`, at most 10 000 times.
 
     Args:
@@ -88,7 +90,9 @@ def redraw(draw: Callable[[], np.ndarray], *, num_clients: int, alpha: float, mi
     )
 
 
-def deal_like(train: Sequence[np.ndarray], beats: BeatSet, split: Split, rng: np.random.Generator) -> Deal:
+def assign_like(
+    train: Sequence[np.ndarray], beats: BeatSet, split: Split, rng: np.random.Generator
+) -> ClientPartition:
     """Deals the held-out beats so that of each class a client gets its share of the class's training beats.
 
     A class without training beats is dealt in proportion to the clients' sizes. Which beats a client gets is drawn.
@@ -106,7 +110,9 @@ def deal_like(train: Sequence[np.ndarray], beats: BeatSet, split: Split, rng: np
         counts = apportion(class_totals(beats, rows), shares, rng)
         return _named(cut_by_class(beats.labels, rows, counts, rng))
 
-    return Deal(train=_named(train), validation=like(split.validation), test=like(split.test))
+    return ClientPartition(
+        train=_named(train), validation=like(split.validation), test=like(split.test)
+    )
 
 
 def _named(hands: Sequence[np.ndarray]) -> Rows:

@@ -16,7 +16,7 @@ POOLED = "pooled"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deal:
+class ClientPartition:
     """Who holds which beats: for each part of the split, client id -> sorted row indices.
 
     A client without beats in a part is absent from it, or has an empty array there.
@@ -43,7 +43,9 @@ class Deal:
 
     def num_clients(self) -> dict[str, int]:
         """Part of the split -> clients that have beats in it."""
-        return {name: sum(len(rows) > 0 for rows in part.values()) for name, part in self.parts.items()}
+        return {
+            name: sum(len(rows) > 0 for rows in part.values()) for name, part in self.parts.items()
+        }
 
     def class_counts(self, beats: BeatSet) -> dict[str, dict[str, dict[str, int]]]:
         """Part of the split -> client id -> class -> beats, zeros included, for the clients that have beats in the part."""
@@ -56,8 +58,8 @@ class Deal:
 class Partition(Protocol):
     """Deals the beats of a split out to clients."""
 
-    def deal(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> Deal:
-        """Deals every beat of the split to exactly one client; `check_deal` holds it to that.
+    def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
+        """Deals every beat of the split to exactly one client; `check_partition` holds it to that.
 
         Args:
           beats: labelled.
@@ -69,36 +71,44 @@ class Partition(Protocol):
         """
 
 
-def check_deal(deal: Deal, split: Split) -> None:
+def check_partition(partition: ClientPartition, split: Split) -> None:
     """Stops a run whose clients do not hold exactly the beats of the split.
 
     Args:
-      deal: to be checked.
+      partition: to be checked.
       split: what was dealt.
 
     Raises:
       DataError: in some part of the split a client's rows are not sorted indices, a beat has two clients or none, or a beat
         of another part was dealt; or a training client has no beat.
     """
-    for name, expected in (("train", split.train), ("validation", split.validation), ("test", split.test)):
-        part = deal.parts[name]
+    for name, expected in (
+        ("train", split.train),
+        ("validation", split.validation),
+        ("test", split.test),
+    ):
+        part = partition.parts[name]
         for client, rows in part.items():
             _check_rows(f"partition: {name} rows of client {client}", rows)
         _check_cover(name, part, expected)
-    if idle := [client for client, rows in deal.train.items() if not len(rows)]:
-        raise DataError(f"partition: client {idle[0]} has no training beat; leave such clients out of the deal")
+    if idle := [client for client, rows in partition.train.items() if not len(rows)]:
+        raise DataError(
+            f"partition: client {idle[0]} has no training beat; leave such clients out of the deal"
+        )
 
 
 def _check_rows(what: str, rows: np.ndarray) -> None:
-    if not (isinstance(rows, np.ndarray) and rows.ndim == 1 and np.issubdtype(rows.dtype, np.integer)):
+    if not (
+        isinstance(rows, np.ndarray) and rows.ndim == 1 and np.issubdtype(rows.dtype, np.integer)
+    ):
         raise DataError(f"{what} are not a one-dimensional array of integer indices")
     if (np.diff(rows) <= 0).any():
         raise DataError(f"{what} are not sorted, or hold a beat twice")
 
 
 def _check_cover(name: str, part: Rows, expected: np.ndarray) -> None:
-    dealt = np.concatenate([np.zeros(0, np.int64), *part.values()])
-    rows, holders = np.unique(dealt, return_counts=True)
+    assigned = np.concatenate([np.zeros(0, np.int64), *part.values()])
+    rows, holders = np.unique(assigned, return_counts=True)
     if (holders > 1).any():
         row = rows[holders > 1][0]
         both = ", ".join(client for client, held in part.items() if row in held)
@@ -110,4 +120,6 @@ def _check_cover(name: str, part: Rows, expected: np.ndarray) -> None:
             f"partition: {len(strange)} beats dealt for {name} are not {name} beats, such as row {strange[0]}"
         )
     if len(left := np.setdiff1d(expected, rows)):
-        raise DataError(f"partition: {len(left)} of {len(expected)} {name} beats have no client, such as row {left[0]}")
+        raise DataError(
+            f"partition: {len(left)} of {len(expected)} {name} beats have no client, such as row {left[0]}"
+        )

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ecgexp.data.beats import BeatSet
-from ecgexp.data.partition.base import POOLED, Deal, Rows
+from ecgexp.data.partition.base import POOLED, ClientPartition, Rows
 from ecgexp.data.splits import Split
 from ecgexp.settings.declaration import settings
 
@@ -12,7 +12,7 @@ from ecgexp.settings.declaration import settings
 class Pooled:
     """All beats in one place, as centralized training has them."""
 
-    def deal(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> Deal:
+    def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
         """One client, `pooled`."""
         return _by_holder(np.full(len(beats), POOLED), split)
 
@@ -25,7 +25,7 @@ class ByPatient:
     no model was trained on; under a split by beat every client is tested on beats of its own.
     """
 
-    def deal(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> Deal:
+    def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
         """Clients are named by `patient_ids`; nothing is drawn."""
         return _by_holder(beats.patient_ids, split)
 
@@ -34,16 +34,18 @@ class ByPatient:
 class ByRecord:
     """Every record is a client, even if several are of one patient; otherwise as `ByPatient`."""
 
-    def deal(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> Deal:
+    def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
         """Clients are named by `record_ids`; nothing is drawn."""
         return _by_holder(beats.record_ids, split)
 
 
-def _by_holder(holders: np.ndarray, split: Split) -> Deal:
+def _by_holder(holders: np.ndarray, split: Split) -> ClientPartition:
     """Gives every beat to its holder, of whom `holders` (num_beats,) tells."""
 
     def grouped(rows: np.ndarray) -> Rows:
         clients, owner = np.unique(holders[rows], return_inverse=True)
         return {str(client): np.sort(rows[owner == i]) for i, client in enumerate(clients)}
 
-    return Deal(train=grouped(split.train), validation=grouped(split.validation), test=grouped(split.test))
+    return ClientPartition(
+        train=grouped(split.train), validation=grouped(split.validation), test=grouped(split.test)
+    )

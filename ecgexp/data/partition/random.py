@@ -1,7 +1,7 @@
 """Partitions drawn at random: alike, skewed in labels, or skewed in size.
 
 Clients are `client00`, `client01`, …, and all have training beats. Held-out beats are dealt so that of each class a client
-gets the share that it has of the class's training beats: it is tested on what it is like (see `shares.deal_like`).
+gets the share that it has of the class's training beats: it is tested on what it is like (see `shares.assign_like`).
 """
 
 from collections.abc import Callable
@@ -11,8 +11,14 @@ import numpy as np
 from pydantic import Field
 
 from ecgexp.data.beats import BeatSet
-from ecgexp.data.partition.allocation import apportion, class_totals, cut_by_class, deal_like, redraw
-from ecgexp.data.partition.base import Deal
+from ecgexp.data.partition.allocation import (
+    apportion,
+    assign_like,
+    class_totals,
+    cut_by_class,
+    redraw,
+)
+from ecgexp.data.partition.base import ClientPartition
 from ecgexp.data.splits import Split
 from ecgexp.settings.declaration import ConfigError, Count, Number, settings
 
@@ -30,7 +36,7 @@ class Iid:
 
     num_clients: Count = 10
 
-    def deal(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> Deal:
+    def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
         """Deals.
 
         Raises:
@@ -38,7 +44,7 @@ class Iid:
         """
         _check_enough(len(split.train), self.num_clients)
         train = np.array_split(rng.permutation(split.train), self.num_clients)
-        return deal_like(train, beats, split, rng)
+        return assign_like(train, beats, split, rng)
 
 
 @settings
@@ -64,7 +70,7 @@ class Dirichlet:
     alpha: Concentration = 0.5
     min_beats: Count = 10
 
-    def deal(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> Deal:
+    def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
         """Deals.
 
         Raises:
@@ -74,7 +80,7 @@ class Dirichlet:
         def shares(num_classes: int) -> np.ndarray:
             return rng.dirichlet([self.alpha] * self.num_clients, size=num_classes).T
 
-        return _deal_in_shares(self, shares, beats, split, rng)
+        return _assign_in_shares(self, shares, beats, split, rng)
 
 
 @settings
@@ -94,7 +100,7 @@ class Shards:
     num_clients: Count = 10
     shards_per_client: Count = 2
 
-    def deal(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> Deal:
+    def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
         """Deals.
 
         Raises:
@@ -107,9 +113,13 @@ class Shards:
                 f"than the {len(split.train)} training beats; {_fewer(len(split.train) // self.shards_per_client)}"
             )
         shuffled = rng.permutation(split.train)
-        shards = np.array_split(shuffled[np.argsort(beats.labels[shuffled], kind="stable")], num_shards)
+        shards = np.array_split(
+            shuffled[np.argsort(beats.labels[shuffled], kind="stable")], num_shards
+        )
         hands = rng.permutation(num_shards).reshape(self.num_clients, self.shards_per_client)
-        return deal_like([np.concatenate([shards[i] for i in hand]) for hand in hands], beats, split, rng)
+        return assign_like(
+            [np.concatenate([shards[i] for i in hand]) for hand in hands], beats, split, rng
+        )
 
 
 @settings
@@ -129,7 +139,7 @@ class QuantitySkew:
     alpha: Concentration = 0.5
     min_beats: Count = 10
 
-    def deal(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> Deal:
+    def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
         """Deals.
 
         Raises:
@@ -139,13 +149,13 @@ class QuantitySkew:
         def shares(num_classes: int) -> np.ndarray:
             return np.tile(rng.dirichlet([self.alpha] * self.num_clients)[:, None], num_classes)
 
-        return _deal_in_shares(self, shares, beats, split, rng)
+        return _assign_in_shares(self, shares, beats, split, rng)
 
 
-def _deal_in_shares(
+def _assign_in_shares(
     partition: Dirichlet | QuantitySkew, shares: Callable[[int], np.ndarray], beats: BeatSet, split: Split,
     rng: np.random.Generator,
-) -> Deal:  # fmt: skip
+) -> ClientPartition:  # fmt: skip
     """Deals by `shares(num_classes)` (num_clients, num_classes), drawn anew until every client has enough."""
     _check_enough(len(split.train), partition.num_clients, partition.min_beats)
     totals = class_totals(beats, split.train)
@@ -153,7 +163,7 @@ def _deal_in_shares(
         lambda: apportion(totals, shares(len(totals)), rng), num_clients=partition.num_clients, alpha=partition.alpha,
         min_beats=partition.min_beats,
     )  # fmt: skip
-    return deal_like(cut_by_class(beats.labels, split.train, counts, rng), beats, split, rng)
+    return assign_like(cut_by_class(beats.labels, split.train, counts, rng), beats, split, rng)
 
 
 def _check_enough(num_beats: int, num_clients: int, min_beats: int = 1) -> None:

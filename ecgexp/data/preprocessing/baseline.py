@@ -10,7 +10,9 @@ MEDIAN_MS = (200.0, 600.0)
 
 def odd_samples(duration_ms: float, fs_hz: float) -> int:
     """The largest odd number of samples within a duration: 71 for 200 ms at 360 Hz, 215 for 600 ms."""
-    samples = int(round(duration_ms * fs_hz / 1000, 6))  # 6 digits: 0.1 + 0.2 must not cost a sample
+    samples = int(
+        round(duration_ms * fs_hz / 1000, 6)
+    )  # 6 digits: 0.1 + 0.2 must not cost a sample
     return max(1, samples - (samples % 2 == 0))
 
 

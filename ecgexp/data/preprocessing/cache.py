@@ -43,7 +43,7 @@ _DAMAGE = (
     ArithmeticError,
 )
 _KINDS = {"signals_mv": "f", "rr": "f", "symbols": "U", "record_ids": "U", "patient_ids": "U", "r_samples": "i",
-          "usual_mv": "f", "annotated": "i"}  # fmt: skip
+          "templates_mv": "f", "annotated": "i"}  # fmt: skip
 _PREFIX, _PART, _ARRAYS = "beats-", ".part", "arrays"
 _log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class _Index(TypedDict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
+class CachedBeats:
     """Beats and what has to be said about them, each time they are used.
 
     Attributes:
@@ -69,8 +69,10 @@ class Prepared:
     warnings: tuple[str, ...] = ()
 
 
-def load_or_prepare(cache_dir: Path | None, key: str, prepare: Callable[[], Prepared]) -> Prepared:
-    """The beats under `key`, or what `prepare` makes, kept for the next time.
+def load_or_preprocess(
+    cache_dir: Path | None, key: str, preprocess: Callable[[], CachedBeats]
+) -> CachedBeats:
+    """The beats under `key`, or what `preprocess` makes, kept for the next time.
 
     Jobs may do this at once: each writes files of its own and renames them into place, so the last one wins with the same
     content. A cache that cannot be written costs time and is no reason to stop. Prepared beats are never deleted here, only
@@ -85,10 +87,10 @@ def load_or_prepare(cache_dir: Path | None, key: str, prepare: Callable[[], Prep
     Args:
       cache_dir: the folder; None: no cache.
       key: hexadecimal digest of everything the beats depend on.
-      prepare: makes them.
+      preprocess: makes them.
     """
     if cache_dir is None:
-        return prepare()
+        return preprocess()
     for folder in (cache_dir, cache_dir / _ARRAYS):
         remove_litter(folder, of=_PREFIX)
     path = cache_dir / f"{_PREFIX}{key[:32]}.json"
@@ -96,31 +98,41 @@ def load_or_prepare(cache_dir: Path | None, key: str, prepare: Callable[[], Prep
         try:
             return _read(path, key)
         except _DAMAGE as error:
-            _log.warning("The cache file %s is damaged (%s); the beats are prepared again.", path, error)
-    prepared = prepare()
+            _log.warning(
+                "The cache file %s is damaged (%s); the beats are prepared again.", path, error
+            )
+    cached = preprocess()
     try:
-        _write(path, key, prepared)
+        _write(path, key, cached)
     except OSError as error:
         _log.warning("Prepared beats could not be kept in %s (%s); they will be prepared again next time, "
                      "or set dataset.cache_dir to a folder with room.", cache_dir, error)  # fmt: skip
-    return prepared
+    return cached
 
 
-def _read(path: Path, key: str) -> Prepared:
+def _read(path: Path, key: str) -> CachedBeats:
     index = dict(read_json(path, _Index, fix="remove it"))
     sha256 = index.pop("sha256")
     if sha256 != digest(index):
         raise ValueError("its index has another digest than it says")
     if (index["storage"], index["key"]) != (STORAGE_VERSION, key):
         raise ValueError("it is the entry of another key")
-    arrays = {name: _mapped(path.parent / _ARRAYS, index["arrays"][name], kind) for name, kind in _KINDS.items()}
+    arrays = {
+        name: _mapped(path.parent / _ARRAYS, index["arrays"][name], kind)
+        for name, kind in _KINDS.items()
+    }
     meta = index["beats"]
-    usual_mv = dict(zip(meta.pop("usual_records"), arrays.pop("usual_mv"), strict=True))
+    templates_mv = dict(zip(meta.pop("template_records"), arrays.pop("templates_mv"), strict=True))
     ends = np.cumsum(meta.pop("num_annotated"), dtype=int)
-    annotated = dict(zip(usual_mv, np.split(arrays.pop("annotated"), ends, axis=1)[:-1], strict=True))
+    annotated = dict(
+        zip(templates_mv, np.split(arrays.pop("annotated"), ends, axis=1)[:-1], strict=True)
+    )
     warnings = tuple(meta.pop("warnings"))
     meta["lead_names"] = tuple(meta["lead_names"])
-    return Prepared(beats=BeatSet(**arrays, usual_mv=usual_mv, annotated=annotated, **meta), warnings=warnings)
+    return CachedBeats(
+        beats=BeatSet(**arrays, templates_mv=templates_mv, annotated=annotated, **meta),
+        warnings=warnings,
+    )
 
 
 def _mapped(folder: Path, sha256: str, kind: str) -> np.ndarray:
@@ -136,19 +148,21 @@ def _mapped(folder: Path, sha256: str, kind: str) -> np.ndarray:
     shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(mapped)
     if dtype.kind != kind:
         raise ValueError(f"{path.name} holds {dtype}")
-    return np.ndarray(shape, dtype, buffer=mapped, offset=mapped.tell(), order="F" if fortran_order else "C")
+    return np.ndarray(
+        shape, dtype, buffer=mapped, offset=mapped.tell(), order="F" if fortran_order else "C"
+    )
 
 
-def _write(path: Path, key: str, prepared: Prepared) -> None:
-    beats, folder = prepared.beats, path.parent / _ARRAYS
+def _write(path: Path, key: str, cached: CachedBeats) -> None:
+    beats, folder = cached.beats, path.parent / _ARRAYS
     meta = {
         "fs_hz": beats.fs_hz, "lead_names": list(beats.lead_names), "database": beats.database, "digest": beats.digest,
-        "dropped": dict(beats.dropped), "warnings": list(prepared.warnings), "usual_records": list(beats.usual_mv),
-        "num_annotated": [beats.annotated[record].shape[1] for record in beats.usual_mv],
+        "dropped": dict(beats.dropped), "warnings": list(cached.warnings), "template_records": list(beats.templates_mv),
+        "num_annotated": [beats.annotated[record].shape[1] for record in beats.templates_mv],
     }  # fmt: skip
     arrays = {name: getattr(beats, name) for name in COLUMNS}
-    arrays["usual_mv"] = np.asarray([*beats.usual_mv.values()], np.float32)
-    places = [beats.annotated[record] for record in beats.usual_mv]
+    arrays["templates_mv"] = np.asarray([*beats.templates_mv.values()], np.float32)
+    places = [beats.annotated[record] for record in beats.templates_mv]
     arrays["annotated"] = np.concatenate([np.zeros((2, 0), np.int64), *places], axis=1)
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
@@ -168,13 +182,17 @@ def _write(path: Path, key: str, prepared: Prepared) -> None:
 def _write_array(folder: Path, array: np.ndarray, written: list[Path]) -> str:
     """Writes an array under its digest, which it returns; `written` gets the path if nothing stood there."""
     with _hidden(folder) as file:
-        np.lib.format.write_array(file, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+        np.lib.format.write_array(
+            file, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False
+        )
         file.flush()
         file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         path = folder / f"{sha256}.npy"
         is_new = not path.exists()
-        _publish(file, path)  # over one that is there too: it may be damaged, and who has mapped it keeps what he has
+        _publish(
+            file, path
+        )  # over one that is there too: it may be damaged, and who has mapped it keeps what he has
     if is_new:
         written.append(path)
     return sha256

@@ -16,10 +16,15 @@ from ecgexp.data.formats.integrity import check_published
 from ecgexp.data.formats.record import Record
 from ecgexp.data.formats.untrusted import check_record_name
 from ecgexp.data.identity import check_no_copies, check_signals_once
-from ecgexp.data.preprocessing.baseline import bandpass, remove_median_baseline, resample, resampling_ratio
-from ecgexp.data.preprocessing.cache import FORMAT_VERSION, Prepared, load_or_prepare
-from ecgexp.data.preprocessing.settings import Layout, Preparation, Report, Verify
-from ecgexp.data.preprocessing.windows import cut_windows, relocate, rr_features, usual_beat
+from ecgexp.data.preprocessing.baseline import (
+    bandpass,
+    remove_median_baseline,
+    resample,
+    resampling_ratio,
+)
+from ecgexp.data.preprocessing.cache import FORMAT_VERSION, CachedBeats, load_or_preprocess
+from ecgexp.data.preprocessing.settings import Layout, OnProgress, Preprocessing, Verify
+from ecgexp.data.preprocessing.windows import cut_windows, relocate, rr_features, template
 from ecgexp.settings.declaration import DataError, check_named_once, placed
 from ecgexp.storage.digests import digest
 from ecgexp.storage.file_digests import FileDigests
@@ -31,14 +36,14 @@ _LARGEST_TERM = 1_000_000
 _log = logging.getLogger(__name__)
 
 
-def prepare_records(
-    preparation: Preparation, *, database: Database, folder: Path, records: Sequence[str], layout: Layout = "wfdb",
-    verify: Verify = "published", strict: bool = False, report: Report | None = None, path: str = "dataset",
+def preprocess_records(
+    preprocessing: Preprocessing, *, database: Database, folder: Path, records: Sequence[str], layout: Layout = "wfdb",
+    verify: Verify = "published", strict: bool = False, on_progress: OnProgress | None = None, path: str = "dataset",
 ) -> BeatSet:  # fmt: skip
     """Reads, checks and prepares records, or takes them from the cache.
 
     Args:
-      preparation: what is done to each.
+      preprocessing: what is done to each.
       database: the entry they belong to; a generated one brings its own `Database`.
       folder: where their files are, no subfolders.
       records: their names, in the order in which the beats shall stand; each once.
@@ -46,7 +51,7 @@ def prepare_records(
       verify: `published`: compare every file with PhysioNet's SHA-256, where the package has them; `header`: only
         sizes, checksums and order, which are checked anyway.
       strict: refuse a record that has annotations outside its signal, which are otherwise left out and counted.
-      report: told about progress, unless the cache answers.
+      on_progress: told about progress, unless the cache answers.
       path: where the settings stand in the configuration, for what is said of them.
 
     Returns:
@@ -63,32 +68,40 @@ def prepare_records(
     files_of = {record_id: reader.files_of(folder, record_id) for record_id in records}
     files = list(dict.fromkeys(path for paths in files_of.values() for path in paths))
     _check_all_there(files, folder, database)
-    digests = FileDigests(preparation.cache_dir, folder)
+    digests = FileDigests(preprocessing.cache_dir, folder)
     found = digests.of(files)
     if verify == "published":
         check_published(files, found, database)
-    check_signals_once({record_id: reader.signals_among(paths) for record_id, paths in files_of.items()}, found)
+    check_signals_once(
+        {record_id: reader.signals_among(paths) for record_id, paths in files_of.items()}, found
+    )
     content = digest(
         {
             "format": FORMAT_VERSION, "database": str(database), "layout": layout, "records": list(records),
-            "preparation": preparation.parameters(), "files": found,
+            "preparation": preprocessing.parameters(), "files": found,
         }
     )  # fmt: skip
 
-    def prepare() -> Prepared:
-        prepared = _prepare(preparation, database, folder, records, layout, strict, content, report)
+    def preprocess() -> CachedBeats:
+        cached = _preprocess(
+            preprocessing, database, folder, records, layout, strict, content, on_progress
+        )
         digests.check_unchanged()
-        return prepared
+        return cached
 
     # What the catalog says of a database decides its beats as well, and so do the libraries.
     key = digest(
-        {"content": content, "catalog": _said_of(database), "libraries": [np.__version__, scipy.__version__]}
+        {
+            "content": content,
+            "catalog": _said_of(database),
+            "libraries": [np.__version__, scipy.__version__],
+        }
         | ({"strict": True} if strict else {})
     )
-    prepared = load_or_prepare(preparation.cache_dir, key, prepare)
-    for line in prepared.warnings:
-        _log.warning("%s", placed(line, path, type(preparation)))
-    return prepared.beats
+    cached = load_or_preprocess(preprocessing.cache_dir, key, preprocess)
+    for line in cached.warnings:
+        _log.warning("%s", placed(line, path, type(preprocessing)))
+    return cached.beats
 
 
 def _said_of(database: Database) -> dict[str, str]:
@@ -105,39 +118,43 @@ def _check_all_there(files: Sequence[Path], folder: Path, database: Database) ->
         )
 
 
-def _prepare(
-    preparation: Preparation, database: Database, folder: Path, records: Sequence[str], layout: Layout, strict: bool,
-    content: str, report: Report | None,
-) -> Prepared:  # fmt: skip
+def _preprocess(
+    preprocessing: Preprocessing, database: Database, folder: Path, records: Sequence[str], layout: Layout, strict: bool,
+    content: str, on_progress: OnProgress | None,
+) -> CachedBeats:  # fmt: skip
     parts: list[dict[str, np.ndarray]] = []
     dropped: Counter[str] = Counter()
     without_lead: list[str] = []
-    stand_ins: list[str] = []
+    substitutes: list[str] = []
     outside: dict[str, int] = {}
-    usual_mv: dict[str, np.ndarray] = {}
+    templates_mv: dict[str, np.ndarray] = {}
     annotated: dict[str, np.ndarray] = {}
     for done, record_id in enumerate(records):
-        if report is not None:
-            report(done, len(records), record_id)
-        record = _READERS[layout].read_record(folder, record_id, database, preparation.leads)
+        if on_progress is not None:
+            on_progress(done, len(records), record_id)
+        record = _READERS[layout].read_record(folder, record_id, database, preprocessing.leads)
         if strict:
             check_nothing_outside(record)
-        columns, wanting = choose_leads(record, preparation)
+        columns, wanting = choose_leads(record, preprocessing)
         if columns is None:
             dropped[f"record {record_id} has no lead {wanting}"] = len(record.beat_samples)
             without_lead.append(record_id)
             continue
         if wanting:
-            stand_ins.append(f"{record_id} ({wanting} <- {', '.join(record.lead_names[column] for column in columns)})")
-        part, lost, annotated[record_id] = prepare_record(record, columns, preparation)
+            substitutes.append(
+                f"{record_id} ({wanting} <- {', '.join(record.lead_names[column] for column in columns)})"
+            )
+        part, lost, annotated[record_id] = preprocess_record(record, columns, preprocessing)
         parts.append(part)
-        usual_mv[record_id] = usual_beat(part["signals_mv"])
+        templates_mv[record_id] = template(part["signals_mv"])
         dropped.update(lost)
         if record.outside:
             outside[record_id] = sum(record.outside.values())
-            dropped.update({OUTSIDE_RECORD: record.num_beats_outside} if record.num_beats_outside else {})
-    if report is not None:
-        report(len(records), len(records), "")
+            dropped.update(
+                {OUTSIDE_RECORD: record.num_beats_outside} if record.num_beats_outside else {}
+            )
+    if on_progress is not None:
+        on_progress(len(records), len(records), "")
     if not sum(len(part["r_samples"]) for part in parts):
         raise DataError(
             f"no beat is left of {len(records)} records of {database} ({dict(dropped)}); ask for other leads or records"
@@ -145,14 +162,19 @@ def _prepare(
     columns_of = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     check_no_copies(columns_of["record_ids"], columns_of["signals_mv"])
     beats = BeatSet(
-        **columns_of, fs_hz=preparation.fs_hz, lead_names=preparation.leads, database=str(database), digest=content,
-        dropped=dict(dropped), usual_mv=usual_mv, annotated=annotated,
+        **columns_of, fs_hz=preprocessing.fs_hz, lead_names=preprocessing.leads, database=str(database), digest=content,
+        dropped=dict(dropped), templates_mv=templates_mv, annotated=annotated,
     )  # fmt: skip
-    return Prepared(beats=beats, warnings=_warnings(database, without_lead, stand_ins, outside))
+    return CachedBeats(
+        beats=beats, warnings=_warnings(database, without_lead, substitutes, outside)
+    )
 
 
 def _warnings(
-    database: Database, without_lead: Sequence[str], stand_ins: Sequence[str], outside: Mapping[str, int]
+    database: Database,
+    without_lead: Sequence[str],
+    substitutes: Sequence[str],
+    outside: Mapping[str, int],
 ) -> tuple[str, ...]:
     lines = []
     if without_lead:
@@ -160,8 +182,10 @@ def _warnings(
             f"{database}: records {', '.join(without_lead)} lack a lead that was asked for and are left out "
             "(dataset.missing_lead=first takes another lead of theirs, =error stops)"
         )
-    if stand_ins:
-        lines.append(f"{database}: another lead stands in for a missing one in {'; '.join(stand_ins)}")
+    if substitutes:
+        lines.append(
+            f"{database}: another lead stands in for a missing one in {'; '.join(substitutes)}"
+        )
     if outside:
         told = ", ".join(f"{record_id} {count}" for record_id, count in outside.items())
         lines.append(
@@ -185,7 +209,7 @@ def check_nothing_outside(record: Record) -> None:
         )
 
 
-def choose_leads(record: Record, preparation: Preparation) -> tuple[list[int] | None, str]:
+def choose_leads(record: Record, preprocessing: Preprocessing) -> tuple[list[int] | None, str]:
     """Which columns of a record to use, by name, and which names it lacks.
 
     Returns:
@@ -195,31 +219,36 @@ def choose_leads(record: Record, preparation: Preparation) -> tuple[list[int] | 
     Raises:
       DataError: a lead is missing and that is not allowed, or is there and cannot be used, as for a gap in it.
     """
-    for name in preparation.leads:
+    for name in preprocessing.leads:
         if name in record.unusable:
             raise DataError(record.unusable[name])
-    missing = [name for name in preparation.leads if name not in record.lead_names]
-    spare = [column for column, name in enumerate(record.lead_names) if name not in preparation.leads]
-    if missing and preparation.missing_lead == "error":
+    missing = [name for name in preprocessing.leads if name not in record.lead_names]
+    spare = [
+        column for column, name in enumerate(record.lead_names) if name not in preprocessing.leads
+    ]
+    if missing and preprocessing.missing_lead == "error":
         raise DataError(
             f"record {record.record_id} has the leads {', '.join(record.lead_names)} but not {', '.join(missing)}; try "
             "dataset.missing_lead=skip, or another dataset.leads"
         )
-    if missing and (preparation.missing_lead == "skip" or len(spare) < len(missing)):
+    if missing and (preprocessing.missing_lead == "skip" or len(spare) < len(missing)):
         return None, ", ".join(missing)
-    wanted = [record.lead_names.index(name) if name not in missing else spare.pop(0) for name in preparation.leads]
+    wanted = [
+        record.lead_names.index(name) if name not in missing else spare.pop(0)
+        for name in preprocessing.leads
+    ]
     return wanted, ", ".join(missing)
 
 
-def prepare_record(
-    record: Record, columns: Sequence[int], preparation: Preparation
+def preprocess_record(
+    record: Record, columns: Sequence[int], preprocessing: Preprocessing
 ) -> tuple[dict[str, np.ndarray], dict[str, int], np.ndarray]:
     """Baseline, sampling frequency, windows and RR intervals of one record.
 
     Args:
       record: the record.
       columns: the leads to use.
-      preparation: what to do.
+      preprocessing: what to do.
 
     Returns:
       part: the columns of `BeatSet`, rows in time order. `rr` of a record with a single beat is NaN.
@@ -228,14 +257,22 @@ def prepare_record(
     """
     r_samples, symbols = record.beat_samples, record.beat_symbols
     if not len(r_samples):
-        return _empty_part(len(columns), preparation), {LEFT_RECORD: 0}, np.zeros((2, 0), np.int64)
-    _check_ratio(record, preparation)
-    leads = [_clean(record.signals_mv[:, column], record.signal_hz, preparation) for column in columns]
+        return (
+            _empty_part(len(columns), preprocessing),
+            {LEFT_RECORD: 0},
+            np.zeros((2, 0), np.int64),
+        )
+    _check_ratio(record, preprocessing)
+    leads = [
+        _clean(record.signals_mv[:, column], record.signal_hz, preprocessing) for column in columns
+    ]
     signals_mv = np.stack(leads, axis=1)
-    scale = preparation.fs_hz / record.fs_hz
+    scale = preprocessing.fs_hz / record.fs_hz
     places = np.rint(r_samples * scale).astype(np.int64)
-    places = relocate(signals_mv[:, 0], places, round(preparation.relocate_ms * preparation.fs_hz / 1000))
-    windows, inside = cut_windows(signals_mv, places, *preparation.window_samples)
+    places = relocate(
+        signals_mv[:, 0], places, round(preprocessing.relocate_ms * preprocessing.fs_hz / 1000)
+    )
+    windows, inside = cut_windows(signals_mv, places, *preprocessing.window_samples)
     part = {
         "signals_mv": windows,
         "rr": rr_features(r_samples, record.fs_hz)[inside],
@@ -247,29 +284,29 @@ def prepare_record(
     return part, {LEFT_RECORD: int(np.sum(~inside))}, np.stack([r_samples, places]).astype(np.int64)
 
 
-def _clean(lead_mv: np.ndarray, fs_hz: float, preparation: Preparation) -> np.ndarray:
+def _clean(lead_mv: np.ndarray, fs_hz: float, preprocessing: Preprocessing) -> np.ndarray:
     """Baseline first, at the recorded frequency, so that its parameters mean what the paper measured."""
-    if preparation.baseline == "median":
+    if preprocessing.baseline == "median":
         lead_mv = remove_median_baseline(lead_mv, fs_hz)
-    elif preparation.baseline == "bandpass":
-        lead_mv = bandpass(lead_mv, fs_hz, preparation.bandpass_hz)
-    return resample(lead_mv, fs_hz, preparation.fs_hz)
+    elif preprocessing.baseline == "bandpass":
+        lead_mv = bandpass(lead_mv, fs_hz, preprocessing.bandpass_hz)
+    return resample(lead_mv, fs_hz, preprocessing.fs_hz)
 
 
-def _check_ratio(record: Record, preparation: Preparation) -> None:
+def _check_ratio(record: Record, preprocessing: Preprocessing) -> None:
     """Resampling takes time and memory by the larger term of the ratio of both frequencies."""
-    ratio = resampling_ratio(record.signal_hz, preparation.fs_hz)
+    ratio = resampling_ratio(record.signal_hz, preprocessing.fs_hz)
     if max(ratio.numerator, ratio.denominator) > _LARGEST_TERM:
         raise DataError(
-            f"record {record.record_id} at {record.signal_hz!r} Hz cannot be brought to {preparation.fs_hz!r} Hz, whose ratio is "
+            f"record {record.record_id} at {record.signal_hz!r} Hz cannot be brought to {preprocessing.fs_hz!r} Hz, whose ratio is "
             f"{ratio}; correct the frequency in its header, or set dataset.fs_hz to it"
         )
 
 
-def _empty_part(num_leads: int, preparation: Preparation) -> dict[str, np.ndarray]:
+def _empty_part(num_leads: int, preprocessing: Preprocessing) -> dict[str, np.ndarray]:
     text = np.zeros(0, "<U1")
     return {
-        "signals_mv": np.zeros((0, sum(preparation.window_samples), num_leads), np.float32),
+        "signals_mv": np.zeros((0, sum(preprocessing.window_samples), num_leads), np.float32),
         "rr": np.zeros((0, len(RR_FEATURES)), np.float32),
         "symbols": text, "record_ids": text, "patient_ids": text, "r_samples": np.zeros(0, np.int64),
     }  # fmt: skip

@@ -7,10 +7,17 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from ecgexp.settings.declaration import ConfigError, Milliseconds, Number, Positive, check_named_once, settings
+from ecgexp.settings.declaration import (
+    ConfigError,
+    Milliseconds,
+    Number,
+    Positive,
+    check_named_once,
+    settings,
+)
 from ecgexp.settings.paths import Folder
 
-Report = Callable[[int, int, str], None]
+OnProgress = Callable[[int, int, str], None]
 """Told `(done, total, what)` while records are prepared, for a progress bar."""
 
 Layout = Literal["wfdb", "kaggle_csv"]
@@ -40,7 +47,7 @@ _MOST_SAMPLES = 20_000
 
 
 @settings
-class Preparation:
+class Preprocessing:
     """What is done to every record before its beats are cut out.
 
     Attributes:
@@ -78,7 +85,9 @@ class Preparation:
                 f"{self.fs_hz:g}, above {_MOST_SAMPLES}; use a shorter window, e.g. dataset.window_ms=[250,250]"
             )
         if self.bandpass_hz[0] >= self.bandpass_hz[1]:
-            raise ConfigError(f"dataset.bandpass_hz={list(self.bandpass_hz)} must rise; try [0.5,40]")
+            raise ConfigError(
+                f"dataset.bandpass_hz={list(self.bandpass_hz)} must rise; try [0.5,40]"
+            )
 
     @property
     def window_samples(self) -> tuple[int, int]:

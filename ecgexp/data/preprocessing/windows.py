@@ -16,8 +16,14 @@ REGULARITY_REACH = 20
 FIBRILLATION_REACH = 120
 """Intervals on either side, some four minutes, that say whether beats follow each other without any order."""
 
-_LAGS = (1, 2, 3)  # a rhythm that repeats after two beats or three, bigeminy or trigeminy, has an order
-_ORDERLY = 0.25  # a beat out of place makes two large changes: a median gives way at one such beat in four
+_LAGS = (
+    1,
+    2,
+    3,
+)  # a rhythm that repeats after two beats or three, bigeminy or trigeminy, has an order
+_ORDERLY = (
+    0.25  # a beat out of place makes two large changes: a median gives way at one such beat in four
+)
 
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
@@ -61,7 +67,7 @@ def cut_windows(
     return signals_mv.astype(np.float32)[places], inside
 
 
-def usual_beat(windows_mv: np.ndarray) -> np.ndarray:
+def template(windows_mv: np.ndarray) -> np.ndarray:
     """How a heart's beat usually looks: the median of all of a record's beats, sample by sample.
 
     Not of the slow ones, though they are never premature: in a heart that conducts otherwise when it beats fast they are few.
@@ -102,16 +108,18 @@ def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
     previous = np.concatenate([intervals[:1], intervals])
     following = np.concatenate([intervals, intervals[-1:]])
     summed = np.concatenate([[0.0], np.cumsum(intervals)])
-    last = np.arange(len(r_samples)).clip(1)  # beat i has i intervals before it; the first beat borrows its next one
+    last = np.arange(len(r_samples)).clip(
+        1
+    )  # beat i has i intervals before it; the first beat borrows its next one
     first = (last - LOCAL_INTERVALS).clip(0)
     local_mean = (summed[last] - summed[first]) / (last - first)
     own = np.stack([previous, following, local_mean, previous / intervals.mean()], axis=1)
     quantiles = np.quantile(_around(intervals, REGULARITY_REACH), _QUANTILES, axis=1).T
-    parts = [own, _around(intervals, RHYTHM_REACH), quantiles, _unsteadiness(intervals)[:, None]]
+    parts = [own, _around(intervals, RHYTHM_REACH), quantiles, _rr_irregularity(intervals)[:, None]]
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
-def _unsteadiness(intervals: np.ndarray) -> np.ndarray:
+def _rr_irregularity(intervals: np.ndarray) -> np.ndarray:
     """(num_beats,) the last column: fibrillation has no small changes (Tateno & Glass 2001, doi:10.1007/BF02345439).
 
     Premature beats among steady ones, by turns or one in three, leave the quartile where it is.

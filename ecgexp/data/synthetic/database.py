@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgexp.data.synthetic.patient import Heart, draw_heart, patient_id
+from ecgexp.data.synthetic.patient import VirtualPatient, draw_patient, patient_id
 from ecgexp.data.synthetic.rhythm import Rhythm, draw_rhythm
 from ecgexp.data.synthetic.shapes import LEADS
 from ecgexp.data.synthetic.signal import FS_HZ, draw_signals_mv
@@ -43,7 +43,11 @@ def list_records(num_patients: int) -> tuple[SyntheticRecord, ...]:
     and V2, as in 102).
     """
     leads = ("MLII", "V1")
-    portions = [(0, leads), *((index, leads) for index in range(num_patients)), (num_patients - 1, ("V5", "V2"))]
+    portions = [
+        (0, leads),
+        *((index, leads) for index in range(num_patients)),
+        (num_patients - 1, ("V5", "V2")),
+    ]
     return tuple(
         SyntheticRecord(record_id=f"s{number:03d}", patient_index=index, leads=names)
         for number, (index, names) in enumerate(portions, start=1)
@@ -52,7 +56,9 @@ def list_records(num_patients: int) -> tuple[SyntheticRecord, ...]:
 
 def patients_of(num_patients: int) -> dict[str, str]:
     """Record -> patient, in the order of the records."""
-    return {record.record_id: patient_id(record.patient_index) for record in list_records(num_patients)}
+    return {
+        record.record_id: patient_id(record.patient_index) for record in list_records(num_patients)
+    }
 
 
 def version_of(seed: int) -> str:
@@ -66,7 +72,9 @@ def patient_in(comments: Sequence[str]) -> tuple[str, int] | None:
     return (found[0][1], int(found[0][2])) if found else None
 
 
-def write_database(folder: Path, *, num_patients: int, minutes: float, seed: int, noise: float = 1.0) -> dict[str, str]:
+def write_database(
+    folder: Path, *, num_patients: int, minutes: float, seed: int, noise: float = 1.0
+) -> dict[str, str]:
     """Writes the records, their annotations and `RECORDS` into `folder`.
 
     The bytes depend on the arguments alone. Three patients are enough for every symbol (N, L, R, V, A, F, /, f), at the
@@ -91,22 +99,29 @@ def write_database(folder: Path, *, num_patients: int, minutes: float, seed: int
         )
     folder.mkdir(parents=True, exist_ok=True)
     seeds = Seeds(seed)
-    hearts = [draw_heart(index, seeds) for index in range(num_patients)]
+    patients = [draw_patient(index, seeds) for index in range(num_patients)]
     for record in list_records(num_patients):
-        heart = hearts[record.patient_index]
+        patient = patients[record.patient_index]
         rng = seeds.generator(f"synthetic/record/{record.record_id}")
-        rhythm = draw_rhythm(heart, duration_s=60 * minutes, rng=rng)
+        rhythm = draw_rhythm(patient, duration_s=60 * minutes, rng=rng)
         num_samples = round(60 * minutes * FS_HZ)
-        signals_mv = draw_signals_mv(heart, rhythm, num_samples=num_samples, noise=noise, rng=rng)
+        signals_mv = draw_signals_mv(patient, rhythm, num_samples=num_samples, noise=noise, rng=rng)
         columns = [LEADS.index(lead) for lead in record.leads]
-        _write_record(folder, record, heart, rhythm, signals_mv[:, columns], seed)
+        _write_record(folder, record, patient, rhythm, signals_mv[:, columns], seed)
     patients = patients_of(num_patients)
-    (folder / "RECORDS").write_text("".join(f"{record_id}\n" for record_id in patients), encoding="ascii")
+    (folder / "RECORDS").write_text(
+        "".join(f"{record_id}\n" for record_id in patients), encoding="ascii"
+    )
     return patients
 
 
 def _write_record(
-    folder: Path, record: SyntheticRecord, heart: Heart, rhythm: Rhythm, signals_mv: np.ndarray, seed: int
+    folder: Path,
+    record: SyntheticRecord,
+    patient: VirtualPatient,
+    rhythm: Rhythm,
+    signals_mv: np.ndarray,
+    seed: int,
 ) -> None:
     """Writes `.hea`, `.dat` and `.atr` of one record; values beyond 11 bits stay at the rail, as in a real recorder."""
     import wfdb
@@ -131,7 +146,7 @@ def _write_record(
         block_size=[0] * 2,
         comments=[
             f"{SYNTHETIC}: drawn by ecgexp, no heart made this record",
-            f"virtual patient {heart.patient_id}, seed {seed}",
+            f"virtual patient {patient.patient_id}, seed {seed}",
             "sum of Gaussians after ECGSYN (McSharry et al. 2003)",
         ],
     )

@@ -9,13 +9,13 @@ from ecgexp.data.synthetic.shapes import LEADS, SHAPES, Shape
 from ecgexp.seeding import Seeds
 
 # What each patient's conduction changes to now and then. Any three neighbours have all three, so a split that holds out
-# whole patients can have every class on each of its sides; see `draw_heart`.
+# whole patients can have every class on each of its sides; see `draw_patient`.
 _INTERMITTENT = ("L", "R", "/")
 _CYCLE = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heart:
+class VirtualPatient:
     """One virtual patient.
 
     Attributes:
@@ -54,7 +54,7 @@ def patient_id(index: int) -> str:
     return f"p{index + 1:03d}"
 
 
-def draw_heart(index: int, seeds: Seeds) -> Heart:
+def draw_patient(index: int, seeds: Seeds) -> VirtualPatient:
     """Patient number `index` (0-based) of the database of `seeds`; drawing more patients does not change him.
 
     Of every twelve, those of index 3, 7 and 11 live with L, R and paced beats and have a short stretch of N; the others
@@ -64,7 +64,7 @@ def draw_heart(index: int, seeds: Seeds) -> Heart:
     usual = _INTERMITTENT[index % 3]
     lasting = index % _CYCLE in (3, 7, 11)
     conduction, episode = (usual, "N") if lasting else ("N", usual)
-    return Heart(
+    return VirtualPatient(
         patient_id=patient_id(index),
         conduction=conduction,
         episode=episode,
@@ -112,7 +112,9 @@ def _own_shapes(rng: np.random.Generator) -> dict[str, Shape]:
     # or low; a bipolar pacemaker leaves hardly a spike.
     t_sign = np.where(rng.random(len(LEADS)) < 0.2, -0.6, 1.0)
     for name in ("N", "R"):
-        shapes[name] = _scaled(shapes[name], np.where(shapes[name].repolarises[:, None], t_sign, 1.0))
+        shapes[name] = _scaled(
+            shapes[name], np.where(shapes[name].repolarises[:, None], t_sign, 1.0)
+        )
     shapes["ectopic P"] = _scaled(shapes["ectopic P"], rng.choice((-0.9, 1.0)))
     shapes["spike"] = _scaled(shapes["spike"], rng.uniform(0.15, 1.2))
     return shapes
@@ -124,7 +126,9 @@ def _own(rng: np.random.Generator, shape: Shape, lead_gain: np.ndarray, speed: f
         shape,
         centres_s=shape.centres_s * rng.normal(1.0, 0.08, waves),
         widths_s=shape.widths_s * speed * rng.lognormal(0.0, 0.10, waves),
-        amplitudes_mv=shape.amplitudes_mv * lead_gain * rng.lognormal(0.0, 0.40, shape.amplitudes_mv.shape),
+        amplitudes_mv=shape.amplitudes_mv
+        * lead_gain
+        * rng.lognormal(0.0, 0.40, shape.amplitudes_mv.shape),
     )
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ecgexp.data.synthetic.patient import Heart
+from ecgexp.data.synthetic.patient import VirtualPatient
 from ecgexp.data.synthetic.rhythm import Rhythm
 from ecgexp.data.synthetic.shapes import LEADS, Shape
 
@@ -12,22 +12,31 @@ _MAINS_HZ = 60.0
 
 
 def draw_signals_mv(
-    heart: Heart, rhythm: Rhythm, *, num_samples: int, noise: float, rng: np.random.Generator
+    patient: VirtualPatient,
+    rhythm: Rhythm,
+    *,
+    num_samples: int,
+    noise: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """A heart's record in all `LEADS`: (num_samples, leads) float64, millivolts; `noise` scales all but the beats."""
     time_s = np.arange(num_samples) / FS_HZ
     breath_phase = rng.uniform(0, 2 * np.pi)
-    breath_at_r = np.sin(2 * np.pi * heart.breathing_hz * rhythm.r_s + breath_phase)
+    breath_at_r = np.sin(2 * np.pi * patient.breathing_hz * rhythm.r_s + breath_phase)
     signals_mv = np.zeros((num_samples, len(LEADS)))
-    for name, weight in _mix(heart, rhythm, rng).items():
+    for name, weight in _mix(patient, rhythm, rng).items():
         beats = np.flatnonzero(weight)
         gain = weight[beats] * (1 + 0.05 * breath_at_r[beats]) * rng.normal(1.0, 0.03, len(beats))
-        signals_mv += _draw_part(heart.shapes[name], rhythm.r_s[beats], rhythm.rr_s[beats], gain, num_samples, rng)
-    breath = np.sin(2 * np.pi * heart.breathing_hz * time_s + breath_phase)
-    return signals_mv + noise * _draw_noise_mv(heart, breath, rng)
+        signals_mv += _draw_part(
+            patient.shapes[name], rhythm.r_s[beats], rhythm.rr_s[beats], gain, num_samples, rng
+        )
+    breath = np.sin(2 * np.pi * patient.breathing_hz * time_s + breath_phase)
+    return signals_mv + noise * _draw_noise_mv(patient, breath, rng)
 
 
-def _mix(heart: Heart, rhythm: Rhythm, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _mix(
+    patient: VirtualPatient, rhythm: Rhythm, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
     """How much of each shape is in each beat: shape name -> (num_beats,) weight.
 
     A is conducted as its neighbours are, from another P. F and f share the ventricles between two sources: the ordinary
@@ -35,7 +44,7 @@ def _mix(heart: Heart, rhythm: Rhythm, rng: np.random.Generator) -> dict[str, np
     """
     symbol, conduction = rhythm.symbols, rhythm.conduction
     share = np.where(np.isin(symbol, ("F", "f")), rng.uniform(0.35, 0.65, len(symbol)), 1.0)
-    from_left = rng.random(len(symbol)) < heart.left_focus
+    from_left = rng.random(len(symbol)) < patient.left_focus
     ectopic = np.isin(symbol, ("V", "F")) * share
     ordinary = np.select([symbol == "V", symbol == "F"], [0.0, 1 - share], share)
     mix = {name: ordinary * (conduction == name) for name in ("N", "L", "R", "/")}
@@ -48,7 +57,12 @@ def _mix(heart: Heart, rhythm: Rhythm, rng: np.random.Generator) -> dict[str, np
 
 
 def _draw_part(
-    shape: Shape, r_s: np.ndarray, rr_s: np.ndarray, gain: np.ndarray, num_samples: int, rng: np.random.Generator
+    shape: Shape,
+    r_s: np.ndarray,
+    rr_s: np.ndarray,
+    gain: np.ndarray,
+    num_samples: int,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """One shape at the beats `r_s`: (num_samples, leads). T moves with the root of RR (Bazett), as in ECGSYN."""
     size = (len(r_s), len(shape.centres_s))
@@ -56,7 +70,9 @@ def _draw_part(
     centres_s = r_s[:, None] + shape.centres_s * delay + rng.normal(0.0, 0.0015, size)
     widths_s = shape.widths_s * rng.normal(1.0, 0.03, size)
     amplitudes_mv = gain[:, None, None] * shape.amplitudes_mv
-    return _sum_of_gaussians(centres_s.ravel(), widths_s.ravel(), amplitudes_mv.reshape(-1, len(LEADS)), num_samples)
+    return _sum_of_gaussians(
+        centres_s.ravel(), widths_s.ravel(), amplitudes_mv.reshape(-1, len(LEADS)), num_samples
+    )
 
 
 def _sum_of_gaussians(
@@ -74,14 +90,20 @@ def _sum_of_gaussians(
     return np.stack(leads, axis=1)
 
 
-def _draw_noise_mv(heart: Heart, breath: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _draw_noise_mv(
+    patient: VirtualPatient, breath: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Baseline wander (breath and slow drift), muscle noise that swells and fades, mains hum: (num_samples, leads)."""
     num_samples, leads = len(breath), len(LEADS)
     time_s = np.arange(num_samples) / FS_HZ
-    knots = rng.normal(size=(int(time_s[-1] / 4) + 2, 2 * leads))  # every four seconds: drift, muscle activity
-    slow = np.stack([np.interp(time_s, 4 * np.arange(len(knots)), column) for column in knots.T], axis=1)
+    knots = rng.normal(
+        size=(int(time_s[-1] / 4) + 2, 2 * leads)
+    )  # every four seconds: drift, muscle activity
+    slow = np.stack(
+        [np.interp(time_s, 4 * np.arange(len(knots)), column) for column in knots.T], axis=1
+    )
     wander = slow[:, :leads] + rng.uniform(0.2, 0.6, leads) * breath[:, None]
     muscle = np.exp(0.6 * slow[:, leads:]) * rng.normal(size=(num_samples, leads))
     mains = np.sin(2 * np.pi * _MAINS_HZ * time_s[:, None] + rng.uniform(0, 2 * np.pi, leads))
-    level_mv = heart.noise_mv
+    level_mv = patient.noise_mv
     return level_mv["wander"] * wander + level_mv["muscle"] * muscle + level_mv["mains"] * mains

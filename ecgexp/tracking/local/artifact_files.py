@@ -34,13 +34,18 @@ class FileArtifacts(ABC):
     def log_dict(self, values: Mapping[str, Any], path: str) -> None:
         """Keeps nested values as `.json` or `.yaml`; undefined numbers become null, secrets in texts are hidden."""
         self._write(
-            path, lambda target: target.write_text(_dump(redacted(values), suffix=target.suffix), encoding="utf-8")
+            path,
+            lambda target: target.write_text(
+                _dump(redacted(values), suffix=target.suffix), encoding="utf-8"
+            ),
         )
 
     def log_table(self, table: Any, path: str) -> None:
         """Keeps a pandas table as `.csv` or `.parquet`."""
         if path.endswith(".parquet"):
-            self._write(path, lambda target: table.to_parquet(target, index=False, write_page_checksum=True))
+            self._write(
+                path, lambda target: table.to_parquet(target, index=False, write_page_checksum=True)
+            )
         elif path.endswith(".csv"):
             self._write(path, lambda target: table.to_csv(target, index=False))
         else:

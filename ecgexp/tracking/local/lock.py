@@ -107,7 +107,9 @@ def discard_unheld(folder: Path) -> None:
 def move_log(folder: Path | None) -> None:
     """From now on the log is written into that folder; None: nowhere."""
     root = logging.getLogger()
-    for handler in [handler for handler in root.handlers if isinstance(handler, logging.FileHandler)]:
+    for handler in [
+        handler for handler in root.handlers if isinstance(handler, logging.FileHandler)
+    ]:
         target = None if folder is None else os.path.abspath(folder / LOG)
         if handler.baseFilename == target:
             continue
@@ -120,13 +122,20 @@ def move_log(folder: Path | None) -> None:
 
 
 def _is_unused(folder: Path) -> bool:
-    return {path.name for path in folder.glob("*")} <= {".hydra", LOG, LOCK, _PRIVATE, _JOURNAL} and not _holds(
-        folder, _OF_RUN
-    )
+    return {path.name for path in folder.glob("*")} <= {
+        ".hydra",
+        LOG,
+        LOCK,
+        _PRIVATE,
+        _JOURNAL,
+    } and not _holds(folder, _OF_RUN)
 
 
 def _holds(folder: Path, names: Iterable[str]) -> bool:
-    return any((folder / name).exists() and not (name == _JOURNAL and _is_new(folder / name)) for name in names)
+    return any(
+        (folder / name).exists() and not (name == _JOURNAL and _is_new(folder / name))
+        for name in names
+    )
 
 
 def _is_new(journal: Path) -> bool:

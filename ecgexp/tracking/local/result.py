@@ -35,7 +35,7 @@ class DataValues(TypedDict, total=False):
 class PrivacyValues(TypedDict, total=False):
     """`privacy.json`, and `privacy` of `result.json`: the guarantee of a run."""
 
-    claim: bool
+    guarantee: bool
     simulation: bool
     statement: str
     epsilon: Epsilon | None
@@ -45,7 +45,7 @@ class PrivacyValues(TypedDict, total=False):
     overlapping_rows: Count
     delta: Annotated[float, Field(ge=0, le=1)] | None
     unit: str
-    neighbouring: str
+    neighboring_relation: str
     accountant: str
     num_units: Count | None
     steps: Count
@@ -117,7 +117,9 @@ class Result:
         """Writes `result.json` whole or not at all."""
         path = folder / "result.json"
         with replacing(path) as part:
-            part.write_text(json.dumps(_finite(asdict(self)), indent=2, allow_nan=False), encoding="utf-8")
+            part.write_text(
+                json.dumps(_finite(asdict(self)), indent=2, allow_nan=False), encoding="utf-8"
+            )
         return path
 
 
@@ -127,10 +129,15 @@ def read_result(folder: Path) -> Result:
     Raises:
       DataError: there is none, or it is damaged.
     """
-    path, fix = folder / "result.json", "restore the file from a copy, or start the run anew in another folder"
+    path, fix = (
+        folder / "result.json",
+        "restore the file from a copy, or start the run anew in another folder",
+    )
     values = read_json(path, ResultValues, fix=fix)
     known = {name: values[name] for name in Result.__dataclass_fields__ if name in values}
-    metrics = {name: value for name, value in values.get("metrics", {}).items() if value is not None}
+    metrics = {
+        name: value for name, value in values.get("metrics", {}).items() if value is not None
+    }
     return Result(**known | {"metrics": metrics})
 
 

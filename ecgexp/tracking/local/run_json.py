@@ -82,7 +82,10 @@ def read_run(folder: Path) -> dict[str, Any]:
 def write_run(folder: Path, values: Mapping[str, Any]) -> None:
     """Replaces `run.json`."""
     with replacing(folder / NAME) as part:
-        part.write_text(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        part.write_text(
+            json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+            encoding="utf-8",
+        )
 
 
 def is_being_made(values: Mapping[str, Any]) -> bool:

@@ -56,11 +56,27 @@ class JsonlTracker(FileArtifacts):
         self._metrics = folder / "metrics.jsonl"
         cut_torn_line(self._metrics)
         _check_no_folder(folder / "result.json")  # now, and not when the run has been trained
-        self._points = Points((name, step) for step, metrics in read_metrics(self._metrics) for name in metrics)
+        self._points = Points(
+            (name, step) for step, metrics in read_metrics(self._metrics) for name in metrics
+        )
         before = read_run(folder) if (folder / NAME).exists() else {}
-        self._run: dict[str, Any] = {"params": {}, "tags": {}, "datasets": [], "artifacts": [], "store": None, **before}
-        self._run |= {"run_id": run_id or before.get("run_id"), "status": "RUNNING", "reason": None, "ended": None}
-        self._run["tags"] |= process_tags()  # at once, so that nobody takes a run that goes on for one that died
+        self._run: dict[str, Any] = {
+            "params": {},
+            "tags": {},
+            "datasets": [],
+            "artifacts": [],
+            "store": None,
+            **before,
+        }
+        self._run |= {
+            "run_id": run_id or before.get("run_id"),
+            "status": "RUNNING",
+            "reason": None,
+            "ended": None,
+        }
+        self._run["tags"] |= (
+            process_tags()
+        )  # at once, so that nobody takes a run that goes on for one that died
         if store_uri is not None:
             self._run["store"] = {"uri": redact(store_uri)}
         self.mark_whole(False)
@@ -89,15 +105,22 @@ class JsonlTracker(FileArtifacts):
         fresh, kept = plain(loggable(params)), self._run["params"]
         changed = [name for name in fresh if kept.get(name, fresh[name]) != fresh[name]]
         if changed:
-            raise ValueError(f"parameter {changed[0]!r} already has another value: {kept[changed[0]]!r}")
+            raise ValueError(
+                f"parameter {changed[0]!r} already has another value: {kept[changed[0]]!r}"
+            )
         kept.update(fresh)
         self._save()
 
-    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None) -> None:
+    def log_metrics(
+        self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None
+    ) -> None:
         """See `Tracker.log_metrics`; an undefined value is written as null."""
         fresh = self._points.check(metrics, step)
         if fresh:
-            line = json.dumps({"time": now() if at is None else at, "step": step, "metrics": fresh}, allow_nan=False)
+            line = json.dumps(
+                {"time": now() if at is None else at, "step": step, "metrics": fresh},
+                allow_nan=False,
+            )
             with self._metrics.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
         self._points.keep(metrics, step)
@@ -108,7 +131,9 @@ class JsonlTracker(FileArtifacts):
         left = [entry for entry in entries if entry["step"] is None or entry["step"] <= after]
         if len(left) < len(entries):
             with replacing(self._metrics) as part:
-                part.write_text("".join(f"{json.dumps(entry)}\n" for entry in left), encoding="utf-8")
+                part.write_text(
+                    "".join(f"{json.dumps(entry)}\n" for entry in left), encoding="utf-8"
+                )
         self._points.discard(after=after)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
@@ -142,14 +167,20 @@ class JsonlTracker(FileArtifacts):
         if not _is_same(folder, target):
             with replacing_folder(target) as part:
                 shutil.copytree(folder, part, dirs_exist_ok=True)
-        example = input_example if isinstance(input_example, Mapping) else {"signals_mv": input_example}
+        example = (
+            input_example if isinstance(input_example, Mapping) else {"signals_mv": input_example}
+        )
         with replacing(self.folder / EXAMPLE) as part, part.open("wb") as file:
             write_archive(file, example, {})
 
     def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
         """See `Tracker.finish`; a run that has finished keeps no states of its training, from the first moment on."""
         if self._run["status"] == "RUNNING":
-            self._run |= {"status": status, "reason": reason and redact(reason), "ended": now() if at is None else at}
+            self._run |= {
+                "status": status,
+                "reason": reason and redact(reason),
+                "ended": now() if at is None else at,
+            }
             self._save()
             if status == "FINISHED":
                 remove_checkpoints(self.folder)

@@ -33,14 +33,14 @@ def open_existing(uri: str) -> "MlflowClient":
     from mlflow import MlflowClient
 
     from ecgexp.tracking.mlflow.store import check_sqlite_uri, is_sqlite, reach, sqlite_file
-    from ecgexp.tracking.mlflow.store_tables import prepare_tables
+    from ecgexp.tracking.mlflow.store_tables import create_tables
 
     if is_sqlite(uri):
         try:
             check_sqlite_uri(uri)
             file = sqlite_file(uri, Path.cwd())
             _check_sqlite(file)
-            prepare_tables(file)  # MLflow would upgrade an older store in place
+            create_tables(file)  # MLflow would upgrade an older store in place
         except ConfigError as error:
             raise DataError(_as_option(error)) from error
         uri = f"sqlite:///{file}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ecgexp.tracking.local.run_json import RUN_DIR_TAG
 from ecgexp.tracking.mlflow.quiet import quieten
-from ecgexp.tracking.mlflow.store_tables import prepare_tables, why_not
+from ecgexp.tracking.mlflow.store_tables import create_tables, why_not
 from ecgexp.tracking.provenance import is_running
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def check_sqlite(file: Path) -> None:
         if file.exists():
             _check_database(file)
             quieten()
-            prepare_tables(file)
+            create_tables(file)
         else:
             _check_folder(next(parent for parent in file.parents if parent.exists()))
     except (OSError, sqlite3.Error) as error:
@@ -61,7 +61,11 @@ def find_stale(uri: str) -> list[StaleRun]:
     client = MlflowClient(tracking_uri=uri)
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     running = _all_pages(client, experiments)
-    return [StaleRun(run_id=run.info.run_id, name=run.info.run_name) for run in running if _has_ended(run.data.tags)]
+    return [
+        StaleRun(run_id=run.info.run_id, name=run.info.run_name)
+        for run in running
+        if _has_ended(run.data.tags)
+    ]
 
 
 def close_stale(uri: str) -> list[StaleRun]:
@@ -71,7 +75,11 @@ def close_stale(uri: str) -> list[StaleRun]:
 
     client = MlflowClient(tracking_uri=uri)
     for run in stale:
-        client.set_tag(run.run_id, "status.reason", "its process ended without saying how; closed by ecgexp-doctor")
+        client.set_tag(
+            run.run_id,
+            "status.reason",
+            "its process ended without saying how; closed by ecgexp-doctor",
+        )
         client.set_terminated(run.run_id, status="KILLED")
     return stale
 
@@ -97,7 +105,11 @@ def close_replaced(client: "MlflowClient", folder: Path, *, by: str | None) -> l
         experiments = [experiment.experiment_id for experiment in client.search_experiments()]
         for run in _all_pages(client, experiments):
             tags, run_id = run.data.tags, run.info.run_id
-            if run_id == by or tags.get(RUN_DIR_TAG) != str(folder.absolute()) or not _has_ended(tags):
+            if (
+                run_id == by
+                or tags.get(RUN_DIR_TAG) != str(folder.absolute())
+                or not _has_ended(tags)
+            ):
                 continue
             then = f"; it was begun anew as {by}" if by else ""
             client.set_tag(run_id, REASON_TAG, f"its process ended without saying how{then}")
@@ -109,7 +121,9 @@ def close_replaced(client: "MlflowClient", folder: Path, *, by: str | None) -> l
 def _all_pages(client, experiments: list[str]) -> Iterator:
     token = None
     while experiments:
-        page = client.search_runs(experiments, filter_string="attributes.status = 'RUNNING'", page_token=token)
+        page = client.search_runs(
+            experiments, filter_string="attributes.status = 'RUNNING'", page_token=token
+        )
         yield from page
         token = page.token
         if not token:
@@ -117,7 +131,11 @@ def _all_pages(client, experiments: list[str]) -> Iterator:
 
 
 def _has_ended(tags: Mapping[str, str]) -> bool:
-    if tags.get("process.host") != platform.node() or "process.pid" not in tags or "process.started" not in tags:
+    if (
+        tags.get("process.host") != platform.node()
+        or "process.pid" not in tags
+        or "process.started" not in tags
+    ):
         return False  # nobody here can tell
     return not is_running(tags)
 

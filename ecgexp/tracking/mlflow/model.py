@@ -72,17 +72,26 @@ def _outputs(store: Store, run_id: str) -> set[str]:
     return {output.model_id for output in outputs.model_outputs} if outputs is not None else set()
 
 
-def _upload(store: Store, run_id: str, logged: LoggedModel, folder: Path, input_example: ModelInput) -> None:
+def _upload(
+    store: Store, run_id: str, logged: LoggedModel, folder: Path, input_example: ModelInput
+) -> None:
     with tempfile.TemporaryDirectory(prefix="ecgexp-") as scratch:
         described = Model(
-            artifact_path=logged.artifact_location, run_id=run_id, model_uuid=logged.model_id, model_id=logged.model_id
+            artifact_path=logged.artifact_location,
+            run_id=run_id,
+            model_uuid=logged.model_id,
+            model_id=logged.model_id,
         )
-        save_pyfunc(folder, Path(scratch) / NAME, input_example=input_example, description=described)
+        save_pyfunc(
+            folder, Path(scratch) / NAME, input_example=input_example, description=described
+        )
         store.client.log_model_artifacts(logged.model_id, str(Path(scratch) / NAME))
     store.client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
 
 
-def save_pyfunc(folder: Path, target: Path, *, input_example: ModelInput, description: Model | None = None) -> None:
+def save_pyfunc(
+    folder: Path, target: Path, *, input_example: ModelInput, description: Model | None = None
+) -> None:
     """Writes the MLflow model of the classifier in `folder` to the new folder `target`."""
     class_names = read_description(folder)["class_names"]
     pyfunc.save_model(
@@ -103,7 +112,9 @@ def signature(input_example: ModelInput, *, num_classes: int) -> ModelSignature:
         inputs = Schema([_spec(array, name) for name, array in input_example.items()])
     else:
         inputs = Schema([_spec(input_example)])
-    return ModelSignature(inputs=inputs, outputs=Schema([TensorSpec(np.dtype(np.float64), (-1, num_classes))]))
+    return ModelSignature(
+        inputs=inputs, outputs=Schema([TensorSpec(np.dtype(np.float64), (-1, num_classes))])
+    )
 
 
 def _spec(array: np.ndarray, name: str | None = None) -> TensorSpec:

@@ -19,24 +19,24 @@ class EcgClassifier(PythonModel):
 
         self._classifier = load_classifier(context.artifacts["classifier"])
 
-    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> np.ndarray:
+    def predict(self, context: Any, features: np.ndarray, params: Any = None) -> np.ndarray:
         """Class probabilities.
 
         Args:
           context: given by MLflow, not used.
-          model_input: (n, window, leads) float32 millivolts, or a dict of `signals_mv` (n, window, leads) and what the
-            model takes beside: `rr` (n, 20), `usual_mv` (n, window, leads).
+          features: (n, window, leads) float32 millivolts, or a dict of `signals_mv` (n, window, leads) and what the
+            model takes beside: `rr` (n, 20), `templates_mv` (n, window, leads).
             The annotation names only the array: any other hint MLflow would take for a schema, beside the signature.
           params: none.
 
         Returns:
           (n, num_classes) float64, columns in the order of the model's `class_names` metadata.
         """
-        if isinstance(model_input, dict):
+        if isinstance(features, dict):
             return self._classifier.predict_probabilities(
-                model_input["signals_mv"], model_input.get("rr"), model_input.get("usual_mv")
+                features["signals_mv"], features.get("rr"), features.get("templates_mv")
             )
-        return self._classifier.predict_probabilities(model_input, None)
+        return self._classifier.predict_probabilities(features, None)
 
 
 set_model(EcgClassifier())

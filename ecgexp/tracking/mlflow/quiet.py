@@ -25,5 +25,9 @@ def quieten() -> None:
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # regrets that uv's environments have no pip
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # shows the trace of what it raises anyway
+    logging.getLogger("mlflow.utils.environment").setLevel(
+        logging.ERROR
+    )  # regrets that uv's environments have no pip
+    logging.getLogger("mlflow.store.db.utils").setLevel(
+        logging.CRITICAL
+    )  # shows the trace of what it raises anyway

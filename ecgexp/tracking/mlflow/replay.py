@@ -19,7 +19,14 @@ from ecgexp.tracking.local.run_json import EXAMPLE, read_run
 from ecgexp.tracking.local.tracker import read_entries
 from ecgexp.tracking.mlflow.model import is_logged
 from ecgexp.tracking.mlflow.store import Store
-from ecgexp.tracking.mlflow.tracker import REASON_TAG, MlflowTracker, as_inputs, points_of, reaching, stored_tag
+from ecgexp.tracking.mlflow.tracker import (
+    REASON_TAG,
+    MlflowTracker,
+    as_inputs,
+    points_of,
+    reaching,
+    stored_tag,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -51,24 +58,38 @@ def replay(folder: Path, store: Store, run_id: str, *, with_end: bool = True) ->
         raise DataError(
             f"{folder}: its run was deleted in MLflow; `mlflow runs restore --run-id {run_id}` brings it back"
         )
-    is_parent = values["tags"].get("sweep.role") == "parent"  # with which a report may be kept at this moment
+    is_parent = (
+        values["tags"].get("sweep.role") == "parent"
+    )  # with which a report may be kept at this moment
     remove_partial_uploads(run.info.artifact_uri, older_than_s=60.0 if is_parent else 0.0)
     store = replace(store, experiment_id=run.info.experiment_id)
     tracker = MlflowTracker(store, run_id, params=run.data.params, points=points)
-    params = {name: value for name, value in values["params"].items() if name not in run.data.params}
+    params = {
+        name: value for name, value in values["params"].items() if name not in run.data.params
+    }
     tracker.log_params(params)
     tags = {name: text for name, text in values["tags"].items() if _lacks(run, name, text)}
     if not with_end:  # the process that goes on is another one
         tags = {name: text for name, text in tags.items() if not name.startswith("process.")}
     tracker.set_tags(tags)
-    sent = {"parameter": len(params), "tag": len(tags), "point": _send_points(folder, tracker, points)}
+    sent = {
+        "parameter": len(params),
+        "tag": len(tags),
+        "point": _send_points(folder, tracker, points),
+    }
     sent |= {
         "dataset": _send_datasets(values, tracker, run),
         "file": _send_files(folder, values, tracker, store, run_id),
     }
-    words = [f"{number} {name}{'' if number == 1 else 's'}" for name, number in sent.items() if number]
+    words = [
+        f"{number} {name}{'' if number == 1 else 's'}" for name, number in sent.items() if number
+    ]
     words += ["the model"] if _send_model(folder, tracker, store, run_id) else []
-    words += [f"the end ({values['status']})"] if with_end and _send_end(values, tracker, store, run) else []
+    words += (
+        [f"the end ({values['status']})"]
+        if with_end and _send_end(values, tracker, store, run)
+        else []
+    )
     return ", ".join(words)
 
 
@@ -82,7 +103,11 @@ def _send_points(folder: Path, tracker: MlflowTracker, kept: set[tuple[str, int 
     number = 0
     for entry in read_entries(folder / "metrics.jsonl"):
         step, metrics, at = entry["step"], entry["metrics"], entry["time"]
-        fresh = {name: value for name, value in metrics.items() if value is not None and (name, step) not in kept}
+        fresh = {
+            name: value
+            for name, value in metrics.items()
+            if value is not None and (name, step) not in kept
+        }
         if fresh:
             tracker.log_metrics(fresh, step=step, at=at)
         number += len(fresh)
@@ -102,14 +127,18 @@ def _send_datasets(values: dict[str, Any], tracker: MlflowTracker, run: "Run") -
     return len(missing)
 
 
-def _send_files(folder: Path, values: dict[str, Any], tracker: MlflowTracker, store: Store, run_id: str) -> int:
+def _send_files(
+    folder: Path, values: dict[str, Any], tracker: MlflowTracker, store: Store, run_id: str
+) -> int:
     missing = list(_missing_files(folder, values, store, run_id))
     for path in missing:
         tracker.log_file(folder / path, path.rpartition("/")[0])
     return len(missing)
 
 
-def _missing_files(folder: Path, values: dict[str, Any], store: Store, run_id: str) -> Iterator[str]:
+def _missing_files(
+    folder: Path, values: dict[str, Any], store: Store, run_id: str
+) -> Iterator[str]:
     """Artifacts that are not there, or of another size, as an upload that was cut off leaves them."""
     paths = [path for path in values.get("artifacts", ()) if (folder / path).is_file()]
     kept: dict[str, int | None] = {}

@@ -15,7 +15,7 @@ from ecgexp.settings.redaction import redact
 from ecgexp.storage.atomic import is_disk_full, resolved
 from ecgexp.tracking.credentials import with_credentials
 from ecgexp.tracking.locations import artifact_location, check_location
-from ecgexp.tracking.mlflow.store_tables import lock, prepare_tables, why_not
+from ecgexp.tracking.mlflow.store_tables import create_tables, lock, why_not
 from ecgexp.tracking.reasons import reason
 
 _SQLITE = "sqlite:///"
@@ -46,7 +46,9 @@ class Store:
         )
 
 
-def open_store(uri: str, *, artifact_root: Path | str, experiment_name: str, base_dir: Path) -> Store:
+def open_store(
+    uri: str, *, artifact_root: Path | str, experiment_name: str, base_dir: Path
+) -> Store:
     """Opens the store at `uri` and its experiment; a SQLite store and an experiment are made when they are missing.
 
     Args:
@@ -62,7 +64,9 @@ def open_store(uri: str, *, artifact_root: Path | str, experiment_name: str, bas
         check_sqlite_uri(uri)
         return _open_sqlite(
             sqlite_file(uri, base_dir),
-            lambda: artifact_location(with_credentials(str(artifact_root)), experiment_name, base_dir),
+            lambda: artifact_location(
+                with_credentials(str(artifact_root)), experiment_name, base_dir
+            ),
             experiment_name,
         )
     if urlsplit(uri).scheme in ("", "file"):
@@ -98,7 +102,7 @@ def sqlite_file(uri: str, base_dir: Path) -> Path:
 
 def _open_sqlite(file: Path, location: Callable[[], str], experiment_name: str) -> Store:
     """Opens a SQLite store whose tables are whole; its experiment is made under a lock."""
-    prepare_tables(file)
+    create_tables(file)
     try:
         with lock(file):
             return _open(f"{_SQLITE}{file}", experiment_name, location=location)
@@ -109,7 +113,9 @@ def _open_sqlite(file: Path, location: Callable[[], str], experiment_name: str) 
 def _open(uri: str, experiment_name: str, *, location: Callable[[], str] | None) -> Store:
     try:
         client = MlflowClient(tracking_uri=uri)
-        return Store(client=client, uri=uri, experiment_id=_experiment(client, experiment_name, location))
+        return Store(
+            client=client, uri=uri, experiment_id=_experiment(client, experiment_name, location)
+        )
     except ConfigError:
         raise
     except Exception as error:  # noqa: BLE001 - the store's driver (SQLAlchemy, requests) has its own kinds of error
@@ -126,7 +132,9 @@ def _experiment(client: MlflowClient, name: str, location: Callable[[], str] | N
             check_location(place, tracking_uri=client.tracking_uri)
         try:
             return client.create_experiment(name, artifact_location=place)
-        except MlflowException:  # another process, on a server without our lock, may have been first
+        except (
+            MlflowException
+        ):  # another process, on a server without our lock, may have been first
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
@@ -158,7 +166,9 @@ def reach(uri: str) -> None:
                 socket.create_connection((parts.hostname, port), timeout=_PATIENCE_S).close()
     except (OSError, ValueError) as error:  # requests' errors are OSErrors
         slow = isinstance(error, TimeoutError) or "timed out" in str(error)
-        raise _unusable(uri, f"no answer within {_PATIENCE_S:.0f} s" if slow else _innermost(error)) from error
+        raise _unusable(
+            uri, f"no answer within {_PATIENCE_S:.0f} s" if slow else _innermost(error)
+        ) from error
 
 
 def _innermost(error: BaseException) -> str:

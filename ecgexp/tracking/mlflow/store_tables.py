@@ -27,7 +27,7 @@ _BESIDE = ("-journal", "-wal", "-shm")  # SQLite's own files beside a database
 _OWN = {"alembic_version", "experiments", "runs"}
 
 
-def prepare_tables(file: Path) -> None:
+def create_tables(file: Path) -> None:
     """Makes the store `file`, upgrades it, or leaves it as it is where its tables are those of the installed MLflow.
 
     Guarantees: whenever the process ends, `file` is missing or empty, as it was before, or a whole store
@@ -111,8 +111,15 @@ def _is_current(file: Path) -> bool:
 def _look(file: Path) -> tuple[set[str], str | None]:
     """The names of the tables and MLflow's number of their version; None where the file has none."""
     with closing(sqlite3.connect(file, timeout=_BUSY_S)) as connection:
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        found = connection.execute("SELECT version_num FROM alembic_version").fetchone() if tables >= _OWN else None
+        tables = {
+            name
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
+        found = (
+            connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            if tables >= _OWN
+            else None
+        )
     return tables, found and found[0]
 
 
@@ -123,14 +130,18 @@ def _revisions() -> tuple[str, frozenset[str]]:
     from alembic.script import ScriptDirectory
 
     script = ScriptDirectory.from_config(utils._get_alembic_config(""))
-    return utils._get_latest_schema_revision(), frozenset(one.revision for one in script.walk_revisions())
+    return utils._get_latest_schema_revision(), frozenset(
+        one.revision for one in script.walk_revisions()
+    )
 
 
 def _make_or_upgrade(file: Path) -> None:
     part = file.with_name(f".{file.name}.part")
     _remove(part)
     try:
-        if not file.exists() or not _look(file)[0]:  # to look at it also has SQLite take back what was cut off
+        if (
+            not file.exists() or not _look(file)[0]
+        ):  # to look at it also has SQLite take back what was cut off
             _bring_up_to_date(part)
             _remove(file)  # a journal that outlived its database would be played into the new one
             os.replace(part, file)
@@ -144,7 +155,9 @@ def _upgrade(file: Path, part: Path) -> None:
     tables, revision = _look(file)
     _check_is_ours(file, tables, revision)
     with closing(sqlite3.connect(file, timeout=_BUSY_S, isolation_level=None)) as original:
-        original.execute("PRAGMA locking_mode = EXCLUSIVE")  # from the next writing on, until it is closed
+        original.execute(
+            "PRAGMA locking_mode = EXCLUSIVE"
+        )  # from the next writing on, until it is closed
         original.execute("BEGIN EXCLUSIVE")
         original.execute("COMMIT")
         _copy(original, part)
@@ -161,7 +174,11 @@ def _upgrade(file: Path, part: Path) -> None:
             _copy(original, hidden)
             os.replace(hidden, kept)
             upgraded.backup(original)  # one transaction: the old tables or the new ones
-    _log.warning("%s was upgraded to the tables of the installed MLflow; as it was before it is kept in %s", file, kept)
+    _log.warning(
+        "%s was upgraded to the tables of the installed MLflow; as it was before it is kept in %s",
+        file,
+        kept,
+    )
 
 
 def _check_is_ours(file: Path, tables: set[str], revision: str | None) -> None:
@@ -179,7 +196,11 @@ def _check_is_ours(file: Path, tables: set[str], revision: str | None) -> None:
 
 def _unfinished(file: Path, tables: set[str], connection: sqlite3.Connection) -> ConfigError:
     runs = connection.execute("SELECT count(*) FROM runs").fetchone()[0] if "runs" in tables else 0
-    holds = f"it holds {runs} runs: restore it from a backup if there is one, or" if runs else "it holds no runs:"
+    holds = (
+        f"it holds {runs} runs: restore it from a backup if there is one, or"
+        if runs
+        else "it holds no runs:"
+    )
     return ConfigError(
         f"tracking.uri=sqlite:///{file}: the store is unfinished, because a process ended while MLflow made its tables; {holds} "
         f"move it away with `mv {file} {file}.unfinished` and use the same command again"
@@ -196,7 +217,9 @@ def _bring_up_to_date(part: Path) -> None:
     from mlflow.store.db.utils import _initialize_tables
     from sqlalchemy.pool import NullPool
 
-    engine = sqlalchemy.create_engine(sqlalchemy.URL.create("sqlite", database=str(part)), poolclass=NullPool)
+    engine = sqlalchemy.create_engine(
+        sqlalchemy.URL.create("sqlite", database=str(part)), poolclass=NullPool
+    )
     sqlalchemy.event.listen(engine, "connect", _without_syncs)
     try:
         _initialize_tables(engine)

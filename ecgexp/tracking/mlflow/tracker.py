@@ -14,7 +14,14 @@ from mlflow.entities import DatasetInput as MlflowDatasetInput
 from mlflow.exceptions import MlflowException
 
 from ecgexp.settings.redaction import redact
-from ecgexp.tracking.base import DatasetInput, LoginRefused, ModelInput, Scalar, Status, TrackerUnavailable
+from ecgexp.tracking.base import (
+    DatasetInput,
+    LoginRefused,
+    ModelInput,
+    Scalar,
+    Status,
+    TrackerUnavailable,
+)
 from ecgexp.tracking.checks import Points, check_path
 from ecgexp.tracking.local.artifact_files import FileArtifacts
 from ecgexp.tracking.mlflow.store import Store
@@ -41,7 +48,12 @@ class MlflowTracker(FileArtifacts):
     """
 
     def __init__(
-        self, store: Store, run_id: str, *, params: Mapping[str, str], points: Iterable[tuple[str, int | None]]
+        self,
+        store: Store,
+        run_id: str,
+        *,
+        params: Mapping[str, str],
+        points: Iterable[tuple[str, int | None]],
     ):
         self._store = store
         self._run_id = run_id
@@ -50,7 +62,9 @@ class MlflowTracker(FileArtifacts):
         self._ended = False
 
     @classmethod
-    def create(cls, store: Store, run_name: str, *, tags: Mapping[str, str] | None = None) -> "MlflowTracker":
+    def create(
+        cls, store: Store, run_name: str, *, tags: Mapping[str, str] | None = None
+    ) -> "MlflowTracker":
         """Begins a run. MLflow marks it RUNNING until `finish`.
 
         Args:
@@ -62,13 +76,17 @@ class MlflowTracker(FileArtifacts):
           ConfigError: the store does not let us.
         """
         try:
-            run = store.client.create_run(store.experiment_id, run_name=run_name, tags=dict(tags or {}))
+            run = store.client.create_run(
+                store.experiment_id, run_name=run_name, tags=dict(tags or {})
+            )
         except MlflowException as error:
             raise store.refusal("refuses a new run", error) from error
         return cls(store, run.info.run_id, params={}, points=())
 
     @classmethod
-    def resume(cls, store: Store, run_id: str, *, tags: Mapping[str, str] | None = None) -> "MlflowTracker":
+    def resume(
+        cls, store: Store, run_id: str, *, tags: Mapping[str, str] | None = None
+    ) -> "MlflowTracker":
         """Continues a run; why it had not finished no longer counts.
 
         Args:
@@ -83,7 +101,9 @@ class MlflowTracker(FileArtifacts):
             run = store.client.get_run(run_id)
             points = points_of(store, run)
             if tags:
-                store.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+                store.client.log_batch(
+                    run_id, tags=[RunTag(name, value) for name, value in tags.items()]
+                )
             if REASON_TAG in run.data.tags:
                 store.client.delete_tag(run_id, REASON_TAG)
             store.client.update_run(run_id, status="RUNNING")
@@ -102,7 +122,9 @@ class MlflowTracker(FileArtifacts):
         if self._store.uri.startswith("http"):
             page = f"/#/experiments/{self._store.experiment_id}/runs/{self._run_id}?workflowType=machine_learning"
             return redact(self._store.uri.rstrip("/")) + page
-        if self._store.uri == f"sqlite:///{Path.cwd()}/mlruns/mlflow.db":  # where ecgexp-ui looks by itself
+        if (
+            self._store.uri == f"sqlite:///{Path.cwd()}/mlruns/mlflow.db"
+        ):  # where ecgexp-ui looks by itself
             return "uv run ecgexp-ui"
         if self._store.uri.startswith("sqlite"):
             return f"uv run ecgexp-ui --store {self._store.uri}"
@@ -110,16 +132,24 @@ class MlflowTracker(FileArtifacts):
 
     def log_params(self, params: Mapping[str, Scalar]) -> None:
         """See `Tracker.log_params`; a long value is cut, and says so."""
-        values = {name: shorten(str(value), limit=_MAX_PARAM) for name, value in loggable(params).items()}
+        values = {
+            name: shorten(str(value), limit=_MAX_PARAM) for name, value in loggable(params).items()
+        }
         changed = [name for name, value in values.items() if self._params.get(name, value) != value]
         if changed:
-            raise ValueError(f"parameter {changed[0]!r} already has another value: {self._params[changed[0]]!r}")
-        for batch in _batches(Param(name, value) for name, value in values.items() if name not in self._params):
+            raise ValueError(
+                f"parameter {changed[0]!r} already has another value: {self._params[changed[0]]!r}"
+            )
+        for batch in _batches(
+            Param(name, value) for name, value in values.items() if name not in self._params
+        ):
             with reaching():
                 self._store.client.log_batch(self._run_id, params=batch)
             self._params.update({param.key: param.value for param in batch})
 
-    def log_metrics(self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None) -> None:
+    def log_metrics(
+        self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None
+    ) -> None:
         """See `Tracker.log_metrics`; MLflow keeps values without a step at step 0.
 
         A point that MLflow has already, with the same value and time, it does not keep twice.
@@ -127,7 +157,9 @@ class MlflowTracker(FileArtifacts):
         fresh = self._points.check(metrics, step)
         milliseconds = round((time.time() if at is None else at) * 1000)
         for batch in _batches(
-            Metric(name, value, milliseconds, step or 0) for name, value in fresh.items() if value is not None
+            Metric(name, value, milliseconds, step or 0)
+            for name, value in fresh.items()
+            if value is not None
         ):
             with reaching():
                 self._store.client.log_batch(self._run_id, metrics=batch)
@@ -189,7 +221,10 @@ def _as_input(dataset: DatasetInput, split: str, counts: Mapping[str, int]) -> M
     # MLflow keeps one dataset per name and digest, with the profile of the run that came first: so the digest must also
     # tell splits and their counts apart.
     part = hashlib.sha256(json.dumps([split, dict(counts)]).encode()).hexdigest()[:8]
-    profile = {"num_beats": sum(counts.values()), **{f"num_beats_{name}": count for name, count in counts.items()}}
+    profile = {
+        "num_beats": sum(counts.values()),
+        **{f"num_beats_{name}": count for name, count in counts.items()},
+    }
     entity = Dataset(
         name=dataset.name,
         digest=f"{dataset.digest[:_DIGEST]}-{part}",
@@ -203,8 +238,12 @@ def _as_input(dataset: DatasetInput, split: str, counts: Mapping[str, int]) -> M
 def points_of(store: Store, run: Run) -> set[tuple[str, int | None]]:
     """The (metric, step) that the run has already."""
     ask = store.client.get_metric_history
-    steps = {(name, point.step) for name in run.data.metrics for point in ask(run.info.run_id, name)}
-    return steps | {(name, None) for name, step in steps if step == 0}  # steps count from 1: MLflow's 0 is our None
+    steps = {
+        (name, point.step) for name in run.data.metrics for point in ask(run.info.run_id, name)
+    }
+    return steps | {
+        (name, None) for name, step in steps if step == 0
+    }  # steps count from 1: MLflow's 0 is our None
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:

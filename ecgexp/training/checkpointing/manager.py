@@ -16,11 +16,11 @@ from ecgexp.tracking.base import Tracker
 from ecgexp.tracking.local.checkpoint_folder import CHECKPOINTS
 from ecgexp.training.base import TrainerState
 from ecgexp.training.checkpointing.store import Checkpoint, Checkpoints
-from ecgexp.training.model_selection import Chosen
+from ecgexp.training.model_selection import ModelSelector
 
 JOURNAL = "privacy_journal.jsonl"
 
-_TRAINER, _CHOSEN = "trainer/", "chosen/"
+_TRAINER, _SELECTED = "trainer/", "chosen/"
 
 
 @settings
@@ -40,7 +40,7 @@ class CheckpointRule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class TrainingState:
     """Where a training stands.
 
     Attributes:
@@ -94,8 +94,13 @@ class LearningCurve:
 
     def history(self, prefix: str) -> dict[str, list[float]]:
         """Metric without `prefix` -> its value after each epoch, NaN where an epoch has none."""
-        names = dict.fromkeys(name for point in self.points for name in point if name.startswith(prefix))
-        return {name.removeprefix(prefix): [point.get(name, math.nan) for point in self.points] for name in names}
+        names = dict.fromkeys(
+            name for point in self.points for name in point if name.startswith(prefix)
+        )
+        return {
+            name.removeprefix(prefix): [point.get(name, math.nan) for point in self.points]
+            for name in names
+        }
 
 
 def begin_journal(run_dir: Path) -> None:
@@ -112,12 +117,12 @@ def check_journal(run_dir: Path) -> None:
     Journal(run_dir / JOURNAL, block=1)
 
 
-def has_standing(run_dir: Path) -> bool:
+def has_training_state(run_dir: Path) -> bool:
     """Whether a run left a state of its training in its folder, from which it can go on."""
     return any((run_dir / CHECKPOINTS).glob("step-*"))
 
 
-class Keeper:
+class CheckpointManager:
     """Writes and reads the standing of one run.
 
     Args:
@@ -128,18 +133,23 @@ class Keeper:
     """
 
     def __init__(self, run_dir: Path, rule: CheckpointRule, *, data_digest: str, resumes: bool):
-        self._run_dir, self._rule, self._data_digest, self._resumes = run_dir, rule, data_digest, resumes
-        self._files = Checkpoints(run_dir / CHECKPOINTS, keep=rule.keep)
+        self._run_dir, self._rule, self._data_digest, self._resumes = (
+            run_dir,
+            rule,
+            data_digest,
+            resumes,
+        )
+        self._files = Checkpoints(run_dir / CHECKPOINTS, keep=rule.save)
         self._found = self._newest() if resumes else None
         self._written = time.monotonic()
 
     @property
-    def standing(self) -> Standing | None:
+    def training_state(self) -> TrainingState | None:
         """Where the run stood when its last checkpoint was written; None at its beginning."""
         if self._found is None:
             return None
         meta = self._found.meta
-        return Standing(
+        return TrainingState(
             step=self._found.step, points=meta["points"], is_over=meta["is_over"],
             trainer=TrainerState(arrays=_under(_TRAINER, self._found.arrays), meta=meta["trainer"]),
         )  # fmt: skip
@@ -155,7 +165,7 @@ class Keeper:
           DataError: the checkpoint or the privacy journal does not say what the run took before.
         """
         journal = None
-        if plan.makes_claim:
+        if plan.has_privacy_guarantee:
             if not self._resumes:
                 begin_journal(self._run_dir)  # what an earlier run in this folder took counts
             block = math.ceil(plan.num_events(plan.iterations) / num_steps)
@@ -165,34 +175,40 @@ class Keeper:
             state = self._found.meta["trainer"].get("ledger", {})  # an empty one is refused
         return Ledger.from_dict(plan, state, journal=journal, run_dir=self._run_dir)
 
-    def restore(self, chosen: Chosen) -> None:
+    def restore(self, model_selector: ModelSelector) -> None:
         """Puts back which weights were kept so far."""
         if self._found is not None:
-            chosen.restore(_under(_CHOSEN, self._found.arrays), self._found.meta["chosen"])
+            model_selector.restore(
+                _under(_SELECTED, self._found.arrays), self._found.meta["model_selector"]
+            )
 
-    def keep(self, standing: Standing, chosen: Chosen, *, is_last: bool) -> bool:
+    def save(
+        self, training_state: TrainingState, model_selector: ModelSelector, *, is_last: bool
+    ) -> bool:
         """Writes down the standing after an epoch or round, if its turn has come; returns whether it had."""
-        is_due = not standing.step % self._rule.every or is_last or standing.is_over
+        is_due = not training_state.step % self._rule.every or is_last or training_state.is_over
         if is_due:
-            self._write(standing, chosen)
+            self._write(training_state, model_selector)
         return is_due
 
-    def keep_within(self, standing: Callable[[], Standing], chosen: Chosen) -> bool:
-        """Writes down where an epoch stands that takes long; `standing` is made only if its turn has come, which is returned."""
+    def save_within(
+        self, training_state: Callable[[], TrainingState], model_selector: ModelSelector
+    ) -> bool:
+        """Writes down where an epoch stands that takes long; `training_state` is made only if its turn has come, which is returned."""
         is_due = time.monotonic() - self._written >= 60 * self._rule.minutes
         if is_due:
-            self._write(standing(), chosen)
+            self._write(training_state(), model_selector)
         return is_due
 
-    def _write(self, standing: Standing, chosen: Chosen) -> None:
-        kept, rest = chosen.state()
-        arrays = {_TRAINER + name: array for name, array in standing.trainer.arrays.items()}
+    def _write(self, training_state: TrainingState, model_selector: ModelSelector) -> None:
+        kept, rest = model_selector.state()
+        arrays = {_TRAINER + name: array for name, array in training_state.trainer.arrays.items()}
         meta = {
-            "trainer": dict(standing.trainer.meta), "chosen": rest, "points": [dict(point) for point in standing.points],
-            "is_over": standing.is_over, "data_digest": self._data_digest,
+            "trainer": dict(training_state.trainer.meta), "model_selector": rest, "points": [dict(point) for point in training_state.points],
+            "is_over": training_state.is_over, "data_digest": self._data_digest,
         }  # fmt: skip
-        arrays |= {_CHOSEN + name: array for name, array in kept.items()}
-        self._files.save(Checkpoint(step=standing.step, arrays=arrays, meta=meta))
+        arrays |= {_SELECTED + name: array for name, array in kept.items()}
+        self._files.save(Checkpoint(step=training_state.step, arrays=arrays, meta=meta))
         self._written = time.monotonic()
 
     def _newest(self) -> Checkpoint | None:

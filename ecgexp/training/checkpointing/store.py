@@ -74,7 +74,9 @@ class Checkpoints:
           OSError: the disk is full or the folder cannot be written. The checkpoints from before are as they were.
         """
         if checkpoint.step < 0:
-            raise ValueError(f"step={checkpoint.step} is no number of finished epochs or rounds; the first is 0")
+            raise ValueError(
+                f"step={checkpoint.step} is no number of finished epochs or rounds; the first is 0"
+            )
         self._make_folder()
         self._remove_strays()
         with _new_file(self._folder) as (file, part):
@@ -139,7 +141,9 @@ class Checkpoints:
     def _remove_strays(self) -> None:
         """Removes what dead writers left half-written; a living one holds a lock on its file."""
         for part in self._folder.glob(f"{_HIDDEN}*{_PART}"):
-            with suppress(OSError):  # it is being written or not ours to remove, or the file system knows no locks
+            with suppress(
+                OSError
+            ):  # it is being written or not ours to remove, or the file system knows no locks
                 handle = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -188,7 +192,9 @@ def _new_file(folder: Path) -> Iterator[tuple[IO[bytes], str]]:
     handle, part = tempfile.mkstemp(dir=folder, prefix=_HIDDEN, suffix=_PART)
     try:
         with os.fdopen(handle, "wb") as file:
-            with suppress(OSError):  # a file system without locks; then nobody takes this file for a dead writer's
+            with suppress(
+                OSError
+            ):  # a file system without locks; then nobody takes this file for a dead writer's
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield file, part
     finally:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from ecgexp.clipping.base import ClippedSum
 from ecgexp.clipping.checks import public_penalty_gradients
-from ecgexp.privacy.noise_checks import NoiseRecord
+from ecgexp.privacy.noise_checks import NoiseStatistics
 
 _COMPARED = 4096  # values of each step's noise that are held against the step before
 
@@ -52,9 +52,12 @@ class PrivateUpdate:
         self._tally = tf.Variable(tf.zeros(len(Tally._fields), tf.float64), trainable=False)
         self._executed = tf.Variable(0, trainable=False, dtype=tf.int64)
         self._noise_seen = tf.Variable(tf.zeros(4, tf.float64), trainable=False)
-        self._last_noise = tf.Variable(tf.zeros(min(_COMPARED, self.num_parameters)), trainable=False)
+        self._last_noise = tf.Variable(
+            tf.zeros(min(_COMPARED, self.num_parameters)), trainable=False
+        )
         self._apply = tf.function(
-            self._noised_update, input_signature=[tf.TensorSpec([self.num_parameters]), tf.TensorSpec([])]
+            self._noised_update,
+            input_signature=[tf.TensorSpec([self.num_parameters]), tf.TensorSpec([])],
         )
 
     @property
@@ -68,7 +71,9 @@ class PrivateUpdate:
         Args:
           with_noise: those of the noise too, whose exact norm would tell more than its strength: for simulations.
         """
-        return {"seen/tally": self._tally.numpy()} | ({"seen/noise": self._noise_seen.numpy()} if with_noise else {})
+        return {"seen/tally": self._tally.numpy()} | (
+            {"seen/noise": self._noise_seen.numpy()} if with_noise else {}
+        )
 
     def restore(self, executed: int, seen: Mapping[str, np.ndarray]) -> None:
         """Goes on after `executed` updates, with the sums that `seen` gave."""
@@ -104,20 +109,25 @@ class PrivateUpdate:
         self._tally.assign(tf.zeros_like(self._tally))
         return tally
 
-    def take_noise_record(self) -> NoiseRecord:
+    def take_noise_record(self) -> NoiseStatistics:
         """What the noise added since the last call looked like."""
         values, squares, pairs, products = self._noise_seen.numpy().tolist()
         self._noise_seen.assign(tf.zeros_like(self._noise_seen))
-        return NoiseRecord(values=values, squares=squares, pairs=pairs, products=products)
+        return NoiseStatistics(values=values, squares=squares, pairs=pairs, products=products)
 
     def _noised_update(self, noise: Any, divisor: Any) -> None:
         pieces = tf.split(noise, [int(np.prod(v.shape)) for v in self._variables])
         gradients = [
-            (total + tf.reshape(piece, total.shape)) / divisor for total, piece in zip(self._sums, pieces, strict=True)
+            (total + tf.reshape(piece, total.shape)) / divisor
+            for total, piece in zip(self._sums, pieces, strict=True)
         ]
         self._record(noise)
-        if self._model.losses:  # weight decay depends on published weights alone: a public term, added after the noise
-            gradients = [a + b for a, b in zip(gradients, public_penalty_gradients(self._model), strict=True)]
+        if (
+            self._model.losses
+        ):  # weight decay depends on published weights alone: a public term, added after the noise
+            gradients = [
+                a + b for a, b in zip(gradients, public_penalty_gradients(self._model), strict=True)
+            ]
         self._optimizer.apply_gradients(zip(gradients, self._variables, strict=True))
         for total in self._sums:
             total.assign(tf.zeros_like(total))
@@ -125,7 +135,12 @@ class PrivateUpdate:
     def _record(self, noise: Any) -> None:
         first = noise[: self._last_noise.shape[0]]
         compared = tf.where(self._executed > 0, tf.size(first), 0)
-        sums = [tf.size(noise), tf.reduce_sum(tf.square(noise)), compared, tf.reduce_sum(first * self._last_noise)]
+        sums = [
+            tf.size(noise),
+            tf.reduce_sum(tf.square(noise)),
+            compared,
+            tf.reduce_sum(first * self._last_noise),
+        ]
         self._noise_seen.assign_add(tf.stack([tf.cast(value, tf.float64) for value in sums]))
         self._last_noise.assign(first)
         self._executed.assign_add(1)

@@ -10,15 +10,15 @@ from ecgexp.augmentation.base import views_by_label
 from ecgexp.models.base import restart_dropout
 from ecgexp.privacy import accounting
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
-from ecgexp.privacy.noise_checks import NoiseRecord
+from ecgexp.privacy.noise_checks import NoiseStatistics
 from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec, Unit
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError, Count, Rate, Whole, settings
-from ecgexp.training.base import Progress, StepReporter, TrainerState, TrainingData
+from ecgexp.training.base import EpochResult, OnProgress, TrainerState, TrainingData
 from ecgexp.training.dp.units import Units, Views, units_of
 from ecgexp.training.optimizer import OptimizerName, OptimizerSettings
 from ecgexp.training.state import assign_arrays, to_arrays
-from ecgexp.training.step_randomness import Coins
+from ecgexp.training.step_randomness import StepRandomness
 
 if TYPE_CHECKING:
     from dp_accounting import DpEvent
@@ -71,8 +71,8 @@ class DpSgd(OptimizerSettings):
 
     def train(
         self, data: TrainingData, *, build_model: Callable[[], Any], loss: Any, augmentation: Any, ledger: Ledger, seeds: Seeds,
-        report: StepReporter, resume_from: TrainerState | None = None,
-    ) -> Iterator[Progress]:  # fmt: skip
+        on_progress: OnProgress, resume_from: TrainerState | None = None,
+    ) -> Iterator[EpochResult]:  # fmt: skip
         """See `Trainer.train`; yields once per epoch, and ends before the step that would exceed the budget.
 
         Raises:
@@ -85,9 +85,9 @@ class DpSgd(OptimizerSettings):
         run = _PrivateRun(self, data, units, build_model, loss, augmentation, ledger, seeds)
         first = run.restore(resume_from) + 1 if resume_from else 1
         for epoch in range(first, self.epochs + 1):
-            did = run.epoch(epoch, report, begun=run.begun if epoch == first else _NOTHING)
+            did = run.epoch(epoch, on_progress, begun=run.begun if epoch == first else _NOTHING)
             if did.steps:
-                yield run.progress(epoch, did)
+                yield run.epoch_result(epoch, did)
             if ledger.stopped_by_budget:
                 break
         ledger.verify_complete(run.update.executed)
@@ -123,8 +123,11 @@ class _PrivateRun:
         _refuse_many_devices()
         self._ledger, self._plan, self._units = ledger, ledger.plan, units
         self._sampler = Sampler(self._plan, seeds.generator("sampling"))
-        self._noise, self._coins = NoiseSource.of(self._plan), Coins(self._plan, seeds)
-        self._noise_record, self.begun = NoiseRecord(), _NOTHING
+        self._noise, self._step_randomness = (
+            NoiseSource.of(self._plan),
+            StepRandomness(self._plan, seeds),
+        )
+        self._noise_record, self.begun = NoiseStatistics(), _NOTHING
         self._multiplicity = trainer.augmentation_multiplicity
         rows, views = views_by_label(augmentation, data.labels[data.train], data.class_names)
         self._views = Views(data.train[rows], views, len(data.labels))
@@ -134,32 +137,42 @@ class _PrivateRun:
         self.update = PrivateUpdate(self.model, self._optimizer)
         self._gradients = self._unit_gradients(trainer, data, loss, augmentation)
 
-    def epoch(self, epoch: int, report: StepReporter, *, begun: _Epoch) -> _Epoch:
+    def epoch(self, epoch: int, on_progress: OnProgress, *, begun: _Epoch) -> _Epoch:
         """Runs the steps of one epoch, each charged before it runs, until its end or the budget's.
 
         Args:
           epoch: 1-based.
-          report: told about progress.
+          on_progress: told about progress.
           begun: what is done of it already.
         """
         plan, num_units, paid = self._plan, begun.units, begun.paid
         for step in range(begun.steps, plan.steps_per_epoch):
             if self._ledger.would_exceed(self._sampler.next_event):
                 return _Epoch(step, num_units, paid)
-            self._ledger.charge(self._sampler.next_event)
+            self._ledger.record(self._sampler.next_event)
             draw = self._sampler.draw()
-            restart_dropout(self.model, self._coins.of_dropout(self._ledger.steps - 1))
-            coins = self._coins.of_step(self._ledger.steps - 1)
+            restart_dropout(self.model, self._step_randomness.of_dropout(self._ledger.steps - 1))
+            step_randomness = self._step_randomness.of_step(self._ledger.steps - 1)
             drawn = self._units.take(draw.units)
-            self._gradients.accumulate(drawn, self._views.draw(drawn.rows, self._multiplicity, coins), coins)
-            self.update.apply(self._noise.normal(self.update.num_parameters, plan.noise_std), plan.divisor)
+            self._gradients.accumulate(
+                drawn,
+                self._views.draw(drawn.rows, self._multiplicity, step_randomness),
+                step_randomness,
+            )
+            self.update.apply(
+                self._noise.normal(self.update.num_parameters, plan.noise_std), plan.divisor
+            )
             num_units, paid = num_units + len(draw.units), paid + (draw.event == plan.step_event)
             done = _Epoch(step + 1, num_units, paid)
-            state = None if _resumes_between_epochs_only(plan) else functools.partial(self.snapshot, epoch - 1, done)
-            report(done=step + 1, total=plan.steps_per_epoch, metrics={}, state=state)
+            state = (
+                None
+                if _resumes_between_epochs_only(plan)
+                else functools.partial(self.snapshot, epoch - 1, done)
+            )
+            on_progress(done=step + 1, total=plan.steps_per_epoch, metrics={}, state=state)
         return _Epoch(plan.steps_per_epoch, num_units, paid)
 
-    def progress(self, epoch: int, did: _Epoch) -> Progress:
+    def epoch_result(self, epoch: int, did: _Epoch) -> EpochResult:
         """What the caller is told about an epoch, after the proof that it was what was charged.
 
         Raises:
@@ -172,11 +185,11 @@ class _PrivateRun:
                 f"{tally.units:.0f} gradients were clipped where {did.units} units were drawn: the run makes no claim"
             )
         self._noise_record += noise
-        self._noise_record.verify(self._plan.noise_std)
+        self._noise_record.check(self._plan.noise_std)
         if self._noise_record.is_enough:  # else a small model's is judged with the next epoch's
-            self._noise_record = NoiseRecord()
+            self._noise_record = NoiseStatistics()
         measured = {"batch_size": did.units / did.steps} | noise.metrics(self._plan.noise_std)
-        return Progress(
+        return EpochResult(
             step=epoch, weights=self.model.get_weights, train_metrics=tally.metrics() | measured, dp_event=self._event(did),
             checkpoint=lambda: self.snapshot(epoch),
         )  # fmt: skip
@@ -190,7 +203,7 @@ class _PrivateRun:
             "epoch": epoch, "begun": list(begun or _NOTHING), "executed": self.update.executed, "sampler": self._sampler.state(),
             "noise": self._noise.state(), "ledger": self._ledger.to_dict(),
         }  # fmt: skip
-        seen = self.update.seen(with_noise=not self._plan.makes_claim)
+        seen = self.update.seen(with_noise=not self._plan.has_privacy_guarantee)
         return TrainerState(arrays=to_arrays(self.model, self._optimizer) | seen, meta=meta)
 
     def restore(self, state: TrainerState) -> int:
@@ -208,9 +221,15 @@ class _PrivateRun:
         return int(state.meta["epoch"])
 
     def _event(self, did: _Epoch) -> "DpEvent":
-        return accounting.repeated(self._plan.step_event, did.paid) if did.paid else accounting.nothing()
+        return (
+            accounting.repeated(self._plan.step_event, did.paid)
+            if did.paid
+            else accounting.nothing()
+        )
 
-    def _unit_gradients(self, trainer: DpSgd, data: TrainingData, loss: Any, augmentation: Any) -> Any:
+    def _unit_gradients(
+        self, trainer: DpSgd, data: TrainingData, loss: Any, augmentation: Any
+    ) -> Any:
         from ecgexp.training.dp.unit_gradients import BeatGradients, GroupGradients
 
         shared: dict[str, Any] = {
@@ -224,7 +243,7 @@ class _PrivateRun:
 
 def _resumes_between_epochs_only(plan: PrivacyPlan) -> bool:
     """Whether the order of an epoch is gone when the run resumes; a simulation finds it again by its seed."""
-    return plan.epoch_is_one_event and plan.makes_claim
+    return plan.epoch_is_one_event and plan.has_privacy_guarantee
 
 
 def _check_plan(trainer: DpSgd, plan: PrivacyPlan, units: Units) -> None:
@@ -232,7 +251,9 @@ def _check_plan(trainer: DpSgd, plan: PrivacyPlan, units: Units) -> None:
     planned = (plan.num_units, plan.expected_batch_size, plan.iterations)
     actual = (len(units), trainer.expected_batch_size, trainer.epochs * plan.steps_per_epoch)
     names = ("units", "expected_batch_size", "steps")
-    differ = [f"{n} {a} instead of {p}" for n, p, a in zip(names, planned, actual, strict=True) if p != a]
+    differ = [
+        f"{n} {a} instead of {p}" for n, p, a in zip(names, planned, actual, strict=True) if p != a
+    ]
     if differ:
         raise PrivacyViolation(
             f"this training is not the one that was planned ({', '.join(differ)}); make a new plan for it"

@@ -19,7 +19,9 @@ from ecgexp.training.base import TrainingData
 from ecgexp.training.dp.private_step import PrivateUpdate
 from ecgexp.training.dp.units import DrawnRows
 
-_PAD_TO = 32  # batch lengths are rounded up to this, so that their number of distinct shapes stays small
+_PAD_TO = (
+    32  # batch lengths are rounded up to this, so that their number of distinct shapes stays small
+)
 
 
 class UnitGradients(Protocol):
@@ -65,7 +67,8 @@ class BeatGradients:
         self._augment = augment if keeps_rows_apart(augmentation) else row_by_row(augment)
         rows = tf.TensorSpec([None], tf.int32)
         self._accumulate = tf.function(
-            self._add_batch, input_signature=[rows, rows, tf.TensorSpec([None]), tf.TensorSpec([2], tf.int32)]
+            self._add_batch,
+            input_signature=[rows, rows, tf.TensorSpec([None]), tf.TensorSpec([2], tf.int32)],
         )
 
     def accumulate(self, drawn: DrawnRows, views: np.ndarray, rng: np.random.Generator) -> None:
@@ -97,14 +100,23 @@ class GroupGradients:
     ):  # fmt: skip
         check_model(model, public_penalty=True)
         check_rows_apart(model, loss, recorded=False)
-        self._model, self._loss, self._augment, self._update = model, loss, augmentation.build(), update
+        self._model, self._loss, self._augment, self._update = (
+            model,
+            loss,
+            augmentation.build(),
+            update,
+        )
         check_augmentation(self._augment, data.features)
         self._resident = data.resident
         self._views, self._clip, self._size = views, l2_norm_clip, physical_batch_size
-        self._unit_sums = [tf.Variable(tf.zeros_like(v), trainable=False) for v in model.trainable_variables]
+        self._unit_sums = [
+            tf.Variable(tf.zeros_like(v), trainable=False) for v in model.trainable_variables
+        ]
         self._unit_loss = tf.Variable(0.0, trainable=False)
         rows = tf.TensorSpec([None], tf.int32)
-        self._add_rows = tf.function(self._add_to_unit, input_signature=[rows, rows, tf.TensorSpec([2], tf.int32)])
+        self._add_rows = tf.function(
+            self._add_to_unit, input_signature=[rows, rows, tf.TensorSpec([2], tf.int32)]
+        )
         self._close = tf.function(self._close_unit, input_signature=[tf.TensorSpec([])])
 
     def accumulate(self, drawn: DrawnRows, views: np.ndarray, rng: np.random.Generator) -> None:
@@ -121,7 +133,9 @@ class GroupGradients:
         variables = self._model.trainable_variables
         with tf.GradientTape() as tape:
             outputs = self._model(features, training=True)
-            loss = tf.reduce_sum(per_example_losses(self._loss, tf.gather(self._resident.labels, rows), outputs))
+            loss = tf.reduce_sum(
+                per_example_losses(self._loss, tf.gather(self._resident.labels, rows), outputs)
+            )
         gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
         for total, gradient in zip(self._unit_sums, gradients, strict=True):
             total.assign_add(gradient)

@@ -52,7 +52,9 @@ def units_of(data: TrainingData, unit: Unit) -> Units:
     """
     repeated = len(data.train) - len(np.unique(data.train))
     if repeated:
-        raise DataError(f"{repeated} rows are listed more than once for training; a beat counts once under privacy")
+        raise DataError(
+            f"{repeated} rows are listed more than once for training; a beat counts once under privacy"
+        )
     if unit == "beat":
         return Units(rows=data.train, starts=np.arange(len(data.train) + 1))
     owners = (data.record_ids if unit == "record" else data.patient_ids)[data.train]
@@ -76,7 +78,9 @@ class Views:
         self._starts = np.searchsorted(rows[order], np.arange(num_rows))
         self._counts = np.bincount(rows, minlength=num_rows)
 
-    def draw(self, positions: np.ndarray, multiplicity: int, rng: np.random.Generator) -> np.ndarray:
+    def draw(
+        self, positions: np.ndarray, multiplicity: int, rng: np.random.Generator
+    ) -> np.ndarray:
         """(len(positions) * multiplicity,) view numbers, those of one position adjacent."""
         repeated = np.repeat(positions, multiplicity)
         return self._views[self._starts[repeated] + rng.integers(self._counts[repeated])]

@@ -8,9 +8,7 @@ import tensorflow_federated as tff
 
 from ecgexp.training.federated.settings import FederatedSettings
 
-_COMPRESSED_ABOVE = (
-    20_000  # elements of a tensor from which TFF's compression quantises it; smaller ones are sent as they are
-)
+_COMPRESSED_ABOVE = 20_000  # elements of a tensor from which TFF's compression quantises it; smaller ones are sent as they are
 _COMPRESSED_BITS = 8
 
 
@@ -37,7 +35,9 @@ def bytes_up(settings: FederatedSettings, shapes: Sequence[Sequence[int]]) -> in
         else size * 32
         for size in sizes
     ]
-    times = 2 if settings.algorithm == "mime_lite" else 1  # a gradient of all its beats beside the update
+    times = (
+        2 if settings.algorithm == "mime_lite" else 1
+    )  # a gradient of all its beats beside the update
     return times * sum(bits) // 8
 
 
@@ -46,5 +46,7 @@ def bytes_down(settings: FederatedSettings, shapes: Sequence[Sequence[int]]) -> 
     model = 4 * sum(int(np.prod(shape)) for shape in shapes)
     if settings.algorithm != "mime_lite":
         return model
-    slots = {"sgd": int(settings.client_momentum > 0), "adam": 2, "yogi": 2, "adagrad": 1}[settings.client_optimizer]
+    slots = {"sgd": int(settings.client_momentum > 0), "adam": 2, "yogi": 2, "adagrad": 1}[
+        settings.client_optimizer
+    ]
     return model * (1 + slots)

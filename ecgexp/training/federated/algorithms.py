@@ -45,8 +45,12 @@ def build_process(
         return _mime_lite(settings, server, common)
     common |= {"server_optimizer_fn": server}
     if settings.client_schedule == "constant":
-        build = algorithms.build_weighted_fed_avg if weighted else algorithms.build_unweighted_fed_avg
-        return build(client_optimizer_fn=_client_optimizer(settings, settings.client_learning_rate), **common)
+        build = (
+            algorithms.build_weighted_fed_avg if weighted else algorithms.build_unweighted_fed_avg
+        )
+        return build(
+            client_optimizer_fn=_client_optimizer(settings, settings.client_learning_rate), **common
+        )
     return algorithms.build_weighted_fed_avg_with_optimizer_schedule(
         client_learning_rate_fn=_rates(settings.client_schedule, settings.client_learning_rate, settings.num_rounds),
         client_optimizer_fn=lambda rate: _client_optimizer(settings, rate), **common,
@@ -59,7 +63,9 @@ def _mime_lite(
     """Its clients take steps of the base optimizer with the server's statistics, which they do not change."""
     common |= {"server_optimizer": server}
     if settings.client_schedule == "constant":
-        base = _optimizer(settings.client_optimizer, settings.client_learning_rate, settings.client_momentum)
+        base = _optimizer(
+            settings.client_optimizer, settings.client_learning_rate, settings.client_momentum
+        )
         return tff.learning.algorithms.build_weighted_mime_lite(base_optimizer=base, **common)
     return tff.learning.algorithms.build_mime_lite_with_optimizer_schedule(
         learning_rate_fn=_rates(settings.client_schedule, settings.client_learning_rate, settings.num_rounds),
@@ -69,15 +75,23 @@ def _mime_lite(
 
 def _client_optimizer(settings: FederatedSettings, rate: Any) -> tff.learning.optimizers.Optimizer:
     optimizer = _optimizer(settings.client_optimizer, rate, settings.client_momentum)
-    return Proximal(optimizer, settings.proximal_strength) if settings.algorithm == "fedprox" else optimizer
+    return (
+        Proximal(optimizer, settings.proximal_strength)
+        if settings.algorithm == "fedprox"
+        else optimizer
+    )
 
 
 def _server_optimizer(settings: FederatedSettings) -> tff.learning.optimizers.Optimizer:
-    optimizer = _optimizer(settings.server_kind, settings.server_rate, settings.server_momentum, epsilon=_ADAPTIVITY)
+    optimizer = _optimizer(
+        settings.server_kind, settings.server_rate, settings.server_momentum, epsilon=_ADAPTIVITY
+    )
     if settings.server_schedule == "constant":
         return optimizer
     rates = _rates(settings.server_schedule, settings.server_rate, settings.num_rounds)
-    return tff.learning.optimizers.schedule_learning_rate(optimizer, rates)  # counts its steps, which are the rounds
+    return tff.learning.optimizers.schedule_learning_rate(
+        optimizer, rates
+    )  # counts its steps, which are the rounds
 
 
 def _optimizer(
@@ -97,4 +111,8 @@ def _rates(schedule: Schedule, rate: float, num_rounds: int) -> Callable[[Any], 
     """0-based round -> learning rate, in a graph."""
     if schedule == "constant":
         return lambda round_num: rate
-    return lambda round_num: rate * 0.5 * (1 + tf.cos(math.pi * tf.cast(round_num, tf.float32) / num_rounds))
+    return (
+        lambda round_num: rate
+        * 0.5
+        * (1 + tf.cos(math.pi * tf.cast(round_num, tf.float32) / num_rounds))
+    )

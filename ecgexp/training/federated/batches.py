@@ -28,7 +28,11 @@ class ClientBatches:
         seeds: Seeds,
     ):  # fmt: skip
         self._data, self._seeds = data, seeds
-        self._client_ids, self._epochs, self._batch_size = tuple(client_ids), client_epochs, batch_size
+        self._client_ids, self._epochs, self._batch_size = (
+            tuple(client_ids),
+            client_epochs,
+            batch_size,
+        )
         self._views = {}
         for client_id in self._client_ids:
             rows = data.clients[client_id]
@@ -60,20 +64,33 @@ class ClientBatches:
         parts = []
         for order, grid in zip(orders, whole, strict=True):
             parts += [self._slices(rows, views, grid, client, rng)] if full else []
-            parts += [self._slices(rows, views, order[None, full:], client, rng)] if full < len(order) else []
+            parts += (
+                [self._slices(rows, views, order[None, full:], client, rng)]
+                if full < len(order)
+                else []
+            )
         dataset = parts[0]
         for part in parts[1:]:
             dataset = dataset.concatenate(part)
         # Batches that happen to be all of one length have it in their type; TFF's functions were made for any length.
-        return tf.data.experimental.from_variant(tf.data.experimental.to_variant(dataset), self.spec)
+        return tf.data.experimental.from_variant(
+            tf.data.experimental.to_variant(dataset), self.spec
+        )
 
     def _slices(
-        self, rows: np.ndarray, views: np.ndarray, places: np.ndarray, client: int, rng: np.random.Generator
+        self,
+        rows: np.ndarray,
+        views: np.ndarray,
+        places: np.ndarray,
+        client: int,
+        rng: np.random.Generator,
     ) -> tf.data.Dataset:
         """`places` (batches, batch) of `rows` as batches."""
         taken = rows[places]
         values = collections.OrderedDict(
-            x=collections.OrderedDict((name, array[taken]) for name, array in sorted(self._data.features.items())),
+            x=collections.OrderedDict(
+                (name, array[taken]) for name, array in sorted(self._data.features.items())
+            ),
             y=self._data.labels[taken].astype(np.int32),
             view=views[places],
             seed=rng.integers(0, 2**31 - 1, (len(places), 2), np.int32),

@@ -54,9 +54,15 @@ class ClientModel(tff.learning.models.VariableModel):
         self, keras_model: tf.keras.Model, loss: Callable[..., Any], augment: Callable[..., Any], input_spec: Any,
         num_clients: int,
     ):  # fmt: skip
-        self._model, self._loss, self._augment, self._input_spec = keras_model, loss, augment, input_spec
+        self._model, self._loss, self._augment, self._input_spec = (
+            keras_model,
+            loss,
+            augment,
+            input_spec,
+        )
         self._sums = collections.OrderedDict(
-            (name, tf.Variable(tf.zeros(num_clients), trainable=False, name=name)) for name in COUNTS
+            (name, tf.Variable(tf.zeros(num_clients), trainable=False, name=name))
+            for name in COUNTS
         )
 
     @property
@@ -82,20 +88,31 @@ class ClientModel(tff.learning.models.VariableModel):
     @_function
     def predict_on_batch(self, x: Mapping[str, Any], training: bool = True) -> Any:
         """See `VariableModel`; logits."""
-        return self._model({name: as_model_input(value) for name, value in x.items()}, training=training)
+        return self._model(
+            {name: as_model_input(value) for name, value in x.items()}, training=training
+        )
 
     @_function
-    def forward_pass(self, batch_input: Mapping[str, Any], training: bool = True) -> tff.learning.models.BatchOutput:
+    def forward_pass(
+        self, batch_input: Mapping[str, Any], training: bool = True
+    ) -> tff.learning.models.BatchOutput:
         """See `VariableModel`; the loss is the batch's mean, with the model's own penalties."""
-        labels, features = batch_input["y"], {name: as_model_input(value) for name, value in batch_input["x"].items()}
+        labels, features = (
+            batch_input["y"],
+            {name: as_model_input(value) for name, value in batch_input["x"].items()},
+        )
         examples = tf.shape(labels)[0]
         if training:
             features = self._augment(features, batch_input["view"], batch_input["seed"])
-            restart_dropout(self._model, tf.reduce_sum(tf.cast(batch_input["seed"], tf.int64) * [1 << 31, 1]))
+            restart_dropout(
+                self._model, tf.reduce_sum(tf.cast(batch_input["seed"], tf.int64) * [1 << 31, 1])
+            )
         # A lone row gets a copy beside it, at which no loss looks: TensorFlow 2.15 with oneDNN corrupts the heap in the gradient
         # of a strided convolution over one row.
         alone = tf.maximum(0, 2 - examples)
-        features = {name: tf.concat([value, value[:alone]], axis=0) for name, value in features.items()}
+        features = {
+            name: tf.concat([value, value[:alone]], axis=0) for name, value in features.items()
+        }
         logits = self._model(features, training=training)[:examples]
         losses = self._loss(labels, logits)
         # `==` on tensors compares objects, not values, in graphs of TensorFlow 1's manner.
@@ -106,15 +123,23 @@ class ClientModel(tff.learning.models.VariableModel):
             "correct": tf.reduce_sum(correct),
         }
         for name, variable in self._sums.items():
-            place = tf.one_hot(batch_input["client"], variable.shape[0], on_value=True, off_value=False)
-            variable.assign_add(tf.where(place, sums[name], 0.0))  # not a product: 0 times NaN is NaN
+            place = tf.one_hot(
+                batch_input["client"], variable.shape[0], on_value=True, off_value=False
+            )
+            variable.assign_add(
+                tf.where(place, sums[name], 0.0)
+            )  # not a product: 0 times NaN is NaN
         objective = tf.reduce_mean(losses) + tf.add_n(self._model.losses or [0.0])
-        return tff.learning.models.BatchOutput(loss=objective, predictions=logits, num_examples=examples)
+        return tff.learning.models.BatchOutput(
+            loss=objective, predictions=logits, num_examples=examples
+        )
 
     @_function
     def report_local_unfinalized_metrics(self) -> Mapping[str, Any]:
         """See `VariableModel`."""
-        return collections.OrderedDict((name, variable.read_value()) for name, variable in self._sums.items())
+        return collections.OrderedDict(
+            (name, variable.read_value()) for name, variable in self._sums.items()
+        )
 
     def metric_finalizers(self) -> Mapping[str, Callable[..., Any]]:
         """See `VariableModel`; the sums themselves are what is wanted."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecgexp.settings.declaration import ConfigError
-from ecgexp.training.step_randomness import Coins
+from ecgexp.training.step_randomness import StepRandomness
 
 if TYPE_CHECKING:
     from ecgexp.training.federated.settings import FederatedSettings
@@ -32,7 +32,12 @@ class Cohort:
 
 
 def drop_out(
-    sampled: np.ndarray, probability: float, *, client_ids: Sequence[str], coins: Coins, round_num: int
+    sampled: np.ndarray,
+    probability: float,
+    *,
+    client_ids: Sequence[str],
+    step_randomness: StepRandomness,
+    round_num: int,
 ) -> Cohort:
     """The cohort of `sampled` clients each of which fails with `probability`.
 
@@ -43,10 +48,12 @@ def drop_out(
       sampled: (num_sampled,) numbers of clients.
       probability: of a failure.
       client_ids: id of each number.
-      coins: of the run.
+      step_randomness: of the run.
       round_num: 1-based.
     """
-    draws = [coins.of_client(client_ids[number], round_num).random() for number in sampled]
+    draws = [
+        step_randomness.of_client(client_ids[number], round_num).random() for number in sampled
+    ]
     return Cohort(sampled=sampled, dropped=sampled[np.array(draws) < probability])
 
 
@@ -91,7 +98,12 @@ class Participation:
         return metrics
 
     def check(
-        self, settings: "FederatedSettings", client_ids: Sequence[str], round_num: int, *, tolerates_non_finite: bool
+        self,
+        settings: "FederatedSettings",
+        client_ids: Sequence[str],
+        round_num: int,
+        *,
+        tolerates_non_finite: bool,
     ) -> None:
         """Ends the run where the round did not have what it needs.
 

@@ -56,7 +56,12 @@ def mechanism_of(settings: FederatedSettings, plan: PrivacyPlan) -> Mechanism:
       ConfigError: the noise on the count alone would not be enough.
     """
     z, cohort = plan.noise_multiplier, plan.divisor
-    fixed = Mechanism(l2_norm_clip=plan.l2_norm_clip, noise_multiplier=z, divisor=cohort, event=accounting.gaussian(z))
+    fixed = Mechanism(
+        l2_norm_clip=plan.l2_norm_clip,
+        noise_multiplier=z,
+        divisor=cohort,
+        event=accounting.gaussian(z),
+    )
     if settings.clipping == "fixed":
         return fixed
     stddev = settings.clipped_count_stddev or cohort / 20
@@ -111,23 +116,32 @@ class SuppliedNoiseQuery(tfp.SumAggregationDPQuery):
     def preprocess_record(self, params: Any, record: Any) -> Any:
         """The clipped update, and +1/2 if it was below the clip, -1/2 if not."""
         leaves = tf.nest.flatten(record)
-        exact = [tf.cast(leaf, tf.float64) for leaf in leaves]  # rounded in float32 a clipped norm may exceed the clip
+        exact = [
+            tf.cast(leaf, tf.float64) for leaf in leaves
+        ]  # rounded in float32 a clipped norm may exceed the clip
         clip, norm = tf.cast(params, tf.float64), tf.linalg.global_norm(exact)
         finite, one = tf.math.is_finite(norm), tf.ones([], tf.float64)
         factor = tf.minimum(one, clip / tf.maximum(norm, 1e-300 * one))
         pairs = zip(exact, leaves, strict=True)
-        scaled = [tf.where(finite, tf.cast(value * factor, leaf.dtype), tf.zeros_like(leaf)) for value, leaf in pairs]
+        scaled = [
+            tf.where(finite, tf.cast(value * factor, leaf.dtype), tf.zeros_like(leaf))
+            for value, leaf in pairs
+        ]
         below = tf.logical_and(finite, norm <= clip)
         return collections.OrderedDict(
             update=tf.nest.pack_sequence_as(record, scaled), unclipped=tf.where(below, 0.5, -0.5)
         )
 
-    def get_noised_result(self, sample_state: Any, global_state: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    def get_noised_result(
+        self, sample_state: Any, global_state: Mapping[str, Any]
+    ) -> tuple[Any, Any, Any]:
         """(noised mean of the updates, next state, event)."""
         mechanism, clip = self._mechanism, global_state["clip"]
         noise = [mechanism.noise_multiplier * clip * values for values in global_state["noise"]]
         sums = tf.nest.flatten(sample_state["update"])
-        mean = [(total + added) / mechanism.divisor for total, added in zip(sums, noise, strict=True)]
+        mean = [
+            (total + added) / mechanism.divisor for total, added in zip(sums, noise, strict=True)
+        ]
         state = collections.OrderedDict(
             clip=self._next_clip(sample_state["unclipped"], global_state),
             noise=tuple(tf.zeros_like(values) for values in global_state["noise"]),
@@ -142,7 +156,9 @@ class SuppliedNoiseQuery(tfp.SumAggregationDPQuery):
         mechanism, clip = self._mechanism, global_state["clip"]
         if mechanism.quantile is None:
             return clip
-        share = (unclipped + mechanism.count_stddev * global_state["count_noise"]) / mechanism.divisor + 0.5
+        share = (
+            unclipped + mechanism.count_stddev * global_state["count_noise"]
+        ) / mechanism.divisor + 0.5
         return clip * tf.exp(-mechanism.rate * (share - mechanism.quantile))
 
 

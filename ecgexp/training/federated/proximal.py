@@ -27,15 +27,23 @@ class Proximal(tff.learning.optimizers.Optimizer):
     def initialize(self, specs: Any) -> Any:
         """See `tff.learning.optimizers.Optimizer`."""
         start = tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), specs)
-        return collections.OrderedDict(inner=self._inner.initialize(specs), is_first=tf.constant(True), start=start)
+        return collections.OrderedDict(
+            inner=self._inner.initialize(specs), is_first=tf.constant(True), start=start
+        )
 
     def next(self, state: Any, weights: Any, gradients: Any) -> tuple[Any, Any]:
         """See `tff.learning.optimizers.Optimizer`."""
         is_first = state["is_first"]
-        start = tf.nest.map_structure(lambda now, kept: tf.where(is_first, now, kept), weights, state["start"])
-        pulled = tf.nest.map_structure(lambda g, w, w0: g + self._strength * (w - w0), gradients, weights, start)
+        start = tf.nest.map_structure(
+            lambda now, kept: tf.where(is_first, now, kept), weights, state["start"]
+        )
+        pulled = tf.nest.map_structure(
+            lambda g, w, w0: g + self._strength * (w - w0), gradients, weights, start
+        )
         inner, weights = self._inner.next(state["inner"], weights, pulled)
-        return collections.OrderedDict(inner=inner, is_first=tf.constant(False), start=start), weights
+        return collections.OrderedDict(
+            inner=inner, is_first=tf.constant(False), start=start
+        ), weights
 
     def get_hparams(self, state: Any) -> Any:
         """See `tff.learning.optimizers.Optimizer`."""
@@ -43,4 +51,6 @@ class Proximal(tff.learning.optimizers.Optimizer):
 
     def set_hparams(self, state: Any, hparams: Any) -> Any:
         """See `tff.learning.optimizers.Optimizer`."""
-        return collections.OrderedDict(state, inner=self._inner.set_hparams(state["inner"], hparams))
+        return collections.OrderedDict(
+            state, inner=self._inner.set_hparams(state["inner"], hparams)
+        )

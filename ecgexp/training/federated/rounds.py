@@ -11,11 +11,11 @@ from ecgexp.clipping.callables import check_activations, check_augmentation, che
 from ecgexp.clipping.checks import check_noise_layers
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
 from ecgexp.privacy.noise import NoiseSource
-from ecgexp.privacy.noise_checks import NoiseRecord
+from ecgexp.privacy.noise_checks import NoiseStatistics
 from ecgexp.privacy.sampling import Sampler
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError
-from ecgexp.training.base import Progress, StepReporter, TrainerState, TrainingData
+from ecgexp.training.base import EpochResult, OnProgress, TrainerState, TrainingData
 from ecgexp.training.federated import dp_query
 from ecgexp.training.federated.aggregators import build_aggregator, bytes_down, bytes_up
 from ecgexp.training.federated.algorithms import build_process
@@ -26,7 +26,7 @@ from ecgexp.training.federated.runtimes.base import Runtime
 from ecgexp.training.federated.runtimes.graphs import flatten, pack
 from ecgexp.training.federated.runtimes.in_process import InProcess
 from ecgexp.training.federated.settings import FederatedSettings
-from ecgexp.training.step_randomness import Coins
+from ecgexp.training.step_randomness import StepRandomness
 
 _TOLERANT = ("robust", "secure")  # these zero what is not usable, as their users ask
 
@@ -48,7 +48,12 @@ class Rounds:
         self, settings: FederatedSettings, data: TrainingData, build_model: Callable[[], Any], loss: Any, augmentation: Any,
         ledger: Ledger, seeds: Seeds,
     ):  # fmt: skip
-        self._settings, self._ledger, self._plan, self._coins = settings, ledger, ledger.plan, Coins(ledger.plan, seeds)
+        self._settings, self._ledger, self._plan, self._step_randomness = (
+            settings,
+            ledger,
+            ledger.plan,
+            StepRandomness(ledger.plan, seeds),
+        )
         self._client_ids = tuple(sorted(data.clients))
         _check_plan(settings, ledger, len(self._client_ids))
         self._batches = ClientBatches(
@@ -68,15 +73,20 @@ class Rounds:
         if self._is_private:
             self._mechanism = dp_query.mechanism_of(settings, self._plan)
             aggregator = dp_query.dp_aggregator(self._mechanism, self._shapes)
-            self._noise, self._noise_record = NoiseSource.of(self._plan), NoiseRecord()
+            self._noise, self._noise_record = NoiseSource.of(self._plan), NoiseStatistics()
             self._last_noise: list[np.ndarray] = []
 
         def client_model() -> ClientModel:
-            return ClientModel(build_model(), loss, augmentation.build(), self._batches.spec, len(self._client_ids))
+            return ClientModel(
+                build_model(), loss, augmentation.build(), self._batches.spec, len(self._client_ids)
+            )
 
         with keras_in_graphs(build_model):
             process = build_process(
-                settings, client_model, aggregator or build_aggregator(settings), weighted=not self._is_private
+                settings,
+                client_model,
+                aggregator or build_aggregator(settings),
+                weighted=not self._is_private,
             )
             self._runtime: Runtime = InProcess(process)
         self._state_type = process.initialize.type_signature.result.member
@@ -86,22 +96,28 @@ class Rounds:
     def _is_private(self) -> bool:
         return self._plan.l2_norm_clip != float("inf")
 
-    def run(self, report: StepReporter, resume_from: TrainerState | None) -> Iterator[Progress]:
+    def run(
+        self, on_progress: OnProgress, resume_from: TrainerState | None
+    ) -> Iterator[EpochResult]:
         """See `Federated.train`."""
         first = self._restore(resume_from) + 1 if resume_from else 1
         for round_num in range(first, self._settings.num_rounds + 1):
             if self._is_private:
                 if self._ledger.would_exceed(self._sampler.next_event):
                     break
-                self._ledger.charge(self._sampler.next_event)
+                self._ledger.record(self._sampler.next_event)
             draw = self._sampler.draw()
             cohort = drop_out(
-                draw.units, self._settings.client_dropout, client_ids=self._client_ids, coins=self._coins, round_num=round_num
+                draw.units, self._settings.client_dropout, client_ids=self._client_ids, step_randomness=self._step_randomness, round_num=round_num
             )  # fmt: skip
             metrics = self._round(round_num, cohort)
-            report(done=1, total=1, metrics={name: metrics[name] for name in ("loss", "accuracy") if name in metrics})
+            on_progress(
+                done=1,
+                total=1,
+                metrics={name: metrics[name] for name in ("loss", "accuracy") if name in metrics},
+            )
             state = self._state
-            yield Progress(
+            yield EpochResult(
                 step=round_num, weights=lambda state=state: self._runtime.weights(state), train_metrics=metrics,
                 dp_event=draw.event if self._is_private else None, checkpoint=lambda n=round_num: self._snapshot(n),
             )  # fmt: skip
@@ -118,7 +134,9 @@ class Rounds:
         self._runtime.close()
 
     def _round(self, round_num: int, cohort: Cohort) -> dict[str, float]:
-        datasets = [self._batches.dataset(self._client_ids[number], round_num) for number in cohort.present]
+        datasets = [
+            self._batches.dataset(self._client_ids[number], round_num) for number in cohort.present
+        ]
         if not self._is_private and not datasets:  # TFF would divide by no weight at all
             empty = np.zeros(len(self._client_ids))
             took_part = Participation(cohort=cohort, examples=empty, correct=empty, loss=empty)
@@ -136,11 +154,17 @@ class Rounds:
             self._last_noise = unit
         self._state, measured = self._runtime.next(state, datasets)
         sums = measured["client_work"]["train"]
-        took_part = Participation(cohort=cohort, **{name: np.asarray(sums[name]) for name in COUNTS})
+        took_part = Participation(
+            cohort=cohort, **{name: np.asarray(sums[name]) for name in COUNTS}
+        )
         tolerant = self._is_private or self._settings.aggregator in _TOLERANT
         took_part.check(self._settings, self._client_ids, round_num, tolerates_non_finite=tolerant)
-        metrics = took_part.metrics() | self._traffic(cohort) | dict(_scalars(measured["aggregator"], "aggregator"))
-        return metrics | (self._proof(planned_std, products) if self._is_private else {})
+        metrics = (
+            took_part.metrics()
+            | self._traffic(cohort)
+            | dict(_scalars(measured["aggregator"], "aggregator"))
+        )
+        return metrics | (self._check_noise(planned_std, products) if self._is_private else {})
 
     def _traffic(self, cohort: Cohort) -> dict[str, float]:
         return {
@@ -163,7 +187,7 @@ class Rounds:
             return self._plan.noise_std
         return self._mechanism.noise_multiplier * float(dp_query.query_state(self._state)["clip"])
 
-    def _proof(self, planned_std: float, products: float) -> dict[str, float]:
+    def _check_noise(self, planned_std: float, products: float) -> dict[str, float]:
         """That as many rounds were noised as were charged, as strongly as was planned, and never twice alike.
 
         Args:
@@ -175,17 +199,19 @@ class Rounds:
         """
         self._ledger.verify_complete(self._executed, stopped_early=True)
         query = dp_query.query_state(self._state)
-        added = NoiseRecord(values=self._num_parameters, squares=float(query["squares"]))
-        if planned_std:  # in units of the plan, since an adapting clip scales the noise of every round anew
-            self._noise_record += NoiseRecord(
+        added = NoiseStatistics(values=self._num_parameters, squares=float(query["squares"]))
+        if (
+            planned_std
+        ):  # in units of the plan, since an adapting clip scales the noise of every round anew
+            self._noise_record += NoiseStatistics(
                 values=added.values,
                 squares=added.squares / planned_std**2,
                 pairs=added.values if products else 0,
                 products=products,
             )
-            self._noise_record.verify(1.0)
+            self._noise_record.check(1.0)
             if self._noise_record.is_enough:  # else a small model's is judged with the next round's
-                self._noise_record = NoiseRecord()
+                self._noise_record = NoiseStatistics()
         elif added.squares:
             raise PrivacyViolation("noise was added where none was planned")
         return added.metrics(planned_std) | {"l2_norm_clip": float(query["clip"])}
@@ -232,7 +258,10 @@ def _scalars(measured: Any, name: str) -> Iterator[tuple[str, float]]:
     """What an aggregator says it did, number by number, e.g. `aggregator/zeroed_count`."""
     if isinstance(measured, Mapping):
         for key, value in measured.items():
-            wraps_another = key in ("zeroing", "clipping")  # TFF nests what one aggregator measured in those around it
+            wraps_another = key in (
+                "zeroing",
+                "clipping",
+            )  # TFF nests what one aggregator measured in those around it
             yield from _scalars(value, name if wraps_another else f"{name}/{key}")
     elif np.ndim(measured) == 0 and np.size(measured):
         yield name, float(measured)
@@ -243,8 +272,16 @@ def _check_plan(settings: FederatedSettings, ledger: Ledger, num_clients: int) -
     plan = ledger.plan
     cohort = settings.clients_per_round or num_clients
     planned = dataclasses.asdict(plan)
-    actual = {"num_units": num_clients, "expected_batch_size": cohort, "iterations": settings.num_rounds}
-    differ = [f"{name} {value} instead of {planned[name]}" for name, value in actual.items() if planned[name] != value]
+    actual = {
+        "num_units": num_clients,
+        "expected_batch_size": cohort,
+        "iterations": settings.num_rounds,
+    }
+    differ = [
+        f"{name} {value} instead of {planned[name]}"
+        for name, value in actual.items()
+        if planned[name] != value
+    ]
     if differ:
         raise PrivacyViolation(
             f"this training is not the one that was planned ({', '.join(differ)}); make a new plan for it"
@@ -252,7 +289,10 @@ def _check_plan(settings: FederatedSettings, ledger: Ledger, num_clients: int) -
 
 
 def _check_model(model: Any) -> None:
-    if any("BatchNormalization" in type(layer).__name__ for layer in model.layers) or model.non_trainable_variables:
+    if (
+        any("BatchNormalization" in type(layer).__name__ for layer in model.layers)
+        or model.non_trainable_variables
+    ):
         raise ConfigError(
             "model.normalization=batch keeps moving statistics, which federated averaging leaves as they were at the start; type "
             "model.normalization=group"

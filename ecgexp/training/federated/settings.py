@@ -22,7 +22,11 @@ Algorithm = Literal["fedavg", "fedsgd", "fedprox", "fedadam", "fedyogi", "fedada
 OptimizerKind = Literal["sgd", "adam", "yogi", "adagrad"]
 Schedule = Literal["constant", "cosine"]
 
-_SERVER_OPTIMIZERS: dict[str, OptimizerKind] = {"fedadam": "adam", "fedyogi": "yogi", "fedadagrad": "adagrad"}
+_SERVER_OPTIMIZERS: dict[str, OptimizerKind] = {
+    "fedadam": "adam",
+    "fedyogi": "yogi",
+    "fedadagrad": "adagrad",
+}
 _SERVER_RATES: dict[str, float] = {"adam": 0.01, "yogi": 0.01, "adagrad": 0.03, "sgd": 1.0}
 _FEDSGD_RATE = 0.1  # of a gradient, where the others apply the sum of many steps
 
@@ -97,7 +101,9 @@ class FederatedSettings:
                 f"trainer.clients_per_round={self.clients_per_round} needs a sample: type trainer.sampling=fixed, or poisson"
             )
         if self.sampling != "all" and self.clients_per_round is None:
-            raise ConfigError(f"trainer.sampling={self.sampling} needs a size: type e.g. trainer.clients_per_round=5")
+            raise ConfigError(
+                f"trainer.sampling={self.sampling} needs a size: type e.g. trainer.clients_per_round=5"
+            )
         if self.algorithm == "fedsgd" and self.client_epochs > 1:
             raise ConfigError(
                 f"trainer.algorithm=fedsgd takes one gradient of all of a client's beats, so trainer.client_epochs="
@@ -159,7 +165,9 @@ class FederatedSettings:
                 "trainer.min_clients=0"
             )
         if privacy.sampling == "shuffle":
-            raise ConfigError("privacy.sampling=shuffle is for batches of beats; type privacy.sampling=poisson")
+            raise ConfigError(
+                "privacy.sampling=shuffle is for batches of beats; type privacy.sampling=poisson"
+            )
         wanted = "fixed" if self.sampling == "fixed" else "poisson"
         if privacy.sampling != wanted:
             accountant = " privacy.accountant=rdp" if wanted == "fixed" else ""

@@ -10,7 +10,7 @@ from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec, Unit
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError, settings
-from ecgexp.training.base import Progress, StepReporter, TrainerState, TrainingData
+from ecgexp.training.base import EpochResult, OnProgress, TrainerState, TrainingData
 from ecgexp.training.federated.settings import FederatedSettings
 
 
@@ -24,11 +24,13 @@ class Federated(FederatedSettings):
         Raises:
           ConfigError: a promise was asked for to units that are not the clients, or the cohort does not fit.
         """
-        promised = isinstance(privacy, PrivacySpec)
-        if promised:
+        protected = isinstance(privacy, PrivacySpec)
+        if protected:
             _check_clients_are_units(data, privacy.unit)
         num_clients = len(data.clients)
-        sampling = {} if promised else {"sampling": "poisson" if self.sampling == "poisson" else "fixed"}
+        sampling = (
+            {} if protected else {"sampling": "poisson" if self.sampling == "poisson" else "fixed"}
+        )
         return privacy.plan(
             num_units=num_clients, expected_batch_size=self.clients_per_round or num_clients, iterations=self.num_rounds,
             batch_setting="trainer.clients_per_round", **sampling,
@@ -36,8 +38,8 @@ class Federated(FederatedSettings):
 
     def train(
         self, data: TrainingData, *, build_model: Callable[[], Any], loss: Any, augmentation: Any, ledger: Ledger, seeds: Seeds,
-        report: StepReporter, resume_from: TrainerState | None = None,
-    ) -> Iterator[Progress]:  # fmt: skip
+        on_progress: OnProgress, resume_from: TrainerState | None = None,
+    ) -> Iterator[EpochResult]:  # fmt: skip
         """See `Trainer.train`; yields once per round.
 
         Raises:
@@ -49,7 +51,7 @@ class Federated(FederatedSettings):
 
         rounds = Rounds(self, data, build_model, loss, augmentation, ledger, seeds)
         try:
-            yield from rounds.run(report, resume_from)
+            yield from rounds.run(on_progress, resume_from)
         finally:
             rounds.close()
 
@@ -82,7 +84,11 @@ def _check_clients_are_units(data: TrainingData, unit: Unit) -> None:
             f"{advice}"
         )
     # A client's random numbers are found by its id: named by its place, it would get others when one more client is there.
-    renamed = [client_id for client_id, units in of_client.items() if len(units) and str(units[0]) != client_id]
+    renamed = [
+        client_id
+        for client_id, units in of_client.items()
+        if len(units) and str(units[0]) != client_id
+    ]
     if renamed:
         raise ConfigError(
             f"privacy.unit={unit}: client {renamed[0]} is not named by its {unit}, so its random numbers depend on who else is "

@@ -24,16 +24,21 @@ def build(model=PLAIN):
     return model.build({"signal": (WINDOW, 1)}, len(CLASSES))
 
 
-def deal(sizes=SIZES):
+def client_data(sizes=SIZES):
     """The first rows of the toy data, dealt in order; each client is one patient."""
     data = toy_data()
     ends = np.cumsum(list(sizes.values()))
-    clients = {name: np.arange(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)}
+    clients = {
+        name: np.arange(end - size, end)
+        for (name, size), end in zip(sizes.items(), ends, strict=True)
+    }
     owners = np.array(["nobody"] * len(data.labels), dtype=object)
     for name, rows in clients.items():
         owners[rows] = name
     owners = owners.astype(str)
-    return dataclasses.replace(data, train=np.arange(ends[-1]), clients=clients, record_ids=owners, patient_ids=owners)
+    return dataclasses.replace(
+        data, train=np.arange(ends[-1]), clients=clients, record_ids=owners, patient_ids=owners
+    )
 
 
 def loss():
@@ -44,18 +49,34 @@ def ledger_of(trainer, data, privacy=None):
     return Ledger(trainer.plan(privacy or NotPrivate(), data))
 
 
-def train(data, *, privacy=None, seed=0, model=PLAIN, ledger=None, resume_from=None, rounds=None, **settings):
-    """All `Progress` of a run, their weights and checkpoints taken on the way."""
-    trainer = Federated(**({"num_rounds": 1, "client_batch_size": 16, "client_learning_rate": 0.1} | settings))
+def train(
+    data,
+    *,
+    privacy=None,
+    seed=0,
+    model=PLAIN,
+    ledger=None,
+    resume_from=None,
+    rounds=None,
+    **settings,
+):
+    """All `EpochResult` of a run, their weights and checkpoints taken on the way."""
+    trainer = Federated(
+        **({"num_rounds": 1, "client_batch_size": 16, "client_learning_rate": 0.1} | settings)
+    )
     ledger = ledger or ledger_of(trainer, data, privacy)
     steps = trainer.train(
         data, build_model=lambda: build(model), loss=loss(), augmentation=NoAugmentation(), ledger=ledger, seeds=Seeds(seed),
-        report=lambda **_: None, resume_from=resume_from,
+        on_progress=lambda **_: None, resume_from=resume_from,
     )  # fmt: skip
     taken = []
-    for progress in steps:
-        weights, checkpoint = progress.weights(), progress.checkpoint()
-        taken.append(dataclasses.replace(progress, weights=lambda w=weights: w, checkpoint=lambda c=checkpoint: c))
+    for epoch_result in steps:
+        weights, checkpoint = epoch_result.weights(), epoch_result.checkpoint()
+        taken.append(
+            dataclasses.replace(
+                epoch_result, weights=lambda w=weights: w, checkpoint=lambda c=checkpoint: c
+            )
+        )
         if rounds is not None and len(taken) == rounds:
             steps.close()
             break
@@ -76,7 +97,12 @@ def by_hand(data, client, *, seed=0, round_num=1, batch_size=16, epochs=1, rate=
     if start is not None:
         model.set_weights(start)
     batches = ClientBatches(
-        data, NoAugmentation(), sorted(data.clients), client_epochs=epochs, batch_size=batch_size, seeds=Seeds(seed)
+        data,
+        NoAugmentation(),
+        sorted(data.clients),
+        client_epochs=epochs,
+        batch_size=batch_size,
+        seeds=Seeds(seed),
     )
     per_beat = loss()
     for batch in batches.dataset(client, round_num):
@@ -91,4 +117,7 @@ def by_hand(data, client, *, seed=0, round_num=1, batch_size=16, epochs=1, rate=
 
 def update_by_hand(data, client, **settings):
     start = build().get_weights()
-    return [after - before for after, before in zip(by_hand(data, client, **settings), start, strict=True)]
+    return [
+        after - before
+        for after, before in zip(by_hand(data, client, **settings), start, strict=True)
+    ]

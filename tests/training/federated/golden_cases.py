@@ -16,7 +16,12 @@ WEIGHTS = Path(__file__).with_name("tff_goldens.npz")
 FACTS = WEIGHTS.with_suffix(".json")
 NUM_ROUNDS = 2
 MODEL = Cnn1d(
-    filters=(4,), kernel_sizes=(5,), pooled_length=4, dense_units=4, normalization="none", dropout=PLAIN.dropout
+    filters=(4,),
+    kernel_sizes=(5,),
+    pooled_length=4,
+    dense_units=4,
+    normalization="none",
+    dropout=PLAIN.dropout,
 )
 
 # What the trainer is set to; `dropout` is the model's.
@@ -68,10 +73,10 @@ class StartingFrom:
 
 
 def train_case(data, settings, start):
-    """Every round's `Progress`.
+    """Every round's `EpochResult`.
 
     Args:
-      data: see `clients.deal`.
+      data: see `clients.assign`.
       settings: of a case.
       start: the model's first weights.
     """
@@ -79,7 +84,9 @@ def train_case(data, settings, start):
     model = dataclasses.replace(MODEL, dropout=settings.pop("dropout", 0.0))
     if "privacy" in settings:
         settings["privacy"] = patient(noise_seed=3, **settings["privacy"])
-    return train(data, num_rounds=NUM_ROUNDS, model=StartingFrom(model, tuple(start)), **settings)[0]
+    return train(data, num_rounds=NUM_ROUNDS, model=StartingFrom(model, tuple(start)), **settings)[
+        0
+    ]
 
 
 def flat(weights):
@@ -90,5 +97,8 @@ def read():
     """({case: (rounds, weights) float32}, the model's first weights, what else was found)."""
     with np.load(WEIGHTS, allow_pickle=False) as arrays:
         found = dict(arrays)
-    start = [found.pop(f"start/{index}") for index in range(sum(name.startswith("start/") for name in found))]
+    start = [
+        found.pop(f"start/{index}")
+        for index in range(sum(name.startswith("start/") for name in found))
+    ]
     return found, start, json.loads(FACTS.read_text(encoding="utf-8"))

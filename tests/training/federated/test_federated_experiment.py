@@ -38,27 +38,46 @@ def test_a_run_leaves_its_clients_its_curves_and_a_model_that_works_without_tff(
         "tables/partition.csv",
     ):
         assert (tmp_path / name).stat().st_size > 0, name
-    probabilities = load_classifier(tmp_path / "model").predict_probabilities(np.zeros((2, 180, 1), np.float32))
+    probabilities = load_classifier(tmp_path / "model").predict_probabilities(
+        np.zeros((2, 180, 1), np.float32)
+    )
     assert probabilities.shape == (2, 5)
     assert result.privacy is None
 
 
 def test_a_promise_to_patients_is_priced_by_their_number(run_in, tmp_path):
-    _, written, _ = run_in(*APART, "privacy=patient", "privacy.noise_multiplier=4", "privacy.population=1000")
+    _, written, _ = run_in(
+        *APART,
+        "privacy=patient",
+        "privacy.noise_multiplier=4",
+        "privacy.hypothetical_population=1000",
+    )
     privacy = written["privacy"]
-    assert (privacy["claim"], privacy["unit"], privacy["num_units"], privacy["steps"]) == (True, "patient", 5, 2)
+    assert (privacy["guarantee"], privacy["unit"], privacy["num_units"], privacy["steps"]) == (
+        True,
+        "patient",
+        5,
+        2,
+    )
     # Two rounds with everybody in them are a Gaussian of multiplier 4 / sqrt(2), whose curve is known (Balle & Wang 2018).
     assert privacy["delta"] == 1e-3  # the largest power of ten up to 0.01 / 5
     assert privacy["epsilon"] == pytest.approx(gaussian_epsilon(4 / np.sqrt(2), 1e-3), rel=2e-3)
-    assert privacy["projection"]
+    assert privacy["hypothetical_population"]
     withheld = [
-        json.loads(line)["metrics"] for line in (tmp_path / "private" / "metrics.jsonl").read_text().splitlines()
+        json.loads(line)["metrics"]
+        for line in (tmp_path / "private" / "metrics.jsonl").read_text().splitlines()
     ]
-    noised = [metrics["curve/train/noise_std"] for metrics in withheld if "curve/train/noise_std" in metrics]
+    noised = [
+        metrics["curve/train/noise_std"]
+        for metrics in withheld
+        if "curve/train/noise_std" in metrics
+    ]
     assert noised == pytest.approx([4 * 0.5] * 2, rel=0.1)
 
 
-def test_a_round_with_other_noise_than_planned_ends_the_run_without_a_claim(run_in, monkeypatch, tmp_path):
+def test_a_round_with_other_noise_than_planned_ends_the_run_without_a_claim(
+    run_in, monkeypatch, tmp_path
+):
     from ecgexp.privacy.noise import NoiseSource
 
     normal = NoiseSource.normal
@@ -76,4 +95,6 @@ def gaussian_epsilon(noise_multiplier, delta):
     from scipy.stats import norm
 
     a, b = 1 / (2 * noise_multiplier), noise_multiplier
-    return brentq(lambda e: norm.cdf(a - e * b) - np.exp(e) * norm.cdf(-a - e * b) - delta, 1e-6, 50)
+    return brentq(
+        lambda e: norm.cdf(a - e * b) - np.exp(e) * norm.cdf(-a - e * b) - delta, 1e-6, 50
+    )

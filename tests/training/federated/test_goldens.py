@@ -7,10 +7,12 @@ from importlib import metadata
 import golden_cases
 import numpy as np
 import pytest
-from clients import deal
+from clients import client_data
 from golden_cases import CASES, CLIPPED
 
-TOLERANCE = 5e-6  # of weights that move by 1e-2; when the goldens were made the two were within 5e-7
+TOLERANCE = (
+    5e-6  # of weights that move by 1e-2; when the goldens were made the two were within 5e-7
+)
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +22,7 @@ def goldens():
 
 @pytest.fixture(scope="module")
 def data():
-    return deal()
+    return client_data()
 
 
 @pytest.fixture
@@ -44,9 +46,13 @@ def alone(monkeypatch):
 def test_a_round_is_the_one_that_tffs_executor_computed(case, goldens, data):
     weights, start, facts = goldens
     taken = golden_cases.train_case(data, CASES[case], start)
-    for progress, expected, metrics in zip(taken, weights[case], facts["cases"][case]["metrics"], strict=True):
-        np.testing.assert_allclose(golden_cases.flat(progress.weights()), expected, atol=TOLERANCE, rtol=0)
-        assert progress.train_metrics == pytest.approx(metrics, rel=1e-5, abs=1e-7)
+    for epoch_result, expected, metrics in zip(
+        taken, weights[case], facts["cases"][case]["metrics"], strict=True
+    ):
+        np.testing.assert_allclose(
+            golden_cases.flat(epoch_result.weights()), expected, atol=TOLERANCE, rtol=0
+        )
+        assert epoch_result.train_metrics == pytest.approx(metrics, rel=1e-5, abs=1e-7)
 
 
 @pytest.mark.tf
@@ -54,14 +60,20 @@ def test_a_round_is_the_one_that_tffs_executor_computed(case, goldens, data):
 @pytest.mark.parametrize("case", CLIPPED)
 def test_our_clip_without_noise_is_tffs_own(case, goldens, data):
     weights, start, _ = goldens
-    for progress, expected in zip(golden_cases.train_case(data, CLIPPED[case], start), weights[case], strict=True):
-        np.testing.assert_allclose(golden_cases.flat(progress.weights()), expected, atol=TOLERANCE, rtol=0)
+    for epoch_result, expected in zip(
+        golden_cases.train_case(data, CLIPPED[case], start), weights[case], strict=True
+    ):
+        np.testing.assert_allclose(
+            golden_cases.flat(epoch_result.weights()), expected, atol=TOLERANCE, rtol=0
+        )
 
 
 def test_goldens_are_of_the_present_cases_and_packages(goldens):
     weights, _, facts = goldens
     again = "run scripts/make_tff_goldens.py"
-    assert {name: case["settings"] for name, case in facts["cases"].items()} == CASES | CLIPPED, again
+    assert {name: case["settings"] for name, case in facts["cases"].items()} == CASES | CLIPPED, (
+        again
+    )
     assert set(weights) == set(CASES | CLIPPED), again
     for package in ("tensorflow-federated", "tensorflow"):
         assert facts["made_with"][package] == metadata.version(package), again
@@ -70,7 +82,10 @@ def test_goldens_are_of_the_present_cases_and_packages(goldens):
 def test_goldens_tell_every_two_cases_apart(goldens):
     """Otherwise a case could pass although its setting does nothing."""
     weights, start, _ = goldens
-    ends = {"start": golden_cases.flat(start), **{name: rounds[-1] for name, rounds in weights.items()}}
+    ends = {
+        "start": golden_cases.flat(start),
+        **{name: rounds[-1] for name, rounds in weights.items()},
+    }
     for (one, first), (other, second) in itertools.combinations(ends.items(), 2):
         assert np.abs(first - second).max() > 100 * TOLERANCE, (one, other)
 
@@ -78,4 +93,6 @@ def test_goldens_tell_every_two_cases_apart(goldens):
 def test_goldens_clip_where_they_should(goldens):
     _, _, facts = goldens
     for case in ("robust", "secure"):
-        assert any(metrics["aggregator/clipped_count"] for metrics in facts["cases"][case]["metrics"]), case
+        assert any(
+            metrics["aggregator/clipped_count"] for metrics in facts["cases"][case]["metrics"]
+        ), case

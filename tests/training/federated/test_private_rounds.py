@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from clients import SIZES, build, deal, ledger_of, patient, train, update_by_hand
+from clients import SIZES, build, client_data, ledger_of, patient, train, update_by_hand
 
 from ecgexp.privacy import accounting
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
@@ -31,7 +31,7 @@ def clipped(update, clip=CLIP):
 
 @pytest.fixture(scope="module")
 def data():
-    return deal()
+    return client_data()
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,9 @@ class Remembering:
 
 
 def test_model_that_keeps_state_between_clients_is_refused(data):
-    with pytest.raises(ConfigError, match=r"activation runs AssignAddVariableOp.*use a function of tensors"):
+    with pytest.raises(
+        ConfigError, match=r"activation runs AssignAddVariableOp.*use a function of tensors"
+    ):
         train(data, privacy=patient(1.0), model=Remembering())
 
 
@@ -71,7 +73,9 @@ def test_one_more_patient_moves_the_sum_by_at_most_the_clip(data, scale):
     signal = data.features["signal"].copy()
     signal[data.clients["a"]] *= scale
     data = dataclasses.replace(data, features={"signal": signal})
-    without = dataclasses.replace(data, clients={name: rows for name, rows in data.clients.items() if name != "a"})
+    without = dataclasses.replace(
+        data, clients={name: rows for name, rows in data.clients.items() if name != "a"}
+    )
     # The same divisor for both: 3 of 4 expected clients, by a cohort so large that everyone is drawn.
     with_a = train(data, privacy=patient(l2_norm_clip=CLIP))[0][0]
     without_a = train(without, privacy=patient(l2_norm_clip=CLIP))[0][0]
@@ -83,8 +87,10 @@ def test_one_more_patient_moves_the_sum_by_at_most_the_clip_when_clients_fail():
     """Failures were dealt by place: without the first patient others failed, and the sum moved by up to 1.9 clips."""
     import dataclasses
 
-    data = deal({f"{number:02d}": 12 for number in range(16)})
-    less = dataclasses.replace(data, clients={name: rows for name, rows in data.clients.items() if name != "00"})
+    data = client_data({f"{number:02d}": 12 for number in range(16)})
+    less = dataclasses.replace(
+        data, clients={name: rows for name, rows in data.clients.items() if name != "00"}
+    )
     used = []
     for seed in range(3):
         full, part = (
@@ -111,7 +117,9 @@ def test_the_divisor_is_the_expected_cohort_not_the_one_that_came(data):
     step = moved(taken[0].weights()) * 2
     subsets = [s for s in range(1, 16) if bin(s).count("1") == came]
     errors = [
-        np.abs(step - sum(updates[name] for bit, name in enumerate(sorted(SIZES)) if subset >> bit & 1)).max()
+        np.abs(
+            step - sum(updates[name] for bit, name in enumerate(sorted(SIZES)) if subset >> bit & 1)
+        ).max()
         for subset in subsets
     ]
     assert came != 2  # of this seed: else the two divisors are one
@@ -120,7 +128,9 @@ def test_the_divisor_is_the_expected_cohort_not_the_one_that_came(data):
 
 def test_the_noise_has_the_planned_strength_and_is_fresh_each_round(data, noisy):
     taken, ledger = noisy
-    weights = [flat(build().get_weights())] + [flat(progress.weights()) for progress in taken]
+    weights = [flat(build().get_weights())] + [
+        flat(epoch_result.weights()) for epoch_result in taken
+    ]
     steps = np.diff(weights, axis=0)
     expected = 100.0 * CLIP / len(SIZES)
     assert np.std(steps) == pytest.approx(expected, rel=0.05)
@@ -138,19 +148,27 @@ def test_a_round_without_clients_is_noised_and_charged(data):
         clients_per_round=1,
         num_rounds=6,
     )
-    empty = [progress for progress in taken if progress.train_metrics["clients/sampled"] == 0]
+    empty = [
+        epoch_result for epoch_result in taken if epoch_result.train_metrics["clients/sampled"] == 0
+    ]
     assert empty
     assert ledger.steps == 6
-    weights = [flat(build().get_weights())] + [flat(progress.weights()) for progress in taken]
-    for progress in empty:
-        step = weights[progress.step] - weights[progress.step - 1]
+    weights = [flat(build().get_weights())] + [
+        flat(epoch_result.weights()) for epoch_result in taken
+    ]
+    for epoch_result in empty:
+        step = weights[epoch_result.step] - weights[epoch_result.step - 1]
         assert np.std(step) == pytest.approx(CLIP, rel=0.1)  # z C over one expected client
 
 
 def test_the_events_of_all_rounds_are_the_plans(data):
     privacy = patient(1.0, l2_norm_clip=CLIP, noise_seed=3)
-    taken, ledger = train(data, privacy=privacy, sampling="poisson", clients_per_round=2, num_rounds=3)
-    assert [progress.dp_event for progress in taken] == [accounting.poisson_gaussian(0.5, 1.0)] * 3
+    taken, ledger = train(
+        data, privacy=privacy, sampling="poisson", clients_per_round=2, num_rounds=3
+    )
+    assert [epoch_result.dp_event for epoch_result in taken] == [
+        accounting.poisson_gaussian(0.5, 1.0)
+    ] * 3
     assert ledger.epsilon_spent() == pytest.approx(
         accounting.epsilon(ledger.plan.dp_event, ledger.plan.delta, "pld", "add_or_remove_one")
     )
@@ -158,19 +176,28 @@ def test_the_events_of_all_rounds_are_the_plans(data):
 
 def test_cohorts_of_fixed_size_are_priced_without_replacement(data):
     privacy = patient(1.0, l2_norm_clip=CLIP, noise_seed=3, sampling="fixed", accountant="rdp")
-    taken, ledger = train(data, privacy=privacy, sampling="fixed", clients_per_round=2, num_rounds=2)
-    assert [progress.train_metrics["clients/sampled"] for progress in taken] == [2, 2]
-    assert ledger.plan.neighbouring == "replace_one"
+    taken, ledger = train(
+        data, privacy=privacy, sampling="fixed", clients_per_round=2, num_rounds=2
+    )
+    assert [epoch_result.train_metrics["clients/sampled"] for epoch_result in taken] == [2, 2]
+    assert ledger.plan.neighboring_relation == "replace_one"
     poisson = accounting.epsilon(
-        accounting.repeated(accounting.poisson_gaussian(0.5, 1.0), 2), ledger.plan.delta, "rdp", "add_or_remove_one"
+        accounting.repeated(accounting.poisson_gaussian(0.5, 1.0), 2),
+        ledger.plan.delta,
+        "rdp",
+        "add_or_remove_one",
     )
     assert ledger.epsilon_spent() > poisson
 
 
 def test_everybody_in_every_round_is_not_amplified(data):
     plan = ledger_of(Federated(num_rounds=3), data, patient(1.0)).plan
-    plain = accounting.epsilon(accounting.repeated(accounting.gaussian(1.0), 3), plan.delta, "rdp", "add_or_remove_one")
-    assert accounting.epsilon(plan.dp_event, plan.delta, "rdp", "add_or_remove_one") == pytest.approx(plain, rel=1e-6)
+    plain = accounting.epsilon(
+        accounting.repeated(accounting.gaussian(1.0), 3), plan.delta, "rdp", "add_or_remove_one"
+    )
+    assert accounting.epsilon(
+        plan.dp_event, plan.delta, "rdp", "add_or_remove_one"
+    ) == pytest.approx(plain, rel=1e-6)
 
 
 def test_training_ends_before_the_round_that_would_exceed_the_budget(data):
@@ -179,11 +206,15 @@ def test_training_ends_before_the_round_that_would_exceed_the_budget(data):
     assert 0 < len(taken) < 8
     assert ledger.stopped_by_budget
     assert ledger.epsilon_spent() <= 2.0
-    with pytest.raises(ConfigError, match=r"privacy\.max_epsilon=0\.1 is spent before the first round"):
+    with pytest.raises(
+        ConfigError, match=r"privacy\.max_epsilon=0\.1 is spent before the first round"
+    ):
         train(data, privacy=patient(1.0, noise_seed=3, max_epsilon=0.1), num_rounds=2)
 
 
-def test_a_resumed_run_ends_with_the_same_bits_and_price_and_its_checkpoint_holds_no_noise(data, noisy):
+def test_a_resumed_run_ends_with_the_same_bits_and_price_and_its_checkpoint_holds_no_noise(
+    data, noisy
+):
     taken, ledger = noisy
     checkpoint = taken[1].checkpoint()
     restored = Ledger.from_dict(ledger.plan, checkpoint.meta["ledger"])
@@ -202,10 +233,14 @@ def test_a_resumed_run_ends_with_the_same_bits_and_price_and_its_checkpoint_hold
 
 
 def test_noise_without_a_seed_is_different_each_time(data):
-    runs = [flat(train(data, privacy=patient(1.0, l2_norm_clip=CLIP))[0][0].weights()) for _ in range(6)]
+    runs = [
+        flat(train(data, privacy=patient(1.0, l2_norm_clip=CLIP))[0][0].weights()) for _ in range(6)
+    ]
     standard_error = 1 / math.sqrt(2 * (len(runs) - 1) * runs[0].size)
     assert standard_error < 0.1 / 5, runs[0].size  # a tenth, below, is hardly ever met by chance
-    assert math.sqrt(np.var(runs, axis=0, ddof=1).mean()) == pytest.approx(CLIP / len(SIZES), rel=0.1)
+    assert math.sqrt(np.var(runs, axis=0, ddof=1).mean()) == pytest.approx(
+        CLIP / len(SIZES), rel=0.1
+    )
 
 
 def test_a_patient_of_no_numbers_contributes_nothing(data):
@@ -213,8 +248,12 @@ def test_a_patient_of_no_numbers_contributes_nothing(data):
 
     signal = data.features["signal"].copy()
     signal[data.clients["b"][0]] = np.nan
-    taken, _ = train(dataclasses.replace(data, features={"signal": signal}), privacy=patient(l2_norm_clip=CLIP))
-    expected = sum(clipped(update_by_hand(data, client)) for client in SIZES if client != "b") / len(SIZES)
+    taken, _ = train(
+        dataclasses.replace(data, features={"signal": signal}), privacy=patient(l2_norm_clip=CLIP)
+    )
+    expected = sum(
+        clipped(update_by_hand(data, client)) for client in SIZES if client != "b"
+    ) / len(SIZES)
     np.testing.assert_allclose(moved(taken[0].weights()), expected, atol=2e-6)
     assert taken[0].train_metrics["clients/non_finite"] == 1
 
@@ -233,7 +272,9 @@ def test_an_adapting_clip_follows_the_quantile_of_the_norms(data):
         )
         ends.append(taken[-1].train_metrics["l2_norm_clip"])
         first = taken[0].train_metrics["l2_norm_clip"]
-        assert first == pytest.approx(start * math.exp(0.5 if start < 1 else -0.5), rel=1e-4)  # none below, or all
+        assert first == pytest.approx(
+            start * math.exp(0.5 if start < 1 else -0.5), rel=1e-4
+        )  # none below, or all
     assert 0.3 < ends[0] / ends[1] < 3
 
 
@@ -241,7 +282,7 @@ def test_the_event_of_an_adapting_clip_is_that_of_its_two_sums():
     """Golden: z 0.5 with noise 0.5 on the count: the updates get (0.5^-2 - 1)^-1/2 = 0.5774, and both together cost z 0.5."""
     from ecgexp.training.federated.dp_query import mechanism_of
 
-    plan = ledger_of(Federated(num_rounds=3), deal(), patient(0.5)).plan
+    plan = ledger_of(Federated(num_rounds=3), client_data(), patient(0.5)).plan
     mechanism = mechanism_of(Federated(clipping="adaptive", clipped_count_stddev=0.5), plan)
     assert mechanism.noise_multiplier == pytest.approx(1 / math.sqrt(3))
     both = accounting.gaussian_pair(mechanism.noise_multiplier, 2 * mechanism.count_stddev)
@@ -283,7 +324,9 @@ def _no_noise(monkeypatch):
 
     supplied = dp_query.with_noise
     monkeypatch.setattr(
-        dp_query, "with_noise", lambda state, noise, count: supplied(state, [0 * n for n in noise], count)
+        dp_query,
+        "with_noise",
+        lambda state, noise, count: supplied(state, [0 * n for n in noise], count),
     )
 
 
@@ -292,7 +335,9 @@ def _tenth_of_the_noise(monkeypatch):
 
     supplied = dp_query.with_noise
     monkeypatch.setattr(
-        dp_query, "with_noise", lambda state, noise, count: supplied(state, [n / 10 for n in noise], count)
+        dp_query,
+        "with_noise",
+        lambda state, noise, count: supplied(state, [n / 10 for n in noise], count),
     )
 
 
@@ -305,7 +350,9 @@ def _noise_over_the_divisor(monkeypatch):
         import dataclasses
 
         mechanism = supplied(settings, plan)
-        return dataclasses.replace(mechanism, noise_multiplier=mechanism.noise_multiplier / mechanism.divisor)
+        return dataclasses.replace(
+            mechanism, noise_multiplier=mechanism.noise_multiplier / mechanism.divisor
+        )
 
     monkeypatch.setattr(dp_query, "mechanism_of", weaker)
 
@@ -314,17 +361,25 @@ def _same_noise_each_round(monkeypatch):
     from ecgexp.privacy.noise import NoiseSource
 
     monkeypatch.setattr(
-        NoiseSource, "normal", lambda self, size, std: np.random.default_rng(0).normal(size=size).astype(np.float32)
+        NoiseSource,
+        "normal",
+        lambda self, size, std: np.random.default_rng(0).normal(size=size).astype(np.float32),
     )
 
 
 def _a_round_that_is_not_charged(monkeypatch):
-    monkeypatch.setattr(Ledger, "charge", lambda self, event, count=1: None)
+    monkeypatch.setattr(Ledger, "spent", lambda self, event, count=1: None)
 
 
 @pytest.mark.parametrize(
     "mutate",
-    [_no_noise, _tenth_of_the_noise, _noise_over_the_divisor, _same_noise_each_round, _a_round_that_is_not_charged],
+    [
+        _no_noise,
+        _tenth_of_the_noise,
+        _noise_over_the_divisor,
+        _same_noise_each_round,
+        _a_round_that_is_not_charged,
+    ],
 )
 def test_a_run_that_breaks_its_promise_makes_none(mutate, data, monkeypatch):
     mutate(monkeypatch)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from clients import SIZES, build, by_hand, deal, patient, train, update_by_hand
+from clients import SIZES, build, by_hand, client_data, patient, train, update_by_hand
 
 from ecgexp.settings.declaration import ConfigError
 
@@ -24,7 +24,7 @@ def norm(update):
 
 @pytest.fixture(scope="module")
 def data():
-    return deal()
+    return client_data()
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def fedavg(data):
 
 
 def test_a_round_with_one_client_is_sgd_on_it():
-    data = deal({"a": 60})
+    data = client_data({"a": 60})
     taken, _ = train(data, client_epochs=2)
     close(taken[0].weights(), by_hand(data, "a", epochs=2))
 
@@ -63,16 +63,20 @@ def test_fedprox_without_its_term_is_fedavg_and_with_it_stays_nearer(data, fedav
 
 
 def test_fedsgd_takes_one_gradient_of_all_beats():
-    data = deal({"a": 16, "b": 16})
+    data = client_data({"a": 16, "b": 16})
     taken, _ = train(data, algorithm="fedsgd", server_learning_rate=0.1)
-    updates = [update_by_hand(data, client) for client in data.clients]  # of one batch, so of one gradient
+    updates = [
+        update_by_hand(data, client) for client in data.clients
+    ]  # of one batch, so of one gradient
     close(moved(taken[0].weights()), [(a + b) / 2 for a, b in zip(*updates, strict=True)])
 
 
 @pytest.mark.parametrize(("algorithm", "optimizer", "rate"), [
     ("fedadam", "build_adam", 0.01), ("fedyogi", "build_yogi", 0.01), ("fedadagrad", "build_adagrad", 0.03),
 ])  # fmt: skip
-def test_adaptive_servers_take_the_average_for_their_gradient(algorithm, optimizer, rate, data, fedavg):
+def test_adaptive_servers_take_the_average_for_their_gradient(
+    algorithm, optimizer, rate, data, fedavg
+):
     import tensorflow as tf
     import tensorflow_federated as tff
 
@@ -81,21 +85,28 @@ def test_adaptive_servers_take_the_average_for_their_gradient(algorithm, optimiz
     settings = {"epsilon": 1e-3} | ({} if algorithm == "fedadagrad" else {"beta_2": 0.99})
     server = getattr(tff.learning.optimizers, optimizer)(rate, **settings)
     state = server.initialize([tf.TensorSpec(weight.shape) for weight in start])
-    _, expected = server.next(state, start, [tf.constant(-step) for step in moved(fedavg[0].weights())])
+    _, expected = server.next(
+        state, start, [tf.constant(-step) for step in moved(fedavg[0].weights())]
+    )
     close(taken[0].weights(), expected, 1e-5)
 
 
 def test_mime_lite_learns_and_pays_for_its_gradient(data):
     taken, _ = train(data, num_rounds=3, algorithm="mime_lite", client_momentum=0.9)
     assert taken[-1].train_metrics["loss"] < taken[0].train_metrics["loss"]
-    assert taken[0].train_metrics["bytes_up"] == taken[0].train_metrics["bytes_down"]  # twice the model each way
+    assert (
+        taken[0].train_metrics["bytes_up"] == taken[0].train_metrics["bytes_down"]
+    )  # twice the model each way
 
 
 @pytest.mark.parametrize("where", ["client", "server"])
 def test_a_cosine_schedule_ends_where_nothing_moves(where, data):
     taken, _ = train(data, num_rounds=4, **{f"{where}_schedule": "cosine"})
     weights = [build().get_weights()] + [t.weights() for t in taken]
-    steps = [norm([b - a for a, b in zip(*pair, strict=True)]) for pair in zip(weights, weights[1:], strict=False)]
+    steps = [
+        norm([b - a for a, b in zip(*pair, strict=True)])
+        for pair in zip(weights, weights[1:], strict=False)
+    ]
     assert steps[3] < 0.4 * steps[0]
     plain, _ = train(data, num_rounds=4)
     close(taken[0].weights(), plain[0].weights())  # the first round has the whole rate
@@ -108,7 +119,9 @@ def test_other_aggregators_give_nearly_the_mean_where_nothing_is_wrong(aggregato
     difference = [a - b for a, b in zip(moved(taken[0].weights()), mean, strict=True)]
     assert norm(difference) < 1e-3 * norm(mean) + 1e-5
     said = {name for name in taken[0].train_metrics if name.startswith("aggregator/")}
-    assert ({"aggregator/zeroed_count", "aggregator/clipping_norm"} <= said) == (aggregator != "compressed")
+    assert ({"aggregator/zeroed_count", "aggregator/clipping_norm"} <= said) == (
+        aggregator != "compressed"
+    )
 
 
 def test_a_seed_decides_everything_and_threads_nothing(data, fedavg):
@@ -117,7 +130,10 @@ def test_a_seed_decides_everything_and_threads_nothing(data, fedavg):
         for value, wanted in zip(one.weights(), other.weights(), strict=True):
             np.testing.assert_array_equal(value, wanted)
     different, _ = train(data, client_epochs=2, seed=1)
-    assert norm([a - b for a, b in zip(different[0].weights(), fedavg[0].weights(), strict=True)]) > 1e-4
+    assert (
+        norm([a - b for a, b in zip(different[0].weights(), fedavg[0].weights(), strict=True)])
+        > 1e-4
+    )
 
 
 def test_a_resumed_run_ends_with_the_same_bits(data, fedavg):
@@ -160,11 +176,11 @@ def test_clients_that_drop_out_send_nothing(data):
     taken, _ = train(data, num_rounds=6, client_dropout=0.5)
     dropped = [t.train_metrics["clients/dropped"] for t in taken]
     assert 0 < np.mean(dropped) < len(SIZES)
-    for progress, missing in zip(taken, dropped, strict=True):
-        assert progress.train_metrics["clients/used"] == len(SIZES) - missing
+    for epoch_result, missing in zip(taken, dropped, strict=True):
+        assert epoch_result.train_metrics["clients/used"] == len(SIZES) - missing
         assert (
-            progress.train_metrics["bytes_up"]
-            == (len(SIZES) - missing) / len(SIZES) * progress.train_metrics["bytes_down"]
+            epoch_result.train_metrics["bytes_up"]
+            == (len(SIZES) - missing) / len(SIZES) * epoch_result.train_metrics["bytes_down"]
         )
 
 
@@ -177,7 +193,10 @@ def sick(data, client="b"):
 
 
 def test_a_client_of_no_numbers_is_named(data):
-    with pytest.raises(ConfigError, match=r"round 1: the update of client b is not finite.*trainer\.aggregator=robust"):
+    with pytest.raises(
+        ConfigError,
+        match=r"round 1: the update of client b is not finite.*trainer\.aggregator=robust",
+    ):
         train(sick(data))
 
 
@@ -186,7 +205,9 @@ def test_a_robust_aggregator_goes_on_without_it(data):
     assert taken[0].train_metrics["clients/non_finite"] == 1
     assert taken[0].train_metrics["clients/used"] == len(SIZES) - 1
     assert all(np.isfinite(value).all() for value in taken[0].weights())
-    with pytest.raises(ConfigError, match=r"3 of 4 sampled clients sent a usable update.*1 not finite"):
+    with pytest.raises(
+        ConfigError, match=r"3 of 4 sampled clients sent a usable update.*1 not finite"
+    ):
         train(sick(data), aggregator="robust", min_clients=4)
 
 
@@ -208,7 +229,7 @@ def test_a_lone_row_is_trained_on_by_strided_convolutions_too():
     from ecgexp.models.resnet1d import Resnet1d
 
     model = Resnet1d(filters=(8, 16), normalization="none", dropout=0.0)
-    taken, _ = train(deal({"a": 17, "b": 1}), model=model)
+    taken, _ = train(client_data({"a": 17, "b": 1}), model=model)
     assert all(np.isfinite(value).all() for value in taken[0].weights())
 
 
@@ -230,11 +251,14 @@ def test_models_of_this_process_work_on_after_a_run(data):
 
 
 def test_privacy_without_noise_is_the_clipped_mean():
-    data = deal()
+    data = client_data()
     clip = 0.05
     taken, _ = train(data, privacy=patient(l2_norm_clip=clip))
     updates = [update_by_hand(data, client) for client in SIZES]
     factors = [min(1.0, clip / norm(update)) for update in updates]
     assert min(factors) < 1
-    mean = [sum(f * u[i] for f, u in zip(factors, updates, strict=True)) / len(SIZES) for i in range(len(updates[0]))]
+    mean = [
+        sum(f * u[i] for f, u in zip(factors, updates, strict=True)) / len(SIZES)
+        for i in range(len(updates[0]))
+    ]
     close(moved(taken[0].weights()), mean)

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from clients import deal, train
+from clients import client_data, train
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
 def data():
-    return deal()
+    return client_data()
 
 
 def test_threads_do_not_share_a_clients_variables(data):
@@ -44,7 +44,9 @@ def test_weights_that_do_not_fit_the_state_are_refused():
     assert weights_of(put_in_weights(state, [2 * kernel, bias]))[0].tolist() == [[2], [2]]
     with pytest.raises(ValueError, match="1 arrays do not fit a model of 2 trainable and 0 others"):
         put_in_weights(state, [kernel])
-    with pytest.raises(ValueError, match=r"array 0 has the shape \(3, 1\); the model's has \(2, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"array 0 has the shape \(3, 1\); the model's has \(2, 1\)"
+    ):
         put_in_weights(state, [np.ones((3, 1), np.float32), bias])
 
 
@@ -54,6 +56,8 @@ def test_tffs_default_context_is_gone_before_the_interpreter():
         "atexit._run_exitfuncs()\n"
         "print(type(tff.framework.get_context_stack().current).__module__)"
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
+    )
     assert ended.stdout.split()[-1] == "ecgexp.training.federated.runtimes.base"
     assert "Exception ignored" not in ended.stderr

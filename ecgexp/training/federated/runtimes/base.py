@@ -26,7 +26,9 @@ class Runtime(Protocol):
     def initialize(self, weights: Sequence[np.ndarray]) -> Any:
         """The server's state before the first round, with `weights` (trainable, then the others) in it."""
 
-    def next(self, state: Any, datasets: Sequence[tf.data.Dataset]) -> tuple[Any, Mapping[str, Any]]:
+    def next(
+        self, state: Any, datasets: Sequence[tf.data.Dataset]
+    ) -> tuple[Any, Mapping[str, Any]]:
         """One round over the cohort's `datasets`, which may be none: the new state and TFF's metrics."""
 
     def weights(self, state: Any) -> list[np.ndarray]:
@@ -51,9 +53,13 @@ def put_in_weights(state: Any, weights: Sequence[np.ndarray]) -> Any:
     model = state.global_model_weights
     split, old = len(model.trainable), [*model.trainable, *model.non_trainable]
     if len(weights) not in (split, len(old)):
-        raise ValueError(f"{len(weights)} arrays do not fit a model of {split} trainable and {len(old) - split} others")
+        raise ValueError(
+            f"{len(weights)} arrays do not fit a model of {split} trainable and {len(old) - split} others"
+        )
     new = [*(np.asarray(array) for array in weights), *old[len(weights) :]]
     for index, (ours, theirs) in enumerate(zip(new, old, strict=True)):
         if np.shape(ours) != np.shape(theirs):
-            raise ValueError(f"array {index} has the shape {np.shape(ours)}; the model's has {np.shape(theirs)}")
+            raise ValueError(
+                f"array {index} has the shape {np.shape(ours)}; the model's has {np.shape(theirs)}"
+            )
     return state._replace(global_model_weights=type(model)(new[:split], new[split:]))

@@ -34,10 +34,14 @@ class ImportedComputation:
     def __init__(self, computation: tff.Computation):
         proto = computation_impl.ConcreteComputation.get_proto(computation)
         if proto.WhichOneof("computation") != "tensorflow":
-            raise TypeError(f"{computation.type_signature} is not TensorFlow but {proto.WhichOneof('computation')}")
+            raise TypeError(
+                f"{computation.type_signature} is not TensorFlow but {proto.WhichOneof('computation')}"
+            )
         self.type_signature = computation.type_signature
         serialized = proto.tensorflow
-        parameters = list(_bindings(serialized.parameter)) if serialized.HasField("parameter") else []
+        parameters = (
+            list(_bindings(serialized.parameter)) if serialized.HasField("parameter") else []
+        )
         self._parameter_names = [name for name, _ in parameters]
         self._is_dataset = [is_dataset for _, is_dataset in parameters]
         graph_def = serialization_utils.unpack_graph_def(serialized.graph_def)
@@ -45,7 +49,9 @@ class ImportedComputation:
         if serialized.initialize_op:
             _initialize_first(graph_def, serialized.initialize_op)
         results = [name for name, _ in _bindings(serialized.result)]
-        self._function, self._sources = self._prune(graph_def, results, serialized.session_token_tensor_name)
+        self._function, self._sources = self._prune(
+            graph_def, results, serialized.session_token_tensor_name
+        )
 
     def __call__(self, leaves: Sequence[Any]) -> list[Any]:
         """The leaves of the result; a leaf of the argument that is handed through is the same object."""
@@ -58,8 +64,12 @@ class ImportedComputation:
         outputs = self._function(*inputs, *self._token) if self._function is not None else []
         return [inputs[at] if is_parameter else outputs[at] for is_parameter, at in self._sources]
 
-    def _prune(self, graph_def: Any, results: Sequence[str], token: str) -> tuple[Any, list[tuple[bool, int]]]:
-        wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph_def, name=""), signature=[])
+    def _prune(
+        self, graph_def: Any, results: Sequence[str], token: str
+    ) -> tuple[Any, list[tuple[bool, int]]]:
+        wrapped = tf.compat.v1.wrap_function(
+            lambda: tf.graph_util.import_graph_def(graph_def, name=""), signature=[]
+        )
         feeds = [wrapped.graph.get_tensor_by_name(name) for name in self._parameter_names]
         self._token: list[Any] = []
         if token and token.split(":")[0] in {node.name for node in graph_def.node}:
@@ -73,7 +83,9 @@ class ImportedComputation:
                 sources.append((False, places.setdefault(name, len(places))))
         fetches = [wrapped.graph.get_tensor_by_name(name) for name in places]
         # Without a signature every call is tried by name first, and fails in a message that prints all its tensors.
-        leaves = tuple(tf.TensorSpec(feed.shape, feed.dtype, name=f"leaf{i}") for i, feed in enumerate(feeds))
+        leaves = tuple(
+            tf.TensorSpec(feed.shape, feed.dtype, name=f"leaf{i}") for i, feed in enumerate(feeds)
+        )
         pruned = wrapped.prune(feeds, fetches, input_signature=(leaves, {})) if fetches else None
         return pruned, sources
 
@@ -87,7 +99,9 @@ def flatten(value: Any) -> list[Any]:
     if isinstance(value, list | tuple):
         return [leaf for item in value for leaf in flatten(item)]
     if hasattr(value, "__attrs_attrs__"):
-        return [leaf for item in value.__attrs_attrs__ for leaf in flatten(getattr(value, item.name))]
+        return [
+            leaf for item in value.__attrs_attrs__ for leaf in flatten(getattr(value, item.name))
+        ]
     return [value]
 
 
@@ -131,7 +145,10 @@ def _bindings(binding: Any) -> Iterator[tuple[str, bool]]:
 def _make_names_unique(graph_def: Any) -> None:
     """An eager process has one library of functions and one store of variables for all graphs, which go by their names."""
     suffix = f"_imported{next(_import_numbers)}"
-    names = {function.signature.name: function.signature.name + suffix for function in graph_def.library.function}
+    names = {
+        function.signature.name: function.signature.name + suffix
+        for function in graph_def.library.function
+    }
 
     def rename(nodes: Iterable[Any]) -> None:
         for node in nodes:
@@ -182,7 +199,12 @@ def _inside_loops(graph_def: Any) -> set[str]:
     for node in graph_def.node:
         for source in node.input:
             users[_node_name(source)].append(node)
-    open_ends = [user for node in graph_def.node if node.op in ("Enter", "RefEnter") for user in users[node.name]]
+    open_ends = [
+        user
+        for node in graph_def.node
+        if node.op in ("Enter", "RefEnter")
+        for user in users[node.name]
+    ]
     found: set[str] = set()
     while open_ends:
         node = open_ends.pop()

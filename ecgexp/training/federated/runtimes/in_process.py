@@ -17,7 +17,13 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from ecgexp.training.federated.runtimes.base import put_in_weights, weights_of
-from ecgexp.training.federated.runtimes.graphs import ImportedComputation, count_leaves, elements, flatten, pack
+from ecgexp.training.federated.runtimes.graphs import (
+    ImportedComputation,
+    count_leaves,
+    elements,
+    flatten,
+    pack,
+)
 
 _PARTS = ("prepare", "zero", "accumulate", "report", "secure_modular_sum_modulus", "update")
 
@@ -41,20 +47,24 @@ class InProcess:
         trainer's settings can ask for does.
     """
 
-    def __init__(self, process: tff.learning.templates.LearningProcess, *, num_threads: int | None = None):
+    def __init__(
+        self, process: tff.learning.templates.LearningProcess, *, num_threads: int | None = None
+    ):
         mapreduce = tff.backends.mapreduce
         initialize = mapreduce.get_state_initialization_computation(process.initialize, _AS_WRITTEN)
-        form = mapreduce.get_map_reduce_form_for_computation(process.next, grappler_config=_AS_WRITTEN)
+        form = mapreduce.get_map_reduce_form_for_computation(
+            process.next, grappler_config=_AS_WRITTEN
+        )
         num_threads = num_threads or min(2, os.cpu_count() or 1)
         self._initialize = ImportedComputation(initialize)
         self._parts = {name: ImportedComputation(getattr(form, name)) for name in _PARTS}
-        self._works = [ImportedComputation(form.work) for _ in range(num_threads)]
+        self._works = [ImportedComputation(form.progress_bar) for _ in range(num_threads)]
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="client")
         # The process's own types remember their Python containers; those of the form do not.
         self._state_type = process.initialize.type_signature.result.member
         self._metrics_type = process.next.type_signature.result.metrics.member
         # What a client sends: for the plain sums, then for the three kinds of secure sums.
-        sent = elements(form.work.type_signature.result)
+        sent = elements(form.progress_bar.type_signature.result)
         self._num_plain, num_bitwidth, num_max_input, _ = (count_leaves(part) for part in sent)
         self._first_modular = num_bitwidth + num_max_input
         self._moduli = self._moduli_of_leaves(form, sent[3])
@@ -64,18 +74,26 @@ class InProcess:
         state = pack(self._initialize([]), self._state_type)
         return put_in_weights(state, weights)
 
-    def next(self, state: Any, datasets: Sequence[tf.data.Dataset]) -> tuple[Any, Mapping[str, Any]]:
+    def next(
+        self, state: Any, datasets: Sequence[tf.data.Dataset]
+    ) -> tuple[Any, Mapping[str, Any]]:
         """See `Runtime.next`."""
         leaves = flatten(state)
-        prepared = self._parts["prepare"](leaves)
+        run_data = self._parts["prepare"](leaves)
         accumulated, secure = self._parts["zero"]([]), None
-        for sent in self._work(datasets, prepared):
+        for sent in self._work(datasets, run_data):
             accumulated = self._parts["accumulate"]([*accumulated, *sent[: self._num_plain]])
             summands = sent[self._num_plain :]
-            secure = summands if secure is None else [a + b for a, b in zip(secure, summands, strict=True)]
+            secure = (
+                summands
+                if secure is None
+                else [a + b for a, b in zip(secure, summands, strict=True)]
+            )
         secure = self._reduced(secure or [])
         updated = self._parts["update"]([*leaves, *self._parts["report"](accumulated), *secure])
-        return pack(updated[: len(leaves)], self._state_type), pack(updated[len(leaves) :], self._metrics_type)
+        return pack(updated[: len(leaves)], self._state_type), pack(
+            updated[len(leaves) :], self._metrics_type
+        )
 
     def weights(self, state: Any) -> list[np.ndarray]:
         """See `Runtime.weights`."""
@@ -85,23 +103,29 @@ class InProcess:
         """See `Runtime.close`."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _work(self, datasets: Sequence[tf.data.Dataset], prepared: list[Any]) -> Any:
+    def _work(self, datasets: Sequence[tf.data.Dataset], run_data: list[Any]) -> Any:
         """What each client sends, in order; as many at a time as there are copies of the client's graph."""
         width = len(self._works)
         for at in range(0, len(datasets), width):
             batch = datasets[at : at + width]
-            yield from self._pool.map(lambda pair: pair[0]([pair[1], *prepared]), zip(self._works, batch, strict=False))
+            yield from self._pool.map(
+                lambda pair: pair[0]([pair[1], *run_data]), zip(self._works, batch, strict=False)
+            )
 
     def _reduced(self, sums: list[Any]) -> list[Any]:
         head, modular = sums[: self._first_modular], sums[self._first_modular :]
         pairs = zip(modular, self._moduli, strict=True) if modular else ()
-        return head + [tf.math.floormod(value, tf.cast(modulus, value.dtype)) for value, modulus in pairs]
+        return head + [
+            tf.math.floormod(value, tf.cast(modulus, value.dtype)) for value, modulus in pairs
+        ]
 
     def _moduli_of_leaves(self, form: Any, sent: tff.Type) -> list[int]:
         """The modulus of each leaf of the modular sums."""
         moduli = [int(leaf) for leaf in self._parts["secure_modular_sum_modulus"]([])]
         repeats = _leaves_under_each(form.secure_modular_sum_modulus.type_signature.result, sent)
-        return [modulus for modulus, times in zip(moduli, repeats, strict=True) for _ in range(times)]
+        return [
+            modulus for modulus, times in zip(moduli, repeats, strict=True) for _ in range(times)
+        ]
 
 
 def _leaves_under_each(moduli: tff.Type, values: tff.Type) -> list[int]:

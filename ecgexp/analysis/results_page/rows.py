@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class ResultRow:
     """One line of a table.
 
     Attributes:
@@ -52,32 +52,58 @@ class Claim:
 _THREE, _FIVE = (0, 1, 2), (0, 1, 2, 3, 4)
 
 INTER_PATIENT = (
-    Claim(label="`mitdb_inter_descriptors`", experiment="mitdb_inter_descriptors", seeds=_FIVE),
-    Claim(
+    ResultRow(
+        label="`mitdb_inter_patient_mlp_centralized`",
+        experiment="mitdb_inter_patient_mlp_centralized",
+        seeds=_FIVE,
+    ),
+    ResultRow(
         label="… and 201 and 202, who are one man, on one side",
-        experiment="mitdb_inter_descriptors",
+        experiment="mitdb_inter_patient_mlp_centralized",
         overrides=("split.merge_same_patient=true",),
         seeds=_FIVE,
     ),
-    Claim(label="`mitdb_inter_aami`", experiment="mitdb_inter_aami", seeds=_THREE),
-    Claim(label="`mitdb_inter_in_record`", experiment="mitdb_inter_in_record", seeds=_THREE),
+    ResultRow(
+        label="`mitdb_inter_patient_resnet1d_centralized`",
+        experiment="mitdb_inter_patient_resnet1d_centralized",
+        seeds=_THREE,
+    ),
+    ResultRow(
+        label="`mitdb_inter_patient_resnet1d_in_record_centralized`",
+        experiment="mitdb_inter_patient_resnet1d_in_record_centralized",
+        seeds=_THREE,
+    ),
 )
 
 
-def _noise(label: str, experiment: str, *noise_multipliers: float) -> list[Claim]:
+def _noise(label: str, experiment: str, *noise_multipliers: float) -> list[ResultRow]:
     overrides = [(f"privacy.noise_multiplier={noise}",) for noise in noise_multipliers]
-    return [Claim(label=label, experiment=experiment, overrides=typed, seeds=_FIVE) for typed in overrides]
+    return [
+        ResultRow(label=label, experiment=experiment, overrides=typed, seeds=_FIVE)
+        for typed in overrides
+    ]
 
 
 PRIVACY = (
     *(
-        Claim(
-            label="a beat, centrally", experiment="mitdb_inter_dp", overrides=(f"privacy=eps{epsilon}",), seeds=_THREE
+        ResultRow(
+            label="a beat, centrally",
+            experiment="mitdb_inter_patient_cnn1d_dp_beat",
+            overrides=(f"privacy=eps{epsilon}",),
+            seeds=_THREE,
         )
         for epsilon in (1, 3, 8)
     ),
-    *_noise("a patient, centrally", "mitdb_inter_patient_dp", 2.0, 1.0),
-    *_noise("a patient, federated", "mitdb_inter_fedavg_dp", 4.0, 2.0, 1.0),
-    Claim(label="nobody, on the window", experiment="mitdb_inter_cnn1d", seeds=_THREE),
-    Claim(label="nobody, on seven numbers a beat", experiment="mitdb_inter_descriptors", seeds=_FIVE),
+    *_noise("a patient, centrally", "mitdb_inter_patient_mlp_dp_patient", 2.0, 1.0),
+    *_noise("a patient, federated", "mitdb_inter_patient_mlp_federated_patient", 4.0, 2.0, 1.0),
+    ResultRow(
+        label="nobody, on the window",
+        experiment="mitdb_inter_patient_cnn1d_centralized",
+        seeds=_THREE,
+    ),
+    ResultRow(
+        label="nobody, on seven numbers a beat",
+        experiment="mitdb_inter_patient_mlp_centralized",
+        seeds=_FIVE,
+    ),
 )
