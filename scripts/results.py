@@ -14,12 +14,12 @@ from typing import Any
 from ecgexp.analysis.results_page.asked import RunIndex
 from ecgexp.analysis.results_page.blocks import replace_blocks
 from ecgexp.analysis.results_page.ensemble import evaluate_together
-from ecgexp.analysis.results_page.measured import measure, test_set_evaluations
+from ecgexp.analysis.results_page.measured import evaluations_of_test_set, measure
 from ecgexp.analysis.results_page.rows import INTER_PATIENT, PRIVACY
 from ecgexp.analysis.results_page.tables import (
+    evaluation_log,
     inter_patient_table,
     privacy_table,
-    test_set_evaluation_log,
 )
 from ecgexp.cli.streams import command
 from ecgexp.replication.gather import check_complete, gather
@@ -31,7 +31,7 @@ from ecgexp.storage.atomic import replacing
 from ecgexp.tracking.mlflow.quiet import quieten
 
 _ROOT = Path(__file__).resolve().parents[1]
-_PARTS = ("inter_patient", "privacy", "test_set_evaluations", "parity")
+_PARTS = ("inter_patient", "privacy", "evaluations_of_test_set", "parity")
 
 
 @command
@@ -76,9 +76,9 @@ def _write(options: argparse.Namespace) -> int:
             from ecgexp.analysis.results_page.figure import privacy_figure
 
             figures["privacy_utility"] = privacy_figure(measured)
-    if "test_set_evaluations" in options.only:
-        bodies["test_set_evaluations"] = test_set_evaluation_log(
-            test_set_evaluations((*INTER_PATIENT, *PRIVACY), asked)
+    if "evaluations_of_test_set" in options.only:
+        bodies["evaluations_of_test_set"] = evaluation_log(
+            evaluations_of_test_set((*INTER_PATIENT, *PRIVACY), asked)
         )
     if "parity" in options.only:
         study, with_epsilon = gather(stages(PROTOCOLS), [0], asked), ladders()

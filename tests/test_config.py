@@ -77,11 +77,15 @@ def test_every_experiment_states_its_command_time_and_result(experiment):
 
 @pytest.mark.parametrize(
     "names",
-    [("intra_dp", "intra_cnn1d"), ("inter_dp", "inter_cnn1d"), ("parity_dp", "parity_central")],
+    [
+        ("mitdb_intra_patient_cnn1d_dp_beat", "mitdb_intra_patient_cnn1d_centralized"),
+        ("mitdb_inter_patient_cnn1d_dp_beat", "mitdb_inter_patient_cnn1d_centralized"),
+        ("replication/dp_corrected", "replication/central_corrected"),
+    ],
 )
 def test_what_a_private_experiment_is_held_against_differs_only_in_how_it_trains(names):
-    private, reference = (load_experiment([f"experiment=mitdb_{name}"]) for name in names)
-    for part in ("dataset", "grouping", "split", "input", "augmentation", "model", "loss"):
+    private, reference = (load_experiment([f"experiment={name}"]) for name in names)
+    for part in ("dataset", "grouping", "split", "features", "augmentation", "model", "loss"):
         assert getattr(private, part) == getattr(reference, part), part
 
 
@@ -242,11 +246,14 @@ def test_what_came_from_the_environment_is_not_written_down(monkeypatch):
             r"device\.kind='tpu' is not usable: it should be 'auto', 'cpu' or 'gpu'",
         ),
         ("selection.mode=most", r"selection\.mode='most'"),
-        ("model=cnn2d", r"Cnn2d takes image and SignalInput makes signal; type features=image"),
-        ("features=image", r"Cnn1d takes signal and ImageInput makes image; type features=signal"),
+        ("model=cnn2d", r"Cnn2d takes image and SignalFeatures makes signal; type features=image"),
+        (
+            "features=image",
+            r"Cnn1d takes signal and ImageFeatures makes image; type features=signal",
+        ),
         (
             "augmentation=crops9",
-            r"augmentation=crops9 changes image and SignalInput makes signal; type augmentation=none or features=image",
+            r"augmentation=crops9 changes image and SignalFeatures makes signal; type augmentation=none or features=image",
         ),
         ("model._target_=os.system", r"model\._target_=os\.system is refused"),
         (

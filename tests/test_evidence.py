@@ -110,7 +110,7 @@ def test_choosing_by_an_absent_class_is_refused(case, metric):
     experiment, run_data = case("split=intra_patient", f"selection.metric={metric}", validation="V")
     with pytest.raises(
         ConfigError,
-        match=rf"selection\.metric={metric}: no validation beat is of class V.*selection\.keep=last",
+        match=rf"selection\.metric={metric}: no validation beat is of class V.*selection\.weights=last",
     ):
         check_evidence(experiment, run_data)
 
@@ -150,7 +150,7 @@ def test_personalizing_nobody_is_refused(case):
         "split=inter_patient", "trainer=federated", "federated_baselines.personalize_epochs=1"
     )
     with pytest.raises(
-        ConfigError, match=r"comparisons\.personalize_epochs=1: .*split=intra_patient"
+        ConfigError, match=r"federated_baselines\.personalize_epochs=1: .*split=intra_patient"
     ):
         check_evidence(experiment, run_data)
 

@@ -194,7 +194,7 @@ def test_a_failed_run_is_marked_with_its_reason_here_and_in_mlflow(tmp_path, cac
 
 def test_a_split_without_validation_beats_says_what_to_type(tmp_path, cache):
     with pytest.raises(
-        ConfigError, match=r"type split\.validation_fraction=0\.2, or selection\.keep=last"
+        ConfigError, match=r"type split\.validation_fraction=0\.2, or selection\.weights=last"
     ):
         start(tmp_path, cache, "tracking=none", "split.validation_fraction=0")
 

@@ -76,7 +76,7 @@ def test_a_beat_is_seen_beside_its_records_usual_beat(signals_mv):
     np.testing.assert_allclose(
         seen.transform(median * 10, None, median * 10)["signal"][..., :2], unit, atol=1e-5
     )
-    with pytest.raises(ValueError, match="pass usual_mv"):
+    with pytest.raises(ValueError, match="pass templates_mv"):
         seen.transform(signals_mv, None)
 
 
@@ -90,7 +90,7 @@ def test_what_touches_a_usual_beat_is_bounded():
 
 def test_a_difference_needs_a_common_scale():
     with pytest.raises(ConfigError, match="features.normalize=record"):
-        build(SignalFeatures, {"difference": True}, path="input")
+        build(SignalFeatures, {"difference": True}, path="features")
 
 
 def test_pictures_are_bytes_with_one_channel(signals_mv):

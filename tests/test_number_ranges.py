@@ -32,7 +32,7 @@ CONFIGURATIONS = {
     "incartdb": ["dataset=incartdb", "split=inter_patient_two_lead"],
     "svdb": ["dataset=svdb", "split=within_record", "model=mlp", "features=handcrafted"],
     "image": ["model=cnn2d", "features=image", "augmentation=image"],
-    "parity": ["model=cnn2d", "features=image", "augmentation=replication"],
+    "replication": ["model=cnn2d", "features=image", "augmentation=replication"],
     "crops9": ["model=cnn2d", "features=image", "augmentation=crops9"],
     **{
         name: ["trainer=federated", f"partition={name}"]

@@ -19,11 +19,11 @@ def asked(monkeypatch):
     """What reaches the tables, without computing them."""
     seen = []
 
-    def instead(base, plans, *, num_parameters, populations, report):
+    def instead(base, plans, *, num_parameters, populations, on_progress):
         seen.append((base, list(plans), num_parameters, list(populations)))
         raise plan.ConfigError("enough")
 
-    monkeypatch.setattr(plan, "reachable", instead)
+    monkeypatch.setattr(plan, "feasibility_of", instead)
 
     def ask(*arguments):
         assert plan.main(list(arguments)) == 2

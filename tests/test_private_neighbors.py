@@ -127,7 +127,7 @@ def test_neighbors_publish_the_same_bytes_beside_weights(kind, tmp_path, monkeyp
         if name == "other":
             monkeypatch.setattr(
                 ecgexp.experiment.experiment,
-                "prepare",
+                "load_run_data",
                 neighbor_of(ecgexp.experiment.experiment.load_run_data, kind),
             )
         config = for_the_record(load_config(typed))

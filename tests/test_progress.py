@@ -157,7 +157,7 @@ def test_resume_without_journal_is_refused_before_the_beats(tmp_path, monkeypatc
     from ecgexp.experiment.run import run
     from ecgexp.settings.declaration import DataError
 
-    monkeypatch.setattr(Experiment, "prepare", lambda *_: pytest.fail("the beats were read"))
+    monkeypatch.setattr(Experiment, "load_run_data", lambda *_: pytest.fail("the beats were read"))
     typed = [
         "trainer=dp",
         "privacy=dp",

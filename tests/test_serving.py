@@ -116,7 +116,7 @@ def test_a_model_of_an_earlier_version_is_named(classifier, tmp_path):
     described(folder, format=5)
     with pytest.raises(
         DataError,
-        match=r"model\.json has format 5, and this version reads format 6; train the model again",
+        match=r"model\.json has format 6, and this version reads format 7; train the model again",
     ):
         load_classifier(folder)
 

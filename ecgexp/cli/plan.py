@@ -85,9 +85,9 @@ def _plan(spec: PrivacySpec, options: argparse.Namespace, patients: int) -> Priv
 
 def _as_options(message: str) -> str:
     """A refusal in the words of this command line instead of the settings'."""
-    message = message.replace("privacy.l2_norm_clip", "--clip").replace(
-        ", or privacy.hypothetical_population=null", ""
-    )
+    message = message.replace("privacy.l2_norm_clip", "--clip")
+    message = message.replace(", or privacy.hypothetical_population=null", "")
+    message = message.replace("privacy.hypothetical_population", "--population")
     return re.sub(r"privacy\.(\w+)", lambda found: "--" + found[1].replace("_", "-"), message)
 
 

@@ -63,7 +63,7 @@ class FederatedBaselines:
             "personalize_epochs": self.personalize_epochs,
         }
         return {
-            f"comparisons.{name}={str(value).lower()}": f"comparisons.{name}={str(type(value)()).lower()}"
+            f"federated_baselines.{name}={str(value).lower()}": f"federated_baselines.{name}={str(type(value)()).lower()}"
             for name, value in asked.items()
             if value
         }

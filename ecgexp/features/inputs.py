@@ -16,7 +16,7 @@ from ecgexp.settings.declaration import Number, Whole, settings
 Shape = tuple[int, ...]
 """Of one row of a feature, without the rows."""
 
-TEMPLATE = "usual_beat"
+TEMPLATE = "template"
 """What `features_crossing_beats` calls the record's usual beat."""
 
 # A resting heart beats about every 0.8 s: public constants, not fitted ones.
@@ -220,7 +220,7 @@ def template_of(templates_mv: np.ndarray | None) -> np.ndarray:
     """
     if templates_mv is None:
         raise ValueError(
-            "this model compares beats with their record's usual beat: pass usual_mv, shaped as signals_mv"
+            "this model compares beats with their record's usual beat: pass templates_mv, shaped as signals_mv"
         )
     return templates_mv
 

@@ -181,7 +181,8 @@ class Ledger:
     def _restore(self, state: dict[str, Any]) -> None:
         # A projection decides nothing that ran, so a resumed run may ask for another one.
         then, now = (
-            {**values, "population": None} for values in (state["plan"], self.plan.as_dict())
+            {**values, "hypothetical_population": None}
+            for values in (state["plan"], self.plan.as_dict())
         )
         changed = [
             name

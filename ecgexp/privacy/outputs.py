@@ -200,7 +200,7 @@ TABLE: tuple[Output, ...] = (
     *_of("result key", "not covered", "machine", "measured on the machine", "seconds", topic="time and memory"),
     *_holdout("result key", "which epoch was kept, and its validation score", "selection/*", "selection"),
     *_withheld("result key", "classes without training beats; batches, rounds and clients from which nothing was learned",
-               "notes/training", "notes/overlap", "notes/comparisons"),
+               "notes/training", "notes/overlap", "notes/federated_baselines"),
     *_holdout("result key", "what the scores do not rest on; what is known of training beats is in private/", "notes/*",
                "notes"),
     *_holdout("result key", "the classes of held-out beats, over which averages are taken", "classes_in_average/*",

@@ -27,9 +27,9 @@ from ecgexp.privacy.search_accounting import PrivacySpent, compose_epsilon
 from ecgexp.settings.declaration import ConfigError, DataError, build
 from ecgexp.storage.atomic import replacing
 from ecgexp.storage.reading import MissingFileError, read_json
-from ecgexp.sweeps.already_spent import spent_by_sweep
 from ecgexp.sweeps.attempts import Attempt, Attempts
 from ecgexp.sweeps.identity import code_digest, job_digest, sweep_digest
+from ecgexp.sweeps.spent import spent_by_sweep
 from ecgexp.tracking.local.result import Result
 from ecgexp.tracking.local.run_json import has_finished
 from ecgexp.training.checkpointing.manager import has_training_state

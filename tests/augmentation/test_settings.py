@@ -42,16 +42,16 @@ def test_the_yaml_states_the_defaults_and_its_own_name(name, expected):
 
 
 def test_parity_is_crops_then_any_rotation_and_flips():
-    parity = load("parity")
-    assert parity.name == "crops9+image"
-    assert parity.num_views == 10
-    assert parity.steps[1].max_rotation_degrees == 180
-    assert parity.steps[1].rotation_probability == parity.steps[1].flip_probability == 0.3
+    replicated = load("replication")
+    assert replicated.name == "crops9+image"
+    assert replicated.num_views == 10
+    assert replicated.steps[1].max_rotation_degrees == 180
+    assert replicated.steps[1].rotation_probability == replicated.steps[1].flip_probability == 0.3
 
 
 def test_every_yaml_builds_an_augmentation_and_survives_the_way_to_plain_values_and_back():
     found = sorted(path.stem for path in CONF.glob("*.yaml"))
-    assert found == ["crops9", "image", "none", "parity", "signal"]
+    assert found == ["crops9", "image", "none", "replication", "signal"]
     for name in found:
         assert isinstance(load(name), Augmentation)
         assert build_node(to_node(load(name))) == load(name)
@@ -69,7 +69,7 @@ def test_importing_the_settings_does_not_import_tensorflow():
         ("crops9", {"image"}),
         ("image", {"image"}),
         ("signal", {"signal"}),
-        ("parity", {"image"}),
+        ("replication", {"image"}),
     ],
 )
 def test_each_says_which_features_it_changes(name, features):

@@ -144,11 +144,11 @@ def test_other_shapes_are_refused(shape):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": 4}, r"input\.size=4 must be at least 8"),
-        ({"scale": "auto"}, r"input\.scale='auto' is not a scale"),
+        ({"size": 4}, r"features\.size=4 must be at least 8"),
+        ({"scale": "auto"}, r"features\.scale='auto' is not a scale"),
         (
             {"limits_mv": (1.0, -1.0)},
-            r"input\.limits_mv=\[1\.0, -1\.0\] must be two finite numbers",
+            r"features\.limits_mv=\[1\.0, -1\.0\] must be two finite numbers",
         ),
         ({"limits_mv": (0.0, float("inf"))}, "must be two finite numbers"),
     ],

@@ -43,12 +43,12 @@ def splits(draw):
 @given(case=splits(), seed=st.integers(0, 99))
 def test_every_beat_of_the_split_has_exactly_one_client(partition, case, seed):
     beats, split = case
-    partition = partition.assign(beats, split, rng(seed))
-    check_partition(partition, split)
+    clients = partition.assign(beats, split, rng(seed))
+    check_partition(clients, split)
     for part, expected in (
-        (partition.train, split.train),
-        (partition.validation, split.validation),
-        (partition.test, split.test),
+        (clients.train, split.train),
+        (clients.validation, split.validation),
+        (clients.test, split.test),
     ):
         assert (
             np.sort(np.concatenate([np.zeros(0, np.int64), *part.values()])).tolist()
@@ -56,8 +56,8 @@ def test_every_beat_of_the_split_has_exactly_one_client(partition, case, seed):
         )
         assert all(np.array_equal(rows, np.sort(rows)) for rows in part.values())
         assert list(part) == sorted(part)
-    assert all(len(rows) >= getattr(partition, "min_beats", 1) for rows in partition.train.values())
-    assert len(partition.train) == getattr(partition, "num_clients", len(partition.train))
+    assert all(len(rows) >= getattr(partition, "min_beats", 1) for rows in clients.train.values())
+    assert len(clients.train) == getattr(partition, "num_clients", len(clients.train))
 
 
 @pytest.mark.parametrize("partition", DRAWN, ids=lambda partition: type(partition).__name__)
@@ -77,23 +77,23 @@ def test_same_generator_same_deal_and_another_another(partition):
 @pytest.mark.parametrize("partition", [Iid, Dirichlet, Shards, QuantitySkew])
 def test_one_client_holds_everything(partition):
     beats = make_beats(np.tile([0, 1], 20))
-    partition = partition(num_clients=1).assign(
+    clients = partition(num_clients=1).assign(
         beats, make_split(np.arange(30), [], np.arange(30, 40)), rng()
     )
-    assert partition.train["client00"].tolist() == list(range(30))
-    assert partition.validation == {}
-    assert partition.test["client00"].tolist() == list(range(30, 40))
-    assert not partition.is_pooled
+    assert clients.train["client00"].tolist() == list(range(30))
+    assert clients.validation == {}
+    assert clients.test["client00"].tolist() == list(range(30, 40))
+    assert not clients.is_pooled
 
 
 @pytest.mark.parametrize(
     ("num_clients", "first", "last"), [(7, "client00", "client06"), (120, "client000", "client119")]
 )
 def test_ids_sort_as_their_numbers_do(num_clients, first, last):
-    partition = Iid(num_clients=num_clients).assign(
+    clients = Iid(num_clients=num_clients).assign(
         make_beats(np.zeros(240)), make_split(np.arange(240)), rng()
     )
-    names = list(partition.train)
+    names = list(clients.train)
     assert names == sorted(names)
     assert (names[0], names[-1], len(names)) == (first, last, num_clients)
 

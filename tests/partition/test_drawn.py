@@ -95,10 +95,10 @@ def test_two_shards_of_aligned_classes_give_every_client_at_most_two_labels():
 )  # fmt: skip
 def test_only_a_shard_across_the_end_of_a_class_adds_a_label(sizes, shards, seed):
     beats = make_beats(np.repeat(range(4), sizes))
-    partition = Shards(num_clients=8, shards_per_client=shards).assign(
+    clients = Shards(num_clients=8, shards_per_client=shards).assign(
         beats, all_for_training(beats), rng(seed)
     )
-    counts = counts_of(partition.train, beats)
+    counts = counts_of(clients.train, beats)
     extra = (counts > 0).sum(axis=1) - shards
     assert np.maximum(extra, 0).sum() <= 3, "four classes have three ends"
     assert np.ptp(counts.sum(axis=1)) <= shards
@@ -106,10 +106,10 @@ def test_only_a_shard_across_the_end_of_a_class_adds_a_label(sizes, shards, seed
 
 def test_a_shard_is_not_a_patient_in_disguise():
     beats = make_beats(np.zeros(400), records=np.repeat(list("abcd"), 100))
-    partition = Shards(num_clients=4, shards_per_client=1).assign(
+    clients = Shards(num_clients=4, shards_per_client=1).assign(
         beats, all_for_training(beats), rng()
     )
-    assert all(len(set(beats.record_ids[rows])) == 4 for rows in partition.train.values())
+    assert all(len(set(beats.record_ids[rows])) == 4 for rows in clients.train.values())
 
 
 @pytest.mark.parametrize(
@@ -128,11 +128,11 @@ def test_of_each_class_a_client_gets_the_share_of_held_out_beats_that_it_has_of_
     labels = rng(5).choice(3, 3000, p=[0.8, 0.15, 0.05])
     beats = make_beats(labels, classes=("N", "S", "V"))
     split = make_split(np.arange(1500), np.arange(1500, 2000), np.arange(2000, 3000))
-    partition = partition.assign(beats, split, rng(3))
-    train = counts_of(partition.train, beats)
-    for part, rows in ((partition.validation, split.validation), (partition.test, split.test)):
+    clients = partition.assign(beats, split, rng(3))
+    train = counts_of(clients.train, beats)
+    for part, rows in ((clients.validation, split.validation), (clients.test, split.test)):
         held = counts_of(
-            {client: part.get(client, np.zeros(0, np.int64)) for client in partition.train}, beats
+            {client: part.get(client, np.zeros(0, np.int64)) for client in clients.train}, beats
         )
         exact = train / train.sum(axis=0) * np.bincount(labels[rows], minlength=3)
         assert (np.abs(held - exact) < 1).all()
@@ -142,17 +142,17 @@ def test_of_each_class_a_client_gets_the_share_of_held_out_beats_that_it_has_of_
 def test_a_class_without_training_beats_is_dealt_by_the_clients_sizes():
     beats = make_beats([0] * 1000 + [1] * 1000)
     split = make_split(np.arange(1000), [], np.arange(1000, 2000))
-    partition = QuantitySkew(num_clients=4, alpha=1.0).assign(beats, split, rng(2))
-    for client, rows in partition.train.items():
-        assert abs(len(partition.test.get(client, ())) - len(rows)) <= 1
+    clients = QuantitySkew(num_clients=4, alpha=1.0).assign(beats, split, rng(2))
+    for client, rows in clients.train.items():
+        assert abs(len(clients.test.get(client, ())) - len(rows)) <= 1
 
 
 def test_which_held_out_beats_a_client_gets_is_drawn():
     beats = make_beats(np.zeros(400))
-    partition = Iid(num_clients=2).assign(
+    clients = Iid(num_clients=2).assign(
         beats, make_split(np.arange(200), [], np.arange(200, 400)), rng()
     )
-    early = (partition.test["client00"] < 300).sum()
+    early = (clients.test["client00"] < 300).sum()
     assert abs(early - 50) < 18, "100 of 200 beats, half of them early; five standard deviations"
 
 
@@ -193,8 +193,8 @@ def test_what_to_type_when_no_draw_is_good_enough_works():
         partition.assign(FOUR_CLASSES, all_for_training(FOUR_CLASSES), rng(4))
     typed = int(re.search(r"type partition\.min_beats=(\d+) ", str(told.value))[1])
     again = Dirichlet(num_clients=12, alpha=0.05, min_beats=typed)
-    partition = again.assign(FOUR_CLASSES, all_for_training(FOUR_CLASSES), rng(4))
-    assert min(map(len, partition.train.values())) == typed
+    clients = again.assign(FOUR_CLASSES, all_for_training(FOUR_CLASSES), rng(4))
+    assert min(map(len, clients.train.values())) == typed
     assert re.search(
         r"partition\.alpha=1 for a milder skew, or partition\.num_clients=6$", str(told.value)
     )

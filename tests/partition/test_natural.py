@@ -35,12 +35,12 @@ def test_the_man_of_201_and_202_is_one_client_by_patient_and_two_by_record():
 def test_a_split_by_patient_leaves_new_clients_for_validation_and_test():
     beats = mitdb_like()
     split = InterPatient().split(beats, rng())
-    partition = ByRecord().assign(beats, split, rng())
-    check_partition(partition, split)
-    assert set(partition.train) | set(partition.validation) == set(DS1)
-    assert set(partition.test) == set(DS2)
-    assert not set(partition.train) & (set(partition.validation) | set(partition.test))
-    assert partition.num_clients() == {"train": 18, "validation": 4, "test": 22}
+    clients = ByRecord().assign(beats, split, rng())
+    check_partition(clients, split)
+    assert set(clients.train) | set(clients.validation) == set(DS1)
+    assert set(clients.test) == set(DS2)
+    assert not set(clients.train) & (set(clients.validation) | set(clients.test))
+    assert clients.num_clients() == {"train": 18, "validation": 4, "test": 22}
     merged = InterPatient(merge_same_patient=True).split(beats, rng())
     patients = ByPatient().assign(beats, merged, rng())
     assert not set(patients.train) & set(patients.test)
@@ -50,24 +50,24 @@ def test_a_split_by_patient_leaves_new_clients_for_validation_and_test():
 
 def test_a_split_by_beat_gives_every_client_beats_of_its_own_to_be_tested_on():
     beats = mitdb_like()
-    partition = ByRecord().assign(beats, WithinRecord().split(beats, rng()), rng())
-    for part in partition.parts.values():
+    clients = ByRecord().assign(beats, WithinRecord().split(beats, rng()), rng())
+    for part in clients.parts.values():
         assert set(part) == set(WITHIN_RECORD)
         assert all(set(beats.record_ids[rows]) == {record} for record, rows in part.items())
 
 
 def test_pooled_is_one_client_and_no_client_to_speak_of():
-    partition = Pooled().assign(mitdb_like(), make_split([3, 4], [5], [9]), rng())
-    assert partition.is_pooled
-    assert {name: {client: rows.tolist() for client, rows in part.items()} for name, part in partition.parts.items()} == {
+    clients = Pooled().assign(mitdb_like(), make_split([3, 4], [5], [9]), rng())
+    assert clients.is_pooled
+    assert {name: {client: rows.tolist() for client, rows in part.items()} for name, part in clients.parts.items()} == {
         "train": {"pooled": [3, 4]}, "validation": {"pooled": [5]}, "test": {"pooled": [9]},
     }  # fmt: skip
 
 
 def test_class_counts_are_those_of_each_client():
     beats = make_beats([0, 1, 1, 0, 1], records=list("aabba"), classes=("N", "S"))
-    partition = ByRecord().assign(beats, make_split([0, 1, 2], [], [3, 4]), rng())
-    assert partition.class_counts(beats) == {
+    clients = ByRecord().assign(beats, make_split([0, 1, 2], [], [3, 4]), rng())
+    assert clients.class_counts(beats) == {
         "train": {"a": {"N": 1, "S": 1}, "b": {"N": 0, "S": 1}},
         "validation": {},
         "test": {"a": {"N": 0, "S": 1}, "b": {"N": 1, "S": 0}},

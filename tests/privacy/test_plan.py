@@ -228,7 +228,7 @@ def test_a_population_below_the_training_set_is_refused_and_an_equal_one_is_not(
         ).hypothetical_population
         == 47
     )
-    assert plan().population is None
+    assert plan().hypothetical_population is None
 
 
 def test_calibrated_plan_never_exceeds_its_budget():

@@ -156,7 +156,7 @@ def test_an_ordinary_experiment_does_not_come_this_way(cache, monkeypatch):
 
     monkeypatch.setattr(
         module,
-        "prepare_with_errors",
+        "load_run_data_with_errors",
         lambda *_: pytest.fail("a sound run was prepared with faults"),
     )
     experiment = parity(cache)

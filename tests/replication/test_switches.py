@@ -161,7 +161,7 @@ def test_each_central_switch_replaces_one_part_and_no_other():
         "fixed",
         "autoscale",
     )
-    assert replication("central", "last_checkpoint").selection.keep == "last"
+    assert replication("central", "last_checkpoint").selection.weights == "last"
 
 
 def test_a_noise_that_never_runs_leaves_plain_training_and_no_promise():

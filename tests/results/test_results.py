@@ -12,12 +12,12 @@ from ecgexp.analysis.find_runs import StoredRun
 from ecgexp.analysis.results_page.asked import RunIndex
 from ecgexp.analysis.results_page.blocks import replace_blocks
 from ecgexp.analysis.results_page.ensemble import evaluate_together
-from ecgexp.analysis.results_page.measured import measure, test_set_evaluations
+from ecgexp.analysis.results_page.measured import evaluations_of_test_set, measure
 from ecgexp.analysis.results_page.rows import INTER_PATIENT, PRIVACY, ResultRow
 from ecgexp.analysis.results_page.tables import (
+    evaluation_log,
     inter_patient_table,
     privacy_table,
-    test_set_evaluation_log,
 )
 from ecgexp.config.compose import for_the_record, load_config
 from ecgexp.settings.declaration import DataError
@@ -177,11 +177,9 @@ def test_every_look_is_listed_whatever_came_of_it(make_run, store):
         make_run(1, 0.5, "trainer.epochs=1", started=0.0, status="FAILED"),
         make_run(2, 0.7, "split=patient_kfold", started=1.0),
     ]
-    found = test_set_evaluations([CLAIM, ALONE], RunIndex())
+    found = evaluations_of_test_set([CLAIM, ALONE], RunIndex())
     assert [evaluation.accuracy for evaluation in found] == [0.5, 0.95]
-    assert f"| 1970-01-02 00:00 | `{NAME}` | seed 0 | 0.950 | 0.800 |" in test_set_evaluation_log(
-        found
-    )
+    assert f"| 1970-01-02 00:00 | `{NAME}` | seed 0 | 0.950 | 0.800 |" in evaluation_log(found)
 
 
 def test_a_look_says_what_its_name_leaves_out(make_run, store):
@@ -190,7 +188,7 @@ def test_a_look_says_what_its_name_leaves_out(make_run, store):
     store.append(
         make_run(0, 0.95, name="seed=0, gamma=1", command=f"ecgexp experiment={NAME} {words}")
     )
-    (found,) = test_set_evaluations([ALONE], RunIndex())
+    (found,) = evaluations_of_test_set([ALONE], RunIndex())
     assert found.run == "seed=0, gamma=1 split.merge_same_patient=True"
 
 
@@ -211,7 +209,7 @@ def test_the_readme_has_every_block_and_each_claims_experiment_exists():
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     assert (
         replace_blocks(
-            page, {"inter_patient": "", "privacy": "", "test_set_evaluations": "", "parity": ""}
+            page, {"inter_patient": "", "privacy": "", "evaluations_of_test_set": "", "parity": ""}
         )
         != page
     )

@@ -425,7 +425,7 @@ def save_model(folder: Path) -> Path:
     """A classifier's folder, as far as logging looks into it."""
     folder.mkdir(parents=True)
     description = {
-        "format": classifier._FORMAT, "model": {}, "input": {}, "class_names": ["N", "V"], "window": 180,
+        "format": classifier._FORMAT, "model": {}, "features": {}, "class_names": ["N", "V"], "window": 180,
         "lead_names": ["I", "II"],
         "fs_hz": 360.0, "before_samples": 90, "database": "synthetic", "classes_without_training_beats": None,
         "weights_sha256": "",

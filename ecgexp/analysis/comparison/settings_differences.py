@@ -7,7 +7,7 @@ from ecgexp.analysis.find_runs import StoredRun
 from ecgexp.tracking.params import has_effect
 
 # What is worked out beside the result or after it.
-_SILENT = re.compile(r"comparisons\..*|num_resamples|evaluate_on")
+_SILENT = re.compile(r"federated_baselines\..*|num_resamples|evaluate_on")
 _ORIGIN = re.compile(r"git\.(commit|dirty)|version\..*|dataset\.(name|digest|test_sha256)")
 
 

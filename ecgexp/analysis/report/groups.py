@@ -141,8 +141,8 @@ def varying(params: Sequence[Mapping[str, str]]) -> list[str]:
     """
     names = list(dict.fromkeys(name for part in params for name in part))
     selected = [name for name in names if len({part[name] for part in params if name in part}) > 1]
-    test_set_evaluations = Counter(_look(part, selected) for part in params)
-    alike = [part for part in params if test_set_evaluations[_look(part, selected)] > 1]
+    evaluations = Counter(_look(part, selected) for part in params)
+    alike = [part for part in params if evaluations[_look(part, selected)] > 1]
     selected += [
         name
         for name in names

@@ -9,7 +9,7 @@ from typing import Any
 
 from ecgexp.analysis.find_runs import StoredRun
 from ecgexp.analysis.results_page.asked import RunIndex
-from ecgexp.analysis.results_page.result_rows import ResultRow
+from ecgexp.analysis.results_page.rows import ResultRow
 from ecgexp.analysis.run_rows import Row, read_row
 from ecgexp.analysis.spread import Spread, interval_of, score_of, spread
 from ecgexp.privacy import accounting
@@ -140,7 +140,7 @@ class TestSetEvaluation:
     jk_index: float
 
 
-def test_set_evaluations(
+def evaluations_of_test_set(
     result_rows: Sequence[ResultRow], asked: RunIndex
 ) -> list[TestSetEvaluation]:
     """Every run in the claims' experiments that saw the test beats of DS2, whatever came of it, in the order of time."""

@@ -69,13 +69,13 @@ def privacy_table(measured: Sequence[Measured]) -> str:
     return "\n".join([*lines, "", *commands(measured)])
 
 
-def test_set_evaluation_log(test_set_evaluations: Sequence[TestSetEvaluation]) -> str:
+def evaluation_log(evaluations_of_test_set: Sequence[TestSetEvaluation]) -> str:
     """Every look at the test beats of DS2, a line each."""
     lines = [
         "| when (UTC) | experiment | run | accuracy | jk index |",
         "| --- | --- | --- | --: | --: |",
     ]
-    for evaluation in test_set_evaluations:
+    for evaluation in evaluations_of_test_set:
         jk_index = "" if math.isnan(evaluation.jk_index) else f"{evaluation.jk_index:.3f}"
         lines.append(
             f"| {evaluation.day} | `{evaluation.experiment}` | {evaluation.run} | {evaluation.accuracy:.3f} | {jk_index} |"

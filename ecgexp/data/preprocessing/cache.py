@@ -25,7 +25,7 @@ from ecgexp.storage.atomic import claimed_file, remove_litter
 from ecgexp.storage.digests import digest
 from ecgexp.storage.reading import open_plain, read_json
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """Raise it whenever preparation comes to give other numbers for the same settings; it is part of every key."""
 
 STORAGE_VERSION = 1

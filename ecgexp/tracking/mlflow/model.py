@@ -34,7 +34,7 @@ def log_pyfunc(store: Store, run_id: str, folder: Path, *, input_example: ModelI
       store: where the run is.
       run_id: the MLflow run.
       folder: as `ecgexp.models.classifier.save_classifier` wrote it.
-      input_example: (n, window, leads) float32 millivolts, or a mapping of `signals_mv`, `rr` and `usual_mv`, those it takes.
+      input_example: (n, window, leads) float32 millivolts, or a mapping of `signals_mv`, `rr` and `templates_mv`, those it takes.
     """
     logged = _logged_before(store, run_id, folder) or store.client.create_logged_model(
         store.experiment_id, name=NAME, source_run_id=run_id, model_type="classifier",

@@ -139,7 +139,7 @@ class CheckpointManager:
             data_digest,
             resumes,
         )
-        self._files = Checkpoints(run_dir / CHECKPOINTS, keep=rule.save)
+        self._files = Checkpoints(run_dir / CHECKPOINTS, keep=rule.keep)
         self._found = self._newest() if resumes else None
         self._written = time.monotonic()
 

@@ -23,7 +23,7 @@ import numpy as np
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.archive import SUFFIX, read_archive, write_archive
 
-_FORMAT = 2
+_FORMAT = 3
 _DIGITS = 32  # of SHA-256: 128 bits
 _NAME = re.compile(rf"step-(\d{{6,}})-([0-9a-f]{{{_DIGITS}}}){re.escape(SUFFIX)}")
 _EARLIER = re.compile(r"step-\d{6,}-[0-9a-f]{32}\.npz")  # of format 1
