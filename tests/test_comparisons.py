@@ -143,7 +143,7 @@ def test_a_comparison_that_diverges_does_not_end_the_run(cache):
         cache, "split=intra_patient", "partition=iid", "partition.num_clients=2", "trainer.client_learning_rate=1e30",
         "federated_baselines.local_only=true", "federated_baselines.pooled=true",
     )  # fmt: skip
-    assert made.comparison.metrics()["comparison/local_only/diverged"] == 2
+    assert made.comparison.metrics()["federated_baseline/local_only/diverged"] == 2
     assert "pooled diverged" in made.comparison.lines()[0]
 
 
@@ -205,27 +205,27 @@ class TestARunWithAllComparisons:
         clients = tracker.artifacts["tables/test_per_client.csv"].set_index("client")
         assert table["global_accuracy"].to_dict() == pytest.approx(clients["accuracy"].to_dict())
         values = table.mean(numeric_only=True)
-        assert metrics["comparison/global/own_accuracy_mean"] == pytest.approx(
+        assert metrics["federated_baseline/global/own_accuracy_mean"] == pytest.approx(
             metrics["test/clients/accuracy_mean"]
         )
-        assert metrics["comparison/personalized/accuracy_mean_before"] == pytest.approx(
+        assert metrics["federated_baseline/personalized/accuracy_mean_before"] == pytest.approx(
             values["global_accuracy"]
         )
-        assert metrics["comparison/personalized/accuracy_mean_after"] == pytest.approx(
+        assert metrics["federated_baseline/personalized/accuracy_mean_after"] == pytest.approx(
             values["personalized_accuracy"]
         )
-        assert metrics["comparison/local_only/own_accuracy_mean"] == pytest.approx(
+        assert metrics["federated_baseline/local_only/own_accuracy_mean"] == pytest.approx(
             values["local_only_accuracy"]
         )
-        assert metrics["comparison/local_only/test_accuracy_mean"] == pytest.approx(
+        assert metrics["federated_baseline/local_only/test_accuracy_mean"] == pytest.approx(
             values["local_only_test_accuracy"]
         )
         weighted = np.average(table["pooled_accuracy"], weights=table["test_beats"])
-        assert metrics["comparison/pooled/accuracy"] == pytest.approx(weighted)
+        assert metrics["federated_baseline/pooled/accuracy"] == pytest.approx(weighted)
 
     def test_the_tracker_has_what_the_result_has(self, finished):
         metrics, tracker = finished
-        for name in ("test/clients/accuracy_mean", "comparison/pooled/macro_f1"):
+        for name in ("test/clients/accuracy_mean", "federated_baseline/pooled/macro_f1"):
             assert tracker.metrics[name] == [(None, metrics[name])]
         for name in ("test_per_client", "validation_per_client", "comparison_per_client"):
             assert tracker.artifacts[f"figures/{name}.png"].axes

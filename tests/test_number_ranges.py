@@ -8,6 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from ecgexp.config.compose import build_experiment, load_config, sweep_settings
+from ecgexp.config.location import config_dir
 from ecgexp.settings.declaration import ConfigError
 
 # Together these have every option of `conf` that has a number.
@@ -127,11 +128,7 @@ def test_number_beyond_its_range_is_refused_with_a_remedy(words, remedy):
 
 
 def test_shipped_configurations_cover_every_option():
-    from pathlib import Path
-
-    import conf
-
-    folder = Path(conf.__file__).parent
+    folder = config_dir()
     with_numbers = {
         f"{path.parent.name}={path.stem}"
         for path in folder.glob("*/*.yaml")

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ecgexp.cli.streams import command as entry_point
+from ecgexp.config.location import config_dir
 from ecgexp.config.untrusted_overrides import check_typed_once, guard
 from ecgexp.settings.declaration import ConfigError, DataError, JobFailed, MachineError
 from ecgexp.settings.redaction import redact, redact_tracebacks
@@ -149,7 +150,7 @@ def _show(closed: "Closed") -> None:
     console.print(closed.url_hint)
 
 
-@hydra.main(config_path="pkg://conf", config_name="config", version_base="1.3")
+@hydra.main(config_path=str(config_dir()), config_name="config", version_base="1.3")
 def _compose_and_run(config: DictConfig) -> float | tuple[float, ...] | None:
     from ecgexp.cli.multirun import run_job
 

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
+from ecgexp.config.location import config_dir
 from ecgexp.config.sweep_settings import SweepSettings
 from ecgexp.settings.build import build_node, settings_class
 from ecgexp.settings.declaration import ConfigError, build, unknown_key
@@ -27,7 +28,6 @@ from ecgexp.tracking.credentials import without_credentials
 if TYPE_CHECKING:
     from ecgexp.experiment.experiment import Experiment
 
-CONFIG_MODULE = "conf"
 CONFIG_NAME = "config"
 
 # Values that other nodes interpolate, and what steers a multirun: settings of the configuration, not of the experiment.
@@ -50,7 +50,7 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
       ConfigError: an override that names no setting.
     """
     GlobalHydra.instance().clear()
-    with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
         try:
             config = compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=True)
         except HydraException as error:

@@ -18,6 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
 
+from ecgexp.config.location import config_dir
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.settings.paths import check_inside
 from ecgexp.settings.redaction import HIDDEN, is_secret_name, redacted
@@ -31,7 +32,7 @@ OURS = frozenset(
 )  # fmt: skip
 """The files of `conf` that set something of Hydra's."""
 
-_OUR_PLACE = "pkg://conf"
+_OUR_PLACE = f"file://{config_dir()}"
 _PLACES_OF_CODE = ("structured://", "pkg://hydra.conf", "pkg://hydra_plugins.")
 _HERE = ("BasicLauncher", "JoblibLauncher")
 _LAUNCHER = ("hydra/launcher", "hydra.launcher")

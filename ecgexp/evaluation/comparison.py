@@ -69,7 +69,7 @@ class FederatedComparison:
         return rows
 
     def metrics(self) -> dict[str, float]:
-        """`comparison/<model>/<metric>`; what no client or model gives is left out.
+        """`federated_baseline/<model>/<metric>`; what no client or model gives is left out.
 
         `own_accuracy_…` is over the `both` clients, so that the models can be held against each other.
         """
@@ -88,7 +88,9 @@ class FederatedComparison:
         if PERSONALIZED in self.own:
             metrics |= self._personalized()
         return {
-            f"comparison/{name}": value for name, value in metrics.items() if not math.isnan(value)
+            f"federated_baseline/{name}": value
+            for name, value in metrics.items()
+            if not math.isnan(value)
         }
 
     def lines(self) -> list[str]:

@@ -90,7 +90,7 @@ def log_clients(
 def log_federated_baselines(
     tracker: Tracker, run_data: RunData, comparison: "FederatedComparison"
 ) -> dict[str, float]:
-    """A table and a figure of the models side by side; returns `comparison/…`."""
+    """A table and a figure of the models side by side; returns `federated_baseline/…`."""
     import pandas as pd
 
     from ecgexp.evaluation.client_figure import comparison_figure

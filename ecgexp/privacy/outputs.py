@@ -164,7 +164,7 @@ TABLE: tuple[Output, ...] = (
     # Metrics.
     *_withheld("metric", f"loss, accuracy, clipped fraction, gradient norm, realized batch sizes and cohorts, noise statistics: "
                f"{_MEASURED}", "curve/train/*"),
-    *_withheld("metric", "models trained on the training beats without noise", "comparison/*"),
+    *_withheld("metric", "models trained on the training beats without noise", "federated_baseline/*"),
     *_holdout("metric", _BY_CLIENT, "curve/validation/clients/*", "validation/clients/*", "test/clients/*",
                topic="client scores"),
     *_holdout("metric", "scores of held-out beats, and of answering one class, which under a guarantee is the commonest of the "

@@ -39,31 +39,31 @@ def full():
 
 def test_models_are_held_against_each_other_on_clients_that_were_trained_and_tested():
     assert full().metrics() == {
-        "comparison/clients": 2,
-        "comparison/global/own_accuracy_mean": 0.75,
-        "comparison/global/own_accuracy_worst_decile": 0.5,
-        "comparison/global/own_accuracy_best": 1.0,
-        "comparison/local_only/own_accuracy_mean": 0.75,
-        "comparison/local_only/own_accuracy_worst_decile": 0.5,
-        "comparison/local_only/own_accuracy_best": 1.0,
-        "comparison/local_only/test_accuracy_mean": 0.5,
-        "comparison/local_only/test_accuracy_worst_decile": 0.2,
-        "comparison/local_only/test_accuracy_best": 0.9,
-        "comparison/local_only/diverged": 0,
-        "comparison/pooled/accuracy": 0.7,
-        "comparison/pooled/macro_f1": 0.6,
-        "comparison/pooled/own_accuracy_mean": 0.75,
-        "comparison/pooled/own_accuracy_worst_decile": 0.5,
-        "comparison/pooled/own_accuracy_best": 1.0,
-        "comparison/personalized/accuracy_mean_before": 0.75,
-        "comparison/personalized/accuracy_worst_decile_before": 0.5,
-        "comparison/personalized/accuracy_best_before": 1.0,
-        "comparison/personalized/accuracy_mean_after": 0.875,
-        "comparison/personalized/accuracy_worst_decile_after": 0.75,
-        "comparison/personalized/accuracy_best_after": 1.0,
-        "comparison/personalized/clients": 2,
-        "comparison/personalized/skipped": 1,
-        "comparison/personalized/diverged": 0,
+        "federated_baseline/clients": 2,
+        "federated_baseline/global/own_accuracy_mean": 0.75,
+        "federated_baseline/global/own_accuracy_worst_decile": 0.5,
+        "federated_baseline/global/own_accuracy_best": 1.0,
+        "federated_baseline/local_only/own_accuracy_mean": 0.75,
+        "federated_baseline/local_only/own_accuracy_worst_decile": 0.5,
+        "federated_baseline/local_only/own_accuracy_best": 1.0,
+        "federated_baseline/local_only/test_accuracy_mean": 0.5,
+        "federated_baseline/local_only/test_accuracy_worst_decile": 0.2,
+        "federated_baseline/local_only/test_accuracy_best": 0.9,
+        "federated_baseline/local_only/diverged": 0,
+        "federated_baseline/pooled/accuracy": 0.7,
+        "federated_baseline/pooled/macro_f1": 0.6,
+        "federated_baseline/pooled/own_accuracy_mean": 0.75,
+        "federated_baseline/pooled/own_accuracy_worst_decile": 0.5,
+        "federated_baseline/pooled/own_accuracy_best": 1.0,
+        "federated_baseline/personalized/accuracy_mean_before": 0.75,
+        "federated_baseline/personalized/accuracy_worst_decile_before": 0.5,
+        "federated_baseline/personalized/accuracy_best_before": 1.0,
+        "federated_baseline/personalized/accuracy_mean_after": 0.875,
+        "federated_baseline/personalized/accuracy_worst_decile_after": 0.75,
+        "federated_baseline/personalized/accuracy_best_after": 1.0,
+        "federated_baseline/personalized/clients": 2,
+        "federated_baseline/personalized/skipped": 1,
+        "federated_baseline/personalized/diverged": 0,
     }
 
 
@@ -105,17 +105,17 @@ def test_a_training_that_diverged_is_counted_and_named_and_left_out():
     made.own["local_only"]["a"] = made.everywhere["a"] = made.own["personalized"]["a"] = math.nan
     made.own["pooled"], made.overall["pooled"] = {}, {"accuracy": math.nan}
     metrics = made.metrics()
-    assert metrics["comparison/local_only/own_accuracy_mean"] == 0.5
-    assert metrics["comparison/local_only/test_accuracy_mean"] == pytest.approx(0.55)
+    assert metrics["federated_baseline/local_only/own_accuracy_mean"] == 0.5
+    assert metrics["federated_baseline/local_only/test_accuracy_mean"] == pytest.approx(0.55)
     assert (
-        metrics["comparison/local_only/diverged"]
-        == metrics["comparison/personalized/diverged"]
+        metrics["federated_baseline/local_only/diverged"]
+        == metrics["federated_baseline/personalized/diverged"]
         == 1
     )
     # Before and after are of the same clients, of which one is left.
-    assert metrics["comparison/personalized/accuracy_mean_before"] == 1.0
-    assert metrics["comparison/personalized/clients"] == 1
-    assert not [name for name in metrics if name.startswith("comparison/pooled")]
+    assert metrics["federated_baseline/personalized/accuracy_mean_before"] == 1.0
+    assert metrics["federated_baseline/personalized/clients"] == 1
+    assert not [name for name in metrics if name.startswith("federated_baseline/pooled")]
     assert "pooled diverged" in "\n".join(made.lines())
     said = "\n".join(made.notes())
     assert "pooled: the training diverged" in said
@@ -126,7 +126,7 @@ def test_a_training_that_diverged_is_counted_and_named_and_left_out():
 def test_new_clients_alone_are_said_to_leave_nothing_to_compare():
     made = comparison(train=("x", "y"), own={"personalized": {}})
     assert made.both == []
-    assert made.metrics()["comparison/personalized/skipped"] == 2
+    assert made.metrics()["federated_baseline/personalized/skipped"] == 2
     assert len(made.lines()) == 1
     assert "type split=intra_patient" in made.notes()[0]
 

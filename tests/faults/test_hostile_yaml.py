@@ -79,7 +79,7 @@ def send(folder, said, other, sentinel):
 
 def place_with(folder):
     """Where `ecgexp --config-dir FOLDER` looks for files."""
-    place = create_config_search_path("pkg://conf")
+    place = create_config_search_path(str(CONF))
     place.prepend("command-line", f"file://{folder}", anchor="schema")
     return place
 

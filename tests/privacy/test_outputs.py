@@ -12,7 +12,7 @@ from ecgexp.privacy.statement import check_units_apart
 from ecgexp.settings.declaration import ConfigError
 
 TRAINING = {
-    "metric": ("curve/train/loss", "curve/train/batch_size", "curve/train/clients/used", "comparison/pooled/accuracy"),
+    "metric": ("curve/train/loss", "curve/train/batch_size", "curve/train/clients/used", "federated_baseline/pooled/accuracy"),
     "file": ("figures/learning_curves.png", "figures/partition.png", "tables/partition.csv", "private/values.json",
              "checkpoints/step-000001-ab.safetensors"),
     "result key": ("data/beats/train", "data/beats/train/N", "data/patients/train", "data/clients/train", "data/dropped",

@@ -2,13 +2,12 @@ import math
 import warnings
 from dataclasses import FrozenInstanceError, replace
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 import yaml
 from scipy.stats import binom
 
-import conf
+from ecgexp.config.location import config_dir
 from ecgexp.privacy import accounting
 from ecgexp.privacy.plan import NotPrivate, PrivacySpec, default_delta, safe_capacity
 from ecgexp.settings.declaration import ConfigError, build
@@ -242,7 +241,7 @@ def test_a_changed_plan_reads_differently():
 
 
 @pytest.mark.parametrize(
-    "path", sorted(Path(conf.__file__).parent.glob("privacy/*.yaml")), ids=lambda path: path.stem
+    "path", sorted(config_dir().glob("privacy/*.yaml")), ids=lambda path: path.stem
 )
 def test_every_option_of_the_group_builds(path):
     values = yaml.safe_load(path.read_text())

@@ -58,7 +58,14 @@ def test_it_is_a_tracker(tracker):
 
 
 @pytest.mark.parametrize(
-    "name", ["curve/train/loss", "curve/train/batch_size", "train/loss", "data/new", "comparison/x"]
+    "name",
+    [
+        "curve/train/loss",
+        "curve/train/batch_size",
+        "train/loss",
+        "data/new",
+        "federated_baseline/x",
+    ],
 )
 def test_a_training_or_unknown_metric_goes_to_private(tracker, told, tmp_path, name):
     tracker.log_metrics({name: 0.123456, "test/accuracy": 0.5}, step=3)

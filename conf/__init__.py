@@ -1,1 +1,0 @@
-"""The YAML groups of an experiment; a package, so that the installed console script finds them."""
