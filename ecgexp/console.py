@@ -1,4 +1,4 @@
-"""What a person sees of a run: progress bars with an estimate of the time left, and quiet lines where nobody watches."""
+"""Progress bars and messages: bars on a terminal, occasional lines elsewhere."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,35 +22,42 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 @dataclass
 class Console:
-    """Shows how far a long piece of work is; on a terminal as a bar, elsewhere as a line now and then.
+    """Prints messages and the progress of long tasks.
+
+    On a terminal, progress is shown as a bar with the estimated remaining time; elsewhere as a line
+    at most every 30 s.
 
     Attributes:
-      console: where to write; its own judgement of being a terminal decides the form.
+      console: The rich console to write to; `console.is_terminal` decides between bar and lines.
     """
 
     console: rich.console.Console = field(default_factory=lambda: rich.console.Console(stderr=True))
 
     def print(self, text: Any) -> None:
-        """One line, or one rich object."""
+        """Print one line or one rich object."""
         self.console.print(text, markup=False)  # a path may hold [brackets]
 
     @contextmanager
     def progress_bar(self, what: str) -> Iterator["ProgressBar"]:
-        """A bar that lives as long as the block."""
+        """Show a progress bar for the duration of the block."""
         if not self.console.is_terminal:
             yield ProgressBar(what, None, TaskID(0), self)
             return
         columns = (
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
-        )  # fmt: skip
+        )
         with Progress(*columns, console=self.console, transient=True) as progress:
             yield ProgressBar(what, progress, progress.add_task(what, total=None, note=""), self)
 
 
 @dataclass
 class ProgressBar:
-    """One piece of work under way."""
+    """The progress of one task."""
 
     what: str
     progress: Progress | None
@@ -59,7 +66,7 @@ class ProgressBar:
     _last_line: float = field(default_factory=time.monotonic)
 
     def __call__(self, done: float, total: float, note: str = "") -> None:
-        """`done` of `total` units are behind us; `note` says what is at hand, or how it goes."""
+        """Show that `done` of `total` units are complete; `note` names the item or metrics."""
         if self.progress is not None:
             self.progress.update(self.task, completed=done, total=total, note=note)
         elif time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
@@ -67,13 +74,13 @@ class ProgressBar:
             self.console.print(f"{self.what}: {done:g} of {total:g} {note}".rstrip())
 
     def without_notes(self) -> Callable[..., None]:
-        """The same without the notes, where these may name records of a private training set."""
+        """Return a callback that omits notes, which may name records of a private training set."""
         return lambda done, total, note="": self(done, total)
 
 
 @dataclass
 class StepBar:
-    """Turns the steps within an epoch or round into one bar over the whole training."""
+    """Shows the steps within all epochs or rounds as one progress bar over the whole training."""
 
     progress_bar: ProgressBar
     num_steps: int
@@ -83,7 +90,7 @@ class StepBar:
     def __call__(
         self, *, done: int, total: int, metrics: Mapping[str, float], state: object = None
     ) -> None:
-        """See `training.base.OnProgress`; a bar has no use for the state."""
+        """Update the bar; see `training.base.OnProgress`. `state` is not used."""
         note = " ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         self.progress_bar(
             (self.step - 1) * total + done,

@@ -1,6 +1,7 @@
-"""How an ε is written for a person: never smaller than it is.
+"""Format ε for display, rounded up.
 
-An ε is an upper bound, so its digits are cut upwards: 2.1245 is written 2.13. Files for programs hold all digits.
+ε is an upper bound, so it is rounded up: 2.1245 is displayed as 2.13. Machine-readable files hold
+all digits.
 """
 
 import math
@@ -10,12 +11,16 @@ _BLANK = "\N{NO-BREAK SPACE}"
 
 
 def epsilon_text(value: float | None, *, decimals: int | None = None, digits: int = 3) -> str:
-    """ε rounded up: `0.615`, `12.4`, `1 235`, `1e-05`; `∞`, and `–` where there is none.
+    """Format ε, rounded up: `0.615`, `12.4`, `1 235`, `1e-05`, `∞`; `–` if there is no value.
 
     Args:
-      value: ε.
-      decimals: digits after the point, e.g. 2 for `0.62`; None: `digits` counts all that are significant.
-      digits: significant digits of a number below 1000; above, whole numbers are written up to a million.
+      value: ε; None or NaN if there is none.
+      decimals: Digits after the decimal point, e.g. 2 for `0.62`; None: use `digits` instead.
+      digits: Significant digits of a value below 1000. From 1000 to a million, whole numbers are
+        used; above, scientific notation.
+
+    Returns:
+      The formatted value, never smaller than `value`.
     """
     if value is None or math.isnan(value):
         return "–"
@@ -36,6 +41,6 @@ def epsilon_text(value: float | None, *, decimals: int | None = None, digits: in
 
 
 def _up(exact: Decimal, last: int) -> Decimal:
-    """`exact`, rounded up to a multiple of 10^last."""
+    """Round `exact` up to a multiple of 10^last."""
     unit = Decimal(1).scaleb(last)
     return (exact / unit).to_integral_value(rounding=ROUND_CEILING) * unit

@@ -1,4 +1,7 @@
-"""Randomness comes in through this door: named, independent streams spawned from one integer."""
+"""Named, independent random streams derived from one integer seed.
+
+All randomness of a run except privacy noise comes from here.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -8,26 +11,33 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Seeds:
-    """Independent random streams of one run, each known by its name.
+    """Independent random streams of one run, each identified by its name.
 
-    The name, not the order of asking, decides the stream: a new consumer does not shift the numbers of the others.
-    Privacy noise is deliberately not among them; it has its own source (`ecgexp.privacy`).
+    A stream depends on the seed and its name only, not on the order in which streams are requested,
+    so a new stream does not change the numbers of the others. Privacy noise deliberately does not
+    come from these streams; it has its own source (`ecgexp.privacy`).
 
     Attributes:
-      seed: the run's seed; 0 is a seed like any other.
+      seed: The seed of the run; 0 is a valid seed.
+
+    Example:
+      >>> Seeds(7).integer("model") == Seeds(7).integer("model")
+      True
+      >>> Seeds(7).integer("model") == Seeds(7).integer("split")
+      False
     """
 
     seed: int
 
     def sequence(self, name: str) -> np.random.SeedSequence:
-        """The seed sequence of the stream `name`."""
+        """Return the seed sequence of the stream `name`."""
         words = np.frombuffer(hashlib.sha256(name.encode()).digest(), np.uint32)
         return np.random.SeedSequence([self.seed, *words.tolist()])
 
     def generator(self, name: str) -> np.random.Generator:
-        """A fresh numpy generator at the start of the stream `name`."""
+        """Return a new NumPy generator at the start of the stream `name`."""
         return np.random.Generator(np.random.PCG64(self.sequence(name)))
 
     def integer(self, name: str) -> int:
-        """A 31-bit integer for libraries that want one, such as Keras initialisers."""
+        """Return a 31-bit integer for libraries that need one, such as Keras initializers."""
         return int(self.sequence(name).generate_state(1)[0] >> 1)

@@ -156,7 +156,7 @@ def test_safetensors_reads_the_file_too(tmp_path):
 
 @pytest.mark.parametrize("name", ["", "/a", "a/", "a//b", "../a", "a/./b", "a\0b", "a\nb", "a\\b"])
 def test_name_that_is_no_path_is_refused(tmp_path, name):
-    with pytest.raises(ValueError, match="cannot name an array"):
+    with pytest.raises(ValueError, match="not a valid array name"):
         Checkpoints(tmp_path).save(Checkpoint(step=1, arrays={name: np.zeros(1)}, meta={}))
     assert list(tmp_path.iterdir()) == []
 
@@ -181,7 +181,7 @@ def bfloat16():
     ids=["bfloat16", "objects", "None", "fields", "big-endian", "unicode", "time", "complex"],
 )
 def test_array_that_would_need_code_or_lose_its_type_is_refused(tmp_path, make):
-    with pytest.raises(ValueError, match=r"the array model/0 is of .*cast it"):
+    with pytest.raises(ValueError, match=r"the array model/0 has dtype .*cast it"):
         Checkpoints(tmp_path).save(
             Checkpoint(step=1, arrays={"fine": np.zeros(1), "model/0": make()}, meta={})
         )
@@ -191,8 +191,8 @@ def test_array_that_would_need_code_or_lose_its_type_is_refused(tmp_path, make):
 @pytest.mark.parametrize(
     ("meta", "error", "words"),
     [
-        ({"of": {1: "one"}}, ValueError, "the key 1 in meta is no text"),
-        ([{None: 1}], ValueError, "the key None in meta"),
+        ({"of": {1: "one"}}, ValueError, "the key 1 is not a string"),
+        ([{None: 1}], ValueError, "the key None is not a string"),
         ({"a": {1, 2}}, TypeError, "set is not JSON serializable"),
         ({"a": np.int64(1)}, TypeError, "int64 is not JSON serializable"),
         ({"a": b"bytes"}, TypeError, "bytes is not JSON serializable"),

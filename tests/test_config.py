@@ -278,19 +278,19 @@ def test_a_mistake_is_answered_with_what_to_type(override, message):
     [
         (
             ["evaluate_on=[test,validation,test]"],
-            r"evaluate_on=.*test stands in it twice, in places 1 and 3",
+            r"evaluate_on=.*test is listed twice, at positions 1 and 3",
         ),
         (
             ["dataset=mitdb", "dataset.records=[101,101]"],
-            r"dataset\.records=.*101 stands in it twice, in places 1 and 2",
+            r"dataset\.records=.*101 is listed twice, at positions 1 and 2",
         ),
         (
             ["dataset.leads=[MLII,V1,MLII]"],
-            r"dataset\.leads=.*MLII stands in it twice, in places 1 and 3",
+            r"dataset\.leads=.*MLII is listed twice, at positions 1 and 3",
         ),
         (
             ["dataset=mitdb_to_svdb", "split=cross_database", "dataset.test.records=[800,800]"],
-            r"dataset\.test\.records=.*800 stands in it twice",
+            r"dataset\.test\.records=.*800 is listed twice",
         ),
     ],
 )
@@ -301,5 +301,5 @@ def test_list_that_names_something_twice_is_refused(overrides, message):
 
 def test_sweep_objective_named_twice_is_refused():
     config = load_config(["sweep.objectives=[test/accuracy,test/accuracy]"])
-    with pytest.raises(ConfigError, match=r"sweep\.objectives=.*stands in it twice"):
+    with pytest.raises(ConfigError, match=r"sweep\.objectives=.*is listed twice"):
         sweep_settings(config)

@@ -118,12 +118,12 @@ def test_hydra_does_not_leave_the_folder_of_a_run(setting, tmp_path):
 @pytest.mark.parametrize("thing", ["pipe", "folder"])
 def test_what_is_no_ordinary_file_is_never_replaced(thing, places):
     (places / "folder").mkdir()
-    with pytest.raises(OSError, match="not an ordinary file"), replacing(places / thing):
+    with pytest.raises(OSError, match="not a regular file"), replacing(places / thing):
         pytest.fail("nothing may be written")
     from ecgexp.tracking.mlflow.store_tables import create_tables
 
     with pytest.raises(
-        ConfigError, match=f"tracking.uri=sqlite:///{places}/{thing}.*not an ordinary file"
+        ConfigError, match=f"tracking.uri=sqlite:///{places}/{thing}.*not a regular file"
     ):
         create_tables(places / thing)
     assert {path.name for path in places.iterdir()} == {"file", "dangling", "pipe", "folder"}

@@ -81,9 +81,9 @@ def test_larger_file_than_any_such_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "no JSON"),
-        ("{", "no JSON"),
-        ("{} x", "no JSON"),
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("{} x", "not JSON"),
         ("[]", "dictionary"),
         ("null", "dictionary"),
         ('{"name": "a", "count": 1}', "'share' is missing"),
@@ -96,15 +96,15 @@ def test_larger_file_than_any_such_is_refused(tmp_path):
         ('{"name": "a", "count": 1, "share": 1e999}', "NaN or infinite"),
         ('{"name": "a", "count": ' + "9" * 30 + ', "share": null}', "beyond 64 bits"),
         ('{"name": "a", "count": ' + "9" * 9999 + ', "share": null}', "beyond 64 bits"),
-        ('{"name": "a", "name": "b", "count": 1, "share": null}', "'name' is there twice"),
+        ('{"name": "a", "name": "b", "count": 1, "share": null}', "'name' occurs twice"),
         (
             '{"name": "a", "count": 1, "share": null, "x": ' + "[" * 70 + "]" * 70 + "}",
             "nested deeper",
         ),
-        ("[" * 100_000, "nested deeper|no JSON"),
-        ('{"name": "\\u0000", "count": 1, "share": null}', "zero bytes"),
-        ('{"name": "\\ud800", "count": 1, "share": null}', "halves of characters"),
-        ('{"name": "a", "count": 1, "share": null}\0', "zero bytes"),
+        ("[" * 100_000, "nested deeper|not JSON"),
+        ('{"name": "\\u0000", "count": 1, "share": null}', "NUL bytes"),
+        ('{"name": "\\ud800", "count": 1, "share": null}', "unpaired surrogates"),
+        ('{"name": "a", "count": 1, "share": null}\0', "NUL bytes"),
     ],
 )
 def test_json_of_something_else_is_refused(tmp_path, text, why):
@@ -115,7 +115,7 @@ def test_json_of_something_else_is_refused(tmp_path, text, why):
 
 def test_text_that_is_no_utf8_is_refused(tmp_path):
     (tmp_path / "a").write_bytes(b"ab\xff")
-    assert "byte 2 is no UTF-8" in refused(read_text, tmp_path / "a")
+    assert "byte 2 is not UTF-8" in refused(read_text, tmp_path / "a")
 
 
 def test_torn_last_line_is_left_out_and_a_damaged_one_is_named(tmp_path):

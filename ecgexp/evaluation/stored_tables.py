@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgexp.storage.reading import quoted, read_bytes, read_text, refusal, told
+from ecgexp.storage.reading import error_text, quoted, read_bytes, read_text, refusal
 
 _PROBABILITY = "probability/"
 _TEXTS, _SAMPLE = ("record", "patient", "class", "predicted"), "sample"
@@ -86,7 +86,7 @@ def read_predictions(path: Path, *, fix: str) -> StoredPredictions:
         MemoryError,
         OverflowError,
     ) as error:
-        raise refusal(path, f"is no table of predictions: {told(error)}", fix=fix) from error
+        raise refusal(path, f"is no table of predictions: {error_text(error)}", fix=fix) from error
     return StoredPredictions(
         records=texts["record"], patients=texts["patient"], samples=samples, classes=texts["class"],
         predicted=texts["predicted"], class_names=class_names, probabilities=probabilities,
@@ -140,7 +140,7 @@ def read_clients(path: Path, *, fix: str) -> list[dict[str, Any]]:
         _check_shares(table, shares)
         return table[["client", "beats", *shares]].to_dict("records")
     except (ValueError, LookupError, TypeError, OverflowError, MemoryError) as error:
-        raise refusal(path, f"is no table of clients: {told(error)}", fix=fix) from error
+        raise refusal(path, f"is no table of clients: {error_text(error)}", fix=fix) from error
 
 
 def _check_shares(table: Any, shares: Sequence[str]) -> None:

@@ -1,8 +1,10 @@
-"""From plain nested values to objects and back: the `_target_` of a node names the class that it becomes.
+"""Convert nested plain values to objects and back; `_target_` names the class of a node.
 
-Hydra's own `instantiate` calls anything that can be imported, and its block-list is, in its authors' words, not a complete
-security boundary. Here only settings classes of this package can be named, so neither a YAML file, nor the shell, nor a
-saved model can make a run execute anything else.
+Hydra's `instantiate` calls any importable object, and its documentation says that its block list is
+not a complete security boundary. This module builds settings classes of this package only.
+
+**Guarantees**: a YAML file, a command-line override or a saved model cannot make a run call
+anything except a settings class of this package.
 """
 
 import dataclasses
@@ -17,14 +19,19 @@ _PACKAGE = "ecgexp."
 
 
 def build_node(node: Any, path: str = "") -> Any:
-    """Builds `node` and everything in it, innermost first.
+    """Build `node` and its children, innermost first.
 
     Args:
-      node: nested dicts, lists and scalars; a dict with a `_target_` becomes an object of that class.
-      path: where the node stands, for error messages, e.g. `"trainer"`.
+      node: Nested dicts, lists and scalars; a dict with a `_target_` becomes an object of that
+        class.
+      path: Position of the node in the configuration, for error messages, e.g. `"trainer"`.
+
+    Returns:
+      The object, or the dict, list or scalar if there is no `_target_`.
 
     Raises:
-      ConfigError: a `_target_` outside this package or unknown, a misspelt key, a value that is refused.
+      ConfigError: A `_target_` is unknown or outside this package, a key is unknown, or a value is
+        invalid.
     """
     if isinstance(node, list | tuple):
         return [build_node(item, f"{path}[{i}]") for i, item in enumerate(node)]
@@ -43,7 +50,7 @@ def build_node(node: Any, path: str = "") -> Any:
 
 
 def to_node(value: Any) -> Any:
-    """The nested plain values from which `build_node` makes `value` again; JSON can hold them."""
+    """Return nested plain values, JSON-compatible, from which `build_node` rebuilds `value`."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {
             field.name: to_node(getattr(value, field.name)) for field in dataclasses.fields(value)
@@ -57,30 +64,37 @@ def to_node(value: Any) -> Any:
 
 
 def settings_class(target: Any, path: str = "") -> Any:
-    """The settings class of this package that `target` names.
+    """Return the settings class of this package that `target` names.
 
     Args:
-      target: its dotted name, as a `_target_` has it.
-      path: of the node that names it, for error messages.
+      target: Dotted name of the class, the value of `_target_`.
+      path: Position of the node in the configuration, for error messages.
+
+    Returns:
+      The class.
 
     Raises:
-      ConfigError: it is outside this package, unknown, or no settings class.
+      ConfigError: The name is unknown, outside this package, or not a settings class.
     """
     where = f"{path}._target_={target}" if path else f"_target_={target}"
     if not isinstance(target, str) or not target.startswith(_PACKAGE):
         raise ConfigError(
-            f"{where} is refused: only settings classes of this package, whose names begin with {_PACKAGE}, can be built"
+            f"{where} is refused: only settings classes of this package can be built; "
+            f"use a name that begins with {_PACKAGE}"
         )
     module_name, _, class_name = target.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{where} does not exist: {error}") from error
-    # The module must be the class's own: `ecgexp.x.os.system` would otherwise pass through an import of ours.
+    # The class must be defined in that module: otherwise `ecgexp.x.os.system` would be accepted
+    # through an import in `ecgexp.x`.
     if not (
         isinstance(found, type)
         and dataclasses.is_dataclass(found)
         and found.__module__ == module_name
     ):
-        raise ConfigError(f"{where} is refused: it is not a settings class")
+        raise ConfigError(
+            f"{where} is refused: it is not a settings class; use the name of a settings class"
+        )
     return found

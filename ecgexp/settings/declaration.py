@@ -1,8 +1,8 @@
-"""The one way settings are declared: frozen, keyword-only dataclasses that check themselves when they are made.
+"""Declaration of settings: frozen, keyword-only dataclasses that validate themselves.
 
-The builders that YAML names in `_target_` are such classes, so a value out of bounds is refused alike from the shell, from
-a YAML file and from a notebook. Pydantic does the checking of types and bounds; what concerns several fields at once is
-checked in the class's own `__post_init__`.
+The classes that YAML names in `_target_` are settings classes, so a value out of range is rejected
+in the same way from the command line, a YAML file and a notebook. Pydantic checks types and ranges;
+conditions on several fields are checked in the `__post_init__` of the class.
 """
 
 import re
@@ -23,16 +23,16 @@ from pydantic_core import PydanticCustomError, PydanticUndefined
 T = TypeVar("T")
 
 _SHOWN = 8  # values of a list, in a message
-_INPUT = re.compile(r"input( string)?")  # Pydantic's word for a value
+_INPUT = re.compile(r"input( string)?")  # how Pydantic's messages call the value
 _LONGEST = 120  # characters of a value
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True, validate_default=True)
 
-_LEAST, _LARGEST = 1e-12, 1e9  # between them float32 holds a number, and its square
+_LEAST, _LARGEST = 1e-12, 1e9  # float32 represents these numbers and their squares
 _MOST = 1_000_000
 
 
 def no_bool(value: Any) -> Any:
-    """YAML's true would count as 1."""
+    """Reject a bool, which Pydantic would convert to 0 or 1."""
     if isinstance(value, bool):
         raise PydanticCustomError("bool_for_number", "Input should be a number")
     return value
@@ -49,10 +49,13 @@ def _no_underflow(value: float) -> float:
 Number = Annotated[
     float, BeforeValidator(no_bool), AfterValidator(_no_underflow), AllowInfNan(False)
 ]
-"""The base of every setting that is a number, which gets a range: what is beyond it would end later, in a library's words."""
+"""Base type of all float settings.
+
+Each derived type has a range, so that an unusable number is rejected here, not later by a library.
+"""
 
 Whole = Annotated[int, BeforeValidator(no_bool)]
-"""The same for whole numbers."""
+"""Base type of all integer settings."""
 
 Positive = Annotated[Number, Field(ge=_LEAST, le=_LARGEST)]
 NonNegative = Annotated[Number, Field(ge=0, le=_LARGEST)]
@@ -62,46 +65,55 @@ Milliseconds = Annotated[Number, Field(ge=0, le=10_000)]
 Count = Annotated[Whole, Field(ge=1, le=_MOST)]
 NonNegativeInt = Annotated[Whole, Field(ge=0, le=_MOST)]
 Width = Annotated[Whole, Field(ge=1, le=8192)]
-"""Units of a layer, or its channels."""
+"""Units or channels of a layer."""
 Span = Annotated[Whole, Field(ge=1, le=1024)]
-"""Positions along a window or a side of a picture."""
+"""Number of positions along a window or along a side of an image."""
 Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
 Rate = Annotated[Number, Field(ge=_LEAST, le=1e30)]
-"""A learning rate; whatever float32 holds, for a run that diverges says so."""
+"""A learning rate. The range is that of float32: a run that diverges stops with its own message."""
 
 
 class ConfigError(ValueError):
-    """A setting that cannot be used; the message names it, its value and what to type instead."""
+    """A setting cannot be used; the message names it, its value and what to use instead."""
 
 
 class DataError(ValueError):
-    """Data that cannot be trusted or found; the message names the file and the way to mend it."""
+    """Data is missing or damaged; the message names the file and the remedy."""
 
 
 class MachineError(RuntimeError):
-    """A part of the machine let the run down; the message says which, why, and what to try. The run can go on later."""
+    """A resource of the machine failed; the message names it, the cause and the remedy.
+
+    The run can be resumed.
+    """
 
 
 class JobFailed(RuntimeError):
-    """A job of a sweep did not finish; the others run. Unlike what it was caused by, any process can send it to any other."""
+    """A job of a sweep failed; the other jobs run.
+
+    Unlike its cause, this exception can always be pickled and sent between processes.
+    """
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def settings(cls: type[T]) -> type[T]:
-    """Makes `cls` a frozen, keyword-only dataclass whose fields are checked against their annotations."""
+    """Make `cls` a frozen, keyword-only dataclass that validates fields by their annotations."""
     return dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls)  # type: ignore[return-value]
 
 
 def build(make: Callable[..., T], values: dict[str, Any], *, path: str) -> T:
-    """Calls `make(**values)` and turns a refusal into a `ConfigError` that names each value by its full path.
+    """Call `make(**values)`; convert validation errors to a `ConfigError` with full setting names.
 
     Args:
-      make: a class made by `settings`.
-      values: its fields.
-      path: where the values stand in the configuration, e.g. `"trainer"`; may be empty.
+      make: A class decorated with `settings`.
+      values: Its fields.
+      path: Position of the values in the configuration, e.g. `"trainer"`; may be empty.
+
+    Returns:
+      The settings object.
 
     Raises:
-      ConfigError: one line for each field that was refused.
+      ConfigError: One or more fields are invalid; the parts of the message are joined by `;`.
     """
     try:
         return make(**values)
@@ -113,9 +125,7 @@ def build(make: Callable[..., T], values: dict[str, Any], *, path: str) -> T:
 
 def _describe(item: Any, path: str, make: Callable[..., Any]) -> str:
     where = ".".join([*([path] if path else []), *(str(part) for part in item["loc"])])
-    if (
-        item["type"] == "value_error"
-    ):  # our own words, from a __post_init__: they already name the fields
+    if item["type"] == "value_error":  # raised by a __post_init__; it already names the fields
         return placed(str(item["ctx"]["error"]), path, make)
     if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return unknown_key(where, known=list(getattr(make, "__dataclass_fields__", {})))
@@ -123,11 +133,14 @@ def _describe(item: Any, path: str, make: Callable[..., Any]) -> str:
         return f"{where} is missing: give it a value"
     message = item["msg"][0].lower() + item["msg"][1:]
     remedy = _remedy(where, item["loc"], path, make)
-    return f"{where}={_cut(repr(item['input']))} is not usable: {_cut(_INPUT.sub('it', message))}{remedy}"
+    return (
+        f"{where}={_cut(repr(item['input']))} is not usable: "
+        f"{_cut(_INPUT.sub('it', message))}{remedy}"
+    )
 
 
 def _remedy(where: str, loc: Sequence[int | str], path: str, make: Callable[..., Any]) -> str:
-    """The default of the setting, as it is typed."""
+    """Return the default of the setting, as a command-line override."""
     field = getattr(make, "__pydantic_fields__", {}).get(str(loc[0])) if loc else None
     if (
         field is None
@@ -141,7 +154,7 @@ def _remedy(where: str, loc: Sequence[int | str], path: str, make: Callable[...,
 
 
 def _typed(value: Any) -> str:
-    """A value as it is typed in a shell."""
+    """Format a value as in a command-line override."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, tuple | list):
@@ -150,7 +163,7 @@ def _typed(value: Any) -> str:
 
 
 def _cut(text: str) -> str:
-    """A text that was typed, in one line that can be read."""
+    """Return `text` on one line, truncated to `_LONGEST` characters."""
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
@@ -158,32 +171,39 @@ def _cut(text: str) -> str:
 def check_named_once(
     setting: str, values: Sequence[Any], *, error: type[ValueError] = ConfigError
 ) -> None:
-    """Refuses a list in which something stands twice that is meant once, with both of its places.
+    """Reject a list that contains a value twice.
 
     Args:
-      setting: as the user writes it, e.g. `dataset.records`.
-      values: of the list.
-      error: what to raise.
+      setting: The setting as the user writes it, e.g. `dataset.records`.
+      values: The list.
+      error: The exception class to raise.
 
     Raises:
-      ConfigError: a value stands in two places, which count from 1.
+      ConfigError: A value occurs twice; the message gives both positions, counted from 1.
     """
     places: dict[Any, int] = {}
     for place, value in enumerate(values, start=1):
         if (earlier := places.setdefault(value, place)) != place:
             shown = ",".join(map(str, values if len(values) <= _SHOWN else [*values[:_SHOWN], "…"]))
             raise error(
-                f"{setting}=[{shown}]: {value} stands in it twice, in places {earlier} and {place}; name it once"
+                f"{setting}=[{shown}]: {value} is listed twice, at positions {earlier} and "
+                f"{place}; list it once"
             )
 
 
 def placed(message: str, path: str, make: Callable[..., Any]) -> str:
-    """Names the settings of a nested object by where they stand: `dataset.leads` of `dataset.train` is `dataset.train.leads`.
+    """Replace setting names in a message by full paths.
+
+    For the object at `dataset.train`, `dataset.leads` becomes `dataset.train.leads`.
 
     Args:
-      message: words of the class about its own settings, which it knows by the first part of the path only.
-      path: where the object stands.
-      make: its class.
+      message: A message of the class about its own settings, prefixed by the first part of the
+        path.
+      path: Position of the object in the configuration.
+      make: Its class.
+
+    Returns:
+      The message with full setting names.
     """
     root, _, below = path.partition(".")
     if not below:
@@ -193,7 +213,7 @@ def placed(message: str, path: str, make: Callable[..., Any]) -> str:
 
 
 def unknown_key(where: str, *, known: list[str]) -> str:
-    """The message for a misspelt key: what it may have meant, or what there is."""
+    """Return the message for an unknown key, with the closest known key or all of them."""
     import difflib
 
     parent, _, key = where.rpartition(".")

@@ -1,4 +1,4 @@
-"""Paths and addresses among the settings: resolved once, where a configuration is composed, and refused there if unusable."""
+"""Settings that are paths or addresses: resolved and checked when the configuration is composed."""
 
 import os
 import re
@@ -24,7 +24,10 @@ _base: ContextVar[Path | None] = ContextVar("base", default=None)
 
 @contextmanager
 def counted_from(folder: Path | None) -> Iterator[None]:
-    """Within the block relative paths of settings that are built count from `folder`; None: they stay as they are."""
+    """Resolve relative paths in settings built within the block against `folder`.
+
+    With None, relative paths stay relative.
+    """
     token = _base.set(folder)
     try:
         yield
@@ -33,21 +36,26 @@ def counted_from(folder: Path | None) -> Iterator[None]:
 
 
 def scheme_of(text: str) -> str:
-    """The scheme of an address, in small letters; empty for a path, one with a drive letter too."""
+    """Return the lowercase scheme of an address; empty for a path, also with a drive letter."""
     found = _SCHEME.match(text)
     return found[1].lower() if found else ""
 
 
 def check_inside(setting: str, text: str) -> None:
-    """Refuses what is to name something below a folder and does not.
+    """Reject a path that is not below its folder.
+
+    Args:
+      setting: The setting as the user writes it.
+      text: Its value.
 
     Raises:
-      ConfigError: an absolute path, or one with `..`, or a name that no file system takes.
+      ConfigError: The path is absolute, contains `..`, or has a name that no file system accepts.
     """
     parts = PurePath(text).parts
     if text.startswith(("/", "\\", "~")) or ".." in parts or _DRIVE.match(text):
         raise ConfigError(
-            f"{setting}={text[:LONGEST_NAME]}: it leaves its folder; use a relative path without .."
+            f"{setting}={text[:LONGEST_NAME]}: the path leaves its folder; use a relative path "
+            "without .."
         )
     if (
         not text
@@ -55,15 +63,20 @@ def check_inside(setting: str, text: str) -> None:
         or any(len(os.fsencode(part)) > LONGEST_NAME for part in parts)
     ):
         raise ConfigError(
-            f"{setting}={text[:LONGEST_NAME]!r}: no file can have that name; use a short, printable one"
+            f"{setting}={text[:LONGEST_NAME]!r}: no file can have that name; use a short, "
+            "printable name"
         )
 
 
 def check_folders(value: Any, where: str = "") -> None:
-    """Refuses a folder among built settings that a run would fail to write to.
+    """Reject settings that name a folder to which the run could not write.
+
+    Args:
+      value: A settings object; its nested settings are checked too.
+      where: Position of `value` in the configuration.
 
     Raises:
-      ConfigError: names the setting and the file that is in the way.
+      ConfigError: A folder cannot be written; the message names the setting and the obstacle.
     """
     for field in fields(value) if is_dataclass(value) else ():
         child, name = getattr(value, field.name), f"{where}.{field.name}" if where else field.name
@@ -92,14 +105,14 @@ def _check_folder(setting: str, folder: Path) -> None:
 
 
 def _usable(value: Any) -> Any:
-    """A text that the file system and a line of text can hold."""
+    """Reject text that the file system or a one-line message cannot hold."""
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else value
     if not isinstance(text, str):
         return value
     problem = None
     if not text.strip():
         problem = "name a place; it is empty"
-    elif not text.isprintable():  # line breaks, zeros, bytes that are no UTF-8
+    elif not text.isprintable():  # line breaks, NUL, bytes that are not UTF-8
         problem = "have printable characters only"
     elif not _encodes(text):
         problem = "be a name that this locale can encode"
@@ -130,7 +143,7 @@ def _resolved(path: Path) -> Path:
 
 
 def _local(value: Any) -> Any:
-    """`file:` addresses are paths of this machine; any other scheme has no place in a setting that names a folder."""
+    """Reject addresses with a scheme in a setting that names a local folder."""
     text = _usable(value)
     scheme = scheme_of(text) if isinstance(text, str) else ""
     if scheme and "//" in text:
@@ -139,12 +152,12 @@ def _local(value: Any) -> Any:
 
 
 def _resolved_address(text: str) -> str:
-    """An address with its scheme in small letters; a path, and the file of a SQLite store, absolute."""
+    """Return an address with a lowercase scheme; resolve paths and the files of SQLite stores."""
     scheme = scheme_of(text)
     if scheme.partition("+")[0] == "sqlite" and text[: len(scheme)] == scheme:
         file = text.removeprefix(SQLITE)
         if not text.startswith(SQLITE) or not file or ":memory:" in file or "?" in file:
-            return text  # refused where the store is opened
+            return text  # rejected when the store is opened
         return f"{SQLITE}{_resolved(Path(file))}"
     if scheme:
         return scheme + text[len(scheme) :]
@@ -159,7 +172,7 @@ Folder = Annotated[Path, BeforeValidator(_local), AfterValidator(_resolved)]
 """A folder on this machine."""
 
 Place = Annotated[str, BeforeValidator(_usable), AfterValidator(_resolved_address)]
-"""A folder on this machine, or the address of an object store: every scheme that MLflow knows."""
+"""A folder on this machine, or the address of an object store with any scheme of MLflow."""
 
 Address = Annotated[str, BeforeValidator(_usable), AfterValidator(_resolved_uri)]
 """The address of a store."""

@@ -1,10 +1,12 @@
-"""What is secret in a text or a setting is hidden before it is written, printed or sent anywhere.
+"""Hide secrets in texts and settings before they are written, printed or sent.
 
-A secret is known by where it stands (the user information of an address, what follows a name such as `password=`), or by its
-published form (`ghp_…`, `AKIA…`, a PEM block). Nothing is taken for a secret because it looks random: digests and run ids do.
+A secret is recognized by its position (the user information of an address, the value after a name
+such as `password=`) or by its published form (`ghp_…`, `AKIA…`, a PEM block). Random-looking text
+is not treated as a secret, because digests and run ids look random too.
 
-The time is linear: each pattern begins with a literal, which is searched for only where the text has it at all, and what it
-repeats ends at a character with which the next match may begin, or never goes back behind a failed match.
+The running time is linear in the length of the text. Each pattern begins with a literal and is
+applied only to texts that contain the literal; its repetitions end at a character with which the
+next match may begin, or do not backtrack after a failed match.
 """
 
 import logging
@@ -19,15 +21,41 @@ from typing import Any
 HIDDEN = "***"
 
 _Span = tuple[int, int, str]
-"""Beginning, end, and what stands there instead."""
+"""Start, end and replacement of a secret."""
 
-# Names of secrets, and ends of such names, in small letters; `-` also stands for `_` and for nothing.
+# Lowercase names of secrets and endings of such names; `-` also stands for `_` and for no
+# character.
 _NAMES = (
-    "password", "passwd", "passphrase", "passcode", "user-pass", "db-pass", "pwd", "secret", "token", "credential", "credentials",
-    "bearer", "cookie", "session-id", "connection-string", "authorization", "auth", "api-key", "access-key", "access-key-id",
-    "secret-key", "private-key", "account-key", "signing-key", "encryption-key", "subscription-key", "ssh-key", "noise-seed",
-)  # fmt: skip
-_WHOLE_NAMES = ("pat", "sig")  # too short to be looked for at the end of others
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "user-pass",
+    "db-pass",
+    "pwd",
+    "secret",
+    "token",
+    "credential",
+    "credentials",
+    "bearer",
+    "cookie",
+    "session-id",
+    "connection-string",
+    "authorization",
+    "auth",
+    "api-key",
+    "access-key",
+    "access-key-id",
+    "secret-key",
+    "private-key",
+    "account-key",
+    "signing-key",
+    "encryption-key",
+    "subscription-key",
+    "ssh-key",
+    "noise-seed",
+)
+_WHOLE_NAMES = ("pat", "sig")  # too short to match as endings of other names
 _NO_SECRET = "epsilon_if_noise_were_secret"
 
 
@@ -55,7 +83,7 @@ _KEY = re.compile(
     rf"(?:(?:{'|'.join(_SPELLED)})|(?<![a-z])(?:{'|'.join(_WHOLE_NAMES)}))(?:[_-]?\d+)?$"
 )
 
-# What stays: nothing, a reference such as ${oc.env:NAME}, and what is hidden already.
+# Values that are kept: null and booleans, references such as ${oc.env:NAME}, and hidden secrets.
 _STAYS = r"""(?!(?:null|none|true|false)(?![^\s,;&'"}\])])|\$\{|\\*["']?\*\*\*)"""
 _SEPARATOR = r"""(?P<close>\\*["'])?[ \t]*(?:=>|:=|\\*[=:](?!>)|%3d|>(?=[^\s<>]+</))[ \t]*"""
 _QUOTED = "|".join(
@@ -71,7 +99,8 @@ _AFTER_NAME = (
     rf"(?:[_-]?\d+)?(?:{_SEPARATOR}{_STAYS}(?:(?P<quoted>{_QUOTED})|(?P<bare>{_WITH_SCHEME}|{_WORD}))"
     r"|[ \t]+(?P<typed>[^\s\-]\S*))"
 )
-# Before a name that begins a line of YAML, whose value ends with the line or is the indented lines below it.
+# Text before a key at the beginning of a YAML line. Its value is the rest of the line or the
+# indented block below.
 _YAML_BEFORE = re.compile(r"[ \t]*(?:-[ \t]+)*[\w.\-/+]*")
 _YAML_BLOCK = re.compile(r"[|>][-+]?[ \t]*(?:\n[ \t]+[^\n]*)+")
 _REST_OF_LINE = re.compile(r"[^\n]*")
@@ -95,8 +124,9 @@ _FORMS = {
     "eyJ": r"[\w\-]{4,}\.[\w\-]{4,}(?:\.[\w\-]*)?",
 }
 
-# All of an address before the last @ of its host, with the backslashes that Hydra and JSON put before colons and slashes; and,
-# where what looks like a port is none, a password with slashes that nobody escaped.
+# The user information of an address up to the last @ before the host, including the backslashes
+# that Hydra and JSON put before colons and slashes. The second pattern matches passwords with
+# unescaped slashes: the text after the colon is not a port number.
 _USER_INFO = re.compile(r":(?P<slashes>\\*/\\*/)(?!\*\*\*@)[^\s/\"<>]*@")
 _SLASHED = re.compile(
     r":(?P<slashes>\\*/\\*/)[^\s/:@\"<>\\]+\\*:(?!\d+\\*(?:[/?#,\s\"'}\])]|$))(?:[^\s@\":]|:(?!\\*/))*@"
@@ -111,9 +141,15 @@ _WEBHOOK = re.compile(r"hooks\.slack\.com/services/(?P<secret>[A-Za-z0-9/]+)")
 
 
 def hide_addresses(text: str) -> str:
-    """Hides the user information of every address in `text`: `http://me:pw@host` becomes `http://***@host`.
+    """Hide the user information of addresses: `http://me:pw@host` becomes `http://***@host`.
 
-    The user's name goes too, because a token is often given as one.
+    The user name is hidden too, because tokens are often passed as user names.
+
+    Args:
+      text: Any text.
+
+    Returns:
+      The text without user information.
     """
     if "@" in text:
         text = _USER_INFO.sub(rf":\g<slashes>{HIDDEN}@", text)
@@ -122,14 +158,19 @@ def hide_addresses(text: str) -> str:
 
 
 def redact(text: str, *, noise_seeds: bool = True) -> str:
-    """Hides every secret in `text`: `token=abc` becomes `token=***`.
+    """Hide every secret in `text`: `token=abc` becomes `token=***`.
+
+    **Guarantees**: the running time is linear in the length of `text` for any content, and
+      redaction is
+    idempotent (`tests/test_redaction.py`).
 
     Args:
-      text: of whatever length.
-      noise_seeds: also those of a private run's noise, which is not secret from whoever starts the run.
+      text: Any text.
+      noise_seeds: Also hide seeds of privacy noise. They are no secret to the user who starts the
+        run.
 
-    Guarantees: the time is linear in the length of `text`, whatever it holds; a text that was redacted stays as it is
-    (`tests/test_redaction.py`).
+    Returns:
+      The text with `***` in place of each secret.
     """
     if "PRIVATE KEY" in text:
         text = _PEM.sub(HIDDEN, text)
@@ -139,9 +180,16 @@ def redact(text: str, *, noise_seeds: bool = True) -> str:
 
 
 def redacted(values: Any) -> Any:
-    """`values` (nested mappings and lists) without its secrets; whatever a run writes down passes through here.
+    """Hide every secret in nested mappings and lists; everything a run writes passes through it.
 
-    A noise seed is a secret too: whoever knows it subtracts the noise of a private run.
+    The seed of privacy noise is a secret: with the seed, the noise of a private run can be
+      subtracted.
+
+    Args:
+      values: Nested mappings, lists and scalars.
+
+    Returns:
+      The same structure with `***` in place of each secret.
     """
     if isinstance(values, Mapping):
         return {
@@ -154,7 +202,7 @@ def redacted(values: Any) -> Any:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether the value of a setting of that name is a secret."""
+    """Return whether a setting of that name holds a secret."""
     return _KEY.search(name[-_LOOK_BACK:].lower()) is not None and not name.endswith(_NO_SECRET)
 
 
@@ -169,7 +217,7 @@ def _hide(value: Any) -> Any:
 
 
 def _named(text: str, *, noise_seeds: bool) -> Iterator[_Span]:
-    """What follows the name of a secret."""
+    """Yield the values that follow names of secrets."""
     lower = _lower(text)
     stems = [stem for stem in _STEMS if stem in lower and (noise_seeds or stem != "noise")]
     for name in sorted({name for stem in stems for name in _BY_STEM[stem] if name in lower}):
@@ -254,7 +302,7 @@ def _of_form(form: str) -> re.Pattern[str]:
 
 
 def _replace(text: str, spans: Iterable[_Span]) -> str:
-    """Where spans overlap, the first one's words stand for all."""
+    """Replace spans; of overlapping spans only the replacement of the first is inserted."""
     parts, at = [], 0
     for start, end, words in sorted(spans):
         if start >= at:
@@ -264,7 +312,7 @@ def _replace(text: str, spans: Iterable[_Span]) -> str:
 
 
 def _lower(text: str) -> str:
-    """In small letters, every character in its place."""
+    """Convert to lowercase without changing the position of any character."""
     lower = text.lower()
     return lower if len(lower) == len(text) else text.translate(_SMALL)
 
@@ -275,15 +323,15 @@ _SMALL: Mapping[int, int] = {
 
 
 class RedactingFormatter(logging.Formatter):
-    """A log's lines and traces without their secrets."""
+    """Formats log records and tracebacks with secrets hidden."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """As `logging.Formatter`."""
+        """Format `record` as `logging.Formatter` does, with secrets hidden."""
         return redact(super().format(record))
 
 
 def redact_tracebacks() -> None:
-    """From now on the trace of an error that nobody caught is shown without its secrets."""
+    """Install an exception hook that hides secrets in tracebacks of uncaught exceptions."""
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         print(

@@ -1,7 +1,8 @@
-"""Arrays and a JSON text in one file, bit for bit and without pickle: nothing in it that reading could execute.
+"""Store arrays and a JSON value in one file, bit for bit and without pickle.
 
-The file is a safetensors file: a length, a JSON header with name, type, shape and place of each array, then their bytes. Its
-metadata has one entry, `ecgexp`: the meta, and the names of the arrays that are text.
+Reading such a file cannot execute code. It is a safetensors file: a length, a JSON header with
+name, type, shape and offset of each array, then the bytes of the arrays. The metadata has one
+entry, `ecgexp`, with the JSON value (`meta`) and the names of the arrays that hold text.
 """
 
 import json
@@ -20,27 +21,28 @@ SUFFIX = ".safetensors"
 
 _KEY, _METADATA = "ecgexp", "__metadata__"
 _DTYPES = {
-    "BOOL": "|b1", "I8": "|i1", "U8": "|u1", "I16": "<i2", "U16": "<u2", "I32": "<i4", "U32": "<u4", "I64": "<i8",
-    "U64": "<u8", "F16": "<f2", "F32": "<f4", "F64": "<f8",
+    "BOOL": "|b1", "I8": "|i1", "U8": "|u1", "I16": "<i2", "U16": "<u2", "I32": "<i4",
+    "U32": "<u4", "I64": "<i8", "U64": "<u8", "F16": "<f2", "F32": "<f4", "F64": "<f8",
 }  # fmt: skip
-_LENGTH = 8  # bytes that say how long the header is
+_LENGTH = 8  # bytes of the field that gives the length of the header
 
 
 def write_archive(
     file: IO[bytes], arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]
 ) -> None:
-    """Writes `arrays` and `meta`; equal ones give equal bytes.
+    """Write `arrays` and `meta`; equal contents give equal bytes.
 
     Args:
-      file: opened for writing in binary; need not be able to seek.
-      arrays: name -> array of bool, integer, float or bytes (`S`); names are slash-separated, like `model/0`.
-      meta: what JSON can hold, and NaN and infinities; tuples come back as lists.
+      file: Opened for writing in binary mode; it need not be seekable.
+      arrays: Name -> array of bool, integer, float or bytes (`S`); names are slash-separated, e.g.
+        `model/0`.
+      meta: A JSON value that may also contain NaN and infinities; tuples are read back as lists.
 
     Raises:
-      ValueError: an array or a name of another kind, e.g. bfloat16 or objects, or a meta that JSON would change. Then
-        nothing was written.
-      TypeError: a value in `meta` that JSON does not know.
-      OSError: the file cannot be written, e.g. because the disk is full.
+      ValueError: An array or name is of another kind, e.g. bfloat16 or objects, or JSON would
+        change `meta`. Nothing was written.
+      TypeError: A value in `meta` cannot be converted to JSON.
+      OSError: The file cannot be written, e.g. because the disk is full.
     """
     arrays = {_checked_name(name): np.asarray(array, order="C") for name, array in arrays.items()}
     for name, array in arrays.items():
@@ -53,16 +55,18 @@ def write_archive(
 
 
 def read_archive(file: IO[bytes]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Reads what `write_archive` wrote, and refuses everything else.
+    """Read a file written by `write_archive`; reject any other file.
 
     Args:
-      file: opened for reading in binary, at its start.
+      file: Opened for reading in binary mode, at its start.
 
     Returns:
-      The arrays by their names, writable and each of its own memory, and the meta.
+      arrays: Name -> array, writable and with its own memory.
+      meta: The JSON value.
 
     Raises:
-      DataError: anything else, whole or in part. No array was made that is larger than the file.
+      DataError: The file was not written by `write_archive` or is damaged. No array larger than the
+        file was allocated.
     """
     data = file.read()
     try:
@@ -87,11 +91,12 @@ def read_archive(file: IO[bytes]) -> tuple[dict[str, np.ndarray], dict[str, Any]
 
 
 def _plain(value: Any) -> Any:
-    """`value` in dicts and lists; what JSON would change without a word is refused."""
+    """Convert to dicts and lists; reject keys that JSON would silently change."""
     if isinstance(value, Mapping):
         if strange := [key for key in value if not isinstance(key, str)]:
             raise ValueError(
-                f"the key {strange[0]!r} in meta is no text, and JSON would make it one: use str keys"
+                f"meta: the key {strange[0]!r} is not a string, and JSON would convert it; use str "
+                "keys"
             )
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
@@ -100,7 +105,7 @@ def _plain(value: Any) -> Any:
 def _checked_name(name: str) -> str:
     if not name.isprintable() or "\\" in name or {"", ".", ".."} & set(name.split("/")):
         raise ValueError(
-            f"{name!r} cannot name an array: use printable parts between slashes, like model/0"
+            f"{name!r} is not a valid array name; use printable parts between slashes, e.g. model/0"
         )
     return name
 
@@ -108,13 +113,14 @@ def _checked_name(name: str) -> str:
 def _check_dtype(name: str, dtype: np.dtype) -> None:
     if not (dtype.str in _DTYPES.values() or (dtype.kind == "S" and dtype.itemsize)):
         raise ValueError(
-            f"the array {name} is of {dtype}, which cannot be kept bit for bit without code; cast it to a little-endian bool, "
-            "integer, float or bytes type of numpy's own first (bfloat16 to float32 loses nothing)"
+            f"the array {name} has dtype {dtype}, which cannot be stored bit for bit without "
+            "pickle; cast it to a little-endian bool, integer, float or bytes type of NumPy first "
+            "(bfloat16 to float32 is lossless)"
         )
 
 
 def _stored(array: np.ndarray) -> np.ndarray:
-    """The format knows no text: its bytes stand along one more axis."""
+    """Store text as bytes along an additional axis, since the format has no text type."""
     if array.dtype.kind != "S":
         return array
     return np.frombuffer(array.tobytes(), np.uint8).reshape(*array.shape, array.dtype.itemsize)
@@ -122,7 +128,7 @@ def _stored(array: np.ndarray) -> np.ndarray:
 
 def _text(array: np.ndarray) -> np.ndarray:
     if array.dtype != np.uint8 or not array.ndim or not array.shape[-1]:
-        raise ValueError("text is not kept as bytes")
+        raise ValueError("text is not stored as bytes")
     return np.ndarray(
         array.shape[:-1], f"S{array.shape[-1]}", buffer=array.tobytes() or bytes(1)
     ).copy()
@@ -132,6 +138,6 @@ def _array(name: str, entry: Mapping[str, Any]) -> np.ndarray:
     dtype, shape, data = np.dtype(_DTYPES[entry["dtype"]]), entry["shape"], entry["data"]
     if len(data) != math.prod(shape) * dtype.itemsize:
         raise ValueError(
-            f"{name} has {len(data)} bytes where {dtype} of shape {tuple(shape)} was announced"
+            f"{name} has {len(data)} bytes, but its header says {dtype} of shape {tuple(shape)}"
         )
     return np.ndarray(tuple(shape), dtype, buffer=bytes(data) or bytes(1)).copy()

@@ -1,9 +1,13 @@
-"""Files and folders that are whole or as they were before, whenever the process that writes them dies, and no litter of it.
+"""Replace files and folders atomically, and remove partial files of terminated processes.
 
-After a power failure they may still be either: what must outlive that too is synced (`checkpoints`, `privacy.journal`).
-What is being written has a hidden name that ends in `.part`, and its writer holds a lock (`flock`) on it, which goes with the
-writer, however it ends. So whoever opens a folder next can tell what a dead process left there from what a living one writes,
-on this machine or another one that shares the folder.
+If the writing process is killed, a file or folder has either its old or its new content. A power
+failure can lose the new content; files that must survive it are synced (checkpoints,
+`privacy.journal`).
+
+A file being written has a hidden name ending in `.part`, and its writer holds a lock (`flock`) on
+it. The operating system releases the lock when the process ends, in whatever way. So any other
+process can distinguish files of terminated processes from files being written, also on another
+machine that shares the folder.
 """
 
 import errno
@@ -24,12 +28,18 @@ _OLD = re.compile(r"\.(?P<name>.+)\.old\.\d+\.part", re.DOTALL)
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A hidden, empty file beside `path` to be written in the block, which takes its place unless an error ends it.
+    """Yield a hidden, empty file beside `path` that replaces `path` if the block succeeds.
 
-    What a dead process left half-written of the same file is removed.
+    Partial files of the same name left by terminated processes are removed.
+
+    Args:
+      path: The file to replace or create.
+
+    Yields:
+      The hidden file to write to.
 
     Raises:
-      OSError: a device, a pipe or a folder is there, which the file would destroy.
+      OSError: `path` is a device, a pipe or a folder, which must not be replaced.
     """
     check_ordinary(path)
     _remove_dead_of(path)
@@ -43,21 +53,31 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def check_ordinary(path: Path) -> None:
-    """Refuses a place that another file must not take: to root even `/dev/null` could be renamed over.
+    """Reject a path that a file must not replace; root could rename a file over `/dev/null`.
+
+    Args:
+      path: The path to check; it need not exist.
 
     Raises:
-      OSError: a device, a pipe or a folder is there.
+      OSError: `path` is a device, a pipe or a folder.
     """
     if path.exists() and not path.is_file():
-        raise OSError(errno.EEXIST, "what is there is not an ordinary file", str(path))
+        raise OSError(errno.EEXIST, "it exists and is not a regular file", str(path))
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """A hidden, empty folder beside `path` to be filled in the block, which takes its place unless an error ends it.
+    """Yield a hidden, empty folder beside `path` that replaces `path` if the block succeeds.
 
-    Guarantees: `path` is the old folder, the new one, or, for the instant between two renames, missing; it never holds a
-    part of either, and an old one that a killed process had moved aside is put back (`tests/test_files.py`).
+    **Guarantees**: `path` is the old folder, the new one, or missing for the short time between two
+    renames; it never holds a part of either. An old folder that a killed process had moved aside is
+    restored (`tests/test_files.py`).
+
+    Args:
+      path: The folder to replace or create.
+
+    Yields:
+      The hidden folder to fill.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_dead_of(path)
@@ -78,7 +98,10 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_beside(path: Path) -> Iterator[Path]:
-    """A hidden, empty folder beside `path` for the block, from which single files are moved to where they belong."""
+    """Yield a hidden, empty folder beside `path`, removed after the block.
+
+    The caller moves single files out of it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_dead_of(path)
     part = _hidden(path)
@@ -91,14 +114,14 @@ def folder_beside(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def claimed_file(path: Path) -> Iterator[None]:
-    """Makes the new, empty file `path`, which is locked for the block: nobody takes it for litter."""
+    """Create the empty file `path` and lock it for the block, so that no process removes it."""
     with _claimed(path, lambda: os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)):
         yield
 
 
 @contextmanager
 def claimed_folder(path: Path, mode: int = 0o777) -> Iterator[None]:
-    """Makes the new, empty folder `path`, which is locked for the block: nobody takes it for litter."""
+    """Create the empty folder `path` and lock it for the block, so that no process removes it."""
 
     def make() -> int:
         path.mkdir(mode=mode)
@@ -109,17 +132,18 @@ def claimed_folder(path: Path, mode: int = 0o777) -> Iterator[None]:
 
 
 def remove_litter(folder: Path, *, of: str = "") -> list[Path]:
-    """Removes the hidden files and folders that dead processes left half-written in `folder`, which is one of ours.
+    """Remove hidden partial files and folders that terminated processes left in `folder`.
 
-    **Guarantees**: what a living process writes stays, on whatever machine; where the file system knows no locks, all stays
-    (`tests/test_files.py`).
+    **Guarantees**: files being written by a running process are kept, on any machine; on a file
+      system
+    without locks, all files are kept (`tests/test_files.py`).
 
     Args:
-      folder: not what is in folders below it; one that is missing has no litter.
-      of: the beginning of the names that are ours, where others keep files in the folder too.
+      folder: The folder; its subfolders are not searched. It may be missing.
+      of: Prefix of the names to consider, for folders that also hold files of other programs.
 
     Returns:
-      What was removed.
+      The removed paths.
     """
     return [
         path
@@ -129,7 +153,7 @@ def remove_litter(folder: Path, *, of: str = "") -> list[Path]:
 
 
 def remove_litter_below(folder: Path) -> list[Path]:
-    """The same for `folder` and all folders below it."""
+    """Apply `remove_litter` to `folder` and all folders below it; return the removed paths."""
     removed = remove_litter(folder)
     for place, folders, _ in os.walk(folder):
         removed += [path for name in folders for path in remove_litter(Path(place) / name)]
@@ -137,11 +161,18 @@ def remove_litter_below(folder: Path) -> list[Path]:
 
 
 def remove_if_dead(path: Path) -> bool:
-    """Removes a hidden file or folder unless a living process holds its lock; returns whether it did.
+    """Remove a hidden file or folder unless a running process holds its lock.
 
-    An old folder that was moved aside, and has no successor, is put back under its name. Of a link, the link is removed.
+    An old folder that was moved aside and has no successor is renamed back. Of a symbolic link, the
+    link itself is removed.
+
+    Args:
+      path: The hidden file or folder.
+
+    Returns:
+      Whether it was removed or renamed.
     """
-    if path.is_symlink():  # nobody of us writes through one
+    if path.is_symlink():  # no writer uses links
         with suppress(OSError):
             path.unlink()
         return not path.is_symlink()
@@ -149,7 +180,7 @@ def remove_if_dead(path: Path) -> bool:
     how = os.O_RDONLY | os.O_DIRECTORY if is_folder else os.O_RDWR | os.O_NONBLOCK
     try:
         handle = os.open(path, how | os.O_NOFOLLOW)
-    except OSError:  # another process was faster, or it is not ours to remove
+    except OSError:  # another process removed it, or permission is denied
         return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -162,7 +193,7 @@ def remove_if_dead(path: Path) -> bool:
             shutil.rmtree(path)
         else:
             path.unlink()
-    except OSError:  # it is being written, or the file system knows no locks
+    except OSError:  # it is being written, or the file system has no locks
         return False
     finally:
         os.close(handle)
@@ -170,12 +201,15 @@ def remove_if_dead(path: Path) -> bool:
 
 
 def resolved(path: Path) -> Path:
-    """The absolute path without links; of a link that leads to itself, which `Path.resolve` raises for, the link's own."""
+    """Return the absolute path without links.
+
+    Unlike `Path.resolve`, it does not raise for a link that refers to itself.
+    """
     return Path(os.path.realpath(path))
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether `error`, or one that it came from, says that the disk or the user's share of it is full."""
+    """Return whether `error` or one of its causes reports a full disk or an exceeded quota."""
     seen: set[int] = set()
     found: BaseException | None = error
     while found is not None and id(found) not in seen:
@@ -190,13 +224,11 @@ def is_disk_full(error: BaseException) -> bool:
 def _claimed(path: Path, make: Callable[[], int]) -> Iterator[None]:
     while True:
         handle = make()
-        with suppress(
-            OSError
-        ):  # a file system without locks; then nobody takes this for a dead process's
+        with suppress(OSError):  # without locks, no process removes this file
             fcntl.flock(handle, fcntl.LOCK_EX)
         if _is_at(handle, path):
             break
-        os.close(handle)  # somebody removed it between the two calls
+        os.close(handle)  # another process removed it between the two calls
     try:
         yield
     finally:
@@ -223,7 +255,8 @@ def _hidden_in(folder: Path) -> list[Path]:
             names = sorted(entry.name for entry in entries if _PART.fullmatch(entry.name))
     except OSError:
         return []
-    # What was moved aside comes last: its successor is removed before, and so is put back.
+    # Folders that were moved aside come last: their partial successors are removed first, so that
+    # they are renamed back.
     return [
         folder / name for name in sorted(names, key=lambda name: _OLD.fullmatch(name) is not None)
     ]

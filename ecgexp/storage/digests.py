@@ -7,7 +7,11 @@ from typing import Any
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file; a `.hea` is taken with CRLF line ends, as PhysioNet publishes it, whatever git made of it."""
+    """Return the hexadecimal SHA-256 of a file.
+
+    A `.hea` file is hashed with CRLF line endings, as PhysioNet publishes it; git may have
+    converted them.
+    """
     if path.suffix == ".hea":
         lines = path.read_bytes().replace(b"\r\n", b"\n")
         return hashlib.sha256(lines.replace(b"\n", b"\r\n")).hexdigest()
@@ -16,5 +20,5 @@ def file_sha256(path: Path) -> str:
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of a JSON-able value."""
+    """Return the hexadecimal SHA-256 of a value that can be converted to JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

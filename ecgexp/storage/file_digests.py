@@ -1,4 +1,4 @@
-"""Digests of source files, kept so that they are cheap and used only where the file cannot have changed."""
+"""Cached digests of source files, reused only if the file cannot have changed."""
 
 import errno
 import json
@@ -17,9 +17,9 @@ from ecgexp.storage.digests import digest, file_sha256
 from ecgexp.storage.reading import read_json
 
 _TRIES = 3
-# Two changes of a file within a file system's smallest unit of time look like one; the coarsest in use is FAT's, 2 s. And who
-# has mapped a file into memory moves its ctime once, until the system has written the change to the disk: within 35 s, as
-# Linux is set up.
+# Two changes of a file within the time resolution of its file system have the same timestamp; the
+# coarsest resolution in use is 2 s (FAT). Writes through a memory mapping change the ctime only
+# once until the system has written them to the disk, by default within 35 s on Linux.
 _SETTLED_NS = 50_000_000_000
 _SECOND_NS = 1_000_000_000
 
@@ -34,22 +34,29 @@ class _Index(TypedDict):
 
 
 Identity = tuple[int, int, int, int, int]
-"""Device, inode, size, time of change of the inode and of the content."""
+"""Device, inode, size, ctime and mtime (nanoseconds)."""
 
 
 class FileDigests:
-    """SHA-256 of the files of one folder, each read anew only where it may have changed since it was last read.
+    """SHA-256 of the files of one folder; a file is read again only if it may have changed.
 
-    Digests are kept in `cache_dir`, each beside the device, inode, size, and times of change of the inode (ctime) and of the
-    content (mtime) that its file had. No program can set a ctime; any write, rename, chmod or utime moves it.
+    Digests are stored in `cache_dir`, each with the device, inode, size, ctime (change of the
+    inode) and mtime (change of the content) of its file. No program can set a ctime; any write,
+    rename, chmod or utime changes it.
 
-    Guarantees:
-      A kept digest is used only if all five are the same, the ctime has a fraction of a second, and the file was last
-      changed more than 50 s before it was read: so a change that came after could not have left the ctime as it was.
-      Files without a fraction, such as those of read-only images, whose ctimes somebody wrote, and files just changed are
-      read again each time. This assumes that the clock of the file system does not run backwards, and that nobody changes
-      a file in memory alone (`/dev/shm`) through a mapping that was written to before. A file that is
-      replaced while it is being read, or before `check_unchanged`, is refused. See `tests/data/test_file_digests.py`.
+    **Guarantees**: a stored digest is used only if all five values are equal, the ctime has a
+      fraction of a
+    second, and the file was last changed more than 50 s before it was read; a later change would
+    have changed the ctime. Files whose ctime has no fraction (such as those of read-only images,
+    whose ctimes were written by a program) and recently changed files are read each time. This
+    assumes that the clock of the file system does not run backwards, and that a memory-only file
+    (`/dev/shm`) is not changed through a mapping that was written to before. A file that is
+    replaced while it is being read, or before `check_unchanged`, is rejected
+    (`tests/data/test_file_digests.py`).
+
+    Args:
+      cache_dir: Folder for the index of digests; None: read all files each time.
+      folder: The folder with the files.
 
     Example:
       >>> digests = FileDigests(None, Path("."))
@@ -64,13 +71,16 @@ class FileDigests:
         self._seen: dict[Path, tuple[Identity, str, bool]] = {}
 
     def of(self, paths: Iterable[Path]) -> dict[str, str]:
-        """File name -> SHA-256.
+        """Return file name -> hexadecimal SHA-256.
 
         Args:
-          paths: files of the folder.
+          paths: Files of the folder.
+
+        Returns:
+          The digests.
 
         Raises:
-          DataError: one cannot be read, or changes all the while.
+          DataError: A file cannot be read, or keeps changing while it is read.
         """
         kept, found, anew = self._kept(), {}, False
         for path in paths:
@@ -89,10 +99,10 @@ class FileDigests:
         return found
 
     def check_unchanged(self) -> None:
-        """All files still have the content whose digests were given, though they were read once more since.
+        """Check that all files still have the content for which `of` returned digests.
 
         Raises:
-          DataError: one was changed.
+          DataError: A file was changed.
         """
         for path, (identity, sha256, is_certain) in self._seen.items():
             try:
@@ -103,7 +113,7 @@ class FileDigests:
                 raise _changing(path)
 
     def _kept(self) -> dict[str, tuple[Identity, str]]:
-        """What earlier runs left; nothing where that is damaged."""
+        """Return the index of earlier runs; empty if it is missing or damaged."""
         if self._index is None:
             return {}
         try:
@@ -120,7 +130,11 @@ class FileDigests:
         }
 
     def _keep(self, index: Path, kept: Mapping[str, tuple[Identity, str]]) -> None:
-        """Adds what was read; another process that does so at once may win, and then it is read once more next time."""
+        """Add new digests to the index.
+
+        If another process writes the index at the same time, one update is lost, and its files are
+        read again the next time.
+        """
         certain = {
             path.name: (identity, sha256)
             for path, (identity, sha256, sure) in self._seen.items()
@@ -143,12 +157,12 @@ class FileDigests:
 def _identity(path: Path) -> Identity:
     stat = path.stat()
     if not S_ISREG(stat.st_mode):
-        raise OSError(errno.EINVAL, "it is no plain file")
+        raise OSError(errno.EINVAL, "it is not a regular file")
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_ctime_ns, stat.st_mtime_ns
 
 
 def _read(path: Path) -> tuple[Identity, str, bool]:
-    """Identity and digest of one state of a file, and whether a later change of it would show in the identity."""
+    """Return identity, digest, and whether any later change would change the identity."""
     for _ in range(_TRIES):
         began = time.time_ns()
         identity = _identity(path)
@@ -165,9 +179,9 @@ def _read(path: Path) -> tuple[Identity, str, bool]:
 
 def _changing(path: Path) -> DataError:
     return DataError(
-        f"{path} was changed while it was being read; run this again when nothing writes to it any more"
+        f"{path} was changed while it was being read; run this again when no program writes to it"
     )
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(f"{path} cannot be read ({error.strerror}); see to its permissions")
+    return DataError(f"{path} cannot be read ({error.strerror}); correct its permissions")

@@ -1,7 +1,8 @@
-"""Files as an accident or another program may have left them: read within limits, or refused in one line.
+"""Read files that may be damaged, within limits, or raise a one-line `DataError`.
 
-Every reader of a kind of file goes through here, so that whatever lies under a name (a folder, a pipe, a link to itself, half a
-file, another program's) ends in one `DataError` that names the file, what is wrong with it and what to do.
+All readers of text and JSON files use this module. A folder, a pipe, a link to itself, a truncated
+file or a file of another program gives one `DataError` that names the file, what is wrong and the
+remedy.
 """
 
 import json
@@ -19,91 +20,95 @@ from ecgexp.settings.declaration import DataError
 
 T = TypeVar("T")
 
-MOST_BYTES = 1 << 26  # of a file of text; the largest of a run of a million epochs has half of it
+MOST_BYTES = 1 << 26  # of a text file; the largest file of a run of a million epochs has half of it
 _DEEPEST = 60  # lists and objects within each other
 _MOST_NUMBER = 1 << 63
 _QUOTED = 60
 _TOLD = 200
-_SUSPECT = re.compile(
-    r"\\u(?:0000|[dD][89a-fA-F])"
-)  # escapes of what no text of ours has: NUL and halves of characters
+_SUSPECT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")  # escapes of NUL and of surrogates
 
 
 class MissingFileError(DataError):
-    """The file is not there, which for some files is no fault."""
+    """The file does not exist, which is not an error for some files."""
 
 
 def read_bytes(path: Path, *, fix: str, most: int = MOST_BYTES) -> bytes:
-    """The content of a plain file.
+    """Read the content of a regular file.
 
     Args:
-      path: the file, or a link to it.
-      fix: what the user can do, for the message.
-      most: bytes that it may have.
+      path: The file, or a link to it.
+      fix: The remedy, for the message.
+      most: Maximum size in bytes.
+
+    Returns:
+      The content.
 
     Raises:
-      MissingFileError: there is none.
-      DataError: it is no plain file, cannot be read, or is larger than any such file.
+      MissingFileError: The file does not exist.
+      DataError: It is not a regular file, cannot be read, or is larger than `most`.
     """
     with open_plain(path, fix=fix) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
             raise refusal(path, f"has {size} bytes, and at most {most} are read", fix=fix)
         try:
-            return file.read(size + 1)[:most]  # not of `most`, for which room would be made
+            return file.read(size + 1)[:most]  # not read(most), which would allocate that much
         except OSError as error:
             raise refusal(path, f"cannot be read ({error.strerror})", fix=fix) from error
 
 
 def open_plain(path: Path, *, fix: str) -> IO[bytes]:
-    """A plain file opened for reading; raises as `read_bytes` does. A pipe is not waited for."""
+    """Open a regular file for reading; raise as `read_bytes` does. It does not wait for a pipe."""
     handle = -1
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         if stat.S_ISDIR(mode := os.fstat(handle).st_mode):
             raise IsADirectoryError
         if not stat.S_ISREG(mode):
-            raise refusal(path, "is not a plain file", fix=fix)
+            raise refusal(path, "is not a regular file", fix=fix)
         file, handle = os.fdopen(handle, "rb"), -1
         return file
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError(f"{_printable(path)} is missing; {fix}") from error
     except IsADirectoryError as error:
-        raise refusal(path, "is a folder, and must be a file", fix=fix) from error
+        raise refusal(path, "is a folder, not a file", fix=fix) from error
     except OSError as error:
         raise refusal(path, f"cannot be read ({error.strerror})", fix=fix) from error
     except DataError:
         raise
     except ValueError as error:
-        raise refusal(path, "has a name that no file can have", fix=fix) from error
+        raise refusal(path, "is not a valid file name", fix=fix) from error
     finally:
         if handle >= 0:
             os.close(handle)
 
 
 def read_text(path: Path, *, fix: str, most: int = MOST_BYTES) -> str:
-    """The text of a plain file in UTF-8; raises as `read_bytes` does, and DataError for anything but text."""
+    """Read a UTF-8 text file; raise as `read_bytes` does, and DataError if it is not text."""
     try:
         text = read_bytes(path, fix=fix, most=most).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise refusal(path, f"is damaged: its byte {error.start} is no UTF-8", fix=fix) from error
+        raise refusal(path, f"is damaged: its byte {error.start} is not UTF-8", fix=fix) from error
     if "\0" in text:
-        raise refusal(path, "is damaged: it has zero bytes", fix=fix)
+        raise refusal(path, "is damaged: it has NUL bytes", fix=fix)
     return text
 
 
 def read_json(path: Path, kind: type[T], *, fix: str, most: int = MOST_BYTES) -> T:
-    """The JSON of a plain file, of that kind.
+    """Read a JSON file and validate its type.
 
     Args:
-      path: the file.
-      kind: a `TypedDict`, or another type that JSON can have; keys beside its own are kept.
-      fix: what the user can do, for the message.
-      most: bytes that it may have.
+      path: The file.
+      kind: A `TypedDict` or another type of a JSON value; additional keys are kept.
+      fix: The remedy, for the message.
+      most: Maximum size in bytes.
+
+    Returns:
+      The value.
 
     Raises:
-      MissingFileError: there is none.
-      DataError: it cannot be read, or holds anything else.
+      MissingFileError: The file does not exist.
+      DataError: It cannot be read, or its content is not of that type.
     """
     text = read_text(path, fix=fix, most=most)
     try:
@@ -113,10 +118,23 @@ def read_json(path: Path, kind: type[T], *, fix: str, most: int = MOST_BYTES) ->
 
 
 def read_lines(path: Path, kind: type[T], *, fix: str, most: int = MOST_BYTES) -> list[T]:
-    """The JSON of each whole line of a plain file; a last line without its end, which a writer that died left, is left out.
+    """Read a JSON Lines file and validate the type of each line.
+
+    A last line without a line ending, as a killed writer leaves it, is omitted.
+
+    Args:
+      path: The file.
+      kind: Type of each line, as in `read_json`.
+      fix: The remedy, for the message.
+      most: Maximum size in bytes.
+
+    Returns:
+      One value for each complete line.
 
     Raises:
-      DataError: the file cannot be read, or one of its whole lines holds anything else; the line is named.
+      MissingFileError: The file does not exist.
+      DataError: The file cannot be read, or a complete line is not of that type; the message gives
+        its number.
     """
     data = read_bytes(path, fix=fix, most=most)
     values = []
@@ -124,18 +142,21 @@ def read_lines(path: Path, kind: type[T], *, fix: str, most: int = MOST_BYTES) -
         try:
             values.append(checked(parse(line.decode("utf-8")), kind))
         except ValueError as error:
-            why = "it is no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+            why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
             raise refusal(path, f"is damaged in line {number}: {why}", fix=fix) from error
     return values
 
 
 def cut_torn_line(path: Path) -> None:
-    """Takes away a last line that a crash cut off, so that the next one does not continue it; a missing file stays missing.
+    """Remove an incomplete last line, so that the next line is not appended to it.
+
+    Args:
+      path: The file; if it is missing, nothing is done.
 
     Raises:
-      DataError: it is no plain file, or cannot be written.
+      DataError: It is not a regular file, or cannot be written.
     """
-    fix = "restore the file from a copy, or start the run anew in another folder"
+    fix = "restore the file from a copy, or start a new run in another folder"
     try:
         data = read_bytes(path, fix=fix)
         if data and not data.endswith(b"\n"):
@@ -147,14 +168,19 @@ def cut_torn_line(path: Path) -> None:
 
 
 def parse(text: str, *, finite: bool = True) -> Any:
-    """The value of a JSON text.
+    """Parse JSON text.
 
     Args:
-      text: of the whole value.
-      finite: refuse NaN, infinities and numbers beyond 64 bits, which JSON or its other readers do not know.
+      text: The JSON text.
+      finite: Reject NaN, infinities and numbers beyond 64 bits, which JSON or other parsers do not
+        support.
+
+    Returns:
+      The value.
 
     Raises:
-      ValueError: it is no JSON, is nested too deep, has a key twice or text that cannot be written; says which, in a few words.
+      ValueError: The text is not JSON, is nested too deeply, has a duplicate key, or has strings
+        that cannot be written; the message is a short reason.
     """
     hooks: dict[str, Callable[[str], Any]] = {}
     if finite:
@@ -163,7 +189,7 @@ def parse(text: str, *, finite: bool = True) -> Any:
         value = json.loads(text, object_pairs_hook=_once, **hooks)
     except json.JSONDecodeError as error:
         raise ValueError(
-            f"it is no JSON (line {error.lineno}, column {error.colno}: {error.msg.lower()})"
+            f"it is not JSON (line {error.lineno}, column {error.colno}: {error.msg.lower()})"
         ) from error
     except RecursionError as error:
         raise ValueError(f"it is nested deeper than {_DEEPEST}") from error
@@ -173,10 +199,17 @@ def parse(text: str, *, finite: bool = True) -> Any:
 
 
 def checked(value: Any, kind: type[T]) -> T:
-    """`value` itself, if it is of that kind.
+    """Return `value` if it is of type `kind`.
+
+    Args:
+      value: A JSON value.
+      kind: The expected type.
+
+    Returns:
+      `value`, unchanged.
 
     Raises:
-      ValueError: it is not; says where, in a few words.
+      ValueError: It is of another type; the message is a short reason with the position.
     """
     try:
         _adapter(kind).validate_python(value, strict=True)
@@ -192,24 +225,24 @@ def checked(value: Any, kind: type[T]) -> T:
             else ""
         )
         raise ValueError(
-            f"{at}{why.replace('input', 'it')}, and is {quoted(first['input'])}"
+            f"{at}{why.replace('input', 'it')}, but is {quoted(first['input'])}"
         ) from error
     return value
 
 
 def refusal(path: Path, why: str, *, fix: str) -> DataError:
-    """The one line about a file that cannot be used."""
+    """Return the one-line error for a file that cannot be used."""
     return DataError(f"{_printable(path)} {why}; {fix}")
 
 
 def quoted(value: Any) -> str:
-    """The beginning of a value, fit for a line."""
+    """Return the beginning of a value's representation, for a one-line message."""
     text = repr(value)
     return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…"
 
 
-def told(error: BaseException) -> str:
-    """What another library says is wrong, as part of a line."""
+def error_text(error: BaseException) -> str:
+    """Return the first line of another library's error message, for a one-line message."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     text = lines[0] if lines[0].isprintable() else repr(lines[0])
     return text if len(text) <= _TOLD else f"{text[:_TOLD]}…"
@@ -230,7 +263,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
         raise ValueError(
-            f"the key {quoted(next(key for key in keys if keys.count(key) > 1))} is there twice"
+            f"the key {quoted(next(key for key in keys if keys.count(key) > 1))} occurs twice"
         )
     return values
 
@@ -253,7 +286,7 @@ def _integer(text: str) -> int:
 
 
 def _check_nested(value: Any, *, texts: bool) -> None:
-    """Without recursion, since what is checked is how deep it would go."""
+    """Check depth and strings without recursion, which a deeply nested value would exhaust."""
     level, depth = [value], 0
     while level:
         if depth > _DEEPEST:
@@ -262,7 +295,7 @@ def _check_nested(value: Any, *, texts: bool) -> None:
             for item in level:
                 for text in item if isinstance(item, dict) else (item,):
                     if isinstance(text, str) and ("\0" in text or not _is_writable(text)):
-                        raise ValueError("it has text with zero bytes or halves of characters")
+                        raise ValueError("it has a string with NUL bytes or unpaired surrogates")
         level = [
             inner
             for item in level

@@ -1,7 +1,8 @@
-"""A temporary folder for each process: what libraries leave there goes with the process, or with the next one.
+"""A temporary folder for each process, removed when the process ends or by the next process.
 
-TensorFlow writes a file for every function that it traces, MLflow and Matplotlib make temporary folders; a process that is
-killed leaves them all. Here they lie in `TMPDIR/ecgexp-USER/PROCESS/`, which its process locks for as long as it lives.
+TensorFlow writes a file for every function that it traces, and MLflow and Matplotlib create
+temporary folders; a killed process leaves them behind. Here they are in
+`TMPDIR/ecgexp-USER/PROCESS/`, which its process keeps locked.
 """
 
 import atexit
@@ -17,14 +18,16 @@ from ecgexp.storage.atomic import claimed_folder, remove_if_dead
 
 _MODE = 0o700
 _TRIES = 5
-_owner: int | None = None  # the process that has one; a fork of it has not
+_owner: int | None = None  # the process that owns a folder; a forked child does not
 
 
 def use_own_scratch() -> None:
-    """From now on temporary files of this process are made in a folder of its own; those of dead processes are removed.
+    """Create a temporary folder for this process and remove those of terminated processes.
 
-    **Guarantees**: the folder is removed when the process ends, or by the next process that calls this if it was killed; the
-    folder of a living process stays (`tests/test_scratch.py`). Where no such folder can be made, nothing changes.
+    **Guarantees**: the folder is removed when the process ends, or, if the process was killed, by
+      the next
+    process that calls this function; the folder of a running process is kept
+    (`tests/test_scratch.py`). If the folder cannot be created, nothing changes.
     """
     global _owner
     if _owner == os.getpid():
@@ -41,7 +44,7 @@ def use_own_scratch() -> None:
 
 
 def _claim(root: Path, held: ExitStack) -> Path | None:
-    for _ in range(_TRIES):  # the root may be removed by a process that ends, between the two calls
+    for _ in range(_TRIES):  # a process that ends may remove the root between the calls
         try:
             root.mkdir(mode=_MODE, exist_ok=True)
             if not _is_ours(root):
@@ -57,7 +60,7 @@ def _claim(root: Path, held: ExitStack) -> Path | None:
 
 
 def _is_ours(root: Path) -> bool:
-    """Whether nobody else can put links or files there."""
+    """Return whether no other user can create links or files in `root`."""
     found = root.lstat()
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
 
@@ -69,11 +72,11 @@ def _remove_dead(root: Path) -> None:
 
 
 def _end(owner: int, root: Path, folder: Path, held: ExitStack, before: str | None) -> None:
-    if os.getpid() != owner:  # a fork of it
+    if os.getpid() != owner:  # a forked child
         return
     tempfile.tempdir = before
     shutil.rmtree(folder, ignore_errors=True)
     held.close()
     _remove_dead(root)
-    with suppress(OSError):  # others are at work
+    with suppress(OSError):  # other processes use it
         root.rmdir()

@@ -149,17 +149,17 @@ def test_a_class_that_the_grouping_does_not_make_is_refused():
         (
             Chain,
             {"steps": [Crops9(), Crops9()]},
-            r"augmentation\.steps=.*crops9 stands in it twice, in places 1 and 2",
+            r"augmentation\.steps=.*crops9 is listed twice, at positions 1 and 2",
         ),
         (
             ImageAugmentation,
             {"flips": ["both", "both"]},
-            r"augmentation\.flips=.*both stands in it twice",
+            r"augmentation\.flips=.*both is listed twice",
         ),
         (
             Crops9,
             {"except_classes": ["N", "N"]},
-            r"augmentation\.except_classes=.*N stands in it twice",
+            r"augmentation\.except_classes=.*N is listed twice",
         ),
     ],
 )

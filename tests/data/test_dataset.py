@@ -77,7 +77,7 @@ def test_record_names_may_be_numbers_or_the_name_of_a_set():
         ({"records": ["../100"]}, r"\.\./100 is not in mitdb"),
         ({"records": []}, "no record is not in mitdb"),
         ({"leads": ["MLI"]}, r"dataset\.leads: mitdb 1\.0\.0 has no lead MLI; it has MLII"),
-        ({"leads": ["MLII", "MLII"]}, "MLII stands in it twice, in places 1 and 2"),
+        ({"leads": ["MLII", "MLII"]}, "MLII is listed twice, at positions 1 and 2"),
         ({"window_ms": [0, 1]}, r"dataset\.window_ms=\[0\.0, 1\.0\] is shorter than two samples"),
         ({"bandpass_hz": [40, 0.5]}, r"dataset\.bandpass_hz=\[40\.0, 0\.5\] must rise"),
         ({"fs_hz": 0}, r"dataset\.fs_hz=0 is not usable"),

@@ -56,7 +56,7 @@ def test_empty_class_may_be_dropped_but_not_down_to_one():
         ),
         (
             {"N": ["N", "L", "N"], "S": ["A"]},
-            r"grouping\.classes\.N=.*N stands in it twice, in places 1 and 3",
+            r"grouping\.classes\.N=.*N is listed twice, at positions 1 and 3",
         ),
         ({"N": ["N"], "X": ["+"]}, r"grouping\.classes\.X: \+ is no beat symbol"),
         ({"N": ["N"], "/": ["/"]}, "class name '/' is refused"),

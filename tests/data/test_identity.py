@@ -17,7 +17,7 @@ from ecgexp.data.preprocessing.pipeline import preprocess_records
 from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.settings.declaration import ConfigError, DataError, build
 
-TWICE = "101 stands in it twice, in places 1 and 3; name it once"
+TWICE = "101 is listed twice, at positions 1 and 3; list it once"
 
 
 def load(folder, records):
@@ -33,13 +33,13 @@ def test_record_named_twice_is_refused(records):
 
 
 def test_record_named_twice_in_a_part_is_refused():
-    with pytest.raises(ConfigError, match=r"dataset\.train\.records=.*stands in it twice"):
+    with pytest.raises(ConfigError, match=r"dataset\.train\.records=.*is listed twice"):
         build(RecordedDataset, {"records": [101, 101]}, path="dataset.train")
 
 
 def test_record_read_twice_is_refused(tiny):
     with pytest.raises(
-        DataError, match=r"dataset\.records=\[a,a\]: a stands in it twice, in places 1 and 2"
+        DataError, match=r"dataset\.records=\[a,a\]: a is listed twice, at positions 1 and 2"
     ):
         load(tiny, ("a", "a"))
 

@@ -277,7 +277,7 @@ def test_link_out_of_the_folder_is_refused(tmp_path):
 
 def test_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / f"step-000001-{'0' * 32}.safetensors")
-    with pytest.raises(DataError, match="is not a plain file"):
+    with pytest.raises(DataError, match="is not a regular file"):
         Checkpoints(tmp_path).newest()
 
 

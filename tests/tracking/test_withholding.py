@@ -362,5 +362,5 @@ def test_private_file_killed_while_written_is_as_before(tmp_path, change, killed
 def test_private_file_that_is_no_plain_file_is_refused(tmp_path, name, make):
     (tmp_path / "private").mkdir()
     make(tmp_path / "private" / name)
-    with pytest.raises(DataError, match=rf"private/{name} is not a plain file; remove it"):
+    with pytest.raises(DataError, match=rf"private/{name} is not a regular file; remove it"):
         PrivateFolder(tmp_path)
