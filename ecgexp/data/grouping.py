@@ -1,4 +1,4 @@
-"""Annotation symbols to classes."""
+"""Assign classes to beats by their annotation symbols."""
 
 import re
 from collections.abc import Mapping
@@ -17,13 +17,18 @@ _CLASS_NAME = re.compile(r"[A-Za-z0-9_+-]+")
 
 @settings
 class LabelGrouping:
-    """A table of classes; beats of symbols that it does not name are dropped and counted.
+    """A mapping of annotation symbols to classes; beats with other symbols are dropped and counted.
 
     Attributes:
-      name: of the table.
-      classes: class -> its annotation symbols; the order of the classes is the order of the labels.
-      empty_class: what to do when no beat of a class is there. `error`: stop, since a score of that class could not be
-        given; `drop`: go on with the classes that are there, for records chosen so.
+      name: Name of the grouping.
+      classes: class -> annotation symbols; the order of the classes is the order of the labels.
+      empty_class: What to do if a class has no beat. `error`: stop, since the class has no score;
+        `drop`: continue with the remaining classes, for a deliberate selection of records.
+
+    Example:
+      >>> grouping = LabelGrouping(name="two", classes={"N": ("N",), "other": ("V", "A")})
+      >>> list(grouping.classes)
+      ['N', 'other']
     """
 
     name: str
@@ -34,17 +39,18 @@ class LabelGrouping:
         for name, symbols in self.classes.items():
             if not _CLASS_NAME.fullmatch(name):
                 raise ConfigError(
-                    f"grouping.classes: the class name {name!r} is refused, for it becomes part of metric and file "
+                    f"grouping.classes: the class name {name!r} cannot be part of metric and file "
                     "names; use letters, digits, _ + -"
                 )
             if unknown := [symbol for symbol in symbols if symbol not in BEAT_SYMBOLS]:
                 raise ConfigError(
-                    f"grouping.classes.{name}: {' '.join(unknown)} is no beat symbol; "
-                    f"there are {' '.join(BEAT_SYMBOLS)}"
+                    f"grouping.classes.{name}: {' '.join(unknown)} is not a beat symbol; "
+                    f"use some of {' '.join(BEAT_SYMBOLS)}"
                 )
             if not symbols:
                 raise ConfigError(
-                    f"grouping.classes.{name} names no symbol; give it one or take it out"
+                    f"grouping.classes.{name}: the class has no symbol; add a symbol or remove the "
+                    "class"
                 )
         for name, symbols in self.classes.items():
             check_named_once(f"grouping.classes.{name}", symbols)
@@ -53,14 +59,21 @@ class LabelGrouping:
             for symbol in symbols:
                 if (other := owners.setdefault(symbol, name)) != name:
                     raise ConfigError(
-                        f"grouping.classes.{name}: symbol {symbol} stands in classes {other} and {name}; a beat has one class"
+                        f"grouping.classes.{name}: symbol {symbol} is in classes {other} and "
+                        f"{name}, but a beat has one class; remove it from one of them"
                     )
 
     def apply(self, beats: BeatSet) -> BeatSet:
-        """Labels the beats and drops those whose symbol is in no class, counted in `dropped` as `symbol Q`.
+        """Label the beats; drop beats whose symbol is in no class and count them as `symbol Q`.
+
+        Args:
+          beats: Beats without labels.
+
+        Returns:
+          The labeled beats; `dropped` has an entry for each symbol without a class.
 
         Raises:
-          DataError: a class has no beat; the message lists what is there.
+          DataError: A class has no beat; the message lists the symbols that occur.
         """
         found = _count(beats.symbols)
         classes = {
@@ -85,12 +98,12 @@ class LabelGrouping:
         return labelled.take(np.flatnonzero(labels >= 0))
 
     def _describe(self, empty: list[str], found: Mapping[str, int]) -> str:
-        there = (
-            ", ".join(f"{symbol} {count}" for symbol, count in found.items()) or "no beat at all"
-        )
+        there = ", ".join(f"{symbol} {count}" for symbol, count in found.items()) or "no beats"
         return (
-            f"grouping={self.name}: no beat of class {', '.join(empty)}; there are {there}. Take another grouping or "
-            "more records, or grouping.empty_class=drop if two classes or more are left"
+            f"grouping={self.name}: no beat of class {', '.join(empty)} (symbols present: "
+            f"{there}); use "
+            "another grouping, more records, or grouping.empty_class=drop if at least two classes "
+            "remain"
         )
 
 

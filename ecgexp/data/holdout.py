@@ -1,4 +1,4 @@
-"""Holding out: whole patients, or beats of every class."""
+"""Hold out whole patients, or a share of the beats of every class."""
 
 import numpy as np
 
@@ -11,30 +11,35 @@ _CANDIDATES = 512
 def hold_out_patients(
     beats: BeatSet, rows: np.ndarray, fraction: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Holds out whole patients such that every class that can be is on both sides.
+    """Hold out whole patients, with every class on both sides where possible.
 
-    Of several hundred random draws the one is taken that leaves the fewest classes missing, a class that a single
-    patient has being wanted among those kept, and among equals the one whose held-out share of every class is nearest
-    to `fraction`. With a few patients a plain draw often leaves a rare class on one side only.
+    Of 512 random draws, the one with the fewest missing classes is used; a class of a single
+    patient is wanted on the kept side. Among equal draws, the one is used whose held-out share of
+    every class is nearest to `fraction`. With few patients, a single draw often leaves a rare class
+    on one side only.
 
     Args:
-      beats: labelled.
-      rows: indices to divide.
-      fraction: about this share of the patients is held out, at least one if it is above 0.
-      rng: draws the patients.
+      beats: Labeled beats.
+      rows: (num_rows,) int64, indices to divide.
+      fraction: Approximate share of the patients to hold out; at least one patient if it is above
+        0.
+      rng: Draws the patients.
 
     Returns:
-      kept, held: sorted indices.
+      kept: (num_kept,) int64, sorted indices.
+      held: (num_held,) int64, sorted indices of the holdout.
 
     Raises:
-      DataError: there are fewer than two patients.
+      DataError: There are fewer than two patients.
     """
     if fraction == 0:
         return rows, rows[:0]
     patients, owner = np.unique(beats.patient_ids[rows], return_inverse=True)
     if len(patients) < 2:
         raise DataError(
-            f"split: {len(patients)} patient cannot be divided in two; take more records or split=intra_patient"
+            f"split: {len(patients)} patient cannot be divided into two groups; use more records "
+            "or "
+            "split=intra_patient"
         )
     counts = np.zeros((len(patients), len(beats.class_names)), np.int64)
     np.add.at(counts, (owner, beats.labels[rows]), 1)
@@ -46,19 +51,18 @@ def hold_out_patients(
 
 
 def _rank(counts: np.ndarray, draws: np.ndarray, fraction: float) -> int:
-    """The best draw: fewest classes missing, then the most even shares.
+    """Return the index of the best draw: fewest missing classes, then the most even shares.
 
     Args:
-      counts: (patients, classes) beats.
-      draws: (candidates, size) patients held out.
-      fraction: the share of each class that is aimed at.
+      counts: (num_patients, num_classes) int64, numbers of beats.
+      draws: (candidates, size) int64, patients held out in each draw.
+      fraction: Target share of each class.
     """
     held = counts[draws].sum(axis=1)
     total = counts.sum(axis=0)
     owners = (counts > 0).sum(axis=0)
-    missing = ((held == total) & (total > 0)).sum(axis=1) * len(
-        total
-    )  # nothing to learn a class from is the worse lack
+    # A class without training beats is worse than one without held-out beats.
+    missing = ((held == total) & (total > 0)).sum(axis=1) * len(total)
     missing = missing + ((held == 0) & (owners >= 2)).sum(axis=1)
     unevenness = np.abs(held / np.maximum(total, 1) - fraction)[:, owners >= 2].sum(axis=1)
     return int(np.lexsort((unevenness, missing))[0])
@@ -67,21 +71,22 @@ def _rank(counts: np.ndarray, draws: np.ndarray, fraction: float) -> int:
 def hold_out_beats(
     strata: np.ndarray, rows: np.ndarray, fraction: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Holds out the same share of every stratum, drawn beat by beat.
+    """Hold out the same share of every stratum, drawn beat by beat.
 
     A stratum of a single beat is kept, not held out.
 
     Args:
       strata: (num_beats,) int64, e.g. the labels.
-      rows: indices to divide.
-      fraction: share to hold out; 0 for none.
-      rng: draws the beats.
+      rows: (num_rows,) int64, indices to divide.
+      fraction: Share to hold out; 0 for none.
+      rng: Draws the beats.
 
     Returns:
-      kept, held: sorted indices.
+      kept: (num_kept,) int64, sorted indices.
+      held: (num_held,) int64, sorted indices of the holdout.
 
     Raises:
-      DataError: too few beats for the strata to be on both sides.
+      DataError: A stratum has too few beats to be on both sides.
     """
     if fraction == 0:
         return rows, rows[:0]
@@ -97,7 +102,7 @@ def hold_out_beats(
         )
     except ValueError as error:
         raise DataError(
-            f"split: {len(rows)} beats cannot be divided {1 - fraction:g} to {fraction:g} with every class on both "
-            f"sides ({error}); take more records or a larger fraction"
+            f"split: {len(rows)} beats cannot be divided {1 - fraction:g} to {fraction:g} with "
+            f"every class on both sides ({error}); use more records or a larger fraction"
         ) from error
     return np.sort(np.concatenate([kept, rows[single]])), np.sort(held)

@@ -1,4 +1,4 @@
-"""Each record, signal and beat is there once: what is counted, trained on and protected is known by itself, not by its place."""
+"""Check that each record, signal and beat occurs once, identified by its content."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -12,16 +12,17 @@ from ecgexp.storage.digests import file_sha256
 
 
 def check_signals_once(signals: Mapping[str, Sequence[Path]], digests: Mapping[str, str]) -> None:
-    """No two records have a signal file in common, by name or by content.
+    """Check that no two records share a signal file, by name or by content.
 
-    A copy of a record under another name would give each of its heartbeats several rows, in training and test alike.
+    A copy of a record under another name would give each of its heartbeats several rows, possibly
+    in both training and test.
 
     Args:
-      signals: record -> its signal files.
-      digests: file name -> SHA-256 of it.
+      signals: record -> signal files.
+      digests: file name -> hexadecimal SHA-256.
 
     Raises:
-      DataError: two have; both are named.
+      DataError: Two records share a signal file; the message names both.
     """
     owners: dict[str, tuple[str, str]] = {}
     for record_id, paths in signals.items():
@@ -34,21 +35,24 @@ def check_signals_once(signals: Mapping[str, Sequence[Path]], digests: Mapping[s
                     else f"{other_name} and {name} are equal byte for byte"
                 )
                 raise DataError(
-                    f"records {other} and {record_id} hold the same signal: {same}; name one of them in dataset.records="
+                    f"records {other} and {record_id} hold the same signal: {same}; list only one "
+                    "of "
+                    "them in dataset.records="
                 )
 
 
 def check_no_copies(record_ids: np.ndarray, signals_mv: np.ndarray) -> None:
-    """No two records share most of the beats of one of them, bit for bit, as a copy in another file format or an excerpt would.
+    """Check that no two records share, bit for bit, most of the beats of one of them.
 
-    Windows without any change of voltage are not compared: all of them look alike.
+    It finds copies in another file format and excerpts. Constant windows are not compared, because
+    all of them are equal.
 
     Args:
       record_ids: (num_beats,) str.
-      signals_mv: (num_beats, window, leads) float32.
+      signals_mv: (num_beats, window, leads) float32, millivolts.
 
     Raises:
-      DataError: two do; both are named, and one of the beats.
+      DataError: Two records share beats; the message names both and the number of equal windows.
     """
     names, owners = np.unique(record_ids, return_inverse=True)
     hashes = np.asarray(window_hashes(signals_mv), object)
@@ -58,16 +62,20 @@ def check_no_copies(record_ids: np.ndarray, signals_mv: np.ndarray) -> None:
     if found is not None:
         one, other, number = found
         raise DataError(
-            f"records {one} and {other} hold the same heartbeats: {number} windows are equal bit for bit; name one of them in "
-            "dataset.records="
+            f"records {one} and {other} hold the same heartbeats: {number} windows are equal bit "
+            "for "
+            "bit; list only one of them in dataset.records="
         )
 
 
 def window_hashes(signals_mv: np.ndarray) -> list[int | None]:
-    """One number a beat, equal in this process for windows that are equal bit for bit; None without any change of voltage.
+    """Return a hash of each window, comparable within this process; None for constant windows.
 
     Args:
-      signals_mv: (num_beats, window, leads) float32.
+      signals_mv: (num_beats, window, leads) float32, millivolts.
+
+    Returns:
+      One entry for each beat.
     """
     rows = np.ascontiguousarray(signals_mv).reshape(len(signals_mv), -1)
     if not rows.size:
@@ -82,10 +90,13 @@ def window_hashes(signals_mv: np.ndarray) -> list[int | None]:
 
 
 def copies(windows: Mapping[str, Sequence[int | None]]) -> tuple[str, str, int] | None:
-    """Two records of which one shares most of its beats with the other, and how many; None where there are no two.
+    """Find two records of which one shares more than half of its beats with the other.
 
     Args:
       windows: record -> `window_hashes` of its beats.
+
+    Returns:
+      Both records and the number of shared beats, or None if there are no such records.
     """
     first: dict[int, str] = {}
     shared: Counter[tuple[str, str]] = Counter()
@@ -102,14 +113,14 @@ def copies(windows: Mapping[str, Sequence[int | None]]) -> tuple[str, str, int] 
 def check_stems_once(
     stems: Sequence[Path], files_of: Callable[[Path, str], Sequence[Path]]
 ) -> None:
-    """No two records, wherever they lie, have a signal file of equal content.
+    """Check that no two records, in any folders, have a signal file of equal content.
 
     Args:
-      stems: paths of the records, without suffix.
-      files_of: folder and record -> its signal files; those that are not there are passed over.
+      stems: Paths of the records, without suffix.
+      files_of: (folder, record) -> signal files; missing files are skipped.
 
     Raises:
-      DataError: two have; both are named.
+      DataError: Two records have a file of equal content; the message names both.
     """
     owners: dict[str, Path] = {}
     for stem in stems:
@@ -118,18 +129,20 @@ def check_stems_once(
         }:
             if (other := owners.setdefault(sha256, stem)) != stem:
                 raise DataError(
-                    f"records {other} and {stem} hold the same signal, and would count twice; give one of them"
+                    f"records {other} and {stem} hold the same signal and would be counted twice; "
+                    "name "
+                    "only one of them"
                 )
 
 
 def check_beats_once(beats: BeatSet) -> None:
-    """No beat has two rows; a beat is known by its record and annotated sample.
+    """Check that no beat has two rows; a beat is identified by its record and annotated sample.
 
     Args:
-      beats: of any dataset.
+      beats: Beats of any dataset.
 
     Raises:
-      DataError: one has; both rows are named.
+      DataError: A beat has two rows; the message names both.
     """
     _, record = np.unique(beats.record_ids, return_inverse=True)
     order = np.lexsort((beats.r_samples, record))
@@ -138,6 +151,6 @@ def check_beats_once(beats: BeatSet) -> None:
         at = int(np.flatnonzero(same)[0])
         one, other = sorted((int(order[at]), int(order[at + 1])))
         raise DataError(
-            f"{int(same.sum())} beats have several rows: record {beats.record_ids[one]} sample {beats.r_samples[one]} stands in "
-            f"rows {one} and {other}; load each record once"
+            f"{int(same.sum())} beats have several rows: record {beats.record_ids[one]} sample "
+            f"{beats.r_samples[one]} is in rows {one} and {other}; load each record once"
         )

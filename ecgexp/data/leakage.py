@@ -1,4 +1,4 @@
-"""The leak guard: what a split promised, checked on the beats themselves."""
+"""Check for leakage: the parts of a split share only what the split declares."""
 
 import logging
 from collections.abc import Mapping
@@ -15,19 +15,25 @@ _SHOWN = 5
 
 
 def check_split(beats: BeatSet, split: Split) -> None:
-    """Stops a run whose parts share what they must not.
+    """Check that the parts of a split share no beats, and no patients if the split declares so.
 
-    A beat is known by its record and annotated sample, not by its row, so a copy of a beat (as augmentation before the
-    split would make) is found as well. Beats of other identity are never compared by content. Notes of the split, and
-    patients who are on two sides because the division was published so, are logged as warnings.
+    A beat is identified by its record and annotated sample, not by its row, so a copy of a beat (as
+    augmentation before the split would make) is found too. Beats of different identity are not
+    compared by content. Notes of the split, such as patients that the published division has on
+    both sides, are logged as warnings.
+
+    **Guarantees**: if it returns, no beat is in two parts; no patient is in two parts unless
+    `split.disjoint` is `beat` or the patient is in `split.shared_patients`; and of two databases,
+    only the first is in training and validation and only the second is in test
+    (`tests/data/test_splits.py`).
 
     Args:
-      beats: the beats.
-      split: indices into them.
+      beats: The beats.
+      split: Indices into them.
 
     Raises:
-      DataError: an index is out of range, a part is empty, or two parts share a beat, or share a patient that they
-        promise not to share; the message names some. Beats of two databases are divided otherwise than between them.
+      DataError: An index is out of range, a part is empty, two parts share a beat or an undeclared
+        patient, or beats of two databases are not divided by database; the message gives examples.
     """
     parts = {"train": split.train, "validation": split.validation, "test": split.test}
     for name, indices in parts.items():
@@ -41,7 +47,8 @@ def check_split(beats: BeatSet, split: Split) -> None:
                 f"record {beats.record_ids[row]} sample {beats.r_samples[row]}" for row in rows
             )
             raise DataError(
-                f"leak: {first} and {second} share {len(shared)} beats: {named}. Split before copying beats"
+                f"leakage: {first} and {second} share {len(shared)} beats: {named}; split before "
+                "copying beats"
             )
         if split.disjoint != "beat":
             _check_patients(
@@ -57,33 +64,37 @@ def check_split(beats: BeatSet, split: Split) -> None:
 
 
 def _check_databases(beats: BeatSet, split: Split, parts: Mapping[str, np.ndarray]) -> None:
-    """Of two databases only the first is learned from, and only the second tested."""
+    """Check that of two databases only the first is trained on and only the second is tested."""
     if not beats.is_of_two:
         if split.disjoint == "database":
             raise DataError(
-                f"leak: the split promises to test another database, and all beats are of {beats.database}"
+                "leakage: the split tests a database that is not trained on, but all beats are of "
+                f"{beats.database}; use a dataset of two databases, e.g. dataset=mitdb_to_svdb"
             )
         return
     for name, indices in parts.items():
         strays = indices[beats.parts[indices] != (TESTED if name == "test" else TRAINED)]
         if len(strays):
             raise DataError(
-                f"leak: {name} has {len(strays)} beats of the wrong one of {beats.database}, such as record "
-                f"{beats.record_ids[strays[0]]} sample {beats.r_samples[strays[0]]}; take split=cross_database"
+                f"leakage: {name} has {len(strays)} beats of the wrong database of "
+                f"{beats.database}, "
+                f"such as record {beats.record_ids[strays[0]]} sample "
+                f"{beats.r_samples[strays[0]]}; use "
+                "split=cross_database"
             )
 
 
 def _check_indices(name: str, indices: np.ndarray, num_beats: int) -> None:
     if not len(indices) and name != "validation":
-        raise DataError(f"split: no beat is left for {name}; choose other records or fractions")
+        raise DataError(f"split: no beat is left for {name}; use other records or fractions")
     if len(indices) and (indices.min() < 0 or indices.max() >= num_beats):
         raise DataError(f"split.{name} has an index outside the {num_beats} beats")
     if len(np.unique(indices)) < len(indices):
-        raise DataError(f"leak: split.{name} holds a beat twice")
+        raise DataError(f"leakage: split.{name} contains a beat twice")
 
 
 def _identities(beats: BeatSet) -> np.ndarray:
-    """(num_beats,) int64: one number for each (record, sample)."""
+    """Return (num_beats,) int64, one number for each (record, sample)."""
     _, record = np.unique(beats.record_ids, return_inverse=True)
     return record.astype(np.int64) * (int(beats.r_samples.max(initial=0)) + 1) + beats.r_samples
 
@@ -92,6 +103,9 @@ def _check_patients(first: str, a: set[str], second: str, b: set[str], split: Sp
     shared = sorted((a & b) - set(split.shared_patients))
     if shared:
         raise DataError(
-            f"leak: {first} and {second} share the patients {', '.join(shared[:_SHOWN])}, which this split promises "
-            "they do not; take split=patient_kfold, or split=intra_patient if patients may be shared"
+            f"leakage: {first} and {second} share the patients {', '.join(shared[:_SHOWN])}, but "
+            "the split "
+            "must be disjoint by patient; use split=patient_kfold, or split=intra_patient if "
+            "patients may "
+            "be shared"
         )

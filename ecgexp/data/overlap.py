@@ -1,15 +1,17 @@
-"""Windows that overlap: in how many rows one heartbeat is seen.
+"""Overlap of windows: the number of rows that contain a given heartbeat.
 
-A row is the window `[p - before, p + after)` round an R peak p. Example-level differential privacy protects one row. Whether that
-protects one *heartbeat* depends on the other rows:
+A row is the window `[p - before, p + after)` around an R peak p. Example-level differential privacy
+protects one row. Whether that protects one *heartbeat* depends on the other rows:
 
-- **A peak in several rows.** Where the peak p' of another annotated beat lies inside a window, `p - before < p' < p + after`,
-  that row shows the other heartbeat as much as its own. Taking the heartbeat away then takes away all rows that hold its peak.
-- **Shared samples only.** Two windows share a sample if `|p - p'| < before + after`. Where no peak lies in another window they
-  show the same stretch between two beats.
+- **A peak in several rows.** If the peak p' of another annotated beat is inside a window,
+  `p - before < p' < p + after`, the row contains the other heartbeat as well as its own. Removing
+  that heartbeat then changes all rows that contain its peak.
+- **Shared samples only.** Two windows share a sample if `|p - p'| < before + after`. If no peak is
+  inside another window, they share only samples between two beats.
 
-A peak on the very first sample of a window, `p' = p - before`, is counted as a shared sample: the window shows the second half of
-that beat and not its peak's rise (at ±250 ms that is one pair of all beats of MIT-BIH, in record 203).
+A peak on the first sample of a window, `p' = p - before`, counts as a shared sample: the window
+contains the second half of that beat but not the upstroke of its peak (at ±250 ms this is one pair
+of all beats of MIT-BIH, in record 203).
 """
 
 from collections.abc import Iterator
@@ -21,15 +23,19 @@ from ecgexp.privacy.overlap import Overlap
 
 
 def overlap_of(beats: BeatSet, rows: np.ndarray, before: int) -> Overlap:
-    """How the windows of `rows` overlap, and which of them hold another beat's R peak.
+    """Count how the windows of `rows` overlap, and how many contain the R peak of another beat.
 
-    Every annotated beat of their records counts, also one that has no row of its own: one whose symbol is in no class, whose
-    window leaves the record, or that is validated or tested.
+    Every annotated beat of the records counts, also beats without a row in `rows`: those whose
+    symbol is in no class, whose window leaves the record, or that are in the validation or test
+    part.
 
     Args:
-      beats: with their windows.
-      rows: (num_rows,) of them, e.g. those to train on.
-      before: samples of a window before the R peak.
+      beats: All beats, with their windows.
+      rows: (num_rows,) int64, indices, e.g. of the training beats.
+      before: Samples of a window before the R peak.
+
+    Returns:
+      The counts over all records.
     """
     found = Overlap(rows=len(rows))
     for at, samples, own, peaks in _records(beats, rows):
@@ -40,7 +46,7 @@ def overlap_of(beats: BeatSet, rows: np.ndarray, before: int) -> Overlap:
 
 
 def rows_sharing_samples(beats: BeatSet, rows: np.ndarray, others: np.ndarray) -> int:
-    """How many of `others` share a sample of the same record with one of `rows`."""
+    """Count the rows of `others` that share a sample of the same record with one of `rows`."""
     window, count = beats.signals_mv.shape[1], 0
     places = {record: np.sort(own) for record, _, own, _ in _records(beats, rows)}
     for record, _, own, _ in _records(beats, others):
@@ -59,21 +65,20 @@ def _of_record(
     window: int,
     beats: BeatSet,
 ) -> Overlap:
-    """`Overlap` of the rows of one record.
+    """Return the overlap of the rows of one record.
 
     Args:
-      record: its name.
-      samples: (num_rows,) annotated samples of the rows.
-      own: (num_rows,) where their peaks lie, ascending.
-      peaks: (num_annotated,) where all peaks lie, ascending; `own` among them.
-      before: samples of a window before the peak.
-      window: samples of a window.
-      beats: for the sampling frequency.
+      record: Name of the record.
+      samples: (num_rows,) int64, annotated samples of the rows.
+      own: (num_rows,) int64, samples of their peaks, ascending.
+      peaks: (num_annotated,) int64, samples of all peaks, ascending; includes `own`.
+      before: Samples of a window before the peak.
+      window: Samples of a window.
+      beats: Gives the sampling frequency.
     """
     after = window - before
-    held = np.maximum(
-        _count(peaks, own - before + 1, own + after), 1
-    )  # its own peak, also where `after` is 0
+    # At least its own peak, also if `after` is 0.
+    held = np.maximum(_count(peaks, own - before + 1, own + after), 1)
     holders = np.maximum(_count(own, peaks - after + 1, peaks + before), 1)
     near = _count(own, peaks - window + 1, peaks + window)
     sharing = _count(own, own - window + 1, own + window)
@@ -82,11 +87,14 @@ def _of_record(
     gaps = np.minimum(padded[place + 1] - padded[place], padded[place + 2] - padded[place + 1])
     touched = np.flatnonzero(held > 1) if np.any(held > 1) else np.flatnonzero(sharing > 1)
     return Overlap(
-        rows=0, rows_with_other_peak=int(np.sum(held > 1)), rows_per_peak=int(holders.max(initial=1)),
-        rows_sharing=int(np.sum(sharing > 1)), rows_per_beat=int(near.max(initial=1)),
+        rows=0,
+        rows_with_other_peak=int(np.sum(held > 1)),
+        rows_per_peak=int(holders.max(initial=1)),
+        rows_sharing=int(np.sum(sharing > 1)),
+        rows_per_beat=int(near.max(initial=1)),
         nearest_ms=float(gaps.min(initial=np.inf)) / beats.fs_hz * 1000,
         where=f"record {record} sample {samples[touched[0]]}" if len(touched) else "",
-    )  # fmt: skip
+    )
 
 
 def _joined(a: Overlap, b: Overlap) -> Overlap:
@@ -96,16 +104,20 @@ def _joined(a: Overlap, b: Overlap) -> Overlap:
         else b.where or a.where
     )
     return Overlap(
-        rows=a.rows + b.rows, rows_with_other_peak=a.rows_with_other_peak + b.rows_with_other_peak,
-        rows_per_peak=max(a.rows_per_peak, b.rows_per_peak), rows_sharing=a.rows_sharing + b.rows_sharing,
-        rows_per_beat=max(a.rows_per_beat, b.rows_per_beat), nearest_ms=min(a.nearest_ms, b.nearest_ms), where=where,
-    )  # fmt: skip
+        rows=a.rows + b.rows,
+        rows_with_other_peak=a.rows_with_other_peak + b.rows_with_other_peak,
+        rows_per_peak=max(a.rows_per_peak, b.rows_per_peak),
+        rows_sharing=a.rows_sharing + b.rows_sharing,
+        rows_per_beat=max(a.rows_per_beat, b.rows_per_beat),
+        nearest_ms=min(a.nearest_ms, b.nearest_ms),
+        where=where,
+    )
 
 
 def _records(
     beats: BeatSet, rows: np.ndarray
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
-    """Of each record of `rows`: its name, the rows' annotated samples and peaks, and the peaks of all its annotated beats."""
+    """Yield for each record of `rows`: name, annotated samples, their peaks, and all peaks."""
     for record in np.unique(beats.record_ids[rows]):
         samples = beats.r_samples[rows][beats.record_ids[rows] == record]
         published, places = beats.annotated.get(str(record), np.stack([np.unique(samples)] * 2))
@@ -115,5 +127,5 @@ def _records(
 
 
 def _count(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """How many of the ascending `values` lie in each `[low, high)`."""
+    """Count the ascending `values` in each interval `[low, high)`."""
     return np.searchsorted(values, high) - np.searchsorted(values, low)

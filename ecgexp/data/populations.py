@@ -1,8 +1,8 @@
-"""Who may be among the training beats: words by which runs on the same people find each other, wherever their files lie.
+"""Identify the training population, so that runs on the same patients are accounted together.
 
-Two runs that one person's beats were in lose that person's privacy together, also where their beats differ: other splits,
-windows, leads and classes, a part of the records, a copy of the records under another name. So runs are compared by where
-their beats are from, never by their set of beats.
+If a patient's beats are in two runs, the privacy losses of both runs add up for that patient, also
+if the runs use different splits, windows, leads, classes or records, or a copy of the records under
+another name. Therefore runs are compared by the origin of their beats, not by the set of beats.
 """
 
 import zlib
@@ -13,23 +13,28 @@ import numpy as np
 from ecgexp.data.beats import TESTED, BeatSet, databases
 from ecgexp.privacy.keyed_digests import DigestKey
 
-_LENGTH = 8  # intervals between annotated beats; so many in a row are one heart's own
-_MARKS = (
-    4  # of each record: enough for one to survive where a window or a grouping leaves beats out
-)
+_LENGTH = 8  # successive intervals between annotated beats; so many are unique to a patient
+_MARKS = 4  # for each record: some remain equal if windows or a grouping drop beats
 
 
 def training_population_of(beats: BeatSet, key: DigestKey) -> frozenset[str]:
-    """Words for the people whose beats a run may be trained on; two runs that share a word may share a person.
+    """Return identifiers of the patients on whose beats a run may be trained.
 
-    **Guarantees**: runs on one database share a word, whatever their splits and records are, since the neighboring data sets of
-    a guarantee differ in any of its units. Records that were copied to another database share one if they have the same
-    annotated beats in places, `_LENGTH` intervals in a row (`tests/data/test_people.py`). Not recognized: one person
-    recorded anew for another database.
+    Two runs that share an identifier may share a patient.
+
+    **Guarantees**: runs on the same database share an identifier for any splits and records,
+      because
+    neighboring data sets may differ in any unit of the database. Records that were copied to
+    another database share an identifier if they have the same annotated beats for `_LENGTH`
+    successive intervals (`tests/data/test_people.py`). A patient with new recordings in another
+    database is not recognized.
 
     Args:
-      beats: all beats of the run; of two databases those of the one that is trained on count.
-      key: the marks of records are keyed, so that they tell nobody who has no key which records these are.
+      beats: All beats of the run; for two databases only the training database counts.
+      key: Key of the digests of records, without which the identifiers do not reveal the records.
+
+    Returns:
+      The identifiers.
     """
     rows = np.flatnonzero(beats.parts != TESTED) if beats.is_of_two else np.arange(len(beats))
     name = databases(beats.database)[0].split(" ")[0]
@@ -46,7 +51,7 @@ def training_population_of(beats: BeatSet, key: DigestKey) -> frozenset[str]:
 
 
 def _runs(r_samples: np.ndarray, symbols: np.ndarray) -> Iterator[bytes]:
-    """Intervals and symbols of so many beats in a row; of a shorter record all of it."""
+    """Yield the bytes of `_LENGTH` successive intervals and their symbols, or of all of them."""
     intervals = np.diff(r_samples).astype("<i8")
     length = min(_LENGTH, len(intervals))
     for first in range(len(intervals) - length + 1):

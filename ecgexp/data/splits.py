@@ -1,4 +1,4 @@
-"""Splits: which beats are trained on, which decide when to stop, which are tested."""
+"""Split beats into training, validation and test parts."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -19,21 +19,24 @@ from ecgexp.settings.declaration import (
     settings,
 )
 
-_SAME_MAN = "201+202"
+_SAME_PATIENT = "201+202"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Indices into one `BeatSet`, each sorted.
+    """Sorted indices of the parts into one `BeatSet`.
+
+    **Guarantees**: `ecgexp.data.leakage.check_split` verifies `disjoint` on the beats of every run.
 
     Attributes:
       train: (num_train,) int64.
       validation: (num_validation,) int64; may be empty.
       test: (num_test,) int64.
-      disjoint: what the three never share: `beat`, or `patient` (and so beats as well); `database`: nor is a beat of a
-        database in `test` when others of it are in the other two, which share no patient.
-      shared_patients: the exceptions to `patient`: on two sides because the division was published so.
-      notes: what a reader of the scores has to know.
+      disjoint: What the three parts do not share. `beat`: beats; `patient`: patients and beats;
+        `database`: in addition, the test part is a database of its own.
+      shared_patients: Exceptions to `patient`: patients that the published division has on both
+        sides.
+      notes: Remarks that are needed to interpret the scores.
     """
 
     train: np.ndarray
@@ -46,19 +49,20 @@ class Split:
 
 @settings
 class InterPatient:
-    """Trains on some patients and tests on others.
+    """Inter-patient split: training and test patients are different.
 
-    For mitdb it is the division of de Chazal 2004: DS1 for training, DS2 for testing, paced records in neither. It puts
-    201 and 202, which are one man, on either side. For a database without a published division the patients are drawn.
+    For mitdb it is the division of de Chazal, O'Dwyer & Reilly 2004: DS1 for training, DS2 for
+    testing, without paced records. Records 201 and 202, which come from one patient, are on
+    different sides. For a database without a published division, the patients are drawn.
 
     Attributes:
-      division: `published`: DS1 and DS2; `random`: patients drawn from the run's seed; `auto`: published for mitdb,
-        random for any other.
-      test_fraction: about this share of the patients is tested, in a random division.
-      validation_fraction: about this share of the training patients is held out whole for validation, drawn so that
-        every class that can be is on both sides; 0 for none.
-      merge_same_patient: mend the published division: 202 moves from DS2 to DS1, so that the man is only trained on.
-        The test set loses a record and gains none; it is no longer the published one.
+      division: `published`: DS1 and DS2; `random`: patients drawn with the seed of the run; `auto`:
+        published for mitdb, random for any other database.
+      test_fraction: Approximate share of test patients in a random division.
+      validation_fraction: Approximate share of the training patients held out for validation, drawn
+        such that every class is on both sides where possible; 0 for none.
+      merge_same_patient: Correct the published division: record 202 moves from DS2 to DS1, so that
+        its patient is only trained on. The test set has one record less than the published one.
     """
 
     division: Literal["auto", "published", "random"] = "auto"
@@ -67,14 +71,17 @@ class InterPatient:
     merge_same_patient: bool = False
 
     def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
-        """Splits by patient.
+        """Split by patient.
 
         Args:
-          beats: labelled.
-          rng: draws the patients.
+          beats: Labeled beats.
+          rng: Draws the patients.
+
+        Returns:
+          A split that is disjoint by patient.
 
         Raises:
-          DataError: a side has no record or too few patients.
+          DataError: A side has no record or too few patients.
         """
         if self.division == "random" or (self.division == "auto" and not _is_mitdb(beats)):
             training, test = hold_out_patients(
@@ -90,18 +97,18 @@ class InterPatient:
 
 @settings
 class InterPatientTwoLead:
-    """DS1 and DS2 without the records that have no V1 beside MLII (100 103 114 117 123 124).
+    """DS1 and DS2 without the records that lack lead V1 (100 103 114 117 123 124).
 
     Attributes:
-      validation_fraction: as in `InterPatient`.
-      merge_same_patient: as in `InterPatient`.
+      validation_fraction: As in `InterPatient`.
+      merge_same_patient: As in `InterPatient`.
     """
 
     validation_fraction: Fraction = 0.2
     merge_same_patient: bool = False
 
     def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
-        """Splits by patient; see `InterPatient.split`."""
+        """Split by patient; see `InterPatient.split`."""
         train_records = tuple(record for record in DS1 if record in INTER_PATIENT_TWO_LEAD)
         test_records = tuple(record for record in DS2 if record in INTER_PATIENT_TWO_LEAD)
         return _published(
@@ -116,14 +123,14 @@ class InterPatientTwoLead:
 
 @settings
 class PatientKFold:
-    """One fold of a cross-validation over patients, classes spread as evenly as whole patients allow.
+    """One fold of a cross-validation over patients, with classes as evenly divided as possible.
 
     The same seed gives the same folds, so runs with `fold=0 … num_folds-1` test every patient once.
 
     Attributes:
-      num_folds: how many.
-      fold: which one is tested, from 0.
-      validation_fraction: as in `InterPatient`.
+      num_folds: Number of folds.
+      fold: Index of the test fold, from 0.
+      validation_fraction: As in `InterPatient`.
     """
 
     num_folds: Annotated[Whole, Field(ge=2, le=1000)] = 5
@@ -133,19 +140,30 @@ class PatientKFold:
     def __post_init__(self):
         if self.fold >= self.num_folds:
             raise ConfigError(
-                f"split.fold={self.fold} must be below split.num_folds={self.num_folds}; folds count from 0"
+                f"split.fold={self.fold}: it must be below split.num_folds={self.num_folds}; use 0 "
+                "to "
+                f"{self.num_folds - 1}"
             )
 
     def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
-        """Splits by patient.
+        """Split by patient.
+
+        Args:
+          beats: Labeled beats.
+          rng: Draws the folds and the validation patients.
+
+        Returns:
+          A split that is disjoint by patient.
 
         Raises:
-          DataError: there are fewer patients than folds.
+          DataError: There are fewer patients than folds.
         """
         num_patients = len(np.unique(beats.patient_ids))
         if num_patients < self.num_folds:
             raise DataError(
-                f"split.num_folds={self.num_folds} is more than the {num_patients} patients there are"
+                f"split.num_folds={self.num_folds}: there are only {num_patients} patients; use "
+                "fewer "
+                "folds or more records"
             )
         from sklearn.model_selection import StratifiedGroupKFold
 
@@ -160,21 +178,30 @@ class PatientKFold:
 
 @settings
 class IntraPatient:
-    """Splits beat by beat, every class alike; a patient's beats are on all sides: scores say nothing of new patients.
+    """Intra-patient split: beat by beat, stratified by class.
+
+    The beats of a patient are in all parts, so the scores do not apply to new patients.
 
     Attributes:
-      validation_fraction: share of the beats that are not tested; 0 for none.
-      test_fraction: share of all beats.
+      validation_fraction: Share of the non-test beats used for validation; 0 for none.
+      test_fraction: Share of all beats used for testing.
     """
 
     validation_fraction: Fraction = 0.2
     test_fraction: Annotated[Fraction, Field(gt=0)] = 0.2
 
     def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
-        """Splits by beat, stratified by class.
+        """Split by beat, stratified by class.
+
+        Args:
+          beats: Labeled beats.
+          rng: Draws the beats.
+
+        Returns:
+          A split that is disjoint by beat.
 
         Raises:
-          DataError: a class has too few beats to be on every side.
+          DataError: A class has too few beats to be in every part.
         """
         return _by_beat(
             beats, np.arange(len(beats)), self.test_fraction, self.validation_fraction, rng
@@ -183,30 +210,41 @@ class IntraPatient:
 
 @settings
 class WithinRecord:
-    """Ten records of mitdb, each a client; beats are split within every one, so each client has its own test beats.
+    """Ten records of mitdb, with beats split within each record.
+
+    With a client for each record, each client has test beats of its own.
 
     Attributes:
-      validation_fraction: as in `IntraPatient`.
-      test_fraction: as in `IntraPatient`.
+      validation_fraction: As in `IntraPatient`.
+      test_fraction: As in `IntraPatient`.
     """
 
     validation_fraction: Fraction = 0.2
     test_fraction: Annotated[Fraction, Field(gt=0)] = 0.2
 
     def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
-        """Splits by beat, stratified by record and class; beats of other records are in no part.
+        """Split by beat, stratified by record and class; beats of other records are in no part.
+
+        Args:
+          beats: Labeled beats.
+          rng: Draws the beats.
+
+        Returns:
+          A split that is disjoint by beat.
 
         Raises:
-          DataError: one of the ten records is not there.
+          DataError: One of the ten records is missing.
         """
         _require_mitdb(beats, "within_record")
         if absent := sorted(set(WITHIN_RECORD) - set(beats.record_ids.tolist())):
-            lead = (
-                "; dataset.missing_lead=first lets V5 stand in for the MLII that 104 lacks"
+            remedy = (
+                "dataset.missing_lead=first, which replaces the lead MLII missing in 104 by V5"
                 if "104" in absent
-                else ""
+                else "dataset.records=within_record"
             )
-            raise DataError(f"split=within_record: no beat of record {', '.join(absent)}{lead}")
+            raise DataError(
+                f"split=within_record: no beat of record {', '.join(absent)}; use {remedy}"
+            )
         rows = np.flatnonzero(np.isin(beats.record_ids, WITHIN_RECORD))
         return _by_beat(
             beats, rows, self.test_fraction, self.validation_fraction, rng, by_record=True
@@ -215,25 +253,31 @@ class WithinRecord:
 
 @settings
 class CrossDatabase:
-    """Trains on one database and tests on another, all of it: for a dataset of two, such as `mitdb_to_svdb`.
+    """Cross-database split: train on one database and test on all of another.
+
+    It needs a dataset of two databases, such as `mitdb_to_svdb`. The test database is not used for
+    validation.
 
     Attributes:
-      validation_fraction: about this share of the patients of the first database is held out whole for validation, as in
-        `InterPatient`; nothing is chosen by a beat of the second. 0 for none.
+      validation_fraction: Approximate share of the patients of the training database held out for
+        validation, as in `InterPatient`; 0 for none.
     """
 
     validation_fraction: Fraction = 0.2
 
     def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
-        """Splits by database, and the first of them by patient.
+        """Split by database, and the training database by patient.
 
         Args:
-          beats: labelled.
-          rng: draws the validation patients.
+          beats: Labeled beats.
+          rng: Draws the validation patients.
+
+        Returns:
+          A split that is disjoint by database.
 
         Raises:
-          ConfigError: the beats are of one database.
-          DataError: no beat of the first is left, or too few patients.
+          ConfigError: The beats come from one database.
+          DataError: No beat of a database is left, or there are too few patients.
         """
         if not beats.is_of_two:
             raise ConfigError(_needs_two(beats.database))
@@ -241,7 +285,8 @@ class CrossDatabase:
         if not len(training) or not len(test):
             trained, tested = databases(beats.database)
             raise DataError(
-                f"split=cross_database: no beat is left of {tested if len(training) else trained}"
+                f"split=cross_database: no beat is left of {tested if len(training) else trained}; "
+                "use more records or another grouping"
             )
         train, validation = hold_out_patients(beats, training, self.validation_fraction, rng)
         notes = _one_sided(beats, training, test)
@@ -251,16 +296,21 @@ class CrossDatabase:
 
 
 def check_databases(dataset: Any, split: Any) -> None:
-    """A dataset of two databases and the split between them go together, and neither goes with anything else.
+    """Check that `split=cross_database` is used exactly for datasets of two databases.
+
+    Args:
+      dataset: The dataset settings.
+      split: The split settings.
 
     Raises:
-      ConfigError: they do not.
+      ConfigError: One is used without the other.
     """
     is_two, crosses = isinstance(dataset, TwoDatabases), isinstance(split, CrossDatabase)
     if is_two and not crosses:
         raise ConfigError(
-            f"the dataset {dataset} trains on one database and tests on the other, which {type(split).__name__} would mix; "
-            "type split=cross_database"
+            f"dataset={dataset}: it has a training and a test database, which "
+            f"{type(split).__name__} "
+            "would mix; use split=cross_database"
         )
     if crosses and not is_two:
         raise ConfigError(_needs_two(str(getattr(dataset, "database", type(dataset).__name__))))
@@ -268,21 +318,25 @@ def check_databases(dataset: Any, split: Any) -> None:
 
 def _needs_two(database: str) -> str:
     return (
-        f"split=cross_database trains on one database and tests on another, and {database} is one; type "
+        f"split=cross_database: it needs two databases, but the dataset is {database}; use "
         "dataset=mitdb_to_svdb, or split=inter_patient"
     )
 
 
 def _one_sided(beats: BeatSet, training: np.ndarray, test: np.ndarray) -> tuple[str, ...]:
-    """Classes that one database lacks: they cannot be learned, or not be tested."""
+    """Return notes on classes that one of the databases lacks."""
     trained, tested = databases(beats.database)
-    learned, asked = beats.class_counts(training), beats.class_counts(test)
+    trained_counts, test_counts = beats.class_counts(training), beats.class_counts(test)
     notes = [
-        f"{trained} has no beat of class {name}, so none can be found"
-        for name in learned
-        if not learned[name]
+        f"{trained} has no beat of class {name}, so the model cannot learn this class"
+        for name in trained_counts
+        if not trained_counts[name]
     ]
-    notes += [f"{tested} has no beat of class {name} to test" for name in asked if not asked[name]]
+    notes += [
+        f"{tested} has no beat of class {name} to test"
+        for name in test_counts
+        if not test_counts[name]
+    ]
     return tuple(notes)
 
 
@@ -306,14 +360,16 @@ def _published(
     if not len(training) or not len(test):
         side = "training (DS1)" if not len(training) else "test (DS2)"
         raise DataError(
-            f"split: no {side} record is among dataset.records; try split.division=random or dataset.records=null"
+            f"split.division=published: no {side} record is in dataset.records; use "
+            "split.division=random or dataset.records=null"
         )
     both = {"201", "202"} <= set(beats.record_ids.tolist()) and not merge
     note = (
-        "Records 201 and 202 are one man, and the published division trains on one and tests on the other; "
-        "split.merge_same_patient=true keeps him on one side."
+        "Records 201 and 202 come from one patient, and the published division trains on one and "
+        "tests on "
+        "the other; split.merge_same_patient=true uses both for training."
     )
-    shared, notes = ((_SAME_MAN,), (note,)) if both else ((), ())
+    shared, notes = ((_SAME_PATIENT,), (note,)) if both else ((), ())
     return _with_validation(
         beats, training, test, validation_fraction, rng, shared=shared, notes=notes
     )
@@ -365,6 +421,6 @@ def _is_mitdb(beats: BeatSet) -> bool:
 def _require_mitdb(beats: BeatSet, name: str) -> None:
     if not _is_mitdb(beats):
         raise DataError(
-            f"split={name} lists records of mitdb, and these are of {beats.database}; take dataset=mitdb, or "
-            "split=inter_patient split.division=auto"
+            f"split={name}: it lists records of mitdb, but the beats are of {beats.database}; use "
+            "dataset=mitdb, or split=inter_patient split.division=auto"
         )

@@ -59,7 +59,7 @@ def test_classes_of_one_database_only_are_noted(caplog):
     )
     split = CrossDatabase().split(beats, rng())
     assert split.notes == (
-        "mitdb 1.0.0 has no beat of class V, so none can be found",
+        "mitdb 1.0.0 has no beat of class V, so the model cannot learn this class",
         "svdb 1.0.0 has no beat of class Q to test",
     )
     check_split(beats, split)
@@ -78,7 +78,9 @@ def test_no_other_split_gets_past_the_guard(kind):
     names = sorted({*DS1[:4], *DS2[:4], *WITHIN_RECORD})
     mitdb, svdb = np.repeat(names, 8), np.repeat(["800", "801"], 8)
     beats = make_two(mitdb, svdb, labels=np.tile([0, 0, 0, 1], 2 * (len(names) + 2)))
-    with pytest.raises(DataError, match="leak: |mitdb, and these are of mitdb 1.0.0 -> svdb"):
+    with pytest.raises(
+        DataError, match="leakage: |mitdb, but the beats are of mitdb 1.0.0 -> svdb"
+    ):
         check_split(beats, kind.split(beats, rng()))
 
 
@@ -101,12 +103,16 @@ def by_hand(train, validation, test, disjoint="database"):
 def test_the_guard_finds_a_beat_on_the_wrong_side(train, validation, test, name):
     beats = make_two(["100", "101"], ["800", "801"])
     check_split(beats, by_hand([0], [1], [2, 3]))
-    with pytest.raises(DataError, match=f"leak: {name} has 1 beats of the wrong one of mitdb"):
+    with pytest.raises(
+        DataError, match=f"leakage: {name} has 1 beats of the wrong database of mitdb"
+    ):
         check_split(beats, by_hand(train, validation, test))
 
 
 def test_the_guard_still_finds_a_patient_in_train_and_validation():
-    with pytest.raises(DataError, match="leak: train and validation share the patients mitdb/100"):
+    with pytest.raises(
+        DataError, match="leakage: train and validation share the patients mitdb/100"
+    ):
         check_split(make_two(["100", "100"], ["800"]), by_hand([0], [1], [2]))
 
 
@@ -122,7 +128,7 @@ def dataset_of(name):
 def test_two_databases_with_another_split_are_refused_with_what_to_type(kind):
     with pytest.raises(
         ConfigError,
-        match=rf"mitdb 1\.0\.0 -> svdb 1\.0\.0 .*{type(kind).__name__} would.*split=cross_database",
+        match=rf"mitdb 1\.0\.0 -> svdb 1\.0\.0: .*{type(kind).__name__} would.*split=cross_database",
     ):
         check_databases(dataset_of("mitdb_to_svdb"), kind)
 
@@ -132,17 +138,19 @@ def test_two_databases_with_another_split_are_refused_with_what_to_type(kind):
 )
 def test_one_database_is_refused_with_what_to_type(name, said):
     with pytest.raises(
-        ConfigError, match=rf"and {said} is one; type dataset=mitdb_to_svdb, or split=inter_patient"
+        ConfigError,
+        match=rf"but the dataset is {said}; use dataset=mitdb_to_svdb, or split=inter_patient",
     ):
         check_databases(dataset_of(name), CrossDatabase())
 
 
 def test_one_database_is_refused_on_its_beats_too():
     beats = replace(make_two(["100"], []), database="mitdb 1.0.0", parts=np.zeros(0, "<U5"))
-    with pytest.raises(ConfigError, match=r"and mitdb 1\.0\.0 is one"):
+    with pytest.raises(ConfigError, match=r"but the dataset is mitdb 1\.0\.0"):
         CrossDatabase().split(beats, rng())
     with pytest.raises(
-        DataError, match=r"promises to test another database, and all beats are of mitdb 1\.0\.0"
+        DataError,
+        match=r"tests a database that is not trained on, but all beats are of mitdb 1\.0\.0",
     ):
         check_split(
             replace(make_two(["100", "101"], []), database="mitdb 1.0.0", parts=beats.parts),
@@ -153,5 +161,5 @@ def test_one_database_is_refused_on_its_beats_too():
 def test_a_mismatch_is_told_before_anything_is_read():
     from ecgexp.config.compose import load_experiment
 
-    with pytest.raises(ConfigError, match="type split=cross_database"):
+    with pytest.raises(ConfigError, match="use split=cross_database"):
         load_experiment(["dataset=mitdb_to_svdb", "split=inter_patient"])

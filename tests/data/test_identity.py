@@ -92,7 +92,7 @@ def test_flat_windows_are_not_taken_for_copies():
 def test_beat_with_two_rows_is_refused():
     check_beats_once(make_beats(["a", "a", "b"], r_samples=[1, 2, 1]))
     with pytest.raises(
-        DataError, match="1 beats have several rows: record a sample 7 stands in rows 0 and 2"
+        DataError, match="1 beats have several rows: record a sample 7 is in rows 0 and 2"
     ):
         check_beats_once(make_beats(["a", "b", "a"], r_samples=[7, 7, 7]))
 
@@ -109,7 +109,7 @@ def test_stems_with_one_signal_are_refused(tmp_path, link):
         stems[1].with_suffix(".dat").write_bytes(b"signal")
     with pytest.raises(
         DataError,
-        match=rf"records {stems[0]} and {stems[1]} hold the same signal.*give one of them",
+        match=rf"records {stems[0]} and {stems[1]} hold the same signal.*name only one of them",
     ):
         check_stems_once(
             stems, lambda folder, record: [folder / f"{record}.dat", folder / "missing.dat"]

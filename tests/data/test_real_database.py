@@ -125,6 +125,6 @@ def test_inter_patient_on_the_real_beats_is_clean_but_for_the_published_exceptio
     beats = grouping("aami5").apply(all_beats)
     split = InterPatient().split(beats, np.random.default_rng(0))
     check_split(beats, split)
-    assert "201 and 202 are one man" in caplog.text
+    assert "201 and 202 come from one patient" in caplog.text
     for part in (split.train, split.validation):
         assert min(beats.class_counts(part).values()) > 0

@@ -55,7 +55,7 @@ def test_published_division_is_that_of_de_chazal(caplog):
     assert set(beats.record_ids[split.test]) == set(DS2)
     assert set(beats.record_ids[np.concatenate([split.train, split.validation])]) == set(DS1)
     assert not set(beats.record_ids[split.validation]) & set(beats.record_ids[split.train])
-    assert "201 and 202 are one man" in caplog.text
+    assert "201 and 202 come from one patient" in caplog.text
 
 
 @pytest.mark.parametrize("kind", [InterPatient, InterPatientTwoLead])
@@ -85,16 +85,16 @@ def test_federated10_splits_within_every_record():
         assert set(beats.record_ids[part]) == set(WITHIN_RECORD)
 
 
-def test_federated10_names_the_record_that_is_missing():
+def test_within_record_names_the_record_that_is_missing():
     beats = mitdb_like()
-    with pytest.raises(DataError, match=r"no beat of record 104; dataset\.missing_lead=first"):
+    with pytest.raises(DataError, match=r"no beat of record 104; use dataset\.missing_lead=first"):
         WithinRecord().split(beats.take(np.flatnonzero(beats.record_ids != "104")), rng())
 
 
 def test_lists_of_mitdb_are_refused_for_another_database():
     beats = replace(mitdb_like(), database="svdb 1.0.0")
     for split in (InterPatientTwoLead(), WithinRecord(), InterPatient(division="published")):
-        with pytest.raises(DataError, match=r"these are of svdb 1\.0\.0"):
+        with pytest.raises(DataError, match=r"the beats are of svdb 1\.0\.0"):
             split.split(beats, rng())
     check_split(beats, InterPatient().split(beats, rng()))
 
@@ -119,12 +119,14 @@ def test_folds_test_every_beat_once():
 
 
 def test_fold_beyond_the_last_is_refused():
-    with pytest.raises(ConfigError, match=r"split\.fold=5 must be below split\.num_folds=5"):
+    with pytest.raises(ConfigError, match=r"split\.fold=5: it must be below split\.num_folds=5"):
         build(PatientKFold, {"num_folds": 5, "fold": 5}, path="split")
 
 
 def test_more_folds_than_patients_is_refused():
-    with pytest.raises(DataError, match=r"split\.num_folds=5 is more than the 2 patients"):
+    with pytest.raises(
+        DataError, match=r"split\.num_folds=5: there are only 2 patients; use fewer folds"
+    ):
         PatientKFold().split(make_beats(["a", "b"]), rng())
 
 
@@ -186,14 +188,14 @@ def by_hand(train, test, *, disjoint="beat", shared_patients=()):
 
 def test_guard_finds_a_copied_beat_by_its_identity():
     beats = make_beats(["a", "a", "b", "a"], r_samples=[5, 9, 5, 9])  # row 3 is a copy of row 1
-    with pytest.raises(DataError, match="leak: train and test share 1 beats: record a sample 9"):
+    with pytest.raises(DataError, match="leakage: train and test share 1 beats: record a sample 9"):
         check_split(beats, by_hand([0, 1], [2, 3]))
     check_split(beats, by_hand([0, 1], [2]))
 
 
 def test_guard_finds_a_shared_patient():
     beats = make_beats(["a", "b", "c"], patients=["x", "x", "y"])
-    with pytest.raises(DataError, match="leak: train and test share the patients x"):
+    with pytest.raises(DataError, match="leakage: train and test share the patients x"):
         check_split(beats, by_hand([0], [1, 2], disjoint="patient"))
     check_split(beats, by_hand([0], [1, 2], disjoint="patient", shared_patients=("x",)))
     check_split(beats, by_hand([0], [1, 2]))
@@ -202,7 +204,7 @@ def test_guard_finds_a_shared_patient():
 @pytest.mark.parametrize(
     ("train", "test", "match"),
     [
-        ([0, 0], [1], "split.train holds a beat twice"),
+        ([0, 0], [1], "split.train contains a beat twice"),
         ([0], [7], "split.test has an index outside"),
         ([0], [], "no beat is left for test"),
     ],
