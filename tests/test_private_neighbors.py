@@ -43,7 +43,7 @@ _PASSING = (
 )  # fmt: skip
 
 
-def constant_training(self, data, *, build_model, ledger, report, **_):
+def constant_training(self, data, *, build_model, ledger, on_progress, **_):
     """In place of `Trainer.train`: as many steps and as much noise as planned, weights that no beat has touched."""
     weights = [np.full(array.shape, 0.01, np.float32) for array in build_model().get_weights()]
     for step in range(1, self.num_steps + 1):
@@ -59,7 +59,7 @@ def constant_training(self, data, *, build_model, ledger, report, **_):
             "clients/used": seen,
             "noise_std": seen,
         }
-        report(done=1, total=1, metrics=measured)
+        on_progress(done=1, total=1, metrics=measured)
         yield EpochResult(
             step=step, weights=lambda: weights, train_metrics=measured, dp_event=None,
             checkpoint=lambda: TrainerState(arrays={}, meta={"ledger": ledger.to_dict()}),

@@ -18,12 +18,12 @@ BUILDER = Cnn1d(filters=(4, 4), kernel_sizes=(3, 3), dense_units=4)
 
 @pytest.fixture(params=[False, True], ids=["signal", "signal and rr"])
 def classifier(request):
-    features = SignalFeatures(rr=request.param)
-    features = features.transform(
+    settings = SignalFeatures(rr=request.param)
+    features = settings.transform(
         np.zeros((1, 20, 1), np.float32), np.ones((1, len(RR_FEATURES)), np.float32)
     )
     return Classifier(
-        builder=BUILDER, features=features, weights=BUILDER.build(feature_shapes(features), 2).get_weights(),
+        builder=BUILDER, features=settings, weights=BUILDER.build(feature_shapes(features), 2).get_weights(),
         class_names=("N", "V"), window=20, lead_names=("MLII",), fs_hz=100.0, before_samples=10, database="synthetic",
     )  # fmt: skip
 
@@ -116,7 +116,7 @@ def test_a_model_of_an_earlier_version_is_named(classifier, tmp_path):
     described(folder, format=5)
     with pytest.raises(
         DataError,
-        match=r"model\.json has format 6, and this version reads format 7; train the model again",
+        match=r"model\.json has format 5, and this version reads format 7; train the model again",
     ):
         load_classifier(folder)
 

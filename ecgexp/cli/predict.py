@@ -88,7 +88,7 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
 def _annotate_all(
     model: "TrainedModel", stems: Sequence[Path], options: argparse.Namespace
 ) -> "list[Annotated]":
-    from rich.console import Console
+    import rich.console
 
     from ecgexp.data.formats.single_record import (
         annotation_file,
@@ -99,7 +99,7 @@ def _annotate_all(
     from ecgexp.inference import output_files, report
     from ecgexp.inference.record import annotate
 
-    console, console = Console(highlight=False), Console()
+    output, console = rich.console.Console(highlight=False), Console()
     _warn_of_synthetic(model, console)
     done, remarks = [], []
     with console.progress_bar("records") as progress_bar:
@@ -127,10 +127,10 @@ def _annotate_all(
                 known_as=published_name(stem),
             )
     for table in report.render(model, done):
-        console.print(table)
+        output.print(table)
     for remark in [*report.model_notes(model), *report.agreement_notes(model, done), *remarks]:
-        console.print(f"note: {remark}", markup=False, soft_wrap=True)
-    console.print(
+        output.print(f"note: {remark}", markup=False, soft_wrap=True)
+    output.print(
         f"{options.output}/: {', '.join(output_files.names_of('<record>', options.extension))}",
         markup=False,
         soft_wrap=True,

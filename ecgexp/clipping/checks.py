@@ -211,7 +211,7 @@ def _check_use(node: Node) -> None:
     if axes is None:
         return
     shapes = [
-        *_shapes(node.feature_shapes),
+        *_shapes(node.input_shapes),
         *([] if isinstance(node.layer, tf.keras.layers.Dot) else _shapes(node.output_shapes)),
     ]
     batch_axes = {0, *(-len(shape) for shape in shapes)}

@@ -27,15 +27,15 @@ def classifier(*, beside):
     from ecgexp.models.cnn1d import Cnn1d
 
     builder = Cnn1d(filters=(4, 8), kernel_sizes=(5, 3), dense_units=8)
-    features = (
+    settings = (
         SignalFeatures(normalize="record", difference=True, rr="rhythm")
         if beside
         else SignalFeatures()
     )
     window = np.zeros((1, 180, 2), np.float32)
-    features = features.transform(window, np.ones((1, len(RR_FEATURES)), np.float32), window)
+    features = settings.transform(window, np.ones((1, len(RR_FEATURES)), np.float32), window)
     return Classifier(
-        builder=builder, features=features, weights=builder.build(feature_shapes(features), 3).get_weights(),
+        builder=builder, features=settings, weights=builder.build(feature_shapes(features), 3).get_weights(),
         class_names=("N", "V", "paced"), window=180, lead_names=("MLII", "V1"), fs_hz=360.0, before_samples=90,
         database="synthetic",
     )  # fmt: skip

@@ -19,12 +19,12 @@ class EcgClassifier(PythonModel):
 
         self._classifier = load_classifier(context.artifacts["classifier"])
 
-    def predict(self, context: Any, features: np.ndarray, params: Any = None) -> np.ndarray:
+    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> np.ndarray:
         """Class probabilities.
 
         Args:
           context: given by MLflow, not used.
-          features: (n, window, leads) float32 millivolts, or a dict of `signals_mv` (n, window, leads) and what the
+          model_input: (n, window, leads) float32 millivolts, or a dict of `signals_mv` (n, window, leads) and what the
             model takes beside: `rr` (n, 20), `templates_mv` (n, window, leads).
             The annotation names only the array: any other hint MLflow would take for a schema, beside the signature.
           params: none.
@@ -32,11 +32,11 @@ class EcgClassifier(PythonModel):
         Returns:
           (n, num_classes) float64, columns in the order of the model's `class_names` metadata.
         """
-        if isinstance(features, dict):
+        if isinstance(model_input, dict):
             return self._classifier.predict_probabilities(
-                features["signals_mv"], features.get("rr"), features.get("templates_mv")
+                model_input["signals_mv"], model_input.get("rr"), model_input.get("templates_mv")
             )
-        return self._classifier.predict_probabilities(features, None)
+        return self._classifier.predict_probabilities(model_input, None)
 
 
 set_model(EcgClassifier())

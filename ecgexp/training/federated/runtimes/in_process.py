@@ -58,13 +58,13 @@ class InProcess:
         num_threads = num_threads or min(2, os.cpu_count() or 1)
         self._initialize = ImportedComputation(initialize)
         self._parts = {name: ImportedComputation(getattr(form, name)) for name in _PARTS}
-        self._works = [ImportedComputation(form.progress_bar) for _ in range(num_threads)]
+        self._works = [ImportedComputation(form.work) for _ in range(num_threads)]
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="client")
         # The process's own types remember their Python containers; those of the form do not.
         self._state_type = process.initialize.type_signature.result.member
         self._metrics_type = process.next.type_signature.result.metrics.member
         # What a client sends: for the plain sums, then for the three kinds of secure sums.
-        sent = elements(form.progress_bar.type_signature.result)
+        sent = elements(form.work.type_signature.result)
         self._num_plain, num_bitwidth, num_max_input, _ = (count_leaves(part) for part in sent)
         self._first_modular = num_bitwidth + num_max_input
         self._moduli = self._moduli_of_leaves(form, sent[3])
