@@ -1,12 +1,16 @@
-"""An option that is given twice is refused, by every command that has options."""
+"""The parser of the commands: what it refuses, and in which words."""
+
+from pathlib import Path
 
 import pytest
 
-from ecgexp.cli.arguments import Parser
+from ecgexp.cli.arguments import Parser, check_output, run_command
+from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.tracking.mlflow.existing_store import DEFAULT_URI
 
 
 def make_parser():
-    parser = Parser(prog="command")
+    parser = Parser(prog="command", description="", example="")
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--parent")
     group.add_argument("--experiment")
@@ -48,3 +52,74 @@ def test_option_given_once_is_taken_by_every_call():
             [22],
             True,
         )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["record", "--ouput", "a"], "unrecognized arguments: --ouput a; did you mean --output?"),
+        (["record", "--out=a"], "unrecognized arguments: --out=a; did you mean --output?"),
+        (["record", "--zzz"], "unrecognized arguments: --zzz; see command --help"),
+        ([], "the following arguments are required: records; see command --help"),
+    ],
+)
+def test_refusal_names_the_argument_and_a_remedy(words, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        make_parser().parse_args(words)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"command: {message}\n"
+
+
+def raising(error):
+    def work():
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ConfigError("a=1: b;\nuse c"), "command: a=1: b; use c\n"),
+        (DataError("http://me:hunter2@host is gone"), "command: http://***@host is gone\n"),
+        (
+            OSError(28, "No space left on device"),
+            "free some space, or use another folder, e.g. with --output\n",
+        ),
+    ],
+)
+def test_refused_work_is_one_line_without_passwords(error, line, capsys):
+    assert run_command("command", raising(error)) == 2
+    said = capsys.readouterr().err
+    assert said.endswith(line)
+    assert said.count("\n") == 1
+
+
+def test_interrupted_work_ends_with_130():
+    assert run_command("command", raising(KeyboardInterrupt())) == 130
+
+
+@pytest.mark.parametrize(
+    ("is_ours", "overwrite", "remedy"),
+    [
+        (True, False, "use --overwrite"),
+        (False, True, "use another --output"),
+        (False, False, "use another --output"),
+    ],
+)
+def test_output_that_is_there_is_refused(tmp_path, is_ours, overwrite, remedy):
+    file = tmp_path / "x"
+    check_output(file, is_ours=lambda: is_ours, kind="report", overwrite=overwrite)
+    file.touch()
+    with pytest.raises(DataError, match=rf"--output {file}: .*{remedy}"):
+        check_output(file, is_ours=lambda: is_ours, kind="report", overwrite=overwrite)
+
+
+def test_own_output_is_replaced_when_asked(tmp_path):
+    check_output(Path(tmp_path), is_ours=lambda: True, kind="report", overwrite=True)
+
+
+def test_help_of_the_store_names_its_default():
+    parser = Parser(prog="command", description="", example="")
+    parser.add_store()
+    assert DEFAULT_URI in parser.format_help()

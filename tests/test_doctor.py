@@ -25,7 +25,7 @@ def settings(tmp_path):
     return Settings(
         data_root=tmp_path / "data",
         store=f"sqlite:///{tmp_path}/mlruns/mlflow.db",
-        outputs=tmp_path / "outputs",
+        runs_dir=tmp_path / "outputs",
         close_stale=False,
     )
 
@@ -94,7 +94,7 @@ def test_a_database_with_holes_is_counted(settings):
 @pytest.mark.real_data
 def test_the_real_database_is_complete(settings, real_root):
     real = Settings(
-        data_root=real_root, store=settings.store, outputs=settings.outputs, close_stale=False
+        data_root=real_root, store=settings.store, runs_dir=settings.runs_dir, close_stale=False
     )
     mitdb = next(finding for finding in check_data(real) if finding.what == "mitdb")
     assert (mitdb.state, mitdb.found.split(" in ")[0]) == ("good", "48 of 48 records")
@@ -119,7 +119,7 @@ def test_a_server_out_of_reach_is_bad_and_its_password_hidden(settings):
     away = Settings(
         data_root=settings.data_root,
         store="http://me:hunter2@127.0.0.1:9",
-        outputs=settings.outputs,
+        runs_dir=settings.runs_dir,
         close_stale=False,
     )
     text = shown(list(check_store(away)))
@@ -140,7 +140,7 @@ def test_runs_of_a_server_are_looked_after_too(settings, monkeypatch):
     server = {
         "data_root": settings.data_root,
         "store": "http://me:hunter2@host",
-        "outputs": settings.outputs,
+        "runs_dir": settings.runs_dir,
     }
     answers, stale = check_store(Settings(**server, close_stale=False))
     assert answers.found == "http://***@host answers"
@@ -178,7 +178,7 @@ def test_a_run_whose_process_was_killed_is_found_and_closed_and_living_ones_are_
     closing = Settings(
         data_root=settings.data_root,
         store=settings.store,
-        outputs=settings.outputs,
+        runs_dir=settings.runs_dir,
         close_stale=True,
     )
     assert "1 marked KILLED: abandoned" in list(check_store(closing))[-1].found
@@ -197,7 +197,7 @@ def test_the_exit_code_says_whether_something_essential_is_missing(tmp_path, mon
         doctor, "_CHECKS", (*light, ("", lambda _: [Finding(what="x", state="bad", found="gone")]))
     )
     assert doctor.main([]) == 1
-    assert "1 to mend" in capsys.readouterr().out
+    assert "1 to fix" in capsys.readouterr().out
 
 
 @pytest.mark.tf
@@ -205,3 +205,11 @@ def test_devices_are_named(settings):
     (finding,) = check_devices(settings)
     assert finding.what == "GPU"
     assert finding.state in ("good", "note")
+
+
+def test_finding_is_one_line_when_redirected(tmp_path, monkeypatch, capsys):
+    path = "/".join(["a folder"] * 40)
+    found = Finding(what="store", state="good", found=path, advice="look at it")
+    monkeypatch.setattr(doctor, "_CHECKS", (("", lambda _: [found]),))
+    assert doctor.main(["--runs-dir", str(tmp_path)]) == 0
+    assert path in capsys.readouterr().out.splitlines()[0]

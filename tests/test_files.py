@@ -111,7 +111,7 @@ def test_report_over_file_of_another_kind_is_refused(tmp_path, capsys):
 
     file = tmp_path / "notes.html"
     file.write_text("<html>mine")
-    assert main(["--parent", str(tmp_path), "--output", str(file)]) == 1
+    assert main([str(tmp_path), "--output", str(file)]) == 2
     assert "is no report; use another --output" in capsys.readouterr().err
     assert file.read_text() == "<html>mine"
 
@@ -122,10 +122,10 @@ def test_comparison_over_file_of_another_kind_is_refused(tmp_path, capsys, text)
 
     file = tmp_path / "result.json"
     file.write_text(text)
-    assert main([str(tmp_path), str(tmp_path), "--json", str(file)]) == 1
+    assert main([str(tmp_path), str(tmp_path), "--output", str(file), "--overwrite"]) == 2
     told = capsys.readouterr().err
     assert "result.json" in told
-    assert "; use another --json" in told
+    assert "is no comparison; use another --output" in told
     assert file.read_text() == text
 
 

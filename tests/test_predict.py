@@ -99,7 +99,7 @@ def annotate_test_records(folder, records, output, capsys):
     """Every record with test beats; the run's accuracy must be the agreement that is shown."""
     names = sorted(set(pd.read_parquet(folder / "predictions/test.parquet")["record"]))
     before = contents(records)
-    said = told(capsys, "--run", folder, *(records / name for name in names), "--output", output)
+    said = told(capsys, folder, *(records / name for name in names), "--output", output)
     assert contents(records) == before
     assert sorted(os.listdir(output)) == sorted(
         f"{name}{end}" for name in names for end in (".csv", ".ecgexp")
@@ -153,7 +153,6 @@ def test_a_record_of_mit_bih_is_told_the_same_and_read_back_by_wfdb(
     place = real_root / "mitdb/1.0.0"
     said = told(
         capsys,
-        "--run",
         folder,
         place / "100",
         place / "208.hea",
@@ -182,10 +181,8 @@ def test_a_record_of_mit_bih_is_told_the_same_and_read_back_by_wfdb(
 def test_a_run_in_mlflow_is_found_by_its_id(tracked, capsys, tmp_path):
     folder, records, store = tracked
     run_id = json.loads((folder / "run.json").read_text())["run_id"]
-    told(
-        capsys, "--run", run_id, "--store", store, records / "s001", "--output", tmp_path / "by_id"
-    )
-    told(capsys, "--run", folder, records / "s001", "--output", tmp_path / "by_folder")
+    told(capsys, run_id, "--store", store, records / "s001", "--output", tmp_path / "by_id")
+    told(capsys, folder, records / "s001", "--output", tmp_path / "by_folder")
     assert contents(tmp_path / "by_id") == contents(tmp_path / "by_folder")
 
 
@@ -197,17 +194,10 @@ def test_beats_are_searched_for_where_none_are_annotated(tracked, capsys, tmp_pa
     bare.mkdir()
     for suffix in ("hea", "dat"):
         shutil.copy(records / f"s001.{suffix}", bare)
-    said = told(capsys, "--run", folder, bare / "s001", "--output", tmp_path / "alone")
+    said = told(capsys, folder, bare / "s001", "--output", tmp_path / "alone")
     assert "agreement with" not in said.out
     searched = told(
-        capsys,
-        "--run",
-        folder,
-        records / "s001",
-        "--beats",
-        "detector",
-        "--output",
-        tmp_path / "compared",
+        capsys, folder, records / "s001", "--beats", "detector", "--output", tmp_path / "compared"
     )
     assert "detector against the reference" in searched.out
     alone, compared = (pd.read_csv(tmp_path / name / "s001.csv") for name in ("alone", "compared"))
@@ -282,18 +272,18 @@ def test_by_default_files_go_to_predictions_here_and_are_not_replaced(
     made, records, capsys, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    told(capsys, "--run", made, records / "s001")
+    told(capsys, made, records / "s001")
     first = contents(tmp_path)
     assert sorted(map(str, first)) == ["predictions/s001.csv", "predictions/s001.ecgexp"]
-    assert "type --overwrite" in refused(capsys, "--run", made, records / "s001", code=2)
+    assert "type --overwrite" in refused(capsys, made, records / "s001", code=2)
     assert contents(tmp_path) == first
-    told(capsys, "--run", made, records / "s001", "--overwrite")
+    told(capsys, made, records / "s001", "--overwrite")
     assert contents(tmp_path) == first
 
 
 @pytest.mark.tf
 def test_a_model_of_real_data_is_not_called_synthetic(made, records, capsys, tmp_path):
-    said = told(capsys, "--run", made, records / "s001", "--output", tmp_path / "out")
+    said = told(capsys, made, records / "s001", "--output", tmp_path / "out")
     assert "SYNTHETIC" not in said.err
     assert "trained on mitdb 1.0.0" in said.out
 
@@ -302,7 +292,7 @@ def test_a_model_of_real_data_is_not_called_synthetic(made, records, capsys, tmp
 def test_a_record_without_the_models_lead_is_refused_and_leaves_nothing(
     made, records, capsys, tmp_path
 ):
-    line = refused(capsys, "--run", made, records / "s005", "--output", tmp_path / "out", code=1)
+    line = refused(capsys, made, records / "s005", "--output", tmp_path / "out", code=2)
     assert "record s005 has the leads V5, V2 and not MLII" in line
     assert not (tmp_path / "out").exists()
 
@@ -311,7 +301,7 @@ def test_a_record_without_the_models_lead_is_refused_and_leaves_nothing(
 def test_an_empty_record_is_refused(made, capsys, tmp_path):
     (tmp_path / "e.hea").write_text("e 1 360 0\ne.dat 16 200 16 0 0 0 0 MLII\n")
     (tmp_path / "e.dat").write_bytes(b"")
-    line = refused(capsys, "--run", made, tmp_path / "e", "--output", tmp_path / "out", code=1)
+    line = refused(capsys, made, tmp_path / "e", "--output", tmp_path / "out", code=2)
     assert "claims a length of 0 samples" in line
 
 
@@ -319,9 +309,9 @@ def test_an_empty_record_is_refused(made, capsys, tmp_path):
 def test_a_run_without_a_model_says_which_run_to_give(spoiled, records, capsys, tmp_path):
     folder = spoiled(status=lambda _: "FAILED")
     shutil.rmtree(folder / "model")
-    line = refused(capsys, "--run", folder, records / "s001", "--output", tmp_path / "out", code=1)
+    line = refused(capsys, folder, records / "s001", "--output", tmp_path / "out", code=2)
     assert "run made (" in line
-    assert "FAILED) has no model; give --run one that FINISHED" in line
+    assert "FAILED) has no model; use a run that FINISHED" in line
 
 
 @pytest.mark.tf
@@ -330,14 +320,14 @@ def test_a_run_that_does_not_say_how_beats_were_prepared_is_refused(
     spoiled, records, capsys, tmp_path, name
 ):
     folder = spoiled(params=lambda kept: {key: value for key, value in kept.items() if key != name})
-    line = refused(capsys, "--run", folder, records / "s001", "--output", tmp_path / "out", code=1)
+    line = refused(capsys, folder, records / "s001", "--output", tmp_path / "out", code=2)
     assert f"run made keeps no parameter {name}" in line
 
 
 @pytest.mark.tf
 def test_a_preparation_of_another_version_is_refused(spoiled, records, capsys, tmp_path):
     folder = spoiled(params=lambda kept: kept | {"dataset.baseline": "wavelet"})
-    line = refused(capsys, "--run", folder, records / "s001", "--output", tmp_path / "out", code=1)
+    line = refused(capsys, folder, records / "s001", "--output", tmp_path / "out", code=2)
     assert "in a way this version does not know: dataset.baseline='wavelet' is not usable" in line
 
 
@@ -345,31 +335,19 @@ def test_a_preparation_of_another_version_is_refused(spoiled, records, capsys, t
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written_to_is_one_line(made, records, capsys, tmp_path):
     (tmp_path / "closed").mkdir(mode=0o500)
-    line = refused(
-        capsys, "--run", made, records / "s001", "--output", tmp_path / "closed" / "out", code=1
-    )
+    line = refused(capsys, made, records / "s001", "--output", tmp_path / "closed" / "out", code=2)
     assert "--output" in line
 
 
 def test_a_folder_that_is_no_run_is_refused(records, capsys, tmp_path):
-    line = refused(
-        capsys, "--run", tmp_path, records / "s001", "--output", tmp_path / "out", code=1
-    )
-    assert "is not the folder of a run" in line
+    line = refused(capsys, tmp_path, records / "s001", "--output", tmp_path / "out", code=2)
+    assert "not the folder of a run" in line
 
 
 def test_a_run_that_is_nowhere_is_refused(records, capsys, tmp_path):
     store = f"sqlite:///{tmp_path}/none.db"
     line = refused(
-        capsys,
-        "--run",
-        "0" * 32,
-        "--store",
-        store,
-        records / "s001",
-        "--output",
-        tmp_path / "out",
-        code=1,
+        capsys, "0" * 32, "--store", store, records / "s001", "--output", tmp_path / "out", code=2
     )
     assert "there are no runs" in line
     assert not (tmp_path / "none.db").exists()
@@ -378,11 +356,11 @@ def test_a_run_that_is_nowhere_is_refused(records, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["{records}/s009"], 1, "s009 was not found: there is no s009.hea"),
-        (["{records}/s0.9"], 1, "is refused: only letters, digits"),
+        (["{records}/s009"], 2, "s009 was not found: there is no s009.hea"),
+        (["{records}/s0.9"], 2, "is refused: only letters, digits"),
         (
             ["{records}/s001", "--beats=reference", "--annotator=qrs"],
-            1,
+            2,
             "s001.qrs; type --beats detector, or --annotator",
         ),
         (["{records}/s001", "--annotator=../atr"], 2, "the annotator '../atr' is refused"),
@@ -390,7 +368,7 @@ def test_a_run_that_is_nowhere_is_refused(records, capsys, tmp_path):
         (["{records}/s001", "{records}/s001.hea"], 2, "two records are called s001"),
         (
             ["{records}/s001", "{records}/../copy/x1"],
-            1,
+            2,
             "copy/x1 hold the same signal, and would count twice",
         ),
         (["{records}/s001", "--output={records}"], 2, "lies among records"),
@@ -408,14 +386,12 @@ def test_a_bad_argument_is_one_line_before_the_run_is_looked_at(
 ):
     before = contents(records)
     filled = [argument.format(records=records) for argument in arguments]
-    assert words in refused(capsys, "--run", "nowhere", *filled, code=code)
+    assert words in refused(capsys, "nowhere", *filled, code=code)
     assert contents(records) == before
 
 
-def test_a_run_must_be_given(records, capsys):
-    assert "the following arguments are required: --run" in refused(
-        capsys, records / "s001", code=2
-    )
+def test_a_run_must_be_given(capsys):
+    assert "the following arguments are required: RUN, RECORD" in refused(capsys, code=2)
 
 
 def test_help_imports_nothing_heavy():

@@ -71,7 +71,7 @@ def doctor(here):
     settings = Settings(
         data_root=here,
         store="sqlite:///mlruns/mlflow.db",
-        outputs=Path("outputs"),
+        runs_dir=Path("outputs"),
         close_stale=False,
     )
     return [finding for finding in check_store(settings) if "not whole" in finding.found]
@@ -82,7 +82,7 @@ def test_help_imports_nothing_heavy():
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
-    assert "RUN_DIR" in done.stdout
+    assert "--runs-dir" in done.stdout
     assert "--store" in done.stdout
 
 
@@ -123,7 +123,7 @@ def test_a_run_goes_to_the_store_it_was_made_in_wherever_the_command_is_typed(
 def test_a_store_that_has_moved_is_said(here, monkeypatch, capsys):
     late = behind(Path("outputs/e/2"), monkeypatch)
     Path("mlruns").rename("moved")
-    assert sync.main([str(late)]) == 1
+    assert sync.main([str(late)]) == 2
     assert f"{here}/mlruns/mlflow.db does not exist" in capsys.readouterr().err
     assert sync.main([str(late), "--store", "sqlite:///moved/mlflow.db"]) == 0
     assert not_whole(Path()) == ([], [])
@@ -155,21 +155,21 @@ def held(folder):
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (lambda: (Path("nowhere"),), "nowhere is not the folder of a run: it has no run.json"),
+        (lambda: (Path("no/where"),), "RUN no/where: there is no folder no/where; give the folder of a run"),
         (lambda: (begin(Path("run")).local.folder,), "run is still running; type this again when it has ended"),
-        (lambda: held(Path("run")), "run is being used by another process; type this again when it has ended"),
+        (lambda: held(Path("run")), "run is being used by another process; use this command again when it has ended"),
         (lambda: (stopped(Path("run"), **{"process.host": "elsewhere"}),), "run says that it runs on elsewhere, which cannot"),
         (lambda: (without_store(Path("run")),), "run was made without MLflow"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_brought_is_refused_in_one_line(here, capsys, make, why):
     folder, *_ = made = make()
-    assert sync.main([str(folder)]) == 1
+    assert sync.main([str(folder)]) == 2
     said = capsys.readouterr()
     assert said.err.startswith(f"ecgexp-sync: {why}")
     assert said.err.count("\n") == 1
     assert said.out == ""
-    assert not Path("nowhere").exists()
+    assert not Path("no").exists()
     del made
 
 
@@ -182,7 +182,7 @@ def test_one_damaged_run_does_not_keep_the_others_back(here, monkeypatch, capsys
         file.write("{\n")
     Path("outputs/e/0").mkdir()
     Path("outputs/e/0/run.json").write_text("{")
-    assert sync.main([]) == 1
+    assert sync.main([]) == 2
     said = capsys.readouterr()
     assert f"{late} completed" in said.out
     assert [line.partition(" is damaged")[0] for line in said.err.splitlines()] == [
@@ -196,8 +196,11 @@ def test_a_store_that_stops_answering_is_said_and_can_be_synced_again(here, monk
     late = behind(Path("outputs/e/2"), monkeypatch)
     with monkeypatch.context() as away:
         away.setattr(f"{MLFLOW}.log_file", gone)
-        assert sync.main([str(late)]) == 1
-        assert f"{late}: gone; what has arrived stays, type this again" in capsys.readouterr().err
+        assert sync.main([str(late)]) == 2
+        assert (
+            f"{late}: gone; what has arrived stays, use the same command again"
+            in capsys.readouterr().err
+        )
     assert len(doctor(here)) == 1
     assert sync.main([str(late)]) == 0
     assert f"{late} completed: 1 file, the end (FINISHED)" in capsys.readouterr().out
@@ -206,7 +209,7 @@ def test_a_store_that_stops_answering_is_said_and_can_be_synced_again(here, monk
 @pytest.mark.parametrize("uri", ["http://me:hunter2@127.0.0.1:9", "mlruns", "foo://me:hunter2@x"])
 def test_a_store_that_cannot_be_used_is_one_line_without_its_password(here, capsys, uri):
     folder = finished(Path("outputs/e/1"))
-    assert sync.main([str(folder), "--store", uri]) == 1
+    assert sync.main([str(folder), "--store", uri]) == 2
     said = capsys.readouterr()
     assert said.err.startswith("ecgexp-sync: --store")
     assert said.err.count("\n") == 1
@@ -218,12 +221,12 @@ def test_a_password_that_was_not_kept_is_asked_for(here, monkeypatch, capsys):
     write_run(
         folder, read_run(folder) | {"store": {"uri": "http://***@127.0.0.1:9", "whole": False}}
     )
-    assert sync.main([str(folder)]) == 1
+    assert sync.main([str(folder)]) == 2
     said = capsys.readouterr().err
     assert "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in said
     assert "use --store with them" in said
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter2@127.0.0.1:9")
-    assert sync.main([str(folder)]) == 1
+    assert sync.main([str(folder)]) == 2
     assert "***@127.0.0.1:9 cannot be used: Connection refused" in capsys.readouterr().err
 
 
@@ -231,7 +234,10 @@ def test_an_unknown_option_is_one_line(capsys):
     with pytest.raises(SystemExit) as ended:
         sync.main(["--nonsense"])
     assert ended.value.code == 2
-    assert capsys.readouterr().err == "ecgexp-sync: unrecognized arguments: --nonsense\n"
+    assert (
+        capsys.readouterr().err
+        == "ecgexp-sync: unrecognized arguments: --nonsense; see ecgexp-sync --help\n"
+    )
 
 
 @pytest.mark.parametrize(

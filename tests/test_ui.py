@@ -32,14 +32,14 @@ def test_help_answers_without_mlflow():
 def test_without_runs_it_says_how_to_make_one(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert ui.main([]) == 1
+    assert ui.main([]) == 2
     said = capsys.readouterr().err
     assert f"{tmp_path}/mlruns/mlflow.db does not exist" in said
     assert "uv run ecgexp" in said
 
 
 def test_a_server_has_its_own_pages_and_its_password_stays_hidden(capsys):
-    assert ui.main(["--store", "http://me:hunter2@host:5000"]) == 1
+    assert ui.main(["--store", "http://me:hunter2@host:5000"]) == 2
     said = capsys.readouterr().err
     assert "http://host:5000 is a server" in said
     assert "hunter2" not in said
@@ -51,14 +51,14 @@ def test_a_port_in_use_is_said_with_another(tmp_path, capsys):
         taken.bind((ui.HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert ui.main(["--store", f"sqlite:///{tmp_path}/mlflow.db", "--port", str(port)]) == 1
+        assert ui.main(["--store", f"sqlite:///{tmp_path}/mlflow.db", "--port", str(port)]) == 2
     assert f"port {port} cannot be used" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("port", [-1, 70000])
 def test_a_port_that_does_not_exist_is_said(tmp_path, capsys, port):
     (tmp_path / "mlflow.db").touch()
-    assert ui.main(["--store", f"sqlite:///{tmp_path}/mlflow.db", "--port", str(port)]) == 1
+    assert ui.main(["--store", f"sqlite:///{tmp_path}/mlflow.db", "--port", str(port)]) == 2
     assert f"port {port} cannot be used" in capsys.readouterr().err
 
 
@@ -70,10 +70,11 @@ def test_the_pages_answer_on_loopback_and_end_without_orphans(tmp_path, ending):
     MlflowTracking().start(run_name="shown", run_dir=None, base_dir=tmp_path).finish("FINISHED")
     port = free_port()
     process = subprocess.Popen(
-        [*UI, "--port", str(port)], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+        [*UI, "--port", str(port)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=(tmp_path / "stderr").open("wb"), text=True,
         env={name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"},
     )  # fmt: skip
     try:
+        assert "starting" in process.stdout.readline()
         line = process.stdout.readline()
         assert f"http://127.0.0.1:{port}" in line
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
@@ -88,6 +89,9 @@ def test_the_pages_answer_on_loopback_and_end_without_orphans(tmp_path, ending):
         assert listening == {"127.0.0.1"}
         process.send_signal(ending)
         assert process.wait(timeout=15) == 0
+        assert "0.0.0.0" not in (tmp_path / "stderr").read_text(encoding="utf-8"), (
+            "MLflow's advice to listen on all interfaces"
+        )
     finally:
         process.kill()
     time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""`ecgexp-compare`: is run B really better than run A? Their settings, scores and promises, and what may be chance."""
+"""Compare two runs: their settings, scores and privacy guarantees, and which differences may be chance."""
 
 import argparse
 import json
@@ -8,35 +8,35 @@ from pathlib import Path
 from typing import Any
 
 from ecgexp.analysis.comparison.run_comparison import RunComparison, compare_runs
-from ecgexp.analysis.find_runs import find_run
-from ecgexp.cli.arguments import Parser, whole
+from ecgexp.cli.arguments import NEGATIVE, Parser, check_output, run_command, whole
+from ecgexp.cli.run_argument import named_run
 from ecgexp.cli.streams import command
 from ecgexp.settings.declaration import DataError
-from ecgexp.settings.redaction import redact, redact_tracebacks
 from ecgexp.storage.atomic import replacing
-from ecgexp.storage.reading import MissingFileError, read_json
-from ecgexp.storage.scratch import use_own_scratch
-from ecgexp.tracking.mlflow.existing_store import default_uri
+from ecgexp.storage.reading import read_json
+
+_EXAMPLE = """\
+ecgexp-compare outputs/ecgexp/2026-01-31_12-00-00-000000 outputs/ecgexp/2026-01-31_12-30-00-000000
+ecgexp-compare RUN_A RUN_B --split validation --output comparison.json"""
 
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the console script: 0, 1 for runs that cannot be compared, 2 for a value that cannot be used."""
-    redact_tracebacks()
+    """Entry point of the console script: 0; 1 for runs that cannot be compared; 2 for what is refused."""
     options = _parse(arguments)
-    use_own_scratch()
-    try:
-        if options.json is not None:
-            _check_output(options.json)
-        a, b = (find_run(name, uri=options.store) for name in (options.run_a, options.run_b))
-        found = compare_runs(
-            a, b, split=options.split, num_resamples=options.num_resamples, seed=options.seed
-        )
-        if options.json is not None:
-            _write(found, options.json)
-    except DataError as error:
-        print(redact(f"ecgexp-compare: {error}"), file=sys.stderr)
-        return 1
+    return run_command("ecgexp-compare", lambda: _compare(options))
+
+
+def _compare(options: argparse.Namespace) -> int:
+    if options.output is not None:
+        _check_output(options.output, overwrite=options.overwrite)
+    a = named_run(options.run_a, "RUN_A ", store=options.store)
+    b = named_run(options.run_b, "RUN_B ", store=options.store)
+    found = compare_runs(
+        a, b, split=options.split, num_resamples=options.num_resamples, seed=options.seed
+    )
+    if options.output is not None:
+        _write(found, options.output)
     from rich.console import Console
 
     from ecgexp.analysis.comparison.tables import render
@@ -44,27 +44,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(highlight=False)
     console.print(render(found))
     console.print(found.verdict, style="bold", markup=False, soft_wrap=True)
-    return 1 if found.problem else 0
+    return NEGATIVE if found.problem else 0
 
 
-def _check_output(file: Path) -> None:
-    """A comparison may be made again under its name; any other file stays.
+def _check_output(file: Path, *, overwrite: bool = False) -> None:
+    """Refuses an output that may not be replaced.
 
     Raises:
-      DataError: another file, or a folder, is there.
+      DataError: another file, or a comparison without `--overwrite`, is there.
     """
-    try:
-        values = read_json(file, dict[str, Any], fix="use another --json, or remove it")
-    except MissingFileError:
-        return
-    except DataError as error:
-        raise DataError(
-            f"--json {file}: the file is there and is no comparison; {error}"
-        ) from error
-    if not {"split", "runs", "only_seed_differs"} <= values.keys():
-        raise DataError(
-            f"--json {file}: the file is there and is no comparison; use another --json, or remove it"
-        )
+
+    def is_comparison() -> bool:
+        try:
+            values = read_json(file, dict[str, Any], fix="use another --output, or remove it")
+        except DataError:
+            return False
+        return {"split", "runs", "only_seed_differs"} <= values.keys()
+
+    check_output(file, is_ours=is_comparison, kind="comparison", overwrite=overwrite)
 
 
 def _write(found: RunComparison, file: Path) -> None:
@@ -73,21 +70,15 @@ def _write(found: RunComparison, file: Path) -> None:
         with replacing(file) as part:
             part.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise DataError(f"--json {file} cannot be written: {error.strerror}") from error
+        raise DataError(f"--output {file} cannot be written: {error.strerror}") from error
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(prog="ecgexp-compare", description=__doc__)
+    parser = Parser(prog="ecgexp-compare", description=__doc__, example=_EXAMPLE)
     add = parser.add_argument
-    store = redact(default_uri()).replace("%", "%%")
-    add("run_a", help="an MLflow run id, or a run's folder under outputs/", metavar="RUN_A")
-    add("run_b", help="the run that may be better", metavar="RUN_B")
+    parser.add_run("run_a", help="the baseline: {}")
+    parser.add_run("run_b", help="the run that may be better")
     add("--split", choices=("test", "validation"), default="test", help="whose beats (%(default)s)")
-    add(
-        "--store",
-        help=f"where run ids are looked up: MLFLOW_TRACKING_URI, else this folder's ({store})",
-        metavar="URI",
-    )
     add(
         "--num-resamples",
         type=whole(0, 100_000),
@@ -102,7 +93,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="of the resamples (%(default)s)",
         metavar="N",
     )
-    add("--json", type=Path, help="write all of it to this file too", metavar="FILE")
+    parser.add_output(help="also write the comparison to this JSON file")
+    parser.add_store()
     return parser.parse_args(arguments)
 
 

@@ -1,6 +1,5 @@
-"""`ecgexp-doctor`: what a run needs on this machine, whether it is there, and what to do where it is not."""
+"""Show what a run needs on this machine, whether it is there, and what to do where it is not."""
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,12 +10,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from ecgexp.cli import doctor_checks
+from ecgexp.cli.arguments import NEGATIVE, Parser, run_command
 from ecgexp.cli.doctor_checks import Finding, Settings
 from ecgexp.cli.streams import command
-from ecgexp.cli.ui import DEFAULT_STORE
-from ecgexp.settings.redaction import redact_tracebacks
-from ecgexp.storage.scratch import use_own_scratch
 
+_EXAMPLE = """\
+ecgexp-doctor
+ecgexp-doctor --data-root ~/physionet --close-stale"""
+_UNWRAPPED = 10_000  # columns
 _MARKS = {"good": "[green]✓[/]", "note": "[yellow]![/]", "bad": "[red]✗[/]"}
 _CHECKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
     ("reading versions", doctor_checks.check_versions),
@@ -30,10 +31,13 @@ _CHECKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script: 0 if runs can work here, 1 if something essential is missing."""
-    redact_tracebacks()
     options = _parse(arguments)
-    use_own_scratch()
-    console = Console()
+    return run_command("ecgexp-doctor", lambda: _examine(options))
+
+
+def _examine(options: Settings) -> int:
+    # Redirected, a row is one line, so that a path in it can be searched for and copied.
+    console = Console() if sys.stdout.isatty() else Console(width=_UNWRAPPED)
     findings: list[Finding] = []
     with console.status("") as status:
         for says, check in _CHECKS:
@@ -42,11 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(report(findings))
     bad = sum(finding.state == "bad" for finding in findings)
     console.print(
-        f"[red]{bad} to mend before runs can work[/]"
+        f"[red]{bad} to fix before runs can work[/]"
         if bad
         else "Ready: `uv run ecgexp` will work here."
     )
-    return 1 if bad else 0
+    return NEGATIVE if bad else 0
 
 
 def report(findings: Sequence[Finding]) -> Table:
@@ -62,34 +66,33 @@ def report(findings: Sequence[Finding]) -> Table:
 
 
 def _parse(arguments: Sequence[str] | None) -> Settings:
-    parser = argparse.ArgumentParser(prog="ecgexp-doctor", description=__doc__)
-    data, store = (
-        os.environ.get("ECGEXP_DATA", "data"),
-        os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_STORE),
-    )
-    parser.add_argument(
+    parser = Parser(prog="ecgexp-doctor", description=__doc__, example=_EXAMPLE)
+    add = parser.add_argument
+    data = Path(os.environ.get("ECGEXP_DATA", "data"))
+    add(
         "--data-root",
         type=Path,
-        default=Path(data),
-        help="data.root= of the runs; ECGEXP_DATA, else data",
+        default=data,
+        metavar="DIR",
+        help="data.root= of the runs (ECGEXP_DATA, else data)",
     )
-    parser.add_argument(
-        "--store",
-        default=store,
-        help=f"tracking.uri= of the runs; MLFLOW_TRACKING_URI, else {DEFAULT_STORE}",
-    )
-    parser.add_argument(
-        "--outputs",
+    add(
+        "--runs-dir",
         type=Path,
         default=Path("outputs"),
-        help="where run directories go (%(default)s)",
+        metavar="DIR",
+        help="where runs are looked for (%(default)s)",
     )
-    parser.add_argument(
+    add(
         "--close-stale",
         action="store_true",
         help="mark runs KILLED that say RUNNING without their process",
     )
-    return Settings(**vars(parser.parse_args(arguments)))
+    parser.add_store()
+    options = vars(parser.parse_args(arguments))
+    from ecgexp.tracking.mlflow.existing_store import default_uri
+
+    return Settings(**options | {"store": options["store"] or default_uri()})
 
 
 if __name__ == "__main__":

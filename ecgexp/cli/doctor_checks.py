@@ -57,13 +57,13 @@ class Settings:
     Attributes:
       data_root: folder of the databases.
       store: tracking.uri= of the runs.
-      outputs: folder of the run directories.
+      runs_dir: folder of the run directories.
       close_stale: mark runs KILLED whose process is gone.
     """
 
     data_root: Path
     store: str
-    outputs: Path
+    runs_dir: Path
     close_stale: bool
 
 
@@ -104,7 +104,7 @@ def check_machine(settings: Settings) -> Iterator[Finding]:
         found=f"{memory.available / _GIB:.1f} of {memory.total / _GIB:.1f} GiB free",
         advice="" if enough else "all 48 records of mitdb want up to 4 GiB: close other programs",
     )  # fmt: skip
-    free = shutil.disk_usage(_existing(settings.outputs)).free
+    free = shutil.disk_usage(_existing(settings.runs_dir)).free
     state = "bad" if free < 0.2 * _GIB else "note" if free < 2 * _GIB else "good"
     advice = (
         ""
@@ -114,7 +114,7 @@ def check_machine(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         what="disk",
         state=state,
-        found=f"{free / _GIB:.1f} GiB free for {settings.outputs}",
+        found=f"{free / _GIB:.1f} GiB free for {settings.runs_dir}",
         advice=advice,
     )
 
@@ -203,13 +203,13 @@ def check_store(settings: Settings) -> Iterator[Finding]:
 def _check_whole(settings: Settings) -> Iterator[Finding]:
     from ecgexp.tracking.local.run_json import not_whole
 
-    found, damaged = not_whole(settings.outputs)
+    found, damaged = not_whole(settings.runs_dir)
     for error in damaged:
         what, _, advice = str(error).rpartition("; ")
         yield Finding(what="runs", state="note", found=what, advice=advice)
     if found:
         names = ", ".join(str(folder) for folder in found[:3]) + (" …" if len(found) > 3 else "")
-        where = "" if settings.outputs == Path("outputs") else f" --outputs {settings.outputs}"
+        where = "" if settings.runs_dir == Path("outputs") else f" --runs-dir {settings.runs_dir}"
         yield Finding(
             what="runs", state="note", found=f"{len(found)} {'is' if len(found) == 1 else 'are'} not whole in MLflow: {names}",
             advice=f"bring it what it lacks: `uv run ecgexp-sync{where}`",

@@ -1,4 +1,4 @@
-"""`ecgexp-plan`: the ε within reach with few patients, and the noise it takes, before anything is trained."""
+"""Tabulate the ε that few patients allow, and the noise it takes, before anything is trained."""
 
 import argparse
 import re
@@ -8,15 +8,17 @@ from collections.abc import Sequence
 
 import rich.console
 
-from ecgexp.cli.arguments import Parser, whole
+from ecgexp.cli.arguments import Parser, refuse, run_command, whole
 from ecgexp.cli.streams import command
 from ecgexp.console import Console
 from ecgexp.privacy.feasibility import PATIENTS, POPULATIONS, Feasibility, feasibility_of
 from ecgexp.privacy.feasibility_tables import render
 from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec
 from ecgexp.settings.declaration import ConfigError, build
-from ecgexp.storage.scratch import use_own_scratch
 
+_EXAMPLE = """\
+ecgexp-plan --patients 22 44 --rounds 50 --noise-multiplier 1.2
+ecgexp-plan --sampling all --clip 0.3"""
 _COHORT = 10  # patients a round, where nothing is asked
 _MOST_ROUNDS = 1_000_000
 _count = whole(1, 10**12)
@@ -24,16 +26,18 @@ _count = whole(1, 10**12)
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the console script: 0, or 2 for a value that cannot be used."""
+    """Entry point of the console script: 0; 2 for a value that is refused."""
     options = _parse(arguments)
-    use_own_scratch()
+    return run_command("ecgexp-plan", lambda: _plan_and_print(options))
+
+
+def _plan_and_print(options: argparse.Namespace) -> int:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         try:
             found = find(options)
         except ConfigError as error:
-            print(f"ecgexp-plan: {_as_options(str(error))}", file=sys.stderr)
-            return 2
+            return refuse("ecgexp-plan", _as_options(str(error)))
     for message in dict.fromkeys(
         str(item.message) for item in caught if item.category is UserWarning
     ):
@@ -92,22 +96,28 @@ def _as_options(message: str) -> str:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(prog="ecgexp-plan", description=__doc__)
+    parser = Parser(prog="ecgexp-plan", description=__doc__, example=_EXAMPLE)
     add = parser.add_argument
     add(
         "--noise-multiplier",
         type=float,
         default=1.0,
-        help="noise over clip (%(default)s)",
+        help="standard deviation of the noise, over the clip (%(default)s)",
         metavar="Z",
     )
-    add("--rounds", type=whole(1, _MOST_ROUNDS), default=20, help="%(default)s", metavar="T")
+    add(
+        "--rounds",
+        type=whole(1, _MOST_ROUNDS),
+        default=20,
+        help="federated rounds (%(default)s)",
+        metavar="T",
+    )
     add(
         "--patients",
         type=_count,
         nargs="+",
         default=list(PATIENTS),
-        help="who train (22 44 47)",
+        help="numbers of training patients (22 44 47)",
         metavar="N",
     )
     cohort = parser.add_mutually_exclusive_group()
@@ -115,7 +125,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--clients-per-round", type=_count, help=f"patients in a round ({_COHORT})", metavar="N"
     )
     cohort.add_argument(
-        "--cohort-fraction", type=_fraction, help="or this share of the patients", metavar="Q"
+        "--cohort-fraction",
+        type=_fraction,
+        help="expected share of the patients in a round",
+        metavar="Q",
     )
     add(
         "--clip",
@@ -124,12 +137,17 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="largest norm of a patient's update (%(default)s)",
         metavar="C",
     )
-    add("--delta", type=float, help="the largest power of ten that is at most 0.01 / patients")
+    add(
+        "--delta",
+        type=float,
+        help="δ (the largest power of ten that is at most 0.01 / patients)",
+        metavar="DELTA",
+    )
     add(
         "--population",
         type=_count,
         nargs="+",
-        help="projected to (1000 10000); not a promise",
+        help="hypothetical numbers of patients (1000 10000); no guarantee",
         metavar="N",
     )
     add(

@@ -1,4 +1,4 @@
-"""`ecgexp-predict`: annotates WFDB records with the model of a run.
+"""Annotate WFDB records with the model of a run.
 
 Each record becomes FOLDER/<record>.ecgexp, a WFDB annotation file with one symbol a beat, and FOLDER/<record>.csv with every
 class's probability. A class is written by its own symbol (N S V F Q; L R A; P is /, the paced beat; normal is N); any other class
@@ -14,41 +14,33 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecgexp.cli.arguments import BAD_ARGUMENT, Parser
+from ecgexp.cli.arguments import Parser, run_command
+from ecgexp.cli.run_argument import named_run
 from ecgexp.cli.streams import command
 from ecgexp.console import Console
-from ecgexp.settings.declaration import ConfigError, DataError
-from ecgexp.settings.redaction import redact, redact_tracebacks
-from ecgexp.storage.scratch import use_own_scratch
+from ecgexp.settings.declaration import DataError
 
 if TYPE_CHECKING:
     from ecgexp.inference.model import TrainedModel
     from ecgexp.inference.record import Annotated, Source
 
-_BAD_DATA = 1
+_EXAMPLE = """\
+ecgexp-predict outputs/ecgexp/2026-01-31_12-00-00-000000 ~/physionet/mitdb/1.0.0/100 --output predictions"""
 
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the console script: 0; 2 for an argument, 1 for a run or a record, that cannot be used."""
-    redact_tracebacks()
+    """Entry point of the console script: 0; 2 for what is refused."""
     options = _parse(arguments)
-    use_own_scratch()
     os.environ.setdefault(
         "TF_CPP_MIN_LOG_LEVEL", "3"
     )  # TensorFlow greets every start with errors that are none
-    try:
+
+    def work() -> int:
         predict(options)
-    except (ConfigError, DataError) as error:
-        return _fail(str(error), BAD_ARGUMENT if isinstance(error, ConfigError) else _BAD_DATA)
-    except OSError as error:  # a full disk, a read-only folder
-        return _fail(
-            f"{error}; free some space, or give a folder that can be written to with --output",
-            _BAD_DATA,
-        )
-    except KeyboardInterrupt:
-        return 130
-    return 0
+        return 0
+
+    return run_command("ecgexp-predict", work)
 
 
 def predict(options: argparse.Namespace) -> "list[Annotated]":
@@ -58,7 +50,6 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
       ConfigError: an argument that cannot be used.
       DataError: the run has no model, or a record cannot be read or shown to it. Records before that one are written.
     """
-    from ecgexp.analysis.find_runs import find_run
     from ecgexp.data.formats import wfdb_reader
     from ecgexp.data.formats.annotation_writer import check_extension
     from ecgexp.data.formats.single_record import annotation_file, locate
@@ -78,7 +69,7 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
         stems,
         lambda folder, record: wfdb_reader.signals_among(wfdb_reader.files_of(folder, record)),
     )
-    run = find_run(options.run, uri=options.store)
+    run = named_run(options.run, "RUN ", store=options.store)
 
     from ecgexp.inference.model import load_model
 
@@ -159,19 +150,10 @@ def _warn_of_synthetic(model: "TrainedModel", console: Console) -> None:
         console.print(Panel(Text(text, style="bold"), border_style="red"))
 
 
-def _fail(message: str, code: int) -> int:
-    print(redact(f"ecgexp-predict: {message}"), file=sys.stderr)
-    return code
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog="ecgexp-predict",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(prog="ecgexp-predict", description=__doc__, example=_EXAMPLE)
     add = parser.add_argument
-    add("--run", required=True, help="MLflow id, or folder, of the run whose model it is")
+    parser.add_run(help="the run whose model it is: {}")
     add("records", nargs="+", metavar="RECORD", help="path of a WFDB record, with or without .hea")
     add(
         "--beats", choices=("reference", "detector"),
@@ -184,24 +166,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="of the reference annotations (%(default)s)",
     )
     add(
-        "--output",
-        type=Path,
-        default=Path("predictions"),
-        metavar="FOLDER",
-        help="where to write (%(default)s)",
-    )
-    add(
         "--extension",
         default="ecgexp",
         metavar="SUFFIX",
         help="of the annotation files (%(default)s)",
     )
-    add("--overwrite", action="store_true", help="replace files that are there")
-    add(
-        "--store",
-        metavar="URI",
-        help="MLflow store of the id (MLFLOW_TRACKING_URI, else mlruns/ here)",
+    parser.add_output(
+        metavar="FOLDER", default=Path("predictions"), help="where to write (%(default)s)"
     )
+    parser.add_store()
     return parser.parse_args(arguments)
 
 

@@ -1,4 +1,4 @@
-"""`ecgexp-report`: one HTML page about finished runs, which needs no network and can be sent as it is."""
+"""Write one HTML page about finished runs, which needs no network and can be sent as it is."""
 
 import argparse
 import sys
@@ -8,29 +8,32 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ecgexp.cli.arguments import Parser
+from ecgexp.cli.arguments import Parser, check_output, run_command
+from ecgexp.cli.run_argument import naming
 from ecgexp.cli.streams import command
 from ecgexp.settings.declaration import DataError
-from ecgexp.settings.redaction import redact, redact_tracebacks
 from ecgexp.storage.atomic import replacing
 from ecgexp.storage.reading import MissingFileError, open_plain
-from ecgexp.storage.scratch import use_own_scratch
 
-_OURS, _HEAD = b'content="ecgexp-report"', 4096  # stands near the beginning of a page
+_FULL_PAGE, _PUBLIC_PAGE = "report.html", "report-public.html"
+# Both stand near the beginning of a page.
+_OURS, _PUBLIC, _HEAD = b'content="ecgexp-report"', b'name="ecgexp-public"', 4096
+_EXAMPLE = """\
+ecgexp-report outputs/ecgexp/2026-01-31_12-00-00-000000_sweep
+ecgexp-report --experiment ecgexp --public --output public/report.html
+ecgexp-report --filter 'metrics.`test/macro_f1` > 0.5'"""
 
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the console script: 0, 2 for an argument that cannot be used, 1 for runs that are not there."""
-    redact_tracebacks()
+    """Entry point of the console script: 0; 2 for what is refused."""
     options = _parse(arguments)
-    use_own_scratch()
-    try:
-        for line in write(options):
-            Console().print(line, markup=False, highlight=False, soft_wrap=True)
-    except DataError as error:
-        print(redact(f"ecgexp-report: {error}"), file=sys.stderr)
-        return 1
+    return run_command("ecgexp-report", lambda: _report(options))
+
+
+def _report(options: argparse.Namespace) -> int:
+    for line in write(options):
+        Console().print(line, markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
@@ -43,10 +46,14 @@ def write(options: argparse.Namespace) -> list[str]:
     from ecgexp.analysis.report.gather import choose, gather
     from ecgexp.analysis.report.page import render
 
-    _check_output(options.output)
-    selected = choose(
-        parent=options.parent, experiment=options.experiment, filter_string=options.filter, uri=options.store
-    )  # fmt: skip
+    _check_output(options.output, public=options.public, overwrite=options.overwrite)
+    with naming(options.run, "RUN "):
+        selected = choose(
+            parent=options.run,
+            experiment=options.experiment,
+            filter_string=options.filter,
+            uri=options.store,
+        )
     gathered = gather(selected)
     page = render(gathered, made=datetime.now().astimezone(), public=options.public)
     try:
@@ -59,36 +66,49 @@ def write(options: argparse.Namespace) -> list[str]:
     done = [
         f"{options.output}: {gathered.title}, {len(gathered.rows)} runs in {len(gathered.configurations)} configurations{failed}"
     ]
-    if selected.parent is not None and not Path(options.parent).is_dir():
+    if selected.parent is not None and not Path(options.run).is_dir():
         from ecgexp.tracking.mlflow.attach import attach
 
-        attach(selected.parent.run_id, page, "report.html", uri=options.store)
-        done.append(f"kept as report.html of run {selected.parent.run_id}")
+        name = _PUBLIC_PAGE if options.public else _FULL_PAGE
+        attach(selected.parent.run_id, page, name, uri=options.store)
+        done.append(f"kept as {name} of run {selected.parent.run_id}")
     return done
 
 
-def _check_output(file: Path) -> None:
-    """A report may be made again under its name; any other file stays.
+def _check_output(file: Path, *, public: bool, overwrite: bool = False) -> None:
+    """Refuses an output that may not be replaced.
+
+    Guarantees (`tests/report/test_main.py`): a report with all values never takes the place of a public one, which may be
+    linked or sent already, nor a public one that of a report with all values.
 
     Raises:
-      DataError: another file, or a folder, is there.
+      DataError: another file, a report of the other kind, or a report without `--overwrite`, is there.
     """
     try:
         with open_plain(file, fix="use another --output") as there:
-            is_ours = _OURS in there.read(_HEAD)
+            head = there.read(_HEAD)
     except MissingFileError:
         return
-    if not is_ours:
+    check_output(file, is_ours=lambda: _OURS in head, kind="report", overwrite=overwrite)
+    if (_PUBLIC in head) != public:
+        which, other = (
+            ("a report with all values", "public")
+            if public
+            else ("a public report", "with all values")
+        )
         raise DataError(
-            f"--output {file}: the file is there and is no report; use another --output, or remove it"
+            f"--output {file}: {which} is there, and the new one is {other}; use another --output, or remove the file"
         )
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(prog="ecgexp-report", description=__doc__)
+    parser = Parser(prog="ecgexp-report", description=__doc__, example=_EXAMPLE)
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
-        "--parent", metavar="RUN", help="the MLflow id of a sweep's parent run, or a sweep's folder"
+        "run",
+        nargs="?",
+        metavar="RUN",
+        help="the MLflow id of a sweep's parent run, or a sweep's folder under outputs/",
     )
     which.add_argument(
         "--experiment", metavar="NAME", help="all runs of this experiment (that of the newest run)"
@@ -96,19 +116,17 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     which.add_argument(
         "--filter", metavar="TEXT", help="the runs that this finds, in MLflow's search language"
     )
-    add = parser.add_argument
-    add(
-        "--store",
-        metavar="URI",
-        help="where the runs are (MLFLOW_TRACKING_URI, else sqlite:///mlruns/mlflow.db)",
-    )
-    add("--output", metavar="FILE", type=Path, default=Path("report.html"), help="%(default)s")
-    add(
+    parser.add_argument(
         "--public",
         action="store_true",
         help="leave out what was computed from private data without noise",
     )
-    return parser.parse_args(arguments)
+    parser.add_output(help=f"the page ({_FULL_PAGE}; with --public {_PUBLIC_PAGE})")
+    parser.add_store()
+    options = parser.parse_args(arguments)
+    if options.output is None:
+        options.output = Path(_PUBLIC_PAGE if options.public else _FULL_PAGE)
+    return options
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`ecgexp resume=RUN`: finds a run that did not finish and makes its experiment again, from what its folder says."""
+"""`ecgexp resume=RUN`: makes the experiment of a run that did not finish again, from what its folder says."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -21,28 +21,6 @@ if TYPE_CHECKING:
 _MOST_TYPED = 1 << 20  # bytes of what was typed
 _FIX = "restore the file from a copy, or start the run anew"
 _log = logging.getLogger(__name__)
-
-
-def find_run_dir(run: str) -> Path:
-    """The folder of a run.
-
-    Args:
-      run: the folder, or the run's id in MLflow.
-
-    Raises:
-      DataError: there is no such run, or its folder is not on this machine.
-    """
-    folder = Path(run)
-    if not folder.is_dir():
-        from ecgexp.analysis.find_runs import find_run
-
-        folder = Path(find_run(run).tags.get("run.dir", ""))
-        if not (folder / "run.json").is_file():
-            raise DataError(
-                f"resume={run}: the run's folder {folder}, which has its checkpoints, is not on this machine; go on where it ran"
-            )
-    _run_json(folder)
-    return folder
 
 
 def stored_config(run_dir: Path, overrides: Sequence[str]) -> "DictConfig":

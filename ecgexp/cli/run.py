@@ -224,14 +224,15 @@ def _start(config: DictConfig, typed: list[str], run_dir: Path) -> None:
 
 def _resume(config: DictConfig, typed: list[str], *, new_dir: Path) -> None:
     """A run that goes on, or whose end is completed; the folder that Hydra made for this command goes."""
-    from ecgexp.cli.resume import find_run_dir, stored_config, typed_in
+    from ecgexp.cli.resume import stored_config, typed_in
+    from ecgexp.cli.run_argument import named_folder
     from ecgexp.config.compose import build_experiment, for_the_record, to_yaml
     from ecgexp.experiment.run import run
     from ecgexp.tracking.local.lock import discard_unheld, hold, move_log
     from ecgexp.tracking.local.run_json import has_finished
 
     discard_unheld(new_dir)
-    run_dir = find_run_dir(str(config.resume)).absolute()
+    run_dir = named_folder(str(config.resume), "resume=").absolute()
     with hold(run_dir, new=False, setting="resume"):
         move_log(run_dir)
         if has_finished(run_dir):

@@ -1,4 +1,4 @@
-"""`ecgexp-sync`: brings MLflow what it missed of runs that have ended, from their folders, and completes their end.
+"""Bring MLflow what it missed of runs that have ended, from their folders, and complete their end.
 
 A run whose store goes out of reach goes on in its folder, and delivers what waits when the store is back; what was still
 waiting at the run's end is brought by this command. It also removes what a run that was killed at its very end kept.
@@ -11,53 +11,56 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ecgexp.cli.arguments import Parser
+from ecgexp.cli.arguments import Parser, refuse, run_command
+from ecgexp.cli.run_argument import named_folder
 from ecgexp.cli.streams import command
 from ecgexp.settings.declaration import DataError
-from ecgexp.settings.redaction import redact, redact_tracebacks
-from ecgexp.storage.scratch import use_own_scratch
 from ecgexp.tracking.base import TrackerUnavailable
 from ecgexp.tracking.ending import complete
 from ecgexp.tracking.local.lock import LOCK
 from ecgexp.tracking.local.run_json import not_whole, read_run
 from ecgexp.tracking.mlflow.quiet import quieten
 
+_EXAMPLE = """\
+ecgexp-sync
+ecgexp-sync outputs/ecgexp/2026-01-31_12-00-00-000000 --store http://mlflow.example.org"""
+
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the console script: 0 if the store has everything now, 1 if not, 2 for bad arguments."""
-    redact_tracebacks()
+    """Entry point of the console script: 0 if the store has everything now; 2 if something was refused."""
     options = _parse(arguments)
-    use_own_scratch()
+    return run_command("ecgexp-sync", lambda: _sync(options))
+
+
+def _sync(options: argparse.Namespace) -> int:
     quieten()  # before the first import of mlflow
-    folders, damaged = (options.run, []) if options.run else not_whole(options.outputs)
+    folders, damaged = (options.run, []) if options.run else not_whole(options.runs_dir)
+    code = 0
     for error in damaged:
-        print(redact(f"ecgexp-sync: {error}"), file=sys.stderr)
-    failed = len(damaged)
+        code = refuse("ecgexp-sync", error)
     if not folders and not damaged:
-        print(f"MLflow has all of the runs below {options.outputs} that have ended")
-    for folder in folders:
+        print(f"MLflow has all of the runs below {options.runs_dir} that have ended")
+    for name in folders:
         try:
+            folder = named_folder(str(name), "RUN ", store=options.store)
             sent = _bring(folder, options.store)
             print(
                 f"{folder} completed: {sent}"
                 if sent
                 else f"{folder} is whole already, nothing was sent"
             )
-        except KeyboardInterrupt:
-            return 130
         except TrackerUnavailable as error:
-            why = f"{folder}: {error}; what has arrived stays, type this again"
+            code = refuse(
+                "ecgexp-sync",
+                f"{name}: {error}; what has arrived stays, use the same command again",
+            )
         except (
             ValueError,
             OSError,
         ) as error:  # DataError, what MLflow refuses, a file that is gone
-            why = str(error)
-        else:
-            continue
-        failed += 1
-        print(f"ecgexp-sync: {redact(why)}", file=sys.stderr)
-    return 1 if failed else 0
+            code = refuse("ecgexp-sync", error)
+    return code
 
 
 def _bring(folder: Path, store: str | None) -> str:
@@ -68,7 +71,7 @@ def _bring(folder: Path, store: str | None) -> str:
             done = complete(folder, store=store)
     except Timeout as error:
         raise DataError(
-            f"{folder} is being used by another process; type this again when it has ended"
+            f"{folder} is being used by another process; use this command again when it has ended"
         ) from error
     if not done and not values.get("store"):
         raise DataError(
@@ -78,26 +81,17 @@ def _bring(folder: Path, store: str | None) -> str:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(prog="ecgexp-sync", description=__doc__.partition("\n")[0])
-    add = parser.add_argument
-    add(
-        "run",
-        nargs="*",
-        type=Path,
-        metavar="RUN_DIR",
-        help="folders of runs; without any, all that lack something",
-    )
-    add(
-        "--store",
-        metavar="URI",
-        help="the address of the runs' store, if it has moved or has a password",
-    )
-    add(
-        "--outputs",
+    parser = Parser(prog="ecgexp-sync", description=__doc__, example=_EXAMPLE)
+    parser.add_run(nargs="*", help="{}; without any, all runs that lack something")
+    parser.add_argument(
+        "--runs-dir",
         type=Path,
         default=Path("outputs"),
         metavar="DIR",
         help="where runs are looked for (%(default)s)",
+    )
+    parser.add_argument(
+        "--store", metavar="URI", help="MLflow store of the runs, if it has moved or has a password"
     )
     return parser.parse_args(arguments)
 

@@ -1,4 +1,4 @@
-"""`ecgexp-ui`: MLflow's own pages over the runs of this folder, on this machine only, without its background jobs."""
+"""Show the runs of this folder in MLflow's own pages, on this machine only, without its background jobs."""
 
 import argparse
 import os
@@ -6,21 +6,26 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from ecgexp.cli.arguments import Parser, run_command
 from ecgexp.cli.streams import command
+from ecgexp.settings.declaration import DataError
 from ecgexp.settings.redaction import redact
 from ecgexp.storage.atomic import resolved
-from ecgexp.storage.scratch import use_own_scratch
 
 HOST = "127.0.0.1"
-DEFAULT_STORE = "sqlite:///mlruns/mlflow.db"
+_ADVICE = b"--host 0.0.0.0"
+_EXAMPLE = """\
+ecgexp-ui
+ecgexp-ui --port 5001 --store sqlite:////home/me/study/mlruns/mlflow.db"""
 
 _PAGE = "#/experiments?workflowType=machine_learning"  # by default MLflow shows its pages for language models
 
@@ -32,47 +37,47 @@ _LIGHT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "PYTHONWARNINGS": "ignore",  # its libraries' deprecations are nothing our users can mend
+    "PYTHONWARNINGS": "ignore",  # its libraries' deprecations are nothing our users can fix
 }
 
 
-class UiError(Exception):
-    """Why the pages cannot be shown, and what to type."""
+class UiError(DataError):
+    """Why the pages cannot be shown, and what to use instead."""
 
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script; ends with Ctrl-C."""
     options = _parse(arguments)
-    use_own_scratch()
+    return run_command("ecgexp-ui", lambda: _show(options))
+
+
+def _show(options: argparse.Namespace) -> int:
+    from ecgexp.tracking.mlflow.existing_store import default_uri
+
     address = f"http://{HOST}:{options.port}"
     try:
-        store = find_store(options.store)
+        store = find_store(options.store or default_uri())
         check_port_is_free(options.port)
         _open_store(store)
         with _ended_by_signals(), _server(store, options.port) as server:
+            print(f"MLflow shows {redact(store)}; its server is starting …", flush=True)
             _wait_until_up(server, address)
-            print(f"MLflow shows {redact(store)} at {address}/{_PAGE} — Ctrl-C ends it", flush=True)
+            print(
+                f"open {address}/{_PAGE} in a browser on this machine; Ctrl-C ends it", flush=True
+            )
             server.wait()
     except KeyboardInterrupt:
         return 0
-    except UiError as error:
-        print(redact(f"ecgexp-ui: {error}"), file=sys.stderr)
-        return 1
-    print("ecgexp-ui: MLflow's server ended by itself; its own words are above", file=sys.stderr)
-    return 1
+    raise UiError("MLflow's server ended by itself; its own messages are above")
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="ecgexp-ui", description=__doc__)
+    parser = Parser(prog="ecgexp-ui", description=__doc__, example=_EXAMPLE)
     parser.add_argument(
         "--port", type=int, default=5000, help="on the loopback interface (%(default)s)"
     )
-    parser.add_argument(
-        "--store",
-        default=os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_STORE),
-        help="tracking.uri= of the runs: MLFLOW_TRACKING_URI if that is set, else " + DEFAULT_STORE,
-    )
+    parser.add_store()
     return parser.parse_args(arguments)
 
 
@@ -127,7 +132,7 @@ def check_port_is_free(port: int) -> None:
             probe.bind((HOST, port))
     except (OSError, OverflowError) as error:
         raise UiError(
-            f"port {port} cannot be used ({error}): type --port {port + 1 if port < 65535 else 5000}"
+            f"port {port} cannot be used ({error}): use --port {port + 1 if port < 65535 else 5000}"
         ) from error
 
 
@@ -146,12 +151,27 @@ def _server(store: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     ]
     command += ["--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
     server = subprocess.Popen(
-        command, env={**os.environ, **_LIGHT}, start_new_session=True, stdout=subprocess.DEVNULL
+        command,
+        env={**os.environ, **_LIGHT},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
+    messages = threading.Thread(target=_pass_on, args=(server.stderr,), daemon=True)
+    messages.start()
     try:
         yield server
     finally:
         _end_group(server)
+        messages.join(_STOP_S)
+
+
+def _pass_on(messages: IO[bytes]) -> None:
+    """Shows what the server reports, but for its advice to open it to other machines, which asks nobody for a password."""
+    for line in messages:
+        if _ADVICE not in line:
+            sys.stderr.write(line.decode("utf-8", "replace"))
+            sys.stderr.flush()
 
 
 def _end_group(server: subprocess.Popen[bytes]) -> None:
@@ -181,7 +201,7 @@ def _wait_until_up(server: subprocess.Popen[bytes], address: str) -> None:
     while time.monotonic() < deadline:
         if server.poll() is not None:
             raise UiError(
-                f"MLflow's server did not start (exit code {server.returncode}); its own words are above"
+                f"MLflow's server did not start (exit code {server.returncode}); its own messages are above"
             )
         try:
             with urllib.request.urlopen(f"{address}/health", timeout=2):

@@ -121,7 +121,9 @@ def run(
             console.print(
                 f"what tells of training beats and is not covered by ε: {run_dir}/{PRIVATE}/ (do not hand it on)"
             )
-        console.print(f"{result.seconds:.0f} s · {run_dir}/result.json · {tracker.url_hint}")
+        console.print(f"{result.seconds:.0f} s · {run_dir}/result.json")
+        if tracker.run_id is not None:
+            console.print(f"MLflow run {tracker.run_id} · {tracker.url_hint}")
         return result
 
 

@@ -95,7 +95,7 @@ def load_model(run: FinishedRun) -> TrainedModel:
     folder = run.artifact("model")
     if folder is None:
         raise DataError(
-            f"run {run.name} ({run.run_id}, {run.status}) has no model; give --run one that FINISHED, which ecgexp-ui shows"
+            f"run {run.name} ({run.run_id}, {run.status}) has no model; use a run that FINISHED, which ecgexp-ui shows"
         )
     classifier = load_classifier(folder)
     names = databases(classifier.database)

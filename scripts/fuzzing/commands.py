@@ -16,6 +16,7 @@ from ecgexp.analysis.report import gather, page
 from ecgexp.cli import compare, resume, sync
 from ecgexp.cli import report as report_main
 from ecgexp.cli.doctor_checks import Settings, _check_whole
+from ecgexp.cli.run_argument import named_folder
 from ecgexp.data.formats import csv_reader, wfdb_reader
 from ecgexp.data.preprocessing import cache
 from ecgexp.inference.model import load_model
@@ -94,7 +95,14 @@ def _compare_main(world: Path) -> None:
     runs = [str(world / "outputs" / name) for name in ("run0", "run1")]
     _quiet(
         lambda: compare.main(
-            [*runs, "--num-resamples", "0", "--json", str(world / "comparison.json")]
+            [
+                *runs,
+                "--num-resamples",
+                "0",
+                "--overwrite",
+                "--output",
+                str(world / "comparison.json"),
+            ]
         )
     )
 
@@ -104,7 +112,7 @@ def _predict(world: Path) -> None:
 
 
 def _resume(world: Path) -> None:
-    folder = resume.find_run_dir(str(world / "outputs/stopped"))
+    folder = named_folder(str(world / "outputs/stopped"), "resume=")
     with lock.hold(folder, new=False, setting="resume"):
         check_journal(folder)
         JsonlTracker(folder, run_id=result.known_run_id(folder)).log_metrics(
@@ -154,14 +162,14 @@ def _losses(world: Path) -> None:
 
 
 def _sync(world: Path) -> None:
-    _quiet(lambda: sync.main(["--outputs", str(world / "outputs")]))
+    _quiet(lambda: sync.main(["--runs-dir", str(world / "outputs")]))
 
 
 def _sync_ended(world: Path) -> None:
     not_whole(world / "outputs")
     list(
         _check_whole(
-            Settings(data_root=world, store="", outputs=world / "outputs", close_stale=False)
+            Settings(data_root=world, store="", runs_dir=world / "outputs", close_stale=False)
         )
     )
     folder = world / "outputs/run0"
@@ -177,8 +185,8 @@ def _cache(world: Path) -> None:
 
 
 def _output(world: Path) -> None:
-    report_main._check_output(world / "report.html")
-    compare._check_output(world / "comparison.json")
+    report_main._check_output(world / "report.html", public=False, overwrite=True)
+    compare._check_output(world / "comparison.json", overwrite=True)
 
 
 def _checkpoints(world: Path) -> None:
@@ -219,7 +227,7 @@ def make_commands() -> tuple[Command, ...]:
         Command(name="ecgexp-sync", reads=(*runs, "outputs/run0/input_example*"), run=_sync, share=0.7),
         Command(name="ecgexp-sync, ecgexp-doctor", reads=(*runs, "outputs/run0/input_example*"), run=_sync_ended),
         Command(name="cache", reads=("cache/*", "cache/arrays/*"), run=_cache, share=1.5),
-        Command(name="--json, --output", reads=("comparison.json", "report.html"), run=_output, share=0.5),
+        Command(name="--output", reads=("comparison.json", "report.html"), run=_output, share=0.5),
         Command(name="checkpoints", reads=("outputs/stopped/checkpoints/*",), run=_checkpoints),
     ]  # fmt: skip
     for case in make_cases():

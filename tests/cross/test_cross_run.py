@@ -118,9 +118,7 @@ def test_a_record_of_either_database_is_told_what_the_run_would_say(
 ):
     """Each by its own lead: svdb has no MLII, mitdb no ECG1. Only beats of mitdb may have been learned."""
     records = [data_root / "svdb/800", data_root / "svdb/801", data_root / "mitdb/100"]
-    assert (
-        predict.main(["--run", str(finished), *map(str, records), "--output", str(tmp_path)]) == 0
-    )
+    assert predict.main([str(finished), *map(str, records), "--output", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     own = pd.read_parquet(finished / "predictions/test.parquet")
     found = pd.concat(

@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ecgexp.evaluation.paired_differences import number, paired_differences
 
 from ecgexp.evaluation.metrics import score
+from ecgexp.evaluation.paired_differences import number, paired_differences
 from ecgexp.evaluation.pairs import Pairs
 
 AAMI = ("N", "S", "V", "F", "Q")

@@ -29,7 +29,7 @@ def test_run_in_two_folders_is_refused(tmp_path, how, tags):
     else:
         shutil.copytree(made, tmp_path / "2")
     with pytest.raises(
-        DataError, match=rf"--parent {tmp_path}: 0 and 2 hold the same run; remove one of them"
+        DataError, match=rf"0 and 2 in {tmp_path} hold the same run; remove one of them"
     ):
         choose(parent=str(tmp_path))
 

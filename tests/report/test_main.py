@@ -12,7 +12,7 @@ def test_a_folder_of_runs_becomes_a_page(tmp_path, capsys):
         finished(tmp_path / "sweep" / f"{seed}", params=CENTRALIZED, seed=seed)
     failed(tmp_path / "sweep" / "3", reason="x")
     target = tmp_path / "new" / "page.html"
-    assert main(["--parent", str(tmp_path / "sweep"), "--output", str(target)]) == 0
+    assert main([str(tmp_path / "sweep"), "--output", str(target)]) == 0
     assert "2 runs in 1 configurations, 1 that failed" in capsys.readouterr().out
     page = target.read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>")
@@ -21,12 +21,7 @@ def test_a_folder_of_runs_becomes_a_page(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        ["--parent", "a", "--experiment", "b"],
-        ["--filter", "a", "--experiment", "b"],
-        ["--colour"],
-        ["a"],
-    ],
+    [["a", "--experiment", "b"], ["--filter", "a", "--experiment", "b"], ["--colour"], ["a", "b"]],
 )
 def test_arguments_that_contradict_each_other_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -40,7 +35,7 @@ def test_arguments_that_contradict_each_other_are_refused(arguments, capsys):
 def test_a_store_that_is_not_there_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert main([]) == 1
+    assert main([]) == 2
     error = capsys.readouterr().err
     assert error.startswith("ecgexp-report: there are no runs")
     assert error.count("\n") == 1
@@ -50,12 +45,7 @@ def test_a_store_that_is_not_there_is_one_line(tmp_path, monkeypatch, capsys):
 def test_a_page_that_cannot_be_written_is_one_line(tmp_path, capsys):
     finished(tmp_path / "sweep" / "1", params=CENTRALIZED)
     (tmp_path / "file").write_text("")
-    assert (
-        main(
-            ["--parent", str(tmp_path / "sweep"), "--output", str(tmp_path / "file" / "page.html")]
-        )
-        == 1
-    )
+    assert main([str(tmp_path / "sweep"), "--output", str(tmp_path / "file" / "page.html")]) == 2
     assert "cannot be written" in capsys.readouterr().err
 
 
@@ -73,7 +63,48 @@ def test_figures_do_not_need_tensorflow(tmp_path):
     finished(tmp_path / "sweep" / "1", params=CENTRALIZED)
     code = (
         "import sys, ecgexp.cli.report as m\n"
-        f"assert m.main(['--parent', {str(tmp_path / 'sweep')!r}, '--output', {str(tmp_path / 'page.html')!r}]) == 0\n"
+        f"assert m.main([{str(tmp_path / 'sweep')!r}, '--output', {str(tmp_path / 'page.html')!r}]) == 0\n"
         "assert not {'tensorflow', 'mlflow'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def written(*words, code=0):
+    assert main(list(map(str, words))) == code
+
+
+def test_report_replaces_another_only_when_asked(tmp_path, capsys):
+    finished(tmp_path / "sweep" / "1", params=CENTRALIZED)
+    target = tmp_path / "page.html"
+    written(tmp_path / "sweep", "--output", target)
+    before = target.read_bytes()
+    finished(tmp_path / "sweep" / "2", params=CENTRALIZED, seed=2)
+    written(tmp_path / "sweep", "--output", target, code=2)
+    assert (
+        f"--output {target}: the report is there already; use --overwrite"
+        in capsys.readouterr().err
+    )
+    assert target.read_bytes() == before
+    written(tmp_path / "sweep", "--output", target, "--overwrite")
+    assert target.read_bytes() != before
+
+
+@pytest.mark.parametrize(("first", "second"), [([], ["--public"]), (["--public"], [])])
+def test_public_report_and_full_one_never_replace_each_other(tmp_path, capsys, first, second):
+    finished(tmp_path / "sweep" / "1", params=CENTRALIZED)
+    target = tmp_path / "page.html"
+    written(tmp_path / "sweep", "--output", target, *first)
+    before = target.read_bytes()
+    written(tmp_path / "sweep", "--output", target, "--overwrite", *second, code=2)
+    assert f"--output {target}: a " in (said := capsys.readouterr().err)
+    assert "use another --output" in said
+    assert target.read_bytes() == before
+    written(tmp_path / "sweep", "--output", target, "--overwrite", *first)
+
+
+def test_public_report_has_its_own_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    finished(tmp_path / "sweep" / "1", params=CENTRALIZED)
+    written("sweep")
+    written("sweep", "--public")
+    assert {file.name for file in tmp_path.glob("*.html")} == {"report.html", "report-public.html"}

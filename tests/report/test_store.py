@@ -52,7 +52,7 @@ def test_a_parents_page_is_about_its_children_and_is_kept_with_it(sweep, tmp_pat
 
     uri, parent = sweep
     target = tmp_path / "page.html"
-    assert main(["--parent", parent, "--store", uri, "--output", str(target)]) == 0
+    assert main([parent, "--store", uri, "--output", str(target)]) == 0
     assert f"kept as report.html of run {parent}" in " ".join(capsys.readouterr().out.split())
     page = target.read_text(encoding="utf-8")
     assert "<h1>sweep seed=1,2,3</h1>" in page
@@ -72,12 +72,22 @@ def test_an_experiments_page_has_all_its_runs_but_the_parent(sweep, tmp_path, ca
     uri, _ = sweep
     target = tmp_path / "page.html"
     for which in (["--experiment", "tests"], []):
-        assert main([*which, "--store", uri, "--output", str(target)]) == 0
+        assert main([*which, "--store", uri, "--output", str(target), "--overwrite"]) == 0
         assert (
             "experiment tests, 3 runs in 1 configurations, 1 that failed" in capsys.readouterr().out
         )
     assert (
-        main(["--filter", "metrics.`test/accuracy` > 0.4", "--store", uri, "--output", str(target)])
+        main(
+            [
+                "--filter",
+                "metrics.`test/accuracy` > 0.4",
+                "--store",
+                uri,
+                "--output",
+                str(target),
+                "--overwrite",
+            ]
+        )
         == 0
     )
     assert "2 runs in 1 configurations" in capsys.readouterr().out
@@ -86,14 +96,14 @@ def test_an_experiments_page_has_all_its_runs_but_the_parent(sweep, tmp_path, ca
 @pytest.mark.parametrize(
     ("which", "words"),
     [
-        (["--parent", "0" * 32], "is neither the folder of a run nor a run"),
+        (["0" * 32], "neither the folder of a run nor a run"),
         (["--experiment", "nobody's"], "there is no experiment nobody's"),
         (["--filter", "nonsense"], "does not understand the filter"),
         (["--filter", "metrics.`test/accuracy` > 7"], "there is no run to report"),
     ],
 )
 def test_what_is_not_there_is_told_in_one_line(sweep, tmp_path, capsys, which, words):
-    assert main([*which, "--store", sweep[0], "--output", str(tmp_path / "page.html")]) == 1
+    assert main([*which, "--store", sweep[0], "--output", str(tmp_path / "page.html")]) == 2
     error = capsys.readouterr().err
     assert words in error
     assert error.count("\n") == 1
@@ -104,10 +114,5 @@ def test_a_run_without_children_is_told_in_one_line(sweep, tmp_path, capsys):
     from ecgexp.analysis.find_runs import search_runs
 
     child = search_runs(experiment="tests", uri=sweep[0])[1]
-    assert (
-        main(
-            ["--parent", child.run_id, "--store", sweep[0], "--output", str(tmp_path / "page.html")]
-        )
-        == 1
-    )
+    assert main([child.run_id, "--store", sweep[0], "--output", str(tmp_path / "page.html")]) == 2
     assert "as its parent" in capsys.readouterr().err

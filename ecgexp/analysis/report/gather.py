@@ -217,7 +217,7 @@ def _check_runs_once(folders: Sequence[Path], runs: Sequence[StoredRun]) -> None
         )
         if (other := first.setdefault(known, folder)) != folder:
             raise DataError(
-                f"--parent {folder.parent}: {other.name} and {folder.name} hold the same run; remove one of them"
+                f"{other.name} and {folder.name} in {folder.parent} hold the same run; remove one of them"
             )
 
 
