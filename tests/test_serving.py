@@ -97,7 +97,7 @@ def test_weights_that_are_no_numbers_are_not_saved(classifier, tmp_path, value):
 def test_weights_that_are_no_numbers_are_not_loaded(classifier, tmp_path, monkeypatch):
     weights = [np.full_like(weight, np.nan) for weight in classifier.weights]
     with monkeypatch.context() as patch:
-        patch.setattr(classifier, "_not_finite", lambda weights: "")
+        patch.setattr(module, "_not_finite", lambda weights: "")
         save_classifier(replace(classifier, weights=weights), tmp_path / "model")
     with pytest.raises(
         DataError,
