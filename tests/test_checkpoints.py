@@ -271,9 +271,9 @@ def test_hidden_files_are_nobodys(tmp_path):
 
 
 def test_useless_arguments_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="keep=0 checkpoints leave nothing"):
+    with pytest.raises(ConfigError, match="checkpoints.keep=0: "):
         Checkpoints(tmp_path, keep=0)
-    with pytest.raises(ValueError, match="step=-1 is no number of finished"):
+    with pytest.raises(ValueError, match="step=-1: not a number of finished"):
         Checkpoints(tmp_path).save(tiny(-1))
 
 

@@ -1,4 +1,4 @@
-"""What every trainer is: a generator that gets beats and yields one `EpochResult` per epoch or round."""
+"""The trainer protocol: a generator that takes beats and yields an `EpochResult` per step."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,11 +20,11 @@ Weights = list[np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerState:
-    """Everything a resumed run needs to go on bit for bit.
+    """Everything that a resumed run needs to continue with the same bits.
 
     Attributes:
       arrays: name -> array: weights, optimizer slots, sampler position.
-      meta: JSON-able rest.
+      meta: everything else, as JSON-serializable values.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -33,14 +33,14 @@ class TrainerState:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochResult:
-    """One finished epoch or round.
+    """The result of one finished epoch or round.
 
     Attributes:
       step: 1-based epoch or round.
-      weights: lazy; only evaluation and checkpoints pay for the copy.
-      train_metrics: what the trainer measured on the way, e.g. `{"loss": 0.3}`; computed from training data.
-      dp_event: what this step really did to one unit of privacy; None: no promise was made.
-      checkpoint: lazy; the state from which training can go on.
+      weights: returns the weights; lazy, so that only evaluation and checkpoints copy them.
+      train_metrics: metrics of training, e.g. `{"loss": 0.3}`; computed from training data.
+      dp_event: the privacy event of this step for one unit of privacy; None without privacy.
+      checkpoint: returns the state from which training can be resumed; lazy.
     """
 
     step: int
@@ -52,17 +52,17 @@ class EpochResult:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """All beats' inputs in one resident array per feature, and which rows are for training.
+    """The features of all beats, one resident array per feature, and the rows used for training.
 
     Attributes:
       features: name -> (num_beats, ...) float32; the names are those of the model's inputs.
       labels: (num_beats,) int64.
-      train: (num_train,) indices of the training rows; a trainer touches no other.
+      train: (num_train,) indices of the training rows; a trainer uses no other row.
       class_names: in the order of the labels.
       record_ids: (num_beats,) str.
       patient_ids: (num_beats,) str.
-      clients: client id -> sorted indices: who holds which of the training rows. Only federated training looks at it.
-      overlap: in how many training rows one heartbeat is seen; None where it was not looked into.
+      clients: client id -> sorted indices of its training rows. Only federated training uses it.
+      overlap: in how many training rows one heartbeat appears; None where it was not determined.
     """
 
     features: Mapping[str, np.ndarray]
@@ -76,14 +76,14 @@ class TrainingData:
 
     @cached_property
     def resident(self) -> "ResidentFeatures":
-        """The features where the model computes: one copy, for training and for scoring alike."""
+        """The features on the device of the model: one copy, for training and for scoring."""
         from ecgexp.models.resident import ResidentFeatures
 
         return ResidentFeatures(self.features, self.labels)
 
 
 class OnProgress(Protocol):
-    """Told about progress within an epoch, for the progress bar and for checkpoints of long epochs."""
+    """Called with the progress within an epoch, for the progress bar and for checkpoints."""
 
     def __call__(
         self,
@@ -93,18 +93,26 @@ class OnProgress(Protocol):
         metrics: Mapping[str, float],
         state: Callable[[], TrainerState] | None = None,
     ) -> None:
-        """`done` of `total` steps of the current epoch are behind us; from `state`, made when asked for, training can go on."""
+        """Report that `done` of `total` steps of the current epoch are finished.
+
+        Args:
+          done: finished steps of the epoch.
+          total: steps of the epoch.
+          metrics: training metrics of the finished part.
+          state: returns the state from which training can be resumed after `done` steps; None
+            where an epoch cannot be resumed in the middle.
+        """
 
 
 class Trainer(Protocol):
     """Trains a model built by `build_model` and yields after every epoch or round.
 
     Attributes:
-      num_steps: epochs or rounds.
-      step_name: which of the two.
-      privacy_units: to whom it can keep a promise; empty: it makes none.
-      needs_privacy: whether it trains under a promise only.
-      needs_clients: whether it trains clients of a partition, or pooled beats.
+      num_steps: number of epochs or rounds.
+      step_name: `epoch` or `round`.
+      privacy_units: units of privacy that it supports; empty: it has no privacy guarantee.
+      needs_privacy: whether it trains only with differential privacy.
+      needs_clients: whether it trains the clients of a partition, or pooled beats.
     """
 
     num_steps: int
@@ -114,24 +122,55 @@ class Trainer(Protocol):
     needs_clients: bool
 
     def check_privacy(self, privacy: PrivacySpec) -> None:
-        """Refuses settings that would break a promise, before any data are read; raises ConfigError."""
-
-    def plan(self, privacy: Any, data: TrainingData) -> PrivacyPlan:
-        """What the run will do to one unit of privacy; without privacy, a plan of infinite price."""
-
-    def train(
-        self, data: TrainingData, *, build_model: Callable[[], Any], loss: Any, augmentation: Any, ledger: Ledger, seeds: Seeds,
-        on_progress: OnProgress, resume_from: TrainerState | None = None,
-    ) -> Iterator[EpochResult]:  # fmt: skip
-        """Yields one `EpochResult` per epoch or round until `num_steps`, the budget's end, or until the caller stops asking.
+        """Check, before any data are read, that the settings allow the privacy guarantee.
 
         Args:
-          data: what to train on.
-          build_model: makes the model, with the run's initial weights, under the current `tf.distribute` strategy.
+          privacy: the privacy settings of the run.
+
+        Raises:
+          ConfigError: a setting would break the privacy guarantee.
+        """
+
+    def plan(self, privacy: Any, data: TrainingData) -> PrivacyPlan:
+        """Return the plan of what the run does to one unit of privacy.
+
+        Args:
+          privacy: the privacy settings of the run.
+          data: the data to train on.
+
+        Returns:
+          The plan; without privacy one whose ε is infinite.
+        """
+
+    def train(
+        self,
+        data: TrainingData,
+        *,
+        build_model: Callable[[], Any],
+        loss: Any,
+        augmentation: Any,
+        ledger: Ledger,
+        seeds: Seeds,
+        on_progress: OnProgress,
+        resume_from: TrainerState | None = None,
+    ) -> Iterator[EpochResult]:
+        """Train, and yield one `EpochResult` per epoch or round.
+
+        Ends after `num_steps`, when the privacy budget is spent, or when the caller stops
+        iterating.
+
+        Args:
+          data: the data to train on.
+          build_model: builds the model, with the initial weights of the run, under the current
+            `tf.distribute` strategy.
           loss: `(labels (batch,), logits (batch, classes)) -> (batch,)`.
-          augmentation: views of the training rows.
-          ledger: of the run's plan; every noisy step is charged to it before it runs.
-          seeds: the run's random streams.
-          on_progress: told about progress within the epoch.
-          resume_from: what an earlier `EpochResult.checkpoint` gave; training goes on after it.
+          augmentation: the views of the training rows.
+          ledger: the ledger of the run's plan; every noisy step is recorded in it before it runs.
+          seeds: the random streams of the run.
+          on_progress: called with the progress within the epoch.
+          resume_from: the state from an earlier `EpochResult.checkpoint`; training resumes after
+            it.
+
+        Yields:
+          The result of each epoch or round.
         """

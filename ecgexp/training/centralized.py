@@ -1,4 +1,4 @@
-"""Training on the pooled beats, without a promise of privacy: the reference the other trainers are held against."""
+"""Training on the pooled beats without privacy: the reference for the other trainers."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -15,7 +15,8 @@ from ecgexp.training.base import EpochResult, OnProgress, TrainerState, Training
 from ecgexp.training.optimizer import OptimizerSettings
 from ecgexp.training.state import assign_arrays, to_arrays
 
-# One compiled call of several steps keeps Python out of the loop; but a signal, and a checkpoint, wait for its end.
+# One compiled call of several steps avoids Python overhead; a signal or a checkpoint waits for the
+# end of the call.
 _STEPS_PER_CALL = 4
 
 
@@ -25,7 +26,8 @@ class Centralized(OptimizerSettings):
 
     Attributes:
       epochs: passes over the training rows (and their augmented copies).
-      batch_size: rows per step, over all devices together; the last batch of an epoch may be smaller.
+      batch_size: rows per step, over all devices together; the last batch of an epoch may be
+        smaller.
     """
 
     epochs: Count = 20
@@ -38,14 +40,14 @@ class Centralized(OptimizerSettings):
 
     @property
     def num_steps(self) -> int:
-        """Epochs."""
+        """Number of epochs."""
         return self.epochs
 
     def check_privacy(self, privacy: PrivacySpec) -> None:
-        """See `Trainer.check_privacy`; every setting will do."""
+        """See `Trainer.check_privacy`; every setting is accepted."""
 
     def plan(self, privacy: Any, data: TrainingData) -> PrivacyPlan:
-        """A plan without clip or noise: what runs is not private, and its price is infinite."""
+        """Return a plan without clipping or noise: the run is not private, its ε is infinite."""
         return privacy.plan(
             num_units=len(data.train),
             expected_batch_size=min(self.batch_size, len(data.train)),
@@ -53,9 +55,17 @@ class Centralized(OptimizerSettings):
         )
 
     def train(
-        self, data: TrainingData, *, build_model: Callable[[], Any], loss: Any, augmentation: Any, ledger: Ledger, seeds: Seeds,
-        on_progress: OnProgress, resume_from: TrainerState | None = None,
-    ) -> Iterator[EpochResult]:  # fmt: skip
+        self,
+        data: TrainingData,
+        *,
+        build_model: Callable[[], Any],
+        loss: Any,
+        augmentation: Any,
+        ledger: Ledger,
+        seeds: Seeds,
+        on_progress: OnProgress,
+        resume_from: TrainerState | None = None,
+    ) -> Iterator[EpochResult]:
         """See `Trainer.train`; yields once per epoch."""
         import tensorflow as tf
 
@@ -82,32 +92,43 @@ class Centralized(OptimizerSettings):
             begun = _Begun()
 
     def steps_per_epoch(self, num_rows: int) -> int:
-        """Batches in a pass over `num_rows`. A single row left over joins the batch before it.
+        """Return the batches of a pass; a single remaining row joins the batch before it.
 
-        TensorFlow 2.15 with oneDNN corrupts the heap in the gradient of a strided convolution over one row.
+        TensorFlow 2.15 with oneDNN corrupts the heap in the gradient of a strided convolution over
+        one row.
         """
         full, rest = divmod(num_rows, self.batch_size)
         return max(1, full + (rest > 1))
 
     def run_epoch(
-        self, epoch: int, model: Any, run_steps: Any, rows: np.ndarray, views: np.ndarray, seeds: Seeds, on_progress: OnProgress, *,
-        begun: "_Begun | None" = None, state: Callable[["_Begun"], TrainerState] | None = None,
-    ) -> dict[str, float]:  # fmt: skip
-        """One pass over `rows`, in the order and with the random numbers of the 1-based `epoch`.
+        self,
+        epoch: int,
+        model: Any,
+        run_steps: Any,
+        rows: np.ndarray,
+        views: np.ndarray,
+        seeds: Seeds,
+        on_progress: OnProgress,
+        *,
+        begun: "_Begun | None" = None,
+        state: Callable[["_Begun"], TrainerState] | None = None,
+    ) -> dict[str, float]:
+        """Train one pass over `rows`, in the order and with the random numbers of `epoch`.
 
         Args:
-          epoch: which pass it is.
-          model: the one that `run_steps` trains.
-          run_steps: made by `compiled_steps`.
+          epoch: 1-based number of the pass.
+          model: the model that `run_steps` trains.
+          run_steps: a function made by `compiled_steps`.
           rows: (num_rows,) indices into the beats.
           views: (num_rows,) view numbers.
-          seeds: of the run.
-          on_progress: told about progress.
-          begun: the part of the epoch that is done already.
-          state: from which training can go on after such a part; told to `on_progress`.
+          seeds: the random streams of the run.
+          on_progress: called with the progress.
+          begun: the part of the epoch that is finished already.
+          state: returns the state from which training can be resumed after such a part; passed to
+            `on_progress`.
 
         Returns:
-          Mean loss and accuracy while training.
+          Mean loss and accuracy during training.
         """
         order = seeds.generator(f"order/{epoch}").permutation(len(rows))
         rows, views = rows[order], views[order]
@@ -116,7 +137,7 @@ class Centralized(OptimizerSettings):
         for begin, end, width in self._calls(len(rows)):
             if begin < begun.steps:
                 continue
-            # Anew for every call, so that a training that goes on within an epoch has nothing to restore.
+            # Restarted before every call, so that a resumed epoch has no dropout state to restore.
             restart_dropout(model, seeds.integer(f"dropout/{epoch}/{begin}"))
             chunk = slice(begin * self.batch_size, begin * self.batch_size + (end - begin) * width)
             sums += run_steps(
@@ -135,7 +156,7 @@ class Centralized(OptimizerSettings):
         return metrics
 
     def _calls(self, num_rows: int) -> list[tuple[int, int, int]]:
-        """First step, step after the last, and rows a step, of each compiled call of an epoch."""
+        """Return (first step, step after the last, rows per step) of each compiled call."""
         size, total = self.batch_size, self.steps_per_epoch(num_rows)
         full = total if total * size == num_rows else total - 1
         calls = [
@@ -145,7 +166,7 @@ class Centralized(OptimizerSettings):
 
 
 class _Begun(NamedTuple):
-    """The part of an epoch that is behind us: steps, summed loss, rows that were right."""
+    """The finished part of an epoch: steps, summed loss, correctly classified rows."""
 
     steps: int = 0
     loss: float = 0.0
@@ -153,7 +174,7 @@ class _Begun(NamedTuple):
 
 
 def _state(epoch: int, model: Any, optimizer: Any, begun: _Begun | None = None) -> TrainerState:
-    """After the 1-based `epoch`, and a part of the next."""
+    """Return the state after the 1-based `epoch` and a part of the next."""
     return TrainerState(
         arrays=to_arrays(model, optimizer), meta={"epoch": epoch, "begun": list(begun or _Begun())}
     )
@@ -162,17 +183,39 @@ def _state(epoch: int, model: Any, optimizer: Any, begun: _Begun | None = None) 
 def finished_epoch(
     epoch: int, model: Any, optimizer: Any, metrics: dict[str, float]
 ) -> EpochResult:
-    """What the caller is told of the 1-based `epoch`; weights and checkpoint are read when they are asked for."""
+    """Return the result of the 1-based `epoch`; weights and checkpoint are read on demand.
+
+    Args:
+      epoch: 1-based epoch.
+      model: the trained model.
+      optimizer: its optimizer.
+      metrics: training metrics of the epoch.
+    """
     return EpochResult(
-        step=epoch, weights=model.get_weights, train_metrics=metrics, dp_event=None,
+        step=epoch,
+        weights=model.get_weights,
+        train_metrics=metrics,
+        dp_event=None,
         checkpoint=functools.partial(_state, epoch, model, optimizer),
-    )  # fmt: skip
+    )
 
 
 def compiled_steps(
     model: Any, optimizer: Any, data: TrainingData, loss: Any, augment: Any, augmentation_seed: int
 ) -> Any:
-    """`run(rows (steps, batch), views (steps, batch), first_step) -> (summed loss, correct rows)` over those steps."""
+    """Compile several training steps into one function.
+
+    Args:
+      model: the model to train, in place.
+      optimizer: its optimizer, built.
+      data: the resident features and labels.
+      loss: per example.
+      augment: see `Augmentation.build`.
+      augmentation_seed: the first of the two seeds of the augmentation.
+
+    Returns:
+      `run(rows (steps, batch), views (steps, batch), first_step) -> (summed loss, correct rows)`.
+    """
     import tensorflow as tf
 
     resident = data.resident
@@ -192,7 +235,8 @@ def compiled_steps(
         with tf.GradientTape() as tape:
             logits = model(features, training=True)
             losses = loss(labels, logits)
-            # Divided by the whole batch, since the optimizer sums over the replicas; decay is a term of one model, not of each.
+            # The optimizer sums over the replicas, so the loss is divided by the size of the whole
+            # batch, and the penalty, which is a term of one model, by the number of replicas.
             objective = (
                 tf.reduce_sum(losses) / tf.cast(batch, tf.float32)
                 + tf.add_n(model.losses or [0.0]) / replicas

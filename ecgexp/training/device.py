@@ -1,4 +1,4 @@
-"""Where a run computes: the processor or the graphics cards, in which precision, how repeatably."""
+"""The device of a run: CPU or GPUs, precision, and determinism."""
 
 from typing import Annotated, Any, Literal
 
@@ -9,15 +9,16 @@ from ecgexp.settings.declaration import ConfigError, Whole, settings
 
 @settings
 class Device:
-    """The machine's part of a configuration.
+    """The device settings of a run.
 
     Attributes:
-      kind: `auto` takes the GPUs that are there, else the CPU; `gpu` insists.
-      mixed_precision: float16 activations with loss scaling on a GPU; refused under privacy, where skipped steps would depend
-        on data.
-      deterministic: operations that give the same bits every time, at some cost in speed.
-      xla: XLA compiles what it can for a GPU. On a CPU it makes the gradients of convolutions several times slower: refused.
-      cpu_devices: logical CPU devices; more than one exercises the multi-device path on a machine without a GPU.
+      kind: `auto` uses the GPUs if there are any, else the CPU; `gpu` requires one.
+      mixed_precision: float16 activations with loss scaling on a GPU; refused under privacy, where
+        skipped steps would depend on data.
+      deterministic: use operations that give the same bits every time; slower.
+      xla: compile for a GPU with XLA. Refused on a CPU, where it makes the gradients of
+        convolutions several times slower.
+      cpu_devices: logical CPU devices; more than one tests the multi-device path without a GPU.
     """
 
     kind: Literal["auto", "cpu", "gpu"] = "auto"
@@ -27,22 +28,26 @@ class Device:
     cpu_devices: Annotated[Whole, Field(ge=1, le=64)] = 1
 
     def strategy(self) -> Any:
-        """Configures TensorFlow and returns the `tf.distribute.Strategy` under whose scope the run builds its variables.
+        """Configure TensorFlow and return the strategy in whose scope the run builds its variables.
+
+        Returns:
+          A `tf.distribute.Strategy`.
 
         Raises:
-          ConfigError: a GPU, or what only a GPU is good for, was asked for and none is there.
+          ConfigError: a GPU, or a setting for a GPU only, was requested and none is available.
         """
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU") if self.kind != "cpu" else []
         if self.kind == "gpu" and not gpus:
             raise ConfigError(
-                "device=gpu, but TensorFlow sees no GPU: install the CUDA libraries with `uv run --extra gpu ecgexp device=gpu`, "
-                "check `nvidia-smi`, or type device=cpu"
+                "device=gpu: TensorFlow finds no GPU; install the CUDA libraries with "
+                "`uv run --extra gpu ecgexp device=gpu`, check `nvidia-smi`, or use device=cpu."
             )
         if self.xla and not gpus:
             raise ConfigError(
-                "device.xla=true is for a GPU, and the run would be on a CPU; type device.xla=false"
+                "device.xla=true: XLA needs a GPU, and the run would use a CPU; use "
+                "device.xla=false."
             )
         _configure(gpus, self.cpu_devices, hide_gpus=self.kind == "cpu")
         if self.deterministic:
@@ -62,7 +67,10 @@ class Device:
 
 
 def _configure(gpus: list[Any], cpu_devices: int, *, hide_gpus: bool) -> None:
-    """Sets what TensorFlow only accepts before its first operation; a second run of a sweep finds it set already."""
+    """Set what TensorFlow accepts only before its first operation.
+
+    A second run of a sweep in the same process finds these settings in place.
+    """
     import tensorflow as tf
 
     try:
@@ -78,5 +86,6 @@ def _configure(gpus: list[Any], cpu_devices: int, *, hide_gpus: bool) -> None:
     except RuntimeError as error:
         if cpu_devices > 1 and len(tf.config.list_logical_devices("CPU")) != cpu_devices:
             raise ConfigError(
-                f"device.cpu_devices={cpu_devices} must be set before TensorFlow starts: {error}"
+                f"device.cpu_devices={cpu_devices}: TensorFlow has started with another number "
+                f"({error}); use device.cpu_devices={cpu_devices} in a new process."
             ) from error

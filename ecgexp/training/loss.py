@@ -1,4 +1,4 @@
-"""Losses, one number per example: whoever averages, clips or weights them does it with the whole batch in view."""
+"""Losses: one value per example, so that the caller can average, clip or weight them."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -17,11 +17,12 @@ class CrossEntropy:
     """Softmax cross-entropy, optionally focal (Lin et al. 2017) and weighted by class.
 
     Attributes:
-      class_weights: `balanced` weights a class by num_train / (num_classes * its training beats), so that all classes weigh the
-        same in sum; `sqrt` by the root of that, for classes of so few beats that `balanced` would let them rule. The weights come
-        from the training labels without noise: a privacy statement names them as not covered.
+      class_weights: `balanced` weights a class by num_train / (num_classes * its training beats),
+        so that all classes have the same total weight; `sqrt` uses the square root of that, for
+        classes with so few beats that `balanced` would let them dominate. The weights are computed
+        from the training labels without noise: the privacy statement lists them as not covered.
       focal_gamma: 0 is plain cross-entropy; 2 is the usual focal loss.
-      label_smoothing: probability mass spread evenly over the classes.
+      label_smoothing: probability mass distributed evenly over the classes.
     """
 
     class_weights: Literal["none", "sqrt", "balanced"] = "none"
@@ -29,19 +30,29 @@ class CrossEntropy:
     label_smoothing: Fraction = 0.0
 
     def weights(self, class_counts: np.ndarray) -> np.ndarray:
-        """(num_classes,) float32, from the (num_classes,) beats of each class in the training split."""
+        """Return the weight of each class.
+
+        Args:
+          class_counts: (num_classes,) beats of each class in the training split.
+
+        Returns:
+          (num_classes,) float32.
+        """
         if self.class_weights == "none":
             return np.ones(len(class_counts), np.float32)
         balanced = class_counts.sum() / (len(class_counts) * np.maximum(class_counts, 1))
         return (np.sqrt(balanced) if self.class_weights == "sqrt" else balanced).astype(np.float32)
 
     def build(self, class_counts: np.ndarray) -> LossFn:
-        """`loss(labels (batch,), logits (batch, num_classes)) -> (batch,)` float32."""
+        """Return `loss(labels (batch,), logits (batch, num_classes)) -> (batch,)` float32.
+
+        Args:
+          class_counts: (num_classes,) beats of each class in the training split.
+        """
         import tensorflow as tf
 
-        class_weights = self.weights(
-            class_counts
-        )  # an array, so that graphs of any kind can take it in
+        # A NumPy array, which every kind of TensorFlow graph accepts.
+        class_weights = self.weights(class_counts)
         num_classes, smoothing, gamma = len(class_counts), self.label_smoothing, self.focal_gamma
 
         def loss(labels: Any, logits: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Which epoch's weights a run keeps, and when it stops asking for more: decided on validation beats, never on test beats."""
+"""Model selection and early stopping, decided on validation beats and never on test beats."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -12,16 +12,19 @@ from ecgexp.training.base import EpochResult, Weights
 
 @settings
 class Selection:
-    """Early stopping and the choice of a checkpoint.
+    """The settings of model selection and early stopping.
 
     Attributes:
-      metric: a validation score, without its prefix, e.g. `macro_f1`, `loss`, `f1/V`. An epoch in which it is undefined is never
-        preferred to one in which it is defined, and is no improvement.
-      mode: whether more of it is better; the direction in which a metric of the project is worse is refused.
-      weights: `best` keeps the epoch with the best score, `last` the last one. `auto` is `last` under privacy, where looking at
-        validation beats would not be covered by the promise, and `best` otherwise.
+      metric: a validation score without its prefix, e.g. `macro_f1`, `loss`, `f1/V`. An epoch in
+        which it is undefined is never preferred to one in which it is defined, and does not count
+        as an improvement.
+      mode: whether a larger (`max`) or a smaller (`min`) value is better; the wrong direction for a
+        known metric is refused.
+      weights: `best` keeps the epoch with the best score, `last` the last one. `auto` is `last`
+        under privacy, since a selection on validation beats is not covered by the privacy
+        guarantee, and `best` otherwise.
       patience: epochs without improvement after which training stops; None trains to the end.
-      min_delta: what counts as improvement.
+      min_delta: smallest change that counts as an improvement.
     """
 
     metric: str = "macro_f1"
@@ -34,11 +37,16 @@ class Selection:
         mode = better_by(self.metric)
         if mode is not None and mode != self.mode:
             raise ConfigError(
-                f"selection.mode={self.mode}: the {self.mode}imum of {self.metric} is its worst epoch; use selection.mode={mode}"
+                f"selection.mode={self.mode}: the {self.mode}imum of {self.metric} is its worst "
+                f"epoch; use selection.mode={mode}."
             )
 
     def needs_validation(self, is_private: bool) -> bool:
-        """Whether the weights that come out depend on validation beats; `is_private` decides what `auto` means."""
+        """Return whether the selected weights depend on validation beats.
+
+        Args:
+          is_private: whether training is private; decides what `auto` means.
+        """
         return (
             self.weights == "best"
             or (self.weights == "auto" and not is_private)
@@ -47,16 +55,17 @@ class Selection:
 
 
 class ModelSelector:
-    """The weights kept so far.
+    """Holds the weights that are selected so far.
 
     Args:
       selection: the rule.
-      is_private: whether training makes a promise of privacy.
+      is_private: whether training is private.
 
     Attributes:
-      uses_validation: whether the weights depend on validation beats; a privacy statement says so.
-      weights: of the epoch that is kept.
-      step: that epoch.
+      uses_validation: whether the weights depend on validation beats; the privacy statement says
+        so.
+      weights: of the selected epoch.
+      step: the selected epoch, 1-based; 0 before the first.
       score: its score.
       keeps: `best` or `last`.
     """
@@ -76,14 +85,21 @@ class ModelSelector:
         self._steps_since = 0
 
     def update(self, epoch_result: EpochResult, scores: dict[str, float]) -> bool:
-        """Keeps the weights of `epoch_result` if the rule says so; returns whether training should go on.
+        """Select the weights of `epoch_result` if the rule says so.
+
+        Args:
+          epoch_result: the finished epoch or round.
+          scores: its validation scores by name; empty where there are none.
+
+        Returns:
+          Whether training should continue.
 
         Raises:
-          KeyError: the validation scores have no such metric; the message lists those there are.
+          KeyError: the validation scores do not contain the metric; the message lists them.
         """
         score = self._looked_up(scores) if scores else float("nan")
         improved = self._improves(score)
-        # While no score is defined, nothing speaks for an earlier epoch.
+        # While no score is defined, there is no reason to prefer an earlier epoch.
         if improved or self.keeps == "last" or np.isnan(self._best):
             self.weights, self.step, self.score = epoch_result.weights(), epoch_result.step, score
         self._steps_since = 0 if improved else self._steps_since + 1
@@ -92,7 +108,7 @@ class ModelSelector:
         return self._rule.patience is None or self._steps_since < self._rule.patience
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """What a checkpoint keeps: the kept weights by name, and the rest as JSON-able values."""
+        """Return the state for a checkpoint: the selected weights, and JSON-serializable values."""
         arrays = {str(i): array for i, array in enumerate(self.weights)}
         meta = {
             "step": self.step,
@@ -103,13 +119,18 @@ class ModelSelector:
         return arrays, meta
 
     def restore(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
-        """Puts back what `state` gave."""
+        """Restore what `state` returned.
+
+        Args:
+          arrays: the selected weights by name.
+          meta: the other values.
+        """
         self.weights = [arrays[str(i)] for i in range(len(arrays))]
         self.step, self.score = int(meta["step"]), float(meta["score"])
         self._best, self._steps_since = float(meta["best"]), int(meta["steps_since"])
 
     def as_dict(self) -> dict[str, Any]:
-        """For `result.json`."""
+        """Return the entry in `result.json`."""
         return {
             "step": self.step,
             "metric": f"validation/{self._rule.metric}",
@@ -130,5 +151,6 @@ class ModelSelector:
             return scores[self._rule.metric]
         except KeyError:
             raise KeyError(
-                f"selection.metric={self._rule.metric} is not a validation score; there are: {', '.join(sorted(scores))}"
+                f"selection.metric={self._rule.metric}: not a validation score; use one of: "
+                f"{', '.join(sorted(scores))}."
             ) from None

@@ -1,4 +1,4 @@
-"""Keras' optimizers and learning-rate schedules, as settings that every trainer on this machine shares."""
+"""Keras optimizers and learning-rate schedules: settings that the non-federated trainers share."""
 
 from typing import Annotated, Any, Literal
 
@@ -11,15 +11,15 @@ OptimizerName = Literal["adam", "adamw", "sgd"]
 
 @settings
 class OptimizerSettings:
-    """How a gradient becomes a step.
+    """The settings of the optimizer and its schedule.
 
     Attributes:
       optimizer: `adam`, `adamw` or `sgd`.
-      learning_rate: the highest one of the schedule.
+      learning_rate: the highest rate of the schedule.
       momentum: of `sgd`; Adam has its own.
       weight_decay: of `adamw`.
       schedule: `constant`, or `cosine` down to zero over the planned steps.
-      warmup_fraction: part of the planned steps over which the rate rises linearly from zero.
+      warmup_fraction: fraction of the planned steps over which the rate rises linearly from zero.
     """
 
     optimizer: OptimizerName = "adam"
@@ -32,11 +32,17 @@ class OptimizerSettings:
     def __post_init__(self):
         if self.weight_decay and self.optimizer != "adamw":
             raise ValueError(
-                f"trainer.weight_decay={self.weight_decay} needs trainer.optimizer=adamw; {self.optimizer} has no decoupled decay"
+                f"trainer.weight_decay={self.weight_decay}: trainer.optimizer={self.optimizer} has "
+                "no decoupled weight decay; use trainer.optimizer=adamw, or "
+                "trainer.weight_decay=0."
             )
 
     def build_optimizer(self, total_steps: int) -> Any:
-        """A fresh Keras optimizer for a run of `total_steps` updates; it scales the loss under mixed precision."""
+        """Return a new Keras optimizer; under mixed precision it scales the loss.
+
+        Args:
+          total_steps: planned updates of the run, over which the schedule extends.
+        """
         import tensorflow as tf
 
         optimizer = self._unscaled(self._rate(total_steps))
@@ -58,9 +64,11 @@ class OptimizerSettings:
         warmup = int(self.warmup_fraction * total_steps)
         if self.schedule == "cosine":
             return tf.keras.optimizers.schedules.CosineDecay(
-                0.0 if warmup else self.learning_rate, max(1, total_steps - warmup),
-                warmup_target=self.learning_rate if warmup else None, warmup_steps=warmup,
-            )  # fmt: skip
+                0.0 if warmup else self.learning_rate,
+                max(1, total_steps - warmup),
+                warmup_target=self.learning_rate if warmup else None,
+                warmup_steps=warmup,
+            )
         if warmup:
             return tf.keras.optimizers.schedules.PolynomialDecay(0.0, warmup, self.learning_rate)
         return self.learning_rate

@@ -1,4 +1,4 @@
-"""Centralized training of one model again and again, on other rows or from other weights, compiled once."""
+"""Repeated centralized training of one model, on other rows or weights, compiled once."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -13,23 +13,32 @@ from ecgexp.training.state import assign_arrays, to_arrays
 
 
 class Retraining:
-    """What `Centralized` does, for many trainings in a row: compiling takes longer than training on one client's beats.
+    """Trains as `Centralized` does, many times in a row, with one compilation.
 
-    To be made and used within the scope of one `tf.distribute` strategy.
+    Compiling takes longer than training on the beats of one client. Construct and use it within the
+    scope of one `tf.distribute` strategy.
 
     Args:
-      settings: optimizer and batch size; its epochs and schedule are replaced by the rates of each training.
-      data: the beats; shared by all trainings, whatever rows they take.
-      build_model: makes the model, with the run's initial weights.
+      settings: optimizer and batch size; the rates of each training replace its epochs and
+        schedule.
+      data: the beats, shared by all trainings.
+      build_model: builds the model, with the initial weights of the run.
       loss: see `Trainer.train`.
       augmentation: see `Trainer.train`.
-      seeds: of the run; every training draws from the same streams, as `Centralized` would.
+      seeds: the random streams of the run; every training draws from the same streams, as
+        `Centralized` does.
     """
 
     def __init__(
-        self, settings: Centralized, data: TrainingData, *, build_model: Callable[[], Any], loss: Any, augmentation: Any,
+        self,
+        settings: Centralized,
+        data: TrainingData,
+        *,
+        build_model: Callable[[], Any],
+        loss: Any,
+        augmentation: Any,
         seeds: Seeds,
-    ):  # fmt: skip
+    ):
         self._settings, self._data, self._augmentation, self._seeds = (
             settings,
             data,
@@ -58,23 +67,27 @@ class Retraining:
         on_progress: OnProgress,
         start: Weights | None = None,
     ) -> Iterator[EpochResult]:
-        """Trains on `rows` alone, and yields after each pass over them.
+        """Train on `rows` only, and yield after each pass over them.
 
-        One training at a time: the next call begins anew, and what an earlier `EpochResult` gives is then the later model.
+        One training at a time: the next call starts from the initial state, and an earlier
+        `EpochResult` then returns the weights of the later model.
 
         Args:
           rows: (num_rows,) indices into the beats.
           rates: the learning rate of each pass.
-          on_progress: told about progress within the pass.
-          start: the weights to begin from; None: the initial ones.
+          on_progress: called with the progress within the pass.
+          start: the weights to start from; None: the initial ones.
+
+        Yields:
+          The result of each pass.
         """
         positions, views = self._augmentation.expand(
             self._data.labels[rows], self._data.class_names
         )
         rows = rows[positions]
-        if (
-            len(rows) == 1
-        ):  # the same gradient, and not the one that crashes: see `Centralized.steps_per_epoch`
+        # Two copies of one row give the same gradient; for one row TensorFlow can crash, see
+        # `Centralized.steps_per_epoch`.
+        if len(rows) == 1:
             rows, views = rows.repeat(2), views.repeat(2)
         assign_arrays(self._model, self._optimizer, self._fresh)
         if start is not None:

@@ -1,11 +1,14 @@
-"""The random numbers inside a private step that are neither sample nor noise: which views, how they change, what is dropped.
+"""Per-step randomness: views, augmentation and dropout inside a private step (not sample or noise).
 
-Those of beats are dealt by place in the batch, so one more beat deals other numbers to all beats after it. To someone who knows
-the numbers the sum of clipped gradients could then move by far more than one clip. To someone who does not, every place is alike:
-rename the places, and the sum moves by one beat's clipped gradient again. So under a claim they follow from the operating
-system's entropy, as sample and noise do, and not from the run's logged seed.
+The random numbers of beats are assigned by their place in the batch, so one more beat changes the
+numbers of all beats after it. If an adversary knew the numbers, the sum of clipped gradients could
+change by far more than one clipping norm. If not, all places are exchangeable: after a permutation
+of the places, the sum changes by the clipped gradient of one beat. Under a privacy guarantee the
+numbers therefore come from the entropy of the operating system, as sample and noise do, and not
+from the logged seed of the run.
 
-Those of clients are found by the client's id and the round, so one more client changes nobody else's, claim or not.
+The random numbers of a client follow from its id and the round, so one more client does not change
+those of the others, with or without a privacy guarantee.
 """
 
 import hashlib
@@ -20,14 +23,19 @@ _VIEWS, _DROPOUT = 0, 1  # counter words that keep the two kinds of streams apar
 
 
 class StepRandomness:
-    """Two streams for each step and one for each client of a round, found by number and name: a checkpoint keeps nothing of them.
+    """Two random streams for each step and one for each client of a round.
 
-    **Guarantees**: with a claim nobody can recompute a number; what `of_client` gives one client depends on no other
+    A stream is addressed by its step, or by client id and round; a checkpoint stores nothing of
+    them.
+
+    **Guarantees**: under a privacy guarantee no number can be recomputed from the seed; what
+    `of_client` returns for one client does not depend on any other client
     (`tests/training/test_units.py`, `tests/training/federated/test_cohort.py`).
 
     Args:
-      plan: whether there is a claim; then a resumed run goes on with other coins, which is as private and not repeatable.
-      seeds: of the run; decide the coins where there is no claim.
+      plan: says whether there is a privacy guarantee; then a resumed run continues with other
+        random numbers, which is as private and not repeatable.
+      seeds: the random streams of the run; they decide the numbers without a privacy guarantee.
     """
 
     def __init__(self, plan: PrivacyPlan, seeds: Seeds):
@@ -35,15 +43,18 @@ class StepRandomness:
         self._key = secrets.randbits(128) if plan.has_privacy_guarantee else run_key
 
     def of_step(self, step: int) -> np.random.Generator:
-        """For the views of the 0-based `step` and their augmentation."""
+        """Return the stream for the views of the 0-based `step` and their augmentation."""
         return self._stream(_VIEWS, step)
 
     def of_dropout(self, step: int) -> int:
-        """(63 bits) Where the dropout generators start in the 0-based `step`."""
+        """Return the 63-bit seed of the dropout generators in the 0-based `step`."""
         return int(self._stream(_DROPOUT, step).integers(2**63))
 
     def of_client(self, client_id: str, round_num: int) -> np.random.Generator:
-        """For what happens to one client in the 1-based round, whoever else is there."""
+        """Return the stream of one client in the 1-based round.
+
+        It does not depend on other clients.
+        """
         key = (
             self._key.to_bytes(16, "little") if isinstance(self._key, int) else self._key.tobytes()
         )
@@ -54,7 +65,8 @@ class StepRandomness:
 
     def __reduce__(self):
         raise TypeError(
-            "coins are never serialised: whoever reads their key knows who was dealt what"
+            "StepRandomness is never serialized: its key reveals which beat got which random "
+            "numbers"
         )
 
     def _stream(self, kind: int, number: int) -> np.random.Generator:

@@ -81,7 +81,7 @@ def test_damaged_newest_is_passed_over_and_named(tmp_path, caplog, damage):
     np.testing.assert_array_equal(got.arrays["w"], np.arange(5.0) + 1)
     assert str(path) in caplog.text
     assert "SHA-256 is not the one in its name" in caplog.text
-    assert "Going on from the checkpoint before" in caplog.text
+    assert "Resuming from the earlier checkpoint" in caplog.text
 
 
 def test_any_bit_of_the_file_matters(tmp_path):
@@ -110,7 +110,7 @@ def test_none_intact_says_what_to_do(tmp_path):
         path = store.save(tiny(step))
         path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(
-        DataError, match="no intact checkpoint .*start the run anew, without resume="
+        DataError, match="no intact checkpoint .*start a new run, without resume="
     ) as raised:
         store.newest()
     assert str(tmp_path) in str(raised.value)
@@ -244,7 +244,7 @@ def test_file_of_another_name_is_refused(tmp_path, name):
     (folder / name).write_bytes(evil_files(sentinel)["pickle"])
     with pytest.raises(DataError, match=f"{re.escape(name)} is not named like a checkpoint"):
         Checkpoints(folder).newest()
-    with pytest.raises(DataError, match="is no folder of checkpoints"):
+    with pytest.raises(DataError, match="is not a folder of checkpoints"):
         Checkpoints(folder / name).newest()
     assert not sentinel.exists()
 

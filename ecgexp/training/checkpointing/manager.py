@@ -1,4 +1,4 @@
-"""How far a training is, on disk after every epoch or round, so that whatever ends the process ends nothing else."""
+"""The checkpoints of a run: the training state is on disk after every epoch or round."""
 
 import math
 import time
@@ -25,13 +25,14 @@ _TRAINER, _SELECTED = "trainer/", "chosen/"
 
 @settings
 class CheckpointRule:
-    """When a run's state is written to its folder.
+    """When the state of a run is written to its folder.
 
     Attributes:
-      every: epochs or rounds from one checkpoint to the next; the last one is always written. The curves show an epoch when its
-        checkpoint is written.
-      minutes: within an epoch that is longer than this, one is written whenever so much time has passed.
-      keep: how many are kept, for when the newest is damaged. All are removed when the run has finished.
+      every: epochs or rounds from one checkpoint to the next; the last one is always written. The
+        curves show an epoch when its checkpoint is written.
+      minutes: within a longer epoch, a checkpoint is written whenever this time has passed.
+      keep: number of checkpoints kept, in case the newest is damaged. All are removed when the run
+        has finished.
     """
 
     every: Count = 1
@@ -41,13 +42,13 @@ class CheckpointRule:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingState:
-    """Where a training stands.
+    """The state of a training.
 
     Attributes:
-      step: epochs or rounds that are finished; the trainer may be within the next.
-      trainer: from which the trainer goes on.
+      step: finished epochs or rounds; the trainer may be within the next.
+      trainer: the state from which the trainer resumes.
       points: metric -> value of each finished epoch, in order; see `LearningCurve`.
-      is_over: whether the selection has seen enough.
+      is_over: whether early stopping has ended the training.
     """
 
     step: int
@@ -57,18 +58,18 @@ class TrainingState:
 
 
 class LearningCurve:
-    """The metrics of each epoch or round, shown when its checkpoint is on the disk.
+    """The metrics of each epoch or round, logged when its checkpoint is on the disk.
 
-    An epoch that was shown before could still be rolled back by a crash. With noise that nobody can repeat it then runs
-    again with other values, and no store of metrics takes a value back.
+    An epoch logged earlier could still be rolled back by a crash. With noise that cannot be
+    repeated it then runs again with other values, and a store of metrics does not delete a value.
 
-    **Guarantees**: after a resume the points are those of the epochs that stand, each once, in the run's folder, its history and
-    its figure; and in MLflow too, unless the newest checkpoint was damaged, when MLflow shows the newer value beside the older
-    (`tests/test_progress.py`).
+    **Guarantees**: after a resume the points are those of the restored epochs, each once, in the
+    folder of the run, its history and its figure; and in MLflow too, unless the newest checkpoint
+    was damaged, in which case MLflow shows both values (`tests/test_progress.py`).
 
     Args:
-      tracker: where the points are shown.
-      points: metric -> value of each epoch that stands.
+      tracker: receives the points.
+      points: metric -> value of each restored epoch.
     """
 
     def __init__(self, tracker: Tracker, points: Sequence[Mapping[str, float]] = ()):
@@ -79,21 +80,21 @@ class LearningCurve:
 
     @property
     def is_shown(self) -> bool:
-        """Whether all points are."""
+        """Whether all points are logged."""
         return self._shown == len(self.points)
 
     def add(self, point: Mapping[str, float]) -> None:
-        """Adds the metrics of the next epoch; `show` shows them."""
+        """Add the metrics of the next epoch; `show` logs them."""
         self.points.append(dict(point))
 
     def show(self) -> None:
-        """Shows what was added since the last call; a tracker passes over points of an earlier session."""
+        """Log what was added since the last call; a tracker skips points of an earlier session."""
         for step, point in enumerate(self.points[self._shown :], self._shown + 1):
             self._tracker.log_metrics(point, step=step)
         self._shown = len(self.points)
 
     def history(self, prefix: str) -> dict[str, list[float]]:
-        """Metric without `prefix` -> its value after each epoch, NaN where an epoch has none."""
+        """Return metric without `prefix` -> its value after each epoch, NaN where it has none."""
         names = dict.fromkeys(
             name for point in self.points for name in point if name.startswith(prefix)
         )
@@ -104,32 +105,36 @@ class LearningCurve:
 
 
 def begin_journal(run_dir: Path) -> None:
-    """Puts the privacy journal into the folder of a new run, before anything else is: from now on a missing one was lost."""
+    """Create the privacy journal in the folder of a new run, before anything else is written.
+
+    From then on a missing journal means that it was lost.
+    """
     Journal.create(run_dir / JOURNAL)
 
 
 def check_journal(run_dir: Path) -> None:
-    """Refuses to resume a run whose privacy journal is missing or damaged, before its beats are read.
+    """Check the privacy journal of a run to be resumed, before its beats are read.
 
     Raises:
-      DataError: says what is wrong with it.
+      DataError: the journal is missing or damaged.
     """
     Journal(run_dir / JOURNAL, block=1)
 
 
 def has_training_state(run_dir: Path) -> bool:
-    """Whether a run left a state of its training in its folder, from which it can go on."""
+    """Return whether the folder of a run contains a checkpoint from which it can be resumed."""
     return any((run_dir / CHECKPOINTS).glob("step-*"))
 
 
 class CheckpointManager:
-    """Writes and reads the standing of one run.
+    """Writes and reads the training state of one run.
 
     Args:
-      run_dir: the run's folder.
-      rule: how often.
-      data_digest: keyed digest of the beats; a standing of others is refused.
-      resumes: whether there is one to go on from. Without it, what an earlier run left in the folder is ignored.
+      run_dir: the folder of the run.
+      rule: how often a checkpoint is written.
+      data_digest: keyed digest of the beats; a checkpoint of other beats is refused.
+      resumes: whether the run is resumed. If not, checkpoints of an earlier run in the folder are
+        ignored.
     """
 
     def __init__(self, run_dir: Path, rule: CheckpointRule, *, data_digest: str, resumes: bool):
@@ -145,29 +150,32 @@ class CheckpointManager:
 
     @property
     def training_state(self) -> TrainingState | None:
-        """Where the run stood when its last checkpoint was written; None at its beginning."""
+        """The state in the newest checkpoint; None at the beginning of a run."""
         if self._found is None:
             return None
         meta = self._found.meta
         return TrainingState(
-            step=self._found.step, points=meta["points"], is_over=meta["is_over"],
+            step=self._found.step,
+            points=meta["points"],
+            is_over=meta["is_over"],
             trainer=TrainerState(arrays=_under(_TRAINER, self._found.arrays), meta=meta["trainer"]),
-        )  # fmt: skip
+        )
 
     def ledger(self, plan: PrivacyPlan, *, num_steps: int) -> Ledger:
-        """The run's ledger, with what an earlier session charged, also for steps that it lost.
+        """Return the ledger, with the events of earlier sessions, including discarded steps.
 
         Args:
           plan: of the run.
-          num_steps: epochs or rounds of the run, each of which may be lost.
+          num_steps: epochs or rounds of the run, each of which may be discarded by a crash.
 
         Raises:
-          DataError: the checkpoint or the privacy journal does not say what the run took before.
+          DataError: the checkpoint or the privacy journal does not state the events recorded
+            before.
         """
         journal = None
         if plan.has_privacy_guarantee:
             if not self._resumes:
-                begin_journal(self._run_dir)  # what an earlier run in this folder took counts
+                begin_journal(self._run_dir)  # events of an earlier run in this folder count
             block = math.ceil(plan.num_events(plan.iterations) / num_steps)
             journal = Journal(self._run_dir / JOURNAL, block=block)
         state = Ledger(plan, journal=journal).to_dict()
@@ -176,7 +184,7 @@ class CheckpointManager:
         return Ledger.from_dict(plan, state, journal=journal, run_dir=self._run_dir)
 
     def restore(self, model_selector: ModelSelector) -> None:
-        """Puts back which weights were kept so far."""
+        """Restore the weights selected so far."""
         if self._found is not None:
             model_selector.restore(
                 _under(_SELECTED, self._found.arrays), self._found.meta["model_selector"]
@@ -185,7 +193,16 @@ class CheckpointManager:
     def save(
         self, training_state: TrainingState, model_selector: ModelSelector, *, is_last: bool
     ) -> bool:
-        """Writes down the standing after an epoch or round, if its turn has come; returns whether it had."""
+        """Write the state after an epoch or round if a checkpoint is due.
+
+        Args:
+          training_state: the state.
+          model_selector: holds the selected weights.
+          is_last: whether it is the last epoch or round.
+
+        Returns:
+          Whether a checkpoint was written.
+        """
         is_due = not training_state.step % self._rule.every or is_last or training_state.is_over
         if is_due:
             self._write(training_state, model_selector)
@@ -194,7 +211,15 @@ class CheckpointManager:
     def save_within(
         self, training_state: Callable[[], TrainingState], model_selector: ModelSelector
     ) -> bool:
-        """Writes down where an epoch stands that takes long; `training_state` is made only if its turn has come, which is returned."""
+        """Write the state within a long epoch if a checkpoint is due.
+
+        Args:
+          training_state: returns the state; called only if a checkpoint is due.
+          model_selector: holds the selected weights.
+
+        Returns:
+          Whether a checkpoint was written.
+        """
         is_due = time.monotonic() - self._written >= 60 * self._rule.minutes
         if is_due:
             self._write(training_state(), model_selector)
@@ -204,9 +229,12 @@ class CheckpointManager:
         kept, rest = model_selector.state()
         arrays = {_TRAINER + name: array for name, array in training_state.trainer.arrays.items()}
         meta = {
-            "trainer": dict(training_state.trainer.meta), "model_selector": rest, "points": [dict(point) for point in training_state.points],
-            "is_over": training_state.is_over, "data_digest": self._data_digest,
-        }  # fmt: skip
+            "trainer": dict(training_state.trainer.meta),
+            "model_selector": rest,
+            "points": [dict(point) for point in training_state.points],
+            "is_over": training_state.is_over,
+            "data_digest": self._data_digest,
+        }
         arrays |= {_SELECTED + name: array for name, array in kept.items()}
         self._files.save(Checkpoint(step=training_state.step, arrays=arrays, meta=meta))
         self._written = time.monotonic()
@@ -215,9 +243,12 @@ class CheckpointManager:
         found = self._files.newest()
         if found is not None and found.meta["data_digest"] != self._data_digest:
             raise DataError(
-                f"the beats are not those that {self._run_dir} was trained on (digest {self._data_digest[:12]} instead of "
-                f"{found.meta['data_digest'][:12]}), or the key of digests is not that of the store it began in; give it its "
-                "data back, use that store (from the same folder, or by tracking.uri= or ECGEXP_PRIVATE=), or start a new run"
+                f"resume={self._run_dir}: the beats are not those that the run was trained on "
+                f"(digest {self._data_digest[:12]} instead of "
+                f"{found.meta['data_digest'][:12]}), or the digest key is not that of its tracking "
+                "store; use the original "
+                "data, use that store (from the same folder, or by tracking.uri= or "
+                "ECGEXP_PRIVATE=), or start a new run."
             )
         return found
 

@@ -1,7 +1,7 @@
-"""Checkpoints on disk: whole or not there, never trusted unchecked, and never code.
+"""Checkpoint files: written atomically, verified when read, and free of executable content.
 
-A checkpoint is one file whose name holds the SHA-256 of its content. Content and digest so appear together, in one rename;
-a process killed at any moment, or a machine without power, leaves the checkpoints before it as they were.
+The name of a checkpoint file contains the SHA-256 of its content, so content and digest appear
+together, in one rename. A killed process or a power failure leaves the earlier checkpoints intact.
 """
 
 import errno
@@ -33,12 +33,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """Where training can go on.
+    """A state from which training can be resumed.
 
     Attributes:
-      step: epochs or rounds that were finished when it was taken.
-      arrays: slash-separated name -> array, e.g. `model/0`, of bool, integer, float or bytes, kept bit for bit.
-      meta: JSON-able rest; floats are kept exactly, NaN and infinities too, and integers of any size.
+      step: epochs or rounds that were finished.
+      arrays: slash-separated name -> array, e.g. `model/0`, of bool, integer, float or bytes,
+        stored exactly.
+      meta: JSON-serializable values; floats (also NaN and infinities) and integers are stored
+        exactly.
     """
 
     step: int
@@ -47,35 +49,43 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The last checkpoints of one run, in a folder of their own that one process at a time writes to.
+    """The newest checkpoints of one run, in a folder that one process at a time writes to.
 
     Args:
-      folder: made when the first is saved; it and its files can be read by their owner only.
-      keep: how many are kept, at least 1. With 2, one is left when the other turns out to be damaged.
+      folder: created with the first checkpoint; readable by its owner only, as are its files.
+      keep: number of checkpoints kept, at least 1. With 2, one remains if the other is damaged.
     """
 
     def __init__(self, folder: Path, *, keep: int = 2):
         if keep < 1:
-            raise ConfigError(f"keep={keep} checkpoints leave nothing to go on from; try 2")
+            raise ConfigError(
+                f"checkpoints.keep={keep}: no checkpoint would remain; use checkpoints.keep=2."
+            )
         self._folder = Path(folder).absolute()  # the run may change its working folder
         self._keep = keep
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Writes `checkpoint`; then removes those that are too old, and those of its step and later ones.
+        """Write `checkpoint`; then remove outdated ones, and those of the same or a later step.
 
-        Whoever saves a step has gone on from an earlier one, because a later checkpoint was damaged or another run's.
+        A later checkpoint exists only if the run was resumed from an earlier one, because the later
+        one was damaged or belongs to another run.
+
+        Args:
+          checkpoint: the state to write.
 
         Returns:
-          The file, complete and on the disk.
+          The path of the file, complete and synchronized to the disk.
 
         Raises:
-          ValueError: an array of bfloat16 or objects, a name that is no path, a meta that JSON would change.
-          TypeError: a value in the meta that JSON does not know.
-          OSError: the disk is full or the folder cannot be written. The checkpoints from before are as they were.
+          ValueError: an array of bfloat16 or objects, an invalid name, or a meta that JSON would
+            change.
+          TypeError: a value in the meta that is not JSON-serializable.
+          OSError: the disk is full or the folder is not writable. Earlier checkpoints are
+            unchanged.
         """
         if checkpoint.step < 0:
             raise ValueError(
-                f"step={checkpoint.step} is no number of finished epochs or rounds; the first is 0"
+                f"step={checkpoint.step}: not a number of finished epochs or rounds; use 0 or more."
             )
         self._make_folder()
         self._remove_strays()
@@ -92,13 +102,14 @@ class Checkpoints:
         return path
 
     def newest(self) -> Checkpoint | None:
-        """The newest checkpoint that is whole; a damaged one is passed over with a warning.
+        """Return the newest intact checkpoint; a damaged one is skipped with a warning.
 
         Returns:
-          None if nothing was ever saved.
+          The checkpoint, or None if none was ever saved.
 
         Raises:
-          DataError: there are files, and none is an intact checkpoint of ours. Nothing in them was executed.
+          DataError: there are files, and none is an intact checkpoint. Nothing in them was
+            executed.
         """
         found, others = self._list()
         reasons = []
@@ -110,25 +121,27 @@ class Checkpoints:
                 reasons.append(f"{path.name} {_reason(error)}")
                 continue
             if reasons:
-                _log.warning("Going on from the checkpoint before, %s.", path)
+                _log.warning("Resuming from the earlier checkpoint %s.", path)
             return checkpoint
         reasons += [f"{name} {_strange(name)}" for name in sorted(others)]
         if reasons:
             raise DataError(
-                f"{self._folder} holds no intact checkpoint ({'; '.join(reasons[:5])}); resume= cannot go on from there: "
-                "start the run anew, without resume="
+                f"resume={self._folder.parent}: there is no intact checkpoint "
+                f"({'; '.join(reasons[:5])}); "
+                "start a new run, without resume=."
             )
         return None
 
     def _list(self) -> tuple[list[Path], set[str]]:
-        """Checkpoints by their names, newest first, and the names of what is none; hidden files are nobody's."""
+        """Return the checkpoint files, newest first, and other names; hidden files are ignored."""
         try:
             names = {name for name in os.listdir(self._folder) if not name.startswith(".")}
         except FileNotFoundError:
             return [], set()
         except OSError as error:
             raise DataError(
-                f"{self._folder} is no folder of checkpoints ({error.strerror}); resume= takes a run that saved some"
+                f"resume={self._folder.parent}: {self._folder} is not a folder of checkpoints "
+                f"({error.strerror}); use a run that saved some."
             ) from error
         ours = {name for name in names if _NAME.fullmatch(name)}
         return sorted((self._folder / name for name in ours), key=_age, reverse=True), names - ours
@@ -139,11 +152,10 @@ class Checkpoints:
             _sync_folder(self._folder.parent)
 
     def _remove_strays(self) -> None:
-        """Removes what dead writers left half-written; a living one holds a lock on its file."""
+        """Remove partial files of terminated writers; a running writer holds a lock on its file."""
         for part in self._folder.glob(f"{_HIDDEN}*{_PART}"):
-            with suppress(
-                OSError
-            ):  # it is being written or not ours to remove, or the file system knows no locks
+            # The file is being written, or must not be removed, or the file system has no locks.
+            with suppress(OSError):
                 handle = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -158,7 +170,7 @@ class Checkpoints:
             if path != new and path not in earlier:
                 try:
                     path.unlink(missing_ok=True)
-                except OSError as error:  # what was to be saved is saved
+                except OSError as error:  # the new checkpoint is saved all the same
                     _log.warning("The old checkpoint %s could not be removed (%s).", path, error)
 
 
@@ -169,7 +181,7 @@ def _strange(name: str) -> str:
 
 
 class _Hashed:
-    """A file to write to whose digest is known at the end: of what was meant, not of what a disk gave back."""
+    """A writable file with the digest of what was written, not of what the disk returns."""
 
     def __init__(self, file: IO[bytes]):
         self._file = file
@@ -188,13 +200,15 @@ class _Hashed:
 
 @contextmanager
 def _new_file(folder: Path) -> Iterator[tuple[IO[bytes], str]]:
-    """A hidden file, locked while it is open, and its name; gone at the end, if it has not been renamed by then."""
+    """Yield a hidden file, locked while it is open, and its name.
+
+    Delete it unless it was renamed.
+    """
     handle, part = tempfile.mkstemp(dir=folder, prefix=_HIDDEN, suffix=_PART)
     try:
         with os.fdopen(handle, "wb") as file:
-            with suppress(
-                OSError
-            ):  # a file system without locks; then nobody takes this file for a dead writer's
+            # On a file system without locks no other process removes this file either.
+            with suppress(OSError):
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield file, part
     finally:
@@ -202,12 +216,12 @@ def _new_file(folder: Path) -> Iterator[tuple[IO[bytes], str]]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Puts the folder's list of names on the disk, without which a rename may be lost with the power."""
+    """Synchronize the directory to the disk, so that a rename survives a power failure."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that keeps no such list to sync
+        if error.errno != errno.EINVAL:  # a file system that cannot synchronize directories
             raise
     finally:
         os.close(handle)
@@ -227,7 +241,7 @@ def _read(path: Path) -> Checkpoint:
 
 
 def _open_plain(path: Path) -> IO[bytes]:
-    """The file itself: not where a link leads, and not a pipe, which would wait for ever."""
+    """Open a regular file: not the target of a link, and not a pipe, which could block forever."""
     if path.is_symlink():
         raise DataError("is a symbolic link")
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -242,7 +256,7 @@ def _step(path: Path) -> int:
 
 
 def _age(path: Path) -> tuple[int, int]:
-    """Later steps are newer; of two of one step, the one written later."""
+    """Return the sort key of age: by step, then by time of writing."""
     return _step(path), path.lstat().st_mtime_ns
 
 

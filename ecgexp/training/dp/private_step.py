@@ -1,7 +1,8 @@
-"""One private step on this machine: sum the clipped gradients of the units drawn, add noise, divide by a constant, update.
+"""One private step: sum the clipped gradients of the sampled units, add noise, divide, update.
 
-The sum is built up over physical batches in accumulators, so a logical batch of any size fits in memory; clipping is per unit, so
-how it is cut changes nothing. What a step did is counted by the same compiled function that does it.
+The sum is accumulated over physical batches, so a logical batch of any size fits in memory;
+clipping is per unit, so the division into physical batches does not change the result. The compiled
+function that makes a step also counts it.
 """
 
 from collections.abc import Mapping
@@ -14,11 +15,11 @@ from ecgexp.clipping.base import ClippedSum
 from ecgexp.clipping.checks import public_penalty_gradients
 from ecgexp.privacy.noise_checks import NoiseStatistics
 
-_COMPARED = 4096  # values of each step's noise that are held against the step before
+_COMPARED = 4096  # noise values of each step that are compared with those of the step before
 
 
 class Tally(NamedTuple):
-    """What the steps since the last reset saw: sums computed from private data without noise."""
+    """Statistics of the steps since the last reset: sums of private data, without noise."""
 
     units: float
     clipped: float
@@ -27,7 +28,7 @@ class Tally(NamedTuple):
     norm: float
 
     def metrics(self) -> dict[str, float]:
-        """For the log; marked in the privacy statement as not covered."""
+        """Return the metrics; the privacy statement lists them as not covered."""
         units = max(self.units, 1.0)
         return {
             "loss": self.loss / units,
@@ -62,55 +63,58 @@ class PrivateUpdate:
 
     @property
     def executed(self) -> int:
-        """Updates that were made, over all resumptions; waits for those under way."""
+        """Executed updates, over all sessions of the run; waits for pending ones."""
         return int(self._executed.numpy())
 
     def seen(self, *, with_noise: bool) -> dict[str, np.ndarray]:
-        """For a checkpoint: the sums since the last `take_…`, by name.
+        """Return, for a checkpoint, the sums since the last `take_…`, by name.
 
         Args:
-          with_noise: those of the noise too, whose exact norm would tell more than its strength: for simulations.
+          with_noise: include the sums of the noise; only for simulations, since the exact norm of
+            the noise reveals more than its standard deviation.
         """
         return {"seen/tally": self._tally.numpy()} | (
             {"seen/noise": self._noise_seen.numpy()} if with_noise else {}
         )
 
     def restore(self, executed: int, seen: Mapping[str, np.ndarray]) -> None:
-        """Goes on after `executed` updates, with the sums that `seen` gave."""
+        """Restore the state after `executed` updates, with the sums that `seen` returned."""
         self._executed.assign(executed)
         self._tally.assign(seen["seen/tally"])
         if "seen/noise" in seen:
             self._noise_seen.assign(seen["seen/noise"])
 
     def add(self, clipped: ClippedSum, mask: Any) -> None:
-        """Adds the sum of one physical batch; to be called inside a `tf.function`."""
+        """Add the clipped sum of one physical batch; call it inside a `tf.function`."""
         for total, gradient in zip(self._sums, clipped.gradients, strict=True):
             total.assign_add(gradient)
         finite = tf.math.is_finite(clipped.norms)
         seen = Tally(
-            units=tf.reduce_sum(mask), clipped=clipped.num_clipped, nonfinite=clipped.num_nonfinite,
+            units=tf.reduce_sum(mask),
+            clipped=clipped.num_clipped,
+            nonfinite=clipped.num_nonfinite,
             loss=tf.reduce_sum(tf.where(tf.math.is_finite(clipped.losses), clipped.losses, 0.0)),
             norm=tf.reduce_sum(tf.where(finite, clipped.norms, 0.0)),
-        )  # fmt: skip
+        )
         self._tally.assign_add(tf.stack([tf.cast(value, tf.float64) for value in seen]))
 
     def apply(self, noise: np.ndarray, divisor: float) -> None:
-        """Takes one optimizer step along (sum + noise) / divisor and empties the accumulators.
+        """Make one optimizer step with (sum + noise) / divisor and reset the accumulators.
 
         Args:
-          noise: (num_parameters,) float32, as it comes from the noise source.
-          divisor: the expected number of units; never the number drawn.
+          noise: (num_parameters,) float32, from the noise source.
+          divisor: the expected number of units, never the sampled number.
         """
         self._apply(tf.constant(noise), tf.constant(divisor, tf.float32))
 
     def take_tally(self) -> Tally:
-        """What was seen since the last call."""
+        """Return and reset the statistics since the last call."""
         tally = Tally(*self._tally.numpy().tolist())
         self._tally.assign(tf.zeros_like(self._tally))
         return tally
 
     def take_noise_record(self) -> NoiseStatistics:
-        """What the noise added since the last call looked like."""
+        """Return and reset the statistics of the noise added since the last call."""
         values, squares, pairs, products = self._noise_seen.numpy().tolist()
         self._noise_seen.assign(tf.zeros_like(self._noise_seen))
         return NoiseStatistics(values=values, squares=squares, pairs=pairs, products=products)
@@ -122,9 +126,8 @@ class PrivateUpdate:
             for total, piece in zip(self._sums, pieces, strict=True)
         ]
         self._record(noise)
-        if (
-            self._model.losses
-        ):  # weight decay depends on published weights alone: a public term, added after the noise
+        # Weight decay depends on published weights only: a public term, added after the noise.
+        if self._model.losses:
             gradients = [
                 a + b for a, b in zip(gradients, public_penalty_gradients(self._model), strict=True)
             ]

@@ -1,4 +1,4 @@
-"""DP-SGD (Abadi et al. 2016) on this machine: every step is drawn, clipped, noised and charged as one frozen plan says."""
+"""DP-SGD (Abadi et al. 2016): each step is sampled, clipped, noised and recorded as planned."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -29,15 +29,21 @@ class DpSgd(OptimizerSettings):
     """Noisy steps on Poisson samples of the units of privacy.
 
     Attributes:
-      epochs: each has ceil(units / expected_batch_size) steps, in which a unit is expected about once.
-      expected_batch_size: units in a step on average, and the constant divisor of its noised sum.
-      physical_batch_size: rows clipped at once; a larger logical batch is accumulated, with the same result.
-      augmentation_multiplicity: views of a beat averaged inside its one clipped gradient (De et al. 2022).
-      clipping: of beats: `ghost` is book-keeping; `vectorized` and `microbatch` are TensorFlow Privacy's ways, slower and equal.
-        The gradient of a record or patient is computed and clipped by itself, whatever stands here.
-      optimizer: `sgd`, whose step grows with the signal; Adam scales each weight's step by what is mostly noise.
-      learning_rate: of clipped gradients. For `sgd` a thousandth of `expected_batch_size` did well from 256 up, and batches of
-        100, whose noise is larger, bore a tenth of that; Adam wants about 0.001.
+      epochs: each has ceil(units / expected_batch_size) steps; a unit is expected about once in
+        them.
+      expected_batch_size: expected units in a step, and the constant divisor of its noised sum.
+      physical_batch_size: rows clipped at once; a larger logical batch is accumulated, with the
+        same result.
+      augmentation_multiplicity: views of a beat averaged in its one clipped gradient (De et al.
+        2022).
+      clipping: method for single beats: `ghost` (book-keeping), or `vectorized` and `microbatch` as
+        in TensorFlow Privacy, slower and equivalent. For records and patients it is not used: the
+        gradient of each unit is computed and clipped separately.
+      optimizer: `sgd`, whose step grows with the signal; Adam scales the step of each weight by an
+        estimate that is mostly noise.
+      learning_rate: for clipped gradients. For `sgd`, a thousandth of `expected_batch_size` works
+        from 256 upwards, and a tenth of that for batches of 100, whose noise is larger; for Adam,
+        about 0.001.
     """
 
     epochs: Count = 20
@@ -55,30 +61,41 @@ class DpSgd(OptimizerSettings):
 
     @property
     def num_steps(self) -> int:
-        """Epochs."""
+        """Number of epochs."""
         return self.epochs
 
     def check_privacy(self, privacy: PrivacySpec) -> None:
-        """See `Trainer.check_privacy`; every setting will do."""
+        """See `Trainer.check_privacy`; every setting is accepted."""
 
     def plan(self, privacy: Any, data: TrainingData) -> PrivacyPlan:
-        """The plan of a run over the units of `data`."""
+        """Return the plan of a run over the units of `data`."""
         num_units = len(units_of(data, getattr(privacy, "unit", "beat")))
         overlap = {"overlap": data.overlap} if isinstance(privacy, PrivacySpec) else {}
         return privacy.plan(
-            num_units=num_units, expected_batch_size=self.expected_batch_size, epochs=self.epochs, **overlap
-        )  # fmt: skip
+            num_units=num_units,
+            expected_batch_size=self.expected_batch_size,
+            epochs=self.epochs,
+            **overlap,
+        )
 
     def train(
-        self, data: TrainingData, *, build_model: Callable[[], Any], loss: Any, augmentation: Any, ledger: Ledger, seeds: Seeds,
-        on_progress: OnProgress, resume_from: TrainerState | None = None,
-    ) -> Iterator[EpochResult]:  # fmt: skip
-        """See `Trainer.train`; yields once per epoch, and ends before the step that would exceed the budget.
+        self,
+        data: TrainingData,
+        *,
+        build_model: Callable[[], Any],
+        loss: Any,
+        augmentation: Any,
+        ledger: Ledger,
+        seeds: Seeds,
+        on_progress: OnProgress,
+        resume_from: TrainerState | None = None,
+    ) -> Iterator[EpochResult]:
+        """See `Trainer.train`; yields once per epoch, and ends before the budget is exceeded.
 
         Raises:
-          PrivacyViolation: the ledger's plan is not that of this trainer and these data, or what ran is not what was planned
-            and charged.
-          ConfigError: the budget does not last for one step, or the device is more than one.
+          PrivacyViolation: the plan of the ledger is not that of this trainer and these data, or
+            the executed steps are not those that were planned and recorded.
+          ConfigError: the budget does not suffice for one step, or there is more than one device.
         """
         units = units_of(data, ledger.plan.unit)
         _check_plan(self, ledger.plan, units)
@@ -93,29 +110,37 @@ class DpSgd(OptimizerSettings):
         ledger.verify_complete(run.update.executed)
         if not ledger.steps:
             raise ConfigError(
-                f"privacy.max_epsilon={ledger.plan.max_epsilon:g} is spent before the first step; type a larger one, or a larger "
-                "privacy.noise_multiplier"
+                f"privacy.max_epsilon={ledger.plan.max_epsilon:g}: spent before the first step; "
+                "use a larger privacy.max_epsilon, or a larger "
+                "privacy.noise_multiplier."
             )
 
 
 class _Epoch(NamedTuple):
-    """What one epoch did: its steps, the units that entered them, and the steps that were charged for."""
+    """The finished part of an epoch: steps, sampled units, and steps with a privacy event."""
 
     steps: int
     units: int
-    paid: int
+    recorded: int
 
 
 _NOTHING = _Epoch(0, 0, 0)
 
 
 class _PrivateRun:
-    """The moving parts of one training: model, units, sampler, noise."""
+    """The state of one training: model, units, sampler, noise."""
 
     def __init__(
-        self, trainer: DpSgd, data: TrainingData, units: Units, build_model: Callable[[], Any], loss: Any, augmentation: Any,
-        ledger: Ledger, seeds: Seeds,
-    ):  # fmt: skip
+        self,
+        trainer: DpSgd,
+        data: TrainingData,
+        units: Units,
+        build_model: Callable[[], Any],
+        loss: Any,
+        augmentation: Any,
+        ledger: Ledger,
+        seeds: Seeds,
+    ):
         from ecgexp.privacy.noise import NoiseSource
         from ecgexp.privacy.sampling import Sampler
         from ecgexp.training.dp.private_step import PrivateUpdate
@@ -138,17 +163,17 @@ class _PrivateRun:
         self._gradients = self._unit_gradients(trainer, data, loss, augmentation)
 
     def epoch(self, epoch: int, on_progress: OnProgress, *, begun: _Epoch) -> _Epoch:
-        """Runs the steps of one epoch, each charged before it runs, until its end or the budget's.
+        """Run the steps of one epoch, each recorded first, until the epoch or the budget ends.
 
         Args:
           epoch: 1-based.
-          on_progress: told about progress.
-          begun: what is done of it already.
+          on_progress: called with the progress.
+          begun: the part that is finished already.
         """
-        plan, num_units, paid = self._plan, begun.units, begun.paid
+        plan, num_units, recorded = self._plan, begun.units, begun.recorded
         for step in range(begun.steps, plan.steps_per_epoch):
             if self._ledger.would_exceed(self._sampler.next_event):
-                return _Epoch(step, num_units, paid)
+                return _Epoch(step, num_units, recorded)
             self._ledger.record(self._sampler.next_event)
             draw = self._sampler.draw()
             restart_dropout(self.model, self._step_randomness.of_dropout(self._ledger.steps - 1))
@@ -162,52 +187,70 @@ class _PrivateRun:
             self.update.apply(
                 self._noise.normal(self.update.num_parameters, plan.noise_std), plan.divisor
             )
-            num_units, paid = num_units + len(draw.units), paid + (draw.event == plan.step_event)
-            done = _Epoch(step + 1, num_units, paid)
+            num_units += len(draw.units)
+            recorded += draw.event == plan.step_event
+            done = _Epoch(step + 1, num_units, recorded)
             state = (
                 None
                 if _resumes_between_epochs_only(plan)
                 else functools.partial(self.snapshot, epoch - 1, done)
             )
             on_progress(done=step + 1, total=plan.steps_per_epoch, metrics={}, state=state)
-        return _Epoch(plan.steps_per_epoch, num_units, paid)
+        return _Epoch(plan.steps_per_epoch, num_units, recorded)
 
     def epoch_result(self, epoch: int, did: _Epoch) -> EpochResult:
-        """What the caller is told about an epoch, after the proof that it was what was charged.
+        """Return the result of an epoch, after the check that it is what was recorded.
 
         Raises:
-          PrivacyViolation: it was not.
+          PrivacyViolation: the executed steps, clipped gradients or noise differ from the plan.
         """
         self._ledger.verify_complete(self.update.executed, stopped_early=True)
         tally, noise = self.update.take_tally(), self.update.take_noise_record()
         if tally.units != did.units:
             raise PrivacyViolation(
-                f"{tally.units:.0f} gradients were clipped where {did.units} units were drawn: the run makes no claim"
+                f"{tally.units:.0f} gradients were clipped where {did.units} units were drawn: the "
+                "run has no privacy guarantee"
             )
         self._noise_record += noise
         self._noise_record.check(self._plan.noise_std)
-        if self._noise_record.is_enough:  # else a small model's is judged with the next epoch's
+        # Otherwise the few values of a small model are checked together with the next epoch's.
+        if self._noise_record.is_enough:
             self._noise_record = NoiseStatistics()
         measured = {"batch_size": did.units / did.steps} | noise.metrics(self._plan.noise_std)
         return EpochResult(
-            step=epoch, weights=self.model.get_weights, train_metrics=tally.metrics() | measured, dp_event=self._event(did),
+            step=epoch,
+            weights=self.model.get_weights,
+            train_metrics=tally.metrics() | measured,
+            dp_event=self._event(did),
             checkpoint=lambda: self.snapshot(epoch),
-        )  # fmt: skip
+        )
 
     def snapshot(self, epoch: int, begun: _Epoch | None = None) -> TrainerState:
-        """Weights, optimizer, positions of the streams and the bill, after `epoch` and a part of the next.
+        """Return weights, optimizer, positions of the streams and the ledger, for a checkpoint.
 
-        No key of noise, samples or coins is in it.
+        It contains no key of noise, sampling or per-step randomness.
+
+        Args:
+          epoch: the last finished epoch.
+          begun: the finished part of the next epoch.
         """
         meta = {
-            "epoch": epoch, "begun": list(begun or _NOTHING), "executed": self.update.executed, "sampler": self._sampler.state(),
-            "noise": self._noise.state(), "ledger": self._ledger.to_dict(),
-        }  # fmt: skip
+            "epoch": epoch,
+            "begun": list(begun or _NOTHING),
+            "executed": self.update.executed,
+            "sampler": self._sampler.state(),
+            "noise": self._noise.state(),
+            "ledger": self._ledger.to_dict(),
+        }
         seen = self.update.seen(with_noise=not self._plan.has_privacy_guarantee)
         return TrainerState(arrays=to_arrays(self.model, self._optimizer) | seen, meta=meta)
 
     def restore(self, state: TrainerState) -> int:
-        """Puts everything back but the ledger, which the caller restored; returns the last finished epoch."""
+        """Restore all but the ledger, which the caller restored; return the last finished epoch.
+
+        Raises:
+          PrivacyViolation: the executed or sampled steps are not those that the ledger recorded.
+        """
         assign_arrays(self.model, self._optimizer, state.arrays)
         self._sampler.restore(state.meta["sampler"])
         self._noise.restore(state.meta["noise"])
@@ -216,14 +259,15 @@ class _PrivateRun:
         self._ledger.verify_complete(self.update.executed, stopped_early=True)
         if self._sampler.drawn != self._ledger.steps:
             raise PrivacyViolation(
-                f"{self._sampler.drawn} steps were drawn, but {self._ledger.steps} were charged: the run makes no claim"
+                f"{self._sampler.drawn} steps were drawn, but {self._ledger.steps} were recorded: "
+                "the run has no privacy guarantee"
             )
         return int(state.meta["epoch"])
 
     def _event(self, did: _Epoch) -> "DpEvent":
         return (
-            accounting.repeated(self._plan.step_event, did.paid)
-            if did.paid
+            accounting.repeated(self._plan.step_event, did.recorded)
+            if did.recorded
             else accounting.nothing()
         )
 
@@ -233,21 +277,31 @@ class _PrivateRun:
         from ecgexp.training.dp.unit_gradients import BeatGradients, GroupGradients
 
         shared: dict[str, Any] = {
-            "loss": loss, "augmentation": augmentation, "l2_norm_clip": self._plan.l2_norm_clip, "views": self._multiplicity,
+            "loss": loss,
+            "augmentation": augmentation,
+            "l2_norm_clip": self._plan.l2_norm_clip,
+            "views": self._multiplicity,
             "physical_batch_size": trainer.physical_batch_size,
-        }  # fmt: skip
+        }
         if self._plan.unit == "beat":
             return BeatGradients(self.model, self.update, data, method=trainer.clipping, **shared)
         return GroupGradients(self.model, self.update, data, **shared)
 
 
 def _resumes_between_epochs_only(plan: PrivacyPlan) -> bool:
-    """Whether the order of an epoch is gone when the run resumes; a simulation finds it again by its seed."""
+    """Return whether a resumed run cannot restore the order of an epoch.
+
+    A simulation can, by its seed.
+    """
     return plan.epoch_is_one_event and plan.has_privacy_guarantee
 
 
 def _check_plan(trainer: DpSgd, plan: PrivacyPlan, units: Units) -> None:
-    """A ledger prices the plan it was made with; another trainer or other data would be priced as these."""
+    """Check that the ledger's plan is that of this training: ε is computed from that plan.
+
+    Raises:
+      PrivacyViolation: it is another plan.
+    """
     planned = (plan.num_units, plan.expected_batch_size, plan.iterations)
     actual = (len(units), trainer.expected_batch_size, trainer.epochs * plan.steps_per_epoch)
     names = ("units", "expected_batch_size", "steps")
@@ -256,7 +310,8 @@ def _check_plan(trainer: DpSgd, plan: PrivacyPlan, units: Units) -> None:
     ]
     if differ:
         raise PrivacyViolation(
-            f"this training is not the one that was planned ({', '.join(differ)}); make a new plan for it"
+            f"this training is not the one that was planned ({', '.join(differ)}); make a new plan "
+            "for it"
         )
 
 
@@ -266,5 +321,6 @@ def _refuse_many_devices() -> None:
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     if replicas > 1:
         raise ConfigError(
-            f"trainer=dp computes on one device and device gives it {replicas}; set CUDA_VISIBLE_DEVICES=0 or device=cpu"
+            f"trainer=dp: it computes on one device, and {replicas} are available; set "
+            "CUDA_VISIBLE_DEVICES=0, or use device=cpu."
         )

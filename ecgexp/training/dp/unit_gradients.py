@@ -1,6 +1,6 @@
-"""From the units drawn to the sum of their clipped gradients, one physical batch after the other.
+"""Sum of the clipped gradients of the sampled units, computed in physical batches.
 
-Rows that pad a physical batch carry mask 0 and contribute exactly nothing.
+Rows that pad a physical batch have mask 0 and contribute exactly zero.
 """
 
 from collections.abc import Iterator
@@ -19,21 +19,20 @@ from ecgexp.training.base import TrainingData
 from ecgexp.training.dp.private_step import PrivateUpdate
 from ecgexp.training.dp.units import DrawnRows
 
-_PAD_TO = (
-    32  # batch lengths are rounded up to this, so that their number of distinct shapes stays small
-)
+_PAD_TO = 32  # batch lengths are rounded up to a multiple, so that there are few distinct shapes
 
 
 class UnitGradients(Protocol):
     """Adds up the clipped gradients of the units of one step."""
 
     def accumulate(self, drawn: DrawnRows, views: np.ndarray, rng: np.random.Generator) -> None:
-        """Adds the clipped gradients of the units drawn; none is fine.
+        """Add the clipped gradients of the sampled units, which may be none.
 
         Args:
           drawn: their rows.
           views: (len(drawn.rows) * K,) the view of each copy; the copies of one row are adjacent.
-          rng: seeds the augmentation; independent of the data and secret under a claim.
+          rng: seeds the augmentation; independent of the data, and secret under a privacy
+            guarantee.
         """
 
 
@@ -42,11 +41,11 @@ class BeatGradients:
 
     Args:
       model: see `clipping.build_clipper`.
-      update: where the sums go.
+      update: receives the sums.
       data: the resident features.
       loss: per example.
-      augmentation: see `augmentation.base.Augmentation`; makes the views of a beat. One that is not known to keep the rows of
-        a batch apart is given one row at a time.
+      augmentation: see `augmentation.base.Augmentation`; makes the views of a beat. An augmentation
+        that is not known to treat the rows of a batch separately gets one row at a time.
       l2_norm_clip: of one beat.
       method: of clipping.
       views: augmentation multiplicity K.
@@ -54,9 +53,18 @@ class BeatGradients:
     """
 
     def __init__(
-        self, model: Any, update: PrivateUpdate, data: TrainingData, *, loss: Any, augmentation: Augmentation,
-        l2_norm_clip: float, method: str, views: int, physical_batch_size: int,
-    ):  # fmt: skip
+        self,
+        model: Any,
+        update: PrivateUpdate,
+        data: TrainingData,
+        *,
+        loss: Any,
+        augmentation: Augmentation,
+        l2_norm_clip: float,
+        method: str,
+        views: int,
+        physical_batch_size: int,
+    ):
         self._resident = data.resident
         self._update, self._views, self._size = update, views, physical_batch_size
         self._clip = build_clipper(
@@ -79,9 +87,11 @@ class BeatGradients:
             padding = -units % min(_PAD_TO, self._size)
             copies = slice(part.start * self._views, part.stop * self._views)
             self._accumulate(
-                _padded(rows[copies], padding * self._views), _padded(views[copies], padding * self._views),
-                tf.constant(np.repeat(np.array([1, 0], np.float32), [units, padding])), _seed(rng),
-            )  # fmt: skip
+                _padded(rows[copies], padding * self._views),
+                _padded(views[copies], padding * self._views),
+                tf.constant(np.repeat(np.array([1, 0], np.float32), [units, padding])),
+                _seed(rng),
+            )
 
     def _add_batch(self, rows: Any, views: Any, mask: Any, seed: Any) -> None:
         features = self._augment(self._resident.gather(rows), views, seed)
@@ -95,9 +105,17 @@ class GroupGradients:
     """
 
     def __init__(
-        self, model: Any, update: PrivateUpdate, data: TrainingData, *, loss: Any, augmentation: Augmentation,
-        l2_norm_clip: float, views: int, physical_batch_size: int,
-    ):  # fmt: skip
+        self,
+        model: Any,
+        update: PrivateUpdate,
+        data: TrainingData,
+        *,
+        loss: Any,
+        augmentation: Augmentation,
+        l2_norm_clip: float,
+        views: int,
+        physical_batch_size: int,
+    ):
         check_model(model, public_penalty=True)
         check_rows_apart(model, loss, recorded=False)
         self._model, self._loss, self._augment, self._update = (
@@ -163,7 +181,7 @@ def _parts(length: int, size: int) -> Iterator[slice]:
 
 
 def _padded(values: np.ndarray, padding: int) -> Any:
-    """`values` and as many copies of the last one: a row that exists, for a mask of 0 to leave out."""
+    """Return `values` and `padding` copies of the last one: a valid row that mask 0 excludes."""
     return tf.constant(np.append(values, np.repeat(values[-1:], padding)).astype(np.int32))
 
 

@@ -1,4 +1,4 @@
-"""What one unit of privacy is in terms of rows: a beat with its views, or all beats of a record or patient."""
+"""The rows of one unit of privacy: a beat with its views, or all beats of a record or patient."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -48,12 +48,13 @@ def units_of(data: TrainingData, unit: Unit) -> Units:
     """The training rows by unit of privacy; every training row is in exactly one.
 
     Raises:
-      DataError: a row is listed twice, so one beat would be paid for as two.
+      DataError: a row is listed twice, so that one beat would be counted as two units.
     """
     repeated = len(data.train) - len(np.unique(data.train))
     if repeated:
         raise DataError(
-            f"{repeated} rows are listed more than once for training; a beat counts once under privacy"
+            f"{repeated} rows are listed more than once for training; a beat counts once under "
+            "privacy"
         )
     if unit == "beat":
         return Units(rows=data.train, starts=np.arange(len(data.train) + 1))
@@ -64,7 +65,7 @@ def units_of(data: TrainingData, unit: Unit) -> Units:
 
 
 class Views:
-    """The augmented copies of each row, as `augmentation.expand` lists them, to draw from.
+    """The augmented copies of each row, as `augmentation.expand` lists them; draws from them.
 
     Args:
       rows: (num_copies,) positions.

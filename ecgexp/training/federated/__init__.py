@@ -1,1 +1,1 @@
-"""Federated training by TensorFlow Federated: the only place that knows it."""
+"""Federated training with TensorFlow Federated (TFF); no other package imports TFF."""
