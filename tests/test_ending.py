@@ -158,7 +158,7 @@ def test_end_without_a_store_is_completed_too(killed_while, monkeypatch, capsys)
     folder = killed_at("before the checkpoints are removed", killed_while, NoTracking())
     assert not_whole(Path()) == ([folder], [])
     assert sync.main([]) == 0
-    assert f"{folder} completed: states of its training removed" in capsys.readouterr().out
+    assert f"{folder} completed: checkpoints removed" in capsys.readouterr().out
     code, said = resume(monkeypatch, capsys)
     assert (code, "the run has finished" in said.err) == (2, True)
 
@@ -178,7 +178,7 @@ def test_end_removes_what_was_half_written(here, killed_while):
 
     killed_while(work)
     assert list(RUN.glob(".*.part"))
-    assert ending.complete(RUN) == "1 half-written file removed"
+    assert ending.complete(RUN) == "1 incomplete file removed"
     assert ending.complete(RUN) == ""
     assert not list(RUN.glob(".*.part"))
 

@@ -214,7 +214,10 @@ def test_artifacts_go_to_an_object_store(tmp_path):
 
 @pytest.mark.parametrize(
     ("root", "remedy"),
-    [("s4://b", "MLflow knows no scheme s4"), ("mlflow-artifacts:/x", "MLflow cannot use it")],
+    [
+        ("s4://b", "MLflow does not support the scheme s4"),
+        ("mlflow-artifacts:/x", "MLflow cannot use it"),
+    ],
 )
 def test_address_that_mlflow_cannot_use_is_refused_before_a_run(root, remedy, tmp_path):
     with pytest.raises(ConfigError, match=f"tracking.artifact_root={root}.*{remedy}.*; use "):

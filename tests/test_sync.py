@@ -96,7 +96,10 @@ def test_what_did_not_arrive_is_counted_by_the_doctor_found_and_brought(here, mo
     assert "ecgexp-sync" in finding.advice
     capsys.readouterr()  # the run's own warnings, where a handler shows them
     assert sync.main([]) == 0
-    assert capsys.readouterr() == (f"{late} completed: 1 point, 1 file, the end (FINISHED)\n", "")
+    assert capsys.readouterr() == (
+        f"{late} completed: 1 point, 1 file, final status FINISHED\n",
+        "",
+    )
     run_id = read_run(late)["run_id"]
     history = client(here).get_metric_history(run_id, "train/loss")
     assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.25)]
@@ -136,7 +139,7 @@ def test_a_run_whose_process_is_gone_is_closed(here, capsys):
     run = client(here).get_run(read_run(folder)["run_id"])
     assert (run.info.status, run.data.tags["status.reason"]) == (
         "KILLED",
-        "its process ended without saying how",
+        "the process ended without reporting a status",
     )
     assert read_run(folder)["status"] == "KILLED"
     assert doctor(here) == []
@@ -156,9 +159,9 @@ def held(folder):
     ("make", "why"),
     [
         (lambda: (Path("no/where"),), "RUN no/where: there is no folder no/where; give the folder of a run"),
-        (lambda: (begin(Path("run")).local.folder,), "run is still running; type this again when it has ended"),
+        (lambda: (begin(Path("run")).local.folder,), "run is still running; use the same command again when it has ended"),
         (lambda: held(Path("run")), "run is being used by another process; use this command again when it has ended"),
-        (lambda: (stopped(Path("run"), **{"process.host": "elsewhere"}),), "run says that it runs on elsewhere, which cannot"),
+        (lambda: (stopped(Path("run"), **{"process.host": "elsewhere"}),), "run has the status RUNNING on elsewhere, which cannot"),
         (lambda: (without_store(Path("run")),), "run was made without MLflow"),
     ],
 )  # fmt: skip
@@ -203,7 +206,7 @@ def test_a_store_that_stops_answering_is_said_and_can_be_synced_again(here, monk
         )
     assert len(doctor(here)) == 1
     assert sync.main([str(late)]) == 0
-    assert f"{late} completed: 1 file, the end (FINISHED)" in capsys.readouterr().out
+    assert f"{late} completed: 1 file, final status FINISHED" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("uri", ["http://me:hunter2@127.0.0.1:9", "mlruns", "foo://me:hunter2@x"])
@@ -227,7 +230,9 @@ def test_a_password_that_was_not_kept_is_asked_for(here, monkeypatch, capsys):
     assert "use --store with them" in said
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter2@127.0.0.1:9")
     assert sync.main([str(folder)]) == 2
-    assert "***@127.0.0.1:9 cannot be used: Connection refused" in capsys.readouterr().err
+    assert (
+        "***@127.0.0.1:9: the store cannot be used: Connection refused" in capsys.readouterr().err
+    )
 
 
 def test_an_unknown_option_is_one_line(capsys):

@@ -1,4 +1,9 @@
-"""Keeping what a run was and what came of it. Importing it costs nothing: MLflow waits for a run that tracks."""
+"""Trackers, which store the parameters, metrics and files of a run.
+
+`tracking.local` writes a run to its folder, `tracking.mlflow` to an MLflow store, and
+`MirroredTracker` to both. The package lies below the experiment and above `settings` and `storage`.
+Importing it does not import MLflow: a run that uses `tracking=mlflow` does so when it starts.
+"""
 
 from ecgexp.settings.redaction import redact, redacted
 from ecgexp.tracking.base import DatasetInput, Tracker, TrackerUnavailable

@@ -1,4 +1,4 @@
-"""What may be kept, and under which name: the rules that all trackers share."""
+"""Rules that all trackers share: valid names and paths, and one value per metric and step."""
 
 import math
 import re
@@ -9,29 +9,34 @@ _NAME = re.compile(r"[A-Za-z0-9_.\-:/ ]{1,250}")
 
 
 def check_name(name: str, *, kind: str) -> str:
-    """Returns `name` if every tracker can keep something under it.
+    """Return `name` if it is valid in every tracker.
 
     Args:
       name: e.g. `test/f1/V`.
-      kind: what is named, for the message: "metric", "parameter", "tag".
+      kind: what is named, for the message: "metric", "parameter" or "tag".
+
+    Returns:
+      `name`, unchanged.
 
     Raises:
-      ValueError: a character other than letters, digits and `_.-:/ `, an empty part between slashes, or more than 250
-        characters.
+      ValueError: a character other than letters, digits and `_.-:/ `, an empty part between
+        slashes, or more than 250 characters.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(
-            f"{kind} name {name!r} must have 1 to 250 characters out of A-Z a-z 0-9 _ . - : / and blank"
+            f"{kind} name {name!r} must have 1 to 250 characters out of A-Z a-z 0-9 _ . - : / and "
+            "blank"
         )
     if any(part in ("", ".", "..") for part in name.split("/")):
         raise ValueError(
-            f"{kind} name {name!r} has an empty part between its slashes; a class called '/' needs another name here"
+            f"{kind} name {name!r} has an empty part between its slashes; use another name for a "
+            "class called '/'"
         )
     return name
 
 
 def check_path(path: str) -> str:
-    """Returns `path` if it stays inside the run's folder.
+    """Return `path` if it stays inside the run's folder.
 
     Raises:
       ValueError: an absolute path, a backslash, or a part that is `..`.
@@ -45,11 +50,11 @@ def check_path(path: str) -> str:
 
 
 class Points:
-    """The points (metric, step) of one run: lets each pass once.
+    """The points (metric, step) of one run; each is accepted once.
 
     Args:
-      known: points that an earlier session of the same run has kept; they are passed over without an error, because a
-        resumed run repeats the steps since its last checkpoint.
+      known: points that an earlier session of the same run has stored; they are skipped without an
+        error, because a resumed run repeats the steps since its last checkpoint.
     """
 
     def __init__(self, known: Iterable[tuple[str, int | None]] = ()):
@@ -57,15 +62,18 @@ class Points:
         self._seen: set[tuple[str, int | None]] = set()
 
     def check(self, metrics: Mapping[str, float], step: int | None) -> dict[str, float | None]:
-        """The metrics that are new, as plain floats; None stands for one that is undefined (NaN or infinite).
+        """Return the metrics that are new, as plain floats.
+
+        None marks an undefined one (NaN or infinite).
 
         Raises:
-          ValueError: a name that cannot be kept, or a point that was kept before.
+          ValueError: an invalid name, or a point that was stored before.
         """
         for name in metrics:
             if (check_name(name, kind="metric"), step) in self._seen:
                 raise ValueError(
-                    f"metric {name!r} already has a value at step {step}: one metric, one step, once"
+                    f"metric {name!r} already has a value at step {step}; log each metric once per "
+                    "step"
                 )
         return {
             name: _finite(value)
@@ -74,12 +82,12 @@ class Points:
         }
 
     def discard(self, *, after: int) -> None:
-        """Forgets the points of the steps beyond `after`, so that they can come again."""
+        """Remove the points of the steps after `after`, so that they are accepted again."""
         for points in (self._known, self._seen):
             points -= {(name, step) for name, step in points if step is not None and step > after}
 
     def keep(self, metrics: Iterable[str], step: int | None) -> None:
-        """Remembers that the points have been kept; until then a failed attempt may be repeated."""
+        """Mark the points as stored; until then a failed attempt may be repeated."""
         self._seen.update((name, step) for name in metrics)
 
 

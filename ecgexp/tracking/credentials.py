@@ -1,7 +1,10 @@
-"""Credentials in the addresses that are typed: known to this process and to those that it starts, and to nothing else.
+"""Credentials in addresses on the command line.
 
-They are taken out before a configuration is composed, so that no configuration, note, log or store ever holds them, whenever
-the process ends. The address that remains, `http://***@host`, stands for the whole one wherever it is opened.
+Held by this process and its children, and never written.
+
+They are removed before a configuration is composed, so that no configuration, note, log or store
+ever contains them, whenever the process ends. The remaining address, `http://***@host`, is expanded
+wherever it is opened.
 """
 
 import json
@@ -13,27 +16,34 @@ from urllib.parse import quote, urlsplit
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.settings.redaction import HIDDEN, is_secret_name, redact
 
-_VARIABLE = "_ECGEXP_CREDENTIALS"  # in the environment, which processes of a launcher inherit
+_VARIABLE = "_ECGEXP_CREDENTIALS"  # in the environment, which the processes of a launcher inherit
 _USER = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.\-]{0,30})\\*:\\*/\\*/(?P<user>[^\s/\"]*)@(?P<host>[^\s/?#\"',}\]]*)",
+    r"(?P<scheme>[a-z][a-z0-9+.\-]{0,30})\\*:\\*/\\*/"
+    r"(?P<user>[^\s/\"]*)@(?P<host>[^\s/?#\"',}\]]*)",
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.\-]{0,30}://[^\s\"']+", re.IGNORECASE)
 
 
 def without_credentials(words: Sequence[str]) -> list[str]:
-    """The words of a command line without their secrets; those of addresses are remembered for `with_credentials`.
+    """Return the words of a command line without their secrets.
+
+    `with_credentials` restores those of addresses.
 
     A noise seed stays: the run cannot be resumed without it.
 
     Raises:
-      ConfigError: a secret stands in a setting of Hydra's, which must have it and would write it down.
+      ConfigError: a setting of Hydra contains a secret, which Hydra would write to the run's
+        folder.
     """
     return [_without(word) for word in words]
 
 
 def hide(text: str) -> str:
-    """One setting's value without the secrets in it; those of addresses are remembered for `with_credentials`."""
+    """Return a setting's value without its secrets.
+
+    `with_credentials` restores those of addresses.
+    """
     hidden = redact(text, noise_seeds=False)
     if hidden != text:
         known = _known()
@@ -47,12 +57,13 @@ def hide(text: str) -> str:
 
 
 def with_credentials(uri: str) -> str:
-    """The address that can be opened, of one without its credentials.
+    """Return the address that can be opened, given one with redacted credentials.
 
-    They come from what this process was told, else from `MLFLOW_TRACKING_USERNAME`, `_PASSWORD` and `_TOKEN`.
+    They come from the command line of this process, else from `MLFLOW_TRACKING_USERNAME`,
+    `_PASSWORD` and `_TOKEN`.
 
     Raises:
-      ConfigError: nobody has told them.
+      ConfigError: neither source has them.
     """
     if HIDDEN not in uri:
         return uri
@@ -63,7 +74,8 @@ def with_credentials(uri: str) -> str:
     user = known.get(f"{parts.scheme}://{HIDDEN}@{host}") or _from_environment(parts.scheme)
     if user is None or HIDDEN in uri.replace(parts.netloc, "", 1):
         raise ConfigError(
-            f"tracking.uri={uri}: its credentials are not kept anywhere; set MLFLOW_TRACKING_USERNAME and "
+            f"tracking.uri={uri}: its credentials are not stored anywhere; set "
+            "MLFLOW_TRACKING_USERNAME and "
             "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, or use tracking.uri= with them"
         )
     return parts._replace(netloc=f"{user}@{host}" if user else host).geturl()
@@ -84,7 +96,8 @@ def _without(word: str) -> str:
         hidden = hide(word)
     if hidden != word and key.lstrip("+~").startswith("hydra"):
         raise ConfigError(
-            f"{key}={HIDDEN}: Hydra would write the secret into the run's folder; set it in the environment, and use "
+            f"{key}={HIDDEN}: Hydra would write the secret into the run's folder; set it in the "
+            "environment, and use "
             f"'{key}=${{oc.env:NAME}}'"
         )
     return hidden
@@ -95,7 +108,10 @@ def _known() -> dict[str, str]:
 
 
 def _from_environment(scheme: str) -> str | None:
-    """The user information of an address; empty for a server, to which MLflow gives what the environment says by itself."""
+    """The user information of an address.
+
+    Empty for a server, where MLflow itself reads the environment.
+    """
     name, password = (
         os.environ.get("MLFLOW_TRACKING_USERNAME"),
         os.environ.get("MLFLOW_TRACKING_PASSWORD"),

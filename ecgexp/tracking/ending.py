@@ -1,9 +1,10 @@
-"""The end of a run, completed by whoever comes next.
+"""Complete the end of a run whose process was killed while it ended.
 
-A run ends in this order: `result.json`; `run.json`, which says FINISHED; the states of its training are removed; what the
-store has not heard is delivered, and the end last; `run.json`, which says that the store has all. A process that is killed in
-between leaves the rest undone. A FINISHED `run.json` means that there is nothing to train any more, so the rest is done by
-`resume=`, by `ecgexp-sync` or by the sweep that the run belongs to.
+A run ends in this order: write `result.json`; set the status in `run.json` to FINISHED; remove the
+checkpoints; deliver the entries that the store lacks, the final status last; note in `run.json`
+that the store has all of them. A process that is killed in between leaves the later steps undone.
+After a FINISHED `run.json` no training is left, so `resume=`, `ecgexp-sync` or the sweep of the run
+does the remaining steps.
 """
 
 import platform
@@ -20,30 +21,29 @@ from ecgexp.tracking.mlflow.existing_store import default_uri
 
 
 def complete(folder: Path, *, store: str | None = None) -> str:
-    """Does whatever is missing of the end of a run that no longer runs; to repeat it does nothing.
+    """Do the missing steps of the end of a run that no longer runs; a second call changes nothing.
 
-    **Guarantees**: afterwards the store says how the run ended and has all of it; a run that has finished keeps no states of
-    its training; nothing half-written is left in its folder (`tests/test_ending.py`).
+    **Guarantees**: afterwards the store has all entries of the run and its final status; a finished
+    run has no checkpoints; its folder has no incomplete files (`tests/test_ending.py`).
 
     Args:
-      folder: of the run, held by this process.
-      store: the address of its store; None: the one that it was made in.
+      folder: folder of the run, held by this process.
+      store: address of its store; None: the store that it was started with.
 
     Returns:
-      What was done, e.g. `states of its training removed, 12 points, the end (FINISHED)`; empty where nothing was missing.
+      What was done, e.g. `checkpoints removed, 12 points, final status FINISHED`; empty where
+      nothing was missing.
 
     Raises:
-      DataError: the run still runs, or is damaged.
-      TrackerUnavailable: the store does not answer; what has arrived stays.
+      DataError: the run is still running, or its files are damaged.
+      TrackerUnavailable: the store does not answer; entries that have arrived stay.
     """
     values = _ended(folder)
     words = []
     if values["status"] == "FINISHED" and remove_checkpoints(folder):
-        words.append("states of its training removed")
+        words.append("checkpoints removed")
     if litter := remove_litter_below(folder):
-        words.append(
-            f"{len(litter)} half-written {'file' if len(litter) == 1 else 'files'} removed"
-        )
+        words.append(f"{len(litter)} incomplete {'file' if len(litter) == 1 else 'files'} removed")
     if values.get("store"):
         words += _deliver(folder, values, store or _own_store(folder, values))
     return ", ".join(words)
@@ -56,11 +56,11 @@ def _deliver(folder: Path, values: dict[str, Any], uri: str) -> list[str]:
     from ecgexp.tracking.mlflow.store import Store
 
     client, run_id = open_existing(uri), values["run_id"]
-    if (
-        run_id is None
-    ):  # its process was killed before it knew its run in the store, of which nothing is known there
+    if run_id is None:
+        # The process was killed before it noted the id of its run in the store, and before it sent
+        # anything.
         closed = close_replaced(client, folder, by=None)
-        sent = f"the end ({values['status']})" if closed else ""
+        sent = f"final status {values['status']}" if closed else ""
     else:
         sent = replay(folder, Store(client=client, uri=uri, experiment_id=""), run_id)
     write_run(folder, values | {"store": values["store"] | {"whole": True}})
@@ -68,19 +68,22 @@ def _deliver(folder: Path, values: dict[str, Any], uri: str) -> list[str]:
 
 
 def _ended(folder: Path) -> dict[str, Any]:
-    """What the run says of itself; one that stopped without a word is closed.
+    """Return the values of `run.json`.
+
+    A run whose process ended without a status is closed as KILLED.
 
     Raises:
-      DataError: it still runs, or nobody here can tell.
+      DataError: the run is still running, or runs on a machine that cannot be checked from here.
     """
     values = read_run(folder)
     if is_being_made(values):
-        raise DataError(f"{folder} is still running; type this again when it has ended")
+        raise DataError(f"{folder} is still running; use the same command again when it has ended")
     if values["status"] == "RUNNING":
         host = values["tags"].get("process.host")
         if host != platform.node():
             raise DataError(
-                f"{folder} says that it runs on {host}, which cannot be seen from here; sync it there"
+                f"{folder} has the status RUNNING on {host}, which cannot be checked from here; "
+                "use ecgexp-sync there"
             )
         last = max(
             path.stat().st_mtime
@@ -89,7 +92,7 @@ def _ended(folder: Path) -> dict[str, Any]:
         )
         values |= {
             "status": "KILLED",
-            "reason": "its process ended without saying how",
+            "reason": "the process ended without reporting a status",
             "ended": round(last, 3),
         }
         write_run(folder, values)
@@ -97,10 +100,10 @@ def _ended(folder: Path) -> dict[str, Any]:
 
 
 def _own_store(folder: Path, values: dict[str, Any]) -> str:
-    """The store that the run was made in; its password, which no run writes down, comes from the environment.
+    """Return the store of the run; its password, which no run stores, comes from the environment.
 
     Raises:
-      DataError: nobody knows the password.
+      DataError: the environment has no password.
     """
     uri = values["store"]["uri"]
     if redact(default_uri()) == uri:

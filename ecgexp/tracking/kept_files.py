@@ -1,4 +1,4 @@
-"""The files of a stored run, found where they were kept, or brought here for as long as the process lives."""
+"""The files of a stored run, read in place, or downloaded until the process ends."""
 
 import tempfile
 import time
@@ -21,16 +21,16 @@ _PARTIAL = ".artifact.uploading."  # as MLflow names them
 
 
 class KeptFiles(Protocol):
-    """Knows where the files of one run are."""
+    """Finds the files of one run."""
 
     def find(self, path: str) -> Path | None:
-        """The file or folder under `path`, which stays inside the run; None where there is none."""
+        """Return the file or folder at `path` inside the run; None where there is none."""
         ...
 
 
 @dataclass(frozen=True)
 class FolderFiles:
-    """The files of a run that lie in its folder."""
+    """The files of a run in its own folder."""
 
     folder: Path
 
@@ -45,14 +45,15 @@ class FolderFiles:
             return None
         if not resolved(file).is_relative_to(resolved(self.folder)):
             raise DataError(
-                f"{file} leads out of the run's folder; replace the link by the file itself, if you trust it"
+                f"{file} leads out of the run's folder; replace the link by the file itself if you "
+                "trust it"
             )
         return file
 
 
 @dataclass(frozen=True)
 class StoreFiles:
-    """The files of a run in an MLflow store, whose artifacts are at `location`."""
+    """The files of a run in an MLflow store whose artifacts are at `location`."""
 
     client: "MlflowClient"
     run_id: str
@@ -73,7 +74,7 @@ class StoreFiles:
         return Path(self.client.download_artifacts(self.run_id, path, _room_for(self.run_id)))
 
     def _find_in_model(self, path: str) -> Path | None:
-        """MLflow keeps a run's model apart from its artifacts, and our folder `model/` among that model's own."""
+        """Find a file of the model, which MLflow stores apart from the artifacts of the run."""
         from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
 
@@ -99,11 +100,12 @@ class StoreFiles:
 
 
 def remove_partial_uploads(location: str, *, older_than_s: float = 0.0) -> None:
-    """Removes what killed processes left of the files that MLflow was copying to `location`, if that is on this machine.
+    """Remove partial copies that killed processes left at `location`, if that is on this machine.
 
     Args:
-      location: of the artifacts of a run whose folder this process holds, so that no other one uploads there.
-      older_than_s: leaves younger ones, where another process may upload all the same.
+      location: of the artifacts of a run whose folder this process holds, so that no other process
+        uploads there.
+      older_than_s: age in seconds below which files stay, where another process may still upload.
     """
     folder = _on_this_machine(location)
     for path in [] if folder is None else list(folder.rglob(f"{_PARTIAL}*")):
@@ -113,7 +115,10 @@ def remove_partial_uploads(location: str, *, older_than_s: float = 0.0) -> None:
 
 
 def _on_this_machine(location: str) -> Path | None:
-    """The folder of a `file:` address; None for one that is elsewhere. MLflow itself would copy it at every call."""
+    """The folder of a `file:` address.
+
+    None for another machine. MLflow itself would copy it at every call.
+    """
     parts = urlsplit(location)
     if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
         return None
@@ -122,7 +127,7 @@ def _on_this_machine(location: str) -> Path | None:
 
 @cache
 def _downloads() -> "tempfile.TemporaryDirectory[str]":
-    """Where downloaded files lie until the process ends."""
+    """The folder of downloaded files, which is removed when the process ends."""
     return tempfile.TemporaryDirectory(prefix="ecgexp-")
 
 

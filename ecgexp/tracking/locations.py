@@ -1,4 +1,4 @@
-"""Where the artifacts of an experiment are kept: a folder of this machine, or an object store that MLflow knows."""
+"""Locations of artifacts: a folder on this machine, or an object store that MLflow supports."""
 
 import re
 from importlib.util import find_spec
@@ -14,22 +14,27 @@ from ecgexp.tracking.reasons import reason
 
 _SETTING = "tracking.artifact_root"
 _BELOW = re.compile(r"(?P<root>[^?#]*)(?P<query>.*)", re.DOTALL)
-# What MLflow imports when the first file is sent, which is too late for a run to be told.
+# What MLflow imports only when the first file is sent, after training has begun.
 _CLIENTS = {
-    "s3": ("boto3", "boto3"), "r2": ("boto3", "boto3"), "b2": ("boto3", "boto3"),
-    "gs": ("google.cloud.storage", "google-cloud-storage"), "wasbs": ("azure.storage.blob", "azure-storage-blob"),
-    "abfss": ("azure.storage.filedatalake", "azure-storage-file-datalake"), "sftp": ("pysftp", "pysftp"),
-    "hdfs": ("pyarrow.fs", "pyarrow"), "viewfs": ("pyarrow.fs", "pyarrow"),
-}  # fmt: skip
+    "s3": ("boto3", "boto3"),
+    "r2": ("boto3", "boto3"),
+    "b2": ("boto3", "boto3"),
+    "gs": ("google.cloud.storage", "google-cloud-storage"),
+    "wasbs": ("azure.storage.blob", "azure-storage-blob"),
+    "abfss": ("azure.storage.filedatalake", "azure-storage-file-datalake"),
+    "sftp": ("pysftp", "pysftp"),
+    "hdfs": ("pyarrow.fs", "pyarrow"),
+    "viewfs": ("pyarrow.fs", "pyarrow"),
+}
 
 
 def artifact_location(root: str, experiment_name: str, base_dir: Path) -> str:
-    """The address of a new experiment's artifacts.
+    """Return the address of a new experiment's artifacts.
 
     Args:
       root: a folder, or an address of any scheme.
       experiment_name: becomes a folder below.
-      base_dir: what a relative folder counts from.
+      base_dir: folder that a relative `root` is resolved against.
 
     Raises:
       ConfigError: a `file:` address of another machine.
@@ -39,14 +44,20 @@ def artifact_location(root: str, experiment_name: str, base_dir: Path) -> str:
         return resolved(_folder(root, base_dir) / experiment_name).as_uri()
     found = _BELOW.fullmatch(root)
     assert found is not None  # noqa: S101 - it matches any text
-    return f"{scheme}{found['root'][len(scheme) :].rstrip('/')}/{quote(experiment_name)}{found['query']}"
+    folder = found["root"][len(scheme) :].rstrip("/")
+    return f"{scheme}{folder}/{quote(experiment_name)}{found['query']}"
 
 
 def check_location(location: str, *, tracking_uri: str) -> None:
-    """Refuses a place to which MLflow could not send a file from here; nothing is sent.
+    """Check that MLflow could send a file to `location`; nothing is sent.
+
+    Args:
+      location: address of the artifacts.
+      tracking_uri: address of the store.
 
     Raises:
-      ConfigError: no part of MLflow knows the scheme, or what it takes is not installed or not set.
+      ConfigError: MLflow does not support the scheme, or a package or setting that it needs is
+        missing.
     """
     from mlflow.store.artifact.artifact_repository_registry import (
         get_artifact_repository,
@@ -57,26 +68,29 @@ def check_location(location: str, *, tracking_uri: str) -> None:
     known = sorted(filter(None, get_registered_artifact_repositories()))
     if scheme and scheme not in known:
         raise ConfigError(
-            f"{_SETTING}={shown}: MLflow knows no scheme {scheme}; use a folder, or one of {', '.join(known)}"
+            f"{_SETTING}={shown}: MLflow does not support the scheme {scheme}; use a folder, or "
+            f"one of {', '.join(known)}"
         )
     module, package = _CLIENTS.get(scheme, (None, None))
     if module is not None and not _is_installed(module):
         raise ConfigError(
-            f"{_SETTING}={shown}: MLflow needs the package {package}, which is not installed; use `uv pip install {package}`, "
+            f"{_SETTING}={shown}: MLflow needs the package {package}, which is not installed; use "
+            f"`uv pip install {package}`, "
             "or a folder"
         )
     try:
         get_artifact_repository(location, tracking_uri=tracking_uri)
-    except Exception as error:  # noqa: BLE001 - each part of MLflow has its own kinds of error
+    except Exception as error:  # noqa: BLE001 - each repository of MLflow raises its own types
         raise ConfigError(
-            f"{_SETTING}={shown}: MLflow cannot use it: {reason(error)}; use a folder, or another address"
+            f"{_SETTING}={shown}: MLflow cannot use it: {reason(error)}; use a folder, or another "
+            "address"
         ) from error
 
 
 def _is_installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # of the package that it is in
+    except ModuleNotFoundError:  # the package of the module is missing
         return False
 
 

@@ -1,4 +1,4 @@
-"""A tracker that remembers instead of writing, for tests and notebooks."""
+"""A tracker that holds a run in memory, for tests and notebooks."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -12,16 +12,16 @@ from ecgexp.tracking.params import loggable, taggable
 
 
 class MemoryTracker:
-    """Keeps everything in attributes, as it was given.
+    """Stores everything in attributes, unchanged.
 
     Attributes:
       params: name -> value.
-      metrics: name -> [(step, value), …] in the order they came; undefined values are left out.
+      metrics: name -> [(step, value), …] in the order of the calls; undefined values are left out.
       tags: name -> value.
       artifacts: path -> the figure, text, mapping or table; for a file, its bytes.
-      datasets: what the run was made from.
+      datasets: the beats that the run used.
       models: (folder, input example).
-      status: None while the run goes on.
+      status: None while the run is running.
       reason: why it did not finish.
     """
 
@@ -38,13 +38,13 @@ class MemoryTracker:
 
     @property
     def run_id(self) -> str | None:
-        """Runs in memory have no identity."""
+        """None: runs in memory have no id."""
         return None
 
     @property
     def url_hint(self) -> str:
-        """Where the run can be looked at."""
-        return "the run was kept in memory only"
+        """Where the run can be viewed."""
+        return "the run is in memory only"
 
     def log_params(self, params: Mapping[str, Scalar]) -> None:
         """See `Tracker.log_params`."""

@@ -1,4 +1,4 @@
-"""Local first: a run is written to its folder, and from there to wherever else it is wanted."""
+"""A tracker that writes a run to its folder first, and then to one or more remote trackers."""
 
 import atexit
 import logging
@@ -22,27 +22,34 @@ from ecgexp.tracking.local.tracker import JsonlTracker, now
 _log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 60.0
-END_WAITS_S = (1.0, 3.0, 9.0, 27.0)  # between the tries at the end of a run
+END_WAITS_S = (1.0, 3.0, 9.0, 27.0)  # between the attempts at the end of a run
 
 
 class MirroredTracker:
-    """Writes to the run's folder and to every mirror.
+    """Writes to the run's folder and to every remote tracker.
 
-    A mirror that cannot be reached does not stop the run and loses nothing: what it missed waits, in order and with its
-    time, and is delivered when it answers again, at the latest when the run ends, which is tried several times. An entry that
-    a mirror refuses is passed over. The folder says whether all arrived; `ecgexp-sync` brings what did not.
+    **Guarantees**: a remote that cannot be reached does not stop the run, and no entry is lost:
+    missed entries wait in order, with their times, and are delivered when the remote answers again.
+    The end of the run tries several times. An entry that a remote refuses is skipped. `run.json`
+    notes whether all entries arrived; `ecgexp-sync` delivers the others
+    (`tests/tracking/test_fanout.py`).
 
     Args:
-      local: the run's folder; what it refuses reaches no mirror, and its failures are the run's.
-      mirrors: other trackers of the same run; the first with a run id gives the run its identity.
-      clock: seconds, for the pause between two attempts on a mirror that fails.
-      sleep: waits for some seconds, between the tries at the end.
+      local: tracker of the run's folder; an entry that it refuses reaches no remote, and its errors
+        end the run.
+      remotes: other trackers of the same run; the first one with a run id gives the run its id.
+      clock: returns seconds, for the pause between two attempts on a remote that fails.
+      sleep: waits for the given seconds between the attempts at the end.
     """
 
     def __init__(
-        self, local: JsonlTracker, remotes: Sequence[Tracker], *, clock: Callable[[], float] = time.monotonic,
+        self,
+        local: JsonlTracker,
+        remotes: Sequence[Tracker],
+        *,
+        clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
-    ):  # fmt: skip
+    ):
         self.local = local
         self._pending_queues = [
             _PendingQueue(remote, local.folder, clock, sleep) for remote in remotes
@@ -51,7 +58,7 @@ class MirroredTracker:
 
     @property
     def run_id(self) -> str | None:
-        """The identity of the first mirror that has one."""
+        """The run id of the first remote that has one."""
         return next(
             (box.remote.run_id for box in self._pending_queues if box.remote.run_id),
             self.local.run_id,
@@ -59,7 +66,7 @@ class MirroredTracker:
 
     @property
     def url_hint(self) -> str:
-        """Where the run can be looked at: the first mirror, or the folder."""
+        """Where the run can be viewed: the first remote, or the folder."""
         return (
             self._pending_queues[0].remote.url_hint if self._pending_queues else self.local.url_hint
         )
@@ -74,8 +81,8 @@ class MirroredTracker:
     ) -> None:
         """See `Tracker.log_metrics`.
 
-        Each point has one time everywhere and at every attempt: by it a store knows a point again that it took just before
-        its answer was lost.
+        Each point has one time in all trackers and attempts, by which a store recognizes a point
+        that it had accepted before its answer was lost.
         """
         metrics, at = dict(metrics), now() if at is None else at
         self.local.log_metrics(metrics, step=step, at=at)
@@ -92,7 +99,7 @@ class MirroredTracker:
         self._send(lambda remote: remote.set_tags(tags))
 
     def log_figure(self, figure: Any, path: str) -> None:
-        """See `Tracker.log_figure`; drawn once."""
+        """See `Tracker.log_figure`; the figure is drawn once."""
         self.local.log_figure(figure, path)
         self._send_file(path)
 
@@ -131,9 +138,9 @@ class MirroredTracker:
         )
 
     def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
-        """See `Tracker.finish`; what still waits for a mirror is tried again, and reported if it fails.
+        """See `Tracker.finish`; waiting entries are sent again, and reported if that fails.
 
-        A run that was interrupted tries once: whoever stops it does not wait.
+        A run that was interrupted makes one attempt, so that it ends without delay.
         """
         self._finish(status, reason, at=at, waits=() if status == "KILLED" else END_WAITS_S)
 
@@ -144,7 +151,7 @@ class MirroredTracker:
         at = now() if at is None else at
         try:
             self.local.finish(status, reason, at=at)
-        finally:  # a full disk must not leave the mirrors without an end
+        finally:  # a full disk must not leave the remotes without a final status
             whole = [
                 box.close(lambda remote: remote.finish(status, reason, at=at), waits)
                 for box in self._pending_queues
@@ -153,9 +160,9 @@ class MirroredTracker:
             self.local.mark_whole()
 
     def _abandon(self) -> None:
-        """Closes a run that nobody closed, so that no store shows it as RUNNING for ever."""
+        """Close a run that was not finished, so that no store shows it as RUNNING forever."""
         self._finish(
-            "FAILED", "the process ended without saying how the run ended", at=None, waits=()
+            "FAILED", "the process ended without reporting how the run ended", at=None, waits=()
         )
 
     def _send_file(self, path: str) -> None:
@@ -168,7 +175,7 @@ class MirroredTracker:
 
 
 class _PendingQueue:
-    """What one mirror has still to be told, oldest first."""
+    """Entries that one remote has not received yet, oldest first."""
 
     def __init__(
         self,
@@ -190,45 +197,51 @@ class _PendingQueue:
             self._deliver()
 
     def close(self, call: Callable[[Tracker], None], waits: Sequence[float]) -> bool:
-        """Whether the mirror has everything, after at most one more try than there are `waits`."""
+        """Return whether the remote has all entries, after at most `len(waits) + 1` attempts."""
         self._waiting.append(call)
         failed = self._deliver()
         for seconds in waits:
             if failed is None or isinstance(failed, LoginRefused):
                 break
             _log.warning(
-                "the tracking store does not answer; it is tried again in %g s: %s", seconds, failed
+                "the tracking store does not answer; next attempt in %g s: %s", seconds, failed
             )
             self._sleep(seconds)
             failed = self._deliver()
         missing = len(self._waiting) + self._refused
         if missing:
             _log.error(
-                "%d entries of this run never reached the tracking store; nothing is lost, all are in %s: when the store "
-                "answers, type ecgexp-sync %s",
-                missing, self._folder, self._folder,
-            )  # fmt: skip
+                "%d entries of this run did not reach the tracking store; all are in %s: use "
+                "ecgexp-sync %s when the "
+                "store answers",
+                missing,
+                self._folder,
+                self._folder,
+            )
         return not missing
 
     def _deliver(self) -> TrackerUnavailable | None:
-        """Sends what waits, until the mirror fails; returns why."""
+        """Send waiting entries until the remote fails; return the error, or None."""
         while self._waiting:
             try:
                 self._waiting[0](self.remote)
             except TrackerUnavailable as error:
-                if len(self._waiting) == 1:  # the first of a silence
+                if len(self._waiting) == 1:  # the first failure in a row
                     _log.warning(
-                        "the tracking store does not answer; the run goes on, in %s meanwhile: %s",
+                        "the tracking store does not answer; the run continues and writes to %s: "
+                        "%s",
                         self._folder,
                         error,
                     )
                 self._not_before = self._clock() + RETRY_AFTER_S
                 return error
-            except Exception as error:  # noqa: BLE001 - a run that trains must not end because of a mirror, whatever it says
+            except Exception as error:  # noqa: BLE001 - no error of a remote may end a training run
                 self._refused += 1
                 _log.error(
-                    "the tracking store refuses an entry, which is kept in %s: %s: %s",
-                    self._folder, type(error).__name__, redact(str(error)),
-                )  # fmt: skip
+                    "the tracking store refuses an entry, which stays in %s: %s: %s",
+                    self._folder,
+                    type(error).__name__,
+                    redact(str(error)),
+                )
             del self._waiting[0]
         return None

@@ -1,4 +1,4 @@
-"""The tracker of a run that is not tracked: "off" is an object, so that nobody has to ask."""
+"""The tracker of a run that is not tracked."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from ecgexp.tracking.params import loggable
 
 
 class NullTracker:
-    """Keeps nothing, but refuses what the others would refuse, so that switching tracking on brings no surprise."""
+    """Stores nothing, and refuses the same names and points as the other trackers."""
 
     run_id: str | None = None
     url_hint: str = "the run was not tracked"
@@ -19,50 +19,50 @@ class NullTracker:
         self._points = Points()
 
     def log_params(self, params: Mapping[str, Scalar]) -> None:
-        """Checks the names."""
+        """Check the names."""
         loggable(params)
 
     def log_metrics(
         self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None
     ) -> None:
-        """Checks the names, and that each point comes once."""
+        """Check the names, and that each point is logged once."""
         self._points.check(metrics, step)
         self._points.keep(metrics, step)
 
     def discard_points(self, *, after: int) -> None:
-        """Lets those points come again."""
+        """Accept those points again."""
         self._points.discard(after=after)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Checks the names."""
+        """Check the names."""
         for name in tags:
             check_name(name, kind="tag")
 
     def log_figure(self, figure: Any, path: str) -> None:
-        """Checks the path."""
+        """Check the path."""
         check_path(path)
 
     def log_file(self, path: Path, folder: str = "") -> None:
-        """Checks the path."""
+        """Check the path."""
         check_path(f"{folder}/{path.name}" if folder else path.name)
 
     def log_text(self, text: str, path: str) -> None:
-        """Checks the path."""
+        """Check the path."""
         check_path(path)
 
     def log_dict(self, values: Mapping[str, Any], path: str) -> None:
-        """Checks the path."""
+        """Check the path."""
         check_path(path)
 
     def log_table(self, table: Any, path: str) -> None:
-        """Checks the path."""
+        """Check the path."""
         check_path(path)
 
     def log_dataset(self, dataset: DatasetInput) -> None:
-        """Does nothing."""
+        """Do nothing."""
 
     def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
-        """Does nothing."""
+        """Do nothing."""
 
     def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
-        """Does nothing."""
+        """Do nothing."""

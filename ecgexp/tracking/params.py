@@ -1,4 +1,4 @@
-"""A run's settings as they may be kept: one dotted name per leaf, and nothing secret among the values."""
+"""A run's settings in the form that trackers store: one dotted name per leaf, without secrets."""
 
 import hashlib
 import json
@@ -11,51 +11,65 @@ from ecgexp.tracking.base import Scalar
 from ecgexp.tracking.checks import check_name
 
 _WITHOUT_EFFECT = re.compile(
-    r"(resume|name|tracking|sweep|data|checkpoints|hydra)([./@].*)?|dataset\.(.*\.)?(root|cache_dir)"
+    r"(resume|name|tracking|sweep|data|checkpoints|hydra)([./@].*)?"
+    r"|dataset\.(.*\.)?(root|cache_dir)"
 )
-"""The settings on which no result depends: where a run and its data are kept, how it was started, how often it is saved."""
+"""Settings that do not affect a result.
+
+Locations of runs and data, how a run was started, how often it is saved.
+"""
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, Scalar]:
-    """One entry per leaf: `{"trainer": {"epochs": 3}}` becomes `{"trainer.epochs": 3}`; a list is one leaf, as JSON."""
+    """Return one entry per leaf; a list is one leaf, as JSON.
+
+    Example:
+      >>> flatten({"trainer": {"epochs": 3}})
+      {'trainer.epochs': 3}
+    """
     return dict(_leaves(config, ""))
 
 
 def has_effect(name: str) -> bool:
-    """Whether a run's result can depend on the setting of that dotted name; a group chosen by `group=option` counts as a name.
+    """Return whether a result can depend on the setting of that dotted name.
 
-    This is the one list. Settings without effect are no parameters of a run, no part of what makes a job or a sweep, and may
-    differ when a run is resumed or a sweep is started again: where they were kept as if they decided something, the second
-    start of a sweep under a budget was refused.
+    This is the only list of such settings. Settings without effect are not parameters of a run, do
+    not identify a job or a sweep, and may differ when a run is resumed or a sweep is started again.
+
+    Args:
+      name: dotted name of a setting, or the name of a group chosen by `group=option`.
     """
     return not _WITHOUT_EFFECT.fullmatch(name)
 
 
 def parameters(config: Mapping[str, Any]) -> dict[str, Scalar]:
-    """The leaves of a configuration that have an effect; see `flatten` and `has_effect`."""
+    """Return the leaves of a configuration that can affect a result.
+
+    See `flatten` and `has_effect`.
+    """
     return {name: value for name, value in flatten(config).items() if has_effect(name)}
 
 
 def loggable(params: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """`params` without secrets.
+    """Return `params` without secrets.
 
     Raises:
-      ValueError: a name that cannot be kept.
+      ValueError: an invalid name.
     """
     return redacted({check_name(name, kind="parameter"): value for name, value in params.items()})
 
 
 def taggable(tags: Mapping[str, object]) -> dict[str, str]:
-    """`tags` as texts without secrets.
+    """Return `tags` as text without secrets.
 
     Raises:
-      ValueError: a name that cannot be kept.
+      ValueError: an invalid name.
     """
     return redacted({check_name(name, kind="tag"): str(value) for name, value in tags.items()})
 
 
 def shorten(text: str, *, limit: int) -> str:
-    """`text` if it has at most `limit` characters; else its beginning and, to tell it from others, its SHA-256."""
+    """Return `text` if it has at most `limit` characters; else its beginning and its SHA-256."""
     if len(text) <= limit:
         return text
     mark = f"… [{len(text)} characters, sha256 {hashlib.sha256(text.encode()).hexdigest()}]"

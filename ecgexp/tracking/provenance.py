@@ -1,4 +1,4 @@
-"""Where a result comes from: the code, the versions and the machine, as tags of the run."""
+"""Provenance of a result as tags of its run: code, versions and machine."""
 
 import getpass
 import os
@@ -24,14 +24,18 @@ PACKAGES = (
 )
 UNKNOWN = "unknown"
 
-# A process's start is known to the clock tick; the boot time it counts from moves with clock corrections.
+# The start of a process is known to the clock tick; the boot time that it counts from moves with
+# clock corrections.
 _SAME_START_S = 2.0
 
 
 def system_tags() -> dict[str, str]:
-    """The tags of this process; the ones that begin with `mlflow.` fill the columns of MLflow's own table.
+    """Return the tags of this process.
 
-    `process.host`, `process.pid` and `process.started` tell later whether a run that says RUNNING still runs.
+    Those that begin with `mlflow.` fill the columns of MLflow's table.
+
+    `process.host`, `process.pid` and `process.started` show later whether a run with the status
+    RUNNING is alive.
     """
     commit, dirty = git_state(Path(__file__).parent)
     return {
@@ -51,7 +55,7 @@ def system_tags() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that shape a result, those that are installed."""
+    """Return the versions of Python and of the installed packages that affect a result."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -62,7 +66,7 @@ def versions() -> dict[str, str]:
 
 
 def process_tags() -> dict[str, str]:
-    """What identifies this process among all that ever ran on this machine."""
+    """Return the tags that identify this process among all processes, past and present."""
     import psutil
 
     started = psutil.Process().create_time()
@@ -74,7 +78,10 @@ def process_tags() -> dict[str, str]:
 
 
 def is_running(tags: Mapping[str, str]) -> bool:
-    """Whether the process that `process_tags` described still runs on this machine; of another machine's, False."""
+    """Return whether the process of these `process_tags` runs on this machine.
+
+    False for another machine.
+    """
     import psutil
 
     if (
@@ -87,26 +94,20 @@ def is_running(tags: Mapping[str, str]) -> bool:
         number, began = int(tags["process.pid"]), float(tags["process.started"])
         process = psutil.Process(number)
         started = process.create_time()
-        if (
-            process.status() == psutil.STATUS_ZOMBIE
-        ):  # it has ended, and whoever started it has not looked yet
+        if process.status() == psutil.STATUS_ZOMBIE:  # ended; its parent has not waited for it yet
             return False
-    except (
-        psutil.NoSuchProcess,
-        ValueError,
-        OverflowError,
-    ):  # the latter for what is no number of a process
+    except (psutil.NoSuchProcess, ValueError, OverflowError):  # the last two: not a process id
         return False
-    except psutil.AccessDenied:  # somebody else's process, which is there
+    except psutil.AccessDenied:  # a process of another user exists
         return True
-    return abs(started - began) <= _SAME_START_S  # else its number was given away again
+    return abs(started - began) <= _SAME_START_S  # else the process id was reused
 
 
 def git_state(folder: Path) -> tuple[str, str]:
-    """The commit of the checkout that the code in `folder` belongs to, and "true" if it has changes, else "false".
+    """Return the commit of the checkout of `folder`, and "true" if it has changes, else "false".
 
-    Both are "unknown" where there is no checkout. A package installed below somebody else's checkout does not belong to
-    it: the folder's own files must be under version control.
+    Both are "unknown" without a checkout. A package that is installed below an unrelated checkout
+    does not belong to it: the files of `folder` themselves must be under version control.
     """
     if not _git(folder, "ls-files", "--", "."):
         return UNKNOWN, UNKNOWN
@@ -129,5 +130,5 @@ def _git(folder: Path, *arguments: str) -> str | None:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a container whose user has no name
+    except (OSError, KeyError):  # a user without a name, as in some containers
         return UNKNOWN

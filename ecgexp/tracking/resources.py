@@ -1,4 +1,4 @@
-"""What a run took of its machine."""
+"""Resources that a run used."""
 
 import contextlib
 import sys
@@ -9,10 +9,11 @@ _PEAK = "VmHWM:"
 
 
 class PeakMemory:
-    """The most memory that this process had resident since the object was made.
+    """Peak resident memory of this process since the object was created.
 
-    Linux keeps one peak for a process; making the object resets it, so that the second run of a sweep does not show the
-    first one's. Where that is not possible, the peak since the process began is what there is.
+    Linux has one peak per process; creating the object resets it, so that the second run of a sweep
+    does not report the peak of the first. Where a reset is not possible, the value is the peak
+    since the process began.
     """
 
     def __init__(self):
@@ -20,7 +21,7 @@ class PeakMemory:
             _CLEAR.write_text("5", encoding="ascii")  # man 5 proc: resets the peak resident size
 
     def megabytes(self) -> float:
-        """In units of 10⁶ bytes."""
+        """Return the peak in units of 10⁶ bytes."""
         try:
             line = next(
                 line

@@ -1,4 +1,4 @@
-"""The choices of `tracking=`. Making one costs nothing; `start` imports what it needs."""
+"""The options of `tracking=`. Only `start` imports what a tracker needs."""
 
 import os
 from pathlib import Path
@@ -27,19 +27,25 @@ _SQLITE = "sqlite:///"
 
 
 def private_dir_beside(file: Path) -> Path:
-    """The private folder of the SQLite store in `file`: `mlflow.db.private` beside `mlflow.db`."""
+    """Return the private folder of the SQLite store `file`.
+
+    `mlflow.db.private` beside `mlflow.db`.
+    """
     return file.with_name(f"{file.name}.private")
 
 
 def private_dir_without_store(base_dir: Path) -> Path:
-    """The private folder for runs whose store has none on this machine: that of the default store, or `ECGEXP_PRIVATE`."""
+    """Return the private folder of runs without a local store.
+
+    `ECGEXP_PRIVATE`, or that of the default store.
+    """
     named = os.environ.get("ECGEXP_PRIVATE")
     return Path(named) if named else private_dir_beside(resolved(base_dir / _DEFAULT_STORE))
 
 
 @settings
 class NoTracking:
-    """`tracking=none`: no MLflow; the run directory still tells the whole story."""
+    """`tracking=none`: no MLflow; the run folder still has everything."""
 
     def private_dir(self, base_dir: Path | None = None) -> Path:
         """See `MlflowTracking.private_dir`."""
@@ -53,7 +59,10 @@ class NoTracking:
         resume_run_id: str | None = None,
         base_dir: Path | None = None,
     ) -> Tracker:
-        """A tracker that writes to `run_dir`, or nowhere without one; takes the arguments of `MlflowTracking.start`."""
+        """Return a tracker that writes to `run_dir`, or nowhere if that is None.
+
+        See `MlflowTracking.start`.
+        """
         if run_dir is None:
             return NullTracker()
         return JsonlTracker(run_dir)
@@ -61,14 +70,14 @@ class NoTracking:
 
 @settings
 class MlflowTracking:
-    """`tracking=mlflow`: the run directory, mirrored into an MLflow store.
+    """`tracking=mlflow`: the run folder, and the same entries in an MLflow store.
 
     Attributes:
-      uri: `sqlite:///FILE`, or the address of an MLflow server; a relative file counts from where the command was
-        typed.
-      artifact_root: folder of the artifacts of a SQLite store, or the address of an object store, such as s3://BUCKET/PATH; a
-        server has its own.
-      experiment_name: the MLflow experiment, made when it is missing.
+      uri: `sqlite:///FILE`, or the address of an MLflow server; a relative file is resolved
+        against the folder in which the command was started.
+      artifact_root: folder of the artifacts of a SQLite store, or the address of an object store,
+        such as s3://BUCKET/PATH; a server has its own.
+      experiment_name: the MLflow experiment, created if it is missing.
       tags: further tags for every run.
     """
 
@@ -83,14 +92,15 @@ class MlflowTracking:
             check_name(name, kind="tracking.tags")
 
     def private_dir(self, base_dir: Path | None = None) -> Path:
-        """The folder on this machine for what belongs to the store and is never published: the key of its keyed digests.
+        """Return the local folder of data that belongs to the store and is never published.
 
-        A SQLite store has it beside its file. A server would show it to all who may read there, so the runs of one user on a
-        server have theirs where the default store would be, and so have the runs of `tracking=none`. Whoever hands a store on
-        leaves this folder out.
+        It holds the key of the keyed digests and the record of privacy losses. A SQLite store has
+        it beside its file. A server would show it to every reader, so runs on a server, like those
+        of `tracking=none`, use the private folder of the default store. Do not publish this folder
+        with a store.
 
         Args:
-          base_dir: what relative paths count from; the current directory by default.
+          base_dir: folder that relative paths are resolved against; the current one by default.
         """
         base_dir = base_dir or Path.cwd()
         if self.uri.startswith(_SQLITE):
@@ -105,17 +115,22 @@ class MlflowTracking:
         resume_run_id: str | None = None,
         base_dir: Path | None = None,
     ) -> Tracker:
-        """Opens the store and begins, or continues, a run in it; the system tags are set.
+        """Open the store, create or resume a run in it, and set the system tags.
 
         Args:
-          run_name: what the run is called in the UI.
-          run_dir: where everything is written first; None, from a notebook, writes to MLflow alone.
-          resume_run_id: the MLflow run to continue.
-          base_dir: what relative paths count from; the current directory by default. Hydra may have changed that one.
+          run_name: name of the run in the UI.
+          run_dir: folder that everything is written to first; None, from a notebook, writes to
+            MLflow alone.
+          resume_run_id: the MLflow run to resume.
+          base_dir: folder that relative paths are resolved against; the current one, which Hydra
+            may have changed, by default.
+
+        Returns:
+          The tracker of the run.
 
         Raises:
-          ConfigError: the store cannot be reached or used; says so within seconds, before anything was trained.
-          DataError: the run in `run_dir` is to be continued, and what it kept there is damaged.
+          ConfigError: the store cannot be reached or used; raised within seconds, before training.
+          DataError: the run in `run_dir` is to be resumed, and its files are damaged.
         """
         uri = with_credentials(self.uri)
         from ecgexp.tracking.mlflow.quiet import quieten
@@ -144,7 +159,8 @@ class MlflowTracking:
         from ecgexp.tracking.mlflow.tracker import MlflowTracker
         from ecgexp.tracking.provenance import process_tags
 
-        # Its process goes with it from the first moment, or ecgexp-doctor would take it for a run that died.
+        # The run has the tags of its process from the start, or ecgexp-doctor would close it as a
+        # run that died.
         tags = {**process_tags(), **tags}
         if resume_run_id:
             return MlflowTracker.resume(store, resume_run_id, tags=tags)
@@ -153,9 +169,10 @@ class MlflowTracking:
     def _open_both(
         self, store: "Store", run_name: str, run_dir: Path, resume_run_id: str | None
     ) -> MirroredTracker:
-        """The run in its folder and in the store.
+        """Open the run in its folder and in the store.
 
-        A new run is in its folder first: so whatever ends the process, the run in the store can be found again by its folder.
+        A new run is written to its folder first, so that its run in the store can be found by that
+        folder whenever the process ends.
         """
         tags = {RUN_DIR_TAG: str(run_dir.absolute())}
         if not (run_dir / NAME).exists():
@@ -174,7 +191,7 @@ class MlflowTracking:
         )
 
     def _with_past(self, store: "Store", run_dir: Path, remote: "MlflowTracker") -> "MlflowTracker":
-        """The run in the store with what the store has not heard of it; others that were begun from its folder are closed."""
+        """Send missing entries to the store, and close other runs started from the folder."""
         from ecgexp.tracking.mlflow.health import close_replaced
         from ecgexp.tracking.mlflow.replay import replay
         from ecgexp.tracking.mlflow.tracker import MlflowTracker
@@ -184,6 +201,9 @@ class MlflowTracking:
             close_replaced(store.client, run_dir, by=remote.run_id)
             sent = replay(run_dir, store, remote.run_id, with_end=False)
         except TrackerUnavailable as error:
-            why = f"does not take what {run_dir} holds: {error}"
-            raise ConfigError(f"tracking.uri={redact(store.uri)} {why}") from error
+            raise ConfigError(
+                f"tracking.uri={redact(store.uri)}: the store does not accept the entries of "
+                f"{run_dir}: {error}; use "
+                "another tracking.uri=, or tracking=none"
+            ) from error
         return MlflowTracker.resume(store, remote.run_id, tags=process_tags()) if sent else remote

@@ -1,10 +1,13 @@
-"""What a run with a privacy guarantee does not publish: kept in `private/` of its folder, and nowhere else.
+"""Outputs that a run with a privacy guarantee does not publish.
+
+They are stored in `private/` of its folder only.
 
 private/metrics.jsonl  one line per call, as in the run's own metrics.jsonl
 private/values.json    tags and result keys that were withheld
 private/error.txt      the message of the error that ended the run, with its traceback
-private/ecgexp.log     log lines that may tell of training beats
-private/…              figures, tables and files under the paths that they would have had
+private/ecgexp.log     log lines that may reveal training beats
+private/…              figures, tables and files under the paths that they would have without a
+guarantee
 """
 
 import json
@@ -33,33 +36,25 @@ from ecgexp.tracking.local.tracker import now, read_entries, read_metrics
 FOLDER = outputs.PRIVATE_FOLDER
 _OWNER_ONLY, _OWNER_FOLDER = 0o600, 0o700
 _WARNED_AT = re.compile(r"(ecgexp/[\w/]+\.py):\d+: ")
-_WITH_HANDLERS_OF_THEIR_OWN = (
-    "tensorflow",
-    "absl",
-)  # made when they are imported, which may be within a run
+_WITH_HANDLERS_OF_THEIR_OWN = ("tensorflow", "absl")  # added at import, which may be within a run
 _LINE = logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] %(message)s")
 
 
 class PrivateFolder(FileArtifacts):
     """`private/` of a run's folder; an existing one is continued.
 
-    **Guarantees** Folders that it makes can be entered, and files that it writes read, by their owner only, whatever the
-    umask; `tests/tracking/test_withholding.py` checks both.
+    **Guarantees**: only the owner can enter its folders and read its files, whatever the umask
+    (`tests/tracking/test_withholding.py`).
 
     Args:
-      run_dir: the run's folder; `private/` is made when the first thing is kept.
+      run_dir: the run's folder; `private/` is created with the first entry.
     """
 
     def __init__(self, run_dir: Path):
         self.path = run_dir / FOLDER
         self._metrics = self.path / "metrics.jsonl"
-        for name in (
-            "metrics.jsonl",
-            "values.json",
-            "error.txt",
-            "ecgexp.log",
-        ):  # now, and not when the run has been trained
-            _check_plain(self.path / name)
+        for name in ("metrics.jsonl", "values.json", "error.txt", "ecgexp.log"):
+            _check_plain(self.path / name)  # before training, not after it
         cut_torn_line(self._metrics)
         self._known_values()
         self._points = Points(
@@ -67,13 +62,13 @@ class PrivateFolder(FileArtifacts):
         )
 
     def log_file(self, path: Path, folder: str = "") -> None:
-        """Keeps a copy of the file `path`, under its own name, in `folder`."""
+        """Store a copy of the file `path`, under its own name, in `folder`."""
         target = self._made(check_path(f"{folder}/{path.name}" if folder else path.name))
         with _opened(target, os.O_TRUNC) as file, path.open("rb") as source:
             shutil.copyfileobj(source, file)
 
     def add_metrics(self, metrics: Mapping[str, float], step: int | None) -> None:
-        """Appends a line to `metrics.jsonl`; a resumed run repeats no point."""
+        """Append a line to `metrics.jsonl`; points of an earlier session are skipped."""
         fresh = self._points.check(metrics, step)
         if fresh:
             line = json.dumps({"time": now(), "step": step, "metrics": fresh}, allow_nan=False)
@@ -92,22 +87,26 @@ class PrivateFolder(FileArtifacts):
         self._points.discard(after=after)
 
     def add_values(self, values: Mapping[str, Any]) -> None:
-        """Adds to `values.json`; nested mappings are merged."""
+        """Add to `values.json`; nested mappings are merged."""
         target = self._made("values.json")
         merged = _merged(self._known_values(), plain(values))
-        with _replaced(target) as part:  # half of it would be refused when the run goes on
+        with _replaced(target) as part:  # an incomplete file would be refused on resume
             part.write_text(json.dumps(merged, indent=2, ensure_ascii=False), encoding="utf-8")
 
     def _known_values(self) -> dict[str, Any]:
-        """Raises DataError where the file is damaged."""
+        """Return the content of `values.json`.
+
+        Raises:
+          DataError: the file is damaged.
+        """
         try:
-            fix = "restore the file from a copy, or remove it and what it says is lost"
+            fix = "restore the file from a copy, or remove it, which loses its content"
             return read_json(self.path / "values.json", dict[str, Any], fix=fix)
         except MissingFileError:
             return {}
 
     def append(self, path: str, text: str) -> None:
-        """Appends text to a file."""
+        """Append text to a file."""
         with _opened(self._made(path), os.O_APPEND) as file:
             file.write(text.encode("utf-8", "replace"))
 
@@ -120,15 +119,16 @@ class PrivateFolder(FileArtifacts):
 
 
 class WithholdingTracker:
-    """A tracker that is told only what a run with a privacy guarantee publishes; the rest goes to `private/`.
+    """Passes the outputs that may be published to a tracker, and writes the others to `private/`.
 
-    **Guarantees** No metric, tag, parameter, file or class count reaches `tracker` unless `privacy.outputs.TABLE` lists it as
-    published; what the table lacks is withheld. Metrics of one step bear the time at which the run began: the time that an
-    epoch took tells how many beats were drawn. `tests/tracking/test_withholding.py` checks each.
+    **Guarantees**: no metric, tag, parameter, file or class count reaches `tracker` unless
+    `privacy.outputs.TABLE` lists it as published; an output that the table lacks is withheld.
+    Metrics of a step have the time at which the run began, because the time of an epoch reveals how
+    many beats were drawn (`tests/tracking/test_withholding.py`).
 
     Args:
-      tracker: publishes.
-      private: keeps the rest.
+      tracker: receives the published outputs.
+      private: receives the withheld outputs.
     """
 
     def __init__(self, tracker: Tracker, private: PrivateFolder):
@@ -186,7 +186,10 @@ class WithholdingTracker:
         self._at(path).log_text(text, path)
 
     def log_dict(self, values: Mapping[str, Any], path: str) -> None:
-        """See `Tracker.log_dict`; of a file whose keys are entries of their own, those that are published."""
+        """See `Tracker.log_dict`.
+
+        Where the keys of a file are listed one by one, only the published ones.
+        """
         entry = outputs.find("file", path)
         if entry is not None and entry.keys is not None:
             values, withheld = outputs.divide(values, under=entry.keys)
@@ -204,11 +207,17 @@ class WithholdingTracker:
         self._private.add_values({"dataset": asdict(dataset)})
 
     def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
-        """See `Tracker.log_model`; `serving.save_classifier` writes only what the table lists."""
+        """See `Tracker.log_model`.
+
+        `models.classifier.save_classifier` writes only what the table lists.
+        """
         self._tracker.log_model(folder, input_example=input_example)
 
     def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
-        """See `Tracker.finish`; `Withholding.error` has made the reason one that may be published."""
+        """See `Tracker.finish`.
+
+        `Withholding.error` has replaced a reason that may not be published.
+        """
         self._tracker.finish(status, reason, at=at)
 
     def _at(self, path: str) -> Any:
@@ -216,34 +225,34 @@ class WithholdingTracker:
 
 
 class Publishing:
-    """What a run does with its outputs where all may be published: nothing. `Withholding` is the other kind."""
+    """Publishes all outputs of a run unchanged; `Withholding` is the alternative."""
 
     withholds = False
 
     def tracker(self, tracker: Tracker) -> Tracker:
-        """The tracker that the run uses."""
+        """Return the tracker that the run uses."""
         return tracker
 
     def result(self, result: Result) -> Result:
-        """The result as it is published."""
+        """Return the result as it is published."""
         return result
 
     def error(self, error: BaseException) -> BaseException:
-        """The error as it is published."""
+        """Return the error as it is published."""
         return error
 
     def tells(self, name: str) -> bool:
-        """Whether the console shows that line."""
+        """Return whether the console shows the line of that name."""
         return True
 
     @contextmanager
     def logging(self) -> Iterator[None]:
-        """Lets every log line through."""
+        """Leave the log unchanged within the block."""
         yield
 
 
 class Withholding(Publishing):
-    """Divides the outputs of a run with a privacy guarantee into those that are published and those of `private/`.
+    """Divides the outputs of a run with a privacy guarantee: published, or written to `private/`.
 
     Args:
       run_dir: the run's folder.
@@ -259,7 +268,10 @@ class Withholding(Publishing):
         return WithholdingTracker(tracker, self._private)
 
     def result(self, result: Result) -> Result:
-        """The result without what is withheld, which is kept in `private/values.json`."""
+        """Return the published part of the result.
+
+        The withheld part is written to `private/values.json`.
+        """
         published, withheld = outputs.divide(
             {item.name: getattr(result, item.name) for item in fields(result)}
         )
@@ -267,32 +279,35 @@ class Withholding(Publishing):
         return Result(**published)
 
     def error(self, error: BaseException) -> BaseException:
-        """The error itself if its message quotes nothing of training beats; else one of its kind that says where it is.
+        """Return the error if its message may be published.
 
-        The message and the traceback are kept in `private/error.txt`.
+        Else one of the same type that says where it is.
+
+        The message and the traceback are written to `private/error.txt`.
         """
         where = f"{_raised_in(error)}:{type(error).__name__}"
         if not isinstance(error, Exception) or outputs.is_published("error", where):
             return error
-        with suppress(OSError):  # a full disk, of which the message then speaks
+        with suppress(OSError):  # a full disk; the published message reports it
             self._private.append(
                 "error.txt", redact("".join(traceback.format_exception(error))) + "\n"
             )
         if isinstance(error, OSError):  # the name of the file may be that of a record
             return type(error)(error.errno, error.strerror)
-        text = f"the message of the error may quote training beats; read it in {self._private.path}/error.txt"
+        file = self._private.path / "error.txt"
+        text = f"the message of the error may quote training beats; read it in {file}"
         try:
             return type(error)(text)
         except TypeError:
             return RuntimeError(text)
 
     def tells(self, name: str) -> bool:
-        """Whether the console shows that line: what is printed is kept by schedulers and terminals."""
+        """See `Publishing.tells`; schedulers and terminals store what is printed."""
         return outputs.is_published("console line", name)
 
     @contextmanager
     def logging(self) -> Iterator[None]:
-        """Within the block, log lines that may tell of training beats go to `private/ecgexp.log` alone."""
+        """Write log lines that may reveal training beats to `private/ecgexp.log` only."""
         loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
         handlers = {handler for logger in loggers for handler in getattr(logger, "handlers", ())}
         collector = _Collector(self._private)
@@ -313,19 +328,22 @@ class Withholding(Publishing):
 
 
 def publishing_of(run_dir: Path, *, withholds: bool) -> Publishing:
-    """What a run in `run_dir` does with its outputs; `withholds` as `Experiment.withholds` says."""
+    """Return how a run in `run_dir` publishes its outputs; see `Experiment.withholds`."""
     return Withholding(run_dir) if withholds else Publishing()
 
 
 class _Collector(logging.Handler):
-    """Writes what other handlers are not shown."""
+    """Writes the log records that other handlers must not receive."""
 
     def __init__(self, private: PrivateFolder):
         super().__init__(logging.WARNING)
         self._private = private
 
     def instead(self, record: logging.LogRecord) -> bool:
-        """A logger's filter: a record that is withheld is written here and reaches no handler, whenever that was added."""
+        """Filter a logger.
+
+        A withheld record is written here and reaches no handler, whenever that was added.
+        """
         if not _is_public(record) and record.levelno >= self.level:
             self.emit(record)
         return _is_public(record)
@@ -338,14 +356,14 @@ class _Collector(logging.Handler):
 
 def _is_public(record: logging.LogRecord) -> bool:
     name = record.name
-    if name == "py.warnings":  # named by the file that warns
+    if name == "py.warnings":  # the name is extended by the file that warns
         found = _WARNED_AT.search(record.getMessage().partition("\n")[0])
         name = f"{name}/{found[1]}" if found else name
     return outputs.is_published("log line", name)
 
 
 def _raised_in(error: BaseException) -> str:
-    """The innermost module that the error comes from."""
+    """Return the innermost module that raised the error."""
     frames = list(traceback.walk_tb(error.__traceback__))
     return frames[-1][0].f_globals.get("__name__", "") if frames else ""
 
@@ -358,18 +376,20 @@ def _divided(
 
 
 def _check_plain(path: Path) -> None:
-    """A link would lead what is private elsewhere, and a pipe would be waited for.
+    """Check that `path` is not a link, which leads elsewhere, or a pipe, which would block.
 
     Raises:
-      DataError: it is there, and is no plain file.
+      DataError: it exists and is not a regular file.
     """
     if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
-        raise refusal(path, "is not a plain file", fix="remove it, or restore the file from a copy")
+        raise refusal(
+            path, "is not a regular file", fix="remove it, or restore the file from a copy"
+        )
 
 
 @contextmanager
 def _opened(path: Path, how: int) -> Iterator[Any]:
-    """A file to write to that its owner alone can read, and that is no link to another."""
+    """Open a file for writing that only its owner can read, and that is not a link."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | how, _OWNER_ONLY)
     with os.fdopen(handle, "wb") as file:
         os.fchmod(handle, _OWNER_ONLY)
@@ -378,13 +398,16 @@ def _opened(path: Path, how: int) -> Iterator[Any]:
 
 @contextmanager
 def _replaced(path: Path) -> Iterator[Path]:
-    """A file that takes the place of `path` as a whole, and that its owner alone can read."""
+    """Yield a file that replaces `path` atomically, and that only its owner can read."""
     with replacing(path) as part:
         part.chmod(_OWNER_ONLY)  # while it is empty
         yield part
 
 
 def _merged(known: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    both = {key: _merged(known[key], value) for key, value in more.items()
-            if isinstance(value, dict) and isinstance(known.get(key), dict)}  # fmt: skip
+    both = {
+        key: _merged(known[key], value)
+        for key, value in more.items()
+        if isinstance(value, dict) and isinstance(known.get(key), dict)
+    }
     return {**known, **more, **both}

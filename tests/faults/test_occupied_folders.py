@@ -112,7 +112,7 @@ def test_planted_secrets_stand_nowhere_when_store_is_away(tmp_path, before):
         tmp_path, *before, *SMALL[:-1], "hydra.run.dir=run", "hydra.sweep.dir=sweep", *words
     )
     assert done.returncode == 2
-    assert "tracking.uri=http://***@127.0.0.1:9 cannot be used" in done.stderr
+    assert "tracking.uri=http://***@127.0.0.1:9: the store cannot be used" in done.stderr
     assert "PLANTED" not in done.stdout + done.stderr
     assert not [name for name, text in content(tmp_path).items() if b"PLANTED" in text]
 
@@ -136,7 +136,7 @@ def test_planted_secrets_in_experiment_file_are_not_composed(tmp_path):
     assert "PLANTED" not in done.stdout + done.stderr
     assert "http://***@127.0.0.1:9" in done.stdout
     started = ecgexp(tmp_path, *words, *SMALL[:-1], "hydra.run.dir=run")
-    assert "tracking.uri=http://***@127.0.0.1:9 cannot be used" in started.stderr
+    assert "tracking.uri=http://***@127.0.0.1:9: the store cannot be used" in started.stderr
     assert not Path(tmp_path / "run").exists()
 
 

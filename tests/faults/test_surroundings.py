@@ -44,7 +44,7 @@ def test_a_run_folder_belongs_to_one_process_until_that_is_dead(tmp_path):
     ) as holder:
         assert holder.stdout.readline() == "held\n"
         with (
-            pytest.raises(ConfigError, match="another process is at work"),
+            pytest.raises(ConfigError, match="another process is using the folder"),
             hold(tmp_path, new=True),
         ):
             pass

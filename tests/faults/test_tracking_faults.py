@@ -181,8 +181,8 @@ def test_a_server_that_is_not_there_is_said_before_anything_is_trained():
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "ecgexp: tracking.uri=http://***@127.0.0.1:9 cannot be used: Connection refused. Start the server or correct "
-        "tracking.uri=; to run without MLflow type tracking=none\n"
+        "ecgexp: tracking.uri=http://***@127.0.0.1:9: the store cannot be used: Connection refused; "
+        "start the server, or use another tracking.uri=, or tracking=none\n"
     )
     assert not (RUN / "run.json").exists()
     assert leaks() == []
@@ -221,7 +221,7 @@ def test_a_run_whose_server_dies_and_comes_back_loses_nothing(store, capfd):
         )
         assert "1 marked KILLED" in list(check_store(asked))[-1].found
         assert store.get_run(run_id).info.status == "KILLED"
-    assert said("run.log", "does not answer; the run goes on") == 1
+    assert said("run.log", "does not answer; the run continues") == 1
 
     with ExitStack() as stack:
         with ExitStack() as up:
@@ -241,8 +241,8 @@ def test_a_run_whose_server_dies_and_comes_back_loses_nothing(store, capfd):
             stack.enter_context(server(port))
         assert run.wait(timeout=400) == 0
         check_equal(address)
-    assert said("resumed.log", "does not answer; the run goes on") == 1
-    assert said("resumed.log", "never reached") == 0
+    assert said("resumed.log", "does not answer; the run continues") == 1
+    assert said("resumed.log", "did not reach") == 0
     assert read_run(RUN)["status"] == "FINISHED"
     assert read_run(RUN)["store"]["whole"]
     assert len(store.get_run(run_id).outputs.model_outputs) == 1
@@ -302,7 +302,7 @@ def test_a_locked_file_is_waited_for_and_nothing_is_dropped(store, monkeypatch, 
     tracker.finish("FINISHED")
     assert holder.wait(timeout=60) == 0
     holder.stdout.close()
-    assert json.dumps(caplog.messages).count("does not answer; the run goes on") == 1
+    assert json.dumps(caplog.messages).count("does not answer; the run continues") == 1
     history = store.get_metric_history(tracker.run_id, "train/loss")
     assert [(point.step, point.value) for point in history] == [
         (step, 1 / step) for step in range(1, 6)

@@ -141,8 +141,8 @@ def test_what_was_never_delivered_is_said_with_its_number(fanout, remote, caplog
         fanout.log_metrics({"train/loss": 1.0}, step=1)
         fanout.log_metrics({"train/loss": 1.0}, step=2)
         fanout.finish("FINISHED")
-    assert "the run goes on" in caplog.messages[0]
-    assert "3 entries of this run never reached" in caplog.messages[-1]
+    assert "the run continues" in caplog.messages[0]
+    assert "3 entries of this run did not reach" in caplog.messages[-1]
     assert len(caplog.records) == 2 + len(END_WAITS_S)
 
 
@@ -167,7 +167,7 @@ def test_a_run_nobody_ended_is_marked_failed_when_the_process_ends(tmp_path):
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 3
     written = (tmp_path / "run.json").read_text()
     assert '"FAILED"' in written
-    assert "the process ended without saying how the run ended" in written
+    assert "the process ended without reporting how the run ended" in written
 
 
 def test_a_mirror_that_refuses_an_entry_gets_the_others_and_the_run_goes_on(tmp_path, caplog):
@@ -183,7 +183,7 @@ def test_a_mirror_that_refuses_an_entry_gets_the_others_and_the_run_goes_on(tmp_
     assert remote.metrics["train/loss"] == [(1, 1.0)]
     assert remote.status == "FINISHED"
     assert "the tracking store refuses an entry" in caplog.messages[0]
-    assert "1 entries of this run never reached" in caplog.messages[1]
+    assert "1 entries of this run did not reach" in caplog.messages[1]
     assert "hunter2" not in caplog.text
 
 

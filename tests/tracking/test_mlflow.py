@@ -203,7 +203,7 @@ def test_a_store_out_of_reach_is_said_within_seconds_and_without_its_password(tm
 def test_a_folder_as_store_is_refused_with_what_to_type(tmp_path):
     with pytest.raises(
         ConfigError,
-        match=r"tracking\.uri=mlruns is a folder.*tracking\.uri=sqlite:///mlruns/mlflow\.db",
+        match=r"tracking\.uri=mlruns: it is a folder.*tracking\.uri=sqlite:///mlruns/mlflow\.db",
     ):
         MlflowTracking(uri="mlruns").start(run_name="x", run_dir=None, base_dir=tmp_path)
 
@@ -230,7 +230,7 @@ def test_a_deleted_experiment_is_refused_with_the_way_back(tmp_path):
     client.delete_experiment(client.get_run(tracker.run_id).info.experiment_id)
     with pytest.raises(
         ConfigError,
-        match=r"tracking\.experiment_name=ecgexp was deleted .*mlflow experiments restore",
+        match=r"tracking\.experiment_name=ecgexp: the experiment was deleted .*mlflow experiments restore",
     ):
         MlflowTracking().start(run_name="x", run_dir=None, base_dir=tmp_path)
 

@@ -277,15 +277,18 @@ def test_a_file_that_is_no_store_is_refused_and_stays_as_it_was(tmp_path):
     [
         (
             "mlruns",
-            "--store mlruns is a folder, which MLflow no longer reads; type --store sqlite:///FOLDER/mlflow.db",
+            "--store mlruns: it is a folder, which MLflow no longer reads; use --store sqlite:///FOLDER/mlflow.db",
         ),
-        ("file:///somewhere", "--store file:///somewhere is a folder"),
-        ("foo://x", "--store foo://x cannot be used"),
+        ("file:///somewhere", "--store file:///somewhere: it is a folder"),
+        ("foo://x", "--store foo://x: the store cannot be used"),
         (
             "http://127.0.0.1:9",
-            "--store http://127.0.0.1:9 cannot be used: Connection refused. Start the server or correct",
+            "--store http://127.0.0.1:9: the store cannot be used: Connection refused; start the server, or",
         ),
-        ("http://me:s3cret@127.0.0.1:9", r"--store http://\*\*\*@127.0.0.1:9 cannot be used"),
+        (
+            "http://me:s3cret@127.0.0.1:9",
+            r"--store http://\*\*\*@127.0.0.1:9: the store cannot be used",
+        ),
     ],
 )
 def test_a_store_that_cannot_be_used_is_one_line_without_passwords(uri, why):

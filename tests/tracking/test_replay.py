@@ -126,7 +126,7 @@ def test_all_of_a_run_arrives_with_its_times_and_a_second_call_sends_nothing(sto
     folder, run_id = write_run(tmp_path / "run", reason="disk full"), begun(store)
     assert (
         replay(folder, store, run_id)
-        == "5 parameters, 4 tags, 6 points, 1 dataset, 4 files, the end (FAILED)"
+        == "5 parameters, 4 tags, 6 points, 1 dataset, 4 files, final status FAILED"
     )
     found = kept(store, run_id)
     assert found["history"] == HISTORY
@@ -265,7 +265,7 @@ def test_what_cannot_be_completed_is_refused(store, tmp_path):
         replay(folder, store, "f" * 32)
     store.client.delete_run(run_id)
     with pytest.raises(
-        DataError, match=rf"was deleted in MLflow; `mlflow runs restore --run-id {run_id}`"
+        DataError, match=rf"was deleted in MLflow; use `mlflow runs restore --run-id {run_id}`"
     ):
         replay(folder, store, run_id)
     store.client.restore_run(run_id)
@@ -370,7 +370,7 @@ def test_a_past_that_the_store_does_not_take_is_said_before_anything_is_trained(
         lambda *_, **__: (_ for _ in ()).throw(TrackerUnavailable("gone")),
     )
     with pytest.raises(
-        ConfigError, match=rf"tracking\.uri=.* does not take what {folder} holds: gone"
+        ConfigError, match=rf"tracking\.uri=.* does not accept the entries of {folder}: gone"
     ):
         tracked(tmp_path, folder, resume_run_id=tracker.run_id)
 

@@ -1,4 +1,4 @@
-"""Artifacts as files: how a figure, a text, a nested value or a table is written."""
+"""Artifacts as files: the formats of figures, texts, nested values and tables."""
 
 import json
 import math
@@ -17,22 +17,25 @@ _DPI = 150
 
 
 class FileArtifacts(ABC):
-    """Gives a tracker that can keep a file all other kinds of artifact."""
+    """Adds all other kinds of artifact to a tracker that can store files."""
 
     @abstractmethod
     def log_file(self, path: Path, folder: str = "") -> None:
-        """Keeps a copy of the file `path`, under its own name, in `folder`."""
+        """Store a copy of the file `path`, under its own name, in `folder`."""
 
     def log_figure(self, figure: Any, path: str) -> None:
-        """Keeps a matplotlib figure as a picture of the format that `path` ends in."""
+        """Store a matplotlib figure as an image; the suffix of `path` gives the format."""
         self._write(path, lambda target: figure.savefig(target, dpi=_DPI, bbox_inches="tight"))
 
     def log_text(self, text: str, path: str) -> None:
-        """Keeps text, without its secrets."""
+        """Store text, without its secrets."""
         self._write(path, lambda target: target.write_text(redact(text), encoding="utf-8"))
 
     def log_dict(self, values: Mapping[str, Any], path: str) -> None:
-        """Keeps nested values as `.json` or `.yaml`; undefined numbers become null, secrets in texts are hidden."""
+        """Store nested values as `.json` or `.yaml`.
+
+        Undefined numbers become null, secrets are redacted.
+        """
         self._write(
             path,
             lambda target: target.write_text(
@@ -41,7 +44,11 @@ class FileArtifacts(ABC):
         )
 
     def log_table(self, table: Any, path: str) -> None:
-        """Keeps a pandas table as `.csv` or `.parquet`."""
+        """Store a pandas table as `.csv` or `.parquet`.
+
+        Raises:
+          ValueError: another suffix.
+        """
         if path.endswith(".parquet"):
             self._write(
                 path, lambda target: table.to_parquet(target, index=False, write_page_checksum=True)
@@ -49,7 +56,7 @@ class FileArtifacts(ABC):
         elif path.endswith(".csv"):
             self._write(path, lambda target: table.to_csv(target, index=False))
         else:
-            raise ValueError(f"a table is kept as .csv or .parquet, not as {path!r}")
+            raise ValueError(f"a table cannot be stored as {path!r}; use .csv or .parquet")
 
     def _write(self, path: str, write: Callable[[Path], Any]) -> None:
         folder, _, name = check_path(path).rpartition("/")
@@ -59,7 +66,10 @@ class FileArtifacts(ABC):
 
 
 def plain(values: Any) -> Any:
-    """`values` as JSON knows them: numpy scalars and arrays become numbers and lists, NaN and infinity become None."""
+    """Return `values` as JSON types.
+
+    Numpy scalars and arrays as numbers and lists, NaN and infinity as None.
+    """
     if isinstance(values, Mapping):
         return {str(key): plain(value) for key, value in values.items()}
     if isinstance(values, list | tuple | set | np.ndarray):
@@ -78,4 +88,4 @@ def _dump(values: Mapping[str, Any], *, suffix: str) -> str:
         import yaml
 
         return yaml.safe_dump(plain(values), sort_keys=False, allow_unicode=True)
-    raise ValueError(f"nested values are kept as .json or .yaml, not as {suffix!r}")
+    raise ValueError(f"nested values cannot be stored as {suffix!r}; use .json or .yaml")

@@ -1,4 +1,4 @@
-"""The states of training in a run's folder, which go when the run has finished."""
+"""The folder of a run's checkpoints, which is removed when the run has finished."""
 
 import logging
 import shutil
@@ -9,16 +9,18 @@ _log = logging.getLogger(__name__)
 
 
 def has_checkpoints(folder: Path) -> bool:
-    """Whether a run left states of its training in its folder, of which `remove_checkpoints` leaves nothing."""
+    """Return whether the run in `folder` has checkpoints."""
     return (folder / CHECKPOINTS).is_dir()
 
 
 def remove_checkpoints(folder: Path) -> bool:
-    """Removes the states of training of a run that has finished: under privacy they are private, and of no more use.
+    """Remove the checkpoints of a finished run.
+
+    Under a privacy guarantee they are private, and they have no further use.
 
     Returns:
-      Whether there were any, and they are gone. A failure is a warning: the run has finished, and the next `ecgexp-sync` or
-      `resume=` tries again.
+      Whether there were checkpoints and they were removed. A failure is only a warning, because the
+      run has finished; the next `ecgexp-sync` or `resume=` tries again.
     """
     if not has_checkpoints(folder):
         return False
@@ -26,9 +28,12 @@ def remove_checkpoints(folder: Path) -> bool:
         shutil.rmtree(folder / CHECKPOINTS)
     except OSError as error:
         _log.warning(
-            "%s: the states of training could not be removed (%s); under privacy they are private: use `ecgexp-sync %s` when "
-            "they can be",
-            folder / CHECKPOINTS, error, folder,
-        )  # fmt: skip
+            "%s: the checkpoints could not be removed (%s), and under a privacy guarantee they are "
+            "private; make the folder "
+            "writable and use `ecgexp-sync %s`",
+            folder / CHECKPOINTS,
+            error,
+            folder,
+        )
         return False
     return True

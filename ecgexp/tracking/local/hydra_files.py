@@ -1,6 +1,8 @@
-"""`.hydra/`: what was typed for a run and what it was composed to, written when the run's folder is held.
+"""`.hydra/`.
 
-Hydra itself would write it before anybody can look at the folder, with every secret in it.
+The overrides and the composed configuration of a run, written while the run's folder is held.
+
+Hydra itself would write them before the folder is checked, with every secret.
 """
 
 from collections.abc import Mapping
@@ -15,11 +17,11 @@ FOLDER = ".hydra"
 
 
 def write_notes(run_dir: Path, notes: Mapping[str, str]) -> None:
-    """Writes the notes of a new run.
+    """Write the files of `.hydra/` of a new run.
 
     Args:
-      run_dir: held by this process.
-      notes: name -> text without secrets.
+      run_dir: folder of the run, held by this process.
+      notes: file name -> text without secrets.
     """
     (run_dir / FOLDER).mkdir(exist_ok=True)
     for name, text in notes.items():
@@ -28,11 +30,11 @@ def write_notes(run_dir: Path, notes: Mapping[str, str]) -> None:
 
 
 def clean_multirun(folder: Path) -> None:
-    """Hides the secrets in `multirun.yaml`, which Hydra writes; a launcher's file that somebody made may hold one."""
+    """Redact the secrets in `multirun.yaml`, which includes the launcher's configuration."""
     path = folder / "multirun.yaml"
     try:
         text = read_text(path, fix="remove it")
-    except DataError:  # whatever it is, it is not what Hydra wrote
+    except DataError:  # not the file that Hydra wrote
         return
     hidden = redact(text, noise_seeds=False)
     if hidden != text:

@@ -1,4 +1,4 @@
-"""Who may work in a run's folder: one process at a time, and a new run only where none is; and what does not stay in it."""
+"""Access to a run's folder: one process at a time, and a new run only where there is none."""
 
 import logging
 import os
@@ -24,18 +24,19 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def hold(folder: Path, *, new: bool, setting: str = "hydra.run.dir") -> Iterator[None]:
-    """Holds a run's folder for the block; the lock goes with the process that holds it, however it ends.
+    """Hold a run's folder for the block; the lock ends with its process, however that ends.
 
-    Guarantees: a folder that is refused is as it was; from one that is held, what a dead process left half-written is removed
-    (`tests/test_run_folder.py`). The same thread may hold it twice.
+    **Guarantees**: a refused folder is unchanged; incomplete files that a dead process left are
+    removed from a held folder (`tests/test_run_folder.py`). The same thread may hold a folder
+    twice.
 
     Args:
       folder: an existing folder.
       new: whether a run begins in it; else one is resumed.
-      setting: that named the folder, for the message.
+      setting: the setting that named the folder, for the message.
 
     Raises:
-      ConfigError: another process works in it, or a run is to begin where one is.
+      ConfigError: another process holds it, or a new run is to begin in a folder that has one.
     """
     if new:
         check_free(folder, setting=setting)
@@ -44,12 +45,14 @@ def hold(folder: Path, *, new: bool, setting: str = "hydra.run.dir") -> Iterator
         lock.acquire()
     except Timeout as error:
         raise ConfigError(
-            f"{setting}={folder}: another process is at work in the folder; let it finish, or end it, or use another {setting}="
+            f"{setting}={folder}: another process is using the folder; wait until it ends, or use "
+            f"another {setting}="
         ) from error
     except OSError as error:
         raise ConfigError(
-            f"{setting}={folder}: {LOCK} in it cannot be locked ({error.strerror}); remove it, make the folder writable, or use "
-            f"another {setting}="
+            f"{setting}={folder}: the file {LOCK} in it cannot be locked ({error.strerror}); "
+            "remove it, make the folder "
+            f"writable, or use another {setting}="
         ) from error
     try:
         if new:
@@ -61,25 +64,27 @@ def hold(folder: Path, *, new: bool, setting: str = "hydra.run.dir") -> Iterator
 
 
 def check_free(folder: Path, *, setting: str = "hydra.run.dir") -> None:
-    """Refuses a folder in which a run or a sweep is.
+    """Check that a folder has no run and no sweep.
 
     Raises:
-      ConfigError: names both remedies.
+      ConfigError: it has one; the message names the remedies.
     """
     if _holds(folder, _OF_RUN):
         raise ConfigError(
-            f"{setting}={folder}: the folder holds a run{_status(folder)}, which a new run would overwrite; use another "
-            f"{setting}=, or resume={folder} to go on with a run that did not finish"
+            f"{setting}={folder}: the folder holds a run{_status(folder)}, which a new run would "
+            "overwrite; use another "
+            f"{setting}=, or resume={folder} to resume a run that did not finish"
         )
     if _holds(folder, _OF_SWEEP):
         raise ConfigError(
-            f"{setting}={folder}: the folder holds a sweep; use another {setting}=, or resume= with the folder of one of its "
-            "runs, or the command of the sweep to go on with all"
+            f"{setting}={folder}: the folder holds a sweep; use another {setting}=, or resume= "
+            "with the folder of one of its "
+            "runs, or the command of the sweep to resume all"
         )
 
 
 def free_beside(folder: Path) -> Path:
-    """`folder`, or the first of `folder-2`, `folder-3`, … in which there is no run; it is made."""
+    """Return `folder`, or the first of `folder-2`, `folder-3`, … without a run; it is created."""
     number, found = 1, folder
     while _holds(found, (*_OF_RUN, *_OF_SWEEP)):
         number += 1
@@ -89,23 +94,25 @@ def free_beside(folder: Path) -> Path:
 
 
 def discard(folder: Path) -> None:
-    """Removes a folder, held by this process, whose run did not begin; one with files of others, or a run, is kept.
+    """Remove a folder, held by this process, whose run did not begin.
 
-    Whoever logs afterwards must move the log before.
+    One with other files or a run stays.
+
+    Call `move_log` before, if the process logs afterwards.
     """
     if _is_unused(folder):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def discard_unheld(folder: Path) -> None:
-    """Removes a folder that Hydra made for a job or command which needs none."""
+    """Remove a folder that Hydra created for a job or command that needs none."""
     if _is_unused(folder):
         with suppress(ConfigError), hold(folder, new=True):
             discard(folder)
 
 
 def move_log(folder: Path | None) -> None:
-    """From now on the log is written into that folder; None: nowhere."""
+    """Write the log to that folder from now on; None: to no file."""
     root = logging.getLogger()
     for handler in [
         handler for handler in root.handlers if isinstance(handler, logging.FileHandler)
@@ -139,7 +146,7 @@ def _holds(folder: Path, names: Iterable[str]) -> bool:
 
 
 def _is_new(journal: Path) -> bool:
-    """Whether it has nothing but its first line: it is begun before the run, and what is not trained yet spends nothing."""
+    """Return whether a privacy journal has only its first line, written before any privacy loss."""
     try:
         return not read_bytes(journal, fix="").partition(b"\n")[2]
     except DataError:

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder for whoever reads it next, person or script: `result.json`."""
+"""`result.json`: the results of a run, read and written."""
 
 import json
 import math
@@ -20,7 +20,7 @@ Epsilon = Annotated[float, Field(ge=0)]
 
 
 class DataValues(TypedDict, total=False):
-    """`data.json`, and `data` of `result.json`: what a run was made from."""
+    """`data.json`, and `data` of `result.json`: the beats that a run used."""
 
     database: str
     digest: str
@@ -33,7 +33,7 @@ class DataValues(TypedDict, total=False):
 
 
 class PrivacyValues(TypedDict, total=False):
-    """`privacy.json`, and `privacy` of `result.json`: the guarantee of a run."""
+    """`privacy.json`, and `privacy` of `result.json`: the privacy guarantee of a run."""
 
     guarantee: bool
     simulation: bool
@@ -56,7 +56,7 @@ class PrivacyValues(TypedDict, total=False):
 
 
 class SelectionValues(TypedDict, total=False):
-    """Which epoch was kept."""
+    """The selected epoch."""
 
     step: Count | None
     metric: str
@@ -65,7 +65,7 @@ class SelectionValues(TypedDict, total=False):
 
 
 class ResultValues(TypedDict):
-    """`result.json`; of a run with a privacy guarantee without what is withheld."""
+    """`result.json`; for a run with a privacy guarantee without the withheld values."""
 
     status: Literal["FINISHED", "FAILED", "KILLED"]
     reason: NotRequired[str | None]
@@ -92,12 +92,14 @@ class Result:
       seconds: from the start of the run to its end.
       metrics: every final metric, `<split>/<metric>[/<class>]`.
       undefined: metric -> why it has no value.
-      classes_in_average: split -> the classes with a true beat, over which its macro F1 and other averages were taken.
-      notes: what they are about (`classes`, `training`, `selection`, `test`, …) -> what the scores do not rest on, in sentences.
-      selection: which epoch was kept and by which score.
+      classes_in_average: split -> classes with at least one true beat, over which macro F1 and
+        other averages are taken.
+      notes: subject (`classes`, `training`, `selection`, `test`, …) -> limits of the scores, in
+        sentences.
+      selection: the selected epoch and the score that selected it.
       data: database, digest and beats of each class in each split.
-      privacy: the promise and its price; None where none was made.
-      marks: what the experiment says of itself, beside its results; usually nothing.
+      privacy: the privacy guarantee and its ε; None where none was requested.
+      marks: further values that the experiment adds; usually empty.
     """
 
     status: Literal["FINISHED", "FAILED", "KILLED"]
@@ -114,7 +116,7 @@ class Result:
     marks: Mapping[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> Path:
-        """Writes `result.json` whole or not at all."""
+        """Write `result.json` atomically and return its path."""
         path = folder / "result.json"
         with replacing(path) as part:
             part.write_text(
@@ -124,14 +126,14 @@ class Result:
 
 
 def read_result(folder: Path) -> Result:
-    """The result in the folder of a run that has ended.
+    """Read the result in the folder of a run that has ended.
 
     Raises:
       DataError: there is none, or it is damaged.
     """
     path, fix = (
         folder / "result.json",
-        "restore the file from a copy, or start the run anew in another folder",
+        "restore the file from a copy, or start the run again in another folder",
     )
     values = read_json(path, ResultValues, fix=fix)
     known = {name: values[name] for name in Result.__dataclass_fields__ if name in values}
@@ -142,7 +144,7 @@ def read_result(folder: Path) -> Result:
 
 
 def known_run_id(folder: Path) -> str | None:
-    """The MLflow id of the run in that folder; None if it has none, or there is no run."""
+    """Return the MLflow id of the run in that folder; None if it has none, or there is no run."""
     try:
         return read_run(folder).get("run_id")
     except DataError:
@@ -150,16 +152,16 @@ def known_run_id(folder: Path) -> str | None:
 
 
 def is_kept(folder: Path) -> bool:
-    """Whether `result.json` in that folder can be read and is of a run that finished."""
+    """Return whether `result.json` in that folder can be read and is of a finished run."""
     try:
-        fix = "restore the file from a copy, or make the run again"
+        fix = "restore the file from a copy, or start the run again"
         return read_json(folder / "result.json", ResultValues, fix=fix)["status"] == "FINISHED"
     except DataError:
         return False
 
 
 def _finite(value: Any) -> Any:
-    """JSON knows no NaN: an undefined number becomes null."""
+    """Replace undefined numbers by None, because JSON has no NaN."""
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,7 +1,10 @@
-"""`run.json`, a run's own account of itself: read, and replaced as a whole, so that it is never half written.
+"""`run.json`: status, parameters, tags and artifacts of a run.
 
-It also says in which store the run is, and whether all of it is there. It counts as not whole from the first moment on, and
-becomes whole when the end of the run has arrived, so that a crash at any time leaves the mark.
+It is replaced atomically, so it is never incomplete.
+
+It also names the store of the run, and whether the store has all entries (`whole`). That is false
+from the start, and becomes true when the final status has arrived, so that a crash at any time
+leaves it false.
 """
 
 import json
@@ -22,7 +25,7 @@ from ecgexp.tracking.provenance import is_running
 NAME = "run.json"
 RUN_DIR_TAG = "run.dir"
 EXAMPLE = "input_example.safetensors"
-_FIX = "restore the file from a copy, or leave the run out and start it anew in another folder"
+_FIX = "restore the file from a copy, or leave the run out and start it again in another folder"
 
 Seconds = Annotated[float, Field(ge=0, le=1e11)]
 """Since 1970."""
@@ -38,7 +41,7 @@ class DatasetValues(TypedDict):
 
 
 class StoreValues(TypedDict):
-    """In which store a run is, and whether all of it."""
+    """The store of a run, and whether it has all entries of the run."""
 
     uri: str
     whole: bool
@@ -59,17 +62,18 @@ class RunValues(TypedDict):
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """What the run in `folder` says of itself, as `RunValues`.
+    """Read `run.json`, as `RunValues`.
 
     Raises:
-      DataError: it is no folder of a run, or its `run.json` is damaged.
+      DataError: `folder` is not the folder of a run, or its `run.json` is damaged.
     """
     path = folder / NAME
     try:
         values = read_json(path, RunValues, fix=_FIX)
     except MissingFileError as error:
         raise MissingFileError(
-            f"{folder} is not the folder of a run: it has no {NAME}; give the folder of one, as it lies under outputs/"
+            f"{folder} is not the folder of a run: it has no {NAME}; use a folder with one, such "
+            "as those under outputs/"
         ) from error
     for artifact in values.get("artifacts", ()):
         try:
@@ -80,7 +84,7 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def write_run(folder: Path, values: Mapping[str, Any]) -> None:
-    """Replaces `run.json`."""
+    """Replace `run.json` atomically."""
     with replacing(folder / NAME) as part:
         part.write_text(
             json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
@@ -89,12 +93,12 @@ def write_run(folder: Path, values: Mapping[str, Any]) -> None:
 
 
 def is_being_made(values: Mapping[str, Any]) -> bool:
-    """Whether a process of this machine is at the run."""
+    """Return whether a process of this machine is running the run."""
     return values["status"] == "RUNNING" and is_running(values["tags"])
 
 
 def has_finished(folder: Path) -> bool:
-    """Whether the run in `folder` has all its results, so that there is nothing to train any more."""
+    """Return whether the run in `folder` has all its results, so that no training is left."""
     try:
         return read_run(folder)["status"] == "FINISHED"
     except DataError:
@@ -102,12 +106,13 @@ def has_finished(folder: Path) -> bool:
 
 
 def not_whole(outputs: Path) -> tuple[list[Path], list[DataError]]:
-    """Folders below `outputs` of runs that have ended and lack a part of their end.
+    """Find runs below `outputs` that have ended and whose end is incomplete.
 
-    By their own account they are not all in their store, or they have finished and still keep states of their training.
+    Their store lacks entries according to `run.json`, or they have finished and still have
+    checkpoints.
 
     Returns:
-      The folders; and of each whose `run.json` is damaged, what is wrong with it.
+      The folders, and an error for each damaged `run.json`.
     """
     found, damaged = [], []
     for path in sorted(outputs.glob(f"**/{NAME}")):

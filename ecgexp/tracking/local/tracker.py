@@ -1,10 +1,11 @@
-"""The run in its own folder: readable without any tool, and there even when the tracking server is not.
+"""The tracker that writes a run to its own folder, in formats that need no special tool.
 
-metrics.jsonl      one line per call: {"time": seconds since 1970, "step": 3, "metrics": {"train/loss": 0.21}}
-run.json           run id, status, reason, parameters, tags, datasets, names of the artifacts, and whether all of it is in its
-                   store (see `run_json`)
+metrics.jsonl      one line per call: {"time": seconds since 1970, "step": 3, "metrics":
+{"train/loss": 0.21}} run.json           run id, status, reason, parameters, tags, datasets, names
+of the artifacts, and whether the store has
+                   all entries (see `run_json`)
 figures/…, …       the artifacts under their own paths
-input_example.safetensors  what the model was shown as an example, beside model/
+input_example.safetensors  example of the model's features, beside model/
 """
 
 import json
@@ -42,12 +43,15 @@ class Entry(TypedDict):
 
 
 class JsonlTracker(FileArtifacts):
-    """Keeps a run in a folder. An existing folder is continued: its points are kept and not written twice.
+    """Stores a run in a folder. An existing folder is continued.
+
+    Its points stay and are not written twice.
 
     Args:
-      folder: the run directory; made if it is not there.
-      run_id: the run's identity in a store elsewhere, written down so that the run can be continued there.
-      store_uri: where that is; noted without its password, and as not having all of the run until `mark_whole`.
+      folder: the run folder; created if it is missing.
+      run_id: id of the run in a store, noted so that the run can be resumed there.
+      store_uri: address of that store; noted without its password, and as incomplete until
+        `mark_whole`.
     """
 
     def __init__(self, folder: Path, *, run_id: str | None = None, store_uri: str | None = None):
@@ -55,7 +59,7 @@ class JsonlTracker(FileArtifacts):
         self.folder.mkdir(parents=True, exist_ok=True)
         self._metrics = folder / "metrics.jsonl"
         cut_torn_line(self._metrics)
-        _check_no_folder(folder / "result.json")  # now, and not when the run has been trained
+        _check_no_folder(folder / "result.json")  # before training, not after it
         self._points = Points(
             (name, step) for step, metrics in read_metrics(self._metrics) for name in metrics
         )
@@ -74,30 +78,29 @@ class JsonlTracker(FileArtifacts):
             "reason": None,
             "ended": None,
         }
-        self._run["tags"] |= (
-            process_tags()
-        )  # at once, so that nobody takes a run that goes on for one that died
+        # From the start, so that a resumed run is not mistaken for one whose process died.
+        self._run["tags"] |= process_tags()
         if store_uri is not None:
             self._run["store"] = {"uri": redact(store_uri)}
         self.mark_whole(False)
 
     @property
     def run_id(self) -> str | None:
-        """The run's identity in a store elsewhere."""
+        """The id of the run in its store."""
         return self._run["run_id"]
 
     @property
     def url_hint(self) -> str:
-        """Where the run can be looked at."""
+        """Where the run can be viewed."""
         return f"the run is in {self.folder}"
 
     def known_as(self, run_id: str | None) -> None:
-        """Writes down the run's identity in a store elsewhere."""
+        """Note the id of the run in its store."""
         self._run["run_id"] = run_id
         self._save()
 
     def forget(self) -> None:
-        """Takes a run back that did not begin: its folder is free again."""
+        """Remove `run.json` of a run that did not begin, so that its folder is free again."""
         (self.folder / NAME).unlink(missing_ok=True)
 
     def log_params(self, params: Mapping[str, Scalar]) -> None:
@@ -126,7 +129,7 @@ class JsonlTracker(FileArtifacts):
         self._points.keep(metrics, step)
 
     def discard_points(self, *, after: int) -> None:
-        """See `Tracker.discard_points`; the file is replaced as a whole, if it has any such point."""
+        """See `Tracker.discard_points`; the file is replaced atomically if it has such points."""
         entries = list(read_entries(self._metrics))
         left = [entry for entry in entries if entry["step"] is None or entry["step"] <= after]
         if len(left) < len(entries):
@@ -142,7 +145,7 @@ class JsonlTracker(FileArtifacts):
         self._save()
 
     def log_file(self, path: Path, folder: str = "") -> None:
-        """See `Tracker.log_file`; a file that already lies there is left as it is."""
+        """See `Tracker.log_file`; a file that is already in place stays unchanged."""
         name = check_path(f"{folder}/{path.name}" if folder else path.name)
         target = self.folder / name
         if not _is_same(path, target):
@@ -162,7 +165,7 @@ class JsonlTracker(FileArtifacts):
             self._save()
 
     def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
-        """See `Tracker.log_model`; the folder is copied to `model/` unless it lies there."""
+        """See `Tracker.log_model`; the folder is copied to `model/` unless it is there."""
         target = self.folder / "model"
         if not _is_same(folder, target):
             with replacing_folder(target) as part:
@@ -174,7 +177,7 @@ class JsonlTracker(FileArtifacts):
             write_archive(file, example, {})
 
     def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
-        """See `Tracker.finish`; a run that has finished keeps no states of its training, from the first moment on."""
+        """See `Tracker.finish`; the checkpoints of a finished run are removed at once."""
         if self._run["status"] == "RUNNING":
             self._run |= {
                 "status": status,
@@ -186,7 +189,7 @@ class JsonlTracker(FileArtifacts):
                 remove_checkpoints(self.folder)
 
     def mark_whole(self, whole: bool = True) -> None:
-        """Notes whether all of the run is in its store."""
+        """Note whether the store has all entries of the run."""
         if self._run["store"] is not None:
             self._run["store"]["whole"] = whole
         self._save()
@@ -196,33 +199,39 @@ class JsonlTracker(FileArtifacts):
 
 
 def _is_same(path: Path, other: Path) -> bool:
-    """Whether two paths lead to one file; unlike `Path.resolve`, for a link that leads to itself too."""
+    """Return whether two paths lead to one file.
+
+    Unlike `Path.resolve`, also for a link to itself.
+    """
     return resolved(path) == resolved(other)
 
 
 def _check_no_folder(path: Path) -> None:
     if path.is_dir():
-        raise refusal(path, "is a folder, and a file must be written there", fix="remove it")
+        raise refusal(path, "is a folder, but a file must be written there", fix="remove it")
 
 
 def read_metrics(path: Path) -> Iterator[tuple[int | None, dict[str, float | None]]]:
-    """The (step, metrics) of each whole line of `path`; a last line that is still being written is left out.
+    """Yield (step, metrics) of each complete line of `path`; an incomplete last line is left out.
 
     Args:
-      path: a `metrics.jsonl`; one that is not there has no lines.
+      path: a `metrics.jsonl`; a missing file has no lines.
+
+    Yields:
+      The step, None for the whole run, and metric -> value, None where undefined.
 
     Raises:
-      DataError: the file cannot be read, or a whole line is damaged.
+      DataError: the file cannot be read, or a complete line is damaged.
     """
     for entry in read_entries(path):
         yield entry["step"], entry["metrics"]
 
 
 def read_entries(path: Path) -> list[Entry]:
-    """The whole lines of `path`.
+    """Return the complete lines of `path`.
 
     Raises:
-      DataError: the file cannot be read, or a whole line is damaged.
+      DataError: the file cannot be read, or a complete line is damaged.
     """
     try:
         return read_lines(path, Entry, fix=_FIX)
@@ -231,5 +240,5 @@ def read_entries(path: Path) -> list[Entry]:
 
 
 def now() -> float:
-    """Seconds since 1970, as they are kept with a point."""
+    """Return the seconds since 1970, with the resolution that points have."""
     return round(time.time(), 3)  # MLflow counts in milliseconds

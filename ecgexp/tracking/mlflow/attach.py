@@ -1,4 +1,4 @@
-"""Keeps one more file with a run that has ended, without waking it up."""
+"""Adds a file to a run that has ended, without changing its status."""
 
 import tempfile
 from pathlib import Path
@@ -10,16 +10,16 @@ from ecgexp.tracking.reasons import reason
 
 
 def attach(run_id: str, text: str, path: str, *, uri: str | None = None) -> None:
-    """Keeps `text` as the artifact `path` of a run in MLflow; one of that name is replaced.
+    """Store `text` as the artifact `path` of a run in MLflow; an artifact of that name is replaced.
 
     Args:
       run_id: the run's id.
-      text: what to keep.
+      text: content of the artifact.
       path: slash-separated, inside the run.
-      uri: the store; None: the usual one.
+      uri: the store; None: `default_uri()`.
 
     Raises:
-      DataError: the store does not take it.
+      DataError: the store does not accept it.
     """
     folder, _, name = check_path(path).rpartition("/")
     client = open_existing(uri or default_uri())
@@ -31,4 +31,6 @@ def attach(run_id: str, text: str, path: str, *, uri: str | None = None) -> None
         try:
             client.log_artifact(run_id, str(file), folder or None)
         except (MlflowException, OSError) as error:
-            raise DataError(f"{path} cannot be kept with run {run_id}: {reason(error)}") from error
+            raise DataError(
+                f"{path} cannot be stored with run {run_id}: {reason(error)}"
+            ) from error

@@ -1,4 +1,7 @@
-"""An MLflow store that is there already, for reading: nothing is made, and what is no store is refused in one line."""
+"""Open an existing MLflow store for reading.
+
+None is created, and other files are refused in one line.
+"""
 
 import os
 import sqlite3
@@ -17,15 +20,24 @@ DEFAULT_URI = "sqlite:///mlruns/mlflow.db"
 
 
 def default_uri() -> str:
-    """Where runs are looked for if nothing is said: `MLFLOW_TRACKING_URI`, else the store of this folder."""
+    """Return the store of commands without `--store`.
+
+    `MLFLOW_TRACKING_URI`, else the store of this folder.
+    """
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
 
 
 def open_existing(uri: str) -> "MlflowClient":
-    """Speaks with a store that is there; none is made.
+    """Open an existing store; none is created.
+
+    Args:
+      uri: `sqlite:///FILE`, or the address of a server or database.
+
+    Returns:
+      A client of the store.
 
     Raises:
-      DataError: it is not there, or no store.
+      DataError: there is no store at `uri`, or it cannot be used.
     """
     from ecgexp.tracking.mlflow.quiet import quieten
 
@@ -46,28 +58,34 @@ def open_existing(uri: str) -> "MlflowClient":
         uri = f"sqlite:///{file}"
     elif urlsplit(uri).scheme in ("", "file"):
         raise DataError(
-            f"--store {uri} is a folder, which MLflow no longer reads; type --store sqlite:///FOLDER/mlflow.db"
+            f"--store {uri}: it is a folder, which MLflow no longer reads; use --store "
+            "sqlite:///FOLDER/mlflow.db"
         )
     try:
         reach(uri)
         return MlflowClient(tracking_uri=uri)
     except ConfigError as error:
         raise DataError(_as_option(error)) from error
-    except Exception as error:  # noqa: BLE001 - the store's driver (SQLAlchemy, requests) has its own kinds of error
-        raise DataError(f"--store {redact(uri)} cannot be used: {reason(error)}") from error
+    except Exception as error:  # noqa: BLE001 - SQLAlchemy and requests raise their own types
+        raise DataError(
+            f"--store {redact(uri)}: the store cannot be used: {reason(error)}; use another --store"
+        ) from error
 
 
 def _as_option(error: ConfigError) -> str:
-    """What a run is told of `tracking.uri=`, for a command that has `--store` instead."""
-    why = str(error).replace("tracking.uri=", "--store ").partition("; to run without")[0]
-    return why.replace(" or tracking=none", "").strip()
+    """Rewrite a message about `tracking.uri=` for a command that has `--store` instead."""
+    text = str(error).replace(", or tracking=none", "").replace(" or tracking=none", "")
+    return text.replace("another tracking.uri=", "another --store").replace(
+        "tracking.uri=", "--store "
+    )
 
 
 def _check_sqlite(file: Path) -> None:
-    """Refuses a file that holds no runs, in which MLflow would make its tables."""
+    """Refuse a file without runs, in which MLflow would create its tables."""
     if not file.is_file():
         raise DataError(
-            f"there are no runs: {file} does not exist. Make one with `ecgexp`, or say where they are with --store "
+            f"there are no runs: {file} does not exist; use `ecgexp` to start a run, or name their "
+            "store with --store "
             "sqlite:///FOLDER/mlflow.db"
         )
     try:
@@ -79,6 +97,4 @@ def _check_sqlite(file: Path) -> None:
     except sqlite3.Error as error:
         raise DataError(f"{file} cannot be read: {error}") from error
     if not {"runs", "experiments"} <= tables:
-        raise DataError(
-            f"{file} is not a store of MLflow: say where the runs are with --store sqlite:///FOLDER/mlflow.db"
-        )
+        raise DataError(f"{file} is not a store of MLflow; use --store sqlite:///FOLDER/mlflow.db")

@@ -1,4 +1,7 @@
-"""Looking after a store: can it be written, and which of its runs say RUNNING though their process is gone?"""
+"""Checks of a store.
+
+Whether it can be written, and which runs have the status RUNNING without a process.
+"""
 
 import platform
 import sqlite3
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class StaleRun:
-    """A run that its process can no longer end.
+    """A run with the status RUNNING whose process has ended.
 
     Attributes:
       run_id: in MLflow.
@@ -31,10 +34,12 @@ class StaleRun:
 
 
 def check_sqlite(file: Path) -> None:
-    """Checks that the store `file` can be written, or can be made if it is missing; an older one is upgraded on a copy.
+    """Check that the store `file` can be written, or created if it is missing.
+
+    An older one is upgraded on a copy.
 
     Raises:
-      ConfigError: why not, and what to type.
+      ConfigError: it cannot; the message gives the reason and the remedy.
     """
     try:
         if file.exists():
@@ -48,9 +53,9 @@ def check_sqlite(file: Path) -> None:
 
 
 def find_stale(uri: str) -> list[StaleRun]:
-    """The runs of this machine that say RUNNING although their process has ended, as after `kill -9` or a power cut.
+    """Return the RUNNING runs of this machine whose process has ended, as after `kill -9`.
 
-    Runs of other machines, and runs that do not say which process makes them, are left alone.
+    Runs of other machines, and runs without the tags of a process, are left out.
 
     Args:
       uri: an existing store, absolute.
@@ -69,7 +74,7 @@ def find_stale(uri: str) -> list[StaleRun]:
 
 
 def close_stale(uri: str) -> list[StaleRun]:
-    """Marks the stale runs KILLED, with the reason, and returns them."""
+    """Set the status of stale runs to KILLED, with the reason, and return them."""
     stale = find_stale(uri)
     from mlflow import MlflowClient
 
@@ -78,22 +83,24 @@ def close_stale(uri: str) -> list[StaleRun]:
         client.set_tag(
             run.run_id,
             "status.reason",
-            "its process ended without saying how; closed by ecgexp-doctor",
+            "the process ended without reporting a status; closed by ecgexp-doctor",
         )
         client.set_terminated(run.run_id, status="KILLED")
     return stale
 
 
 def close_replaced(client: "MlflowClient", folder: Path, *, by: str | None) -> list[str]:
-    """Closes the runs that were begun from a folder and that the folder does not know: their process was killed before.
+    """Close the runs that were started from a folder whose `run.json` has another id, or none.
+
+    Their process was killed before it noted the id.
 
     Args:
-      client: of the store.
-      folder: of a run, held by this process.
-      by: the id of the folder's run, if it has one by now.
+      client: client of the store.
+      folder: folder of a run, held by this process.
+      by: the id of the folder's run; None if it has none.
 
     Returns:
-      Their ids; runs of another machine, or of a living process, stay.
+      The ids of the closed runs; runs of another machine, or of a running process, stay unchanged.
 
     Raises:
       TrackerUnavailable: the store does not answer.
@@ -111,8 +118,10 @@ def close_replaced(client: "MlflowClient", folder: Path, *, by: str | None) -> l
                 or not _has_ended(tags)
             ):
                 continue
-            then = f"; it was begun anew as {by}" if by else ""
-            client.set_tag(run_id, REASON_TAG, f"its process ended without saying how{then}")
+            then = f"; it was started again as {by}" if by else ""
+            client.set_tag(
+                run_id, REASON_TAG, f"the process ended without reporting a status{then}"
+            )
             client.set_terminated(run_id, status="KILLED")
             closed.append(run_id)
     return closed
@@ -136,7 +145,7 @@ def _has_ended(tags: Mapping[str, str]) -> bool:
         or "process.pid" not in tags
         or "process.started" not in tags
     ):
-        return False  # nobody here can tell
+        return False  # cannot be checked from here
     return not is_running(tags)
 
 

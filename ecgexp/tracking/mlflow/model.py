@@ -1,4 +1,4 @@
-"""Logging a classifier to MLflow as a model with a signature, an input example and its requirements."""
+"""Log a classifier to MLflow as a model with a signature, an input example and its requirements."""
 
 import hashlib
 import tempfile
@@ -20,26 +20,34 @@ from ecgexp.tracking.mlflow.store import Store
 NAME = "model"
 _DIGEST_TAG = "classifier.digest"
 
-# Named, because MLflow would otherwise load the model in a fresh process and watch its imports: 15 s instead of 1 s.
+# Listed, because MLflow would otherwise load the model in a new process to find its imports: 15 s
+# instead of 1 s.
 _REQUIREMENTS = ("mlflow", "numpy", "pydantic", "safetensors", "scipy", "tensorflow")
 
 
 def log_pyfunc(store: Store, run_id: str, folder: Path, *, input_example: ModelInput) -> None:
-    """Logs the classifier in `folder` as the model named `model` of a run; `runs:/<run_id>/model` is its address.
+    """Log the classifier in `folder` as the model named `model` of a run.
 
-    MLflow's own `log_model` does the same, but in whatever store and experiment are the current ones of the process. A call
-    that is repeated after it failed half-way goes on with what is there, so that the run has the model once.
+    `runs:/<run_id>/model` is its address.
+
+    MLflow's own `log_model` uses the current store and experiment of the process instead. A call
+    that is repeated after a failure continues from the existing entries, so that the run has the
+    model once.
 
     Args:
       store: where the run is.
       run_id: the MLflow run.
       folder: as `ecgexp.models.classifier.save_classifier` wrote it.
-      input_example: (n, window, leads) float32 millivolts, or a mapping of `signals_mv`, `rr` and `templates_mv`, those it takes.
+      input_example: (n, window, leads) float32 millivolts, or a mapping with `signals_mv` and those
+        of `rr` and `templates_mv` that the model takes.
     """
     logged = _logged_before(store, run_id, folder) or store.client.create_logged_model(
-        store.experiment_id, name=NAME, source_run_id=run_id, model_type="classifier",
+        store.experiment_id,
+        name=NAME,
+        source_run_id=run_id,
+        model_type="classifier",
         tags={_DIGEST_TAG: _folder_digest(folder)},
-    )  # fmt: skip
+    )
     if logged.status != LoggedModelStatus.READY:
         remove_partial_uploads(logged.artifact_location)
         _upload(store, run_id, logged, folder, input_example)
@@ -48,7 +56,7 @@ def log_pyfunc(store: Store, run_id: str, folder: Path, *, input_example: ModelI
 
 
 def is_logged(store: Store, run_id: str, folder: Path) -> bool:
-    """Whether the run has the classifier in `folder` as its model."""
+    """Return whether the run has the classifier in `folder` as its model."""
     logged = _logged_before(store, run_id, folder)
     return logged is not None and logged.model_id in _outputs(store, run_id)
 
@@ -92,7 +100,7 @@ def _upload(
 def save_pyfunc(
     folder: Path, target: Path, *, input_example: ModelInput, description: Model | None = None
 ) -> None:
-    """Writes the MLflow model of the classifier in `folder` to the new folder `target`."""
+    """Write the MLflow model of the classifier in `folder` to the new folder `target`."""
     class_names = read_description(folder)["class_names"]
     pyfunc.save_model(
         path=str(target),
@@ -107,7 +115,7 @@ def save_pyfunc(
 
 
 def signature(input_example: ModelInput, *, num_classes: int) -> ModelSignature:
-    """What goes in and comes out, with a free number of windows."""
+    """Return the signature of the features and the probabilities, for any number of windows."""
     if isinstance(input_example, Mapping):
         inputs = Schema([_spec(array, name) for name, array in input_example.items()])
     else:

@@ -1,6 +1,8 @@
-"""The MLflow model of a classifier, logged as this very code: no pickle, and the weights stay data.
+"""The MLflow model of a classifier, logged as this source file without pickle.
 
-MLflow runs this file when it loads the model; it is not meant to be imported. Whoever loads it needs ecgexp installed.
+The weights are stored as data.
+
+MLflow runs this file when it loads the model, which needs ecgexp installed. Do not import it.
 """
 
 from typing import Any
@@ -11,23 +13,24 @@ from mlflow.pyfunc import PythonModel
 
 
 class EcgClassifier(PythonModel):
-    """Scores raw windows in millivolts with the classifier that lies among the model's artifacts."""
+    """Predicts class probabilities of raw windows in millivolts."""
 
     def load_context(self, context: Any) -> None:
-        """Reads the classifier; nothing in its folder is executed."""
+        """Load the classifier; nothing in its folder is executed."""
         from ecgexp.models.classifier import load_classifier
 
         self._classifier = load_classifier(context.artifacts["classifier"])
 
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> np.ndarray:
-        """Class probabilities.
+        """Return class probabilities.
 
         Args:
           context: given by MLflow, not used.
-          model_input: (n, window, leads) float32 millivolts, or a dict of `signals_mv` (n, window, leads) and what the
-            model takes beside: `rr` (n, 20), `templates_mv` (n, window, leads).
-            The annotation names only the array: any other hint MLflow would take for a schema, beside the signature.
-          params: none.
+          model_input: (n, window, leads) float32 millivolts, or a dict of `signals_mv` (n,
+            window, leads) and, where the model takes them, `rr` (n, 20) and `templates_mv` (n, window,
+            leads). The annotation names only the array, because MLflow would use any other type as
+            a second schema.
+          params: not used.
 
         Returns:
           (n, num_classes) float64, columns in the order of the model's `class_names` metadata.

@@ -1,4 +1,7 @@
-"""MLflow's manners: no telemetry, no chatter, and no waiting for minutes on a server that does not answer."""
+"""Settings of MLflow.
+
+No telemetry, few log lines, and short timeouts for a server that does not answer.
+"""
 
 import logging
 import os
@@ -9,7 +12,8 @@ ENVIRONMENT = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # A server that is gone costs a run at most two such waits a minute (see `fanout`), instead of MLflow's 7 x 120 s.
+    # An unreachable server delays a run by at most two such waits a minute (see `mirrored`), not by
+    # MLflow's 7 x 120 s.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -17,17 +21,15 @@ ENVIRONMENT = {
 
 
 def quieten() -> None:
-    """Sets MLflow's environment variables, unless the user has set them, and the levels of its loggers.
+    """Set MLflow's environment variables that the user has not set, and its log levels.
 
-    MLflow can be told so only through the environment, which it reads when it is imported.
+    MLflow reads these settings only from the environment, when it is imported.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.utils.environment").setLevel(
-        logging.ERROR
-    )  # regrets that uv's environments have no pip
-    logging.getLogger("mlflow.store.db.utils").setLevel(
-        logging.CRITICAL
-    )  # shows the trace of what it raises anyway
+    # Warns that uv's environments have no pip.
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
+    # Logs the traceback of an error that it raises as well.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)

@@ -1,7 +1,7 @@
-"""Brings a run in a store up to what the run's folder says.
+"""Complete a run in a store from the run's folder.
 
-What is there is found out first and only what is missing is sent, the end last; so a call that is cut off is repeated, and a
-call that finds nothing to do sends nothing.
+The entries of the store are read first, and only missing ones are sent, the final status last. So a
+call that was interrupted can be repeated, and a call with nothing missing sends nothing.
 """
 
 import io
@@ -31,24 +31,26 @@ from ecgexp.tracking.mlflow.tracker import (
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-_PEOPLES = "mlflow.note.content"  # may be changed in the UI: what is there stays
+_EDITABLE = "mlflow.note.content"  # can be changed in the UI, so an existing value stays
 
 
 def replay(folder: Path, store: Store, run_id: str, *, with_end: bool = True) -> str:
-    """Completes the run `run_id` of the store.
+    """Send the missing entries of the run `run_id` to the store.
 
     Args:
-      folder: of the run; nobody else is at it.
-      store: where to; its experiment does not matter.
-      run_id: which it is there.
-      with_end: also how it ended; not for a run that is about to go on.
+      folder: folder of the run, held by this process.
+      store: the store; its `experiment_id` is not used.
+      run_id: id of the run in the store.
+      with_end: whether to send the final status; False for a run that is about to resume.
 
     Returns:
-      What was sent, e.g. `12 points, 3 files, the end (FINISHED)`; empty where nothing was missing.
+      What was sent, e.g. `12 points, 3 files, final status FINISHED`; empty where nothing was
+      missing.
 
     Raises:
       DataError: the folder is damaged, or the run was deleted in the store.
-      TrackerUnavailable: the store does not answer, or has no such run; what has arrived stays.
+      TrackerUnavailable: the store does not answer, or has no such run; entries that have arrived
+        stay.
     """
     values = read_run(folder)
     with reaching():
@@ -56,11 +58,11 @@ def replay(folder: Path, store: Store, run_id: str, *, with_end: bool = True) ->
         points = points_of(store, run)
     if run.info.lifecycle_stage == "deleted":
         raise DataError(
-            f"{folder}: its run was deleted in MLflow; `mlflow runs restore --run-id {run_id}` brings it back"
+            f"{folder}: its run was deleted in MLflow; use `mlflow runs restore --run-id {run_id}` "
+            "to restore it"
         )
-    is_parent = (
-        values["tags"].get("sweep.role") == "parent"
-    )  # with which a report may be kept at this moment
+    # A report may be uploaded to a parent run at this moment.
+    is_parent = values["tags"].get("sweep.role") == "parent"
     remove_partial_uploads(run.info.artifact_uri, older_than_s=60.0 if is_parent else 0.0)
     store = replace(store, experiment_id=run.info.experiment_id)
     tracker = MlflowTracker(store, run_id, params=run.data.params, points=points)
@@ -69,7 +71,7 @@ def replay(folder: Path, store: Store, run_id: str, *, with_end: bool = True) ->
     }
     tracker.log_params(params)
     tags = {name: text for name, text in values["tags"].items() if _lacks(run, name, text)}
-    if not with_end:  # the process that goes on is another one
+    if not with_end:  # the run resumes in another process
         tags = {name: text for name, text in tags.items() if not name.startswith("process.")}
     tracker.set_tags(tags)
     sent = {
@@ -86,7 +88,7 @@ def replay(folder: Path, store: Store, run_id: str, *, with_end: bool = True) ->
     ]
     words += ["the model"] if _send_model(folder, tracker, store, run_id) else []
     words += (
-        [f"the end ({values['status']})"]
+        [f"final status {values['status']}"]
         if with_end and _send_end(values, tracker, store, run)
         else []
     )
@@ -95,11 +97,11 @@ def replay(folder: Path, store: Store, run_id: str, *, with_end: bool = True) ->
 
 def _lacks(run: "Run", name: str, text: str) -> bool:
     kept = run.data.tags.get(name)
-    return kept != stored_tag(text) and not (name == _PEOPLES and kept is not None)
+    return kept != stored_tag(text) and not (name == _EDITABLE and kept is not None)
 
 
 def _send_points(folder: Path, tracker: MlflowTracker, kept: set[tuple[str, int | None]]) -> int:
-    """By name and step, which a run has once, whatever the time under which they arrived."""
+    """Send the missing points, identified by name and step, whatever their stored times."""
     number = 0
     for entry in read_entries(folder / "metrics.jsonl"):
         step, metrics, at = entry["step"], entry["metrics"], entry["time"]
@@ -139,7 +141,7 @@ def _send_files(
 def _missing_files(
     folder: Path, values: dict[str, Any], store: Store, run_id: str
 ) -> Iterator[str]:
-    """Artifacts that are not there, or of another size, as an upload that was cut off leaves them."""
+    """Yield artifacts that are missing or of another size, as after an interrupted upload."""
     paths = [path for path in values.get("artifacts", ()) if (folder / path).is_file()]
     kept: dict[str, int | None] = {}
     for parent in sorted({str(PurePosixPath(path).parent) for path in paths}):
@@ -152,7 +154,7 @@ def _missing_files(
 
 
 def _send_model(folder: Path, tracker: MlflowTracker, store: Store, run_id: str) -> bool:
-    if not (folder / EXAMPLE).exists():  # written when the model was handed over
+    if not (folder / EXAMPLE).exists():  # written by log_model
         return False
     with reaching():
         if is_logged(store, run_id, folder / "model"):
@@ -162,7 +164,10 @@ def _send_model(folder: Path, tracker: MlflowTracker, store: Store, run_id: str)
 
 
 def _example(folder: Path) -> ModelInput:
-    path, fix = folder / EXAMPLE, "remove it and the model is left out, or restore it from a copy"
+    path, fix = (
+        folder / EXAMPLE,
+        "restore the file from a copy, or remove it to leave the model out",
+    )
     content = read_bytes(path, fix=fix)
     try:
         arrays, _ = read_archive(io.BytesIO(content))
@@ -178,7 +183,9 @@ def _send_end(values: dict[str, Any], tracker: MlflowTracker, store: Store, run:
     kept = run.data.tags.get(REASON_TAG)
     if (run.info.status, kept) == (status, None if reason is None else stored_tag(reason)):
         return False
-    if reason is None and kept is not None:  # somebody had closed it for a reason that was none
+    if (
+        reason is None and kept is not None
+    ):  # the store has a reason from an earlier close that no longer applies
         with reaching():
             store.client.delete_tag(run.info.run_id, REASON_TAG)
     tracker.finish(status, reason, at=values.get("ended"))

@@ -1,4 +1,4 @@
-"""Opening an MLflow store: made safely when it is new, found out quickly when it is not there."""
+"""Open an MLflow store: create a new one safely, and report an unreachable one within seconds."""
 
 import socket
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class Store:
     """An MLflow store and the experiment in it.
 
     Attributes:
-      client: speaks with the store.
+      client: the client of the store.
       uri: its address, absolute, with the password if there is one: never print it.
       experiment_id: the experiment in which runs are made.
     """
@@ -38,24 +38,33 @@ class Store:
     experiment_id: str
 
     def refusal(self, what: str, error: Exception) -> ConfigError:
-        """Why the store does not do `what`, with the remedy."""
+        """Return the error for a refused request, with the remedy.
+
+        Args:
+          what: what the store refuses, as a clause.
+          error: the error of the store.
+        """
         if self.uri.startswith(_SQLITE) and is_disk_full(error):
             return why_not(Path(self.uri.removeprefix(_SQLITE)), error)
         return ConfigError(
-            f"tracking.uri={redact(self.uri)} {what}: {reason(error)}; correct tracking.uri=, or use tracking=none"
+            f"tracking.uri={redact(self.uri)}: {what}: {reason(error)}; use another tracking.uri=, "
+            "or tracking=none"
         )
 
 
 def open_store(
     uri: str, *, artifact_root: Path | str, experiment_name: str, base_dir: Path
 ) -> Store:
-    """Opens the store at `uri` and its experiment; a SQLite store and an experiment are made when they are missing.
+    """Open the store at `uri` and its experiment; a missing SQLite store or experiment is created.
 
     Args:
       uri: `sqlite:///FILE`, another database, or the address of a server.
-      artifact_root: where a SQLite store keeps the artifacts of a new experiment: a folder, or an address.
-      experiment_name: the experiment.
-      base_dir: what a relative SQLite file counts from.
+      artifact_root: folder or address of the artifacts of a new experiment in a SQLite store.
+      experiment_name: name of the experiment.
+      base_dir: folder that a relative SQLite file is resolved against.
+
+    Returns:
+      The store.
 
     Raises:
       ConfigError: the store cannot be reached or used.
@@ -71,37 +80,38 @@ def open_store(
         )
     if urlsplit(uri).scheme in ("", "file"):
         raise ConfigError(
-            f"tracking.uri={uri} is a folder, which MLflow no longer writes to: type tracking.uri=sqlite:///mlruns/mlflow.db"
+            f"tracking.uri={uri}: it is a folder, which MLflow no longer writes to; use "
+            "tracking.uri=sqlite:///mlruns/mlflow.db"
         )
     reach(uri)
     return _open(uri, experiment_name, location=None)
 
 
 def is_sqlite(uri: str) -> bool:
-    """Whether `uri` is meant as the address of a SQLite store."""
+    """Return whether `uri` is the address of a SQLite store."""
     return urlsplit(uri).scheme.partition("+")[0] == "sqlite"
 
 
 def check_sqlite_uri(uri: str) -> None:
-    """Refuses the address of a SQLite store that names no file, or more than a file.
+    """Check that the address of a SQLite store names a file and nothing else.
 
     Raises:
-      ConfigError: names the form.
+      ConfigError: it does not; the message names the form.
     """
     if not uri.startswith(_SQLITE) or uri.removeprefix(_SQLITE) in ("", ":memory:") or "?" in uri:
         raise ConfigError(
-            f"tracking.uri={uri}: it does not name a file of SQLite alone; use sqlite:///FILE, e.g. "
+            f"tracking.uri={uri}: it does not name a single SQLite file; use sqlite:///FILE, e.g. "
             "tracking.uri=sqlite:///mlruns/mlflow.db"
         )
 
 
 def sqlite_file(uri: str, base_dir: Path) -> Path:
-    """The absolute path of the database file of `uri`, which begins with `sqlite:///`."""
+    """Return the absolute path of the database file of `uri`, which begins with `sqlite:///`."""
     return resolved(base_dir / uri.removeprefix(_SQLITE))
 
 
 def _open_sqlite(file: Path, location: Callable[[], str], experiment_name: str) -> Store:
-    """Opens a SQLite store whose tables are whole; its experiment is made under a lock."""
+    """Open a SQLite store after its tables are complete; its experiment is created under a lock."""
     create_tables(file)
     try:
         with lock(file):
@@ -118,7 +128,7 @@ def _open(uri: str, experiment_name: str, *, location: Callable[[], str] | None)
         )
     except ConfigError:
         raise
-    except Exception as error:  # noqa: BLE001 - the store's driver (SQLAlchemy, requests) has its own kinds of error
+    except Exception as error:  # noqa: BLE001 - SQLAlchemy and requests raise their own types
         if uri.startswith(_SQLITE) and is_disk_full(error):
             raise why_not(Path(uri.removeprefix(_SQLITE)), error) from error
         raise _unusable(uri, error) from error
@@ -132,16 +142,15 @@ def _experiment(client: MlflowClient, name: str, location: Callable[[], str] | N
             check_location(place, tracking_uri=client.tracking_uri)
         try:
             return client.create_experiment(name, artifact_location=place)
-        except (
-            MlflowException
-        ):  # another process, on a server without our lock, may have been first
+        except MlflowException:  # a server has no such lock, so another process may have been first
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
     if found.lifecycle_stage == "deleted":
         raise ConfigError(
-            f"tracking.experiment_name={name} was deleted in MLflow: restore it with `mlflow experiments restore "
-            f"--experiment-id {found.experiment_id}`, or type another tracking.experiment_name="
+            f"tracking.experiment_name={name}: the experiment was deleted in MLflow; use `mlflow "
+            "experiments restore "
+            f"--experiment-id {found.experiment_id}`, or another tracking.experiment_name="
         )
     if location is not None:
         check_location(found.artifact_location, tracking_uri=client.tracking_uri)
@@ -149,15 +158,15 @@ def _experiment(client: MlflowClient, name: str, location: Callable[[], str] | N
 
 
 def reach(uri: str) -> None:
-    """Finds out within seconds whether anybody answers at `uri`; MLflow itself would try for minutes.
+    """Check within seconds that `uri` answers; MLflow itself would try for minutes.
 
     Raises:
-      ConfigError: nobody does.
+      ConfigError: it does not answer.
     """
     parts = urlsplit(uri)
     try:
         if parts.scheme in ("http", "https"):
-            import requests  # one of MLflow's own dependencies; unlike a bare socket it honours the proxies
+            import requests  # a dependency of MLflow; unlike a bare socket it uses proxies
 
             requests.get(uri.rstrip("/") + "/health", timeout=_PATIENCE_S)
         elif parts.hostname:
@@ -172,7 +181,10 @@ def reach(uri: str) -> None:
 
 
 def _innermost(error: BaseException) -> str:
-    """The last words of the chain of errors, e.g. "Connection refused"; the outer ones only repeat the address."""
+    """Return the message of the first error in the chain, e.g. "Connection refused".
+
+    Outer ones repeat the address.
+    """
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__
     return getattr(error, "strerror", None) or str(error)
@@ -180,6 +192,7 @@ def _innermost(error: BaseException) -> str:
 
 def _unusable(uri: str, error: Any) -> ConfigError:
     return ConfigError(
-        f"tracking.uri={redact(uri)} cannot be used: {reason(error)}. "
-        "Start the server or correct tracking.uri=; to run without MLflow type tracking=none"
+        f"tracking.uri={redact(uri)}: the store cannot be used: {reason(error)}; start the server, "
+        "or use "
+        "another tracking.uri=, or tracking=none"
     )

@@ -1,7 +1,8 @@
-"""The tables of a SQLite store of MLflow: made or upgraded on a hidden copy, never in place.
+"""The tables of a SQLite store of MLflow, created or upgraded on a hidden copy, never in place.
 
-MLflow makes the tables of a new store, and upgrades those of an older one, in dozens of steps in the file itself. A process
-that dies between two of them leaves a file that no version of MLflow opens again.
+MLflow creates the tables of a new store, and upgrades those of an older one, in dozens of steps in
+the file itself. A process that ends between two steps leaves a file that no version of MLflow can
+open.
 """
 
 import logging
@@ -28,17 +29,17 @@ _OWN = {"alembic_version", "experiments", "runs"}
 
 
 def create_tables(file: Path) -> None:
-    """Makes the store `file`, upgrades it, or leaves it as it is where its tables are those of the installed MLflow.
+    """Create or upgrade the store `file`, unless it has the tables of the installed MLflow.
 
-    Guarantees: whenever the process ends, `file` is missing or empty, as it was before, or a whole store
-    (`tests/tracking/test_store_tables.py`).
+    **Guarantees**: whenever the process ends, `file` is missing, empty or as before, or a complete
+    store (`tests/tracking/test_store_tables.py`).
 
     Args:
-      file: absolute path of the SQLite file; its folder is made.
+      file: absolute path of the SQLite file; its folder is created.
 
     Raises:
-      ConfigError: the file is no store, was left unfinished, or belongs to a newer MLflow; the disk is full, the file is in
-        use, or the folder cannot be written.
+      ConfigError: the file is not a store, is incomplete, or belongs to a newer MLflow; the disk is
+        full, the file is in use, or the folder cannot be written.
     """
     try:
         check_ordinary(file)
@@ -50,23 +51,24 @@ def create_tables(file: Path) -> None:
                 _make_or_upgrade(file)
     except ConfigError:
         raise
-    except Exception as error:  # noqa: BLE001 - SQLite, SQLAlchemy, Alembic and MLflow have their own kinds of error
+    except Exception as error:  # noqa: BLE001 - SQLAlchemy, Alembic and MLflow have own types
         raise why_not(file, error) from error
 
 
 @contextmanager
 def lock(file: Path) -> Iterator[None]:
-    """One process at a time makes tables or experiments in the store `file`.
+    """Let one process at a time create tables or experiments in the store `file`.
 
     Raises:
-      ConfigError: another process does not give it back.
+      ConfigError: another process has not released the lock in time.
     """
     held = FileLock(f"{file}.lock", timeout=_LOCK_S)
     try:
         held.acquire()
     except Timeout as error:
         raise ConfigError(
-            f"tracking.uri=sqlite:///{file}: another process has held {file}.lock for {_LOCK_S:.0f} s; end that process and "
+            f"tracking.uri=sqlite:///{file}: another process has held {file}.lock for "
+            f"{_LOCK_S:.0f} s; end that process and "
             "use the same command again"
         ) from error
     try:
@@ -76,40 +78,44 @@ def lock(file: Path) -> Iterator[None]:
 
 
 def why_not(file: Path, error: BaseException) -> ConfigError:
-    """What the failure to open or write the store `file` means, with the remedy."""
+    """Return the error for a store `file` that cannot be opened or written, with the remedy."""
     elsewhere = "or use tracking.uri=sqlite:////another/folder/mlflow.db or tracking=none"
     if is_disk_full(error):
         return ConfigError(
-            f"tracking.uri=sqlite:///{file}: the disk of {file.parent} is full; free some space, {elsewhere}"
+            f"tracking.uri=sqlite:///{file}: the disk of {file.parent} is full; free some space, "
+            f"{elsewhere}"
         )
     if "locked" in str(error):
         return ConfigError(
-            f"tracking.uri=sqlite:///{file}: another program has locked the store; end it and use the same command again, "
+            f"tracking.uri=sqlite:///{file}: another program has locked the store; end it and use "
+            "the same command again, "
             f"{elsewhere}"
         )
     if isinstance(error, OSError) or "readonly" in str(error) or "unable to open" in str(error):
         why = getattr(error, "strerror", None) or str(error)
         return ConfigError(
-            f"tracking.uri=sqlite:///{file}: cannot write to {file.parent} ({why}); make it writable, {elsewhere}"
+            f"tracking.uri=sqlite:///{file}: cannot write to {file.parent} ({why}); make it "
+            f"writable, {elsewhere}"
         )
     return ConfigError(
-        f"tracking.uri=sqlite:///{file}: the file cannot be used ({reason(error)}); restore it from a backup, or "
+        f"tracking.uri=sqlite:///{file}: the file cannot be used ({reason(error)}); restore it "
+        "from a backup, or "
         f"move it away with `mv {file} {file}.damaged` and use the same command again, {elsewhere}"
     )
 
 
 def _is_current(file: Path) -> bool:
-    """Whether the tables are those of the installed MLflow; writes nothing."""
+    """Return whether the tables are those of the installed MLflow; writes nothing."""
     from mlflow.store.db.base_sql_model import Base
 
     if not file.is_file() or not file.stat().st_size:
         return False
-    tables, revision = _look(file)
+    tables, revision = _tables_and_revision(file)
     return revision == _revisions()[0] and set(Base.metadata.tables) <= tables
 
 
-def _look(file: Path) -> tuple[set[str], str | None]:
-    """The names of the tables and MLflow's number of their version; None where the file has none."""
+def _tables_and_revision(file: Path) -> tuple[set[str], str | None]:
+    """Return the names of the tables, and their MLflow revision; None where the file has none."""
     with closing(sqlite3.connect(file, timeout=_BUSY_S)) as connection:
         tables = {
             name
@@ -125,7 +131,7 @@ def _look(file: Path) -> tuple[set[str], str | None]:
 
 @cache
 def _revisions() -> tuple[str, frozenset[str]]:
-    """The newest version of the tables that the installed MLflow knows, and all that it knows."""
+    """Return the newest and all revisions of the tables that the installed MLflow supports."""
     import mlflow.store.db.utils as utils
     from alembic.script import ScriptDirectory
 
@@ -139,11 +145,10 @@ def _make_or_upgrade(file: Path) -> None:
     part = file.with_name(f".{file.name}.part")
     _remove(part)
     try:
-        if (
-            not file.exists() or not _look(file)[0]
-        ):  # to look at it also has SQLite take back what was cut off
+        # Opening the file also makes SQLite roll back an interrupted transaction.
+        if not file.exists() or not _tables_and_revision(file)[0]:
             _bring_up_to_date(part)
-            _remove(file)  # a journal that outlived its database would be played into the new one
+            _remove(file)  # SQLite would apply a leftover journal to the new database
             os.replace(part, file)
         else:
             _upgrade(file, part)
@@ -152,12 +157,10 @@ def _make_or_upgrade(file: Path) -> None:
 
 
 def _upgrade(file: Path, part: Path) -> None:
-    tables, revision = _look(file)
+    tables, revision = _tables_and_revision(file)
     _check_is_ours(file, tables, revision)
     with closing(sqlite3.connect(file, timeout=_BUSY_S, isolation_level=None)) as original:
-        original.execute(
-            "PRAGMA locking_mode = EXCLUSIVE"
-        )  # from the next writing on, until it is closed
+        original.execute("PRAGMA locking_mode = EXCLUSIVE")  # from the next write until close
         original.execute("BEGIN EXCLUSIVE")
         original.execute("COMMIT")
         _copy(original, part)
@@ -175,7 +178,7 @@ def _upgrade(file: Path, part: Path) -> None:
             os.replace(hidden, kept)
             upgraded.backup(original)  # one transaction: the old tables or the new ones
     _log.warning(
-        "%s was upgraded to the tables of the installed MLflow; as it was before it is kept in %s",
+        "%s was upgraded to the tables of the installed MLflow; the previous file is %s",
         file,
         kept,
     )
@@ -184,12 +187,14 @@ def _upgrade(file: Path, part: Path) -> None:
 def _check_is_ours(file: Path, tables: set[str], revision: str | None) -> None:
     if revision is not None and revision not in _revisions()[1]:
         raise ConfigError(
-            f"tracking.uri=sqlite:///{file}: the store was made by a newer MLflow; install that version, or use "
+            f"tracking.uri=sqlite:///{file}: the store was made by a newer MLflow; install that "
+            "version, or use "
             "tracking.uri=sqlite:////another/folder/mlflow.db"
         )
     if not tables & _OWN:
         raise ConfigError(
-            f"tracking.uri=sqlite:///{file}: the file is a database of another program; use another file, e.g. "
+            f"tracking.uri=sqlite:///{file}: the file is a database of another program; use "
+            "another file, e.g. "
             "tracking.uri=sqlite:///mlruns/mlflow.db"
         )
 
@@ -202,7 +207,8 @@ def _unfinished(file: Path, tables: set[str], connection: sqlite3.Connection) ->
         else "it holds no runs:"
     )
     return ConfigError(
-        f"tracking.uri=sqlite:///{file}: the store is unfinished, because a process ended while MLflow made its tables; {holds} "
+        f"tracking.uri=sqlite:///{file}: the store is incomplete, because a process ended while "
+        f"MLflow created its tables; {holds} "
         f"move it away with `mv {file} {file}.unfinished` and use the same command again"
     )
 
@@ -230,11 +236,11 @@ def _bring_up_to_date(part: Path) -> None:
 
 
 def _without_syncs(connection: Any, _: Any) -> None:
-    """Nobody sees the file before it is whole, and then it is synced once."""
+    """Disable syncs: the file is hidden until it is complete, and is then synced once."""
     connection.execute("PRAGMA synchronous = OFF")
 
 
 def _remove(file: Path) -> None:
-    """The database and SQLite's files beside it."""
+    """Remove the database and SQLite's files beside it."""
     for path in (file, *(file.with_name(f"{file.name}{suffix}") for suffix in _BESIDE)):
         path.unlink(missing_ok=True)

@@ -1,4 +1,7 @@
-"""A run in MLflow. Spoken through the client, never through MLflow's global current run, so runs do not mix."""
+"""The tracker of a run in MLflow.
+
+It uses the client, never MLflow's global current run, so that runs do not mix.
+"""
 
 import hashlib
 import json
@@ -42,9 +45,9 @@ class MlflowTracker(FileArtifacts):
 
     Args:
       store: where the run is.
-      run_id: which it is.
-      params: what it has already.
-      points: the metric points it has already.
+      run_id: its id.
+      params: parameters that the run already has.
+      points: (metric, step) that the run already has.
     """
 
     def __init__(
@@ -65,34 +68,40 @@ class MlflowTracker(FileArtifacts):
     def create(
         cls, store: Store, run_name: str, *, tags: Mapping[str, str] | None = None
     ) -> "MlflowTracker":
-        """Begins a run. MLflow marks it RUNNING until `finish`.
+        """Create a run. Its status in MLflow is RUNNING until `finish`.
 
         Args:
-          store: where.
-          run_name: what the UI calls it.
-          tags: that it has from the first moment on.
+          store: the store.
+          run_name: name of the run in the UI.
+          tags: tags that the run has from the start.
+
+        Returns:
+          The tracker of the new run.
 
         Raises:
-          ConfigError: the store does not let us.
+          ConfigError: the store refuses a new run.
         """
         try:
             run = store.client.create_run(
                 store.experiment_id, run_name=run_name, tags=dict(tags or {})
             )
         except MlflowException as error:
-            raise store.refusal("refuses a new run", error) from error
+            raise store.refusal("the store refuses a new run", error) from error
         return cls(store, run.info.run_id, params={}, points=())
 
     @classmethod
     def resume(
         cls, store: Store, run_id: str, *, tags: Mapping[str, str] | None = None
     ) -> "MlflowTracker":
-        """Continues a run; why it had not finished no longer counts.
+        """Resume a run; the reason of its earlier end is removed.
 
         Args:
-          store: where it is.
-          run_id: which it is.
-          tags: that it has before it says RUNNING.
+          store: the store of the run.
+          run_id: its id.
+          tags: tags to set before its status becomes RUNNING.
+
+        Returns:
+          The tracker of the run.
 
         Raises:
           ConfigError: the store has no such run.
@@ -108,7 +117,7 @@ class MlflowTracker(FileArtifacts):
                 store.client.delete_tag(run_id, REASON_TAG)
             store.client.update_run(run_id, status="RUNNING")
         except MlflowException as error:
-            raise store.refusal(f"does not let the run {run_id} be resumed", error) from error
+            raise store.refusal(f"the store cannot resume run {run_id}", error) from error
         return cls(store, run_id, params=run.data.params, points=points)
 
     @property
@@ -120,18 +129,16 @@ class MlflowTracker(FileArtifacts):
     def url_hint(self) -> str:
         """The run's page on a server; for a SQLite store the command that starts the UI."""
         if self._store.uri.startswith("http"):
-            page = f"/#/experiments/{self._store.experiment_id}/runs/{self._run_id}?workflowType=machine_learning"
-            return redact(self._store.uri.rstrip("/")) + page
-        if (
-            self._store.uri == f"sqlite:///{Path.cwd()}/mlruns/mlflow.db"
-        ):  # where ecgexp-ui looks by itself
+            page = f"/#/experiments/{self._store.experiment_id}/runs/{self._run_id}"
+            return redact(self._store.uri.rstrip("/")) + page + "?workflowType=machine_learning"
+        if self._store.uri == f"sqlite:///{Path.cwd()}/mlruns/mlflow.db":  # default of ecgexp-ui
             return "uv run ecgexp-ui"
         if self._store.uri.startswith("sqlite"):
             return f"uv run ecgexp-ui --store {self._store.uri}"
         return f"mlflow ui --backend-store-uri {redact(self._store.uri)}"
 
     def log_params(self, params: Mapping[str, Scalar]) -> None:
-        """See `Tracker.log_params`; a long value is cut, and says so."""
+        """See `Tracker.log_params`; a long value is truncated and marked."""
         values = {
             name: shorten(str(value), limit=_MAX_PARAM) for name, value in loggable(params).items()
         }
@@ -150,9 +157,9 @@ class MlflowTracker(FileArtifacts):
     def log_metrics(
         self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None
     ) -> None:
-        """See `Tracker.log_metrics`; MLflow keeps values without a step at step 0.
+        """See `Tracker.log_metrics`; MLflow stores values without a step at step 0.
 
-        A point that MLflow has already, with the same value and time, it does not keep twice.
+        MLflow does not store a point with the same value and time twice.
         """
         fresh = self._points.check(metrics, step)
         milliseconds = round((time.time() if at is None else at) * 1000)
@@ -166,11 +173,11 @@ class MlflowTracker(FileArtifacts):
         self._points.keep(metrics, step)
 
     def discard_points(self, *, after: int) -> None:
-        """See `Tracker.discard_points`; MLflow takes nothing back."""
+        """See `Tracker.discard_points`; MLflow cannot delete points."""
         self._points.discard(after=after)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """See `Tracker.set_tags`; a long value is cut, and says so."""
+        """See `Tracker.set_tags`; a long value is truncated and marked."""
         fresh = {name: stored_tag(text) for name, text in taggable(tags).items()}
         for batch in _batches(RunTag(name, value) for name, value in fresh.items()):
             with reaching():
@@ -183,13 +190,19 @@ class MlflowTracker(FileArtifacts):
             self._store.client.log_artifact(self._run_id, str(path), folder or None)
 
     def log_dataset(self, dataset: DatasetInput) -> None:
-        """See `Tracker.log_dataset`; one MLflow input per split, with its class counts as the profile."""
+        """See `Tracker.log_dataset`.
+
+        One MLflow input per split, with its class counts as the profile.
+        """
         inputs = as_inputs(dataset)
         with reaching():
             self._store.client.log_inputs(self._run_id, datasets=inputs)
 
     def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
-        """See `Tracker.log_model`; `mlflow.pyfunc.load_model` reads it wherever ecgexp is installed."""
+        """See `Tracker.log_model`.
+
+        `mlflow.pyfunc.load_model` loads it where ecgexp is installed.
+        """
         from ecgexp.tracking.mlflow.model import log_pyfunc
 
         with reaching():
@@ -208,18 +221,18 @@ class MlflowTracker(FileArtifacts):
 
 
 def stored_tag(text: str) -> str:
-    """As MLflow keeps a tag: cut where it is long."""
+    """Return a tag as MLflow stores it: redacted, and truncated if it is long."""
     return shorten(redact(text), limit=_MAX_TAG)
 
 
 def as_inputs(dataset: DatasetInput) -> list[MlflowDatasetInput]:
-    """A dataset as MLflow keeps it: one input a split."""
+    """Return a dataset as MLflow stores it: one input per split."""
     return [_as_input(dataset, split, counts) for split, counts in dataset.counts.items()]
 
 
 def _as_input(dataset: DatasetInput, split: str, counts: Mapping[str, int]) -> MlflowDatasetInput:
-    # MLflow keeps one dataset per name and digest, with the profile of the run that came first: so the digest must also
-    # tell splits and their counts apart.
+    # MLflow stores one dataset per name and digest, with the profile of the first run: so the
+    # digest must also depend on the split and its counts.
     part = hashlib.sha256(json.dumps([split, dict(counts)]).encode()).hexdigest()[:8]
     profile = {
         "num_beats": sum(counts.values()),
@@ -236,14 +249,13 @@ def _as_input(dataset: DatasetInput, split: str, counts: Mapping[str, int]) -> M
 
 
 def points_of(store: Store, run: Run) -> set[tuple[str, int | None]]:
-    """The (metric, step) that the run has already."""
+    """Return the (metric, step) that the run already has."""
     ask = store.client.get_metric_history
     steps = {
         (name, point.step) for name in run.data.metrics for point in ask(run.info.run_id, name)
     }
-    return steps | {
-        (name, None) for name, step in steps if step == 0
-    }  # steps count from 1: MLflow's 0 is our None
+    # Steps count from 1: MLflow's step 0 stands for None.
+    return steps | {(name, None) for name, step in steps if step == 0}
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:
@@ -254,7 +266,10 @@ def _batches(items: Iterable[T]) -> Iterator[list[T]]:
 
 @contextmanager
 def reaching() -> Iterator[None]:
-    """Turns all the ways in which a store can be out of reach into one; what MLflow refuses stays a `ValueError`."""
+    """Raise every error of an unreachable store as `TrackerUnavailable`.
+
+    A refused value raises `ValueError`.
+    """
     import requests
     import sqlalchemy
 
