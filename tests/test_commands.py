@@ -80,7 +80,7 @@ def test_missing_run_is_refused_in_one_line(capsys, empty, name, run):
     assert said.err.startswith(f"{name}: {argument} {run}: ")
     assert said.err.count("\n") == 1
     assert any(
-        remedy in said.err for remedy in ("give the folder of", "with --store sqlite:///FOLDER")
+        remedy in said.err for remedy in ("use the folder of", "with --store sqlite:///FOLDER")
     )
     assert not (empty / "mlruns").exists()
 

@@ -130,11 +130,11 @@ def test_a_run_that_is_better_on_every_patient_is_better(make_run, told):
         == pytest.approx(2 / 2**6)
     )
     assert "McNemar: p = 0.031 (exact)" in text
-    assert "beats of one patient are not independent, so that this p is too small" in text
+    assert "beats of one patient are not independent, so this p is too small" in text
     assert "Sign flips over patients: p = 0.031 (B better in 6, A in 0, equal in 0)" in text
     assert "6 patients are few" in text
     assert "Each run is one seed" in text
-    assert "makes the chosen one's score optimistic" in text
+    assert "makes its score optimistic" in text
 
 
 def test_a_difference_within_noise_may_be_chance(make_run, told):
@@ -155,8 +155,8 @@ def test_a_run_held_against_itself_does_not_differ(make_run, told):
         for row in values["scores"]
     } == {(0, 0, 0)}
     assert values["verdict"] == "A and B say the same of every beat: neither is better."
-    assert "A and B are one run" in text
-    assert "no setting that bears on the result" in text
+    assert "A and B are the same run" in text
+    assert "no setting that affects the result" in text
 
 
 def test_beats_in_another_order_are_matched(make_run, told):
@@ -173,7 +173,7 @@ def test_two_seeds_of_one_configuration_are_told(make_run, told):
     text, values = told(make_run("a", predictions()), b)
     assert values["only_seed_differs"] is True
     assert values["verdict"].endswith(
-        "Only the seed differs: this is what a seed makes, and no setting."
+        "Only the seed differs: the difference comes from the seed, not from a setting."
     )
     assert "Each run is one seed" not in text
 
@@ -183,7 +183,7 @@ def test_equal_runs_with_other_predictions_are_told(make_run, told):
         make_run("a", predictions()), make_run("b", predictions(right=slightly_better))
     )
     assert values["verdict"].endswith(
-        "Nothing differs between the runs: this is what training makes by itself."
+        "No setting differs: the difference comes from nondeterministic training."
     )
 
 
@@ -193,8 +193,8 @@ def test_other_data_and_other_beats_are_said_aloud(make_run, told):
         make_run("a", predictions()), make_run("b", b, tags={"dataset.digest": "d2"})
     )
     assert values["beats"] == {"common": 200, "only_a": 40, "only_b": 0, "patients": 5}
-    assert "NOT THE SAME BEATS: 40 test beats of A are not among B's, and 0 of B's" in text
-    assert "NOT THE SAME DATA: the digests of the beats differ (d1 and d2)" in text
+    assert "Different beats: 40 test beats of A are not among B's, and 0 of B's" in text
+    assert "Different data: the digests of the beats differ (d1 and d2)" in text
     assert values["origin"] == [{"name": "dataset.digest", "a": "d1", "b": "d2"}]
 
 
@@ -228,7 +228,7 @@ def test_under_five_patients_there_is_a_comparison_without_intervals(make_run, t
         (
             predictions(),
             {"dataset.name": "svdb 1.0.0"},
-            "A was judged on mitdb 1.0.0, and B on svdb 1.0.0",
+            "A was evaluated on mitdb 1.0.0, and B on svdb 1.0.0",
         ),
     ],
 )
@@ -250,11 +250,11 @@ def test_averages_over_other_classes_are_said_aloud(make_run, told):
         "b", predictions(right=slightly_better), metrics=every | {"test/support/V": 0.0}, **data
     )
     said, values = told(a, b)
-    assert "NOT THE SAME CLASSES" in said
+    assert "Different classes" in said
     assert "A's over N, S, V and B's over N, S; below both are over N, S, V" in said
     assert values["classes_in_average"] == list(CLASSES)
     said, _ = told(a, a)
-    assert "NOT THE SAME CLASSES" not in said
+    assert "Different classes" not in said
 
 
 def test_classes_without_common_beats_are_said(make_run, told):
@@ -282,7 +282,7 @@ def test_privacy_stands_beside(make_run, told):
     private = {"privacy/epsilon": 3.21, "privacy/delta": 0.001}
     a = make_run("a", predictions(), metrics=private, settings={"privacy.unit": "patient"})
     text, values = told(a, make_run("b", predictions(right=slightly_better)))
-    assert "A: ε = 3.21, δ = 0.001, of a patient B: no claim" in text
+    assert "A: ε = 3.21, δ = 0.001, of a patient B: no privacy guarantee" in text
     rows = {"rows_per_unit": 1, "overlapping_rows": 1, "epsilon_overlap": None}
     assert (
         values["runs"]["a"]["privacy"]
@@ -290,7 +290,7 @@ def test_privacy_stands_beside(make_run, told):
     )
     assert values["runs"]["b"]["privacy"] == {"epsilon": None, "delta": None, "unit": None} | rows
     assert (
-        "A keeps a promise of privacy and B makes none: part of the difference is its price."
+        "A has a privacy guarantee and B has none: part of the difference is due to it."
         in values["notes"]
     )
     assert "privacy.unit (A only) patient –" in text
@@ -323,7 +323,8 @@ def test_promises_to_other_units_cannot_be_compared(make_run, told):
     ]  # fmt: skip
     text, _ = told(*runs)
     assert (
-        "The ε protect another unit, beat in A and patient in B: they cannot be compared." in text
+        "The ε are for different units of privacy, beat in A and patient in B: they cannot be compared."
+        in text
     )
     assert "part of the difference is its price" not in text
 
@@ -335,14 +336,14 @@ def test_validation_beats_are_asked_for_by_name(make_run, told):
     )
     text, values = told(a, b, "--split", "validation")
     assert values["split"] == "validation"
-    assert "Where validation beats chose the epoch that was kept" in text
+    assert "Where validation beats selected the epoch" in text
 
 
 def test_a_run_that_failed_late_and_code_without_a_commit_are_said(make_run, told):
     b = make_run("b", predictions(), status="KILLED", tags={"git.dirty": "true"})
     text, _ = told(make_run("a", predictions()), b)
     assert "B is KILLED and not FINISHED" in text
-    assert "Code with changes that no commit holds was used" in text
+    assert "A run used code with uncommitted changes" in text
 
 
 def test_the_verdict_goes_by_what_chose_the_epoch(make_run, told):

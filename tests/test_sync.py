@@ -158,7 +158,7 @@ def held(folder):
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (lambda: (Path("no/where"),), "RUN no/where: there is no folder no/where; give the folder of a run"),
+        (lambda: (Path("no/where"),), "RUN no/where: there is no folder no/where; use the folder of a run"),
         (lambda: (begin(Path("run")).local.folder,), "run is still running; use the same command again when it has ended"),
         (lambda: held(Path("run")), "run is being used by another process; use this command again when it has ended"),
         (lambda: (stopped(Path("run"), **{"process.host": "elsewhere"}),), "run has the status RUNNING on elsewhere, which cannot"),

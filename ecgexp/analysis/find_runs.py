@@ -1,4 +1,4 @@
-"""Finished runs read back, from an MLflow store or from their own folders: what reports and comparisons are made of."""
+"""Finished runs, read from an MLflow store or from their own folders."""
 
 import math
 import os
@@ -27,22 +27,22 @@ _PAGE = 1000
 
 
 class UnknownExperimentError(DataError):
-    """The store is there, and has no experiment of that name."""
+    """The store has no experiment of that name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredRun:
-    """A run as it was kept.
+    """A stored run.
 
     Attributes:
-      run_id: its id in MLflow; of a folder that never was in MLflow, the folder's path.
+      run_id: its id in MLflow; for a run that never was in MLflow, the path of its folder.
       name: as the UI shows it.
       status: FINISHED, FAILED, KILLED or RUNNING.
-      started: seconds since 1970; 0 where it is not known.
+      started: seconds since 1970; 0 if unknown.
       params: dotted name -> value, as text.
       metrics: name -> last value.
       tags: name -> text.
-      parent_id: of the run it belongs to; None for a run that stands alone.
+      parent_id: id of its parent run; None for a single run.
       experiment: in MLflow; empty for a run that was found by its id or folder.
     """
 
@@ -58,9 +58,12 @@ class StoredRun:
     _files: KeptFiles = field(repr=False, compare=False)
 
     def artifact(self, path: str) -> Path | None:
-        """The file or folder that was kept under `path` (slash-separated), on this machine; None where the run has none.
+        """Return the local file or folder of the artifact `path`; None where the run has none.
 
-        It may be the kept file itself: read it and leave it as it is.
+        It may be the stored file itself, so do not change it.
+
+        Args:
+          path: slash-separated, inside the run.
 
         Raises:
           ValueError: `path` leaves the run.
@@ -68,21 +71,21 @@ class StoredRun:
         return self._files.find(str(PurePosixPath(check_path(path))))
 
     def read_json(self, path: str, kind: type[T] = dict[str, Any]) -> T | None:
-        """The nested values kept under `path`; None where the run has none.
+        """Return the nested values stored at `path`; None where the run has none.
 
         Args:
           path: slash-separated.
-          kind: what they are, as for `ecgexp.storage.reading.read_json`.
+          kind: their type, as for `ecgexp.storage.reading.read_json`.
 
         Raises:
-          DataError: the file is damaged, or of another kind.
+          DataError: the file is damaged, or of another type.
           ValueError: `path` leaves the run.
         """
         file = self.artifact(path)
         return None if file is None else read_json(file, kind, fix=self.fix)
 
     def text(self, path: str) -> str:
-        """The text kept under `path`, without blanks around it; empty where the run has none.
+        """Return the stripped text stored at `path`; empty where the run has none.
 
         Raises:
           DataError: the file is damaged.
@@ -93,12 +96,12 @@ class StoredRun:
 
     @property
     def fix(self) -> str:
-        """What can be done about a damaged file of the run."""
+        """The remedy for a damaged file of the run, for messages."""
         return f"restore the file from a copy, or leave run {quoted(self.name)} out"
 
 
 def find_run(name: str, *, uri: str | None = None) -> StoredRun:
-    """The run of that MLflow id, or in that folder.
+    """Return the run with that MLflow id, or in that folder.
 
     Args:
       name: an id, or the path of a run's folder.
@@ -107,11 +110,12 @@ def find_run(name: str, *, uri: str | None = None) -> StoredRun:
     Raises:
       DataError: there is no such run.
     """
-    if os.path.isdir(name):  # unlike Path.is_dir, says no to a name that no file can have
+    if os.path.isdir(name):  # unlike Path.is_dir, False for an invalid file name
         return _in_folder(Path(name))
-    if "/" in name:  # no id has one, and what is said of a missing store would lead astray
+    if "/" in name:  # not an id, so a message about the store would mislead
         raise DataError(
-            f"there is no folder {name}; give the folder of a run under outputs/, or the id of a run in MLflow"
+            f"there is no folder {name}; use the folder of a run under outputs/, or the id of a "
+            "run in MLflow"
         )
     from mlflow.exceptions import MlflowException
 
@@ -120,13 +124,14 @@ def find_run(name: str, *, uri: str | None = None) -> StoredRun:
         return _in_store(client, client.get_run(name))
     except MlflowException as error:
         raise DataError(
-            f"{name} is neither the folder of a run nor a run of {redact(uri or default_uri())}; look its id up with "
-            "ecgexp-ui, or give the folder under outputs/"
+            f"{name} is neither the folder of a run nor a run of {redact(uri or default_uri())}; "
+            "look up its id with "
+            "ecgexp-ui, or use its folder under outputs/"
         ) from error
 
 
 def children_of(parent: StoredRun, *, uri: str | None = None) -> list[StoredRun]:
-    """The runs that belong to a sweep's parent run in MLflow, oldest first.
+    """Return the runs of a sweep's parent run in MLflow, oldest first.
 
     Raises:
       DataError: there is no such store.
@@ -141,7 +146,7 @@ def children_of(parent: StoredRun, *, uri: str | None = None) -> list[StoredRun]
 def search_runs(
     *, experiment: str | None = None, filter_string: str = "", uri: str | None = None
 ) -> list[StoredRun]:
-    """Runs of a store, oldest first.
+    """Return runs of a store, oldest first.
 
     Args:
       experiment: the experiment's name; None: all.
@@ -158,7 +163,7 @@ def search_runs(
     known = {one.name: one.experiment_id for one in found}
     if experiment is not None and experiment not in known:
         raise UnknownExperimentError(
-            f"there is no experiment {experiment}; there are: {', '.join(sorted(known)) or 'none'}"
+            f"there is no experiment {experiment}; use one of: {', '.join(sorted(known)) or 'none'}"
         )
     ids = [known[experiment]] if experiment is not None else list(known.values())
     try:
@@ -179,13 +184,17 @@ def _runs(client: "MlflowClient", experiments: Sequence[str], filter_string: str
         return []
     return _all_pages(
         lambda token: client.search_runs(
-            list(experiments), filter_string, order_by=["attributes.start_time ASC"], max_results=_PAGE, page_token=token
+            list(experiments),
+            filter_string,
+            order_by=["attributes.start_time ASC"],
+            max_results=_PAGE,
+            page_token=token,
         )
-    )  # fmt: skip
+    )
 
 
 def _all_pages(ask: Callable[[str | None], Any]) -> list[Any]:
-    """Everything that `ask(token)` lists, page by page."""
+    """Return everything that `ask(token)` lists, page by page."""
     page = ask(None)
     found = list(page)
     while page.token:
@@ -196,17 +205,32 @@ def _all_pages(ask: Callable[[str | None], Any]) -> list[Any]:
 
 def _in_store(client: "MlflowClient", run: "Run") -> StoredRun:
     return StoredRun(
-        run_id=run.info.run_id, name=run.info.run_name, status=run.info.status, started=(run.info.start_time or 0) / 1000,
-        params=run.data.params, metrics=run.data.metrics, tags=run.data.tags, parent_id=run.data.tags.get(PARENT_TAG),
+        run_id=run.info.run_id,
+        name=run.info.run_name,
+        status=run.info.status,
+        started=(run.info.start_time or 0) / 1000,
+        params=run.data.params,
+        metrics=run.data.metrics,
+        tags=run.data.tags,
+        parent_id=run.data.tags.get(PARENT_TAG),
         _files=StoreFiles(client, run.info.run_id, run.info.artifact_uri),
-    )  # fmt: skip
+    )
 
 
 def _in_folder(folder: Path) -> StoredRun:
     run, points = read_run(folder), read_metrics(folder / "metrics.jsonl")
     return StoredRun(
-        run_id=run.get("run_id") or str(folder), name=run["tags"].get("mlflow.runName", folder.name), status=run["status"],
-        started=0.0, params={name: str(value) for name, value in run["params"].items()},
-        metrics={name: math.nan if value is None else value for _, values in points for name, value in values.items()},
-        tags=run["tags"], parent_id=run["tags"].get(PARENT_TAG), _files=FolderFiles(folder),
-    )  # fmt: skip
+        run_id=run.get("run_id") or str(folder),
+        name=run["tags"].get("mlflow.runName", folder.name),
+        status=run["status"],
+        started=0.0,
+        params={name: str(value) for name, value in run["params"].items()},
+        metrics={
+            name: math.nan if value is None else value
+            for _, values in points
+            for name, value in values.items()
+        },
+        tags=run["tags"],
+        parent_id=run["tags"].get(PARENT_TAG),
+        _files=FolderFiles(folder),
+    )

@@ -1,4 +1,4 @@
-"""Numbers as the page writes them."""
+"""Formats of numbers on the report page."""
 
 import math
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ecgexp.analysis.spread import Spread
 from ecgexp.formatting import epsilon_text
 
-_BLANK = "\N{NO-BREAK SPACE}"  # a range stays in one line
+_BLANK = "\N{NO-BREAK SPACE}"  # keeps a range on one line
 UNDEFINED = "undefined"
 CLASS_SCORES = {"f1": "F1", "sensitivity": "sensitivity", "positive_predictivity": "+P"}
 

@@ -1,4 +1,4 @@
-"""One finished run, as the page needs it: read once from what the run kept."""
+"""One finished run as the report needs it, read from the run's artifacts."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,18 +28,21 @@ class Row:
       params: dotted name -> value, as text.
       metrics: name -> value, the defined ones.
       undefined: name -> why it has no value.
-      notes: what they are about -> what the run's scores do not rest on.
+      notes: subject -> limits of the run's scores.
       seconds: from start to end; None where it is not known.
-      step: the epoch or round that was kept; None where it is not known.
+      step: the selected epoch or round; None where it is not known.
       classes: in the order of the labels.
       database: name and version.
       digest: of the beats.
       counts: split -> class -> beats.
-      privacy: as `PrivacyStatement.as_dict` gives it; None where no promise was asked for.
-      statement: the promise in words; empty without one.
-      command: what reproduces the run; empty where it was not kept.
-      confusion: (classes, classes) test beats by true (row) and predicted class; None where they were not kept.
-      clients: how each client's test beats are scored, as `ClientScores.rows` gives them; empty where beats are pooled.
+      privacy: as `PrivacyStatement.as_dict` gives it; None where no privacy guarantee was
+        requested.
+      statement: the privacy guarantee in words; empty without one.
+      command: the command of the run; empty where it was not stored.
+      confusion: (classes, classes) test beats by true (row) and predicted class; None where they
+        were not stored.
+      clients: scores of each client's test beats, as `ClientScores.rows` gives them; empty where
+        beats are pooled.
     """
 
     run_id: str
@@ -63,7 +66,10 @@ class Row:
     clients: Sequence[Mapping[str, Any]]
 
     def averaged(self, split: str) -> tuple[str, ...] | None:
-        """The classes over which macro F1 and other averages of a split were taken; None where the run does not tell."""
+        """The classes over which macro F1 and other averages of a split were taken.
+
+        None where the run does not say.
+        """
         return averaged_classes(self.metrics, split, self.classes)
 
     @property
@@ -77,7 +83,10 @@ class Row:
 
     @property
     def epsilon(self) -> float:
-        """ε of the promise; of a simulation what its noise would be worth if it were secret; infinite without noise."""
+        """ε of the privacy guarantee.
+
+        Of a simulation, ε if its noise were secret; infinite without noise.
+        """
         name = {"private": "epsilon", "simulation": "epsilon_if_noise_were_secret"}.get(
             self.guarantee
         )
@@ -88,7 +97,10 @@ class Row:
 
     @property
     def overlap(self) -> tuple[int, float] | None:
-        """The most rows that share samples with one heartbeat, and ε of these together; None where only the unit's own do."""
+        """The most rows that share samples with one heartbeat, and ε of these together.
+
+        None where only the unit's own do.
+        """
         values = self.privacy or {}
         if self.guarantee != "private" or values.get("overlapping_rows", 1) <= values.get(
             "rows_per_unit", 1
@@ -99,13 +111,13 @@ class Row:
 
     @property
     def delta(self) -> float:
-        """δ of the promise; NaN without one."""
+        """δ of the privacy guarantee; NaN without one."""
         found = (self.privacy or {}).get("delta", self.metrics.get("privacy/delta"))
         return math.nan if found is None or self.guarantee == "none" else float(found)
 
 
 def read_row(run: StoredRun) -> Row:
-    """What a finished run kept.
+    """Read the artifacts of a finished run.
 
     Raises:
       DataError: a file of the run is damaged.
@@ -115,17 +127,30 @@ def read_row(run: StoredRun) -> Row:
     selection = result.get("selection") or {}
     confusion, classes = _confusion(run)
     return Row(
-        run_id=run.run_id, name=run.name, seed=run.params.get("seed", ""), started=run.started, params=run.params,
-        metrics={name: value for name, value in run.metrics.items() if value is not None and math.isfinite(value)},
-        undefined=result.get("undefined") or {}, notes=result.get("notes") or {},
-        seconds=result.get("seconds"), step=selection.get("step"),
-        classes=tuple(data.get("classes") or classes), counts=data.get("beats") or {},
+        run_id=run.run_id,
+        name=run.name,
+        seed=run.params.get("seed", ""),
+        started=run.started,
+        params=run.params,
+        metrics={
+            name: value
+            for name, value in run.metrics.items()
+            if value is not None and math.isfinite(value)
+        },
+        undefined=result.get("undefined") or {},
+        notes=result.get("notes") or {},
+        seconds=result.get("seconds"),
+        step=selection.get("step"),
+        classes=tuple(data.get("classes") or classes),
+        counts=data.get("beats") or {},
         database=data.get("database") or run.tags.get("dataset.name", ""),
         digest=data.get("digest") or run.tags.get("dataset.digest", ""),
         privacy=result.get("privacy") or run.read_json("privacy.json", PrivacyValues),
         statement=run.text("privacy_statement.txt"),
-        command=run.tags.get("command", ""), confusion=confusion, clients=_clients(run),
-    )  # fmt: skip
+        command=run.tags.get("command", ""),
+        confusion=confusion,
+        clients=_clients(run),
+    )
 
 
 def _confusion(run: StoredRun) -> tuple[np.ndarray | None, tuple[str, ...]]:

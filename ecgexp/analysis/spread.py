@@ -66,7 +66,10 @@ def score_of(rows: Sequence[Row], split: str, score: str) -> Spread:
 
 
 def interval_of(metrics: Mapping[str, float], split: str, score: str) -> tuple[float, float] | None:
-    """The 95 % interval that a run's metrics give for one score, e.g. `f1/V`; None where it has none."""
+    """The 95 % interval that a run's metrics give for one score, e.g. `f1/V`.
+
+    None where it has none.
+    """
     metric, slash, name = score.partition("/")
     low, high = (metrics.get(f"{split}/{metric}_ci_{end}{slash}{name}") for end in ("low", "high"))
     return None if low is None or high is None else (low, high)

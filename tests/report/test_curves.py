@@ -52,7 +52,9 @@ def test_runs_without_noise_are_drawn_if_data_split_and_model_agree(group):
 
 def test_a_simulation_says_that_it_promises_nothing(group):
     made = group((private(1.0), {"privacy": guarantee(3.0, simulation=True)}))
-    assert [curve.label for curve in curves.curves(made)] == ["simulation, no promise, per beat"]
+    assert [curve.label for curve in curves.curves(made)] == [
+        "simulation, no privacy guarantee, per beat"
+    ]
 
 
 def test_a_promise_without_a_finite_price_is_on_no_curve(group):

@@ -63,7 +63,7 @@ def test_failed_killed_running_and_damaged_runs_are_told_with_their_reasons(tmp_
     reasons = [one.reason for one in found.failures]
     assert reasons[0] == "DataError: training diverged"
     assert "result.json" in reasons[1]
-    assert reasons[2] == "it has not ended"
+    assert reasons[2] == "the run has not ended"
 
 
 @pytest.fixture

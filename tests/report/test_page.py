@@ -194,7 +194,10 @@ def test_means_and_ranges_in_the_table_are_those_computed_by_hand(tmp_path, repo
     assert "privacy.noise_multiplier" not in header  # it does not vary among the runs that have it
     assert [one["accuracy"] for one in found] == ["0.900 [0.850, 0.950]", "0.650 (0.500 to 0.750)"]
     assert [one["macro F1"] for one in found] == ["undefined", "0.300 (0.100 to 0.600)"]
-    assert [(one["ε"], one["δ"]) for one in found] == [("no promise", "–"), ("7.50", "1e-05")]
+    assert [(one["ε"], one["δ"]) for one in found] == [
+        ("no privacy guarantee", "–"),
+        ("7.50", "1e-05"),
+    ]
     assert [one["time of a run"] for one in found] == ["60 s", "200 s (100 s to 300 s)"]
     assert "undefined, jk index: no beat was predicted S [1]" in page.text
     classes = page.tables["Scores of each class on the test beats"]
@@ -223,7 +226,7 @@ def test_page_states_the_overlap_beside_the_epsilon_of_a_row(tmp_path, report):
     header, *rows = report().tables["Scores on the test beats, one row a configuration"]
     found = {row[header.index("ε")].replace("\N{NO-BREAK SPACE}", " ") for row in rows}
     assert found == {
-        "3.31", "2.31; 28.0 of 5 rows that share samples", "1.31; ∞ of 5 rows that share samples", "no promise",
+        "3.31", "2.31; 28.0 of 5 rows that share samples", "1.31; ∞ of 5 rows that share samples", "no privacy guarantee",
     }  # fmt: skip
 
 
@@ -275,14 +278,14 @@ def test_beats_are_counted_once_for_each_way_in_which_they_are_dealt(tmp_path, r
     for seed, beats in enumerate((7001, 7001, 6000)):
         finished(tmp_path / f"{seed}", params=CENTRALIZED, seed=seed, train_beats=beats)
     tables = report().tables
-    assert tables[f"Beats of {SYNTHETIC}, as dealt in run 0"][1:] == [
+    assert tables[f"Beats of {SYNTHETIC}, as assigned in run 0"][1:] == [
         ["train", *["7001"] * 5],
         ["test", *["301"] * 5],
     ]
-    assert tables[f"Beats of {SYNTHETIC}, as dealt in run 2"][1] == ["train", *["6000"] * 5]
+    assert tables[f"Beats of {SYNTHETIC}, as assigned in run 2"][1] == ["train", *["6000"] * 5]
     for seed in range(3, 6):
         finished(tmp_path / f"{seed}", params=CENTRALIZED, seed=seed, train_beats=seed)
-    assert "Other runs deal the beats in 2 other ways" in report().text
+    assert "Other runs assign the beats in 2 other ways" in report().text
 
 
 def test_synthetic_data_are_told_at_once(tmp_path, report):
@@ -297,7 +300,7 @@ def test_a_run_that_repeats_faults_is_named_at_the_top_and_is_on_no_curve(tmp_pa
     finished(
         tmp_path / "2", params=CENTRALIZED, database="mitdb 1.0.0", metrics={"test/accuracy": 0.751}
     )
-    assert "Faults repeated" not in report().text
+    assert "Protocol errors switched on" not in report().text
     assert re.findall(r"without noise (\[\d\]: 0\.\d+)", report().source) == ["[1]: 0.751"]
     faults = {
         "protocol_errors.protocol": "central",
@@ -312,7 +315,7 @@ def test_a_run_that_repeats_faults_is_named_at_the_top_and_is_on_no_curve(tmp_pa
         metrics={"test/accuracy": 0.999},
     )
     page = report()
-    assert "Faults repeated on purpose." in page.text
+    assert "Protocol errors switched on." in page.text
     assert re.search(r"\[\d\] split_by_beat, last_checkpoint", page.source.replace("<wbr>", ""))
     assert re.findall(r"without noise (\[\d\]: 0\.\d+)", page.source) == ["[1]: 0.751"]
 
@@ -321,7 +324,7 @@ def test_real_data_are_not_called_synthetic_and_stand_beside_what_was_published(
     finished(tmp_path / "1", params=private(1.0), database="mitdb 1.0.0", privacy=guarantee(2.0))
     page = report()
     assert "ynthetic" not in page.text
-    assert "not the same promise" in page.text
+    assert "not the same guarantee" in page.text
     assert "doi:10.1145/3320269.3384740" in page.text
     assert "FedAvg, non-IID clients: 0.877" in page.text
 
@@ -360,7 +363,7 @@ def test_validation_scores_are_not_passed_for_test_scores(tmp_path, report):
         metrics={"validation/accuracy": 0.625, "validation/macro_f1": 0.5},
     )
     page = report()
-    assert "No run looked at its test beats." in page.text
+    assert "No run was evaluated on its test beats." in page.text
     assert "0.625" in page.tables["Scores on the validation beats, one row a configuration"][1]
 
 

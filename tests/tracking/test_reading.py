@@ -227,7 +227,7 @@ def test_an_unknown_run_is_refused_by_its_name(mlflow_store, tmp_path, monkeypat
 
 
 def test_a_folder_that_is_not_there_is_said_to_be_so_before_any_store_is_asked(tmp_path):
-    with pytest.raises(DataError, match=r"there is no folder outputs/no; give the folder"):
+    with pytest.raises(DataError, match=r"there is no folder outputs/no; use the folder"):
         find_run("outputs/no", uri=f"sqlite:///{tmp_path}/no.db")
 
 
@@ -319,7 +319,7 @@ def test_an_experiment_without_runs_has_none(experiment, full_run):
 
 def test_an_unknown_experiment_is_refused_with_those_that_there_are(experiment):
     store, name = experiment
-    with pytest.raises(DataError, match=f"there is no experiment no-such; there are: .*{name}"):
+    with pytest.raises(DataError, match=f"there is no experiment no-such; use one of: .*{name}"):
         search_runs(experiment="no-such", uri=store.uri)
 
 

@@ -1,1 +1,4 @@
-"""One run held against another on the beats of both: what differs, what it made of the scores, and what may be chance."""
+"""Comparison of two runs on their common beats.
+
+Settings, paired score differences, tests and notes.
+"""

@@ -1,4 +1,4 @@
-"""What a comparison needs of a stored run: what it said of each beat, and what it promises."""
+"""What a comparison reads of a stored run: its predictions and its privacy guarantee."""
 
 import math
 from dataclasses import dataclass
@@ -12,15 +12,16 @@ from ecgexp.tracking.local.result import PrivacyValues, ResultValues
 
 @dataclass(frozen=True, kw_only=True)
 class PrivacyGuarantee:
-    """What a run promises.
+    """The privacy guarantee of a run.
 
     Attributes:
-      epsilon: ε; None where the run makes no claim.
+      epsilon: ε; None where the run has no guarantee.
       delta: δ; None likewise.
       unit: beat, record or patient; None likewise.
-      rows_per_unit: rows that one heartbeat is accounted for.
+      rows_per_unit: number of rows for which one heartbeat is accounted.
       overlapping_rows: the most rows that share samples with one heartbeat's window.
-      epsilon_overlap: ε of so many rows together; None where they are no more than the unit's own, or no bound is known.
+      epsilon_overlap: ε of so many rows together; None where there are no further rows, or no bound
+        is known.
     """
 
     epsilon: float | None = None
@@ -32,7 +33,7 @@ class PrivacyGuarantee:
 
 
 def read_guarantee(run: StoredRun) -> PrivacyGuarantee:
-    """The promise that `run` ended with.
+    """Read the privacy guarantee of a finished run.
 
     Raises:
       DataError: its statement is damaged.
@@ -44,30 +45,40 @@ def read_guarantee(run: StoredRun) -> PrivacyGuarantee:
     stated = result.get("privacy") or run.read_json("privacy.json", PrivacyValues) or {}
     rows = {name: int(stated.get(name) or 1) for name in ("rows_per_unit", "overlapping_rows")}
     return PrivacyGuarantee(
-        epsilon=epsilon, delta=run.metrics.get("privacy/delta"), unit=run.params.get("privacy.unit"),
-        epsilon_overlap=stated.get("epsilon_overlap"), **rows,
-    )  # fmt: skip
+        epsilon=epsilon,
+        delta=run.metrics.get("privacy/delta"),
+        unit=run.params.get("privacy.unit"),
+        epsilon_overlap=stated.get("epsilon_overlap"),
+        **rows,
+    )
 
 
 def read_predictions(run: StoredRun, split: str) -> Predictions:
-    """What `run` said of the beats of `split`.
+    """Read the predictions of `run` for the beats of `split`.
 
     Raises:
-      DataError: it kept none, or they cannot be read.
+      DataError: it stored none, or they cannot be read.
     """
     path = f"predictions/{split}.parquet"
     file = run.artifact(path)
     if file is None:
         raise DataError(
-            f"run {run.name} ({run.run_id}) has no {path}: it did not finish, was not judged on {split} beats (evaluate_on=), "
+            f"run {run.name} ({run.run_id}) has no {path}: it did not finish, was not evaluated on "
+            f"{split} beats (evaluate_on=), "
             "or is the parent of a sweep, whose runs can be compared one by one"
         )
     found = stored_tables.read_predictions(file, fix=run.fix)
     if not len(found.samples):
         raise DataError(
-            f"{file} of run {run.name} holds no beats: there is nothing to compare; use another split"
+            f"{file} of run {run.name} holds no beats: there is nothing to compare; use another "
+            "split"
         )
     return Predictions(
-        records=found.records, samples=found.samples, patients=found.patients, classes=found.classes,
-        predicted=found.predicted, class_names=found.class_names, probabilities=found.probabilities,
-    )  # fmt: skip
+        records=found.records,
+        samples=found.samples,
+        patients=found.patients,
+        classes=found.classes,
+        predicted=found.predicted,
+        class_names=found.class_names,
+        probabilities=found.probabilities,
+    )

@@ -1,4 +1,4 @@
-"""Two stored runs held against each other."""
+"""The comparison of two stored runs on their common beats."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,11 +20,11 @@ _DEFAULT_METRIC = "macro_f1"
 
 @dataclass(frozen=True, kw_only=True)
 class RunComparison:
-    """All there is to say about two runs.
+    """The comparison of two runs.
 
     Attributes:
-      a: the run that is held against.
-      b: the run that may be better.
+      a: the reference run.
+      b: the run that is compared with it.
       split: whose beats.
       differing: settings and origin.
       pairs: the beats of both; None where they cannot be compared.
@@ -33,8 +33,8 @@ class RunComparison:
       by_beat: McNemar's test; None without pairs.
       by_patient: the sign-flip test over patients; None without pairs.
       guarantees: of A and of B.
-      warnings: what nobody must overlook.
-      notes: what the figures do not say.
+      warnings: problems that limit the comparison.
+      notes: remarks on the figures.
       verdict: one sentence.
     """
 
@@ -53,41 +53,55 @@ class RunComparison:
     verdict: str
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON-able values; a score that is not defined is null."""
+        """Return the comparison as JSON values; an undefined score is null."""
         pairs, scores = self.pairs, self.scores
         values = {
             "split": self.split,
             "runs": {
-                key: {"run_id": run.run_id, "name": run.name, "status": run.status, "privacy": asdict(guarantee)}
+                key: {
+                    "run_id": run.run_id,
+                    "name": run.name,
+                    "status": run.status,
+                    "privacy": asdict(guarantee),
+                }
                 for key, run, guarantee in zip("ab", (self.a, self.b), self.guarantees, strict=True)
             },
             "settings": [asdict(row) for row in self.differing.settings],
             "origin": [asdict(row) for row in self.differing.origin],
             "only_seed_differs": self.differing.only_seed,
             "problem": self.problem or None,
-            "beats": pairs and {
-                "common": len(pairs.labels), "only_a": pairs.only_a, "only_b": pairs.only_b,
+            "beats": pairs
+            and {
+                "common": len(pairs.labels),
+                "only_a": pairs.only_a,
+                "only_b": pairs.only_b,
                 "patients": pairs.num_patients,
             },
             "intervals": scores and scores.note,
-            "scores": [] if scores is None else [
+            "scores": []
+            if scores is None
+            else [
                 asdict(row) | {"difference": row.difference, "leaves_zero_out": row.leaves_zero_out}
                 for row in scores.differences
             ],
-            "decisive": scores and scores.decisive.key, "classes_in_average": scores and list(scores.averaged),
+            "decisive": scores and scores.decisive.key,
+            "classes_in_average": scores and list(scores.averaged),
             "mcnemar": self.by_beat and asdict(self.by_beat),
             "sign_flip": self.by_patient and asdict(self.by_patient),
-            "warnings": self.warnings, "notes": self.notes, "verdict": self.verdict,
-        }  # fmt: skip
+            "warnings": self.warnings,
+            "notes": self.notes,
+            "verdict": self.verdict,
+        }
         return plain(values)
 
 
 def compare_runs(
     a: StoredRun, b: StoredRun, *, split: str = "test", num_resamples: int = 2000, seed: int = 0
 ) -> RunComparison:
-    """Holds run B against run A on the beats of a split that both were judged on.
+    """Compare run B with run A on the beats of a split that both were evaluated on.
 
-    The verdict goes by the score that chose the epoch of both runs (`selection.metric`), or by macro F1.
+    The verdict uses the score that selected the epoch of both runs (`selection.metric`), or by
+    macro F1.
 
     Args:
       a: a run.
@@ -97,8 +111,8 @@ def compare_runs(
       seed: of the resamples.
 
     Raises:
-      DataError: a run has no predictions of the split, or they cannot be read. Predictions that can be read and not be
-        compared are no error: `problem` says why.
+      DataError: a run has no predictions of the split, or they cannot be read. Predictions that can
+        be read but not compared are not an error: `problem` gives the reason.
     """
     predictions = read_predictions(a, split), read_predictions(b, split)
     pairs, problem = _pairs(a, b, predictions)
@@ -112,11 +126,20 @@ def compare_runs(
         by_patient = sign_flip_test(pairs.right_a, pairs.right_b, pairs.patients)
     differing, guarantees = differences(a, b), (read_guarantee(a), read_guarantee(b))
     return RunComparison(
-        a=a, b=b, split=split, differing=differing, pairs=pairs, problem=problem, scores=scores, by_beat=by_beat,
-        by_patient=by_patient, guarantees=guarantees, warnings=tuple(notes.warnings(a, b, split, pairs)),
+        a=a,
+        b=b,
+        split=split,
+        differing=differing,
+        pairs=pairs,
+        problem=problem,
+        scores=scores,
+        by_beat=by_beat,
+        by_patient=by_patient,
+        guarantees=guarantees,
+        warnings=tuple(notes.warnings(a, b, split, pairs)),
         notes=tuple(notes.notes(a, b, split, differing, scores, guarantees)),
         verdict=notes.verdict(scores, problem, differing),
-    )  # fmt: skip
+    )
 
 
 def _pairs(
@@ -125,8 +148,8 @@ def _pairs(
     databases = [run.tags.get("dataset.name") for run in (a, b)]
     if (
         None not in databases and databases[0] != databases[1]
-    ):  # a record of the same name would be another one
-        return None, f"A was judged on {databases[0]}, and B on {databases[1]}"
+    ):  # equal record names would mean different records
+        return None, f"A was evaluated on {databases[0]}, and B on {databases[1]}"
     try:
         return match(*predictions), ""
     except DataError as error:

@@ -1,4 +1,4 @@
-"""What two runs were told differently, and what else was different about them: as far as it bears on the result."""
+"""Differences in settings and provenance of two runs that can affect their results."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ecgexp.analysis.find_runs import StoredRun
 from ecgexp.tracking.params import has_effect
 
-# What is worked out beside the result or after it.
+# Settings of what is computed in addition to the result.
 _SILENT = re.compile(r"federated_baselines\..*|num_resamples|evaluate_on")
 _ORIGIN = re.compile(r"git\.(commit|dirty)|version\..*|dataset\.(name|digest|test_sha256)")
 
@@ -28,7 +28,7 @@ class Differing:
 
 @dataclass(frozen=True, kw_only=True)
 class Differences:
-    """All that differs between two runs and bears on the result.
+    """Everything that differs between two runs and can affect the result.
 
     Attributes:
       settings: of the configuration, by name.
@@ -50,7 +50,7 @@ class Differences:
 
 
 def differences(a: StoredRun, b: StoredRun) -> Differences:
-    """Holds the settings and the origin of two runs against each other."""
+    """Compare the settings and the provenance of two runs."""
     settings = [
         Differing(name=name, a=a.params.get(name), b=b.params.get(name))
         for name in sorted({*a.params, *b.params})

@@ -1,4 +1,4 @@
-"""Two runs side by side for a person: plain text of at most 80 columns wherever it is shown."""
+"""A run comparison as text tables of at most 80 columns."""
 
 import math
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _SURE = {True: "yes", False: "no", None: ""}
 
 
 def render(found: RunComparison) -> Group:
-    """Everything but the verdict."""
+    """Return everything but the verdict."""
     parts: list[Any] = [
         Text(f"{key}: {run.name} · {run.run_id}") for key, run in (("A", found.a), ("B", found.b))
     ]
@@ -27,12 +27,17 @@ def render(found: RunComparison) -> Group:
     parts += [Text(), *_configuration(found)]
     if found.pairs is not None and found.scores is not None:
         parts += [
-            _title(f"Scores on {len(found.pairs.labels)} {found.split} beats of {found.pairs.num_patients} patients"),
-            _scores(found.scores), _note(_intervals(found.scores)), Text(),
-        ]  # fmt: skip
+            _title(
+                f"Scores on {len(found.pairs.labels)} {found.split} beats of "
+                f"{found.pairs.num_patients} patients"
+            ),
+            _scores(found.scores),
+            _note(_intervals(found.scores)),
+            Text(),
+        ]
     if found.by_beat is not None and found.by_patient is not None:
         parts += [
-            _title("Is one right more often?"),
+            _title("Tests of accuracy"),
             *_tests(found.by_beat, found.by_patient),
             Text(),
         ]
@@ -56,7 +61,7 @@ def _configuration(found: RunComparison) -> Iterator[Any]:
             table.add_row(Text(_name(row)), Text(_value(row.a)), Text(_value(row.b)))
         yield table
     if not found.differing.settings:
-        yield _note("no setting that bears on the result")
+        yield _note("no setting that affects the result")
     yield Text()
 
 
@@ -69,7 +74,7 @@ def _value(value: str | None) -> str:
 
 
 def _scores(scores: PairedDifferences) -> Table:
-    table = _table("", "A", "B", "B − A", "95 % interval", "leaves 0 out")
+    table = _table("", "A", "B", "B − A", "95 % interval", "excludes 0")
     for row in scores.differences:
         between = (
             f"{number(row.interval.low)} to {number(row.interval.high)}" if row.interval else ""
@@ -116,28 +121,31 @@ def _tests(by_beat: McNemar, by_patient: SignFlip) -> Iterator[Any]:
     )
     yield Text(f"McNemar: p = {p_value(by_beat.p_value)} ({how})")
     yield _note(
-        "whether each is right where the other is wrong equally often; beats of one patient are not independent, so that this "
-        "p is too small"
+        "tests whether each is right equally often where the other is wrong; beats of one patient "
+        "are not independent, so "
+        "this p is too small"
     )
     yield Text(
-        f"Sign flips over patients: p = {p_value(by_patient.p_value)} (B better in {by_patient.better}, A in "
+        f"Sign flips over patients: p = {p_value(by_patient.p_value)} (B better in "
+        f"{by_patient.better}, A in "
         f"{by_patient.worse}, equal in {by_patient.equal})"
     )
     telling = by_patient.better + by_patient.worse
     yield _note(
-        "exact: how often accuracy would differ as much if A and B were swapped in whole patients by chance; with "
-        f"{telling} patients that tell them apart, p is {by_patient.smallest_p_value:.2g} at least"
+        "exact: how often accuracy would differ as much if A and B were swapped at random per "
+        "patient; with "
+        f"{telling} patients that differ, p is {by_patient.smallest_p_value:.2g} at least"
     )
 
 
 def p_value(value: float) -> str:
-    """Two digits that count; very small ones are as good as 0."""
+    """Return a p value with two significant digits; values below 1e-4 are not resolved."""
     return "below 0.0001" if value < 1e-4 else f"{value:.2g}"
 
 
 def _guarantee(key: str, guarantee: PrivacyGuarantee) -> Text:
     if guarantee.epsilon is None:
-        return Text(f"{key}: no claim")
+        return Text(f"{key}: no privacy guarantee")
     delta = "" if guarantee.delta is None else f", δ = {guarantee.delta:g}"
     unit = f", of a {guarantee.unit}" if guarantee.unit else ""
     rows = f" ({guarantee.rows_per_unit} overlapping rows)" if guarantee.rows_per_unit > 1 else ""
@@ -156,8 +164,12 @@ def _table(*columns: str, right: bool = True) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for i, column in enumerate(columns):
         table.add_column(
-            column, justify="right" if right and i else "left", header_style="bold", no_wrap=right, overflow="fold"
-        )  # fmt: skip
+            column,
+            justify="right" if right and i else "left",
+            header_style="bold",
+            no_wrap=right,
+            overflow="fold",
+        )
     return table
 
 

@@ -1,1 +1,4 @@
-"""One self-contained HTML page about finished runs: what privacy cost them, how they scored, what they promise."""
+"""The HTML report of finished runs, one self-contained page.
+
+Scores, ε, time and privacy guarantees.
+"""

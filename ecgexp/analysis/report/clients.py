@@ -1,4 +1,4 @@
-"""How the clients of one configuration are served, over its seeds."""
+"""Scores of the clients of one configuration, over its seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ class ClientScore:
 
     Attributes:
       client: its id.
-      beats: how many; of the first run, should a random split have dealt them anew for each seed.
+      beats: how many; of the first run, if a random split assigns them by seed.
       accuracy: over the seeds.
       macro_f1: likewise, over the classes that the client has.
-      majority: accuracy of always answering the commonest class of all training beats, mean over the seeds.
+      majority: accuracy of the majority-class baseline, mean over the seeds.
     """
 
     client: str
@@ -27,16 +27,19 @@ class ClientScore:
 
 
 def client_scores(configuration: Configuration) -> Sequence[ClientScore]:
-    """One entry a client, worst first; empty where beats are pooled."""
+    """Return one entry per client, worst first; empty where beats are pooled."""
     found: dict[str, list[dict]] = {}
     for row in configuration.rows:
         for client in row.clients:
             found.setdefault(str(client["client"]), []).append(client)
     scores = [
         ClientScore(
-            client=name, beats=int(runs[0]["beats"]), accuracy=spread(run["accuracy"] for run in runs),
-            macro_f1=spread(run["macro_f1"] for run in runs), majority=spread(run["majority_accuracy"] for run in runs).mean,
+            client=name,
+            beats=int(runs[0]["beats"]),
+            accuracy=spread(run["accuracy"] for run in runs),
+            macro_f1=spread(run["macro_f1"] for run in runs),
+            majority=spread(run["majority_accuracy"] for run in runs).mean,
         )
         for name, runs in found.items()
-    ]  # fmt: skip
+    ]
     return sorted(scores, key=lambda one: (one.accuracy.mean, one.client))

@@ -1,4 +1,4 @@
-"""What privacy costs: scores against ε.
+"""Privacy–utility curves: scores against ε.
 
 Import this module only where figures are made: it loads matplotlib.
 """
@@ -20,7 +20,8 @@ from ecgexp.evaluation.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, SKY
 SCORES = {"macro_f1": "macro F1", "accuracy": "accuracy"}
 MOST_LINES = 6
 
-# Shape and colour together, so that a grey print can be read too; the dark rim keeps the pale ones visible.
+# Shape and colour together, so that a grey print can be read too; the dark rim keeps the pale ones
+# visible.
 _MARKS = tuple(zip((BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY), "osD^vP", strict=True))
 _DASHES = ("--", "-.", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (7, 2, 1, 2)), (0, (1, 1)))
 _AXES_HEIGHT, _LINE_HEIGHT = 3.1, 0.18  # inches, of the axes and of a line of the legend
@@ -30,7 +31,7 @@ _TICK_GAP = 0.055  # of the axis's height, between the letters of two ticks
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """Configurations that differ in their noise only, from much privacy to little.
+    """Configurations that differ in their noise only, by increasing ε.
 
     Attributes:
       label: the unit, and what tells this curve from the others.
@@ -42,7 +43,7 @@ class Curve:
 
 
 def curves(configurations: Sequence[Configuration]) -> list[Curve]:
-    """The curves of all configurations that have noise and a price."""
+    """Return the curves of all configurations with noise and a finite ε."""
     groups: dict[frozenset[tuple[str, str]], list[Configuration]] = {}
     for configuration in configurations:
         if configuration.guarantee != "none" and 0 < configuration.epsilon.high < math.inf:
@@ -56,13 +57,13 @@ def curves(configurations: Sequence[Configuration]) -> list[Curve]:
 
 
 def baselines(configurations: Sequence[Configuration]) -> list[Configuration]:
-    """The configurations without noise on the data, split, input and model of one with noise."""
+    """Return the configurations without noise that share data, split, features and model with a noisy one."""
     noisy = {set_up(one) for curve in curves(configurations) for one in curve.configurations}
     return [one for one in configurations if one.guarantee == "none" and set_up(one) in noisy]
 
 
 def majorities(configurations: Sequence[Configuration], split: str, score: str) -> list[Spread]:
-    """What always answering the commonest class gives on each database, over all runs (their test beats may differ)."""
+    """Return the majority-class baseline of each database, over all runs (their test beats may differ)."""
     names = dict.fromkeys(one.database for one in configurations)
     rows = [
         [row for one in configurations if one.database == name for row in one.rows]
@@ -74,8 +75,13 @@ def majorities(configurations: Sequence[Configuration], split: str, score: str) 
 
 @drawn
 def curve_figure(
-    configurations: Sequence[Configuration], score: str, *, split: str, synthetic: bool, references: bool
-) -> Figure:  # fmt: skip
+    configurations: Sequence[Configuration],
+    score: str,
+    *,
+    split: str,
+    synthetic: bool,
+    references: bool,
+) -> Figure:
     """One score against ε.
 
     Args:
@@ -139,19 +145,37 @@ def _draw_curve(axes: Axes, curve: Curve, score: str, split: str, colour: str, m
     )  # ε differs over seeds where they train on other numbers of beats
     simulated = any(one.guarantee == "simulation" for one, _ in known)
     axes.errorbar(
-        epsilons, means, yerr=reach, xerr=with_epsilon, color=colour, marker=marker, markersize=6.5,
-        markeredgecolor=INK, markeredgewidth=0.7,
-        markerfacecolor="white" if simulated else colour, linewidth=1.2, elinewidth=1.6, capsize=3.5, zorder=3,
+        epsilons,
+        means,
+        yerr=reach,
+        xerr=with_epsilon,
+        color=colour,
+        marker=marker,
+        markersize=6.5,
+        markeredgecolor=INK,
+        markeredgewidth=0.7,
+        markerfacecolor="white" if simulated else colour,
+        linewidth=1.2,
+        elinewidth=1.6,
+        capsize=3.5,
+        zorder=3,
         label=cut(curve.label, 56),
-    )  # fmt: skip
+    )
     in_order = sorted(zip(epsilons, known, strict=True), key=lambda point: point[0])
     for place, (epsilon, (one, found)) in enumerate(in_order):
         # Above and below in turn: neighbours on a long axis are nearer than their numbers are wide.
         high, shift, edge = (found.low, -6, "top") if place % 2 else (found.high, 6, "bottom")
         axes.annotate(
-            f"[{one.number}]", (epsilon, high), xytext=(0, shift), textcoords="offset points", ha="center", va=edge, fontsize=8,
-            zorder=4, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6},
-        )  # fmt: skip
+            f"[{one.number}]",
+            (epsilon, high),
+            xytext=(0, shift),
+            textcoords="offset points",
+            ha="center",
+            va=edge,
+            fontsize=8,
+            zorder=4,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6},
+        )
 
 
 def _reach(found: Sequence[Spread]) -> list[list[float]]:
@@ -165,9 +189,16 @@ def _reach(found: Sequence[Spread]) -> list[list[float]]:
 def _draw_published(axes: Axes) -> None:
     marks = published.SPLIT_LAYER
     axes.plot(
-        [one.epsilon for one in marks], [one.accuracy for one in marks], color=MUTED, marker="x", markersize=6,
-        linestyle=(0, (1, 2)), linewidth=1, label="published: noise on a split layer*", zorder=2,
-    )  # fmt: skip
+        [one.epsilon for one in marks],
+        [one.accuracy for one in marks],
+        color=MUTED,
+        marker="x",
+        markersize=6,
+        linestyle=(0, (1, 2)),
+        linewidth=1,
+        label="published: noise on a split layer*",
+        zorder=2,
+    )
     for one in published.WITHOUT_NOISE:
         axes.plot(
             [0.955, 1],
@@ -182,15 +213,25 @@ def _draw_published(axes: Axes) -> None:
 
 
 def _letter_ticks(axes: Axes) -> None:
-    """Once the axis has its limits: ticks too near for their letters get them one below the other."""
+    """Once the axis has its limits.
+
+    Ticks too near for their letters get them one below the other.
+    """
     low, high = axes.get_ylim()
     lettered = _lettered()
     heights = _spread_out([one.accuracy for _, one in lettered], gap=_TICK_GAP * (high - low))
     for (letter, _), height in zip(lettered, heights, strict=True):
         axes.annotate(
-            letter, (1, height), xycoords=axes.get_yaxis_transform(), xytext=(4, 0), textcoords="offset points", va="center",
-            fontsize=8, color=INK, annotation_clip=False,
-        )  # fmt: skip
+            letter,
+            (1, height),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=INK,
+            annotation_clip=False,
+        )
 
 
 def _lettered() -> list[tuple[str, published.Published]]:
@@ -230,5 +271,5 @@ def _curve_label(one: Configuration, label: str) -> str:
     privacy = one.rows[0].privacy or {}
     words = [f"per {privacy['unit']}" if "unit" in privacy else "private", label]
     if one.guarantee == "simulation":
-        words.insert(0, "simulation, no promise")
+        words.insert(0, "simulation, no privacy guarantee")
     return ", ".join(word for word in words if word)

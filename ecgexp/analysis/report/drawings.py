@@ -1,4 +1,4 @@
-"""The page's figures with their captions and, for a reader who does not see them, their numbers in words.
+"""The figures of the page with captions, and with their numbers as text for screen readers.
 
 Import this module only where figures are made: it loads matplotlib.
 """
@@ -44,16 +44,21 @@ def is_synthetic(databases: Sequence[str]) -> bool:
 
 
 def curve_drawings(configurations: Sequence[Configuration], split: str) -> list[Drawing]:
-    """Macro F1 and accuracy against ε; nothing without a configuration that has noise and a price."""
+    """Macro F1 and accuracy against ε; empty without a configuration with noise and a finite ε."""
     drawn = curves.curves(configurations)
     databases = _databases(configurations)
     drawings = []
     for score, name in curves.SCORES.items() if drawn else ():
         figure = curves.curve_figure(
-            configurations, score, split=split, synthetic=is_synthetic(databases), references=published.applies_to(databases)
-        )  # fmt: skip
+            configurations,
+            score,
+            split=split,
+            synthetic=is_synthetic(databases),
+            references=published.applies_to(databases),
+        )
         points = [
-            f"[{one.number}] at ε {formatting.epsilon(one.epsilon)}: {formatting.score(one.score(split, score))}"
+            f"[{one.number}] at ε {formatting.epsilon(one.epsilon)}: "
+            f"{formatting.score(one.score(split, score))}"
             for curve in drawn
             for one in curve.configurations
         ]
@@ -69,11 +74,16 @@ def curve_drawings(configurations: Sequence[Configuration], split: str) -> list[
             Drawing(
                 title=f"ε against {split} {name}",
                 svg=inline_svg(
-                    figure, name=f"curve-{score}", title=f"ε against {split} {name}", description="; ".join([*points, *lines])
+                    figure,
+                    name=f"curve-{score}",
+                    title=f"ε against {split} {name}",
+                    description="; ".join([*points, *lines]),
                 ),
-                caption=" ".join(tables.average_notes(configurations, split)) if score in AVERAGES else "",
+                caption=" ".join(tables.average_notes(configurations, split))
+                if score in AVERAGES
+                else "",
             )
-        )  # fmt: skip
+        )
     return drawings
 
 
@@ -85,12 +95,13 @@ def class_drawings(configurations: Sequence[Configuration], split: str) -> list[
     for place, name in enumerate(names):
         having = [one for one in shown if name in one.classes]
         numbers = [
-            f"[{one.number}] " + ", ".join(
+            f"[{one.number}] "
+            + ", ".join(
                 f"{label} {formatting.score(one.score(split, f'{score}/{metric_name(name)}'))}"
                 for score, label in formatting.CLASS_SCORES.items()
             )
             for one in having
-        ]  # fmt: skip
+        ]
         figure = figures.class_figure(
             having, name, split=split, synthetic=is_synthetic(_databases(having))
         )
@@ -125,9 +136,10 @@ def confusion_drawings(configurations: Sequence[Configuration]) -> list[Drawing]
 def having_matrices(configurations: Sequence[Configuration]) -> list[Configuration]:
     """Those whose test predictions were kept."""
     return [
-        one for one in configurations
+        one
+        for one in configurations
         if len({row.confusion.shape for row in one.rows if row.confusion is not None}) == 1
-    ]  # fmt: skip
+    ]
 
 
 def client_drawings(configurations: Sequence[Configuration]) -> list[Drawing]:

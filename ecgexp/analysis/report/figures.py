@@ -1,4 +1,4 @@
-"""The page's other figures, each small enough for a phone.
+"""The other figures of the page, each narrow enough for a phone.
 
 Import this module only where figures are made: it loads matplotlib.
 """
@@ -31,7 +31,9 @@ _WIDTH = 3.6
 def class_figure(
     configurations: Sequence[Configuration], name: str, *, split: str, synthetic: bool
 ) -> Figure:
-    """F1, sensitivity and positive predictivity of one class, one row a configuration; bars reach over the seeds.
+    """F1, sensitivity and positive predictivity of one class, one row a configuration.
+
+    Bars reach over the seeds.
 
     Args:
       configurations: rows, top to bottom.
@@ -71,7 +73,7 @@ def confusion_panel(confusion: np.ndarray, classes: Sequence[str], *, synthetic:
     fractions = confusion / np.maximum(confusion.sum(axis=1), 1)[:, None]
     figure = panel(_WIDTH, 0.75 + 0.5 * size, synthetic=synthetic)
     axes = figure.add_subplot()
-    # Squares, not a picture: a page that may load nothing may not load a picture from itself either.
+    # Squares, not an image: the content policy of the page forbids embedded images too.
     axes.pcolormesh(
         fractions,
         cmap="Blues",
@@ -82,9 +84,15 @@ def confusion_panel(confusion: np.ndarray, classes: Sequence[str], *, synthetic:
     for i, j in np.ndindex(size, size):
         if confusion[i, j]:
             axes.text(
-                j + 0.5, i + 0.5, grouped(int(confusion[i, j])), ha="center", va="center", fontsize=9 if size < 6 else 7.5,
-                weight="bold" if i == j else "normal", color="white" if fractions[i, j] > 0.35 else INK,
-            )  # fmt: skip
+                j + 0.5,
+                i + 0.5,
+                grouped(int(confusion[i, j])),
+                ha="center",
+                va="center",
+                fontsize=9 if size < 6 else 7.5,
+                weight="bold" if i == j else "normal",
+                color="white" if fractions[i, j] > 0.35 else INK,
+            )
     names = [cut(name, 8) for name in classes]
     axes.set_xticks(np.arange(size) + 0.5, names)
     axes.set_yticks(np.arange(size) + 0.5, names)
@@ -96,7 +104,7 @@ def confusion_panel(confusion: np.ndarray, classes: Sequence[str], *, synthetic:
 
 @drawn
 def client_panel(clients: Sequence[ClientScore], *, synthetic: bool) -> Figure:
-    """Accuracy on each client's test beats, worst first, beside what always answering the commonest class gives.
+    """Accuracy on each client's test beats, worst first, with the majority-class baseline.
 
     Args:
       clients: worst first; at least one.
@@ -107,9 +115,15 @@ def client_panel(clients: Sequence[ClientScore], *, synthetic: bool) -> Figure:
     axes = figure.add_subplot()
     places = np.arange(count)
     axes.plot(
-        [client.majority for client in clients], places, marker="|", color=MUTED, ms=9, mew=1.4, linestyle="none",
+        [client.majority for client in clients],
+        places,
+        marker="|",
+        color=MUTED,
+        ms=9,
+        mew=1.4,
+        linestyle="none",
         label="majority class",
-    )  # fmt: skip
+    )
     _draw_spreads(axes, [client.accuracy for client in clients], 0.0, BLUE, "o", "the model")
     _rows(axes, [cut(client.client, 12) for client in clients], size=8)
     axes.set_xlabel("accuracy on the client's test beats")
@@ -151,9 +165,18 @@ def _draw_spreads(
 ) -> None:
     places = np.arange(len(found)) + shift
     axes.plot(
-        [one.mean for one in found], places, color=colour, marker=marker, ms=5, markeredgecolor=INK, markeredgewidth=0.5,
-        linestyle="none", label=label, zorder=3, clip_on=False,
-    )  # fmt: skip
+        [one.mean for one in found],
+        places,
+        color=colour,
+        marker=marker,
+        ms=5,
+        markeredgecolor=INK,
+        markeredgewidth=0.5,
+        linestyle="none",
+        label=label,
+        zorder=3,
+        clip_on=False,
+    )
     for place, one in zip(places, found, strict=True):
         if one.is_defined:
             axes.plot(

@@ -1,4 +1,4 @@
-"""Which runs the page is about, and what they kept."""
+"""Select and read the runs of the report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class SelectedRuns:
       title: what the page is called.
       runs: without the parents of sweeps.
       parent: the run to which they all belong; None for runs that were looked up otherwise.
-      uri: of their store; None: the usual one.
+      uri: of their store; None: `default_uri()`.
       folder: in whose folders they are; None for runs of a store.
       damaged: what of that folder cannot be read.
     """
@@ -57,14 +57,16 @@ class SelectedRuns:
 
 @dataclass(frozen=True, kw_only=True)
 class Gathered:
-    """All that the page tells.
+    """The content of the page.
 
     Attributes:
       title: what the page is called.
       configurations: of the finished runs.
       failures: runs that are not among them.
-      sweep: the parent's own words: `command`, `overrides` and `privacy`; empty ones where it has none.
-      together: what all runs of the store on the same people lost of privacy by now; see `losses.together`.
+      sweep: from the parent run: `command`, `overrides` and `privacy`; empty ones where it has
+        none.
+      together: combined privacy loss of all runs of the store on the same training population; see
+        `losses.together`.
     """
 
     title: str
@@ -93,15 +95,21 @@ class Gathered:
 
 
 def choose(
-    *, parent: str | None = None, experiment: str | None = None, filter_string: str | None = None, uri: str | None = None
-) -> SelectedRuns:  # fmt: skip
-    """The runs to report: of a parent, of an experiment, or those that a filter finds; else of the newest run's experiment.
+    *,
+    parent: str | None = None,
+    experiment: str | None = None,
+    filter_string: str | None = None,
+    uri: str | None = None,
+) -> SelectedRuns:
+    """The runs to report: of a parent, of an experiment, or those that a filter finds.
+
+    Else of the newest run's experiment.
 
     Args:
       parent: the MLflow id of a sweep's parent run, or a folder in whose folders there are runs.
       experiment: an experiment's name.
       filter_string: in MLflow's search language.
-      uri: the store; None: the usual one.
+      uri: the store; None: `default_uri()`.
 
     Raises:
       DataError: there are no such runs.
@@ -130,7 +138,7 @@ def choose(
 
 
 def gather(selected: SelectedRuns) -> Gathered:
-    """Reads the runs. One that did not finish, or whose files are damaged, is told among the failures."""
+    """Read the runs; unfinished runs and those with damaged files are listed as failures."""
     rows, failures = [], list(selected.damaged)
     for run in selected.runs:
         try:
@@ -148,9 +156,12 @@ def gather(selected: SelectedRuns) -> Gathered:
         sweep = _sweep(None)
         failures.append(_failure(selected.parent, "unreadable", str(error)))
     return Gathered(
-        title=selected.title, configurations=configurations(rows), failures=failures, sweep=sweep,
+        title=selected.title,
+        configurations=configurations(rows),
+        failures=failures,
+        sweep=sweep,
         together=together(selected.runs, uri=selected.uri, folder=selected.folder),
-    )  # fmt: skip
+    )
 
 
 def _of_parent(name: str, uri: str | None) -> SelectedRuns:
@@ -183,10 +194,12 @@ def _of_parent(name: str, uri: str | None) -> SelectedRuns:
     runs = children_of(parent, uri=uri)
     if not runs:
         raise DataError(
-            f"there is no run to report: no run has {parent.name} ({parent.run_id}) as its parent (tag {PARENT_TAG}); for "
-            "single runs type --experiment NAME"
+            f"there is no run to report: no run has {parent.name} ({parent.run_id}) as its parent "
+            f"(tag {PARENT_TAG}); for "
+            "single runs use --experiment NAME"
         )
-    # A folder does not know how its run is called in MLflow, where a sweep is called after its overrides.
+    # A folder does not know how its run is called in MLflow, where a sweep is called after its
+    # overrides.
     return SelectedRuns(
         title=f"sweep {parent.tags.get('sweep.overrides') or parent.name}",
         runs=runs,
@@ -202,14 +215,15 @@ def _damaged(folder: Path, error: DataError) -> Failure:
 
 
 def _check_runs_once(folders: Sequence[Path], runs: Sequence[StoredRun]) -> None:
-    """No run stands in two folders, as a link to it or a copy does: it would count as two runs in every mean.
+    """Check that no two folders have the same run (a link or a copy), which means would count twice.
 
     Raises:
       DataError: one does; both folders are named.
     """
     first: dict[str, Path] = {}
     for folder, run in zip(folders, runs, strict=True):
-        # Without MLflow a run is known by the folder in which it was made, which a copy of it still names.
+        # Without MLflow a run is known by the folder in which it was made, which a copy of it still
+        # names.
         known = (
             run.run_id
             if run.run_id != str(folder)
@@ -217,7 +231,8 @@ def _check_runs_once(folders: Sequence[Path], runs: Sequence[StoredRun]) -> None
         )
         if (other := first.setdefault(known, folder)) != folder:
             raise DataError(
-                f"{other.name} and {folder.name} in {folder.parent} hold the same run; remove one of them"
+                f"{other.name} and {folder.name} in {folder.parent} hold the same run; "
+                "remove one of them"
             )
 
 
@@ -240,7 +255,7 @@ def _newest_experiment(uri: str | None) -> str:
     ]  # a parameter of every run, and of no sweep's parent
     if not named:
         raise DataError(
-            "there is no run to report: make one with `ecgexp`, or say where they are with --store URI"
+            "there is no run to report; use `ecgexp` to start one, or --store URI for another store"
         )
     return named[-1]
 
@@ -248,18 +263,19 @@ def _newest_experiment(uri: str | None) -> str:
 def _sweep(parent: StoredRun | None) -> dict[str, str]:
     tags = parent.tags if parent else {}
     return {
-        "command": tags.get("sweep.command") or tags.get("command", ""), "overrides": tags.get("sweep.overrides", ""),
+        "command": tags.get("sweep.command") or tags.get("command", ""),
+        "overrides": tags.get("sweep.overrides", ""),
         "privacy": parent.text("sweep_privacy.txt") if parent else "",
-    }  # fmt: skip
+    }
 
 
 def _reason(run: StoredRun) -> str:
     if run.status == "RUNNING":
-        return "it has not ended"
-    told = run.tags.get("status.reason") or (run.read_json("result.json", ResultValues) or {}).get(
-        "reason"
-    )
-    return told or "it kept no reason"
+        return "the run has not ended"
+    stored = run.tags.get("status.reason") or (
+        run.read_json("result.json", ResultValues) or {}
+    ).get("reason")
+    return stored or "no reason was stored"
 
 
 def _failure(run: StoredRun, status: str, reason: str) -> Failure:

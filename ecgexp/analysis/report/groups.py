@@ -1,4 +1,4 @@
-"""Runs that differ in nothing but their seed are one configuration; what tells configurations apart becomes columns."""
+"""Group runs that differ only in their seed into configurations, and find the columns that differ."""
 
 import re
 from collections import Counter
@@ -12,11 +12,13 @@ from ecgexp.tracking.params import has_effect
 
 # Runs that differ here only are one configuration.
 _IGNORED = ("seed", "privacy.noise_seed")
-# Two runs whose values here agree were trained and judged on the same beats with the same model.
-_SET_UP = re.compile(r"(dataset|grouping|split|input|augmentation|model)\.")
+# Runs whose values here agree were trained and evaluated on the same beats with the same model.
+_SET_UP = re.compile(r"(dataset|grouping|split|features|augmentation|model)\.")
 # What moves a run along its privacy–utility curve; unit, clip, δ and sampling make another curve.
-_STRENGTH = re.compile(r"privacy\.(noise_multiplier|target_epsilon|max_epsilon|population)$")
-_FAULT = "protocol_errors."
+_STRENGTH = re.compile(
+    r"privacy\.(noise_multiplier|target_epsilon|max_epsilon|hypothetical_population)$"
+)
+_PROTOCOL_ERROR = "protocol_errors."
 _ORDER: tuple[PrivacyGuarantee, ...] = ("none", "simulation", "private")
 
 
@@ -38,7 +40,7 @@ class Configuration:
 
     @property
     def guarantee(self) -> PrivacyGuarantee:
-        """What its runs promise; the weakest, should they differ."""
+        """The privacy guarantee of its runs; the weakest if they differ."""
         return min((row.guarantee for row in self.rows), key=_ORDER.index)
 
     @cached_property
@@ -52,14 +54,17 @@ class Configuration:
         return relevant(self.rows[0].params)
 
     @property
-    def faults(self) -> tuple[str, ...]:
-        """The predecessor's faults that its runs repeat : where there are any, its scores are no results."""
+    def protocol_errors(self) -> tuple[str, ...]:
+        """The protocol errors of the replicated implementation that are switched on.
+
+        Scores with any are not results.
+        """
         on = (
             name
             for name, value in self.params.items()
-            if name.startswith(_FAULT) and value == "True"
+            if name.startswith(_PROTOCOL_ERROR) and value == "True"
         )
-        return tuple(name.removeprefix(_FAULT) for name in on)
+        return tuple(name.removeprefix(_PROTOCOL_ERROR) for name in on)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -72,7 +77,10 @@ class Configuration:
         return self.rows[0].database
 
     def averaged(self, split: str) -> list[tuple[str, ...]]:
-        """The sets of classes over which its runs' averages were taken, each once; more than one where seeds differ in it."""
+        """The sets of classes over which its runs' averages were taken, each once.
+
+        More than one where seeds differ in it.
+        """
         return list(
             dict.fromkeys(
                 classes for row in self.rows if (classes := row.averaged(split)) is not None
@@ -85,24 +93,33 @@ class Configuration:
 
 
 def relevant(params: Mapping[str, str]) -> dict[str, str]:
-    """The parameters that make a configuration: all but the seed, and those that say only where files are."""
+    """The parameters that make a configuration.
+
+    All but the seed, and those that say only where files are.
+    """
     return {
         name: value for name, value in params.items() if has_effect(name) and name not in _IGNORED
     }
 
 
 def set_up(configuration: Configuration) -> frozenset[tuple[str, str]]:
-    """Data, split, input and model: where these agree, a private and a non-private run differ by the price of privacy."""
+    """Return data, split, features and model.
+
+    Private and non-private runs that agree here are comparable.
+    """
     return frozenset(item for item in configuration.params.items() if _SET_UP.match(item[0]))
 
 
 def series(configuration: Configuration) -> frozenset[tuple[str, str]]:
-    """Everything but how much noise was asked for: configurations that agree here lie on one curve."""
+    """Return all but the settings of noise; configurations that agree here lie on one curve."""
     return frozenset(item for item in configuration.params.items() if not _STRENGTH.match(item[0]))
 
 
 def configurations(rows: Sequence[Row]) -> list[Configuration]:
-    """The configurations among `rows`: first those without privacy; then curve by curve, from little privacy to much."""
+    """The configurations among `rows`: first those without privacy.
+
+    Then curve by curve, from little privacy to much.
+    """
     groups: dict[tuple[str, frozenset[tuple[str, str]]], list[Row]] = {}
     for row in rows:
         # The same settings on other data (a digest that moved) are not the same configuration.
@@ -134,15 +151,17 @@ def configurations(rows: Sequence[Row]) -> list[Configuration]:
 
 
 def varying(params: Sequence[Mapping[str, str]]) -> list[str]:
-    """The names that must be columns, so that no two of `params` look alike; kinds of parts (`_target_`) come first.
+    """The names that must be columns, so that no two of `params` look alike.
 
-    A name counts if those that have it differ. One that some lack is told by the kind of its part, which is a column then; only
-    where that is not enough does having it or not count too.
+    Kinds of parts (`_target_`) come first.
+
+    A name counts if those that have it differ. One that some lack is told by the kind of its part,
+    which is a column then; only where that is not enough does having it or not count too.
     """
     names = list(dict.fromkeys(name for part in params for name in part))
     selected = [name for name in names if len({part[name] for part in params if name in part}) > 1]
-    evaluations = Counter(_look(part, selected) for part in params)
-    alike = [part for part in params if evaluations[_look(part, selected)] > 1]
+    evaluations = Counter(_values_of(part, selected) for part in params)
+    alike = [part for part in params if evaluations[_values_of(part, selected)] > 1]
     selected += [
         name
         for name in names
@@ -162,11 +181,14 @@ def short(name: str) -> str:
 
 
 def told_apart(params: Sequence[Mapping[str, str]]) -> list[str]:
-    """A few words for each of `params`: the fewest values that tell it from the others; empty where nothing does."""
+    """A few words for each of `params`: the fewest values that tell it from the others.
+
+    Empty where nothing does.
+    """
     columns, selected = varying(params), []
 
     def kinds(names: Sequence[str]) -> int:
-        return len({_look(part, names) for part in params})
+        return len({_values_of(part, names) for part in params})
 
     while kinds(selected) < len(params):
         best = max(columns, key=lambda name: kinds([*selected, name]), default=None)
@@ -189,7 +211,7 @@ def _lacks(params: Mapping[str, str], names: Sequence[str]) -> str:
     return ", ".join(f"{short(name)} {params.get(name, 'not there')}" for name in names)
 
 
-def _look(params: Mapping[str, str], names: Sequence[str]) -> tuple[str | None, ...]:
+def _values_of(params: Mapping[str, str], names: Sequence[str]) -> tuple[str | None, ...]:
     return tuple(params.get(name) for name in names)
 
 

@@ -1,4 +1,4 @@
-"""What all runs of the store on the same people lost of privacy together: those of the page, other sweeps and single runs."""
+"""Combined privacy loss of all runs of a store on the same training population, in the report or not."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,16 +20,20 @@ _SPENT = ("event", "delta", "unit", "neighboring_relation", "accountant")
 def together(
     runs: Sequence[StoredRun], *, uri: str | None = None, folder: Path | None = None
 ) -> list[str]:
-    """One text for each group of people whom any of the runs may have been trained on; none where no run of a group is private.
+    """Return one text per training population of the runs.
 
-    **Guarantees**: a run is left out only if its record says that it was on other people. A run that the store shows and the
-    record does not have (of another machine, or of before the record was begun) counts with the event that it kept; where it
-    kept none, or its record is damaged, the figure is a lower bound and says so (`tests/report/test_losses.py`).
+    None for a population without a private run.
+
+    **Guarantees**: a run is left out only if its record says that it used another training
+    population. A run that the store shows and the record does not have (of another machine, or of
+    before the record was begun) counts with the event that it kept; where it kept none, or its
+    record is damaged, the figure is a lower bound and says so (`tests/report/test_losses.py`).
 
     Args:
       runs: of the page.
       uri: of the store; None: the usual one.
-      folder: of a sweep's invocation, where the page is of a folder: then its runs and the store's record are asked alone.
+      folder: of a sweep's invocation, where the page is of a folder: then its runs and the store's
+        record are asked alone.
     """
     is_known = True
     if folder is None:
@@ -39,7 +43,8 @@ def together(
         private_dir, is_known = _private_dir_of(folder)
         shown, record = list(runs), Losses(private_dir)
     known = record.all()
-    # By its folder only where it had no id: runs of two machines on one server may have folders of one name.
+    # By its folder only where it had no id: runs of two machines on one server may have folders of
+    # one name.
     ids, folders = (
         {loss.run_id for loss in known},
         {loss.run_dir for loss in known if loss.run_id is None},
@@ -113,14 +118,23 @@ def _of(run: StoredRun) -> Loss | None:
     except (DataError, ValueError, LookupError, TypeError):
         return None
     return Loss(
-        run_dir=run.tags.get("run.dir", run.run_id), name=run.name, run_id=run.run_id, sweep=run.tags.get("sweep"),
-        training_population=frozenset({_training_population(run)}), spent=spent, finished=run.status == "FINISHED",
-    )  # fmt: skip
+        run_dir=run.tags.get("run.dir", run.run_id),
+        name=run.name,
+        run_id=run.run_id,
+        sweep=run.tags.get("sweep"),
+        training_population=frozenset({_training_population(run)}),
+        spent=spent,
+        finished=run.status == "FINISHED",
+    )
 
 
 def _open() -> PrivacySpent:
     """Of a run without a guarantee."""
     return PrivacySpent(
-        event={"type": "NonPrivateDpEvent"}, delta=1e-5, unit="beat", neighboring_relation="add_or_remove_one", accountant="pld",
+        event={"type": "NonPrivateDpEvent"},
+        delta=1e-5,
+        unit="beat",
+        neighboring_relation="add_or_remove_one",
+        accountant="pld",
         has_privacy_guarantee=False,
-    )  # fmt: skip
+    )

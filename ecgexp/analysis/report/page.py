@@ -1,4 +1,4 @@
-"""Turns what was gathered into one HTML page that needs nothing else: no network, no fonts, no scripts."""
+"""Render the report as one HTML page without network, fonts or scripts."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -29,8 +29,12 @@ def render(gathered: Gathered, *, made: datetime, public: bool = False) -> str:
         return Markup(str(escape(text)).replace(".", ".<wbr>").replace("_", "_<wbr>"))
 
     environment = Environment(
-        loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )  # fmt: skip
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["breakable"] = breakable
     return environment.get_template("page.html.j2").render(_context(gathered, made, public))
 
@@ -41,41 +45,54 @@ def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]
     every = gathered.configurations
     split = evaluated_split(every)
     scored = [one for one in every if one.score(split, "accuracy").is_defined]
-    believed = [one for one in scored if not one.faults]
+    comparable = [one for one in scored if not one.protocol_errors]
     noisy = any(one.guarantee != "none" for one in every)
     hidden = public and noisy
     with_clients = [one for one in every if any(row.clients for row in one.rows)]
     shown_clients = [one for one in with_clients if not (public and one.guarantee != "none")]
     return {
-        "title": gathered.title, "made": made.strftime("%Y-%m-%d %H:%M %Z").strip(), "split": split,
-        "configurations": every, "num_runs": len(gathered.rows), "failures": gathered.failures, "sweep": gathered.sweep,
+        "title": gathered.title,
+        "made": made.strftime("%Y-%m-%d %H:%M %Z").strip(),
+        "split": split,
+        "configurations": every,
+        "num_runs": len(gathered.rows),
+        "failures": gathered.failures,
+        "sweep": gathered.sweep,
         "together": gathered.together,
         "unscored": [one for one in every if one not in scored],
-        "databases": gathered.databases, "digests": {} if hidden else gathered.digests,
-        "synthetic": _synthetic(gathered.databases), "public": public, "left_out": left_out(noisy) if public else [],
+        "databases": gathered.databases,
+        "digests": {} if hidden else gathered.digests,
+        "synthetic": _synthetic(gathered.databases),
+        "public": public,
+        "left_out": left_out(noisy) if public else [],
         "count_tables": tables.count_tables(every, counted_splits(hidden)),
-        "flawed": [one for one in every if one.faults],
-        "curves": drawings.curve_drawings(believed, split), "noisy": noisy,
-        "has_baselines": bool(curves.baselines(believed)),
+        "with_protocol_errors": [one for one in every if one.protocol_errors],
+        "curves": drawings.curve_drawings(comparable, split),
+        "noisy": noisy,
+        "has_baselines": bool(curves.baselines(comparable)),
         "references": _references(gathered.databases),
         "score_table": tables.score_table(every, split) if every else None,
         "note_table": tables.note_table(every, public=public),
         "class_table": tables.class_table(scored, split) if scored else None,
         "training_table": tables.training_table(every) if every and not public else None,
         "classes": drawings.class_drawings(scored, split),
-        "matrices": drawings.confusion_drawings(every), "most_matrices": drawings.MOST_MATRICES,
+        "matrices": drawings.confusion_drawings(every),
+        "most_matrices": drawings.MOST_MATRICES,
         "num_matrices": len(drawings.having_matrices(every)),
-        "has_clients": bool(with_clients), "hides_clients": len(shown_clients) < len(with_clients),
+        "has_clients": bool(with_clients),
+        "hides_clients": len(shown_clients) < len(with_clients),
         "client_drawings": drawings.client_drawings(shown_clients),
-        "num_client_configurations": len(shown_clients), "most_client_figures": drawings.MOST_CLIENT_FIGURES,
+        "num_client_configurations": len(shown_clients),
+        "most_client_figures": drawings.MOST_CLIENT_FIGURES,
         "client_table": tables.client_table(shown_clients) if shown_clients else None,
-        "cost_table": tables.privacy_loss_table(every) if every else None, "time": drawings.time_drawing(every),
+        "resource_table": tables.resource_table(every) if every else None,
+        "time": drawings.time_drawing(every),
         "statements": [(one, statements(one)) for one in every if one.guarantee != "none"],
-    }  # fmt: skip
+    }
 
 
 def evaluated_split(configurations: Sequence[Configuration]) -> str:
-    """`test`, or `validation` where no run looked at its test beats (a search that is still going on)."""
+    """`test`, or `validation` where no run was evaluated on test beats (an unfinished search)."""
     scored = [row.metrics for one in configurations for row in one.rows]
     on_test = any("test/accuracy" in metrics for metrics in scored)
     return (
@@ -86,7 +103,10 @@ def evaluated_split(configurations: Sequence[Configuration]) -> str:
 
 
 def counted_splits(hidden: bool) -> list[str]:
-    """The splits whose beats are counted; where training beats are hidden, those that `outputs.TABLE` publishes."""
+    """The splits whose beats are counted.
+
+    Where training beats are hidden, those that `outputs.TABLE` publishes.
+    """
     splits = ("train", "validation", "test")
     return [
         split
@@ -96,7 +116,7 @@ def counted_splits(hidden: bool) -> list[str]:
 
 
 def left_out(noisy: bool) -> list[str]:
-    """What a public page does not tell, in the words of `outputs.TABLE`."""
+    """Return what a public page omits, with the reasons in `outputs.TABLE`."""
     names: list[tuple[outputs.Kind, str]] = [("metric", "curve/train/loss")]
     if noisy:
         names += [("file", "tables/test_per_client.csv"), ("result key", "data/beats/train")]
@@ -109,10 +129,12 @@ def left_out(noisy: bool) -> list[str]:
 
 
 def statements(configuration: Configuration) -> list[tuple[str, str]]:
-    """The promises of its runs, each text once, with the seeds of the runs that make it."""
+    """Return the guarantees of its runs, each text once, with the seeds of its runs."""
     texts: dict[str, list[str]] = {}
     for row in configuration.rows:
-        text = row.statement or (row.privacy or {}).get("statement") or "The run kept no statement."
+        text = (
+            row.statement or (row.privacy or {}).get("statement") or "The run stored no statement."
+        )
         texts.setdefault(text, []).append(row.seed or "?")
     return [(", ".join(seeds), text) for text, seeds in texts.items()]
 

@@ -1,4 +1,4 @@
-"""What others published on the MIT-BIH Arrhythmia Database, to be drawn beside our own scores and never mixed with them."""
+"""Published scores on the MIT-BIH Arrhythmia Database, drawn separately from the scores of the runs."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,13 @@ from ecgexp.data.beats import databases
 DATABASE = "mitdb"
 
 _ABUADBBA = (
-    "S. Abuadbba, K. Kim, M. Kim, C. Thapa, S. A. Camtepe, Y. Gao, H. Kim, S. Nepal. Can We Use Split Learning on 1D CNN Models "
+    "S. Abuadbba, K. Kim, M. Kim, C. Thapa, S. A. Camtepe, Y. Gao, H. Kim, S. Nepal. Can We Use "
+    "Split Learning on 1D CNN Models "
     "for Privacy Preserving Training? ASIA CCS 2020. doi:10.1145/3320269.3384740"
 )
 _GULLU = (
-    "M. Güllü, E. Çelik. Comparison of Federated Learning Strategies on ECG Classification. ASYU 2023. "
+    "M. Güllü, E. Çelik. Comparison of Federated Learning Strategies on ECG Classification. ASYU "
+    "2023. "
     "doi:10.1109/ASYU58738.2023.10296796"
 )
 
@@ -23,7 +25,7 @@ class Published:
     Attributes:
       label: who and what.
       accuracy: over all beats.
-      citation: where it stands.
+      citation: the publication.
       epsilon: what they call ε; None for a model without noise.
     """
 
@@ -33,8 +35,8 @@ class Published:
     epsilon: float | None = None
 
 
-# Noise on the activations that leave the client's layers (a split layer): a promise about what is sent for one beat, not about
-# the trained weights, as ours is.
+# Noise on the activations that leave the client's layers (a split layer): a guarantee about what is
+# sent for one beat, not about the trained weights.
 SPLIT_LAYER = tuple(
     Published(
         label="Abuadbba 2020, noise on a split layer",

@@ -1,4 +1,4 @@
-"""Matplotlib figures as SVG inside a page: no identifiers in common, no styles that leak, words for who does not see them.
+"""Matplotlib figures as inline SVG with unique identifiers, local styles and a text description.
 
 Import this module only where figures are made: it loads matplotlib.
 """
@@ -19,14 +19,14 @@ from ecgexp.evaluation.style import VERMILION, styled
 
 P = ParamSpec("P")
 
-# Names come from whoever named a run: a `$` in one is a dollar. Letters are drawn as paths, alike in every browser.
+# A `$` in the name of a run is not math. Letters are drawn as paths, alike in every browser.
 _RC = {"text.parse_math": False, "svg.fonttype": "path", "svg.hashsalt": "ecgexp", "font.size": 9.5}
 _LARGEST = 1.25 * 4 / 3  # pixels of a point, on a screen that has room
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
 def drawn(make: Callable[P, Figure]) -> Callable[P, Figure]:
-    """The house's style, for a figure that becomes SVG."""
+    """Apply the style of the report to a function that makes a figure for SVG."""
 
     @styled
     @wraps(make)
@@ -86,7 +86,10 @@ def inline_svg(figure: Figure, *, name: str, title: str, description: str) -> Ma
 
 
 def plain(text: str) -> str:
-    """`text` without control characters, which XML forbids and no page shows; line ends and tabs become blanks."""
+    """`text` without control characters, which XML forbids and no page shows.
+
+    Line ends and tabs become blanks.
+    """
     spaced = re.sub(r"[\t\r\n]+", " ", text)
     return "".join(letter for letter in spaced if unicodedata.category(letter) not in ("Cc", "Cs"))
 

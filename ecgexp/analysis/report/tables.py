@@ -1,4 +1,4 @@
-"""The page's tables, as values: what stands in which cell."""
+"""The tables of the page, as values."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -31,7 +31,8 @@ class Table:
       name: unlike that of any other table of the page: letters, digits and `-`.
       caption: what it shows.
       columns: headers.
-      groups: bodies; the first cell of a group's first row is the header of all its rows, the others have none.
+      groups: bodies; the first cell of a group's first row is the header of all its rows, the
+        others have none.
       notes: what stands below.
     """
 
@@ -43,7 +44,7 @@ class Table:
 
 
 def score_table(configurations: Sequence[Configuration], split: str) -> Table:
-    """One row a configuration: what varies, its seeds, overall scores and price."""
+    """One row a configuration: what varies, its seeds, overall scores and ε."""
     names = _columns(configurations)
     with_epsilon = any(one.guarantee != "none" for one in configurations)
     epsilon_columns = ["ε", "δ"] if with_epsilon else []
@@ -57,21 +58,29 @@ def score_table(configurations: Sequence[Configuration], split: str) -> Table:
     ]
     rows = [
         [
-            f"[{one.number}]", *(shown(name, one.values.get(name, "–")) for name in names), _seeds(one),
+            f"[{one.number}]",
+            *(shown(name, one.values.get(name, "–")) for name in names),
+            _seeds(one),
             *([_epsilon(one), _delta(one)] if with_epsilon else []),
-            *(_overall(one, split, score) for score in _SCORES.values()), _or_dash(seconds(one), formatting.duration),
+            *(_overall(one, split, score) for score in _SCORES.values()),
+            _or_dash(seconds(one), formatting.duration),
         ]
         for one in configurations
-    ]  # fmt: skip
+    ]
     return Table(
-        name="scores", caption=f"Scores on the {split} beats, one row a configuration", columns=columns,
+        name="scores",
+        caption=f"Scores on the {split} beats, one row a configuration",
+        columns=columns,
         groups=[[row] for row in rows],
-        notes=[*average_notes(configurations, split), *_undefined(configurations, split, overall=True)],
-    )  # fmt: skip
+        notes=[
+            *average_notes(configurations, split),
+            *_undefined(configurations, split, overall=True),
+        ],
+    )
 
 
 def note_table(configurations: Sequence[Configuration], *, public: bool) -> Table | None:
-    """What the runs themselves say that their scores do not rest on; None where they say nothing.
+    """The notes that the runs stored about their scores; None without notes.
 
     Args:
       configurations: of the page.
@@ -79,21 +88,21 @@ def note_table(configurations: Sequence[Configuration], *, public: bool) -> Tabl
     """
     groups = []
     for one in configurations:
-        told: dict[tuple[str, str], list[str]] = {}
+        found: dict[tuple[str, str], list[str]] = {}
         for row in one.rows:
             for about, texts in row.notes.items():
                 if not public or is_published("result key", f"notes/{about}"):
                     for text in texts:
-                        told.setdefault((about, text), []).append(row.seed or "?")
-        told |= _repeated_seeds(one)
-        body = [[about, text, ", ".join(seeds)] for (about, text), seeds in told.items()]
+                        found.setdefault((about, text), []).append(row.seed or "?")
+        found |= _repeated_seeds(one)
+        body = [[about, text, ", ".join(seeds)] for (about, text), seeds in found.items()]
         if body:
             groups.append([[f"[{one.number}]", *body[0]], *body[1:]])
     if not groups:
         return None
     return Table(
         name="notes",
-        caption="What scores do not rest on",
+        caption="Limits of the scores",
         columns=["", "about", "what is missing", "seeds"],
         groups=groups,
     )
@@ -103,7 +112,8 @@ def average_notes(configurations: Sequence[Configuration], split: str) -> list[s
     """Which averages are over other classes than all of them, and whether they can be ranked against each other."""
     found = {one.number: one.averaged(split) for one in configurations}
     notes = [
-        f"[{one.number}] macro F1 and balanced accuracy are {over(classes, one.classes)}: no {split} beat is of another class"
+        f"[{one.number}] macro F1 and balanced accuracy are {over(classes, one.classes)}: no "
+        f"{split} beat is of another class"
         for one in configurations
         for classes in found[one.number]
         if len(classes) < len(one.classes)
@@ -118,7 +128,7 @@ def average_notes(configurations: Sequence[Configuration], split: str) -> list[s
             for classes, numbers in sets.items()
         )
         notes.append(
-            f"Averages over different classes, which rank nothing against each other: {shown}"
+            f"Averages over different classes, which cannot be ranked against each other: {shown}"
         )
     return notes
 
@@ -129,18 +139,24 @@ def class_table(configurations: Sequence[Configuration], split: str) -> Table:
     for one in configurations:
         body = [
             [
-                name, formatting.figure(one.score(split, f"support/{metric_name(name)}")),
-                *(formatting.score(one.score(split, f"{score}/{metric_name(name)}")) for score in formatting.CLASS_SCORES),
+                name,
+                formatting.figure(one.score(split, f"support/{metric_name(name)}")),
+                *(
+                    formatting.score(one.score(split, f"{score}/{metric_name(name)}"))
+                    for score in formatting.CLASS_SCORES
+                ),
             ]
             for name in one.classes
-        ]  # fmt: skip
+        ]
         if body:
             groups.append([[f"[{one.number}]", *body[0]], *body[1:]])
     return Table(
-        name="classes", caption=f"Scores of each class on the {split} beats",
-        columns=["", "class", "beats", *formatting.CLASS_SCORES.values()], groups=groups,
+        name="classes",
+        caption=f"Scores of each class on the {split} beats",
+        columns=["", "class", "beats", *formatting.CLASS_SCORES.values()],
+        groups=groups,
         notes=_undefined(configurations, split, overall=False),
-    )  # fmt: skip
+    )
 
 
 def training_table(configurations: Sequence[Configuration]) -> Table:
@@ -155,16 +171,24 @@ def training_table(configurations: Sequence[Configuration]) -> Table:
         if any(_has(one, key) for one in configurations)
     }
     groups = [
-        [[
-            f"[{one.number}]", formatting.figure(spread(row.step for row in one.rows)),
-            *(_or_dash(spread(row.metrics.get(key) for row in one.rows), formatting.score) for key in measured.values()),
-        ]]
+        [
+            [
+                f"[{one.number}]",
+                formatting.figure(spread(row.step for row in one.rows)),
+                *(
+                    _or_dash(spread(row.metrics.get(key) for row in one.rows), formatting.score)
+                    for key in measured.values()
+                ),
+            ]
+        ]
         for one in configurations
-    ]  # fmt: skip
+    ]
     return Table(
-        name="training", caption="Training: the epoch or round that was kept, and what was measured on the way",
-        columns=["", "kept", *measured], groups=groups,
-    )  # fmt: skip
+        name="training",
+        caption="Training: the epoch or round that was kept, and what was measured on the way",
+        columns=["", "kept", *measured],
+        groups=groups,
+    )
 
 
 def client_table(configurations: Sequence[Configuration]) -> Table:
@@ -197,9 +221,14 @@ def client_table(configurations: Sequence[Configuration]) -> Table:
         *(f"macro F1 [{n}]" for n in scores),
     ]
     return Table(
-        name="clients", caption="Each client's test beats", columns=columns, groups=[[row] for row in rows],
-        notes=["macro F1: over the classes that the client has; undefined for a client of one class."],
-    )  # fmt: skip
+        name="clients",
+        caption="Each client's test beats",
+        columns=columns,
+        groups=[[row] for row in rows],
+        notes=[
+            "macro F1: over the classes that the client has; undefined for a client of one class."
+        ],
+    )
 
 
 def seconds(configuration: Configuration) -> Spread:
@@ -207,12 +236,17 @@ def seconds(configuration: Configuration) -> Spread:
     return spread(row.seconds for row in configuration.rows)
 
 
-def privacy_loss_table(configurations: Sequence[Configuration]) -> Table:
+def resource_table(configurations: Sequence[Configuration]) -> Table:
     """How long runs took, and the memory they used where it was logged."""
-    memory = sorted({
-        name for one in configurations for row in one.rows for name in row.metrics
-        if "memory" in name.lower() and not name.startswith("curve/")
-    })  # fmt: skip
+    memory = sorted(
+        {
+            name
+            for one in configurations
+            for row in one.rows
+            for name in row.metrics
+            if "memory" in name.lower() and not name.startswith("curve/")
+        }
+    )
     groups = []
     for one in configurations:
         taken = [row.seconds for row in one.rows if row.seconds is not None]
@@ -234,13 +268,19 @@ def privacy_loss_table(configurations: Sequence[Configuration]) -> Table:
         )
     notes = [] if memory else ["Memory was not logged."]
     return Table(
-        name="cost", caption="Time and memory", columns=["", "runs", "time of a run", "all runs", *memory],
-        groups=groups, notes=notes,
-    )  # fmt: skip
+        name="resources",
+        caption="Time and memory",
+        columns=["", "runs", "time of a run", "all runs", *memory],
+        groups=groups,
+        notes=notes,
+    )
 
 
 def count_tables(configurations: Sequence[Configuration], splits: Sequence[str]) -> list[Table]:
-    """Beats of each class in each split: one table for each way in which seeds or settings deal them, but not too many."""
+    """Beats of each class in each split.
+
+    One table for each way in which seeds or settings assign them, up to `MOST_COUNTS`.
+    """
     assigned: list[tuple[dict, Row]] = []
     for row in (row for one in configurations for row in one.rows):
         counts = {split: dict(row.counts[split]) for split in splits if split in row.counts}
@@ -253,13 +293,13 @@ def count_tables(configurations: Sequence[Configuration], splits: Sequence[str])
             for split in counts
         ]
         caption = f"Beats of {row.database}" + (
-            f", as dealt in run {row.name}" if len(assigned) > 1 else ""
+            f", as assigned in run {row.name}" if len(assigned) > 1 else ""
         )
         tables.append(
             Table(name=f"beats-{number}", caption=caption, columns=["", *row.classes], groups=body)
         )
     if len(assigned) > MOST_COUNTS:
-        more = f"Other runs deal the beats in {len(assigned) - MOST_COUNTS} other ways, which are not shown."
+        more = f"Other runs assign the beats in {len(assigned) - MOST_COUNTS} other ways, which are not shown."
         tables[-1] = replace(tables[-1], notes=[more])
     return tables
 
@@ -272,7 +312,10 @@ def _columns(configurations: Sequence[Configuration]) -> list[str]:
 
 
 def _undefined(configurations: Sequence[Configuration], split: str, *, overall: bool) -> list[str]:
-    """Why scores of the table have no value: one line a reason, with the configurations that it concerns."""
+    """Why scores of the table have no value.
+
+    One line a reason, with the configurations that it concerns.
+    """
     reasons: dict[str, list[int]] = {}
     wanted = set(_SCORES.values()) if overall else set(formatting.CLASS_SCORES)
     for one in configurations:
@@ -290,14 +333,18 @@ def _undefined(configurations: Sequence[Configuration], split: str, *, overall: 
 
 
 def _repeated_seeds(one: Configuration) -> dict[tuple[str, str], list[str]]:
-    """A seed that several runs have in common, unless their noise is secret: they are one draw, and means count it again."""
+    """A seed that several runs have in common, unless their noise is secret.
+
+    They are one draw, and means count it again.
+    """
     if one.guarantee not in ("none", "simulation"):
         return {}
     counts = Counter(row.seed for row in one.rows if row.seed)
     return {
         (
             "seeds",
-            f"{number} runs have the same seed and are no independent repetitions: means and ranges count each",
+            f"{number} runs have the same seed and are not independent repetitions: means and "
+            "ranges count each",
         ): [seed for seed, times in counts.items() if times == number]
         for number in sorted(set(counts.values()))
         if number > 1
@@ -320,12 +367,13 @@ def _seeds(one: Configuration) -> str:
 
 def _epsilon(one: Configuration) -> str:
     if one.guarantee == "none":
-        return "no promise"
+        return "no privacy guarantee"
     if one.guarantee == "simulation":
-        return f"{formatting.epsilon(one.epsilon)} if the noise were secret; no promise"
+        return f"{formatting.epsilon(one.epsilon)} if the noise were secret; no privacy guarantee"
     groups = [row.overlap for row in one.rows if row.overlap is not None]
     beside = (
-        f"; {formatting.epsilon(spread(e for _, e in groups))} of {max(n for n, _ in groups)} rows that share samples"
+        f"; {formatting.epsilon(spread(e for _, e in groups))} of {max(n for n, _ in groups)} rows "
+        "that share samples"
         if groups
         else ""
     )
