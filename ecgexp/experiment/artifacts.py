@@ -182,7 +182,7 @@ def log_privacy(tracker: Tracker, statement: PrivacyStatement) -> dict[str, floa
     tracker.log_text(statement.text(), "privacy_statement.txt")
     tracker.log_dict(values, "privacy.json")
     tracker.set_tags(
-        {"privacy": statement.line(), "privacy.claim": str(values["guarantee"]).lower()}
+        {"privacy": statement.line(), "privacy.guarantee": str(values["guarantee"]).lower()}
     )
     names = (
         "epsilon", "epsilon_pld", "epsilon_rdp", "epsilon_replace_one", "delta", "epsilon_if_noise_were_secret",

@@ -73,7 +73,7 @@ def test_refused_login_of_sync_names_the_variables(closed, tmp_path, capsys):
         tmp_path,
         values | {"run_id": "a" * 32, "store": {"uri": closed, "whole": False}, "ended": 1.0},
     )
-    assert sync.main([str(tmp_path)]) == 1
+    assert sync.main([str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert all(name in said for name in NAMES)
     assert said.count("\n") == 1

@@ -106,7 +106,7 @@ def _of(run: StoredRun) -> Loss | None:
     try:
         values = (
             run.read_json("privacy.json", PrivacyValues)
-            if asked or "privacy.claim" in run.tags
+            if asked or "privacy.guarantee" in run.tags
             else {}
         )
         if values is None:

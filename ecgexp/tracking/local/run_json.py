@@ -72,8 +72,8 @@ def read_run(folder: Path) -> dict[str, Any]:
         values = read_json(path, RunValues, fix=_FIX)
     except MissingFileError as error:
         raise MissingFileError(
-            f"{folder} is not the folder of a run: it has no {NAME}; use a folder with one, such "
-            "as those under outputs/"
+            f"{folder} is not the folder of a run: it has no {NAME}; use the folder of a run, "
+            "such as those under outputs/"
         ) from error
     for artifact in values.get("artifacts", ()):
         try:
