@@ -142,7 +142,7 @@ def test_it_says_what_it_needs():
         with pytest.raises(ValueError, match=f"pass {missing}"):
             DESCRIPTORS.transform(signals, intervals, usual)
     with pytest.raises(
-        ValueError, match=r"are 140 samples, and the windows have 100; leave both to the dataset"
+        ValueError, match=r"are 140 samples, but the windows have 100; do not override them"
     ):
         DESCRIPTORS.transform(signals[:, :100], rr, signals[:, :100])
 
@@ -151,7 +151,7 @@ def test_a_window_without_some_wave_is_refused():
     words = ["features=handcrafted", "model=mlp", "dataset.window_ms=[50,400]"]
     with pytest.raises(
         ConfigError,
-        match=r"dataset\.window_ms=\[50\.0, 400\.0\] .*try dataset\.window_ms=\[300,400\]",
+        match=r"dataset\.window_ms=\[50\.0, 400\.0\] .*e\.g\. dataset\.window_ms=\[300,400\]",
     ):
         load_experiment(words)
 

@@ -113,5 +113,5 @@ def test_amplitude_survives_on_the_fixed_scale_only(signals_mv):
 
 
 def test_limits_that_do_not_rise_are_refused():
-    with pytest.raises(ValueError, match="must rise; try"):
+    with pytest.raises(ValueError, match="must rise; use"):
         ImageFeatures(limits_mv=(1.0, -1.0))

@@ -1,4 +1,4 @@
-"""How each client is served, one row a client, worst first.
+"""Figure of the accuracy of each client, one row for each client, worst first.
 
 Import this module only where figures are made: it loads matplotlib.
 """
@@ -29,7 +29,7 @@ from ecgexp.evaluation.style import (
 _MOST_NAMED = 80  # beyond so many clients no name could be read, and every few are named
 _HEAD = 1.9  # inches for what stands above and below the rows
 
-# Shape and colour together, so that a grey print can be read too.
+# Shape and color together, so that a grey print can be read too.
 _STYLES = {
     POOLED: {"marker": "D", "color": ORANGE, "ms": 4},
     LOCAL_ONLY: {"marker": "s", "color": VERMILION, "ms": 4.5},
@@ -43,10 +43,11 @@ _BASELINE = {"marker": "|", "color": MUTED, "ms": 9, "mew": 1.4, "linestyle": "n
 def per_client_figure(
     rows: Sequence[Mapping[str, Any]], *, majority_class: str, source: str
 ) -> Figure:
-    """Accuracy of one model on each client's beats, beside what always answering the majority class gives.
+    """Draw the accuracy of one model on each client's beats, beside the majority-class baseline.
 
     Args:
-      rows: as `ClientScores.rows` gives them, worst first; at least one. Without `in_training` no client is marked as new.
+      rows: as `ClientScores.rows` gives them, worst first; at least one. Without `in_training` no
+        client is marked as new.
       majority_class: the class that the baseline always answers.
       source: which data, e.g. `"mitdb 1.0.0, test"`.
     """
@@ -62,12 +63,12 @@ def per_client_figure(
     )
     axes, places = figure.add_subplot(), np.arange(len(rows))
     axes.hlines(places, majority, accuracy, color=FAINT, linewidth=1.4)
-    axes.plot(majority, places, label=f"always {majority_class}", **_BASELINE)
+    axes.plot(majority, places, label=f"majority-class baseline ({majority_class})", **_BASELINE)
     size = 5.5 if len(rows) <= _MOST_NAMED else 3
     trained_on = "trained on" if known else "the model"
     for chosen, fill, label in (
         (trained, BLUE, trained_on),
-        (~trained, "white", "new, not trained on"),
+        (~trained, "white", "new client, not in training"),
     ):
         if chosen.any():
             style = {
@@ -99,14 +100,16 @@ def per_client_figure(
 def comparison_figure(
     rows: Sequence[Mapping[str, Any]], overall: Mapping[str, float], *, source: str
 ) -> Figure:
-    """Accuracy of several models: at the left on each client's own test beats, at the right on all test beats.
+    """Draw accuracies of several models: left on each client's test beats, right on all test beats.
 
-    A panel without clients is left out. Under a split by patient no client that was trained has test beats, and the left one
-    shows clients that are new to the models. Rows are sorted by the global model, worst first; at the right by the client's own.
+    A panel without clients is left out. Under a split by patient no client that was trained has
+    test beats, and the left one shows clients that are new to the models. Rows are sorted by the
+    global model, worst first; at the right by the client's own.
 
     Args:
       rows: as `FederatedComparison.rows` gives them.
-      overall: model -> accuracy on all test beats, of `global` and `pooled`; NaN for one that diverged.
+      overall: model -> accuracy on all test beats, of `global` and `pooled`; NaN for one that
+        diverged.
       source: which data.
     """
     own = sorted((row for row in rows if row["test_beats"]), key=lambda row: row["global_accuracy"])
@@ -143,7 +146,7 @@ def _draw_own(axes: Axes, rows: Sequence[Mapping[str, Any]], overall: Mapping[st
     axes.hlines(
         places, np.nanmin(known, axis=0), np.nanmax(known, axis=0), color=FAINT, linewidth=1.4
     )
-    axes.plot(share, places, label="always the client's commonest class", **_BASELINE)
+    axes.plot(share, places, label="majority-class baseline of the client", **_BASELINE)
     for model, style in _STYLES.items():
         if not np.isnan(columns[model]).all():
             fill = (
@@ -200,7 +203,7 @@ def _label(
     *,
     kind: str = "beats",
 ) -> None:
-    """Names at the left, beats at the right, the worst client at the top, and an axis that begins where the values do."""
+    """Label names at the left and beats at the right; the worst client is at the top."""
     count = len(names)
     shown, size = np.arange(count), 8 if count <= 40 else 7
     if count > _MOST_NAMED:
@@ -223,7 +226,7 @@ def _label(
 
 
 def _height(count: int) -> float:
-    """Inches of so many rows."""
+    """Return the height of a figure with so many rows, in inches."""
     return max(0.7, (0.26 if count <= 12 else 0.2 if count <= _MOST_NAMED else 14 / count) * count)
 
 

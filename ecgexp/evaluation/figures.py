@@ -1,4 +1,4 @@
-"""Pictures of an evaluation. Each function returns a matplotlib `Figure`; the caller saves it.
+"""Figures of an evaluation. Each function returns a matplotlib `Figure`; the caller saves it.
 
 Import this module only where figures are made: it loads matplotlib.
 """
@@ -30,7 +30,7 @@ _FEW = 30
 
 @styled
 def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], *, source: str) -> Figure:
-    """Counts, coloured by the fraction of the true class, so that a class of 8 beats is as visible as one of 45 000.
+    """Draw counts, colored by the fraction of the true class, so that rare classes are visible too.
 
     Args:
       confusion: (classes, classes) counts; rows are true classes.
@@ -44,7 +44,8 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], *, sourc
         2.6 + 0.85 * size, 2.2 + 0.7 * size, title="Confusion matrix", source=source
     )
     axes = figure.add_subplot()
-    # The square root of the fraction: 2 % of all N beats taken for S is many beats, and should not look white.
+    # The square root of the fraction: 2 % of all N beats taken for S is many beats, and should not
+    # look white.
     image = axes.imshow(fractions, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), aspect="auto")
     for i, j in np.ndindex(size, size):
         if confusion[i, j]:
@@ -83,7 +84,7 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], *, sourc
 def roc_figure(
     labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], *, source: str
 ) -> Figure:
-    """Sensitivity against the false-positive rate, one class against the rest; at the right the corner that matters.
+    """Draw one-vs-rest ROC curves; at the right enlarged for false-positive rates up to 10 %.
 
     Args:
       labels: (n,) int class index.
@@ -93,17 +94,17 @@ def roc_figure(
     """
     from sklearn.metrics import auc, roc_curve
 
-    figure = new_figure(9.6, 5.4, title="ROC, one class against the rest", source=source)
+    figure = new_figure(9.6, 5.4, title="ROC curves, one-vs-rest", source=source)
     whole, corner = figure.subplots(1, 2)
     for axes, right in ((whole, 1.0), (corner, 0.1)):
         _unit_axes(
             axes,
-            xlabel="false positives / beats of other classes",
+            xlabel="false-positive rate",
             ylabel="sensitivity",
             right=right,
         )
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":", label="chance")
-    corner.set_title("false positives up to 10 %")
+    corner.set_title("false-positive rate up to 10 %")
 
     def draw(
         positive: np.ndarray, scores: np.ndarray, style: Mapping[str, object], name: str
@@ -121,19 +122,19 @@ def roc_figure(
 def precision_recall_figure(
     labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], *, source: str
 ) -> Figure:
-    """Positive predictivity against sensitivity, one class against the rest; bars at the right mark the prevalence.
+    """Draw one-vs-rest precision-recall curves; bars at the right mark the prevalence.
 
     Arguments as in `roc_figure`.
     """
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
-    figure = new_figure(
-        6.6, 6.2, title="Precision and recall, one class against the rest", source=source
-    )
+    figure = new_figure(6.6, 6.2, title="Precision-recall curves, one-vs-rest", source=source)
     axes = figure.add_subplot()
     _unit_axes(axes, xlabel="sensitivity (recall)", ylabel="positive predictivity (precision)")
     axes.set_title(
-        "bars at the right edge: prevalence, which is what chance reaches", fontsize=8, color=MUTED
+        "bars at the right edge: prevalence (precision of a random classifier)",
+        fontsize=8,
+        color=MUTED,
     )
 
     def draw(
@@ -153,7 +154,7 @@ def precision_recall_figure(
 
 @styled
 def reliability_figure(labels: np.ndarray, probabilities: np.ndarray, *, source: str) -> Figure:
-    """How often the predicted class is right, by the probability it was given, over a histogram of that probability.
+    """Draw the accuracy by predicted probability, above a histogram of that probability.
 
     Args:
       labels: (n,) int class index.
@@ -162,10 +163,13 @@ def reliability_figure(labels: np.ndarray, probabilities: np.ndarray, *, source:
     """
     bins = reliability(labels, probabilities)
     figure = new_figure(
-        5.4, 5.8, title=f"Reliability, ECE {bins.expected_calibration_error:.4f}", source=source
+        5.4,
+        5.8,
+        title=f"Reliability diagram, ECE {bins.expected_calibration_error:.4f}",
+        source=source,
     )
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    top.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1, label="calibrated")
+    top.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1, label="perfect calibration")
     low, high = np.fmin(bins.confidence, bins.accuracy), np.fmax(bins.confidence, bins.accuracy)
     top.vlines(bins.confidence, low, high, color=VERMILION, linewidth=3, alpha=0.6, label="gap")
     top.plot(bins.confidence, bins.accuracy, color=BLUE, linewidth=1, clip_on=False)
@@ -184,7 +188,7 @@ def reliability_figure(labels: np.ndarray, probabilities: np.ndarray, *, source:
             "clip_on": False,
         }
         top.plot(bins.confidence[chosen], bins.accuracy[chosen], **style, label=label)
-    top.set(ylabel="fraction right", xlim=(0, 1), ylim=(0, 1.02))
+    top.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
     top.grid(visible=True)
     top.legend(loc="upper left")
     bottom.bar(
@@ -210,10 +214,11 @@ def learning_curves_figure(
     step_name: str = "epoch",
     best_step: int | None = None,
 ) -> Figure:
-    """One panel a metric; training and validation in the same panel.
+    """Draw learning curves, one panel for each metric, with training and validation in one panel.
 
     Args:
-      history: `"<split>/<metric>"` -> one value a step from step 1 on, NaN where none was measured.
+      history: `"<split>/<metric>"` -> one value for each step from step 1, NaN where it was not
+        measured.
       source: which data.
       metrics: panels, left to right; those that the history does not have are left out.
       step_name: `"epoch"` or `"round"`.
@@ -223,7 +228,7 @@ def learning_curves_figure(
         metric for metric in metrics if any(key.partition("/")[2] == metric for key in history)
     ]
     figure = new_figure(1 + 3.4 * max(len(panels), 1), 3.6, title="Learning curves", source=source)
-    colours = {"train": SKY, "validation": BLUE, "test": VERMILION}
+    colors = {"train": SKY, "validation": BLUE, "test": VERMILION}
     for axes, metric in zip(
         np.atleast_1d(figure.subplots(1, len(panels))) if panels else [], panels, strict=True
     ):
@@ -237,7 +242,7 @@ def learning_curves_figure(
                     np.asarray(values)[known],
                     "o-",
                     ms=3,
-                    color=colours.get(split, GREEN),
+                    color=colors.get(split, GREEN),
                     label=split,
                 )
         if best_step is not None:
@@ -246,7 +251,7 @@ def learning_curves_figure(
                 color=MUTED,
                 linestyle=":",
                 linewidth=1,
-                label=f"kept: {step_name} {best_step}",
+                label=f"selected: {step_name} {best_step}",
             )
         axes.set(xlabel=step_name, title=metric.replace("_", " ").replace("f1", "F1"))
         axes.set_xlim(0.5, max(map(len, history.values())) + 0.5)

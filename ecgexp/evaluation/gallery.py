@@ -1,4 +1,4 @@
-"""The beats the model got most confidently wrong, to look at: mislabelled, noisy, or a blind spot?
+"""Figure of the most confident misclassifications, for inspection of labels and noise.
 
 Import this module only where figures are made: it loads matplotlib.
 """
@@ -18,14 +18,15 @@ def worst_mistakes(
     num_beats: int = 24,
     per_record: int = 4,
 ) -> np.ndarray:
-    """Indices of the wrong beats of highest predicted probability, worst first.
+    """Return indices of the misclassified beats with the highest probability, worst first.
 
     Args:
       labels: (n,) int class index.
       probabilities: (n, classes).
       record_ids: (n,) str.
       num_beats: at most so many.
-      per_record: at most so many of one record, since one bad record would otherwise fill the picture.
+      per_record: at most so many of one record, since one bad record would otherwise fill the
+        picture.
     """
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     # Among beats given probability 1, those whose true class got least come first.
@@ -50,14 +51,14 @@ def mistakes_figure(
     num_beats: int = 24,
     per_record: int = 4,
 ) -> Figure:
-    """Windows of the worst mistakes in millivolts, with true and predicted class, probability, record and time.
+    """Draw the windows of the most confident misclassifications, in millivolts.
 
     Args:
       beats: the scored beats, with labels.
       probabilities: (num_beats, classes), one row a beat.
       source: which data, e.g. `"mitdb 1.0.0, test"`.
-      record_fs_hz: sampling frequency of the records as published, in which `r_samples` count; None where unknown, and
-        then the sample is named instead of the time.
+      record_fs_hz: sampling frequency of the records as published, in which `r_samples` count; None
+        where unknown, and then the sample is named instead of the time.
       num_beats: at most so many panels.
       per_record: at most so many of one record.
     """
@@ -67,9 +68,9 @@ def mistakes_figure(
     columns = 6
     rows = max(1, -(-len(chosen) // columns))
     title = (
-        f"The {len(chosen)} most confident mistakes, at most {per_record} a record"
+        f"The {len(chosen)} most confident misclassifications, at most {per_record} per record"
         if len(chosen)
-        else "No mistakes"
+        else "No misclassifications"
     )
     figure = new_figure(12, 0.9 + 1.75 * rows, title=title, source=source)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True).ravel()

@@ -1,4 +1,4 @@
-"""Which client holds how many beats of which class, as a table one can see through at a glance.
+"""Figure of a client partition: the number of beats of each class and client.
 
 Import this module only where figures are made: it loads matplotlib.
 """
@@ -32,11 +32,11 @@ Counts = Mapping[str, Mapping[str, Mapping[str, int]]]
 
 @styled
 def partition_figure(counts: Counts, class_names: Sequence[str], *, source: str) -> Figure:
-    """One row a client, one panel a split, one column a class; coloured by the logarithm of the number of beats.
+    """Draw one row for each client, one panel for each part, colored by the log number of beats.
 
-    The scale is logarithmic, and the same in all panels, since N is a hundred times as common as F and clients differ in
-    size as much. A client without beats in a split is blank there; clients that were not trained on stand below a line, those of
-    the validation split first.
+    The scale is logarithmic, and the same in all panels, since N is a hundred times as common as F
+    and clients differ in size as much. A client without beats in a split is blank there; clients
+    that were not trained on stand below a line, those of the validation split first.
 
     Args:
       counts: split -> client id -> class -> beats, as `ClientPartition.class_counts` gives them.
@@ -93,10 +93,8 @@ def _write_numbers(axes: Axes, table: np.ndarray, norm: LogNorm) -> None:
     held = table.sum(axis=1)
     for i, j in np.ndindex(table.shape):
         if table[i, j]:
-            colour = "white" if norm(table[i, j]) > 0.55 else INK
-            axes.text(
-                j, i, grouped(table[i, j]), ha="center", va="center", fontsize=7, color=colour
-            )
+            color = "white" if norm(table[i, j]) > 0.55 else INK
+            axes.text(j, i, grouped(table[i, j]), ha="center", va="center", fontsize=7, color=color)
         elif held[
             i
         ]:  # the client is in this split and lacks the class; a client that is not in it stays blank
@@ -126,5 +124,7 @@ def _label_rows(axes: Axes, clients: Sequence[str], num_trained: int, *, numbere
         places = places[:: -(-len(clients) // 60)]
     axes.set_yticks(places, [clients[i] for i in places], fontsize=8 if numbered else 6)
     axes.set_ylabel(
-        "client; below the line: new, not trained on" if num_trained < len(clients) else "client"
+        "client; below the line: new clients, not in training"
+        if num_trained < len(clients)
+        else "client"
     )

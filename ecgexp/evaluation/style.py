@@ -1,4 +1,4 @@
-"""How every figure looks: one place for colours, sizes and the line that says which data it shows."""
+"""Style of all figures: colors, sizes and the line that names the data."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 P = ParamSpec("P")
 
-# Okabe & Ito 2008, told apart with any colour vision; their yellow is too faint for a line on white.
+# Okabe & Ito 2008, told apart with any color vision; their yellow is too faint for a line on white.
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
     "#0072B2",
     "#D55E00",
@@ -20,8 +20,8 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
     "#56B4E9",
 )
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
-# Colour and dash together, so that a grey print can be read too.
-CLASS_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK, MUTED)
+# Color and dash together, so that a grey print can be read too.
+CLASS_COLORS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK, MUTED)
 CLASS_DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-", "--")
 
 _RC = {
@@ -46,7 +46,7 @@ _RC = {
 
 
 def styled(make: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Runs a function that makes a figure under this style, and leaves matplotlib's own settings as they were."""
+    """Run a function that makes a figure with this style; matplotlib's settings are not changed."""
 
     @wraps(make)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -57,13 +57,14 @@ def styled(make: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def new_figure(width: float, height: float, *, title: str, source: str) -> Figure:
-    """An empty figure drawn by Agg, outside pyplot, so that nothing keeps it alive and no window opens.
+    """Return an empty Agg figure outside pyplot; it is garbage-collected and opens no window.
 
     Args:
       width: inches.
       height: inches.
       title: what is shown.
-      source: which data, e.g. `"mitdb 1.0.0, test"`. Where it says "synthetic", the corner says so too.
+      source: which data, e.g. `"mitdb 1.0.0, test"`. Where it says "synthetic", the corner says so
+        too.
     """
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
@@ -82,18 +83,18 @@ def new_figure(width: float, height: float, *, title: str, source: str) -> Figur
 
 
 def class_style(index: int) -> dict[str, object]:
-    """Colour and dash of a class's line."""
+    """Return color and line style of a class."""
     return {
-        "color": CLASS_COLOURS[index % len(CLASS_COLOURS)],
+        "color": CLASS_COLORS[index % len(CLASS_COLORS)],
         "linestyle": CLASS_DASHES[index % len(CLASS_DASHES)],
     }
 
 
 def grouped(count: int) -> str:
-    """`21 413`, in one piece."""
+    """Format a count with no-break spaces, e.g. `21 413`."""
     return f"{count:,}".replace(",", "\N{NO-BREAK SPACE}")
 
 
 def clients_in_words(count: int) -> str:
-    """`1 client`, `10 clients`."""
+    """Return `1 client` or e.g. `10 clients`."""
     return "1 client" if count == 1 else f"{count} clients"

@@ -1,9 +1,10 @@
-"""A beat in seven numbers: how early it comes, and how unlike its heart's usual beat it looks.
+"""Handcrafted features: seven numbers for the prematurity and the morphology of a beat.
 
-Twenty-two hearts are few to learn shapes from, and what a network finds in their windows is mostly whose they are. These numbers
-compare each beat with its own record and so mean the same in a heart that was never seen; they are what de Chazal et al. 2004
-(doi:10.1109/TBME.2004.827359) and Mondéjar-Guerra et al. 2019 (doi:10.1016/j.bspc.2018.08.007) gave their classifiers of RR
-intervals, with the shapes in the same proportion to the record.
+Twenty-two training patients are few to learn morphology from, and a network mostly learns to
+distinguish these patients. The handcrafted features compare each beat with its own record and so
+have the same meaning for new patients. The RR features are those of de Chazal et al. 2004
+(doi:10.1109/TBME.2004.827359) and Mondéjar-Guerra et al. 2019 (doi:10.1016/j.bspc.2018.08.007); the
+morphology is expressed relative to the record in the same way.
 """
 
 from typing import Annotated
@@ -28,32 +29,29 @@ RHYTHM = ("early", "next_early", "early_in_record")
 SHAPE = ("qrs", "t_wave", "p_wave", "size")
 """The columns of `shape_features`."""
 
-# Where the waves of a beat lie, in milliseconds from R: public constants, as are the centres and spreads below.
+# Waves of a beat, in milliseconds from R. Like the centers and spreads below, public constants.
 _WAVES_MS = {"qrs": (-55.0, 55.0), "t_wave": (55.0, 370.0), "p_wave": (-245.0, -55.0)}
 _RR = ("rr_previous_s", "rr_next_s", "rr_local_mean_s", "rr_ratio", "rr_unsteadiness")
-_STEADY = (
-    0.05  # a sinus rhythm varies by that much when it is steady: no early beat stands out by less
-)
-_QUARTILES = 2.0  # of the changes, `rr_unsteadiness`: the median, if they are normally distributed, is about two
-_LEAST_UNLIKE, _LEAST_SIZE_MV = (
-    0.05,
-    0.01,
-)  # below these a logarithm would tell noise from less noise
-_UNLIKE, _SIZE = (-1.0, 0.7), (0.0, 0.3)  # centre and spread of each logarithm
+_STEADY = 0.05  # variation of a steady sinus rhythm: smaller prematurity is not significant
+# For normally distributed changes of intervals, the unit is about twice `rr_unsteadiness`.
+_QUARTILES = 2.0
+_LEAST_DIFFERENCE, _LEAST_SIZE_MV = 0.05, 0.01  # smaller values are noise
+_DIFFERENCE, _SIZE = (-1.0, 0.7), (0.0, 0.3)  # center and spread of each logarithm
 
 _LEAST_SIDE_MS = 100.0
 
 
 @settings
 class HandcraftedFeatures:
-    """Seven numbers for each beat, `RHYTHM` and `SHAPE`, whatever its leads and window.
+    """Seven numbers for each beat, `RHYTHM` and `SHAPE`, for any leads and windows.
 
     Attributes:
-      fs_hz: sampling frequency of the windows.
-      window_ms: milliseconds before and after R, as `dataset.window_ms`; a part of every wave is within 100.
+      fs_hz: Sampling frequency of the windows, in Hz.
+      window_ms: Milliseconds before and after R, as `dataset.window_ms`; at least 100 on each side,
+        so that it contains a part of every wave.
 
     Raises:
-      ValueError: a window shows less than that.
+      ValueError: The window is shorter.
     """
 
     fs_hz: Annotated[Number, Field(ge=50, le=10_000)]
@@ -65,8 +63,9 @@ class HandcraftedFeatures:
     def __post_init__(self):
         if min(self.window_ms) < _LEAST_SIDE_MS:
             raise ValueError(
-                f"dataset.window_ms={list(self.window_ms)} leaves out a wave that is compared: show {_LEAST_SIDE_MS:g} ms before "
-                "R and after it; try dataset.window_ms=[300,400]"
+                f"dataset.window_ms={list(self.window_ms)} omits a wave that is compared; use at "
+                "least "
+                f"{_LEAST_SIDE_MS:g} ms before and after R, e.g. dataset.window_ms=[300,400]"
             )
 
     def names(self) -> frozenset[str]:
@@ -79,14 +78,17 @@ class HandcraftedFeatures:
         """See `Features`; `descriptors` is (num_beats, 7) float32.
 
         Raises:
-          ValueError: `rr` or `templates_mv` is missing, or the windows are not those of `window_ms`.
+          ValueError: `rr` or `templates_mv` is missing, or the windows are not those of
+            `window_ms`.
         """
         rr, templates_mv = intervals_of(rr), template_of(templates_mv)
         before, after = (round(part * self.fs_hz / 1000) for part in self.window_ms)
         if signals_mv.shape[1] != before + after:
             raise ValueError(
-                f"features.window_ms={list(self.window_ms)} at features.fs_hz={self.fs_hz:g} are {before + after} samples, and the "
-                f"windows have {signals_mv.shape[1]}; leave both to the dataset"
+                f"features.window_ms={list(self.window_ms)} at features.fs_hz={self.fs_hz:g} are "
+                f"{before + after} samples, but the windows have {signals_mv.shape[1]}; do not "
+                "override them, "
+                "they follow the dataset"
             )
         shape = shape_features(signals_mv, templates_mv, fs_hz=self.fs_hz, before=before)
         return {
@@ -95,18 +97,18 @@ class HandcraftedFeatures:
 
 
 def rhythm_features(rr: np.ndarray) -> np.ndarray:
-    """How early a beat comes, and the next one, in proportion to how unsteady its rhythm is.
+    """Return the prematurity of a beat and of the next one, relative to the RR irregularity.
 
-    In fibrillation every other beat is early, and none of them is premature: what counts is whether an interval is shorter than
-    this rhythm's intervals are wont to be.
+    In atrial fibrillation many beats are early but not premature; an interval is compared with the
+    variation of the intervals of its rhythm.
 
     Args:
       rr: (num_beats, 20), the columns of `beats.RR_FEATURES`.
 
     Returns:
-      (num_beats, 3), the columns of `RHYTHM`: logarithms of the intervals before and after the beat against the mean of the last
-      ten, and of the one before against the record's mean, in units of the usual change of an interval and a twentieth; at
-      most 6.
+      (num_beats, 3), the columns of `RHYTHM`: logarithms of the intervals before and after the beat
+      relative to the mean of the last ten, and of the interval before relative to the mean of the
+      record, divided by 0.05 plus twice the RR irregularity; clipped to ±6.
     """
     columns = rr[:, [RR_FEATURES.index(name) for name in _RR]].astype(np.float64)
     previous, following, local, to_record, rr_irregularity = columns.T
@@ -118,29 +120,30 @@ def rhythm_features(rr: np.ndarray) -> np.ndarray:
 def shape_features(
     signals_mv: np.ndarray, templates_mv: np.ndarray, *, fs_hz: float, before: int
 ) -> np.ndarray:
-    """How unlike its record's usual beat a beat is, wave by wave, in the mean over the leads.
+    """Return the difference of a beat from the template of its record, by wave, mean over leads.
 
     Args:
-      signals_mv: (num_beats, window, leads) millivolts.
-      templates_mv: (num_beats, window, leads) millivolts.
-      fs_hz: their sampling frequency.
-      before: samples before R.
+      signals_mv: (num_beats, window, leads) float32, millivolts.
+      templates_mv: (num_beats, window, leads) float32, millivolts.
+      fs_hz: Sampling frequency, in Hz.
+      before: Samples before R.
 
     Returns:
-      (num_beats, 4), the columns of `SHAPE`: logarithms of the root mean square of the difference, in standard deviations of the
-      usual beat, round R, after it and before it; and of the beat's standard deviation in the same unit.
+      (num_beats, 4), the columns of `SHAPE`: logarithms of the root mean square difference, in
+      standard deviations of the template, around, after and before R; and of the standard deviation
+      of the beat in the same unit.
     """
     unit = np.maximum(templates_mv.std(axis=1, keepdims=True), LEAST_SCALE_MV)
     squares = np.square((signals_mv - templates_mv) / unit)
     columns = []
     for start_ms, stop_ms in _WAVES_MS.values():
         start, stop = (max(before + round(at * fs_hz / 1000), 0) for at in (start_ms, stop_ms))
-        unlike = np.sqrt(squares[:, start:stop].mean(axis=1)) + _LEAST_UNLIKE
-        columns.append(_scaled(np.log(unlike.mean(axis=1)), _UNLIKE))
+        difference = np.sqrt(squares[:, start:stop].mean(axis=1)) + _LEAST_DIFFERENCE
+        columns.append(_scaled(np.log(difference.mean(axis=1)), _DIFFERENCE))
     size = np.maximum(signals_mv.std(axis=1), _LEAST_SIZE_MV) / unit[:, 0]
     return np.column_stack([*columns, _scaled(np.log(size.mean(axis=1)), _SIZE)])
 
 
-def _scaled(values: np.ndarray, centre_and_spread: tuple[float, float]) -> np.ndarray:
-    centre, spread = centre_and_spread
-    return (values - centre) / spread
+def _scaled(values: np.ndarray, center_and_spread: tuple[float, float]) -> np.ndarray:
+    center, spread = center_and_spread
+    return (values - center) / spread

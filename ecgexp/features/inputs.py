@@ -1,8 +1,8 @@
-"""What the model sees of a beat: the signal window, or the picture of it; optionally the RR intervals round it.
+"""Features of a beat: its signal window or an image of it, optionally with RR intervals.
 
-Every number here is a constant or comes from the one beat, never from other beats, so an input adds nothing to what a
-privacy statement must cover. The RR features and the record's usual beat are the exceptions, and
-`features_crossing_beats` says so.
+**Guarantees**: each feature depends on constants and on its own beat only, so that example-level DP
+covers it. The exceptions are the RR features and the template of the record;
+`features_crossing_beats` lists them.
 """
 
 from typing import Annotated, Literal, Protocol
@@ -14,29 +14,28 @@ from ecgexp.data.beats import RR_FEATURES, BeatSet
 from ecgexp.settings.declaration import Number, Whole, settings
 
 Shape = tuple[int, ...]
-"""Of one row of a feature, without the rows."""
+"""Shape of one row of a feature."""
 
 TEMPLATE = "template"
-"""What `features_crossing_beats` calls the record's usual beat."""
+"""Name of the record's template in `features_crossing_beats`."""
 
-# A resting heart beats about every 0.8 s: public constants, not fitted ones.
+# The RR interval at rest is about 0.8 s. Public constants, not fitted to data.
 _RESTING_RR_S, _RR_SPREAD_S, _LOG_RATIO_SPREAD = 0.8, 0.3, 0.2
-_OWN = 4  # columns of the RR features that are about the beat itself
+_OWN = 4  # columns of the RR features of the beat itself
 _RHYTHM = slice(_OWN, RR_FEATURES.index("rr_around_q90_s") + 1)
-LEAST_SCALE_MV = 0.05  # of a usual beat: a lead that shows hardly anything is not blown up to the size of the others
-_FARTHEST = (
-    8.0  # in such units: an electrode that was touched is an outlier in itself, however large
-)
-RHYTHM_LIMIT = 6.0  # of a logarithmic ratio, in units of its spread: e^1.2, a pause of three beats, and all beyond
-_FLAT_MV = 1e-3  # below a fifth of the database's resolution of 5 µV a window is flat: it is centred, not amplified
+LEAST_SCALE_MV = 0.05  # of a template: a nearly flat lead is not amplified to the size of others
+_FARTHEST = 8.0  # clipping limit in units of the template: larger values are artifacts
+RHYTHM_LIMIT = 6.0  # of a log ratio, in units of its spread: e^1.2, a pause of three beats
+# A fifth of the resolution of mitdb, 5 µV: a flatter window is centered but not amplified.
+_FLAT_MV = 1e-3
 
 
 class Features(Protocol):
-    """Turns beats into the named arrays that the model's inputs take."""
+    """Converts beats to the named input arrays of the model."""
 
     @property
     def features_crossing_beats(self) -> tuple[str, ...]:
-        """Features that another beat's presence changes; a beat-level privacy claim must not use them."""
+        """Features that depend on other beats; example-level DP must not use them."""
 
     @property
     def uses_rr(self) -> bool:
@@ -47,36 +46,41 @@ class Features(Protocol):
         """Whether `transform` needs `templates_mv`."""
 
     def names(self) -> frozenset[str]:
-        """The names of the arrays `transform` makes."""
+        """Return the names of the arrays that `transform` returns."""
 
     def transform(
         self, signals_mv: np.ndarray, rr: np.ndarray | None, templates_mv: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
-        """The model's named inputs, row by row.
+        """Return the named input arrays of the model, with a row for each beat.
 
         Args:
-          signals_mv: (num_beats, window, leads) millivolts.
-          rr: (num_beats, 20), the columns of `beats.RR_FEATURES`, where that is used.
-          templates_mv: (num_beats, window, leads) millivolts, the usual beat of each one's record, where that is used.
+          signals_mv: (num_beats, window, leads) float32, millivolts.
+          rr: (num_beats, 20), the columns of `beats.RR_FEATURES`; needed if `uses_rr`.
+          templates_mv: (num_beats, window, leads) float32, millivolts, the template of each beat's
+            record; needed if `uses_template`.
+
+        Returns:
+          Name -> array with `num_beats` rows.
         """
 
 
 Rhythm = bool | Literal["rhythm"]
-"""Of `rr`: no second input; how early the beat and the next one come; or also the rhythm in which it stands."""
+"""Values of `rr`: no RR features; prematurity of this and the next beat; or also the rhythm."""
 
 
 @settings
 class SignalFeatures:
-    """The window itself.
+    """The signal window.
 
     Attributes:
-      normalize: `beat` gives every lead of every beat mean 0 and variance 1; `record` subtracts the mean of the record's usual
-        beat (`data.windows.template`) and divides by its standard deviation, lead by lead, so that a beat's size beside
-        the others of its record is kept; `none` leaves millivolts.
-      difference: beside each lead, how the beat differs from its record's usual beat, in the same units: what is unusual
-        for this heart. Needs `normalize` to be `record` or `none`.
-      rr: add the RR features as a second input: how early the beat and the next one come; `rhythm` adds the five intervals
-        before and after it, and how irregular half a minute is.
+      normalize: `beat` normalizes every lead of every beat to mean 0 and variance 1; `record`
+        subtracts the mean of the record's template (`data.preprocessing.windows.template`) and
+        divides by its standard deviation, lead by lead, which keeps the relative amplitude of beats
+        of a record; `none` keeps millivolts.
+      difference: Add a channel with the difference from the record's template for each lead, in the
+        same units. Needs `normalize` to be `record` or `none`.
+      rr: Add the RR features as a second input: prematurity of this and the next beat; `rhythm`
+        adds the five intervals before and after, and their irregularity over half a minute.
     """
 
     normalize: Literal["beat", "record", "none"] = "beat"
@@ -86,8 +90,8 @@ class SignalFeatures:
     def __post_init__(self):
         if self.difference and self.normalize == "beat":
             raise ValueError(
-                "features.difference=true compares a beat with its record's usual beat, and features.normalize=beat scales every "
-                "beat by itself; type features.normalize=record"
+                "features.difference=true compares a beat with its record's template, but "
+                "features.normalize=beat scales every beat by itself; use features.normalize=record"
             )
 
     @property
@@ -112,7 +116,7 @@ class SignalFeatures:
     def transform(
         self, signals_mv: np.ndarray, rr: np.ndarray | None, templates_mv: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
-        """See `Features`; `signal` is (num_beats, window, leads) float32, with `difference` (num_beats, window, 2 leads)."""
+        """See `Features`; `signal` is (num_beats, window, leads or, with `difference`, 2 leads)."""
         if self.uses_template:
             templates_mv = template_of(templates_mv)
         return {
@@ -139,14 +143,16 @@ _Millivolts = Annotated[Number, Field(ge=-1000, le=1000)]
 
 @settings
 class ImageFeatures:
-    """A grey 64×64 line plot of the first lead.
+    """A gray line plot of the first lead.
 
     Attributes:
-      scale: `fixed` draws every beat on the same millivolt axis, so that amplitude survives; `autoscale` stretches each beat
-        to the height of its picture, as the predecessor did.
-      limits_mv: bottom and top of the fixed axis; 99 % of MIT-BIH's beats lie wholly within the default.
-      size: side of the picture, pixels.
-      rr: as in `SignalFeatures`.
+      scale: `fixed` draws every beat on the same millivolt axis, which keeps the amplitude;
+        `autoscale` scales each beat to the height of its image, as the replicated implementation
+        does.
+      limits_mv: Bottom and top of the fixed axis, in millivolts; 99 % of the beats of MIT-BIH are
+        completely within the default.
+      size: Side of the image, in pixels.
+      rr: As in `SignalFeatures`.
     """
 
     scale: Literal["fixed", "autoscale"] = "fixed"
@@ -159,7 +165,8 @@ class ImageFeatures:
     def __post_init__(self):
         if not self.limits_mv[0] < self.limits_mv[1]:
             raise ValueError(
-                f"features.limits_mv={list(self.limits_mv)} must rise; try features.limits_mv=[-2.5,3.5]"
+                f"features.limits_mv={list(self.limits_mv)} must rise; "
+                "use e.g. features.limits_mv=[-2.5,3.5]"
             )
 
     @property
@@ -179,7 +186,7 @@ class ImageFeatures:
     def transform(
         self, signals_mv: np.ndarray, rr: np.ndarray | None, templates_mv: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
-        """See `Features`; `image` is (num_beats, size, size, 1) uint8, 255 white, a quarter of the memory of float32."""
+        """See `Features`; `image` is (num_beats, size, size, 1) uint8, 255 is white."""
         from ecgexp.features.render import render_beats
 
         images = render_beats(
@@ -189,38 +196,41 @@ class ImageFeatures:
 
 
 def transform_beats(features: Features, beats: BeatSet) -> dict[str, np.ndarray]:
-    """The features of all beats, each one resident array."""
+    """Return the features of all beats as arrays in memory."""
     templates_mv = beats.template_of_each() if features.uses_template else None
     return features.transform(beats.signals_mv, beats.rr, templates_mv)
 
 
 def feature_shapes(features: dict[str, np.ndarray]) -> dict[str, Shape]:
-    """The shape of one row of each feature: what `ModelBuilder.build` asks for."""
+    """Return the shape of one row of each feature, as `ModelBuilder.build` needs it."""
     return {name: array.shape[1:] for name, array in features.items()}
 
 
 def intervals_of(rr: np.ndarray | None) -> np.ndarray:
-    """`rr` of an input that uses it.
+    """Return `rr` if it has the columns of `beats.RR_FEATURES`.
 
     Raises:
-      ValueError: it is missing or has other columns; the message says what to pass.
+      ValueError: It is missing or has other columns.
     """
     if rr is None or rr.shape[1] != len(RR_FEATURES):
         raise ValueError(
-            f"this model also takes the RR features: pass rr=(num_beats, {len(RR_FEATURES)}), the columns of beats.RR_FEATURES"
+            f"this model also takes the RR features: pass rr=(num_beats, {len(RR_FEATURES)}), the "
+            "columns of beats.RR_FEATURES"
         )
     return rr
 
 
 def template_of(templates_mv: np.ndarray | None) -> np.ndarray:
-    """`templates_mv` of an input that uses it.
+    """Return `templates_mv` if it is given.
 
     Raises:
-      ValueError: it is missing; the message says what to pass.
+      ValueError: It is missing.
     """
     if templates_mv is None:
         raise ValueError(
-            "this model compares beats with their record's usual beat: pass templates_mv, shaped as signals_mv"
+            "this model compares beats with the template of their record: pass templates_mv, "
+            "shaped as "
+            "signals_mv"
         )
     return templates_mv
 
@@ -232,7 +242,7 @@ def _crossing_rr(rhythm: Rhythm) -> tuple[str, ...]:
 
 
 def _rr_features(rhythm: Rhythm, rr: np.ndarray | None) -> dict[str, np.ndarray]:
-    """`rr`: (num_beats, 4) of the beat itself, or (num_beats, 18) with the rhythm it stands in; nothing where it is not used."""
+    """Return `rr`: (num_beats, 4), or (num_beats, 18) with the rhythm; empty if not used."""
     if not rhythm:
         return {}
     rr = intervals_of(rr)
@@ -244,23 +254,23 @@ def _rr_features(rhythm: Rhythm, rr: np.ndarray | None) -> dict[str, np.ndarray]
 
 
 def _of_the_beat(rr: np.ndarray) -> np.ndarray:
-    """(num_beats, 4): how early this and the next beat come, against the last ten and the record; and the heart's period."""
+    """Return (num_beats, 4): prematurity relative to the last ten and the record; local RR mean."""
     previous, following, local, to_record = rr.T
-    # Early or late is said in proportion to the heart's own rhythm, which is what tells a premature beat across patients.
+    # Relative to the rhythm of the patient, so that premature beats are comparable across patients.
     ratios = log_ratio(np.stack([previous / local, following / local, to_record], axis=1))
     period = (local[:, None] - _RESTING_RR_S) / _RR_SPREAD_S
     return np.concatenate([ratios, period], axis=1)
 
 
 def _of_the_rhythm(rr: np.ndarray) -> np.ndarray:
-    """(num_beats, 14): the ten intervals round the beat, and how far those of half a minute spread, against the longest tenth.
+    """Return (num_beats, 14): ten intervals and quantiles of forty, relative to the 90 % quantile.
 
-    Not against their median: where most beats are premature, that is a premature beat's.
+    The median is not used: if most beats are premature, it is the interval of a premature beat.
     """
     ratios = log_ratio(rr[:, :-1] / rr[:, -1:])
     return np.clip(ratios, -RHYTHM_LIMIT, RHYTHM_LIMIT)
 
 
 def log_ratio(ratio: np.ndarray, unit: float | np.ndarray = _LOG_RATIO_SPREAD) -> np.ndarray:
-    """Logarithms of ratios of intervals, in units that may be each beat's own."""
+    """Return logarithms of ratios of intervals, divided by `unit`, which may be one per beat."""
     return np.log(np.maximum(ratio, 1e-3)) / unit

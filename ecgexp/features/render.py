@@ -1,9 +1,10 @@
-"""Millivolts in, 64x64 line plots out: the picture of a matplotlib figure without the figure.
+"""Draw beats as line plots of 64x64 pixels, equal to those of a matplotlib figure.
 
-Jun et al. 2018 ("ECG arrhythmia classification using a 2-D convolutional neural network") classify beats from small
-grey line plots. A figure for each beat costs some 7 ms, nearly all of it for layout, axes and a PNG file. What reaches
-the picture is one call of Agg, the rasteriser below matplotlib; it is made here directly, with the coordinates that
-matplotlib's default axes would have used. So the pictures equal the plots, two orders of magnitude sooner.
+Jun et al. 2018 ("ECG arrhythmia classification using a 2-D convolutional neural network") classify
+beats from small gray line plots. A matplotlib figure for each beat takes about 7 ms, mostly for
+layout, axes and the PNG file. Here Agg, the rasterizer of matplotlib, is called directly with the
+coordinates of matplotlib's default axes. The images equal the plots and are drawn about a hundred
+times faster.
 """
 
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,23 +18,18 @@ if TYPE_CHECKING:
 
 Scale = Literal["fixed", "autoscale"]
 
-# MIT-BIH's 105 053 beats in lead MLII (baseline removed, 90 + 90 samples) range from -3.4 to 4.1 mV; 99.2 % lie wholly
-# within these limits, all fusion beats among them. Wider ones would spend every beat's pixels on a few tall records.
+# The 105 053 beats of MIT-BIH in lead MLII (baseline removed, 90 + 90 samples) range from -3.4 to
+# 4.1 mV; 99.2 % are completely within these limits, including all fusion beats. Wider limits would
+# reduce the resolution of all beats for a few records with high amplitudes.
 DEFAULT_LIMITS_MV = (-2.5, 3.5)
 
 _INCHES = 2.0
 _LINE_WIDTH_PT = 1.5
-_LEFT, _BOTTOM, _RIGHT, _TOP = (
-    0.125,
-    0.11,
-    0.9,
-    0.88,
-)  # the axes in the figure: matplotlib's defaults …
-_MARGIN = 0.05  # … and what its autoscaling leaves free on either side of the data, as a share of the data's range
-_SIMPLIFY_FROM, _SIMPLIFY_THRESHOLD_PX = (
-    128,
-    1 / 9,
-)  # … and the lines whose invisible corners it leaves out
+# Defaults of matplotlib: position of the axes, margin around the data as a share of its range, and
+# simplification of lines.
+_LEFT, _BOTTOM, _RIGHT, _TOP = 0.125, 0.11, 0.9, 0.88
+_MARGIN = 0.05
+_SIMPLIFY_FROM, _SIMPLIFY_THRESHOLD_PX = 128, 1 / 9
 
 
 def render_beats(
@@ -43,24 +39,24 @@ def render_beats(
     scale: Scale = "fixed",
     limits_mv: tuple[float, float] = DEFAULT_LIMITS_MV,
 ) -> np.ndarray:
-    """Draws each beat as a black line on white, without axes, as matplotlib would on a figure of 2 x 2 inches.
+    """Draw each beat as a black line on white, without axes, as matplotlib on 2 x 2 inches.
 
-    Equal input gives equal pictures, whatever `matplotlib.rcParams` says. One core draws about 20 000 beats a second,
-    so all of MIT-BIH takes five; starting worker processes would cost a good part of what they save.
+    Equal input gives equal images, independent of `matplotlib.rcParams`. One core draws about 20
+    000 beats per second, so that worker processes are not needed.
 
     Args:
       signals_mv: (num_beats, window) float, millivolts, one lead.
-      size: side of the picture in pixels; the line's width grows with it.
-      scale: `"fixed"` shows `limits_mv` in every picture, so that amplitude survives, and cuts off what lies outside;
-        `"autoscale"` stretches each beat to the full height, as the plots in the literature do.
-      limits_mv: lowest and highest millivolts shown under `"fixed"`; `"autoscale"` does not look at it.
+      size: Side of the image in pixels; the line width is proportional to it.
+      scale: `"fixed"` shows `limits_mv` in every image, which keeps the amplitude, and clips values
+        outside; `"autoscale"` scales each beat to the full height, as the plots in the literature.
+      limits_mv: Lowest and highest millivolts shown with `"fixed"`; not used with `"autoscale"`.
 
     Returns:
       (num_beats, size, size) uint8; 255 is white, row 0 is the top.
 
     Raises:
-      ConfigError: for a size, scale or limits that make no picture.
-      DataError: for beats that are not finite or not of shape (num_beats, window).
+      ConfigError: The size, scale or limits are invalid.
+      DataError: The beats are NaN or infinite, or not of shape (num_beats, window).
     """
     _check(signals_mv, size, scale, limits_mv)
     signals_mv = signals_mv.astype(np.float32, copy=False)
@@ -69,7 +65,7 @@ def render_beats(
 
 
 def _autoscaled(signals_mv: np.ndarray) -> np.ndarray:
-    """Heights in the axes from 0 to 1, each beat filling them but for the margins; a flat one lies in the middle."""
+    """Return heights in the axes from 0 to 1, scaled for each beat; 0.5 for a flat beat."""
     low, high = signals_mv.min(1, keepdims=True), signals_mv.max(1, keepdims=True)
     span = high - low
     fractions = np.divide(signals_mv - low, span, out=np.full_like(signals_mv, 0.5), where=span > 0)
@@ -77,7 +73,7 @@ def _autoscaled(signals_mv: np.ndarray) -> np.ndarray:
 
 
 def _fixed(signals_mv: np.ndarray, limits_mv: tuple[float, float]) -> np.ndarray:
-    """Heights in the axes, 0 and 1 at `limits_mv`; what exceeds them is left to the pen's clipping."""
+    """Return heights in the axes, 0 and 1 at `limits_mv`; the renderer clips values outside."""
     low, high = limits_mv
     return (signals_mv - low) / (high - low)
 
@@ -87,7 +83,7 @@ def _with_margin(fractions: np.ndarray) -> np.ndarray:
 
 
 def _draw_lines(heights_px: np.ndarray, size: int) -> np.ndarray:
-    """Draws one polyline for each row of heights, in pixels above the picture's bottom, evenly spaced over the axes."""
+    """Draw a polyline for each row of heights, in pixels above the bottom of the image."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.path import Path
@@ -103,9 +99,7 @@ def _draw_lines(heights_px: np.ndarray, size: int) -> np.ndarray:
     renderer, in_place = RendererAgg(size, size, size / _INCHES), IdentityTransform()
     pen, canvas = _pen(renderer, size), np.asarray(renderer.buffer_rgba())
     images = np.empty((num_beats, size, size), np.uint8)
-    with rc_context(
-        {"agg.path.chunksize": 0}
-    ):  # the one preference of the user that Agg would still look up
+    with rc_context({"agg.path.chunksize": 0}):  # the only user setting that Agg reads
         for image, heights in zip(images, heights_px, strict=True):
             canvas[...] = 255
             line.vertices[:, 1] = heights
@@ -115,7 +109,7 @@ def _draw_lines(heights_px: np.ndarray, size: int) -> np.ndarray:
 
 
 def _pen(renderer: "RendererAgg", size: int) -> Any:
-    """The graphics context of a solid black matplotlib line that ends where the axes end."""
+    """Return the graphics context of a solid black line, clipped to the axes."""
     from matplotlib.transforms import Bbox
 
     pen = renderer.new_gc()
@@ -134,22 +128,26 @@ def _pen(renderer: "RendererAgg", size: int) -> Any:
 def _check(signals_mv: np.ndarray, size: int, scale: str, limits_mv: tuple[float, float]) -> None:
     if signals_mv.ndim != 2 or signals_mv.shape[1] < 2:
         raise DataError(
-            f"signals_mv has shape {signals_mv.shape}, a picture needs (num_beats, window) with 2 samples or more; "
-            "choose one lead first, e.g. beats.signals_mv[..., 0]"
+            f"signals_mv has shape {signals_mv.shape}, but an image needs (num_beats, window) with "
+            "at "
+            "least 2 samples; choose one lead first, e.g. beats.signals_mv[..., 0]"
         )
     if not np.isfinite(signals_mv).all():
         row = int(np.flatnonzero(~np.isfinite(signals_mv).all(1))[0])
         raise DataError(
-            f"signals_mv holds a value that is not finite in beat {row}; drop that beat or mend its record"
+            f"signals_mv is NaN or infinite in beat {row}; drop that beat or correct its record"
         )
     if size < 8:
-        raise ConfigError(f"features.size={size} must be at least 8 pixels; try features.size=64")
+        raise ConfigError(
+            f"features.size={size} must be at least 8 pixels; use e.g. features.size=64"
+        )
     if scale not in ("fixed", "autoscale"):
         raise ConfigError(
-            f"features.scale={scale!r} is not a scale; type features.scale=fixed or features.scale=autoscale"
+            f"features.scale={scale!r} is not a scale; use features.scale=fixed or "
+            "features.scale=autoscale"
         )
     if scale == "fixed" and not (np.isfinite(limits_mv).all() and limits_mv[0] < limits_mv[1]):
         raise ConfigError(
             f"features.limits_mv={list(limits_mv)} must be two finite numbers, the lower first; "
-            f"try features.limits_mv={list(DEFAULT_LIMITS_MV)}"
+            f"use e.g. features.limits_mv={list(DEFAULT_LIMITS_MV)}"
         )

@@ -47,8 +47,8 @@ def test_every_client_has_its_dot_its_baseline_and_its_beats():
         [0.8, 1.0],
         [1, 2],
     )
-    assert drawn["new, not trained on"].get_xdata().tolist() == [0.6]
-    assert drawn["always N"].get_xdata().tolist() == [0.5, 0.9, 0.5]
+    assert drawn["new client, not in training"].get_xdata().tolist() == [0.6]
+    assert drawn["majority-class baseline (N)"].get_xdata().tolist() == [0.5, 0.9, 0.5]
     assert drawn["mean 0.800"].get_xdata()[0] == pytest.approx(0.8)
     assert [text.get_text() for text in axes.texts] == [
         "1\N{NO-BREAK SPACE}500",

@@ -100,7 +100,7 @@ def test_learning_curves_skip_steps_that_were_not_measured():
     lines = {line.get_label(): line for line in axes.get_lines()}
     assert lines["validation"].get_xdata().tolist() == [1, 3]
     assert lines["train"].get_xdata().tolist() == [1, 2, 3]
-    assert "kept: round 3" in lines
+    assert "selected: round 3" in lines
 
 
 def test_the_worst_mistakes_come_first_and_one_record_does_not_fill_the_gallery():
@@ -127,8 +127,8 @@ def test_the_gallery_names_classes_record_and_time_in_the_records_own_sampling_r
 
 
 @pytest.mark.parametrize("leads", [("MLII",), ("MLII", "V1")])
-def test_a_model_without_mistakes_gets_a_picture_that_says_so(predictions, tmp_path, leads):
+def test_a_model_without_misclassifications_gets_a_figure(predictions, tmp_path, leads):
     perfect = np.eye(5)[predictions.labels]
     figure = mistakes_figure(beats_of(predictions, leads=leads), perfect, source="x")
     figure.savefig(tmp_path / "gallery.png")
-    assert figure.get_suptitle().startswith("No mistakes")
+    assert figure.get_suptitle().startswith("No misclassifications")

@@ -42,7 +42,7 @@ def test_each_panel_has_the_numbers_of_its_split_and_their_sums():
 def test_clients_that_were_not_trained_on_stand_below_a_line():
     train, test = panels(partition_figure(COUNTS, NAMES, source="x"))
     assert [label.get_text() for label in train.get_yticklabels()] == ["101", "106", "100"]
-    assert "not trained on" in train.get_ylabel()
+    assert "not in training" in train.get_ylabel()
     assert [line.get_ydata()[0] for line in test.get_lines()] == [1.5]
     seven = next(text for text in test.texts if text.get_text() == "7")
     assert seven.get_position() == (0, 1)

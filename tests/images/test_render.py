@@ -131,7 +131,7 @@ def test_importing_the_renderer_does_not_import_matplotlib():
 def test_beats_that_are_not_finite_are_refused():
     signals_mv = np.zeros((3, 180), np.float32)
     signals_mv[1, 5] = np.nan
-    with pytest.raises(DataError, match="not finite in beat 1"):
+    with pytest.raises(DataError, match="NaN or infinite in beat 1"):
         render_beats(signals_mv)
 
 
