@@ -1,9 +1,9 @@
-"""Writes the results in README.md anew, from the runs in MLflow: tables, the commands behind them, and results/*.svg.
+"""Writes the results in docs/results/index.md anew, from the runs in MLflow: tables, the commands behind them, and results/*.svg.
 
     uv run python scripts/results.py [--store URI] [--only inter_patient privacy looks parity] [--check]
 
 A number that no run stands behind is not written: the script says which command makes it, and exits with 1. `--check` writes
-nothing and exits with 1 where README.md says something else than the runs.
+nothing and exits with 1 where the page says something else than the runs.
 """
 
 import argparse
@@ -45,7 +45,9 @@ def main() -> int:
         help="where the runs are (MLFLOW_TRACKING_URI, else this folder's)",
     )
     parser.add_argument("--only", nargs="+", choices=_PARTS, default=list(_PARTS), metavar="PART")
-    parser.add_argument("--page", type=Path, default=_ROOT / "README.md", help="%(default)s")
+    parser.add_argument(
+        "--page", type=Path, default=_ROOT / "docs/results/index.md", help="%(default)s"
+    )
     parser.add_argument("--figures", type=Path, default=_ROOT / "results", help="%(default)s")
     parser.add_argument(
         "--check",

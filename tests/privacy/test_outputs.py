@@ -1,7 +1,6 @@
 """The table of everything that a run writes: it is sound, and nothing slips through it."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -191,10 +190,3 @@ def test_a_split_by_beat_is_left_to_beats_and_to_simulations():
 )
 def test_shipped_patient_guarantees_keep_201_and_202_together(name):
     assert load_experiment([f"experiment={name}"]).split.merge_same_patient
-
-
-def test_the_readme_has_the_table_as_it_is():
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    found = re.search(r"<!-- outputs: .*? -->\n(.*?)<!-- end of outputs -->", readme, re.DOTALL)
-    assert found is not None
-    assert found[1].strip() == outputs.markdown().strip()

@@ -206,7 +206,7 @@ def test_a_block_is_replaced_and_the_rest_of_the_page_is_not():
 
 
 def test_the_readme_has_every_block_and_each_claims_experiment_exists():
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/results/index.md").read_text(encoding="utf-8")
     assert (
         replace_blocks(
             page, {"inter_patient": "", "privacy": "", "evaluations_of_test_set": "", "parity": ""}
@@ -215,7 +215,7 @@ def test_the_readme_has_every_block_and_each_claims_experiment_exists():
     )
     for claim in (*INTER_PATIENT, *PRIVACY):
         assert (ROOT / "conf/experiment" / f"{claim.experiment}.yaml").is_file()
-        assert claim.command in page, f"the README does not say how {claim.label} was made"
+        assert claim.command in page, f"the page does not say how {claim.label} was made"
 
 
 def test_the_script_says_what_is_missing(tmp_path, capsys, monkeypatch):
