@@ -288,7 +288,7 @@ def test_checkpoint_of_an_earlier_version_is_named(tmp_path, others):
         (tmp_path / "notes.txt").touch()
     with pytest.raises(
         DataError,
-        match=r"\.npz is of an earlier version of ecgexp.*start the run anew, without resume=",
+        match=r"\.npz is of an earlier version of ecgexp.*start a new run, without resume=",
     ):
         Checkpoints(tmp_path).newest()
 

@@ -126,7 +126,7 @@ class Checkpoints:
         reasons += [f"{name} {_strange(name)}" for name in sorted(others)]
         if reasons:
             raise DataError(
-                f"resume={self._folder.parent}: there is no intact checkpoint "
+                f"resume={self._folder.parent}: {self._folder} holds no intact checkpoint "
                 f"({'; '.join(reasons[:5])}); "
                 "start a new run, without resume=."
             )
