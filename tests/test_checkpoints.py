@@ -151,7 +151,7 @@ def test_safetensors_reads_the_file_too(tmp_path):
     with safe_open(path, "numpy") as file:
         assert file.get_tensor("model/0").tolist() == [1, 1, 1]
         about = json.loads(file.metadata()["ecgexp"])
-    assert about == {"meta": {"format": 2, "step": 7, "meta": {"epoch": 7}}, "text": []}
+    assert about == {"meta": {"format": 3, "step": 7, "meta": {"epoch": 7}}, "text": []}
 
 
 @pytest.mark.parametrize("name", ["", "/a", "a/", "a//b", "../a", "a/./b", "a\0b", "a\nb", "a\\b"])

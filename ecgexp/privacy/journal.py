@@ -158,7 +158,7 @@ def _content(path: Path) -> bytes:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
             os.close(handle)
-            raise _refusal(path, "is not a plain file, or larger than any journal")
+            raise _refusal(path, "is not a regular file, or larger than any journal")
         with os.fdopen(handle, "rb") as file:
             return file.read()
     except FileNotFoundError as error:

@@ -46,7 +46,7 @@ def test_crops_equal_slices_enlarged_by_tensorflow():
 def test_crops_too_large_for_the_picture_are_refused():
     with pytest.raises(
         ConfigError,
-        match=r"crop_size=48 must be below input\.size=32; try augmentation\.crop_size=24",
+        match=r"crop_size=48 must be below features\.size=32; try augmentation\.crop_size=24",
     ):
         Crops9().build()({"image": some_images(1, 32)}, np.zeros(1, np.int32), SEED)
 
@@ -77,17 +77,17 @@ def test_flips_are_numpys(flip, axes):
 def test_the_affine_map_turns_counter_clockwise_and_moves_right_and_down():
     from ecgexp.augmentation.image_ops import affine, resample
 
-    image = some_images(1, 8)
+    images = some_images(1, 8)
 
     def apply(degrees=0.0, crop=1.0, crop_centre=(0.0, 0.0), shift=(0.0, 0.0)):
         vectors = [
             np.array([v], np.float32) for v in (degrees, (1.0, 1.0), crop, crop_centre, shift)
         ]
-        return resample(image, affine(*vectors, centre=np.array([3.5, 3.5], np.float32))).numpy()[
+        return resample(images, affine(*vectors, centre=np.array([3.5, 3.5], np.float32))).numpy()[
             0, ..., 0
         ]
 
-    image = image[0, ..., 0]
+    image = images[0, ..., 0]
     np.testing.assert_allclose(apply(degrees=90.0), np.rot90(image), atol=1e-5)
     moved = apply(shift=(2.0, 1.0))
     np.testing.assert_allclose(moved[1:, 2:], image[:-1, :-2], atol=1e-6)

@@ -132,7 +132,7 @@ def test_after_a_damaged_one_the_one_before_is_kept_and_the_damaged_one_replaced
 def test_file_that_was_renamed_to_another_step_is_refused(tmp_path):
     path = Checkpoints(tmp_path).save(tiny(2))
     path.rename(tmp_path / path.name.replace("000002", "000009"))
-    with pytest.raises(DataError, match="not a checkpoint of format 2 and step 9"):
+    with pytest.raises(DataError, match="not a checkpoint of format 3 and step 9"):
         Checkpoints(tmp_path).newest()
 
 
@@ -181,7 +181,7 @@ def zip_of(members, compression=zipfile.ZIP_STORED, about=None):
     return file.getvalue()
 
 
-ABOUT = {"format": 2, "step": 5, "meta": {}}
+ABOUT = {"format": 3, "step": 5, "meta": {}}
 
 
 def evil_files(sentinel):
@@ -309,7 +309,7 @@ def entry(dtype="F64", shape=(2,), offsets=(0, 16)):
 
 
 def bombs():
-    deep = '{"format": 2, "step": 5, "meta": ' + "[" * 100_000
+    deep = '{"format": 3, "step": 5, "meta": ' + "[" * 100_000
     return {
         "header of 2 EB": (1 << 61).to_bytes(8, "little") + b"{}",
         "claims 800 GB": tensors_of({"w": entry(shape=(10**11,), offsets=(0, 8 * 10**11))}),
@@ -371,13 +371,13 @@ def test_strange_member_is_refused(tmp_path, content):
         [],
         None,
         {"format": 1, "step": 5, "meta": {}},
-        {"format": 2, "step": 4, "meta": {}},
-        {"format": 2, "step": 5},
+        {"format": 3, "step": 4, "meta": {}},
+        {"format": 3, "step": 5},
     ],
 )
 def test_meta_of_another_format_is_refused(tmp_path, about):
     offer(tmp_path, tensors_of({}, about=about))
-    with pytest.raises(DataError, match="not a checkpoint of format 2"):
+    with pytest.raises(DataError, match="not a checkpoint of format 3"):
         Checkpoints(tmp_path).newest()
 
 

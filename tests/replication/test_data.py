@@ -57,7 +57,7 @@ def test_copies_made_before_the_split_stand_on_both_sides(cache):
         of_test
     )  # of ten copies one is in the training but for 1 in 1000 or so
     assert not (train & test) - of_test  # a normal beat has no copy
-    with pytest.raises(DataError, match="leak: train and"):
+    with pytest.raises(DataError, match="leakage: train and"):
         check_split(run_data.beats, run_data.split)
     rows = np.concatenate(list(run_data.indices.values()))
     assert sorted(rows.tolist()) == list(

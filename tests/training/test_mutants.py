@@ -260,12 +260,12 @@ def update_is_skipped(patch):
 
 
 def step_is_not_charged(patch):
-    patch.setattr(Ledger, "spent", lambda self, event, count=1: None)
+    patch.setattr(Ledger, "record", lambda self, event, count=1: None)
 
 
 def step_is_charged_twice(patch):
-    spent = Ledger.spent
-    patch.setattr(Ledger, "spent", lambda self, event, count=1: spent(self, event, 2))
+    record = Ledger.record
+    patch.setattr(Ledger, "record", lambda self, event, count=1: record(self, event, 2))
 
 
 def units_are_clipped_twice(patch):

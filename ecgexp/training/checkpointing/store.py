@@ -247,7 +247,7 @@ def _open_plain(path: Path) -> IO[bytes]:
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise DataError("is not a plain file")
+        raise DataError("is not a regular file")
     return os.fdopen(handle, "rb")
 
 

@@ -368,7 +368,7 @@ def _same_noise_each_round(monkeypatch):
 
 
 def _a_round_that_is_not_charged(monkeypatch):
-    monkeypatch.setattr(Ledger, "spent", lambda self, event, count=1: None)
+    monkeypatch.setattr(Ledger, "record", lambda self, event, count=1: None)
 
 
 @pytest.mark.parametrize(
