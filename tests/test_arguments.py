@@ -6,7 +6,7 @@ import pytest
 
 from ecgexp.cli.arguments import Parser, check_output, run_command
 from ecgexp.settings.declaration import ConfigError, DataError
-from ecgexp.tracking.mlflow.existing_store import DEFAULT_URI
+from ecgexp.settings.paths import DEFAULT_STORE
 
 
 def make_parser():
@@ -122,4 +122,4 @@ def test_own_output_is_replaced_when_asked(tmp_path):
 def test_help_of_the_store_names_its_default():
     parser = Parser(prog="command", description="", example="")
     parser.add_store()
-    assert DEFAULT_URI in parser.format_help()
+    assert DEFAULT_STORE in parser.format_help()

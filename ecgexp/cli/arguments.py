@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ecgexp.settings.declaration import ConfigError, DataError, MachineError
+from ecgexp.settings.paths import DEFAULT_STORE
 from ecgexp.settings.redaction import redact, redact_tracebacks
 from ecgexp.storage.scratch import use_own_scratch
 
 NEGATIVE, REFUSED, INTERRUPTED = 1, 2, 130
 _LONGEST = 40  # characters of a value, in a message
-_STORE = "sqlite:///mlruns/mlflow.db"  # as `existing_store`, whose import takes too long for --help
 _CLOSE = 0.75  # of a misspelt option to the one that is suggested
 _A_RUN = "an MLflow run id, or a run's folder under outputs/"
 
@@ -86,7 +86,7 @@ class Parser(argparse.ArgumentParser):
         self.add_argument(
             "--store",
             metavar="URI",
-            help=f"MLflow store of the runs (MLFLOW_TRACKING_URI, else {_STORE})",
+            help=f"MLflow store of the runs (MLFLOW_TRACKING_URI, else {DEFAULT_STORE})",
         )
 
     def add_output(self, *, metavar: str = "FILE", default: Path | None = None, help: str) -> None:  # noqa: A002

@@ -16,6 +16,8 @@ from ecgexp.settings.declaration import ConfigError
 
 LONGEST_NAME, LONGEST_PATH = 255, 4000  # bytes, of Linux's file systems
 SQLITE = "sqlite:///"
+DEFAULT_STORE_FILE = "mlruns/mlflow.db"  # of runs and commands that name no other store
+DEFAULT_STORE = f"{SQLITE}{DEFAULT_STORE_FILE}"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):/?", re.ASCII)
 _DRIVE = re.compile(r"[A-Za-z]:([\\/]|$)")
 _WRITTEN = ("cache_dir", "artifact_root")  # settings that name a folder which a run writes to

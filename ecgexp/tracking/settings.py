@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ecgexp.settings.declaration import ConfigError, settings
-from ecgexp.settings.paths import Address, Place, check_inside
+from ecgexp.settings.paths import (
+    DEFAULT_STORE,
+    DEFAULT_STORE_FILE,
+    SQLITE,
+    Address,
+    Place,
+    check_inside,
+)
 from ecgexp.settings.redaction import redact
 from ecgexp.storage.atomic import resolved
 from ecgexp.tracking.base import Tracker, TrackerUnavailable
@@ -21,9 +28,6 @@ from ecgexp.tracking.null import NullTracker
 if TYPE_CHECKING:
     from ecgexp.tracking.mlflow.store import Store
     from ecgexp.tracking.mlflow.tracker import MlflowTracker
-
-_DEFAULT_STORE = "mlruns/mlflow.db"
-_SQLITE = "sqlite:///"
 
 
 def private_dir_beside(file: Path) -> Path:
@@ -40,7 +44,7 @@ def private_dir_without_store(base_dir: Path) -> Path:
     `ECGEXP_PRIVATE`, or that of the default store.
     """
     named = os.environ.get("ECGEXP_PRIVATE")
-    return Path(named) if named else private_dir_beside(resolved(base_dir / _DEFAULT_STORE))
+    return Path(named) if named else private_dir_beside(resolved(base_dir / DEFAULT_STORE_FILE))
 
 
 @settings
@@ -81,7 +85,7 @@ class MlflowTracking:
       tags: further tags for every run.
     """
 
-    uri: Address = f"{_SQLITE}{_DEFAULT_STORE}"
+    uri: Address = DEFAULT_STORE
     artifact_root: Place = "mlruns"
     experiment_name: str = Field(default="ecgexp", min_length=1, max_length=500)
     tags: dict[str, str] = Field(default_factory=dict)
@@ -103,8 +107,8 @@ class MlflowTracking:
           base_dir: folder that relative paths are resolved against; the current one by default.
         """
         base_dir = base_dir or Path.cwd()
-        if self.uri.startswith(_SQLITE):
-            return private_dir_beside(resolved(base_dir / self.uri.removeprefix(_SQLITE)))
+        if self.uri.startswith(SQLITE):
+            return private_dir_beside(resolved(base_dir / self.uri.removeprefix(SQLITE)))
         return private_dir_without_store(base_dir)
 
     def start(

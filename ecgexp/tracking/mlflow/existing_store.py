@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.settings.paths import DEFAULT_STORE
 from ecgexp.settings.redaction import redact
 from ecgexp.tracking.reasons import reason
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-DEFAULT_URI = "sqlite:///mlruns/mlflow.db"
 
 
 def default_uri() -> str:
@@ -24,7 +23,7 @@ def default_uri() -> str:
 
     `MLFLOW_TRACKING_URI`, else the store of this folder.
     """
-    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
 
 
 def open_existing(uri: str) -> "MlflowClient":

@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from ecgexp.settings.declaration import ConfigError
+from ecgexp.settings.paths import DEFAULT_STORE, SQLITE
 from ecgexp.settings.redaction import redact
 from ecgexp.storage.atomic import is_disk_full, resolved
 from ecgexp.tracking.credentials import with_credentials
@@ -18,7 +19,6 @@ from ecgexp.tracking.locations import artifact_location, check_location
 from ecgexp.tracking.mlflow.store_tables import create_tables, lock, why_not
 from ecgexp.tracking.reasons import reason
 
-_SQLITE = "sqlite:///"
 _PATIENCE_S = 5.0
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
@@ -44,8 +44,8 @@ class Store:
           what: what the store refuses, as a clause.
           error: the error of the store.
         """
-        if self.uri.startswith(_SQLITE) and is_disk_full(error):
-            return why_not(Path(self.uri.removeprefix(_SQLITE)), error)
+        if self.uri.startswith(SQLITE) and is_disk_full(error):
+            return why_not(Path(self.uri.removeprefix(SQLITE)), error)
         return ConfigError(
             f"tracking.uri={redact(self.uri)}: {what}: {reason(error)}; use another tracking.uri=, "
             "or tracking=none"
@@ -81,7 +81,7 @@ def open_store(
     if urlsplit(uri).scheme in ("", "file"):
         raise ConfigError(
             f"tracking.uri={uri}: it is a folder, which MLflow no longer writes to; use "
-            "tracking.uri=sqlite:///mlruns/mlflow.db"
+            f"tracking.uri={DEFAULT_STORE}"
         )
     reach(uri)
     return _open(uri, experiment_name, location=None)
@@ -98,16 +98,16 @@ def check_sqlite_uri(uri: str) -> None:
     Raises:
       ConfigError: it does not; the message names the form.
     """
-    if not uri.startswith(_SQLITE) or uri.removeprefix(_SQLITE) in ("", ":memory:") or "?" in uri:
+    if not uri.startswith(SQLITE) or uri.removeprefix(SQLITE) in ("", ":memory:") or "?" in uri:
         raise ConfigError(
             f"tracking.uri={uri}: it does not name a single SQLite file; use sqlite:///FILE, e.g. "
-            "tracking.uri=sqlite:///mlruns/mlflow.db"
+            f"tracking.uri={DEFAULT_STORE}"
         )
 
 
 def sqlite_file(uri: str, base_dir: Path) -> Path:
     """Return the absolute path of the database file of `uri`, which begins with `sqlite:///`."""
-    return resolved(base_dir / uri.removeprefix(_SQLITE))
+    return resolved(base_dir / uri.removeprefix(SQLITE))
 
 
 def _open_sqlite(file: Path, location: Callable[[], str], experiment_name: str) -> Store:
@@ -115,7 +115,7 @@ def _open_sqlite(file: Path, location: Callable[[], str], experiment_name: str) 
     create_tables(file)
     try:
         with lock(file):
-            return _open(f"{_SQLITE}{file}", experiment_name, location=location)
+            return _open(f"{SQLITE}{file}", experiment_name, location=location)
     except OSError as error:
         raise why_not(file, error) from error
 
@@ -129,8 +129,8 @@ def _open(uri: str, experiment_name: str, *, location: Callable[[], str] | None)
     except ConfigError:
         raise
     except Exception as error:  # noqa: BLE001 - SQLAlchemy and requests raise their own types
-        if uri.startswith(_SQLITE) and is_disk_full(error):
-            raise why_not(Path(uri.removeprefix(_SQLITE)), error) from error
+        if uri.startswith(SQLITE) and is_disk_full(error):
+            raise why_not(Path(uri.removeprefix(SQLITE)), error) from error
         raise _unusable(uri, error) from error
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ecgexp.settings.declaration import ConfigError
+from ecgexp.settings.paths import DEFAULT_STORE
 from ecgexp.storage.atomic import check_ordinary, is_disk_full
 from ecgexp.tracking.reasons import reason
 
@@ -195,7 +196,7 @@ def _check_is_ours(file: Path, tables: set[str], revision: str | None) -> None:
         raise ConfigError(
             f"tracking.uri=sqlite:///{file}: the file is a database of another program; use "
             "another file, e.g. "
-            "tracking.uri=sqlite:///mlruns/mlflow.db"
+            f"tracking.uri={DEFAULT_STORE}"
         )
 
 
