@@ -1,1 +1,1 @@
-"""Exact per-example gradient clipping for Keras models; `build.build_clipper` is the door."""
+"""Exact per-example gradient clipping for Keras models; `build.build_clipper` makes a clipper."""
