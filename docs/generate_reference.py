@@ -13,11 +13,12 @@ from typing import Any
 
 import yaml
 
+from ecgexp.config.location import config_dir
 from ecgexp.experiment.experiment import Experiment
 from ecgexp.privacy.outputs import markdown
 from ecgexp.settings.build import settings_class
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
+CONF = config_dir()
 _COMMENT = re.compile(r"^\s*([\w.]+):.*?\s#\s*(.+)$")
 
 

@@ -1,7 +1,5 @@
 """Every YAML composes and builds; whatever cannot be used is refused in one line that says what to type."""
 
-from pathlib import Path
-
 import pytest
 
 from ecgexp.config.compose import (
@@ -12,9 +10,10 @@ from ecgexp.config.compose import (
     sweep_settings,
     to_yaml,
 )
+from ecgexp.config.location import config_dir
 from ecgexp.settings.declaration import ConfigError
 
-CONF = Path(__file__).parent.parent / "conf"
+CONF = config_dir()
 
 # What an option needs beside it to make sense.
 COMPANIONS = {

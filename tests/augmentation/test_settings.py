@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +14,11 @@ from ecgexp.augmentation import (
     SignalAugmentation,
 )
 from ecgexp.augmentation.base import keeps_rows_apart, views_by_label
+from ecgexp.config.location import config_dir
 from ecgexp.settings.build import build_node, to_node
 from ecgexp.settings.declaration import ConfigError, build
 
-CONF = Path(__file__).parents[2] / "conf" / "augmentation"
+CONF = config_dir() / "augmentation"
 CLASSES = ("N", "S", "V")
 LABELS = np.array([0, 1, 0, 2])
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from ecgexp.config.location import config_dir
 from ecgexp.data.datasets.catalog import DATABASES, MITDB, WITHIN_RECORD
 from ecgexp.data.datasets.recorded import RecordedDataset, find_folder
 from ecgexp.settings.declaration import ConfigError, DataError, build
 
-CONF = Path(__file__).parents[2] / "conf/dataset"
+CONF = config_dir() / "dataset"
 
 
 @pytest.mark.parametrize("place", [".", "mitdb", "mitdb/1.0.0", "files/mitdb/1.0.0", "physionet.org/files/mitdb/1.0.0",

@@ -1,16 +1,15 @@
 """Symbols become classes; nothing is lost without being counted."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
 from tiny_records import make_beats
 
+from ecgexp.config.location import config_dir
 from ecgexp.data.grouping import LabelGrouping
 from ecgexp.settings.declaration import ConfigError, DataError, build
 
-CONF = Path(__file__).parents[2] / "conf/grouping"
+CONF = config_dir() / "grouping"
 
 
 def shipped(name):

@@ -1,12 +1,12 @@
 """Counts that others have published or that were made once with independent code (the database's own documentation)."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from ecgexp.config.location import config_dir
 from ecgexp.data.datasets.catalog import DS1, DS2, MITDB, WITHIN_RECORD
 from ecgexp.data.datasets.recorded import RecordedDataset
 from ecgexp.data.grouping import LabelGrouping
@@ -16,7 +16,7 @@ from ecgexp.data.splits import InterPatient
 from ecgexp.settings.declaration import build
 
 pytestmark = pytest.mark.real_data
-CONF = Path(__file__).parents[2] / "conf/grouping"
+CONF = config_dir() / "grouping"
 SYMBOLS = {"N": 75052, "L": 8075, "R": 7259, "V": 7130, "/": 7028, "A": 2546, "f": 982, "F": 803, "j": 229, "a": 150,
            "E": 106, "J": 83, "Q": 33, "e": 16, "S": 2}  # fmt: skip
 

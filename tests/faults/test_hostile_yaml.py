@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import cloudpickle
 import pytest
@@ -11,10 +10,11 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.singleton import Singleton
 
+from ecgexp.config.location import config_dir
 from ecgexp.config.untrusted_overrides import OURS, GuardedLoader
 from ecgexp.settings.declaration import ConfigError
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = config_dir()
 CALL = "{_target_: os.mkdir, _args_: ['SENTINEL']}"
 LOGS = (
     "{version: 1, disable_existing_loggers: false, handlers: {x: {(): os.mkdir, path: 'SENTINEL'}}}"
