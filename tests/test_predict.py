@@ -369,7 +369,7 @@ def test_a_run_that_is_nowhere_is_refused(records, capsys, tmp_path):
         (
             ["{records}/s001", "{records}/../copy/x1"],
             2,
-            "copy/x1 hold the same signal, and would count twice",
+            "copy/x1 hold the same signal and would be counted twice",
         ),
         (["{records}/s001", "--output={records}"], 2, "lies among records"),
         (
