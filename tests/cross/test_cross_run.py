@@ -69,7 +69,7 @@ def test_a_dataset_and_a_split_that_do_not_suit_are_refused_with_what_to_type(
     done = ecgexp(*words, f"data.root={data_root}", "tracking=none", cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-    assert f"type {advice}" in done.stderr
+    assert f"use {advice}" in done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -68,9 +68,9 @@ def test_coins_are_secret_under_a_claim_and_follow_from_the_seed_without_one(noi
     assert other.of_step(4).random() != step_randomness.of_step(4).random()
 
 
-def test_coins_are_never_serialised():
+def test_step_randomness_is_never_serialized():
     import pickle
 
     plan = PrivacySpec(noise_multiplier=1).plan(num_units=100, expected_batch_size=10, epochs=1)
-    with pytest.raises(TypeError, match="never serialised"):
+    with pytest.raises(TypeError, match="never serialized"):
         pickle.dumps(StepRandomness(plan, Seeds(0)))
