@@ -224,7 +224,7 @@ class Campaign:
         folder = self._out / "empty"
         if not (folder / "mlflow.db").exists():
             folder.mkdir(exist_ok=True)
-            code = "import sys, pathlib, ecgexp.tracking.mlflow.store_tables as s; s.prepare_tables(pathlib.Path(sys.argv[1]))"
+            code = "import sys, pathlib, ecgexp.tracking.mlflow.store_tables as s; s.create_tables(pathlib.Path(sys.argv[1]))"
             subprocess.run([sys.executable, "-c", code, str(folder / "mlflow.db")], check=True)
         return folder / "mlflow.db"
 

@@ -21,7 +21,7 @@ def jit():
 @pytest.mark.parametrize("kind", ["cpu", "auto"])
 def test_xla_without_a_gpu_is_refused(kind, monkeypatch, jit):
     monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda _: [])
-    with pytest.raises(ConfigError, match=r"type device\.xla=false"):
+    with pytest.raises(ConfigError, match=r"use device\.xla=false"):
         Device(kind=kind, xla=True).strategy()
     assert not jit()
 
