@@ -1,4 +1,4 @@
-"""The study as one figure: scores as the faults go, and ε as it was printed beside ε of what would have run."""
+"""The study as one figure: scores as protocol errors are removed, and ε as printed beside corrected ones."""
 
 import math
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ from ecgexp.evaluation.style import (
     new_figure,
     styled,
 )
-from ecgexp.replication.gather import Measured
+from ecgexp.replication.gather import StageResult
 from ecgexp.replication.reported_epsilon import Ladder
 from ecgexp.replication.tables import LADDER_NAMES
 
 _TITLES = {
-    "central": "Pictures, trained in one place",
-    "dp": "“Private” training, noise 1.4",
+    "central": "Images, centralized",
+    "dp": "DP-SGD as printed, noise multiplier 1.4",
     "federated": "Ten records, federated",
 }
 _STYLES = {
@@ -33,20 +33,20 @@ _STYLES = {
 
 
 @styled
-def study_figure(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> Any:
+def study_figure(measured: Sequence[StageResult], ladders: Sequence[Ladder]) -> Any:
     """A matplotlib figure of two panels.
 
     Args:
       measured: the stages, in order.
       ladders: ε per noise multiplier.
     """
-    databases = sorted({one.source for one in measured if one.source}) or ["no run yet"]
+    databases = sorted({one.source for one in measured if one.source}) or ["not run"]
     num_seeds = max((len(one.runs) for one in measured), default=0)
     seeds = "one seed" if num_seeds == 1 else f"mean and range of {num_seeds} seeds"
-    source = f"{', '.join(databases)}, test; {seeds}; the network narrowed"
+    source = f"{', '.join(databases)}, test; {seeds}; a narrowed network"
     rows = sum(1 if one.stage.corrected else 2.4 for one in measured)
     figure = new_figure(
-        11.5, max(4.6, 1.6 + 0.34 * rows), title="What the predecessor's faults were worth, turned off one after the other",
+        11.5, max(4.6, 1.6 + 0.34 * rows), title="The replicated study as its protocol errors are removed one after another",
         source=source,
     )  # fmt: skip
     left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
@@ -55,7 +55,7 @@ def study_figure(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> Any
     return figure
 
 
-def _draw_scores(axes: Any, measured: Sequence[Measured]) -> None:
+def _draw_scores(axes: Any, measured: Sequence[StageResult]) -> None:
     place, places, labels = 0.0, [], []
     for i, one in enumerate(measured):
         if not one.stage.corrected:
@@ -79,7 +79,7 @@ def _draw_scores(axes: Any, measured: Sequence[Measured]) -> None:
     axes.grid(visible=True, axis="x")
     handles = [
         axes.plot([], [], "o", color=BLUE, label="accuracy")[0], axes.plot([], [], "D", color=VERMILION, label="macro F1")[0],
-        axes.plot([], [], "|", color=INK, markersize=11, markeredgewidth=1.6, label="accuracy of always the commonest class")[0],
+        axes.plot([], [], "|", color=INK, markersize=11, markeredgewidth=1.6, label="majority-class baseline")[0],
     ]  # fmt: skip
     axes.legend(
         handles=handles,
@@ -91,35 +91,33 @@ def _draw_scores(axes: Any, measured: Sequence[Measured]) -> None:
     )
 
 
-def _draw_stage(axes: Any, place: float, one: Measured) -> None:
+def _draw_stage(axes: Any, place: float, one: StageResult) -> None:
     always = one.mean("test/majority/accuracy")
     if always is not None:
         axes.plot([always], [place], "|", color=INK, markersize=11, markeredgewidth=1.6)
-    for metric, colour, mark, above in (
+    for metric, color, mark, above in (
         ("test/macro_f1", VERMILION, "D", False),
         ("test/accuracy", BLUE, "o", True),
     ):
         values, mean = one.values(metric), one.mean(metric)
         if mean is None:
             continue
-        axes.plot(
-            [min(values), max(values)], [place, place], color=colour, linewidth=2.2, alpha=0.5
-        )
-        axes.plot([mean], [place], mark, color=colour, markersize=6.5 if above else 5.5)
+        axes.plot([min(values), max(values)], [place, place], color=color, linewidth=2.2, alpha=0.5)
+        axes.plot([mean], [place], mark, color=color, markersize=6.5 if above else 5.5)
         side = {"va": "bottom", "y": place - 0.16} if above else {"va": "top", "y": place + 0.16}
-        axes.text(x=mean, s=f"{mean:.3f}", ha="center", fontsize=7, color=colour, **side)
+        axes.text(x=mean, s=f"{mean:.3f}", ha="center", fontsize=7, color=color, **side)
     if not one.runs:
         axes.text(0.5, place, "not run", ha="center", va="center", color=MUTED, fontsize=8)
 
 
 def _draw_ladders(axes: Any, ladders: Sequence[Ladder]) -> None:
     noises = [ladder.noise_multiplier for ladder in ladders]
-    for name, (colour, dash, mark) in _STYLES.items():
+    for name, (color, dash, mark) in _STYLES.items():
         values = [getattr(ladder, name) for ladder in ladders]
         axes.plot(
             noises,
             values,
-            color=colour,
+            color=color,
             linestyle=dash,
             marker=mark,
             markersize=4,
@@ -132,7 +130,7 @@ def _draw_ladders(axes: Any, ladders: Sequence[Ladder]) -> None:
     axes.text(
         noises[-1],
         top * 0.93,
-        "what ran: ∞, no noise was ever added",
+        "executed steps: ∞, no noise was added",
         color=GREEN,
         ha="right",
         va="top",
@@ -140,5 +138,5 @@ def _draw_ladders(axes: Any, ladders: Sequence[Ladder]) -> None:
     axes.set_yticks([0.3, 1, 3, 10, 30, 100, top], ["0.3", "1", "3", "10", "30", "100", "∞"])
     axes.minorticks_off()
     axes.grid(visible=True, axis="y", color=FAINT)
-    axes.set_title("ε of the same 20 epochs, batches of 100")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.09), ncols=3, columnspacing=1.2)
+    axes.set_title("ε of 20 epochs (no guarantee of any run)")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.09), ncols=2, columnspacing=1.2)

@@ -1,25 +1,45 @@
-"""The runs of the study, read back from MLflow by what was asked of them."""
+"""The results of the stages of the study, from a store or from the published results."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ecgexp.analysis.find_runs import StoredRun
-from ecgexp.analysis.results_page.asked import RunIndex
+from ecgexp.analysis.results_page.groups import PublishedResults
+from ecgexp.analysis.results_page.record import PublishedResult
+from ecgexp.replication.run_index import RunIndex
 from ecgexp.replication.stages import Stage
-from ecgexp.settings.declaration import DataError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
-    """A stage and its runs.
+class StageRun:
+    """One run of a stage.
 
     Attributes:
-      stage: what was asked for.
-      runs: one a seed, of those that finished.
+      run_id: in MLflow; empty for a published result without one.
+      seed: of the run, as text.
+      noise_multiplier: as text; empty without noise.
+      database: name and version.
+      metrics: metric key -> value.
+    """
+
+    run_id: str
+    seed: str
+    noise_multiplier: str
+    database: str
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageResult:
+    """A stage and its finished runs.
+
+    Attributes:
+      stage: the configuration.
+      runs: one for each seed that has finished.
     """
 
     stage: Stage
-    runs: tuple[StoredRun, ...]
+    runs: tuple[StageRun, ...]
 
     def values(self, metric: str) -> list[float]:
         """Of the runs that have it."""
@@ -33,39 +53,69 @@ class Measured:
     @property
     def source(self) -> str | None:
         """Which data, e.g. `mitdb 1.0.0`."""
-        return next((run.tags.get("dataset.name") for run in self.runs), None)
-
-
-def check_complete(measured: Sequence[Measured], num_seeds: int) -> None:
-    """Refuses a study with a stage that has not run.
-
-    Raises:
-      DataError: names the first, with the command that runs it.
-    """
-    for one in measured:
-        if len(one.runs) < num_seeds:
-            raise DataError(
-                f"replication/{one.stage.protocol}, {one.stage.label}: {len(one.runs)} of {num_seeds} runs are there; make them: "
-                "ECGEXP_DATA=… uv run python scripts/parity_study.py"
-            )
+        return next((run.database for run in self.runs), None)
 
 
 def gather(
-    stages: Iterable[Stage], seeds: Sequence[int], asked: RunIndex, *, more: Sequence[str] = ()
-) -> list[Measured]:
-    """The latest finished run of each stage and seed.
+    stages: Iterable[Stage], seeds: Sequence[int], index: RunIndex, *, more: Sequence[str] = ()
+) -> list[StageResult]:
+    """Return the newest finished run of each stage and seed in a store.
 
     Args:
       stages: to look for.
       seeds: to look for.
-      asked: the store that has the runs.
+      index: the store.
       more: further overrides that the runs had.
 
     Raises:
       DataError: there is no such store.
     """
-    found = [(stage, asked.newest([*stage.overrides, *more], seeds)) for stage in stages]
+    found = []
+    for stage in stages:
+        runs = index.newest([*stage.overrides, *more], seeds)
+        there = tuple(_of_store(run) for run in runs if run is not None)
+        found.append(StageResult(stage=stage, runs=there))
+    return found
+
+
+def published(stages: Iterable[Stage], results: PublishedResults) -> list[StageResult]:
+    """Return the published result of each stage.
+
+    Raises:
+      DataError: a stage has none.
+    """
     return [
-        Measured(stage=stage, runs=tuple(run for run in runs if run is not None))
-        for stage, runs in found
+        StageResult(
+            stage=stage,
+            runs=tuple(
+                _of_line(line)
+                for line in results.group(
+                    stage.overrides[0].removeprefix("experiment="), stage.overrides[1:]
+                ).lines
+            ),
+        )
+        for stage in stages
     ]
+
+
+def _of_store(run: StoredRun) -> StageRun:
+    return StageRun(
+        run_id=run.run_id,
+        seed=run.params.get("seed", ""),
+        noise_multiplier=run.params.get("privacy.noise_multiplier", ""),
+        database=run.tags.get("dataset.name", ""),
+        metrics=run.metrics,
+    )
+
+
+def _of_line(line: PublishedResult) -> StageRun:
+    metrics = {name: score.value for name, score in line.metrics.items()}
+    if line.privacy is not None:
+        metrics["privacy/epsilon"] = line.privacy.epsilon
+    return StageRun(
+        run_id=line.provenance.run,
+        seed=str(line.seeds[0]),
+        noise_multiplier=line.settings.get("privacy.noise_multiplier", ""),
+        database=line.evaluated.database,
+        metrics=metrics,
+    )

@@ -1,16 +1,16 @@
-"""The stages of the study: from each protocol as it was, fault by fault, to the sound one."""
+"""The stages of the study: from each protocol with all its errors to the corrected one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ecgexp.replication.protocol_errors import Protocol, switches
 
-AS_IT_WAS = "as it was"
+AS_IT_WAS = "all protocol errors"
 PROTOCOLS: tuple[Protocol, ...] = ("central", "dp", "federated")
 
-# The order in which the faults go. What one is worth depends on those that are still there; the ones that cost a run little are
-# first, while there are but 20 000 beats. `default_to_normal` stands before all that decide how sure a network is.
-_GOING: dict[Protocol, tuple[tuple[str, ...], ...]] = {
+# The order in which errors are removed. The effect of one depends on those that are left. Errors whose removal makes no run
+# longer are first, while there are only 20 000 beats. `default_to_normal` is before all that change the probabilities.
+_ORDER: dict[Protocol, tuple[tuple[str, ...], ...]] = {
     "central": (
         ("default_to_normal",), ("last_checkpoint",), ("stand_in_lead",), ("augment_before_split",), ("beat_cap",),
         ("split_by_beat",), ("autoscale",),
@@ -26,12 +26,12 @@ _GOING: dict[Protocol, tuple[tuple[str, ...], ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One set-up of the study.
+    """One configuration of the study.
 
     Attributes:
       protocol: which.
-      corrected: the faults that go at this stage; none at the first.
-      off: all that are gone by now.
+      corrected: the errors removed at this stage; none at the first.
+      off: all that are removed so far.
     """
 
     protocol: Protocol
@@ -40,7 +40,7 @@ class Stage:
 
     @property
     def label(self) -> str:
-        """What changed, e.g. `− beat_cap`."""
+        """What this stage removes, e.g. `− beat_cap`."""
         if not self.corrected:
             return AS_IT_WAS
         if len(self.corrected) > 2:
@@ -49,12 +49,12 @@ class Stage:
 
     @property
     def left(self) -> tuple[str, ...]:
-        """The faults that are still on."""
+        """The errors that are left."""
         return tuple(name for name in switches(self.protocol) if name not in self.off)
 
     @property
     def overrides(self) -> list[str]:
-        """What is typed for it."""
+        """Of its configuration."""
         return [
             f"experiment=replication/{self.protocol}",
             *(f"protocol_errors.{name}=false" for name in self.off),
@@ -66,7 +66,7 @@ def stages(protocols: Sequence[Protocol]) -> list[Stage]:
     found = []
     for protocol in protocols:
         off: tuple[str, ...] = ()
-        for corrected in ((), *_GOING[protocol]):
+        for corrected in ((), *_ORDER[protocol]):
             off += corrected
             found.append(Stage(protocol=protocol, corrected=corrected, off=off))
     return found

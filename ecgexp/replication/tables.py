@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 
 from ecgexp.formatting import epsilon_text
-from ecgexp.replication.gather import Measured
+from ecgexp.replication.gather import StageResult
 from ecgexp.replication.reported_epsilon import Ladder
 
 _SCORES = ("accuracy", "macro_f1")
@@ -16,16 +16,16 @@ _SCORES = ("accuracy", "macro_f1")
 _COLUMNS = {
     "accuracy": "test/accuracy", "macro_f1": "test/macro_f1", "always_commonest": "test/majority/accuracy",
     "epsilon_as_printed": "replication/epsilon_as_printed", "epsilon_had_it_run": "replication/epsilon_had_it_run",
-    "epsilon_promised": "privacy/epsilon",
+    "epsilon": "privacy/epsilon",
 }  # fmt: skip
 LADDER_NAMES = {
-    "as_printed": "as printed there", "right_count": "right n, RDP", "tight": "right n, PLD",
-    "ten_copies": "ten copies of a beat", "no_amplification": "shuffled batches", "that_ran": "what ran",
+    "as_printed": "as printed", "right_count": "row count corrected, RDP", "tight": "row count corrected, PLD",
+    "ten_copies": "ten copies of each beat", "no_amplification": "shuffled batches", "that_ran": "executed steps",
 }  # fmt: skip
 
 
-def study_tables(measured: Sequence[Measured]) -> list[Table]:
-    """One table a protocol, one row a stage: what the number was, what its faults were worth, and what is left."""
+def study_tables(measured: Sequence[StageResult]) -> list[Table]:
+    """One table for each protocol, one row for each stage: scores, and their change by the stage."""
     protocols = dict.fromkeys(one.stage.protocol for one in measured)
     return [
         _study_table([one for one in measured if one.stage.protocol == protocol])
@@ -33,7 +33,7 @@ def study_tables(measured: Sequence[Measured]) -> list[Table]:
     ]
 
 
-def _study_table(measured: Sequence[Measured]) -> Table:
+def _study_table(measured: Sequence[StageResult]) -> Table:
     protocol = measured[0].stage.protocol
     table = Table(
         box=box.SIMPLE_HEAD, title=f"experiment=replication/{protocol}", title_justify="left"
@@ -43,9 +43,9 @@ def _study_table(measured: Sequence[Measured]) -> Table:
         if protocol == "dp"
         else ("accuracy", "change", "macro F1", "change")
     )
-    epsilons = ("ε printed", "ε if run") if protocol == "dp" else ()
-    table.add_column("faults", min_width=20, overflow="fold")
-    for name in (*scores, "always one", *epsilons):
+    epsilons = ("ε printed", "ε noised") if protocol == "dp" else ()
+    table.add_column("protocol errors", min_width=20, overflow="fold")
+    for name in (*scores, "majority", *epsilons):
         table.add_column(name, justify="right", no_wrap=True)
     before: dict[str, float | None] = {}
     for one in measured:
@@ -63,10 +63,10 @@ def _study_table(measured: Sequence[Measured]) -> Table:
 
 
 def ladder_table(ladders: Sequence[Ladder]) -> Table:
-    """One row a noise multiplier: ε as it was printed there, mended fault by fault, and of what ran."""
+    """One row for each noise multiplier: ε as printed, with each accounting error corrected, and of the executed steps."""
     table = Table(
         box=box.SIMPLE_HEAD,
-        title="ε per noise multiplier (no promise of any run)",
+        title="ε per noise multiplier (no privacy guarantee of any run)",
         title_justify="left",
     )
     table.add_column("noise", justify="right")
@@ -78,7 +78,7 @@ def ladder_table(ladders: Sequence[Ladder]) -> Table:
     return table
 
 
-def study_markdown(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> str:
+def study_markdown(measured: Sequence[StageResult], ladders: Sequence[Ladder]) -> str:
     """Both tables, as GitHub Markdown.
 
     Args:
@@ -86,12 +86,12 @@ def study_markdown(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> s
       ladders: ε per noise multiplier.
     """
     lines = [
-        "| protocol | the fault that goes | accuracy | macro F1 | always the commonest | ε printed | ε of such steps |",
+        "| protocol | protocol error removed | accuracy | macro F1 | majority-class baseline | ε as printed | ε with the noise |",
         "| --- | --- | --: | --: | --: | --: | --: |",
     ]
     for one in measured:
         protocol = "" if one.stage.corrected else f"`replication/{one.stage.protocol}`"
-        gone = ", ".join(f"`{name}`" for name in one.stage.corrected) or f"none: {one.stage.label}"
+        gone = ", ".join(f"`{name}`" for name in one.stage.corrected) or one.stage.label
         cells = [
             _with_range(one.values(f"test/{score}")) for score in (*_SCORES, "majority/accuracy")
         ]
@@ -106,16 +106,16 @@ def study_markdown(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> s
     return "\n".join(lines)
 
 
-def study_csv(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> str:
-    """Both tables: a row a stage and seed, then a row a noise multiplier."""
+def study_csv(measured: Sequence[StageResult], ladders: Sequence[Ladder]) -> str:
+    """Both tables: a row for each stage and seed, then a row for each noise multiplier."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     ladder_columns = [f"epsilon_{name}" for name in LADDER_NAMES]
     writer.writerow(
         [
             "protocol",
-            "mended",
-            "faults_left",
+            "corrected",
+            "errors_left",
             "seed",
             "run_id",
             "noise_multiplier",
@@ -125,10 +125,9 @@ def study_csv(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> str:
     )
     for one in measured:
         for run in one.runs:
-            noise = run.params.get("privacy.noise_multiplier", "")
             writer.writerow(
-                [one.stage.protocol, " ".join(one.stage.corrected), " ".join(one.stage.left), run.params.get("seed", ""), run.run_id,
-                 noise, *(run.metrics.get(metric, "") for metric in _COLUMNS.values()), *[""] * (len(LADDER_NAMES) - 1)]
+                [one.stage.protocol, " ".join(one.stage.corrected), " ".join(one.stage.left), run.seed, run.run_id,
+                 run.noise_multiplier, *(run.metrics.get(metric, "") for metric in _COLUMNS.values()), *[""] * (len(LADDER_NAMES) - 1)]
             )  # fmt: skip
     for ladder in ladders:
         printed, *others = (getattr(ladder, name) for name in LADDER_NAMES)
@@ -137,13 +136,13 @@ def study_csv(measured: Sequence[Measured], ladders: Sequence[Ladder]) -> str:
     return out.getvalue()
 
 
-def _printed(one: Measured) -> str:
+def _printed(one: StageResult) -> str:
     protected = one.mean("privacy/epsilon")
     return _epsilon(one.mean("replication/epsilon_as_printed") if protected is None else protected)
 
 
-def _if_run(one: Measured) -> str:
-    """ε of the steps with their noise; behind it that of what ran, where the noise did not."""
+def _if_run(one: StageResult) -> str:
+    """ε of the steps with their noise; in brackets that of the executed steps, where no noise was added."""
     value = one.mean("replication/epsilon_had_it_run")
     if value is None:
         return _epsilon(one.mean("privacy/epsilon"))

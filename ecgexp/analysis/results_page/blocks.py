@@ -1,35 +1,28 @@
-"""Parts of a Markdown page that are written by a program, between two comments that a reader does not see."""
-
-import re
-from collections.abc import Mapping
+"""Parts of a file that are written by a program, between two lines that mark them."""
 
 from ecgexp.settings.declaration import DataError
 
-_BLOCK = (
-    "<!-- results {name}: written by scripts/results.py -->\n{body}\n<!-- end of results {name} -->"
-)
+MARKDOWN = ("<!-- results:begin -->", "<!-- results:end -->")
+YAML = ("# results:begin, written by scripts/results_page.py", "# results:end")
 
 
-def replace_blocks(page: str, bodies: Mapping[str, str]) -> str:
-    """The page with each block's body replaced.
+def replace_block(text: str, body: str, *, marks: tuple[str, str], name: str) -> str:
+    """Return `text` with the lines between the marks replaced.
 
     Args:
-      page: has each of the blocks once.
-      bodies: name of the block -> Markdown.
+      text: has each of the marks once, as a line.
+      body: the new lines.
+      marks: the first and the last line of the block, which stay.
+      name: of the file, for the message.
 
     Raises:
-      DataError: the page lacks a block or has it twice.
+      DataError: a mark is missing or is there twice.
     """
-    for name, body in bodies.items():
-        block = _BLOCK.format(name=name, body=body.strip("\n"))
-        begin, _, end = (
-            re.escape(line) for line in _BLOCK.format(name=name, body="…").splitlines()
+    lines = text.split("\n")
+    begin, end = ([i for i, line in enumerate(lines) if line == mark] for mark in marks)
+    if len(begin) != 1 or len(end) != 1 or begin[0] > end[0]:
+        raise DataError(
+            f"{name}: it needs the line {marks[0]!r} once and, below it, the line {marks[1]!r} "
+            "once; put them where the results belong"
         )
-        page, count = re.subn(
-            f"{begin}\n.*?\n?{end}", lambda _, block=block: block, page, flags=re.DOTALL
-        )
-        if count != 1:
-            raise DataError(
-                f"the page has {count} blocks {name}; it needs one:\n{_BLOCK.format(name=name, body='')}"
-            )
-    return page
+    return "\n".join([*lines[: begin[0] + 1], *body.strip("\n").split("\n"), *lines[end[0] :]])

@@ -1,4 +1,4 @@
-"""What a promise costs on patients never seen before, in one figure.
+"""Scores on new patients against ε, in one figure.
 
 Import this module only where figures are made: it loads matplotlib.
 """
@@ -8,96 +8,86 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from ecgexp.analysis.results_page.measured import Measured
-from ecgexp.analysis.results_page.tables import STALE
+from ecgexp.analysis.results_page.groups import ResultGroup
+from ecgexp.analysis.results_page.tables import BASELINE
 from ecgexp.evaluation.style import BLUE, GREEN, INK, MUTED, VERMILION, grouped, new_figure, styled
 
 # Not macro F1: some of the experiments have a class Q, and some leave its few beats out.
-_PANELS = {"accuracy": "test accuracy", "f1/V": "test F1 of V"}
+_PANELS = {"test/accuracy": "accuracy", "test/f1/V": "F1 of class V"}
 _DASHES = ("--", "-.")
 _MARKS = ((BLUE, "o"), (VERMILION, "s"), (GREEN, "D"))
+_TICKS = (0.1, 0.3, 1, 3, 10, 30)
 
 
 @styled
-def privacy_figure(measured: Sequence[Measured]) -> Figure:
-    """Scores against ε, a line for each to whom something is promised; hollow marks are projections and no promise of a run.
+def privacy_figure(groups: Sequence[ResultGroup], labels: Sequence[str]) -> Figure:
+    """Draw mean and range over seeds against ε of one run, a line for each kind of guarantee.
+
+    ε of a hypothetical population is not drawn: it is no guarantee of any run.
 
     Args:
-      measured: claims with a finite ε, joined by label; those without are drawn as horizontal lines.
+      groups: those without a guarantee are horizontal lines.
+      labels: of the groups without a guarantee, what they see; empty otherwise.
     """
     figure = new_figure(
-        9.6,
-        4.4,
-        title="What a promise costs on patients never seen before",
-        source=_source(measured),
+        9.6, 4.5, title="Privacy guarantee and scores on new patients", source=_source(groups)
     )
     for axes, (score, name) in zip(figure.subplots(1, len(_PANELS)), _PANELS.items(), strict=True):
-        _draw(axes, measured, score)
+        _draw(axes, groups, labels, score)
         axes.set_ylabel(name)
-    named = sorted(
-        zip(*reversed(axes.get_legend_handles_labels()), strict=True), key=lambda pair: pair[0]
-    )
-    figure.legend(
-        [handle for _, handle in named],
-        [label for label, _ in named],
-        loc="outside lower center",
-        ncols=2,
-    )
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=2)
     return figure
 
 
-def _source(measured: Sequence[Measured]) -> str:
-    row = measured[0].rows[0]
-    beats = sum(row.counts.get("test", {}).values())
-    return f"{row.database}, DS1 → DS2, {grouped(beats)} test beats; mean and range over seeds"
+def _source(groups: Sequence[ResultGroup]) -> str:
+    beats = sorted({group.first.evaluated.beats or 0 for group in groups})
+    counts = " or ".join(grouped(count) for count in beats)
+    database = groups[0].first.evaluated.database
+    return f"{database}, DS1 → DS2, {counts} test beats; mean and range over seeds"
 
 
-def _draw(axes: Axes, measured: Sequence[Measured], score: str) -> None:
+def _draw(axes: Axes, groups: Sequence[ResultGroup], labels: Sequence[str], score: str) -> None:
     axes.set_xscale("log")
-    private = [one for one in measured if math.isfinite(one.epsilon.mean)]
-    for place, label in enumerate(dict.fromkeys(one.result_row.label for one in private)):
-        colour, marker = _MARKS[place % len(_MARKS)]
+    private = [group for group in groups if group.privacy is not None]
+    for place, guarantee in enumerate(dict.fromkeys(group.first.guarantee for group in private)):
+        color, marker = _MARKS[place % len(_MARKS)]
         part = sorted(
-            (one for one in private if one.result_row.label == label),
-            key=lambda one: one.epsilon.mean,
+            (group for group in private if group.first.guarantee == guarantee),
+            key=lambda group: group.epsilon.mean,
         )
-        found = [one.score(score) for one in part]
-        reach = [[f.mean - f.low for f in found], [f.high - f.mean for f in found]]
-        means = [f.mean for f in found]
+        found = [group.score(score) for group in part]
         axes.errorbar(
-            [one.epsilon.mean for one in part], means, yerr=reach, color=colour, marker=marker, markeredgecolor=INK,
-            markeredgewidth=0.7, capsize=3, zorder=3,
-            label=f"promised to {label}" + (f" ({STALE})" if any(one.is_stale for one in part) else ""),
+            [group.epsilon.mean for group in part],
+            [one.mean for one in found],
+            yerr=[[one.mean - one.low for one in found], [one.high - one.mean for one in found]],
+            color=color, marker=marker, markeredgecolor=INK, markeredgewidth=0.7, capsize=3,
+            zorder=3, label=_label(part),
         )  # fmt: skip
-        projected = [
-            (one.projected, mean, one.population)
-            for one, mean in zip(part, means, strict=True)
-            if one.projected
-        ]
-        if projected:
-            axes.plot(
-                [p[0] for p in projected], [p[1] for p in projected], color=colour, marker=marker, markerfacecolor="white",
-                linestyle=":", linewidth=1, label=f"promised to {label}, projected to {grouped(projected[0][2])}: no promise",
-            )  # fmt: skip
-    without = [one for one in measured if not math.isfinite(one.epsilon.mean)]
-    for place, one in enumerate(without):
-        found, dash = one.score(score), _DASHES[place % len(_DASHES)]
-        axes.axhline(
-            found.mean,
-            color=INK,
-            linewidth=1.1,
-            linestyle=dash,
-            label=f"promised to {one.result_row.label}",
-        )
+    without = [
+        (group, label) for group, label in zip(groups, labels, strict=True) if group.privacy is None
+    ]
+    for place, (group, label) in enumerate(without):
+        found, dash = group.score(score), _DASHES[place % len(_DASHES)]
+        text = f"{group.first.guarantee}, {label}"
+        axes.axhline(found.mean, color=INK, linewidth=1.1, linestyle=dash, label=text)
         axes.axhspan(found.low, found.high, color=INK, alpha=0.08, linewidth=0)
-    always = (
-        0.0 if score == "f1/V" else measured[0].score(f"majority/{score}").mean
-    )  # who always says N finds no V
-    axes.axhline(always, color=MUTED, linewidth=1.3, linestyle=":", label="always N")
-    axes.xaxis.set_major_locator(LogLocator())
+    baseline = 0.0 if score == "test/f1/V" else groups[0].score("test/majority/accuracy").mean
+    axes.axhline(baseline, color=MUTED, linewidth=1.3, linestyle=":", label=BASELINE)
+    epsilons = [group.epsilon.mean for group in private]
+    axes.set_xlim(min(epsilons) / 1.6, max(epsilons) * 1.6)
+    axes.xaxis.set_major_locator(FixedLocator(_TICKS))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("ε (log; privacy is stronger to the left)")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("ε of one run (log scale)")
     axes.grid(visible=True)
+
+
+def _label(groups: Sequence[ResultGroup]) -> str:
+    """The guarantee, its δ, and whether it has to be measured again."""
+    deltas = sorted({group.privacy.delta for group in groups if group.privacy is not None})
+    stale = ", to be measured again" if any(group.stale for group in groups) else ""
+    deltas_text = ", ".join(f"{delta:g}" for delta in deltas if not math.isnan(delta))
+    return f"{groups[0].first.guarantee} (δ {deltas_text}{stale})"

@@ -1,109 +1,112 @@
-"""What the page claims: which runs stand behind each line, and the command that makes them."""
+"""Which configurations are in which table."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from ecgexp.analysis.results_page.tables import ResultRow
 
-
-@dataclass(frozen=True, kw_only=True)
-class ResultRow:
-    """One line of a table.
-
-    Attributes:
-      label: what the line is about; in the figure, lines of one label are joined.
-      experiment: of `conf/experiment/`.
-      overrides: what is typed after it.
-      seeds: one run each.
-    """
-
-    label: str
-    experiment: str
-    overrides: tuple[str, ...] = ()
-    seeds: tuple[int, ...]
-
-    @property
-    def delta(self) -> float | None:
-        """The δ that its configuration types; None for the default."""
-        found = self._privacy.get("delta")
-        return None if found is None else float(found)
-
-    @property
-    def is_calibrated(self) -> bool:
-        """Whether its noise follows from a target ε, and so from δ."""
-        return self._privacy.get("target_epsilon") is not None
-
-    @property
-    def _privacy(self) -> Mapping[str, Any]:
-        from ecgexp.config.compose import load_config
-
-        return load_config(self.typed).privacy
-
-    @property
-    def typed(self) -> list[str]:
-        """Its overrides, the experiment first and without the seed."""
-        return [f"experiment={self.experiment}", *self.overrides]
-
-    @property
-    def command(self) -> str:
-        """What makes its runs."""
-        return f"ECGEXP_DATA=… uv run ecgexp -m {' '.join(self.typed)} seed={','.join(map(str, self.seeds))}"
-
-
-_THREE, _FIVE = (0, 1, 2), (0, 1, 2, 3, 4)
+_MLP = "mitdb_inter_patient_mlp_centralized"
+_DP_BEAT = "mitdb_inter_patient_cnn1d_dp_beat"
+_DP_PATIENT = "mitdb_inter_patient_mlp_dp_patient"
+_FEDERATED_PATIENT = "mitdb_inter_patient_mlp_federated_patient"
+_INTRA_DP = "mitdb_intra_patient_cnn1d_dp_beat"
+_INTRA_FEDERATED = "mitdb_intra_patient_cnn1d_federated"
+_WITHIN_RECORD = "mitdb_within_record_cnn1d_federated"
 
 INTER_PATIENT = (
+    ResultRow(experiment=_MLP),
     ResultRow(
-        label="`mitdb_inter_patient_mlp_centralized`",
-        experiment="mitdb_inter_patient_mlp_centralized",
-        seeds=_FIVE,
-    ),
-    ResultRow(
-        label="… and 201 and 202, who are one man, on one side",
-        experiment="mitdb_inter_patient_mlp_centralized",
+        experiment=_MLP,
         overrides=("split.merge_same_patient=true",),
-        seeds=_FIVE,
+        label="records 201 and 202, which come from one patient, on one side",
     ),
+    ResultRow(experiment="mitdb_inter_patient_resnet1d_centralized"),
+    ResultRow(experiment="mitdb_inter_patient_resnet1d_in_record_centralized"),
+    ResultRow(experiment="mitdb_inter_patient_cnn1d_centralized"),
+)
+INTRA_PATIENT = (
+    ResultRow(experiment="mitdb_intra_patient_cnn1d_centralized"),
+    ResultRow(experiment="mitdb_intra_patient_cnn2d_centralized", label="images, one epoch"),
+)
+FOLDS = tuple(
     ResultRow(
-        label="`mitdb_inter_patient_resnet1d_centralized`",
-        experiment="mitdb_inter_patient_resnet1d_centralized",
-        seeds=_THREE,
-    ),
-    ResultRow(
-        label="`mitdb_inter_patient_resnet1d_in_record_centralized`",
-        experiment="mitdb_inter_patient_resnet1d_in_record_centralized",
-        seeds=_THREE,
-    ),
+        experiment=_MLP,
+        overrides=(
+            "dataset.records=ds1",
+            *((f"split.fold={fold}",) if fold else ()),
+            "split=patient_kfold",
+        ),
+    )
+    for fold in range(5)
 )
 
-
-def _noise(label: str, experiment: str, *noise_multipliers: float) -> list[ResultRow]:
-    overrides = [(f"privacy.noise_multiplier={noise}",) for noise in noise_multipliers]
-    return [
-        ResultRow(label=label, experiment=experiment, overrides=typed, seeds=_FIVE)
-        for typed in overrides
-    ]
-
-
-PRIVACY = (
+# What a model without a guarantee sees, for the legend of the figure.
+WITHOUT_PRIVACY = {
+    ResultRow(experiment="mitdb_inter_patient_cnn1d_centralized"): "signal",
+    ResultRow(experiment=_MLP): "handcrafted features",
+}
+EXAMPLE_LEVEL = (
+    ResultRow(experiment=_DP_BEAT),
+    ResultRow(experiment=_DP_BEAT, overrides=("privacy=eps3",)),
+    ResultRow(experiment=_DP_BEAT, overrides=("privacy=eps8",)),
+)
+PATIENT_LEVEL = (
+    ResultRow(experiment=_DP_PATIENT, overrides=("privacy.noise_multiplier=2",)),
+    ResultRow(experiment=_DP_PATIENT),
+    ResultRow(experiment=_FEDERATED_PATIENT, overrides=("privacy.noise_multiplier=4",)),
+    ResultRow(experiment=_FEDERATED_PATIENT, overrides=("privacy.noise_multiplier=2",)),
+    ResultRow(experiment=_FEDERATED_PATIENT),
+)
+PRIVACY = (*EXAMPLE_LEVEL, *PATIENT_LEVEL, *WITHOUT_PRIVACY)
+PRIVACY_INTRA = (
+    ResultRow(experiment=_INTRA_DP),
     *(
-        ResultRow(
-            label="a beat, centrally",
-            experiment="mitdb_inter_patient_cnn1d_dp_beat",
-            overrides=(f"privacy=eps{epsilon}",),
-            seeds=_THREE,
-        )
-        for epsilon in (1, 3, 8)
+        ResultRow(experiment=_INTRA_DP, overrides=(f"privacy=eps{epsilon}", *epochs))
+        for epsilon in (3, 8)
+        for epochs in ((), ("trainer.epochs=30",))
     ),
-    *_noise("a patient, centrally", "mitdb_inter_patient_mlp_dp_patient", 2.0, 1.0),
-    *_noise("a patient, federated", "mitdb_inter_patient_mlp_federated_patient", 4.0, 2.0, 1.0),
+    ResultRow(experiment="mitdb_intra_patient_cnn1d_centralized"),
+)
+
+_SKEWED = ("trainer.client_batch_size=64", "trainer.client_momentum=0")
+_BY_PATIENT = ("partition=by_patient", *_SKEWED)
+BASELINES = ResultRow(
+    experiment=_WITHIN_RECORD,
+    overrides=(
+        "federated_baselines.local_only=true",
+        "federated_baselines.personalize_epochs=3",
+        "federated_baselines.pooled=true",
+    ),
+)
+FEDERATED = (
+    ResultRow(experiment=_WITHIN_RECORD, label="10 clients, one record each"),
+    ResultRow(experiment=_INTRA_FEDERATED, label="10 clients, `partition=iid`"),
     ResultRow(
-        label="nobody, on the window",
-        experiment="mitdb_inter_patient_cnn1d_centralized",
-        seeds=_THREE,
+        experiment=_INTRA_FEDERATED,
+        overrides=("partition.alpha=0.1", "partition=dirichlet", *_SKEWED),
+        label="10 clients, `partition=dirichlet partition.alpha=0.1` ¹",
     ),
     ResultRow(
-        label="nobody, on seven numbers a beat",
-        experiment="mitdb_inter_patient_mlp_centralized",
-        seeds=_FIVE,
+        experiment=_INTRA_FEDERATED,
+        overrides=_BY_PATIENT,
+        label="47 clients, `partition=by_patient` ¹",
     ),
+    ResultRow(
+        experiment=_INTRA_FEDERATED,
+        overrides=(*_BY_PATIENT, "trainer.algorithm=fedprox", "trainer.proximal_strength=0.1"),
+        label="47 clients, `trainer.algorithm=fedprox` ¹",
+    ),
+    ResultRow(
+        experiment=_INTRA_FEDERATED,
+        overrides=(*_BY_PATIENT, "trainer.algorithm=fedadam"),
+        label="47 clients, `trainer.algorithm=fedadam` ¹",
+    ),
+    ResultRow(experiment="mitdb_inter_patient_cnn1d_federated", label="DS1 → DS2, 18 clients"),
+)
+NOISE_SWEEP = "replication/dp_corrected"
+NOISE_SWEEP_WITHOUT = ResultRow(experiment="replication/central_corrected")
+
+# The README: one row for each kind of guarantee.
+SUMMARY = (
+    ResultRow(experiment=_MLP),
+    ResultRow(experiment=_DP_BEAT),
+    ResultRow(experiment=_DP_PATIENT, overrides=("privacy.noise_multiplier=2",)),
+    ResultRow(experiment=_FEDERATED_PATIENT, overrides=("privacy.noise_multiplier=2",)),
 )

@@ -1,124 +1,261 @@
-"""The page's tables, as GitHub Markdown."""
+"""Tables of published results, as Markdown."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from ecgexp.analysis.formatting import three_digits
-from ecgexp.analysis.results_page.measured import Measured, TestSetEvaluation
-from ecgexp.analysis.spread import Spread, interval_of
-from ecgexp.evaluation.evaluator import Evaluation
+from ecgexp.analysis.results_page.groups import PublishedResults, ResultGroup
+from ecgexp.analysis.results_page.record import Privacy, PublishedResult
+from ecgexp.analysis.spread import Spread
 from ecgexp.formatting import epsilon_text
 
-STALE = "stale: the δ rule changed, to be run again"
+BASELINE = "majority-class baseline"
+_ALIGNED = 130  # longest command that others are aligned with
 
-_PUBLISHED = (
-    ("Mondéjar-Guerra 2019, SVM ensemble", "0.945", "0.773", "", ""),
-    ("Niu 2020, network with RR and two views", "0.964", "", "0.766", "0.897"),
-)
+# Metric key -> heading of its column.
+NAMES = {
+    "test/accuracy": "accuracy", "test/macro_f1": "macro F1", "test/jk_index": "jk index", "test/f1/S": "F1 of S",
+    "test/f1/V": "F1 of V", "test/f1/A": "F1 of A", "test/clients/accuracy_worst_decile": "worst tenth of the clients",
+    "federated_baseline/global/own_accuracy_mean": "global model",
+    "federated_baseline/local_only/own_accuracy_mean": "each client alone",
+    "federated_baseline/personalized/own_accuracy_mean": "global model, fine-tuned by each client",
+    "federated_baseline/pooled/own_accuracy_mean": "one model on the pooled beats",
+    "federated_baseline/local_only/test_accuracy_mean": "each client alone, on the test beats of all",
+    "federated_baseline/pooled/accuracy": "one model on the pooled beats, on the test beats of all",
+}  # fmt: skip
 
 
-def inter_patient_table(measured: Sequence[Measured], together: Sequence[Evaluation]) -> str:
-    """Accuracy, jk index and F1 of S and V.
+_MARKS = ("\\*", "†", "‡", "§")
 
-    Args:
-      measured: mean and range over seeds, 95 % intervals by patient below.
-      together: of each of these, its runs as one classifier.
+
+class Footnotes:
+    """Why numbers of a table have to be measured again: a mark in the row, the reason below."""
+
+    def __init__(self) -> None:
+        self._marks: dict[str, str] = {}
+
+    def mark(self, group: ResultGroup) -> str:
+        """The mark of a row; empty where its numbers hold."""
+        if not group.stale:
+            return ""
+        place = len(self._marks) % len(_MARKS)
+        return " " + self._marks.setdefault(group.stale, _MARKS[place])
+
+    def lines(self) -> list[str]:
+        """The lines below the table."""
+        notes = [f"{mark} {text}" for text, mark in self._marks.items()]
+        return ["", "<br>\n".join(notes)] if notes else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultRow:
+    """One row of a table.
+
+    Attributes:
+      experiment: of `conf/experiment/`.
+      overrides: as in `PublishedResult`.
+      label: beside the experiment, what the row is about; empty for its overrides.
     """
-    lines = [
-        "| | seeds | accuracy | jk index | F1 of S | F1 of V | always N |",
-        "| --- | --: | --- | --- | --- | --- | --: |",
-    ]
-    names = ("accuracy", "jk_index", "f1/S", "f1/V")
-    for one, evaluation in zip(measured, together, strict=True):
-        cells = [f"{_range(one.score(name))}<br>[{_ends(one.interval(name))}]" for name in names]
-        always = f"{one.score('majority/accuracy').mean:.3f}"
+
+    experiment: str
+    overrides: tuple[str, ...] = ()
+    label: str = ""
+
+    @property
+    def text(self) -> str:
+        """The first cell."""
+        more = self.label or " ".join(f"`{word}`" for word in self.overrides)
+        return f"`{self.experiment}`" + (f"<br>{more}" if more else "")
+
+
+def results_table(
+    rows: Sequence[ResultRow], results: PublishedResults, metrics: Sequence[str]
+) -> str:
+    """A row for each configuration: mean, range over seeds and interval of each metric.
+
+    Where an ensemble of the runs is published, it has a row of its own.
+    """
+    headings = [NAMES[metric] for metric in metrics]
+    lines = [_row(["experiment", "seeds", *headings, f"{BASELINE}, accuracy"])]
+    lines.append(_row(["---", "--:", *["---"] * len(headings), "--:"]))
+    footnotes = Footnotes()
+    for row in rows:
+        group = results.group(row.experiment, row.overrides)
+        baseline = _baseline(group)
+        cells = [score_text(group.score(metric), interval=True) for metric in metrics]
+        text = row.text + footnotes.mark(group)
+        lines.append(_row([text, str(len(group.seeds)), *cells, baseline]))
+        together = results.ensemble(row.experiment, row.overrides)
+        if together is not None:
+            group = ResultGroup(lines=(together,))
+            cells = [score_text(group.score(metric), interval=True) for metric in metrics]
+            text = f"… ensemble: the mean of their {len(together.seeds)} probabilities"
+            lines.append(_row([text, "", *cells, baseline]))
+    return "\n".join([*lines, *footnotes.lines()])
+
+
+def privacy_table(
+    rows: Sequence[ResultRow], results: PublishedResults, metrics: Sequence[str]
+) -> str:
+    """A row for each configuration: guarantee, noise multiplier, ε, δ and scores."""
+    headings = [NAMES[metric] for metric in metrics]
+    lines = [_row(["experiment", "guarantee", "noise multiplier", "ε", "δ", "seeds", *headings])]
+    lines.append(_row(["---", "---", "--:", "--:", "--:", "--:", *["---"] * len(headings)]))
+    footnotes = Footnotes()
+    for row in rows:
+        group = results.group(row.experiment, row.overrides)
+        privacy = group.privacy
+        noise = None if privacy is None else privacy.noise_multiplier
+        cells = [score_text(group.score(metric)) for metric in metrics]
         lines.append(
-            f"| {one.result_row.label} | {len(one.rows)} | {' | '.join(cells)} | {always} |"
+            _row(
+                [
+                    row.text + footnotes.mark(group),
+                    group.first.guarantee,
+                    "" if noise is None else three_digits(noise),
+                    epsilon_range(group),
+                    "" if privacy is None else f"{privacy.delta:g}",
+                    str(len(group.seeds)),
+                    *cells,
+                ]
+            )
         )
-        scores = evaluation.metrics("test")
-        cells = [_with_interval(scores, name) for name in names]
-        lines.append(
-            f"| … the mean of its {len(one.rows)} probabilities | | {' | '.join(cells)} | {always} |"
-        )
-    lines += [f"| {who} | | {' | '.join(cells)} | |" for who, *cells in _PUBLISHED]
-    return "\n".join([*lines, "", *commands(measured)])
+    return "\n".join([*lines, *footnotes.lines()])
 
 
-def privacy_table(measured: Sequence[Measured]) -> str:
-    """Who is promised what, and what is left of the scores."""
+def hypothetical_table(rows: Sequence[ResultRow], results: PublishedResults) -> str:
+    """ε of the same steps for a hypothetical population, apart from the guarantees; one row each."""
     lines = [
-        "| promised to | noise | ε (δ) | projected ε | accuracy | F1 of S | F1 of V |",
-        "| --- | --: | --- | --: | --- | --- | --- |",
+        _row(["experiment", "ε of the run", "hypothetical population", "hypothetical-population ε"])
     ]
-    for one in measured:
-        noise = three_digits(float(one.rows[0].metrics.get("privacy/noise_multiplier", 0.0)))
-        guarantee = (
-            f"{_epsilon(one.epsilon)} ({one.rows[0].delta if one.is_stale else one.delta:g})"
-        )
-        if not math.isfinite(one.epsilon.mean):
-            guarantee = "∞"
-        elif one.is_stale:
-            guarantee += f"<br>{STALE}"
-        scores = " | ".join(_range(one.score(name)) for name in ("accuracy", "f1/S", "f1/V"))
-        projected = (
-            ""
-            if one.projected is None
-            else f"{epsilon_text(one.projected)} of {one.population:,}".replace(",", " ")
-        )
-        lines.append(f"| {one.result_row.label} | {noise} | {guarantee} | {projected} | {scores} |")
-    return "\n".join([*lines, "", *commands(measured)])
-
-
-def evaluation_log(evaluations_of_test_set: Sequence[TestSetEvaluation]) -> str:
-    """Every look at the test beats of DS2, a line each."""
-    lines = [
-        "| when (UTC) | experiment | run | accuracy | jk index |",
-        "| --- | --- | --- | --: | --: |",
-    ]
-    for evaluation in evaluations_of_test_set:
-        jk_index = "" if math.isnan(evaluation.jk_index) else f"{evaluation.jk_index:.3f}"
+    lines.append(_row(["---", "--:", "--:", "--:"]))
+    for row in rows:
+        group = results.group(row.experiment, row.overrides)
+        if group.privacy is None or group.privacy.hypothetical_population is None:
+            continue
+        units = f"{group.privacy.hypothetical_population:,} {group.privacy.unit}s"
         lines.append(
-            f"| {evaluation.day} | `{evaluation.experiment}` | {evaluation.run} | {evaluation.accuracy:.3f} | {jk_index} |"
+            _row(
+                [
+                    row.text,
+                    epsilon_range(group),
+                    units.replace(",", " "),
+                    epsilon_text(group.privacy.hypothetical_epsilon),
+                ]
+            )
         )
     return "\n".join(lines)
 
 
-def commands(measured: Sequence[Measured]) -> list[str]:
+def sweep_table(groups: Sequence[ResultGroup], metrics: Sequence[str]) -> str:
+    """A column for each noise multiplier: ε by PLD and RDP, and scores."""
+    known: list[tuple[Privacy, ResultGroup]] = [
+        (group.privacy, group) for group in groups if group.privacy is not None
+    ]
+    lines = [_row(["noise multiplier", *(f"{one.noise_multiplier:g}" for one, _ in known)])]
+    lines.append(_row(["---", *["--:"] * len(known)]))
+    lines.append(_row(["ε (PLD)", *(epsilon_text(one.epsilon) for one, _ in known)]))
+    lines.append(_row(["ε (RDP)", *(epsilon_text(one.epsilon_rdp) for one, _ in known)]))
+    for metric in metrics:
+        lines.append(_row([NAMES[metric], *(score_text(g.score(metric)) for _, g in known)]))
+    return "\n".join(lines)
+
+
+def summary_table(rows: Sequence[ResultRow], results: PublishedResults, *, why: str) -> str:
+    """The table of the README: one row for each way to train, and the majority-class baseline.
+
+    Args:
+      rows: the baseline is that of the first.
+      results: all that is published.
+      why: where stale numbers are explained, as a link.
+    """
+    metrics = ("test/accuracy", "test/f1/S", "test/f1/V")
+    lines = [_row(["guarantee", "experiment", "ε (δ)", *(NAMES[metric] for metric in metrics)])]
+    lines.append(_row(["---", "---", "--:", *["---"] * len(metrics)]))
+    stale = False
+    for row in rows:
+        group = results.group(row.experiment, row.overrides)
+        stale = stale or bool(group.stale)
+        privacy = group.privacy
+        guarantee = "" if privacy is None else f"{epsilon_range(group)} ({privacy.delta:g})"
+        if group.stale:
+            guarantee += " \\*"
+        cells = [score_text(group.score(metric)) for metric in metrics]
+        lines.append(_row([group.first.guarantee, f"`{row.experiment}`", guarantee, *cells]))
+    baseline = _baseline(results.group(rows[0].experiment, rows[0].overrides))
+    lines.append(_row([BASELINE, "", "", baseline, "0.000", "0.000"]))
+    if stale:
+        lines += ["", f"\\* to be measured again; [why]({why})"]
+    return "\n".join(lines)
+
+
+def evaluation_log(results: PublishedResults, split: str) -> str:
+    """Every evaluation on a test set, a row each, in the order of time."""
+    lines = [_row(["when (UTC)", "experiment", "run", "accuracy", "jk index"])]
+    lines.append(_row(["---", "---", "---", "--:", "--:"]))
+    for line in results.evaluations(split):
+        cells = [_value(line, metric) for metric in ("test/accuracy", "test/jk_index")]
+        seeds = ",".join(map(str, line.seeds))
+        what = " ".join([*line.overrides, f"seed={seeds}"])
+        if line.variant:
+            what += f"; {line.variant}"
+        if line.kind == "mean":
+            what += "; their mean"
+        if line.status == "FAILED":
+            what += "; the run failed"
+        lines.append(_row([line.provenance.date, f"`{line.experiment}`", what, *cells]))
+    return "\n".join(lines)
+
+
+def commands(groups: Iterable[ResultGroup]) -> str:
     """What makes the runs of a table, and how long one took."""
-    width = max(len(one.result_row.command) for one in measured)
-    told = []
-    for one in measured:
-        seconds = [row.seconds for row in one.rows if row.seconds is not None]
-        took = f"  # {min(seconds):.0f} to {max(seconds):.0f} s a run" if seconds else ""
-        told.append(f"{one.result_row.command.ljust(width)}{took}")
-    return ["```sh", *dict.fromkeys(told), "```"]
+    told = {group.command(): group.seconds for group in groups}
+    width = max((len(command) for command in told if len(command) <= _ALIGNED), default=0)
+    lines = [
+        f"{command.ljust(width)}  # {seconds_text(seconds)}" if seconds else command
+        for command, seconds in told.items()
+    ]
+    return "\n".join(["```sh", *lines, "```"])
 
 
-def _range(found: Spread) -> str:
+def seconds_text(seconds: tuple[float, float]) -> str:
+    """E.g. `15 to 39 s a run`."""
+    low, high = (f"{end:.0f}" for end in seconds)
+    return f"{low} s a run" if low == high else f"{low} to {high} s a run"
+
+
+def score_text(found: Spread, *, interval: bool = False) -> str:
+    """E.g. `0.959 (0.957–0.961)`: mean and range over seeds; with `interval` that below it."""
     if not found.is_defined:
-        return "undefined"
-    text = (
-        f"{found.mean:.3f} ({found.low:.3f}–{found.high:.3f})"
-        if found.count > 1
-        else f"{found.mean:.3f}"
-    )
-    return (
-        f"{text}, undefined in {found.undefined} of {found.count + found.undefined}"
-        if found.undefined
-        else text
-    )
+        return ""
+    text = f"{found.mean:.3f}"
+    if found.low != found.high:
+        text += f" ({found.low:.3f}–{found.high:.3f})"
+    if found.undefined:
+        text += f", undefined in {found.undefined} of {found.count + found.undefined}"
+    if interval and found.interval is not None:
+        text += f"<br>[{found.interval[0]:.3f}, {found.interval[1]:.3f}]"
+    return text
 
 
-def _with_interval(scores: Mapping[str, float], name: str) -> str:
-    if f"test/{name}" not in scores:
-        return "undefined"
-    return f"{scores[f'test/{name}']:.3f}<br>[{_ends(interval_of(scores, 'test', name) or (math.nan, math.nan))}]"
-
-
-def _ends(interval: tuple[float, float]) -> str:
-    return ", ".join(f"{end:.3f}" for end in interval)
-
-
-def _epsilon(found: Spread) -> str:
+def epsilon_range(group: ResultGroup) -> str:
+    """ε of one run, rounded up; `∞` without a guarantee."""
+    found = group.epsilon
+    if math.isinf(found.mean):
+        return "∞"
     low, high = epsilon_text(found.low), epsilon_text(found.high)
     return low if low == high else f"{low}–{high}"
+
+
+def _baseline(group: ResultGroup) -> str:
+    return score_text(group.score("test/majority/accuracy"))
+
+
+def _value(line: PublishedResult, metric: str) -> str:
+    found = line.metrics.get(metric)
+    return "" if found is None else f"{found.value:.3f}"
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

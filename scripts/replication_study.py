@@ -1,10 +1,10 @@
-"""Turns the predecessor's faults off one after the other, and says what each was worth: a table, `parity_study.csv` and a figure.
+"""Runs the replicated study with its protocol errors removed one after another; writes a table, a CSV and a figure.
 
-    ECGEXP_DATA=… uv run python scripts/parity_study.py [--protocols central dp federated] [--seeds 0 1 2] [overrides …]
+    ECGEXP_DATA=… uv run python scripts/replication_study.py [--protocols central dp federated] [--seeds 0 1 2] [overrides …]
 
-Every stage is an ordinary `ecgexp -m experiment=replication/… protocol_errors.…=false`, so what has run is not run again:
-typed again after an interruption, it goes on. `--no-runs` only draws what is in the store. The exit code is 1 if a stage has
-no result.
+Every stage is `ecgexp -m experiment=replication/… protocol_errors.…=false`, so a stage that has finished is not run again.
+`--no-runs` only shows what is in the store. The exit code is 1 if a stage has no result. The published results of the study
+are in `results/`; add a run to them with `scripts/results_page.py --add`.
 """
 
 import argparse
@@ -16,17 +16,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ecgexp.analysis.results_page.asked import RunIndex
 from ecgexp.cli.streams import command
 from ecgexp.formatting import epsilon_text
 from ecgexp.replication.figure import study_figure
-from ecgexp.replication.gather import Measured, gather
-from ecgexp.replication.reported_epsilon import ladders
+from ecgexp.replication.gather import StageResult, gather
+from ecgexp.replication.reported_epsilon import Ladder
+from ecgexp.replication.run_index import RunIndex
 from ecgexp.replication.stages import PROTOCOLS, Stage, stages
+from ecgexp.replication.stored_epsilon import read_ladders
 from ecgexp.replication.tables import ladder_table, study_csv, study_tables
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.atomic import replacing
 from ecgexp.tracking.mlflow.quiet import quieten
+
+_LADDERS = Path(__file__).resolve().parents[1] / "results" / "replication_epsilon.jsonl"
 
 
 @command
@@ -36,19 +39,19 @@ def main() -> int:
     )
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--uri", help="the MLflow store (as the runs would have it)")
+    parser.add_argument("--store", metavar="URI", help="the MLflow store of the runs")
     parser.add_argument(
-        "--to",
+        "--output",
         type=Path,
-        default=Path("outputs/parity_study"),
+        default=Path("outputs/replication_study"),
         help="folder of the results (%(default)s)",
     )
-    parser.add_argument("--no-runs", action="store_true", help="only tell what is in the store")
+    parser.add_argument("--no-runs", action="store_true", help="only show what is in the store")
     options, overrides = parser.parse_known_args()
     if strange := [word for word in overrides if word.startswith("-")]:
         parser.error(f"unknown option {strange[0]}; overrides are words such as trainer.epochs=4")
-    if options.uri:
-        overrides.append(f"tracking.uri={options.uri}")
+    if options.store:
+        overrides.append(f"tracking.uri={options.store}")
     console, planned = Console(), stages(options.protocols)
     if not options.no_runs:
         for number, stage in enumerate(planned, 1):
@@ -58,16 +61,17 @@ def main() -> int:
             _run(stage, options.seeds, overrides)
     try:
         quieten()
-        found = gather(planned, options.seeds, RunIndex(options.uri), more=overrides)
+        found = gather(planned, options.seeds, RunIndex(options.store), more=overrides)
+        ladders = read_ladders(_LADDERS)
     except (ConfigError, DataError) as error:
-        print(f"parity_study: {error}", file=sys.stderr)
+        print(f"replication_study: {error}", file=sys.stderr)
         return 2
-    _tell(found, options.to, console)
+    _write(found, ladders, options.output, console)
     return int(any(len(one.runs) < len(options.seeds) for one in found))
 
 
 def _run(stage: Stage, seeds: list[int], overrides: list[str]) -> None:
-    """In a process of its own, which gives its memory back; a stage that fails leaves the others alone."""
+    """Run a stage in a process of its own; if it fails, the others are not affected."""
     words = [*stage.overrides, f"seed={','.join(map(str, seeds))}", *overrides]
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ
     subprocess.run(
@@ -75,24 +79,23 @@ def _run(stage: Stage, seeds: list[int], overrides: list[str]) -> None:
     )
 
 
-def _tell(found: list[Measured], folder: Path, console: Console) -> None:
-    with_epsilon = ladders()
+def _write(found: list[StageResult], ladders: list[Ladder], folder: Path, console: Console) -> None:
     for table in study_tables(found):
         console.print(table)
-    console.print(ladder_table(with_epsilon))
+    console.print(ladder_table(ladders))
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / "parity_study.csv") as part:
-        part.write_text(study_csv(found, with_epsilon), encoding="utf-8")
-    figure = study_figure(found, with_epsilon)
+    with replacing(folder / "replication_study.csv") as part:
+        part.write_text(study_csv(found, ladders), encoding="utf-8")
+    figure = study_figure(found, ladders)
     for form in ("svg", "png"):
-        with replacing(folder / f"parity_study.{form}") as part:
+        with replacing(folder / f"replication_study.{form}") as part:
             figure.savefig(part, format=form)
-    worst = max(one.no_amplification for one in with_epsilon if math.isfinite(one.no_amplification))
+    worst = max(one.no_amplification for one in ladders if math.isfinite(one.no_amplification))
     console.print(
         f"ε of shuffled batches is up to {epsilon_text(worst)} where "
-        f"{epsilon_text(with_epsilon[0].as_printed, decimals=2)} was printed; what ran had none."
+        f"{epsilon_text(ladders[0].as_printed, decimals=2)} was printed; the executed steps had no finite ε."
     )
-    console.print(f"{folder}/parity_study.csv, .svg, .png", markup=False)
+    console.print(f"{folder}/replication_study.csv, .svg, .png", markup=False)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs, found by all that was asked of them: an experiment's name, or a few of its values, would let others in."""
+"""Finds runs in a store by their whole configuration; the name of an experiment is not enough."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,26 +9,22 @@ from ecgexp.tracking.params import has_effect, loggable, parameters
 
 
 class RunIndex:
-    """A store, asked for each experiment once.
+    """The runs of a store, which is searched once for each experiment.
 
     Args:
-      uri: the store; None: the usual one.
+      uri: the store; None: the default one.
     """
 
     def __init__(self, uri: str | None = None):
         self._uri = uri
         self._runs: dict[str, Sequence[StoredRun]] = {}
 
-    def all_runs(self, overrides: Sequence[str]) -> Sequence[StoredRun]:
-        """All runs of the MLflow experiment that these overrides name, oldest first; none where nothing was run yet.
-
-        Raises:
-          DataError: there is no such store.
-        """
-        return self._of(_experiment(load_config(overrides)))
-
     def newest(self, overrides: Sequence[str], seeds: Sequence[int]) -> list[StoredRun | None]:
-        """For each seed the newest finished run that had the configuration which these overrides make; None where there is none.
+        """Return for each seed the newest finished run of a configuration; None where there is none.
+
+        Args:
+          overrides: the configuration, without the seed.
+          seeds: to look for.
 
         Raises:
           DataError: there is no such store.
@@ -36,7 +32,7 @@ class RunIndex:
         config = load_config(overrides)
         finished = [
             (run, _deciding(run.params))
-            for run in reversed(self._of(_experiment(config)))
+            for run in reversed(self._of(str(config.tracking.experiment_name)))
             if run.status == "FINISHED"
         ]
         found = []
@@ -55,16 +51,5 @@ class RunIndex:
         return self._runs[experiment]
 
 
-def _experiment(config: Any) -> str:
-    return str(config.tracking.experiment_name)
-
-
 def _deciding(params: Mapping[str, Any]) -> dict[str, str]:
-    deciding = {name: str(value) for name, value in params.items() if has_effect(name)}
-    # δ decides nothing that ran where the noise was typed and no budget ends it: ε at another δ follows from the events.
-    if all(
-        deciding.get(f"privacy.{name}", "None") in ("None", "null", "")
-        for name in ("target_epsilon", "max_epsilon")
-    ):
-        deciding.pop("privacy.delta", None)
-    return deciding
+    return {name: str(value) for name, value in params.items() if has_effect(name)}

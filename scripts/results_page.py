@@ -1,0 +1,196 @@
+"""Writes everything that states published results: docs/results, the README's table, figures, and headers of experiments.
+
+    uv run python scripts/results_page.py                    # write all of it
+    uv run python scripts/results_page.py --check            # write nothing; exit with 1 where a text differs
+    uv run python scripts/results_page.py --add RUN [RUN …]  # add a line for each run to results/runs.jsonl, then write all
+    uv run python scripts/results_page.py --ensemble RUN RUN [RUN …]   # add their mean probability as one classifier
+    uv run python scripts/results_page.py --accounting       # compute ε of the replicated noise sweep again (a minute)
+
+RUN is the folder of a run or its id in MLflow.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ecgexp.analysis.find_runs import find_run
+from ecgexp.analysis.results_page import rows
+from ecgexp.analysis.results_page.blocks import MARKDOWN, YAML, replace_block
+from ecgexp.analysis.results_page.from_run import published_result
+from ecgexp.analysis.results_page.groups import PublishedResults
+from ecgexp.analysis.results_page.headers import header
+from ecgexp.analysis.results_page.pages import pages, summary
+from ecgexp.analysis.results_page.record import as_json
+from ecgexp.analysis.results_page.store import read_results, write_results
+from ecgexp.cli.streams import command
+from ecgexp.replication.gather import StageResult, published
+from ecgexp.replication.reported_epsilon import Ladder, ladders
+from ecgexp.replication.stages import PROTOCOLS, stages
+from ecgexp.replication.stored_epsilon import read_ladders, write_ladders
+from ecgexp.replication.tables import study_markdown
+from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.storage.atomic import replacing
+
+ROOT = Path(__file__).resolve().parents[1]
+FIGURES = ("privacy_utility", "replication_study")
+
+
+@command
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--add", nargs="+", default=[], metavar="RUN", help="add these runs")
+    parser.add_argument(
+        "--ensemble", nargs="+", default=[], metavar="RUN", help="add the ensemble of these runs"
+    )
+    parser.add_argument("--store", metavar="URI", help="the MLflow store of the ids")
+    parser.add_argument("--accounting", action="store_true", help="compute ε again")
+    parser.add_argument("--check", action="store_true", help="write nothing; compare")
+    parser.add_argument("--root", type=Path, default=ROOT, help="the repository (%(default)s)")
+    options = parser.parse_args()
+    if options.check and (options.add or options.ensemble or options.accounting):
+        parser.error("--check writes nothing; use it without --add, --ensemble and --accounting")
+    try:
+        if options.add or options.ensemble:
+            _add(options.root, options.add, options.ensemble, options.store)
+        if options.accounting:
+            write_ladders(options.root / "results/replication_epsilon.jsonl", ladders())
+        return _check(options.root) if options.check else _write(options.root)
+    except (ConfigError, DataError, OSError) as error:
+        print(f"results_page: {error}", file=sys.stderr)
+        return 2
+
+
+def _add(root: Path, runs: Sequence[str], together: Sequence[str], uri: str | None) -> None:
+    path = root / "results/runs.jsonl"
+    results = read_results(path)
+    known = {line.provenance.run for line in results}
+    for line in (published_result(find_run(run, uri=uri)) for run in runs):
+        if line.provenance.run in known:
+            raise DataError(f"--add: run {line.provenance.run} is published; leave it out")
+        known.add(line.provenance.run)
+        results.append(line)
+    if together:
+        from ecgexp.analysis.results_page.ensemble import published_ensemble
+
+        results.append(published_ensemble([find_run(run, uri=uri) for run in together]))
+    write_results(path, results)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """Everything that is read from `results/`."""
+
+    results: PublishedResults
+    study: list[StageResult]
+    ladders: list[Ladder]
+
+
+def read(root: Path) -> Published:
+    results = PublishedResults(read_results(root / "results/runs.jsonl"))
+    return Published(
+        results=results,
+        study=published(stages(PROTOCOLS), results),
+        ladders=read_ladders(root / "results/replication_epsilon.jsonl"),
+    )
+
+
+def texts(root: Path, known: Published) -> dict[Path, str]:
+    """Every text that is written from `results/`, by its path."""
+    study = study_markdown(known.study, known.ladders)
+    found = {
+        root / "docs/results" / name: text for name, text in pages(known.results, study).items()
+    }
+    for path in sorted((root / "conf/experiment").rglob("*.yaml")):
+        name = path.relative_to(root / "conf/experiment").with_suffix("").as_posix()
+        found[path] = _with_block(root, path, header(name, known.results), YAML)
+    readme = summary(known.results, why="docs/results/privacy.md")
+    path = root / "README.md"
+    return found | {path: _with_block(root, path, readme, MARKDOWN)}
+
+
+def _with_block(root: Path, path: Path, body: str, marks: tuple[str, str]) -> str:
+    text = path.read_text(encoding="utf-8")
+    return replace_block(text, body, marks=marks, name=str(path.relative_to(root)))
+
+
+def digest(name: str, known: Published) -> str:
+    """SHA-256 of the results that a figure shows; its file carries it."""
+    shown: Any
+    if name == "privacy_utility":
+        groups = [known.results.group(row.experiment, row.overrides) for row in rows.PRIVACY]
+        shown = [[as_json(line) for line in group.lines] + [group.stale] for group in groups]
+    else:
+        shown = [[dict(run.metrics) for run in one.runs] for one in known.study]
+        shown += [vars(ladder) for ladder in known.ladders]
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
+
+
+def _other_texts(root: Path, known: Published) -> dict[Path, str]:
+    """Those of `texts` that differ from their files."""
+    return {
+        path: text
+        for path, text in texts(root, known).items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
+    }
+
+
+def _other_figures(root: Path, known: Published) -> list[str]:
+    """Names of the figures that show other results, or are missing."""
+    return [
+        name
+        for name in FIGURES
+        if not (path := root / "results" / f"{name}.svg").is_file()
+        or digest(name, known) not in path.read_text(encoding="utf-8")
+    ]
+
+
+def _check(root: Path) -> int:
+    known = read(root)
+    different = [str(path.relative_to(root)) for path in _other_texts(root, known)]
+    different += [f"results/{name}.svg" for name in _other_figures(root, known)]
+    for path in different:
+        print(f"{path}: it is not what results/ gives; run scripts/results_page.py")
+    if not different:
+        print("all pages, headers and figures are what results/ gives")
+    return int(bool(different))
+
+
+def _write(root: Path) -> int:
+    known = read(root)
+    for path, text in _other_texts(root, known).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as part:
+            part.write_text(text, encoding="utf-8")
+        print(path.relative_to(root))
+    for name in _other_figures(root, known):
+        about = {"Date": None, "Description": f"sha256 {digest(name, known)}"}
+        with replacing(root / "results" / f"{name}.svg") as part:
+            figure(name, known).savefig(part, format="svg", metadata=about)
+        print(f"results/{name}.svg")
+    return 0
+
+
+def figure(name: str, known: Published) -> Any:
+    """The matplotlib figure of that name."""
+    import matplotlib
+
+    matplotlib.rcParams["svg.hashsalt"] = "ecgexp"
+    if name == "replication_study":
+        from ecgexp.replication.figure import study_figure
+
+        return study_figure(known.study, known.ladders)
+    from ecgexp.analysis.results_page.figure import privacy_figure
+
+    groups = [known.results.group(row.experiment, row.overrides) for row in rows.PRIVACY]
+    return privacy_figure(groups, [rows.WITHOUT_PRIVACY.get(row, "") for row in rows.PRIVACY])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
