@@ -259,7 +259,7 @@ def test_what_came_from_the_environment_is_not_written_down(monkeypatch):
             "+trainer.callback={_target_:subprocess.run,args:[ls]}",
             r"trainer\.callback\._target_=subprocess\.run is refused",
         ),
-        ("trainer=dp", r"type privacy\.noise_multiplier=1\.1 or privacy\.target_epsilon=3"),
+        ("trainer=dp", r"use privacy\.noise_multiplier=1\.1 or privacy\.target_epsilon=3"),
         (
             "privacy=eps3",
             r"privacy was asked for, and Centralized gives none; type trainer=dp, or privacy=none",

@@ -110,7 +110,7 @@ def test_before_a_private_training_its_price_and_the_noise_of_others_are_told():
     )
     assert "ε at this noise: noise multiplier 1, 20 rounds" in told
     assert "Noise needed: 5 of 22 patients" in told
-    assert "not a promise" in told
+    assert "not a guarantee" in told
     assert "5 000" in told
     assert "10 000" not in told
 

@@ -37,7 +37,9 @@ def test_ten_of_47_patients_cost_what_is_published(capsys):
     rows = [line.split() for line in text.splitlines()]
     assert ["47", "10", "0.213", "0.001", "4.61", "5.55"] in rows
     assert ["1", "2.71", "10.0", "0.500", "20.1"] in rows
-    assert text.index("Projections — not a promise") < text.index("Noise needed: 10 of 47 patients")
+    assert text.index("Hypothetical populations — not a guarantee") < text.index(
+        "Noise needed: 10 of 47 patients"
+    )
     assert "With 47 patients the guarantee is formal" in text
 
 
@@ -98,7 +100,7 @@ def test_the_three_ways_to_draw_a_cohort(asked, sampling, cohort, drawn, account
         (["--clip=0"], "--clip=0.0 is not usable"),
         (
             ["--delta=0.1"],
-            "--delta=0.1 must be below 1/22 because the unit of privacy is the patient; try --delta=0.0001",
+            "--delta=0.1 must be below 1/22 because the unit of privacy is the patient; use --delta=0.0001",
         ),
         (["--rounds=0"], "argument --rounds: '0' is not a whole number from 1"),
         (
@@ -118,7 +120,7 @@ def test_the_three_ways_to_draw_a_cohort(asked, sampling, cohort, drawn, account
         (["--sampling=shuffle"], "argument --sampling: invalid choice"),
         (
             ["--sampling=fixed", "--accountant=pld"],
-            "--sampling=fixed has no PLD price; type --accountant=rdp",
+            "--sampling=fixed has no PLD bound; use --accountant=rdp",
         ),
         (["--population=30"], "--population=30 is below the 47 patients of the training set"),
         (["--epsilon=3"], "unrecognized arguments: --epsilon=3"),

@@ -158,7 +158,7 @@ def test_the_statement_names_what_is_published_and_not_covered(made):
     assert result.privacy["publish"] == "covered"
     assert "validation and test data" in text
     assert "who else is in the data" in text
-    assert "held to be public" in text
+    assert "assumed to be public" in text
     assert ("empty_class=drop" in text) == (name == "record")
     assert ("single clients" in text) == (name == "clients")
     assert "private/" in (folder / "privacy_statement.txt").read_text()

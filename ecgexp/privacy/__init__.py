@@ -1,1 +1,7 @@
-"""Differential privacy: the plan, what it draws, what it costs, and what may be said about it. No TensorFlow here."""
+"""Differential privacy: plan, sampling, noise, accounting, ledger and statement of a run.
+
+`plan` turns the settings into one frozen plan; `sampling` and `noise` execute it, `ledger` records
+its events before they run, `accounting` computes ε from them, and `statement` says what the
+guarantee covers. `outputs` lists every output of a run with its coverage. The package imports no
+TensorFlow; clipping is in `ecgexp.clipping`, training in `ecgexp.training`.
+"""

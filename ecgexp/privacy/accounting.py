@@ -1,8 +1,8 @@
-"""Events and their price: the only module that knows dp_accounting.
+"""Privacy events and their ε: the only module that uses dp_accounting.
 
-An event says what a mechanism did to one unit of privacy; an accountant prices a composition of events. Nothing here
-knows plans, samplers or training. dp_accounting takes more than a second to import, so it is imported by the call that
-needs it.
+An event describes what a mechanism does to one unit of privacy; an accountant computes ε for a
+composition of events. This module does not depend on plans, samplers or training. dp_accounting
+takes more than a second to import, so the functions that need it import it.
 """
 
 import contextlib
@@ -19,69 +19,99 @@ if TYPE_CHECKING:
 AccountantName = Literal["pld", "rdp"]
 NeighboringRelation = Literal["add_or_remove_one", "replace_one"]
 
-# Loss grid of the reported PLD value. Where ε is above 10 the grid grows with it (about 1e5 points up to ε): the answer
-# stays an upper bound, and no run waits a minute to learn that its ε is 900.
+# Loss grid of the reported PLD value. Where ε is above 10 the grid grows with it (about 1e5 points
+# up to ε): the result remains an upper bound, and a large ε is computed in seconds.
 INTERVAL = 1e-4
 _EPSILON_AT_INTERVAL = 10.0
 
-# A mixture takes some ten times as long as a Gaussian on the same grid, whose error is about twice steps · grid². Its grid is
-# chosen so that this error stays below the given share of ε, which a first value on a coarse grid estimates.
+# A mixture takes about ten times as long as a Gaussian on the same grid, and the error is about
+# twice steps · grid². Its grid is chosen so that this error is below the given fraction of ε, which
+# is first estimated on a coarse grid.
 _MIXTURE_ERROR, _ROUGH = 5e-4, 5e-3
 
 SMALLEST_DELTA = 1e-12
-"""The least δ that is accounted for. PLD cuts tails of mass 1e-15 off, and counts them as δ: of 1e-12 that is a thousandth.
+"""The smallest δ that is accounted for.
 
-Against the exact ε of one Gaussian PLD is 2e-6 of it too large at δ 1e-12, 4e-4 at 1e-14, and infinite from 1e-16 on; what the
-rounding of many steps adds is taken off δ, see `epsilon`. A
-batch is never cut unless its event says so, so that no chance of an overflow is to be added to δ, whatever the number of steps.
+PLD truncates tails of mass 1e-15 and counts them as δ, which is a thousandth of 1e-12. Compared to
+the exact ε of one Gaussian, PLD is too large by a fraction of 2e-6 at δ 1e-12 and of 4e-4 at 1e-14,
+and infinite from 1e-16 on. The rounding of many steps is subtracted from δ, see `epsilon`. A batch
+is truncated only if its event accounts for it, so no overflow probability is added to δ for any
+number of steps.
 """
 
 RESOLUTION = 10 * INTERVAL
-"""ε below which no bound is told apart: a few steps of the grid of PLD, and within the rounding of RDP where steps are many."""
+"""ε below which bounds are not distinguished.
 
-# Mass by which rounding may be wrong in each step: half a unit in the last place of a probability of 1. Composing 10 000 sampled
-# steps by Fourier transforms makes δ up to 1.3e-14 too small, a hundredth of this allowance.
+It is a few steps of the PLD grid, and within the rounding error of RDP for many steps.
+"""
+
+# Error of the probability mass that rounding may cause in each step: half a unit in the last place
+# of a probability of 1. Composing 10 000 sampled steps by Fourier transforms makes δ up to 1.3e-14
+# too small, a hundredth of this allowance.
 _ROUNDING = 2.0**-53
 
-_COARSEST = 100.0  # grid, of an ε of 1e7; above it PLD has no answer, and RDP's is as good as any
+_COARSEST = 100.0  # grid for an ε of 1e7; for a larger ε only RDP gives a bound
 
-_LEAST_NOISE = 1e-9  # below it squares of the loss leave float64, and an order that is not a number would be left out
+# With less noise, squares of the loss exceed float64, and RDP would leave out orders that are NaN.
+_LEAST_NOISE = 1e-9
 
 
 def nothing() -> "DpEvent":
-    """A step that touched no unit that has not been paid for."""
+    """Return the event without privacy loss, e.g. of a later step of an epoch that is one event."""
     return _events().NoOpDpEvent()
 
 
 def not_private() -> "DpEvent":
-    """A step that makes no promise: every accountant prices it at infinity."""
+    """Return the event of a step without privacy: its ε is infinite under every accountant."""
     return _events().NonPrivateDpEvent()
 
 
 def gaussian(noise_multiplier: float) -> "DpEvent":
-    """A sum of contributions clipped to C, with noise of standard deviation `noise_multiplier` · C, not amplified."""
+    """Return the event of a noisy sum of clipped contributions, without amplification by sampling.
+
+    Args:
+      noise_multiplier: standard deviation of the noise, divided by the clip.
+    """
     return _events().GaussianDpEvent(noise_multiplier)
 
 
 def poisson_gaussian(sampling_probability: float, noise_multiplier: float) -> "DpEvent":
-    """`gaussian` over a sample that every unit entered on its own with `sampling_probability`, whatever its size."""
+    """Return `gaussian` over a Poisson sample: each unit enters it independently.
+
+    Args:
+      sampling_probability: with which each unit enters.
+      noise_multiplier: see `gaussian`.
+    """
     return _events().PoissonSampledDpEvent(sampling_probability, gaussian(noise_multiplier))
 
 
 def truncated_gaussian(
     num_units: int, sampling_probability: float, batch_capacity: int, noise_multiplier: float
 ) -> "DpEvent":
-    """`poisson_gaussian` whose samples are cut at random to `batch_capacity` (arXiv:2508.15089). PLD only."""
+    """Return `poisson_gaussian` with samples truncated at random (arXiv:2508.15089); PLD only.
+
+    Args:
+      num_units: units in the data set.
+      sampling_probability: with which each unit enters.
+      batch_capacity: size to which larger samples are truncated.
+      noise_multiplier: see `gaussian`.
+    """
     return _events().TruncatedSubsampledGaussianDpEvent(
         num_units, sampling_probability, batch_capacity, noise_multiplier
     )
 
 
 def fixed_cohort_gaussian(num_units: int, cohort_size: int, noise_multiplier: float) -> "DpEvent":
-    """`gaussian` over exactly `cohort_size` units drawn without replacement. RDP and replace-one only.
+    """Return `gaussian` over a cohort drawn without replacement; RDP and replace-one only.
 
-    Replacing a unit of the cohort moves a sum clipped to C by up to 2 C, and dp_accounting reads the noise multiplier
-    of this event as noise over *that* sensitivity (Wang et al. 2019, Theorem 27): hence half the noise multiplier.
+    Replacing a unit of the cohort changes a sum clipped to C by up to 2 C, and dp_accounting
+    interprets the noise multiplier of this event as noise divided by *that* sensitivity (Wang et
+    al. 2019, Theorem 27): hence half the noise multiplier.
+
+    Args:
+      num_units: units in the data set.
+      cohort_size: units in each cohort.
+      noise_multiplier: standard deviation of the noise, divided by C.
     """
     return _events().SampledWithoutReplacementDpEvent(
         num_units, cohort_size, gaussian(noise_multiplier / 2)
@@ -89,17 +119,24 @@ def fixed_cohort_gaussian(num_units: int, cohort_size: int, noise_multiplier: fl
 
 
 def copies_gaussian(sampling_probability: float, noise_multiplier: float, copies: int) -> "DpEvent":
-    """One unit that occupies `copies` rows, each sampled and clipped on its own (arXiv:2310.15526). PLD only.
+    """Return the event of a unit with `copies` rows, each sampled and clipped separately; PLD only.
 
-    What it costs to augment before sampling, or to cut windows that show one heartbeat in several rows; averaging the views
-    inside one clip costs nothing.
+    This is the privacy loss of augmentation before sampling, or of windows that contain one
+    heartbeat in several rows. Averaging the views inside one clip has no additional loss.
 
-    **Guarantees**: of the unit's rows a Binomial(`copies`, q) number j enters the sample, each with a contribution of norm at
-    most C, so that taking the unit away moves the sum by at most j C. Whatever the contributions are, the two outputs are no
-    easier to tell apart than one number from N(0, z²) and from the mixture of N(j, z²) with these chances (Choquette-Choo et al.
-    2023, arXiv:2310.15526, Theorem 3.1 and Lemma 4.5: a vector of norm at most j is dominated by the number j, and a larger j
-    dominates a smaller one). Rows beyond those that are there only add to it: with fewer than `copies` rows ε holds too.
-    `test_mixture_equals_the_hockey_stick_integral` checks it against numerical integration.
+    **Guarantees**: a Binomial(`copies`, q) number j of the unit's rows enters the sample, each with
+    a contribution of norm at most C, so removing the unit changes the sum by at most j C. Whatever
+    the contributions are, the two outputs are no easier to distinguish than one number drawn from
+    N(0, z²) and one drawn from the mixture of N(j, z²) with these probabilities (Choquette-Choo et
+    al. 2023, arXiv:2310.15526, Theorem 3.1 and Lemma 4.5: a vector of norm at most j is dominated
+    by the number j, and a larger j dominates a smaller one). A unit with fewer than `copies` rows
+    has at most this loss. `test_mixture_equals_the_hockey_stick_integral` checks the event against
+    numerical integration.
+
+    Args:
+      sampling_probability: q, with which each row enters.
+      noise_multiplier: z, standard deviation of the noise divided by C.
+      copies: largest number of rows of a unit.
     """
     counts = range(copies + 1)
     q = sampling_probability
@@ -110,16 +147,17 @@ def copies_gaussian(sampling_probability: float, noise_multiplier: float, copies
 
 
 def gaussian_pair(z_sum: float, z_count: float) -> "DpEvent":
-    """`gaussian` that releases two sums over one sample: what a round of adaptive clipping does.
+    """Return `gaussian` for two sums over one sample, as a round of adaptive clipping releases.
 
-    Together they tell as much as one sum of noise multiplier (z_sum⁻² + z_count⁻²)^(-1/2) (Andrew et al. 2021,
-    arXiv:1905.03871, Theorem 1). That multiplier is what a sampled event takes:
-    `poisson_gaussian(q, gaussian_pair(…).noise_multiplier)`.
+    Their joint privacy loss is that of one sum with noise multiplier
+    (z_sum⁻² + z_count⁻²)^(-1/2) (Andrew et al. 2021, arXiv:1905.03871, Theorem 1). For a sampled
+    event, use it as `poisson_gaussian(q, gaussian_pair(…).noise_multiplier)`.
 
     Args:
-      z_sum: standard deviation of the noise on the sum, over the clip.
-      z_count: the same of the count of unclipped units, over its sensitivity. One unit moves the count by 1, or by 1/2 if
-        1/2 is taken off each unit's bit as TFF does: then it is *twice* the standard deviation.
+      z_sum: standard deviation of the noise on the sum, divided by the clip.
+      z_count: standard deviation of the noise on the count of unclipped units, divided by the
+        sensitivity of the count. One unit changes the count by 1, or by 1/2 if 1/2 is subtracted
+        from each unit's bit, as TFF does: then this is *twice* the standard deviation.
     """
     if min(z_sum, z_count) <= 0:
         return gaussian(0.0)
@@ -127,17 +165,24 @@ def gaussian_pair(z_sum: float, z_count: float) -> "DpEvent":
 
 
 def repeated(event: "DpEvent", count: int) -> "DpEvent":
-    """`count` adaptive repetitions of `event`."""
+    """Return the event of `count` adaptive repetitions of `event`."""
     return _events().SelfComposedDpEvent(event, count)
 
 
 def composed(events: Sequence["DpEvent"]) -> "DpEvent":
-    """`events` one after another, each free to depend on the results before it."""
+    """Return the adaptive composition of `events`: each may depend on the results before it."""
     return _events().ComposedDpEvent(list(events))
 
 
 def best_of(event: "DpEvent", *, mean_runs: float) -> "DpEvent":
-    """Releasing only the best of a Poisson(`mean_runs`) number of runs (Papernot & Steinke 2021). RDP only."""
+    """Return the event of releasing only the best of a Poisson number of runs; RDP only.
+
+    Papernot & Steinke 2021, arXiv:2110.03620.
+
+    Args:
+      event: one run.
+      mean_runs: mean of the Poisson distribution.
+    """
     return _events().RepeatAndSelectDpEvent(event, mean_runs, math.inf)
 
 
@@ -149,22 +194,27 @@ def epsilon(
     *,
     interval: float | None = None,
 ) -> float:
-    """The ε at which `event` is (ε, δ)-DP: an upper bound under either accountant, infinite where it has no other.
+    """Compute an upper bound of the ε at which `event` is (ε, δ)-DP.
 
-    **Guarantees**: PLD composes by Fourier transforms in float64, whose rounding may make δ too small. It is asked for the ε at a
-    δ that is smaller by 2^-53 for each step, which is more than rounding was found to make of it
-    (`test_pld_of_many_steps_is_not_below_the_exact_value`); where nothing is left of δ, PLD has no bound, and that of RDP is the
-    smaller.
+    **Guarantees**: the result is an upper bound under either accountant. PLD composes by Fourier
+    transforms in float64, whose rounding may make δ too small. It is therefore evaluated at a δ
+    that is smaller by 2^-53 for each step, which exceeds the rounding error that was measured
+    (`test_pld_of_many_steps_is_not_below_the_exact_value`). Where this reduces δ to zero, PLD has
+    no finite bound.
 
     Args:
       event: what ran, composed.
-      delta: the δ of the promise, in (0, 1).
-      accountant: `pld` is tight and reported; `rdp` is looser and answers in milliseconds.
-      neighboring_relation: which data sets the promise compares. Under `replace_one` a clipped sum may move by 2 C.
+      delta: δ of the guarantee, in (0, 1).
+      accountant: `pld` is tight and reported; `rdp` is looser and takes milliseconds.
+      neighboring_relation: which data sets the guarantee compares. Under `replace_one` a clipped
+        sum may change by 2 C.
       interval: grid of the PLD; coarser is faster and looser. None chooses by the size of ε.
 
+    Returns:
+      ε; infinite where the accountant has no finite bound.
+
     Raises:
-      ConfigError: the accountant has no sound price for this event under this relation.
+      ConfigError: the accountant has no valid bound for this event under this relation.
     """
     if _least_noise(event) < _LEAST_NOISE:
         return math.inf
@@ -194,20 +244,24 @@ def smallest_epsilon(
     *,
     interval: float | None = None,
 ) -> tuple[float, AccountantName]:
-    """The ε that is reported, and whose bound it is: both accountants are right, so the smaller of what they say holds.
+    """Compute the ε that is reported.
 
-    PLD is nearly always the smaller. Its grid lets it grow with very many steps, and it knows no δ below the tails that it cuts
-    off; there RDP may be. With `rdp` the RDP bound is reported, as was asked for.
+    Both accountants give valid upper bounds, so the smaller one is valid too. PLD is nearly always
+    the smaller one. Its error grows with the number of steps, and it has no bound for a δ below the
+    tails that it truncates; there RDP may be smaller.
 
     Args:
-      event: see `epsilon`, as for the others.
-      delta: of the guarantee.
-      accountant: `pld`: the smaller of both bounds; `rdp`: that of RDP.
+      event: see `epsilon`.
+      delta: δ of the guarantee.
+      accountant: `pld`: the smaller of both bounds; `rdp`: the RDP bound.
       neighboring_relation: which data sets the guarantee compares.
       interval: grid of the PLD.
 
+    Returns:
+      ε and the accountant whose bound it is.
+
     Raises:
-      ConfigError: the accountant has no sound bound for this event under this relation.
+      ConfigError: the accountant has no valid bound for this event under this relation.
     """
     found = epsilon(event, delta, accountant, neighboring_relation, interval=interval)
     if accountant == "rdp":
@@ -220,9 +274,11 @@ def smallest_epsilon(
 
 
 def approximated(event: "DpEvent") -> "DpEvent":
-    """`event` with parts that RDP knows: *not* its ε, but near enough to choose a grid or start a search.
+    """Replace parts of `event` that RDP does not support by similar ones.
 
-    A batch that was cut is taken as whole, and a mixture as the mean of its sensitivities that are not 0, with their chance.
+    The ε of the result is *not* a bound for `event`; it serves to choose a grid or to start a
+    search. A truncated batch is replaced by a complete one, and a mixture by a Gaussian with the
+    mean of its nonzero sensitivities, sampled with their total probability.
     """
     if type(event).__name__ == "TruncatedSubsampledGaussianDpEvent":
         return poisson_gaussian(event.sampling_probability, event.noise_multiplier)
@@ -240,10 +296,17 @@ def approximated(event: "DpEvent") -> "DpEvent":
 
 
 def of_group(event: "DpEvent", rows: int) -> "DpEvent | None":
-    """What `event`, which says what happens to one row, does to a unit of `rows` rows; None where no bound is known.
+    """Return the event for a unit of `rows` rows, given the event for one row.
 
-    Under Poisson sampling see `copies_gaussian`. Without amplification the rows enter one batch each, and worst is all in the
-    same: a sum moved by `rows` clips.
+    Under Poisson sampling see `copies_gaussian`. Without amplification each row enters one batch;
+    the worst case is that all enter the same batch, whose sum changes by `rows` clips.
+
+    Args:
+      event: for one row.
+      rows: rows of the unit.
+
+    Returns:
+      The event; None where no bound is known.
     """
     kind = type(event).__name__
     if rows == 1 or kind == "NoOpDpEvent":
@@ -256,9 +319,8 @@ def of_group(event: "DpEvent", rows: int) -> "DpEvent | None":
         return None if None in parts else composed(parts)
     if kind == "PoissonSampledDpEvent" and type(event.event).__name__ == "GaussianDpEvent":
         return copies_gaussian(event.sampling_probability, event.event.noise_multiplier, rows)
-    if (
-        kind == "MixtureOfGaussiansDpEvent"
-    ):  # of a smaller group under the same sampling: no row enters with 1 - q for each
+    if kind == "MixtureOfGaussiansDpEvent":
+        # A smaller group under the same sampling: with k rows, none enters with (1 - q)^k.
         smaller = len(event.sensitivities) - 1
         q = 1 - event.sampling_probs[0] ** (1 / smaller)
         return copies_gaussian(q, event.standard_deviation, rows)
@@ -266,9 +328,12 @@ def of_group(event: "DpEvent", rows: int) -> "DpEvent | None":
 
 
 def shape(event: "DpEvent") -> str | None:
-    """All of a repeated Gaussian step but its noise, so that of two events of one shape the less noisy one costs more.
+    """Describe a repeated Gaussian step without its noise.
 
-    None for other events, of which that cannot be said.
+    Of two events of the same shape, the one with less noise has the larger privacy loss.
+
+    Returns:
+      The description; None for other events, which are not ordered in this way.
     """
     inner, count = _repetition(event)
     if (
@@ -280,14 +345,14 @@ def shape(event: "DpEvent") -> str | None:
 
 
 def noise(event: "DpEvent") -> float:
-    """The noise multiplier of an event that has a `shape`; NaN for others."""
+    """Return the noise multiplier of an event that has a `shape`; NaN for others."""
     inner, _ = _repetition(event)
     inner = inner.event if type(inner).__name__ == "PoissonSampledDpEvent" else inner
     return float(getattr(inner, "noise_multiplier", math.nan))
 
 
 def _repetition(event: "DpEvent") -> tuple["DpEvent", int]:
-    """The event that is repeated, and how often, without the wrappers of a composition of one."""
+    """Return the repeated event and its count, without compositions of a single event."""
     count = 1
     while True:
         if type(event).__name__ == "SelfComposedDpEvent":
@@ -299,7 +364,15 @@ def _repetition(event: "DpEvent") -> tuple["DpEvent", int]:
 
 
 def leaves(event: "DpEvent", count: int = 1) -> dict[str, tuple["DpEvent", int]]:
-    """The events of which `event` is composed, each once, with how often it happens; what touches no unit is left out."""
+    """Return the events of which `event` is composed, without those that have no privacy loss.
+
+    Args:
+      event: possibly nested.
+      count: how often `event` happens.
+
+    Returns:
+      Representation of each distinct event -> the event and how often it happens.
+    """
     if type(event).__name__ == "SelfComposedDpEvent":
         return leaves(event.event, count * event.count)
     if type(event).__name__ == "NoOpDpEvent" or not count:
@@ -314,9 +387,16 @@ def leaves(event: "DpEvent", count: int = 1) -> dict[str, tuple["DpEvent", int]]
 
 
 def at_least(one: "DpEvent", other: "DpEvent") -> "DpEvent":
-    """An event that happens as often as in either of two accounts of one run: no smaller than both, whichever came first.
+    """Return an event whose privacy loss is at least that of each of two records of one run.
 
-    One of the two itself, where it holds the other.
+    It contains each event as often as the record that contains it more often.
+
+    Args:
+      one: first record.
+      other: second record.
+
+    Returns:
+      One of the two, where it contains the other; else a composition.
     """
     ours, theirs = leaves(one), leaves(other)
     if all(times <= ours.get(key, (leaf, 0))[1] for key, (leaf, times) in theirs.items()):
@@ -331,13 +411,13 @@ def at_least(one: "DpEvent", other: "DpEvent") -> "DpEvent":
 
 
 def to_json(event: "DpEvent") -> dict[str, Any]:
-    """`event` as JSON-able values, exact to the last bit; `from_json` reads it."""
+    """Return `event` as JSON-serializable values, exact to the last bit; see `from_json`."""
     fields = {item.name: getattr(event, item.name) for item in event.__attrs_attrs__}
     return {"type": type(event).__name__} | {name: _plain(value) for name, value in fields.items()}
 
 
 def from_json(value: Mapping[str, Any]) -> "DpEvent":
-    """The event that `to_json` wrote."""
+    """Return the event that `to_json` wrote."""
     kind = getattr(_events(), value["type"])
     return kind(**{name: _event_values(field) for name, field in value.items() if name != "type"})
 
@@ -362,9 +442,9 @@ def _rdp_epsilon(
     from dp_accounting import UnsupportedEventError
     from dp_accounting.rdp import RdpAccountant
 
-    # dp_accounting's RDP prices a bare Gaussian alike under every relation, as if its noise were given relative to the
-    # doubled sensitivity. Ours is given relative to the clip, so of all events only `fixed_cohort_gaussian` is right
-    # under replace-one.
+    # dp_accounting's RDP treats a plain Gaussian identically under every relation, as if its noise
+    # were relative to the doubled sensitivity. Here noise is relative to the clip, so only
+    # `fixed_cohort_gaussian` is correct under replace-one.
     if neighboring_relation == "replace_one" and not _only_fixed_cohorts(event):
         raise _unsupported(event, "rdp", neighboring_relation)
     try:
@@ -373,7 +453,8 @@ def _rdp_epsilon(
             found = float(ledger.compose(event).get_epsilon(delta))
     except UnsupportedEventError as error:
         raise _unsupported(event, "rdp", neighboring_relation) from error
-    # Divergences of order 1e-13 are sums of rounding errors, of which dp_accounting makes an ε of 0.
+    # Divergences of order 1e-13 are sums of rounding errors, from which dp_accounting returns ε =
+    # 0.
     return max(found, RESOLUTION) if _least_noise(event) < math.inf else found
 
 
@@ -390,7 +471,7 @@ def _only_fixed_cohorts(event: "DpEvent") -> bool:
 
 
 def grid(epsilon_expected: float) -> float:
-    """The loss grid on which a PLD of about so large an ε is reported."""
+    """Return the loss grid on which a PLD with about this ε is reported."""
     return INTERVAL * max(1.0, epsilon_expected / _EPSILON_AT_INTERVAL)
 
 
@@ -399,7 +480,7 @@ def _interval_for(
 ) -> float:
     try:
         expected = _rdp_epsilon(approximated(event), delta, "add_or_remove_one")
-    except ConfigError:  # no quick bound for such events: the fine grid
+    except ConfigError:  # no fast bound for such events: use the fine grid
         return INTERVAL
     mixed = sum(
         count
@@ -418,7 +499,7 @@ def _interval_for(
 
 
 def _leaves(event: "DpEvent", count: int = 1) -> Iterator[tuple["DpEvent", int]]:
-    """The mechanisms of `event`, and how often each ran."""
+    """Yield the mechanisms of `event` and how often each ran."""
     for part in getattr(event, "events", None) or (
         [event.event] if hasattr(event, "event") else []
     ):
@@ -428,11 +509,12 @@ def _leaves(event: "DpEvent", count: int = 1) -> Iterator[tuple["DpEvent", int]]
 
 
 def _least_noise(event: "DpEvent") -> float:
-    """The least noise, over the clip, of all mechanisms in `event`; infinite where none adds any and none needs to."""
+    """Return the smallest noise multiplier in `event`; infinite where no mechanism has one."""
     found = [
         getattr(leaf, "noise_multiplier", getattr(leaf, "standard_deviation", math.inf))
-        for leaf, count in _leaves(event) if count
-    ]  # fmt: skip
+        for leaf, count in _leaves(event)
+        if count
+    ]
     return min(map(float, found), default=math.inf)
 
 
@@ -441,8 +523,9 @@ def _unsupported(
 ) -> ConfigError:
     other = "pld" if accountant == "rdp" else "rdp"
     return ConfigError(
-        f"privacy.accountant={accountant} has no sound price for {event} between neighbours by {neighboring_relation}; "
-        f"try privacy.accountant={other}, or another privacy.sampling."
+        f"privacy.accountant={accountant} has no valid bound for {event} under the neighboring "
+        f"relation {neighboring_relation}; use privacy.accountant={other}, or another "
+        "privacy.sampling."
     )
 
 
@@ -460,8 +543,8 @@ def _events() -> Any:
 
 @contextlib.contextmanager
 def _quiet_absl() -> Iterator[None]:
-    # RDP warns about each order it leaves out, which only loosens the bound, and of an ε of 0, which is not taken: the user
-    # need not act.
+    # RDP warns about each order it leaves out, which only loosens the bound, and about an ε of 0,
+    # which is replaced. Neither requires the user to act.
     def keep(record: logging.LogRecord) -> bool:
         return not any(
             words in record.getMessage()

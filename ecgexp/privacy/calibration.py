@@ -1,4 +1,4 @@
-"""The least noise that keeps a promise."""
+"""Noise calibration: the smallest noise multiplier that meets a target ε."""
 
 import contextlib
 import math
@@ -22,14 +22,18 @@ if TYPE_CHECKING:
 _SMALLEST, _LARGEST = 1e-6, 1e5
 _SMALLEST_TARGET = accounting.RESOLUTION
 _LARGEST_TARGET = 1e7
-_COARSER = (
-    10  # times the reported grid: that of the search; ten times faster, and up to 4 % above it
-)
-_SMALL = 0.1  # a target below which the largest noise is tried first, so that one out of reach is refused at once
-_LARGE = 100.0  # a target above which the bound of RDP decides, in milliseconds: that of PLD is a few per cent smaller at most
+# The grid of the search, relative to the reported one: ten times faster; its ε is up to 4 % larger.
+_COARSER = 10
+# For a target below, the largest noise is tried first, so that an infeasible one is refused at
+# once.
+_SMALL = 0.1
+# For a target above, the RDP bound decides, in milliseconds: the PLD bound is at most a few per
+# cent
+# smaller.
+_LARGE = 100.0
 _TOLERANCE = 1e-3
 _QUICK_TOLERANCE = 2e-3
-_QUICK_GRID = 5e-4  # of the target
+_QUICK_GRID = 5e-4  # relative to the target
 
 
 def calibrate_noise(
@@ -41,25 +45,32 @@ def calibrate_noise(
     *,
     near: float | None = None,
 ) -> float:
-    """The noise multiplier whose ε is at most `target_epsilon`, and within 0.1 % of it where the target is at most 100.
+    """Find the noise multiplier whose ε is at most `target_epsilon`.
 
-    The last ε is computed by the very call that will report it, so a calibrated run never exceeds its budget; above 100 the bound
-    of RDP keeps it, and the ε reported is the smaller of that and PLD's. ε over
-    noise is nearly straight on logarithmic axes: RDP finds the neighbourhood in milliseconds, then a handful of PLD
-    values suffice.
+    **Guarantees**: ε at the result is at most the target, and within 0.1 % of it where the target
+    is at most 100. The last ε is computed by the same function that will report it, so a calibrated
+    run does not exceed its budget. Above 100 the RDP bound is at most the target, and the reported
+    ε is the smaller of the RDP and the PLD bound.
+
+    ε is nearly linear in the noise on logarithmic axes: RDP finds a start in milliseconds, and a
+    few PLD values then suffice.
 
     Args:
-      make_event: noise multiplier -> everything the run will do.
-      target_epsilon: the promise.
-      delta: its δ.
-      accountant: whose ε must keep it.
+      make_event: noise multiplier -> event of the whole run.
+      target_epsilon: largest allowed ε.
+      delta: δ of the guarantee.
+      accountant: whose ε must be at most the target.
       neighboring_relation: see `epsilon`.
-      near: for planning: a guess to start from. The answer keeps the promise too and is there in about a second, but only
-        within 0.3 % of the target (for up to some thousand steps), since the search is made on a coarser grid.
+      near: for planning: a noise multiplier to start from. The result takes about a second and is
+        also at most the target, but only within 0.3 % of it (for up to some thousand steps), since
+        the search uses a coarser grid.
+
+    Returns:
+      The noise multiplier.
 
     Raises:
-      ConfigError: the target is smaller than this accountant can certify, with noise up to 1e5, or above 1e7; the message says
-        what can be had.
+      ConfigError: the target is smaller than this accountant can certify with noise up to 1e5, or
+        above 1e7; the message has a usable target.
     """
 
     def reported(z: float, interval: float | None = None) -> float:
@@ -77,7 +88,7 @@ def calibrate_noise(
     if accountant == "rdp":
         return _solve(reported, target_epsilon, 1.0, 1e-4)
     if target_epsilon > _LARGE:
-        with contextlib.suppress(ConfigError):  # RDP knows no such event
+        with contextlib.suppress(ConfigError):  # RDP does not support the event
             return _solve(
                 lambda z: epsilon(make_event(z), delta, "rdp", neighboring_relation),
                 target_epsilon,
@@ -86,18 +97,18 @@ def calibrate_noise(
             )
     try:
         start = _solve(rdp, target_epsilon, 1.0, 0.05)
-    except ConfigError:  # RDP knows no such event, or cannot certify so small an ε
+    except ConfigError:  # RDP does not support the event, or cannot certify so small an ε
         start = 1.0
     coarse = _COARSER * accounting.grid(target_epsilon)
     return _refine(lambda z: reported(z, coarse), reported, target_epsilon, start)
 
 
 def _check_target(reported: Callable[[float], float], target: float) -> None:
-    """Refuses what no noise reaches, after at most one ε."""
+    """Check that some noise meets the target; computes at most one ε."""
     if target > _LARGEST_TARGET:
         raise ConfigError(
-            f"privacy.target_epsilon={target:g} is above {_LARGEST_TARGET:g}, where ε says nothing any more; use a smaller "
-            "privacy.target_epsilon, e.g. 8, or privacy.noise_multiplier."
+            f"privacy.target_epsilon={target:g} is above {_LARGEST_TARGET:g}, where ε has no "
+            "meaning; use a smaller privacy.target_epsilon, e.g. 8, or privacy.noise_multiplier."
         )
     if target < _SMALLEST_TARGET:
         least = max(_SMALLEST_TARGET, reported(_LARGEST))
@@ -110,30 +121,30 @@ def _check_target(reported: Callable[[float], float], target: float) -> None:
 
 
 def _infeasible(target: float, least: float) -> ConfigError:
-    # Rounded up, and a little more, for a noise below the largest.
+    # Rounded up with a margin, so that less than the largest noise suffices.
     usable = (
         f"{float(epsilon_text(least if least == _SMALLEST_TARGET else 1.02 * least, digits=2)):g}"
     )
     return ConfigError(
-        f"privacy.target_epsilon={target:g} is less than this accountant can certify for so many steps at this δ; use "
-        f"privacy.target_epsilon={usable} or more, or fewer steps."
+        f"privacy.target_epsilon={target:g} is less than this accountant can certify for so many "
+        f"steps at this δ; use privacy.target_epsilon={usable} or more, or fewer steps."
     )
 
 
 def _refine(
     coarse: Callable[[float], float], fine: Callable[[float], float], target: float, start: float
 ) -> float:
-    """Solves on the coarse grid, corrected by how far it lies from the fine one: two or three fine values in all."""
+    """Solve on the coarse grid, corrected by its ratio to the fine one, in a few fine values."""
     aim, z = target * (1 - _TOLERANCE / 2), start
     for _ in range(4):
         try:
             z = _solve(coarse, aim, z, _TOLERANCE / 5)
-        except ConfigError:  # out of reach on the coarse grid, whose ε is the larger
+        except ConfigError:  # infeasible on the coarse grid, whose ε is larger
             break
         reported = fine(z)
         if target * (1 - _TOLERANCE) <= reported <= target:
             return z
-        if not 0 < reported < math.inf:  # ε falls in steps here: only the reported one tells
+        if not 0 < reported < math.inf:  # ε is a step function here: use the reported values only
             break
         aim = coarse(z) * target * (1 - _TOLERANCE / 2) / reported
     return _solve(fine, target, z, _TOLERANCE)
@@ -142,7 +153,7 @@ def _refine(
 def _solve(
     epsilon_at: Callable[[float], float], target: float, start: float, tolerance: float
 ) -> float:
-    """The z with target · (1 - tolerance) <= price(z) <= target, for a falling price."""
+    """Return z with target · (1 - tolerance) <= ε(z) <= target, for a decreasing ε."""
     low, high = _bracket(epsilon_at, target, start)
     aim = math.log(target * (1 - tolerance / 2))
     while high[1] < target * (1 - tolerance) and high[0] > low[0] * (1 + 1e-9):
@@ -155,16 +166,16 @@ def _solve(
 def _bracket(
     epsilon_at: Callable[[float], float], target: float, start: float
 ) -> tuple[tuple, tuple]:
-    """Two points (z, ε) round the target: one with too little noise, one with enough."""
+    """Return two points (z, ε) that enclose the target: with too little noise, and with enough."""
     point = (start, epsilon_at(start))
-    step = 1.15 if start != 1.0 else 2.0  # a start that RDP found is near
+    step = 1.15 if start != 1.0 else 2.0  # a start that RDP found is close
     falling = point[1] > target
     while True:
         z = point[0] * (step if falling else 1 / step)
         if falling and z > _LARGEST > point[0]:
             z = _LARGEST
         if not _SMALLEST <= z <= _LARGEST:
-            if not falling:  # so little noise is enough already
+            if not falling:  # even the smallest noise is enough
                 return (z, math.inf), point
             raise _infeasible(target, point[1])
         following = (z, epsilon_at(z))
@@ -174,7 +185,7 @@ def _bracket(
 
 
 def _between(low: tuple[float, float], high: tuple[float, float], aim: float) -> float:
-    """Where the chord in (log z, log ε) meets `aim`, kept off the ends so that both sides of the bracket move."""
+    """Return where the chord in (log z, log ε) meets `aim`, away from both ends of the bracket."""
     (x0, y0), (x1, y1) = ((math.log(z), math.log(max(e, 1e-300))) for z, e in (low, high))
     share = (y0 - aim) / (y0 - y1) if math.isfinite(y0) and y0 > y1 else 0.5
     return math.exp(x0 + min(max(share, 0.02), 0.98) * (x1 - x0))

@@ -1,4 +1,4 @@
-"""What ε is within reach before anything is trained, and how loud the noise would be beside what is learned."""
+"""Feasibility, before training: which ε are achievable, and the noise-to-signal ratio of each."""
 
 import itertools
 import math
@@ -17,11 +17,11 @@ from ecgexp.privacy.hypothetical import (
 from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.settings.declaration import ConfigError
 
-PATIENTS = (22, 44, 47)  # of MIT-BIH: one side of the inter-patient split, both sides, all
+PATIENTS = (22, 44, 47)  # of MIT-BIH: one side of the inter-patient split, both sides, all patients
 POPULATIONS = (1_000, 10_000)
 TARGETS = (1.0, 2.0, 4.0, 8.0)
 
-_FEW = 100  # units below which a guarantee is called formal
+_FEW = 100  # with fewer units, a guarantee is called formal
 
 T = TypeVar("T")
 OnProgress = Callable[[float, float, str], None]
@@ -29,13 +29,15 @@ OnProgress = Callable[[float, float, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseNeeded:
-    """The noise that one promise takes, beside the signal.
+    """The noise that one ε requires, compared to the signal.
 
     Attributes:
-      target_epsilon: the promise.
-      noise_multiplier: the least that keeps it; None: the accountant cannot certify so small an ε.
-      noise_norm: root mean square L2 norm of the noise on the mean update of a model, z · C · √d / cohort; None likewise.
-      signal_norm: the largest norm that the mean of clipped updates is expected to have: C, and only if all units agree.
+      target_epsilon: the ε.
+      noise_multiplier: smallest that achieves it; None: the accountant cannot certify so small an
+        ε.
+      noise_norm: root mean square L2 norm of the noise on the mean update of a model,
+        z · C · √d / cohort; None where there is no noise multiplier.
+      signal_norm: largest expected norm of the mean of clipped updates: C, if all updates agree.
     """
 
     target_epsilon: float
@@ -45,19 +47,19 @@ class NoiseNeeded:
 
     @property
     def noise_to_signal(self) -> float | None:
-        """How many times the noise is longer than the longest possible mean update."""
+        """Norm of the noise divided by that of the longest possible mean update."""
         return None if self.noise_norm is None else self.noise_norm / self.signal_norm
 
 
 @dataclass(frozen=True, kw_only=True)
 class Feasibility:
-    """Everything that is known before training.
+    """The privacy of a plan, as far as it is known before training.
 
     Attributes:
-      base: the plan that is projected and calibrated.
-      num_parameters: of the model.
-      epsilons: ε of plans for several numbers of units; those of `base` among them.
-      hypothetical_populations: of `base`, to populations; not promises.
+      base: the plan.
+      num_parameters: number of weights of the model.
+      epsilons: ε of plans for several numbers of units, including `base`.
+      hypothetical_populations: ε of `base` for larger populations; not guarantees.
       needed: the noise for each of `TARGETS` under `base`.
     """
 
@@ -68,47 +70,67 @@ class Feasibility:
     needed: tuple[NoiseNeeded, ...]
 
     def caution(self) -> str:
-        """What the figures mean to a patient of so small a data set; empty where there are many."""
+        """Return a caution for data sets with few units; empty for larger ones."""
         if self.base.num_units >= _FEW:
             return ""
         return (
-            f"With {self.base.num_units} {self.base.unit}s the guarantee is formal: a small ε takes noise that drowns most "
-            "of what is learned, and a large ε promises little."
+            f"With {self.base.num_units} {self.base.unit}s the guarantee is formal: a small ε "
+            "requires noise that prevents most learning, and a large ε protects little."
         )
 
 
 def feasibility_of(
-    base: PrivacyPlan, plans: Sequence[PrivacyPlan], *, num_parameters: int, populations: Sequence[int] = (),
+    base: PrivacyPlan,
+    plans: Sequence[PrivacyPlan],
+    *,
+    num_parameters: int,
+    populations: Sequence[int] = (),
     on_progress: OnProgress | None = None,
-) -> Feasibility:  # fmt: skip
-    """Prices `plans`, projects `base` to `populations`, and finds the noise that `base` would need for each of `TARGETS`.
+) -> Feasibility:
+    """Compute ε of `plans` and for `populations`, and the noise that each of `TARGETS` requires.
 
-    A few seconds; `report(done, total, what)` is called after each piece.
+    Takes a few seconds.
+
+    Args:
+      base: plan of the run.
+      plans: plans whose ε is computed.
+      num_parameters: number of weights of the model.
+      populations: units of hypothetical populations for `base`.
+      on_progress: called with (done, total, what) after each part.
+
+    Returns:
+      All results.
 
     Raises:
       ConfigError: a population is below the units of `base`.
       ValueError: `base` has no finite clip, so that no noise would make it private.
     """
     if not math.isfinite(base.l2_norm_clip):
-        raise ValueError("a plan without a clip can promise nothing, whatever its noise")
+        raise ValueError("a plan without a clip has no privacy guarantee, whatever its noise")
     total, done = len(plans) + len(populations) + len(TARGETS), itertools.count(1)
 
-    def watched(results: Iterable[T], what: str) -> Iterator[T]:
+    def reporting(results: Iterable[T], what: str) -> Iterator[T]:
         for result in results:
             if on_progress is not None:
                 on_progress(next(done), total, what)
             yield result
 
     return Feasibility(
-        base=base, num_parameters=num_parameters,
-        hypothetical_populations=tuple(watched((project(base, number) for number in populations), "projecting")),
-        epsilons=tuple(watched(map(plan_epsilon, plans), "pricing")),
-        needed=tuple(watched(noise_needed(base, num_parameters), "seeking the noise")),
-    )  # fmt: skip
+        base=base,
+        num_parameters=num_parameters,
+        hypothetical_populations=tuple(
+            reporting((project(base, number) for number in populations), "hypothetical populations")
+        ),
+        epsilons=tuple(reporting(map(plan_epsilon, plans), "computing ε")),
+        needed=tuple(reporting(noise_needed(base, num_parameters), "calibrating the noise")),
+    )
 
 
 def plans_beside(plan: PrivacyPlan) -> list[PrivacyPlan]:
-    """`plan` and, if its unit is the patient, what it would be with each of `PATIENTS` at the same cohort fraction."""
+    """Return `plan` and, if its unit is the patient, its variants for each of `PATIENTS`.
+
+    The variants have the same cohort fraction.
+    """
     others = (
         {} if plan.unit != "patient" else {number: resized(plan, number) for number in PATIENTS}
     )
@@ -116,9 +138,14 @@ def plans_beside(plan: PrivacyPlan) -> list[PrivacyPlan]:
 
 
 def noise_needed(plan: PrivacyPlan, num_parameters: int) -> Iterator[NoiseNeeded]:
-    """The least noise under which `plan` costs at most each of `TARGETS`, and what it does to the mean update."""
-    # What advanced composition would take for ε 1, which cohorts of constant size need about three times; then each answer
-    # is a good guess for the next.
+    """Yield the smallest noise for each of `TARGETS`, and its size relative to the mean update.
+
+    Args:
+      plan: plan of the run.
+      num_parameters: number of weights of the model.
+    """
+    # The noise by advanced composition for ε 1, of which cohorts of constant size need about three
+    # times as much; each result is then a good start for the next target.
     guess, last = (
         plan.sampling_probability * math.sqrt(2 * plan.iterations * math.log(1 / plan.delta)),
         1.0,
@@ -133,16 +160,23 @@ def noise_needed(plan: PrivacyPlan, num_parameters: int) -> Iterator[NoiseNeeded
             else noise * plan.l2_norm_clip * math.sqrt(num_parameters) / plan.divisor
         )
         yield NoiseNeeded(
-            target_epsilon=target, noise_multiplier=noise, noise_norm=norm, signal_norm=plan.l2_norm_clip
-        )  # fmt: skip
+            target_epsilon=target,
+            noise_multiplier=noise,
+            noise_norm=norm,
+            signal_norm=plan.l2_norm_clip,
+        )
         guess, last = noise or guess, target
 
 
 def _noise_for(plan: PrivacyPlan, target: float, guess: float) -> float | None:
     try:
         return calibrate_noise(
-            lambda z: replace(plan, noise_multiplier=z).dp_event, target, plan.delta, plan.accountant, plan.neighboring_relation,
+            lambda z: replace(plan, noise_multiplier=z).dp_event,
+            target,
+            plan.delta,
+            plan.accountant,
+            plan.neighboring_relation,
             near=min(max(guess, 0.1), 1e4),
-        )  # fmt: skip
+        )
     except ConfigError:
         return None

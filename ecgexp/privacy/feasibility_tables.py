@@ -1,4 +1,4 @@
-"""What is within reach, as tables for a person: plain text of at most 80 columns wherever it is shown."""
+"""Feasibility as tables for the console: plain text of at most 80 columns."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ from ecgexp.privacy.hypothetical import HypotheticalPopulation, figure, spaced
 from ecgexp.privacy.plan import PrivacyPlan
 
 _DRAWN = {
-    "poisson": "each {unit} joins each {step} by chance q",
+    "poisson": "each {unit} joins each {step} with probability q",
     "shuffle": "each {unit} joins one {step} of each pass",
     "fixed": "cohorts of constant size, drawn without replacement",
 }
@@ -33,13 +33,17 @@ def feasibility_table(
     *,
     on_progress: OnProgress | None = None,
 ) -> Group:
-    """What `plan` can promise, to print before its training; a few seconds.
+    """Compute the feasibility of `plan` as tables to print before training; takes a few seconds.
 
     Args:
-      plan: of a run with a clip.
-      num_parameters: of its model.
-      population: units of a population to project to, beside `POPULATIONS`; None: the plan's own, if it has one.
-      on_progress: called with what is done, the total, and what it was.
+      plan: plan with a clip.
+      num_parameters: number of weights of the model.
+      population: units of a hypothetical population in addition to `POPULATIONS`; None: that of the
+        plan, if it has one.
+      on_progress: called with (done, total, what) after each part.
+
+    Returns:
+      The tables, for a rich console.
 
     Raises:
       ConfigError: `population` is below the units of the plan.
@@ -49,17 +53,21 @@ def feasibility_table(
     populations = {number for number in POPULATIONS if number > plan.num_units} | ({asked} - {None})
     return render(
         feasibility_of(
-            plan, plans_beside(plan), num_parameters=num_parameters, populations=sorted(populations), on_progress=on_progress
+            plan,
+            plans_beside(plan),
+            num_parameters=num_parameters,
+            populations=sorted(populations),
+            on_progress=on_progress,
         )
-    )  # fmt: skip
+    )
 
 
 def render(found: Feasibility) -> Group:
-    """Both tables, with the projections apart and named so, and what the figures mean."""
+    """Lay out the tables, with hypothetical populations in a separate, labeled table."""
     return Group(
         *(
             part
-            for block in (_at_this_noise(found), _projected(found), _needed(found))
+            for block in (_at_this_noise(found), _for_hypothetical(found), _needed(found))
             for part in block
         )
     )
@@ -75,15 +83,22 @@ def _at_this_noise(found: Feasibility) -> list[Any]:
     for plan_epsilon in found.epsilons:
         own = plan_epsilon.plan
         table.add_row(
-            spaced(own.num_units), spaced(own.expected_batch_size), figure(own.sampling_probability), f"{own.delta:g}",
-            epsilon_text(plan_epsilon.epsilon_pld), epsilon_text(plan_epsilon.epsilon_rdp),
-        )  # fmt: skip
+            spaced(own.num_units),
+            spaced(own.expected_batch_size),
+            figure(own.sampling_probability),
+            f"{own.delta:g}",
+            epsilon_text(plan_epsilon.epsilon_pld),
+            epsilon_text(plan_epsilon.epsilon_rdp),
+        )
     between = "replaced" if plan.neighboring_relation == "replace_one" else "added or removed"
-    heading = f"ε at this noise: noise multiplier {plan.noise_multiplier:.4g}, {spaced(plan.iterations)} {step}s"
+    heading = (
+        f"ε at this noise: noise multiplier {plan.noise_multiplier:.4g}, "
+        f"{spaced(plan.iterations)} {step}s"
+    )
     return [_title(heading), table, _note(f"One {unit} {between}; {drawn}."), Text()]
 
 
-def _projected(found: Feasibility) -> list[Any]:
+def _for_hypothetical(found: Feasibility) -> list[Any]:
     if not found.hypothetical_populations:
         return []
     plan = found.base
@@ -94,11 +109,12 @@ def _projected(found: Feasibility) -> list[Any]:
         _add_hypothetical_population(table, hypothetical_population)
     source = f"{spaced(plan.expected_batch_size)} of {spaced(plan.num_units)}"
     return [
-        _title("Projections — not a promise"),
+        _title("Hypothetical populations — not a guarantee"),
         table,
         _note(
-            f"The share of {source} in a larger population. As in the run is either the noise multiplier (noise), or the "
-            "noise on the mean update (mean), which utility goes by and larger cohorts divide."
+            f"The cohort fraction is {source}, in a larger population. The value that is as in the "
+            "run is either the noise multiplier (noise) or the noise on the mean update (mean), "
+            "which determines utility and which larger cohorts reduce."
         ),
         Text(),
     ]
@@ -113,9 +129,14 @@ def _add_hypothetical_population(
     ):
         plan = plan_epsilon.plan
         table.add_row(
-            spaced(plan.num_units), spaced(plan.expected_batch_size), f"{plan.delta:g}", kept,
-            figure(plan.noise_multiplier), epsilon_text(plan_epsilon.epsilon_pld), epsilon_text(plan_epsilon.epsilon_rdp),
-        )  # fmt: skip
+            spaced(plan.num_units),
+            spaced(plan.expected_batch_size),
+            f"{plan.delta:g}",
+            kept,
+            figure(plan.noise_multiplier),
+            epsilon_text(plan_epsilon.epsilon_pld),
+            epsilon_text(plan_epsilon.epsilon_rdp),
+        )
 
 
 def _needed(found: Feasibility) -> list[Any]:
@@ -126,12 +147,14 @@ def _needed(found: Feasibility) -> list[Any]:
     source = f"{spaced(plan.expected_batch_size)} of {spaced(plan.num_units)} {plan.unit}s"
     return [
         _title(
-            f"Noise needed: {source}, {spaced(plan.iterations)} {_step(plan)}s, δ {plan.delta:g}, {plan.accountant.upper()}"
+            f"Noise needed: {source}, {spaced(plan.iterations)} {_step(plan)}s, δ {plan.delta:g}, "
+            f"{plan.accountant.upper()}"
         ),
         table,
         _note(
-            f"Norms over the {spaced(found.num_parameters)} weights of a model, at clip {plan.l2_norm_clip:g}. The noise lies "
-            "in all directions and averages out over the steps, so a ratio above 1 may still learn."
+            f"Norms over the {spaced(found.num_parameters)} weights of a model, at clip "
+            f"{plan.l2_norm_clip:g}. The noise is spread over all directions and averages out over "
+            "the steps, so learning is possible with a ratio above 1."
         ),
         *([Text(found.caution(), style="bold")] if found.caution() else []),
     ]
@@ -139,11 +162,10 @@ def _needed(found: Feasibility) -> list[Any]:
 
 def _needed_row(row: NoiseNeeded) -> Sequence[str]:
     if row.noise_multiplier is None:
-        return f"{row.target_epsilon:g}", "out of reach", "–", figure(row.signal_norm), "–"
+        return f"{row.target_epsilon:g}", "infeasible", "–", figure(row.signal_norm), "–"
     beside = (row.noise_norm, row.signal_norm, row.noise_to_signal)
-    needed = epsilon_text(
-        row.noise_multiplier
-    )  # up, as ε: with less noise the target would be exceeded
+    # Rounded up, as ε is: with less noise the target would be exceeded.
+    needed = epsilon_text(row.noise_multiplier)
     return f"{row.target_epsilon:g}", needed, *map(figure, beside)
 
 

@@ -1,10 +1,11 @@
-"""What the steps of a plan would cost a larger population. Nothing here is a promise of any run.
+"""Hypothetical-population ε: ε of a plan's steps for a larger population; not a guarantee of a run.
 
-With a few dozen patients no noise that leaves anything to learn gives a small ε. What can be said is what the same method
-would promise with more of them. As in McMahan et al. 2018 (arXiv:1710.06963), the cohort grows with the population: the
-same share q of it joins each round. Then either the noise multiplier is kept, and only δ changes; or the noise *on the mean
-update* is, which is what utility was measured with: the larger cohort divides the noise on the sum by more, so that there
-may be more of it.
+With a few dozen patients, noise that gives a small ε prevents useful learning. This module computes
+the ε of the same method for more patients. As in McMahan et al. 2018 (arXiv:1710.06963), the cohort
+grows with the population: the same fraction q of it joins each round. Either the noise multiplier
+stays the same, and only δ changes; or the noise *on the mean update* stays the same, at which
+utility was measured: a larger cohort divides the noise on the sum by a larger number, so the noise
+multiplier can be larger.
 """
 
 import math
@@ -17,21 +18,21 @@ from ecgexp.privacy.accounting import AccountantName
 from ecgexp.privacy.plan import PrivacyPlan, check_population, default_delta, safe_capacity
 from ecgexp.settings.declaration import ConfigError
 
-LABEL = "projection, not a promise of this run"
+LABEL = "hypothetical population, not a guarantee of this run"
 
-_GRID = 5e-4  # over ε
-_GRID_OF_A_STEP = 1e-3  # square of the grid over ε, times the steps
+_GRID = 5e-4  # grid divided by ε
+_GRID_OF_A_STEP = 1e-3  # square of the grid divided by ε, times the steps
 _FINEST_INTERVAL = 1e-7
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanEpsilon:
-    """ε of a whole plan, before it runs or for who will never run it; the ledger prices what ran.
+    """ε of a whole plan, before or without running it; the ledger has the ε of what ran.
 
     Attributes:
-      plan: what is priced.
-      epsilon_pld: ε by PLD; None where PLD has no price.
-      epsilon_rdp: ε by RDP; None likewise.
+      plan: the plan.
+      epsilon_pld: ε by PLD; None where PLD has no bound.
+      epsilon_rdp: ε by RDP; None where RDP has no bound.
     """
 
     plan: PrivacyPlan
@@ -40,7 +41,7 @@ class PlanEpsilon:
 
     @property
     def epsilon(self) -> float | None:
-        """The smaller of both bounds; that of RDP where it is asked for."""
+        """The smaller of both bounds; the RDP bound if the accountant is RDP."""
         known = (
             (self.epsilon_rdp,)
             if self.plan.accountant == "rdp"
@@ -51,11 +52,11 @@ class PlanEpsilon:
 
 @dataclass(frozen=True, kw_only=True)
 class HypotheticalPopulation:
-    """The two things to say about a larger population at the same sampling probability and number of steps.
+    """ε for a larger population at the same sampling probability and number of steps, in two ways.
 
     Attributes:
-      same_noise: the noise multiplier is that of the run.
-      same_utility: the noise on the mean update is that of the run.
+      same_noise: with the noise multiplier of the run.
+      same_utility: with the noise on the mean update of the run.
     """
 
     same_noise: PlanEpsilon
@@ -63,41 +64,54 @@ class HypotheticalPopulation:
 
     @property
     def population(self) -> int:
-        """Units in it."""
+        """Units in the hypothetical population."""
         return self.same_noise.plan.num_units
 
     def text(self) -> str:
-        """One paragraph."""
-        plan, noise_to_signal = self.same_noise.plan, self.same_utility
+        """Return one paragraph for the statement."""
+        plan, utility = self.same_noise.plan, self.same_utility
         return (
-            f"{LABEL.capitalize()}: in a population of {spaced(self.population)} {plan.unit}s of whom "
-            f"{spaced(plan.expected_batch_size)} are expected in each of as many steps (the same q), with δ {plan.delta:g}, "
-            f"the noise multiplier of this run ({plan.noise_multiplier:.4g}) would give ε "
-            f"{epsilon_text(self.same_noise.epsilon)}. A noise multiplier of {noise_to_signal.plan.noise_multiplier:.4g}, which leaves as "
-            "much noise on the mean update as there was here, would give ε "
-            f"{epsilon_text(noise_to_signal.epsilon)}. Whether a model would learn as much there was not tried."
+            f"{LABEL.capitalize()}: in a population of {spaced(self.population)} {plan.unit}s of "
+            f"whom {spaced(plan.expected_batch_size)} are expected in each step (the same q and "
+            f"number of steps), with δ {plan.delta:g}, the noise multiplier of this run "
+            f"({plan.noise_multiplier:.4g}) would give ε {epsilon_text(self.same_noise.epsilon)}. "
+            f"A noise multiplier of {utility.plan.noise_multiplier:.4g}, with which the noise on "
+            f"the mean update is that of this run, would give ε {epsilon_text(utility.epsilon)}. "
+            "The scores of a model for such a population were not measured."
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able values. No key is called `epsilon`, which names promises only."""
+        """Return JSON-serializable values; the key `epsilon` is reserved for guarantees."""
         plan = self.same_noise.plan
         values = {
-            "label": LABEL, "population": self.population, "expected_batch_size": plan.expected_batch_size,
-            "sampling_probability": plan.sampling_probability, "steps": plan.iterations, "delta": plan.delta,
-        }  # fmt: skip
+            "label": LABEL,
+            "population": self.population,
+            "expected_batch_size": plan.expected_batch_size,
+            "sampling_probability": plan.sampling_probability,
+            "steps": plan.iterations,
+            "delta": plan.delta,
+        }
         for name, plan_epsilon in (
             ("same_noise", self.same_noise),
             ("same_noise_on_mean", self.same_utility),
         ):
             values[name] = {
                 "noise_multiplier": plan_epsilon.plan.noise_multiplier,
-                "projected_epsilon_pld": plan_epsilon.epsilon_pld, "projected_epsilon_rdp": plan_epsilon.epsilon_rdp,
-            }  # fmt: skip
+                "projected_epsilon_pld": plan_epsilon.epsilon_pld,
+                "projected_epsilon_rdp": plan_epsilon.epsilon_rdp,
+            }
         return values
 
 
 def project(plan: PrivacyPlan, population: int) -> HypotheticalPopulation:
-    """Both projections of `plan` to a population, priced.
+    """Compute ε of `plan` for a larger population, in both ways.
+
+    Args:
+      plan: plan of a run.
+      population: units of the hypothetical population.
+
+    Returns:
+      Both values of ε with their plans.
 
     Raises:
       ConfigError: `population` is below the units of the plan.
@@ -109,9 +123,13 @@ def project(plan: PrivacyPlan, population: int) -> HypotheticalPopulation:
 
 
 def at_same_noise(plan: PrivacyPlan, population: int) -> PrivacyPlan:
-    """`plan` for a population at the same sampling probability and noise multiplier.
+    """Change `plan` to a larger population at the same sampling probability and noise multiplier.
 
-    ε at a fixed δ would be the same; it grows because δ shrinks with the population.
+    At a fixed δ, ε would be the same; it is larger because δ decreases with the population.
+
+    Args:
+      plan: plan of a run.
+      population: units of the hypothetical population.
 
     Raises:
       ConfigError: `population` is below the units of the plan.
@@ -121,9 +139,13 @@ def at_same_noise(plan: PrivacyPlan, population: int) -> PrivacyPlan:
 
 
 def at_same_utility(plan: PrivacyPlan, population: int) -> PrivacyPlan:
-    """`at_same_noise` with as much more noise on the sum as leaves the noise on the mean, z C / cohort, unchanged.
+    """Change `plan` to a larger population at the same noise on the mean update, z C / cohort.
 
-    The noise multiplier grows as the cohort does, that is by population / units.
+    The noise multiplier grows in proportion to the cohort, that is by population / units.
+
+    Args:
+      plan: plan of a run.
+      population: units of the hypothetical population.
 
     Raises:
       ConfigError: `population` is below the units of the plan.
@@ -134,9 +156,14 @@ def at_same_utility(plan: PrivacyPlan, population: int) -> PrivacyPlan:
 
 
 def resized(plan: PrivacyPlan, num_units: int) -> PrivacyPlan:
-    """`plan` for another number of units, more or fewer, at the same sampling probability, noise and number of steps.
+    """Change `plan` to another number of units, at the same sampling probability, noise and steps.
 
-    The cohort is rounded up, which never makes ε smaller. δ is the default of `num_units`, or the plan's if that is smaller.
+    The cohort is rounded up, which never decreases ε. δ is the default for `num_units`, or the
+    plan's if that is smaller.
+
+    Args:
+      plan: plan of a run.
+      num_units: more or fewer units.
     """
     if num_units == plan.num_units:
         return replace(plan, hypothetical_population=None)
@@ -144,18 +171,24 @@ def resized(plan: PrivacyPlan, num_units: int) -> PrivacyPlan:
     capacity = safe_capacity(num_units, cohort)
     if plan.sampling == "fixed":
         capacity = cohort
-    elif (
-        plan.can_overflow
-    ):  # cut as often as in the plan, nearly; else the projection would hide that price
+    elif plan.can_overflow:
+        # Truncated about as often as in the plan; otherwise ε would leave out the truncation.
         capacity = min(capacity, _scaled(plan.batch_capacity, plan, num_units))
     return replace(
-        plan, num_units=num_units, expected_batch_size=cohort, batch_capacity=capacity, hypothetical_population=None,
+        plan,
+        num_units=num_units,
+        expected_batch_size=cohort,
+        batch_capacity=capacity,
+        hypothetical_population=None,
         delta=min(plan.delta, default_delta(num_units)),
-    )  # fmt: skip
+    )
 
 
 def plan_epsilon(plan: PrivacyPlan) -> PlanEpsilon:
-    """ε of the whole plan under both accountants, in about half a second: an upper bound, within about 0.1 % of the reported."""
+    """Compute ε of the whole plan under both accountants, in about half a second.
+
+    The values are upper bounds, within about 0.1 % of the reported ones.
+    """
     rdp = _or_none(plan, "rdp", None)
     return PlanEpsilon(
         plan=plan,
@@ -165,9 +198,10 @@ def plan_epsilon(plan: PrivacyPlan) -> PlanEpsilon:
 
 
 def _interval(rdp: float | None, steps: int) -> float | None:
-    """A loss grid whose error, about a third of steps · grid², stays below the figures that are shown.
+    """Return a loss grid whose error, about a third of steps · grid², is below the digits shown.
 
-    Thirty times coarser than that of a reported value where ε is 6, and finer where it is below 0.2.
+    It is thirty times coarser than that of a reported value where ε is 6, and finer where ε is
+    below 0.2.
     """
     if rdp is None or not math.isfinite(rdp):
         return None
@@ -175,7 +209,7 @@ def _interval(rdp: float | None, steps: int) -> float | None:
 
 
 def figure(value: float | None) -> str:
-    """Three digits of a number, for a person: `1.08`, `0.740`, `12 500`, `∞`, and `–` where there is none."""
+    """Format a number with three digits: `1.08`, `0.740`, `12 500`, `∞`, and `–` for None."""
     if value is None:
         return "–"
     if math.isinf(value):
@@ -184,7 +218,7 @@ def figure(value: float | None) -> str:
 
 
 def spaced(number: int) -> str:
-    """`10 000`."""
+    """Format a number with spaces between thousands: `10 000`."""
     return f"{number:,}".replace(",", " ")
 
 
@@ -197,5 +231,5 @@ def _or_none(plan: PrivacyPlan, accountant: AccountantName, interval: float | No
         return accounting.epsilon(
             plan.dp_event, plan.delta, accountant, plan.neighboring_relation, interval=interval
         )
-    except ConfigError:  # this accountant has no sound price for such steps
+    except ConfigError:  # this accountant has no valid bound for such steps
         return None

@@ -1,12 +1,14 @@
-"""Events that are about to be taken, on disk before they are: what a crash undid still counts.
+"""The privacy journal: events on disk before their steps run, so that a crash cannot lose them.
 
-A checkpoint holds the ledger as it stood when the weights were saved. Events after it may have shown something before they were
-lost (a curve, a score), so a run that resumes records them too. They are written down in blocks, because each writing waits for
-the disk: a crash within a block records all of it, more than was taken and never less.
+A checkpoint contains the ledger as it was when the weights were saved. Steps after it may have
+released information (a curve, a score) before a crash discarded them, so a run that resumes
+records their events too. Events are written in blocks, because each write waits for the disk. A
+crash within a block records the whole block: at least as many events as happened, never fewer.
 
-The file has one JSON object a line: first `{"journal": 1, "run": "<32 hexadecimal digits>"}`, then, for each block,
-`{"event": …, "count": 120}`: the run may have taken 120 such events in all. It is there from the first moment of a run with a
-privacy guarantee, before any beat is read. So one that is missing was lost, and is never taken for an empty one.
+The file has one JSON object per line: first `{"journal": 1, "run": "<32 hexadecimal digits>"}`,
+then, for each block, `{"event": …, "count": 120}`: up to 120 such events may have happened in
+total. The file is created before a run with a privacy guarantee reads any beat. A missing file
+was therefore lost, and is never treated as an empty one.
 """
 
 import json
@@ -21,26 +23,28 @@ from ecgexp.storage.atomic import replacing
 
 _FORMAT = 1
 _RUN = re.compile(r"[0-9a-f]{32}")
-_MOST_BYTES = 1 << 26  # a run of a million epochs writes half of it; more is no journal
+_MOST_BYTES = 1 << 26  # a run of a million epochs writes half of it
 
 
 class Journal:
-    """The events that one run may have taken, event by event.
+    """The events that may have happened in one run, with a count for each.
 
-    **Guarantees**: a count is on the disk before its events are taken, and counts never shrink
-    (`tests/privacy/test_journal.py`). A last line that was cut off counts as one more block. Whatever else is not a journal of
-    this form is refused (`tests/privacy/test_journal_damage.py`). A journal from which somebody takes away whole lines that were
-    written after the last checkpoint looks like one without them: against its owner it proves nothing.
+    **Guarantees**: a count is on the disk before its events happen, and counts never decrease
+    (`tests/privacy/test_journal.py`). A truncated last line counts as one more block. Any other
+    file that is not a journal of this form is refused (`tests/privacy/test_journal_damage.py`).
+    Limitation: a journal from which complete lines were removed that were written after the last
+    checkpoint cannot be distinguished from one without them, so it does not protect against
+    manipulation by its owner.
 
     Args:
-      path: made by `create`; what lies there is continued.
-      block: events that are written down at a time; 1 where one event stands for a whole epoch.
+      path: file made by `create`; its content is continued.
+      block: number of events that are written at a time; 1 where one event covers a whole epoch.
 
     Attributes:
-      run: names the run that the journal belongs to; random.
+      run: random identifier of the run that the journal belongs to.
 
     Raises:
-      DataError: there is no journal, or it cannot be read or trusted.
+      DataError: the journal is missing, unreadable or damaged.
     """
 
     def __init__(self, path: Path, *, block: int):
@@ -49,16 +53,22 @@ class Journal:
 
     @classmethod
     def create(cls, path: Path) -> None:
-        """Begins the journal of a new run; one that is there already is kept, and what it says counts.
+        """Create the journal of a new run; an existing one is kept, and its events count.
+
+        Args:
+          path: file to create.
 
         Raises:
-          OSError: the folder cannot be written.
+          OSError: the folder is not writable.
         """
         if not os.path.lexists(path):
             _replace(path, [json.dumps({"journal": _FORMAT, "run": secrets.token_hex(16)})])
 
     def count(self, key: str) -> int:
-        """Events `key` (as the ledger keys them) that may have been taken.
+        """Return how many events `key` may have happened.
+
+        Args:
+          key: the event, as the key in the ledger.
 
         Raises:
           DataError: the journal has other events too, so it belongs to a run with another plan.
@@ -70,20 +80,20 @@ class Journal:
         return self._counts.get(key, 0)
 
     def cover(self, key: str, total: int, *, most: int) -> None:
-        """Returns when the disk knows that `total` events `key` may have been taken.
+        """Write that `total` events `key` may have happened; return when this is on the disk.
 
         Args:
-          key: the event, as the ledger keys it.
-          total: events of the run in all, those to come included.
-          most: what the run can take in all; a block ends there.
+          key: the event, as the key in the ledger.
+          total: all events of the run, including the next ones.
+          most: largest number of events that the run can have; no block exceeds it.
 
         Raises:
-          OSError: the journal is gone, or the disk is full; then the event must not be taken.
+          OSError: the journal is missing, or the disk is full; then the step must not run.
         """
         if total <= self._counts.get(key, 0):
             return
         count = max(total, min(total + self._block - 1, most))
-        # Without O_CREAT: a journal that went away under the run must not begin anew without its past.
+        # Without O_CREAT: a journal that was removed during the run must not restart empty.
         handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
         with os.fdopen(handle, "a", encoding="utf-8") as file:
             file.write(_line(key, count) + "\n")
@@ -92,7 +102,7 @@ class Journal:
         self._counts[key] = count
 
     def _repair(self, key: str) -> None:
-        """Cuts a torn line off and counts a block for it: the most that it can have said."""
+        """Remove a truncated last line and count one block for it, the most that it can contain."""
         counts = {key: self._counts.get(key, 0) + self._block}
         lines = [json.dumps({"journal": _FORMAT, "run": self.run}), _line(key, counts[key])]
         _replace(self._path, lines)
@@ -116,7 +126,7 @@ def _replace(path: Path, lines: list[str]) -> None:
 
 
 def _read(path: Path) -> tuple[str, dict[str, int], bool]:
-    """The run, what may have been taken of each event, and whether the last line was cut off.
+    """Return the run, the count of each event, and whether the last line is truncated.
 
     Raises:
       DataError: see `Journal`.
@@ -125,7 +135,7 @@ def _read(path: Path) -> tuple[str, dict[str, int], bool]:
     try:
         header, *entries = [json.loads(line.decode("utf-8")) for line in lines] or [None]
     except (ValueError, RecursionError) as error:
-        raise _refusal(path, "is damaged: a line before its last one is no JSON") from error
+        raise _refusal(path, "is damaged: a line before its last one is not JSON") from error
     if not (
         isinstance(header, dict)
         and header.keys() == {"journal", "run"}
@@ -143,7 +153,7 @@ def _read(path: Path) -> tuple[str, dict[str, int], bool]:
             and entry.keys() == {"event", "count"}
             and isinstance(entry["event"], dict)
         ):
-            raise _refusal(path, f"is damaged: line {number} is no entry")
+            raise _refusal(path, f"is damaged: line {number} is not an entry")
         key, count = json.dumps(entry["event"], sort_keys=True), entry["count"]
         if type(count) is not int or count <= counts.get(key, 0):
             raise _refusal(path, f"is damaged: the count of line {number} does not grow")
@@ -152,13 +162,13 @@ def _read(path: Path) -> tuple[str, dict[str, int], bool]:
 
 
 def _content(path: Path) -> bytes:
-    """The bytes of a plain file: not where a link leads, and not of a pipe, which would wait for ever."""
+    """Return the bytes of a regular file; links are not followed, and pipes would block."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
             os.close(handle)
-            raise _refusal(path, "is not a regular file, or larger than any journal")
+            raise _refusal(path, "is not a regular file, or is too large for a journal")
         with os.fdopen(handle, "rb") as file:
             return file.read()
     except FileNotFoundError as error:
@@ -169,6 +179,7 @@ def _content(path: Path) -> bytes:
 
 def _refusal(path: Path, why: str) -> DataError:
     return DataError(
-        f"resume={path.parent}: {path.name} {why}, so how much privacy loss the run had before is unknown and no ε can be "
-        "stated for it; start the run anew in another folder, without resume=."
+        f"resume={path.parent}: {path.name} {why}, so the privacy loss of the run so far is "
+        "unknown and no ε can be stated for it; start the run anew in another folder, without "
+        "resume=."
     )

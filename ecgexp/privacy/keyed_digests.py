@@ -1,7 +1,8 @@
-"""Keyed digests: private beats are recognized again by whoever has the store, and by nobody else.
+"""Keyed digests, by which only the owner of a store can recognize private beats again.
 
-A plain digest of private training data answers a question that a privacy guarantee must not answer: whoever holds all beats
-but one hashes them with and without the last one and compares. A keyed digest (HMAC-SHA256) answers nobody without the key.
+A plain digest of private training data breaks a privacy guarantee: an adversary who has all beats
+but one can hash them with and without the last one and compare. A keyed digest (HMAC-SHA256)
+cannot be computed without the key.
 """
 
 import hashlib
@@ -24,8 +25,9 @@ _LOCK_S = 60.0
 class DigestKey:
     """The secret key of one store, for digests of private data.
 
-    **Guarantees**: the key has 256 bits from the operating system's entropy, is made once in a folder whichever process comes
-    first, is readable by its owner alone, and is written nowhere else: no run, log, parameter, tag or artifact holds it
+    **Guarantees**: the key has 256 bits from the operating system's entropy, is created once per
+    folder even if several processes start together, is readable by its owner only, and is written
+    nowhere else: no run, log, parameter, tag or artifact contains it
     (`tests/privacy/test_keyed.py`).
 
     Args:
@@ -37,10 +39,13 @@ class DigestKey:
 
     @classmethod
     def of(cls, folder: Path) -> "DigestKey":
-        """The key that lies in `folder`, made there if there is none.
+        """Read the key in `folder`, or create it there if there is none.
 
         Args:
           folder: private folder of a store; see `ecgexp.tracking.settings`.
+
+        Returns:
+          The key.
 
         Raises:
           ConfigError: the folder cannot be written, or the key in it is damaged.
@@ -56,18 +61,27 @@ class DigestKey:
             raise ConfigError(str(error)) from error
         except (OSError, Timeout) as error:
             raise ConfigError(
-                f"{folder}: the key of the digests of private beats cannot be kept there ({error}); use a folder that can be "
-                "written, by tracking.uri= or ECGEXP_PRIVATE="
+                f"{folder}: the key of the digests of private beats cannot be stored there "
+                f"({error}); use a writable folder, set by tracking.uri= or ECGEXP_PRIVATE="
             ) from error
         if len(key) != _BYTES:
             raise ConfigError(
-                f"{path}: the key has {len(key)} bytes instead of {_BYTES}; restore the file, or remove it, after which beats of "
-                "earlier runs are recognized by the name of their database only"
+                f"{path}: the key has {len(key)} bytes instead of {_BYTES}; restore the file, or "
+                "remove it, after which beats of earlier runs are recognized by the name of their "
+                "database only"
             )
         return cls(key)
 
     def digest(self, *words: str | bytes) -> str:
-        """64 hexadecimal digits that only this key makes of `words`; each word counts as one, whatever it holds."""
+        """Compute the keyed digest of `words`.
+
+        Args:
+          words: what to digest; each is prefixed with its length, so that no two sequences of
+            words have the same input.
+
+        Returns:
+          64 hexadecimal digits.
+        """
         found = hmac.new(self._key, digestmod=hashlib.sha256)
         for word in words:
             word = word.encode() if isinstance(word, str) else word
@@ -79,7 +93,7 @@ class DigestKey:
 
 
 def _make(path: Path) -> None:
-    """Writes a new key, whole and on the disk before it has its name: a half one would be kept for good."""
+    """Write a new key completely to the disk before it gets its name; a partial one would stay."""
     with replacing(path) as part:
         part.chmod(0o600)  # while it is empty
         file = os.open(part, os.O_WRONLY)

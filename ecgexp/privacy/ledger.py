@@ -1,4 +1,4 @@
-"""What really ran, and what it cost. Nothing else in the program computes an ε of a run."""
+"""The privacy ledger: the events of a run and its ε. No other module computes the ε of a run."""
 
 import json
 import math
@@ -16,29 +16,34 @@ if TYPE_CHECKING:
 
 
 class PrivacyViolation(DataError):
-    """What ran is not what was planned and priced: no claim can be made."""
+    """What ran differs from what was planned and accounted for: the run has no guarantee."""
 
 
 class Ledger:
-    """The bill of one run: events are charged *before* their step runs, so that a crash can only overcount.
+    """The privacy events of one run.
 
-    A checkpoint holds the bill as it stood when the weights were saved. Steps that were taken after it and undone by a crash
-    are in the journal, and stay on the bill: they are charged, and are no steps of the run.
+    Events are recorded *before* their step runs, so that a crash can only count too many.
+    A checkpoint contains the ledger as it was when the weights were saved. Steps that ran after it
+    and were discarded by a crash are in the journal. Their events stay in the ledger, although the
+    steps do not count as steps of the run.
 
-    **Guarantees**: after any number of interruptions the bill holds the plan's events of the steps that stand, and at least one
-    event for each that was taken and discarded; where the steps of an epoch are one event, exactly one for each time an epoch
-    was begun (`tests/privacy/test_ledger_resume.py`). A state or journal from which less would follow is refused
-    (`tests/privacy/test_journal_damage.py`).
+    **Guarantees**: after any number of interruptions the ledger contains the plan's events of the
+    retained steps, and at least one event for each step that ran and was discarded; where the steps
+    of an epoch are one event, exactly one for each time an epoch was begun
+    (`tests/privacy/test_ledger_resume.py`). A state or journal that would yield fewer events is
+    refused (`tests/privacy/test_journal_damage.py`).
 
     Args:
-      plan: gives δ, the accountant, the neighbours and the cap.
-      journal: told of every event before it is taken; None: nothing survives a crash. A simulation needs none: it repeats the
-        very same noise, which tells nothing more.
+      plan: gives δ, the accountant, the neighboring relation and the limit of ε.
+      journal: stores every event on disk before its step; None: events after the last checkpoint
+        do not survive a crash. A simulation needs none: it repeats the same noise, which reveals
+        nothing more.
 
     Attributes:
-      steps: that were charged and stand.
-      lost_steps: events that were charged and undone: of steps, or of whole epochs where the steps of an epoch are one event.
-      stopped_by_budget: whether the next step would have exceeded the cap.
+      steps: recorded steps that are retained.
+      discarded_steps: recorded events whose steps were discarded: of single steps, or of whole
+        epochs where the steps of an epoch are one event.
+      stopped_by_budget: whether the next step would have exceeded the limit of ε.
     """
 
     def __init__(self, plan: PrivacyPlan, *, journal: Journal | None = None):
@@ -52,10 +57,14 @@ class Ledger:
         self._affordable: tuple[str, int] | None = None
 
     def record(self, event: "DpEvent", count: int = 1) -> None:
-        """Writes `count` steps of `event` on the bill; call it before they run.
+        """Record `count` steps of `event`; call it before they run.
+
+        Args:
+          event: of one step.
+          count: number of steps.
 
         Raises:
-          PrivacyViolation: the cap would be exceeded; ask `would_exceed` first.
+          PrivacyViolation: they would exceed the limit of ε; call `would_exceed` first.
         """
         if self.would_exceed(event, count):
             raise PrivacyViolation(
@@ -70,9 +79,14 @@ class Ledger:
             self._affordable = None
 
     def would_exceed(self, event: "DpEvent", count: int = 1) -> bool:
-        """Whether `count` more steps of `event` would exceed the plan's cap; then training must stop.
+        """Check whether `count` more steps of `event` would exceed the plan's limit of ε.
 
-        Cheap for as long as the same event repeats: the number of affordable steps is computed once.
+        If so, training must stop. Fast while the same event repeats: the number of steps that fit
+        the limit is computed once.
+
+        Args:
+          event: of one step.
+          count: number of steps.
         """
         if self.plan.max_epsilon == float("inf") or _is_free(event):
             return False
@@ -86,7 +100,7 @@ class Ledger:
 
     @property
     def event(self) -> "DpEvent":
-        """Everything on the bill."""
+        """The composition of all recorded events."""
         return _compose(self._entries)
 
     def epsilon_spent(
@@ -94,55 +108,66 @@ class Ledger:
         accountant: AccountantName | None = None,
         neighboring_relation: NeighboringRelation | None = None,
     ) -> float:
-        """ε of what was charged so far, at the plan's δ; 0 before the first step, infinite without privacy.
+        """Compute ε of the events recorded so far, at the plan's δ.
 
         Args:
-          accountant: None: the reported value, see `accounting.smallest_epsilon`. `rdp` answers in milliseconds, for each epoch.
+          accountant: None: the reported value, see `accounting.smallest_epsilon`. `rdp` takes
+            milliseconds, so it can be called after each epoch.
           neighboring_relation: None: the plan's.
 
+        Returns:
+          ε; 0 before the first step, infinite without privacy.
+
         Raises:
-          ConfigError: the accountant cannot price what ran.
+          ConfigError: the accountant has no valid bound for these events.
         """
-        return self._price(
+        return self._epsilon_of(
             self._entries, accountant, neighboring_relation or self.plan.neighboring_relation
         )
 
     def verify_complete(self, executed_steps: int, *, stopped_early: bool = False) -> None:
-        """Proof of execution: as many steps were clipped and noised as were charged, and as many as were planned.
+        """Check that the executed, the recorded and the planned steps agree.
 
         Args:
-          executed_steps: counted where the noise is added, over all resumptions.
-          stopped_early: the caller ended training before the plan did, e.g. by early stopping.
+          executed_steps: steps whose sum was clipped and noised, counted where the noise is added,
+            over all sessions of a resumed run.
+          stopped_early: whether the caller ended training before the plan, e.g. by early stopping.
 
         Raises:
           PrivacyViolation: the counts differ, or the events are not the plan's.
         """
         if executed_steps != self.steps:
             raise PrivacyViolation(
-                f"{executed_steps} steps were clipped and noised, but {self.steps} were charged: the run makes no claim"
+                f"{executed_steps} steps were clipped and noised, but {self.steps} were recorded: "
+                "the run has no privacy guarantee"
             )
         if self.steps > self.plan.iterations or (
             self.steps < self.plan.iterations and not (stopped_early or self.stopped_by_budget)
         ):
             raise PrivacyViolation(
-                f"{self.steps} steps ran where the plan has {self.plan.iterations}: the run makes no claim"
+                f"{self.steps} steps ran where the plan has {self.plan.iterations}: the run has no "
+                "privacy guarantee"
             )
-        if {key: count for key, (_, count) in self._entries.items() if count} != self._due():
+        if {key: count for key, (_, count) in self._entries.items() if count} != self._required():
             raise PrivacyViolation(
-                "the events that were charged are not those of the plan: the run makes no claim"
+                "the recorded events are not those of the plan: the run has no privacy guarantee"
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """The bill as JSON-able values, for a checkpoint; with it, what the journal said by then."""
+        """Return the ledger and the journal's count as JSON-serializable values."""
         entries = [[json.loads(key), count] for key, (_, count) in self._entries.items()]
         journal = self._journal and {
             "run": self._journal.run,
             "count": self._journal.count(_key(self.plan.step_event)),
         }
         return {
-            "plan": self.plan.as_dict(), "steps": self.steps, "discarded_steps": self.discarded_steps, "entries": entries,
-            "stopped_by_budget": self.stopped_by_budget, "journal": journal,
-        }  # fmt: skip
+            "plan": self.plan.as_dict(),
+            "steps": self.steps,
+            "discarded_steps": self.discarded_steps,
+            "entries": entries,
+            "stopped_by_budget": self.stopped_by_budget,
+            "journal": journal,
+        }
 
     @classmethod
     def from_dict(
@@ -153,17 +178,22 @@ class Ledger:
         journal: Journal | None = None,
         run_dir: Path | None = None,
     ) -> "Ledger":
-        """The ledger that `to_dict` wrote.
+        """Restore the ledger that `to_dict` wrote.
 
         Args:
-          plan: of the run that resumes.
-          state: the bill of its checkpoint.
-          journal: of the run that resumes; events that it has beyond the bill were discarded, and are charged.
-          run_dir: of the run that resumes, for the words of a refusal.
+          plan: plan of the run that resumes.
+          state: ledger in its checkpoint.
+          journal: journal of the run that resumes. Events that it has beyond `state` belong to
+            discarded steps, and are recorded.
+          run_dir: folder of the run that resumes, for messages.
+
+        Returns:
+          The ledger.
 
         Raises:
-          PrivacyViolation: the state belongs to another plan, its events are not those of its steps, or the journal is
-            another run's, is not there, or says less than the state.
+          PrivacyViolation: the state belongs to another plan, its events are not those of its
+            steps, or the journal belongs to another run, is missing, or has fewer events than the
+            state.
           DataError: the journal has events of another plan.
         """
         ledger = cls(plan, journal=journal)
@@ -171,7 +201,7 @@ class Ledger:
             ledger._restore(state)
         except PrivacyViolation as error:
             raise PrivacyViolation(f"resume={run_dir or 'RUN'}: {error}") from error
-        except DataError:  # the journal's, which names it
+        except DataError:  # raised by the journal, whose message names the file
             raise
         except (LookupError, TypeError, AttributeError, ValueError) as error:
             why = _unusable(f"its ledger is damaged ({type(error).__name__}: {error})")
@@ -179,7 +209,7 @@ class Ledger:
         return ledger
 
     def _restore(self, state: dict[str, Any]) -> None:
-        # A projection decides nothing that ran, so a resumed run may ask for another one.
+        # A hypothetical population does not affect what ran, so a resumed run may change it.
         then, now = (
             {**values, "hypothetical_population": None}
             for values in (state["plan"], self.plan.as_dict())
@@ -191,15 +221,15 @@ class Ledger:
         ]
         if changed:
             raise PrivacyViolation(
-                f"the checkpoint was made under another plan: {', '.join(changed)} differ; resume with the run's own settings, "
-                "or start anew in another folder, without resume=."
+                f"the checkpoint was made under another plan: {', '.join(changed)} differ; resume "
+                "with the run's own settings, or start anew in another folder, without resume=."
             )
         self.steps, self.discarded_steps = _whole(state["steps"]), _whole(state["discarded_steps"])
         entries = [
             (json.dumps(event, sort_keys=True), _whole(count)) for event, count in state["entries"]
         ]
         there = sorted((key, count) for key, count in entries if count)
-        if self.steps > self.plan.iterations or there != sorted(self._due().items()):
+        if self.steps > self.plan.iterations or there != sorted(self._required().items()):
             raise _unusable("its events are not those of its steps")
         event, free = self.plan.step_event, accounting.nothing()
         counts = dict(entries)
@@ -209,21 +239,26 @@ class Ledger:
         self.stopped_by_budget = bool(state["stopped_by_budget"])
         self._discard(event, self._taken(state["journal"]) - self._count(_key(event)))
 
-    def _taken(self, said: dict[str, Any] | None) -> int:
-        """Events that the run may have taken, by its journal; `said` is what the checkpoint knew of it."""
+    def _taken(self, stored: dict[str, Any] | None) -> int:
+        """Return the number of events that may have happened, by the journal.
+
+        Args:
+          stored: the journal's run and count when the checkpoint was saved.
+        """
         key = _key(self.plan.step_event)
         if not self.plan.has_privacy_guarantee:
             return self._count(key)
         if self._journal is None:
-            if said is not None:
-                raise _unusable("its privacy journal is not there")
-            return self._count(key)  # a run that never had one, e.g. in a notebook
-        if said is None or said["run"] != self._journal.run:
-            raise _unusable("the privacy journal beside it is another run's")
-        taken, known = self._journal.count(key), max(_whole(said["count"]), self._count(key))
+            if stored is not None:
+                raise _unusable("its privacy journal is missing")
+            return self._count(key)  # a run without a journal, e.g. in a notebook
+        if stored is None or stored["run"] != self._journal.run:
+            raise _unusable("the privacy journal beside it belongs to another run")
+        taken, known = self._journal.count(key), max(_whole(stored["count"]), self._count(key))
         if taken < known:
             raise _unusable(
-                f"the privacy journal beside it has {taken} events and had {known} when it was saved"
+                f"the privacy journal beside it has {taken} events, but had {known} when the "
+                "checkpoint was saved"
             )
         return taken
 
@@ -233,19 +268,19 @@ class Ledger:
             self._entries[key] = (event, self._count(key) + count)
             self.discarded_steps += count
 
-    def _due(self) -> dict[str, int]:
-        """What the bill must hold: the plan's events of the steps that stand, and those that were discarded."""
+    def _required(self) -> dict[str, int]:
+        """Return the events that the ledger must contain: of retained and of discarded steps."""
         events = self.plan.num_events(self.steps)
-        due = {
+        required = {
             _key(self.plan.step_event): events + self.discarded_steps,
             _key(accounting.nothing()): self.steps - events,
         }
-        return {key: count for key, count in due.items() if count}
+        return {key: count for key, count in required.items() if count}
 
     def _most_of_run(self, key: str) -> int:
-        """Events `key` that may be reserved: what the run can have taken at its end, by its plan and its cap.
+        """Return how many events `key` the run can have at its end, by its plan and limit of ε.
 
-        Nothing ahead where one event stands for a whole epoch.
+        0, so that nothing is reserved in advance, where one event covers a whole epoch.
         """
         if self.plan.epoch_is_one_event:
             return 0
@@ -260,19 +295,22 @@ class Ledger:
         return self._entries[key][1] if key in self._entries else 0
 
     def _most(self, event: "DpEvent", key: str, wanted: int) -> int:
-        """The largest total count of `event` that the cap affords beside all other entries, up to the planned count."""
+        """Return the largest total count of `event` within the limit of ε, up to the planned count.
+
+        All other recorded events are included in ε.
+        """
 
         def epsilon_after(total: int) -> float:
             events = self._entries | {key: (event, total)}
-            return self._price(events, None, self.plan.neighboring_relation)
+            return self._epsilon_of(events, None, self.plan.neighboring_relation)
 
         cap, low, high = self.plan.max_epsilon, self._count(key), max(wanted, self.plan.iterations)
         below, above = epsilon_after(low), epsilon_after(high)
         if above <= cap:
             return high
-        if below > cap:  # what was discarded is more than the cap alone
+        if below > cap:  # the discarded steps alone exceed the limit
             return low
-        while high - low > 1:  # `low` fits; ε² is nearly straight in the count
+        while high - low > 1:  # `low` is within the limit; ε² is nearly linear in the count
             share = (cap**2 - below**2) / (above**2 - below**2) if math.isfinite(above) else 0.5
             middle = min(max(low + round(share * (high - low)), low + 1), high - 1)
             found = epsilon_after(middle)
@@ -282,7 +320,7 @@ class Ledger:
                 high, above = middle, found
         return low
 
-    def _price(
+    def _epsilon_of(
         self,
         entries: dict[str, Any],
         accountant: AccountantName | None,
@@ -328,12 +366,12 @@ def _is_free(event: "DpEvent") -> bool:
 
 def _whole(value: Any) -> int:
     if type(value) is not int or value < 0:
-        raise _unusable(f"its ledger counts {value!r}")
+        raise _unusable(f"its ledger has the count {value!r}")
     return value
 
 
 def _unusable(why: str) -> PrivacyViolation:
     return PrivacyViolation(
-        f"the checkpoint cannot be used, because {why}, so how much privacy loss the run had before is unknown; start the run "
-        "anew in another folder, without resume=."
+        f"the checkpoint cannot be used, because {why}, so the privacy loss of the run so far is "
+        "unknown; start the run anew in another folder, without resume=."
     )

@@ -1,16 +1,18 @@
-"""Gaussian noise that nobody can subtract again, at a few nanoseconds a value.
+"""Gaussian noise for differential privacy, from a secret key, at a few nanoseconds per value.
 
-Numbers come from Philox4x64-10, keyed with 128 bits of the operating system's entropy that are never logged, serialised
-or shown. Each call and each block of a call has its own counter range, so values do not depend on the number of
-threads.
+Numbers come from Philox4x64-10, with a key of 128 bits of the operating system's entropy that is
+never logged, serialized or printed. Each call and each block of a call has its own counter range,
+so values do not depend on the number of threads.
 
-Values are made in float64 by the Box-Muller transform: the radius from a 53-bit uniform, so the tail reaches 8.57 standard
-deviations (a value beyond has a chance of 1e-17; float32 generators stop at 5.68), and the angle through tan, which numpy
-vectorises where its float64 sine does not. Only the finished value is rounded to float32. 5.6 million values take 32 ms of one
-core, where numpy's ziggurat takes 62. The next call's values are drawn in the background while the gradient is computed.
+Values are computed in float64 by the Box-Muller transform. The radius comes from a 53-bit uniform
+number, so the tail reaches 8.57 standard deviations (a larger value has a probability of 1e-17;
+float32 generators stop at 5.68). The angle is computed through tan, which numpy vectorizes, unlike
+its float64 sine. Only the final value is rounded to float32. 5.6 million values take 32 ms of one
+core; numpy's ziggurat takes 62 ms. The values of the next call are drawn in the background while
+the gradient is computed.
 
-What it does not do: Philox is not a cryptographic generator, and the guarantee is one over real numbers; rounding in
-floating point is not modelled. Both are so in every DP-SGD library that the author knows of.
+Limitations: Philox is not a cryptographic generator, and the guarantee is proved for real numbers;
+rounding in floating point is not modeled. Both limitations are common in DP-SGD libraries.
 """
 
 import math
@@ -24,15 +26,20 @@ import numpy as np
 from ecgexp.privacy.plan import PrivacyPlan
 
 _BLOCK = 1 << 18  # values of one task
-_CHUNK = 1 << 15  # values at a time: the scratch arrays stay in the core's cache
+_CHUNK = 1 << 15  # values at a time, so that the scratch arrays stay in the core's cache
 
 
 class NoiseSource:
     """A stream of independent Gaussian vectors, one for each call of `normal`.
 
+    **Guarantees**: without a seed, the key comes from the operating system's entropy, is in no
+    state, representation or pickle, and is replaced when the source is restored, so that no noise
+    is used twice (`tests/privacy/test_noise.py`).
+
     Args:
-      seed: None: from the operating system's entropy. A number makes the noise repeatable, for simulations and tests.
-      threads: that draw at the same time; None: one per core, four at most.
+      seed: None: a key from the operating system's entropy. A number makes the noise repeatable,
+        for simulations and tests.
+      threads: number of threads that draw; None: one per core, four at most.
     """
 
     def __init__(self, seed: int | None = None, *, threads: int | None = None):
@@ -47,11 +54,18 @@ class NoiseSource:
 
     @classmethod
     def of(cls, plan: PrivacyPlan) -> "NoiseSource":
-        """The source that `plan` asks for: seeded only in a simulation."""
+        """Create the noise source of `plan`; it is seeded only in a simulation."""
         return cls(plan.noise_seed)
 
     def normal(self, size: int, std: float) -> np.ndarray:
-        """(size,) float32, independent N(0, std²); every call returns fresh values.
+        """Draw a vector of independent values from N(0, std²).
+
+        Args:
+          size: number of values.
+          std: standard deviation.
+
+        Returns:
+          (size,) float32; every call returns new values.
 
         Raises:
           ValueError: `std` is negative or not finite.
@@ -70,22 +84,34 @@ class NoiseSource:
         return values
 
     def normal_like(self, shapes: Sequence[Sequence[int]], std: float) -> list[np.ndarray]:
-        """One array of `normal` values for each shape, e.g. of a model's weights; views of one vector."""
+        """Draw one array of `normal` values for each shape, e.g. of a model's weights.
+
+        Args:
+          shapes: of the arrays.
+          std: standard deviation.
+
+        Returns:
+          One float32 array per shape; they are views of one vector.
+        """
         sizes = [math.prod(shape) for shape in shapes]
         parts = np.split(self.normal(sum(sizes), std), np.cumsum(sizes)[:-1]) if sizes else []
         return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def state(self) -> dict[str, int]:
-        """What a checkpoint keeps: the number of calls. A restored source without a seed goes on with a fresh key."""
+        """Return the state for a checkpoint: the number of calls, and no key."""
         return {"calls": self._calls}
 
     def restore(self, state: dict[str, int]) -> None:
-        """Goes on after the calls in `state`; without a seed under a new key, so that no noise is ever used twice."""
+        """Continue after the calls in `state`; without a seed, with a new key.
+
+        The new key ensures that no noise is used twice.
+        """
         self._calls, self._key, self._ahead = int(state["calls"]), self._new_key(), None
 
     def __reduce__(self):
         raise TypeError(
-            "noise is never serialised: whoever reads its key can subtract it; use state()"
+            "a noise source is never serialized, because its key would allow subtracting the "
+            "noise; use state()"
         )
 
     def __repr__(self) -> str:
@@ -126,7 +152,7 @@ def _box_muller(
     tangent: np.ndarray,
     share: np.ndarray,
 ) -> None:
-    """Fills `out`; with t = tan(a / 2): cos a = 2 / (1 + t²) - 1 and sin a = 2 t / (1 + t²)."""
+    """Fill `out`; with t = tan(a / 2): cos a = 2 / (1 + t²) - 1 and sin a = 2 t / (1 + t²)."""
     half = len(radius)
     rng.random(out=radius)
     np.subtract(1.0, radius, out=radius)  # (0, 1]: the logarithm is finite

@@ -1,4 +1,4 @@
-"""How the windows of training rows overlap: what a plan needs to know to say whether one row is one heartbeat."""
+"""How the windows of training rows overlap, which decides whether one row is one heartbeat."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,17 @@ class Overlap:
     """How the windows of some rows overlap.
 
     Attributes:
-      rows: how many rows were looked at.
-      rows_with_other_peak: of them, rows inside whose window lies the R peak of another annotated beat.
-      rows_per_peak: the largest number of rows inside whose window one R peak lies; 1 where every row holds its own alone.
+      rows: number of rows that were examined.
+      rows_with_other_peak: rows whose window contains the R peak of another annotated beat.
+      rows_per_peak: largest number of rows whose windows contain one R peak; 1 where every window
+        contains its own peak only.
       rows_sharing: rows that share a sample with another of the rows.
-      rows_per_beat: the largest number of rows that share a sample with the window of one annotated beat, its own row included.
-      nearest_ms: the least distance of a row's R peak from that of another annotated beat; infinite where there is none.
-      where: record and annotated sample of a row that holds another R peak, or else shares samples; empty where none does.
+      rows_per_beat: largest number of rows that share a sample with the window of one annotated
+        beat, its own row included.
+      nearest_ms: smallest distance between a row's R peak and that of another annotated beat,
+        milliseconds; infinite where there is no other.
+      where: record and annotated sample of a row that contains another R peak, or else shares
+        samples; empty where there is none.
     """
 
     rows: int

@@ -1,8 +1,9 @@
-"""The privacy losses of all runs of a store: written before a run trains, and never less afterwards.
+"""The record of the privacy losses of all runs of a store, written before a run trains.
 
-A sweep knows its own jobs, MLflow the runs that nobody deleted, a folder the run that ended there last. What a person lost by
-all of them is known here only: one small file a start, in the private folder of the store, which no run, sweep, cleaning of
-a folder or deletion in MLflow changes.
+A sweep has a record of its own jobs, MLflow of the runs that were not deleted, and a folder of the
+last run in it. Only this record has the privacy loss by all runs together: one small file per run,
+in the private folder of the store. Other runs and sweeps, cleaning a folder, and deletion in MLflow
+do not change it.
 """
 
 import json
@@ -48,19 +49,20 @@ class LossValues(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """What the people lost by one run, over all of its starts.
+    """The privacy loss by one run, over all its starts.
 
     Attributes:
       run_dir: the run's folder.
-      name: by which people know it.
+      name: the run's name.
       run_id: in MLflow; None without one.
-      sweep: the folder's name of the sweep it is a job of; None for a single run.
-      training_population: on whom it may have trained; see `training_population.training_population_of`. Empty: unknown, so it counts for everybody.
-      spent: what it did, or may have done if it did not finish.
-      before: what its earlier starts may have done; never less.
-      finished: whether it ended as it should.
-      id: of the run here; a copy of its folder that is resumed is another run.
-      start: of the process that wrote it last.
+      sweep: folder name of the sweep that the run is a job of; None for a single run.
+      training_population: the people whose data it may have trained on; see
+        `ecgexp.data.populations`. Empty: unknown, so the run counts for everyone.
+      spent: the privacy loss of the run; of all that is planned if it did not finish.
+      before: largest possible loss by its earlier starts.
+      finished: whether the run finished.
+      id: identifier of the run in this record; a copied folder that is resumed is another run.
+      start: identifier of the process that wrote the state.
     """
 
     run_dir: str
@@ -75,10 +77,17 @@ class Loss:
     start: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def after(self, known: "Loss | None") -> "Loss":
-        """This state of the run, given the one on record: nothing that is on record is forgotten.
+        """Combine this state of the run with the recorded one, without reducing the loss.
 
-        **Guarantees**: the charge of the result is at least that of every earlier start, and at least its own reservation until
-        the start that reserved it says what it really did (`tests/privacy/test_losses.py`).
+        **Guarantees**: the loss of the result is at least that of every earlier start, and at least
+        its own reservation until the start that reserved it records what really ran
+        (`tests/privacy/test_losses.py`).
+
+        Args:
+          known: recorded state; None where there is none.
+
+        Returns:
+          The state to record.
         """
         if known is None:
             return self
@@ -91,24 +100,37 @@ class Loss:
             final=self.finished,
         )
         return replace(
-            self, spent=spent, before=before, sweep=self.sweep or known.sweep,
+            self,
+            spent=spent,
+            before=before,
+            sweep=self.sweep or known.sweep,
             training_population=self.training_population | known.training_population,
             run_id=self.run_id or known.run_id,
-        )  # fmt: skip
+        )
 
 
 def settle(
-    spent: PrivacySpent | None, before: PrivacySpent | None, known: PrivacySpent | None, known_before: PrivacySpent | None, *, own: bool, final: bool
-) -> tuple[PrivacySpent | None, PrivacySpent | None]:  # fmt: skip
-    """The charge of a run and what its earlier starts may have done, from a new state of it and the state on record.
+    spent: PrivacySpent | None,
+    before: PrivacySpent | None,
+    known: PrivacySpent | None,
+    known_before: PrivacySpent | None,
+    *,
+    own: bool,
+    final: bool,
+) -> tuple[PrivacySpent | None, PrivacySpent | None]:
+    """Combine the new and the recorded privacy loss of a run.
 
     Args:
-      spent: of the new state; None: it does not know.
-      before: of the new state.
-      known: charge on record.
-      known_before: what earlier starts may have done, on record.
-      own: whether the start that wrote the record is the one that writes the new state.
-      final: whether the new state says what really ran, so that it replaces what the same start had reserved.
+      spent: loss in the new state; None: unknown.
+      before: largest possible loss by earlier starts, in the new state.
+      known: recorded loss.
+      known_before: recorded largest possible loss by earlier starts.
+      own: whether the start that wrote the record also writes the new state.
+      final: whether the new state is what really ran, so that it replaces the reservation of the
+        same start.
+
+    Returns:
+      The loss of the run and the largest possible loss by earlier starts.
     """
     before = _more(before, known_before)
     if not own:
@@ -123,7 +145,7 @@ def _more(one: PrivacySpent | None, other: PrivacySpent | None) -> PrivacySpent 
 
 
 class Losses:
-    """The record of one store.
+    """The record of the privacy losses of one store.
 
     Args:
       folder: the store's private folder; see `ecgexp.tracking.settings`.
@@ -133,12 +155,15 @@ class Losses:
         self._folder = folder / FOLDER
 
     def begin(self, loss: Loss, *, resumes: bool) -> "Recorded":
-        """Records what a run may do, before its first step; returns when it is on the disk.
+        """Record the loss that a run may cause, before its first step, and wait for the disk.
 
         Args:
-          loss: what is planned, and what is on the run's ledger.
-          resumes: whether the run in this folder did not finish and is resumed: then it is the run on record. A copy of its
-            folder, or a second start from nothing, is another run.
+          loss: all that is planned and all that is in the run's ledger.
+          resumes: whether the unfinished run in this folder is resumed: then its record is
+            continued. A copy of its folder, or a new start in it, is another run.
+
+        Returns:
+          The recorded run.
 
         Raises:
           ConfigError: the record cannot be written, so the run must not begin.
@@ -156,22 +181,22 @@ class Losses:
                 return Recorded(self, self._write(loss))
         except (OSError, Timeout) as error:
             raise ConfigError(
-                f"{self._folder}: the privacy loss of the run cannot be recorded there ({error}); use a folder that can be "
-                "written, by tracking.uri= or ECGEXP_PRIVATE="
+                f"{self._folder}: the privacy loss of the run cannot be recorded there ({error}); "
+                "use a writable folder, set by tracking.uri= or ECGEXP_PRIVATE="
             ) from error
 
     def record(self, loss: Loss) -> Loss:
-        """Records a new state of a run; what is on record stays on record."""
+        """Record a new state of a run; the recorded loss never decreases."""
         with self._lock():
             return self._write(loss)
 
     def all(self) -> list[Loss]:
-        """Every run on record, in the order of their first starts, but for those whose record is damaged."""
+        """Return all runs with an undamaged record, in the order of their first starts."""
         return [loss for loss in map(_read, self._files()) if loss is not None]
 
     @property
     def damaged(self) -> int:
-        """Records that cannot be read: runs that may have lost anything."""
+        """Number of damaged records, i.e. of runs with an unknown loss."""
         return sum(_read(path) is None for path in self._files())
 
     def _files(self) -> list[Path]:
@@ -193,21 +218,22 @@ class Losses:
 
 
 class Recorded:
-    """A run on record, while it runs.
+    """The record of a run while it runs.
 
     Args:
-      losses: where it is recorded.
-      loss: its state.
+      losses: the record of the store.
+      loss: the run's recorded state.
     """
 
     def __init__(self, losses: Losses, loss: Loss):
         self._losses, self.loss = losses, loss
 
     def finish(self, event: Mapping[str, Any] | None) -> None:
-        """Records what really ran instead of what was reserved; what earlier starts may have done stays.
+        """Replace the reservation by what really ran; the loss by earlier starts is kept.
 
         Args:
-          event: all that is on the run's ledger, as `accounting.to_json` writes it; None keeps the reservation.
+          event: all events in the run's ledger, as `accounting.to_json` writes them; None keeps the
+            reservation.
         """
         spent = self.loss.spent if event is None else replace(self.loss.spent, event=event)
         self.loss = self._losses.record(replace(self.loss, spent=spent, finished=True))
@@ -216,7 +242,16 @@ class Recorded:
 def on_the_same_population(
     losses: Sequence[Loss], training_population: Iterable[str]
 ) -> list[Loss]:
-    """The runs that somebody may have been in who may be among `training_population`; a run of which nothing is known is one of them."""
+    """Select the runs that may share a person, directly or through other runs.
+
+    Args:
+      losses: all runs.
+      training_population: the people to start from; empty: unknown.
+
+    Returns:
+      Runs whose population overlaps with `training_population` or with that of a selected run;
+      runs with an unknown population are always among them.
+    """
     wanted, chosen = set(training_population), [False] * len(losses)
     changed = True
     while changed:
@@ -231,7 +266,7 @@ def on_the_same_population(
 
 
 def groups_of(losses: Sequence[Loss]) -> list[list[Loss]]:
-    """The runs by people: two runs that may share a person are in one group."""
+    """Group the runs by population: two runs that may share a person are in one group."""
     groups: list[list[Loss]] = []
     left = list(losses)
     known = [loss for loss in left if loss.training_population]
@@ -244,11 +279,14 @@ def groups_of(losses: Sequence[Loss]) -> list[list[Loss]]:
 
 
 def store_privacy_loss(losses: Sequence[Loss], *, unknown: int = 0) -> SearchPrivacyLoss | None:
-    """What the people lose by all these runs of a store together; None where no run gives a guarantee.
+    """Compute the privacy loss by all these runs of a store together.
 
     Args:
-      losses: of runs on the same people.
-      unknown: runs whose record is damaged or missing.
+      losses: runs on the same people.
+      unknown: number of runs whose record is damaged or missing.
+
+    Returns:
+      The loss; None where no run has a privacy guarantee.
     """
     names = sorted(
         {
@@ -262,14 +300,15 @@ def store_privacy_loss(losses: Sequence[Loss], *, unknown: int = 0) -> SearchPri
     single = sum(loss.sweep is None for loss in losses)
     unfinished = sum(not loss.finished for loss in losses)
     worst = (
-        f" Runs that did not finish, {unfinished} of them, count with all they may have done."
+        f" Runs that did not finish, {unfinished} of them, count with all planned steps."
         if unfinished
         else ""
     )
     covers = (
-        f"This covers every run on record in this store that was trained on the same people ({', '.join(names) or 'unknown'}): "
-        f"{_count(sweeps, 'sweep')} and {_count(single, 'single run')}.{worst} Runs of other stores, and the same people "
-        "recorded anew for another database, are not known here and add to it."
+        "This covers every recorded run of this store that was trained on the same people "
+        f"({', '.join(names) or 'unknown'}): {_count(sweeps, 'sweep')} and "
+        f"{_count(single, 'single run')}.{worst} Runs of other stores, and of the same people in "
+        "another database, are not known here and add to it."
     )
     of = "of this store on the same people"
     return search_privacy_loss(
@@ -284,16 +323,17 @@ def _count(number: int, what: str) -> str:
 
 
 def _read(path: Path) -> Loss | None:
-    """The record in `path`; None where it is damaged."""
+    """Read the record in `path`; None where it is damaged."""
     try:
         values = dict(read_json(path, LossValues, fix="restore the file from a copy"))
-        if values["id"] != path.stem:  # a copy, which would count twice or be written elsewhere
+        if values["id"] != path.stem:  # a copy would count twice or be written to another file
             return None
         before = values["before"]
         values |= {
-            "training_population": frozenset(values["training_population"]), "spent": PrivacySpent.from_json(values["spent"]),
+            "training_population": frozenset(values["training_population"]),
+            "spent": PrivacySpent.from_json(values["spent"]),
             "before": None if before is None else PrivacySpent.from_json(before),
-        }  # fmt: skip
+        }
         return Loss(**{name: values[name] for name in Loss.__dataclass_fields__})
-    except ValueError:  # DataError, or what is no charge
+    except ValueError:  # DataError, or not the values of a privacy loss
         return None

@@ -1,8 +1,9 @@
-"""Which units enter each step: drawn here, and priced by the event that is handed out with them.
+"""The sampler: draws the units of each step and returns the event that accounts for the draw.
 
-Amplification by sampling holds only while nobody can tell who was drawn. A cohort that follows from a logged seed is no
-secret, so under a claim the sampler draws its key from the operating system, as the noise does, and never writes it
-down. A simulation and a run without privacy draw theirs from the run's seed, and repeat exactly.
+Amplification by sampling holds only while the drawn units are secret. A cohort that follows from a
+logged seed is not secret, so a sampler of a run with a privacy guarantee takes its key from the
+operating system's entropy, as the noise does, and never stores it. A simulation and a run without
+privacy draw their units from the run's seed, and repeat exactly.
 """
 
 import secrets
@@ -25,9 +26,9 @@ class Draw:
     """Units of one step.
 
     Attributes:
-      units: (num_drawn,) int64, ascending; at most the plan's capacity if it `can_overflow`. May be empty, and the step is still
-        noised and charged.
-      event: what this step adds to the bill; charge it before the step runs.
+      units: (num_drawn,) int64, ascending; at most the plan's capacity if it `can_overflow`. May
+        be empty; noise is then still added, and the event recorded.
+      event: the privacy event of this step; record it in the ledger before the step runs.
     """
 
     units: np.ndarray
@@ -35,18 +36,20 @@ class Draw:
 
 
 class Sampler:
-    """Draws the units of one step after another, as the plan says.
+    """Draws the units of one step after another, as the plan specifies.
 
-    Every step has its own stream, numbered by the step, so the number of steps drawn is the whole state: with a seed, a
-    restored sampler goes on bit for bit; under a claim it goes on with a fresh key, which is as private and not
-    repeatable.
+    Every step has its own random stream, numbered by the step, so the number of steps drawn is the
+    whole state. With a seed, a restored sampler continues identically, bit by bit. In a run with a
+    privacy guarantee it continues with a new key, which is as private and not repeatable.
 
-    **Guarantees**: a fresh key never deals a unit into an epoch that it was in already: where the steps of an epoch are one
-    event, a sampler with a claim is restored between epochs only (`tests/privacy/test_sampling.py`).
+    **Guarantees**: a new key never assigns a unit to an epoch that the unit was already in: where
+    the steps of an epoch are one event, a sampler with a privacy guarantee is restored between
+    epochs only (`tests/privacy/test_sampling.py`).
 
     Args:
-      plan: what to draw, and how it is priced.
-      rng: the run's sampling stream; two integers of it are used, and none under a claim.
+      plan: what to draw, and how it is accounted for.
+      rng: the run's sampling stream; two integers of it are used, and none in a run with a privacy
+        guarantee.
     """
 
     def __init__(self, plan: PrivacyPlan, rng: np.random.Generator):
@@ -60,7 +63,10 @@ class Sampler:
         self._drawn = 0
 
     def draw(self) -> Draw:
-        """The units of the next step and its event.
+        """Draw the units of the next step.
+
+        Returns:
+          The units and the event of the step.
 
         Raises:
           ValueError: the plan was changed after the sampler was made.
@@ -79,7 +85,7 @@ class Sampler:
 
     @property
     def next_event(self) -> "DpEvent":
-        """What the next step adds to the bill; charge it before the step is drawn.
+        """The event of the next step; record it in the ledger before the step is drawn.
 
         Raises:
           ValueError: the plan was changed after the sampler was made.
@@ -88,7 +94,10 @@ class Sampler:
         return self.plan.event_at(self._drawn)
 
     def check(self, plan: PrivacyPlan) -> None:
-        """Refuses a plan other than the one this sampler was made for.
+        """Check that `plan` is the one this sampler was made for.
+
+        Args:
+          plan: plan to compare.
 
         Raises:
           ValueError: they differ; the message names the fields.
@@ -100,18 +109,22 @@ class Sampler:
         if changed:
             differences = ", ".join(f"{name} {ours[name]} -> {theirs[name]}" for name in changed)
             raise ValueError(
-                f"this sampler was made for another plan ({differences}); make a new sampler for a new plan"
+                f"this sampler was made for another plan ({differences}); create a new sampler for "
+                "a new plan"
             )
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps: the number of steps drawn, and no key."""
+        """Return the state for a checkpoint: the number of steps drawn, and no key."""
         return {"drawn": self._drawn}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Goes on after the steps in `state`; under a claim with a new key.
+        """Continue after the steps in `state`, with a new key in a run with a privacy guarantee.
+
+        Args:
+          state: see `state`.
 
         Raises:
-          DataError: it is within an epoch whose order is gone.
+          DataError: the state is within an epoch whose order was not stored.
         """
         self._drawn = int(state["drawn"])
         if (
@@ -120,8 +133,9 @@ class Sampler:
             and self._drawn % self.plan.steps_per_epoch
         ):
             raise DataError(
-                "privacy.sampling=shuffle: the checkpoint is within an epoch, whose order is kept nowhere, so its units may "
-                "enter the epoch again; start the run anew in another folder, without resume=."
+                "privacy.sampling=shuffle: the checkpoint is within an epoch whose order of units "
+                "is not stored, so units could enter the epoch again; start the run anew in "
+                "another folder, without resume=."
             )
         if self.plan.has_privacy_guarantee:
             self._key = secrets.randbits(128)
@@ -133,12 +147,13 @@ class Sampler:
         rng = self._stream(_STEP, self._drawn)
         units = np.flatnonzero(rng.random(self.plan.num_units) < self.plan.sampling_probability)
         if not self.plan.can_overflow or len(units) <= self.plan.batch_capacity:
-            return units  # never cut but where the event says so: what is cut by chance alone would have to be added to δ
+            # Truncated only where the event accounts for it; else its probability would add to δ.
+            return units
         return np.sort(rng.choice(units, self.plan.batch_capacity, replace=False))
 
     def _shuffled(self) -> np.ndarray:
-        # Each unit picks its batch on its own: adding a unit then changes one batch by one contribution. Cutting a
-        # permutation into equal batches would shift all the others.
+        # Each unit chooses its batch independently, so adding a unit changes one batch by one
+        # contribution. Splitting a permutation into equal batches would shift all other units.
         steps = self.plan.steps_per_epoch
         epoch, step = divmod(self._drawn, steps)
         return np.flatnonzero(

@@ -1,8 +1,10 @@
-"""The privacy loss of a search: whoever chooses among private runs, or shows them all, loses more than any one of them says.
+"""The privacy loss of a search: choosing among private runs, or releasing all of them.
 
-The loss of releasing every run is that of their composition, whatever was chosen and why. Releasing only the best of a *random*
-number of runs loses less (Papernot & Steinke 2022, arXiv:2110.03620), but on assumptions that a fixed grid does not meet; that
-bound is reported beside the other, with its assumptions, and is never larger.
+Both have a larger privacy loss than the ε of any single run. The loss of releasing every run is
+that of their composition, for any choice among them. Releasing only the best of a *random* number
+of runs has a smaller loss (Papernot & Steinke 2022, arXiv:2110.03620), but under assumptions that a
+fixed grid does not satisfy. That bound is reported in addition, with its assumptions, and is never
+larger.
 """
 
 import contextlib
@@ -24,11 +26,8 @@ if TYPE_CHECKING:
 
 
 _MANY = 20
-_NO_BOUND = (
-    ConfigError,
-    ArithmeticError,
-    ValueError,
-)  # the latter two for noise or rates beyond what floats can compute
+# The latter two occur for noise or sampling rates outside the range of floats.
+_NO_BOUND = (ConfigError, ArithmeticError, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +35,9 @@ class Scope:
     """Which runs a privacy loss is about.
 
     Attributes:
-      of: after "all private runs".
-      covers: what the figure covers and what it does not.
-      has_best: whether one of the runs may be released and the others not.
+      of: completes "all private runs …".
+      covers: sentence on what the value covers and what it does not.
+      has_best: whether to report the bound for releasing only the best run.
     """
 
     of: str
@@ -48,21 +47,23 @@ class Scope:
 
 SWEEP = Scope(
     of="of this sweep",
-    covers="This covers this sweep only. Other sweeps and single runs on the same people add to it.",
+    covers="This covers this sweep only. Other sweeps and single runs on the same people add to "
+    "it.",
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrivacySpent:
-    """What one run of a search did, or was about to do, to one unit of privacy.
+    """The privacy loss of one run of a search, for one unit of privacy.
 
     Attributes:
-      event: everything on its bill, as `accounting.to_json` writes it.
-      delta: of its promise.
-      unit: of its promise.
-      neighboring_relation: which data sets its promise compares.
+      event: all recorded or planned events, as `accounting.to_json` writes them.
+      delta: δ of its guarantee.
+      unit: unit of its guarantee.
+      neighboring_relation: which data sets its guarantee compares.
       accountant: whose ε it reports.
-      has_privacy_guarantee: False for a run without privacy and for one whose noise can be recomputed: their price is infinite.
+      has_privacy_guarantee: False for a run without privacy and for one whose noise can be
+        recomputed: their ε is infinite.
     """
 
     event: Mapping[str, Any]
@@ -74,44 +75,72 @@ class PrivacySpent:
 
     @classmethod
     def planned(cls, plan: PrivacyPlan, *, discarded_steps: int = 0) -> "PrivacySpent":
-        """What the whole run will have done, and what it lost by an interruption: the charge written down before it trains."""
+        """Return the loss of a whole planned run, which is recorded before the run trains.
+
+        Args:
+          plan: plan of the run.
+          discarded_steps: events of steps that an interruption discarded.
+        """
         event = plan.dp_event
         if discarded_steps:
             event = accounting.composed(
                 [event, accounting.repeated(plan.step_event, discarded_steps)]
             )
         return cls(
-            event=accounting.to_json(event), delta=plan.delta, unit=plan.unit, neighboring_relation=plan.neighboring_relation,
-            accountant=plan.accountant, has_privacy_guarantee=plan.has_privacy_guarantee,
-        )  # fmt: skip
+            event=accounting.to_json(event),
+            delta=plan.delta,
+            unit=plan.unit,
+            neighboring_relation=plan.neighboring_relation,
+            accountant=plan.accountant,
+            has_privacy_guarantee=plan.has_privacy_guarantee,
+        )
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "PrivacySpent":
-        """The charge that `dataclasses.asdict` made values of.
+        """Read the loss that `dataclasses.asdict` made `values` of.
+
+        Args:
+          values: as read from JSON.
 
         Raises:
-          ValueError: they are of something else.
+          ValueError: they are not the values of a privacy loss.
         """
         fits = (
-            isinstance(values, Mapping) and values.keys() == {item.name for item in fields(cls)}
-            and isinstance(values["event"], Mapping) and isinstance(values["event"].get("type"), str)
-            and isinstance(values["delta"], float) and 0 < values["delta"] < 1 and values["unit"] in get_args(Unit)
-            and values["neighboring_relation"] in get_args(NeighboringRelation) and values["accountant"] in get_args(AccountantName)
+            isinstance(values, Mapping)
+            and values.keys() == {item.name for item in fields(cls)}
+            and isinstance(values["event"], Mapping)
+            and isinstance(values["event"].get("type"), str)
+            and isinstance(values["delta"], float)
+            and 0 < values["delta"] < 1
+            and values["unit"] in get_args(Unit)
+            and values["neighboring_relation"] in get_args(NeighboringRelation)
+            and values["accountant"] in get_args(AccountantName)
             and isinstance(values["has_privacy_guarantee"], bool)
-        )  # fmt: skip
+        )
         if not fits:
-            raise ValueError("these are not the values of a charge")
+            raise ValueError("these are not the values of a privacy loss")
         check_event(values["event"])
         return cls(**values)
 
     @classmethod
     def of(cls, ledger: Ledger) -> "PrivacySpent":
-        """What a run will have done that is about to begin or to resume: all that is planned and all that is on its ledger."""
+        """Return the loss of a run that is about to start or to resume.
+
+        Args:
+          ledger: of the run; the loss covers all planned steps and all events in it.
+        """
         planned = cls.planned(ledger.plan, discarded_steps=ledger.discarded_steps)
         return planned.at_least(replace(planned, event=accounting.to_json(ledger.event)))
 
     def at_least(self, other: "PrivacySpent | None") -> "PrivacySpent":
-        """What is no smaller than either of two records of one run; without a bound where they are of two kinds."""
+        """Return a loss that is at least that of each of two records of one run.
+
+        Args:
+          other: the other record; None where there is none.
+
+        Returns:
+          The loss; without a guarantee where the records are of different kinds.
+        """
         if other is None or other == self:
             return self
         if not (
@@ -124,9 +153,11 @@ class PrivacySpent:
             accounting.from_json(self.event), accounting.from_json(other.event)
         )
         return replace(
-            self, event=accounting.to_json(event), delta=min(self.delta, other.delta),
+            self,
+            event=accounting.to_json(event),
+            delta=min(self.delta, other.delta),
             accountant=_accountant([self, other]),
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,12 +165,13 @@ class SearchPrivacyLoss:
     """The privacy loss of a search.
 
     Attributes:
-      runs: how many runs trained, were they finished or not.
-      epsilon_all: ε of releasing every run; None where it has no finite bound.
-      epsilon_best: ε of releasing only the best, under the assumptions of the text; None where they cannot be met.
-      delta: the δ of both.
-      accountant: whose ε `epsilon_all` is.
-      text: all of it in prose.
+      runs: number of runs that trained, finished or not.
+      epsilon_all: ε of releasing every run; None where there is no finite bound.
+      epsilon_best: ε of releasing only the best run, under the assumptions in `text`; None where
+        they cannot be met.
+      delta: δ of both.
+      accountant: whose bound `epsilon_all` is.
+      text: the result as text.
     """
 
     runs: int
@@ -150,7 +182,7 @@ class SearchPrivacyLoss:
     text: str
 
     def metrics(self) -> dict[str, float]:
-        """`sweep/…`; what has no finite bound has no metric."""
+        """Return the metrics `sweep/…`; a value without a finite bound has no metric."""
         if self.epsilon_all is None:
             return {}
         best = (
@@ -162,14 +194,18 @@ class SearchPrivacyLoss:
 def compose_epsilon(
     all_spent: Sequence[PrivacySpent], *, accountant: AccountantName | None = None
 ) -> float:
-    """ε of releasing every run of the charges, at the smallest of their δ; infinite if any of them promises nothing.
+    """Compute ε of releasing every run, at the smallest δ of the runs.
 
     Args:
-      all_spent: of runs on the same people.
-      accountant: None: PLD if every run reports PLD, else RDP; where it has no finite bound, the other one.
+      all_spent: losses of runs on the same people.
+      accountant: None: PLD if every run reports PLD, else RDP; where it has no finite bound, the
+        other one.
+
+    Returns:
+      ε; infinite if any of the runs has no privacy guarantee.
 
     Raises:
-      ValueError: they promise different things, so that no one ε sums them up; says which.
+      ValueError: the runs have different units or neighboring relations, so there is no joint ε.
       ConfigError: the accountant has no bound for their composition.
     """
     if not all_spent:
@@ -184,15 +220,21 @@ def compose_epsilon(
 def search_privacy_loss(
     all_spent: Sequence[PrivacySpent], *, unknown: int = 0, scope: Scope = SWEEP
 ) -> SearchPrivacyLoss | None:
-    """The privacy loss of a search in figures and in prose; None where no run promised anything.
+    """Compute the privacy loss of a search and describe it.
 
-    **Guarantees**: the figure is an upper bound for any unit that any of the runs may have had, at the smallest of their δ.
-    Where there is none (a run without a guarantee, guarantees of two kinds, a damaged record), there is no figure but words.
+    **Guarantees**: ε is an upper bound for every unit that was in the training set of any of the
+    runs, at the smallest δ of the runs. Where there is no bound (a run without a guarantee,
+    guarantees of two kinds, a damaged record), the result has text but no value.
 
     Args:
-      all_spent: one of each run that trained, finished or not: also a run that failed has looked at the data.
-      unknown: runs that may have trained and whose record is damaged or missing; their loss is not taken for none.
-      scope: which runs these are, in words.
+      all_spent: losses of all runs that trained, finished or not: a run that failed used the data
+        too.
+      unknown: number of runs that may have trained and whose record is damaged or missing; their
+        loss is not assumed to be zero.
+      scope: which runs these are.
+
+    Returns:
+      The loss; None where no run has a privacy guarantee and no record is damaged or missing.
     """
     private = [spent for spent in all_spent if spent.has_privacy_guarantee]
     open_runs, runs = len(all_spent) - len(private), len(all_spent) + unknown
@@ -201,11 +243,12 @@ def search_privacy_loss(
     kinds = _kinds(private)
     if len(kinds) > 1:
         lines = [
-            f"The {len(private)} private runs {scope.of} have no ε in common: {_incomparable(private)}."
+            f"The {len(private)} private runs {scope.of} have no joint ε: {_incomparable(private)}."
         ]
         lines += [_together(kind, _runs(len(kind), "private run")) for kind in kinds]
         lines.append(
-            "Whoever belongs to several of these loses more than each figure says, and no bound is known for it."
+            "For a person in several of these groups the loss is larger than each value, and no "
+            "bound is known for it."
         )
         return _without_accounting(
             runs, [*lines, *_beside(open_runs, unknown, scope), scope.covers]
@@ -221,62 +264,69 @@ def search_privacy_loss(
     delta = min(spent.delta for spent in private)
     best, assumptions = (None, "") if unknown else _best(private, together, delta)
     paragraphs = [
-        f"{'At least: r' if unknown else 'R'}eleasing {_all(len(private))} {scope.of} has a privacy loss of "
-        f"ε = {epsilon_text(together, digits=4)}"
-        f" (δ {delta:g}, unit: {private[0].unit}, {accountant.upper()}, composition), whatever was chosen "
-        "among them and why. Each run's own ε holds only for whoever sees that run alone and did not learn from the others "
-        "which one to look at.",
+        f"{'At least: r' if unknown else 'R'}eleasing {_all(len(private))} {scope.of} has a "
+        f"privacy loss of ε = {epsilon_text(together, digits=4)} (δ {delta:g}, unit: "
+        f"{private[0].unit}, {accountant.upper()}, composition), for any choice among them. The ε "
+        "of a single run holds only if no other run is released and the run was not chosen by the "
+        "results of the others.",
         scope.covers,
         assumptions if scope.has_best else "",
         *_beside(open_runs, unknown, scope),
-        "Validation and test scores were computed without noise: what they tell of the beats they were computed on is not "
-        "covered by any of these figures.",
+        "Validation and test scores were computed without noise: what they reveal about the beats "
+        "they were computed on is not covered by any of these values.",
     ]
     bounded = not open_runs and not unknown
     return SearchPrivacyLoss(
-        runs=runs, epsilon_all=together if bounded else None, epsilon_best=best if bounded else None, delta=delta,
-        accountant=accountant, text="\n\n".join(part for part in paragraphs if part) + "\n",
-    )  # fmt: skip
+        runs=runs,
+        epsilon_all=together if bounded else None,
+        epsilon_best=best if bounded else None,
+        delta=delta,
+        accountant=accountant,
+        text="\n\n".join(part for part in paragraphs if part) + "\n",
+    )
 
 
 def _together(kind: Sequence[PrivacySpent], words: str) -> str:
-    """One line about runs of one kind."""
+    """Describe runs of one kind in one line."""
     bound, accountant = _bound(kind)
     relation = kind[0].neighboring_relation.replace("_", " ")
     figure = f"ε = {epsilon_text(bound, digits=4)}" if math.isfinite(bound) else "no bound"
     return (
-        f"- unit: {kind[0].unit}, {relation}: {words}, {figure} (δ {min(spent.delta for spent in kind):g}, "
-        f"{accountant.upper()}, composition)"
+        f"- unit: {kind[0].unit}, {relation}: {words}, {figure} (δ "
+        f"{min(spent.delta for spent in kind):g}, {accountant.upper()}, composition)"
     )
 
 
 def _beside(open_runs: int, unknown: int, scope: Scope) -> list[str]:
-    """What is not in the figure."""
+    """Describe the runs that the value does not include."""
     lines = []
     if open_runs:
         lines.append(
-            f"Beside them, {_runs(open_runs, 'run')} {scope.of} made no promise (no noise, or noise from a known seed). Whoever "
-            "sees these too has no bound at all: the figure above holds only if they are kept back, and if nothing was chosen by "
-            "looking at them."
+            f"In addition, {_runs(open_runs, 'run')} {scope.of} had no privacy guarantee (no "
+            "noise, or noise from a known seed). If these are released too, there is no bound at "
+            "all: the value above holds only if they are not released, and if nothing was chosen "
+            "by their results."
         )
     if unknown:
         lines.append(
-            f"Of {_runs(unknown, 'more run')} {scope.of} the record is damaged or missing. What they lost is unknown and in no "
-            "figure: the loss is at least what is stated here, and has no known bound."
+            f"The record of {_runs(unknown, 'more run')} {scope.of} is damaged or missing. Their "
+            "loss is unknown and not included in any value: the total loss is at least what is "
+            "stated here, and has no known bound."
         )
     return lines
 
 
 def _bound(all_spent: Sequence[PrivacySpent]) -> tuple[float, AccountantName]:
-    """ε of runs of one kind and whose it is; infinite where no accountant has a bound.
+    """Return ε of runs of one kind and its accountant; infinite where no accountant has a bound.
 
-    PLD takes a second for each kind of step, so beyond some twenty kinds the bound is that of RDP, which is looser.
+    PLD takes a second for each kind of step, so with more than twenty kinds the RDP bound is used,
+    which is looser.
     """
     first = "rdp" if len(_counted(all_spent)) > _MANY else _accountant(all_spent)
     found: dict[AccountantName, float] = {}
     for accountant in (first, "rdp" if first == "pld" else "pld"):
         if first == "rdp" and math.isfinite(found.get("rdp", math.inf)):
-            break  # it was asked for, or PLD would take too long
+            break  # RDP was requested, or PLD would take too long
         with contextlib.suppress(*_NO_BOUND):
             found[accountant] = _bound_by(accountant, all_spent)
     best = min(found, key=lambda accountant: found[accountant], default=first)
@@ -294,7 +344,7 @@ def _bound_by(accountant: AccountantName, all_spent: Sequence[PrivacySpent]) -> 
 
 
 def _kinds(all_spent: Sequence[PrivacySpent]) -> list[list[PrivacySpent]]:
-    """Runs that one figure can sum up, together."""
+    """Group the runs that have a joint ε."""
     kinds: dict[tuple[Unit, NeighboringRelation], list[PrivacySpent]] = {}
     for spent in all_spent:
         kinds.setdefault((spent.unit, spent.neighboring_relation), []).append(spent)
@@ -304,34 +354,35 @@ def _kinds(all_spent: Sequence[PrivacySpent]) -> list[list[PrivacySpent]]:
 def _best(
     private: Sequence[PrivacySpent], together: float, delta: float
 ) -> tuple[float | None, str]:
-    """ε of releasing the best alone, and on which assumptions."""
+    """Return ε of releasing only the best run, and the assumptions as text."""
     worst = _dominating(private)
     if worst is None or private[0].neighboring_relation != "add_or_remove_one":
         return None, (
-            "For releasing only the best run there is no smaller bound than that of all: the runs differ in more than their "
-            "noise, so none of them loses most at every order."
+            "For releasing only the best run there is no smaller bound than that of all runs: the "
+            "runs differ in more than their noise, so none of them has the largest loss at every "
+            "order."
         )
     number = len(private)
     drawn = accounting.epsilon(accounting.best_of(worst, mean_runs=number), delta, "rdp")
     if drawn >= together:
         return together, (
-            f"Releasing only the best run loses no more than that. Had the number of runs been drawn from a Poisson "
-            f"distribution of mean {number}, the bound for the best of them would be {epsilon_text(drawn, digits=4)}"
-            f" (RDP, at the least noisy of "
-            "these settings), which says less."
+            "Releasing only the best run has no larger privacy loss than that. If the number of "
+            f"runs had been drawn from a Poisson distribution of mean {number}, the bound for the "
+            f"best of them would be {epsilon_text(drawn, digits=4)} (RDP, with the smallest noise "
+            "of these settings), which is larger."
         )
     return drawn, (
-        f"Releasing only the best run would have a privacy loss of ε = {epsilon_text(drawn, digits=4)}"
-        f" (RDP) if, before anything was "
-        "looked at, the number of runs had "
-        f"been drawn from a Poisson distribution of mean {number}, each run had drawn its settings at random from those tried "
-        "here (each taken for the one that loses most), and nothing else of the other runs were ever shown. A grid that somebody "
-        "chose does not meet the first condition; for it the privacy loss is that of all runs."
+        "Releasing only the best run would have a privacy loss of ε = "
+        f"{epsilon_text(drawn, digits=4)} (RDP) under three conditions: before any run, the number "
+        f"of runs was drawn from a Poisson distribution of mean {number}; each run drew its "
+        "settings at random from those tried here (each accounted for as the one with the largest "
+        "loss); and nothing else of the other runs is released. A fixed grid does not satisfy the "
+        "first condition; its privacy loss is that of all runs."
     )
 
 
 def _dominating(all_spent: Sequence[PrivacySpent]) -> "DpEvent | None":
-    """The event with the least noise among events that differ in nothing else; None if they do."""
+    """Return the event with the least noise; None if the events differ in anything else."""
     events = [accounting.from_json(spent.event) for spent in all_spent]
     shapes = {accounting.shape(event) for event in events}
     noises = [accounting.noise(event) for event in events]
@@ -341,7 +392,7 @@ def _dominating(all_spent: Sequence[PrivacySpent]) -> "DpEvent | None":
 
 
 def _counted(all_spent: Sequence[PrivacySpent]) -> "dict[str, tuple[DpEvent, int]]":
-    """Equal runs, such as the seeds of one setting, become one event with a count, which is composed at once."""
+    """Count equal events, e.g. of the seeds of one setting, which are composed at once."""
     counts: dict[str, tuple[DpEvent, int]] = {}
     for spent in all_spent:
         event = accounting.from_json(spent.event)
@@ -356,7 +407,7 @@ def _incomparable(all_spent: Sequence[PrivacySpent]) -> str:
     if len(units) > 1:
         return f"their units are {' and '.join(units)}"
     if len(relations) > 1:
-        return f"they compare data sets by {' and by '.join(relations)}"
+        return f"their neighboring relations are {' and '.join(relations)}"
     return ""
 
 
@@ -366,8 +417,13 @@ def _accountant(all_spent: Sequence[PrivacySpent]) -> AccountantName:
 
 def _without_accounting(runs: int, paragraphs: Sequence[str]) -> SearchPrivacyLoss:
     return SearchPrivacyLoss(
-        runs=runs, epsilon_all=None, epsilon_best=None, delta=None, accountant=None, text="\n\n".join(paragraphs) + "\n"
-    )  # fmt: skip
+        runs=runs,
+        epsilon_all=None,
+        epsilon_best=None,
+        delta=None,
+        accountant=None,
+        text="\n\n".join(paragraphs) + "\n",
+    )
 
 
 def _all(count: int) -> str:

@@ -1,4 +1,4 @@
-"""What a run promises, in words that say also what it does not."""
+"""The privacy statement: what the guarantee of a run covers, and what it does not cover."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -15,35 +15,44 @@ from ecgexp.privacy.plan import PrivacyPlan, Unit
 from ecgexp.settings.declaration import ConfigError
 
 _SAMPLING = {
-    "poisson": "Each {unit} entered each batch on its own with probability q = {q:.6g}",
-    "shuffle": "Each {unit} entered exactly one batch of each epoch; no amplification by sampling is claimed",
-    "fixed": "Each cohort had exactly {batch} of {n} units, drawn without replacement (q = {q:.6g})",
+    "poisson": "Each {unit} entered each batch independently with probability q = {q:.6g}",
+    "shuffle": "Each {unit} entered exactly one batch of each epoch; amplification by sampling is "
+    "not used",
+    "fixed": "Each cohort had exactly {batch} of {n} units, drawn without replacement "
+    "(q = {q:.6g})",
 }
-_NEIGHBORS = {"add_or_remove_one": "add/remove one", "replace_one": "replace one"}
+_NEIGHBORS = {"add_or_remove_one": "add or remove one", "replace_one": "replace one"}
 
 
 def check_unit_covers_features(unit: Unit, features_crossing_beats: Sequence[str]) -> None:
-    """Refuses a promise to single beats when removing one beat changes the inputs of others.
+    """Check that with the unit `beat`, removing one beat does not change features of other beats.
+
+    Args:
+      unit: of the guarantee.
+      features_crossing_beats: features that depend on other beats.
 
     Raises:
       ConfigError: the unit is the beat and there are such features.
     """
     if unit == "beat" and features_crossing_beats:
         raise ConfigError(
-            f"privacy.unit=beat cannot cover {', '.join(features_crossing_beats)}: removing one beat changes these "
-            "features of its neighbours; type privacy.unit=patient (or record), or features=signal to leave them out."
+            f"privacy.unit=beat cannot cover {', '.join(features_crossing_beats)}: removing one "
+            "beat changes these features of adjacent beats; use privacy.unit=patient (or record), "
+            "or features=signal, which does not have them."
         )
 
 
 def check_units_apart(
     unit: Unit, patient_ids: np.ndarray, train: np.ndarray, holdout: Mapping[str, np.ndarray]
 ) -> None:
-    """Refuses a guarantee to patients or records whose beats are also published as validation or test beats.
+    """Check that no patient of the training set also has validation or test beats.
 
-    A record counts with all records of its patient: what the others show tells of the person whom the guarantee is for.
+    Scores and predictions of validation and test beats are published without noise. The unit
+    `record` is checked by patient too, because other records of a patient reveal information about
+    the same person.
 
-    **Guarantees** With the unit `patient` or `record`, no patient of a training beat has a validation or test beat.
-    `tests/privacy/test_outputs.py` checks it, also for patients with two records.
+    **Guarantees**: with the unit `patient` or `record`, no patient of a training beat has a
+    validation or test beat (`tests/privacy/test_outputs.py`, also for patients with two records).
 
     Args:
       unit: of the guarantee; `beat` guarantees nothing about other beats of the patient.
@@ -52,7 +61,8 @@ def check_units_apart(
       holdout: split name -> indices.
 
     Raises:
-      ConfigError: a patient is on two sides. The message names nobody: who is in the training set is private.
+      ConfigError: a patient is on both sides. The message names no patient, because who is in the
+        training set is private.
     """
     if unit == "beat":
         return
@@ -63,32 +73,35 @@ def check_units_apart(
 
 
 def shared_units(unit: Unit, where: str) -> str:
-    """The words for a patient who is trained on and also among `where`, e.g. `test beats`."""
+    """Return the error message for a training patient who also has `where`, e.g. `test beats`."""
     return (
-        f"privacy.unit={unit}: a patient of the training set also has {where}, which are published without noise, so the "
-        "guarantee would not hold for that patient; use split=inter_patient (of mitdb with split.merge_same_patient=true), "
-        "or privacy.unit=beat."
+        f"privacy.unit={unit}: a patient of the training set also has {where}, which are published "
+        "without noise, so the guarantee would not hold for that patient; use split=inter_patient "
+        "(for mitdb with split.merge_same_patient=true), or privacy.unit=beat."
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrivacyStatement:
-    """The promise of one run, priced by its ledger.
+    """The privacy guarantee of one run, with ε from its ledger.
 
     Attributes:
       plan: what was planned.
       steps: noisy steps that ran.
-      epsilon_pld: ε by PLD; None where PLD has no price for what ran.
-      epsilon_rdp: ε by RDP; None likewise.
-      epsilon_replace_one: ε when neighbours differ by replacing one unit; None where it has no price.
-      not_covered: topics of what the guarantee leaves out; see `outputs.TOPICS`.
-      publishes_all: whether what tells of training beats without noise was published too.
-      search: number of runs looked at and the ε of releasing them all, if it was priced.
-      hypothetical_population: what a larger population would be promised by such steps; never a promise of this run.
-      event: everything on the bill, as `accounting.to_json` writes it.
-      discarded_steps: noisy steps beside `steps` that an interruption undid; they are paid for.
-      epsilon_overlap: ε of the largest group of rows that share samples with one heartbeat's window; None where no other rows do,
-        or no bound is known.
+      epsilon_pld: ε by PLD; None where PLD has no bound for what ran.
+      epsilon_rdp: ε by RDP; None where RDP has no bound for what ran.
+      epsilon_replace_one: ε if neighboring data sets differ by replacing one unit; None where it
+        has no bound.
+      not_covered: topics that the guarantee does not cover; see `outputs.TOPICS`.
+      publishes_all: whether what was computed from training beats without noise was published too.
+      search: number of runs that were considered and the ε of releasing them all, if known.
+      hypothetical_population: ε of the same steps for a larger, hypothetical population; never a
+        guarantee of this run.
+      event: all recorded events, as `accounting.to_json` writes them.
+      discarded_steps: noisy steps in addition to `steps` that an interruption discarded; ε includes
+        them.
+      epsilon_overlap: ε of the largest group of rows that share samples with one heartbeat's
+        window; None where no other rows do, or no bound is known.
     """
 
     plan: PrivacyPlan
@@ -111,12 +124,16 @@ class PrivacyStatement:
 
     @property
     def epsilon(self) -> float:
-        """The reported ε, the smaller of the bounds that are asked for: infinite without a guarantee."""
+        """The reported ε; infinite without a guarantee.
+
+        With the accountant `pld` it is the smaller of the PLD and RDP bounds, with `rdp` the
+        latter.
+        """
         return self._smallest()[0] if self.plan.has_privacy_guarantee else math.inf
 
     @property
     def bound_by(self) -> str:
-        """Whose bound the reported ε is: `pld` or `rdp`."""
+        """The accountant whose bound the reported ε is: `pld` or `rdp`."""
         return self._smallest()[1]
 
     def _smallest(self) -> tuple[float, str]:
@@ -126,16 +143,18 @@ class PrivacyStatement:
         return min(found, key=lambda bound: bound[0], default=(math.inf, self.plan.accountant))
 
     def line(self) -> str:
-        """One line, as it is quoted."""
+        """Return the statement as one line, as it is to be quoted."""
         if not self.has_privacy_guarantee:
             return _no_guarantee(self.plan)
         plan, other = self.plan, "rdp" if self.bound_by == "pld" else "pld"
         second = self.epsilon_rdp if other == "rdp" else self.epsilon_pld
         beside = "" if second is None else f" ({other.upper()} {epsilon_text(second, decimals=2)})"
         return (
-            f"ε = {epsilon_text(self.epsilon, decimals=2)} (δ {plan.delta:g}) · unit: {_unit(plan)} · neighbours: "
-            f"{_NEIGHBORS[plan.neighboring_relation]} · sampler: {_sampler(plan)}, {spaced(self.steps)} steps{self._lost()} · "
-            f"accountant: {self.bound_by.upper()}{beside}{self._overlap_words()} · not covered: {', '.join(self._short())}"
+            f"ε = {epsilon_text(self.epsilon, decimals=2)} (δ {plan.delta:g}) · unit: "
+            f"{_unit(plan)} · neighboring relation: {_NEIGHBORS[plan.neighboring_relation]} · "
+            f"sampler: {_sampler(plan)}, {spaced(self.steps)} steps{self._discarded()} · "
+            f"accountant: {self.bound_by.upper()}{beside}{self._overlap_words()} · not covered: "
+            f"{', '.join(self._short())}"
         )
 
     def _overlap_words(self) -> str:
@@ -150,7 +169,7 @@ class PrivacyStatement:
         return f" · ε of {rows} rows that share samples: {found}"
 
     def text(self) -> str:
-        """Several paragraphs, for an artifact."""
+        """Return the statement as several paragraphs, for an artifact."""
         plan = self.plan
         hypothetical_population = (
             "" if self.hypothetical_population is None else self.hypothetical_population.text()
@@ -169,35 +188,49 @@ class PrivacyStatement:
         return "\n\n".join(part for part in paragraphs if part) + "\n"
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able values for `result.json`; ε is null where no claim is made."""
+        """Return JSON-serializable values for `result.json`; ε is null without a guarantee."""
         guarantee, plan = self.has_privacy_guarantee, self.plan
         values = {
-            "guarantee": guarantee, "simulation": plan.is_simulation, "statement": self.line(),
+            "guarantee": guarantee,
+            "simulation": plan.is_simulation,
+            "statement": self.line(),
             "epsilon": self.epsilon if guarantee else None,
             "bound_by": self.bound_by if guarantee else None,
             "epsilon_pld": _finite(self.epsilon_pld) if guarantee else None,
             "epsilon_rdp": _finite(self.epsilon_rdp) if guarantee else None,
             "epsilon_replace_one": _finite(self.epsilon_replace_one) if guarantee else None,
-            "rows_per_unit": plan.rows_per_unit, "overlapping_rows": plan.overlapping_rows,
+            "rows_per_unit": plan.rows_per_unit,
+            "overlapping_rows": plan.overlapping_rows,
             "epsilon_overlap": _finite(self.epsilon_overlap) if guarantee else None,
-            "delta": plan.delta, "unit": plan.unit, "neighboring_relation": plan.neighboring_relation, "accountant": plan.accountant,
-            "sampling": plan.sampling, "sampling_probability": plan.sampling_probability, "num_units": plan.num_units,
-            "steps": self.steps, "discarded_steps": self.discarded_steps, "noise_multiplier": plan.noise_multiplier,
+            "delta": plan.delta,
+            "unit": plan.unit,
+            "neighboring_relation": plan.neighboring_relation,
+            "accountant": plan.accountant,
+            "sampling": plan.sampling,
+            "sampling_probability": plan.sampling_probability,
+            "num_units": plan.num_units,
+            "steps": self.steps,
+            "discarded_steps": self.discarded_steps,
+            "noise_multiplier": plan.noise_multiplier,
             "expected_batch_size": plan.expected_batch_size,
             "l2_norm_clip": plan.l2_norm_clip if math.isfinite(plan.l2_norm_clip) else None,
-            "batch_capacity": plan.batch_capacity, "not_covered": [outputs.TOPICS[topic] for topic in self.not_covered],
+            "batch_capacity": plan.batch_capacity,
+            "not_covered": [outputs.TOPICS[topic] for topic in self.not_covered],
             "publish": "covered" if guarantee and not self.publishes_all else "all",
-            "hypothetical_population": None if self.hypothetical_population is None else self.hypothetical_population.as_dict(),
+            "hypothetical_population": None
+            if self.hypothetical_population is None
+            else self.hypothetical_population.as_dict(),
             "event": dict(self.event),
-        }  # fmt: skip
-        if plan.is_simulation:  # what the mechanism would cost with secret noise: a figure for planning, under its own name
+        }
+        if plan.is_simulation:
+            # ε of the same steps with secret noise: a value for planning, under a key of its own.
             values["epsilon_if_noise_were_secret"] = _finite(self._smallest()[0])
         return values
 
-    def _lost(self) -> str:
-        epochs = " begun epochs" if self.plan.epoch_is_one_event else ""
+    def _discarded(self) -> str:
+        what = "started epochs" if self.plan.epoch_is_one_event else "steps"
         return (
-            f" and {spaced(self.discarded_steps)}{epochs} that an interruption undid"
+            f" and {spaced(self.discarded_steps)} {what} discarded by an interruption"
             if self.discarded_steps
             else ""
         )
@@ -205,39 +238,42 @@ class PrivacyStatement:
     def _short(self) -> list[str]:
         if self.search is None:
             return list(self.not_covered)
-        runs, price = self.search
-        words = f"hyperparameter search ({runs} runs: {epsilon_text(price, decimals=2)})"
+        runs, epsilon = self.search
+        words = f"hyperparameter search ({runs} runs: {epsilon_text(epsilon, decimals=2)})"
         return [words if topic == "hyperparameters" else topic for topic in self.not_covered]
 
     def _guarantee(self) -> str:
         plan = self.plan
-        differ = "one is the other with one {0} added or removed" if plan.neighboring_relation == "add_or_remove_one" else (
-            "one {0} of the one is replaced in the other"
-        )  # fmt: skip
+        change = (
+            "added or removed" if plan.neighboring_relation == "add_or_remove_one" else "replaced"
+        )
         views = ", with all its augmented views" if plan.unit == "beat" else ", with all its beats"
         return (
-            "The trained weights, and all weights on the way to them, are "
-            f"({epsilon_text(self.epsilon, digits=4)}, {plan.delta:g})-differentially private for training sets of which "
-            f"{differ.format(plan.unit)}. One unit is one "
-            f"{plan.unit}{views}. There are {plan.num_units} units, and n·δ = {plan.num_units * plan.delta:.2g}."
+            "The trained weights, and all intermediate weights of the training, are "
+            f"({epsilon_text(self.epsilon, digits=4)}, {plan.delta:g})-differentially private for "
+            f"two training sets that differ in one {plan.unit} {change}. One unit is one "
+            f"{plan.unit}{views}. There are {plan.num_units} units, and n·δ = "
+            f"{plan.num_units * plan.delta:.2g}."
             + (
-                " With so few units the guarantee is formal: look at ε before relying on it."
+                " With so few units the guarantee is formal: check ε before relying on it."
                 if plan.num_units < 100
                 else ""
             )
         )
 
     def _rows(self) -> str:
-        """What a heartbeat is in terms of rows, where windows overlap."""
+        """Say how many rows one heartbeat has, where windows overlap."""
         plan, parts = self.plan, []
         if plan.rows_per_unit > 1:
             parts.append(
-                f"A window may hold the R peaks of other beats: one heartbeat is in up to {plan.rows_per_unit} rows, and ε is "
-                "that of all rows that hold its peak together, each sampled and clipped on its own (a mixture of Gaussians)."
+                "A window may contain the R peaks of other beats: one heartbeat is in up to "
+                f"{plan.rows_per_unit} rows, and ε is that of all rows that contain its peak "
+                "together, each sampled and clipped separately (a mixture of Gaussians)."
             )
         elif plan.unit == "beat":
             parts.append(
-                "The unit is one row, the window of one beat; no window holds the R peak of another beat."
+                "The unit is one row, the window of one beat; no window contains the R peak of "
+                "another beat."
             )
         if plan.overlapping_rows > plan.rows_per_unit:
             found = (
@@ -246,12 +282,13 @@ class PrivacyStatement:
                 else f"is {epsilon_text(self.epsilon_overlap, digits=4)}"
             )
             parts.append(
-                f"Windows overlap: up to {plan.overlapping_rows} rows share samples with one heartbeat's window. For all of them "
-                f"together ε {found} at the same δ."
+                f"Windows overlap: up to {plan.overlapping_rows} rows share samples with one "
+                f"heartbeat's window. For all of them together ε {found} at the same δ."
             )
         if max(plan.rows_per_unit, plan.overlapping_rows) > 1:
             parts.append(
-                "These numbers of rows come from the training beats and are held to be public, as the number of units is."
+                "These numbers of rows come from the training beats and are assumed to be public, "
+                "as is the number of units."
             )
         return " ".join(parts)
 
@@ -264,16 +301,17 @@ class PrivacyStatement:
             n=plan.num_units,
         )
         cut = (
-            f" Batches above {plan.batch_capacity} were cut at random, which is priced."
+            f" Batches above {plan.batch_capacity} were truncated at random, which ε includes."
             if plan.can_overflow
             else ""
         )
         return (
-            f"{sampling}.{cut} In each of {spaced(self.steps)} steps the contribution of a unit was clipped to norm "
-            f"{plan.l2_norm_clip:g}, noise of standard deviation {plan.noise_std:.6g} was added to the sum, and the "
-            f"result divided by {plan.divisor:g} whatever the number of units drawn. Samples, noise, views and dropout came from "
-            "keys of the operating system's entropy, not from the logged seed, and were not kept. A checkpoint made during "
-            "training is private data."
+            f"{sampling}.{cut} In each of {spaced(self.steps)} steps the contribution of a unit "
+            f"was clipped to norm {plan.l2_norm_clip:g}, noise of standard deviation "
+            f"{plan.noise_std:.6g} was added to the sum, and the result was divided by "
+            f"{plan.divisor:g}, independently of the number of units drawn. Samples, noise, views "
+            "and dropout came from keys of the operating system's entropy, not from the logged "
+            "seed, and were not stored. A checkpoint made during training is private data."
         )
 
     def _beside(self) -> str:
@@ -290,7 +328,7 @@ class PrivacyStatement:
         by = (
             ""
             if self.bound_by == self.plan.accountant
-            else f" Both hold, and that of {self.bound_by.upper()} is the smaller."
+            else f" Both bounds are valid, and that of {self.bound_by.upper()} is smaller."
         )
         return f"ε of the same steps under each accountant: {figures}.{by}"
 
@@ -303,7 +341,8 @@ class PrivacyStatement:
         if self.publishes_all:
             return ""
         lines = [
-            f"Not published, and kept in the run's folder {outputs.PRIVATE_FOLDER}/, which must not be handed on:"
+            f"Not published, and stored in the run's folder {outputs.PRIVATE_FOLDER}/, which must "
+            "not be shared:"
         ]
         return "\n".join([*lines, *(f"- {reason};" for reason in outputs.withheld_reasons())])
 
@@ -315,13 +354,17 @@ def state(
     search: tuple[int, float] | None = None,
     publishes_all: bool = False,
 ) -> PrivacyStatement:
-    """The statement of the run that `ledger` billed.
+    """Make the statement of the run whose events are in `ledger`.
 
     Args:
       ledger: after training.
-      does_not_apply: topics of `outputs.TOPICS` that this run did not do, e.g. `("class weights",)`; all others are named.
-      search: number of runs that were looked at and ε of releasing all of them.
-      publishes_all: whether `privacy.publish=all` was chosen, which is named first.
+      does_not_apply: topics of `outputs.TOPICS` that do not apply to this run, e.g.
+        `("class weights",)`; all others are listed.
+      search: number of runs that were considered and ε of releasing all of them.
+      publishes_all: whether `privacy.publish=all` was set, which is listed first.
+
+    Returns:
+      The statement.
 
     Raises:
       ValueError: a topic is unknown.
@@ -332,18 +375,26 @@ def state(
     left_out = {*does_not_apply, *(() if publishes_all else ("published training data",))}
     plan = ledger.plan
     return PrivacyStatement(
-        plan=plan, steps=ledger.steps, search=search,
+        plan=plan,
+        steps=ledger.steps,
+        search=search,
         epsilon_pld=_or_none(ledger, "pld", plan.neighboring_relation) if plan.is_private else None,
         epsilon_rdp=_or_none(ledger, "rdp", plan.neighboring_relation) if plan.is_private else None,
         epsilon_replace_one=_or_none(ledger, "pld", "replace_one") if plan.is_private else None,
-        not_covered=tuple(topic for topic in outputs.TOPICS if topic not in left_out), publishes_all=publishes_all,
-        hypothetical_population=_hypothetical_population(ledger), event=accounting.to_json(ledger.event), discarded_steps=ledger.discarded_steps,
+        not_covered=tuple(topic for topic in outputs.TOPICS if topic not in left_out),
+        publishes_all=publishes_all,
+        hypothetical_population=_hypothetical_population(ledger),
+        event=accounting.to_json(ledger.event),
+        discarded_steps=ledger.discarded_steps,
         epsilon_overlap=_of_overlap(ledger),
-    )  # fmt: skip
+    )
 
 
 def _of_overlap(ledger: Ledger) -> float | None:
-    """ε of the largest group of rows that share samples with one heartbeat's window; None where it is no larger than the unit."""
+    """Return ε of the largest group of rows that share samples with one heartbeat's window.
+
+    None where the group is no larger than the unit, or no bound is known.
+    """
     plan = ledger.plan
     if plan.overlapping_rows <= plan.rows_per_unit or not plan.is_private or not ledger.steps:
         return None
@@ -385,19 +436,24 @@ def _unit(plan: PrivacyPlan) -> str:
 def _sampler(plan: PrivacyPlan) -> str:
     if plan.sampling == "shuffle":
         return "shuffled, no amplification"
-    return f"{'Poisson' if plan.sampling == 'poisson' else 'without replacement'} q {plan.sampling_probability:.3g}"
+    kind = "Poisson" if plan.sampling == "poisson" else "without replacement"
+    return f"{kind} q {plan.sampling_probability:.3g}"
 
 
 def _no_guarantee(plan: PrivacyPlan) -> str:
     if plan.is_simulation:
         return (
-            f"This run makes no claim of privacy: it is a simulation. Its noise follows from "
-            f"privacy.noise_seed={plan.noise_seed}, so whoever knows the seed can subtract it. For a claim type "
-            "privacy.noise_seed=null."
+            "This run has no privacy guarantee: it is a simulation. Its noise follows from "
+            f"privacy.noise_seed={plan.noise_seed}, so anyone who knows the seed can subtract it. "
+            "For a guarantee use privacy.noise_seed=null."
         )
     if plan.is_private or plan.noise_multiplier:
         return (
-            f"This run makes no claim of privacy: its ε is infinite, since privacy.noise_multiplier={plan.noise_multiplier:g} is "
-            f"too little noise at δ {plan.delta:g}. For a claim use a larger one."
+            "This run has no privacy guarantee: its ε is infinite, since "
+            f"privacy.noise_multiplier={plan.noise_multiplier:g} is too little noise at δ "
+            f"{plan.delta:g}. For a guarantee use a larger one."
         )
-    return "This run makes no claim of privacy: no noise was added to what it learned from the training data."
+    return (
+        "This run has no privacy guarantee: no noise was added to what it learned from the "
+        "training data."
+    )

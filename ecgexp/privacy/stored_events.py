@@ -1,4 +1,4 @@
-"""Privacy events as files hold them: checked before anything is computed from them, and without their library."""
+"""Validation of privacy events that are read from files, without importing dp_accounting."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -9,21 +9,21 @@ _MOST = 10**12  # steps, or units of a data set
 
 
 def check_event(value: Any, *, depth: int = 0) -> None:
-    """Refuses what `accounting.to_json` would not have written.
+    """Check that `value` is an event as `accounting.to_json` writes it.
 
     Args:
       value: nested mappings, lists and numbers.
-      depth: of the event within others.
+      depth: depth of the event within others.
 
     Raises:
-      ValueError: it is no event, or has a number that no mechanism has; says which.
+      ValueError: it is not an event, or a number in it is impossible; the message says which.
     """
     if depth > _DEEPEST or not isinstance(value, Mapping):
-        raise ValueError("it holds no privacy event")
+        raise ValueError("it contains no privacy event")
     kind = value.get("type")
     fields = _FIELDS.get(kind) if isinstance(kind, str) else None
     if fields is None or value.keys() - {"type"} != fields.keys():
-        raise ValueError("it holds no privacy event of a known kind")
+        raise ValueError("it contains no privacy event of a known kind")
     for name, check in fields.items():
         if not check(value[name], depth):
             raise ValueError(f"its privacy event has an impossible {name}")
@@ -68,10 +68,21 @@ _FIELDS: Mapping[str, Mapping[str, Callable[[Any, int], bool]]] = {
     "GaussianDpEvent": {"noise_multiplier": _noise},
     "PoissonSampledDpEvent": {"sampling_probability": _share, "event": _event},
     "TruncatedSubsampledGaussianDpEvent": {
-        "dataset_size": _count, "sampling_probability": _share, "truncated_batch_size": _count, "noise_multiplier": _noise,
+        "dataset_size": _count,
+        "sampling_probability": _share,
+        "truncated_batch_size": _count,
+        "noise_multiplier": _noise,
     },
-    "SampledWithoutReplacementDpEvent": {"source_dataset_size": _count, "sample_size": _count, "event": _event},
-    "MixtureOfGaussiansDpEvent": {"standard_deviation": _noise, "sensitivities": _numbers, "sampling_probs": _numbers},
+    "SampledWithoutReplacementDpEvent": {
+        "source_dataset_size": _count,
+        "sample_size": _count,
+        "event": _event,
+    },
+    "MixtureOfGaussiansDpEvent": {
+        "standard_deviation": _noise,
+        "sensitivities": _numbers,
+        "sampling_probs": _numbers,
+    },
     "SelfComposedDpEvent": {"event": _event, "count": _count},
     "ComposedDpEvent": {"events": _events},
-}  # fmt: skip
+}

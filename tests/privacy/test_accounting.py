@@ -135,7 +135,7 @@ def test_pld_under_replace_one_is_not_the_add_remove_value():
 def test_what_an_accountant_cannot_price_soundly_is_refused(
     event, accountant, neighboring_relation
 ):
-    with pytest.raises(ConfigError, match=f"privacy.accountant={accountant} has no sound price"):
+    with pytest.raises(ConfigError, match=f"privacy.accountant={accountant} has no valid bound"):
         accounting.epsilon(event(), 1e-5, accountant, neighboring_relation)
 
 
@@ -154,7 +154,7 @@ def test_an_n_fold_event_costs_as_much_as_n_single_events(event, accountant):
         "TruncatedSubsampledGaussianDpEvent",
         "MixtureOfGaussiansDpEvent",
     ):
-        with pytest.raises(ConfigError, match="no sound price"):
+        with pytest.raises(ConfigError, match="no valid bound"):
             accounting.epsilon(event(), 1e-5, accountant)
         return
     folded = accounting.epsilon(accounting.repeated(event(), 4), 1e-5, accountant, interval=1e-3)

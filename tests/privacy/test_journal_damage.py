@@ -196,7 +196,7 @@ def test_ledger_of_an_edited_checkpoint_is_refused(run, name):
 
 
 def test_ledger_of_a_checkpoint_without_its_journal_is_refused(run):
-    with pytest.raises(PrivacyViolation, match=rf"its privacy journal is not there.*{REMEDY}"):
+    with pytest.raises(PrivacyViolation, match=rf"its privacy journal is missing.*{REMEDY}"):
         Ledger.from_dict(PLAN, run[1])
 
 

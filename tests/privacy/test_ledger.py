@@ -129,8 +129,8 @@ def test_a_checkpoint_of_another_plan_is_refused():
 @pytest.mark.parametrize(
     ("charged", "executed", "message"),
     [
-        (200, 0, "0 steps were clipped and noised, but 200 were charged"),
-        (200, 199, "199 steps were clipped and noised, but 200 were charged"),
+        (200, 0, "0 steps were clipped and noised, but 200 were recorded"),
+        (200, 199, "199 steps were clipped and noised, but 200 were recorded"),
         (150, 150, "150 steps ran where the plan has 200"),
         (210, 210, "210 steps ran where the plan has 200"),
     ],

@@ -123,7 +123,7 @@ def test_arrays_like_the_weights_are_the_same_numbers():
 
 @pytest.mark.parametrize("leak", [pickle.dumps, copy.copy, copy.deepcopy])
 def test_a_source_cannot_be_copied_or_serialised(leak):
-    with pytest.raises(TypeError, match="never serialised"):
+    with pytest.raises(TypeError, match="never serialized"):
         leak(NoiseSource())
 
 

@@ -23,7 +23,7 @@ def plan(num_units=1000, batch=100, iterations=10, **spec):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({}, "type privacy.noise_multiplier=1.1 or privacy.target_epsilon=3"),
+        ({}, "use privacy.noise_multiplier=1.1 or privacy.target_epsilon=3"),
         (
             {"noise_multiplier": 1.0, "target_epsilon": 3.0},
             "contradict each other; set one of them to null",
@@ -34,13 +34,13 @@ def plan(num_units=1000, batch=100, iterations=10, **spec):
         ({"noise_multiplier": 1.0, "unit": "image"}, "privacy.unit='image' is not usable"),
         (
             {"noise_multiplier": 1.0, "sampling": "fixed"},
-            "type privacy.accountant=rdp, or privacy.sampling=poisson",
+            "use privacy.accountant=rdp, or privacy.sampling=poisson",
         ),
         (
             {"noise_multiplier": 1.0, "sampling": "shuffle", "batch_capacity": 9},
-            "type privacy.batch_capacity=null",
+            "use privacy.batch_capacity=null",
         ),
-        ({"target_epsilon": 3.0, "max_epsilon": 1.0}, "type privacy.target_epsilon=1"),
+        ({"target_epsilon": 3.0, "max_epsilon": 1.0}, "use privacy.target_epsilon=1"),
         ({"noise_multiplyer": 1.0}, "did you mean privacy.noise_multiplier"),
     ],
 )
@@ -73,7 +73,7 @@ def test_delta_default_keeps_its_rule_for_every_number_of_units():
 def test_delta_not_below_one_over_units_is_refused():
     with pytest.raises(
         ConfigError,
-        match=r"privacy.delta=0.1 must be below 1/22 because .* the patient; try privacy.delta=0.0001",
+        match=r"privacy.delta=0.1 must be below 1/22 because .* the patient; use privacy.delta=0.0001",
     ):
         plan(num_units=22, batch=5, delta=0.1, unit="patient")
     with pytest.raises(ConfigError, match="privacy.delta=0.001 must be below 1/1000"):
@@ -187,7 +187,7 @@ def test_a_refusal_names_the_setting_that_the_trainer_reads():
             batch_setting="trainer.clients_per_round",
         )
 
-    message = "trainer.clients_per_round=50 must be between 1 and the 47 units .* try trainer.clients_per_round=11"
+    message = "trainer.clients_per_round=50 must be between 1 and the 47 units .* use trainer.clients_per_round=11"
     for spec in (PrivacySpec(noise_multiplier=1.0), NotPrivate()):
         with pytest.raises(ConfigError, match=message):
             made(spec, 50)

@@ -120,7 +120,7 @@ def test_a_smaller_population_is_refused_and_a_plan_may_be_resized_to_it():
         ConfigError, match="privacy.hypothetical_population=46 is below the 47 patients"
     ):
         project(plan(), 46)
-    with pytest.raises(ConfigError, match="type privacy.hypothetical_population=10000"):
+    with pytest.raises(ConfigError, match="use privacy.hypothetical_population=10000"):
         at_same_utility(plan(), 46)
     assert (resized(plan(), 22).expected_batch_size, resized(plan(), 22).delta) == (5, 1e-4)
     assert resized(plan(delta=1e-5), 22).delta == 1e-5

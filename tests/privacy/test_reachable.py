@@ -81,7 +81,7 @@ def test_a_target_that_cannot_be_certified_is_out_of_reach_and_the_next_is_found
     found = Feasibility(
         base=plan(), num_parameters=100, epsilons=(), hypothetical_populations=(), needed=(impossible, possible)
     )  # fmt: skip
-    assert "out of reach" in shown(render(found))
+    assert "infeasible" in shown(render(found))
 
 
 def test_the_run_stands_among_other_numbers_of_patients_at_the_same_share():
@@ -138,7 +138,7 @@ def test_the_tables_are_plain_and_fit_eighty_columns():
     assert max(map(len, text.splitlines())) <= 80
     assert "\x1b" not in text
     assert "…" not in text
-    before, projected = text.split("Projections — not a promise")
+    before, projected = text.split("Hypothetical populations — not a guarantee")
     projected, needed = projected.split("Noise needed: 10 of 47 patients, 20 rounds, δ 0.001, PLD")
     assert before.splitlines()[4].split() == ["47", "10", "0.213", "0.001", "4.61", "5.55"]
     assert "noise multiplier 1, 20 rounds" in before
@@ -155,7 +155,7 @@ def test_a_plan_of_beats_reads_as_one():
         )
     )
     assert "One beat added or removed; each beat joins one step of each pass." in text
-    assert "Projections" not in text
+    assert "Hypothetical populations" not in text
     assert "formal" not in text
 
 

@@ -31,7 +31,7 @@ def test_a_claim_reads_as_it_should(parity):
     idle = ("class weights", "client scores", "classes", "size", "time and memory")
     line = state(parity, search=(9, 2.54), does_not_apply=idle).line()
     assert line == (
-        "ε = 0.62 (δ 4e-06) · unit: beat · neighbours: add/remove one · sampler: Poisson q 0.00191, 10 480 steps · "
+        "ε = 0.62 (δ 4e-06) · unit: beat · neighboring relation: add or remove one · sampler: Poisson q 0.00191, 10 480 steps · "
         "accountant: PLD (RDP 0.69) · not covered: hyperparameter search (9 runs: 2.54), validation and test data, selection, "
         "split"
     )
@@ -69,8 +69,8 @@ def test_held_out_data_size_and_split_are_said_by_default(parity):
     text = state(parity).text()
     for words in (
         "validation and test data",
-        "held to be public",
-        "depends on who else is in the data",
+        "assumed to be public",
+        "depends on all units in the data",
     ):
         assert words in text
 
@@ -96,7 +96,7 @@ def test_what_has_no_price_is_null_and_not_guessed():
     assert "replace one" in fixed.line()
     assert "With so few units the guarantee is formal" in fixed.text()
     assert cut.epsilon_rdp is None
-    assert "cut at random" in cut.text()
+    assert "truncated at random" in cut.text()
 
 
 @pytest.mark.parametrize("spec", [{}, {"noise_seed": 0}])
@@ -137,11 +137,13 @@ def test_a_projection_is_named_so_and_changes_nothing_that_is_claimed():
     assert beside.text().startswith(alone.text().rstrip())
     paragraph = beside.text().removeprefix(alone.text().rstrip()).strip()
     assert paragraph.startswith(
-        "Projection, not a promise of this run: in a population of 10 000 patients of whom 2 128"
+        "Hypothetical population, not a guarantee of this run: in a population of 10 000 patients of whom 2 128"
     )
     assert "ε =" not in paragraph
     assert "HypotheticalPopulation" not in alone.text()
-    assert hypothetical_population["label"] == "projection, not a promise of this run"
+    assert (
+        hypothetical_population["label"] == "hypothetical population, not a guarantee of this run"
+    )
     assert not {"epsilon", "guarantee"} & {
         *hypothetical_population,
         *hypothetical_population["same_noise"],
@@ -168,8 +170,8 @@ def test_a_projection_prices_the_steps_that_ran_not_those_that_were_planned():
 def test_a_simulation_may_project_and_a_run_without_noise_cannot():
     simulated = state(of_patients(noise_seed=1, hypothetical_population=1000))
     silent = state(of_patients(noise_multiplier=0.0, hypothetical_population=1000))
-    assert "not a promise of this run" in simulated.text()
-    assert simulated.text().startswith("This run makes no claim")
+    assert "not a guarantee of this run" in simulated.text()
+    assert simulated.text().startswith("This run has no privacy guarantee")
     assert simulated.as_dict()["guarantee"] is False
     assert silent.hypothetical_population is silent.as_dict()["hypothetical_population"] is None
 
@@ -178,7 +180,7 @@ def test_a_simulation_may_project_and_a_run_without_noise_cannot():
 def test_a_simulation_and_a_run_without_noise_claim_nothing(spec):
     statement = state(finished(units=1000, iterations=20, **spec))
     values = json.loads(json.dumps(statement.as_dict(), allow_nan=False))
-    assert "makes no claim" in statement.line()
+    assert "has no privacy guarantee" in statement.line()
     assert "ε =" not in statement.text()
     assert values["guarantee"] is False
     assert (
@@ -213,7 +215,7 @@ def test_shuffled_batches_claim_no_amplification():
 def test_a_beat_level_claim_over_features_that_cross_beats_is_refused():
     with pytest.raises(
         ConfigError,
-        match=r"privacy.unit=beat cannot cover rr_previous_s.*type privacy.unit=patient",
+        match=r"privacy.unit=beat cannot cover rr_previous_s.*use privacy.unit=patient",
     ):
         check_unit_covers_features("beat", RR_FEATURES)
     check_unit_covers_features("patient", RR_FEATURES)

@@ -272,4 +272,4 @@ def test_parent_has_both_losses_in_words_and_figures(tmp_path):
     assert parent.metrics["sweep/epsilon_store"] == [(1, closed.store.epsilon_all)]
     assert parent.artifacts["sweep_privacy.txt"] == closed.privacy
     assert "this sweep only" in closed.privacy
-    assert "every run on record in this store" in closed.privacy
+    assert "every recorded run of this store" in closed.privacy

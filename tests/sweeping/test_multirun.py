@@ -130,7 +130,7 @@ def test_one_parent_holds_the_runs_and_what_they_cost_together(interrupted_and_r
     assert "all 4 private runs" in parent.artifact("sweep_privacy.txt").read_text(), (
         "the killed one looked at the data too"
     )
-    assert "every run on record in this store" in parent.artifact("sweep_privacy.txt").read_text()
+    assert "every recorded run of this store" in parent.artifact("sweep_privacy.txt").read_text()
     assert parent.metrics["sweep/epsilon_store"] == parent.metrics["sweep/epsilon_all"]
     assert not [name for name in children[0].params if name.startswith(("sweep.", "tracking."))]
     finished = next(run for run in children if run.status == "FINISHED")

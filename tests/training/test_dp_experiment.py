@@ -55,7 +55,7 @@ def test_a_simulation_claims_nothing(run_in):
         "patient",
     )
     assert privacy["epsilon"] is privacy["epsilon_pld"] is privacy["epsilon_rdp"] is None
-    assert "makes no claim" in privacy["statement"]
+    assert "has no privacy guarantee" in privacy["statement"]
     claims = {
         "privacy/epsilon",
         "privacy/epsilon_pld",

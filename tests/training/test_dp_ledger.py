@@ -156,7 +156,7 @@ def test_steps_before_a_resumption_cannot_be_left_off_the_bill():
         on_epoch=lambda p: states.append(p.checkpoint()),
     )
     with pytest.raises(
-        PrivacyViolation, match="4 steps were clipped and noised, but 0 were charged"
+        PrivacyViolation, match="4 steps were clipped and noised, but 0 were recorded"
     ):
         Training(DATA, TRAINER, PrivacySpec(noise_multiplier=2), resume_from=states[-1])
 
@@ -164,7 +164,7 @@ def test_steps_before_a_resumption_cannot_be_left_off_the_bill():
 def test_a_ledger_cannot_pay_for_two_trainings():
     run = Training(DATA, TRAINER, PrivacySpec(noise_multiplier=2))
     with pytest.raises(
-        PrivacyViolation, match="4 steps were clipped and noised, but 16 were charged"
+        PrivacyViolation, match="4 steps were clipped and noised, but 16 were recorded"
     ):
         Training(DATA, TRAINER, ledger=run.ledger)
 
