@@ -2,7 +2,7 @@
 
     uv run python scripts/make_tff_goldens.py [--check]
 
-Writes `tests/training/federated/tff_goldens.npz` and `.json`, from the cases of `golden_cases.py` beside them. To be run when a
+Writes `tests/support/tff_goldens.npz` and `.json`, from the cases of `golden_cases.py` beside them. To be run when a
 case is new, or when what clients are shown changes on purpose; `--check` compares with what is stored and writes nothing.
 
 TFF's executor is a second process, which TFF starts: it listens on all network interfaces as long as this runs, asks for no
@@ -33,8 +33,7 @@ from ecgexp.training.federated.client_model import ClientModel
 from ecgexp.training.federated.runtimes.base import put_in_weights, weights_of
 from ecgexp.training.federated.trainer import Federated
 
-_TESTS = Path(__file__).resolve().parents[1] / "tests" / "training"
-sys.path[:0] = [str(_TESTS / "federated"), str(_TESTS)]  # tests are not a package
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
 import golden_cases  # noqa: E402
 from clients import build, client_data, loss  # noqa: E402

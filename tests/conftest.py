@@ -1,11 +1,23 @@
 """What every test may ask for: the real database, where it is."""
 
+import json
 import os
 import shutil
 import signal
 from pathlib import Path
 
 import pytest
+
+TESTS = Path(__file__).parent
+WITH_TENSORFLOW = ("tensorflow", "end_to_end")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """A test is marked `tf` by its folder, before pytest reads what `-m` says."""
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] in WITH_TENSORFLOW:
+            item.add_marker(pytest.mark.tf)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -65,3 +77,54 @@ def killed_while():
         assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
 
     return run
+
+
+@pytest.fixture(scope="session")
+def data_root(tmp_path_factory):
+    """A data root with six records of mitdb at 360 Hz and the same six hearts as svdb at 128 Hz."""
+    from two_folders import HEARTS, MITDB_NAMES, SVDB_NAMES, draw_heartbeats, write_record
+
+    root = tmp_path_factory.mktemp("data")
+    for patient, mitdb, svdb in zip(HEARTS, MITDB_NAMES, SVDB_NAMES, strict=True):
+        drawn = draw_heartbeats(patient)
+        write_record(root / "mitdb", mitdb, drawn, fs_hz=360)
+        write_record(root / "svdb", svdb, drawn, fs_hz=128, gain=0 if patient % 2 else 200)
+    return root
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def run_in(request, tmp_path, cache):
+    """(words…) -> result, what `result.json` holds, the lines of `metrics.jsonl`; after `SMALL` of the test's module."""
+    from ecgexp.config.compose import load_experiment
+    from ecgexp.experiment.run import run
+
+    def go(*words):
+        result = run(
+            load_experiment([*request.module.SMALL, f"data.cache_dir={cache}", *words]), tmp_path
+        )
+        lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+        return result, json.loads((tmp_path / "result.json").read_text()), lines
+
+    return go
+
+
+@pytest.fixture(scope="session")
+def mlflow_store(tmp_path_factory):
+    """One MLflow store for all tests that can share it: creating one costs seconds."""
+    from ecgexp.tracking.mlflow.quiet import quieten
+
+    quieten()
+    from ecgexp.tracking.mlflow.store import open_store
+
+    base = tmp_path_factory.mktemp("store")
+    return open_store(
+        "sqlite:///mlruns/mlflow.db",
+        artifact_root=base / "mlruns",
+        experiment_name="tests",
+        base_dir=base,
+    )

@@ -26,7 +26,7 @@ _A_RUN = "an MLflow run id, or a run's folder under outputs/"
 def run_command(prog: str, work: Callable[[], int]) -> int:
     """Does the work of a command.
 
-    Guarantees (`tests/test_commands.py`): a refusal is one line on standard error, without passwords.
+    Guarantees (`tests/unit/cli/test_commands.py`): a refusal is one line on standard error, without passwords.
 
     Args:
       prog: the command's name.

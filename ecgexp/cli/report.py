@@ -78,7 +78,7 @@ def write(options: argparse.Namespace) -> list[str]:
 def _check_output(file: Path, *, public: bool, overwrite: bool = False) -> None:
     """Refuses an output that may not be replaced.
 
-    Guarantees (`tests/report/test_main.py`): a report with all values never takes the place of a public one, which may be
+    Guarantees (`tests/unit/analysis/report/test_main.py`): a report with all values never takes the place of a public one, which may be
     linked or sent already, nor a public one that of a report with all values.
 
     Raises:

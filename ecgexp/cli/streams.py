@@ -34,7 +34,7 @@ def command(
 ) -> Callable[..., int]:
     """Makes `main` an entry point whose output may go anywhere.
 
-    Guarantees (`tests/test_streams.py`): a stream that cannot be written to ends no work: the rest of what it would show is
+    Guarantees (`tests/unit/cli/test_streams.py`): a stream that cannot be written to ends no work: the rest of what it would show is
     dropped, and the exit code says so where the output is what was asked for. A character that a stream cannot encode is
     spelled out.
 

@@ -41,7 +41,7 @@ def build_clipper(
 
     **Guarantees.** What one unit adds to the sum is at most `l2_norm_clip` long, whatever its rows are, and does not depend on
     any other unit; a unit whose norm is not finite adds nothing. The sum over units is rounded to float32 as a whole, by about
-    1e-7 of its own norm. Checked by `tests/clipping/test_rounding.py`, `test_promises.py` and `test_checks.py`.
+    1e-7 of its own norm. Checked by `tests/tensorflow/clipping/test_rounding.py`, `test_guarantees.py` and `test_checks.py`.
     """
     _check_settings(l2_norm_clip, method, views)
     checks.check_model(model, public_penalty=public_penalty)

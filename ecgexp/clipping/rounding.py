@@ -4,7 +4,7 @@
 with or without fused operations, differs from the exact one by at most gamma(n) times the sum of the products' sizes (Higham
 2002, *Accuracy and Stability of Numerical Algorithms*, section 3.1), and by n times the smallest normal number where products
 underflow. Every bound here follows from that; none assumes that rounding errors cancel. They hold for float32 products: TF32
-and bfloat16 are excluded by `build.build_clipper`. Checked in float64 by `tests/clipping/test_rounding.py`.
+and bfloat16 are excluded by `build.build_clipper`. Checked in float64 by `tests/tensorflow/clipping/test_rounding.py`.
 
 A model has dozens of weights, most of them small, and each operation on a small tensor costs as much as on a larger one. So the
 weights of one form are bounded together. TensorFlow's graph optimizer joins trees of additions, in an order that changes with the

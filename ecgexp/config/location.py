@@ -10,7 +10,7 @@ _PACKAGE = Path(ecgexp.__file__).absolute().parent
 def config_dir() -> Path:
     """The folder of `config.yaml` and of the configuration groups.
 
-    Guarantees (`tests/test_wheel.py`): it belongs to the package that is imported. No folder of the working directory and no
+    Guarantees (`tests/end_to_end/test_wheel.py`): it belongs to the package that is imported. No folder of the working directory and no
     module named `conf` takes its place.
 
     Returns:

@@ -25,7 +25,7 @@ def check_split(beats: BeatSet, split: Split) -> None:
     **Guarantees**: if it returns, no beat is in two parts; no patient is in two parts unless
     `split.disjoint` is `beat` or the patient is in `split.shared_patients`; and of two databases,
     only the first is in training and validation and only the second is in test
-    (`tests/data/test_splits.py`).
+    (`tests/unit/data/test_splits.py`).
 
     Args:
       beats: The beats.

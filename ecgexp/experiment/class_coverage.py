@@ -95,7 +95,7 @@ def published(notes: Notes, *, withholds: bool) -> Notes:
     """The notes that may stand in every output.
 
     **Guarantees** Where a privacy guarantee withholds what was read from training beats, the outcome does not depend on it:
-    one sentence says where such notes are kept, whether there are any or not (`tests/test_evidence.py` checks it).
+    one sentence says where such notes are kept, whether there are any or not (`tests/unit/experiment/test_class_coverage.py` checks it).
 
     Args:
       notes: all of them.

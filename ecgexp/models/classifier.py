@@ -174,7 +174,7 @@ def save_classifier(classifier: Classifier, folder: Path) -> Path:
 
     **Guarantees** `model.json` holds only what `privacy.outputs.TABLE` lists: the folder is handed on whatever the run withholds.
     A run with a privacy guarantee leaves null what the table withholds. A model whose weights are NaN or infinite is not saved
-    (`tests/test_serving.py`).
+    (`tests/tensorflow/models/test_classifier.py`).
 
     Raises:
       ConfigError: the folder holds something else.
@@ -248,7 +248,7 @@ def load_classifier(folder: Path | str) -> Classifier:
     """Reads what `save_classifier` wrote.
 
     **Guarantees** Both files are as they were written: a digest in `model.json` covers the rest of it and the weights. No weight
-    is NaN or infinite (`tests/test_serving.py`).
+    is NaN or infinite (`tests/tensorflow/models/test_classifier.py`).
 
     Raises:
       ConfigError: its architecture or input has a setting that this version does not know.

@@ -28,7 +28,7 @@ class DigestKey:
     **Guarantees**: the key has 256 bits from the operating system's entropy, is created once per
     folder even if several processes start together, is readable by its owner only, and is written
     nowhere else: no run, log, parameter, tag or artifact contains it
-    (`tests/privacy/test_keyed.py`).
+    (`tests/unit/privacy/test_keyed.py`).
 
     Args:
       key: 32 bytes.

@@ -34,7 +34,7 @@ class NoiseSource:
 
     **Guarantees**: without a seed, the key comes from the operating system's entropy, is in no
     state, representation or pickle, and is replaced when the source is restored, so that no noise
-    is used twice (`tests/privacy/test_noise.py`).
+    is used twice (`tests/unit/privacy/test_noise.py`).
 
     Args:
       seed: None: a key from the operating system's entropy. A number makes the noise repeatable,

@@ -332,7 +332,7 @@ def is_published(kind: Kind, name: str) -> bool:
     """Check whether a run with a privacy guarantee publishes an output.
 
     **Guarantees**: False for every output that is not in the table, so a new one is withheld until
-    it is listed (`tests/privacy/test_outputs.py`, which also checks that runs write nothing that is
+    it is listed (`tests/unit/privacy/test_outputs.py`, which also checks that runs write nothing that is
     not listed).
 
     Args:

@@ -81,7 +81,7 @@ class Loss:
 
         **Guarantees**: the loss of the result is at least that of every earlier start, and at least
         its own reservation until the start that reserved it records what really ran
-        (`tests/privacy/test_losses.py`).
+        (`tests/unit/privacy/test_recorded_losses.py`).
 
         Args:
           known: recorded state; None where there is none.

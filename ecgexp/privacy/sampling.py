@@ -44,7 +44,7 @@ class Sampler:
 
     **Guarantees**: a new key never assigns a unit to an epoch that the unit was already in: where
     the steps of an epoch are one event, a sampler with a privacy guarantee is restored between
-    epochs only (`tests/privacy/test_sampling.py`).
+    epochs only (`tests/unit/privacy/test_sampling.py`).
 
     Args:
       plan: what to draw, and how it is accounted for.

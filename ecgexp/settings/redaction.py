@@ -162,7 +162,7 @@ def redact(text: str, *, noise_seeds: bool = True) -> str:
 
     **Guarantees**: the running time is linear in the length of `text` for any content, and
       redaction is
-    idempotent (`tests/test_redaction.py`).
+    idempotent (`tests/unit/settings/test_redaction.py`).
 
     Args:
       text: Any text.

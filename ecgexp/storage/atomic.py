@@ -71,7 +71,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
     **Guarantees**: `path` is the old folder, the new one, or missing for the short time between two
     renames; it never holds a part of either. An old folder that a killed process had moved aside is
-    restored (`tests/test_files.py`).
+    restored (`tests/unit/storage/test_atomic.py`).
 
     Args:
       path: The folder to replace or create.
@@ -136,7 +136,7 @@ def remove_litter(folder: Path, *, of: str = "") -> list[Path]:
 
     **Guarantees**: files being written by a running process are kept, on any machine; on a file
       system
-    without locks, all files are kept (`tests/test_files.py`).
+    without locks, all files are kept (`tests/unit/storage/test_atomic.py`).
 
     Args:
       folder: The folder; its subfolders are not searched. It may be missing.

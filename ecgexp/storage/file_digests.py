@@ -52,7 +52,7 @@ class FileDigests:
     assumes that the clock of the file system does not run backwards, and that a memory-only file
     (`/dev/shm`) is not changed through a mapping that was written to before. A file that is
     replaced while it is being read, or before `check_unchanged`, is rejected
-    (`tests/data/test_file_digests.py`).
+    (`tests/unit/storage/test_file_digests.py`).
 
     Args:
       cache_dir: Folder for the index of digests; None: read all files each time.

@@ -27,7 +27,7 @@ def use_own_scratch() -> None:
     **Guarantees**: the folder is removed when the process ends, or, if the process was killed, by
       the next
     process that calls this function; the folder of a running process is kept
-    (`tests/test_scratch.py`). If the folder cannot be created, nothing changes.
+    (`tests/unit/storage/test_scratch.py`). If the folder cannot be created, nothing changes.
     """
     global _owner
     if _owner == os.getpid():

@@ -123,7 +123,7 @@ class Attempts:
     """The attempts of one sweep.
 
     **Guarantees**: of processes that write at once each sees what the others wrote, and the charge of an attempt is at least
-    what any of its earlier starts had on record (`tests/sweeping/test_attempts.py`).
+    what any of its earlier starts had on record (`tests/unit/sweeps/test_attempts.py`).
 
     Args:
       folder: one file an attempt; made when the first is written.

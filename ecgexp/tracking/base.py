@@ -47,7 +47,7 @@ class Tracker(Protocol):
     """Stores one run.
 
     **Guarantees**: every implementation passes `TrackerContract`
-      (`tests/tracking/test_contract.py`).
+      (`tests/unit/tracking/test_contract.py`).
     """
 
     @property

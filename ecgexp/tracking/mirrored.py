@@ -32,7 +32,7 @@ class MirroredTracker:
     missed entries wait in order, with their times, and are delivered when the remote answers again.
     The end of the run tries several times. An entry that a remote refuses is skipped. `run.json`
     notes whether all entries arrived; `ecgexp-sync` delivers the others
-    (`tests/tracking/test_fanout.py`).
+    (`tests/unit/tracking/test_mirrored.py`).
 
     Args:
       local: tracker of the run's folder; an entry that it refuses reaches no remote, and its errors

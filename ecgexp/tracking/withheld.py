@@ -44,7 +44,7 @@ class PrivateFolder(FileArtifacts):
     """`private/` of a run's folder; an existing one is continued.
 
     **Guarantees**: only the owner can enter its folders and read its files, whatever the umask
-    (`tests/tracking/test_withholding.py`).
+    (`tests/unit/tracking/test_withholding.py`).
 
     Args:
       run_dir: the run's folder; `private/` is created with the first entry.
@@ -124,7 +124,7 @@ class WithholdingTracker:
     **Guarantees**: no metric, tag, parameter, file or class count reaches `tracker` unless
     `privacy.outputs.TABLE` lists it as published; an output that the table lacks is withheld.
     Metrics of a step have the time at which the run began, because the time of an epoch reveals how
-    many beats were drawn (`tests/tracking/test_withholding.py`).
+    many beats were drawn (`tests/unit/tracking/test_withholding.py`).
 
     Args:
       tracker: receives the published outputs.

@@ -30,7 +30,7 @@ class StepRandomness:
 
     **Guarantees**: under a privacy guarantee no number can be recomputed from the seed; what
     `of_client` returns for one client does not depend on any other client
-    (`tests/training/test_units.py`, `tests/training/federated/test_cohort.py`).
+    (`tests/unit/training/test_units.py`, `tests/unit/training/federated/test_cohort.py`).
 
     Args:
       plan: says whether there is a privacy guarantee; then a resumed run continues with other

@@ -3,15 +3,11 @@
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(
-    0, str(Path(__file__).parent)
-)  # for the scripts that are killed; tests are not a package
 NOBODY = 65534
 
 

@@ -94,7 +94,10 @@ def test_dead_before_the_rename_is_prepared_again(tmp_path):
         f"cache_writer.main({str(tmp_path)!r}, 3)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=Path(__file__).parent, capture_output=True, check=False
+        [sys.executable, "-c", script],
+        cwd=Path(cache_writer.__file__).parent,
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == -signal.SIGKILL
     assert done.stdout == b"begin 3\n"

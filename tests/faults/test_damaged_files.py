@@ -4,15 +4,10 @@
 """
 
 import logging
-import sys
 from collections import Counter
-from pathlib import Path
-
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 import damage_files
+import pytest
 from fuzzing.commands import Command, make_commands
 from fuzzing.judge import FINDING, REFUSED
 

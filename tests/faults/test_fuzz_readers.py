@@ -5,17 +5,12 @@
 
 import os
 import re
-import sys
 import time
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
 from fuzzing import judge, mutations, watch
 from fuzzing.corpus import make_cases
 

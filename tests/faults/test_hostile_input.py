@@ -4,14 +4,10 @@ import hashlib
 import json
 import pickle
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
-
 from tiny_records import TINY, write_record
 
 from ecgexp.data.datasets.recorded import RecordedDataset

@@ -27,7 +27,7 @@ def together(
     **Guarantees**: a run is left out only if its record says that it used another training
     population. A run that the store shows and the record does not have (of another machine, or of
     before the record was begun) counts with the event that it kept; where it kept none, or its
-    record is damaged, the figure is a lower bound and says so (`tests/report/test_losses.py`).
+    record is damaged, the figure is a lower bound and says so (`tests/unit/analysis/report/test_losses.py`).
 
     Args:
       runs: of the page.

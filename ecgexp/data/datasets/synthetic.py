@@ -122,7 +122,7 @@ class SyntheticDataset(Preprocessing):
         """The folder of these parameters; it appears whole or not at all: filled under another name, then renamed.
 
         **Guarantees** A folder that is there is used only while each file is as it was written, for these parameters: one that
-        was changed, cut, exchanged or added to is written anew (`tests/data_synthetic/test_synthetic_dataset.py` checks it).
+        was changed, cut, exchanged or added to is written anew (`tests/unit/data/synthetic/test_synthetic_dataset.py` checks it).
         """
         folder = cache_dir / f"{_PREFIX}{digest(self._drawn_from())[:16]}"
         remove_litter(cache_dir, of=_PREFIX)

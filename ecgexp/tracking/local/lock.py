@@ -27,7 +27,7 @@ def hold(folder: Path, *, new: bool, setting: str = "hydra.run.dir") -> Iterator
     """Hold a run's folder for the block; the lock ends with its process, however that ends.
 
     **Guarantees**: a refused folder is unchanged; incomplete files that a dead process left are
-    removed from a held folder (`tests/test_run_folder.py`). The same thread may hold a folder
+    removed from a held folder (`tests/unit/tracking/test_run_folder.py`). The same thread may hold a folder
     twice.
 
     Args:

@@ -33,7 +33,7 @@ def create_tables(file: Path) -> None:
     """Create or upgrade the store `file`, unless it has the tables of the installed MLflow.
 
     **Guarantees**: whenever the process ends, `file` is missing, empty or as before, or a complete
-    store (`tests/tracking/test_store_tables.py`).
+    store (`tests/unit/tracking/test_store_tables.py`).
 
     Args:
       file: absolute path of the SQLite file; its folder is created.

@@ -42,7 +42,7 @@ def drop_out(
     """The cohort of `sampled` clients each of which fails with `probability`.
 
     **Guarantees**: whether a client fails depends on its own id and the round, and on nobody else. So one more client in the
-    training set moves the sum of a round by that client's contribution alone (`tests/training/federated/test_cohort.py`).
+    training set moves the sum of a round by that client's contribution alone (`tests/unit/training/federated/test_cohort.py`).
 
     Args:
       sampled: (num_sampled,) numbers of clients.

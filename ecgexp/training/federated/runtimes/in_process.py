@@ -4,7 +4,7 @@ TFF compiles a round to MapReduceForm: plain TensorFlow that prepares what clien
 they send, and updates the server. Who is called when is all that is left to do here.
 
 **Guarantees**: a round gives what TFF's own C++ executor computes, to rounding, and starts no process
-(`tests/training/federated/test_goldens.py`).
+(`tests/tensorflow/training/federated/test_goldens.py`).
 """
 
 import os

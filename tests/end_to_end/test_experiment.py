@@ -1,0 +1,236 @@
+"""The whole way, once: records in, a tracked and judged classifier out; and what is left when it goes wrong."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ecgexp.config.compose import load_experiment
+from ecgexp.data.beats import RR_FEATURES
+from ecgexp.experiment.run import run
+from ecgexp.settings.declaration import ConfigError, DataError
+
+pytestmark = pytest.mark.slow
+
+SMALL = [
+    "dataset.num_patients=12", "dataset.minutes=0.8", "trainer.epochs=2", "model.filters=[8,8]", "model.kernel_sizes=[5,3]",
+    "model.dense_units=8", "num_resamples=50",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return f"data.cache_dir={tmp_path_factory.mktemp('cache')}"
+
+
+def start(folder, cache, *overrides):
+    folder.mkdir(parents=True, exist_ok=True)
+    store = [
+        f"tracking.uri=sqlite:///{folder}/mlflow.db",
+        f"tracking.artifact_root={folder}/artifacts",
+    ]
+    store = [] if "tracking=none" in overrides else store
+    return run(load_experiment([*SMALL, cache, *store, *overrides]), folder)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, cache):
+    folder = tmp_path_factory.mktemp("run")
+    return start(folder, cache, "features=signal_rr"), folder
+
+
+@pytest.fixture(scope="module")
+def client(finished):
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{finished[1]}/mlflow.db")
+
+
+def test_the_run_directory_tells_the_whole_story(finished):
+    result, folder = finished
+    told = json.loads((folder / "result.json").read_text())
+    assert told["status"] == "FINISHED"
+    assert told["run_id"] == result.run_id
+    assert told["privacy"] is None
+    assert 0 <= told["metrics"]["test/accuracy"] <= 1
+    assert told["metrics"]["test/majority/accuracy"] > 0.5
+    assert told["data"]["database"].startswith("synthetic")
+    assert set(told["data"]["beats"]) == {"train", "validation", "test"}
+    steps = [
+        json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert steps == [1, 2, None, None]  # the scores, and what it all took
+
+
+def test_mlflow_has_the_run_with_its_parameters_metrics_tags_and_dataset(finished, client):
+    result, _ = finished
+    kept = client.get_run(result.run_id)
+    assert kept.info.status == "FINISHED"
+    assert kept.data.params["trainer.epochs"] == "2"
+    assert kept.data.params["model._target_"] == "ecgexp.models.cnn1d.Cnn1d"
+    assert kept.data.metrics["test/macro_f1"] == pytest.approx(result.metrics["test/macro_f1"])
+    assert kept.data.tags["dataset.digest"] == result.data["digest"]
+    assert kept.data.tags["dataset.test_sha256"] == result.data["test_sha256"]
+    assert "macro F1" in kept.data.tags["mlflow.note.content"]
+    assert [
+        point.step
+        for point in client.get_metric_history(result.run_id, "curve/validation/macro_f1")
+    ] == [1, 2]
+    assert kept.inputs.dataset_inputs[0].dataset.name == result.data["database"]
+
+
+def test_beats_are_published_under_a_keyed_digest_only(finished, cache):
+    """Neither the plain digest nor the key stands in any file of the run, in its artifacts or in its store."""
+    from ecgexp.privacy.keyed_digests import NAME, DigestKey
+
+    result, folder = finished
+    plain = load_experiment([*SMALL, cache]).dataset.load().digest
+    key = (folder / "mlflow.db.private" / NAME).read_bytes()
+    assert result.data["digest"] == DigestKey(key).digest(plain)
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != NAME:
+            written = path.read_bytes()
+            assert plain[:12].encode() not in written, path
+            assert key not in written, path
+            assert key.hex().encode() not in written, path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "figures/test_confusion_matrix.png", "figures/test_roc.png", "figures/test_precision_recall.png",
+        "figures/test_reliability.png", "figures/test_worst_mistakes.png", "figures/learning_curves.png",
+        "tables/test_per_record.csv", "tables/test_summary.md", "predictions/test.parquet", "data.json", "result.json",
+    ],
+)  # fmt: skip
+def test_every_artifact_is_in_the_folder_and_in_mlflow(finished, client, path):
+    result, folder = finished
+    assert (folder / path).stat().st_size > 0
+    parent = path.rpartition("/")[0]
+    assert path in [item.path for item in client.list_artifacts(result.run_id, parent or None)]
+
+
+def test_the_predictions_are_one_row_a_beat_with_its_identity(finished):
+    import pandas as pd
+
+    result, folder = finished
+    table = pd.read_parquet(folder / "predictions/test.parquet")
+    assert len(table) == sum(result.data["beats"]["test"].values())
+    assert not table.duplicated(["record", "sample"]).any()
+    assert (table["class"] == table["predicted"]).mean() == pytest.approx(
+        result.metrics["test/accuracy"]
+    )
+
+
+def test_a_fresh_process_scores_raw_windows_with_the_logged_model(finished, client):
+    result, folder = finished
+    code = f"""
+import os; os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import mlflow, numpy as np
+mlflow.set_tracking_uri("sqlite:///{folder}/mlflow.db")
+model = mlflow.pyfunc.load_model("runs:/{result.run_id}/model")
+rng = np.random.default_rng(0)
+beats = {{"signals_mv": rng.standard_normal((3, 180, 1), np.float32), "rr": np.full((3, {len(RR_FEATURES)}), 0.8, np.float32)}}
+print(np.asarray(model.predict(beats)).tolist())
+"""
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    rows = np.array(json.loads(done.stdout.splitlines()[-1]))
+    from ecgexp.models.classifier import load_classifier
+
+    rng = np.random.default_rng(0)
+    signals, rr = (
+        rng.standard_normal((3, 180, 1), np.float32),
+        np.full((3, len(RR_FEATURES)), 0.8, np.float32),
+    )
+    np.testing.assert_allclose(
+        rows, load_classifier(folder / "model").predict_probabilities(signals, rr), atol=1e-6
+    )
+
+
+def test_the_same_seed_gives_the_same_result(tmp_path, cache, finished):
+    again = start(tmp_path, cache, "features=signal_rr", "tracking=none")
+    assert again.metrics == finished[0].metrics
+
+
+def test_test_beats_can_be_left_alone_while_a_model_is_chosen(tmp_path, cache):
+    result = start(tmp_path, cache, "tracking=none", "evaluate_on=[validation]")
+    assert not [name for name in result.metrics if name.startswith("test/")]
+    assert not list(tmp_path.glob("figures/test_*"))
+
+
+def test_training_stops_when_the_selection_has_seen_enough(tmp_path, cache):
+    result = start(
+        tmp_path,
+        cache,
+        "tracking=none",
+        "trainer.epochs=9",
+        "selection.patience=1",
+        "selection.min_delta=0.9",
+    )
+    assert result.selection["step"] == 1
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 4
+
+
+def test_a_failed_run_is_marked_with_its_reason_here_and_in_mlflow(tmp_path, cache):
+    from mlflow import MlflowClient
+
+    with pytest.raises(DataError, match="no beat of class X"):
+        start(tmp_path, cache, "+grouping.classes.X=[e]", "grouping.classes.N=[N,L,R]")
+    told = json.loads((tmp_path / "result.json").read_text())
+    assert told["status"] == "FAILED"
+    assert "no beat of class X" in told["reason"]
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    kept = client.search_runs(
+        [experiment.experiment_id for experiment in client.search_experiments()]
+    )
+    assert [entry.info.status for entry in kept] == ["FAILED"]
+
+
+def test_a_split_without_validation_beats_says_what_to_type(tmp_path, cache):
+    with pytest.raises(
+        ConfigError, match=r"type split\.validation_fraction=0\.2, or selection\.weights=last"
+    ):
+        start(tmp_path, cache, "tracking=none", "split.validation_fraction=0")
+
+
+def test_a_selection_metric_that_does_not_exist_is_refused_before_training(tmp_path, cache):
+    with pytest.raises(
+        ConfigError,
+        match=r"selection\.metric=macro_f2 is not a validation score; there are: .*macro_f1",
+    ):
+        start(tmp_path, cache, "tracking=none", "selection.metric=macro_f2")
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_a_private_run_states_its_promise(tmp_path, cache):
+    result = start(
+        tmp_path,
+        cache,
+        "trainer=dp",
+        "privacy.noise_multiplier=1.1",
+        "trainer.expected_batch_size=64",
+    )
+    assert result.metrics["privacy/epsilon"] == result.privacy["epsilon"] > 0
+    assert result.privacy["unit"] == "beat"
+    assert "not covered" in result.privacy["statement"]
+    assert (tmp_path / "privacy_statement.txt").read_text().startswith("ε = ")
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()[:2]
+    spent = [json.loads(line)["metrics"]["privacy/epsilon_spent"] for line in lines]
+    assert 0 < spent[0] < spent[1]
+    assert spent[1] >= result.metrics["privacy/epsilon"]
+
+
+def test_a_simulation_claims_nothing(tmp_path, cache):
+    result = start(
+        tmp_path, cache, "tracking=none", "trainer=dp", "privacy.noise_multiplier=1.1", "privacy.noise_seed=1",
+        "trainer.expected_batch_size=64",
+    )  # fmt: skip
+    assert "privacy/epsilon" not in result.metrics
+    assert result.privacy["guarantee"] is False
+    assert "simulation" in result.privacy["statement"]

@@ -1,0 +1,388 @@
+"""`ecgexp-predict`: a record is told the same as the run's own test beats were, and nothing else is touched."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ecgexp.cli import predict
+from ecgexp.config.compose import load_experiment
+from ecgexp.data.synthetic.database import write_database
+
+SMALL = [
+    "dataset.num_patients=6", "dataset.minutes=0.8", "trainer.epochs=1", "model.filters=[8,8]", "model.kernel_sizes=[5,3]",
+    "model.dense_units=8", "num_resamples=0",
+]  # fmt: skip
+OTHER_PREPARATION = [
+    "dataset.baseline=bandpass", "dataset.bandpass_hz=[1,30]", "dataset.relocate_ms=20", "dataset.fs_hz=250",
+    "dataset.window_ms=[200,300]", "dataset.leads=[V1,MLII]", "dataset.missing_lead=first",
+]  # fmt: skip
+
+
+def told(capsys, *arguments, code=0):
+    try:
+        found = predict.main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        found = end.code
+    said = capsys.readouterr()
+    assert found == code, said.err
+    return said
+
+
+def refused(capsys, *arguments, code):
+    """The one line that is said instead."""
+    said = told(capsys, *arguments, code=code)
+    assert said.out == ""
+    assert said.err.startswith("ecgexp-predict: ")
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+def contents(folder):
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory):
+    """(overrides…) -> the run's folder and the records that it was trained and tested on."""
+    cache = tmp_path_factory.mktemp("cache")
+
+    def go(*overrides):
+        from ecgexp.experiment.run import run
+
+        folder = tmp_path_factory.mktemp("run")
+        run(load_experiment([*overrides, f"data.cache_dir={cache}"]), folder)
+        return folder, next(iter(cache.glob("synthetic-*")), None)
+
+    return go
+
+
+def compare_with_the_run(folder, output):
+    """The probabilities of every test beat, and how many there are."""
+    own = pd.read_parquet(folder / "predictions/test.parquet")
+    parts = [
+        pd.read_csv(path, keep_default_na=False).assign(record=path.stem)
+        for path in output.glob("*.csv")
+    ]
+    both = own.merge(pd.concat(parts), on=["record", "sample"], suffixes=("_run", ""))
+    for name in [column for column in own if column.startswith("probability/")]:
+        np.testing.assert_allclose(both[name].astype(float), both[f"{name}_run"], atol=1e-5)
+    assert both["class"].tolist() == both["predicted"].tolist()
+    assert both["reference"].tolist() == both["symbol_run"].tolist()
+    assert len(both) == len(own)
+    return both
+
+
+@pytest.fixture(scope="module")
+def tracked(train, tmp_path_factory):
+    """A run with RR intervals, in an MLflow store: its folder, its records, the store."""
+    place = tmp_path_factory.mktemp("mlflow")
+    store = f"sqlite:///{place}/mlflow.db"
+    return *train(
+        *SMALL,
+        "features=signal_rr",
+        f"tracking.uri={store}",
+        f"tracking.artifact_root={place}/artifacts",
+    ), store
+
+
+def annotate_test_records(folder, records, output, capsys):
+    """Every record with test beats; the run's accuracy must be the agreement that is shown."""
+    names = sorted(set(pd.read_parquet(folder / "predictions/test.parquet")["record"]))
+    before = contents(records)
+    said = told(capsys, folder, *(records / name for name in names), "--output", output)
+    assert contents(records) == before
+    assert sorted(os.listdir(output)) == sorted(
+        f"{name}{end}" for name in names for end in (".csv", ".ecgexp")
+    )
+    compare_with_the_run(folder, output)
+    return said, json.loads((folder / "result.json").read_text())["metrics"]["test/accuracy"]
+
+
+@pytest.mark.slow
+def test_a_record_is_told_what_the_run_said_of_its_own_test_beats(tracked, capsys, tmp_path):
+    folder, records, _ = tracked
+    said, accuracy = annotate_test_records(folder, records, tmp_path / "out", capsys)
+    assert f"accuracy {accuracy:.3f}" in said.out
+    assert "SYNTHETIC" in said.err
+    assert "a synthetic record, no heart made it" in said.out
+
+
+@pytest.mark.slow
+def test_so_it_is_when_nothing_of_the_preparation_is_the_default(train, capsys, tmp_path):
+    folder, records = train(
+        *SMALL, "tracking=none", "features=signal", "grouping=nlrvpa6", *OTHER_PREPARATION
+    )
+    annotate_test_records(folder, records, tmp_path / "out", capsys)
+    assert json.loads((folder / "model" / "model.json").read_text())["window"] == 125
+    assert "probability/P" in pd.read_csv(next((tmp_path / "out").glob("*.csv")))
+
+
+@pytest.mark.slow
+def test_so_it_is_for_a_model_that_compares_each_beat_with_its_record(train, capsys, tmp_path):
+    small = [word for word in SMALL if not word.startswith("model.")]
+    folder, records = train(*small, "tracking=none", "features=handcrafted", "model=mlp")
+    annotate_test_records(folder, records, tmp_path / "out", capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+@pytest.mark.parametrize("features", ["signal", "signal_rr"])
+def test_a_record_of_mit_bih_is_told_the_same_and_read_back_by_wfdb(
+    train, real_root, capsys, tmp_path, features
+):
+    import wfdb
+
+    folder, _ = train(
+        *SMALL[2:], "tracking=none", "dataset=mitdb", f"data.root={real_root}", "dataset.records=[100,208]",
+        "split=intra_patient", "grouping.empty_class=drop", f"features={features}",
+    )  # fmt: skip
+    place = real_root / "mitdb/1.0.0"
+    said = told(
+        capsys,
+        folder,
+        place / "100",
+        place / "208.hea",
+        "--output",
+        tmp_path,
+        "--extension",
+        "test",
+    )
+    both = compare_with_the_run(folder, tmp_path)
+    assert set(both["record"]) == {"100", "208"}
+    assert "SYNTHETIC" not in said.err
+    assert "208: the run was not tested on" in said.out
+    for record, beats in {"100": 2273, "208": 2955}.items():
+        read, table = (
+            wfdb.rdann(str(tmp_path / record), "test"),
+            pd.read_csv(tmp_path / f"{record}.csv"),
+        )
+        assert len(table) == beats
+        assert read.sample.tolist() == table["sample"].tolist()
+        assert read.symbol == table["symbol"].tolist()
+        assert (table["class"] == "unclassified").sum() == 2
+
+
+@pytest.mark.slow
+def test_a_run_in_mlflow_is_found_by_its_id(tracked, capsys, tmp_path):
+    folder, records, store = tracked
+    run_id = json.loads((folder / "run.json").read_text())["run_id"]
+    told(capsys, run_id, "--store", store, records / "s001", "--output", tmp_path / "by_id")
+    told(capsys, folder, records / "s001", "--output", tmp_path / "by_folder")
+    assert contents(tmp_path / "by_id") == contents(tmp_path / "by_folder")
+
+
+@pytest.mark.slow
+def test_beats_are_searched_for_where_none_are_annotated(tracked, capsys, tmp_path):
+    folder, records, _ = tracked
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for suffix in ("hea", "dat"):
+        shutil.copy(records / f"s001.{suffix}", bare)
+    said = told(capsys, folder, bare / "s001", "--output", tmp_path / "alone")
+    assert "agreement with" not in said.out
+    searched = told(
+        capsys, folder, records / "s001", "--beats", "detector", "--output", tmp_path / "compared"
+    )
+    assert "detector against the reference" in searched.out
+    alone, compared = (pd.read_csv(tmp_path / name / "s001.csv") for name in ("alone", "compared"))
+    pd.testing.assert_frame_equal(
+        alone.drop(columns="reference"), compared.drop(columns="reference")
+    )
+    assert alone["reference"].isna().all()
+    assert compared["reference"].notna().mean() > 0.95
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    """Virtual patients: the records s001 to s005, the last one without MLII."""
+    folder = tmp_path_factory.mktemp("virtual")
+    write_database(folder, num_patients=3, minutes=0.5, seed=0)
+    copy = folder.parent / "copy"
+    copy.mkdir(exist_ok=True)
+    for suffix in ("dat", "atr"):
+        shutil.copy(folder / f"s001.{suffix}", copy / f"x1.{suffix}")
+    (copy / "x1.hea").write_text((folder / "s001.hea").read_text().replace("s001", "x1"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A run's folder with an untrained model, and all that a run says of itself."""
+    from ecgexp.features.inputs import SignalFeatures, feature_shapes
+    from ecgexp.models.classifier import Classifier, save_classifier
+    from ecgexp.models.cnn1d import Cnn1d
+
+    folder = tmp_path_factory.mktemp("made")
+    builder, features = Cnn1d(filters=(4, 4), kernel_sizes=(3, 3), dense_units=4), SignalFeatures()
+    shapes = feature_shapes(features.transform(np.zeros((1, 180, 1), np.float32), None))
+    classifier = Classifier(
+        builder=builder, features=features, weights=builder.build(shapes, 2).get_weights(), class_names=("N", "V"),
+        window=180, lead_names=("MLII",), fs_hz=360.0, before_samples=90, database="mitdb 1.0.0",
+    )  # fmt: skip
+    save_classifier(classifier, folder / "model")
+    params = {
+        "dataset.missing_lead": "skip", "dataset.baseline": "median", "dataset.bandpass_hz": "[0.5, 40.0]",
+        "dataset.relocate_ms": 0.0, "grouping.classes.N": '["N", "L", "R"]', "grouping.classes.V": '["V"]',
+    }  # fmt: skip
+    run = {
+        "run_id": None,
+        "status": "FINISHED",
+        "params": params,
+        "tags": {"mlflow.runName": "made"},
+        "datasets": [],
+    }
+    (folder / "run.json").write_text(json.dumps(run))
+    return folder
+
+
+@pytest.fixture
+def spoiled(made, tmp_path):
+    """(**changes to run.json) -> a copy of the run."""
+
+    def go(**changes):
+        copy = tmp_path / "spoiled"
+        shutil.copytree(made, copy)
+        run = json.loads((copy / "run.json").read_text())
+        for name, value in changes.items():
+            run[name] = value(run[name])
+        (copy / "run.json").write_text(json.dumps(run))
+        return copy
+
+    return go
+
+
+def test_by_default_files_go_to_predictions_here_and_are_not_replaced(
+    made, records, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    told(capsys, made, records / "s001")
+    first = contents(tmp_path)
+    assert sorted(map(str, first)) == ["predictions/s001.csv", "predictions/s001.ecgexp"]
+    assert "type --overwrite" in refused(capsys, made, records / "s001", code=2)
+    assert contents(tmp_path) == first
+    told(capsys, made, records / "s001", "--overwrite")
+    assert contents(tmp_path) == first
+
+
+def test_a_model_of_real_data_is_not_called_synthetic(made, records, capsys, tmp_path):
+    said = told(capsys, made, records / "s001", "--output", tmp_path / "out")
+    assert "SYNTHETIC" not in said.err
+    assert "trained on mitdb 1.0.0" in said.out
+
+
+def test_a_record_without_the_models_lead_is_refused_and_leaves_nothing(
+    made, records, capsys, tmp_path
+):
+    line = refused(capsys, made, records / "s005", "--output", tmp_path / "out", code=2)
+    assert "record s005 has the leads V5, V2 and not MLII" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_record_is_refused(made, capsys, tmp_path):
+    (tmp_path / "e.hea").write_text("e 1 360 0\ne.dat 16 200 16 0 0 0 0 MLII\n")
+    (tmp_path / "e.dat").write_bytes(b"")
+    line = refused(capsys, made, tmp_path / "e", "--output", tmp_path / "out", code=2)
+    assert "claims a length of 0 samples" in line
+
+
+def test_a_run_without_a_model_says_which_run_to_give(spoiled, records, capsys, tmp_path):
+    folder = spoiled(status=lambda _: "FAILED")
+    shutil.rmtree(folder / "model")
+    line = refused(capsys, folder, records / "s001", "--output", tmp_path / "out", code=2)
+    assert "run made (" in line
+    assert "FAILED) has no model; use a run that FINISHED" in line
+
+
+@pytest.mark.parametrize("name", ["dataset.baseline", "dataset.relocate_ms", "grouping.classes.V"])
+def test_a_run_that_does_not_say_how_beats_were_prepared_is_refused(
+    spoiled, records, capsys, tmp_path, name
+):
+    folder = spoiled(params=lambda kept: {key: value for key, value in kept.items() if key != name})
+    line = refused(capsys, folder, records / "s001", "--output", tmp_path / "out", code=2)
+    assert f"run made keeps no parameter {name}" in line
+
+
+def test_a_preparation_of_another_version_is_refused(spoiled, records, capsys, tmp_path):
+    folder = spoiled(params=lambda kept: kept | {"dataset.baseline": "wavelet"})
+    line = refused(capsys, folder, records / "s001", "--output", tmp_path / "out", code=2)
+    assert "in a way this version does not know: dataset.baseline='wavelet' is not usable" in line
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_to_is_one_line(made, records, capsys, tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    line = refused(capsys, made, records / "s001", "--output", tmp_path / "closed" / "out", code=2)
+    assert "--output" in line
+
+
+def test_a_folder_that_is_no_run_is_refused(records, capsys, tmp_path):
+    line = refused(capsys, tmp_path, records / "s001", "--output", tmp_path / "out", code=2)
+    assert "not the folder of a run" in line
+
+
+def test_a_run_that_is_nowhere_is_refused(records, capsys, tmp_path):
+    store = f"sqlite:///{tmp_path}/none.db"
+    line = refused(
+        capsys, "0" * 32, "--store", store, records / "s001", "--output", tmp_path / "out", code=2
+    )
+    assert "there are no runs" in line
+    assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["{records}/s009"], 2, "s009 was not found: there is no s009.hea"),
+        (["{records}/s0.9"], 2, "is refused: only letters, digits"),
+        (
+            ["{records}/s001", "--beats=reference", "--annotator=qrs"],
+            2,
+            "s001.qrs; type --beats detector, or --annotator",
+        ),
+        (["{records}/s001", "--annotator=../atr"], 2, "the annotator '../atr' is refused"),
+        (["{records}/s001", "--extension=atr"], 2, "the extension 'atr' is refused"),
+        (["{records}/s001", "{records}/s001.hea"], 2, "two records are called s001"),
+        (
+            ["{records}/s001", "{records}/../copy/x1"],
+            2,
+            "copy/x1 hold the same signal and would be counted twice",
+        ),
+        (["{records}/s001", "--output={records}"], 2, "lies among records"),
+        (
+            ["{records}/s001", "--output={records}/predictions", "--overwrite"],
+            2,
+            "lies among records",
+        ),
+        (["{records}/s001", "--beats=both"], 2, "argument --beats: invalid choice: 'both'"),
+        ([], 2, "the following arguments are required: RECORD"),
+    ],
+)
+def test_a_bad_argument_is_one_line_before_the_run_is_looked_at(
+    records, capsys, arguments, code, words
+):
+    before = contents(records)
+    filled = [argument.format(records=records) for argument in arguments]
+    assert words in refused(capsys, "nowhere", *filled, code=code)
+    assert contents(records) == before
+
+
+def test_a_run_must_be_given(capsys):
+    assert "the following arguments are required: RUN, RECORD" in refused(capsys, code=2)
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from ecgexp.cli import predict;"
+        "assert not {'wfdb', 'scipy', 'tensorflow', 'mlflow', 'pandas'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=20)

@@ -1,0 +1,208 @@
+import io
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from ecgexp.cli import doctor
+from ecgexp.cli.doctor_checks import (
+    Finding,
+    Settings,
+    check_data,
+    check_devices,
+    check_machine,
+    check_store,
+    check_versions,
+)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(
+        data_root=tmp_path / "data",
+        store=f"sqlite:///{tmp_path}/mlruns/mlflow.db",
+        runs_dir=tmp_path / "outputs",
+        close_stale=False,
+    )
+
+
+def shown(findings):
+    text = io.StringIO()
+    Console(file=text, width=100).print(doctor.report(findings))
+    return text.getvalue()
+
+
+def test_every_line_shows_its_mark_and_what_to_do():
+    lines = shown([
+        Finding(what="Python", state="good", found="3.11.7"),
+        Finding(what="GPU", state="note", found="no [cuda] here", advice="`uv run --extra gpu`"),
+        Finding(what="disk", state="bad", found="full"),
+    ]).splitlines()  # fmt: skip
+    assert [line[0] for line in lines] == ["✓", "!", "✗"]
+    assert "no [cuda] here" in lines[1]
+    assert "`uv run --extra gpu`" in lines[1]
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys; from ecgexp.cli import doctor; assert not {'mlflow', 'tensorflow', 'wfdb'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
+
+
+def test_a_missing_essential_package_is_bad_and_another_a_note(settings, monkeypatch):
+    real = metadata.version
+
+    def version(name):
+        if name in ("wfdb", "dp-accounting"):
+            raise metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    states = {finding.what: (finding.state, finding.advice) for finding in check_versions(settings)}
+    assert states["wfdb"] == ("bad", "install it: `uv sync`")
+    assert states["dp-accounting"] == ("note", "only private runs need it: `uv sync`")
+
+
+def test_a_full_disk_is_bad(settings, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10 * 2**20))
+    disk = next(finding for finding in check_machine(settings) if finding.what == "disk")
+    assert disk.state == "bad"
+    assert "hydra.run.dir" in disk.advice
+
+
+def test_no_data_is_a_note_with_the_command(settings):
+    (finding,) = check_data(settings)
+    assert finding.state == "note"
+    assert "mitdb, svdb, incartdb, mitdb_csv not below" in finding.found
+    assert "scripts/fetch_data.py" in finding.advice
+
+
+def test_a_database_with_holes_is_counted(settings):
+    folder = settings.data_root / "mitdb" / "1.0.0"
+    folder.mkdir(parents=True)
+    for name in ("100.hea", "100.dat", "100.atr", "101.hea"):
+        (folder / name).touch()
+    mitdb = next(finding for finding in check_data(settings) if finding.what == "mitdb")
+    assert mitdb.state == "note"
+    assert "1 of 48 records" in mitdb.found
+    assert "fetch_data.py mitdb" in mitdb.advice
+
+
+@pytest.mark.real_data
+def test_the_real_database_is_complete(settings, real_root):
+    real = Settings(
+        data_root=real_root, store=settings.store, runs_dir=settings.runs_dir, close_stale=False
+    )
+    mitdb = next(finding for finding in check_data(real) if finding.what == "mitdb")
+    assert (mitdb.state, mitdb.found.split(" in ")[0]) == ("good", "48 of 48 records")
+
+
+def test_a_store_that_is_not_there_yet_is_fine_and_not_made(settings, tmp_path):
+    (finding,) = check_store(settings)
+    assert finding.state == "good"
+    assert "none yet" in finding.found
+    assert not (tmp_path / "mlruns").exists()
+
+
+def test_a_damaged_store_is_bad(settings, tmp_path):
+    (tmp_path / "mlruns").mkdir()
+    (tmp_path / "mlruns" / "mlflow.db").write_bytes(b"no database" * 1000)
+    (finding,) = check_store(settings)
+    assert finding.state == "bad"
+    assert "the file cannot be used" in finding.found
+
+
+def test_a_server_out_of_reach_is_bad_and_its_password_hidden(settings):
+    away = Settings(
+        data_root=settings.data_root,
+        store="http://me:hunter2@127.0.0.1:9",
+        runs_dir=settings.runs_dir,
+        close_stale=False,
+    )
+    text = shown(list(check_store(away)))
+    assert text.startswith("✗")
+    assert "***@127.0.0.1:9" in text
+    assert "hunter2" not in text
+
+
+def test_runs_of_a_server_are_looked_after_too(settings, monkeypatch):
+    from ecgexp.tracking.mlflow.health import StaleRun
+
+    monkeypatch.setattr("ecgexp.tracking.mlflow.store.reach", lambda _: None)
+    for name in ("find_stale", "close_stale"):
+        monkeypatch.setattr(
+            f"ecgexp.tracking.mlflow.health.{name}",
+            lambda _: [StaleRun(run_id="a" * 32, name="left behind")],
+        )
+    server = {
+        "data_root": settings.data_root,
+        "store": "http://me:hunter2@host",
+        "runs_dir": settings.runs_dir,
+    }
+    answers, stale = check_store(Settings(**server, close_stale=False))
+    assert answers.found == "http://***@host answers"
+    assert "1 say RUNNING, but their process is gone: left behind" in stale.found
+    assert (
+        "1 marked KILLED: left behind"
+        in list(check_store(Settings(**server, close_stale=True)))[-1].found
+    )
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from ecgexp.tracking.settings import MlflowTracking
+MlflowTracking().start(run_name="abandoned", run_dir=None, base_dir=Path(sys.argv[1]))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_a_run_whose_process_was_killed_is_found_and_closed_and_living_ones_are_not(
+    settings, tmp_path
+):
+    from ecgexp.tracking.settings import MlflowTracking
+
+    living = MlflowTracking().start(run_name="living", run_dir=None, base_dir=tmp_path)
+    assert (
+        subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False).returncode == -9
+    )
+    runs = list(check_store(settings))[-1]
+    assert runs.state == "note"
+    assert "1 say RUNNING, but their process is gone: abandoned" in runs.found
+    assert "--close-stale" in runs.advice
+
+    closing = Settings(
+        data_root=settings.data_root,
+        store=settings.store,
+        runs_dir=settings.runs_dir,
+        close_stale=True,
+    )
+    assert "1 marked KILLED: abandoned" in list(check_store(closing))[-1].found
+    assert "none says RUNNING without its process" in list(check_store(settings))[-1].found
+    living.finish("FINISHED")
+
+
+def test_the_exit_code_says_whether_something_essential_is_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    light = tuple(entry for entry in doctor._CHECKS if entry[1] is not check_devices)
+    monkeypatch.setattr(doctor, "_CHECKS", light)
+    assert doctor.main([]) == 0
+    assert "Ready" in capsys.readouterr().out
+    monkeypatch.setattr(
+        doctor, "_CHECKS", (*light, ("", lambda _: [Finding(what="x", state="bad", found="gone")]))
+    )
+    assert doctor.main([]) == 1
+    assert "1 to fix" in capsys.readouterr().out
+
+
+def test_finding_is_one_line_when_redirected(tmp_path, monkeypatch, capsys):
+    path = "/".join(["a folder"] * 40)
+    found = Finding(what="store", state="good", found=path, advice="look at it")
+    monkeypatch.setattr(doctor, "_CHECKS", (("", lambda _: [found]),))
+    assert doctor.main(["--runs-dir", str(tmp_path)]) == 0
+    assert path in capsys.readouterr().out.splitlines()[0]
