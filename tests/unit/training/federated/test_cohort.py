@@ -64,12 +64,8 @@ def test_dropout_does_not_depend_on_who_was_sampled_or_in_which_order():
 
 def test_dropout_has_its_rate_and_is_independent_between_rounds():
     drawn_with = step_randomness(SIMULATION)
-    failed = np.array(
-        [
-            [name not in present(IDS, drawn_with, round_num) for name in IDS]
-            for round_num in range(1, 401)
-        ]
-    )
+    rounds = (present(IDS, drawn_with, round_num) for round_num in range(1, 401))
+    failed = np.array([[name not in there for name in IDS] for there in rounds])
     assert abs(failed.mean() - 0.3) < 5 * np.sqrt(0.3 * 0.7 / failed.size)
     assert abs(np.corrcoef(failed[:-1].ravel(), failed[1:].ravel())[0, 1]) < 5 / np.sqrt(
         failed.size

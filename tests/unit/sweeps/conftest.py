@@ -1,0 +1,1 @@
+from accounting_memory import remembered_epsilons as remembered_epsilons
