@@ -23,10 +23,11 @@ def log_data(tracker: Tracker, run_data: RunData) -> None:
     tracker.log_dataset(dataset)
     tracker.set_tags(
         {
-            "dataset.name": beats.database, "dataset.digest": beats.digest,
+            "dataset.name": beats.database,
+            "dataset.digest": beats.digest,
             "dataset.test_sha256": test_sha256(run_data),
         }
-    )  # fmt: skip
+    )
     tracker.log_dict(describe_data(run_data), "data.json")
     log_partition(tracker, run_data)
 
@@ -185,9 +186,16 @@ def log_privacy(tracker: Tracker, statement: PrivacyStatement) -> dict[str, floa
         {"privacy": statement.line(), "privacy.guarantee": str(values["guarantee"]).lower()}
     )
     names = (
-        "epsilon", "epsilon_pld", "epsilon_rdp", "epsilon_replace_one", "delta", "epsilon_if_noise_were_secret",
-        "noise_multiplier", "sampling_probability", "steps",  # what a target ε or a budget made of the settings
-    )  # fmt: skip
+        "epsilon",
+        "epsilon_pld",
+        "epsilon_rdp",
+        "epsilon_replace_one",
+        "delta",
+        "epsilon_if_noise_were_secret",
+        "noise_multiplier",
+        "sampling_probability",
+        "steps",  # what a target ε or a budget made of the settings
+    )
     return {f"privacy/{name}": values[name] for name in names if values.get(name) is not None}
 
 

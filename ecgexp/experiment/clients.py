@@ -54,9 +54,13 @@ def client_scores(run_data: RunData, split: str, probabilities: np.ndarray) -> C
     """
     rows, data = run_data.indices[split], run_data.data
     return score_clients(
-        run_data.partition.parts[split], rows, data.labels[rows], probabilities.argmax(axis=1), data.class_names,
+        run_data.partition.parts[split],
+        rows,
+        data.labels[rows],
+        probabilities.argmax(axis=1),
+        data.class_names,
         run_data.baseline_class(rows),
-    )  # fmt: skip
+    )
 
 
 def notes(run_data: RunData, split: str, probabilities: np.ndarray) -> list[str]:

@@ -75,8 +75,15 @@ class RunData:
 
 
 def load_run_data(
-    *, dataset: Any, grouping: Any, split: Any, partition: Any, features: Any, seeds: Seeds, on_progress: Callable[..., None]
-) -> RunData:  # fmt: skip
+    *,
+    dataset: Any,
+    grouping: Any,
+    split: Any,
+    partition: Any,
+    features: Any,
+    seeds: Seeds,
+    on_progress: Callable[..., None],
+) -> RunData:
     """Loads, groups, splits, deals to clients and transforms the beats.
 
     Raises:
@@ -89,9 +96,13 @@ def load_run_data(
     parts = split.split(beats, seeds.generator("split"))
     check_split(beats, parts)
     return assemble(
-        beats, parts, partition, seeds, features=lambda: transform_beats(features, beats),
+        beats,
+        parts,
+        partition,
+        seeds,
+        features=lambda: transform_beats(features, beats),
         overlap=overlap_of(beats, parts.train, dataset.window_samples[0]),
-    )  # fmt: skip
+    )
 
 
 def load_beats(
@@ -121,9 +132,14 @@ def load_beats(
 
 
 def assemble(
-    beats: BeatSet, parts: Split, partition: Any, seeds: Seeds, *, features: Callable[[], Mapping[str, np.ndarray]],
+    beats: BeatSet,
+    parts: Split,
+    partition: Any,
+    seeds: Seeds,
+    *,
+    features: Callable[[], Mapping[str, np.ndarray]],
     overlap: Overlap | None = None,
-) -> RunData:  # fmt: skip
+) -> RunData:
     """Deals split beats to clients and puts together what a trainer gets.
 
     Args:
@@ -140,7 +156,13 @@ def assemble(
     partition = partition.assign(beats, parts, seeds.generator("partition"))
     check_partition(partition, parts)
     data = TrainingData(
-        features=features(), labels=beats.labels, train=parts.train, class_names=beats.class_names,
-        record_ids=beats.record_ids, patient_ids=beats.patient_ids, clients=partition.train, overlap=overlap,
-    )  # fmt: skip
+        features=features(),
+        labels=beats.labels,
+        train=parts.train,
+        class_names=beats.class_names,
+        record_ids=beats.record_ids,
+        patient_ids=beats.patient_ids,
+        clients=partition.train,
+        overlap=overlap,
+    )
     return RunData(beats=beats, split=parts, partition=partition, data=data)

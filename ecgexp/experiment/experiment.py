@@ -88,9 +88,11 @@ class Experiment:
         self._check_privacy()
         self._check_clients()
         self.federated_baselines.check(
-            self.trainer, is_pooled=isinstance(self.partition, Pooled), is_private=self.is_private,
+            self.trainer,
+            is_pooled=isinstance(self.partition, Pooled),
+            is_private=self.is_private,
             evaluates_test="test" in self.evaluate_on,
-        )  # fmt: skip
+        )
 
     def _check_classes(self) -> None:
         """Every class has metrics of its own."""
@@ -173,9 +175,14 @@ class Experiment:
     def load_run_data(self, seeds: Seeds, on_progress: Callable[..., None]) -> RunData:
         """Its beats, split, dealt and transformed; see `ecgexp.experiment.data.load_run_data`."""
         run_data = load_run_data(
-            dataset=self.dataset, grouping=self.grouping, split=self.split, partition=self.partition, features=self.features,
-            seeds=seeds, on_progress=on_progress,
-        )  # fmt: skip
+            dataset=self.dataset,
+            grouping=self.grouping,
+            split=self.split,
+            partition=self.partition,
+            features=self.features,
+            seeds=seeds,
+            on_progress=on_progress,
+        )
         if self.has_privacy_guarantee:
             holdout = {name: rows for name, rows in run_data.indices.items() if name != "train"}
             check_units_apart(

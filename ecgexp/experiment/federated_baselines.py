@@ -125,9 +125,10 @@ def evaluate_baselines(
     """
     asked, train = experiment.federated_baselines, run_data.partition.train
     comparison = FederatedComparison(
-        scores=client_scores(run_data, "test", probabilities), train_beats={name: len(rows) for name, rows in train.items()},
+        scores=client_scores(run_data, "test", probabilities),
+        train_beats={name: len(rows) for name, rows in train.items()},
         one_class=clients_of_one_class(run_data.data.labels, train),
-    )  # fmt: skip
+    )
     comparison.overall[GLOBAL] = _overall(run_data, probabilities)
     with training_loop.scope():
         trainings = _Trainings(experiment.trainer, training_loop, console)
@@ -169,9 +170,12 @@ class _Trainings:
     def __post_init__(self):
         trainer = self.trainer
         alike = Centralized(
-            batch_size=trainer.client_batch_size, optimizer=trainer.client_optimizer, momentum=trainer.client_momentum,
-            learning_rate=trainer.client_learning_rate, schedule="constant",
-        )  # fmt: skip
+            batch_size=trainer.client_batch_size,
+            optimizer=trainer.client_optimizer,
+            momentum=trainer.client_momentum,
+            learning_rate=trainer.client_learning_rate,
+            schedule="constant",
+        )
         self.rates = client_rates(trainer)
         self.retraining = self.training_loop.retraining(alike)
 

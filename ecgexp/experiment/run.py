@@ -87,9 +87,16 @@ def run(
                 tracker.log_text(resolved_yaml, "config.yaml")
             with publishing.logging():
                 found = _run_tracked(
-                    experiment, run_dir, tracker, console, publishing, admit, resume=resume, name=name or experiment.title,
+                    experiment,
+                    run_dir,
+                    tracker,
+                    console,
+                    publishing,
+                    admit,
+                    resume=resume,
+                    name=name or experiment.title,
                     sweep=(tags or {}).get("sweep"),
-                )  # fmt: skip
+                )
             result = replace(
                 publishing.result(found),
                 run_id=tracker.run_id,
@@ -128,9 +135,17 @@ def run(
 
 
 def _run_tracked(
-    experiment: Experiment, run_dir: Path, tracker: Tracker, console: Console, publishing: Publishing, admit: Admission | None,
-    *, resume: bool, name: str, sweep: str | None,
-) -> Result:  # fmt: skip
+    experiment: Experiment,
+    run_dir: Path,
+    tracker: Tracker,
+    console: Console,
+    publishing: Publishing,
+    admit: Admission | None,
+    *,
+    resume: bool,
+    name: str,
+    sweep: str | None,
+) -> Result:
     told, seeds = _Told(publishing, console), Seeds(experiment.seed)
     for line in experiment.notices():
         told.print("marks", line)
@@ -157,9 +172,13 @@ def _run_tracked(
     if admit is not None:
         admit(training_loop.ledger, run_data.beats.digest)
     loss = Loss(
-        run_dir=str(run_dir.absolute()), name=name, run_id=tracker.run_id, sweep=sweep, training_population=training_population,
+        run_dir=str(run_dir.absolute()),
+        name=name,
+        run_id=tracker.run_id,
+        sweep=sweep,
+        training_population=training_population,
         spent=PrivacySpent.of(training_loop.ledger),
-    )  # fmt: skip
+    )
     recorded = Losses(experiment.tracking.private_dir()).begin(loss, resumes=resume)
     if experiment.is_private and experiment.trainer.needs_clients:
         with console.progress_bar("what is within reach") as progress_bar:
@@ -182,10 +201,16 @@ def _run_tracked(
     artifacts.log_model(tracker, run_data, training_loop.classifier(model_selector), run_dir)
     recorded.finish(None if statement is None else statement.event)
     return Result(
-        status="FINISHED", metrics=metrics, undefined=scores.undefined, classes_in_average=scores.classes_in_average,
-        notes=told.of_result(), selection=model_selector.as_dict(), data=artifacts.describe_data(run_data),
-        privacy=None if statement is None else statement.as_dict(), marks={**experiment.marks(), **further.marks},
-    )  # fmt: skip
+        status="FINISHED",
+        metrics=metrics,
+        undefined=scores.undefined,
+        classes_in_average=scores.classes_in_average,
+        notes=told.of_result(),
+        selection=model_selector.as_dict(),
+        data=artifacts.describe_data(run_data),
+        privacy=None if statement is None else statement.as_dict(),
+        marks={**experiment.marks(), **further.marks},
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,9 +223,14 @@ class _Scores:
 
 
 def _evaluate(
-    experiment: Experiment, run_data: RunData, training_loop: TrainingLoop, model_selector: ModelSelector, tracker: Tracker, console: Console,
+    experiment: Experiment,
+    run_data: RunData,
+    training_loop: TrainingLoop,
+    model_selector: ModelSelector,
+    tracker: Tracker,
+    console: Console,
     told: "_Told",
-) -> _Scores:  # fmt: skip
+) -> _Scores:
     """Scores the chosen weights: the test beats are looked at here, once, and nothing is decided after it."""
     metrics, undefined, predicted, classes_in_average = {}, {}, {}, {}
     for split in experiment.evaluate_on:

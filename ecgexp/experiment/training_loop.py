@@ -207,10 +207,15 @@ class TrainingLoop:
             return iter(())
         experiment = self._experiment
         return experiment.trainer.train(
-            self._run_data.data, build_model=self._build_model, loss=experiment.loss.build(self._run_data.class_counts),
-            augmentation=experiment.augmentation, ledger=self.ledger, seeds=self._seeds, on_progress=on_progress,
+            self._run_data.data,
+            build_model=self._build_model,
+            loss=experiment.loss.build(self._run_data.class_counts),
+            augmentation=experiment.augmentation,
+            ledger=self.ledger,
+            seeds=self._seeds,
+            on_progress=on_progress,
             resume_from=None if training_state is None else training_state.trainer,
-        )  # fmt: skip
+        )
 
     def _keep(
         self,
@@ -280,10 +285,15 @@ class TrainingLoop:
             self.probabilities(model_selector.weights, rows), beats.class_names
         )
         evaluation = evaluate(
-            labels=beats.labels[rows], probabilities=probabilities, class_names=beats.class_names,
-            record_ids=beats.record_ids[rows], patient_ids=beats.patient_ids[rows], majority_class=run_data.baseline_class(rows),
-            rng=self._seeds.generator(f"bootstrap/{split}"), num_resamples=self._experiment.num_resamples,
-        )  # fmt: skip
+            labels=beats.labels[rows],
+            probabilities=probabilities,
+            class_names=beats.class_names,
+            record_ids=beats.record_ids[rows],
+            patient_ids=beats.patient_ids[rows],
+            majority_class=run_data.baseline_class(rows),
+            rng=self._seeds.generator(f"bootstrap/{split}"),
+            num_resamples=self._experiment.num_resamples,
+        )
         return evaluation, probabilities
 
     def validate(self, weights: list[np.ndarray]) -> dict[str, float]:
@@ -312,19 +322,31 @@ class TrainingLoop:
 
         experiment, run_data = self._experiment, self._run_data
         return Retraining(
-            settings, run_data.data, build_model=self._build_model, loss=experiment.loss.build(run_data.class_counts),
-            augmentation=experiment.augmentation, seeds=self._seeds,
-        )  # fmt: skip
+            settings,
+            run_data.data,
+            build_model=self._build_model,
+            loss=experiment.loss.build(run_data.class_counts),
+            augmentation=experiment.augmentation,
+            seeds=self._seeds,
+        )
 
     def classifier(self, model_selector: ModelSelector) -> Classifier:
         """The chosen weights with everything needed to score a raw window."""
         beats = self._run_data.beats
         return Classifier(
-            builder=self._experiment.model, features=self._experiment.features, weights=model_selector.weights,
-            class_names=beats.class_names, window=beats.signals_mv.shape[1], lead_names=beats.lead_names, fs_hz=beats.fs_hz,
-            before_samples=self._experiment.dataset.window_samples[0], database=beats.database,
-            classes_without_training_beats=None if self._experiment.withholds else absent_classes(self._run_data.counts["train"]),
-        )  # fmt: skip
+            builder=self._experiment.model,
+            features=self._experiment.features,
+            weights=model_selector.weights,
+            class_names=beats.class_names,
+            window=beats.signals_mv.shape[1],
+            lead_names=beats.lead_names,
+            fs_hz=beats.fs_hz,
+            before_samples=self._experiment.dataset.window_samples[0],
+            database=beats.database,
+            classes_without_training_beats=None
+            if self._experiment.withholds
+            else absent_classes(self._run_data.counts["train"]),
+        )
 
     def _check_metric(self) -> None:
         """Refuses a selection metric that no epoch will have, before the first epoch is trained for it."""

@@ -101,9 +101,13 @@ class Classifier:
         return self.features.uses_template
 
     def predict_probabilities(
-        self, signals_mv: np.ndarray, rr: np.ndarray | None = None, templates_mv: np.ndarray | None = None, *,
+        self,
+        signals_mv: np.ndarray,
+        rr: np.ndarray | None = None,
+        templates_mv: np.ndarray | None = None,
+        *,
         batch_size: int = 1024,
-    ) -> np.ndarray:  # fmt: skip
+    ) -> np.ndarray:
         """Class probabilities of raw windows.
 
         Args:

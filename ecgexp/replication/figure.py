@@ -27,9 +27,12 @@ _TITLES = {
     "federated": "Ten records, federated",
 }
 _STYLES = {
-    "as_printed": (VERMILION, "-", "o"), "right_count": (ORANGE, "--", "s"), "tight": (SKY, "-.", "^"),
-    "ten_copies": (PURPLE, "-", "D"), "no_amplification": (BLUE, "-", "v"),
-}  # fmt: skip
+    "as_printed": (VERMILION, "-", "o"),
+    "right_count": (ORANGE, "--", "s"),
+    "tight": (SKY, "-.", "^"),
+    "ten_copies": (PURPLE, "-", "D"),
+    "no_amplification": (BLUE, "-", "v"),
+}
 
 
 @styled
@@ -46,9 +49,11 @@ def study_figure(measured: Sequence[StageResult], ladders: Sequence[Ladder]) -> 
     source = f"{', '.join(databases)}, test; {seeds}; a narrowed network"
     rows = sum(1 if one.stage.corrected else 2.4 for one in measured)
     figure = new_figure(
-        11.5, max(4.6, 1.6 + 0.34 * rows), title="The replicated study as its protocol errors are removed one after another",
+        11.5,
+        max(4.6, 1.6 + 0.34 * rows),
+        title="The replicated study as its protocol errors are removed one after another",
         source=source,
-    )  # fmt: skip
+    )
     left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
     _draw_scores(left, measured)
     _draw_ladders(right, ladders)
@@ -78,9 +83,18 @@ def _draw_scores(axes: Any, measured: Sequence[StageResult]) -> None:
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=True, axis="x")
     handles = [
-        axes.plot([], [], "o", color=BLUE, label="accuracy")[0], axes.plot([], [], "D", color=VERMILION, label="macro F1")[0],
-        axes.plot([], [], "|", color=INK, markersize=11, markeredgewidth=1.6, label="majority-class baseline")[0],
-    ]  # fmt: skip
+        axes.plot([], [], "o", color=BLUE, label="accuracy")[0],
+        axes.plot([], [], "D", color=VERMILION, label="macro F1")[0],
+        axes.plot(
+            [],
+            [],
+            "|",
+            color=INK,
+            markersize=11,
+            markeredgewidth=1.6,
+            label="majority-class baseline",
+        )[0],
+    ]
     axes.legend(
         handles=handles,
         loc="upper center",

@@ -65,8 +65,9 @@ class CopiedBefore:
         steps = augmentation.steps if isinstance(augmentation, Chain) else (augmentation,)
         rest = tuple(step for step in steps if step.num_views == 1)
         return cls(
-            copies=next(step for step in steps if step.num_views > 1), rest=Chain(steps=rest) if rest else NoAugmentation()
-        )  # fmt: skip
+            copies=next(step for step in steps if step.num_views > 1),
+            rest=Chain(steps=rest) if rest else NoAugmentation(),
+        )
 
     @property
     def name(self) -> str:

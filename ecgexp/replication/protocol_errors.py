@@ -13,13 +13,20 @@ Protocol = Literal["central", "dp", "federated"]
 
 _EVERYWHERE = frozenset({"stand_in_lead", "default_to_normal"})
 _OF: Mapping[str, frozenset[str]] = {
-    "central": _EVERYWHERE | {"augment_before_split", "split_by_beat", "beat_cap", "last_checkpoint", "autoscale"},
-    "dp": _EVERYWHERE | {
-        "split_by_beat", "last_checkpoint", "noise_never_runs", "batch_norm_under_dp", "epsilon_of_all_rows",
-        "shuffled_as_poisson", "copies_as_beats",
+    "central": _EVERYWHERE
+    | {"augment_before_split", "split_by_beat", "beat_cap", "last_checkpoint", "autoscale"},
+    "dp": _EVERYWHERE
+    | {
+        "split_by_beat",
+        "last_checkpoint",
+        "noise_never_runs",
+        "batch_norm_under_dp",
+        "epsilon_of_all_rows",
+        "shuffled_as_poisson",
+        "copies_as_beats",
     },
     "federated": _EVERYWHERE | {"one_round_less", "shifted_images"},
-}  # fmt: skip
+}
 
 
 @settings

@@ -111,9 +111,10 @@ def reported(errors: ProtocolErrors, plan: PrivacyPlan, *, all_rows: int) -> Rep
     )
     had_it_run = _epsilon(_event(errors, plan), plan)
     return ReportedEpsilons(
-        as_printed=_epsilon(printed.dp_event, printed), had_it_run=had_it_run,
+        as_printed=_epsilon(printed.dp_event, printed),
+        had_it_run=had_it_run,
         that_ran=math.inf if errors.noise_never_runs else had_it_run,
-    )  # fmt: skip
+    )
 
 
 def reported_of(
@@ -147,9 +148,15 @@ def _ladder(noise: float) -> Ladder:
         as_printed=_epsilon(_over(plan, ALL_ROWS).dp_event, replace(plan, accountant="rdp")),
         right_count=_epsilon(plan.dp_event, replace(plan, accountant="rdp")),
         tight=_epsilon(plan.dp_event, plan),
-        ten_copies=_epsilon(_event(ProtocolErrors(protocol="dp", copies_as_beats=True), plan), plan, interval=_COARSE),
-        no_amplification=_epsilon(_event(ProtocolErrors(protocol="dp", shuffled_as_poisson=True), plan), plan),
-    )  # fmt: skip
+        ten_copies=_epsilon(
+            _event(ProtocolErrors(protocol="dp", copies_as_beats=True), plan),
+            plan,
+            interval=_COARSE,
+        ),
+        no_amplification=_epsilon(
+            _event(ProtocolErrors(protocol="dp", shuffled_as_poisson=True), plan), plan
+        ),
+    )
 
 
 def _over(plan: PrivacyPlan, num_units: int) -> PrivacyPlan:

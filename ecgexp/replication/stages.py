@@ -12,16 +12,28 @@ PROTOCOLS: tuple[Protocol, ...] = ("central", "dp", "federated")
 # longer are first, while there are only 20 000 beats. `default_to_normal` is before all that change the probabilities.
 _ORDER: dict[Protocol, tuple[tuple[str, ...], ...]] = {
     "central": (
-        ("default_to_normal",), ("last_checkpoint",), ("stand_in_lead",), ("augment_before_split",), ("beat_cap",),
-        ("split_by_beat",), ("autoscale",),
+        ("default_to_normal",),
+        ("last_checkpoint",),
+        ("stand_in_lead",),
+        ("augment_before_split",),
+        ("beat_cap",),
+        ("split_by_beat",),
+        ("autoscale",),
     ),
     "dp": (
         ("noise_never_runs", "batch_norm_under_dp"),
-        ("epsilon_of_all_rows", "shuffled_as_poisson", "copies_as_beats", "default_to_normal", "last_checkpoint", "stand_in_lead",
-         "split_by_beat"),
+        (
+            "epsilon_of_all_rows",
+            "shuffled_as_poisson",
+            "copies_as_beats",
+            "default_to_normal",
+            "last_checkpoint",
+            "stand_in_lead",
+            "split_by_beat",
+        ),
     ),
     "federated": (("shifted_images",), ("one_round_less", "default_to_normal", "stand_in_lead")),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,14 +14,21 @@ from ecgexp.replication.reported_epsilon import Ladder
 _SCORES = ("accuracy", "macro_f1")
 # Column of the CSV -> metric.
 _COLUMNS = {
-    "accuracy": "test/accuracy", "macro_f1": "test/macro_f1", "always_commonest": "test/majority/accuracy",
-    "epsilon_as_printed": "replication/epsilon_as_printed", "epsilon_had_it_run": "replication/epsilon_had_it_run",
+    "accuracy": "test/accuracy",
+    "macro_f1": "test/macro_f1",
+    "always_commonest": "test/majority/accuracy",
+    "epsilon_as_printed": "replication/epsilon_as_printed",
+    "epsilon_had_it_run": "replication/epsilon_had_it_run",
     "epsilon": "privacy/epsilon",
-}  # fmt: skip
+}
 LADDER_NAMES = {
-    "as_printed": "as printed", "right_count": "row count corrected, RDP", "tight": "row count corrected, PLD",
-    "ten_copies": "ten copies of each beat", "no_amplification": "shuffled batches", "that_ran": "executed steps",
-}  # fmt: skip
+    "as_printed": "as printed",
+    "right_count": "row count corrected, RDP",
+    "tight": "row count corrected, PLD",
+    "ten_copies": "ten copies of each beat",
+    "no_amplification": "shuffled batches",
+    "that_ran": "executed steps",
+}
 
 
 def study_tables(measured: Sequence[StageResult]) -> list[Table]:
@@ -126,9 +133,17 @@ def study_csv(measured: Sequence[StageResult], ladders: Sequence[Ladder]) -> str
     for one in measured:
         for run in one.runs:
             writer.writerow(
-                [one.stage.protocol, " ".join(one.stage.corrected), " ".join(one.stage.left), run.seed, run.run_id,
-                 run.noise_multiplier, *(run.metrics.get(metric, "") for metric in _COLUMNS.values()), *[""] * (len(LADDER_NAMES) - 1)]
-            )  # fmt: skip
+                [
+                    one.stage.protocol,
+                    " ".join(one.stage.corrected),
+                    " ".join(one.stage.left),
+                    run.seed,
+                    run.run_id,
+                    run.noise_multiplier,
+                    *(run.metrics.get(metric, "") for metric in _COLUMNS.values()),
+                    *[""] * (len(LADDER_NAMES) - 1),
+                ]
+            )
     for ladder in ladders:
         printed, *others = (getattr(ladder, name) for name in LADDER_NAMES)
         cells = [printed if column == "epsilon_as_printed" else "" for column in _COLUMNS]

@@ -33,10 +33,11 @@ def build_process(
       weighted: clients count by their beats; if not, all alike, which privacy demands.
     """
     common: dict[str, Any] = {
-        "model_fn": model_fn, "model_aggregator": aggregator,
+        "model_fn": model_fn,
+        "model_aggregator": aggregator,
         # Iterating over the batches is nearly twice as fast on a CPU as TFF's default, a reduction of the dataset.
         "loop_implementation": tff.learning.LoopImplementation.DATASET_ITERATOR,
-    }  # fmt: skip
+    }
     server = _server_optimizer(settings)
     algorithms = tff.learning.algorithms
     if settings.algorithm == "fedsgd":
@@ -52,9 +53,12 @@ def build_process(
             client_optimizer_fn=_client_optimizer(settings, settings.client_learning_rate), **common
         )
     return algorithms.build_weighted_fed_avg_with_optimizer_schedule(
-        client_learning_rate_fn=_rates(settings.client_schedule, settings.client_learning_rate, settings.num_rounds),
-        client_optimizer_fn=lambda rate: _client_optimizer(settings, rate), **common,
-    )  # fmt: skip
+        client_learning_rate_fn=_rates(
+            settings.client_schedule, settings.client_learning_rate, settings.num_rounds
+        ),
+        client_optimizer_fn=lambda rate: _client_optimizer(settings, rate),
+        **common,
+    )
 
 
 def _mime_lite(
@@ -68,9 +72,14 @@ def _mime_lite(
         )
         return tff.learning.algorithms.build_weighted_mime_lite(base_optimizer=base, **common)
     return tff.learning.algorithms.build_mime_lite_with_optimizer_schedule(
-        learning_rate_fn=_rates(settings.client_schedule, settings.client_learning_rate, settings.num_rounds),
-        base_optimizer=_optimizer(settings.client_optimizer, settings.client_learning_rate, settings.client_momentum), **common,
-    )  # fmt: skip
+        learning_rate_fn=_rates(
+            settings.client_schedule, settings.client_learning_rate, settings.num_rounds
+        ),
+        base_optimizer=_optimizer(
+            settings.client_optimizer, settings.client_learning_rate, settings.client_momentum
+        ),
+        **common,
+    )
 
 
 def _client_optimizer(settings: FederatedSettings, rate: Any) -> tff.learning.optimizers.Optimizer:

@@ -24,9 +24,15 @@ class ClientBatches:
     """
 
     def __init__(
-        self, data: TrainingData, augmentation: Any, client_ids: Sequence[str], *, client_epochs: int, batch_size: int,
+        self,
+        data: TrainingData,
+        augmentation: Any,
+        client_ids: Sequence[str],
+        *,
+        client_epochs: int,
+        batch_size: int,
         seeds: Seeds,
-    ):  # fmt: skip
+    ):
         self._data, self._seeds = data, seeds
         self._client_ids, self._epochs, self._batch_size = (
             tuple(client_ids),

@@ -51,9 +51,13 @@ class ClientModel(tff.learning.models.VariableModel):
     """
 
     def __init__(
-        self, keras_model: tf.keras.Model, loss: Callable[..., Any], augment: Callable[..., Any], input_spec: Any,
+        self,
+        keras_model: tf.keras.Model,
+        loss: Callable[..., Any],
+        augment: Callable[..., Any],
+        input_spec: Any,
         num_clients: int,
-    ):  # fmt: skip
+    ):
         self._model, self._loss, self._augment, self._input_spec = (
             keras_model,
             loss,

@@ -87,9 +87,11 @@ class Participation:
     def metrics(self) -> dict[str, float]:
         """For the log; loss and accuracy are left out of a round that nobody took part in."""
         counts = {
-            "clients/sampled": len(self.cohort.sampled), "clients/dropped": len(self.cohort.dropped),
-            "clients/non_finite": len(self.non_finite), "clients/used": len(self.used),
-        }  # fmt: skip
+            "clients/sampled": len(self.cohort.sampled),
+            "clients/dropped": len(self.cohort.dropped),
+            "clients/non_finite": len(self.non_finite),
+            "clients/used": len(self.used),
+        }
         metrics = {name: float(count) for name, count in counts.items()}
         total = self.examples[self.used].sum()
         if total:

@@ -73,9 +73,14 @@ def mechanism_of(settings: FederatedSettings, plan: PrivacyPlan) -> Mechanism:
         )
     update = (z**-2 - (2 * stddev) ** -2) ** -0.5 if z else 0.0
     return Mechanism(
-        l2_norm_clip=plan.l2_norm_clip, noise_multiplier=update, divisor=cohort, event=fixed.event,
-        quantile=settings.clipping_quantile, rate=settings.clipping_rate, count_stddev=stddev if z else 0.0,
-    )  # fmt: skip
+        l2_norm_clip=plan.l2_norm_clip,
+        noise_multiplier=update,
+        divisor=cohort,
+        event=fixed.event,
+        quantile=settings.clipping_quantile,
+        rate=settings.clipping_rate,
+        count_stddev=stddev if z else 0.0,
+    )
 
 
 def dp_aggregator(mechanism: Mechanism, shapes: Sequence[Sequence[int]]) -> Any:

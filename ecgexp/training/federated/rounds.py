@@ -45,9 +45,15 @@ class Rounds:
     """
 
     def __init__(
-        self, settings: FederatedSettings, data: TrainingData, build_model: Callable[[], Any], loss: Any, augmentation: Any,
-        ledger: Ledger, seeds: Seeds,
-    ):  # fmt: skip
+        self,
+        settings: FederatedSettings,
+        data: TrainingData,
+        build_model: Callable[[], Any],
+        loss: Any,
+        augmentation: Any,
+        ledger: Ledger,
+        seeds: Seeds,
+    ):
         self._settings, self._ledger, self._plan, self._step_randomness = (
             settings,
             ledger,
@@ -57,9 +63,13 @@ class Rounds:
         self._client_ids = tuple(sorted(data.clients))
         _check_plan(settings, ledger, len(self._client_ids))
         self._batches = ClientBatches(
-            data, augmentation, self._client_ids, client_epochs=settings.client_epochs, batch_size=settings.client_batch_size,
+            data,
+            augmentation,
+            self._client_ids,
+            client_epochs=settings.client_epochs,
+            batch_size=settings.client_batch_size,
             seeds=seeds,
-        )  # fmt: skip
+        )
         self._sampler = Sampler(self._plan, seeds.generator("sampling"))
         model = build_model()
         _check_model(model)
@@ -108,8 +118,12 @@ class Rounds:
                 self._ledger.record(self._sampler.next_event)
             draw = self._sampler.draw()
             cohort = drop_out(
-                draw.units, self._settings.client_dropout, client_ids=self._client_ids, step_randomness=self._step_randomness, round_num=round_num
-            )  # fmt: skip
+                draw.units,
+                self._settings.client_dropout,
+                client_ids=self._client_ids,
+                step_randomness=self._step_randomness,
+                round_num=round_num,
+            )
             metrics = self._round(round_num, cohort)
             on_progress(
                 done=1,
@@ -118,9 +132,12 @@ class Rounds:
             )
             state = self._state
             yield EpochResult(
-                step=round_num, weights=lambda state=state: self._runtime.weights(state), train_metrics=metrics,
-                dp_event=draw.event if self._is_private else None, checkpoint=lambda n=round_num: self._snapshot(n),
-            )  # fmt: skip
+                step=round_num,
+                weights=lambda state=state: self._runtime.weights(state),
+                train_metrics=metrics,
+                dp_event=draw.event if self._is_private else None,
+                checkpoint=lambda n=round_num: self._snapshot(n),
+            )
         if self._is_private:
             self._ledger.verify_complete(self._executed)
             if not self._ledger.steps:

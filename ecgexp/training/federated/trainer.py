@@ -32,14 +32,25 @@ class Federated(FederatedSettings):
             {} if protected else {"sampling": "poisson" if self.sampling == "poisson" else "fixed"}
         )
         return privacy.plan(
-            num_units=num_clients, expected_batch_size=self.clients_per_round or num_clients, iterations=self.num_rounds,
-            batch_setting="trainer.clients_per_round", **sampling,
-        )  # fmt: skip
+            num_units=num_clients,
+            expected_batch_size=self.clients_per_round or num_clients,
+            iterations=self.num_rounds,
+            batch_setting="trainer.clients_per_round",
+            **sampling,
+        )
 
     def train(
-        self, data: TrainingData, *, build_model: Callable[[], Any], loss: Any, augmentation: Any, ledger: Ledger, seeds: Seeds,
-        on_progress: OnProgress, resume_from: TrainerState | None = None,
-    ) -> Iterator[EpochResult]:  # fmt: skip
+        self,
+        data: TrainingData,
+        *,
+        build_model: Callable[[], Any],
+        loss: Any,
+        augmentation: Any,
+        ledger: Ledger,
+        seeds: Seeds,
+        on_progress: OnProgress,
+        resume_from: TrainerState | None = None,
+    ) -> Iterator[EpochResult]:
         """See `Trainer.train`; yields once per round.
 
         Raises:

@@ -21,9 +21,16 @@ def classifier(request):
         np.zeros((1, 20, 1), np.float32), np.ones((1, len(RR_FEATURES)), np.float32)
     )
     return Classifier(
-        builder=BUILDER, features=settings, weights=BUILDER.build(feature_shapes(features), 2).get_weights(),
-        class_names=("N", "V"), window=20, lead_names=("MLII",), fs_hz=100.0, before_samples=10, database="synthetic",
-    )  # fmt: skip
+        builder=BUILDER,
+        features=settings,
+        weights=BUILDER.build(feature_shapes(features), 2).get_weights(),
+        class_names=("N", "V"),
+        window=20,
+        lead_names=("MLII",),
+        fs_hz=100.0,
+        before_samples=10,
+        database="synthetic",
+    )
 
 
 def test_a_saved_classifier_gives_the_same_probabilities(classifier, tmp_path):

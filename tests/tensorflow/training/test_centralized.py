@@ -22,9 +22,15 @@ def steps(trainer, *, seed=0, resume_from=None, on_progress=lambda **_: None):
     data = toy_data()
     loss = CrossEntropy().build(np.bincount(data.labels[data.train], minlength=len(CLASSES)))
     return trainer.train(
-        data, build_model=build_toy_model, loss=loss, augmentation=NoAugmentation(),
-        ledger=Ledger(trainer.plan(NotPrivate(), data)), seeds=Seeds(seed), on_progress=on_progress, resume_from=resume_from,
-    )  # fmt: skip
+        data,
+        build_model=build_toy_model,
+        loss=loss,
+        augmentation=NoAugmentation(),
+        ledger=Ledger(trainer.plan(NotPrivate(), data)),
+        seeds=Seeds(seed),
+        on_progress=on_progress,
+        resume_from=resume_from,
+    )
 
 
 def final_weights(trainer, **kwargs):

@@ -24,9 +24,14 @@ def train(trainer, privacy, *, data=None, build_model=build_toy_model):
     """The last epoch's `EpochResult`, and the weights before the first."""
     data = data or toy_data()
     *_, last = trainer.train(
-        data, build_model=build_model, loss=CrossEntropy().build(np.ones(len(CLASSES))), augmentation=NoAugmentation(),
-        ledger=Ledger(trainer.plan(privacy, data)), seeds=Seeds(0), on_progress=lambda **_: None,
-    )  # fmt: skip
+        data,
+        build_model=build_model,
+        loss=CrossEntropy().build(np.ones(len(CLASSES))),
+        augmentation=NoAugmentation(),
+        ledger=Ledger(trainer.plan(privacy, data)),
+        seeds=Seeds(0),
+        on_progress=lambda **_: None,
+    )
     return last
 
 
@@ -140,9 +145,11 @@ def test_weight_decay_is_public_and_neither_clipped_nor_noised():
     def build():
         signal = tf.keras.Input((toy.WINDOW, 1), name="signal")
         dense = tf.keras.layers.Dense(
-            3, kernel_initializer=tf.keras.initializers.Constant(5.0), use_bias=False,
+            3,
+            kernel_initializer=tf.keras.initializers.Constant(5.0),
+            use_bias=False,
             kernel_regularizer=tf.keras.regularizers.L2(0.1),
-        )  # fmt: skip
+        )
         return tf.keras.Model({"signal": signal}, dense(tf.keras.layers.Flatten()(signal)))
 
     trainer = DpSgd(epochs=1, expected_batch_size=210, **SGD)
@@ -173,9 +180,14 @@ def test_a_resumed_network_ends_with_the_bits_of_an_uninterrupted_one(within):
 
     def run(ledger, **resume):
         steps = trainer.train(
-            data, build_model=build_toy_model, loss=CrossEntropy().build(np.ones(len(CLASSES))), augmentation=NoAugmentation(),
-            ledger=ledger, seeds=Seeds(0), **resume,
-        )  # fmt: skip
+            data,
+            build_model=build_toy_model,
+            loss=CrossEntropy().build(np.ones(len(CLASSES))),
+            augmentation=NoAugmentation(),
+            ledger=ledger,
+            seeds=Seeds(0),
+            **resume,
+        )
         return [
             (epoch_result.train_metrics, epoch_result.weights(), epoch_result.checkpoint())
             for epoch_result in steps

@@ -76,9 +76,13 @@ def resumed(privacy, *, seed=0, after=1):
     state = states[-1]
     meta = json.loads(json.dumps(state.meta))
     rest = Training(
-        DATA, TRAINER, privacy, seed=seed, ledger=Ledger.from_dict(ledger.plan, meta["ledger"]),
+        DATA,
+        TRAINER,
+        privacy,
+        seed=seed,
+        ledger=Ledger.from_dict(ledger.plan, meta["ledger"]),
         resume_from=type(state)(arrays=state.arrays, meta=meta),
-    )  # fmt: skip
+    )
     return whole, rest
 
 

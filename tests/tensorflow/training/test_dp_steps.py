@@ -101,9 +101,11 @@ def test_a_reduced_loss_is_refused():
         privacy = PrivacySpec(noise_multiplier=1, unit=unit)
         with pytest.raises(ValueError, match="already reduced"):
             Training(
-                linear_data(canaries(4, 4)), sgd(expected_batch_size=4), privacy,
+                linear_data(canaries(4, 4)),
+                sgd(expected_batch_size=4),
+                privacy,
                 loss=lambda labels, outputs: tf.reduce_mean(prediction_loss(labels, outputs)),
-            )  # fmt: skip
+            )
 
 
 class Mixed(TenfoldViews):
@@ -180,9 +182,11 @@ def test_a_loss_that_mixes_examples_is_refused(unit):
 
     with pytest.raises(ConfigError, match="the loss of one example changes"):
         Training(
-            linear_data(canaries(4, 4)), sgd(expected_batch_size=4), PrivacySpec(noise_multiplier=1, unit=unit),
+            linear_data(canaries(4, 4)),
+            sgd(expected_batch_size=4),
+            PrivacySpec(noise_multiplier=1, unit=unit),
             loss=lambda labels, outputs: outputs[:, 0] - tf.reduce_mean(outputs),
-        )  # fmt: skip
+        )
 
 
 def test_a_patients_gradient_is_clipped_however_large():

@@ -40,13 +40,21 @@ def test_each_client_of_a_split_is_told_of_in_a_table_a_figure_and_metrics(prepa
         tracker, run_data, "test", predictions(run_data, "test", patients[3:4])
     )
     assert metrics == {
-        "test/clients/accuracy_mean": pytest.approx(1 - 1 / len(patients)), "test/clients/accuracy_worst_decile": 0,
+        "test/clients/accuracy_mean": pytest.approx(1 - 1 / len(patients)),
+        "test/clients/accuracy_worst_decile": 0,
         "test/clients/accuracy_best": 1,
-    }  # fmt: skip
+    }
     table = tracker.artifacts["tables/test_per_client.csv"]
     assert list(table.columns) == [
-        "client", "beats", "classes", "in_training", "accuracy", "macro_f1", "majority_accuracy", "largest_class_share",
-    ]  # fmt: skip
+        "client",
+        "beats",
+        "classes",
+        "in_training",
+        "accuracy",
+        "macro_f1",
+        "majority_accuracy",
+        "largest_class_share",
+    ]
     assert table["client"][0] == patients[3]
     assert table["accuracy"].tolist() == [0] + [1] * (len(patients) - 1)
     assert table["in_training"].all()

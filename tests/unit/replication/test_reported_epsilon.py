@@ -11,9 +11,12 @@ from ecgexp.replication.protocol_errors import ProtocolErrors
 
 # noise -> as printed there, right n by RDP, right n by PLD, no amplification; δ 4e-6.
 TABLE = {
-    0.8: (2.03, 2.19, 1.72, 39.9), 1.0: (1.15, 1.29, 1.05, 29.3), 1.4: (0.61, 0.68, 0.61, 18.7), 2.0: (0.37, 0.42, 0.39, 11.9),
+    0.8: (2.03, 2.19, 1.72, 39.9),
+    1.0: (1.15, 1.29, 1.05, 29.3),
+    1.4: (0.61, 0.68, 0.61, 18.7),
+    2.0: (0.37, 0.42, 0.39, 11.9),
     2.4: (0.30, 0.34, 0.31, 9.6),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

@@ -33,9 +33,15 @@ def stored(overrides, number=0, status="FINISHED", **metrics):
         for name, value in loggable(flatten(for_the_record(load_config(overrides)))).items()
     }
     return StoredRun(
-        run_id=str(number), name="", status=status, started=float(number), params=params, metrics=metrics,
-        tags={"dataset.name": "mitdb 1.0.0"}, _files=None,
-    )  # fmt: skip
+        run_id=str(number),
+        name="",
+        status=status,
+        started=float(number),
+        params=params,
+        metrics=metrics,
+        tags={"dataset.name": "mitdb 1.0.0"},
+        _files=None,
+    )
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -60,10 +66,14 @@ def test_what_is_typed_for_a_stage_leaves_its_faults(stage):
 def test_the_latest_finished_run_of_the_same_settings_is_taken(monkeypatch):
     first, second, *_ = stages(["central"])
     there = [
-        stored([*first.overrides, "seed=0"], 1), stored([*first.overrides, "seed=0"], 2),
-        stored([*first.overrides, "seed=0"], 3, status="FAILED"), stored([*first.overrides, "seed=0", "trainer.epochs=9"], 4),
-        stored([*first.overrides, "seed=1", "data.root=elsewhere", "tracking.uri=sqlite:///x.db"], 5),
-    ]  # fmt: skip
+        stored([*first.overrides, "seed=0"], 1),
+        stored([*first.overrides, "seed=0"], 2),
+        stored([*first.overrides, "seed=0"], 3, status="FAILED"),
+        stored([*first.overrides, "seed=0", "trainer.epochs=9"], 4),
+        stored(
+            [*first.overrides, "seed=1", "data.root=elsewhere", "tracking.uri=sqlite:///x.db"], 5
+        ),
+    ]
     monkeypatch.setattr("ecgexp.replication.run_index.search_runs", lambda **_: there)
     found = gather([first, second], [0, 1], RunIndex())
     assert [[run.run_id for run in one.runs] for one in found] == [["2", "5"], []]

@@ -135,10 +135,14 @@ def test_replaying_twice_changes_nothing_more(protocol):
 def test_each_central_switch_replaces_one_part_and_no_other():
     sound = replication("central")
     parts = {
-        "split_by_beat": {"split"}, "stand_in_lead": {"dataset"}, "beat_cap": {"dataset", "grouping"},
-        "last_checkpoint": {"selection"}, "autoscale": {"features"}, "augment_before_split": {"augmentation"},
+        "split_by_beat": {"split"},
+        "stand_in_lead": {"dataset"},
+        "beat_cap": {"dataset", "grouping"},
+        "last_checkpoint": {"selection"},
+        "autoscale": {"features"},
+        "augment_before_split": {"augmentation"},
         "default_to_normal": set(),
-    }  # fmt: skip
+    }
     assert set(parts) == set(switches("central"))
     for name, expected in parts.items():
         with_protocol_errors = replication("central", name)

@@ -71,9 +71,14 @@ def test_fedsgd_takes_one_gradient_of_all_beats():
     close(moved(taken[0].weights()), [(a + b) / 2 for a, b in zip(*updates, strict=True)])
 
 
-@pytest.mark.parametrize(("algorithm", "optimizer", "rate"), [
-    ("fedadam", "build_adam", 0.01), ("fedyogi", "build_yogi", 0.01), ("fedadagrad", "build_adagrad", 0.03),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("algorithm", "optimizer", "rate"),
+    [
+        ("fedadam", "build_adam", 0.01),
+        ("fedyogi", "build_yogi", 0.01),
+        ("fedadagrad", "build_adagrad", 0.03),
+    ],
+)
 def test_adaptive_servers_take_the_average_for_their_gradient(
     algorithm, optimizer, rate, data, fedavg
 ):

@@ -103,10 +103,14 @@ def clients(names):
     """One beat of each of three patients, with clients of those names."""
     owners = np.array(["100", "101", "102"])
     return TrainingData(
-        features={"signal": np.zeros((3, 4, 1), np.float32)}, labels=np.zeros(3, np.int64), train=np.arange(3),
-        class_names=("N",), record_ids=owners, patient_ids=owners,
+        features={"signal": np.zeros((3, 4, 1), np.float32)},
+        labels=np.zeros(3, np.int64),
+        train=np.arange(3),
+        class_names=("N",),
+        record_ids=owners,
+        patient_ids=owners,
         clients={name: np.array([number]) for number, name in enumerate(names)},
-    )  # fmt: skip
+    )
 
 
 def test_clients_named_by_place_are_refused_under_a_guarantee():
