@@ -1,5 +1,7 @@
-"""The commands, one file each: they parse arguments, call the packages below, and print.
+"""The commands, one file each: they parse arguments, call other packages, and print.
 
-`arguments` holds what the `ecgexp-*` commands share, `streams` what a command writes to, and
-`multirun` the callback by which Hydra opens and closes a sweep. No other package imports this one.
+`arguments` holds what the `ecgexp-*` commands share: options, exit codes and error messages.
+`run_argument` finds the run that an argument names, `streams` makes writing to the terminal safe,
+and `multirun` holds the Hydra callback that opens a sweep and the function that runs its jobs.
+This package is the last one in the order of packages: no other package imports it.
 """

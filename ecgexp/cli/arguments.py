@@ -1,7 +1,8 @@
-"""What the `ecgexp-*` commands share: how they name runs, stores and outputs, ask for help, complete and refuse.
+"""The common parser, options, exit codes and error messages of the `ecgexp-*` commands.
 
-A command does its work (0), or refuses it with one line and `REFUSED` (2). `NEGATIVE` (1) is an answer: `ecgexp-doctor` found
-what keeps runs from working, `ecgexp-compare` runs that cannot be compared.
+Exit codes: 0, the command has done its work; `REFUSED` (2), an error, printed as one line;
+`NEGATIVE` (1), the answer is negative: `ecgexp-doctor` found a problem that prevents runs, or
+`ecgexp-compare` got runs that cannot be compared; `INTERRUPTED` (130), Ctrl-C.
 """
 
 import argparse
@@ -18,19 +19,20 @@ from ecgexp.settings.redaction import redact, redact_tracebacks
 from ecgexp.storage.scratch import use_own_scratch
 
 NEGATIVE, REFUSED, INTERRUPTED = 1, 2, 130
-_LONGEST = 40  # characters of a value, in a message
-_CLOSE = 0.75  # of a misspelt option to the one that is suggested
+_LONGEST = 40  # characters of a value that are shown in a message
+_CLOSE = 0.75  # smallest similarity of a misspelled option and a suggested one
 _A_RUN = "an MLflow run id, or a run's folder under outputs/"
 
 
 def run_command(prog: str, work: Callable[[], int]) -> int:
-    """Does the work of a command.
+    """Runs a command and turns expected exceptions into messages.
 
-    Guarantees (`tests/unit/cli/test_commands.py`): a refusal is one line on standard error, without passwords.
+    **Guarantees** (`tests/unit/cli/test_commands.py`): an error is one line on standard error and
+    holds no password.
 
     Args:
-      prog: the command's name.
-      work: returns the exit code.
+      prog: name of the command.
+      work: does the work and returns the exit code.
 
     Returns:
       The exit code of the command.
@@ -48,21 +50,21 @@ def run_command(prog: str, work: Callable[[], int]) -> int:
 
 
 def refuse(prog: str, why: Exception | str) -> int:
-    """Says in one line why nothing is done; returns `REFUSED`."""
+    """Prints an error as one line on standard error; returns `REFUSED`."""
     print(redact(f"{prog}: {' '.join(str(why).splitlines())}"), file=sys.stderr)
     return REFUSED
 
 
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` that refuses in one line, takes each option once, and completes what is typed in a shell.
+    """An `ArgumentParser` with one-line errors, examples and shell completion.
 
-    Of an option that is given twice argparse takes the last one, without a word; an abbreviated option becomes another one
-    when an option is added. Both are refused.
+    Repeated options are errors, because argparse would silently use the last one. Abbreviated
+    options are errors, because a new option could change what an abbreviation means.
 
     Args:
-      prog: the command's name.
-      description: what it does; a text of several lines is shown as it is.
-      example: a command line that works, or several of them.
+      prog: name of the command.
+      description: what the command does; line breaks are kept.
+      example: command lines that work, one per line.
     """
 
     def __init__(self, *, prog: str, description: str, example: str):
@@ -70,7 +72,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             prog=prog,
             description=description,
-            epilog=f'examples:\n{shown}\n\ncompletion in bash and zsh:\n  eval "$(register-python-argcomplete {prog})"',
+            epilog=f"examples:\n{shown}\n\ncompletion in bash and zsh:\n"
+            f'  eval "$(register-python-argcomplete {prog})"',
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
@@ -78,11 +81,11 @@ class Parser(argparse.ArgumentParser):
             self.register("action", name, _StoreOnce)
 
     def add_run(self, name: str = "run", *, help: str = "{}", nargs: str | None = None) -> None:  # noqa: A002
-        """Adds an argument that names a run; `{}` in its help becomes how runs are named."""
+        """Adds an argument that names a run; `{}` in its help is replaced by how to name one."""
         self.add_argument(name, nargs=nargs, metavar=name.upper(), help=help.format(_A_RUN))
 
     def add_store(self) -> None:
-        """Adds `--store`, where runs are looked up; None if it is not given."""
+        """Adds `--store`, the MLflow store in which runs are looked up; None if it is not given."""
         self.add_argument(
             "--store",
             metavar="URI",
@@ -90,14 +93,22 @@ class Parser(argparse.ArgumentParser):
         )
 
     def add_output(self, *, metavar: str = "FILE", default: Path | None = None, help: str) -> None:  # noqa: A002
-        """Adds `--output`, and `--overwrite` without which nothing is replaced."""
+        """Adds `--output`, and `--overwrite`, which allows replacing an existing output."""
         self.add_argument("--output", type=Path, default=default, metavar=metavar, help=help)
         self.add_argument(
             "--overwrite", action="store_true", help="replace an earlier output of this command"
         )
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """As argparse's; answers the shell that asks for a completion, and refuses an unknown option with the closest one."""
+        """As argparse's; answers shell completion, and suggests an option for an unknown one.
+
+        Args:
+          args: the arguments; None: those of the process.
+          namespace: see argparse.
+
+        Returns:
+          The parsed options.
+        """
         if "_ARGCOMPLETE" in os.environ:
             import argcomplete
 
@@ -118,44 +129,45 @@ class Parser(argparse.ArgumentParser):
         return options
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse's; each call counts anew."""
+        """As argparse's; repeated options are detected within one call only."""
         for action in self._actions:
             if isinstance(action, _StoreOnce):
                 action.given = None
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Says what is wrong and what to do, and ends with `REFUSED`."""
+        """Prints an error with its remedy as one line and exits with `REFUSED`."""
         remedy = "" if "; " in message else f"; see {self.prog} --help"
         self.exit(REFUSED, redact(f"{self.prog}: {' '.join(message.splitlines())}{remedy}\n"))
 
 
 def check_output(file: Path, *, is_ours: Callable[[], bool], kind: str, overwrite: bool) -> None:
-    """Refuses to replace a file, unless it is an earlier output of the command and may be replaced.
+    """Raises if an output exists, unless the command wrote it and may overwrite it.
 
     Args:
       file: the output.
-      is_ours: whether the file that is there is a `kind`.
+      is_ours: whether the existing file is a `kind`.
       kind: what the command writes, e.g. `"report"`.
-      overwrite: whether it may be replaced.
+      overwrite: whether an existing `kind` may be replaced.
 
     Raises:
-      DataError: the file is there and stays.
+      DataError: the file exists and must not be replaced.
     """
     if not os.path.lexists(file):
         return
     if not is_ours():
         raise DataError(
-            f"--output {file}: the file is there and is no {kind}; use another --output, or remove it"
+            f"--output {file}: the file exists and is not a {kind}; use another --output, or "
+            "remove the file"
         )
     if not overwrite:
         raise DataError(
-            f"--output {file}: the {kind} is there already; use --overwrite, or another --output"
+            f"--output {file}: the {kind} exists already; use --overwrite, or another --output"
         )
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:
-    """A type of arguments: whole numbers from `least` to `most`."""
+    """Returns an argument type: a parser of whole numbers from `least` to `most`."""
 
     def parse(text: str) -> int:
         shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
@@ -170,7 +182,7 @@ def whole(least: int, most: int) -> Callable[[str], int]:
 
 
 class _StoreOnce(argparse.Action):
-    """Keeps the value of an option, and refuses a second one."""
+    """Stores the value of an option; a second value is an error."""
 
     given: Any = None
 
@@ -184,7 +196,8 @@ class _StoreOnce(argparse.Action):
         if option_string is not None:
             if self.given is not None:
                 parser.error(
-                    f"{option_string} {_shown(values)}: it is given twice, first as {_shown(self.given)}; give it once"
+                    f"{option_string} {_shown(values)}: it is given twice, first as "
+                    f"{_shown(self.given)}; use it once"
                 )
             self.given = values
         setattr(namespace, self.dest, values)

@@ -1,4 +1,4 @@
-"""Compare two runs: their settings, scores and privacy guarantees, and which differences may be chance."""
+"""Compare two runs: settings, scores with confidence intervals, and privacy guarantees."""
 
 import argparse
 import json
@@ -22,7 +22,11 @@ ecgexp-compare RUN_A RUN_B --split validation --output comparison.json"""
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the console script: 0; 1 for runs that cannot be compared; 2 for what is refused."""
+    """Entry point of the console script.
+
+    Returns:
+      0; 1 for runs that cannot be compared; 2 for an error.
+    """
     options = _parse(arguments)
     return run_command("ecgexp-compare", lambda: _compare(options))
 
@@ -48,10 +52,10 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _check_output(file: Path, *, overwrite: bool = False) -> None:
-    """Refuses an output that may not be replaced.
+    """Raises if the output exists and must not be replaced.
 
     Raises:
-      DataError: another file, or a comparison without `--overwrite`, is there.
+      DataError: the file exists and is not a comparison, or `--overwrite` is missing.
     """
 
     def is_comparison() -> bool:
@@ -70,7 +74,9 @@ def _write(found: RunComparison, file: Path) -> None:
         with replacing(file) as part:
             part.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise DataError(f"--output {file} cannot be written: {error.strerror}") from error
+        raise DataError(
+            f"--output {file}: the file cannot be written: {error.strerror}; use another --output"
+        ) from error
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -78,19 +84,24 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     parser.add_run("run_a", help="the baseline: {}")
     parser.add_run("run_b", help="the run that may be better")
-    add("--split", choices=("test", "validation"), default="test", help="whose beats (%(default)s)")
+    add(
+        "--split",
+        choices=("test", "validation"),
+        default="test",
+        help="the beats to compare on (%(default)s)",
+    )
     add(
         "--num-resamples",
         type=whole(0, 100_000),
         default=2000,
-        help="of the bootstrap (%(default)s)",
+        help="number of bootstrap resamples (%(default)s)",
         metavar="N",
     )
     add(
         "--seed",
         type=whole(0, 2**63 - 1),
         default=0,
-        help="of the resamples (%(default)s)",
+        help="seed of the resampling (%(default)s)",
         metavar="N",
     )
     parser.add_output(help="also write the comparison to this JSON file")

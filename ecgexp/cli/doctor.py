@@ -1,4 +1,4 @@
-"""Show what a run needs on this machine, whether it is there, and what to do where it is not."""
+"""Check what runs need on this machine, and print what is missing and how to fix it."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ _MARKS = {"good": "[green]✓[/]", "note": "[yellow]![/]", "bad": "[red]✗[/]"}
 _CHECKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
     ("reading versions", doctor_checks.check_versions),
     ("measuring the machine", doctor_checks.check_machine),
-    ("asking TensorFlow for devices", doctor_checks.check_devices),
+    ("querying TensorFlow devices", doctor_checks.check_devices),
     ("looking for data", doctor_checks.check_data),
     ("opening the MLflow store", doctor_checks.check_store),
 )
@@ -30,31 +30,35 @@ _CHECKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the console script: 0 if runs can work here, 1 if something essential is missing."""
+    """Entry point of the console script.
+
+    Returns:
+      0 if runs can work on this machine, 1 if something essential is missing.
+    """
     options = _parse(arguments)
     return run_command("ecgexp-doctor", lambda: _examine(options))
 
 
 def _examine(options: Settings) -> int:
-    # Redirected, a row is one line, so that a path in it can be searched for and copied.
+    # Redirected output has one line per row, so that a path in it can be searched and copied.
     console = Console() if sys.stdout.isatty() else Console(width=_UNWRAPPED)
     findings: list[Finding] = []
     with console.status("") as status:
-        for says, check in _CHECKS:
-            status.update(f"{says} …")
+        for activity, check in _CHECKS:
+            status.update(f"{activity} …")
             findings += check(options)
     console.print(report(findings))
     bad = sum(finding.state == "bad" for finding in findings)
     console.print(
         f"[red]{bad} to fix before runs can work[/]"
         if bad
-        else "Ready: `uv run ecgexp` will work here."
+        else "Ready: `ecgexp` will work on this machine."
     )
     return NEGATIVE if bad else 0
 
 
 def report(findings: Sequence[Finding]) -> Table:
-    """The findings as a table, one row each."""
+    """Returns the findings as a table, one row each."""
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for style in ("", "bold", "", "cyan"):
         table.add_column(style=style, overflow="fold")
@@ -81,12 +85,12 @@ def _parse(arguments: Sequence[str] | None) -> Settings:
         type=Path,
         default=Path("outputs"),
         metavar="DIR",
-        help="where runs are looked for (%(default)s)",
+        help="folder that is searched for runs (%(default)s)",
     )
     add(
         "--close-stale",
         action="store_true",
-        help="mark runs KILLED that say RUNNING without their process",
+        help="mark runs as KILLED that are stored as RUNNING but whose process has ended",
     )
     parser.add_store()
     options = vars(parser.parse_args(arguments))

@@ -1,4 +1,4 @@
-"""What `ecgexp-doctor` looks at. Each check says what it found, and what to do where that is not enough."""
+"""The checks of `ecgexp-doctor`; each yields what it found and, for a problem, how to fix it."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.atomic import resolved
 
 _GIB = 2**30
-# Without these nothing runs; the others are only missed by the runs that use them.
+# Every run needs these; the others are needed by some runs.
 _ESSENTIAL = (
     "tensorflow",
     "mlflow",
@@ -38,10 +38,10 @@ class Finding:
     """One line of the report.
 
     Attributes:
-      what: what was looked at.
-      state: `good`; `note`: something is worth knowing or limits some runs; `bad`: runs will fail.
-      found: what there is.
-      advice: what to do about it; empty where nothing is to be done.
+      what: what was checked.
+      state: `good`; `note`: some runs are limited; `bad`: all runs will fail.
+      found: what was found.
+      advice: how to fix it; empty if nothing needs to be done.
     """
 
     what: str
@@ -52,13 +52,13 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Where to look.
+    """What to check.
 
     Attributes:
       data_root: folder of the databases.
-      store: tracking.uri= of the runs.
-      runs_dir: folder of the run directories.
-      close_stale: mark runs KILLED whose process is gone.
+      store: URI of the MLflow store.
+      runs_dir: folder that contains run folders.
+      close_stale: whether to mark runs as KILLED whose process has ended.
     """
 
     data_root: Path
@@ -68,7 +68,7 @@ class Settings:
 
 
 def check_versions(_: Settings) -> Iterator[Finding]:
-    """Python and the packages: what is there in one line, what is missing in one each."""
+    """Checks Python and the packages: one finding for those installed, one per missing one."""
     python = ".".join(map(str, sys.version_info[:3]))
     fits = sys.version_info[:2] == (3, 11)
     yield Finding(
@@ -92,7 +92,7 @@ def check_versions(_: Settings) -> Iterator[Finding]:
 
 
 def check_machine(settings: Settings) -> Iterator[Finding]:
-    """Cores, memory and room on the disk."""
+    """Checks cores, memory and disk space."""
     import psutil
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -100,16 +100,17 @@ def check_machine(settings: Settings) -> Iterator[Finding]:
     memory = psutil.virtual_memory()
     enough = memory.available >= 4 * _GIB
     yield Finding(
-        what="memory", state="good" if enough else "note",
+        what="memory",
+        state="good" if enough else "note",
         found=f"{memory.available / _GIB:.1f} of {memory.total / _GIB:.1f} GiB free",
-        advice="" if enough else "all 48 records of mitdb want up to 4 GiB: close other programs",
-    )  # fmt: skip
+        advice="" if enough else "all 48 records of mitdb need up to 4 GiB: close other programs",
+    )
     free = shutil.disk_usage(_existing(settings.runs_dir)).free
     state = "bad" if free < 0.2 * _GIB else "note" if free < 2 * _GIB else "good"
     advice = (
         ""
         if state == "good"
-        else "free some room, or choose another disk with hydra.run.dir=… and tracking.artifact_root=…"
+        else "free some space, or use another disk: hydra.run.dir=… tracking.artifact_root=…"
     )
     yield Finding(
         what="disk",
@@ -120,18 +121,18 @@ def check_machine(settings: Settings) -> Iterator[Finding]:
 
 
 def check_devices(_: Settings) -> Iterator[Finding]:
-    """What TensorFlow sees; imports it, which takes seconds."""
+    """Checks the devices that TensorFlow can use; imports TensorFlow, which takes seconds."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
-    except Exception as error:  # noqa: BLE001 - a broken installation breaks in its own way
+    except Exception as error:  # noqa: BLE001 - a broken installation may raise any exception
         yield Finding(
             what="TensorFlow",
             state="bad",
-            found=f"does not load: {error}",
-            advice="install it anew: `uv sync --reinstall`",
+            found=f"cannot be imported: {error}",
+            advice="reinstall it: `uv sync --reinstall`",
         )
         return
     if gpus:
@@ -150,7 +151,7 @@ def check_devices(_: Settings) -> Iterator[Finding]:
         yield Finding(
             what="GPU",
             state="note",
-            found="the driver is here, but TensorFlow sees no GPU",
+            found="the driver is installed, but TensorFlow finds no GPU",
             advice=advice,
         )
     else:
@@ -158,7 +159,7 @@ def check_devices(_: Settings) -> Iterator[Finding]:
 
 
 def check_data(settings: Settings) -> Iterator[Finding]:
-    """Which databases are there, and whether all their files are."""
+    """Checks which databases are present, and whether their files are complete."""
     from ecgexp.data.datasets.catalog import DATABASES, MITDB
     from ecgexp.data.datasets.recorded import find_folder
     from ecgexp.data.formats import csv_reader, wfdb_reader
@@ -172,19 +173,23 @@ def check_data(settings: Settings) -> Iterator[Finding]:
         except DataError:
             absent.append(name)
             continue
-        whole = [
+        complete = [
             record
             for record in database.records
             if all(path.is_file() for path in reader.files_of(folder, record))
         ]
-        lacking = len(whole) < len(database.records)
+        lacking = len(complete) < len(database.records)
         yield Finding(
-            what=name, state="note" if lacking and layout == "wfdb" else "good",
-            found=f"{len(whole)} of {len(database.records)} records in {folder}",
+            what=name,
+            state="note" if lacking and layout == "wfdb" else "good",
+            found=f"{len(complete)} of {len(database.records)} records in {folder}",
             advice=f"fetch the rest: {database.fix}" if lacking and layout == "wfdb" else "",
-        )  # fmt: skip
+        )
     if absent:
-        fetch = "the default needs none; else `uv run python scripts/fetch_data.py NAME`, or set ECGEXP_DATA"
+        fetch = (
+            "the default run needs none of them; use `uv run python scripts/fetch_data.py NAME`, "
+            "or set ECGEXP_DATA"
+        )
         state = "note" if len(absent) > len(readers) else "good"
         yield Finding(
             what="other data",
@@ -195,12 +200,12 @@ def check_data(settings: Settings) -> Iterator[Finding]:
 
 
 def check_store(settings: Settings) -> Iterator[Finding]:
-    """The MLflow store: can it be written, has it all of the runs that ended, and does it show others that did?"""
-    yield from _check_whole(settings)
+    """Checks whether the store can be written, lacks entries of ended runs, or has stale runs."""
+    yield from _check_complete(settings)
     yield from _check_reachable(settings)
 
 
-def _check_whole(settings: Settings) -> Iterator[Finding]:
+def _check_complete(settings: Settings) -> Iterator[Finding]:
     from ecgexp.tracking.local.run_json import not_whole
 
     found, damaged = not_whole(settings.runs_dir)
@@ -208,12 +213,15 @@ def _check_whole(settings: Settings) -> Iterator[Finding]:
         what, _, advice = str(error).rpartition("; ")
         yield Finding(what="runs", state="note", found=what, advice=advice)
     if found:
+        verb = "is" if len(found) == 1 else "are"
         names = ", ".join(str(folder) for folder in found[:3]) + (" …" if len(found) > 3 else "")
         where = "" if settings.runs_dir == Path("outputs") else f" --runs-dir {settings.runs_dir}"
         yield Finding(
-            what="runs", state="note", found=f"{len(found)} {'is' if len(found) == 1 else 'are'} not whole in MLflow: {names}",
-            advice=f"bring it what it lacks: `uv run ecgexp-sync{where}`",
-        )  # fmt: skip
+            what="runs",
+            state="note",
+            found=f"{len(found)} {verb} incomplete in MLflow: {names}",
+            advice=f"send what is missing: `ecgexp-sync{where}`",
+        )
 
 
 def _check_reachable(settings: Settings) -> Iterator[Finding]:
@@ -231,19 +239,19 @@ def _check_reachable(settings: Settings) -> Iterator[Finding]:
             what="MLflow store",
             state="bad",
             found=redact(str(error)),
-            advice="or run with tracking=none",
+            advice="or use tracking=none",
         )
         return
     if not file.exists():
         yield Finding(
-            what="MLflow store", state="good", found=f"none yet; the first run makes {file}"
+            what="MLflow store", state="good", found=f"none yet; the first run creates {file}"
         )
         return
     yield Finding(
         what="MLflow store",
         state="good",
         found=f"{file}, writable",
-        advice="look at it: `uv run ecgexp-ui`",
+        advice="view it: `ecgexp-ui`",
     )
     yield from _check_stale(f"sqlite:///{file}", close=settings.close_stale)
 
@@ -254,7 +262,7 @@ def _check_stale(store: str, *, close: bool) -> Iterator[Finding]:
 
     try:
         stale = (close_stale if close else find_stale)(store)
-    except Exception as error:  # noqa: BLE001 - a store of another MLflow version breaks in its own way
+    except Exception as error:  # noqa: BLE001 - a store of another version may raise any error
         advice = "restore the store from a backup, or use another with --store"
         why = reason(error)
         yield Finding(what="runs", state="bad", found=f"cannot be listed: {why}", advice=advice)
@@ -263,15 +271,15 @@ def _check_stale(store: str, *, close: bool) -> Iterator[Finding]:
         " …" if len(stale) > 5 else ""
     )
     if not stale:
-        yield Finding(what="runs", state="good", found="none says RUNNING without its process")
+        yield Finding(what="runs", state="good", found="none is stale (RUNNING without a process)")
     elif close:
-        yield Finding(what="runs", state="good", found=f"{len(stale)} marked KILLED: {names}")
+        yield Finding(what="runs", state="good", found=f"{len(stale)} marked as KILLED: {names}")
     else:
-        advice = "mark them KILLED: `uv run ecgexp-doctor --close-stale`"
+        advice = "mark them as KILLED: `ecgexp-doctor --close-stale`"
         yield Finding(
             what="runs",
             state="note",
-            found=f"{len(stale)} say RUNNING, but their process is gone: {names}",
+            found=f"{len(stale)} are stored as RUNNING, but their process has ended: {names}",
             advice=advice,
         )
 

@@ -1,7 +1,7 @@
-"""Hydra's side of a sweep: it is opened before the first job, each job asks it in its own process, and the end sums it up.
+"""The part of a sweep that Hydra calls: open it, run each job, and summarize it at the end.
 
-Hydra's launchers run the jobs where they will: in this process one after another, in others at once, on a cluster. All they
-share is the folder of the invocation, in which the opened sweep is written down.
+Launchers of Hydra run jobs in this process one after another, in other processes at the same time,
+or on a cluster. All jobs share only the folder of the invocation, which holds the opened sweep.
 """
 
 import logging
@@ -64,17 +64,21 @@ from ecgexp.training.checkpointing.manager import has_training_state
 _log = logging.getLogger(__name__)
 _GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
-# Of this process's multirun; jobs in other processes read it from the invocation's folder.
+# The multirun of this process; jobs in other processes read it from the invocation's folder.
 _opened: tuple[Sweep, Tracker, ExitStack] | None = None
 
 
 class Opening(Callback):
-    """Opens the sweep: named in `hydra.callbacks`, built by Hydra."""
+    """Hydra callback, configured in `hydra.callbacks`, that opens the sweep."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Checks every job of a grid before any runs, then makes the parent run.
+        """Validates all jobs of a grid before the first one runs, then creates the parent run.
 
-        Hydra turns a callback's exceptions into warnings and goes on, so a refusal leaves by `SystemExit`.
+        Hydra turns an exception of a callback into a warning and continues, so an error is printed
+        here and raised as `SystemExit`.
+
+        Raises:
+          SystemExit: a job is invalid, or the folder or store of the sweep cannot be used.
         """
         global _opened
         HydraConfig.instance().set_config(config)
@@ -92,33 +96,34 @@ def _refuse(error: Exception) -> NoReturn:
 
 
 def _open(config: DictConfig) -> tuple[Sweep, Tracker, ExitStack]:
-    typed = list(config.hydra.overrides.task)
-    check_typed_once([*config.hydra.overrides.hydra, *typed])
+    overrides = list(config.hydra.overrides.task)
+    check_typed_once([*config.hydra.overrides.hydra, *overrides])
     parsed = OverridesParser.create(
         config_loader=GlobalHydra.instance().config_loader()
-    ).parse_overrides(typed)
-    # In a multirun Hydra composes without the overrides of the jobs; what all jobs share is composed here.
+    ).parse_overrides(overrides)
+    # In a multirun Hydra composes without task overrides; those that all jobs share are added here.
     shared = _compose(
         config,
-        [text for text, one in zip(typed, parsed, strict=True) if not one.is_sweep_override()],
+        [text for text, one in zip(overrides, parsed, strict=True) if not one.is_sweep_override()],
     )
     settings = sweep_settings(shared)
     if shared.resume is not None:
         raise ConfigError(
-            f"resume={shared.resume} goes on with one run; leave -m out. A sweep goes on when it is typed again"
+            f"resume={shared.resume} resumes one run, and -m starts a sweep; leave -m out, or, to "
+            "resume a sweep, use its own command again"
         )
     _check_direction(config.hydra.sweeper, settings.objectives, shared.selection)
-    jobs = _grid(config, typed)
+    jobs = _grid(config, overrides)
     planned = None
     if jobs is not None:
         _check_all(config, jobs)
-        planned = [job_name(overrides, typed) for overrides in jobs]
-    sweep = Sweep.open(Path(config.hydra.sweep.dir), typed, planned, settings)
+        planned = [job_name(job, overrides) for job in jobs]
+    sweep = Sweep.open(Path(config.hydra.sweep.dir), overrides, planned, settings)
     with counted_from(Path.cwd()):
         tracking = build_node(plain(shared)["tracking"], "tracking")
     with ExitStack() as stack:
         stack.enter_context(_held(sweep))
-        parent = create_parent_run(sweep, tracking, command(typed, multirun=True))
+        parent = create_parent_run(sweep, tracking, command(overrides, multirun=True))
         opened = sweep.with_parent(parent.run_id, private_dir=tracking.private_dir())
         held = stack.pop_all()
     return opened, parent, held
@@ -126,10 +131,12 @@ def _open(config: DictConfig) -> tuple[Sweep, Tracker, ExitStack]:
 
 @contextmanager
 def _held(sweep: Sweep) -> Iterator[None]:
-    """The folder of the invocation: new, or that of an earlier invocation of the same sweep, which has ended.
+    """Locks the folder of the invocation for the duration of the block.
+
+    The folder is new, or that of an earlier invocation of the same sweep that has ended.
 
     Raises:
-      ConfigError: it holds a run or another sweep, or another process is at work in it.
+      ConfigError: the folder holds a run or another sweep, or another process is using it.
     """
     folder = sweep.invocation
     is_same = _home_of(folder) == str(sweep.home)
@@ -142,19 +149,19 @@ def _held(sweep: Sweep) -> Iterator[None]:
             yield
         finally:
             clean_multirun(folder)
-            discard(folder)  # which holds nothing yet if the store refused the sweep
+            discard(folder)  # does nothing unless the folder is empty, after an error of the store
 
 
 def _home_of(invocation: Path) -> str | None:
-    """The folder of the sweep that an earlier invocation belongs to; None where there is none, or nobody can tell."""
+    """Returns the folder of the sweep of an earlier invocation; None if it cannot be read."""
     try:
         return read_pointer(invocation)["home"]
     except DataError:
         return None
 
 
-def _grid(config: DictConfig, typed: list[str]) -> list[list[str]] | None:
-    """The overrides of every job of Hydra's own sweeper; None for sweepers that make jobs up as they go.
+def _grid(config: DictConfig, overrides: list[str]) -> list[list[str]] | None:
+    """Returns the overrides of each job of a grid; None for sweepers that choose jobs as they run.
 
     Raises:
       HydraException: an override that cannot be parsed or composed.
@@ -167,16 +174,20 @@ def _grid(config: DictConfig, typed: list[str]) -> list[list[str]] | None:
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     return [
         job
-        for batch in BasicSweeper.split_arguments(parser.parse_overrides([*params, *typed]), None)
+        for batch in BasicSweeper.split_arguments(
+            parser.parse_overrides([*params, *overrides]), None
+        )
         for job in batch
     ]
 
 
 def _check_direction(sweeper: Any, objectives: tuple[str, ...] | None, selection: Any) -> None:
-    """Refuses to look for the worst model, as Optuna's own settings would, or the usual ones by a loss.
+    """Checks that the sweeper optimizes each objective in the right direction.
+
+    Optuna minimizes by default, so it would search for the lowest accuracy.
 
     Raises:
-      ConfigError: the sweeper minimizes what is better the larger it is, or the other way round.
+      ConfigError: the sweeper minimizes a metric that should be large, or maximizes a loss.
     """
     direction = sweeper.get("direction")
     if direction is None:
@@ -195,14 +206,15 @@ def _check_direction(sweeper: Any, objectives: tuple[str, ...] | None, selection
     ]
     for name, one, wanted in zip(names, listed, right, strict=False):
         if one != wanted:
-            told = right[0] if len(listed) == 1 else f"[{','.join(right)}]"
+            remedy = right[0] if len(listed) == 1 else f"[{','.join(right)}]"
             raise ConfigError(
-                f"hydra.sweeper.direction={one} would look for the worst {name}; use hydra.sweeper.direction={told}"
+                f"hydra.sweeper.direction={one} would search for the worst {name}; use "
+                f"hydra.sweeper.direction={remedy}"
             )
 
 
 def _compose(config: DictConfig, overrides: list[str]) -> DictConfig:
-    """What a job with these overrides would be given."""
+    """Composes the configuration of a job with these overrides."""
     task = GlobalHydra.instance().config_loader().load_sweep_config(config, overrides)
     OmegaConf.set_readonly(task, False)
     with open_dict(task):
@@ -211,10 +223,11 @@ def _compose(config: DictConfig, overrides: list[str]) -> DictConfig:
 
 
 def _check_all(config: DictConfig, jobs: list[list[str]]) -> None:
-    """Refuses a job that could not run, in the words that its own run would end with, and a job that is there twice.
+    """Validates all jobs of a grid.
 
     Raises:
-      ConfigError: as said; of two equal jobs both are named.
+      ConfigError: a job is invalid (the message is that of its own run), or two jobs are equal (the
+        message names both).
     """
     seen: list[Any] = []
     for number, overrides in enumerate(jobs):
@@ -224,23 +237,29 @@ def _check_all(config: DictConfig, jobs: list[list[str]]) -> None:
             raise ConfigError(f"{' '.join(overrides)}: {error}") from error
         if (earlier := seen.index(seen[-1])) != number:
             raise ConfigError(
-                f"{' '.join(jobs[earlier])} (job {earlier}) and {' '.join(overrides)} (job {number}) are the same run, which "
-                "would count twice; list each value once"
+                f"{' '.join(jobs[earlier])} (job {earlier}) and {' '.join(overrides)} "
+                f"(job {number}) are the same run, which would count twice; use each value once"
             )
 
 
 def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | None:
-    """One job, in whatever process; returns what the sweeper optimizes.
+    """Runs one job, in this process or in that of a launcher.
+
+    Args:
+      config: the composed configuration.
+      run_dir: folder that Hydra made for the job.
+
+    Returns:
+      The values of the objectives; None if the sweeper needs none.
 
     Raises:
-      JobFailed: it did not finish; the reason is in its attempt, its run and its log.
+      JobFailed: the job did not finish; its attempt, run and log state the reason.
     """
     use_own_scratch()  # in a process of a launcher
     soften()  # a launcher's process has streams of its own
     hydra = HydraConfig.get()
-    run_dir = free_beside(
-        run_dir
-    )  # the folder of a sweep that goes on has the runs of its earlier jobs
+    # If a sweep is resumed in its folder, the runs of earlier jobs are there.
+    run_dir = free_beside(run_dir)
     move_log(run_dir)
     share_cores(hydra.launcher)
     number, overrides = int(hydra.job.num), list(hydra.overrides.task)
@@ -260,12 +279,12 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | No
             sweep.note(number, name, digest, "kept")
             discard_unheld(run_dir)
             move_log(None)
-            _log.info("job %d: %s is done already, in %s", number, name, kept.run_dir)
+            _log.info("job %d: %s has finished already, in %s", number, name, kept.run_dir)
             return objectives.of(kept.metrics, {})
         sweep.note(number, name, digest, "ran")
         result = _train(experiment, config, run_dir, sweep, name=name, digest=digest, values=values)
         return objectives.of(result.metrics, result.undefined)
-    except Exception as error:  # noqa: BLE001 - whatever it was must reach the table, and the other jobs must run
+    except Exception as error:  # noqa: BLE001 - any error is recorded, and other jobs run
         if not isinstance(error, ConfigError | DataError):
             _log.exception("job %d: %s failed", number, name)
         why = redact(f"{name}: {error}")
@@ -274,9 +293,10 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | No
 
 
 def _complete_ended(sweep: Sweep, digest: str) -> None:
-    """Completes the end of runs of that job whose process was killed after they had finished; they are kept then.
+    """Completes earlier runs of that job that finished but were killed before they were complete.
 
-    The end of a run that is in use, damaged, or whose store does not answer is left to `ecgexp-sync`.
+    Their results are then used. A run that is locked or damaged, or whose store does not answer, is
+    left to `ecgexp-sync`.
     """
     for attempt in sweep.ended(digest):
         folder = Path(attempt.run_dir)
@@ -286,7 +306,7 @@ def _complete_ended(sweep: Sweep, digest: str) -> None:
                 complete(folder)
         except (ConfigError, DataError, TrackerUnavailable, OSError) as error:
             _log.warning(
-                "the end of %s could not be completed (%s); use ecgexp-sync %s",
+                "%s could not be completed (%s); use ecgexp-sync %s",
                 folder,
                 redact(str(error)),
                 folder,
@@ -294,7 +314,7 @@ def _complete_ended(sweep: Sweep, digest: str) -> None:
 
 
 def _close_replaced(sweep: Sweep, digest: str, *, by: Path) -> None:
-    """Closes the runs of that job which were killed before they had trained anything, and which the run in `by` replaces."""
+    """Closes earlier runs of that job that were killed before any training; `by` replaces them."""
     for attempt in sweep.replaced(digest):
         folder = Path(attempt.run_dir)
         if folder == by or not (folder / NAME).is_file():
@@ -303,23 +323,30 @@ def _close_replaced(sweep: Sweep, digest: str, *, by: Path) -> None:
             with hold(folder, new=False, setting="hydra.sweep.dir"):
                 complete(folder)
                 if not has_training_state(folder):
-                    remove_checkpoints(
-                        folder
-                    )  # what a process left that was killed while it wrote the first
+                    # A process that was killed while it wrote its first checkpoint leaves a part.
+                    remove_checkpoints(folder)
         except (ConfigError, DataError, TrackerUnavailable, OSError) as error:
-            _log.warning("the run in %s, which %s replaces, could not be closed (%s); use ecgexp-sync %s",
-                         folder, by, redact(str(error)), folder)  # fmt: skip
+            _log.warning(
+                "the run in %s, which %s replaces, could not be closed (%s); use ecgexp-sync %s",
+                folder,
+                by,
+                redact(str(error)),
+                folder,
+            )
 
 
 def _data_digest(experiment: Any, run_dir: Path) -> str:
-    """The keyed digest by which the beats of an earlier job are recognized; what is said of the beats is withheld."""
+    """Returns the keyed digest of a job's beats, which identifies them among jobs of a sweep.
+
+    Log lines and errors that may quote beats are withheld where the experiment withholds values.
+    """
     publishing = publishing_of(run_dir, withholds=experiment.withholds)
     try:
         with publishing.logging():
             return DigestKey.of(experiment.tracking.private_dir()).digest(
                 experiment.dataset.load().digest
             )
-    except Exception as error:  # noqa: BLE001 - whatever it was, its message may quote beats
+    except Exception as error:  # noqa: BLE001 - the message of any error may quote beats
         raise publishing.error(error) from None
 
 
@@ -335,14 +362,16 @@ def _train(
 ) -> Result:
     from ecgexp.experiment.run import run
 
-    typed = command(list(HydraConfig.get().overrides.task))
+    command_line = command(list(HydraConfig.get().overrides.task))
     earlier = sweep.unfinished(digest)
     if earlier is not None:
         discard_unheld(run_dir)
         run_dir = Path(earlier.run_dir)
     _close_replaced(sweep, digest, by=run_dir.absolute())
-    attempt = Attempt(digest=digest, name=name, command=typed, run_dir=str(run_dir.absolute()))
-    tags = {"command": typed, "job.digest": digest, "sweep": sweep.home.name}
+    attempt = Attempt(
+        digest=digest, name=name, command=command_line, run_dir=str(run_dir.absolute())
+    )
+    tags = {"command": command_line, "job.digest": digest, "sweep": sweep.home.name}
     if sweep.parent_id is not None:
         tags["mlflow.parentRunId"] = sweep.parent_id
     with (
@@ -367,7 +396,17 @@ def _train(
 
 
 class _Objectives:
-    """What a sweeper is given of a finished job."""
+    """The metrics of a finished job that the sweeper optimizes.
+
+    Args:
+      names: metric keys from `sweep.objectives`; None: the selection metric on validation beats
+        and, for a second direction, ε.
+      sweeper: Hydra's configuration of the sweeper.
+      selection_metric: metric by which the model of a run is selected.
+
+    Raises:
+      ConfigError: the numbers of directions and objectives differ.
+    """
 
     def __init__(
         self, names: tuple[str, ...] | None, sweeper: Mapping[str, Any], selection_metric: str
@@ -375,40 +414,57 @@ class _Objectives:
         directions = sweeper.get("direction")
         several = directions is not None and not isinstance(directions, str | Enum)
         searches = sweeper["_target_"] != _GRID
-        usual = (f"validation/{selection_metric}", "privacy/epsilon")[
+        by_default = (f"validation/{selection_metric}", "privacy/epsilon")[
             : len(directions) if several else 1
         ]
-        self._names = names or usual
+        self._names = names or by_default
         self._needed = names is not None or searches
         if several and len(directions) != len(self._names):
             raise ConfigError(
-                f"hydra.sweeper.direction={list(directions)} has {len(directions)} directions for {len(self._names)} objectives; "
-                f"type sweep.objectives=[…] with as many metrics"
+                f"hydra.sweeper.direction={list(directions)} has {len(directions)} directions for "
+                f"{len(self._names)} objectives; use sweep.objectives=[…] with as many metrics"
             )
 
     def check(self, evaluate_on: Sequence[str]) -> None:
-        """Refuses, before training, an objective of a split that is not scored at the end.
+        """Checks, before training, that the split of each objective is evaluated at the end.
+
+        Args:
+          evaluate_on: splits that are evaluated.
 
         Raises:
-          ConfigError: names the objective.
+          ConfigError: one is not; the message names the objective.
         """
         for name in self._names if self._needed else ():
             split = name.partition("/")[0]
             if split in ("validation", "test") and split not in evaluate_on:
                 raise ConfigError(
-                    f"sweep.objectives: {name} is asked for, and evaluate_on=[{','.join(evaluate_on)}] does not score {split} "
-                    f"beats; type evaluate_on=[{','.join([*evaluate_on, split])}]"
+                    f"sweep.objectives: {name} is an objective, but evaluate_on="
+                    f"[{','.join(evaluate_on)}] does not evaluate {split} beats; use "
+                    f"evaluate_on=[{','.join([*evaluate_on, split])}]"
                 )
 
     def of(
         self, metrics: Mapping[str, float], undefined: Mapping[str, str]
     ) -> float | tuple[float, ...] | None:
+        """Returns the values of the objectives.
+
+        Args:
+          metrics: final metrics of the run.
+          undefined: metric key -> reason, of metrics without a value.
+
+        Returns:
+          One value per objective; a number if there is one objective; None if there is no value and
+          the sweeper needs none.
+
+        Raises:
+          ConfigError: an objective that the sweeper needs has no value.
+        """
         missing = [name for name in self._names if name not in metrics]
         if missing and self._needed:
             why = f" ({undefined[missing[0]]})" if missing[0] in undefined else ""
             raise ConfigError(
-                f"sweep.objectives: {missing[0]} has no value in this run{why}, so that the search cannot rank it; the run has "
-                f"{', '.join(sorted(metrics))}"
+                f"sweep.objectives: {missing[0]} has no value in this run{why}, so the search "
+                f"cannot rank it; use metrics that the run has: {', '.join(sorted(metrics))}"
             )
         if missing:
             return None
@@ -417,10 +473,13 @@ class _Objectives:
 
 
 def finish(error: BaseException | None) -> Closed | None:
-    """Ends the multirun of this process: sums up, closes the parent run; None if none was opened.
+    """Ends the multirun of this process: summarizes the jobs and closes the parent run.
 
     Args:
-      error: what ended it before its time.
+      error: the exception that ended the multirun early; None: it ran to its end.
+
+    Returns:
+      The summary; None if no multirun was opened in this process.
     """
     global _opened
     if _opened is None:

@@ -1,4 +1,4 @@
-"""Tabulate the ε that few patients allow, and the noise it takes, before anything is trained."""
+"""Tabulate, before training, ε for small numbers of patients and the noise that it requires."""
 
 import argparse
 import re
@@ -19,14 +19,18 @@ from ecgexp.settings.declaration import ConfigError, build
 _EXAMPLE = """\
 ecgexp-plan --patients 22 44 --rounds 50 --noise-multiplier 1.2
 ecgexp-plan --sampling all --clip 0.3"""
-_COHORT = 10  # patients a round, where nothing is asked
+_COHORT = 10  # patients per round, by default
 _MOST_ROUNDS = 1_000_000
 _count = whole(1, 10**12)
 
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the console script: 0; 2 for a value that is refused."""
+    """Entry point of the console script.
+
+    Returns:
+      0, or 2 for an error.
+    """
     options = _parse(arguments)
     return run_command("ecgexp-plan", lambda: _plan_and_print(options))
 
@@ -47,10 +51,20 @@ def _plan_and_print(options: argparse.Namespace) -> int:
 
 
 def find(options: argparse.Namespace) -> Feasibility:
-    """The tables that the options ask for; the largest number of patients is the one projected and calibrated.
+    """Computes the tables for the options of the command line.
+
+    The largest number of patients is the one for which hypothetical populations and the noise for
+    each target ε are computed.
+
+    Args:
+      options: the parsed command line.
+
+    Returns:
+      The tables, as values.
 
     Raises:
-      ConfigError: values that contradict each other or the number of patients, in the words of `privacy.…`.
+      ConfigError: options contradict each other or the number of patients; the message names
+        settings (`privacy.…`), which `_as_options` translates.
     """
     spec = build(PrivacySpec, _privacy(options), path="privacy")
     plans = [_plan(spec, options, patients) for patients in sorted(set(options.patients))]
@@ -59,17 +73,24 @@ def find(options: argparse.Namespace) -> Feasibility:
         populations = [number for number in POPULATIONS if number > plans[-1].num_units]
     with Console().progress_bar("planning") as progress_bar:
         return feasibility_of(
-            plans[-1], plans, num_parameters=options.parameters, populations=sorted(set(populations)), on_progress=progress_bar
-        )  # fmt: skip
+            plans[-1],
+            plans,
+            num_parameters=options.parameters,
+            populations=sorted(set(populations)),
+            on_progress=progress_bar,
+        )
 
 
 def _privacy(options: argparse.Namespace) -> dict:
     fixed = options.sampling == "fixed"
     return {
-        "noise_multiplier": options.noise_multiplier, "l2_norm_clip": options.clip, "delta": options.delta,
-        "unit": "patient", "sampling": "fixed" if fixed else "poisson",
+        "noise_multiplier": options.noise_multiplier,
+        "l2_norm_clip": options.clip,
+        "delta": options.delta,
+        "unit": "patient",
+        "sampling": "fixed" if fixed else "poisson",
         "accountant": options.accountant or ("rdp" if fixed else "pld"),
-    }  # fmt: skip
+    }
 
 
 def _plan(spec: PrivacySpec, options: argparse.Namespace, patients: int) -> PrivacyPlan:
@@ -88,7 +109,7 @@ def _plan(spec: PrivacySpec, options: argparse.Namespace, patients: int) -> Priv
 
 
 def _as_options(message: str) -> str:
-    """A refusal in the words of this command line instead of the settings'."""
+    """Replaces the settings in a message by the options of this command."""
     message = message.replace("privacy.l2_norm_clip", "--clip")
     message = message.replace(", or privacy.hypothetical_population=null", "")
     message = message.replace("privacy.hypothetical_population", "--population")
@@ -102,7 +123,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--noise-multiplier",
         type=float,
         default=1.0,
-        help="standard deviation of the noise, over the clip (%(default)s)",
+        help="standard deviation of the noise divided by the clipping norm (%(default)s)",
         metavar="Z",
     )
     add(
@@ -127,14 +148,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     cohort.add_argument(
         "--cohort-fraction",
         type=_fraction,
-        help="expected share of the patients in a round",
+        help="expected fraction of the patients in a round",
         metavar="Q",
     )
     add(
         "--clip",
         type=float,
         default=0.5,
-        help="largest norm of a patient's update (%(default)s)",
+        help="clipping norm: largest L2 norm of a patient's update (%(default)s)",
         metavar="C",
     )
     add(
@@ -147,25 +168,30 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--population",
         type=_count,
         nargs="+",
-        help="hypothetical numbers of patients (1000 10000); no guarantee",
+        help="sizes of hypothetical populations (1000 10000); their ε is not a guarantee",
         metavar="N",
     )
     add(
         "--parameters",
         type=whole(1, 10**12),
         default=20_000,
-        help="weights of the model (%(default)s)",
+        help="number of weights of the model (%(default)s)",
         metavar="D",
     )
     add(
-        "--sampling", choices=("poisson", "fixed", "all"), default="poisson",
-        help="each patient by chance, cohorts of constant size, or every patient in every round (%(default)s)",
-    )  # fmt: skip
-    add("--accountant", choices=("pld", "rdp"), help="whose ε counts (pld; rdp for fixed cohorts)")
+        "--sampling",
+        choices=("poisson", "fixed", "all"),
+        default="poisson",
+        help="Poisson sampling, cohorts of fixed size, or all patients in each round (%(default)s)",
+    )
+    add(
+        "--accountant", choices=("pld", "rdp"), help="accountant of ε (pld; rdp with fixed cohorts)"
+    )
     options = parser.parse_args(arguments)
     if options.sampling == "all" and (options.clients_per_round or options.cohort_fraction):
         parser.error(
-            "--sampling=all takes every patient; leave --clients-per-round and --cohort-fraction out"
+            "--sampling=all: every patient is in every round; leave --clients-per-round and "
+            "--cohort-fraction out"
         )
     return options
 
@@ -176,7 +202,7 @@ def _fraction(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a share above 0 and at most 1")
+        raise argparse.ArgumentTypeError(f"{text} is not a fraction above 0 and at most 1")
     return value
 
 

@@ -1,10 +1,11 @@
 """Annotate WFDB records with the model of a run.
 
-Each record becomes FOLDER/<record>.ecgexp, a WFDB annotation file with one symbol a beat, and FOLDER/<record>.csv with every
-class's probability. A class is written by its own symbol (N S V F Q; L R A; P is /, the paced beat; normal is N); any other class
-is Q with its name in the note, and ? is a beat that lacks what the model needs: its window leaves the record, or it has no RR
-interval. The records themselves are only read.
-Research software: what it writes is no diagnosis.
+For each record it writes FOLDER/<record>.ecgexp, a WFDB annotation file with one symbol per beat,
+and FOLDER/<record>.csv with the probability of each class. Classes are written as their own symbols
+(N S V F Q; L R A; / for paced beats; N for normal). Any other class is written as Q, with its name
+in the note. The symbol ? marks a beat that the model cannot classify, because its window extends
+beyond the record or it has no RR interval. Records are never changed.
+Research software: the annotations are not a diagnosis.
 """
 
 import argparse
@@ -25,16 +26,19 @@ if TYPE_CHECKING:
     from ecgexp.inference.record import Annotated, Source
 
 _EXAMPLE = """\
-ecgexp-predict outputs/ecgexp/2026-01-31_12-00-00-000000 ~/physionet/mitdb/1.0.0/100 --output predictions"""
+ecgexp-predict outputs/ecgexp/2026-01-31_12-00-00-000000 ~/physionet/mitdb/1.0.0/100"""
 
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the console script: 0; 2 for what is refused."""
+    """Entry point of the console script.
+
+    Returns:
+      0, or 2 for an error.
+    """
     options = _parse(arguments)
-    os.environ.setdefault(
-        "TF_CPP_MIN_LOG_LEVEL", "3"
-    )  # TensorFlow greets every start with errors that are none
+    # TensorFlow logs harmless messages as errors whenever it is imported.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
     def work() -> int:
         predict(options)
@@ -44,11 +48,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def predict(options: argparse.Namespace) -> "list[Annotated]":
-    """Annotates every record and says how it went; what can be refused is refused before the first one is read.
+    """Annotates every record, writes the files and prints a summary.
+
+    Arguments are validated before the first record is read.
+
+    Args:
+      options: the parsed command line.
+
+    Returns:
+      The annotated records, in the order of the command line.
 
     Raises:
-      ConfigError: an argument that cannot be used.
-      DataError: the run has no model, or a record cannot be read or shown to it. Records before that one are written.
+      ConfigError: an argument is invalid.
+      DataError: the run has no model, or a record cannot be read or does not suit the model. The
+        files of earlier records are written.
     """
     from ecgexp.data.formats import wfdb_reader
     from ecgexp.data.formats.annotation_writer import check_extension
@@ -62,7 +75,8 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
     missing = [file for file in annotators.values() if not file.is_file()]
     if missing and options.beats == "reference":
         raise DataError(
-            f"--beats reference: there is no {missing[0]}; type --beats detector, or --annotator with its suffix"
+            f"--beats reference: there is no {missing[0]}; use --beats detector, or --annotator "
+            "with the suffix of the file"
         )
     output_files.check_output(options.output, stems, options.extension, overwrite=options.overwrite)
     check_stems_once(
@@ -130,14 +144,17 @@ def _annotate_all(
 
 
 def _check_no_copy(done: "Sequence[Annotated]") -> None:
-    """The last record is no copy of an earlier one in another file format, nor an excerpt: its beats would count twice."""
+    """Checks that the last record is not a copy or excerpt of an earlier one.
+
+    The beats of a copy, which may be in another file format, would count twice.
+    """
     from ecgexp.data.identity import copies
 
     if (found := copies({one.record_id: one.windows for one in done})) is not None:
         one, other, number = found
         raise DataError(
-            f"records {one} and {other} hold the same heartbeats, which would count twice: {number} windows are equal bit for "
-            "bit; give one of them"
+            f"RECORD: records {one} and {other} hold the same heartbeats, which would count twice: "
+            f"{number} windows are equal bit for bit; use only one of them"
         )
 
 
@@ -146,33 +163,37 @@ def _warn_of_synthetic(model: "TrainedModel", console: Console) -> None:
         from rich.panel import Panel
         from rich.text import Text
 
-        text = f"This model was trained on SYNTHETIC data, {model.classifier.database}: what it says of a heart means nothing."
+        text = (
+            f"This model was trained on SYNTHETIC data, {model.classifier.database}: its "
+            "predictions for recordings of patients have no meaning."
+        )
         console.print(Panel(Text(text, style="bold"), border_style="red"))
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="ecgexp-predict", description=__doc__, example=_EXAMPLE)
     add = parser.add_argument
-    parser.add_run(help="the run whose model it is: {}")
+    parser.add_run(help="the run with the model: {}")
     add("records", nargs="+", metavar="RECORD", help="path of a WFDB record, with or without .hea")
     add(
-        "--beats", choices=("reference", "detector"),
-        help="take the annotated beats, or search for beats (reference where the file is there)",
-    )  # fmt: skip
+        "--beats",
+        choices=("reference", "detector"),
+        help="use annotated beats, or detect them (reference if the record has annotations)",
+    )
     add(
         "--annotator",
         default="atr",
         metavar="SUFFIX",
-        help="of the reference annotations (%(default)s)",
+        help="suffix of the reference annotations (%(default)s)",
     )
     add(
         "--extension",
         default="ecgexp",
         metavar="SUFFIX",
-        help="of the annotation files (%(default)s)",
+        help="suffix of the annotation files that are written (%(default)s)",
     )
     parser.add_output(
-        metavar="FOLDER", default=Path("predictions"), help="where to write (%(default)s)"
+        metavar="FOLDER", default=Path("predictions"), help="folder to write to (%(default)s)"
     )
     parser.add_store()
     return parser.parse_args(arguments)

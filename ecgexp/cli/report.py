@@ -1,4 +1,4 @@
-"""Write one HTML page about finished runs, which needs no network and can be sent as it is."""
+"""Write one self-contained HTML page about finished runs; it needs no network."""
 
 import argparse
 import sys
@@ -16,7 +16,7 @@ from ecgexp.storage.atomic import replacing
 from ecgexp.storage.reading import MissingFileError, open_plain
 
 _FULL_PAGE, _PUBLIC_PAGE = "report.html", "report-public.html"
-# Both stand near the beginning of a page.
+# Markers of a page that this command wrote, both within its first _HEAD bytes.
 _OURS, _PUBLIC, _HEAD = b'content="ecgexp-report"', b'name="ecgexp-public"', 4096
 _EXAMPLE = """\
 ecgexp-report outputs/ecgexp/2026-01-31_12-00-00-000000_sweep
@@ -26,7 +26,11 @@ ecgexp-report --filter 'metrics.`test/macro_f1` > 0.5'"""
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the console script: 0; 2 for what is refused."""
+    """Entry point of the console script.
+
+    Returns:
+      0, or 2 for an error.
+    """
     options = _parse(arguments)
     return run_command("ecgexp-report", lambda: _report(options))
 
@@ -38,7 +42,13 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def write(options: argparse.Namespace) -> list[str]:
-    """Writes the page and keeps it with the parent run, if that is in MLflow; returns what was done, in words.
+    """Writes the page, also as an artifact of the parent run if that is in MLflow.
+
+    Args:
+      options: the parsed command line.
+
+    Returns:
+      One sentence for each thing that was done.
 
     Raises:
       DataError: there are no such runs, or the page cannot be written.
@@ -61,28 +71,34 @@ def write(options: argparse.Namespace) -> list[str]:
         with replacing(options.output) as part:
             part.write_text(page, encoding="utf-8", errors="replace")
     except OSError as error:
-        raise DataError(f"--output {options.output} cannot be written: {error.strerror}") from error
+        raise DataError(
+            f"--output {options.output}: the page cannot be written: {error.strerror}; use another "
+            "--output"
+        ) from error
     failed = f", {len(gathered.failures)} that failed" if gathered.failures else ""
     done = [
-        f"{options.output}: {gathered.title}, {len(gathered.rows)} runs in {len(gathered.configurations)} configurations{failed}"
+        f"{options.output}: {gathered.title}, {len(gathered.rows)} runs in "
+        f"{len(gathered.configurations)} configurations{failed}"
     ]
     if selected.parent is not None and not Path(options.run).is_dir():
         from ecgexp.tracking.mlflow.attach import attach
 
         name = _PUBLIC_PAGE if options.public else _FULL_PAGE
         attach(selected.parent.run_id, page, name, uri=options.store)
-        done.append(f"kept as {name} of run {selected.parent.run_id}")
+        done.append(f"stored as {name} of run {selected.parent.run_id}")
     return done
 
 
 def _check_output(file: Path, *, public: bool, overwrite: bool = False) -> None:
-    """Refuses an output that may not be replaced.
+    """Raises if the output exists and must not be replaced.
 
-    Guarantees (`tests/unit/analysis/report/test_main.py`): a report with all values never takes the place of a public one, which may be
-    linked or sent already, nor a public one that of a report with all values.
+    **Guarantees** (`tests/unit/analysis/report/test_main.py`): a report with all values never
+    replaces a public report, which may have been linked or sent already, and a public report never
+    replaces one with all values.
 
     Raises:
-      DataError: another file, a report of the other kind, or a report without `--overwrite`, is there.
+      DataError: the file exists and is not a report, is a report of the other kind, or
+        `--overwrite` is missing.
     """
     try:
         with open_plain(file, fix="use another --output") as there:
@@ -97,7 +113,8 @@ def _check_output(file: Path, *, public: bool, overwrite: bool = False) -> None:
             else ("a public report", "with all values")
         )
         raise DataError(
-            f"--output {file}: {which} is there, and the new one is {other}; use another --output, or remove the file"
+            f"--output {file}: {which} is there, and the new one is {other}; use another --output, "
+            "or remove the file"
         )
 
 
@@ -111,15 +128,19 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="the MLflow id of a sweep's parent run, or a sweep's folder under outputs/",
     )
     which.add_argument(
-        "--experiment", metavar="NAME", help="all runs of this experiment (that of the newest run)"
+        "--experiment",
+        metavar="NAME",
+        help="all runs of this MLflow experiment (that of the newest run)",
     )
     which.add_argument(
-        "--filter", metavar="TEXT", help="the runs that this finds, in MLflow's search language"
+        "--filter",
+        metavar="TEXT",
+        help="all runs that match this filter, in MLflow's search language",
     )
     parser.add_argument(
         "--public",
         action="store_true",
-        help="leave out what was computed from private data without noise",
+        help="leave out values that were computed from private data without noise",
     )
     parser.add_output(help=f"the page ({_FULL_PAGE}; with --public {_PUBLIC_PAGE})")
     parser.add_store()

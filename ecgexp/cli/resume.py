@@ -1,4 +1,4 @@
-"""`ecgexp resume=RUN`: makes the experiment of a run that did not finish again, from what its folder says."""
+"""`ecgexp resume=RUN`: composes the configuration of an unfinished run again, from its folder."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -18,60 +18,70 @@ from ecgexp.tracking.provenance import git_state, versions
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-_MOST_TYPED = 1 << 20  # bytes of what was typed
-_FIX = "restore the file from a copy, or start the run anew"
+_MAX_BYTES = 1 << 20  # of a file of overrides
+_FIX = "restore the file from a copy, or start the run again from the beginning"
 _log = logging.getLogger(__name__)
 
 
 def stored_config(run_dir: Path, overrides: Sequence[str]) -> "DictConfig":
-    """The configuration of the run in `run_dir`, composed anew from what was typed for it, and what is typed now.
+    """Composes the configuration of a run again, from its own overrides and those of this command.
+
+    Args:
+      run_dir: folder of the run.
+      overrides: overrides of this command.
+
+    Returns:
+      The composed configuration, equal to that of the run in every setting that affects a result.
 
     Raises:
-      ConfigError: the two do not make the configuration that the run has; names the settings that differ.
-      DataError: the folder does not say what was typed.
+      ConfigError: a setting that affects a result differs from that of the run.
+      DataError: the overrides of the run cannot be read.
     """
-    typed = _read_overrides(run_dir)
-    config = load_config([*_ours(typed), *_ours(overrides)])
+    stored = _read_overrides(run_dir)
+    config = load_config([*_experiment_only(stored), *_experiment_only(overrides)])
     _check_same(run_dir, for_the_record(config))
     _warn_of_other_code(run_dir)
     return config
 
 
-def typed_in(run_dir: Path) -> Path:
-    """The folder that the command of a run was typed in, from which its relative paths count, wherever it is resumed.
+def working_folder(run_dir: Path) -> Path:
+    """Returns the working folder of the command that started a run.
+
+    Relative paths of the run's settings are relative to it, wherever the run is resumed. If the
+    folder is not recorded or does not exist on this machine, the current one is used.
 
     Raises:
-      DataError: the file that says so is damaged.
+      DataError: the file that records it is damaged.
     """
     path = run_dir / ".hydra" / "hydra.yaml"
-    if not path.exists():  # the run was not typed
+    if not path.exists():  # the run was started from Python
         return Path.cwd()
     try:
         folder = _read_yaml(path)["hydra"]["runtime"]["cwd"]
         return Path(folder) if Path(folder).is_dir() else Path.cwd()
     except (LookupError, TypeError, ValueError) as error:
         raise refusal(
-            path, "is damaged: it does not say where the command was typed", fix=_FIX
+            path, "is damaged: it has no working folder of the command", fix=_FIX
         ) from error
 
 
 def _read_overrides(run_dir: Path) -> list[str]:
-    """What was typed for the run.
+    """Reads the overrides that the run was started with.
 
     Raises:
       DataError: the file is missing or damaged.
     """
     path = run_dir / ".hydra" / "overrides.yaml"
-    typed = _read_yaml(path)
-    if not isinstance(typed, list) or not all(
-        isinstance(text, str) and text.isprintable() for text in typed
+    overrides = _read_yaml(path)
+    if not isinstance(overrides, list) or not all(
+        isinstance(text, str) and text.isprintable() for text in overrides
     ):
         raise refusal(path, "is damaged: it is not a list of overrides", fix=_FIX)
-    return typed
+    return overrides
 
 
 def _read_yaml(path: Path) -> Any:
-    text = read_text(path, fix=_FIX, most=_MOST_TYPED)
+    text = read_text(path, fix=_FIX, most=_MAX_BYTES)
     try:
         return yaml.safe_load(text)
     except (
@@ -83,11 +93,11 @@ def _read_yaml(path: Path) -> Any:
         OverflowError,
         RecursionError,
     ) as error:
-        raise refusal(path, "is damaged: it is no YAML", fix=_FIX) from error
+        raise refusal(path, "is damaged: it is not YAML", fix=_FIX) from error
 
 
-def _ours(overrides: Sequence[str]) -> list[str]:
-    """The overrides but those for Hydra itself, which a folder must not decide, and `resume`."""
+def _experiment_only(overrides: Sequence[str]) -> list[str]:
+    """Removes `resume` and the overrides of Hydra itself, which a stored file must not set."""
     return [
         text
         for text in overrides
@@ -104,12 +114,13 @@ def _check_same(run_dir: Path, values: Mapping[str, Any]) -> None:
     ]
     if differ and then:
         raise ConfigError(
-            f"resume={run_dir}: {'; '.join(differ[:5])}; a run goes on with its own configuration: leave these out, or start anew"
+            f"resume={run_dir}: {'; '.join(differ[:5])}; a run resumes with its own configuration: "
+            "leave these overrides out, or start a new run"
         )
 
 
 def _warn_of_other_code(run_dir: Path) -> None:
-    """Other code or versions may train on all the same, but not to the same bits."""
+    """Warns if code or versions differ: the run can resume, but not bit for bit."""
     tags = _run_json(run_dir)["tags"]
     commit, _ = git_state(Path(__file__).parent)
     now = {
@@ -123,7 +134,8 @@ def _warn_of_other_code(run_dir: Path) -> None:
     ]
     if differ:
         _log.warning(
-            "the run began with other code, so it will not end with the bits it would have had: %s",
+            "the run began with other code, so its result will not be equal bit for bit to that of "
+            "an uninterrupted run: %s",
             ", ".join(differ),
         )
 

@@ -1,4 +1,4 @@
-"""`ecgexp`: composes the configuration from the command line and runs the experiment."""
+"""`ecgexp`: composes the configuration from the command line and runs the experiment or sweep."""
 
 import logging
 import os
@@ -33,22 +33,21 @@ _ONLY_SHOW = {"--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--inf
 
 
 def _only_shows() -> bool:
-    """Whether what is printed is all that was asked for; a run's result is in its folder."""
+    """Returns whether the purpose of the command is its output; a run's result is in its folder."""
     return bool(_ONLY_SHOW & {word.partition("=")[0] for word in sys.argv})
 
 
 def _run_command() -> None:
-    """Runs what was typed; exits with 2 for a configuration, with 1 for data, that cannot be used."""
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # we say in one line what Hydra would say in ten
-    os.environ.setdefault(
-        "TF_CPP_MIN_LOG_LEVEL", "3"
-    )  # TensorFlow greets every start with errors that are none
-    # Under `uv run`, Ray would have its workers make the environment anew in a copy of the working folder, and leave the
-    # results there: https://docs.ray.io/en/latest/ray-core/handling-dependencies.html#using-uv-for-package-management
+    """Runs the command line; exits with 2 for an invalid configuration, 1 for unusable data."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors are explained below
+    # TensorFlow logs harmless messages as errors whenever it is imported.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Under `uv run`, Ray's workers would rebuild the environment in a copy of the working folder
+    # and write the results there: https://docs.ray.io/en/latest/ray-core/handling-dependencies.html
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     redact_tracebacks()
     use_own_scratch()
-    _heed_signals()
+    _handle_signals()
     try:
         sys.argv[1:] = without_credentials(sys.argv[1:])
         _compose_and_run_all()
@@ -59,34 +58,35 @@ def _run_command() -> None:
     except (ConfigError, DataError, MachineError) as error:
         _fail(error)
     except OSError as error:  # a full disk, a read-only folder
-        advice = (
-            "choose a writable folder with hydra.run.dir=… and tracking.uri=…, or free some space"
-        )
+        advice = "use a writable folder with hydra.run.dir=… and tracking.uri=…, or free some space"
         _fail(OSError(f"{error}; {advice}"))
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _heed_signals() -> None:
-    """SIGTERM, a queue's way to stop a run, and Ctrl-C end it as KILLED, in order; a second one ends the process at once."""
+def _handle_signals() -> None:
+    """Makes SIGTERM, which queues send, and Ctrl-C end a run in order, with status KILLED.
+
+    A second signal ends the process at once.
+    """
 
     def stop(number: int, _frame: object) -> None:
-        for each in heeded:
+        for each in handled:
             signal.signal(each, signal.SIG_DFL)
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         sys.exit(128 + number)
 
-    # A shell has what it runs in the background ignore Ctrl-C; that stays so.
-    heeded = [
+    # A shell starts background commands with Ctrl-C ignored; that is kept.
+    handled = [
         each for each in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(each) != signal.SIG_IGN
     ]
-    for each in heeded:
+    for each in handled:
         signal.signal(each, stop)
 
 
 def _compose_and_run_all() -> None:
-    """One run, or all of a multirun and their summary."""
+    """Runs one run, or all jobs of a multirun, and prints the summary of a multirun."""
     if {"--help", "-h"} & set(sys.argv):
         _list_options_without_copies()
     guard()
@@ -95,18 +95,19 @@ def _compose_and_run_all() -> None:
     closed: Closed | None = None
     try:
         _compose_and_run()
-    except JobFailed as failed:  # the table says so
+    except JobFailed as failed:  # shown in the summary
         error = failed
     except BrokenProcessPool as broken:  # joblib's
         error = MachineError(
-            "the process of a job was killed, and joblib ended those beside it; was it out of memory?"
+            "hydra/launcher=joblib: the process of a job was killed, perhaps for lack of memory, "
+            "and joblib ended the others; use the same command again, with fewer jobs at a time"
         )
         raise error from broken
     except BaseException as ended:
         error = ended
         raise
     finally:
-        if "ecgexp.cli.multirun" in sys.modules:  # not for --help, which shall be quick
+        if "ecgexp.cli.multirun" in sys.modules:  # not imported for --help, which must be fast
             from ecgexp.cli.multirun import finish
 
             closed = finish(error)
@@ -117,10 +118,10 @@ def _compose_and_run_all() -> None:
 
 
 def _list_options_without_copies() -> None:
-    """Makes Hydra's help quick where launchers with large settings, such as Ray's, are installed.
+    """Makes Hydra's help fast if launchers with large settings, such as Ray's, are installed.
 
-    For each of a hundred groups Hydra 1.3 copies all registered settings before it lists the group's options, which takes
-    seconds; to list, the settings themselves will do.
+    For each config group Hydra 1.3 copies all registered settings before it lists the options,
+    which takes seconds in total. To list options no copy is needed.
     """
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
@@ -145,7 +146,8 @@ def _show(closed: "Closed") -> None:
         console.print(closed.privacy)
     if closed.unfinished:
         console.print(
-            f"{closed.unfinished} of {len(closed.rows)} jobs have no result; the same command runs only these again"
+            f"{closed.unfinished} of {len(closed.rows)} jobs have no result; use the same command "
+            "again to run only these"
         )
     console.print(closed.url_hint)
 
@@ -155,9 +157,8 @@ def _compose_and_run(config: DictConfig) -> float | tuple[float, ...] | None:
     from ecgexp.cli.multirun import run_job
 
     run_dir = Path(HydraConfig.get().runtime.output_dir)
-    if (
-        HydraConfig.get().job.chdir
-    ):  # whatever has a relative path counts it from where the command was typed
+    # Relative paths are relative to the folder in which the command was started.
+    if HydraConfig.get().job.chdir:
         os.chdir(HydraConfig.get().runtime.cwd)
     logging.captureWarnings(True)
     if "num" in HydraConfig.get().job:  # a job of a multirun
@@ -166,30 +167,30 @@ def _compose_and_run(config: DictConfig) -> float | tuple[float, ...] | None:
 
 
 def _run_one(config: DictConfig, run_dir: Path) -> None:
-    typed = list(HydraConfig.get().overrides.task)
+    overrides = list(HydraConfig.get().overrides.task)
     try:
-        _check_typed(typed, run_dir)
+        _check_given_once(overrides, run_dir)
         if config.resume is not None:
-            _resume(config, typed, new_dir=run_dir)
+            _resume(config, overrides, new_dir=run_dir)
         else:
-            _start(config, typed, run_dir)
+            _start(config, overrides, run_dir)
     except (ConfigError, DataError) as error:
         _fail(error)
 
 
-def _check_typed(typed: list[str], run_dir: Path) -> None:
-    """Each setting is typed once; the folder of a command that is refused goes."""
+def _check_given_once(overrides: list[str], run_dir: Path) -> None:
+    """Checks that no setting is given twice; removes the run's folder if one is."""
     from ecgexp.tracking.local.lock import discard_unheld
 
     try:
-        check_typed_once([*HydraConfig.get().overrides.hydra, *typed])
+        check_typed_once([*HydraConfig.get().overrides.hydra, *overrides])
     except ConfigError:
         discard_unheld(run_dir)
         raise
 
 
-def _start(config: DictConfig, typed: list[str], run_dir: Path) -> None:
-    """A new run; one that is refused before it begins leaves no folder behind."""
+def _start(config: DictConfig, overrides: list[str], run_dir: Path) -> None:
+    """Starts a new run; removes its folder if the configuration is invalid."""
     from ecgexp.config.compose import (
         build_experiment,
         for_the_record,
@@ -215,16 +216,16 @@ def _start(config: DictConfig, typed: list[str], run_dir: Path) -> None:
                 run_dir,
                 config=values,
                 resolved_yaml=to_yaml(values),
-                tags={"command": command(typed)},
+                tags={"command": command(overrides)},
             )
         except ConfigError:
             discard(run_dir)
             raise
 
 
-def _resume(config: DictConfig, typed: list[str], *, new_dir: Path) -> None:
-    """A run that goes on, or whose end is completed; the folder that Hydra made for this command goes."""
-    from ecgexp.cli.resume import stored_config, typed_in
+def _resume(config: DictConfig, overrides: list[str], *, new_dir: Path) -> None:
+    """Resumes a run, or completes it if it has finished; removes the folder of this command."""
+    from ecgexp.cli.resume import stored_config, working_folder
     from ecgexp.cli.run_argument import named_folder
     from ecgexp.config.compose import build_experiment, for_the_record, to_yaml
     from ecgexp.experiment.run import run
@@ -236,11 +237,11 @@ def _resume(config: DictConfig, typed: list[str], *, new_dir: Path) -> None:
     with hold(run_dir, new=False, setting="resume"):
         move_log(run_dir)
         if has_finished(run_dir):
-            given = any(text.startswith("tracking.uri=") for text in typed)
+            given = any(text.startswith("tracking.uri=") for text in overrides)
             _complete(run_dir, store=str(config.tracking.uri) if given else None)
             return
-        stored = stored_config(run_dir, typed)
-        os.chdir(typed_in(run_dir))
+        stored = stored_config(run_dir, overrides)
+        os.chdir(working_folder(run_dir))
         values = for_the_record(stored)
         run(
             build_experiment(stored, base_dir=Path.cwd()),
@@ -252,15 +253,15 @@ def _resume(config: DictConfig, typed: list[str], *, new_dir: Path) -> None:
 
 
 def _complete(run_dir: Path, *, store: str | None) -> None:
-    """What is missing of the end of a run that has finished.
+    """Completes a finished run: sends pending entries and removes checkpoints.
 
     Args:
-      run_dir: held by this process.
-      store: its store, if that has moved.
+      run_dir: folder of the run, locked by this process.
+      store: URI of its store, if that has moved.
 
     Raises:
-      ConfigError: nothing is.
-      DataError: its store does not answer.
+      ConfigError: the run is complete.
+      DataError: the store does not answer.
     """
     from ecgexp.tracking.base import TrackerUnavailable
     from ecgexp.tracking.credentials import with_credentials
@@ -270,13 +271,13 @@ def _complete(run_dir: Path, *, store: str | None) -> None:
         done = complete(run_dir, store=None if store is None else with_credentials(store))
     except TrackerUnavailable as error:
         raise DataError(
-            f"resume={run_dir}: {error}; what has arrived stays, use the same command again"
+            f"resume={run_dir}: {error}; entries that were sent stay, use the same command again"
         ) from error
     if not done:
         raise ConfigError(
-            f"resume={run_dir}: the run has finished; its results are in {run_dir}/result.json"
+            f"resume={run_dir}: the run has finished; see its results in {run_dir}/result.json"
         )
-    print(f"{run_dir}: the run had finished; its end is completed: {done}")
+    print(f"{run_dir}: the run had finished already, and was completed: {done}")
 
 
 def _fail(error: Exception) -> NoReturn:
@@ -285,7 +286,7 @@ def _fail(error: Exception) -> NoReturn:
 
 
 main = entry_point(_run_command, answers=_only_shows)
-"""Entry point of the console script: 0; 2 for a configuration, 1 for data, that cannot be used."""
+"""Entry point of the console script: 0; 2 for an invalid configuration, 1 for unusable data."""
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""The run that an argument of a command names, by its id in MLflow or by its folder."""
+"""Finds the run that an argument of a command names, by MLflow run id or by folder."""
 
 import os
 from collections.abc import Iterator
@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 
 
 def named_run(name: str, argument: str, *, store: str | None = None) -> "StoredRun":
-    """The run as it was kept.
+    """Finds a stored run.
 
     Args:
       name: an MLflow run id, or a run's folder.
-      argument: what stands before the name in a refusal, e.g. `"RUN "` or `"resume="`.
-      store: where ids are looked up; None: `default_uri()`.
+      argument: written before the name in an error message, e.g. `"RUN "` or `"resume="`.
+      store: URI of the MLflow store in which ids are looked up; None: `default_uri()`.
+
+    Returns:
+      The run's parameters, metrics, tags and files as they were stored.
 
     Raises:
       DataError: there is no such run.
@@ -30,12 +33,15 @@ def named_run(name: str, argument: str, *, store: str | None = None) -> "StoredR
 
 
 def named_folder(name: str, argument: str, *, store: str | None = None) -> Path:
-    """The folder of a run, which has a readable `run.json`.
+    """Finds the folder of a run and checks that its `run.json` can be read.
 
     Args:
       name: see `named_run`.
       argument: see `named_run`.
       store: see `named_run`.
+
+    Returns:
+      The folder.
 
     Raises:
       DataError: there is no such run, or its folder is not on this machine.
@@ -43,11 +49,12 @@ def named_folder(name: str, argument: str, *, store: str | None = None) -> Path:
     from ecgexp.tracking.local.run_json import NAME, read_run
 
     folder = Path(name)
-    if not os.path.isdir(name):  # unlike Path.is_dir, says no to a name that no file can have
+    if not os.path.isdir(name):  # Path.is_dir raises if the name is too long
         folder = Path(named_run(name, argument, store=store).tags.get("run.dir", ""))
         if not (folder / NAME).is_file():
             raise DataError(
-                f"{argument}{name}: the run's folder {folder} is not on this machine; use this command where the run was made"
+                f"{argument}{name}: the run's folder {folder} is not on this machine; use this "
+                "command on the machine where the run was made"
             )
     with naming(name, argument):
         read_run(folder)
@@ -56,7 +63,15 @@ def named_folder(name: str, argument: str, *, store: str | None = None) -> Path:
 
 @contextmanager
 def naming(name: str | None, argument: str) -> Iterator[None]:
-    """Within the block a refusal begins with the argument that it is about; with None as name, it stays as it is."""
+    """Puts the argument before the message of a `DataError` that is raised within the block.
+
+    Args:
+      name: value of the argument; None: messages stay unchanged.
+      argument: see `named_run`.
+
+    Raises:
+      DataError: one was raised within the block.
+    """
     try:
         yield
     except DataError as error:

@@ -1,7 +1,8 @@
-"""What a command writes to its terminal, file or pipe: no stream that fails, and no locale, ends it with a traceback.
+"""Standard output and error of a command: no failing stream and no locale causes a traceback.
 
-Files are written as UTF-8 by whoever opens them. Libraries read and write theirs in the encoding of the locale, so a command
-that is started under another one starts itself again in Python's UTF-8 mode; what it prints keeps the encoding of the locale.
+The project writes its files as UTF-8. Libraries read and write files in the encoding of the locale,
+so a command that is started under a locale of another encoding restarts itself in Python's UTF-8
+mode. Its output keeps the encoding of the locale.
 """
 
 import codecs
@@ -18,33 +19,63 @@ from typing import Any
 
 FAILED_OUTPUT = 1
 READER_LEFT = 128 + 13
-"""What a shell says of a command that ended because nobody read its output: 128 and the number of SIGPIPE."""
+"""Exit code of a command whose output has no reader: 128 plus the number of SIGPIPE."""
 
 _NAMES = ("stdout", "stderr")
 _SPELLED_OUT = "ecgexp.spelled_out"
 _SPELLINGS = {
-    "ε": "eps", "δ": "delta", "σ": "sigma", "κ": "kappa", "µ": "u", "μ": "u", "α": "alpha", "√": "sqrt", "Δ": "delta",
-    "·": "|", "—": "-", "–": "-", "−": "-", "…": "...", "≤": "<=", "≥": ">=", "≈": "~", "±": "+-", "×": "x", "→": "->",
-    "✓": "+", "✗": "x", "‘": "'", "’": "'", "“": '"', "”": '"', "∞": "inf", "█": "#", "━": "-", "─": "-", "│": "|",
-}  # fmt: skip
+    "ε": "eps",
+    "δ": "delta",
+    "σ": "sigma",
+    "κ": "kappa",
+    "µ": "u",
+    "μ": "u",
+    "α": "alpha",
+    "√": "sqrt",
+    "Δ": "delta",
+    "·": "|",
+    "—": "-",
+    "–": "-",
+    "−": "-",
+    "…": "...",
+    "≤": "<=",
+    "≥": ">=",
+    "≈": "~",
+    "±": "+-",
+    "×": "x",
+    "→": "->",
+    "✓": "+",
+    "✗": "x",
+    "‘": "'",
+    "’": "'",
+    "“": '"',
+    "”": '"',
+    "∞": "inf",
+    "█": "#",
+    "━": "-",
+    "─": "-",
+    "│": "|",
+}
 
 
 def command(
     main: Callable[..., int | None], *, answers: Callable[[], bool] = lambda: True
 ) -> Callable[..., int]:
-    """Makes `main` an entry point whose output may go anywhere.
+    """Makes `main` an entry point that works with any standard output.
 
-    Guarantees (`tests/unit/cli/test_streams.py`): a stream that cannot be written to ends no work: the rest of what it would show is
-    dropped, and the exit code says so where the output is what was asked for. A character that a stream cannot encode is
-    spelled out.
+    **Guarantees** (`tests/unit/cli/test_streams.py`): a stream that cannot be written to does not
+    end the command: the rest of its output is dropped, and the exit code is nonzero if the output
+    is the purpose of the command. A character that a stream cannot encode is replaced by a spelling
+    in ASCII.
 
     Args:
-      main: returns the exit code; None counts as 0.
-      answers: whether what is printed is what was asked for; a run's result is in its folder, whoever reads its progress.
+      main: returns the exit code; None means 0.
+      answers: whether the purpose of the command is its output. For a run it is not: the result is
+        in the run's folder, and the output only shows progress.
 
     Returns:
-      `main`, which returns 1 where its answer could not be written and 141 where nobody read it to the end, unless it failed
-      by itself.
+      `main`; if it succeeds but its output is lost, the wrapper returns `FAILED_OUTPUT`, or
+      `READER_LEFT` if a pipe was closed by its reader.
     """
 
     @functools.wraps(main)
@@ -66,7 +97,7 @@ def command(
                 return READER_LEFT
             name, why = Path(sys.argv[0]).stem, error.strerror or error
             print(
-                f"{name}: its output could not be written: {why}; write it elsewhere",
+                f"{name}: its output could not be written: {why}; redirect it elsewhere",
                 file=sys.stderr,
             )
             return FAILED_OUTPUT
@@ -81,7 +112,7 @@ def _failed_to_answer(failures: dict[str, OSError], answers: Callable[[], bool])
 
 @contextmanager
 def softened() -> Iterator[dict[str, OSError]]:
-    """Within the block standard output and error swallow what they cannot write; yields what failed, by stream."""
+    """Drops output that cannot be written within the block; yields each stream's first error."""
     before = {name: getattr(sys, name) for name in _NAMES}
     failures: dict[str, OSError] = {}
     for name, stream in before.items():
@@ -95,14 +126,14 @@ def softened() -> Iterator[dict[str, OSError]]:
 
 
 def soften() -> None:
-    """`softened` for the rest of a process that a launcher started for a job."""
+    """`softened` for the rest of a process that a launcher started to run a job."""
     if not isinstance(sys.stdout, _Soft):
         _open_closed()
         softened().__enter__()
 
 
 class _Soft(io.TextIOBase):
-    """A text stream in front of another, which drops what that cannot take from its first failure on."""
+    """A wrapper of a text stream that drops all output after the first failure."""
 
     def __init__(self, stream: Any, name: str, failures: dict[str, OSError]):
         self._stream, self._name, self._failures = stream, name, failures
@@ -119,7 +150,7 @@ class _Soft(io.TextIOBase):
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    # `TextIOBase` has these itself, so they are not looked for in the stream by `__getattr__`.
+    # `TextIOBase` defines these itself, so `__getattr__` is not called for them.
     encoding = property(lambda self: self._stream.encoding)
     errors = property(lambda self: self._stream.errors)
 
@@ -133,7 +164,7 @@ class _Soft(io.TextIOBase):
         return True
 
     def close(self) -> None:
-        """Left to whoever owns the stream."""
+        """Does nothing: the owner of the stream closes it."""
 
     def _try(self, write: Callable[[], Any]) -> None:
         if self._name in self._failures:
@@ -142,11 +173,11 @@ class _Soft(io.TextIOBase):
             write()
         except OSError as error:
             self._failures[self._name] = error
-            _forget(self._stream)
+            _redirect_to_null(self._stream)
 
 
-def _forget(stream: Any) -> None:
-    """What the stream still holds must go somewhere, or Python would fail to write it when the process ends."""
+def _redirect_to_null(stream: Any) -> None:
+    """Redirects a stream to the null device, so that Python can flush its buffer at exit."""
     try:
         number = stream.fileno()
     except (OSError, ValueError):
@@ -157,7 +188,10 @@ def _forget(stream: Any) -> None:
 
 
 def _open_closed() -> None:
-    """Gives a stream that the caller has closed a place: the next file that is opened would be taken for it."""
+    """Opens the null device for each closed standard stream.
+
+    Otherwise the next file that is opened would get the descriptor of that stream.
+    """
     for number, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(number)
@@ -172,13 +206,13 @@ def _open_closed() -> None:
 
 
 def _use_utf8() -> None:
-    """Starts this command again in UTF-8 mode, unless files and their names are UTF-8 already."""
+    """Restarts this command in UTF-8 mode unless files and file names are UTF-8 already."""
     if sys.flags.utf8_mode or (
         sys.getfilesystemencoding() == "utf-8" and _locale_encoding() == "utf-8"
     ):
         return
     os.environ.setdefault("PYTHONIOENCODING", sys.stdout.encoding)
-    os.environ["PYTHONUTF8"] = "1"  # of the processes of a launcher
+    os.environ["PYTHONUTF8"] = "1"  # for the processes of a launcher
     os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
@@ -194,7 +228,7 @@ def _flush() -> None:
 
 
 def _spell_out(error: UnicodeError) -> tuple[str, int]:
-    """Of a character that a stream cannot encode: a spelling in ASCII that says the same, or a question mark."""
+    """Codec error handler: replaces characters by a spelling in ASCII, or by a question mark."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(map(_spelling, error.object[error.start : error.end])), error.end

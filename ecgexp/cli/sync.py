@@ -1,7 +1,8 @@
-"""Bring MLflow what it missed of runs that have ended, from their folders, and complete their end.
+"""Send MLflow what it lacks of runs that have ended, and finish their last steps.
 
-A run whose store goes out of reach goes on in its folder, and delivers what waits when the store is back; what was still
-waiting at the run's end is brought by this command. It also removes what a run that was killed at its very end kept.
+If the store cannot be reached, a run continues in its folder and sends pending entries when the
+store answers again. This command sends entries that were still pending when the run ended. It also
+removes the checkpoints of runs that finished but were killed before they could remove them.
 """
 
 import argparse
@@ -28,7 +29,11 @@ ecgexp-sync outputs/ecgexp/2026-01-31_12-00-00-000000 --store http://mlflow.exam
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the console script: 0 if the store has everything now; 2 if something was refused."""
+    """Entry point of the console script.
+
+    Returns:
+      0 if the store is complete now, 2 if an error was printed.
+    """
     options = _parse(arguments)
     return run_command("ecgexp-sync", lambda: _sync(options))
 
@@ -40,55 +45,54 @@ def _sync(options: argparse.Namespace) -> int:
     for error in damaged:
         code = refuse("ecgexp-sync", error)
     if not folders and not damaged:
-        print(f"MLflow has all of the runs below {options.runs_dir} that have ended")
+        print(f"MLflow is complete for all runs below {options.runs_dir} that have ended")
     for name in folders:
         try:
             folder = named_folder(str(name), "RUN ", store=options.store)
-            sent = _bring(folder, options.store)
+            sent = _complete(folder, options.store)
             print(
                 f"{folder} completed: {sent}"
                 if sent
-                else f"{folder} is whole already, nothing was sent"
+                else f"{folder} is complete already, nothing was sent"
             )
         except TrackerUnavailable as error:
             code = refuse(
                 "ecgexp-sync",
-                f"{name}: {error}; what has arrived stays, use the same command again",
+                f"{name}: {error}; entries that were sent stay, use the same command again",
             )
-        except (
-            ValueError,
-            OSError,
-        ) as error:  # DataError, what MLflow refuses, a file that is gone
+        # DataError, a value that MLflow rejects, a missing file
+        except (ValueError, OSError) as error:
             code = refuse("ecgexp-sync", error)
     return code
 
 
-def _bring(folder: Path, store: str | None) -> str:
-    """Completes one run; returns what was done."""
-    values = read_run(folder)  # or it is no folder of a run, and gets no lock
+def _complete(folder: Path, store: str | None) -> str:
+    """Completes one run; returns a description of what was done, empty for nothing."""
+    values = read_run(folder)  # first, so that no lock is written to a folder that is not a run
     try:
-        with FileLock(folder / LOCK, timeout=0):  # which a run holds while it is made
+        with FileLock(folder / LOCK, timeout=0):  # held by a process that trains the run
             done = complete(folder, store=store)
     except Timeout as error:
         raise DataError(
-            f"{folder} is being used by another process; use this command again when it has ended"
+            f"RUN {folder}: another process is using it; use this command again when that has ended"
         ) from error
     if not done and not values.get("store"):
         raise DataError(
-            f"{folder} was made without MLflow, or by an earlier version: there is nothing to complete"
+            f"RUN {folder}: it was made without MLflow or by an earlier version, so there is "
+            "nothing to complete; leave it out"
         )
     return done
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="ecgexp-sync", description=__doc__, example=_EXAMPLE)
-    parser.add_run(nargs="*", help="{}; without any, all runs that lack something")
+    parser.add_run(nargs="*", help="{}; default: all incomplete runs")
     parser.add_argument(
         "--runs-dir",
         type=Path,
         default=Path("outputs"),
         metavar="DIR",
-        help="where runs are looked for (%(default)s)",
+        help="folder that is searched for runs (%(default)s)",
     )
     parser.add_argument(
         "--store", metavar="URI", help="MLflow store of the runs, if it has moved or has a password"

@@ -1,4 +1,4 @@
-"""Show the runs of this folder in MLflow's own pages, on this machine only, without its background jobs."""
+"""Show the runs in the MLflow UI, served to this machine only and without background jobs."""
 
 import argparse
 import os
@@ -27,7 +27,8 @@ _EXAMPLE = """\
 ecgexp-ui
 ecgexp-ui --port 5001 --store sqlite:////home/me/study/mlruns/mlflow.db"""
 
-_PAGE = "#/experiments?workflowType=machine_learning"  # by default MLflow shows its pages for language models
+# By default MLflow opens its pages for language models.
+_PAGE = "#/experiments?workflowType=machine_learning"
 
 _START_S = 90.0
 _STOP_S = 5.0
@@ -42,12 +43,12 @@ _LIGHT = {
 
 
 class UiError(DataError):
-    """Why the pages cannot be shown, and what to use instead."""
+    """The MLflow UI cannot be started."""
 
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the console script; ends with Ctrl-C."""
+    """Entry point of the console script; it runs until Ctrl-C."""
     options = _parse(arguments)
     return run_command("ecgexp-ui", lambda: _show(options))
 
@@ -69,41 +70,41 @@ def _show(options: argparse.Namespace) -> int:
             server.wait()
     except KeyboardInterrupt:
         return 0
-    raise UiError("MLflow's server ended by itself; its own messages are above")
+    raise UiError("the MLflow server exited; see its messages above")
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="ecgexp-ui", description=__doc__, example=_EXAMPLE)
     parser.add_argument(
-        "--port", type=int, default=5000, help="on the loopback interface (%(default)s)"
+        "--port", type=int, default=5000, help="port on the loopback interface (%(default)s)"
     )
     parser.add_store()
     return parser.parse_args(arguments)
 
 
 def find_store(uri: str) -> str:
-    """The absolute address of the store.
+    """Returns the URI of the store, with an absolute path.
 
     Raises:
-      UiError: it is not there yet, or is a server, which has pages of its own.
+      UiError: the store does not exist, or is a server, which has its own UI.
     """
     if uri.startswith(("http://", "https://")):
         raise UiError(
-            f"{_without_user(uri)} is a server and has its own pages: open it in the browser"
+            f"--store {_without_user(uri)}: it is a server with its own UI; open it in a browser"
         )
     if not uri.startswith("sqlite:///"):
         return uri
     file = resolved(Path(uri.removeprefix("sqlite:///")))
     if not file.is_file():
         raise UiError(
-            f"there are no runs yet: {file} does not exist. Make one with `uv run ecgexp`, or say where they are with "
-            "--store sqlite:///FOLDER/mlflow.db"
+            f"--store {uri}: there are no runs yet, {file} does not exist; use `ecgexp` to make "
+            "one, or --store sqlite:///FOLDER/mlflow.db if they are elsewhere"
         )
     return f"sqlite:///{file}"
 
 
 def _open_store(store: str) -> None:
-    """MLflow's server would make or upgrade the tables of a SQLite store in place.
+    """Creates or checks the tables of a SQLite store; the server would upgrade them in place.
 
     Raises:
       UiError: the store cannot be used.
@@ -125,20 +126,21 @@ def _open_store(store: str) -> None:
 
 
 def check_port_is_free(port: int) -> None:
-    """Raises UiError if somebody listens on `port` already, or the port is not ours to take."""
+    """Raises UiError if `port` is in use or may not be used."""
     try:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((HOST, port))
     except (OSError, OverflowError) as error:
         raise UiError(
-            f"port {port} cannot be used ({error}): use --port {port + 1 if port < 65535 else 5000}"
+            f"--port {port}: it cannot be used ({error}); use --port "
+            f"{port + 1 if port < 65535 else 5000}"
         ) from error
 
 
 @contextmanager
 def _server(store: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """MLflow's server in a process group of its own, which is gone when the block is left, whatever happens in it."""
+    """Runs the MLflow server in its own process group, which is ended when the block is left."""
     command = [
         sys.executable,
         "-m",
@@ -167,7 +169,10 @@ def _server(store: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _pass_on(messages: IO[bytes]) -> None:
-    """Shows what the server reports, but for its advice to open it to other machines, which asks nobody for a password."""
+    """Prints the messages of the server, except its advice to serve other machines.
+
+    The server has no authentication, so serving other machines would be unsafe.
+    """
     for line in messages:
         if _ADVICE not in line:
             sys.stderr.write(line.decode("utf-8", "replace"))
@@ -182,7 +187,7 @@ def _end_group(server: subprocess.Popen[bytes]) -> None:
             return
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
-            server.poll()  # collects the leader, so that an empty group counts as gone
+            server.poll()  # reaps the leader, so that an empty group is reported as missing
             if not _group_lives(server.pid):
                 return
             time.sleep(0.05)
@@ -201,21 +206,26 @@ def _wait_until_up(server: subprocess.Popen[bytes], address: str) -> None:
     while time.monotonic() < deadline:
         if server.poll() is not None:
             raise UiError(
-                f"MLflow's server did not start (exit code {server.returncode}); its own messages are above"
+                f"the MLflow server did not start (exit code {server.returncode}); see its "
+                "messages above"
             )
         try:
             with urllib.request.urlopen(f"{address}/health", timeout=2):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
-    raise UiError(f"MLflow's server did not answer within {_START_S:.0f} s")
+    raise UiError(
+        f"the MLflow server did not answer within {_START_S:.0f} s; use `ecgexp-ui` again, or "
+        "`ecgexp-doctor` to check the store"
+    )
 
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Within the block SIGTERM and a closed terminal end it as Ctrl-C does, so that no server is left behind.
+    """Treats SIGTERM and SIGHUP like Ctrl-C within the block, so that the server is ended too.
 
-    Ctrl-C itself is asked for too: a shell starts a command in the background with it switched off.
+    A handler for SIGINT is installed as well, because a shell starts background commands with
+    SIGINT ignored.
     """
 
     def interrupt(*_: Any) -> None:

@@ -347,7 +347,7 @@ def test_a_run_that_is_nowhere_is_refused(records, capsys, tmp_path):
         (
             ["{records}/s001", "--beats=reference", "--annotator=qrs"],
             2,
-            "s001.qrs; type --beats detector, or --annotator",
+            "s001.qrs; use --beats detector, or --annotator",
         ),
         (["{records}/s001", "--annotator=../atr"], 2, "the annotator '../atr' is refused"),
         (["{records}/s001", "--extension=atr"], 2, "the extension 'atr' is refused"),

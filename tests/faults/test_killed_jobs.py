@@ -40,7 +40,10 @@ def test_a_killed_worker_is_said_and_the_same_command_takes_its_job_up_again(tmp
         finally:
             sweep.kill()
     assert code == 1, log.read_text()
-    assert "2 of 2 jobs have no result; the same command runs only these again" in log.read_text()
+    assert (
+        "2 of 2 jobs have no result; use the same command again to run only these"
+        in log.read_text()
+    )
     assert "Traceback" not in log.read_text()
     done = subprocess.run(
         [COMMAND, *SWEEP], capture_output=True, text=True, cwd=tmp_path, check=False

@@ -219,7 +219,7 @@ def test_a_run_whose_server_dies_and_comes_back_loses_nothing(store, capfd):
         asked = Settings(
             data_root=Path(), store="sqlite:///store.db", runs_dir=Path("outputs"), close_stale=True
         )
-        assert "1 marked KILLED" in list(check_store(asked))[-1].found
+        assert "1 marked as KILLED" in list(check_store(asked))[-1].found
         assert store.get_run(run_id).info.status == "KILLED"
     assert said("run.log", "does not answer; the run continues") == 1
 

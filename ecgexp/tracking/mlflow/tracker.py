@@ -132,9 +132,9 @@ class MlflowTracker(FileArtifacts):
             page = f"/#/experiments/{self._store.experiment_id}/runs/{self._run_id}"
             return redact(self._store.uri.rstrip("/")) + page + "?workflowType=machine_learning"
         if self._store.uri == f"sqlite:///{Path.cwd()}/mlruns/mlflow.db":  # default of ecgexp-ui
-            return "uv run ecgexp-ui"
+            return "ecgexp-ui"
         if self._store.uri.startswith("sqlite"):
-            return f"uv run ecgexp-ui --store {self._store.uri}"
+            return f"ecgexp-ui --store {self._store.uri}"
         return f"mlflow ui --backend-store-uri {redact(self._store.uri)}"
 
     def log_params(self, params: Mapping[str, Scalar]) -> None:

@@ -26,12 +26,12 @@ def make_parser():
     [
         (
             ["--output", "a", "--output", "b"],
-            "--output b: it is given twice, first as a; give it once",
+            "--output b: it is given twice, first as a; use it once",
         ),
-        (["--parent=a", "--parent=a"], "--parent a: it is given twice, first as a; give it once"),
+        (["--parent=a", "--parent=a"], "--parent a: it is given twice, first as a; use it once"),
         (
             ["--patients", "1", "2", "--patients", "3"],
-            "--patients 3: it is given twice, first as 1 2; give it once",
+            "--patients 3: it is given twice, first as 1 2; use it once",
         ),
     ],
 )

@@ -144,9 +144,9 @@ def test_runs_of_a_server_are_looked_after_too(settings, monkeypatch):
     }
     answers, stale = check_store(Settings(**server, close_stale=False))
     assert answers.found == "http://***@host answers"
-    assert "1 say RUNNING, but their process is gone: left behind" in stale.found
+    assert "1 are stored as RUNNING, but their process has ended: left behind" in stale.found
     assert (
-        "1 marked KILLED: left behind"
+        "1 marked as KILLED: left behind"
         in list(check_store(Settings(**server, close_stale=True)))[-1].found
     )
 
@@ -172,7 +172,7 @@ def test_a_run_whose_process_was_killed_is_found_and_closed_and_living_ones_are_
     )
     runs = list(check_store(settings))[-1]
     assert runs.state == "note"
-    assert "1 say RUNNING, but their process is gone: abandoned" in runs.found
+    assert "1 are stored as RUNNING, but their process has ended: abandoned" in runs.found
     assert "--close-stale" in runs.advice
 
     closing = Settings(
@@ -181,8 +181,8 @@ def test_a_run_whose_process_was_killed_is_found_and_closed_and_living_ones_are_
         runs_dir=settings.runs_dir,
         close_stale=True,
     )
-    assert "1 marked KILLED: abandoned" in list(check_store(closing))[-1].found
-    assert "none says RUNNING without its process" in list(check_store(settings))[-1].found
+    assert "1 marked as KILLED: abandoned" in list(check_store(closing))[-1].found
+    assert "none is stale" in list(check_store(settings))[-1].found
     living.finish("FINISHED")
 
 

@@ -110,8 +110,8 @@ def test_the_three_ways_to_draw_a_cohort(asked, sampling, cohort, drawn, account
         (["--patients", "-3"], "argument --patients"),
         (["--patients", "5"], "--clients-per-round=10 must be between 1 and the 5 units"),
         (["--clients-per-round=23"], "--clients-per-round=23 must be between 1 and the 22 units"),
-        (["--cohort-fraction=1.5"], "1.5 is not a share above 0 and at most 1"),
-        (["--cohort-fraction=nan"], "nan is not a share above 0 and at most 1"),
+        (["--cohort-fraction=1.5"], "1.5 is not a fraction above 0 and at most 1"),
+        (["--cohort-fraction=nan"], "nan is not a fraction above 0 and at most 1"),
         (["--cohort-fraction=.5", "--clients-per-round=3"], "not allowed with argument"),
         (
             ["--sampling=all", "--clients-per-round=3"],

@@ -74,7 +74,7 @@ def doctor(here):
         runs_dir=Path("outputs"),
         close_stale=False,
     )
-    return [finding for finding in check_store(settings) if "not whole" in finding.found]
+    return [finding for finding in check_store(settings) if "incomplete" in finding.found]
 
 
 def test_help_imports_nothing_heavy():
@@ -92,7 +92,7 @@ def test_what_did_not_arrive_is_counted_by_the_doctor_found_and_brought(here, mo
     NoTracking().start(run_name="quiet", run_dir=Path("outputs/e/3")).finish("FINISHED")
     begin(Path("outputs/e/4"))  # it still runs
     (finding,) = doctor(here)
-    assert finding.found == f"1 is not whole in MLflow: {late}"
+    assert finding.found == f"1 is incomplete in MLflow: {late}"
     assert "ecgexp-sync" in finding.advice
     capsys.readouterr()  # the run's own warnings, where a handler shows them
     assert sync.main([]) == 0
@@ -107,9 +107,11 @@ def test_what_did_not_arrive_is_counted_by_the_doctor_found_and_brought(here, mo
     assert doctor(here) == []
 
     assert sync.main([]) == 0
-    assert capsys.readouterr().out == "MLflow has all of the runs below outputs that have ended\n"
+    assert (
+        capsys.readouterr().out == "MLflow is complete for all runs below outputs that have ended\n"
+    )
     assert sync.main([str(late)]) == 0
-    assert capsys.readouterr().out == f"{late} is whole already, nothing was sent\n"
+    assert capsys.readouterr().out == f"{late} is complete already, nothing was sent\n"
 
 
 def test_a_run_goes_to_the_store_it_was_made_in_wherever_the_command_is_typed(
@@ -134,7 +136,7 @@ def test_a_store_that_has_moved_is_said(here, monkeypatch, capsys):
 
 def test_a_run_whose_process_is_gone_is_closed(here, capsys):
     folder = stopped(Path("outputs/e/4"))
-    assert doctor(here)[0].found == f"1 is not whole in MLflow: {folder}"
+    assert doctor(here)[0].found == f"1 is incomplete in MLflow: {folder}"
     assert sync.main([]) == 0
     run = client(here).get_run(read_run(folder)["run_id"])
     assert (run.info.status, run.data.tags["status.reason"]) == (
@@ -160,9 +162,9 @@ def held(folder):
     [
         (lambda: (Path("no/where"),), "RUN no/where: there is no folder no/where; use the folder of a run"),
         (lambda: (begin(Path("run")).local.folder,), "run is still running; use the same command again when it has ended"),
-        (lambda: held(Path("run")), "run is being used by another process; use this command again when it has ended"),
+        (lambda: held(Path("run")), "RUN run: another process is using it; use this command again when that has ended"),
         (lambda: (stopped(Path("run"), **{"process.host": "elsewhere"}),), "run has the status RUNNING on elsewhere, which cannot"),
-        (lambda: (without_store(Path("run")),), "run was made without MLflow"),
+        (lambda: (without_store(Path("run")),), "RUN run: it was made without MLflow"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_brought_is_refused_in_one_line(here, capsys, make, why):
@@ -201,7 +203,7 @@ def test_a_store_that_stops_answering_is_said_and_can_be_synced_again(here, monk
         away.setattr(f"{MLFLOW}.log_file", gone)
         assert sync.main([str(late)]) == 2
         assert (
-            f"{late}: gone; what has arrived stays, use the same command again"
+            f"{late}: gone; entries that were sent stay, use the same command again"
             in capsys.readouterr().err
         )
     assert len(doctor(here)) == 1

@@ -35,13 +35,13 @@ def test_without_runs_it_says_how_to_make_one(tmp_path, monkeypatch, capsys):
     assert ui.main([]) == 2
     said = capsys.readouterr().err
     assert f"{tmp_path}/mlruns/mlflow.db does not exist" in said
-    assert "uv run ecgexp" in said
+    assert "use `ecgexp` to make one" in said
 
 
 def test_a_server_has_its_own_pages_and_its_password_stays_hidden(capsys):
     assert ui.main(["--store", "http://me:hunter2@host:5000"]) == 2
     said = capsys.readouterr().err
-    assert "http://host:5000 is a server" in said
+    assert "--store http://host:5000: it is a server" in said
     assert "hunter2" not in said
 
 
@@ -52,14 +52,14 @@ def test_a_port_in_use_is_said_with_another(tmp_path, capsys):
         taken.listen()
         port = taken.getsockname()[1]
         assert ui.main(["--store", f"sqlite:///{tmp_path}/mlflow.db", "--port", str(port)]) == 2
-    assert f"port {port} cannot be used" in capsys.readouterr().err
+    assert f"--port {port}: it cannot be used" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("port", [-1, 70000])
 def test_a_port_that_does_not_exist_is_said(tmp_path, capsys, port):
     (tmp_path / "mlflow.db").touch()
     assert ui.main(["--store", f"sqlite:///{tmp_path}/mlflow.db", "--port", str(port)]) == 2
-    assert f"port {port} cannot be used" in capsys.readouterr().err
+    assert f"--port {port}: it cannot be used" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -194,6 +194,6 @@ def test_copy_of_a_record_would_count_twice_and_is_refused():
     assert all(len(one.windows) == one.is_classified.sum() for one in done)
     _check_no_copy([done[0], done[2]])
     with pytest.raises(
-        DataError, match=r"records a and b hold the same heartbeats.*give one of them"
+        DataError, match=r"records a and b hold the same heartbeats.*use only one of them"
     ):
         _check_no_copy(done)

@@ -124,9 +124,9 @@ def test_start_writes_the_folder_and_the_store(tmp_path):
 
 def test_the_hint_is_as_short_as_the_store_allows(tmp_path, monkeypatch):
     near = MlflowTracking().start(run_name="x", run_dir=None, base_dir=tmp_path)
-    assert near.url_hint == f"uv run ecgexp-ui --store sqlite:///{tmp_path}/mlruns/mlflow.db"
+    assert near.url_hint == f"ecgexp-ui --store sqlite:///{tmp_path}/mlruns/mlflow.db"
     monkeypatch.chdir(tmp_path)
-    assert near.url_hint == "uv run ecgexp-ui"
+    assert near.url_hint == "ecgexp-ui"
 
 
 def test_the_hint_of_a_server_is_the_runs_page_without_the_password(mlflow_store):

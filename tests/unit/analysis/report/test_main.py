@@ -81,8 +81,7 @@ def test_report_replaces_another_only_when_asked(tmp_path, capsys):
     finished(tmp_path / "sweep" / "2", params=CENTRALIZED, seed=2)
     written(tmp_path / "sweep", "--output", target, code=2)
     assert (
-        f"--output {target}: the report is there already; use --overwrite"
-        in capsys.readouterr().err
+        f"--output {target}: the report exists already; use --overwrite" in capsys.readouterr().err
     )
     assert target.read_bytes() == before
     written(tmp_path / "sweep", "--output", target, "--overwrite")

@@ -53,7 +53,7 @@ def test_a_parents_page_is_about_its_children_and_is_kept_with_it(sweep, tmp_pat
     uri, parent = sweep
     target = tmp_path / "page.html"
     assert main([parent, "--store", uri, "--output", str(target)]) == 0
-    assert f"kept as report.html of run {parent}" in " ".join(capsys.readouterr().out.split())
+    assert f"stored as report.html of run {parent}" in " ".join(capsys.readouterr().out.split())
     page = target.read_text(encoding="utf-8")
     assert "<h1>sweep seed=1,2,3</h1>" in page
     assert (
