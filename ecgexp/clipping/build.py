@@ -1,4 +1,4 @@
-"""Builds the clipper of a model once it is known that no unit can add more than the clip."""
+"""Creation of a clipper, after the checks that no unit can contribute more than the clip."""
 
 import logging
 import math
@@ -21,35 +21,43 @@ def build_clipper(
     views: int = 1,
     public_penalty: bool = False,
 ) -> Clipper:
-    """Builds the clipper of a Functional or Sequential model.
+    """Build the clipper of a Functional or Sequential model.
+
+    **Guarantees**: the contribution of one unit to the sum has an L2 norm of at most
+    `l2_norm_clip`, whatever its rows are, and does not depend on any other unit. A unit whose norm
+    is not finite contributes 0. The sum over units is rounded to float32 as a whole, by about 1e-7
+    of its own norm; this rounding is not part of the bound
+    (`tests/tensorflow/clipping/test_rounding.py`, `test_guarantees.py`, `test_checks.py`).
 
     Args:
-      model: layers that keep the rows of a batch apart; see `checks.check_model` for what is refused.
-      loss_fn: (labels, outputs) -> (rows,) one loss for each row.
-      l2_norm_clip: the norm no unit's contribution exceeds, above 0; `math.inf` gives the plain sum.
-      method: `ghost` is book-keeping (Bu et al. 2022, arXiv:2210.00038): one forward and one backward pass, norms by
-        the cheapest way. Activations and losses that are not known to keep rows apart take `vectorized` instead.
-        `vectorized` (the way of TF-Privacy's DPSequential) and `microbatch` (the way of its
-        DPKerasSGDOptimizer) are references: the same sums, more slowly.
-      views: rows of one unit, K; its gradient is the mean over them and is clipped once (augmentation multiplicity,
-        De et al. 2022, arXiv:2204.13650).
-      public_penalty: the caller adds `checks.public_penalty_gradients(model)` outside of clipping; without this a
-        model with weight regularisers is refused.
+      model: a model whose layers process each row of a batch independently; `checks.check_model`
+        rejects all others.
+      loss_fn: (labels, outputs) -> (rows,), one loss for each row.
+      l2_norm_clip: largest L2 norm of one unit's contribution, above 0; `math.inf`: no clipping.
+      method: `ghost`: book-keeping (Bu et al. 2022, arXiv:2210.00038), with one forward pass, one
+        backward pass, and the cheapest exact form of each norm. If an activation or the loss is not
+        known to process each row independently, `vectorized` is used instead. `vectorized` (as
+        TF-Privacy's `DPSequential`) and `microbatch` (as its `DPKerasSGDOptimizer`) are references
+        that compute the same sums more slowly.
+      views: rows K of one unit. The unit's gradient is the mean over its rows and is clipped once
+        (augmentation multiplicity, De et al. 2022, arXiv:2204.13650).
+      public_penalty: whether the caller adds `checks.public_penalty_gradients(model)` outside of
+        clipping. If False, a model with weight regularizers is rejected.
+
+    Returns:
+      The clipper. A warning is logged if `vectorized` replaces `ghost`.
 
     Raises:
-      ConfigError: the model or a setting cannot be clipped exactly; the message says what to type.
-
-    **Guarantees.** What one unit adds to the sum is at most `l2_norm_clip` long, whatever its rows are, and does not depend on
-    any other unit; a unit whose norm is not finite adds nothing. The sum over units is rounded to float32 as a whole, by about
-    1e-7 of its own norm. Checked by `tests/tensorflow/clipping/test_rounding.py`, `test_guarantees.py` and `test_checks.py`.
+      ConfigError: the model, the loss or a setting cannot be clipped exactly.
     """
     _check_settings(l2_norm_clip, method, views)
     checks.check_model(model, public_penalty=public_penalty)
-    if method == "ghost" and (foreign := callables.foreign_callables(model, loss_fn)):
+    if method == "ghost" and (unknown := callables.unknown_callables(model, loss_fn)):
         _log.warning(
-            "trainer.clipping=ghost: %s may mix the examples of a batch, so the slower trainer.clipping=vectorized is used; use "
-            "functions of tf.keras.activations and losses of ecgexp.training.loss, which are known not to.",
-            " and ".join(foreign),
+            "trainer.clipping=ghost: %s may mix the examples of a batch, so the slower "
+            "trainer.clipping=vectorized is used; for trainer.clipping=ghost use functions of "
+            "tf.keras.activations and losses of ecgexp.training.loss.",
+            " and ".join(unknown),
         )
         method = "vectorized"
     if method == "ghost":
@@ -67,30 +75,35 @@ def build_clipper(
 
 
 def _use_float32_products() -> None:
-    """Turns TF32 off, in which a GPU keeps 11 bits of a factor: the norms' bounds are those of float32.
+    """Disable TF32, for which the bounds of gradient norms do not hold.
+
+    In TF32, a GPU rounds each factor of a product to 11 bits; the bounds assume float32.
 
     Raises:
-      ConfigError: something else still shortens the factors, such as oneDNN's bfloat16.
+      ConfigError: the device still rounds factors, for example to bfloat16 in oneDNN.
     """
     tf.config.experimental.enable_tensor_float_32_execution(False)
     fine = tf.fill([64, 64], 1 + 2.0**-20)
     if not bool(tf.reduce_all(fine @ tf.eye(64) == fine)):
         raise ConfigError(
-            "trainer.clipping=ghost: this device multiplies float32 numbers in a shorter format, for which the bounds of "
-            "gradient norms do not hold; unset ONEDNN_DEFAULT_FPMATH_MODE, or use trainer.clipping=vectorized."
+            "trainer.clipping=ghost: this device multiplies float32 numbers in a shorter format, "
+            "for which the bounds of gradient norms do not hold; unset "
+            "ONEDNN_DEFAULT_FPMATH_MODE, or use trainer.clipping=vectorized."
         )
 
 
 def _check_settings(l2_norm_clip: float, method: str, views: int) -> None:
     if not l2_norm_clip > 0 or math.isnan(l2_norm_clip):
         raise ConfigError(
-            f"privacy.l2_norm_clip={l2_norm_clip} must be above 0; try privacy.l2_norm_clip=1.0."
+            f"privacy.l2_norm_clip={l2_norm_clip} must be above 0; use privacy.l2_norm_clip=1.0."
         )
     if method not in ("ghost", "vectorized", "microbatch"):
         raise ConfigError(
-            f"trainer.clipping={method} is not a way of clipping; type ghost, vectorized or microbatch."
+            f"trainer.clipping={method} is not a clipping method; use trainer.clipping=ghost, "
+            "vectorized or microbatch."
         )
     if views < 1:
         raise ConfigError(
-            f"trainer.augmentation_multiplicity={views} must be at least 1; 1 is no augmentation."
+            f"trainer.augmentation_multiplicity={views} must be at least 1; use "
+            "trainer.augmentation_multiplicity=1 for one view of each beat."
         )

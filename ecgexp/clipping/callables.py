@@ -1,4 +1,9 @@
-"""The functions inside layers, and the loss: which are known to keep the rows of a batch apart, and what no other may do."""
+"""Checks of activations, losses and augmentations, whose code a list of layer classes cannot cover.
+
+A function on the lists below is known to be row-wise: each row of its result depends on the same
+row of its arguments only. Any other function must not keep state, draw random numbers or leave
+TensorFlow, and `trainer.clipping=ghost` falls back to a method that passes it one unit at a time.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -14,12 +19,27 @@ ROW_WISE_ACTIVATIONS = (
     *(
         getattr(tf.keras.activations, name)
         for name in (
-            "elu", "exponential", "gelu", "hard_sigmoid", "linear", "mish", "relu", "selu", "sigmoid", "softmax", "softplus",
-            "softsign", "swish", "tanh",
+            "elu",
+            "exponential",
+            "gelu",
+            "hard_sigmoid",
+            "linear",
+            "mish",
+            "relu",
+            "selu",
+            "sigmoid",
+            "softmax",
+            "softplus",
+            "softsign",
+            "swish",
+            "tanh",
         )
     ),
-    tf.nn.silu, tf.nn.relu6, tf.nn.leaky_relu,  # what Keras makes of these names
-)  # fmt: skip
+    tf.nn.silu,
+    tf.nn.relu6,
+    tf.nn.leaky_relu,  # what Keras makes of these names
+)
+"""Activations that are known to be row-wise."""
 
 _ROW_WISE_LOSSES = (
     tf.keras.losses.SparseCategoricalCrossentropy,
@@ -28,7 +48,9 @@ _ROW_WISE_LOSSES = (
     tf.keras.losses.MeanSquaredError,
     tf.keras.losses.MeanAbsoluteError,
 )
-_HARMLESS = frozenset(
+# TensorFlow calls these operations stateful, but they change no state. Functions that they call are
+# checked separately.
+_ALLOWED_STATEFUL = frozenset(
     {
         "Assert",
         "ReadVariableOp",
@@ -39,56 +61,76 @@ _HARMLESS = frozenset(
         "StatefulPartitionedCall",
     }
 )
-"""Stateful by TensorFlow's definition; they change nothing, or what they call is looked through by itself."""
 
 
-def foreign_callables(model: tf.keras.Model, loss_fn: Callable[..., Any]) -> list[str]:
-    """Names the activations of `model` and the loss that are not known to keep rows apart.
+def unknown_callables(model: tf.keras.Model, loss_fn: Callable[..., Any]) -> list[str]:
+    """List the activations of `model` and the loss that are not known to be row-wise.
 
-    What they do with a batch cannot be read off them, nor found by trying: they may mix rows only beyond some value. Where
-    each unit is computed by itself, they have nothing to mix.
+    Neither inspection nor trial can show that they are: they may mix rows for some values only. A
+    method that passes them one unit at a time is exact for them too.
+
+    Args:
+      model: built of known layers.
+      loss_fn: the loss.
+
+    Returns:
+      Descriptions for a message; empty if all are known.
     """
-    named = [f"the activation of layer {layer.name!r}" for layer, _ in _foreign_activations(model)]
+    named = [f"the activation of layer {layer.name!r}" for layer, _ in _unknown_activations(model)]
     return named if _is_row_wise(loss_fn) else [*named, "the loss"]
 
 
 def check_activations(model: tf.keras.Model) -> None:
-    """Refuses activations that keep state, draw random numbers or leave TensorFlow, at any of their uses.
+    """Reject activations that keep state, draw random numbers or leave TensorFlow.
 
-    State carries one example to another even where each is computed by itself, and random numbers would follow from the run's
-    logged seed. So they may do neither in their gradients, which `tf.custom_gradient` lets them choose.
+    State passes information from one example to another even if each is computed separately, and
+    random numbers would follow from the run's logged seed. Both are also rejected in gradients,
+    which an activation can define with `tf.custom_gradient`. Every use of a layer is checked,
+    because an activation may depend on the shape.
+
+    Args:
+      model: built of known layers.
 
     Raises:
-      ConfigError: names the layer and the operation.
+      ConfigError: an activation does so; the message names the layer and the operation.
     """
-    for layer, shapes in _foreign_activations(model):
+    for layer, shapes in _unknown_activations(model):
         for shape in shapes:
             spec = tf.TensorSpec([None, *shape[1:]], layer.compute_dtype)
             graph = _with_gradients(layer.activation, spec, wrt=0)
-            _check_graph(graph, f"layer {layer.name!r} ({type(layer).__name__}): its activation")
+            _check_graph(
+                graph, f"model: the activation of layer {layer.name!r} ({type(layer).__name__})"
+            )
 
 
 def check_loss(loss_fn: Callable[..., Any], labels: tf.Tensor, outputs: tf.Tensor) -> None:
-    """The same for the loss, which is given rows of its arguments.
+    """Reject a loss that keeps state, draws random numbers or leaves TensorFlow.
+
+    Args:
+      loss_fn: the loss.
+      labels: labels of a batch, of which only shape and dtype are used.
+      outputs: outputs of the model for this batch, of which only shape and dtype are used.
 
     Raises:
-      ConfigError: names the operation.
+      ConfigError: the loss does so; the message names the operation.
     """
     if _is_row_wise(loss_fn):
         return
     specs = [tf.TensorSpec([None, *value.shape[1:]], value.dtype) for value in (labels, outputs)]
-    _check_graph(_with_gradients(loss_fn, *specs, wrt=1), "the loss")
+    _check_graph(_with_gradients(loss_fn, *specs, wrt=1), "loss: it")
 
 
 def check_augmentation(augment: Callable[..., Any], features: Mapping[str, np.ndarray]) -> None:
-    """The same for an augmentation; its random numbers are to follow from the seed that it is given.
+    """Reject an augmentation that keeps state, draws its own random numbers or leaves TensorFlow.
+
+    Its random numbers must follow from the seed that it is called with.
 
     Args:
       augment: see `augmentation.base.Augmentation.build`.
       features: name -> (num_beats, ...), of which only the shapes are used.
 
     Raises:
-      ConfigError: names the operation.
+      ConfigError: the augmentation does so; the message names the operation.
     """
     specs = {
         name: tf.TensorSpec([None, *array.shape[1:]], tf.float32)
@@ -98,11 +140,11 @@ def check_augmentation(augment: Callable[..., Any], features: Mapping[str, np.nd
     graph = traced.get_concrete_function(
         specs, tf.TensorSpec([None], tf.int32), tf.TensorSpec([2], tf.int32)
     ).graph
-    _check_graph(graph, "augmentation:")
+    _check_graph(graph, "augmentation: it")
 
 
 def _with_gradients(function: Callable[..., Any], *specs: tf.TensorSpec, wrt: int) -> Any:
-    """The graph of `function` and of its gradient with respect to argument number `wrt`."""
+    """Return the graph of `function` and of its gradient with respect to argument number `wrt`."""
 
     def both(*args: tf.Tensor) -> tuple:
         with tf.GradientTape() as tape:
@@ -124,10 +166,10 @@ def _is_row_wise(loss_fn: Callable[..., Any]) -> bool:
     return not replaced and loss_fn._fn_kwargs.get("axis", -1) == -1
 
 
-def _foreign_activations(
+def _unknown_activations(
     model: tf.keras.Model,
 ) -> Iterator[tuple[tf.keras.layers.Layer, list[tuple]]]:
-    """Layers with such an activation, and the shapes of what it is given, one a use."""
+    """Return layers with an unknown activation, with its input shape at each use."""
     for layer in layers_of(model):
         activation = getattr(layer, "activation", None)
         if activation is not None and not any(
@@ -139,10 +181,9 @@ def _foreign_activations(
             )
 
 
-def _check_graph(graph: Any, what: str) -> None:
-    from tensorflow.python.framework import (
-        op_def_registry,
-    )  # nothing public says which operations keep state
+def _check_graph(graph: Any, subject: str) -> None:
+    # No public interface tells which operations are stateful.
+    from tensorflow.python.framework import op_def_registry
 
     definition = graph.as_graph_def()
     nodes = [
@@ -151,11 +192,11 @@ def _check_graph(graph: Any, what: str) -> None:
     ]
     own = {function.signature.name for function in definition.library.function}
     for node in nodes:
-        if node.op in own or node.op in _HARMLESS:
+        if node.op in own or node.op in _ALLOWED_STATEFUL:
             continue
         known = op_def_registry.get(node.op)
         if known is None or known.is_stateful:
             raise ConfigError(
-                f"{what} runs {node.op}, which keeps state or draws random numbers and so ties the examples of a batch together; "
-                "use a function of tensors alone."
+                f"{subject} runs {node.op}, which may keep state or draw random numbers and so "
+                "make one example depend on another; use a function of tensors alone."
             )

@@ -1,4 +1,4 @@
-"""What a model must be so that one unit's contribution is one unit's alone; everything else is refused by name."""
+"""Checks that a unit's contribution depends on that unit only; all other models are rejected."""
 
 import re
 
@@ -12,22 +12,42 @@ from ecgexp.settings.declaration import ConfigError
 _NOISE = tuple(
     getattr(tf.keras.layers, name)
     for name in (
-        "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout",
-        "AlphaDropout", "RandomBrightness", "RandomContrast", "RandomCrop", "RandomFlip", "RandomHeight", "RandomRotation",
-        "RandomTranslation", "RandomWidth", "RandomZoom",
+        "Dropout",
+        "SpatialDropout1D",
+        "SpatialDropout2D",
+        "SpatialDropout3D",
+        "GaussianNoise",
+        "GaussianDropout",
+        "AlphaDropout",
+        "RandomBrightness",
+        "RandomContrast",
+        "RandomCrop",
+        "RandomFlip",
+        "RandomHeight",
+        "RandomRotation",
+        "RandomTranslation",
+        "RandomWidth",
+        "RandomZoom",
     )
-)  # fmt: skip
+)
 
 
 def check_model(model: tf.keras.Model, *, public_penalty: bool = False) -> None:
-    """Refuses a model whose per-example gradients are not what clipping needs.
+    """Reject a model whose per-example gradients are not defined or cannot be clipped exactly.
+
+    **Guarantees**: in an accepted model, all layers, apart from their activations, process each row
+    of a batch independently, at every use and in nested models. Activations keep no state and draw
+    no random numbers (`tests/tensorflow/clipping/test_checks.py`). Whether activations and the loss
+    mix rows is tested by `probe`.
 
     Args:
-      model: to be clipped by any method.
-      public_penalty: weight regularisers are allowed, because the caller adds `public_penalty_gradients`.
+      model: model to clip, by any method.
+      public_penalty: whether weight regularizers are allowed, because the caller adds
+        `public_penalty_gradients`.
 
     Raises:
-      ConfigError: a layer may mix the examples of a batch, keeps state, is unknown or adds a loss; the message names it.
+      ConfigError: a layer may mix the examples of a batch, keeps state, is unknown or adds a loss;
+        the message names the layer.
     """
     _check_graph(model)
     for layer in layers_of(model):
@@ -39,20 +59,26 @@ def check_model(model: tf.keras.Model, *, public_penalty: bool = False) -> None:
     check_activations(model)
     if model.losses and not public_penalty:
         raise ConfigError(
-            f"the model adds {len(model.losses)} regularisation loss(es), whose gradients would bypass clipping; type "
-            "model.l2=0, or pass public_penalty=True and add public_penalty_gradients(model) after the noise."
+            f"model: it adds {len(model.losses)} regularization loss(es), whose gradients would "
+            "bypass clipping; use model.l2=0, or pass public_penalty=True and add "
+            "public_penalty_gradients(model) after the noise."
         )
     if not model.trainable_variables:
         raise ConfigError(
-            "the model has no trainable weights, so there is nothing to clip; set layer.trainable=True."
+            "model: it has no trainable weights, so there is nothing to clip; set "
+            "layer.trainable=True."
         )
 
 
 def check_rules(model: tf.keras.Model) -> None:
-    """Refuses a model with a layer that book-keeping cannot handle; the other methods may.
+    """Reject a model with a layer that book-keeping cannot handle.
+
+    Args:
+      model: accepted by `check_model`.
 
     Raises:
-      ConfigError: names the layer, its setting and what to type.
+      ConfigError: a layer has a setting or a use without a rule; the message names it. The methods
+        `vectorized` and `microbatch` may still be possible.
     """
     for owner in models_of(model):
         for node in nodes(owner):
@@ -62,27 +88,33 @@ def check_rules(model: tf.keras.Model) -> None:
             others = [name for name, value in node.call_kwargs.items() if value is not None]
             if len(node.call_args) != 1 or others or tf.nest.is_nested(node.call_args[0]):
                 raise ConfigError(
-                    _sentence(
+                    _message(
                         node.layer,
                         "is called with more than one tensor",
-                        "type trainer.clipping=vectorized",
+                        "use trainer.clipping=vectorized",
                     )
                 )
             if (reason := rule.refusal(node.layer)) is not None:
                 raise ConfigError(
-                    _sentence(
+                    _message(
                         node.layer,
                         f"cannot be clipped by book-keeping: {reason}",
-                        "or trainer.clipping=vectorized",
+                        "or use trainer.clipping=vectorized",
                     )
                 )
 
 
 def public_penalty_gradients(model: tf.keras.Model) -> list[tf.Tensor]:
-    """Gradients of the model's weight regularisers, in the order of `model.trainable_variables`.
+    """Compute the gradients of the model's weight regularizers.
 
-    They depend on the weights alone, which under differential privacy are already published, so they cost nothing: add them
-    to the noised mean, never to the clipped sum.
+    They depend on the weights only, which the guarantee already covers (post-processing), so they
+    cause no privacy loss. Add them to the noisy mean, never to the clipped sum.
+
+    Args:
+      model: has at least one regularizer.
+
+    Returns:
+      One tensor for each of `model.trainable_variables`, in that order.
     """
     with tf.GradientTape() as tape:
         penalty = tf.add_n(model.losses)
@@ -98,28 +130,33 @@ def _check_graph(model: tf.keras.Model) -> None:
         )
         if own_call or not owner._is_graph_network:
             raise ConfigError(
-                f"model {owner.name!r} is not a graph of layers that can be read; build it as tf.keras.Model(inputs, outputs), "
-                "or as a Sequential that begins with an Input, without overriding or replacing call."
+                f"model: {owner.name!r} is not a graph of layers; use tf.keras.Model(inputs, "
+                "outputs), or a Sequential that begins with an Input, without overriding or "
+                "replacing call."
             )
     if len(model.outputs) != 1:
         raise ConfigError(
-            f"model {model.name!r} has {len(model.outputs)} outputs; a model with one output can be clipped."
+            f"model: {model.name!r} has {len(model.outputs)} outputs; use a model with one output."
         )
     unknown = [tensor.name for tensor in model.inputs if not tensor.shape[1:].is_fully_defined()]
     if unknown:
         raise ConfigError(
-            f"inputs {unknown} have an axis of unknown length; give tf.keras.Input its full shape."
+            f"model: inputs {unknown} have an axis of unknown length; use tf.keras.Input with the "
+            "full shape."
         )
 
 
 def check_noise_layers(model: tf.keras.Model) -> None:
-    """Refuses Keras's own layers that draw random numbers, wherever they stand.
+    """Reject Keras layers that draw random numbers, also inside other layers.
 
-    Their numbers follow from the run's logged seed and go by place in the batch: to someone who knows the seed, one more
-    example changes the masks of all examples after it.
+    Their numbers follow from the run's logged seed and from the place in the batch. For an observer
+    who knows the seed, one more example changes the masks of all examples after it.
+
+    Args:
+      model: any Keras model.
 
     Raises:
-      ConfigError: names the layer and what to use.
+      ConfigError: the model has such a layer; the message names it and its replacement.
     """
     for layer in model._flatten_layers():
         if (
@@ -128,7 +165,7 @@ def check_noise_layers(model: tf.keras.Model) -> None:
             or getattr(layer, "recurrent_dropout", 0)
         ):
             raise ConfigError(
-                _sentence(
+                _message(
                     layer,
                     "draws random numbers that follow from the run's logged seed",
                     "use ecgexp.models.dropout.Dropout",
@@ -139,20 +176,21 @@ def check_noise_layers(model: tf.keras.Model) -> None:
 def _check_layer(layer: tf.keras.layers.Layer) -> None:
     if "BatchNormalization" in type(layer).__name__:
         raise ConfigError(
-            _sentence(
+            _message(
                 layer,
-                "mixes the examples of a batch, so no clip bounds one example's influence",
-                "type model.normalization=group",
+                "mixes the examples of a batch, so clipping does not bound the influence of one "
+                "example",
+                "use model.normalization=group",
             )
         )
     if type(layer) not in ROW_WISE and type(layer) not in RULES and not isinstance(layer, _NOISE):
         state = (
             "has weights but no rule"
             if layer.weights
-            else "is not known to keep the examples of a batch apart"
+            else "is not known to process each example of a batch independently"
         )
         raise ConfigError(
-            _sentence(
+            _message(
                 layer,
                 state,
                 "use a layer listed in ecgexp/clipping/registry.py, or add its rule there",
@@ -160,15 +198,16 @@ def _check_layer(layer: tf.keras.layers.Layer) -> None:
         )
     if changed := [name for name in vars(layer) if callable(getattr(type(layer), name, None))]:
         raise ConfigError(
-            _sentence(
+            _message(
                 layer,
-                f"has its method {changed[0]} replaced, so its class says nothing about it",
-                "use it as it is",
+                f"has its method {changed[0]} replaced, so it is not known to process each example "
+                "independently",
+                "use the unchanged layer",
             )
         )
     if inner := [sub.name for sub in layer._flatten_layers(include_self=False)]:
         raise ConfigError(
-            _sentence(
+            _message(
                 layer,
                 f"has another layer, {inner[0]!r}, inside it",
                 f"call {inner[0]!r} on its output instead",
@@ -176,13 +215,13 @@ def _check_layer(layer: tf.keras.layers.Layer) -> None:
         )
     if getattr(layer, "stateful", False):
         raise ConfigError(
-            _sentence(layer, "carries state from one batch to the next", "type stateful=False")
+            _message(layer, "carries state from one batch to the next", "use stateful=False")
         )
     if layer.dynamic:
-        raise ConfigError(_sentence(layer, "runs Python code on each batch", "use dynamic=False"))
+        raise ConfigError(_message(layer, "runs Python code on each batch", "use dynamic=False"))
     if getattr(layer, "activity_regularizer", None) is not None:
         raise ConfigError(
-            _sentence(
+            _message(
                 layer,
                 "has an activity_regularizer, a loss of the data that would bypass clipping",
                 "remove it",
@@ -190,23 +229,26 @@ def _check_layer(layer: tf.keras.layers.Layer) -> None:
         )
     if isinstance(layer, tf.keras.layers.EinsumDense) and not _keeps_rows(layer.equation):
         raise ConfigError(
-            _sentence(
-                layer, f"has the equation {layer.equation}, which mixes the examples of a batch",
-                "use one whose first index is the first of the output, and no index of the kernel",
+            _message(
+                layer,
+                f"has the equation {layer.equation}, which mixes the examples of a batch",
+                "use an equation whose first index is also the first of the output and is not in "
+                "the kernel",
             )
-        )  # fmt: skip
+        )
     if layer.compute_dtype not in ("float32", "float64"):
         raise ConfigError(
-            _sentence(
+            _message(
                 layer,
-                f"computes in {layer.compute_dtype}, whose loss scaling skips steps by the data",
-                "type float32",
+                f"computes in {layer.compute_dtype}, whose loss scaling skips steps depending on "
+                "the data",
+                "use dtype=float32",
             )
         )
 
 
 def _check_use(node: Node) -> None:
-    """One use of a layer: an axis that is harmless at one may be that of the examples at another."""
+    """Check the axis of one use of a layer; negative axes depend on the rank of the input."""
     axes = getattr(node.layer, "axis", getattr(node.layer, "axes", None))
     if axes is None:
         return
@@ -217,16 +259,16 @@ def _check_use(node: Node) -> None:
     batch_axes = {0, *(-len(shape) for shape in shapes)}
     if any(int(axis) in batch_axes for axis in tf.nest.flatten(axes)):
         raise ConfigError(
-            _sentence(
+            _message(
                 node.layer,
                 f"works along axis {axes}, which mixes the examples of a batch",
-                "type axis=-1",
+                "use axis=-1",
             )
         )
 
 
 def _shapes(shapes: object) -> list[tuple]:
-    """One shape, or a structure of them, as a list."""
+    """Flatten one shape, or a structure of shapes, to a list."""
     if isinstance(shapes, tf.TensorShape):
         return [tuple(shapes)]
     if isinstance(shapes, tuple) and all(size is None or isinstance(size, int) for size in shapes):
@@ -236,7 +278,7 @@ def _shapes(shapes: object) -> list[tuple]:
 
 
 def _keeps_rows(equation: str) -> bool:
-    """Whether an einsum keeps its first index, that of the examples, in its place and out of the kernel."""
+    """Whether the first index of an einsum, the batch, stays first and is not in the kernel."""
     if (
         parsed := re.fullmatch(
             r"(\.\.\.|[a-zA-Z])([a-zA-Z]*),([a-zA-Z]*)->(\.\.\.|[a-zA-Z])([a-zA-Z]*)", equation
@@ -247,5 +289,5 @@ def _keeps_rows(equation: str) -> bool:
     return first == first_out and first not in others + kernel + others_out
 
 
-def _sentence(layer: tf.keras.layers.Layer, trouble: str, remedy: str) -> str:
-    return f"layer {layer.name!r} ({type(layer).__name__}) {trouble}; {remedy}."
+def _message(layer: tf.keras.layers.Layer, problem: str, remedy: str) -> str:
+    return f"model: layer {layer.name!r} ({type(layer).__name__}) {problem}; {remedy}."

@@ -1,4 +1,4 @@
-"""Convolutions along time."""
+"""The rule of one-dimensional convolutions, and what the rules of all convolutions share."""
 
 import math
 from abc import ABC, abstractmethod
@@ -6,24 +6,26 @@ from abc import ABC, abstractmethod
 import tensorflow as tf
 
 from ecgexp.clipping.convolution import (
+    FactoredKernelGradient,
     Geometry,
-    UnwrittenKernelGradient,
     WeightGradient,
-    written_out,
+    instantiate_by_patches,
 )
 from ecgexp.clipping.gradients import PerUnitGradient
 from ecgexp.clipping.rules import activate, add_bias, bias_gradient, refuse_channels_first
 
 GRAM_ADVANTAGE = 0.5
-"""A Gram norm is taken where its products number less than this fraction of those of the gradients written out.
+"""A Gram norm is used below this ratio of its multiplications to those of instantiated gradients.
 
-Below 1, because a Gram norm comes on top of the weighted sum, while gradients written out are most of it. Measured on two busy
-CPU cores, step time of `cnn1d` / `resnet1d` (batch 256): flat within noise from 0.25 to 2; never a Gram norm +11 % / +21 %,
-always one +86 % / +48 %."""
+Below 1, because a Gram norm is computed in addition to the weighted sum, while instantiated
+gradients are most of the work of that sum. Step time of `cnn1d` / `resnet1d` (batch 256, two busy
+CPU cores): equal within noise for values from 0.25 to 2; +11 % / +21 % without Gram norms, +86 % /
++48 % with
+Gram norms only."""
 
 
 class ConvolutionRule(ABC):
-    """See `rules.Rule`; what convolutions of all dimensions share. Subclasses choose the form of the kernel's gradient."""
+    """The `rules.Rule` of convolutions; subclasses choose the form of the kernel's gradient."""
 
     def refusal(self, layer: tf.keras.layers.Layer) -> str | None:
         """See `rules.Rule`."""
@@ -32,7 +34,7 @@ class ConvolutionRule(ABC):
     def linear(
         self, layer: tf.keras.layers.Layer, inputs: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """See `rules.Rule`; saves the inputs, with the zeros of causal padding."""
+        """See `rules.Rule`; saves the inputs, including the zeros of causal padding."""
         if layer.padding == "causal":
             inputs = tf.pad(
                 inputs, [(0, 0), (layer.dilation_rate[0] * (layer.kernel_size[0] - 1), 0), (0, 0)]
@@ -62,11 +64,19 @@ class ConvolutionRule(ABC):
         geometry: Geometry,
         views: int,
     ) -> PerUnitGradient:
-        """The kernel's gradient for each unit, in the form that is cheapest for its shape."""
+        """Return the kernel's gradient for each unit, in the cheapest form for its shape.
+
+        Args:
+          layer: the convolution.
+          inputs: (rows, *inputs, channels).
+          upstream: (rows, *outputs, filters).
+          geometry: geometry of the convolution.
+          views: adjacent rows of one unit.
+        """
 
 
 class Conv1DRule(ConvolutionRule):
-    """See `rules.Rule`."""
+    """The `rules.Rule` of one-dimensional convolutions."""
 
     def kernel_gradient(
         self,
@@ -79,35 +89,43 @@ class Conv1DRule(ConvolutionRule):
         """See `ConvolutionRule`."""
         if layer.groups == 1 and gram_products(
             inputs, upstream, geometry, views
-        ) < GRAM_ADVANTAGE * written_products(layer, geometry, views):
-            return UnwrittenKernelGradient(
+        ) < GRAM_ADVANTAGE * instantiated_products(layer, geometry, views):
+            return FactoredKernelGradient(
                 inputs=inputs,
                 upstream=upstream,
                 geometry=geometry,
                 gradient=summed_gradient(layer),
                 views=views,
             )
-        return written_out(inputs, upstream, geometry, groups=layer.groups, views=views)
+        return instantiate_by_patches(inputs, upstream, geometry, groups=layer.groups, views=views)
 
 
 def gram_products(inputs: tf.Tensor, upstream: tf.Tensor, geometry: Geometry, views: int) -> int:
-    """Multiplications that a unit's Gram norm takes."""
+    """Count the multiplications of the Gram norm of one unit."""
     met = math.prod(geometry.phases) * math.prod(geometry.phase_lengths) ** 2
     return views**2 * (
         met * (inputs.shape[-1] + sum(geometry.kernel)) + geometry.positions**2 * upstream.shape[-1]
     )
 
 
-def written_products(layer: tf.keras.layers.Layer, geometry: Geometry, views: int) -> int:
-    """Multiplications that a unit's written-out kernel gradient takes."""
+def instantiated_products(layer: tf.keras.layers.Layer, geometry: Geometry, views: int) -> int:
+    """Count the multiplications of the instantiated kernel gradient of one unit."""
     return views * geometry.positions * layer.kernel.shape.num_elements()
 
 
 def convolve(layer: tf.keras.layers.Layer, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """The layer's convolution, without bias.
+    """Compute the layer's convolution, without bias.
 
-    TensorFlow has no gradient of a grouped convolution on CPU; Keras compiles such a layer with XLA, which is several
-    times slower here than one convolution for each group.
+    TensorFlow has no gradient of grouped convolutions on CPU. Keras compiles such layers with XLA,
+    which is several times slower here than one convolution for each group.
+
+    Args:
+      layer: the convolution.
+      inputs: (rows, *inputs, channels).
+      kernel: (*kernel, channels / groups, filters).
+
+    Returns:
+      (rows, *outputs, filters).
     """
     if layer.groups == 1:
         return layer.convolution_op(inputs, kernel)
@@ -116,15 +134,18 @@ def convolve(layer: tf.keras.layers.Layer, inputs: tf.Tensor, kernel: tf.Tensor)
 
 
 def summed_gradient(layer: tf.keras.layers.Layer) -> WeightGradient:
-    """(inputs, upstream) -> the gradient of the layer's kernel, summed over rows, by TensorFlow's own operation."""
+    """Return a function that computes the layer's kernel gradient, summed over rows.
+
+    The function has the arguments `inputs` and `upstream` and uses TensorFlow's operation.
+    """
 
     def gradient(inputs: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
         kernel = tf.convert_to_tensor(layer.kernel)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(kernel)
-            outputs = layer.convolution_op(
-                inputs, kernel
-            )  # inside a tf.function it is pruned: nothing reads it
+            # In a tf.function, the graph optimizer removes this convolution: its result is not
+            # used.
+            outputs = layer.convolution_op(inputs, kernel)
         return tape.gradient(outputs, kernel, output_gradients=upstream)
 
     return gradient

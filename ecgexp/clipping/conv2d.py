@@ -1,21 +1,34 @@
-"""Convolutions over pictures."""
+"""The rule of two-dimensional convolutions."""
 
 import tensorflow as tf
 
-from ecgexp.clipping.conv1d import ConvolutionRule, gram_products, summed_gradient, written_products
-from ecgexp.clipping.convolution import Geometry, UnwrittenKernelGradient, one_by_one, written_out
+from ecgexp.clipping.conv1d import (
+    ConvolutionRule,
+    gram_products,
+    instantiated_products,
+    summed_gradient,
+)
+from ecgexp.clipping.convolution import (
+    FactoredKernelGradient,
+    Geometry,
+    instantiate_by_patches,
+    instantiate_by_unit,
+)
 from ecgexp.clipping.gradients import PerUnitGradient
 
 GRAM_ADVANTAGE = 0.5
-"""As in `conv1d`; in `cnn2d` both forms take the same time within noise, and the Gram norm spares the memory of the gradients."""
+"""As in `conv1d`. In `cnn2d` both forms are equally fast; the Gram norm needs less memory."""
 
 PATCH_NUMBERS = 2**17
-"""Most numbers in one row's patches for the product of patches; above, one ordinary convolution gradient per unit takes no memory
-for them. Measured on two busy CPU cores, step time of `cnn2d` (batch 50): never one by one +12 %, always one by one the same."""
+"""Largest number of values in the patches of one row for which patches are instantiated.
+
+Above it, one ordinary convolution gradient per unit is computed, which needs no memory for patches.
+Step time of `cnn2d` (batch 50, two busy CPU cores): +12 % with patches only, the same with one
+convolution gradient per unit only."""
 
 
 class Conv2DRule(ConvolutionRule):
-    """See `rules.Rule`."""
+    """The `rules.Rule` of two-dimensional convolutions."""
 
     def kernel_gradient(
         self,
@@ -27,11 +40,13 @@ class Conv2DRule(ConvolutionRule):
     ) -> PerUnitGradient:
         """See `ConvolutionRule`."""
         if layer.groups > 1:
-            return written_out(inputs, upstream, geometry, groups=layer.groups, views=views)
-        if gram_products(inputs, upstream, geometry, views) < GRAM_ADVANTAGE * written_products(
-            layer, geometry, views
-        ):
-            return UnwrittenKernelGradient(
+            return instantiate_by_patches(
+                inputs, upstream, geometry, groups=layer.groups, views=views
+            )
+        if gram_products(
+            inputs, upstream, geometry, views
+        ) < GRAM_ADVANTAGE * instantiated_products(layer, geometry, views):
+            return FactoredKernelGradient(
                 inputs=inputs,
                 upstream=upstream,
                 geometry=geometry,
@@ -39,5 +54,5 @@ class Conv2DRule(ConvolutionRule):
                 views=views,
             )
         if geometry.positions * geometry.taps * inputs.shape[-1] > PATCH_NUMBERS:
-            return one_by_one(inputs, upstream, summed_gradient(layer), views=views)
-        return written_out(inputs, upstream, geometry, groups=1, views=views)
+            return instantiate_by_unit(inputs, upstream, summed_gradient(layer), views=views)
+        return instantiate_by_patches(inputs, upstream, geometry, groups=1, views=views)

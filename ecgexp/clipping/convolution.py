@@ -1,9 +1,10 @@
-"""The gradient of a convolution kernel for each unit, in one, two or more dimensions.
+"""Per-unit gradients of a convolution kernel, in one, two or more dimensions.
 
-A kernel's gradient is a sum over output positions t of (patch under t) x (upstream gradient at t). Three exact ways
-to its norm: write it out through a product of transposed patches (small kernels, many positions); write it out with
-one ordinary convolution gradient per unit (when the patches are large); or leave it unwritten and sum a
-Gram matrix of the inputs along its diagonals (large kernels, few positions). `conv1d` and `conv2d` choose.
+A kernel's gradient is a sum over output positions t of (patch at t) x (upstream gradient at t).
+There are three exact ways to compute its norm: instantiate it as a product of transposed patches
+(small kernels, many positions); instantiate it with one ordinary convolution gradient per unit
+(large patches); or sum a Gram matrix of the inputs along its diagonals, without instantiating it
+(large kernels, few positions). `conv1d` and `conv2d` choose.
 """
 
 import itertools
@@ -21,15 +22,15 @@ WeightGradient = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """Where a convolution's patches lie; one entry for each spatial dimension.
+    """Positions of the patches of a convolution; each field has one entry per spatial dimension.
 
     Attributes:
-      kernel: taps.
-      strides: steps between outputs.
-      dilations: steps between taps.
+      kernel: number of taps.
+      strides: input positions between two outputs.
+      dilations: input positions between two taps.
       inputs: length of the unpadded input.
       outputs: length of the output.
-      padding: zeros before the input, as TensorFlow's SAME puts them.
+      padding: zeros before the input, as in TensorFlow's SAME.
     """
 
     kernel: tuple[int, ...]
@@ -41,7 +42,13 @@ class Geometry:
 
     @classmethod
     def of(cls, layer: tf.keras.layers.Layer, inputs: tf.Tensor, outputs: tf.Tensor) -> "Geometry":
-        """The geometry of a layer with `kernel_size`, `strides`, `dilation_rate` and `padding`, from (rows, ..., channels)."""
+        """Return the geometry of a layer.
+
+        Args:
+          layer: has `kernel_size`, `strides`, `dilation_rate` and `padding`.
+          inputs: (rows, *inputs, channels).
+          outputs: (rows, *outputs, filters).
+        """
         sizes, lengths = tuple(inputs.shape[1:-1]), tuple(outputs.shape[1:-1])
         spans = [
             (length - 1) * stride + (taps - 1) * dilation + 1
@@ -54,23 +61,31 @@ class Geometry:
             for span, size in zip(spans, sizes, strict=True)
         ]
         return cls(
-            kernel=tuple(layer.kernel_size), strides=tuple(layer.strides), dilations=tuple(layer.dilation_rate),
-            inputs=sizes, outputs=lengths, padding=tuple(zeros // 2 for zeros in missing),
-        )  # fmt: skip
+            kernel=tuple(layer.kernel_size),
+            strides=tuple(layer.strides),
+            dilations=tuple(layer.dilation_rate),
+            inputs=sizes,
+            outputs=lengths,
+            padding=tuple(zeros // 2 for zeros in missing),
+        )
 
     @property
     def taps(self) -> int:
-        """Taps of the kernel, over all dimensions."""
+        """Number of taps of the kernel, over all dimensions."""
         return math.prod(self.kernel)
 
     @property
     def positions(self) -> int:
-        """Output positions, over all dimensions."""
+        """Number of output positions, over all dimensions."""
         return math.prod(self.outputs)
 
     @property
     def phases(self) -> tuple[int, ...]:
-        """How many remainders of a padded position by the stride the taps meet, at most, counted from 0."""
+        """Number of phases in each dimension.
+
+        The phase of a padded position is its remainder modulo the stride. Phases up to the largest
+        one that a tap reads are counted.
+        """
         return tuple(
             1 + max(tap * dilation % stride for tap in range(taps))
             for taps, dilation, stride in zip(
@@ -80,7 +95,7 @@ class Geometry:
 
     @property
     def phase_lengths(self) -> tuple[int, ...]:
-        """Positions of one phase that the taps meet."""
+        """Number of positions of one phase that the taps read."""
         return tuple(
             outputs + (taps - 1) * dilation // stride
             for outputs, taps, dilation, stride in zip(
@@ -89,12 +104,17 @@ class Geometry:
         )
 
     def place(self, tap: int, dimension: int) -> tuple[int, slice]:
-        """The phase that `tap` of `dimension` meets, and the positions in it: adjacent ones, one for each output."""
+        """Return the phase that a tap reads, and the adjacent positions in it, one for each output.
+
+        Args:
+          tap: index of the tap in its dimension.
+          dimension: index of the dimension.
+        """
         start, phase = divmod(tap * self.dilations[dimension], self.strides[dimension])
         return phase, slice(start, start + self.outputs[dimension])
 
     def places(self) -> list[tuple[tuple[int, slice], ...]]:
-        """`place` in each dimension, for each tap in the kernel's order."""
+        """Return `place` in each dimension, for each tap in the kernel's order."""
         return [
             tuple(self.place(tap, dimension) for dimension, tap in enumerate(taps))
             for taps in itertools.product(*(range(size) for size in self.kernel))
@@ -102,10 +122,18 @@ class Geometry:
 
 
 def split_phases(inputs: tf.Tensor, geometry: Geometry) -> tf.Tensor:
-    """(rows, *inputs, channels) -> (rows, length, phases, length, phases, ..., channels), padded, a pair for each dimension.
+    """Pad the inputs and split each dimension by phase.
 
-    Position i of a dimension stands at i // stride, i % stride. The positions that a tap meets are then adjacent: TensorFlow
-    reads a slice with steps number by number, which took most of the time of a convolution with strides.
+    Position i of a dimension moves to (i // stride, i % stride), so that the positions that a tap
+    reads are adjacent. TensorFlow reads strided slices one value at a time, which took most of the
+    time of a strided convolution.
+
+    Args:
+      inputs: (rows, *inputs, channels).
+      geometry: geometry of the convolution.
+
+    Returns:
+      (rows, length, phases, length, phases, ..., channels), one pair for each dimension.
     """
     sizes = [
         length * stride
@@ -128,53 +156,55 @@ def split_phases(inputs: tf.Tensor, geometry: Geometry) -> tf.Tensor:
     ]
 
 
-def written_out(
+def instantiate_by_patches(
     inputs: tf.Tensor, upstream: tf.Tensor, geometry: Geometry, *, groups: int, views: int
 ) -> Instantiated:
-    """Per-unit kernel gradients as one batched product of transposed patches.
+    """Compute per-unit kernel gradients as one batched product of transposed patches.
 
-    Channels come before positions, so that each tap's slice is contiguous and the product needs no transposed operand.
-    Positions stand by their phase, see `split_phases`.
+    Channels come before positions, so that the slice of each tap is contiguous and the product
+    needs no transposed operand. Positions are ordered by phase; see `split_phases`.
 
     Args:
       inputs: (rows, *inputs, channels).
       upstream: (rows, *outputs, filters).
-      geometry: of the convolution.
-      groups: of channels, each seen by its own part of the filters.
-      views: adjacent rows that make one unit.
+      geometry: geometry of the convolution.
+      groups: number of channel groups; each group has its own filters.
+      views: adjacent rows of one unit.
     """
     dimensions = len(geometry.kernel)
     channels, filters = inputs.shape[-1] // groups, upstream.shape[-1] // groups
     split = split_phases(inputs, geometry)
     lengths, phases = range(1, 2 * dimensions, 2), range(2, 2 * dimensions + 1, 2)
-    turned = tf.transpose(split, [0, *phases, 2 * dimensions + 1, *lengths])
-    turned = tf.reshape(turned, [-1, *geometry.phases, groups, channels, *geometry.phase_lengths])
+    by_channel = tf.transpose(split, [0, *phases, 2 * dimensions + 1, *lengths])
+    by_channel = tf.reshape(
+        by_channel, [-1, *geometry.phases, groups, channels, *geometry.phase_lengths]
+    )
     places = [zip(*place, strict=True) for place in geometry.places()]
     slices = [
-        turned[(slice(None), *phase, slice(None), slice(None), *window)] for phase, window in places
+        by_channel[(slice(None), *phase, slice(None), slice(None), *window)]
+        for phase, window in places
     ]
     patches = tf.reshape(
         tf.concat(slices, axis=2), [-1, groups, geometry.taps * channels, geometry.positions]
     )
     right = tf.reshape(upstream, [-1, geometry.positions, groups, filters])
     right = tf.transpose(right, [0, 2, 1, 3]) if groups > 1 else right[:, tf.newaxis, :, 0]
-    products = sum_views(
-        tf.matmul(patches, right), views
-    )  # (units, groups, taps * channels, filters)
+    # (units, groups, taps * channels, filters)
+    products = sum_views(tf.matmul(patches, right), views)
     products = tf.transpose(products, [0, 2, 1, 3]) if groups > 1 else products
     return Instantiated(tf.reshape(products, [-1, *geometry.kernel, channels, groups * filters]))
 
 
-def one_by_one(
+def instantiate_by_unit(
     inputs: tf.Tensor, upstream: tf.Tensor, gradient: WeightGradient, *, views: int
 ) -> Instantiated:
-    """Per-unit kernel gradients by one ordinary convolution gradient for each unit.
+    """Compute per-unit kernel gradients with one ordinary convolution gradient for each unit.
 
     Args:
       inputs: (rows, *inputs, channels).
       upstream: (rows, *outputs, filters).
-      gradient: (inputs, upstream) of some rows -> the kernel's gradient summed over them.
-      views: adjacent rows that make one unit.
+      gradient: (inputs, upstream) of some rows -> the kernel's gradient, summed over these rows.
+      views: adjacent rows of one unit.
     """
     units = tf.shape(inputs)[0] // views
 
@@ -188,15 +218,16 @@ def one_by_one(
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnwrittenKernelGradient:
-    """Per-unit kernel gradients that are never formed; see `gradients.PerUnitGradient`.
+class FactoredKernelGradient:
+    """A `gradients.PerUnitGradient` of a kernel that is not instantiated.
 
     Attributes:
       inputs: (rows, *inputs, channels).
       upstream: (rows, *outputs, filters).
-      geometry: of the convolution, which has one group.
-      gradient: (inputs, upstream) -> the kernel's gradient summed over rows: the layer's ordinary gradient.
-      views: adjacent rows that make one unit.
+      geometry: geometry of the convolution, which has one group.
+      gradient: (inputs, upstream) -> the kernel's gradient, summed over rows: the layer's ordinary
+        gradient.
+      views: adjacent rows of one unit.
     """
 
     inputs: tf.Tensor
@@ -215,9 +246,10 @@ class UnwrittenKernelGradient:
     def part(self) -> Part:
         """See `PerUnitGradient`.
 
-        The Gram matrix of patches is the sum over taps of the inputs' Gram matrix shifted by the tap along both axes,
-        and the shifts of the dimensions can be summed one after the other: kernel height + width additions, not their product.
-        A tap meets one phase (see `split_phases`), so only products within a phase are needed.
+        The Gram matrix of patches is the sum over taps of the Gram matrix of the inputs, shifted by
+        the tap along both axes. The dimensions can be summed one after the other, which takes
+        kernel height + width additions instead of height * width. A tap reads one phase (see
+        `split_phases`), so only products within a phase are needed.
         """
         geometry, views = self.geometry, self.views
         dimensions, split = len(geometry.kernel), split_phases(self.inputs, geometry)
@@ -237,7 +269,7 @@ class UnwrittenKernelGradient:
         one_side = [views, *geometry.phase_lengths] if views > 1 else list(geometry.phase_lengths)
         patches = tf.reshape(gram(flat), [-1, *geometry.phases, *one_side, *one_side])
         for dimension, taps in enumerate(geometry.kernel):
-            # The phases of the later dimensions stand before the positions, of which those of the earlier ones are summed.
+            # Axes: phases of the dimensions not yet summed, then the positions of both sides.
             first = dimensions + (views > 1)
             patches = _add_shifts(
                 patches,
@@ -247,11 +279,13 @@ class UnwrittenKernelGradient:
             )
         total = views * geometry.positions
         upstream = gram(tf.reshape(self.upstream, [-1, total, self.upstream.shape[-1]]))
-        # An entry is a product over channels, then a sum over the taps of each dimension.
+        # An entry is an inner product over channels, then a sum over the taps of each dimension.
         return GramProduct(
-            left=tf.reshape(patches, [-1, total, total]), right=upstream,
-            left_length=self.inputs.shape[-1] + sum(geometry.kernel), right_length=self.upstream.shape[-1],
-        )  # fmt: skip
+            left=tf.reshape(patches, [-1, total, total]),
+            right=upstream,
+            left_length=self.inputs.shape[-1] + sum(geometry.kernel),
+            right_length=self.upstream.shape[-1],
+        )
 
     def weighted_sum(self, factors: tf.Tensor) -> tf.Tensor:
         """See `PerUnitGradient`."""
@@ -260,7 +294,7 @@ class UnwrittenKernelGradient:
 
     def instantiated(self) -> tf.Tensor:
         """See `PerUnitGradient`."""
-        return written_out(
+        return instantiate_by_patches(
             self.inputs, self.upstream, self.geometry, groups=1, views=self.views
         ).values
 
@@ -271,19 +305,30 @@ class UnwrittenKernelGradient:
             tf.cast(self.inputs[rows], tf.float64),
             tf.cast(self.upstream[rows], tf.float64),
         )
-        return written_out(inputs, upstream, self.geometry, groups=1, views=self.views).values[0]
+        return instantiate_by_patches(
+            inputs, upstream, self.geometry, groups=1, views=self.views
+        ).values[0]
 
-    def keep(self, finite: tf.Tensor) -> "UnwrittenKernelGradient":
+    def keep(self, finite: tf.Tensor) -> "FactoredKernelGradient":
         """See `PerUnitGradient`."""
         rows = tf.repeat(finite, self.views)
-        return UnwrittenKernelGradient(
-            inputs=keep_rows(self.inputs, rows), upstream=keep_rows(self.upstream, rows),
-            geometry=self.geometry, gradient=self.gradient, views=self.views,
-        )  # fmt: skip
+        return FactoredKernelGradient(
+            inputs=keep_rows(self.inputs, rows),
+            upstream=keep_rows(self.upstream, rows),
+            geometry=self.geometry,
+            gradient=self.gradient,
+            views=self.views,
+        )
 
 
 def _add_shifts(values: tf.Tensor, places: list[tuple[int, slice]], *axes: int) -> tf.Tensor:
-    """The sum over `places` of `values` with the phase taken from axis 1, then sliced alike along both `axes` of the rest."""
+    """Sum `values` over `places`: the phase indexes axis 1, the positions slice both `axes`.
+
+    Args:
+      values: (units, phases, ...).
+      places: (phase, positions) of each tap; see `Geometry.place`.
+      *axes: axes of `values` without axis 1 that are sliced, the positions of both sides.
+    """
 
     def shifted(phase: int, window: slice) -> tf.Tensor:
         rest = (window if axis in axes else slice(None) for axis in range(1, values.shape.rank - 1))

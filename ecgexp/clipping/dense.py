@@ -1,4 +1,4 @@
-"""Dense layers, on vectors or on every position of a sequence or picture."""
+"""The rule of dense layers, applied to vectors or to each position of a sequence or image."""
 
 import tensorflow as tf
 
@@ -7,7 +7,10 @@ from ecgexp.clipping.rules import activate, add_bias, bias_gradient
 
 
 class DenseRule:
-    """See `rules.Rule`. The kernel's gradient is a sum of outer products over positions and views."""
+    """The `rules.Rule` of dense layers.
+
+    The kernel's gradient is a sum of outer products over positions and views.
+    """
 
     def refusal(self, layer: tf.keras.layers.Dense) -> str | None:
         """See `rules.Rule`."""

@@ -1,4 +1,4 @@
-"""Depthwise convolutions: each channel has its own small kernel."""
+"""The rule of depthwise convolutions, in which each channel has its own small kernel."""
 
 import itertools
 from collections.abc import Iterator
@@ -11,7 +11,10 @@ from ecgexp.clipping.rules import activate, add_bias, bias_gradient, refuse_chan
 
 
 class DepthwiseRule:
-    """See `rules.Rule`; in one or two dimensions. The kernels are small, so their gradients are always written out."""
+    """The `rules.Rule` of depthwise convolutions in one or two dimensions.
+
+    The kernels are small, so their gradients are always instantiated.
+    """
 
     def refusal(self, layer: tf.keras.layers.Layer) -> str | None:
         """See `rules.Rule`."""
@@ -23,7 +26,7 @@ class DepthwiseRule:
         """See `rules.Rule`; saves the inputs."""
         images, kernel = inputs, layer.depthwise_kernel
         strides, dilations = tuple(layer.strides), tuple(layer.dilation_rate)
-        if layer.rank == 1:  # as a picture one pixel high; TensorFlow wants equal strides
+        if layer.rank == 1:  # computed as an image of height 1; TensorFlow requires equal strides
             images, kernel = inputs[:, tf.newaxis], kernel[tf.newaxis]
             strides, dilations = strides * 2, (1, *dilations)
         outputs = tf.nn.depthwise_conv2d(
@@ -38,7 +41,11 @@ class DepthwiseRule:
     def gradients(
         self, layer: tf.keras.layers.Layer, saved: tf.Tensor, upstream: tf.Tensor, views: int
     ) -> list[tuple[tf.Variable, PerUnitGradient]]:
-        """See `rules.Rule`; each tap's gradient is the inputs it met times the upstream gradient, summed over positions."""
+        """See `rules.Rule`.
+
+        The gradient of a tap is the inputs that it reads times the upstream gradient, summed over
+        positions.
+        """
         geometry = Geometry.of(layer, saved, upstream)
         channels, multiplier = layer.depthwise_kernel.shape[-2:]
         split = split_phases(saved, geometry)[..., tf.newaxis]
@@ -59,5 +66,5 @@ class DepthwiseRule:
 
 
 def _of_split(place: tuple[tuple[int, slice], ...]) -> Iterator[int | slice]:
-    """The positions and the phase in each dimension, in the order of `split_phases`."""
+    """Yield the positions and the phase of each dimension, in the order of `split_phases`."""
     return itertools.chain(*((window, phase) for phase, window in place))

@@ -1,4 +1,4 @@
-"""Layers with weights but without a rule of their own: their gradients are written out by differentiating them per unit."""
+"""The rule of layers without a specialized rule: gradients are instantiated unit by unit."""
 
 import tensorflow as tf
 
@@ -6,20 +6,24 @@ from ecgexp.clipping.gradients import Instantiated, PerUnitGradient
 
 
 class FallbackRule:
-    """See `rules.Rule`. The forward pass runs the layer; `gradients` runs it again for each unit, vectorized over units.
+    """The `rules.Rule` of layers without a specialized rule.
 
-    Exact only for layers that do the same thing twice, so those with dropout inside are refused.
+    `linear` runs the layer; `gradients` runs it again for each unit, vectorized over units. This is
+    exact only if both runs compute the same, so layers that contain dropout are rejected.
     """
 
     def refusal(self, layer: tf.keras.layers.Layer) -> str | None:
         """See `rules.Rule`."""
         if getattr(layer, "mask_zero", False):
-            return "mask_zero=True sends a mask along the model; type mask_zero=False"
+            return "mask_zero=True passes a mask through the model; use mask_zero=False"
         random = [name for name in ("dropout", "recurrent_dropout") if getattr(layer, name, 0)]
         if random:
-            return f"{random[0]}={getattr(layer, random[0])} draws another mask in its second run; use a Dropout layer"
+            return (
+                f"{random[0]}={getattr(layer, random[0])} draws another mask in the second run; "
+                "use ecgexp.models.dropout.Dropout as a layer"
+            )
         return (
-            "stateful=True carries state from one batch to the next"
+            "stateful=True carries state from one batch to the next; use stateful=False"
             if getattr(layer, "stateful", False)
             else None
         )
@@ -27,7 +31,7 @@ class FallbackRule:
     def linear(
         self, layer: tf.keras.layers.Layer, inputs: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """See `rules.Rule`; saves the inputs, and takes the layer's outputs for its pre-activation."""
+        """See `rules.Rule`; saves the inputs and uses the layer's outputs as pre-activation."""
         return inputs, tf.identity(layer(inputs))
 
     def activate(self, layer: tf.keras.layers.Layer, preactivation: tf.Tensor) -> tf.Tensor:

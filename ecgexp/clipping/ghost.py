@@ -1,4 +1,8 @@
-"""Clipping by book-keeping: one forward pass, one backward pass to the pre-activations, norms, one weighted sum."""
+"""Clipping by book-keeping (Bu et al. 2022, arXiv:2210.00038).
+
+One forward pass, one backward pass to the pre-activations, the norms of all units, and one weighted
+sum of gradients.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,13 +22,23 @@ from ecgexp.clipping.graph import Use, ordered_inputs, run_recorded
 from ecgexp.clipping.rounding import squared_norms
 
 MOST_ROUNDING = 2e-3
-"""Share of a squared norm that may be a bound on its rounding, which shortens a clipped gradient by up to half of that; a unit
-with more is computed in float64. In the networks of this project it is 5e-5, in `cnn2d` 1e-3."""
+"""Largest share of rounding in the bound of a squared norm; units with a larger share use float64.
+
+The share shortens a clipped gradient by up to half of it. It is 5e-5 in the networks of this
+project,
+and 1e-3 in `cnn2d`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GhostClipper:
-    """See `base.Clipper`; Bu et al. 2022, arXiv:2210.00038. The settings are those of `build.build_clipper`."""
+    """A `base.Clipper` by book-keeping.
+
+    Attributes:
+      model: accepted by `checks.check_model` and `checks.check_rules`.
+      loss_fn: (labels, outputs) -> (rows,).
+      l2_norm_clip: largest norm of one unit's contribution.
+      views: rows of one unit.
+    """
 
     model: tf.keras.Model
     loss_fn: PerExampleLoss
@@ -52,13 +66,16 @@ class GhostClipper:
 def _by_variable(
     model: tf.keras.Model, uses: list[Use], upstream: list[tf.Tensor], views: int
 ) -> list[PerUnitGradient]:
-    """The gradients of `model.trainable_variables`, in that order; those of a weight used twice are added before any norm."""
+    """Return the gradients of `model.trainable_variables`, in that order.
+
+    Gradients of a weight that is used several times are added before norms are computed.
+    """
     found: dict[int, list[PerUnitGradient]] = {
         id(variable): [] for variable in model.trainable_variables
     }
     for use, gradient in zip(uses, upstream, strict=True):
         for variable, per_unit in use.rule.gradients(use.layer, use.saved, gradient, views):
-            if id(variable) in found:  # else it is frozen
+            if id(variable) in found:  # a frozen variable is not
                 found[id(variable)].append(per_unit)
     return [merge(per_unit) for per_unit in found.values()]
 
@@ -66,23 +83,24 @@ def _by_variable(
 def _clipped(
     gradients: list[PerUnitGradient], mask: tf.Tensor, l2_norm_clip: float
 ) -> tuple[list[tf.Tensor], tf.Tensor]:
-    """The sum of the clipped gradients, and the units' norms."""
+    """Return the sum of the clipped gradients, and the (units,) norms."""
     squares = squared_norms([gradient.part() for gradient in gradients])
     norms = norms_from(squares.upper)
     factors, finite = clip_factors(norms, mask, l2_norm_clip)
-    # A unit that is not clipped needs no better bound than the one that says so.
+    # A bound below the clip is accurate enough, because the unit is not clipped.
     too_rounded = squares.rounding > MOST_ROUNDING * squares.upper
-    doubtful = (mask > 0) & finite & (norms > l2_norm_clip) & too_rounded
+    inaccurate = (mask > 0) & finite & (norms > l2_norm_clip) & too_rounded
 
     def as_computed() -> tuple[list[tf.Tensor], tf.Tensor]:
         return [gradient.weighted_sum(factors) for gradient in gradients], norms
 
-    # Not inlined: in each step the executor visits every operation of the branch not taken, which takes it longer than a small
-    # network's whole bound.
+    # Not inlined: otherwise the executor visits every operation of this branch in each step, even
+    # if
+    # it is not taken, which takes longer than all bounds of a small network.
     @tf.function(autograph=False, experimental_attributes={"_noinline": True})
-    def some_apart() -> tuple[list[tf.Tensor], tf.Tensor]:
-        units = tf.where(doubtful)
-        kept = finite & ~doubtful
+    def with_exceptions() -> tuple[list[tf.Tensor], tf.Tensor]:
+        units = tf.where(inaccurate)
+        kept = finite & ~inaccurate
         sums = [
             gradient.keep(kept).weighted_sum(tf.where(kept, factors, 0)) for gradient in gradients
         ]
@@ -93,22 +111,33 @@ def _clipped(
         ]
         return summed, tf.tensor_scatter_nd_update(norms, units, tf.cast(exact_norms, norms.dtype))
 
-    # One branch for both exceptions, because copying every tensor without some rows would cost each step what a rare one needs.
-    return tf.cond(tf.reduce_any(doubtful | ~finite), some_apart, as_computed)
+    # Rows are removed in this branch only, because doing so copies every tensor and is rarely
+    # needed.
+    return tf.cond(tf.reduce_any(inaccurate | ~finite), with_exceptions, as_computed)
 
 
 def _in_float64(
     gradients: list[PerUnitGradient], units: tf.Tensor, l2_norm_clip: float
 ) -> tuple[list[tf.Tensor], tf.Tensor]:
-    """Sums and norms of `units` (num_units,) with their gradients written out one unit after the other, all in float64."""
+    """Return sums and norms for some units, instantiated one after the other, in float64.
+
+    Args:
+      gradients: one for each weight.
+      units: (num_units,) indices of the units.
+      l2_norm_clip: largest norm of one unit's contribution.
+
+    Returns:
+      The sum of the units' clipped gradients, one float64 tensor for each weight, and the
+      (num_units,) float64 norms.
+    """
 
     def add_unit(number: tf.Tensor, sums: list[tf.Tensor], norms: tf.TensorArray) -> tuple:
-        written = [gradient.in_float64(units[number]) for gradient in gradients]
-        norm = tf.linalg.global_norm(written)
+        values = [gradient.in_float64(units[number]) for gradient in gradients]
+        norm = tf.linalg.global_norm(values)
         factor = tf.where(
             norm > 0, tf.minimum(tf.ones_like(norm), l2_norm_clip / norm), tf.zeros_like(norm)
         )
-        sums = [total + factor * value for total, value in zip(sums, written, strict=True)]
+        sums = [total + factor * value for total, value in zip(sums, values, strict=True)]
         return number + 1, sums, norms.write(number, norm)
 
     num_units = tf.size(units)

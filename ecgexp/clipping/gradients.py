@@ -1,45 +1,66 @@
-"""The gradient of one weight for every unit of a batch, kept in the form that is cheapest for its shape."""
+"""Per-unit gradients of one weight, in the cheapest form for its shape."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 import tensorflow as tf
 
-from ecgexp.clipping.rounding import GramProduct, OuterProduct, Part, Written
+from ecgexp.clipping.rounding import Explicit, GramProduct, OuterProduct, Part
 
 
 class PerUnitGradient(Protocol):
-    """One gradient of a weight for each unit, written out or not.
+    """One gradient of a weight for each unit, instantiated or factored.
 
-    Every form answers the two questions of clipping: how long is each unit's gradient, and what is their weighted sum.
+    Every form provides what clipping needs: the norm of each unit's gradient, and their weighted
+    sum.
 
-    **Guarantees.** What `weighted_sum` adds for one unit is no longer than its factor times the norm that
-    `rounding.squared_norms` finds from `part`, in the floating point in which both are computed.
+    **Guarantees**: the term that `weighted_sum` adds for one unit has a norm of at most its factor
+    times the norm that `rounding.squared_norms` derives from `part`, including the rounding of both
+    computations (`tests/tensorflow/clipping/test_rounding.py`).
     """
 
     @property
     def shape(self) -> tf.TensorShape:
-        """The weight's."""
+        """Shape of the weight."""
 
     def part(self) -> Part:
-        """What `rounding.squared_norms` finds the squared Euclidean norm of each unit's gradient from."""
+        """Return what `rounding.squared_norms` needs for the squared L2 norm of each unit."""
 
     def weighted_sum(self, factors: tf.Tensor) -> tf.Tensor:
-        """The sum over units of `factors` (units,) times the gradient, in the weight's shape."""
+        """Sum `factors` (units,) times the gradients over units.
+
+        Args:
+          factors: (units,) factor of each unit.
+
+        Returns:
+          A tensor of the weight's shape.
+        """
 
     def instantiated(self) -> tf.Tensor:
-        """(units, *weight shape), written out."""
+        """Return the instantiated gradients, (units, *weight shape)."""
 
     def in_float64(self, unit: tf.Tensor) -> tf.Tensor:
-        """The weight's shape, float64: the gradient of the unit number `unit`, written out."""
+        """Return the instantiated gradient of one unit in float64, in the weight's shape.
+
+        Args:
+          unit: () index of the unit.
+        """
 
     def keep(self, finite: tf.Tensor) -> "PerUnitGradient":
-        """The same with the units where `finite` (units,) is False set to 0: 0 times infinity is not 0."""
+        """Return the gradients with some units set to 0, because 0 times infinity is not 0.
+
+        Args:
+          finite: (units,) bool; units where it is False are set to 0.
+        """
 
 
 @dataclass(frozen=True)
 class Instantiated:
-    """Gradients written out: (units, *weight shape). Cheapest for small weights used at many positions."""
+    """Instantiated gradients, the cheapest form for small weights that are used at many positions.
+
+    Attributes:
+      values: (units, *weight shape).
+    """
 
     values: tf.Tensor
 
@@ -49,8 +70,8 @@ class Instantiated:
         return self.values.shape[1:]
 
     def part(self) -> Part:
-        """See `PerUnitGradient`; the values are what is added, so nothing but the sum of their squares is rounded."""
-        return Written(values=self.values)
+        """See `PerUnitGradient`; only the sum of squares is rounded, as `values` are summed."""
+        return Explicit(values=self.values)
 
     def weighted_sum(self, factors: tf.Tensor) -> tf.Tensor:
         """See `PerUnitGradient`."""
@@ -73,10 +94,11 @@ class Instantiated:
 
 @dataclass(frozen=True)
 class OuterProducts:
-    """Sums over positions of outer products, not written out: the gradient of a matrix used at each position.
+    """Sums over positions of outer products: factored gradients of a matrix used at each position.
 
-    With Gram matrices, ||sum_t l_t r_t'||^2 = sum_ts (l_t . l_s)(r_t . r_s) (Goodfellow 2015, arXiv:1510.01799; Li et
-    al. 2022, arXiv:2110.05679), so the gradients of a large matrix are never formed.
+    With Gram matrices, ||sum_t l_t r_t'||^2 = sum_ts (l_t . l_s)(r_t . r_s) (Goodfellow 2015,
+    arXiv:1510.01799; Li et al. 2022, arXiv:2110.05679), so the gradients of a large matrix are not
+    instantiated.
 
     Attributes:
       left: (units, positions, inputs).
@@ -121,7 +143,7 @@ class OuterProducts:
 
 
 def outer_products(left: tf.Tensor, right: tf.Tensor) -> PerUnitGradient:
-    """The cheaper form of a sum of outer products: written out, or as it is.
+    """Return the cheaper form of a sum of outer products: instantiated or factored.
 
     Args:
       left: (units, positions, inputs).
@@ -136,7 +158,7 @@ def outer_products(left: tf.Tensor, right: tf.Tensor) -> PerUnitGradient:
 
 
 def merge(uses: list[PerUnitGradient]) -> PerUnitGradient:
-    """The gradient of a weight that the model uses several times: the sum over its uses, before any norm is taken."""
+    """Add the gradients of a weight over its uses in the model, before norms are computed."""
     if len(uses) == 1:
         return uses[0]
     if all(isinstance(use, OuterProducts) for use in uses):
@@ -147,26 +169,41 @@ def merge(uses: list[PerUnitGradient]) -> PerUnitGradient:
 
 
 def gram(vectors: tf.Tensor) -> tf.Tensor:
-    """(units, positions, size) -> (units, positions, positions), the inner products of a unit's positions."""
+    """Compute the inner products of each unit's positions.
+
+    Args:
+      vectors: (units, positions, size).
+
+    Returns:
+      (units, positions, positions) Gram matrices.
+    """
     return tf.matmul(vectors, vectors, transpose_b=True)
 
 
 def sum_views(rows: tf.Tensor, views: int) -> tf.Tensor:
-    """(units * views, ...) -> (units, ...), the sum over the adjacent views of each unit."""
+    """Sum the adjacent views of each unit.
+
+    Args:
+      rows: (units * views, ...).
+      views: rows of one unit.
+
+    Returns:
+      (units, ...).
+    """
     if views == 1:
         return rows
     return tf.reduce_sum(tf.reshape(rows, [-1, views, *rows.shape[1:]]), axis=1)
 
 
 def keep_rows(values: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:
-    """`values` (rows, ...) with the rows where `keep` (rows,) is False set to 0."""
+    """Set the rows of `values` (rows, ...) to 0 where `keep` (rows,) is False."""
     return tf.where(_per_row(keep, values), values, tf.zeros_like(values))
 
 
 def scale_smaller(
     left: tf.Tensor, right: tf.Tensor, factors: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Multiplies the rows of whichever operand is smaller by `factors` (rows,)."""
+    """Multiply the rows of the smaller one of `left` and `right` by `factors` (rows,)."""
     if left.shape[1:].num_elements() <= right.shape[1:].num_elements():
         return left * _per_row(factors, left), right
     return left, right * _per_row(factors, right)

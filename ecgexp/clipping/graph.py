@@ -1,4 +1,4 @@
-"""Runs a Keras model node by node, so that layers with weights can be watched at their pre-activation."""
+"""Execution of a Keras model node by node, with access to the pre-activation of each layer."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,14 @@ Node = Any
 
 @dataclass(frozen=True, kw_only=True)
 class Use:
-    """One use of one layer with weights in the forward pass; see `rules.Rule`."""
+    """One use of one layer with weights in the forward pass; see `rules.Rule`.
+
+    Attributes:
+      layer: the layer.
+      rule: rule of the layer.
+      saved: (rows, ...) tensor that the rule needs for gradients.
+      preactivation: (rows, ...) pre-activation.
+    """
 
     layer: tf.keras.layers.Layer
     rule: Rule
@@ -28,31 +35,46 @@ class Use:
 def run_recorded(
     model: tf.keras.Model, inputs: list[tf.Tensor], tape: tf.GradientTape
 ) -> tuple[tf.Tensor, list[Use]]:
-    """The training-mode outputs of `model`, and every use of a layer with weights, its pre-activation watched by `tape`.
+    """Run `model` in training mode and record every use of a layer with weights.
 
-    One pass: the dropout masks of the outputs are those of the gradients.
+    Outputs and gradients come from one pass, so they have the same dropout masks.
 
     Args:
       model: accepted by `checks.check_model`.
-      inputs: in the order of `model.inputs`.
-      tape: recording, and watching nothing by itself.
+      inputs: (rows, ...) each, in the order of `model.inputs`.
+      tape: active tape with `watch_accessed_variables=False`; watches the pre-activations.
+
+    Returns:
+      The (rows, ...) outputs, and the uses in the order of execution.
     """
     uses: list[Use] = []
     return _run(model, inputs, tape, uses), uses
 
 
 def ordered_inputs(model: tf.keras.Model, features: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
-    """The features that `model` takes, in the order of `model.inputs`."""
+    """Select the features that `model` has inputs for.
+
+    Args:
+      model: the model.
+      features: input name -> (rows, ...).
+
+    Returns:
+      One tensor for each input, in the order of `model.inputs`.
+
+    Raises:
+      ConfigError: a feature is missing.
+    """
     names = sorted(model.input) if isinstance(model.input, Mapping) else model.input_names
     if missing := [name for name in names if name not in features]:
         raise ConfigError(
-            f"the model's inputs {missing} are not among the features {sorted(features)}."
+            f"features: the model needs {missing}, which are not among {sorted(features)}; use a "
+            "features option that provides them."
         )
     return [tf.convert_to_tensor(features[name]) for name in names]
 
 
 def models_of(model: tf.keras.Model) -> Iterator[tf.keras.Model]:
-    """`model` and the models nested in it."""
+    """Yield `model` and the models nested in it."""
     yield model
     for layer in getattr(model, "layers", []):
         if isinstance(layer, tf.keras.Model):
@@ -60,13 +82,13 @@ def models_of(model: tf.keras.Model) -> Iterator[tf.keras.Model]:
 
 
 def layers_of(model: tf.keras.Model) -> Iterator[tf.keras.layers.Layer]:
-    """The layers of `model` and of the models nested in it, which are not layers here."""
+    """Yield the layers of `model` and of nested models, without these models themselves."""
     for owner in models_of(model):
         yield from (layer for layer in owner.layers if not isinstance(layer, tf.keras.Model))
 
 
 def nodes(model: tf.keras.Model) -> Iterator[Node]:
-    """The layer calls of `model` in the order Keras itself runs them, those that bring the inputs left out."""
+    """Yield the layer calls of `model`, without inputs, in the order in which Keras runs them."""
     for depth in sorted(model._nodes_by_depth, reverse=True):
         yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)
 
@@ -78,9 +100,8 @@ def _run(
     computed: dict[str, list[tf.Tensor]] = {}
 
     def store(key: str, value: tf.Tensor) -> None:
-        computed[key] = [value] * counts[
-            key
-        ]  # Keras pops one for each reader, which frees what is not needed any more
+        # One reference per reader; each reader pops one, so that unused tensors are freed.
+        computed[key] = [value] * counts[key]
 
     for reference, value in zip(model.inputs, inputs, strict=True):
         store(str(id(reference)), model._conform_to_reference_input(value, ref_input=reference))

@@ -1,19 +1,21 @@
-"""The mark of a loss that is known to keep the examples of a batch apart; imports no TensorFlow."""
+"""A wrapper that marks a loss as row-wise; imports no TensorFlow."""
 
 from collections.abc import Callable
 from typing import Any
 
 
 class RowWiseLoss:
-    """A loss of which each value depends on the same row of labels and outputs alone.
+    """A loss whose values each depend on the same row of labels and outputs only.
+
+    The wrapper declares this property and does not check it; `callables` relies on it.
 
     Args:
-      function: (labels (rows, ...), outputs (rows, ...)) -> (rows,), written so.
+      function: (labels (rows, ...), outputs (rows, ...)) -> (rows,), with this property.
     """
 
     def __init__(self, function: Callable[[Any, Any], Any]):
         self._function = function
 
     def __call__(self, labels: Any, outputs: Any) -> Any:
-        """(rows,) losses."""
+        """Return one loss for each row, (rows,)."""
         return self._function(labels, outputs)

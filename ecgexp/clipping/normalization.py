@@ -1,4 +1,7 @@
-"""Group and layer normalisation: statistics within one example, then a scale and an offset for each channel."""
+"""The rules of group and layer normalization.
+
+Both compute statistics within one example, then apply a scale and an offset for each channel.
+"""
 
 from collections.abc import Callable
 
@@ -8,7 +11,10 @@ from ecgexp.clipping.gradients import Instantiated, PerUnitGradient, sum_views
 
 
 class GroupNormalizationRule:
-    """See `rules.Rule` (Wu & He 2018). Saves the normalised inputs, of which the outputs are linear in scale and offset."""
+    """The `rules.Rule` of group normalization (Wu & He 2018, arXiv:1803.08494).
+
+    Saves the normalized inputs; given these, the outputs are linear in scale and offset.
+    """
 
     def refusal(self, layer: tf.keras.layers.GroupNormalization) -> str | None:
         """See `rules.Rule`."""
@@ -16,7 +22,7 @@ class GroupNormalizationRule:
         return (
             None
             if layer.axis in (-1, rank - 1)
-            else f"axis={layer.axis} is not the last axis; type axis=-1"
+            else f"axis={layer.axis} is not the last axis; use axis=-1"
         )
 
     def linear(
@@ -48,11 +54,14 @@ class GroupNormalizationRule:
 
 
 class LayerNormalizationRule:
-    """See `rules.Rule` (Ba et al. 2016); any axes but that of the examples."""
+    """The `rules.Rule` of layer normalization (Ba et al. 2016, arXiv:1607.06450).
+
+    All axes except that of the batch are supported.
+    """
 
     def refusal(self, layer: tf.keras.layers.LayerNormalization) -> str | None:
         """See `rules.Rule`."""
-        return "axis 0 mixes the examples of a batch; type axis=-1" if 0 in layer.axis else None
+        return "axis 0 mixes the examples of a batch; use axis=-1" if 0 in layer.axis else None
 
     def linear(
         self, layer: tf.keras.layers.LayerNormalization, inputs: tf.Tensor
@@ -81,9 +90,10 @@ class LayerNormalizationRule:
 
 
 def _standardize(values: tf.Tensor, axes: list[int], epsilon: float) -> tf.Tensor:
-    """(values - mean) / sqrt(variance + epsilon) over `axes`.
+    """Compute (values - mean) / sqrt(variance + epsilon), with mean and variance over `axes`.
 
-    The gradient is written by hand: it needs the result alone, where the chain of TensorFlow's would keep every step of it.
+    The custom gradient needs only the result and the scale; TensorFlow's automatic gradient would
+    keep every intermediate tensor in memory.
     """
 
     @tf.custom_gradient
@@ -120,7 +130,10 @@ def _affine_gradients(
     *,
     positions: list[int],
 ) -> list[tuple[tf.Variable, PerUnitGradient]]:
-    """The scale's gradient is upstream * normalised, the offset's upstream, both summed over positions."""
+    """Compute the gradients of scale (upstream * normalized) and offset (upstream).
+
+    Both are summed over `positions`, the axes that share a weight.
+    """
     found = []
     if layer.scale:
         found.append(

@@ -1,7 +1,8 @@
-"""Runs a model on random batches to find layers and losses that mix the examples of a batch.
+"""Tests on random batches that find layers, losses and augmentations that mix examples.
 
-What the allow-list of layers says is checked against what the layers do. A probe proves nothing: what mixes only beyond some
-value can escape it. So functions that are not known (see `callables`) never see more than one unit at a time.
+They verify the lists of known layers and functions empirically. They prove nothing: a function that
+mixes examples for some values only can pass. Therefore functions that are not known (see
+`callables`) are called with one unit at a time.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,33 +19,36 @@ from ecgexp.models.dropout import Dropout
 from ecgexp.settings.declaration import ConfigError
 
 BATCHES = (3, 8)
-_SCALES = (1.0, 100.0)  # of the row that is changed
+_SCALES = (1.0, 100.0)  # magnitudes of the changed row
 
 Run = Callable[[list[np.ndarray], tf.Tensor], dict[str, np.ndarray]]
 
 
 def check_rows_apart(model: tf.keras.Model, loss_fn: PerExampleLoss, *, recorded: bool) -> None:
-    """Refuses a model and a loss in which one row of a batch changes what is computed for another.
+    """Reject a model and a loss in which one row of a batch affects another row.
 
-    Random batches of `BATCHES` rows run in training mode, each with the same dropout masks, before and after one row and its
-    label are changed. Nothing that belongs to another row may change by a bit.
+    The model runs in training mode on random batches of `BATCHES` rows, with the same dropout
+    masks, before and after one row and its label are changed. The values of all other rows must be
+    equal bit by bit.
 
     Args:
       model: accepted by `checks.check_model`.
-      loss_fn: one loss for each row.
-      recorded: also compare the pre-activations of all layers with weights, as book-keeping runs them.
+      loss_fn: (labels, outputs) -> (rows,).
+      recorded: whether to also compare the pre-activations of all layers with weights, computed as
+        book-keeping does.
 
     Raises:
-      ConfigError: names what changed; or the loss is reduced, keeps state or draws random numbers.
+      ConfigError: a value of another row changed, or the loss is reduced, keeps state or draws
+        random numbers; the message says which.
     """
     rng = np.random.default_rng(0)
     with _random_weights(model, rng), _same_masks(model) as restart:
         for rows in BATCHES:
             inputs = [_random(tensor, rows, rng) for tensor in model.inputs]
             outputs = _outputs(model, inputs)
-            # The loss by itself as well: outputs of small weights may be too alike to show what it does.
+            # Also test the loss alone: outputs of a model with small weights may be too similar.
             outputs = tf.constant(rng.standard_normal(outputs.shape), outputs.dtype)
-            labels = _labels_that_fit(loss_fn, outputs, rng)
+            labels = _accepted_labels(loss_fn, outputs, rng)
             check_loss(loss_fn, labels, outputs)
             _compare(
                 lambda values, labels: _named(tf.constant(values[0]), loss_fn, labels),
@@ -63,14 +67,17 @@ def check_rows_apart(model: tf.keras.Model, loss_fn: PerExampleLoss, *, recorded
 def check_views_apart(
     augment: Callable[..., Mapping[str, tf.Tensor]], features: Mapping[str, np.ndarray]
 ) -> None:
-    """Refuses an augmentation in which one row of a batch changes another: its gradient would not be its own.
+    """Reject an augmentation in which one row of a batch affects another row.
+
+    The gradient of a unit would depend on other units, which clipping does not bound.
 
     Args:
       augment: see `augmentation.base.Augmentation.build`.
       features: name -> (num_beats, ...), of which only the shapes are used.
 
     Raises:
-      ConfigError: names the feature; or the augmentation keeps state or draws random numbers of its own.
+      ConfigError: a feature of another row changed, or the augmentation keeps state or draws its
+        own random numbers; the message says which.
     """
     check_augmentation(augment, features)
     rng = np.random.default_rng(0)
@@ -92,15 +99,16 @@ def check_views_apart(
             before[name].numpy()[others], after[name].numpy()[others], equal_nan=True
         ):
             raise ConfigError(
-                f"augmentation: one row of a batch changes {name!r} of another, so no clip bounds one beat's influence; use an "
-                "augmentation that changes each row by itself"
+                f"augmentation: one row of a batch changes {name!r} of another, so clipping does "
+                "not bound the influence of one beat; use an augmentation that processes each row "
+                "independently."
             )
 
 
 def _compare(
     run: Run, inputs: list[np.ndarray], labels: tf.Tensor, rng: np.random.Generator
 ) -> None:
-    """Changes one row and looks at what `run` makes of the others."""
+    """Change one row and compare the results of `run` for the other rows."""
     rows = len(inputs[0])
     before = run(inputs, labels)
     for scale in _SCALES:
@@ -108,12 +116,14 @@ def _compare(
         others = np.arange(rows) != changed
         after = run(*_with_row_changed(inputs, labels, changed, scale))
         moved = [name for name in before if not _same(before[name][others], after[name][others])]
-        again = run(inputs, labels) if moved else before  # a device may repeat nothing to the bit
+        # Some devices do not repeat a computation bit by bit.
+        again = run(inputs, labels) if moved else before
         moved = [name for name in moved if _same(before[name][others], again[name][others])]
         if moved:
             raise ConfigError(
-                f"{moved[0]} of one example changes when another example of the batch does, so no clip bounds one example's "
-                "influence; use activations and a loss that work on each example by itself."
+                f"model: {moved[0]} of one example changes when another example of the batch does, "
+                "so clipping does not bound the influence of one example; use activations and a "
+                "loss that process each example independently."
             )
 
 
@@ -130,10 +140,10 @@ def _recorded(model: tf.keras.Model, loss_fn: PerExampleLoss, restart: Callable[
         restart()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             outputs, uses = run_recorded(model, [tf.constant(value) for value in inputs], tape)
-        found = {
-            f"the pre-activation of layer {use.layer.name!r} (use {number})": use.preactivation.numpy()
-            for number, use in enumerate(uses)
-        }
+        found = {}
+        for number, use in enumerate(uses):
+            name = f"the pre-activation of layer {use.layer.name!r} (use {number})"
+            found[name] = use.preactivation.numpy()
         return found | _named(outputs, loss_fn, labels)
 
     return run
@@ -161,13 +171,13 @@ def _random(tensor: Any, rows: int, rng: np.random.Generator) -> np.ndarray:
     )
 
 
-def _labels_that_fit(
+def _accepted_labels(
     loss_fn: PerExampleLoss, outputs: tf.Tensor, rng: np.random.Generator
 ) -> tf.Tensor:
-    """Labels that the loss takes: classes, or the same one-hot.
+    """Return random labels of a kind that the loss accepts: class numbers or one-hot.
 
     Raises:
-      ConfigError: the loss is reduced, or takes neither, so that nothing could be found out about it.
+      ConfigError: the loss is reduced, or accepts neither kind and so cannot be tested.
     """
     classes, width = rng.integers(0, max(outputs.shape[-1], 1), len(outputs)), outputs.shape[-1]
     kinds = [
@@ -180,13 +190,14 @@ def _labels_that_fit(
             per_example_losses(loss_fn, labels, outputs)
         except ConfigError:
             raise
-        except Exception as error:  # noqa: BLE001  what a loss says of labels that are not its own is its own affair
+        except Exception as error:  # noqa: BLE001  a loss may raise anything for other labels
             why = f"{type(error).__name__}: {error}".splitlines()[0]
             continue
         return labels
     raise ConfigError(
-        f"the loss takes neither class numbers nor one-hot labels, so whether it keeps the examples of a batch apart cannot be "
-        f"tried ({why}); use a function of labels (rows,) or (rows, classes) and outputs (rows, classes)."
+        "loss: it accepts neither class numbers nor one-hot labels, so whether it mixes examples "
+        f"cannot be tested ({why}); use a function of labels (rows,) or (rows, classes) and "
+        "outputs (rows, classes)."
     )
 
 
@@ -209,7 +220,7 @@ def _same(left: np.ndarray, right: np.ndarray) -> bool:
 
 @contextmanager
 def _random_weights(model: tf.keras.Model, rng: np.random.Generator) -> Iterator[None]:
-    """Adds random numbers to the weights within the block: a layer that starts at zero would hide what is before it."""
+    """Add random numbers to the weights within the block; zero weights hide earlier layers."""
     saved = [variable.numpy() for variable in model.trainable_variables]
     try:
         for variable, values in zip(model.trainable_variables, saved, strict=True):
@@ -222,7 +233,7 @@ def _random_weights(model: tf.keras.Model, rng: np.random.Generator) -> Iterator
 
 @contextmanager
 def _same_masks(model: tf.keras.Model) -> Iterator[Callable[[], None]]:
-    """A function that puts the dropout generators where they are now, where they also are when the block ends."""
+    """Yield a function that restores the dropout generators; also restore them at the end."""
     generators = [
         layer._get_generator() for layer in layers_of(model) if isinstance(layer, Dropout)
     ]

@@ -1,4 +1,7 @@
-"""The references: each unit's gradient is written out, clipped and added. Slow, and short enough to be believed."""
+"""Reference clippers: each unit's gradient is instantiated, clipped and added.
+
+They are slow and short, and serve as the reference for `ghost`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ from ecgexp.clipping.graph import ordered_inputs
 
 
 class _Unit(NamedTuple):
-    """One unit's clipped gradient, its norm before, and the losses of its views (views,)."""
+    """The clipped gradient of one unit, its norm before clipping, and the (views,) losses."""
 
     gradients: list[tf.Tensor]
     norm: tf.Tensor
@@ -27,7 +30,14 @@ class _Unit(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class _UnitByUnit:
-    """What the references share; the settings are those of `build.build_clipper`."""
+    """What both reference clippers share.
+
+    Attributes:
+      model: accepted by `checks.check_model`.
+      loss_fn: (labels, outputs) -> (rows,).
+      l2_norm_clip: largest norm of one unit's contribution.
+      views: rows of one unit.
+    """
 
     model: tf.keras.Model
     loss_fn: PerExampleLoss
@@ -37,7 +47,7 @@ class _UnitByUnit:
     def rows_of_units(
         self, features: Mapping[str, tf.Tensor], labels: tf.Tensor, mask: tf.Tensor
     ) -> tuple:
-        """(inputs, labels, mask), the rows of the first two as (units, views, ...)."""
+        """Return inputs and labels as (units, views, ...), and the mask; see `base.Clipper`."""
         labels = tf.convert_to_tensor(labels)
         rows = [
             tf.reshape(value, [-1, self.views, *value.shape[1:]])
@@ -46,7 +56,13 @@ class _UnitByUnit:
         return rows[:-1], rows[-1], tf.convert_to_tensor(mask)
 
     def clip_unit(self, inputs: list[tf.Tensor], labels: tf.Tensor, drawn: tf.Tensor) -> _Unit:
-        """Clips the gradient of the mean loss over one unit's views."""
+        """Clip the gradient of the mean loss over the views of one unit.
+
+        Args:
+          inputs: (views, ...) each, in the order of `model.inputs`.
+          labels: (views, ...).
+          drawn: () 1 for a sampled unit, 0 for padding.
+        """
         with tf.GradientTape() as tape:
             outputs = self.model(tf.nest.pack_sequence_as(self.model.input, inputs), training=True)
             losses = per_example_losses(self.loss_fn, labels, outputs)
@@ -54,9 +70,8 @@ class _UnitByUnit:
         gradients = tape.gradient(
             loss, self.model.trainable_variables, unconnected_gradients="zero"
         )
-        gradients = [
-            tf.convert_to_tensor(gradient) for gradient in gradients
-        ]  # an embedding's is sparse
+        # The gradient of an embedding is sparse.
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         norm = norm_bound([gradient[tf.newaxis] for gradient in gradients])[0]
         factors, finite = clip_factors(norm[tf.newaxis], drawn[tf.newaxis], self.l2_norm_clip)
         return _Unit(
@@ -65,7 +80,7 @@ class _UnitByUnit:
 
 
 class VectorizedClipper(_UnitByUnit):
-    """See `base.Clipper`; all units at once by `tf.vectorized_map`, the way of TF-Privacy's `DPSequential`."""
+    """A `base.Clipper` with `tf.vectorized_map` over units, as TF-Privacy's `DPSequential`."""
 
     def __call__(
         self, features: Mapping[str, tf.Tensor], labels: tf.Tensor, mask: tf.Tensor
@@ -81,7 +96,10 @@ class VectorizedClipper(_UnitByUnit):
 
 
 class MicrobatchClipper(_UnitByUnit):
-    """See `base.Clipper`; one unit after the other, the way of TF-Privacy's `DPKerasSGDOptimizer` and the least memory."""
+    """A `base.Clipper` with a loop over units, as TF-Privacy's `DPKerasSGDOptimizer`.
+
+    It needs the least memory.
+    """
 
     def __call__(
         self, features: Mapping[str, tf.Tensor], labels: tf.Tensor, mask: tf.Tensor

@@ -1,14 +1,17 @@
-"""Upper bounds of norms that are computed in floating point: what rounding may have taken away is added.
+"""Upper bounds of gradient norms that are computed in floating point.
 
-**Guarantees.** With u the unit roundoff (2^-24 for float32) and gamma(n) = n u / (1 - n u), a sum of n products, in any order and
-with or without fused operations, differs from the exact one by at most gamma(n) times the sum of the products' sizes (Higham
-2002, *Accuracy and Stability of Numerical Algorithms*, section 3.1), and by n times the smallest normal number where products
-underflow. Every bound here follows from that; none assumes that rounding errors cancel. They hold for float32 products: TF32
-and bfloat16 are excluded by `build.build_clipper`. Checked in float64 by `tests/tensorflow/clipping/test_rounding.py`.
+**Guarantees**: with u the unit roundoff (2^-24 for float32) and gamma(n) = n u / (1 - n u), a
+computed sum of n products, in any order and with or without fused operations, differs from the
+exact sum by at most gamma(n) times the sum of the products' absolute values (Higham 2002, *Accuracy
+and Stability of Numerical Algorithms*, section 3.1), plus n times the smallest normal number if
+products underflow. Every bound in this module follows from this statement; none assumes that
+rounding errors cancel. The bounds hold for float32 products; `build.build_clipper` excludes TF32
+and bfloat16 (`tests/tensorflow/clipping/test_rounding.py` compares the bounds with float64).
 
-A model has dozens of weights, most of them small, and each operation on a small tensor costs as much as on a larger one. So the
-weights of one form are bounded together. TensorFlow's graph optimizer joins trees of additions, in an order that changes with the
-process; so no sum here is an argument of a sum, but for the sums that one operation computes.
+A model has dozens of weights, most of them small, and an operation on a small tensor takes as long
+as on a larger one. Therefore all weights of one form are bounded in one operation. TensorFlow's
+graph optimizer merges trees of additions in an order that differs between processes. Therefore no
+sum in this module is an argument of another sum, except within one operation.
 """
 
 from collections.abc import Sequence
@@ -19,17 +22,17 @@ import numpy as np
 import tensorflow as tf
 
 SAFETY = 1.07
-"""Covers that the bounds are themselves computed in floating point, and their terms of higher order, where gamma < 0.03."""
+"""Factor for the rounding of the bounds themselves and for terms of higher order; gamma < 0.03."""
 
-_BLOCK = 64  # summands that are added one after the other: a longer sum is a sum of sums
+_BLOCK = 64  # terms that one operation adds; longer sums are split, which keeps their bounds small
 
 
 class SquaredNorms(NamedTuple):
     """Squared norms of each unit's gradient.
 
     Attributes:
-      upper: (units,) not smaller than the exact ones.
-      rounding: (units,) by how much `upper` exceeds what was computed.
+      upper: (units,) upper bounds of the exact squared norms.
+      rounding: (units,) difference between `upper` and the computed squared norms.
     """
 
     upper: tf.Tensor
@@ -37,11 +40,11 @@ class SquaredNorms(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
-    """Gradients of one weight that are written out.
+class Explicit:
+    """Gradients of one weight that are instantiated.
 
     Attributes:
-      values: (units, ...).
+      values: (units, ...) gradients.
     """
 
     values: tf.Tensor
@@ -49,11 +52,11 @@ class Written:
 
 @dataclass(frozen=True, kw_only=True)
 class OuterProduct:
-    """The outer products of the rows of `left` and `right`.
+    """Gradients that are outer products of two vectors: a matrix that is used at one position.
 
     Attributes:
-      left: (units, ..., inputs), of one position.
-      right: (units, ..., outputs).
+      left: (units, 1, inputs).
+      right: (units, 1, outputs).
     """
 
     left: tf.Tensor
@@ -62,13 +65,13 @@ class OuterProduct:
 
 @dataclass(frozen=True, kw_only=True)
 class GramProduct:
-    """Sums over positions t of outer products l_t r_t', by the inner products of either side.
+    """Gradients that are sums over positions t of outer products l_t r_t', given by Gram matrices.
 
     Attributes:
       left: (units, positions, positions) Gram matrix of the l_t.
-      right: (units, positions, positions) of the r_t.
-      left_length: products and additions behind an entry of `left`.
-      right_length: and of `right`.
+      right: (units, positions, positions) Gram matrix of the r_t.
+      left_length: number of products and additions that one entry of `left` results from.
+      right_length: number of products and additions that one entry of `right` results from.
     """
 
     left: tf.Tensor
@@ -77,23 +80,30 @@ class GramProduct:
     right_length: int
 
 
-Part = Written | OuterProduct | GramProduct
+Part = Explicit | OuterProduct | GramProduct
 
 
 def gamma(length: int, dtype: tf.DType) -> float:
-    """The relative error of a sum of `length` products, with `SAFETY`."""
+    """Bound the relative error of a sum of `length` products, times `SAFETY`."""
     unit = _unit(dtype)
     return SAFETY * length * unit / (1 - min(length * unit, 0.5))
 
 
 def smallest(dtype: tf.DType) -> float:
-    """The smallest normal number: what an underflow may take away."""
+    """Return the smallest normal number, the largest absolute error of an underflow."""
     return float(np.finfo(dtype.as_numpy_dtype).tiny)
 
 
 def squared_norms(parts: Sequence[Part]) -> SquaredNorms:
-    """Squared norms of the gradient whose parts are `parts`, one or more for each weight."""
-    written = [part.values for part in parts if isinstance(part, Written)]
+    """Bound the squared norm of each unit's gradient over all weights.
+
+    Args:
+      parts: one or more for each weight.
+
+    Returns:
+      Upper bounds, with the rounding that they contain.
+    """
+    written = [part.values for part in parts if isinstance(part, Explicit)]
     outer = [part for part in parts if isinstance(part, OuterProduct)]
     grams = [part for part in parts if isinstance(part, GramProduct)]
     rows = [_products_of_grams(grams)] if grams else []
@@ -107,16 +117,16 @@ def squared_norms(parts: Sequence[Part]) -> SquaredNorms:
 
 
 def sum_of_squares(values: Sequence[tf.Tensor]) -> SquaredNorms:
-    """Squared norms of the rows of all `values` (units, ...) taken together."""
-    return squared_norms([Written(values=value) for value in values])
+    """Bound the squared norm of each unit's rows in all `values` together, (units, ...) each."""
+    return squared_norms([Explicit(values=value) for value in values])
 
 
 class _Rows(NamedTuple):
-    """Squared norms whose sums over parts, both (parts, units), are the squared norms of the gradient.
+    """Squared norms of parts, (parts, units); their sums over parts are those of the gradient.
 
     Attributes:
-      computed: as they are.
-      upper: not smaller than the exact ones.
+      computed: values without a bound on rounding.
+      upper: upper bounds of the exact values.
     """
 
     computed: tf.Tensor
@@ -124,9 +134,9 @@ class _Rows(NamedTuple):
 
 
 def _sums_of_squares(written: list[tf.Tensor], outer: list[OuterProduct]) -> list[_Rows]:
-    """Sums of squares, which do not cancel; of outer products |l r'|^2 = |l|^2 |r|^2.
+    """Bound sums of squares, whose terms do not cancel; for outer products, |l r'|^2 = |l|^2 |r|^2.
 
-    A square that underflows may be that of a side whose other side is large, so this is counted before the product.
+    The bound on underflow is added before the product, because the other side may be large.
     """
     sides = [*(part.left for part in outer), *(part.right for part in outer), *written]
     dtype, number = sides[0].dtype, len(outer)
@@ -144,7 +154,7 @@ def _sums_of_squares(written: list[tf.Tensor], outer: list[OuterProduct]) -> lis
 
 
 def _sum_of_squares(values: tf.Tensor) -> tuple[tf.Tensor, int]:
-    """(units,) sums of the squares of the rows of `values` (units, ...), and the number of roundings of one of them."""
+    """Sum the squares of each row of `values` (units, ...); also return the roundings per sum."""
     size, length = values.shape[1:].num_elements(), 0
     squares = tf.square(tf.reshape(values, [-1, size]))
     while size > 4 * _BLOCK:
@@ -159,15 +169,18 @@ def _sum_of_squares(values: tf.Tensor) -> tuple[tf.Tensor, int]:
 
 
 def _products_of_grams(parts: list[GramProduct]) -> _Rows:
-    """||sum_t l_t r_t'||^2 = sum_ts (l_t . l_s) (r_t . r_s) = <L, R>, of which the terms may cancel.
+    """Bound ||sum_t l_t r_t'||^2 = sum_ts (l_t . l_s) (r_t . r_s) = <L, R>, whose terms may cancel.
 
-    The computed Gram matrices are L + E and R + F. By the module's first sentence |E_ts| <= gamma |l_t| |l_s|, so that
-    ||E|| <= gamma tr(L) =: e, and ||F|| <= f alike. From <L, R> = <L + E, R + F> - <E, R + F> - <L + E, F> + <E, F> and the
-    inequality of Cauchy and Schwarz, what was computed is wrong by at most e ||R + F|| + f ||L + E|| + e f, and its sum over t
-    and s by at most gamma(2 T + 2) ||L + E|| ||R + F||. Nothing of this cancels.
+    The computed Gram matrices are L + E and R + F. By the statement at the top of this module,
+    |E_ts| <= gamma |l_t| |l_s|, so ||E|| <= gamma tr(L) =: e, and likewise ||F|| <= f. From
+    <L, R> = <L + E, R + F> - <E, R + F> - <L + E, F> + <E, F> and the Cauchy-Schwarz inequality,
+    the inner product <L + E, R + F> differs from <L, R> by at most e ||R + F|| + f ||L + E|| + e f.
+    The sum over t and s adds a rounding error of at most gamma(2 T + 2) ||L + E|| ||R + F||. No
+    term of this bound cancels.
 
-    The weighted sum adds up the same outer products, with cancelling terms too: its own rounding, at most
-    gamma(T + 2) sum_t |l_t| |r_t| <= gamma(T + 2) sqrt(tr(L) tr(R)), is part of the bound, for it is part of what a unit adds.
+    The weighted sum of gradients adds the same outer products, whose terms may cancel too. Its
+    rounding error is part of a unit's contribution, so the bound includes it: at most
+    gamma(T + 2) sum_t |l_t| |r_t| <= gamma(T + 2) sqrt(tr(L) tr(R)).
     """
     dtype = parts[0].left.dtype
     left = _GramNorms.of([part.left for part in parts], [part.left_length for part in parts])
@@ -178,9 +191,8 @@ def _products_of_grams(parts: list[GramProduct]) -> _Rows:
     ]
     product = tf.stack(products)
     underflow = _column([4 * length**2 * smallest(dtype) for length in positions], dtype)
-    positive = tf.where(
-        product < 0, underflow, product + underflow
-    )  # keeps NaN, as a maximum need not
+    # tf.where keeps NaN; tf.maximum may not.
+    positive = tf.where(product < 0, underflow, product + underflow)
     of_sum = _column([gamma(2 * length + 4, dtype) for length in positions], dtype)
     lost = (left.error + of_sum * left.norm) * (right.norm + right.error) + left.norm * right.error
     of_weighted_sum = _column([gamma(length + 4, dtype) for length in positions], dtype)
@@ -194,9 +206,9 @@ class _GramNorms(NamedTuple):
     """Upper bounds for Gram matrices, each (parts, units).
 
     Attributes:
-      trace: of the exact matrix.
-      norm: Frobenius norm of the computed one.
-      error: Frobenius norm of their difference.
+      trace: trace of the exact matrix.
+      norm: Frobenius norm of the computed matrix.
+      error: Frobenius norm of the difference of both.
     """
 
     trace: tf.Tensor
@@ -205,9 +217,14 @@ class _GramNorms(NamedTuple):
 
     @classmethod
     def of(cls, grams: list[tf.Tensor], lengths: list[int]) -> "_GramNorms":
-        """Of `grams`, (units, positions, positions) each, with `lengths` as in `GramProduct`.
+        """Bound Gram matrices.
 
-        The underflow of an entry, length times the smallest number, is gamma(length) times a number that is added to the trace.
+        The underflow of an entry is at most length times the smallest normal number. It is
+        expressed as gamma(length) times a number, which is added to the trace.
+
+        Args:
+          grams: (units, positions, positions) each.
+          lengths: as in `GramProduct`, one for each matrix.
         """
         dtype, positions = grams[0].dtype, [gram.shape[1] for gram in grams]
         share = [gamma(length, dtype) for length in lengths]
@@ -220,13 +237,13 @@ class _GramNorms(NamedTuple):
         squares = tf.stack([tf.reduce_sum(tf.square(gram), axis=[1, 2]) for gram in grams])
         longer = _column([1 + gamma(length**2 + 6, dtype) for length in positions], dtype)
         underflow = _column([2 * length**2 * smallest(dtype) for length in positions], dtype)
-        # Twice the trace is a bound too, where the squares leave the range of numbers.
+        # Twice the trace is also a bound, and stays finite where the squares overflow.
         norm = tf.minimum(tf.sqrt(longer * squares + underflow), 2 * trace)
         return cls(trace, norm, _column(share, dtype) * trace)
 
 
 def _column(values: list[float], dtype: tf.DType) -> tf.Tensor:
-    """(parts, 1), to go with (parts, units)."""
+    """Return `values` as (parts, 1), for broadcasting with (parts, units)."""
     return tf.constant(values, dtype, [len(values), 1])
 
 

@@ -1,4 +1,7 @@
-"""What a layer family must know so that its per-example gradients come from one forward and one backward pass."""
+"""The interface of a clipping rule: per-example gradients of a layer family for book-keeping.
+
+With a rule, one forward and one backward pass are enough for all per-example gradients.
+"""
 
 from typing import Protocol
 
@@ -8,61 +11,89 @@ from ecgexp.clipping.gradients import Instantiated, PerUnitGradient, sum_views
 
 
 class Rule(Protocol):
-    """One layer family. The layer is split at its pre-activation, the last tensor that is linear in its weights."""
+    """The clipping rule of one layer family.
+
+    A rule splits a layer at its pre-activation, the last tensor that is linear in its weights.
+    """
 
     def refusal(self, layer: tf.keras.layers.Layer) -> str | None:
-        """Why this layer, with its settings, cannot be handled; None if it can."""
+        """Return why the rule does not cover this layer's settings, with a remedy; None if it does.
+
+        Args:
+          layer: a layer of the family.
+        """
 
     def linear(
         self, layer: tf.keras.layers.Layer, inputs: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Runs the part with weights.
+        """Compute the part of the layer that has weights.
 
         Args:
           layer: the layer.
           inputs: (rows, ...).
 
         Returns:
-          What `gradients` needs of the forward pass, (rows, ...), and the pre-activation, (rows, ...).
+          The tensor of the forward pass that `gradients` needs, (rows, ...), and the
+          pre-activation, (rows, ...).
         """
 
     def activate(self, layer: tf.keras.layers.Layer, preactivation: tf.Tensor) -> tf.Tensor:
-        """Runs the rest of the layer."""
+        """Compute the rest of the layer.
+
+        Args:
+          layer: the layer.
+          preactivation: (rows, ...), from `linear`.
+
+        Returns:
+          (rows, ...) outputs of the layer.
+        """
 
     def gradients(
         self, layer: tf.keras.layers.Layer, saved: tf.Tensor, upstream: tf.Tensor, views: int
     ) -> list[tuple[tf.Variable, PerUnitGradient]]:
-        """Each weight with its gradient for each unit.
+        """Compute the gradient of each weight for each unit.
 
         Args:
           layer: the layer.
-          saved: from `linear`.
+          saved: (rows, ...), from `linear`.
           upstream: (rows, ...) gradient of the loss with respect to the pre-activation.
-          views: adjacent rows that make one unit.
+          views: adjacent rows of one unit.
+
+        Returns:
+          Each weight with its gradients.
         """
 
 
 def refuse_channels_first(layer: tf.keras.layers.Layer) -> str | None:
-    """The `Rule.refusal` of convolutions, whose gradients are written for channels in the last axis."""
+    """Return the `Rule.refusal` of convolutions: their rules need channels in the last axis."""
     if layer.data_format != "channels_last":
-        return f"data_format={layer.data_format} has no rule; type data_format='channels_last'"
+        return f"data_format={layer.data_format} has no rule; use data_format='channels_last'"
     return None
 
 
 def activate(layer: tf.keras.layers.Layer, preactivation: tf.Tensor) -> tf.Tensor:
-    """The layer's own activation, which may be none."""
+    """Apply the layer's activation, if it has one."""
     return preactivation if layer.activation is None else layer.activation(preactivation)
 
 
 def add_bias(layer: tf.keras.layers.Layer, outputs: tf.Tensor) -> tf.Tensor:
-    """`outputs` plus the layer's bias, where it has one."""
+    """Add the layer's bias to `outputs`, if it has one."""
     return tf.nn.bias_add(outputs, layer.bias) if layer.use_bias else outputs
 
 
 def bias_gradient(
     layer: tf.keras.layers.Layer, upstream: tf.Tensor, views: int
 ) -> list[tuple[tf.Variable, PerUnitGradient]]:
-    """The bias with its gradient: the upstream gradient summed over positions; nothing for a layer without bias."""
+    """Compute the gradient of the bias: the upstream gradient, summed over positions.
+
+    Args:
+      layer: the layer.
+      upstream: (rows, ..., outputs) gradient with respect to the pre-activation.
+      views: adjacent rows of one unit.
+
+    Returns:
+      The bias with its gradients; empty for a layer without bias.
+    """
     if not layer.use_bias:
         return []
     positions = list(range(1, upstream.shape.rank - 1))

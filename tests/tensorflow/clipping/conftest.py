@@ -1,4 +1,4 @@
-"""What the clipping tests share: a loss, random batches, a loop over examples that knows nothing of ecgexp, a distance."""
+"""Fixtures of the clipping tests: loss, random batches, independent reference loop, distance."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def loss_fn():
 
 @pytest.fixture
 def random_batch():
-    """(model, rows, seed=0, scale=1) -> features, labels: normal inputs and labels among the model's outputs."""
+    """(model, rows, seed=0, scale=1) -> normal features and random class numbers."""
     import tensorflow as tf
 
     def draw(model, rows, *, seed=0, scale=1.0):
@@ -29,9 +29,10 @@ def random_batch():
 
 @pytest.fixture
 def explicit_loop(loss_fn):
-    """(model, features, labels, clip, views=1, bounds=None) -> sum of clipped gradients, norms: a plain Python loop over units.
+    """(model, features, labels, clip, views=1, bounds=None) -> sum of clipped gradients, norms.
 
-    `bounds` (units,) stand for the norms where gradients are clipped, if they are given.
+    A Python loop over units that uses no code of ecgexp. If `bounds` (units,) are given, gradients
+    are clipped by them instead of by their norms.
     """
     import tensorflow as tf
 
@@ -39,8 +40,9 @@ def explicit_loop(loss_fn):
         total, norms = [np.zeros(variable.shape) for variable in model.trainable_variables], []
         for start in range(0, len(labels), views):
             rows = slice(start, start + views)
-            # Each unit twice, which leaves its mean gradient as it is: oneDNN in TensorFlow 2.15 writes out of bounds in the
-            # gradient of a 1-tap convolution with stride 2 on one row.
+            # Each unit twice, which does not change its mean gradient: oneDNN in TensorFlow 2.15
+            # writes out
+            # of bounds in the gradient of a 1-tap convolution with stride 2 on one row.
             inputs = {name: tf.repeat(value[rows], 2, axis=0) for name, value in features.items()}
             with tf.GradientTape() as tape:
                 loss = tf.reduce_mean(
@@ -61,7 +63,7 @@ def explicit_loop(loss_fn):
 
 @pytest.fixture
 def distance():
-    """Euclidean distance of two lists of arrays, in float64."""
+    """(left, right) -> L2 distance of two lists of arrays, in float64."""
 
     def between(left, right):
         pairs = zip(left, right, strict=True)
@@ -77,9 +79,10 @@ def distance():
 
 @pytest.fixture
 def assert_agrees(loss_fn, explicit_loop, distance):
-    """(model, features, labels, views=1, methods=…): every method gives the loop's norms and sum, to 1e-5 relative.
+    """(model, features, labels, views=1, methods=…): every method agrees with the loop.
 
-    Norms are upper bounds, which may be up to 1e-3 longer; the sum must be the one that follows from them.
+    Norms are upper bounds and may exceed those of the loop by a relative 1e-3. The sum must be the
+    one that follows from these bounds, to a relative 1e-5.
     """
     import tensorflow as tf
 
@@ -88,7 +91,7 @@ def assert_agrees(loss_fn, explicit_loop, distance):
     def check(model, features, labels, *, views=1, methods=("ghost",)):
         units = len(labels) // views
         _, norms = explicit_loop(model, features, labels, np.inf, views=views)
-        clip = float(np.median(norms))  # so that some are clipped and some are not
+        clip = float(np.median(norms))  # some units are clipped, some are not
         for method in methods:
             clipper = build_clipper(model, loss_fn, l2_norm_clip=clip, method=method, views=views)
             got = clipper(features, labels, tf.ones(units))

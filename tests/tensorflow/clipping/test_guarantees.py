@@ -1,4 +1,7 @@
-"""What a privacy proof takes from the clipper, and the mutants that break it, each caught by the promise named in its test."""
+"""The properties of a clipper that the privacy guarantee relies on.
+
+Mutants that violate one property show that its test can fail.
+"""
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ METHODS = ["ghost", "vectorized", "microbatch"]
 
 
 def project_model(name, *, dropout=0.3, normalization="group"):
-    """The project's models, small and with Dropout on."""
+    """Build a small model of the project, with dropout."""
     import tensorflow as tf
 
     from ecgexp.models.cnn1d import Cnn1d
@@ -55,7 +58,7 @@ def length(gradients):
 
 
 def assert_no_unit_exceeds_the_clip(clipper, model, features, labels):
-    """Each unit's contribution, by itself: the same masks each time, because the batch is and only its mask differs."""
+    """Check each unit's contribution alone; dropout masks are equal in all calls."""
     import tensorflow as tf
 
     units = len(labels)
@@ -66,7 +69,10 @@ def assert_no_unit_exceeds_the_clip(clipper, model, features, labels):
 
 
 def assert_adjacent_batches_are_within_the_clip(clipper, model, features, labels):
-    """||S(D) - S(D + x)|| <= C: x is the last row, in or out by its mask, so all other rows keep their dropout masks."""
+    """Check ||S(D) - S(D + x)|| <= C, where x is the last row.
+
+    The unit mask adds or removes x, so all other rows have the same dropout masks.
+    """
     import tensorflow as tf
 
     sums = []
@@ -77,7 +83,7 @@ def assert_adjacent_batches_are_within_the_clip(clipper, model, features, labels
             [np.asarray(value, np.float64) for value in clipper(features, labels, mask).gradients]
         )
     moved = length([a - b for a, b in zip(*sums, strict=True)])
-    rounding = 1e-7 * length(sums[0])  # of the two float32 sums, whose difference is taken
+    rounding = 1e-7 * length(sums[0])  # of the two float32 sums
     assert moved <= CLIP * (1 + 1e-6) + rounding
 
 
@@ -121,8 +127,8 @@ def _linear_model(size):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_clipped_sum_is_the_one_computed_by_hand(method):
-    """The loss is the prediction, so a row's gradient is the row: (3, 4) has norm 5 and is halved by a clip of 2.5."""
+def test_clipped_sum_equals_the_sum_computed_by_hand(method):
+    """The loss is the prediction, so a row's gradient is the row: a clip of 2.5 halves (3, 4)."""
     import tensorflow as tf
 
     clipper = clip_with(_linear_model(2), prediction, clip=2.5, method=method)
@@ -145,7 +151,7 @@ def test_views_are_averaged_and_clipped_once(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_an_infinite_clip_gives_the_plain_sum(method, loss_fn, random_batch, distance):
+def test_infinite_clip_gives_the_plain_sum(method, loss_fn, random_batch, distance):
     import tensorflow as tf
 
     model = project_model("cnn1d", dropout=0.0)
@@ -159,7 +165,7 @@ def test_an_infinite_clip_gives_the_plain_sum(method, loss_fn, random_batch, dis
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_padding_contributes_exactly_nothing(method, loss_fn, random_batch):
+def test_padding_contributes_exactly_zero(method, loss_fn, random_batch):
     import tensorflow as tf
 
     model = project_model("cnn1d", dropout=0.0)
@@ -181,9 +187,7 @@ def test_padding_contributes_exactly_nothing(method, loss_fn, random_batch):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", ["cnn1d", "cnn2d"])
-def test_a_unit_that_is_not_finite_contributes_nothing_and_is_counted(
-    name, method, loss_fn, random_batch
-):
+def test_unit_that_is_not_finite_contributes_zero_is_counted(name, method, loss_fn, random_batch):
     import tensorflow as tf
 
     model = project_model(name, dropout=0.0)
@@ -199,7 +203,7 @@ def test_a_unit_that_is_not_finite_contributes_nothing_and_is_counted(
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("poison", [1e30, np.nan, np.inf])
-def test_a_gradient_whose_norm_overflows_contributes_nothing_and_is_counted(method, poison):
+def test_norm_overflow_contributes_zero_and_is_counted(method, poison):
     import tensorflow as tf
 
     clipper = clip_with(_linear_model(2), prediction, clip=2.5, method=method)
@@ -210,7 +214,7 @@ def test_a_gradient_whose_norm_overflows_contributes_nothing_and_is_counted(meth
 
 @pytest.mark.parametrize("normalization", ["group", "none"])
 @pytest.mark.parametrize("name", ["cnn1d", "cnn2d", "resnet1d"])
-def test_a_huge_row_is_clipped_or_contributes_nothing(name, normalization, loss_fn, random_batch):
+def test_huge_row_is_clipped_or_contributes_zero(name, normalization, loss_fn, random_batch):
     model = project_model(name, normalization=normalization)
     features, labels = random_batch(model, 4)
     clipper = clip_with(model, loss_fn)
@@ -220,7 +224,7 @@ def test_a_huge_row_is_clipped_or_contributes_nothing(name, normalization, loss_
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 4])
-def test_any_split_into_physical_batches_gives_the_same_sum(chunk, loss_fn, random_batch, distance):
+def test_sum_is_independent_of_physical_batches(chunk, loss_fn, random_batch, distance):
     import tensorflow as tf
 
     model = project_model("cnn2d", dropout=0.0)
@@ -239,9 +243,7 @@ def test_any_split_into_physical_batches_gives_the_same_sum(chunk, loss_fn, rand
     assert distance(summed, whole.gradients) <= 1e-5 * length(whole.gradients)
 
 
-def test_the_clipper_runs_inside_a_function_with_a_batch_of_unknown_size(
-    loss_fn, random_batch, distance
-):
+def test_clipper_runs_in_a_function_with_unknown_batch_size(loss_fn, random_batch, distance):
     import tensorflow as tf
 
     model = project_model("cnn1d", dropout=0.0)
@@ -260,7 +262,7 @@ def test_the_clipper_runs_inside_a_function_with_a_batch_of_unknown_size(
 
 
 def mean_clip(model, loss_fn):
-    """Mutant: the gradient of the whole batch is clipped, once."""
+    """Mutant: clips the gradient of the whole batch once."""
     import tensorflow as tf
 
     from ecgexp.clipping.base import ClippedSum
@@ -279,7 +281,7 @@ def mean_clip(model, loss_fn):
 
 
 def per_layer_clip(model, loss_fn):
-    """Mutant: each weight is clipped to the whole clip by itself."""
+    """Mutant: clips the gradient of each weight separately to the whole clip."""
     import tensorflow as tf
 
     from ecgexp.clipping.base import ClippedSum
@@ -297,7 +299,10 @@ def per_layer_clip(model, loss_fn):
 
 
 def two_passes(model, loss_fn):
-    """Mutant: norms of one pass, gradients of another, so that dropout draws two masks (TF-Privacy 0.9's fast clipping)."""
+    """Mutant: norms and gradients come from two passes, so dropout draws two masks.
+
+    TF-Privacy 0.9's fast gradient clipping does so.
+    """
     import tensorflow as tf
 
     from ecgexp.clipping.base import ClippedSum
@@ -320,7 +325,7 @@ def two_passes(model, loss_fn):
     return clipper
 
 
-def test_adjacency_catches_a_clip_of_the_mean(loss_fn, random_batch):
+def test_adjacency_check_detects_clipping_of_the_mean(loss_fn, random_batch):
     model = project_model("cnn1d")
     features, labels = random_batch(model, 4)
     with pytest.raises(AssertionError):
@@ -329,14 +334,14 @@ def test_adjacency_catches_a_clip_of_the_mean(loss_fn, random_batch):
         )
 
 
-def test_the_bound_on_one_unit_catches_a_clip_of_each_layer(loss_fn, random_batch):
+def test_unit_check_detects_clipping_of_each_layer(loss_fn, random_batch):
     model = project_model("cnn1d")
     features, labels = random_batch(model, 4, scale=5.0)
     with pytest.raises(AssertionError):
         assert_no_unit_exceeds_the_clip(per_layer_clip(model, loss_fn), model, features, labels)
 
 
-def test_the_bound_on_one_unit_catches_a_second_dropout_mask(loss_fn, random_batch):
+def test_unit_check_detects_a_second_dropout_mask(loss_fn, random_batch):
     model = project_model("cnn1d", dropout=0.5)
     features, labels = random_batch(model, 8, scale=5.0)
     with pytest.raises(AssertionError):

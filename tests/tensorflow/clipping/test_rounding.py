@@ -1,4 +1,7 @@
-"""Norms that cancel in float32 are bounded from above, and what a unit adds is no longer than the clip, measured in float64."""
+"""Norms whose terms cancel in float32 are bounded from above, and contributions by the clip.
+
+All comparisons are made in float64.
+"""
 
 import numpy as np
 import pytest
@@ -12,31 +15,30 @@ def length(arrays):
 
 
 def common_part(rng, units, positions, size, common):
-    """(units, positions, size) with one large vector at all positions of a unit."""
+    """Return (units, positions, size) values with one large vector at all positions of a unit."""
     return common * rng.standard_normal((units, 1, size)) + rng.standard_normal(
         (units, positions, size)
     )
 
 
 def constant_channels(rng, units, positions, size, common):
-    """All channels alike, so that each product is rounded the same way."""
+    """Return values with equal channels, so that each product is rounded in the same direction."""
     return common * rng.uniform(1, 2, (units, positions, 1)) * np.ones(size)
 
 
 def two_clusters(rng, units, positions, size, common):
-    """Two large vectors, each at half of the positions."""
+    """Return values with two large vectors, each at half of the positions."""
     return common * rng.standard_normal((units, 2, size))[
         :, np.arange(positions) % 2
     ] + rng.standard_normal((units, positions, size))
 
 
-def cancelling(rng, left, size):
-    """(units, positions, size) for which the sum of outer products with `left` nearly vanishes."""
+def canceling(rng, left, size):
+    """Return (units, positions, size) whose sum of outer products with `left` is almost 0."""
     right = rng.standard_normal((*left.shape[:2], size))
-    kept = np.linalg.svd(left, full_matrices=False)[0][
-        :, :, :1
-    ]  # the direction over positions of the largest part
-    return right - kept @ (kept.transpose(0, 2, 1) @ right)
+    # The direction over positions of the largest part.
+    largest = np.linalg.svd(left, full_matrices=False)[0][:, :, :1]
+    return right - largest @ (largest.transpose(0, 2, 1) @ right)
 
 
 @pytest.mark.parametrize("common", [0.0, 1e2, 1e4, 1e6])
@@ -50,7 +52,7 @@ def test_gram_norm_is_an_upper_bound_in_float32(make, common):
     rng = np.random.default_rng(0)
     for positions, inputs, outputs in ((2, 96, 7), (8, 32, 32), (45, 64, 96), (256, 64, 16)):
         left = make(rng, 16, positions, inputs, common or 1.0).astype(np.float32)
-        right = cancelling(rng, left.astype(np.float64), outputs).astype(np.float32)
+        right = canceling(rng, left.astype(np.float64), outputs).astype(np.float32)
         form = OuterProducts(tf.constant(left), tf.constant(right))
         exact = np.einsum(
             "uti,uto->uio", left.astype(np.float64), right.astype(np.float64)
@@ -127,8 +129,8 @@ def test_parts_of_all_forms_are_bounded_together(scale):
 
 
 @pytest.mark.parametrize("common", [1e3, 1e5, 1e6])
-def test_units_that_cancel_keep_their_length(common):
-    """In float64 what they add is as long as the clip allows: a bound alone would take nearly all of it away."""
+def test_units_that_cancel_keep_their_norm(common):
+    """Computed in float64, they reach the clip; the float32 bound would shrink them to almost 0."""
     import tensorflow as tf
 
     from ecgexp.clipping.ghost import _clipped
@@ -136,7 +138,7 @@ def test_units_that_cancel_keep_their_length(common):
 
     rng = np.random.default_rng(3)
     left = common_part(rng, 6, 8, 32, common).astype(np.float32)
-    right = cancelling(rng, left.astype(np.float64), 32).astype(np.float32)
+    right = canceling(rng, left.astype(np.float64), 32).astype(np.float32)
     forms = [OuterProducts(tf.constant(left), tf.constant(right)), Instantiated(tf.ones([6, 3]))]
     exact = np.einsum("uti,uto->uio", left.astype(np.float64), right.astype(np.float64)).reshape(
         6, -1
@@ -147,7 +149,7 @@ def test_units_that_cancel_keep_their_length(common):
         assert float(norms[unit]) == pytest.approx(np.sqrt(np.sum(exact[unit] ** 2) + 3), rel=1e-3)
 
 
-def test_a_cancelling_and_an_infinite_unit_leave_the_others():
+def test_canceling_and_infinite_units_leave_others_unchanged():
     import tensorflow as tf
 
     from ecgexp.clipping.ghost import _clipped
@@ -155,7 +157,7 @@ def test_a_cancelling_and_an_infinite_unit_leave_the_others():
 
     rng = np.random.default_rng(6)
     left = common_part(rng, 4, 8, 32, 1e5).astype(np.float32)
-    right = cancelling(rng, left.astype(np.float64), 32).astype(np.float32)
+    right = canceling(rng, left.astype(np.float64), 32).astype(np.float32)
     right[1] = np.inf
     left[2:] = rng.standard_normal((2, 8, 32))
     forms = [OuterProducts(tf.constant(left), tf.constant(right)), Instantiated(tf.ones([4, 3]))]
@@ -170,7 +172,7 @@ def test_a_cancelling_and_an_infinite_unit_leave_the_others():
         np.testing.assert_allclose(total, sum(unit[weight] for unit in apart), rtol=1e-5, atol=1e-7)
 
 
-def test_a_norm_that_bounds_nothing_gets_no_factor():
+def test_norm_that_is_not_positive_gets_factor_zero():
     import tensorflow as tf
 
     from ecgexp.clipping.base import clip_factors
@@ -183,20 +185,44 @@ def test_a_norm_that_bounds_nothing_gets_no_factor():
 
 SEQUENCES = [
     "L.Conv1D(64, 5), L.Activation('tanh'), L.Conv1D(64, 3, padding='causal')",
-    "L.Conv1D(96, 5, padding='same', use_bias=False), L.ReLU(), L.MaxPooling1D(2), L.Dense(64), L.ELU()",
-    "L.Dense(64), L.LayerNormalization(), L.LeakyReLU(), L.Dense(48, use_bias=False), L.AveragePooling1D(2)",
-    "L.Conv1D(64, 5), L.GroupNormalization(-1), L.Softmax(axis=1), L.Cropping1D(1), L.Conv1D(64, 3)",
-    "L.DepthwiseConv1D(3), L.GroupNormalization(2), L.PReLU(shared_axes=[1]), L.SeparableConv1D(16, 3), L.ThresholdedReLU()",
-    "L.Conv1DTranspose(16, 3), L.UnitNormalization(), L.ZeroPadding1D(1), L.UpSampling1D(2), L.Conv1D(64, 3, strides=2)",
-    "L.EinsumDense('btc,cd->btd', output_shape=(None, 32)), L.Rescaling(0.5), L.Permute((2, 1)), L.Dense(64, 'gelu')",
-    "L.Reshape((3, 4, 4)), L.Conv2D(96, 2, padding='same'), L.MaxPooling2D(2, padding='same'), L.Reshape((4, 96)), L.Dense(32)",
-    "L.Reshape((3, 4, 4)), L.DepthwiseConv2D(2), L.SeparableConv2D(8, 2), L.Conv2DTranspose(8, 2), L.ZeroPadding2D(1),"
-    "L.AveragePooling2D(2), L.UpSampling2D(2), L.Cropping2D(1), L.GlobalMaxPooling2D(), L.RepeatVector(4), Dropout(0.3)",
-]  # fmt: skip
+    (
+        "L.Conv1D(96, 5, padding='same', use_bias=False), L.ReLU(), L.MaxPooling1D(2), "
+        "L.Dense(64), L.ELU()"
+    ),
+    (
+        "L.Dense(64), L.LayerNormalization(), L.LeakyReLU(), L.Dense(48, use_bias=False), "
+        "L.AveragePooling1D(2)"
+    ),
+    (
+        "L.Conv1D(64, 5), L.GroupNormalization(-1), L.Softmax(axis=1), L.Cropping1D(1), "
+        "L.Conv1D(64, 3)"
+    ),
+    (
+        "L.DepthwiseConv1D(3), L.GroupNormalization(2), L.PReLU(shared_axes=[1]), "
+        "L.SeparableConv1D(16, 3), L.ThresholdedReLU()"
+    ),
+    (
+        "L.Conv1DTranspose(16, 3), L.UnitNormalization(), L.ZeroPadding1D(1), L.UpSampling1D(2), "
+        "L.Conv1D(64, 3, strides=2)"
+    ),
+    (
+        "L.EinsumDense('btc,cd->btd', output_shape=(None, 32)), L.Rescaling(0.5), L.Permute((2, "
+        "1)), L.Dense(64, 'gelu')"
+    ),
+    (
+        "L.Reshape((3, 4, 4)), L.Conv2D(96, 2, padding='same'), L.MaxPooling2D(2, "
+        "padding='same'), L.Reshape((4, 96)), L.Dense(32)"
+    ),
+    (
+        "L.Reshape((3, 4, 4)), L.DepthwiseConv2D(2), L.SeparableConv2D(8, 2), "
+        "L.Conv2DTranspose(8, 2), L.ZeroPadding2D(1), L.AveragePooling2D(2), L.UpSampling2D(2), "
+        "L.Cropping2D(1), L.GlobalMaxPooling2D(), L.RepeatVector(4), Dropout(0.3)"
+    ),
+]
 
 
 def drawn_model(code, rng):
-    """The layers of `code` with random weights, whose last ones sum to zero over positions: nothing forbids them."""
+    """Build the layers of `code` with random weights; the last weights sum to 0 over positions."""
     import tensorflow as tf
 
     from ecgexp.models.dropout import Dropout
@@ -216,7 +242,7 @@ def drawn_model(code, rng):
 
 
 @pytest.mark.parametrize("code", SEQUENCES)
-def test_no_unit_of_a_drawn_model_adds_more_than_the_clip(code, loss_fn):
+def test_no_unit_of_a_drawn_model_exceeds_the_clip(code, loss_fn):
     import tensorflow as tf
 
     from ecgexp.clipping.build import build_clipper
@@ -234,7 +260,7 @@ def test_no_unit_of_a_drawn_model_adds_more_than_the_clip(code, loss_fn):
             assert length(got.gradients) <= ALLOWED, (common, unit)
 
 
-def test_every_accepted_layer_is_in_a_drawn_model():
+def test_every_accepted_layer_is_tested_in_a_drawn_model():
     import re
 
     import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Each layer rule, in each of its modes and forms, gives what a loop over examples gives."""
+"""Each layer rule, in each of its modes and forms, agrees with a loop over examples."""
 
 import pytest
 
@@ -36,7 +36,7 @@ SEQUENCE_LAYERS = {
     "prelu": "L.PReLU(shared_axes=[1])",
 }
 
-PICTURE_LAYERS = {
+IMAGE_LAYERS = {
     "same": "L.Conv2D(4, (3, 2), padding='same')",
     "valid": "L.Conv2D(4, 3, activation='relu')",
     "stride": "L.Conv2D(4, 3, strides=(2, 1), padding='same')",
@@ -45,7 +45,7 @@ PICTURE_LAYERS = {
     "many filters": "L.Conv2D(96, 4, padding='same')",
     "many filters, stride": "L.Conv2D(128, 4, strides=2, padding='same')",
     "many filters, dilation": "L.Conv2D(96, 3, dilation_rate=2, padding='valid')",
-    "dense on picture": "L.Dense(3)",
+    "dense on image": "L.Dense(3)",
     "depthwise": "L.DepthwiseConv2D(3, strides=2, padding='same', depth_multiplier=2)",
     "depthwise dilation": "L.DepthwiseConv2D((2, 3), dilation_rate=2)",
     "group norm": "L.GroupNormalization(2)",
@@ -55,15 +55,16 @@ PICTURE_LAYERS = {
 
 
 def with_layer(code, shape):
-    """A small model around one layer; its inputs reach the layer through weights, and weights follow it."""
+    """Build a small model with one layer of interest; layers with weights precede and follow it."""
     import tensorflow as tf
 
     L = tf.keras.layers
     pool = L.GlobalAveragePooling1D() if len(shape) == 2 else L.GlobalAveragePooling2D()
     tf.keras.utils.set_random_seed(0)
-    model = tf.keras.Sequential([
-        L.Input(shape, name="x"), L.Dense(4), eval(code, {"L": L}), L.Activation("tanh"), pool, L.Dense(3),  # noqa: S307
-    ])  # fmt: skip
+    layer = eval(code, {"L": L})  # noqa: S307
+    model = tf.keras.Sequential(
+        [L.Input(shape, name="x"), L.Dense(4), layer, L.Activation("tanh"), pool, L.Dense(3)]
+    )
     for variable in model.trainable_variables:  # so that no weight is 0 or 1
         variable.assign_add(tf.random.stateless_normal(variable.shape, [1, 2], stddev=0.1))
     return model
@@ -77,15 +78,15 @@ def test_sequence_layer_agrees_with_the_loop(code, views, random_batch, assert_a
 
 
 @pytest.mark.parametrize("views", [1, 2])
-@pytest.mark.parametrize("code", PICTURE_LAYERS.values(), ids=PICTURE_LAYERS.keys())
-def test_picture_layer_agrees_with_the_loop(code, views, random_batch, assert_agrees):
+@pytest.mark.parametrize("code", IMAGE_LAYERS.values(), ids=IMAGE_LAYERS.keys())
+def test_image_layer_agrees_with_the_loop(code, views, random_batch, assert_agrees):
     model = with_layer(code, (7, 6, 2))
     assert_agrees(model, *random_batch(model, 4), views=views)
 
 
 @pytest.mark.parametrize("views", [1, 3])
 @pytest.mark.parametrize("code", ["L.Conv2D(4, 3, padding='same')", "L.Conv2D(4, 2, strides=2)"])
-def test_gradients_written_one_by_one_agree_with_the_loop(
+def test_gradients_by_unit_agree_with_the_loop(
     code, views, random_batch, assert_agrees, monkeypatch
 ):
     monkeypatch.setattr("ecgexp.clipping.conv2d.PATCH_NUMBERS", 0)
@@ -94,7 +95,7 @@ def test_gradients_written_one_by_one_agree_with_the_loop(
     assert_agrees(model, *random_batch(model, 6), views=views)
 
 
-@pytest.mark.parametrize("advantage", [0.0, 1e9], ids=["written out", "gram"])
+@pytest.mark.parametrize("advantage", [0.0, 1e9], ids=["instantiated", "gram"])
 @pytest.mark.parametrize(
     "code",
     [
@@ -103,7 +104,7 @@ def test_gradients_written_one_by_one_agree_with_the_loop(
         if "Conv1D(" in code and "L.Conv1D" in code and "groups" not in name
     ],
 )
-def test_both_forms_of_a_kernel_gradient_agree_with_the_loop(
+def test_both_kernel_gradient_forms_agree_with_the_loop(
     code, advantage, random_batch, assert_agrees, monkeypatch
 ):
     monkeypatch.setattr("ecgexp.clipping.conv1d.GRAM_ADVANTAGE", advantage)
@@ -111,10 +112,10 @@ def test_both_forms_of_a_kernel_gradient_agree_with_the_loop(
     assert_agrees(model, *random_batch(model, 3))
 
 
-def test_small_layers_are_written_out_and_large_ones_are_not():
+def test_small_kernels_are_instantiated_large_are_factored():
     import tensorflow as tf
 
-    from ecgexp.clipping.convolution import UnwrittenKernelGradient
+    from ecgexp.clipping.convolution import FactoredKernelGradient
     from ecgexp.clipping.gradients import Instantiated
     from ecgexp.clipping.registry import RULES
 
@@ -125,7 +126,7 @@ def test_small_layers_are_written_out_and_large_ones_are_not():
         return type(RULES[type(layer)].gradients(layer, inputs, outputs, 1)[0][1])
 
     assert form(180, 1, 32) is Instantiated
-    assert form(22, 96, 128) is UnwrittenKernelGradient
+    assert form(22, 96, 128) is FactoredKernelGradient
 
 
 def _shared(kind):
@@ -144,19 +145,17 @@ def _shared(kind):
 
 
 @pytest.mark.parametrize("kind", ["dense", "conv", "norm"])
-def test_layer_used_three_times_is_clipped_by_the_norm_of_the_sum(
-    kind, random_batch, assert_agrees
-):
+def test_layer_used_three_times_is_clipped_by_its_sum(kind, random_batch, assert_agrees):
     model = _shared(kind)
     assert_agrees(model, *random_batch(model, 4), methods=ALL)
 
 
-def test_conv_used_at_two_lengths_is_clipped_by_the_norm_of_the_sum(random_batch, assert_agrees):
+def test_conv_used_at_two_lengths_is_clipped_by_its_sum(random_batch, assert_agrees):
     import tensorflow as tf
 
     L = tf.keras.layers
     x = L.Input((12, 3), name="x")
-    conv = L.Conv1D(64, 5, padding="same")  # large enough for a Gram norm, were it used once
+    conv = L.Conv1D(64, 5, padding="same")  # large enough for a Gram norm if used once
     joined = L.Concatenate(axis=1)([conv(x), conv(L.MaxPooling1D(2)(x))])
     model = tf.keras.Model(x, L.Dense(3)(L.GlobalMaxPooling1D()(joined)))
     assert_agrees(model, *random_batch(model, 4))
