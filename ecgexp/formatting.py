@@ -1,13 +1,15 @@
-"""Format ε for display, rounded up.
+"""Format numbers for display: the one place that decides about digits, blanks and signs.
 
-ε is an upper bound, so it is rounded up: 2.1245 is displayed as 2.13. Machine-readable files hold
-all digits.
+ε is an upper bound, so it is rounded up: 2.1245 is displayed as 2.13. A score has three decimals.
+A no-break space stands between thousands and before a unit, so that a number is not torn apart at
+the end of a line. Machine-readable files hold all digits and use none of these functions.
 """
 
 import math
 from decimal import ROUND_CEILING, Decimal
 
-_BLANK = "\N{NO-BREAK SPACE}"
+BLANK = "\N{NO-BREAK SPACE}"
+NO_VALUE = "–"
 
 
 def epsilon_text(value: float | None, *, decimals: int | None = None, digits: int = 3) -> str:
@@ -23,7 +25,7 @@ def epsilon_text(value: float | None, *, decimals: int | None = None, digits: in
       The formatted value, never smaller than `value`.
     """
     if value is None or math.isnan(value):
-        return "–"
+        return NO_VALUE
     if math.isinf(value):
         return "∞"
     exact = Decimal(repr(float(value)))
@@ -36,8 +38,55 @@ def epsilon_text(value: float | None, *, decimals: int | None = None, digits: in
     if decimals is None and rounded < Decimal("0.0001"):
         return f"{float(rounded):.{digits}g}"
     if decimals is None and rounded >= 1000:
-        return f"{_up(exact, 0):,.0f}".replace(",", _BLANK)
+        return f"{_up(exact, 0):,.0f}".replace(",", BLANK)
     return f"{rounded:.{max(0, -last)}f}"
+
+
+def score_text(value: float | None, *, undefined: str = NO_VALUE) -> str:
+    """Format a score with three decimals: `0.812`; `undefined` if it is None or NaN."""
+    return undefined if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def difference_text(value: float) -> str:
+    """Format a difference of scores: `−0.012`; one significant digit if three decimals are all 0.
+
+    The sign is the minus sign of print (U+2212). NaN is `–`.
+    """
+    if 0 < abs(value) < 0.0005:
+        magnitude = Decimal(f"{abs(value):.0e}")
+        return f"{'−' if value < 0 else ''}{magnitude:f}"
+    return score_text(value).replace("-", "−")
+
+
+def significant_text(value: float | None) -> str:
+    """Format a number with three significant digits: `0.0123`, `1.2`, `12 500`, `1e-05`, `∞`, `–`."""
+    if value is None or math.isnan(value):
+        return NO_VALUE
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if abs(value) >= 999.5:
+        return count_text(round(value))
+    return f"{value:.3g}"
+
+
+def count_text(count: int) -> str:
+    """Format a number of things, thousands apart: `10 000`."""
+    return f"{count:,}".replace(",", BLANK)
+
+
+def percent_text(fraction: float) -> str:
+    """Format a fraction in percent, with one decimal: `12.5 %`; a smaller one is `< 0.1 %`."""
+    return f"<{BLANK}0.1{BLANK}%" if fraction < 0.001 else f"{100 * fraction:.1f}{BLANK}%"
+
+
+def p_value_text(value: float) -> str:
+    """Format a p value with two significant digits; values below 1e-4 are not resolved."""
+    return "below 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+def duration_text(seconds: float) -> str:
+    """Format a duration: `81 s`; from ten minutes on in minutes, `22 min`."""
+    return f"{seconds:.0f}{BLANK}s" if seconds < 600 else f"{seconds / 60:.0f}{BLANK}min"
 
 
 def _up(exact: Decimal, last: int) -> Decimal:

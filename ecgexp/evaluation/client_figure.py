@@ -21,10 +21,10 @@ from ecgexp.evaluation.style import (
     ORANGE,
     VERMILION,
     clients_in_words,
-    grouped,
     new_figure,
     styled,
 )
+from ecgexp.formatting import count_text
 
 _MOST_NAMED = 80  # beyond so many clients no name could be read, and every few are named
 _HEAD = 1.9  # inches for what stands above and below the rows
@@ -217,7 +217,7 @@ def _label(
     column = {"xytext": (42, 0), "textcoords": "offset points", "ha": "right"}
     for place in shown:
         where = {"xy": (1, place), "xycoords": axes.get_yaxis_transform(), "va": "center"}
-        axes.annotate(grouped(beats[place]), fontsize=size, color=INK, **where, **column)
+        axes.annotate(count_text(beats[place]), fontsize=size, color=INK, **where, **column)
     axes.annotate(
         kind, (1, 1.01), xycoords="axes fraction", va="bottom", fontsize=8, color=MUTED, **column
     )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ecgexp.evaluation.clients import ClientScores, spread
+from ecgexp.formatting import score_text
 
 GLOBAL, LOCAL_ONLY, PERSONALIZED, POOLED = "global", "local_only", "personalized", "pooled"
 _MOST_NAMED = 5
@@ -96,7 +97,8 @@ class FederatedComparison:
     def lines(self) -> list[str]:
         """For the console: how the models do on all test beats, and on each client's own."""
         overall = [
-            f"{WORDS[model]} {_figure(known['accuracy'])}" for model, known in self.overall.items()
+            f"{WORDS[model]} {_accuracy(known['accuracy'])}"
+            for model, known in self.overall.items()
         ]
         if alone := spread(np.array(list(self.everywhere.values()))):
             overall.append(f"a client alone {alone['mean']:.3f} on average")
@@ -171,5 +173,5 @@ def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float((probabilities.argmax(axis=1) == labels).mean())
 
 
-def _figure(value: float) -> str:
-    return "diverged" if math.isnan(value) else f"{value:.3f}"
+def _accuracy(value: float) -> str:
+    return score_text(value, undefined="diverged")

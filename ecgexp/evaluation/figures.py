@@ -20,10 +20,10 @@ from ecgexp.evaluation.style import (
     SKY,
     VERMILION,
     class_style,
-    grouped,
     new_figure,
     styled,
 )
+from ecgexp.formatting import count_text, percent_text
 
 _FEW = 30
 
@@ -49,7 +49,7 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], *, sourc
     image = axes.imshow(fractions, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), aspect="auto")
     for i, j in np.ndindex(size, size):
         if confusion[i, j]:
-            text = f"{grouped(confusion[i, j])}\n{_percent(fractions[i, j])}"
+            text = f"{count_text(confusion[i, j])}\n{percent_text(fractions[i, j])}"
             weight = "bold" if i == j else "normal"
             axes.text(
                 j,
@@ -110,7 +110,7 @@ def roc_figure(
         positive: np.ndarray, scores: np.ndarray, style: Mapping[str, object], name: str
     ) -> None:
         false_positive_rate, sensitivity, _ = roc_curve(positive, scores)
-        label = f"{name}: AUROC {auc(false_positive_rate, sensitivity):.3f}, {grouped(positive.sum())} beats"
+        label = f"{name}: AUROC {auc(false_positive_rate, sensitivity):.3f}, {count_text(positive.sum())} beats"
         for axes in (whole, corner):
             axes.plot(false_positive_rate, sensitivity, **style, label=label)
 
@@ -273,7 +273,7 @@ def _draw_classes(
         if positive.any() and not positive.all():
             draw(positive, probabilities[:, i], class_style(i), name)
         else:
-            label = f"{name}: undefined, {grouped(positive.sum())} of {grouped(len(labels))} beats"
+            label = f"{name}: undefined, {count_text(positive.sum())} of {count_text(len(labels))} beats"
             axes.plot([], [], **class_style(i), label=label)
     axes.figure.legend(
         *axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, handlelength=3
@@ -287,9 +287,5 @@ def _unit_axes(axes: Axes, *, xlabel: str, ylabel: str, right: float = 1.0) -> N
     axes.grid(visible=True)
 
 
-def _percent(fraction: float) -> str:
-    return "< 0.1 %" if fraction < 0.001 else f"{100 * fraction:.1f} %"
-
-
 def _with_count(name: str, count: int) -> str:
-    return f"{name}\n{grouped(count)}"
+    return f"{name}\n{count_text(count)}"

@@ -12,6 +12,7 @@ from ecgexp.evaluation.metrics import classes_with_beats
 from ecgexp.evaluation.missing import AVERAGES, over
 from ecgexp.evaluation.names import metric_names
 from ecgexp.evaluation.pairs import Pairs
+from ecgexp.formatting import difference_text
 
 _OVERALL = {
     "accuracy": "accuracy",
@@ -87,19 +88,19 @@ class PairedDifferences:
             return f"No verdict: {found.name} is {found.missing}."
         if found.interval is None:
             why = found.missing or self.note
-            return f"The difference B − A of {number(found.difference)} in {found.name} may be chance; {why}."
+            return f"The difference B − A of {difference_text(found.difference)} in {found.name} may be chance; {why}."
         patients = f"{self.num_patients} patients"
         low, high = found.interval.low, found.interval.high
         if not found.leaves_zero_out:
             return (
-                f"The difference of {number(found.difference)} in {found.name} may be chance "
-                f"({number(low)} to {number(high)}, {patients})."
+                f"The difference of {difference_text(found.difference)} in {found.name} may be chance "
+                f"({difference_text(low)} to {difference_text(high)}, {patients})."
             )
         better, sign = ("B", 1) if low > 0 else ("A", -1)
         ends = sorted((sign * low, sign * high))
         return (
-            f"{better} is better in {found.name} by {number(sign * found.difference)} "
-            f"({number(ends[0])} to {number(ends[1])}, {patients})."
+            f"{better} is better in {found.name} by {difference_text(sign * found.difference)} "
+            f"({difference_text(ends[0])} to {difference_text(ends[1])}, {patients})."
         )
 
 
@@ -158,19 +159,6 @@ def _only_where_defined(row: PairedDifference) -> PairedDifference:
         if undefined
         else row
     )
-
-
-def number(value: float) -> str:
-    """Three decimals, more where they would all be 0, with the minus sign of print; – for a score without a value."""
-    if math.isnan(value):
-        return "–"
-    small = 0 < abs(value) < 0.0005
-    digits = (
-        np.format_float_positional(value, precision=1, fractional=False)
-        if small
-        else f"{value:.3f}"
-    )
-    return digits.replace("-", "−")
 
 
 def _names(class_names: Sequence[str], averaged: str) -> Iterator[tuple[str, str]]:

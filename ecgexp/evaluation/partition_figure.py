@@ -17,10 +17,10 @@ from ecgexp.evaluation.style import (
     MUTED,
     VERMILION,
     clients_in_words,
-    grouped,
     new_figure,
     styled,
 )
+from ecgexp.formatting import count_text
 
 _MOST_NUMBERED = 80  # beyond so many clients no number in a cell could be read
 _BLUES = ListedColormap(
@@ -74,7 +74,7 @@ def partition_figure(counts: Counts, class_names: Sequence[str], *, source: str)
     bar = figure.colorbar(
         image, ax=panels, label="beats", aspect=max(6, 6 * height), fraction=0.03, pad=0.01
     )
-    bar.ax.yaxis.set_major_formatter(lambda value, _: grouped(round(value)))
+    bar.ax.yaxis.set_major_formatter(lambda value, _: count_text(round(value)))
     bar.outline.set_visible(False)
     return figure
 
@@ -94,14 +94,22 @@ def _write_numbers(axes: Axes, table: np.ndarray, norm: LogNorm) -> None:
     for i, j in np.ndindex(table.shape):
         if table[i, j]:
             color = "white" if norm(table[i, j]) > 0.55 else INK
-            axes.text(j, i, grouped(table[i, j]), ha="center", va="center", fontsize=7, color=color)
+            axes.text(
+                j, i, count_text(table[i, j]), ha="center", va="center", fontsize=7, color=color
+            )
         elif held[
             i
         ]:  # the client is in this split and lacks the class; a client that is not in it stays blank
             axes.text(j, i, "0", ha="center", va="center", fontsize=7, color=MUTED)
     for i in np.flatnonzero(held):
         axes.text(
-            table.shape[1], i, grouped(held[i]), ha="center", va="center", fontsize=7, weight="bold"
+            table.shape[1],
+            i,
+            count_text(held[i]),
+            ha="center",
+            va="center",
+            fontsize=7,
+            weight="bold",
         )
 
 
@@ -109,10 +117,10 @@ def _label_columns(axes: Axes, name: str, table: np.ndarray, class_names: Sequen
     size, present = len(class_names), int((table.sum(axis=1) > 0).sum())
     axes.set_title(f"{name}: {clients_in_words(present)}")
     labels = [
-        f"{name}\n{grouped(count)}"
+        f"{name}\n{count_text(count)}"
         for name, count in zip(class_names, table.sum(axis=0), strict=True)
     ]
-    axes.set_xticks(range(size + 1), [*labels, f"all\n{grouped(table.sum())}"], fontsize=8)
+    axes.set_xticks(range(size + 1), [*labels, f"all\n{count_text(table.sum())}"], fontsize=8)
     axes.set_xlim(-0.5, size + 0.5)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

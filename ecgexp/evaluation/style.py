@@ -90,11 +90,6 @@ def class_style(index: int) -> dict[str, object]:
     }
 
 
-def grouped(count: int) -> str:
-    """Format a count with no-break spaces, e.g. `21 413`."""
-    return f"{count:,}".replace(",", "\N{NO-BREAK SPACE}")
-
-
 def clients_in_words(count: int) -> str:
     """Return `1 client` or e.g. `10 clients`."""
     return "1 client" if count == 1 else f"{count} clients"

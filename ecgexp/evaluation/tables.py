@@ -1,12 +1,12 @@
 """An evaluation as a table: for the console (rich) and for a README or a configuration's header (Markdown)."""
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ecgexp.evaluation.evaluator import Evaluation
 from ecgexp.evaluation.missing import AVERAGES, over
 from ecgexp.evaluation.names import metric_names
+from ecgexp.formatting import score_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -83,7 +83,7 @@ def _class_rows(evaluation: Evaluation) -> Iterator[list[str]]:
         yield [
             name,
             f"{values[f'support/{key}']:.0f}",
-            *(_number(values[f"{score}/{key}"]) for _, score in _PER_CLASS),
+            *(score_text(values[f"{score}/{key}"]) for _, score in _PER_CLASS),
         ]
 
 
@@ -95,7 +95,9 @@ def _overall_rows(evaluation: Evaluation) -> Iterator[list[str]]:
     for name, key in _OVERALL:
         if key in evaluation.scores.values:
             interval = evaluation.intervals.get(key)
-            between = f"{_number(interval.low)} to {_number(interval.high)}" if interval else ""
+            between = (
+                f"{score_text(interval.low)} to {score_text(interval.high)}" if interval else ""
+            )
             baseline = evaluation.majority.values.get(key)
             averaged = (
                 over(evaluation.classes_in_average, evaluation.class_names)
@@ -104,9 +106,9 @@ def _overall_rows(evaluation: Evaluation) -> Iterator[list[str]]:
             )
             yield [
                 f"{name}, {averaged}" if averaged else name,
-                _number(evaluation.scores.values[key]),
+                score_text(evaluation.scores.values[key]),
                 between,
-                "" if baseline is None else _number(baseline),
+                "" if baseline is None else score_text(baseline),
             ]
 
 
@@ -123,7 +125,3 @@ def _caption(evaluation: Evaluation) -> str:
     )
     note = f"{evaluation.num_beats} beats; {intervals}"
     return f"{note}; – is undefined ({'; '.join(undefined)})" if undefined else note
-
-
-def _number(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3f}"

@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from ecgexp.formatting import epsilon_text
+from ecgexp.formatting import count_text, epsilon_text, significant_text
 from ecgexp.privacy.feasibility import (
     POPULATIONS,
     Feasibility,
@@ -16,7 +16,7 @@ from ecgexp.privacy.feasibility import (
     feasibility_of,
     plans_beside,
 )
-from ecgexp.privacy.hypothetical import HypotheticalPopulation, figure, spaced
+from ecgexp.privacy.hypothetical import HypotheticalPopulation
 from ecgexp.privacy.plan import PrivacyPlan
 
 _DRAWN = {
@@ -83,9 +83,9 @@ def _at_this_noise(found: Feasibility) -> list[Any]:
     for plan_epsilon in found.epsilons:
         own = plan_epsilon.plan
         table.add_row(
-            spaced(own.num_units),
-            spaced(own.expected_batch_size),
-            figure(own.sampling_probability),
+            count_text(own.num_units),
+            count_text(own.expected_batch_size),
+            significant_text(own.sampling_probability),
             f"{own.delta:g}",
             epsilon_text(plan_epsilon.epsilon_pld),
             epsilon_text(plan_epsilon.epsilon_rdp),
@@ -93,7 +93,7 @@ def _at_this_noise(found: Feasibility) -> list[Any]:
     between = "replaced" if plan.neighboring_relation == "replace_one" else "added or removed"
     heading = (
         f"ε at this noise: noise multiplier {plan.noise_multiplier:.4g}, "
-        f"{spaced(plan.iterations)} {step}s"
+        f"{count_text(plan.iterations)} {step}s"
     )
     return [_title(heading), table, _note(f"One {unit} {between}; {drawn}."), Text()]
 
@@ -107,7 +107,7 @@ def _for_hypothetical(found: Feasibility) -> list[Any]:
     )
     for hypothetical_population in found.hypothetical_populations:
         _add_hypothetical_population(table, hypothetical_population)
-    source = f"{spaced(plan.expected_batch_size)} of {spaced(plan.num_units)}"
+    source = f"{count_text(plan.expected_batch_size)} of {count_text(plan.num_units)}"
     return [
         _title("Hypothetical populations — not a guarantee"),
         table,
@@ -129,11 +129,11 @@ def _add_hypothetical_population(
     ):
         plan = plan_epsilon.plan
         table.add_row(
-            spaced(plan.num_units),
-            spaced(plan.expected_batch_size),
+            count_text(plan.num_units),
+            count_text(plan.expected_batch_size),
             f"{plan.delta:g}",
             kept,
-            figure(plan.noise_multiplier),
+            significant_text(plan.noise_multiplier),
             epsilon_text(plan_epsilon.epsilon_pld),
             epsilon_text(plan_epsilon.epsilon_rdp),
         )
@@ -144,15 +144,15 @@ def _needed(found: Feasibility) -> list[Any]:
     table = _table("ε", "noise multiplier", "noise on the mean", "signal at most", "noise / signal")
     for row in found.needed:
         table.add_row(*_needed_row(row))
-    source = f"{spaced(plan.expected_batch_size)} of {spaced(plan.num_units)} {plan.unit}s"
+    source = f"{count_text(plan.expected_batch_size)} of {count_text(plan.num_units)} {plan.unit}s"
     return [
         _title(
-            f"Noise needed: {source}, {spaced(plan.iterations)} {_step(plan)}s, δ {plan.delta:g}, "
+            f"Noise needed: {source}, {count_text(plan.iterations)} {_step(plan)}s, δ {plan.delta:g}, "
             f"{plan.accountant.upper()}"
         ),
         table,
         _note(
-            f"Norms over the {spaced(found.num_parameters)} weights of a model, at clip "
+            f"Norms over the {count_text(found.num_parameters)} weights of a model, at clip "
             f"{plan.l2_norm_clip:g}. The noise is spread over all directions and averages out over "
             "the steps, so learning is possible with a ratio above 1."
         ),
@@ -162,11 +162,11 @@ def _needed(found: Feasibility) -> list[Any]:
 
 def _needed_row(row: NoiseNeeded) -> Sequence[str]:
     if row.noise_multiplier is None:
-        return f"{row.target_epsilon:g}", "infeasible", "–", figure(row.signal_norm), "–"
+        return f"{row.target_epsilon:g}", "infeasible", "–", significant_text(row.signal_norm), "–"
     beside = (row.noise_norm, row.signal_norm, row.noise_to_signal)
     # Rounded up, as ε is: with less noise the target would be exceeded.
     needed = epsilon_text(row.noise_multiplier)
-    return f"{row.target_epsilon:g}", needed, *map(figure, beside)
+    return f"{row.target_epsilon:g}", needed, *map(significant_text, beside)
 
 
 def _table(*columns: str) -> Table:

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ecgexp.formatting import epsilon_text
+from ecgexp.formatting import count_text, epsilon_text
 from ecgexp.privacy import accounting
 from ecgexp.privacy.accounting import AccountantName
 from ecgexp.privacy.plan import PrivacyPlan, check_population, default_delta, safe_capacity
@@ -71,8 +71,8 @@ class HypotheticalPopulation:
         """Return one paragraph for the statement."""
         plan, utility = self.same_noise.plan, self.same_utility
         return (
-            f"{LABEL.capitalize()}: in a population of {spaced(self.population)} {plan.unit}s of "
-            f"whom {spaced(plan.expected_batch_size)} are expected in each step (the same q and "
+            f"{LABEL.capitalize()}: in a population of {count_text(self.population)} {plan.unit}s of "
+            f"whom {count_text(plan.expected_batch_size)} are expected in each step (the same q and "
             f"number of steps), with δ {plan.delta:g}, the noise multiplier of this run "
             f"({plan.noise_multiplier:.4g}) would give ε {epsilon_text(self.same_noise.epsilon)}. "
             f"A noise multiplier of {utility.plan.noise_multiplier:.4g}, with which the noise on "
@@ -206,20 +206,6 @@ def _interval(rdp: float | None, steps: int) -> float | None:
     if rdp is None or not math.isfinite(rdp):
         return None
     return max(min(_GRID * rdp, math.sqrt(_GRID_OF_A_STEP * rdp / steps)), _FINEST_INTERVAL)
-
-
-def figure(value: float | None) -> str:
-    """Format a number with three digits: `1.08`, `0.740`, `12 500`, `∞`, and `–` for None."""
-    if value is None:
-        return "–"
-    if math.isinf(value):
-        return "∞"
-    return f"{value:#.3g}".rstrip(".") if value < 999.5 else spaced(round(value))
-
-
-def spaced(number: int) -> str:
-    """Format a number with spaces between thousands: `10 000`."""
-    return f"{number:,}".replace(",", " ")
 
 
 def _scaled(count: int, plan: PrivacyPlan, num_units: int) -> int:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ecgexp.formatting import epsilon_text
+from ecgexp.formatting import count_text, epsilon_text
 from ecgexp.privacy import accounting, outputs
-from ecgexp.privacy.hypothetical import HypotheticalPopulation, project, spaced
+from ecgexp.privacy.hypothetical import HypotheticalPopulation, project
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan, Unit
 from ecgexp.settings.declaration import ConfigError
@@ -152,7 +152,7 @@ class PrivacyStatement:
         return (
             f"ε = {epsilon_text(self.epsilon, decimals=2)} (δ {plan.delta:g}) · unit: "
             f"{_unit(plan)} · neighboring relation: {_NEIGHBORS[plan.neighboring_relation]} · "
-            f"sampler: {_sampler(plan)}, {spaced(self.steps)} steps{self._discarded()} · "
+            f"sampler: {_sampler(plan)}, {count_text(self.steps)} steps{self._discarded()} · "
             f"accountant: {self.bound_by.upper()}{beside}{self._overlap_words()} · not covered: "
             f"{', '.join(self._short())}"
         )
@@ -230,7 +230,7 @@ class PrivacyStatement:
     def _discarded(self) -> str:
         what = "started epochs" if self.plan.epoch_is_one_event else "steps"
         return (
-            f" and {spaced(self.discarded_steps)} {what} discarded by an interruption"
+            f" and {count_text(self.discarded_steps)} {what} discarded by an interruption"
             if self.discarded_steps
             else ""
         )
@@ -306,7 +306,7 @@ class PrivacyStatement:
             else ""
         )
         return (
-            f"{sampling}.{cut} In each of {spaced(self.steps)} steps the contribution of a unit "
+            f"{sampling}.{cut} In each of {count_text(self.steps)} steps the contribution of a unit "
             f"was clipped to norm {plan.l2_norm_clip:g}, noise of standard deviation "
             f"{plan.noise_std:.6g} was added to the sum, and the result was divided by "
             f"{plan.divisor:g}, independently of the number of units drawn. Samples, noise, views "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
-from ecgexp.formatting import epsilon_text
+from ecgexp.formatting import epsilon_text, score_text
 from ecgexp.replication.gather import StageResult
 from ecgexp.replication.reported_epsilon import Ladder
 
@@ -64,7 +64,7 @@ def _study_table(measured: Sequence[StageResult]) -> Table:
                 *([] if epsilons else [_change(before.get(score), now)]),
             ]
             before[score] = now
-        cells.append(_figure(one.mean("test/majority/accuracy")))
+        cells.append(score_text(one.mean("test/majority/accuracy")))
         table.add_row(one.stage.label, *cells, *((_printed(one), _if_run(one)) if epsilons else ()))
     return table
 
@@ -167,8 +167,12 @@ def _if_run(one: StageResult) -> str:
 def _with_range(values: Sequence[float]) -> str:
     if not values:
         return "not run"
-    mean = f"{sum(values) / len(values):.3f}"
-    return mean if len(values) == 1 else f"{mean} ({min(values):.3f} to {max(values):.3f})"
+    mean = score_text(sum(values) / len(values))
+    return (
+        mean
+        if len(values) == 1
+        else f"{mean} ({score_text(min(values))} to {score_text(max(values))})"
+    )
 
 
 def _change(before: float | None, now: float | None) -> str:
@@ -177,7 +181,3 @@ def _change(before: float | None, now: float | None) -> str:
 
 def _epsilon(value: float | None) -> str:
     return "" if value is None else epsilon_text(value, decimals=2)
-
-
-def _figure(value: float | None, *, digits: int = 3, none: str = "–") -> str:
-    return none if value is None else f"{value:.{digits}f}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ecgexp.formatting import epsilon_text
+from ecgexp.formatting import epsilon_text, score_text
 from ecgexp.privacy.search_accounting import SearchPrivacyLoss
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.sweeps.attempts import Attempt
@@ -283,7 +283,7 @@ def _scores(rows: Sequence[Row]) -> dict[str, str]:
 def _figure(key: str, value: float | None) -> str:
     if value is None:
         return ""
-    return epsilon_text(value, decimals=3) if key == "privacy/epsilon" else f"{value:.3f}"
+    return epsilon_text(value, decimals=3) if key == "privacy/epsilon" else score_text(value)
 
 
 def _split(override: str) -> tuple[str, str]:

@@ -11,9 +11,9 @@ from rich.text import Text
 from ecgexp.analysis.comparison.reading import PrivacyGuarantee
 from ecgexp.analysis.comparison.run_comparison import RunComparison
 from ecgexp.analysis.comparison.settings_differences import Differing
-from ecgexp.evaluation.paired_differences import PairedDifferences, number
+from ecgexp.evaluation.paired_differences import PairedDifferences
 from ecgexp.evaluation.paired_tests import McNemar, SignFlip
-from ecgexp.formatting import epsilon_text
+from ecgexp.formatting import difference_text, epsilon_text, p_value_text
 
 _SURE = {True: "yes", False: "no", None: ""}
 
@@ -77,14 +77,16 @@ def _scores(scores: PairedDifferences) -> Table:
     table = _table("", "A", "B", "B − A", "95 % interval", "excludes 0")
     for row in scores.differences:
         between = (
-            f"{number(row.interval.low)} to {number(row.interval.high)}" if row.interval else ""
+            f"{difference_text(row.interval.low)} to {difference_text(row.interval.high)}"
+            if row.interval
+            else ""
         )
         style = "bold" if row is scores.decisive else ""
         cells = (
             row.name,
-            number(row.a),
-            number(row.b),
-            number(row.difference),
+            difference_text(row.a),
+            difference_text(row.b),
+            difference_text(row.difference),
             between,
             _SURE[row.leaves_zero_out],
         )
@@ -119,14 +121,14 @@ def _tests(by_beat: McNemar, by_patient: SignFlip) -> Iterator[Any]:
         if by_beat.statistic is None
         else f"χ² = {by_beat.statistic:.2f} with continuity correction"
     )
-    yield Text(f"McNemar: p = {p_value(by_beat.p_value)} ({how})")
+    yield Text(f"McNemar: p = {p_value_text(by_beat.p_value)} ({how})")
     yield _note(
         "tests whether each is right equally often where the other is wrong; beats of one patient "
         "are not independent, so "
         "this p is too small"
     )
     yield Text(
-        f"Sign flips over patients: p = {p_value(by_patient.p_value)} (B better in "
+        f"Sign flips over patients: p = {p_value_text(by_patient.p_value)} (B better in "
         f"{by_patient.better}, A in "
         f"{by_patient.worse}, equal in {by_patient.equal})"
     )
@@ -136,11 +138,6 @@ def _tests(by_beat: McNemar, by_patient: SignFlip) -> Iterator[Any]:
         "patient; with "
         f"{telling} patients that differ, p is {by_patient.smallest_p_value:.2g} at least"
     )
-
-
-def p_value(value: float) -> str:
-    """Return a p value with two significant digits; values below 1e-4 are not resolved."""
-    return "below 0.0001" if value < 1e-4 else f"{value:.2g}"
 
 
 def _guarantee(key: str, guarantee: PrivacyGuarantee) -> Text:

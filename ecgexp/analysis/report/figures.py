@@ -17,7 +17,8 @@ from ecgexp.analysis.report.groups import Configuration
 from ecgexp.analysis.report.svg import cut, drawn, panel
 from ecgexp.analysis.spread import Spread
 from ecgexp.evaluation.names import metric_name
-from ecgexp.evaluation.style import BLUE, FAINT, GREEN, INK, MUTED, VERMILION, grouped
+from ecgexp.evaluation.style import BLUE, FAINT, GREEN, INK, MUTED, VERMILION
+from ecgexp.formatting import count_text
 
 _CLASS_MARKS = {
     "f1": (BLUE, "o"),
@@ -86,7 +87,7 @@ def confusion_panel(confusion: np.ndarray, classes: Sequence[str], *, synthetic:
             axes.text(
                 j + 0.5,
                 i + 0.5,
-                grouped(int(confusion[i, j])),
+                count_text(int(confusion[i, j])),
                 ha="center",
                 va="center",
                 fontsize=9 if size < 6 else 7.5,

@@ -12,7 +12,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from ecgexp.analysis.results_page.groups import ResultGroup
 from ecgexp.analysis.results_page.tables import BASELINE
-from ecgexp.evaluation.style import BLUE, GREEN, INK, MUTED, VERMILION, grouped, new_figure, styled
+from ecgexp.evaluation.style import BLUE, GREEN, INK, MUTED, VERMILION, new_figure, styled
+from ecgexp.formatting import count_text
 
 # Not macro F1: some of the experiments have a class Q, and some leave its few beats out.
 _PANELS = {"test/accuracy": "accuracy", "test/f1/V": "F1 of class V"}
@@ -44,7 +45,7 @@ def privacy_figure(groups: Sequence[ResultGroup], labels: Sequence[str]) -> Figu
 
 def _source(groups: Sequence[ResultGroup]) -> str:
     beats = sorted({group.first.evaluated.beats or 0 for group in groups})
-    counts = " or ".join(grouped(count) for count in beats)
+    counts = " or ".join(count_text(count) for count in beats)
     database = groups[0].first.evaluated.database
     return f"{database}, DS1 → DS2, {counts} test beats; mean and range over seeds"
 

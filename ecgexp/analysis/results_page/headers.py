@@ -8,10 +8,10 @@ from ecgexp.analysis.results_page.tables import (
     BASELINE,
     NAMES,
     epsilon_range,
-    score_text,
+    score_range,
     seconds_text,
 )
-from ecgexp.formatting import epsilon_text
+from ecgexp.formatting import count_text, epsilon_text
 
 _WIDTH = 100
 _NOTHING = "not measured; whoever runs it adds the result with scripts/results_page.py --add"
@@ -52,11 +52,11 @@ def _tested(group: ResultGroup) -> str:
     beats = group.first.evaluated
     parts = [beats.split]
     if beats.beats is not None:
-        parts.append(f"{beats.beats:,} beats".replace(",", " "))
+        parts.append(f"{count_text(beats.beats)} beats")
     if beats.patients is not None:
         parts[-1] += f" of {beats.patients} patients"
     if (baseline := group.score("test/majority/accuracy")).is_defined:
-        parts.append(f"{BASELINE} {score_text(baseline)}")
+        parts.append(f"{BASELINE} {score_range(baseline)}")
     return ", ".join(parts)
 
 
@@ -81,7 +81,7 @@ def _result(group: ResultGroup, main: ResultGroup) -> str:
             f"; {group.first.guarantee}, ε {epsilon_range(group)}{rdp}, δ {group.privacy.delta:g}"
         )
     found = [
-        f"{name} {score_text(group.score(metric))}"
+        f"{name} {score_range(group.score(metric))}"
         for metric, name in NAMES.items()
         if group.score(metric).is_defined
     ]

@@ -99,7 +99,7 @@ def _privacy(results: PublishedResults) -> dict[str, Any]:
         "sweep": tables.sweep_table(
             results.groups(rows.NOISE_SWEEP), ("test/accuracy", "test/macro_f1")
         ),
-        "without": tables.score_text(without.score("test/accuracy")),
+        "without": tables.score_range(without.score("test/accuracy")),
     }
 
 
@@ -108,7 +108,7 @@ def _federated(results: PublishedResults) -> dict[str, Any]:
     central = _group(rows.INTRA_PATIENT[0], results).score("test/accuracy").mean
     baselines = _group(rows.BASELINES, results)
     own = [name for name in tables.NAMES if name.startswith("federated_baseline/")]
-    lines = [f"- {tables.NAMES[name]}: {tables.score_text(baselines.score(name))}" for name in own]
+    lines = [f"- {tables.NAMES[name]}: {tables.score_range(baselines.score(name))}" for name in own]
     metrics = ("test/accuracy", "test/macro_f1", "test/clients/accuracy_worst_decile")
     return {
         "table": tables.results_table(rows.FEDERATED, results, metrics),
@@ -117,7 +117,7 @@ def _federated(results: PublishedResults) -> dict[str, Any]:
         "central": f"{central:.3f}",
         "baselines": "\n".join(lines),
         "baselines_overrides": " ".join(rows.BASELINES.overrides),
-        "global_accuracy": tables.score_text(baselines.score("test/accuracy")),
+        "global_accuracy": tables.score_range(baselines.score("test/accuracy")),
     }
 
 

@@ -4,11 +4,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ecgexp.analysis.formatting import three_digits
 from ecgexp.analysis.results_page.groups import PublishedResults, ResultGroup
 from ecgexp.analysis.results_page.record import Privacy, PublishedResult
 from ecgexp.analysis.spread import Spread
-from ecgexp.formatting import epsilon_text
+from ecgexp.formatting import count_text, epsilon_text, score_text, significant_text
 
 BASELINE = "majority-class baseline"
 _ALIGNED = 130  # longest command that others are aligned with
@@ -83,13 +82,13 @@ def results_table(
     for row in rows:
         group = results.group(row.experiment, row.overrides)
         baseline = _baseline(group)
-        cells = [score_text(group.score(metric), interval=True) for metric in metrics]
+        cells = [score_range(group.score(metric), interval=True) for metric in metrics]
         text = row.text + footnotes.mark(group)
         lines.append(_row([text, str(len(group.seeds)), *cells, baseline]))
         together = results.ensemble(row.experiment, row.overrides)
         if together is not None:
             group = ResultGroup(lines=(together,))
-            cells = [score_text(group.score(metric), interval=True) for metric in metrics]
+            cells = [score_range(group.score(metric), interval=True) for metric in metrics]
             text = f"… ensemble: the mean of their {len(together.seeds)} probabilities"
             lines.append(_row([text, "", *cells, baseline]))
     return "\n".join([*lines, *footnotes.lines()])
@@ -107,13 +106,13 @@ def privacy_table(
         group = results.group(row.experiment, row.overrides)
         privacy = group.privacy
         noise = None if privacy is None else privacy.noise_multiplier
-        cells = [score_text(group.score(metric)) for metric in metrics]
+        cells = [score_range(group.score(metric)) for metric in metrics]
         lines.append(
             _row(
                 [
                     row.text + footnotes.mark(group),
                     group.first.guarantee,
-                    "" if noise is None else three_digits(noise),
+                    "" if noise is None else significant_text(noise),
                     epsilon_range(group),
                     "" if privacy is None else f"{privacy.delta:g}",
                     str(len(group.seeds)),
@@ -134,13 +133,13 @@ def hypothetical_table(rows: Sequence[ResultRow], results: PublishedResults) -> 
         group = results.group(row.experiment, row.overrides)
         if group.privacy is None or group.privacy.hypothetical_population is None:
             continue
-        units = f"{group.privacy.hypothetical_population:,} {group.privacy.unit}s"
+        units = f"{count_text(group.privacy.hypothetical_population)} {group.privacy.unit}s"
         lines.append(
             _row(
                 [
                     row.text,
                     epsilon_range(group),
-                    units.replace(",", " "),
+                    units,
                     epsilon_text(group.privacy.hypothetical_epsilon),
                 ]
             )
@@ -158,7 +157,7 @@ def sweep_table(groups: Sequence[ResultGroup], metrics: Sequence[str]) -> str:
     lines.append(_row(["ε (PLD)", *(epsilon_text(one.epsilon) for one, _ in known)]))
     lines.append(_row(["ε (RDP)", *(epsilon_text(one.epsilon_rdp) for one, _ in known)]))
     for metric in metrics:
-        lines.append(_row([NAMES[metric], *(score_text(g.score(metric)) for _, g in known)]))
+        lines.append(_row([NAMES[metric], *(score_range(g.score(metric)) for _, g in known)]))
     return "\n".join(lines)
 
 
@@ -181,7 +180,7 @@ def summary_table(rows: Sequence[ResultRow], results: PublishedResults, *, why: 
         guarantee = "" if privacy is None else f"{epsilon_range(group)} ({privacy.delta:g})"
         if group.stale:
             guarantee += " \\*"
-        cells = [score_text(group.score(metric)) for metric in metrics]
+        cells = [score_range(group.score(metric)) for metric in metrics]
         lines.append(_row([group.first.guarantee, f"`{row.experiment}`", guarantee, *cells]))
     baseline = _baseline(results.group(rows[0].experiment, rows[0].overrides))
     lines.append(_row([BASELINE, "", "", baseline, "0.000", "0.000"]))
@@ -225,7 +224,7 @@ def seconds_text(seconds: tuple[float, float]) -> str:
     return f"{low} s a run" if low == high else f"{low} to {high} s a run"
 
 
-def score_text(found: Spread, *, interval: bool = False) -> str:
+def score_range(found: Spread, *, interval: bool = False) -> str:
     """E.g. `0.959 (0.957–0.961)`: mean and range over seeds; with `interval` that below it."""
     if not found.is_defined:
         return ""
@@ -249,12 +248,12 @@ def epsilon_range(group: ResultGroup) -> str:
 
 
 def _baseline(group: ResultGroup) -> str:
-    return score_text(group.score("test/majority/accuracy"))
+    return score_range(group.score("test/majority/accuracy"))
 
 
 def _value(line: PublishedResult, metric: str) -> str:
     found = line.metrics.get(metric)
-    return "" if found is None else f"{found.value:.3f}"
+    return "" if found is None else score_text(found.value)
 
 
 def _row(cells: Iterable[str]) -> str:

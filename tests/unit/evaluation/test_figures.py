@@ -78,7 +78,11 @@ def test_figures_leave_matplotlib_as_they_found_it(predictions):
 
 def test_the_confusion_matrix_shows_counts_and_fractions_of_the_true_class():
     shown = texts(confusion_figure(np.array([[1500, 500], [0, 1]]), ("N", "V"), source="x"))
-    assert {"1\N{NO-BREAK SPACE}500\n75.0 %", "500\n25.0 %", "1\n100.0 %"} <= set(shown)
+    assert {
+        "1\N{NO-BREAK SPACE}500\n75.0\N{NO-BREAK SPACE}%",
+        "500\n25.0\N{NO-BREAK SPACE}%",
+        "1\n100.0\N{NO-BREAK SPACE}%",
+    } <= set(shown)
     assert "N\n2\N{NO-BREAK SPACE}000" in shown
 
 

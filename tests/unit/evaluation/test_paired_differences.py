@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from ecgexp.evaluation.metrics import score
-from ecgexp.evaluation.paired_differences import number, paired_differences
+from ecgexp.evaluation.paired_differences import paired_differences
 from ecgexp.evaluation.pairs import Pairs
+from ecgexp.formatting import difference_text
 
 AAMI = ("N", "S", "V", "F", "Q")
 
@@ -177,7 +178,7 @@ def test_classes_with_names_that_no_metric_can_have(predictions, corrected):
     ],
 )
 def test_numbers_for_people(value, text):
-    assert number(value) == text
+    assert difference_text(value) == text
 
 
 def test_intervals_from_few_patients_are_as_narrow_as_the_notes_say():

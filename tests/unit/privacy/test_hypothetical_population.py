@@ -11,7 +11,6 @@ from ecgexp.privacy import accounting
 from ecgexp.privacy.hypothetical import (
     at_same_noise,
     at_same_utility,
-    figure,
     plan_epsilon,
     project,
     resized,
@@ -124,19 +123,3 @@ def test_a_smaller_population_is_refused_and_a_plan_may_be_resized_to_it():
         at_same_utility(plan(), 46)
     assert (resized(plan(), 22).expected_batch_size, resized(plan(), 22).delta) == (5, 1e-4)
     assert resized(plan(delta=1e-5), 22).delta == 1e-5
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        (None, "–"),
-        (math.inf, "∞"),
-        (1.0, "1.00"),
-        (0.01412, "0.0141"),
-        (213.4, "213"),
-        (12_345.6, "12 346"),
-        (999.7, "1 000"),
-    ],
-)
-def test_figures_are_three_digits(value, shown):
-    assert figure(value) == shown

@@ -263,7 +263,9 @@ def test_hypothetical_epsilon_is_apart_from_guarantees(make_run):
     table = privacy_table([ROW], results, ["test/accuracy"])
     assert "| patient-level DP, federated | 1 | 14.1 | 0.001 | 1 | 0.900 |" in table
     assert "0.02" not in table
-    assert "| 14.1 | 10 000 patients | 0.0200 |" in hypothetical_table([ROW], results)
+    assert "| 14.1 | 10\N{NO-BREAK SPACE}000 patients | 0.0200 |" in hypothetical_table(
+        [ROW], results
+    )
 
 
 def test_figure_draws_guarantees_and_no_hypothetical_epsilon(make_run):
