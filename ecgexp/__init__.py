@@ -1,3 +1,3 @@
-"""ecgexp: ECG heartbeat experiments that can be believed, trained centrally or under differential privacy."""
+"""Experiments in ECG heartbeat classification: centralized, differentially private, federated."""
 
 __version__ = "0.1.0"

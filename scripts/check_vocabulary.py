@@ -212,6 +212,7 @@ RULES = (
 )
 
 ALLOWED = (
+    Allowed(path="ecgexp/console.py", word="progress", reason="rich's class of this name"),
     Allowed(
         path="ecgexp/training/step_randomness.py", word="coins", reason="name of a random stream"
     ),

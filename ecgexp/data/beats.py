@@ -72,8 +72,8 @@ class BeatSet:
         median of all its beats of any symbol. It depends on several beats too.
       annotated: record -> (2, num_annotated) int64, ascending: every annotated beat of the record,
         with a row or without: its annotated sample, as in `r_samples`, and the sample of its R peak
-        at `fs_hz`, around which its window is cut. A record without an entry has no beats except its rows, at
-        `fs_hz`.
+        at `fs_hz`, around which its window is cut. A record without an entry has no beats except
+        its rows, at `fs_hz`.
       labels: (num_beats,) int64, class index; empty before a grouping is applied.
       class_names: The classes, in the order of the labels; empty before a grouping is applied.
       dropped: reason -> number of dropped beats.

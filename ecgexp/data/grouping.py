@@ -92,10 +92,10 @@ class LabelGrouping:
         unknown = {
             f"symbol {symbol}": count for symbol, count in found.items() if symbol not in class_of
         }
-        labelled = replace(
+        labeled = replace(
             beats, labels=labels, class_names=tuple(classes), dropped={**beats.dropped, **unknown}
         )
-        return labelled.take(np.flatnonzero(labels >= 0))
+        return labeled.take(np.flatnonzero(labels >= 0))
 
     def _describe(self, empty: list[str], found: Mapping[str, int]) -> str:
         there = ", ".join(f"{symbol} {count}" for symbol, count in found.items()) or "no beats"

@@ -26,8 +26,8 @@ def training_population_of(beats: BeatSet, key: DigestKey) -> frozenset[str]:
       because
     neighboring data sets may differ in any unit of the database. Records that were copied to
     another database share an identifier if they have the same annotated beats for `_LENGTH`
-    successive intervals (`tests/unit/data/test_populations.py`). A patient with new recordings in another
-    database is not recognized.
+    successive intervals (`tests/unit/data/test_populations.py`). A patient with new recordings in
+    another database is not recognized.
 
     Args:
       beats: All beats of the run; for two databases only the training database counts.

@@ -30,11 +30,11 @@ class Journal:
     """The events that may have happened in one run, with a count for each.
 
     **Guarantees**: a count is on the disk before its events happen, and counts never decrease
-    (`tests/unit/privacy/test_journal.py`). A truncated last line counts as one more block. Any other
-    file that is not a journal of this form is refused (`tests/unit/privacy/test_journal_damage.py`).
-    Limitation: a journal from which complete lines were removed that were written after the last
-    checkpoint cannot be distinguished from one without them, so it does not protect against
-    manipulation by its owner.
+    (`tests/unit/privacy/test_journal.py`). A truncated last line counts as one more block. Any
+    other file that is not a journal of this form is refused
+    (`tests/unit/privacy/test_journal_damage.py`). Limitation: a journal from which complete lines
+    were removed that were written after the last checkpoint cannot be distinguished from one
+    without them, so it does not protect against manipulation by its owner.
 
     Args:
       path: file made by `create`; its content is continued.

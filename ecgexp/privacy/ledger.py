@@ -30,8 +30,8 @@ class Ledger:
     **Guarantees**: after any number of interruptions the ledger contains the plan's events of the
     retained steps, and at least one event for each step that ran and was discarded; where the steps
     of an epoch are one event, exactly one for each time an epoch was begun
-    (`tests/unit/privacy/test_ledger_resume.py`). A state or journal that would yield fewer events is
-    refused (`tests/unit/privacy/test_journal_damage.py`).
+    (`tests/unit/privacy/test_ledger_resume.py`). A state or journal that would yield fewer events
+    is refused (`tests/unit/privacy/test_journal_damage.py`).
 
     Args:
       plan: gives δ, the accountant, the neighboring relation and the limit of ε.

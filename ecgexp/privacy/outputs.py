@@ -332,8 +332,8 @@ def is_published(kind: Kind, name: str) -> bool:
     """Check whether a run with a privacy guarantee publishes an output.
 
     **Guarantees**: False for every output that is not in the table, so a new one is withheld until
-    it is listed (`tests/unit/privacy/test_outputs.py`, which also checks that runs write nothing that is
-    not listed).
+    it is listed (`tests/unit/privacy/test_outputs.py`, which also checks that runs write nothing
+    that is not listed).
 
     Args:
       kind: kind of output.

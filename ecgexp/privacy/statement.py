@@ -52,7 +52,8 @@ def check_units_apart(
     the same person.
 
     **Guarantees**: with the unit `patient` or `record`, no patient of a training beat has a
-    validation or test beat (`tests/unit/privacy/test_outputs.py`, also for patients with two records).
+    validation or test beat (`tests/unit/privacy/test_outputs.py`, also for patients with two
+    records).
 
     Args:
       unit: of the guarantee; `beat` guarantees nothing about other beats of the patient.

@@ -21,9 +21,19 @@ SUFFIX = ".safetensors"
 
 _KEY, _METADATA = "ecgexp", "__metadata__"
 _DTYPES = {
-    "BOOL": "|b1", "I8": "|i1", "U8": "|u1", "I16": "<i2", "U16": "<u2", "I32": "<i4",
-    "U32": "<u4", "I64": "<i8", "U64": "<u8", "F16": "<f2", "F32": "<f4", "F64": "<f8",
-}  # fmt: skip
+    "BOOL": "|b1",
+    "I8": "|i1",
+    "U8": "|u1",
+    "I16": "<i2",
+    "U16": "<u2",
+    "I32": "<i4",
+    "U32": "<u4",
+    "I64": "<i8",
+    "U64": "<u8",
+    "F16": "<f2",
+    "F32": "<f4",
+    "F64": "<f8",
+}
 _LENGTH = 8  # bytes of the field that gives the length of the header
 
 

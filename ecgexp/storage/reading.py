@@ -24,7 +24,7 @@ MOST_BYTES = 1 << 26  # of a text file; the largest file of a run of a million e
 _DEEPEST = 60  # lists and objects within each other
 _MOST_NUMBER = 1 << 63
 _QUOTED = 60
-_TOLD = 200
+_MESSAGE = 200
 _SUSPECT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")  # escapes of NUL and of surrogates
 
 
@@ -245,7 +245,7 @@ def error_text(error: BaseException) -> str:
     """Return the first line of another library's error message, for a one-line message."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     text = lines[0] if lines[0].isprintable() else repr(lines[0])
-    return text if len(text) <= _TOLD else f"{text[:_TOLD]}…"
+    return text if len(text) <= _MESSAGE else f"{text[:_MESSAGE]}…"
 
 
 @cache

@@ -34,7 +34,7 @@ def use_own_scratch() -> None:
         return
     root = Path(tempfile.gettempdir()) / f"ecgexp-{os.getuid()}"
     held = ExitStack()
-    folder = _claim(root, held)
+    folder = _create_held(root, held)
     if folder is None:
         return
     _owner, before = os.getpid(), tempfile.tempdir
@@ -43,7 +43,7 @@ def use_own_scratch() -> None:
     atexit.register(_end, os.getpid(), root, folder, held, before)
 
 
-def _claim(root: Path, held: ExitStack) -> Path | None:
+def _create_held(root: Path, held: ExitStack) -> Path | None:
     for _ in range(_TRIES):  # a process that ends may remove the root between the calls
         try:
             root.mkdir(mode=_MODE, exist_ok=True)

@@ -24,7 +24,8 @@ def complete(folder: Path, *, store: str | None = None) -> str:
     """Do the missing steps of the end of a run that no longer runs; a second call changes nothing.
 
     **Guarantees**: afterwards the store has all entries of the run and its final status; a finished
-    run has no checkpoints; its folder has no incomplete files (`tests/unit/tracking/test_ending.py`).
+    run has no checkpoints; its folder has no incomplete files
+    (`tests/unit/tracking/test_ending.py`).
 
     Args:
       folder: folder of the run, held by this process.

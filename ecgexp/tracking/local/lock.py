@@ -27,8 +27,8 @@ def hold(folder: Path, *, new: bool, setting: str = "hydra.run.dir") -> Iterator
     """Hold a run's folder for the block; the lock ends with its process, however that ends.
 
     **Guarantees**: a refused folder is unchanged; incomplete files that a dead process left are
-    removed from a held folder (`tests/unit/tracking/test_run_folder.py`). The same thread may hold a folder
-    twice.
+    removed from a held folder (`tests/unit/tracking/test_run_folder.py`). The same thread may hold
+    a folder twice.
 
     Args:
       folder: an existing folder.

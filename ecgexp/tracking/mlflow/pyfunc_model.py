@@ -26,8 +26,8 @@ class EcgClassifier(PythonModel):
 
         Args:
           context: given by MLflow, not used.
-          model_input: (n, window, leads) float32 millivolts, or a dict of `signals_mv` (n,
-            window, leads) and, where the model takes them, `rr` (n, 20) and `templates_mv` (n, window,
+          model_input: (n, window, leads) float32 millivolts, or a dict of `signals_mv` (n, window,
+            leads) and, where the model takes them, `rr` (n, 20) and `templates_mv` (n, window,
             leads). The annotation names only the array, because MLflow would use any other type as
             a second schema.
           params: not used.

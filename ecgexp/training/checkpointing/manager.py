@@ -65,7 +65,8 @@ class LearningCurve:
 
     **Guarantees**: after a resume the points are those of the restored epochs, each once, in the
     folder of the run, its history and its figure; and in MLflow too, unless the newest checkpoint
-    was damaged, in which case MLflow shows both values (`tests/unit/training/checkpointing/test_manager.py`).
+    was damaged, in which case MLflow shows both values
+    (`tests/unit/training/checkpointing/test_manager.py`).
 
     Args:
       tracker: receives the points.

@@ -113,7 +113,7 @@ class PrivateUpdate:
         self._tally.assign(tf.zeros_like(self._tally))
         return tally
 
-    def take_noise_record(self) -> NoiseStatistics:
+    def take_noise_statistics(self) -> NoiseStatistics:
         """Return and reset the statistics of the noise added since the last call."""
         values, squares, pairs, products = self._noise_seen.numpy().tolist()
         self._noise_seen.assign(tf.zeros_like(self._noise_seen))

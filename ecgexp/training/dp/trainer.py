@@ -152,7 +152,7 @@ class _PrivateRun:
             NoiseSource.of(self._plan),
             StepRandomness(self._plan, seeds),
         )
-        self._noise_record, self.begun = NoiseStatistics(), _NOTHING
+        self._noise_statistics, self.begun = NoiseStatistics(), _NOTHING
         self._multiplicity = trainer.augmentation_multiplicity
         rows, views = views_by_label(augmentation, data.labels[data.train], data.class_names)
         self._views = Views(data.train[rows], views, len(data.labels))
@@ -205,17 +205,17 @@ class _PrivateRun:
           PrivacyViolation: the executed steps, clipped gradients or noise differ from the plan.
         """
         self._ledger.verify_complete(self.update.executed, stopped_early=True)
-        tally, noise = self.update.take_tally(), self.update.take_noise_record()
+        tally, noise = self.update.take_tally(), self.update.take_noise_statistics()
         if tally.units != did.units:
             raise PrivacyViolation(
                 f"{tally.units:.0f} gradients were clipped where {did.units} units were drawn: the "
                 "run has no privacy guarantee"
             )
-        self._noise_record += noise
-        self._noise_record.check(self._plan.noise_std)
+        self._noise_statistics += noise
+        self._noise_statistics.check(self._plan.noise_std)
         # Otherwise the few values of a small model are checked together with the next epoch's.
-        if self._noise_record.is_enough:
-            self._noise_record = NoiseStatistics()
+        if self._noise_statistics.is_enough:
+            self._noise_statistics = NoiseStatistics()
         measured = {"batch_size": did.units / did.steps} | noise.metrics(self._plan.noise_std)
         return EpochResult(
             step=epoch,
