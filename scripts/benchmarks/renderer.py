@@ -51,7 +51,7 @@ def plot(signal_mv: np.ndarray, *, size: int, scale: str, limits_mv: tuple[float
     return figure
 
 
-def reference_picture(
+def reference_image(
     signal_mv: np.ndarray,
     *,
     size: int = 64,
@@ -86,7 +86,7 @@ def reused_figure(signals_mv: np.ndarray, *, scale: str) -> np.ndarray:
 
 def figure_per_beat(signals_mv: np.ndarray, *, scale: str) -> np.ndarray:
     """A figure and a PNG for each beat; (num_beats, 64, 64) uint8."""
-    return np.stack([reference_picture(signal_mv, scale=scale) for signal_mv in signals_mv])
+    return np.stack([reference_image(signal_mv, scale=scale) for signal_mv in signals_mv])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -111,7 +111,7 @@ def test_the_run_learns_from_one_and_is_tested_on_the_other(finished):
 
 
 @pytest.mark.slow
-def test_a_record_of_either_database_is_told_what_the_run_would_say(
+def test_record_of_either_database_is_predicted_as_by_the_run(
     finished, data_root, tmp_path, capsys
 ):
     """Each by its own lead: svdb has no MLII, mitdb no ECG1. Only beats of mitdb may have been learned."""

@@ -1,4 +1,4 @@
-"""The promise as a user meets it: whole experiments on virtual patients, by the command's own words."""
+"""The privacy guarantee of whole experiments on virtual patients, as the command reports it."""
 
 import json
 import math
@@ -13,7 +13,7 @@ SMALL = [
 ]  # fmt: skip
 
 
-def test_a_run_with_a_claim_states_what_it_keeps(run_in, tmp_path):
+def test_run_with_a_guarantee_states_it(run_in, tmp_path):
     result, written, lines = run_in("privacy.target_epsilon=3", "trainer.expected_batch_size=32")
     privacy = written["privacy"]
     assert privacy == json.loads((tmp_path / "privacy.json").read_text())
@@ -39,7 +39,7 @@ def test_a_run_with_a_claim_states_what_it_keeps(run_in, tmp_path):
     assert privacy["statement"] in (tmp_path / "privacy_statement.txt").read_text()
 
 
-def test_a_simulation_claims_nothing(run_in):
+def test_simulation_has_no_guarantee(run_in):
     result, written, lines = run_in(
         "privacy.noise_multiplier=1",
         "privacy.noise_seed=0",
@@ -54,19 +54,17 @@ def test_a_simulation_claims_nothing(run_in):
     )
     assert privacy["epsilon"] is privacy["epsilon_pld"] is privacy["epsilon_rdp"] is None
     assert "has no privacy guarantee" in privacy["statement"]
-    claims = {
+    guarantees = {
         "privacy/epsilon",
         "privacy/epsilon_pld",
         "privacy/epsilon_rdp",
         "privacy/epsilon_replace_one",
     }
-    assert not claims & set(result.metrics)
-    assert not claims & {name for line in lines for name in line["metrics"]}
+    assert not guarantees & set(result.metrics)
+    assert not guarantees & {name for line in lines for name in line["metrics"]}
 
 
-def test_a_run_whose_noise_is_not_the_planned_one_fails_and_claims_nothing(
-    run_in, monkeypatch, tmp_path
-):
+def test_run_with_unplanned_noise_fails_without_guarantee(run_in, monkeypatch, tmp_path):
     from ecgexp.privacy.noise import NoiseSource
 
     normal = NoiseSource.normal

@@ -1,4 +1,4 @@
-"""The whole way, once: records in, a tracked and judged classifier out; and what is left when it goes wrong."""
+"""One experiment from records to a tracked and evaluated classifier; and what a failed run leaves."""
 
 import json
 import os
@@ -51,14 +51,14 @@ def client(finished):
 
 def test_the_run_directory_tells_the_whole_story(finished):
     result, folder = finished
-    told = json.loads((folder / "result.json").read_text())
-    assert told["status"] == "FINISHED"
-    assert told["run_id"] == result.run_id
-    assert told["privacy"] is None
-    assert 0 <= told["metrics"]["test/accuracy"] <= 1
-    assert told["metrics"]["test/majority/accuracy"] > 0.5
-    assert told["data"]["database"].startswith("synthetic")
-    assert set(told["data"]["beats"]) == {"train", "validation", "test"}
+    stored = json.loads((folder / "result.json").read_text())
+    assert stored["status"] == "FINISHED"
+    assert stored["run_id"] == result.run_id
+    assert stored["privacy"] is None
+    assert 0 <= stored["metrics"]["test/accuracy"] <= 1
+    assert stored["metrics"]["test/majority/accuracy"] > 0.5
+    assert stored["data"]["database"].startswith("synthetic")
+    assert set(stored["data"]["beats"]) == {"train", "validation", "test"}
     steps = [
         json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()
     ]
@@ -182,9 +182,9 @@ def test_a_failed_run_is_marked_with_its_reason_here_and_in_mlflow(tmp_path, cac
 
     with pytest.raises(DataError, match="no beat of class X"):
         start(tmp_path, cache, "+grouping.classes.X=[e]", "grouping.classes.N=[N,L,R]")
-    told = json.loads((tmp_path / "result.json").read_text())
-    assert told["status"] == "FAILED"
-    assert "no beat of class X" in told["reason"]
+    stored = json.loads((tmp_path / "result.json").read_text())
+    assert stored["status"] == "FAILED"
+    assert "no beat of class X" in stored["reason"]
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     kept = client.search_runs(
         [experiment.experiment_id for experiment in client.search_experiments()]
@@ -208,7 +208,7 @@ def test_a_selection_metric_that_does_not_exist_is_refused_before_training(tmp_p
     assert not (tmp_path / "metrics.jsonl").exists()
 
 
-def test_a_private_run_states_its_promise(tmp_path, cache):
+def test_private_run_states_its_guarantee(tmp_path, cache):
     result = start(
         tmp_path,
         cache,
@@ -226,7 +226,7 @@ def test_a_private_run_states_its_promise(tmp_path, cache):
     assert spent[1] >= result.metrics["privacy/epsilon"]
 
 
-def test_a_simulation_claims_nothing(tmp_path, cache):
+def test_simulation_has_no_guarantee(tmp_path, cache):
     result = start(
         tmp_path, cache, "tracking=none", "trainer=dp", "privacy.noise_multiplier=1.1", "privacy.noise_seed=1",
         "trainer.expected_batch_size=64",

@@ -82,7 +82,7 @@ def test_a_comparison_that_diverges_does_not_end_the_run(cache):
 
 
 class InMemory:
-    """Tracking that writes nothing: a dozen pictures take as long as the training."""
+    """Tracking that writes nothing: a dozen figures take as long as the training."""
 
     def __init__(self):
         self.tracker = MemoryTracker()

@@ -45,7 +45,7 @@ def test_a_run_leaves_its_clients_its_curves_and_a_model_that_works_without_tff(
     assert result.privacy is None
 
 
-def test_a_promise_to_patients_is_priced_by_their_number(run_in, tmp_path):
+def test_patient_level_epsilon_depends_on_their_number(run_in, tmp_path):
     _, written, _ = run_in(
         *APART,
         "privacy=patient",
@@ -75,9 +75,7 @@ def test_a_promise_to_patients_is_priced_by_their_number(run_in, tmp_path):
     assert noised == pytest.approx([4 * 0.5] * 2, rel=0.1)
 
 
-def test_a_round_with_other_noise_than_planned_ends_the_run_without_a_claim(
-    run_in, monkeypatch, tmp_path
-):
+def test_round_with_unplanned_noise_ends_without_guarantee(run_in, monkeypatch, tmp_path):
     from ecgexp.privacy.noise import NoiseSource
 
     normal = NoiseSource.normal

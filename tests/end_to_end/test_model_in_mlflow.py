@@ -42,7 +42,7 @@ def classifier(*, beside):
 
 
 @pytest.mark.parametrize(
-    "beside", [False, True], ids=["windows alone", "with RR features and usual beats"]
+    "beside", [False, True], ids=["windows alone", "with RR features and templates"]
 )
 def test_a_fresh_process_scores_raw_windows_with_equal_probabilities(
     mlflow_store, tmp_path, beside

@@ -1,4 +1,4 @@
-"""`ecgexp-predict`: a record is told the same as the run's own test beats were, and nothing else is touched."""
+"""`ecgexp-predict` predicts a record as the run predicted its test beats, and changes nothing else."""
 
 import json
 import os
@@ -18,13 +18,13 @@ SMALL = [
     "dataset.num_patients=6", "dataset.minutes=0.8", "trainer.epochs=1", "model.filters=[8,8]", "model.kernel_sizes=[5,3]",
     "model.dense_units=8", "num_resamples=0",
 ]  # fmt: skip
-OTHER_PREPARATION = [
+OTHER_PREPROCESSING = [
     "dataset.baseline=bandpass", "dataset.bandpass_hz=[1,30]", "dataset.relocate_ms=20", "dataset.fs_hz=250",
     "dataset.window_ms=[200,300]", "dataset.leads=[V1,MLII]", "dataset.missing_lead=first",
 ]  # fmt: skip
 
 
-def told(capsys, *arguments, code=0):
+def run_predict(capsys, *arguments, code=0):
     try:
         found = predict.main([str(argument) for argument in arguments])
     except SystemExit as end:
@@ -36,7 +36,7 @@ def told(capsys, *arguments, code=0):
 
 def refused(capsys, *arguments, code):
     """The one line that is said instead."""
-    said = told(capsys, *arguments, code=code)
+    said = run_predict(capsys, *arguments, code=code)
     assert said.out == ""
     assert said.err.startswith("ecgexp-predict: ")
     assert said.err.count("\n") == 1
@@ -99,7 +99,7 @@ def annotate_test_records(folder, records, output, capsys):
     """Every record with test beats; the run's accuracy must be the agreement that is shown."""
     names = sorted(set(pd.read_parquet(folder / "predictions/test.parquet")["record"]))
     before = contents(records)
-    said = told(capsys, folder, *(records / name for name in names), "--output", output)
+    said = run_predict(capsys, folder, *(records / name for name in names), "--output", output)
     assert contents(records) == before
     assert sorted(os.listdir(output)) == sorted(
         f"{name}{end}" for name in names for end in (".csv", ".ecgexp")
@@ -109,7 +109,7 @@ def annotate_test_records(folder, records, output, capsys):
 
 
 @pytest.mark.slow
-def test_a_record_is_told_what_the_run_said_of_its_own_test_beats(tracked, capsys, tmp_path):
+def test_record_is_predicted_as_the_run_did_its_test_beats(tracked, capsys, tmp_path):
     folder, records, _ = tracked
     said, accuracy = annotate_test_records(folder, records, tmp_path / "out", capsys)
     assert f"accuracy {accuracy:.3f}" in said.out
@@ -118,9 +118,9 @@ def test_a_record_is_told_what_the_run_said_of_its_own_test_beats(tracked, capsy
 
 
 @pytest.mark.slow
-def test_so_it_is_when_nothing_of_the_preparation_is_the_default(train, capsys, tmp_path):
+def test_record_is_predicted_with_other_preprocessing(train, capsys, tmp_path):
     folder, records = train(
-        *SMALL, "tracking=none", "features=signal", "grouping=nlrvpa6", *OTHER_PREPARATION
+        *SMALL, "tracking=none", "features=signal", "grouping=nlrvpa6", *OTHER_PREPROCESSING
     )
     annotate_test_records(folder, records, tmp_path / "out", capsys)
     assert json.loads((folder / "model" / "model.json").read_text())["window"] == 125
@@ -137,7 +137,7 @@ def test_so_it_is_for_a_model_that_compares_each_beat_with_its_record(train, cap
 @pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.parametrize("features", ["signal", "signal_rr"])
-def test_a_record_of_mit_bih_is_told_the_same_and_read_back_by_wfdb(
+def test_record_of_mit_bih_is_predicted_and_read_by_wfdb(
     train, real_root, capsys, tmp_path, features
 ):
     import wfdb
@@ -147,7 +147,7 @@ def test_a_record_of_mit_bih_is_told_the_same_and_read_back_by_wfdb(
         "split=intra_patient", "grouping.empty_class=drop", f"features={features}",
     )  # fmt: skip
     place = real_root / "mitdb/1.0.0"
-    said = told(
+    said = run_predict(
         capsys,
         folder,
         place / "100",
@@ -176,8 +176,8 @@ def test_a_record_of_mit_bih_is_told_the_same_and_read_back_by_wfdb(
 def test_a_run_in_mlflow_is_found_by_its_id(tracked, capsys, tmp_path):
     folder, records, store = tracked
     run_id = json.loads((folder / "run.json").read_text())["run_id"]
-    told(capsys, run_id, "--store", store, records / "s001", "--output", tmp_path / "by_id")
-    told(capsys, folder, records / "s001", "--output", tmp_path / "by_folder")
+    run_predict(capsys, run_id, "--store", store, records / "s001", "--output", tmp_path / "by_id")
+    run_predict(capsys, folder, records / "s001", "--output", tmp_path / "by_folder")
     assert contents(tmp_path / "by_id") == contents(tmp_path / "by_folder")
 
 
@@ -188,9 +188,9 @@ def test_beats_are_searched_for_where_none_are_annotated(tracked, capsys, tmp_pa
     bare.mkdir()
     for suffix in ("hea", "dat"):
         shutil.copy(records / f"s001.{suffix}", bare)
-    said = told(capsys, folder, bare / "s001", "--output", tmp_path / "alone")
+    said = run_predict(capsys, folder, bare / "s001", "--output", tmp_path / "alone")
     assert "agreement with" not in said.out
-    searched = told(
+    searched = run_predict(
         capsys, folder, records / "s001", "--beats", "detector", "--output", tmp_path / "compared"
     )
     assert "detector against the reference" in searched.out
@@ -265,17 +265,17 @@ def test_by_default_files_go_to_predictions_here_and_are_not_replaced(
     made, records, capsys, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    told(capsys, made, records / "s001")
+    run_predict(capsys, made, records / "s001")
     first = contents(tmp_path)
     assert sorted(map(str, first)) == ["predictions/s001.csv", "predictions/s001.ecgexp"]
     assert "type --overwrite" in refused(capsys, made, records / "s001", code=2)
     assert contents(tmp_path) == first
-    told(capsys, made, records / "s001", "--overwrite")
+    run_predict(capsys, made, records / "s001", "--overwrite")
     assert contents(tmp_path) == first
 
 
 def test_a_model_of_real_data_is_not_called_synthetic(made, records, capsys, tmp_path):
-    said = told(capsys, made, records / "s001", "--output", tmp_path / "out")
+    said = run_predict(capsys, made, records / "s001", "--output", tmp_path / "out")
     assert "SYNTHETIC" not in said.err
     assert "trained on mitdb 1.0.0" in said.out
 
@@ -304,15 +304,13 @@ def test_a_run_without_a_model_says_which_run_to_give(spoiled, records, capsys, 
 
 
 @pytest.mark.parametrize("name", ["dataset.baseline", "dataset.relocate_ms", "grouping.classes.V"])
-def test_a_run_that_does_not_say_how_beats_were_prepared_is_refused(
-    spoiled, records, capsys, tmp_path, name
-):
+def test_run_without_its_preprocessing_is_refused(spoiled, records, capsys, tmp_path, name):
     folder = spoiled(params=lambda kept: {key: value for key, value in kept.items() if key != name})
     line = refused(capsys, folder, records / "s001", "--output", tmp_path / "out", code=2)
     assert f"run made keeps no parameter {name}" in line
 
 
-def test_a_preparation_of_another_version_is_refused(spoiled, records, capsys, tmp_path):
+def test_preprocessing_of_another_version_is_refused(spoiled, records, capsys, tmp_path):
     folder = spoiled(params=lambda kept: kept | {"dataset.baseline": "wavelet"})
     line = refused(capsys, folder, records / "s001", "--output", tmp_path / "out", code=2)
     assert "in a way this version does not know: dataset.baseline='wavelet' is not usable" in line

@@ -1,6 +1,6 @@
 """Two training sets that differ in one unit, and weights that do not: whatever else is published must not differ by a byte.
 
-The trainer is replaced by one that charges the ledger and yields constant weights, while what it measures depends on every
+The trainer is replaced by one that records in the ledger and yields constant weights, while what it measures depends on every
 training beat. So each published byte that differs tells of training beats beside the weights.
 """
 

@@ -83,20 +83,20 @@ def test_every_file_of_a_private_run_is_listed(made):
 
 def test_every_metric_tag_parameter_and_key_is_listed(made):
     _, folder, _ = made
-    told = read(folder, "run.json")
+    stored = read(folder, "run.json")
     content = {
         name for name, value in read(folder, "model/model.json").items() if value is not None
     }
     assert read(folder, "model/model.json")["classes_without_training_beats"] is None
     for kind, names in (
-        ("metric", metric_names(folder / "metrics.jsonl")), ("tag", told["tags"]), ("parameter", told["params"]),
-        ("file", told["artifacts"]), ("model content", content),
+        ("metric", metric_names(folder / "metrics.jsonl")), ("tag", stored["tags"]), ("parameter", stored["params"]),
+        ("file", stored["artifacts"]), ("model content", content),
     ):  # fmt: skip
         assert len(names) > 3
         assert [name for name in names if not outputs.is_published(kind, name)] == [], kind
     assert outputs.divide(read(folder, "result.json"))[1] == {}
     assert outputs.divide(read(folder, "data.json"), under="data/")[1] == {}
-    assert all("train" not in dataset["counts"] for dataset in told["datasets"])
+    assert all("train" not in dataset["counts"] for dataset in stored["datasets"])
 
 
 def test_what_is_withheld_is_in_private_for_its_owner(made):

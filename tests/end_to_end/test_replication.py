@@ -1,4 +1,4 @@
-"""Each protocol as it was, and one with noise and a fault, on virtual patients: marked everywhere, promising nothing."""
+"""Each replicated protocol, and one with noise and an error, on virtual patients: marked, without guarantee."""
 
 import json
 import math
@@ -14,11 +14,11 @@ pytestmark = [
 ]
 
 DATA = ["dataset=synthetic", "dataset.num_patients=12", "dataset.minutes=0.8"]
-PICTURES = ["model.filters=[4,4]", "model.dense_units=4", "features.size=16"]
+IMAGES = ["model.filters=[4,4]", "model.dense_units=4", "features.size=16"]
 CASES = {
-    "central": ["experiment=replication/central", *PICTURES, "augmentation.steps.0.crop_size=12", "trainer.epochs=1"],
+    "central": ["experiment=replication/central", *IMAGES, "augmentation.steps.0.crop_size=12", "trainer.epochs=1"],
     "dp": ["experiment=replication/dp", "model.filters=[4,4]", "model.kernel_sizes=[5,3]", "trainer.epochs=1"],
-    "federated": ["experiment=replication/federated", *PICTURES, "~dataset.records", "trainer.num_rounds=2"],
+    "federated": ["experiment=replication/federated", *IMAGES, "~dataset.records", "trainer.num_rounds=2"],
     "noisy": [
         "experiment=replication/dp", "model.filters=[4,4]", "model.kernel_sizes=[5,3]", "trainer.epochs=1",
         "protocol_errors.noise_never_runs=false", "protocol_errors.batch_norm_under_dp=false",
@@ -38,11 +38,11 @@ def finished(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_run_with_faults_says_so_and_promises_nothing(finished, name):
+def test_run_with_protocol_errors_has_no_guarantee(finished, name):
     result, folder, experiment = finished[name]
-    told = json.loads((folder / "result.json").read_text())
-    assert told["marks"]["protocol_errors"]["on"] == list(experiment.protocol_errors.names)
-    assert told["privacy"] is None
+    stored = json.loads((folder / "result.json").read_text())
+    assert stored["marks"]["protocol_errors"]["on"] == list(experiment.protocol_errors.names)
+    assert stored["privacy"] is None
     assert json.loads((folder / "run.json").read_text())["tags"]["protocol_errors"] == ", ".join(
         experiment.protocol_errors.names
     )
@@ -53,17 +53,17 @@ def test_a_run_with_faults_says_so_and_promises_nothing(finished, name):
     assert 0 <= result.metrics["test/accuracy"] <= 1
 
 
-def test_what_was_printed_is_told_beside_what_ran(finished):
-    told = json.loads((finished["dp"][1] / "result.json").read_text())
-    assert told["marks"]["protocol_errors"]["epsilon_that_ran"] == "infinite"
+def test_printed_epsilon_is_reported_beside_the_one_that_ran(finished):
+    stored = json.loads((finished["dp"][1] / "result.json").read_text())
+    assert stored["marks"]["protocol_errors"]["epsilon_that_ran"] == "infinite"
     assert (
-        told["metrics"]["replication/epsilon_as_printed"]
-        < told["metrics"]["replication/epsilon_had_it_run"]
+        stored["metrics"]["replication/epsilon_as_printed"]
+        < stored["metrics"]["replication/epsilon_had_it_run"]
     )
-    assert "replication/epsilon_that_ran" not in told["metrics"]
+    assert "replication/epsilon_that_ran" not in stored["metrics"]
 
 
-def test_noise_that_ran_under_a_fault_has_a_price_and_no_claim(finished):
+def test_noise_with_a_protocol_error_has_epsilon_no_guarantee(finished):
     result = finished["noisy"][0]
     assert math.isfinite(result.metrics["replication/epsilon_that_ran"])
     assert (

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# Started with -S, Python reads no .pth file, so that the checkout of an editable installation is out of reach.
+# Started with -S, Python reads no .pth file, so that the checkout of an editable installation is not imported.
 COMMAND = """
 import sys
 from importlib.metadata import distribution

@@ -14,7 +14,7 @@ from pathlib import Path
 import cache_writer
 import numpy as np
 import pytest
-from cache_writer import key_of, prepared_of
+from cache_writer import beats_of, key_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,16 +23,16 @@ from ecgexp.storage.atomic import claimed_file
 
 
 def load(folder, number, **how):
-    """What the cache answers, and whether it had to be prepared."""
+    """What the cache answers, and whether the beats were computed."""
     calls = []
     cached = load_or_preprocess(
-        Path(folder), key_of(number), lambda: calls.append(1) or prepared_of(number, **how)
+        Path(folder), key_of(number), lambda: calls.append(1) or beats_of(number, **how)
     )
     return cached, bool(calls)
 
 
 def assert_right(cached, number, **how):
-    expected = prepared_of(number, **how)
+    expected = beats_of(number, **how)
     assert cached.warnings == expected.warnings
     for field in fields(expected.beats):
         one, other = getattr(cached.beats, field.name), getattr(expected.beats, field.name)
@@ -63,13 +63,13 @@ def test_killed_at_random_instants(tmp_path):
     for _ in range(10):
         command = [sys.executable, cache_writer.__file__, str(tmp_path), str(number)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
-            told = writer.stdout.readline()
+            output = writer.stdout.readline()
             time.sleep(draw.uniform(0, 0.15))
             writer.send_signal(signal.SIGKILL)
-            told += writer.stdout.read()
+            output += writer.stdout.read()
         assert writer.returncode == -signal.SIGKILL
-        begun = [int(line.split()[1]) for line in told.splitlines() if line.startswith("begin")]
-        kept = [int(line.split()[1]) for line in told.splitlines() if line.startswith("kept")]
+        begun = [int(line.split()[1]) for line in output.splitlines() if line.startswith("begin")]
+        kept = [int(line.split()[1]) for line in output.splitlines() if line.startswith("kept")]
         half_written += len(parts(tmp_path))
         for each in kept:
             cached, anew = load(tmp_path, each)
@@ -87,7 +87,7 @@ def test_killed_at_random_instants(tmp_path):
     assert len(list(tmp_path.glob("beats-*.json"))) == number + 1
 
 
-def test_dead_before_the_rename_is_prepared_again(tmp_path):
+def test_dead_before_the_rename_is_computed_again(tmp_path):
     script = (
         "import os, signal, cache_writer\n"
         "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -200,7 +200,7 @@ def test_folder_that_cannot_be_made(open_folder, not_root, caplog):
     assert caplog.text.count("could not be kept") == 2
 
 
-def test_file_of_somebody_else_is_prepared_again(open_folder, not_root, caplog):
+def test_file_of_somebody_else_is_computed_again(open_folder, not_root, caplog):
     load(open_folder, 1, rows=3)
     index_of(open_folder).chmod(0)
     cached, anew = load(open_folder, 1, rows=3)
@@ -228,7 +228,7 @@ def file_of(folder, which):
     return index_of(folder) if which == "index" else sorted((folder / "arrays").iterdir())[which]
 
 
-def assert_prepared_again_with_a_warning(folder, caplog):
+def assert_computed_again_with_a_warning(folder, caplog):
     cached, anew = load(folder, 1, rows=3)
     assert anew
     assert_right(cached, 1, rows=3)
@@ -246,7 +246,7 @@ def test_truncated_file(tmp_path, caplog, share, which):
     path = file_of(tmp_path, which)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
-    assert_prepared_again_with_a_warning(tmp_path, caplog)
+    assert_computed_again_with_a_warning(tmp_path, caplog)
 
 
 @pytest.mark.parametrize(
@@ -270,19 +270,19 @@ def test_changed_byte(tmp_path, caplog, old, new):
         path for path in sorted(tmp_path.rglob("*")) if path.is_file() and old in path.read_bytes()
     )
     path.write_bytes(path.read_bytes().replace(old, new, 1))
-    assert_prepared_again_with_a_warning(tmp_path, caplog)
+    assert_computed_again_with_a_warning(tmp_path, caplog)
 
 
-def test_cache_array_that_is_missing_is_prepared_again(tmp_path, caplog):
+def test_cache_array_that_is_missing_is_computed_again(tmp_path, caplog):
     load(tmp_path, 1, rows=3)
     file_of(tmp_path, 3).unlink()
-    assert_prepared_again_with_a_warning(tmp_path, caplog)
+    assert_computed_again_with_a_warning(tmp_path, caplog)
 
 
 def test_cache_index_of_another_key_is_not_taken(tmp_path, caplog):
     load(tmp_path, 2, rows=3)
     index_of(tmp_path).rename(tmp_path / f"beats-{key_of(1)[:32]}.json")
-    assert_prepared_again_with_a_warning(tmp_path, caplog)
+    assert_computed_again_with_a_warning(tmp_path, caplog)
     assert "another key" in caplog.text
 
 
@@ -292,7 +292,7 @@ def test_cache_index_of_another_key_is_not_taken(tmp_path, caplog):
 def test_cache_index_that_is_no_index(tmp_path, caplog, content):
     load(tmp_path, 1, rows=3)
     index_of(tmp_path).write_bytes(content)
-    assert_prepared_again_with_a_warning(tmp_path, caplog)
+    assert_computed_again_with_a_warning(tmp_path, caplog)
 
 
 def test_cache_arrays_are_mapped_and_read_only(tmp_path):
@@ -324,7 +324,7 @@ def test_cache_mapped_arrays_outlive_their_replacement(tmp_path):
     ),
 )
 def test_whatever_byte_is_changed_the_beats_are_right(which, flips):
-    """Blanks of an index mean nothing for the content; all else leads to preparing again."""
+    """Blanks of an index mean nothing for the content; all else leads to preprocessing again."""
     with tempfile.TemporaryDirectory() as place:
         load(place, 1, rows=3)
         path = file_of(Path(place), which)

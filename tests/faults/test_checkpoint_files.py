@@ -295,12 +295,12 @@ def test_checkpoint_of_an_earlier_version_is_named(tmp_path, others):
 
 def tensors_of(arrays, about=ABOUT, text=(), data=b"", metadata=None):
     """A safetensors file of entries as they are given, which the library itself would not write."""
-    told = (
+    metadata = (
         metadata
         if metadata is not None
         else {"ecgexp": json.dumps({"meta": about, "text": list(text)})}
     )
-    header = json.dumps({"__metadata__": told, **arrays}).encode()
+    header = json.dumps({"__metadata__": metadata, **arrays}).encode()
     return len(header).to_bytes(8, "little") + header + data
 
 
@@ -544,9 +544,9 @@ def write_until(folder, first, *death):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def last(told, what):
+def last(output, what):
     return max(
-        (int(line.split()[1]) for line in told.splitlines() if line.startswith(what)), default=0
+        (int(line.split()[1]) for line in output.splitlines() if line.startswith(what)), default=0
     )
 
 
@@ -561,12 +561,12 @@ def test_killed_at_twenty_instants(tmp_path):
     step, half_written = 0, 0
     for _ in range(20):
         with write_until(tmp_path, step + 1) as writer:
-            told = writer.stdout.readline()
+            output = writer.stdout.readline()
             time.sleep(draw.uniform(0, 0.1))
             writer.send_signal(signal.SIGKILL)
-            told += writer.stdout.read()
+            output += writer.stdout.read()
         assert writer.returncode == -signal.SIGKILL
-        begun, saved = last(told, "begin"), last(told, "saved")
+        begun, saved = last(output, "begin"), last(output, "saved")
         half_written += len(parts(tmp_path))
         newest = store.newest()
         if newest is None:
@@ -600,9 +600,9 @@ def test_killed_just_before_a_system_call(tmp_path, call, number):
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     with write_until(folder, 1, call, number) as writer:
-        told = writer.stdout.read()
+        output = writer.stdout.read()
     assert writer.returncode == -signal.SIGKILL
-    begun, saved = last(told, "begin"), last(told, "saved")
+    begun, saved = last(output, "begin"), last(output, "saved")
     newest = Checkpoints(folder).newest()
     if newest is not None:
         assert_whole(newest)

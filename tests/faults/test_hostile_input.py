@@ -1,4 +1,4 @@
-"""Names and files from strangers reach nothing outside the data folder, and run nothing."""
+"""Untrusted names and files reach nothing outside the data folder, and run nothing."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Prepares beats into a cache until it is killed: `cache_writer.py FOLDER FIRST`; says `begin NUMBER` and `kept NUMBER`."""
+"""Write beats into a cache until killed: `cache_writer.py FOLDER FIRST`; says `begin NUMBER` and `kept NUMBER`."""
 
 import os
 import sys
@@ -15,8 +15,8 @@ def key_of(number):
     return f"{number:064x}"[::-1]
 
 
-def prepared_of(number, rows=5000):
-    """Beats whose every part tells the number: 2 MB unless told otherwise."""
+def beats_of(number, rows=5000):
+    """Beats whose every part holds the number; 2 MB by default."""
     names = np.full(rows, f"r{number}")
     beats = BeatSet(
         signals_mv=np.full((rows, 90, 1), number, np.float32), rr=np.full((rows, 4), number, np.float32),
@@ -28,9 +28,9 @@ def prepared_of(number, rows=5000):
 
 def main(folder, first):
     for number in count(int(first)):
-        prepared = prepared_of(number)
+        beats = beats_of(number)
         os.write(1, f"begin {number}\n".encode())
-        load_or_preprocess(Path(folder), key_of(number), lambda prepared=prepared: prepared)
+        load_or_preprocess(Path(folder), key_of(number), lambda beats=beats: beats)
         os.write(1, f"kept {number}\n".encode())
 
 

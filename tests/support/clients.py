@@ -1,4 +1,4 @@
-"""A toy problem dealt to a few clients, and federated training of it in one line."""
+"""A toy problem divided among a few clients, and federated training of it in one line."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ def build(model=PLAIN):
 
 
 def client_data(sizes=SIZES):
-    """The first rows of the toy data, dealt in order; each client is one patient."""
+    """The first rows of the toy data, divided in order; each client is one patient."""
     data = toy_data()
     ends = np.cumsum(list(sizes.values()))
     clients = {

@@ -58,8 +58,13 @@ def finished(
         tracker.log_text(f"{privacy['statement']}\n", "privacy_statement.txt")
         tracker.log_dict(privacy, "privacy.json")
         if privacy["guarantee"]:
-            price = {"privacy/epsilon": privacy["epsilon"], "privacy/delta": privacy["delta"]}
-            metrics = metrics | {key: value for key, value in price.items() if value is not None}
+            privacy_metrics = {
+                "privacy/epsilon": privacy["epsilon"],
+                "privacy/delta": privacy["delta"],
+            }
+            metrics = metrics | {
+                key: value for key, value in privacy_metrics.items() if value is not None
+            }
     tracker.log_metrics({"curve/train/loss": 43.21, "curve/train/accuracy": 97.531}, step=1)
     tracker.log_metrics(metrics)
     if confusion is not None:
@@ -139,7 +144,7 @@ def _predictions(tracker: JsonlTracker, confusion: np.ndarray, classes: tuple[st
 
 def pointer(**values):
     """What `sweep.json` of an invocation holds."""
-    usual = {
+    defaults = {
         "home": "nowhere",
         "typed": [],
         "planned": None,
@@ -147,4 +152,4 @@ def pointer(**values):
         "settings": {},
         "private_dir": None,
     }
-    return usual | values
+    return defaults | values

@@ -54,7 +54,7 @@ class Training:
       progress: every `EpochResult` that was yielded.
       history: (d,) weights after each of them; a bias comes last.
       weights: those at the end.
-      ledger: the bill.
+      ledger: the recorded events.
     """
 
     def __init__(

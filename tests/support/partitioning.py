@@ -1,4 +1,4 @@
-"""Beats without signal, splits of them, and what a deal comes to."""
+"""Beats without signal, splits of them, and the counts of a partition."""
 
 import numpy as np
 

@@ -108,13 +108,13 @@ def units_are_drawn_at_the_planned_rate() -> Finding:
 
 
 def an_empty_draw_is_a_noisy_step() -> Finding:
-    """One unit at q = 1/50, so that most of 50 steps are empty: the noise of all 50 is there, and all are charged."""
+    """One unit at q = 1/50, so that most of 50 steps are empty: the noise of all 50 is there, and all are recorded."""
     rows = np.vstack([canaries(1, 4000), np.zeros((49, 4000), np.float32)])
     run = train_linear(rows, noise=NOISE, clip=CLIP, expected_batch_size=1)
     unused, std = run.weights[1:], NOISE * CLIP * np.sqrt(50)
     off = _off("the noise of 50 steps", unused.std(), std, std / np.sqrt(2 * len(unused)))
     return off or (
-        None if run.ledger.steps == 50 else f"{run.ledger.steps} of 50 steps were charged"
+        None if run.ledger.steps == 50 else f"{run.ledger.steps} of 50 steps were recorded"
     )
 
 

@@ -1,4 +1,4 @@
-"""Helpers: one virtual heart as two recorders saw it, in files such as mitdb and svdb have; and beats of two databases."""
+"""Helpers: one virtual patient recorded by two recorders, in files such as mitdb and svdb have; and beats of two databases."""
 
 from dataclasses import dataclass
 from unittest import mock
@@ -14,7 +14,7 @@ from ecgexp.data.synthetic.shapes import LEADS
 from ecgexp.seeding import Seeds
 
 FINE_HZ = 5760  # 16 times 360, 45 times 128
-HEARTS = range(6)
+PATIENTS = range(6)
 MITDB_NAMES = ("100", "101", "103", "105", "106", "108")
 SVDB_NAMES = ("800", "801", "802", "803", "804", "805")
 _NAMES = {360: ("MLII", "V1"), 128: ("ECG1", "ECG2")}
@@ -27,7 +27,7 @@ _HIGHEST_MV = 2.4  # 10 bits at 200 units a millivolt reach 2.56
 
 @dataclass(frozen=True, kw_only=True)
 class Heartbeats:
-    """What a heart did, much finer than anybody recorded it.
+    """The signal of a patient at a much finer rate than any recording.
 
     Attributes:
       r_s: (num_beats,) seconds from the start.
@@ -41,7 +41,7 @@ class Heartbeats:
 
 
 def draw_heartbeats(index, *, seconds=30, seed=3):
-    """The heart of virtual patient `index`, without noise."""
+    """The signal of virtual patient `index`, without noise."""
     seeds = Seeds(seed)
     patient, rng = draw_patient(index, seeds), seeds.generator(f"cross/{index}")
     rhythm = draw_rhythm(patient, duration_s=seconds, rng=rng)

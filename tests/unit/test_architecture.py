@@ -122,7 +122,7 @@ def test_import_against_the_order_is_noticed(tmp_path):
     assert against_order("ecgexp.data.beats", imports(bad)) == {"ecgexp.experiment.run"}
 
 
-# What opens a file as text in the encoding of the locale, unless it is told another one.
+# What opens a file as text in the encoding of the locale, unless another one is given.
 _OPENERS = ("open", "read_text", "write_text", "FileHandler")
 
 

@@ -71,8 +71,8 @@ def test_a_note_may_look_like_words_of_every_kind(read):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([word(N, 1), END, word(V, 1), END], "goes on after WFDB's end mark"),
-        ([word(N, 1), *aux("ab"), 0, word(V, 1), END], "goes on after"),
+        ([word(N, 1), END, word(V, 1), END], "continues after WFDB's end mark"),
+        ([word(N, 1), *aux("ab"), 0, word(V, 1), END], "continues after"),
         ([word(15, 1), END], "word 0 has the code 15"),
         ([word(N, 1), word(17, 1), END], "word 1 has the code 17"),
         ([word(0, 1), END], "word 0 has the code 0"),

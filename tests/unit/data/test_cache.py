@@ -1,4 +1,4 @@
-"""The cache answers with what was prepared, never with anything else, and never stands in the way."""
+"""The cache returns what was preprocessed and nothing else; a damaged entry is computed again."""
 
 import os
 import threading
@@ -252,13 +252,13 @@ def test_resampled_record_keeps_its_published_samples(tiny):
 
 
 def test_progress_is_reported(tiny):
-    told = []
+    calls = []
     settings = Preprocessing(window_ms=(100, 100))
     preprocess_records(
         settings,
         database=TINY,
         folder=tiny,
         records=("a",),
-        on_progress=lambda *call: told.append(call),
+        on_progress=lambda *call: calls.append(call),
     )
-    assert told == [(0, 1, "a"), (1, 1, "")]
+    assert calls == [(0, 1, "a"), (1, 1, "")]

@@ -67,7 +67,7 @@ def test_cut_file_never_gets_its_name(published, tmp_path):
     assert not (tmp_path / "tiny/1/.part/a.dat").exists()
 
 
-def test_interrupted_download_goes_on_where_it_stopped(published, tmp_path):
+def test_interrupted_download_resumes_where_it_stopped(published, tmp_path):
     with pytest.raises(
         DataError, match=r"tiny/1/b\.dat could not be fetched \(connection lost\).*repeat"
     ):
@@ -104,16 +104,16 @@ def test_through_wfdb_from_a_real_server(published, tmp_path):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         wfdb.io.download.set_db_index_url(f"http://127.0.0.1:{server.server_port}/")
         try:
-            told = []
+            calls = []
             folder = download(
-                DATABASE, tmp_path / "data", on_progress=lambda *call: told.append(call)
+                DATABASE, tmp_path / "data", on_progress=lambda *call: calls.append(call)
             )
         finally:
             wfdb.io.download.set_db_index_url()
             server.shutdown()
     assert names_in(folder) == WHOLE
-    assert told[0] == (0, 7, "RECORDS")
-    assert told[-1] == (7, 7, "checking")
+    assert calls[0] == (0, 7, "RECORDS")
+    assert calls[-1] == (7, 7, "checking")
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -113,10 +113,10 @@ def test_header_units_in_any_encoding_are_read(read, written, units):
     assert read(SOUND.encode().replace(b"/mV", b"/" + written, 1)).units == [units, "mV"]
 
 
-@pytest.mark.parametrize("claim", [" 1080", " 360 1080"])
-def test_header_without_length_or_frequency_is_read(read, claim):
-    header = read(SOUND.replace(claim, "", 1))
-    assert (header.sig_len, header.fs) == (None, 360 if claim == " 1080" else 250)
+@pytest.mark.parametrize("missing", [" 1080", " 360 1080"])
+def test_header_without_length_or_frequency_is_read(read, missing):
+    header = read(SOUND.replace(missing, "", 1))
+    assert (header.sig_len, header.fs) == (None, 360 if missing == " 1080" else 250)
 
 
 def test_a_comment_may_be_in_any_language(read):

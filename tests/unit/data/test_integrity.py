@@ -51,7 +51,7 @@ def test_flipped_first_sample_is_found(tiny):
         read_record(tiny, "a", TINY)
 
 
-def test_header_that_claims_fewer_samples(tiny):
+def test_header_with_fewer_samples_than_the_signal(tiny):
     edit(tiny / "a.hea", " 1080", " 900")
     assert wfdb.rdrecord(str(tiny / "a")).sig_len == 900
     with pytest.raises(DataError, match=r"a\.dat has 3240 bytes where its header claims 2700"):

@@ -11,7 +11,7 @@ KEY = DigestKey(bytes(32))
 
 
 def recorded(*, database="own 1", seed=0, shift=0, records=("a", "b"), size=60):
-    """Records of hearts that beat irregularly."""
+    """Records of patients with an irregular rhythm."""
     rng = np.random.default_rng(seed)
     places = np.concatenate([shift + np.cumsum(rng.integers(200, 400, size)) for _ in ("a", "b")])
     beats = make_beats(np.repeat(["a", "b"], size), database=database, r_samples=places)

@@ -1,4 +1,4 @@
-"""What each split promises, and the guard that holds it to it."""
+"""The properties of each split, and the check that enforces them."""
 
 from dataclasses import replace
 
@@ -77,7 +77,7 @@ def test_reduced_has_only_records_with_v1():
     assert not {*PACED, "100", "103", "114", "117", "123", "124"} & set(INTER_PATIENT_TWO_LEAD)
 
 
-def test_federated10_splits_within_every_record():
+def test_within_record_splits_within_every_record():
     beats = mitdb_like()
     split = WithinRecord().split(beats, rng())
     check_split(beats, split)

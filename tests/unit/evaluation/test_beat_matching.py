@@ -71,7 +71,7 @@ def test_no_beat_stands_in_two_pairs_and_every_pair_is_near(reference, detected)
     assert not (gaps <= 150).any()  # two that are left over would have been paired
 
 
-def test_wfdb_counts_the_same_at_the_intervals_of_hearts():
+def test_wfdb_counts_the_same_at_physiological_intervals():
     from wfdb.processing import compare_annotations
 
     rng = np.random.default_rng(0)

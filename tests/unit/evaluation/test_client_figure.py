@@ -64,7 +64,7 @@ def test_nothing_is_said_of_new_clients_where_there_are_none():
 
 
 @pytest.mark.parametrize("num_clients", [1, 50, 81, 400])
-def test_any_number_of_clients_makes_a_picture_of_bearable_size(num_clients, tmp_path):
+def test_any_number_of_clients_makes_a_figure_of_bounded_size(num_clients, tmp_path):
     rows = [client(f"c{i:03d}", i / num_clients) for i in range(num_clients)]
     beside = [
         compared(row["client"], local_only_accuracy=0.5, local_only_test_accuracy=0.4)

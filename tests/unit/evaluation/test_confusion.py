@@ -51,13 +51,13 @@ def test_the_scores_of_many_matrices_are_scikit_learns_of_each(predictions):
         groups=groups,
         num_groups=len(names),
     )
-    vectorised = confusion_scores(matrices, predictions.class_names)
+    vectorized = confusion_scores(matrices, predictions.class_names)
     for i, name in enumerate(names):
         own = predictions.patient_ids == name
         one = quick_scores(
             predictions.labels[own], predictions.probabilities[own], predictions.class_names
         )
-        for key, values in vectorised.items():
+        for key, values in vectorized.items():
             assert values[i] == pytest.approx(one.values[key], abs=1e-12, nan_ok=True), key
 
 

@@ -28,11 +28,11 @@ def test_scores_agree_with_scikit_learn(predictions):
         sk.balanced_accuracy_score(labels, predicted)
     )
     assert values["kappa"] == pytest.approx(sk.cohen_kappa_score(labels, predicted))
-    normalised = predictions.probabilities.astype(float)
-    normalised /= normalised.sum(axis=1, keepdims=True)
-    assert values["loss"] == pytest.approx(sk.log_loss(labels, normalised))
+    normalized = predictions.probabilities.astype(float)
+    normalized /= normalized.sum(axis=1, keepdims=True)
+    assert values["loss"] == pytest.approx(sk.log_loss(labels, normalized))
     assert values["auroc_macro"] == pytest.approx(
-        sk.roc_auc_score(labels, normalised, multi_class="ovr"), abs=1e-6
+        sk.roc_auc_score(labels, normalized, multi_class="ovr"), abs=1e-6
     )
     for i, name in enumerate(predictions.class_names):
         assert values[f"sensitivity/{name}"] == pytest.approx(report[name]["recall"])

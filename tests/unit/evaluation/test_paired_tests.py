@@ -34,7 +34,7 @@ def test_the_table_is_counted():
     )
 
 
-def test_few_disagreements_are_judged_by_the_binomial_by_hand():
+def test_few_disagreements_use_the_exact_binomial_test():
     found = mcnemar(*beats(100, 11, 1, 30))
     assert (found.method, found.statistic) == ("exact", None)
     assert found.p_value == pytest.approx(2 * (12 + 1) / 2**12)

@@ -54,7 +54,7 @@ def test_there_is_no_line_where_every_client_was_trained_on():
     assert only.get_ylabel() == "client"
 
 
-def test_cells_are_coloured_on_one_logarithmic_scale_and_none_is_blank():
+def test_cells_are_colored_on_one_logarithmic_scale_and_none_is_blank():
     train, test = panels(partition_figure(COUNTS, NAMES, source="x"))
     (first,), (second,) = train.get_images(), test.get_images()
     assert first.norm is second.norm
@@ -63,7 +63,7 @@ def test_cells_are_coloured_on_one_logarithmic_scale_and_none_is_blank():
 
 
 @pytest.mark.parametrize("num_clients", [1, 2, 50, 81, 400])
-def test_any_number_of_clients_makes_a_picture_of_bearable_size(num_clients, tmp_path):
+def test_any_number_of_clients_makes_a_figure_of_bounded_size(num_clients, tmp_path):
     figure = partition_figure(many(num_clients), NAMES, source="synthetic 1")
     figure.savefig(tmp_path / "partition.png")
     assert matplotlib.image.imread(tmp_path / "partition.png")[..., :3].std() > 0.01
@@ -76,7 +76,7 @@ def test_any_number_of_clients_makes_a_picture_of_bearable_size(num_clients, tmp
     assert figure.get_suptitle().startswith(f"Beats of each class by client, {words}\n")
 
 
-def test_numbers_of_neighbouring_cells_do_not_touch():
+def test_numbers_of_neighboring_cells_do_not_touch():
     wide = {
         "train": {f"client{i:02d}": dict.fromkeys("NLRVPA", 75_052) for i in range(50)},
         "validation": {},

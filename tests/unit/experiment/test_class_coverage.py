@@ -179,9 +179,9 @@ def test_clients_of_one_class_each_are_noted(case):
 
 
 def test_notes_of_private_training_beats_are_withheld():
-    told = {"training": ["no training beat is of class S: the model cannot have learned them"]}
+    notes = {"training": ["no training beat is of class S: the model cannot have learned them"]}
     public = {"test": ["no beat is of class V"], "classes": ["x"]}
-    with_some, with_none = (published({**public, **more}, withholds=True) for more in (told, {}))
+    with_some, with_none = (published({**public, **more}, withholds=True) for more in (notes, {}))
     assert (
         with_some == with_none
     )  # what is published does not tell whether there was something to withhold
@@ -189,7 +189,7 @@ def test_notes_of_private_training_beats_are_withheld():
     assert "private/values.json" in with_some["private"][0]
 
 
-def test_notes_without_a_guarantee_are_all_told():
+def test_notes_without_a_guarantee_are_all_reported():
     notes = {"test": ["x"], "training": ["y", "z"]}
     assert published(notes, withholds=False) == notes
     assert lines(notes) == ["test: x", "training: y", "training: z"]

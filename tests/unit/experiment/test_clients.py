@@ -16,7 +16,7 @@ SMALL = ["dataset.num_patients=12", "dataset.minutes=0.8", "trainer=federated"]
 
 
 @pytest.fixture(scope="module")
-def prepared_by(tmp_path_factory):
+def loaded_by(tmp_path_factory):
     cache = f"data.cache_dir={tmp_path_factory.mktemp('cache')}"
 
     def run_data(*overrides):
@@ -33,8 +33,8 @@ def predictions(run_data, split, wrong_patients=()):
     return np.eye(num_classes)[(run_data.data.labels[rows] + wrong) % num_classes]
 
 
-def test_each_client_of_a_split_is_told_of_in_a_table_a_figure_and_metrics(prepared_by):
-    run_data, tracker = prepared_by("split=intra_patient"), MemoryTracker()
+def test_each_client_of_a_split_is_in_table_figure_and_metrics(loaded_by):
+    run_data, tracker = loaded_by("split=intra_patient"), MemoryTracker()
     patients = sorted(run_data.partition.test)
     metrics = clients.log_clients(
         tracker, run_data, "test", predictions(run_data, "test", patients[3:4])
@@ -71,20 +71,20 @@ def test_each_client_of_a_split_is_told_of_in_a_table_a_figure_and_metrics(prepa
     )
 
 
-def test_patients_of_another_split_are_new_clients(prepared_by):
-    run_data, tracker = prepared_by("split=inter_patient"), MemoryTracker()
+def test_patients_of_another_split_are_new_clients(loaded_by):
+    run_data, tracker = loaded_by("split=inter_patient"), MemoryTracker()
     clients.log_clients(tracker, run_data, "test", predictions(run_data, "test"))
     assert not tracker.artifacts["tables/test_per_client.csv"]["in_training"].any()
 
 
-def test_a_pooled_run_tells_of_no_clients(prepared_by):
-    run_data, tracker = prepared_by("trainer=centralized"), MemoryTracker()
+def test_pooled_run_reports_no_clients(loaded_by):
+    run_data, tracker = loaded_by("trainer=centralized"), MemoryTracker()
     assert clients.log_clients(tracker, run_data, "test", predictions(run_data, "test")) == {}
     assert not tracker.artifacts
 
 
-def test_a_comparison_is_left_as_a_table_and_a_figure(prepared_by):
-    run_data, tracker = prepared_by("split=intra_patient"), MemoryTracker()
+def test_a_comparison_is_left_as_a_table_and_a_figure(loaded_by):
+    run_data, tracker = loaded_by("split=intra_patient"), MemoryTracker()
     scores = clients.client_scores(run_data, "test", predictions(run_data, "test"))
     train = {client: len(rows) for client, rows in run_data.partition.train.items()}
     own = {"local_only": dict.fromkeys(train, 0.5)}
@@ -110,22 +110,22 @@ def feasibility_tables(*overrides):
     return console.file.getvalue()
 
 
-def test_before_a_private_training_its_price_and_the_noise_of_others_are_told():
-    told = feasibility_tables(
+def test_feasibility_is_reported_before_private_training():
+    printed = feasibility_tables(
         "trainer.sampling=poisson",
         "privacy.noise_multiplier=1.0",
         "privacy.hypothetical_population=5000",
     )
-    assert "ε at this noise: noise multiplier 1, 20 rounds" in told
-    assert "Noise needed: 5 of 22 patients" in told
-    assert "not a guarantee" in told
-    assert "5 000" in told
-    assert "10 000" not in told
+    assert "ε at this noise: noise multiplier 1, 20 rounds" in printed
+    assert "Noise needed: 5 of 22 patients" in printed
+    assert "not a guarantee" in printed
+    assert "5 000" in printed
+    assert "10 000" not in printed
 
 
-def test_cohorts_of_constant_size_are_told_their_price_alone():
+def test_cohorts_of_constant_size_get_their_epsilon_only():
     fixed = ["trainer.sampling=fixed", "privacy.sampling=fixed", "privacy.accountant=rdp"]
-    told = " ".join(feasibility_tables(*fixed, "privacy.noise_multiplier=6.0").split())
-    assert "20 rounds at noise multiplier 6 will cost each patient of 22 ε = " in told
-    assert "(δ 0.0001, RDP)" in told
-    assert "ecgexp-plan --sampling fixed" in told
+    printed = " ".join(feasibility_tables(*fixed, "privacy.noise_multiplier=6.0").split())
+    assert "20 rounds at noise multiplier 6 will cost each patient of 22 ε = " in printed
+    assert "(δ 0.0001, RDP)" in printed
+    assert "ecgexp-plan --sampling fixed" in printed

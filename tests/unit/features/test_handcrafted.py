@@ -17,7 +17,7 @@ from ecgexp.features.inputs import TEMPLATE
 from ecgexp.settings.declaration import ConfigError
 
 FS_HZ, BEFORE, AFTER = 200.0, 60, 80
-DESCRIPTORS = HandcraftedFeatures(fs_hz=FS_HZ, window_ms=(300.0, 400.0))
+HANDCRAFTED = HandcraftedFeatures(fs_hz=FS_HZ, window_ms=(300.0, 400.0))
 
 
 def rhythm(periods_s):
@@ -29,13 +29,13 @@ def rhythm(periods_s):
 def waves(*, qrs=1.0, t=0.3, p=0.2, leads=2):
     """(window, leads) millivolts: three bumps where a beat has its waves."""
     at_ms = (np.arange(-BEFORE, AFTER) * 1000 / FS_HZ)[:, None]
-    bump = lambda centre, width: np.exp(-0.5 * ((at_ms - centre) / width) ** 2)  # noqa: E731
+    bump = lambda center, width: np.exp(-0.5 * ((at_ms - center) / width) ** 2)  # noqa: E731
     return np.repeat(qrs * bump(0, 12) + t * bump(220, 40) + p * bump(-150, 20), leads, axis=1)
 
 
-def shape(beat, usual):
+def shape(beat, template):
     """{name: value} of one beat."""
-    found = shape_features(beat[None], usual[None], fs_hz=FS_HZ, before=BEFORE)
+    found = shape_features(beat[None], template[None], fs_hz=FS_HZ, before=BEFORE)
     return dict(zip(SHAPE, found[0], strict=True))
 
 
@@ -45,7 +45,7 @@ def test_a_steady_rhythm_is_never_early():
 
 
 @pytest.mark.parametrize("period_s", [0.5, 0.8, 1.3])
-def test_an_early_beat_and_its_pause_are_told_in_proportion_to_the_rhythm(period_s):
+def test_early_beat_and_pause_are_in_proportion_to_the_rhythm(period_s):
     periods = np.full(150, period_s)
     periods[[70, 71]] = 0.9 * period_s, 1.1 * period_s
     early = {
@@ -57,7 +57,7 @@ def test_an_early_beat_and_its_pause_are_told_in_proportion_to_the_rhythm(period
     assert early["early_in_record"] == pytest.approx(np.log(0.9) / 0.05, abs=0.05)
 
 
-def test_a_run_of_early_beats_is_early_in_its_record_though_not_beside_its_neighbours():
+def test_a_run_of_early_beats_is_early_in_its_record_though_not_beside_its_neighbors():
     found = rhythm([1.0] * 80 + [0.9] * 80)
     assert found["early"][-1] == pytest.approx(0, abs=0.01)
     assert found["early_in_record"][-1] == pytest.approx(np.log(0.9 / 0.95) / 0.05, abs=0.01)
@@ -85,14 +85,14 @@ def test_a_pause_and_a_flutter_have_bounds():
 @pytest.mark.parametrize(
     ("other", "changed"), [({"qrs": 1.8}, "qrs"), ({"t": -0.3}, "t_wave"), ({"p": 0.0}, "p_wave")]
 )
-def test_each_wave_is_told_by_its_own_number(other, changed):
-    usual, found = shape(waves(), waves()), shape(waves(**other), waves())
-    assert found[changed] > usual[changed] + 1.5
+def test_each_wave_changes_its_own_feature(other, changed):
+    unchanged, found = shape(waves(), waves()), shape(waves(**other), waves())
+    assert found[changed] > unchanged[changed] + 1.5
     for name in set(SHAPE) - {changed, "size"}:
-        assert found[name] == pytest.approx(usual[name], abs=0.6)
+        assert found[name] == pytest.approx(unchanged[name], abs=0.6)
 
 
-def test_the_usual_beat_is_like_itself_and_of_its_own_size():
+def test_template_is_like_itself_and_of_its_own_size():
     found = shape(waves(), waves())
     assert found["size"] == pytest.approx(0, abs=1e-6)
     for name in SHAPE[:-1]:
@@ -105,9 +105,11 @@ def test_size_grows_with_the_beat():
 
 def test_neither_amplifier_nor_electrode_changes_a_number():
     """Against its own record: an ECG at half the gain, upside down, gives the same numbers."""
-    beat, usual = waves(qrs=1.8, p=0.0), waves()
+    beat, template = waves(qrs=1.8, p=0.0), waves()
     for factor in (0.5, -1.0):
-        assert shape(factor * beat, factor * usual) == pytest.approx(shape(beat, usual), abs=1e-5)
+        assert shape(factor * beat, factor * template) == pytest.approx(
+            shape(beat, template), abs=1e-5
+        )
 
 
 def test_a_lead_off_or_flat_gives_numbers():
@@ -124,27 +126,27 @@ def test_leads_are_averaged_and_any_number_will_do():
 def test_the_input_is_both_beside_each_other():
     rng = np.random.default_rng(0)
     signals, rr = rng.normal(size=(5, BEFORE + AFTER, 2)), rr_features(np.arange(1, 6) * 300, 360.0)
-    found = DESCRIPTORS.transform(signals, rr, np.repeat(waves()[None], 5, axis=0))["descriptors"]
+    found = HANDCRAFTED.transform(signals, rr, np.repeat(waves()[None], 5, axis=0))["descriptors"]
     assert (found.shape, found.dtype) == ((5, 7), np.float32)
-    assert DESCRIPTORS.names() == {"descriptors"}
-    assert DESCRIPTORS.uses_rr
-    assert DESCRIPTORS.uses_template
+    assert HANDCRAFTED.names() == {"descriptors"}
+    assert HANDCRAFTED.uses_rr
+    assert HANDCRAFTED.uses_template
     np.testing.assert_allclose(found[:, :3], rhythm_features(rr), rtol=1e-6)
 
 
 def test_it_says_what_it_needs():
     signals, rr = np.zeros((2, BEFORE + AFTER, 1)), np.full((2, len(RR_FEATURES)), 0.8)
-    for intervals, usual, missing in (
+    for intervals, template, missing in (
         (None, signals, "rr="),
         (rr[:, :4], signals, "rr="),
         (rr, None, "templates_mv"),
     ):
         with pytest.raises(ValueError, match=f"pass {missing}"):
-            DESCRIPTORS.transform(signals, intervals, usual)
+            HANDCRAFTED.transform(signals, intervals, template)
     with pytest.raises(
         ValueError, match=r"are 140 samples, but the windows have 100; do not override them"
     ):
-        DESCRIPTORS.transform(signals[:, :100], rr, signals[:, :100])
+        HANDCRAFTED.transform(signals[:, :100], rr, signals[:, :100])
 
 
 def test_a_window_without_some_wave_is_refused():
@@ -168,11 +170,11 @@ def test_the_dataset_decides_where_the_waves_are():
     )
 
 
-def test_no_promise_to_a_beat_covers_them():
-    assert TEMPLATE in DESCRIPTORS.features_crossing_beats
+def test_no_beat_level_guarantee_covers_them():
+    assert TEMPLATE in HANDCRAFTED.features_crossing_beats
     assert (
         {"rr_previous_s", "rr_next_s", "rr_unsteadiness"}
-        < set(DESCRIPTORS.features_crossing_beats)
+        < set(HANDCRAFTED.features_crossing_beats)
         < {*RR_FEATURES, TEMPLATE}
     )
     with pytest.raises(ConfigError, match=r"privacy\.unit=beat cannot cover"):

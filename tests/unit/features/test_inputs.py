@@ -24,7 +24,7 @@ def test_a_beat_does_not_depend_on_the_others(signals_mv):
     np.testing.assert_array_equal(together[2], alone[0])
 
 
-def test_a_flat_window_is_centred_not_amplified():
+def test_flat_window_is_centered_not_amplified():
     flat = np.full((1, 180, 1), 3.0, np.float32) + np.float32(1e-7)
     assert np.abs(SignalFeatures().transform(flat, None)["signal"]).max() < 1e-3
 
@@ -46,7 +46,7 @@ def test_rr_is_a_second_input_and_says_that_it_crosses_beats(signals_mv):
 
 
 def test_the_rhythm_is_in_proportion_to_the_half_minute():
-    """An early beat and a pause give the same numbers at whatever rate the heart goes."""
+    """An early beat and a pause give the same numbers at any heart rate."""
     rhythm = SignalFeatures(rr="rhythm")
     rows = []
     for period in (0.6, 1.1):
@@ -61,7 +61,7 @@ def test_the_rhythm_is_in_proportion_to_the_half_minute():
     assert rhythm.features_crossing_beats == RR_FEATURES[:19]
 
 
-def test_a_beat_is_seen_beside_its_records_usual_beat(signals_mv):
+def test_beat_is_stacked_with_the_template_of_its_record(signals_mv):
     median = np.repeat(
         np.sin(np.linspace(0, 9, 180, dtype=np.float32))[None, :, None], 6, axis=0
     ) * np.float32([0.4, 2.0])
@@ -80,7 +80,7 @@ def test_a_beat_is_seen_beside_its_records_usual_beat(signals_mv):
         seen.transform(signals_mv, None)
 
 
-def test_what_touches_a_usual_beat_is_bounded():
+def test_features_with_a_template_are_bounded():
     flat = np.zeros((1, 180, 1), np.float32)
     assert (
         np.abs(SignalFeatures(normalize="record").transform(flat + 100, None, flat)["signal"]).max()
@@ -93,7 +93,7 @@ def test_a_difference_needs_a_common_scale():
         build(SignalFeatures, {"difference": True}, path="features")
 
 
-def test_pictures_are_bytes_with_one_channel(signals_mv):
+def test_images_are_bytes_with_one_channel(signals_mv):
     image = ImageFeatures().transform(signals_mv, None)["image"]
     assert image.shape == (6, 64, 64, 1)
     assert image.dtype == np.uint8

@@ -16,21 +16,21 @@ def beats(benchmark_script, num_beats, seed=0):
 
 def difference(benchmark_script, signals_mv, **options):
     plots = np.stack(
-        [benchmark_script.reference_picture(signal, **options) for signal in signals_mv]
+        [benchmark_script.reference_image(signal, **options) for signal in signals_mv]
     ).astype(int)
     return np.abs(render_beats(signals_mv, **options).astype(int) - plots)
 
 
 @pytest.mark.parametrize("scale", ["fixed", "autoscale"])
 @pytest.mark.parametrize("window", [60, 180])  # matplotlib simplifies lines from 128 points on
-def test_pictures_equal_matplotlibs_plot(benchmark_script, scale, window):
+def test_images_equal_the_plot_of_matplotlib(benchmark_script, scale, window):
     signals_mv = beats(benchmark_script, 40)[:, 90 - window // 2 : 90 + window // 2]
     found = difference(benchmark_script, signals_mv, scale=scale)
     assert found.mean() < 0.01
     assert found.max() <= 1
 
 
-def test_pictures_of_other_sizes_and_limits_equal_the_plot_too(benchmark_script):
+def test_images_of_other_sizes_and_limits_equal_the_plot(benchmark_script):
     assert (
         difference(
             benchmark_script, beats(benchmark_script, 10), size=96, limits_mv=(-0.5, 0.7)
@@ -40,7 +40,7 @@ def test_pictures_of_other_sizes_and_limits_equal_the_plot_too(benchmark_script)
 
 
 @pytest.mark.real_data
-def test_pictures_of_real_beats_equal_the_plot(benchmark_script, real_root):
+def test_images_of_real_beats_equal_the_plot(benchmark_script, real_root):
     signals_mv = benchmark_script.mitdb_beats(real_root, 60, np.random.default_rng(0))
     for scale in ("fixed", "autoscale"):
         assert difference(benchmark_script, signals_mv, scale=scale).mean() < 0.01
@@ -95,7 +95,7 @@ def test_a_flat_beat_is_a_line_in_the_middle_under_autoscale():
         assert 29 <= dark.min() <= dark.max() <= 34
 
 
-def test_a_picture_depends_on_its_beat_alone(benchmark_script):
+def test_image_depends_on_its_beat_alone(benchmark_script):
     signals_mv = beats(benchmark_script, 20)
     together = render_beats(signals_mv)
     assert np.array_equal(together, render_beats(signals_mv))
@@ -106,7 +106,7 @@ def test_a_picture_depends_on_its_beat_alone(benchmark_script):
 
 def test_the_users_matplotlib_preferences_do_not_matter(benchmark_script):
     signals_mv = beats(benchmark_script, 5)
-    usual = render_beats(signals_mv)
+    default = render_beats(signals_mv)
     preferences = {
         "lines.linewidth": 5,
         "path.simplify": False,
@@ -115,10 +115,10 @@ def test_the_users_matplotlib_preferences_do_not_matter(benchmark_script):
         "axes.xmargin": 0.3,
     }
     with matplotlib.rc_context(preferences):
-        assert np.array_equal(usual, render_beats(signals_mv))
+        assert np.array_equal(default, render_beats(signals_mv))
 
 
-def test_no_beats_make_no_pictures():
+def test_no_beats_make_no_images():
     assert render_beats(np.zeros((0, 180), np.float32)).shape == (0, 64, 64)
     assert render_beats(np.zeros((0, 180), np.float32), scale="autoscale").shape == (0, 64, 64)
 
@@ -153,6 +153,6 @@ def test_other_shapes_are_refused(shape):
         ({"limits_mv": (0.0, float("inf"))}, "must be two finite numbers"),
     ],
 )
-def test_settings_that_make_no_picture_are_refused(options, message):
+def test_settings_that_make_no_image_are_refused(options, message):
     with pytest.raises(ConfigError, match=message):
         render_beats(np.zeros((1, 180), np.float32), **options)

@@ -16,7 +16,7 @@ from ecgexp.privacy import accounting
 from ecgexp.privacy.calibration import calibrate_noise
 from ecgexp.settings.declaration import ConfigError
 
-PARITY_Q, PARITY_T, PARITY_DELTA = 100 / 52_367, 10_480, 4e-6
+STUDY_Q, STUDY_T, STUDY_DELTA = 100 / 52_367, 10_480, 4e-6
 
 
 def poisson(q, z, steps):
@@ -52,25 +52,23 @@ def test_epsilon_of_poisson_batches_equals_the_published_value(q, noise, steps, 
         (2.4, 0.30, 0.34, 0.31, 9.6),
     ],
 )
-def test_epsilon_of_the_parity_settings(noise, printed, rdp, pld, unamplified):
+def test_epsilon_of_the_replicated_settings(noise, printed, rdp, pld, unamplified):
     as_printed = poisson(100 / 66_288, noise, 20 * 663)
-    event = poisson(PARITY_Q, noise, PARITY_T)
+    event = poisson(STUDY_Q, noise, STUDY_T)
     shuffled = accounting.repeated(accounting.gaussian(noise), 20)
-    assert accounting.epsilon(as_printed, PARITY_DELTA, "rdp") == pytest.approx(
+    assert accounting.epsilon(as_printed, STUDY_DELTA, "rdp") == pytest.approx(
         printed, rel=0.025
     )  # of older orders
-    assert accounting.epsilon(event, PARITY_DELTA, "rdp") == pytest.approx(rdp, abs=0.0051)
-    assert accounting.epsilon(event, PARITY_DELTA, "pld") == pytest.approx(pld, abs=0.0055)
-    assert accounting.epsilon(shuffled, PARITY_DELTA, "pld") == pytest.approx(
-        unamplified, abs=0.055
-    )
+    assert accounting.epsilon(event, STUDY_DELTA, "rdp") == pytest.approx(rdp, abs=0.0051)
+    assert accounting.epsilon(event, STUDY_DELTA, "pld") == pytest.approx(pld, abs=0.0055)
+    assert accounting.epsilon(shuffled, STUDY_DELTA, "pld") == pytest.approx(unamplified, abs=0.055)
 
 
 @pytest.mark.parametrize(("copies", "expected"), [(1, 0.6144), (10, 8.093)])
-def test_copies_of_a_beat_are_priced_as_a_mixture(copies, expected):
-    event = accounting.repeated(accounting.copies_gaussian(PARITY_Q, 1.4, copies), PARITY_T)
+def test_copies_of_a_beat_are_accounted_as_a_mixture(copies, expected):
+    event = accounting.repeated(accounting.copies_gaussian(STUDY_Q, 1.4, copies), STUDY_T)
     interval = 1e-4 if copies == 1 else 1e-3  # ten seconds against one
-    assert accounting.epsilon(event, PARITY_DELTA, interval=interval) == pytest.approx(
+    assert accounting.epsilon(event, STUDY_DELTA, interval=interval) == pytest.approx(
         expected, rel=1e-3
     )
 
@@ -78,9 +76,9 @@ def test_copies_of_a_beat_are_priced_as_a_mixture(copies, expected):
 @pytest.mark.parametrize(("capacity", "expected"), [(100, 2.3502), (130, 0.68081), (150, 0.61441)])
 def test_batches_cut_to_a_capacity_cost_more(capacity, expected):
     event = accounting.repeated(
-        accounting.truncated_gaussian(52_367, PARITY_Q, capacity, 1.4), PARITY_T
+        accounting.truncated_gaussian(52_367, STUDY_Q, capacity, 1.4), STUDY_T
     )
-    assert accounting.epsilon(event, PARITY_DELTA) == pytest.approx(expected, rel=1e-3)
+    assert accounting.epsilon(event, STUDY_DELTA) == pytest.approx(expected, rel=1e-3)
 
 
 def test_patients_five_of_22_in_100_rounds():
@@ -89,26 +87,26 @@ def test_patients_five_of_22_in_100_rounds():
     )
 
 
-def test_fixed_cohorts_never_get_the_poisson_price():
+def test_fixed_cohorts_never_get_poisson_epsilon():
     fixed = accounting.repeated(accounting.fixed_cohort_gaussian(47, 10, 1.0), 20)
     assert accounting.epsilon(fixed, 1e-3, "rdp", "replace_one") == pytest.approx(41.17, abs=0.01)
 
 
 def test_a_sweep_costs_its_composition_and_the_best_of_it_less():
     noises = (0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
-    all_of_them = accounting.composed([poisson(PARITY_Q, noise, PARITY_T) for noise in noises])
-    best = accounting.best_of(poisson(PARITY_Q, 1.4, PARITY_T), mean_runs=9)
-    nine = accounting.repeated(poisson(PARITY_Q, 1.4, PARITY_T), 9)
-    assert accounting.epsilon(all_of_them, PARITY_DELTA, "rdp") == pytest.approx(2.86, abs=0.005)
-    assert accounting.epsilon(all_of_them, PARITY_DELTA, "pld") == pytest.approx(2.54, abs=0.005)
-    assert accounting.epsilon(best, PARITY_DELTA, "rdp") == pytest.approx(1.44, abs=0.005)
-    assert accounting.epsilon(nine, PARITY_DELTA, "pld") == pytest.approx(2.01, abs=0.005)
+    all_of_them = accounting.composed([poisson(STUDY_Q, noise, STUDY_T) for noise in noises])
+    best = accounting.best_of(poisson(STUDY_Q, 1.4, STUDY_T), mean_runs=9)
+    nine = accounting.repeated(poisson(STUDY_Q, 1.4, STUDY_T), 9)
+    assert accounting.epsilon(all_of_them, STUDY_DELTA, "rdp") == pytest.approx(2.86, abs=0.005)
+    assert accounting.epsilon(all_of_them, STUDY_DELTA, "pld") == pytest.approx(2.54, abs=0.005)
+    assert accounting.epsilon(best, STUDY_DELTA, "rdp") == pytest.approx(1.44, abs=0.005)
+    assert accounting.epsilon(nine, STUDY_DELTA, "pld") == pytest.approx(2.01, abs=0.005)
 
 
 def test_pld_under_replace_one_is_not_the_add_remove_value():
     # dp_accounting 0.4.3 silently returned the add/remove ε here.
-    event = poisson(PARITY_Q, 1.4, PARITY_T)
-    assert accounting.epsilon(event, PARITY_DELTA, "pld", "replace_one") == pytest.approx(
+    event = poisson(STUDY_Q, 1.4, STUDY_T)
+    assert accounting.epsilon(event, STUDY_DELTA, "pld", "replace_one") == pytest.approx(
         1.1333, rel=1e-3
     )
     assert accounting.epsilon(
@@ -132,9 +130,7 @@ def test_pld_under_replace_one_is_not_the_add_remove_value():
         ),
     ],
 )
-def test_what_an_accountant_cannot_price_soundly_is_refused(
-    event, accountant, neighboring_relation
-):
+def test_event_without_a_sound_bound_is_refused(event, accountant, neighboring_relation):
     with pytest.raises(ConfigError, match=f"privacy.accountant={accountant} has no valid bound"):
         accounting.epsilon(event(), 1e-5, accountant, neighboring_relation)
 
@@ -173,12 +169,12 @@ def test_an_n_fold_event_costs_as_much_as_n_single_events(event, accountant):
     st.sampled_from(["rdp", "pld"]),
 )
 def test_epsilon_falls_with_noise_and_grows_with_steps(q, noise, steps, accountant):
-    def price(z, count):
+    def epsilon_of(z, count):
         return accounting.epsilon(poisson(q, z, count), 1e-5, accountant, interval=1e-3)
 
-    here = price(noise, steps)
-    assert price(1.2 * noise, steps) <= here + 1e-9
-    assert price(noise, 2 * steps) >= here - 1e-9
+    here = epsilon_of(noise, steps)
+    assert epsilon_of(1.2 * noise, steps) <= here + 1e-9
+    assert epsilon_of(noise, 2 * steps) >= here - 1e-9
 
 
 def test_without_noise_nothing_is_private_and_nothing_costs_nothing():
@@ -190,7 +186,7 @@ def test_without_noise_nothing_is_private_and_nothing_costs_nothing():
         )
 
 
-def test_little_noise_is_priced_in_bounded_time_and_not_below_the_fine_grid():
+def test_little_noise_is_accounted_in_bounded_time():
     event = accounting.repeated(accounting.gaussian(0.5), 50)
     assert accounting.epsilon(event, 1e-5) == pytest.approx(
         accounting.epsilon(event, 1e-5, interval=1e-3), rel=1e-3
@@ -262,7 +258,7 @@ def test_two_sums_over_one_sample_lose_as_much_as_one_sum_of_their_joint_noise()
         ),
     ],
 )
-def test_noise_sought_near_a_guess_keeps_the_promise_too(
+def test_noise_sought_near_a_guess_meets_the_target(
     sampling_event, accountant, neighboring_relation, near
 ):
     noise = calibrate_noise(sampling_event, 2.0, 1e-3, accountant, neighboring_relation, near=near)
@@ -295,7 +291,7 @@ def test_calibration_finds_the_published_noise(q, steps, delta, target, accounta
         (lambda z: accounting.gaussian(z), 60.0),
     ],
 )
-def test_calibrated_noise_keeps_the_promise_and_wastes_less_than_one_percent(make_event, target):
+def test_calibrated_noise_meets_the_target_within_one_percent(make_event, target):
     noise = calibrate_noise(make_event, target, 1e-4)
     assert 0.99 * target <= accounting.epsilon(make_event(noise), 1e-4) <= target
 
@@ -337,12 +333,14 @@ def test_calibration_to_an_extreme_target_is_kept_and_quick(make_event, target):
         (0.02, "rdp", 1_000_000),
     ],
 )
-def test_calibration_out_of_reach_names_what_is_in_reach(target, accountant, steps):
+def test_infeasible_target_names_a_feasible_one(target, accountant, steps):
     with pytest.raises(
         ConfigError, match=f"privacy.target_epsilon={target:g} is less .*privacy.target_epsilon="
-    ) as told:
+    ) as raised:
         calibrate_noise(lambda z: poisson(256 / 326, z, steps), target, 1e-5, accountant)
-    usable = float(re.search(r"use privacy.target_epsilon=(\S+) or more", str(told.value)).group(1))
+    usable = float(
+        re.search(r"use privacy.target_epsilon=(\S+) or more", str(raised.value)).group(1)
+    )
     noise = calibrate_noise(lambda z: poisson(256 / 326, z, steps), usable, 1e-5, accountant)
     assert (
         accounting.smallest_epsilon(poisson(256 / 326, noise, steps), 1e-5, accountant)[0] <= usable

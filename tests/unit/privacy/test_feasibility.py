@@ -1,4 +1,4 @@
-"""What is known before training: the noise that a promise takes with few patients, against the published table."""
+"""The noise that a guarantee needs with few patients, against the published table."""
 
 import io
 import math
@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from ecgexp.privacy import accounting
-from ecgexp.privacy import feasibility as reachable_module
+from ecgexp.privacy import feasibility as feasibility_module
 from ecgexp.privacy.feasibility import (
     TARGETS,
     Feasibility,
@@ -49,7 +49,7 @@ def test_ten_of_47_patients_need_the_published_noise(rounds, noises):
         assert row.signal_norm == 0.5
 
 
-def test_the_noise_needed_keeps_the_promise_as_a_run_would_report_it():
+def test_noise_needed_meets_the_epsilon_a_run_reports():
     for row in noise_needed(plan(), 100):
         event = accounting.repeated(accounting.poisson_gaussian(10 / 47, row.noise_multiplier), 20)
         assert 0.99 * row.target_epsilon <= accounting.epsilon(event, 1e-3) <= row.target_epsilon
@@ -68,8 +68,8 @@ def test_cohorts_of_constant_size_need_several_times_the_noise():
     assert all(few > 3 * less for few, less in zip(fixed, poisson, strict=True))
 
 
-def test_a_target_that_cannot_be_certified_is_out_of_reach_and_the_next_is_found(monkeypatch):
-    monkeypatch.setattr(reachable_module, "TARGETS", (1e-6, 2.0))
+def test_uncertifiable_target_is_infeasible_next_is_found(monkeypatch):
+    monkeypatch.setattr(feasibility_module, "TARGETS", (1e-6, 2.0))
     impossible, possible = noise_needed(plan(accountant="rdp", rounds=10_000, delta=1e-5), 100)
     assert (
         impossible.noise_multiplier is impossible.noise_norm is impossible.noise_to_signal is None
@@ -94,11 +94,11 @@ def test_the_run_stands_among_other_numbers_of_patients_at_the_same_share():
     assert plans_beside(beats) == [beats]
 
 
-def test_everything_reachable_is_one_value_and_the_work_is_counted():
-    told = []
+def test_all_feasible_is_one_value_and_progress_is_counted():
+    calls = []
     found = feasibility_of(
         plan(), plans_beside(plan()), num_parameters=5_500, populations=(1_000, 10_000),
-        on_progress=lambda done, total, what: told.append((done, total)),
+        on_progress=lambda done, total, what: calls.append((done, total)),
     )  # fmt: skip
     assert [plan_epsilon.plan.num_units for plan_epsilon in found.epsilons] == [22, 44, 47]
     assert found.epsilons[-1].epsilon_pld == pytest.approx(4.605, rel=1e-3)
@@ -111,7 +111,7 @@ def test_everything_reachable_is_one_value_and_the_work_is_counted():
         10_000,
     ]
     assert tuple(row.target_epsilon for row in found.needed) == TARGETS
-    assert told == [(done, 9) for done in range(1, 10)]
+    assert calls == [(done, 9) for done in range(1, 10)]
     assert "formal" in found.caution()
 
 
@@ -159,13 +159,13 @@ def test_a_plan_of_beats_reads_as_one():
     assert "formal" not in text
 
 
-def test_without_noise_the_price_is_infinite_and_the_noise_needed_is_still_told():
+def test_without_noise_epsilon_is_infinite_noise_is_named():
     text = shown(feasibility_table(plan(noise_multiplier=0.0, rounds=2), 100))
     assert "∞" in text
     assert "–" not in text.split("Noise needed")[1]
 
 
-def test_every_patient_in_every_round_reads_so_and_pays_full_price():
+def test_every_patient_in_every_round_is_not_amplified():
     made = plan(cohort=47, accountant="rdp")
     found = feasibility_of(made, [made], num_parameters=100)
     assert "every patient joins every round" in shown(render(found))

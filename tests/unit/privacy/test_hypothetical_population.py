@@ -1,4 +1,4 @@
-"""What a larger population would pay, against sums done by hand and ε computed directly."""
+"""ε for a larger population, against sums done by hand and ε computed directly."""
 
 import math
 from dataclasses import replace
@@ -87,14 +87,14 @@ def test_projected_to_itself_a_plan_costs_what_it_costs():
 
 @pytest.mark.parametrize("rounds", [1, 20, 1000])
 @pytest.mark.parametrize("noise", [0.5, 2.0, 20.0])
-def test_the_quick_price_is_the_reported_one_to_the_figures_that_are_shown(noise, rounds):
+def test_quick_epsilon_equals_the_reported_one_as_shown(noise, rounds):
     made = plan(noise_multiplier=noise, rounds=rounds)
     reported = accounting.epsilon(made.dp_event, made.delta)
     assert plan_epsilon(made).epsilon_pld == pytest.approx(reported, rel=2e-3)
     assert plan_epsilon(made).epsilon_pld >= 0.999 * reported
 
 
-def test_what_has_no_price_stays_without_one():
+def test_event_without_epsilon_stays_without_one():
     fixed = plan_epsilon(replace(plan(sampling="fixed", accountant="rdp"), delta=1e-3))
     assert (fixed.epsilon_pld, fixed.epsilon) == (None, fixed.epsilon_rdp)
     assert fixed.epsilon == pytest.approx(41.17, abs=0.01)
@@ -102,7 +102,7 @@ def test_what_has_no_price_stays_without_one():
 
 
 @pytest.mark.slow
-def test_batches_that_are_cut_stay_cut_in_the_projection():
+def test_truncated_batches_stay_truncated():
     made = plan(1000, 100, batch_capacity=110, rounds=2, unit="beat")
     larger = at_same_noise(made, 2000)
     assert made.can_overflow

@@ -1,4 +1,4 @@
-"""What a crash undid is still charged: never less than was taken, at most a block more."""
+"""Steps undone by a crash stay recorded: never fewer than ran, at most a block more."""
 
 import json
 
@@ -25,8 +25,8 @@ def count(path):
     return max((json.loads(line)["count"] for line in path.read_text().splitlines()[1:]), default=0)
 
 
-def charged(made, path, steps, state=None):
-    """A ledger that charged so many steps, in a session of its own."""
+def with_steps(made, path, steps, state=None):
+    """A ledger that recorded so many steps, in a session of its own."""
     Journal.create(path)
     journal = Journal(path, block=BLOCK)
     ledger = Ledger.from_dict(
@@ -44,11 +44,11 @@ def test_a_crash_never_undercounts_and_overcounts_a_block_at_most(
 ):
     path = tmp_path_factory.mktemp("run") / "journal.jsonl"
     made = plan()
-    first = charged(made, path, checkpointed)
+    first = with_steps(made, path, checkpointed)
     state = json.loads(json.dumps(first.to_dict()))
     for _ in range(then):  # taken, and undone by the crash
         first.record(made.step_event)
-    resumed = charged(made, path, 0, state)
+    resumed = with_steps(made, path, 0, state)
     assert resumed.steps == checkpointed
     assert then <= resumed.discarded_steps < then + BLOCK
     if not checkpointed % BLOCK and not then:
@@ -56,32 +56,32 @@ def test_a_crash_never_undercounts_and_overcounts_a_block_at_most(
     assert resumed.epsilon_spent("rdp") >= first.epsilon_spent("rdp")
 
 
-def test_lost_steps_are_no_steps_of_the_run(tmp_path):
+def test_discarded_steps_are_not_steps_of_the_run(tmp_path):
     made = plan()
-    first = charged(made, tmp_path / "journal", 10)
+    first = with_steps(made, tmp_path / "journal", 10)
     state = first.to_dict()
     first.record(made.step_event)
-    resumed = charged(made, tmp_path / "journal", made.iterations - 10, state)
+    resumed = with_steps(made, tmp_path / "journal", made.iterations - 10, state)
     resumed.verify_complete(made.iterations)
     assert resumed.discarded_steps == BLOCK
     whole = Ledger(made)
     whole.record(made.step_event, made.iterations)
     assert resumed.epsilon_spent("rdp") > whole.epsilon_spent("rdp")
-    again = charged(made, tmp_path / "journal", 0, json.loads(json.dumps(resumed.to_dict())))
-    assert again.discarded_steps == BLOCK, "they are charged once, however often the run goes on"
+    again = with_steps(made, tmp_path / "journal", 0, json.loads(json.dumps(resumed.to_dict())))
+    assert again.discarded_steps == BLOCK, "they are recorded once, however often the run resumes"
 
 
-def test_a_simulation_repeats_its_noise_and_pays_nothing_more(tmp_path):
+def test_simulation_repeats_its_noise_and_records_no_more(tmp_path):
     made = plan(noise_seed=3)
-    first = charged(made, tmp_path / "journal", 10)
+    first = with_steps(made, tmp_path / "journal", 10)
     state = first.to_dict()
     first.record(made.step_event)
-    assert charged(made, tmp_path / "journal", 0, state).discarded_steps == 0
+    assert with_steps(made, tmp_path / "journal", 0, state).discarded_steps == 0
 
 
 def test_the_disk_knows_before_the_step_runs(tmp_path):
     made, path = plan(), tmp_path / "journal"
-    ledger = charged(made, path, 0)
+    ledger = with_steps(made, path, 0)
     assert count(path) == 0
     ledger.record(made.step_event)
     assert count(path) == BLOCK
@@ -92,23 +92,25 @@ def test_the_disk_knows_before_the_step_runs(tmp_path):
 
 def test_a_block_ends_where_the_run_ends(tmp_path):
     made, path = plan(), tmp_path / "journal"
-    ledger = charged(made, path, 45)
+    ledger = with_steps(made, path, 45)
     state = ledger.to_dict()
     assert count(path) == 50
-    resumed = charged(made, path, made.iterations - 45, state)
+    resumed = with_steps(made, path, made.iterations - 45, state)
     assert resumed.discarded_steps == 5
     assert count(path) == 55, "50 steps and the 5 that were lost"
 
 
 @pytest.mark.parametrize("affordable", [13, 17, 23])
 def test_a_block_ends_where_the_budget_ends(tmp_path, affordable):
-    """Else a crash would charge steps that the cap forbids, and the run would state more than its cap."""
+    """Otherwise a crash would record steps that the cap forbids, and the run would state more than its cap."""
     free = Ledger(plan(accountant="rdp"))
     free.record(free.plan.step_event, affordable)
     made = plan(accountant="rdp", max_epsilon=free.epsilon_spent() * 1.0001)
-    first = charged(made, tmp_path / "journal", affordable - 2)
+    first = with_steps(made, tmp_path / "journal", affordable - 2)
     assert count(tmp_path / "journal") <= affordable
-    resumed = charged(made, tmp_path / "journal", 0, Ledger(made, journal=first._journal).to_dict())
+    resumed = with_steps(
+        made, tmp_path / "journal", 0, Ledger(made, journal=first._journal).to_dict()
+    )
     while not resumed.would_exceed(made.step_event):
         resumed.record(made.step_event)
     assert resumed.epsilon_spent() <= made.max_epsilon
@@ -117,7 +119,7 @@ def test_a_block_ends_where_the_budget_ends(tmp_path, affordable):
 
 def test_a_journal_that_cannot_be_written_stops_the_step(tmp_path):
     made = plan()
-    ledger = charged(made, tmp_path / "journal", BLOCK)
+    ledger = with_steps(made, tmp_path / "journal", BLOCK)
     (tmp_path / "journal").unlink()
     with pytest.raises(FileNotFoundError):
         ledger.record(made.step_event)
@@ -129,5 +131,5 @@ def test_a_journal_that_cannot_be_written_stops_the_step(tmp_path):
 
 def test_a_new_run_in_an_old_folder_counts_what_was_taken_there(tmp_path):
     made, path = plan(), tmp_path / "journal"
-    charged(made, path, 10)
-    assert charged(made, path, 0).discarded_steps == 10
+    with_steps(made, path, 10)
+    assert with_steps(made, path, 0).discarded_steps == 10

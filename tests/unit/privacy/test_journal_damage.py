@@ -171,8 +171,8 @@ EDITS = {
     "steps and entries 0": lambda s: (s.__setitem__("steps", 0), s["entries"].clear(), s["journal"].__setitem__("run", "0" * 32)),
     "steps beyond the plan": lambda s: (s.__setitem__("steps", 5000), _entry(s).__setitem__(1, 5000)),
     "steps gone": lambda s: s.pop("steps"),
-    "negative lost steps": lambda s: (s.__setitem__("discarded_steps", -400), _entry(s).__setitem__(1, 100)),
-    "lost steps gone": lambda s: s.pop("discarded_steps"),
+    "negative discarded steps": lambda s: (s.__setitem__("discarded_steps", -400), _entry(s).__setitem__(1, 100)),
+    "discarded steps missing": lambda s: s.pop("discarded_steps"),
     "plan gone": lambda s: s.pop("plan"),
     "plan of another kind": lambda s: s.__setitem__("plan", [1]),
     "the plan's noise": lambda s: s["plan"].__setitem__("noise_multiplier", 3.0),
@@ -200,7 +200,7 @@ def test_ledger_of_a_checkpoint_without_its_journal_is_refused(run):
         Ledger.from_dict(PLAN, run[1])
 
 
-def test_ledger_of_lost_steps_edited_away_counts_them_again(tmp_path):
+def test_ledger_without_discarded_steps_counts_them_again(tmp_path):
     """Consistent in itself, and less than its journal has: what the journal has is counted."""
     path = tmp_path / "privacy_journal.jsonl"
     for _ in range(3):

@@ -37,7 +37,7 @@ def test_a_finished_run_costs_what_its_plan_says(sampling, accountant):
     ledger.verify_complete(made.iterations)
 
 
-def test_other_events_than_the_planned_are_priced_as_what_they_are():
+def test_unplanned_events_are_accounted_as_they_are():
     ledger = Ledger(plan())
     ledger.record(accounting.poisson_gaussian(0.05, 1.0), 100)
     quiet = ledger.epsilon_spent()
@@ -99,7 +99,7 @@ def test_a_calibrated_run_is_not_stopped():
     assert ledger.would_exceed(made.step_event, 50)
 
 
-def test_a_resumed_run_ends_with_the_same_bill():
+def test_resumed_run_ends_with_the_same_events():
     made = plan()
     uninterrupted, killed = Ledger(made), Ledger(made)
     run(uninterrupted, made.iterations)
@@ -112,7 +112,7 @@ def test_a_resumed_run_ends_with_the_same_bill():
     resumed.verify_complete(made.iterations)
 
 
-def test_a_resumed_run_may_ask_for_another_projection():
+def test_resumed_run_may_name_another_hypothetical_population():
     state = json.loads(json.dumps(Ledger(plan()).to_dict()))
     assert (
         Ledger.from_dict(plan(hypothetical_population=10_000), state).plan.hypothetical_population
@@ -127,7 +127,7 @@ def test_a_checkpoint_of_another_plan_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("charged", "executed", "message"),
+    ("recorded", "executed", "message"),
     [
         (200, 0, "0 steps were clipped and noised, but 200 were recorded"),
         (200, 199, "199 steps were clipped and noised, but 200 were recorded"),
@@ -135,21 +135,21 @@ def test_a_checkpoint_of_another_plan_is_refused():
         (210, 210, "210 steps ran where the plan has 200"),
     ],
 )
-def test_a_run_that_did_not_do_what_it_charged_makes_no_claim(charged, executed, message):
+def test_run_that_differs_from_its_record_has_no_guarantee(recorded, executed, message):
     ledger = Ledger(plan())
-    ledger.record(ledger.plan.step_event, charged)
+    ledger.record(ledger.plan.step_event, recorded)
     with pytest.raises(PrivacyViolation, match=message):
         ledger.verify_complete(executed)
 
 
-def test_early_stopping_is_complete_and_pays_for_what_ran():
+def test_early_stopping_records_what_ran():
     ledger = Ledger(plan())
     ledger.record(ledger.plan.step_event, 150)
     ledger.verify_complete(150, stopped_early=True)
     assert ledger.epsilon_spent() < accounting.epsilon(ledger.plan.dp_event, ledger.plan.delta)
 
 
-def test_a_run_without_privacy_is_billed_by_the_same_code():
+def test_run_without_privacy_uses_the_same_code():
     made = NotPrivate().plan(num_units=100, expected_batch_size=10, epochs=2)
     ledger = Ledger(made)
     assert run(ledger, made.iterations) == 20

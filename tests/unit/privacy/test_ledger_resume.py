@@ -1,4 +1,4 @@
-"""Interruptions at any step, through the keeper, journal, ledger and sampler of a real run: every use of a unit is counted.
+"""Interruptions at any step, through the checkpoint manager, journal, ledger and sampler of a run: all uses of a unit count.
 
 Without TensorFlow: a unit's uses stand for its gradients. The loop is the one of `training.dp`, step for step.
 """
@@ -58,7 +58,7 @@ class Run:
         begin_journal(self.folder)
 
     def session(self, *, resumes, kill_after=None):
-        """Goes on from the newest checkpoint to the end, or to the step before which it is killed."""
+        """Resume from the newest checkpoint to the end, or to the step before which it is killed."""
         checkpoint_manager = CheckpointManager(
             self.folder, self.rule, data_digest="d", resumes=resumes
         )
@@ -100,7 +100,7 @@ class Run:
 
     @property
     def events(self):
-        """Events on the bill that are not free."""
+        """Recorded events that are not free."""
         free = accounting.nothing()
         return sum(count for event, count in self.ledger._entries.values() if event != free)
 
@@ -161,7 +161,7 @@ def test_rounds_interrupted_count_each_round_begun_once(tmp_path):
 
 
 def test_shuffle_crash_in_epoch_two_costs_one_epoch_more(tmp_path):
-    """The numbers of an audit: it was charged as 219 epochs, ε 23.8; an epoch was begun 21 times, ε 5.71."""
+    """The numbers of an audit: it was recorded as 219 epochs, ε 23.8; an epoch was begun 21 times, ε 5.71."""
     spec = PrivacySpec(noise_multiplier=4.0, sampling="shuffle", delta=1e-7)
     plan = spec.plan(num_units=50_000, expected_batch_size=250, epochs=20)
     begin_journal(tmp_path)

@@ -38,7 +38,7 @@ def test_both_halves_of_a_transform_are_gaussian_and_uncorrelated(steps):
     assert abs(np.corrcoef(cosines**2, sines**2)[0, 1]) < 4 / np.sqrt(half)
 
 
-def test_noise_is_independent_between_steps_blocks_and_neighbours(steps):
+def test_noise_is_independent_between_steps_blocks_and_neighbors(steps):
     first, second, third = steps
     for one, other in ((first, second), (second, third), (first, third), (first[1:], first[:-1])):
         assert abs(np.corrcoef(one, other)[0, 1]) < 4 / np.sqrt(SIZE)
@@ -121,10 +121,10 @@ def test_arrays_like_the_weights_are_the_same_numbers():
     )
 
 
-@pytest.mark.parametrize("leak", [pickle.dumps, copy.copy, copy.deepcopy])
-def test_a_source_cannot_be_copied_or_serialised(leak):
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_source_cannot_be_copied_or_serialized(copied):
     with pytest.raises(TypeError, match="never serialized"):
-        leak(NoiseSource())
+        copied(NoiseSource())
 
 
 def test_a_source_shows_neither_key_nor_seed():

@@ -52,7 +52,7 @@ def test_noise_that_is_not_there_is_refused_however_few_values():
     record(np.zeros((1, 3))).check(0.0)
 
 
-def test_a_handful_of_values_is_not_judged_but_adds_up():
+def test_few_values_are_not_checked_but_add_up():
     few = record(noise(9, (1, 200)))
     few.check(1.7)
     with pytest.raises(PrivacyViolation):
@@ -66,8 +66,8 @@ def test_noise_where_none_was_planned_is_refused():
 
 
 def test_the_log_tells_the_strength_to_a_percent_and_no_more():
-    told = record(noise(1.7, (40, 5_000))).metrics(1.7)
-    assert told == {"noise_std": 1.7, "noise_std_planned": 1.7}
+    metrics = record(noise(1.7, (40, 5_000))).metrics(1.7)
+    assert metrics == {"noise_std": 1.7, "noise_std_planned": 1.7}
     assert record(noise(1.7 * 1.02, (40, 5_000))).metrics(1.7)["noise_std"] == pytest.approx(
         1.7 * 1.02, rel=1e-9
     )

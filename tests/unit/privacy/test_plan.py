@@ -138,7 +138,7 @@ def test_a_seeded_plan_is_a_simulation_and_zero_is_a_seed():
         *(plan(noise_multiplier=z) for z in (0.0, 1e-12, 9e-7)),
     ],
 )
-def test_a_plan_without_noise_has_an_infinite_price_and_no_special_case(made):
+def test_plan_without_noise_has_infinite_epsilon(made):
     assert not made.is_private
     assert not made.has_privacy_guarantee
     assert made.noise_std == 0.0
@@ -154,14 +154,14 @@ def test_the_default_capacity_is_at_least_half_more_and_practically_never_overfl
     assert not plan(num_units=units, batch=batch).can_overflow
 
 
-def test_a_smaller_capacity_is_priced_with_the_truncated_event():
+def test_smaller_capacity_records_the_truncated_event():
     event = plan(num_units=52_367, batch=100, batch_capacity=130).step_event
     assert event == accounting.truncated_gaussian(52_367, 100 / 52_367, 130, 1.0)
     with pytest.raises(ConfigError, match="privacy.batch_capacity=90 is below"):
         plan(batch_capacity=90)
 
 
-def test_shuffled_batches_pay_one_unamplified_step_for_each_epoch():
+def test_shuffled_batches_record_one_unamplified_step_an_epoch():
     made = PrivacySpec(noise_multiplier=0.8, sampling="shuffle").plan(
         num_units=1000, expected_batch_size=100, epochs=3
     )

@@ -56,7 +56,7 @@ def test_an_empty_batch_is_a_step_like_any_other():
     assert all(draw.event == accounting.poisson_gaussian(0.1, 1.0) for draw in draws)
 
 
-def test_a_batch_above_capacity_is_cut_to_a_random_subset_and_priced():
+def test_batch_above_capacity_is_a_random_subset_and_recorded():
     made = plan(num_units=1000, batch=100, batch_capacity=100)
     source = sampler(made)
     draws = [source.draw() for _ in range(400)]
@@ -75,7 +75,7 @@ def test_every_unit_enters_exactly_one_batch_of_a_shuffled_epoch():
     assert (first != second).any()
 
 
-def test_fixed_cohorts_have_their_size_and_their_own_price():
+def test_fixed_cohorts_have_their_size_and_event():
     source = sampler(plan(num_units=47, batch=10, sampling="fixed", accountant="rdp"))
     drawn = membership(source, 2000)
     assert (drawn.sum(axis=1) == 10).all()
@@ -84,7 +84,7 @@ def test_fixed_cohorts_have_their_size_and_their_own_price():
 
 
 @pytest.mark.parametrize("sampling", ["poisson", "shuffle", "fixed"])
-def test_a_restored_sampler_goes_on_bit_for_bit(sampling):
+def test_restored_sampler_continues_bit_for_bit(sampling):
     made = plan(sampling=sampling, accountant="rdp")
     uninterrupted = sampler(made)
     for _ in range(13):
@@ -97,8 +97,8 @@ def test_a_restored_sampler_goes_on_bit_for_bit(sampling):
         assert ours.event == theirs.event
 
 
-def test_shuffle_under_a_claim_is_restored_between_epochs_only():
-    """Within an epoch a fresh order would deal units into it that were in it already."""
+def test_shuffle_with_guarantee_is_restored_between_epochs():
+    """Within an epoch a new order would draw units that it had already drawn."""
     source = sampler(plan(sampling="shuffle", noise_seed=None))
     source.restore({"drawn": 20})
     assert source.drawn == 20
@@ -117,10 +117,10 @@ def test_next_event_is_that_of_the_draw_that_follows():
         assert source.draw().event == announced
 
 
-def test_under_a_claim_the_sample_does_not_follow_from_the_seed():
-    claim = plan(noise_seed=None)
-    assert not np.array_equal(sampler(claim).draw().units, sampler(claim).draw().units)
-    source = sampler(claim)
+def test_sample_with_guarantee_does_not_follow_from_the_seed():
+    guaranteed = plan(noise_seed=None)
+    assert not np.array_equal(sampler(guaranteed).draw().units, sampler(guaranteed).draw().units)
+    source = sampler(guaranteed)
     first = source.draw().units
     source.restore({"drawn": 0})
     assert not np.array_equal(first, source.draw().units)
@@ -131,7 +131,7 @@ def test_under_a_claim_the_sample_does_not_follow_from_the_seed():
     "made",
     [plan(noise_seed=3), NotPrivate().plan(num_units=1000, expected_batch_size=100, epochs=1)],
 )
-def test_without_a_claim_the_sample_follows_from_the_seed(made):
+def test_sample_without_guarantee_follows_from_the_seed(made):
     np.testing.assert_array_equal(sampler(made).draw().units, sampler(made).draw().units)
     assert not np.array_equal(sampler(made).draw().units, sampler(made, seed=1).draw().units)
 

@@ -1,4 +1,4 @@
-"""The price of choosing among private runs, against goldens and against its own words."""
+"""The privacy loss of choosing among private runs, against goldens and its own statement."""
 
 import math
 from dataclasses import replace
@@ -8,11 +8,11 @@ import pytest
 from ecgexp.privacy import accounting
 from ecgexp.privacy.search_accounting import PrivacySpent, compose_epsilon, search_privacy_loss
 
-PARITY_Q, PARITY_STEPS, PARITY_DELTA = 100 / 52_367, 10_480, 4e-6
-PARITY_NOISES = (0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
+STUDY_Q, STUDY_STEPS, STUDY_DELTA = 100 / 52_367, 10_480, 4e-6
+STUDY_NOISES = (0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
 
 
-def spent(noise=1.4, *, q=PARITY_Q, steps=PARITY_STEPS, delta=PARITY_DELTA, **changes):
+def spent(noise=1.4, *, q=STUDY_Q, steps=STUDY_STEPS, delta=STUDY_DELTA, **changes):
     event = accounting.to_json(accounting.repeated(accounting.poisson_gaussian(q, noise), steps))
     values = {
         "unit": "beat",
@@ -23,8 +23,8 @@ def spent(noise=1.4, *, q=PARITY_Q, steps=PARITY_STEPS, delta=PARITY_DELTA, **ch
     return PrivacySpent(event=event, delta=delta, **(values | changes))
 
 
-def test_the_parity_sweep_costs_2_86_where_its_noise_of_1_4_alone_costs_0_68():
-    sweep = [spent(noise) for noise in PARITY_NOISES]
+def test_replicated_sweep_spends_2_86_and_one_run_0_68():
+    sweep = [spent(noise) for noise in STUDY_NOISES]
     assert compose_epsilon(sweep) == pytest.approx(2.86, abs=0.005)
     assert compose_epsilon([spent(1.4)]) == pytest.approx(0.68, abs=0.005)
 
@@ -38,8 +38,8 @@ def test_the_best_of_nine_equal_runs_costs_1_44():
 
 
 def test_the_best_never_costs_more_than_all():
-    """At the costliest noise of the parity sweep the bound for the best of nine is 3.99, above the composition."""
-    search_loss = search_privacy_loss([spent(noise) for noise in PARITY_NOISES])
+    """At the least noise of the replicated sweep the bound for the best of nine is 3.99, above the composition."""
+    search_loss = search_privacy_loss([spent(noise) for noise in STUDY_NOISES])
     assert search_loss.epsilon_best == search_loss.epsilon_all == pytest.approx(2.86, abs=0.005)
     assert "3.99" in search_loss.text
 
@@ -47,14 +47,14 @@ def test_the_best_never_costs_more_than_all():
 def test_seeds_of_one_setting_cost_their_repetition():
     three = compose_epsilon([spent()] * 3)
     longer = accounting.epsilon(
-        accounting.repeated(accounting.poisson_gaussian(PARITY_Q, 1.4), 3 * PARITY_STEPS),
-        PARITY_DELTA,
+        accounting.repeated(accounting.poisson_gaussian(STUDY_Q, 1.4), 3 * STUDY_STEPS),
+        STUDY_DELTA,
         "rdp",
     )
     assert three == pytest.approx(longer, rel=1e-9)
 
 
-def test_pld_prices_what_pld_reported():
+def test_pld_accounts_what_pld_reported():
     runs = [
         spent(2.0, q=0.01, steps=100, accountant="pld"),
         spent(2.4, q=0.01, steps=100, accountant="pld"),
@@ -71,7 +71,7 @@ def test_the_smallest_delta_counts():
 
 
 @pytest.mark.parametrize("changes", [{"unit": "patient"}, {"neighboring_relation": "replace_one"}])
-def test_promises_of_two_kinds_are_not_summed(changes):
+def test_guarantees_of_two_kinds_are_not_summed(changes):
     runs = [spent(), spent(**changes)]
     with pytest.raises(ValueError, match=r"units|neighboring relations"):
         compose_epsilon(runs)
@@ -80,7 +80,7 @@ def test_promises_of_two_kinds_are_not_summed(changes):
     assert "no joint ε" in search_loss.text
 
 
-def test_a_run_without_a_promise_leaves_the_search_without_a_bound():
+def test_run_without_guarantee_leaves_no_bound_for_the_search():
     runs = [spent(), spent(has_privacy_guarantee=False)]
     assert math.isinf(compose_epsilon(runs))
     search_loss = search_privacy_loss(runs)
@@ -98,7 +98,7 @@ def test_runs_that_differ_in_more_than_noise_have_no_costliest_one():
     assert search_loss.epsilon_all > 0
 
 
-def test_a_bill_of_one_entry_is_read_like_the_plan():
+def test_one_recorded_event_is_read_like_the_plan():
     """The ledger wraps what ran in a composition, even if it was one thing only."""
     plain = spent(1.4)
     wrapped = replace(
@@ -110,11 +110,11 @@ def test_a_bill_of_one_entry_is_read_like_the_plan():
     )
 
 
-def test_a_planned_charge_is_the_plan():
+def test_planned_loss_is_the_plan():
     from ecgexp.privacy.plan import PrivacySpec
 
     plan = PrivacySpec(noise_multiplier=1.4, delta=4e-6, l2_norm_clip=1.5).plan(
-        num_units=52_367, expected_batch_size=100, iterations=PARITY_STEPS
+        num_units=52_367, expected_batch_size=100, iterations=STUDY_STEPS
     )
     planned = PrivacySpent.planned(plan)
     assert compose_epsilon([replace(planned, accountant="rdp")]) == pytest.approx(0.68, abs=0.005)

@@ -22,14 +22,14 @@ def finished(units=52_367, batch=100, iterations=10_480, **spec):
 
 
 @pytest.fixture(scope="module")
-def parity():
+def replicated():
     with pytest.warns(UserWarning, match=r"privacy.delta=4e-06"):
         return finished(delta=4e-6)
 
 
-def test_a_claim_reads_as_it_should(parity):
+def test_guarantee_is_stated_with_unit_and_relation(replicated):
     idle = ("class weights", "client scores", "classes", "size", "time and memory")
-    line = state(parity, search=(9, 2.54), does_not_apply=idle).line()
+    line = state(replicated, search=(9, 2.54), does_not_apply=idle).line()
     assert line == (
         "ε = 0.62 (δ 4e-06) · unit: beat · neighboring relation: add or remove one · sampler: Poisson q 0.00191, 10\N{NO-BREAK SPACE}480 steps · "
         "accountant: PLD (RDP 0.69) · not covered: hyperparameter search (9 runs: 2.54), validation and test data, selection, "
@@ -37,8 +37,8 @@ def test_a_claim_reads_as_it_should(parity):
     )
 
 
-def test_the_text_names_unit_adjacency_sampling_delta_and_what_is_not_covered(parity):
-    text = state(parity).text()
+def test_the_text_names_unit_adjacency_sampling_delta_and_what_is_not_covered(replicated):
+    text = state(replicated).text()
     for words in (
         "one beat added or removed", "with all its augmented views",
         "4e-06)-differentially private", "with probability q =",
@@ -48,25 +48,25 @@ def test_the_text_names_unit_adjacency_sampling_delta_and_what_is_not_covered(pa
         assert words in text
 
 
-def test_what_a_run_did_not_do_can_be_left_out_and_a_typo_cannot(parity):
-    assert "class weights" not in state(parity, does_not_apply=("class weights",)).text()
+def test_what_a_run_did_not_do_can_be_left_out_and_a_typo_cannot(replicated):
+    assert "class weights" not in state(replicated, does_not_apply=("class weights",)).text()
     with pytest.raises(ValueError, match="class weight"):
-        state(parity, does_not_apply=("class weight",))
+        state(replicated, does_not_apply=("class weight",))
 
 
-def test_publishing_all_is_the_first_thing_said(parity):
-    usual, everything = state(parity), state(parity, publishes_all=True)
+def test_publishing_all_is_the_first_thing_said(replicated):
+    default, everything = state(replicated), state(replicated, publishes_all=True)
     assert everything.line().partition("not covered: ")[2].startswith("published training data, ")
     assert everything.as_dict()["publish"] == "all"
     assert "privacy.publish=all" in everything.as_dict()["not_covered"][0]
     assert "private/" not in everything.text()
-    assert usual.as_dict()["publish"] == "covered"
-    assert "private/" in usual.text()
-    assert "privacy.publish=all" not in usual.text()
+    assert default.as_dict()["publish"] == "covered"
+    assert "private/" in default.text()
+    assert "privacy.publish=all" not in default.text()
 
 
-def test_held_out_data_size_and_split_are_said_by_default(parity):
-    text = state(parity).text()
+def test_holdout_size_and_split_are_named_by_default(replicated):
+    text = state(replicated).text()
     for words in (
         "validation and test data",
         "assumed to be public",
@@ -75,8 +75,8 @@ def test_held_out_data_size_and_split_are_said_by_default(parity):
         assert words in text
 
 
-def test_the_result_holds_both_accountants_and_the_replace_one_number(parity):
-    values = json.loads(json.dumps(state(parity).as_dict(), allow_nan=False))
+def test_the_result_holds_both_accountants_and_the_replace_one_number(replicated):
+    values = json.loads(json.dumps(state(replicated).as_dict(), allow_nan=False))
     assert values["guarantee"] is True
     assert values["epsilon"] == values["epsilon_pld"] == pytest.approx(0.6144, rel=1e-3)
     assert values["epsilon_rdp"] == pytest.approx(0.6808, rel=1e-3)
@@ -84,7 +84,7 @@ def test_the_result_holds_both_accountants_and_the_replace_one_number(parity):
     assert (values["delta"], values["unit"], values["steps"]) == (4e-6, "beat", 10_480)
 
 
-def test_what_has_no_price_is_null_and_not_guessed():
+def test_missing_epsilon_is_null_and_not_estimated():
     fixed = state(
         finished(
             units=47, batch=10, iterations=20, sampling="fixed", accountant="rdp", unit="patient"
@@ -128,7 +128,7 @@ def of_patients(**spec):
     )
 
 
-def test_a_projection_is_named_so_and_changes_nothing_that_is_claimed():
+def test_hypothetical_epsilon_is_named_and_changes_nothing():
     alone, beside = state(of_patients()), state(of_patients(hypothetical_population=10_000))
     values = json.loads(json.dumps(beside.as_dict(), allow_nan=False))
     hypothetical_population = values.pop("hypothetical_population")
@@ -151,7 +151,7 @@ def test_a_projection_is_named_so_and_changes_nothing_that_is_claimed():
     }
 
 
-def test_a_projection_prices_the_steps_that_ran_not_those_that_were_planned():
+def test_hypothetical_epsilon_is_of_the_steps_that_ran():
     made = PrivacySpec(noise_multiplier=1.0, unit="patient", hypothetical_population=1000).plan(
         num_units=47, expected_batch_size=10, iterations=20
     )
@@ -177,7 +177,7 @@ def test_a_simulation_may_project_and_a_run_without_noise_cannot():
 
 
 @pytest.mark.parametrize("spec", [{"noise_seed": 0}, {"noise_multiplier": 0.0}])
-def test_a_simulation_and_a_run_without_noise_claim_nothing(spec):
+def test_simulation_and_run_without_noise_have_no_guarantee(spec):
     statement = state(finished(units=1000, iterations=20, **spec))
     values = json.loads(json.dumps(statement.as_dict(), allow_nan=False))
     assert "has no privacy guarantee" in statement.line()
@@ -201,7 +201,7 @@ def test_no_privacy_is_stated_by_the_same_code():
     assert "no noise was added" in state(ledger).text()
 
 
-def test_shuffled_batches_claim_no_amplification():
+def test_shuffled_batches_have_no_amplification():
     made = PrivacySpec(noise_multiplier=1.4, sampling="shuffle").plan(
         num_units=100, expected_batch_size=10, epochs=2
     )
@@ -212,7 +212,7 @@ def test_shuffled_batches_claim_no_amplification():
     assert state(ledger).steps == 20
 
 
-def test_a_beat_level_claim_over_features_that_cross_beats_is_refused():
+def test_beat_level_guarantee_with_crossing_features_is_refused():
     with pytest.raises(
         ConfigError,
         match=r"privacy.unit=beat cannot cover rr_previous_s.*use privacy.unit=patient",

@@ -30,7 +30,7 @@ class Sample:
             r"trainer\.epochs=-1 is not usable: it should be greater than or equal to 1",
         ),
         ({"epcohs": 2}, r"trainer\.epcohs is not a setting; did you mean trainer\.epochs\?"),
-        ({"colour": 2}, r"trainer\.colour is not a setting; there are: epochs, mode, window"),
+        ({"color": 2}, r"trainer\.color is not a setting; there are: epochs, mode, window"),
         ({"mode": "c"}, r"trainer\.mode='c' is not usable: it should be 'a' or 'b'"),
         ({"window": [1, -2]}, r"trainer\.window\.1=-2 is not usable"),
         ({"epochs": 13}, r"^trainer\.epochs=13 is unlucky; try trainer\.epochs=14$"),

@@ -123,9 +123,9 @@ def test_comparison_over_file_of_another_kind_is_refused(tmp_path, capsys, text)
     file = tmp_path / "result.json"
     file.write_text(text)
     assert main([str(tmp_path), str(tmp_path), "--output", str(file), "--overwrite"]) == 2
-    told = capsys.readouterr().err
-    assert "result.json" in told
-    assert "is no comparison; use another --output" in told
+    error = capsys.readouterr().err
+    assert "result.json" in error
+    assert "is no comparison; use another --output" in error
     assert file.read_text() == text
 
 

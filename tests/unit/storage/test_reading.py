@@ -67,7 +67,7 @@ def test_missing_file_or_impossible_name_is_refused(tmp_path, name):
         read_bytes(tmp_path / name, fix=FIX)
 
 
-def test_missing_file_is_told_from_a_damaged_one(tmp_path):
+def test_missing_file_differs_from_a_damaged_one(tmp_path):
     with pytest.raises(MissingFileError):
         read_bytes(tmp_path / "a", fix=FIX)
 

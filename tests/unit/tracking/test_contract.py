@@ -1,4 +1,4 @@
-"""What every tracker promises: one class of tests; each tracker inherits it and says how it is made."""
+"""The contract of trackers: one class of tests, inherited by each tracker's test class."""
 
 import json
 from abc import ABC, abstractmethod
@@ -26,7 +26,7 @@ DATASET = DatasetInput(
 
 
 class TrackerContract(ABC):
-    """Promises of a tracker that keeps what it is told."""
+    """Contract of a tracker that stores what is logged."""
 
     takes_back = True
 
@@ -233,17 +233,17 @@ class TestJsonlTracker(TrackerContract):
         return self.run(tracker)["status"], self.run(tracker)["reason"]
 
 
-class TestFanoutsFolder(TestJsonlTracker):
-    """The folder of a fan-out is what a `JsonlTracker` alone would have written."""
+class TestMirroredFolder(TestJsonlTracker):
+    """The folder of a `MirroredTracker` equals that of a `JsonlTracker` alone."""
 
     def make(self, folder):
-        fanout = MirroredTracker(JsonlTracker(folder), [MemoryTracker(), NullTracker()])
-        fanout.folder = folder
-        return fanout
+        mirrored = MirroredTracker(JsonlTracker(folder), [MemoryTracker(), NullTracker()])
+        mirrored.folder = folder
+        return mirrored
 
 
-class TestFanoutsMirror(TestMemoryTracker):
-    """A mirror of a fan-out has been told everything."""
+class TestMirroredRemote(TestMemoryTracker):
+    """The remote tracker of a `MirroredTracker` receives every call."""
 
     def make(self, folder):
         self.remote = MemoryTracker()

@@ -59,7 +59,7 @@ def test_names_that_only_look_like_those_are_kept(name):
     assert [row.name for row in differences(run({name: "1"}), run({name: "2"})).settings] == [name]
 
 
-def test_two_seeds_of_one_configuration_are_told():
+def test_two_seeds_of_one_configuration_are_named():
     assert differences(run(), run({"seed": "2"})).only_seed
     assert not differences(run(), run({"seed": "2", "trainer.learning_rate": "0.1"})).only_seed
     assert not differences(run(), run({"seed": "2"}, {"git.commit": "def"})).only_seed

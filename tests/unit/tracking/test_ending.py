@@ -111,7 +111,7 @@ def test_end_killed_at_each_step_is_completed(
     here, step, remedy, killed_while, monkeypatch, capsys
 ):
     folder = killed_at(step, killed_while)
-    if not has_finished(folder):  # the run itself goes on, from its checkpoints
+    if not has_finished(folder):  # the run itself resumes from its checkpoints
         assert step == "before run.json says FINISHED"
         assert (folder / "checkpoints").exists()
         assert sync.main([str(folder)]) == 0

@@ -51,111 +51,111 @@ def remote():
 
 
 @pytest.fixture
-def fanout(tmp_path, clock, remote):
-    fanout = MirroredTracker(JsonlTracker(tmp_path), [remote], clock=clock, sleep=clock.sleep)
-    yield fanout
-    fanout.finish("FINISHED")
+def mirrored(tmp_path, clock, remote):
+    mirrored = MirroredTracker(JsonlTracker(tmp_path), [remote], clock=clock, sleep=clock.sleep)
+    yield mirrored
+    mirrored.finish("FINISHED")
 
 
-def test_a_mirror_that_was_away_hears_everything_in_order(fanout, remote, clock):
-    fanout.log_metrics({"train/loss": 3.0}, step=1)
+def test_unavailable_remote_receives_all_in_order_later(mirrored, remote, clock):
+    mirrored.log_metrics({"train/loss": 3.0}, step=1)
     remote.down = True
-    fanout.log_metrics({"train/loss": 2.0}, step=2)
-    fanout.log_text("in words", "privacy/statement.txt")
+    mirrored.log_metrics({"train/loss": 2.0}, step=2)
+    mirrored.log_text("in words", "privacy/statement.txt")
     remote.down = False
     clock.now += RETRY_AFTER_S
-    fanout.log_metrics({"train/loss": 1.0}, step=3)
+    mirrored.log_metrics({"train/loss": 1.0}, step=3)
     assert remote.metrics["train/loss"] == [(1, 3.0), (2, 2.0), (3, 1.0)]
     assert remote.artifacts["privacy/statement.txt"] == b"in words"
 
 
-def test_a_mirror_that_is_away_is_not_asked_at_every_step(fanout, remote):
+def test_unavailable_remote_is_not_called_at_every_step(mirrored, remote):
     remote.down = True
     for step in range(1, 101):
-        fanout.log_metrics({"train/loss": 1.0}, step=step)
+        mirrored.log_metrics({"train/loss": 1.0}, step=step)
     assert remote.attempts == 1
 
 
-def test_values_changed_after_logging_reach_the_mirror_as_they_were(fanout, remote):
+def test_values_changed_after_logging_are_sent_unchanged(mirrored, remote):
     remote.down = True
     metrics = {"train/loss": 1.0}
-    fanout.log_metrics(metrics, step=1)
+    mirrored.log_metrics(metrics, step=1)
     metrics["train/loss"] = 99.0
     remote.down = False
-    fanout.finish("FINISHED")
+    mirrored.finish("FINISHED")
     assert remote.metrics["train/loss"] == [(1, 1.0)]
 
 
-def test_the_end_tries_once_more(fanout, remote):
+def test_the_end_tries_once_more(mirrored, remote):
     remote.down = True
-    fanout.log_metrics({"train/loss": 1.0}, step=1)
+    mirrored.log_metrics({"train/loss": 1.0}, step=1)
     remote.down = False
-    fanout.finish("FINISHED")
+    mirrored.finish("FINISHED")
     assert remote.metrics["train/loss"] == [(1, 1.0)]
     assert remote.status == "FINISHED"
 
 
 @pytest.mark.parametrize("tries", range(1, len(END_WAITS_S) + 1))
-def test_end_is_tried_again_with_growing_waits(fanout, remote, clock, monkeypatch, tries):
+def test_end_is_tried_again_with_growing_waits(mirrored, remote, clock, monkeypatch, tries):
     remote.down = True
-    fanout.log_metrics({"train/loss": 1.0}, step=1)
+    mirrored.log_metrics({"train/loss": 1.0}, step=1)
 
     def sleep(seconds):
         clock.slept.append(seconds)
         remote.down = len(clock.slept) < tries
 
-    monkeypatch.setattr(fanout._pending_queues[0], "_sleep", sleep)
-    fanout.finish("FINISHED")
+    monkeypatch.setattr(mirrored._pending_queues[0], "_sleep", sleep)
+    mirrored.finish("FINISHED")
     assert clock.slept == list(END_WAITS_S[:tries]) == sorted(clock.slept)
     assert remote.metrics["train/loss"] == [(1, 1.0)]
     assert remote.status == "FINISHED"
 
 
-def test_end_of_an_interrupted_run_does_not_wait(fanout, remote, clock):
+def test_end_of_an_interrupted_run_does_not_wait(mirrored, remote, clock):
     remote.down = True
-    fanout.finish("KILLED", "interrupted")
+    mirrored.finish("KILLED", "interrupted")
     assert clock.slept == []
 
 
-def test_end_does_not_wait_for_a_refused_login(fanout, remote, clock, monkeypatch):
+def test_end_does_not_wait_for_a_refused_login(mirrored, remote, clock, monkeypatch):
     def refuse(*_, **__):
         raise LoginRefused("the server refuses the login")
 
     monkeypatch.setattr(MemoryTracker, "finish", refuse)
-    fanout.finish("FINISHED")
+    mirrored.finish("FINISHED")
     assert clock.slept == []
 
 
-def test_a_warning_of_the_store_is_not_cut(fanout, remote, caplog):
+def test_a_warning_of_the_store_is_not_cut(mirrored, remote, caplog):
     class Long(MemoryTracker):
         def set_tags(self, tags):
             raise TrackerUnavailable("x" * 500 + " the end")
 
-    MirroredTracker(fanout.local, [Long()]).set_tags({"a": "b"})
+    MirroredTracker(mirrored.local, [Long()]).set_tags({"a": "b"})
     assert "x" * 500 + " the end" in caplog.text
 
 
-def test_what_was_never_delivered_is_said_with_its_number(fanout, remote, caplog):
+def test_what_was_never_delivered_is_said_with_its_number(mirrored, remote, caplog):
     remote.down = True
     with caplog.at_level(logging.WARNING):
-        fanout.log_metrics({"train/loss": 1.0}, step=1)
-        fanout.log_metrics({"train/loss": 1.0}, step=2)
-        fanout.finish("FINISHED")
+        mirrored.log_metrics({"train/loss": 1.0}, step=1)
+        mirrored.log_metrics({"train/loss": 1.0}, step=2)
+        mirrored.finish("FINISHED")
     assert "the run continues" in caplog.messages[0]
     assert "3 entries of this run did not reach" in caplog.messages[-1]
     assert len(caplog.records) == 2 + len(END_WAITS_S)
 
 
-def test_what_the_folder_refuses_reaches_no_mirror(fanout, remote):
+def test_entry_refused_by_the_folder_is_not_sent(mirrored, remote):
     with pytest.raises(ValueError, match="metric name"):
-        fanout.log_metrics({"test/f1//": 1.0})
+        mirrored.log_metrics({"test/f1//": 1.0})
     assert remote.attempts == 0
 
 
-def test_the_model_is_mirrored_from_the_runs_folder(fanout, remote, tmp_path):
+def test_the_model_is_mirrored_from_the_runs_folder(mirrored, remote, tmp_path):
     (tmp_path / "best").mkdir()
     (tmp_path / "best" / "model.json").write_text("{}")
-    fanout.log_model(tmp_path / "best", input_example=np.zeros((1, 180, 1), np.float32))
+    mirrored.log_model(tmp_path / "best", input_example=np.zeros((1, 180, 1), np.float32))
     assert [folder for folder, _ in remote.models] == [tmp_path / "model"]
 
 
@@ -170,16 +170,16 @@ def test_a_run_nobody_ended_is_marked_failed_when_the_process_ends(tmp_path):
     assert "the process ended without reporting how the run ended" in written
 
 
-def test_a_mirror_that_refuses_an_entry_gets_the_others_and_the_run_goes_on(tmp_path, caplog):
+def test_remote_that_refuses_an_entry_receives_the_others(tmp_path, caplog):
     class Picky(MemoryTracker):
         def log_params(self, params):
             raise ValueError("too long, says http://me:hunter2@host")
 
     remote = Picky()
-    fanout = MirroredTracker(JsonlTracker(tmp_path), [remote])
-    fanout.log_params({"seed": 1})
-    fanout.log_metrics({"train/loss": 1.0}, step=1)
-    fanout.finish("FINISHED")
+    mirrored = MirroredTracker(JsonlTracker(tmp_path), [remote])
+    mirrored.log_params({"seed": 1})
+    mirrored.log_metrics({"train/loss": 1.0}, step=1)
+    mirrored.finish("FINISHED")
     assert remote.metrics["train/loss"] == [(1, 1.0)]
     assert remote.status == "FINISHED"
     assert "the tracking store refuses an entry" in caplog.messages[0]
@@ -192,34 +192,34 @@ def mark(folder):
 
 
 @pytest.mark.parametrize("fault", [None, "away", "refuses"])
-def test_the_folder_says_whether_all_reached_the_mirror(tmp_path, fault):
+def test_folder_records_whether_all_was_sent(tmp_path, fault):
     remote = Unreliable()
     local = JsonlTracker(tmp_path, run_id="a", store_uri="http://me:hunter2@host")
-    fanout = MirroredTracker(local, [remote], sleep=lambda _: None)
-    fanout.log_metrics({"train/loss": 1.0}, step=1)
+    mirrored = MirroredTracker(local, [remote], sleep=lambda _: None)
+    mirrored.log_metrics({"train/loss": 1.0}, step=1)
     assert not mark(tmp_path)  # a crash would leave it so
     if fault == "away":
         remote.down = True
     elif fault == "refuses":
         remote.log_text = remote.log_file = lambda *_: {}["no"]
-    fanout.log_text("in words", "a.txt")
-    fanout.finish("FINISHED")
+    mirrored.log_text("in words", "a.txt")
+    mirrored.finish("FINISHED")
     assert mark(tmp_path) is (fault is None)
     assert "hunter2" not in (tmp_path / "run.json").read_text()
-    JsonlTracker(tmp_path)  # it goes on, if only here
+    JsonlTracker(tmp_path)  # it resumes, if only here
     assert not mark(tmp_path)
 
 
-def test_a_folder_that_cannot_be_written_still_lets_the_mirror_end(tmp_path, monkeypatch):
+def test_unwritable_folder_still_ends_the_remote_run(tmp_path, monkeypatch):
     remote = MemoryTracker()
-    fanout = MirroredTracker(JsonlTracker(tmp_path), [remote])
+    mirrored = MirroredTracker(JsonlTracker(tmp_path), [remote])
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(fanout.local, "finish", full)
+    monkeypatch.setattr(mirrored.local, "finish", full)
     with pytest.raises(OSError, match="No space left"):
-        fanout.finish("FAILED", "disk full")
+        mirrored.finish("FAILED", "disk full")
     assert (remote.status, remote.reason) == ("FAILED", "disk full")
 
 
@@ -232,9 +232,9 @@ def test_every_attempt_at_a_point_has_the_time_of_the_folder(tmp_path, clock):
             if len(times) == 1:
                 raise TrackerUnavailable("the answer was lost")
 
-    fanout = MirroredTracker(JsonlTracker(tmp_path), [Deaf()], clock=clock, sleep=clock.sleep)
-    fanout.log_metrics({"train/loss": 1.0}, step=1)
-    fanout.finish("FINISHED")
+    mirrored = MirroredTracker(JsonlTracker(tmp_path), [Deaf()], clock=clock, sleep=clock.sleep)
+    mirrored.log_metrics({"train/loss": 1.0}, step=1)
+    mirrored.finish("FINISHED")
     assert (
         times
         == [(entry["step"], entry["time"]) for entry in read_entries(tmp_path / "metrics.jsonl")]

@@ -189,7 +189,7 @@ def test_a_fresh_store_survives_being_made_by_several_processes_at_once(tmp_path
         "nonsense://me:hunter2@127.0.0.1",
     ],
 )
-def test_a_store_out_of_reach_is_said_within_seconds_and_without_its_password(tmp_path, uri):
+def test_unavailable_store_fails_soon_and_hides_its_password(tmp_path, uri):
     started = time.monotonic()
     with pytest.raises(
         ConfigError, match=r"tracking\.uri=\w+://\*\*\*@127\.0\.0\.1.*tracking=none"

@@ -52,7 +52,7 @@ def test_the_runs_own_seed_is_kept():
     assert loggable({"seed": 0}) == {"seed": 0}
 
 
-def test_long_values_are_cut_to_the_limit_and_can_be_told_apart():
+def test_long_values_are_cut_and_stay_distinguishable():
     text = "x" * 7000
     short = shorten(text, limit=6000)
     assert len(short) == 6000

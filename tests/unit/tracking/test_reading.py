@@ -155,7 +155,7 @@ def test_files_from_elsewhere_lie_in_one_place_that_goes_with_the_process(
         ("s3://bucket/a", None),
     ],
 )
-def test_addresses_on_this_machine_are_told_from_others(location, folder):
+def test_local_addresses_differ_from_remote_ones(location, folder):
     found = kept_files._on_this_machine(location)
     assert (None if found is None else str(found)) == folder
 
@@ -231,7 +231,7 @@ def test_a_folder_that_is_not_there_is_said_to_be_so_before_any_store_is_asked(t
         find_run("outputs/no", uri=f"sqlite:///{tmp_path}/no.db")
 
 
-def test_the_usual_store_is_that_of_the_environment_or_of_this_folder(monkeypatch, tmp_path):
+def test_default_store_is_of_the_environment_or_this_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///elsewhere.db")
     assert default_uri() == "sqlite:///elsewhere.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
@@ -367,7 +367,7 @@ def test_children_are_those_of_one_parent_oldest_first(experiment):
     names = ["seed=1", "seed=2"]
     for name in names:
         start(store, name, **{PARENT_TAG: parent.run_id})
-    start(store, "a stranger's", **{PARENT_TAG: other.run_id})
+    start(store, "another user's", **{PARENT_TAG: other.run_id})
     found = children_of(find_run(parent.run_id, uri=store.uri), uri=store.uri)
     assert [run.name for run in found] == names
     assert {run.parent_id for run in found} == {parent.run_id}

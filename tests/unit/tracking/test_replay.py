@@ -304,12 +304,12 @@ def test_a_process_that_was_killed_and_not_yet_buried_does_not_run():
 
 
 def tracked(base, run_dir, **settings):
-    return MlflowTracking(experiment_name="goes on").start(
+    return MlflowTracking(experiment_name="resumed").start(
         run_name="a", run_dir=run_dir, base_dir=base, **settings
     )
 
 
-def test_a_run_that_goes_on_brings_what_the_store_had_not_heard(tmp_path, monkeypatch):
+def test_resumed_run_sends_what_the_store_missed(tmp_path, monkeypatch):
     """What waited in the memory of a process that died is in the folder only; a resumed run repeats just its last steps."""
     folder = tmp_path / "run"
     first = tracked(tmp_path, folder)
@@ -340,7 +340,7 @@ def test_a_run_that_goes_on_brings_what_the_store_had_not_heard(tmp_path, monkey
     first.finish("FAILED")  # for atexit
 
 
-def test_a_run_that_goes_on_in_a_new_store_run_takes_its_past_along(tmp_path):
+def test_run_resumed_in_a_new_store_run_sends_its_history(tmp_path):
     folder = tmp_path / "run"
     first = tracked(tmp_path, folder)
     first.log_metrics({"train/loss": 1.0}, step=1)
@@ -375,7 +375,7 @@ def test_a_past_that_the_store_does_not_take_is_said_before_anything_is_trained(
         tracked(tmp_path, folder, resume_run_id=tracker.run_id)
 
 
-def test_why_a_run_had_stopped_is_forgotten_when_it_goes_on(store):
+def test_reason_of_the_stop_is_removed_on_resume(store):
     tracker = MlflowTracker.create(store, "run")
     tracker.finish("KILLED", "SIGTERM")
     MlflowTracker.resume(store, tracker.run_id, tags=process_tags()).finish("FINISHED")
@@ -390,16 +390,16 @@ def test_a_run_has_its_process_from_the_first_moment(tmp_path, monkeypatch):
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
-    (run,) = client.search_runs([client.get_experiment_by_name("goes on").experiment_id])
+    (run,) = client.search_runs([client.get_experiment_by_name("resumed").experiment_id])
     assert is_running(run.data.tags)
 
 
 def test_a_waiting_point_arrives_with_the_time_at_which_it_was_measured(store, tmp_path):
     remote = MlflowTracker.create(store, "run")
     remote._store = replace(store, client=Cut(store.client, 1, arrived=False))
-    fanout = MirroredTracker(JsonlTracker(tmp_path), [remote])
-    fanout.log_metrics({"train/loss": 0.5}, step=1, at=1_700_000_010.25)
-    fanout.finish("FAILED", "x", at=1_700_000_020.5)
+    mirrored = MirroredTracker(JsonlTracker(tmp_path), [remote])
+    mirrored.log_metrics({"train/loss": 0.5}, step=1, at=1_700_000_010.25)
+    mirrored.finish("FAILED", "x", at=1_700_000_020.5)
     (point,) = store.client.get_metric_history(remote.run_id, "train/loss")
     assert point.timestamp == 1_700_000_010_250
     assert store.client.get_run(remote.run_id).info.end_time == 1_700_000_020_500
@@ -409,9 +409,9 @@ def test_points_whose_answer_was_lost_are_not_kept_twice(store, tmp_path):
     """More points than fit into one request, and the second request is lost: both are sent again."""
     remote = MlflowTracker.create(store, "run")
     remote._store = replace(store, client=Cut(store.client, 2, arrived=True))
-    fanout = MirroredTracker(JsonlTracker(tmp_path), [remote])
-    fanout.log_metrics({f"m/{i}": i / 7 for i in range(220)}, step=1)
-    fanout.finish("FINISHED")
+    mirrored = MirroredTracker(JsonlTracker(tmp_path), [remote])
+    mirrored.log_metrics({f"m/{i}": i / 7 for i in range(220)}, step=1)
+    mirrored.finish("FINISHED")
     assert remote._store.client.calls["log_batch"] == 2 + 3
     run = store.client.get_run(remote.run_id)
     assert len(run.data.metrics) == 220

@@ -76,10 +76,10 @@ def end_at_statement(monkeypatch, number, end):
         if done == number:
             end()
 
-    prepare = store_tables._without_syncs
+    without_syncs = store_tables._without_syncs
 
     def listen(connection, record):
-        prepare(connection, record)
+        without_syncs(connection, record)
         connection.set_trace_callback(count)
 
     monkeypatch.setattr(store_tables, "_without_syncs", listen)
@@ -116,10 +116,10 @@ def test_store_interrupted_while_made_leaves_nothing(file, monkeypatch):
 
 
 def test_store_on_full_disk_is_said_and_made_later(file, monkeypatch):
-    prepare = store_tables._without_syncs
+    without_syncs = store_tables._without_syncs
 
     def small(connection, record):
-        prepare(connection, record)
+        without_syncs(connection, record)
         connection.execute(
             "PRAGMA max_page_count = 40"
         )  # SQLite then says what it says of a full disk

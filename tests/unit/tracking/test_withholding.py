@@ -21,13 +21,13 @@ SECRET = "0.123456"
 
 
 @pytest.fixture
-def told():
+def published():
     return MemoryTracker()
 
 
 @pytest.fixture
-def tracker(told, tmp_path):
-    return WithholdingTracker(told, PrivateFolder(tmp_path))
+def tracker(published, tmp_path):
+    return WithholdingTracker(published, PrivateFolder(tmp_path))
 
 
 def everything(tracker):
@@ -67,21 +67,21 @@ def test_it_is_a_tracker(tracker):
         "federated_baseline/x",
     ],
 )
-def test_a_training_or_unknown_metric_goes_to_private(tracker, told, tmp_path, name):
+def test_a_training_or_unknown_metric_goes_to_private(tracker, published, tmp_path, name):
     tracker.log_metrics({name: 0.123456, "test/accuracy": 0.5}, step=3)
-    assert list(told.metrics) == ["test/accuracy"]
+    assert list(published.metrics) == ["test/accuracy"]
     line = json.loads((tmp_path / "private" / "metrics.jsonl").read_text())
     assert (line["step"], line["metrics"]) == (3, {name: 0.123456})
 
 
-def test_points_discarded_are_gone_from_both_places(tracker, told, tmp_path):
+def test_points_discarded_are_gone_from_both_places(tracker, published, tmp_path):
     for step in (1, 2, 3):
         tracker.log_metrics(
             {"curve/train/loss": 0.1 * step, "curve/validation/loss": 0.2 * step}, step=step
         )
     tracker.discard_points(after=1)
     tracker.log_metrics({"curve/train/loss": 0.5, "curve/validation/loss": 0.6}, step=2)
-    assert told.metrics["curve/validation/loss"] == [(1, 0.2), (2, 0.6)]
+    assert published.metrics["curve/validation/loss"] == [(1, 0.2), (2, 0.6)]
     lines = [
         json.loads(line)
         for line in (tmp_path / "private" / "metrics.jsonl").read_text().splitlines()
@@ -92,9 +92,9 @@ def test_points_discarded_are_gone_from_both_places(tracker, told, tmp_path):
     ]
 
 
-def test_a_call_with_withheld_metrics_alone_tells_nothing(tracker, told):
+def test_a_call_with_withheld_metrics_alone_tells_nothing(tracker, published):
     tracker.log_metrics({"curve/train/loss": 0.5}, step=1)
-    assert not told.metrics
+    assert not published.metrics
 
 
 def test_epochs_bear_no_time_of_their_own(tmp_path):
@@ -107,11 +107,11 @@ def test_epochs_bear_no_time_of_their_own(tmp_path):
     assert len(times) == 1
 
 
-def test_unknown_tags_and_parameters_go_to_private(tracker, told, tmp_path):
+def test_unknown_tags_and_parameters_go_to_private(tracker, published, tmp_path):
     tracker.set_tags({"git.commit": "ab", "classes.train": SECRET})
     tracker.log_params({"trainer.epochs": 3, "learned.prior": SECRET})
     tracker.set_tags({"second": SECRET})
-    assert SECRET not in everything(told)
+    assert SECRET not in everything(published)
     kept = json.loads((tmp_path / "private" / "values.json").read_text())
     assert kept == {
         "tags": {"classes.train": SECRET, "second": SECRET},
@@ -119,7 +119,7 @@ def test_unknown_tags_and_parameters_go_to_private(tracker, told, tmp_path):
     }
 
 
-def test_files_of_training_beats_and_unknown_ones_go_to_private(tracker, told, tmp_path):
+def test_files_of_training_beats_and_unknown_ones_go_to_private(tracker, published, tmp_path):
     import pandas
     from matplotlib.figure import Figure
 
@@ -131,14 +131,14 @@ def test_files_of_training_beats_and_unknown_ones_go_to_private(tracker, told, t
     tracker.log_dict({"a": SECRET}, "new.json")
     tracker.log_file(tmp_path / "new.txt", "inputs")
     tracker.log_text("published", "privacy_statement.txt")
-    assert list(told.artifacts) == ["privacy_statement.txt"]
+    assert list(published.artifacts) == ["privacy_statement.txt"]
     assert set(private(tmp_path)) == {
         "figures/learning_curves.png", "tables/partition.csv", "predictions/train.parquet", "tables/train_summary.md", "new.json",
         "inputs/new.txt",
     }  # fmt: skip
 
 
-def test_a_file_of_result_keys_is_divided(told, tmp_path):
+def test_a_file_of_result_keys_is_divided(published, tmp_path):
     tracker = WithholdingTracker(JsonlTracker(tmp_path), PrivateFolder(tmp_path))
     tracker.log_dict(
         {"beats": {"train": {"N": 7}, "test": {"N": 1}}, "dropped": {"record 100": 3}}, "data.json"
@@ -179,7 +179,7 @@ def test_a_private_file_is_not_written_through_a_link(tracker, tmp_path):
         tracker.log_metrics({"curve/train/loss": 0.5}, step=1)
 
 
-def test_a_resumed_run_repeats_no_private_point(told, tmp_path):
+def test_a_resumed_run_repeats_no_private_point(published, tmp_path):
     for _ in range(2):
         tracker = WithholdingTracker(MemoryTracker(), PrivateFolder(tmp_path))
         tracker.log_metrics({"curve/train/loss": 0.5}, step=1)
@@ -187,7 +187,7 @@ def test_a_resumed_run_repeats_no_private_point(told, tmp_path):
 
 
 class Silent(MemoryTracker):
-    """A mirror that does not answer until it is told to."""
+    """A remote store that answers only when it is switched on."""
 
     answers = False
 
@@ -199,10 +199,10 @@ class Silent(MemoryTracker):
         super().log_metrics(metrics, step=step, at=at)
 
 
-def test_what_a_mirror_missed_and_gets_later_is_published_only(tmp_path):
+def test_entries_sent_later_are_the_published_ones(tmp_path):
     remote, clock = Silent(), [0.0]
-    fanout = MirroredTracker(JsonlTracker(tmp_path), [remote], clock=lambda: clock[0])
-    tracker = WithholdingTracker(fanout, PrivateFolder(tmp_path))
+    mirrored = MirroredTracker(JsonlTracker(tmp_path), [remote], clock=lambda: clock[0])
+    tracker = WithholdingTracker(mirrored, PrivateFolder(tmp_path))
     tracker.log_metrics({"curve/train/loss": 0.123456, "curve/validation/loss": 0.5}, step=1)
     remote.answers, clock[0] = True, 2 * RETRY_AFTER_S
     tracker.finish("FINISHED")
@@ -257,7 +257,7 @@ def test_an_error_that_may_quote_beats_is_withheld(tmp_path, error):
         assert f"{tmp_path}/private/error.txt" in str(published)
 
 
-def test_an_error_about_settings_is_told_as_it_is(tmp_path):
+def test_error_about_settings_is_reported_unchanged(tmp_path):
     from ecgexp.privacy.plan import PrivacySpec
 
     with pytest.raises(ConfigError) as caught:
@@ -318,13 +318,13 @@ def test_the_console_shows_scores_and_no_progress_of_training(tmp_path):
     assert not withholding.tells("something new")
 
 
-def test_a_run_without_a_guarantee_publishes_as_it_is(told):
+def test_a_run_without_a_guarantee_publishes_as_it_is(published):
     publishing, result, error = (
         Publishing(),
         Result(status="FINISHED", metrics={"train/x": 1.0}),
         DataError("row 3"),
     )
-    assert publishing.tracker(told) is told
+    assert publishing.tracker(published) is published
     assert publishing.result(result) is result
     assert publishing.error(error) is error
     assert publishing.tells("anything")

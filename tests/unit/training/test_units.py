@@ -51,7 +51,7 @@ def test_views_are_those_of_their_row_and_all_of_them_occur():
 
 
 @pytest.mark.parametrize("noise_seed", [None, 3])
-def test_coins_are_secret_under_a_claim_and_follow_from_the_seed_without_one(noise_seed):
+def test_step_randomness_is_secret_only_with_a_guarantee(noise_seed):
     plan = PrivacySpec(noise_multiplier=1, noise_seed=noise_seed).plan(
         num_units=100, expected_batch_size=10, epochs=1
     )

@@ -83,7 +83,7 @@ def make_run(tmp_path):
 
 
 @pytest.fixture
-def told(tmp_path, capsys):
+def compare_command(tmp_path, capsys):
     """What the command prints, and what it writes as JSON."""
 
     def tell(*arguments, code=0):
@@ -99,11 +99,11 @@ def told(tmp_path, capsys):
     return tell
 
 
-def test_a_run_that_is_better_on_every_patient_is_better(make_run, told):
+def test_a_run_that_is_better_on_every_patient_is_better(make_run, compare_command):
     a = make_run("a", predictions())
     settings = {"trainer.learning_rate": 0.01, "tracking.uri": "there"}
     b = make_run("b", predictions(right=slightly_better), settings=settings)
-    text, values = told(a, b)
+    text, values = compare_command(a, b)
     scores = {row["key"]: row for row in values["scores"]}
     accuracy, macro_f1 = scores["accuracy"], scores["macro_f1"]
     assert (accuracy["a"], accuracy["b"]) == (35 / 40, 36 / 40)
@@ -137,19 +137,19 @@ def test_a_run_that_is_better_on_every_patient_is_better(make_run, told):
     assert "makes its score optimistic" in text
 
 
-def test_a_difference_within_noise_may_be_chance(make_run, told):
+def test_a_difference_within_noise_may_be_chance(make_run, compare_command):
     def another(patient, place):
         return (place % 8 != 0) ^ (place == patient) ^ ((place == 8) & (patient < 3))
 
     b = make_run("b", predictions(right=another), settings={"trainer.learning_rate": 0.01})
-    text, values = told(make_run("a", predictions()), b)
+    text, values = compare_command(make_run("a", predictions()), b)
     assert "in macro F1 may be chance (−" in values["verdict"]
     assert values["verdict"].startswith("The difference of ")
 
 
-def test_a_run_held_against_itself_does_not_differ(make_run, told):
+def test_a_run_held_against_itself_does_not_differ(make_run, compare_command):
     a = make_run("a", predictions())
-    text, values = told(a, a)
+    text, values = compare_command(a, a)
     assert {
         (row["difference"], row["interval"]["low"], row["interval"]["high"])
         for row in values["scores"]
@@ -159,18 +159,20 @@ def test_a_run_held_against_itself_does_not_differ(make_run, told):
     assert "no setting that affects the result" in text
 
 
-def test_beats_in_another_order_are_matched(make_run, told):
+def test_beats_in_another_order_are_matched(make_run, compare_command):
     shuffled = predictions().sample(frac=1, random_state=3)
-    _, values = told(make_run("a", predictions()), make_run("b", shuffled, settings={"seed": 2}))
+    _, values = compare_command(
+        make_run("a", predictions()), make_run("b", shuffled, settings={"seed": 2})
+    )
     assert values["beats"]["common"] == PATIENTS * BEATS
     assert values["mcnemar"]["only_a_right"] == values["mcnemar"]["only_b_right"] == 0
 
 
-def test_two_seeds_of_one_configuration_are_told(make_run, told):
+def test_two_seeds_of_one_configuration_are_named(make_run, compare_command):
     b = make_run(
         "b", predictions(right=slightly_better), settings={"seed": 2, "data.root": "elsewhere"}
     )
-    text, values = told(make_run("a", predictions()), b)
+    text, values = compare_command(make_run("a", predictions()), b)
     assert values["only_seed_differs"] is True
     assert values["verdict"].endswith(
         "Only the seed differs: the difference comes from the seed, not from a setting."
@@ -178,8 +180,8 @@ def test_two_seeds_of_one_configuration_are_told(make_run, told):
     assert "Each run is one seed" not in text
 
 
-def test_equal_runs_with_other_predictions_are_told(make_run, told):
-    _, values = told(
+def test_equal_runs_with_other_predictions_are_named(make_run, compare_command):
+    _, values = compare_command(
         make_run("a", predictions()), make_run("b", predictions(right=slightly_better))
     )
     assert values["verdict"].endswith(
@@ -187,9 +189,9 @@ def test_equal_runs_with_other_predictions_are_told(make_run, told):
     )
 
 
-def test_other_data_and_other_beats_are_said_aloud(make_run, told):
+def test_other_data_and_other_beats_are_said_aloud(make_run, compare_command):
     b = predictions().query("patient != 'p0'")
-    text, values = told(
+    text, values = compare_command(
         make_run("a", predictions()), make_run("b", b, tags={"dataset.digest": "d2"})
     )
     assert values["beats"] == {"common": 200, "only_a": 40, "only_b": 0, "patients": 5}
@@ -198,10 +200,10 @@ def test_other_data_and_other_beats_are_said_aloud(make_run, told):
     assert values["origin"] == [{"name": "dataset.digest", "a": "d1", "b": "d2"}]
 
 
-def test_under_five_patients_there_is_a_comparison_without_intervals(make_run, told):
+def test_under_five_patients_there_is_a_comparison_without_intervals(make_run, compare_command):
     few = predictions(patients=4)
     b = make_run("b", predictions(patients=4, right=slightly_better), settings={"seed": 2})
-    text, values = told(make_run("a", few), b)
+    text, values = compare_command(make_run("a", few), b)
     assert "no intervals: 4 patients, and it takes 5" in text
     assert all(row["interval"] is None for row in values["scores"])
     assert "may be chance; no intervals: 4 patients, and it takes 5" in values["verdict"]
@@ -232,9 +234,11 @@ def test_under_five_patients_there_is_a_comparison_without_intervals(make_run, t
         ),
     ],
 )
-def test_runs_that_cannot_be_compared_say_why_beside_what_differs(make_run, told, table, tags, why):
+def test_runs_that_cannot_be_compared_say_why_beside_what_differs(
+    make_run, compare_command, table, tags, why
+):
     b = make_run("b", table, settings={"trainer.learning_rate": 0.01}, tags=tags)
-    text, values = told(make_run("a", predictions()), b, code=1)
+    text, values = compare_command(make_run("a", predictions()), b, code=1)
     assert why in values["problem"]
     assert values["verdict"] == f"No verdict: {values['problem']}."
     assert values["scores"] == []
@@ -242,46 +246,46 @@ def test_runs_that_cannot_be_compared_say_why_beside_what_differs(make_run, told
     assert "trainer.learning_rate 0.001 0.01" in text
 
 
-def test_averages_over_other_classes_are_said_aloud(make_run, told):
+def test_averages_over_other_classes_are_said_aloud(make_run, compare_command):
     data = {"data": {"classes": list(CLASSES)}}
     every = {f"test/support/{name}": 10.0 for name in CLASSES}
     a = make_run("a", predictions(), metrics=every, **data)
     b = make_run(
         "b", predictions(right=slightly_better), metrics=every | {"test/support/V": 0.0}, **data
     )
-    said, values = told(a, b)
+    said, values = compare_command(a, b)
     assert "Different classes" in said
     assert "A's over N, S, V and B's over N, S; below both are over N, S, V" in said
     assert values["classes_in_average"] == list(CLASSES)
-    said, _ = told(a, a)
+    said, _ = compare_command(a, a)
     assert "Different classes" not in said
 
 
-def test_classes_without_common_beats_are_said(make_run, told):
+def test_classes_without_common_beats_are_said(make_run, compare_command):
     table = predictions()
     table = table[table["class"] != "V"]
-    said, values = told(make_run("a", table), make_run("b", table.assign(predicted="N")))
+    said, values = compare_command(make_run("a", table), make_run("b", table.assign(predicted="N")))
     assert "None of these beats is of class V" in said
     assert "macro F1 over N, S" in said
     assert values["verdict"].count("over N, S") == 1
 
 
-def test_notes_of_both_runs_are_told(make_run, told):
+def test_notes_of_both_runs_are_shown(make_run, compare_command):
     notes = {
         "notes": {
             "training": ["no training beat is of class S: the model cannot have learned them"]
         }
     }
-    said, _ = told(
+    said, _ = compare_command(
         make_run("a", predictions()), make_run("b", predictions(right=slightly_better), **notes)
     )
     assert "B, training: no training beat is of class S" in said
 
 
-def test_privacy_stands_beside(make_run, told):
+def test_privacy_stands_beside(make_run, compare_command):
     private = {"privacy/epsilon": 3.21, "privacy/delta": 0.001}
     a = make_run("a", predictions(), metrics=private, settings={"privacy.unit": "patient"})
-    text, values = told(a, make_run("b", predictions(right=slightly_better)))
+    text, values = compare_command(a, make_run("b", predictions(right=slightly_better)))
     assert "A: ε = 3.21, δ = 0.001, of a patient B: no privacy guarantee" in text
     rows = {"rows_per_unit": 1, "overlapping_rows": 1, "epsilon_overlap": None}
     assert (
@@ -297,7 +301,7 @@ def test_privacy_stands_beside(make_run, told):
 
 
 @pytest.mark.parametrize(("overlap", "shown"), [(27.941, "28.0"), (None, "not known")])
-def test_privacy_of_overlapping_rows_stands_beside(make_run, told, overlap, shown):
+def test_privacy_of_overlapping_rows_stands_beside(make_run, compare_command, overlap, shown):
     runs = [
         make_run(
             name, predictions(), metrics={"privacy/epsilon": 3.301, "privacy/delta": 1e-5},
@@ -306,7 +310,7 @@ def test_privacy_of_overlapping_rows_stands_beside(make_run, told, overlap, show
         )
         for name, rows in (("row", 1), ("group", 3))
     ]  # fmt: skip
-    text, values = told(*runs)
+    text, values = compare_command(*runs)
     assert f"A: ε = 3.31, δ = 1e-05, of a beat; of 5 rows that share samples: {shown}" in text
     assert (
         f"B: ε = 3.31, δ = 1e-05, of a beat (3 overlapping rows); of 5 rows that share samples: {shown}"
@@ -316,12 +320,12 @@ def test_privacy_of_overlapping_rows_stands_beside(make_run, told, overlap, show
     assert any("in up to 1 rows in A and in up to 3 in B" in note for note in values["notes"])
 
 
-def test_promises_to_other_units_cannot_be_compared(make_run, told):
+def test_guarantees_of_other_units_cannot_be_compared(make_run, compare_command):
     runs = [
         make_run(unit, predictions(), metrics={"privacy/epsilon": 1.0, "privacy/delta": 1e-3}, settings={"privacy.unit": unit})
         for unit in ("beat", "patient")
     ]  # fmt: skip
-    text, _ = told(*runs)
+    text, _ = compare_command(*runs)
     assert (
         "The ε are for different units of privacy, beat in A and patient in B: they cannot be compared."
         in text
@@ -329,35 +333,39 @@ def test_promises_to_other_units_cannot_be_compared(make_run, told):
     assert "part of the difference is its price" not in text
 
 
-def test_validation_beats_are_asked_for_by_name(make_run, told):
+def test_validation_beats_are_asked_for_by_name(make_run, compare_command):
     a, b = (
         make_run(name, predictions(), split="validation", settings={"seed": i})
         for i, name in enumerate("ab")
     )
-    text, values = told(a, b, "--split", "validation")
+    text, values = compare_command(a, b, "--split", "validation")
     assert values["split"] == "validation"
     assert "Where validation beats selected the epoch" in text
 
 
-def test_a_run_that_failed_late_and_code_without_a_commit_are_said(make_run, told):
+def test_a_run_that_failed_late_and_code_without_a_commit_are_said(make_run, compare_command):
     b = make_run("b", predictions(), status="KILLED", tags={"git.dirty": "true"})
-    text, _ = told(make_run("a", predictions()), b)
+    text, _ = compare_command(make_run("a", predictions()), b)
     assert "B is KILLED and not FINISHED" in text
     assert "A run used code with uncommitted changes" in text
 
 
-def test_the_verdict_goes_by_what_chose_the_epoch(make_run, told):
+def test_the_verdict_goes_by_what_chose_the_epoch(make_run, compare_command):
     settings = {"selection.metric": "f1/V"}
     a = make_run("a", predictions(), settings=settings)
-    assert told(a, make_run("b", predictions(), settings=settings))[1]["decisive"] == "f1/V"
-    assert told(a, make_run("c", predictions()))[1]["decisive"] == "macro_f1"
+    assert (
+        compare_command(a, make_run("b", predictions(), settings=settings))[1]["decisive"] == "f1/V"
+    )
+    assert compare_command(a, make_run("c", predictions()))[1]["decisive"] == "macro_f1"
 
 
-def test_the_same_seed_gives_the_same_intervals(make_run, told):
+def test_the_same_seed_gives_the_same_intervals(make_run, compare_command):
     rng = np.random.default_rng(0)
     a = make_run("a", predictions())
     b = make_run("b", predictions(right=lambda patient, place: rng.random(len(place)) < 0.9))
-    first, again, other = (told(a, b, "--seed", seed)[1]["scores"] for seed in ("4", "4", "5"))
+    first, again, other = (
+        compare_command(a, b, "--seed", seed)[1]["scores"] for seed in ("4", "4", "5")
+    )
     assert first == again != other
 
 
@@ -449,9 +457,9 @@ def test_no_line_of_the_output_is_wider_than_a_terminal_but_the_verdict(make_run
     assert max(map(len, lines)) <= 80
 
 
-def test_runs_of_mlflow_are_found_by_id(mlflow_runs, told):
+def test_runs_of_mlflow_are_found_by_id(mlflow_runs, compare_command):
     uri, a, b = mlflow_runs
-    text, values = told(a, b, "--store", uri)
+    text, values = compare_command(a, b, "--store", uri)
     assert values["runs"]["a"]["run_id"] == a
     assert values["runs"]["b"]["run_id"] == b
     assert values["verdict"].startswith("B is better in macro F1")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from two_folders import HEARTS, MITDB_NAMES, SVDB_NAMES, draw_heartbeats, write_record
+from two_folders import MITDB_NAMES, PATIENTS, SVDB_NAMES, draw_heartbeats, write_record
 
 from ecgexp.config.compose import load_experiment
 from ecgexp.data.datasets import catalog
@@ -33,7 +33,7 @@ def beats(data_root):
 
 @pytest.fixture(scope="module")
 def patients():
-    return [draw_heartbeats(patient) for patient in list(HEARTS)[:2]]
+    return [draw_heartbeats(patient) for patient in list(PATIENTS)[:2]]
 
 
 def test_beats_are_those_of_the_first_then_those_of_the_second(data_root, beats):

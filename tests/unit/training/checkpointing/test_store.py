@@ -132,7 +132,7 @@ def test_views_and_other_orders_keep_their_values():
         np.testing.assert_array_equal(got, given_[name])
 
 
-def test_state_of_a_generator_goes_on_from_where_it_was(tmp_path):
+def test_state_of_a_generator_is_restored(tmp_path):
     generator = np.random.default_rng(3)
     generator.random(5)
     Checkpoints(tmp_path).save(
@@ -234,7 +234,7 @@ def test_steps_are_numbers_not_words(tmp_path):
     assert steps(tmp_path) == [1_000_000, 10_000_000]
 
 
-def test_going_on_from_an_earlier_step_replaces_the_later_ones(tmp_path):
+def test_resume_from_an_earlier_step_replaces_the_later_ones(tmp_path):
     store = Checkpoints(tmp_path, keep=3)
     for step in (1, 2, 3, 4):
         store.save(tiny(step))
