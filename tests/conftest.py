@@ -22,7 +22,9 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session", autouse=True)
 def private_dir(tmp_path_factory):
-    """Runs without a store, and processes that tests start, leave nothing private in the working folder."""
+    """Runs without a store, and processes that tests start, leave nothing private in the working
+    folder.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ECGEXP_PRIVATE", str(tmp_path_factory.mktemp("private")))
         yield
@@ -54,7 +56,10 @@ def empty_store(tmp_path_factory):
 
 @pytest.fixture
 def here(tmp_path, monkeypatch, empty_store):
-    """A folder with a store, in which commands are typed; what a store has not heard is not tried again at the end."""
+    """A folder with a store, in which commands are typed.
+
+    What a store has not heard is not tried again at the end.
+    """
     (tmp_path / "mlruns").mkdir()
     shutil.copy(empty_store, tmp_path / "mlruns" / "mlflow.db")
     monkeypatch.chdir(tmp_path)
@@ -65,7 +70,9 @@ def here(tmp_path, monkeypatch, empty_store):
 
 @pytest.fixture
 def killed_while():
-    """Runs what it is given in a child process that must end by SIGKILL, which the work sends to itself."""
+    """Runs what it is given in a child process that must end by SIGKILL, which the work sends to
+    itself.
+    """
 
     def run(work):
         child = os.fork()
@@ -81,7 +88,7 @@ def killed_while():
 
 @pytest.fixture(scope="session")
 def data_root(tmp_path_factory):
-    """A data root with six records of mitdb at 360 Hz and the same six patients as svdb at 128 Hz."""
+    """Data root with six records of mitdb at 360 Hz and the same patients as svdb at 128 Hz."""
     from two_folders import MITDB_NAMES, PATIENTS, SVDB_NAMES, draw_heartbeats, write_record
 
     root = tmp_path_factory.mktemp("data")
@@ -99,7 +106,10 @@ def cache(tmp_path_factory):
 
 @pytest.fixture
 def run_in(request, tmp_path, cache):
-    """(words…) -> result, what `result.json` holds, the lines of `metrics.jsonl`; after `SMALL` of the test's module."""
+    """(words…) -> result, what `result.json` holds, the lines of `metrics.jsonl`.
+
+    After `SMALL` of the test's module.
+    """
     from ecgexp.config.compose import load_experiment
     from ecgexp.experiment.run import run
 

@@ -1,4 +1,6 @@
-"""`ecgexp dataset=mitdb_to_svdb split=cross_database`, from the command to what is said of a record."""
+"""`ecgexp dataset=mitdb_to_svdb split=cross_database`, from the command to what is said of a
+record.
+"""
 
 import json
 import os
@@ -16,11 +18,19 @@ from ecgexp.cli import predict
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
 TWO = ["dataset=mitdb_to_svdb", "split=cross_database"]
 SMALL = [
-    "dataset.train.verify=header", f"dataset.train.records=[{','.join(MITDB_NAMES)}]",
-    f"dataset.test.records=[{','.join(SVDB_NAMES[:2])}]", "grouping=aami5", "grouping.empty_class=drop", "features=signal_rr",
-    "trainer.epochs=2", "model.filters=[8,8]", "model.kernel_sizes=[5,3]", "model.dense_units=8", "num_resamples=20",
+    "dataset.train.verify=header",
+    f"dataset.train.records=[{','.join(MITDB_NAMES)}]",
+    f"dataset.test.records=[{','.join(SVDB_NAMES[:2])}]",
+    "grouping=aami5",
+    "grouping.empty_class=drop",
+    "features=signal_rr",
+    "trainer.epochs=2",
+    "model.filters=[8,8]",
+    "model.kernel_sizes=[5,3]",
+    "model.dense_units=8",
+    "num_resamples=20",
     "tracking=none",
-]  # fmt: skip
+]
 
 
 def ecgexp(*words, cwd, **environment):
@@ -114,7 +124,10 @@ def test_the_run_learns_from_one_and_is_tested_on_the_other(finished):
 def test_record_of_either_database_is_predicted_as_by_the_run(
     finished, data_root, tmp_path, capsys
 ):
-    """Each by its own lead: svdb has no MLII, mitdb no ECG1. Only beats of mitdb may have been learned."""
+    """Each by its own lead: svdb has no MLII, mitdb no ECG1.
+
+    Only beats of mitdb may have been learned.
+    """
     records = [data_root / "svdb/800", data_root / "svdb/801", data_root / "mitdb/100"]
     assert predict.main([str(finished), *map(str, records), "--output", str(tmp_path)]) == 0
     said = capsys.readouterr().out

@@ -8,9 +8,17 @@ import pytest
 from ecgexp.privacy.ledger import PrivacyViolation
 
 SMALL = [
-    "trainer=dp", "tracking=none", "dataset.num_patients=3", "dataset.minutes=1", "split=intra_patient", "num_resamples=0",
-    "evaluate_on=[]", "trainer.epochs=2", "model.filters=[4,4]", "model.kernel_sizes=[5,5]",
-]  # fmt: skip
+    "trainer=dp",
+    "tracking=none",
+    "dataset.num_patients=3",
+    "dataset.minutes=1",
+    "split=intra_patient",
+    "num_resamples=0",
+    "evaluate_on=[]",
+    "trainer.epochs=2",
+    "model.filters=[4,4]",
+    "model.kernel_sizes=[5,5]",
+]
 
 
 def test_run_with_a_guarantee_states_it(run_in, tmp_path):

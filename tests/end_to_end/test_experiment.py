@@ -1,4 +1,7 @@
-"""One experiment from records to a tracked and evaluated classifier; and what a failed run leaves."""
+"""One experiment from records to a tracked and evaluated classifier.
+
+And what a failed run leaves.
+"""
 
 import json
 import os
@@ -16,9 +19,14 @@ from ecgexp.settings.declaration import ConfigError, DataError
 pytestmark = pytest.mark.slow
 
 SMALL = [
-    "dataset.num_patients=12", "dataset.minutes=0.8", "trainer.epochs=2", "model.filters=[8,8]", "model.kernel_sizes=[5,3]",
-    "model.dense_units=8", "num_resamples=50",
-]  # fmt: skip
+    "dataset.num_patients=12",
+    "dataset.minutes=0.8",
+    "trainer.epochs=2",
+    "model.filters=[8,8]",
+    "model.kernel_sizes=[5,3]",
+    "model.dense_units=8",
+    "num_resamples=50",
+]
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +91,9 @@ def test_mlflow_has_the_run_with_its_parameters_metrics_tags_and_dataset(finishe
 
 
 def test_beats_are_published_under_a_keyed_digest_only(finished, cache):
-    """Neither the plain digest nor the key stands in any file of the run, in its artifacts or in its store."""
+    """Neither the plain digest nor the key stands in any file of the run, in its artifacts or in
+    its store.
+    """
     from ecgexp.privacy.keyed_digests import NAME, DigestKey
 
     result, folder = finished
@@ -101,11 +111,19 @@ def test_beats_are_published_under_a_keyed_digest_only(finished, cache):
 @pytest.mark.parametrize(
     "path",
     [
-        "figures/test_confusion_matrix.png", "figures/test_roc.png", "figures/test_precision_recall.png",
-        "figures/test_reliability.png", "figures/test_worst_mistakes.png", "figures/learning_curves.png",
-        "tables/test_per_record.csv", "tables/test_summary.md", "predictions/test.parquet", "data.json", "result.json",
+        "figures/test_confusion_matrix.png",
+        "figures/test_roc.png",
+        "figures/test_precision_recall.png",
+        "figures/test_reliability.png",
+        "figures/test_worst_mistakes.png",
+        "figures/learning_curves.png",
+        "tables/test_per_record.csv",
+        "tables/test_summary.md",
+        "predictions/test.parquet",
+        "data.json",
+        "result.json",
     ],
-)  # fmt: skip
+)
 def test_every_artifact_is_in_the_folder_and_in_mlflow(finished, client, path):
     result, folder = finished
     assert (folder / path).stat().st_size > 0
@@ -133,7 +151,8 @@ import mlflow, numpy as np
 mlflow.set_tracking_uri("sqlite:///{folder}/mlflow.db")
 model = mlflow.pyfunc.load_model("runs:/{result.run_id}/model")
 rng = np.random.default_rng(0)
-beats = {{"signals_mv": rng.standard_normal((3, 180, 1), np.float32), "rr": np.full((3, {len(RR_FEATURES)}), 0.8, np.float32)}}
+rr = np.full((3, {len(RR_FEATURES)}), 0.8, np.float32)
+beats = {{"signals_mv": rng.standard_normal((3, 180, 1), np.float32), "rr": rr}}
 print(np.asarray(model.predict(beats)).tolist())
 """
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
@@ -228,9 +247,14 @@ def test_private_run_states_its_guarantee(tmp_path, cache):
 
 def test_simulation_has_no_guarantee(tmp_path, cache):
     result = start(
-        tmp_path, cache, "tracking=none", "trainer=dp", "privacy.noise_multiplier=1.1", "privacy.noise_seed=1",
+        tmp_path,
+        cache,
+        "tracking=none",
+        "trainer=dp",
+        "privacy.noise_multiplier=1.1",
+        "privacy.noise_seed=1",
         "trainer.expected_batch_size=64",
-    )  # fmt: skip
+    )
     assert "privacy/epsilon" not in result.metrics
     assert result.privacy["guarantee"] is False
     assert "simulation" in result.privacy["statement"]

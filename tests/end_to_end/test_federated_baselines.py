@@ -1,4 +1,7 @@
-"""What a federated model is held against: what is refused, what is trained, and one run that does it all."""
+"""What a federated model is held against.
+
+What is refused, what is trained, and one run that does it all.
+"""
 
 import dataclasses
 
@@ -16,9 +19,17 @@ from ecgexp.tracking.settings import NoTracking
 from ecgexp.training.model_selection import ModelSelector
 
 SMALL = [
-    "trainer=federated", "dataset.num_patients=6", "dataset.minutes=0.8", "trainer.num_rounds=2", "model.filters=[4]",
-    "model.kernel_sizes=[3]", "model.dense_units=4", "trainer.client_learning_rate=0.2", "num_resamples=0", "tracking=none",
-]  # fmt: skip
+    "trainer=federated",
+    "dataset.num_patients=6",
+    "dataset.minutes=0.8",
+    "trainer.num_rounds=2",
+    "model.filters=[4]",
+    "model.kernel_sizes=[3]",
+    "model.dense_units=4",
+    "trainer.client_learning_rate=0.2",
+    "num_resamples=0",
+    "tracking=none",
+]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +38,8 @@ def cache(tmp_path_factory):
 
 
 class RunComparison:
-    """The comparisons of a federated model that is not trained at all: its final weights are the initial ones.
+    """The comparisons of a federated model that is not trained at all: its final weights are the
+    initial ones.
 
     Attributes:
       comparison: the result.
@@ -60,9 +72,14 @@ class RunComparison:
 
 def test_a_client_that_holds_everything_learns_alone_what_pooled_training_learns(cache):
     made = RunComparison(
-        cache, "split=intra_patient", "partition=iid", "partition.num_clients=1", "federated_baselines.local_only=true",
-        "federated_baselines.pooled=true", "selection.weights=last",
-    )  # fmt: skip
+        cache,
+        "split=intra_patient",
+        "partition=iid",
+        "partition.num_clients=1",
+        "federated_baselines.local_only=true",
+        "federated_baselines.pooled=true",
+        "selection.weights=last",
+    )
     comparison, (alone, _), (pooled, rows) = made.comparison, made.predicted[0], made.predicted[-1]
     assert np.array_equal(rows, made.run_data.split.test)
     assert all(np.array_equal(a, b) for a, b in zip(alone, pooled, strict=True))
@@ -74,9 +91,14 @@ def test_a_client_that_holds_everything_learns_alone_what_pooled_training_learns
 
 def test_a_comparison_that_diverges_does_not_end_the_run(cache):
     made = RunComparison(
-        cache, "split=intra_patient", "partition=iid", "partition.num_clients=2", "trainer.client_learning_rate=1e30",
-        "federated_baselines.local_only=true", "federated_baselines.pooled=true",
-    )  # fmt: skip
+        cache,
+        "split=intra_patient",
+        "partition=iid",
+        "partition.num_clients=2",
+        "trainer.client_learning_rate=1e30",
+        "federated_baselines.local_only=true",
+        "federated_baselines.pooled=true",
+    )
     assert made.comparison.metrics()["federated_baseline/local_only/diverged"] == 2
     assert "pooled diverged" in made.comparison.lines()[0]
 

@@ -1,4 +1,7 @@
-"""Federated runs as a user meets them: whole experiments on virtual patients, by the command's own words."""
+"""Federated runs as a user meets them.
+
+Whole experiments on virtual patients, by the command's own words.
+"""
 
 import json
 
@@ -10,9 +13,17 @@ from ecgexp.privacy.ledger import PrivacyViolation
 pytestmark = pytest.mark.slow
 
 SMALL = [
-    "trainer=federated", "tracking=none", "dataset.num_patients=5", "dataset.minutes=1", "split=intra_patient", "num_resamples=0",
-    "trainer.num_rounds=2", "model.filters=[4,4]", "model.kernel_sizes=[5,5]", "model.normalization=none",
-]  # fmt: skip
+    "trainer=federated",
+    "tracking=none",
+    "dataset.num_patients=5",
+    "dataset.minutes=1",
+    "split=intra_patient",
+    "num_resamples=0",
+    "trainer.num_rounds=2",
+    "model.filters=[4,4]",
+    "model.kernel_sizes=[5,5]",
+    "model.normalization=none",
+]
 APART = ["split=inter_patient", "dataset.num_patients=10"]  # five of whom are trained on
 
 
@@ -59,7 +70,8 @@ def test_patient_level_epsilon_depends_on_their_number(run_in, tmp_path):
         5,
         2,
     )
-    # Two rounds with everybody in them are a Gaussian of multiplier 4 / sqrt(2), whose curve is known (Balle & Wang 2018).
+    # Two rounds with everybody in them are a Gaussian of multiplier 4 / sqrt(2), whose curve is
+    # known (Balle & Wang 2018).
     assert privacy["delta"] == 1e-3  # the largest power of ten up to 0.01 / 5
     assert privacy["epsilon"] == pytest.approx(gaussian_epsilon(4 / np.sqrt(2), 1e-3), rel=2e-3)
     assert privacy["hypothetical_population"]
@@ -88,7 +100,9 @@ def test_round_with_unplanned_noise_ends_without_guarantee(run_in, monkeypatch, 
 
 
 def gaussian_epsilon(noise_multiplier, delta):
-    """The ε at which a Gaussian mechanism of sensitivity 1 has `delta`, by Theorem 8 of Balle & Wang (2018)."""
+    """The ε at which a Gaussian mechanism of sensitivity 1 has `delta`, by Theorem 8 of Balle &
+    Wang (2018).
+    """
     from scipy.optimize import brentq
     from scipy.stats import norm
 

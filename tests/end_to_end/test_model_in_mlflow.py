@@ -1,4 +1,6 @@
-"""A classifier logged to MLflow is loaded by `mlflow.pyfunc.load_model` in a process that knows nothing of the run."""
+"""A classifier logged to MLflow is loaded by `mlflow.pyfunc.load_model` in a process that knows
+nothing of the run.
+"""
 
 import subprocess
 import sys
@@ -35,10 +37,16 @@ def classifier(*, beside):
     window = np.zeros((1, 180, 2), np.float32)
     features = settings.transform(window, np.ones((1, len(RR_FEATURES)), np.float32), window)
     return Classifier(
-        builder=builder, features=settings, weights=builder.build(feature_shapes(features), 3).get_weights(),
-        class_names=("N", "V", "paced"), window=180, lead_names=("MLII", "V1"), fs_hz=360.0, before_samples=90,
+        builder=builder,
+        features=settings,
+        weights=builder.build(feature_shapes(features), 3).get_weights(),
+        class_names=("N", "V", "paced"),
+        window=180,
+        lead_names=("MLII", "V1"),
+        fs_hz=360.0,
+        before_samples=90,
         database="synthetic",
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(

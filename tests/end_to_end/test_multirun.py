@@ -1,4 +1,7 @@
-"""Sweeps as a person types them: one parent run, jobs that are not done twice, and faults that stay in their job."""
+"""Sweeps as a person types them.
+
+One parent run, jobs that are not done twice, and faults that stay in their job.
+"""
 
 import json
 import signal
@@ -70,7 +73,8 @@ def interrupted_and_resumed(tmp_path_factory):
         finally:
             first.kill()
     between = attempts(cwd)
-    # With a budget, which the first time did not have: it is no parameter of the runs, and counts what the first time lost.
+    # With a budget, which the first time did not have: it is no parameter of the runs, and counts
+    # what the first time lost.
     second = ecgexp(
         "trainer=dp", "privacy.noise_multiplier=1.0,2.0,3.0", "sweep.budget_epsilon=1000", cwd=cwd
     )
@@ -195,9 +199,12 @@ def test_jobs_in_other_processes_belong_to_the_same_parent(tmp_path, launcher):
 
 def test_optuna_finds_its_way_along_both_objectives_and_finds_it_again(tmp_path):
     words = (
-        "hydra/sweeper=pareto", "hydra.sweeper.n_trials=2", "trainer=dp", "privacy.noise_multiplier=interval(0.7, 3)",
+        "hydra/sweeper=pareto",
+        "hydra.sweeper.n_trials=2",
+        "trainer=dp",
+        "privacy.noise_multiplier=interval(0.7, 3)",
         "tracking=none",
-    )  # fmt: skip
+    )
     first = ecgexp(*words, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "Pareto solutions" in first.stdout

@@ -1,4 +1,4 @@
-"""`ecgexp-predict` predicts a record as the run predicted its test beats, and changes nothing else."""
+"""`ecgexp-predict` predicts a record as its run did, and changes nothing else."""
 
 import json
 import os
@@ -15,13 +15,23 @@ from ecgexp.config.compose import load_experiment
 from ecgexp.data.synthetic.database import write_database
 
 SMALL = [
-    "dataset.num_patients=6", "dataset.minutes=0.8", "trainer.epochs=1", "model.filters=[8,8]", "model.kernel_sizes=[5,3]",
-    "model.dense_units=8", "num_resamples=0",
-]  # fmt: skip
+    "dataset.num_patients=6",
+    "dataset.minutes=0.8",
+    "trainer.epochs=1",
+    "model.filters=[8,8]",
+    "model.kernel_sizes=[5,3]",
+    "model.dense_units=8",
+    "num_resamples=0",
+]
 OTHER_PREPROCESSING = [
-    "dataset.baseline=bandpass", "dataset.bandpass_hz=[1,30]", "dataset.relocate_ms=20", "dataset.fs_hz=250",
-    "dataset.window_ms=[200,300]", "dataset.leads=[V1,MLII]", "dataset.missing_lead=first",
-]  # fmt: skip
+    "dataset.baseline=bandpass",
+    "dataset.bandpass_hz=[1,30]",
+    "dataset.relocate_ms=20",
+    "dataset.fs_hz=250",
+    "dataset.window_ms=[200,300]",
+    "dataset.leads=[V1,MLII]",
+    "dataset.missing_lead=first",
+]
 
 
 def run_predict(capsys, *arguments, code=0):
@@ -143,9 +153,15 @@ def test_record_of_mit_bih_is_predicted_and_read_by_wfdb(
     import wfdb
 
     folder, _ = train(
-        *SMALL[2:], "tracking=none", "dataset=mitdb", f"data.root={real_root}", "dataset.records=[100,208]",
-        "split=intra_patient", "grouping.empty_class=drop", f"features={features}",
-    )  # fmt: skip
+        *SMALL[2:],
+        "tracking=none",
+        "dataset=mitdb",
+        f"data.root={real_root}",
+        "dataset.records=[100,208]",
+        "split=intra_patient",
+        "grouping.empty_class=drop",
+        f"features={features}",
+    )
     place = real_root / "mitdb/1.0.0"
     said = run_predict(
         capsys,
@@ -226,14 +242,25 @@ def made(tmp_path_factory):
     builder, features = Cnn1d(filters=(4, 4), kernel_sizes=(3, 3), dense_units=4), SignalFeatures()
     shapes = feature_shapes(features.transform(np.zeros((1, 180, 1), np.float32), None))
     classifier = Classifier(
-        builder=builder, features=features, weights=builder.build(shapes, 2).get_weights(), class_names=("N", "V"),
-        window=180, lead_names=("MLII",), fs_hz=360.0, before_samples=90, database="mitdb 1.0.0",
-    )  # fmt: skip
+        builder=builder,
+        features=features,
+        weights=builder.build(shapes, 2).get_weights(),
+        class_names=("N", "V"),
+        window=180,
+        lead_names=("MLII",),
+        fs_hz=360.0,
+        before_samples=90,
+        database="mitdb 1.0.0",
+    )
     save_classifier(classifier, folder / "model")
     params = {
-        "dataset.missing_lead": "skip", "dataset.baseline": "median", "dataset.bandpass_hz": "[0.5, 40.0]",
-        "dataset.relocate_ms": 0.0, "grouping.classes.N": '["N", "L", "R"]', "grouping.classes.V": '["V"]',
-    }  # fmt: skip
+        "dataset.missing_lead": "skip",
+        "dataset.baseline": "median",
+        "dataset.bandpass_hz": "[0.5, 40.0]",
+        "dataset.relocate_ms": 0.0,
+        "grouping.classes.N": '["N", "L", "R"]',
+        "grouping.classes.V": '["V"]',
+    }
     run = {
         "run_id": None,
         "status": "FINISHED",

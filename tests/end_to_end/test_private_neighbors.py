@@ -1,7 +1,9 @@
-"""Two training sets that differ in one unit, and weights that do not: whatever else is published must not differ by a byte.
+"""Two training sets that differ in one unit, and weights that do not: whatever else is published
+must not differ by a byte.
 
-The trainer is replaced by one that records in the ledger and yields constant weights, while what it measures depends on every
-training beat. So each published byte that differs tells of training beats beside the weights.
+The trainer is replaced by one that records in the ledger and yields constant weights, while what it
+measures depends on every training beat. So each published byte that differs tells of training beats
+beside the weights.
 """
 
 import dataclasses
@@ -27,24 +29,49 @@ from ecgexp.training.federated.trainer import Federated
 pytestmark = pytest.mark.slow
 
 SMALL = [
-    "dataset.num_patients=10", "dataset.minutes=0.6", "grouping=binary", "num_resamples=0", "model=cnn1d_small",
-    "model.filters=[4]", "model.kernel_sizes=[5]", "model.dense_units=4", "tracking=none", "evaluate_on=[test]",
-]  # fmt: skip
+    "dataset.num_patients=10",
+    "dataset.minutes=0.6",
+    "grouping=binary",
+    "num_resamples=0",
+    "model=cnn1d_small",
+    "model.filters=[4]",
+    "model.kernel_sizes=[5]",
+    "model.dense_units=4",
+    "tracking=none",
+    "evaluate_on=[test]",
+]
 KINDS = {
-    "beat": ["trainer=dp", "privacy.noise_multiplier=1", "trainer.expected_batch_size=32", "trainer.epochs=2"],
-    "clients": ["trainer=federated", "privacy=patient", "privacy.noise_multiplier=4", "trainer.num_rounds=2",
-                "trainer.clients_per_round=3", "trainer.sampling=poisson"],
-}  # fmt: skip
-# What differs from run to run whatever the data: when it ran, how long, where, and in which process.
+    "beat": [
+        "trainer=dp",
+        "privacy.noise_multiplier=1",
+        "trainer.expected_batch_size=32",
+        "trainer.epochs=2",
+    ],
+    "clients": [
+        "trainer=federated",
+        "privacy=patient",
+        "privacy.noise_multiplier=4",
+        "trainer.num_rounds=2",
+        "trainer.clients_per_round=3",
+        "trainer.sampling=poisson",
+    ],
+}
+# What differs from run to run whatever the data: when it ran, how long, where, and in which
+# process.
 _PASSING = (
     (r'"run": "[0-9a-f]{32}"', '"run": 0'),
-    (r'"time": [0-9.]+', '"time": 0'), (r'"(seconds|ended|started|process\.pid|process\.started)": "?[0-9.]+"?', '"\\1": 0'),
-    (r'"resources/\w+": [0-9.]+', '"resources": 0'), (r"\d+ s · ", "0 s · "),
-)  # fmt: skip
+    (r'"time": [0-9.]+', '"time": 0'),
+    (r'"(seconds|ended|started|process\.pid|process\.started)": ' r'"?[0-9.]+"?', '"\\1": 0'),
+    (r'"resources/\w+": [0-9.]+', '"resources": 0'),
+    (r"\d+ s · ", "0 s · "),
+)
 
 
 def constant_training(self, data, *, build_model, ledger, on_progress, **_):
-    """In place of `Trainer.train`: as many steps and as much noise as planned, weights that no beat has touched."""
+    """In place of `Trainer.train`.
+
+    As many steps and as much noise as planned, weights that no beat has touched.
+    """
     weights = [np.full(array.shape, 0.01, np.float32) for array in build_model().get_weights()]
     for step in range(1, self.num_steps + 1):
         for _each in range(ledger.plan.steps_per_epoch if self.step_name == "epoch" else 1):
@@ -61,13 +88,19 @@ def constant_training(self, data, *, build_model, ledger, on_progress, **_):
         }
         on_progress(done=1, total=1, metrics=measured)
         yield EpochResult(
-            step=step, weights=lambda: weights, train_metrics=measured, dp_event=None,
+            step=step,
+            weights=lambda: weights,
+            train_metrics=measured,
+            dp_event=None,
             checkpoint=lambda: TrainerState(arrays={}, meta={"ledger": ledger.to_dict()}),
-        )  # fmt: skip
+        )
 
 
 def neighbor_of(load_run_data, unit):
-    """`load_run_data` for data in which one unit of the training set is another one: other labels, other signal, fewer beats."""
+    """`load_run_data` for data in which one unit of the training set is another one.
+
+    Other labels, other signal, fewer beats.
+    """
 
     def changed(*, partition, seeds, **rest):
         run_data = load_run_data(partition=partition, seeds=seeds, **rest)
@@ -84,9 +117,13 @@ def neighbor_of(load_run_data, unit):
             beats, labels=labels, signals_mv=signals, dropped={**beats.dropped, "symbol Q": 17}
         )
         train = split.train if unit == "beat" else np.setdiff1d(split.train, first[1:])
-        split = Split(**{item.name: getattr(split, item.name) for item in dataclasses.fields(split)} | {
-            "train": train, "notes": (*split.notes, "a note about the training beats"),
-        })  # fmt: skip
+        split = Split(
+            **{item.name: getattr(split, item.name) for item in dataclasses.fields(split)}
+            | {
+                "train": train,
+                "notes": (*split.notes, "a note about the training beats"),
+            }
+        )
         features = dict(run_data.data.features) | {"signal": signals}
         return assemble(
             beats, split, partition, seeds, features=lambda: features, overlap=run_data.data.overlap

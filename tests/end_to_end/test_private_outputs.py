@@ -1,4 +1,7 @@
-"""Whole runs with a privacy guarantee: every byte that they publish is listed, and none tells of training beats."""
+"""Whole runs with a privacy guarantee.
+
+Every byte that they publish is listed, and none tells of training beats.
+"""
 
 import json
 import re
@@ -13,16 +16,41 @@ from ecgexp.privacy import outputs
 pytestmark = pytest.mark.slow
 
 SMALL = [
-    "dataset.num_patients=10", "dataset.minutes=0.6", "grouping=binary", "num_resamples=0", "model=cnn1d_small",
-    "model.filters=[4]", "model.kernel_sizes=[5]", "model.dense_units=4",
-]  # fmt: skip
+    "dataset.num_patients=10",
+    "dataset.minutes=0.6",
+    "grouping=binary",
+    "num_resamples=0",
+    "model=cnn1d_small",
+    "model.filters=[4]",
+    "model.kernel_sizes=[5]",
+    "model.dense_units=4",
+]
 RUNS = {
-    "beat": ["trainer=dp", "privacy.noise_multiplier=1", "trainer.expected_batch_size=32", "trainer.epochs=2"],
-    "record": ["trainer=dp", "privacy=patient", "privacy.unit=record", "privacy.noise_multiplier=4", "trainer.epochs=1",
-               "trainer.expected_batch_size=2", "grouping.empty_class=drop"],
-    "clients": ["trainer=federated", "privacy=patient", "privacy.noise_multiplier=4", "trainer.num_rounds=2",
-                "trainer.sampling=poisson", "trainer.clients_per_round=3", "tracking=none"],
-}  # fmt: skip
+    "beat": [
+        "trainer=dp",
+        "privacy.noise_multiplier=1",
+        "trainer.expected_batch_size=32",
+        "trainer.epochs=2",
+    ],
+    "record": [
+        "trainer=dp",
+        "privacy=patient",
+        "privacy.unit=record",
+        "privacy.noise_multiplier=4",
+        "trainer.epochs=1",
+        "trainer.expected_batch_size=2",
+        "grouping.empty_class=drop",
+    ],
+    "clients": [
+        "trainer=federated",
+        "privacy=patient",
+        "privacy.noise_multiplier=4",
+        "trainer.num_rounds=2",
+        "trainer.sampling=poisson",
+        "trainer.clients_per_round=3",
+        "tracking=none",
+    ],
+}
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +117,12 @@ def test_every_metric_tag_parameter_and_key_is_listed(made):
     }
     assert read(folder, "model/model.json")["classes_without_training_beats"] is None
     for kind, names in (
-        ("metric", metric_names(folder / "metrics.jsonl")), ("tag", stored["tags"]), ("parameter", stored["params"]),
-        ("file", stored["artifacts"]), ("model content", content),
-    ):  # fmt: skip
+        ("metric", metric_names(folder / "metrics.jsonl")),
+        ("tag", stored["tags"]),
+        ("parameter", stored["params"]),
+        ("file", stored["artifacts"]),
+        ("model content", content),
+    ):
         assert len(names) > 3
         assert [name for name in names if not outputs.is_published(kind, name)] == [], kind
     assert outputs.divide(read(folder, "result.json"))[1] == {}

@@ -1,4 +1,7 @@
-"""Each replicated protocol, and one with noise and an error, on virtual patients: marked, without guarantee."""
+"""Each replicated protocol, and one with noise and an error, on virtual patients.
+
+Marked, without guarantee.
+"""
 
 import json
 import math
@@ -16,14 +19,33 @@ pytestmark = [
 DATA = ["dataset=synthetic", "dataset.num_patients=12", "dataset.minutes=0.8"]
 IMAGES = ["model.filters=[4,4]", "model.dense_units=4", "features.size=16"]
 CASES = {
-    "central": ["experiment=replication/central", *IMAGES, "augmentation.steps.0.crop_size=12", "trainer.epochs=1"],
-    "dp": ["experiment=replication/dp", "model.filters=[4,4]", "model.kernel_sizes=[5,3]", "trainer.epochs=1"],
-    "federated": ["experiment=replication/federated", *IMAGES, "~dataset.records", "trainer.num_rounds=2"],
-    "noisy": [
-        "experiment=replication/dp", "model.filters=[4,4]", "model.kernel_sizes=[5,3]", "trainer.epochs=1",
-        "protocol_errors.noise_never_runs=false", "protocol_errors.batch_norm_under_dp=false",
+    "central": [
+        "experiment=replication/central",
+        *IMAGES,
+        "augmentation.steps.0.crop_size=12",
+        "trainer.epochs=1",
     ],
-}  # fmt: skip
+    "dp": [
+        "experiment=replication/dp",
+        "model.filters=[4,4]",
+        "model.kernel_sizes=[5,3]",
+        "trainer.epochs=1",
+    ],
+    "federated": [
+        "experiment=replication/federated",
+        *IMAGES,
+        "~dataset.records",
+        "trainer.num_rounds=2",
+    ],
+    "noisy": [
+        "experiment=replication/dp",
+        "model.filters=[4,4]",
+        "model.kernel_sizes=[5,3]",
+        "trainer.epochs=1",
+        "protocol_errors.noise_never_runs=false",
+        "protocol_errors.batch_norm_under_dp=false",
+    ],
+}
 
 
 @pytest.fixture(scope="module")

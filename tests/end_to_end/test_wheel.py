@@ -1,4 +1,7 @@
-"""The wheel, unpacked beside the dependencies and used from another folder: what a user without a checkout has."""
+"""The wheel, unpacked beside the dependencies and used from another folder.
+
+What a user without a checkout has.
+"""
 
 import json
 import os
@@ -13,7 +16,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# Started with -S, Python reads no .pth file, so that the checkout of an editable installation is not imported.
+# Started with -S, Python reads no .pth file, so that the checkout of an editable installation is
+# not imported.
 COMMAND = """
 import sys
 from importlib.metadata import distribution
@@ -55,7 +59,9 @@ def installed(wheel, tmp_path_factory):
 
 @pytest.fixture
 def python(installed, tmp_path):
-    """Runs code with the unpacked wheel and the dependencies, and without the checkout, in an empty folder."""
+    """Runs code with the unpacked wheel and the dependencies, and without the checkout, in an empty
+    folder.
+    """
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -116,7 +122,14 @@ def test_installed_command_shows_its_help(python, name):
 @pytest.mark.slow
 def test_installed_command_trains(python, tmp_path):
     python(
-        COMMAND, "ecgexp", "dataset.num_patients=12", "dataset.minutes=1", "trainer.epochs=1", "model=cnn1d_small",
-        "tracking=none", "num_resamples=0", "hydra.run.dir=run",
-    )  # fmt: skip
+        COMMAND,
+        "ecgexp",
+        "dataset.num_patients=12",
+        "dataset.minutes=1",
+        "trainer.epochs=1",
+        "model=cnn1d_small",
+        "tracking=none",
+        "num_resamples=0",
+        "hydra.run.dir=run",
+    )
     assert json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))["metrics"]

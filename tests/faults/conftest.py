@@ -13,7 +13,10 @@ NOBODY = 65534
 
 @pytest.fixture
 def mount():
-    """Mounts a disk of its own of that size, such as `"1m"`, at an existing folder; it is gone after the test."""
+    """Mounts a disk of its own of that size, such as `"1m"`, at an existing folder.
+
+    It is gone after the test.
+    """
     mounted = []
 
     def mount(folder, size):

@@ -1,4 +1,7 @@
-"""Writers of the cache that die, folders that cannot be written, files that are damaged: the beats are always the right ones."""
+"""Writers of the cache that die, folders that cannot be written, files that are damaged.
+
+The beats are always the right ones.
+"""
 
 import mmap
 import os

@@ -1,4 +1,7 @@
-"""Damage, full disks, sudden death and impostors: what was saved stays, and nothing that is offered runs."""
+"""Damage, full disks, sudden death and impostors.
+
+What was saved stays, and nothing that is offered runs.
+"""
 
 import errno
 import hashlib
@@ -196,10 +199,18 @@ def evil_files(sentinel):
         "pickle": pickle.dumps(Evil(sentinel)),
         "object npy": npy_of(evil, allow_pickle=True),
         "object npz": npz.getvalue(),
-        "object array among ours": zip_of([("arrays/w.npy", npy_of(evil, allow_pickle=True))], about=ABOUT),
-        "keras": zip_of([("metadata.json", "{}"), ("config.json", json.dumps(config)), ("model.weights.h5", b"\x89HDF\r\n")]),
+        "object array among ours": zip_of(
+            [("arrays/w.npy", npy_of(evil, allow_pickle=True))], about=ABOUT
+        ),
+        "keras": zip_of(
+            [
+                ("metadata.json", "{}"),
+                ("config.json", json.dumps(config)),
+                ("model.weights.h5", b"\x89HDF\r\n"),
+            ]
+        ),
         "h5": b"\x89HDF\r\n\x1a\n" + pickle.dumps(Evil(sentinel)),
-    }  # fmt: skip
+    }
 
 
 def test_the_pickle_would_run_if_it_were_loaded(tmp_path):
@@ -582,7 +593,8 @@ def test_killed_at_twenty_instants(tmp_path):
     assert len(files(tmp_path)) <= 2
 
 
-# In a save that replaces an older checkpoint: sync of the file, rename, sync of the folder, removal of the old one.
+# In a save that replaces an older checkpoint: sync of the file, rename, sync of the folder, removal
+# of the old one.
 DEATHS = [
     ("fsync", 1),
     ("fsync", 2),

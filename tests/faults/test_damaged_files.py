@@ -1,4 +1,5 @@
-"""Files of every kind that the commands read are damaged: each is read, left out or refused in one line.
+"""Files of every kind that the commands read are damaged: each is read, left out or refused in one
+line.
 
 `scripts/damage_files.py` is the same with ten thousand inputs.
 """

@@ -1,4 +1,6 @@
-"""A training whose numbers are none any more stops, says where and what to try, and keeps what was good."""
+"""A training whose numbers are none any more stops, says where and what to try, and keeps what was
+good.
+"""
 
 import json
 import subprocess

@@ -1,4 +1,5 @@
-"""The readers under fire for some seconds, and the proof that the one who fires would notice a fault.
+"""The readers under fire for some seconds, and the proof that the one who fires would notice a
+fault.
 
 `scripts/fuzz_readers.py` is the same with a hundred thousand inputs.
 """

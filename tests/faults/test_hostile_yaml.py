@@ -1,4 +1,7 @@
-"""An experiment file that somebody sent may describe an experiment; it makes Hydra run and write nothing."""
+"""An experiment file that somebody sent may describe an experiment.
+
+It makes Hydra run and write nothing.
+"""
 
 import subprocess
 import sys
@@ -159,7 +162,8 @@ def test_a_job_in_another_process_is_guarded_too(tmp_path, sentinel, clean, monk
     hydra = hydra_internals.Hydra.create_main_hydra2("ecgexp", place_with(folder))
     (tmp_path / "loader").write_bytes(cloudpickle.dumps(hydra.config_loader))
     compose = (
-        "import pickle; from hydra.types import RunMode; loader = pickle.load(open('loader', 'rb'));"
+        "import pickle; from hydra.types import RunMode; loader = "
+        "pickle.load(open('loader', 'rb'));"
         "print(loader.load_configuration('config', ['experiment=%s'], RunMode.RUN).name)"
     )
     for experiment, said in {

@@ -1,4 +1,7 @@
-"""The kill campaign of `scripts/kill_runs.py` in a short form: a few kills, each at an event of its own."""
+"""The kill campaign of `scripts/kill_runs.py` in a short form.
+
+A few kills, each at an event of its own.
+"""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A job's process that is killed from outside takes its sweep along, and nothing of what was done."""
+"""A killed process of a job ends its sweep; what was finished stays."""
 
 import json
 import signal
@@ -12,9 +12,16 @@ from waiting import wait_for
 
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
 SWEEP = (
-    "-m", "model=cnn1d_small", "dataset.num_patients=6", "num_resamples=0", "evaluate_on=[validation]", "trainer.epochs=60",
-    "seed=1,2", "hydra/launcher=processes", "hydra.launcher.n_jobs=2",
-)  # fmt: skip
+    "-m",
+    "model=cnn1d_small",
+    "dataset.num_patients=6",
+    "num_resamples=0",
+    "evaluate_on=[validation]",
+    "trainer.epochs=60",
+    "seed=1,2",
+    "hydra/launcher=processes",
+    "hydra.launcher.n_jobs=2",
+)
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 

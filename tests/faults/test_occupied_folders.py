@@ -1,4 +1,7 @@
-"""Starts into folders that hold something, and secrets on the command line: nothing is written that must not be."""
+"""Starts into folders that hold something, and secrets on the command line.
+
+Nothing is written that must not be.
+"""
 
 import json
 import subprocess
@@ -43,10 +46,12 @@ def finished(tmp_path):
 @pytest.mark.parametrize(
     "words",
     [
-        ("hydra.run.dir=run", "seed=1"), ("-m", "seed=1,2", "hydra.sweep.dir=run"), ("-m", "seed=1", "hydra.sweep.dir=run"),
+        ("hydra.run.dir=run", "seed=1"),
+        ("-m", "seed=1,2", "hydra.sweep.dir=run"),
+        ("-m", "seed=1", "hydra.sweep.dir=run"),
         ("hydra.run.dir=./run/../run/", "trainer=dp", "privacy.noise_multiplier=1.1"),
     ],
-)  # fmt: skip
+)
 def test_start_into_finished_run_changes_nothing(finished, words):
     before = content(finished)
     done = ecgexp(finished.parent, *SMALL, *words)
@@ -97,12 +102,17 @@ def test_refused_start_leaves_no_folder(tmp_path):
 
 SECRETS = {
     "tracking.uri": "http://PLANTED01:@127.0.0.1:9",
-    "+tracking.tags.api_token": "PLANTED02", "+tracking.tags.github_pat": "PLANTED03",
-    "+tracking.tags.a": "'Bearer PLANTED04'", "+tracking.tags.b": "'auth=PLANTED05 pwd=PLANTED06'",
-    "+tracking.tags.private_key": "PLANTED07", "+tracking.tags.c": "'https://h/x?token=PLANTED08&a=1'",
-    "+tracking.tags.d": "ghp_PLANTED09", "+tracking.tags.e": "'\"password\": \"PLANTED10\"'",
-    "+tracking.tags.f": "postgresql://me:PLANTED11@db/x", "+tracking.tags.g": "glpat-PLANTED12",
-}  # fmt: skip
+    "+tracking.tags.api_token": "PLANTED02",
+    "+tracking.tags.github_pat": "PLANTED03",
+    "+tracking.tags.a": "'Bearer PLANTED04'",
+    "+tracking.tags.b": "'auth=PLANTED05 pwd=PLANTED06'",
+    "+tracking.tags.private_key": "PLANTED07",
+    "+tracking.tags.c": "'https://h/x?token=PLANTED08&a=1'",
+    "+tracking.tags.d": "ghp_PLANTED09",
+    "+tracking.tags.e": '\'"password": "PLANTED10"\'',
+    "+tracking.tags.f": "postgresql://me:PLANTED11@db/x",
+    "+tracking.tags.g": "glpat-PLANTED12",
+}
 
 
 @pytest.mark.parametrize("before", [(), ("-m",)])

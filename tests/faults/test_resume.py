@@ -22,13 +22,28 @@ SMALL = (
 EPOCHS = 4
 OFTEN = "checkpoints.minutes=0.0001"  # within an epoch too, after every step
 TRAINERS = {
-    "centralized": (f"trainer.epochs={EPOCHS}", "trainer.batch_size=32", "augmentation=signal", OFTEN),
-    "dp": ("trainer=dp", f"trainer.epochs={EPOCHS}", "privacy.noise_multiplier=1.5", "privacy.noise_seed=7", OFTEN),
-    "federated": (
-        "trainer=federated", f"trainer.num_rounds={EPOCHS}", "selection.weights=last", "privacy=patient",
-        "privacy.noise_multiplier=1.0", "privacy.noise_seed=7",
+    "centralized": (
+        f"trainer.epochs={EPOCHS}",
+        "trainer.batch_size=32",
+        "augmentation=signal",
+        OFTEN,
     ),
-}  # fmt: skip
+    "dp": (
+        "trainer=dp",
+        f"trainer.epochs={EPOCHS}",
+        "privacy.noise_multiplier=1.5",
+        "privacy.noise_seed=7",
+        OFTEN,
+    ),
+    "federated": (
+        "trainer=federated",
+        f"trainer.num_rounds={EPOCHS}",
+        "selection.weights=last",
+        "privacy=patient",
+        "privacy.noise_multiplier=1.0",
+        "privacy.noise_seed=7",
+    ),
+}
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
@@ -43,7 +58,9 @@ def run(*words, cwd):
 
 
 def killed_after(step, *words, cwd, with_signal=signal.SIGKILL):
-    """The exit code of a run in `cwd/run` that was sent the signal when it had written the checkpoint of `step`."""
+    """The exit code of a run in `cwd/run` that was sent the signal when it had written the
+    checkpoint of `step`.
+    """
     process = start(*words, "hydra.run.dir=run", cwd=cwd, log="killed.log")
     try:
         wait_for(lambda: list((cwd / "run" / "checkpoints").glob(f"step-{step:06d}-*")), process)
@@ -111,7 +128,10 @@ def test_a_finished_run_keeps_no_state_of_its_training_and_is_not_resumed(both):
 
 
 def test_steps_that_were_lost_are_paid_for_and_signals_are_answered(tmp_path):
-    """With secret noise; SIGTERM in the second epoch, so that at most one epoch's steps were begun and lost."""
+    """With secret noise.
+
+    SIGTERM in the second epoch, so that at most one epoch's steps were begun and lost.
+    """
     words = (
         *SMALL,
         "trainer=dp",
@@ -137,7 +157,10 @@ def test_steps_that_were_lost_are_paid_for_and_signals_are_answered(tmp_path):
 
 
 def test_shuffled_run_that_was_killed_counts_the_epochs_begun(tmp_path):
-    """With secret noise and order: no checkpoint within an epoch, no resume without the journal, no point rolled back."""
+    """With secret noise and order.
+
+    No checkpoint within an epoch, no resume without the journal, no point rolled back.
+    """
     from ecgexp.tracking.mlflow.existing_store import open_existing
 
     shuffled = (

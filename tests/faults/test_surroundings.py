@@ -1,4 +1,7 @@
-"""What a run is started in: no terminal and no open files, a folder that somebody else uses, one that cannot be written."""
+"""What a run is started in.
+
+No terminal and no open files, a folder that somebody else uses, one that cannot be written.
+"""
 
 import json
 import signal

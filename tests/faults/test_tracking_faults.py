@@ -1,4 +1,5 @@
-"""Stores that are cut, locked or never there, and full disks, under real runs: nothing is lost, kept twice or given away.
+"""Stores that are cut, locked or never there, and full disks, under real runs: nothing is lost,
+kept twice or given away.
 
 The server is MLflow's own, started as `ecgexp-ui` starts it, and killed.
 """
@@ -76,7 +77,10 @@ def store(empty, tmp_path):
 
 @contextmanager
 def server(port):
-    """MLflow's server over the store, up; at the end it is gone, as by a power cut: without goodbye."""
+    """MLflow's server over the store, up; at the end it is gone, as by a power cut.
+
+    Without goodbye.
+    """
     with ui._server("sqlite:///store.db", port) as process:
         ui._wait_until_up(process, f"http://{ui.HOST}:{port}")
         yield
@@ -162,7 +166,10 @@ def check_equal(address):
 
 
 def leaks():
-    """Files with a secret in them; not among Hydra's notes, which say what was typed, addresses without passwords."""
+    """Files with a secret in them.
+
+    Not among Hydra's notes, which say what was typed, addresses without passwords.
+    """
     files = [path for path in Path().rglob("*") if path.is_file()]
     notes = "".join(path.read_text() for path in files if path.parent.name == ".hydra")
     assert not [secret for secret in SECRETS[:2] if secret in notes]
@@ -181,7 +188,8 @@ def test_a_server_that_is_not_there_is_said_before_anything_is_trained():
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "ecgexp: tracking.uri=http://***@127.0.0.1:9: the store cannot be used: Connection refused; "
+        "ecgexp: tracking.uri=http://***@127.0.0.1:9: the store cannot be used: "
+        "Connection refused; "
         "start the server, or use another tracking.uri=, or tracking=none\n"
     )
     assert not (RUN / "run.json").exists()
@@ -190,7 +198,10 @@ def test_a_server_that_is_not_there_is_said_before_anything_is_trained():
 
 @pytest.mark.tf
 def test_a_run_whose_server_dies_and_comes_back_loses_nothing(store, capfd):
-    """Twice: the run is killed while the server is away, brought in by the command and resumed; then it delivers by itself."""
+    """Twice: the run is killed while the server is away, brought in by the command and resumed.
+
+    Then it delivers by itself.
+    """
     with socket.socket() as probe:
         probe.bind((ui.HOST, 0))
         port = probe.getsockname()[1]
@@ -289,7 +300,10 @@ connection.execute("ROLLBACK")
 
 
 def test_a_locked_file_is_waited_for_and_nothing_is_dropped(store, monkeypatch, caplog):
-    """SQLite itself waits 20 s for a lock, in the midst of a call; what outlasts that is tried again."""
+    """SQLite itself waits 20 s for a lock, in the midst of a call.
+
+    What outlasts that is tried again.
+    """
     monkeypatch.setattr(mirrored, "RETRY_AFTER_S", 0.5)
     tracker = MlflowTracking(uri="sqlite:///store.db").start(run_name="fake", run_dir=RUN)
     tracker.log_params({"seed": 1})

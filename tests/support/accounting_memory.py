@@ -1,6 +1,8 @@
-"""Values of PLD that were computed once in this process are not computed again: the largest part of many tests' time.
+"""Values of PLD that were computed once in this process are not computed again: the largest part of
+many tests' time.
 
-A value is dp_accounting's own, of the same composition, δ, relation and grid; our code asks for it as in a run.
+A value is dp_accounting's own, of the same composition, δ, relation and grid; our code asks for it
+as in a run.
 """
 
 import pytest

@@ -1,4 +1,7 @@
-"""Write beats into a cache until killed: `cache_writer.py FOLDER FIRST`; says `begin NUMBER` and `kept NUMBER`."""
+"""Write beats into a cache until killed: `cache_writer.py FOLDER FIRST`.
+
+Says `begin NUMBER` and `kept NUMBER`.
+"""
 
 import os
 import sys
@@ -19,10 +22,18 @@ def beats_of(number, rows=5000):
     """Beats whose every part holds the number; 2 MB by default."""
     names = np.full(rows, f"r{number}")
     beats = BeatSet(
-        signals_mv=np.full((rows, 90, 1), number, np.float32), rr=np.full((rows, 4), number, np.float32),
-        symbols=np.full(rows, "N"), record_ids=names, patient_ids=names, r_samples=np.arange(rows), fs_hz=360.0,
-        lead_names=("MLII",), database="tiny 1", digest=key_of(number), dropped={"left": number},
-    )  # fmt: skip
+        signals_mv=np.full((rows, 90, 1), number, np.float32),
+        rr=np.full((rows, 4), number, np.float32),
+        symbols=np.full(rows, "N"),
+        record_ids=names,
+        patient_ids=names,
+        r_samples=np.arange(rows),
+        fs_hz=360.0,
+        lead_names=("MLII",),
+        database="tiny 1",
+        digest=key_of(number),
+        dropped={"left": number},
+    )
     return CachedBeats(beats=beats, warnings=(f"number {number}",))
 
 

@@ -1,6 +1,8 @@
-"""Saves checkpoints in a tight loop until it is killed: `checkpoint_writer.py FOLDER FIRST_STEP [SYSCALL NUMBER]`.
+"""Saves checkpoints in a tight loop until it is killed: `checkpoint_writer.py FOLDER FIRST_STEP
+[SYSCALL NUMBER]`.
 
-Says `begin STEP` and `saved STEP`. With SYSCALL, it kills itself just before its NUMBERth call of it, as if the power failed.
+Says `begin STEP` and `saved STEP`. With SYSCALL, it kills itself just before its NUMBERth call of
+it, as if the power failed.
 """
 
 import os

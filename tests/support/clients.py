@@ -66,9 +66,15 @@ def train(
     )
     ledger = ledger or ledger_of(trainer, data, privacy)
     steps = trainer.train(
-        data, build_model=lambda: build(model), loss=loss(), augmentation=NoAugmentation(), ledger=ledger, seeds=Seeds(seed),
-        on_progress=lambda **_: None, resume_from=resume_from,
-    )  # fmt: skip
+        data,
+        build_model=lambda: build(model),
+        loss=loss(),
+        augmentation=NoAugmentation(),
+        ledger=ledger,
+        seeds=Seeds(seed),
+        on_progress=lambda **_: None,
+        resume_from=resume_from,
+    )
     taken = []
     for epoch_result in steps:
         weights, checkpoint = epoch_result.weights(), epoch_result.checkpoint()
@@ -88,7 +94,9 @@ def patient(noise_multiplier=0.0, **settings):
 
 
 def by_hand(data, client, *, seed=0, round_num=1, batch_size=16, epochs=1, rate=0.1, start=None):
-    """The weights after plain SGD of one client on its batches, in the order in which the trainer shows them."""
+    """The weights after plain SGD of one client on its batches, in the order in which the trainer
+    shows them.
+    """
     import tensorflow as tf
 
     from ecgexp.training.federated.batches import ClientBatches

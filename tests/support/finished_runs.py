@@ -1,4 +1,6 @@
-"""Finished runs in folders of their own, as the experiment's loop leaves them, without training anything."""
+"""Finished runs in folders of their own, as the experiment's loop leaves them, without training
+anything.
+"""
 
 from pathlib import Path
 
@@ -30,27 +32,48 @@ CENTRALIZED = {
 def private(noise_multiplier: float) -> dict:
     """The parameters of a run of DP-SGD."""
     return {
-        "trainer._target_": "ecgexp.training.dp.trainer.DpSgd", "trainer.learning_rate": 0.25, "trainer.clipping": "ghost",
-        "privacy._target_": "ecgexp.privacy.plan.PrivacySpec", "privacy.noise_multiplier": noise_multiplier,
-        "privacy.noise_seed": None, "privacy.unit": "beat",
-    }  # fmt: skip
+        "trainer._target_": "ecgexp.training.dp.trainer.DpSgd",
+        "trainer.learning_rate": 0.25,
+        "trainer.clipping": "ghost",
+        "privacy._target_": "ecgexp.privacy.plan.PrivacySpec",
+        "privacy.noise_multiplier": noise_multiplier,
+        "privacy.noise_seed": None,
+        "privacy.unit": "beat",
+    }
 
 
 def guarantee(epsilon: float, *, unit: str = "beat", simulation: bool = False) -> dict:
     """What `privacy.json` holds."""
     return {
-        "guarantee": not simulation, "simulation": simulation, "statement": f"ε = {epsilon:.2f} (δ 1e-05) · unit: {unit}",
-        "epsilon": None if simulation else epsilon, "delta": 1e-5, "unit": unit,
+        "guarantee": not simulation,
+        "simulation": simulation,
+        "statement": f"ε = {epsilon:.2f} (δ 1e-05) · unit: {unit}",
+        "epsilon": None if simulation else epsilon,
+        "delta": 1e-5,
+        "unit": unit,
         **({"epsilon_if_noise_were_secret": epsilon} if simulation else {}),
-    }  # fmt: skip
+    }
 
 
 def finished(
-    folder: Path, *, params: dict, seed: int = 0, metrics: dict | None = None, undefined: dict | None = None,
-    privacy: dict | None = None, database: str = SYNTHETIC, confusion: np.ndarray | None = None, clients: list | None = None,
-    name: str | None = None, tags: dict | None = None, classes: tuple[str, ...] = CLASSES, seconds: float = 60.0,
-    digest: str = "d1", train_beats: int = 7001, notes: dict | None = None,
-) -> Path:  # fmt: skip
+    folder: Path,
+    *,
+    params: dict,
+    seed: int = 0,
+    metrics: dict | None = None,
+    undefined: dict | None = None,
+    privacy: dict | None = None,
+    database: str = SYNTHETIC,
+    confusion: np.ndarray | None = None,
+    clients: list | None = None,
+    name: str | None = None,
+    tags: dict | None = None,
+    classes: tuple[str, ...] = CLASSES,
+    seconds: float = 60.0,
+    digest: str = "d1",
+    train_beats: int = 7001,
+    notes: dict | None = None,
+) -> Path:
     """A run that finished with just these scores."""
     tracker = _begin(folder, {**params, "seed": seed}, name or folder.name, database, digest, tags)
     metrics = {"test/accuracy": 0.5, "test/macro_f1": 0.4} if metrics is None else metrics
@@ -74,9 +97,15 @@ def finished(
     counts = {"train": dict.fromkeys(classes, train_beats), "test": dict.fromkeys(classes, 301)}
     data = {"database": database, "digest": digest, "classes": list(classes), "beats": counts}
     Result(
-        status="FINISHED", seconds=seconds, metrics=metrics, undefined=undefined or {}, data=data, privacy=privacy,
-        selection={"step": 2}, notes=notes or {},
-    ).write(folder)  # fmt: skip
+        status="FINISHED",
+        seconds=seconds,
+        metrics=metrics,
+        undefined=undefined or {},
+        data=data,
+        privacy=privacy,
+        selection={"step": 2},
+        notes=notes or {},
+    ).write(folder)
     tracker.finish("FINISHED")
     return folder
 
@@ -94,7 +123,10 @@ def failed(
 def evaluated(
     folder: Path, rng: np.random.Generator, *, skill: float, patients: int = 22, **more
 ) -> Path:
-    """A run with the scores of drawn predictions, all that an evaluation has; `skill` is the chance of a right answer."""
+    """A run with the scores of drawn predictions, all that an evaluation has.
+
+    `skill` is the chance of a right answer.
+    """
     labels = rng.choice(5, 4000, p=[0.87, 0.05, 0.06, 0.015, 0.005])
     right = rng.random(4000) < skill
     predicted = np.where(right, labels, rng.choice(5, 4000, p=[0.8, 0.1, 0.1, 0, 0]))
@@ -102,26 +134,39 @@ def evaluated(
     probabilities[np.arange(4000), predicted] = 0.8
     owner = rng.integers(0, patients, 4000).astype(str)
     evaluation = evaluate(
-        labels=labels, probabilities=probabilities, class_names=CLASSES, record_ids=owner, patient_ids=owner,
-        majority_class=0, rng=rng, num_resamples=100,
-    )  # fmt: skip
+        labels=labels,
+        probabilities=probabilities,
+        class_names=CLASSES,
+        record_ids=owner,
+        patient_ids=owner,
+        majority_class=0,
+        rng=rng,
+        num_resamples=100,
+    )
     undefined = {f"test/{key}": reason for key, reason in evaluation.undefined.items()}
     return finished(
-        folder, metrics=evaluation.metrics("test"), undefined=undefined, confusion=evaluation.confusion, **more
-    )  # fmt: skip
+        folder,
+        metrics=evaluation.metrics("test"),
+        undefined=undefined,
+        confusion=evaluation.confusion,
+        **more,
+    )
 
 
 def _begin(
     folder: Path, params: dict, name: str, database: str, digest: str, tags: dict | None
-) -> JsonlTracker:  # fmt: skip
+) -> JsonlTracker:
     tracker = JsonlTracker(folder)
     tracker.log_params({**COMMON, **params})
     tracker.set_tags(
         {
-            "mlflow.runName": name, "dataset.name": database, "dataset.digest": digest,
-            "command": f"ecgexp seed={params.get('seed', 0)}", **(tags or {}),
+            "mlflow.runName": name,
+            "dataset.name": database,
+            "dataset.digest": digest,
+            "command": f"ecgexp seed={params.get('seed', 0)}",
+            **(tags or {}),
         }
-    )  # fmt: skip
+    )
     return tracker
 
 

@@ -1,6 +1,8 @@
-"""Small federated trainings whose rounds TFF's own executor has computed once; see `scripts/make_tff_goldens.py`.
+"""Small federated trainings whose rounds TFF's own executor has computed once; see
+`scripts/make_tff_goldens.py`.
 
-Two files beside this one hold what it found: `tff_goldens.npz` the weights, `tff_goldens.json` everything else.
+Two files beside this one hold what it found: `tff_goldens.npz` the weights, `tff_goldens.json`
+everything else.
 """
 
 import dataclasses
@@ -27,17 +29,28 @@ MODEL = Cnn1d(
 # What the trainer is set to; `dropout` is the model's.
 CASES = {
     "fedavg": {"client_epochs": 2, "server_momentum": 0.5},
-    "fedprox, cohorts": {"algorithm": "fedprox", "proximal_strength": 1.0, "sampling": "fixed", "clients_per_round": 2},
+    "fedprox, cohorts": {
+        "algorithm": "fedprox",
+        "proximal_strength": 1.0,
+        "sampling": "fixed",
+        "clients_per_round": 2,
+    },
     "fedsgd, secure": {"algorithm": "fedsgd", "aggregator": "secure"},
     "fedadam": {"algorithm": "fedadam"},
     "fedyogi": {"algorithm": "fedyogi"},
     "fedadagrad": {"algorithm": "fedadagrad"},
     "mime_lite": {"algorithm": "mime_lite", "client_momentum": 0.9},
     "mime_lite, schedule, robust": {
-        "algorithm": "mime_lite", "client_momentum": 0.9, "client_schedule": "cosine", "aggregator": "robust",
+        "algorithm": "mime_lite",
+        "client_momentum": 0.9,
+        "client_schedule": "cosine",
+        "aggregator": "robust",
     },
     "adam at clients, schedules": {
-        "client_optimizer": "adam", "client_learning_rate": 0.01, "client_schedule": "cosine", "server_schedule": "cosine",
+        "client_optimizer": "adam",
+        "client_learning_rate": 0.01,
+        "client_schedule": "cosine",
+        "server_schedule": "cosine",
     },
     # Updates longer than 1, which these two begin to clip at.
     "robust": {"aggregator": "robust", "client_learning_rate": 1.0, "client_epochs": 3},
@@ -45,11 +58,14 @@ CASES = {
     "compressed": {"aggregator": "compressed"},
     "dropout": {"dropout": 0.5},
     "an adapting clip and noise": {
-        "clipping": "adaptive", "clipped_count_stddev": 1.0, "privacy": {"noise_multiplier": 0.3, "l2_norm_clip": 0.05},
+        "clipping": "adaptive",
+        "clipped_count_stddev": 1.0,
+        "privacy": {"noise_multiplier": 0.3, "l2_norm_clip": 0.05},
     },
-}  # fmt: skip
+}
 
-# Aggregated by TFF's and TF-Privacy's own clipping, where `CASES` clips by ours: the two must agree where no noise is added.
+# Aggregated by TFF's and TF-Privacy's own clipping, where `CASES` clips by ours: the two must agree
+# where no noise is added.
 CLIPPED = {
     "a fixed clip": {"privacy": {"l2_norm_clip": 0.05}},
     "an adapting clip": {"clipping": "adaptive", "privacy": {"l2_norm_clip": 0.05}},

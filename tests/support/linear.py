@@ -1,4 +1,7 @@
-"""A problem whose every gradient is known by hand: the loss of a row is its prediction, so its gradient is the row itself."""
+"""A problem whose every gradient is known by hand.
+
+The loss of a row is its prediction, so its gradient is the row itself.
+"""
 
 import numpy as np
 
@@ -16,13 +19,20 @@ def linear_data(rows, *, train=None, patients=None) -> TrainingData:
     rows = np.asarray(rows, np.float32)
     owners = np.array(patients if patients is not None else [f"p{i}" for i in range(len(rows))])
     return TrainingData(
-        features={"signal": rows}, labels=np.zeros(len(rows), np.int64), train=np.arange(len(rows)) if train is None else train,
-        class_names=("N",), record_ids=owners, patient_ids=owners,
-    )  # fmt: skip
+        features={"signal": rows},
+        labels=np.zeros(len(rows), np.int64),
+        train=np.arange(len(rows)) if train is None else train,
+        class_names=("N",),
+        record_ids=owners,
+        patient_ids=owners,
+    )
 
 
 def canaries(num_canaries: int, dimensions: int, size: float = 10.0) -> np.ndarray:
-    """(num_canaries, dimensions): row i is `size` in coordinate i alone; the coordinates after them are nobody's."""
+    """(num_canaries, dimensions): row i is `size` in coordinate i alone.
+
+    The coordinates after them are nobody's.
+    """
     return size * np.eye(num_canaries, dimensions, dtype=np.float32)
 
 
@@ -58,17 +68,34 @@ class Training:
     """
 
     def __init__(
-        self, data, trainer, privacy=None, *, bias=False, augmentation=None, loss=prediction_loss, seed=0, ledger=None,
-        resume_from=None, stop_after=None, on_epoch=lambda epoch_result: None, on_progress=lambda **_: None,
-    ):  # fmt: skip
+        self,
+        data,
+        trainer,
+        privacy=None,
+        *,
+        bias=False,
+        augmentation=None,
+        loss=prediction_loss,
+        seed=0,
+        ledger=None,
+        resume_from=None,
+        stop_after=None,
+        on_epoch=lambda epoch_result: None,
+        on_progress=lambda **_: None,
+    ):
         self.ledger = ledger or Ledger(trainer.plan(privacy, data))
         dimensions = data.features["signal"].shape[1]
         self.epoch_results, self.history = [], []
         for epoch_result in trainer.train(
-            data, build_model=lambda: linear_model(dimensions, bias=bias), loss=loss,
-            augmentation=augmentation or NoAugmentation(), ledger=self.ledger, seeds=Seeds(seed), on_progress=on_progress,
+            data,
+            build_model=lambda: linear_model(dimensions, bias=bias),
+            loss=loss,
+            augmentation=augmentation or NoAugmentation(),
+            ledger=self.ledger,
+            seeds=Seeds(seed),
+            on_progress=on_progress,
             resume_from=resume_from,
-        ):  # fmt: skip
+        ):
             self.epoch_results.append(epoch_result)
             self.history.append(
                 np.concatenate([weight.ravel() for weight in epoch_result.weights()])
@@ -94,7 +121,9 @@ def train_linear(
     noise_seed=None,
     **settings,
 ):
-    """`Training` on `rows` by SGD(1), one step that everybody enters unless `settings` say otherwise."""
+    """`Training` on `rows` by SGD(1), one step that everybody enters unless `settings` say
+    otherwise.
+    """
     settings = {"expected_batch_size": len(rows), "physical_batch_size": 64} | settings
     privacy = privacy or PrivacySpec(
         noise_multiplier=noise, l2_norm_clip=clip, noise_seed=noise_seed

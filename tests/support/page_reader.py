@@ -1,4 +1,7 @@
-"""A page as a browser sees it: elements, words and tables, read by the standard library's parser."""
+"""A page as a browser sees it.
+
+Elements, words and tables, read by the standard library's parser.
+"""
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser

@@ -13,10 +13,19 @@ def make_beats(
     rows = len(labels)
     records = np.asarray(["r"] * rows if records is None else records, np.str_)
     return BeatSet(
-        signals_mv=np.zeros((rows, 2, 1), np.float32), rr=np.zeros((rows, 4), np.float32), symbols=np.asarray(classes)[labels],
-        record_ids=records, patient_ids=records if patients is None else np.asarray(patients, np.str_), r_samples=np.arange(rows),
-        fs_hz=360.0, lead_names=("MLII",), database=database, digest="0", labels=labels, class_names=tuple(classes),
-    )  # fmt: skip
+        signals_mv=np.zeros((rows, 2, 1), np.float32),
+        rr=np.zeros((rows, 4), np.float32),
+        symbols=np.asarray(classes)[labels],
+        record_ids=records,
+        patient_ids=records if patients is None else np.asarray(patients, np.str_),
+        r_samples=np.arange(rows),
+        fs_hz=360.0,
+        lead_names=("MLII",),
+        database=database,
+        digest="0",
+        labels=labels,
+        class_names=tuple(classes),
+    )
 
 
 def make_split(train, validation=(), test=()) -> Split:

@@ -1,7 +1,8 @@
 """Questions put to the real training loop, each answered by what is wrong, or by nothing.
 
-`test_dp_steps.py` puts them to the code as it is, `test_mutants.py` to code that was broken on purpose.
-Statistical bounds are at six standard errors or more: a correct run fails one with a chance below 1e-8.
+`test_dp_steps.py` puts them to the code as it is, `test_mutants.py` to code that was broken on
+purpose. Statistical bounds are at six standard errors or more: a correct run fails one with a
+chance below 1e-8.
 """
 
 from collections.abc import Callable, Iterator
@@ -38,7 +39,10 @@ def _off(name: str, found: float, wanted: float, standard_error: float) -> Findi
 
 
 def each_gradient_is_clipped() -> Finding:
-    """A canary of norm 10 moves its coordinate by C / B exactly; one below the clip by its own norm; nobody's stays."""
+    """A canary of norm 10 moves its coordinate by C / B exactly.
+
+    One below the clip by its own norm; nobody's stays.
+    """
     rows = canaries(UNITS, UNITS + 5)
     rows[0] *= 0.1
     weights = train_linear(rows, clip=CLIP).weights
@@ -50,13 +54,19 @@ def each_gradient_is_clipped() -> Finding:
 
 
 def layers_are_clipped_together() -> Finding:
-    """The gradient (√3 e_i, 1) of kernel and bias has norm 2; a clip of 1 halves both, while each alone would be 1."""
+    """The gradient (√3 e_i, 1) of kernel and bias has norm 2.
+
+    A clip of 1 halves both, while each alone would be 1.
+    """
     weights = train_linear(canaries(4, 4, np.sqrt(3.0)), bias=True).weights
     return _differs("kernel", weights[:4], -np.sqrt(3) / 8) or _differs("bias", weights[4], -0.5)
 
 
 def noise_is_as_planned() -> Finding:
-    """10⁵ coordinates that no unit touches hold N(0, (z C / B)²), within 3 % and with mean zero; canaries are around -C / B."""
+    """10⁵ coordinates that no unit touches hold N(0, (z C / B)²), within 3 % and with mean zero.
+
+    Canaries are around -C / B.
+    """
     weights = train_linear(canaries(UNITS, UNITS + 100_000), noise=NOISE, clip=CLIP).weights
     std = NOISE * CLIP / UNITS
     unused = weights[UNITS:]
@@ -79,7 +89,10 @@ def noise_is_fresh_each_step() -> Finding:
 
 
 def units_are_drawn_at_the_planned_rate() -> Finding:
-    """Each unit's coordinate counts the steps that it entered, times C / B: whole numbers, binomial; epochs differ in size."""
+    """Each unit's coordinate counts the steps that it entered, times C / B.
+
+    Whole numbers, binomial; epochs differ in size.
+    """
     units, batch, epochs = 400, 100, 25
     steps, q = epochs * units // batch, batch / units
     run = train_linear(
@@ -108,7 +121,10 @@ def units_are_drawn_at_the_planned_rate() -> Finding:
 
 
 def an_empty_draw_is_a_noisy_step() -> Finding:
-    """One unit at q = 1/50, so that most of 50 steps are empty: the noise of all 50 is there, and all are recorded."""
+    """One unit at q = 1/50, so that most of 50 steps are empty.
+
+    The noise of all 50 is there, and all are recorded.
+    """
     rows = np.vstack([canaries(1, 4000), np.zeros((49, 4000), np.float32)])
     run = train_linear(rows, noise=NOISE, clip=CLIP, expected_batch_size=1)
     unused, std = run.weights[1:], NOISE * CLIP * np.sqrt(50)
@@ -119,7 +135,9 @@ def an_empty_draw_is_a_noisy_step() -> Finding:
 
 
 def what_is_not_finite_contributes_nothing() -> Finding:
-    """NaN, infinity and a row whose norm overflows leave the others' sum as it is, and are counted."""
+    """NaN, infinity and a row whose norm overflows leave the others' sum unchanged, and are
+    counted.
+    """
     rows = canaries(UNITS, UNITS)
     rows[0, 0], rows[1, 1], rows[2, 2] = np.nan, np.inf, 1e30
     run = train_linear(rows, clip=CLIP)
@@ -160,7 +178,9 @@ class TenfoldViews(NoAugmentation):
 
 
 def all_views_of_a_beat_are_one_unit() -> Finding:
-    """Four views of a beat move the sum by C together, and the beat is counted, drawn and clipped as one."""
+    """Four views of a beat move the sum by C together, and the beat is counted, drawn and clipped
+    as one.
+    """
     run = train_linear(
         canaries(UNITS, UNITS),
         clip=CLIP,
@@ -194,7 +214,14 @@ def a_patient_is_one_unit() -> Finding:
 
 
 PROBES: tuple[Callable[[], Finding], ...] = (
-    each_gradient_is_clipped, layers_are_clipped_together, noise_is_as_planned, noise_is_fresh_each_step,
-    units_are_drawn_at_the_planned_rate, an_empty_draw_is_a_noisy_step, what_is_not_finite_contributes_nothing,
-    physical_batches_change_nothing, all_views_of_a_beat_are_one_unit, a_patient_is_one_unit,
-)  # fmt: skip
+    each_gradient_is_clipped,
+    layers_are_clipped_together,
+    noise_is_as_planned,
+    noise_is_fresh_each_step,
+    units_are_drawn_at_the_planned_rate,
+    an_empty_draw_is_a_noisy_step,
+    what_is_not_finite_contributes_nothing,
+    physical_batches_change_nothing,
+    all_views_of_a_beat_are_one_unit,
+    a_patient_is_one_unit,
+)

@@ -1,4 +1,7 @@
-"""A model that needs no TensorFlow: it calls a beat V if its window's largest value is above half a millivolt."""
+"""A model that needs no TensorFlow.
+
+It calls a beat V if its window's largest value is above half a millivolt.
+"""
 
 from types import SimpleNamespace
 
@@ -34,10 +37,16 @@ def make_model(
 
     settings = Preprocessing(**{"baseline": "none", "window_ms": (100.0, 100.0), **preprocessing})
     classifier = SimpleNamespace(
-        class_names=names, lead_names=settings.leads, fs_hz=settings.fs_hz, database=database, uses_rr=uses_rr,
-        uses_template=uses_template, classes_without_training_beats=unlearned,
-        predict_probabilities=predict_probabilities, seen=seen,
-    )  # fmt: skip
+        class_names=names,
+        lead_names=settings.leads,
+        fs_hz=settings.fs_hz,
+        database=database,
+        uses_rr=uses_rr,
+        uses_template=uses_template,
+        classes_without_training_beats=unlearned,
+        predict_probabilities=predict_probabilities,
+        seen=seen,
+    )
     exposure = Exposure(database=database.split(" -> ")[0], tested_on=tested_on or {})
     return TrainedModel(
         name="run",
@@ -56,23 +65,34 @@ def make_record(
     for sample, symbol in zip(samples, symbols, strict=True):
         signals_mv[sample, 0] = 1.0 if symbol == "V" else 0.1
     return Record(
-        record_id="a", patient_id="a", signals_mv=signals_mv, lead_names=leads, fs_hz=fs_hz,
-        samples=np.asarray(samples, np.int64), symbols=np.asarray(list(symbols), np.str_),
-    )  # fmt: skip
+        record_id="a",
+        patient_id="a",
+        signals_mv=signals_mv,
+        lead_names=leads,
+        fs_hz=fs_hz,
+        samples=np.asarray(samples, np.int64),
+        symbols=np.asarray(list(symbols), np.str_),
+    )
 
 
 def make_annotated(predicted, references="", *, names=NAMES, record_id="a", **others):
-    """`predicted`: one class index a beat, -1 for a beat without window; `references`: of the first beats."""
+    """`predicted`: one class index a beat, -1 for a beat without window; `references`.
+
+    Of the first beats.
+    """
     predicted = np.asarray(predicted)
     probabilities = np.where(
         predicted[:, None] == np.arange(len(names)), 0.75, 0.25 / (len(names) - 1)
     )
     probabilities[predicted < 0] = np.nan
     values = {
-        "fs_hz": 250.0, "source": "reference", "samples": 100 * np.arange(1, len(predicted) + 1),
+        "fs_hz": 250.0,
+        "source": "reference",
+        "samples": 100 * np.arange(1, len(predicted) + 1),
         "references": np.asarray([*references, *[""] * (len(predicted) - len(references))]),
-        "reasons": np.where(predicted < 0, LEFT_RECORD, ""), **others,
-    }  # fmt: skip
+        "reasons": np.where(predicted < 0, LEFT_RECORD, ""),
+        **others,
+    }
     return Annotated(
         record_id=record_id, class_names=tuple(names), probabilities=probabilities, **values
     )

@@ -6,9 +6,16 @@ from ecgexp.data.beats import BeatSet
 from ecgexp.data.datasets.catalog import Database
 
 TINY = Database(
-    name="tiny", version="1", title="Tiny", fs_hz=360.0, records=("a", "b"), lead_names=("MLII", "V1"), adc_gain=100.0,
-    adc_zero=0, remedy="write it again",
-)  # fmt: skip
+    name="tiny",
+    version="1",
+    title="Tiny",
+    fs_hz=360.0,
+    records=("a", "b"),
+    lead_names=("MLII", "V1"),
+    adc_gain=100.0,
+    adc_zero=0,
+    remedy="write it again",
+)
 
 
 def write_record(
@@ -25,9 +32,16 @@ def write_record(
 
     digital = 1024 + np.random.default_rng(seed).integers(-200, 200, (1080, len(leads)))
     wfdb.wrsamp(
-        record_id, fs=360, units=["mV"] * len(leads), sig_name=list(leads), d_signal=digital, fmt=["212"] * len(leads),
-        adc_gain=[200.0] * len(leads), baseline=[1024] * len(leads), write_dir=str(folder),
-    )  # fmt: skip
+        record_id,
+        fs=360,
+        units=["mV"] * len(leads),
+        sig_name=list(leads),
+        d_signal=digital,
+        fmt=["212"] * len(leads),
+        adc_gain=[200.0] * len(leads),
+        baseline=[1024] * len(leads),
+        write_dir=str(folder),
+    )
     wfdb.wrann(record_id, "atr", np.asarray(samples), list(symbols), write_dir=str(folder))
     return digital
 
@@ -47,10 +61,17 @@ def make_beats(
     records = np.asarray(records, np.str_)
     labels = np.zeros(rows, np.int64) if labels is None else np.asarray(labels)
     return BeatSet(
-        signals_mv=np.zeros((rows, 2, 1), np.float32), rr=np.zeros((rows, 4), np.float32),
-        symbols=np.asarray(classes)[labels], record_ids=records,
+        signals_mv=np.zeros((rows, 2, 1), np.float32),
+        rr=np.zeros((rows, 4), np.float32),
+        symbols=np.asarray(classes)[labels],
+        record_ids=records,
         patient_ids=records if patients is None else np.asarray(patients, np.str_),
-        r_samples=np.arange(rows) if r_samples is None else np.asarray(r_samples), fs_hz=360.0, lead_names=("MLII",),
-        database=database, digest="0", labels=labels, class_names=tuple(classes),
+        r_samples=np.arange(rows) if r_samples is None else np.asarray(r_samples),
+        fs_hz=360.0,
+        lead_names=("MLII",),
+        database=database,
+        digest="0",
+        labels=labels,
+        class_names=tuple(classes),
         **({} if parts is None else {"parts": parts}),
-    )  # fmt: skip
+    )

@@ -10,7 +10,10 @@ MODEL = Cnn1d(filters=(8, 8), kernel_sizes=(5, 3), dense_units=8, dropout=0.2, n
 
 
 def toy_data(num_beats: int = 300, num_train: int = 210) -> TrainingData:
-    """Bumps of one of three widths and signs; rows after `num_train` are poisoned, since no trainer may touch them."""
+    """Bumps of one of three widths and signs.
+
+    Rows after `num_train` are poisoned, since no trainer may touch them.
+    """
     rng = np.random.default_rng(0)
     labels = rng.integers(len(CLASSES), size=num_beats)
     time = np.arange(WINDOW)
@@ -22,9 +25,13 @@ def toy_data(num_beats: int = 300, num_train: int = 210) -> TrainingData:
     signal[num_train:] = np.nan
     records = np.array([f"r{i % 6}" for i in range(num_beats)])
     return TrainingData(
-        features={"signal": signal[..., None].astype(np.float32)}, labels=labels, train=np.arange(num_train), class_names=CLASSES,
-        record_ids=records, patient_ids=records,
-    )  # fmt: skip
+        features={"signal": signal[..., None].astype(np.float32)},
+        labels=labels,
+        train=np.arange(num_train),
+        class_names=CLASSES,
+        record_ids=records,
+        patient_ids=records,
+    )
 
 
 def build_toy_model():

@@ -1,4 +1,7 @@
-"""Helpers: one virtual patient recorded by two recorders, in files such as mitdb and svdb have; and beats of two databases."""
+"""Helpers: one virtual patient recorded by two recorders, in files such as mitdb and svdb have.
+
+And beats of two databases.
+"""
 
 from dataclasses import dataclass
 from unittest import mock
@@ -55,16 +58,20 @@ def draw_heartbeats(index, *, seconds=30, seed=3):
 
 
 def recorded(drawn, fs_hz):
-    """(num_samples, 2) millivolts and (num_beats,) samples of R, as a recorder with an anti-aliasing filter has them."""
+    """(num_samples, 2) millivolts and (num_beats,) samples of R, as a recorder with an
+    anti-aliasing filter has them.
+    """
     signals_mv = resample_poly(drawn.signals_mv, 1, FINE_HZ // fs_hz, axis=0)
     return signals_mv, np.round(drawn.r_s * fs_hz).astype(np.int64)
 
 
 def write_record(folder, record_id, drawn, *, fs_hz, leads=None, gain=200):
-    """`.hea`, `.dat` and `.atr`; the header is worded as PhysioNet's are, gain 0 for "not calibrated" included.
+    """`.hea`, `.dat` and `.atr`; the header is worded as PhysioNet's are, gain 0 for "not
+    calibrated" included.
 
     Args:
-      leads: names of the two signals, in the order of the file; unknown ones are given to the signal of their place.
+      leads: names of the two signals, in the order of the file; unknown ones are given to the
+        signal of their place.
     """
     import wfdb
 
@@ -78,9 +85,16 @@ def write_record(folder, record_id, drawn, *, fs_hz, leads=None, gain=200):
     )
     digital = digital.astype(np.int64)[:, columns]
     wfdb.wrsamp(
-        record_id, fs=fs_hz, units=["mV"] * 2, sig_name=list(leads), d_signal=digital, fmt=["212"] * 2, adc_gain=[200.0] * 2,
-        baseline=[zero] * 2, write_dir=str(folder),
-    )  # fmt: skip
+        record_id,
+        fs=fs_hz,
+        units=["mV"] * 2,
+        sig_name=list(leads),
+        d_signal=digital,
+        fmt=["212"] * 2,
+        adc_gain=[200.0] * 2,
+        baseline=[zero] * 2,
+        write_dir=str(folder),
+    )
     lines = [f"{record_id} 2 {fs_hz} {len(digital)}"]
     for lead, values in zip(leads, digital.T, strict=True):
         checksum = int(values.sum().astype(np.int16))
@@ -98,8 +112,17 @@ def make_two(mitdb, svdb, *, labels=None, classes=("N", "V"), database="mitdb 1.
     rows = len(records)
     labels = np.zeros(rows, np.int64) if labels is None else np.asarray(labels)
     return BeatSet(
-        signals_mv=np.zeros((rows, 2, 1), np.float32), rr=np.zeros((rows, 4), np.float32), symbols=np.asarray(classes)[labels],
-        record_ids=records, patient_ids=records, r_samples=np.arange(rows), fs_hz=360.0, lead_names=("MLII -> ECG1",),
-        database=database, digest="0", labels=labels, class_names=tuple(classes),
+        signals_mv=np.zeros((rows, 2, 1), np.float32),
+        rr=np.zeros((rows, 4), np.float32),
+        symbols=np.asarray(classes)[labels],
+        record_ids=records,
+        patient_ids=records,
+        r_samples=np.arange(rows),
+        fs_hz=360.0,
+        lead_names=("MLII -> ECG1",),
+        database=database,
+        digest="0",
+        labels=labels,
+        class_names=tuple(classes),
         parts=np.asarray(["train"] * len(mitdb) + ["test"] * len(svdb), "<U5"),
-    )  # fmt: skip
+    )

@@ -7,7 +7,9 @@ import pytest
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
-    """A module that a test imports stays with its process, so each test answers for its own imports."""
+    """A module that a test imports stays with its process, so each test answers for its own
+    imports.
+    """
     before = "tensorflow" in sys.modules
     result = yield
     if not before and "tensorflow" in sys.modules:

@@ -1,4 +1,7 @@
-"""What may import what: the order of packages and the fences of libraries, read from the source without running it."""
+"""What may import what.
+
+The order of packages and the fences of libraries, read from the source without running it.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -9,12 +12,31 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "ecgexp"
 
-# A module imports from its own package and from packages above it in this list, and from nothing else.
+# A module imports from its own package and from packages above it in this list, and from nothing
+# else.
 ORDER = (
-    "settings", "seeding", "formatting", "console", "storage", "privacy", "augmentation", "data", "features", "models",
-    "evaluation", "inference", "clipping", "tracking", "training", "experiment", "config", "sweeps", "analysis",
-    "replication", "cli",
-)  # fmt: skip
+    "settings",
+    "seeding",
+    "formatting",
+    "console",
+    "storage",
+    "privacy",
+    "augmentation",
+    "data",
+    "features",
+    "models",
+    "evaluation",
+    "inference",
+    "clipping",
+    "tracking",
+    "training",
+    "experiment",
+    "config",
+    "sweeps",
+    "analysis",
+    "replication",
+    "cli",
+)
 
 # Third-party packages and the only places that may import them.
 FENCES = {
@@ -26,10 +48,14 @@ FENCES = {
     "hydra": ("ecgexp.config", "ecgexp.cli"),
     "omegaconf": ("ecgexp.config", "ecgexp.cli"),
     "tensorflow": (
-        "ecgexp.models", "ecgexp.clipping", "ecgexp.training", "ecgexp.augmentation", "ecgexp.experiment.training_loop",
+        "ecgexp.models",
+        "ecgexp.clipping",
+        "ecgexp.training",
+        "ecgexp.augmentation",
+        "ecgexp.experiment.training_loop",
         "ecgexp.cli.doctor_checks",
     ),
-}  # fmt: skip
+}
 
 
 def module_name(path: Path) -> str:
@@ -41,7 +67,10 @@ MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
 def imports(path: Path) -> Iterator[str]:
-    """All modules that a file imports, also inside functions; but for those under `if TYPE_CHECKING:`, which no run executes."""
+    """All modules that a file imports, also inside functions.
+
+    But for those under `if TYPE_CHECKING:`, which no run executes.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in (node for node in ast.walk(tree) if id(node) not in _for_types_only(tree)):
         if isinstance(node, ast.Import):

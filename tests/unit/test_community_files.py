@@ -1,4 +1,7 @@
-"""Files for contributors agree with what they repeat: the version, the style checker and the places that they name."""
+"""Files for contributors agree with what they repeat.
+
+The version, the style checker and the places that they name.
+"""
 
 import re
 import tomllib
@@ -31,7 +34,9 @@ def test_style_checker_has_one_version():
     assert len(versions) == 1
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml")), ids=lambda path: path.stem)  # fmt: skip
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml")), ids=lambda path: path.stem
+)
 def test_issue_form_has_name_and_labeled_fields(path):
     form = load(path)
     assert form["name"]

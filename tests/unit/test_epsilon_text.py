@@ -13,11 +13,20 @@ from ecgexp.formatting import epsilon_text
 @pytest.mark.parametrize(
     ("value", "two_decimals", "three_digits"),
     [
-        (2.1245, "2.13", "2.13"), (2.0, "2.00", "2.00"), (2.9995, "3.00", "3.00"), (0.6144, "0.62", "0.615"),
-        (999.2, "999.20", "1\N{NO-BREAK SPACE}000"), (1234.2, "1234.20", "1\N{NO-BREAK SPACE}235"), (1e-5, "0.01", "1e-05"),
-        (1.2345e7, "1.24e+7", "1.24e+7"), (0.0, "0.00", "0"), (math.inf, "∞", "∞"), (None, "–", "–"), (math.nan, "–", "–"),
+        (2.1245, "2.13", "2.13"),
+        (2.0, "2.00", "2.00"),
+        (2.9995, "3.00", "3.00"),
+        (0.6144, "0.62", "0.615"),
+        (999.2, "999.20", "1\N{NO-BREAK SPACE}000"),
+        (1234.2, "1234.20", "1\N{NO-BREAK SPACE}235"),
+        (1e-5, "0.01", "1e-05"),
+        (1.2345e7, "1.24e+7", "1.24e+7"),
+        (0.0, "0.00", "0"),
+        (math.inf, "∞", "∞"),
+        (None, "–", "–"),
+        (math.nan, "–", "–"),
     ],
-)  # fmt: skip
+)
 def test_epsilon_text_rounds_up(value, two_decimals, three_digits):
     assert epsilon_text(value, decimals=2) == two_decimals
     assert epsilon_text(value) == three_digits

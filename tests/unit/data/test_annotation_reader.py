@@ -1,4 +1,6 @@
-"""Annotations are what the words of the file say, and a file that is odd anywhere is no annotation file."""
+"""Annotations are what the words of the file say, and a file that is odd anywhere is no annotation
+file.
+"""
 
 import struct
 
@@ -71,8 +73,8 @@ def test_a_note_may_look_like_words_of_every_kind(read):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([word(N, 1), END, word(V, 1), END], "continues after WFDB's end mark"),
-        ([word(N, 1), *aux("ab"), 0, word(V, 1), END], "continues after"),
+        ([word(N, 1), END, word(V, 1), END], "after WFDB's end mark"),
+        ([word(N, 1), *aux("ab"), 0, word(V, 1), END], "after WFDB's end mark"),
         ([word(15, 1), END], "word 0 has the code 15"),
         ([word(N, 1), word(17, 1), END], "word 1 has the code 17"),
         ([word(0, 1), END], "word 0 has the code 0"),
@@ -156,9 +158,15 @@ def test_what_wfdb_writes_is_read_as_it_was_meant(tmp_path_factory, drawn, fs):
     samples = np.cumsum([step for step, *_ in drawn])
     named = [symbol for _, symbol, *_ in drawn]
     wfdb.wrann(
-        "a", "atr", samples, named, aux_note=[note for *_, note, _ in drawn], chan=np.asarray([at[3] for at in drawn]),
-        fs=fs, write_dir=str(folder),
-    )  # fmt: skip
+        "a",
+        "atr",
+        samples,
+        named,
+        aux_note=[note for *_, note, _ in drawn],
+        chan=np.asarray([at[3] for at in drawn]),
+        fs=fs,
+        write_dir=str(folder),
+    )
     read, found = read_annotations(folder / "a.atr", 360.0 if fs is None else float(fs), TINY)
     assert read.tolist() == samples.tolist()
     assert found.tolist() == named

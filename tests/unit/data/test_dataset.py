@@ -15,8 +15,17 @@ from ecgexp.settings.declaration import ConfigError, DataError, build
 CONF = config_dir() / "dataset"
 
 
-@pytest.mark.parametrize("place", [".", "mitdb", "mitdb/1.0.0", "files/mitdb/1.0.0", "physionet.org/files/mitdb/1.0.0",
-                                   "mit-bih-arrhythmia-database-1.0.0"])  # fmt: skip
+@pytest.mark.parametrize(
+    "place",
+    [
+        ".",
+        "mitdb",
+        "mitdb/1.0.0",
+        "files/mitdb/1.0.0",
+        "physionet.org/files/mitdb/1.0.0",
+        "mit-bih-arrhythmia-database-1.0.0",
+    ],
+)
 def test_every_layout_people_have_is_found(tmp_path, place):
     folder = tmp_path / place
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,7 +53,8 @@ def test_two_unusual_places_are_both_named(tmp_path):
 def test_not_found_says_what_to_type(tmp_path):
     with pytest.raises(
         DataError,
-        match=r"dataset=mitdb not found in .* → `uv run python scripts/fetch_data\.py mitdb` or set ECGEXP_DATA",
+        match=r"dataset=mitdb not found in .* → `uv run python scripts/fetch_data\.py mitdb` or "
+        r"set ECGEXP_DATA",
     ):
         RecordedDataset(root=tmp_path).load()
     with pytest.raises(DataError, match=r"dataset=mitdb_csv not found in .* → unpack Kaggle's"):
@@ -93,8 +103,10 @@ def test_settings_that_cannot_be_used(values, match):
 
 def test_settings_classes_import_nothing_heavy():
     code = (
-        "import sys, ecgexp.data.datasets.recorded, ecgexp.data.grouping, ecgexp.data.splits, ecgexp.data.leakage\n"
-        "print([m for m in ('scipy', 'wfdb', 'pandas', 'sklearn', 'tensorflow', 'matplotlib') if m in sys.modules])"
+        "import sys, ecgexp.data.datasets.recorded, ecgexp.data.grouping, "
+        "ecgexp.data.splits, ecgexp.data.leakage\n"
+        "print([m for m in ('scipy', 'wfdb', 'pandas', 'sklearn', 'tensorflow', "
+        "'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -33,7 +33,10 @@ def published(tmp_path):
 
 
 class Copies:
-    """Fetches by copying, and counts; `broken` names arrive cut, at `gone` the connection is lost."""
+    """Fetches by copying, and counts.
+
+    `broken` names arrive cut, at `gone` the connection is lost.
+    """
 
     def __init__(self, folder, *, broken=(), gone=()):
         self.folder, self.broken, self.gone, self.names = folder, broken, gone, []

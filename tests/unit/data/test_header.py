@@ -13,7 +13,10 @@ from tiny_records import TINY
 from ecgexp.data.formats.wfdb_header import read_header
 from ecgexp.settings.declaration import DataError
 
-SOUND = "a 2 360 1080\na.dat 212 200(1024)/mV 12 0 995 -22131 0 MLII\na.dat 212 200(1024)/mV 12 0 1011 20052 0 V1\n"
+SOUND = (
+    "a 2 360 1080\na.dat 212 200(1024)/mV 12 0 995 -22131 0 MLII\na.dat 212 200(1024)/mV 12 0 "
+    "1011 20052 0 V1\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -160,9 +163,17 @@ def test_what_wfdb_writes_is_read_as_it_was_meant(
     folder = tmp_path_factory.mktemp("written")
     digital = np.arange(length)[:, None] - 3
     wfdb.wrsamp(
-        "a", fs=fs, units=[units], sig_name=[lead], d_signal=digital, fmt=["16"], adc_gain=[gain], baseline=[baseline],
-        comments=["made up"], write_dir=str(folder),
-    )  # fmt: skip
+        "a",
+        fs=fs,
+        units=[units],
+        sig_name=[lead],
+        d_signal=digital,
+        fmt=["16"],
+        adc_gain=[gain],
+        baseline=[baseline],
+        comments=["made up"],
+        write_dir=str(folder),
+    )
     header, reference = read_header(folder / "a.hea", TINY), wfdb.rdheader(str(folder / "a"))
     assert (header.fs, header.sig_len, header.comments) == (fs, length, ["made up"])
     assert signal(header) == (reference.adc_gain[0], baseline, units, lead)

@@ -70,8 +70,17 @@ def test_record_that_points_to_anothers_signal_is_refused(tiny, link):
 
 def test_record_copied_in_another_format_is_refused(tmp_path):
     digital = write_record(tmp_path)
-    wfdb.wrsamp("b", fs=360, units=["mV"], sig_name=["MLII"], d_signal=digital[:, :1], fmt=["16"], adc_gain=[200.0],
-                baseline=[1024], write_dir=str(tmp_path))  # fmt: skip
+    wfdb.wrsamp(
+        "b",
+        fs=360,
+        units=["mV"],
+        sig_name=["MLII"],
+        d_signal=digital[:, :1],
+        fmt=["16"],
+        adc_gain=[200.0],
+        baseline=[1024],
+        write_dir=str(tmp_path),
+    )
     (tmp_path / "b.atr").write_bytes((tmp_path / "a.atr").read_bytes())
     with pytest.raises(
         DataError, match="records a and b hold the same heartbeats: 3 windows are equal bit for bit"

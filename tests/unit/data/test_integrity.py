@@ -1,4 +1,6 @@
-"""Every fault that wfdb accepts in silence is refused, by a message that names the file and the remedy."""
+"""Every fault that wfdb accepts in silence is refused, by a message that names the file and the
+remedy.
+"""
 
 import numpy as np
 import pytest
@@ -107,8 +109,17 @@ def test_gain_zero_takes_the_catalogued_gain_and_is_refused_without_one(tiny):
 def test_missing_value_in_a_signal(tmp_path):
     digital = 1024 + np.zeros((1080, 1), int)
     digital[700] = -2048  # WFDB's "no sample" in format 212: wfdb gives NaN
-    wfdb.wrsamp("a", fs=360, units=["mV"], sig_name=["MLII"], d_signal=digital, fmt=["212"], adc_gain=[200.0],
-                baseline=[1024], write_dir=str(tmp_path))  # fmt: skip
+    wfdb.wrsamp(
+        "a",
+        fs=360,
+        units=["mV"],
+        sig_name=["MLII"],
+        d_signal=digital,
+        fmt=["212"],
+        adc_gain=[200.0],
+        baseline=[1024],
+        write_dir=str(tmp_path),
+    )
     wfdb.wrann("a", "atr", np.asarray([200, 500]), ["N", "N"], write_dir=str(tmp_path))
     with pytest.raises(DataError, match=r"a\.dat has no value \(NaN\) in lead MLII at sample 700"):
         read_record(tmp_path, "a", TINY)

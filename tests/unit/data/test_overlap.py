@@ -34,10 +34,13 @@ def by_hand(peaks, rows, before, window):
     ]
     shares = [[abs(peaks[i] - p) < window for i in rows] for p in peaks]
     return {
-        "rows_per_peak": max(sum(of_peak) for of_peak in inside), "rows_per_beat": max(sum(of_beat) for of_beat in shares),
-        "rows_with_other_peak": sum(sum(inside[j][n] for j in range(len(peaks))) > 1 for n in range(len(rows))),
+        "rows_per_peak": max(sum(of_peak) for of_peak in inside),
+        "rows_per_beat": max(sum(of_beat) for of_beat in shares),
+        "rows_with_other_peak": sum(
+            sum(inside[j][n] for j in range(len(peaks))) > 1 for n in range(len(rows))
+        ),
         "rows_sharing": sum(sum(shares[i][n] for i in rows) > 1 for n in range(len(rows))),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("seed", range(20))

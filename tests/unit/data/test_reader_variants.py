@@ -1,4 +1,7 @@
-"""Files as others write them: the lead that is asked for is read right, or one line says what is wrong."""
+"""Files as others write them.
+
+The lead that is asked for is read right, or one line says what is wrong.
+"""
 
 import numpy as np
 import pytest
@@ -28,12 +31,19 @@ def write(
     **values,
 ):
     wfdb.wrsamp(
-        record_id, fs=FS, sig_name=list(leads), fmt=[fmt] * len(leads), write_dir=str(folder),
+        record_id,
+        fs=FS,
+        sig_name=list(leads),
+        fmt=[fmt] * len(leads),
+        write_dir=str(folder),
         **{
-            "d_signal": np.rint(signals_mv * 200).astype(int), "units": ["mV"] * len(leads), "adc_gain": [200.0] * len(leads),
-            "baseline": [0] * len(leads), **values,
+            "d_signal": np.rint(signals_mv * 200).astype(int),
+            "units": ["mV"] * len(leads),
+            "adc_gain": [200.0] * len(leads),
+            "baseline": [0] * len(leads),
+            **values,
         },
-    )  # fmt: skip
+    )
     if samples is not None:
         wfdb.wrann(
             record_id,
@@ -80,11 +90,17 @@ FAULTS = {
     "has no value .NaN. in lead V1 at sample 1000, 10 in all": gap,
     "gives lead V1 in 'mmHg', not in volts": lambda folder: write(folder, units=["mV", "mmHg"]),
     "gives lead V1 in '.C', not in volts": lambda folder: (
-        write(folder, units=["mV", "XX"]), edit(folder, b"/XX", "/°C".encode())),
+        write(folder, units=["mV", "XX"]),
+        edit(folder, b"/XX", "/°C".encode()),
+    ),
     "shifts lead V1 by 3 samples": lambda folder: (
-        write(folder), edit(folder, b"a.dat 16 200.0(0)/mV 16 0 100", b"a.dat 16:3 200.0(0)/mV 16 0 100")),
-    "makes lead V1 reach .* mV, which no electrode": lambda folder: write(folder, adc_gain=[200.0, 2e-4]),
-}  # fmt: skip
+        write(folder),
+        edit(folder, b"a.dat 16 200.0(0)/mV 16 0 100", b"a.dat 16:3 200.0(0)/mV 16 0 100"),
+    ),
+    "makes lead V1 reach .* mV, which no electrode": lambda folder: write(
+        folder, adc_gain=[200.0, 2e-4]
+    ),
+}
 
 
 @pytest.mark.parametrize("words", FAULTS)
@@ -286,9 +302,14 @@ def test_segments_of_a_variable_layout_are_read(tmp_path):
         "a_layout 2 360 0\n~ 0 200(0)/mV 16 0 0 0 0 MLII\n~ 0 200(0)/mV 16 0 0 0 0 V1\n"
     )
     segmented(
-        tmp_path, lines=("a_layout 0", "a_0 1080", "a_1 1080"), head="a/3 2 360 2160", signals_mv=TRUE_MV[1080:, [1, 0]],
-        leads=("V1", "MLII"), adc_gain=[200.0, 400.0], d_signal=np.rint(TRUE_MV[1080:, [1, 0]] * [200, 400]).astype(int),
-    )  # fmt: skip
+        tmp_path,
+        lines=("a_layout 0", "a_0 1080", "a_1 1080"),
+        head="a/3 2 360 2160",
+        signals_mv=TRUE_MV[1080:, [1, 0]],
+        leads=("V1", "MLII"),
+        adc_gain=[200.0, 400.0],
+        d_signal=np.rint(TRUE_MV[1080:, [1, 0]] * [200, 400]).astype(int),
+    )
     assert_true(read(tmp_path))
     assert len(load(tmp_path)) == 4
 
@@ -348,9 +369,17 @@ def test_segments_are_part_of_what_the_cache_knows(tmp_path):
 
 def framed(folder, per_frame, signals):
     wfdb.wrsamp(
-        "a", fs=FS, units=["mV"] * 2, sig_name=["MLII", "V1"], e_d_signal=[np.rint(200 * each).astype(int) for each in signals],
-        samps_per_frame=list(per_frame), fmt=["16"] * 2, adc_gain=[200.0] * 2, baseline=[0] * 2, write_dir=str(folder),
-    )  # fmt: skip
+        "a",
+        fs=FS,
+        units=["mV"] * 2,
+        sig_name=["MLII", "V1"],
+        e_d_signal=[np.rint(200 * each).astype(int) for each in signals],
+        samps_per_frame=list(per_frame),
+        fmt=["16"] * 2,
+        adc_gain=[200.0] * 2,
+        baseline=[0] * 2,
+        write_dir=str(folder),
+    )
     wfdb.wrann("a", "atr", np.asarray(BEATS), ["N"] * 4, write_dir=str(folder))
 
 

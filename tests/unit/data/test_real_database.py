@@ -1,4 +1,6 @@
-"""Counts that others have published or that were made once with independent code (the database's own documentation)."""
+"""Counts that others have published or that were made once with independent code (the database's
+own documentation).
+"""
 
 from dataclasses import replace
 
@@ -17,8 +19,23 @@ from ecgexp.settings.declaration import build
 
 pytestmark = pytest.mark.real_data
 CONF = config_dir() / "grouping"
-SYMBOLS = {"N": 75052, "L": 8075, "R": 7259, "V": 7130, "/": 7028, "A": 2546, "f": 982, "F": 803, "j": 229, "a": 150,
-           "E": 106, "J": 83, "Q": 33, "e": 16, "S": 2}  # fmt: skip
+SYMBOLS = {
+    "N": 75052,
+    "L": 8075,
+    "R": 7259,
+    "V": 7130,
+    "/": 7028,
+    "A": 2546,
+    "f": 982,
+    "F": 803,
+    "j": 229,
+    "a": 150,
+    "E": 106,
+    "J": 83,
+    "Q": 33,
+    "e": 16,
+    "S": 2,
+}
 
 
 def grouping(name):
@@ -29,7 +46,10 @@ def grouping(name):
 
 @pytest.fixture(scope="module")
 def annotated(real_root, tmp_path_factory):
-    """Every annotated beat: windows so short that next to none leaves the record, no median to wait for."""
+    """Every annotated beat.
+
+    Windows so short that next to none leaves the record, no median to wait for.
+    """
     return RecordedDataset(
         root=real_root, missing_lead="first", baseline="none", window_ms=(0.0, 5.6)
     ).load()
@@ -90,12 +110,17 @@ def test_shortest_interval_is_90_samples_in_203(annotated):
 def test_six_classes_of_the_ten_federated_records(annotated, all_beats):
     beats = grouping("nlrvpa6").apply(annotated)
     expected = {
-        "100": {"N": 2239, "A": 33, "V": 1}, "103": {"N": 2082, "A": 2}, "104": {"P": 1380, "N": 163, "V": 2},
-        "124": {"R": 1531, "V": 47, "A": 2}, "207": {"L": 1457, "A": 107, "V": 105, "R": 86},
+        "100": {"N": 2239, "A": 33, "V": 1},
+        "103": {"N": 2082, "A": 2},
+        "104": {"P": 1380, "N": 163, "V": 2},
+        "124": {"R": 1531, "V": 47, "A": 2},
+        "207": {"L": 1457, "A": 107, "V": 105, "R": 86},
         "208": {"N": 1586, "V": 992},
-        "213": {"N": 2641, "V": 220, "A": 25}, "220": {"N": 1954, "A": 94}, "222": {"N": 2062, "A": 208},
+        "213": {"N": 2641, "V": 220, "A": 25},
+        "220": {"N": 1954, "A": 94},
+        "222": {"N": 2062, "A": 208},
         "223": {"N": 2029, "V": 473, "A": 72},
-    }  # fmt: skip
+    }
     for record, counts in expected.items():
         found = beats.class_counts(np.flatnonzero(beats.record_ids == record))
         assert {name: count for name, count in found.items() if count} == counts

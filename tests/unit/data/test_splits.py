@@ -133,7 +133,9 @@ def test_more_folds_than_patients_is_refused():
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_every_class_that_can_be_is_in_train_and_validation(data):
-    """A class of two patients is on both sides whenever some choice of patients puts every such class there."""
+    """A class of two patients is on both sides whenever some choice of patients puts every such
+    class there.
+    """
     num_patients = data.draw(st.integers(4, 12))
     has_v = data.draw(st.lists(st.booleans(), min_size=num_patients, max_size=num_patients))
     has_v[0] = has_v[-1] = True
@@ -181,9 +183,12 @@ def test_only_one_side_of_the_published_division():
 
 def by_hand(train, test, *, disjoint="beat", shared_patients=()):
     return Split(
-        train=np.asarray(train), validation=np.zeros(0, np.int64), test=np.asarray(test), disjoint=disjoint,
+        train=np.asarray(train),
+        validation=np.zeros(0, np.int64),
+        test=np.asarray(test),
+        disjoint=disjoint,
         shared_patients=shared_patients,
-    )  # fmt: skip
+    )
 
 
 def test_guard_finds_a_copied_beat_by_its_identity():

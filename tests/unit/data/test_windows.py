@@ -1,4 +1,7 @@
-"""Windows, R relocation and RR intervals against the obvious loops; baselines against scipy itself."""
+"""Windows, R relocation and RR intervals against the obvious loops.
+
+Baselines against scipy itself.
+"""
 
 import numpy as np
 import pytest

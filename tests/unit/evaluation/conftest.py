@@ -1,4 +1,7 @@
-"""Predictions as a classifier makes them: five AAMI classes, most beats N, some patients harder than others."""
+"""Predictions as a classifier makes them.
+
+Five AAMI classes, most beats N, some patients harder than others.
+"""
 
 from dataclasses import dataclass
 

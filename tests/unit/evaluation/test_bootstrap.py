@@ -19,7 +19,7 @@ def intervals_of(case, **changes):
 
 
 def simulated_accuracy_intervals(rng, *, patients, beats, simulations, clusters):
-    """Patients whose own accuracy is Beta(9, 1), so that 0.9 is the truth about patients like them."""
+    """Patients whose accuracy is drawn from Beta(9, 1), so that the population's is 0.9."""
     labels = np.tile(np.arange(beats) % 2, patients)
     for _ in range(simulations):
         right = rng.random((patients, beats)) < rng.beta(9, 1, size=(patients, 1))
@@ -40,7 +40,8 @@ def test_intervals_by_patient_cover_the_truth_nearly_as_often_as_they_say():
         rng, patients=40, beats=50, simulations=300, clusters=clusters
     )
     covered = np.mean([interval.low <= 0.9 <= interval.high for interval in intervals])
-    # Nominal .95, truly about .93 with 40 patients: standard error .015, so a new seed fails less than 1 time in 1000.
+    # Nominal .95, truly about .93 with 40 patients: standard error .015, so a new seed fails less
+    # than 1 time in 1000.
     assert 0.88 <= covered <= 0.98
 
 

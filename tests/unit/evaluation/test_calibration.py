@@ -13,7 +13,8 @@ def test_error_of_perfectly_calibrated_predictions_is_what_sampling_alone_gives(
     confidence = rng.uniform(0.5, 1, 200_000)
     labels = (rng.random(200_000) > confidence).astype(int)
     bins = reliability(labels, binary(confidence))
-    # Eight bins of about 25 000 beats: |gap| has mean near 0.8·sqrt(.19/25000) = 0.002; five of them is < 1 in 10^6.
+    # Eight bins of about 25 000 beats: |gap| has mean near 0.8·sqrt(.19/25000) = 0.002; five of
+    # them is < 1 in 10^6.
     assert bins.expected_calibration_error < 0.006
 
 

@@ -19,9 +19,13 @@ def client(name, accuracy, *, beats=100, trained=True, majority=0.5):
 
 def compared(name, *, trained=True, tested=True, **known):
     row = {
-        "client": name, "in_training": trained, "train_beats": 70 * trained, "test_beats": 30 * tested,
-        "largest_class_share": 0.6 if tested else math.nan, "global_accuracy": 0.8 if tested else math.nan,
-    }  # fmt: skip
+        "client": name,
+        "in_training": trained,
+        "train_beats": 70 * trained,
+        "test_beats": 30 * tested,
+        "largest_class_share": 0.6 if tested else math.nan,
+        "global_accuracy": 0.8 if tested else math.nan,
+    }
     return row | known
 
 
@@ -95,9 +99,21 @@ def test_names_of_fifty_clients_do_not_touch():
 
 def test_models_stand_on_one_line_and_a_clients_own_model_is_shown_on_all_beats_too():
     rows = [
-        compared("a", global_accuracy=0.9, local_only_accuracy=0.7, personalized_accuracy=0.95, local_only_test_accuracy=0.5),
-        compared("b", global_accuracy=0.6, local_only_accuracy=0.8, personalized_accuracy=0.85, local_only_test_accuracy=0.4),
-    ]  # fmt: skip
+        compared(
+            "a",
+            global_accuracy=0.9,
+            local_only_accuracy=0.7,
+            personalized_accuracy=0.95,
+            local_only_test_accuracy=0.5,
+        ),
+        compared(
+            "b",
+            global_accuracy=0.6,
+            local_only_accuracy=0.8,
+            personalized_accuracy=0.85,
+            local_only_test_accuracy=0.4,
+        ),
+    ]
     own, everywhere = comparison_figure(rows, {"global": 0.75, "pooled": 0.85}, source="x").axes
     drawn = lines(own)
     assert names(own) == ["b", "a"]
@@ -113,9 +129,21 @@ def test_models_stand_on_one_line_and_a_clients_own_model_is_shown_on_all_beats_
 
 def test_clients_that_were_not_tested_and_those_that_are_new_stand_where_they_can():
     rows = [
-        compared("new", trained=False, pooled_accuracy=0.9, local_only_accuracy=math.nan, local_only_test_accuracy=math.nan),
-        compared("old", tested=False, pooled_accuracy=math.nan, local_only_accuracy=math.nan, local_only_test_accuracy=0.3),
-    ]  # fmt: skip
+        compared(
+            "new",
+            trained=False,
+            pooled_accuracy=0.9,
+            local_only_accuracy=math.nan,
+            local_only_test_accuracy=math.nan,
+        ),
+        compared(
+            "old",
+            tested=False,
+            pooled_accuracy=math.nan,
+            local_only_accuracy=math.nan,
+            local_only_test_accuracy=0.3,
+        ),
+    ]
     own, everywhere = comparison_figure(rows, {"global": 0.8, "pooled": math.nan}, source="x").axes
     assert names(own) == ["new (new)"]
     assert names(everywhere) == ["old"]

@@ -35,8 +35,9 @@ def test_each_client_is_scored_on_its_own_beats():
         0,
     ]  # the commonest class of all, which c does not have
     assert scores.largest_share.tolist() == [3 / 5, 3 / 4, 1]
-    # a: N 0 of 2 right, V one of 3 and none wrongly: F1 0 and 1/2. b: N 3 right and one too many: 6/7; S never: 0.
-    # c has beats of one class: there is no average over classes, which would read 1.
+    # a: N 0 of 2 right, V one of 3 and none wrongly: F1 0 and 1/2. b: N 3 right and one too many:
+    # 6/7; S never: 0. c has beats of one class: there is no average over classes, which would read
+    # 1.
     assert scores.num_classes.tolist() == [2, 2, 1]
     assert scores.macro_f1 == pytest.approx([1 / 4, 3 / 7, np.nan], nan_ok=True)
 
@@ -46,9 +47,15 @@ def test_the_table_begins_with_the_worst_client_and_says_who_was_trained_on():
     assert [row["client"] for row in rows] == ["a", "b", "c"]
     assert [row["in_training"] for row in rows] == [True, False, True]
     assert rows[0] == {
-        "client": "a", "beats": 5, "classes": 2, "in_training": True, "accuracy": 1 / 5, "macro_f1": 1 / 4,
-        "majority_accuracy": 2 / 5, "largest_class_share": 3 / 5,
-    }  # fmt: skip
+        "client": "a",
+        "beats": 5,
+        "classes": 2,
+        "in_training": True,
+        "accuracy": 1 / 5,
+        "macro_f1": 1 / 4,
+        "majority_accuracy": 2 / 5,
+        "largest_class_share": 3 / 5,
+    }
 
 
 def test_the_spread_is_over_clients_and_not_over_beats():

@@ -17,8 +17,11 @@ GLOBAL = np.array([0, 0, 1, 0, 0, 1, 0, 0, 0, 0])
 def comparison(train=("a", "b", "untested"), **known):
     scores = score_clients(PART, np.arange(10), LABELS, GLOBAL, NAMES, majority_class=0)
     return FederatedComparison(
-        scores=scores, train_beats={client: 10 * len(client) for client in train}, overall={"global": {"accuracy": 0.5}}, **known,
-    )  # fmt: skip
+        scores=scores,
+        train_beats={client: 10 * len(client) for client in train},
+        overall={"global": {"accuracy": 0.5}},
+        **known,
+    )
 
 
 FULL = {
@@ -71,10 +74,17 @@ def test_the_table_has_every_client_and_leaves_open_what_is_not_known():
     rows = {row["client"]: row for row in full().rows()}
     assert list(rows) == ["a", "b", "new", "untested"]
     assert rows["a"] == {
-        "client": "a", "in_training": True, "train_beats": 10, "test_beats": 4, "largest_class_share": 0.75,
-        "global_accuracy": 0.5, "local_only_accuracy": 1.0, "personalized_accuracy": 0.75, "pooled_accuracy": 0.5,
+        "client": "a",
+        "in_training": True,
+        "train_beats": 10,
+        "test_beats": 4,
+        "largest_class_share": 0.75,
+        "global_accuracy": 0.5,
+        "local_only_accuracy": 1.0,
+        "personalized_accuracy": 0.75,
+        "pooled_accuracy": 0.5,
         "local_only_test_accuracy": 0.4,
-    }  # fmt: skip
+    }
     new, untested = rows["new"], rows["untested"]
     assert (
         new["in_training"],
@@ -137,8 +147,8 @@ def test_clients_trained_on_one_class_are_named():
     made.one_class = ["b", "untested"]
     alone, personalized = made.notes()
     assert (
-        alone
-        == "alone: 2 of 3 clients (b, untested) were trained on beats of one class, and tell none from another"
+        alone == "alone: 2 of 3 clients (b, untested) were trained on beats of one class, and tell "
+        "none from another"
     )
     assert personalized.startswith("personalized: 1 of 2 clients (b)")
 
@@ -146,11 +156,12 @@ def test_clients_trained_on_one_class_are_named():
 def test_the_lines_give_the_figures():
     overall, own = full().lines()
     assert (
-        overall
-        == "accuracy on all 10 test beats: global 0.500 · pooled 0.700 · a client alone 0.500 on average"
+        overall == "accuracy on all 10 test beats: global 0.500 · pooled 0.700 · a client alone "
+        "0.500 on average"
     )
     assert own == (
-        "accuracy on own test beats, mean and worst tenth of 2 clients: global 0.750 and 0.500 · alone 0.750 and 0.500 · "
+        "accuracy on own test beats, mean and worst tenth of 2 clients: global 0.750 and "
+        "0.500 · alone 0.750 and 0.500 · "
         "personalized 0.875 and 0.750 · pooled 0.750 and 0.500"
     )
 

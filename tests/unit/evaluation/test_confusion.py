@@ -5,8 +5,8 @@ from sklearn import metrics as sk
 from ecgexp.evaluation.confusion import confusion_scores, count_confusion, has_jk_index, jk_index
 from ecgexp.evaluation.metrics import quick_scores
 
-# de Chazal, O'Dwyer & Reilly 2004, DS2, as published for N S V F; the last column follows from the classes' totals
-# (44259, 1837, 3221, 388). The seven Q beats are left out.
+# de Chazal, O'Dwyer & Reilly 2004, DS2, as published for N S V F; the last column follows from the
+# classes' totals (44259, 1837, 3221, 388). The seven Q beats are left out.
 DE_CHAZAL = np.array(
     [
         [38444, 1904, 303, 3509, 99],
@@ -66,7 +66,8 @@ def test_published_scores_of_de_chazal_2004_are_reproduced():
     assert scores["sensitivity/S"] == pytest.approx(0.759, abs=5e-4)
     assert scores["positive_predictivity/S"] == pytest.approx(0.385, abs=5e-4)
     assert scores["sensitivity/V"] == pytest.approx(0.777, abs=5e-4)
-    # 81.9 % was published: 2504 / 3059, without the seven F beats taken for V, which EC57 exempts and which count here.
+    # 81.9 % was published: 2504 / 3059, without the seven F beats taken for V, which EC57 exempts
+    # and which count here.
     assert scores["positive_predictivity/V"] == pytest.approx(2504 / (303 + 252 + 2504 + 7))
 
 
@@ -77,7 +78,8 @@ def test_the_ec57_exemption_moves_de_chazals_jk_index_by_what_the_docstring_says
 
 
 def test_jk_index_of_a_matrix_worked_by_hand():
-    # 100 beats, 80 10 10 true and 78 12 10 predicted: agreement .87, by chance .80·.78 + .10·.12 + .10·.10 = .646
+    # 100 beats, 80 10 10 true and 78 12 10 predicted: agreement .87, by chance .80·.78 + .10·.12 +
+    # .10·.10 = .646
     confusion = np.array([[73, 4, 3], [3, 7, 0], [2, 1, 7]])
     kappa = (0.87 - 0.646) / (1 - 0.646)
     expected = kappa / 2 + (7 / 10 + 7 / 10 + 7 / 12 + 7 / 10) / 8

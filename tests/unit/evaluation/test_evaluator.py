@@ -121,7 +121,8 @@ def test_an_evaluation_cannot_be_changed(predictions):
 def test_importing_the_evaluator_loads_no_heavy_library():
     code = (
         "import sys, ecgexp.evaluation.evaluator, ecgexp.evaluation.tables;"
-        "print([m for m in ('sklearn', 'matplotlib', 'scipy', 'pandas', 'tensorflow', 'rich') if m in sys.modules])"
+        "print([m for m in ('sklearn', 'matplotlib', 'scipy', 'pandas', 'tensorflow', "
+        "'rich') if m in sys.modules])"
     )
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

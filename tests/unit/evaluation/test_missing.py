@@ -26,9 +26,15 @@ ALL, NO_V, ONLY_N = {"N": 80, "S": 9, "V": 11}, {"N": 80, "S": 9, "V": 0}, {"N":
 def evaluation(labels, predicted, **changes):
     owners = np.arange(len(labels)).astype(str)
     arguments = {
-        "labels": np.array(labels), "probabilities": np.eye(3)[predicted], "class_names": NSV, "record_ids": owners,
-        "patient_ids": owners, "majority_class": 0, "rng": np.random.default_rng(0), "num_resamples": 0,
-    }  # fmt: skip
+        "labels": np.array(labels),
+        "probabilities": np.eye(3)[predicted],
+        "class_names": NSV,
+        "record_ids": owners,
+        "patient_ids": owners,
+        "majority_class": 0,
+        "rng": np.random.default_rng(0),
+        "num_resamples": 0,
+    }
     return evaluate(**arguments | changes)
 
 

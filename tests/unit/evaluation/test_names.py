@@ -58,10 +58,19 @@ def test_two_classes_that_would_share_a_key_are_refused():
 @pytest.mark.parametrize(
     ("metric", "mode"),
     [
-        ("loss", "min"), ("test/loss", "min"), ("validation/expected_calibration_error", "min"), ("privacy/epsilon", "min"),
-        ("macro_f1", "max"), ("f1/V", "max"), ("test/sensitivity/S", "max"), ("validation/clients/accuracy_worst_decile", "max"),
-        ("clients/accuracy_mean", "max"), ("support/V", None), ("resources/seconds", None), ("nonsense", None),
+        ("loss", "min"),
+        ("test/loss", "min"),
+        ("validation/expected_calibration_error", "min"),
+        ("privacy/epsilon", "min"),
+        ("macro_f1", "max"),
+        ("f1/V", "max"),
+        ("test/sensitivity/S", "max"),
+        ("validation/clients/accuracy_worst_decile", "max"),
+        ("clients/accuracy_mean", "max"),
+        ("support/V", None),
+        ("resources/seconds", None),
+        ("nonsense", None),
     ],
-)  # fmt: skip
+)
 def test_direction_of_a_metric_is_known(metric, mode):
     assert better_by(metric) == mode

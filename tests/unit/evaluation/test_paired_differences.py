@@ -14,9 +14,12 @@ AAMI = ("N", "S", "V", "F", "Q")
 
 def pairs_of(predictions, other, **changes):
     values = {
-        "labels": predictions.labels, "predicted_a": predictions.predicted, "predicted_b": other,
-        "patients": predictions.patient_ids, "class_names": AAMI,
-    }  # fmt: skip
+        "labels": predictions.labels,
+        "predicted_a": predictions.predicted,
+        "predicted_b": other,
+        "patients": predictions.patient_ids,
+        "class_names": AAMI,
+    }
     return Pairs(**values | changes)
 
 
@@ -44,9 +47,16 @@ def test_scores_are_the_evaluators(predictions, corrected):
         for said in (predictions.predicted, corrected)
     ]
     assert list(found) == [
-        "accuracy", "balanced_accuracy", "macro_f1", "jk_index",
-        *(f"{name}/{label}" for name in ("f1", "sensitivity", "positive_predictivity") for label in AAMI),
-    ]  # fmt: skip
+        "accuracy",
+        "balanced_accuracy",
+        "macro_f1",
+        "jk_index",
+        *(
+            f"{name}/{label}"
+            for name in ("f1", "sensitivity", "positive_predictivity")
+            for label in AAMI
+        ),
+    ]
     for key, row in found.items():
         assert (row.a, row.b) == (pytest.approx(theirs[0][key]), pytest.approx(theirs[1][key]))
         assert row.difference == row.b - row.a
@@ -85,15 +95,19 @@ def test_the_intervals_of_identical_models_are_exactly_0(predictions):
 
 
 def test_a_difference_within_noise_is_not_found():
-    # 22 patients; B gains two beats in each of eleven and loses two in each other one, but one in the last.
+    # 22 patients; B gains two beats in each of eleven and loses two in each other one, but one in
+    # the last.
     labels = np.tile(np.arange(100) % 2, 22)
     patients, place = np.repeat(np.arange(22), 100), np.tile(np.arange(100), 22)
     gain = np.where(patients < 11, 2, -2) + (patients == 21)
     right_a, right_b = place < 80, place < 80 + gain
     made = Pairs(
-        labels=labels, predicted_a=np.where(right_a, labels, 1 - labels), predicted_b=np.where(right_b, labels, 1 - labels),
-        patients=patients.astype(str), class_names=("N", "V"),
-    )  # fmt: skip
+        labels=labels,
+        predicted_a=np.where(right_a, labels, 1 - labels),
+        predicted_b=np.where(right_b, labels, 1 - labels),
+        patients=patients.astype(str),
+        class_names=("N", "V"),
+    )
     found = contrasted(made, metric="accuracy")
     accuracy = by_key(found)["accuracy"]
     assert accuracy.difference == pytest.approx(1 / 2200)
@@ -101,7 +115,8 @@ def test_a_difference_within_noise_is_not_found():
     assert accuracy.leaves_zero_out is False
     low = f"{-accuracy.interval.low:.3f}"
     assert found.verdict() == (
-        f"The difference of 0.0005 in accuracy may be chance (−{low} to {accuracy.interval.high:.3f}, 22 patients)."
+        f"The difference of 0.0005 in accuracy may be chance (−{low} to "
+        f"{accuracy.interval.high:.3f}, 22 patients)."
     )
 
 
@@ -137,9 +152,12 @@ def test_averages_name_their_classes_where_one_is_absent(predictions, corrected)
     assert by_key(contrasted(pairs))["macro_f1"].name == "macro F1"
     kept = pairs.labels != 4
     fewer = replace(
-        pairs, labels=pairs.labels[kept], predicted_a=pairs.predicted_a[kept], predicted_b=pairs.predicted_b[kept],
+        pairs,
+        labels=pairs.labels[kept],
+        predicted_a=pairs.predicted_a[kept],
+        predicted_b=pairs.predicted_b[kept],
         patients=pairs.patients[kept],
-    )  # fmt: skip
+    )
     found = contrasted(fewer)
     assert by_key(found)["macro_f1"].name == "macro F1 over N, S, V, F"
     assert found.averaged == ("N", "S", "V", "F")
@@ -182,7 +200,10 @@ def test_numbers_for_people(value, text):
 
 
 def test_intervals_from_few_patients_are_as_narrow_as_the_notes_say():
-    """10 patients: 0 lies within in about 91 % of the cases (seeded; ± 0.05 is three standard errors of 300)."""
+    """10 patients: 0 lies within in about 91 % of the cases (seeded.
+
+    ± 0.05 is three standard errors of 300).
+    """
     rng, patients, beats, held = np.random.default_rng(1), 10, 50, 0
     labels = np.tile(np.arange(beats) % 2, patients)
     for _ in range(300):
@@ -191,8 +212,11 @@ def test_intervals_from_few_patients_are_as_narrow_as_the_notes_say():
         right_b = (rng.random((patients, beats)) < base + leaning).ravel()
         said = [np.where(right, labels, 1 - labels) for right in (right_a, right_b)]
         made = Pairs(
-            labels=labels, predicted_a=said[0], predicted_b=said[1], patients=np.repeat(np.arange(patients), beats),
+            labels=labels,
+            predicted_a=said[0],
+            predicted_b=said[1],
+            patients=np.repeat(np.arange(patients), beats),
             class_names=("N", "V"),
-        )  # fmt: skip
+        )
         held += not by_key(contrasted(made, rng=rng, num_resamples=300))["accuracy"].leaves_zero_out
     assert held / 300 == pytest.approx(0.91, abs=0.05)

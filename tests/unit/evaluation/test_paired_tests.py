@@ -41,8 +41,9 @@ def test_few_disagreements_use_the_exact_binomial_test():
 
 
 def test_a_textbook_table_has_its_published_result():
-    # The approval of a prime minister by 1600 people, asked twice: Agresti, Categorical Data Analysis, table 10.1, has
-    # (86 − 150)² / 236 = 17.36; with the continuity correction it is 63² / 236.
+    # The approval of a prime minister by 1600 people, asked twice: Agresti, Categorical Data
+    # Analysis, table 10.1, has (86 − 150)² / 236 = 17.36; with the continuity correction it is 63²
+    # / 236.
     found = mcnemar(*beats(794, 150, 86, 570))
     assert found.method == "chi-square"
     assert found.statistic == pytest.approx(63**2 / 236)
@@ -88,8 +89,10 @@ def test_patients_who_tell_nothing_apart_change_nothing():
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(-10, 10), min_size=1, max_size=9))
 def test_sign_flips_are_those_of_the_whole_list(gains):
-    sums = [abs(sum(sign * gain for sign, gain in zip(signs, gains, strict=True))) for signs in
-            itertools.product((-1, 1), repeat=len(gains))]  # fmt: skip
+    sums = [
+        abs(sum(sign * gain for sign, gain in zip(signs, gains, strict=True)))
+        for signs in itertools.product((-1, 1), repeat=len(gains))
+    ]
     expected = np.mean([total >= abs(sum(gains)) for total in sums])
     assert flipped(gains).p_value == pytest.approx(expected, abs=1e-12)
 
@@ -113,7 +116,10 @@ def test_swapping_the_models_changes_no_p_value():
 
 
 def test_over_patients_the_level_is_kept_where_mcnemar_rejects_far_too_often():
-    """Models equally good, but each patient suits one of them better. Seeded; ± 0.03 is over three standard errors of 600."""
+    """Models equally good, but each patient suits one of them better. Seeded.
+
+    ± 0.03 is over three standard errors of 600.
+    """
     rng, patients, size, tries = np.random.default_rng(0), 22, 100, 600
     groups = np.repeat(np.arange(patients), size)
     rejected = np.zeros(2)

@@ -21,8 +21,13 @@ def said(beats, class_names=CLASSES):
         np.array(column) for column in zip(*beats, strict=True)
     )
     return Predictions(
-        records=records, samples=samples, patients=patients, classes=classes, predicted=predicted, class_names=class_names
-    )  # fmt: skip
+        records=records,
+        samples=samples,
+        patients=patients,
+        classes=classes,
+        predicted=predicted,
+        class_names=class_names,
+    )
 
 
 def changed(row, **values):
@@ -80,7 +85,8 @@ def test_classes_that_are_not_in_alphabetical_order_keep_their_places():
         (said([("300", 77, "p9", "N", "N")]), "no beat in common: 5 beats of A, 1 other ones of B"),
         (
             said(changed(1, **{"class": "S"})),
-            "1 of 5 common beats have another true class in B than in A .*sample 370 of record 100, V in A and S in B",
+            "1 of 5 common beats have another true class in B than in A .*sample 370 of "
+            "record 100, V in A and S in B",
         ),
         (
             said(changed(4, patient="p4")),

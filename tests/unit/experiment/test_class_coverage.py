@@ -1,4 +1,7 @@
-"""A run whose headline would rest on nothing is refused before training, or says what is missing; no model is trained here."""
+"""A run whose headline would rest on nothing is refused before training, or says what is missing.
+
+No model is trained here.
+"""
 
 import dataclasses
 
@@ -20,7 +23,10 @@ SMALL = [
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory):
-    """(*overrides, **without) -> an experiment and its beats; `without` names classes whose beats of a split become N."""
+    """(*overrides, **without) -> an experiment and its beats.
+
+    `without` names classes whose beats of a split become N.
+    """
     cache = f"data.cache_dir={tmp_path_factory.mktemp('cache')}"
 
     def make(*overrides, **without):
@@ -110,7 +116,8 @@ def test_choosing_by_an_absent_class_is_refused(case, metric):
     experiment, run_data = case("split=intra_patient", f"selection.metric={metric}", validation="V")
     with pytest.raises(
         ConfigError,
-        match=rf"selection\.metric={metric}: no validation beat is of class V.*selection\.weights=last",
+        match=rf"selection\.metric={metric}: no validation beat is of class "
+        r"V.*selection\.weights=last",
     ):
         check_evidence(experiment, run_data)
 

@@ -27,7 +27,10 @@ def loaded_by(tmp_path_factory):
 
 
 def predictions(run_data, split, wrong_patients=()):
-    """(num_beats, classes): sure of the right class, but for these patients of the class after it."""
+    """(num_beats, classes).
+
+    Sure of the right class, but for these patients of the class after it.
+    """
     rows, num_classes = run_data.indices[split], len(run_data.data.class_names)
     wrong = np.isin(run_data.beats.patient_ids[rows], wrong_patients)
     return np.eye(num_classes)[(run_data.data.labels[rows] + wrong) % num_classes]

@@ -1,4 +1,7 @@
-"""What a federated model is held against: what is refused, what is trained, and one run that does it all."""
+"""What a federated model is held against.
+
+What is refused, what is trained, and one run that does it all.
+"""
 
 import math
 

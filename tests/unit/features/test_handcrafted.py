@@ -1,4 +1,7 @@
-"""Seven numbers a beat: what each says, by hand-made beats; none depends on whose electrode or amplifier it is."""
+"""Seven numbers a beat: what each says, by hand-made beats.
+
+None depends on whose electrode or amplifier it is.
+"""
 
 import numpy as np
 import pytest
@@ -64,7 +67,9 @@ def test_a_run_of_early_beats_is_early_in_its_record_though_not_beside_its_neigh
 
 
 def test_where_every_other_beat_is_early_none_is_premature():
-    """The same early beat in a steady rhythm and in fibrillation, where three changes in four are of a tenth or more."""
+    """The same early beat in a steady rhythm and in fibrillation, where three changes in four are
+    of a tenth or more.
+    """
     rng = np.random.default_rng(0)
     steady, fibrillating = 0.8 + 0.02 * rng.standard_normal(200), rng.uniform(0.5, 1.1, 200)
     early = []

@@ -214,7 +214,8 @@ def test_a_round_of_adaptive_clipping_costs_what_dp_accounting_takes_for_both_su
 
 
 def test_the_noise_of_adaptive_clipping_is_split_as_its_paper_says():
-    # Andrew et al. 2021: for z = 1 and a count of standard deviation 5 (0.05 of a cohort of 100), z_Δ = 1.00504.
+    # Andrew et al. 2021: for z = 1 and a count of standard deviation 5 (0.05 of a cohort of 100),
+    # z_Δ = 1.00504.
     z_delta = (1.0 - (2 * 5) ** -2) ** -0.5
     assert z_delta == pytest.approx(1.00504, abs=1e-5)
     assert accounting.gaussian_pair(z_delta, 10.0).noise_multiplier == pytest.approx(1.0, rel=1e-12)
@@ -226,8 +227,8 @@ def test_the_noise_of_adaptive_clipping_is_split_as_its_paper_says():
 
 
 def test_two_sums_over_one_sample_lose_as_much_as_one_sum_of_their_joint_noise():
-    # E[(p/q)²] of the sampled pair, integrated in the plane with no help from dp_accounting; its closed form for one
-    # Gaussian is 1 + q² (exp(1/z²) - 1).
+    # E[(p/q)²] of the sampled pair, integrated in the plane with no help from dp_accounting; its
+    # closed form for one Gaussian is 1 + q² (exp(1/z²) - 1).
     import numpy as np
 
     q, z_sum, z_count = 0.2, 1.3, 0.9
@@ -360,7 +361,8 @@ def test_calibration_above_what_means_anything_is_refused():
     [(1e-6, 1.001, "pld"), (2e-12, 1.03, "pld"), (1.001e-12, 1.05, "rdp")],
 )
 def test_pld_of_many_steps_is_not_below_the_exact_value(delta, loosest, by):
-    # Sampled with all but certainty: a sum of Gaussians, yet composed step by step, with the rounding of transforms.
+    # Sampled with all but certainty: a sum of Gaussians, yet composed step by step, with the
+    # rounding of transforms.
     steps, z = 10_000, 100.0
     mu = math.sqrt(steps) / z
     exact = brentq(
@@ -407,7 +409,8 @@ def test_events_survive_json_to_the_last_bit():
 
 def test_settings_do_not_import_the_accountant():
     code = (
-        "import sys, ecgexp.privacy.plan, ecgexp.privacy.sampling, ecgexp.privacy.noise, ecgexp.privacy.statement;"
+        "import sys, ecgexp.privacy.plan, ecgexp.privacy.sampling, ecgexp.privacy.noise, "
+        "ecgexp.privacy.statement;"
         "print([m for m in ('dp_accounting', 'scipy', 'tensorflow') if m in sys.modules])"
     )
     assert (

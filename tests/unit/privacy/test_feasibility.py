@@ -79,15 +79,25 @@ def test_uncertifiable_target_is_infeasible_next_is_found(monkeypatch):
     )
     assert accounting.epsilon(event, 1e-5, "rdp") == pytest.approx(2.0, rel=3e-3)
     found = Feasibility(
-        base=plan(), num_parameters=100, epsilons=(), hypothetical_populations=(), needed=(impossible, possible)
-    )  # fmt: skip
+        base=plan(),
+        num_parameters=100,
+        epsilons=(),
+        hypothetical_populations=(),
+        needed=(impossible, possible),
+    )
     assert "infeasible" in shown(render(found))
 
 
 def test_the_run_stands_among_other_numbers_of_patients_at_the_same_share():
-    assert [(made.num_units, made.expected_batch_size) for made in plans_beside(plan(units=30, cohort=10))] == [
-        (22, 8), (30, 10), (44, 15), (47, 16),
-    ]  # fmt: skip
+    assert [
+        (made.num_units, made.expected_batch_size)
+        for made in plans_beside(plan(units=30, cohort=10))
+    ] == [
+        (22, 8),
+        (30, 10),
+        (44, 15),
+        (47, 16),
+    ]
     own = plan()
     assert plans_beside(own)[2] is own
     beats = plan(units=1000, cohort=100, unit="beat")
@@ -97,9 +107,12 @@ def test_the_run_stands_among_other_numbers_of_patients_at_the_same_share():
 def test_all_feasible_is_one_value_and_progress_is_counted():
     calls = []
     found = feasibility_of(
-        plan(), plans_beside(plan()), num_parameters=5_500, populations=(1_000, 10_000),
+        plan(),
+        plans_beside(plan()),
+        num_parameters=5_500,
+        populations=(1_000, 10_000),
         on_progress=lambda done, total, what: calls.append((done, total)),
-    )  # fmt: skip
+    )
     assert [plan_epsilon.plan.num_units for plan_epsilon in found.epsilons] == [22, 44, 47]
     assert found.epsilons[-1].epsilon_pld == pytest.approx(4.605, rel=1e-3)
     assert found.epsilons[-1].epsilon_rdp == pytest.approx(5.549, rel=1e-3)

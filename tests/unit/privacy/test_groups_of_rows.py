@@ -1,4 +1,7 @@
-"""A heartbeat that is in several rows: refused, or accounted for as a group, and the ε of rows that share samples."""
+"""A heartbeat that is in several rows.
+
+Refused, or accounted for as a group, and the ε of rows that share samples.
+"""
 
 import math
 import re
@@ -17,9 +20,14 @@ from ecgexp.privacy.statement import state
 from ecgexp.settings.declaration import ConfigError, build
 
 THREE = Overlap(
-    rows=400, rows_with_other_peak=390, rows_per_peak=3, rows_sharing=400, rows_per_beat=5, nearest_ms=700.4,
+    rows=400,
+    rows_with_other_peak=390,
+    rows_per_peak=3,
+    rows_sharing=400,
+    rows_per_beat=5,
+    nearest_ms=700.4,
     where="record 101 sample 468",
-)  # fmt: skip
+)
 SHARED = Overlap(
     rows=400, rows_sharing=40, rows_per_beat=2, nearest_ms=400.0, where="record 101 sample 468"
 )
@@ -73,7 +81,9 @@ def test_mixture_without_sampling_is_a_gaussian_of_all_rows():
 
 
 def test_window_that_holds_another_peak_is_refused(caplog):
-    """The refusal is published, so which rows these are, and how many, stands in the log alone, which is withheld."""
+    """The refusal is published, so which rows these are, and how many, stands in the log alone,
+    which is withheld.
+    """
     with pytest.raises(
         ConfigError, match=r"up to 3 rows.*use a dataset\.window_ms.*privacy\.group=overlap"
     ) as refusal:

@@ -102,7 +102,9 @@ def test_a_block_ends_where_the_run_ends(tmp_path):
 
 @pytest.mark.parametrize("affordable", [13, 17, 23])
 def test_a_block_ends_where_the_budget_ends(tmp_path, affordable):
-    """Otherwise a crash would record steps that the cap forbids, and the run would state more than its cap."""
+    """Otherwise a crash would record steps that the cap forbids, and the run would state more than
+    its cap.
+    """
     free = Ledger(plan(accountant="rdp"))
     free.record(free.plan.step_event, affordable)
     made = plan(accountant="rdp", max_epsilon=free.epsilon_spent() * 1.0001)

@@ -1,4 +1,7 @@
-"""Evidence of privacy loss that is missing, cut off, edited or another run's is refused; it never makes ε smaller."""
+"""Evidence of privacy loss that is missing, cut off, edited or another run's is refused.
+
+It never makes ε smaller.
+"""
 
 import copy
 import json
@@ -19,7 +22,9 @@ REMEDY = r"start the run\s+anew in another folder, without resume="
 
 @pytest.fixture
 def run(tmp_path):
-    """Path of the journal and state of a run after 500 steps, saved and then interrupted at step 520."""
+    """Path of the journal and state of a run after 500 steps, saved and then interrupted at step
+    520.
+    """
     path = tmp_path / "privacy_journal.jsonl"
     ledger = begin(path)
     for _ in range(STEPS):
@@ -61,10 +66,16 @@ DAMAGE = {
     "header alone": lambda path: path.write_bytes(lines(path)[0]),
     "header cut": lambda path: path.write_bytes(lines(path)[0][:20]),
     "no header": lambda path: path.write_bytes(b"".join(lines(path)[1:])),
-    "another format": lambda path: path.write_bytes(path.read_bytes().replace(b'"journal": 1', b'"journal": 9', 1)),
+    "another format": lambda path: path.write_bytes(
+        path.read_bytes().replace(b'"journal": 1', b'"journal": 9', 1)
+    ),
     "last lines gone": lambda path: path.write_bytes(b"".join(lines(path)[:3])),
-    "garbage between": lambda path: path.write_bytes(b"".join([*lines(path)[:2], b"garbage\n", *lines(path)[2:]])),
-    "invalid text between": lambda path: path.write_bytes(b"".join([*lines(path)[:2], b"\xff\xfe\n", *lines(path)[2:]])),
+    "garbage between": lambda path: path.write_bytes(
+        b"".join([*lines(path)[:2], b"garbage\n", *lines(path)[2:]])
+    ),
+    "invalid text between": lambda path: path.write_bytes(
+        b"".join([*lines(path)[:2], b"\xff\xfe\n", *lines(path)[2:]])
+    ),
     "nested too deep": lambda path: path.write_bytes(path.read_bytes() + b"[" * 200_000 + b"\n"),
     "an empty line": lambda path: path.write_bytes(path.read_bytes() + b"\n"),
     "a count of another kind": lambda path: _append(path, count="600"),
@@ -73,10 +84,14 @@ DAMAGE = {
     "a negative count": lambda path: _append(path, count=-1),
     "a count that shrinks": lambda path: _append(path, count=10),
     "an entry with more": lambda path: _append(path, count=700, note="hi"),
-    "other noise": lambda path: path.write_bytes(path.read_bytes().replace(b'tiplier": 1.0', b'tiplier": 9.0')),
-    "other noise at the end": lambda path: _append(path, count=700, event=accounting.to_json(accounting.gaussian(5.0))),
+    "other noise": lambda path: path.write_bytes(
+        path.read_bytes().replace(b'tiplier": 1.0', b'tiplier": 9.0')
+    ),
+    "other noise at the end": lambda path: _append(
+        path, count=700, event=accounting.to_json(accounting.gaussian(5.0))
+    ),
     "another run's": lambda path: _of_another_run(path),
-}  # fmt: skip
+}
 
 
 def _append(path, *, count, event=None, **more):
@@ -115,7 +130,10 @@ def test_journal_that_may_not_be_read_is_refused(run, monkeypatch):
 @pytest.mark.parametrize("kept", [1, 30, -1])
 @pytest.mark.parametrize("which", [2, 4, 6])
 def test_journal_whose_last_line_is_torn_counts_a_block(run, which, kept):
-    """Of the first, a middle and the last block: what it can have said at most, and then it is whole again."""
+    """Of the first, a middle and the last block.
+
+    What it can have said at most, and then it is whole again.
+    """
     path, _ = run
     path.write_bytes(b"".join(lines(path)[:which]) + lines(path)[min(which, 6)][:kept])
     fresh = begin(path)
@@ -161,17 +179,29 @@ EDITS = {
     "half a count": lambda s: _entry(s).__setitem__(1, 500.0),
     "other noise": lambda s: _entry(s)[0]["event"].__setitem__("noise_multiplier", 10.0),
     "other sampling": lambda s: _entry(s)[0].__setitem__("sampling_probability", 0.001),
-    "an event that is free": lambda s: _entry(s).__setitem__(0, accounting.to_json(accounting.nothing())),
+    "an event that is free": lambda s: _entry(s).__setitem__(
+        0, accounting.to_json(accounting.nothing())
+    ),
     "an unknown event": lambda s: _entry(s).__setitem__(0, {"event": "os.system"}),
     "an entry twice": lambda s: s["entries"].append(list(_entry(s))),
     "an entry overwritten": lambda s: s["entries"].append([_entry(s)[0], 1]),
     "an entry of one": lambda s: s["entries"].append([1]),
     "entries gone": lambda s: s.pop("entries"),
     "steps 0": lambda s: s.__setitem__("steps", 0),
-    "steps and entries 0": lambda s: (s.__setitem__("steps", 0), s["entries"].clear(), s["journal"].__setitem__("run", "0" * 32)),
-    "steps beyond the plan": lambda s: (s.__setitem__("steps", 5000), _entry(s).__setitem__(1, 5000)),
+    "steps and entries 0": lambda s: (
+        s.__setitem__("steps", 0),
+        s["entries"].clear(),
+        s["journal"].__setitem__("run", "0" * 32),
+    ),
+    "steps beyond the plan": lambda s: (
+        s.__setitem__("steps", 5000),
+        _entry(s).__setitem__(1, 5000),
+    ),
     "steps gone": lambda s: s.pop("steps"),
-    "negative discarded steps": lambda s: (s.__setitem__("discarded_steps", -400), _entry(s).__setitem__(1, 100)),
+    "negative discarded steps": lambda s: (
+        s.__setitem__("discarded_steps", -400),
+        _entry(s).__setitem__(1, 100),
+    ),
     "discarded steps missing": lambda s: s.pop("discarded_steps"),
     "plan gone": lambda s: s.pop("plan"),
     "plan of another kind": lambda s: s.__setitem__("plan", [1]),
@@ -184,7 +214,7 @@ EDITS = {
     "journal ahead": lambda s: s["journal"].__setitem__("count", 10_000),
     "journal of another kind": lambda s: s.__setitem__("journal", 7),
     "everything gone": lambda s: s.clear(),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", EDITS)

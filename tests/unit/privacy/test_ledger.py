@@ -78,7 +78,10 @@ def test_the_budget_also_binds_when_events_differ():
 
 
 def test_discarded_steps_beyond_the_cap_stop_the_run_at_once(tmp_path):
-    """A journal may hold more than a cap that is smaller now affords; nothing more is taken then."""
+    """A journal may hold more than a cap that is smaller now affords.
+
+    Nothing more is taken then.
+    """
     made = plan(accountant="rdp")
     Journal.create(tmp_path / "journal")
     first = Ledger(made, journal=Journal(tmp_path / "journal", block=1))

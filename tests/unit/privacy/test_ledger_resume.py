@@ -1,6 +1,8 @@
-"""Interruptions at any step, through the checkpoint manager, journal, ledger and sampler of a run: all uses of a unit count.
+"""Interruptions at any step, through the checkpoint manager, journal, ledger and sampler of a run:
+all uses of a unit count.
 
-Without TensorFlow: a unit's uses stand for its gradients. The loop is the one of `training.dp`, step for step.
+Without TensorFlow: a unit's uses stand for its gradients. The loop is the one of `training.dp`,
+step for step.
 """
 
 import json
@@ -58,7 +60,7 @@ class Run:
         begin_journal(self.folder)
 
     def session(self, *, resumes, kill_after=None):
-        """Resume from the newest checkpoint to the end, or to the step before which it is killed."""
+        """Resume from the newest checkpoint to the end, or to the step at which it is killed."""
         checkpoint_manager = CheckpointManager(
             self.folder, self.rule, data_digest="d", resumes=resumes
         )
@@ -89,7 +91,9 @@ class Run:
             checkpoint_manager.save(training_state, model_selector, is_last=epoch == self.epochs)
 
     def interrupted(self, interruptions):
-        """Runs with those interruptions (step of the session, whether the newest checkpoint is damaged by it)."""
+        """Runs with those interruptions (step of the session, whether the newest checkpoint is
+        damaged by it).
+        """
         for number, (kill_after, damages) in enumerate(interruptions):
             with suppress(Killed):
                 self.session(resumes=number > 0, kill_after=kill_after)
@@ -143,7 +147,10 @@ def test_shuffle_interrupted_within_a_budget_counts_exactly(
     sampling=st.sampled_from(["poisson", "fixed"]),
 )
 def test_steps_interrupted_are_never_undercounted(tmp_path_factory, interruptions, every, sampling):
-    """An event is a step here, reserved an epoch at a time: at most an epoch too many for each interruption."""
+    """An event is a step here, reserved an epoch at a time.
+
+    At most an epoch too many for each interruption.
+    """
     run = Run(tmp_path_factory.mktemp("run"), every=every, sampling=sampling, accountant="rdp")
     run.interrupted(interruptions)
     assert run.taken <= run.events <= run.taken + len(interruptions) * run.plan.steps_per_epoch
@@ -161,7 +168,10 @@ def test_rounds_interrupted_count_each_round_begun_once(tmp_path):
 
 
 def test_shuffle_crash_in_epoch_two_costs_one_epoch_more(tmp_path):
-    """The numbers of an audit: it was recorded as 219 epochs, ε 23.8; an epoch was begun 21 times, ε 5.71."""
+    """The numbers of an audit: it was recorded as 219 epochs, ε 23.8.
+
+    An epoch was begun 21 times, ε 5.71.
+    """
     spec = PrivacySpec(noise_multiplier=4.0, sampling="shuffle", delta=1e-7)
     plan = spec.plan(num_units=50_000, expected_batch_size=250, epochs=20)
     begin_journal(tmp_path)

@@ -1,4 +1,7 @@
-"""Distribution tests use fixed seeds and cannot flake; the two unseeded ones fail by chance less than once in 1e30."""
+"""Distribution tests use fixed seeds and cannot flake.
+
+The two unseeded ones fail by chance less than once in 1e30.
+"""
 
 import copy
 import pickle

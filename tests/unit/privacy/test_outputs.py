@@ -11,13 +11,31 @@ from ecgexp.privacy.statement import check_units_apart
 from ecgexp.settings.declaration import ConfigError
 
 TRAINING = {
-    "metric": ("curve/train/loss", "curve/train/batch_size", "curve/train/clients/used", "federated_baseline/pooled/accuracy"),
-    "file": ("figures/learning_curves.png", "figures/partition.png", "tables/partition.csv", "private/values.json",
-             "checkpoints/step-000001-ab.safetensors"),
-    "result key": ("data/beats/train", "data/beats/train/N", "data/patients/train", "data/clients/train", "data/dropped",
-                   "data/dropped/symbol Q", "data/notes", "notes/training"),
+    "metric": (
+        "curve/train/loss",
+        "curve/train/batch_size",
+        "curve/train/clients/used",
+        "federated_baseline/pooled/accuracy",
+    ),
+    "file": (
+        "figures/learning_curves.png",
+        "figures/partition.png",
+        "tables/partition.csv",
+        "private/values.json",
+        "checkpoints/step-000001-ab.safetensors",
+    ),
+    "result key": (
+        "data/beats/train",
+        "data/beats/train/N",
+        "data/patients/train",
+        "data/clients/train",
+        "data/dropped",
+        "data/dropped/symbol Q",
+        "data/notes",
+        "notes/training",
+    ),
     "console line": ("progress", "comparison"),
-}  # fmt: skip
+}
 PUBLISHED = {
     "metric": ("test/f1/V", "curve/validation/loss", "privacy/epsilon", "resources/seconds"),
     "file": (
@@ -100,19 +118,33 @@ def test_no_entry_hides_behind_an_earlier_one():
 
 def test_nested_results_are_divided_key_by_key():
     result = {
-        "status": "FINISHED", "metrics": {"test/accuracy": 1.0, "train/accuracy": 0.9}, "undefined": {"train/f1": "no"},
-        "data": {"beats": {"train": {"N": 3}, "test": {"N": 1}}, "dropped": {}, "notes": [], "surprise": 7},
-        "privacy": {"epsilon": 1.0, "event": {"type": "x"}}, "marks": {}, "surprise": {"deep": 1},
-    }  # fmt: skip
+        "status": "FINISHED",
+        "metrics": {"test/accuracy": 1.0, "train/accuracy": 0.9},
+        "undefined": {"train/f1": "no"},
+        "data": {
+            "beats": {"train": {"N": 3}, "test": {"N": 1}},
+            "dropped": {},
+            "notes": [],
+            "surprise": 7,
+        },
+        "privacy": {"epsilon": 1.0, "event": {"type": "x"}},
+        "marks": {},
+        "surprise": {"deep": 1},
+    }
     published, withheld = outputs.divide(result)
     assert published == {
-        "status": "FINISHED", "metrics": {"test/accuracy": 1.0}, "data": {"beats": {"test": {"N": 1}}},
-        "privacy": {"epsilon": 1.0, "event": {"type": "x"}}, "marks": {},
-    }  # fmt: skip
+        "status": "FINISHED",
+        "metrics": {"test/accuracy": 1.0},
+        "data": {"beats": {"test": {"N": 1}}},
+        "privacy": {"epsilon": 1.0, "event": {"type": "x"}},
+        "marks": {},
+    }
     assert withheld == {
-        "metrics": {"train/accuracy": 0.9}, "undefined": {"train/f1": "no"}, "surprise": {"deep": 1},
+        "metrics": {"train/accuracy": 0.9},
+        "undefined": {"train/f1": "no"},
+        "surprise": {"deep": 1},
         "data": {"beats": {"train": {"N": 3}}, "dropped": {}, "notes": [], "surprise": 7},
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("unit", ["patient", "record"])
@@ -154,11 +186,13 @@ CLIENTS = [
 @pytest.mark.parametrize(
     ("typed", "guarantee", "withholds"),
     [
-        ([], True, True), (["privacy.target_epsilon=3", "privacy.noise_multiplier=null"], True, True),
-        (["privacy.publish=all"], True, False), (["privacy.noise_seed=0"], False, False),
+        ([], True, True),
+        (["privacy.target_epsilon=3", "privacy.noise_multiplier=null"], True, True),
+        (["privacy.publish=all"], True, False),
+        (["privacy.noise_seed=0"], False, False),
         (["privacy.noise_multiplier=0"], False, False),
     ],
-)  # fmt: skip
+)
 def test_training_beats_are_withheld_under_a_guarantee_only(typed, guarantee, withholds):
     experiment = load_experiment([*PRIVATE, *typed])
     assert (experiment.has_privacy_guarantee, experiment.withholds) == (guarantee, withholds)
@@ -172,9 +206,14 @@ def test_a_run_without_privacy_and_a_replication_withhold_nothing():
 @pytest.mark.parametrize("split", ["intra_patient", "within_record"])
 @pytest.mark.parametrize(
     "typed",
-    [[*PRIVATE, "privacy.unit=patient"], [*PRIVATE, "privacy.unit=record"], CLIENTS,
-     [*CLIENTS, "privacy.unit=record", "partition=by_record"], [*CLIENTS, "privacy.publish=all"]],
-)  # fmt: skip
+    [
+        [*PRIVATE, "privacy.unit=patient"],
+        [*PRIVATE, "privacy.unit=record"],
+        CLIENTS,
+        [*CLIENTS, "privacy.unit=record", "partition=by_record"],
+        [*CLIENTS, "privacy.publish=all"],
+    ],
+)
 def test_a_split_by_beat_under_a_patient_guarantee_is_refused(typed, split):
     with pytest.raises(ConfigError, match=r"privacy.unit=(patient|record).*split=inter_patient"):
         load_experiment([*typed, "dataset=mitdb", f"split={split}"])

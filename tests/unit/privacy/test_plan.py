@@ -51,9 +51,24 @@ def test_a_spec_that_makes_no_sense_is_refused_with_what_to_type(values, message
 
 @pytest.mark.parametrize(
     ("units", "delta"),
-    [(1, 1e-2), (2, 1e-3), (9, 1e-3), (10, 1e-3), (11, 1e-4), (22, 1e-4), (47, 1e-4), (100, 1e-4), (101, 1e-5), (999, 1e-5),
-     (1000, 1e-5), (1001, 1e-6), (52_367, 1e-7), (10**9, 1e-11), (10**10, 1e-12)],
-)  # fmt: skip
+    [
+        (1, 1e-2),
+        (2, 1e-3),
+        (9, 1e-3),
+        (10, 1e-3),
+        (11, 1e-4),
+        (22, 1e-4),
+        (47, 1e-4),
+        (100, 1e-4),
+        (101, 1e-5),
+        (999, 1e-5),
+        (1000, 1e-5),
+        (1001, 1e-6),
+        (52_367, 1e-7),
+        (10**9, 1e-11),
+        (10**10, 1e-12),
+    ],
+)
 def test_delta_default_is_the_largest_power_of_ten_allowed(units, delta):
     assert default_delta(units) == delta
     assert Fraction(repr(delta)) * units <= Fraction(1, 100) < Fraction(repr(delta)) * 10 * units
@@ -73,7 +88,8 @@ def test_delta_default_keeps_its_rule_for_every_number_of_units():
 def test_delta_not_below_one_over_units_is_refused():
     with pytest.raises(
         ConfigError,
-        match=r"privacy.delta=0.1 must be below 1/22 because .* the patient; use privacy.delta=0.0001",
+        match=r"privacy.delta=0.1 must be below 1/22 because .* the patient; use "
+        r"privacy.delta=0.0001",
     ):
         plan(num_units=22, batch=5, delta=0.1, unit="patient")
     with pytest.raises(ConfigError, match="privacy.delta=0.001 must be below 1/1000"):
@@ -91,7 +107,8 @@ def test_delta_below_what_is_resolved_is_refused(delta, accountant):
 def test_population_whose_delta_is_not_resolved_is_refused():
     with pytest.raises(
         ConfigError,
-        match=r"privacy.hypothetical_population=10000000001 .* use privacy.hypothetical_population=10000000000",
+        match=r"privacy.hypothetical_population=10000000001 .* use "
+        r"privacy.hypothetical_population=10000000000",
     ):
         plan(hypothetical_population=10**10 + 1)
     assert plan(hypothetical_population=10**10).hypothetical_population == 10**10
@@ -106,7 +123,8 @@ def test_delta_typed_above_a_hundredth_of_a_unit_warns(units, delta):
         match=f"privacy.delta={delta:g} times {units} units is .*, above 0.01.*privacy.delta=",
     ) as warned:
         plan(num_units=units, batch=1, delta=delta)
-    # A private run shows the warnings of this file, and withholds those of files that the table of outputs lacks.
+    # A private run shows the warnings of this file, and withholds those of files that the table of
+    # outputs lacks.
     assert warned[0].filename.endswith("ecgexp/privacy/plan.py")
 
 
@@ -187,7 +205,10 @@ def test_a_refusal_names_the_setting_that_the_trainer_reads():
             batch_setting="trainer.clients_per_round",
         )
 
-    message = "trainer.clients_per_round=50 must be between 1 and the 47 units .* use trainer.clients_per_round=11"
+    message = (
+        "trainer.clients_per_round=50 must be between 1 and the 47 units .* use "
+        "trainer.clients_per_round=11"
+    )
     for spec in (PrivacySpec(noise_multiplier=1.0), NotPrivate()):
         with pytest.raises(ConfigError, match=message):
             made(spec, 50)
@@ -218,7 +239,8 @@ def test_without_privacy_the_plan_says_how_cohorts_are_drawn_and_of_what():
 def test_a_population_below_the_training_set_is_refused_and_an_equal_one_is_not():
     with pytest.raises(
         ConfigError,
-        match=r"privacy.hypothetical_population=46 is below the 47 patients .* privacy.hypothetical_population=10000",
+        match=r"privacy.hypothetical_population=46 is below the 47 patients .* "
+        r"privacy.hypothetical_population=10000",
     ):
         plan(num_units=47, batch=10, unit="patient", hypothetical_population=46)
     assert (

@@ -1,4 +1,7 @@
-"""The record of a store: what a run lost never shrinks, and runs on the same people are summed up."""
+"""The record of a store.
+
+What a run lost never shrinks, and runs on the same people are summed up.
+"""
 
 import json
 import math
@@ -189,7 +192,10 @@ def test_store_sums_up_sweeps_and_single_runs():
 
 
 def test_store_equals_independent_accounting():
-    """Recomputed with dp_accounting alone: 3 runs of 100 steps and one of 250, at the smallest δ."""
+    """Recomputed with dp_accounting alone.
+
+    3 runs of 100 steps and one of 250, at the smallest δ.
+    """
     from dp_accounting import dp_event
     from dp_accounting.pld import PLDAccountant
 
@@ -226,7 +232,10 @@ def test_store_with_two_units_has_a_figure_for_each_and_none_for_both():
 
 
 def test_composition_of_steps_that_one_accountant_alone_knows():
-    """A truncated batch has no RDP; a run that reports RDP beside it must not leave the sum without a bound."""
+    """A truncated batch has no RDP.
+
+    A run that reports RDP beside it must not leave the sum without a bound.
+    """
     truncated = accounting.to_json(
         accounting.repeated(accounting.truncated_gaussian(1000, 0.01, 12, 2.0), 10)
     )

@@ -38,7 +38,9 @@ def test_the_best_of_nine_equal_runs_costs_1_44():
 
 
 def test_the_best_never_costs_more_than_all():
-    """At the least noise of the replicated sweep the bound for the best of nine is 3.99, above the composition."""
+    """At the least noise of the replicated sweep the bound for the best of nine is 3.99, above the
+    composition.
+    """
     search_loss = search_privacy_loss([spent(noise) for noise in STUDY_NOISES])
     assert search_loss.epsilon_best == search_loss.epsilon_all == pytest.approx(2.86, abs=0.005)
     assert "3.99" in search_loss.text

@@ -31,8 +31,10 @@ def test_guarantee_is_stated_with_unit_and_relation(replicated):
     idle = ("class weights", "client scores", "classes", "size", "time and memory")
     line = state(replicated, search=(9, 2.54), does_not_apply=idle).line()
     assert line == (
-        "ε = 0.62 (δ 4e-06) · unit: beat · neighboring relation: add or remove one · sampler: Poisson q 0.00191, 10\N{NO-BREAK SPACE}480 steps · "
-        "accountant: PLD (RDP 0.69) · not covered: hyperparameter search (9 runs: 2.54), validation and test data, selection, "
+        "ε = 0.62 (δ 4e-06) · unit: beat · neighboring relation: add or remove one · "
+        "sampler: Poisson q 0.00191, 10\N{NO-BREAK SPACE}480 steps · "
+        "accountant: PLD (RDP 0.69) · not covered: hyperparameter search (9 runs: 2.54), "
+        "validation and test data, selection, "
         "split"
     )
 
@@ -40,11 +42,18 @@ def test_guarantee_is_stated_with_unit_and_relation(replicated):
 def test_the_text_names_unit_adjacency_sampling_delta_and_what_is_not_covered(replicated):
     text = state(replicated).text()
     for words in (
-        "one beat added or removed", "with all its augmented views",
-        "4e-06)-differentially private", "with probability q =",
-        "n·δ = 0.21", "10\N{NO-BREAK SPACE}480 steps", "operating system's entropy", "(PLD)", "(RDP)", "1.134 (PLD, replace one)",
+        "one beat added or removed",
+        "with all its augmented views",
+        "4e-06)-differentially private",
+        "with probability q =",
+        "n·δ = 0.21",
+        "10\N{NO-BREAK SPACE}480 steps",
+        "operating system's entropy",
+        "(PLD)",
+        "(RDP)",
+        "1.134 (PLD, replace one)",
         *(words for topic, words in TOPICS.items() if topic != "published training data"),
-    ):  # fmt: skip
+    ):
         assert words in text
 
 
@@ -137,7 +146,8 @@ def test_hypothetical_epsilon_is_named_and_changes_nothing():
     assert beside.text().startswith(alone.text().rstrip())
     paragraph = beside.text().removeprefix(alone.text().rstrip()).strip()
     assert paragraph.startswith(
-        "Hypothetical population, not a guarantee of this run: in a population of 10\N{NO-BREAK SPACE}000 patients of whom 2\N{NO-BREAK SPACE}128"
+        "Hypothetical population, not a guarantee of this run: in a population of "
+        "10\N{NO-BREAK SPACE}000 patients of whom 2\N{NO-BREAK SPACE}128"
     )
     assert "ε =" not in paragraph
     assert "HypotheticalPopulation" not in alone.text()

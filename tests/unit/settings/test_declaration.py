@@ -50,11 +50,19 @@ def test_settings_are_frozen():
 @pytest.mark.parametrize(
     "target",
     [
-        "os.system", "subprocess.Popen", "builtins.eval", "ecgexp_evil.Thing", "ecgexp.models.classifier.json.dumps",
-        "ecgexp.settings.build.build_node", "ecgexp.models.cnn1d.Any", "ecgexp.nowhere.Thing",
-        "ecgexp.models.cnn1d.Cnn2d", "ecgexp.experiment.run.Path", 7,
+        "os.system",
+        "subprocess.Popen",
+        "builtins.eval",
+        "ecgexp_evil.Thing",
+        "ecgexp.models.classifier.json.dumps",
+        "ecgexp.settings.build.build_node",
+        "ecgexp.models.cnn1d.Any",
+        "ecgexp.nowhere.Thing",
+        "ecgexp.models.cnn1d.Cnn2d",
+        "ecgexp.experiment.run.Path",
+        7,
     ],
-)  # fmt: skip
+)
 def test_only_settings_classes_of_the_package_can_be_built(target):
     with pytest.raises(ConfigError, match="_target_"):
         build_node({"model": {"_target_": target}})
@@ -75,7 +83,8 @@ def test_settings_survive_the_way_to_json_and_back(value):
 def test_importing_the_settings_loads_nothing_heavy():
     code = (
         "import sys, ecgexp.config.compose; "
-        "print([m for m in ('tensorflow', 'mlflow', 'wfdb', 'sklearn', 'scipy', 'pandas', 'matplotlib') if m in sys.modules])"
+        "print([m for m in ('tensorflow', 'mlflow', 'wfdb', 'sklearn', 'scipy', 'pandas', "
+        "'matplotlib') if m in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
     done = subprocess.run(

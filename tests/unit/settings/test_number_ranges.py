@@ -1,4 +1,6 @@
-"""Every setting that is a number has a range, and what is beyond it is refused in one line before anything is read."""
+"""Every setting that is a number has a range, and what is beyond it is refused in one line before
+anything is read.
+"""
 
 import copy
 import math
@@ -144,6 +146,11 @@ def test_shipped_configurations_cover_every_option():
         "trainer=centralized",
     }
     same_as_others = {
-        "dataset=mitdb_to_incartdb", "privacy=dp", "privacy=eps1", "privacy=eps3", "privacy=eps8", "loss=balanced",
-    }  # fmt: skip
+        "dataset=mitdb_to_incartdb",
+        "privacy=dp",
+        "privacy=eps1",
+        "privacy=eps3",
+        "privacy=eps8",
+        "loss=balanced",
+    }
     assert with_numbers <= composed | defaults | same_as_others

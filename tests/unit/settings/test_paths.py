@@ -1,4 +1,7 @@
-"""Paths and addresses among the settings: where they count from, where they may lead, and what is refused at once."""
+"""Paths and addresses among the settings.
+
+Where they count from, where they may lead, and what is refused at once.
+"""
 
 import os
 import subprocess

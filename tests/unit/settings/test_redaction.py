@@ -146,15 +146,50 @@ def test_secret_names_are_known_by_their_end():
 
 
 REPEATED = [
-    "a", "://", "http://a", "http://a:b", "@", "password", "password ", "password='", 'password="', 'password:\\"', "token ",
-    "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "eyJ", "eyJaaaa.", "sk-a", "ghp_", "Bearer ", "--a-", "--password", "\n  - ",
-    "token: |\n ", "?key=", "=", ":", ",", "\\", '"', "'", "password\\\\", "api_key", "x.y-z/", "%3A%2F%2F", "<", "é password ",
-]  # fmt: skip
+    "a",
+    "://",
+    "http://a",
+    "http://a:b",
+    "@",
+    "password",
+    "password ",
+    "password='",
+    'password="',
+    'password:\\"',
+    "token ",
+    "-----BEGIN PRIVATE KEY-----",
+    "-----BEGIN ",
+    "eyJ",
+    "eyJaaaa.",
+    "sk-a",
+    "ghp_",
+    "Bearer ",
+    "--a-",
+    "--password",
+    "\n  - ",
+    "token: |\n ",
+    "?key=",
+    "=",
+    ":",
+    ",",
+    "\\",
+    '"',
+    "'",
+    "password\\\\",
+    "api_key",
+    "x.y-z/",
+    "%3A%2F%2F",
+    "<",
+    "é password ",
+]
 
 
 @pytest.mark.parametrize("unit", REPEATED)
 def test_redaction_time_is_linear(unit):
-    """Ten times the text takes ten times the time, with a margin of five: a quadratic pattern takes a hundred times."""
+    """Ten times the text takes ten times the time, with a margin of five.
+
+    A quadratic pattern takes a hundred times.
+    """
 
     def seconds(length):
         text, best = unit * (length // len(unit)), float("inf")

@@ -56,7 +56,9 @@ def test_file_digest_of_a_recent_change_is_not_kept(tmp_path, files, hashed):
 def test_file_digest_outlasts_changes_through_a_mapping(
     tmp_path, files, hashed, monkeypatch, age_s, reads
 ):
-    """A page of a mapped file that was written to moves the ctime again only after the system wrote it to the disk."""
+    """A page of a mapped file that was written to moves the ctime again only after the system wrote
+    it to the disk.
+    """
     now = time.time_ns
     monkeypatch.setattr(file_digests.time, "time_ns", lambda: now() + age_s * 1_000_000_000)
     digests_of(tmp_path, files)
@@ -86,7 +88,10 @@ def test_file_digest_changes_with_equal_size_and_time(tmp_path, files, later, ch
 
 
 def test_file_digest_of_a_written_ctime_is_not_kept(tmp_path, files, hashed, later, monkeypatch):
-    """Images of file systems bear whole seconds that somebody wrote; two images may bear the same."""
+    """Images of file systems bear whole seconds that somebody wrote.
+
+    Two images may bear the same.
+    """
     identity = file_digests._identity
     monkeypatch.setattr(
         file_digests, "_identity", lambda path: (*identity(path)[:3], 1_000_000_000, 1_000_000_000)

@@ -1,4 +1,6 @@
-"""Whatever lies under a file's name is read, or refused in one line that names the file and what to do."""
+"""Whatever lies under a file's name is read, or refused in one line that names the file and what to
+do.
+"""
 
 import json
 import os

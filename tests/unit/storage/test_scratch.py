@@ -13,7 +13,8 @@ from ecgexp.storage.scratch import use_own_scratch
 use_own_scratch()
 use_own_scratch()
 folder = tempfile.mkdtemp(prefix="matplotlib-")
-with tempfile.NamedTemporaryFile(prefix="__autograph_generated_file", suffix=".py", delete=False) as file:
+prefix = "__autograph_generated_file"
+with tempfile.NamedTemporaryFile(prefix=prefix, suffix=".py", delete=False) as file:
     file.write(b"x = 1")
 print(folder, flush=True)
 if sys.argv[1] == "wait":

@@ -68,8 +68,11 @@ class TrackerContract(ABC):
         )
         kept = self.params(tracker)
         assert {name: str(value) for name, value in kept.items()} == {
-            "trainer.epochs": "3", "split.merge_same_patient": "False", "model.name": "cnn1d", "seed": "0",
-        }  # fmt: skip
+            "trainer.epochs": "3",
+            "split.merge_same_patient": "False",
+            "model.name": "cnn1d",
+            "seed": "0",
+        }
 
     def test_a_parameter_keeps_its_first_value(self, tracker):
         tracker.log_params({"seed": 1})
@@ -109,7 +112,10 @@ class TrackerContract(ABC):
             tracker.log_metrics({"train/loss": 0.5}, step=1)
 
     def test_points_discarded_come_again(self, tracker):
-        """The last value of a step is the one that stands; only MLflow keeps the one before beside it."""
+        """The last value of a step is the one that stands.
+
+        Only MLflow keeps the one before beside it.
+        """
         for step in (1, 2, 3):
             tracker.log_metrics({"curve/loss": float(step)}, step=step, at=step)
         tracker.log_metrics({"test/accuracy": 0.5}, at=4)
@@ -161,9 +167,15 @@ class TrackerContract(ABC):
         tracker.log_file(tmp_path / "config.yaml")
         tracker.log_file(tmp_path / "config.yaml", "inputs/hydra")
         assert self.artifacts(tracker) >= {
-            "figures/confusion_matrix.png", "privacy/statement.txt", "tables/scores.json", "tables/scores.yaml",
-            "tables/per_record.csv", "predictions/test.parquet", "config.yaml", "inputs/hydra/config.yaml",
-        }  # fmt: skip
+            "figures/confusion_matrix.png",
+            "privacy/statement.txt",
+            "tables/scores.json",
+            "tables/scores.yaml",
+            "tables/per_record.csv",
+            "predictions/test.parquet",
+            "config.yaml",
+            "inputs/hydra/config.yaml",
+        }
 
     @pytest.mark.parametrize("path", ["../x.txt", "/etc/x.txt", "a/../../x.txt", "a\\x.txt"])
     def test_artifacts_cannot_leave_the_run(self, tracker, path):

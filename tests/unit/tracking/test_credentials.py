@@ -39,8 +39,15 @@ def test_quoted_and_swept_addresses_open_as_typed():
 
 
 def test_words_without_secrets_and_the_noise_seed_stay():
-    words = ["-m", "privacy.noise_seed=7,8", "privacy={noise_seed:7}", "name=x", "tracking.uri=sqlite:///m.db", "model=mlp",
-             "token=${oc.env:TOKEN}"]  # fmt: skip
+    words = [
+        "-m",
+        "privacy.noise_seed=7,8",
+        "privacy={noise_seed:7}",
+        "name=x",
+        "tracking.uri=sqlite:///m.db",
+        "model=mlp",
+        "token=${oc.env:TOKEN}",
+    ]
     assert without_credentials(words) == words
 
 

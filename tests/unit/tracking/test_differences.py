@@ -18,9 +18,15 @@ TAGS = {
 
 def run(params=None, tags=None):
     return StoredRun(
-        run_id="r", name="n", status="FINISHED", started=0.0, params=PARAMS | (params or {}), metrics={},
-        tags=TAGS | (tags or {}), _files=None,
-    )  # fmt: skip
+        run_id="r",
+        name="n",
+        status="FINISHED",
+        started=0.0,
+        params=PARAMS | (params or {}),
+        metrics={},
+        tags=TAGS | (tags or {}),
+        _files=None,
+    )
 
 
 def test_a_run_does_not_differ_from_itself():
@@ -44,9 +50,19 @@ def test_settings_that_differ_are_listed_by_name_and_those_of_one_run_only_too()
 
 @pytest.mark.parametrize(
     "name",
-    ["tracking.uri", "tracking._target_", "data.root", "data.cache_dir", "dataset.cache_dir", "dataset.root", "name",
-     "num_resamples", "evaluate_on", "federated_baselines.pooled"],
-)  # fmt: skip
+    [
+        "tracking.uri",
+        "tracking._target_",
+        "data.root",
+        "data.cache_dir",
+        "dataset.cache_dir",
+        "dataset.root",
+        "name",
+        "num_resamples",
+        "evaluate_on",
+        "federated_baselines.pooled",
+    ],
+)
 def test_what_says_nothing_about_the_result_is_left_out(name):
     assert differences(run({name: "here"}), run({name: "there"})).none
     assert differences(run({name: "here"}), run()).none

@@ -1,4 +1,7 @@
-"""The end of a run: killed at each of its steps, completed by `ecgexp-sync` and `resume=`, and nothing is left."""
+"""The end of a run.
+
+Killed at each of its steps, completed by `ecgexp-sync` and `resume=`, and nothing is left.
+"""
 
 import atexit
 import logging
@@ -46,7 +49,9 @@ def begin(tracking=MLFLOW, folder=RUN):
 
 
 def die_at(owner, name, when, skipped):
-    """From now on the process is killed before or after the call of that function that comes after `skipped` others."""
+    """From now on the process is killed before or after the call of that function that comes after
+    `skipped` others.
+    """
     inner, calls = getattr(owner, name), []
 
     def wrapped(*args, **kwargs):
@@ -90,7 +95,8 @@ def listing(folder):
 
 def resume(monkeypatch, capsys, *words):
     monkeypatch.setattr(sys, "argv", ["ecgexp", f"resume={RUN}", *words])
-    # Hydra's logging ends the handlers that are there, and absl's would close the stream that pytest gave it.
+    # Hydra's logging ends the handlers that are there, and absl's would close the stream that
+    # pytest gave it.
     monkeypatch.setattr(logging, "shutdown", lambda *args: None)
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     try:

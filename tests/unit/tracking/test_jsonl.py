@@ -69,8 +69,9 @@ def test_secrets_in_kept_texts_are_blotted_out_and_results_are_not(tmp_path):
     )
     assert (tmp_path / "a.txt").read_text() == "kept at http://***@host\n"
     assert json.loads((tmp_path / "a.json").read_text()) == {
-        "typed": ["tracking.uri=http://***@host"], "epsilon_if_noise_were_secret": 3.5,
-    }  # fmt: skip
+        "typed": ["tracking.uri=http://***@host"],
+        "epsilon_if_noise_were_secret": 3.5,
+    }
 
 
 def test_notes_of_multirun_lose_their_secrets(tmp_path):

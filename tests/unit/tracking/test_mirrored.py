@@ -161,7 +161,8 @@ def test_the_model_is_mirrored_from_the_runs_folder(mirrored, remote, tmp_path):
 
 def test_a_run_nobody_ended_is_marked_failed_when_the_process_ends(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from ecgexp.tracking import MirroredTracker, JsonlTracker;"
+        "import sys; from pathlib import Path; from ecgexp.tracking import "
+        "MirroredTracker, JsonlTracker;"
         "run = MirroredTracker(JsonlTracker(Path(sys.argv[1])), []); raise SystemExit(3)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 3

@@ -230,7 +230,8 @@ def test_a_deleted_experiment_is_refused_with_the_way_back(tmp_path):
     client.delete_experiment(client.get_run(tracker.run_id).info.experiment_id)
     with pytest.raises(
         ConfigError,
-        match=r"tracking\.experiment_name=ecgexp: the experiment was deleted .*mlflow experiments restore",
+        match=r"tracking\.experiment_name=ecgexp: the experiment was deleted .*mlflow "
+        r"experiments restore",
     ):
         MlflowTracking().start(run_name="x", run_dir=None, base_dir=tmp_path)
 
@@ -238,6 +239,7 @@ def test_a_deleted_experiment_is_refused_with_the_way_back(tmp_path):
 def test_a_password_that_was_not_kept_is_asked_for(tmp_path):
     with pytest.raises(
         ConfigError,
-        match=r"tracking\.uri=http://\*\*\*@host.*MLFLOW_TRACKING_USERNAME.*use tracking\.uri= with them",
+        match=r"tracking\.uri=http://\*\*\*@host.*MLFLOW_TRACKING_USERNAME.*use "
+        r"tracking\.uri= with them",
     ):
         MlflowTracking(uri="http://***@host").start(run_name="x", run_dir=None, base_dir=tmp_path)

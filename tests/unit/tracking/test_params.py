@@ -14,8 +14,12 @@ def test_every_leaf_becomes_one_dotted_name():
         "tags": {},
     }
     assert flatten(config) == {
-        "seed": 0, "trainer.epochs": 3, "trainer.schedule.kind": "cosine", "model.filters": "[32, 64]", "tags": "{}",
-    }  # fmt: skip
+        "seed": 0,
+        "trainer.epochs": 3,
+        "trainer.schedule.kind": "cosine",
+        "model.filters": "[32, 64]",
+        "tags": "{}",
+    }
 
 
 def test_secrets_are_hidden_at_every_depth():
@@ -63,10 +67,25 @@ def test_long_values_are_cut_and_stay_distinguishable():
 
 @pytest.mark.parametrize(
     "name",
-    ["resume", "name", "tracking.uri", "tracking.tags.a.b", "sweep.budget_epsilon", "sweep.rerun", "sweep.objectives",
-     "data.root", "checkpoints.every", "dataset.root", "dataset.cache_dir", "dataset.train.root", "dataset.test.cache_dir",
-     "hydra.run.dir", "hydra/launcher", "tracking"],
-)  # fmt: skip
+    [
+        "resume",
+        "name",
+        "tracking.uri",
+        "tracking.tags.a.b",
+        "sweep.budget_epsilon",
+        "sweep.rerun",
+        "sweep.objectives",
+        "data.root",
+        "checkpoints.every",
+        "dataset.root",
+        "dataset.cache_dir",
+        "dataset.train.root",
+        "dataset.test.cache_dir",
+        "hydra.run.dir",
+        "hydra/launcher",
+        "tracking",
+    ],
+)
 def test_setting_without_effect_is_no_parameter(name):
     assert not has_effect(name)
     assert parameters({name: 1, "seed": 0}) == {"seed": 0}

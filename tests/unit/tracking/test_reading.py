@@ -69,7 +69,10 @@ def full_folder(tmp_path):
 
 @pytest.fixture(params=["store", "elsewhere", "folder"])
 def run(request, mlflow_store, monkeypatch) -> StoredRun:
-    """The full run: from a store with its files on this machine, with its files elsewhere, and from a folder."""
+    """The full run.
+
+    From a store with its files on this machine, with its files elsewhere, and from a folder.
+    """
     if request.param == "folder":
         return find_run(str(request.getfixturevalue("full_folder")))
     if request.param == "elsewhere":
@@ -101,8 +104,20 @@ def test_artifacts_are_found_in_subfolders_too(run):
     assert run.artifact("./tables//by/client.csv").read_text() == "deep"
 
 
-@pytest.mark.parametrize("path", ["no.json", "tables/no.csv", "no/result.json", "result.json/x", "model", "model/model.json",
-                                  "%2e%2e/x", "file:x", "~/x"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "no.json",
+        "tables/no.csv",
+        "no/result.json",
+        "result.json/x",
+        "model",
+        "model/model.json",
+        "%2e%2e/x",
+        "file:x",
+        "~/x",
+    ],
+)
 def test_what_a_run_has_not_is_none(run, path):
     assert run.artifact(path) is None
     assert run.read_json(path) is None
@@ -277,13 +292,15 @@ def test_a_file_that_is_no_store_is_refused_and_stays_as_it_was(tmp_path):
     [
         (
             "mlruns",
-            "--store mlruns: it is a folder, which MLflow no longer reads; use --store sqlite:///FOLDER/mlflow.db",
+            "--store mlruns: it is a folder, which MLflow no longer reads; use --store "
+            "sqlite:///FOLDER/mlflow.db",
         ),
         ("file:///somewhere", "--store file:///somewhere: it is a folder"),
         ("foo://x", "--store foo://x: the store cannot be used"),
         (
             "http://127.0.0.1:9",
-            "--store http://127.0.0.1:9: the store cannot be used: Connection refused; start the server, or",
+            "--store http://127.0.0.1:9: the store cannot be used: Connection refused; "
+            "start the server, or",
         ),
         (
             "http://me:s3cret@127.0.0.1:9",
@@ -401,7 +418,10 @@ def test_the_model_of_a_run_is_found_beside_its_artifacts(mlflow_store, tmp_path
 
 
 def log_folder_as_model(store, run_id, folder):
-    """As `ecgexp.tracking.mlflow.model` does, without a network: the folder is `artifacts/model/` of the logged model."""
+    """As `ecgexp.tracking.mlflow.model` does, without a network.
+
+    The folder is `artifacts/model/` of the logged model.
+    """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
     logged = store.client.create_logged_model(

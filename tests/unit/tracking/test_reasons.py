@@ -87,7 +87,8 @@ def test_reason_is_whole_and_on_one_line(length):
 
 def test_reason_hides_secrets_and_repeated_statements():
     error = ValueError(
-        "(sqlite3.OperationalError) locked at http://me:hunter2@host\n[SQL: INSERT INTO runs\nVALUES (1)]\n(x)"
+        "(sqlite3.OperationalError) locked at http://me:hunter2@host\n[SQL: INSERT INTO "
+        "runs\nVALUES (1)]\n(x)"
     )
     assert reason(error) == "(sqlite3.OperationalError) locked at http://***@host"
 

@@ -1,4 +1,7 @@
-"""A run in a store is completed from its folder: all of it, once, whatever was there and whenever it is cut off."""
+"""A run in a store is completed from its folder.
+
+All of it, once, whatever was there and whenever it is cut off.
+"""
 
 import json
 import os
@@ -111,15 +114,22 @@ def kept(store, run_id):
         for entry in run.inputs.dataset_inputs
     ]
     return {
-        "name": run.info.run_name, "status": run.info.status, "ended": run.info.end_time, "params": run.data.params,
+        "name": run.info.run_name,
+        "status": run.info.status,
+        "ended": run.info.end_time,
+        "params": run.data.params,
         "tags": run.data.tags,
         "history": {
-            name: sorted((m.step, m.value, m.timestamp) for m in store.client.get_metric_history(run_id, name))
+            name: sorted(
+                (m.step, m.value, m.timestamp)
+                for m in store.client.get_metric_history(run_id, name)
+            )
             for name in run.data.metrics
         },
-        "files": files_of(store, run_id), "inputs": sorted(inputs),
+        "files": files_of(store, run_id),
+        "inputs": sorted(inputs),
         "models": len(run.outputs.model_outputs) if run.outputs else 0,
-    }  # fmt: skip
+    }
 
 
 def test_all_of_a_run_arrives_with_its_times_and_a_second_call_sends_nothing(store, tmp_path):
@@ -154,10 +164,12 @@ POINTS = sorted((name, point) for name, points in HISTORY.items() for point in p
     max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    points=st.sets(st.sampled_from(POINTS)), params=st.sets(st.sampled_from(sorted(PARAMS))),
-    files=st.dictionaries(st.sampled_from(sorted(FILES)), st.booleans()), dataset=st.booleans(),
+    points=st.sets(st.sampled_from(POINTS)),
+    params=st.sets(st.sampled_from(sorted(PARAMS))),
+    files=st.dictionaries(st.sampled_from(sorted(FILES)), st.booleans()),
+    dataset=st.booleans(),
     status=st.sampled_from(["RUNNING", "FINISHED", "FAILED", "KILLED"]),
-)  # fmt: skip
+)
 def test_whatever_the_store_has_the_rest_arrives_and_nothing_twice(
     store, tmp_path_factory, points, params, files, dataset, status
 ):
@@ -195,7 +207,10 @@ def test_whatever_the_store_has_the_rest_arrives_and_nothing_twice(
 
 
 class Cut:
-    """A client whose n-th writing call fails, before it has reached the store or after: then its answer is lost."""
+    """A client whose n-th writing call fails, before it has reached the store or after.
+
+    Then its answer is lost.
+    """
 
     WRITES = ("log_batch", "log_artifact", "log_inputs", "set_terminated", "delete_tag")
 
@@ -310,7 +325,10 @@ def tracked(base, run_dir, **settings):
 
 
 def test_resumed_run_sends_what_the_store_missed(tmp_path, monkeypatch):
-    """What waited in the memory of a process that died is in the folder only; a resumed run repeats just its last steps."""
+    """What waited in the memory of a process that died is in the folder only.
+
+    A resumed run repeats just its last steps.
+    """
     folder = tmp_path / "run"
     first = tracked(tmp_path, folder)
     first.log_metrics({"train/loss": 1.0}, step=1)
@@ -383,7 +401,9 @@ def test_reason_of_the_stop_is_removed_on_resume(store):
 
 
 def test_a_run_has_its_process_from_the_first_moment(tmp_path, monkeypatch):
-    """`ecgexp-doctor` closes runs without a living process, and a run is made before all its tags are."""
+    """`ecgexp-doctor` closes runs without a living process, and a run is made before all its tags
+    are.
+    """
     monkeypatch.setattr(MirroredTracker, "set_tags", lambda *_: (_ for _ in ()).throw(SystemExit))
     with pytest.raises(SystemExit):
         tracked(tmp_path, tmp_path / "run")
@@ -406,7 +426,10 @@ def test_a_waiting_point_arrives_with_the_time_at_which_it_was_measured(store, t
 
 
 def test_points_whose_answer_was_lost_are_not_kept_twice(store, tmp_path):
-    """More points than fit into one request, and the second request is lost: both are sent again."""
+    """More points than fit into one request, and the second request is lost.
+
+    Both are sent again.
+    """
     remote = MlflowTracker.create(store, "run")
     remote._store = replace(store, client=Cut(store.client, 2, arrived=True))
     mirrored = MirroredTracker(JsonlTracker(tmp_path), [remote])
@@ -425,11 +448,18 @@ def save_model(folder: Path) -> Path:
     """A classifier's folder, as far as logging looks into it."""
     folder.mkdir(parents=True)
     description = {
-        "format": classifier._FORMAT, "model": {}, "features": {}, "class_names": ["N", "V"], "window": 180,
+        "format": classifier._FORMAT,
+        "model": {},
+        "features": {},
+        "class_names": ["N", "V"],
+        "window": 180,
         "lead_names": ["I", "II"],
-        "fs_hz": 360.0, "before_samples": 90, "database": "synthetic", "classes_without_training_beats": None,
+        "fs_hz": 360.0,
+        "before_samples": 90,
+        "database": "synthetic",
+        "classes_without_training_beats": None,
         "weights_sha256": "",
-    }  # fmt: skip
+    }
     (folder / "model.json").write_text(
         json.dumps(description | {"sha256": classifier._digest(description)})
     )

@@ -34,12 +34,17 @@ def start(folder):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("run.json", '{"status": "FINISHED"}'), ("run.json", '{"status": "KILLED"}'), ("run.json", '{"status": "RUNNING"}'),
-        ("run.json", "{half"), ("result.json", "{}"), ("metrics.jsonl", ""), ("privacy_journal.jsonl", "{}\n{}\n"),
+        ("run.json", '{"status": "FINISHED"}'),
+        ("run.json", '{"status": "KILLED"}'),
+        ("run.json", '{"status": "RUNNING"}'),
+        ("run.json", "{half"),
+        ("result.json", "{}"),
+        ("metrics.jsonl", ""),
+        ("privacy_journal.jsonl", "{}\n{}\n"),
         ("sweep.json", "{}"),
         ("multirun.yaml", ""),
     ],
-)  # fmt: skip
+)
 def test_start_where_a_run_is_is_refused_with_both_remedies(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     before = content(tmp_path)

@@ -1,4 +1,6 @@
-"""A SQLite store is whole or as it was, whatever ends the process that makes or upgrades its tables."""
+"""A SQLite store is whole or as it was, whatever ends the process that makes or upgrades its
+tables.
+"""
 
 import os
 import signal

@@ -1,4 +1,7 @@
-"""What a run with a privacy guarantee keeps to itself: nothing that tells of training beats reaches a tracker, log or message."""
+"""What a run with a privacy guarantee keeps to itself.
+
+Nothing that tells of training beats reaches a tracker, log or message.
+"""
 
 import json
 import logging
@@ -133,9 +136,13 @@ def test_files_of_training_beats_and_unknown_ones_go_to_private(tracker, publish
     tracker.log_text("published", "privacy_statement.txt")
     assert list(published.artifacts) == ["privacy_statement.txt"]
     assert set(private(tmp_path)) == {
-        "figures/learning_curves.png", "tables/partition.csv", "predictions/train.parquet", "tables/train_summary.md", "new.json",
+        "figures/learning_curves.png",
+        "tables/partition.csv",
+        "predictions/train.parquet",
+        "tables/train_summary.md",
+        "new.json",
         "inputs/new.txt",
-    }  # fmt: skip
+    }
 
 
 def test_a_file_of_result_keys_is_divided(published, tmp_path):
@@ -217,9 +224,16 @@ def test_entries_sent_later_are_the_published_ones(tmp_path):
 def test_a_result_is_published_without_what_tells_of_training(tmp_path):
     withholding = Withholding(tmp_path)
     result = Result(
-        status="FINISHED", metrics={"test/accuracy": 0.5, "train/loss": 0.123456}, undefined={"train/f1": "no"},
-        data={"database": "mine", "beats": {"train": {"N": 9}, "test": {"N": 1}}, "notes": ["no S"]}, privacy={"epsilon": 1.0},
-    )  # fmt: skip
+        status="FINISHED",
+        metrics={"test/accuracy": 0.5, "train/loss": 0.123456},
+        undefined={"train/f1": "no"},
+        data={
+            "database": "mine",
+            "beats": {"train": {"N": 9}, "test": {"N": 1}},
+            "notes": ["no S"],
+        },
+        privacy={"epsilon": 1.0},
+    )
     published = withholding.result(result)
     assert published.metrics == {"test/accuracy": 0.5}
     assert published.undefined == {}
@@ -243,9 +257,16 @@ class Strange(Exception):
 
 
 @pytest.mark.parametrize(
-    "error", [DataError(f"beat {SECRET}"), ConfigError(f"client {SECRET}"), KeyError(SECRET), Strange(SECRET, SECRET),
-              OSError(2, "No such file", f"/data/{SECRET}.dat"), np.linalg.LinAlgError(SECRET)],
-)  # fmt: skip
+    "error",
+    [
+        DataError(f"beat {SECRET}"),
+        ConfigError(f"client {SECRET}"),
+        KeyError(SECRET),
+        Strange(SECRET, SECRET),
+        OSError(2, "No such file", f"/data/{SECRET}.dat"),
+        np.linalg.LinAlgError(SECRET),
+    ],
+)
 def test_an_error_that_may_quote_beats_is_withheld(tmp_path, error):
     published = Withholding(tmp_path).error(raised(error))
     assert SECRET not in f"{published!r} {published} {vars(published)}"

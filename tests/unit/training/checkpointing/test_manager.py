@@ -1,4 +1,7 @@
-"""The learning curve of a run that was interrupted: the epochs that stand, each once, whatever was rolled back."""
+"""The learning curve of a run that was interrupted.
+
+The epochs that stand, each once, whatever was rolled back.
+"""
 
 import json
 import math
@@ -29,7 +32,10 @@ class Killed(Exception):
 
 
 def session(folder, rng, *, every, resumes, remote=None, kill=None):
-    """Trains with values that no second session repeats; `kill` is (epoch, before which part of its end)."""
+    """Trains with values that no second session repeats.
+
+    `kill` is (epoch, before which part of its end).
+    """
     tracker = JsonlTracker(folder)
     checkpoint_manager = CheckpointManager(
         folder, CheckpointRule(every=every), data_digest="d", resumes=resumes
@@ -117,7 +123,10 @@ def test_curve_of_a_kill_after_the_checkpoint_is_shown_by_the_next_session(tmp_p
 
 
 def test_history_has_nan_where_an_epoch_has_no_value():
-    """A round without clients has no loss: without a gap the later rounds would move one to the left."""
+    """A round without clients has no loss.
+
+    Without a gap the later rounds would move one to the left.
+    """
     curve = LearningCurve(MemoryTracker())
     for point in (
         {"curve/train/loss": 3.0},

@@ -21,7 +21,10 @@ DTYPES = ["<f2", "<f4", "<f8", "|b1", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", 
 
 @st.composite
 def arrays(draw):
-    """Any bytes at all as an array of any kind: NaN with payloads, -0.0, subnormal numbers and empty arrays among them."""
+    """Any bytes at all as an array of any kind.
+
+    NaN with payloads, -0.0, subnormal numbers and empty arrays among them.
+    """
     dtype = np.dtype(draw(st.sampled_from(DTYPES)))
     shape = draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4))
     size = math.prod(shape) * dtype.itemsize

@@ -1,4 +1,7 @@
-"""Who fails in a round: each client by itself, so that one more client changes nobody else's part. Without TensorFlow."""
+"""Who fails in a round: each client by itself, so that one more client changes nobody else's part.
+
+Without TensorFlow.
+"""
 
 import numpy as np
 import pytest
@@ -114,7 +117,10 @@ def clients(names):
 
 
 def test_clients_named_by_place_are_refused_under_a_guarantee():
-    """As `partition=iid` names them: by chance each may hold one patient, and with one more patient all names move."""
+    """As `partition=iid` names them.
+
+    By chance each may hold one patient, and with one more patient all names move.
+    """
     with pytest.raises(
         ConfigError, match=r"privacy\.unit=patient: client client00.*partition=by_patient"
     ):
