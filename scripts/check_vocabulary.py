@@ -189,7 +189,7 @@ RULES = (
     ),
     Rule(pattern="man of", use="patient", scope="prose"),
     Rule(pattern="always n", use="majority-class baseline"),
-    Rule(pattern="unpaced|federated10", use="the renamed option"),
+    Rule(pattern="federated10", use="the renamed option"),
     # Messages and language
     Rule(pattern="type", use="use S=VALUE", scope="prose", followed_by=r"\s[\s'\"`f]*[a-z_.]+="),
     Rule(pattern="told", use="reported; called with; given"),

@@ -41,7 +41,7 @@ def test_crops_equal_slices_enlarged_by_tensorflow():
         np.testing.assert_allclose(found[view], expected, atol=1e-6)
 
 
-def test_crops_too_large_for_the_picture_are_refused():
+def test_crops_too_large_for_the_image_are_refused():
     with pytest.raises(
         ConfigError,
         match=r"crop_size=48 must be below features\.size=32; try augmentation\.crop_size=24",
@@ -128,7 +128,8 @@ def test_each_change_comes_with_its_probability(name, value):
     changed = (augment(ImageAugmentation(**OFF | {name: value}), images) != images).any(
         axis=(1, 2, 3)
     )
-    # 4.5 standard deviations of a binomial share: < 1 seed in 100 000 would fail, and the seed is fixed.
+    # 4.5 standard deviations of a binomial share: < 1 seed in 100 000 would fail, and the seed is
+    # fixed.
     assert abs(changed.mean() - value) < 4.5 * np.sqrt(value * (1 - value) / 4000)
 
 
@@ -153,7 +154,7 @@ def test_the_seed_alone_decides(augmentation):
     assert not np.array_equal(first, augment(augmentation, images, views, seed=(4, 14)))
 
 
-def test_equal_pictures_of_a_batch_are_changed_differently():
+def test_equal_images_of_a_batch_are_changed_differently():
     found = augment(
         ImageAugmentation(rotation_probability=1), np.repeat(some_images(1), 16, axis=0)
     )

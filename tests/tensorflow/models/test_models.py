@@ -26,7 +26,7 @@ def test_every_model_gives_one_logit_a_class(builder, shapes, with_rr):
     assert builder().build(shapes, 5)(features(shapes)).shape == (3, 5)
 
 
-def test_a_perceptron_takes_descriptors():
+def test_mlp_takes_handcrafted_features():
     shapes = {"descriptors": (7,)}
     model = Mlp().build(shapes, 4)
     assert model(features(shapes)).shape == (3, 4)
@@ -69,7 +69,7 @@ def test_pooling_leaves_so_many_positions_each_the_mean_of_its_span(pooled_lengt
 
 
 @pytest.mark.parametrize(("builder", "shapes"), BUILDERS)
-def test_group_normalisation_keeps_the_rows_apart(builder, shapes):
+def test_group_normalization_keeps_the_rows_apart(builder, shapes):
     model, batch = builder().build(shapes, 5), features(shapes)
     alone = model({name: array[:1] for name, array in batch.items()}, training=False)
     np.testing.assert_allclose(model(batch, training=False)[:1], alone, atol=1e-5)

@@ -1,4 +1,4 @@
-"""What lies between records and training data when a fault is on: copies over the split, fewer beats, pictures off by one."""
+"""Data with a protocol error on: copies across the split, fewer beats, images off by one."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
-def parity(cache, *on, protocol="central", more=()):
+def replicated(cache, *on, protocol="central", more=()):
     words = [f"protocol_errors.{name}={str(name in on).lower()}" for name in switches(protocol)]
     small = [
         "dataset=synthetic",
@@ -41,7 +41,7 @@ def identities(run_data, split):
 
 
 def test_copies_made_before_the_split_stand_on_both_sides(cache):
-    experiment = parity(cache, "augment_before_split", "split_by_beat")
+    experiment = replicated(cache, "augment_before_split", "split_by_beat")
     run_data = experiment.load_run_data(Seeds(0), silent)
     train, test = identities(run_data, "train"), identities(run_data, "test")
     copied = run_data.beats.take(
@@ -67,14 +67,14 @@ def test_copies_made_before_the_split_stand_on_both_sides(cache):
 
 @pytest.mark.parametrize("on", [("split_by_beat",), ()])
 def test_without_the_switch_no_beat_is_on_two_sides(cache, on):
-    run_data = parity(cache, *on).load_run_data(Seeds(0), silent)
+    run_data = replicated(cache, *on).load_run_data(Seeds(0), silent)
     parts = [identities(run_data, name) for name in ("train", "validation", "test")]
     assert len(set().union(*parts)) == sum(map(len, parts))
     check_split(run_data.beats, run_data.split)
 
 
 def test_copies_under_a_split_by_patient_stay_on_one_side(cache):
-    run_data = parity(cache, "augment_before_split").load_run_data(Seeds(0), silent)
+    run_data = replicated(cache, "augment_before_split").load_run_data(Seeds(0), silent)
     patients = [
         set(run_data.beats.patient_ids[rows].tolist()) for rows in run_data.indices.values()
     ]
@@ -82,8 +82,10 @@ def test_copies_under_a_split_by_patient_stay_on_one_side(cache):
 
 
 def test_a_row_is_the_view_that_training_would_have_shown(cache):
-    """A copy's picture is the crop that the augmentation of a sound run makes of the beat in the training step."""
-    experiment = parity(cache, "split_by_beat")
+    """A copy's image is the crop that the augmentation of a sound run makes of the beat in the
+    training step.
+    """
+    experiment = replicated(cache, "split_by_beat")
     run_data = experiment.load_run_data(Seeds(0), silent)
     crops = experiment.augmentation.steps[0]
     beats, features = with_copies(run_data.beats, run_data.data.features, crops)
@@ -92,7 +94,7 @@ def test_a_row_is_the_view_that_training_would_have_shown(cache):
     np.testing.assert_array_equal(features["image"][views == 0], run_data.data.features["image"])
     row = int(
         np.flatnonzero(views == 9)[0]
-    )  # the crop from the lower right: its last pixel is the picture's
+    )  # the crop from the lower right: its last pixel is the image's
     assert features["image"][row, -1, -1] == pytest.approx(
         run_data.data.features["image"][rows[row], -1, -1], abs=1
     )
@@ -100,7 +102,7 @@ def test_a_row_is_the_view_that_training_would_have_shown(cache):
 
 
 def test_what_is_random_stays_in_the_training(cache):
-    left = parity(cache, "augment_before_split").augmentation
+    left = replicated(cache, "augment_before_split").augmentation
     assert left.num_views == 1
     assert left.name == "crops9 before the split+image"
     rows, views = left.expand(np.zeros(5, int), ("N",))
@@ -108,7 +110,7 @@ def test_what_is_random_stays_in_the_training(cache):
 
 
 def test_the_first_beats_are_the_first_and_known_by_another_digest(cache):
-    whole = parity(cache).dataset
+    whole = replicated(cache).dataset
     first, beats = FirstBeats(dataset=whole, num_beats=100).load(), whole.load()
     np.testing.assert_array_equal(first.r_samples, beats.r_samples[:100])
     assert first.digest != beats.digest
@@ -132,9 +134,9 @@ def test_the_private_protocol_has_the_rows_that_epsilon_was_computed_from(real_r
     assert (len(split.train), len(split.train) + len(split.validation)) == (52_367, 66_288)
 
 
-def test_every_picture_stands_by_the_label_of_the_beat_before(cache):
+def test_every_image_has_the_label_of_the_beat_before(cache):
     sound, with_protocol_errors = (
-        parity(cache, *on, protocol="federated").load_run_data(Seeds(0), silent)
+        replicated(cache, *on, protocol="federated").load_run_data(Seeds(0), silent)
         for on in ((), ("shifted_images",))
     )
     np.testing.assert_array_equal(sound.data.labels, with_protocol_errors.data.labels)
@@ -154,8 +156,8 @@ def test_an_ordinary_experiment_does_not_come_this_way(cache, monkeypatch):
     monkeypatch.setattr(
         module,
         "load_run_data_with_errors",
-        lambda *_: pytest.fail("a sound run was prepared with faults"),
+        lambda *_: pytest.fail("a run without protocol errors was loaded with them"),
     )
-    experiment = parity(cache)
+    experiment = replicated(cache)
     assert experiment.load_run_data(Seeds(0), silent).split.disjoint == "patient"
     assert replace(experiment, seed=1).protocol_errors.names == ()

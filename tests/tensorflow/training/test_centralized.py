@@ -39,7 +39,10 @@ def final_weights(trainer, **kwargs):
 
 
 def test_it_learns_from_the_training_rows_alone():
-    """With dropout on; three seeds gave 0.90 to 0.93, and a model that misses one of the classes has 0.7."""
+    """With dropout on.
+
+    Three seeds gave 0.90 to 0.93, and a model that misses one of the classes has 0.7.
+    """
     *_, last = steps(Centralized(epochs=40, batch_size=32, learning_rate=0.003))
     assert last.step == 40
     assert last.train_metrics["accuracy"] > 0.85
@@ -65,8 +68,8 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one():
 def test_so_it_does_from_within_an_epoch(done):
     trainer, states = Centralized(epochs=3, batch_size=16), []
 
-    def note(*, state, **told):
-        if told["done"] == done:
+    def note(*, state, **call):
+        if call["done"] == done:
             states.append(state())
 
     def run(**resume):
@@ -89,7 +92,7 @@ def test_every_row_is_used_once_an_epoch_also_in_a_smaller_last_batch():
     epoch_result = next(
         steps(
             Centralized(epochs=1, batch_size=64),
-            on_progress=lambda **told: seen.append((told["done"], told["total"])),
+            on_progress=lambda **call: seen.append((call["done"], call["total"])),
         )
     )
     assert seen[-1] == (4, 4)  # 210 rows in batches of 64, 64, 64, 18
@@ -160,16 +163,21 @@ def test_two_devices_take_the_steps_of_one():
 
 
 def _losses_on(cpu_devices: int) -> list[float]:
-    """The losses of three epochs in a fresh process, since devices are fixed before TensorFlow's first operation."""
+    """The losses of three epochs in a fresh process, since devices are fixed before TensorFlow's
+    first operation.
+    """
     code = f"""
 import sys, json; sys.path[:0] = {[os.path.dirname(path) for path in (__file__, toy.__file__)]!r}
 from ecgexp.training.device import Device
 strategy = Device(kind="cpu", cpu_devices={cpu_devices}).strategy()
 assert strategy.num_replicas_in_sync == {cpu_devices}
-import toy; toy.MODEL = toy.Cnn1d(filters=(8, 8), kernel_sizes=(5, 3), dense_units=8, dropout=0.0, normalization="none")
+import toy
+sizes = dict(filters=(8, 8), kernel_sizes=(5, 3), dense_units=8)
+toy.MODEL = toy.Cnn1d(**sizes, dropout=0.0, normalization="none")
 import test_centralized as t
 with strategy.scope():
-    print(json.dumps([p.train_metrics["loss"] for p in t.steps(t.Centralized(epochs=3, batch_size=64))]))
+    results = t.steps(t.Centralized(epochs=3, batch_size=64))
+    print(json.dumps([result.train_metrics["loss"] for result in results]))
 """
     environment = {**os.environ, "PYTHONPATH": os.getcwd(), "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(

@@ -54,7 +54,10 @@ def learned(**privacy):
 
 
 def test_it_learns_under_modest_noise_and_noise_1000_destroys_it():
-    """Four noise seeds gave 1.0 under noise 0.3; six gave 0.29 to 0.71 under noise 1000, seed 0 of them 0.40."""
+    """Four noise seeds gave 1.0 under noise 0.3.
+
+    Six gave 0.29 to 0.71 under noise 1000, seed 0 of them 0.40.
+    """
     assert learned(noise_multiplier=0.3, noise_seed=0) > 0.9
     assert learned(noise_multiplier=1000, noise_seed=0) < 0.6
 
@@ -120,7 +123,9 @@ def test_units_of_one_beat_are_clipped_alike_by_the_row_and_by_the_group():
 
 @pytest.mark.parametrize("times", [1.0, 1000.0])
 def test_one_more_beat_in_the_sample_moves_the_step_by_at_most_the_clip(times, monkeypatch):
-    """With Dropout on and the same masks for all others, through gathering, padding, accumulating and the update."""
+    """With Dropout on and the same masks for all others, through gathering, padding, accumulating
+    and the update.
+    """
     from ecgexp.privacy.sampling import Sampler
 
     data = toy_data()
@@ -157,7 +162,7 @@ def test_weight_decay_is_public_and_neither_clipped_nor_noised():
     np.testing.assert_allclose(last.weights()[0], 5.0 - 2 * 0.1 * 5.0, rtol=1e-5)
 
 
-def test_batch_normalisation_is_refused_by_the_trainer_too(monkeypatch):
+def test_batch_normalization_is_refused_by_the_trainer_too(monkeypatch):
     monkeypatch.setattr(toy, "MODEL", replace(toy.MODEL, normalization="batch"))
     for unit in ("beat", "patient"):
         with pytest.raises(
@@ -210,7 +215,7 @@ def test_a_resumed_network_ends_with_the_bits_of_an_uninterrupted_one(within):
         np.testing.assert_array_equal(resumed, uninterrupted)
 
 
-def test_a_claims_checkpoint_tells_nothing_of_the_noise_but_how_often():
+def test_checkpoint_with_a_guarantee_has_no_noise_but_a_count():
     trainer = DpSgd(epochs=1, expected_batch_size=70)
     for privacy, there in (
         (PrivacySpec(noise_multiplier=1), False),

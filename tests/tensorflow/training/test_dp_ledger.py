@@ -1,4 +1,4 @@
-"""What a training costs is what it did: bill, budget, resumption and refusals, through the real loop."""
+"""The privacy loss of a training is that of its steps: events, budget, resume and refusals."""
 
 import json
 
@@ -29,9 +29,9 @@ def test_the_events_of_all_epochs_compose_to_the_plan(sampling):
     assert run.ledger.steps == plan.iterations == 12
     assert [epoch_result.step for epoch_result in run.epoch_results] == [1, 2, 3]
     per_epoch = accounting.composed([epoch_result.dp_event for epoch_result in run.epoch_results])
-    neighbours = plan.neighboring_relation
-    planned = accounting.epsilon(plan.dp_event, plan.delta, accountant, neighbours)
-    assert accounting.epsilon(per_epoch, plan.delta, accountant, neighbours) == pytest.approx(
+    relation = plan.neighboring_relation
+    planned = accounting.epsilon(plan.dp_event, plan.delta, accountant, relation)
+    assert accounting.epsilon(per_epoch, plan.delta, accountant, relation) == pytest.approx(
         planned, rel=1e-6
     )
     assert run.ledger.epsilon_spent() == pytest.approx(planned, rel=1e-6)
@@ -64,7 +64,9 @@ def test_a_calibrated_training_never_exceeds_its_target_and_is_not_stopped():
 
 
 def resumed(privacy, *, seed=0, after=1):
-    """An uninterrupted training, and one that was stored after an epoch, through JSON, and taken up in another process' stead."""
+    """An uninterrupted training, and one that was stored after an epoch, through JSON, and taken up
+    in another process' stead.
+    """
     whole = Training(DATA, TRAINER, privacy, seed=seed)
     ledger = Ledger(TRAINER.plan(privacy, DATA))
     states = []
@@ -93,7 +95,7 @@ def test_a_resumed_simulation_ends_with_the_same_bits():
     assert rest.ledger.epsilon_spent() == whole.ledger.epsilon_spent()
 
 
-def test_a_resumed_claim_ends_with_the_same_price_and_other_noise():
+def test_resumed_run_ends_with_the_same_epsilon_other_noise():
     whole, rest = resumed(PrivacySpec(noise_multiplier=2), after=2)
     assert rest.ledger.steps == whole.ledger.steps == 12
     assert rest.ledger.epsilon_spent() == whole.ledger.epsilon_spent()
@@ -125,7 +127,10 @@ def test_a_checkpoint_holds_no_key():
     ids=["shuffle", "shuffle simulation", "poisson"],
 )
 def test_checkpoints_within_an_epoch_need_its_order(privacy, within):
-    """A shuffled epoch is one event; resumed within it under a new order, it would use units twice and count once."""
+    """A shuffled epoch is one event.
+
+    Resumed within it under a new order, it would use units twice and count once.
+    """
     states = []
 
     def note(*, state, **_):
@@ -137,7 +142,9 @@ def test_checkpoints_within_an_epoch_need_its_order(privacy, within):
 
 
 def test_sampler_ahead_of_the_ledger_is_refused():
-    """A checkpoint edited so that the next steps seem to belong to an epoch that was charged already."""
+    """A checkpoint edited so that the next steps seem to belong to an epoch that was recorded
+    already.
+    """
     states = []
     privacy = PrivacySpec(noise_multiplier=2, sampling="shuffle", noise_seed=7)
     Training(DATA, TRAINER, privacy, stop_after=1, on_epoch=lambda p: states.append(p.checkpoint()))
@@ -148,7 +155,7 @@ def test_sampler_ahead_of_the_ledger_is_refused():
         Training(DATA, TRAINER, ledger=ledger, resume_from=state)
 
 
-def test_steps_before_a_resumption_cannot_be_left_off_the_bill():
+def test_steps_before_a_resume_cannot_be_left_out():
     states = []
     Training(
         DATA,
@@ -163,7 +170,7 @@ def test_steps_before_a_resumption_cannot_be_left_off_the_bill():
         Training(DATA, TRAINER, PrivacySpec(noise_multiplier=2), resume_from=states[-1])
 
 
-def test_a_ledger_cannot_pay_for_two_trainings():
+def test_ledger_cannot_record_two_trainings():
     run = Training(DATA, TRAINER, PrivacySpec(noise_multiplier=2))
     with pytest.raises(
         PrivacyViolation, match="4 steps were clipped and noised, but 16 were recorded"
@@ -197,7 +204,7 @@ def test_a_plan_changed_under_way_is_refused():
         Training(DATA, TRAINER, ledger=ledger, on_epoch=mutate)
 
 
-def test_early_stopping_pays_for_what_ran():
+def test_early_stopping_records_what_ran():
     run = Training(DATA, TRAINER, PrivacySpec(noise_multiplier=2), stop_after=2)
     assert run.ledger.steps == 8
     assert run.ledger.epsilon_spent() < epsilon(run.ledger.plan.dp_event, run.ledger.plan)
@@ -216,7 +223,7 @@ def test_every_epoch_tells_the_measured_noise_beside_the_planned():
 
 
 def test_more_than_one_device_is_refused(monkeypatch):
-    """Each would draw, clip and noise a part, which nothing here prices."""
+    """Each would draw, clip and noise a part, which nothing here accounts for."""
     import tensorflow as tf
 
     class TwoDevices:

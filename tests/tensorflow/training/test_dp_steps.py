@@ -1,4 +1,4 @@
-"""What one private step does, put to the real loop by hand-computed numbers and by its statistics."""
+"""One private step through the real loop, against numbers by hand and its statistics."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,10 @@ def test_the_slower_ways_of_clipping_take_the_same_step(method):
 
 @pytest.mark.parametrize("multiplicity", [1, 5])
 def test_a_beats_gradient_is_the_mean_over_its_views(multiplicity):
-    """Of size 1, 10 or 100 each; the mean of K is among the means there can be, and few beats have the same."""
+    """Of size 1, 10 or 100 each.
+
+    The mean of K is among the means there can be, and few beats have the same.
+    """
     weights = train_linear(
         canaries(UNITS, UNITS, 1e-3),
         augmentation=TenfoldViews(),
@@ -81,8 +84,8 @@ def test_noise_differs_between_runs_of_one_seed_and_is_the_same_under_a_noise_se
     assert not np.isclose(first, other).any()
 
 
-def test_views_do_not_follow_from_the_logged_seed_under_a_claim():
-    """Whoever knew them would see one more beat deal other views to all beats after it."""
+def test_views_with_a_guarantee_do_not_follow_from_the_seed():
+    """Whoever knew them would see that one more beat gives other views to all beats after it."""
     rows = canaries(UNITS, UNITS, 1e-3)
 
     def views(**noise):
@@ -128,7 +131,7 @@ def test_an_augmentation_that_mixes_beats_is_refused():
 
 
 class SecretlyMixed(TenfoldViews):
-    """Mixes beats above a value that no probe reaches, and shows as many views as there are beats."""
+    """Mixes beats above a value that no probe reaches; yields as many views as beats."""
 
     def expand(self, labels, class_names):
         return np.repeat(np.arange(len(labels)), len(labels)), np.ones(len(labels) ** 2, np.int32)

@@ -1,4 +1,7 @@
-"""The trainer broken on purpose, in every way that PRIVACY.md lists: a named probe finds each, and many refuse themselves."""
+"""The trainer broken on purpose, in every way that PRIVACY.md lists.
+
+A named probe finds each, and many refuse themselves.
+"""
 
 import numpy as np
 import probes
@@ -82,7 +85,7 @@ def copies_as_units(patch):
 
 
 def copies_in_the_sampler(patch):
-    """Each view of a beat is drawn and paid for as a beat of its own."""
+    """Each view of a beat is drawn and recorded as a beat of its own."""
     from ecgexp.training.dp import trainer
     from ecgexp.training.dp.units import Units
 
@@ -168,7 +171,10 @@ def batches_of_one_size(patch):
 
 
 def empty_draws_skipped(patch):
-    """No update where no unit was drawn; the count of steps is faked so that only the noise can tell."""
+    """No update where no unit was drawn.
+
+    The count of steps is faked so that only the noise can tell.
+    """
 
     def unless_empty(update, apply, noise, divisor, num_drawn):
         if num_drawn:
@@ -214,7 +220,7 @@ MUTANTS = [
     ("mutant", "probe", "finding"), MUTANTS, ids=lambda item: getattr(item, "__name__", "")
 )
 def test_the_probe_finds_the_mutant_by_the_weights_alone(mutant, probe, finding, monkeypatch):
-    """The run's own proof of execution is switched off here, so that it is the probe that has to notice."""
+    """The run's own noise checks are switched off here, so that the probe has to notice."""
     monkeypatch.setattr(
         "ecgexp.privacy.noise_checks.NoiseStatistics.check", lambda self, planned_std: None
     )
@@ -222,7 +228,8 @@ def test_the_probe_finds_the_mutant_by_the_weights_alone(mutant, probe, finding,
     assert finding in (probe() or "nothing")
 
 
-# What a run refuses by itself, where it happens: in the source of the noise, in its number of steps, in its bill.
+# What a run refuses by itself, where it happens: in the source of the noise, in its number of
+# steps, in its events.
 
 
 def source_is_silent(patch):
@@ -257,11 +264,11 @@ def update_is_skipped(patch):
     patch.setattr(PrivateUpdate, "apply", lambda self, noise, divisor: None)
 
 
-def step_is_not_charged(patch):
+def step_is_not_recorded(patch):
     patch.setattr(Ledger, "record", lambda self, event, count=1: None)
 
 
-def step_is_charged_twice(patch):
+def step_is_recorded_twice(patch):
     record = Ledger.record
     patch.setattr(Ledger, "record", lambda self, event, count=1: record(self, event, 2))
 
@@ -293,14 +300,14 @@ def epoch_is_left_out(patch):
         (source_is_broken, "standard deviation nan"),
         (source_repeats_itself, "correlated with that of the step before"),
         (update_is_skipped, "0 steps were clipped and noised, but 2 were recorded"),
-        (step_is_not_charged, "2 steps were clipped and noised, but 0 were recorded"),
-        (step_is_charged_twice, "2 steps were clipped and noised, but 4 were recorded"),
+        (step_is_not_recorded, "2 steps were clipped and noised, but 0 were recorded"),
+        (step_is_recorded_twice, "2 steps were clipped and noised, but 4 were recorded"),
         (units_are_clipped_twice, "gradients were clipped where .* units were drawn"),
         (epoch_is_left_out, "0 steps ran where the plan has 2"),
     ],
     ids=lambda item: getattr(item, "__name__", ""),
 )
-def test_a_run_that_is_not_what_was_charged_refuses_itself(mutant, message, monkeypatch):
+def test_run_that_differs_from_its_record_is_refused(mutant, message, monkeypatch):
     mutant(monkeypatch)
     with pytest.raises(PrivacyViolation, match=message):
         train_linear(np.ones((40, 20_000)), noise=1.7, expected_batch_size=20)

@@ -62,7 +62,7 @@ def test_each_pass_has_its_own_rate(retraining):
     assert not same(two, trained(retraining, range(60), [0.02, 0.01]))
 
 
-def test_it_begins_where_it_is_told(retraining):
+def test_retraining_begins_at_the_given_weights(retraining):
     start = [weight + 1 for weight in build_toy_model().get_weights()]
     assert same(trained(retraining, range(60), [0.0], start=start), start)
     assert same(trained(retraining, range(60), [0.0]), build_toy_model().get_weights())

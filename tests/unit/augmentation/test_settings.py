@@ -41,7 +41,7 @@ def test_the_yaml_states_the_defaults_and_its_own_name(name, expected):
     assert load(name).name == name
 
 
-def test_parity_is_crops_then_any_rotation_and_flips():
+def test_replication_is_crops_then_rotation_and_flips():
     replicated = load("replication")
     assert replicated.name == "crops9+image"
     assert replicated.num_views == 10

@@ -1,4 +1,4 @@
-"""The predecessor's noise sweep: its ε, with the n and the sampler that really ran."""
+"""The noise sweep of the replicated implementation: its ε, with the n and sampler that ran."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,8 @@ from ecgexp.seeding import Seeds
 
 pytestmark = pytest.mark.real_data
 
-# noise -> ε at δ 4e-6, 20 epochs of Poisson batches of 100 from 52 367 beats: RDP, PLD; recomputed with dp_accounting.
+# noise -> ε at δ 4e-6, 20 epochs of Poisson batches of 100 from 52 367 beats: RDP, PLD; recomputed
+# with dp_accounting.
 EPSILONS = {
     0.8: (2.19, 1.72),
     1.0: (1.29, 1.05),
@@ -33,7 +34,7 @@ def data(real_root, tmp_path_factory):
 
 @pytest.mark.filterwarnings("ignore:privacy.delta=4e-06 times 52367 units")
 @pytest.mark.parametrize("noise", EPSILONS)
-def test_the_sweep_costs_what_was_recomputed_for_the_predecessor(data, noise):
+def test_sweep_has_the_recomputed_epsilon(data, noise):
     settings = load_experiment(
         ["experiment=replication/dp_corrected", f"privacy.noise_multiplier={noise}"]
     )

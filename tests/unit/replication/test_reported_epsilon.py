@@ -1,4 +1,4 @@
-"""ε as it was printed, and what it was: the figures recomputed for the predecessor."""
+"""ε as printed, and as recomputed for the replicated implementation."""
 
 import math
 from dataclasses import replace
@@ -43,7 +43,7 @@ def test_the_ladder_is_the_table_that_was_recomputed(noise):
     printed, rdp, pld, unamplified = TABLE[noise]
     assert ladder.as_printed == pytest.approx(
         printed, rel=0.025
-    )  # the predecessor's accountant had other orders
+    )  # the original accountant had other orders
     assert ladder.right_count == pytest.approx(rdp, abs=0.0051)
     assert ladder.tight == pytest.approx(pld, abs=0.0055)
     assert ladder.no_amplification == pytest.approx(unamplified, abs=0.055)
@@ -54,7 +54,7 @@ def test_ten_copies_of_a_beat_cost_8_09_at_noise_1_4():
     assert reported_epsilon.ladders([1.4])[0].ten_copies == pytest.approx(8.093, rel=1e-3)
 
 
-def test_the_sweep_is_priced_at_every_noise_of_the_predecessor():
+def test_sweep_has_epsilon_at_every_noise_of_the_study():
     assert reported_epsilon.NOISES == (0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
 
 
@@ -69,7 +69,7 @@ def test_shuffled_batches_have_no_amplification(plan):
     assert with_epsilon.had_it_run == with_epsilon.that_ran == pytest.approx(18.7, abs=0.055)
 
 
-def test_noise_that_never_ran_promises_nothing_whatever_was_printed(plan):
+def test_noise_that_never_ran_has_no_guarantee(plan):
     with_epsilon = of(plan, noise_never_runs=True, epsilon_of_all_rows=True)
     assert math.isinf(with_epsilon.that_ran)
     assert "replication/epsilon_that_ran" not in with_epsilon.metrics()
@@ -83,7 +83,8 @@ def test_noise_that_never_ran_promises_nothing_whatever_was_printed(plan):
 
 def test_copies_in_shuffled_batches_cost_at_least_what_beats_do(plan):
     both = of(plan, shuffled_as_poisson=True, copies_as_beats=True).had_it_run
-    # By hand: 20 passes, each a Gaussian whose sensitivity is ten clips: μ = √20 · 10 / 1.4; for such μ ε is near μ²/2 + 4.47 μ.
+    # By hand: 20 passes, each a Gaussian whose sensitivity is ten clips: μ = √20 · 10 / 1.4; for
+    # such μ ε is near μ²/2 + 4.47 μ.
     mu = math.sqrt(20) * 10 / 1.4
     assert both == pytest.approx(mu**2 / 2 + 4.465 * mu, rel=0.01)
 

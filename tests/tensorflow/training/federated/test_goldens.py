@@ -1,4 +1,7 @@
-"""Our rounds are those that TFF's own C++ executor computed, and our clipping is TFF's; see `golden_cases`."""
+"""Our rounds are those that TFF's own C++ executor computed, and our clipping is TFF's.
+
+See `golden_cases`.
+"""
 
 import itertools
 import subprocess

@@ -1,4 +1,7 @@
-"""DP-FedAvg: clip, noise, divisor, cohort and price, through real rounds; and what happens when one of them is broken."""
+"""DP-FedAvg: clip, noise, divisor, cohort and accounting, through real rounds.
+
+And what happens when one of them is broken.
+"""
 
 import math
 
@@ -76,7 +79,8 @@ def test_one_more_patient_moves_the_sum_by_at_most_the_clip(data, scale):
     without = dataclasses.replace(
         data, clients={name: rows for name, rows in data.clients.items() if name != "a"}
     )
-    # The same divisor for both: 3 of 4 expected clients, by a cohort so large that everyone is drawn.
+    # The same divisor for both: 3 of 4 expected clients, by a cohort so large that everyone is
+    # drawn.
     with_a = train(data, privacy=patient(l2_norm_clip=CLIP))[0][0]
     without_a = train(without, privacy=patient(l2_norm_clip=CLIP))[0][0]
     sums = moved(with_a.weights()) * 4, moved(without_a.weights()) * 3
@@ -84,7 +88,10 @@ def test_one_more_patient_moves_the_sum_by_at_most_the_clip(data, scale):
 
 
 def test_one_more_patient_moves_the_sum_by_at_most_the_clip_when_clients_fail():
-    """Failures were dealt by place: without the first patient others failed, and the sum moved by up to 1.9 clips."""
+    """Failures were assigned by position.
+
+    Without the first patient others failed, and the sum moved by up to 1.9 clips.
+    """
     import dataclasses
 
     data = client_data({f"{number:02d}": 12 for number in range(16)})
@@ -140,7 +147,7 @@ def test_the_noise_has_the_planned_strength_and_is_fresh_each_round(data, noisy)
     assert taken[0].train_metrics["noise_std"] == pytest.approx(ledger.plan.noise_std, rel=0.05)
 
 
-def test_a_round_without_clients_is_noised_and_charged(data):
+def test_round_without_clients_is_noised_and_recorded(data):
     taken, ledger = train(
         data,
         privacy=patient(1.0, l2_norm_clip=CLIP, noise_seed=3),
@@ -174,7 +181,7 @@ def test_the_events_of_all_rounds_are_the_plans(data):
     )
 
 
-def test_cohorts_of_fixed_size_are_priced_without_replacement(data):
+def test_cohorts_of_fixed_size_are_without_replacement(data):
     privacy = patient(1.0, l2_norm_clip=CLIP, noise_seed=3, sampling="fixed", accountant="rdp")
     taken, ledger = train(
         data, privacy=privacy, sampling="fixed", clients_per_round=2, num_rounds=2
@@ -212,9 +219,7 @@ def test_training_ends_before_the_round_that_would_exceed_the_budget(data):
         train(data, privacy=patient(1.0, noise_seed=3, max_epsilon=0.1), num_rounds=2)
 
 
-def test_a_resumed_run_ends_with_the_same_bits_and_price_and_its_checkpoint_holds_no_noise(
-    data, noisy
-):
+def test_resumed_run_ends_with_the_same_bits_and_epsilon(data, noisy):
     taken, ledger = noisy
     checkpoint = taken[1].checkpoint()
     restored = Ledger.from_dict(ledger.plan, checkpoint.meta["ledger"])
@@ -259,7 +264,10 @@ def test_a_patient_of_no_numbers_contributes_nothing(data):
 
 
 def test_an_adapting_clip_follows_the_quantile_of_the_norms(data):
-    """Without noise it settles so that about half of the updates are below it; from too small as from too large a start."""
+    """Without noise it settles so that about half of the updates are below it.
+
+    From too small as from too large a start.
+    """
     ends = []
     for start in (1e-3, 10.0):
         taken, _ = train(
@@ -279,7 +287,10 @@ def test_an_adapting_clip_follows_the_quantile_of_the_norms(data):
 
 
 def test_the_event_of_an_adapting_clip_is_that_of_its_two_sums():
-    """Golden: z 0.5 with noise 0.5 on the count: the updates get (0.5^-2 - 1)^-1/2 = 0.5774, and both together cost z 0.5."""
+    """Golden: z 0.5 with noise 0.5 on the count.
+
+    The updates get (0.5^-2 - 1)^-1/2 = 0.5774, and both together cost z 0.5.
+    """
     from ecgexp.training.federated.dp_query import mechanism_of
 
     plan = ledger_of(Federated(num_rounds=3), client_data(), patient(0.5)).plan
@@ -302,7 +313,7 @@ def test_a_count_with_too_little_noise_is_refused(data):
         ({"a": ["x", "y"]}, r"client a holds 2 patients.*type partition=by_patient"),
     ],
 )
-def test_a_promise_to_those_who_are_not_the_clients_is_refused(data, owners, message):
+def test_guarantee_for_units_that_are_no_clients_is_refused(data, owners, message):
     import dataclasses
 
     ids = data.patient_ids.astype(object)
@@ -367,7 +378,7 @@ def _same_noise_each_round(monkeypatch):
     )
 
 
-def _a_round_that_is_not_charged(monkeypatch):
+def _a_round_that_is_not_recorded(monkeypatch):
     monkeypatch.setattr(Ledger, "record", lambda self, event, count=1: None)
 
 
@@ -378,10 +389,10 @@ def _a_round_that_is_not_charged(monkeypatch):
         _tenth_of_the_noise,
         _noise_over_the_divisor,
         _same_noise_each_round,
-        _a_round_that_is_not_charged,
+        _a_round_that_is_not_recorded,
     ],
 )
-def test_a_run_that_breaks_its_promise_makes_none(mutate, data, monkeypatch):
+def test_run_that_breaks_its_guarantee_has_none(mutate, data, monkeypatch):
     mutate(monkeypatch)
     with pytest.raises(PrivacyViolation):
         train(data, privacy=patient(1.0, l2_norm_clip=CLIP), num_rounds=2)

@@ -230,7 +230,10 @@ def test_dropout_and_augmented_views_follow_the_seed(data):
 
 
 def test_a_lone_row_is_trained_on_by_strided_convolutions_too():
-    """A client of one beat, and a last batch of one: its weight is one beat's, and the process lives."""
+    """A client of one beat, and a last batch of one.
+
+    Its weight is one beat's, and the process lives.
+    """
     from ecgexp.models.resnet1d import Resnet1d
 
     model = Resnet1d(filters=(8, 16), normalization="none", dropout=0.0)

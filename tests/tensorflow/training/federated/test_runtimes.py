@@ -1,4 +1,7 @@
-"""The runtime that calls TFF's functions in this process: threads share no state, and nothing is printed at the end."""
+"""The runtime that calls TFF's functions in this process.
+
+Threads share no state, and nothing is printed at the end.
+"""
 
 import subprocess
 import sys
