@@ -16,7 +16,7 @@ import yaml
 from ecgexp.config.location import config_dir
 from ecgexp.experiment.experiment import Experiment
 from ecgexp.privacy.outputs import markdown
-from ecgexp.settings.build import settings_class
+from ecgexp.settings.registry import settings_class
 
 CONF = config_dir()
 _COMMENT = re.compile(r"^\s*([\w.]+):.*?\s#\s*(.+)$")

@@ -3,19 +3,17 @@
 Importing these settings costs no TensorFlow; `build` does.
 """
 
-from ecgexp.augmentation.base import Augmentation, AugmentFn
-from ecgexp.augmentation.chain import Chain
-from ecgexp.augmentation.crops import Crops9
-from ecgexp.augmentation.image import ImageAugmentation
-from ecgexp.augmentation.none import NoAugmentation
-from ecgexp.augmentation.signal import SignalAugmentation
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "AugmentFn",
-    "Augmentation",
-    "Chain",
-    "Crops9",
-    "ImageAugmentation",
-    "NoAugmentation",
-    "SignalAugmentation",
-]
+from ecgexp.settings.lazy_exports import export_lazily
+
+if TYPE_CHECKING:
+    from ecgexp.augmentation.base import Augmentation as Augmentation
+    from ecgexp.augmentation.base import AugmentFn as AugmentFn
+    from ecgexp.augmentation.chain import Chain as Chain
+    from ecgexp.augmentation.crops import Crops9 as Crops9
+    from ecgexp.augmentation.image import ImageAugmentation as ImageAugmentation
+    from ecgexp.augmentation.none import NoAugmentation as NoAugmentation
+    from ecgexp.augmentation.signal import SignalAugmentation as SignalAugmentation
+else:
+    __all__, __getattr__, __dir__ = export_lazily(__name__)

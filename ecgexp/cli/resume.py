@@ -9,6 +9,7 @@ import yaml
 
 from ecgexp.config.compose import for_the_record, load_config
 from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.settings.registry import is_public_name
 from ecgexp.storage.reading import quoted, read_text, refusal
 from ecgexp.tracking.local.artifact_files import plain
 from ecgexp.tracking.local.run_json import read_run
@@ -107,6 +108,15 @@ def _experiment_only(overrides: Sequence[str]) -> list[str]:
 
 def _check_same(run_dir: Path, values: Mapping[str, Any]) -> None:
     then, now = _run_json(run_dir)["params"], plain(loggable(parameters(values)))
+    if earlier := [
+        f"{quoted(name)[1:-1]}={quoted(value)[1:-1]}"
+        for name, value in sorted(then.items())
+        if name.endswith("_target_") and not is_public_name(value)
+    ]:
+        raise ConfigError(
+            f"resume={run_dir}: the run began with an earlier version of ecgexp ({earlier[0]}); "
+            "use that version to resume it, or start a new run."
+        )
     differ = [
         f"{quoted(name)[1:-1]} is {quoted(now.get(name))} and was {quoted(then.get(name))}"
         for name in sorted({*then, *now})

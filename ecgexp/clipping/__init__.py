@@ -7,3 +7,15 @@ from above in floating point. `checks`, `callables` and `probe` reject models, l
 augmentations that mix the examples of a batch. Privacy plan, noise and accounting are in
 `ecgexp.privacy`; the training step that adds noise is in `ecgexp.training.dp`.
 """
+
+from typing import TYPE_CHECKING
+
+from ecgexp.settings.lazy_exports import export_lazily
+
+if TYPE_CHECKING:
+    from ecgexp.clipping.base import ClippedSum as ClippedSum
+    from ecgexp.clipping.base import Clipper as Clipper
+    from ecgexp.clipping.build import build_clipper as build_clipper
+    from ecgexp.clipping.rules import Rule as Rule
+else:
+    __all__, __getattr__, __dir__ = export_lazily(__name__)

@@ -19,10 +19,11 @@ from omegaconf.resolvers import oc
 
 from ecgexp.config.location import config_dir
 from ecgexp.config.sweep_settings import SweepSettings
-from ecgexp.settings.build import build_node, settings_class
+from ecgexp.settings.build import build_node
 from ecgexp.settings.declaration import ConfigError, build, unknown_key
 from ecgexp.settings.paths import check_folders, counted_from
 from ecgexp.settings.redaction import redacted
+from ecgexp.settings.registry import settings_class
 from ecgexp.tracking.credentials import without_credentials
 
 if TYPE_CHECKING:

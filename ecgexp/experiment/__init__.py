@@ -4,3 +4,16 @@
 assigns them, `training_loop` trains, evaluates and saves, `artifacts` writes what is left for
 readers, and `federated_baselines` trains the models that a federated one is compared with.
 """
+
+from typing import TYPE_CHECKING
+
+from ecgexp.settings.lazy_exports import export_lazily
+
+if TYPE_CHECKING:
+    from ecgexp.experiment.data import RunData as RunData
+    from ecgexp.experiment.experiment import Experiment as Experiment
+    from ecgexp.experiment.experiment import FurtherResults as FurtherResults
+    from ecgexp.experiment.federated_baselines import FederatedBaselines as FederatedBaselines
+    from ecgexp.experiment.training_loop import TrainingLoop as TrainingLoop
+else:
+    __all__, __getattr__, __dir__ = export_lazily(__name__)

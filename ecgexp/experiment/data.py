@@ -10,7 +10,7 @@ from ecgexp.data.beats import NO_INTERVAL, BeatSet
 from ecgexp.data.identity import check_beats_once
 from ecgexp.data.leakage import check_split
 from ecgexp.data.overlap import overlap_of
-from ecgexp.data.partition import ClientPartition, check_partition
+from ecgexp.data.partition.base import ClientPartition, check_partition
 from ecgexp.data.splits import Split
 from ecgexp.features.inputs import transform_beats
 from ecgexp.privacy.overlap import Overlap

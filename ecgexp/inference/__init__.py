@@ -1,1 +1,17 @@
 """Records annotated by the model of a run."""
+
+from typing import TYPE_CHECKING
+
+from ecgexp.settings.lazy_exports import export_lazily
+
+if TYPE_CHECKING:
+    from ecgexp.inference.agreement import Agreement as Agreement
+    from ecgexp.inference.agreement import agree as agree
+    from ecgexp.inference.model import FinishedRun as FinishedRun
+    from ecgexp.inference.model import TrainedModel as TrainedModel
+    from ecgexp.inference.model import load_model as load_model
+    from ecgexp.inference.record import Annotated as Annotated
+    from ecgexp.inference.record import annotate as annotate
+    from ecgexp.inference.training_patients import Exposure as Exposure
+else:
+    __all__, __getattr__, __dir__ = export_lazily(__name__)

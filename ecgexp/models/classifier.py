@@ -30,7 +30,7 @@ from ecgexp.storage.reading import MissingFileError, quoted, read_bytes, read_js
 
 _DESCRIPTION, _WEIGHTS, _EARLIER = "model.json", "weights.safetensors", "weights.npz"
 _FILES = (_DESCRIPTION, _WEIGHTS)
-_FORMAT = 7
+_FORMAT = 8
 _MOST_BYTES = 1 << 32  # of weights
 _FIX = "copy the folder again from where it was whole, or train the model again"
 _FIX_EARLIER = "train the model again with this version, or use the version that saved it"

@@ -5,23 +5,21 @@
 Importing it does not import MLflow: a run that uses `tracking=mlflow` does so when it starts.
 """
 
-from ecgexp.settings.redaction import redact, redacted
-from ecgexp.tracking.base import DatasetInput, Tracker, TrackerUnavailable
-from ecgexp.tracking.local.tracker import JsonlTracker
-from ecgexp.tracking.memory import MemoryTracker
-from ecgexp.tracking.mirrored import MirroredTracker
-from ecgexp.tracking.null import NullTracker
-from ecgexp.tracking.params import flatten
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "DatasetInput",
-    "MirroredTracker",
-    "JsonlTracker",
-    "MemoryTracker",
-    "NullTracker",
-    "Tracker",
-    "TrackerUnavailable",
-    "flatten",
-    "redact",
-    "redacted",
-]
+from ecgexp.settings.lazy_exports import export_lazily
+
+if TYPE_CHECKING:
+    from ecgexp.tracking.base import DatasetInput as DatasetInput
+    from ecgexp.tracking.base import Tracker as Tracker
+    from ecgexp.tracking.base import TrackerUnavailable as TrackerUnavailable
+    from ecgexp.tracking.local.result import Result as Result
+    from ecgexp.tracking.local.tracker import JsonlTracker as JsonlTracker
+    from ecgexp.tracking.memory import MemoryTracker as MemoryTracker
+    from ecgexp.tracking.mirrored import MirroredTracker as MirroredTracker
+    from ecgexp.tracking.mlflow.tracker import MlflowTracker as MlflowTracker
+    from ecgexp.tracking.null import NullTracker as NullTracker
+    from ecgexp.tracking.settings import MlflowTracking as MlflowTracking
+    from ecgexp.tracking.settings import NoTracking as NoTracking
+else:
+    __all__, __getattr__, __dir__ = export_lazily(__name__)

@@ -78,7 +78,7 @@ def test_mlflow_has_the_run_with_its_parameters_metrics_tags_and_dataset(finishe
     kept = client.get_run(result.run_id)
     assert kept.info.status == "FINISHED"
     assert kept.data.params["trainer.epochs"] == "2"
-    assert kept.data.params["model._target_"] == "ecgexp.models.cnn1d.Cnn1d"
+    assert kept.data.params["model._target_"] == "ecgexp.models.Cnn1d"
     assert kept.data.metrics["test/macro_f1"] == pytest.approx(result.metrics["test/macro_f1"])
     assert kept.data.tags["dataset.digest"] == result.data["digest"]
     assert kept.data.tags["dataset.test_sha256"] == result.data["test_sha256"]

@@ -14,28 +14,28 @@ from ecgexp.tracking.local.tracker import JsonlTracker
 CLASSES = ("N", "S", "V", "F", "Q")
 SYNTHETIC = "synthetic (virtual patients, seed 0)"
 COMMON = {
-    "dataset._target_": "ecgexp.data.datasets.recorded.RecordedDataset",
+    "dataset._target_": "ecgexp.data.RecordedDataset",
     "dataset.root": "data",
-    "split._target_": "ecgexp.data.splits.InterPatient",
-    "features._target_": "ecgexp.features.inputs.SignalFeatures",
-    "model._target_": "ecgexp.models.cnn1d.Cnn1d",
+    "split._target_": "ecgexp.data.InterPatient",
+    "features._target_": "ecgexp.features.SignalFeatures",
+    "model._target_": "ecgexp.models.Cnn1d",
     "tracking.uri": "sqlite:///mlruns/mlflow.db",
     "tracking.experiment_name": "ecgexp",
 }
 CENTRALIZED = {
-    "trainer._target_": "ecgexp.training.centralized.Centralized",
+    "trainer._target_": "ecgexp.training.Centralized",
     "trainer.learning_rate": 0.001,
-    "privacy._target_": "ecgexp.privacy.plan.NotPrivate",
+    "privacy._target_": "ecgexp.privacy.NotPrivate",
 }
 
 
 def private(noise_multiplier: float) -> dict:
     """The parameters of a run of DP-SGD."""
     return {
-        "trainer._target_": "ecgexp.training.dp.trainer.DpSgd",
+        "trainer._target_": "ecgexp.training.DpSgd",
         "trainer.learning_rate": 0.25,
         "trainer.clipping": "ghost",
-        "privacy._target_": "ecgexp.privacy.plan.PrivacySpec",
+        "privacy._target_": "ecgexp.privacy.PrivacySpec",
         "privacy.noise_multiplier": noise_multiplier,
         "privacy.noise_seed": None,
         "privacy.unit": "beat",

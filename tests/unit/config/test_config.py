@@ -254,10 +254,10 @@ def test_what_came_from_the_environment_is_not_written_down(monkeypatch):
             "augmentation=crops9",
             r"augmentation=crops9 changes image and SignalFeatures makes signal; type augmentation=none or features=image",
         ),
-        ("model._target_=os.system", r"model\._target_=os\.system is refused"),
+        ("model._target_=os.system", r"model\._target_=os\.system: .*; use a public name"),
         (
             "+trainer.callback={_target_:subprocess.run,args:[ls]}",
-            r"trainer\.callback\._target_=subprocess\.run is refused",
+            r"trainer\.callback\._target_=subprocess\.run: .*; use a public name",
         ),
         ("trainer=dp", r"use privacy\.noise_multiplier=1\.1 or privacy\.target_epsilon=3"),
         (

@@ -68,7 +68,7 @@ def test_shipped_files_build(name):
         OmegaConf.merge(roots, OmegaConf.load(CONF / f"{name}.yaml")), resolve=True
     )
     values.pop("data")
-    assert values.pop("_target_") == "ecgexp.data.datasets.recorded.RecordedDataset"
+    assert values.pop("_target_") == "ecgexp.data.RecordedDataset"
     dataset = build(RecordedDataset, values, path="dataset")
     assert (dataset.root, dataset.cache_dir) == (Path("r"), Path("c"))
     assert dataset.window_samples == (90, 90)

@@ -14,7 +14,7 @@ CONF = config_dir() / "grouping"
 
 def shipped(name):
     values = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
-    assert values.pop("_target_") == "ecgexp.data.grouping.LabelGrouping"
+    assert values.pop("_target_") == "ecgexp.data.LabelGrouping"
     return build(LabelGrouping, values, path="grouping")
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from ecgexp.inference.training_patients import exposure_of
 
-INTER = {"split._target_": "ecgexp.data.splits.InterPatient", "split.division": "auto"}
-INTRA = {"split._target_": "ecgexp.data.splits.IntraPatient"}
+INTER = {"split._target_": "ecgexp.data.InterPatient", "split.division": "auto"}
+INTRA = {"split._target_": "ecgexp.data.IntraPatient"}
 
 
 def table_of(**patients):
@@ -62,7 +62,7 @@ def test_exposure_without_annotations_is_told():
 VIRTUAL = "synthetic (virtual patients, seed 0)"
 
 
-@pytest.mark.parametrize("split", [INTER, {"split._target_": "ecgexp.data.splits.PatientKFold"}])
+@pytest.mark.parametrize("split", [INTER, {"split._target_": "ecgexp.data.PatientKFold"}])
 def test_exposure_virtual_patient_tested_under_any_name(split):
     """s001 and s002 are of p001; where patients are kept apart, whose other record is tested was not learned from."""
     params = {**split, "dataset.num_patients": 6}

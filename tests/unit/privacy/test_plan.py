@@ -271,8 +271,8 @@ def test_every_option_of_the_group_builds(path):
         values = yaml.safe_load((path.parent / "dp.yaml").read_text()) | values
     target = values.pop("_target_")
     made = {
-        "ecgexp.privacy.plan.PrivacySpec": PrivacySpec,
-        "ecgexp.privacy.plan.NotPrivate": NotPrivate,
+        "ecgexp.privacy.PrivacySpec": PrivacySpec,
+        "ecgexp.privacy.NotPrivate": NotPrivate,
     }[target]
     if path.stem in ("dp", "patient"):
         values["noise_multiplier"] = 1.1

@@ -6,7 +6,7 @@ from ecgexp.analysis.find_runs import StoredRun
 PARAMS = {
     "seed": "1",
     "trainer.learning_rate": "0.001",
-    "privacy._target_": "ecgexp.privacy.plan.NotPrivate",
+    "privacy._target_": "ecgexp.privacy.NotPrivate",
 }
 TAGS = {
     "git.commit": "abc",

@@ -6,7 +6,7 @@ from ecgexp.analysis.report import curves, published
 from ecgexp.analysis.report.groups import configurations
 from ecgexp.analysis.run_rows import read_row
 
-OTHER_MODEL = {"model._target_": "ecgexp.models.resnet1d.Resnet1d"}
+OTHER_MODEL = {"model._target_": "ecgexp.models.Resnet1d"}
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_curve_is_of_runs_that_differ_in_their_noise_only(group):
 def test_runs_without_noise_are_drawn_if_data_split_and_model_agree(group):
     made = group(
         (private(1.0), {"privacy": guarantee(3.0)}), (CENTRALIZED, {}), ({**CENTRALIZED, **OTHER_MODEL}, {}),
-        ({**CENTRALIZED, "split._target_": "ecgexp.data.splits.IntraPatient"}, {}),
+        ({**CENTRALIZED, "split._target_": "ecgexp.data.IntraPatient"}, {}),
         ({**CENTRALIZED, "trainer.learning_rate": 0.5}, {}),
     )  # fmt: skip
     assert [one.params["trainer.learning_rate"] for one in curves.baselines(made)] == [

@@ -13,7 +13,7 @@ from ecgexp.privacy import accounting
 from ecgexp.privacy.recorded_losses import Loss, Losses
 from ecgexp.privacy.search_accounting import PrivacySpent, compose_epsilon
 
-PRIVATE = {"privacy._target_": "ecgexp.privacy.plan.PrivacySpec"}
+PRIVATE = {"privacy._target_": "ecgexp.privacy.PrivacySpec"}
 DATABASE = "mitdb 1.0.0"
 EVENT = accounting.to_json(accounting.repeated(accounting.poisson_gaussian(0.01, 1.0), 100))
 CHARGE = PrivacySpent(

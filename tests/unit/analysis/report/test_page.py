@@ -16,7 +16,7 @@ from finished_runs import (
 from ecgexp.evaluation.confusion import confusion_scores
 
 HOSTILE = "<script>alert('x')</script>&\"' $\\frac{ --> ]]> é\x07"
-FEDERATED = {**CENTRALIZED, "trainer._target_": "ecgexp.training.federated.trainer.Federated"}
+FEDERATED = {**CENTRALIZED, "trainer._target_": "ecgexp.training.Federated"}
 CLIENTS = [
     {
         "client": f"{100 + i}",

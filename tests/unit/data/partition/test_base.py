@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from partitioning import make_beats, make_split, rng
 
-from ecgexp.data.partition import ClientPartition, check_partition
+from ecgexp.data.partition.base import ClientPartition, check_partition
 from ecgexp.data.partition.natural import ByPatient, ByRecord, Pooled
 from ecgexp.data.partition.random import Dirichlet, Iid, QuantitySkew, Shards
 from ecgexp.settings.declaration import ConfigError, DataError

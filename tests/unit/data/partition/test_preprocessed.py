@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecgexp.config.compose import load_experiment
-from ecgexp.data.partition import check_partition
+from ecgexp.data.partition.base import check_partition
 from ecgexp.experiment import artifacts
 from ecgexp.seeding import Seeds
 from ecgexp.tracking.memory import MemoryTracker

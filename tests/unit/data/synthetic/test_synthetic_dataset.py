@@ -173,7 +173,7 @@ def test_yaml_is_the_default_settings():
 
     text = Path(__file__).parents[4].joinpath("conf/dataset/synthetic.yaml").read_text()
     values = yaml.safe_load(text)
-    assert values.pop("_target_") == "ecgexp.data.datasets.synthetic.SyntheticDataset"
+    assert values.pop("_target_") == "ecgexp.data.SyntheticDataset"
     assert values.pop("cache_dir") == "${data.cache_dir}"
     assert build(SyntheticDataset, values, path="dataset") == SyntheticDataset()
 
