@@ -17,6 +17,7 @@ from ecgexp.config.location import config_dir
 from ecgexp.experiment.experiment import Experiment
 from ecgexp.privacy.outputs import markdown
 from ecgexp.settings.registry import settings_class
+from ecgexp.settings.renamed import KEYS, OPTIONS
 
 CONF = config_dir()
 _COMMENT = re.compile(r"^\s*([\w.]+):.*?\s#\s*(.+)$")
@@ -25,7 +26,11 @@ _COMMENT = re.compile(r"^\s*([\w.]+):.*?\s#\s*(.+)$")
 def write(folder: Path) -> None:
     """Write all generated pages into `folder`, leaving those that are unchanged untouched."""
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {"configuration.md": configuration_page(), "outputs.md": outputs_page()}
+    pages = {
+        "configuration.md": configuration_page(),
+        "outputs.md": outputs_page(),
+        "renamed_settings.md": renamed_settings(),
+    }
     for name, text in pages.items():
         path = folder / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -39,6 +44,16 @@ def outputs_page() -> str:
         "This table is `ecgexp/privacy/outputs.py`; statement, trackers, console and "
         "`ecgexp-report --public` are made from the same table.\n\n" + markdown() + "\n"
     )
+
+
+def renamed_settings() -> str:
+    """The tables of renamed configuration keys and options, for `renamed.md` to include."""
+    tables = {"Configuration keys": KEYS, "Configuration options": OPTIONS}
+    parts = []
+    for title, names in tables.items():
+        rows = [f"| `{old}` | `{new}` |" for old, new in names.items()]
+        parts.append("\n".join([f"## {title}", "", "| before | now |", "| --- | --- |", *rows]))
+    return "\n\n".join(parts) + "\n"
 
 
 def configuration_page() -> str:

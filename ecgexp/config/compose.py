@@ -24,6 +24,7 @@ from ecgexp.settings.declaration import ConfigError, build, unknown_key
 from ecgexp.settings.paths import check_folders, counted_from
 from ecgexp.settings.redaction import redacted
 from ecgexp.settings.registry import settings_class
+from ecgexp.settings.renamed import OPTIONS, renamed
 from ecgexp.tracking.credentials import without_credentials
 
 if TYPE_CHECKING:
@@ -139,6 +140,9 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
         and error.options is not None
         and error.missing_cfg_file
     ):
+        chosen = error.missing_cfg_file.replace("/", "=", 1)
+        if (new := OPTIONS.get(chosen)) is not None:
+            return ConfigError(renamed(chosen, new))
         group, _, option = error.missing_cfg_file.rpartition("/")
         close = difflib.get_close_matches(option, error.options, n=1)
         hint = (

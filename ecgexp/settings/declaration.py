@@ -20,6 +20,8 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError, PydanticUndefined
 
+from ecgexp.settings.renamed import renamed, renamed_key
+
 T = TypeVar("T")
 
 _SHOWN = 8  # values of a list, in a message
@@ -213,9 +215,11 @@ def placed(message: str, path: str, make: Callable[..., Any]) -> str:
 
 
 def unknown_key(where: str, *, known: list[str]) -> str:
-    """Return the message for an unknown key, with the closest known key or all of them."""
+    """Return the message for an unknown key: its new name, the closest known key or all of them."""
     import difflib
 
+    if (new := renamed_key(where)) is not None:
+        return renamed(where, new)
     parent, _, key = where.rpartition(".")
     prefix = f"{parent}." if parent else ""
     close = difflib.get_close_matches(key, known, n=1)

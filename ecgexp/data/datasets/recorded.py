@@ -13,6 +13,7 @@ from ecgexp.data.datasets.catalog import RECORD_SETS, Database, find_database
 from ecgexp.data.preprocessing.settings import Layout, Name, OnProgress, Preprocessing, Verify
 from ecgexp.settings.declaration import ConfigError, DataError, check_named_once, settings
 from ecgexp.settings.paths import Folder
+from ecgexp.settings.renamed import OPTIONS, renamed
 
 _MARKS = {"wfdb": ".hea", "kaggle_csv": ".csv"}
 _SEARCH_DEPTH = 5
@@ -52,6 +53,8 @@ class RecordedDataset(Preprocessing):
         entry = find_database(self.database)
         check_named_once("dataset.records", self.records or ())
         unknown = [name for name in self.records or () if name not in entry.records]
+        if unknown and (new := OPTIONS.get(f"dataset.records={unknown[0]}")) is not None:
+            raise ConfigError(renamed(f"dataset.records={unknown[0]}", new))
         if unknown or self.records == ():
             raise ConfigError(
                 f"dataset.records={list(self.records or ())}: {', '.join(unknown) or 'no record'} is not in {entry}; "
