@@ -1,7 +1,8 @@
-"""What a model is worth: scores, their uncertainty, tables and figures. No TensorFlow here.
+"""Evaluation: scores, confidence intervals, paired comparisons, tables and figures.
 
-The words are those of ANSI/AAMI EC57: sensitivity (recall) and positive predictivity (precision). A score that is not
-defined, such as the positive predictivity of a class that was never predicted, is NaN with its reason and never 0.
+Terms follow ANSI/AAMI EC57: sensitivity (recall) and positive predictivity (precision). An
+undefined score, such as the positive predictivity of a class that was never predicted, is NaN with
+a reason, not 0. The package does not import TensorFlow.
 """
 
 from typing import TYPE_CHECKING

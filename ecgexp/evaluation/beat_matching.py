@@ -1,20 +1,21 @@
-"""How well a detector found the beats, as ANSI/AAMI EC57 counts it."""
+"""Beat-by-beat comparison of detected and reference beats after ANSI/AAMI EC57."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 TOLERANCE_MS = 150.0
-"""EC57, 4.3: a detected beat and a reference beat are one if they are no further apart."""
+"""Maximum distance between a detected beat and its reference beat (EC57, section 4.3)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Detection:
-    """Reference beats against detected ones.
+    """Result of matching detected beats to reference beats.
 
     Attributes:
-      partners: (num_reference,) int64, which detected beat is each reference beat's; -1 for a missed one.
-      num_detected: detected beats, right or wrong.
+      partners: (num_reference,) int64, index of the detected beat matched to each reference beat;
+        -1 for a missed beat.
+      num_detected: Number of detected beats, true and false.
     """
 
     partners: np.ndarray
@@ -22,31 +23,35 @@ class Detection:
 
     @property
     def num_matched(self) -> int:
-        """Reference beats that were found."""
+        """Number of reference beats that were detected."""
         return int(np.sum(self.partners >= 0))
 
     @property
     def sensitivity(self) -> float:
-        """Share of the reference beats that were found; NaN without one."""
+        """Share of the reference beats that were detected; NaN without reference beats."""
         return self.num_matched / len(self.partners) if len(self.partners) else np.nan
 
     @property
     def positive_predictivity(self) -> float:
-        """Share of the detected beats that are one of the reference's; NaN without one."""
+        """Share of the detected beats that match a reference beat; NaN without detected beats."""
         return self.num_matched / self.num_detected if self.num_detected else np.nan
 
 
 def match_beats(reference: np.ndarray, detected: np.ndarray, fs_hz: float) -> Detection:
-    """Pairs beats that are at most `TOLERANCE_MS` apart, the nearest first; no beat stands in two pairs.
+    """Match beats that are at most `TOLERANCE_MS` apart, the closest pairs first.
+
+    Every beat is in one pair at most.
 
     Args:
-      reference: (num_reference,) samples, rising.
-      detected: (num_detected,) samples, rising.
-      fs_hz: sampling frequency of both.
+      reference: (num_reference,) int64 samples, increasing.
+      detected: (num_detected,) int64 samples, increasing.
+      fs_hz: Sampling frequency of both.
+
+    Returns:
+      The matches.
     """
-    tolerance = (
-        TOLERANCE_MS * fs_hz / 1000 + 1e-6
-    )  # 150 ms may fall on a sample, whatever its last bit
+    # The small addition includes a distance of exactly 150 ms despite rounding.
+    tolerance = TOLERANCE_MS * fs_hz / 1000 + 1e-6
     first = np.searchsorted(detected, reference - tolerance)
     counts = np.searchsorted(detected, reference + tolerance, side="right") - first
     rows = np.repeat(np.arange(len(reference)), counts)

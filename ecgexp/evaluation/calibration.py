@@ -1,4 +1,4 @@
-"""Whether a probability of 0.9 is right nine times in ten."""
+"""Calibration: reliability diagram and expected calibration error."""
 
 from dataclasses import dataclass
 
@@ -12,10 +12,11 @@ class Reliability:
     """Beats binned by the probability of the predicted class (Guo et al. 2017, section 2).
 
     Attributes:
-      edges: (bins + 1,) the bins' limits, of equal width from 0 to 1; a bin holds its upper edge.
-      counts: (bins,) int, beats in each bin.
-      confidence: (bins,) mean probability of the predicted class; NaN in an empty bin.
-      accuracy: (bins,) fraction predicted rightly; NaN in an empty bin.
+      edges: (bins + 1,) float64, limits of bins of equal width from 0 to 1; a bin includes its
+        upper limit.
+      counts: (bins,) int64, beats in each bin.
+      confidence: (bins,) float64, mean probability of the predicted class; NaN in an empty bin.
+      accuracy: (bins,) float64, share of correct predictions; NaN in an empty bin.
     """
 
     edges: np.ndarray
@@ -25,7 +26,7 @@ class Reliability:
 
     @property
     def expected_calibration_error(self) -> float:
-        """Mean distance of accuracy and confidence over the bins, weighted by their beats."""
+        """Mean of |accuracy - confidence| over the bins, weighted by their beats."""
         filled = self.counts > 0
         gaps = np.abs(self.accuracy[filled] - self.confidence[filled])
         return float(np.average(gaps, weights=self.counts[filled]))
@@ -34,15 +35,18 @@ class Reliability:
 def reliability(
     labels: np.ndarray, probabilities: np.ndarray, *, num_bins: int = NUM_BINS
 ) -> Reliability:
-    """Bins beats by the probability of the predicted class.
+    """Bin beats by the probability of the predicted class.
 
     Args:
-      labels: (n,) int.
-      probabilities: (n, classes).
-      num_bins: bins of equal width on [0, 1].
+      labels: (num_beats,) int, class index.
+      probabilities: (num_beats, num_classes) float.
+      num_bins: Number of bins of equal width on [0, 1].
+
+    Returns:
+      The bins.
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
-    right = probabilities.argmax(axis=1) == labels
+    correct = probabilities.argmax(axis=1) == labels
     edges = np.linspace(0, 1, num_bins + 1)
     bins = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, num_bins - 1)
     counts = np.bincount(bins, minlength=num_bins)
@@ -51,5 +55,5 @@ def reliability(
         edges=edges,
         counts=counts,
         confidence=np.bincount(bins, weights=confidence, minlength=num_bins) / filled,
-        accuracy=np.bincount(bins, weights=right, minlength=num_bins) / filled,
+        accuracy=np.bincount(bins, weights=correct, minlength=num_bins) / filled,
     )

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ecgexp.evaluation.comparison import GLOBAL, LOCAL_ONLY, PERSONALIZED, POOLED, WORDS
+from ecgexp.evaluation.comparison import GLOBAL, LABELS, LOCAL_ONLY, PERSONALIZED, POOLED
 from ecgexp.evaluation.style import (
     BLUE,
     FAINT,
@@ -46,10 +46,10 @@ def per_client_figure(
     """Draw the accuracy of one model on each client's beats, beside the majority-class baseline.
 
     Args:
-      rows: as `ClientScores.rows` gives them, worst first; at least one. Without `in_training` no
+      rows: As `ClientScores.rows` gives them, worst first; at least one. Without `in_training` no
         client is marked as new.
-      majority_class: the class that the baseline always answers.
-      source: which data, e.g. `"mitdb 1.0.0, test"`.
+      majority_class: The class that the baseline always answers.
+      source: Which data, e.g. `"mitdb 1.0.0, test"`.
     """
     accuracy = np.array([row["accuracy"] for row in rows])
     majority = np.array([row["majority_accuracy"] for row in rows])
@@ -107,10 +107,10 @@ def comparison_figure(
     global model, worst first; at the right by the client's own.
 
     Args:
-      rows: as `FederatedComparison.rows` gives them.
-      overall: model -> accuracy on all test beats, of `global` and `pooled`; NaN for one that
+      rows: As `FederatedComparison.rows` gives them.
+      overall: Model -> accuracy on all test beats, of `global` and `pooled`; NaN for one that
         diverged.
-      source: which data.
+      source: Which data.
     """
     own = sorted((row for row in rows if row["test_beats"]), key=lambda row: row["global_accuracy"])
     everywhere = [
@@ -155,7 +155,7 @@ def _draw_own(axes: Axes, rows: Sequence[Mapping[str, Any]], overall: Mapping[st
             axes.plot(
                 columns[model],
                 places,
-                label=WORDS[model],
+                label=LABELS[model],
                 linestyle="none",
                 clip_on=False,
                 markerfacecolor=fill,
@@ -172,7 +172,7 @@ def _draw_everywhere(
 ) -> None:
     values = np.array([row["local_only_test_accuracy"] for row in rows])
     style = {
-        "label": WORDS[LOCAL_ONLY],
+        "label": LABELS[LOCAL_ONLY],
         "linestyle": "none",
         "clip_on": False,
         **_STYLES[LOCAL_ONLY],
@@ -180,7 +180,7 @@ def _draw_everywhere(
     axes.plot(values, np.arange(len(rows)), **style)
     for model, dash in ((GLOBAL, "-"), (POOLED, "--")):
         if not math.isnan(value := overall.get(model, math.nan)):
-            text = f"{WORDS[model]}, on all test beats: {value:.3f}"
+            text = f"{LABELS[model]}, on all test beats: {value:.3f}"
             axes.axvline(
                 value, color=_STYLES[model]["color"], linestyle=dash, linewidth=1.2, label=text
             )

@@ -1,4 +1,4 @@
-"""How well a model serves each client, and how evenly."""
+"""Scores of a model on the beats of each client, and their distribution over clients."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,17 @@ class ClientScores:
     """Scores of one model on the beats of each client, in the order of their names.
 
     Attributes:
-      clients: (num_clients,) ids of the clients that have beats in the split.
-      groups: (num_beats,) int, whose each beat is: an index into `clients`.
-      beats: (num_clients,) int.
-      num_classes: (num_clients,) int, classes that the client's beats are of.
-      accuracy: (num_clients,).
-      macro_f1: (num_clients,), over the classes that the client has; NaN for a client of one class.
-      majority_accuracy: (num_clients,) of always answering the commonest class of the whole training split.
-      largest_share: (num_clients,) of always answering the client's own commonest class of this split.
+      clients: Ids of the clients with beats in the split.
+      groups: (num_beats,) int64, the client of each beat, an index into `clients`.
+      beats: (num_clients,) int64, beats of each client.
+      num_classes: (num_clients,) int64, classes with beats of the client.
+      accuracy: (num_clients,) float64.
+      macro_f1: (num_clients,) float64, over the classes of the client; NaN for a client of one
+        class.
+      majority_accuracy: (num_clients,) float64, accuracy of the majority-class baseline of the
+        whole training split.
+      largest_share: (num_clients,) float64, accuracy of the majority-class baseline of the client's
+        own beats in this split.
     """
 
     clients: tuple[str, ...]
@@ -34,37 +37,55 @@ class ClientScores:
     largest_share: np.ndarray
 
     def spread(self) -> dict[str, float]:
-        """`accuracy_mean`, `accuracy_worst_decile` and `accuracy_best`, see `spread`; empty without clients."""
+        """Return `accuracy_mean`, `accuracy_worst_decile` and `accuracy_best`, see `spread`."""
         return {f"accuracy_{name}": value for name, value in spread(self.accuracy).items()}
 
     def rows(self, trained: Collection[str] | None) -> list[dict[str, Any]]:
-        """One row a client, worst first; `in_training` says whether it is among `trained`, and is left out for None."""
+        """Return one row per client, in the order of increasing accuracy.
+
+        Args:
+          trained: Clients that took part in training, for the column `in_training`; None: no such
+            column.
+
+        Returns:
+          Rows with the columns of `tables/test_per_client.csv`.
+        """
         order = np.lexsort((np.arange(len(self.clients)), self.accuracy))
         return [
             {
-                "client": self.clients[i], "beats": int(self.beats[i]),
+                "client": self.clients[i],
+                "beats": int(self.beats[i]),
                 "classes": int(self.num_classes[i]),
                 **({} if trained is None else {"in_training": self.clients[i] in trained}),
-                "accuracy": float(self.accuracy[i]), "macro_f1": float(self.macro_f1[i]),
-                "majority_accuracy": float(self.majority_accuracy[i]), "largest_class_share": float(self.largest_share[i]),
+                "accuracy": float(self.accuracy[i]),
+                "macro_f1": float(self.macro_f1[i]),
+                "majority_accuracy": float(self.majority_accuracy[i]),
+                "largest_class_share": float(self.largest_share[i]),
             }
             for i in order
-        ]  # fmt: skip
+        ]
 
 
 def score_clients(
-    part: Mapping[str, np.ndarray], rows: np.ndarray, labels: np.ndarray, predictions: np.ndarray, class_names: Sequence[str],
+    part: Mapping[str, np.ndarray],
+    rows: np.ndarray,
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    class_names: Sequence[str],
     majority_class: int,
-) -> ClientScores:  # fmt: skip
-    """Scores predictions client by client.
+) -> ClientScores:
+    """Score the predictions of each client.
 
     Args:
-      part: client id -> the rows that it holds; together exactly `rows`.
-      rows: (num_beats,) indices into all beats, in the order of the next two.
-      labels: (num_beats,) int class index.
+      part: Client id -> rows of the client; together exactly `rows`.
+      rows: (num_beats,) int64, indices into all beats, in the order of the next two arguments.
+      labels: (num_beats,) int, class index.
       predictions: (num_beats,) int, the predicted class.
-      class_names: (classes,).
-      majority_class: index of the commonest class of the training labels.
+      class_names: Names of the classes, in the order of the labels.
+      majority_class: Index of the most frequent class of the training labels.
+
+    Returns:
+      The scores.
     """
     clients, groups = client_groups(part, rows)
     confusion = count_confusion(
@@ -73,17 +94,31 @@ def score_clients(
     scores, support = confusion_scores(confusion, class_names), confusion.sum(axis=2)
     beats = support.sum(axis=1)
     return ClientScores(
-        clients=clients, groups=groups, beats=beats, num_classes=(support > 0).sum(axis=1), accuracy=scores["accuracy"],
+        clients=clients,
+        groups=groups,
+        beats=beats,
+        num_classes=(support > 0).sum(axis=1),
+        accuracy=scores["accuracy"],
         macro_f1=scores["macro_f1"],
-        majority_accuracy=support[:, majority_class] / beats, largest_share=support.max(axis=1) / beats,
-    )  # fmt: skip
+        majority_accuracy=support[:, majority_class] / beats,
+        largest_share=support.max(axis=1) / beats,
+    )
 
 
 def client_groups(
     part: Mapping[str, np.ndarray], rows: np.ndarray
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """The sorted ids of the clients that hold any of `rows`, and for each row the index of its holder among them."""
-    clients = tuple(sorted(client for client, held in part.items() if len(held)))
+    """Return the client of each row.
+
+    Args:
+      part: Client id -> rows of the client; together exactly `rows`.
+      rows: (num_rows,) int64.
+
+    Returns:
+      clients: Sorted ids of the clients with rows.
+      groups: (num_rows,) int64, index of the client of each row.
+    """
+    clients = tuple(sorted(client for client, assigned in part.items() if len(assigned)))
     assigned = np.concatenate([np.zeros(0, np.int64), *(part[client] for client in clients)])
     holders = np.repeat(np.arange(len(clients)), [len(part[client]) for client in clients])
     order = np.argsort(assigned)
@@ -91,10 +126,14 @@ def client_groups(
 
 
 def spread(values: np.ndarray) -> dict[str, float]:
-    """How evenly clients are served: `mean`, mean of the `worst_decile` (one client at least) and `best`.
+    """Summarize the scores of clients.
 
     Args:
-      values: (num_clients,) a score of each; NaN where it is not known, which is left out. Without any, the result is empty.
+      values: (num_clients,) float64; NaN, for an unknown score, is left out.
+
+    Returns:
+      `mean`, `worst_decile` (mean of the lowest tenth, at least one client) and `best`; empty
+      without scores.
     """
     ordered = np.sort(values[~np.isnan(values)])
     if not len(ordered):

@@ -1,4 +1,4 @@
-"""A federated model beside others on the same test beats, client by client: a table, metrics, and a few words."""
+"""Comparison of a federated model with its baselines on the same test beats, by client."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -12,20 +12,28 @@ from ecgexp.formatting import score_text
 
 GLOBAL, LOCAL_ONLY, PERSONALIZED, POOLED = "global", "local_only", "personalized", "pooled"
 _MOST_NAMED = 5
-WORDS = {GLOBAL: "global", LOCAL_ONLY: "alone", PERSONALIZED: "personalized", POOLED: "pooled"}
+LABELS = {
+    GLOBAL: "global",
+    LOCAL_ONLY: "local only",
+    PERSONALIZED: "personalized",
+    POOLED: "pooled",
+}
 
 
 @dataclass(kw_only=True)
 class FederatedComparison:
-    """What is known of each model; filled as the models are trained. NaN stands for a model whose training diverged.
+    """Scores of the global model and its baselines, added as the baselines are trained.
+
+    NaN is the score of a model whose training diverged.
 
     Attributes:
-      scores: of the final global model on the test beats.
-      train_beats: client id -> its training beats, for the clients that were trained.
-      own: model -> client id -> accuracy on the client's own test beats; a model that was not asked for has no entry.
-      everywhere: client id -> accuracy on all test beats of the model that the client trained alone.
-      overall: model -> its scores on all test beats, by name, of `global` and `pooled`.
-      one_class: clients whose training beats are of a single class.
+      scores: Scores of the final global model on the test beats.
+      train_beats: Client id -> number of training beats, for the training clients.
+      own: Model -> client id -> accuracy on the client's own test beats; a baseline that was not
+        requested has no entry.
+      everywhere: Client id -> accuracy of the client's local-only model on all test beats.
+      overall: Model -> name -> score on all test beats, for `global` and `pooled`.
+      one_class: Clients whose training beats have a single class.
     """
 
     scores: ClientScores
@@ -41,25 +49,30 @@ class FederatedComparison:
 
     @property
     def both(self) -> list[str]:
-        """The clients that were trained and have test beats of their own, sorted."""
+        """The training clients that have test beats, sorted."""
         return sorted(set(self.train_beats) & set(self.scores.clients))
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a client, sorted by name.
+        """Return one row per client, sorted by name.
 
-        Columns: client, in_training, train_beats, test_beats; largest_class_share, what always answering the commonest class of
-        its own test beats gives; `<model>_accuracy` on its own test beats for each model; and local_only_test_accuracy, that of
-        its own model on all test beats. NaN where there is none.
+        Returns:
+          Rows with the columns client, in_training, train_beats, test_beats; largest_class_share,
+          the accuracy of the majority-class baseline of its own test beats; `<model>_accuracy` on
+          its own test beats for each model; and local_only_test_accuracy, of its local-only model
+          on all test beats. Unknown scores are NaN.
         """
         place = {client: i for i, client in enumerate(self.scores.clients)}
         rows = []
         for client in sorted({*self.train_beats, *place}):
             i = place.get(client)
+            largest_share = math.nan if i is None else float(self.scores.largest_share[i])
             row = {
-                "client": client, "in_training": client in self.train_beats,
-                "train_beats": self.train_beats.get(client, 0), "test_beats": 0 if i is None else int(self.scores.beats[i]),
-                "largest_class_share": math.nan if i is None else float(self.scores.largest_share[i]),
-            }  # fmt: skip
+                "client": client,
+                "in_training": client in self.train_beats,
+                "train_beats": self.train_beats.get(client, 0),
+                "test_beats": 0 if i is None else int(self.scores.beats[i]),
+                "largest_class_share": largest_share,
+            }
             row |= {
                 f"{model}_accuracy": known.get(client, math.nan)
                 for model, known in self.own.items()
@@ -70,9 +83,10 @@ class FederatedComparison:
         return rows
 
     def metrics(self) -> dict[str, float]:
-        """`federated_baseline/<model>/<metric>`; what no client or model gives is left out.
+        """Return `federated_baseline/<model>/<metric>`, without unknown scores.
 
-        `own_accuracy_…` is over the `both` clients, so that the models can be held against each other.
+        `own_accuracy_…` is over the clients of `both` for every model, so that models are
+        comparable.
         """
         metrics = {"clients": float(len(self.both))} | self._spread(GLOBAL, "own_accuracy")
         if LOCAL_ONLY in self.own:
@@ -95,34 +109,36 @@ class FederatedComparison:
         }
 
     def lines(self) -> list[str]:
-        """For the console: how the models do on all test beats, and on each client's own."""
+        """Return lines for the console: accuracy on all test beats, and on each client's own."""
         overall = [
-            f"{WORDS[model]} {_accuracy(known['accuracy'])}"
+            f"{LABELS[model]} {_accuracy(known['accuracy'])}"
             for model, known in self.overall.items()
         ]
-        if alone := spread(np.array(list(self.everywhere.values()))):
-            overall.append(f"a client alone {alone['mean']:.3f} on average")
+        if local_only := spread(np.array(list(self.everywhere.values()))):
+            overall.append(f"{LABELS[LOCAL_ONLY]} {local_only['mean']:.3f} on average")
         lines = [f"accuracy on all {self.scores.beats.sum()} test beats: {' · '.join(overall)}"]
         if self.both:
             each = {model: self._spread(model, "own") for model in self.own}
             parts = [
-                f"{WORDS[model]} {found[f'{model}/own_mean']:.3f} and {found[f'{model}/own_worst_decile']:.3f}"
+                f"{LABELS[model]} {found[f'{model}/own_mean']:.3f} and "
+                f"{found[f'{model}/own_worst_decile']:.3f}"
                 for model, found in each.items()
                 if found
             ]
             clients = f"{len(self.both)} client{'s' if len(self.both) > 1 else ''}"
             lines.append(
-                f"accuracy on own test beats, mean and worst tenth of {clients}: {' · '.join(parts)}"
+                f"accuracy on own test beats, mean and worst decile of {clients}: "
+                f"{' · '.join(parts)}"
             )
         return lines
 
     def notes(self) -> list[str]:
-        """What the comparison does not rest on: clients that are left out, or could not learn to tell classes apart."""
+        """Return limitations of the comparison: clients that are left out or have one class."""
         notes = []
         if not self.both and (LOCAL_ONLY in self.own or PERSONALIZED in self.own):
             notes.append(
-                "no client that was trained has test beats of its own under this split, so that none could be compared on them; "
-                "type split=intra_patient"
+                "no training client has test beats of its own under this split, so that clients "
+                "could not be compared on them; use split=intra_patient"
             )
         for model, known in {
             LOCAL_ONLY: self.everywhere,
@@ -130,12 +146,13 @@ class FederatedComparison:
         }.items():
             if diverged := sorted(client for client, value in known.items() if math.isnan(value)):
                 notes.append(
-                    f"{WORDS[model]}: the training of {', '.join(diverged)} diverged; left out"
+                    f"{LABELS[model]}: the training of {', '.join(diverged)} diverged; left out"
                 )
             if known and (few := sorted(set(self.one_class) & set(known))):
+                named = ", ".join(few[:_MOST_NAMED]) + (", …" if len(few) > _MOST_NAMED else "")
                 notes.append(
-                    f"{WORDS[model]}: {len(few)} of {len(known)} clients ({', '.join(few[:_MOST_NAMED])}"
-                    f"{', …' if len(few) > _MOST_NAMED else ''}) were trained on beats of one class, and tell none from another"
+                    f"{LABELS[model]}: {len(few)} of {len(known)} clients ({named}) were trained "
+                    "on beats of one class, so that their models cannot distinguish classes"
                 )
         if math.isnan(self.overall.get(POOLED, {}).get("accuracy", 0.0)):
             notes.append("pooled: the training diverged; left out")
@@ -152,8 +169,10 @@ class FederatedComparison:
             for name, value in spread(self._of(model, kept)).items()
         }
         counts = {
-            "clients": len(kept), "skipped": len(self.train_beats) - len(self.both), "diverged": len(self.both) - len(kept),
-        }  # fmt: skip
+            "clients": len(kept),
+            "skipped": len(self.train_beats) - len(self.both),
+            "diverged": len(self.both) - len(kept),
+        }
         return metrics | {f"personalized/{name}": float(count) for name, count in counts.items()}
 
     def _spread(self, model: str, key: str) -> dict[str, float]:
@@ -167,7 +186,15 @@ class FederatedComparison:
 
 
 def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The fraction of (n,) beats that the (n, classes) probabilities get right; NaN if any is not finite."""
+    """Compute accuracy.
+
+    Args:
+      labels: (num_beats,) int, class index.
+      probabilities: (num_beats, num_classes) float.
+
+    Returns:
+      The share of correct predictions; NaN if a probability is not finite.
+    """
     if not np.isfinite(probabilities).all():
         return math.nan
     return float((probabilities.argmax(axis=1) == labels).mean())

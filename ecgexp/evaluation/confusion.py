@@ -1,7 +1,8 @@
-"""Confusion matrices by group of beats, and the scores that follow from them, for a thousand matrices at once.
+"""Confusion matrices by group of beats, and their scores, vectorized over many matrices.
 
-scikit-learn scores one pair of vectors at a time, and `metrics` uses it for that. The bootstrap and the per-record
-table need the same scores of many confusion matrices; the tests hold both ways to the same numbers.
+`metrics` uses scikit-learn, which scores one pair of vectors at a time. The bootstrap and the
+per-record table need the same scores of many matrices; `tests/unit/evaluation/test_confusion.py`
+checks that both agree.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,14 +22,15 @@ def count_confusion(
     groups: np.ndarray | None = None,
     num_groups: int = 1,
 ) -> np.ndarray:
-    """Counts beats by group, true class and predicted class.
+    """Count beats by group, true class and predicted class.
 
     Args:
-      labels: (n,) int, the true class.
-      predictions: (n,) int, the predicted class.
-      num_classes: size of the matrix.
-      groups: (n,) int below `num_groups`, e.g. the patient of each beat; None puts all beats in one group.
-      num_groups: number of matrices.
+      labels: (num_beats,) int, the true class.
+      predictions: (num_beats,) int, the predicted class.
+      num_classes: Size of a matrix.
+      groups: (num_beats,) int below `num_groups`, e.g. the patient of each beat; None: all beats
+        are in one group.
+      num_groups: Number of matrices.
 
     Returns:
       (num_groups, num_classes, num_classes) int64; rows are true classes, columns predicted ones.
@@ -43,17 +45,18 @@ def count_confusion(
 def confusion_scores(
     confusion: np.ndarray, class_names: Sequence[str], *, averaged: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """Scores of each confusion matrix, under the keys of `metrics.score`; NaN where undefined.
+    """Compute the scores of each confusion matrix, with the keys of `metrics.score`.
 
     Args:
-      confusion: (..., classes, classes) counts; rows are true classes.
-      class_names: (classes,) names, in the order of the labels.
-      averaged: (classes,) bool, the classes over which balanced_accuracy and macro_f1 are averages; a matrix that lacks one of
-        them has no average. None: the classes that each matrix has, which takes two of them.
+      confusion: (..., num_classes, num_classes) counts; rows are true classes.
+      class_names: Names of the classes, in the order of the labels.
+      averaged: (num_classes,) bool, the classes over which balanced_accuracy and macro_f1 are
+        averages; they are undefined for a matrix without beats of one of them. None: the classes
+        with beats in each matrix, two or more.
 
     Returns:
-      key -> (...) float64: accuracy, balanced_accuracy, macro_f1, kappa, jk_index where the classes allow it, and
-      sensitivity/<c>, positive_predictivity/<c>, f1/<c>.
+      Key -> (...) float64, NaN if undefined: accuracy, balanced_accuracy, macro_f1, kappa, jk_index
+      (AAMI classes), and sensitivity/<c>, positive_predictivity/<c>, f1/<c> of each class.
     """
     confusion = np.asarray(confusion, np.float64)
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
@@ -80,15 +83,22 @@ def confusion_scores(
 
 
 def has_jk_index(class_names: Sequence[str]) -> bool:
-    """Whether the classes are those of an AAMI grouping, for which the jk index is defined."""
+    """Return whether the classes include N, S and V, for which the jk index is defined."""
     return set(JK_CLASSES) <= set(class_names)
 
 
 def jk_index(scores: Mapping[str, np.ndarray | float]) -> np.ndarray | float:
-    """κ/2 + (Se_S + Se_V + P_S + P_V)/8 (Mar et al. 2011), 1 at best; P is positive predictivity; NaN when a part is.
+    """Compute κ/2 + (Se_S + Se_V + P_S + P_V)/8 (Mar et al. 2011); P is positive predictivity.
 
-    Some publications use EC57's exemption, which does not count an F beat taken for V against P_V; here it counts, so
-    this index is the same or slightly lower (by 0.0002 on de Chazal's published matrix).
+    Some publications apply EC57's exemption, by which an F beat predicted as V does not lower P_V.
+    It is not applied here, so this index is equal or slightly lower (by 0.0002 on de Chazal's
+    published matrix).
+
+    Args:
+      scores: Key -> value, as returned by `confusion_scores`.
+
+    Returns:
+      The index, 1 at best; NaN if a part is NaN.
     """
     parts = [
         scores[f"{score}/{name}"]
@@ -111,6 +121,6 @@ def _mean_where(values: np.ndarray, present: np.ndarray) -> np.ndarray:
 def _kappa(
     hits: np.ndarray, true: np.ndarray, predicted: np.ndarray, total: np.ndarray
 ) -> np.ndarray:
-    # In counts, not in fractions: they are exact in float64, so that "all one class" is 0/0 and not noise/noise.
+    # Counts are exact in float64, unlike fractions: with a single class the result is 0/0 = NaN.
     by_chance = (true * predicted).sum(axis=-1)
     return _divide(total * hits.sum(axis=-1) - by_chance, total**2 - by_chance)

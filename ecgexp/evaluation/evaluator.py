@@ -1,4 +1,4 @@
-"""One call that says all there is to say about a model's predictions on one split."""
+"""Evaluation of a model's predictions on one split: scores, intervals, baseline and tables."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,20 +17,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Scores of one model on one split, with their uncertainty and the baseline they have to beat.
+    """Scores of one model on one split, with intervals and the majority-class baseline.
 
     Attributes:
-      class_names: in the order of the labels.
-      num_beats: beats that were scored.
-      scores: the model's.
-      intervals: metric key -> 95 % confidence interval; see `intervals_note`.
-      intervals_note: how the intervals were made, or why there are none.
-      intervals_missing: metric key -> why this one has none although others have.
-      confusion: (classes, classes) int64; rows are true classes, columns predicted ones.
-      per_record: one row a record, in the order of their names: record, patient, beats, accuracy, macro_f1, and for
-        each class support/<c> and sensitivity/<c> (NaN where the record has no such beat).
-      majority_class: name of the commonest class of the training labels.
-      majority: scores of always predicting it.
+      class_names: Names of the classes, in the order of the labels.
+      num_beats: Number of scored beats.
+      scores: Scores of the model.
+      intervals: Metric key -> 95 % confidence interval; see `intervals_note`.
+      intervals_note: Method of the intervals, or why there are none.
+      intervals_missing: Metric key -> why this score has no interval although others have one.
+      confusion: (num_classes, num_classes) int64; rows are true classes, columns predicted ones.
+      per_record: One row per record, sorted by name: record, patient, beats, accuracy, macro_f1,
+        and for each class support/<c> and sensitivity/<c> (NaN without beats of the class).
+      majority_class: Name of the most frequent class of the training labels.
+      majority: Scores of the majority-class baseline, which always predicts this class.
     """
 
     class_names: tuple[str, ...]
@@ -46,7 +46,7 @@ class Evaluation:
 
     @property
     def classes_in_average(self) -> tuple[str, ...]:
-        """The classes with a true beat, over which macro F1 and the other averages were taken."""
+        """The classes with beats, over which macro F1 and the other averages are taken."""
         return tuple(
             name
             for name, count in zip(self.class_names, self.confusion.sum(axis=1), strict=True)
@@ -55,15 +55,20 @@ class Evaluation:
 
     @property
     def undefined(self) -> Mapping[str, str]:
-        """Metric key -> why the score is not defined, and so not among `metrics`."""
+        """Metric key -> why the score is undefined and therefore not in `metrics`."""
         return self.scores.undefined
 
     def metrics(self, prefix: str) -> dict[str, float]:
-        """Everything as flat numbers for a tracker.
+        """Return all scores as key -> value for a tracker.
 
-        Keys: `test/accuracy`, `test/f1/V`, `test/accuracy_ci_low`, `test/f1_ci_high/V`, `test/majority/accuracy`.
-        Undefined scores are left out; `test/classes_in_average` is how many classes the averages are over. Of the baseline only
-        the overall scores appear; a class's are 0, 1 or undefined.
+        Args:
+          prefix: Name of the split, e.g. `test`.
+
+        Returns:
+          Keys such as `test/accuracy`, `test/f1/V`, `test/accuracy_ci_low`, `test/f1_ci_high/V` and
+          `test/majority/accuracy`, without undefined scores. `test/classes_in_average` is the
+          number of classes of the averages. Scores of single classes of the baseline are left out,
+          because they are 0, 1 or undefined.
         """
         flat = self.scores.metrics(prefix) | {
             f"{prefix}/classes_in_average": float(len(self.classes_in_average))
@@ -91,21 +96,25 @@ def evaluate(
     rng: np.random.Generator,
     num_resamples: int = 1000,
 ) -> Evaluation:
-    """Scores predictions on one split.
+    """Evaluate predictions on one split.
 
     Args:
-      labels: (n,) int class index.
-      probabilities: (n, classes), rows that sum to one.
-      class_names: (classes,) in the order of the labels.
-      record_ids: (n,) str, the record of each beat.
-      patient_ids: (n,) str, the patient of each beat; None where they are not known: intervals are then by record.
-      majority_class: index of the commonest class of the *training* labels.
-      rng: draws the bootstrap's resamples.
-      num_resamples: resamples of the bootstrap; 0 for no intervals.
+      labels: (num_beats,) int, class index.
+      probabilities: (num_beats, num_classes) float, rows that sum to 1.
+      class_names: Names of the classes, in the order of the labels.
+      record_ids: (num_beats,) str, the record of each beat.
+      patient_ids: (num_beats,) str, the patient of each beat; None if patients are unknown, and
+        intervals are then by record.
+      majority_class: Index of the most frequent class of the *training* labels.
+      rng: Draws the resamples of the bootstrap.
+      num_resamples: Number of resamples of the bootstrap; 0 for no intervals.
+
+    Returns:
+      The evaluation.
 
     Raises:
-      DataError: a probability is not finite.
-      ValueError: shapes, labels or row sums do not fit.
+      DataError: A probability is not finite.
+      ValueError: Shapes, labels or row sums are inconsistent.
     """
     labels, probabilities = checked(labels, probabilities, class_names)
     predictions = probabilities.argmax(axis=1)

@@ -35,7 +35,7 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], *, sourc
     Args:
       confusion: (classes, classes) counts; rows are true classes.
       class_names: (classes,).
-      source: which data, e.g. `"mitdb 1.0.0, test"`.
+      source: Which data, e.g. `"mitdb 1.0.0, test"`.
     """
     confusion, size = np.asarray(confusion), len(class_names)
     true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
@@ -90,7 +90,7 @@ def roc_figure(
       labels: (n,) int class index.
       probabilities: (n, classes).
       class_names: (classes,).
-      source: which data.
+      source: Which data.
     """
     from sklearn.metrics import auc, roc_curve
 
@@ -110,7 +110,8 @@ def roc_figure(
         positive: np.ndarray, scores: np.ndarray, style: Mapping[str, object], name: str
     ) -> None:
         false_positive_rate, sensitivity, _ = roc_curve(positive, scores)
-        label = f"{name}: AUROC {auc(false_positive_rate, sensitivity):.3f}, {count_text(positive.sum())} beats"
+        area = auc(false_positive_rate, sensitivity)
+        label = f"{name}: AUROC {area:.3f}, {count_text(positive.sum())} beats"
         for axes in (whole, corner):
             axes.plot(false_positive_rate, sensitivity, **style, label=label)
 
@@ -159,7 +160,7 @@ def reliability_figure(labels: np.ndarray, probabilities: np.ndarray, *, source:
     Args:
       labels: (n,) int class index.
       probabilities: (n, classes).
-      source: which data.
+      source: Which data.
     """
     bins = reliability(labels, probabilities)
     figure = new_figure(
@@ -219,8 +220,8 @@ def learning_curves_figure(
     Args:
       history: `"<split>/<metric>"` -> one value for each step from step 1, NaN where it was not
         measured.
-      source: which data.
-      metrics: panels, left to right; those that the history does not have are left out.
+      source: Which data.
+      metrics: Panels, left to right; those that the history does not have are left out.
       step_name: `"epoch"` or `"round"`.
       best_step: 1-based step whose weights were kept.
     """
@@ -273,7 +274,8 @@ def _draw_classes(
         if positive.any() and not positive.all():
             draw(positive, probabilities[:, i], class_style(i), name)
         else:
-            label = f"{name}: undefined, {count_text(positive.sum())} of {count_text(len(labels))} beats"
+            counts = f"{count_text(positive.sum())} of {count_text(len(labels))} beats"
+            label = f"{name}: undefined, {counts}"
             axes.plot([], [], **class_style(i), label=label)
     axes.figure.legend(
         *axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, handlelength=3

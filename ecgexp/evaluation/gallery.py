@@ -24,8 +24,8 @@ def worst_mistakes(
       labels: (n,) int class index.
       probabilities: (n, classes).
       record_ids: (n,) str.
-      num_beats: at most so many.
-      per_record: at most so many of one record, since one bad record would otherwise fill the
+      num_beats: At most so many.
+      per_record: At most so many of one record, since one bad record would otherwise fill the
         picture.
     """
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
@@ -54,13 +54,13 @@ def mistakes_figure(
     """Draw the windows of the most confident misclassifications, in millivolts.
 
     Args:
-      beats: the scored beats, with labels.
+      beats: The scored beats, with labels.
       probabilities: (num_beats, classes), one row a beat.
-      source: which data, e.g. `"mitdb 1.0.0, test"`.
-      record_fs_hz: sampling frequency of the records as published, in which `r_samples` count; None
+      source: Which data, e.g. `"mitdb 1.0.0, test"`.
+      record_fs_hz: Sampling frequency of the records as published, in which `r_samples` count; None
         where unknown, and then the sample is named instead of the time.
-      num_beats: at most so many panels.
-      per_record: at most so many of one record.
+      num_beats: At most so many panels.
+      per_record: At most so many of one record.
     """
     chosen = worst_mistakes(
         beats.labels, probabilities, beats.record_ids, num_beats=num_beats, per_record=per_record

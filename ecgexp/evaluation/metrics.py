@@ -1,4 +1,4 @@
-"""Point scores of one set of predictions; scikit-learn computes what it computes."""
+"""Scores of one set of predictions, computed with scikit-learn where it has them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,7 @@ from ecgexp.evaluation.confusion import has_jk_index, jk_index
 from ecgexp.evaluation.names import metric_names
 from ecgexp.settings.declaration import DataError
 
-# A score, or in words why it is not defined.
-_Entries = dict[str, float | str]
+_Entries = dict[str, float | str]  # the score, or the reason why it is undefined
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,43 +19,51 @@ class Scores:
     """Scores by name.
 
     Attributes:
-      values: key -> value; NaN where the score is not defined. Keys: accuracy, balanced_accuracy, macro_f1, kappa,
-        jk_index (AAMI groupings), loss, auroc_macro, auprc_macro, expected_calibration_error, and for each class
-        sensitivity/<c>, positive_predictivity/<c>, specificity/<c>, f1/<c>, auroc/<c>, auprc/<c>, support/<c>, with
-        <c> as `names.metric_name` gives it.
-      undefined: key -> why the value is NaN.
+      values: Key -> value; NaN if the score is undefined. Keys: accuracy, balanced_accuracy,
+        macro_f1, kappa, jk_index (AAMI groupings), loss, auroc_macro, auprc_macro,
+        expected_calibration_error, and for each class sensitivity/<c>, positive_predictivity/<c>,
+        specificity/<c>, f1/<c>, auroc/<c>, auprc/<c>, support/<c>, where <c> is
+        `names.metric_name` of the class.
+      undefined: Key -> why the value is NaN.
     """
 
     values: Mapping[str, float]
     undefined: Mapping[str, str]
 
     def metrics(self, prefix: str) -> dict[str, float]:
-        """The defined scores as `<prefix>/<key>`; undefined ones are left out."""
+        """Return the defined scores as `<prefix>/<key>` -> value."""
         return {
             f"{prefix}/{key}": value for key, value in self.values.items() if not math.isnan(value)
         }
 
 
 def score(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]) -> Scores:
-    """Scores predictions; the predicted class is the one of highest probability (the first of equals).
+    """Score predictions; the predicted class has the highest probability (the first of equal ones).
 
-    - A score of a class without a true beat is undefined, F1 included: false alarms alone would read as an F1 of 0 (their
-      positive predictivity is defined, and 0). A present class that is never predicted has F1 = 2TP/(2TP+FP+FN) = 0.
-    - balanced_accuracy and macro_f1 average over the classes that have a true beat (`classes_with_beats`), and are undefined
-      where only one has: always answering that class would score 1.
-    - auroc and auprc are one-vs-rest, and undefined where every beat or none is of the class; their macro is the mean over the
-      same classes as macro_f1. auprc is average precision, to be read against the class's prevalence.
-    - loss is the mean log-loss in nats, without class weights.
-    - expected_calibration_error is that of the predicted class in 15 bins of equal width (Guo et al. 2017).
+    - Sensitivity and F1 of a class without beats are undefined: with false positives only, F1
+      would be 0. Its positive predictivity is then defined, and 0. A class with beats that is never
+      predicted has F1 = 2TP/(2TP+FP+FN) = 0.
+    - balanced_accuracy and macro_f1 are averages over the classes with beats
+      (`classes_with_beats`). They are undefined if only one class has beats, because a constant
+      prediction of this class would score 1.
+    - auroc and auprc are one-vs-rest, and undefined if all beats or none are of the class; their
+      macro averages are over the same classes as macro_f1. auprc is average precision, to be
+      compared with the prevalence of the class.
+    - loss is the mean log loss in nats, without class weights.
+    - expected_calibration_error is that of the predicted class, in 15 bins of equal width (Guo et
+      al. 2017).
 
     Args:
-      labels: (n,) int class index.
-      probabilities: (n, classes), rows that sum to one.
-      class_names: (classes,) in the order of the labels.
+      labels: (num_beats,) int, class index.
+      probabilities: (num_beats, num_classes) float, rows that sum to 1.
+      class_names: Names of the classes, in the order of the labels.
+
+    Returns:
+      The scores.
 
     Raises:
-      DataError: a probability is not finite.
-      ValueError: shapes, labels or row sums do not fit.
+      DataError: A probability is not finite.
+      ValueError: Shapes, labels or row sums are inconsistent.
     """
     labels, probabilities = checked(labels, probabilities, class_names)
     entries = _class_scores(labels, probabilities.argmax(axis=1), class_names)
@@ -71,7 +78,20 @@ def score(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[s
 def quick_scores(
     labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
 ) -> Scores:
-    """What an epoch's validation needs: the scores of `score` that need no sorting (no auroc, auprc, calibration)."""
+    """Compute the scores of `score` except auroc, auprc and calibration, e.g. for validation.
+
+    Args:
+      labels: (num_beats,) int, class index.
+      probabilities: (num_beats, num_classes) float, rows that sum to 1.
+      class_names: Names of the classes, in the order of the labels.
+
+    Returns:
+      The scores.
+
+    Raises:
+      DataError: A probability is not finite.
+      ValueError: Shapes, labels or row sums are inconsistent.
+    """
     labels, probabilities = checked(labels, probabilities, class_names)
     entries = _class_scores(labels, probabilities.argmax(axis=1), class_names)
     entries["loss"] = _log_loss(labels, probabilities)
@@ -79,12 +99,15 @@ def quick_scores(
 
 
 def majority_scores(labels: np.ndarray, majority_class: int, class_names: Sequence[str]) -> Scores:
-    """Scores of always predicting one class; without probabilities, so without loss, ranking and calibration.
+    """Score the majority-class baseline, without loss, auroc, auprc and calibration.
 
     Args:
-      labels: (n,) int class index.
-      majority_class: the commonest class of the *training* labels.
-      class_names: (classes,).
+      labels: (num_beats,) int, class index.
+      majority_class: Index of the most frequent class of the *training* labels.
+      class_names: Names of the classes, in the order of the labels.
+
+    Returns:
+      The scores of always predicting `majority_class`.
     """
     return _collect(
         _class_scores(labels, np.full(len(labels), majority_class, np.int64), class_names)
@@ -94,35 +117,46 @@ def majority_scores(labels: np.ndarray, majority_class: int, class_names: Sequen
 def checked(
     labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The labels as int64 and the probabilities as float64, once they are known to fit each other.
+    """Validate labels and probabilities.
+
+    Args:
+      labels: (num_beats,) int, class index.
+      probabilities: (num_beats, num_classes) float, rows that sum to 1.
+      class_names: Names of the classes, in the order of the labels.
+
+    Returns:
+      The labels as int64 and the probabilities as float64.
 
     Raises:
-      DataError: a probability is not finite.
-      ValueError: shapes, labels or row sums do not fit.
+      DataError: A probability is not finite.
+      ValueError: Shapes, labels or row sums are inconsistent.
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, np.float64)
     rows, classes = len(labels), len(class_names)
     if rows == 0 or classes < 2:
         raise ValueError(
-            f"nothing to score: {rows} beats of {classes} classes; it takes one beat and two classes"
+            f"{rows} beats of {classes} classes cannot be scored; one beat and two classes are "
+            "needed"
         )
     if labels.shape != (rows,) or probabilities.shape != (rows, classes):
         raise ValueError(
-            f"probabilities {probabilities.shape} must be ({rows}, {classes}) for labels {labels.shape}"
+            f"probabilities {probabilities.shape} must be ({rows}, {classes}) for labels "
+            f"{labels.shape}"
         )
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= classes:
         raise ValueError(
-            f"labels ({labels.dtype}, {labels.min()} to {labels.max()}) must be integers from 0 to {classes - 1}"
+            f"labels ({labels.dtype}, {labels.min()} to {labels.max()}) must be integers from 0 to "
+            f"{classes - 1}"
         )
     broken = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
     if len(broken):
         raise DataError(
-            f"the model's probabilities are not finite for {len(broken)} of {rows} beats (first: beat {broken[0]}): "
-            "training diverged; try a smaller trainer.learning_rate"
+            f"the model's probabilities are not finite for {len(broken)} of {rows} beats (first: "
+            f"beat {broken[0]}), because training diverged; use a smaller trainer.learning_rate"
         )
     if probabilities.min() < 0 or np.abs(probabilities.sum(axis=1) - 1).max() > 1e-3:
         raise ValueError(
-            "each row of probabilities must be non-negative and sum to 1; apply softmax to logits first"
+            "each row of probabilities must be non-negative and sum to 1; apply softmax to logits"
         )
     return labels.astype(np.int64), probabilities
 
@@ -136,9 +170,8 @@ def _class_scores(
     predictivity, sensitivity, f1, support = metrics.precision_recall_fscore_support(
         labels, predictions, labels=indices, zero_division=np.nan
     )
-    binary = metrics.multilabel_confusion_matrix(
-        labels, predictions, labels=indices
-    )  # (classes, [rest, class], …)
+    # (num_classes, 2, 2): for each class, the matrix of the other classes and this one.
+    binary = metrics.multilabel_confusion_matrix(labels, predictions, labels=indices)
     present = support > 0
     alone = _alone(labels, class_names)
     entries: _Entries = {
@@ -165,16 +198,24 @@ def _class_scores(
 
 
 def classes_with_beats(labels: np.ndarray, class_names: Sequence[str]) -> tuple[str, ...]:
-    """The classes over which balanced_accuracy, macro_f1, auroc_macro and auprc_macro average: those with a true beat."""
+    """Return the classes with beats, over which averages over classes are taken.
+
+    Args:
+      labels: (num_beats,) int, class index.
+      class_names: Names of the classes, in the order of the labels.
+
+    Returns:
+      Names of the classes of balanced_accuracy, macro_f1, auroc_macro and auprc_macro.
+    """
     counts = np.bincount(labels, minlength=len(class_names))
     return tuple(name for name, count in zip(class_names, counts, strict=True) if count)
 
 
 def _alone(labels: np.ndarray, class_names: Sequence[str]) -> str:
-    """Why there is no average over classes; empty where there is one."""
+    """Return why averages over classes are undefined; empty if they are defined."""
     present = classes_with_beats(labels, class_names)
     return (
-        f"every beat is of class {present[0]}, and an average takes two classes"
+        f"every beat is of class {present[0]}, and an average needs two classes"
         if len(present) < 2
         else ""
     )
@@ -184,7 +225,8 @@ def _kappa(labels: np.ndarray, predictions: np.ndarray, class_names: Sequence[st
     from sklearn.metrics import cohen_kappa_score
 
     if np.array_equal(np.unique(labels), np.unique(predictions)) and labels.min() == labels.max():
-        return f"every beat is {class_names[labels[0]]} and predicted so; there is no agreement beyond chance to measure"
+        name = class_names[labels[0]]
+        return f"every beat is {name} and predicted {name}; agreement beyond chance is not defined"
     return cohen_kappa_score(labels, predictions)
 
 
@@ -195,7 +237,7 @@ def _jk_index(entries: _Entries) -> float | str:
         for name in ("S", "V")
     ]
     missing = [
-        f"{key} is not defined ({entries[key]})"
+        f"{key} is undefined ({entries[key]})"
         for key in ("kappa", *parts)
         if isinstance(entries[key], str)
     ]
@@ -205,9 +247,10 @@ def _jk_index(entries: _Entries) -> float | str:
 def _log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     from sklearn.metrics import log_loss
 
-    # Softmax in float32 sums to one within 1e-6; scikit-learn warns about less. A probability of 0 counts as 2.2e-16.
-    normalised = probabilities / probabilities.sum(axis=1, keepdims=True)
-    return log_loss(labels, normalised, labels=np.arange(probabilities.shape[1]))
+    # Float32 softmax sums to 1 within 1e-6, for which scikit-learn warns. It clips probabilities at
+    # 2.2e-16.
+    normalized = probabilities / probabilities.sum(axis=1, keepdims=True)
+    return log_loss(labels, normalized, labels=np.arange(probabilities.shape[1]))
 
 
 def _ranking_scores(

@@ -1,7 +1,8 @@
-"""What a score, a choice or a model lacks to rest on: classes without beats, epochs that no score tells apart.
+"""Notes on limitations of scores, model selection and models, e.g. classes without beats.
 
-Every function answers in words, ready for the console, `result.json` and the report. What is known before training is refused
-by `ecgexp.experiment.class_coverage`; what is known only afterwards becomes a note.
+Every function returns text for the console, `result.json` and the report. Limitations that are
+known before training are refused by `ecgexp.experiment.class_coverage`; those that are known only
+afterwards become notes.
 """
 
 import math
@@ -20,27 +21,42 @@ _JK_CLASSES = ("S", "V")
 
 
 def absent_classes(counts: Mapping[str, int]) -> tuple[str, ...]:
-    """The classes without a beat, from class -> beats."""
+    """Return the classes without beats.
+
+    Args:
+      counts: Class -> number of beats.
+
+    Returns:
+      Names of the classes.
+    """
     return tuple(name for name, count in counts.items() if not count)
 
 
 def over(classes: Sequence[str], every: Sequence[str]) -> str:
-    """`over N, V` where an average leaves classes out; empty where it is over `every` class."""
+    """Return `over N, V` if an average leaves classes out, else an empty text.
+
+    Args:
+      classes: Classes of the average.
+      every: All classes.
+
+    Returns:
+      The text, for the name of a score.
+    """
     return f"over {', '.join(classes)}" if len(classes) < len(every) else ""
 
 
 def averaged_classes(
     metrics: Mapping[str, float], split: str, class_names: Sequence[str]
 ) -> tuple[str, ...] | None:
-    """The classes over which a stored run's averages were taken, from its `<split>/support/<class>`.
+    """Return the classes of the averages of a stored run, from its `<split>/support/<class>`.
 
     Args:
-      metrics: of the run.
+      metrics: Metrics of the run.
       split: `test` or `validation`.
-      class_names: (classes,) of the run.
+      class_names: Classes of the run.
 
     Returns:
-      Those with a true beat; None where the run does not tell.
+      The classes with beats; None if the run has no such metrics.
     """
     support = {name: metrics.get(f"{split}/support/{metric_name(name)}") for name in class_names}
     if not support or None in support.values():
@@ -49,24 +65,33 @@ def averaged_classes(
 
 
 def metric_lacks(metric: str, counts: Mapping[str, int]) -> str:
-    """Why no epoch could be chosen by a validation score, whatever the model answers; empty where one can.
+    """Return why a validation score cannot select an epoch with any model, or an empty text.
 
     Args:
-      metric: a key of `metrics.quick_scores`, or `clients/accuracy_…`.
-      counts: class -> validation beats.
+      metric: A key of `metrics.quick_scores`, or `clients/accuracy_…`.
+      counts: Class -> number of validation beats.
+
+    Returns:
+      The reason; empty if the score can select an epoch.
     """
     present, absent = [name for name, count in counts.items() if count], absent_classes(counts)
     if len(present) < 2:
         only = ", ".join(present) or "no class"
-        return f"every validation beat is of class {only}, so that a model that always answers {only} is the best by any score"
+        return (
+            f"every validation beat is of class {only}, so that a model that always predicts "
+            f"{only} is the best by any score"
+        )
     score, _, key = metric.partition("/")
     missing = [name for name in absent if metric_name(name) == key and score in _OF_ONE_CLASS]
     if metric == "jk_index":
         missing = [name for name in absent if name in _JK_CLASSES]
     if missing:
-        return f"no validation beat is of class {', '.join(missing)}, so that {metric} is defined in no epoch"
+        return (
+            f"no validation beat is of class {', '.join(missing)}, so that {metric} is undefined "
+            "in every epoch"
+        )
     if score == "support":
-        return f"{metric} counts beats, and is the same in every epoch"
+        return f"{metric} is a number of beats, which is the same in every epoch"
     return ""
 
 
@@ -79,43 +104,55 @@ def selection_notes(
     keeps: str,
     step_name: str,
 ) -> list[str]:
-    """What the choice of an epoch does not rest on.
+    """Return the limitations of the selection of an epoch or round.
 
     Args:
-      metric: the validation score that chose.
-      scores: of it, one an epoch or round, NaN where undefined.
-      kept_step: 1-based, what was chosen.
-      counts: class -> validation beats.
-      keeps: `best`, or `last` where the score decided only when to stop.
+      metric: The validation score of the selection.
+      scores: Its value in each epoch or round, NaN if undefined.
+      kept_step: The selected epoch or round, from 1.
+      counts: Class -> number of validation beats.
+      keeps: `best`, or `last` if the score determined only when to stop.
       step_name: `epoch` or `round`.
+
+    Returns:
+      One text for each limitation.
     """
     notes, defined = [], [value for value in scores if not math.isnan(value)]
     if absent := absent_classes(counts):
         rest = ", ".join(name for name, count in counts.items() if count)
         notes.append(
-            f"no validation beat is of class {', '.join(absent)}: {step_name} {kept_step} was chosen by {metric} of {rest} alone"
+            f"no validation beat is of class {', '.join(absent)}: {step_name} {kept_step} was "
+            f"selected by {metric} of {rest} only"
         )
     if not defined:
         notes.append(
-            f"{metric} was undefined in each of {len(scores)} {step_name}s and chose nothing: {step_name} {kept_step}, the last "
-            "one, was kept"
+            f"{metric} was undefined in each of {len(scores)} {step_name}s, so that the last one, "
+            f"{step_name} {kept_step}, was selected"
         )
     elif len(defined) < len(scores):
         gone = len(scores) - len(defined)
         notes.append(
-            f"{metric} was undefined in {gone} of {len(scores)} {step_name}s, which could not be chosen"
+            f"{metric} was undefined in {gone} of {len(scores)} {step_name}s, which could not be "
+            "selected"
         )
     if len(defined) > 1 and max(defined) == min(defined):
         place = "first" if keeps == "best" else "last"
         notes.append(
-            f"{metric} was {defined[0]:.3f} in each of {len(defined)} {step_name}s, so that it tells none from another: "
-            f"{step_name} {kept_step} was kept for being the {place}"
+            f"{metric} was {defined[0]:.3f} in each of {len(defined)} {step_name}s, so that the "
+            f"{place} one, {step_name} {kept_step}, was selected"
         )
     return notes
 
 
 def evaluation_notes(evaluation: Evaluation) -> list[str]:
-    """What the scores of one split do not rest on; from the beats of that split and the model's answers only."""
+    """Return the limitations of the scores of one split.
+
+    Args:
+      evaluation: The evaluation; nothing but the beats of its split and the predictions is used.
+
+    Returns:
+      One text for each limitation.
+    """
     names, true, predicted = (
         evaluation.class_names,
         evaluation.confusion.sum(axis=1),
@@ -127,21 +164,20 @@ def evaluation_notes(evaluation: Evaluation) -> list[str]:
         averages = (
             f"averages are over {', '.join(present)}"
             if len(present) > 1
-            else f"every beat is {present[0]}, and there is no average over classes"
+            else f"every beat is {present[0]}, and averages over classes are undefined"
         )
         notes.append(
-            f"no beat is of class {', '.join(absent)}, so that nothing is known of them; {averages}"
+            f"no beat is of class {', '.join(absent)}, so that they are not evaluated; {averages}"
         )
-    answered = [name for name, count in zip(names, predicted, strict=True) if count]
-    if len(answered) == 1:
-        notes.append(
-            f"the model answers {answered[0]} for each of {total} beats, and never any other class"
-        )
+    predicted_names = [name for name, count in zip(names, predicted, strict=True) if count]
+    if len(predicted_names) == 1:
+        notes.append(f"the model predicts {predicted_names[0]} for each of {total} beats")
     largest, accuracy = int(true.argmax()), evaluation.scores.values["accuracy"]
     share = float(true[largest]) / total
     if len(present) > 1 and accuracy <= share:
         notes.append(
-            f"accuracy {accuracy:.3f} is not above the {share:.3f} of always answering {names[largest]}, the commonest class here"
+            f"accuracy {accuracy:.3f} is not above the {share:.3f} of always predicting "
+            f"{names[largest]}, the most frequent class of this split"
         )
     if without := [
         key for key in ("accuracy", *AVERAGES, "jk_index") if key in evaluation.intervals_missing
@@ -156,13 +192,21 @@ def evaluation_notes(evaluation: Evaluation) -> list[str]:
 
 
 def client_notes(scores: ClientScores) -> list[str]:
-    """What the scores of single clients do not rest on."""
+    """Return the limitations of the scores of single clients.
+
+    Args:
+      scores: Scores of the clients.
+
+    Returns:
+      One text for each limitation.
+    """
     total, one_class = len(scores.clients), int((scores.num_classes == 1).sum())
     few = int((scores.beats < FEW_BEATS).sum())
     notes = []
     if one_class:
         notes.append(
-            f"{one_class} of {total} clients have beats of one class only, so that their accuracy says nothing of another"
+            f"{one_class} of {total} clients have beats of one class only, so that their accuracy "
+            "does not describe other classes"
         )
     if few:
         notes.append(f"{few} of {total} clients have fewer than {FEW_BEATS} beats")
@@ -172,13 +216,16 @@ def client_notes(scores: ClientScores) -> list[str]:
 def training_notes(
     counts: Mapping[str, int], evaluated: Mapping[str, Mapping[str, int]]
 ) -> list[str]:
-    """Classes that the model cannot have learned.
+    """Return notes on classes without training beats, which the model cannot have learned.
 
-    It is a statement about training beats: under a privacy guarantee it stays with the private data.
+    They depend on training beats; with a privacy guarantee they belong to the private outputs.
 
     Args:
-      counts: class -> training beats.
-      evaluated: split -> class -> beats of the splits that are scored.
+      counts: Class -> number of training beats.
+      evaluated: Split -> class -> number of beats, for the evaluated splits.
+
+    Returns:
+      The notes; empty if every class has training beats.
     """
     absent = absent_classes(counts)
     if not absent:
@@ -187,23 +234,26 @@ def training_notes(
         f"no training beat is of class {', '.join(absent)}: the model cannot have learned them"
     ]
     for split, there in evaluated.items():
-        if asked := [f"{there[name]} of class {name}" for name in absent if there.get(name)]:
-            notes.append(f"{split} beats that it cannot know: {', '.join(asked)}")
+        if found := [f"{there[name]} of class {name}" for name in absent if there.get(name)]:
+            notes.append(f"{split} beats of classes without training beats: {', '.join(found)}")
     return notes
 
 
 def participation_notes(
     history: Mapping[str, Sequence[float]], kept_step: int, *, step_name: str, untrained: str
 ) -> list[str]:
-    """Epochs or rounds from which nothing was learned, because nobody took part.
+    """Return notes on epochs or rounds without participants, which did not change the weights.
 
-    From training metrics: under a privacy guarantee it stays with the private data.
+    They depend on training metrics; with a privacy guarantee they belong to the private outputs.
 
     Args:
-      history: `train/<metric>` -> one value an epoch or round, NaN where none was measured.
-      kept_step: 1-based, whose weights are the model's.
+      history: `train/<metric>` -> value of each epoch or round, NaN if it was not measured.
+      kept_step: The epoch or round, from 1, with the weights of the model.
       step_name: `epoch` or `round`.
-      untrained: what the weights are where nobody took part up to `kept_step`.
+      untrained: Description of the weights if there were no participants up to `kept_step`.
+
+    Returns:
+      The notes.
     """
     notes = []
     for name, what in (
@@ -213,26 +263,31 @@ def participation_notes(
         used = np.nan_to_num(np.asarray(history.get(name, ()), float))
         if len(used) and not used[:kept_step].any():
             notes.append(
-                f"no {what} entered the weights of {step_name} {kept_step}: they are {untrained}"
+                f"no {what} contributed to the weights of {step_name} {kept_step}: they are "
+                f"{untrained}"
             )
         elif empty := int((used == 0).sum()):
             notes.append(
-                f"{empty} of {len(used)} {step_name}s had no {what}: nothing was learned in them"
+                f"{empty} of {len(used)} {step_name}s had no {what}, and did not change the weights"
             )
     broken = np.nan_to_num(np.asarray(history.get("train/clients/non_finite", ()), float))
     if broken.any():
         rounds = int((broken > 0).sum())
         notes.append(
-            f"{int(broken.sum())} client updates were not finite and left out, in {rounds} of {len(broken)} rounds"
+            f"{int(broken.sum())} client updates were not finite and were left out, in {rounds} of "
+            f"{len(broken)} rounds"
         )
     return notes
 
 
 def clients_of_one_class(labels: np.ndarray, parts: Mapping[str, np.ndarray]) -> Collection[str]:
-    """The clients whose beats are of a single class.
+    """Return the clients whose beats are of a single class.
 
     Args:
-      labels: (num_beats,) int class index.
-      parts: client id -> indices of its beats.
+      labels: (num_beats,) int, class index.
+      parts: Client id -> (num_rows,) int64, indices of its beats.
+
+    Returns:
+      Ids of the clients.
     """
     return [client for client, rows in parts.items() if len(np.unique(labels[rows])) == 1]

@@ -1,4 +1,4 @@
-"""How a class is called in a metric's key, where the class's own name would not do, and which way a metric is better."""
+"""Names of classes in metric keys, and the direction in which a metric is better."""
 
 import re
 from collections.abc import Sequence
@@ -7,16 +7,30 @@ from typing import Literal
 _RENAMED = {"/": "paced"}
 _BETTER_SMALL = ("loss", "expected_calibration_error", "epsilon")
 _BETTER_LARGE = (
-    "accuracy", "balanced_accuracy", "macro_f1", "kappa", "jk_index", "sensitivity", "positive_predictivity", "specificity", "f1",
-    "auroc", "auroc_macro", "auprc", "auprc_macro",
-)  # fmt: skip
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "kappa",
+    "jk_index",
+    "sensitivity",
+    "positive_predictivity",
+    "specificity",
+    "f1",
+    "auroc",
+    "auroc_macro",
+    "auprc",
+    "auprc_macro",
+)
 
 
 def better_by(metric: str) -> Literal["max", "min"] | None:
-    """Which way a metric is better: `max`, `min`, or None where that is for the user to say.
+    """Return the direction in which a metric is better.
 
     Args:
-      metric: its key, with or without its split: `loss`, `validation/f1/V`, `privacy/epsilon`.
+      metric: Its key, with or without its split: `loss`, `validation/f1/V`, `privacy/epsilon`.
+
+    Returns:
+      `max`, `min`, or None if it is unknown, so that the user must specify it.
     """
     parts = metric.split("/")
     if "clients" in parts[:2]:
@@ -28,11 +42,17 @@ def better_by(metric: str) -> Literal["max", "min"] | None:
 
 
 def metric_name(class_name: str) -> str:
-    """The name of a class in metric keys such as `f1/<name>`.
+    """Return the name of a class in metric keys such as `f1/<name>`.
 
-    `/` separates the parts of a key, so MIT-BIH's symbol for a paced beat becomes `paced`. Letters, digits, `_`, `-`
-    and blanks stay as they are; any other character becomes `x` and its hexadecimal code, because MLflow refuses most
-    of them: `!` is `x21`.
+    `/` separates the parts of a key, so that MIT-BIH's symbol for a paced beat becomes `paced`.
+    Letters, digits, `_`, `-` and spaces are unchanged; any other character becomes `x` and its
+    hexadecimal code, because MLflow refuses most of them: `!` is `x21`.
+
+    Args:
+      class_name: Name of the class in the label grouping.
+
+    Returns:
+      The name.
     """
     return _RENAMED.get(class_name) or re.sub(
         r"[^A-Za-z0-9_ \-]", lambda match: f"x{ord(match[0]):02x}", class_name
@@ -40,15 +60,22 @@ def metric_name(class_name: str) -> str:
 
 
 def metric_names(class_names: Sequence[str]) -> tuple[str, ...]:
-    """`metric_name` of each class.
+    """Return `metric_name` of each class.
+
+    Args:
+      class_names: Names of the classes in the label grouping.
+
+    Returns:
+      The names, in the same order.
 
     Raises:
-      ValueError: two classes would share a key.
+      ValueError: Two classes would have the same name.
     """
     owners: dict[str, str] = {}
     for class_name in class_names:
         if (other := owners.setdefault(metric_name(class_name), class_name)) != class_name:
             raise ValueError(
-                f"the classes {other} and {class_name} would share the metric name {metric_name(class_name)}; rename one"
+                f"the classes {other} and {class_name} would share the metric name "
+                f"{metric_name(class_name)}; rename one"
             )
     return tuple(metric_name(name) for name in class_names)

@@ -1,4 +1,4 @@
-"""How much better B is than A, score by score, and the one sentence that comes of it."""
+"""Paired differences between the scores of two models, and a one-sentence verdict."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -26,15 +26,15 @@ _FALLBACK = ("macro_f1", "accuracy")
 
 @dataclass(frozen=True, kw_only=True)
 class PairedDifference:
-    """One score of both models on the beats they share.
+    """A score of two models on their common beats.
 
     Attributes:
-      key: as the evaluator calls it, e.g. `f1/V`.
-      name: as a person reads it, e.g. `F1 of V`.
-      a: A's score; NaN where it is not defined.
-      b: B's.
-      interval: of B − A; None where there is none.
-      missing: why there is no interval although other scores have one; empty otherwise.
+      key: Metric key, e.g. `f1/V`.
+      name: Name for display, e.g. `F1 of V`.
+      a: Score of A; NaN if undefined.
+      b: Score of B; NaN if undefined.
+      interval: Confidence interval of B − A; None if there is none.
+      missing: Why there is no interval although other scores have one; otherwise empty.
     """
 
     key: str
@@ -51,7 +51,7 @@ class PairedDifference:
 
     @property
     def leaves_zero_out(self) -> bool | None:
-        """Whether the interval says that it is not chance; None without an interval."""
+        """Whether the interval excludes 0; None without an interval."""
         return None if self.interval is None else self.interval.low > 0 or self.interval.high < 0
 
 
@@ -60,14 +60,14 @@ class PairedDifferences:
     """All differences between two models.
 
     Attributes:
-      differences: in the order in which they are shown.
-      note: how the intervals were made, or why there are none.
-      num_patients: whom the intervals go by.
-      same_answers: whether both models say the same of every beat.
-      decisive: the one difference that the verdict goes by, fixed before looking at any of them.
-      stands_in: why the verdict does not go by the score that was asked for; empty where it does.
-      averaged: the classes with a beat, over which both models' averages are.
-      class_names: all classes.
+      differences: Differences in the order of display.
+      note: Method of the intervals, or why there are none.
+      num_patients: Number of patients that the intervals are based on.
+      same_answers: Whether both models predict the same class for every beat.
+      decisive: The difference that the verdict is based on, fixed independently of the results.
+      stands_in: Why the verdict is not based on the requested score; empty if it is.
+      averaged: The classes with beats, over which averages are taken.
+      class_names: All classes.
     """
 
     differences: tuple[PairedDifference, ...]
@@ -80,21 +80,24 @@ class PairedDifferences:
     class_names: tuple[str, ...]
 
     def verdict(self) -> str:
-        """One sentence: which is better, by how much and how surely."""
+        """Return one sentence: which model is better, by how much, and the interval."""
         found = self.decisive
         if self.same_answers:
-            return "A and B say the same of every beat: neither is better."
+            return "A and B predict the same class for every beat: neither is better."
         if math.isnan(found.difference):
             return f"No verdict: {found.name} is {found.missing}."
         if found.interval is None:
             why = found.missing or self.note
-            return f"The difference B − A of {difference_text(found.difference)} in {found.name} may be chance; {why}."
+            return (
+                f"The difference B − A of {difference_text(found.difference)} in {found.name} may "
+                f"be chance; {why}."
+            )
         patients = f"{self.num_patients} patients"
         low, high = found.interval.low, found.interval.high
         if not found.leaves_zero_out:
             return (
-                f"The difference of {difference_text(found.difference)} in {found.name} may be chance "
-                f"({difference_text(low)} to {difference_text(high)}, {patients})."
+                f"The difference of {difference_text(found.difference)} in {found.name} may be "
+                f"chance ({difference_text(low)} to {difference_text(high)}, {patients})."
             )
         better, sign = ("B", 1) if low > 0 else ("A", -1)
         ends = sorted((sign * low, sign * high))
@@ -107,32 +110,44 @@ class PairedDifferences:
 def paired_differences(
     pairs: Pairs, *, rng: np.random.Generator, num_resamples: int = 2000, metric: str = "macro_f1"
 ) -> PairedDifferences:
-    """Scores both models on the beats of `pairs`, and how far apart they are by the paired bootstrap over patients.
+    """Score two models on common beats, with intervals by the paired bootstrap over patients.
 
     Args:
-      pairs: the beats.
-      rng: draws the resamples.
-      num_resamples: resamples; 0 for no intervals.
-      metric: the score that decides; macro F1 stands in for one that is not among the differences, and accuracy for that
-        where it is not defined.
+      pairs: The common beats and both models' predictions.
+      rng: Draws the resamples.
+      num_resamples: Number of resamples; 0 for no intervals.
+      metric: The score of the verdict. If it is not among the differences or undefined, macro F1 is
+        used, and accuracy if macro F1 is undefined.
+
+    Returns:
+      The differences.
     """
     averaged = classes_with_beats(pairs.labels, pairs.class_names)
     names = _names(pairs.class_names, over(averaged, pairs.class_names))
     bootstrap = paired_difference(
-        labels=pairs.labels, predictions=pairs.predicted_b, other_predictions=pairs.predicted_a,
-        class_names=pairs.class_names, clusters=pairs.patients, rng=rng, num_resamples=num_resamples,
-    )  # fmt: skip
+        labels=pairs.labels,
+        predictions=pairs.predicted_b,
+        other_predictions=pairs.predicted_a,
+        class_names=pairs.class_names,
+        clusters=pairs.patients,
+        rng=rng,
+        num_resamples=num_resamples,
+    )
     ours, theirs = (
         _scores(pairs, predicted) for predicted in (pairs.predicted_a, pairs.predicted_b)
     )
     found = (
         PairedDifference(
-            key=key, name=name, a=ours[key], b=theirs[key], interval=bootstrap.intervals.get(key),
+            key=key,
+            name=name,
+            a=ours[key],
+            b=theirs[key],
+            interval=bootstrap.intervals.get(key),
             missing=bootstrap.missing.get(key, ""),
         )
         for key, name in names
         if key in ours
-    )  # fmt: skip
+    )
     differences = {row.key: _only_where_defined(row) for row in found}
     asked = [key for key in (metric, *_FALLBACK) if key in differences]
     decisive = next((key for key in asked if not math.isnan(differences[key].difference)), asked[0])
@@ -141,21 +156,26 @@ def paired_differences(
         why = (
             differences[metric].missing
             if metric in differences
-            else "not among the scores of decisions"
+            else "not computed from predicted classes"
         )
-        stands_in = f"{differences[decisive].name} stands in for {metric}, which is {why}"
+        stands_in = f"{differences[decisive].name} is used instead of {metric}, which is {why}"
     return PairedDifferences(
-        differences=tuple(differences.values()), note=bootstrap.note, num_patients=pairs.num_patients,
-        same_answers=bool((pairs.predicted_a == pairs.predicted_b).all()), decisive=differences[decisive],
-        stands_in=stands_in, averaged=averaged, class_names=tuple(pairs.class_names),
-    )  # fmt: skip
+        differences=tuple(differences.values()),
+        note=bootstrap.note,
+        num_patients=pairs.num_patients,
+        same_answers=bool((pairs.predicted_a == pairs.predicted_b).all()),
+        decisive=differences[decisive],
+        stands_in=stands_in,
+        averaged=averaged,
+        class_names=tuple(pairs.class_names),
+    )
 
 
 def _only_where_defined(row: PairedDifference) -> PairedDifference:
-    """A score that has no value on these beats has no difference either, whatever the resamples say."""
+    """Remove the interval if a score is undefined on these beats, even if resamples have it."""
     undefined = [name for name, value in (("A", row.a), ("B", row.b)) if math.isnan(value)]
     return (
-        replace(row, interval=None, missing=f"not defined for {' and '.join(undefined)}")
+        replace(row, interval=None, missing=f"undefined for {' and '.join(undefined)}")
         if undefined
         else row
     )

@@ -1,4 +1,4 @@
-"""Two models on the same beats: which beats those are, whatever the order in which each model was asked."""
+"""Matching of the beats of two models' predictions, independent of their order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,16 +10,17 @@ from ecgexp.settings.declaration import DataError
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """What one model said of the beats of one split.
+    """Predictions of one model for the beats of one split.
 
     Attributes:
-      records: (n,) str; with `samples` the identity of each beat.
-      samples: (n,) int, the annotated sample.
-      patients: (n,) str, the patient of each beat.
-      classes: (n,) str, the true class.
-      predicted: (n,) str, the predicted class.
-      class_names: the classes, in the order of the model's outputs.
-      probabilities: (n, classes) of each class; (0, 0) where only the decisions are compared.
+      records: (num_beats,) str, the record of each beat; with `samples` its identity.
+      samples: (num_beats,) int, the annotated sample.
+      patients: (num_beats,) str, the patient of each beat.
+      classes: (num_beats,) str, the true class.
+      predicted: (num_beats,) str, the predicted class.
+      class_names: The classes, in the order of the model's outputs.
+      probabilities: (num_beats, num_classes) float64; (0, 0) if only predicted classes are
+        compared.
     """
 
     records: np.ndarray
@@ -33,16 +34,16 @@ class Predictions:
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs:
-    """The beats that both models were asked about, sorted by record and sample.
+    """The common beats of two models' predictions, sorted by record and sample.
 
     Attributes:
-      labels: (n,) int, the true class; an index of `class_names`.
-      predicted_a: (n,) int, what A said.
-      predicted_b: (n,) int, what B said.
-      patients: (n,) str, the patient of each beat.
-      class_names: the classes, in A's order.
-      only_a: beats that A alone was asked about; they are left out.
-      only_b: beats that B alone was asked about.
+      labels: (num_beats,) int64, the true class, an index of `class_names`.
+      predicted_a: (num_beats,) int64, the class predicted by A.
+      predicted_b: (num_beats,) int64, the class predicted by B.
+      patients: (num_beats,) str, the patient of each beat.
+      class_names: The classes, in the order of A.
+      only_a: Number of beats with a prediction of A only, which are left out.
+      only_b: Number of beats with a prediction of B only, which are left out.
     """
 
     labels: np.ndarray
@@ -55,30 +56,38 @@ class Pairs:
 
     @property
     def right_a(self) -> np.ndarray:
-        """(n,) bool: whether A got each beat right."""
+        """(num_beats,) bool: True for beats that A predicts correctly."""
         return self.predicted_a == self.labels
 
     @property
     def right_b(self) -> np.ndarray:
-        """(n,) bool: whether B did."""
+        """(num_beats,) bool: True for beats that B predicts correctly."""
         return self.predicted_b == self.labels
 
     @property
     def num_patients(self) -> int:
-        """How many patients the beats are of."""
+        """Number of patients of the beats."""
         return len(np.unique(self.patients))
 
 
 def match(a: Predictions, b: Predictions) -> Pairs:
-    """Pairs the beats of two models by record and sample, whatever their order.
+    """Match the beats of two models by record and sample.
+
+    Args:
+      a: Predictions of A.
+      b: Predictions of B, in any order.
+
+    Returns:
+      The common beats.
 
     Raises:
-      DataError: the classes differ, a beat stands twice, no beat is common, or a common beat has another true class or
-        another patient in B than in A.
+      DataError: The classes differ, a beat occurs twice, no beat is common, or a common beat has
+        different true classes or patients in A and B.
     """
     if set(a.class_names) != set(b.class_names):
         raise DataError(
-            f"A tells the classes {', '.join(a.class_names)} apart, and B {', '.join(b.class_names)}"
+            f"A has the classes {', '.join(a.class_names)}, and B has {', '.join(b.class_names)}; "
+            "compare models of the same grouping"
         )
     keys_a, keys_b = _keys(a, b)
     for name, predictions, keys in (("A", a, keys_a), ("B", b, keys_b)):
@@ -86,19 +95,24 @@ def match(a: Predictions, b: Predictions) -> Pairs:
     common, rows_a, rows_b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
     if not len(common):
         raise DataError(
-            f"A and B have no beat in common: {len(keys_a)} beats of A, {len(keys_b)} other ones of B"
+            f"A has {len(keys_a)} beats and B has {len(keys_b)} other ones, so that none is "
+            "common; compare predictions of the same split"
         )
     _check_same("true class", a, a.classes[rows_a], b.classes[rows_b], rows_a)
     _check_same("patient", a, a.patients[rows_a], b.patients[rows_b], rows_a)
     return Pairs(
-        labels=_indices(a.classes[rows_a], a.class_names), predicted_a=_indices(a.predicted[rows_a], a.class_names),
-        predicted_b=_indices(b.predicted[rows_b], a.class_names), patients=a.patients[rows_a], class_names=a.class_names,
-        only_a=len(keys_a) - len(common), only_b=len(keys_b) - len(common),
-    )  # fmt: skip
+        labels=_indices(a.classes[rows_a], a.class_names),
+        predicted_a=_indices(a.predicted[rows_a], a.class_names),
+        predicted_b=_indices(b.predicted[rows_b], a.class_names),
+        patients=a.patients[rows_a],
+        class_names=a.class_names,
+        only_a=len(keys_a) - len(common),
+        only_b=len(keys_b) - len(common),
+    )
 
 
 def _keys(a: Predictions, b: Predictions) -> tuple[np.ndarray, np.ndarray]:
-    """One integer for each beat, in the order of records and samples."""
+    """Return (num_beats,) int64 keys of the beats of both, in the order of records and samples."""
     names, records = np.unique(np.concatenate([a.records, b.records]), return_inverse=True)
     samples = np.concatenate([a.samples, b.samples]).astype(np.int64)
     samples = samples - (samples.min() if len(samples) else 0)
@@ -111,7 +125,8 @@ def _check_once(name: str, predictions: Predictions, keys: np.ndarray) -> None:
     if (counts > 1).any():
         row = first[counts > 1][0]
         raise DataError(
-            f"{_beat(predictions, row)} stands {counts[counts > 1][0]} times among the predictions of {name}"
+            f"{_beat(predictions, row)} occurs {counts[counts > 1][0]} times in the predictions of "
+            f"{name}"
         )
 
 
@@ -122,8 +137,8 @@ def _check_same(
     if len(other):
         i = other[0]
         raise DataError(
-            f"{len(other)} of {len(rows)} common beats have another {what} in B than in A (the first: {_beat(a, rows[i])}, "
-            f"{ours[i]} in A and {theirs[i]} in B)"
+            f"{len(other)} of {len(rows)} common beats have another {what} in B than in A (the "
+            f"first: {_beat(a, rows[i])}, {ours[i]} in A and {theirs[i]} in B)"
         )
 
 
@@ -132,10 +147,10 @@ def _beat(predictions: Predictions, row: int) -> str:
 
 
 def _indices(names: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
-    """(n,) int64; every name is one of `class_names`.
+    """Return the indices of `names` in `class_names`, (num_beats,) int64.
 
     Raises:
-      DataError: one is not.
+      DataError: A name is not in `class_names`.
     """
     order = np.argsort(class_names)
     known = np.asarray(class_names)[order]

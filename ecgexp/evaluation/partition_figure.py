@@ -39,9 +39,9 @@ def partition_figure(counts: Counts, class_names: Sequence[str], *, source: str)
     that were not trained on stand below a line, those of the validation split first.
 
     Args:
-      counts: split -> client id -> class -> beats, as `ClientPartition.class_counts` gives them.
-      class_names: the columns.
-      source: which data, e.g. `"mitdb 1.0.0"`.
+      counts: Split -> client id -> class -> beats, as `ClientPartition.class_counts` gives them.
+      class_names: The columns.
+      source: Which data, e.g. `"mitdb 1.0.0"`.
     """
     splits = [name for name, part in counts.items() if part]
     trained = sorted(counts["train"])
@@ -90,22 +90,20 @@ def _table(
 
 
 def _write_numbers(axes: Axes, table: np.ndarray, norm: LogNorm) -> None:
-    held = table.sum(axis=1)
+    totals = table.sum(axis=1)
     for i, j in np.ndindex(table.shape):
         if table[i, j]:
             color = "white" if norm(table[i, j]) > 0.55 else INK
             axes.text(
                 j, i, count_text(table[i, j]), ha="center", va="center", fontsize=7, color=color
             )
-        elif held[
-            i
-        ]:  # the client is in this split and lacks the class; a client that is not in it stays blank
+        elif totals[i]:  # the client has beats in this split, but none of the class
             axes.text(j, i, "0", ha="center", va="center", fontsize=7, color=MUTED)
-    for i in np.flatnonzero(held):
+    for i in np.flatnonzero(totals):
         axes.text(
             table.shape[1],
             i,
-            count_text(held[i]),
+            count_text(totals[i]),
             ha="center",
             va="center",
             fontsize=7,

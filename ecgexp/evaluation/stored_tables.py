@@ -1,4 +1,4 @@
-"""Tables that a run kept, read back: what it said of each beat, and how its clients are served."""
+"""Read the tables of a stored run: predictions of beats, and scores of clients."""
 
 import io
 from collections.abc import Sequence
@@ -13,21 +13,21 @@ from ecgexp.storage.reading import error_text, quoted, read_bytes, read_text, re
 _PROBABILITY = "probability/"
 _TEXTS, _SAMPLE = ("record", "patient", "class", "predicted"), "sample"
 _MOST_BYTES, _MOST_ROWS = 1 << 30, 50_000_000
-_MOST_THRIFT = 1 << 24  # of a text or list in a Parquet file's own description
+_MOST_THRIFT = 1 << 24  # of a text or list in the metadata of a Parquet file
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredPredictions:
-    """What a run said of the beats of one split, as `outcome.log_evaluation` keeps it.
+    """Predictions of a run for the beats of one split, as stored in its run folder.
 
     Attributes:
-      records: (n,) str.
-      patients: (n,) str.
-      samples: (n,) int64, the annotated sample.
-      classes: (n,) str, the true class, one of `class_names`.
-      predicted: (n,) str, likewise.
-      class_names: in the order of the columns of `probabilities`.
-      probabilities: (n, classes) float64.
+      records: (num_beats,) str, the record of each beat.
+      patients: (num_beats,) str, the patient of each beat.
+      samples: (num_beats,) int64, the annotated sample.
+      classes: (num_beats,) str, the true class, one of `class_names`.
+      predicted: (num_beats,) str, the predicted class, one of `class_names`.
+      class_names: The classes, in the order of the columns of `probabilities`.
+      probabilities: (num_beats, num_classes) float64.
     """
 
     records: np.ndarray
@@ -40,14 +40,17 @@ class StoredPredictions:
 
 
 def read_predictions(path: Path, *, fix: str) -> StoredPredictions:
-    """Reads `predictions/SPLIT.parquet`.
+    """Read `predictions/SPLIT.parquet`.
 
     Args:
-      path: the file.
-      fix: what can be done about a damaged one.
+      path: The file.
+      fix: The remedy, for the message.
+
+    Returns:
+      The predictions.
 
     Raises:
-      DataError: it cannot be read, or is no such table.
+      DataError: It cannot be read, or is not such a table.
     """
     data = read_bytes(path, fix=fix, most=_MOST_BYTES)
     import pyarrow as pa
@@ -55,9 +58,11 @@ def read_predictions(path: Path, *, fix: str) -> StoredPredictions:
 
     try:
         file = pq.ParquetFile(
-            pa.BufferReader(data), page_checksum_verification=True, thrift_string_size_limit=_MOST_THRIFT,
+            pa.BufferReader(data),
+            page_checksum_verification=True,
+            thrift_string_size_limit=_MOST_THRIFT,
             thrift_container_size_limit=_MOST_THRIFT,
-        )  # fmt: skip
+        )
         schema = file.schema_arrow
         _check_columns(schema, file.metadata.num_rows)
         names = [name for name in schema.names if name.startswith(_PROBABILITY)]
@@ -76,7 +81,7 @@ def read_predictions(path: Path, *, fix: str) -> StoredPredictions:
                 f"the class {quoted(str(min(strange)))} is not among {quoted(class_names)}"
             )
         if len(samples) and samples.min() < 0:
-            raise ValueError("a beat lies before its record")
+            raise ValueError("a beat is before the first sample of its record")
     except (
         pa.ArrowException,
         OSError,
@@ -86,18 +91,24 @@ def read_predictions(path: Path, *, fix: str) -> StoredPredictions:
         MemoryError,
         OverflowError,
     ) as error:
-        raise refusal(path, f"is no table of predictions: {error_text(error)}", fix=fix) from error
+        why = f"is not a table of predictions: {error_text(error)}"
+        raise refusal(path, why, fix=fix) from error
     return StoredPredictions(
-        records=texts["record"], patients=texts["patient"], samples=samples, classes=texts["class"],
-        predicted=texts["predicted"], class_names=class_names, probabilities=probabilities,
-    )  # fmt: skip
+        records=texts["record"],
+        patients=texts["patient"],
+        samples=samples,
+        classes=texts["class"],
+        predicted=texts["predicted"],
+        class_names=class_names,
+        probabilities=probabilities,
+    )
 
 
 def _check_columns(schema: Any, num_rows: int) -> None:
     import pyarrow as pa
 
     if len(set(schema.names)) < len(schema.names):
-        raise ValueError("a column is there twice")
+        raise ValueError("it has a column twice")
     if missing := [name for name in (*_TEXTS, _SAMPLE) if name not in schema.names]:
         raise ValueError(f"the column {missing[0]} is missing")
     if not any(name.startswith(_PROBABILITY) for name in schema.names):
@@ -117,14 +128,17 @@ def _check_columns(schema: Any, num_rows: int) -> None:
 
 
 def read_clients(path: Path, *, fix: str) -> list[dict[str, Any]]:
-    """Reads `tables/test_per_client.csv`: client, beats, accuracy, macro_f1 and majority_accuracy of each client.
+    """Read `tables/test_per_client.csv`.
 
     Args:
-      path: the file.
-      fix: what can be done about a damaged one.
+      path: The file.
+      fix: The remedy, for the message.
+
+    Returns:
+      For each client: client, beats, accuracy, macro_f1 and majority_accuracy.
 
     Raises:
-      DataError: it cannot be read, or is no such table.
+      DataError: It cannot be read, or is not such a table.
     """
     text = read_text(path, fix=fix)
     import pandas as pd
@@ -140,12 +154,13 @@ def read_clients(path: Path, *, fix: str) -> list[dict[str, Any]]:
         _check_shares(table, shares)
         return table[["client", "beats", *shares]].to_dict("records")
     except (ValueError, LookupError, TypeError, OverflowError, MemoryError) as error:
-        raise refusal(path, f"is no table of clients: {error_text(error)}", fix=fix) from error
+        why = f"is not a table of clients: {error_text(error)}"
+        raise refusal(path, why, fix=fix) from error
 
 
 def _check_shares(table: Any, shares: Sequence[str]) -> None:
     if table["client"].isna().any() or (table["beats"] < 0).any():
-        raise ValueError("a client has no name, or less than no beats")
+        raise ValueError("a client has no name, or a negative number of beats")
     for name in shares:
         known = table[name].dropna()
         if not known.between(0, 1).all():

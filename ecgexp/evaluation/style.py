@@ -60,10 +60,10 @@ def new_figure(width: float, height: float, *, title: str, source: str) -> Figur
     """Return an empty Agg figure outside pyplot; it is garbage-collected and opens no window.
 
     Args:
-      width: inches.
-      height: inches.
-      title: what is shown.
-      source: which data, e.g. `"mitdb 1.0.0, test"`. Where it says "synthetic", the corner says so
+      width: Inches.
+      height: Inches.
+      title: What is shown.
+      source: Which data, e.g. `"mitdb 1.0.0, test"`. Where it says "synthetic", the corner says so
         too.
     """
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")

@@ -1,4 +1,4 @@
-"""An evaluation as a table: for the console (rich) and for a README or a configuration's header (Markdown)."""
+"""Tables of an evaluation, for the console (rich) and in Markdown."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -32,11 +32,14 @@ _PER_CLASS = (
 
 
 def summary_table(evaluation: Evaluation, *, title: str) -> "Table":
-    """Per-class scores over the overall ones, with intervals, and the majority-class baseline beside.
+    """Create a table of per-class and overall scores, intervals and the majority-class baseline.
 
     Args:
-      evaluation: what to show.
-      title: which model, data and split.
+      evaluation: The evaluation.
+      title: Title with model, data and split.
+
+    Returns:
+      The table.
     """
     from rich import box
     from rich.table import Table
@@ -57,7 +60,15 @@ def summary_table(evaluation: Evaluation, *, title: str) -> "Table":
 
 
 def summary_markdown(evaluation: Evaluation, *, title: str) -> str:
-    """The same as GitHub Markdown."""
+    """Create the table of `summary_table` in GitHub Markdown.
+
+    Args:
+      evaluation: The evaluation.
+      title: Title with model, data and split.
+
+    Returns:
+      The text.
+    """
     blocks = [f"**{title}**"]
     for header, rows in (
         (_class_header(), _class_rows(evaluation)),
@@ -88,7 +99,7 @@ def _class_rows(evaluation: Evaluation) -> Iterator[list[str]]:
 
 
 def _overall_header(evaluation: Evaluation) -> list[str]:
-    return ["", "score", "95 % interval", f"always {evaluation.majority_class}"]
+    return ["", "score", "95 % interval", f"majority class ({evaluation.majority_class})"]
 
 
 def _overall_rows(evaluation: Evaluation) -> Iterator[list[str]]:

@@ -1,4 +1,9 @@
-"""Records annotated by the model of a run."""
+"""Inference: annotate the beats of recordings with the model of a finished run.
+
+`model` loads the model with the preprocessing of its run, `record` classifies the beats of one
+record, `output_files` writes the results, `report` tabulates them, and `training_patients` notes
+which patients the model may have been trained on. The command that finds the run is `ecgexp.cli`'s.
+"""
 
 from typing import TYPE_CHECKING
 

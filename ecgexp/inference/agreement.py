@@ -1,4 +1,4 @@
-"""What the model says of beats against what the reference says of them."""
+"""Agreement between predicted classes and reference annotations."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,12 +12,13 @@ from ecgexp.inference.record import Annotated
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Classified beats that have a reference, one matrix for all of them.
+    """Confusion matrix of the classified beats with a reference annotation.
 
     Attributes:
-      class_names: in the order of rows and columns.
-      confusion: (num_classes, num_classes) int64; rows are the reference's classes, columns the model's.
-      num_without_class: classified beats whose reference symbol is in none of the model's classes.
+      class_names: Names of rows and columns.
+      confusion: (num_classes, num_classes) int64; rows are reference classes, columns predicted
+        ones.
+      num_without_class: Classified beats whose reference symbol is in no class of the model.
     """
 
     class_names: tuple[str, ...]
@@ -26,11 +27,11 @@ class Agreement:
 
     @property
     def num_beats(self) -> int:
-        """Beats in the matrix."""
+        """Number of beats in the matrix."""
         return int(self.confusion.sum())
 
     def scores(self) -> dict[str, float]:
-        """By the keys of `ecgexp.evaluation.confusion.confusion_scores`; NaN where undefined."""
+        """Return the scores of `ecgexp.evaluation.confusion.confusion_scores`; NaN if undefined."""
         return {
             key: float(value)
             for key, value in confusion_scores(self.confusion, self.class_names).items()
@@ -38,7 +39,15 @@ class Agreement:
 
 
 def agree(model: TrainedModel, records: Iterable[Annotated]) -> Agreement:
-    """Counts over all of `records`; those without a reference add nothing."""
+    """Count the beats of all records.
+
+    Args:
+      model: Gives the classes of reference symbols.
+      records: Annotated records; beats without a reference are not counted.
+
+    Returns:
+      The counts.
+    """
     names = model.classifier.class_names
     confusion, without = np.zeros((len(names), len(names)), np.int64), 0
     for record in records:

@@ -1,4 +1,4 @@
-"""The model of a finished run, with how its beats were prepared and what its classes mean."""
+"""The model of a finished run, with the preprocessing and label grouping of the run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,11 +19,11 @@ _CLASSES = "grouping.classes."
 
 
 class FinishedRun(Protocol):
-    """What is needed of the run whose model is used; `analysis.find_runs.StoredRun` has it."""
+    """The properties of a stored run that are used; `analysis.find_runs.StoredRun` has them."""
 
     @property
     def name(self) -> str:
-        """As people know it."""
+        """Its name."""
 
     @property
     def run_id(self) -> str:
@@ -31,28 +31,28 @@ class FinishedRun(Protocol):
 
     @property
     def status(self) -> str:
-        """FINISHED, FAILED, KILLED or RUNNING."""
+        """Its status: FINISHED, FAILED, KILLED or RUNNING."""
 
     @property
     def params(self) -> Mapping[str, str]:
-        """Dotted name -> value, as text."""
+        """Its parameters: dotted name -> value, as text."""
 
     def artifact(self, path: str) -> Path | None:
-        """The file or folder that was kept under `path`; None where the run has none."""
+        """Return the file or folder of the artifact `path`; None if the run does not have it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedModel:
-    """A classifier and all it takes to show it a record as it was shown its own.
+    """A classifier, and what is needed to process records as in its training.
 
     Attributes:
-      name: of the run.
-      classifier: the model.
-      preprocessing: what was done to the records it learned from.
-      class_of: annotation symbol -> index of its class.
-      exposure: whose beats it may have learned from.
-      tested_elsewhere: the database that the run was tested on, where that is not the one it learned from, and what was done
-        to its records: its leads have other names.
+      name: Name of the run.
+      classifier: The model.
+      preprocessing: Preprocessing of the training records.
+      class_of: Annotation symbol -> index of its class.
+      exposure: The records and patients that the model may have been trained on.
+      tested_elsewhere: The test database, if it differs from the training database, and the
+        preprocessing of its records, whose leads have other names; otherwise None.
     """
 
     name: str
@@ -64,38 +64,60 @@ class TrainedModel:
 
     @property
     def learned_from(self) -> str:
-        """The database whose beats it learned from."""
+        """The training database."""
         return databases(self.classifier.database)[0]
 
     def for_records_of(self, database: str) -> "TrainedModel":
-        """The same model, for records of a database: those of the one it was tested on are prepared as they were then."""
+        """Return the model with the preprocessing for records of a database.
+
+        Args:
+          database: Name and version, e.g. `"svdb 1.0.0"`.
+
+        Returns:
+          The model; for the test database, with the preprocessing of the test.
+        """
         if self.tested_elsewhere is not None and self.tested_elsewhere[0] == database:
             return replace(self, preprocessing=self.tested_elsewhere[1])
         return self
 
     @property
     def is_synthetic(self) -> bool:
-        """Whether no heart had a part in the training."""
+        """Whether the training data are synthetic."""
         return self.classifier.database.startswith("synthetic")
 
     def labels(self, symbols: np.ndarray) -> np.ndarray:
-        """(n,) str annotation symbols -> (n,) int64 class index; -1 for a symbol that is in no class."""
+        """Return the classes of annotation symbols.
+
+        Args:
+          symbols: (num_beats,) str.
+
+        Returns:
+          (num_beats,) int64, class index; -1 for a symbol that is in no class.
+        """
         return np.asarray([self.class_of.get(str(symbol), -1) for symbol in symbols], np.int64)
 
 
 def load_model(run: FinishedRun) -> TrainedModel:
-    """Reads what a run left.
+    """Load the model of a run.
 
-    The classes, leads, frequency and window are the saved model's. How the baseline was removed, whether R was moved and
-    which symbols make a class are among the run's parameters only, so a model without its run cannot be used here.
+    Classes, leads, frequency and window are stored with the model. Baseline removal, relocation of
+    R peaks and the symbols of each class are stored only as parameters of the run, so that a model
+    without its run cannot be used.
+
+    Args:
+      run: The run.
+
+    Returns:
+      The model.
 
     Raises:
-      DataError: the run has no model, or does not say how its beats were prepared.
+      DataError: The run has no model, or no parameters of its preprocessing.
     """
     folder = run.artifact("model")
     if folder is None:
         raise DataError(
-            f"run {run.name} ({run.run_id}, {run.status}) has no model; use a run that FINISHED, which ecgexp-ui shows"
+            f"run {run.name} ({run.run_id}, {run.status}) has no model; use a run with the status "
+            "FINISHED, as listed by ecgexp-ui"
         )
     classifier = load_classifier(folder)
     names = databases(classifier.database)
@@ -104,13 +126,17 @@ def load_model(run: FinishedRun) -> TrainedModel:
         for part in ((TRAINED, TESTED) if len(names) > 1 else (None,))
     ]
     return TrainedModel(
-        name=run.name, classifier=classifier, preprocessing=preprocessings[0], class_of=_class_of(run, classifier.class_names),
-        exposure=_exposure(run, names[0]), tested_elsewhere=(names[1], preprocessings[1]) if len(names) > 1 else None,
-    )  # fmt: skip
+        name=run.name,
+        classifier=classifier,
+        preprocessing=preprocessings[0],
+        class_of=_class_of(run, classifier.class_names),
+        exposure=_exposure(run, names[0]),
+        tested_elsewhere=(names[1], preprocessings[1]) if len(names) > 1 else None,
+    )
 
 
 def _preprocessing(run: FinishedRun, classifier: Classifier, part: str | None) -> Preprocessing:
-    """Of a run on one database, or on the `part` of one on two, which have their own leads."""
+    """Return the preprocessing of the dataset, or of a `part` of a dataset of two databases."""
     before, after = classifier.before_samples, classifier.window - classifier.before_samples
     where = "dataset" if part is None else f"dataset.{part}"
     values = {
@@ -118,19 +144,25 @@ def _preprocessing(run: FinishedRun, classifier: Classifier, part: str | None) -
         for name in ("missing_lead", "baseline", "bandpass_hz", "relocate_ms")
     }
     values |= {
-        "leads": classifier.lead_names if part is None else _setting(run, f"{where}.leads"), "fs_hz": classifier.fs_hz,
+        "leads": classifier.lead_names if part is None else _setting(run, f"{where}.leads"),
+        "fs_hz": classifier.fs_hz,
         "window_ms": tuple(1000 * samples / classifier.fs_hz for samples in (before, after)),
-    }  # fmt: skip
+    }
     try:
         return build(Preprocessing, values, path=where)
     except ConfigError as error:
         raise DataError(
-            f"run {run.name} was prepared in a way this version does not know: {error}"
+            f"run {run.name} has settings of preprocessing that this version does not support: "
+            f"{error}"
         ) from error
 
 
 def _class_of(run: FinishedRun, class_names: tuple[str, ...]) -> dict[str, int]:
-    """A class of the grouping that no beat was of is not among the model's, and its symbols are then in no class."""
+    """Return symbol -> class index.
+
+    Classes of the grouping without beats are not classes of the model, and their symbols are in no
+    class.
+    """
     symbols_of = {name: _setting(run, _CLASSES + name) for name in class_names}
     return {
         symbol: index for index, symbols in enumerate(symbols_of.values()) for symbol in symbols
@@ -138,26 +170,27 @@ def _class_of(run: FinishedRun, class_names: tuple[str, ...]) -> dict[str, int]:
 
 
 def _setting(run: FinishedRun, name: str) -> Any:
-    """A parameter as the value it was before it became text."""
+    """Return the value of a parameter, which is stored as text."""
     if name not in run.params:
         raise DataError(
-            f"run {run.name} keeps no parameter {name}, without which its model cannot be used; train it again"
+            f"run {run.name} has no parameter {name}, which is needed to use its model; train it "
+            "again"
         )
     try:
         return parse(run.params[name])
-    except ValueError:  # a word: only lists and numbers were written as JSON has them
+    except ValueError:  # a text; only lists and numbers are stored as JSON
         return run.params[name]
 
 
 def _exposure(run: FinishedRun, database: str) -> Exposure:
-    wanted = (
+    names = (
         "dataset.records",
         "dataset.train.records",
         "dataset.num_patients",
         "split._target_",
         "split.division",
     )
-    params = {name: _setting(run, name) for name in wanted if name in run.params}
+    params = {name: _setting(run, name) for name in names if name in run.params}
     file = run.artifact("predictions/test.parquet")
     tests = None
     if file is not None:

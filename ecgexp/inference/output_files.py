@@ -1,4 +1,4 @@
-"""The files of an annotated record: whole under their names or not there, and never among the records themselves."""
+"""Output files of annotated records, written atomically and never into a folder of records."""
 
 import os
 from collections.abc import Sequence
@@ -12,29 +12,31 @@ from ecgexp.storage.atomic import folder_beside, resolved
 
 
 def names_of(record_id: str, extension: str) -> tuple[str, str]:
-    """What is written for a record."""
+    """Return the names of the output files of a record: annotations and table."""
     return f"{record_id}.{extension}", f"{record_id}.csv"
 
 
 def check_output(output: Path, stems: Sequence[Path], extension: str, *, overwrite: bool) -> None:
-    """Everything can be written, before anything is read.
+    """Check that all output files can be written, before records are read.
 
     Args:
-      output: the folder; need not be there.
-      stems: the records' paths.
-      extension: of the annotation files.
-      overwrite: whether files that are there may be replaced.
+      output: The folder; it need not exist.
+      stems: Paths of the records.
+      extension: Extension of the annotation files.
+      overwrite: Whether existing files may be replaced.
 
     Raises:
-      ConfigError: two records would have one name, a file is there, or the folder is where records lie.
+      ConfigError: Two records have the same name, a file exists, or the folder contains records.
     """
     ids = [stem.name for stem in stems]
     if twice := sorted({name for name in ids if ids.count(name) > 1}):
         places = " and ".join(printable(stem) for stem in stems if stem.name == twice[0])
-        raise ConfigError(f"two records are called {twice[0]}, {places}, and so would be their files; give one at a time, each "
-                          "with its own --output")  # fmt: skip
+        raise ConfigError(
+            f"two records are called {twice[0]}, {places}, and would have the same output files; "
+            "annotate them one at a time, each with its own --output"
+        )
     if output.exists() and not output.is_dir():
-        raise ConfigError(f"--output {output} is not a folder; give another")
+        raise ConfigError(f"--output {output}: not a folder; use another --output")
     _check_apart(output, stems)
     there = [
         output / name
@@ -44,12 +46,12 @@ def check_output(output: Path, stems: Sequence[Path], extension: str, *, overwri
     ]
     if there and not overwrite:
         raise ConfigError(
-            f"{there[0]} is there already; type --overwrite to replace it, or another --output"
+            f"{there[0]} exists already; use --overwrite to replace it, or another --output"
         )
 
 
 def _check_apart(output: Path, stems: Sequence[Path]) -> None:
-    """Not into a folder with records, nor anywhere in a database, which its list `RECORDS` tells from a mere folder."""
+    """Refuse a folder with records, and folders below a database, which has a list `RECORDS`."""
     target = resolved(output)
     databases = [
         resolved(stem).parent for stem in stems if (resolved(stem).parent / "RECORDS").exists()
@@ -57,25 +59,35 @@ def _check_apart(output: Path, stems: Sequence[Path]) -> None:
     inside = [folder for folder in databases if folder in (target, *target.parents)]
     if inside or any(target.glob("*.hea")):
         raise ConfigError(
-            f"--output {output} lies among records ({inside[0] if inside else target}), and nothing is written there; give a "
-            "folder elsewhere, e.g. --output ~/predictions"
+            f"--output {output}: in a folder of records ({inside[0] if inside else target}); use "
+            "another folder, e.g. --output ~/predictions"
         )
 
 
 def write(annotated: Annotated, output: Path, extension: str) -> None:
-    """Writes `<record>.<extension>` and `<record>.csv` into `output`, which is made where it is missing.
+    """Write `<record>.<extension>` and `<record>.csv`.
+
+    Args:
+      annotated: The annotated record.
+      output: The folder; created if it is missing.
+      extension: Extension of the annotation file.
 
     Raises:
-      OSError: there is no room, or no right to write.
+      OSError: The files cannot be written.
     """
     symbols = {name: symbol_of(name) for name in annotated.class_names}
-    # A class whose symbol is not its own name would be lost in the file, which knows no other names.
+    # The file has only symbols; the note gives the name of a class without its own symbol.
     notes = [name if symbols.get(name, name) == "Q" != name else "" for name in annotated.classes]
     with folder_beside(output / annotated.record_id) as scratch:
         write_annotations(
-            scratch, annotated.record_id, extension, samples=annotated.samples, symbols=annotated.symbols,
-            notes=notes, fs_hz=annotated.fs_hz,
-        )  # fmt: skip
+            scratch,
+            annotated.record_id,
+            extension,
+            samples=annotated.samples,
+            symbols=annotated.symbols,
+            notes=notes,
+            fs_hz=annotated.fs_hz,
+        )
         annotated.table().to_csv(
             scratch / f"{annotated.record_id}.csv", index=False, float_format="%.9g"
         )

@@ -1,4 +1,4 @@
-"""One record, classified beat by beat."""
+"""Classification of the beats of one record."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -24,21 +24,23 @@ Source = Literal["reference", "detector"]
 
 @dataclass(frozen=True, kw_only=True)
 class Annotated:
-    """The beats of a record and what the model says of each.
+    """The beats of a record with the predictions of a model.
 
     Attributes:
-      record_id: the record.
-      fs_hz: its sampling frequency.
-      source: whose beats they are.
-      class_names: (num_classes,) the model's.
-      samples: (num_beats,) int64, at the record's own frequency.
-      probabilities: (num_beats, num_classes) float64; a row of NaN for a beat that cannot be classified.
-      references: (num_beats,) str, the reference's symbol; empty where there is no reference beat.
-      detection: how well the beats were found; None where nobody searched, or nothing is known to compare with.
-      reasons: (num_beats,) str, why a beat cannot be classified; empty where it is.
-      num_outside: annotations outside the record, which are not among the beats.
-      windows: one number for each classified window, by which a copy is known; see `ecgexp.data.identity.window_hashes`.
-      substitute: the leads that were read in place of the model's, where training allowed that; else empty.
+      record_id: The record.
+      fs_hz: Its sampling frequency.
+      source: Source of the beats.
+      class_names: Classes of the model.
+      samples: (num_beats,) int64, at the frequency of the record.
+      probabilities: (num_beats, num_classes) float64; a row of NaN for an unclassified beat.
+      references: (num_beats,) str, symbol of the reference beat; empty without one.
+      detection: Result of beat detection; None if the beats were not detected, or without a
+        reference.
+      reasons: (num_beats,) str, why a beat is not classified; empty for a classified beat.
+      num_outside: Number of annotations outside the record, which are not among the beats.
+      windows: A hash of each window, to recognize copies; see
+        `ecgexp.data.identity.window_hashes`.
+      substitute: The leads that replace those of the model, if training allowed it; else empty.
     """
 
     record_id: str
@@ -56,43 +58,50 @@ class Annotated:
 
     @property
     def is_classified(self) -> np.ndarray:
-        """(num_beats,) bool: beats for which there is what the model needs."""
+        """(num_beats,) bool: True for classified beats."""
         return ~np.isnan(self.probabilities).any(axis=1)
 
     @property
     def predicted(self) -> np.ndarray:
-        """(num_beats,) int64 class index; -1 for an unclassified beat."""
+        """(num_beats,) int64: class index; -1 for an unclassified beat."""
         filled = np.where(self.is_classified[:, None], self.probabilities, 0.0)
         return np.where(self.is_classified, filled.argmax(axis=1), -1)
 
     @property
     def counts(self) -> dict[str, int]:
-        """Beats of each class, in class order, zeros included."""
+        """Class -> number of beats, including zeros."""
         numbers = np.bincount(self.predicted[self.is_classified], minlength=len(self.class_names))
         return dict(zip(self.class_names, numbers.tolist(), strict=True))
 
     @property
     def num_unclassified(self) -> int:
-        """Beats that lack what the model needs."""
+        """Number of unclassified beats."""
         return int(np.sum(~self.is_classified))
 
     @property
     def classes(self) -> list[str]:
-        """(num_beats,) name of each beat's class."""
+        """Name of the class of each beat."""
         return [*self._by_class(self.class_names, "unclassified")]
 
     @property
     def symbols(self) -> list[str]:
-        """(num_beats,) annotation symbol of each beat."""
+        """Annotation symbol of the class of each beat."""
         return [*self._by_class([symbol_of(name) for name in self.class_names], UNCLASSIFIED)]
 
     def table(self) -> "pd.DataFrame":
-        """One row a beat: sample, seconds, class, symbol, probability/<class>, reference."""
+        """Return a table with one row per beat.
+
+        Returns:
+          Columns: Sample, seconds, class, symbol, probability/<class>, reference.
+        """
         import pandas as pd
 
         columns = {
-            "sample": self.samples, "seconds": self.samples / self.fs_hz, "class": self.classes, "symbol": self.symbols,
-        }  # fmt: skip
+            "sample": self.samples,
+            "seconds": self.samples / self.fs_hz,
+            "class": self.classes,
+            "symbol": self.symbols,
+        }
         columns |= {
             f"probability/{name}": self.probabilities[:, i]
             for i, name in enumerate(self.class_names)
@@ -104,15 +113,19 @@ class Annotated:
 
 
 def annotate(model: TrainedModel, record: Record, *, source: Source) -> Annotated:
-    """Classifies every beat of a record.
+    """Classify every beat of a record.
 
     Args:
-      model: it decides the leads, and what is done to them.
-      record: with its reference annotations, if there are any.
-      source: take the annotated beats, or search for beats in the model's first lead; they are then compared.
+      model: The model, which determines leads and preprocessing.
+      record: The record, with reference annotations if it has any.
+      source: `reference`: classify the annotated beats; `detector`: detect beats in the first lead
+        of the model, and compare them with the reference.
+
+    Returns:
+      The beats and predictions.
 
     Raises:
-      DataError: the record lacks a lead or a beat, or cannot be prepared as the model's own were.
+      DataError: The record lacks a lead or has no beat, or cannot be preprocessed as in training.
     """
     columns, substitute = _columns(record, model)
     _check_frequency(record, model)
@@ -128,26 +141,41 @@ def annotate(model: TrainedModel, record: Record, *, source: Source) -> Annotate
         symbols = _carried_over(symbols, detection, len(samples))
     if not len(record.beat_samples):
         where = (
-            "the annotations hold none"
+            "the annotations have none"
             if source == "reference"
-            else f"{record.lead_names[columns[0]]} shows none"
+            else f"none was detected in {record.lead_names[columns[0]]}"
         )
         raise DataError(
-            f"record {record.record_id} has no beat: {where}; type --beats {_other(source)}, or another record"
+            f"record {record.record_id} has no beat: {where}; use --beats {_other(source)}, or "
+            "another record"
         )
     probabilities, reasons, windows = _probabilities(model, record, columns)
     return Annotated(
-        record_id=record.record_id, fs_hz=record.fs_hz, source=source, class_names=model.classifier.class_names,
-        samples=record.beat_samples, probabilities=probabilities, reasons=reasons, references=symbols,
-        num_outside=sum(record.outside.values()), detection=detection, substitute=substitute,
+        record_id=record.record_id,
+        fs_hz=record.fs_hz,
+        source=source,
+        class_names=model.classifier.class_names,
+        samples=record.beat_samples,
+        probabilities=probabilities,
+        reasons=reasons,
+        references=symbols,
+        num_outside=sum(record.outside.values()),
+        detection=detection,
+        substitute=substitute,
         windows=windows,
-    )  # fmt: skip
+    )
 
 
 def _probabilities(
     model: TrainedModel, record: Record, columns: list[int]
 ) -> tuple[np.ndarray, np.ndarray, tuple[int | None, ...]]:
-    """(num_beats, num_classes), prepared and scored as in training, NaN where that cannot be; (num_beats,) why; the windows."""
+    """Preprocess and classify the beats as in training.
+
+    Returns:
+      probabilities: (num_beats, num_classes) float64; a row of NaN for an unclassified beat.
+      reasons: (num_beats,) str, why a beat is not classified.
+      windows: Hashes of the windows.
+    """
     part, *_ = preprocess_record(record, columns, model.preprocessing)
     windows = part["signals_mv"]
     templates_mv = None
@@ -156,7 +184,7 @@ def _probabilities(
     inside = np.isin(record.beat_samples, part["r_samples"])
     reasons = np.where(inside, "", LEFT_RECORD).astype(object)
     rr = part["rr"] if model.classifier.uses_rr else None
-    if rr is not None and np.isnan(rr).any():  # a record's only beat
+    if rr is not None and np.isnan(rr).any():  # the only beat of a record has no interval
         reasons[inside] = NO_INTERVAL
         inside = np.zeros_like(inside)
     probabilities = np.full((len(record.beat_samples), len(model.classifier.class_names)), np.nan)
@@ -166,34 +194,36 @@ def _probabilities(
 
 
 def _columns(record: Record, model: TrainedModel) -> tuple[list[int], str]:
-    # Whether training stopped at such a record or left it out: here it was asked for by name.
+    # A record without the leads is refused, because the user named it, even if training skips it.
     preprocessing = model.preprocessing
     columns, missing = choose_leads(record, replace(preprocessing, missing_lead="skip"))
     if columns is None and preprocessing.missing_lead == "first":
         columns, missing = choose_leads(record, preprocessing)
     if columns is None:
         raise DataError(
-            f"record {record.record_id} has the leads {', '.join(record.lead_names)} and not {missing}, which the model "
-            "reads; take another record, or a model trained on a lead of this one (dataset.leads=)"
+            f"record {record.record_id} has the leads {', '.join(record.lead_names)}, but not "
+            f"{missing}, which the model needs; use another record, or a model trained on a lead "
+            "of this one (dataset.leads=)"
         )
     return columns, ", ".join(record.lead_names[column] for column in columns) if missing else ""
 
 
 def _check_frequency(record: Record, model: TrainedModel) -> None:
-    """Any frequency is resampled to the model's, as in training, unless its filter does not exist there."""
+    """Refuse a record whose frequency is too low for the band-pass filter of the model."""
     preprocessing = model.preprocessing
     if (
         preprocessing.baseline == "bandpass"
         and preprocessing.bandpass_hz[1] >= record.signal_hz / 2
     ):
         raise DataError(
-            f"record {record.record_id} at {record.signal_hz:g} Hz cannot be filtered up to {preprocessing.bandpass_hz[1]:g} Hz, "
-            f"as the model's own records were; take one above {2 * preprocessing.bandpass_hz[1]:g} Hz"
+            f"record {record.record_id} at {record.signal_hz:g} Hz cannot be filtered up to "
+            f"{preprocessing.bandpass_hz[1]:g} Hz as in training; use a record above "
+            f"{2 * preprocessing.bandpass_hz[1]:g} Hz"
         )
 
 
 def _carried_over(symbols: np.ndarray, detection: Detection | None, num_beats: int) -> np.ndarray:
-    """(num_beats,) the symbol of the reference beat that each detected beat was paired with."""
+    """Return (num_beats,) str, the symbol of the reference beat matched to each detected beat."""
     carried = np.full(num_beats, "", "<U1")
     if detection is not None:
         found = detection.partners >= 0

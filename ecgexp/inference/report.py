@@ -1,4 +1,4 @@
-"""What the console shows of annotated records: counts, agreement with the reference, and how well beats were found."""
+"""Console report of annotated records: counts, agreement with the reference, beat detection."""
 
 import math
 from collections import Counter
@@ -20,34 +20,63 @@ if TYPE_CHECKING:
 
 
 def model_notes(model: TrainedModel) -> Iterator[str]:
-    """What the model's answers do not rest on, whatever the record."""
+    """Return the limitations of the model's predictions for any record.
+
+    Args:
+      model: The model.
+
+    Yields:
+      One text for each limitation.
+    """
     unlearned = model.classifier.classes_without_training_beats
     if unlearned is None:
-        yield "the saved model does not tell which classes had training beats, as under a privacy guarantee"
+        yield (
+            "the saved model does not state which classes had training beats, as with a privacy "
+            "guarantee"
+        )
     elif unlearned:
         names = ", ".join(unlearned)
-        yield f"the model had no training beat of class {names}: it cannot have learned {names}, and answers something else"
+        yield (
+            f"the model had no training beat of class {names}: it cannot have learned {names}, and "
+            "predicts other classes instead"
+        )
 
 
 def agreement_notes(model: TrainedModel, records: Sequence[Annotated]) -> Iterator[str]:
-    """What the agreement over all records does not rest on."""
+    """Return the limitations of the agreement over all records.
+
+    Args:
+      model: The model.
+      records: The annotated records.
+
+    Yields:
+      One text for each limitation.
+    """
     agreement = agree(model, records)
     if not agreement.num_beats:
         return
-    names, true, answered = (
+    names, true, predicted = (
         agreement.class_names,
         agreement.confusion.sum(axis=1),
         agreement.confusion.sum(axis=0),
     )
     if absent := [name for name, count in zip(names, true, strict=True) if not count]:
-        yield f"no reference beat is of class {', '.join(absent)}: agreement says nothing of them"
-    if (answered > 0).sum() == 1 and agreement.num_beats > 1:
-        only = names[int(answered.argmax())]
-        yield f"the model answers {only} for each of {agreement.num_beats} beats, and never any other class"
+        yield f"no reference beat is of class {', '.join(absent)}, so that they are not evaluated"
+    if (predicted > 0).sum() == 1 and agreement.num_beats > 1:
+        only = names[int(predicted.argmax())]
+        yield f"the model predicts {only} for each of {agreement.num_beats} beats"
 
 
 def render(model: TrainedModel, records: Sequence[Annotated]) -> Iterator[Any]:
-    """The tables, as rich objects: beats of each class, then agreement and detection where a reference is known."""
+    """Create the tables of the report.
+
+    Args:
+      model: The model.
+      records: The annotated records.
+
+    Yields:
+      Tables of rich: beats of each class; with a reference, also agreement and detection.
+    """
     yield _counts(model, records)
     agreement = agree(model, records)
     if agreement.num_beats:
@@ -64,23 +93,29 @@ def notes(
     patient_id: str,
     known_as: str | None = None,
 ) -> Iterator[str]:
-    """What a reader of the tables must know of one record.
+    """Return notes on one record.
 
     Args:
-      model: what classified it.
-      record: the outcome.
-      database: of the record, as the model names its own.
-      patient_id: whose record it is, as that database names patients.
-      known_as: what that database calls the record, where it is a copy under another name.
+      model: The model.
+      record: The annotated record.
+      database: Database of the record, named like that of the model.
+      patient_id: Patient of the record, named as in the database.
+      known_as: Name of the record in the database, if it is a copy under another name.
+
+    Yields:
+      The notes.
     """
     classifier = model.classifier
     if database.startswith("synthetic"):
-        yield f"{record.record_id}: a synthetic record, no heart made it"
+        yield f"{record.record_id}: a synthetic record of a virtual patient"
     if record.substitute:
-        wanted = ", ".join(model.preprocessing.leads)
-        yield f"{record.record_id}: {record.substitute} stands in for {wanted}, as training allowed"
+        leads = ", ".join(model.preprocessing.leads)
+        yield f"{record.record_id}: {record.substitute} replaces {leads}, as allowed in training"
     if record.fs_hz != classifier.fs_hz:
-        yield f"{record.record_id}: resampled from {record.fs_hz:g} to the model's {classifier.fs_hz:g} Hz"
+        yield (
+            f"{record.record_id}: resampled from {record.fs_hz:g} to the model's "
+            f"{classifier.fs_hz:g} Hz"
+        )
     for reason, number in Counter(record.reasons[record.reasons != ""].tolist()).items():
         yield f"{record.record_id}: unclassified beats, {reason}: {number}"
     if record.num_outside:
@@ -93,11 +128,14 @@ def notes(
 
 
 def _comparable(model: TrainedModel, record: Annotated, known_as: str) -> np.ndarray:
-    """Samples of beats with a class, which may be test beats; a detector's are near those of a tested record, not at them."""
-    labelled = record.is_classified & (model.labels(record.references) >= 0)
+    """Return the samples of beats with a class, which may be test beats.
+
+    Detected beats of a tested record are close to its test beats, but not at the same samples.
+    """
+    labeled = record.is_classified & (model.labels(record.references) >= 0)
     if record.source == "detector" and known_as in model.exposure.tested_on:
         return record.samples[:0]
-    return record.samples[labelled]
+    return record.samples[labeled]
 
 
 def _counts(model: TrainedModel, records: Sequence[Annotated]) -> "Table":
@@ -134,8 +172,9 @@ def _agreement(agreement: Agreement) -> "Table":
     ]
     macro_f1 = f"macro F1 {over(present, agreement.class_names)}".rstrip()
     table.caption = (
-        f"accuracy {_number(scores['accuracy'])} · {macro_f1} {_number(scores['macro_f1'])} · κ {_number(scores['kappa'])}"
-        + (f" · {without} beats more are of no class of the model" if without else "")
+        f"accuracy {_number(scores['accuracy'])} · {macro_f1} {_number(scores['macro_f1'])} · "
+        f"κ {_number(scores['kappa'])}"
+        + (f" · {without} other beats are of no class of the model" if without else "")
     )
     return table
 

@@ -1,7 +1,8 @@
-"""Whose beats a model may have learned from, by all that its run keeps of them in public.
+"""The records and patients that a model may have been trained on, from public outputs of its run.
 
-Nothing here is read from the model: under a privacy guarantee, who was trained on is nothing that a model may tell. What a run
-was configured to read, which test beats it published, and which records the database gives to one patient say enough.
+Nothing is read from the model, because with a privacy guarantee a model must not disclose its
+training patients. The configured records, the published test beats, and the database's assignment
+of records to patients are sufficient.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,23 +15,25 @@ from ecgexp.data.datasets.catalog import DATABASES
 from ecgexp.data.datasets.recorded import names_of
 from ecgexp.data.synthetic.database import patients_of
 
-# Splits that keep every patient on one side. The published division of mitdb does not: 201 and 202 come from one patient.
+# Splits without patients in several parts. The published division of mitdb has one: records 201 and
+# 202 come from one patient.
 _BY_PATIENT = ("PatientKFold", "CrossDatabase")
 _PUBLISHED = ("InterPatient", "InterPatientTwoLead")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exposure:
-    """What a run read, and what it was tested on.
+    """The configured records and the test beats of a run.
 
     Attributes:
-      database: whose records it learned from, e.g. `"mitdb 1.0.0"`.
-      records: those that it was configured to read; None: all of the database.
-      tested_on: record -> (num_beats,) int64 samples of its test beats; empty where it kept none.
-      tested_patients: record -> patient, for records with test beats.
-      patients: record -> patient, as the database publishes it, for records that share one.
-      keeps_patients_apart: whether a patient with test beats cannot have been learned from.
-      tests_whole_records: whether a record with test beats cannot.
+      database: Training database, e.g. `"mitdb 1.0.0"`.
+      records: Configured records; None: all of the database.
+      tested_on: Record -> (num_beats,) int64, samples of its test beats; empty if they are not
+        stored.
+      tested_patients: Record -> patient, for records with test beats.
+      patients: Record -> patient, as published by the database, for records that share a patient.
+      keeps_patients_apart: Whether a patient with test beats has no training beats.
+      tests_whole_records: Whether a record with test beats has no training beats.
     """
 
     database: str
@@ -44,13 +47,17 @@ class Exposure:
     def notes(
         self, record_id: str, known_as: str, patient_id: str, samples: np.ndarray
     ) -> Iterator[str]:
-        """What must be said of a record of `database` that the model is shown.
+        """Return notes on a record of `database` that the model annotates.
 
         Args:
-          record_id: what it is called here.
-          known_as: what its database calls it.
-          patient_id: whose it is, as the database names patients.
-          samples: (num_beats,) int64 of its beats that could have been test beats; those of a detector never are.
+          record_id: Name of the record.
+          known_as: Its name in the database.
+          patient_id: Its patient, named as in the database.
+          samples: (num_beats,) int64, samples of the beats that may be test beats; detected beats
+            never are.
+
+        Yields:
+          The notes.
         """
         if known_as != record_id:
             yield f"{record_id}: the signal is that of record {known_as} of {self.database}"
@@ -60,26 +67,26 @@ class Exposure:
         untested = len(samples) if tested is None else int(np.sum(~np.isin(samples, tested)))
         if was_read and untested and not self._is_only_tested(patient_id):
             yield (
-                f"{record_id}: the run was not tested on {untested} of these beats; it may have learned from them, and then "
-                "agreement says nothing about other patients"
+                f"{record_id}: the run was not tested on {untested} of these beats; the model may "
+                "have been trained on them, and then agreement does not apply to new patients"
             )
         elif was_read and tested is None and not self._is_only_tested(patient_id):
             yield (
-                f"{record_id}: the run has no test beat of this record; it may have learned from it, and then what it says here "
-                "says nothing about other patients"
+                f"{record_id}: the run has no test beat of this record; the model may have been "
+                "trained on it, and then agreement does not apply to new patients"
             )
         if others:
             names = ", ".join(others)
             yield (
-                f"{record_id}: the model may have learned from this patient, of whom the run also read record {names}; then "
-                "agreement says nothing about other patients"
+                f"{record_id}: the model may have been trained on this patient, of whom the run "
+                f"also read record {names}; then agreement does not apply to new patients"
             )
 
     def _is_only_tested(self, patient_id: str) -> bool:
         return self.keeps_patients_apart and patient_id in self.tested_patients.values()
 
     def _others(self, known_as: str, patient_id: str) -> list[str]:
-        """Other records of the patient that the run read and need not have tested only."""
+        """Return other records of the patient that may have training beats."""
         if self._is_only_tested(patient_id):
             return []
         patients = {**self.patients, **self.tested_patients}
@@ -93,12 +100,15 @@ class Exposure:
 
 
 def exposure_of(params: Mapping[str, Any], database: str, tests: Any) -> Exposure:
-    """What a run's parameters and test predictions say.
+    """Determine the exposure from the parameters and test predictions of a run.
 
     Args:
-      params: of the run, as values; those of a dataset of two under `dataset.train.`.
-      database: that it learned from.
-      tests: table with the columns record, patient and sample; None where the run kept none.
+      params: Parameters of the run; for a dataset of two databases, those of `dataset.train`.
+      database: Training database.
+      tests: Table with the columns record, patient and sample; None if it is not stored.
+
+    Returns:
+      The exposure.
     """
     records = names_of(params.get("dataset.train.records", params.get("dataset.records")))
     kind = str(params.get("split._target_", "")).rpartition(".")[2]
@@ -119,8 +129,11 @@ def exposure_of(params: Mapping[str, Any], database: str, tests: Any) -> Exposur
             tested_on[str(record)] = rows["sample"].to_numpy()
             tested_patients[str(record)] = str(patient)
     return Exposure(
-        database=database, records=None if records is None else tuple(map(str, records)), tested_on=tested_on,
-        tested_patients=tested_patients, patients=patients,
+        database=database,
+        records=None if records is None else tuple(map(str, records)),
+        tested_on=tested_on,
+        tested_patients=tested_patients,
+        patients=patients,
         keeps_patients_apart=kind in _BY_PATIENT or (kind in _PUBLISHED and not is_published),
         tests_whole_records=kind in (*_BY_PATIENT, *_PUBLISHED),
-    )  # fmt: skip
+    )

@@ -124,7 +124,7 @@ def test_record_is_predicted_as_the_run_did_its_test_beats(tracked, capsys, tmp_
     said, accuracy = annotate_test_records(folder, records, tmp_path / "out", capsys)
     assert f"accuracy {accuracy:.3f}" in said.out
     assert "SYNTHETIC" in said.err
-    assert "a synthetic record, no heart made it" in said.out
+    assert "a synthetic record of a virtual patient" in said.out
 
 
 @pytest.mark.slow
@@ -295,7 +295,7 @@ def test_by_default_files_go_to_predictions_here_and_are_not_replaced(
     run_predict(capsys, made, records / "s001")
     first = contents(tmp_path)
     assert sorted(map(str, first)) == ["predictions/s001.csv", "predictions/s001.ecgexp"]
-    assert "type --overwrite" in refused(capsys, made, records / "s001", code=2)
+    assert "use --overwrite" in refused(capsys, made, records / "s001", code=2)
     assert contents(tmp_path) == first
     run_predict(capsys, made, records / "s001", "--overwrite")
     assert contents(tmp_path) == first
@@ -311,7 +311,7 @@ def test_a_record_without_the_models_lead_is_refused_and_leaves_nothing(
     made, records, capsys, tmp_path
 ):
     line = refused(capsys, made, records / "s005", "--output", tmp_path / "out", code=2)
-    assert "record s005 has the leads V5, V2 and not MLII" in line
+    assert "record s005 has the leads V5, V2, but not MLII" in line
     assert not (tmp_path / "out").exists()
 
 
@@ -319,7 +319,7 @@ def test_an_empty_record_is_refused(made, capsys, tmp_path):
     (tmp_path / "e.hea").write_text("e 1 360 0\ne.dat 16 200 16 0 0 0 0 MLII\n")
     (tmp_path / "e.dat").write_bytes(b"")
     line = refused(capsys, made, tmp_path / "e", "--output", tmp_path / "out", code=2)
-    assert "claims a length of 0 samples" in line
+    assert "states a length of 0 samples" in line
 
 
 def test_a_run_without_a_model_says_which_run_to_give(spoiled, records, capsys, tmp_path):
@@ -327,14 +327,14 @@ def test_a_run_without_a_model_says_which_run_to_give(spoiled, records, capsys, 
     shutil.rmtree(folder / "model")
     line = refused(capsys, folder, records / "s001", "--output", tmp_path / "out", code=2)
     assert "run made (" in line
-    assert "FAILED) has no model; use a run that FINISHED" in line
+    assert "FAILED) has no model; use a run with the status FINISHED" in line
 
 
 @pytest.mark.parametrize("name", ["dataset.baseline", "dataset.relocate_ms", "grouping.classes.V"])
 def test_run_without_its_preprocessing_is_refused(spoiled, records, capsys, tmp_path, name):
     folder = spoiled(params=lambda kept: {key: value for key, value in kept.items() if key != name})
     line = refused(capsys, folder, records / "s001", "--output", tmp_path / "out", code=2)
-    assert f"run made keeps no parameter {name}" in line
+    assert f"run made has no parameter {name}" in line
 
 
 def test_preprocessing_of_another_version_is_refused(spoiled, records, capsys, tmp_path):
@@ -382,11 +382,11 @@ def test_a_run_that_is_nowhere_is_refused(records, capsys, tmp_path):
             2,
             "copy/x1 hold the same signal and would be counted twice",
         ),
-        (["{records}/s001", "--output={records}"], 2, "lies among records"),
+        (["{records}/s001", "--output={records}"], 2, "in a folder of records"),
         (
             ["{records}/s001", "--output={records}/predictions", "--overwrite"],
             2,
-            "lies among records",
+            "in a folder of records",
         ),
         (["{records}/s001", "--beats=both"], 2, "argument --beats: invalid choice: 'both'"),
         ([], 2, "the following arguments are required: RECORD"),

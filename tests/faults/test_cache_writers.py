@@ -186,7 +186,7 @@ def test_read_only_folder_is_read_and_not_written(open_folder, not_root, caplog)
     cached, anew = load(folder, 2, rows=3)
     assert anew
     assert_right(cached, 2, rows=3)
-    assert "could not be kept" in caplog.text
+    assert "could not be cached" in caplog.text
     assert "Permission denied" in caplog.text
     assert "dataset.cache_dir" in caplog.text
     assert names(folder) == before
@@ -200,7 +200,7 @@ def test_folder_that_cannot_be_made(open_folder, not_root, caplog):
         cached, anew = load(locked / "cache", 1, rows=3)
         assert anew
         assert_right(cached, 1, rows=3)
-    assert caplog.text.count("could not be kept") == 2
+    assert caplog.text.count("could not be cached") == 2
 
 
 def test_file_of_somebody_else_is_computed_again(open_folder, not_root, caplog):

@@ -1,5 +1,6 @@
-"""Datasets: the settings that name a database and load its beats.
+"""Datasets: settings that name a database and load its beats.
 
-`recorded` reads published databases from files, `synthetic` generates one, `cross_database` trains
-on one database and tests on another; `catalog` lists what the published ones hold.
+`recorded` reads published databases from files, `synthetic` generates a database of virtual
+patients, `cross_database` joins a database for training and another one for testing, and `catalog`
+describes the published databases.
 """

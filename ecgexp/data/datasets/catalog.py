@@ -1,4 +1,4 @@
-"""The databases: what they hold, where they are published, who lies behind which record."""
+"""Catalog of databases: records, leads, publication, and the patient of each record."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,26 +12,28 @@ from ecgexp.settings.declaration import ConfigError, DataError
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """One published (or generated) ECG database.
+    """A published or generated ECG database.
 
     Attributes:
       name: PhysioNet's short name, e.g. `"mitdb"`; also the folder below the data root.
-      version: published version; the files of another version are another database.
-      title: full name.
-      fs_hz: sampling frequency of every record.
-      records: record names, in published order.
-      lead_names: every lead that some record has.
-      num_samples: samples per lead of every record, where they are all alike.
-      adc_gain: units per millivolt where a file does not say so: headers with gain 0 and the CSV layout. None: such a
-        file is refused.
-      adc_zero: units at zero volt in the CSV layout.
-      slug: folder below `https://physionet.org/files/`; empty for what is not published there.
-      doi: digital object identifier.
-      licence: licence of the data.
-      same_patient: record -> patient, for records that share one; every other record is a patient of its own.
-      patient_in_header: pattern whose first group is the patient's number in a header comment, for databases that
-        say it there.
-      remedy: what to type when a file is missing or damaged; by default the command that fetches the database.
+      version: Published version; the files of another version are another database.
+      title: Full name.
+      fs_hz: Sampling frequency of every record.
+      records: Record names, in published order.
+      lead_names: Every lead that at least one record has.
+      num_samples: Samples per lead of every record; None if records differ in length.
+      adc_gain: Units per millivolt for files that do not state it: headers with gain 0 and the CSV
+        layout. None: such files are refused.
+      adc_zero: Units at zero volt in the CSV layout.
+      slug: Folder below `https://physionet.org/files/`; empty if it is not published there.
+      doi: Digital object identifier.
+      licence: License of the data.
+      same_patient: Record -> patient, for records that share a patient; every other record has a
+        patient of its own.
+      patient_in_header: Pattern whose first group is the patient's number in a header comment, for
+        databases whose headers state it.
+      remedy: What to do if a file is missing or damaged; empty: run the command that fetches the
+        database.
     """
 
     name: str
@@ -55,18 +57,21 @@ class Database:
 
     @property
     def fix(self) -> str:
-        """What to type when a file is missing or damaged."""
-        return self.remedy or f"`uv run python scripts/fetch_data.py {self.name}`"
+        """What to do if a file is missing or damaged, as the end of a message."""
+        return self.remedy or f"run `uv run python scripts/fetch_data.py {self.name}`"
 
     def patient_of(self, record_id: str, comments: Sequence[str] = ()) -> str:
-        """The patient behind a record.
+        """Return the patient of a record.
 
         Args:
-          record_id: the record.
-          comments: the comment lines of its header, read where the database names its patients there.
+          record_id: The record.
+          comments: Comment lines of its header, used if the database names its patients there.
+
+        Returns:
+          The patient's id.
 
         Raises:
-          DataError: the header should name a patient and does not.
+          DataError: The header does not name the patient, although the database's headers do.
         """
         if self.patient_in_header is None:
             return self.same_patient.get(record_id, record_id)
@@ -74,11 +79,11 @@ class Database:
             if found := re.search(self.patient_in_header, comment):
                 return f"patient {found.group(1)}"
         raise DataError(
-            f"{record_id}.hea names no patient, so splits by patient cannot be kept apart; get it again: {self.fix}"
+            f"{record_id}.hea does not name its patient, which splits by patient need; {self.fix}"
         )
 
     def published_sha256(self) -> Mapping[str, str]:
-        """File name -> SHA-256 as PhysioNet publishes it; empty where the package ships no list."""
+        """Return file name -> SHA-256 as published by PhysioNet; empty if no list is packaged."""
         return _published_sha256(f"{self.name}-{self.version}.sha256")
 
 
@@ -91,7 +96,14 @@ def _published_sha256(list_name: str) -> Mapping[str, str]:
 
 
 def parse_sha256sums(text: str) -> dict[str, str]:
-    """File name -> SHA-256 from the lines of a `SHA256SUMS` file."""
+    """Parse a `SHA256SUMS` file.
+
+    Args:
+      text: Its lines: a digest, white space, a file name.
+
+    Returns:
+      File name -> SHA-256.
+    """
     return {
         name: digest
         for digest, name in (line.split(maxsplit=1) for line in text.splitlines() if line.strip())
@@ -102,7 +114,8 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-# de Chazal, O'Dwyer & Reilly 2004: paced records left out, 201 and 202 (one man) on either side.
+# Division of de Chazal, O'Dwyer & Reilly 2004, without the four records with paced beats. Records
+# 201 and 202 come from one patient and are on different sides.
 DS1 = _names(
     "101 106 108 109 112 114 115 116 118 119 122 124 201 203 205 207 208 209 215 220 223 230"
 )
@@ -149,7 +162,7 @@ SVDB = Database(
     fs_hz=128.0,
     records=tuple(str(n) for n in (*range(800, 813), *range(820, 830), *range(840, 895))),
     lead_names=("ECG1", "ECG2"),
-    adc_gain=200.0,  # WFDB's convention for the headers here that say 0
+    adc_gain=200.0,  # WFDB's default, for the headers of this database with gain 0
     slug="svdb/1.0.0",
     doi="10.13026/C2V30W",
     licence="Open Data Commons Attribution License v1.0",
@@ -165,7 +178,7 @@ INCARTDB = Database(
     slug="incartdb/1.0.0",
     doi="10.13026/C2V88N",
     licence="Open Data Commons Attribution License v1.0",
-    patient_in_header=r"(?i)\bpatient\s+(\d+)",  # 75 records of 32 patients, numbered in the headers
+    patient_in_header=r"(?i)\bpatient\s+(\d+)",  # 75 records of 32 patients
 )
 
 DATABASES: Mapping[str, Database] = MappingProxyType(
@@ -174,13 +187,19 @@ DATABASES: Mapping[str, Database] = MappingProxyType(
 
 
 def find_database(name: str) -> Database:
-    """The catalog's entry `name`.
+    """Return the database with this name.
+
+    Args:
+      name: Short name, e.g. `"mitdb"`.
+
+    Returns:
+      The entry of the catalog.
 
     Raises:
-      ConfigError: there is none.
+      ConfigError: The catalog has no such entry.
     """
     if name not in DATABASES:
         raise ConfigError(
-            f"dataset.database={name!r} is not in the catalog; there are: {', '.join(DATABASES)}"
+            f"dataset.database={name!r}: not in the catalog; use one of {', '.join(DATABASES)}"
         )
     return DATABASES[name]

@@ -1,4 +1,4 @@
-"""Two databases as one dataset: trained on the first, tested on the second."""
+"""Two databases as one dataset: the first for training, the second for testing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,20 +26,22 @@ _ALIKE = ("fs_hz", "baseline", "bandpass_hz", "window_ms", "relocate_ms")
 
 @settings
 class TwoDatabases:
-    """One database to train on and another one to test, whose beats have the same shape.
+    """A database for training and another one for testing, with beats of the same shape.
 
-    Records and patients bear the name of their database, `mitdb/100` and `svdb/800`, so that equal names are not taken for one
-    person. Whether somebody was recorded for both databases no file tells.
+    Record and patient ids start with the name of their database, `mitdb/100` and `svdb/800`, so
+    that equal names are not taken for one patient. The files do not state whether a person was
+    recorded in both databases.
 
     Attributes:
-      train: the database to train on, and what is chosen by validation.
-      test: the database to test. Its leads correspond to those of `train` by position: the first one of each is the first
-        column of a window, whatever they are called.
-      fs_hz: sampling frequency of the windows; given here once, as are the following, and the same in both parts.
-      baseline: as in `Preprocessing`.
-      bandpass_hz: as in `Preprocessing`.
-      window_ms: as in `Preprocessing`.
-      relocate_ms: as in `Preprocessing`.
+      train: Database for training and validation.
+      test: Database for testing. Its leads correspond to those of `train` by position: the first
+        lead of each is the first column of a window, whatever its name.
+      fs_hz: Sampling frequency of the windows. This setting and the following ones are given once
+        and apply to both databases.
+      baseline: As in `Preprocessing`.
+      bandpass_hz: As in `Preprocessing`.
+      window_ms: As in `Preprocessing`.
+      relocate_ms: As in `Preprocessing`.
     """
 
     train: RecordedDataset
@@ -53,20 +55,21 @@ class TwoDatabases:
     def __post_init__(self):
         if self.train.database == self.test.database:
             raise ConfigError(
-                f"dataset.train.database and dataset.test.database are both {self.train.database}; type "
-                f"dataset={self.train.database} split=inter_patient"
+                f"dataset.test.database={self.test.database}: the same as dataset.train.database; "
+                f"use dataset={self.train.database} split=inter_patient"
             )
         if len(self.train.leads) != len(self.test.leads):
             raise ConfigError(
-                f"dataset.train.leads={_listed(self.train.leads)} and dataset.test.leads={_listed(self.test.leads)} correspond "
-                "one to one; name as many in each"
+                f"dataset.test.leads={_listed(self.test.leads)}: leads correspond one to one to "
+                f"dataset.train.leads={_listed(self.train.leads)}; use the same number of leads"
             )
         for part, name in ((part, name) for part in self.parts for name in _ALIKE):
             ours, theirs = getattr(self, name), getattr(self.parts[part], name)
             if ours != theirs:
                 raise ConfigError(
-                    f"dataset.{part}.{name}={_listed(theirs)} is not dataset.{name}={_listed(ours)}, and a model needs beats "
-                    f"prepared alike; set dataset.{name} alone, which both databases follow"
+                    f"dataset.{part}.{name}={_listed(theirs)}: differs from "
+                    f"dataset.{name}={_listed(ours)}, but both databases need the same "
+                    f"preprocessing; set only dataset.{name}, which applies to both"
                 )
 
     def __str__(self) -> str:
@@ -74,23 +77,28 @@ class TwoDatabases:
 
     @property
     def parts(self) -> dict[str, RecordedDataset]:
-        """`train` and `test`, by these names."""
+        """Name of the part -> its dataset, for `train` and `test`."""
         return {TRAINED: self.train, TESTED: self.test}
 
     @property
     def window_samples(self) -> tuple[int, int]:
-        """Samples before R, and from R on, at `fs_hz`."""
+        """Samples before the R peak, and from the R peak on, at `fs_hz`."""
         return self.train.window_samples
 
     def load(self, on_progress: OnProgress | None = None) -> BeatSet:
-        """All beats of both, without labels, those to train on first.
+        """Load all beats of both databases, without labels, those for training first.
 
         Args:
-          on_progress: told `(done, total, what)` while records are prepared, of each database in turn.
+          on_progress: Called with `(done, total, what)` while records are preprocessed, for each
+            database in turn.
+
+        Returns:
+          The beats; `BeatSet.parts` gives the part of each beat.
 
         Raises:
-          ConfigError: a database is not there; that is found out before the other one is prepared.
-          DataError: files are missing or damaged.
+          ConfigError: The files of a database were not found; raised before the other database is
+            preprocessed.
+          DataError: Files are missing or damaged.
         """
         self._check_both_are_there()
         loaded = {}
@@ -119,18 +127,22 @@ class TwoDatabases:
             name: np.concatenate([getattr(beats, name) for beats in named]) for name in COLUMNS
         }
         check_no_copies(columns["record_ids"], columns["signals_mv"])
+        lead_names = zip(first.lead_names, second.lead_names, strict=True)
         return BeatSet(
-            **columns, fs_hz=self.fs_hz,
-            lead_names=tuple(arrow(*pair) for pair in zip(first.lead_names, second.lead_names, strict=True)),
-            database=arrow(first.database, second.database), dropped={**first.dropped, **second.dropped},
+            **columns,
+            fs_hz=self.fs_hz,
+            lead_names=tuple(arrow(*pair) for pair in lead_names),
+            database=arrow(first.database, second.database),
+            dropped={**first.dropped, **second.dropped},
             digest=digest({part: beats.digest for part, beats in loaded.items()}),
-            templates_mv={**first.templates_mv, **second.templates_mv}, annotated={**first.annotated, **second.annotated},
+            templates_mv={**first.templates_mv, **second.templates_mv},
+            annotated={**first.annotated, **second.annotated},
             parts=np.repeat(list(loaded), [len(beats) for beats in named]),
-        )  # fmt: skip
+        )
 
 
 def _with_database(beats: BeatSet, name: str) -> BeatSet:
-    """Beats whose records, patients and reasons say which database they are of."""
+    """Prefix records, patients and reasons of dropped beats with the name of the database."""
     return replace(
         beats,
         record_ids=np.char.add(f"{name}/", beats.record_ids),
@@ -149,7 +161,7 @@ def _named(on_progress: OnProgress | None, name: str) -> OnProgress | None:
 
 @contextmanager
 def _placed(path: str) -> Iterator[None]:
-    """What is said of a part's settings names them by where they stand."""
+    """Name settings of a part by their full key in error messages."""
     try:
         yield
     except DataError as error:

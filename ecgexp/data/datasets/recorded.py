@@ -1,4 +1,4 @@
-"""Recorded databases: which one, where its files are, which records."""
+"""Recorded databases: the database, the folder of its files, and the records."""
 
 import os
 from collections.abc import Iterator
@@ -20,7 +20,15 @@ _SEARCH_DEPTH = 5
 
 
 def names_of(value: Any) -> Any:
-    """The records that `dataset.records` names: a record set's name, e.g. `within_record`, stands for its records."""
+    """Return the records of a value of `dataset.records`.
+
+    Args:
+      value: The name of a record set of the catalog, e.g. `within_record`, of one record, or any
+        other value.
+
+    Returns:
+      The records of the set, the one record as a tuple, or `value` unchanged.
+    """
     if isinstance(value, (str, int)) and not isinstance(value, bool):
         return RECORD_SETS.get(str(value).lower(), (value,))
     return value
@@ -31,14 +39,17 @@ class RecordedDataset(Preprocessing):
     """A database of the catalog, read from files.
 
     Attributes:
-      database: its name in the catalog.
+      database: Its name in the catalog.
       layout: `wfdb`: `.hea`, `.dat`, `.atr`; `kaggle_csv`: `100.csv` and `100annotations.txt`.
-      root: folder below which the files are found, in any of the layouts people have.
-      records: their names, or one of the catalog's record sets (`ds1 ds2 without_pacemaker paced two_lead within_record`); None: all.
-      verify: `published`: every file must be the one PhysioNet publishes, where the package knows its SHA-256;
-        `header`: sizes, header checksums and order only, for files changed on purpose.
-      strict: refuse a record with annotations before its first sample or beyond its last one. Published databases have such
-        records; by default those annotations are left out and counted.
+      root: Folder below which the files are searched, see `find_folder`.
+      records: Record names, or a record set of the catalog (`ds1 ds2 without_pacemaker paced
+        two_lead within_record`); None: all records.
+      verify: `published`: every file must have the SHA-256 that PhysioNet publishes, if the package
+        has a list of them; `header`: check only sizes, header checksums and order, for files that
+        were changed deliberately.
+      strict: Refuse a record with annotations before its first sample or after its last one.
+        Published databases have such records; by default these annotations are left out and
+        counted.
     """
 
     database: str = "mitdb"
@@ -57,66 +68,90 @@ class RecordedDataset(Preprocessing):
             raise ConfigError(renamed(f"dataset.records={unknown[0]}", new))
         if unknown or self.records == ():
             raise ConfigError(
-                f"dataset.records={list(self.records or ())}: {', '.join(unknown) or 'no record'} is not in {entry}; "
-                f"it has {entry.records[0]} … {entry.records[-1]}, and the sets {', '.join(RECORD_SETS)} of mitdb"
+                f"dataset.records={list(self.records or ())}: {', '.join(unknown) or 'no record'} "
+                f"is not in {entry}; use records of {entry.records[0]} … {entry.records[-1]}, or "
+                f"one of the sets {', '.join(RECORD_SETS)} of mitdb"
             )
         if absent := [name for name in self.leads if name not in entry.lead_names]:
             raise ConfigError(
-                f"dataset.leads: {entry} has no lead {', '.join(absent)}; it has {', '.join(entry.lead_names)}"
+                f"dataset.leads={list(self.leads)}: {entry} has no lead {', '.join(absent)}; "
+                f"use leads of {', '.join(entry.lead_names)}"
             )
         if self.baseline == "bandpass" and self.bandpass_hz[1] >= entry.fs_hz / 2:
             raise ConfigError(
-                f"dataset.bandpass_hz={list(self.bandpass_hz)}: {entry} at {entry.fs_hz:g} Hz can be filtered below "
-                f"{entry.fs_hz / 2:g} Hz only; try [0.5,40]"
+                f"dataset.bandpass_hz={list(self.bandpass_hz)}: {entry} at {entry.fs_hz:g} Hz can "
+                f"be filtered below {entry.fs_hz / 2:g} Hz only; use dataset.bandpass_hz=[0.5,40]"
             )
 
     def __str__(self) -> str:
         return str(find_database(self.database))
 
     def folder(self) -> Path:
-        """Where the files are.
+        """Find the folder of the files.
+
+        Returns:
+          The folder, `root` or below it.
 
         Raises:
-          DataError: nowhere below `root`.
+          DataError: No folder, or more than one, has the files; see `find_folder`.
         """
         entry = self._entry()
         return find_folder(self.root, entry, self.records or entry.records, self.layout)
 
     def load(self, on_progress: OnProgress | None = None, *, path: str = "dataset") -> BeatSet:
-        """All beats of the records, without labels.
+        """Load all beats of the records, without labels.
 
         Args:
-          on_progress: told `(done, total, what)` while records are prepared.
-          path: where these settings stand in the configuration, for what is said of them.
+          on_progress: Called with `(done, total, what)` while records are preprocessed.
+          path: Key of these settings in the configuration, for messages.
+
+        Returns:
+          The beats, in the order of the records.
 
         Raises:
-          DataError: files are missing or damaged.
+          DataError: Files are missing or damaged.
         """
         entry, folder = self._entry(), self.folder()
-        from ecgexp.data.preprocessing.pipeline import (
-            preprocess_records,
-        )  # only now: it pulls in the readers
+        # Imported here, because it imports the readers.
+        from ecgexp.data.preprocessing.pipeline import preprocess_records
 
         return preprocess_records(
-            self, database=entry, folder=folder, records=self.records or entry.records, layout=self.layout,
-            verify=self.verify, strict=self.strict, on_progress=on_progress, path=path,
-        )  # fmt: skip
+            self,
+            database=entry,
+            folder=folder,
+            records=self.records or entry.records,
+            layout=self.layout,
+            verify=self.verify,
+            strict=self.strict,
+            on_progress=on_progress,
+            path=path,
+        )
 
     def _entry(self) -> Database:
         entry = find_database(self.database)
         if self.layout == "kaggle_csv":
-            return replace(entry, remedy="unpack Kaggle's mondejar/mitbih-database there")
+            return replace(entry, remedy="unpack mondejar/mitbih-database of Kaggle there")
         return entry
 
 
 def find_folder(root: Path, database: Database, records: tuple[str, ...], layout: Layout) -> Path:
-    """The folder below `root` that holds the records' files.
+    """Find the folder below `root` that has files of the records.
 
-    The usual places come first: `root` itself, what `wfdb.dl_database` and `scripts/fetch_data.py` make, what `wget -r`
-    makes, the unpacked zip. Then every folder down to five levels is looked at.
+    Well-known places are searched first: the folders that `scripts/fetch_data.py`,
+    `wfdb.dl_database` and `wget -r` create, `root` itself, and the unpacked zip file. Then all
+    folders down to five levels are searched.
+
+    Args:
+      root: The data root.
+      database: The database.
+      records: Record names; one of them is sufficient.
+      layout: Layout of the files.
+
+    Returns:
+      The folder.
 
     Raises:
-      DataError: there is none, or more than one beside the usual places.
+      DataError: No folder was found, or several that are not well-known places.
     """
     wanted = {f"{record}{_MARKS[layout]}" for record in records}
     tail = Path(database.slug or database.name)
@@ -133,12 +168,14 @@ def find_folder(root: Path, database: Database, records: tuple[str, ...], layout
     found = sorted(_folders_with(root, wanted))
     if len(found) > 1:
         raise DataError(
-            f"{database.name} was found in {', '.join(map(str, found))}; say which with dataset.root="
+            f"dataset.root={root}: {database.name} was found in {', '.join(map(str, found))}; "
+            f"use dataset.root={found[0]} or another one of them"
         )
     if not found:
+        option = f"{database.name}_csv" if layout == "kaggle_csv" else database.name
         raise DataError(
-            f"dataset={database.name}{'_csv' if layout == 'kaggle_csv' else ''} not found in {root} → "
-            f"{database.fix} or set ECGEXP_DATA to the folder that has it"
+            f"dataset={option}: not found in {root}; {database.fix}, or set ECGEXP_DATA to the "
+            "folder that has it"
         )
     return found[0]
 

@@ -1,4 +1,4 @@
-"""The dataset of virtual patients: written as WFDB files, then read, checked and prepared as any other database is."""
+"""The dataset of virtual patients: written as WFDB files, then processed as any other database."""
 
 import json
 import logging
@@ -38,15 +38,18 @@ _log = logging.getLogger(__name__)
 
 @settings
 class SyntheticDataset(Preprocessing):
-    """Virtual patients. Good for trying out and testing; its scores say nothing about hearts.
+    """Virtual patients, for first experiments and tests; scores on them have no clinical meaning.
 
-    The default size (26 records of 24 patients, some 9300 beats) is written and prepared in seconds.
+    The default size (26 records of 24 patients, about 9300 beats) is written and preprocessed in
+    seconds.
 
     Attributes:
-      num_patients: from 3 on every class occurs; from 12 on there is also one who lives with each of L, R and paced.
-      minutes: length of each record.
-      seed: of the patients and their records; not the run's seed, so that runs with several seeds see the same data.
-      noise: multiplies baseline wander, muscle noise and mains hum; 0 leaves the bare beats.
+      num_patients: Number of patients. With 3 or more every class occurs; with 12 or more there is
+        also a patient with permanent L, R and paced beats each.
+      minutes: Length of each record.
+      seed: Seed of the patients and their records. It differs from the seed of the run, so that
+        runs with several seeds use the same data.
+      noise: Factor of baseline wander, muscle noise and powerline interference; 0: no noise.
     """
 
     num_patients: Annotated[Whole, Field(ge=3, le=500)] = 24
@@ -58,25 +61,31 @@ class SyntheticDataset(Preprocessing):
         super().__post_init__()
         if absent := [name for name in self.leads if name not in LEADS]:
             raise ConfigError(
-                f"dataset.leads: the virtual patients have no lead {', '.join(absent)}; they have {', '.join(LEADS)}"
+                f"dataset.leads={list(self.leads)}: virtual patients have no lead "
+                f"{', '.join(absent)}; use leads of {', '.join(LEADS)}"
             )
 
     def load(self, on_progress: OnProgress | None = None) -> BeatSet:
-        """All beats, without labels; the WFDB files are written first, or found below `cache_dir` from an earlier run.
+        """Load all beats, without labels.
+
+        The WFDB files are written first, unless `cache_dir` has them from an earlier run.
 
         Args:
-          on_progress: told `(done, total, what)` while records are prepared.
+          on_progress: Called with `(done, total, what)` while records are preprocessed.
+
+        Returns:
+          The beats, in the order of the records.
 
         Raises:
-          DataError: files in the cache were damaged (the message says which folder to delete), or no folder can be
-            written.
+          DataError: Cached files were damaged (the message names the folder to delete), or no
+            folder is writable.
         """
         if self.cache_dir is not None:
             try:
                 folder = self._written_below(self.cache_dir)
             except OSError as error:
                 _log.warning(
-                    "The virtual patients could not be kept in %s (%s); they are drawn anew.",
+                    "The virtual patients could not be cached in %s (%s); they are generated anew.",
                     self.cache_dir,
                     error,
                 )
@@ -87,14 +96,14 @@ class SyntheticDataset(Preprocessing):
                 self._write(Path(place))
             except OSError as error:
                 raise DataError(
-                    f"{place} cannot be written to ({error}); make room there or set TMPDIR"
+                    f"the temporary folder {place} cannot be written to ({error}); "
+                    "free space there, or set TMPDIR to another folder"
                 ) from error
             return self._preprocess(Path(place), on_progress)
 
     def _preprocess(self, folder: Path, on_progress: OnProgress | None) -> BeatSet:
-        from ecgexp.data.preprocessing.pipeline import (
-            preprocess_records,
-        )  # only now: it pulls in the readers
+        # Imported here, because it imports the readers.
+        from ecgexp.data.preprocessing.pipeline import preprocess_records
 
         patients = patients_of(self.num_patients)
         database = Database(
@@ -107,7 +116,7 @@ class SyntheticDataset(Preprocessing):
             adc_gain=float(GAIN),
             adc_zero=BASELINE,
             same_patient=patients,
-            remedy=f"delete the folder {folder}, the next run writes it again",
+            remedy=f"delete the folder {folder}, which the next run writes again",
         )
         return preprocess_records(
             self,
@@ -119,10 +128,12 @@ class SyntheticDataset(Preprocessing):
         )
 
     def _written_below(self, cache_dir: Path) -> Path:
-        """The folder of these parameters; it appears whole or not at all: filled under another name, then renamed.
+        """Return the folder of these parameters; write it if it is missing or was changed.
 
-        **Guarantees** A folder that is there is used only while each file is as it was written, for these parameters: one that
-        was changed, cut, exchanged or added to is written anew (`tests/unit/data/synthetic/test_synthetic_dataset.py` checks it).
+        **Guarantees**: The folder is written under another name and then renamed, so that it is
+        complete or absent. An existing folder is used only if every file is as it was written for
+        these parameters; if a file was changed, truncated, replaced or added, the folder is
+        written again (`tests/unit/data/synthetic/test_synthetic_dataset.py`).
         """
         folder = cache_dir / f"{_PREFIX}{digest(self._drawn_from())[:16]}"
         remove_litter(cache_dir, of=_PREFIX)
@@ -130,7 +141,7 @@ class SyntheticDataset(Preprocessing):
             return folder
         if folder.exists():
             _log.warning(
-                "The virtual patients in %s are not as they were written; they are drawn anew.",
+                "The virtual patients in %s were changed; they are generated anew.",
                 folder,
             )
         cache_dir.mkdir(parents=True, exist_ok=True)
@@ -147,9 +158,8 @@ class SyntheticDataset(Preprocessing):
                     os.rename(folder, old)
                 os.rename(partial, folder)
         except OSError:
-            if not self._is_as_written(
-                folder
-            ):  # if it is, another run was faster, with the same bytes
+            # Otherwise another run wrote the same bytes in the meantime.
+            if not self._is_as_written(folder):
                 raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -162,13 +172,13 @@ class SyntheticDataset(Preprocessing):
         (folder / _DIGESTS).write_text(text, encoding="utf-8")
 
     def _is_as_written(self, folder: Path) -> bool:
-        """Whether the folder has the files that its list of digests names, as they were, and no others."""
+        """Return whether the folder has exactly the files of its list of digests, unchanged."""
         try:
-            said = read_json(folder / _DIGESTS, dict[str, Any], fix="remove it")
-            if said["drawn_from"] != self._drawn_from():
+            stored = read_json(folder / _DIGESTS, dict[str, Any], fix="remove it")
+            if stored["drawn_from"] != self._drawn_from():
                 return False
             paths = sorted(path for path in folder.glob("[!.]*") if path.name != _DIGESTS)
-            return FileDigests(self.cache_dir, folder).of(paths) == said["files"]
+            return FileDigests(self.cache_dir, folder).of(paths) == stored["files"]
         except (OSError, DataError, ValueError, LookupError, TypeError, RecursionError):
             return False
 

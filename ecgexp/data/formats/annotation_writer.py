@@ -1,4 +1,4 @@
-"""Writes beats that a model classified as a WFDB annotation file."""
+"""Write the classes that a model predicted as a WFDB annotation file."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from ecgexp.data.formats.record import BEAT_SYMBOLS
 from ecgexp.settings.declaration import ConfigError
 
 UNCLASSIFIED = "?"
-"""WFDB's "beat not classified": its window leaves the record."""
+"""WFDB's symbol of a beat that was not classified, because its window leaves the record."""
 
 _SYMBOLS = {"P": "/", "normal": "N"}
 _ANY_OTHER = "Q"
@@ -19,10 +19,15 @@ _TAKEN = ("atr", "csv", "dat", "hea")
 
 
 def symbol_of(class_name: str) -> str:
-    """The annotation symbol that stands for a class.
+    """Return the annotation symbol of a class.
 
-    A class that is named as a symbol is written by it: N, S, V, F and Q of AAMI, N, L, R, V and A of the six. `P` is
-    `/`, the paced beat, and `normal` is N. Any other, such as `abnormal`, is Q, and its name stands in the annotation's note.
+    Args:
+      class_name: Name of a class of the label grouping.
+
+    Returns:
+      The name itself if it is a beat symbol (N, S, V, F and Q of AAMI; N, L, R, V and A of the six
+      classes), `/` (paced beat) for `P`, `N` for `normal`, and `Q` for any other name, such as
+      `abnormal`; the note of the annotation then gives the name.
     """
     if class_name in _SYMBOLS:
         return _SYMBOLS[class_name]
@@ -30,36 +35,55 @@ def symbol_of(class_name: str) -> str:
 
 
 def check_extension(extension: str) -> None:
-    """An extension is letters, as WFDB has it, and not that of another kind of file.
+    """Validate the extension of an annotation file to be written.
+
+    Args:
+      extension: The extension without dot.
 
     Raises:
-      ConfigError: it is not.
+      ConfigError: It has characters other than letters, which WFDB does not allow, or is the
+        extension of another kind of file.
     """
     if not _EXTENSION.fullmatch(extension) or extension.lower() in _TAKEN:
         raise ConfigError(
-            f"the extension {extension!r} is refused: letters only, and none of {', '.join(_TAKEN)}; try ecgexp"
+            f"the extension {extension!r} is refused: only letters are allowed, and not "
+            f"{', '.join(_TAKEN)}; use e.g. ecgexp"
         )
 
 
 def write_annotations(
-    folder: Path, record_id: str, extension: str, *, samples: np.ndarray, symbols: Sequence[str], notes: Sequence[str],
+    folder: Path,
+    record_id: str,
+    extension: str,
+    *,
+    samples: np.ndarray,
+    symbols: Sequence[str],
+    notes: Sequence[str],
     fs_hz: float,
-) -> Path:  # fmt: skip
-    """Writes `<folder>/<record_id>.<extension>`.
+) -> Path:
+    """Write `<folder>/<record_id>.<extension>`.
 
     Args:
-      folder: an existing one.
-      record_id: the record that is annotated.
-      extension: as `check_extension` wants it.
-      samples: (n,) int64, rising, at the record's own frequency; at least one.
-      symbols: (n,) each beat's.
-      notes: (n,) text beside it, empty for none.
-      fs_hz: the record's sampling frequency.
+      folder: An existing folder.
+      record_id: The annotated record.
+      extension: Extension that `check_extension` accepts.
+      samples: (num_beats,) int64, increasing, at the frequency of the record; at least one.
+      symbols: Symbol of each beat.
+      notes: Note of each beat, empty for none.
+      fs_hz: Sampling frequency of the record.
+
+    Returns:
+      The path of the file.
     """
     import wfdb
 
     wfdb.wrann(
-        record_id, extension, np.asarray(samples, np.int64), list(symbols), fs=fs_hz, write_dir=str(folder),
+        record_id,
+        extension,
+        np.asarray(samples, np.int64),
+        list(symbols),
+        fs=fs_hz,
+        write_dir=str(folder),
         aux_note=list(notes) if any(notes) else None,
-    )  # fmt: skip
+    )
     return folder / f"{record_id}.{extension}"

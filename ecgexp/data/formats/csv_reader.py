@@ -1,4 +1,7 @@
-"""Reads the Kaggle layout (mondejar/mitbih-database): `100.csv` in raw units, `100annotations.txt` as of rdann."""
+"""Read the layout of mondejar/mitbih-database on Kaggle.
+
+`100.csv` has raw units, `100annotations.txt` the output of rdann.
+"""
 
 import io
 import re
@@ -14,9 +17,10 @@ from ecgexp.data.formats.untrusted import damaged, quoted, read_file
 from ecgexp.data.formats.wfdb_annotations import symbols
 from ecgexp.settings.declaration import DataError
 
-_IN_NUMBERS = b"-0123456789., \t\n"  # numpy would take nan, 1e308 and a comment for numbers, too
+_IN_NUMBERS = b"-0123456789., \t\n"  # numpy would also accept nan, 1e308 and comments
 _ANNOTATION = re.compile(
-    r"\s*(?:(?P<hours>\d{1,3}):)?(?P<minutes>\d{1,4}):(?P<seconds>\d{1,2}\.\d{1,6})\s+(?P<sample>\d{1,12})\s+(?P<symbol>\S)"
+    r"\s*(?:(?P<hours>\d{1,3}):)?(?P<minutes>\d{1,4}):(?P<seconds>\d{1,2}\.\d{1,6})"
+    r"\s+(?P<sample>\d{1,12})\s+(?P<symbol>\S)"
     r"\s+-?\d{1,4}\s+-?\d{1,4}\s+-?\d{1,4}(?:\s.*)?",
     re.ASCII,
 )
@@ -24,32 +28,38 @@ _TIME_TOLERANCE_S = 0.002  # times are written to the millisecond
 
 
 def files_of(folder: Path, record_id: str) -> tuple[Path, ...]:
-    """The files a record is read from."""
+    """Return the files that a record is read from: signals, annotations."""
     return folder / f"{record_id}.csv", folder / f"{record_id}annotations.txt"
 
 
 def signals_among(files: Sequence[Path]) -> list[Path]:
-    """Those of `files_of` that hold signals."""
+    """Return those of `files_of` that contain signals."""
     return [files[0]]
 
 
 def read_record(
     folder: Path, record_id: str, database: Database, leads: Sequence[str] = ()
 ) -> Record:
-    """Reads one record with all its leads; the layout carries no gain, so that comes from the catalog.
+    """Read one record with all its leads.
+
+    The layout has no gain, so the gain of the catalog is used.
 
     Args:
-      folder: where its files are.
-      record_id: its name, checked by the caller.
-      database: the entry it belongs to.
-      leads: those that are needed; all are sampled alike in this layout.
+      folder: Folder of its files.
+      record_id: Its name, validated by the caller.
+      database: Its database.
+      leads: Not used, because all leads have the same sampling frequency in this layout.
+
+    Returns:
+      The record. A lead that cannot be used is in `Record.unusable`.
 
     Raises:
-      DataError: a file is damaged; the message names it and the remedy.
+      DataError: A file is damaged, or no lead can be used; the message names the file and the
+        remedy.
     """
     csv_path, text_path = files_of(folder, record_id)
     if database.adc_gain is None:
-        raise damaged(csv_path, f"holds raw units, and {database} has no single gain", database)
+        raise damaged(csv_path, f"has raw units, but {database} has no common gain", database)
     try:
         lead_names, digital = _read_signals(csv_path, database)
     except MemoryError as error:
@@ -74,25 +84,30 @@ def read_record(
     check_annotations(text_path, samples, np.isin(symbols, BEAT_SYMBOLS), len(digital), database)
     _check_times(text_path, samples, seconds, database)
     return Record(
-        record_id=record_id, patient_id=database.patient_of(record_id), fs_hz=database.fs_hz,
-        lead_names=tuple(lead_names[column] for column in usable), signals_mv=signals_mv[:, usable], unusable=unusable,
+        record_id=record_id,
+        patient_id=database.patient_of(record_id),
+        fs_hz=database.fs_hz,
+        lead_names=tuple(lead_names[column] for column in usable),
+        signals_mv=signals_mv[:, usable],
+        unusable=unusable,
         **split_outside(samples, symbols, is_inside(samples, len(digital))),
-    )  # fmt: skip
+    )
 
 
 def _read_signals(path: Path, database: Database) -> tuple[tuple[str, ...], np.ndarray]:
-    """Lead names and (num_samples, leads) float64, whole numbers; heading with or without quotes, either line end, `,` or `;`."""
+    """Read lead names and samples: (num_samples, leads) float64, integers in raw units.
+
+    The names may be quoted, lines may end with CR LF, and columns may be separated by `;`.
+    """
     head, _, body = read_file(path, database).replace(b"\r\n", b"\n").partition(b"\n")
     heading = _decoded(path, head, database)
     if b";" in head and b"," not in head:
         if b"," in body:
-            raise damaged(
-                path, "separates its columns by semicolons and holds commas as well", database
-            )
+            raise damaged(path, "separates its columns by semicolons and also has commas", database)
         heading, body = heading.replace(";", ","), body.replace(b";", b",")
     if re.fullmatch(r"[-\d.,\s]+", heading):
         raise damaged(
-            path, f"has no heading that names its leads: it begins with {quoted(heading)}", database
+            path, f"has no heading with lead names: it begins with {quoted(heading)}", database
         )
     names = [name.strip().strip("'\"").strip() for name in heading.split(",")]
     if not all(name.isprintable() and name for name in names):
@@ -102,34 +117,38 @@ def _read_signals(path: Path, database: Database) -> tuple[tuple[str, ...], np.n
         row = before.count(b"\n") + 2
         line = body[before.rfind(b"\n") + 1 :][:200].split(b"\n")[0].decode("latin-1")
         raise damaged(
-            path, f"has a line that is not whole numbers, {row}: {quoted(line)}", database
+            path, f"has a value that is not an integer in line {row}: {quoted(line)}", database
         )
     if not body.strip():
-        raise damaged(path, "holds no samples", database)
+        raise damaged(path, "has no samples", database)
     try:
         table = np.loadtxt(io.BytesIO(body), delimiter=",", ndmin=2, comments=None)
     except ValueError as error:
-        raise damaged(path, f"has a line that is not whole numbers ({error})", database) from error
+        raise damaged(path, f"has a value that is not an integer ({error})", database) from error
     odd_rows = np.flatnonzero(~(table == np.rint(table)).all(axis=1))
     if len(odd_rows):
-        raise damaged(path, f"has a line that is not whole numbers, {odd_rows[0] + 2}", database)
+        line_number = odd_rows[0] + 2
+        raise damaged(path, f"has a value that is not an integer in line {line_number}", database)
     if len(names) < 2 or table.shape[1] != len(names):
-        raise damaged(path, f"names {len(names)} columns and holds {table.shape[1]}", database)
+        raise damaged(path, f"names {len(names)} columns, but has {table.shape[1]}", database)
     if not np.array_equal(table[:, 0], np.arange(len(table))):
         raise damaged(
             path,
-            "does not number its samples 0, 1, 2, …: a line is missing or out of place",
+            "does not number its samples 0, 1, 2, …: a line is missing or misplaced",
             database,
         )
     if database.num_samples is not None and len(table) != database.num_samples:
         raise damaged(
-            path, f"has {len(table)} samples where {database} has {database.num_samples}", database
+            path, f"has {len(table)} samples, but {database} has {database.num_samples}", database
         )
     return tuple(names[1:]), table[:, 1:]
 
 
 def _read_annotations(path: Path, database: Database) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Samples, symbols and seconds; the heading differs between copies, but it holds no number as an annotation does."""
+    """Read samples (int64), symbols (str) and times in seconds (float64) of all annotations.
+
+    The heading differs between copies of the file, but has no digits, unlike an annotation.
+    """
     text = _decoded(path, read_file(path, database).replace(b"\r\n", b"\n"), database)
     heading, *lines = text.split("\n")
     if not heading.strip() or re.search(r"\d", heading):
@@ -142,7 +161,7 @@ def _read_annotations(path: Path, database: Database) -> tuple[np.ndarray, np.nd
         if found is None or found["symbol"] not in known:
             raise damaged(
                 path,
-                f"has a line without time, sample and type, {number}: {quoted(line)}",
+                f"has no time, sample and type in line {number}: {quoted(line)}",
                 database,
             )
         fields.append(found)
@@ -159,13 +178,13 @@ def _read_annotations(path: Path, database: Database) -> tuple[np.ndarray, np.nd
 
 
 def _check_times(path: Path, samples: np.ndarray, seconds: np.ndarray, database: Database) -> None:
-    """Every annotation says twice where it stands."""
+    """Check that the time of every annotation agrees with its sample."""
     wrong = np.flatnonzero(np.abs(seconds - samples / database.fs_hz) > _TIME_TOLERANCE_S)
     if len(wrong):
-        sample, said = samples[wrong[0]], seconds[wrong[0]]
+        sample, stated = samples[wrong[0]], seconds[wrong[0]]
         raise damaged(
             path,
-            f"puts sample {sample} at {said:g} s, where it is at {sample / database.fs_hz:.3f} s",
+            f"states {stated:g} s for sample {sample}, which is at {sample / database.fs_hz:.3f} s",
             database,
         )
 

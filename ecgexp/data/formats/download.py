@@ -1,4 +1,4 @@
-"""Fetches a database from PhysioNet: whole files under their names, or nothing."""
+"""Download a database from PhysioNet; only complete and verified files get their names."""
 
 import contextlib
 import os
@@ -17,13 +17,21 @@ _CONNECTIONS = 2  # as wfdb.dl_files, so as not to overload the server
 _SUMS = "SHA256SUMS.txt"
 
 Fetch = Callable[[str, str, Path], None]
-"""Fetches the file `name` of the remote folder `slug` into a local folder; goes on where an earlier try stopped."""
+"""Downloads the file `name` of the remote folder `slug` into a local folder.
+
+It resumes an incomplete download.
+"""
 
 
 def fetch_with_wfdb(slug: str, name: str, folder: Path) -> None:
-    """One file through wfdb; what is there already, whole or in part, is not fetched again.
+    """Download one file with wfdb, which resumes an incomplete download.
 
-    `wfdb.dl_files` is not used: it takes whatever version is the latest and writes under the final name.
+    `wfdb.dl_files` is not used: it downloads the latest version and writes under the final name.
+
+    Args:
+      slug: Remote folder, with the version.
+      name: File name.
+      folder: Local folder.
     """
     from wfdb.io.download import dl_pn_file
 
@@ -38,24 +46,27 @@ def download(
     fetch: Fetch = fetch_with_wfdb,
     on_progress: OnProgress | None = None,
 ) -> Path:
-    """Fetches a database below `root` and verifies it.
+    """Download a database below `root` and verify it.
 
-    Files arrive in a folder `.part`, are compared with PhysioNet's SHA-256 and only then moved under their names; files
-    that are there and right are left alone, so an interrupted call is simply repeated. At the end every record is read
-    and checked against its header.
+    An interrupted call can be repeated: files that are present and correct are not downloaded
+    again. At the end every record is read and compared with its header.
+
+    **Guarantees**: A file gets its name only after its SHA-256 was compared with the one that
+    PhysioNet publishes; until then it is in the folder `.part`
+    (`tests/unit/data/test_download.py`).
 
     Args:
-      database: what to fetch.
-      root: the data root; files go to `root/<name>/<version>`.
-      records: only these; None: all.
-      fetch: fetches one file.
-      on_progress: told `(done, total, what)`.
+      database: The database.
+      root: The data root; files are written to `root/<name>/<version>`.
+      records: Records to download; None: all.
+      fetch: Downloads one file.
+      on_progress: Called with `(done, total, what)`.
 
     Returns:
-      The folder with the files.
+      The folder of the files.
 
     Raises:
-      DataError: the server cannot be reached, or sends something else than it publishes.
+      DataError: The server cannot be reached, or sends other content than it publishes.
     """
     records = records or database.records
     folder = root / database.slug
@@ -63,25 +74,22 @@ def download(
     part.mkdir(parents=True, exist_ok=True)
     sums = database.published_sha256() or _fetch_sums(database, part, fetch)
     names = ["RECORDS", *(path.name for record in records for path in files_of(folder, record))]
-    tell = on_progress or (lambda done, total, what: None)
+    report = on_progress or (lambda done, total, what: None)
     with ThreadPoolExecutor(_CONNECTIONS) as pool:
         jobs = [pool.submit(_bring, database, folder / name, part, sums, fetch) for name in names]
         try:
             for done, (name, job) in enumerate(zip(names, jobs, strict=True)):
-                tell(done, len(names), name)
+                report(done, len(names), name)
                 job.result()
         except BaseException:
-            pool.shutdown(
-                cancel_futures=True
-            )  # the files under way are finished, the rest is left for the next call
+            # Downloads in progress are finished, the others are left to the next call.
+            pool.shutdown(cancel_futures=True)
             raise
-    tell(len(names), len(names), "checking")
+    report(len(names), len(names), "checking")
     for record in records:
         read_record(folder, record, database)
     (part / _SUMS).unlink(missing_ok=True)
-    with contextlib.suppress(
-        OSError
-    ):  # not empty: what another, interrupted call left there is still of use
+    with contextlib.suppress(OSError):  # not empty: another call can resume the files in it
         part.rmdir()
     return folder
 
@@ -91,7 +99,10 @@ def _bring(
 ) -> None:
     expected = sums.get(path.name)
     if expected is None:
-        raise DataError(f"{path.name} is not among the files PhysioNet publishes in {database}")
+        raise DataError(
+            f"{path.name} is not among the files that PhysioNet publishes in {database}; check the "
+            "names of the records"
+        )
     if path.is_file() and file_sha256(path) == expected:
         return
     partial = part / path.name
@@ -99,14 +110,14 @@ def _bring(
     if file_sha256(partial) != expected:
         partial.unlink()
         raise DataError(
-            f"{path.name} came from the server with another SHA-256 than PhysioNet publishes in {database}; nothing "
-            f"was kept of it. Try again: {database.fix}"
+            f"{path.name} as downloaded does not have the SHA-256 that PhysioNet publishes in "
+            f"{database}, and was deleted; {database.fix}"
         )
     os.replace(partial, path)
 
 
 def _fetch_sums(database: Database, part: Path, fetch: Fetch) -> Mapping[str, str]:
-    (part / _SUMS).unlink(missing_ok=True)  # an older one must not decide
+    (part / _SUMS).unlink(missing_ok=True)  # of an earlier call, possibly outdated
     _fetch(database, _SUMS, part, fetch)
     return parse_sha256sums((part / _SUMS).read_text("utf-8"))
 
@@ -114,9 +125,9 @@ def _fetch_sums(database: Database, part: Path, fetch: Fetch) -> Mapping[str, st
 def _fetch(database: Database, name: str, part: Path, fetch: Fetch) -> None:
     try:
         fetch(database.slug, name, part)
-    except OSError as error:  # what requests, wfdb and the disk raise
+    except OSError as error:  # raised by requests, wfdb and file access
         raise DataError(
-            f"{database.slug}/{name} could not be fetched ({error}). Files that arrived are kept: repeat "
-            f"{database.fix} when there is a connection and room, or unpack the zip of "
-            f"https://physionet.org/content/{database.slug}/ below {part.parent.parent.parent}"
+            f"{database.slug}/{name} could not be downloaded ({error}); {database.fix} again with "
+            "a connection and free disk space, which resumes the download, or unpack the zip file "
+            f"of https://physionet.org/content/{database.slug}/ below {part.parent.parent.parent}"
         ) from error

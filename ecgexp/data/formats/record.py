@@ -1,4 +1,4 @@
-"""A record: what one file of a database holds, in millivolts and samples, whatever layout it was read from."""
+"""A record in millivolts and samples, independent of the file format."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-# https://archive.physionet.org/physiobank/annotations.shtml, "beat annotations"; all else marks rhythm, noise or waves.
+# "Beat annotations" of https://archive.physionet.org/physiobank/annotations.shtml; all others mark
+# rhythm, noise or waves.
 BEAT_SYMBOLS = tuple("NLRBAaJSVrFejnE/fQ?")
 
 
@@ -15,16 +16,20 @@ class Record:
     """One record and its reference annotations.
 
     Attributes:
-      record_id: its name, e.g. `"100"`.
-      patient_id: the person it was taken from.
+      record_id: Its name, e.g. `"100"`.
+      patient_id: The patient.
       signals_mv: (num_samples, leads) float64, millivolts, at `signal_hz`.
-      lead_names: one name for each column.
-      fs_hz: frames a second, by which annotations are counted.
-      samples: (num_annotations,) int64, the frame of every annotation, in time order; beats and others, all inside the record.
-      symbols: (num_annotations,) str, its symbol.
-      samples_per_frame: of the signals; above 1 in records that were sampled faster than their annotations count.
-      unusable: lead -> why it cannot be used, with the file and the remedy: a gap, no volts. Who needs it, raises that.
-      outside: symbol -> annotations before the first sample or beyond the last one, which are not among `samples`.
+      lead_names: Name of each column.
+      fs_hz: Frames per second; annotations are counted in frames.
+      samples: (num_annotations,) int64, frame of every annotation, in time order; beats and
+        others, all inside the record.
+      symbols: (num_annotations,) str, symbol of every annotation.
+      samples_per_frame: Samples of a signal in a frame; above 1 for signals with a higher
+        frequency than the annotations.
+      unusable: Lead -> message why it cannot be used, with the file and the remedy. Code that needs
+        the lead raises this message.
+      outside: Symbol -> number of annotations before the first sample or after the last one, which
+        are not in `samples`.
     """
 
     record_id: str
@@ -45,34 +50,37 @@ class Record:
 
     @property
     def num_beats_outside(self) -> int:
-        """Annotated beats outside the record."""
+        """Number of annotated beats outside the record."""
         return sum(count for symbol, count in self.outside.items() if symbol in BEAT_SYMBOLS)
 
     @property
     def is_beat(self) -> np.ndarray:
-        """(num_annotations,) bool: which annotations are heartbeats."""
+        """(num_annotations,) bool: True for beats."""
         return np.isin(self.symbols, BEAT_SYMBOLS)
 
     @property
     def beat_samples(self) -> np.ndarray:
-        """(num_beats,) int64: the annotated sample of every beat."""
+        """(num_beats,) int64: annotated frame of every beat."""
         return self.samples[self.is_beat]
 
     @property
     def beat_symbols(self) -> np.ndarray:
-        """(num_beats,) str: the symbol of every beat."""
+        """(num_beats,) str: symbol of every beat."""
         return self.symbols[self.is_beat]
 
 
 def split_outside(
     samples: np.ndarray, symbols: np.ndarray, inside: np.ndarray
 ) -> dict[str, object]:
-    """The fields of a `Record` that come from its annotations: those inside it, and how many of each symbol are not.
+    """Return the fields of a `Record` that come from its annotations.
 
     Args:
       samples: (num_annotations,) int64.
       symbols: (num_annotations,) str.
-      inside: (num_annotations,) bool.
+      inside: (num_annotations,) bool, see `integrity.is_inside`.
+
+    Returns:
+      `samples` and `symbols` of the annotations inside the record, and `outside`.
     """
     names, counts = np.unique(symbols[~inside], return_counts=True)
     outside = MappingProxyType(dict(zip(names.tolist(), counts.tolist(), strict=True)))

@@ -1,4 +1,4 @@
-"""One WFDB record named by its path, wherever it lies: its signals, and its annotations where it has some."""
+"""Read a single WFDB record by its path: signals and, if it has some, annotations."""
 
 import re
 from collections.abc import Sequence
@@ -20,20 +20,23 @@ _LOWEST_HZ, _HIGHEST_HZ = 10.0, 100_000.0
 
 
 def locate(name: str) -> Path:
-    """The path of a record without its `.hea`.
+    """Return the path of a record without `.hea`.
 
     Args:
-      name: the same, with or without `.hea`.
+      name: The path, with or without `.hea`.
+
+    Returns:
+      The path without suffix.
 
     Raises:
-      DataError: there is no such record, or its name is refused.
+      DataError: There is no such record, or its name is refused.
     """
     stem = Path(name.removesuffix(".hea"))
     check_record_name(stem.name)
     if not _is_there(stem.with_suffix(".hea")):
         raise DataError(
-            f"record {printable(name)} was not found: there is no {stem.name}.hea in {printable(stem.parent)}; type the path of "
-            "a WFDB record, e.g. data/mitdb/1.0.0/100"
+            f"record {printable(name)} was not found: there is no {stem.name}.hea in "
+            f"{printable(stem.parent)}; use the path of a WFDB record, e.g. data/mitdb/1.0.0/100"
         )
     return stem
 
@@ -41,19 +44,27 @@ def locate(name: str) -> Path:
 def _is_there(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a name longer than the system allows
+    except OSError:  # the name is longer than the file system allows
         return False
 
 
 def annotation_file(stem: Path, annotator: str) -> Path:
-    """Where the annotations of a record would be.
+    """Return the path of an annotation file, which need not exist.
+
+    Args:
+      stem: Path of the record without suffix.
+      annotator: Suffix of the file.
+
+    Returns:
+      The path.
 
     Raises:
-      ConfigError: the annotator's name cannot be a suffix.
+      ConfigError: The annotator is not a valid suffix.
     """
     if not _SUFFIX.fullmatch(annotator):
         raise ConfigError(
-            f"the annotator {annotator!r} is refused: it is a suffix, of letters and digits; try atr"
+            f"the annotator {annotator!r} is refused: a suffix of letters and digits is needed; "
+            "use e.g. atr"
         )
     return stem.with_suffix(f".{annotator}")
 
@@ -65,20 +76,20 @@ def read_single(
     leads: Sequence[str] = (),
     database: Database | None = None,
 ) -> tuple[Record, Database]:
-    """Reads a record by the reader that every dataset is read by, with the same checks.
+    """Read a record with the reader of datasets, and with the same checks.
 
     Args:
-      stem: its path without suffix, as `locate` gives it.
-      annotator: suffix of its annotation file; None: the record comes without annotations.
-      leads: those that are needed, as in `wfdb_reader.read_record`.
-      database: as `database_of` found it; None: found here.
+      stem: Its path without suffix, as returned by `locate`.
+      annotator: Suffix of its annotation file; None: the record has no annotations.
+      leads: Leads that are needed, as in `wfdb_reader.read_record`.
+      database: As returned by `database_of`; None: determined here.
 
     Returns:
-      record: its `samples` and `symbols` are empty without an annotator.
-      database: see `database_of`.
+      record: The record; `samples` and `symbols` are empty without an annotator.
+      database: See `database_of`.
 
     Raises:
-      DataError: a file is missing or damaged.
+      DataError: A file is missing or damaged.
     """
     database = database or database_of(stem)
     if annotator is not None and not annotation_file(stem, annotator).is_file():
@@ -87,26 +98,33 @@ def read_single(
 
 
 def database_of(stem: Path) -> Database:
-    """Which database a record is of, by its content, by its header and by where it lies.
+    """Determine the database of a record from its content, its header and its folder.
 
     Args:
-      stem: its path without suffix, as `locate` gives it.
+      stem: Its path without suffix, as returned by `locate`.
 
     Returns:
-      The one of the catalog that publishes the signal, whatever the file is called, or in whose folder the record lies; the
-      virtual patients of a seed where the header says so; else an entry of its own, called `record`.
+      The database of the catalog that publishes the same signal file under any name, or whose
+      folder contains the record; the virtual patients of a seed if the header states them; else a
+      database of this record alone, with the name `record`.
 
     Raises:
-      DataError: the header is missing or damaged.
+      DataError: The header is missing or damaged.
     """
     unknown = Database(
-        name="record", version=stem.name, title="A record of its own", fs_hz=0.0, records=(stem.name,), lead_names=(),
-        remedy="copy the record's files anew",
-    )  # fmt: skip
+        name="record",
+        version=stem.name,
+        title="A single record",
+        fs_hz=0.0,
+        records=(stem.name,),
+        lead_names=(),
+        remedy="copy the record's files again",
+    )
     header_path = stem.with_suffix(".hea")
     line = read_record_line(header_path, unknown)
     if not _LOWEST_HZ <= line.fs_hz <= _HIGHEST_HZ:
-        raise damaged(header_path, f"says {line.fs_hz:g} Hz, at which no ECG is recorded", unknown)
+        allowed = f"{_LOWEST_HZ:g} to {_HIGHEST_HZ:g} Hz"
+        raise damaged(header_path, f"states {line.fs_hz:g} Hz, not {allowed}", unknown)
     if published := _published(stem, line.fs_hz):
         entry, name = published
         patients = {**entry.same_patient, stem.name: entry.patient_of(name, line.comments)}
@@ -119,13 +137,13 @@ def database_of(stem: Path) -> Database:
 
 
 def published_name(stem: Path) -> str:
-    """What a record is called in the database that publishes its signal; its own name where none does."""
+    """Return the name of a record in the database that publishes its signal, or its own name."""
     published = _published(stem, None)
     return published[1] if published else stem.name
 
 
 def _published(stem: Path, fs_hz: float | None) -> tuple[Database, str] | None:
-    """A copy has the published SHA-256 under whatever name."""
+    """Find the published signal file with the SHA-256 of this one, under any name."""
     _, *signals, _ = files_of(stem.parent, stem.name)
     for entry in DATABASES.values():
         names = {
@@ -146,7 +164,10 @@ def _published(stem: Path, fs_hz: float | None) -> tuple[Database, str] | None:
 
 
 def _catalogued(stem: Path, fs_hz: float) -> Database | None:
-    """The catalog knows what a header may leave out: the gain of svdb, the patients of incartdb."""
+    """Find the database by the record's folder; the catalog completes its header.
+
+    Headers of svdb lack the gain; the patients of incartdb are in the headers.
+    """
     for entry in DATABASES.values():
         if (
             entry.name in resolved(stem).parts
@@ -158,11 +179,11 @@ def _catalogued(stem: Path, fs_hz: float) -> Database | None:
 
 
 def _synthetic(stem: Path, line: RecordLine, unknown: Database) -> Database | None:
-    """The virtual patients of the header's seed; each is named in the headers of all of their records."""
+    """Return the database of virtual patients if the header states the patient and the seed."""
     if not any(comment.startswith(SYNTHETIC) for comment in line.comments):
         return None
     entry = replace(unknown, name="synthetic", fs_hz=line.fs_hz)
-    if (said := patient_in(line.comments)) is None:
+    if (stated := patient_in(line.comments)) is None:
         return entry
-    patient_id, seed = said
+    patient_id, seed = stated
     return replace(entry, version=version_of(seed), same_patient={stem.name: patient_id})

@@ -1,4 +1,4 @@
-"""Names and files that others made: what may be opened at all, and how a refusal says so in one line."""
+"""Validation of untrusted names and files, and the one-line message of a refusal."""
 
 import re
 from pathlib import Path
@@ -13,66 +13,84 @@ _QUOTED = 80
 
 
 def damaged(path: Path, what: str, database: Database) -> DataError:
-    """The error for a file that cannot be trusted: which, why, and what to type."""
-    return DataError(f"{printable(path)} {what}; get it again: {database.fix}")
+    """Return the error for a file that cannot be used.
+
+    Args:
+      path: The file.
+      what: What is wrong, continuing a sentence that begins with the file.
+      database: Gives the remedy.
+
+    Returns:
+      The error, with a message of one line.
+    """
+    return DataError(f"{printable(path)} {what}; {database.fix}")
 
 
 def printable(path: Path | str) -> str:
-    """A name as it can stand in a line, whatever line ends or control characters are in it."""
+    """Return a name for a message of one line; line ends and control characters are escaped."""
     text = str(path)
     return text if text.isprintable() else repr(text)
 
 
 def quoted(text: str) -> str:
-    """The beginning of what a file says, in quotes and fit for a line."""
+    """Return the beginning of a text from a file, quoted and escaped, for a message of one line."""
     return repr(text if len(text) <= _QUOTED else text[:_QUOTED] + "…")
 
 
 def check_record_name(record_id: str) -> None:
-    """A record's name becomes part of a path, so it may hold no separator and no dot.
+    """Validate a record's name, which becomes part of a path.
+
+    Args:
+      record_id: The name.
 
     Raises:
-      DataError: it does, or is too long for a file's name.
+      DataError: It has characters other than letters, digits, `-` and `_`, or is too long.
     """
     if not _RECORD_NAME.fullmatch(record_id) or len(record_id) > _LONGEST_NAME:
         raise DataError(
-            f"record name {quoted(record_id)} is refused: only letters, digits, - and _ may stand in it, "
-            f"{_LONGEST_NAME} at most; try '100'"
+            f"record name {quoted(record_id)} is refused: only letters, digits, - and _ are "
+            f"allowed, {_LONGEST_NAME} at most; use a name such as '100'"
         )
 
 
 def read_file(path: Path, database: Database, *, largest: int | None = None) -> bytes:
-    """The content of a file, which a folder, a pipe or a device is not.
+    """Read a regular file; folders, pipes and devices are refused.
 
     Args:
-      path: the file; a link to one will do.
-      database: for the remedy.
-      largest: bytes it may have.
+      path: The file, or a link to it.
+      database: Gives the remedy.
+      largest: Maximum size in bytes.
+
+    Returns:
+      The content.
 
     Raises:
-      DataError: it is missing, cannot be read, or is too large.
+      DataError: It is missing, cannot be read, is not a regular file, or is too large.
     """
     try:
         if not path.is_file():
-            raise damaged(path, "is no file" if path.exists() else "is missing", database)
-        if largest is not None and path.stat().st_size > largest:
-            raise damaged(
-                path, f"has {path.stat().st_size} bytes, where {largest} would be many", database
-            )
+            raise damaged(path, "is not a file" if path.exists() else "is missing", database)
+        if largest is not None and (size := path.stat().st_size) > largest:
+            raise damaged(path, f"has {size} bytes, but at most {largest} are read", database)
         return path.read_bytes()
     except OSError as error:
         raise damaged(path, f"cannot be read ({error.strerror})", database) from error
 
 
 def check_file_name(header_path: Path, name: str, database: Database) -> None:
-    """A signal file that a header names lies beside it: its name is no path, and nothing that wfdb takes for more than a name.
+    """Validate the name of a signal file in a header: it must be in the header's folder.
+
+    Args:
+      header_path: The `.hea` file.
+      name: The name, which must be neither a path nor a URL.
+      database: Gives the remedy.
 
     Raises:
-      DataError: it is.
+      DataError: It is not a plain file name.
     """
     if not _FILE_NAME.fullmatch(name) or len(name) > 2 * _LONGEST_NAME:
         raise damaged(
             header_path,
-            f"points to the signal file {quoted(name)}, which is not beside it",
+            f"names the signal file {quoted(name)}, which is not in its folder",
             database,
         )

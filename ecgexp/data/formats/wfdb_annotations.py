@@ -1,8 +1,9 @@
-"""Stands before `wfdb.rdann` and lets through only whole files of WFDB's annotation words.
+"""Validate WFDB annotation files before `wfdb.rdann` reads them.
 
-wfdb never returns from some files with a note that begins with `##`, reads on behind the end mark, lets such a note give a
-beat's code another meaning, and does not look whether times are counted at the record's own frequency. So the words are
-looked through first (https://wfdb.io/spec/annotation-files.html); then wfdb reads them, and must have found the same codes.
+wfdb does not terminate on some files with a note that begins with `##`, reads beyond the end mark,
+lets such a note change the meaning of a code, and does not compare the time resolution with the
+record's frequency. Therefore the words of the file are checked first
+(https://wfdb.io/spec/annotation-files.html); then wfdb reads the file and must find the same codes.
 """
 
 import functools
@@ -20,19 +21,17 @@ _COMMENT = 22
 _USER_DEFINED = range(42, 50)
 _SKIP, _NUM, _CHAN, _AUX = 59, 60, 62, 63
 _RESOLUTION = re.compile(r"## time resolution: (\d+(?:\.\d*)?)")
-_BACK_AND_ON = (
-    -1,
-    1,
-)  # a step back, and an annotation of no kind a step on: so ends what is said of the whole file
+# A step of -1 and a word with code 0 and step 1: the end of the annotations about the file.
+_BACK_AND_ON = (-1, 1)
 
 
 class _NotAnnotations(Exception):
-    """Its message goes on where the file's name ends."""
+    """Its message continues a sentence that begins with the file's name."""
 
 
 @functools.cache
 def symbols() -> dict[int, str]:
-    """The symbol of every code that has a meaning of its own, of beats and of all else."""
+    """Return code -> symbol for every code that WFDB defines, of beats and of other annotations."""
     from wfdb.io.annotation import ann_label_table
 
     return {
@@ -45,19 +44,20 @@ def symbols() -> dict[int, str]:
 
 
 def read_annotations(path: Path, fs_hz: float, database: Database) -> tuple[np.ndarray, np.ndarray]:
-    """Samples and symbols of all annotations but those about the file itself.
+    """Read samples and symbols of all annotations, except those about the file itself.
 
     Args:
-      path: the file.
-      fs_hz: the record's sampling frequency, at which samples are counted.
-      database: for the remedy.
+      path: The file.
+      fs_hz: Frequency of the record, at which samples are counted.
+      database: Gives the remedy.
 
     Returns:
-      samples: (num_annotations,) int64, as they stand in the file: neither their order nor their range is checked.
-      symbols: (num_annotations,) str; `nan` for codes that are left for users to define.
+      samples: (num_annotations,) int64, as in the file: neither order nor range is checked.
+      symbols: (num_annotations,) str; `nan` for codes that users may define.
 
     Raises:
-      DataError: the file is missing, cut, or no annotation file, or counts at another frequency.
+      DataError: The file is missing, truncated or not an annotation file, or has another time
+        resolution.
     """
     content = check_annotation_file(path, database)
     try:
@@ -70,37 +70,38 @@ def read_annotations(path: Path, fs_hz: float, database: Database) -> tuple[np.n
         str(path.with_suffix("")), path.suffix[1:], return_label_elements=["label_store", "symbol"]
     )
     found = np.asarray(read.label_store, np.int64)
-    if not np.array_equal(
-        found[found != _COMMENT], codes[codes != _COMMENT]
-    ):  # wfdb leaves out comments about the file
+    # wfdb omits comments about the file.
+    if not np.array_equal(found[found != _COMMENT], codes[codes != _COMMENT]):
         raise damaged(
             path,
-            f"is no WFDB annotation file: {len(codes)} annotations can be read as {len(found)}",
+            f"is not a WFDB annotation file: wfdb reads {len(found)} of {len(codes)} annotations",
             database,
         )
     return np.asarray(read.sample, np.int64), np.asarray(read.symbol, np.str_)
 
 
 def _checked(words: np.ndarray, fs_hz: float) -> np.ndarray:
-    """The codes of all annotations."""
+    """Check all words and return the codes of the annotations."""
     codes = words >> 10
     is_plain, notes = _take_out_skips_and_notes(words)
     at = np.flatnonzero(is_plain)
     end = at[words[at] == 0]
     if not len(end) or words[end[0] :].any():
-        raise _NotAnnotations("goes on after WFDB's end mark" if len(end) else "has no end mark")
+        raise _NotAnnotations(
+            "has words after WFDB's end mark" if len(end) else "has no end mark of WFDB"
+        )
     at = at[at < end[0]]
     changes_last = (codes[at] >= _NUM) & (codes[at] <= _CHAN)
     unknown = at[~changes_last & ~np.isin(codes[at], [*symbols(), *_USER_DEFINED])]
     if len(unknown):
         raise _NotAnnotations(
-            f"is no WFDB annotation file: word {unknown[0]} has the code {codes[unknown[0]]}"
+            f"is not a WFDB annotation file: word {unknown[0]} has the code {codes[unknown[0]]}"
         )
-    own = at[~changes_last]  # annotations; the others say more about the one before
+    own = at[~changes_last]  # annotations; the other words are attributes of the one before
     first = own[0] if len(own) else end[0]
     if (len(at) and at[0] != first) or (notes and notes[0][0] < first):
         raise _NotAnnotations(
-            "is no WFDB annotation file: it says more about an annotation before the first"
+            "is not a WFDB annotation file: it has attributes before the first annotation"
         )
     for place, note in notes:
         if note.startswith(b"## "):
@@ -111,11 +112,11 @@ def _checked(words: np.ndarray, fs_hz: float) -> np.ndarray:
 
 
 def _take_out_skips_and_notes(words: np.ndarray) -> tuple[np.ndarray, list[tuple[int, bytes]]]:
-    """Long steps in time, and notes: the only words that are followed by others which are not words of their own.
+    """Find long time steps and notes, the only words followed by data that are not words.
 
     Returns:
-      is_plain: (num_words,) which words are neither of these nor part of one.
-      notes: where each stands, and its bytes.
+      is_plain: (num_words,) bool, True for words that are neither of these nor part of one.
+      notes: Position and bytes of each note.
     """
     codes, values = words >> 10, words & 1023
     is_plain = np.ones(len(words), bool)
@@ -128,19 +129,19 @@ def _take_out_skips_and_notes(words: np.ndarray) -> tuple[np.ndarray, list[tuple
             free = at + 3
             if values[at] or free >= len(words):
                 raise _NotAnnotations(
-                    f"is no WFDB annotation file: a step at word {at} is not whole"
+                    f"is not a WFDB annotation file: the step at word {at} is incomplete"
                 )
             if (_long_step(words, at), words[free]) == _BACK_AND_ON:
                 free += 1
             elif not 0 < codes[free] < _NUM:
                 raise _NotAnnotations(
-                    f"is no WFDB annotation file: a step at word {at} leads nowhere"
+                    f"is not a WFDB annotation file: the step at word {at} has no annotation"
                 )
         else:
             free = at + 1 + (int(values[at]) + 1) // 2
             if values[at] > 255 or free >= len(words):
                 raise _NotAnnotations(
-                    f"is no WFDB annotation file: a note at word {at} does not end"
+                    f"is not a WFDB annotation file: the note at word {at} does not end"
                 )
             notes.append((at, words[at + 1 : free].astype("<u2").tobytes()[: values[at]]))
         is_plain[at:free] = False
@@ -148,17 +149,18 @@ def _take_out_skips_and_notes(words: np.ndarray) -> tuple[np.ndarray, list[tuple
 
 
 def _long_step(words: np.ndarray, at: int) -> int:
-    """A step of 32 bits, high word first."""
+    """Return a step of 32 bits, stored high word first."""
     step = int(words[at + 1]) << 16 | int(words[at + 2])
     return step - 2**32 if step >= 2**31 else step
 
 
 def _check_about_file(note: str, fs_hz: float, *, leads: bool) -> None:
-    """One such note, if it is the first, is harmless; with others wfdb may not come to an end, or give codes other meanings."""
-    said = _RESOLUTION.fullmatch(note)
-    if said is None or not leads:
-        raise _NotAnnotations(f"says of itself {quoted(note)}, which is not read")
-    if not math.isclose(float(said[1]), fs_hz, rel_tol=1e-6):
-        raise _NotAnnotations(
-            f"counts time otherwise than the record, at {fs_hz:g} Hz: {quoted(note)}"
-        )
+    """Allow only a time resolution in the first word, equal to the record's frequency.
+
+    With other notes about the file wfdb may not terminate, or change the meaning of codes.
+    """
+    stated = _RESOLUTION.fullmatch(note)
+    if stated is None or not leads:
+        raise _NotAnnotations(f"has the note {quoted(note)} about the file, which is not supported")
+    if not math.isclose(float(stated[1]), fs_hz, rel_tol=1e-6):
+        raise _NotAnnotations(f"states {quoted(note)}, but the record counts time at {fs_hz:g} Hz")

@@ -1,8 +1,9 @@
-"""Stands before `wfdb.rdheader` and lets through only what is a WFDB header in every word.
+"""Validate WFDB headers before `wfdb.rdheader` reads them.
 
-wfdb takes whatever begins like a header, leaves out the bytes it does not know, and finds a number in half a word: a header
-with one byte changed may so become a valid one of another record. Here every line is matched whole
-(https://wfdb.io/spec/header-files.html); then wfdb reads it, and must have read the same.
+wfdb accepts any file that begins like a header, ignores bytes that it does not know, and reads a
+number from a part of a word. A header with one changed byte can therefore become a valid header of
+another record. Here every line is matched completely (https://wfdb.io/spec/header-files.html); then
+wfdb reads the file and must find the same values.
 """
 
 import codecs
@@ -15,42 +16,57 @@ from typing import Any
 from ecgexp.data.datasets.catalog import Database
 from ecgexp.data.formats.untrusted import check_file_name, damaged, quoted, read_file
 
-_LARGEST = 1 << 20  # bytes; a header with a line for each of a thousand signals has a tenth
-_DEFAULT_HZ = 250.0  # WFDB's, where a header names no frequency
+_LARGEST = 1 << 20  # bytes; a header of a thousand signals has a tenth of it
+_DEFAULT_HZ = 250.0  # WFDB's default for headers without frequency
 _NUMBER = r"-?\d{1,10}"
 _RECORD = re.compile(
     r"(?P<name>[-\w]+)(?:/(?P<segments>\d+))?[ \t]+(?P<signals>\d{1,4})"
-    r"(?:[ \t]+(?P<fs>\d{1,9}(?:\.\d{0,12})?)(?:/[-.\d]+(?:\([-.\d]+\))?)?"  # a counter's frequency and base, not needed
-    r"(?:[ \t]+(?P<length>\d{1,15})(?:[ \t]+[^\t]*)?)?)?",  # time and date, not needed
+    # The frequency and base value of a counter, and time and date, are not needed.
+    r"(?:[ \t]+(?P<fs>\d{1,9}(?:\.\d{0,12})?)(?:/[-.\d]+(?:\([-.\d]+\))?)?"
+    r"(?:[ \t]+(?P<length>\d{1,15})(?:[ \t]+[^\t]*)?)?)?",
     re.ASCII,
 )
 _SEGMENT = re.compile(r"(?P<name>[^ \t]+)[ \t]+(?P<length>\d{1,15})", re.ASCII)
 _SIGNAL = re.compile(
-    r"(?P<file>[^ \t]+)[ \t]+(?P<fmt>\d{1,4})(?:x(?P<per_frame>\d{1,9}))?(?::(?P<skew>\d{1,9}))?(?:\+(?P<offset>\d{1,15}))?"
+    r"(?P<file>[^ \t]+)[ \t]+(?P<fmt>\d{1,4})(?:x(?P<per_frame>\d{1,9}))?(?::(?P<skew>\d{1,9}))?"
+    r"(?:\+(?P<offset>\d{1,15}))?"
     r"[ \t]+(?P<gain>-?\d{1,20}(?:\.\d{0,20})?(?:e[+-]?\d{1,3})?)"
     rf"(?:\((?P<baseline>{_NUMBER})\))?(?:/(?P<units>[^ \t]+))?"
-    rf"[ \t]+\d{{1,3}}[ \t]+(?P<zero>{_NUMBER})[ \t]+(?P<first>{_NUMBER})[ \t]+(?P<checksum>{_NUMBER})[ \t]+\d{{1,10}}"
+    rf"[ \t]+\d{{1,3}}[ \t]+(?P<zero>{_NUMBER})[ \t]+(?P<first>{_NUMBER})"
+    rf"[ \t]+(?P<checksum>{_NUMBER})[ \t]+\d{{1,10}}"
     r"(?:[ \t]+(?P<name>[^ \t][^\t]*))?",
     re.ASCII,
 )
-# Units that are not ASCII, such as µV or °C. wfdb leaves out what is not, and would read µV as volts.
+# Units that are not ASCII, such as µV or °C. wfdb ignores other characters and would read µV as V.
 _STRANGE_UNITS = re.compile(rb"(?<=[0-9.)]/)[^ \t]*[\x80-\xff][^ \t]*")
-_MICRO = "\u00b5\u03bc"  # the sign and the Greek letter
-# What wfdb must have read of a signal, by its name for it; the rest does not reach a beat.
-_FIELDS = ("file_name", "fmt", "byte_offset", "samps_per_frame", "skew", "adc_gain", "baseline", "init_value", "checksum",
-           "sig_name")  # fmt: skip
+_MICRO = "\u00b5\u03bc"  # the micro sign and the Greek letter
+# Fields of wfdb's header that are compared; the others do not affect beats.
+_FIELDS = (
+    "file_name",
+    "fmt",
+    "byte_offset",
+    "samps_per_frame",
+    "skew",
+    "adc_gain",
+    "baseline",
+    "init_value",
+    "checksum",
+    "sig_name",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordLine:
-    """What a header says of the record as a whole.
+    """The record line of a header.
 
     Attributes:
-      fs_hz: frames a second; annotations count frames.
-      num_frames: length of the record; None where the header leaves it out, and then the size of the files tells.
-      num_signals: how many it has.
-      segments: name and frames of each segment, `~` for a gap; empty for a record in one piece.
-      comments: the comment lines.
+      fs_hz: Frames per second; annotations are counted in frames.
+      num_frames: Length of the record; None if the header does not state it, and the size of the
+        files determines it.
+      num_signals: Number of signals.
+      segments: Name and number of frames of each segment, `~` for a gap; empty for a record without
+        segments.
+      comments: The comment lines.
     """
 
     fs_hz: float
@@ -61,14 +77,17 @@ class RecordLine:
 
 
 def read_record_line(path: Path, database: Database) -> RecordLine:
-    """Reads what a header says of its record, without wfdb and without a look at its signals.
+    """Read the record line of a header without wfdb; the lines of the signals are not checked.
 
     Args:
-      path: the `.hea` file.
-      database: for the remedy.
+      path: The `.hea` file.
+      database: Gives the remedy.
+
+    Returns:
+      The values of the line.
 
     Raises:
-      DataError: it is not there, is no header, or lists a segment twice.
+      DataError: The file is missing or not a header, or lists a segment twice.
     """
     lines, comments = _lines(path, database)
     record = _matched_record(path, lines, database)
@@ -76,33 +95,45 @@ def read_record_line(path: Path, database: Database) -> RecordLine:
         _segments(path, record, lines[1:], database) if record["segments"] is not None else ()
     )
     return RecordLine(
-        fs_hz=float(record["fs"] or _DEFAULT_HZ), num_frames=int(record["length"] or 0) or None,
-        num_signals=int(record["signals"]), segments=segments, comments=comments,
-    )  # fmt: skip
+        fs_hz=float(record["fs"] or _DEFAULT_HZ),
+        num_frames=int(record["length"] or 0) or None,
+        num_signals=int(record["signals"]),
+        segments=segments,
+        comments=comments,
+    )
 
 
 def signal_files(path: Path, database: Database) -> tuple[str, ...]:
-    """Names of the files that hold the signals of a record in one piece, each once.
+    """Return the names of the signal files of a record without segments, each once.
+
+    Args:
+      path: The `.hea` file.
+      database: Gives the remedy.
+
+    Returns:
+      File names, in the order of the signals.
 
     Raises:
-      DataError: as `read_header`.
+      DataError: As for `read_header`.
     """
     return tuple(dict.fromkeys(signal["file"] for signal in _matched(path, database)[1]))
 
 
 def read_header(path: Path, database: Database) -> Any:
-    """Reads a header whose signals can be checked: with first values, checksums, and named leads.
+    """Read a header that has the initial value, checksum and lead name of every signal.
 
     Args:
-      path: the `.hea` file.
-      database: for the remedy.
+      path: The `.hea` file.
+      database: Gives the remedy.
 
     Returns:
-      wfdb's `Record` without signals. An `adc_gain` is None where the header says 0, which stands for "not known";
-      `sig_len` is None where it leaves the length out; microvolts are `uV`, however they are written.
+      wfdb's `Record` without signals. `adc_gain` is None if the header states 0, which means
+      unknown; `sig_len` is None if the header does not state the length; microvolts are `uV` in
+      every spelling.
 
     Raises:
-      DataError: it is not there, is no header, is one of several segments, or leaves out what is needed.
+      DataError: The file is missing, not a header or a header of several segments, or lacks a
+        field that is needed.
     """
     record, signals = _matched(path, database)
     rows = [_fields(signal) for signal in signals]
@@ -110,7 +141,7 @@ def read_header(path: Path, database: Database) -> Any:
 
     try:
         header = wfdb.rdheader(str(path.with_suffix("")))
-    except (ValueError, OverflowError) as error:  # a time or a date that is none
+    except (ValueError, OverflowError) as error:  # an invalid time or date
         raise damaged(path, f"is not a WFDB header ({quoted(str(error))})", database) from error
     length = None if record["length"] is None else int(record["length"])
     read = [[getattr(header, field, None) for field in ("n_sig", "sig_len", "fs")]]
@@ -120,7 +151,7 @@ def read_header(path: Path, database: Database) -> Any:
         if words != numbers:
             raise damaged(
                 path,
-                f"is not a WFDB header: {quoted(str(words))} can be read as {quoted(str(numbers))}",
+                f"is not a WFDB header: wfdb reads {quoted(str(words))} as {quoted(str(numbers))}",
                 database,
             )
     header.units = [signal["units"] or "mV" for signal in signals]
@@ -144,24 +175,24 @@ def _matched_record(path: Path, lines: list[str], database: Database) -> re.Matc
     if not int(record["signals"]):
         raise damaged(path, "names no signals", database)
     if record["segments"] is None and record["length"] is not None and not int(record["length"]):
-        raise damaged(path, "claims a length of 0 samples", database)
+        raise damaged(path, "states a length of 0 samples", database)
     if not float(record["fs"] or _DEFAULT_HZ) > 0:
-        raise damaged(path, f"says {record['fs']} Hz", database)
+        raise damaged(path, f"states {record['fs']} Hz", database)
     return record
 
 
 def _matched(path: Path, database: Database) -> tuple[re.Match[str], list[re.Match[str]]]:
-    """The line of the record and those of its signals."""
+    """Match the record line and the lines of its signals."""
     lines, _ = _lines(path, database)
     record = _matched_record(path, lines, database)
     if record["segments"] is not None:
         raise damaged(
-            path, "is the header of several segments where that of one is needed", database
+            path, "is a header of several segments, but one of a single segment is needed", database
         )
     if len(lines) - 1 != int(record["signals"]):
         raise damaged(
             path,
-            f"claims {int(record['signals'])} signals and describes {len(lines) - 1}",
+            f"states {int(record['signals'])} signals, but describes {len(lines) - 1}",
             database,
         )
     return record, [_signal(path, line, database) for line in lines[1:]]
@@ -170,10 +201,10 @@ def _matched(path: Path, database: Database) -> tuple[re.Match[str], list[re.Mat
 def _segments(
     path: Path, record: re.Match[str], lines: list[str], database: Database
 ) -> tuple[tuple[str, int], ...]:
-    """Name and length of each segment; a segment listed twice would make beats of one heartbeat."""
+    """Return name and length of each segment; one that is listed twice would duplicate beats."""
     if len(lines) != int(record["segments"]) or not lines:
         raise damaged(
-            path, f"claims {int(record['segments'])} segments and lists {len(lines)}", database
+            path, f"states {int(record['segments'])} segments, but lists {len(lines)}", database
         )
     found: list[tuple[str, int]] = []
     places: dict[str, int] = {}
@@ -191,7 +222,7 @@ def _segments(
             if name in places:
                 raise damaged(
                     path,
-                    f"lists segment {name} twice, as number {places[name]} and {place}",
+                    f"lists segment {name} twice, as numbers {places[name]} and {place}",
                     database,
                 )
             if name == path.stem:
@@ -201,27 +232,27 @@ def _segments(
     total = sum(length for _, length in found)
     if int(record["length"] or 0) not in (0, total):
         raise damaged(
-            path, f"claims {record['length']} samples, and its segments have {total}", database
+            path, f"states {record['length']} samples, but its segments have {total}", database
         )
     return tuple(found)
 
 
 def _lines(path: Path, database: Database) -> tuple[list[str], tuple[str, ...]]:
-    """The lines that are none of the comments, and the comments as wfdb gives them."""
+    """Return the lines that are not comments, and the comments as wfdb returns them."""
     content = (
         read_file(path, database, largest=_LARGEST)
         .removeprefix(codecs.BOM_UTF8)
         .replace(b"\r\n", b"\n")
     )
     if odd := re.search(rb"[\x00-\x08\x0b-\x1f\x7f]", content):
-        raise damaged(path, f"is not a WFDB header: it holds the byte {odd[0][0]:#04x}", database)
+        raise damaged(path, f"is not a WFDB header: it has the byte {odd[0][0]:#04x}", database)
     lines = [line.strip(b" \t") for line in content.split(b"\n")]
-    said = [
+    plain = [
         _STRANGE_UNITS.sub(_in_ascii, line, count=1)
         for line in lines
         if line and not line.startswith(b"#")
     ]
-    if strange := [line for line in said if not line.isascii()]:
+    if strange := [line for line in plain if not line.isascii()]:
         raise damaged(
             path,
             f"is not a WFDB header: {quoted(strange[0].decode('latin-1'))} is not ASCII",
@@ -230,11 +261,11 @@ def _lines(path: Path, database: Database) -> tuple[list[str], tuple[str, ...]]:
     comments = (
         line.decode("ascii", "ignore").strip(" \t#") for line in lines if line.startswith(b"#")
     )
-    return [line.decode("ascii") for line in said], tuple(comments)
+    return [line.decode("ascii") for line in plain], tuple(comments)
 
 
 def _in_ascii(units: re.Match[bytes]) -> bytes:
-    """Micro is `u`, as WFDB writes it; any other letter that is not ASCII is a question mark."""
+    """Replace micro by `u`, as WFDB writes it, and any other character by a question mark."""
     try:
         text = units[0].decode("utf-8")
     except UnicodeDecodeError:
@@ -247,23 +278,30 @@ def _signal(path: Path, line: str, database: Database) -> re.Match[str]:
     if found is None:
         raise damaged(
             path,
-            f"is not a WFDB header: {quoted(line)} does not describe a signal to its checksum",
+            f"is not a WFDB header: {quoted(line)} does not describe a signal with its checksum",
             database,
         )
     check_file_name(path, found["file"], database)
     if found["name"] is None:
         raise damaged(path, f"does not name its leads: {quoted(line)}", database)
     if not abs(float(found["gain"])) < math.inf:
-        raise damaged(path, f"gives the gain {found['gain']}", database)
+        raise damaged(path, f"states the gain {found['gain']}", database)
     if not int(found["per_frame"] or 1):
-        raise damaged(path, f"has no sample in a frame: {quoted(line)}", database)
+        raise damaged(path, f"states 0 samples per frame: {quoted(line)}", database)
     return found
 
 
 def _fields(signal: re.Match[str]) -> list[Any]:
-    """What the words of a line mean, in the order of `_FIELDS` and with the values that wfdb puts where nothing is said."""
+    """Return the values of a line, in the order of `_FIELDS` and with wfdb's default values."""
     return [
-        signal["file"], signal["fmt"], int(signal["offset"]) if signal["offset"] else None, int(signal["per_frame"] or 1),
-        int(signal["skew"]) if signal["skew"] else None, float(signal["gain"]) or 200.0,
-        int(signal["baseline"] or signal["zero"]), int(signal["first"]), int(signal["checksum"]), signal["name"],
-    ]  # fmt: skip
+        signal["file"],
+        signal["fmt"],
+        int(signal["offset"]) if signal["offset"] else None,
+        int(signal["per_frame"] or 1),
+        int(signal["skew"]) if signal["skew"] else None,
+        float(signal["gain"]) or 200.0,
+        int(signal["baseline"] or signal["zero"]),
+        int(signal["first"]),
+        int(signal["checksum"]),
+        signal["name"],
+    ]

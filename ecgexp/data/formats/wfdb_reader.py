@@ -1,4 +1,4 @@
-"""Reads a WFDB record (`.hea`, its signal files, `.atr`) and trusts none of the three until they agree."""
+"""Read a WFDB record (`.hea`, its signal files, `.atr`) and check that the files agree."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -33,9 +33,9 @@ class Signals:
     """The leads of a record, or of one of its segments.
 
     Attributes:
-      num_frames: its length.
-      leads: lead -> (num_frames * samples a frame,) float64, millivolts.
-      unusable: lead -> why it cannot be used, with the file and the remedy.
+      num_frames: Length in frames.
+      leads: Lead -> (num_frames * samples per frame,) float64, millivolts.
+      unusable: Lead -> message why it cannot be used, with the file and the remedy.
     """
 
     num_frames: int
@@ -44,13 +44,15 @@ class Signals:
 
 
 def files_of(folder: Path, record_id: str) -> tuple[Path, ...]:
-    """The files a record is read from: header, the files that it names, annotations.
-
-    Where the header cannot be read, the usual ones; whoever reads the record is then told what is wrong with it.
+    """Return the files that a record is read from: header, files that it names, annotations.
 
     Args:
-      folder: where they are.
-      record_id: its name, checked by the caller.
+      folder: Their folder.
+      record_id: Name of the record, validated by the caller.
+
+    Returns:
+      The paths. If the header is invalid, the signal file is assumed to be `<record_id>.dat`;
+      `read_record` then raises the error.
     """
     header = folder / f"{record_id}.hea"
     try:
@@ -61,28 +63,29 @@ def files_of(folder: Path, record_id: str) -> tuple[Path, ...]:
 
 
 def signals_among(files: Sequence[Path]) -> list[Path]:
-    """Those of `files_of` that hold signals."""
+    """Return those of `files_of` that contain signals."""
     return [path for path in files[1:-1] if path.suffix != ".hea"]
 
 
 def _signal_paths(header: Path) -> list[Path]:
-    """Signal files, and the headers of segments before theirs."""
-    segments = read_record_line(header, _NOBODYS).segments
+    """Return the signal files, each preceded by the header of its segment."""
+    segments = read_record_line(header, _NO_DATABASE).segments
     if not segments:
-        return [header.with_name(name) for name in signal_files(header, _NOBODYS)]
+        return [header.with_name(name) for name in signal_files(header, _NO_DATABASE)]
     paths = []
     for name, length in segments:
         if name != _GAP:
             paths.append(header.with_name(f"{name}.hea"))
             paths += (
-                [header.with_name(file) for file in signal_files(paths[-1], _NOBODYS)]
+                [header.with_name(file) for file in signal_files(paths[-1], _NO_DATABASE)]
                 if length
                 else []
             )
     return paths
 
 
-_NOBODYS = Database(name="", version="", title="", fs_hz=0.0, records=(), lead_names=())
+# For errors that `files_of` discards.
+_NO_DATABASE = Database(name="", version="", title="", fs_hz=0.0, records=(), lead_names=())
 
 
 def read_record(
@@ -93,21 +96,27 @@ def read_record(
     *,
     annotator: str | None = "atr",
 ) -> Record:
-    """Reads one record with all its leads.
+    """Read one record with all its leads.
 
-    A fault of one lead (a gap, another unit than volts, no gain) is no fault of the others: the record comes without
-    that lead, and `Record.unusable` says why.
+    A lead that cannot be used (it has a gap, a unit other than volts or no gain) does not affect
+    the other leads: the record is returned without it, and `Record.unusable` gives the reason.
 
     Args:
-      folder: where its files are.
-      record_id: its name, checked by the caller.
-      database: the entry it belongs to.
-      leads: those that are needed. Where leads have different numbers of samples in a frame, the record comes at the rate of
-        these, and others are averaged to it; without any, at the rate that all leads have.
-      annotator: suffix of the annotation file; None leaves it unread, and the record without annotations.
+      folder: Folder of its files.
+      record_id: Its name, validated by the caller.
+      database: Its database.
+      leads: Leads that are needed. If leads have different numbers of samples per frame, the record
+        has the frequency of these leads, and leads of a higher frequency are averaged to it; if
+        empty, the record has the highest frequency that all leads can be averaged to.
+      annotator: Suffix of the annotation file; None: it is not read, and the record has no
+        annotations.
+
+    Returns:
+      The record.
 
     Raises:
-      DataError: a file is damaged, or no lead can be used; the message names it and the remedy.
+      DataError: A file is damaged, or no lead can be used; the message names the file and the
+        remedy.
     """
     header_path = folder / f"{record_id}.hea"
     line = read_record_line(header_path, database)
@@ -134,28 +143,34 @@ def read_record(
         )
         annotations = split_outside(samples, symbols, is_inside(samples, signals.num_frames))
     return Record(
-        record_id=record_id, patient_id=database.patient_of(record_id, line.comments), signals_mv=signals_mv,
-        lead_names=tuple(columns), fs_hz=line.fs_hz, samples_per_frame=rate, unusable=unusable, **annotations,
-    )  # fmt: skip
+        record_id=record_id,
+        patient_id=database.patient_of(record_id, line.comments),
+        signals_mv=signals_mv,
+        lead_names=tuple(columns),
+        fs_hz=line.fs_hz,
+        samples_per_frame=rate,
+        unusable=unusable,
+        **annotations,
+    )
 
 
 @contextmanager
 def _enough_memory(path: Path, database: Database) -> Iterator[None]:
-    """A header may truly claim more than fits, with a file to match that takes no room on the disk."""
+    """Report a lack of memory as damage: a sparse file can agree with a huge length."""
     try:
         yield
     except MemoryError as error:
-        raise damaged(path, "speaks of more than fits into memory", database) from error
+        raise damaged(path, "states more samples than fit into memory", database) from error
 
 
 def _read_signals(header_path: Path, database: Database) -> Signals:
-    """All leads of a record in one piece, each with as many samples a frame as it has."""
+    """Read all leads of a record without segments, each at its own frequency."""
     header = read_header(header_path, database)
     num_frames = check_signal_files(header_path, header, database)
     digital = _digital(header_path, header)
     lengths = [len(values) for values in digital]
     if lengths != [num_frames * samples for samples in header.samps_per_frame]:
-        raise damaged(header_path, f"has {num_frames} samples, and wfdb reads {lengths}", database)
+        raise damaged(header_path, f"has {num_frames} samples, but wfdb reads {lengths}", database)
     check_signals(header_path, header, digital, database)
     leads: dict[str, np.ndarray] = {}
     unusable: dict[str, str] = {}
@@ -179,7 +194,7 @@ def _read_signals(header_path: Path, database: Database) -> Signals:
 
 
 def _digital(header_path: Path, header: Any) -> list[np.ndarray]:
-    """The samples of each signal as they are in the files, not shifted by its skew."""
+    """Return the samples of each signal as in the files, not shifted by the skew."""
     import wfdb
 
     path, how = (
@@ -197,7 +212,10 @@ def _digital(header_path: Path, header: Any) -> list[np.ndarray]:
 
 
 def _frames_of_61(header_path: Path, header: Any) -> dict[int, np.ndarray]:
-    """Signal number -> samples, of the files in format 61: of those wfdb 4.3 reads no frames with several samples."""
+    """Return signal number -> samples for files in format 61.
+
+    wfdb 4.3 does not read several samples per frame in this format.
+    """
     found: dict[int, np.ndarray] = {}
     for name in {
         name for name, fmt in zip(header.file_name, header.fmt, strict=True) if fmt == "61"
@@ -219,7 +237,7 @@ def _millivolts(
     if header.skew[channel]:
         raise damaged(
             header_path,
-            f"shifts lead {name} by {header.skew[channel]} samples, which is not read",
+            f"shifts lead {name} by {header.skew[channel]} samples, which is not supported",
             database,
         )
     per_mv = _UNITS_PER_MV.get(units.lower())
@@ -229,23 +247,23 @@ def _millivolts(
     if gain is None:
         raise damaged(
             header_path,
-            f"gives no gain for lead {name}, and {database} has none published",
+            f"states no gain for lead {name}, and the catalog has none for {database}",
             database,
         )
     lead_mv = digital.astype(np.float64)
     lead_mv -= header.baseline[channel]
-    with np.errstate(over="ignore"):  # what overflows is refused afterwards
-        lead_mv /= gain  # in place: at ten megabytes a record the copies are what costs
+    with np.errstate(over="ignore"):  # values that overflow are refused afterwards
+        lead_mv /= gain  # in place: copies of ten megabytes per record take most of the time
         if per_mv != 1:
             lead_mv *= per_mv
     return lead_mv
 
 
 def _joined(header_path: Path, line: Any, database: Database) -> Signals:
-    """The segments of a record one after another; a lead that one of them lacks has a gap there."""
+    """Concatenate the segments of a record; a lead that a segment lacks has a gap there."""
     parts: list[tuple[str, int, Signals | None]] = []
     for name, length in line.segments:
-        if not length:  # describes the segments that follow, and has no samples
+        if not length:  # a layout segment, which describes the following ones
             continue
         part = None
         if name != _GAP:
@@ -254,7 +272,7 @@ def _joined(header_path: Path, line: Any, database: Database) -> Signals:
             if part.num_frames != length:
                 raise damaged(
                     path,
-                    f"has {part.num_frames} samples where {header_path.name} lists {length}",
+                    f"has {part.num_frames} samples, but {header_path.name} lists {length}",
                     database,
                 )
         parts.append((name, length, part))
@@ -287,16 +305,18 @@ def _joined_lead(
             raise DataError(part.unusable[lead])
         if part is None or lead not in part.leads:
             raise damaged(
-                header_path, f"has no value in lead {lead} from sample {begin}, where segment {name} lacks it, {length} in all",
+                header_path,
+                f"has no value in lead {lead} at {length} samples from sample {begin}, because "
+                f"segment {name} lacks the lead",
                 database,
-            )  # fmt: skip
+            )
         pieces.append(part.leads[lead])
         rates.add(len(pieces[-1]) // length)
         begin += length
     if len(rates) > 1:
         raise damaged(
             header_path,
-            f"has segments with {sorted(rates)} samples of lead {lead} in a frame",
+            f"has segments with {sorted(rates)} samples per frame of lead {lead}",
             database,
         )
     return np.concatenate(pieces)
@@ -305,16 +325,20 @@ def _joined_lead(
 def _at_one_rate(
     header_path: Path, signals: Signals, wanted: Sequence[str], database: Database
 ) -> tuple[int, dict[str, np.ndarray], dict[str, str]]:
-    """All leads with the same number of samples in a frame: averaged where they have more, unusable where they have fewer.
+    """Bring all leads to the same number of samples per frame.
 
-    WFDB's own readers average as well where the samples of a frame are asked for as one.
+    Leads with more samples are averaged, as WFDB's own readers do; leads with a number of samples
+    that is not a multiple are unusable.
     """
     rates = {name: len(lead_mv) // signals.num_frames for name, lead_mv in signals.leads.items()}
     rate = math.gcd(*([rates[name] for name in wanted if name in rates] or rates.values()))
     columns, unusable = {}, dict(signals.unusable)
     for name, lead_mv in signals.leads.items():
         if rates[name] % rate:
-            why = f"has {rates[name]} samples of lead {name} in a frame, and {rate} of the leads that were asked for"
+            why = (
+                f"has {rates[name]} samples per frame of lead {name}, but {rate} of the leads that "
+                "are used"
+            )
             unusable[name] = str(damaged(header_path, why, database))
         else:
             columns[name] = (

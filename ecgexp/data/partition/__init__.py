@@ -1,1 +1,1 @@
-"""Which client holds which beats: all in one place, by patient or record, or drawn with a chosen skew."""
+"""Partitions assign beats to clients: all to one, by patient or record, or drawn with a skew."""

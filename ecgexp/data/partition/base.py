@@ -1,4 +1,4 @@
-"""What every partition is: a deal of a split's beats to clients, none of them twice and none left over."""
+"""The interface and the result of partitions, and the check that every beat has one client."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,14 +17,15 @@ POOLED = "pooled"
 
 @dataclass(frozen=True, kw_only=True)
 class ClientPartition:
-    """Who holds which beats: for each part of the split, client id -> sorted row indices.
+    """The beats of each client: for each part of the split, client id -> sorted row indices.
 
-    A client without beats in a part is absent from it, or has an empty array there.
+    A client without beats in a part is absent from it, or has an empty array.
 
     Attributes:
-      train: client id -> (num_rows,) int64; every client here has a beat.
-      validation: the same for the validation beats; a client that is not in `train` is new to the model.
-      test: the same for the test beats.
+      train: Client id -> (num_rows,) int64; every client has at least one beat.
+      validation: The same for the validation beats. A client that is not in `train` does not take
+        part in training.
+      test: The same for the test beats.
     """
 
     train: Rows
@@ -33,22 +34,30 @@ class ClientPartition:
 
     @property
     def parts(self) -> dict[str, Rows]:
-        """Part of the split -> its deal."""
+        """Part of the split -> rows of each client."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     @property
     def is_pooled(self) -> bool:
-        """Whether there are no clients to speak of: one place holds all beats."""
+        """Whether one client, `pooled`, has all beats."""
         return set(self.train) == {POOLED}
 
     def num_clients(self) -> dict[str, int]:
-        """Part of the split -> clients that have beats in it."""
+        """Return part of the split -> number of clients with beats in it."""
         return {
             name: sum(len(rows) > 0 for rows in part.values()) for name, part in self.parts.items()
         }
 
     def class_counts(self, beats: BeatSet) -> dict[str, dict[str, dict[str, int]]]:
-        """Part of the split -> client id -> class -> beats, zeros included, for the clients that have beats in the part."""
+        """Count beats by part of the split, client and class.
+
+        Args:
+          beats: Labeled beats.
+
+        Returns:
+          Part -> client id -> class -> number of beats, including zeros, for the clients with beats
+          in the part.
+        """
         return {
             name: {client: beats.class_counts(rows) for client, rows in part.items() if len(rows)}
             for name, part in self.parts.items()
@@ -56,31 +65,36 @@ class ClientPartition:
 
 
 class Partition(Protocol):
-    """Deals the beats of a split out to clients."""
+    """Assigns the beats of a split to clients."""
 
     def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
-        """Deals every beat of the split to exactly one client; `check_partition` holds it to that.
+        """Assign every beat of the split to exactly one client.
+
+        **Guarantees**: `check_partition` verifies the result in every run.
 
         Args:
-          beats: labelled.
-          split: the beats to deal.
-          rng: decides whatever is drawn; the same generator gives the same deal.
+          beats: Labeled beats.
+          split: The beats to assign.
+          rng: Used for all draws; the same state gives the same partition.
+
+        Returns:
+          The partition.
 
         Raises:
-          ConfigError: these beats cannot be dealt so.
+          ConfigError: The settings do not fit these beats.
         """
 
 
 def check_partition(partition: ClientPartition, split: Split) -> None:
-    """Stops a run whose clients do not hold exactly the beats of the split.
+    """Check that the clients have exactly the beats of the split.
 
     Args:
-      partition: to be checked.
-      split: what was dealt.
+      partition: The partition to check.
+      split: The split that was partitioned.
 
     Raises:
-      DataError: in some part of the split a client's rows are not sorted indices, a beat has two clients or none, or a beat
-        of another part was dealt; or a training client has no beat.
+      DataError: In a part of the split, a client's rows are not sorted indices, a beat has no
+        client or several, or a beat belongs to another part; or a training client has no beat.
     """
     for name, expected in (
         ("train", split.train),
@@ -93,7 +107,7 @@ def check_partition(partition: ClientPartition, split: Split) -> None:
         _check_cover(name, part, expected)
     if idle := [client for client, rows in partition.train.items() if not len(rows)]:
         raise DataError(
-            f"partition: client {idle[0]} has no training beat; leave such clients out of the deal"
+            f"partition: client {idle[0]} has no training beat; omit clients without training beats"
         )
 
 
@@ -103,7 +117,7 @@ def _check_rows(what: str, rows: np.ndarray) -> None:
     ):
         raise DataError(f"{what} are not a one-dimensional array of integer indices")
     if (np.diff(rows) <= 0).any():
-        raise DataError(f"{what} are not sorted, or hold a beat twice")
+        raise DataError(f"{what} are not sorted, or contain a beat twice")
 
 
 def _check_cover(name: str, part: Rows, expected: np.ndarray) -> None:
@@ -113,13 +127,16 @@ def _check_cover(name: str, part: Rows, expected: np.ndarray) -> None:
         row = rows[holders > 1][0]
         both = ", ".join(client for client, held in part.items() if row in held)
         raise DataError(
-            f"partition: {(holders > 1).sum()} {name} beats have several clients: row {row} is held by {both}"
+            f"partition: {(holders > 1).sum()} {name} beats have several clients: row {row} is "
+            f"assigned to {both}"
         )
     if len(strange := np.setdiff1d(rows, expected)):
         raise DataError(
-            f"partition: {len(strange)} beats dealt for {name} are not {name} beats, such as row {strange[0]}"
+            f"partition: {len(strange)} beats assigned for {name} are not {name} beats, such as "
+            f"row {strange[0]}"
         )
     if len(left := np.setdiff1d(expected, rows)):
         raise DataError(
-            f"partition: {len(left)} of {len(expected)} {name} beats have no client, such as row {left[0]}"
+            f"partition: {len(left)} of {len(expected)} {name} beats have no client, such as row "
+            f"{left[0]}"
         )

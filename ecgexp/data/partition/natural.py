@@ -1,4 +1,4 @@
-"""Partitions that need no drawing: one place for all beats, or a client for each patient or record."""
+"""Partitions without random draws: one client for all beats, for each patient or each record."""
 
 import numpy as np
 
@@ -10,37 +10,38 @@ from ecgexp.settings.declaration import settings
 
 @settings
 class Pooled:
-    """All beats in one place, as centralized training has them."""
+    """One client has all beats, as in centralized training."""
 
     def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
-        """One client, `pooled`."""
+        """Assign all beats to the client `pooled`; see `Partition.assign`."""
         return _by_holder(np.full(len(beats), POOLED), split)
 
 
 @settings
 class ByPatient:
-    """Every patient is a client and keeps all records of that patient; 201 and 202 of mitdb are one.
+    """Every patient is a client, with all records of the patient (201 and 202 of mitdb are one).
 
-    Held-out beats stay with their patient. So under a split by patient the validation and test clients are new ones, which
-    no model was trained on; under a split by beat every client is tested on beats of its own.
+    Validation and test beats belong to the client of their patient. With a split by patient, the
+    validation and test clients are therefore not training clients; with a split by beat, every
+    client is tested on its own beats.
     """
 
     def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
-        """Clients are named by `patient_ids`; nothing is drawn."""
+        """Assign beats by `patient_ids`, without draws; see `Partition.assign`."""
         return _by_holder(beats.patient_ids, split)
 
 
 @settings
 class ByRecord:
-    """Every record is a client, even if several are of one patient; otherwise as `ByPatient`."""
+    """Every record is a client, even if a patient has several; otherwise like `ByPatient`."""
 
     def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
-        """Clients are named by `record_ids`; nothing is drawn."""
+        """Assign beats by `record_ids`, without draws; see `Partition.assign`."""
         return _by_holder(beats.record_ids, split)
 
 
 def _by_holder(holders: np.ndarray, split: Split) -> ClientPartition:
-    """Gives every beat to its holder, of whom `holders` (num_beats,) tells."""
+    """Assign every beat to the client of `holders`, (num_beats,) str."""
 
     def grouped(rows: np.ndarray) -> Rows:
         clients, owner = np.unique(holders[rows], return_inverse=True)

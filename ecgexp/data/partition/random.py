@@ -1,7 +1,8 @@
-"""Partitions drawn at random: alike, skewed in labels, or skewed in size.
+"""Random partitions: independent and identically distributed, label skew, or quantity skew.
 
-Clients are `client00`, `client01`, …, and all have training beats. Held-out beats are dealt so that of each class a client
-gets the share that it has of the class's training beats: it is tested on what it is like (see `shares.assign_like`).
+Clients are `client00`, `client01`, …, and all have training beats. Validation and test beats of
+each class are assigned in the proportions of the training beats, so that a client is tested on its
+own distribution of classes (see `allocation.assign_like`).
 """
 
 from collections.abc import Callable
@@ -22,25 +23,28 @@ from ecgexp.data.partition.base import ClientPartition
 from ecgexp.data.splits import Split
 from ecgexp.settings.declaration import ConfigError, Count, Number, settings
 
-# Beyond these the draw is numerically "one client takes all" or "all alike", and numpy's gammas under- or overflow.
+# Beyond these values, one client gets all beats or all get the same share numerically, and numpy's
+# gamma variates under- or overflow.
 Concentration = Annotated[Number, Field(ge=1e-3, le=1e6)]
 
 
 @settings
 class Iid:
-    """Every client gets the same number of beats, drawn from all alike; sizes differ by one at most.
+    """Independent and identically distributed: beats are drawn for clients of equal size.
+
+    Sizes differ by one at most.
 
     Attributes:
-      num_clients: how many.
+      num_clients: Number of clients.
     """
 
     num_clients: Count = 10
 
     def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
-        """Deals.
+        """Assign the beats; see `Partition.assign`.
 
         Raises:
-          ConfigError: more clients than training beats.
+          ConfigError: There are more clients than training beats.
         """
         _check_enough(len(split.train), self.num_clients)
         train = np.array_split(rng.permutation(split.train), self.num_clients)
@@ -49,21 +53,24 @@ class Iid:
 
 @settings
 class Dirichlet:
-    """Label skew: each class is shared out among the clients by a draw of its own from a Dirichlet distribution.
+    """Label skew: the shares of the clients in each class are drawn from a Dirichlet distribution.
 
-    It is the draw of Yurochkin et al. 2019 (Bayesian Nonparametric Federated Learning of Neural Networks, section 4): of
-    class k, client j gets the share p_kj of (p_k1, …, p_kn) ~ Dirichlet(alpha). Hsu et al. 2019 draw the other way round, each
-    client's mix of classes, with clients of equal size; that cannot use every beat when classes are as uneven as heartbeats.
+    The draw is that of Yurochkin et al. 2019 (Bayesian Nonparametric Federated Learning of Neural
+    Networks, section 4): of class k, client j gets the share p_kj of
+    (p_k1, …, p_kn) ~ Dirichlet(alpha). Hsu et al. 2019 instead draw the class proportions of each
+    client, with clients of equal size; this cannot use all beats when classes are as imbalanced as
+    those of heartbeats.
 
-    A draw that leaves some client fewer than `min_beats` is thrown away whole and all classes are drawn anew. So deals follow
-    the distribution above conditioned on no client being that small: for small `alpha` and many clients, a milder
-    skew than `alpha` alone would make. Clients that are full are not passed over within a draw, as some implementations
-    do to balance sizes, which leaves a distribution that nobody can name.
+    A draw in which a client has fewer than `min_beats` is rejected; all classes are drawn again.
+    Partitions therefore follow the distribution above conditioned on the size of every client; with
+    a small `alpha` and many clients, the skew is smaller than without the condition. Some
+    implementations instead skip full clients within a draw to balance sizes, which does not result
+    in a known distribution.
 
     Attributes:
-      num_clients: how many.
-      alpha: concentration: 100 is nearly iid; 0.5 is skewed; with 0.1 a client misses most classes.
-      min_beats: the fewest training beats of any client.
+      num_clients: Number of clients.
+      alpha: Concentration: 100 is nearly iid; 0.5 is skewed; with 0.1 a client misses most classes.
+      min_beats: Minimum number of training beats of a client.
     """
 
     num_clients: Count = 10
@@ -71,10 +78,11 @@ class Dirichlet:
     min_beats: Count = 10
 
     def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
-        """Deals.
+        """Assign the beats; see `Partition.assign`.
 
         Raises:
-          ConfigError: too few training beats for the clients, or no draw gave every client enough.
+          ConfigError: There are too few training beats for the clients, or no draw gave every
+            client enough.
         """
 
         def shares(num_classes: int) -> np.ndarray:
@@ -85,54 +93,61 @@ class Dirichlet:
 
 @settings
 class Shards:
-    """Few labels a client: beats sorted by label are cut into equal shards, and each client is dealt some at random.
+    """Few labels per client: beats sorted by label are cut into shards, assigned at random.
 
-    After McMahan et al. 2017 (Communication-Efficient Learning of Deep Networks from Decentralized Data, section 3). Beats
-    of one label are shuffled before the cut, since in file order a shard would be a patient as well. A shard that lies across
-    the end of a class has several labels; of the commonest class there are many shards, so with heartbeats
-    most clients hold N alone.
+    After McMahan et al. 2017 (Communication-Efficient Learning of Deep Networks from Decentralized
+    Data, section 3). Beats of one label are shuffled before they are cut; in file order, a shard
+    would also be a patient. A shard across the end of a class has several labels. The most frequent
+    class has many shards, so that with heartbeats most clients have only N beats.
 
     Attributes:
-      num_clients: how many.
-      shards_per_client: how many each is dealt.
+      num_clients: Number of clients.
+      shards_per_client: Number of shards of each client.
     """
 
     num_clients: Count = 10
     shards_per_client: Count = 2
 
     def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
-        """Deals.
+        """Assign the beats; see `Partition.assign`.
 
         Raises:
-          ConfigError: more shards than training beats.
+          ConfigError: There are more shards than training beats.
         """
         num_shards = self.num_clients * self.shards_per_client
         if num_shards > len(split.train):
             raise ConfigError(
-                f"partition.num_clients={self.num_clients} times partition.shards_per_client={self.shards_per_client} is more "
-                f"than the {len(split.train)} training beats; {_fewer(len(split.train) // self.shards_per_client)}"
+                f"partition.num_clients={self.num_clients} times "
+                f"partition.shards_per_client={self.shards_per_client} is more than the "
+                f"{len(split.train)} training beats; "
+                f"{_fewer(len(split.train) // self.shards_per_client)}"
             )
         shuffled = rng.permutation(split.train)
         shards = np.array_split(
             shuffled[np.argsort(beats.labels[shuffled], kind="stable")], num_shards
         )
-        hands = rng.permutation(num_shards).reshape(self.num_clients, self.shards_per_client)
+        assigned = rng.permutation(num_shards).reshape(self.num_clients, self.shards_per_client)
         return assign_like(
-            [np.concatenate([shards[i] for i in hand]) for hand in hands], beats, split, rng
+            [np.concatenate([shards[i] for i in of_client]) for of_client in assigned],
+            beats,
+            split,
+            rng,
         )
 
 
 @settings
 class QuantitySkew:
-    """Clients of unequal size and the same mix of classes: sizes are shares drawn from a Dirichlet distribution.
+    """Quantity skew: clients of different sizes, drawn from a Dirichlet distribution.
 
-    After Li et al. 2022 (Federated Learning on Non-IID Data Silos, quantity skew). Every class is shared out alike, up to
-    rounding. Draws that leave a client fewer than `min_beats` are thrown away, as in `Dirichlet`.
+    After Li et al. 2022 (Federated Learning on Non-IID Data Silos, quantity skew). All clients have
+    the same class proportions, up to rounding. Draws in which a client has fewer than `min_beats`
+    are rejected, as in `Dirichlet`.
 
     Attributes:
-      num_clients: how many.
-      alpha: concentration: 100 is nearly even; with 0.5 the largest client is many times the smallest.
-      min_beats: the fewest training beats of any client.
+      num_clients: Number of clients.
+      alpha: Concentration: with 100 sizes are nearly equal; with 0.5 the largest client is many
+        times the smallest.
+      min_beats: Minimum number of training beats of a client.
     """
 
     num_clients: Count = 10
@@ -140,10 +155,11 @@ class QuantitySkew:
     min_beats: Count = 10
 
     def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
-        """Deals.
+        """Assign the beats; see `Partition.assign`.
 
         Raises:
-          ConfigError: too few training beats for the clients, or no draw gave every client enough.
+          ConfigError: There are too few training beats for the clients, or no draw gave every
+            client enough.
         """
 
         def shares(num_classes: int) -> np.ndarray:
@@ -153,16 +169,21 @@ class QuantitySkew:
 
 
 def _assign_in_shares(
-    partition: Dirichlet | QuantitySkew, shares: Callable[[int], np.ndarray], beats: BeatSet, split: Split,
+    partition: Dirichlet | QuantitySkew,
+    shares: Callable[[int], np.ndarray],
+    beats: BeatSet,
+    split: Split,
     rng: np.random.Generator,
-) -> ClientPartition:  # fmt: skip
-    """Deals by `shares(num_classes)` (num_clients, num_classes), drawn anew until every client has enough."""
+) -> ClientPartition:
+    """Draw `shares(num_classes)`, (num_clients, num_classes), until every client has enough."""
     _check_enough(len(split.train), partition.num_clients, partition.min_beats)
     totals = class_totals(beats, split.train)
     counts = redraw(
-        lambda: apportion(totals, shares(len(totals)), rng), num_clients=partition.num_clients, alpha=partition.alpha,
+        lambda: apportion(totals, shares(len(totals)), rng),
+        num_clients=partition.num_clients,
+        alpha=partition.alpha,
         min_beats=partition.min_beats,
-    )  # fmt: skip
+    )
     return assign_like(cut_by_class(beats.labels, split.train, counts, rng), beats, split, rng)
 
 
@@ -171,13 +192,13 @@ def _check_enough(num_beats: int, num_clients: int, min_beats: int = 1) -> None:
         return
     each = f" with partition.min_beats={min_beats}" if min_beats > 1 else ""
     most = num_beats // min_beats
-    # Clients of unequal size: that each has exactly the fewest beats would never be drawn.
+    # Clients differ in size, so that a draw with exactly `min_beats` for each is too unlikely.
     some = most if min_beats == 1 else max(min(1, most), most // 4)
     raise ConfigError(
-        f"partition.num_clients={num_clients}{each} needs {num_clients * min_beats} training beats and there are "
-        f"{num_beats}; {_fewer(some)}"
+        f"partition.num_clients={num_clients}{each} needs {num_clients * min_beats} training "
+        f"beats, but there are {num_beats}; {_fewer(some)}"
     )
 
 
 def _fewer(num_clients: int) -> str:
-    return f"type partition.num_clients={num_clients}" if num_clients else "take more records"
+    return f"use partition.num_clients={num_clients}" if num_clients else "use more records"

@@ -1,5 +1,5 @@
-"""Records to beats: baseline removal, resampling, windows, RR intervals, and the cache.
+"""Preprocessing of records to beats: baseline removal, resampling, windows, RR intervals, cache.
 
-`settings.Preprocessing` says what is done and `pipeline` does it for every dataset; `qrs_detection`
-finds beats that nobody annotated.
+`settings.Preprocessing` has the settings, `pipeline` preprocesses the records of every dataset, and
+`qrs_detection` detects beats in recordings without annotations.
 """

@@ -1,29 +1,40 @@
-"""Baseline wander: slow drift of the signal that no heart made."""
+"""Removal of baseline wander, band-pass filtering and resampling of one lead."""
 
 from fractions import Fraction
 
 import numpy as np
 
 MEDIAN_MS = (200.0, 600.0)
-"""de Chazal, O'Dwyer & Reilly 2004: the first median takes out QRS and P, the second T; the rest is the baseline."""
+"""Widths of the two median filters of de Chazal, O'Dwyer & Reilly 2004.
+
+The first one removes QRS complexes and P waves, the second one T waves; the result is the baseline.
+"""
 
 
 def odd_samples(duration_ms: float, fs_hz: float) -> int:
-    """The largest odd number of samples within a duration: 71 for 200 ms at 360 Hz, 215 for 600 ms."""
-    samples = int(
-        round(duration_ms * fs_hz / 1000, 6)
-    )  # 6 digits: 0.1 + 0.2 must not cost a sample
+    """Return the largest odd number of samples within a duration.
+
+    Args:
+      duration_ms: Duration in milliseconds.
+      fs_hz: Sampling frequency.
+
+    Returns:
+      E.g. 71 for 200 ms and 215 for 600 ms at 360 Hz; at least 1.
+    """
+    # Rounded first, so that a rounding error as in 0.1 + 0.2 does not remove a sample.
+    samples = int(round(duration_ms * fs_hz / 1000, 6))
     return max(1, samples - (samples % 2 == 0))
 
 
 def remove_median_baseline(lead_mv: np.ndarray, fs_hz: float) -> np.ndarray:
-    """The lead minus its 200 ms, then 600 ms running median, exactly as `scipy.signal.medfilt` gives it.
+    """Subtract the baseline: the 600 ms running median of the 200 ms running median.
 
-    Like medfilt it takes the signal as zero beyond its ends, so the first and last 0.3 s keep some wander.
+    The method is that of de Chazal, O'Dwyer & Reilly 2004, with `scipy.signal.medfilt`. The signal
+    is taken as zero beyond its ends, so that the first and last 0.3 s keep some baseline wander.
 
     Args:
-      lead_mv: (num_samples,) millivolts.
-      fs_hz: sampling frequency.
+      lead_mv: (num_samples,) float64, millivolts.
+      fs_hz: Sampling frequency.
 
     Returns:
       (num_samples,) float64, millivolts.
@@ -37,12 +48,15 @@ def remove_median_baseline(lead_mv: np.ndarray, fs_hz: float) -> np.ndarray:
 
 
 def bandpass(lead_mv: np.ndarray, fs_hz: float, edges_hz: tuple[float, float]) -> np.ndarray:
-    """The lead between two frequencies: second-order Butterworth run forth and back, so that no wave is shifted.
+    """Apply a zero-phase band-pass filter: second-order Butterworth, forward and backward.
 
     Args:
-      lead_mv: (num_samples,) millivolts.
-      fs_hz: sampling frequency; the upper edge must stay below half of it.
-      edges_hz: lower and upper edge, -6 dB each after both passes.
+      lead_mv: (num_samples,) float64, millivolts.
+      fs_hz: Sampling frequency; the upper edge must be below half of it.
+      edges_hz: Lower and upper edge, at -6 dB after both passes.
+
+    Returns:
+      (num_samples,) float64, millivolts.
     """
     from scipy.signal import butter, sosfiltfilt
 
@@ -50,7 +64,16 @@ def bandpass(lead_mv: np.ndarray, fs_hz: float, edges_hz: tuple[float, float]) -
 
 
 def resample(lead_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
-    """The lead at another sampling frequency, polyphase with an anti-aliasing filter; unchanged if they are equal."""
+    """Resample by polyphase filtering with an anti-aliasing filter.
+
+    Args:
+      lead_mv: (num_samples,) float64, millivolts.
+      from_hz: Its sampling frequency.
+      to_hz: New sampling frequency.
+
+    Returns:
+      (num_samples * to_hz / from_hz,) float64, millivolts; `lead_mv` if the frequencies are equal.
+    """
     if from_hz == to_hz:
         return lead_mv
     from scipy.signal import resample_poly
@@ -60,5 +83,13 @@ def resample(lead_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
 
 
 def resampling_ratio(from_hz: float, to_hz: float) -> Fraction:
-    """How many samples stand for one."""
+    """Return `to_hz / from_hz` as a fraction.
+
+    Args:
+      from_hz: Sampling frequency of a signal.
+      to_hz: New sampling frequency.
+
+    Returns:
+      The ratio of the closest fractions with denominators of at most 10 000.
+    """
     return Fraction(to_hz).limit_denominator(10_000) / Fraction(from_hz).limit_denominator(10_000)

@@ -1,8 +1,9 @@
-"""Prepared beats on disk: mapped into memory, never half-written, never trusted when damaged.
+"""Cache of preprocessed beats: memory-mapped arrays that are verified before each use.
 
-`beats-KEY.json` is the index of one entry: what is said of its beats, and the SHA-256 of each of its arrays.
-`arrays/SHA256.npy` is an array, under the digest of the file; entries with equal arrays share it.
-`digests-FOLDER.json` keeps the digests of the source files of a folder (`file_digests.FileDigests`).
+`beats-KEY.json` is the index of one entry: its metadata, and the SHA-256 of each of its arrays.
+`arrays/SHA256.npy` is an array, named by the digest of the file; entries with equal arrays share
+it. `digests-FOLDER.json` has the digests of the source files of a folder
+(`file_digests.FileDigests`).
 """
 
 import hashlib
@@ -26,10 +27,10 @@ from ecgexp.storage.digests import digest
 from ecgexp.storage.reading import open_plain, read_json
 
 FORMAT_VERSION = 6
-"""Raise it whenever preparation comes to give other numbers for the same settings; it is part of every key."""
+"""Part of every key. Increase it when preprocessing gives other values for the same settings."""
 
 STORAGE_VERSION = 1
-"""Raise it whenever an entry comes to be written otherwise; an entry of another version is no entry."""
+"""Increase it when the layout of an entry changes; entries of other versions are ignored."""
 
 _DAMAGE = (
     OSError,
@@ -42,8 +43,16 @@ _DAMAGE = (
     MemoryError,
     ArithmeticError,
 )
-_KINDS = {"signals_mv": "f", "rr": "f", "symbols": "U", "record_ids": "U", "patient_ids": "U", "r_samples": "i",
-          "templates_mv": "f", "annotated": "i"}  # fmt: skip
+_KINDS = {
+    "signals_mv": "f",
+    "rr": "f",
+    "symbols": "U",
+    "record_ids": "U",
+    "patient_ids": "U",
+    "r_samples": "i",
+    "templates_mv": "f",
+    "annotated": "i",
+}
 _PREFIX, _PART, _ARRAYS = "beats-", ".part", "arrays"
 _log = logging.getLogger(__name__)
 
@@ -58,11 +67,11 @@ class _Index(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class CachedBeats:
-    """Beats and what has to be said about them, each time they are used.
+    """Beats, and the warnings to log each time they are used.
 
     Attributes:
-      beats: without labels; a grouping comes later.
-      warnings: one line each.
+      beats: Beats without labels; the label grouping is applied later.
+      warnings: One line each.
     """
 
     beats: BeatSet
@@ -72,22 +81,26 @@ class CachedBeats:
 def load_or_preprocess(
     cache_dir: Path | None, key: str, preprocess: Callable[[], CachedBeats]
 ) -> CachedBeats:
-    """The beats under `key`, or what `preprocess` makes, kept for the next time.
+    """Return the beats under `key`; if they are not cached, preprocess them and store them.
 
-    Jobs may do this at once: each writes files of its own and renames them into place, so the last one wins with the same
-    content. A cache that cannot be written costs time and is no reason to stop. Prepared beats are never deleted here, only
-    what writers that died left half-written; the folder may be, whenever no run is on.
+    Several jobs may call this at the same time: each writes its own files and renames them, so that
+    the last one replaces files of the same content. A cache that is not writable is reported by a
+    warning. Complete entries are never deleted here, only incomplete files of writers that were
+    killed; the folder can be deleted while no run is active.
 
-    Guarantees:
-      The arrays of a kept entry have the SHA-256 that its index names, and the index the one that it names of itself: an entry
-      that was cut, changed, mixed with another or half-written is prepared again. Nothing that is read can run code. The
-      arrays are mapped from the very files that were compared, and cannot be written to. See
-      `tests/faults/test_cache_writers.py`.
+    **Guarantees**: The arrays of an entry have the SHA-256 of its index, and the index has the
+    SHA-256 that it states; an entry that was truncated, changed, mixed with another one or written
+    incompletely is preprocessed again. Reading an entry executes no code from it. The arrays are
+    mapped from the files that were verified, and are read-only
+    (`tests/faults/test_cache_writers.py`).
 
     Args:
-      cache_dir: the folder; None: no cache.
-      key: hexadecimal digest of everything the beats depend on.
-      preprocess: makes them.
+      cache_dir: The folder; None: no cache.
+      key: Hexadecimal digest of everything that the beats depend on.
+      preprocess: Creates them.
+
+    Returns:
+      The beats, and the warnings to log.
     """
     if cache_dir is None:
         return preprocess()
@@ -99,14 +112,18 @@ def load_or_preprocess(
             return _read(path, key)
         except _DAMAGE as error:
             _log.warning(
-                "The cache file %s is damaged (%s); the beats are prepared again.", path, error
+                "The cache file %s is damaged (%s); the beats are preprocessed again.", path, error
             )
     cached = preprocess()
     try:
         _write(path, key, cached)
     except OSError as error:
-        _log.warning("Prepared beats could not be kept in %s (%s); they will be prepared again next time, "
-                     "or set dataset.cache_dir to a folder with room.", cache_dir, error)  # fmt: skip
+        _log.warning(
+            "dataset.cache_dir=%s: the preprocessed beats could not be cached (%s), so that the "
+            "next run preprocesses them again; use a writable folder with free space.",
+            cache_dir,
+            error,
+        )
     return cached
 
 
@@ -114,9 +131,9 @@ def _read(path: Path, key: str) -> CachedBeats:
     index = dict(read_json(path, _Index, fix="remove it"))
     sha256 = index.pop("sha256")
     if sha256 != digest(index):
-        raise ValueError("its index has another digest than it says")
+        raise ValueError("its index does not have the digest that it states")
     if (index["storage"], index["key"]) != (STORAGE_VERSION, key):
-        raise ValueError("it is the entry of another key")
+        raise ValueError("it is the entry of another key or version")
     arrays = {
         name: _mapped(path.parent / _ARRAYS, index["arrays"][name], kind)
         for name, kind in _KINDS.items()
@@ -136,18 +153,18 @@ def _read(path: Path, key: str) -> CachedBeats:
 
 
 def _mapped(folder: Path, sha256: str, kind: str) -> np.ndarray:
-    """The array of a file with that digest, read-only and read from the disk as it is needed."""
+    """Map the array of the file with this digest, read-only."""
     path = folder / f"{sha256}.npy"
     with open_plain(path, fix="remove it") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    # What is compared is what is used: under the path another file may stand by now.
+    # The digest is computed from the mapping, because the path may have another file by now.
     if hashlib.sha256(mapped).hexdigest() != sha256:
-        raise ValueError(f"{path.name} has another digest than its name says")
+        raise ValueError(f"{path.name} does not have the digest that its name states")
     if (version := np.lib.format.read_magic(mapped)) != (1, 0):
         raise ValueError(f"{path.name} is written in version {version} of numpy's format")
     shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(mapped)
     if dtype.kind != kind:
-        raise ValueError(f"{path.name} holds {dtype}")
+        raise ValueError(f"{path.name} has values of type {dtype}")
     return np.ndarray(
         shape, dtype, buffer=mapped, offset=mapped.tell(), order="F" if fortran_order else "C"
     )
@@ -156,10 +173,15 @@ def _mapped(folder: Path, sha256: str, kind: str) -> np.ndarray:
 def _write(path: Path, key: str, cached: CachedBeats) -> None:
     beats, folder = cached.beats, path.parent / _ARRAYS
     meta = {
-        "fs_hz": beats.fs_hz, "lead_names": list(beats.lead_names), "database": beats.database, "digest": beats.digest,
-        "dropped": dict(beats.dropped), "warnings": list(cached.warnings), "template_records": list(beats.templates_mv),
+        "fs_hz": beats.fs_hz,
+        "lead_names": list(beats.lead_names),
+        "database": beats.database,
+        "digest": beats.digest,
+        "dropped": dict(beats.dropped),
+        "warnings": list(cached.warnings),
+        "template_records": list(beats.templates_mv),
         "num_annotated": [beats.annotated[record].shape[1] for record in beats.templates_mv],
-    }  # fmt: skip
+    }
     arrays = {name: getattr(beats, name) for name in COLUMNS}
     arrays["templates_mv"] = np.asarray([*beats.templates_mv.values()], np.float32)
     places = [beats.annotated[record] for record in beats.templates_mv]
@@ -174,13 +196,13 @@ def _write(path: Path, key: str, cached: CachedBeats) -> None:
             file.write(text)
             _publish(file, path)
     except BaseException:
-        for array in written:  # a full disk is not filled further by arrays that no index names
+        for array in written:  # arrays that no index names would fill the disk further
             array.unlink(missing_ok=True)
         raise
 
 
 def _write_array(folder: Path, array: np.ndarray, written: list[Path]) -> str:
-    """Writes an array under its digest, which it returns; `written` gets the path if nothing stood there."""
+    """Write an array under its digest and return the digest; append a new path to `written`."""
     with _hidden(folder) as file:
         np.lib.format.write_array(
             file, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False
@@ -190,9 +212,8 @@ def _write_array(folder: Path, array: np.ndarray, written: list[Path]) -> str:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         path = folder / f"{sha256}.npy"
         is_new = not path.exists()
-        _publish(
-            file, path
-        )  # over one that is there too: it may be damaged, and who has mapped it keeps what he has
+        # Replaces an existing file, which may be damaged; mappings of it stay valid.
+        _publish(file, path)
     if is_new:
         written.append(path)
     return sha256
@@ -200,7 +221,7 @@ def _write_array(folder: Path, array: np.ndarray, written: list[Path]) -> str:
 
 @contextmanager
 def _hidden(folder: Path) -> Iterator[Any]:
-    """A file of this writer alone, locked while it is open; gone at the end, unless it was published by then."""
+    """Open a locked file of this writer alone, and delete it at the end unless it was published."""
     path = folder / f".{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}{_PART}"
     try:
         with claimed_file(path), path.open("w+b") as file:
@@ -210,7 +231,7 @@ def _hidden(folder: Path) -> Iterator[Any]:
 
 
 def _publish(file: Any, path: Path) -> None:
-    """Gives a hidden file its name when it is whole on the disk."""
+    """Write a hidden file to disk completely, then give it its name."""
     file.flush()
     os.fsync(file.fileno())
     os.replace(file.name, path)

@@ -1,4 +1,4 @@
-"""Records in, beats out: the one path of every database, recorded or generated."""
+"""Preprocessing of records to beats, for recorded and generated databases."""
 
 import logging
 from collections import Counter
@@ -37,29 +37,40 @@ _log = logging.getLogger(__name__)
 
 
 def preprocess_records(
-    preprocessing: Preprocessing, *, database: Database, folder: Path, records: Sequence[str], layout: Layout = "wfdb",
-    verify: Verify = "published", strict: bool = False, on_progress: OnProgress | None = None, path: str = "dataset",
-) -> BeatSet:  # fmt: skip
-    """Reads, checks and prepares records, or takes them from the cache.
+    preprocessing: Preprocessing,
+    *,
+    database: Database,
+    folder: Path,
+    records: Sequence[str],
+    layout: Layout = "wfdb",
+    verify: Verify = "published",
+    strict: bool = False,
+    on_progress: OnProgress | None = None,
+    path: str = "dataset",
+) -> BeatSet:
+    """Read, check and preprocess records, or load their beats from the cache.
 
     Args:
-      preprocessing: what is done to each.
-      database: the entry they belong to; a generated one brings its own `Database`.
-      folder: where their files are, no subfolders.
-      records: their names, in the order in which the beats shall stand; each once.
-      layout: WFDB files, or the Kaggle CSVs.
-      verify: `published`: compare every file with PhysioNet's SHA-256, where the package has them; `header`: only
-        sizes, checksums and order, which are checked anyway.
-      strict: refuse a record that has annotations outside its signal, which are otherwise left out and counted.
-      on_progress: told about progress, unless the cache answers.
-      path: where the settings stand in the configuration, for what is said of them.
+      preprocessing: The settings.
+      database: Their database: of the catalog, or of generated records.
+      folder: Folder of their files, without subfolders.
+      records: Their names, each once, in the order of the beats.
+      layout: WFDB files, or the CSV files of Kaggle.
+      verify: `published`: compare every file with PhysioNet's SHA-256, if the package has a list of
+        them; `header`: only sizes, checksums and order, which are always checked.
+      strict: Refuse a record with annotations outside its signal, which are otherwise left out and
+        counted.
+      on_progress: Called with `(done, total, what)`, unless the beats are in the cache.
+      path: Key of the settings in the configuration, for messages.
 
     Returns:
-      All beats, without labels. `dropped` counts the beats of records left out, those annotated outside their record, and those
-      whose window leaves the record. The RR features of a record's only beat are NaN: it has no interval.
+      All beats, without labels. `dropped` counts the beats of records left out, beats annotated
+      outside their record, and beats whose window leaves the record. RR features of the only beat
+      of a record are NaN, because it has no interval.
 
     Raises:
-      DataError: a file is missing or damaged, a record is named twice or holds the signal of another one, or no beat is left.
+      DataError: A file is missing or damaged, a record is named twice or has the signal of another
+        one, or no beat is left.
     """
     check_named_once(f"{path}.records", records, error=DataError)
     for record_id in records:
@@ -77,10 +88,14 @@ def preprocess_records(
     )
     content = digest(
         {
-            "format": FORMAT_VERSION, "database": str(database), "layout": layout, "records": list(records),
-            "preparation": preprocessing.parameters(), "files": found,
+            "format": FORMAT_VERSION,
+            "database": str(database),
+            "layout": layout,
+            "records": list(records),
+            "preparation": preprocessing.parameters(),
+            "files": found,
         }
-    )  # fmt: skip
+    )
 
     def preprocess() -> CachedBeats:
         cached = _preprocess(
@@ -89,11 +104,11 @@ def preprocess_records(
         digests.check_unchanged()
         return cached
 
-    # What the catalog says of a database decides its beats as well, and so do the libraries.
+    # Beats also depend on the catalog's entry and on the libraries.
     key = digest(
         {
             "content": content,
-            "catalog": _said_of(database),
+            "catalog": _entry(database),
             "libraries": [np.__version__, scipy.__version__],
         }
         | ({"strict": True} if strict else {})
@@ -104,7 +119,7 @@ def preprocess_records(
     return cached.beats
 
 
-def _said_of(database: Database) -> dict[str, str]:
+def _entry(database: Database) -> dict[str, str]:
     return {field.name: str(getattr(database, field.name)) for field in fields(database)}
 
 
@@ -113,15 +128,21 @@ def _check_all_there(files: Sequence[Path], folder: Path, database: Database) ->
     if missing:
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise DataError(
-            f"{database}: {', '.join(missing[:5])}{more} missing in {folder}; get them: {database.fix}, or name the "
-            "records that are there with dataset.records="
+            f"{database}: {', '.join(missing[:5])}{more} missing in {folder}; {database.fix}, or "
+            "use dataset.records= with the records that are present"
         )
 
 
 def _preprocess(
-    preprocessing: Preprocessing, database: Database, folder: Path, records: Sequence[str], layout: Layout, strict: bool,
-    content: str, on_progress: OnProgress | None,
-) -> CachedBeats:  # fmt: skip
+    preprocessing: Preprocessing,
+    database: Database,
+    folder: Path,
+    records: Sequence[str],
+    layout: Layout,
+    strict: bool,
+    content: str,
+    on_progress: OnProgress | None,
+) -> CachedBeats:
     parts: list[dict[str, np.ndarray]] = []
     dropped: Counter[str] = Counter()
     without_lead: list[str] = []
@@ -135,15 +156,14 @@ def _preprocess(
         record = _READERS[layout].read_record(folder, record_id, database, preprocessing.leads)
         if strict:
             check_nothing_outside(record)
-        columns, wanting = choose_leads(record, preprocessing)
+        columns, missing = choose_leads(record, preprocessing)
         if columns is None:
-            dropped[f"record {record_id} has no lead {wanting}"] = len(record.beat_samples)
+            dropped[f"record {record_id} has no lead {missing}"] = len(record.beat_samples)
             without_lead.append(record_id)
             continue
-        if wanting:
-            substitutes.append(
-                f"{record_id} ({wanting} <- {', '.join(record.lead_names[column] for column in columns)})"
-            )
+        if missing:
+            used = ", ".join(record.lead_names[column] for column in columns)
+            substitutes.append(f"{record_id} ({missing} <- {used})")
         part, lost, annotated[record_id] = preprocess_record(record, columns, preprocessing)
         parts.append(part)
         templates_mv[record_id] = template(part["signals_mv"])
@@ -157,14 +177,21 @@ def _preprocess(
         on_progress(len(records), len(records), "")
     if not sum(len(part["r_samples"]) for part in parts):
         raise DataError(
-            f"no beat is left of {len(records)} records of {database} ({dict(dropped)}); ask for other leads or records"
+            f"no beat is left of {len(records)} records of {database} ({dict(dropped)}); use other "
+            "leads or records"
         )
     columns_of = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     check_no_copies(columns_of["record_ids"], columns_of["signals_mv"])
     beats = BeatSet(
-        **columns_of, fs_hz=preprocessing.fs_hz, lead_names=preprocessing.leads, database=str(database), digest=content,
-        dropped=dict(dropped), templates_mv=templates_mv, annotated=annotated,
-    )  # fmt: skip
+        **columns_of,
+        fs_hz=preprocessing.fs_hz,
+        lead_names=preprocessing.leads,
+        database=str(database),
+        digest=content,
+        dropped=dict(dropped),
+        templates_mv=templates_mv,
+        annotated=annotated,
+    )
     return CachedBeats(
         beats=beats, warnings=_warnings(database, without_lead, substitutes, outside)
     )
@@ -179,45 +206,53 @@ def _warnings(
     lines = []
     if without_lead:
         lines.append(
-            f"{database}: records {', '.join(without_lead)} lack a lead that was asked for and are left out "
-            "(dataset.missing_lead=first takes another lead of theirs, =error stops)"
+            f"{database}: records {', '.join(without_lead)} lack a lead of dataset.leads and are "
+            "left out (dataset.missing_lead=first uses another lead, dataset.missing_lead=error "
+            "stops)"
         )
     if substitutes:
-        lines.append(
-            f"{database}: another lead stands in for a missing one in {'; '.join(substitutes)}"
-        )
+        lines.append(f"{database}: another lead replaces a missing one in {'; '.join(substitutes)}")
     if outside:
-        told = ", ".join(f"{record_id} {count}" for record_id, count in outside.items())
+        counts = ", ".join(f"{record_id} {count}" for record_id, count in outside.items())
         lines.append(
-            f"{database}: annotations outside the record are left out, {sum(outside.values())} in all: {told} "
-            "(dataset.strict=true refuses such records)"
+            f"{database}: annotations outside the record are left out, {sum(outside.values())} in "
+            f"all: {counts} (dataset.strict=true refuses such records)"
         )
     return tuple(lines)
 
 
 def check_nothing_outside(record: Record) -> None:
-    """Every annotation stands at a sample that the record has.
+    """Check that every annotation is inside the record.
+
+    Args:
+      record: The record.
 
     Raises:
-      DataError: one does not.
+      DataError: An annotation is before the first sample or after the last one.
     """
     if record.outside:
-        told = ", ".join(f"{symbol} {count}" for symbol, count in record.outside.items())
+        counts = ", ".join(f"{symbol} {count}" for symbol, count in record.outside.items())
         raise DataError(
-            f"dataset.strict=true: record {record.record_id} has {sum(record.outside.values())} annotations outside its signal "
-            f"({told}); correct its annotation file, or use dataset.strict=false, which leaves them out and counts them"
+            f"dataset.strict=true: record {record.record_id} has {sum(record.outside.values())} "
+            f"annotations outside its signal ({counts}); correct its annotation file, or use "
+            "dataset.strict=false, which leaves them out and counts them"
         )
 
 
 def choose_leads(record: Record, preprocessing: Preprocessing) -> tuple[list[int] | None, str]:
-    """Which columns of a record to use, by name, and which names it lacks.
+    """Choose the columns of a record by lead names.
+
+    Args:
+      record: The record.
+      preprocessing: Gives the leads, and what to do if one is missing.
 
     Returns:
-      columns: one per wanted lead; None if the record is to be left out.
-      wanting: the missing names, joined; empty if there are none.
+      columns: One for each lead; None if the record is left out.
+      missing: Names of the missing leads, joined; empty if there are none.
 
     Raises:
-      DataError: a lead is missing and that is not allowed, or is there and cannot be used, as for a gap in it.
+      DataError: A lead is missing although that is not allowed, or cannot be used, e.g. because of
+        a gap.
     """
     for name in preprocessing.leads:
         if name in record.unusable:
@@ -228,32 +263,33 @@ def choose_leads(record: Record, preprocessing: Preprocessing) -> tuple[list[int
     ]
     if missing and preprocessing.missing_lead == "error":
         raise DataError(
-            f"record {record.record_id} has the leads {', '.join(record.lead_names)} but not {', '.join(missing)}; try "
+            f"dataset.missing_lead=error: record {record.record_id} has the leads "
+            f"{', '.join(record.lead_names)}, but not {', '.join(missing)}; use "
             "dataset.missing_lead=skip, or another dataset.leads"
         )
     if missing and (preprocessing.missing_lead == "skip" or len(spare) < len(missing)):
         return None, ", ".join(missing)
-    wanted = [
+    columns = [
         record.lead_names.index(name) if name not in missing else spare.pop(0)
         for name in preprocessing.leads
     ]
-    return wanted, ", ".join(missing)
+    return columns, ", ".join(missing)
 
 
 def preprocess_record(
     record: Record, columns: Sequence[int], preprocessing: Preprocessing
 ) -> tuple[dict[str, np.ndarray], dict[str, int], np.ndarray]:
-    """Baseline, sampling frequency, windows and RR intervals of one record.
+    """Preprocess one record: baseline, sampling frequency, windows and RR intervals.
 
     Args:
-      record: the record.
-      columns: the leads to use.
-      preprocessing: what to do.
+      record: The record.
+      columns: Columns of the leads to use.
+      preprocessing: The settings.
 
     Returns:
-      part: the columns of `BeatSet`, rows in time order. `rr` of a record with a single beat is NaN.
-      dropped: reason -> beats left out.
-      annotated: see `BeatSet.annotated`.
+      part: The columns of `BeatSet`, rows in time order. `rr` of a record with one beat is NaN.
+      dropped: Reason -> number of beats left out.
+      annotated: (2, num_annotated) int64, see `BeatSet.annotated`.
     """
     r_samples, symbols = record.beat_samples, record.beat_symbols
     if not len(r_samples):
@@ -285,7 +321,7 @@ def preprocess_record(
 
 
 def _clean(lead_mv: np.ndarray, fs_hz: float, preprocessing: Preprocessing) -> np.ndarray:
-    """Baseline first, at the recorded frequency, so that its parameters mean what the paper measured."""
+    """Remove the baseline, then resample; the filters are defined at the recorded frequency."""
     if preprocessing.baseline == "median":
         lead_mv = remove_median_baseline(lead_mv, fs_hz)
     elif preprocessing.baseline == "bandpass":
@@ -294,12 +330,13 @@ def _clean(lead_mv: np.ndarray, fs_hz: float, preprocessing: Preprocessing) -> n
 
 
 def _check_ratio(record: Record, preprocessing: Preprocessing) -> None:
-    """Resampling takes time and memory by the larger term of the ratio of both frequencies."""
+    """Refuse a ratio of frequencies whose terms, and so the resampling filter, are too large."""
     ratio = resampling_ratio(record.signal_hz, preprocessing.fs_hz)
     if max(ratio.numerator, ratio.denominator) > _LARGEST_TERM:
         raise DataError(
-            f"record {record.record_id} at {record.signal_hz!r} Hz cannot be brought to {preprocessing.fs_hz!r} Hz, whose ratio is "
-            f"{ratio}; correct the frequency in its header, or set dataset.fs_hz to it"
+            f"dataset.fs_hz={preprocessing.fs_hz!r}: record {record.record_id} at "
+            f"{record.signal_hz!r} Hz cannot be resampled by the ratio {ratio}; correct the "
+            "frequency in its header, or use this frequency for dataset.fs_hz"
         )
 
 
@@ -308,5 +345,8 @@ def _empty_part(num_leads: int, preprocessing: Preprocessing) -> dict[str, np.nd
     return {
         "signals_mv": np.zeros((0, sum(preprocessing.window_samples), num_leads), np.float32),
         "rr": np.zeros((0, len(RR_FEATURES)), np.float32),
-        "symbols": text, "record_ids": text, "patient_ids": text, "r_samples": np.zeros(0, np.int64),
-    }  # fmt: skip
+        "symbols": text,
+        "record_ids": text,
+        "patient_ids": text,
+        "r_samples": np.zeros(0, np.int64),
+    }

@@ -1,4 +1,4 @@
-"""Finds heartbeats in a lead that nobody annotated."""
+"""Detection of heartbeats in recordings without annotations."""
 
 import numpy as np
 
@@ -6,32 +6,37 @@ from ecgexp.data.preprocessing.baseline import bandpass
 from ecgexp.settings.declaration import DataError
 
 QRS_HZ = (3.0, 20.0)
-"""Where a QRS complex stands out, and its peak is looked for."""
+"""Pass band of the filter that emphasizes QRS complexes; the peak is searched in its output."""
 
 REACH_MS = 80.0
-"""How far from where the detector fires the peak is looked for."""
+"""Maximum distance of the peak from the detection."""
 
-_GAIN = 200.0  # units per mV in which the detector's thresholds are meant
+_GAIN = 200.0  # units per mV for which the detector's thresholds are defined
 
 
 def detect_beats(lead_mv: np.ndarray, fs_hz: float) -> np.ndarray:
-    """The R peaks of one lead: WFDB's `gqrs`, then the largest deflection of the filtered lead within `REACH_MS`.
+    """Detect the R peaks of one lead.
 
-    gqrs fires some 35 ms before the peak, and a model was trained on windows round the annotated peak, which in MIT-BIH is
-    the major extremum of the lead after a filter that brings out the QRS complex. So it is looked for in the same way: on 13
-    records of DS1 the beats then lie 1.4 ms from the annotations on average, 96 % within 6 ms and 99 % within 14 ms; in the
-    lead without its baseline it is 3.5 ms. Of wfdb's two detectors gqrs misses fewer beats and takes less time: it finds
-    99.5 % of those of 208 and of 108, XQRS 92.2 % and 94.3 %.
+    WFDB's `gqrs` detects QRS complexes; the peak is the largest deflection of the filtered lead
+    within `REACH_MS` of the detection.
+
+    gqrs detects about 35 ms before the peak, but models are trained on windows around the annotated
+    peak, which in MIT-BIH is the major extremum of the lead after a filter that emphasizes the QRS
+    complex. Therefore the peak is searched in the same way: on 13 records of DS1, the beats are
+    then 1.4 ms from the annotations on average, 96 % within 6 ms and 99 % within 14 ms; in the lead
+    without its baseline, the mean is 3.5 ms. Of wfdb's two detectors, gqrs misses fewer beats and
+    takes less time: it detects 99.5 % of the beats of records 208 and 108; XQRS detects 92.2 % and
+    94.3 %.
 
     Args:
-      lead_mv: (num_samples,) millivolts, as recorded.
-      fs_hz: its sampling frequency.
+      lead_mv: (num_samples,) float64, millivolts, as recorded.
+      fs_hz: Its sampling frequency.
 
     Returns:
-      (num_beats,) int64, strictly rising.
+      (num_beats,) int64, strictly increasing.
 
     Raises:
-      DataError: the lead is too short for the detector, or sampled too slowly.
+      DataError: The lead is too short for the detector, or its sampling frequency is too low.
     """
     from wfdb.processing import gqrs_detect
 
@@ -39,17 +44,17 @@ def detect_beats(lead_mv: np.ndarray, fs_hz: float) -> np.ndarray:
         return np.zeros(0, np.int64)
     try:
         filtered_mv = bandpass(lead_mv, fs_hz, QRS_HZ)
-        fired = gqrs_detect(sig=lead_mv, fs=fs_hz, adc_gain=_GAIN, adc_zero=0)
+        detections = gqrs_detect(sig=lead_mv, fs=fs_hz, adc_gain=_GAIN, adc_zero=0)
     except (IndexError, ValueError) as error:
         raise DataError(
-            f"no beats can be searched for in {len(lead_mv) / fs_hz:.1f} s at {fs_hz:g} Hz ({error}); take a longer record, or "
-            "one with annotations"
+            f"no beats can be detected in {len(lead_mv) / fs_hz:.1f} s at {fs_hz:g} Hz ({error}); "
+            "use a longer record, or one with annotations"
         ) from error
-    return np.unique(_peaks(filtered_mv, np.asarray(fired, np.int64), fs_hz))
+    return np.unique(_peaks(filtered_mv, np.asarray(detections, np.int64), fs_hz))
 
 
 def _peaks(lead_mv: np.ndarray, samples: np.ndarray, fs_hz: float) -> np.ndarray:
-    """The largest deflection round each sample, up or down."""
+    """Return the sample of the largest absolute value within `REACH_MS` of each sample."""
     reach = round(REACH_MS * fs_hz / 1000)
     places = (samples[:, None] + np.arange(-reach, reach + 1)).clip(0, len(lead_mv) - 1)
     best = np.abs(lead_mv[places]).argmax(axis=1)

@@ -1,40 +1,41 @@
-"""From annotated samples to windows and RR intervals, without a loop over beats."""
+"""Windows and RR intervals of annotated beats, vectorized over beats."""
 
 import numpy as np
 
 from ecgexp.data.beats import RR_FEATURES
 
 LOCAL_INTERVALS = 10
-"""Intervals in the local mean (de Chazal 2004, II-D: average RR of the ten preceding intervals)."""
+"""Intervals of the local mean (de Chazal 2004, section II-D: the ten preceding intervals)."""
 
 RHYTHM_REACH = 5
-"""Intervals on either side of a beat that say in what rhythm it stands."""
+"""Intervals on either side of a beat that describe the rhythm around it."""
 
 REGULARITY_REACH = 20
-"""Intervals on either side, half a minute, that say how regular that rhythm is: in fibrillation every other beat is early."""
+"""Intervals on either side, about half a minute, for the quantiles that describe the regularity.
+
+In atrial fibrillation every other beat is premature.
+"""
 
 FIBRILLATION_REACH = 120
-"""Intervals on either side, some four minutes, that say whether beats follow each other without any order."""
+"""Intervals on either side, about four minutes, for the RR irregularity."""
 
-_LAGS = (
-    1,
-    2,
-    3,
-)  # a rhythm that repeats after two beats or three, bigeminy or trigeminy, has an order
-_ORDERLY = (
-    0.25  # a beat out of place makes two large changes: a median gives way at one such beat in four
-)
+_LAGS = (1, 2, 3)  # bigeminy and trigeminy repeat after two or three beats, so they are regular
+# One premature beat causes two large changes, so that one such beat in four would move a median.
+_ORDERLY = 0.25
 
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 def relocate(signal_mv: np.ndarray, r_samples: np.ndarray, reach: int) -> np.ndarray:
-    """Moves every R to the largest value within `reach` samples, the earliest if there are several.
+    """Move every R peak to the largest value within `reach` samples, the earliest of equal ones.
 
     Args:
-      signal_mv: (num_samples,).
+      signal_mv: (num_samples,) float64, millivolts.
       r_samples: (num_beats,) int64.
-      reach: samples to look on either side; 0 changes nothing.
+      reach: Samples to search on either side; 0 changes nothing.
+
+    Returns:
+      (num_beats,) int64, the new samples.
     """
     if reach == 0:
         return r_samples
@@ -47,20 +48,20 @@ def relocate(signal_mv: np.ndarray, r_samples: np.ndarray, reach: int) -> np.nda
 def cut_windows(
     signals_mv: np.ndarray, r_samples: np.ndarray, before: int, after: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cuts `[r - before, r + after)` round every R that has it.
+    """Cut the window `[r - before, r + after)` of every R peak whose window is inside the record.
 
-    A window that leaves the record is not padded: zeros or repeats at its edge would be a shape that no heart made, and
-    a classifier would learn it. 26 of the 109 494 beats of mitdb are lost to 90 + 90 samples.
+    Other windows are not padded: a classifier would learn the artificial values at the edge. With
+    90 + 90 samples, 26 of the 109 494 beats of mitdb are dropped.
 
     Args:
-      signals_mv: (num_samples, leads).
+      signals_mv: (num_samples, leads) float64, millivolts.
       r_samples: (num_beats,) int64.
-      before: samples before R.
-      after: samples from R on.
+      before: Samples before the R peak.
+      after: Samples from the R peak on.
 
     Returns:
-      windows: (num_inside, before + after, leads) float32.
-      inside: (num_beats,) bool, which beats they are.
+      windows: (num_inside, before + after, leads) float32, millivolts.
+      inside: (num_beats,) bool, True for the beats with a window.
     """
     inside = (r_samples >= before) & (r_samples + after <= len(signals_mv))
     places = r_samples[inside, None] + np.arange(-before, after)
@@ -68,15 +69,16 @@ def cut_windows(
 
 
 def template(windows_mv: np.ndarray) -> np.ndarray:
-    """How a heart's beat usually looks: the median of all of a record's beats, sample by sample.
+    """Compute the template of a record: the median of all its beats, sample by sample.
 
-    Not of the slow ones, though they are never premature: in a heart that conducts otherwise when it beats fast they are few.
+    All beats are used, not only those after long intervals, which are never premature: they are few
+    in a patient whose conduction changes with the heart rate.
 
     Args:
-      windows_mv: (num_beats, window, leads) millivolts, of one record.
+      windows_mv: (num_beats, window, leads) float32, millivolts, of one record.
 
     Returns:
-      (window, leads) float32 millivolts; zeros where there is no beat.
+      (window, leads) float32, millivolts; zeros if there is no beat.
     """
     if not len(windows_mv):
         return np.zeros(windows_mv.shape[1:], np.float32)
@@ -84,23 +86,27 @@ def template(windows_mv: np.ndarray) -> np.ndarray:
 
 
 def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
-    """The columns of `ecgexp.data.beats.RR_FEATURES` for all beats of one record.
+    """Compute the columns of `ecgexp.data.beats.RR_FEATURES` for all beats of one record.
 
-    The first beat has no interval before it and the last none after it: each takes the one it has, and so does every
-    interval beyond the record's ends. The local mean is over the ten intervals before the beat, or as many as there are.
-    The record's mean looks at the whole record, and other columns at up to 240 intervals after the beat, so these are features
-    for analysis after the recording, not at the bedside.
+    The first beat has no previous interval and the last one has no next interval: each uses the
+    interval that it has, and intervals beyond the ends of the record repeat the first or last one.
+    The local mean is over the ten intervals before the beat, or as many as there are. The mean of
+    the record uses the whole record, and other columns use up to 240 intervals after the beat, so
+    that the features suit analysis after the recording, not real-time monitoring.
 
     Args:
-      r_samples: (num_beats,) int64, strictly rising, every annotated beat of the record.
-      fs_hz: their sampling frequency.
+      r_samples: (num_beats,) int64, strictly increasing, every annotated beat of the record.
+      fs_hz: Their sampling frequency.
 
     Returns:
-      (num_beats, 20) float32, NaN for the only beat of a record, which has no interval. The columns: previous, next and
-      local mean in seconds; previous divided by the record's mean; the five intervals before the beat and the five after
-      it, in the order of time; the 10, 25, 50, 75 and 90 % quantiles of the 20 intervals before it and the 20 after it; how
-      unsteady the rhythm is: the lower quartile of the changes from one interval to the next, second or third, the least of
-      the three, over the 240 intervals round the beat or all that there are, divided by their median.
+      (num_beats, 20) float32; NaN for the only beat of a record, which has no interval. The columns
+      are: Previous, next and local mean interval in seconds; previous interval divided by the mean
+      of the record; the five intervals before and the five after the beat, in time order, in
+      seconds; the 10, 25, 50, 75 and 90 % quantiles of the 20 intervals before and the 20 after the
+      beat, in seconds; the RR irregularity. The irregularity is computed over the 240 intervals
+      around the beat, or all if there are fewer: for each lag of one, two and three intervals, the
+      lower quartile of the absolute changes; the smallest of the three, divided by the median
+      interval.
     """
     if len(r_samples) < 2:
         return np.full((len(r_samples), len(RR_FEATURES)), np.nan, np.float32)
@@ -108,9 +114,8 @@ def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
     previous = np.concatenate([intervals[:1], intervals])
     following = np.concatenate([intervals, intervals[-1:]])
     summed = np.concatenate([[0.0], np.cumsum(intervals)])
-    last = np.arange(len(r_samples)).clip(
-        1
-    )  # beat i has i intervals before it; the first beat borrows its next one
+    # Beat i has i intervals before it; the first beat uses its next one.
+    last = np.arange(len(r_samples)).clip(1)
     first = (last - LOCAL_INTERVALS).clip(0)
     local_mean = (summed[last] - summed[first]) / (last - first)
     own = np.stack([previous, following, local_mean, previous / intervals.mean()], axis=1)
@@ -120,9 +125,11 @@ def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
 
 
 def _rr_irregularity(intervals: np.ndarray) -> np.ndarray:
-    """(num_beats,) the last column: fibrillation has no small changes (Tateno & Glass 2001, doi:10.1007/BF02345439).
+    """Compute the RR irregularity, (num_beats,) float64, the last column of `rr_features`.
 
-    Premature beats among steady ones, by turns or one in three, leave the quartile where it is.
+    In atrial fibrillation small changes of the interval are rare (Tateno & Glass 2001,
+    doi:10.1007/BF02345439). Premature beats in a regular rhythm, even in bigeminy or trigeminy,
+    hardly change the lower quartile.
     """
     length = min(2 * FIBRILLATION_REACH, len(intervals))
     nearest = (np.arange(len(intervals) + 1) - FIBRILLATION_REACH).clip(0, len(intervals) - length)
@@ -131,12 +138,12 @@ def _rr_irregularity(intervals: np.ndarray) -> np.ndarray:
         for lag in _LAGS
         if lag < length
     ]
-    usual = _running_quantile(intervals, length, 0.5)
-    return (np.min(changes, axis=0) / usual)[nearest] if changes else np.zeros(len(nearest))
+    median = _running_quantile(intervals, length, 0.5)
+    return (np.min(changes, axis=0) / median)[nearest] if changes else np.zeros(len(nearest))
 
 
 def _running_quantile(values: np.ndarray, width: int, share: float) -> np.ndarray:
-    """`np.quantile` of every `width` values that follow each other, in a tenth of the time."""
+    """Return `np.quantile` of every `width` consecutive values, in a tenth of its time."""
     from scipy.ndimage import rank_filter
 
     place, part = divmod((width - 1) * share, 1)
@@ -147,6 +154,9 @@ def _running_quantile(values: np.ndarray, width: int, share: float) -> np.ndarra
 
 
 def _around(intervals: np.ndarray, reach: int) -> np.ndarray:
-    """(num_beats, 2 reach): the intervals before and after each beat; beyond the ends, the first or last one again."""
+    """Return (num_beats, 2 * reach): the intervals before and after each beat.
+
+    Beyond the ends, the first or last interval is repeated.
+    """
     padded = np.pad(intervals, reach, mode="edge")
     return np.lib.stride_tricks.sliding_window_view(padded, 2 * reach)

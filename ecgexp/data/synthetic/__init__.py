@@ -1,5 +1,6 @@
-"""Virtual patients, and the WFDB database that is written of them.
+"""Virtual patients, and the WFDB database that is written for them.
 
-`patient` draws who a patient is, `rhythm` when the beats come, `shapes` what they look like,
-`signal` the leads; `database` writes the records. All draws come from named random streams.
+`patient` draws the parameters of a patient, `rhythm` the times and symbols of the beats, `signal`
+the leads; `shapes` has the waveforms of the beats; `database` writes the records. All draws come
+from named random streams.
 """

@@ -1,7 +1,8 @@
-"""Writes a database of virtual patients as WFDB files (format 212 and `.atr`, as MIT-BIH has them).
+"""Write a database of virtual patients as WFDB files (format 212 and `.atr`, like MIT-BIH).
 
-The files go through the very same reading, checking and preparing as real ones, so a run without a download exercises
-the whole path. Nothing learned from them says anything about hearts: every header states that it is synthetic.
+The files are read, checked and preprocessed like recorded ones, so that a run without a download
+uses the same code. Results on them have no clinical meaning; every header states that the record is
+synthetic.
 """
 
 import re
@@ -21,15 +22,22 @@ from ecgexp.settings.declaration import ConfigError
 GAIN, BASELINE, BITS = 200, 1024, 11
 MIN_MINUTES = 0.4
 SYNTHETIC = "SYNTHETIC"
-"""With this word a comment of every header begins."""
+"""First word of a comment in every header."""
 
 _VIRTUAL_PATIENT = re.compile(r"virtual patient (\S+), seed (\d+)")
-GENERATOR_VERSION = 1  # one more whenever the same arguments give other bytes, so that no stale cache is taken for them
+# Increase it when the same arguments give other bytes, so that cached files are written again.
+GENERATOR_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticRecord:
-    """One record to be written: whose it is, its name and its leads."""
+    """A record to be written.
+
+    Attributes:
+      record_id: Its name.
+      patient_index: Index of its patient, from 0.
+      leads: Names of its two leads.
+    """
 
     record_id: str
     patient_index: int
@@ -37,10 +45,16 @@ class SyntheticRecord:
 
 
 def list_records(num_patients: int) -> tuple[SyntheticRecord, ...]:
-    """One record for each patient, and two more.
+    """List the records: one for each patient, and two more.
 
-    Patient 1 has a second one, as the man of 201 and 202 of MIT-BIH; the last patient has a second one without MLII (V5
-    and V2, as in 102).
+    The first patient has a second record, like the patient of records 201 and 202 of MIT-BIH; the
+    last patient has a second record without MLII (V5 and V2, like record 102).
+
+    Args:
+      num_patients: Number of patients.
+
+    Returns:
+      The records, in order.
     """
     leads = ("MLII", "V1")
     portions = [
@@ -55,19 +69,19 @@ def list_records(num_patients: int) -> tuple[SyntheticRecord, ...]:
 
 
 def patients_of(num_patients: int) -> dict[str, str]:
-    """Record -> patient, in the order of the records."""
+    """Return record -> patient, in the order of the records."""
     return {
         record.record_id: patient_id(record.patient_index) for record in list_records(num_patients)
     }
 
 
 def version_of(seed: int) -> str:
-    """The version of the database that a seed makes: who its virtual patients are depends on the seed alone."""
+    """Return the version of the database of a seed, which alone determines its patients."""
     return f"(virtual patients, seed {seed})"
 
 
 def patient_in(comments: Sequence[str]) -> tuple[str, int] | None:
-    """The virtual patient and the seed that a header names in its comments; None where it names none."""
+    """Return the virtual patient and the seed in the comments of a header, or None."""
     found = [match for comment in comments if (match := _VIRTUAL_PATIENT.fullmatch(comment))]
     return (found[0][1], int(found[0][2])) if found else None
 
@@ -75,27 +89,30 @@ def patient_in(comments: Sequence[str]) -> tuple[str, int] | None:
 def write_database(
     folder: Path, *, num_patients: int, minutes: float, seed: int, noise: float = 1.0
 ) -> dict[str, str]:
-    """Writes the records, their annotations and `RECORDS` into `folder`.
+    """Write the records, their annotations and `RECORDS` into `folder`.
 
-    The bytes depend on the arguments alone. Three patients are enough for every symbol (N, L, R, V, A, F, /, f), at the
-    shortest length too.
+    **Guarantees**: The bytes depend on the arguments alone. With three or more patients, all
+    symbols (N, L, R, V, A, F, /, f) occur, also at the shortest length
+    (`tests/unit/data/synthetic/test_synthetic_files.py`).
 
     Args:
-      folder: where to write; it is made if it is not there.
-      num_patients: virtual patients, at least 1; there are two records more than patients, see `list_records`.
-      minutes: length of each record, at least `MIN_MINUTES`.
-      seed: all randomness comes from it.
-      noise: multiplies baseline wander, muscle noise and mains hum.
+      folder: Folder of the files; created if it is missing.
+      num_patients: Number of virtual patients, at least 1. There are two records more than
+        patients, see `list_records`.
+      minutes: Length of each record, at least `MIN_MINUTES`.
+      seed: Seed of all random draws.
+      noise: Factor of baseline wander, muscle noise and powerline interference.
 
     Returns:
       record_id -> patient_id, in the order of `RECORDS`.
 
     Raises:
-      ConfigError: a record would be too short to hold every kind of beat.
+      ConfigError: The records would be too short for every kind of beat.
     """
     if minutes < MIN_MINUTES:
         raise ConfigError(
-            f"dataset.minutes={minutes:g} must be at least {MIN_MINUTES} for every kind of beat to fit in"
+            f"dataset.minutes={minutes:g}: too short for every kind of beat; "
+            f"use dataset.minutes={MIN_MINUTES} or more"
         )
     folder.mkdir(parents=True, exist_ok=True)
     seeds = Seeds(seed)
@@ -123,7 +140,7 @@ def _write_record(
     signals_mv: np.ndarray,
     seed: int,
 ) -> None:
-    """Writes `.hea`, `.dat` and `.atr` of one record; values beyond 11 bits stay at the rail, as in a real recorder."""
+    """Write `.hea`, `.dat` and `.atr` of one record; values beyond 11 bits are clipped."""
     import wfdb
 
     steps = np.clip(np.round(BASELINE + GAIN * signals_mv), 0, 2**BITS - 1).astype(np.int64)
@@ -156,7 +173,11 @@ def _write_record(
 
 
 def _annotations(rhythm: Rhythm) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """The beats, with a rhythm annotation `+` near the start and wherever the pacemaker takes over or hands back."""
+    """Return samples, symbols and notes of all annotations of a record.
+
+    In addition to the beats, there is a rhythm annotation `+` near the start and at every change
+    between paced and intrinsic rhythm.
+    """
     beats = np.round(rhythm.r_s * FS_HZ).astype(np.int64)
     paced = rhythm.conduction == "/"
     changes = 1 + np.flatnonzero(paced[1:] != paced[:-1])

@@ -1,4 +1,4 @@
-"""Virtual patients: whose heart it is, how its beats look, how fast it goes and how often it misses."""
+"""Virtual patients: conduction, shapes of beats, heart rate and rates of ectopic beats."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,8 +8,8 @@ import numpy as np
 from ecgexp.data.synthetic.shapes import LEADS, SHAPES, Shape
 from ecgexp.seeding import Seeds
 
-# What each patient's conduction changes to now and then. Any three neighbours have all three, so a split that holds out
-# whole patients can have every class on each of its sides; see `draw_patient`.
+# Conduction of intermittent episodes. Any three consecutive patients have all three, so that a
+# split by patient can have every class in each part; see `draw_patient`.
 _INTERMITTENT = ("L", "R", "/")
 _CYCLE = 12
 
@@ -19,19 +19,21 @@ class VirtualPatient:
     """One virtual patient.
 
     Attributes:
-      patient_id: e.g. `"p001"`.
-      conduction: the symbol of the ordinary beat: `"N"`, `"L"`, `"R"` or `"/"`.
-      episode: the symbol it changes to for one stretch of each record.
-      episode_fraction: the share of the beats in that stretch.
-      mean_rr_s: mean interval between ordinary beats.
-      rr_variation: standard deviation of that interval divided by its mean.
-      lf_hf_ratio: power of the 0.1 Hz wave of the heart rate over that of the breathing wave.
-      breathing_hz: frequency of the breath, which moves rate, amplitude and baseline.
-      rates: symbol of an ectopic or fusion beat -> its share of all beats.
-      coupling: `"V"` and `"A"` -> interval before that beat divided by the ordinary one.
-      left_focus: the chance that a V comes from the left ventricle; most patients have one focus.
-      shapes: the patient's own form of `SHAPES`.
-      noise_mv: `"wander"`, `"muscle"`, `"mains"` -> standard deviation or amplitude.
+      patient_id: Its id, e.g. `"p001"`.
+      conduction: Symbol of the dominant beat: `"N"`, `"L"`, `"R"` or `"/"`.
+      episode: Symbol of the dominant beat during one episode of each record.
+      episode_fraction: Share of the beats in the episode.
+      mean_rr_s: Mean interval between dominant beats, in seconds.
+      rr_variation: Standard deviation of this interval divided by its mean.
+      lf_hf_ratio: Power of the 0.1 Hz component of the heart rate divided by that of the
+        respiratory component.
+      breathing_hz: Respiratory frequency, which modulates rate, amplitude and baseline.
+      rates: Symbol of an ectopic or fusion beat -> its share of all beats.
+      coupling: `"V"` and `"A"` -> interval before such a beat divided by the dominant interval.
+      left_focus: Probability that a V originates in the left ventricle; most patients have one
+        focus.
+      shapes: The patient's variant of `SHAPES`.
+      noise_mv: `"wander"`, `"muscle"`, `"mains"` -> standard deviation or amplitude, in millivolts.
     """
 
     patient_id: str
@@ -50,20 +52,28 @@ class VirtualPatient:
 
 
 def patient_id(index: int) -> str:
-    """The name of patient number `index` (0-based)."""
+    """Return the id of the patient with this index, from 0."""
     return f"p{index + 1:03d}"
 
 
 def draw_patient(index: int, seeds: Seeds) -> VirtualPatient:
-    """Patient number `index` (0-based) of the database of `seeds`; drawing more patients does not change him.
+    """Draw the parameters of one patient, which do not depend on the number of patients.
 
-    Of every twelve, those of index 3, 7 and 11 live with L, R and paced beats and have a short stretch of N; the others
-    are in sinus rhythm with a short stretch of L, R or paced beats. All have V and F, all but those who live paced A.
+    Of every twelve patients, those with index 3, 7 and 11 have permanent L, R and paced beats, with
+    an episode of N; the others are in sinus rhythm, with an episode of L, R or paced beats. All
+    have V and F; all except those with permanent paced beats have A.
+
+    Args:
+      index: Index of the patient in the database, from 0.
+      seeds: Gives the random stream.
+
+    Returns:
+      The patient.
     """
     rng = seeds.generator(f"synthetic/heart/{index}")
-    usual = _INTERMITTENT[index % 3]
-    lasting = index % _CYCLE in (3, 7, 11)
-    conduction, episode = (usual, "N") if lasting else ("N", usual)
+    abnormal = _INTERMITTENT[index % 3]
+    permanent = index % _CYCLE in (3, 7, 11)
+    conduction, episode = (abnormal, "N") if permanent else ("N", abnormal)
     return VirtualPatient(
         patient_id=patient_id(index),
         conduction=conduction,
@@ -86,7 +96,7 @@ def draw_patient(index: int, seeds: Seeds) -> VirtualPatient:
 
 
 def _rates(rng: np.random.Generator, conduction: str, episode: str) -> dict[str, float]:
-    """How often each beat that is not ordinary comes: a few patients have many, most have few."""
+    """Draw the share of each kind of ectopic or fusion beat: high in few patients, low in most."""
     rates = {
         "f": float(np.clip(rng.lognormal(np.log(0.015), 0.4), 0.0, 0.04)),
         "F": float(np.clip(rng.lognormal(np.log(0.020), 0.5), 0.0, 0.06)),
@@ -100,31 +110,30 @@ def _rates(rng: np.random.Generator, conduction: str, episode: str) -> dict[str,
 
 
 def _own_shapes(rng: np.random.Generator) -> dict[str, Shape]:
-    """The shapes of one patient: build scales each lead, axis each deflection, and each is a little off in time.
+    """Draw the shapes of one patient: factors for each lead, each deflection and each width.
 
-    The spread is what makes another patient's beats harder to tell than one's own; it was set so that a random forest
-    on the windows does well on a split by beats and clearly worse on one by patients, as it does on MIT-BIH.
+    The spread between patients makes beats of a new patient harder to classify. It was chosen such
+    that a random forest on the windows scores clearly worse on a split by patient than on a split
+    by beat, as on MIT-BIH.
     """
     lead_gain = rng.lognormal(0.0, 0.2, len(LEADS))
     speed = rng.lognormal(0.0, 0.15)
     shapes = {name: _own(rng, shape, lead_gain, speed) for name, shape in SHAPES.items()}
-    # T may be inverted in a lead, but for wide beats, whose T is discordant; an atrial focus may lie high (P upright)
-    # or low; a bipolar pacemaker leaves hardly a spike.
+    # T may be inverted in a lead, except for wide beats, whose T is discordant; an atrial focus may
+    # be high (upright P) or low; the spike of a bipolar pacemaker is small.
     t_sign = np.where(rng.random(len(LEADS)) < 0.2, -0.6, 1.0)
     for name in ("N", "R"):
-        shapes[name] = _scaled(
-            shapes[name], np.where(shapes[name].repolarises[:, None], t_sign, 1.0)
-        )
+        shapes[name] = _scaled(shapes[name], np.where(shapes[name].is_t_wave[:, None], t_sign, 1.0))
     shapes["ectopic P"] = _scaled(shapes["ectopic P"], rng.choice((-0.9, 1.0)))
     shapes["spike"] = _scaled(shapes["spike"], rng.uniform(0.15, 1.2))
     return shapes
 
 
 def _own(rng: np.random.Generator, shape: Shape, lead_gain: np.ndarray, speed: float) -> Shape:
-    waves = shape.centres_s.shape
+    waves = shape.centers_s.shape
     return replace(
         shape,
-        centres_s=shape.centres_s * rng.normal(1.0, 0.08, waves),
+        centers_s=shape.centers_s * rng.normal(1.0, 0.08, waves),
         widths_s=shape.widths_s * speed * rng.lognormal(0.0, 0.10, waves),
         amplitudes_mv=shape.amplitudes_mv
         * lead_gain

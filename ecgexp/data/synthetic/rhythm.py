@@ -1,4 +1,4 @@
-"""When a virtual heart beats, and which beat it is."""
+"""Times and symbols of the beats of a virtual patient."""
 
 from dataclasses import dataclass
 
@@ -6,15 +6,11 @@ import numpy as np
 
 from ecgexp.data.synthetic.patient import VirtualPatient
 
-_LF_HZ, _LF_WIDTH_HZ, _HF_WIDTH_HZ = (
-    0.1,
-    0.01,
-    0.01,
-)  # ECGSYN's defaults; its breathing wave is the patient's
-_FIRST_R_S, _LAST_R_S = (
-    0.2,
-    0.35,
-)  # from the ends: as in real records, a long window does not fit round the first beat
+# Defaults of ECGSYN; the frequency of the respiratory component is the patient's.
+_LF_HZ, _LF_WIDTH_HZ, _HF_WIDTH_HZ = 0.1, 0.01, 0.01
+# Distance from the ends of the record: as in real records, a long window leaves the record at the
+# first beat.
+_FIRST_R_S, _LAST_R_S = 0.2, 0.35
 _MIN_EPISODE = 5  # beats
 
 
@@ -23,9 +19,11 @@ class Rhythm:
     """The beats of one record.
 
     Attributes:
-      r_s: (num_beats,) seconds from the start of the record, increasing.
-      rr_s: (num_beats,) interval before each beat; the first one's is that of an ordinary beat.
-      conduction: (num_beats,) str, how the ventricles would be excited here: `"N"`, `"L"`, `"R"` or `"/"`.
+      r_s: (num_beats,) float64, seconds from the start of the record, increasing.
+      rr_s: (num_beats,) float64, seconds, interval before each beat; for the first beat, the
+        interval of a dominant beat.
+      conduction: (num_beats,) str, conduction of the dominant rhythm at this beat: `"N"`, `"L"`,
+        `"R"` or `"/"`.
       symbols: (num_beats,) str, the annotation.
     """
 
@@ -36,13 +34,23 @@ class Rhythm:
 
 
 def draw_rhythm(patient: VirtualPatient, *, duration_s: float, rng: np.random.Generator) -> Rhythm:
-    """The beats of `patient` in a record of `duration_s`, every symbol the heart knows at least once."""
+    """Draw the beats of one record; each symbol that the patient has occurs at least once.
+
+    Args:
+      patient: The patient.
+      duration_s: Length of the record in seconds.
+      rng: Used for all draws.
+
+    Returns:
+      The beats.
+    """
     num_beats = int(duration_s / patient.mean_rr_s)
     conduction = _conduction(patient, num_beats, rng)
     symbols = _symbols(patient, conduction, rng)
     rr_s = _ordinary_rr_s(patient, conduction, rng)
     _displace_ectopic(rr_s, symbols, patient, rng)
-    # Premature beats without a full pause leave the record short; a slightly slower heart (a few per cent) fills it.
+    # Premature beats without a full pause shorten the record; intervals longer by a few percent
+    # restore its length.
     elapsed_s = np.concatenate([[0.0], np.cumsum(rr_s[1:])])
     stretch = (duration_s - _FIRST_R_S - _LAST_R_S) / elapsed_s[-1]
     return Rhythm(
@@ -54,7 +62,7 @@ def draw_rhythm(patient: VirtualPatient, *, duration_s: float, rng: np.random.Ge
 
 
 def _conduction(patient: VirtualPatient, num_beats: int, rng: np.random.Generator) -> np.ndarray:
-    """The ordinary conduction with one stretch of the other."""
+    """Return the dominant conduction with one episode of the other one."""
     length = max(_MIN_EPISODE, round(patient.episode_fraction * num_beats))
     start = rng.integers(2, num_beats - length - 1)
     conduction = np.full(num_beats, patient.conduction)
@@ -65,9 +73,10 @@ def _conduction(patient: VirtualPatient, num_beats: int, rng: np.random.Generato
 def _symbols(
     patient: VirtualPatient, conduction: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Replaces some ordinary beats by ectopic and fused ones.
+    """Replace some dominant beats by ectopic and fusion beats.
 
-    They stand on even beats only, so that two never touch and each has its own pause; bigeminy can happen.
+    They have even indices, so that two are never adjacent and each has its own pause; bigeminy is
+    possible.
     """
     symbols = conduction.copy()
     even = np.arange(len(symbols)) % 2 == 0
@@ -83,14 +92,16 @@ def _symbols(
 def _ordinary_rr_s(
     patient: VirtualPatient, conduction: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Intervals with the two-peaked spectrum of ECGSYN (McSharry et al. 2003); a pacemaker's are almost constant."""
+    """Draw intervals in seconds with the bimodal spectrum of ECGSYN (McSharry et al. 2003).
+
+    Intervals of paced beats are almost constant.
+    """
     num_beats = len(conduction)
     frequency_hz = np.fft.rfftfreq(num_beats, patient.mean_rr_s)
     lf = np.exp(-(((frequency_hz - _LF_HZ) / _LF_WIDTH_HZ) ** 2) / 2)
     hf = np.exp(-(((frequency_hz - patient.breathing_hz) / _HF_WIDTH_HZ) ** 2) / 2)
-    power = (
-        patient.lf_hf_ratio * lf + hf + 1e-3
-    )  # the floor: a short record may have no frequency near the peaks
+    # The constant: a short record may have no frequency near the peaks.
+    power = patient.lf_hf_ratio * lf + hf + 1e-3
     power[0] = 0.0
     phase = rng.uniform(0, 2 * np.pi, len(power))
     wave = np.fft.irfft(np.sqrt(power) * np.exp(1j * phase), num_beats)
@@ -102,10 +113,11 @@ def _ordinary_rr_s(
 def _displace_ectopic(
     rr_s: np.ndarray, symbols: np.ndarray, patient: VirtualPatient, rng: np.random.Generator
 ) -> None:
-    """Moves ectopic beats in place: V early with a full compensatory pause, A early, F hardly early.
+    """Change the intervals of ectopic beats in place: V and A are premature, F slightly.
 
-    The pause after V is what two ordinary intervals leave over: the sinus node was not disturbed, its next beat comes
-    in time. A resets the node, so the interval after it is an ordinary one, a little longer.
+    V has a full compensatory pause: the sinus node is not reset, so that the intervals before and
+    after V add up to two dominant intervals. A resets the node, so that the interval after it is a
+    slightly longer dominant interval.
     """
     for symbol, share, pause in (
         ("V", patient.coupling["V"], None),

@@ -1,11 +1,13 @@
-"""What the beats of a virtual heart look like before a patient makes them his own: tables of Gaussians.
+"""Shapes of the beats of virtual patients, before variation between patients: tables of Gaussians.
 
-A beat is a sum of Gaussians, one for each deflection, as in ECGSYN (McSharry, Clifford, Tarassenko & Smith 2003, IEEE
-Trans. Biomed. Eng. 50(3):289-294). ECGSYN places them on the phase of a limit cycle and integrates; between two R peaks
-the phase is proportional to time, so here they are placed in time: no differential equation, and all beats at once.
+A beat is a sum of Gaussians, one for each deflection, as in ECGSYN (McSharry, Clifford, Tarassenko
+& Smith 2003, IEEE Trans. Biomed. Eng. 50(3):289-294). ECGSYN places them on the phase of a limit
+cycle and integrates. Between two R peaks the phase is proportional to time, so here they are placed
+in time, without a differential equation and for all beats at once.
 
-The figures follow textbook descriptions of each beat (QRS of 80-100 ms for N, above 120 ms for bundle-branch block, PVC
-and paced beats, T discordant to a wide QRS, rsR' in V1 for R, notched R without Q for L); no recording was used.
+The values follow textbook descriptions of each beat (QRS of 80-100 ms for N, above 120 ms for
+bundle branch block, PVC and paced beats, T discordant to a wide QRS, rsR' in V1 for R, notched R
+without Q for L); no recording was used.
 """
 
 from dataclasses import dataclass
@@ -17,36 +19,39 @@ LEADS = ("MLII", "V1", "V2", "V5")
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """The Gaussians of one part of a beat; time zero is the annotated R.
+    """The Gaussians of one part of a beat; time zero is the annotated R peak.
 
     Attributes:
-      centres_s: (waves,) seconds after R.
-      widths_s: (waves,) standard deviations in seconds.
-      amplitudes_mv: (waves, leads) in the order of `LEADS`.
-      repolarises: (waves,) bool, True for the T wave, which moves with the RR interval.
+      centers_s: (waves,) float64, seconds after the R peak.
+      widths_s: (waves,) float64, standard deviations in seconds.
+      amplitudes_mv: (waves, leads) float64, millivolts, in the order of `LEADS`.
+      is_t_wave: (waves,) bool, True for the T wave, whose delay depends on the RR interval.
     """
 
-    centres_s: np.ndarray
+    centers_s: np.ndarray
     widths_s: np.ndarray
     amplitudes_mv: np.ndarray
-    repolarises: np.ndarray
+    is_t_wave: np.ndarray
 
 
 def _shape(*waves: tuple[float, ...]) -> Shape:
-    """A shape from rows of (centre ms, width ms, MLII, V1, V2, V5 in mV); what stands 150 ms after R or later is T."""
+    """Create a shape from rows of (center in ms, width in ms, MLII, V1, V2, V5 in mV).
+
+    Waves with a center of 150 ms or more are T waves.
+    """
     table = np.array(waves)
     return Shape(
-        centres_s=table[:, 0] / 1000,
+        centers_s=table[:, 0] / 1000,
         widths_s=table[:, 1] / 1000,
         amplitudes_mv=table[:, 2:],
-        repolarises=table[:, 0] >= 150,
+        is_t_wave=table[:, 0] >= 150,
     )
 
 
-# The parts a beat is mixed from; `ecgexp.data.synthetic.signal` says which go into which symbol.
+# Parts of beats; `ecgexp.data.synthetic.signal` combines them into the beats of each symbol.
 SHAPES = {
     "sinus P": _shape((-168, 17, 0.10, 0.06, 0.09, 0.08), (-146, 16, 0.08, -0.03, 0.03, 0.06)),
-    # An ectopic atrial focus: another axis, nearer to the QRS.
+    # An ectopic atrial focus: another axis, closer to the QRS.
     "ectopic P": _shape((-128, 12, -0.14, 0.11, 0.10, -0.10)),
     "N": _shape(
         (-27, 8, -0.12, 0.16, 0.28, -0.10),
@@ -69,7 +74,8 @@ SHAPES = {
         (215, 52, 0.12, -0.12, -0.10, 0.15),
         (262, 36, 0.14, -0.14, -0.10, 0.17),
     ),
-    # A focus in the right ventricle excites the left one late: upright in MLII, negative in V1.
+    # A focus in the right ventricle, with late activation of the left one: upright in MLII,
+    # negative in V1.
     "V right": _shape(
         (-20, 26, 0.80, -0.60, -0.80, 0.60),
         (22, 28, 1.00, -0.80, -1.00, 0.50),

@@ -1,4 +1,4 @@
-"""What the electrodes of a virtual patient pick up: the sum of his beats, his breath, his muscles and the mains."""
+"""Signals of a virtual patient: beats, respiration, muscle noise and powerline interference."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from ecgexp.data.synthetic.rhythm import Rhythm
 from ecgexp.data.synthetic.shapes import LEADS, Shape
 
 FS_HZ = 360
-_REACH = 5.0  # standard deviations drawn on each side of a Gaussian; what is cut off is below a microvolt
+_REACH = 5.0  # standard deviations of a Gaussian on each side; values beyond are below a microvolt
 _MAINS_HZ = 60.0
 
 
@@ -19,7 +19,18 @@ def draw_signals_mv(
     noise: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """A heart's record in all `LEADS`: (num_samples, leads) float64, millivolts; `noise` scales all but the beats."""
+    """Draw the signals of one record in all `LEADS`.
+
+    Args:
+      patient: The patient.
+      rhythm: The beats of the record.
+      num_samples: Length of the record, at `FS_HZ`.
+      noise: Factor of all components except the beats.
+      rng: Used for all draws.
+
+    Returns:
+      (num_samples, leads) float64, millivolts.
+    """
     time_s = np.arange(num_samples) / FS_HZ
     breath_phase = rng.uniform(0, 2 * np.pi)
     breath_at_r = np.sin(2 * np.pi * patient.breathing_hz * rhythm.r_s + breath_phase)
@@ -37,10 +48,10 @@ def draw_signals_mv(
 def _mix(
     patient: VirtualPatient, rhythm: Rhythm, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """How much of each shape is in each beat: shape name -> (num_beats,) weight.
+    """Draw the weight of each shape in each beat: shape name -> (num_beats,) float64.
 
-    A is conducted as its neighbours are, from another P. F and f share the ventricles between two sources: the ordinary
-    conduction and a PVC's focus, or the pacemaker and the ordinary conduction.
+    A has another P wave and the conduction of the beats around it. F and f are fusion beats of two
+    sources: dominant conduction and ventricular focus, or pacemaker and intrinsic conduction.
     """
     symbol, conduction = rhythm.symbols, rhythm.conduction
     share = np.where(np.isin(symbol, ("F", "f")), rng.uniform(0.35, 0.65, len(symbol)), 1.0)
@@ -64,24 +75,27 @@ def _draw_part(
     num_samples: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """One shape at the beats `r_s`: (num_samples, leads). T moves with the root of RR (Bazett), as in ECGSYN."""
-    size = (len(r_s), len(shape.centres_s))
-    delay = np.where(shape.repolarises, np.clip(np.sqrt(rr_s / 0.85), 0.8, 1.15)[:, None], 1.0)
-    centres_s = r_s[:, None] + shape.centres_s * delay + rng.normal(0.0, 0.0015, size)
+    """Draw one shape at the beats `r_s`: (num_samples, leads) float64, millivolts.
+
+    The delay of T is proportional to the square root of RR (Bazett), as in ECGSYN.
+    """
+    size = (len(r_s), len(shape.centers_s))
+    delay = np.where(shape.is_t_wave, np.clip(np.sqrt(rr_s / 0.85), 0.8, 1.15)[:, None], 1.0)
+    centers_s = r_s[:, None] + shape.centers_s * delay + rng.normal(0.0, 0.0015, size)
     widths_s = shape.widths_s * rng.normal(1.0, 0.03, size)
     amplitudes_mv = gain[:, None, None] * shape.amplitudes_mv
     return _sum_of_gaussians(
-        centres_s.ravel(), widths_s.ravel(), amplitudes_mv.reshape(-1, len(LEADS)), num_samples
+        centers_s.ravel(), widths_s.ravel(), amplitudes_mv.reshape(-1, len(LEADS)), num_samples
     )
 
 
 def _sum_of_gaussians(
-    centres_s: np.ndarray, widths_s: np.ndarray, amplitudes_mv: np.ndarray, num_samples: int
+    centers_s: np.ndarray, widths_s: np.ndarray, amplitudes_mv: np.ndarray, num_samples: int
 ) -> np.ndarray:
-    """Each Gaussian is drawn only where it is not zero, then all are added up lead by lead."""
+    """Add up Gaussians lead by lead, each evaluated only within `_REACH` standard deviations."""
     reach = int(np.ceil(_REACH * widths_s.max(initial=0.0) * FS_HZ))
-    samples = np.round(centres_s * FS_HZ).astype(np.int64)[:, None] + np.arange(-reach, reach + 1)
-    bumps = np.exp(-0.5 * ((samples / FS_HZ - centres_s[:, None]) / widths_s[:, None]) ** 2)
+    samples = np.round(centers_s * FS_HZ).astype(np.int64)[:, None] + np.arange(-reach, reach + 1)
+    bumps = np.exp(-0.5 * ((samples / FS_HZ - centers_s[:, None]) / widths_s[:, None]) ** 2)
     inside = (samples >= 0) & (samples < num_samples)
     leads = [
         np.bincount(samples[inside], (bumps * amplitude_mv[:, None])[inside], minlength=num_samples)
@@ -93,12 +107,15 @@ def _sum_of_gaussians(
 def _draw_noise_mv(
     patient: VirtualPatient, breath: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Baseline wander (breath and slow drift), muscle noise that swells and fades, mains hum: (num_samples, leads)."""
+    """Draw the noise: (num_samples, leads) float64, millivolts.
+
+    It is the sum of baseline wander (respiration and drift), muscle noise of varying amplitude, and
+    powerline interference.
+    """
     num_samples, leads = len(breath), len(LEADS)
     time_s = np.arange(num_samples) / FS_HZ
-    knots = rng.normal(
-        size=(int(time_s[-1] / 4) + 2, 2 * leads)
-    )  # every four seconds: drift, muscle activity
+    # One value of drift and of muscle activity every four seconds.
+    knots = rng.normal(size=(int(time_s[-1] / 4) + 2, 2 * leads))
     slow = np.stack(
         [np.interp(time_s, 4 * np.arange(len(knots)), column) for column in knots.T], axis=1
     )

@@ -73,24 +73,24 @@ def test_a_note_may_look_like_words_of_every_kind(read):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([word(N, 1), END, word(V, 1), END], "after WFDB's end mark"),
-        ([word(N, 1), *aux("ab"), 0, word(V, 1), END], "after WFDB's end mark"),
+        ([word(N, 1), END, word(V, 1), END], "has words after WFDB's end mark"),
+        ([word(N, 1), *aux("ab"), 0, word(V, 1), END], "has words after"),
         ([word(15, 1), END], "word 0 has the code 15"),
         ([word(N, 1), word(17, 1), END], "word 1 has the code 17"),
         ([word(0, 1), END], "word 0 has the code 0"),
         ([word(50, 1), END], "has the code 50"),
-        ([word(SUB, 1), word(N, 1), END], "says more about an annotation before the first"),
-        ([*aux("x"), word(N, 1), END], "says more about an annotation before the first"),
-        ([*aux("x"), END], "says more about an annotation before the first"),
-        ([word(N, 1), word(AUX, 200), 1, END], "a note at word 1 does not end"),
-        ([word(N, 1), word(AUX, 300), *[1] * 200, END], "a note at word 1 does not end"),
-        ([word(N, 1), SKIP << 10, END], "a step at word 1 is not whole"),
-        ([word(N, 1), word(SKIP, 4), 0, 0, word(N, 1), END], "a step at word 1 is not whole"),
-        ([SKIP << 10, 0, 5, END], "a step at word 0 is not whole|leads nowhere"),
-        ([word(N, 1), SKIP << 10, 0, 5, END, END], "a step at word 1 leads nowhere"),
+        ([word(SUB, 1), word(N, 1), END], "has attributes before the first annotation"),
+        ([*aux("x"), word(N, 1), END], "has attributes before the first annotation"),
+        ([*aux("x"), END], "has attributes before the first annotation"),
+        ([word(N, 1), word(AUX, 200), 1, END], "the note at word 1 does not end"),
+        ([word(N, 1), word(AUX, 300), *[1] * 200, END], "the note at word 1 does not end"),
+        ([word(N, 1), SKIP << 10, END], "the step at word 1 is incomplete"),
+        ([word(N, 1), word(SKIP, 4), 0, 0, word(N, 1), END], "the step at word 1 is incomplete"),
+        ([SKIP << 10, 0, 5, END], "the step at word 0 is incomplete|has no annotation"),
+        ([word(N, 1), SKIP << 10, 0, 5, END, END], "the step at word 1 has no annotation"),
         (
             [word(N, 1), SKIP << 10, 0, 5, word(SUB, 1), word(N, 1), END],
-            "a step at word 1 leads nowhere",
+            "the step at word 1 has no annotation",
         ),
     ],
 )
@@ -115,14 +115,16 @@ def test_what_is_no_annotation_file(read, words, said):
 )
 def test_notes_about_the_file_with_which_wfdb_hangs_or_reads_other_beats(read, notes):
     words = [part for note in notes for part in (word(NOTE, 0), *aux(note))]
-    with pytest.raises(DataError, match=r"a\.atr says of itself '## .*', which is not read"):
+    with pytest.raises(
+        DataError, match=r"a\.atr has the note '## .*' about the file, which is not supported"
+    ):
         read([*words, word(N, 9), END])
 
 
 def test_notes_that_only_look_like_one_about_the_file(read):
     assert read([word(NOTE, 0), *aux("1 V Premature"), word(N, 9), END]) == [(9, "N")]
     assert read([word(N, 9), *aux("##"), END]) == [(9, "N")]
-    with pytest.raises(DataError, match="says of itself '## time resolution: 360'"):
+    with pytest.raises(DataError, match="has the note '## time resolution: 360' about the file"):
         read([word(N, 9), *aux("## time resolution: 360"), END])
 
 
@@ -130,7 +132,7 @@ def test_time_is_counted_at_the_records_frequency(read):
     words = [word(NOTE, 0), *aux("## time resolution: 360"), word(N, 9), END]
     assert read(words) == [(9, "N")]
     for fs_hz, text in [(250.0, "360"), (360.0, "nan"), (360.0, "1000/3"), (360.0, "")]:
-        with pytest.raises(DataError, match="counts time otherwise than the record|says of itself"):
+        with pytest.raises(DataError, match="but the record counts time at|about the file"):
             read([word(NOTE, 0), *aux(f"## time resolution: {text}"), word(N, 9), END], fs_hz)
 
 

@@ -32,7 +32,7 @@ def test_letters_are_an_extension(extension):
 
 @pytest.mark.parametrize("extension", ["", "a1", "../x", "a.b", "atr", "csv", "HEA", "dat"])
 def test_other_extensions_are_refused(extension):
-    with pytest.raises(ConfigError, match=r"the extension .* is refused.*try ecgexp"):
+    with pytest.raises(ConfigError, match=r"the extension .* is refused.*use e\.g\. ecgexp"):
         check_extension(extension)
 
 

@@ -191,7 +191,7 @@ def test_jobs_at_once_all_get_the_beats_and_leave_one_file(tiny):
 def test_cache_that_cannot_be_written_only_warns(tiny, caplog):
     (tiny / "cache").write_text("a file where the folder should be")
     assert len(load(tiny)) == 3
-    assert "could not be kept" in caplog.text
+    assert "could not be cached" in caplog.text
 
 
 def test_failed_write_leaves_nothing_behind(tiny, monkeypatch, caplog):
@@ -210,7 +210,7 @@ def test_warnings_are_repeated_from_the_cache(tiny, reads, caplog):
     for _ in range(2):
         caplog.clear()
         beats = preprocess_records(settings, database=TINY, folder=tiny, records=("a", "b"))
-        assert "records b lack a lead that was asked for and are left out" in caplog.text
+        assert "records b lack a lead of dataset.leads and are left out" in caplog.text
         assert beats.dropped == {"window leaves the record": 0, "record b has no lead MLII": 3}
     assert reads == ["a", "b"]
 
@@ -226,7 +226,9 @@ def test_missing_lead_policies(tiny, caplog):
         replace(settings, leads=("V5",)), database=TINY, folder=tiny, records=("b",)
     )
     np.testing.assert_array_equal(first.signals_mv[3:], v5.signals_mv)
-    with pytest.raises(DataError, match=r"record b has the leads V5, V1 but not MLII"):
+    with pytest.raises(
+        DataError, match=r"missing_lead=error: record b has the leads V5, V1, but not MLII"
+    ):
         preprocess_records(
             replace(settings, missing_lead="error"), database=TINY, folder=tiny, records=("a", "b")
         )

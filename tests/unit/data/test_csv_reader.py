@@ -57,25 +57,25 @@ def test_variants_read_alike(tmp_path, variant):
     [
         (
             {"rows": ("0,10,20", "1,nan,21", "2,1,1", "3,1,1")},
-            r"a\.csv has a line that is not whole numbers",
+            r"a\.csv has a value that is not an integer",
         ),
         (
             {"rows": ("0,10,20", "1,11", "2,1,1", "3,1,1")},
-            r"a\.csv has a line that is not whole numbers",
+            r"a\.csv has a value that is not an integer",
         ),
         ({"rows": ("0,10,20", "2,11,21", "3,1,1")}, r"a\.csv does not number its samples"),
-        ({"header": "'sample #','V5'"}, r"a\.csv names 2 columns and holds 3"),
+        ({"header": "'sample #','V5'"}, r"a\.csv names 2 columns, but has 3"),
         (
             {"text": [*ANNOTATIONS, "  0:00.010"]},
-            r"aannotations\.txt has a line without time, sample and type",
+            r"aannotations\.txt has no time, sample and type in line",
         ),
         (
             {"header": "0,9,19"},
-            r"a\.csv has no heading that names its leads: it begins with '0,9,19'",
+            r"a\.csv has no heading with lead names: it begins with '0,9,19'",
         ),
         (
             {"header": "'sample #';'V5';'MLII'", "rows": ("0;1,5;2", "1;1,5;2")},
-            r"a\.csv separates its columns by semicolons and holds commas",
+            r"a\.csv separates its columns by semicolons and also has commas",
         ),
         (
             {"text": [ANNOTATIONS[0], *ANNOTATIONS[:0:-1]]},
@@ -106,5 +106,5 @@ def test_a_database_with_a_length_counts_the_samples(tmp_path):
     from dataclasses import replace
 
     write(tmp_path)
-    with pytest.raises(DataError, match=r"a\.csv has 4 samples where tiny 1 has 650000"):
+    with pytest.raises(DataError, match=r"a\.csv has 4 samples, but tiny 1 has 650000"):
         read_record(tmp_path, "a", replace(TINY, num_samples=650_000))

@@ -45,7 +45,8 @@ def test_two_unusual_places_are_both_named(tmp_path):
         (tmp_path / place).mkdir()
         (tmp_path / place / "100.hea").touch()
     with pytest.raises(
-        DataError, match=r"mitdb was found in .*new, .*old; say which with dataset\.root="
+        DataError,
+        match=r"dataset\.root=.*: mitdb was found in .*new, .*old; use dataset\.root=.*new",
     ):
         find_folder(tmp_path, MITDB, ("100",), "wfdb")
 
@@ -53,11 +54,13 @@ def test_two_unusual_places_are_both_named(tmp_path):
 def test_not_found_says_what_to_type(tmp_path):
     with pytest.raises(
         DataError,
-        match=r"dataset=mitdb not found in .* → `uv run python scripts/fetch_data\.py mitdb` or "
+        match=r"dataset=mitdb: not found in .*; run `uv run python scripts/fetch_data\.py mitdb`, or "
         r"set ECGEXP_DATA",
     ):
         RecordedDataset(root=tmp_path).load()
-    with pytest.raises(DataError, match=r"dataset=mitdb_csv not found in .* → unpack Kaggle's"):
+    with pytest.raises(
+        DataError, match=r"dataset=mitdb_csv: not found in .*; unpack mondejar/mitbih-database"
+    ):
         RecordedDataset(root=tmp_path, layout="kaggle_csv").load()
 
 
@@ -83,14 +86,17 @@ def test_record_names_may_be_numbers_or_the_name_of_a_set():
 @pytest.mark.parametrize(
     ("values", "match"),
     [
-        ({"database": "mitbd"}, "dataset.database='mitbd' is not in the catalog; there are: mitdb"),
+        ({"database": "mitbd"}, "dataset.database='mitbd': not in the catalog; use one of mitdb"),
         ({"records": ["110"]}, r"110 is not in mitdb 1\.0\.0"),
         ({"records": ["../100"]}, r"\.\./100 is not in mitdb"),
         ({"records": []}, "no record is not in mitdb"),
-        ({"leads": ["MLI"]}, r"dataset\.leads: mitdb 1\.0\.0 has no lead MLI; it has MLII"),
+        (
+            {"leads": ["MLI"]},
+            r"dataset\.leads=.*: mitdb 1\.0\.0 has no lead MLI; use leads of MLII",
+        ),
         ({"leads": ["MLII", "MLII"]}, "MLII is listed twice, at positions 1 and 2"),
         ({"window_ms": [0, 1]}, r"dataset\.window_ms=\[0\.0, 1\.0\] is shorter than two samples"),
-        ({"bandpass_hz": [40, 0.5]}, r"dataset\.bandpass_hz=\[40\.0, 0\.5\] must rise"),
+        ({"bandpass_hz": [40, 0.5]}, r"dataset\.bandpass_hz=\[40\.0, 0\.5\] must increase"),
         ({"fs_hz": 0}, r"dataset\.fs_hz=0 is not usable"),
         ({"baseline": "medain"}, r"dataset\.baseline='medain' is not usable"),
         ({"lead": ["MLII"]}, r"dataset\.lead is not a setting; did you mean dataset\.leads\?"),
@@ -122,5 +128,5 @@ def test_catalog():
     assert len(MITDB.published_sha256()) == 147
     incartdb = DATABASES["incartdb"]
     assert incartdb.patient_of("I02", ["<age>: 65", " patient 1"]) == "patient 1"
-    with pytest.raises(DataError, match=r"I02\.hea names no patient"):
+    with pytest.raises(DataError, match=r"I02\.hea does not name its patient"):
         incartdb.patient_of("I02", [])

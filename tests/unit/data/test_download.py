@@ -64,7 +64,7 @@ def test_everything_arrives_under_its_name_and_nothing_else(published, tmp_path)
 
 
 def test_cut_file_never_gets_its_name(published, tmp_path):
-    with pytest.raises(DataError, match=r"a\.dat came from the server with another SHA-256"):
+    with pytest.raises(DataError, match=r"a\.dat as downloaded does not have the SHA-256"):
         download(DATABASE, tmp_path, fetch=Copies(published, broken=("a.dat",)))
     assert not (tmp_path / "tiny/1/a.dat").exists()
     assert not (tmp_path / "tiny/1/.part/a.dat").exists()
@@ -72,7 +72,7 @@ def test_cut_file_never_gets_its_name(published, tmp_path):
 
 def test_interrupted_download_resumes_where_it_stopped(published, tmp_path):
     with pytest.raises(
-        DataError, match=r"tiny/1/b\.dat could not be fetched \(connection lost\).*repeat"
+        DataError, match=r"tiny/1/b\.dat could not be downloaded \(connection lost\).*resumes"
     ):
         download(DATABASE, tmp_path, fetch=Copies(published, gone=("b.dat",)))
     again = Copies(published)
@@ -97,7 +97,9 @@ def test_record_that_contradicts_its_header_is_found_though_its_sum_is_right(pub
         if path.name != "SHA256SUMS.txt"
     ]
     (published / "SHA256SUMS.txt").write_text("".join(lines))
-    with pytest.raises(DataError, match=r"a\.dat begins lead MLII|a\.dat fails"):
+    with pytest.raises(
+        DataError, match=r"a\.dat begins lead MLII|a\.dat does not have its header's checksum"
+    ):
         download(DATABASE, tmp_path, fetch=Copies(published))
 
 

@@ -70,25 +70,25 @@ def test_headers_as_they_are_about(read, line, expected):
         ("a 2", "a/2 2", "several segments"),
         ("a 2", "mitdb/a 2", "is not a WFDB header"),
         ("a 2", "mitdb/2 2", "is the header of record 'mitdb'"),
-        ("a 2", "a 3", "claims 3 signals and describes 2"),
-        ("a 2", "a 1", "claims 1 signals and describes 2"),
+        ("a 2", "a 3", "states 3 signals, but describes 2"),
+        ("a 2", "a 1", "states 1 signals, but describes 2"),
         ("a 2", "a 0", "names no signals"),
-        (" 1080", " 0", "claims a length of 0 samples"),
+        (" 1080", " 0", "states a length of 0 samples"),
         ("360 ", "3e2 ", "is not a WFDB header"),
         ("360 ", "-360 ", "is not a WFDB header"),
-        ("360 ", "0 ", "says 0 Hz"),
+        ("360 ", "0 ", "states 0 Hz"),
         ("360 ", "٣٦٠ ", "is not ASCII"),
         ("1080", "1_080", "is not a WFDB header"),
         ("1080", "9" * 5000, "is not a WFDB header"),
         ("212 200", "212 nan", "is not a WFDB header"),
-        ("212 200", "212 1e309", "gives the gain 1e309"),
-        ("212 200", "212x0 200", "has no sample in a frame"),
+        ("212 200", "212 1e309", "states the gain 1e309"),
+        ("212 200", "212x0 200", "states 0 samples per frame"),
         (" 995 ", " ", "does not describe a signal|does not name its leads"),
         (" MLII", "", "does not name its leads"),
-        ("MLII", "ML\x0cII", "holds the byte 0x0c"),
-        ("MLII", "ML\x00II", "holds the byte 0x00"),
-        ("MLII", "ML\rII", "holds the byte 0x0d"),
-        ("mV 12", "m(V 12", "can be read as"),
+        ("MLII", "ML\x0cII", "has the byte 0x0c"),
+        ("MLII", "ML\x00II", "has the byte 0x00"),
+        ("MLII", "ML\rII", "has the byte 0x0d"),
+        ("mV 12", "m(V 12", "wfdb reads"),
         ("a.dat", "a.b.dat", "is not a WFDB header"),
         (" 1080", " 1080 99:99:99", "is not a WFDB header"),
         (" 1080", " 1080 10:20:30 05-Feb-2020", "is not a WFDB header"),
@@ -136,7 +136,7 @@ def test_a_header_of_a_gigabyte_is_not_read(tmp_path):
     with (tmp_path / "a.hea").open("wb") as file:
         file.truncate(1 << 30)
     with pytest.raises(
-        DataError, match=r"a\.hea has 1073741824 bytes, where 1048576 would be many"
+        DataError, match=r"a\.hea has 1073741824 bytes, but at most 1048576 are read"
     ):
         read_header(tmp_path / "a.hea", TINY)
 

@@ -40,7 +40,7 @@ def test_flipped_byte_fails_the_checksum(tiny):
     (tiny / "a.dat").write_bytes(content)
     assert wfdb.rdrecord(str(tiny / "a")).sig_len == 1080  # wfdb reads on
     with pytest.raises(
-        DataError, match=r"a\.dat fails its header's checksum in lead .*write it again"
+        DataError, match=r"a\.dat does not have its header's checksum in lead .*write it again"
     ):
         read_record(tiny, "a", TINY)
 
@@ -56,20 +56,20 @@ def test_flipped_first_sample_is_found(tiny):
 def test_header_with_fewer_samples_than_the_signal(tiny):
     edit(tiny / "a.hea", " 1080", " 900")
     assert wfdb.rdrecord(str(tiny / "a")).sig_len == 900
-    with pytest.raises(DataError, match=r"a\.dat has 3240 bytes where its header claims 2700"):
+    with pytest.raises(DataError, match=r"a\.dat has 3240 bytes, but its header states 2700"):
         read_record(tiny, "a", TINY)
 
 
 def test_truncated_dat(tiny):
     (tiny / "a.dat").write_bytes((tiny / "a.dat").read_bytes()[:-300])
-    with pytest.raises(DataError, match=r"a\.dat has 2940 bytes where its header claims 3240"):
+    with pytest.raises(DataError, match=r"a\.dat has 2940 bytes, but its header states 3240"):
         read_record(tiny, "a", TINY)
 
 
 @pytest.mark.parametrize("cut", [1, 2, 4])
 def test_cut_annotation_file(tiny, cut):
     (tiny / "a.atr").write_bytes((tiny / "a.atr").read_bytes()[:-cut])
-    with pytest.raises(DataError, match=r"a\.atr was cut"):
+    with pytest.raises(DataError, match=r"a\.atr is truncated"):
         read_record(tiny, "a", TINY)
 
 
@@ -102,7 +102,7 @@ def test_gain_zero_takes_the_catalogued_gain_and_is_refused_without_one(tiny):
     digital = write_record(tiny)
     edit(tiny / "a.hea", "200.0(1024)/mV", "0(1024)/mV")
     np.testing.assert_allclose(read_record(tiny, "a", TINY).signals_mv, (digital - 1024) / 100)
-    with pytest.raises(DataError, match=r"a\.hea gives no gain"):
+    with pytest.raises(DataError, match=r"a\.hea states no gain"):
         read_record(tiny, "a", replace(TINY, adc_gain=None))
 
 
@@ -131,14 +131,14 @@ def test_missing_value_in_a_signal(tmp_path):
 def test_header_that_points_elsewhere(tiny, name):
     edit(tiny / "a.hea", "a.dat", name)
     with pytest.raises(
-        DataError, match=rf"a\.hea points to the signal file '{name}', which is not beside it"
+        DataError, match=rf"a\.hea names the signal file '{name}', which is not in its folder"
     ):
         read_record(tiny, "a", TINY)
 
 
 def test_header_of_another_frequency(tiny):
     edit(tiny / "a.hea", " 360 ", " 128 ")
-    with pytest.raises(DataError, match=r"a\.hea says 128 Hz where tiny 1 has 360 Hz"):
+    with pytest.raises(DataError, match=r"a\.hea states 128 Hz, but tiny 1 has 360 Hz"):
         read_record(tiny, "a", TINY)
 
 
@@ -178,6 +178,7 @@ def test_a_changed_file_is_not_the_published_one(real_root, tmp_path):
     atr[101] ^= 0b1000  # another symbol: no other check can see that
     (tmp_path / "100.atr").write_bytes(atr)
     with pytest.raises(
-        DataError, match=r"100\.atr is not the file PhysioNet publishes .*dataset\.verify=header"
+        DataError,
+        match=r"100\.atr is not the file that PhysioNet publishes .*dataset\.verify=header",
     ):
         dataset.load()

@@ -97,7 +97,7 @@ FAULTS = {
         write(folder),
         edit(folder, b"a.dat 16 200.0(0)/mV 16 0 100", b"a.dat 16:3 200.0(0)/mV 16 0 100"),
     ),
-    "makes lead V1 reach .* mV, which no electrode": lambda folder: write(
+    "gives .* mV in lead V1, and an ECG is below": lambda folder: write(
         folder, adc_gain=[200.0, 2e-4]
     ),
 }
@@ -133,7 +133,7 @@ def test_changed_byte_of_an_unasked_lead_is_refused(tmp_path):
     content = bytearray((tmp_path / "a.dat").read_bytes())
     content[2 * 2 * 100 + 2] ^= 1
     (tmp_path / "a.dat").write_bytes(content)
-    with pytest.raises(DataError, match="fails its header's checksum in lead V1"):
+    with pytest.raises(DataError, match="does not have its header's checksum in lead V1"):
         load(tmp_path)
 
 
@@ -196,7 +196,7 @@ def test_formats_of_ten_bits_are_read(tmp_path, fmt, packed, length):
     edit(tmp_path, b"a.dat 16 ", f"a.dat {fmt} ".encode())
     assert_true(read(tmp_path), truth=TRUE_MV[:length, 0])
     (tmp_path / "a.dat").write_bytes(content[:-4])
-    with pytest.raises(DataError, match="bytes where its header claims"):
+    with pytest.raises(DataError, match="bytes, but its header states"):
         read(tmp_path)
 
 
@@ -213,7 +213,7 @@ def test_length_left_out_is_that_of_the_file(tmp_path, fmt):
         (tmp_path / "a.dat").write_bytes(content[:-cut])
         with pytest.raises(
             DataError,
-            match=r"a\.dat (has \d+ bytes where whole samples|fails its header's checksum)",
+            match=r"a\.dat (has \d+ bytes, but complete samples|does not have its header's checksum)",
         ):
             read(tmp_path)
 
@@ -319,7 +319,7 @@ def test_segment_without_a_lead_is_a_gap_of_that_lead(tmp_path):
     assert_true(read(tmp_path))
     with pytest.raises(
         DataError,
-        match=r"a\.hea has no value in lead V1 from sample 1080, where segment a_1 lacks it",
+        match=r"a\.hea has no value in lead V1 at 1080 samples from sample 1080, because segment a_1",
     ):
         load(tmp_path, leads=("V1",))
 
@@ -327,15 +327,15 @@ def test_segment_without_a_lead_is_a_gap_of_that_lead(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "head", "words"),
     [
-        (("a_0 1080", "a_0 1080"), "a/2 2 360", "lists segment a_0 twice, as number 1 and 2"),
+        (("a_0 1080", "a_0 1080"), "a/2 2 360", "lists segment a_0 twice, as numbers 1 and 2"),
         (("a_0 1080", "a 1080"), "a/2 2 360", "lists itself as a segment"),
-        (("a_0 1080",), "a/2 2 360", "claims 2 segments and lists 1"),
-        (("a_0 1080", "a_1 1000"), "a/2 2 360", "a_1.hea has 1080 samples where a.hea lists 1000"),
-        (("a_0 1080", "a_1 1080"), "a/2 2 360 99", "claims 99 samples, and its segments have 2160"),
+        (("a_0 1080",), "a/2 2 360", "states 2 segments, but lists 1"),
+        (("a_0 1080", "a_1 1000"), "a/2 2 360", "a_1.hea has 1080 samples, but a.hea lists 1000"),
+        (("a_0 1080", "a_1 1080"), "a/2 2 360 99", "states 99 samples, but its segments have 2160"),
         (
             ("a_0 1080", "~ 1080"),
             "a/2 2 360",
-            "has no value in lead MLII from sample 1080, where segment ~",
+            "has no value in lead MLII at 1080 samples from sample 1080, because segment ~",
         ),
         (("a_0 1080", "a_2 1080"), "a/2 2 360", r"a_2\.hea is missing|a_2\.hea missing"),
     ],
@@ -352,7 +352,7 @@ def test_changed_byte_in_a_segment_is_refused(tmp_path):
     content = bytearray((tmp_path / "a_1.dat").read_bytes())
     content[500] ^= 1
     (tmp_path / "a_1.dat").write_bytes(content)
-    with pytest.raises(DataError, match=r"a_1\.dat fails its header's checksum"):
+    with pytest.raises(DataError, match=r"a_1\.dat does not have its header's checksum"):
         read(tmp_path)
 
 
@@ -427,7 +427,7 @@ def test_frames_with_more_samples_of_the_asked_lead(tmp_path):
     record = read(tmp_path, "MLII")
     assert (record.fs_hz, record.signal_hz, record.lead_names) == (360, 720, ("MLII",))
     assert_true(record, truth=FAST_MV)
-    assert "1 samples of lead V1 in a frame" in record.unusable["V1"]
+    assert "1 samples per frame of lead V1" in record.unusable["V1"]
     found = load(tmp_path, fs_hz=720.0)
     np.testing.assert_allclose(
         found.signals_mv[0, :, 0], FAST_MV[600 - 72 : 600 + 72], atol=HALF_STEP_MV
@@ -446,5 +446,5 @@ def test_frames_are_averaged_where_no_lead_is_asked_for(tmp_path):
 def test_frames_of_the_wrong_size_are_refused(tmp_path):
     write(tmp_path)
     edit(tmp_path, b"a.dat 16 ", b"a.dat 16x2 ")
-    with pytest.raises(DataError, match=r"a\.dat has 8640 bytes where its header claims 12960"):
+    with pytest.raises(DataError, match=r"a\.dat has 8640 bytes, but its header states 12960"):
         read(tmp_path)

@@ -21,7 +21,7 @@ def test_a_record_is_found_with_and_without_its_suffix(tiny, suffix):
 @pytest.mark.parametrize("name", ["b", "a.dat", "nowhere/a", ""])
 def test_a_record_that_is_not_there_says_what_to_type(tiny, name):
     with pytest.raises(
-        DataError, match=r"was not found: .*type the path of a WFDB record|is refused: only letters"
+        DataError, match=r"was not found: .*use the path of a WFDB record|is refused: only letters"
     ):
         locate(f"{tiny}/{name}" if name else "")
 
@@ -48,15 +48,13 @@ def test_a_record_without_annotations_is_read_without(tiny):
     record, _ = read_single(tiny / "a", annotator=None)
     assert record.signals_mv.shape == (1080, 2)
     assert len(record.beat_samples) == len(record.symbols) == 0
-    with pytest.raises(
-        DataError, match=r"a\.atr is missing; get it again: copy the record's files anew"
-    ):
+    with pytest.raises(DataError, match=r"a\.atr is missing; copy the record's files again"):
         read_single(tiny / "a", annotator="atr")
 
 
 @pytest.mark.parametrize("annotator", ["", "../atr", "a.b", "a/b"])
 def test_an_annotator_that_is_no_suffix_is_refused(tiny, annotator):
-    with pytest.raises(ConfigError, match=r"the annotator .* is refused.*try atr"):
+    with pytest.raises(ConfigError, match=r"the annotator .* is refused.*use e\.g\. atr"):
         annotation_file(tiny / "a", annotator)
 
 
@@ -91,14 +89,14 @@ def database(tmp_path_factory):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("a 2 360 1080", "a 2 360 0", "claims a length of 0 samples"),
+        ("a 2 360 1080", "a 2 360 0", "states a length of 0 samples"),
         ("a 2 360 1080", "a 0 360 1080", "names no signals"),
-        ("a 2 360 1080", "a 2 0 1080", "says 0 Hz|is not a WFDB header"),
-        ("a 2 360 1080", "a 2 360 1081", "bytes where its header claims"),
+        ("a 2 360 1080", "a 2 0 1080", "states 0 Hz|is not a WFDB header"),
+        ("a 2 360 1080", "a 2 360 1081", "bytes, but its header states"),
         (
             "a.dat 212 200",
             "a.dat 212 0",
-            "gives no gain for lead MLII, and record a has none published",
+            "states no gain for lead MLII, and the catalog has none for record a",
         ),
         (" MLII", "", "does not name its leads"),
         ("a 2 360 1080", "", "is not a WFDB header"),
@@ -108,7 +106,7 @@ def test_a_damaged_header_is_one_line_with_the_remedy(tiny, old, new, words):
     edit_header(tiny, old, new)
     with pytest.raises(DataError, match=words) as caught:
         read_single(tiny / "a", annotator="atr")
-    assert "copy the record's files anew" in str(caught.value)
+    assert "copy the record's files again" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -103,7 +103,7 @@ def test_the_same_generator_gives_the_same_intervals_whatever_the_order_of_the_b
 def test_fewer_than_five_patients_are_refused_with_a_reason_and_no_exception(predictions):
     four = intervals_of(predictions, clusters=np.arange(len(predictions.labels)) % 4)
     assert four.intervals == {}
-    assert four.note == "no intervals: 4 patients, and it takes 5"
+    assert four.note == "no intervals: 4 patients, and at least 5 are needed"
     assert intervals_of(predictions, clusters=np.arange(len(predictions.labels)) % 5).intervals
 
 
@@ -118,7 +118,7 @@ def test_a_class_of_one_patient_gets_no_interval_and_says_why():
         rng=np.random.default_rng(0),
     )
     assert "sensitivity/V" not in bootstrap.intervals
-    assert "it hangs on too few patients" in bootstrap.missing["sensitivity/V"]
+    assert "it depends on too few patients" in bootstrap.missing["sensitivity/V"]
     assert "sensitivity/N" in bootstrap.intervals
 
 
@@ -136,7 +136,7 @@ def test_intervals_of_averages_are_of_the_same_classes():
     )
     for found in (bootstrap, paired):
         for key in ("macro_f1", "balanced_accuracy", "f1/V"):
-            assert "it hangs on too few patients" in found.missing[key]
+            assert "it depends on too few patients" in found.missing[key]
         assert "accuracy" in found.intervals
 
 

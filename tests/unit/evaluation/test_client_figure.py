@@ -118,10 +118,10 @@ def test_models_stand_on_one_line_and_a_clients_own_model_is_shown_on_all_beats_
     drawn = lines(own)
     assert names(own) == ["b", "a"]
     assert drawn["global"].get_xdata().tolist() == [0.6, 0.9]
-    assert drawn["alone"].get_xdata().tolist() == [0.8, 0.7]
+    assert drawn["local only"].get_xdata().tolist() == [0.8, 0.7]
     assert drawn["personalized"].get_xdata().tolist() == [0.85, 0.95]
     assert "pooled" not in drawn
-    assert lines(everywhere)["alone"].get_xdata().tolist() == [0.4, 0.5]
+    assert lines(everywhere)["local only"].get_xdata().tolist() == [0.4, 0.5]
     assert {"global, on all test beats: 0.750", "pooled, on all test beats: 0.850"} <= set(
         lines(everywhere)
     )
@@ -147,7 +147,7 @@ def test_clients_that_were_not_tested_and_those_that_are_new_stand_where_they_ca
     own, everywhere = comparison_figure(rows, {"global": 0.8, "pooled": math.nan}, source="x").axes
     assert names(own) == ["new (new)"]
     assert names(everywhere) == ["old"]
-    assert "alone" not in lines(own)
+    assert "local only" not in lines(own)
     assert not [label for label in lines(everywhere) if label.startswith("pooled")]
 
 

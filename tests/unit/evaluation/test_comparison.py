@@ -107,7 +107,7 @@ def test_a_comparison_that_was_not_asked_for_is_not_spoken_of():
     one.overall["pooled"] = {"accuracy": 1.0, "macro_f1": 1.0}
     assert not [name for name in one.metrics() if "local_only" in name or "personalized" in name]
     assert not [name for name in one.rows()[0] if "local_only" in name or "personalized" in name]
-    assert not [line for line in one.lines() if "alone" in line or "personalized" in line]
+    assert not [line for line in one.lines() if "local only" in line or "personalized" in line]
 
 
 def test_a_training_that_diverged_is_counted_and_named_and_left_out():
@@ -129,7 +129,7 @@ def test_a_training_that_diverged_is_counted_and_named_and_left_out():
     assert "pooled diverged" in "\n".join(made.lines())
     said = "\n".join(made.notes())
     assert "pooled: the training diverged" in said
-    assert "alone: the training of a diverged" in said
+    assert "local only: the training of a diverged" in said
     assert "personalized: the training of a diverged" in said
 
 
@@ -138,7 +138,7 @@ def test_new_clients_alone_are_said_to_leave_nothing_to_compare():
     assert made.both == []
     assert made.metrics()["federated_baseline/personalized/skipped"] == 2
     assert len(made.lines()) == 1
-    assert "type split=intra_patient" in made.notes()[0]
+    assert "use split=intra_patient" in made.notes()[0]
 
 
 def test_clients_trained_on_one_class_are_named():
@@ -147,8 +147,9 @@ def test_clients_trained_on_one_class_are_named():
     made.one_class = ["b", "untested"]
     alone, personalized = made.notes()
     assert (
-        alone == "alone: 2 of 3 clients (b, untested) were trained on beats of one class, and tell "
-        "none from another"
+        alone
+        == "local only: 2 of 3 clients (b, untested) were trained on beats of one class, so that "
+        "their models cannot distinguish classes"
     )
     assert personalized.startswith("personalized: 1 of 2 clients (b)")
 
@@ -156,12 +157,12 @@ def test_clients_trained_on_one_class_are_named():
 def test_the_lines_give_the_figures():
     overall, own = full().lines()
     assert (
-        overall == "accuracy on all 10 test beats: global 0.500 · pooled 0.700 · a client alone "
+        overall == "accuracy on all 10 test beats: global 0.500 · pooled 0.700 · local only "
         "0.500 on average"
     )
     assert own == (
-        "accuracy on own test beats, mean and worst tenth of 2 clients: global 0.750 and "
-        "0.500 · alone 0.750 and 0.500 · "
+        "accuracy on own test beats, mean and worst decile of 2 clients: global 0.750 and "
+        "0.500 · local only 0.750 and 0.500 · "
         "personalized 0.875 and 0.750 · pooled 0.750 and 0.500"
     )
 

@@ -63,7 +63,7 @@ def test_a_record_without_a_class_has_no_sensitivity_for_it():
     assert (first["support/paced"], second["support/paced"]) == (0, 1)
     assert math.isnan(first["sensitivity/paced"])
     assert second["sensitivity/paced"] == 1
-    assert evaluation.intervals_note == "no intervals: 2 patients, and it takes 5"
+    assert evaluation.intervals_note == "no intervals: 2 patients, and at least 5 are needed"
 
 
 def test_metrics_are_flat_finite_numbers_under_stable_keys(predictions):

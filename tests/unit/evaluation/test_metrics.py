@@ -84,7 +84,7 @@ def test_a_class_that_was_never_predicted_has_no_positive_predictivity_and_f1_ze
     assert scores.values["f1/S"] == 0
     assert scores.values["macro_f1"] == pytest.approx((0.8 + 0 + 1) / 3)
     assert (
-        "positive_predictivity/S is not defined (no beat was predicted S)"
+        "positive_predictivity/S is undefined (no beat was predicted S)"
         in scores.undefined["jk_index"]
     )
 
@@ -183,7 +183,7 @@ def test_probabilities_that_are_not_finite_are_refused_with_their_number(bad):
         ([0, 1, 2], one_hot([0, 1]), r"must be \(3, 3\)"),
         ([0, 1], np.array([[3.0, 1, 0], [0, 1, 0]]), r"sum to 1"),
         ([0, 1], np.array([[1.5, -0.5, 0], [0, 1, 0]]), r"non-negative"),
-        ([], np.zeros((0, 3)), r"nothing to score: 0 beats"),
+        ([], np.zeros((0, 3)), r"0 beats of 3 classes cannot be scored"),
     ],
 )
 def test_what_does_not_fit_is_refused(labels, probabilities, message):

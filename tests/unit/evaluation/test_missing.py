@@ -55,14 +55,14 @@ def test_evaluation_without_a_class_names_it_and_the_average():
 def test_evaluation_of_one_class_has_no_average():
     notes = evaluation_notes(evaluation([0, 0, 0], [0, 0, 0]))
     assert "no beat is of class S, V" in notes[0]
-    assert "no average" in notes[0]
-    assert notes[1:] == ["the model answers N for each of 3 beats, and never any other class"]
+    assert "averages over classes are undefined" in notes[0]
+    assert notes[1:] == ["the model predicts N for each of 3 beats"]
 
 
 def test_model_of_one_answer_is_no_success():
     constant, accuracy = evaluation_notes(evaluation([0, 0, 0, 1, 2], [0, 0, 0, 0, 0]))
-    assert constant == "the model answers N for each of 5 beats, and never any other class"
-    assert "accuracy 0.600 is not above the 0.600 of always answering N" in accuracy
+    assert constant == "the model predicts N for each of 5 beats"
+    assert "accuracy 0.600 is not above the 0.600 of always predicting N" in accuracy
 
 
 def test_accuracy_below_the_commonest_class_is_said():
@@ -115,7 +115,7 @@ def test_metric_of_the_other_classes_can_choose(metric):
     "metric", ["macro_f1", "accuracy", "loss", "f1/N", "balanced_accuracy", "kappa"]
 )
 def test_metric_of_beats_of_one_class_chooses_nothing(metric):
-    assert "always answers N" in metric_lacks(metric, ONLY_N)
+    assert "always predicts N" in metric_lacks(metric, ONLY_N)
 
 
 def test_metric_of_a_renamed_class_is_recognized():
@@ -129,13 +129,13 @@ def test_selection_with_evidence_says_nothing():
 
 def test_selection_names_classes_without_validation_beats():
     (note,) = choice([0.1, 0.5], NO_V, kept=2)
-    assert "no validation beat is of class V: epoch 2 was chosen by macro_f1 of N, S alone" in note
+    assert "no validation beat is of class V: epoch 2 was selected by macro_f1 of N, S only" in note
 
 
 def test_selection_by_equal_scores_is_said():
     (note,) = choice([0.297, 0.297, 0.297])
     assert "0.297 in each of 3 epochs" in note
-    assert "for being the first" in note
+    assert "the first one, epoch" in note
 
 
 def test_selection_by_undefined_scores_is_said():
@@ -152,7 +152,9 @@ def test_training_with_every_class_says_nothing():
 def test_training_without_classes_names_them_and_who_asks():
     notes = training_notes(ONLY_N, {"validation": ONLY_N, "test": ALL})
     assert notes[0] == "no training beat is of class S, V: the model cannot have learned them"
-    assert notes[1:] == ["test beats that it cannot know: 9 of class S, 11 of class V"]
+    assert notes[1:] == [
+        "test beats of classes without training beats: 9 of class S, 11 of class V"
+    ]
 
 
 def participation(history, kept=3):
@@ -176,7 +178,7 @@ def test_updates_that_were_left_out_are_counted():
     (note,) = participation(
         {"train/clients/used": [1.0, 2.0], "train/clients/non_finite": [2.0, 0.0]}
     )
-    assert note == "2 client updates were not finite and left out, in 1 of 2 rounds"
+    assert note == "2 client updates were not finite and were left out, in 1 of 2 rounds"
 
 
 def test_clients_of_one_class_are_counted():

@@ -91,7 +91,7 @@ def test_the_intervals_of_identical_models_are_exactly_0(predictions):
         for row in found.differences
     )
     assert not any(row.leaves_zero_out for row in found.differences)
-    assert found.verdict() == "A and B say the same of every beat: neither is better."
+    assert found.verdict() == "A and B predict the same class for every beat: neither is better."
 
 
 def test_a_difference_within_noise_is_not_found():
@@ -128,7 +128,7 @@ def test_the_verdict_goes_by_the_score_that_was_asked_for_or_by_macro_f1(predict
     assert substitute.decisive.key == "macro_f1"
     assert (
         substitute.stands_in
-        == "macro F1 stands in for loss, which is not among the scores of decisions"
+        == "macro F1 is used instead of loss, which is not computed from predicted classes"
     )
 
 
@@ -143,8 +143,8 @@ def test_a_score_without_a_value_decides_nothing(predictions):
     assert not math.isnan(row.a)
     assert row.interval is None
     assert row.leaves_zero_out is None
-    assert row.missing == "not defined for B"
-    assert found.stands_in == "macro F1 stands in for jk_index, which is not defined for B"
+    assert row.missing == "undefined for B"
+    assert found.stands_in == "macro F1 is used instead of jk_index, which is undefined for B"
 
 
 def test_averages_name_their_classes_where_one_is_absent(predictions, corrected):
@@ -169,7 +169,7 @@ def test_under_five_patients_there_is_no_interval_and_it_says_so(predictions, co
     found = contrasted(pairs_of(predictions, corrected, patients=four))
     assert all(row.interval is None for row in found.differences)
     assert found.verdict().endswith(
-        "in macro F1 may be chance; no intervals: 4 patients, and it takes 5."
+        "in macro F1 may be chance; no intervals: 4 patients, and at least 5 are needed."
     )
 
 

@@ -80,9 +80,12 @@ def test_classes_that_are_not_in_alphabetical_order_keep_their_places():
     [
         (
             said(BEATS, class_names=("N", "S", "V", "F")),
-            "the classes N, S, V apart, and B N, S, V, F",
+            "the classes N, S, V, and B has N, S, V, F",
         ),
-        (said([("300", 77, "p9", "N", "N")]), "no beat in common: 5 beats of A, 1 other ones of B"),
+        (
+            said([("300", 77, "p9", "N", "N")]),
+            "A has 5 beats and B has 1 other ones, so that none is common",
+        ),
         (
             said(changed(1, **{"class": "S"})),
             "1 of 5 common beats have another true class in B than in A .*sample 370 of "
@@ -94,7 +97,7 @@ def test_classes_that_are_not_in_alphabetical_order_keep_their_places():
         ),
         (
             said([*BEATS, BEATS[2]]),
-            "sample 77 of record 101 stands 2 times among the predictions of B",
+            "sample 77 of record 101 occurs 2 times in the predictions of B",
         ),
         (said(changed(0, predicted="Z")), "Z is not among the classes N, S, V"),
         (said(changed(0, predicted="F")), "F is not among the classes N, S, V"),

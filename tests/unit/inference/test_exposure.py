@@ -25,7 +25,7 @@ def notes(params, database, tests, record, patient, *, known_as=None, samples=(1
 def test_exposure_published_division_tells_the_other_record():
     tests = table_of(**{"202": "201+202", "100": "100"})
     (line,) = notes(INTER, "mitdb 1.0.0", tests, "202", "201+202")
-    assert "202: the model may have learned from this patient" in line
+    assert "202: the model may have been trained on this patient" in line
     assert "record 201" in line
     assert notes(INTER, "mitdb 1.0.0", tests, "100", "100") == []
 
@@ -56,7 +56,7 @@ def test_exposure_of_a_copy_under_another_name():
 
 def test_exposure_without_annotations_is_told():
     (line,) = notes(INTER, "mitdb 1.0.0", table_of(**{"100": "100"}), "101", "101", samples=())
-    assert "has no test beat of this record; it may have learned from it" in line
+    assert "has no test beat of this record; the model may have been trained on it" in line
 
 
 VIRTUAL = "synthetic (virtual patients, seed 0)"

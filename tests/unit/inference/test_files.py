@@ -73,27 +73,27 @@ def test_a_folder_of_its_own_is_welcome_also_beside_records_of_ones_own(tmp_path
 @pytest.mark.parametrize("name", ["b.csv", "a.ecgexp"])
 def test_a_file_that_is_there_is_kept_unless_it_may_go(tmp_path, records, name):
     (tmp_path / name).touch()
-    with pytest.raises(ConfigError, match=rf"{name} is there already; type --overwrite"):
+    with pytest.raises(ConfigError, match=rf"{name} exists already; use --overwrite"):
         check(tmp_path, records)
     check(tmp_path, records, overwrite=True)
 
 
 def test_the_folder_of_the_records_is_refused_even_to_overwrite(records):
-    with pytest.raises(ConfigError, match="lies among records"):
+    with pytest.raises(ConfigError, match="in a folder of records"):
         check(records[0].parent, records, overwrite=True)
 
 
 @pytest.mark.parametrize("inside", [".", "predictions", "x/../deep/er"])
 def test_nothing_is_written_in_a_database(records, inside):
     (records[0].parent / "RECORDS").touch()
-    with pytest.raises(ConfigError, match="lies among records"):
+    with pytest.raises(ConfigError, match="in a folder of records"):
         check(records[0].parent / inside, records)
 
 
 def test_a_link_into_a_database_is_followed(tmp_path, records):
     (records[0].parent / "RECORDS").touch()
     (tmp_path / "link").symlink_to(records[0].parent, target_is_directory=True)
-    with pytest.raises(ConfigError, match="lies among records"):
+    with pytest.raises(ConfigError, match="in a folder of records"):
         check(tmp_path / "link" / "predictions", records)
 
 
@@ -104,7 +104,7 @@ def test_two_records_of_one_name_are_refused(tmp_path, records):
 
 def test_a_file_is_no_folder(tmp_path, records):
     (tmp_path / "out").touch()
-    with pytest.raises(ConfigError, match="is not a folder"):
+    with pytest.raises(ConfigError, match="not a folder; use another --output"):
         check(tmp_path / "out", records)
 
 

@@ -133,7 +133,7 @@ def test_a_missing_lead_is_refused_with_the_leads_that_are_there(missing_lead):
     record = make_record(leads=("V5", "V2"))
     with pytest.raises(
         DataError,
-        match="record a has the leads V5, V2 and not MLII, which the model reads; take another",
+        match="record a has the leads V5, V2, but not MLII, which the model needs; use another",
     ):
         annotate(make_model(missing_lead=missing_lead), record, source="reference")
 
@@ -151,7 +151,8 @@ def test_another_lead_stands_in_where_training_allowed_it():
 
 def test_a_filter_beyond_the_records_frequency_is_refused():
     with pytest.raises(
-        DataError, match=r"record a at 72 Hz cannot be filtered up to 40 Hz.*take one above 80 Hz"
+        DataError,
+        match=r"record a at 72 Hz cannot be filtered up to 40 Hz.*use a record above 80 Hz",
     ):
         annotate(
             make_model(baseline="bandpass"),
@@ -164,11 +165,11 @@ def test_a_record_without_a_beat_says_what_to_type(detector):
     detector([])
     empty = make_record((), "")
     with pytest.raises(
-        DataError, match="record a has no beat: the annotations hold none; type --beats detector"
+        DataError, match="record a has no beat: the annotations have none; use --beats detector"
     ):
         annotate(make_model(), empty, source="reference")
     with pytest.raises(
-        DataError, match="record a has no beat: MLII shows none; type --beats reference"
+        DataError, match="record a has no beat: none was detected in MLII; use --beats reference"
     ):
         annotate(make_model(), empty, source="detector")
 

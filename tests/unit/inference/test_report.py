@@ -69,7 +69,7 @@ def test_agreement_without_a_class_says_so():
     assert list(agreement_notes(make_model(), [make_annotated([0, 1])])) == []
     absent, constant = agreement_notes(make_model(), [make_annotated([0, 0], "NN")])
     assert "no reference beat is of class V" in absent
-    assert "answers N for each of 2 beats" in constant
+    assert "predicts N for each of 2 beats" in constant
 
 
 def test_agreement_labels_an_average_of_fewer_classes():
@@ -101,8 +101,8 @@ def test_nothing_is_noted_of_a_plain_record():
 def test_what_must_be_known_is_noted():
     record = make_annotated([0, -1], "NV", substitute="V5")
     lines = said(make_model(), record, database="synthetic a")
-    assert "a: a synthetic record, no heart made it" in lines
-    assert "a: V5 stands in for MLII, as training allowed" in lines
+    assert "a: a synthetic record of a virtual patient" in lines
+    assert "a: V5 replaces MLII, as allowed in training" in lines
     assert "a: resampled from 250 to the model's 360 Hz" in lines
     assert "a: unclassified beats, window leaves the record: 1" in lines
 
@@ -127,7 +127,7 @@ def test_of_two_databases_only_the_first_may_have_been_learned():
     )
     assert "not tested on 2 of these beats" in said(model, record)[-1]
     (line,) = said(model.for_records_of("other 2"), record, database="other 2")
-    assert line == "a: V5 stands in for ECG1, as training allowed"
+    assert line == "a: V5 replaces ECG1, as allowed in training"
     assert "trained on tiny 1\n" in "\n".join(
         line.rstrip() for line in shown(model, [record]).splitlines()
     )

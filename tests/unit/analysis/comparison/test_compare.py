@@ -154,7 +154,7 @@ def test_a_run_held_against_itself_does_not_differ(make_run, compare_command):
         (row["difference"], row["interval"]["low"], row["interval"]["high"])
         for row in values["scores"]
     } == {(0, 0, 0)}
-    assert values["verdict"] == "A and B say the same of every beat: neither is better."
+    assert values["verdict"] == "A and B predict the same class for every beat: neither is better."
     assert "A and B are the same run" in text
     assert "no setting that affects the result" in text
 
@@ -204,9 +204,9 @@ def test_under_five_patients_there_is_a_comparison_without_intervals(make_run, c
     few = predictions(patients=4)
     b = make_run("b", predictions(patients=4, right=slightly_better), settings={"seed": 2})
     text, values = compare_command(make_run("a", few), b)
-    assert "no intervals: 4 patients, and it takes 5" in text
+    assert "no intervals: 4 patients, and at least 5 are needed" in text
     assert all(row["interval"] is None for row in values["scores"])
-    assert "may be chance; no intervals: 4 patients, and it takes 5" in values["verdict"]
+    assert "may be chance; no intervals: 4 patients, and at least 5 are needed" in values["verdict"]
 
 
 @pytest.mark.parametrize(
@@ -215,12 +215,12 @@ def test_under_five_patients_there_is_a_comparison_without_intervals(make_run, c
         (
             predictions().assign(record=lambda table: "9" + table["record"]),
             {},
-            "A and B have no beat in common",
+            "other ones, so that none is common",
         ),
         (
             predictions(classes=("N", "S", "F")),
             {},
-            "A tells the classes N, S, V apart, and B N, S, F",
+            "A has the classes N, S, V, and B has N, S, F",
         ),
         (
             predictions().replace({"class": {"S": "V"}}),
@@ -375,7 +375,7 @@ def test_the_same_seed_gives_the_same_intervals(make_run, compare_command):
         (None, r"run b \(.*/b\) has no predictions/test.parquet"),
         (
             lambda file: file.write_bytes(b"PAR1 not"),
-            "b/predictions/test.parquet is no table of predictions",
+            "b/predictions/test.parquet is not a table of predictions",
         ),
         (
             lambda file: predictions().drop(columns="sample").to_parquet(file),

@@ -149,7 +149,7 @@ def test_a_record_without_the_lead_is_treated_as_its_own_part_says(
     if policy == "error":
         with pytest.raises(
             DataError,
-            match=rf"record {lacking} has the leads V5, V2 but not {lead}; try dataset\.{part}\.miss",
+            match=rf"record {lacking} has the leads V5, V2, but not {lead}; use dataset\.{part}\.miss",
         ):
             dataset.load()
         return
@@ -163,11 +163,9 @@ def test_a_record_without_the_lead_is_treated_as_its_own_part_says(
     }
     if policy == "first":
         left_out.remove(f"{database}: record {lacking} has no lead {lead}")
-        assert (
-            f"another lead stands in for a missing one in {lacking} ({lead} <- V5)" in caplog.text
-        )
+        assert f"another lead replaces a missing one in {lacking} ({lead} <- V5)" in caplog.text
     else:
-        assert f"(dataset.{part}.missing_lead=first takes another lead" in caplog.text
+        assert f"(dataset.{part}.missing_lead=first uses another lead" in caplog.text
     assert left_out | {f"{name}: window leaves the record" for name in ("mitdb", "svdb")} == set(
         beats.dropped
     )
@@ -185,7 +183,7 @@ def test_a_published_list_of_either_database_is_compared_with(data_root, monkeyp
     monkeypatch.setattr(catalog, "_published_sha256", published)
     with pytest.raises(
         DataError,
-        match=r"801\.dat is not the file PhysioNet publishes in svdb .*dataset\.test\.verify=header",
+        match=r"801\.dat is not the file that PhysioNet publishes in svdb .*dataset\.test\.verify=header",
     ):
         make(data_root).load()
     assert "svdb-1.0.0.sha256" in asked
@@ -238,13 +236,13 @@ def test_an_absent_database_is_told_before_the_other_is_prepared(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["dataset.train.fs_hz=250"], r"dataset\.train\.fs_hz=250 is not dataset\.fs_hz=360, .*set dataset\.fs_hz alone"),
-        (["dataset.test.window_ms=[100,200]"], r"dataset\.test\.window_ms=\[100,200\] is not dataset\.window_ms=\[250,250\]"),
-        (["dataset.test.baseline=none"], r"dataset\.test\.baseline=none is not dataset\.baseline=median"),
-        (["dataset.test.leads=[ECG1,ECG2]"], r"leads=\[MLII\] and .*=\[ECG1,ECG2\] correspond one to one; name as many"),
-        (["dataset.test.leads=[MLII]"], r"^dataset\.test\.leads: svdb 1\.0\.0 has no lead MLII; it has ECG1, ECG2"),
+        (["dataset.train.fs_hz=250"], r"dataset\.train\.fs_hz=250: differs from dataset\.fs_hz=360, .*set only dataset\.fs_hz"),
+        (["dataset.test.window_ms=[100,200]"], r"dataset\.test\.window_ms=\[100,200\]: differs from dataset\.window_ms=\[250,250\]"),
+        (["dataset.test.baseline=none"], r"dataset\.test\.baseline=none: differs from dataset\.baseline=median"),
+        (["dataset.test.leads=[ECG1,ECG2]"], r"dataset\.test\.leads=\[ECG1,ECG2\]: .*leads=\[MLII\]; use the same number"),
+        (["dataset.test.leads=[MLII]"], r"^dataset\.test\.leads=\['MLII'\]: svdb 1\.0\.0 has no lead MLII; use leads of ECG1, ECG2"),
         (["dataset.train.records=[800]"], r"^dataset\.train\.records=\['800'\]: 800 is not in mitdb 1\.0\.0"),
-        (["dataset.test.database=mitdb", "dataset.test.leads=[V1]"], r"both mitdb; type dataset=mitdb split=inter_patient"),
+        (["dataset.test.database=mitdb", "dataset.test.leads=[V1]"], r"dataset\.test\.database=mitdb: .*use dataset=mitdb split=inter_patient"),
         (["dataset.baseline=bandpass", "dataset.bandpass_hz=[0.5,64]"], r"svdb 1\.0\.0 at 128 Hz can be filtered below 64 Hz"),
         (["dataset.train.lead=[V1]"], r"dataset\.train\.lead is not a setting; did you mean dataset\.train\.leads\?"),
     ],

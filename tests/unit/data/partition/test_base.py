@@ -120,20 +120,20 @@ def test_a_sound_deal_passes_with_an_empty_or_absent_client():
         (
             "train",
             {"a": rows(0, 2), "b": rows(2, 5)},
-            "1 train beats have several clients: row 2 is held by a, b",
+            "1 train beats have several clients: row 2 is assigned to a, b",
         ),
         ("train", {"a": rows(0, 2)}, "1 of 3 train beats have no client, such as row 5"),
         (
             "train",
             {"a": rows(0, 2, 3, 5)},
-            "1 beats dealt for train are not train beats, such as row 3",
+            "1 beats assigned for train are not train beats, such as row 3",
         ),
         ("train", {"a": rows(0, 2, 5), "b": rows()}, "client b has no training beat"),
         ("train", {"a": rows(0, 5, 2)}, "train rows of client a are not sorted"),
         (
             "train",
             {"a": rows(0, 2, 2, 5)},
-            "train rows of client a are not sorted, or hold a beat twice",
+            "train rows of client a are not sorted, or contain a beat twice",
         ),
         (
             "train",
@@ -156,9 +156,9 @@ def test_a_sound_deal_passes_with_an_empty_or_absent_client():
         (
             "test",
             {"a": rows(3), "b": rows(3)},
-            "1 test beats have several clients: row 3 is held by a, b",
+            "1 test beats have several clients: row 3 is assigned to a, b",
         ),
-        ("test", {"a": rows(1, 3)}, "1 beats dealt for test are not test beats, such as row 1"),
+        ("test", {"a": rows(1, 3)}, "1 beats assigned for test are not test beats, such as row 1"),
     ],
 )
 def test_an_unsound_deal_is_refused(part, value, message):
@@ -171,9 +171,9 @@ def test_an_unsound_deal_is_refused(part, value, message):
 @pytest.mark.parametrize(
     ("partition", "message"),
     [
-        (Iid(num_clients=21), r"num_clients=21 needs 21 training beats and there are 20; type partition\.num_clients=20$"),
-        (Dirichlet(), r"num_clients=10 with partition\.min_beats=10 needs 100 .* there are 20; type partition\.num_clients=1$"),
-        (QuantitySkew(num_clients=2, min_beats=21), r"min_beats=21 needs 42 training beats .*; take more records"),
+        (Iid(num_clients=21), r"num_clients=21 needs 21 training beats, but there are 20; use partition\.num_clients=20$"),
+        (Dirichlet(), r"num_clients=10 with partition\.min_beats=10 needs 100 .* there are 20; use partition\.num_clients=1$"),
+        (QuantitySkew(num_clients=2, min_beats=21), r"min_beats=21 needs 42 training beats.*; use more records"),
         (Shards(), None),
         (Shards(num_clients=5, shards_per_client=5), r"shards_per_client=5 is more than the 20 .*num_clients=4$"),
     ],

@@ -191,12 +191,12 @@ def test_what_to_type_when_no_draw_is_good_enough_works():
         match=r"partition\.alpha=0\.05: none of 10000 draws .* partition\.min_beats=150",
     ) as told:
         partition.assign(FOUR_CLASSES, all_for_training(FOUR_CLASSES), rng(4))
-    typed = int(re.search(r"type partition\.min_beats=(\d+) ", str(told.value))[1])
+    typed = int(re.search(r"use partition\.min_beats=(\d+),", str(told.value))[1])
     again = Dirichlet(num_clients=12, alpha=0.05, min_beats=typed)
     clients = again.assign(FOUR_CLASSES, all_for_training(FOUR_CLASSES), rng(4))
     assert min(map(len, clients.train.values())) == typed
     assert re.search(
-        r"partition\.alpha=1 for a milder skew, or partition\.num_clients=6$", str(told.value)
+        r"partition\.alpha=1 for a smaller skew, or partition\.num_clients=6$", str(told.value)
     )
 
 
@@ -208,7 +208,7 @@ def test_the_extremes_of_alpha_are_answered(kind):
     )
     assert np.ptp(even) <= 4
     with pytest.raises(
-        ConfigError, match=r"none of 10000 draws .* type partition\.alpha=1 for a milder skew"
+        ConfigError, match=r"none of 10000 draws .* use partition\.alpha=1 for a smaller skew"
     ):
         kind(alpha=1e-3).assign(FOUR_CLASSES, all_for_training(FOUR_CLASSES), rng())
 

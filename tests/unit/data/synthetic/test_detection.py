@@ -71,14 +71,14 @@ def test_a_flat_lead_has_no_beat(level_mv):
 
 
 def test_a_lead_sampled_too_slowly_for_a_qrs_complex_is_refused_in_words():
-    with pytest.raises(DataError, match=r"no beats can be searched for in 10\.0 s at 36 Hz"):
+    with pytest.raises(DataError, match=r"no beats can be detected in 10\.0 s at 36 Hz"):
         detect_beats(np.sin(np.arange(360.0)), 36.0)
 
 
 @pytest.mark.parametrize("num_samples", [2, 15])
 def test_a_stub_of_a_record_is_refused_in_words(num_samples):
     with pytest.raises(
-        DataError, match="no beats can be searched for in 0.0 s at 360 Hz .*take a longer record"
+        DataError, match="no beats can be detected in 0.0 s at 360 Hz .*use a longer record"
     ):
         detect_beats(np.sin(np.arange(num_samples)), 360.0)
 

@@ -123,6 +123,8 @@ def test_any_three_neighbours_have_every_symbol(database, beats_of):
 
 
 def test_a_record_too_short_for_every_beat_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"dataset\.minutes=0\.1 must be at least 0\.4"):
+    with pytest.raises(
+        ConfigError, match=r"dataset\.minutes=0\.1: .*use dataset\.minutes=0\.4 or more"
+    ):
         write_database(tmp_path / "none", num_patients=3, minutes=0.1, seed=0)
     assert not (tmp_path / "none").exists()
