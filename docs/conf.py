@@ -37,6 +37,7 @@ autodoc_mock_imports = [
     "wfdb",
 ]
 autodoc_typehints = "none"
+napoleon_use_ivar = True  # a property that `Attributes` describes has one entry, not two
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 

@@ -74,7 +74,7 @@ def configuration_page() -> str:
             parts.append(f"### {group.name}={option}")
             parts.append(_header(file))
             if group.name != "experiment":
-                parts.append(_keys(file))
+                parts += [_target(file), _keys(file)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -90,13 +90,25 @@ def _header(file: Path) -> str:
     return "```text\n" + "\n".join(lines).strip() + "\n```" if any(lines) else ""
 
 
-def _keys(file: Path, skip: tuple[str, ...] = ("defaults", "_target_"), kind: Any = None) -> str:
-    """A table of the keys of one YAML file."""
+def _node(file: Path) -> dict[str, Any]:
+    """The values that a YAML file gives to its group."""
     text = file.read_text(encoding="utf-8")
     node = yaml.safe_load(text) or {}
     group = file.relative_to(CONF).parts[0]
-    if "@package _global_" in text and isinstance(node.get(group), dict):
-        node = node[group]
+    is_global = "@package _global_" in text and isinstance(node.get(group), dict)
+    return node[group] if is_global else node
+
+
+def _target(file: Path) -> str:
+    """The settings class of an option, by its public name."""
+    target = _node(file).get("_target_")
+    return f"Class: `{target}`" if target else ""
+
+
+def _keys(file: Path, skip: tuple[str, ...] = ("defaults", "_target_"), kind: Any = None) -> str:
+    """A table of the keys of one YAML file."""
+    text = file.read_text(encoding="utf-8")
+    node = _node(file)
     comments = {
         found[1]: found[2]
         for line in text.splitlines()

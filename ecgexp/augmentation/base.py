@@ -55,10 +55,12 @@ class Augmentation(Protocol):
         an example's gradient remains its own under differential privacy.
 
         The function takes
-          features: name -> (batch, ...) float32; `image` (batch, height, width, 1) in [0, 1] with white 1, `signal`
-            (batch, window, leads); others pass through unchanged.
-          views: (batch,) int32.
-          seed: (2,) int32; a fresh one for each step.
+
+        - features: name -> (batch, ...) float32; `image` (batch, height, width, 1) in [0, 1] with white 1, `signal`
+          (batch, window, leads); others pass through unchanged.
+        - views: (batch,) int32.
+        - seed: (2,) int32; a fresh one for each step.
+
         and returns features of the same names, shapes and types.
         """
 

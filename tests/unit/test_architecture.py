@@ -72,7 +72,8 @@ def imports(path: Path) -> Iterator[str]:
     But for those under `if TYPE_CHECKING:`, which no run executes.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in (node for node in ast.walk(tree) if id(node) not in _for_types_only(tree)):
+    unused = _for_types_only(tree)
+    for node in (node for node in ast.walk(tree) if id(node) not in unused):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -87,7 +88,7 @@ def _for_types_only(tree: ast.Module) -> set[int]:
         for node in tree.body
         if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
     ]
-    return {id(inner) for guard in guards for inner in ast.walk(guard)}
+    return {id(inner) for guard in guards for part in guard.body for inner in ast.walk(part)}
 
 
 def within(name: str, package: str) -> bool:
@@ -149,6 +150,12 @@ def test_import_against_the_order_is_noticed(tmp_path):
     )
     assert set(imports(bad)) == {"ecgexp.experiment.run", "mlflow.tracking"}
     assert against_order("ecgexp.data.beats", imports(bad)) == {"ecgexp.experiment.run"}
+
+
+def test_import_for_types_only_is_left_out(tmp_path):
+    source = "if TYPE_CHECKING:\n    import mlflow\nelse:\n    import ecgexp.data.beats\n"
+    (tmp_path / "module.py").write_text(source, encoding="utf-8")
+    assert set(imports(tmp_path / "module.py")) == {"ecgexp.data.beats"}
 
 
 # What opens a file as text in the encoding of the locale, unless another one is given.
