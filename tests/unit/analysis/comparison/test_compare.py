@@ -379,12 +379,12 @@ def test_the_same_seed_gives_the_same_intervals(make_run, compare_command):
         ),
         (
             lambda file: predictions().drop(columns="sample").to_parquet(file),
-            "no table .*: the column sample is missing",
+            "not a table .*: the column sample is missing",
         ),
         (lambda file: predictions().head(0).to_parquet(file), "holds no beats"),
         (
             lambda file: predictions().iloc[:, :6].to_parquet(file),
-            "no table of predictions: it has no class",
+            "not a table of predictions: it has no class",
         ),
     ],
 )

@@ -60,7 +60,7 @@ def test_a_damaged_file_is_named(tmp_path, path):
     ]
     folder = finished(tmp_path / "r", params=CENTRALIZED, confusion=MATRIX, clients=clients)
     (folder / path).write_text("{ not what it was")
-    with pytest.raises(DataError, match=rf"{path} is (damaged|no table).*leave run 'r' out"):
+    with pytest.raises(DataError, match=rf"{path} is (damaged|not a table).*leave run 'r' out"):
         read_row(find_run(str(folder)))
 
 
