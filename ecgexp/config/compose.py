@@ -1,7 +1,7 @@
-"""YAML to `Experiment`: the only module that knows Hydra and OmegaConf.
+"""Composition of the YAML groups into a configuration, and of a configuration into an `Experiment`.
 
-The composed configuration is the complete truth of a run. It becomes an `Experiment` through `_build.build_node`, where every
-value is checked; nothing below this module reads a configuration.
+The composed configuration specifies a run completely. `settings.build.build_node` checks every
+value of it; the packages above this one in the order do not read the configuration.
 """
 
 import difflib
@@ -32,24 +32,37 @@ if TYPE_CHECKING:
 
 CONFIG_NAME = "config"
 
-# Values that other nodes interpolate, and what steers a multirun: settings of the configuration, not of the experiment.
+# Keys of the configuration that are not fields of an experiment: other nodes interpolate them, or
+# they control a resumed run or a multirun.
 _SHARED = ("data", "name", "resume", "sweep")
 
 
 def load_experiment(overrides: Sequence[str] = ()) -> "Experiment":
-    """The experiment that `ecgexp OVERRIDES…` would run, for notebooks and tests.
+    """Build the experiment that `ecgexp OVERRIDES…` runs, for notebooks and tests.
+
+    Args:
+      overrides: Hydra overrides, e.g. `["model=resnet1d", "seed=1"]`.
+
+    Returns:
+      The experiment, with all settings checked.
 
     Raises:
-      ConfigError: an override that names no setting, or a value that is refused.
+      ConfigError: an override has an unknown key or an invalid value.
     """
     return build_experiment(load_config(overrides))
 
 
 def load_config(overrides: Sequence[str] = ()) -> DictConfig:
-    """The configuration that `ecgexp OVERRIDES…` would compose.
+    """Compose the configuration of `ecgexp OVERRIDES…`, without checking values.
+
+    Args:
+      overrides: Hydra overrides.
+
+    Returns:
+      The configuration without the node `hydra`.
 
     Raises:
-      ConfigError: an override that names no setting.
+      ConfigError: an override has an unknown key or option.
     """
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
@@ -63,17 +76,22 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
 
 
 def build_experiment(config: DictConfig, *, base_dir: Path | None = None) -> "Experiment":
-    """Checks every value of a composed configuration and builds what it describes.
+    """Check every value of a configuration and build its experiment.
 
     Args:
-      config: composed.
-      base_dir: the folder that the command was typed in, from which relative paths count; folders that the run would write to
-        are then looked at. None: paths stay as they are.
+      config: composed configuration.
+      base_dir: folder to which relative paths refer. If given, the folders that the run would write
+        to are checked. None: paths stay as they are.
+
+    Returns:
+      The experiment, with defaults resolved.
 
     Raises:
-      ConfigError: a misspelt key, a value out of bounds, a combination that makes no sense, a `_target_` outside the package.
+      ConfigError: a key is unknown, a value is out of bounds, settings contradict each other, or a
+        `_target_` is outside the package.
     """
-    # Here, not above: what is misspelt is then answered before the parts of an experiment are loaded.
+    # Imported here, so that a misspelled key is reported before the parts of an experiment are
+    # loaded.
     from ecgexp.experiment.experiment import Experiment
 
     try:
@@ -83,7 +101,7 @@ def build_experiment(config: DictConfig, *, base_dir: Path | None = None) -> "Ex
     target = values.pop("_target_", None)
     kind = Experiment if target is None else settings_class(target)
     if not issubclass(kind, Experiment):
-        raise ConfigError(f"_target_={target}: it is no kind of experiment; leave _target_ out.")
+        raise ConfigError(f"_target_={target} is not an experiment; remove _target_.")
     with counted_from(base_dir):
         children = build_node({key: value for key, value in values.items() if key not in _SHARED})
     experiment = build(kind, children, path="").resolved()
@@ -93,21 +111,38 @@ def build_experiment(config: DictConfig, *, base_dir: Path | None = None) -> "Ex
 
 
 def sweep_settings(config: DictConfig) -> SweepSettings:
-    """What steers a multirun.
+    """Build the settings of a multirun.
+
+    Args:
+      config: composed configuration.
+
+    Returns:
+      The settings under `sweep.`.
 
     Raises:
-      ConfigError: a misspelt key, a value out of bounds.
+      ConfigError: a key is unknown or a value is out of bounds.
     """
     return build(SweepSettings, plain(config.sweep), path="sweep")
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """The resolved configuration as nested plain values."""
+    """Return the resolved configuration as nested dicts and lists.
+
+    Args:
+      config: composed configuration.
+    """
     return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
 
 
 def for_the_record(config: DictConfig) -> dict[str, Any]:
-    """The resolved configuration, but for what came from the environment: that may be a secret, so its name stands for it."""
+    """Resolve the configuration, except values from environment variables, which may be secret.
+
+    Args:
+      config: composed configuration.
+
+    Returns:
+      Nested dicts and lists; a value from the environment is its reference `${oc.env:NAME}`.
+    """
     OmegaConf.register_new_resolver("oc.env", lambda name, *_: f"${{oc.env:{name}}}", replace=True)
     try:
         return plain(config)
@@ -116,14 +151,25 @@ def for_the_record(config: DictConfig) -> dict[str, Any]:
 
 
 def to_yaml(values: dict[str, Any]) -> str:
-    """Plain values as YAML, without their secrets."""
+    """Format values as YAML, with secrets redacted.
+
+    Args:
+      values: nested dicts and lists.
+    """
     return OmegaConf.to_yaml(OmegaConf.create(redacted(values)))
 
 
 def notes(config: DictConfig, hydra: DictConfig) -> dict[str, str]:
-    """What was typed for a run, and what it was composed to, as texts without secrets, by the names that Hydra has for them.
+    """Return the files that Hydra writes to `.hydra`, with secrets redacted.
 
-    A noise seed stays among what was typed, or the run could not be resumed.
+    The noise seed stays in `overrides.yaml`, because a simulation cannot be resumed without it.
+
+    Args:
+      config: composed configuration.
+      hydra: node `hydra` of the configuration.
+
+    Returns:
+      File name -> content, for `overrides.yaml`, `config.yaml` and `hydra.yaml`.
     """
     typed = without_credentials(OmegaConf.to_container(hydra.overrides.task))  # type: ignore[arg-type]
     nodes = {"config.yaml": config, "hydra.yaml": OmegaConf.create({"hydra": hydra})}
@@ -134,7 +180,12 @@ def notes(config: DictConfig, hydra: DictConfig) -> dict[str, str]:
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
-    """Hydra's refusal in one line that says what to type."""
+    """Convert an error of Hydra to one line with a remedy.
+
+    Args:
+      error: error of Hydra.
+      overrides: overrides that were composed.
+    """
     if (
         isinstance(error, MissingConfigException)
         and error.options is not None
@@ -148,7 +199,7 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
         hint = (
             f"did you mean {group}={close[0]}?"
             if close
-            else f"there are: {', '.join(error.options)}"
+            else f"use one of {', '.join(error.options)}."
         )
         return ConfigError(f"{group}={option} does not exist; {hint}")
     if isinstance(error, ConfigCompositionException) and (
@@ -160,7 +211,8 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
     ):
         group = {"submitit": "slurm"}.get(found[1], found[1])
         return ConfigError(
-            f"{found[1]} is not installed; type `uv sync --extra {group}`, or `pip install 'ecgexp[{group}]'`"
+            f"{found[1]} is not installed; use uv sync --extra {group}, or pip install "
+            f"'ecgexp[{group}]'."
         )
     if found := re.search(r"Could not (?:override|find match for)[^']*'([^'@]+)", str(error)):
         return ConfigError(unknown_key(found[1], known=_groups()))
@@ -168,7 +220,7 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
 
 
 def _siblings(key: str, overrides: Sequence[str]) -> list[str]:
-    """The settings beside `key`, in the configuration without the override that was refused."""
+    """List the settings beside `key`, in the configuration without the rejected override."""
     others = [text for text in overrides if not text.lstrip("+~").startswith((f"{key}=", "-"))]
     try:
         node = (

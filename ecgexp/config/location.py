@@ -1,4 +1,4 @@
-"""Where the YAML groups are: `conf/` beside the package in a checkout, `ecgexp/conf/` in an installed wheel."""
+"""The folder of the YAML groups: `conf/` in a checkout, `ecgexp/conf/` in an installed wheel."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ _PACKAGE = Path(ecgexp.__file__).absolute().parent
 
 
 def config_dir() -> Path:
-    """The folder of `config.yaml` and of the configuration groups.
+    """Return the folder of `config.yaml` and of the configuration groups.
 
-    Guarantees (`tests/end_to_end/test_wheel.py`): it belongs to the package that is imported. No folder of the working directory and no
-    module named `conf` takes its place.
+    **Guarantees**: the folder belongs to the imported package; no folder of the working directory
+    and no module named `conf` is used instead (`tests/end_to_end/test_wheel.py`).
 
     Returns:
-      Its absolute path.
+      Absolute path.
     """
     installed = _PACKAGE / "conf"
     return installed if installed.is_dir() else _PACKAGE.parent / "conf"

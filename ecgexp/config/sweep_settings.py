@@ -1,4 +1,4 @@
-"""The settings under `sweep.`, which steer a multirun and decide nothing about any single run's result."""
+"""The settings under `sweep.`, which control a multirun and do not affect the result of any run."""
 
 from pydantic import Field
 
@@ -7,13 +7,14 @@ from ecgexp.settings.declaration import ConfigError, Positive, check_named_once,
 
 @settings
 class SweepSettings:
-    """How a multirun behaves.
+    """Settings of a multirun.
 
     Attributes:
-      rerun: also run the jobs that an earlier sweep finished.
-      budget_epsilon: no job may begin that would take the ε of releasing all jobs of the sweep above this; None: no limit.
-      objectives: final metrics that a sweeper such as Optuna is given, in the order of its directions; None: the validation
-        score that selects an epoch and, with two directions, ε.
+      rerun: whether to run jobs again that an earlier sweep finished.
+      budget_epsilon: largest ε of releasing the results of all jobs of the sweep together. A job
+        that would exceed it is rejected before its first step. None: no limit.
+      objectives: final metrics that a sweeper such as Optuna optimizes, in the order of its
+        directions. None: the validation metric that selects an epoch and, as a second, ε.
     """
 
     rerun: bool = False
@@ -24,13 +25,14 @@ class SweepSettings:
         check_named_once("sweep.objectives", self.objectives or ())
 
     def check_single_run(self) -> None:
-        """Refuses what only a multirun can do.
+        """Reject settings that only a multirun uses.
 
         Raises:
-          ConfigError: a setting that would be ignored was typed.
+          ConfigError: a setting would be ignored.
         """
         if self.budget_epsilon is not None:
             raise ConfigError(
-                f"sweep.budget_epsilon={self.budget_epsilon:g} is the budget of a multirun; type -m before the overrides, or "
-                "for one run privacy.max_epsilon="
+                f"sweep.budget_epsilon={self.budget_epsilon:g} is the budget of a multirun, but -m "
+                "is missing; use ecgexp -m, or for a single run "
+                f"privacy.max_epsilon={self.budget_epsilon:g}."
             )

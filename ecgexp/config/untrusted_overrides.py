@@ -1,10 +1,15 @@
-"""Who may tell Hydra what to do, checked before Hydra does any of it.
+"""Protection against configuration files from others through which Hydra would run code.
 
-Hydra makes callbacks, launchers, sweepers and loggers from the node `hydra` of the configuration, and calls for that whatever
-can be imported and is not on its block-list; its authors call that list no complete boundary. So an experiment file that
-somebody sent could start programs and write anywhere, although its own `_target_`s are refused (see `_build`). Looking for
-what is harmful in such a node has no end. Here it counts whose it is: our own files and those of Hydra and its plugins may
-set it, and so may who types in a shell of their own; no other file may.
+Hydra creates callbacks, launchers, sweepers and loggers from the node `hydra` of the configuration.
+To do so it calls any importable object that is not on its block-list, which its authors do not
+consider a complete boundary. An experiment file from another person could therefore start programs
+and write anywhere, although `settings.build` rejects `_target_`s outside the package. A list of
+harmful values would never be complete, so the origin decides: files of this project, of Hydra and
+of its plugins may set the node `hydra`, and so may overrides in the user's shell. No other file
+may.
+
+**Guarantees**: the checks run before Hydra creates any object
+(`tests/faults/test_hostile_yaml.py`).
 """
 
 from collections.abc import Sequence
@@ -26,31 +31,50 @@ from ecgexp.tracking.credentials import hide, without_credentials
 
 OURS = frozenset(
     {
-        "config", "hydra/job_logging/plain", "hydra/launcher/processes", "hydra/launcher/ray_jobs", "hydra/launcher/slurm",
-        "hydra/launcher/slurm_here", "hydra/sweeper/pareto", "hydra/sweeper/search",
+        "config",
+        "hydra/job_logging/plain",
+        "hydra/launcher/processes",
+        "hydra/launcher/ray_jobs",
+        "hydra/launcher/slurm",
+        "hydra/launcher/slurm_here",
+        "hydra/sweeper/pareto",
+        "hydra/sweeper/search",
     }
-)  # fmt: skip
-"""The files of `conf` that set something of Hydra's."""
+)
+"""Files of `conf` that have a node `hydra`."""
 
-_OUR_PLACE = f"file://{config_dir()}"
-_PLACES_OF_CODE = ("structured://", "pkg://hydra.conf", "pkg://hydra_plugins.")
-_HERE = ("BasicLauncher", "JoblibLauncher")
+_OUR_SOURCE = f"file://{config_dir()}"
+_SOURCES_IN_PACKAGES = ("structured://", "pkg://hydra.conf", "pkg://hydra_plugins.")
+_LOCAL_LAUNCHERS = ("BasicLauncher", "JoblibLauncher")
 _LAUNCHER = ("hydra/launcher", "hydra.launcher")
 _LONGEST_NAME = 200
 
 
 class GuardedLoader(ConfigLoaderImpl):
-    """Composes every configuration of a run. It is pickled to a sweep's jobs, and so guards them in whatever process."""
+    """The loader that composes every configuration of a run and checks it.
+
+    It is pickled to the jobs of a sweep, so it also checks in other processes.
+    """
 
     _typed: frozenset[str] = frozenset()
 
     def load_configuration(
         self, config_name: str | None, overrides: list[str], *args: Any, **kwargs: Any
     ) -> DictConfig:
-        """As Hydra's.
+        """Compose a configuration, as Hydra's loader does, and check it.
+
+        Args:
+          config_name: name of the primary configuration file.
+          overrides: overrides as typed; credentials in addresses are remembered and removed.
+          *args: see Hydra.
+          **kwargs: see Hydra.
+
+        Returns:
+          The configuration, with secrets from files removed.
 
         Raises:
-          ConfigError: a file sets what only a shell may.
+          ConfigError: a file sets what only the user's shell may set, or a name of a file or folder
+            is invalid.
         """
         overrides = without_credentials(overrides)
         self._typed = _options(overrides)
@@ -59,51 +83,50 @@ class GuardedLoader(ConfigLoaderImpl):
         _check_name(config)
         _check_notes(config)
         _check_places(config)
-        starts_elsewhere = not str(OmegaConf.select(config, "hydra.launcher._target_")).endswith(
-            _HERE
+        is_local = str(OmegaConf.select(config, "hydra.launcher._target_")).endswith(
+            _LOCAL_LAUNCHERS
         )
-        if starts_elsewhere and not any(
-            text.lstrip("+").startswith(_LAUNCHER) for text in overrides
-        ):
+        if not is_local and not any(text.lstrip("+").startswith(_LAUNCHER) for text in overrides):
             raise ConfigError(
-                "hydra/launcher is refused: a file has jobs start elsewhere; type hydra/launcher=… in the shell"
+                "hydra/launcher is refused: a file selects a launcher that starts jobs elsewhere; "
+                "use hydra/launcher=… in the shell."
             )
         return config
 
     def _process_config_searchpath(
         self, config_name: str | None, parsed_overrides: Any, repo: Any
     ) -> None:
-        """Before the first file is composed: Hydra imports the packages that it names as places of others."""
+        """Check the primary file first, because Hydra imports the packages of its search path."""
         primary = repo.load_config(config_path=config_name) if config_name is not None else None
         if primary is not None:
             self._check(config_name, primary)
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
 
     def _load_single_config(self, default: ResultDefault, repo: Any) -> ConfigResult:
-        """One file, with all that its package puts round it."""
+        """Load one file and check it, as placed in its package."""
         loaded = super()._load_single_config(default=default, repo=repo)
         self._check(str(default.config_path), loaded)
         return loaded
 
     def _check(self, config_path: str, loaded: ConfigResult) -> None:
-        # `in` would not find a node that is an interpolation
+        # `"hydra" in config` is False for a node that is an interpolation.
         if not isinstance(loaded.config, DictConfig) or "hydra" not in loaded.config.keys():  # noqa: SIM118
             return
-        place = str(loaded.path)
+        source = str(loaded.path)
         if (
-            place.startswith(_PLACES_OF_CODE)
-            or (place == _OUR_PLACE and config_path in OURS)
+            source.startswith(_SOURCES_IN_PACKAGES)
+            or (source == _OUR_SOURCE and config_path in OURS)
             or config_path in self._typed
         ):
             return
         raise ConfigError(
-            f"{config_path}.yaml in {place} is refused: it has settings of Hydra's, which decide what is run and where it is "
-            "written; remove its node hydra, and type hydra.…=… in the shell"
+            f"{config_path}.yaml in {source} is refused: its node hydra can run code and choose "
+            "where files are written; remove the node, and use hydra.…=… in the shell."
         )
 
 
 def _options(overrides: Sequence[str]) -> frozenset[str]:
-    """The files of Hydra's groups that were typed: `hydra/launcher=mine` is `hydra/launcher/mine`."""
+    """Return the typed files of Hydra's groups: `hydra/launcher=mine` -> `hydra/launcher/mine`."""
     typed = [text.lstrip("+").partition("=") for text in overrides]
     return frozenset(
         f"{group}/{option}" for group, _, option in typed if group.startswith("hydra/")
@@ -111,7 +134,7 @@ def _options(overrides: Sequence[str]) -> frozenset[str]:
 
 
 def _check_name(config: DictConfig) -> None:
-    """The experiment's name becomes a folder's, below `outputs`."""
+    """Check the experiment's name, which is the name of a folder below `outputs`."""
     name = OmegaConf.to_container(OmegaConf.masked_copy(config, ["name"]), resolve=False).get(
         "name", ""
     )
@@ -125,21 +148,23 @@ def _check_name(config: DictConfig) -> None:
         or is_too_long
     ):
         raise ConfigError(
-            f"name={text[:_LONGEST_NAME]!r} is refused: it becomes a folder's name; try name=ecgexp"
+            f"name={text[:_LONGEST_NAME]!r} is refused: it is not a valid name of a folder; use "
+            "name=ecgexp."
         )
 
 
 def _check_notes(config: DictConfig) -> None:
-    """Hydra would write its notes into a folder that nobody has looked at."""
+    """Reject a folder for Hydra's files, which Hydra would write without a check."""
     subdir = OmegaConf.select(config, "hydra.output_subdir")
     if subdir is not None:
         raise ConfigError(
-            f"hydra.output_subdir={subdir}: the notes are written to .hydra in the run's folder; leave hydra.output_subdir out"
+            f"hydra.output_subdir={subdir}: Hydra's files are written to .hydra in the run folder; "
+            "remove hydra.output_subdir."
         )
 
 
 def _check_places(config: DictConfig) -> None:
-    """What Hydra puts below the folder of a run or of a sweep stays there."""
+    """Check that what Hydra writes stays below the folder of a run or of a sweep."""
     hydra = OmegaConf.to_container(
         OmegaConf.masked_copy(config.hydra, ["job", "sweep"]), resolve=False
     )
@@ -148,12 +173,12 @@ def _check_places(config: DictConfig) -> None:
         check_inside(setting, text.replace("${", "$"))
     if "/" in name:
         raise ConfigError(
-            f"hydra.job.name={name}: it becomes a file's name; use hydra.job.name=ecgexp"
+            f"hydra.job.name={name} is not a valid name of a file; use hydra.job.name=ecgexp."
         )
 
 
 def _hide_secrets(config: DictConfig) -> None:
-    """Takes the secrets out that stand in files: those of addresses are remembered, others are no part of a run."""
+    """Remove secrets that files contain; credentials of addresses are remembered for the run."""
     with read_write(config):
         for key in config:
             if key != "hydra":
@@ -177,28 +202,28 @@ def _hide_below(node: Any, name: str) -> None:
 
 
 def check_typed_once(typed: Sequence[str]) -> None:
-    """Each setting is typed once; of two values Hydra would take the last one, without a word.
+    """Check that each setting is typed once; Hydra would silently use the last value.
 
     Args:
-      typed: overrides as they were typed, those of Hydra's own settings too.
+      typed: overrides as typed, including those of Hydra's settings.
 
     Raises:
-      ConfigError: one stands there twice.
+      ConfigError: a setting is typed twice.
     """
     parser = OverridesParser.create(config_loader=None)
     first: dict[str, str] = {}
     for text, override in zip(typed, parser.parse_overrides(list(typed)), strict=True):
         key = override.get_key_element().lstrip("+")
-        if override.is_delete() or key == "hydra.mode":  # which Hydra types too
+        if override.is_delete() or key == "hydra.mode":  # Hydra adds hydra.mode itself
             continue
         if key in first:
             earlier, later = (
                 redacted({key: one.partition("=")[2]})[key] for one in (first[key], text)
             )
-            raise ConfigError(f"{key}={later}: it was set before, to {earlier}; set {key} once")
+            raise ConfigError(f"{key}={later} is set twice, first to {earlier}; use {key} once.")
         first[key] = text
 
 
 def guard() -> None:
-    """From now on Hydra composes with `GuardedLoader`."""
+    """Make Hydra compose all configurations with `GuardedLoader`."""
     hydra_internals.ConfigLoaderImpl = GuardedLoader

@@ -1,4 +1,10 @@
-"""Many runs as one piece of work: what is done is not done again, what failed is named, and what it all cost is added up."""
+"""Jobs of a multirun: identity, attempts, budget, parent run and privacy loss.
+
+`sweep` is one invocation of a sweep and its folder, `attempts` the record of every try at a job,
+`identity` recognizes finished jobs by a digest, `spent` collects the privacy loss of all jobs,
+`closing` creates and ends the parent run, and `cores` shares the cores among parallel jobs. The
+command that starts a multirun is in `ecgexp.cli`.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,8 @@
-"""Every attempt at every job of a sweep, one small file each: written before it starts, replaced when it ends, never deleted.
+"""The record of every attempt at every job of a sweep, one file per attempt.
 
-Whoever replaces a file may know less than it says, as an attempt does that was just begun again. So nothing that is on record
-of what a job did to privacy is ever replaced by less.
+A file is written before the attempt starts, replaced when it ends, and never deleted. A process
+that replaces a file may know less than the file says, for example after a restart. Therefore a
+recorded privacy loss is never replaced by a smaller one.
 """
 
 import json
@@ -31,7 +32,7 @@ _ID = 16
 
 
 class AttemptValues(TypedDict):
-    """An attempt's file; see `Attempt`."""
+    """Content of an attempt's file; see `Attempt`."""
 
     digest: str
     name: str
@@ -53,26 +54,29 @@ class AttemptValues(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One try at a job.
+    """One attempt at a job.
+
+    An attempt that is resumed keeps its `id`; each process that works on it is one start.
 
     Attributes:
-      digest: of what decides the job's result; see `identity.job_digest`.
-      name: by which people know it.
-      command: what runs this job alone.
-      run_dir: the run's folder.
-      status: how it stands; a `RUNNING` attempt whose process is gone was interrupted.
-      process: which process makes it.
-      run_id: in MLflow; None without one.
+      digest: digest of the settings and the code that determine the job's result; see
+        `identity.job_digest`.
+      name: name of the job for users.
+      command: command that runs this job alone.
+      run_dir: folder of the run.
+      status: last recorded status; a `RUNNING` attempt whose process has ended was interrupted.
+      process: tags of the process that runs it; see `tracking.provenance.process_tags`.
+      run_id: MLflow run; None without MLflow.
       reason: why it did not finish.
-      seconds: it took.
-      metrics: its final metrics.
-      data_digest: keyed digest of its beats; None before they were read.
-      spent: what it did to a unit of privacy, or may have done if it did not finish; None if it never began to train, or
-        promised nothing and had no privacy either. Over all starts of the attempt: it grows when the attempt is resumed.
-      before: what its earlier starts may have done; never less.
-      first: the run's folder of the sweep that finished this job before; None for a job that ran here.
-      id: of the attempt, over all of its starts.
-      start: of the process that wrote it last.
+      seconds: wall-clock time.
+      metrics: final metrics.
+      data_digest: keyed digest of its beats; None before they are read.
+      spent: privacy loss of one unit over all starts; an upper bound until the attempt finishes.
+        None if training never began, or if the run neither is private nor has a guarantee.
+      before: upper bound of the privacy loss of earlier starts; never decreases.
+      first: folder of the run that finished this job in an earlier sweep; None if it ran here.
+      id: identifier of the attempt, the same for all starts.
+      start: identifier of the start that wrote the file last.
     """
 
     digest: str
@@ -94,27 +98,38 @@ class Attempt:
 
     @property
     def is_running(self) -> bool:
-        """Whether its process still works on it, as far as this machine can tell."""
+        """Whether its process is running, as far as this machine can tell."""
         return self.status == "RUNNING" and is_running(self.process)
 
     @property
     def interrupted(self) -> bool:
-        """Whether it says RUNNING and nobody works on it."""
+        """Whether its status is `RUNNING` although its process has ended."""
         return self.status == "RUNNING" and not self.is_running
 
     @property
     def is_kept(self) -> bool:
-        """Whether it finished and its result still lies in its folder."""
+        """Whether it finished and its result is still in its folder."""
         return self.status == "FINISHED" and is_kept(Path(self.run_dir))
 
     def after(self, known: "Attempt | None") -> "Attempt":
-        """This state of the attempt, given the one on record: no privacy loss and no digest on record is forgotten."""
+        """Combine this state with the recorded one, so that no recorded loss or digest is lost.
+
+        Args:
+          known: recorded state; None: nothing is recorded.
+
+        Returns:
+          This state, with a privacy loss of at least the recorded one.
+        """
         if known is None:
             return self
         spent, before = settle(
-            self.spent, self.before, known.spent, known.before, own=self.start == known.start,
+            self.spent,
+            self.before,
+            known.spent,
+            known.before,
+            own=self.start == known.start,
             final=self.status == "FINISHED",
-        )  # fmt: skip
+        )
         digest = known.data_digest if self.data_digest is None else self.data_digest
         return replace(self, spent=spent, before=before, data_digest=digest)
 
@@ -122,18 +137,26 @@ class Attempt:
 class Attempts:
     """The attempts of one sweep.
 
-    **Guarantees**: of processes that write at once each sees what the others wrote, and the charge of an attempt is at least
-    what any of its earlier starts had on record (`tests/unit/sweeps/test_attempts.py`).
+    **Guarantees**: processes that write at the same time see each other's records, and the privacy
+    loss of an attempt is at least what any of its earlier starts had recorded
+    (`tests/unit/sweeps/test_attempts.py`).
 
     Args:
-      folder: one file an attempt; made when the first is written.
+      folder: folder with one file per attempt; created with the first file.
     """
 
     def __init__(self, folder: Path):
         self._folder = folder
 
     def write(self, attempt: Attempt) -> Attempt:
-        """Writes the attempt's file, whole or not at all, and returns what it says: no less than before."""
+        """Write the attempt's file atomically.
+
+        Args:
+          attempt: its current state.
+
+        Returns:
+          The recorded state, which includes the loss recorded before; see `Attempt.after`.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self._folder / ".lock"):
             path, known = self._on_record(attempt)
@@ -146,16 +169,16 @@ class Attempts:
         return attempt
 
     def all(self) -> list[Attempt]:
-        """Every attempt, in the order of their first writing, but for those whose file is damaged."""
+        """Return all attempts whose file is readable, in the order in which they were created."""
         return [attempt for attempt in map(_read, self._files()) if attempt is not None]
 
     @property
     def damaged(self) -> list[Path]:
-        """Files that cannot be read: attempts that may have lost any privacy."""
+        """Files that cannot be read; the privacy loss of these attempts is unknown."""
         return [path for path in self._files() if _read(path) is None]
 
     def latest(self) -> list[Attempt]:
-        """The last attempt at each job, in the order in which the jobs were first tried."""
+        """Return the last attempt at each job, in the order of the first attempts."""
         last: dict[str, Attempt] = {}
         for attempt in self.all():
             last[attempt.digest] = attempt
@@ -180,7 +203,7 @@ class Attempts:
 
 
 def _read(path: Path) -> Attempt | None:
-    """The attempt in `path`; None where the file is damaged."""
+    """Read the attempt in `path`; None if the file is damaged."""
     try:
         values = dict(read_json(path, AttemptValues, fix="restore the file from a copy"))
         metrics = {
@@ -193,5 +216,5 @@ def _read(path: Path) -> Attempt | None:
         }
         known = {name: values[name] for name in Attempt.__dataclass_fields__ if name in values}
         return Attempt(**known, metrics=metrics, **read)
-    except ValueError:  # DataError, or what is no charge
+    except ValueError:  # DataError, or an invalid privacy loss
         return None

@@ -1,4 +1,4 @@
-"""The two ends of a sweep's parent run: made before the first job, and after the last given the table and the privacy loss."""
+"""The parent run of a sweep: created before the first job, and ended with a table and ε."""
 
 import csv
 import io
@@ -20,28 +20,30 @@ from ecgexp.tracking.local.tracker import read_metrics
 if TYPE_CHECKING:
     from rich.table import Table
 
-# The columns of the table, where any job has the metric.
+# Columns of the table; a column without a value is left out.
 _SCORES = {
-    "accuracy": "test/accuracy", "macro F1": "test/macro_f1", "validation macro F1": "validation/macro_f1",
+    "accuracy": "test/accuracy",
+    "macro F1": "test/macro_f1",
+    "validation macro F1": "validation/macro_f1",
     "ε": "privacy/epsilon",
-}  # fmt: skip
+}
 _GOOD = ("finished", "done before")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What became of one job.
+    """The state of one job.
 
     Attributes:
-      number: of the job in this invocation.
-      name: its swept overrides.
+      number: number of the job in this invocation.
+      name: overrides of the job that the sweep varies.
       status: `finished`, `done before`, `failed`, `refused`, `interrupted` or `not started`.
-      reason: why it has no result.
-      seconds: the run took.
-      metrics: its final metrics.
-      run_id: in MLflow.
-      run_dir: its folder.
-      command: what runs it alone.
+      reason: why there is no result.
+      seconds: wall-clock time of the run.
+      metrics: final metrics.
+      run_id: MLflow run.
+      run_dir: folder of the run.
+      command: command that runs the job alone.
     """
 
     number: int
@@ -57,13 +59,14 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Closed:
-    """A sweep at the end of an invocation.
+    """The state of a sweep at the end of an invocation.
 
     Attributes:
-      rows: one a job, in order.
-      search_loss: the privacy loss of the sweep's runs together; None where none is private.
-      store: that of all runs of the store on the same people; None where none is private.
-      url_hint: where the parent run can be looked at.
+      rows: one per job, in order.
+      search_loss: privacy loss of all runs of the sweep together; None if none is private.
+      store: privacy loss of all runs of the store that were trained on the same patients; None if
+        none is private.
+      url_hint: where to find the parent run.
     """
 
     rows: tuple[Row, ...]
@@ -73,7 +76,7 @@ class Closed:
 
     @property
     def privacy(self) -> str:
-        """Both losses in prose; empty where no run is private."""
+        """Both privacy losses as text; empty if no run is private."""
         return "\n".join(
             search_loss.text
             for search_loss in (self.search_loss, self.store)
@@ -82,11 +85,11 @@ class Closed:
 
     @property
     def unfinished(self) -> int:
-        """Jobs without a result."""
+        """Number of jobs without a result."""
         return sum(row.status not in _GOOD for row in self.rows)
 
     def table(self) -> "Table":
-        """One row a job, for the console."""
+        """Return one row per job, for the console."""
         from rich import box
         from rich.table import Table
 
@@ -105,21 +108,21 @@ class Closed:
         return table
 
     def markdown(self) -> str:
-        """The same for the parent run's page."""
+        """Return the table as Markdown, for the description of the parent run."""
         scores = _scores(self.rows)
         lines = [
-            f"| job | {' | '.join(scores)} | s | |", f"| --- |{' --: |' * (len(scores) + 1)} --- |",
-            *(
-                f"| {row.name} | {' | '.join(_figure(key, (row.metrics or {}).get(key)) for key in scores.values())} | "
-                f"{row.seconds:.0f} | {row.status} |"
-                for row in self.rows
-            ),
-        ]  # fmt: skip
+            f"| job | {' | '.join(scores)} | s | |",
+            f"| --- |{' --: |' * (len(scores) + 1)} --- |",
+        ]
+        for row in self.rows:
+            values = [_figure(key, (row.metrics or {}).get(key)) for key in scores.values()]
+            scored = " | ".join(values)
+            lines.append(f"| {row.name} | {scored} | {row.seconds:.0f} | {row.status} |")
         notes = "".join(f"\n\n{note}" for note in self.notes())
         return "\n".join(lines) + notes + (f"\n\n{self.privacy}" if self.privacy else "")
 
     def notes(self) -> list[str]:
-        """Jobs whose averages are over other classes than those of the other jobs, which the table cannot rank."""
+        """Return a note if the jobs' macro averages are over different classes; else nothing."""
         sets: dict[tuple[str, ...], list[str]] = {}
         for row in self.rows:
             split = "test" if "test/accuracy" in (row.metrics or {}) else "validation"
@@ -139,11 +142,11 @@ class Closed:
             f"{', '.join(classes)}: job {', '.join(numbers)}" for classes, numbers in sets.items()
         )
         return [
-            f"Macro F1 is over different classes, which rank nothing against each other: {shown}"
+            f"Macro F1 is over different classes, so these jobs cannot be ranked by it: {shown}"
         ]
 
     def csv(self) -> str:
-        """One row a job with every final metric that any of them has."""
+        """Return one row per job, with all final metrics that any job has."""
         names = sorted({name for row in self.rows for name in row.metrics or {}})
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
@@ -165,15 +168,18 @@ class Closed:
 
 
 def create_parent_run(sweep: Sweep, tracking: Any, command: str) -> Tracker:
-    """The parent run, new or continued: the same overrides always have the same one, unless it was deleted.
+    """Create the parent run, or continue it if the same overrides have one that was not deleted.
 
     Args:
-      sweep: just opened.
-      tracking: the settings of `tracking=` that its jobs have.
-      command: as it was typed.
+      sweep: the sweep, as opened.
+      tracking: settings of `tracking=`, the same as those of the jobs.
+      command: command that started the sweep.
+
+    Returns:
+      The tracker of the parent run.
 
     Raises:
-      ConfigError: the store cannot be reached or used.
+      ConfigError: the store is not available.
     """
     name = sweep_name(sweep.typed)
     known = known_run_id(sweep.parent_dir)
@@ -186,20 +192,26 @@ def create_parent_run(sweep: Sweep, tracking: Any, command: str) -> Tracker:
     overrides = {f"sweep.override.{key}": value for key, value in map(_split, sweep.typed)}
     tracker.set_tags(
         {
-            "sweep.overrides": " ".join(sweep.typed), "sweep.digest": sweep.home.name, "command": command,
-            "sweep.role": "parent", **overrides,
+            "sweep.overrides": " ".join(sweep.typed),
+            "sweep.digest": sweep.home.name,
+            "command": command,
+            "sweep.role": "parent",
+            **overrides,
         }
-    )  # fmt: skip
+    )
     return tracker
 
 
 def close(sweep: Sweep, parent: Tracker, *, interrupted: bool) -> Closed:
-    """Sums the invocation up and ends the parent run.
+    """Summarize the invocation, log the summary to the parent run and end it.
 
     Args:
-      sweep: whose jobs have ended, one way or another.
-      parent: as `create_parent_run` made it.
-      interrupted: somebody stopped it.
+      sweep: the sweep, none of whose jobs is running.
+      parent: tracker from `create_parent_run`.
+      interrupted: whether the user interrupted the sweep.
+
+    Returns:
+      The summary.
     """
     search_loss, store = both_privacy_losses(sweep.home, sweep.private_dir)
     closed = Closed(
@@ -217,7 +229,7 @@ def close(sweep: Sweep, parent: Tracker, *, interrupted: bool) -> Closed:
     )
     if store is not None and store.epsilon_all is not None:
         metrics |= {"sweep/epsilon_store": store.epsilon_all, "sweep/delta_store": store.delta}
-    # The parent run is one run over all invocations, so each is a step of it.
+    # All invocations share one parent run; each invocation is one step.
     parent.log_metrics(metrics, step=_invocations(sweep) + 1)
     parent.log_text(closed.csv(), "tables/sweep.csv")
     parent.log_dict(
@@ -260,10 +272,16 @@ def _row(number: int, outcome: Mapping[str, Any], attempt: Attempt | None) -> Ro
         return Row(number=number, name=outcome["name"], status="failed", reason=outcome["reason"])
     status = "done before" if outcome["outcome"] == "kept" else attempt.status.lower()
     return Row(
-        number=number, name=outcome["name"], status="interrupted" if status in ("running", "killed") else status,
-        reason=attempt.reason, seconds=attempt.seconds, metrics=attempt.metrics, run_id=attempt.run_id,
-        run_dir=attempt.run_dir, command=attempt.command,
-    )  # fmt: skip
+        number=number,
+        name=outcome["name"],
+        status="interrupted" if status in ("running", "killed") else status,
+        reason=attempt.reason,
+        seconds=attempt.seconds,
+        metrics=attempt.metrics,
+        run_id=attempt.run_id,
+        run_dir=attempt.run_dir,
+        command=attempt.command,
+    )
 
 
 def _invocations(sweep: Sweep) -> int:
@@ -273,9 +291,9 @@ def _invocations(sweep: Sweep) -> int:
 
 
 def _scores(rows: Sequence[Row]) -> dict[str, str]:
-    there = {name for row in rows for name in row.metrics or {}}
-    columns = {name: key for name, key in _SCORES.items() if key in there}
-    if "test/macro_f1" in there:
+    present = {name for row in rows for name in row.metrics or {}}
+    columns = {name: key for name, key in _SCORES.items() if key in present}
+    if "test/macro_f1" in present:
         columns.pop("validation macro F1", None)
     return columns
 

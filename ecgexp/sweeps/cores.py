@@ -1,4 +1,4 @@
-"""How many jobs a machine bears at once, and each one's share of it."""
+"""The number of parallel jobs on a machine, and the share of its cores for each job."""
 
 import os
 import sys
@@ -8,17 +8,23 @@ _JOB_BYTES = 2**31
 
 
 def workers() -> int:
-    """How many jobs run at once by default: one for each core and each 2 GiB of free memory."""
+    """Return the default number of parallel jobs: the cores, but at most one per 2 GiB free memory.
+
+    The resolver `ecgexp.workers` of the configuration returns this number.
+    """
     import psutil
 
     return max(1, min(_cores(), psutil.virtual_memory().available // _JOB_BYTES))
 
 
 def share_cores(launcher: Any) -> None:
-    """Gives TensorFlow, in a process that runs beside others, its share of the cores; to be called before it is imported.
+    """Limit TensorFlow in this process to its share of the cores, if jobs run in parallel.
+
+    Call it before TensorFlow is imported; after that it has no effect.
 
     Args:
-      launcher: Hydra's settings of the launcher; one without `n_jobs` runs one job at a time, or knows cores of its own.
+      launcher: Hydra's settings of the launcher. A launcher without `n_jobs` runs one job at a time
+        or assigns cores itself.
     """
     jobs = launcher.get("n_jobs")
     if not jobs or "tensorflow" in sys.modules:

@@ -1,4 +1,4 @@
-"""Which job is which: digests by which a finished one is known again, and the names by which people tell them apart."""
+"""Identity of jobs: digests that recognize finished jobs, and names that users see."""
 
 import re
 import shlex
@@ -12,28 +12,34 @@ from ecgexp.storage.digests import digest, file_sha256
 from ecgexp.tracking.params import has_effect, parameters
 from ecgexp.tracking.provenance import versions
 
-# Packages that only start runs or look at finished ones: to change them changes no result.
+# Packages that only start runs or read finished ones; a change in them changes no result.
 _NO_PART_OF_A_RUN = ("analysis", "cli", "inference", "sweeps", "tracking")
 
 
 def job_digest(values: Mapping[str, Any], code: str) -> str:
-    """SHA-256 of what decides a run's result, but for its beats and the machine.
+    """Compute the SHA-256 of the settings and the code that determine a run's result.
+
+    The beats have a separate, keyed digest; the machine is not included.
 
     Args:
-      values: the resolved configuration.
-      code: of `code_digest`.
+      values: resolved configuration.
+      code: digest from `code_digest`.
     """
     return digest({"configuration": parameters(values), "code": code})
 
 
 def sweep_digest(overrides: Iterable[str]) -> str:
-    """SHA-256 of a sweep's overrides as they were typed, in whatever order; what has no effect on a result is no part of it."""
+    """Compute the SHA-256 of a sweep's overrides, independent of their order.
+
+    Args:
+      overrides: as typed; those that do not affect a result are left out.
+    """
     return digest(sorted(text for text in overrides if has_effect(_key(text))))
 
 
 @cache
 def code_digest() -> str:
-    """SHA-256 of the source that makes a result, and of the versions of the packages that shape it."""
+    """Compute the SHA-256 of the source code and package versions that affect a result."""
     root = Path(__file__).parent.parent
     paths = {path.relative_to(root): path for path in sorted(root.rglob("*.py"))}
     sources = {
@@ -45,11 +51,11 @@ def code_digest() -> str:
 
 
 def job_name(overrides: Sequence[str], typed: Sequence[str]) -> str:
-    """A job's name: only what differs between the jobs of its sweep, e.g. `noise_multiplier=1.0 seed=2`.
+    """Name a job by the overrides that its sweep varies, e.g. `noise_multiplier=1.0 seed=2`.
 
     Args:
-      overrides: of the job.
-      typed: the sweep's overrides as they were typed; those that the job has too say nothing about it.
+      overrides: overrides of the job.
+      typed: overrides of the sweep as typed; those that all jobs share are left out of the name.
     """
     shared = {_bare(text) for text in typed}
     own = [text for text in overrides if _bare(text) not in shared] or list(overrides)
@@ -65,14 +71,23 @@ def job_name(overrides: Sequence[str], typed: Sequence[str]) -> str:
 
 
 def sweep_name(typed: Sequence[str]) -> str:
-    """A sweep's name: what it varies first, since lists of runs show but the beginning of a name."""
+    """Name a sweep by its overrides, varied ones first, because lists of runs truncate names.
+
+    Args:
+      typed: overrides of the sweep as typed.
+    """
     varies = [text for text in typed if re.search(r"^[^[{'\"]*[,(]", text.partition("=")[2])]
     ordered = [*varies, *(text for text in typed if text not in varies)]
     return job_name(ordered, ordered)
 
 
 def command(overrides: Sequence[str], *, multirun: bool = False) -> str:
-    """What to type to have that again; secrets are blotted out."""
+    """Return the shell command for some overrides, with secrets redacted.
+
+    Args:
+      overrides: as typed.
+      multirun: whether it is a sweep.
+    """
     words = []
     for text in overrides:
         key, equals, value = text.partition("=")
@@ -81,7 +96,7 @@ def command(overrides: Sequence[str], *, multirun: bool = False) -> str:
 
 
 def _bare(override: str) -> str:
-    """Without what Hydra adds when it hands an override to a job: backslashes before colons, capitals of True and False."""
+    """Remove what Hydra adds to an override of a job, such as backslashes and capitals of True."""
     return re.sub(r"[\\'\"]", "", override).lower()
 
 

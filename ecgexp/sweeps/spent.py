@@ -1,7 +1,8 @@
-"""What a sweep lost of privacy, and what all runs of its store on the same people lost: from every record that there is.
+"""The privacy loss of a sweep, and of all runs of its store that used the same patients.
 
-A sweep's own files know its jobs until somebody removes them, and nothing of a job that was resumed alone. The store's record
-(`privacy.losses`) knows all runs since it was begun. Each loss is taken from both, and the larger counts.
+Two records exist. The files of a sweep list its attempts, but they can be deleted, and they do not
+know jobs that were resumed alone. The record of the store (`privacy.recorded_losses`) lists all
+runs since the store was created. Each loss is read from both, and the larger one counts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +16,11 @@ from ecgexp.sweeps.attempts import Attempt, Attempts
 
 @dataclass(frozen=True, kw_only=True)
 class Spent:
-    """The losses of some runs.
+    """The privacy losses of several runs.
 
     Attributes:
-      losses: one a run; a run that was started anew counts again.
-      unknown: runs whose record is damaged.
+      losses: one per run; a run that was started anew counts again.
+      unknown: number of runs whose record is damaged.
     """
 
     losses: Sequence[Loss]
@@ -27,16 +28,21 @@ class Spent:
 
     @property
     def all_spent(self) -> list[PrivacySpent]:
-        """Of every run, in order."""
+        """The privacy loss of each run, in order."""
         return [loss.spent for loss in self.losses]
 
 
 def spent_by_sweep(home: Path, private_dir: Path | None) -> Spent:
-    """By the jobs of the sweep in `home`, also those whose attempts were removed and those that were resumed alone.
+    """Collect the losses of a sweep's jobs, including jobs that only the store knows.
+
+    These are jobs whose attempt files were deleted, and jobs that were resumed alone.
 
     Args:
-      home: the sweep's own folder.
-      private_dir: of its store; None: only its own files are asked.
+      home: folder of the sweep.
+      private_dir: private folder of the store; None: only the sweep's own files are read.
+
+    Returns:
+      One loss per run.
     """
     store = [] if private_dir is None else Losses(private_dir).all()
     attempts = Attempts(home / "attempts")
@@ -47,7 +53,15 @@ def spent_by_sweep(home: Path, private_dir: Path | None) -> Spent:
 
 
 def spent_in_store(home: Path, private_dir: Path | None) -> Spent:
-    """By all runs of the store that may share a person with the sweep in `home`."""
+    """Collect the losses of all runs of the store that may share a patient with the sweep.
+
+    Args:
+      home: folder of the sweep.
+      private_dir: private folder of the store; None: only the files of sweeps are read.
+
+    Returns:
+      One loss per run.
+    """
     store = Losses(private_dir) if private_dir is not None else None
     known = [] if store is None else store.all()
     sweeps = {
@@ -78,7 +92,15 @@ def spent_in_store(home: Path, private_dir: Path | None) -> Spent:
 def both_privacy_losses(
     home: Path, private_dir: Path | None
 ) -> tuple[SearchPrivacyLoss | None, SearchPrivacyLoss | None]:
-    """The privacy loss of the sweep in `home`, and that of all runs of its store on the same people."""
+    """Compute the privacy loss of a sweep, and of all runs of its store on the same patients.
+
+    Args:
+      home: folder of the sweep.
+      private_dir: private folder of the store; None: only the files of sweeps are read.
+
+    Returns:
+      Both privacy losses; None where no run is private.
+    """
     sweep, store = spent_by_sweep(home, private_dir), spent_in_store(home, private_dir)
     return search_privacy_loss(sweep.all_spent, unknown=sweep.unknown), store_privacy_loss(
         store.losses, unknown=store.unknown
@@ -90,7 +112,7 @@ def _joined(
     known: Sequence[Loss],
     by_sweep: Mapping[str, Mapping[str, Attempt]],
 ) -> list[Loss]:
-    """Every run once: as the store has it, or the attempt's charge where that is larger or the store has none."""
+    """List every run once, with the larger one of the store's and the attempt's privacy loss."""
     losses = {loss.id: loss for loss in known}
     newest = {loss.run_dir: loss.id for loss in known}
     for key, attempt in attempts.items():
@@ -104,7 +126,13 @@ def _joined(
             (name for name, own in by_sweep.items() if key in own and own[key].first is None), None
         )
         losses[key] = Loss(
-            id=key, run_dir=attempt.run_dir, name=attempt.name, run_id=attempt.run_id, sweep=sweep, training_population=frozenset(),
-            spent=attempt.spent, finished=attempt.status == "FINISHED",
-        )  # fmt: skip
+            id=key,
+            run_dir=attempt.run_dir,
+            name=attempt.name,
+            run_id=attempt.run_id,
+            sweep=sweep,
+            training_population=frozenset(),
+            spent=attempt.spent,
+            finished=attempt.status == "FINISHED",
+        )
     return list(losses.values())

@@ -1,11 +1,11 @@
-"""One sweep: its folder, its parent run, and what each of its jobs asks before it starts and leaves when it ends.
+"""A sweep as its jobs see it: folders, attempts, finished jobs and budget.
 
-`outputs/NAME/sweeps/DIGEST/` is the sweep itself, the same folder whenever the same overrides are typed:
-    attempts/*.json     every try at every job (`attempts`)
-    parent/             the parent run, as any run's folder
-`outputs/NAME/TIME_sweep/` is one invocation, Hydra's folder:
-    sweep.json          which sweep it is of, for the jobs, in whatever process they run
-    jobs/NUMBER.json    what became of each job
+`outputs/NAME/sweeps/DIGEST/` is the folder of the sweep, the same for the same overrides:
+    attempts/*.json     every attempt at every job (`attempts`)
+    parent/             the run folder of the parent run
+`outputs/NAME/TIME_sweep/` is the folder of one invocation, created by Hydra:
+    sweep.json          which sweep it belongs to, read by the jobs in their processes
+    jobs/NUMBER.json    outcome of each job
 """
 
 import json
@@ -53,7 +53,7 @@ class Pointer(TypedDict):
 
 
 class OutcomeValues(TypedDict):
-    """`jobs/NUMBER.json`: what became of a job."""
+    """`jobs/NUMBER.json`: the outcome of a job."""
 
     name: str
     digest: str
@@ -62,10 +62,16 @@ class OutcomeValues(TypedDict):
 
 
 def read_pointer(invocation: Path) -> Pointer:
-    """Which sweep an invocation is of.
+    """Read which sweep an invocation belongs to.
+
+    Args:
+      invocation: folder of the invocation.
+
+    Returns:
+      Content of its `sweep.json`.
 
     Raises:
-      MissingFileError: it is not the folder of a sweep's invocation.
+      MissingFileError: the folder is not that of an invocation.
       DataError: the file is damaged.
     """
     return read_json(
@@ -77,16 +83,16 @@ def read_pointer(invocation: Path) -> Pointer:
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """One invocation of a sweep, as each of its processes sees it.
+    """One invocation of a sweep, the same in each of its processes.
 
     Attributes:
-      invocation: Hydra's folder of this invocation.
-      home: the sweep's own folder.
-      typed: its overrides as they were typed.
-      planned: names of its jobs, in order; None where a sweeper makes them up as it goes.
-      parent_id: of the parent run in MLflow; None without one.
-      settings: of `sweep.`.
-      private_dir: of the store in which the runs are; None: no store's record is asked.
+      invocation: folder of this invocation.
+      home: folder of the sweep.
+      typed: overrides of the sweep as typed.
+      planned: names of the jobs, in order; None if a sweeper chooses them one after another.
+      parent_id: MLflow run of the parent; None without MLflow.
+      settings: settings under `sweep.`.
+      private_dir: private folder of the store of the runs; None: no record of a store is read.
     """
 
     invocation: Path
@@ -105,41 +111,61 @@ class Sweep:
         planned: Sequence[str] | None,
         settings: SweepSettings,
     ) -> "Sweep":
-        """The sweep of these overrides, in which a new invocation begins; it has no parent run yet."""
+        """Begin a new invocation of the sweep with these overrides; it has no parent run yet.
+
+        Args:
+          invocation: folder of the invocation.
+          typed: overrides of the sweep as typed.
+          planned: names of the jobs; None if a sweeper chooses them.
+          settings: settings under `sweep.`.
+        """
         home = invocation.parent / "sweeps" / sweep_digest(typed)[:_ID]
         return cls(
-            invocation=invocation.absolute(), home=home.absolute(), typed=tuple(typed), parent_id=None, settings=settings,
+            invocation=invocation.absolute(),
+            home=home.absolute(),
+            typed=tuple(typed),
+            parent_id=None,
+            settings=settings,
             planned=None if planned is None else tuple(planned),
-        )  # fmt: skip
+        )
 
     @classmethod
     def join(cls, invocation: Path) -> "Sweep":
-        """The sweep that the main process opened in that folder.
+        """Return the sweep that the main process opened in a folder.
+
+        Args:
+          invocation: folder of the invocation.
 
         Raises:
-          ConfigError: there is none, as on a machine that does not share the folder.
-          DataError: its file is damaged.
+          ConfigError: there is none, for example on a machine that does not share the folder.
+          DataError: `sweep.json` is damaged.
         """
         try:
             values = read_pointer(invocation)
         except MissingFileError as error:
             raise ConfigError(
-                f"{invocation / POINTER} is missing: the machines of a sweep must share the folder hydra.sweep.dir; name a "
-                "shared one"
+                f"hydra.sweep.dir: {invocation / POINTER} is missing, because the machines of the "
+                "sweep do not share the folder; use a folder that they share."
             ) from error
         return cls(
-            invocation=invocation.absolute(), home=Path(values["home"]), typed=tuple(values["typed"]),
-            planned=None if values["planned"] is None else tuple(values["planned"]), parent_id=values["parent_id"],
+            invocation=invocation.absolute(),
+            home=Path(values["home"]),
+            typed=tuple(values["typed"]),
+            planned=None if values["planned"] is None else tuple(values["planned"]),
+            parent_id=values["parent_id"],
             settings=build(SweepSettings, values["settings"], path="sweep"),
             private_dir=None if values["private_dir"] is None else Path(values["private_dir"]),
-        )  # fmt: skip
+        )
 
     def with_parent(self, parent_id: str | None, *, private_dir: Path | None = None) -> "Sweep":
-        """This sweep, whose jobs become children of that run; written down for the jobs to read.
+        """Set the parent run and write `sweep.json`, which the jobs read.
 
         Args:
-          parent_id: in MLflow; None without one.
-          private_dir: of the store, as the jobs have it.
+          parent_id: MLflow run of the parent; None without MLflow.
+          private_dir: private folder of the store, the same as that of the jobs.
+
+        Returns:
+          The sweep with its parent run.
         """
         sweep = replace(
             self,
@@ -147,28 +173,33 @@ class Sweep:
             private_dir=None if private_dir is None else private_dir.absolute(),
         )
         values = {
-            "home": str(self.home), "typed": list(self.typed), "planned": None if self.planned is None else list(self.planned),
-            "parent_id": parent_id, "settings": asdict(self.settings),
+            "home": str(self.home),
+            "typed": list(self.typed),
+            "planned": None if self.planned is None else list(self.planned),
+            "parent_id": parent_id,
+            "settings": asdict(self.settings),
             "private_dir": None if sweep.private_dir is None else str(sweep.private_dir),
-        }  # fmt: skip
+        }
         self.invocation.mkdir(parents=True, exist_ok=True)
         _write(self.invocation / POINTER, values)
         return sweep
 
     @property
     def attempts(self) -> Attempts:
-        """Every try at every job."""
+        """Record of every attempt at every job."""
         return Attempts(self.home / "attempts")
 
     @property
     def parent_dir(self) -> Path:
-        """The parent run's folder."""
+        """Folder of the parent run."""
         return self.home / "parent"
 
     def outcomes(self) -> dict[int, OutcomeValues]:
-        """Job number -> name, digest and outcome, for the jobs that this invocation has reached.
+        """Read the outcomes of the jobs that this invocation has reached.
 
-        What became of a job whose file is damaged is not known: it has no digest, and the reason names the file.
+        Returns:
+          Job number -> name, digest and outcome. A job whose file is damaged has an empty digest,
+          and the reason names the file.
         """
         found = {}
         for path in sorted((self.invocation / "jobs").glob("*.json")):
@@ -188,7 +219,15 @@ class Sweep:
     def note(
         self, number: int, name: str, digest: str, outcome: Outcome, reason: str | None = None
     ) -> None:
-        """Writes down what becomes of a job in this invocation."""
+        """Write the outcome of a job in this invocation.
+
+        Args:
+          number: number of the job.
+          name: name of the job.
+          digest: digest of the job.
+          outcome: `ran`, `kept` (finished before) or `refused`.
+          reason: why it was refused or failed before it could start.
+        """
         folder = self.invocation / "jobs"
         folder.mkdir(parents=True, exist_ok=True)
         _write(
@@ -197,15 +236,23 @@ class Sweep:
         )
 
     def digest_of(self, values: Mapping[str, Any]) -> str:
-        """Of the job with this resolved configuration, under the code as it is now."""
+        """Compute the digest of a job with the present code.
+
+        Args:
+          values: resolved configuration of the job.
+        """
         return job_digest(values, code_digest())
 
     def kept(self, digest: str, data_digest: Callable[[], str]) -> Attempt | None:
-        """The finished attempt at that job, in this sweep or another of the same experiment; None: it must run.
+        """Find a finished attempt at a job, in this sweep or another one of the same experiment.
 
         Args:
-          digest: of the job.
-          data_digest: reads the beats and gives their keyed digest; only asked where there is a candidate.
+          digest: digest of the job.
+          data_digest: reads the beats and returns their keyed digest; only called if there is a
+            candidate.
+
+        Returns:
+          The attempt; None: the job must run.
         """
         if self.settings.rerun:
             return None
@@ -228,7 +275,14 @@ class Sweep:
         return None
 
     def unfinished(self, digest: str) -> Attempt | None:
-        """The last attempt at that job, if it ended before its time and left a state of training to go on from."""
+        """Find an interrupted attempt at a job that can be resumed.
+
+        Args:
+          digest: digest of the job.
+
+        Returns:
+          The last attempt, if it did not finish and left a training state; else None.
+        """
         tried = [attempt for attempt in self.attempts.all() if attempt.digest == digest]
         if (
             not tried
@@ -240,7 +294,11 @@ class Sweep:
         return tried[-1] if has_training_state(Path(tried[-1].run_dir)) else None
 
     def ended(self, digest: str) -> list[Attempt]:
-        """Attempts at that job whose run has finished, and whose process was killed before they said so."""
+        """List attempts whose run finished, but whose process ended before it recorded this.
+
+        Args:
+          digest: digest of the job.
+        """
         tried = [attempt for attempt in self.attempts.all() if attempt.digest == digest]
         return [
             attempt
@@ -251,11 +309,20 @@ class Sweep:
         ]
 
     def adopt(self, attempt: Attempt, result: Result) -> None:
-        """Writes down that an attempt has finished, with the result that lies in its folder."""
+        """Record that an attempt has finished.
+
+        Args:
+          attempt: an attempt from `ended`.
+          result: result in the attempt's run folder.
+        """
         _Running(self, attempt).finish(result)
 
     def replaced(self, digest: str) -> list[Attempt]:
-        """Attempts at that job that nobody goes on with: their process has ended, and no state of their training is left."""
+        """List attempts that are superseded: not finished, and their process has ended.
+
+        Args:
+          digest: digest of the job.
+        """
         tried = [attempt for attempt in self.attempts.all() if attempt.digest == digest]
         return [
             attempt for attempt in tried if attempt.status != "FINISHED" and not attempt.is_running
@@ -263,18 +330,25 @@ class Sweep:
 
     @contextmanager
     def attempt(self, attempt: Attempt) -> "Iterator[_Running]":
-        """Writes the attempt down while the block runs, and how it ended.
+        """Record the attempt while the block runs, and its status at the end.
+
+        Args:
+          attempt: attempt to record.
+
+        Yields:
+          The running attempt.
 
         Raises:
-          ConfigError: a living process is at work on the same job.
+          ConfigError: another running process is executing the same job.
         """
         with self._lock():
             known = [other for other in self.attempts.all() if other.digest == attempt.digest]
-            rivals = [other for other in known if other.is_running]
-            if rivals:
+            running = [other for other in known if other.is_running]
+            if running:
                 raise ConfigError(
-                    f"{attempt.name} is being run by process {rivals[0].process['process.pid']} in {rivals[0].run_dir}; let it "
-                    "finish, or end it, and type the same command again"
+                    f"{attempt.name}: process {running[0].process['process.pid']} is running this "
+                    f"job in {running[0].run_dir}; wait until it "
+                    "has finished, or end it, and use the same command again."
                 )
             resumed = [
                 other
@@ -284,13 +358,13 @@ class Sweep:
             if resumed and has_training_state(Path(attempt.run_dir)):
                 attempt = replace(attempt, id=resumed[-1].id)
             attempt = self.attempts.write(attempt)
-        running = _Running(self, attempt)
+        record = _Running(self, attempt)
         try:
-            yield running
+            yield record
         except BaseException as error:
             status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
-            running.update(
-                status="REFUSED" if running.over_budget else status,
+            record.update(
+                status="REFUSED" if record.over_budget else status,
                 reason=f"{type(error).__name__}: {error}",
             )
             raise
@@ -303,21 +377,38 @@ class Sweep:
 
 
 class _Running:
-    """An attempt under way."""
+    """An attempt that is running.
+
+    Args:
+      sweep: the sweep of the job.
+      attempt: state of the attempt.
+    """
 
     def __init__(self, sweep: Sweep, attempt: Attempt):
         self._sweep, self._attempt = sweep, attempt
         self.over_budget = False
 
     def update(self, **changes: Any) -> None:
-        """Writes down what has become known."""
+        """Record changed fields of the attempt.
+
+        Args:
+          **changes: fields of `Attempt`.
+        """
         self._attempt = self._sweep.attempts.write(replace(self._attempt, **changes))
 
     def admit(self, ledger: Ledger, data_digest: str) -> None:
-        """Charges the sweep for everything the job may do, before its first step.
+        """Record the largest privacy loss that the job may cause, before its first step.
+
+        **Guarantees**: the sweep's lock is held from the check of the budget until the loss is
+        recorded, so jobs that start at the same time cannot exceed the budget together
+        (`tests/unit/sweeps/test_sweep.py`).
+
+        Args:
+          ledger: ledger of the run; all planned steps and all recorded events count.
+          data_digest: keyed digest of the beats.
 
         Raises:
-          ConfigError: the sweep's budget does not allow it.
+          ConfigError: the loss would exceed `sweep.budget_epsilon`.
         """
         spent = PrivacySpent.of(ledger).at_least(self._attempt.spent)
         with self._sweep._lock():
@@ -325,13 +416,21 @@ class _Running:
             self.update(spent=spent, data_digest=data_digest)
 
     def finish(self, result: Result) -> None:
-        """The end of a finished run: what this start of it had reserved is replaced by what it really did."""
+        """Record a finished run and its executed privacy event instead of the reserved one.
+
+        Args:
+          result: result of the run.
+        """
         spent = self._attempt.spent
         if spent is not None and result.privacy is not None and "event" in result.privacy:
             spent = replace(spent, event=result.privacy["event"])
         self.update(
-            status="FINISHED", spent=spent, run_id=result.run_id, seconds=result.seconds, metrics=result.metrics,
-        )  # fmt: skip
+            status="FINISHED",
+            spent=spent,
+            run_id=result.run_id,
+            seconds=result.seconds,
+            metrics=result.metrics,
+        )
 
     def _check_budget(self, spent: PrivacySpent) -> None:
         budget = self._sweep.settings.budget_epsilon
@@ -340,8 +439,9 @@ class _Running:
         if damaged := self._sweep.attempts.damaged:
             self.over_budget = True
             raise ConfigError(
-                f"sweep.budget_epsilon={budget:g}: what an earlier attempt of this sweep lost is unknown, because {damaged[0]} "
-                "is damaged; restore the file, or use sweep.budget_epsilon=null"
+                f"sweep.budget_epsilon={budget:g}: the privacy loss of an earlier attempt is "
+                f"unknown, because {damaged[0]} is damaged; restore the file, or use "
+                "sweep.budget_epsilon=null."
             )
         known = spent_by_sweep(self._sweep.home, self._sweep.private_dir).losses
         before = [
@@ -349,36 +449,38 @@ class _Running:
             for loss in known
             if self._attempt.spent is not None and loss.run_dir == self._attempt.run_dir
         ]
-        own = before[-1:]  # an earlier start of this very attempt, which goes on
+        own = before[-1:]  # an earlier start of this attempt, which is resumed
         earlier = [loss.spent for loss in known if loss not in own]
         try:
             already_spent = _bounded([*earlier, *(loss.spent for loss in own)], budget)
-            asked = _bounded([*earlier, spent.at_least(own[0].spent if own else None)], budget)
+            required = _bounded([*earlier, spent.at_least(own[0].spent if own else None)], budget)
         except ValueError as error:
             self.over_budget = True
             raise ConfigError(
-                f"sweep.budget_epsilon={budget:g} cannot be kept: {error}; sweep one kind of promise at a time"
+                f"sweep.budget_epsilon={budget:g}: {error}; use one kind of privacy guarantee in a "
+                "sweep."
             ) from error
-        if asked > budget:
+        if required > budget:
             self.over_budget = True
             why = (
-                "the job makes no promise"
+                "the job has no privacy guarantee"
                 if not spent.has_privacy_guarantee
-                else f"with this job it would be {epsilon_text(asked, digits=4)}"
+                else f"with this job it would be {epsilon_text(required, digits=4)}"
             )
             raise ConfigError(
-                f"sweep.budget_epsilon={budget:g}: the {len(earlier) + len(own)} earlier runs of this sweep have a privacy loss "
-                f"of up to {epsilon_text(already_spent, digits=4)}, and {why}; use more noise, fewer jobs or a larger budget"
+                f"sweep.budget_epsilon={budget:g}: the {len(earlier) + len(own)} earlier runs of "
+                f"this sweep have a privacy loss of up to {epsilon_text(already_spent, digits=4)}, "
+                f"and {why}; use more noise, fewer jobs or a larger budget."
             )
 
 
 def _bounded(all_spent: Sequence[PrivacySpent], budget: float) -> float:
-    """ε of all charges; the quick bound by RDP where there is one and it is within the budget already."""
+    """Compose ε of all losses; the faster RDP accountant suffices if its bound is in the budget."""
     try:
-        quick = compose_epsilon(all_spent, accountant="rdp")
+        epsilon_rdp = compose_epsilon(all_spent, accountant="rdp")
     except ConfigError:
-        quick = math.inf
-    return quick if quick <= budget else compose_epsilon(all_spent)
+        epsilon_rdp = math.inf
+    return epsilon_rdp if epsilon_rdp <= budget else compose_epsilon(all_spent)
 
 
 def _write(path: Path, values: Mapping[str, Any]) -> None:

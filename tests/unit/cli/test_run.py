@@ -62,15 +62,15 @@ def test_data_that_is_not_there_says_how_to_get_it(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["seed=0", "model=cnn1d", "seed=1"], "seed=1: it was set before, to 0; set seed once"),
+        (["seed=0", "model=cnn1d", "seed=1"], "seed=1 is set twice, first to 0; use seed once."),
         (
             ["trainer=dp", "+trainer=federated"],
-            "trainer=federated: it was set before, to dp; set trainer once",
+            "trainer=federated is set twice, first to dp; use trainer once.",
         ),
-        (["-m", "seed=0,1", "seed=2"], "seed=2: it was set before, to 0,1; set seed once"),
+        (["-m", "seed=0,1", "seed=2"], "seed=2 is set twice, first to 0,1; use seed once."),
         (
             ["hydra.run.dir=a", "hydra.run.dir=b"],
-            "hydra.run.dir=b: it was set before, to a; set hydra.run.dir once",
+            "hydra.run.dir=b is set twice, first to a; use hydra.run.dir once.",
         ),
     ],
 )

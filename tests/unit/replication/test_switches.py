@@ -63,7 +63,9 @@ def test_switch_is_refused_by_ordinary_experiments(words, plus):
 
 
 def test_root_target_that_is_no_experiment_is_refused():
-    with pytest.raises(ConfigError, match=r"_target_=ecgexp\.models\.Cnn1d: .*leave _target_ out"):
+    with pytest.raises(
+        ConfigError, match=r"_target_=.*Cnn1d is not an experiment; remove _target_"
+    ):
         load_experiment(["+_target_=ecgexp.models.Cnn1d"])
 
 

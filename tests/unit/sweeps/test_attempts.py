@@ -1,4 +1,4 @@
-"""What is on record of a sweep's privacy loss stays on record, whoever writes next and whatever becomes of the files."""
+"""The recorded privacy loss of a sweep never decreases, whatever is written or deleted later."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -45,7 +45,7 @@ def attempt(sweep, digest=JOB, *, number=0, folder=None):
 
 
 def interrupt(sweep, tried, noise=0.7, *, checkpoint=True):
-    """A job that trained, and left a state from which it can be resumed."""
+    """Interrupt a job during training; by default it leaves a training state."""
 
     def begin():
         with sweep.attempt(tried) as job:
@@ -70,7 +70,7 @@ def epsilon(sweep):
 
 
 def begin_and_fail(sweep, tried, error):
-    """An attempt that ends before anything is known of its privacy, as when its beats cannot be read."""
+    """End an attempt before its privacy loss is known, for example because beats are unreadable."""
     with pytest.raises(type(error)), sweep.attempt(tried):
         raise error
 
@@ -85,8 +85,8 @@ def test_attempt_resumed_and_ended_early_keeps_its_loss(tmp_path, error):
     assert [known.spent for known in sweep.attempts.all()] == [spent()]
 
 
-def test_attempt_refused_by_a_budget_keeps_its_loss(tmp_path):
-    """The case of 0.62 where 4.67 is right."""
+def test_attempt_rejected_by_a_budget_keeps_its_loss(tmp_path):
+    """Regression: the sweep reported ε = 0.62 instead of 4.67."""
     sweep = opened(tmp_path)
     first = attempt(sweep)
     interrupt(sweep, first)
@@ -110,7 +110,7 @@ def test_attempt_resumed_within_the_budget_counts_once(tmp_path):
     assert epsilon(tuesday) == compose_epsilon([spent()])
 
 
-def test_attempt_begun_anew_in_its_folder_counts_again(tmp_path):
+def test_attempt_restarted_in_its_folder_counts_again(tmp_path):
     sweep = opened(tmp_path)
     first = attempt(sweep)
     interrupt(sweep, first, checkpoint=False)
@@ -125,7 +125,7 @@ def test_attempt_rerun_in_a_finished_folder_counts_again(tmp_path):
     assert epsilon(sweep) == compose_epsilon([spent()] * 2)
 
 
-def test_attempt_written_by_many_at_once_keeps_the_largest(tmp_path):
+def test_attempt_written_concurrently_keeps_largest_loss(tmp_path):
     sweep = opened(tmp_path)
     known = sweep.attempts.write(replace(attempt(sweep), spent=spent()))
 
@@ -140,14 +140,14 @@ def test_attempt_written_by_many_at_once_keeps_the_largest(tmp_path):
     assert steps == 1040
 
 
-def test_attempt_keeps_the_digest_of_its_beats(tmp_path):
+def test_attempt_without_digest_keeps_the_recorded_digest(tmp_path):
     sweep = opened(tmp_path)
     known = sweep.attempts.write(replace(attempt(sweep), data_digest="beats"))
     assert sweep.attempts.write(replace(known, data_digest=None)).data_digest == "beats"
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"digest": 1}'])
-def test_damaged_attempt_is_unknown_and_never_nothing(tmp_path, content):
+def test_damaged_attempt_makes_the_loss_unknown_not_zero(tmp_path, content):
     sweep = opened(tmp_path)
     finish(sweep, attempt(sweep))
     finish(sweep, attempt(sweep, "1" * 64, number=1), 2.0)
@@ -160,7 +160,7 @@ def test_damaged_attempt_is_unknown_and_never_nothing(tmp_path, content):
         finish(strict, attempt(strict, "2" * 64, number=2))
 
 
-def test_foreign_file_among_the_attempts_stops_no_sweep(tmp_path):
+def test_foreign_file_among_the_attempts_is_ignored(tmp_path):
     sweep = opened(tmp_path)
     (sweep.home / "attempts").mkdir(parents=True)
     (sweep.home / "attempts" / "notes.json").write_text("{}")
@@ -192,7 +192,7 @@ def recorded(
         started.finish(done.event)
 
 
-def test_removed_attempts_are_known_to_the_store(tmp_path):
+def test_removed_attempts_are_counted_from_the_store(tmp_path):
     sweep = opened(tmp_path, private_dir=tmp_path / "private")
     tried = attempt(sweep)
     finish(sweep, tried)
@@ -203,7 +203,7 @@ def test_removed_attempts_are_known_to_the_store(tmp_path):
 
 
 def test_job_resumed_alone_adds_its_discarded_steps(tmp_path):
-    """Outside of the sweep, whose own file stays as the interruption left it; a budget counts them too."""
+    """A job resumed outside of its sweep is recorded in the store only; a budget counts it too."""
     sweep = opened(tmp_path, private_dir=tmp_path / "private")
     first, more = attempt(sweep), PrivacySpent.planned(plan(), discarded_steps=400)
     interrupt(sweep, first)
@@ -216,8 +216,8 @@ def test_job_resumed_alone_adds_its_discarded_steps(tmp_path):
         finish(tight, attempt(tight, "1" * 64, number=1), 2.0)
 
 
-def test_two_sweeps_on_the_same_beats_are_summed_up(tmp_path):
-    """Each says what it lost alone; the parent of either says what both lost."""
+def test_two_sweeps_on_the_same_beats_are_composed(tmp_path):
+    """Each sweep states its own privacy loss, and its parent run that of the whole store."""
     private = tmp_path / "private"
     sweeps = [
         opened(tmp_path, day, typed=("noise=0.7", day), private_dir=private)
@@ -237,7 +237,7 @@ def test_two_sweeps_on_the_same_beats_are_summed_up(tmp_path):
     assert "2 sweeps and 1 single run" in store.text
 
 
-def test_two_sweeps_are_summed_up_without_a_stores_record(tmp_path):
+def test_two_sweeps_without_a_store_record_are_composed(tmp_path):
     sweeps = [opened(tmp_path, day, typed=("noise=0.7", day)) for day in ("one", "two")]
     for sweep in sweeps:
         finish(sweep, attempt(sweep))
@@ -245,7 +245,7 @@ def test_two_sweeps_are_summed_up_without_a_stores_record(tmp_path):
     assert store.epsilon_all == compose_epsilon([spent()] * 2)
 
 
-def test_job_taken_over_from_another_sweep_counts_once(tmp_path):
+def test_job_adopted_from_another_sweep_counts_once(tmp_path):
     private = tmp_path / "private"
     one = opened(tmp_path, "one", private_dir=private)
     tried = attempt(one)
@@ -257,7 +257,7 @@ def test_job_taken_over_from_another_sweep_counts_once(tmp_path):
     assert own.epsilon_all == store.epsilon_all == compose_epsilon([spent()])
 
 
-def test_parent_has_both_losses_in_words_and_figures(tmp_path):
+def test_parent_run_has_both_losses_as_text_and_metrics(tmp_path):
     private = tmp_path / "private"
     sweep = opened(tmp_path, private_dir=private)
     finish(sweep, attempt(sweep))

@@ -1,4 +1,4 @@
-"""The table of a sweep, from jobs made by hand."""
+"""The table and the notes of a sweep, and the objectives of a search."""
 
 import pytest
 
@@ -16,27 +16,30 @@ SEARCH = {
 def closed(*present):
     rows = [
         Row(
-            number=number, name=f"job {number}", status="finished",
-            metrics={"test/accuracy": 0.9, "test/macro_f1": 0.8, **{f"test/support/{n}": float(n in names) for n in "NSV"}},
+            number=number,
+            name=f"job {number}",
+            status="finished",
+            metrics={"test/accuracy": 0.9, "test/macro_f1": 0.8}
+            | {f"test/support/{name}": float(name in names) for name in "NSV"},
         )
         for number, names in enumerate(present)
-    ]  # fmt: skip
+    ]
     return Closed(rows=tuple(rows), search_loss=None, store=None, url_hint="")
 
 
-def test_jobs_with_averages_over_the_same_classes_need_no_note():
+def test_notes_with_equal_classes_are_empty():
     assert closed("NSV", "NSV").notes() == []
 
 
-def test_jobs_with_averages_over_other_classes_are_named():
-    made = closed("NSV", "NS", "NSV")
-    (note,) = made.notes()
+def test_notes_with_different_classes_list_the_jobs():
+    sweep = closed("NSV", "NS", "NSV")
+    (note,) = sweep.notes()
     assert "N, S, V: job 0, 2" in note
     assert "N, S: job 1" in note
-    assert note in made.markdown()
+    assert note in sweep.markdown()
 
 
-def test_search_by_a_score_without_value_fails_the_trial_in_words():
+def test_search_objective_without_value_fails_the_trial():
     objectives = _Objectives(None, SEARCH, "macro_f1")
     assert objectives.of({"validation/macro_f1": 0.5}, {}) == 0.5
     with pytest.raises(
@@ -46,7 +49,7 @@ def test_search_by_a_score_without_value_fails_the_trial_in_words():
         objectives.of({"test/accuracy": 1.0}, {"validation/macro_f1": "every beat is of class N"})
 
 
-def test_search_by_a_split_that_is_not_scored_is_refused():
+def test_search_objective_of_unscored_split_is_rejected():
     with pytest.raises(
         ConfigError,
         match=r"sweep\.objectives: validation/macro_f1 .*evaluate_on=\[test,validation\]",
@@ -55,7 +58,7 @@ def test_search_by_a_split_that_is_not_scored_is_refused():
     _Objectives(None, SEARCH, "macro_f1").check(("validation",))
 
 
-def test_grid_needs_no_objective():
+def test_grid_without_objective_is_accepted():
     objectives = _Objectives(None, GRID, "macro_f1")
     objectives.check(("test",))
     assert objectives.of({}, {}) is None

@@ -1,4 +1,4 @@
-"""Which job is which."""
+"""Digests and names of jobs and sweeps."""
 
 import pytest
 
@@ -12,9 +12,14 @@ from ecgexp.sweeps.identity import (
 )
 
 VALUES = {
-    "seed": 1, "trainer": {"epochs": 3}, "dataset": {"records": ["100"], "root": "/a", "cache_dir": "/b"},
-    "tracking": {"uri": "sqlite:///x"}, "sweep": {"rerun": False}, "data": {"root": "/a"}, "name": "ecgexp",
-}  # fmt: skip
+    "seed": 1,
+    "trainer": {"epochs": 3},
+    "dataset": {"records": ["100"], "root": "/a", "cache_dir": "/b"},
+    "tracking": {"uri": "sqlite:///x"},
+    "sweep": {"rerun": False},
+    "data": {"root": "/a"},
+    "name": "ecgexp",
+}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +34,7 @@ VALUES = {
         {"resume": "run"},
     ],
 )
-def test_where_a_run_is_kept_does_not_make_it_another(change):
+def test_job_digest_ignores_settings_without_effect(change):
     assert job_digest(VALUES, "code") == job_digest(VALUES | change, "code")
 
 
@@ -41,34 +46,45 @@ def test_where_a_run_is_kept_does_not_make_it_another(change):
         {"dataset": {"records": ["101"], "root": "/a", "cache_dir": "/b"}},
     ],
 )
-def test_what_decides_the_result_does(change):
+def test_job_digest_depends_on_settings_with_effect(change):
     assert job_digest(VALUES, "code") != job_digest(VALUES | change, "code")
 
 
-def test_other_code_makes_another_job():
+def test_job_digest_depends_on_the_code():
     assert job_digest(VALUES, "code") != job_digest(VALUES, "changed code")
     assert len(code_digest()) == 64
 
 
-def test_a_sweep_is_known_by_what_was_typed_in_any_order():
+def test_sweep_digest_ignores_the_order_of_overrides():
     assert sweep_digest(["seed=1,2", "model=cnn1d"]) == sweep_digest(["model=cnn1d", "seed=1,2"])
     assert sweep_digest(["seed=1,2"]) != sweep_digest(["seed=1,2,3"])
 
 
 @pytest.mark.parametrize(
     "override",
-    ["sweep.rerun=true", "sweep.budget_epsilon=3", "tracking=none", "tracking.uri=x", "+tracking.tags.a=1",
-     "checkpoints.every=2", "data.root=/a", "dataset.cache_dir=/b", "dataset.train.root=/c", "hydra/launcher=processes",
-     "hydra.sweep.dir=here", "name=other"],
-)  # fmt: skip
-def test_sweep_with_a_setting_without_effect_is_the_same(override):
+    [
+        "sweep.rerun=true",
+        "sweep.budget_epsilon=3",
+        "tracking=none",
+        "tracking.uri=x",
+        "+tracking.tags.a=1",
+        "checkpoints.every=2",
+        "data.root=/a",
+        "dataset.cache_dir=/b",
+        "dataset.train.root=/c",
+        "hydra/launcher=processes",
+        "hydra.sweep.dir=here",
+        "name=other",
+    ],
+)
+def test_sweep_digest_ignores_settings_without_effect(override):
     assert sweep_digest(["seed=1,2", override]) == sweep_digest(["seed=1,2"])
 
 
-def test_job_of_two_databases_is_known_wherever_they_lie():
-    def values(place):
+def test_job_digest_ignores_folders_of_two_databases():
+    def values(folder):
         parts = {
-            part: {"root": place, "cache_dir": place, "leads": ["MLII"]}
+            part: {"root": folder, "cache_dir": folder, "leads": ["MLII"]}
             for part in ("train", "test")
         }
         return VALUES | {"dataset": parts}
@@ -76,7 +92,7 @@ def test_job_of_two_databases_is_known_wherever_they_lie():
     assert job_digest(values("/a"), "code") == job_digest(values("/b"), "code")
 
 
-def test_a_job_is_named_by_what_differs():
+def test_job_name_lists_what_the_sweep_varies():
     typed = ["trainer=dp", "privacy.noise_multiplier=0.8,1.0", "seed=1,2"]
     job = ["trainer=dp", "privacy.noise_multiplier=1.0", "seed=2"]
     assert job_name(job, typed) == "noise_multiplier=1.0 seed=2"
@@ -91,13 +107,13 @@ def test_a_job_is_named_by_what_differs():
     )
 
 
-def test_two_settings_of_one_last_name_keep_their_full_names():
+def test_job_name_with_ambiguous_keys_has_full_keys():
     job = ["trainer.seed=1", "dataset.seed=2", "model=cnn1d"]
     typed = ["trainer.seed=1,2", "dataset.seed=1,2", "model=cnn1d"]
     assert job_name(job, typed) == "trainer.seed=1 dataset.seed=2"
 
 
-def test_a_command_can_be_typed_and_holds_no_secret():
+def test_command_is_quoted_and_redacts_secrets():
     words = [
         "seed=1",
         "hydra.sweeper.direction=[a, b]",
@@ -106,7 +122,8 @@ def test_a_command_can_be_typed_and_holds_no_secret():
     ]
     typed = command(words, multirun=True)
     assert typed == (
-        "ecgexp -m seed=1 'hydra.sweeper.direction=[a, b]' 'privacy.noise_seed=***' 'tracking.uri=http://***@host'"
+        "ecgexp -m seed=1 'hydra.sweeper.direction=[a, b]' 'privacy.noise_seed=***' "
+        "'tracking.uri=http://***@host'"
     )
 
 
@@ -124,5 +141,5 @@ def test_a_command_can_be_typed_and_holds_no_secret():
         (["trainer=dp,federated"], "trainer=dp,federated"),
     ],
 )
-def test_a_sweep_is_named_by_what_it_varies_first(typed, name):
+def test_sweep_name_begins_with_what_it_varies(typed, name):
     assert sweep_name(typed) == name

@@ -1,4 +1,4 @@
-"""A sweep in which a run would be there twice is refused before any begins."""
+"""A sweep that contains a run twice is rejected before any run starts."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ COMMAND = str(Path(sys.executable).parent / "ecgexp")
         ),
     ],
 )
-def test_sweep_with_a_job_twice_is_refused(tmp_path, words, named):
+def test_sweep_with_a_job_twice_is_rejected(tmp_path, words, named):
     done = subprocess.run(
         [COMMAND, "-m", "tracking=none", *words],
         capture_output=True,
@@ -28,8 +28,8 @@ def test_sweep_with_a_job_twice_is_refused(tmp_path, words, named):
         check=False,
     )
     assert done.returncode == 2
-    for words_of_it in named:
-        assert words_of_it in done.stderr
-    assert "list each value once" in done.stderr
+    for text in named:
+        assert text in done.stderr
+    assert "use each value once" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.rglob("attempts"))

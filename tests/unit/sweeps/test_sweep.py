@@ -1,9 +1,11 @@
-"""A sweep's memory and its budget, without training anything."""
+"""Recorded attempts, finished jobs and the budget of a sweep, without training."""
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -42,7 +44,7 @@ def plan(noise=4.0, *, noise_seed=None):
 
 
 def finish(sweep, tried, *, privacy_plan=None):
-    """What a run does, but for the training."""
+    """Run a job without training."""
     with sweep.attempt(tried) as running:
         running.admit(Ledger(privacy_plan or plan(noise=0.0)), BEATS)
         result = Result(status="FINISHED", metrics=METRICS, seconds=3.0)
@@ -51,7 +53,7 @@ def finish(sweep, tried, *, privacy_plan=None):
 
 
 def fail(sweep, tried, error):
-    """The same, but for the end."""
+    """Run a job that ends with an error."""
 
     def begin():
         with sweep.attempt(tried) as running:
@@ -62,16 +64,16 @@ def fail(sweep, tried, error):
         begin()
 
 
-def test_other_processes_read_what_the_first_wrote(sweep):
+def test_join_in_another_process_equals_the_opened_sweep(sweep):
     assert Sweep.join(sweep.invocation) == sweep
 
 
-def test_a_machine_that_does_not_share_the_folder_is_told(tmp_path):
-    with pytest.raises(ConfigError, match="must share the folder hydra.sweep.dir"):
+def test_join_without_a_shared_folder_names_the_setting(tmp_path):
+    with pytest.raises(ConfigError, match=r"hydra\.sweep\.dir: .*use a folder that they share"):
         Sweep.join(tmp_path / "elsewhere")
 
 
-def test_a_finished_job_is_found_again_by_the_same_command_on_another_day(sweep, tmp_path):
+def test_finished_job_is_found_by_a_later_invocation(sweep, tmp_path):
     finish(sweep, attempt(sweep))
     tuesday = opened(tmp_path, name="tuesday")
     assert tuesday.home == sweep.home
@@ -80,24 +82,24 @@ def test_a_finished_job_is_found_again_by_the_same_command_on_another_day(sweep,
     assert tuesday.kept("e" * 64, lambda: BEATS) is None
 
 
-def test_other_beats_are_another_job(sweep):
+def test_finished_job_with_other_beats_is_not_reused(sweep):
     finish(sweep, attempt(sweep))
     assert sweep.kept("d" * 64, lambda: "other beats") is None
 
 
-def test_rerun_runs_again(sweep, tmp_path):
+def test_finished_job_with_rerun_is_not_reused(sweep, tmp_path):
     finish(sweep, attempt(sweep))
     assert opened(tmp_path, rerun=True).kept("d" * 64, lambda: BEATS) is None
 
 
-def test_a_result_that_was_deleted_is_made_again(sweep):
+def test_finished_job_without_result_is_not_reused(sweep):
     tried = attempt(sweep)
     finish(sweep, tried)
     (Path(tried.run_dir) / "result.json").unlink()
     assert sweep.kept("d" * 64, lambda: BEATS) is None
 
 
-def test_a_job_of_another_sweep_is_taken_over_once_with_its_charge(sweep, tmp_path):
+def test_job_of_another_sweep_is_adopted_with_its_loss(sweep, tmp_path):
     finish(sweep, attempt(sweep), privacy_plan=plan())
     wider = opened(tmp_path, name="tuesday", typed=("seed=1,2,3",))
     assert wider.home != sweep.home
@@ -111,7 +113,7 @@ def test_a_job_of_another_sweep_is_taken_over_once_with_its_charge(sweep, tmp_pa
     ("error", "status"),
     [(ValueError("no"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit(143), "KILLED")],
 )
-def test_an_attempt_tells_how_it_ended_and_is_tried_again(sweep, error, status):
+def test_failed_attempt_records_its_status_and_reason(sweep, error, status):
     with pytest.raises(type(error)), sweep.attempt(attempt(sweep)):
         raise error
     (tried,) = sweep.attempts.all()
@@ -120,13 +122,13 @@ def test_an_attempt_tells_how_it_ended_and_is_tried_again(sweep, error, status):
     assert sweep.kept("d" * 64, lambda: BEATS) is None
 
 
-def test_what_a_failed_run_may_have_done_is_charged(sweep):
+def test_failed_run_records_its_largest_possible_loss(sweep):
     fail(sweep, attempt(sweep), ValueError("late"))
     (tried,) = sweep.attempts.all()
     assert tried.spent.event["count"] == 100
 
 
-def test_a_finished_run_is_charged_for_what_it_did(sweep):
+def test_finished_run_records_the_executed_event(sweep):
     from ecgexp.privacy import accounting
 
     did = accounting.to_json(accounting.repeated(accounting.poisson_gaussian(0.01, 4.0), 60))
@@ -137,11 +139,13 @@ def test_a_finished_run_is_charged_for_what_it_did(sweep):
     assert sweep.attempts.all()[0].spent.event["count"] == 60
 
 
-def test_a_job_at_work_is_not_begun_twice_and_a_dead_one_is(sweep):
+def test_running_job_is_rejected_interrupted_one_restarts(sweep):
     tried = attempt(sweep)
     sweep.attempts.write(tried)
     with (
-        pytest.raises(ConfigError, match=f"being run by process {os.getpid()}"),
+        pytest.raises(
+            ConfigError, match=f"process {os.getpid()} is running this job.*use the same command"
+        ),
         sweep.attempt(attempt(sweep, number=1)),
     ):
         pass
@@ -151,10 +155,10 @@ def test_a_job_at_work_is_not_begun_twice_and_a_dead_one_is(sweep):
     assert [known.status for known in sweep.attempts.all()] == ["RUNNING", "FINISHED"]
 
 
-def test_an_interrupted_job_goes_on_in_its_own_folder_and_is_charged_once(sweep):
+def test_interrupted_job_resumes_in_its_folder_and_counts_once(sweep):
     tried = attempt(sweep)
     fail(sweep, tried, KeyboardInterrupt())
-    assert sweep.unfinished("d" * 64) is None, "it left nothing to go on from"
+    assert sweep.unfinished("d" * 64) is None, "there is no training state"
     (Path(tried.run_dir) / "checkpoints").mkdir()
     (Path(tried.run_dir) / "checkpoints" / "step-000001-0.safetensors").touch()
     assert sweep.unfinished("d" * 64).run_dir == tried.run_dir
@@ -164,7 +168,7 @@ def test_an_interrupted_job_goes_on_in_its_own_folder_and_is_charged_once(sweep)
 
 
 def end_killed(sweep, tried, *, status="FINISHED"):
-    """An attempt whose process was killed when `run.json` had that status."""
+    """Record an attempt whose process was killed when `run.json` had the given status."""
     event = {"class": "gaussian"}
     sweep.attempts.write(replace(tried, process={**tried.process, "process.started": "1.0"}))
     result = Result(
@@ -174,7 +178,7 @@ def end_killed(sweep, tried, *, status="FINISHED"):
     NoTracking().start(run_name="a run", run_dir=Path(tried.run_dir)).finish(status)
 
 
-def test_job_killed_after_its_run_had_finished_is_kept(sweep):
+def test_job_killed_after_its_run_finished_is_adopted(sweep):
     tried = attempt(sweep)
     end_killed(sweep, tried)
     (ended,) = sweep.ended("d" * 64)
@@ -185,21 +189,21 @@ def test_job_killed_after_its_run_had_finished_is_kept(sweep):
     assert sweep.replaced("d" * 64) == []
 
 
-def test_job_killed_before_its_run_had_finished_is_replaced(sweep):
+def test_job_killed_before_its_run_finished_is_replaced(sweep):
     tried = attempt(sweep)
     end_killed(sweep, tried, status="KILLED")
     assert sweep.ended("d" * 64) == []
     assert [one.id for one in sweep.replaced("d" * 64)] == [tried.id]
 
 
-def test_job_at_work_is_neither_ended_nor_replaced(sweep):
+def test_running_job_is_neither_ended_nor_replaced(sweep):
     tried = attempt(sweep)
     end_killed(sweep, tried)
     sweep.attempts.write(tried)
     assert sweep.ended("d" * 64) == sweep.replaced("d" * 64) == []
 
 
-def test_charge_of_an_adopted_job_is_what_it_did(sweep):
+def test_adopted_job_records_the_executed_event(sweep):
     from ecgexp.privacy import accounting
 
     did = accounting.to_json(accounting.repeated(accounting.poisson_gaussian(0.01, 4.0), 60))
@@ -211,7 +215,7 @@ def test_charge_of_an_adopted_job_is_what_it_did(sweep):
     assert sweep.attempts.all()[0].spent.event["count"] == 60
 
 
-def test_the_budget_refuses_the_job_that_would_exceed_it(tmp_path):
+def test_budget_rejects_the_job_that_would_exceed_it(tmp_path):
     from ecgexp.privacy.search_accounting import PrivacySpent, compose_epsilon
 
     one, two = (compose_epsilon([PrivacySpent.planned(plan())] * count) for count in (1, 2))
@@ -219,24 +223,46 @@ def test_the_budget_refuses_the_job_that_would_exceed_it(tmp_path):
     sweep = opened(tmp_path, budget_epsilon=(one + two) / 2)
     finish(sweep, attempt(sweep, "a" * 64), privacy_plan=plan())
     with (
-        pytest.raises(ConfigError, match=r"sweep.budget_epsilon=.*earlier runs"),
+        pytest.raises(ConfigError, match=r"sweep\.budget_epsilon=.*earlier runs.*use more noise"),
         sweep.attempt(attempt(sweep, "b" * 64, number=1)) as job,
     ):
         job.admit(Ledger(plan()), BEATS)
     refused = sweep.attempts.all()[-1]
     assert (refused.status, refused.spent) == ("REFUSED", None)
     with sweep.attempt(attempt(sweep, "c" * 64, number=2)) as job:
-        job.admit(Ledger(plan(noise=400.0)), BEATS)  # a cheap one still fits
+        job.admit(Ledger(plan(noise=400.0)), BEATS)  # a small loss is still within the budget
 
 
-@pytest.mark.parametrize("unpriced", [plan(noise=0.0), plan(noise_seed=1)])
-def test_a_budget_admits_no_run_without_a_promise(tmp_path, unpriced):
+@pytest.mark.parametrize("without_guarantee", [plan(noise=0.0), plan(noise_seed=1)])
+def test_budget_rejects_runs_without_a_guarantee(tmp_path, without_guarantee):
     sweep = opened(tmp_path, budget_epsilon=100.0)
-    with pytest.raises(ConfigError, match="makes no promise"), sweep.attempt(attempt(sweep)) as job:
-        job.admit(Ledger(unpriced), BEATS)
+    with (
+        pytest.raises(ConfigError, match=r"sweep\.budget_epsilon=100: .*no privacy guarantee.*use"),
+        sweep.attempt(attempt(sweep)) as job,
+    ):
+        job.admit(Ledger(without_guarantee), BEATS)
 
 
-def test_half_a_file_never_stands_under_a_final_name(sweep, monkeypatch):
+def test_budget_admits_one_of_two_jobs_that_start_together(tmp_path):
+    from ecgexp.privacy.search_accounting import PrivacySpent, compose_epsilon
+
+    one, two = (compose_epsilon([PrivacySpent.planned(plan())] * count) for count in (1, 2))
+    sweep, together = opened(tmp_path, budget_epsilon=(one + two) / 2), Barrier(2)
+
+    def begin(number):
+        try:
+            with sweep.attempt(attempt(sweep, str(number) * 64, number=number)) as job:
+                together.wait()
+                job.admit(Ledger(plan()), BEATS)
+        except ConfigError:
+            return "rejected"
+        return "admitted"
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(begin, range(2))) == ["admitted", "rejected"]
+
+
+def test_interrupted_write_leaves_the_file_unchanged(sweep, monkeypatch):
     finish(sweep, attempt(sweep))
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
@@ -245,7 +271,7 @@ def test_half_a_file_never_stands_under_a_final_name(sweep, monkeypatch):
     assert all(json.loads(path.read_text()) for path in (sweep.home / "attempts").glob("*.json"))
 
 
-def test_a_budget_is_no_setting_of_a_single_run():
-    with pytest.raises(ConfigError, match="type -m before the overrides"):
+def test_budget_of_a_single_run_is_rejected():
+    with pytest.raises(ConfigError, match=r"sweep\.budget_epsilon=3 .*use ecgexp -m"):
         SweepSettings(budget_epsilon=3.0).check_single_run()
     SweepSettings().check_single_run()
