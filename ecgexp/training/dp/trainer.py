@@ -16,6 +16,7 @@ from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError, Count, Rate, Whole, settings
 from ecgexp.training.base import EpochResult, OnProgress, TrainerState, TrainingData
 from ecgexp.training.dp.units import Units, Views, units_of
+from ecgexp.training.ledger_checks import check_budget_sufficed, check_drawn, check_plan
 from ecgexp.training.optimizer import OptimizerName, OptimizerSettings
 from ecgexp.training.state import assign_arrays, to_arrays
 from ecgexp.training.step_randomness import StepRandomness
@@ -98,7 +99,12 @@ class DpSgd(OptimizerSettings):
           ConfigError: the budget does not suffice for one step, or there is more than one device.
         """
         units = units_of(data, ledger.plan.unit)
-        _check_plan(self, ledger.plan, units)
+        check_plan(
+            ledger.plan,
+            num_units=len(units),
+            expected_batch_size=self.expected_batch_size,
+            iterations=self.epochs * ledger.plan.steps_per_epoch,
+        )
         run = _PrivateRun(self, data, units, build_model, loss, augmentation, ledger, seeds)
         first = run.restore(resume_from) + 1 if resume_from else 1
         for epoch in range(first, self.epochs + 1):
@@ -108,12 +114,7 @@ class DpSgd(OptimizerSettings):
             if ledger.stopped_by_budget:
                 break
         ledger.verify_complete(run.update.executed)
-        if not ledger.steps:
-            raise ConfigError(
-                f"privacy.max_epsilon={ledger.plan.max_epsilon:g}: spent before the first step; "
-                "use a larger privacy.max_epsilon, or a larger "
-                "privacy.noise_multiplier."
-            )
+        check_budget_sufficed(ledger)
 
 
 class _Epoch(NamedTuple):
@@ -257,11 +258,7 @@ class _PrivateRun:
         self.update.restore(int(state.meta["executed"]), state.arrays)
         self.begun = _Epoch(*state.meta["begun"])
         self._ledger.verify_complete(self.update.executed, stopped_early=True)
-        if self._sampler.drawn != self._ledger.steps:
-            raise PrivacyViolation(
-                f"{self._sampler.drawn} steps were drawn, but {self._ledger.steps} were recorded: "
-                "the run has no privacy guarantee"
-            )
+        check_drawn(self._sampler.drawn, self._ledger)
         return int(state.meta["epoch"])
 
     def _event(self, did: _Epoch) -> "DpEvent":
@@ -294,25 +291,6 @@ def _resumes_between_epochs_only(plan: PrivacyPlan) -> bool:
     A simulation can, by its seed.
     """
     return plan.epoch_is_one_event and plan.has_privacy_guarantee
-
-
-def _check_plan(trainer: DpSgd, plan: PrivacyPlan, units: Units) -> None:
-    """Check that the ledger's plan is that of this training: ε is computed from that plan.
-
-    Raises:
-      PrivacyViolation: it is another plan.
-    """
-    planned = (plan.num_units, plan.expected_batch_size, plan.iterations)
-    actual = (len(units), trainer.expected_batch_size, trainer.epochs * plan.steps_per_epoch)
-    names = ("units", "expected_batch_size", "steps")
-    differ = [
-        f"{n} {a} instead of {p}" for n, p, a in zip(names, planned, actual, strict=True) if p != a
-    ]
-    if differ:
-        raise PrivacyViolation(
-            f"this training is not the one that was planned ({', '.join(differ)}); make a new plan "
-            "for it"
-        )
 
 
 def _refuse_many_devices() -> None:

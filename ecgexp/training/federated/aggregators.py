@@ -1,4 +1,4 @@
-"""How clients' updates become one: TFF's aggregators, and what each sends up and down."""
+"""TFF's aggregators, built from the settings, and the bytes that each transfers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,12 +8,23 @@ import tensorflow_federated as tff
 
 from ecgexp.training.federated.settings import FederatedSettings
 
-_COMPRESSED_ABOVE = 20_000  # elements of a tensor from which TFF's compression quantises it; smaller ones are sent as they are
+# Elements of a tensor above which TFF's compression quantizes it; smaller tensors are sent as they
+# are.
+_COMPRESSED_ABOVE = 20_000
 _COMPRESSED_BITS = 8
 
 
 def build_aggregator(settings: FederatedSettings) -> Any:
-    """The weighted aggregation factory of a run without privacy; see `dp_query` for one with."""
+    """Build the weighted aggregation factory of a run without privacy.
+
+    A run with privacy uses `dp_query.dp_aggregator`.
+
+    Args:
+      settings: of the trainer.
+
+    Returns:
+      A TFF factory of weighted aggregation processes.
+    """
     if settings.aggregator == "robust":
         return tff.learning.robust_aggregator(zeroing=True, clipping=True)
     if settings.aggregator == "secure":
@@ -24,25 +35,40 @@ def build_aggregator(settings: FederatedSettings) -> Any:
 
 
 def bytes_up(settings: FederatedSettings, shapes: Sequence[Sequence[int]]) -> int:
-    """Bytes that one client sends: its update, as the aggregator encodes it; an estimate, without protocol overhead.
+    """Estimate the bytes that one client sends in a round, without protocol overhead.
 
-    Secure aggregation sends numbers of a finite field, here 32 bits each; the masks and shares of a real protocol come on top.
+    Secure aggregation sends numbers of a finite field, here 32 bits each; the masks and shares of a
+    real protocol are not counted.
+
+    Args:
+      settings: of the trainer.
+      shapes: of the update's tensors.
+
+    Returns:
+      The size of the update as the aggregator encodes it.
     """
     sizes = [int(np.prod(shape)) for shape in shapes]
     bits = [
-        size * _COMPRESSED_BITS + 64  # and the two ends of its range
+        size * _COMPRESSED_BITS + 64  # with the two ends of the tensor's range
         if settings.aggregator == "compressed" and size > _COMPRESSED_ABOVE
         else size * 32
         for size in sizes
     ]
-    times = (
-        2 if settings.algorithm == "mime_lite" else 1
-    )  # a gradient of all its beats beside the update
+    # Mime Lite also sends the gradient over all beats of the client.
+    times = 2 if settings.algorithm == "mime_lite" else 1
     return times * sum(bits) // 8
 
 
 def bytes_down(settings: FederatedSettings, shapes: Sequence[Sequence[int]]) -> int:
-    """Bytes that one client gets: the model, and with Mime Lite the optimizer's statistics."""
+    """Estimate the bytes that one client receives in a round.
+
+    Args:
+      settings: of the trainer.
+      shapes: of the model's tensors.
+
+    Returns:
+      The size of the model, with Mime Lite also of the optimizer's statistics.
+    """
     model = 4 * sum(int(np.prod(shape)) for shape in shapes)
     if settings.algorithm != "mime_lite":
         return model

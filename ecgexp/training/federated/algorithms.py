@@ -1,7 +1,8 @@
-"""TFF's learning algorithms, built from the settings: one function that returns a `LearningProcess`.
+"""TFF's learning algorithms, built from the settings.
 
-All are TFF's own but for FedProx's pull, see `proximal`. SCAFFOLD is not among them: its clients keep control variates between
-rounds, and TFF's learning templates give clients no state.
+All are implemented by TFF except for the proximal term of FedProx, see `proximal`. SCAFFOLD is not
+available: its clients keep control variates between rounds, and TFF's learning templates give
+clients no state.
 """
 
 import math
@@ -14,7 +15,7 @@ import tensorflow_federated as tff
 from ecgexp.training.federated.proximal import Proximal
 from ecgexp.training.federated.settings import FederatedSettings, OptimizerKind, Schedule
 
-_ADAPTIVITY = 1e-3  # epsilon of the server's adaptive optimizers, as Reddi et al. (2021) chose it
+_ADAPTIVITY = 1e-3  # epsilon of the server's adaptive optimizers, from Reddi et al. (2021)
 
 
 def build_process(
@@ -24,18 +25,23 @@ def build_process(
     *,
     weighted: bool,
 ) -> tff.learning.templates.LearningProcess:
-    """The learning process that `settings` describes.
+    """Build the learning process that `settings` describes.
 
     Args:
-      settings: the trainer's.
-      model_fn: makes a fresh client model.
+      settings: of the trainer.
+      model_fn: returns a new client model.
       aggregator: a TFF aggregation factory of updates, weighted or not as `weighted` says.
-      weighted: clients count by their beats; if not, all alike, which privacy demands.
+      weighted: whether an update is weighted by the client's number of beats; under privacy all
+        have the same weight.
+
+    Returns:
+      A process of TFF that is initialized and run by a `Runtime`.
     """
     common: dict[str, Any] = {
         "model_fn": model_fn,
         "model_aggregator": aggregator,
-        # Iterating over the batches is nearly twice as fast on a CPU as TFF's default, a reduction of the dataset.
+        # On a CPU, iterating over the batches takes nearly half the time of TFF's default, a
+        # reduction of the dataset.
         "loop_implementation": tff.learning.LoopImplementation.DATASET_ITERATOR,
     }
     server = _server_optimizer(settings)
@@ -64,7 +70,7 @@ def build_process(
 def _mime_lite(
     settings: FederatedSettings, server: Any, common: dict[str, Any]
 ) -> tff.learning.templates.LearningProcess:
-    """Its clients take steps of the base optimizer with the server's statistics, which they do not change."""
+    """Build Mime Lite: clients use the server's optimizer statistics and do not change them."""
     common |= {"server_optimizer": server}
     if settings.client_schedule == "constant":
         base = _optimizer(
@@ -98,9 +104,8 @@ def _server_optimizer(settings: FederatedSettings) -> tff.learning.optimizers.Op
     if settings.server_schedule == "constant":
         return optimizer
     rates = _rates(settings.server_schedule, settings.server_rate, settings.num_rounds)
-    return tff.learning.optimizers.schedule_learning_rate(
-        optimizer, rates
-    )  # counts its steps, which are the rounds
+    # The schedule counts the steps of the optimizer, which are the rounds.
+    return tff.learning.optimizers.schedule_learning_rate(optimizer, rates)
 
 
 def _optimizer(
@@ -112,12 +117,12 @@ def _optimizer(
     if kind == "adagrad":
         return optimizers.build_adagrad(rate, epsilon=epsilon)
     build = optimizers.build_adam if kind == "adam" else optimizers.build_yogi
-    # 0.99, not 0.999: a run has some tens of rounds (Reddi et al. 2021).
+    # 0.99, not 0.999: a run has only tens of rounds (Reddi et al. 2021).
     return build(rate, beta_2=0.99 if epsilon == _ADAPTIVITY else 0.999, epsilon=epsilon)
 
 
 def _rates(schedule: Schedule, rate: float, num_rounds: int) -> Callable[[Any], Any]:
-    """0-based round -> learning rate, in a graph."""
+    """Return the function from the 0-based round to the learning rate, for use in a graph."""
     if schedule == "constant":
         return lambda round_num: rate
     return (

@@ -1,4 +1,4 @@
-"""A client's batches of one round, as a dataset that TFF can run on any of its runtimes."""
+"""The batches of one client in one round, as a dataset that TFF can run on any runtime."""
 
 import collections
 from collections.abc import Sequence
@@ -12,15 +12,17 @@ from ecgexp.training.base import TrainingData
 
 
 class ClientBatches:
-    """Makes the dataset of one client in one round; what it holds follows from the seed, the client and the round.
+    """Makes the dataset of one client in one round.
+
+    Its content depends on the seed, the client and the round, and on nothing else.
 
     Args:
-      data: the beats and who holds them.
-      augmentation: which views of a client's beats one epoch shows, and how they change.
+      data: the beats, and the rows of each client.
+      augmentation: the views of a client's beats in one epoch.
       client_ids: in the order in which clients are numbered.
       client_epochs: passes of a client over its beats in one round.
-      batch_size: rows of a batch; the last one of a pass may be smaller.
-      seeds: of the run.
+      batch_size: rows of a batch; the last batch of a pass may be smaller.
+      seeds: the random streams of the run.
     """
 
     def __init__(
@@ -47,7 +49,11 @@ class ClientBatches:
 
     @property
     def spec(self) -> Any:
-        """Of a batch: `x` the features, `y` labels, `view`, all (batch, …); `seed` (2,) and `client` (), all int32."""
+        """Specification of a batch.
+
+        `x` holds the features, `y` the labels, `view` the views, all (batch, ...); `seed` (2,) and
+        `client` () are int32.
+        """
         return collections.OrderedDict(
             x=collections.OrderedDict(
                 (name, tf.TensorSpec([None, *array.shape[1:]], tf.as_dtype(array.dtype)))
@@ -60,7 +66,15 @@ class ClientBatches:
         )
 
     def dataset(self, client_id: str, round_num: int) -> tf.data.Dataset:
-        """All batches of `client_id` in the 1-based round: each pass in an order of its own."""
+        """Return all batches of one client in one round; every pass has its own order.
+
+        Args:
+          client_id: the client.
+          round_num: 1-based.
+
+        Returns:
+          A dataset of batches as `spec` describes them.
+        """
         rng = self._seeds.generator(f"client/{client_id}/{round_num}")
         rows, views = self._views[client_id]
         orders = [rng.permutation(len(rows)) for _ in range(self._epochs)]
@@ -78,7 +92,8 @@ class ClientBatches:
         dataset = parts[0]
         for part in parts[1:]:
             dataset = dataset.concatenate(part)
-        # Batches that happen to be all of one length have it in their type; TFF's functions were made for any length.
+        # If all batches have one length, the type of the dataset contains it, but TFF's functions
+        # are traced for any length.
         return tf.data.experimental.from_variant(
             tf.data.experimental.to_variant(dataset), self.spec
         )
@@ -91,7 +106,7 @@ class ClientBatches:
         client: int,
         rng: np.random.Generator,
     ) -> tf.data.Dataset:
-        """`places` (batches, batch) of `rows` as batches."""
+        """Return the rows at `places`, (batches, batch), as a dataset of batches."""
         taken = rows[places]
         values = collections.OrderedDict(
             x=collections.OrderedDict(

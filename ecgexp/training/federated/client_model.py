@@ -1,4 +1,4 @@
-"""The run's model and loss as TFF wants them: a forward pass over a batch, and sums that the server adds up."""
+"""The run's model and loss as a model of TFF: a forward pass, and metrics summed per client."""
 
 import collections
 import contextlib
@@ -14,17 +14,22 @@ from ecgexp.models.resident import as_model_input
 
 COUNTS = ("examples", "loss", "correct")
 
-# There is no Python control flow over tensors here, and looking for it in Keras' layers takes seconds.
+# The functions have no Python control flow over tensors, and to look for it in Keras' layers takes
+# seconds.
 _function = functools.partial(tf.function, autograph=False)
 
 
 @contextlib.contextmanager
 def keras_in_graphs(build_model: Callable[[], tf.keras.Model]) -> Iterator[None]:
-    """Within the block `build_model` may run in TFF's graphs; after it, the models of this process are what they were.
+    """Let `build_model` run in TFF's graphs within the block, and restore Keras' classes after it.
 
-    Keras has one class for layers of both kinds, and swaps its bases whenever a layer is made in another kind of graph than the
-    one before; existing layers of that class change with it (Keras 2.15, `keras.src.utils.version_utils.swap_class`). Making
-    one layer of each class outside a graph swaps them back.
+    Keras has one class for layers in graphs and outside them. It swaps the bases of the class
+    whenever a layer is made in the other kind of graph, and existing layers of that class change
+    with it (Keras 2.15, `keras.src.utils.version_utils.swap_class`). Making one layer of each class
+    outside a graph swaps them back.
+
+    Args:
+      build_model: builds the model of the run.
     """
     try:
         yield
@@ -35,19 +40,22 @@ def keras_in_graphs(build_model: Callable[[], tf.keras.Model]) -> Iterator[None]
 class ClientModel(tff.learning.models.VariableModel):
     """One client's copy of the model.
 
-    A batch says, beside features and labels, which view of each beat to show, from where its random numbers start, and whose
-    it is; so what a client does follows from its data alone, on whichever runtime, thread or device.
+    A batch contains, beside features and labels, the view of each beat, the seed of its random
+    numbers and the number of its client. So what a client computes depends on its data alone, on
+    every runtime, thread and device.
 
-    The metrics are sums for each client, (num_clients,) vectors that are zero but for the client's own place: added up they
-    are what every single client saw. TFF takes an update that is not finite for zero, and resets that client's metrics (FedSGD
-    does not): a client that took part and has no examples, or a loss that is no number, is such a one.
+    The metrics are sums per client: (num_clients,) vectors that are zero except at the client's own
+    position, so that their sum over clients holds the metrics of each. TFF replaces an update that
+    is not finite by zero and resets the metrics of its client (except with FedSGD): a client that
+    took part and has no examples, or whose loss is NaN or infinite, is such a client.
 
     Args:
-      keras_model: `{name: (batch, …)} -> (batch, num_classes)` logits, without state beside its weights.
+      keras_model: `{name: (batch, ...)} -> (batch, num_classes)` logits, without state other than
+        its weights.
       loss: `(labels (batch,), logits) -> (batch,)`.
       augment: see `Augmentation.build`.
-      input_spec: of a batch, see `clients.ClientBatches`.
-      num_clients: places in the metrics' vectors.
+      input_spec: of a batch, see `batches.ClientBatches`.
+      num_clients: length of the metric vectors.
     """
 
     def __init__(
@@ -91,7 +99,7 @@ class ClientModel(tff.learning.models.VariableModel):
 
     @_function
     def predict_on_batch(self, x: Mapping[str, Any], training: bool = True) -> Any:
-        """See `VariableModel`; logits."""
+        """See `VariableModel`; returns logits."""
         return self._model(
             {name: as_model_input(value) for name, value in x.items()}, training=training
         )
@@ -100,7 +108,7 @@ class ClientModel(tff.learning.models.VariableModel):
     def forward_pass(
         self, batch_input: Mapping[str, Any], training: bool = True
     ) -> tff.learning.models.BatchOutput:
-        """See `VariableModel`; the loss is the batch's mean, with the model's own penalties."""
+        """See `VariableModel`; the loss is the mean of the batch plus the model's penalties."""
         labels, features = (
             batch_input["y"],
             {name: as_model_input(value) for name, value in batch_input["x"].items()},
@@ -111,15 +119,15 @@ class ClientModel(tff.learning.models.VariableModel):
             restart_dropout(
                 self._model, tf.reduce_sum(tf.cast(batch_input["seed"], tf.int64) * [1 << 31, 1])
             )
-        # A lone row gets a copy beside it, at which no loss looks: TensorFlow 2.15 with oneDNN corrupts the heap in the gradient
-        # of a strided convolution over one row.
+        # A batch of one row gets a copy of it, whose loss is not used: TensorFlow 2.15 with oneDNN
+        # corrupts the heap in the gradient of a strided convolution over one row.
         alone = tf.maximum(0, 2 - examples)
         features = {
             name: tf.concat([value, value[:alone]], axis=0) for name, value in features.items()
         }
         logits = self._model(features, training=training)[:examples]
         losses = self._loss(labels, logits)
-        # `==` on tensors compares objects, not values, in graphs of TensorFlow 1's manner.
+        # In graphs of the TensorFlow 1 kind, `==` on tensors compares objects, not values.
         correct = tf.cast(tf.equal(tf.argmax(logits, -1, output_type=tf.int32), labels), tf.float32)
         sums = {
             "examples": tf.cast(examples, tf.float32),
@@ -130,9 +138,8 @@ class ClientModel(tff.learning.models.VariableModel):
             place = tf.one_hot(
                 batch_input["client"], variable.shape[0], on_value=True, off_value=False
             )
-            variable.assign_add(
-                tf.where(place, sums[name], 0.0)
-            )  # not a product: 0 times NaN is NaN
+            # Not a product, since 0 times NaN is NaN.
+            variable.assign_add(tf.where(place, sums[name], 0.0))
         objective = tf.reduce_mean(losses) + tf.add_n(self._model.losses or [0.0])
         return tff.learning.models.BatchOutput(
             loss=objective, predictions=logits, num_examples=examples
@@ -146,7 +153,7 @@ class ClientModel(tff.learning.models.VariableModel):
         )
 
     def metric_finalizers(self) -> Mapping[str, Callable[..., Any]]:
-        """See `VariableModel`; the sums themselves are what is wanted."""
+        """See `VariableModel`; returns the sums unchanged."""
         return collections.OrderedDict((name, tf.function(lambda value: value)) for name in COUNTS)
 
     @_function

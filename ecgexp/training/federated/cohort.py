@@ -1,4 +1,4 @@
-"""Who takes part in a round, and what became of them."""
+"""The clients of one round: who is sampled, who drops out, and whose updates are used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class Cohort:
     """The clients of one round, as numbers of clients.
 
     Attributes:
-      sampled: (num_sampled,) chosen.
-      dropped: (num_dropped,) of them, that send nothing back.
+      sampled: (num_sampled,) clients that were sampled.
+      dropped: (num_dropped,) those of them that send nothing back.
     """
 
     sampled: np.ndarray
@@ -27,7 +27,7 @@ class Cohort:
 
     @property
     def present(self) -> np.ndarray:
-        """Those that train."""
+        """The sampled clients that train."""
         return np.setdiff1d(self.sampled, self.dropped)
 
 
@@ -39,10 +39,11 @@ def drop_out(
     step_randomness: StepRandomness,
     round_num: int,
 ) -> Cohort:
-    """The cohort of `sampled` clients each of which fails with `probability`.
+    """Return the cohort of `sampled` clients, each of which fails with `probability`.
 
-    **Guarantees**: whether a client fails depends on its own id and the round, and on nobody else. So one more client in the
-    training set moves the sum of a round by that client's contribution alone (`tests/unit/training/federated/test_cohort.py`).
+    **Guarantees**: whether a client fails depends on its own id and the round only. So one more
+    client in the training set changes the sum of a round by that client's contribution alone
+    (`tests/unit/training/federated/test_cohort.py`).
 
     Args:
       sampled: (num_sampled,) numbers of clients.
@@ -50,6 +51,9 @@ def drop_out(
       client_ids: id of each number.
       step_randomness: of the run.
       round_num: 1-based.
+
+    Returns:
+      The sampled clients, and those of them that fail.
     """
     draws = [
         step_randomness.of_client(client_ids[number], round_num).random() for number in sampled
@@ -59,13 +63,14 @@ def drop_out(
 
 @dataclass(frozen=True, kw_only=True)
 class Participation:
-    """What became of a round's clients.
+    """The clients of one round and what each of them computed.
 
     Attributes:
-      cohort: who was chosen.
-      examples: (num_clients,) beats that each client trained on; see `ClientModel` for one whose update was not finite.
-      correct: (num_clients,) of them that the model got right while it trained.
-      loss: (num_clients,) summed.
+      cohort: the sampled clients.
+      examples: (num_clients,) beats that each client trained on; see `ClientModel` for a client
+        whose update was not finite.
+      correct: (num_clients,) beats that the model classified correctly during training.
+      loss: (num_clients,) sum of the loss over the beats.
     """
 
     cohort: Cohort
@@ -85,7 +90,7 @@ class Participation:
         return np.setdiff1d(self.cohort.present, self.non_finite)
 
     def metrics(self) -> dict[str, float]:
-        """For the log; loss and accuracy are left out of a round that nobody took part in."""
+        """Return the metrics of the round; loss and accuracy only if an update was used."""
         counts = {
             "clients/sampled": len(self.cohort.sampled),
             "clients/dropped": len(self.cohort.dropped),
@@ -107,22 +112,32 @@ class Participation:
         *,
         tolerates_non_finite: bool,
     ) -> None:
-        """Ends the run where the round did not have what it needs.
+        """Check that the round has the updates it needs.
+
+        Args:
+          settings: of the trainer.
+          client_ids: id of each number.
+          round_num: 1-based.
+          tolerates_non_finite: whether the aggregator replaces updates that are not finite.
 
         Raises:
-          ConfigError: an update was not finite, and neither privacy nor a robust aggregator is there to bear it; or fewer than
+          ConfigError: an update was not finite and is not tolerated, or fewer than
             `trainer.min_clients` updates were usable.
         """
         if len(self.non_finite) and not tolerates_non_finite:
             names = ", ".join(client_ids[number] for number in self.non_finite)
             raise ConfigError(
-                f"round {round_num}: the update of client {names} is not finite. Its beats may hold what is no number, or its "
-                f"training diverged: type a smaller trainer.client_learning_rate than {settings.client_learning_rate:g}, or "
-                "trainer.aggregator=robust to go on without such updates"
+                f"trainer.client_learning_rate={settings.client_learning_rate:g}: the update of "
+                f"client {names} in round {round_num} is not finite, because its training diverged "
+                "or its beats contain NaN or infinite values; use a smaller "
+                "trainer.client_learning_rate, or trainer.aggregator=robust, which replaces such "
+                "updates by zero."
             )
         if len(self.used) < settings.min_clients:
             raise ConfigError(
-                f"round {round_num}: {len(self.used)} of {len(self.cohort.sampled)} sampled clients sent a usable update "
-                f"({len(self.cohort.dropped)} dropped out, {len(self.non_finite)} not finite), fewer than "
-                f"trainer.min_clients={settings.min_clients}; type a smaller one, or larger cohorts"
+                f"trainer.min_clients={settings.min_clients}: in round {round_num}, "
+                f"{len(self.used)} of {len(self.cohort.sampled)} sampled clients sent a usable "
+                f"update ({len(self.cohort.dropped)} dropped out, {len(self.non_finite)} not "
+                "finite); use a smaller trainer.min_clients, or a larger "
+                "trainer.clients_per_round."
             )

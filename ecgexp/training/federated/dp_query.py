@@ -1,8 +1,10 @@
-"""DP-FedAvg (McMahan et al. 2018): clients' updates clipped, summed and noised, as a query for TFF's DP aggregator.
+"""DP-FedAvg (McMahan et al. 2018): clip, sum and noise updates, as a query of TF Privacy.
 
-TF-Privacy's Gaussian query draws its noise inside the graph, in float32, from a generator that nobody can seed or inspect. Here
-the noise comes in with the server's state: unit Gaussian values of `privacy.noise.NoiseSource`, one set a round, which the graph
-scales, adds, counts and wipes out again. So the noise is the one that DP-SGD uses, and a checkpoint holds none of it.
+The Gaussian query of TF Privacy draws its noise inside the graph, in float32, from a generator that
+can be neither seeded nor inspected. Here the noise enters the graph with the server's state: one
+set of unit Gaussian values of `privacy.noise.NoiseSource` per round, which the graph scales, adds,
+counts and then removes from the state. So the noise is that of DP-SGD, and a checkpoint contains
+none of it.
 """
 
 import collections
@@ -24,16 +26,17 @@ from ecgexp.training.federated.settings import FederatedSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Mechanism:
-    """What one round does with the clients' updates.
+    """The mechanism that one round applies to the clients' updates.
 
     Attributes:
-      l2_norm_clip: largest norm of one client's update; of the first round, if it adapts.
+      l2_norm_clip: largest L2 norm of one client's update; with an adaptive clip, that of the first
+        round.
       noise_multiplier: of the noise on the sum of updates.
-      divisor: expected cohort.
-      event: of the round's mechanism for a client that takes part.
+      divisor: expected number of clients in a round.
+      event: privacy event of one round for a client that takes part.
       quantile: of the updates' norms that the clip follows; None: the clip is fixed.
-      rate: how fast it does.
-      count_stddev: of the noise on the number of clients below the clip.
+      rate: learning rate of the clip.
+      count_stddev: standard deviation of the noise on the number of clients below the clip.
     """
 
     l2_norm_clip: float
@@ -46,14 +49,23 @@ class Mechanism:
 
 
 def mechanism_of(settings: FederatedSettings, plan: PrivacyPlan) -> Mechanism:
-    """The mechanism whose every round costs what `plan` says.
+    """Return the mechanism whose every round has the privacy loss that `plan` assumes.
 
-    An adapting clip releases two sums a round, of the updates (noise z_u over the clip) and of ±1/2 for each client (noise σ_b).
-    Together they are one Gaussian of multiplier (z_u⁻² + (2 σ_b)⁻²)^(-1/2), Theorem 1 of Andrew et al. 2021, and that is the
-    plan's: the noise on the updates is a little larger than `privacy.noise_multiplier`, for the count takes its part.
+    An adaptive clip releases two sums per round: that of the updates (noise multiplier z_u) and
+    that of ±1/2 for each client (noise σ_b). Together they are one Gaussian mechanism of multiplier
+    (z_u⁻² + (2 σ_b)⁻²)^(-1/2), Theorem 1 of Andrew et al. 2021, which is set to the plan's. So the
+    noise on the updates is slightly larger than `privacy.noise_multiplier`, since the count uses
+    part of it.
+
+    Args:
+      settings: of the trainer.
+      plan: of the run.
+
+    Returns:
+      The mechanism of each round.
 
     Raises:
-      ConfigError: the noise on the count alone would not be enough.
+      ConfigError: the noise on the count alone would exceed the privacy loss of the plan.
     """
     z, cohort = plan.noise_multiplier, plan.divisor
     fixed = Mechanism(
@@ -67,9 +79,10 @@ def mechanism_of(settings: FederatedSettings, plan: PrivacyPlan) -> Mechanism:
     stddev = settings.clipped_count_stddev or cohort / 20
     if z and 2 * stddev <= z:
         raise ConfigError(
-            f"trainer.clipping=adaptive: noise of {stddev:g} on the number of clipped clients spends more than "
-            f"privacy.noise_multiplier={z:g} allows; type trainer.clipped_count_stddev={math.ceil(10 * z) / 10:g} or more, or "
-            "trainer.clipping=fixed"
+            f"trainer.clipping=adaptive: noise of {stddev:g} on the number of clipped clients has "
+            f"a larger privacy loss than privacy.noise_multiplier={z:g} allows; use "
+            f"trainer.clipped_count_stddev={math.ceil(10 * z) / 10:g} or more, or "
+            "trainer.clipping=fixed."
         )
     update = (z**-2 - (2 * stddev) ** -2) ** -0.5 if z else 0.0
     return Mechanism(
@@ -84,15 +97,29 @@ def mechanism_of(settings: FederatedSettings, plan: PrivacyPlan) -> Mechanism:
 
 
 def dp_aggregator(mechanism: Mechanism, shapes: Sequence[Sequence[int]]) -> Any:
-    """TFF's DP aggregation factory around the query; `shapes` are those of the update's tensors."""
+    """Build TFF's DP aggregation factory around the query.
+
+    Args:
+      mechanism: clip, noise and divisor.
+      shapes: of the update's tensors, in order.
+
+    Returns:
+      A TFF factory of unweighted aggregation processes.
+    """
     return tff.aggregators.DifferentiallyPrivateFactory(SuppliedNoiseQuery(mechanism, shapes))
 
 
 class SuppliedNoiseQuery(tfp.SumAggregationDPQuery):
-    """See the module. The state's `noise` must be filled before each round, by `with_noise`.
+    """A sum of clipped updates plus noise that the caller supplies in the server's state.
+
+    `with_noise` must fill the noise before each round. See the docstring of the module.
+
+    **Guarantees**: the norm of a clipped update is at most the clip, up to the final rounding of its
+    elements to float32, and an update that is not finite counts as zero
+    (`tests/tensorflow/training/federated/test_private_rounds.py`).
 
     Args:
-      mechanism: clip, noise, divisor.
+      mechanism: clip, noise and divisor.
       shapes: of the update's tensors, in order.
     """
 
@@ -100,7 +127,12 @@ class SuppliedNoiseQuery(tfp.SumAggregationDPQuery):
         self._mechanism, self._shapes = mechanism, [tuple(shape) for shape in shapes]
 
     def initial_global_state(self) -> Mapping[str, Any]:
-        """`clip` now; unit Gaussian `noise` and `count_noise` of the next round; `executed` rounds; `squares` of the last."""
+        """Return the server's state before the first round.
+
+        `clip` is the current clip, `noise` and `count_noise` the unit Gaussian values of the next
+        round, `executed` the number of noised rounds and `squares` the sum of squares of the last
+        noise.
+        """
         return collections.OrderedDict(
             clip=tf.constant(self._mechanism.l2_norm_clip, tf.float32),
             noise=tuple(tf.zeros(shape) for shape in self._shapes),
@@ -110,20 +142,20 @@ class SuppliedNoiseQuery(tfp.SumAggregationDPQuery):
         )
 
     def derive_sample_params(self, global_state: Mapping[str, Any]) -> Any:
-        """The clip."""
+        """Return the clip."""
         return global_state["clip"]
 
     def initial_sample_state(self, template: Any = None) -> Any:
-        """Zero sums."""
+        """Return sums of zero."""
         zeros = super().initial_sample_state(template)
         return collections.OrderedDict(update=zeros, unclipped=tf.zeros([]))
 
     def preprocess_record(self, params: Any, record: Any) -> Any:
-        """The clipped update, and +1/2 if it was below the clip, -1/2 if not."""
+        """Return the clipped update, and +1/2 if its norm was at most the clip, otherwise -1/2."""
         leaves = tf.nest.flatten(record)
-        exact = [
-            tf.cast(leaf, tf.float64) for leaf in leaves
-        ]  # rounded in float32 a clipped norm may exceed the clip
+        # In float64, since rounding in float32 may let the norm of a clipped update exceed the
+        # clip.
+        exact = [tf.cast(leaf, tf.float64) for leaf in leaves]
         clip, norm = tf.cast(params, tf.float64), tf.linalg.global_norm(exact)
         finite, one = tf.math.is_finite(norm), tf.ones([], tf.float64)
         factor = tf.minimum(one, clip / tf.maximum(norm, 1e-300 * one))
@@ -140,7 +172,7 @@ class SuppliedNoiseQuery(tfp.SumAggregationDPQuery):
     def get_noised_result(
         self, sample_state: Any, global_state: Mapping[str, Any]
     ) -> tuple[Any, Any, Any]:
-        """(noised mean of the updates, next state, event)."""
+        """Return the noised mean of the updates, the next state and the privacy event."""
         mechanism, clip = self._mechanism, global_state["clip"]
         noise = [mechanism.noise_multiplier * clip * values for values in global_state["noise"]]
         sums = tf.nest.flatten(sample_state["update"])
@@ -157,7 +189,10 @@ class SuppliedNoiseQuery(tfp.SumAggregationDPQuery):
         return tf.nest.pack_sequence_as(sample_state["update"], mean), state, mechanism.event
 
     def _next_clip(self, unclipped: Any, global_state: Mapping[str, Any]) -> Any:
-        """Geometric steps towards the quantile, by the noised share of clients below the clip."""
+        """Return the next clip: one geometric step towards the quantile.
+
+        The step depends on the noised share of clients whose update is below the clip.
+        """
         mechanism, clip = self._mechanism, global_state["clip"]
         if mechanism.quantile is None:
             return clip
@@ -168,12 +203,18 @@ class SuppliedNoiseQuery(tfp.SumAggregationDPQuery):
 
 
 def query_state(state: Any) -> Mapping[str, Any]:
-    """The query's part of a learning process's state."""
+    """Return the state of the query within the state of a learning process."""
     return state.aggregator.query_state
 
 
 def with_noise(state: Any, noise: Sequence[np.ndarray], count_noise: float) -> Any:
-    """`state` with the unit Gaussian values of the next round."""
+    """Return `state` with the unit Gaussian values of the next round.
+
+    Args:
+      state: of the learning process.
+      noise: one array per tensor of the update, in order.
+      count_noise: for the number of clients below the clip.
+    """
     query = collections.OrderedDict(query_state(state))
     query["noise"] = type(query["noise"])(noise)
     query["count_noise"] = np.float32(count_noise)

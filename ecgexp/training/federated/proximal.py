@@ -1,9 +1,10 @@
-"""FedProx's pull of a client towards the model it started from (Li et al. 2020), as an optimizer around another.
+"""The proximal term of FedProx (Li et al. 2020), as an optimizer around another one.
 
-TFF's own `build_*_fed_prox` adds μ (w₀ - w) to the gradient, where the gradient of μ/2 ‖w - w₀‖² is μ (w - w₀): it pushes
-clients away from the start (0.87.0, `learning/templates/proximal_client_work.py`, and every earlier version that was looked at).
-With this optimizer FedProx is TFF's FedAvg, which moreover has schedules and resets the metrics of a client whose update is not
-finite.
+TFF's own `build_*_fed_prox` adds μ (w₀ - w) to the gradient, but the gradient of μ/2 ‖w - w₀‖² is μ
+(w - w₀): it moves clients away from the initial weights (0.87.0,
+`learning/templates/proximal_client_work.py`, and every earlier version that was examined). With
+this optimizer FedProx is TFF's FedAvg, which also has schedules and resets the metrics of a client
+whose update is not finite.
 """
 
 import collections
@@ -14,10 +15,10 @@ import tensorflow_federated as tff
 
 
 class Proximal(tff.learning.optimizers.Optimizer):
-    """Adds μ (w - w₀) to each gradient, w₀ being the weights that the first step finds.
+    """Adds μ (w - w₀) to each gradient, where w₀ are the weights before the first step.
 
     Args:
-      inner: takes the step.
+      inner: the optimizer that takes the step.
       strength: μ.
     """
 

@@ -1,6 +1,5 @@
-"""The rounds of one federated training: drawn, charged, run and accounted for."""
+"""The rounds of one federated training: sampled, recorded, executed and checked."""
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -26,22 +25,28 @@ from ecgexp.training.federated.runtimes.base import Runtime
 from ecgexp.training.federated.runtimes.graphs import flatten, pack
 from ecgexp.training.federated.runtimes.in_process import InProcess
 from ecgexp.training.federated.settings import FederatedSettings
+from ecgexp.training.ledger_checks import check_budget_sufficed, check_drawn, check_plan
 from ecgexp.training.step_randomness import StepRandomness
 
-_TOLERANT = ("robust", "secure")  # these zero what is not usable, as their users ask
+_TOLERANT = ("robust", "secure")  # these aggregators replace updates that are not finite by zero
 
 
 class Rounds:
-    """The moving parts of one training.
+    """The state of one federated training: clients, sampler, noise and the server's state.
 
     Args:
-      settings: the trainer's.
-      data: the beats and who holds them.
+      settings: of the trainer.
+      data: the beats, and the rows of each client.
       build_model: see `Trainer.train`.
       loss: see `Trainer.train`.
       augmentation: see `Trainer.train`.
-      ledger: of the run's plan.
-      seeds: of the run.
+      ledger: the ledger of the run's plan.
+      seeds: the random streams of the run.
+
+    Raises:
+      PrivacyViolation: the plan of the ledger is not that of this trainer and these data.
+      ConfigError: the model has batch normalization, or, under privacy, a layer, activation, loss
+        or augmentation that breaks the privacy guarantee.
     """
 
     def __init__(
@@ -61,7 +66,12 @@ class Rounds:
             StepRandomness(ledger.plan, seeds),
         )
         self._client_ids = tuple(sorted(data.clients))
-        _check_plan(settings, ledger, len(self._client_ids))
+        check_plan(
+            ledger.plan,
+            num_units=len(self._client_ids),
+            expected_batch_size=settings.clients_per_round or len(self._client_ids),
+            iterations=settings.num_rounds,
+        )
         self._batches = ClientBatches(
             data,
             augmentation,
@@ -109,7 +119,20 @@ class Rounds:
     def run(
         self, on_progress: OnProgress, resume_from: TrainerState | None
     ) -> Iterator[EpochResult]:
-        """See `Federated.train`."""
+        """Run the rounds; see `Trainer.train`.
+
+        Args:
+          on_progress: called after each round.
+          resume_from: the state to resume from; None begins with the first round.
+
+        Yields:
+          The result of each round.
+
+        Raises:
+          ConfigError: the budget does not suffice for one round, or a round had too few usable
+            updates.
+          PrivacyViolation: the executed rounds are not those that were planned and recorded.
+        """
         first = self._restore(resume_from) + 1 if resume_from else 1
         for round_num in range(first, self._settings.num_rounds + 1):
             if self._is_private:
@@ -140,21 +163,17 @@ class Rounds:
             )
         if self._is_private:
             self._ledger.verify_complete(self._executed)
-            if not self._ledger.steps:
-                raise ConfigError(
-                    f"privacy.max_epsilon={self._plan.max_epsilon:g} is spent before the first round; type a larger one, or a "
-                    "larger privacy.noise_multiplier"
-                )
+            check_budget_sufficed(self._ledger)
 
     def close(self) -> None:
-        """Ends the runtime."""
+        """Close the runtime."""
         self._runtime.close()
 
     def _round(self, round_num: int, cohort: Cohort) -> dict[str, float]:
         datasets = [
             self._batches.dataset(self._client_ids[number], round_num) for number in cohort.present
         ]
-        if not self._is_private and not datasets:  # TFF would divide by no weight at all
+        if not self._is_private and not datasets:  # TFF would divide by a total weight of zero
             empty = np.zeros(len(self._client_ids))
             took_part = Participation(cohort=cohort, examples=empty, correct=empty, loss=empty)
             took_part.check(self._settings, self._client_ids, round_num, tolerates_non_finite=True)
@@ -191,7 +210,7 @@ class Rounds:
 
     @property
     def _executed(self) -> int:
-        """Rounds whose sum was noised, counted where the noise is added."""
+        """Rounds whose sum was noised, counted in the graph where the noise is added."""
         return int(dp_query.query_state(self._state)["executed"])
 
     @property
@@ -199,27 +218,34 @@ class Rounds:
         return sum(int(np.prod(shape)) for shape in self._shapes)
 
     def _planned_std(self) -> float:
-        """Of the noise on the sum of the coming round's updates: the plan's, or under an adapting clip what it makes of it."""
+        """Return the standard deviation of the noise on the sum of the next round's updates.
+
+        It is the plan's; with an adaptive clip it scales with the current clip.
+        """
         if self._settings.clipping == "fixed":
             return self._plan.noise_std
         return self._mechanism.noise_multiplier * float(dp_query.query_state(self._state)["clip"])
 
     def _check_noise(self, planned_std: float, products: float) -> dict[str, float]:
-        """That as many rounds were noised as were charged, as strongly as was planned, and never twice alike.
+        """Check that the noised rounds are those recorded, and their noise the one planned.
 
         Args:
-          planned_std: of the round's noise.
-          products: of its unit values with those of the round before, summed; 0 in the first round.
+          planned_std: standard deviation of the round's noise.
+          products: sum of the products of its unit values with those of the previous round, which
+            shows whether noise was used twice; 0 in the first round.
+
+        Returns:
+          The metrics of the round's noise.
 
         Raises:
-          PrivacyViolation: it was not so.
+          PrivacyViolation: the number of rounds, or the strength or independence of the noise, is
+            not as planned.
         """
         self._ledger.verify_complete(self._executed, stopped_early=True)
         query = dp_query.query_state(self._state)
         added = NoiseStatistics(values=self._num_parameters, squares=float(query["squares"]))
-        if (
-            planned_std
-        ):  # in units of the plan, since an adapting clip scales the noise of every round anew
+        # In units of the planned noise, since an adaptive clip changes its scale in every round.
+        if planned_std:
             self._noise_record += NoiseStatistics(
                 values=added.values,
                 squares=added.squares / planned_std**2,
@@ -227,14 +253,20 @@ class Rounds:
                 products=products,
             )
             self._noise_record.check(1.0)
-            if self._noise_record.is_enough:  # else a small model's is judged with the next round's
+            # Otherwise the few values of a small model are checked together with the next round's.
+            if self._noise_record.is_enough:
                 self._noise_record = NoiseStatistics()
         elif added.squares:
-            raise PrivacyViolation("noise was added where none was planned")
+            raise PrivacyViolation(
+                "noise was added, but the plan has none: the run is not the one that was planned"
+            )
         return added.metrics(planned_std) | {"l2_norm_clip": float(query["clip"])}
 
     def _snapshot(self, round_num: int) -> TrainerState:
-        """The server's state leaf by leaf, the positions of the streams, the bill; no noise, and no key of any stream."""
+        """Return the server's state, the positions of the streams and the ledger.
+
+        It contains no noise, and no key of any stream.
+        """
         arrays = {f"state/{i}": _as_data(leaf) for i, leaf in enumerate(flatten(self._state))}
         meta = {"round": round_num, "sampler": self._sampler.state()}
         if self._is_private:
@@ -242,67 +274,52 @@ class Rounds:
         return TrainerState(arrays=arrays, meta=meta)
 
     def _restore(self, state: TrainerState) -> int:
-        """Puts everything back but the ledger, which the caller restored; returns the last finished round."""
+        """Restore all but the ledger, which the caller restored; return the last finished round.
+
+        Raises:
+          ValueError: the arrays of the checkpoint are not those of this model, algorithm or
+            aggregator.
+          PrivacyViolation: the executed or sampled rounds are not those that the ledger recorded.
+        """
         leaves = [_as_leaf(state.arrays[f"state/{i}"]) for i in range(len(state.arrays))]
         if [np.shape(leaf) for leaf in leaves] != [np.shape(leaf) for leaf in flatten(self._state)]:
             raise ValueError(
-                "the checkpoint is of another model, algorithm or aggregator: the arrays of its state differ"
+                "the checkpoint is of another model, algorithm or aggregator: the arrays of its "
+                "state differ; resume with the settings of the run that wrote it, or start a new "
+                "run, without resume=."
             )
         self._state = pack(leaves, self._state_type)
         self._sampler.restore(state.meta["sampler"])
         if self._is_private:
             self._noise.restore(state.meta["noise"])
             self._ledger.verify_complete(self._executed, stopped_early=True)
-            if self._sampler.drawn != self._ledger.steps:
-                raise PrivacyViolation(
-                    f"{self._sampler.drawn} rounds were drawn, but {self._ledger.steps} were charged: the run makes no claim"
-                )
+            check_drawn(self._sampler.drawn, self._ledger)
         return int(state.meta["round"])
 
 
 def _as_data(leaf: Any) -> np.ndarray:
-    """A leaf of the state without Python objects: TFF keeps the names of privacy events in it, as objects of text."""
+    """Return a leaf of the state without Python objects.
+
+    TFF keeps the names of privacy events in its state, as arrays of str objects.
+    """
     array = np.asarray(leaf)
     return array.astype(np.bytes_) if array.dtype == object else array
 
 
 def _as_leaf(array: np.ndarray) -> np.ndarray:
-    """The inverse of `_as_data`."""
+    """Return the leaf whose `_as_data` is `array`."""
     return array.astype(object) if array.dtype.kind == "S" else array
 
 
 def _scalars(measured: Any, name: str) -> Iterator[tuple[str, float]]:
-    """What an aggregator says it did, number by number, e.g. `aggregator/zeroed_count`."""
+    """Yield the scalar metrics of an aggregator, e.g. `aggregator/zeroed_count`."""
     if isinstance(measured, Mapping):
         for key, value in measured.items():
-            wraps_another = key in (
-                "zeroing",
-                "clipping",
-            )  # TFF nests what one aggregator measured in those around it
+            # TFF nests the metrics of an aggregator in those of the aggregators around it.
+            wraps_another = key in ("zeroing", "clipping")
             yield from _scalars(value, name if wraps_another else f"{name}/{key}")
     elif np.ndim(measured) == 0 and np.size(measured):
         yield name, float(measured)
-
-
-def _check_plan(settings: FederatedSettings, ledger: Ledger, num_clients: int) -> None:
-    """A ledger prices the plan it was made with; another cohort or other clients would be priced as these."""
-    plan = ledger.plan
-    cohort = settings.clients_per_round or num_clients
-    planned = dataclasses.asdict(plan)
-    actual = {
-        "num_units": num_clients,
-        "expected_batch_size": cohort,
-        "iterations": settings.num_rounds,
-    }
-    differ = [
-        f"{name} {value} instead of {planned[name]}"
-        for name, value in actual.items()
-        if planned[name] != value
-    ]
-    if differ:
-        raise PrivacyViolation(
-            f"this training is not the one that was planned ({', '.join(differ)}); make a new plan for it"
-        )
 
 
 def _check_model(model: Any) -> None:
@@ -311,6 +328,6 @@ def _check_model(model: Any) -> None:
         or model.non_trainable_variables
     ):
         raise ConfigError(
-            "model.normalization=batch keeps moving statistics, which federated averaging leaves as they were at the start; type "
-            "model.normalization=group"
+            "model.normalization=batch: it keeps moving statistics, which federated averaging "
+            "never updates; use model.normalization=group."
         )

@@ -16,13 +16,24 @@ from ecgexp.training.federated.settings import FederatedSettings
 
 @settings
 class Federated(FederatedSettings):
-    """Rounds of local training on the clients of the partition; see `FederatedSettings` for the attributes."""
+    """Rounds of local training on the clients of the partition.
+
+    See `FederatedSettings` for the attributes.
+    """
 
     def plan(self, privacy: Any, data: TrainingData) -> PrivacyPlan:
-        """The plan over the clients of `data`, which are the units of privacy.
+        """Return the plan over the clients of `data`, which are the units of privacy.
+
+        Args:
+          privacy: the privacy settings of the run.
+          data: the data to train on.
+
+        Returns:
+          The plan; without privacy one whose ε is infinite.
 
         Raises:
-          ConfigError: a promise was asked for to units that are not the clients, or the cohort does not fit.
+          ConfigError: the units of privacy are not the clients, or `trainer.clients_per_round` does
+            not fit their number.
         """
         protected = isinstance(privacy, PrivacySpec)
         if protected:
@@ -55,7 +66,7 @@ class Federated(FederatedSettings):
 
         Raises:
           ConfigError: TFF is not installed, or a round had too few usable updates.
-          PrivacyViolation: what ran is not what was planned and charged.
+          PrivacyViolation: the executed rounds are not those that were planned and recorded.
         """
         check_installed()
         from ecgexp.training.federated.rounds import Rounds  # imports TensorFlow Federated
@@ -68,33 +79,47 @@ class Federated(FederatedSettings):
 
 
 def check_installed() -> None:
-    """Raises ConfigError where TFF is missing, which has wheels for Linux on x86-64 alone."""
+    """Check that TensorFlow Federated is installed; it has wheels for Linux on x86-64 only.
+
+    Raises:
+      ConfigError: it is not installed.
+    """
     if importlib.util.find_spec("tensorflow_federated") is None:
         raise ConfigError(
-            "trainer=federated needs TensorFlow Federated: on Linux x86-64 type `uv sync --group federated`; elsewhere it has no "
-            "wheel, and trainer=centralized or trainer=dp run without it"
+            "trainer=federated: needs TensorFlow Federated, which is not installed; on Linux "
+            "x86-64 run `uv sync --group federated`, elsewhere there is no wheel: use "
+            "trainer=centralized or trainer=dp."
         )
 
 
 def _check_clients_are_units(data: TrainingData, unit: Unit) -> None:
-    """One client's update is clipped as one; that bounds a patient's influence only where the patient is that client."""
+    """Check that every client is one unit of privacy.
+
+    The update of one client is clipped as a whole, which bounds the influence of a patient only
+    where the patient is that client.
+
+    Raises:
+      ConfigError: a client has several units, a unit several clients, or a client another name than
+        its unit.
+    """
     owners = data.patient_ids if unit == "patient" else data.record_ids
     of_client = {client_id: np.unique(owners[rows]) for client_id, rows in data.clients.items()}
     several = next((client_id for client_id, units in of_client.items() if len(units) > 1), None)
-    advice = f"type partition=by_{unit}"
+    advice = f"use partition=by_{unit}."
     if several is not None:
         raise ConfigError(
-            f"privacy.unit={unit}: client {several} holds {len(of_client[several])} {unit}s, so a {unit}'s part of its update is "
-            f"not what is clipped; {advice}"
+            f"privacy.unit={unit}: client {several} holds {len(of_client[several])} {unit}s, and "
+            f"the part of one {unit} in its update is not clipped on its own; {advice}"
         )
     held = [units[0] for units in of_client.values() if len(units)]
     if len(set(held)) < len(held):
         twice = next(name for name in held if held.count(name) > 1)
         raise ConfigError(
-            f"privacy.unit={unit}: {unit} {twice} is spread over {held.count(twice)} clients, which are clipped one by one; "
-            f"{advice}"
+            f"privacy.unit={unit}: {unit} {twice} is divided among {held.count(twice)} clients, "
+            f"whose updates are clipped separately; {advice}"
         )
-    # A client's random numbers are found by its id: named by its place, it would get others when one more client is there.
+    # The random numbers of a client follow from its id: an id that is a position would get others
+    # as soon as one more client exists.
     renamed = [
         client_id
         for client_id, units in of_client.items()
@@ -102,6 +127,6 @@ def _check_clients_are_units(data: TrainingData, unit: Unit) -> None:
     ]
     if renamed:
         raise ConfigError(
-            f"privacy.unit={unit}: client {renamed[0]} is not named by its {unit}, so its random numbers depend on who else is "
-            f"there; {advice}"
+            f"privacy.unit={unit}: client {renamed[0]} does not have the name of its {unit}, so "
+            f"its random numbers depend on the other clients; {advice}"
         )

@@ -1,4 +1,4 @@
-"""What runs a TFF learning process round by round, and what all ways of doing so share."""
+"""The protocol of a runtime, which executes a TFF learning process round by round."""
 
 import atexit
 from collections.abc import Mapping, Sequence
@@ -14,47 +14,68 @@ class _NoContext(tff.framework.SyncContext):
         raise RuntimeError("the process is ending")
 
 
-# TFF's default context, which no runtime here uses and whose worker is never started, looks for that worker when it is deleted;
-# as the interpreter ends it no longer finds its own module, and complains on stderr (0.87,
-# `executor_factory.ServiceManager.__del__`). So it goes a little earlier.
+# No runtime here uses TFF's default context, whose worker is never started. When the context is
+# deleted at the end of the interpreter, it looks for that worker, no longer finds its own module
+# and prints an error to stderr (0.87, `executor_factory.ServiceManager.__del__`). So it is replaced
+# earlier.
 atexit.register(lambda: tff.framework.set_default_context(_NoContext()))
 
 
 class Runtime(Protocol):
-    """Runs rounds."""
+    """Executes rounds."""
 
     def initialize(self, weights: Sequence[np.ndarray]) -> Any:
-        """The server's state before the first round, with `weights` (trainable, then the others) in it."""
+        """Return the server's state before the first round.
+
+        Args:
+          weights: initial weights: the trainable ones, then the others.
+        """
 
     def next(
         self, state: Any, datasets: Sequence[tf.data.Dataset]
     ) -> tuple[Any, Mapping[str, Any]]:
-        """One round over the cohort's `datasets`, which may be none: the new state and TFF's metrics."""
+        """Execute one round.
+
+        Args:
+          state: of the server.
+          datasets: one per client of the round; may be empty.
+
+        Returns:
+          The new state, and TFF's metrics.
+        """
 
     def weights(self, state: Any) -> list[np.ndarray]:
-        """The global model's weights: trainable, then the others."""
+        """Return the weights of the global model: the trainable ones, then the others."""
 
     def close(self) -> None:
-        """Frees threads and processes; nothing of it outlives this."""
+        """Free all threads and processes of the runtime."""
 
 
 def weights_of(state: Any) -> list[np.ndarray]:
-    """The global model's weights in a state: trainable, then the others."""
+    """Return the weights of the global model in a state: the trainable ones, then the others."""
     model = state.global_model_weights
     return [np.asarray(value) for value in (*model.trainable, *model.non_trainable)]
 
 
 def put_in_weights(state: Any, weights: Sequence[np.ndarray]) -> Any:
-    """`state` with `weights` as the global model's: the trainable ones, and after them, if at all, the others.
+    """Return `state` with `weights` as those of the global model.
+
+    Args:
+      state: of the server.
+      weights: the trainable weights, optionally followed by the others.
+
+    Returns:
+      A new state.
 
     Raises:
-      ValueError: arrays are missing, or their shapes are not the model's.
+      ValueError: an array is missing, or its shape is not that of the model.
     """
     model = state.global_model_weights
     split, old = len(model.trainable), [*model.trainable, *model.non_trainable]
     if len(weights) not in (split, len(old)):
         raise ValueError(
-            f"{len(weights)} arrays do not fit a model of {split} trainable and {len(old) - split} others"
+            f"{len(weights)} arrays do not fit a model of {split} trainable and {len(old) - split} "
+            "other arrays"
         )
     new = [*(np.asarray(array) for array in weights), *old[len(weights) :]]
     for index, (ours, theirs) in enumerate(zip(new, old, strict=True)):

@@ -1,7 +1,8 @@
-"""TensorFlow computations of TFF as functions of this process, and TFF's values as flat lists of tensors.
+"""TFF's TensorFlow computations as functions, and TFF's values as flat lists of tensors.
 
-TFF serialises every computation as a graph in TensorFlow 1's manner: feeds, fetches and an operation that initialises its
-variables. Imported once, such a graph is a function like any other, on whatever device this process has.
+TFF serializes every computation as a graph of the TensorFlow 1 kind: feeds, fetches and an
+operation that initializes its variables. Once imported, such a graph is an ordinary function on
+whatever device this process has.
 """
 
 import collections
@@ -12,7 +13,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_federated as tff
 
-# Not public, and nothing public gives a computation's graph or turns flat values into TFF's containers (TFF 0.87).
+# Not public, but no public function returns a computation's graph or converts flat values to TFF's
+# containers (TFF 0.87).
 from tensorflow_federated.python.common_libs import structure
 from tensorflow_federated.python.core.impl.computation import computation_impl
 from tensorflow_federated.python.core.impl.types import computation_types, type_conversions
@@ -22,20 +24,24 @@ _import_numbers = itertools.count(1)
 
 
 class ImportedComputation:
-    """A `tff.tensorflow.computation` that is called with the flat leaves of its argument and returns those of its result.
+    """A `tff.tensorflow.computation` that maps the leaves of its argument to those of its result.
 
-    The graph's variables live in this object and are initialised in each call, so one object serves one thread at a time; two
-    imports of one computation share nothing.
+    The graph's variables belong to this object and are initialized in each call, so one object
+    serves one thread at a time; two imports of one computation share nothing.
 
     Args:
       computation: of type (T -> U), without placements.
+
+    Raises:
+      TypeError: it is not a TensorFlow computation.
     """
 
     def __init__(self, computation: tff.Computation):
         proto = computation_impl.ConcreteComputation.get_proto(computation)
         if proto.WhichOneof("computation") != "tensorflow":
             raise TypeError(
-                f"{computation.type_signature} is not TensorFlow but {proto.WhichOneof('computation')}"
+                f"{computation.type_signature} is not a TensorFlow computation, but "
+                f"{proto.WhichOneof('computation')}"
             )
         self.type_signature = computation.type_signature
         serialized = proto.tensorflow
@@ -54,7 +60,16 @@ class ImportedComputation:
         )
 
     def __call__(self, leaves: Sequence[Any]) -> list[Any]:
-        """The leaves of the result; a leaf of the argument that is handed through is the same object."""
+        """Return the leaves of the result.
+
+        A leaf of the argument that is part of the result is the same object.
+
+        Args:
+          leaves: of the argument, in TFF's order.
+
+        Raises:
+          ValueError: the number of leaves is not that of the argument.
+        """
         if len(leaves) != len(self._parameter_names):
             raise ValueError(f"{len(leaves)} leaves for {len(self._parameter_names)} parameters")
         inputs = [
@@ -82,7 +97,8 @@ class ImportedComputation:
             else:
                 sources.append((False, places.setdefault(name, len(places))))
         fetches = [wrapped.graph.get_tensor_by_name(name) for name in places]
-        # Without a signature every call is tried by name first, and fails in a message that prints all its tensors.
+        # Without a signature, TensorFlow first tries every call by name, and formats an error
+        # message with all its tensors.
         leaves = tuple(
             tf.TensorSpec(feed.shape, feed.dtype, name=f"leaf{i}") for i, feed in enumerate(feeds)
         )
@@ -91,7 +107,7 @@ class ImportedComputation:
 
 
 def flatten(value: Any) -> list[Any]:
-    """The leaves of a TFF value in TFF's order."""
+    """Return the leaves of a TFF value in TFF's order."""
     if isinstance(value, structure.Struct):
         return [leaf for _, item in structure.to_elements(value) for leaf in flatten(item)]
     if isinstance(value, Mapping):
@@ -106,7 +122,7 @@ def flatten(value: Any) -> list[Any]:
 
 
 def pack(leaves: Iterable[Any], type_signature: tff.Type) -> Any:
-    """The inverse of `flatten`, with the Python containers that the type remembers."""
+    """Return the value whose `flatten` is `leaves`, with the Python containers of the type."""
     remaining = iter(leaves)
 
     def build(part: tff.Type) -> Any:
@@ -119,19 +135,19 @@ def pack(leaves: Iterable[Any], type_signature: tff.Type) -> Any:
 
 
 def count_leaves(type_signature: tff.Type) -> int:
-    """Leaves of a value of this type."""
+    """Return the number of leaves of a value of this type."""
     if isinstance(type_signature, computation_types.StructType):
         return sum(count_leaves(item) for _, item in structure.to_elements(type_signature))
     return 1
 
 
 def elements(type_signature: tff.Type) -> list[tff.Type]:
-    """The types of a structure's elements."""
+    """Return the types of a structure's elements."""
     return [item for _, item in structure.to_elements(type_signature)]
 
 
 def _bindings(binding: Any) -> Iterator[tuple[str, bool]]:
-    """(tensor name, whether it is a dataset) of every leaf."""
+    """Yield the tensor name of every leaf, and whether the leaf is a dataset."""
     kind = binding.WhichOneof("binding")
     if kind == "tensor":
         yield binding.tensor.tensor_name, False
@@ -143,7 +159,11 @@ def _bindings(binding: Any) -> Iterator[tuple[str, bool]]:
 
 
 def _make_names_unique(graph_def: Any) -> None:
-    """An eager process has one library of functions and one store of variables for all graphs, which go by their names."""
+    """Give the functions and variables of a graph names that no other imported graph uses.
+
+    An eager process has one library of functions and one store of variables, by name, for all
+    graphs.
+    """
     suffix = f"_imported{next(_import_numbers)}"
     names = {
         function.signature.name: function.signature.name + suffix
@@ -176,10 +196,13 @@ def _make_names_unique(graph_def: Any) -> None:
 
 
 def _initialize_first(graph_def: Any, initialize_op: str) -> None:
-    """Makes everything wait for the graph's initialiser, but the initialiser itself and what stands inside a v1 loop."""
-    spared = _ancestors(graph_def, initialize_op) | _inside_loops(graph_def)
+    """Let every operation wait for the graph's initializer.
+
+    The initializer itself and operations inside a v1 loop do not wait.
+    """
+    excluded = _ancestors(graph_def, initialize_op) | _inside_loops(graph_def)
     for node in graph_def.node:
-        if node.name not in spared and node.op != "Placeholder":
+        if node.name not in excluded and node.op != "Placeholder":
             node.input.append(f"^{initialize_op}")
 
 
@@ -194,7 +217,10 @@ def _ancestors(graph_def: Any, name: str) -> set[str]:
 
 
 def _inside_loops(graph_def: Any) -> set[str]:
-    """Nodes in the frames of loops that were inlined; they run after their Enter nodes, which wait already."""
+    """Return the nodes in the frames of inlined loops.
+
+    They run after their Enter nodes, which wait already.
+    """
     users = collections.defaultdict(list)
     for node in graph_def.node:
         for source in node.input:

@@ -1,10 +1,11 @@
-"""A TFF learning process run by this process: no other process, no open port, and a GPU where there is one.
+"""A runtime that executes TFF's learning process in this process, on its GPU if it has one.
 
-TFF compiles a round to MapReduceForm: plain TensorFlow that prepares what clients get, works on one client, accumulates what
-they send, and updates the server. Who is called when is all that is left to do here.
+TFF compiles a round to MapReduceForm: TensorFlow functions that prepare what clients receive, work
+on one client, accumulate what the clients send, and update the server. This module calls them in
+order.
 
-**Guarantees**: a round gives what TFF's own C++ executor computes, to rounding, and starts no process
-(`tests/tensorflow/training/federated/test_goldens.py`).
+**Guarantees**: a round gives what TFF's own C++ executor computes, up to rounding, and starts no
+process and opens no port (`tests/tensorflow/training/federated/test_goldens.py`).
 """
 
 import os
@@ -27,24 +28,27 @@ from ecgexp.training.federated.runtimes.graphs import (
 
 _PARTS = ("prepare", "zero", "accumulate", "report", "secure_modular_sum_modulus", "update")
 
-# TFF would optimise each graph before we import it, and TensorFlow optimises it again when it first runs.
+# TFF would optimize each graph before the import, and TensorFlow optimizes it again when it first
+# runs.
 _AS_WRITTEN = tf.compat.v1.ConfigProto()
 _AS_WRITTEN.graph_options.rewrite_options.disable_meta_optimizer = True
 
 
 class InProcess:
-    """See `runtime.Runtime`.
+    """See `base.Runtime`.
 
-    Clients run on a few threads, each with its own copy of the client's graph, because a graph's variables are shared by its
-    calls; what they send is accumulated in the order of the cohort, so the result does not depend on the threads.
+    Clients run on a few threads, each with its own copy of the client's graph, because the calls of
+    a graph share its variables. What the clients send is accumulated in the order of the cohort, so
+    the result does not depend on the threads.
 
     Args:
       process: made by `algorithms.build_process`.
-      num_threads: clients at a time; None: one per core, two at most on a CPU, where one client fills several cores anyway.
+      num_threads: clients that train at the same time; None: one per core, but at most two, since
+        on a CPU one client uses several cores.
 
     Raises:
-      TypeError, ValueError, NotImplementedError: the process aggregates in a way that MapReduceForm does not know. None that the
-        trainer's settings can ask for does.
+      TypeError, ValueError, NotImplementedError: the process aggregates in a way that MapReduceForm
+        does not support. No setting of the trainer leads to such a process.
     """
 
     def __init__(
@@ -60,10 +64,10 @@ class InProcess:
         self._parts = {name: ImportedComputation(getattr(form, name)) for name in _PARTS}
         self._works = [ImportedComputation(form.work) for _ in range(num_threads)]
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="client")
-        # The process's own types remember their Python containers; those of the form do not.
+        # The types of the process contain their Python containers; those of the form do not.
         self._state_type = process.initialize.type_signature.result.member
         self._metrics_type = process.next.type_signature.result.metrics.member
-        # What a client sends: for the plain sums, then for the three kinds of secure sums.
+        # What a client sends: values for the plain sums, then for the three kinds of secure sums.
         sent = elements(form.work.type_signature.result)
         self._num_plain, num_bitwidth, num_max_input, _ = (count_leaves(part) for part in sent)
         self._first_modular = num_bitwidth + num_max_input
@@ -79,9 +83,9 @@ class InProcess:
     ) -> tuple[Any, Mapping[str, Any]]:
         """See `Runtime.next`."""
         leaves = flatten(state)
-        run_data = self._parts["prepare"](leaves)
+        prepared = self._parts["prepare"](leaves)
         accumulated, secure = self._parts["zero"]([]), None
-        for sent in self._work(datasets, run_data):
+        for sent in self._work(datasets, prepared):
             accumulated = self._parts["accumulate"]([*accumulated, *sent[: self._num_plain]])
             summands = sent[self._num_plain :]
             secure = (
@@ -103,13 +107,13 @@ class InProcess:
         """See `Runtime.close`."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _work(self, datasets: Sequence[tf.data.Dataset], run_data: list[Any]) -> Any:
-        """What each client sends, in order; as many at a time as there are copies of the client's graph."""
+    def _work(self, datasets: Sequence[tf.data.Dataset], prepared: list[Any]) -> Any:
+        """Yield what each client sends, in order; each copy of the graph runs one client at a time."""
         width = len(self._works)
         for at in range(0, len(datasets), width):
             batch = datasets[at : at + width]
             yield from self._pool.map(
-                lambda pair: pair[0]([pair[1], *run_data]), zip(self._works, batch, strict=False)
+                lambda pair: pair[0]([pair[1], *prepared]), zip(self._works, batch, strict=False)
             )
 
     def _reduced(self, sums: list[Any]) -> list[Any]:
@@ -120,7 +124,7 @@ class InProcess:
         ]
 
     def _moduli_of_leaves(self, form: Any, sent: tff.Type) -> list[int]:
-        """The modulus of each leaf of the modular sums."""
+        """Return the modulus of each leaf of the modular sums."""
         moduli = [int(leaf) for leaf in self._parts["secure_modular_sum_modulus"]([])]
         repeats = _leaves_under_each(form.secure_modular_sum_modulus.type_signature.result, sent)
         return [
@@ -129,7 +133,7 @@ class InProcess:
 
 
 def _leaves_under_each(moduli: tff.Type, values: tff.Type) -> list[int]:
-    """For each leaf of `moduli`, how many leaves of `values` it stands for."""
+    """Return for each leaf of `moduli` how many leaves of `values` it applies to."""
     if not isinstance(moduli, tff.StructType):
         return [count_leaves(values)]
     pairs = zip(elements(moduli), elements(values), strict=True)

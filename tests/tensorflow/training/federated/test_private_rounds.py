@@ -214,7 +214,7 @@ def test_training_ends_before_the_round_that_would_exceed_the_budget(data):
     assert ledger.stopped_by_budget
     assert ledger.epsilon_spent() <= 2.0
     with pytest.raises(
-        ConfigError, match=r"privacy\.max_epsilon=0\.1 is spent before the first round"
+        ConfigError, match=r"privacy\.max_epsilon=0\.1 : spent before the first step.*max_epsilon"
     ):
         train(data, privacy=patient(1.0, noise_seed=3, max_epsilon=0.1), num_rounds=2)
 
@@ -302,15 +302,15 @@ def test_the_event_of_an_adapting_clip_is_that_of_its_two_sums():
 
 
 def test_a_count_with_too_little_noise_is_refused(data):
-    with pytest.raises(ConfigError, match=r"type trainer\.clipped_count_stddev=1 or more"):
+    with pytest.raises(ConfigError, match=r"use trainer\.clipped_count_stddev=1 or more"):
         train(data, privacy=patient(1.0), clipping="adaptive")  # a twentieth of four clients
 
 
 @pytest.mark.parametrize(
     ("owners", "message"),
     [
-        ({"a": "x", "b": "x"}, r"patient x is spread over 2 clients.*type partition=by_patient"),
-        ({"a": ["x", "y"]}, r"client a holds 2 patients.*type partition=by_patient"),
+        ({"a": "x", "b": "x"}, r"patient x is divided among 2 clients.*use partition=by_patient"),
+        ({"a": ["x", "y"]}, r"client a holds 2 patients.*use partition=by_patient"),
     ],
 )
 def test_guarantee_for_units_that_are_no_clients_is_refused(data, owners, message):
@@ -326,7 +326,7 @@ def test_guarantee_for_units_that_are_no_clients_is_refused(data, owners, messag
 
 def test_another_training_than_the_planned_one_is_refused(data):
     ledger = ledger_of(Federated(num_rounds=5), data, patient(1.0))
-    with pytest.raises(PrivacyViolation, match="iterations 2 instead of 5"):
+    with pytest.raises(PrivacyViolation, match="steps 2 instead of 5"):
         train(data, ledger=ledger, num_rounds=2)
 
 

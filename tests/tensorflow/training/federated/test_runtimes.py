@@ -45,7 +45,9 @@ def test_weights_that_do_not_fit_the_state_are_refused():
     kernel, bias = np.ones((2, 1), np.float32), np.zeros(1, np.float32)
     state = State(tff.learning.models.ModelWeights([kernel, bias], []))
     assert weights_of(put_in_weights(state, [2 * kernel, bias]))[0].tolist() == [[2], [2]]
-    with pytest.raises(ValueError, match="1 arrays do not fit a model of 2 trainable and 0 others"):
+    with pytest.raises(
+        ValueError, match="1 arrays do not fit a model of 2 trainable and 0 other arrays"
+    ):
         put_in_weights(state, [kernel])
     with pytest.raises(
         ValueError, match=r"array 0 has the shape \(3, 1\); the model's has \(2, 1\)"
