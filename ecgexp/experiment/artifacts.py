@@ -1,4 +1,4 @@
-"""What a finished run leaves for its readers: tables, figures, predictions and the model, written through the tracker."""
+"""The artifacts of a run: tables, figures, predictions and the model, written by the tracker."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,12 @@ from ecgexp.tracking.base import DatasetInput, Tracker
 
 
 def log_data(tracker: Tracker, run_data: RunData) -> None:
-    """The dataset as an input of the run, its class counts in every split, what was left out, and who holds what."""
+    """Log the dataset, its class counts per split, the discarded beats and the partition.
+
+    Args:
+      tracker: of the run.
+      run_data: the data of the run.
+    """
     beats = run_data.beats
     dataset = DatasetInput(
         name=beats.database, digest=beats.digest, source=beats.database, counts=run_data.counts
@@ -33,12 +38,17 @@ def log_data(tracker: Tracker, run_data: RunData) -> None:
 
 
 def test_sha256(run_data: RunData) -> str:
-    """SHA-256 of the test beats, which are published beat by beat anyway (`predictions/test.parquet`)."""
+    """Return the SHA-256 of the test beats, which `predictions/test.parquet` publishes anyway."""
     return beats_sha256(run_data.beats.take(run_data.split.test))
 
 
 def log_partition(tracker: Tracker, run_data: RunData) -> None:
-    """How many beats of each class every client holds, as a figure and a table; nothing for a pooled run."""
+    """Log the beats of each class and client as a figure and a table; nothing for a pooled run.
+
+    Args:
+      tracker: of the run.
+      run_data: the data of the run.
+    """
     if run_data.partition.is_pooled:
         return
     import pandas as pd
@@ -60,7 +70,11 @@ def log_partition(tracker: Tracker, run_data: RunData) -> None:
 
 
 def describe_data(run_data: RunData) -> dict[str, Any]:
-    """For `result.json`: the database, how many beats of each class went where, and to how many clients."""
+    """Return the entry in `result.json`: the database, and the beats of each class and split.
+
+    Args:
+      run_data: the data of the run.
+    """
     beats, partition = run_data.beats, run_data.partition
     return {
         "database": beats.database,
@@ -84,7 +98,15 @@ def log_evaluation(
     evaluation: Evaluation,
     probabilities: np.ndarray,
 ) -> None:
-    """The confusion matrix, curves, calibration, worst mistakes, per-record table and predictions of one split."""
+    """Log the figures, tables and predictions of one split.
+
+    Args:
+      tracker: of the run.
+      run_data: the data of the run.
+      split: `validation` or `test`.
+      evaluation: the scores.
+      probabilities: (num_beats, classes) of the split's beats.
+    """
     import pandas as pd
 
     from ecgexp.evaluation import figures, gallery
@@ -120,21 +142,33 @@ def log_evaluation(
 def log_description(
     tracker: Tracker, evaluation: Evaluation, *, title: str, notes: Sequence[str]
 ) -> None:
-    """The summary as the run's description, the first thing its page in MLflow shows, under what it does not rest on."""
+    """Log the description that MLflow shows first: the notes, then the summary.
+
+    Args:
+      tracker: of the run.
+      evaluation: the scores.
+      title: of the summary.
+      notes: one line each.
+    """
     from ecgexp.evaluation.tables import summary_markdown
 
-    told = "".join(f"- **{note}**\n" for note in notes)
+    listed = "".join(f"- **{note}**\n" for note in notes)
     summary = summary_markdown(evaluation, title=title)
     tracker.set_tags(
         {
-            "mlflow.note.content": f"{told}\n{summary}" if told else summary,
+            "mlflow.note.content": f"{listed}\n{summary}" if listed else summary,
             "notes": "; ".join(notes),
         }
     )
 
 
 def summary(evaluation: Evaluation, *, title: str) -> Any:
-    """The short table that ends a run on the console."""
+    """Return the table that the console shows at the end of a run.
+
+    Args:
+      evaluation: the scores.
+      title: of the table.
+    """
     from ecgexp.evaluation.tables import summary_table
 
     return summary_table(evaluation, title=title)
@@ -149,7 +183,17 @@ def log_history(
     kept_step: int,
     withholds: bool,
 ) -> None:
-    """Loss, accuracy and macro-F1 over the epochs; where curves of training beats are withheld, also without these."""
+    """Log the curves of loss, accuracy and macro F1 over the epochs.
+
+    Args:
+      tracker: of the run.
+      history: metric -> one value per epoch or round.
+      source: the database.
+      step_name: `epoch` or `round`.
+      kept_step: the selected epoch, 1-based.
+      withholds: whether curves of training beats are withheld; then there is also a figure without
+        them.
+    """
     from ecgexp.evaluation.figures import learning_curves_figure
 
     figure = learning_curves_figure(
@@ -165,20 +209,35 @@ def log_history(
 
 
 def log_model(tracker: Tracker, run_data: RunData, classifier: Classifier, run_dir: Path) -> None:
-    """The classifier as data, and as an MLflow model that scores raw windows."""
+    """Log the classifier as a folder of data, and as an MLflow model that scores raw windows.
+
+    Args:
+      tracker: of the run.
+      run_data: the data of the run.
+      classifier: the model with its preprocessing.
+      run_dir: receives the folder `model`.
+    """
     folder = save_classifier(classifier, run_dir / "model")
     beats = run_data.beats
-    # An example shows the shape: a model must not carry a patient's beats.
+    # The example gives the shape only: a model must not contain a patient's beats.
     signals_mv = np.zeros_like(beats.signals_mv[:4])
-    beside = {"rr": np.ones_like(beats.rr[:4])} if classifier.uses_rr else {}
-    beside |= {"templates_mv": signals_mv} if classifier.uses_template else {}
+    features = {"rr": np.ones_like(beats.rr[:4])} if classifier.uses_rr else {}
+    features |= {"templates_mv": signals_mv} if classifier.uses_template else {}
     tracker.log_model(
-        folder, input_example={"signals_mv": signals_mv, **beside} if beside else signals_mv
+        folder, input_example={"signals_mv": signals_mv, **features} if features else signals_mv
     )
 
 
 def log_privacy(tracker: Tracker, statement: PrivacyStatement) -> dict[str, float]:
-    """The statement as prose and as tags; returns its figures as metrics. A run without a claim has no `privacy/epsilon`."""
+    """Log the privacy statement as text, as JSON and as tags.
+
+    Args:
+      tracker: of the run.
+      statement: of the run.
+
+    Returns:
+      Its values as metrics; without a privacy guarantee there is no `privacy/epsilon`.
+    """
     values = statement.as_dict()
     tracker.log_text(statement.text(), "privacy_statement.txt")
     tracker.log_dict(values, "privacy.json")
@@ -194,13 +253,13 @@ def log_privacy(tracker: Tracker, statement: PrivacyStatement) -> dict[str, floa
         "epsilon_if_noise_were_secret",
         "noise_multiplier",
         "sampling_probability",
-        "steps",  # what a target ε or a budget made of the settings
+        "steps",  # the values that followed from a target ε or a budget
     )
     return {f"privacy/{name}": values[name] for name in names if values.get(name) is not None}
 
 
 def _predictions(beats: Any, probabilities: np.ndarray) -> Any:
-    """One row a beat: who it is, what it is, and every class's probability."""
+    """Return one row per beat: its identity, its class and the probability of each class."""
     import pandas as pd
 
     names = np.array(beats.class_names)

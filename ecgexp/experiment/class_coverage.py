@@ -1,4 +1,8 @@
-"""What a run's headline rests on: refused before training where it is known to be absent, told in the result where it is not."""
+"""Which classes the splits of a run cover.
+
+A run without the beats that its result needs is refused before training; what else is missing is
+noted in the result.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,24 +16,27 @@ from ecgexp.privacy.outputs import PRIVATE_FOLDER, is_published
 from ecgexp.settings.declaration import ConfigError, DataError
 
 Notes = dict[str, list[str]]
-"""What they are about (`training`, `selection`, `test`, …) -> sentences."""
+"""Subject of the notes (`training`, `selection`, `test`, ...) -> sentences."""
 
 WITHHELD = (
-    "whether every class has training beats, and every batch or round a unit, is told to the owner of the data alone, in "
+    "whether every class has training beats, and every batch or round a unit, is recorded only for "
+    "the owner of the data, in "
     f"{PRIVATE_FOLDER}/values.json of the run's folder"
 )
 
 
-def check_evidence(experiment: Any, run_data: RunData) -> None:
-    """Refuses a run whose result would rest on nothing, before anything is trained.
+def check_class_coverage(experiment: Any, run_data: RunData) -> None:
+    """Check, before training, that the splits contain the beats that the result needs.
 
     Args:
       experiment: an `ecgexp.experiment.experiment.Experiment`.
-      run_data: its beats.
+      run_data: the data of the run.
 
     Raises:
-      DataError: there are no training beats, they are of one class, or one that is to be weighed by its beats has none.
-      ConfigError: a setting asks for what the split cannot give; says what to type. Tells of no training beat.
+      DataError: there are no training beats, they are all of one class, or a class that
+        `loss.class_weights` needs has none.
+      ConfigError: a setting needs beats that the split does not have. The message contains nothing
+        about training beats.
     """
     _check_training(experiment, run_data)
     if experiment.selection.needs_validation(experiment.is_private):
@@ -39,14 +46,14 @@ def check_evidence(experiment: Any, run_data: RunData) -> None:
 
 
 def notes_before_training(experiment: Any, run_data: RunData) -> Notes:
-    """What is known to be missing before training.
+    """Return the notes on what is known to be missing before training.
 
     Args:
       experiment: an `ecgexp.experiment.experiment.Experiment`.
-      run_data: its beats.
+      run_data: the data of the run.
 
     Returns:
-      What is missing; what was read from the training beats is under `training` and `overlap`.
+      The notes; those computed from training beats are under `training` and `overlap`.
     """
     left_out = [
         name for name in experiment.grouping.classes if name not in run_data.beats.class_names
@@ -54,8 +61,9 @@ def notes_before_training(experiment: Any, run_data: RunData) -> Notes:
     notes: Notes = {}
     if left_out:
         notes["classes"] = [
-            f"no beat of these records is of class {', '.join(left_out)} of grouping={experiment.grouping.name}: the model does "
-            "not know it, and no average is over it"
+            f"no beat of these records is of class {', '.join(left_out)} of "
+            f"grouping={experiment.grouping.name}: the model does not know it, and no average "
+            "includes it"
         ]
     counts = run_data.counts
     training = training_notes(
@@ -66,40 +74,47 @@ def notes_before_training(experiment: Any, run_data: RunData) -> Notes:
     clients = {client: rows for client, rows in run_data.partition.train.items() if len(rows)}
     if not run_data.partition.is_pooled:
         if len(clients) < len(run_data.partition.train):
-            gone = len(run_data.partition.train) - len(clients)
+            missing = len(run_data.partition.train) - len(clients)
             training.append(
-                f"{gone} of {len(run_data.partition.train)} clients have no training beats"
+                f"{missing} of {len(run_data.partition.train)} clients have no training beats"
             )
-        alone = clients_of_one_class(run_data.data.labels, clients)
-        if clients and len(alone) == len(clients):
+        one_class = clients_of_one_class(run_data.data.labels, clients)
+        if clients and len(one_class) == len(clients):
             training.append(
-                f"each of {len(clients)} clients has training beats of one class only: none tells classes apart"
+                f"each of {len(clients)} clients has training beats of one class only: no client "
+                "can learn to distinguish classes"
             )
     return notes | ({"training": training} if training else {})
 
 
 def overlap_notes(beats: BeatSet, split: Split) -> list[str]:
-    """One sentence for each held-out part whose windows show samples that training windows show too."""
+    """Return one note for each of validation and test that shares samples with training windows.
+
+    Args:
+      beats: the beats of the run.
+      split: indices into them.
+    """
     notes = []
     for name, rows in (("validation", split.validation), ("test", split.test)):
         if shared := rows_sharing_samples(beats, split.train, rows):
             notes.append(
-                f"{shared} of {len(rows)} {name} beats share samples with training beats of the same record, since their windows "
-                "overlap: their scores are not scores on signal that was never seen; use a shorter dataset.window_ms, or "
-                "split=inter_patient"
+                f"{shared} of {len(rows)} {name} beats share samples with training beats of the "
+                "same record, since their windows overlap: their scores are not scores on unseen "
+                "signal; use a shorter dataset.window_ms, or split=inter_patient"
             )
     return notes
 
 
 def published(notes: Notes, *, withholds: bool) -> Notes:
-    """The notes that may stand in every output.
+    """Return the notes that every output may contain.
 
-    **Guarantees** Where a privacy guarantee withholds what was read from training beats, the outcome does not depend on it:
-    one sentence says where such notes are kept, whether there are any or not (`tests/unit/experiment/test_class_coverage.py` checks it).
+    **Guarantees**: where a privacy guarantee withholds what was computed from training beats, the
+    result does not depend on it: one sentence says where such notes are stored, whether there are
+    any or not (`tests/unit/experiment/test_class_coverage.py`).
 
     Args:
-      notes: all of them.
-      withholds: whether training beats are private.
+      notes: all notes.
+      withholds: whether what was computed from training beats is withheld.
     """
     if not withholds:
         return notes
@@ -111,7 +126,11 @@ def published(notes: Notes, *, withholds: bool) -> Notes:
 
 
 def lines(notes: Mapping[str, Sequence[str]]) -> list[str]:
-    """Each note in one line that says what it is about."""
+    """Return one line per note, which begins with its subject.
+
+    Args:
+      notes: subject -> sentences.
+    """
     return [f"{about}: {text}" for about, texts in notes.items() for text in texts]
 
 
@@ -120,19 +139,22 @@ def _check_training(experiment: Any, run_data: RunData) -> None:
     present = [name for name, count in counts.items() if count]
     if not present:
         raise DataError(
-            "split: there are no training beats; take more records, or a smaller split.test_fraction or split.validation_fraction"
+            "split: there are no training beats; use more records, or a smaller "
+            "split.test_fraction or split.validation_fraction."
         )
     if len(present) == 1:
         absent = ", ".join(name for name in counts if name not in present)
         raise DataError(
-            f"split: every training beat is of class {present[0]} and none of {absent}, so that nothing can be learned; take "
-            "records that have them, another division of the patients (seed=), or split=intra_patient"
+            f"split: every training beat is of class {present[0]} and none of {absent}, so that "
+            "nothing can be learned; use records that have them, another seed=, or "
+            "split=intra_patient."
         )
     absent = [name for name, count in counts.items() if not count]
     if absent and experiment.loss.class_weights != "none":
         raise DataError(
-            f"loss.class_weights={experiment.loss.class_weights}: no training beat is of class {', '.join(absent)}, by which it "
-            "could be weighed; type loss.class_weights=none, or take records that have some"
+            f"loss.class_weights={experiment.loss.class_weights}: no training beat is of class "
+            f"{', '.join(absent)}, so that its weight is undefined; use loss.class_weights=none, "
+            "or records that have some."
         )
 
 
@@ -141,8 +163,9 @@ def _check_evaluated(experiment: Any, run_data: RunData) -> None:
     if empty:
         rest = ",".join(split for split in experiment.evaluate_on if split not in empty)
         raise ConfigError(
-            f"evaluate_on=[{','.join(experiment.evaluate_on)}]: the split has no {' and no '.join(empty)} beats; type "
-            f"evaluate_on=[{rest}], or a split.{empty[0]}_fraction above 0"
+            f"evaluate_on=[{','.join(experiment.evaluate_on)}]: the split has no "
+            f"{' and no '.join(empty)} beats; use evaluate_on=[{rest}], or a "
+            f"split.{empty[0]}_fraction above 0."
         )
 
 
@@ -150,13 +173,15 @@ def _check_selection(experiment: Any, run_data: RunData) -> None:
     selection, counts = experiment.selection, run_data.counts["validation"]
     if not len(run_data.split.validation):
         raise ConfigError(
-            "the split holds out no validation beats, by which an epoch could be chosen; "
-            "type split.validation_fraction=0.2, or selection.weights=last selection.patience=null evaluate_on=[test]"
+            "split.validation_fraction: the split has no validation beats, by which an epoch could "
+            "be selected; use split.validation_fraction=0.2, or selection.weights=last "
+            "selection.patience=null evaluate_on=[test]."
         )
     if lacks := metric_lacks(selection.metric, counts):
         raise ConfigError(
-            f"selection.metric={selection.metric}: {lacks}; type selection.weights=last selection.patience=null, another "
-            "selection.metric, or take records or a split.validation_fraction that give validation beats of more classes"
+            f"selection.metric={selection.metric}: {lacks}; use selection.weights=last "
+            "selection.patience=null, another selection.metric, or records or a "
+            "split.validation_fraction that give validation beats of more classes."
         )
 
 
@@ -165,6 +190,8 @@ def _check_federated_baselines(experiment: Any, run_data: RunData) -> None:
     trained = {client for client, rows in run_data.partition.train.items() if len(rows)}
     if experiment.federated_baselines.personalize_epochs and not tested & trained:
         raise ConfigError(
-            f"federated_baselines.personalize_epochs={experiment.federated_baselines.personalize_epochs}: no client that is trained has test "
-            "beats of its own under this split; type split=intra_patient, or federated_baselines.personalize_epochs=0"
+            "federated_baselines.personalize_epochs="
+            f"{experiment.federated_baselines.personalize_epochs}: "
+            "no client with training beats has test beats under this split; use "
+            "split=intra_patient, or federated_baselines.personalize_epochs=0."
         )

@@ -1,4 +1,4 @@
-"""What a run with clients tells: what its promise can be, before it trains; and how each client is served, at its end."""
+"""The reports of a run with clients: feasibility before training, scores per client after."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,19 @@ if TYPE_CHECKING:
 
 
 def feasibility_tables(plan: PrivacyPlan, num_parameters: int, on_progress: "OnProgress") -> Any:
-    """What `plan` can promise, for the console, before its training: a table, within 5 s.
+    """Return what the plan achieves, for the console, before training; takes less than 5 s.
 
-    That is the part of `tables.feasibility_table` about the plan itself and `privacy.hypothetical_population`; `ecgexp-plan` has the rest. The
-    noise needed for other promises takes the accountant of cohorts of constant size some 10 s, so there is only the price.
+    This is the part of `ecgexp-plan` about the plan itself and `privacy.hypothetical_population`.
+    For rounds of constant size, the noise needed for another ε takes the accountant about 10 s, so
+    only the privacy loss of the plan is given.
+
+    Args:
+      plan: of the run.
+      num_parameters: of the model.
+      on_progress: called with the progress.
+
+    Returns:
+      A table, or one line for rounds of constant size.
     """
     from ecgexp.formatting import epsilon_text
     from ecgexp.privacy.feasibility import feasibility_of
@@ -28,9 +37,10 @@ def feasibility_tables(plan: PrivacyPlan, num_parameters: int, on_progress: "OnP
 
     if plan.sampling == "fixed":
         return (
-            f"{plan.iterations} rounds at noise multiplier {plan.noise_multiplier:.4g} will cost each {plan.unit} of "
-            f"{plan.num_units} ε = {epsilon_text(plan_epsilon(plan).epsilon)} (δ {plan.delta:g}, {plan.accountant.upper()}); "
-            "`ecgexp-plan --sampling fixed` tells what is within reach"
+            f"{plan.iterations} rounds at noise multiplier {plan.noise_multiplier:.4g} have a "
+            f"privacy loss of ε = {epsilon_text(plan_epsilon(plan).epsilon)} for each {plan.unit} "
+            f"of {plan.num_units} (δ {plan.delta:g}, {plan.accountant.upper()}); `ecgexp-plan "
+            "--sampling fixed` lists what is feasible"
         )
     populations = [] if plan.hypothetical_population is None else [plan.hypothetical_population]
     return render(
@@ -45,10 +55,10 @@ def feasibility_tables(plan: PrivacyPlan, num_parameters: int, on_progress: "OnP
 
 
 def client_scores(run_data: RunData, split: str, probabilities: np.ndarray) -> ClientScores:
-    """How the clients of one split are served.
+    """Return the scores of the clients of one split.
 
     Args:
-      run_data: the beats and who holds them.
+      run_data: the data of the run.
       split: `validation` or `test`.
       probabilities: (num_beats, classes) of the split's beats.
     """
@@ -64,7 +74,13 @@ def client_scores(run_data: RunData, split: str, probabilities: np.ndarray) -> C
 
 
 def notes(run_data: RunData, split: str, probabilities: np.ndarray) -> list[str]:
-    """What the scores of the split's single clients do not rest on; empty where beats are pooled."""
+    """Return the notes on the scores per client; empty without clients.
+
+    Args:
+      run_data: the data of the run.
+      split: `validation` or `test`.
+      probabilities: (num_beats, classes) of the split's beats.
+    """
     return (
         []
         if run_data.partition.is_pooled
@@ -75,7 +91,17 @@ def notes(run_data: RunData, split: str, probabilities: np.ndarray) -> list[str]
 def log_clients(
     tracker: Tracker, run_data: RunData, split: str, probabilities: np.ndarray
 ) -> dict[str, float]:
-    """A table and a figure of how each client is served; returns `<split>/clients/…`. Nothing where beats are pooled."""
+    """Log a table and a figure of the scores per client.
+
+    Args:
+      tracker: of the run.
+      run_data: the data of the run.
+      split: `validation` or `test`.
+      probabilities: (num_beats, classes) of the split's beats.
+
+    Returns:
+      The metrics `<split>/clients/...`; empty without clients.
+    """
     if run_data.partition.is_pooled:
         return {}
     import pandas as pd
@@ -94,7 +120,16 @@ def log_clients(
 def log_federated_baselines(
     tracker: Tracker, run_data: RunData, comparison: "FederatedComparison"
 ) -> dict[str, float]:
-    """A table and a figure of the models side by side; returns `federated_baseline/…`."""
+    """Log a table and a figure that compare the federated model with its baselines.
+
+    Args:
+      tracker: of the run.
+      run_data: the data of the run.
+      comparison: the scores of the models.
+
+    Returns:
+      The metrics `federated_baseline/...`.
+    """
     import pandas as pd
 
     from ecgexp.evaluation.client_figure import comparison_figure

@@ -1,4 +1,4 @@
-"""Records in, training data out: the part of a run before anything is learned."""
+"""The data of a run: loaded, split, assigned to clients and transformed to features."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -21,14 +21,15 @@ from ecgexp.training.base import TrainingData
 
 @dataclass(frozen=True, kw_only=True)
 class RunData:
-    """The beats of a run, who is trained on and tested, which client holds what, and what the model sees of them.
+    """The beats of a run, their split, their partition and their features.
 
     Attributes:
-      beats: labelled; every index below is one into them.
-      split: checked for leaks.
-      partition: every beat of the split to one client.
+      beats: with labels; every index below is an index into them.
+      split: checked for leakage.
+      partition: assigns every beat of the split to one client.
       data: what a trainer gets.
-      withholds_training: whether nothing may be published that tells of training beats, as under a privacy guarantee.
+      withholds_training: whether no output may depend on training beats except through the privacy
+        mechanism.
     """
 
     beats: BeatSet
@@ -48,24 +49,26 @@ class RunData:
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
-        """Split name -> class -> beats."""
+        """Split name -> class -> number of beats."""
         return {name: self.beats.class_counts(indices) for name, indices in self.indices.items()}
 
     @property
     def class_counts(self) -> np.ndarray:
-        """(num_classes,) beats of each class in the training split."""
+        """(num_classes,) training beats of each class."""
         return np.bincount(self.data.labels[self.data.train], minlength=len(self.data.class_names))
 
     @property
     def majority_class(self) -> int:
-        """The commonest class of the training split: what a model that learned nothing would answer."""
+        """The most frequent training class, which the majority-class baseline predicts."""
         return int(self.class_counts.argmax())
 
     def baseline_class(self, rows: np.ndarray) -> int:
-        """The class that the baseline always answers: the majority class; where that is withheld, the commonest of `rows`.
+        """Return the class that the majority-class baseline predicts.
+
+        It is the majority class of the training split; where that is withheld, that of `rows`.
 
         Args:
-          rows: (num_beats,) indices of the beats that are scored.
+          rows: (num_beats,) indices of the beats that are evaluated.
         """
         if not self.withholds_training or not len(rows):
             return self.majority_class
@@ -84,11 +87,24 @@ def load_run_data(
     seeds: Seeds,
     on_progress: Callable[..., None],
 ) -> RunData:
-    """Loads, groups, splits, deals to clients and transforms the beats.
+    """Load, group, split, assign and transform the beats.
+
+    Args:
+      dataset: settings of the dataset.
+      grouping: settings of the grouping.
+      split: settings of the split.
+      partition: settings of the partition.
+      features: settings of the features.
+      seeds: the random streams of the run.
+      on_progress: called with the progress.
+
+    Returns:
+      The data of the run.
 
     Raises:
-      ConfigError: these beats cannot be dealt to the clients that were asked for; one of two databases is not there.
-      DataError: the data cannot be trusted or found, or the split leaks.
+      ConfigError: these beats cannot be assigned to the requested clients, or one of two databases
+        is missing.
+      DataError: the data are missing or damaged, or the split has leakage.
     """
     beats = load_beats(
         dataset=dataset, grouping=grouping, features=features, on_progress=on_progress
@@ -108,12 +124,21 @@ def load_run_data(
 def load_beats(
     *, dataset: Any, grouping: Any, features: Any, on_progress: Callable[..., None]
 ) -> BeatSet:
-    """Loads and groups the beats, and drops those that lack what the input needs, with the reason.
+    """Load and group the beats, and drop those without the values that the features need.
 
-    A record's only beat has no RR interval; it is dropped where the input takes RR features, and nowhere else.
+    The only beat of a record has no RR interval; it is dropped if the features use RR intervals.
+
+    Args:
+      dataset: settings of the dataset.
+      grouping: settings of the grouping.
+      features: settings of the features.
+      on_progress: called with the progress.
+
+    Returns:
+      The beats, with the reasons and counts of the dropped ones.
 
     Raises:
-      DataError: the data cannot be trusted or found, a beat has two rows, or none is left.
+      DataError: the data are missing or damaged, a beat has two rows, or no beat is left.
     """
     beats = dataset.load(on_progress)
     check_beats_once(beats)
@@ -125,7 +150,8 @@ def load_beats(
         return beats
     if not has_rr.any():
         raise DataError(
-            f"no beat is left: {NO_INTERVAL} in any record; use features=signal, which takes no RR features"
+            "features: no beat is left, since every beat is the only one of its record and has no RR "
+            "interval; use features=signal, which needs none."
         )
     dropped = {**beats.dropped, NO_INTERVAL: int(np.sum(~has_rr))}
     return replace(beats, dropped=dropped).take(np.flatnonzero(has_rr))
@@ -140,18 +166,21 @@ def assemble(
     features: Callable[[], Mapping[str, np.ndarray]],
     overlap: Overlap | None = None,
 ) -> RunData:
-    """Deals split beats to clients and puts together what a trainer gets.
+    """Assign the beats of a split to clients and build the data of the run.
 
     Args:
-      beats: labelled.
+      beats: with labels.
       parts: indices into them.
-      partition: which client holds what.
-      seeds: of the run.
-      features: name -> (num_beats, ...), made once the clients are known to be possible.
+      partition: settings of the partition.
+      seeds: the random streams of the run.
+      features: returns name -> (num_beats, ...); called after the partition was checked.
       overlap: of the windows of the training rows.
 
+    Returns:
+      The data of the run.
+
     Raises:
-      ConfigError: these beats cannot be dealt to the clients that were asked for.
+      ConfigError: these beats cannot be assigned to the requested clients.
     """
     partition = partition.assign(beats, parts, seeds.generator("partition"))
     check_partition(partition, parts)

@@ -1,5 +1,6 @@
-"""What a run is made of, and what of it does not go together."""
+"""The parts of a run, and the check that they fit together."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
@@ -20,15 +21,17 @@ from ecgexp.training.checkpointing.manager import CheckpointRule
 from ecgexp.training.device import Device
 from ecgexp.training.model_selection import Selection
 
+_TRAINERS = {"DpSgd": "dp"}  # trainers whose option does not follow from the name of the class
+
 
 @dataclass(frozen=True, kw_only=True)
 class FurtherResults:
-    """What an experiment adds to the results of a run.
+    """The results that a subclass of `Experiment` adds to those of a run.
 
     Attributes:
       metrics: final metrics.
-      marks: what is added to `Experiment.marks` in `result.json`.
-      lines: for the console.
+      marks: values that are added to `Experiment.marks` in `result.json`.
+      lines: lines for the console.
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -38,27 +41,30 @@ class FurtherResults:
 
 @settings
 class Experiment:
-    """Everything a run is made of; each part is a settings object, usually built from YAML by `ecgexp.config.compose`.
+    """All parts of a run; each is a settings object, usually built by `ecgexp.config.compose`.
 
     Attributes:
-      seed: of every random stream but privacy noise.
+      seed: seed of every random stream except the privacy noise.
       dataset: the beats (`ecgexp.data`).
-      grouping: symbols -> classes.
-      split: who is trained on and who is tested.
-      features: what the model sees of a beat.
+      grouping: annotation symbols -> classes.
+      split: the training, validation and test beats.
+      features: what the model gets of a beat.
       augmentation: random copies of training beats.
       model: the architecture.
-      loss: per example.
-      trainer: centralized, under privacy, or federated.
-      privacy: the promise, or none.
-      partition: which client holds which beats.
-      tracking: where the run is kept.
-      selection: which epoch is kept.
-      device: where to compute.
-      evaluate_on: splits that are scored at the end; while a model is being chosen, leave `test` out.
-      num_resamples: of the bootstrap behind each 95 % interval; 0 for none.
-      federated_baselines: what a federated model is held against; by default nothing.
-      checkpoints: how often the state of training is written down.
+      loss: loss of one example.
+      trainer: centralized, DP-SGD or federated.
+      privacy: the privacy guarantee, or none.
+      partition: the beats of each client.
+      tracking: where the run is stored.
+      selection: which epoch is selected.
+      device: the device that computes.
+      evaluate_on: splits that are evaluated at the end; leave out `test` during model development.
+      num_resamples: bootstrap resamples for each 95 % interval; 0 for none.
+      federated_baselines: models that a federated one is compared with; by default none.
+      checkpoints: how often the state of training is saved.
+
+    Raises:
+      ConfigError: two parts do not fit together.
     """
 
     seed: Seed
@@ -95,7 +101,7 @@ class Experiment:
         )
 
     def _check_classes(self) -> None:
-        """Every class has metrics of its own."""
+        """Check that the metrics of the classes have distinct names."""
         try:
             metric_names(list(self.grouping.classes))
         except ValueError as error:
@@ -104,41 +110,44 @@ class Experiment:
             ) from error
 
     def _check_features(self) -> None:
-        """What the input makes is what the model takes and the augmentation changes."""
+        """Check that the features fit the model and the augmentation."""
         made, model, changed = self.features.names(), self.model, self.augmentation.features
-        makes = f"{_kind(self.features)} makes {_listed(made)}"
         if missing := model.required_features - made:
             raise ConfigError(
-                f"{_kind(model)} takes {_listed(model.required_features)} and {makes}; type features={min(missing)}"
+                f"model={_option(model)}: takes {_listed(model.required_features)}, but the "
+                f"features are {_listed(made)}; use features={min(missing)}."
             )
         if surplus := made - model.required_features - model.optional_features:
             raise ConfigError(
-                f"{makes}, and {_kind(model)} does not take {_listed(surplus)}; choose another input"
+                f"model={_option(model)}: does not take {_listed(surplus)}, but the features are "
+                f"{_listed(made)}; use other features, or another model."
             )
         if missing := changed - made:
             raise ConfigError(
-                f"augmentation={self.augmentation.name} changes {_listed(changed)} and {makes}; "
-                f"type augmentation=none or features={min(missing)}"
+                f"augmentation={self.augmentation.name}: changes {_listed(changed)}, but the "
+                f"features are {_listed(made)}; use augmentation=none, or features={min(missing)}."
             )
 
     def _check_privacy(self) -> None:
-        """A promise is made exactly where it is kept, and nothing in the run would break it."""
+        """Check that the trainer supports the privacy settings and no other part breaks them."""
         if not self.is_private:
             if self.trainer.needs_privacy:
                 raise ConfigError(
-                    f"{_kind(self.trainer)} needs a promise to keep and privacy=none makes none; "
-                    "type privacy=dp privacy.noise_multiplier=1.1, or trainer=centralized"
+                    f"trainer={_option(self.trainer)}: needs a privacy setting, but privacy=none; "
+                    "use privacy=dp privacy.noise_multiplier=1.1, or trainer=centralized."
                 )
             return
         units = self.trainer.privacy_units
         if not units:
             raise ConfigError(
-                f"privacy was asked for, and {_kind(self.trainer)} gives none; type trainer=dp, or privacy=none"
+                f"trainer={_option(self.trainer)}: has no privacy guarantee, but a privacy setting "
+                "is given; use trainer=dp, or privacy=none."
             )
         if self.privacy.unit not in units:
             raise ConfigError(
-                f"privacy.unit={self.privacy.unit}: {_kind(self.trainer)} can promise to a {' or a '.join(sorted(units))}; type "
-                "privacy.unit=patient, or privacy=patient, whose clip suits it"
+                f"privacy.unit={self.privacy.unit}: trainer={_option(self.trainer)} supports "
+                f"{' and '.join(sorted(units))}; use privacy=patient, which also sets a suitable "
+                "clip, or privacy.unit=patient."
             )
         self.trainer.check_privacy(self.privacy)
         check_unit_covers_features(self.privacy.unit, self.features.features_crossing_beats)
@@ -150,30 +159,45 @@ class Experiment:
             raise ConfigError(shared_units(self.privacy.unit, "validation or test beats"))
         if self.device.mixed_precision:
             raise ConfigError(
-                "device.mixed_precision=true skips the steps in which float16 overflows, which depends on the data: "
-                "under privacy type device.mixed_precision=false"
+                "device.mixed_precision=true: skips the steps in which float16 overflows, which "
+                "depends on the data; under privacy use device.mixed_precision=false."
             )
         if getattr(self.model, "normalization", "none") == "batch":
             raise ConfigError(
-                "model.normalization=batch mixes the beats of a batch, so that no beat's part in a gradient is bounded; "
-                "under privacy type model.normalization=group"
+                "model.normalization=batch: mixes the beats of a batch, so that the influence of "
+                "one beat on a gradient has no bound; under privacy use model.normalization=group."
             )
 
     def _check_clients(self) -> None:
-        """Clients are dealt exactly where they are trained."""
+        """Check that beats are assigned to clients exactly if the trainer trains clients."""
         pooled = isinstance(self.partition, Pooled)
         if self.trainer.needs_clients and pooled:
             raise ConfigError(
-                f"{_kind(self.trainer)} trains clients and partition=none deals all beats to one; type partition=by_patient"
+                f"trainer={_option(self.trainer)}: trains clients, but partition=none assigns all "
+                "beats to one; use partition=by_patient."
             )
         if not self.trainer.needs_clients and not pooled:
             raise ConfigError(
-                f"{_kind(self.trainer)} trains on pooled beats and {_kind(self.partition)} deals them to clients; type "
-                "partition=none, or trainer=federated"
+                f"partition={_option(self.partition)}: assigns beats to clients, but "
+                f"trainer={_option(self.trainer)} trains on pooled beats; use partition=none, or "
+                "trainer=federated."
             )
 
     def load_run_data(self, seeds: Seeds, on_progress: Callable[..., None]) -> RunData:
-        """Its beats, split, dealt and transformed; see `ecgexp.experiment.data.load_run_data`."""
+        """Load, split, assign and transform the beats; see `ecgexp.experiment.data.load_run_data`.
+
+        Args:
+          seeds: the random streams of the run.
+          on_progress: called with the progress.
+
+        Returns:
+          The data of the run.
+
+        Raises:
+          ConfigError: a unit of privacy has beats in the training set and outside it, or see
+            `load_run_data`.
+          DataError: see `load_run_data`.
+        """
         run_data = load_run_data(
             dataset=self.dataset,
             grouping=self.grouping,
@@ -192,12 +216,15 @@ class Experiment:
 
     @property
     def is_private(self) -> bool:
-        """Whether a promise of privacy was asked for."""
+        """Whether a privacy setting is given."""
         return isinstance(self.privacy, PrivacySpec)
 
     @property
     def states_privacy_loss(self) -> bool:
-        """Whether the run states what its promise of privacy costs; a subclass that breaks it on purpose says no."""
+        """Whether the run states its privacy loss.
+
+        A subclass that breaks the privacy guarantee on purpose returns False.
+        """
         return self.is_private
 
     @property
@@ -207,43 +234,68 @@ class Experiment:
 
     @property
     def withholds(self) -> bool:
-        """Whether what tells of training beats and is not covered stays in the run's folder `private/`."""
+        """Whether values computed from training beats without noise stay in `private/`."""
         return self.has_privacy_guarantee and self.privacy.publish != "all"
 
     @property
     def title(self) -> str:
-        """A few words that tell the run from others: `cnn1d centralized seed 0`."""
+        """A short description of the run: `cnn1d centralized seed 0`."""
         return f"{_kind(self.model).lower()} {_kind(self.trainer).lower()} seed {self.seed}"
 
     def resolved(self) -> "Experiment":
-        """The experiment that runs: this one, unless a subclass replaces parts of it. Doing it twice changes nothing more."""
+        """Return the experiment that runs: this one, unless a subclass replaces parts of it.
+
+        The method is idempotent.
+        """
         return self
 
     def read_probabilities(
         self, probabilities: np.ndarray, class_names: Sequence[str]
     ) -> np.ndarray:
-        """(num_beats, classes) probabilities as they are scored: as the model gives them."""
+        """Return the probabilities that are evaluated; here those of the model.
+
+        Args:
+          probabilities: (num_beats, classes) of the model.
+          class_names: in the order of the columns.
+
+        Returns:
+          (num_beats, classes) probabilities.
+        """
         return probabilities
 
     def marks(self) -> Mapping[str, Any]:
-        """What `result.json` says of the experiment itself, also where it fails: key -> JSON-able value; here nothing."""
+        """Return what `result.json` contains about the experiment itself, also of a failed run.
+
+        Returns:
+          key -> JSON-serializable value; here empty.
+        """
         return {}
 
     def notices(self) -> Sequence[str]:
-        """Lines for the console, before anything is read; here none."""
+        """Return lines for the console, printed before any data are read; here none."""
         return ()
 
     def tags(self) -> Mapping[str, str]:
-        """Tags of the run that come from the experiment; here none."""
+        """Return tags of the run that follow from the experiment; here none."""
         return {}
 
     def further_results(self, run_data: RunData) -> FurtherResults:
-        """What a finished run has beside its scores; here nothing."""
+        """Return the results of a finished run beside its scores; here none.
+
+        Args:
+          run_data: the data of the run.
+        """
         return FurtherResults()
 
 
 def _kind(value: Any) -> str:
     return type(value).__name__
+
+
+def _option(value: Any) -> str:
+    """Return the option that selects a part, as the user writes it: `dp`, `by_patient`."""
+    name = _kind(value)
+    return _TRAINERS.get(name, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
 
 
 def _listed(names: frozenset[str]) -> str:

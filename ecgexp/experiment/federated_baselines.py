@@ -1,4 +1,4 @@
-"""What a federated model is held against: clients on their own, all beats in one place, and a model tuned for each client."""
+"""The baselines of a federated model: local-only, pooled and personalized models."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,21 +33,24 @@ _KERAS_OPTIMIZERS = ("sgd", "adam")
 
 @settings
 class FederatedBaselines:
-    """Models that are trained when the federated one is finished, to be judged beside it; nothing is chosen by test beats.
+    """Models that are trained after the federated one and compared with it on the test beats.
 
-    All are trained with the client's optimizer, learning rate, schedule and batch size, and with the run's loss and
-    augmentation. The optimizer keeps its state from pass to pass, where a federated client begins anew in each round.
+    No choice depends on test beats. All are trained with the optimizer, learning rate, schedule and
+    batch size of a client, and with the loss and augmentation of the run. Their optimizer keeps its
+    state between passes, while a federated client starts it anew in each round.
 
     Attributes:
-      local_only: each client trains alone, from the run's initial weights, for `num_rounds * client_epochs` passes over its own
-        beats: as many as if it had taken part in every round. The last weights are kept, since hardly any client has
-        validation beats. Each model is judged on the client's own test beats, where it has some, and on all test beats.
-      pooled: one model is trained on all training beats in one place, in as many passes, so that it sees each beat as often as
-        a federation of all clients in every round does. Which pass is kept follows from `selection`, as in the run itself.
-        It is what distribution alone costs, not the best that central training can do: for that run trainer=centralized.
-      personalize_epochs: passes over each client's own training beats that tune the final model for that client, at the
-        constant learning rate; 0 for none. Judged before and after on the client's own test beats; clients without any
-        are left out.
+      local_only: each client trains alone, from the initial weights of the run, for `num_rounds *
+        client_epochs` passes over its own beats: as many as if it took part in every round. The
+        last weights are evaluated, since few clients have validation beats, on the client's own
+        test beats, if it has any, and on all test beats.
+      pooled: one model is trained on all training beats, in as many passes, so that it uses each
+        beat as often as federated training with all clients in every round. The pass is selected by
+        `selection`, as in the run itself. The difference is the effect of distribution alone, not
+        that of the best centralized training, for which use trainer=centralized.
+      personalize_epochs: passes over each client's own training beats that fine-tune the final
+        model for that client, at a constant learning rate; 0 for none. The model is evaluated
+        before and after on the client's own test beats; clients without any are left out.
     """
 
     local_only: bool = False
@@ -55,53 +58,56 @@ class FederatedBaselines:
     personalize_epochs: NonNegativeInt = 0
 
     @property
-    def asked(self) -> dict[str, str]:
-        """What was asked for, as it is typed, and what would take it back."""
-        asked = {
+    def selected(self) -> dict[str, str]:
+        """The selected baselines: setting as the user writes it -> setting that turns it off."""
+        values = {
             "local_only": self.local_only,
             "pooled": self.pooled,
             "personalize_epochs": self.personalize_epochs,
         }
         return {
-            f"federated_baselines.{name}={str(value).lower()}": f"federated_baselines.{name}={str(type(value)()).lower()}"
-            for name, value in asked.items()
+            f"federated_baselines.{name}={str(value).lower()}": (
+                f"federated_baselines.{name}={str(type(value)()).lower()}"
+            )
+            for name, value in values.items()
             if value
         }
 
     def check(
         self, trainer: Any, *, is_pooled: bool, is_private: bool, evaluates_test: bool
     ) -> None:
-        """Refuses what cannot be compared, before any data are read.
+        """Check, before any data are read, that the selected baselines are possible.
 
         Args:
           trainer: of the run.
-          is_pooled: whether the partition deals all beats to one place.
-          is_private: whether a promise of privacy was asked for.
-          evaluates_test: whether the test beats are scored at the end.
+          is_pooled: whether the partition assigns all beats to one client.
+          is_private: whether a privacy setting is given.
+          evaluates_test: whether the test beats are evaluated at the end.
 
         Raises:
-          ConfigError: with what to type.
+          ConfigError: a baseline does not fit the other settings.
         """
-        for typed, instead in self.asked.items():
+        for setting, instead in self.selected.items():
             if is_pooled:
                 raise ConfigError(
-                    f"{typed} compares clients, and partition=none deals all beats to one place; type trainer=federated, or "
-                    f"{instead}"
+                    f"{setting}: compares clients, but partition=none assigns all beats to one; "
+                    f"use trainer=federated, or {instead}."
                 )
             if is_private:
                 raise ConfigError(
-                    f"{typed} trains on the private beats without noise, and no promise would cover what comes of it; type "
-                    f"{instead}, or privacy=none"
+                    f"{setting}: trains on the private beats without noise, which no privacy "
+                    f"guarantee covers; use {instead}, or privacy=none."
                 )
             if not evaluates_test:
                 raise ConfigError(
-                    f"{typed} is judged on test beats, and evaluate_on leaves them alone; type evaluate_on=[validation,test], or "
-                    f"{instead}"
+                    f"{setting}: is evaluated on test beats, but evaluate_on does not contain "
+                    f"test; use evaluate_on=[validation,test], or {instead}."
                 )
             if trainer.client_optimizer not in _KERAS_OPTIMIZERS:
                 raise ConfigError(
-                    f"{typed} trains with the client's optimizer outside TFF, where trainer.client_optimizer="
-                    f"{trainer.client_optimizer} is not there; type trainer.client_optimizer=sgd, or adam, or {instead}"
+                    f"{setting}: trains without TFF, where "
+                    f"trainer.client_optimizer={trainer.client_optimizer} is not available; use "
+                    f"trainer.client_optimizer=sgd, or adam, or {instead}."
                 )
 
 
@@ -113,17 +119,20 @@ def evaluate_baselines(
     probabilities: np.ndarray,
     console: Console,
 ) -> FederatedComparison:
-    """Trains and judges what `experiment.federated_baselines` asks for.
+    """Train and evaluate the baselines that `experiment.federated_baselines` selects.
 
     Args:
       experiment: an `ecgexp.experiment.experiment.Experiment` whose trainer is federated.
-      run_data: the beats and who holds them.
+      run_data: the data of the run.
       training_loop: of the finished run.
-      model_selector: its final weights.
-      probabilities: (num_test, classes) that they give the test beats.
+      model_selector: holds its final weights.
+      probabilities: (num_test, classes) of the final weights on the test beats.
       console: shows progress.
+
+    Returns:
+      The scores of the federated model and of its baselines.
     """
-    asked, train = experiment.federated_baselines, run_data.partition.train
+    selected, train = experiment.federated_baselines, run_data.partition.train
     comparison = FederatedComparison(
         scores=client_scores(run_data, "test", probabilities),
         train_beats={name: len(rows) for name, rows in train.items()},
@@ -132,13 +141,13 @@ def evaluate_baselines(
     comparison.overall[GLOBAL] = _overall(run_data, probabilities)
     with training_loop.scope():
         trainings = _Trainings(experiment.trainer, training_loop, console)
-        if asked.local_only:
+        if selected.local_only:
             _local_only_baseline(comparison, run_data, trainings)
-        if asked.personalize_epochs:
+        if selected.personalize_epochs:
             _personalized_baseline(
-                comparison, run_data, trainings, asked.personalize_epochs, model_selector.weights
+                comparison, run_data, trainings, selected.personalize_epochs, model_selector.weights
             )
-        if asked.pooled:
+        if selected.pooled:
             _pooled_baseline(
                 comparison,
                 run_data,
@@ -149,7 +158,11 @@ def evaluate_baselines(
 
 
 def client_rates(trainer: Any) -> list[float]:
-    """The learning rate of each pass of a client that takes part in every round."""
+    """Return the learning rate of each pass of a client that takes part in every round.
+
+    Args:
+      trainer: an `ecgexp.training.federated.trainer.Federated`.
+    """
     num_rounds, rate = trainer.num_rounds, trainer.client_learning_rate
     if trainer.client_schedule == "constant":
         return [rate] * (num_rounds * trainer.client_epochs)
@@ -161,7 +174,7 @@ def client_rates(trainer: Any) -> list[float]:
 
 @dataclass
 class _Trainings:
-    """Trains as a client of `trainer` would, and predicts."""
+    """Trains like a client of `trainer`."""
 
     trainer: Any
     training_loop: "TrainingLoop"
@@ -169,7 +182,7 @@ class _Trainings:
 
     def __post_init__(self):
         trainer = self.trainer
-        alike = Centralized(
+        like_a_client = Centralized(
             batch_size=trainer.client_batch_size,
             optimizer=trainer.client_optimizer,
             momentum=trainer.client_momentum,
@@ -177,7 +190,7 @@ class _Trainings:
             schedule="constant",
         )
         self.rates = client_rates(trainer)
-        self.retraining = self.training_loop.retraining(alike)
+        self.retraining = self.training_loop.retraining(like_a_client)
 
     def of_each(
         self,
@@ -186,7 +199,7 @@ class _Trainings:
         rates: Sequence[float],
         start: Weights | None = None,
     ) -> Iterator[tuple[str, Weights]]:
-        """Client id and last weights of a training on the rows of each client."""
+        """Yield the id and the last weights of each client after a training on its rows."""
         with self.console.progress_bar(what) as progress_bar:
             for number, (client, rows) in enumerate(clients.items(), 1):
                 for epoch_result in self.retraining.train(
@@ -248,9 +261,8 @@ def _pooled_baseline(
                     break
         probabilities = training_loop.probabilities(best.weights, test)
         comparison.overall[POOLED] = _overall(run_data, probabilities)
-    except (
-        DataError
-    ):  # it diverged, and is told so; the federated model and the other comparisons stand
+    except DataError:
+        # It diverged, which is reported; the federated model and the other baselines remain.
         return
     scores = client_scores(run_data, "test", probabilities)
     comparison.own[POOLED] = dict(zip(scores.clients, scores.accuracy.tolist(), strict=True))
@@ -264,4 +276,4 @@ def _overall(run_data: RunData, probabilities: np.ndarray) -> dict[str, float]:
 
 
 def _silent(**_: Any) -> None:
-    """A client's passes are too short to tell of their steps."""
+    """Ignore the progress: the passes of one client are too short to show."""

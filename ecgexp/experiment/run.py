@@ -1,4 +1,4 @@
-"""Runs an experiment: whatever trains, this is how it is evaluated, tracked and ended."""
+"""Run an experiment: load the data, train, evaluate, track and write the result."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -46,21 +46,24 @@ def run(
     admit: Admission | None = None,
     resume: bool = False,
 ) -> Result:
-    """Prepares, trains, evaluates and tracks one experiment.
+    """Load the data of one experiment, train, evaluate and track it.
 
     Args:
-      experiment: what to do.
-      run_dir: an existing folder; receives `result.json`, `metrics.jsonl`, the figures and the model.
+      experiment: the parts of the run.
+      run_dir: an existing folder; receives `result.json`, `metrics.jsonl`, the figures and the
+        model.
       config: the composed configuration, logged leaf by leaf; by default the experiment itself.
-      resolved_yaml: the same as text, kept as an artifact.
+      resolved_yaml: the same as text, logged as an artifact.
       console: shows progress.
-      name: the run's name in the UI; by default the experiment's title.
+      name: name of the run in MLflow; by default the experiment's title.
       tags: further tags of the run.
-      resume: whether `run_dir` holds a run of this experiment that did not finish; it goes on, in the same MLflow run.
-      admit: asked once, before the first training step, with the ledger and the keyed digest of the beats; raises to refuse.
+      admit: called once, before the first training step, with the ledger and the keyed digest of
+        the beats; raises an error to refuse the run.
+      resume: whether `run_dir` contains an unfinished run of this experiment, which is resumed in
+        the same MLflow run.
 
     Returns:
-      What `run_dir/result.json` holds.
+      The content of `run_dir/result.json`.
 
     Raises:
       ConfigError, DataError: after the run was marked FAILED with the reason.
@@ -126,7 +129,8 @@ def run(
                 ).write(run_dir)
         if publishing.withholds:
             console.print(
-                f"what tells of training beats and is not covered by ε: {run_dir}/{PRIVATE}/ (do not hand it on)"
+                f"values computed from training beats and not covered by ε: {run_dir}/{PRIVATE}/ "
+                "(do not publish this folder)"
             )
         console.print(f"{result.seconds:.0f} s · {run_dir}/result.json")
         if tracker.run_id is not None:
@@ -146,9 +150,9 @@ def _run_tracked(
     name: str,
     sweep: str | None,
 ) -> Result:
-    told, seeds = _Told(publishing, console), Seeds(experiment.seed)
+    messages, seeds = _Messages(publishing, console), Seeds(experiment.seed)
     for line in experiment.notices():
-        told.print("marks", line)
+        messages.print("marks", line)
     with console.progress_bar("beats") as progress_bar:
         shown = progress_bar.without_notes() if publishing.withholds else progress_bar
         key, run_data = (
@@ -164,11 +168,11 @@ def _run_tracked(
         run_dir, experiment.checkpoints, data_digest=run_data.beats.digest, resumes=resume
     )
     training_loop = TrainingLoop(experiment, run_data, seeds, checkpoint_manager)
-    told.add(class_coverage.notes_before_training(experiment, run_data))
-    told.say_notes()
+    messages.add(class_coverage.notes_before_training(experiment, run_data))
+    messages.print_notes()
     if checkpoint_manager.training_state is not None:
         finished = f"{checkpoint_manager.training_state.step} of {experiment.trainer.num_steps}"
-        told.print("resumes", f"going on after {experiment.trainer.step_name} {finished}")
+        messages.print("resumes", f"resumes after {experiment.trainer.step_name} {finished}")
     if admit is not None:
         admit(training_loop.ledger, run_data.beats.digest)
     loss = Loss(
@@ -181,22 +185,24 @@ def _run_tracked(
     )
     recorded = Losses(experiment.tracking.private_dir()).begin(loss, resumes=resume)
     if experiment.is_private and experiment.trainer.needs_clients:
-        with console.progress_bar("what is within reach") as progress_bar:
+        with console.progress_bar("feasibility") as progress_bar:
             table = clients.feasibility_tables(
                 training_loop.ledger.plan, training_loop.num_parameters, progress_bar
             )
-        told.print("feasibility", table)
+        messages.print("feasibility", table)
     model_selector = training_loop.fit(tracker, console)
-    told.add(training_loop.notes(model_selector))
-    scores = _evaluate(experiment, run_data, training_loop, model_selector, tracker, console, told)
+    messages.add(training_loop.notes(model_selector))
+    scores = _evaluate(
+        experiment, run_data, training_loop, model_selector, tracker, console, messages
+    )
     metrics, statement = dict(scores.metrics), training_loop.statement(model_selector)
     if statement is not None:
         metrics |= artifacts.log_privacy(tracker, statement)
-        told.print("statement", statement.line())
+        messages.print("statement", statement.line())
     further = experiment.further_results(run_data)
     metrics |= further.metrics
     for line in further.lines:
-        told.print("marks", line)
+        messages.print("marks", line)
     tracker.log_metrics(metrics)
     artifacts.log_model(tracker, run_data, training_loop.classifier(model_selector), run_dir)
     recorded.finish(None if statement is None else statement.event)
@@ -205,7 +211,7 @@ def _run_tracked(
         metrics=metrics,
         undefined=scores.undefined,
         classes_in_average=scores.classes_in_average,
-        notes=told.of_result(),
+        notes=messages.of_result(),
         selection=model_selector.as_dict(),
         data=artifacts.describe_data(run_data),
         privacy=None if statement is None else statement.as_dict(),
@@ -215,7 +221,7 @@ def _run_tracked(
 
 @dataclass(frozen=True, kw_only=True)
 class _Scores:
-    """Of all splits that were asked for, as `Result` has them."""
+    """The scores of all evaluated splits, in the form of `Result`."""
 
     metrics: Mapping[str, float]
     undefined: Mapping[str, str]
@@ -229,9 +235,12 @@ def _evaluate(
     model_selector: ModelSelector,
     tracker: Tracker,
     console: Console,
-    told: "_Told",
+    messages: "_Messages",
 ) -> _Scores:
-    """Scores the chosen weights: the test beats are looked at here, once, and nothing is decided after it."""
+    """Evaluate the selected weights.
+
+    The test beats are evaluated here, once, and no choice is made after it.
+    """
     metrics, undefined, predicted, classes_in_average = {}, {}, {}, {}
     for split in experiment.evaluate_on:
         evaluation, probabilities = training_loop.evaluate(split, model_selector)
@@ -240,7 +249,7 @@ def _evaluate(
             tracker, run_data, split, probabilities
         )
         predicted[split], classes_in_average[split] = probabilities, evaluation.classes_in_average
-        told.add(
+        messages.add(
             {split: evaluation_notes(evaluation) + clients.notes(run_data, split, probabilities)}
         )
         undefined |= {f"{split}/{name}": reason for name, reason in evaluation.undefined.items()}
@@ -250,59 +259,73 @@ def _evaluate(
             experiment, run_data, training_loop, model_selector, predicted["test"], console
         )
         metrics |= clients.log_federated_baselines(tracker, run_data, comparison)
-        told.add({"federated_baselines": comparison.notes()})
+        messages.add({"federated_baselines": comparison.notes()})
     if experiment.evaluate_on:
         title = f"{experiment.title} · {run_data.beats.database} · {split}"
         artifacts.log_description(
-            tracker, evaluation, title=title, notes=class_coverage.lines(told.published)
+            tracker, evaluation, title=title, notes=class_coverage.lines(messages.published)
         )
-        told.print("summary", artifacts.summary(evaluation, title=title))
+        messages.print("summary", artifacts.summary(evaluation, title=title))
     for line in () if comparison is None else comparison.lines():
-        told.print("comparison", line)
-    told.say_notes()
+        messages.print("comparison", line)
+    messages.print_notes()
     return _Scores(metrics=metrics, undefined=undefined, classes_in_average=classes_in_average)
 
 
-class _Told:
-    """What a run says on the way: lines of the console, where they may be published, and notes, which its result keeps too.
+class _Messages:
+    """The messages of a run: console lines, as far as they may be published, and notes.
+
+    The notes are also part of the result.
 
     Args:
-      publishing: says what may be published.
-      watcher: shows it.
+      publishing: decides what may be published.
+      console: shows the messages.
     """
 
     def __init__(self, publishing: Publishing, console: Console):
-        self._publishing, self._watcher = publishing, console
+        self._publishing, self._console = publishing, console
         self._notes: class_coverage.Notes = {}
 
     @property
     def published(self) -> class_coverage.Notes:
-        """The notes that may stand in every output."""
+        """The notes that every output may contain."""
         return class_coverage.published(self._notes, withholds=self._publishing.withholds)
 
     def of_result(self) -> class_coverage.Notes:
-        """All notes, from which the result's publishing takes those that are withheld."""
+        """Return all notes; the publishing of the result removes those that are withheld."""
         return {**self._notes, **self.published} if self._publishing.withholds else self._notes
 
     def print(self, name: str, text: Any) -> None:
-        """Shows a line of that name."""
+        """Print `text` if what has this name may be published.
+
+        Args:
+          name: of the message, e.g. `statement`.
+          text: a line or a table.
+        """
         if self._publishing.tells(name):
-            self._watcher.print(text)
+            self._console.print(text)
 
     def add(self, notes: Mapping[str, Sequence[str]]) -> None:
-        """Adds to the notes; what they are about and has none is left out."""
+        """Add notes.
+
+        Args:
+          notes: subject -> sentences; subjects without sentences are ignored.
+        """
         for about, texts in notes.items():
             if texts:
                 self._notes[about] = [*self._notes.get(about, []), *texts]
 
-    def say_notes(self) -> None:
-        """Shows the notes so far, those that may be published."""
+    def print_notes(self) -> None:
+        """Print the notes so far that may be published."""
         for line in class_coverage.lines(self.published):
             self.print("notes", f"note: {line}")
 
 
 def _keyed(run_data: RunData, key: DigestKey) -> RunData:
-    """`run_data` under a digest that tells nobody outside of the store which beats it has; whatever is written has this one."""
+    """Return `run_data` with a keyed digest, which is the one that all outputs contain.
+
+    Outside the store it does not reveal which beats the dataset has.
+    """
     return replace(
         run_data, beats=replace(run_data.beats, digest=key.digest(run_data.beats.digest))
     )

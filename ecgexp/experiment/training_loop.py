@@ -1,4 +1,4 @@
-"""The model of one run: trained step by step, judged, and handed over."""
+"""The training loop of one run, for every trainer: train, evaluate, save and select."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from ecgexp.evaluation.evaluator import Evaluation, evaluate
 from ecgexp.evaluation.metrics import quick_scores
 from ecgexp.evaluation.missing import absent_classes, participation_notes, selection_notes
 from ecgexp.experiment import artifacts
-from ecgexp.experiment.class_coverage import Notes, check_evidence
+from ecgexp.experiment.class_coverage import Notes, check_class_coverage
 from ecgexp.experiment.clients import client_scores
 from ecgexp.experiment.data import RunData
 from ecgexp.features.inputs import feature_shapes
@@ -32,19 +32,25 @@ if TYPE_CHECKING:
 
 
 class TrainingLoop:
-    """Trains what an experiment describes on prepared beats, whatever the trainer is.
+    """Trains the model of an experiment, whatever the trainer is.
 
     Args:
       experiment: an `ecgexp.experiment.experiment.Experiment`.
-      prepared: the beats, checked for leaks.
-      seeds: the run's random streams.
-      keeper: writes down how far the training is, and knows where it went on from; None: nothing is written.
+      run_data: the data of the run, checked for leakage.
+      seeds: the random streams of the run.
+      checkpoint_manager: saves the state of training, and holds the state to resume from; None:
+        nothing is saved.
 
     Attributes:
-      ledger: of the trainer's plan.
-      history: `train/<metric>` and `validation/<metric>` -> one value an epoch or round, NaN where none was measured.
-      num_parameters: numbers that are trained.
+      ledger: the ledger of the trainer's plan.
+      history: `train/<metric>` and `validation/<metric>` -> one value per epoch or round, NaN where
+        it was not measured.
+      num_parameters: number of trainable parameters.
       probabilities: `(weights, rows (n,)) -> (n, num_classes)` of the run's model.
+
+    Raises:
+      ConfigError, DataError: the metric of the selection does not exist, or the splits lack beats
+        that the result needs.
     """
 
     def __init__(
@@ -63,7 +69,7 @@ class TrainingLoop:
             checkpoint_manager,
         )
         self._check_metric()
-        check_evidence(experiment, run_data)
+        check_class_coverage(experiment, run_data)
         self.history: dict[str, list[float]] = {}
         self._strategy = experiment.device.strategy()
         plan = experiment.trainer.plan(experiment.privacy, run_data.data)
@@ -79,7 +85,20 @@ class TrainingLoop:
         self.probabilities = Predictor(model, run_data.data.resident)
 
     def fit(self, tracker: Tracker, console: Console) -> ModelSelector:
-        """Trains to the end or until the selection has seen enough; every epoch is validated and tracked."""
+        """Train until the last epoch or until the selection stops training.
+
+        Every epoch is evaluated on the validation beats and tracked.
+
+        Args:
+          tracker: of the run.
+          console: shows progress.
+
+        Returns:
+          The selector with the selected weights.
+
+        Raises:
+          DataError: training diverged, or no epoch was trained.
+        """
         experiment, trainer = self._experiment, self._experiment.trainer
         model_selector = ModelSelector(experiment.selection, is_private=experiment.is_private)
         training_state = (
@@ -106,28 +125,31 @@ class TrainingLoop:
                     f"train/{name}": value for name, value in epoch_result.train_metrics.items()
                 }
                 metrics |= {f"validation/{name}": value for name, value in scores.items()}
-                # Under keys of their own: the final validation scores, of the epoch that was kept, are not a point of the curve.
+                # Under separate keys: the final validation scores, of the selected epoch, are not a
+                # point of the curve.
                 curve.add(
                     {f"curve/{name}": value for name, value in metrics.items()} | self._spent()
                 )
-                goes_on = model_selector.update(epoch_result, scores)
+                continues = model_selector.update(epoch_result, scores)
                 last = TrainingState(
                     step=epoch_result.step,
                     trainer=epoch_result.checkpoint(),
                     points=curve.points,
-                    is_over=not goes_on,
+                    is_over=not continues,
                 )
-                self._keep(
+                self._save(
                     last, model_selector, curve, is_last=epoch_result.step == trainer.num_steps
                 )
-                if not goes_on:
+                if not continues:
                     break
-            if last is not None and not curve.is_shown:  # the budget ended it before its last epoch
-                self._keep(last, model_selector, curve, is_last=True)
+            # The budget may end training before its last epoch.
+            if last is not None and not curve.is_shown:
+                self._save(last, model_selector, curve, is_last=True)
         self.history = curve.history("curve/")
         if not model_selector.step:
             raise DataError(
-                f"no {trainer.step_name} was trained, so that there is no model; start anew"
+                f"checkpoint: no {trainer.step_name} was trained, so that there is no model; start "
+                "a new run, without resume=."
             )
         artifacts.log_history(
             tracker,
@@ -140,16 +162,16 @@ class TrainingLoop:
         return model_selector
 
     def notes(self, model_selector: ModelSelector) -> Notes:
-        """What the trained model does not rest on; what was read from training metrics is under `training`.
+        """Return the notes on the trained model; those from training metrics are under `training`.
 
         Args:
-          model_selector: the weights that were kept.
+          model_selector: the selected weights.
         """
         experiment, name, notes = self._experiment, self._experiment.trainer.step_name, Notes()
         if self.ledger.stopped_by_budget:
             notes["privacy"] = [
-                f"privacy.max_epsilon={self.ledger.plan.max_epsilon:g} was spent after {self.ledger.steps} of "
-                f"{self.ledger.plan.iterations} noisy steps"
+                f"privacy.max_epsilon={self.ledger.plan.max_epsilon:g} was spent after "
+                f"{self.ledger.steps} of {self.ledger.plan.iterations} noisy steps"
             ]
         metric = experiment.selection.metric
         if model_selector.uses_validation:
@@ -176,7 +198,7 @@ class TrainingLoop:
     def _on_progress(
         self, bar: StepBar, model_selector: ModelSelector, curve: LearningCurve
     ) -> OnProgress:
-        """Moves the bar on, and now and then writes down where a long epoch stands."""
+        """Return the callback that moves the progress bar and saves the state of a long epoch."""
 
         def on_progress(
             *, state: Callable[[], TrainerState] | None = None, **epoch_result: Any
@@ -202,7 +224,7 @@ class TrainingLoop:
     def _steps(
         self, training_state: TrainingState | None, on_progress: OnProgress
     ) -> Iterator[EpochResult]:
-        """The epochs or rounds that are still to be trained."""
+        """Return the epochs or rounds that remain to be trained."""
         if training_state is not None and training_state.is_over:
             return iter(())
         experiment = self._experiment
@@ -217,7 +239,7 @@ class TrainingLoop:
             resume_from=None if training_state is None else training_state.trainer,
         )
 
-    def _keep(
+    def _save(
         self,
         training_state: TrainingState,
         model_selector: ModelSelector,
@@ -225,24 +247,29 @@ class TrainingLoop:
         *,
         is_last: bool,
     ) -> None:
-        """Writes down the standing if its turn has come, and shows the points that can then no longer be rolled back."""
+        """Save the training state if it is due, and then log the points of the curve.
+
+        A saved point can no longer be rolled back.
+        """
         if self._checkpoint_manager is None or self._checkpoint_manager.save(
             training_state, model_selector, is_last=is_last
         ):
             curve.show()
 
     def _scores(self, epoch_result: EpochResult) -> dict[str, float]:
-        """The validation scores of weights that are numbers.
+        """Return the validation scores of an epoch.
 
         Raises:
-          DataError: they are none; what came before them is on the disk, and they are not.
+          DataError: weights, the training loss or a probability are NaN or infinite; earlier epochs
+            are saved, this one is not.
         """
         weights = epoch_result.weights()
         broken = sum(np.count_nonzero(~np.isfinite(weight)) for weight in weights)
         if broken:
-            raise self._diverged(epoch_result.step, f"{broken} weights are no numbers")
+            raise self._diverged(epoch_result.step, f"{broken} weights are NaN or infinite")
         loss = epoch_result.train_metrics.get("loss", 0.0)
-        # Without a promise only: whether a private run goes on must not hang on what the loss of one beat is.
+        # Only without privacy: whether a private run continues must not depend on the loss of one
+        # beat.
         if not self._experiment.is_private and math.isnan(loss):
             raise self._diverged(epoch_result.step, f"the training loss is {loss}")
         try:
@@ -255,17 +282,23 @@ class TrainingLoop:
         rate = (
             "client_learning_rate" if hasattr(trainer, "client_learning_rate") else "learning_rate"
         )
-        good = (
-            f"{name} {step - 1} was the last good one"
+        last = (
+            f"{name} {step - 1} was the last finite one"
             if step > 1
-            else "there was no good one before it"
+            else f"there was no finite {name} before it"
         )
         return DataError(
-            f"training diverged in {name} {step}, {good}: {why}; try trainer.{rate}={getattr(trainer, rate) / 10:g}"
+            f"trainer.{rate}={getattr(trainer, rate):g}: training diverged in {name} {step}, "
+            f"{last}: {why}; use a smaller one, e.g. "
+            f"trainer.{rate}={getattr(trainer, rate) / 10:g}."
         )
 
     def statement(self, model_selector: ModelSelector) -> PrivacyStatement | None:
-        """What the run promises, priced by what ran; None where no promise was made."""
+        """Return the privacy statement, computed from the ledger; None without one.
+
+        Args:
+          model_selector: the selected weights.
+        """
         if not self._experiment.states_privacy_loss:
             return None
         experiment = self._experiment
@@ -278,7 +311,12 @@ class TrainingLoop:
         )
 
     def evaluate(self, split: str, model_selector: ModelSelector) -> tuple[Evaluation, np.ndarray]:
-        """The scores of the chosen weights on one split, and the probabilities behind them."""
+        """Return the scores of the selected weights on one split, and their probabilities.
+
+        Args:
+          split: `train`, `validation` or `test`.
+          model_selector: the selected weights.
+        """
         run_data, rows = self._run_data, self._run_data.indices[split]
         beats = run_data.beats
         probabilities = self._experiment.read_probabilities(
@@ -297,7 +335,13 @@ class TrainingLoop:
         return evaluation, probabilities
 
     def validate(self, weights: list[np.ndarray]) -> dict[str, float]:
-        """Scores on the validation beats, by name; with clients also `clients/accuracy_…`. Empty where there are no such beats.
+        """Return the scores on the validation beats, with clients also `clients/accuracy_...`.
+
+        Args:
+          weights: of the run's model.
+
+        Returns:
+          Score name -> score; empty if there are no validation beats.
 
         Raises:
           DataError: a probability is not finite.
@@ -309,15 +353,19 @@ class TrainingLoop:
         scores = dict(quick_scores(data.labels[rows], probabilities, data.class_names).values)
         if self._run_data.partition.is_pooled:
             return scores
-        even = client_scores(self._run_data, "validation", probabilities).spread()
-        return scores | {f"clients/{name}": value for name, value in even.items()}
+        client_spread = client_scores(self._run_data, "validation", probabilities).spread()
+        return scores | {f"clients/{name}": value for name, value in client_spread.items()}
 
     def scope(self) -> Any:
-        """The context in which the run trains: its `tf.distribute` strategy."""
+        """Return the context in which the run trains: its `tf.distribute` strategy."""
         return self._strategy.scope()
 
     def retraining(self, settings: "Centralized") -> "Retraining":
-        """Trains the run's model anew, as often as is asked for; to be called and used within `scope`."""
+        """Return a retraining of the run's model; to be called and used within `scope`.
+
+        Args:
+          settings: of the optimizer and the batches.
+        """
         from ecgexp.training.retraining import Retraining
 
         experiment, run_data = self._experiment, self._run_data
@@ -331,7 +379,11 @@ class TrainingLoop:
         )
 
     def classifier(self, model_selector: ModelSelector) -> Classifier:
-        """The chosen weights with everything needed to score a raw window."""
+        """Return the selected weights with everything needed to score a raw window.
+
+        Args:
+          model_selector: the selected weights.
+        """
         beats = self._run_data.beats
         return Classifier(
             builder=self._experiment.model,
@@ -349,20 +401,20 @@ class TrainingLoop:
         )
 
     def _check_metric(self) -> None:
-        """Refuses a selection metric that no epoch will have, before the first epoch is trained for it."""
-        names, metric = self._run_data.data.class_names, self._experiment.selection.metric
+        """Check, before training, that `selection.metric` is a score that every epoch has."""
+        names = self._run_data.data.class_names
         one_beat = quick_scores(np.zeros(1, int), np.full((1, len(names)), 1 / len(names)), names)
         known = set(one_beat.values)
         if not self._run_data.partition.is_pooled:
             known |= {f"clients/accuracy_{name}" for name in spread(np.zeros(1))}
-        if metric not in known:
-            there = ", ".join(sorted(known))
-            raise ConfigError(
-                f"selection.metric={metric} is not a validation score; there are: {there}"
-            )
+        self._experiment.selection.check_metric(known)
 
     def _spent(self) -> dict[str, float]:
-        """ε so far, by RDP where it has a price: an upper bound of the reported value, and there in milliseconds."""
+        """Return ε so far.
+
+        It is computed by RDP, which takes milliseconds and gives an upper bound of the reported
+        value; where RDP does not apply, by the accountant of the plan.
+        """
         if not self.ledger.plan.is_private or not self._experiment.states_privacy_loss:
             return {}
         try:
@@ -373,7 +425,8 @@ class TrainingLoop:
     def _build_model(self) -> Any:
         import tensorflow as tf
 
-        if tf.executing_eagerly():  # a client's copy, in a graph, gets its weights from the server
+        # Within a graph, the copy of a client gets its weights from the server.
+        if tf.executing_eagerly():
             tf.keras.utils.set_random_seed(self._seeds.integer("initial weights"))
         return self._experiment.model.build(
             feature_shapes(self._run_data.data.features), len(self._run_data.data.class_names)

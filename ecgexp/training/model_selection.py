@@ -1,6 +1,6 @@
 """Model selection and early stopping, decided on validation beats and never on test beats."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -53,6 +53,21 @@ class Selection:
             or self.patience is not None
         )
 
+    def check_metric(self, scores: Collection[str]) -> None:
+        """Check that the metric is one of the validation scores.
+
+        Args:
+          scores: names of the validation scores.
+
+        Raises:
+          ConfigError: it is not; the message lists them.
+        """
+        if self.metric not in scores:
+            raise ConfigError(
+                f"selection.metric={self.metric}: not a validation score; use one of: "
+                f"{', '.join(sorted(scores))}."
+            )
+
 
 class ModelSelector:
     """Holds the weights that are selected so far.
@@ -95,7 +110,7 @@ class ModelSelector:
           Whether training should continue.
 
         Raises:
-          KeyError: the validation scores do not contain the metric; the message lists them.
+          ConfigError: the validation scores do not contain the metric; the message lists them.
         """
         score = self._looked_up(scores) if scores else float("nan")
         improved = self._improves(score)
@@ -147,10 +162,5 @@ class ModelSelector:
         return gain > self._rule.min_delta
 
     def _looked_up(self, scores: dict[str, float]) -> float:
-        try:
-            return scores[self._rule.metric]
-        except KeyError:
-            raise KeyError(
-                f"selection.metric={self._rule.metric}: not a validation score; use one of: "
-                f"{', '.join(sorted(scores))}."
-            ) from None
+        self._rule.check_metric(scores)
+        return scores[self._rule.metric]

@@ -213,7 +213,7 @@ def test_a_failed_run_is_marked_with_its_reason_here_and_in_mlflow(tmp_path, cac
 
 def test_a_split_without_validation_beats_says_what_to_type(tmp_path, cache):
     with pytest.raises(
-        ConfigError, match=r"type split\.validation_fraction=0\.2, or selection\.weights=last"
+        ConfigError, match=r"use split\.validation_fraction=0\.2, or selection\.weights=last"
     ):
         start(tmp_path, cache, "tracking=none", "split.validation_fraction=0")
 
@@ -221,7 +221,7 @@ def test_a_split_without_validation_beats_says_what_to_type(tmp_path, cache):
 def test_a_selection_metric_that_does_not_exist_is_refused_before_training(tmp_path, cache):
     with pytest.raises(
         ConfigError,
-        match=r"selection\.metric=macro_f2 is not a validation score; there are: .*macro_f1",
+        match=r"selection\.metric=macro_f2: not a validation score; use one of: .*macro_f1",
     ):
         start(tmp_path, cache, "tracking=none", "selection.metric=macro_f2")
     assert not (tmp_path / "metrics.jsonl").exists()

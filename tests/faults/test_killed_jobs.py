@@ -57,4 +57,4 @@ def test_a_killed_worker_is_said_and_the_same_command_takes_its_job_up_again(tmp
     )
     assert done.returncode == 0, done.stderr
     assert attempts(tmp_path) == {"seed=1": "FINISHED", "seed=2": "FINISHED"}
-    assert (done.stderr + done.stdout).count("going on after epoch ") == 2
+    assert (done.stderr + done.stdout).count("resumes after epoch ") == 2

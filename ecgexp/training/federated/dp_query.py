@@ -114,7 +114,7 @@ class SuppliedNoiseQuery(tfp.SumAggregationDPQuery):
 
     `with_noise` must fill the noise before each round. See the docstring of the module.
 
-    **Guarantees**: the norm of a clipped update is at most the clip, up to the final rounding of its
+    **Guarantees**: the norm of a clipped update is at most the clip, up to the rounding of its
     elements to float32, and an update that is not finite counts as zero
     (`tests/tensorflow/training/federated/test_private_rounds.py`).
 

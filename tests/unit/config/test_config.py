@@ -93,7 +93,7 @@ def test_what_a_private_experiment_is_held_against_differs_only_in_how_it_trains
     [
         (
             ["trainer=dp", "privacy=none"],
-            r"DpSgd needs a promise to keep and privacy=none makes none",
+            r"trainer=dp: .*privacy=none; use privacy=dp",
         ),
         (
             ["trainer=dp", "privacy=eps3", "features=signal_rr"],
@@ -101,11 +101,11 @@ def test_what_a_private_experiment_is_held_against_differs_only_in_how_it_trains
         ),
         (
             ["trainer=dp", "privacy=eps3", "model.normalization=batch"],
-            r"type model\.normalization=group",
+            r"use model\.normalization=group",
         ),
         (
             ["trainer=dp", "privacy=eps3", "device.mixed_precision=true"],
-            r"type device\.mixed_precision=false",
+            r"use device\.mixed_precision=false",
         ),
     ],
 )
@@ -119,7 +119,7 @@ def test_what_would_break_a_promise_of_privacy_is_refused(overrides, message):
     [
         (
             ["privacy=dp"],
-            r"privacy\.unit=beat: Federated can promise to a patient or a record; type privacy\.unit=patient",
+            r"privacy\.unit=beat: trainer=federated supports patient and record; use privacy=patient",
         ),
         (["trainer.aggregator=robust"], r"use trainer\.aggregator=mean"),
         (["trainer.aggregator=secure"], r"use trainer\.aggregator=mean"),
@@ -133,7 +133,7 @@ def test_what_would_break_a_promise_of_privacy_is_refused(overrides, message):
             r"use privacy\.sampling=fixed privacy\.accountant=rdp",
         ),
         (["privacy.sampling=fixed", "privacy.accountant=rdp"], r"use privacy\.sampling=poisson"),
-        (["model.normalization=batch"], r"type model\.normalization=group"),
+        (["model.normalization=batch"], r"use model\.normalization=group"),
     ],
 )
 def test_what_would_break_a_promise_to_patients_is_refused(overrides, message):
@@ -146,8 +146,11 @@ def test_what_would_break_a_promise_to_patients_is_refused(overrides, message):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["trainer=federated", "partition=none"], r"type partition=by_patient"),
-        (["partition=iid"], r"type partition=none, or trainer=federated"),
+        (["trainer=federated", "partition=none"], r"use partition=by_patient"),
+        (
+            ["partition=iid"],
+            r"partition=iid: .*trainer=centralized .*use partition=none, or trainer=federated",
+        ),
         (
             ["trainer=federated", "trainer.clients_per_round=3"],
             r"use trainer\.sampling=fixed",
@@ -245,14 +248,14 @@ def test_what_came_from_the_environment_is_not_written_down(monkeypatch):
             r"device\.kind='tpu' is not usable: it should be 'auto', 'cpu' or 'gpu'",
         ),
         ("selection.mode=most", r"selection\.mode='most'"),
-        ("model=cnn2d", r"Cnn2d takes image and SignalFeatures makes signal; type features=image"),
+        ("model=cnn2d", r"model=cnn2d: takes image, .*signal; use features=image"),
         (
             "features=image",
-            r"Cnn1d takes signal and ImageFeatures makes image; type features=signal",
+            r"model=cnn1d: takes signal, .*image; use features=signal",
         ),
         (
             "augmentation=crops9",
-            r"augmentation=crops9 changes image and SignalFeatures makes signal; type augmentation=none or features=image",
+            r"augmentation=crops9: changes image, .*signal; use augmentation=none, or features=image",
         ),
         ("model._target_=os.system", r"model\._target_=os\.system: .*; use a public name"),
         (
@@ -262,7 +265,7 @@ def test_what_came_from_the_environment_is_not_written_down(monkeypatch):
         ("trainer=dp", r"use privacy\.noise_multiplier=1\.1 or privacy\.target_epsilon=3"),
         (
             "privacy=eps3",
-            r"privacy was asked for, and Centralized gives none; type trainer=dp, or privacy=none",
+            r"trainer=centralized: .*use trainer=dp, or privacy=none",
         ),
         ("trainer.epochs==", r"trainer\.epochs"),
     ],

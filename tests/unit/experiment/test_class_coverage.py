@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from ecgexp.config.compose import load_experiment
-from ecgexp.experiment.class_coverage import check_evidence, lines, notes_before_training, published
+from ecgexp.experiment.class_coverage import (
+    check_class_coverage,
+    lines,
+    notes_before_training,
+    published,
+)
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError, DataError
 
@@ -54,14 +59,14 @@ def emptied(run_data, split):
 
 def test_evidence_of_an_ordinary_run_is_there(case):
     experiment, run_data = case("split=intra_patient")
-    check_evidence(experiment, run_data)
+    check_class_coverage(experiment, run_data)
     assert set(notes_before_training(experiment, run_data)) <= {"classes", "overlap"}
 
 
 def test_training_without_beats_is_refused(case):
     experiment, run_data = case("split=intra_patient")
     with pytest.raises(DataError, match=r"no training beats.*split\.test_fraction"):
-        check_evidence(experiment, emptied(run_data, "train"))
+        check_class_coverage(experiment, emptied(run_data, "train"))
 
 
 @pytest.mark.parametrize(
@@ -74,12 +79,12 @@ def test_training_on_one_class_is_refused(case, trainer):
     with pytest.raises(
         DataError, match=r"every training beat is of class N and none of S, V.*split=intra_patient"
     ):
-        check_evidence(experiment, run_data)
+        check_class_coverage(experiment, run_data)
 
 
 def test_training_without_some_class_is_noted(case):
     experiment, run_data = case("split=intra_patient", train="S")
-    check_evidence(experiment, run_data)
+    check_class_coverage(experiment, run_data)
     training = notes_before_training(experiment, run_data)["training"]
     assert training[0].startswith("no training beat is of class S:")
     assert "test beats of classes without training beats" in training[-1]
@@ -91,7 +96,7 @@ def test_weights_of_a_class_without_beats_are_refused(case, weights):
     with pytest.raises(
         DataError, match=rf"loss\.class_weights={weights}: .* class S.*loss\.class_weights=none"
     ):
-        check_evidence(experiment, run_data)
+        check_class_coverage(experiment, run_data)
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
@@ -102,13 +107,13 @@ def test_scoring_a_split_without_beats_is_refused(case, split):
         ConfigError,
         match=rf"evaluate_on=\[validation,test\]: .* no {split} beats.*evaluate_on=\[{rest}\]",
     ):
-        check_evidence(experiment, emptied(run_data, split))
+        check_class_coverage(experiment, emptied(run_data, split))
 
 
 def test_choosing_without_validation_beats_is_refused(case):
     experiment, run_data = case("split=intra_patient", "evaluate_on=[test]")
     with pytest.raises(ConfigError, match=r"no validation beats.*split\.validation_fraction"):
-        check_evidence(experiment, emptied(run_data, "validation"))
+        check_class_coverage(experiment, emptied(run_data, "validation"))
 
 
 @pytest.mark.parametrize("metric", ["f1/V", "sensitivity/V", "positive_predictivity/V", "jk_index"])
@@ -119,7 +124,7 @@ def test_choosing_by_an_absent_class_is_refused(case, metric):
         match=rf"selection\.metric={metric}: no validation beat is of class "
         r"V.*selection\.weights=last",
     ):
-        check_evidence(experiment, run_data)
+        check_class_coverage(experiment, run_data)
 
 
 @pytest.mark.parametrize("metric", ["macro_f1", "loss", "accuracy"])
@@ -130,7 +135,7 @@ def test_choosing_by_beats_of_one_class_is_refused(case, metric):
     with pytest.raises(
         ConfigError, match=r"selection\.metric=.*every validation beat is of class N"
     ):
-        check_evidence(experiment, run_data)
+        check_class_coverage(experiment, run_data)
 
 
 def test_patience_by_an_absent_class_is_refused(case):
@@ -142,14 +147,14 @@ def test_patience_by_an_absent_class_is_refused(case):
     )
     experiment, run_data = case(*typed, validation="V")
     with pytest.raises(ConfigError, match=r"selection\.metric=f1/V"):
-        check_evidence(experiment, run_data)
+        check_class_coverage(experiment, run_data)
 
 
 def test_last_epoch_needs_no_class_for_its_choice(case):
     experiment, run_data = case(
         "split=intra_patient", "selection.metric=f1/V", "selection.weights=last", validation="V"
     )
-    check_evidence(experiment, run_data)
+    check_class_coverage(experiment, run_data)
 
 
 def test_personalizing_nobody_is_refused(case):
@@ -159,7 +164,7 @@ def test_personalizing_nobody_is_refused(case):
     with pytest.raises(
         ConfigError, match=r"federated_baselines\.personalize_epochs=1: .*split=intra_patient"
     ):
-        check_evidence(experiment, run_data)
+        check_class_coverage(experiment, run_data)
 
 
 def test_classes_of_the_grouping_without_beats_are_noted(case):

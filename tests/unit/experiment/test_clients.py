@@ -129,6 +129,6 @@ def test_feasibility_is_reported_before_private_training():
 def test_cohorts_of_constant_size_get_their_epsilon_only():
     fixed = ["trainer.sampling=fixed", "privacy.sampling=fixed", "privacy.accountant=rdp"]
     printed = " ".join(feasibility_tables(*fixed, "privacy.noise_multiplier=6.0").split())
-    assert "20 rounds at noise multiplier 6 will cost each patient of 22 ε = " in printed
-    assert "(δ 0.0001, RDP)" in printed
+    assert "20 rounds at noise multiplier 6 have a privacy loss of ε = " in printed
+    assert " for each patient of 22 (δ 0.0001, RDP)" in printed
     assert "ecgexp-plan --sampling fixed" in printed

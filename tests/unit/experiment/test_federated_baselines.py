@@ -26,18 +26,18 @@ from ecgexp.settings.declaration import ConfigError
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ([], r"{} compares clients, and partition=none .* type trainer=federated, or {}"),
+        ([], r"{}: .*partition=none .* use trainer=federated, or {}"),
         (
             ["trainer=federated", "privacy=patient", "privacy.noise_multiplier=1"],
-            r"{} trains on the private beats without noise.*; type {}, or privacy=none",
+            r"{}: .*private beats.*; use {}, or privacy=none",
         ),
         (
             ["trainer=federated", "evaluate_on=[validation]"],
-            r"{} is judged on test beats.*; type evaluate_on=.*, or {}",
+            r"{}: .*test beats.*; use evaluate_on=.*, or {}",
         ),
         (
             ["trainer=federated", "trainer.client_optimizer=yogi"],
-            r"{} .*client_optimizer=sgd, or adam, or {}",
+            r"{}: .*client_optimizer=sgd, or adam, or {}",
         ),
     ],
 )
@@ -56,7 +56,7 @@ def test_nothing_is_compared_by_default():
         load_experiment(["trainer=federated", "trainer.client_optimizer=yogi"]),
     ):
         assert experiment.federated_baselines == FederatedBaselines()
-        assert not experiment.federated_baselines.asked
+        assert not experiment.federated_baselines.selected
 
 
 def test_a_client_alone_makes_the_passes_of_all_rounds_at_the_rates_of_their_schedule():

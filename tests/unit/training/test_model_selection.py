@@ -118,5 +118,5 @@ def test_selection_among_equal_scores_keeps_the_first():
 
 def test_a_score_that_is_not_there_is_named_with_those_that_are():
     model_selector = ModelSelector(Selection(metric="macro_f2"), is_private=False)
-    with pytest.raises(KeyError, match=r"selection\.metric=macro_f2.*use one of: macro_f1"):
+    with pytest.raises(ConfigError, match=r"selection\.metric=macro_f2.*use one of: macro_f1"):
         feed(model_selector, [0.1])

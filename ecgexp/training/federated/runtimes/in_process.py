@@ -108,7 +108,7 @@ class InProcess:
         self._pool.shutdown(cancel_futures=True)
 
     def _work(self, datasets: Sequence[tf.data.Dataset], prepared: list[Any]) -> Any:
-        """Yield what each client sends, in order; each copy of the graph runs one client at a time."""
+        """Yield what each client sends, in order; a copy of the graph runs one client."""
         width = len(self._works)
         for at in range(0, len(datasets), width):
             batch = datasets[at : at + width]

@@ -214,7 +214,7 @@ def test_training_ends_before_the_round_that_would_exceed_the_budget(data):
     assert ledger.stopped_by_budget
     assert ledger.epsilon_spent() <= 2.0
     with pytest.raises(
-        ConfigError, match=r"privacy\.max_epsilon=0\.1 : spent before the first step.*max_epsilon"
+        ConfigError, match=r"privacy\.max_epsilon=0\.1: spent before the first step.*max_epsilon"
     ):
         train(data, privacy=patient(1.0, noise_seed=3, max_epsilon=0.1), num_rounds=2)
 
