@@ -93,7 +93,7 @@ class Rounds:
         if self._is_private:
             self._mechanism = dp_query.mechanism_of(settings, self._plan)
             aggregator = dp_query.dp_aggregator(self._mechanism, self._shapes)
-            self._noise, self._noise_record = NoiseSource.of(self._plan), NoiseStatistics()
+            self._noise, self._noise_statistics = NoiseSource.of(self._plan), NoiseStatistics()
             self._last_noise: list[np.ndarray] = []
 
         def client_model() -> ClientModel:
@@ -246,16 +246,16 @@ class Rounds:
         added = NoiseStatistics(values=self._num_parameters, squares=float(query["squares"]))
         # In units of the planned noise, since an adaptive clip changes its scale in every round.
         if planned_std:
-            self._noise_record += NoiseStatistics(
+            self._noise_statistics += NoiseStatistics(
                 values=added.values,
                 squares=added.squares / planned_std**2,
                 pairs=added.values if products else 0,
                 products=products,
             )
-            self._noise_record.check(1.0)
+            self._noise_statistics.check(1.0)
             # Otherwise the few values of a small model are checked together with the next round's.
-            if self._noise_record.is_enough:
-                self._noise_record = NoiseStatistics()
+            if self._noise_statistics.is_enough:
+                self._noise_statistics = NoiseStatistics()
         elif added.squares:
             raise PrivacyViolation(
                 "noise was added, but the plan has none: the run is not the one that was planned"

@@ -1,6 +1,6 @@
 """A runtime that executes TFF's learning process in this process, on its GPU if it has one.
 
-TFF compiles a round to MapReduceForm: TensorFlow functions that prepare what clients receive, work
+TFF compiles a round to MapReduceForm: TensorFlow functions that compute what clients receive, work
 on one client, accumulate what the clients send, and update the server. This module calls them in
 order.
 
@@ -83,9 +83,9 @@ class InProcess:
     ) -> tuple[Any, Mapping[str, Any]]:
         """See `Runtime.next`."""
         leaves = flatten(state)
-        prepared = self._parts["prepare"](leaves)
+        from_server = self._parts["prepare"](leaves)
         accumulated, secure = self._parts["zero"]([]), None
-        for sent in self._work(datasets, prepared):
+        for sent in self._work(datasets, from_server):
             accumulated = self._parts["accumulate"]([*accumulated, *sent[: self._num_plain]])
             summands = sent[self._num_plain :]
             secure = (
@@ -107,13 +107,13 @@ class InProcess:
         """See `Runtime.close`."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _work(self, datasets: Sequence[tf.data.Dataset], prepared: list[Any]) -> Any:
+    def _work(self, datasets: Sequence[tf.data.Dataset], from_server: list[Any]) -> Any:
         """Yield what each client sends, in order; a copy of the graph runs one client."""
         width = len(self._works)
         for at in range(0, len(datasets), width):
             batch = datasets[at : at + width]
             yield from self._pool.map(
-                lambda pair: pair[0]([pair[1], *prepared]), zip(self._works, batch, strict=False)
+                lambda pair: pair[0]([pair[1], *from_server]), zip(self._works, batch, strict=False)
             )
 
     def _reduced(self, sums: list[Any]) -> list[Any]:
