@@ -125,8 +125,7 @@ def find_run(name: str, *, uri: str | None = None) -> StoredRun:
     except MlflowException as error:
         raise DataError(
             f"{name} is neither the folder of a run nor a run of {redact(uri or default_uri())}; "
-            "look up its id with "
-            "ecgexp-ui, or use its folder under outputs/"
+            "look up its id with ecgexp-ui, or use its folder under outputs/"
         ) from error
 
 
@@ -136,9 +135,8 @@ def children_of(parent: StoredRun, *, uri: str | None = None) -> list[StoredRun]
     Raises:
       DataError: there is no such store.
     """
-    if (
-        "'" in parent.run_id
-    ):  # the path of a folder: no id has one, and it would end the filter's string
+    # An id has no quote; that of a run without MLflow is a path, and a quote would end the string.
+    if "'" in parent.run_id:
         return []
     return search_runs(filter_string=f"tags.`{PARENT_TAG}` = '{parent.run_id}'", uri=uri)
 
@@ -154,7 +152,7 @@ def search_runs(
       uri: the store; None: `default_uri()`.
 
     Raises:
-      DataError: there is no such store or experiment, or MLflow does not understand the filter.
+      DataError: there is no such store or experiment, or the filter is invalid.
     """
     from mlflow.exceptions import MlflowException
 
@@ -175,7 +173,8 @@ def search_runs(
         ]
     except MlflowException as error:
         raise DataError(
-            f"MLflow does not understand the filter {filter_string!r}: {error.message}"
+            f"--filter {filter_string!r}: MLflow cannot parse it: {error.message}; use its search "
+            "language, e.g. 'metrics.`test/macro_f1` > 0.5'"
         ) from error
 
 

@@ -6,26 +6,33 @@ from ecgexp.analysis.spread import Spread
 from ecgexp.formatting import BLANK, duration_text, epsilon_text, score_text, significant_text
 
 UNDEFINED = "undefined"
+LEVELS = {"beat": "example-level", "record": "record-level", "patient": "patient-level"}
+"""Unit of privacy -> the field's name for guarantees of that unit."""
+
 CLASS_SCORES = {"f1": "F1", "sensitivity": "sensitivity", "positive_predictivity": "+P"}
 
 
 def score(found: Spread) -> str:
-    """`0.812 (0.800 to 0.824)` over seeds that differ, `0.812 [0.790, 0.834]` of a single run with an interval."""
+    """Format a score with three decimals.
+
+    E.g. `0.812 (0.800 to 0.824)` for mean and range over seeds, and `0.812 [0.790, 0.834]` for a
+    single run with an interval.
+    """
     return _spread(found, score_text)
 
 
 def figure(found: Spread) -> str:
-    """Like `score`, to three digits whatever the size."""
+    """Format like `score`, but with three significant digits."""
     return _spread(found, significant_text)
 
 
 def epsilon(found: Spread) -> str:
-    """Like `figure`, rounded up: ε is an upper bound."""
+    """Format like `figure`, but rounded up: ε is an upper bound."""
     return _spread(found, epsilon_text)
 
 
 def duration(found: Spread) -> str:
-    """Like `score`, in seconds or minutes."""
+    """Format like `score`, in seconds or minutes."""
     return _spread(found, duration_text)
 
 

@@ -1,4 +1,4 @@
-"""One finished run as the report needs it, read from the run's artifacts."""
+"""The values of one finished run that reports show, read from the run's artifacts."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ class Row:
 
     Attributes:
       run_id: its id in MLflow, or its folder.
-      name: as MLflow shows it.
+      name: its name in MLflow.
       seed: as text; empty where it is not known.
       started: seconds since 1970; 0 where it is not known.
       params: dotted name -> value, as text.
@@ -66,15 +66,16 @@ class Row:
     clients: Sequence[Mapping[str, Any]]
 
     def averaged(self, split: str) -> tuple[str, ...] | None:
-        """The classes over which macro F1 and other averages of a split were taken.
-
-        None where the run does not say.
-        """
+        """Return the classes over which averages of a split were taken; None if unknown."""
         return averaged_classes(self.metrics, split, self.classes)
 
     @property
     def guarantee(self) -> PrivacyGuarantee:
-        """Whether noise was added and kept secret (`private`), added from a known seed (`simulation`), or not added."""
+        """The kind of guarantee.
+
+        `private`: secret noise was added; `simulation`: noise was added from a known seed, so there
+        is no guarantee; `none`: no noise was added.
+        """
         if self.privacy is None:
             return "private" if "privacy/epsilon" in self.metrics else "none"
         if self.privacy.get("guarantee"):
@@ -83,9 +84,9 @@ class Row:
 
     @property
     def epsilon(self) -> float:
-        """ε of the privacy guarantee.
+        """ε of the privacy guarantee; infinite without noise.
 
-        Of a simulation, ε if its noise were secret; infinite without noise.
+        For a simulation, the ε that would hold if its noise were secret.
         """
         name = {"private": "epsilon", "simulation": "epsilon_if_noise_were_secret"}.get(
             self.guarantee
@@ -97,9 +98,9 @@ class Row:
 
     @property
     def overlap(self) -> tuple[int, float] | None:
-        """The most rows that share samples with one heartbeat, and ε of these together.
+        """Largest number of rows that share samples with one heartbeat, and ε of these together.
 
-        None where only the unit's own do.
+        None if ε accounts for all of these rows already.
         """
         values = self.privacy or {}
         if self.guarantee != "private" or values.get("overlapping_rows", 1) <= values.get(
@@ -154,7 +155,7 @@ def read_row(run: StoredRun) -> Row:
 
 
 def _confusion(run: StoredRun) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """The matrix of the test predictions, and the classes in the order of its rows."""
+    """Return the confusion matrix of the test predictions, and the classes of its rows."""
     path = run.artifact("predictions/test.parquet")
     if path is None:
         return None, ()

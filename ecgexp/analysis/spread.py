@@ -12,12 +12,12 @@ class Spread:
     """A score of several runs.
 
     Attributes:
-      mean: over the runs in which it is defined; NaN where there is none.
-      low: the least of them.
-      high: the greatest of them.
-      count: in how many runs it is defined.
-      undefined: in how many it is not.
-      interval: 95 % by bootstrap, of a single run that has one.
+      mean: over the runs in which the score is defined; NaN if there are none.
+      low: smallest value.
+      high: largest value.
+      count: number of runs in which the score is defined.
+      undefined: number of runs in which it is not.
+      interval: 95 % bootstrap interval of a single run; None for several runs or without one.
     """
 
     mean: float
@@ -34,14 +34,13 @@ class Spread:
 
 
 def spread(values: Iterable[float | None]) -> Spread:
-    """Mean and range of `values`; None and NaN stand for runs in which the score is not defined."""
+    """Return mean and range of `values`; None and NaN mean that the score is undefined in a run."""
     given = list(values)
     known = [float(value) for value in given if value is not None and not math.isnan(value)]
     if not known:
         return Spread(mean=math.nan, low=math.nan, high=math.nan, count=0, undefined=len(given))
-    mean = (
-        known[0] if len(set(known)) == 1 else math.fsum(known) / len(known)
-    )  # not 0.30000000000000004 of three 0.3
+    # The mean of three 0.3 would be 0.30000000000000004.
+    mean = known[0] if len(set(known)) == 1 else math.fsum(known) / len(known)
     return Spread(
         mean=mean,
         low=min(known),
@@ -52,7 +51,7 @@ def spread(values: Iterable[float | None]) -> Spread:
 
 
 def score_of(rows: Sequence[Row], split: str, score: str) -> Spread:
-    """One score of one split over `rows`.
+    """Return one score of one split over `rows`.
 
     Args:
       rows: runs of one configuration.
@@ -66,10 +65,7 @@ def score_of(rows: Sequence[Row], split: str, score: str) -> Spread:
 
 
 def interval_of(metrics: Mapping[str, float], split: str, score: str) -> tuple[float, float] | None:
-    """The 95 % interval that a run's metrics give for one score, e.g. `f1/V`.
-
-    None where it has none.
-    """
+    """Return the 95 % interval of a score, e.g. `f1/V`, from a run's metrics; None without one."""
     metric, slash, name = score.partition("/")
     low, high = (metrics.get(f"{split}/{metric}_ci_{end}{slash}{name}") for end in ("low", "high"))
     return None if low is None or high is None else (low, high)

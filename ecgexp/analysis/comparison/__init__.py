@@ -1,4 +1,4 @@
 """Comparison of two runs on their common beats.
 
-Settings, paired score differences, tests and notes.
+It holds the settings that differ, paired score differences with intervals, tests, and notes.
 """

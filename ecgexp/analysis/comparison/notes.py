@@ -15,7 +15,14 @@ _ENOUGH_PATIENTS = 20
 
 
 def warnings(a: StoredRun, b: StoredRun, split: str, pairs: Pairs | None) -> Iterator[str]:
-    """Yield warnings; `pairs` is None where the runs cannot be compared."""
+    """Yield the warnings of a comparison.
+
+    Args:
+      a: the reference run.
+      b: the other run.
+      split: whose beats were compared.
+      pairs: the common beats; None if the runs cannot be compared.
+    """
     if a.run_id == b.run_id:
         yield "A and B are the same run"
     if pairs is not None and (pairs.only_a or pairs.only_b):
@@ -39,7 +46,7 @@ def warnings(a: StoredRun, b: StoredRun, split: str, pairs: Pairs | None) -> Ite
 
 
 def _about_averages(a: StoredRun, b: StoredRun, split: str, pairs: Pairs | None) -> Iterator[str]:
-    """Warn where the averages of the two runs are over different classes, and so cannot be ranked."""
+    """Warn if the averages of the runs are over different classes, so cannot be compared."""
     own = [averaged_classes(run.metrics, split, _classes(run)) for run in (a, b)]
     if None in own:
         return
@@ -48,16 +55,18 @@ def _about_averages(a: StoredRun, b: StoredRun, split: str, pairs: Pairs | None)
             f"{key}'s over {', '.join(classes) or 'none'}"
             for key, classes in zip("AB", own, strict=True)
         ]
-        here = (
-            ""
-            if pairs is None
-            else f"; below both are over {', '.join(classes_with_beats(pairs.labels, pairs.class_names))}"
+        here = ""
+        if pairs is not None:
+            names = ", ".join(classes_with_beats(pairs.labels, pairs.class_names))
+            here = f"; below both are over {names}"
+        yield (
+            "Different classes: macro F1 and the other averages in the runs' own results are "
+            f"{' and '.join(shown)}{here}"
         )
-        yield f"Different classes: macro F1 and the other averages in the runs' own results are {' and '.join(shown)}{here}"
 
 
 def _classes(run: StoredRun) -> list[str]:
-    """The classes of a run, as its result or its predictions name them."""
+    """Return the class names that the result of a run stores."""
     return list(
         ((run.read_json("result.json", ResultValues) or {}).get("data") or {}).get("classes") or ()
     )
@@ -71,17 +80,28 @@ def notes(
     scores: PairedDifferences | None,
     guarantees: tuple[PrivacyGuarantee, PrivacyGuarantee],
 ) -> Iterator[str]:
-    """Yield notes on the tables; `scores` is None where the runs cannot be compared."""
+    """Yield notes on the tables of a comparison.
+
+    Args:
+      a: the reference run.
+      b: the other run.
+      split: whose beats were compared.
+      differing: settings and origin that differ.
+      scores: paired score differences; None if the runs cannot be compared.
+      guarantees: privacy guarantees of A and of B.
+    """
     yield from _about_privacy(*guarantees)
     if split == "validation":
-        yield "Where validation beats selected the epoch, scores on them are optimistic."
+        yield "If validation beats selected the epoch, scores on them are optimistic."
     yield (
-        f"Both runs were evaluated on these {split} beats. Selecting a run by its {split} scores "
-        "makes its score "
-        "optimistic; evaluate it on beats that selected nothing."
+        f"Both runs were evaluated on these {split} beats. If its {split} scores select a run, its "
+        "score is optimistic; evaluate the selected run on other beats."
     )
     if not (differing.only_seed or differing.none):
-        yield "Each run is one seed. The interval is over patients, not over seeds, whose effect may be as large."
+        yield (
+            "Each run is one seed. The interval is over patients, not over seeds, whose effect may "
+            "be as large."
+        )
     if scores is not None:
         if absent := [name for name in scores.class_names if name not in scores.averaged]:
             yield (
@@ -104,12 +124,21 @@ def _own_notes(run: StoredRun) -> list[str]:
 
 
 def verdict(scores: PairedDifferences | None, problem: str, differing: Differences) -> str:
-    """Return the verdict, with the source of the difference where no setting differs."""
+    """Return the verdict as one sentence, with the cause of a difference if no setting differs.
+
+    Args:
+      scores: paired score differences; None if the runs cannot be compared.
+      problem: why they cannot be compared.
+      differing: settings and origin that differ.
+    """
     if scores is None:
         return f"No verdict: {problem}."
     sentence = scores.verdict()
     if differing.only_seed:
-        return f"{sentence} Only the seed differs: the difference comes from the seed, not from a setting."
+        return (
+            f"{sentence} Only the seed differs: the difference comes from the seed, not from a "
+            "setting."
+        )
     if differing.none and not scores.same_answers:
         return (
             f"{sentence} No setting differs: the difference comes from nondeterministic training."
@@ -121,7 +150,10 @@ def _about_privacy(a: PrivacyGuarantee, b: PrivacyGuarantee) -> Iterator[str]:
     private = a.epsilon is not None, b.epsilon is not None
     if private[0] != private[1]:
         one, other = ("A", "B") if private[0] else ("B", "A")
-        yield f"{one} has a privacy guarantee and {other} has none: part of the difference is due to it."
+        yield (
+            f"{one} has a privacy guarantee and {other} has none: part of the difference is due to "
+            "it."
+        )
     elif all(private) and a.unit != b.unit:
         yield (
             f"The ε are for different units of privacy, {a.unit or 'unknown'} in A and "
@@ -130,8 +162,7 @@ def _about_privacy(a: PrivacyGuarantee, b: PrivacyGuarantee) -> Iterator[str]:
     elif all(private) and a.rows_per_unit != b.rows_per_unit:
         yield (
             f"The ε are for a heartbeat in up to {a.rows_per_unit} rows in A and in up to "
-            f"{b.rows_per_unit} in B: the "
-            "windows differ, and so does the privacy loss of one row."
+            f"{b.rows_per_unit} in B: the windows differ, and so does the privacy loss of one row."
         )
 
 
@@ -139,11 +170,13 @@ def _about_intervals(scores: PairedDifferences) -> Iterator[str]:
     shown = sum(row.interval is not None for row in scores.differences)
     if not shown:
         return
-    yield f"Of {shown} intervals one in 20 excludes 0 by chance alone; the verdict uses {scores.decisive.name} only."
+    yield (
+        f"Of {shown} intervals one in 20 excludes 0 by chance alone; the verdict uses "
+        f"{scores.decisive.name} only."
+    )
     if scores.num_patients < _ENOUGH_PATIENTS:
         yield (
             f"{scores.num_patients} patients are few: such intervals are too narrow. In a "
-            "simulation of equally good models "
-            "they contained 0 in 84 % of the cases with 5 patients, in 91 % with 10 and in 92 % "
-            "with 22."
+            "simulation of equally good models they contained 0 in 84 % of the cases with 5 patients, "
+            "in 91 % with 10 and in 92 % with 22."
         )

@@ -1,4 +1,4 @@
-"""What a comparison reads of a stored run: its predictions and its privacy guarantee."""
+"""Reads the predictions and the privacy guarantee of a stored run, for a comparison."""
 
 import math
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ class PrivacyGuarantee:
     Attributes:
       epsilon: ε; None where the run has no guarantee.
       delta: δ; None likewise.
-      unit: beat, record or patient; None likewise.
+      unit: unit of privacy (beat, record or patient); None likewise.
       rows_per_unit: number of rows for which one heartbeat is accounted.
       overlapping_rows: the most rows that share samples with one heartbeat's window.
-      epsilon_overlap: ε of so many rows together; None where there are no further rows, or no bound
-        is known.
+      epsilon_overlap: ε of `overlapping_rows` rows together; None without further rows or without a
+        known bound.
     """
 
     epsilon: float | None = None
@@ -64,8 +64,8 @@ def read_predictions(run: StoredRun, split: str) -> Predictions:
     if file is None:
         raise DataError(
             f"run {run.name} ({run.run_id}) has no {path}: it did not finish, was not evaluated on "
-            f"{split} beats (evaluate_on=), "
-            "or is the parent of a sweep, whose runs can be compared one by one"
+            f"{split} beats, or is the parent of a sweep; use a finished run with "
+            f"evaluate_on=[{split}], or a single run of the sweep"
         )
     found = stored_tables.read_predictions(file, fix=run.fix)
     if not len(found.samples):

@@ -100,15 +100,18 @@ def compare_runs(
 ) -> RunComparison:
     """Compare run B with run A on the beats of a split that both were evaluated on.
 
-    The verdict uses the score that selected the epoch of both runs (`selection.metric`), or by
-    macro F1.
+    The verdict uses the score that selected the epoch of both runs (`selection.metric`), or
+    macro F1 if they differ in it.
 
     Args:
-      a: a run.
-      b: another.
+      a: the reference run.
+      b: the run that is compared with it.
       split: `test` or `validation`.
       num_resamples: resamples of the bootstrap; 0 for no intervals.
       seed: of the resamples.
+
+    Returns:
+      The comparison.
 
     Raises:
       DataError: a run has no predictions of the split, or they cannot be read. Predictions that can
@@ -146,9 +149,8 @@ def _pairs(
     a: StoredRun, b: StoredRun, predictions: tuple[Predictions, Predictions]
 ) -> tuple[Pairs | None, str]:
     databases = [run.tags.get("dataset.name") for run in (a, b)]
-    if (
-        None not in databases and databases[0] != databases[1]
-    ):  # equal record names would mean different records
+    # In two databases equal record names mean different records.
+    if None not in databases and databases[0] != databases[1]:
         return None, f"A was evaluated on {databases[0]}, and B on {databases[1]}"
     try:
         return match(*predictions), ""

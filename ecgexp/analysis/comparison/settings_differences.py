@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from ecgexp.analysis.find_runs import StoredRun
 from ecgexp.tracking.params import has_effect
 
-# Settings of what is computed in addition to the result.
-_SILENT = re.compile(r"federated_baselines\..*|num_resamples|evaluate_on")
+# Settings of values that are computed in addition to the result.
+_ADDITIONAL = re.compile(r"federated_baselines\..*|num_resamples|evaluate_on")
 _ORIGIN = re.compile(r"git\.(commit|dirty)|version\..*|dataset\.(name|digest|test_sha256)")
 
 
@@ -45,7 +45,7 @@ class Differences:
 
     @property
     def none(self) -> bool:
-        """Whether nothing differs at all."""
+        """Whether neither a setting nor code, versions or data differ."""
         return not self.settings and not self.origin
 
 
@@ -55,7 +55,7 @@ def differences(a: StoredRun, b: StoredRun) -> Differences:
         Differing(name=name, a=a.params.get(name), b=b.params.get(name))
         for name in sorted({*a.params, *b.params})
         if has_effect(name)
-        and not _SILENT.fullmatch(name)
+        and not _ADDITIONAL.fullmatch(name)
         and a.params.get(name) != b.params.get(name)
     ]
     origin = [

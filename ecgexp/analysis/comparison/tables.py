@@ -19,7 +19,7 @@ _SURE = {True: "yes", False: "no", None: ""}
 
 
 def render(found: RunComparison) -> Group:
-    """Return everything but the verdict."""
+    """Return all tables and notes, without the verdict."""
     parts: list[Any] = [
         Text(f"{key}: {run.name} · {run.run_id}") for key, run in (("A", found.a), ("B", found.b))
     ]
@@ -124,19 +124,17 @@ def _tests(by_beat: McNemar, by_patient: SignFlip) -> Iterator[Any]:
     yield Text(f"McNemar: p = {p_value_text(by_beat.p_value)} ({how})")
     yield _note(
         "tests whether each is right equally often where the other is wrong; beats of one patient "
-        "are not independent, so "
-        "this p is too small"
+        "are not independent, so this p is too small"
     )
     yield Text(
         f"Sign flips over patients: p = {p_value_text(by_patient.p_value)} (B better in "
-        f"{by_patient.better}, A in "
-        f"{by_patient.worse}, equal in {by_patient.equal})"
+        f"{by_patient.better}, A in {by_patient.worse}, equal in {by_patient.equal})"
     )
-    telling = by_patient.better + by_patient.worse
+    informative = by_patient.better + by_patient.worse
     yield _note(
         "exact: how often accuracy would differ as much if A and B were swapped at random per "
-        "patient; with "
-        f"{telling} patients that differ, p is {by_patient.smallest_p_value:.2g} at least"
+        f"patient; with {informative} patients that differ, p is "
+        f"{by_patient.smallest_p_value:.2g} at least"
     )
 
 

@@ -1,4 +1,4 @@
-"""The HTML report of finished runs, one self-contained page.
+"""The HTML report of finished runs: one self-contained page.
 
-Scores, ε, time and privacy guarantees.
+It shows scores, ε, figures, time and privacy guarantees.
 """

@@ -12,10 +12,10 @@ class ClientScore:
     """One client's test beats.
 
     Attributes:
-      client: its id.
-      beats: how many; of the first run, if a random split assigns them by seed.
+      client: id of the client.
+      beats: number of test beats; of the first run if they depend on the seed.
       accuracy: over the seeds.
-      macro_f1: likewise, over the classes that the client has.
+      macro_f1: over the seeds; an average over the classes that the client has.
       majority: accuracy of the majority-class baseline, mean over the seeds.
     """
 
@@ -27,7 +27,7 @@ class ClientScore:
 
 
 def client_scores(configuration: Configuration) -> Sequence[ClientScore]:
-    """Return one entry per client, worst first; empty where beats are pooled."""
+    """Return one entry per client, lowest accuracy first; empty if beats are pooled."""
     found: dict[str, list[dict]] = {}
     for row in configuration.rows:
         for client in row.clients:

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from ecgexp.analysis.formatting import LEVELS
 from ecgexp.analysis.report import published
-from ecgexp.analysis.report.groups import Configuration, series, set_up, told_apart
+from ecgexp.analysis.report.groups import Configuration, distinguishing_labels, series, set_up
 from ecgexp.analysis.report.svg import cut, drawn, panel
 from ecgexp.analysis.spread import Spread, spread
 from ecgexp.evaluation.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, SKY, VERMILION
@@ -20,13 +21,13 @@ from ecgexp.evaluation.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, SKY
 SCORES = {"macro_f1": "macro F1", "accuracy": "accuracy"}
 MOST_LINES = 6
 
-# Shape and colour together, so that a grey print can be read too; the dark rim keeps the pale ones
+# Shape and color together, so that a gray print is legible; the dark edge makes pale markers
 # visible.
 _MARKS = tuple(zip((BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY), "osD^vP", strict=True))
 _DASHES = ("--", "-.", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (7, 2, 1, 2)), (0, (1, 1)))
 _AXES_HEIGHT, _LINE_HEIGHT = 3.1, 0.18  # inches, of the axes and of a line of the legend
-_LEAST_HEIGHT = 0.1  # of the axis, as a score
-_TICK_GAP = 0.055  # of the axis's height, between the letters of two ticks
+_LEAST_HEIGHT = 0.1  # smallest range of the y axis, as a score
+_TICK_GAP = 0.055  # between the letters of two ticks, as a fraction of the axis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +35,8 @@ class Curve:
     """Configurations that differ in their noise only, by increasing ε.
 
     Attributes:
-      label: the unit, and what tells this curve from the others.
-      configurations: those with a finite ε.
+      label: level of the guarantee, and the settings that distinguish this curve from others.
+      configurations: by increasing ε, which is finite.
     """
 
     label: str
@@ -49,7 +50,7 @@ def curves(configurations: Sequence[Configuration]) -> list[Curve]:
         if configuration.guarantee != "none" and 0 < configuration.epsilon.high < math.inf:
             groups.setdefault(series(configuration), []).append(configuration)
     parts = [sorted(part, key=lambda one: one.epsilon.mean) for part in groups.values()]
-    labels = told_apart([dict(key) for key in groups])
+    labels = distinguishing_labels([dict(key) for key in groups])
     return [
         Curve(label=_curve_label(part[0], label), configurations=part)
         for part, label in zip(parts, labels, strict=True)
@@ -57,13 +58,19 @@ def curves(configurations: Sequence[Configuration]) -> list[Curve]:
 
 
 def baselines(configurations: Sequence[Configuration]) -> list[Configuration]:
-    """Return the configurations without noise that share data, split, features and model with a noisy one."""
+    """Return the baselines: configurations without noise that are comparable to a noisy one.
+
+    Comparable configurations share data, split, features and model (`groups.set_up`).
+    """
     noisy = {set_up(one) for curve in curves(configurations) for one in curve.configurations}
     return [one for one in configurations if one.guarantee == "none" and set_up(one) in noisy]
 
 
 def majorities(configurations: Sequence[Configuration], split: str, score: str) -> list[Spread]:
-    """Return the majority-class baseline of each database, over all runs (their test beats may differ)."""
+    """Return the majority-class baseline of each database.
+
+    It is a mean over all runs, whose test beats may differ.
+    """
     names = dict.fromkeys(one.database for one in configurations)
     rows = [
         [row for one in configurations if one.database == name for row in one.rows]
@@ -82,14 +89,17 @@ def curve_figure(
     synthetic: bool,
     references: bool,
 ) -> Figure:
-    """One score against ε.
+    """Draw one score against ε.
 
     Args:
-      configurations: with noise and without.
+      configurations: with and without noise.
       score: a key of `SCORES`.
       split: `test` or `validation`.
-      synthetic: whether the data are.
-      references: whether published accuracies are drawn too.
+      synthetic: whether the data are synthetic.
+      references: whether to draw published accuracies too.
+
+    Returns:
+      The figure, without a title.
     """
     figure = panel(3.8, _AXES_HEIGHT, synthetic=synthetic)
     axes = figure.add_subplot()
@@ -99,7 +109,7 @@ def curve_figure(
     for place, one in enumerate(baselines(configurations)[:MOST_LINES]):
         found = one.score(split, score)
         if found.is_defined:
-            label = cut(f"no noise, [{one.number}]: {found.mean:.3f}", 46)
+            label = cut(f"no privacy, [{one.number}]: {found.mean:.3f}", 46)
             axes.axhline(
                 found.mean,
                 color=INK,
@@ -110,7 +120,7 @@ def curve_figure(
             )
             axes.axhspan(found.low, found.high, color=INK, alpha=0.08, linewidth=0)
     for found in majorities(configurations, split, score)[:MOST_LINES]:
-        label = f"majority class: {found.mean:.3f}"
+        label = f"majority-class baseline: {found.mean:.3f}"
         axes.axhline(found.mean, color=MUTED, linewidth=1.3, linestyle=":", label=label, zorder=1)
         axes.axhspan(found.low, found.high, color=MUTED, alpha=0.1, linewidth=0)
     if references and score == "accuracy":
@@ -125,11 +135,11 @@ def curve_figure(
 
 
 def reference_key() -> Mapping[str, str]:
-    """Letter of a published tick -> what it is."""
+    """Return letter -> label of each published accuracy without noise."""
     return {letter: f"{one.label}: {one.accuracy:.3f}" for letter, one in _lettered()}
 
 
-def _draw_curve(axes: Axes, curve: Curve, score: str, split: str, colour: str, marker: str) -> None:
+def _draw_curve(axes: Axes, curve: Curve, score: str, split: str, color: str, marker: str) -> None:
     known = [
         (one, found)
         for one in curve.configurations
@@ -139,22 +149,21 @@ def _draw_curve(axes: Axes, curve: Curve, score: str, split: str, colour: str, m
         return
     epsilons = [one.epsilon.mean for one, _ in known]
     means = [found.mean for _, found in known]
-    reach = _reach([found for _, found in known])
-    with_epsilon = _reach(
-        [one.epsilon for one, _ in known]
-    )  # ε differs over seeds where they train on other numbers of beats
+    score_errors = _error_bars([found for _, found in known])
+    # ε differs between seeds if they train on different numbers of beats.
+    epsilon_errors = _error_bars([one.epsilon for one, _ in known])
     simulated = any(one.guarantee == "simulation" for one, _ in known)
     axes.errorbar(
         epsilons,
         means,
-        yerr=reach,
-        xerr=with_epsilon,
-        color=colour,
+        yerr=score_errors,
+        xerr=epsilon_errors,
+        color=color,
         marker=marker,
         markersize=6.5,
         markeredgecolor=INK,
         markeredgewidth=0.7,
-        markerfacecolor="white" if simulated else colour,
+        markerfacecolor="white" if simulated else color,
         linewidth=1.2,
         elinewidth=1.6,
         capsize=3.5,
@@ -163,7 +172,7 @@ def _draw_curve(axes: Axes, curve: Curve, score: str, split: str, colour: str, m
     )
     in_order = sorted(zip(epsilons, known, strict=True), key=lambda point: point[0])
     for place, (epsilon, (one, found)) in enumerate(in_order):
-        # Above and below in turn: neighbours on a long axis are nearer than their numbers are wide.
+        # Alternately above and below: on a long axis, numbers of close points would overlap.
         high, shift, edge = (found.low, -6, "top") if place % 2 else (found.high, 6, "bottom")
         axes.annotate(
             f"[{one.number}]",
@@ -178,8 +187,8 @@ def _draw_curve(axes: Axes, curve: Curve, score: str, split: str, colour: str, m
         )
 
 
-def _reach(found: Sequence[Spread]) -> list[list[float]]:
-    """How far each reaches below and above its mean."""
+def _error_bars(found: Sequence[Spread]) -> list[list[float]]:
+    """Return the distances from each mean to the lowest and the highest value."""
     return [
         [max(0.0, one.mean - one.low) for one in found],
         [max(0.0, one.high - one.mean) for one in found],
@@ -213,9 +222,9 @@ def _draw_published(axes: Axes) -> None:
 
 
 def _letter_ticks(axes: Axes) -> None:
-    """Once the axis has its limits.
+    """Write a letter beside each published tick, without overlaps.
 
-    Ticks too near for their letters get them one below the other.
+    The limits of the axis must be final.
     """
     low, high = axes.get_ylim()
     lettered = _lettered()
@@ -240,7 +249,7 @@ def _lettered() -> list[tuple[str, published.Published]]:
 
 
 def _spread_out(heights: Sequence[float], *, gap: float) -> list[float]:
-    """Falling `heights`, moved down to where each is a `gap` below the one before."""
+    """Move decreasing `heights` down so that each is at least `gap` below the one before."""
     placed: list[float] = []
     for height in heights:
         placed.append(min(height, placed[-1] - gap) if placed else height)
@@ -249,9 +258,8 @@ def _spread_out(heights: Sequence[float], *, gap: float) -> list[float]:
 
 def _finish(axes: Axes, score: str, split: str) -> None:
     low, high = axes.get_ylim()
-    missing = (
-        max(0.0, _LEAST_HEIGHT - (high - low)) / 2
-    )  # differences of a thousandth should not fill the figure
+    # Differences of a thousandth should not fill the figure.
+    missing = max(0.0, _LEAST_HEIGHT - (high - low)) / 2
     low, high = low - missing, high + missing
     axes.set_ylim(max(low, -0.02), min(high + 0.06 * (high - low), 1.02))
     left, right = axes.get_xlim()
@@ -262,14 +270,14 @@ def _finish(axes: Axes, score: str, split: str) -> None:
     )
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("ε  (log; privacy is stronger to the left)")
+    axes.set_xlabel("ε (log scale; stronger privacy to the left)")
     axes.set_ylabel(f"{split} {score}")
     axes.grid(visible=True)
 
 
 def _curve_label(one: Configuration, label: str) -> str:
-    privacy = one.rows[0].privacy or {}
-    words = [f"per {privacy['unit']}" if "unit" in privacy else "private", label]
+    unit = (one.rows[0].privacy or {}).get("unit", "")
+    words = [f"{LEVELS.get(unit, unit)} DP".strip(), label]
     if one.guarantee == "simulation":
         words.insert(0, "simulation, no privacy guarantee")
     return ", ".join(word for word in words if word)

@@ -28,9 +28,9 @@ class Drawing:
     """A figure of the page.
 
     Attributes:
-      title: above it.
+      title: text above the figure.
       svg: the figure.
-      caption: below it; may be empty.
+      caption: text below the figure; may be empty.
     """
 
     title: str
@@ -39,12 +39,12 @@ class Drawing:
 
 
 def is_synthetic(databases: Sequence[str]) -> bool:
-    """Whether any of the databases was generated."""
+    """Return whether any of the databases is synthetic."""
     return any("synthetic" in name.lower() for name in databases)
 
 
 def curve_drawings(configurations: Sequence[Configuration], split: str) -> list[Drawing]:
-    """Macro F1 and accuracy against ε; empty without a configuration with noise and a finite ε."""
+    """Return macro F1 and accuracy against ε; empty if no configuration has a finite ε."""
     drawn = curves.curves(configurations)
     databases = _databases(configurations)
     drawings = []
@@ -63,11 +63,11 @@ def curve_drawings(configurations: Sequence[Configuration], split: str) -> list[
             for one in curve.configurations
         ]
         lines = [
-            f"without noise [{one.number}]: {formatting.score(one.score(split, score))}"
+            f"no privacy [{one.number}]: {formatting.score(one.score(split, score))}"
             for one in curves.baselines(configurations)
         ]
         lines += [
-            f"majority class: {formatting.score(found)}"
+            f"majority-class baseline: {formatting.score(found)}"
             for found in curves.majorities(configurations, split, score)
         ]
         drawings.append(
@@ -88,7 +88,7 @@ def curve_drawings(configurations: Sequence[Configuration], split: str) -> list[
 
 
 def class_drawings(configurations: Sequence[Configuration], split: str) -> list[Drawing]:
-    """One figure a class."""
+    """Return a figure per class."""
     shown = [one for one in configurations if one.classes][:_MOST_ROWS]
     names = list(dict.fromkeys(name for one in shown for name in one.classes))
     found = []
@@ -112,11 +112,11 @@ def class_drawings(configurations: Sequence[Configuration], split: str) -> list[
 
 
 def confusion_drawings(configurations: Sequence[Configuration]) -> list[Drawing]:
-    """One matrix a configuration, the sum over its seeds, for the first `MOST_MATRICES`."""
+    """Return confusion matrices, summed over seeds, of the first `MOST_MATRICES` configurations."""
     found = []
     for one in having_matrices(configurations)[:MOST_MATRICES]:
-        kept = [row.confusion for row in one.rows if row.confusion is not None]
-        matrix = np.sum(kept, axis=0)
+        stored = [row.confusion for row in one.rows if row.confusion is not None]
+        matrix = np.sum(stored, axis=0)
         title = _title(one)
         figure = figures.confusion_panel(
             matrix, one.classes, synthetic=is_synthetic([one.database])
@@ -128,13 +128,13 @@ def confusion_drawings(configurations: Sequence[Configuration]) -> list[Drawing]
             title=f"confusion matrix {title}",
             description=numbers,
         )
-        caption = f"sum of {len(kept)} runs" if len(kept) > 1 else "one run"
+        caption = f"sum of {len(stored)} runs" if len(stored) > 1 else "one run"
         found.append(Drawing(title=title, svg=svg, caption=caption))
     return found
 
 
 def having_matrices(configurations: Sequence[Configuration]) -> list[Configuration]:
-    """Those whose test predictions were kept."""
+    """Return the configurations whose test predictions were stored."""
     return [
         one
         for one in configurations
@@ -143,7 +143,7 @@ def having_matrices(configurations: Sequence[Configuration]) -> list[Configurati
 
 
 def client_drawings(configurations: Sequence[Configuration]) -> list[Drawing]:
-    """One figure for each configuration that has clients, the first `MOST_CLIENT_FIGURES`."""
+    """Return a figure of clients for the first `MOST_CLIENT_FIGURES` configurations."""
     found = []
     for one in configurations[:MOST_CLIENT_FIGURES]:
         scores = client_scores(one)
@@ -168,7 +168,7 @@ def client_drawings(configurations: Sequence[Configuration]) -> list[Drawing]:
 
 
 def time_drawing(configurations: Sequence[Configuration]) -> Drawing | None:
-    """How long runs took; None where it is not known."""
+    """Return the figure of durations; None if they are unknown."""
     shown = configurations[:_MOST_ROWS]
     taken = [tables.seconds(one) for one in shown]
     if not any(found.is_defined for found in taken):

@@ -32,15 +32,15 @@ _WIDTH = 3.6
 def class_figure(
     configurations: Sequence[Configuration], name: str, *, split: str, synthetic: bool
 ) -> Figure:
-    """F1, sensitivity and positive predictivity of one class, one row a configuration.
+    """Draw F1, sensitivity and positive predictivity of one class, one row per configuration.
 
-    Bars reach over the seeds.
+    Bars show the range over the seeds.
 
     Args:
       configurations: rows, top to bottom.
       name: the class.
       split: `test` or `validation`.
-      synthetic: whether the data are.
+      synthetic: whether the data are synthetic.
     """
     count = len(configurations)
     figure = panel(_WIDTH, 1.15 + 0.34 * count, synthetic=synthetic)
@@ -63,18 +63,18 @@ def class_figure(
 
 @drawn
 def confusion_panel(confusion: np.ndarray, classes: Sequence[str], *, synthetic: bool) -> Figure:
-    """Counts, coloured by the fraction of the true class.
+    """Draw a confusion matrix: counts, colored by the fraction of the true class.
 
     Args:
       confusion: (classes, classes) counts; rows are true classes.
-      classes: (classes,).
-      synthetic: whether the data are.
+      classes: names of the classes.
+      synthetic: whether the data are synthetic.
     """
     size = len(classes)
     fractions = confusion / np.maximum(confusion.sum(axis=1), 1)[:, None]
     figure = panel(_WIDTH, 0.75 + 0.5 * size, synthetic=synthetic)
     axes = figure.add_subplot()
-    # Squares, not an image: the content policy of the page forbids embedded images too.
+    # Squares, not an image, because the content policy of the page forbids images.
     axes.pcolormesh(
         fractions,
         cmap="Blues",
@@ -105,11 +105,11 @@ def confusion_panel(confusion: np.ndarray, classes: Sequence[str], *, synthetic:
 
 @drawn
 def client_panel(clients: Sequence[ClientScore], *, synthetic: bool) -> Figure:
-    """Accuracy on each client's test beats, worst first, with the majority-class baseline.
+    """Draw the accuracy on each client's test beats, with the majority-class baseline.
 
     Args:
       clients: worst first; at least one.
-      synthetic: whether the data are.
+      synthetic: whether the data are synthetic.
     """
     count = len(clients)
     figure = panel(_WIDTH, 1.25 + 0.19 * count, synthetic=synthetic)
@@ -123,7 +123,7 @@ def client_panel(clients: Sequence[ClientScore], *, synthetic: bool) -> Figure:
         ms=9,
         mew=1.4,
         linestyle="none",
-        label="majority class",
+        label="majority-class baseline",
     )
     _draw_spreads(axes, [client.accuracy for client in clients], 0.0, BLUE, "o", "the model")
     _rows(axes, [cut(client.client, 12) for client in clients], size=8)
@@ -140,12 +140,12 @@ def client_panel(clients: Sequence[ClientScore], *, synthetic: bool) -> Figure:
 def time_figure(
     configurations: Sequence[Configuration], seconds: Sequence[Spread], *, synthetic: bool
 ) -> Figure:
-    """How long a run took, one row a configuration; bars reach over the seeds.
+    """Draw the duration of a run, one row per configuration; lines show the range over seeds.
 
     Args:
       configurations: rows, top to bottom.
-      seconds: of each.
-      synthetic: whether the data are.
+      seconds: duration of a run of each configuration.
+      synthetic: whether the data are synthetic.
     """
     figure = panel(_WIDTH, 0.85 + 0.26 * len(configurations), synthetic=synthetic)
     axes = figure.add_subplot()
@@ -162,13 +162,13 @@ def time_figure(
 
 
 def _draw_spreads(
-    axes: Axes, found: Sequence[Spread], shift: float, colour: str, marker: str, label: str
+    axes: Axes, found: Sequence[Spread], shift: float, color: str, marker: str, label: str
 ) -> None:
     places = np.arange(len(found)) + shift
     axes.plot(
         [one.mean for one in found],
         places,
-        color=colour,
+        color=color,
         marker=marker,
         ms=5,
         markeredgecolor=INK,
@@ -181,7 +181,7 @@ def _draw_spreads(
     for place, one in zip(places, found, strict=True):
         if one.is_defined:
             axes.plot(
-                [one.low, one.high], [place] * 2, color=colour, linewidth=2, zorder=2, clip_on=False
+                [one.low, one.high], [place] * 2, color=color, linewidth=2, zorder=2, clip_on=False
             )
 
 

@@ -20,11 +20,11 @@ class Failure:
     """A run that is not in the tables.
 
     Attributes:
-      name: as MLflow shows it.
+      name: its name in MLflow.
       run_id: its id in MLflow, or its folder.
       status: FAILED, KILLED, RUNNING, or `unreadable`.
-      reason: why.
-      command: what runs it again; empty where it was not kept.
+      reason: why it is not.
+      command: the command that runs it again; empty if it was not stored.
     """
 
     name: str
@@ -39,12 +39,12 @@ class SelectedRuns:
     """Runs, and what they have in common.
 
     Attributes:
-      title: what the page is called.
+      title: title of the page.
       runs: without the parents of sweeps.
-      parent: the run to which they all belong; None for runs that were looked up otherwise.
-      uri: of their store; None: `default_uri()`.
-      folder: in whose folders they are; None for runs of a store.
-      damaged: what of that folder cannot be read.
+      parent: parent run of all of them; None for runs that were found otherwise.
+      uri: their store; None: `default_uri()`.
+      folder: the folder that contains their folders; None for runs of a store.
+      damaged: runs of that folder that cannot be read.
     """
 
     title: str
@@ -60,11 +60,10 @@ class Gathered:
     """The content of the page.
 
     Attributes:
-      title: what the page is called.
+      title: title of the page.
       configurations: of the finished runs.
-      failures: runs that are not among them.
-      sweep: from the parent run: `command`, `overrides` and `privacy`; empty ones where it has
-        none.
+      failures: all other runs.
+      sweep: `command`, `overrides` and `privacy` of the parent run; empty without a parent run.
       together: combined privacy loss of all runs of the store on the same training population; see
         `losses.together`.
     """
@@ -82,7 +81,7 @@ class Gathered:
 
     @property
     def databases(self) -> list[str]:
-        """The databases, each once."""
+        """Names of the distinct databases."""
         return sorted({row.database for row in self.rows if row.database})
 
     @property
@@ -101,15 +100,19 @@ def choose(
     filter_string: str | None = None,
     uri: str | None = None,
 ) -> SelectedRuns:
-    """The runs to report: of a parent, of an experiment, or those that a filter finds.
+    """Select the runs of the report.
 
-    Else of the newest run's experiment.
+    They are the runs of a parent, of an experiment or of a filter; by default those of the
+    experiment of the newest run.
 
     Args:
-      parent: the MLflow id of a sweep's parent run, or a folder in whose folders there are runs.
-      experiment: an experiment's name.
+      parent: the MLflow id of a sweep's parent run, or a folder that contains run folders.
+      experiment: name of an MLflow experiment.
       filter_string: in MLflow's search language.
       uri: the store; None: `default_uri()`.
+
+    Returns:
+      The runs, without the parents of sweeps.
 
     Raises:
       DataError: there are no such runs.
@@ -133,7 +136,9 @@ def choose(
         if run.run_id not in parents and run.tags.get("sweep.role") != "parent"
     ]
     if not runs:
-        raise DataError(f"there is no run to report: {selected.title} has none")
+        raise DataError(
+            f"{selected.title}: there is no run to report; use another selection of runs"
+        )
     return SelectedRuns(title=selected.title, runs=runs, uri=uri)
 
 
@@ -195,11 +200,9 @@ def _of_parent(name: str, uri: str | None) -> SelectedRuns:
     if not runs:
         raise DataError(
             f"there is no run to report: no run has {parent.name} ({parent.run_id}) as its parent "
-            f"(tag {PARENT_TAG}); for "
-            "single runs use --experiment NAME"
+            f"(tag {PARENT_TAG}); for single runs use --experiment NAME"
         )
-    # A folder does not know how its run is called in MLflow, where a sweep is called after its
-    # overrides.
+    # In MLflow a sweep is named after its overrides; its folder does not have that name.
     return SelectedRuns(
         title=f"sweep {parent.tags.get('sweep.overrides') or parent.name}",
         runs=runs,
@@ -215,15 +218,14 @@ def _damaged(folder: Path, error: DataError) -> Failure:
 
 
 def _check_runs_once(folders: Sequence[Path], runs: Sequence[StoredRun]) -> None:
-    """Check that no two folders have the same run (a link or a copy), which means would count twice.
+    """Check that no two folders hold the same run (a link or a copy), which would count twice.
 
     Raises:
-      DataError: one does; both folders are named.
+      DataError: two do; the message names both folders.
     """
     first: dict[str, Path] = {}
     for folder, run in zip(folders, runs, strict=True):
-        # Without MLflow a run is known by the folder in which it was made, which a copy of it still
-        # names.
+        # Without MLflow a run is identified by its original folder, which a copy still names.
         known = (
             run.run_id
             if run.run_id != str(folder)
@@ -237,10 +239,10 @@ def _check_runs_once(folders: Sequence[Path], runs: Sequence[StoredRun]) -> None
 
 
 def _parent_of(folder: Path) -> StoredRun | None:
-    """The parent run's folder, which the folder of an invocation names; None where it names none.
+    """Return the parent run of the sweep that an invocation's folder names; None without one.
 
     Raises:
-      DataError: what it says, or the parent's own folder, is damaged.
+      DataError: the file that names it, or the parent run's folder, is damaged.
     """
     try:
         return find_run(str(Path(read_pointer(folder)["home"]) / "parent"))
@@ -250,9 +252,8 @@ def _parent_of(folder: Path) -> StoredRun | None:
 
 def _newest_experiment(uri: str | None) -> str:
     runs = sorted(search_runs(uri=uri), key=lambda run: run.started)
-    named = [
-        run.experiment for run in runs if "seed" in run.params
-    ]  # a parameter of every run, and of no sweep's parent
+    # Every run has the parameter `seed`, and no parent run of a sweep has it.
+    named = [run.experiment for run in runs if "seed" in run.params]
     if not named:
         raise DataError(
             "there is no run to report; use `ecgexp` to start one, or --store URI for another store"

@@ -1,6 +1,5 @@
-"""Group runs that differ only in their seed into configurations, and find the columns that differ."""
+"""Group runs that differ only in their seed into configurations, and find what differs."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +9,17 @@ from ecgexp.analysis.run_rows import PrivacyGuarantee, Row
 from ecgexp.analysis.spread import Spread, score_of, spread
 from ecgexp.tracking.params import has_effect
 
-# Runs that differ here only are one configuration.
+# Names of parameters as runs log them; a test checks that they exist.
+# Runs that differ only in these are one configuration.
 _IGNORED = ("seed", "privacy.noise_seed")
-# Runs whose values here agree were trained and evaluated on the same beats with the same model.
-_SET_UP = re.compile(r"(dataset|grouping|split|features|augmentation|model)\.")
-# What moves a run along its privacy–utility curve; unit, clip, δ and sampling make another curve.
-_STRENGTH = re.compile(
-    r"privacy\.(noise_multiplier|target_epsilon|max_epsilon|hypothetical_population)$"
+# Runs that agree in these groups were trained and evaluated on the same beats with the same model.
+_SET_UP = ("dataset.", "grouping.", "split.", "features.", "augmentation.", "model.")
+# Settings that differ along one privacy–utility curve; unit, clip, δ and sampling separate curves.
+_STRENGTH = (
+    "privacy.noise_multiplier",
+    "privacy.target_epsilon",
+    "privacy.max_epsilon",
+    "privacy.hypothetical_population",
 )
 _PROTOCOL_ERROR = "protocol_errors."
 _ORDER: tuple[PrivacyGuarantee, ...] = ("none", "simulation", "private")
@@ -27,10 +30,10 @@ class Configuration:
     """Runs that differ in their seed only.
 
     Attributes:
-      number: 1, 2, … as the page calls it.
+      number: 1, 2, … on the page.
       rows: its runs, by seed.
       values: column -> value, of the parameters that vary among the configurations of the page.
-      label: the fewest of these that tell it from the others, in words.
+      label: text with the fewest of these values that distinguish it from the others.
     """
 
     number: int
@@ -57,7 +60,7 @@ class Configuration:
     def protocol_errors(self) -> tuple[str, ...]:
         """The protocol errors of the replicated implementation that are switched on.
 
-        Scores with any are not results.
+        Scores with a protocol error are not results.
         """
         on = (
             name
@@ -68,18 +71,18 @@ class Configuration:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """In the order of the labels."""
+        """Names of the classes, in the order of the labels."""
         return self.rows[0].classes
 
     @property
     def database(self) -> str:
-        """Name and version."""
+        """Name and version of the database."""
         return self.rows[0].database
 
     def averaged(self, split: str) -> list[tuple[str, ...]]:
-        """The sets of classes over which its runs' averages were taken, each once.
+        """Return the distinct sets of classes over which averages of its runs were taken.
 
-        More than one where seeds differ in it.
+        There are several if seeds differ in the classes of their beats.
         """
         return list(
             dict.fromkeys(
@@ -88,14 +91,14 @@ class Configuration:
         )
 
     def score(self, split: str, score: str) -> Spread:
-        """One score over its runs, e.g. `score("test", "f1/V")`."""
+        """Return one score over its runs, e.g. `score("test", "f1/V")`."""
         return score_of(self.rows, split, score)
 
 
 def relevant(params: Mapping[str, str]) -> dict[str, str]:
-    """The parameters that make a configuration.
+    """Return the parameters that define a configuration.
 
-    All but the seed, and those that say only where files are.
+    The seed and settings that do not affect a result, such as paths, are left out.
     """
     return {
         name: value for name, value in params.items() if has_effect(name) and name not in _IGNORED
@@ -103,26 +106,26 @@ def relevant(params: Mapping[str, str]) -> dict[str, str]:
 
 
 def set_up(configuration: Configuration) -> frozenset[tuple[str, str]]:
-    """Return data, split, features and model.
+    """Return the parameters of data, split, features and model.
 
-    Private and non-private runs that agree here are comparable.
+    A private and a non-private configuration that agree in them are comparable.
     """
-    return frozenset(item for item in configuration.params.items() if _SET_UP.match(item[0]))
+    return frozenset(item for item in configuration.params.items() if item[0].startswith(_SET_UP))
 
 
 def series(configuration: Configuration) -> frozenset[tuple[str, str]]:
-    """Return all but the settings of noise; configurations that agree here lie on one curve."""
-    return frozenset(item for item in configuration.params.items() if not _STRENGTH.match(item[0]))
+    """Return all parameters but those of the noise; those that agree in them are one curve."""
+    return frozenset(item for item in configuration.params.items() if item[0] not in _STRENGTH)
 
 
 def configurations(rows: Sequence[Row]) -> list[Configuration]:
-    """The configurations among `rows`: first those without privacy.
+    """Return the configurations of runs, numbered in the order of the page.
 
-    Then curve by curve, from little privacy to much.
+    Configurations without privacy come first, then those of each curve, by decreasing ε.
     """
     groups: dict[tuple[str, frozenset[tuple[str, str]]], list[Row]] = {}
     for row in rows:
-        # The same settings on other data (a digest that moved) are not the same configuration.
+        # Runs with the same settings on other data (another digest) are another configuration.
         groups.setdefault((row.digest, frozenset(relevant(row.params).items())), []).append(row)
     made = [
         Configuration(
@@ -141,7 +144,7 @@ def configurations(rows: Sequence[Row]) -> list[Configuration]:
     )
     columns = varying([part.params for part in made])
     values = [{name: part.params[name] for name in columns if name in part.params} for part in made]
-    labels = told_apart([part.params for part in made])
+    labels = distinguishing_labels([part.params for part in made])
     return [
         Configuration(number, part.rows, of_columns, label)
         for number, (part, of_columns, label) in enumerate(
@@ -151,17 +154,16 @@ def configurations(rows: Sequence[Row]) -> list[Configuration]:
 
 
 def varying(params: Sequence[Mapping[str, str]]) -> list[str]:
-    """The names that must be columns, so that no two of `params` look alike.
+    """Return the names of parameters that must be columns to distinguish all of `params`.
 
-    Kinds of parts (`_target_`) come first.
-
-    A name counts if those that have it differ. One that some lack is told by the kind of its part,
-    which is a column then; only where that is not enough does having it or not count too.
+    Names of classes (`_target_`) come first. A name is a column if configurations that have it
+    differ in its value. A name that only some configurations have usually depends on a `_target_`,
+    which is a column then; only if that does not distinguish them is the name a column too.
     """
     names = list(dict.fromkeys(name for part in params for name in part))
     selected = [name for name in names if len({part[name] for part in params if name in part}) > 1]
-    evaluations = Counter(_values_of(part, selected) for part in params)
-    alike = [part for part in params if evaluations[_values_of(part, selected)] > 1]
+    counts = Counter(_values_of(part, selected) for part in params)
+    alike = [part for part in params if counts[_values_of(part, selected)] > 1]
     selected += [
         name
         for name in names
@@ -171,19 +173,19 @@ def varying(params: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def shown(name: str, value: str) -> str:
-    """A parameter's value for a reader: of a `_target_` the last part."""
+    """Return a parameter's value for display: the name of the class for a `_target_`."""
     return value.rpartition(".")[2] if name.endswith("_target_") else value
 
 
 def short(name: str) -> str:
-    """`noise_multiplier` for `privacy.noise_multiplier`, `trainer` for `trainer._target_`."""
+    """Shorten a name: `privacy.delta` to `delta`, `trainer._target_` to `trainer`."""
     return name.removesuffix("._target_").rpartition(".")[2]
 
 
-def told_apart(params: Sequence[Mapping[str, str]]) -> list[str]:
-    """A few words for each of `params`: the fewest values that tell it from the others.
+def distinguishing_labels(params: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return a label for each of `params` with the fewest values that distinguish it.
 
-    Empty where nothing does.
+    A label is empty if no value does.
     """
     columns, selected = varying(params), []
 

@@ -1,4 +1,4 @@
-"""Combined privacy loss of all runs of a store on the same training population, in the report or not."""
+"""Combined privacy loss of all runs of a store that share a training population."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,20 +20,21 @@ _SPENT = ("event", "delta", "unit", "neighboring_relation", "accountant")
 def together(
     runs: Sequence[StoredRun], *, uri: str | None = None, folder: Path | None = None
 ) -> list[str]:
-    """Return one text per training population of the runs.
+    """Return one text per training population of the runs that has a private run.
 
-    None for a population without a private run.
-
-    **Guarantees**: a run is left out only if its record says that it used another training
-    population. A run that the store shows and the record does not have (of another machine, or of
-    before the record was begun) counts with the event that it kept; where it kept none, or its
-    record is damaged, the figure is a lower bound and says so (`tests/unit/analysis/report/test_losses.py`).
+    **Guarantees** (`tests/unit/analysis/report/test_losses.py`): a run is left out only if its
+    record states another training population. A run that is in the store but not on record (of
+    another machine, or older than the record) counts with the event that it stored. If it stored
+    none, or its record is damaged, the text states that ε is a lower bound.
 
     Args:
-      runs: of the page.
-      uri: of the store; None: the usual one.
-      folder: of a sweep's invocation, where the page is of a folder: then its runs and the store's
-        record are asked alone.
+      runs: runs of the page.
+      uri: the store; None: `default_uri()`.
+      folder: the folder of a sweep's invocation, for a page about a folder: then only its runs and
+        the record of the store are used.
+
+    Returns:
+      One text per population, for the page.
     """
     is_known = True
     if folder is None:
@@ -43,8 +44,8 @@ def together(
         private_dir, is_known = _private_dir_of(folder)
         shown, record = list(runs), Losses(private_dir)
     known = record.all()
-    # By its folder only where it had no id: runs of two machines on one server may have folders of
-    # one name.
+    # Folders identify runs without an id only: on one server, runs of two machines may have folders
+    # of the same name.
     ids, folders = (
         {loss.run_id for loss in known},
         {loss.run_dir for loss in known if loss.run_id is None},
@@ -71,7 +72,7 @@ def together(
 
 
 def _shown(runs: Sequence[StoredRun], uri: str | None) -> Sequence[StoredRun]:
-    """All runs of the store; those of the page, where they came from no store."""
+    """Return all runs of the store; without a store, those of the page."""
     try:
         return search_runs(uri=uri)
     except DataError:
@@ -79,41 +80,47 @@ def _shown(runs: Sequence[StoredRun], uri: str | None) -> Sequence[StoredRun]:
 
 
 def _private_dir_of(folder: Path) -> tuple[Path, bool]:
-    """Of the store of a sweep's jobs, as its invocation wrote it down, and whether what it wrote can be read."""
-    usual = NoTracking().private_dir()
+    """Return the private folder of the store of a sweep's jobs, and whether it is known.
+
+    It is unknown if the file in which the invocation recorded it is damaged; the default folder is
+    returned then.
+    """
+    by_default = NoTracking().private_dir()
     try:
         found = read_pointer(folder)["private_dir"]
     except MissingFileError:
-        return usual, True
+        return by_default, True
     except DataError:
-        return usual, False
-    return Path(found) if found else usual, True
+        return by_default, False
+    return Path(found) if found else by_default, True
 
 
 def _trained(run: StoredRun) -> bool:
-    """Whether it is a run of ours that had read its beats, so that it may have trained."""
+    """Return whether a run of this project had read its beats, so that it may have trained."""
     return run.tags.get("sweep.role") != "parent" and "dataset.name" in run.tags
 
 
 def _training_population(run: StoredRun) -> str:
-    """As `training_population_of` names a database."""
+    """Return the database of a run, named as by `training_population_of`."""
     return f"database {run.tags.get('dataset.name', '').partition(' -> ')[0].split(' ')[0]}"
 
 
 def _of(run: StoredRun) -> Loss | None:
-    """The loss of a run that is not on record, by what it kept; None: unknown."""
-    asked = run.params.get("privacy._target_", "").endswith(_SPEC)
+    """Return the loss of a run that is not on record, from its files; None if it is unknown."""
+    requested = run.params.get("privacy._target_", "").endswith(_SPEC)
     try:
         values = (
             run.read_json("privacy.json", PrivacyValues)
-            if asked or "privacy.guarantee" in run.tags
+            if requested or "privacy.guarantee" in run.tags
             else {}
         )
         if values is None:
             return None
         stated = {name: values[name] for name in _SPENT} if values.get("guarantee") else {}
         spent = (
-            PrivacySpent.from_json(stated | {"has_privacy_guarantee": True}) if stated else _open()
+            PrivacySpent.from_json(stated | {"has_privacy_guarantee": True})
+            if stated
+            else _unbounded()
         )
     except (DataError, ValueError, LookupError, TypeError):
         return None
@@ -128,8 +135,8 @@ def _of(run: StoredRun) -> Loss | None:
     )
 
 
-def _open() -> PrivacySpent:
-    """Of a run without a guarantee."""
+def _unbounded() -> PrivacySpent:
+    """Return the privacy loss of a run without a guarantee."""
     return PrivacySpent(
         event={"type": "NonPrivateDpEvent"},
         delta=1e-5,

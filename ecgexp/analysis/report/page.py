@@ -1,4 +1,4 @@
-"""Render the report as one HTML page without network, fonts or scripts."""
+"""Render the report as one self-contained HTML page, without fonts or scripts."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,18 +14,22 @@ _FOLDER = Path(__file__).parent
 
 
 def render(gathered: Gathered, *, made: datetime, public: bool = False) -> str:
-    """The page.
+    """Render the page.
 
     Args:
-      gathered: what it tells.
-      made: the date it bears.
-      public: leave out what was computed from private data without noise, and say so.
+      gathered: content of the page.
+      made: date and time that the page shows.
+      public: whether to leave out values that were computed from private data without noise; the
+        page then lists what was left out.
+
+    Returns:
+      The HTML text.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup, escape
 
     def breakable(text: str) -> Markup:
-        """A dotted or underscored name that may be broken there on a small screen."""
+        """Allow line breaks after the dots and underscores of a name, for small screens."""
         return Markup(str(escape(text)).replace(".", ".<wbr>").replace("_", "_<wbr>"))
 
     environment = Environment(
@@ -92,7 +96,7 @@ def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]
 
 
 def evaluated_split(configurations: Sequence[Configuration]) -> str:
-    """`test`, or `validation` where no run was evaluated on test beats (an unfinished search)."""
+    """Return `test`, or `validation` if no run was evaluated on test beats."""
     scored = [row.metrics for one in configurations for row in one.rows]
     on_test = any("test/accuracy" in metrics for metrics in scored)
     return (
@@ -103,9 +107,10 @@ def evaluated_split(configurations: Sequence[Configuration]) -> str:
 
 
 def counted_splits(hidden: bool) -> list[str]:
-    """The splits whose beats are counted.
+    """Return the splits whose numbers of beats are shown.
 
-    Where training beats are hidden, those that `outputs.TABLE` publishes.
+    Args:
+      hidden: whether to show only those that `outputs.TABLE` publishes.
     """
     splits = ("train", "validation", "test")
     return [
@@ -129,7 +134,7 @@ def left_out(noisy: bool) -> list[str]:
 
 
 def statements(configuration: Configuration) -> list[tuple[str, str]]:
-    """Return the guarantees of its runs, each text once, with the seeds of its runs."""
+    """Return (seeds, text) of each distinct privacy statement of a configuration's runs."""
     texts: dict[str, list[str]] = {}
     for row in configuration.rows:
         text = (
@@ -148,6 +153,6 @@ def _references(databases: Sequence[str]) -> dict[str, Any]:
 
 
 def _synthetic(databases: Sequence[str]) -> str:
-    """`all`, `some`, or nothing: how many of the databases were generated."""
+    """Return `all`, `some` or an empty text: how many of the databases are synthetic."""
     generated = [name for name in databases if "synthetic" in name.lower()]
     return "" if not generated else "all" if len(generated) == len(databases) else "some"

@@ -1,4 +1,4 @@
-"""Published scores on the MIT-BIH Arrhythmia Database, drawn separately from the scores of the runs."""
+"""Published scores on the MIT-BIH Arrhythmia Database, drawn apart from those of the runs."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,12 @@ DATABASE = "mitdb"
 
 _ABUADBBA = (
     "S. Abuadbba, K. Kim, M. Kim, C. Thapa, S. A. Camtepe, Y. Gao, H. Kim, S. Nepal. Can We Use "
-    "Split Learning on 1D CNN Models "
-    "for Privacy Preserving Training? ASIA CCS 2020. doi:10.1145/3320269.3384740"
+    "Split Learning on 1D CNN Models for Privacy Preserving Training? ASIA CCS 2020. "
+    "doi:10.1145/3320269.3384740"
 )
 _GULLU = (
     "M. Güllü, E. Çelik. Comparison of Federated Learning Strategies on ECG Classification. ASYU "
-    "2023. "
-    "doi:10.1109/ASYU58738.2023.10296796"
+    "2023. doi:10.1109/ASYU58738.2023.10296796"
 )
 
 
@@ -23,10 +22,10 @@ class Published:
     """One published accuracy.
 
     Attributes:
-      label: who and what.
+      label: authors, year and method.
       accuracy: over all beats.
       citation: the publication.
-      epsilon: what they call ε; None for a model without noise.
+      epsilon: ε as the authors define it; None for a model without noise.
     """
 
     label: str
@@ -35,8 +34,8 @@ class Published:
     epsilon: float | None = None
 
 
-# Noise on the activations that leave the client's layers (a split layer): a guarantee about what is
-# sent for one beat, not about the trained weights.
+# Noise on the activations of a split layer: the guarantee is about the values that are sent for one
+# beat, not about the trained weights.
 SPLIT_LAYER = tuple(
     Published(
         label="Abuadbba 2020, noise on a split layer",
@@ -58,7 +57,7 @@ CITATIONS = (_ABUADBBA, _GULLU)
 
 
 def applies_to(names: list[str]) -> bool:
-    """Whether all runs learned from and were tested on the database that the publications used, and on no other one."""
+    """Return whether all runs used only the database of the publications, to train and to test."""
     return bool(names) and all(
         [one.split()[:1] for one in databases(name)] == [[DATABASE]] for name in names
     )

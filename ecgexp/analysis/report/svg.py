@@ -19,9 +19,9 @@ from ecgexp.evaluation.style import VERMILION, styled
 
 P = ParamSpec("P")
 
-# A `$` in the name of a run is not math. Letters are drawn as paths, alike in every browser.
+# A `$` in the name of a run is not math. Letters are drawn as paths, equal in every browser.
 _RC = {"text.parse_math": False, "svg.fonttype": "path", "svg.hashsalt": "ecgexp", "font.size": 9.5}
-_LARGEST = 1.25 * 4 / 3  # pixels of a point, on a screen that has room
+_LARGEST = 1.25 * 4 / 3  # pixels per point on a wide screen
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
@@ -38,36 +38,35 @@ def drawn(make: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def panel(width: float, height: float, *, synthetic: bool) -> Figure:
-    """An empty figure without a title, which the page gives it.
+    """Return an empty figure; the page adds its title.
 
     Args:
       width: inches; about 3.6 is the whole width of a phone.
       height: inches.
-      synthetic: whether the corner says that the data are.
+      synthetic: whether to mark the figure as made from synthetic data.
     """
     figure = Figure(figsize=(width, height), layout="constrained")
     if synthetic:
         figure.text(
             0.995, 0.995, "synthetic data", ha="right", va="top", color=VERMILION, fontsize=6.5
         )
-        figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.13 / height))  # below the words
+        figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.13 / height))  # below the mark
     return figure
 
 
 def inline_svg(figure: Figure, *, name: str, title: str, description: str) -> Markup:
-    """The figure as one `<svg>` element.
+    """Return the figure as one `<svg>` element.
 
     Args:
-      figure: drawn under `drawn`.
-      name: unlike that of any other figure of the page: letters, digits and `-`.
+      figure: made by a function with the decorator `drawn`.
+      name: unique on the page; letters, digits and `-`.
       title: a few words.
-      description: what the figure shows, with its numbers, for a reader who does not see it.
+      description: the content with its numbers, for screen readers.
     """
     target = io.StringIO()
     with matplotlib.rc_context(_RC), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="Glyph .* missing from font"
-        )  # an emoji in a name becomes a box
+        # An emoji in a name is drawn as a box.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(target, format="svg", metadata=_NO_METADATA)
     text = target.getvalue()
     body = text[text.index(">", text.index("<svg")) + 1 :]
@@ -78,10 +77,14 @@ def inline_svg(figure: Figure, *, name: str, title: str, description: str) -> Ma
     width, height = (72 * size for size in figure.get_size_inches())
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'viewBox="0 0 {width:g} {height:g}" style="max-width:{width * _LARGEST:.0f}px" stroke-linejoin="round" '
+        f'viewBox="0 0 {width:g} {height:g}" style="max-width:{width * _LARGEST:.0f}px" '
+        'stroke-linejoin="round" '
         f'role="img" aria-labelledby="{name}-title {name}-desc">'
     )
-    words = f'<title id="{name}-title">{escape(plain(title))}</title><desc id="{name}-desc">{escape(plain(description))}</desc>'
+    words = (
+        f'<title id="{name}-title">{escape(plain(title))}</title>'
+        f'<desc id="{name}-desc">{escape(plain(description))}</desc>'
+    )
     return Markup(head + words + re.sub(r"\n+", "\n", body).strip())
 
 

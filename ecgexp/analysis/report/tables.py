@@ -1,4 +1,4 @@
-"""The tables of the page, as values."""
+"""The tables of the report page, as values."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -28,12 +28,12 @@ class Table:
     """A table whose first column names its rows.
 
     Attributes:
-      name: unlike that of any other table of the page: letters, digits and `-`.
-      caption: what it shows.
+      name: unique on the page; letters, digits and `-`.
+      caption: title of the table.
       columns: headers.
-      groups: bodies; the first cell of a group's first row is the header of all its rows, the
-        others have none.
-      notes: what stands below.
+      groups: groups of rows; the first cell of a group's first row is the header of the group, and
+        other rows do not have that cell.
+      notes: lines below the table.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Table:
 
 
 def score_table(configurations: Sequence[Configuration], split: str) -> Table:
-    """One row a configuration: what varies, its seeds, overall scores and ε."""
+    """Return a row per configuration: varying settings, seeds, ε and overall scores."""
     names = _columns(configurations)
     with_epsilon = any(one.guarantee != "none" for one in configurations)
     epsilon_columns = ["ε", "δ"] if with_epsilon else []
@@ -69,7 +69,7 @@ def score_table(configurations: Sequence[Configuration], split: str) -> Table:
     ]
     return Table(
         name="scores",
-        caption=f"Scores on the {split} beats, one row a configuration",
+        caption=f"Scores on the {split} beats, one row per configuration",
         columns=columns,
         groups=[[row] for row in rows],
         notes=[
@@ -80,11 +80,11 @@ def score_table(configurations: Sequence[Configuration], split: str) -> Table:
 
 
 def note_table(configurations: Sequence[Configuration], *, public: bool) -> Table | None:
-    """The notes that the runs stored about their scores; None without notes.
+    """Return the notes that the runs stored about their scores; None without notes.
 
     Args:
       configurations: of the page.
-      public: leave out what was read from training beats.
+      public: whether to leave out notes that depend on training beats.
     """
     groups = []
     for one in configurations:
@@ -109,7 +109,10 @@ def note_table(configurations: Sequence[Configuration], *, public: bool) -> Tabl
 
 
 def average_notes(configurations: Sequence[Configuration], split: str) -> list[str]:
-    """Which averages are over other classes than all of them, and whether they can be ranked against each other."""
+    """Return notes on averages that are not over all classes, or not over the same classes.
+
+    Averages over different classes cannot be ranked.
+    """
     found = {one.number: one.averaged(split) for one in configurations}
     notes = [
         f"[{one.number}] macro F1 and balanced accuracy are {over(classes, one.classes)}: no "
@@ -134,7 +137,7 @@ def average_notes(configurations: Sequence[Configuration], split: str) -> list[s
 
 
 def class_table(configurations: Sequence[Configuration], split: str) -> Table:
-    """One row a configuration and class."""
+    """Return a row per configuration and class."""
     groups = []
     for one in configurations:
         body = [
@@ -160,14 +163,14 @@ def class_table(configurations: Sequence[Configuration], split: str) -> Table:
 
 
 def training_table(configurations: Sequence[Configuration]) -> Table:
-    """What training itself measured: private data without noise."""
+    """Return values that training measured; they depend on private data without noise."""
     measured = {
         f"training {name.replace('_', ' ')}, last": f"curve/train/{name}"
         for name in ("loss", "accuracy", "clipped_fraction", "gradient_norm")
     } | {"validation macro F1": "validation/macro_f1", "validation accuracy": "validation/accuracy"}
     measured = {
-        words_: key
-        for words_, key in measured.items()
+        heading: key
+        for heading, key in measured.items()
         if any(_has(one, key) for one in configurations)
     }
     groups = [
@@ -185,14 +188,14 @@ def training_table(configurations: Sequence[Configuration]) -> Table:
     ]
     return Table(
         name="training",
-        caption="Training: the epoch or round that was kept, and what was measured on the way",
-        columns=["", "kept", *measured],
+        caption="Training: the selected epoch or round, and values that were measured on the way",
+        columns=["", "selected", *measured],
         groups=groups,
     )
 
 
 def client_table(configurations: Sequence[Configuration]) -> Table:
-    """One row a client, one column of accuracy for each configuration that has clients."""
+    """Return a row per client, with accuracy and macro F1 of each configuration with clients."""
     scores = {
         one.number: {client.client: client for client in client_scores(one)}
         for one in configurations
@@ -216,7 +219,7 @@ def client_table(configurations: Sequence[Configuration]) -> Table:
     columns = [
         "client",
         "beats",
-        "majority class",
+        "majority-class baseline",
         *(f"accuracy [{n}]" for n in scores),
         *(f"macro F1 [{n}]" for n in scores),
     ]
@@ -226,18 +229,18 @@ def client_table(configurations: Sequence[Configuration]) -> Table:
         columns=columns,
         groups=[[row] for row in rows],
         notes=[
-            "macro F1: over the classes that the client has; undefined for a client of one class."
+            "macro F1: over the classes that the client has; undefined for a client with one class."
         ],
     )
 
 
 def seconds(configuration: Configuration) -> Spread:
-    """From the start of a run to its end, over the seeds."""
+    """Return the duration of a run in seconds, over the seeds."""
     return spread(row.seconds for row in configuration.rows)
 
 
 def resource_table(configurations: Sequence[Configuration]) -> Table:
-    """How long runs took, and the memory they used where it was logged."""
+    """Return the duration of runs, and their memory if it was logged."""
     memory = sorted(
         {
             name
@@ -277,9 +280,9 @@ def resource_table(configurations: Sequence[Configuration]) -> Table:
 
 
 def count_tables(configurations: Sequence[Configuration], splits: Sequence[str]) -> list[Table]:
-    """Beats of each class in each split.
+    """Return the numbers of beats of each class in each split.
 
-    One table for each way in which seeds or settings assign them, up to `MOST_COUNTS`.
+    If seeds or settings assign beats differently there are several tables, at most `MOST_COUNTS`.
     """
     assigned: list[tuple[dict, Row]] = []
     for row in (row for one in configurations for row in one.rows):
@@ -299,7 +302,10 @@ def count_tables(configurations: Sequence[Configuration], splits: Sequence[str])
             Table(name=f"beats-{number}", caption=caption, columns=["", *row.classes], groups=body)
         )
     if len(assigned) > MOST_COUNTS:
-        more = f"Other runs assign the beats in {len(assigned) - MOST_COUNTS} other ways, which are not shown."
+        more = (
+            f"Other runs assign the beats in {len(assigned) - MOST_COUNTS} other ways, which are "
+            "not shown."
+        )
         tables[-1] = replace(tables[-1], notes=[more])
     return tables
 
@@ -312,10 +318,7 @@ def _columns(configurations: Sequence[Configuration]) -> list[str]:
 
 
 def _undefined(configurations: Sequence[Configuration], split: str, *, overall: bool) -> list[str]:
-    """Why scores of the table have no value.
-
-    One line a reason, with the configurations that it concerns.
-    """
+    """Return the reasons for undefined scores, each with the configurations that it concerns."""
     reasons: dict[str, list[int]] = {}
     wanted = set(_SCORES.values()) if overall else set(formatting.CLASS_SCORES)
     for one in configurations:
@@ -333,9 +336,9 @@ def _undefined(configurations: Sequence[Configuration], split: str, *, overall: 
 
 
 def _repeated_seeds(one: Configuration) -> dict[tuple[str, str], list[str]]:
-    """A seed that several runs have in common, unless their noise is secret.
+    """Return a note on seeds that several runs share, unless noise makes the runs independent.
 
-    They are one draw, and means count it again.
+    Such runs are one sample, which means count several times.
     """
     if one.guarantee not in ("none", "simulation"):
         return {}
@@ -352,7 +355,10 @@ def _repeated_seeds(one: Configuration) -> dict[tuple[str, str], list[str]]:
 
 
 def _overall(one: Configuration, split: str, score: str) -> str:
-    """A score, with the classes over which it averages where that is not all of them or not the same for all seeds."""
+    """Format a score, with the classes of an average that is not over all classes.
+
+    It also states if the classes differ between seeds.
+    """
     text, found = formatting.score(one.score(split, score)), one.averaged(split)
     if score not in AVERAGES or not one.score(split, score).is_defined:
         return text

@@ -1,4 +1,4 @@
-"""Parts of a file that are written by a program, between two lines that mark them."""
+"""Generated parts of a file, between two lines that mark them."""
 
 from ecgexp.settings.declaration import DataError
 
@@ -10,10 +10,10 @@ def replace_block(text: str, body: str, *, marks: tuple[str, str], name: str) ->
     """Return `text` with the lines between the marks replaced.
 
     Args:
-      text: has each of the marks once, as a line.
+      text: a text that has each mark once, as a line.
       body: the new lines.
       marks: the first and the last line of the block, which stay.
-      name: of the file, for the message.
+      name: name of the file, for messages.
 
     Raises:
       DataError: a mark is missing or is there twice.

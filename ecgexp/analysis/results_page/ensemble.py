@@ -1,4 +1,4 @@
-"""Several runs of one configuration as one classifier: the mean of their probabilities, evaluated once."""
+"""Several runs of one configuration as one classifier, by the mean of their probabilities."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,23 +16,24 @@ from ecgexp.settings.declaration import DataError
 
 
 def published_ensemble(runs: Sequence[StoredRun]) -> PublishedResult:
-    """Return the line of an ensemble.
+    """Return the published result of an ensemble.
 
     Args:
-      runs: at least two, of one configuration and different seeds.
+      runs: at least two runs of one configuration with different seeds.
 
     Raises:
-      DataError: a run cannot be published or kept no predictions, or the runs do not belong together.
+      DataError: a run cannot be published or has no predictions, or the runs differ in more than
+        their seed.
     """
     if len(runs) < 2:
-        raise DataError("--ensemble: one run is no ensemble; name two or more")
+        raise DataError("--ensemble: one run is not an ensemble; use two or more")
     lines = sorted((published_result(run) for run in runs), key=lambda line: line.seeds)
     check_alike(lines)
     first = lines[0]
     if any(line.privacy for line in lines):
         raise DataError(
-            "--ensemble: the runs have privacy guarantees, and an ensemble has a larger ε than each "
-            "of them; add the runs one by one"
+            "--ensemble: the runs have privacy guarantees, and an ensemble has a larger ε than "
+            "each of them; add the runs one by one"
         )
     return replace(
         first,
@@ -48,8 +49,8 @@ def evaluate_together(runs: Sequence[StoredRun]) -> Evaluation:
     """Evaluate the mean of the probabilities of several runs, with intervals over patients.
 
     Raises:
-      DataError: a run kept no predictions, they are of other beats than the first run's, or the
-        first run does not say how many training beats each class has.
+      DataError: a run has no predictions, they are of other beats than those of the first run, or
+        the number of training beats of each class is unknown.
     """
     found = [read_predictions(run, "test") for run in runs]
     first = found[0]
@@ -65,7 +66,7 @@ def evaluate_together(runs: Sequence[StoredRun]) -> Evaluation:
     classes, trained = list(first.class_names), read_row(runs[0]).counts.get("train", {})
     if not any(trained.values()):
         raise DataError(
-            f"run {runs[0].name}: it does not say how many training beats each class has, so the "
+            f"run {runs[0].name}: it does not store how many training beats each class has, so the "
             "majority-class baseline is unknown; use runs without a privacy guarantee"
         )
     return evaluate(

@@ -15,7 +15,7 @@ from ecgexp.analysis.results_page.tables import BASELINE
 from ecgexp.evaluation.style import BLUE, GREEN, INK, MUTED, VERMILION, new_figure, styled
 from ecgexp.formatting import count_text
 
-# Not macro F1: some of the experiments have a class Q, and some leave its few beats out.
+# Not macro F1: experiments differ in whether they include the few beats of class Q.
 _PANELS = {"test/accuracy": "accuracy", "test/f1/V": "F1 of class V"}
 _DASHES = ("--", "-.")
 _MARKS = ((BLUE, "o"), (VERMILION, "s"), (GREEN, "D"))
@@ -26,11 +26,11 @@ _TICKS = (0.1, 0.3, 1, 3, 10, 30)
 def privacy_figure(groups: Sequence[ResultGroup], labels: Sequence[str]) -> Figure:
     """Draw mean and range over seeds against ε of one run, a line for each kind of guarantee.
 
-    ε of a hypothetical population is not drawn: it is no guarantee of any run.
+    ε of a hypothetical population is not drawn, because it is not a guarantee of any run.
 
     Args:
-      groups: those without a guarantee are horizontal lines.
-      labels: of the groups without a guarantee, what they see; empty otherwise.
+      groups: results; those without a guarantee are drawn as horizontal lines.
+      labels: label per group: the features of a group without a guarantee, otherwise empty.
     """
     figure = new_figure(
         9.6, 4.5, title="Privacy guarantee and scores on new patients", source=_source(groups)

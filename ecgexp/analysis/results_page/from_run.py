@@ -1,4 +1,4 @@
-"""The published result of a run that has ended, read from its folder or from MLflow."""
+"""Makes a published result from a run that has ended, in its folder or in MLflow."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,24 +20,28 @@ from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.tracking.local.result import PrivacyValues, ResultValues
 from ecgexp.tracking.params import has_effect, loggable, parameters
 
-# Final metrics that are published. `validation/…` chose the model, and `privacy/…` is in `Privacy`.
+# Final metrics that are published. `validation/…` selected the model; `privacy/…` is in `Privacy`.
 _PUBLISHED = ("test/", "federated_baseline/", "replication/")
 _PUBLISHED_DIVISION = {"InterPatient": "DS2", "InterPatientTwoLead": "DS2, two-lead records"}
 _SPLITS = {
-    "InterPatient": "inter-patient", "InterPatientTwoLead": "inter-patient", "IntraPatient": "intra-patient",
-    "PatientKFold": "fold of patients", "WithinRecord": "within record", "CrossDatabase": "another database",
-}  # fmt: skip
+    "InterPatient": "inter-patient",
+    "InterPatientTwoLead": "inter-patient",
+    "IntraPatient": "intra-patient",
+    "PatientKFold": "fold of patients",
+    "WithinRecord": "within record",
+    "CrossDatabase": "another database",
+}
 _ENDS = ("_ci_low", "_ci_high")
 
 
 def published_result(run: StoredRun) -> PublishedResult:
-    """Return the line of a run.
+    """Return the published result of a run.
 
     Args:
-      run: has ended, and was evaluated on test beats.
+      run: a run that has ended and was evaluated on test beats.
 
     Raises:
-      DataError: the run cannot be published: it was not evaluated, its code is in no commit, its
+      DataError: the run cannot be published: it was not evaluated, its code was not committed, its
         settings are not those of an experiment in `conf/experiment`, its noise was seeded, or a
         file of it is damaged.
     """
@@ -48,7 +52,7 @@ def published_result(run: StoredRun) -> PublishedResult:
             "evaluate_on=[test] or evaluate_on=[validation,test]"
         )
     data = result.get("data") or {}
-    experiment, overrides = _asked_for(run)
+    experiment, overrides = _experiment_of(run)
     return PublishedResult(
         kind="run",
         experiment=experiment,
@@ -69,7 +73,7 @@ def published_result(run: StoredRun) -> PublishedResult:
         status="FINISHED" if run.status == "FINISHED" else "FAILED",
         privacy=_privacy(run, result.get("privacy")),
         seconds=None if result.get("seconds") is None else (result["seconds"], result["seconds"]),
-        settings=_deciding(run.params),
+        settings=_affecting_result(run.params),
         versions={
             name.removeprefix("version."): text
             for name, text in run.tags.items()
@@ -78,8 +82,8 @@ def published_result(run: StoredRun) -> PublishedResult:
     )
 
 
-def _asked_for(run: StoredRun) -> tuple[str, tuple[str, ...]]:
-    """The experiment of a run and the overrides that change it, checked against its settings."""
+def _experiment_of(run: StoredRun) -> tuple[str, tuple[str, ...]]:
+    """Return the experiment of a run and its effective overrides, checked against its settings."""
     words = dict(
         word.lstrip("+~").split("=", 1)
         for word in shlex.split(run.tags.get("command", ""))[1:]
@@ -91,28 +95,30 @@ def _asked_for(run: StoredRun) -> tuple[str, tuple[str, ...]]:
             f"run {run.name}: it was not started with experiment=…; put its settings into a file "
             "of conf/experiment and run that"
         )
-    asked = {name: value for name, value in words.items() if has_effect(name) and name != "seed"}
-    had = _deciding(run.params)
-    found = without_idle(experiment, asked)
+    given = {name: value for name, value in words.items() if has_effect(name) and name != "seed"}
+    of_run = _affecting_result(run.params)
+    found = without_idle(experiment, given)
     now = settings_of(experiment, found)
-    different = sorted(name for name in {*had, *now} if had.get(name) != now.get(name))
+    different = sorted(name for name in {*of_run, *now} if of_run.get(name) != now.get(name))
     if different:
         name = different[0]
         raise DataError(
-            f"run {run.name}: {name}={had.get(name)}, but experiment={experiment} has "
+            f"run {run.name}: {name}={of_run.get(name)}, but experiment={experiment} has "
             f"{now.get(name)} now; run it again with the settings that are published"
         )
     return experiment, found
 
 
-def without_idle(experiment: str, asked: Mapping[str, str]) -> tuple[str, ...]:
-    """Sorted overrides that change the settings of an experiment; those that repeat them go.
+def without_idle(experiment: str, given: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the sorted overrides that change the settings of an experiment.
+
+    Overrides that repeat a setting of the experiment are left out.
 
     Args:
       experiment: an option of `experiment=`.
-      asked: name -> value, as in a command.
+      given: name -> value of all overrides, as in a command.
     """
-    words = sorted(f"{name}={_plain(value)}" for name, value in asked.items())
+    words = sorted(f"{name}={_plain(value)}" for name, value in given.items())
     wanted = settings_of(experiment, words)
     for word in list(words):
         fewer = [other for other in words if other != word]
@@ -123,12 +129,15 @@ def without_idle(experiment: str, asked: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def settings_of(experiment: str, overrides: Iterable[str]) -> dict[str, str]:
-    """Dotted name -> value of the settings of an experiment that affect a result, without the seed."""
+    """Return dotted name -> value of an experiment's settings that affect a result.
+
+    The seed is left out.
+    """
     config = load_config([f"experiment={experiment}", *overrides])
-    return _deciding(loggable(parameters(for_the_record(config))))
+    return _affecting_result(loggable(parameters(for_the_record(config))))
 
 
-def _deciding(params: Mapping[str, Any]) -> dict[str, str]:
+def _affecting_result(params: Mapping[str, Any]) -> dict[str, str]:
     return {
         name: _plain(str(value))
         for name, value in params.items()
@@ -137,7 +146,7 @@ def _deciding(params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _plain(value: str) -> str:
-    """`True` and `true`, `2` and `2.0` are one value."""
+    """Return one form of equal values, such as `True` and `true`, or `2` and `2.0`."""
     if value in ("True", "False", "None"):
         return {"True": "true", "False": "false", "None": "null"}[value]
     try:
@@ -160,7 +169,7 @@ def _training(params: Mapping[str, str]) -> Training:
 
 
 def _split(params: Mapping[str, str], database: str) -> str:
-    """The test set: `DS2`, or how the test beats were split off."""
+    """Return the name of the test set: `DS2`, or how the test beats were split off."""
     name = params.get("split._target_", "").rpartition(".")[2]
     if params.get("protocol_errors.split_by_beat", "").lower() == "true":
         return "split by beat"
@@ -171,7 +180,7 @@ def _split(params: Mapping[str, str], database: str) -> str:
 
 
 def scores_of(metrics: Mapping[str, float]) -> dict[str, Score]:
-    """The final metrics that are published, each with its interval where it has one."""
+    """Return the final metrics that are published, with their intervals if they have any."""
     found = {}
     for name, value in metrics.items():
         if not name.startswith(_PUBLISHED) or any(end in name for end in _ENDS):
@@ -196,8 +205,8 @@ def _commit(run: StoredRun) -> str:
     commit = run.tags.get("git.commit", "")
     if not commit or run.tags.get("git.dirty") != "false":
         raise DataError(
-            f"run {run.name}: its code is in no commit, so that nobody could repeat it; commit "
-            "and run again"
+            f"run {run.name}: its code was not committed, so the run cannot be repeated; commit "
+            "the code and run it again"
         )
     return commit
 
@@ -229,7 +238,7 @@ def _privacy(run: StoredRun, values: PrivacyValues | None) -> Privacy | None:
 
 
 def check_alike(runs: Sequence[PublishedResult]) -> None:
-    """Refuse runs that cannot be one ensemble.
+    """Check that runs can be one ensemble.
 
     Raises:
       DataError: they differ in configuration, or were evaluated on different beats.

@@ -1,4 +1,4 @@
-"""The published results of one configuration over its seeds, and which of its lines hold."""
+"""Published results of one configuration over its seeds, and which of its lines are used."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,28 +14,31 @@ CHANGED = "stale: the experiment has other settings now; it has to be measured a
 
 @dataclass(frozen=True, kw_only=True)
 class ResultGroup:
-    """The lines that hold for one configuration: one run a seed, or one mean over seeds.
+    """The lines of one configuration that are used: one run per seed, or one mean over seeds.
 
     Attributes:
-      lines: of one `PublishedResult.key`, by seed.
+      lines: lines with the same `PublishedResult.key`, by seed.
     """
 
     lines: tuple[PublishedResult, ...]
 
     @property
     def first(self) -> PublishedResult:
-        """For everything that all lines share."""
+        """The first line, for values that all lines share."""
         return self.lines[0]
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Of all runs."""
+        """The seeds of all runs."""
         return tuple(seed for line in self.lines for seed in line.seeds)
 
     def score(self, metric: str) -> Spread:
-        """Mean and range over the seeds, and the 95 % interval, of a metric key such as `test/f1/V`.
+        """Return mean and range over the seeds, and the 95 % interval, of a metric.
 
         The interval of several seeds is the mean of their ends.
+
+        Args:
+          metric: a metric key, e.g. `test/f1/V`.
         """
         known = [line.metrics.get(metric) for line in self.lines]
         ends = [one.interval for one in known if one is not None and one.interval is not None]
@@ -46,15 +49,19 @@ class ResultGroup:
         if len(self.lines) == 1 and one is not None and one.range is not None:
             low, high = one.range
             return Spread(
-                mean=one.value, low=low, high=high, count=len(self.seeds), undefined=0,
+                mean=one.value,
+                low=low,
+                high=high,
+                count=len(self.seeds),
+                undefined=0,
                 interval=interval,
-            )  # fmt: skip
+            )
         found = spread(None if one is None else one.value for one in known)
         return Spread(**vars(found) | {"interval": interval})
 
     @property
     def privacy(self) -> Privacy | None:
-        """The guarantee of one run; None without."""
+        """The guarantee of one run; None without one."""
         return self.first.privacy
 
     @property
@@ -66,28 +73,28 @@ class ResultGroup:
 
     @property
     def seconds(self) -> tuple[float, float] | None:
-        """Of the shortest and the longest run."""
+        """Duration of the shortest and the longest run; None if unknown."""
         known = [line.seconds for line in self.lines if line.seconds is not None]
         return (min(low for low, _ in known), max(high for _, high in known)) if known else None
 
     @property
     def stale(self) -> str:
-        """Why the numbers have to be measured again; empty where they hold."""
-        told = next((line.stale for line in self.lines if line.stale), "")
-        if told:
-            return f"stale: {told}"
-        had = [line.settings for line in self.lines if line.settings]
-        if had and any(one != settings_of(*self.first.key) for one in had):
+        """Why the results must be measured again; empty if they are current."""
+        reason = next((line.stale for line in self.lines if line.stale), "")
+        if reason:
+            return f"stale: {reason}"
+        settings = [line.settings for line in self.lines if line.settings]
+        if settings and any(one != settings_of(*self.first.key) for one in settings):
             return CHANGED
         return ""
 
     @property
     def notes(self) -> list[str]:
-        """What the numbers do not show, each once."""
+        """The distinct notes on the limits of the results."""
         return list(dict.fromkeys(note for line in self.lines for note in line.notes))
 
     def command(self) -> str:
-        """What makes its runs."""
+        """Return the command that makes its runs."""
         words = [f"experiment={self.first.experiment}", *self.first.overrides]
         seeds = ",".join(map(str, self.seeds))
         return f"ECGEXP_DATA=… uv run ecgexp -m {' '.join(words)} seed={seeds}"
@@ -96,8 +103,8 @@ class ResultGroup:
 class PublishedResults:
     """All published results.
 
-    Of the lines of one configuration, those of runs hold, the newest of each seed; a mean that was
-    carried over holds until a run was added for each of its seeds.
+    Of the lines of one configuration, the newest run of each seed is used. A mean that was carried
+    over is used until a run is added for each of its seeds.
 
     Args:
       lines: in the order in which they were added.
@@ -107,18 +114,18 @@ class PublishedResults:
         self.lines = tuple(lines)
 
     def groups(self, experiment: str) -> list[ResultGroup]:
-        """All configurations of an experiment, in the order in which they were first added."""
-        keys = dict.fromkeys(line.key for line in self._holding() if line.experiment == experiment)
+        """Return the configurations of an experiment, in the order in which they were added."""
+        keys = dict.fromkeys(line.key for line in self._used() if line.experiment == experiment)
         return [self.group(*key) for key in keys]
 
     def group(self, experiment: str, overrides: Sequence[str] = ()) -> ResultGroup:
-        """The lines that hold for one configuration.
+        """Return the lines of one configuration that are used.
 
         Raises:
           DataError: there is no such line.
         """
         lines = [
-            line for line in self._holding() if line.key == (experiment, tuple(sorted(overrides)))
+            line for line in self._used() if line.key == (experiment, tuple(sorted(overrides)))
         ]
         means = [line for line in lines if line.kind == "mean"]
         added = _newest(line for line in lines if line.provenance.source == "run")
@@ -134,16 +141,16 @@ class PublishedResults:
         return ResultGroup(lines=tuple(runs))
 
     def ensemble(self, experiment: str, overrides: Sequence[str] = ()) -> PublishedResult | None:
-        """The newest ensemble of a configuration; None where there is none."""
+        """Return the newest ensemble of a configuration; None without one."""
         key = (experiment, tuple(sorted(overrides)))
         found = [line for line in self.lines if line.kind == "ensemble" and line.key == key]
         return found[-1] if found else None
 
     def evaluations(self, split: str) -> list[PublishedResult]:
-        """Every line that was evaluated on these beats, whatever came of it, in the order of time.
+        """Return all lines that were evaluated on a split, in the order of time, failed ones too.
 
-        A mean is among them if the lines of its runs were not kept. An ensemble is not: it selects
-        nothing that its runs have not shown.
+        A mean is included if the lines of its runs were not kept. An ensemble is not included,
+        because its runs are.
         """
         runs = [line for line in self.lines if line.kind == "run"]
         known = {(line.key, line.seeds[0]) for line in runs}
@@ -155,7 +162,7 @@ class PublishedResults:
         found = [line for line in (*runs, *means) if line.evaluated.split.startswith(split)]
         return sorted(found, key=lambda line: line.provenance.date)
 
-    def _holding(self) -> list[PublishedResult]:
+    def _used(self) -> list[PublishedResult]:
         return [
             line
             for line in self.lines
@@ -164,7 +171,7 @@ class PublishedResults:
 
 
 def _newest(lines: Iterable[PublishedResult]) -> list[PublishedResult]:
-    """Of each seed the line with the latest date, by seed."""
+    """Return the newest line of each seed, by seed."""
     by_seed: dict[int, PublishedResult] = {}
     for line in sorted(lines, key=lambda line: line.provenance.date):
         if line.kind == "run":

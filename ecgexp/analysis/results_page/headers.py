@@ -1,4 +1,4 @@
-"""The comment at the top of an experiment file that says how to run it and what it gave."""
+"""The comment at the top of an experiment file, with its command and its results."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -18,11 +18,11 @@ _NOTHING = "not measured; whoever runs it adds the result with scripts/results_p
 
 
 def header(experiment: str, results: PublishedResults) -> str:
-    """Return the comment lines: the command, time, test beats, and a line for each configuration.
+    """Return the comment: command, time, test beats, and a line for each configuration.
 
     Args:
-      experiment: its name, e.g. `replication/central`.
-      results: all that is published.
+      experiment: an option of `experiment=`, e.g. `replication/central`.
+      results: all published results.
     """
     groups = results.groups(experiment)
     if not groups:
@@ -91,9 +91,13 @@ def _result(group: ResultGroup, main: ResultGroup) -> str:
 
 
 def _item(name: str, text: str) -> Iterator[str]:
-    """A comment of one or more lines, indented below its name."""
+    """Yield the lines of an item; further lines are indented below its text."""
     first = f"# {name:<8}"
     yield from textwrap.wrap(
-        text, width=_WIDTH, initial_indent=first, subsequent_indent="#" + " " * (len(first) - 1),
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
+        text,
+        width=_WIDTH,
+        initial_indent=first,
+        subsequent_indent="#" + " " * (len(first) - 1),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

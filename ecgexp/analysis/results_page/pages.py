@@ -1,4 +1,4 @@
-"""The pages under `docs/results/`, from templates in which no measured number is written by hand."""
+"""The pages under `docs/results/`, from templates without measured numbers."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,8 +22,8 @@ def pages(results: PublishedResults, study: str) -> dict[str, str]:
     """Return name -> Markdown of all pages.
 
     Args:
-      results: all that is published.
-      study: the tables of the replicated study.
+      results: all published results.
+      study: the tables of the replicated study, as Markdown.
 
     Raises:
       DataError: a row of a table has no result.
@@ -49,11 +49,11 @@ def pages(results: PublishedResults, study: str) -> dict[str, str]:
 
 
 def summary(results: PublishedResults, *, why: str) -> str:
-    """The table of the README and of the index.
+    """Return the table of the README and of the index.
 
     Args:
-      results: all that is published.
-      why: where stale numbers are explained, as a link.
+      results: all published results.
+      why: link to the explanation of stale numbers.
     """
     return tables.summary_table(rows.SUMMARY, results, why=why)
 
@@ -152,7 +152,7 @@ def _groups(wanted: Iterable[tables.ResultRow], results: PublishedResults) -> li
 def _render(name: str, values: Mapping[str, Any]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(  # Markdown, which needs no escapes
+    environment = Environment(  # Markdown needs no escapes
         loader=FileSystemLoader(_TEMPLATES),
         undefined=StrictUndefined,
         trim_blocks=True,

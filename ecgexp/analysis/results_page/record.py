@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from ecgexp.analysis.formatting import LEVELS
 from ecgexp.settings.declaration import DataError, NonNegative, settings
 
 Kind = Literal["run", "mean", "ensemble"]
 Training = Literal["centralized", "federated"]
 
-_LEVELS = {"beat": "example-level", "record": "record-level", "patient": "patient-level"}
 _ROUNDED = 0.0011  # a mean and its range, each rounded to three digits
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}( \d{2}:\d{2})?")
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
@@ -48,17 +48,17 @@ class Privacy:
     """The privacy guarantee of a run, as its ledger gave it.
 
     Attributes:
-      unit: what one unit of privacy is.
+      unit: unit of privacy.
       epsilon: ε of one run, by `accountant`.
       delta: δ.
       noise_multiplier: of each step; None where it was calibrated and not kept.
       accountant: `pld` or `rdp`.
-      neighboring_relation: which data sets are neighbors; empty where it was not kept.
+      neighboring_relation: see `PrivacyPlan.neighboring_relation`; empty where it was not kept.
       epsilon_rdp: ε by RDP; None where it was not kept.
       epsilon_overlap: ε of all rows that share samples with one heartbeat; None without such rows.
       hypothetical_population: units of the hypothetical population; None without one.
       hypothetical_epsilon: ε of the same steps for that population, with as much noise on the mean
-        update. It is no guarantee of any run.
+        update. It is not a guarantee of any run.
     """
 
     unit: Literal["beat", "record", "patient"]
@@ -75,7 +75,7 @@ class Privacy:
     def __post_init__(self) -> None:
         if (self.hypothetical_population is None) != (self.hypothetical_epsilon is None):
             raise DataError(
-                "hypothetical_epsilon: it needs hypothetical_population beside it; give both or none"
+                "hypothetical_epsilon: it requires hypothetical_population; set both or neither"
             )
 
 
@@ -84,10 +84,10 @@ class EvaluatedBeats:
     """The beats that a result is measured on.
 
     Attributes:
-      split: which; `DS2` for the test set of the inter-patient division of MIT-BIH.
+      split: name of the test set; `DS2` for the test set of the inter-patient division of MIT-BIH.
       database: name and version; empty where it was not kept.
-      beats: how many; None where it was not kept.
-      patients: likewise.
+      beats: number of beats; None where it was not kept.
+      patients: number of patients; None where it was not kept.
       sha256: digest of the test beats, `data.test_sha256` of `result.json`; empty where it was not
         kept.
     """
@@ -139,23 +139,23 @@ class PublishedResult:
       kind: `run`: one run; `mean`: mean and range over seeds whose runs were not kept one by one;
         `ensemble`: the mean of the probabilities of several runs, as one classifier.
       experiment: an option of `experiment=`.
-      overrides: what was set after it, sorted, without the seed and without settings that do not
-        affect a result.
-      seeds: of the runs; one for `run`.
+      overrides: overrides of the experiment's settings, sorted, without the seed and settings that
+        do not affect a result.
+      seeds: seeds of the runs; one for `run`.
       training: centralized or federated.
       evaluated: the beats that `metrics` are measured on.
       metrics: metric key -> score; a metric that is not defined is left out.
       provenance: where the numbers come from.
-      status: how the run ended; one that failed is in the evaluation log only.
-      variant: of an earlier form of the experiment, what was different; such a line is in the
-        evaluation log only.
-      privacy: None without a guarantee.
-      seconds: of the shortest and the longest run; None where it was not kept.
+      status: final status; a run that failed is in the evaluation log only.
+      variant: how an earlier form of the experiment differed; such a line is in the evaluation log
+        only.
+      privacy: privacy guarantee; None without one.
+      seconds: duration of the shortest and the longest run; None where it was not kept.
       settings: dotted name -> value of all settings that affect a result, without the seed; empty
         where it was carried over.
       versions: library -> version; empty where it was carried over.
-      stale: why the number has to be measured again; empty for one that holds.
-      notes: what the number does not show, in sentences.
+      stale: why the result must be measured again; empty if it is current.
+      notes: limits of the result, in sentences.
     """
 
     kind: Kind
@@ -186,7 +186,7 @@ class PublishedResult:
             raise DataError(f"overrides={list(self.overrides)}: they are not sorted")
         if self.provenance.source == "run" and not (self.settings and self.evaluated.sha256):
             raise DataError(
-                "source=run: settings and evaluated.sha256 are missing; use --add, which writes them"
+                "source=run: settings or evaluated.sha256 is missing; use --add, which writes them"
             )
         if self.kind == "mean" and self.provenance.source == "run":
             raise DataError("kind=mean: runs are added one by one; use --add with each of them")
@@ -203,11 +203,11 @@ class PublishedResult:
         """E.g. `patient-level DP, federated`; `no privacy` without a guarantee."""
         if self.privacy is None:
             return "no privacy"
-        return f"{_LEVELS[self.privacy.unit]} DP, {self.training}"
+        return f"{LEVELS[self.privacy.unit]} DP, {self.training}"
 
 
 def as_json(result: PublishedResult) -> dict[str, Any]:
-    """The values of a line; fields that have their default are left out."""
+    """Return the JSON values of a line; fields with their default are left out."""
     values = _without_defaults(asdict(result))
     return {"kind": result.kind, **values}
 

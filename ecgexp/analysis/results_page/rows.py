@@ -1,4 +1,4 @@
-"""Which configurations are in which table."""
+"""The configurations of each published table."""
 
 from ecgexp.analysis.results_page.tables import ResultRow
 
@@ -37,7 +37,7 @@ FOLDS = tuple(
     for fold in range(5)
 )
 
-# What a model without a guarantee sees, for the legend of the figure.
+# Models without a guarantee -> their features, for the legend of the figure.
 WITHOUT_PRIVACY = {
     ResultRow(experiment="mitdb_inter_patient_cnn1d_centralized"): "signal",
     ResultRow(experiment=_MLP): "handcrafted features",

@@ -17,7 +17,7 @@ def read_results(path: Path) -> list[PublishedResult]:
     """Read all published results, in the order of the file.
 
     Raises:
-      DataError: a line is damaged, breaks the schema or repeats a run; the message gives its number.
+      DataError: a line is damaged, breaks the schema or repeats a run; the message names the line.
     """
     if not read_text(path, fix=_FIX).endswith("\n"):  # such a line would be left out
         raise refusal(path, "ends within a line", fix=_FIX)

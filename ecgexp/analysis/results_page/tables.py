@@ -10,39 +10,44 @@ from ecgexp.analysis.spread import Spread
 from ecgexp.formatting import count_text, epsilon_text, score_text, significant_text
 
 BASELINE = "majority-class baseline"
-_ALIGNED = 130  # longest command that others are aligned with
+_ALIGNED = 130  # characters; longer commands do not affect the alignment
 
 # Metric key -> heading of its column.
 NAMES = {
-    "test/accuracy": "accuracy", "test/macro_f1": "macro F1", "test/jk_index": "jk index", "test/f1/S": "F1 of S",
-    "test/f1/V": "F1 of V", "test/f1/A": "F1 of A", "test/clients/accuracy_worst_decile": "worst tenth of the clients",
+    "test/accuracy": "accuracy",
+    "test/macro_f1": "macro F1",
+    "test/jk_index": "jk index",
+    "test/f1/S": "F1 of S",
+    "test/f1/V": "F1 of V",
+    "test/f1/A": "F1 of A",
+    "test/clients/accuracy_worst_decile": "worst tenth of the clients",
     "federated_baseline/global/own_accuracy_mean": "global model",
     "federated_baseline/local_only/own_accuracy_mean": "each client alone",
     "federated_baseline/personalized/own_accuracy_mean": "global model, fine-tuned by each client",
     "federated_baseline/pooled/own_accuracy_mean": "one model on the pooled beats",
-    "federated_baseline/local_only/test_accuracy_mean": "each client alone, on the test beats of all",
+    "federated_baseline/local_only/test_accuracy_mean": (
+        "each client alone, on the test beats of all"
+    ),
     "federated_baseline/pooled/accuracy": "one model on the pooled beats, on the test beats of all",
-}  # fmt: skip
-
-
+}
 _MARKS = ("\\*", "†", "‡", "§")
 
 
 class Footnotes:
-    """Why numbers of a table have to be measured again: a mark in the row, the reason below."""
+    """Footnotes on stale results: a mark in the row, the reason below the table."""
 
     def __init__(self) -> None:
         self._marks: dict[str, str] = {}
 
     def mark(self, group: ResultGroup) -> str:
-        """The mark of a row; empty where its numbers hold."""
+        """Return the mark of a row; empty if its results are current."""
         if not group.stale:
             return ""
         place = len(self._marks) % len(_MARKS)
         return " " + self._marks.setdefault(group.stale, _MARKS[place])
 
     def lines(self) -> list[str]:
-        """The lines below the table."""
+        """Return the lines below the table."""
         notes = [f"{mark} {text}" for text, mark in self._marks.items()]
         return ["", "<br>\n".join(notes)] if notes else []
 
@@ -52,9 +57,9 @@ class ResultRow:
     """One row of a table.
 
     Attributes:
-      experiment: of `conf/experiment/`.
-      overrides: as in `PublishedResult`.
-      label: beside the experiment, what the row is about; empty for its overrides.
+      experiment: an option of `experiment=`.
+      overrides: see `PublishedResult.overrides`.
+      label: description beside the experiment; if empty, the overrides are shown.
     """
 
     experiment: str
@@ -71,9 +76,9 @@ class ResultRow:
 def results_table(
     rows: Sequence[ResultRow], results: PublishedResults, metrics: Sequence[str]
 ) -> str:
-    """A row for each configuration: mean, range over seeds and interval of each metric.
+    """Return a row per configuration: mean, range over seeds and interval of each metric.
 
-    Where an ensemble of the runs is published, it has a row of its own.
+    A published ensemble of the runs has its own row.
     """
     headings = [NAMES[metric] for metric in metrics]
     lines = [_row(["experiment", "seeds", *headings, f"{BASELINE}, accuracy"])]
@@ -97,7 +102,7 @@ def results_table(
 def privacy_table(
     rows: Sequence[ResultRow], results: PublishedResults, metrics: Sequence[str]
 ) -> str:
-    """A row for each configuration: guarantee, noise multiplier, ε, δ and scores."""
+    """Return a row per configuration: guarantee, noise multiplier, ε, δ and scores."""
     headings = [NAMES[metric] for metric in metrics]
     lines = [_row(["experiment", "guarantee", "noise multiplier", "ε", "δ", "seeds", *headings])]
     lines.append(_row(["---", "---", "--:", "--:", "--:", "--:", *["---"] * len(headings)]))
@@ -124,7 +129,7 @@ def privacy_table(
 
 
 def hypothetical_table(rows: Sequence[ResultRow], results: PublishedResults) -> str:
-    """ε of the same steps for a hypothetical population, apart from the guarantees; one row each."""
+    """Return a row per configuration with its ε for a hypothetical population, not a guarantee."""
     lines = [
         _row(["experiment", "ε of the run", "hypothetical population", "hypothetical-population ε"])
     ]
@@ -148,7 +153,7 @@ def hypothetical_table(rows: Sequence[ResultRow], results: PublishedResults) -> 
 
 
 def sweep_table(groups: Sequence[ResultGroup], metrics: Sequence[str]) -> str:
-    """A column for each noise multiplier: ε by PLD and RDP, and scores."""
+    """Return a column per noise multiplier: ε by PLD and RDP, and scores."""
     known: list[tuple[Privacy, ResultGroup]] = [
         (group.privacy, group) for group in groups if group.privacy is not None
     ]
@@ -162,12 +167,12 @@ def sweep_table(groups: Sequence[ResultGroup], metrics: Sequence[str]) -> str:
 
 
 def summary_table(rows: Sequence[ResultRow], results: PublishedResults, *, why: str) -> str:
-    """The table of the README: one row for each way to train, and the majority-class baseline.
+    """Return the table of the README: a row per kind of training, and the majority-class baseline.
 
     Args:
-      rows: the baseline is that of the first.
-      results: all that is published.
-      why: where stale numbers are explained, as a link.
+      rows: rows of the table; the baseline is that of the first.
+      results: all published results.
+      why: link to the explanation of stale numbers.
     """
     metrics = ("test/accuracy", "test/f1/S", "test/f1/V")
     lines = [_row(["guarantee", "experiment", "ε (δ)", *(NAMES[metric] for metric in metrics)])]
@@ -190,7 +195,7 @@ def summary_table(rows: Sequence[ResultRow], results: PublishedResults, *, why: 
 
 
 def evaluation_log(results: PublishedResults, split: str) -> str:
-    """Every evaluation on a test set, a row each, in the order of time."""
+    """Return a row per evaluation on a test set, in the order of time."""
     lines = [_row(["when (UTC)", "experiment", "run", "accuracy", "jk index"])]
     lines.append(_row(["---", "---", "---", "--:", "--:"]))
     for line in results.evaluations(split):
@@ -208,24 +213,24 @@ def evaluation_log(results: PublishedResults, split: str) -> str:
 
 
 def commands(groups: Iterable[ResultGroup]) -> str:
-    """What makes the runs of a table, and how long one took."""
-    told = {group.command(): group.seconds for group in groups}
-    width = max((len(command) for command in told if len(command) <= _ALIGNED), default=0)
+    """Return the commands that make the runs of a table, with the duration of a run."""
+    durations = {group.command(): group.seconds for group in groups}
+    width = max((len(command) for command in durations if len(command) <= _ALIGNED), default=0)
     lines = [
         f"{command.ljust(width)}  # {seconds_text(seconds)}" if seconds else command
-        for command, seconds in told.items()
+        for command, seconds in durations.items()
     ]
     return "\n".join(["```sh", *lines, "```"])
 
 
 def seconds_text(seconds: tuple[float, float]) -> str:
-    """E.g. `15 to 39 s a run`."""
+    """Format durations, e.g. `15 to 39 s per run`."""
     low, high = (f"{end:.0f}" for end in seconds)
-    return f"{low} s a run" if low == high else f"{low} to {high} s a run"
+    return f"{low} s per run" if low == high else f"{low} to {high} s per run"
 
 
 def score_range(found: Spread, *, interval: bool = False) -> str:
-    """E.g. `0.959 (0.957–0.961)`: mean and range over seeds; with `interval` that below it."""
+    """Format mean and range over seeds, e.g. `0.959 (0.957–0.961)`, with `interval` below them."""
     if not found.is_defined:
         return ""
     text = f"{found.mean:.3f}"
@@ -239,7 +244,7 @@ def score_range(found: Spread, *, interval: bool = False) -> str:
 
 
 def epsilon_range(group: ResultGroup) -> str:
-    """ε of one run, rounded up; `∞` without a guarantee."""
+    """Format ε of one run, rounded up; `∞` without a guarantee."""
     found = group.epsilon
     if math.isinf(found.mean):
         return "∞"

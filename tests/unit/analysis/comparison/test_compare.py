@@ -134,7 +134,7 @@ def test_a_run_that_is_better_on_every_patient_is_better(make_run, compare_comma
     assert "Sign flips over patients: p = 0.031 (B better in 6, A in 0, equal in 0)" in text
     assert "6 patients are few" in text
     assert "Each run is one seed" in text
-    assert "makes its score optimistic" in text
+    assert "its score is optimistic" in text
 
 
 def test_a_difference_within_noise_may_be_chance(make_run, compare_command):
@@ -340,7 +340,7 @@ def test_validation_beats_are_asked_for_by_name(make_run, compare_command):
     )
     text, values = compare_command(a, b, "--split", "validation")
     assert values["split"] == "validation"
-    assert "Where validation beats selected the epoch" in text
+    assert "If validation beats selected the epoch" in text
 
 
 def test_a_run_that_failed_late_and_code_without_a_commit_are_said(make_run, compare_command):
@@ -416,7 +416,7 @@ def test_a_file_that_cannot_be_written_is_one_line(make_run, tmp_path, capsys):
     assert compare.main([a, a, "--output", str(tmp_path / "no" / "all.json")]) == 2
     assert (
         capsys.readouterr().err
-        == f"ecgexp-compare: --output {tmp_path}/no/all.json cannot be written: No such file or directory\n"
+        == f"ecgexp-compare: --output {tmp_path}/no/all.json: the file cannot be written: No such file or directory; use another --output\n"
     )
 
 

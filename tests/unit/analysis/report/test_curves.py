@@ -35,7 +35,10 @@ def test_a_curve_is_of_runs_that_differ_in_their_noise_only(group):
         [1.5, 7.5],
         [40.0],
     ]
-    assert [curve.label.partition(",")[0] for curve in found] == ["per beat", "per patient"]
+    assert [curve.label.partition(",")[0] for curve in found] == [
+        "example-level DP",
+        "patient-level DP",
+    ]
 
 
 def test_runs_without_noise_are_drawn_if_data_split_and_model_agree(group):
@@ -53,7 +56,7 @@ def test_runs_without_noise_are_drawn_if_data_split_and_model_agree(group):
 def test_a_simulation_says_that_it_promises_nothing(group):
     made = group((private(1.0), {"privacy": guarantee(3.0, simulation=True)}))
     assert [curve.label for curve in curves.curves(made)] == [
-        "simulation, no privacy guarantee, per beat"
+        "simulation, no privacy guarantee, example-level DP"
     ]
 
 

@@ -6,8 +6,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ecgexp.analysis.find_runs import find_run
-from ecgexp.analysis.report.groups import configurations, told_apart, varying
+from ecgexp.analysis.report import groups
+from ecgexp.analysis.report.groups import configurations, distinguishing_labels, varying
 from ecgexp.analysis.run_rows import read_row
+from ecgexp.config.compose import for_the_record, load_config
+from ecgexp.tracking.params import loggable, parameters
 
 
 @pytest.fixture
@@ -50,6 +53,21 @@ def test_what_decides_nothing_parts_no_configuration(row, name):
 def test_every_other_parameter_parts_them(row, name):
     made = configurations([row({**CENTRALIZED, name: value}) for value in ("1", "2")])
     assert [dict(one.values) for one in made] == [{name: "1"}, {name: "2"}]
+
+
+def test_parameters_that_make_curves_are_logged_by_runs():
+    """A setting that is renamed would silently mix curves, or match any baseline."""
+
+    def logged(*overrides):
+        return loggable(parameters(for_the_record(load_config(list(overrides)))))
+
+    names = logged("trainer=dp", "privacy=dp")
+    assert {*groups._STRENGTH, *groups._IGNORED} <= names.keys()
+    for group in groups._SET_UP:
+        assert any(name.startswith(group) for name in names), group
+    assert any(
+        name.startswith(groups._PROTOCOL_ERROR) for name in logged("experiment=replication/central")
+    )
 
 
 def test_runs_on_other_beats_are_another_configuration(row):
@@ -100,11 +118,19 @@ def test_labels_are_the_fewest_words_that_tell_configurations_apart():
         for noise in ("0.8", "2.0")
     ]
     central = {"trainer._target_": "e.Central", "trainer.rate": "0.001"}
-    assert told_apart([*private, central]) == ["noise 0.8", "noise 2.0", "trainer Central"]
+    assert distinguishing_labels([*private, central]) == [
+        "noise 0.8",
+        "noise 2.0",
+        "trainer Central",
+    ]
     faster = central | {"trainer.rate": "0.1"}
-    assert told_apart([central, faster]) == ["rate 0.001", "rate 0.1"]
-    assert told_apart([central]) == [""]
-    assert told_apart([{"a.b": "None"}, {"a.b": "3"}, {}]) == ["b None", "b 3", "b not there"]
+    assert distinguishing_labels([central, faster]) == ["rate 0.001", "rate 0.1"]
+    assert distinguishing_labels([central]) == [""]
+    assert distinguishing_labels([{"a.b": "None"}, {"a.b": "3"}, {}]) == [
+        "b None",
+        "b 3",
+        "b not there",
+    ]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)

@@ -187,7 +187,7 @@ def test_means_and_ranges_in_the_table_are_those_computed_by_hand(tmp_path, repo
         undefined={"test/jk_index": "no beat was predicted S"},
     )
     page = report()
-    header, first, second = page.tables["Scores on the test beats, one row a configuration"]
+    header, first, second = page.tables["Scores on the test beats, one row per configuration"]
     found = [dict(zip(header, row, strict=True)) for row in (first, second)]
     assert (found[0]["seeds"], found[1]["seeds"]) == ("5", "1, 2, 3")
     assert (found[0]["trainer"], found[1]["trainer"]) == ("Centralized", "DpSgd")
@@ -223,7 +223,7 @@ def test_page_states_the_overlap_beside_the_epsilon_of_a_row(tmp_path, report):
         "delta": 1e-5,
     }
     finished(tmp_path / "infinite", params=private(1e-4), privacy=infinite)
-    header, *rows = report().tables["Scores on the test beats, one row a configuration"]
+    header, *rows = report().tables["Scores on the test beats, one row per configuration"]
     found = {row[header.index("ε")].replace("\N{NO-BREAK SPACE}", " ") for row in rows}
     assert found == {
         "3.31", "2.31; 28.0 of 5 rows that share samples", "1.31; ∞ of 5 rows that share samples", "no privacy guarantee",
@@ -290,9 +290,9 @@ def test_beats_are_counted_once_for_each_way_in_which_they_are_dealt(tmp_path, r
 
 def test_synthetic_data_are_told_at_once(tmp_path, report):
     finished(tmp_path / "1", params=CENTRALIZED, database=SYNTHETIC)
-    assert "Synthetic data. The beats of this page were generated." in report().text
+    assert "Synthetic data. All beats on this page are synthetic." in report().text
     finished(tmp_path / "2", params=CENTRALIZED, database="mitdb 1.0.0", digest="d2")
-    assert "Synthetic data. Some of the runs of this page are on generated beats." in report().text
+    assert "Synthetic data. Some runs on this page use synthetic beats." in report().text
 
 
 def test_a_run_that_repeats_faults_is_named_at_the_top_and_is_on_no_curve(tmp_path, report):
@@ -301,7 +301,7 @@ def test_a_run_that_repeats_faults_is_named_at_the_top_and_is_on_no_curve(tmp_pa
         tmp_path / "2", params=CENTRALIZED, database="mitdb 1.0.0", metrics={"test/accuracy": 0.751}
     )
     assert "Protocol errors switched on" not in report().text
-    assert re.findall(r"without noise (\[\d\]: 0\.\d+)", report().source) == ["[1]: 0.751"]
+    assert re.findall(r"no privacy (\[\d\]: 0\.\d+)", report().source) == ["[1]: 0.751"]
     faults = {
         "protocol_errors.protocol": "central",
         "protocol_errors.split_by_beat": True,
@@ -317,7 +317,7 @@ def test_a_run_that_repeats_faults_is_named_at_the_top_and_is_on_no_curve(tmp_pa
     page = report()
     assert "Protocol errors switched on." in page.text
     assert re.search(r"\[\d\] split_by_beat, last_checkpoint", page.source.replace("<wbr>", ""))
-    assert re.findall(r"without noise (\[\d\]: 0\.\d+)", page.source) == ["[1]: 0.751"]
+    assert re.findall(r"no privacy (\[\d\]: 0\.\d+)", page.source) == ["[1]: 0.751"]
 
 
 def test_real_data_are_not_called_synthetic_and_stand_beside_what_was_published(tmp_path, report):
@@ -364,7 +364,7 @@ def test_validation_scores_are_not_passed_for_test_scores(tmp_path, report):
     )
     page = report()
     assert "No run was evaluated on its test beats." in page.text
-    assert "0.625" in page.tables["Scores on the validation beats, one row a configuration"][1]
+    assert "0.625" in page.tables["Scores on the validation beats, one row per configuration"][1]
 
 
 def test_every_row_has_its_command_and_every_promise_its_words(page):
@@ -382,7 +382,13 @@ def test_clients_are_told_with_their_range(tmp_path, report):
         finished(tmp_path / f"{seed}", params=FEDERATED, seed=seed, clients=clients)
     page = report()
     table = page.tables["Each client's test beats"]
-    assert table[0] == ["client", "beats", "majority class", "accuracy [1]", "macro F1 [1]"]
+    assert table[0] == [
+        "client",
+        "beats",
+        "majority-class baseline",
+        "accuracy [1]",
+        "macro F1 [1]",
+    ]
     assert table[1] == ["100", "50", "0.900", "0.600 (0.500 to 0.700)", "0.400"]
 
 
@@ -424,6 +430,6 @@ def test_the_scores_of_an_evaluation_are_those_of_its_matrix(page):
         for count, name in re.findall(r"(\d+) as (\w)", part):
             matrix[i, CLASSES.index(name)] = int(count)
     expected = confusion_scores(matrix, CLASSES)
-    shown = page.tables["Scores on the test beats, one row a configuration"][2]
+    shown = page.tables["Scores on the test beats, one row per configuration"][2]
     assert f"{expected['macro_f1']:.3f}" in " ".join(shown)
     assert f"{expected['accuracy']:.3f}" in " ".join(shown)

@@ -98,7 +98,7 @@ def test_an_experiments_page_has_all_its_runs_but_the_parent(sweep, tmp_path, ca
     [
         (["0" * 32], "neither the folder of a run nor a run"),
         (["--experiment", "nobody's"], "there is no experiment nobody's"),
-        (["--filter", "nonsense"], "does not understand the filter"),
+        (["--filter", "nonsense"], "cannot parse it"),
         (["--filter", "metrics.`test/accuracy` > 7"], "there is no run to report"),
     ],
 )

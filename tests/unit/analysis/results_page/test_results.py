@@ -176,7 +176,7 @@ SIMULATION = {"guarantee": False, "simulation": True, "unit": "beat"}
 @pytest.mark.parametrize(
     ("run", "match"),
     [
-        ({"tags": {"git.dirty": "true"}}, "in no commit.*commit and run again"),
+        ({"tags": {"git.dirty": "true"}}, "was not committed.*commit the code and run it again"),
         ({"params": {"trainer.epochs": "3"}}, r"trainer.epochs=3, but experiment=.* has 15"),
         ({"tags": {"command": "ecgexp seed=0"}}, "experiment=…; put its settings into a file"),
         ({"params": {"seed": "None"}}, "seed=None"),
