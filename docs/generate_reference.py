@@ -14,12 +14,15 @@ from typing import Any
 import yaml
 
 from ecgexp.config.location import config_dir
+from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.experiment.experiment import Experiment
 from ecgexp.privacy.outputs import markdown
 from ecgexp.settings.registry import settings_class
 from ecgexp.settings.renamed import KEYS, OPTIONS
 
 CONF = config_dir()
+_KINDS = {"preprocessing": Preprocessing}
+"""Settings class of the groups whose files name none, since their values are part of another one."""
 _COMMENT = re.compile(r"^\s*([\w.]+):.*?\s#\s*(.+)$")
 
 
@@ -71,10 +74,11 @@ def configuration_page() -> str:
         parts.append(f"## {group.name}")
         for file in sorted(group.rglob("*.yaml")):
             option = file.relative_to(group).with_suffix("").as_posix()
-            parts.append(f"### {group.name}={option}")
+            place = f"{group.name}@dataset" if group.name == "preprocessing" else group.name
+            parts.append(f"### {place}={option}")
             parts.append(_header(file))
             if group.name != "experiment":
-                parts += [_target(file), _keys(file)]
+                parts += [_target(file), _keys(file, kind=_KINDS.get(group.name))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -182,7 +186,19 @@ def _unset(node: dict[str, Any], types: dict[str, str]) -> dict[str, tuple[str, 
     return {
         name: (types.get(name, ""), _shown(field.default))
         for name, field in _fields(node.get("_target_")).items()
-        if name not in node and field.default is not dataclasses.MISSING
+        if name not in {*node, *_included(node)} and field.default is not dataclasses.MISSING
+    }
+
+
+def _included(node: dict[str, Any]) -> set[str]:
+    """Keys that a file takes from an option of another group, by `- /GROUP@_here_: OPTION`."""
+    return {
+        key
+        for entry in node.get("defaults", [])
+        if isinstance(entry, dict)
+        for name, option in entry.items()
+        if name.startswith("/") and name.endswith("@_here_")
+        for key in yaml.safe_load((CONF / name[1:].split("@")[0] / f"{option}.yaml").read_text())
     }
 
 

@@ -202,6 +202,11 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
             else f"use one of {', '.join(error.options)}."
         )
         return ConfigError(f"{group}={option} does not exist; {hint}")
+    if found := re.search(
+        r"Did you mean to override (\S+@\S+)\?\n.*use \+([^=]+)=(.*)", str(error)
+    ):
+        placed, group, option = found.groups()
+        return ConfigError(f"{group}={option} is part of another group; use {placed}={option}")
     if isinstance(error, ConfigCompositionException) and (
         found := re.search(r"Could not override '([^']+)'", str(error))
     ):

@@ -220,6 +220,8 @@ def unknown_key(where: str, *, known: list[str]) -> str:
 
     if (new := renamed_key(where)) is not None:
         return renamed(where, new)
+    if not known:
+        return f"{where} is not a setting; ecgexp --cfg job prints those that are"
     parent, _, key = where.rpartition(".")
     prefix = f"{parent}." if parent else ""
     close = difflib.get_close_matches(key, known, n=1)

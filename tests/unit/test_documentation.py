@@ -138,6 +138,7 @@ def test_the_reference_has_every_option_and_key(reference):
     for file in (ROOT / "conf").rglob("*.yaml"):
         group, *option = file.relative_to(ROOT / "conf").with_suffix("").parts
         if option and group != "hydra":
+            group = group.replace("preprocessing", "preprocessing@dataset")
             assert f"### {group}={'/'.join(option)}\n" in page
     for key in ("`selection.weights`", "`expected_batch_size`", "`noise_multiplier`", "`fs_hz`"):
         assert key in page

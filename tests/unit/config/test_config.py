@@ -27,6 +27,7 @@ COMPANIONS = {
     "dataset=mitdb_to_svdb": ["split=cross_database"],
     "dataset=mitdb_to_incartdb": ["split=cross_database"],
     "split=cross_database": ["dataset=mitdb_to_svdb"],
+    "preprocessing@dataset.train=of_dataset": ["dataset=mitdb_to_svdb", "split=cross_database"],
     "trainer=dp": ["privacy.noise_multiplier=1.1"],
     "privacy=dp": ["trainer=dp", "privacy.noise_multiplier=1.1"],
     "privacy=patient": ["trainer=federated", "privacy.noise_multiplier=1"],
@@ -39,11 +40,22 @@ COMPANIONS = {
     },
 }
 
+PLACES = {
+    "median": "preprocessing@dataset",
+    "bandpass": "preprocessing@dataset",
+    "unfiltered": "preprocessing@dataset",
+    "of_dataset": "preprocessing@dataset.train",
+}
+"""Where an option stands, if its group is part of another one."""
+
 
 def options():
     for folder in sorted(CONF.iterdir()):
         if folder.is_dir() and folder.name not in ("hydra", "__pycache__", "experiment"):
-            yield from (f"{folder.name}={path.stem}" for path in sorted(folder.glob("*.yaml")))
+            yield from (
+                f"{PLACES.get(path.stem, folder.name)}={path.stem}"
+                for path in sorted(folder.glob("*.yaml"))
+            )
 
 
 def experiments():
@@ -305,3 +317,19 @@ def test_duplicate_sweep_objective_is_rejected():
     config = load_config(["sweep.objectives=[test/accuracy,test/accuracy]"])
     with pytest.raises(ConfigError, match=r"sweep\.objectives=.*is listed twice"):
         sweep_settings(config)
+
+
+def test_option_of_a_group_within_a_group_is_named_with_its_place():
+    with pytest.raises(ConfigError, match=r"use preprocessing@dataset=bandpass$"):
+        load_experiment(["preprocessing=bandpass"])
+    with pytest.raises(ConfigError, match=r"preprocessing\.fs_hz is not a setting; .*--cfg job"):
+        load_experiment(["preprocessing.fs_hz=250"])
+
+
+@pytest.mark.parametrize("dataset", ["synthetic", "mitdb_to_svdb"])
+def test_preprocessing_is_chosen_for_all_records_of_a_dataset(dataset):
+    split = ["split=cross_database"] if dataset == "mitdb_to_svdb" else []
+    words = [f"dataset={dataset}", *split, "preprocessing@dataset=bandpass", "dataset.fs_hz=250"]
+    found = load_experiment(words).dataset
+    for part in getattr(found, "parts", {"": found}).values():
+        assert (part.baseline, part.fs_hz) == ("bandpass", 250.0)
