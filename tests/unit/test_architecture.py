@@ -4,7 +4,8 @@ The order of packages and the fences of libraries, read from the source without 
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -66,14 +67,24 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache  # a file is parsed once, whatever is asked of it
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
     """All modules that a file imports, also inside functions.
 
     But for those under `if TYPE_CHECKING:`, which no run executes.
     """
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    unused = _for_types_only(tree)
-    for node in (node for node in ast.walk(tree) if id(node) not in unused):
+    return frozenset(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    tree = parsed(path)
+    for_types_only = _for_types_only(tree)
+    for node in (node for node in ast.walk(tree) if id(node) not in for_types_only):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -100,7 +111,7 @@ def place(name: str) -> int:
     return ORDER.index(name.split(".")[1]) if "." in name else -1
 
 
-def against_order(name: str, used: Iterator[str]) -> set[str]:
+def against_order(name: str, used: Iterable[str]) -> set[str]:
     return {other for other in used if within(other, "ecgexp") and place(other) > place(name)}
 
 
@@ -199,10 +210,7 @@ def _without_encoding(tree: ast.Module) -> Iterator[int]:
 
 def test_files_are_opened_with_an_encoding():
     sources = [*PACKAGE.rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]
-    found = {
-        path: list(_without_encoding(ast.parse(path.read_text(encoding="utf-8"))))
-        for path in sources
-    }
+    found = {path: list(_without_encoding(parsed(path))) for path in sources}
     assert not {path: lines for path, lines in found.items() if lines}
 
 

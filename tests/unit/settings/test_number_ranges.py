@@ -2,7 +2,6 @@
 anything is read.
 """
 
-import copy
 import math
 import warnings
 
@@ -68,16 +67,18 @@ def numbers(node, prefix=""):
             yield name, value
 
 
-def refusal(config, name, value):
-    changed = copy.deepcopy(config)
-    OmegaConf.update(changed, name, value)
+def refusal(config, name, value, before):
+    """What is said of the configuration with that value, which is then taken back."""
+    OmegaConf.update(config, name, value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         try:
-            build_experiment(changed)
-            sweep_settings(changed)
+            build_experiment(config)
+            sweep_settings(config)
         except ConfigError as error:
             return str(error)
+        finally:
+            OmegaConf.update(config, name, before)
     return None
 
 
@@ -92,10 +93,11 @@ def test_strange_number_is_accepted_or_refused_in_one_line(chosen):
         if name not in NO_NUMBERS and (not groups or name.partition(".")[0] in groups)
     }
     assert found
+    whole = OmegaConf.to_container(config, resolve=False)
     for name, value in found.items():
         for strange in STRANGE:
             typed = [strange, *value[1:]] if isinstance(value, list) else strange
-            why = refusal(config, name, typed)
+            why = refusal(config, name, typed, value)
             if why is None:
                 assert strange in SENSIBLE.get(name.rpartition(".")[2], [0]), (
                     f"{name}={typed} is accepted"
@@ -104,6 +106,7 @@ def test_strange_number_is_accepted_or_refused_in_one_line(chosen):
             assert "\n" not in why
             assert len(why) < 500
             assert name.rpartition(".")[2] in why, f"{name}={typed}: {why}"
+    assert OmegaConf.to_container(config, resolve=False) == whole
 
 
 @pytest.mark.parametrize(
