@@ -99,7 +99,7 @@ def check_activations(model: tf.keras.Model) -> None:
             spec = tf.TensorSpec([None, *shape[1:]], layer.compute_dtype)
             graph = _with_gradients(layer.activation, spec, wrt=0)
             _check_graph(
-                graph, f"model: the activation of layer {layer.name!r} ({type(layer).__name__})"
+                graph, f"model: layer {layer.name!r} ({type(layer).__name__}): its activation"
             )
 
 
