@@ -1,4 +1,4 @@
-"""Downloads a database from PhysioNet and verifies it: `uv run python scripts/fetch_data.py mitdb`."""
+"""Download a database from PhysioNet and verify it, e.g. `scripts/fetch_data.py mitdb`."""
 
 import argparse
 import os
@@ -28,11 +28,11 @@ def main() -> int:
     try:
         folder = _fetch(arguments)
     except (ConfigError, DataError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"fetch_data: {error}", file=sys.stderr)
         return 2
     entry = find_database(arguments.database)
-    print(f"{entry.title} {entry.version} is in {folder}, every file verified.")
-    print(f"Licence: {entry.licence}. Cite it as https://doi.org/{entry.doi} asks.")
+    print(f"{entry.title} {entry.version} is in {folder}; all files are verified.")
+    print(f"License: {entry.license}. Cite it as stated on https://doi.org/{entry.doi}.")
     return 0
 
 
@@ -42,20 +42,23 @@ def _fetch(arguments: argparse.Namespace) -> Path:
     set_db_index_url(arguments.mirror)
     entry = find_database(arguments.database)
     if unknown := set(arguments.records or ()) - set(entry.records):
-        raise ConfigError(f"{entry} has no record {', '.join(sorted(unknown))}")
+        raise ConfigError(
+            f"--records {' '.join(sorted(unknown))}: {entry} has no such record; use some of "
+            f"{' '.join(entry.records)}"
+        )
     columns = (
         TextColumn("{task.description:>12}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, transient=True) as progress:
-        task = progress.add_task(arguments.database, total=None)
+    with Progress(*columns, transient=True) as bar:
+        task = bar.add_task(arguments.database, total=None)
         return download(
             entry,
             arguments.root,
             records=tuple(arguments.records) if arguments.records else None,
-            on_progress=lambda done, total, what: progress.update(
+            on_progress=lambda done, total, what: bar.update(
                 task, completed=done, total=total, description=what
             ),
         )

@@ -1,22 +1,26 @@
-"""Spoils small sound records in every way it knows and watches what the readers make of them.
+"""Fuzz the readers of recordings: mutate small valid records and check what the readers return.
 
     uv run python scripts/fuzz_readers.py --inputs 100000 --seed 0
-    uv run python scripts/fuzz_readers.py --only 4711        # one input again, with its story
+    uv run python scripts/fuzz_readers.py --only 4711        # one input again, with its mutations
 
-Headers, signal files in five formats, annotation files, Kaggle's CSV and its annotations are spoilt: bytes, lines, numbers,
-encodings, control words, whole files put in place of one another. An input depends on the seed and its number alone. Each
-must end in one of three ways, within a limit of time and memory:
+Headers, signal files in five formats, annotation files, Kaggle's CSV and its annotations are
+mutated: bytes, lines, numbers, encodings, control words, and whole files that replace one another.
+An input depends only on the seed and its number. Each input must end in one of three ways, within
+limits of time and memory:
 
-- the beats of the sound record, sample for sample: what was changed does not matter;
-- a `DataError`, in one line that names a file;
-- other beats that *nothing* in the files contradicts. A header covers its signals by a length, a first value and a 16-bit
-  sum; nothing covers the header's own gains and lead names, a CSV's values, or the annotations: a symbol's code changed to
-  another's is a valid file of another heart. Such inputs are counted by themselves. They pass as such only if a second
-  reader, written from the format's specification and sharing no code with the first (`fuzzing/plain_reading.py`), finds the
-  very same beats, and if `dataset.verify=published`, which compares SHA-256, refuses them.
+- the beats of the valid record, sample for sample, because the mutation has no effect;
+- a `DataError` of one line that names a file;
+- other beats that nothing in the files contradicts. A header protects its signals by a length, a
+  first value and a 16-bit checksum. Nothing protects the gains and lead names of the header, the
+  values of a CSV file, or the annotations: if the code of one symbol is replaced by another, the
+  file is a valid file of another patient. Such inputs are counted separately. They are accepted
+  only if a second reader, written from the specification of the format without shared code
+  (`fuzzing/plain_reading.py`), finds the same beats, and if `dataset.verify=published`, which
+  compares SHA-256, rejects them.
 
-Anything else is a finding: another exception, a dead process, a hang, too much memory, beats that differ for no reason. It is
-kept in a folder of `--findings` with its files and its story, and the exit code is 1.
+Anything else is a finding: another exception, a crash, a hang, too much memory, or beats that
+differ without a reason. It is stored in a folder of `--findings` with its files and mutations, and
+the exit code is 1.
 """
 
 import argparse
@@ -28,25 +32,22 @@ import time
 from collections import Counter
 from pathlib import Path
 
-for _name in (
-    "OPENBLAS_NUM_THREADS",
-    "OMP_NUM_THREADS",
-):  # before numpy: threads cost address space
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # before numpy: threads use address space
     os.environ.setdefault(_name, "1")
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fuzzing.corpus import Case, fingerprint, make_cases  # noqa: E402
-from fuzzing.judge import (  # noqa: E402
+from fuzzing.mutations import mutate  # noqa: E402
+from fuzzing.verdicts import (  # noqa: E402
     BEYOND,
     FINDING,
     REFUSED,
     TRUE,
     Verdict,
-    check_sound,
+    check_readers_agree,
     own_files,
     try_input,
 )
-from fuzzing.mutations import mutate  # noqa: E402
 from fuzzing.watch import Limits, run  # noqa: E402
 
 from ecgexp.cli.streams import command  # noqa: E402
@@ -59,14 +60,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--inputs", type=int, default=100_000, help="how many (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of all of them (%(default)s)")
-    parser.add_argument("--first", type=int, default=0, help="number of the first (%(default)s)")
     parser.add_argument(
-        "--seconds", type=float, default=float("inf"), help="stop after these (no limit)"
+        "--inputs", type=int, default=100_000, help="number of inputs (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of all inputs (%(default)s)")
+    parser.add_argument(
+        "--first", type=int, default=0, help="number of the first input (%(default)s)"
     )
     parser.add_argument(
-        "--workers", type=int, default=os.cpu_count(), help="processes (%(default)s)"
+        "--seconds", type=float, default=float("inf"), help="stop after this time (no limit)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count(), help="number of processes (%(default)s)"
     )
     parser.add_argument(
         "--limit-s", type=float, default=10.0, help="seconds an input may take (%(default)s)"
@@ -78,14 +83,16 @@ def main(arguments: list[str] | None = None) -> int:
         "--findings",
         type=Path,
         default=Path("outputs/fuzz"),
-        help="where they are kept (%(default)s)",
+        help="folder for findings (%(default)s)",
     )
-    parser.add_argument("--only", type=int, help="this input alone, here, shown in full")
+    parser.add_argument(
+        "--only", type=int, help="run only this input, in this process, and print the details"
+    )
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that its processes are ended
     cases = make_cases()
     for case in cases:
-        check_sound(case)
+        check_readers_agree(case)
     if given.only is not None:
         return _show(cases, given.seed, given.only, given.findings)
     return _run_all(cases, given)
@@ -117,9 +124,10 @@ def _run_all(cases: tuple[Case, ...], given: argparse.Namespace) -> int:
     seconds = time.monotonic() - began
     total = sum(outcomes.values())
     print(
-        f"{total} inputs of seed {given.seed} in {seconds:.0f} s, {total / seconds:.0f} a second by {given.workers} processes"
+        f"{total} inputs of seed {given.seed} in {seconds:.0f} s, {total / seconds:.0f} per second "
+        f"with {given.workers} processes"
     )
-    print(f"sound records: sha256 {fingerprint(cases)[:16]}")
+    print(f"valid records: sha256 {fingerprint(cases)[:16]}")
     print(f"{'':24}" + "".join(f"{outcome:>18}" for outcome in (REFUSED, TRUE, BEYOND, FINDING)))
     for name in [*(case.name for case in cases)]:
         print(
@@ -140,20 +148,20 @@ def _run_all(cases: tuple[Case, ...], given: argparse.Namespace) -> int:
 def _with_files(
     cases: tuple[Case, ...], seed: int, number: int, verdict: Verdict | None
 ) -> Verdict:
-    """A finding's files, made once more; for one whose process is gone they are not read again."""
+    """Return a finding with its files, which are made again but not read again."""
     import numpy as np
 
     case = cases[number % len(cases)]
-    files, story = mutate(case.files, own_files(case), np.random.default_rng([seed, number]))
+    files, mutations = mutate(case.files, own_files(case), np.random.default_rng([seed, number]))
     found = verdict or Verdict(
-        outcome=FINDING, kind="a hang or a crash", files={}, story=[], case=case.name
+        outcome=FINDING, kind="a hang or a crash", files={}, mutations=[], case=case.name
     )
     return Verdict(
         outcome=FINDING,
         kind=found.kind,
         detail=found.detail,
         files=files,
-        story=story,
+        mutations=mutations,
         case=case.name,
     )
 
@@ -169,7 +177,7 @@ def _keep(verdict: Verdict, seed: int, number: int, findings: Path) -> None:
         "input": number,
         "case": verdict.case,
         "kind": verdict.kind,
-        "story": verdict.story,
+        "mutations": verdict.mutations,
     }
     (folder / "finding.json").write_text(
         json.dumps(about | {"detail": verdict.detail}, indent=2), encoding="utf-8"
@@ -182,7 +190,8 @@ def _show(cases: tuple[Case, ...], seed: int, number: int, findings: Path) -> in
     folder.mkdir(parents=True, exist_ok=True)
     verdict = try_input(cases, seed, number, folder)
     print(
-        f"{verdict.case}: {', '.join(verdict.story)}\n{verdict.outcome} {verdict.kind}\n{verdict.detail}"
+        f"{verdict.case}: {', '.join(verdict.mutations)}\n"
+        f"{verdict.outcome} {verdict.kind}\n{verdict.detail}"
     )
     return 1 if verdict.outcome == FINDING else 0
 

@@ -1,16 +1,19 @@
-"""Kills runs at chosen events, takes them up again, and compares the end with a run that nothing happened to.
+"""Kill runs at chosen events, resume them, and compare the results with uninterrupted runs.
 
-    uv run python scripts/kill_runs.py [--kills 60] [--seed 1] [--scenarios dp private_sweep …] [--out FOLDER]
+    uv run python scripts/kill_runs.py [--kills 60] [--seed 1] [--scenarios dp private_sweep …]
 
-Scenarios: every trainer with and without privacy, a private sweep, a worker of the `processes` launcher, and `early`: the first
-half second of a command. Moments: of startup, of the store, of the preparation of beats, of training, of a checkpoint, of the
-artifacts, of the delivery and of the end; the run is killed right before an event there, or some milliseconds after it. Most are
-SIGKILL, some SIGTERM and Ctrl-C. A run that goes on may be killed again.
+Scenarios: each trainer with and without privacy, a private sweep, a worker of the `processes`
+launcher, and `early`: the first half second of a command. Stages: startup, store, preprocessing,
+training, checkpoint, artifacts, delivery, end. A run is killed right before an event of a stage, or
+some milliseconds after it; most kills are SIGKILL, some SIGTERM and Ctrl-C. A resumed run may be
+killed again.
 
-At the end: the same weights, scores and ε, bit for bit (where noise is fresh: the same steps, and an ε that counts what was
-lost); nothing in MLflow says RUNNING, and all is there once; the same files as without a kill, so no litter in the run's folder,
-the cache, the store's folder and the temporary folder; a planted secret in none. Prints a line a sequence and a table; the exit
-code is 1 if anything differs. The same command with the same --out goes on where it was stopped; folders with faults stay there.
+Checked at the end: weights, scores and ε are equal bit for bit (with fresh noise: equal steps, and
+an ε that includes discarded steps); no run is RUNNING in MLflow, and every entry is there once; the
+files are those of an uninterrupted run, without temporary files in the run's folder, the cache, the
+store's folder and the temporary folder; and no file contains a planted secret. Prints a line per
+sequence and a table; the exit code is 1 after any difference. The same command with the same --out
+continues a campaign; folders with differences are not deleted.
 """
 
 import argparse
@@ -41,14 +44,16 @@ from ecgexp.cli.streams import command
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
 EARLY = "early"
 _EARLY_S = 0.5
-_COLD = ("startup", "store", "preparation")  # stages for which store and cache are made anew
+_COLD = ("startup", "store", "preprocessing")  # stages for which store and cache are made anew
 _TRIES = 3
 _LONGEST_S = 900
-# A worker is killed when such a file appears.
+# A worker is killed when a file of one of these patterns appears.
 _SIGNS = (
-    "outputs/sweeps/*/attempts/*.json", "outputs/invocation/[01]/run.json", "outputs/invocation/[01]/checkpoints/step-*",
+    "outputs/sweeps/*/attempts/*.json",
+    "outputs/invocation/[01]/run.json",
+    "outputs/invocation/[01]/checkpoints/step-*",
     "outputs/invocation/[01]/result.json",
-)  # fmt: skip
+)
 
 
 @dataclass(kw_only=True)
@@ -56,11 +61,11 @@ class Sequence:
     """One run, its kills and what was found at its end.
 
     Attributes:
-      number: of the sequence.
-      scenario: which.
-      kills: stage, event and signal of each.
-      faults: what was not as it should be.
-      seconds: all of it took.
+      number: number of the sequence.
+      scenario: name of the scenario.
+      kills: stage, event and signal of each kill.
+      faults: differences from an uninterrupted run.
+      seconds: duration.
     """
 
     number: int
@@ -70,12 +75,13 @@ class Sequence:
     seconds: float = 0.0
 
     def line(self) -> str:
-        """What happened and what was found, on one line."""
+        """Returns the kills and the faults on one line."""
         kills = (
             " + ".join(f"{kill['signal']} in {kill['stage']}" for kill in self.kills)
-            or "no kill: it ended before"
+            or "no kill: the run ended before"
         )
-        return f"{self.number:3d} {self.scenario}: {kills} · {'; '.join(self.faults) or 'equal'} · {self.seconds:.0f} s"
+        faults = "; ".join(self.faults) or "equal"
+        return f"{self.number:3d} {self.scenario}: {kills} · {faults} · {self.seconds:.0f} s"
 
 
 @command
@@ -84,9 +90,7 @@ def main() -> int:
     for name in [
         name for name in os.environ if name.startswith(("MLFLOW_", "ECGEXP_", "_ECGEXP_"))
     ]:
-        del os.environ[
-            name
-        ]  # another store, cache or key than those in the folders that are compared
+        del os.environ[name]  # runs must use the store, cache and key in the compared folders
     out = Path(options.out or tempfile.mkdtemp(prefix="kills-")).absolute()
     out.mkdir(parents=True, exist_ok=True)
     report = out / "report.jsonl"
@@ -111,19 +115,19 @@ def main() -> int:
 
 
 class Campaign:
-    """Makes sequences; the runs that nothing happens to are made when they are first needed.
+    """Runs sequences; uninterrupted runs are made when they are first needed.
 
     Args:
-      out: where everything is.
-      seed: of the moments.
-      stages: in which runs are killed.
+      out: folder of all runs.
+      seed: seed of the kills.
+      stages: stages in which runs are killed.
     """
 
     def __init__(self, out: Path, seed: int, stages: list[str]):
         self._out, self._seed, self._stages = out, seed, stages
 
     def sequence(self, number: int, name: str) -> Sequence:
-        """One sequence; its folder stays if anything was wrong."""
+        """Runs one sequence; deletes its folder if there is no fault."""
         began, drawn = time.monotonic(), random.Random(f"{self._seed} {number}")
         home = self._out / f"{number:03d}-{name}"
         shutil.rmtree(home, ignore_errors=True)
@@ -133,7 +137,7 @@ class Campaign:
             _kill_early(home, found, drawn)
         elif SCENARIOS[name].in_processes:
             whole, _ = self._whole(name)
-            self._prepare(home, whole, "training")
+            self._copy_cache_and_store(home, whole, "training")
             _kill_worker(home, SCENARIOS[name], found, drawn)
             self._check(home, whole, SCENARIOS[name], found)
         else:
@@ -149,10 +153,10 @@ class Campaign:
         scenario, (whole, events) = SCENARIOS[name], self._whole(name)
         stages = [stage for stage in self._stages if events.get(stage)]
         first = stages[found.number % len(stages)]
-        self._prepare(home, whole, first)
+        self._copy_cache_and_store(home, whole, first)
         for stage in (first, *drawn.choices(stages, k=3))[: drawn.choice((2, 3, 4))]:
             kill = _draw(stage, events[stage], drawn)
-            ended = run(_goes_on(scenario, home), home, kill=kill)
+            ended = run(_command(scenario, home), home, kill=kill)
             if ended.code == 0 or (ended.code == 2 and _has_finished(home)):
                 break
             if ended.code not in (
@@ -165,11 +169,11 @@ class Campaign:
             found.kills.append({**asdict(kill), "signal": signal.Signals(kill.with_signal).name})
             found.faults += damaged(home)
         for _ in range(_TRIES):
-            ended = run(_goes_on(scenario, home), home)
+            ended = run(_command(scenario, home), home)
             if ended.code == 0 or (ended.code == 2 and _has_finished(home)):
                 break
         else:
-            found.faults.append(f"could not go on: exit code {ended.code}")
+            found.faults.append(f"could not resume: exit code {ended.code}")
         self._check(home, whole, scenario, found)
 
     def _check(self, home: Path, whole: Path, scenario: Scenario, found: Sequence) -> None:
@@ -193,26 +197,25 @@ class Campaign:
         found.faults += [f"the secret is in {place}" for place in secrets_in(home, SECRET)]
 
     def _whole(self, name: str) -> tuple[Path, dict[str, int]]:
-        """The folder of the run that nothing happens to, and how many events each of its stages has."""
-        home, told = self._out / f"whole-{name}", self._out / f"whole-{name}.json"
-        if not told.exists():
+        """Returns the folder of the uninterrupted run, and the number of events of each stage."""
+        home, counts = self._out / f"whole-{name}", self._out / f"whole-{name}.json"
+        if not counts.exists():
             shutil.rmtree(home, ignore_errors=True)
             home.mkdir()
             scenario = SCENARIOS[name]
             if scenario.in_processes:
-                code, events = _typed(scenario.words, home), {}
+                code, events = _wait_for(scenario.words, home), {}
             else:
-                ended = run(_goes_on(scenario, home), home)
+                ended = run(_command(scenario, home), home)
                 code, events = ended.code, ended.events
             if code:
-                raise SystemExit(
-                    f"{name} ended with {code}:\n{(home / 'log').read_text(encoding='utf-8')[-3000:]}"
-                )
-            told.write_text(json.dumps(events), encoding="utf-8")
-        return home, json.loads(told.read_text(encoding="utf-8"))
+                log = (home / "log").read_text(encoding="utf-8")
+                raise SystemExit(f"{name} ended with {code}:\n{log[-3000:]}")
+            counts.write_text(json.dumps(events), encoding="utf-8")
+        return home, json.loads(counts.read_text(encoding="utf-8"))
 
-    def _prepare(self, home: Path, whole: Path, stage: str) -> None:
-        """Gives a run the cache and an empty store, which it would make by itself, unless it is killed while it does."""
+    def _copy_cache_and_store(self, home: Path, whole: Path, stage: str) -> None:
+        """Copies a cache and an empty store, to save time, unless their making is to be killed."""
         if stage in _COLD:
             return
         shutil.copytree(whole / "cache", home / "cache")
@@ -224,13 +227,16 @@ class Campaign:
         folder = self._out / "empty"
         if not (folder / "mlflow.db").exists():
             folder.mkdir(exist_ok=True)
-            code = "import sys, pathlib, ecgexp.tracking.mlflow.store_tables as s; s.create_tables(pathlib.Path(sys.argv[1]))"
+            code = (
+                "import sys, pathlib, ecgexp.tracking.mlflow.store_tables as s;"
+                "s.create_tables(pathlib.Path(sys.argv[1]))"
+            )
             subprocess.run([sys.executable, "-c", code, str(folder / "mlflow.db")], check=True)
         return folder / "mlflow.db"
 
 
 def _draw(stage: str, events: int, drawn: random.Random) -> Kill:
-    # A run that is given its store and cache has fewer events in all stages but the last than the one that made them.
+    # With a copied store and cache, a run has fewer events in all stages but the last.
     number = drawn.randint(1, events if stage == "end" else max(1, events * 6 // 10))
     delay = drawn.choice((0.0, 0.0, 0.0, drawn.uniform(0, 5), drawn.uniform(0, 50)))
     with_signal = drawn.choice((*[signal.SIGKILL] * 8, signal.SIGTERM, signal.SIGINT))
@@ -239,12 +245,12 @@ def _draw(stage: str, events: int, drawn: random.Random) -> Kill:
     return Kill(stage=stage, number=number, delay_ms=delay, with_signal=with_signal)
 
 
-def _goes_on(scenario: Scenario, home: Path) -> list[str]:
-    """The command that begins the run or sweep, or goes on with it."""
+def _command(scenario: Scenario, home: Path) -> list[str]:
+    """Returns the command that starts the run or sweep, or resumes it."""
     if scenario.is_sweep:
         return list(scenario.words)
     if (home / "run" / "run.json").is_file():
-        return ["resume=run", "hydra.run.dir=command"]  # a folder that goes again
+        return ["resume=run", "hydra.run.dir=command"]  # a folder that is removed again
     return [*scenario.words, "hydra.run.dir=run"]
 
 
@@ -259,7 +265,7 @@ def _has_finished(home: Path) -> bool:
 
 
 def _runs(home: Path, scenario: Scenario) -> dict[str, Path]:
-    """The finished runs: by the name of the job, in a sweep."""
+    """Returns name -> folder of the finished runs; in a sweep, the names are those of jobs."""
     if not scenario.is_sweep:
         return {"run": home / "run"}
     tried = [
@@ -278,12 +284,12 @@ def _start(words: Iterator[str] | tuple[str, ...], home: Path) -> subprocess.Pop
         )
 
 
-def _typed(words: tuple[str, ...], home: Path) -> int:
+def _wait_for(words: tuple[str, ...], home: Path) -> int:
     return _start(words, home).wait(timeout=_LONGEST_S)
 
 
 def _kill_worker(home: Path, scenario: Scenario, found: Sequence, drawn: random.Random) -> None:
-    """Kills one of the launcher's processes when a file appears, and types the command again."""
+    """Kills a process of the launcher when a file appears, and runs the command again."""
     sign = drawn.choice(_SIGNS)
     process = _start(scenario.words, home)
     try:
@@ -303,12 +309,15 @@ def _kill_worker(home: Path, scenario: Scenario, found: Sequence, drawn: random.
         process.kill()
     if workers and code not in (0, 1):
         found.faults.append(f"exit code {code} after a worker was killed")
-    if _typed(scenario.words, home):
-        found.faults.append("could not go on")
+    if _wait_for(scenario.words, home):
+        found.faults.append("could not resume")
 
 
 def _kill_early(home: Path, found: Sequence, drawn: random.Random) -> None:
-    """Kills a command in its first half second; whatever it wrote has no secret, and the next command removes it."""
+    """Kills a command in its first half second.
+
+    Its files must not contain the secret, and the next command must remove them.
+    """
     words = (
         *SCENARIOS["centralized"].words,
         "hydra.run.dir=run",
@@ -329,7 +338,12 @@ def _kill_early(home: Path, found: Sequence, drawn: random.Random) -> None:
 
 def _table(sequences: list[Sequence]) -> Table:
     table = Table(
-        "scenario", "runs", "kills", "killed in", "equal", title="at the end of every run"
+        "scenario",
+        "runs",
+        "kills",
+        "killed in",
+        "equal",
+        title="comparison with uninterrupted runs",
     )
     for name in dict.fromkeys(one.scenario for one in sequences):
         own = [one for one in sequences if one.scenario == name]
@@ -360,15 +374,15 @@ def _parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add, names = parser.add_argument, [*SCENARIOS, EARLY]
-    add("--kills", type=int, default=60, help="how many in all (%(default)s)")
-    add("--seed", type=int, default=1, help="of the moments (%(default)s)")
+    add("--kills", type=int, default=60, help="total number of kills (%(default)s)")
+    add("--seed", type=int, default=1, help="seed of the kills (%(default)s)")
     add(
         "--scenarios",
         nargs="+",
         choices=names,
         default=names,
         metavar="NAME",
-        help=f"which, in turn: {', '.join(names)}",
+        help=f"scenarios, in turn: {', '.join(names)}",
     )
     add(
         "--stages",
@@ -376,12 +390,12 @@ def _parse() -> argparse.Namespace:
         choices=STAGES,
         default=list(STAGES),
         metavar="STAGE",
-        help=f"when: {', '.join(STAGES)}",
+        help=f"stages with kills: {', '.join(STAGES)}",
     )
     add(
         "--out",
         metavar="FOLDER",
-        help="where runs and report.jsonl are; a new temporary folder by default",
+        help="folder of runs and report.jsonl; a new temporary folder by default",
     )
     return parser.parse_args()
 

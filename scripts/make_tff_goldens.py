@@ -1,13 +1,14 @@
-"""Has TFF's own executor compute the federated rounds that the tests compare ours to.
+"""Compute, with TFF's own executor, the federated rounds that tests compare this project's to.
 
     uv run python scripts/make_tff_goldens.py [--check]
 
-Writes `tests/support/tff_goldens.npz` and `.json`, from the cases of `golden_cases.py` beside them. To be run when a
-case is new, or when what clients are shown changes on purpose; `--check` compares with what is stored and writes nothing.
+Writes `tests/support/tff_goldens.npz` and `.json`, from the cases of `golden_cases.py` beside them.
+Use it when a case is new, or when the batches of clients change on purpose. `--check` compares with
+the stored values and writes nothing.
 
-TFF's executor is a second process, which TFF starts: it listens on all network interfaces as long as this runs, asks for no
-password and computes whatever it is sent. So run this where nobody else can reach the machine. Nothing else in this project
-starts it.
+**Security**: TFF starts its executor as a second process, which listens on all network interfaces
+without authentication and executes whatever it receives. Use this script only on a machine that
+others cannot reach. Nothing else in this project starts the executor.
 """
 
 import argparse
@@ -43,7 +44,7 @@ _PACKAGES = ("tensorflow-federated", "tensorflow", "tensorflow-privacy", "numpy"
 
 
 class CppExecutor:
-    """A `Runtime` that hands each round to TFF's current context."""
+    """A `Runtime` that executes each round in TFF's current context."""
 
     def __init__(self, process: tff.learning.templates.LearningProcess):
         self._process = process
@@ -62,7 +63,7 @@ class CppExecutor:
         return weights_of(state)
 
     def close(self) -> None:
-        """See `Runtime.close`; the executor goes on to the next case."""
+        """See `Runtime.close`; the executor stays for the next case."""
 
 
 @command
@@ -71,7 +72,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--check", action="store_true", help="compare with what is stored, and write nothing"
+        "--check", action="store_true", help="compare with the stored values, and write nothing"
     )
     check = parser.parse_args().check
     with _executor():
@@ -94,8 +95,9 @@ def main() -> None:
 
 @contextlib.contextmanager
 def _executor() -> Iterator[None]:
-    """TFF computes in its C++ executor within the block; no process is left after it."""
-    tff.backends.test.set_sync_test_cpp_execution_context()  # of all its contexts the one that simulates secure sums
+    """Run TFF in its C++ executor within the block; end the executor's process after it."""
+    # The only context of TFF that simulates secure sums.
+    tff.backends.test.set_sync_test_cpp_execution_context()
     rounds.InProcess = CppExecutor
     try:
         yield
@@ -129,7 +131,7 @@ def _compute(
 def _clipped_by_tff(
     data: Any, settings: Mapping[str, Any], start: list[np.ndarray]
 ) -> Iterator[np.ndarray]:
-    """The weights after each round of a case of `CLIPPED`, whose updates TFF's own factories clip, without noise."""
+    """Yield the weights after each round of a case of `CLIPPED`, clipped by TFF, without noise."""
     clients = sorted(data.clients)
     trainer = Federated(client_batch_size=16, client_learning_rate=0.1)  # as `clients.train` has it
     batches = ClientBatches(
@@ -139,12 +141,15 @@ def _clipped_by_tff(
     factory = tff.aggregators.DifferentiallyPrivateFactory
     aggregator = (
         factory.gaussian_adaptive(
-            0.0, count, initial_l2_norm_clip=clip, target_unclipped_quantile=trainer.clipping_quantile,
+            0.0,
+            count,
+            initial_l2_norm_clip=clip,
+            target_unclipped_quantile=trainer.clipping_quantile,
             learning_rate=trainer.clipping_rate,
         )
         if settings.get("clipping") == "adaptive"
         else factory.gaussian_fixed(0.0, count, clip)
-    )  # fmt: skip
+    )
 
     def client_model() -> ClientModel:
         return ClientModel(
@@ -162,14 +167,16 @@ def _compare(weights: Mapping[str, np.ndarray]) -> None:
     stored, _, _ = golden_cases.read()
     if weights.keys() != stored.keys():
         raise SystemExit(
-            f"other cases are stored: {sorted(weights.keys() ^ stored.keys())}; run this without --check"
+            f"--check: other cases are stored, {sorted(weights.keys() ^ stored.keys())}; use this "
+            "script without --check"
         )
-    apart = {name: float(np.abs(weights[name] - stored[name]).max()) for name in weights}
-    for name, most in apart.items():
+    differences = {name: float(np.abs(weights[name] - stored[name]).max()) for name in weights}
+    for name, most in differences.items():
         print(f"{name}: {most:.1e}")
-    if max(apart.values()) > _CLOSE:
+    if max(differences.values()) > _CLOSE:
         raise SystemExit(
-            f"not what is stored: {', '.join(name for name, most in apart.items() if most > _CLOSE)}"
+            "--check: these cases differ from the stored values: "
+            + ", ".join(name for name, most in differences.items() if most > _CLOSE)
         )
 
 

@@ -1,10 +1,13 @@
-"""Runs the replicated study with its protocol errors removed one after another; writes a table, a CSV and a figure.
+"""Run the replicated study while its protocol errors are removed one after another.
 
-    ECGEXP_DATA=… uv run python scripts/replication_study.py [--protocols central dp federated] [--seeds 0 1 2] [overrides …]
+    ECGEXP_DATA=… uv run python scripts/replication_study.py
+    ECGEXP_DATA=… uv run python scripts/replication_study.py --protocols dp --seeds 0 1
 
-Every stage is `ecgexp -m experiment=replication/… protocol_errors.…=false`, so a stage that has finished is not run again.
-`--no-runs` only shows what is in the store. The exit code is 1 if a stage has no result. The published results of the study
-are in `results/`; add a run to them with `scripts/results_page.py --add`.
+Each stage is `ecgexp -m experiment=replication/… protocol_errors.…=false`, so a stage that has
+finished is not run again. Further arguments are overrides for all stages. The script writes a
+table, a CSV file and a figure. With `--no-runs` it only shows the runs of the store. The exit code
+is 1 if a stage has no result. Published results of the study are in `results/`; add a run to them
+with `scripts/results_page.py --add`.
 """
 
 import argparse
@@ -39,17 +42,17 @@ def main() -> int:
     )
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--store", metavar="URI", help="the MLflow store of the runs")
+    parser.add_argument("--store", metavar="URI", help="MLflow store of the runs")
     parser.add_argument(
         "--output",
         type=Path,
         default=Path("outputs/replication_study"),
         help="folder of the results (%(default)s)",
     )
-    parser.add_argument("--no-runs", action="store_true", help="only show what is in the store")
+    parser.add_argument("--no-runs", action="store_true", help="only show the runs of the store")
     options, overrides = parser.parse_known_args()
-    if strange := [word for word in overrides if word.startswith("-")]:
-        parser.error(f"unknown option {strange[0]}; overrides are words such as trainer.epochs=4")
+    if unknown := [word for word in overrides if word.startswith("-")]:
+        parser.error(f"unknown option {unknown[0]}; overrides are words such as trainer.epochs=4")
     if options.store:
         overrides.append(f"tracking.uri={options.store}")
     console, planned = Console(), stages(options.protocols)
@@ -71,7 +74,7 @@ def main() -> int:
 
 
 def _run(stage: Stage, seeds: list[int], overrides: list[str]) -> None:
-    """Run a stage in a process of its own; if it fails, the others are not affected."""
+    """Run a stage in its own process, so that an error does not affect other stages."""
     words = [*stage.overrides, f"seed={','.join(map(str, seeds))}", *overrides]
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ
     subprocess.run(
@@ -93,7 +96,8 @@ def _write(found: list[StageResult], ladders: list[Ladder], folder: Path, consol
     worst = max(one.no_amplification for one in ladders if math.isfinite(one.no_amplification))
     console.print(
         f"ε of shuffled batches is up to {epsilon_text(worst)} where "
-        f"{epsilon_text(ladders[0].as_printed, decimals=2)} was printed; the executed steps had no finite ε."
+        f"{epsilon_text(ladders[0].as_printed, decimals=2)} was printed; the executed steps had no "
+        "finite ε."
     )
     console.print(f"{folder}/replication_study.csv, .svg, .png", markup=False)
 

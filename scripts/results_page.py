@@ -1,12 +1,13 @@
-"""Writes everything that states published results: docs/results, the README's table, figures, and headers of experiments.
+"""Write all pages, figures and headers that show published results, from `results/`.
 
-    uv run python scripts/results_page.py                    # write all of it
-    uv run python scripts/results_page.py --check            # write nothing; exit with 1 where a text differs
-    uv run python scripts/results_page.py --add RUN [RUN …]  # add a line for each run to results/runs.jsonl, then write all
-    uv run python scripts/results_page.py --ensemble RUN RUN [RUN …]   # add their mean probability as one classifier
-    uv run python scripts/results_page.py --accounting       # compute ε of the replicated noise sweep again (a minute)
+    uv run python scripts/results_page.py                    # write everything
+    uv run python scripts/results_page.py --check            # write nothing; compare files
+    uv run python scripts/results_page.py --add RUN [RUN …]  # first add runs to results/runs.jsonl
+    uv run python scripts/results_page.py --ensemble RUN RUN [RUN …]  # first add their ensemble
+    uv run python scripts/results_page.py --accounting       # first compute ε of the noise sweep
 
-RUN is the folder of a run or its id in MLflow.
+RUN is the folder of a run or its id in MLflow. Written are docs/results, the table of the README,
+two figures, and the comments at the top of the experiment files.
 """
 
 import argparse
@@ -49,7 +50,7 @@ def main() -> int:
     parser.add_argument(
         "--ensemble", nargs="+", default=[], metavar="RUN", help="add the ensemble of these runs"
     )
-    parser.add_argument("--store", metavar="URI", help="the MLflow store of the ids")
+    parser.add_argument("--store", metavar="URI", help="MLflow store of the ids")
     parser.add_argument("--accounting", action="store_true", help="compute ε again")
     parser.add_argument("--check", action="store_true", help="write nothing; compare")
     parser.add_argument("--root", type=Path, default=ROOT, help="the repository (%(default)s)")
@@ -85,7 +86,7 @@ def _add(root: Path, runs: Sequence[str], together: Sequence[str], uri: str | No
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """Everything that is read from `results/`."""
+    """The content of `results/`."""
 
     results: PublishedResults
     study: list[StageResult]
@@ -102,7 +103,7 @@ def read(root: Path) -> Published:
 
 
 def texts(root: Path, known: Published) -> dict[Path, str]:
-    """Every text that is written from `results/`, by its path."""
+    """Return path -> text of every generated text file."""
     study = study_markdown(known.study, known.ladders)
     found = {
         root / "docs/results" / name: text for name, text in pages(known.results, study).items()
@@ -121,7 +122,7 @@ def _with_block(root: Path, path: Path, body: str, marks: tuple[str, str]) -> st
 
 
 def digest(name: str, known: Published) -> str:
-    """SHA-256 of the results that a figure shows; its file carries it."""
+    """Return the SHA-256 of the results that a figure shows, which its file contains."""
     shown: Any
     if name == "privacy_utility":
         groups = [known.results.group(row.experiment, row.overrides) for row in rows.PRIVACY]
@@ -132,8 +133,8 @@ def digest(name: str, known: Published) -> str:
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
 
 
-def _other_texts(root: Path, known: Published) -> dict[Path, str]:
-    """Those of `texts` that differ from their files."""
+def _outdated_texts(root: Path, known: Published) -> dict[Path, str]:
+    """Return the texts that differ from their files."""
     return {
         path: text
         for path, text in texts(root, known).items()
@@ -141,8 +142,8 @@ def _other_texts(root: Path, known: Published) -> dict[Path, str]:
     }
 
 
-def _other_figures(root: Path, known: Published) -> list[str]:
-    """Names of the figures that show other results, or are missing."""
+def _outdated_figures(root: Path, known: Published) -> list[str]:
+    """Return the names of figures that show other results or are missing."""
     return [
         name
         for name in FIGURES
@@ -153,23 +154,23 @@ def _other_figures(root: Path, known: Published) -> list[str]:
 
 def _check(root: Path) -> int:
     known = read(root)
-    different = [str(path.relative_to(root)) for path in _other_texts(root, known)]
-    different += [f"results/{name}.svg" for name in _other_figures(root, known)]
+    different = [str(path.relative_to(root)) for path in _outdated_texts(root, known)]
+    different += [f"results/{name}.svg" for name in _outdated_figures(root, known)]
     for path in different:
-        print(f"{path}: it is not what results/ gives; run scripts/results_page.py")
+        print(f"{path}: it differs from results/; use scripts/results_page.py to write it")
     if not different:
-        print("all pages, headers and figures are what results/ gives")
+        print("all pages, headers and figures agree with results/")
     return int(bool(different))
 
 
 def _write(root: Path) -> int:
     known = read(root)
-    for path, text in _other_texts(root, known).items():
+    for path, text in _outdated_texts(root, known).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:
             part.write_text(text, encoding="utf-8")
         print(path.relative_to(root))
-    for name in _other_figures(root, known):
+    for name in _outdated_figures(root, known):
         about = {"Date": None, "Description": f"sha256 {digest(name, known)}"}
         with replacing(root / "results" / f"{name}.svg") as part:
             figure(name, known).savefig(part, format="svg", metadata=about)
@@ -178,7 +179,7 @@ def _write(root: Path) -> int:
 
 
 def figure(name: str, known: Published) -> Any:
-    """The matplotlib figure of that name."""
+    """Return the matplotlib figure of that name."""
     import matplotlib
 
     matplotlib.rcParams["svg.hashsalt"] = "ecgexp"

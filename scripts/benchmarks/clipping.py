@@ -1,11 +1,13 @@
-"""What exact per-example clipping costs, beside TF-Privacy's ways and, where it is installed, Opacus.
+"""Measure the cost of exact per-example clipping, compared with TF-Privacy and Opacus.
 
-    uv run python scripts/benchmarks/clipping.py [--quick] [--models cnn1d cnn2d] [--slow-examples 8]
+    uv run python scripts/benchmarks/clipping.py [--quick] [--models cnn1d cnn2d]
 
-Time: in one process, steps of the model without privacy alternate with those of each method; medians are compared, so that a
-noisy machine is unfair to neither. Torch's ratios are to torch's plain step. Memory: a fresh process for each method, its peak
-resident size. TF-Privacy's Keras optimizer is built once for each row, so it runs on `--slow-examples` rows, and its figures are
-not those of a full batch; DPSequential runs without XLA, like all others here.
+Time: steps of the model without privacy alternate with steps of each method in one process, so that
+other load affects both; medians are compared. Ratios of PyTorch are relative to PyTorch's plain
+step. Memory: peak resident size of a new process per method. TF-Privacy's Keras optimizer builds
+its graph once per row, so it runs on `--slow-examples` rows, and its figures are not those of a
+full batch. DPSequential runs without XLA, as all other methods do. Opacus is measured if it is
+installed.
 """
 
 import argparse
@@ -29,8 +31,8 @@ from ecgexp.cli.streams import command
 
 _CLASSES = 6
 _BATCH = {"cnn1d": 256, "cnn2d": 50}
-_PARITY = ("DPKerasSGDOptimizer",)
-_METHODS = ("ghost", "vectorized", "microbatch", "DPSequential", *_PARITY)
+_PER_ROW = ("DPKerasSGDOptimizer",)
+_METHODS = ("ghost", "vectorized", "microbatch", "DPSequential", *_PER_ROW)
 _OPACUS = ("opacus hooks", "opacus ghost")
 
 
@@ -59,7 +61,7 @@ def main() -> None:
 
 
 def _rows(model: str, options: argparse.Namespace) -> list[dict[str, Any]]:
-    methods = ["plain", *(m for m in _METHODS if not (options.quick and m in _PARITY))]
+    methods = ["plain", *(m for m in _METHODS if not (options.quick and m in _PER_ROW))]
     if find_spec("torch") and find_spec("opacus"):
         methods += ["torch plain", *_OPACUS]
     steps = {"cnn1d": 10 if options.quick else 60, "cnn2d": 3 if options.quick else 15}[model]
@@ -94,7 +96,7 @@ def _measure(model: str, method: str, steps: int, slow: int) -> dict[str, Any]:
         plain, step, rows = torch_steps(model, method, _BATCH[model], _CLASSES)
     else:
         plain, step, rows = _tensorflow_steps(model, method, slow)
-    repeats = max(3, steps // 10) if method in (*_PARITY, "microbatch") else steps
+    repeats = max(3, steps // 10) if method in (*_PER_ROW, "microbatch") else steps
     for _ in range(2):
         step()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -130,7 +132,7 @@ def _tensorflow_steps(
     plain = _plain_step(model, features, labels)
     if method == "plain":
         return plain, plain, rows
-    if method in _PARITY:
+    if method in _PER_ROW:
         few = {key: value[:slow] for key, value in features.items()}
         return plain, _keras_optimizer_step(model, few, labels[:slow]), slow
     if method == "DPSequential":

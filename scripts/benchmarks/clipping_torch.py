@@ -1,6 +1,7 @@
-"""The two networks of `clipping.py` in PyTorch, plain and with Opacus' per-example gradients; needs torch and opacus.
+"""The two networks of `clipping.py` in PyTorch, plain and with Opacus; needs torch and opacus.
 
-They may live in an environment of their own: neither this module nor the measuring of it imports TensorFlow.
+These packages may be in a separate environment, because this measurement does not import
+TensorFlow.
 """
 
 from collections.abc import Callable
@@ -95,8 +96,22 @@ def _cnn1d(classes: int) -> nn.Module:
 
 def _cnn2d(classes: int) -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(1, 64, 4, padding="same"), nn.GroupNorm(8, 64), nn.ReLU(), nn.Conv2d(64, 64, 4, padding="same"), nn.ReLU(),
-        nn.MaxPool2d(4), nn.Dropout(0.2), nn.Conv2d(64, 256, 4, padding="same"), nn.ReLU(),
-        nn.Conv2d(256, 256, 4, padding="same"), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.2), nn.Flatten(),
-        nn.Linear(16384, 256), nn.ReLU(), nn.Dropout(0.5), nn.Linear(256, classes),
-    )  # fmt: skip
+        nn.Conv2d(1, 64, 4, padding="same"),
+        nn.GroupNorm(8, 64),
+        nn.ReLU(),
+        nn.Conv2d(64, 64, 4, padding="same"),
+        nn.ReLU(),
+        nn.MaxPool2d(4),
+        nn.Dropout(0.2),
+        nn.Conv2d(64, 256, 4, padding="same"),
+        nn.ReLU(),
+        nn.Conv2d(256, 256, 4, padding="same"),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Dropout(0.2),
+        nn.Flatten(),
+        nn.Linear(16384, 256),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(256, classes),
+    )

@@ -1,24 +1,27 @@
-"""What a federated round costs over a plain TensorFlow loop, beside Flower and pfl-research where they are installed.
+"""Measure a federated round against a plain TensorFlow loop, Flower and pfl-research.
 
     uv run python scripts/benchmarks/federated.py [--models cnn1d cnn1d_small] [--python PATH ...]
     uv run python scripts/benchmarks/federated.py --memory [--rounds 200]
 
-FedAvg over equal clients of random beats, all of them in every round. Each variant is a process of its own, which its parent
-sets to work round by round, in turns with the others, so that a noisy machine is unfair to none; medians of the rounds after
-the first are compared, and the first counts from the process's start. `plain` is a tf.function over batches gathered by index
-from resident tensors, one client after the other, averaged in numpy. Memory: the largest sum of the resident sizes of the
-process and all that it started; what they share is counted in each.
+FedAvg over equal clients of random beats, all of them in every round. Each variant is a process;
+the parent process starts their rounds in turn, so that other load affects all variants. Medians of
+the rounds after the first are compared; the first counts from the start of the process. `plain` is
+a tf.function over batches gathered by index from resident tensors, one client after another,
+averaged in numpy. Memory: the largest sum of the resident sizes of a process and its children;
+shared memory is counted in each.
 
-Flower and pfl do not fit TensorFlow 2.15, so they train the same network in PyTorch. Give the interpreters that have them:
+Flower and pfl are incompatible with TensorFlow 2.15, so they train the same network in PyTorch.
+Name the interpreters that have them:
 
     uv venv flower && uv pip install --python flower/bin/python 'flwr[simulation]' torch
     uv venv pfl && uv pip install --python pfl/bin/python pfl torch
     … federated.py --python flower/bin/python pfl/bin/python
 
-Their rounds take turns with a plain loop in TensorFlow, and one in PyTorch, `torch`. A number after a name is, for `inprocess`,
-the clients at a time; for `torch` and `pfl` PyTorch's threads; for `flower` the cores of a client, 2 without it.
-PyTorch's threads wait for each other busily, which on a machine with other work costs far more than they save. All are on the
-CPU, unless CUDA_VISIBLE_DEVICES says otherwise; `torch` and `flower` stay there.
+Their rounds alternate with a plain loop in TensorFlow, and with one in PyTorch, `torch`. A number
+after a name is, for `inprocess`, the number of concurrent clients; for `torch` and `pfl` the number
+of PyTorch's threads; for `flower` the number of cores per client (default 2). PyTorch's threads
+wait actively, which on a busy machine takes more time than it saves. All variants run on the CPU
+unless CUDA_VISIBLE_DEVICES is set; `torch` and `flower` always do.
 """
 
 import argparse
@@ -80,7 +83,8 @@ def main() -> None:
     parser.add_argument(
         "--memory",
         action="store_true",
-        help="resident size as rounds of inprocess go by, nothing else: by default 200 of cnn1d_small on 100 beats",
+        help="measure only the resident size over rounds of inprocess (by default 200 rounds of "
+        "cnn1d_small on 100 beats)",
     )
     parser.add_argument("--child", nargs=2, metavar=("VARIANT", "MODEL"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -92,7 +96,8 @@ def main() -> None:
     }
     if unknown := set(options.variants or ()) - known:
         parser.error(
-            f"no variant {', '.join(sorted(unknown))}; there are {', '.join((*_TENSORFLOW, *_TORCH))}, or other numbers"
+            f"unknown variant {', '.join(sorted(unknown))}; use "
+            f"{', '.join((*_TENSORFLOW, *_TORCH))}, or other numbers"
         )
     if options.child:
         _train(options)
@@ -105,7 +110,7 @@ def main() -> None:
 
 
 def _rows(model: str, options: argparse.Namespace) -> list[Row]:
-    """One for each variant; each framework's are measured together, with a plain loop of their own."""
+    """Returns a row per variant; each framework is measured together with its own plain loop."""
     asked = options.variants or [*_TENSORFLOW, *(_TORCH if options.python else ())]
     torch = [name for name in asked if name.split()[0] in _NEEDS]
     if torch and not {"torch", "torch 1"} & set(torch):
@@ -119,10 +124,10 @@ def _rows(model: str, options: argparse.Namespace) -> list[Row]:
 
 
 def _measured(variants: list[str], model: str, options: argparse.Namespace) -> list[Row]:
-    """Rows of `variants`, the first of which is what the others' ratios are to."""
+    """Returns the rows of `variants`; ratios are relative to the first."""
     with contextlib.ExitStack() as stack:
         children = []
-        for variant in variants:  # one after the other, so that each starts undisturbed
+        for variant in variants:  # one after another, so that starts do not overlap
             child = stack.enter_context(_Child(variant, model, options))
             child.round()
             children.append(child)
@@ -162,7 +167,7 @@ def _memory(model: str, options: argparse.Namespace) -> list[tuple[int, int]]:
 
 
 class _Child:
-    """One variant in a process of its own, and what has been measured of it so far in `row`."""
+    """One variant in its own process, with its measurements in `row`."""
 
     def __init__(self, variant: str, model: str, options: argparse.Namespace):
         self.row: Row = {"variant": variant, "seconds": [], "peak": 0}
@@ -174,9 +179,20 @@ class _Child:
             return
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - read after the process has ended
         command = [
-            python, __file__, "--clients", str(options.clients), "--beats", str(options.beats), "--batch", str(options.batch),
-            "--rounds", str(options.rounds), "--child", variant, model,
-        ]  # fmt: skip
+            python,
+            __file__,
+            "--clients",
+            str(options.clients),
+            "--beats",
+            str(options.beats),
+            "--batch",
+            str(options.batch),
+            "--rounds",
+            str(options.rounds),
+            "--child",
+            variant,
+            model,
+        ]
         self._began = time.perf_counter()
         self._process = subprocess.Popen(
             command,
@@ -204,7 +220,7 @@ class _Child:
             self.row["seconds"].append(answer["seconds"])
 
     def resident(self) -> int:
-        """Bytes of the process and of all that it started."""
+        """Returns the resident bytes of the process and its descendants."""
         return sum(map(_resident, _tree(self._process.pid)))
 
     def __enter__(self) -> "_Child":
@@ -223,7 +239,7 @@ class _Child:
             self._process.wait()
 
     def _answer(self) -> bytes:
-        """The child's next line, empty if it ended or takes too long; samples its memory while it waits."""
+        """Returns the child's next line, empty after its end or a timeout, and samples memory."""
         deadline, walked, pids = time.monotonic() + _LONGEST_ROUND_S, 0.0, []
         while time.monotonic() < deadline:
             ready, _, _ = select.select([self._process.stdout], [], [], _SAMPLING_S)
@@ -266,7 +282,7 @@ def _interpreter(variant: str, pythons: list[str]) -> str | None:
 
 
 def _tree(pid: int) -> list[int]:
-    """`pid` and all processes that descend from it, by Linux's /proc."""
+    """Returns `pid` and its descendants, from Linux's /proc."""
     found, open_ends = [], [pid]
     while open_ends:
         found.append(open_ends.pop())
@@ -286,7 +302,7 @@ def _resident(pid: int) -> int:
 
 
 def _train(options: argparse.Namespace) -> None:
-    """What a child does."""
+    """Runs a variant in a child process."""
     from federated_pace import Pace, Problem  # beside this script
 
     variant, model = options.child
@@ -350,7 +366,7 @@ def _print(model: str, options: argparse.Namespace, rows: list[Row]) -> None:
 
 
 def _remarks(rows: list[Row]) -> str:
-    """Whether all trained one network, and TensorFlow's to the same weights; whose software it was, and what failed."""
+    """Returns notes: whether the variants trained equal networks, versions, and failures."""
     good = [row for row in rows if "error" not in row]
     failures = [f"{row['variant']}: {row['error']}" for row in rows if "error" in row]
     counts = sorted({row["parameters"] for row in good})
@@ -360,7 +376,8 @@ def _remarks(rows: list[Row]) -> str:
         pairs = [pair for row in ours for pair in zip(row["norms"], rows[0]["norms"], strict=True)]
         apart = max(abs(norm - plain) / (plain or 1) for norm, plain in pairs)
         remarks.append(
-            f"their norms after a round differ from plain's by {apart:.0e} at most; masks of dropout differ too"
+            f"their norms after a round differ from plain's by {apart:.0e} at most; masks of "
+            "dropout differ too"
         )
     remarks += sorted({row["software"] for row in good if "software" in row})
     return "; ".join(remarks + failures)
@@ -381,7 +398,10 @@ def _print_memory(model: str, options: argparse.Namespace, found: list[tuple[int
 
 
 def _title(model: str, options: argparse.Namespace) -> str:
-    return f"{model}, {options.clients} clients of {options.beats} beats, batch {options.batch}, {os.cpu_count()} cores"
+    return (
+        f"{model}, {options.clients} clients of {options.beats} beats, batch {options.batch}, "
+        f"{os.cpu_count()} cores"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The rounds of `federated.py` by this library, and by the plain TensorFlow loop that they are compared to."""
+"""The rounds of `federated.py` in this project, and in the plain TensorFlow loop."""
 
 import functools
 from collections.abc import Iterator
@@ -8,13 +8,17 @@ import numpy as np
 from federated_pace import CLIENT_RATE, NUM_CLASSES, WINDOW, Problem, arrays
 
 _SMALL = {
-    "filters": (16, 32, 32), "kernel_sizes": (7, 5, 5), "pooled_length": 12, "dense_units": 32, "normalization": "none",
+    "filters": (16, 32, 32),
+    "kernel_sizes": (7, 5, 5),
+    "pooled_length": 12,
+    "dense_units": 32,
+    "normalization": "none",
     "dropout": 0.0,
-}  # fmt: skip
+}
 
 
 def rounds(variant: str, problem: Problem) -> Iterator[list[np.ndarray]]:
-    """The global weights after each round; `variant` is `plain`, or a runtime and, if any, its concurrency: `inprocess 2`."""
+    """Yields the global weights after each round of a variant, e.g. `plain` or `inprocess 2`."""
     import tensorflow as tf
 
     tf.keras.utils.set_random_seed(0)
@@ -40,7 +44,7 @@ def _loss() -> Any:
 
 
 def _plain(problem: Problem, weights: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    """FedAvg as a page of TensorFlow: resident tensors, batches by index, the average in numpy."""
+    """FedAvg in plain TensorFlow: resident tensors, batches by index, the average in numpy."""
     import tensorflow as tf
 
     from ecgexp.seeding import Seeds
@@ -77,7 +81,7 @@ def _plain(problem: Problem, weights: list[np.ndarray]) -> Iterator[list[np.ndar
 def _ours(
     problem: Problem, initial: list[np.ndarray], runtime: str, concurrency: str | None = None
 ) -> Iterator[list[np.ndarray]]:
-    """All that `trainer=federated` does in a round but the evaluation."""
+    """Everything that `trainer=federated` does in a round except the evaluation."""
     from ecgexp.augmentation.none import NoAugmentation
     from ecgexp.privacy.ledger import Ledger
     from ecgexp.privacy.plan import NotPrivate
@@ -90,13 +94,21 @@ def _ours(
     signals, labels = arrays(problem)
     owners = np.repeat(list(problem.clients), problem.beats)
     data = TrainingData(
-        features={"signal": signals}, labels=labels, train=np.arange(len(labels)), class_names=("N", "S", "V", "F", "Q"),
-        record_ids=owners, patient_ids=owners, clients=problem.clients,
-    )  # fmt: skip
+        features={"signal": signals},
+        labels=labels,
+        train=np.arange(len(labels)),
+        class_names=("N", "S", "V", "F", "Q"),
+        record_ids=owners,
+        patient_ids=owners,
+        clients=problem.clients,
+    )
     trainer = Federated(
-        num_rounds=problem.num_rounds, client_batch_size=problem.batch_size, client_learning_rate=CLIENT_RATE,
-        server_learning_rate=1.0, runtime=runtime,
-    )  # fmt: skip
+        num_rounds=problem.num_rounds,
+        client_batch_size=problem.batch_size,
+        client_learning_rate=CLIENT_RATE,
+        server_learning_rate=1.0,
+        runtime=runtime,
+    )
 
     def build_model() -> Any:
         import tensorflow as tf
@@ -107,15 +119,20 @@ def _ours(
         return model
 
     steps = trainer.train(
-        data, build_model=build_model, loss=_loss(), augmentation=NoAugmentation(),
-        ledger=Ledger(trainer.plan(NotPrivate(), data)), seeds=Seeds(0), on_progress=lambda **_: None,
-    )  # fmt: skip
+        data,
+        build_model=build_model,
+        loss=_loss(),
+        augmentation=NoAugmentation(),
+        ledger=Ledger(trainer.plan(NotPrivate(), data)),
+        seeds=Seeds(0),
+        on_progress=lambda **_: None,
+    )
     for progress in steps:
         yield progress.weights()
 
 
 def _pin(concurrency: int) -> None:
-    """Clients at a time, which a run has no setting for: the runtime knows what suits the machine."""
+    """A runtime with a set number of concurrent clients; runs have no setting for it."""
     from ecgexp.training.federated import rounds as rounds_module
     from ecgexp.training.federated.runtimes import in_process
 

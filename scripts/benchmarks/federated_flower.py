@@ -1,4 +1,7 @@
-"""The rounds of `federated.py` by Flower's simulation, whose clients run in Ray's processes; needs flwr[simulation] and torch."""
+"""The rounds of `federated.py` in Flower's simulation; needs flwr[simulation] and torch.
+
+Its clients run in processes of Ray.
+"""
 
 import functools
 import logging
@@ -22,7 +25,7 @@ from flwr.simulation import run_simulation
 
 
 def run(problem: Problem, pace: Pace, cores: int) -> None:
-    """Trains; Ray gives each client `cores` cores and runs as many clients at a time as the machine then has room for."""
+    """Trains; Ray assigns `cores` cores to each client and runs as many clients as fit."""
     logging.getLogger("flwr").setLevel(logging.ERROR)
     client_app, server_app = ClientApp(), ServerApp()
 
@@ -37,12 +40,18 @@ def run(problem: Problem, pace: Pace, cores: int) -> None:
         strategy.start(grid=grid, initial_arrays=initial, num_rounds=problem.num_rounds)
 
     run_simulation(
-        server_app, client_app, num_supernodes=problem.num_clients,
+        server_app,
+        client_app,
+        num_supernodes=problem.num_clients,
         backend_config={
             "client_resources": {"num_cpus": cores, "num_gpus": 0.0},
-            "init_args": {"num_cpus": os.cpu_count(), "logging_level": logging.ERROR, "log_to_driver": False},
+            "init_args": {
+                "num_cpus": os.cpu_count(),
+                "logging_level": logging.ERROR,
+                "log_to_driver": False,
+            },
         },
-    )  # fmt: skip
+    )
 
 
 class _PacedFedAvg(FedAvg):
@@ -71,14 +80,16 @@ def _train(problem: Problem, message: Message, client: int) -> Message:
     model, (signals, labels) = _network(problem.model), _held(problem, client)
     model.load_state_dict(message.content["arrays"].to_torch_state_dict())
     loss = train_client(model, signals, labels, problem.batch_size)
-    content = RecordDict({
-        "arrays": ArrayRecord(model.state_dict()),
-        "metrics": MetricRecord({"num-examples": len(labels), "loss": loss}),
-    })  # fmt: skip
+    content = RecordDict(
+        {
+            "arrays": ArrayRecord(model.state_dict()),
+            "metrics": MetricRecord({"num-examples": len(labels), "loss": loss}),
+        }
+    )
     return Message(content=content, reply_to=message)
 
 
-# Ray keeps its processes from round to round, and they keep these.
+# Ray reuses its processes in later rounds, so these stay in memory.
 _network = functools.cache(network)
 
 

@@ -1,4 +1,7 @@
-"""What all variants of `federated.py` share: the clients' data, and a pace that the parent sets round by round; numpy only."""
+"""Common parts of all variants of `federated.py`: the clients' data, and the start of rounds.
+
+Imports numpy only.
+"""
 
 import functools
 import json
@@ -51,10 +54,10 @@ def arrays(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Pace:
-    """Lets a round begin when the parent says so, and tells it how long the round took.
+    """Starts a round when the parent process requests it, and reports its duration.
 
-    The parent's line comes by standard input and the answer leaves by what was standard output; what a library prints there
-    goes to standard error instead.
+    Requests arrive by standard input and answers leave by the original standard output; what a
+    library prints there goes to standard error.
     """
 
     def __init__(self, problem: Problem):
@@ -65,7 +68,7 @@ class Pace:
     def begin(self) -> None:
         """Waits for the first round's start."""
         if not sys.stdin.readline():
-            os._exit(1)  # the parent is gone; an exception would end no more than this thread
+            os._exit(1)  # the parent has ended; an exception would only end this thread
         self._started = time.perf_counter()
 
     def finish_round(self, weights: Sequence[Any] | None = None, **facts: Any) -> None:

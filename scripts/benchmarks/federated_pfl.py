@@ -1,4 +1,4 @@
-"""The rounds of `federated.py` by pfl-research's simulation, in its PyTorch form; needs pfl and torch."""
+"""The rounds of `federated.py` in pfl-research's simulation with PyTorch; needs pfl and torch."""
 
 import dataclasses
 from importlib.metadata import version
@@ -21,7 +21,7 @@ from pfl.model.pytorch import PyTorchModel
 
 
 def run(problem: Problem, pace: Pace) -> None:
-    """Trains, one client after the other, as pfl does without Horovod; its batches have the same order in each round."""
+    """Trains one client after another, as pfl without Horovod, with a fixed order of batches."""
     module = _Module(problem.model)
     model = PyTorchModel(module, torch.optim.SGD, torch.optim.SGD(module.parameters(), lr=1.0))
     held = {
@@ -32,13 +32,18 @@ def run(problem: Problem, pace: Pace) -> None:
     pace.begin()
     _FedAvgWithoutEvaluation().run(
         NNAlgorithmParams(
-            central_num_iterations=problem.num_rounds, evaluation_frequency=problem.num_rounds,
-            train_cohort_size=problem.num_clients, val_cohort_size=0,
+            central_num_iterations=problem.num_rounds,
+            evaluation_frequency=problem.num_rounds,
+            train_cohort_size=problem.num_clients,
+            val_cohort_size=0,
         ),
         SimulatedBackend(training_data=data, val_data=data, postprocessors=[WeightByDatapoints()]),
-        model, NNTrainHyperParams(local_num_epochs=1, local_learning_rate=CLIENT_RATE, local_batch_size=problem.batch_size),
+        model,
+        NNTrainHyperParams(
+            local_num_epochs=1, local_learning_rate=CLIENT_RATE, local_batch_size=problem.batch_size
+        ),
         callbacks=[_Paced(pace)],
-    )  # fmt: skip
+    )
 
 
 class _Module(torch.nn.Module):

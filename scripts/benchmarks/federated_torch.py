@@ -1,4 +1,7 @@
-"""The networks of `federated.py` in PyTorch and a client's local training, for Flower, pfl and a plain loop; needs torch."""
+"""The networks and local training of `federated.py` in PyTorch; needs torch.
+
+Flower, pfl and a plain loop use them.
+"""
 
 import copy
 from collections.abc import Iterator
@@ -11,7 +14,7 @@ from torch import nn
 
 
 def network(name: str) -> nn.Module:
-    """`cnn1d` or `cnn1d_small`, with the layers, the shapes and the number of weights of the Keras model."""
+    """Returns `cnn1d` or `cnn1d_small` with the layers and weights of the Keras model."""
     torch.manual_seed(0)
     if name == "cnn1d":
         return _cnn(
@@ -63,7 +66,7 @@ def train_client(
 
 
 def rounds(problem: Problem) -> Iterator[list[np.ndarray]]:
-    """FedAvg as a page of PyTorch; the global weights after each round."""
+    """FedAvg in plain PyTorch; yields the global weights after each round."""
     model = network(problem.model)
     held = [tensors(problem, rows) for rows in problem.clients.values()]
     weights = copy.deepcopy(model.state_dict())

@@ -1,8 +1,9 @@
-"""Whether a long run grows: the memory of its process and all its children after some of 200 epochs or rounds.
+"""Measure whether memory grows in long runs, over 200 epochs or rounds.
 
-    uv run python scripts/benchmarks/memory.py [--steps 200] [--trainers centralized dp federated] [overrides …]
+    uv run python scripts/benchmarks/memory.py [--steps 200] [--trainers centralized dp federated]
 
-Each is one run of the command on synthetic beats, or on what the overrides say; memory is what is resident, as psutil tells it.
+Each measurement is one run of the command on synthetic beats; further arguments are overrides.
+Memory is the resident size of the process and its children.
 """
 
 import argparse
@@ -64,7 +65,7 @@ def main() -> None:
 def _watch(
     trainer: str, marks: list[int], options: argparse.Namespace
 ) -> tuple[dict[int, float], float]:
-    """Megabytes when each of the marks was reached, and the most that was seen."""
+    """Returns the megabytes at each of the marks, and the maximum."""
     words = [word.format(options.steps) for word in TRAINERS[trainer]]
     with tempfile.TemporaryDirectory(prefix="memory-") as name:
         cwd = Path(name)
@@ -79,7 +80,8 @@ def _watch(
                 time.sleep(0.1)
         if process.returncode or set(seen) != set(marks):
             raise SystemExit(
-                f"{' '.join(command)} ended with {process.returncode}:\n{(cwd / 'log').read_text(encoding='utf-8')[-2000:]}"
+                f"{' '.join(command)} ended with {process.returncode}:\n"
+                + (cwd / "log").read_text(encoding="utf-8")[-2000:]
             )
     return seen, peak
 

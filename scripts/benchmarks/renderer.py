@@ -1,11 +1,11 @@
-"""How fast beats become pictures, and how near they come to the plot of a matplotlib figure.
+"""Measure how fast beats are rendered as images, and how close these are to matplotlib's.
 
     uv run python scripts/benchmarks/renderer.py                     # synthetic beats
     ECGEXP_DATA=… uv run python scripts/benchmarks/renderer.py       # and beats of MIT-BIH
 
-Each way draws beats one after the other on one core; the ways take turns, and the median of the turns counts. Time is
-processor time, so that a busy machine does not pass for a slow renderer.
-The bar: at least 15 000 beats/s at a mean absolute difference of at most 0.5 of 255.
+Each method renders beats one after another on one core. The methods alternate, and the median
+counts. Processor time is measured, so that other load has little effect. The requirement is at
+least 15 000 beats/s at a mean absolute difference of at most 0.5 of 255.
 """
 
 import argparse
@@ -40,7 +40,7 @@ REAL_RECORDS = (
 
 
 def plot(signal_mv: np.ndarray, *, size: int, scale: str, limits_mv: tuple[float, float]) -> Figure:
-    """The plot that `render_beats` promises to equal: black line, no axes, all else matplotlib's defaults."""
+    """The plot that `render_beats` reproduces: a black line without axes, matplotlib's defaults."""
     figure = Figure(figsize=(2, 2), dpi=size / 2)
     FigureCanvasAgg(figure)
     axes = figure.subplots()
@@ -58,7 +58,7 @@ def reference_image(
     scale: str = "fixed",
     limits_mv: tuple[float, float] = DEFAULT_LIMITS_MV,
 ) -> np.ndarray:
-    """One beat through figure, PNG and back, as scripts without a renderer do; (size, size) uint8."""
+    """Renders one beat by a figure and a PNG, as simple scripts do; (size, size) uint8."""
     png = io.BytesIO()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -70,7 +70,7 @@ def reference_image(
 
 
 def reused_figure(signals_mv: np.ndarray, *, scale: str) -> np.ndarray:
-    """One figure for all beats, its line moved; (num_beats, 64, 64) uint8."""
+    """Renders all beats with one figure, whose line is changed; (num_beats, 64, 64) uint8."""
     figure = plot(signals_mv[0], size=64, scale=scale, limits_mv=DEFAULT_LIMITS_MV)
     axes = figure.axes[0]
     images = []
@@ -85,13 +85,13 @@ def reused_figure(signals_mv: np.ndarray, *, scale: str) -> np.ndarray:
 
 
 def figure_per_beat(signals_mv: np.ndarray, *, scale: str) -> np.ndarray:
-    """A figure and a PNG for each beat; (num_beats, 64, 64) uint8."""
+    """Renders each beat with a new figure and a PNG; (num_beats, 64, 64) uint8."""
     return np.stack([reference_image(signal_mv, scale=scale) for signal_mv in signals_mv])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """A way to draw beats, and how many of them it can draw in about a second."""
+    """A method to render beats, and how many of them it renders in about a second."""
 
     name: str
     draw: Callable[..., np.ndarray]
@@ -106,12 +106,16 @@ WAYS = (
 
 
 def synthetic_beats(num_beats: int, rng: np.random.Generator) -> np.ndarray:
-    """Sums of five Gaussians (P, Q, R, S, T; after McSharry 2003) of random size, with noise; (num_beats, 180) mV."""
-    centres_ms = rng.normal([-180, -30, 0, 30, 220], [20, 4, 3, 4, 25], (num_beats, 5))
+    """Generates sums of five Gaussians (P, Q, R, S, T; after McSharry 2003) with noise.
+
+    Returns:
+      (num_beats, 180) float32, millivolts.
+    """
+    centers_ms = rng.normal([-180, -30, 0, 30, 220], [20, 4, 3, 4, 25], (num_beats, 5))
     widths_ms = rng.uniform([15, 6, 8, 6, 30], [30, 15, 40, 20, 60], (num_beats, 5))
     heights_mv = rng.uniform([0, -0.4, -2.0, -1.0, -0.4], [0.25, 0, 3.0, 0.2, 0.8], (num_beats, 5))
     time_ms = np.arange(-90, 90) / 0.36
-    bumps = np.exp(-0.5 * ((time_ms - centres_ms[..., None]) / widths_ms[..., None]) ** 2)
+    bumps = np.exp(-0.5 * ((time_ms - centers_ms[..., None]) / widths_ms[..., None]) ** 2)
     beats = np.einsum("bk,bkt->bt", heights_mv, bumps) + rng.normal(
         0, 0.015, (num_beats, len(time_ms))
     )
@@ -119,7 +123,11 @@ def synthetic_beats(num_beats: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def mitdb_beats(root: Path, num_beats: int, rng: np.random.Generator) -> np.ndarray:
-    """Beats of lead MLII, the baseline of 200 and 600 ms medians removed; (num_beats, 180) mV, drawn at random."""
+    """Draws random beats of lead MLII, with the baseline removed by medians of 200 and 600 ms.
+
+    Returns:
+      (num_beats, 180), millivolts.
+    """
     import wfdb
     from scipy.signal import medfilt
 
@@ -146,7 +154,11 @@ def mitdb_beats(root: Path, num_beats: int, rng: np.random.Generator) -> np.ndar
 def measure(
     signals_mv: np.ndarray, *, scale: str, repeats: int
 ) -> Iterator[tuple[str, str, float, float, int]]:
-    """Yields, for each way: scale, name, median beats/s, mean and largest absolute difference to the reference."""
+    """Measures each method.
+
+    Yields:
+      Scale, name, median beats/s, mean and largest absolute difference from the reference.
+    """
     common = min(way.num_beats for way in WAYS)
     reference = figure_per_beat(signals_mv[:common], scale=scale).astype(int)
     rates = {way.name: [] for way in WAYS}
@@ -183,7 +195,8 @@ def main() -> None:
         sources["mitdb"] = mitdb_beats(Path(root), most, np.random.default_rng(arguments.seed))
 
     table = Table(
-        title=f"Beats to 64x64 pictures, one core ({platform.machine()}, matplotlib {matplotlib.__version__})"
+        title=f"Beats to 64x64 images, one core ({platform.machine()}, "
+        f"matplotlib {matplotlib.__version__})"
     )
     for heading in ("beats", "scale", "way"):
         table.add_column(heading, no_wrap=True)

@@ -1,10 +1,11 @@
-"""What a sweep costs beside its training: the pause between two jobs of one process, and jobs side by side against one by one.
+"""Measure the overhead of a sweep: the pause between jobs, and launchers against serial jobs.
 
     uv run python scripts/benchmarks/sweep.py [--jobs 4] [--epochs 5] [overrides …]
 
-The pause is from the end of a job (its result is written and its run closed) to the first training step of the next: beats from
-the cache, the network, the run in MLflow. The launchers run the same jobs, each sweep in a folder of its own with the same cache
-of beats. Give overrides for another run, e.g. `trainer=dp privacy=eps3` or `experiment=mitdb_intra_patient_cnn1d_centralized`.
+The pause is the time from the end of a job (its result is written and its run closed) to the first
+training step of the next one in the same process. It includes beats from the cache, building the
+network, and the run in MLflow. The launchers run the same jobs, each sweep in its own folder with
+the same cache. Use overrides for other runs, e.g. `trainer=dp privacy=eps3`.
 """
 
 import argparse
@@ -28,11 +29,11 @@ LAUNCHERS = {
     "hydra/launcher=processes, 2": ("hydra/launcher=processes", "hydra.launcher.n_jobs=2"),
 }
 
-# Runs the command with two clocks in it.
+# Runs the command with two time measurements.
 WITH_CLOCKS = """
 import sys, time
 from ecgexp.experiment import run as experiment
-from ecgexp.experiment import training_loop as learner
+from ecgexp.experiment import training_loop
 
 ended = []
 run = experiment.run
@@ -43,15 +44,15 @@ def timed_run(*args, **kwargs):
     return result
 
 class FirstStep:
-    def __init__(self, report): self._report, self._told = report, False
-    def __call__(self, **what):
-        if not self._told and ended:
+    def __init__(self, on_progress): self._on_progress, self._has_begun = on_progress, False
+    def __call__(self, **progress):
+        if not self._has_begun and ended:
             print(f"pause {time.monotonic() - ended[-1]:.3f}", flush=True)
-        self._told = True
-        self._report(**what)
+        self._has_begun = True
+        self._on_progress(**progress)
 
-bar = learner.StepBar
-learner.StepBar = lambda *args, **named: FirstStep(bar(*args, **named))
+bar = training_loop.StepBar
+training_loop.StepBar = lambda *args, **named: FirstStep(bar(*args, **named))
 experiment.run = timed_run
 sys.argv = ["ecgexp", *sys.argv[1:]]
 from ecgexp.cli.run import main

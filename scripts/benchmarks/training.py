@@ -1,9 +1,10 @@
-"""How much an epoch of `trainer=centralized` costs over a bare Keras loop on the same arrays.
+"""Measure an epoch of `trainer=centralized` against a plain Keras loop on the same arrays.
 
     uv run python scripts/benchmarks/training.py [--beats 20000] [--repeats 5]
 
-Epochs of the two alternate in one process, so that a noisy machine is unfair to neither; medians are compared. What ours adds
-is everything the experiment does each epoch but the evaluation: gathering by index, progress, the yield, the weights' copy.
+Epochs of the two alternate in one process, so that other load affects both; medians are compared.
+This project's epoch includes everything that an experiment does per epoch except the evaluation:
+gathering by index, progress, the yield, and the copy of the weights.
 """
 
 import argparse
@@ -60,15 +61,23 @@ def main() -> None:
 def _ours(signal: np.ndarray, labels: np.ndarray, epochs: int) -> Iterator[None]:
     identity = np.arange(len(labels)).astype(str)
     data = TrainingData(
-        features={"signal": signal}, labels=labels, train=np.arange(len(labels)), class_names=_CLASSES,
-        record_ids=identity, patient_ids=identity,
-    )  # fmt: skip
+        features={"signal": signal},
+        labels=labels,
+        train=np.arange(len(labels)),
+        class_names=_CLASSES,
+        record_ids=identity,
+        patient_ids=identity,
+    )
     trainer = Centralized(epochs=epochs, batch_size=_BATCH)
     steps = trainer.train(
-        data, build_model=lambda: Cnn1d().build({"signal": (180, 1)}, len(_CLASSES)),
-        loss=CrossEntropy().build(np.bincount(labels)), augmentation=NoAugmentation(),
-        ledger=Ledger(trainer.plan(NotPrivate(), data)), seeds=Seeds(0), on_progress=lambda **_: None,
-    )  # fmt: skip
+        data,
+        build_model=lambda: Cnn1d().build({"signal": (180, 1)}, len(_CLASSES)),
+        loss=CrossEntropy().build(np.bincount(labels)),
+        augmentation=NoAugmentation(),
+        ledger=Ledger(trainer.plan(NotPrivate(), data)),
+        seeds=Seeds(0),
+        on_progress=lambda **_: None,
+    )
     for progress in steps:
         progress.weights()
         yield

@@ -1,4 +1,4 @@
-"""What the commands do with the files of the world, in this process and without TensorFlow."""
+"""The commands that read the files of `world`, in this process and without TensorFlow."""
 
 import io
 import logging
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fuzzing.corpus import make_cases
-from fuzzing.world import KEY, TYPED, plan, prepared
+from fuzzing.world import KEY, TYPED, cached_beats, plan
 
 from ecgexp.analysis.comparison.tables import render
 from ecgexp.analysis.find_runs import find_run
 from ecgexp.analysis.report import gather, page
 from ecgexp.cli import compare, resume, sync
 from ecgexp.cli import report as report_main
-from ecgexp.cli.doctor_checks import Settings, _check_whole
+from ecgexp.cli.doctor_checks import Settings, _check_complete
 from ecgexp.cli.run_argument import named_folder
 from ecgexp.data.formats import csv_reader, wfdb_reader
 from ecgexp.data.preprocessing import cache
@@ -46,13 +46,13 @@ from ecgexp.training.model_selection import ModelSelector, Selection
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """What reads some files.
+    """A command that reads files.
 
     Attributes:
-      name: of the command.
-      reads: patterns of the files below the world.
-      run: does it; raises what the command turns into one line, or returns.
-      share: of the inputs, relative to other commands.
+      name: name of the command.
+      reads: patterns of the files that it reads, below the folder.
+      run: runs it; raises an exception that the command prints as one line, or returns.
+      share: fraction of the inputs, relative to other commands.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Command:
 
 
 def _quiet(run: Callable[[], int]) -> None:
-    """A command's own `main`; what it prints must hold no traceback."""
+    """Runs the `main` of a command, whose output must not contain a traceback."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         run()
@@ -168,7 +168,7 @@ def _sync(world: Path) -> None:
 def _sync_ended(world: Path) -> None:
     not_whole(world / "outputs")
     list(
-        _check_whole(
+        _check_complete(
             Settings(data_root=world, store="", runs_dir=world / "outputs", close_stale=False)
         )
     )
@@ -180,7 +180,7 @@ def _sync_ended(world: Path) -> None:
 
 
 def _cache(world: Path) -> None:
-    cache.load_or_preprocess(world / "cache", KEY, prepared)
+    cache.load_or_preprocess(world / "cache", KEY, cached_beats)
     FileDigests(world / "cache", world / "recordings").of([world / "recordings/notes.txt"])
 
 
@@ -198,13 +198,28 @@ def _records(case) -> Callable[[Path], None]:
 
 
 def make_commands() -> tuple[Command, ...]:
-    """All of them."""
-    run = ("run.json", "metrics.jsonl", "result.json", "data.json", "privacy.json", "privacy_statement.txt", "predictions/*",
-           "tables/*", "model/*")  # fmt: skip
+    """Returns all commands."""
+    run = (
+        "run.json",
+        "metrics.jsonl",
+        "result.json",
+        "data.json",
+        "privacy.json",
+        "privacy_statement.txt",
+        "predictions/*",
+        "tables/*",
+        "model/*",
+    )
     runs = tuple(f"outputs/run0/{name}" for name in run)
     jobs = tuple(f"outputs/sweep/monday/0/{name}" for name in run)
-    parent = ("outputs/sweep/monday/sweep.json", "outputs/sweep/sweeps/*/parent/*", "outputs/sweep/sweeps/*/attempts/*.json",
-              "outputs/sweep/monday/jobs/*", "outputs/sweep/monday/multirun.yaml", "store.private/losses/*")  # fmt: skip
+    parent = (
+        "outputs/sweep/monday/sweep.json",
+        "outputs/sweep/sweeps/*/parent/*",
+        "outputs/sweep/sweeps/*/attempts/*.json",
+        "outputs/sweep/monday/jobs/*",
+        "outputs/sweep/monday/multirun.yaml",
+        "store.private/losses/*",
+    )
     unfinished = (
         "run.json",
         "metrics.jsonl",
@@ -217,19 +232,49 @@ def make_commands() -> tuple[Command, ...]:
         Command(name="ecgexp-report", reads=(*jobs, *parent), run=_report, share=1),
         Command(name="ecgexp-report (page)", reads=(*jobs, *parent), run=_page, share=0.1),
         Command(name="ecgexp-compare", reads=runs, run=_compare, share=2),
-        Command(name="ecgexp-compare (main)", reads=(*runs, "comparison.json"), run=_compare_main, share=1),
-        Command(name="ecgexp-predict (model)", reads=(*runs, "outputs/run0/model/*"), run=_predict, share=2),
+        Command(
+            name="ecgexp-compare (main)",
+            reads=(*runs, "comparison.json"),
+            run=_compare_main,
+            share=1,
+        ),
+        Command(
+            name="ecgexp-predict (model)",
+            reads=(*runs, "outputs/run0/model/*"),
+            run=_predict,
+            share=2,
+        ),
         Command(name="resume=", reads=stopped, run=_resume, share=3),
-        Command(name="resume= (configuration)", reads=("outputs/stopped/.hydra/*", stopped[0]), run=_overrides, share=0.2),
+        Command(
+            name="resume= (configuration)",
+            reads=("outputs/stopped/.hydra/*", stopped[0]),
+            run=_overrides,
+            share=0.2,
+        ),
         Command(name="ecgexp (folder taken)", reads=(*runs, *stopped[:3], *parent[:1]), run=_start),
-        Command(name="ecgexp -m", reads=(*parent, "outputs/sweep/monday/0/result.json", "store.private/*"), run=_sweep),
-        Command(name="record of a store", reads=("store.private/*", "store.private/losses/*"), run=_losses, share=0.5),
-        Command(name="ecgexp-sync", reads=(*runs, "outputs/run0/input_example*"), run=_sync, share=0.7),
-        Command(name="ecgexp-sync, ecgexp-doctor", reads=(*runs, "outputs/run0/input_example*"), run=_sync_ended),
+        Command(
+            name="ecgexp -m",
+            reads=(*parent, "outputs/sweep/monday/0/result.json", "store.private/*"),
+            run=_sweep,
+        ),
+        Command(
+            name="record of a store",
+            reads=("store.private/*", "store.private/losses/*"),
+            run=_losses,
+            share=0.5,
+        ),
+        Command(
+            name="ecgexp-sync", reads=(*runs, "outputs/run0/input_example*"), run=_sync, share=0.7
+        ),
+        Command(
+            name="ecgexp-sync, ecgexp-doctor",
+            reads=(*runs, "outputs/run0/input_example*"),
+            run=_sync_ended,
+        ),
         Command(name="cache", reads=("cache/*", "cache/arrays/*"), run=_cache, share=1.5),
         Command(name="--output", reads=("comparison.json", "report.html"), run=_output, share=0.5),
         Command(name="checkpoints", reads=("outputs/stopped/checkpoints/*",), run=_checkpoints),
-    ]  # fmt: skip
+    ]
     for case in make_cases():
         module = csv_reader if case.layout == "kaggle_csv" else wfdb_reader
         folder = case.name.replace(" ", "-")

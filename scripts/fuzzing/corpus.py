@@ -1,4 +1,4 @@
-"""Small sound records of every layout, each with how it is read and what it truly says."""
+"""Small valid records of every layout, each with its reader and its correct content."""
 
 import hashlib
 import shutil
@@ -29,7 +29,7 @@ from ecgexp.storage.digests import file_sha256
 
 @dataclass(frozen=True, kw_only=True)
 class Known(Database):
-    """A database whose files' SHA-256 are known, as those of MIT-BIH are."""
+    """A database with known SHA-256 of its files, as for MIT-BIH."""
 
     sha256: Mapping[str, str] = field(default_factory=dict)
 
@@ -43,12 +43,12 @@ class Case:
     """One record.
 
     Attributes:
-      name: of the case.
-      record_id: the record's name.
-      files: file name -> content; the record's own first, then one of another record to swap with.
-      database: the entry it belongs to.
-      layout: None: it is read by its path alone, as `ecgexp-predict` does.
-      truth: what the sound files say.
+      name: name of the case.
+      record_id: name of the record.
+      files: file name -> content; the record's own files, then those of another record.
+      database: its database.
+      layout: layout of the files; None: the record is read by its path, as `ecgexp-predict` does.
+      truth: content of the valid files.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Case:
     truth: Record
 
     def read(self, folder: Path) -> Record:
-        """Reads the record by the reader on trial."""
+        """Reads the record with the reader that is tested."""
         return _reader(self.layout, self.record_id, self.database)(folder)
 
 
@@ -71,7 +71,7 @@ def _reader(layout: Layout | None, record_id: str, database: Database) -> Callab
 
 
 def make_cases() -> tuple[Case, ...]:
-    """The records that are mutated; always the same bytes."""
+    """Makes the valid records; their bytes are always the same."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         cases = [_synthetic(folder / "synthetic"), _kaggle(folder / "kaggle")]
@@ -99,30 +99,50 @@ def _case(
     sums = {path.name: file_sha256(path) for path in own}
     database = replace(database, sha256=sums)
     return Case(
-        name=name, record_id=record_id, files={path.name: path.read_bytes() for path in (*own, *others)}, database=database,
-        layout=layout, truth=_reader(layout, record_id, database)(folder),
-    )  # fmt: skip
+        name=name,
+        record_id=record_id,
+        files={path.name: path.read_bytes() for path in (*own, *others)},
+        database=database,
+        layout=layout,
+        truth=_reader(layout, record_id, database)(folder),
+    )
 
 
 def _synthetic(folder: Path) -> Case:
     write_database(folder, num_patients=1, minutes=MIN_MINUTES, seed=0)
     database = Known(
-        name="synthetic", version="0", title="Virtual", fs_hz=float(FS_HZ), records=tuple(patients_of(1)), lead_names=LEADS,
-        adc_gain=float(GAIN), adc_zero=BASELINE, same_patient=patients_of(1), remedy="write it again",
-    )  # fmt: skip
+        name="synthetic",
+        version="0",
+        title="Virtual",
+        fs_hz=float(FS_HZ),
+        records=tuple(patients_of(1)),
+        lead_names=LEADS,
+        adc_gain=float(GAIN),
+        adc_zero=BASELINE,
+        same_patient=patients_of(1),
+        remedy="write it again",
+    )
     return _case(folder, "synthetic", "s001", "s003", database)
 
 
 _TINY = Known(
-    name="tiny", version="1", title="Tiny", fs_hz=360.0, records=("a", "b"), lead_names=("MLII", "V1"), num_samples=720,
-    adc_gain=200.0, adc_zero=1024, remedy="write it again",
-)  # fmt: skip
+    name="tiny",
+    version="1",
+    title="Tiny",
+    fs_hz=360.0,
+    records=("a", "b"),
+    lead_names=("MLII", "V1"),
+    num_samples=720,
+    adc_gain=200.0,
+    adc_zero=1024,
+    remedy="write it again",
+)
 _SAMPLES = {"a": (20, 150, 290, 430, 560, 700), "b": (30, 170, 300, 410, 550)}
 _SYMBOLS = {"a": "+NVNAN", "b": "+LL/L"}
 
 
 def _digital(record_id: str, fmt: str) -> np.ndarray:
-    """(720, 2) integers that fit the format, with a peak at every beat."""
+    """Returns (720, 2) integers within the range of the format, with a peak at every beat."""
     middle, height = (0, 90) if fmt == "80" else (1024, 300)
     digital = middle + np.random.default_rng(len(fmt)).integers(-30, 30, (720, 2))
     digital[list(_SAMPLES[record_id])] += height // 2
@@ -135,14 +155,28 @@ def _write_tiny(folder: Path, fmt: str, comments: list[str]) -> None:
         digital = _digital(record_id, fmt)
         baseline = 0 if fmt == "80" else 1024
         wfdb.wrsamp(
-            record_id, fs=360, units=["mV", "mV"], sig_name=["MLII", "V1"], d_signal=digital, fmt=[fmt] * 2,
-            adc_gain=[200.0] * 2, baseline=[baseline] * 2, comments=comments, write_dir=str(folder),
-        )  # fmt: skip
+            record_id,
+            fs=360,
+            units=["mV", "mV"],
+            sig_name=["MLII", "V1"],
+            d_signal=digital,
+            fmt=[fmt] * 2,
+            adc_gain=[200.0] * 2,
+            baseline=[baseline] * 2,
+            comments=comments,
+            write_dir=str(folder),
+        )
         notes = ["(N", *[""] * (len(samples) - 2), "note"]
         wfdb.wrann(
-            record_id, "atr", np.asarray(samples), list(_SYMBOLS[record_id]), chan=np.asarray([0, *[1] * (len(samples) - 1)]),
-            aux_note=notes, fs=360, write_dir=str(folder),
-        )  # fmt: skip
+            record_id,
+            "atr",
+            np.asarray(samples),
+            list(_SYMBOLS[record_id]),
+            chan=np.asarray([0, *[1] * (len(samples) - 1)]),
+            aux_note=notes,
+            fs=360,
+            write_dir=str(folder),
+        )
 
 
 def _tiny(folder: Path, fmt: str) -> Case:
@@ -185,7 +219,7 @@ def _kaggle(folder: Path) -> Case:
 
 
 def fingerprint(cases: tuple[Case, ...]) -> str:
-    """SHA-256 of all files, so that a finding can be traced to the bytes it was made from."""
+    """Returns the SHA-256 of all files, which identifies the bytes behind a finding."""
     total = hashlib.sha256()
     for case in cases:
         for name, content in case.files.items():
@@ -194,7 +228,7 @@ def fingerprint(cases: tuple[Case, ...]) -> str:
 
 
 def lay_out(files: Mapping[str, object], folder: Path) -> None:
-    """Writes an input's files into an emptied folder; a content that is callable makes the file itself."""
+    """Empties a folder and writes files to it; a callable as content makes its file itself."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

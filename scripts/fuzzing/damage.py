@@ -1,4 +1,4 @@
-"""What can happen to a file: bytes, lines and JSON values are changed, or something else lies under its name."""
+"""Damage to a file: changed bytes, lines or JSON values, or something else under its name."""
 
 import json
 import os
@@ -11,14 +11,15 @@ import numpy as np
 from fuzzing import mutations
 
 _ODD = (
-    None, True, False, 0, -1, 1, 2**31, 2**63, 10**30, 10**400, -1.5, 1e300, float("nan"), float("inf"), "", "x", "\0", "\ud800",
-    "ε", "a\nb", "../../x", "9" * 5000, [], {}, [[]], {"": 0}, [None], "1", "NaN",
+    None, True, False, 0, -1, 1, 2**31, 2**63, 10**30, 10**400, -1.5, 1e300, float("nan"),
+    float("inf"), "", "x", "\0", "\ud800", "ε", "a\nb", "../../x", "9" * 5000, [], {}, [[]],
+    {"": 0}, [None], "1", "NaN",
 )  # fmt: skip
 _TEXT = (".json", ".jsonl", ".yaml", ".csv", ".txt", ".hea", ".html", ".md")
 
 
 def damage(path: Path, rng: np.random.Generator) -> str:
-    """Changes one file for worse; returns how."""
+    """Damages one file; returns a description of the damage."""
     content = path.read_bytes()
     choices: list[tuple[float, Callable[[], str]]] = [
         (4, lambda: _bytes(path, content, rng)),
@@ -42,7 +43,7 @@ def _text(path: Path, content: bytes, rng: np.random.Generator) -> str:
     change = mutations._TEXT[rng.integers(len(mutations._TEXT))]
     try:
         path.write_bytes(change(content, rng))
-    except (ValueError, IndexError):  # a file without a number, or a word
+    except (ValueError, IndexError):  # a file without a number or word
         path.write_bytes(content[: len(content) // 2])
         return "truncate"
     return change.__name__
@@ -81,7 +82,8 @@ def _other(path: Path, rng: np.random.Generator) -> str:
             shutil.copyfile(others[rng.integers(len(others))], path)
     elif kind != "missing":
         contents = {
-            "empty": b"", "zeros": bytes(size), "random": rng.bytes(size or 9), "deep": b"[" * 100_000, "not UTF-8": b"\xff\xfe{",
+            "empty": b"", "zeros": bytes(size), "random": rng.bytes(size or 9),
+            "deep": b"[" * 100_000, "not UTF-8": b"\xff\xfe{",
         }  # fmt: skip
         path.write_bytes(contents[kind])
     return kind

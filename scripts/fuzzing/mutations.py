@@ -1,4 +1,4 @@
-"""Ways to spoil a file: bytes, lines, numbers, encodings, WFDB's own control words, whole files."""
+"""Mutations of files: bytes, lines, numbers, encodings, WFDB's control words, whole files."""
 
 import os
 import re
@@ -8,49 +8,53 @@ from pathlib import Path
 import numpy as np
 
 Files = dict[str, object]
-"""File name -> its bytes; None: it is not there; a callable makes it (a folder, a pipe, a link)."""
+"""File name -> content; None: no such file; a callable makes it (a folder, a pipe, a link)."""
 
 EXTREMES = (
-    b"-1", b"0", b"1", b"2", b"-0", b"2147483647", b"2147483648", b"-2147483648", b"4294967296", b"9223372036854775808",
-    b"1e308", b"-1e308", b"1e309", b"1e-320", b"nan", b"inf", b"-inf", b"", b" ", b"0x10", b"1_000", b"+5", b".", b"e", b"-",
-    b"1e", b"00", b"007", b"1.5", b"1000000000000000000", b"9" * 400, b"9" * 5000, "\u0663".encode(), b"1,5", b"16", b"80",
-    b"212", b"310", b"8", b"212x2", b"212:3", b"212+3", b"16+24", b"1e3", b"200(0)/uV", b"200/mmHg", b"0(0)/mV",
+    b"-1", b"0", b"1", b"2", b"-0", b"2147483647", b"2147483648", b"-2147483648", b"4294967296",
+    b"9223372036854775808", b"1e308", b"-1e308", b"1e309", b"1e-320", b"nan", b"inf", b"-inf", b"",
+    b" ", b"0x10", b"1_000", b"+5", b".", b"e", b"-", b"1e", b"00", b"007", b"1.5",
+    b"1000000000000000000", b"9" * 400, b"9" * 5000, "\u0663".encode(), b"1,5", b"16", b"80",
+    b"212", b"310", b"8", b"212x2", b"212:3", b"212+3", b"16+24", b"1e3", b"200(0)/uV", b"200/mmHg",
+    b"0(0)/mV",
 )  # fmt: skip
 WORDS = (
-    b"../", b"~", b"/etc/passwd", b"|id", b"http://127.0.0.1:9/x", b"s3://x/y", b"a::b", b"\0", b"\n", b"\r", b"\x0b", b"\x0c",
-    b"\x1c", b"\x85", b"\xc2\x85", "\u2028".encode(), b"#", b",", b"'", b'"', b"%00", b"${x}", b"\xff", b"\t", b" ", b"(", b"/",
-    b"a/2", b"\xef\xbb\xbf", b"b.dat", b"-", b"SYNTHETIC",
+    b"../", b"~", b"/etc/passwd", b"|id", b"http://127.0.0.1:9/x", b"s3://x/y", b"a::b", b"\0",
+    b"\n", b"\r", b"\x0b", b"\x0c", b"\x1c", b"\x85", b"\xc2\x85", "\u2028".encode(), b"#", b",",
+    b"'", b'"', b"%00", b"${x}", b"\xff", b"\t", b" ", b"(", b"/", b"a/2", b"\xef\xbb\xbf",
+    b"b.dat", b"-", b"SYNTHETIC",
 )  # fmt: skip
 NOTES = (
-    b"## time resolution: 100", b"## time resolution: 360", b"## time resolution: nan", b"## annotation type definitions",
-    b"## end of definitions", b"1 V Premature", b"42 X Other", b"## what is this", b"(VT", b"",
+    b"## time resolution: 100", b"## time resolution: 360", b"## time resolution: nan",
+    b"## annotation type definitions", b"## end of definitions", b"1 V Premature", b"42 X Other",
+    b"## what is this", b"(VT", b"",
 )  # fmt: skip
 
 
 def mutate(
     files: Mapping[str, bytes], own: list[str], rng: np.random.Generator
 ) -> tuple[Files, list[str]]:
-    """Spoils one to three things about a record.
+    """Mutates one to three parts of a record.
 
     Args:
       files: file name -> content, of the record and of another.
-      own: names of the record's files, the ones that are spoilt.
-      rng: decides all.
+      own: names of the record's own files, which are mutated.
+      rng: source of all random choices.
 
     Returns:
-      spoilt: the files.
-      story: what was done, one line each.
+      mutated: the files.
+      mutations: a description of each mutation, one line each.
     """
-    spoilt: Files = dict(files)
-    story = []
+    mutated: Files = dict(files)
+    mutations = []
     for _ in range(int(rng.choice([1, 1, 1, 2, 3]))):
         name = own[rng.integers(len(own))]
-        content = spoilt[name]
+        content = mutated[name]
         choices = _FILES if not isinstance(content, bytes) or rng.random() < 0.04 else _of(name)
         change = choices[rng.integers(len(choices))]
-        spoilt[name] = change(content, rng) if change not in _FILES else change(name, spoilt, rng)
-        story.append(f"{change.__name__} {name}")
-    return spoilt, story
+        mutated[name] = change(content, rng) if change not in _FILES else change(name, mutated, rng)
+        mutations.append(f"{change.__name__} {name}")
+    return mutated, mutations
 
 
 def _of(name: str) -> list[Callable]:
@@ -68,10 +72,10 @@ def _span(content: bytes, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def flip_bits(content: bytes, rng: np.random.Generator) -> bytes:
-    spoilt = bytearray(content)
-    for _ in range(int(rng.integers(1, 4))) if spoilt else ():
-        spoilt[rng.integers(len(spoilt))] ^= 1 << int(rng.integers(8))
-    return bytes(spoilt)
+    mutated = bytearray(content)
+    for _ in range(int(rng.integers(1, 4))) if mutated else ():
+        mutated[rng.integers(len(mutated))] ^= 1 << int(rng.integers(8))
+    return bytes(mutated)
 
 
 def set_bytes(content: bytes, rng: np.random.Generator) -> bytes:
@@ -121,7 +125,7 @@ def append(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def shift_a_frame(content: bytes, rng: np.random.Generator) -> bytes:
-    """Moves whole frames, so that a sum notices nothing."""
+    """Moves whole frames, which keeps the checksum."""
     size = int(rng.choice([2, 3, 4, 6, 8]))
     a, b, c = sorted(size * int(at) for at in rng.integers(0, len(content) // size + 1, 3))
     return content[:a] + content[b:c] + content[a:b] + content[c:]
@@ -209,7 +213,7 @@ def add_a_comment(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def change_a_control_word(content: bytes, rng: np.random.Generator) -> bytes:
-    """Puts one of WFDB's annotation words in place of another, or before it."""
+    """Replaces an annotation word of WFDB by another, or inserts one."""
     words = [content[at : at + 2] for at in range(0, len(content), 2)]
     at = int(rng.integers(len(words) + 1))
     code = int(rng.choice([0, 1, 5, 15, 17, 22, 41, 42, 50, 58, 59, 60, 61, 62, 63]))
@@ -222,7 +226,7 @@ def change_a_control_word(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def add_a_note(content: bytes, rng: np.random.Generator) -> bytes:
-    """A comment with a note, at sample 0 as those are that define the file, or somewhere."""
+    """Inserts a comment with a note, at sample 0 (as notes about the file are) or elsewhere."""
     note = NOTES[rng.integers(len(NOTES))]
     padded = note + bytes(len(note) % 2)
     word = (22 << 10).to_bytes(2, "little") + (63 << 10 | len(note)).to_bytes(2, "little") + padded
@@ -231,11 +235,11 @@ def add_a_note(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def change_a_symbol(content: bytes, rng: np.random.Generator) -> bytes:
-    spoilt = bytearray(content)
+    mutated = bytearray(content)
     at = 2 * int(rng.integers(max(1, len(content) // 2))) + 1
-    if at < len(spoilt):
-        spoilt[at] = spoilt[at] & 3 | int(rng.integers(64)) << 2
-    return bytes(spoilt)
+    if at < len(mutated):
+        mutated[at] = mutated[at] & 3 | int(rng.integers(64)) << 2
+    return bytes(mutated)
 
 
 def empty(name: str, files: Files, rng: np.random.Generator) -> object:
@@ -277,7 +281,8 @@ def _circle(path: Path) -> None:
 
 _FILES: list[Callable] = [empty, take_the_others, take_the_others, remove, fill, odd_thing]
 _BYTES: list[Callable] = [
-    flip_bits, flip_bits, set_bytes, truncate, cut_the_start, insert, delete, repeat, swap, zeros, append, shift_a_frame,
+    flip_bits, flip_bits, set_bytes, truncate, cut_the_start, insert, delete, repeat, swap, zeros,
+    append, shift_a_frame,
 ]  # fmt: skip
 _ANNOTATION: list[Callable] = [
     *_BYTES,
@@ -286,6 +291,6 @@ _ANNOTATION: list[Callable] = [
     add_a_note,
 ]
 _TEXT: list[Callable] = [
-    *_BYTES[:-1], remove_a_line, repeat_a_line, swap_lines, join_lines, *[change_a_number] * 5, *[change_a_word] * 3,
-    insert_a_word, insert_a_word, other_encoding, add_a_comment,
+    *_BYTES[:-1], remove_a_line, repeat_a_line, swap_lines, join_lines, *[change_a_number] * 5,
+    *[change_a_word] * 3, insert_a_word, insert_a_word, other_encoding, add_a_comment,
 ]  # fmt: skip

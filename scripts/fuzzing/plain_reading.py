@@ -1,8 +1,9 @@
-"""What the files of a record say, read a second time: slowly, strictly and by other code than the readers on trial.
+"""A second reader of records: slow, strict, and without code of the readers that are tested.
 
-Written from WFDB's specification (https://wfdb.io/spec) for the fields that the readers vouch for. Whatever is not plainly
-valid is None. With it a fuzzer can tell a reader that was fooled from files that truly say something else, which no reader
-can notice: an annotation, a gain, a lead's name have no checksum.
+It is written from WFDB's specification (https://wfdb.io/spec), for the fields that the readers
+check. It returns None for everything that is not clearly valid. With it, the fuzzer distinguishes a
+reader that returns wrong beats from files that hold other beats, which no reader can notice:
+annotations, gains and names of leads have no checksum.
 """
 
 import math
@@ -14,9 +15,10 @@ from dataclasses import dataclass
 from ecgexp.data.datasets.catalog import Database
 
 SYMBOLS = {
-    1: "N", 2: "L", 3: "R", 4: "a", 5: "V", 6: "F", 7: "J", 8: "A", 9: "S", 10: "E", 11: "j", 12: "/", 13: "Q", 14: "~",
-    16: "|", 18: "s", 19: "T", 20: "*", 21: "D", 22: '"', 23: "=", 24: "p", 25: "B", 26: "^", 27: "t", 28: "+", 29: "u",
-    30: "?", 31: "!", 32: "[", 33: "]", 34: "e", 35: "n", 36: "@", 37: "x", 38: "f", 39: "(", 40: ")", 41: "r",
+    1: "N", 2: "L", 3: "R", 4: "a", 5: "V", 6: "F", 7: "J", 8: "A", 9: "S", 10: "E", 11: "j",
+    12: "/", 13: "Q", 14: "~", 16: "|", 18: "s", 19: "T", 20: "*", 21: "D", 22: '"', 23: "=",
+    24: "p", 25: "B", 26: "^", 27: "t", 28: "+", 29: "u", 30: "?", 31: "!", 32: "[", 33: "]",
+    34: "e", 35: "n", 36: "@", 37: "x", 38: "f", 39: "(", 40: ")", 41: "r",
 }  # fmt: skip
 BEATS = set("NLRBAaJSVrFejnE/fQ?")
 HIGHEST_MV = 1000.0
@@ -40,13 +42,14 @@ class _NotPlain(Exception):
 def read_wfdb(
     files: Mapping[str, object], record_id: str, database: Database, *, alone: bool
 ) -> Plain | None:
-    """The record, or None where its files are not plainly valid.
+    """Reads a record; returns None if its files are not clearly valid.
 
     Args:
       files: file name -> bytes.
-      record_id: its name.
-      database: gives the gain where a header says 0, the patient, and the frequency unless `alone`.
-      alone: whether the record is read by its path: nothing is known of it but what its files say.
+      record_id: name of the record.
+      database: provides the gain if that in the header is 0, the patient, and the frequency unless
+        `alone`.
+      alone: whether the record is read by its path, without further knowledge of it.
     """
     try:
         return _read_wfdb(files, record_id, database, alone)
@@ -117,13 +120,13 @@ def _header_lines(content: object) -> tuple[list[str], list[str]]:
     return lines, comments
 
 
-def _scale(fields: list[str], usual_gain: float | None) -> tuple[float, int, float] | None:
-    """Gain, baseline and millivolts a unit; None for a lead in another unit or without a gain."""
+def _scale(fields: list[str], default_gain: float | None) -> tuple[float, int, float] | None:
+    """Returns gain, baseline and millivolts per unit; None for another unit or without a gain."""
     value, _, unit = fields[2].partition("/")
     gain, bracket, baseline = value.partition("(")
     _need(not bracket or baseline.endswith(")"))
     zero = int(fields[4]) if not bracket else int(baseline[:-1])
-    number = float(gain) or usual_gain
+    number = float(gain) or default_gain
     _need(math.isfinite(float(gain)))  # negative: an inverted lead
     per_mv = {"": 1.0, "mv": 1.0, "uv": 1e-3, "nv": 1e-6, "v": 1e3}.get(unit.lower())
     return None if number is None or per_mv is None else (number, zero, per_mv)
@@ -133,7 +136,7 @@ BITS = {"212": 12, "16": 16, "24": 24, "32": 32, "61": 16, "80": 8, "160": 16}
 
 
 def _decode(content: bytes, fmt: str, count: int) -> tuple[list[int], int]:
-    """The samples, and the value that stands for none."""
+    """Returns the samples, and the value that marks a missing sample."""
     if fmt == "212":
         pairs, whole = math.ceil(count / 2), math.ceil(count * 1.5)
         _need(len(content) in (whole, 3 * pairs))
@@ -145,8 +148,9 @@ def _decode(content: bytes, fmt: str, count: int) -> tuple[list[int], int]:
         values = [value - 4096 if value > 2047 else value for value in values]
     else:
         size, signed, order, shift = {
-            "16": (2, True, "little", 0), "24": (3, True, "little", 0), "32": (4, True, "little", 0),
-            "61": (2, True, "big", 0), "80": (1, False, "little", 128), "160": (2, False, "little", 32768),
+            "16": (2, True, "little", 0), "24": (3, True, "little", 0),
+            "32": (4, True, "little", 0), "61": (2, True, "big", 0),
+            "80": (1, False, "little", 128), "160": (2, False, "little", 32768),
         }[fmt]  # fmt: skip
         _need(len(content) == count * size)
         values = [
@@ -171,7 +175,7 @@ def _annotations(content: object, fs_hz: float) -> list[tuple[int, int]]:
             if (jump, words[at]) == (
                 -1,
                 1,
-            ):  # how WFDB ends the notes about the file: a step back, a nothing a step on
+            ):  # WFDB ends notes about the file by a step back and an empty step
                 at += 1
                 continue
             time += jump
@@ -199,7 +203,7 @@ def _annotations(content: object, fs_hz: float) -> list[tuple[int, int]]:
 
 
 def _check_note(note: str, annotation: tuple[int, int], fs_hz: float) -> None:
-    """A note `## …` is about the whole file; the one that is plain says at which frequency it counts."""
+    """Reads a note `## …` about the whole file; only that with the frequency is accepted."""
     if note.startswith("## "):
         _need(annotation == (0, 22) and note.startswith("## time resolution:"))
         _need(math.isclose(float(note.partition(":")[2]), fs_hz, rel_tol=1e-6))
@@ -214,7 +218,7 @@ def _patient(record_id: str, comments: list[str], database: Database) -> str:
 
 
 def read_kaggle(files: Mapping[str, object], record_id: str, database: Database) -> Plain | None:
-    """The record of a CSV and its annotations, or None where they are not plainly valid."""
+    """Reads a CSV file and its annotations; returns None if they are not clearly valid."""
     try:
         return _read_kaggle(files, record_id, database)
     except (_NotPlain, ValueError, IndexError, KeyError, TypeError):
@@ -264,8 +268,8 @@ def _read_kaggle(files: Mapping[str, object], record_id: str, database: Database
     kept = [place for place in kept if names[1:].count(names[1 + place]) == 1]
     _need(kept)
     return _checked(
-        database.patient_of(record_id), database.fs_hz, [names[1 + place] for place in kept], [signals[place] for place in kept],
-        beats,
+        database.patient_of(record_id), database.fs_hz, [names[1 + place] for place in kept],
+        [signals[place] for place in kept], beats,
     )  # fmt: skip
 
 

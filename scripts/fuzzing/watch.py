@@ -1,4 +1,4 @@
-"""Runs inputs in processes of their own under limits of time and memory; one that dies or hangs is noticed and replaced."""
+"""Runs inputs in worker processes with limits of time and memory; replaces failed processes."""
 
 import contextlib
 import ctypes
@@ -14,10 +14,10 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from fuzzing.judge import FINDING, Verdict, try_input
+from fuzzing.verdicts import FINDING, Verdict, try_input
 
 _POLL_S = 0.2
-_PATIENCE = 3  # times the limit, for an input that is tried again
+_PATIENCE = 3  # factor on the time limit for an input that is tried again
 _PR_SET_PDEATHSIG = 1
 Attempt = Callable[[Any, int, int, Path], Verdict]
 _FORK = multiprocessing.get_context("fork")
@@ -25,11 +25,11 @@ _FORK = multiprocessing.get_context("fork")
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one input may take.
+    """Limits of one input.
 
     Attributes:
-      seconds: then its process is ended.
-      memory_mib: beyond what a process has when it starts.
+      seconds: time after which its process is killed.
+      memory_mib: memory beyond that of a process at its start.
     """
 
     seconds: float = 10.0
@@ -46,19 +46,19 @@ def run(
     until: float,
     attempt: Attempt = try_input,
 ) -> Iterator[tuple[int, Verdict | None]]:
-    """Tries every input, or as many as there is time for.
+    """Runs all inputs, or as many as time allows.
 
     Args:
-      cases: the sound records, or whatever else `attempt` takes.
-      seed: of the run.
-      numbers: which inputs.
-      workers: processes at once.
-      limits: of each input.
+      cases: the valid records, or other values for `attempt`.
+      seed: seed of the campaign.
+      numbers: numbers of the inputs.
+      workers: number of processes.
+      limits: limits of each input.
       until: `time.monotonic()` at which to stop.
-      attempt: `(cases, seed, number, folder)` tries one input; the folder is that of its process.
+      attempt: `(cases, seed, number, folder)` runs one input; the folder is that of its process.
 
     Yields:
-      Number and verdict, in no order; the verdict is None for an input that ended its process or hung.
+      Number and verdict, in any order; the verdict is None after a crash or hang.
     """
     with tempfile.TemporaryDirectory(prefix="fuzz-") as place, contextlib.ExitStack() as ending:
         lanes = [
@@ -76,11 +76,17 @@ def run(
 
 
 class _Lane:
-    """A share of the inputs and the process that tries them, which is replaced when an input costs it its life."""
+    """A part of the inputs and the process that runs them, which is replaced after a crash."""
 
     def __init__(
-        self, cases: Any, seed: int, numbers: Sequence[int], folder: Path, limits: Limits, attempt: Attempt
-    ):  # fmt: skip
+        self,
+        cases: Any,
+        seed: int,
+        numbers: Sequence[int],
+        folder: Path,
+        limits: Limits,
+        attempt: Attempt,
+    ):
         self._cases, self._seed, self._left, self._folder, self._limits = (
             cases,
             seed,
@@ -106,21 +112,21 @@ class _Lane:
             self._stop()
 
     def received(self) -> Iterator[tuple[int, Verdict | None]]:
-        """What the process has said; its last word is None."""
+        """Yields the results that the process has sent; its last message is None."""
         try:
             while self.pipe.poll():
-                said = self.pipe.recv()
-                if said is None:
+                message = self.pipe.recv()
+                if message is None:
                     self.is_open = False
                     self._stop()
                     return
-                self._left = self._left[self._left.index(said[0]) + 1 :]
-                yield said
-        except EOFError:  # it died
+                self._left = self._left[self._left.index(message[0]) + 1 :]
+                yield message
+        except EOFError:  # the process crashed
             yield from self._lost()
 
     def watched(self) -> Iterator[tuple[int, Verdict | None]]:
-        """Ends a process whose input takes too long."""
+        """Kills the process if its input takes too long."""
         number = self._started.value
         if number != self._seen:
             self._seen, self._since = number, time.monotonic()
@@ -132,7 +138,7 @@ class _Lane:
                 yield from self._lost()
 
     def _lost(self) -> Iterator[tuple[int, Verdict | None]]:
-        """An input is tried once more, and given longer: a machine that is short of time or memory costs lives too."""
+        """Runs a failed input once more with more time, for a busy machine may be the cause."""
         self._stop()
         number = self._left[0]
         if number == self._suspect:
@@ -149,9 +155,8 @@ class _Lane:
         self.pipe.close()
 
     def _work(self, pipe: Connection) -> None:
-        ctypes.CDLL(None).prctl(
-            _PR_SET_PDEATHSIG, signal.SIGKILL
-        )  # it does not outlive the process that watches it
+        # The process ends with its parent.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         self._folder.mkdir(exist_ok=True)
         limit_memory(self._limits.memory_mib)
         with (
@@ -167,14 +172,14 @@ class _Lane:
 
 
 def limit_memory(mib: int) -> None:
-    """This process may take so much more address space than it has now."""
+    """Limits the address space of this process to its present size plus `mib`."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     limit = pages * os.sysconf("SC_PAGE_SIZE") + mib * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def _small(verdict: Verdict) -> Any:
-    """Only a finding's files are worth sending; they can be made again from seed and number."""
+    """Removes the files of a verdict, which can be made again from seed and number."""
     from dataclasses import replace
 
     return replace(verdict, files={}, detail=verdict.detail if verdict.outcome == FINDING else "")

@@ -1,4 +1,4 @@
-"""A folder of everything that the commands read, sound and small: runs, a sweep, a store's record, a cache, recordings."""
+"""A folder of small valid files that commands read: runs, a sweep, a cache and recordings."""
 
 import json
 from dataclasses import asdict, replace
@@ -45,24 +45,40 @@ CLASSES = ("N", "S", "V")
 KEY = "ab" * 32
 _EVENT = accounting.to_json(accounting.repeated(accounting.poisson_gaussian(0.01, 1.1), 20))
 _PRIVACY = {
-    "guarantee": True, "simulation": False, "statement": "ε = 1", "epsilon": 1.0, "rows_per_unit": 1, "overlapping_rows": 1,
-    "epsilon_overlap": None, "delta": 1e-5, "unit": "beat", "neighboring_relation": "add_or_remove_one", "accountant": "pld",
-    "steps": 20, "noise_multiplier": 1.1, "event": _EVENT, "not_covered": ["validation and test data"],
-}  # fmt: skip
+    "guarantee": True,
+    "simulation": False,
+    "statement": "ε = 1",
+    "epsilon": 1.0,
+    "rows_per_unit": 1,
+    "overlapping_rows": 1,
+    "epsilon_overlap": None,
+    "delta": 1e-5,
+    "unit": "beat",
+    "neighboring_relation": "add_or_remove_one",
+    "accountant": "pld",
+    "steps": 20,
+    "noise_multiplier": 1.1,
+    "event": _EVENT,
+    "not_covered": ["validation and test data"],
+}
 _DATA = {
-    "database": "synthetic 1", "digest": "cd" * 32, "classes": list(CLASSES), "beats": {"test": {"N": 8, "S": 2, "V": 2}},
-    "dropped": {}, "notes": [],
-}  # fmt: skip
+    "database": "synthetic 1",
+    "digest": "cd" * 32,
+    "classes": list(CLASSES),
+    "beats": {"test": {"N": 8, "S": 2, "V": 2}},
+    "dropped": {},
+    "notes": [],
+}
 
 
 def plan():
-    """Of the runs that did not finish."""
+    """Returns the privacy plan of the unfinished runs."""
     spec = PrivacySpec(noise_multiplier=1.1, delta=1e-5, l2_norm_clip=1.0, accountant="rdp")
     return spec.plan(num_units=1000, expected_batch_size=10, iterations=20)
 
 
 def make_world(world: Path) -> None:
-    """Makes the folder; its paths stand in some of its files, so it must stay where it is."""
+    """Makes the folder, which must not be moved: some of its files contain its path."""
     config = for_the_record(load_config(TYPED))
     for number in range(2):
         _run(world / "outputs" / f"run{number}", config, run_id=f"{number}" * 32)
@@ -142,10 +158,16 @@ def _run(folder: Path, config: dict, *, run_id: str | None = None, seed: int = 0
     }
     tracker.log_table(pd.DataFrame(clients), "tables/test_per_client.csv")
     result = Result(
-        status="FINISHED", run_id=run_id, seconds=3.0, metrics=metrics, data=_DATA, privacy=_PRIVACY,
-        selection={"step": 3, "metric": "validation/macro_f1", "score": 0.3, "kept": "best"}, notes={"test": ["a note"]},
+        status="FINISHED",
+        run_id=run_id,
+        seconds=3.0,
+        metrics=metrics,
+        data=_DATA,
+        privacy=_PRIVACY,
+        selection={"step": 3, "metric": "validation/macro_f1", "score": 0.3, "kept": "best"},
+        notes={"test": ["a note"]},
         classes_in_average={"test": list(CLASSES)},
-    )  # fmt: skip
+    )
     tracker.log_file(result.write(folder))
     _model(folder / "model", rng)
     tracker.log_model(folder / "model", input_example=np.zeros((2, 20, 1), np.float32))
@@ -154,12 +176,19 @@ def _run(folder: Path, config: dict, *, run_id: str | None = None, seed: int = 0
 
 
 def _model(folder: Path, rng: np.random.Generator) -> None:
-    """As a run saves it, but for the weights, which need no TensorFlow here."""
+    """Writes a model as a run does, but without TensorFlow."""
     weights = [rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=4).astype(np.float32)]
     classifier = Classifier(
-        builder=Cnn1d(filters=(4,), kernel_sizes=(3,)), features=SignalFeatures(), weights=weights, class_names=CLASSES,
-        window=20, lead_names=("MLII",), fs_hz=100.0, before_samples=10, database="synthetic 1",
-    )  # fmt: skip
+        builder=Cnn1d(filters=(4,), kernel_sizes=(3,)),
+        features=SignalFeatures(),
+        weights=weights,
+        class_names=CLASSES,
+        window=20,
+        lead_names=("MLII",),
+        fs_hz=100.0,
+        before_samples=10,
+        database="synthetic 1",
+    )
     folder.mkdir()
     saved_classifiers._write(
         classifier, {"000/conv0/kernel": weights[0], "001/conv0/bias": weights[1]}, folder
@@ -185,9 +214,12 @@ def _unfinished(folder: Path, config: dict) -> None:
         tracker.log_metrics({"curve/train/loss": 1 / step}, step=step)
         weights = np.full(4, step, np.float32)
         meta = {
-            "trainer": {"epoch": step, "ledger": ledger.to_dict()}, "points": [{"curve/train/loss": 1.0}] * step,
-            "is_over": False, "model_selector": {"step": step, "score": 0.5, "best": 0.5, "steps_since": 0}, "data_digest": KEY,
-        }  # fmt: skip
+            "trainer": {"epoch": step, "ledger": ledger.to_dict()},
+            "points": [{"curve/train/loss": 1.0}] * step,
+            "is_over": False,
+            "model_selector": {"step": step, "score": 0.5, "best": 0.5, "steps_since": 0},
+            "data_digest": KEY,
+        }
         arrays = {"trainer/model/0": weights, "chosen/0": weights}
         Checkpoints(folder / "checkpoints").save(Checkpoint(step=step, arrays=arrays, meta=meta))
     private = PrivateFolder(folder)
@@ -206,9 +238,16 @@ def _sweep(folder: Path, config: dict) -> None:
         digest = f"{number}" * 64
         sweep.note(number, name, digest, "ran")
         tried = Attempt(
-            digest=digest, name=name, command="ecgexp", run_dir=str(run_dir), status="FINISHED", seconds=3.0,
-            metrics={"test/accuracy": 0.5}, data_digest=KEY, spent=PrivacySpent.planned(plan()),
-        )  # fmt: skip
+            digest=digest,
+            name=name,
+            command="ecgexp",
+            run_dir=str(run_dir),
+            status="FINISHED",
+            seconds=3.0,
+            metrics={"test/accuracy": 0.5},
+            data_digest=KEY,
+            spent=PrivacySpent.planned(plan()),
+        )
         sweep.attempts.write(
             replace(tried, status="FAILED", reason="it failed") if number else tried
         )
@@ -227,21 +266,31 @@ def _cache(folder: Path, source: Path) -> None:
     source.mkdir(parents=True, exist_ok=True)
     (source / "notes.txt").write_text("a source file", encoding="utf-8")
     FileDigests(folder, source).of([source / "notes.txt"])
-    cache.load_or_preprocess(folder, KEY, prepared)
+    cache.load_or_preprocess(folder, KEY, cached_beats)
 
 
-def prepared() -> cache.CachedBeats:
-    """Five beats of two records."""
+def cached_beats() -> cache.CachedBeats:
+    """Returns five beats of two records."""
     records = np.array(["a", "a", "b", "b", "b"])
     columns = {
-        "signals_mv": np.zeros((5, 20, 1), np.float32), "rr": np.ones((5, 20), np.float32), "symbols": np.array(list("NNVNS")),
-        "record_ids": records, "patient_ids": records, "r_samples": np.arange(5) * 100,
-    }  # fmt: skip
+        "signals_mv": np.zeros((5, 20, 1), np.float32),
+        "rr": np.ones((5, 20), np.float32),
+        "symbols": np.array(list("NNVNS")),
+        "record_ids": records,
+        "patient_ids": records,
+        "r_samples": np.arange(5) * 100,
+    }
     columns = {name: columns[name] for name in COLUMNS}
-    usual = {name: np.zeros((20, 1), np.float32) for name in ("a", "b")}
-    places = {name: np.zeros((2, 3), np.int64) for name in usual}
+    templates = {name: np.zeros((20, 1), np.float32) for name in ("a", "b")}
+    places = {name: np.zeros((2, 3), np.int64) for name in templates}
     beats = BeatSet(
-        **columns, templates_mv=usual, annotated=places, fs_hz=100.0, lead_names=("MLII",), database="synthetic 1", digest="cd" * 32,
+        **columns,
+        templates_mv=templates,
+        annotated=places,
+        fs_hz=100.0,
+        lead_names=("MLII",),
+        database="synthetic 1",
+        digest="cd" * 32,
         dropped={},
-    )  # fmt: skip
+    )
     return cache.CachedBeats(beats=beats)

@@ -1,4 +1,4 @@
-"""What a run that was killed and taken up again is compared by: results, MLflow, files, secrets."""
+"""Comparison of a resumed run with an uninterrupted one: results, MLflow, files, secrets."""
 
 import hashlib
 import json
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 _IDS = re.compile(r"\b(m-)?[0-9a-f]{32}\b|[0-9]{20}-[0-9a-f]{8}(?=\.json)")
-# What a resumed run says beside what others do; and digests of source files, which are kept a minute after these were written.
+# Logs, to which a resumed run adds lines, and digests of source files, whose time differs.
 _MAY_DIFFER = re.compile(r"log|ecgexp\.log|digests-[0-9a-f]+\.json")
 
 
 def result(folder: Path) -> dict[str, Any]:
-    """What a run's `result.json` says, but for the time and memory that it took, and ids and digests of its store."""
+    """Returns a run's `result.json` without resources, and without the keyed digest of the data."""
     values = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     values["metrics"] = {
         name: value
@@ -28,12 +28,12 @@ def result(folder: Path) -> dict[str, Any]:
 
 
 def weights(folder: Path) -> str:
-    """The digest of a run's final weights, bit for bit."""
+    """Returns the SHA-256 of a run's final weights."""
     return hashlib.sha256((folder / "model" / "weights.safetensors").read_bytes()).hexdigest()
 
 
 def points(folder: Path) -> list[str]:
-    """Every point of every curve of a run, in an order of its own."""
+    """Returns all points of all curves of a run, sorted."""
     return sorted(
         f"{name} {line['step']} {value!r}"
         for line in _lines(folder)
@@ -43,13 +43,14 @@ def points(folder: Path) -> list[str]:
 
 
 def differences(whole: Path, run: Path, *, has_fresh_noise: bool = False) -> list[str]:
-    """What a run has other than the one that nothing happened to.
+    """Returns the differences between a resumed run and an uninterrupted one.
 
     Args:
-      whole: the folder of that one.
-      run: of the other.
-      has_fresh_noise: then only the steps, the ε and the epochs or rounds of the curves can be the same; ε is larger exactly
-        where steps were lost, and never smaller.
+      whole: folder of the uninterrupted run.
+      run: folder of the resumed run.
+      has_fresh_noise: whether noise differs between runs. Then only the steps, ε and the epochs or
+        rounds of the curves are compared; ε must be larger if steps were discarded, and equal
+        otherwise.
     """
     then, now = result(whole), result(run)
     if not has_fresh_noise:
@@ -58,34 +59,32 @@ def differences(whole: Path, run: Path, *, has_fresh_noise: bool = False) -> lis
         found += ["other weights"] if weights(whole) != weights(run) else []
         return found + (["other points"] if points(whole) != points(run) else [])
     found, was, got = [], then["privacy"], now["privacy"]
-    lost = next(
-        (value for key, value in got.items() if key in ("discarded_steps", "discarded_steps")), 0
-    )
+    discarded = got.get("discarded_steps", 0)
     if was["steps"] != got["steps"]:
         found.append(f"{got['steps']} steps instead of {was['steps']}")
-    if got["epsilon"] < was["epsilon"] or (got["epsilon"] > was["epsilon"]) != (lost > 0):
-        found.append(f"ε {got['epsilon']} with {lost} lost steps instead of {was['epsilon']}")
+    if got["epsilon"] < was["epsilon"] or (got["epsilon"] > was["epsilon"]) != (discarded > 0):
+        found.append(f"ε {got['epsilon']} with {discarded} discarded steps, not {was['epsilon']}")
     steps = [sorted({line["step"] or 0 for line in _lines(folder)}) for folder in (whole, run)]
     return found + (["points of other epochs or rounds"] if steps[0] != steps[1] else [])
 
 
 def store_faults(database: Path, folders: list[Path]) -> list[str]:
-    """What the store lacks of the finished runs in those folders, has twice, or shows as running."""
+    """Returns faults of the store: missing or repeated entries, and runs shown as running."""
     faults = []
     db = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
     status = dict(db.execute("SELECT run_uuid, status FROM runs"))
     if running := [
         run for run, state in status.items() if state not in ("FINISHED", "KILLED", "FAILED")
     ]:
-        faults.append(f"{len(running)} runs say RUNNING in MLflow")
+        faults.append(f"{len(running)} runs are RUNNING in MLflow")
     for folder in folders:
-        said = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        run = said["run_id"]
+        stored_run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        run = stored_run["run_id"]
         if status.get(run) != "FINISHED":
             faults.append(f"{folder.name}: {status.get(run)} in MLflow")
             continue
-        if not said["store"]["whole"]:
-            faults.append(f"{folder.name}: run.json says that MLflow has not all of it")
+        if not stored_run["store"]["whole"]:
+            faults.append(f"{folder.name}: MLflow is incomplete according to run.json")
         if dict(db.execute("SELECT key, value FROM tags WHERE run_uuid = ?", (run,))).get(
             "status.reason"
         ):
@@ -95,24 +94,24 @@ def store_faults(database: Path, folders: list[Path]) -> list[str]:
                 "SELECT key, step, value FROM metrics WHERE run_uuid = ? AND NOT is_nan", (run,)
             )
         )
-        told = [
+        expected = [
             (name, line["step"] or 0, value)
             for line in _lines(folder)
             for name, value in line["metrics"].items()
             if value is not None
         ]
-        if Counter(stored) != Counter(told):
+        if Counter(stored) != Counter(expected):
             faults.append(
-                f"{folder.name}: {len(stored)} points in MLflow, {len(told)} in the folder"
+                f"{folder.name}: {len(stored)} points in MLflow, {len(expected)} in the folder"
             )
         (uri,) = db.execute("SELECT artifact_uri FROM runs WHERE run_uuid = ?", (run,)).fetchone()
         kept = Path(uri.removeprefix("file://"))
-        for name in said["artifacts"]:
+        for name in stored_run["artifacts"]:
             if (
                 not (kept / name).is_file()
                 or (kept / name).read_bytes() != (folder / name).read_bytes()
             ):
-                faults.append(f"{folder.name}: {name} is missing or another one in MLflow")
+                faults.append(f"{folder.name}: {name} is missing or different in MLflow")
         models = db.execute(
             "SELECT count(*) FROM logged_models WHERE source_run_id = ?", (run,)
         ).fetchone()[0]
@@ -123,7 +122,7 @@ def store_faults(database: Path, folders: list[Path]) -> list[str]:
 
 
 def listing(home: Path) -> set[str]:
-    """Every file and folder below `home`, ids left out."""
+    """Returns all files and folders below `home`, with ids replaced."""
     paths = (path.relative_to(home) for path in home.rglob("*"))
     return {
         _IDS.sub("ID", path.as_posix()) for path in paths if not _MAY_DIFFER.fullmatch(path.name)
@@ -131,7 +130,7 @@ def listing(home: Path) -> set[str]:
 
 
 def litter(home: Path) -> list[str]:
-    """What no run that has ended leaves: half-written files, states of training, temporary files."""
+    """Returns files that a run must not leave: partial files, checkpoints, temporary files."""
     return sorted(
         path.relative_to(home).as_posix()
         for path in home.rglob("*")
@@ -140,7 +139,7 @@ def litter(home: Path) -> list[str]:
 
 
 def damaged(home: Path) -> list[str]:
-    """Files that have their final name and are not whole, of a run that was just killed."""
+    """Returns files with their final name that are incomplete, after a kill."""
     faults = []
     for path in [path for path in home.rglob("*.json") if not path.name.startswith(".")]:
         try:
@@ -151,7 +150,7 @@ def damaged(home: Path) -> list[str]:
 
 
 def secrets_in(home: Path, secret: str) -> list[str]:
-    """Files below `home` that hold the secret."""
+    """Returns the files below `home` that contain the secret."""
     files = (path for path in home.rglob("*") if path.is_file() and not path.is_symlink())
     return [str(path.relative_to(home)) for path in files if secret.encode() in path.read_bytes()]
 

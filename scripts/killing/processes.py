@@ -1,8 +1,9 @@
-"""Runs of `ecgexp` that end by a signal at a chosen event: a file that is opened, renamed or removed, a call of MLflow's store.
+"""Runs of `ecgexp` that a signal ends at a chosen file operation or call of MLflow's store.
 
-TensorFlow and MLflow are imported once (`preload`); each run is a fork of that process, which costs a second instead of ten.
-A run counts its events by stage and sends itself the signal right before the event that was chosen, or some milliseconds later,
-by a timer of the kernel. So a campaign is repeated by its seed, on however busy a machine.
+TensorFlow and MLflow are imported once (`preload`); each run is a fork of that process, which takes
+one second instead of ten. A run counts its events by stage and sends itself the signal right before
+the chosen event, or some milliseconds later by a timer of the kernel. So the seed determines a
+campaign, also on a busy machine.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from pathlib import Path
 STAGES = (
     "startup",
     "store",
-    "preparation",
+    "preprocessing",
     "training",
     "checkpoint",
     "artifacts",
@@ -28,25 +29,40 @@ STAGES = (
     "end",
 )
 _WATCHED = {
-    "open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree", "shutil.copyfile",
+    "open",
+    "os.rename",
+    "os.remove",
+    "os.mkdir",
+    "os.rmdir",
+    "os.truncate",
+    "shutil.rmtree",
+    "shutil.copyfile",
     "sqlite3.connect",
-}  # fmt: skip
+}
 _CALLS = (
-    "create_run", "log_batch", "update_run_info", "set_tag", "delete_tag", "log_inputs", "log_outputs", "create_logged_model",
-    "finalize_logged_model", "create_experiment",
-)  # fmt: skip
+    "create_run",
+    "log_batch",
+    "update_run_info",
+    "set_tag",
+    "delete_tag",
+    "log_inputs",
+    "log_outputs",
+    "create_logged_model",
+    "finalize_logged_model",
+    "create_experiment",
+)
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _LONGEST_S = 900.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kill:
-    """When a run ends, and how.
+    """When and how a run is killed.
 
     Attributes:
       stage: one of `STAGES`.
-      number: of the event within the stage, from 1.
-      delay_ms: after the event; 0: right before it.
+      number: number of the event within the stage, from 1.
+      delay_ms: delay after the event; 0: right before it.
       with_signal: SIGKILL, SIGTERM or SIGINT.
     """
 
@@ -61,9 +77,9 @@ class Ended:
     """How a run ended.
 
     Attributes:
-      code: its exit code; negative: the signal that ended it.
-      seconds: it took.
-      events: stage -> how many there were; empty after a SIGKILL.
+      code: exit code; negative: the signal that ended it.
+      seconds: duration.
+      events: stage -> number of events; empty after a SIGKILL.
     """
 
     code: int
@@ -72,7 +88,7 @@ class Ended:
 
 
 class _Watch:
-    """Counts the events of this process, a fork, and ends it."""
+    """Counts the events of this process, a fork, and kills it at the chosen one."""
 
     def __init__(self, root: Path, kill: Kill | None):
         self.root, self.kill = str(root), kill
@@ -103,7 +119,7 @@ class _Watch:
         if self.has_result:
             return "end"
         if "/cache" in path or path.startswith("cache"):
-            return "preparation"
+            return "preprocessing"
         if path.endswith(("metrics.jsonl", "privacy_journal.jsonl")):
             return "training"
         return "artifacts" if self.trained else "startup"
@@ -113,7 +129,7 @@ _watch: _Watch | None = None
 
 
 def preload() -> None:
-    """Imports what runs need, and watches files and MLflow's store from now on."""
+    """Imports the modules that runs need, and starts to observe files and MLflow's store."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import matplotlib
     import tensorflow  # noqa: F401
@@ -141,11 +157,11 @@ def preload() -> None:
         import ecgexp.training.federated.settings  # noqa: F401
     for name in _CALLS:
         if hasattr(SqlAlchemyStore, name):
-            setattr(SqlAlchemyStore, name, _told(getattr(SqlAlchemyStore, name)))
+            setattr(SqlAlchemyStore, name, _observed(getattr(SqlAlchemyStore, name)))
     sys.addaudithook(_audit)
 
 
-def _told(inner):
+def _observed(inner):
     def method(self, *args, **kwargs):
         if _watch is not None:
             _watch.see("mlflow", "")
@@ -169,23 +185,32 @@ def _audit(event: str, args: tuple) -> None:
 
 
 def run(words: Sequence[str], home: Path, *, kill: Kill | None = None) -> Ended:
-    """One `ecgexp WORDS`, typed in `home`; what it prints is added to `home/log`, its temporary files are in `home/tmp`."""
+    """Runs `ecgexp WORDS` in a fork.
+
+    Args:
+      words: arguments of the command.
+      home: its working folder; output is appended to `home/log`, temporary files are in `home/tmp`.
+      kill: when to kill it; None: not at all.
+
+    Returns:
+      How it ended.
+    """
     began = time.monotonic()
-    told, tell = os.pipe()
+    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(told)
+        os.close(reading)
         code = 98
         try:
             code = _child(words, home, kill)
-            os.write(tell, json.dumps(_watch.counts if _watch else {}).encode())
-        except BaseException:  # noqa: BLE001 - a fork must never go on as the campaign
+            os.write(writing, json.dumps(_watch.counts if _watch else {}).encode())
+        except BaseException:  # noqa: BLE001 - a fork must never return to the campaign
             traceback.print_exc()
         finally:
             os._exit(code)
-    os.close(tell)
+    os.close(writing)
     status = _wait(child, began + _LONGEST_S)
-    with os.fdopen(told, "rb") as pipe:
+    with os.fdopen(reading, "rb") as pipe:
         counts = json.loads(pipe.read() or b"{}")
     code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
     return Ended(code=code, seconds=time.monotonic() - began, events=counts)

@@ -10,7 +10,7 @@ from collections import Counter
 import damage_files
 import pytest
 from fuzzing.commands import Command, make_commands
-from fuzzing.judge import FINDING, REFUSED
+from fuzzing.verdicts import FINDING, REFUSED
 
 INPUTS = 250
 
@@ -38,7 +38,7 @@ def test_damaged_files_end_in_no_traceback(commands, folder):
 def test_undamaged_files_are_read_by_every_command(commands, folder):
     damage_files.try_input(commands, 19, 0, folder)
     for command in commands:
-        damage_files._SOUND[folder / "world"].restore()
+        damage_files._SNAPSHOTS[folder / "world"].restore()
         command.run(folder / "world")
 
 
@@ -53,7 +53,7 @@ def test_command_that_raises_is_found(folder, error):
 
 def test_every_kind_of_file_is_damaged(commands, folder):
     damage_files.try_input(commands, 19, 0, folder)
-    damage_files._SOUND[folder / "world"].restore()
+    damage_files._SNAPSHOTS[folder / "world"].restore()
     read = {pattern for command in commands for pattern in command.reads}
     unread = [pattern for pattern in read if not list((folder / "world").glob(pattern))]
     assert unread == []

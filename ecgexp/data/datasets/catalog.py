@@ -27,7 +27,7 @@ class Database:
       adc_zero: Units at zero volt in the CSV layout.
       slug: Folder below `https://physionet.org/files/`; empty if it is not published there.
       doi: Digital object identifier.
-      licence: License of the data.
+      license: License of the data.
       same_patient: Record -> patient, for records that share a patient; every other record has a
         patient of its own.
       patient_in_header: Pattern whose first group is the patient's number in a header comment, for
@@ -47,7 +47,7 @@ class Database:
     adc_zero: int = 0
     slug: str = ""
     doi: str = ""
-    licence: str = ""
+    license: str = ""
     same_patient: Mapping[str, str] = field(default_factory=dict)
     patient_in_header: str | None = None
     remedy: str = ""
@@ -151,7 +151,7 @@ MITDB = Database(
     adc_zero=1024,
     slug="mitdb/1.0.0",
     doi="10.13026/C2F305",
-    licence="Open Data Commons Attribution License v1.0",
+    license="Open Data Commons Attribution License v1.0",
     same_patient=MappingProxyType({"201": "201+202", "202": "201+202"}),
 )
 
@@ -165,7 +165,7 @@ SVDB = Database(
     adc_gain=200.0,  # WFDB's default, for the headers of this database with gain 0
     slug="svdb/1.0.0",
     doi="10.13026/C2V30W",
-    licence="Open Data Commons Attribution License v1.0",
+    license="Open Data Commons Attribution License v1.0",
 )
 
 INCARTDB = Database(
@@ -177,7 +177,7 @@ INCARTDB = Database(
     lead_names=("I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6"),
     slug="incartdb/1.0.0",
     doi="10.13026/C2V88N",
-    licence="Open Data Commons Attribution License v1.0",
+    license="Open Data Commons Attribution License v1.0",
     patient_in_header=r"(?i)\bpatient\s+(\d+)",  # 75 records of 32 patients
 )
 

@@ -1,8 +1,10 @@
-"""Times the preparation of all 48 records of MIT-BIH: `ECGEXP_DATA=… uv run python scripts/benchmarks/preparation.py`.
+"""Measure the preprocessing of all 48 records of MIT-BIH.
 
-`straightforward` is what a script does: read both leads in millivolts, two medfilts per lead, one slice per beat. It
-checks nothing and keeps nothing. Every row runs in a fresh process, so imports are paid, and the fastest of `--repeats`
-counts.
+    ECGEXP_DATA=… uv run python scripts/benchmarks/preprocessing.py
+
+`straightforward` is a simple script: read both leads in millivolts, two median filters per lead,
+one slice per beat, without checks and cache. Each row runs in a new process, so imports are
+included; the fastest of `--repeats` runs counts.
 """
 
 import argparse
@@ -58,7 +60,7 @@ WAYS = {
 
 
 def measure(way: str, root: Path, cache_dir: Path) -> tuple[float, float, int]:
-    """Seconds by the clock, seconds of processor time (all with imports), beats."""
+    """Returns elapsed seconds, seconds of processor time (both with imports), and beats."""
     command = [
         sys.executable,
         __file__,
@@ -87,7 +89,7 @@ def main() -> None:
         print(time.perf_counter() - start, time.process_time(), beats)
         return
     with tempfile.TemporaryDirectory() as cache:
-        ours(arguments.root, Path(cache))  # fills the cache, and the system's own
+        ours(arguments.root, Path(cache))  # fills this cache and that of the system
         print(f"{'48 records':<26}{'clock s':>8}{'CPU s':>11}{'beats':>9}{'cores':>7}")
         for way in WAYS:
             clock, cpu, beats = min(

@@ -1,4 +1,4 @@
-"""One spoilt record: what the readers make of it, and whether that is right."""
+"""The verdict on one mutated record: what the readers return, and whether it is correct."""
 
 import traceback
 import warnings
@@ -18,67 +18,67 @@ from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.settings.declaration import DataError
 
 REFUSED, TRUE, BEYOND, FINDING = "refused", "true beats", "beyond any check", "finding"
-_PREPARATION = Preprocessing(missing_lead="first")
+_PREPROCESSING = Preprocessing(missing_lead="first")
 _LONGEST_MESSAGE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What became of one input.
+    """The outcome of one input.
 
     Attributes:
-      outcome: `refused` by a `DataError` of one line that names a file; `true beats`: what the sound files say;
-        `beyond any check`: other beats, but plainly what the spoilt files say, and refused by the published SHA-256 where
-        there is one; `finding`: anything else.
-      kind: of a finding, to count alike ones together.
+      outcome: `refused`: rejected by a `DataError` of one line that names a file; `true beats`: the
+        beats of the valid files; `beyond any check`: other beats, which the mutated files do hold,
+        and which the published SHA-256, if there is one, rejects; `finding`: anything else.
+      kind: kind of a finding, by which findings are counted.
       detail: the message or the traceback.
-      files: the spoilt files.
-      story: what was done to them.
-      case: whose they were.
+      files: the mutated files.
+      mutations: descriptions of the mutations.
+      case: name of the case.
     """
 
     outcome: str
     kind: str = ""
     detail: str = ""
     files: Mapping[str, object]
-    story: list[str]
+    mutations: list[str]
     case: str
 
 
-def check_sound(case: Case) -> None:
-    """Both readers agree on the sound record; without that no verdict is worth anything.
+def check_readers_agree(case: Case) -> None:
+    """Checks that both readers agree on the valid record; otherwise verdicts would be meaningless.
 
     Raises:
-      ValueError: they do not.
+      ValueError: they do not agree.
     """
     plain = _plainly(case, case.files)
     if plain is None or not _is_plain(case.truth, plain) or not plain.beats:
         raise ValueError(
-            f"the two readers differ on the sound record {case.name}: {plain and plain.beats}"
+            f"the two readers differ on the valid record {case.name}: {plain and plain.beats}"
         )
-    _prepare(case.truth)  # and what that imports is there before processes are forked
+    _preprocess(case.truth)  # also imports modules before processes are forked
 
 
 def own_files(case: Case) -> list[str]:
-    """The names of the files that the case's record is read from."""
+    """Returns the names of the files of the case's record."""
     module = csv_reader if case.layout == "kaggle_csv" else wfdb_reader
     return [path.name for path in module.files_of(Path(), case.record_id)]
 
 
 def try_input(cases: tuple[Case, ...], seed: int, number: int, folder: Path) -> Verdict:
-    """Input `number` of the run with `seed`: it depends on these two alone."""
+    """Runs input `number` of a campaign with `seed`, on which alone it depends."""
     rng = np.random.default_rng([seed, number])
     case = cases[number % len(cases)]
-    files, story = mutate(case.files, own_files(case), rng)
-    return judge(case, files, story, folder)
+    files, mutations = mutate(case.files, own_files(case), rng)
+    return evaluate(case, files, mutations, folder)
 
 
-def judge(case: Case, files: Files, story: list[str], folder: Path) -> Verdict:
-    """Lays the files out, has them read, and compares."""
+def evaluate(case: Case, files: Files, mutations: list[str], folder: Path) -> Verdict:
+    """Writes the files, reads them, and compares the result with the valid record."""
     lay_out(files, folder)
     outcome, kind, detail = _outcome(case, files, folder)
     return Verdict(
-        outcome=outcome, kind=kind, detail=detail, files=files, story=story, case=case.name
+        outcome=outcome, kind=kind, detail=detail, files=files, mutations=mutations, case=case.name
     )
 
 
@@ -87,10 +87,10 @@ def _outcome(case: Case, files: Files, folder: Path) -> tuple[str, str, str]:
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)
             record = case.read(folder)
-            _prepare(record)
+            _preprocess(record)
     except DataError as error:
         return _message(error, case, folder)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+    except Exception as error:  # noqa: BLE001 - any other exception is a finding
         return FINDING, f"{type(error).__name__} in {_place(error)}", traceback.format_exc()
     if _same(record, case.truth):
         return TRUE, "", ""
@@ -98,24 +98,24 @@ def _outcome(case: Case, files: Files, folder: Path) -> tuple[str, str, str]:
     if plain is None or not _is_plain(record, plain):
         return (
             FINDING,
-            "other beats in silence",
+            "other beats without an error",
             f"read {_summary(record)}\nplainly {plain and plain.beats}",
         )
     return _published(case, folder)
 
 
-def _prepare(record: Record) -> None:
-    """What follows the reading must cope with whatever was read."""
-    columns, _ = choose_leads(record, _PREPARATION)
+def _preprocess(record: Record) -> None:
+    """Preprocesses a record, which must work for every record that was read."""
+    columns, _ = choose_leads(record, _PREPROCESSING)
     if columns is None:
         return
-    part, *_ = preprocess_record(record, columns, _PREPARATION)
+    part, *_ = preprocess_record(record, columns, _PREPROCESSING)
     has_intervals = len(record.beat_samples) > 1
     if not (
         np.isfinite(part["signals_mv"]).all()
         and (np.isfinite(part["rr"]).all() or not has_intervals)
     ):
-        raise FloatingPointError("a prepared beat is not finite")
+        raise FloatingPointError("a preprocessed beat is NaN or infinite")
 
 
 def _message(error: DataError, case: Case, folder: Path) -> tuple[str, str, str]:
@@ -123,20 +123,24 @@ def _message(error: DataError, case: Case, folder: Path) -> tuple[str, str, str]
     if not any(
         name in text for name in (f"{folder}/", f"record {case.record_id}", f"{case.record_id}.hea")
     ):
-        return FINDING, "a refusal that names no file", text
+        return FINDING, "an error message that names no file", text
     if not text.isprintable() or len(text.replace(str(folder), "")) > _LONGEST_MESSAGE:
-        return FINDING, "a refusal that is no line to print", text[:3000]
+        return FINDING, "an error message that is not one printable line", text[:3000]
     return REFUSED, "", text
 
 
 def _published(case: Case, folder: Path) -> tuple[str, str, str]:
-    """Whom the header cannot convict, the published SHA-256 must."""
+    """Checks that the published SHA-256 rejects files that their header cannot reject."""
     if case.layout is None:
         return BEYOND, "", ""
     try:
         preprocess_records(
-            _PREPARATION, database=case.database, folder=folder, records=(case.record_id,), layout=case.layout,
-        )  # fmt: skip
+            _PREPROCESSING,
+            database=case.database,
+            folder=folder,
+            records=(case.record_id,),
+            layout=case.layout,
+        )
     except DataError:
         return BEYOND, "", ""
     return FINDING, "other beats with the published SHA-256", ""
@@ -181,7 +185,7 @@ def _summary(record: Record) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """The last function of ours, and the last at all."""
+    """Returns the last function of this project in a traceback, and the last one of all."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "/ecgexp/" in frame.filename]
     names = dict.fromkeys(
