@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ecgexp.settings.declaration import DataError
 from ecgexp.settings.redaction import redact
+from ecgexp.settings.registry import is_public_name
 from ecgexp.storage.reading import quoted, read_json, read_text
 from ecgexp.tracking.checks import check_path
 from ecgexp.tracking.kept_files import FolderFiles, KeptFiles, StoreFiles
@@ -56,6 +57,14 @@ class StoredRun:
     parent_id: str | None = None
     experiment: str = ""
     _files: KeptFiles = field(repr=False, compare=False)
+
+    @property
+    def has_old_names(self) -> bool:
+        """Whether an earlier version made the run, which named settings otherwise."""
+        return any(
+            name.endswith("_target_") and not is_public_name(value)
+            for name, value in self.params.items()
+        )
 
     def artifact(self, path: str) -> Path | None:
         """Return the local file or folder of the artifact `path`; None where the run has none.

@@ -9,6 +9,7 @@ from ecgexp.evaluation.metrics import classes_with_beats
 from ecgexp.evaluation.missing import averaged_classes
 from ecgexp.evaluation.paired_differences import PairedDifferences
 from ecgexp.evaluation.pairs import Pairs
+from ecgexp.settings.renamed import VERSION
 from ecgexp.tracking.local.result import ResultValues
 
 _ENOUGH_PATIENTS = 20
@@ -40,6 +41,11 @@ def warnings(a: StoredRun, b: StoredRun, split: str, pairs: Pairs | None) -> Ite
             "stores, each with its own key"
         )
     for key, run in (("A", a), ("B", b)):
+        if run.has_old_names:
+            yield (
+                f"{key} was made before version {VERSION}: settings that were renamed since are "
+                "listed as different; docs/reference/renamed.md has their new names"
+            )
         if run.status != "FINISHED":
             yield f"{key} is {run.status} and not FINISHED"
     yield from _about_averages(a, b, split, pairs)

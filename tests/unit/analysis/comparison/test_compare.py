@@ -200,6 +200,16 @@ def test_other_data_and_other_beats_are_said_aloud(make_run, compare_command):
     assert values["origin"] == [{"name": "dataset.digest", "a": "d1", "b": "d2"}]
 
 
+def test_run_made_before_the_renaming_is_named(make_run, compare_command):
+    new = {"features._target_": "ecgexp.features.SignalFeatures"}
+    old = {"input._target_": "ecgexp.inputs.SignalInput"}
+    text, _ = compare_command(
+        make_run("a", predictions(), settings=new), make_run("b", predictions(), settings=old)
+    )
+    assert "B was made before version 0.2.0" in text
+    assert "A was made before" not in text
+
+
 def test_under_five_patients_there_is_a_comparison_without_intervals(make_run, compare_command):
     few = predictions(patients=4)
     b = make_run("b", predictions(patients=4, right=slightly_better), settings={"seed": 2})
