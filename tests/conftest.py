@@ -58,7 +58,7 @@ def empty_store(tmp_path_factory):
 def here(tmp_path, monkeypatch, empty_store):
     """A folder with a store, in which commands are typed.
 
-    What a store has not heard is not tried again at the end.
+    What a store has not received is not sent again at the end.
     """
     (tmp_path / "mlruns").mkdir()
     shutil.copy(empty_store, tmp_path / "mlruns" / "mlflow.db")

@@ -202,7 +202,7 @@ def check_data(settings: Settings) -> Iterator[Finding]:
 def check_store(settings: Settings) -> Iterator[Finding]:
     """Checks whether the store can be written, lacks entries of ended runs, or has stale runs."""
     yield from _check_complete(settings)
-    yield from _check_reachable(settings)
+    yield from _check_connection(settings)
 
 
 def _check_complete(settings: Settings) -> Iterator[Finding]:
@@ -224,7 +224,7 @@ def _check_complete(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _check_reachable(settings: Settings) -> Iterator[Finding]:
+def _check_connection(settings: Settings) -> Iterator[Finding]:
     from ecgexp.settings.redaction import redact
     from ecgexp.tracking.mlflow.health import check_sqlite
 

@@ -190,7 +190,7 @@ def _redirect_to_null(stream: Any) -> None:
 def _open_closed() -> None:
     """Opens the null device for each closed standard stream.
 
-    Otherwise the next file that is opened would get the descriptor of that stream.
+    Otherwise the next file that is opened would get the file descriptor of that stream.
     """
     for number, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
         try:

@@ -29,7 +29,7 @@ from ecgexp.formatting import count_text
 _MOST_NAMED = 80  # beyond so many clients no name could be read, and every few are named
 _HEAD = 1.9  # inches for what stands above and below the rows
 
-# Shape and color together, so that a grey print can be read too.
+# Shape and color together, so that a gray print can be read too.
 _STYLES = {
     POOLED: {"marker": "D", "color": ORANGE, "ms": 4},
     LOCAL_ONLY: {"marker": "s", "color": VERMILION, "ms": 4.5},
@@ -107,7 +107,7 @@ def comparison_figure(
     global model, worst first; at the right by the client's own.
 
     Args:
-      rows: As `FederatedComparison.rows` gives them.
+      rows: As `BaselineComparison.rows` gives them.
       overall: Model -> accuracy on all test beats, of `global` and `pooled`; NaN for one that
         diverged.
       source: Which data.

@@ -21,7 +21,7 @@ LABELS = {
 
 
 @dataclass(kw_only=True)
-class FederatedComparison:
+class BaselineComparison:
     """Scores of the global model and its baselines, added as the baselines are trained.
 
     NaN is the score of a model whose training diverged.

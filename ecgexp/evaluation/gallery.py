@@ -26,7 +26,7 @@ def worst_mistakes(
       record_ids: (n,) str.
       num_beats: At most so many.
       per_record: At most so many of one record, since one bad record would otherwise fill the
-        picture.
+        figure.
     """
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     # Among beats given probability 1, those whose true class got least come first.

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 P = ParamSpec("P")
 
-# Okabe & Ito 2008, told apart with any color vision; their yellow is too faint for a line on white.
+# Okabe & Ito 2008, distinguishable with any color vision; their yellow is too faint for a line on white.
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
     "#0072B2",
     "#D55E00",
@@ -20,7 +20,7 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
     "#56B4E9",
 )
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
-# Color and dash together, so that a grey print can be read too.
+# Color and dash together, so that a gray print can be read too.
 CLASS_COLORS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK, MUTED)
 CLASS_DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-", "--")
 

@@ -11,7 +11,7 @@ from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.tracking.base import Tracker
 
 if TYPE_CHECKING:
-    from ecgexp.evaluation.comparison import FederatedComparison
+    from ecgexp.evaluation.comparison import BaselineComparison
     from ecgexp.privacy.feasibility import OnProgress
 
 
@@ -118,7 +118,7 @@ def log_clients(
 
 
 def log_federated_baselines(
-    tracker: Tracker, run_data: RunData, comparison: "FederatedComparison"
+    tracker: Tracker, run_data: RunData, comparison: "BaselineComparison"
 ) -> dict[str, float]:
     """Log a table and a figure that compare the federated model with its baselines.
 

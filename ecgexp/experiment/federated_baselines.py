@@ -13,7 +13,7 @@ from ecgexp.evaluation.comparison import (
     LOCAL_ONLY,
     PERSONALIZED,
     POOLED,
-    FederatedComparison,
+    BaselineComparison,
     accuracy,
 )
 from ecgexp.evaluation.metrics import quick_scores
@@ -118,7 +118,7 @@ def evaluate_baselines(
     model_selector: ModelSelector,
     probabilities: np.ndarray,
     console: Console,
-) -> FederatedComparison:
+) -> BaselineComparison:
     """Train and evaluate the baselines that `experiment.federated_baselines` selects.
 
     Args:
@@ -133,7 +133,7 @@ def evaluate_baselines(
       The scores of the federated model and of its baselines.
     """
     selected, train = experiment.federated_baselines, run_data.partition.train
-    comparison = FederatedComparison(
+    comparison = BaselineComparison(
         scores=client_scores(run_data, "test", probabilities),
         train_beats={name: len(rows) for name, rows in train.items()},
         one_class=clients_of_one_class(run_data.data.labels, train),
@@ -214,7 +214,7 @@ class _Trainings:
 
 
 def _local_only_baseline(
-    comparison: FederatedComparison, run_data: RunData, trainings: _Trainings
+    comparison: BaselineComparison, run_data: RunData, trainings: _Trainings
 ) -> None:
     test, own = run_data.split.test, comparison.own.setdefault(LOCAL_ONLY, {})
     labels, scores = run_data.data.labels[test], comparison.scores
@@ -229,7 +229,7 @@ def _local_only_baseline(
 
 
 def _personalized_baseline(
-    comparison: FederatedComparison,
+    comparison: BaselineComparison,
     run_data: RunData,
     trainings: _Trainings,
     epochs: int,
@@ -248,7 +248,7 @@ def _personalized_baseline(
 
 
 def _pooled_baseline(
-    comparison: FederatedComparison, run_data: RunData, trainings: _Trainings, best: ModelSelector
+    comparison: BaselineComparison, run_data: RunData, trainings: _Trainings, best: ModelSelector
 ) -> None:
     test, training_loop, rates = run_data.split.test, trainings.training_loop, trainings.rates
     comparison.own[POOLED], comparison.overall[POOLED] = {}, {"accuracy": math.nan}

@@ -89,7 +89,7 @@ def test_a_description_that_was_changed_is_refused(classifier, tmp_path, changes
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_weights_that_are_no_numbers_are_not_saved(classifier, tmp_path, value):
+def test_weights_that_are_not_finite_are_not_saved(classifier, tmp_path, value):
     weights = [weight.copy() for weight in classifier.weights]
     weights[2].flat[0] = value
     with pytest.raises(
@@ -99,14 +99,15 @@ def test_weights_that_are_no_numbers_are_not_saved(classifier, tmp_path, value):
     assert not (tmp_path / "model").exists()
 
 
-def test_weights_that_are_no_numbers_are_not_loaded(classifier, tmp_path, monkeypatch):
+def test_weights_that_are_not_finite_are_not_loaded(classifier, tmp_path, monkeypatch):
     weights = [np.full_like(weight, np.nan) for weight in classifier.weights]
     with monkeypatch.context() as patch:
         patch.setattr(module, "_not_finite", lambda weights: "")
         save_classifier(replace(classifier, weights=weights), tmp_path / "model")
     with pytest.raises(
         DataError,
-        match=r"weights\.safetensors cannot be used, because .* weights conv0/kernel are NaN or infinite",
+        match=r"weights\.safetensors cannot be used, because .* weights conv0/kernel are "
+        r"NaN or infinite",
     ):
         load_classifier(tmp_path / "model")
 

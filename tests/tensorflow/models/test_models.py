@@ -85,7 +85,9 @@ def test_dropout_masks_repeat_when_restarted():
 
 
 def test_no_two_dropout_layers_share_a_stream():
-    """A shared stream would tie the masks of one beat to those of another, and with them their parts of a private sum."""
+    """A shared stream would tie the masks of one beat to those of another, and with them their
+    parts of a private sum.
+    """
     from ecgexp.models.dropout import Dropout
 
     model = Resnet1d(dropout=0.5).build(SIGNAL, 5)

@@ -1,4 +1,7 @@
-"""All commands as one family: help, refusals, names of runs and outputs, and completion in a shell."""
+"""All commands as one family.
+
+Help, refusals, names of runs and outputs, and completion in a shell.
+"""
 
 import os
 import subprocess
@@ -110,14 +113,20 @@ def complete(setup, function, line, folder):
     words = " ".join(f"'{word}'" for word in line.split(" "))
     script = f"""
         eval "$({setup})"
-        COMP_WORDS=({words}); COMP_CWORD={line.count(" ")}; COMP_LINE='{line}'; COMP_POINT={len(line)}; COMP_TYPE=9
+        COMP_WORDS=({words}); COMP_CWORD={line.count(" ")}; COMP_LINE='{line}'; COMP_POINT={len(line)}
+        COMP_TYPE=9
         {function} {line.split(" ")[0]} '{line.rpartition(" ")[2]}' '{line.split(" ")[-2]}'
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
     environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
-        ["bash", "--norc", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=True
-    )  # fmt: skip
+        ["bash", "--norc", "-c", script],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return done.stdout.split()
 
 

@@ -37,18 +37,25 @@ def shown(findings):
 
 
 def test_every_line_shows_its_mark_and_what_to_do():
-    lines = shown([
-        Finding(what="Python", state="good", found="3.11.7"),
-        Finding(what="GPU", state="note", found="no [cuda] here", advice="`uv run --extra gpu`"),
-        Finding(what="disk", state="bad", found="full"),
-    ]).splitlines()  # fmt: skip
+    lines = shown(
+        [
+            Finding(what="Python", state="good", found="3.11.7"),
+            Finding(
+                what="GPU", state="note", found="no [cuda] here", advice="`uv run --extra gpu`"
+            ),
+            Finding(what="disk", state="bad", found="full"),
+        ]
+    ).splitlines()
     assert [line[0] for line in lines] == ["✓", "!", "✗"]
     assert "no [cuda] here" in lines[1]
     assert "`uv run --extra gpu`" in lines[1]
 
 
 def test_help_imports_nothing_heavy():
-    code = "import sys; from ecgexp.cli import doctor; assert not {'mlflow', 'tensorflow', 'wfdb'} & set(sys.modules)"
+    code = (
+        "import sys; from ecgexp.cli import doctor; assert not {'mlflow', 'tensorflow', "
+        "'wfdb'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
 
 
@@ -115,7 +122,7 @@ def test_a_damaged_store_is_bad(settings, tmp_path):
     assert "the file cannot be used" in finding.found
 
 
-def test_a_server_out_of_reach_is_bad_and_its_password_hidden(settings):
+def test_unavailable_server_fails_and_hides_its_password(settings):
     away = Settings(
         data_root=settings.data_root,
         store="http://me:hunter2@127.0.0.1:9",

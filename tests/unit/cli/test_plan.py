@@ -9,7 +9,7 @@ from ecgexp.privacy.plan import PrivacyPlan
 QUICK = ["--accountant", "rdp", "--rounds", "2", "--patients", "47"]
 
 
-def told(capsys, *arguments):
+def run_plan(capsys, *arguments):
     assert plan.main(list(arguments)) == 0
     return capsys.readouterr()
 
@@ -33,7 +33,7 @@ def asked(monkeypatch):
 
 
 def test_ten_of_47_patients_cost_what_is_published(capsys):
-    text = told(capsys, "--patients", "47", "--parameters", "5500", "--delta", "1e-3").out
+    text = run_plan(capsys, "--patients", "47", "--parameters", "5500", "--delta", "1e-3").out
     rows = [line.split() for line in text.splitlines()]
     assert ["47", "10", "0.213", "0.001", "4.61", "5.55"] in rows
     assert ["1", "2.71", "10.0", "0.500", "20.1"] in rows
@@ -46,8 +46,10 @@ def test_ten_of_47_patients_cost_what_is_published(capsys):
 def test_by_default_the_table_is_of_the_patients_of_mit_bih_and_the_small_network(asked):
     base, plans, parameters, populations = asked()
     assert [(made.num_units, made.expected_batch_size, made.delta) for made in plans] == [
-        (22, 10, 1e-4), (44, 10, 1e-4), (47, 10, 1e-4),
-    ]  # fmt: skip
+        (22, 10, 1e-4),
+        (44, 10, 1e-4),
+        (47, 10, 1e-4),
+    ]
     assert base is plans[-1]
     assert (base.noise_multiplier, base.iterations, base.unit, base.accountant) == (
         1.0,
@@ -60,9 +62,28 @@ def test_by_default_the_table_is_of_the_patients_of_mit_bih_and_the_small_networ
 
 def test_each_option_reaches_the_plan(asked):
     base, plans, parameters, populations = asked(
-        "--noise-multiplier", "2.5", "--rounds", "7", "--patients", "300", "100", "300", "--cohort-fraction", "0.25",
-        "--clip", "0.125", "--delta", "1e-6", "--population", "5000", "400", "--parameters", "99", "--accountant", "rdp",
-    )  # fmt: skip
+        "--noise-multiplier",
+        "2.5",
+        "--rounds",
+        "7",
+        "--patients",
+        "300",
+        "100",
+        "300",
+        "--cohort-fraction",
+        "0.25",
+        "--clip",
+        "0.125",
+        "--delta",
+        "1e-6",
+        "--population",
+        "5000",
+        "400",
+        "--parameters",
+        "99",
+        "--accountant",
+        "rdp",
+    )
     assert isinstance(base, PrivacyPlan)
     assert [(made.num_units, made.expected_batch_size) for made in plans] == [(100, 25), (300, 75)]
     assert (base.noise_multiplier, base.iterations, base.l2_norm_clip, base.delta) == (
@@ -100,7 +121,8 @@ def test_the_three_ways_to_draw_a_cohort(asked, sampling, cohort, drawn, account
         (["--clip=0"], "--clip=0.0 is not usable"),
         (
             ["--delta=0.1"],
-            "--delta=0.1 must be below 1/22 because the unit of privacy is the patient; use --delta=0.0001",
+            "--delta=0.1 must be below 1/22 because the unit of privacy is the patient; "
+            "use --delta=0.0001",
         ),
         (["--rounds=0"], "argument --rounds: '0' is not a whole number from 1"),
         (
@@ -140,7 +162,7 @@ def test_a_bad_value_is_one_line_and_code_2(capsys, arguments, words):
 
 
 def test_a_large_delta_is_noted_once_beside_the_tables(capsys):
-    said = told(capsys, *QUICK[:-2], "--patients", "44", "47", "--delta", "0.01")
+    said = run_plan(capsys, *QUICK[:-2], "--patients", "44", "47", "--delta", "0.01")
     notes = [
         line
         for line in said.err.splitlines()

@@ -11,9 +11,11 @@ COMMAND = str(Path(sys.executable).parent / "ecgexp")
 
 
 def ecgexp(*words, cwd):
-    """The answer, and how long it took, in seconds of a machine that imports Hydra in half a second of processor time.
+    """The answer, and how long it took, in seconds of a machine that imports Hydra in half a second
+    of processor time.
 
-    So neither a slow machine nor a neighbour, with whom a core shares its caches, fails a test of our own.
+    So neither a slow machine nor a process that shares the caches of a core, fails a test of our
+    own.
     """
     hydra, _ = _timed([sys.executable, "-c", "import hydra"], cwd)
     seconds, done = _timed([COMMAND, *words], cwd)

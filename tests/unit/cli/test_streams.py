@@ -1,4 +1,7 @@
-"""Where a command's output goes: another locale, a full disk, a pipe that nobody reads, a stream that was closed."""
+"""Where a command's output goes.
+
+Another locale, a full disk, a pipe that nobody reads, a stream that was closed.
+"""
 
 import io
 import os
@@ -22,9 +25,13 @@ QUICK = ("ecgexp-plan", "--rounds", "1", "--patients", "22", "--population", "10
 
 def shell(line, cwd, **environment):
     return subprocess.run(
-        ["bash", "-c", line], capture_output=True, cwd=cwd, check=False, env={**os.environ, **environment},
+        ["bash", "-c", line],
+        capture_output=True,
+        cwd=cwd,
+        check=False,
+        env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
 
 
 def line(words):
@@ -95,7 +102,7 @@ class Full(io.StringIO):
         raise OSError(self.error, "as said")
 
 
-def test_work_goes_on_where_progress_cannot_be_shown(monkeypatch):
+def test_work_continues_without_a_place_for_progress(monkeypatch):
     monkeypatch.setattr(sys, "stdout", Full())
     monkeypatch.setattr(sys, "stderr", Full())
     done = []

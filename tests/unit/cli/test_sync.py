@@ -1,4 +1,4 @@
-"""The command `ecgexp-sync`, on runs that were written to their folders by the trackers themselves."""
+"""The command `ecgexp-sync`, on runs that trackers wrote to their folders."""
 
 import atexit
 import subprocess
@@ -78,7 +78,10 @@ def doctor(here):
 
 
 def test_help_imports_nothing_heavy():
-    code = "import sys; from ecgexp.cli import sync; assert not {'mlflow', 'pandas'} & set(sys.modules); sync.main(['--help'])"
+    code = (
+        "import sys; from ecgexp.cli import sync; assert not {'mlflow', 'pandas'} & "
+        "set(sys.modules); sync.main(['--help'])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
@@ -160,13 +163,25 @@ def held(folder):
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (lambda: (Path("no/where"),), "RUN no/where: there is no folder no/where; use the folder of a run"),
-        (lambda: (begin(Path("run")).local.folder,), "run is still running; use the same command again when it has ended"),
-        (lambda: held(Path("run")), "RUN run: another process is using it; use this command again when that has ended"),
-        (lambda: (stopped(Path("run"), **{"process.host": "elsewhere"}),), "run has the status RUNNING on elsewhere, which cannot"),
+        (
+            lambda: (Path("no/where"),),
+            "RUN no/where: there is no folder no/where; use the folder of a run",
+        ),
+        (
+            lambda: (begin(Path("run")).local.folder,),
+            "run is still running; use the same command again when it has ended",
+        ),
+        (
+            lambda: held(Path("run")),
+            "RUN run: another process is using it; use this command again when that has ended",
+        ),
+        (
+            lambda: (stopped(Path("run"), **{"process.host": "elsewhere"}),),
+            "run has the status RUNNING on elsewhere, which cannot",
+        ),
         (lambda: (without_store(Path("run")),), "RUN run: it was made without MLflow"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_brought_is_refused_in_one_line(here, capsys, make, why):
     folder, *_ = made = make()
     assert sync.main([str(folder)]) == 2

@@ -21,7 +21,10 @@ def free_port():
 
 
 def test_help_answers_without_mlflow():
-    code = "import sys; from ecgexp.cli import ui; assert 'mlflow' not in sys.modules; ui.main(['--help'])"
+    code = (
+        "import sys; from ecgexp.cli import ui; assert 'mlflow' not in sys.modules; "
+        "ui.main(['--help'])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=10, check=True
     )
@@ -70,9 +73,13 @@ def test_the_pages_answer_on_loopback_and_end_without_orphans(tmp_path, ending):
     MlflowTracking().start(run_name="shown", run_dir=None, base_dir=tmp_path).finish("FINISHED")
     port = free_port()
     process = subprocess.Popen(
-        [*UI, "--port", str(port)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=(tmp_path / "stderr").open("wb"), text=True,
+        [*UI, "--port", str(port)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=(tmp_path / "stderr").open("wb"),
+        text=True,
         env={name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"},
-    )  # fmt: skip
+    )
     try:
         assert "starting" in process.stdout.readline()
         line = process.stdout.readline()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ecgexp.evaluation.clients import score_clients
-from ecgexp.evaluation.comparison import FederatedComparison, accuracy
+from ecgexp.evaluation.comparison import BaselineComparison, accuracy
 
 NAMES = ("N", "V")
 # Test beats: "a" has 4, of which the global model gets 2; "b" 2, both right; "new" 4, of which 1.
@@ -16,7 +16,7 @@ GLOBAL = np.array([0, 0, 1, 0, 0, 1, 0, 0, 0, 0])
 
 def comparison(train=("a", "b", "untested"), **known):
     scores = score_clients(PART, np.arange(10), LABELS, GLOBAL, NAMES, majority_class=0)
-    return FederatedComparison(
+    return BaselineComparison(
         scores=scores,
         train_beats={client: 10 * len(client) for client in train},
         overall={"global": {"accuracy": 0.5}},

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from ecgexp.config.compose import load_experiment
-from ecgexp.evaluation.comparison import FederatedComparison
+from ecgexp.evaluation.comparison import BaselineComparison
 from ecgexp.experiment import clients
 from ecgexp.seeding import Seeds
 from ecgexp.tracking.memory import MemoryTracker
@@ -91,7 +91,7 @@ def test_a_comparison_is_left_as_a_table_and_a_figure(loaded_by):
     scores = clients.client_scores(run_data, "test", predictions(run_data, "test"))
     train = {client: len(rows) for client, rows in run_data.partition.train.items()}
     own = {"local_only": dict.fromkeys(train, 0.5)}
-    comparison = FederatedComparison(
+    comparison = BaselineComparison(
         scores=scores, train_beats=train, own=own, everywhere=dict.fromkeys(train, 0.25)
     )
     assert clients.log_federated_baselines(tracker, run_data, comparison) == comparison.metrics()
@@ -122,8 +122,8 @@ def test_feasibility_is_reported_before_private_training():
     assert "ε at this noise: noise multiplier 1, 20 rounds" in printed
     assert "Noise needed: 5 of 22 patients" in printed
     assert "not a guarantee" in printed
-    assert "5 000" in printed
-    assert "10 000" not in printed
+    assert "5\N{NO-BREAK SPACE}000" in printed
+    assert "10\N{NO-BREAK SPACE}000" not in printed
 
 
 def test_cohorts_of_constant_size_get_their_epsilon_only():

@@ -1,4 +1,7 @@
-"""The switches: off unless experiment=replication/… turns them on, and without a trace while they are off."""
+"""The switches.
+
+Off unless experiment=replication/… turns them on, and without a trace while they are off.
+"""
 
 import os
 import subprocess
@@ -168,7 +171,7 @@ def test_each_central_switch_replaces_one_part_and_no_other():
     assert replication("central", "last_checkpoint").selection.weights == "last"
 
 
-def test_a_noise_that_never_runs_leaves_plain_training_and_no_promise():
+def test_noise_that_never_runs_has_no_guarantee():
     sound, with_protocol_errors = (
         replication("dp"),
         replication("dp", "noise_never_runs", "batch_norm_under_dp"),
@@ -202,20 +205,18 @@ def test_a_private_run_with_any_fault_is_a_simulation(name):
     assert plan.sampling == ("shuffle" if name == "shuffled_as_poisson" else "poisson")
 
 
-def test_batch_normalisation_cannot_be_trained_where_the_noise_runs():
+def test_batch_normalization_cannot_be_trained_where_the_noise_runs():
     with pytest.raises(
         ConfigError, match=r"type protocol_errors\.batch_norm_under_dp=false, or protocol"
     ):
         replication("dp", "batch_norm_under_dp")
 
 
-def test_a_protocol_that_promised_nothing_cannot_be_replayed_under_a_promise():
+def test_protocol_without_guarantee_is_refused_with_privacy():
     protected = replace(
         replication("dp"), protocol_errors=ProtocolErrors(protocol="central", split_by_beat=True)
     )
-    with pytest.raises(
-        ConfigError, match=r"protocol_errors\.split_by_beat=true .*type privacy=none"
-    ):
+    with pytest.raises(ConfigError, match=r"protocol_errors\.split_by_beat=true .*privacy=none"):
         protected.resolved()
 
 

@@ -96,7 +96,7 @@ def test_adaptive_servers_take_the_average_for_their_gradient(
     close(taken[0].weights(), expected, 1e-5)
 
 
-def test_mime_lite_learns_and_pays_for_its_gradient(data):
+def test_mime_lite_learns_and_counts_its_gradient(data):
     taken, _ = train(data, num_rounds=3, algorithm="mime_lite", client_momentum=0.9)
     assert taken[-1].train_metrics["loss"] < taken[0].train_metrics["loss"]
     assert (
@@ -198,7 +198,7 @@ def test_a_client_of_no_numbers_is_named(data):
         train(sick(data))
 
 
-def test_a_robust_aggregator_goes_on_without_it(data):
+def test_robust_aggregator_continues_without_it(data):
     taken, _ = train(sick(data), aggregator="robust")
     assert taken[0].train_metrics["clients/non_finite"] == 1
     assert taken[0].train_metrics["clients/used"] == len(SIZES) - 1
@@ -234,7 +234,7 @@ def test_a_lone_row_is_trained_on_by_strided_convolutions_too():
     assert all(np.isfinite(value).all() for value in taken[0].weights())
 
 
-def test_batch_normalisation_is_refused(data):
+def test_batch_normalization_is_refused(data):
     import dataclasses
 
     from clients import PLAIN
