@@ -254,7 +254,7 @@ def _evaluate(
         )
         undefined |= {f"{split}/{name}": reason for name, reason in evaluation.undefined.items()}
     comparison = None
-    if experiment.federated_baselines.asked:
+    if experiment.federated_baselines.selected:
         comparison = evaluate_baselines(
             experiment, run_data, training_loop, model_selector, predicted["test"], console
         )
