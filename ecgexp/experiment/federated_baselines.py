@@ -161,7 +161,7 @@ def client_rates(trainer: Any) -> list[float]:
     """Return the learning rate of each pass of a client that takes part in every round.
 
     Args:
-      trainer: an `ecgexp.training.federated.trainer.Federated`.
+      trainer: an `ecgexp.training.Federated`.
     """
     num_rounds, rate = trainer.num_rounds, trainer.client_learning_rate
     if trainer.client_schedule == "constant":
