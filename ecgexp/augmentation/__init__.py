@@ -1,4 +1,6 @@
-"""Random copies of training beats, drawn inside the training step: nothing augmented is ever stored, split or scored.
+"""Random variants of training beats, drawn in the training step.
+
+Augmented beats are never stored, split or scored.
 
 Importing these settings costs no TensorFlow; `build` does.
 """

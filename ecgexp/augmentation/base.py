@@ -36,7 +36,8 @@ class Augmentation(Protocol):
     ) -> tuple[np.ndarray, np.ndarray]:
         """The (row, view) pairs that make one epoch.
 
-        A view is no new beat: whatever guards identity or privacy counts rows, and all views of a row are that row.
+        A view is no new beat: whatever guards identity or privacy counts rows, and all views of a
+        row are that row.
 
         Args:
           labels: (num_rows,) int, class indices.
@@ -50,14 +51,15 @@ class Augmentation(Protocol):
     def build(self) -> AugmentFn:
         """The function that augments a batch; imports TensorFlow.
 
-        It can be compiled into a graph and keeps no state: what it does to an example depends on that example, its
-        view, its place in the batch and the seed, and on no other example. So a resumed run repeats it bit for bit, and
-        an example's gradient remains its own under differential privacy.
+        It can be compiled into a graph and keeps no state: what it does to an example depends on
+        that example, its view, its place in the batch and the seed, and on no other example. So a
+        resumed run repeats it bit for bit, and an example's gradient remains its own under
+        differential privacy.
 
         The function takes
 
-        - features: name -> (batch, ...) float32; `image` (batch, height, width, 1) in [0, 1] with white 1, `signal`
-          (batch, window, leads); others pass through unchanged.
+        - features: name -> (batch, ...) float32; `image` (batch, height, width, 1) in [0, 1] with
+          white 1, `signal` (batch, window, leads); others pass through unchanged.
         - views: (batch,) int32.
         - seed: (2,) int32; a fresh one for each step.
 
@@ -68,7 +70,9 @@ class Augmentation(Protocol):
 def views_by_label(
     augmentation: Augmentation, labels: np.ndarray, class_names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The pairs of `augmentation.expand`, asked for one row of each class, so that no row's views depend on another row.
+    """Return the pairs of `augmentation.expand`, called for one row of each class.
+
+    So the views of a row do not depend on other rows.
 
     Args:
       augmentation: whose `expand` may be anybody's.
@@ -88,13 +92,13 @@ def views_by_label(
 
 
 def keeps_rows_apart(augmentation: Any) -> bool:
-    """Whether it is the package's own, written so that one row of a batch never changes another; of others nothing is known."""
+    """Return whether a row of a batch never changes another one: known of this package's only."""
     steps = getattr(augmentation, "steps", ())
     return type(augmentation).__module__.startswith("ecgexp.") and all(map(keeps_rows_apart, steps))
 
 
 def row_by_row(augment: AugmentFn) -> AugmentFn:
-    """`augment` given one row at a time, each with a seed of its own, so that it has no other row to mix in."""
+    """Apply `augment` to one row at a time, each with its own seed, so that rows cannot mix."""
     import tensorflow as tf
 
     def augment_one(values: tuple[dict[str, Any], Any, Any]) -> dict[str, Any]:

@@ -15,21 +15,23 @@ class Chain:
     """Applies `steps` in their order, each with a seed of its own.
 
     Attributes:
-      steps: the augmentations; at most one of them shows several views of a beat, since a view's number means one
-        thing.
+      steps: the augmentations; at most one of them shows several views of a beat, since a view's
+        number means one thing.
     """
 
     steps: Annotated[tuple[Any, ...], Field(min_length=1)]
 
     def __post_init__(self):
-        if strangers := [repr(step) for step in self.steps if not isinstance(step, Augmentation)]:
+        if invalid := [repr(step) for step in self.steps if not isinstance(step, Augmentation)]:
             raise ConfigError(
-                f"augmentation.steps holds {', '.join(strangers)}, which is no augmentation; name one by its _target_"
+                f"augmentation.steps holds {', '.join(invalid)}, which is no augmentation; "
+                "name one by its _target_"
             )
         check_named_once("augmentation.steps", [step.name for step in self.steps])
         if len(several := [step.name for step in self.steps if step.num_views > 1]) > 1:
             raise ConfigError(
-                f"augmentation.steps has {' and '.join(several)}, which both show several views; keep one of them"
+                f"augmentation.steps has {' and '.join(several)}, which both show several "
+                "views; keep one of them"
             )
 
     @property

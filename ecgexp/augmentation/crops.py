@@ -1,4 +1,4 @@
-"""Nine crops of a picture, enlarged to its size, as further views of the rarer classes."""
+"""Nine crops of a image, enlarged to its size, as further views of the rarer classes."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -13,10 +13,11 @@ _PLACES = 3  # along each side: start, middle, end
 
 @settings
 class Crops9:
-    """The four corners, the four edges' midpoints and the centre of each picture (Jun et al. 2018, section 2.2).
+    """Nine crops: corners, midpoints of edges and center (Jun et al. 2018, section 2.2).
 
-    View 0 is the picture itself, views 1 … 9 are its crops, row by row from the upper left. They cut the epoch's class
-    imbalance down, and cut amplitude and timing off; a beat so becomes ten pictures, and stays one beat.
+    View 0 is the image itself, views 1 … 9 are its crops, row by row from the upper left. They cut
+    the epoch's class imbalance down, and cut amplitude and timing off; a beat so becomes ten
+    images, and stays one beat.
 
     Attributes:
       crop_size: side of the crops in pixels; they are enlarged bilinearly.
@@ -68,13 +69,14 @@ class Crops9:
         return augment
 
     def _crop(self, images: Any, views: Any) -> Any:
-        """The crop that `views` names of each picture, (batch, crop_size, crop_size, 1), pixel by pixel."""
+        """Return the crop of each image that `views` names: (batch, crop_size, crop_size, 1)."""
         import tensorflow as tf
 
         sides = np.array(images.shape[1:3])
         if self.crop_size >= sides.min():
             raise ConfigError(
-                f"augmentation.crop_size={self.crop_size} must be below features.size={sides.min()}; "
+                f"augmentation.crop_size={self.crop_size} must be below "
+                f"features.size={sides.min()}; "
                 f"try augmentation.crop_size={max(1, 3 * sides.min() // 4)}"
             )
         place = tf.maximum(views - 1, 0)

@@ -1,4 +1,4 @@
-"""Random rotations, flips, crops and shifts of beat pictures, all in one resampling."""
+"""Random rotations, flips, crops and shifts of beat images, all in one resampling."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,20 +12,24 @@ from ecgexp.settings.declaration import Number, Probability, check_named_once, s
 
 @settings
 class ImageAugmentation:
-    """Each picture is cropped, rotated, flipped and shifted, each with its own probability; what comes in is white.
+    """Crop, rotate, flip and shift images, each with its own probability.
 
-    The defaults are small: a beat upside down or backwards is another beat, so flips and large rotations are there for
-    comparison with work that used them.
+    Pixels from outside of the image are white.
+
+    The defaults are small: a beat upside down or backwards is another beat, so flips and large
+    rotations are there for comparison with work that used them.
 
     Attributes:
-      rotation_probability: that a picture is rotated, about its centre.
+      rotation_probability: that a image is rotated, about its center.
       max_rotation_degrees: the angle is uniform in ± this.
-      flip_probability: that a picture is flipped, in one of the `flips`, each alike.
+      flip_probability: that a image is flipped, in one of the `flips`, each alike.
       flips: `horizontal` reverses time, `vertical` polarity.
-      crop_probability: that a square part, at a uniform place, is enlarged to the whole picture.
-      min_crop_fraction: the side of that part, as a share of the picture's, is uniform between this and 1.
-      shift_probability: that a picture is moved.
-      max_shift_fraction: the move is uniform in ± this share of the picture's side, independently down and right.
+      crop_probability: that a square part, at a uniform place, is enlarged to the whole image.
+      min_crop_fraction: the side of that part, as a share of the image's, is uniform between this
+        and 1.
+      shift_probability: that a image is moved.
+      max_shift_fraction: the move is uniform in ± this share of the image's side, independently
+        down and right.
     """
 
     rotation_probability: Probability = 0.5

@@ -1,6 +1,7 @@
-"""One affine map for each picture of a batch, and the resampling that applies it.
+"""One affine map for each image of a batch, and the resampling that applies it.
 
-Composing the maps first means that a picture which is cropped, rotated and moved is interpolated once, not three times:
+Composing the maps first means that a image which is cropped, rotated and moved is interpolated
+once, not three times:
 a line one pixel wide would not survive three.
 """
 
@@ -19,7 +20,7 @@ _SIGNS = {"horizontal": (-1.0, 1.0), "vertical": (1.0, -1.0), "both": (-1.0, -1.
 def random_transforms(
     settings: "ImageAugmentation", images: tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
-    """Draws one map for each picture.
+    """Draws one map for each image.
 
     Args:
       settings: the probabilities and bounds.
@@ -40,50 +41,51 @@ def random_transforms(
         settings.flip_probability, tf.gather(signs, draw.integers(len(settings.flips))), 1.0
     )
     crop = draw.where(settings.crop_probability, draw.uniform(settings.min_crop_fraction, 1), 1.0)
-    crop_centre = draw.uniform(-1, 1, 2) * (1 - crop) / 2 * size
+    crop_center = draw.uniform(-1, 1, 2) * (1 - crop) / 2 * size
     shift = (
         draw.where(
             settings.shift_probability, draw.uniform(-1, 1, 2) * settings.max_shift_fraction, 0.0
         )
         * size
     )
-    return affine(degrees[:, 0], signs, crop[:, 0], crop_centre, shift, centre=(size - 1) / 2)
+    return affine(degrees[:, 0], signs, crop[:, 0], crop_center, shift, center=(size - 1) / 2)
 
 
 def affine(
     degrees: tf.Tensor,
     signs: tf.Tensor,
     crop: tf.Tensor,
-    crop_centre: tf.Tensor,
+    crop_center: tf.Tensor,
     shift: tf.Tensor,
     *,
-    centre: np.ndarray,
+    center: np.ndarray,
 ) -> tf.Tensor:
-    """The maps that crop a picture, then rotate, then flip, then shift it.
+    """The maps that crop a image, then rotate, then flip, then shift it.
 
     Args:
       degrees: (batch,) counter-clockwise as seen.
       signs: (batch, 2) -1 where x, y are mirrored.
       crop: (batch,) side of the part that is kept, as a share.
-      crop_centre: (batch, 2) its centre in pixels from the picture's.
+      crop_center: (batch, 2) its center in pixels from the image's.
       shift: (batch, 2) pixels to the right and down.
-      centre: (2,) the picture's centre in pixels.
+      center: (2,) the image's center in pixels.
 
     Returns:
       (batch, 8) float32, from output to input pixels.
     """
     radians = degrees * (np.pi / 180)
     cosine, sine = tf.cos(radians), tf.sin(radians)
-    # y points down, so this turns output coordinates clockwise as seen, and the picture the other way.
+    # y points down, so this turns output coordinates clockwise as seen, and the image the other
+    # way.
     back = tf.stack([tf.stack([cosine, -sine], -1), tf.stack([sine, cosine], -1)], 1)
     matrix = crop[:, None, None] * back * signs[:, None, :]
-    offset = centre + crop_centre - tf.linalg.matvec(matrix, centre + shift)
+    offset = center + crop_center - tf.linalg.matvec(matrix, center + shift)
     rows = tf.concat([matrix, offset[..., None]], axis=2)
     return tf.concat([tf.reshape(rows, [-1, 6]), tf.zeros_like(shift)], axis=1)
 
 
 def resample(images: tf.Tensor, transforms: tf.Tensor) -> tf.Tensor:
-    """Pictures under their maps, bilinear, white where the map leaves the picture; same shape as `images`."""
+    """Apply the maps, bilinear, white outside of the image; the shape of `images`."""
     resampled = tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=transforms,
@@ -96,7 +98,7 @@ def resample(images: tf.Tensor, transforms: tf.Tensor) -> tf.Tensor:
 
 
 class _Draws:
-    """Independent random numbers for each picture: every call takes the next stream of one seed."""
+    """Independent random numbers for each image: every call takes the next stream of one seed."""
 
     _STREAMS = 16
 

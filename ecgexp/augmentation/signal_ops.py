@@ -65,7 +65,7 @@ def _random_positions(
 def _random_wander(
     settings: "SignalAugmentation", batch: tf.Tensor, window: int, leads: int, seed: tf.Tensor
 ) -> tf.Tensor:
-    """(batch, window, leads): one slow sine for each beat, its size and phase different for each lead."""
+    """Return one slow sine per beat, of its own size and phase per lead: (batch, window, leads)."""
     amplitude_seed, phase_seed, cycles_seed = tf.unstack(
         tf.random.experimental.stateless_split(seed, 3)
     )

@@ -70,12 +70,12 @@ class HandcraftedFeatures:
 
     def names(self) -> frozenset[str]:
         """See `Features`."""
-        return frozenset({"descriptors"})
+        return frozenset({"handcrafted"})
 
     def transform(
         self, signals_mv: np.ndarray, rr: np.ndarray | None, templates_mv: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
-        """See `Features`; `descriptors` is (num_beats, 7) float32.
+        """See `Features`; `handcrafted` is (num_beats, 7) float32.
 
         Raises:
           ValueError: `rr` or `templates_mv` is missing, or the windows are not those of
@@ -92,7 +92,7 @@ class HandcraftedFeatures:
             )
         shape = shape_features(signals_mv, templates_mv, fs_hz=self.fs_hz, before=before)
         return {
-            "descriptors": np.concatenate([rhythm_features(rr), shape], axis=1).astype(np.float32)
+            "handcrafted": np.concatenate([rhythm_features(rr), shape], axis=1).astype(np.float32)
         }
 
 

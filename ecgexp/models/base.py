@@ -1,7 +1,8 @@
-"""What the architectures share: the contract of a builder, and the choice of a normalisation layer.
+"""What the architectures share: the contract of a builder, and the choice of a normalization layer.
 
-The settings classes import no TensorFlow; only `build` does, so a misspelt key is answered before it is loaded.
-Every model takes a dict of named inputs and returns logits: losses are stable on them, and `serving` applies the softmax.
+The settings classes import no TensorFlow; only `build` does, so a misspelt key is answered before
+it is loaded. Every model takes a dict of named inputs and returns logits: losses are stable on
+them, and `serving` applies the softmax.
 """
 
 from collections.abc import Mapping
@@ -20,14 +21,15 @@ class ModelBuilder(Protocol):
     optional_features: frozenset[str]
 
     def build(self, feature_shapes: Mapping[str, Shape], num_classes: int) -> Any:
-        """The `tf.keras.Model` for these inputs: `{name: (batch, *shape)}` -> (batch, num_classes) logits."""
+        """Return the `tf.keras.Model`: `{name: (batch, *shape)}` -> (batch, num_classes) logits."""
 
 
 def normalization_layer(kind: Normalization, channels: int, *, name: str) -> Any:
     """The layer between a convolution and its activation, or None.
 
-    Batch normalisation mixes the examples of a batch, so it is refused under differential privacy, and its moving
-    statistics are not averaged by federated algorithms; group normalisation (Wu & He 2018) has neither trouble.
+    Batch normalization mixes the examples of a batch, so it is refused under differential privacy,
+    and its moving statistics are not averaged by federated algorithms; group normalization (Wu & He
+    2018) has neither trouble.
     """
     import tensorflow as tf
 
@@ -43,17 +45,18 @@ def normalization_layer(kind: Normalization, channels: int, *, name: str) -> Any
 
 
 def dropout(rate: float, *, name: str) -> Any:
-    """Dropout whose masks come from a generator that can be set, so that a resumed run repeats them."""
+    """Return dropout whose generator can be set, so that a resumed run repeats its masks."""
     from ecgexp.models.dropout import Dropout
 
     return Dropout(rate, name=name)
 
 
 def restart_dropout(model: Any, seed: Any) -> None:
-    """Puts every dropout generator of `model` at the start of a stream of its own, which follows from `seed`.
+    """Set every dropout generator of `model` to the start of its own stream, derived from `seed`.
 
     Args:
-      model: its dropout layers are those of `dropout`, wherever they stand: in nested models and in layers around layers too.
+      model: its dropout layers are those of `dropout`, wherever they stand: in nested models and in
+        layers around layers too.
       seed: an integer below 2^63 or a scalar int64 tensor; called before each step, or a few.
     """
     from ecgexp.models.dropout import Dropout
@@ -71,7 +74,7 @@ def input_layers(feature_shapes: Mapping[str, Shape]) -> dict[str, Any]:
 
 
 def join_rr(pooled: Any, inputs: Mapping[str, Any], units: int, activation: Activation) -> Any:
-    """Appends an embedding of the RR features to `pooled` (batch, channels), where the run has that input."""
+    """Append an embedding of the RR features, if there are any, to `pooled` (batch, channels)."""
     import tensorflow as tf
 
     if "rr" not in inputs:
@@ -81,7 +84,10 @@ def join_rr(pooled: Any, inputs: Mapping[str, Any], units: int, activation: Acti
 
 
 def logits(features: Any, num_classes: int) -> Any:
-    """The last layer; float32 also under mixed precision, where a float16 softmax would lose the small classes."""
+    """Return the last layer, in float32 also with mixed precision.
+
+    A float16 softmax would lose small classes.
+    """
     import tensorflow as tf
 
     return tf.keras.layers.Dense(num_classes, dtype="float32", name="logits")(features)

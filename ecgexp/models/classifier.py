@@ -1,7 +1,8 @@
-"""A trained classifier as a folder of data, and back: no pickle, no code, nothing that loading could execute.
+"""Save a trained classifier as a folder of data, and load it: no pickle and no code.
 
-The folder holds `model.json` (the settings of the architecture and of its input, the classes, the shape of a window) and
-`weights.safetensors`. The architecture is rebuilt from our own settings classes, so neither file can name anything else.
+The folder holds `model.json` (the settings of the architecture and of its input, the classes, the
+shape of a window) and `weights.safetensors`. The architecture is rebuilt from our own settings
+classes, so neither file can name anything else.
 """
 
 import hashlib
@@ -37,7 +38,10 @@ _FIX_EARLIER = "train the model again with this version, or use the version that
 
 
 class Description(TypedDict):
-    """`model.json`; `sha256` is of all the rest of it, and the weights are in that by `weights_sha256`."""
+    """Content of `model.json`.
+
+    `sha256` is of all other entries; the weights are included by `weights_sha256`.
+    """
 
     format: int
     model: dict[str, Any]
@@ -71,7 +75,8 @@ class Classifier:
       fs_hz: sampling frequency of a window.
       before_samples: samples of the window before its R peak.
       database: what it was trained on; says so when that was synthetic.
-      classes_without_training_beats: what it cannot have learned; None where that is withheld, as under a privacy guarantee.
+      classes_without_training_beats: what it cannot have learned; None where that is withheld, as
+        under a privacy guarantee.
     """
 
     builder: ModelBuilder
@@ -97,7 +102,7 @@ class Classifier:
 
     @property
     def uses_template(self) -> bool:
-        """Whether it needs the usual beat of the record."""
+        """Whether it needs the template of the record."""
         return self.features.uses_template
 
     def predict_probabilities(
@@ -113,7 +118,7 @@ class Classifier:
         Args:
           signals_mv: (num_beats, window, leads) millivolts, baseline removed.
           rr: (num_beats, 20), the columns of `ecgexp.data.beats.RR_FEATURES`; only where `uses_rr`.
-          templates_mv: (num_beats, window, leads) millivolts, the usual beat of each one's record
+          templates_mv: (num_beats, window, leads) millivolts, the template of each one's record
             (`ecgexp.data.preprocessing.windows.template`); only where `uses_template`.
           batch_size: windows per call.
 
@@ -130,7 +135,8 @@ class Classifier:
         signals_mv = np.asarray(signals_mv, np.float32)
         if signals_mv.shape[1:] != (self.window, self.leads):
             raise ValueError(
-                f"windows must be (n, {self.window}, {self.leads}) at {self.fs_hz:g} Hz; these are {signals_mv.shape}"
+                f"windows must be (n, {self.window}, {self.leads}) at {self.fs_hz:g} Hz; "
+                f"these are {signals_mv.shape}"
             )
         parts = []
         for at in range(0, len(signals_mv), batch_size):
@@ -158,7 +164,8 @@ class Classifier:
         )
         if expected != found:
             raise DataError(
-                f"the weights of the model have the shapes {quoted(found)}, and its architecture has {quoted(expected)}; {_FIX}"
+                f"the weights of the model have the shapes {quoted(found)}, and its "
+                f"architecture has {quoted(expected)}; {_FIX}"
             )
         model.set_weights(self.weights)
         return model
@@ -176,8 +183,9 @@ def _rows(array: np.ndarray | None, rows: slice) -> np.ndarray | None:
 def save_classifier(classifier: Classifier, folder: Path) -> Path:
     """Writes `classifier` as `folder`, whole or not at all; a model that is there is replaced.
 
-    **Guarantees** `model.json` holds only what `privacy.outputs.TABLE` lists: the folder is handed on whatever the run withholds.
-    A run with a privacy guarantee leaves null what the table withholds. A model whose weights are NaN or infinite is not saved
+    **Guarantees** `model.json` holds only what `privacy.outputs.TABLE` lists: the folder is handed
+    on whatever the run withholds. A run with a privacy guarantee leaves null what the table
+    withholds. A model whose weights are NaN or infinite is not saved
     (`tests/tensorflow/models/test_classifier.py`).
 
     Raises:
@@ -193,7 +201,8 @@ def save_classifier(classifier: Classifier, folder: Path) -> Path:
     weights = dict(zip(_numbered(classifier.weight_names), classifier.weights, strict=True))
     if bad := _not_finite(weights):
         raise DataError(
-            f"{folder}: the model cannot be saved, because {bad}; train it again, with a smaller trainer.learning_rate="
+            f"{folder}: the model cannot be saved, because {bad}; train it again, with a "
+            "smaller trainer.learning_rate="
         )
     with replacing_folder(folder) as part:
         _write(classifier, weights, part)
@@ -251,8 +260,8 @@ def read_description(folder: Path) -> Description:
 def load_classifier(folder: Path | str) -> Classifier:
     """Reads what `save_classifier` wrote.
 
-    **Guarantees** Both files are as they were written: a digest in `model.json` covers the rest of it and the weights. No weight
-    is NaN or infinite (`tests/tensorflow/models/test_classifier.py`).
+    **Guarantees** Both files are as they were written: a digest in `model.json` covers the rest of
+    it and the weights. No weight is NaN or infinite (`tests/tensorflow/models/test_classifier.py`).
 
     Raises:
       ConfigError: its architecture or input has a setting that this version does not know.
@@ -297,7 +306,7 @@ def _digest(description: Mapping[str, Any]) -> str:
 
 
 def _numbered(names: Sequence[str]) -> list[str]:
-    """Names whose alphabetical order is that of the weights, which no two share: `003/conv0/kernel`."""
+    """Return unique names in the order of the weights when sorted: `003/conv0/kernel`."""
     digits = max(3, math.ceil(math.log10(len(names) + 1)))
     return [f"{number:0{digits}d}/{name}" for number, name in enumerate(names)]
 

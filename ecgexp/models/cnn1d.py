@@ -20,18 +20,20 @@ from ecgexp.settings.declaration import Fraction, Span, Width, settings
 
 @settings
 class Cnn1d:
-    """Convolution blocks (convolution, max-pool 2, normalisation, activation), average pooling, one dense layer.
+    """Convolution blocks, average pooling and one dense layer.
+
+    A block: convolution, max-pool 2, normalization, activation.
 
     Attributes:
       filters: channels of each block.
       kernel_sizes: kernel length in samples of each block; as many as `filters`.
-      pooled_length: positions along the window that average pooling leaves (at most; equal spans); 1 averages over all of
-        it and forgets where in the beat a feature was.
+      pooled_length: positions along the window that average pooling leaves (at most; equal spans);
+        1 averages over all of it and forgets where in the beat a feature was.
       dense_units: units between the pooled features and the logits.
       rr_units: units that embed the RR features, where the input has them.
       normalization: `group` and `none` also work under privacy and federation; `batch` does not.
       dropout: before the logits.
-      activation: after each normalisation.
+      activation: after each normalization.
     """
 
     filters: Annotated[tuple[Width, ...], Field(min_length=1, max_length=64)] = (32, 64, 96, 128)
@@ -49,7 +51,8 @@ class Cnn1d:
     def __post_init__(self):
         if len(self.filters) != len(self.kernel_sizes):
             raise ValueError(
-                f"model.kernel_sizes={list(self.kernel_sizes)} must have one entry for each of model.filters={list(self.filters)}"
+                f"model.kernel_sizes={list(self.kernel_sizes)} must have one entry for "
+                f"each of model.filters={list(self.filters)}"
             )
 
     def build(self, feature_shapes: Mapping[str, Shape], num_classes: int) -> Any:
@@ -63,9 +66,8 @@ class Cnn1d:
             zip(self.filters, self.kernel_sizes, strict=True)
         ):
             x = tf.keras.layers.Conv1D(channels, kernel, padding="same", name=f"conv{block}")(x)
-            if (
-                block < last
-            ):  # before the normalisation, which is the slowest part on a CPU: half the positions are left
+            # Before the normalization, which is slow on a CPU: half the positions are left.
+            if block < last:
                 x = tf.keras.layers.MaxPooling1D(2, name=f"pool{block}")(x)
             if (
                 normalize := normalization_layer(self.normalization, channels, name=f"norm{block}")

@@ -1,4 +1,4 @@
-"""The convolutional network on beat pictures of the predecessor (after Jun et al. 2018), 5.6 million parameters."""
+"""The replicated convolutional network on beat images (after Jun et al. 2018)."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -29,8 +29,9 @@ class Cnn2d:
       dropouts: after the first pool, after the second pool, before the logits.
       dense_units: units of the dense layer.
       rr_units: units that embed the RR features, where the input has them.
-      normalization: after the first convolution; the predecessor used `batch`.
-      l2: weight decay on kernels, as a term of the loss; the predecessor used 1e-4. Public: it does not depend on data.
+      normalization: after the first convolution; the replicated implementation used `batch`.
+      l2: weight decay on kernels, as a term of the loss; the replicated implementation used 1e-4.
+        Public: it does not depend on data.
       activation: of every layer but the last.
     """
 

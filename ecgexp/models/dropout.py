@@ -1,4 +1,4 @@
-"""Dropout whose masks come from a generator that a run can set, whatever kind of graph the model is built in."""
+"""Dropout whose generator a run can set, in every kind of graph."""
 
 from typing import Any
 
@@ -6,10 +6,11 @@ import tensorflow as tf
 
 
 class Dropout(tf.keras.layers.Layer):
-    """Sets a share of its inputs to zero in training and scales the others up (Srivastava et al. 2014).
+    """Set a share of inputs to zero in training and scale up the others (Srivastava et al. 2014).
 
-    Keras' own layer draws from a counter inside the operation, which no checkpoint reaches, or from a generator that it only
-    makes outside a graph; in the graphs of TensorFlow Federated it falls back to the counter.
+    Keras' own layer draws from a counter inside the operation, which no checkpoint reaches, or from
+    a generator that it only makes outside a graph; in the graphs of TensorFlow Federated it falls
+    back to the counter.
 
     Args:
       rate: share that is dropped.
@@ -18,14 +19,15 @@ class Dropout(tf.keras.layers.Layer):
     def __init__(self, rate: float, **kwargs: Any):
         super().__init__(**kwargs)
         self.rate = rate
-        # Not a weight: it is neither trained, nor averaged over clients, nor saved. A list would be tracked, a lambda is not.
+        # Not a weight: it is neither trained, nor averaged over clients, nor saved. A list would be
+        # tracked, a lambda is not.
         generator = tf.random.Generator.from_state([0, 0, 0], alg="philox")
         self._get_generator = lambda: generator
 
     def restart(self, seed: Any) -> None:
-        """Puts the generator at the start of the stream `seed`, an integer or a scalar int64 tensor below 2^63."""
-        # Three words are Philox's counter and key. One integer would be the counter alone, under the key 0: the masks of
-        # two layers would be the same stream, a few values apart.
+        """Set the generator to the start of stream `seed`, an integer or int64 scalar below 2^63."""
+        # Three words are Philox's counter and key. One integer would be the counter alone, under
+        # the key 0: the masks of two layers would be the same stream, a few values apart.
         zero = tf.zeros([], tf.int64)
         self._get_generator().state.assign(tf.stack([zero, zero, tf.cast(seed, tf.int64)]))
 

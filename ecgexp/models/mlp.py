@@ -1,4 +1,4 @@
-"""A multilayer perceptron on a beat's descriptors: some 1 400 weights, trained in seconds."""
+"""A multilayer perceptron on the handcrafted features of a beat, with about 1 400 weights."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -23,15 +23,15 @@ class Mlp:
     dropout: Fraction = 0.2
     activation: Activation = "relu"
 
-    required_features = frozenset({"descriptors"})
+    required_features = frozenset({"handcrafted"})
     optional_features = frozenset()
 
     def build(self, feature_shapes: Mapping[str, Shape], num_classes: int) -> Any:
-        """See `ModelBuilder.build`; `descriptors` is (num_descriptors,)."""
+        """See `ModelBuilder.build`; `handcrafted` is (num_features,)."""
         import tensorflow as tf
 
         inputs = input_layers(feature_shapes)
-        x = inputs["descriptors"]
+        x = inputs["handcrafted"]
         for layer, units in enumerate(self.units):
             x = tf.keras.layers.Dense(units, activation=self.activation, name=f"dense{layer}")(x)
             if self.dropout:

@@ -1,4 +1,4 @@
-"""The run's features as tensors that stay where the model computes; batches are gathered from them by index."""
+"""Features as tensors on the device of the model; batches are gathered by index."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,11 +10,13 @@ import tensorflow as tf
 class ResidentFeatures:
     """Named (num_beats, ...) tensors.
 
-    Gathering by index inside the compiled step replaces an input pipeline: no per-epoch rebuild, no queue, no copy of
-    an array that is small by today's measure (all of MIT-BIH: 70 MB of windows, 400 MB of pictures).
+    Gathering by index inside the compiled step replaces an input pipeline: no per-epoch rebuild, no
+    queue, no copy of an array that is small by today's measure (all of MIT-BIH: 70 MB of windows,
+    400 MB of images).
 
     Args:
-      features: name -> array; uint8 arrays are pictures and become float32 in [0, 1] when they are gathered.
+      features: name -> array; uint8 arrays are images and become float32 in [0, 1] when they are
+        gathered.
       labels: (num_beats,) class indices.
     """
 
@@ -30,7 +32,7 @@ class ResidentFeatures:
 
 
 def as_model_input(tensor: Any) -> Any:
-    """Pictures stored as uint8 become float32 in [0, 1]; everything else is float32 already."""
+    """Images stored as uint8 become float32 in [0, 1]; everything else is float32 already."""
     return tf.cast(tensor, tf.float32) / 255.0 if tensor.dtype == tf.uint8 else tensor
 
 

@@ -1,4 +1,4 @@
-"""A residual network on the signal window (after Hannun et al. 2019), with group normalisation and optional RR input."""
+"""Residual network on the signal window (after Hannun et al. 2019), with optional RR features."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -26,11 +26,12 @@ class Resnet1d:
       filters: channels of each stage.
       blocks_per_stage: residual blocks in each stage.
       kernel_size: kernel length in samples.
-      stem_stride: samples from one position of the first convolution to the next; 2 halves what all else has to do.
+      stem_stride: samples from one position of the first convolution to the next; 2 halves what all
+        else has to do.
       rr_units: units that embed the RR features, where the input has them.
       normalization: `group` and `none` also work under privacy and federation; `batch` does not.
       dropout: inside each block and before the logits.
-      activation: after each normalisation.
+      activation: after each normalization.
     """
 
     filters: Annotated[tuple[Width, ...], Field(min_length=1, max_length=64)] = (32, 64, 128)

@@ -1,4 +1,4 @@
-"""A run that is killed goes on where it was and ends as if nothing had happened."""
+"""A killed run resumes and ends like an uninterrupted one."""
 
 import json
 import re
@@ -124,7 +124,7 @@ def test_a_finished_run_keeps_no_state_of_its_training_and_is_not_resumed(both):
     assert "has finished" in refused.stderr
 
 
-def test_steps_that_were_lost_are_paid_for_and_signals_are_answered(tmp_path):
+def test_discarded_steps_are_recorded_and_signals_answered(tmp_path):
     """With secret noise.
 
     SIGTERM in the second epoch, so that at most one epoch's steps were begun and lost.
@@ -144,13 +144,13 @@ def test_steps_that_were_lost_are_paid_for_and_signals_are_answered(tmp_path):
     assert stopped["status"] == "KILLED", time.monotonic() - began
     done = run("resume=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    protected, paid = (
+    protected, resumed = (
         json.loads((tmp_path / name / "privacy.json").read_text()) for name in ("whole", "run")
     )
-    assert paid["steps"] == protected["steps"]
+    assert resumed["steps"] == protected["steps"]
     epoch = protected["steps"] // 3
-    assert paid["discarded_steps"] in (0, epoch)
-    assert (paid["epsilon"] > protected["epsilon"]) == (paid["discarded_steps"] > 0)
+    assert resumed["discarded_steps"] in (0, epoch)
+    assert (resumed["epsilon"] > protected["epsilon"]) == (resumed["discarded_steps"] > 0)
 
 
 def test_shuffled_run_that_was_killed_counts_the_epochs_begun(tmp_path):
@@ -207,7 +207,7 @@ def test_shuffled_run_that_was_killed_counts_the_epochs_begun(tmp_path):
     assert sorted(kept) == sorted(point for point in curve if point[2] is not None)
 
 
-def test_a_run_goes_on_with_its_own_configuration_only(tmp_path):
+def test_run_resumes_with_its_own_configuration_only(tmp_path):
     words = (*SMALL, "trainer.epochs=3", "tracking=none")
     killed_after(1, *words, cwd=tmp_path)
     refused = run("resume=run", "trainer.epochs=9", cwd=tmp_path)
@@ -223,14 +223,14 @@ def test_a_run_goes_on_with_its_own_configuration_only(tmp_path):
         in damaged.stderr + damaged.stdout + (tmp_path / "run" / "ecgexp.log").read_text()
     )
     assert not list((tmp_path / "outputs").glob("*/*")), (
-        "the command that goes on leaves no folder of its own"
+        "the resuming command leaves no folder of its own"
     )
 
 
 @pytest.mark.parametrize(
     ("what", "message"), [("nowhere", "neither the folder"), ("empty", "it has no run.json")]
 )
-def test_what_is_no_run_cannot_go_on(tmp_path, what, message):
+def test_folder_that_is_not_a_run_cannot_resume(tmp_path, what, message):
     (tmp_path / "empty").mkdir()
     refused = run(f"resume={what}", "tracking=none", cwd=tmp_path)
     assert refused.returncode == 1

@@ -165,7 +165,7 @@ def check_equal(address):
     assert len(client.search_runs([run.info.experiment_id])) == 1
 
 
-def leaks():
+def files_with_secrets():
     """Files with a secret in them.
 
     Not among Hydra's notes, which say what was typed, addresses without passwords.
@@ -193,7 +193,7 @@ def test_a_server_that_is_not_there_is_said_before_anything_is_trained():
         "start the server, or use another tracking.uri=, or tracking=none\n"
     )
     assert not (RUN / "run.json").exists()
-    assert leaks() == []
+    assert files_with_secrets() == []
 
 
 @pytest.mark.tf
@@ -257,7 +257,7 @@ def test_a_run_whose_server_dies_and_comes_back_loses_nothing(store, capfd):
     assert read_run(RUN)["status"] == "FINISHED"
     assert read_run(RUN)["store"]["whole"]
     assert len(store.get_run(run_id).outputs.model_outputs) == 1
-    assert leaks() == []
+    assert files_with_secrets() == []
 
 
 def fill(path):

@@ -77,11 +77,11 @@ def test_the_affine_map_turns_counter_clockwise_and_moves_right_and_down():
 
     images = some_images(1, 8)
 
-    def apply(degrees=0.0, crop=1.0, crop_centre=(0.0, 0.0), shift=(0.0, 0.0)):
+    def apply(degrees=0.0, crop=1.0, crop_center=(0.0, 0.0), shift=(0.0, 0.0)):
         vectors = [
-            np.array([v], np.float32) for v in (degrees, (1.0, 1.0), crop, crop_centre, shift)
+            np.array([v], np.float32) for v in (degrees, (1.0, 1.0), crop, crop_center, shift)
         ]
-        return resample(images, affine(*vectors, centre=np.array([3.5, 3.5], np.float32))).numpy()[
+        return resample(images, affine(*vectors, center=np.array([3.5, 3.5], np.float32))).numpy()[
             0, ..., 0
         ]
 
@@ -91,7 +91,7 @@ def test_the_affine_map_turns_counter_clockwise_and_moves_right_and_down():
     np.testing.assert_allclose(moved[1:, 2:], image[:-1, :-2], atol=1e-6)
     assert (moved[0] == 1).all()
     assert (moved[:, :2] == 1).all()
-    upper_left = apply(crop=0.5, crop_centre=(-2.0, -2.0))
+    upper_left = apply(crop=0.5, crop_center=(-2.0, -2.0))
     np.testing.assert_allclose(
         upper_left[1:-1, 1:-1], enlarged(image[:4, :4])[1:-1, 1:-1], atol=1e-5
     )

@@ -15,7 +15,7 @@ def _project_model(name):
 
     signal = {"signal": (48, 2), "rr": (4,)}
     if name == "mlp":
-        return Mlp(units=(8, 6), dropout=0.0).build({"descriptors": (7,)}, 4)
+        return Mlp(units=(8, 6), dropout=0.0).build({"handcrafted": (7,)}, 4)
     if name == "cnn1d":
         return Cnn1d(filters=(8, 16, 64), kernel_sizes=(7, 5, 5), dropout=0.0).build(signal, 5)
     if name == "resnet1d":

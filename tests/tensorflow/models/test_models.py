@@ -27,12 +27,12 @@ def test_every_model_gives_one_logit_a_class(builder, shapes, with_rr):
 
 
 def test_mlp_takes_handcrafted_features():
-    shapes = {"descriptors": (7,)}
+    shapes = {"handcrafted": (7,)}
     model = Mlp().build(shapes, 4)
     assert model(features(shapes)).shape == (3, 4)
     assert model.count_params() == 7 * 32 + 32 + 32 * 32 + 32 + 32 * 4 + 4
     assert [layer.name for layer in Mlp(units=(8,), dropout=0.0).build(shapes, 4).layers] == [
-        "descriptors",
+        "handcrafted",
         "dense0",
         "logits",
     ]

@@ -1,4 +1,4 @@
-"""What every trainer promises: one class of tests; each trainer inherits it and says how it is made."""
+"""The contract of trainers: one class of tests, inherited by each trainer's test class."""
 
 import dataclasses
 import json
@@ -26,9 +26,9 @@ NO_CLASS = 99  # a label that no loss accepts
 
 
 class TrainerContract(ABC):
-    """Promises of a trainer; whatever is slow runs once for the class.
+    """Contract of a trainer; whatever is slow runs once for the class.
 
-    Rows outside of the training set are no numbers, and have a label that no class has.
+    Rows outside of the training set are NaN, and have a label that no class has.
     """
 
     privacy = NotPrivate()
@@ -52,13 +52,22 @@ class TrainerContract(ABC):
         if resume_from is not None and plan.is_private:
             ledger = Ledger.from_dict(plan, resume_from.meta["ledger"])
         return trainer.train(
-            data, build_model=self.build_model, loss=CrossEntropy().build(np.ones(len(CLASSES))),
-            augmentation=NoAugmentation(), ledger=ledger, seeds=Seeds(0), on_progress=on_progress, resume_from=resume_from,
-        )  # fmt: skip
+            data,
+            build_model=self.build_model,
+            loss=CrossEntropy().build(np.ones(len(CLASSES))),
+            augmentation=NoAugmentation(),
+            ledger=ledger,
+            seeds=Seeds(0),
+            on_progress=on_progress,
+            resume_from=resume_from,
+        )
 
     @pytest.fixture(scope="class")
     def progress(self):
-        """What `on_progress` was told in the whole training: (results before it, done, total, metrics)."""
+        """The calls of `on_progress` in the whole training.
+
+        (results before it, done, total, metrics).
+        """
         return []
 
     @pytest.fixture(scope="class")
@@ -105,9 +114,9 @@ class TrainerContract(ABC):
             assert result.train_metrics == expected.train_metrics
             assert all(np.array_equal(a, b) for a, b in zip(weights, kept, strict=True))
 
-    def test_progress_is_told_until_each_step_is_whole(self, whole, progress):
-        told = Counter(before for before, _, _, _ in progress)
-        assert sorted(told) == list(range(STEPS))
+    def test_progress_is_reported_until_each_step_is_whole(self, whole, progress):
+        calls = Counter(before for before, _, _, _ in progress)
+        assert sorted(calls) == list(range(STEPS))
         for step in range(STEPS):
             done, totals = zip(
                 *[(done, total) for before, done, total, _ in progress if before == step],

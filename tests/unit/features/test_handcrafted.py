@@ -131,9 +131,9 @@ def test_leads_are_averaged_and_any_number_will_do():
 def test_the_input_is_both_beside_each_other():
     rng = np.random.default_rng(0)
     signals, rr = rng.normal(size=(5, BEFORE + AFTER, 2)), rr_features(np.arange(1, 6) * 300, 360.0)
-    found = HANDCRAFTED.transform(signals, rr, np.repeat(waves()[None], 5, axis=0))["descriptors"]
+    found = HANDCRAFTED.transform(signals, rr, np.repeat(waves()[None], 5, axis=0))["handcrafted"]
     assert (found.shape, found.dtype) == ((5, 7), np.float32)
-    assert HANDCRAFTED.names() == {"descriptors"}
+    assert HANDCRAFTED.names() == {"handcrafted"}
     assert HANDCRAFTED.uses_rr
     assert HANDCRAFTED.uses_template
     np.testing.assert_allclose(found[:, :3], rhythm_features(rr), rtol=1e-6)

@@ -28,15 +28,24 @@ TAGS = {
 
 
 def predictions(*, right=lambda patient, place: place % 8 != 0, patients=PATIENTS, classes=CLASSES):
-    """A table of predictions: the classes N, S, V in turn; a beat that is not right is taken for the next class."""
+    """A table of predictions: the classes N, S, V in turn.
+
+    A beat that is not right is taken for the next class.
+    """
     patient, place = np.repeat(np.arange(patients), BEATS), np.tile(np.arange(BEATS), patients)
     label = place % 3
     said = np.where(right(patient, place), label, (label + 1) % 3)
     names = np.array(classes)
-    table = pd.DataFrame({
-        "record": [f"{100 + i}" for i in patient], "patient": [f"p{i}" for i in patient], "sample": 300 * place + 77,
-        "symbol": names[label], "class": names[label], "predicted": names[said],
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "record": [f"{100 + i}" for i in patient],
+            "patient": [f"p{i}" for i in patient],
+            "sample": 300 * place + 77,
+            "symbol": names[label],
+            "class": names[label],
+            "predicted": names[said],
+        }
+    )
     for i, name in enumerate(classes):
         table[f"probability/{name}"] = np.where(said == i, 0.8, 0.1)
     return table
@@ -65,9 +74,13 @@ def make_run(tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         run = {
-            "params": SETTINGS | (settings or {}), "tags": TAGS | (tags or {}), "datasets": [], "run_id": None,
-            "status": status, "reason": None,
-        }  # fmt: skip
+            "params": SETTINGS | (settings or {}),
+            "tags": TAGS | (tags or {}),
+            "datasets": [],
+            "run_id": None,
+            "status": status,
+            "reason": None,
+        }
         (folder / "run.json").write_text(json.dumps(run))
         line = {"time": 1.0, "step": None, "metrics": metrics or {}}
         (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
@@ -121,9 +134,14 @@ def test_a_run_that_is_better_on_every_patient_is_better(make_run, compare_comma
     assert "tracking.uri" not in text
     assert values["beats"] == {"common": 240, "only_a": 0, "only_b": 0, "patients": 6}
     assert values["mcnemar"] == {
-        "both_right": 210, "only_a_right": 0, "only_b_right": 6, "both_wrong": 24, "method": "exact", "statistic": None,
+        "both_right": 210,
+        "only_a_right": 0,
+        "only_b_right": 6,
+        "both_wrong": 24,
+        "method": "exact",
+        "statistic": None,
         "p_value": pytest.approx(2 / 2**6),
-    }  # fmt: skip
+    }
     assert (
         values["sign_flip"]["p_value"]
         == values["sign_flip"]["smallest_p_value"]
@@ -189,7 +207,7 @@ def test_equal_runs_with_other_predictions_are_named(make_run, compare_command):
     )
 
 
-def test_other_data_and_other_beats_are_said_aloud(make_run, compare_command):
+def test_other_data_and_other_beats_are_reported(make_run, compare_command):
     b = predictions().query("patient != 'p0'")
     text, values = compare_command(
         make_run("a", predictions()), make_run("b", b, tags={"dataset.digest": "d2"})
@@ -256,7 +274,7 @@ def test_runs_that_cannot_be_compared_say_why_beside_what_differs(
     assert "trainer.learning_rate 0.001 0.01" in text
 
 
-def test_averages_over_other_classes_are_said_aloud(make_run, compare_command):
+def test_averages_over_other_classes_are_reported(make_run, compare_command):
     data = {"data": {"classes": list(CLASSES)}}
     every = {f"test/support/{name}": 10.0 for name in CLASSES}
     a = make_run("a", predictions(), metrics=every, **data)
@@ -314,17 +332,19 @@ def test_privacy_stands_beside(make_run, compare_command):
 def test_privacy_of_overlapping_rows_stands_beside(make_run, compare_command, overlap, shown):
     runs = [
         make_run(
-            name, predictions(), metrics={"privacy/epsilon": 3.301, "privacy/delta": 1e-5},
+            name,
+            predictions(),
+            metrics={"privacy/epsilon": 3.301, "privacy/delta": 1e-5},
             settings={"privacy.unit": "beat"},
             privacy={"rows_per_unit": rows, "overlapping_rows": 5, "epsilon_overlap": overlap},
         )
         for name, rows in (("row", 1), ("group", 3))
-    ]  # fmt: skip
+    ]
     text, values = compare_command(*runs)
     assert f"A: ε = 3.31, δ = 1e-05, of a beat; of 5 rows that share samples: {shown}" in text
     assert (
-        f"B: ε = 3.31, δ = 1e-05, of a beat (3 overlapping rows); of 5 rows that share samples: {shown}"
-        in text
+        "B: ε = 3.31, δ = 1e-05, of a beat (3 overlapping rows); of 5 rows that share "
+        f"samples: {shown}" in text
     )
     assert values["runs"]["b"]["privacy"]["epsilon_overlap"] == overlap
     assert any("in up to 1 rows in A and in up to 3 in B" in note for note in values["notes"])
@@ -332,15 +352,20 @@ def test_privacy_of_overlapping_rows_stands_beside(make_run, compare_command, ov
 
 def test_guarantees_of_other_units_cannot_be_compared(make_run, compare_command):
     runs = [
-        make_run(unit, predictions(), metrics={"privacy/epsilon": 1.0, "privacy/delta": 1e-3}, settings={"privacy.unit": unit})
+        make_run(
+            unit,
+            predictions(),
+            metrics={"privacy/epsilon": 1.0, "privacy/delta": 1e-3},
+            settings={"privacy.unit": unit},
+        )
         for unit in ("beat", "patient")
-    ]  # fmt: skip
+    ]
     text, _ = compare_command(*runs)
     assert (
-        "The ε are for different units of privacy, beat in A and patient in B: they cannot be compared."
-        in text
+        "The ε are for different units of privacy, beat in A and patient in B: they cannot "
+        "be compared." in text
     )
-    assert "part of the difference is its price" not in text
+    assert "part of the difference is due to it" not in text
 
 
 def test_validation_beats_are_asked_for_by_name(make_run, compare_command):
@@ -426,7 +451,8 @@ def test_a_file_that_cannot_be_written_is_one_line(make_run, tmp_path, capsys):
     assert compare.main([a, a, "--output", str(tmp_path / "no" / "all.json")]) == 2
     assert (
         capsys.readouterr().err
-        == f"ecgexp-compare: --output {tmp_path}/no/all.json: the file cannot be written: No such file or directory; use another --output\n"
+        == f"ecgexp-compare: --output {tmp_path}/no/all.json: the file cannot be written: No "
+        "such file or directory; use another --output\n"
     )
 
 

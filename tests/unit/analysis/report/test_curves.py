@@ -43,24 +43,26 @@ def test_a_curve_is_of_runs_that_differ_in_their_noise_only(group):
 
 def test_runs_without_noise_are_drawn_if_data_split_and_model_agree(group):
     made = group(
-        (private(1.0), {"privacy": guarantee(3.0)}), (CENTRALIZED, {}), ({**CENTRALIZED, **OTHER_MODEL}, {}),
+        (private(1.0), {"privacy": guarantee(3.0)}),
+        (CENTRALIZED, {}),
+        ({**CENTRALIZED, **OTHER_MODEL}, {}),
         ({**CENTRALIZED, "split._target_": "ecgexp.data.IntraPatient"}, {}),
         ({**CENTRALIZED, "trainer.learning_rate": 0.5}, {}),
-    )  # fmt: skip
+    )
     assert [one.params["trainer.learning_rate"] for one in curves.baselines(made)] == [
         "0.001",
         "0.5",
     ]
 
 
-def test_a_simulation_says_that_it_promises_nothing(group):
+def test_simulation_is_named_without_guarantee(group):
     made = group((private(1.0), {"privacy": guarantee(3.0, simulation=True)}))
     assert [curve.label for curve in curves.curves(made)] == [
         "simulation, no privacy guarantee, example-level DP"
     ]
 
 
-def test_a_promise_without_a_finite_price_is_on_no_curve(group):
+def test_guarantee_without_finite_epsilon_is_on_no_curve(group):
     made = group(
         (
             private(1.0),
@@ -70,13 +72,15 @@ def test_a_promise_without_a_finite_price_is_on_no_curve(group):
     assert curves.curves(made) == []
 
 
-def test_the_majority_class_is_told_for_each_database(group):
+def test_majority_class_is_shown_for_each_database(group):
     def of(value):
         return {"metrics": {"test/accuracy": 0.5, "test/majority/accuracy": value}}
 
     made = group(
-        (CENTRALIZED, of(0.89)), ({**CENTRALIZED, "a": 1}, of(0.89)), ({**CENTRALIZED, "b": 1}, {**of(0.7), "database": "x"})
-    )  # fmt: skip
+        (CENTRALIZED, of(0.89)),
+        ({**CENTRALIZED, "a": 1}, of(0.89)),
+        ({**CENTRALIZED, "b": 1}, {**of(0.7), "database": "x"}),
+    )
     assert [(found.low, found.high) for found in curves.majorities(made, "test", "accuracy")] == [
         (0.89, 0.89),
         (0.7, 0.7),
@@ -86,19 +90,28 @@ def test_the_majority_class_is_told_for_each_database(group):
 @pytest.mark.parametrize(
     ("databases", "shown"),
     [
-        (["mitdb 1.0.0"], True), ([], False), (["synthetic (virtual patients, seed 0)"], False),
-        (["mitdb 1.0.0", "svdb 1.0.0"], False), (["mitdbx 1"], False),
-        (["mitdb 1.0.0 -> svdb 1.0.0"], False), (["svdb 1.0.0 -> mitdb 1.0.0"], False), (["mitdb 1.0.0", ""], False),
+        (["mitdb 1.0.0"], True),
+        ([], False),
+        (["synthetic (virtual patients, seed 0)"], False),
+        (["mitdb 1.0.0", "svdb 1.0.0"], False),
+        (["mitdbx 1"], False),
+        (["mitdb 1.0.0 -> svdb 1.0.0"], False),
+        (["svdb 1.0.0 -> mitdb 1.0.0"], False),
+        (["mitdb 1.0.0", ""], False),
     ],
-)  # fmt: skip
+)
 def test_published_scores_stand_beside_the_database_they_are_of(databases, shown):
     assert published.applies_to(databases) is shown
 
 
 def test_published_scores_are_as_they_were_published():
     assert {one.epsilon: one.accuracy for one in published.SPLIT_LAYER} == {
-        1: 0.506, 3: 0.738, 5: 0.837, 7: 0.873, 10: 0.892,
-    }  # fmt: skip
+        1: 0.506,
+        3: 0.738,
+        5: 0.837,
+        7: 0.873,
+        10: 0.892,
+    }
     assert sorted(one.accuracy for one in published.WITHOUT_NOISE) == [0.877, 0.9839, 0.984, 0.9853]
     assert {one.citation for one in (*published.SPLIT_LAYER, *published.WITHOUT_NOISE)} == set(
         published.CITATIONS
@@ -107,10 +120,15 @@ def test_published_scores_are_as_they_were_published():
 
 def test_the_drawn_points_are_the_means_and_their_bars_reach_over_the_seeds(group):
     made = group(
-        *((private(2.0), {"privacy": guarantee(epsilon), "seed": seed, "metrics": {"test/macro_f1": value}})
-          for seed, (epsilon, value) in enumerate(((1.0, 0.2), (1.5, 0.3), (2.0, 0.7)))),
+        *(
+            (
+                private(2.0),
+                {"privacy": guarantee(epsilon), "seed": seed, "metrics": {"test/macro_f1": value}},
+            )
+            for seed, (epsilon, value) in enumerate(((1.0, 0.2), (1.5, 0.3), (2.0, 0.7)))
+        ),
         (private(0.5), {"privacy": guarantee(12.0), "metrics": {"test/macro_f1": 0.8}}),
-    )  # fmt: skip
+    )
     axes = curves.curve_figure(
         made, "macro_f1", split="test", synthetic=False, references=False
     ).axes[0]

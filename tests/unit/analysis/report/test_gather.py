@@ -40,15 +40,17 @@ def test_a_sweeps_folder_tells_its_parents_words(tmp_path):
         params={},
         tags={"command": "ecgexp -m seed=1,2", "sweep.overrides": "seed=1,2"},
     )
-    (tmp_path / "home" / "parent" / "sweep_privacy.txt").write_text("All of it costs ε = 9.\n")
+    (tmp_path / "home" / "parent" / "sweep_privacy.txt").write_text("Privacy loss of all: ε = 9.\n")
     finished(tmp_path / "now" / "0", params=CENTRALIZED)
     (tmp_path / "now" / "sweep.json").write_text(json.dumps(pointer(home=str(tmp_path / "home"))))
     assert gather(choose(parent=str(tmp_path / "now"))).sweep == {
-        "command": "ecgexp -m seed=1,2", "overrides": "seed=1,2", "privacy": "All of it costs ε = 9.",
-    }  # fmt: skip
+        "command": "ecgexp -m seed=1,2",
+        "overrides": "seed=1,2",
+        "privacy": "Privacy loss of all: ε = 9.",
+    }
 
 
-def test_failed_killed_running_and_damaged_runs_are_told_with_their_reasons(tmp_path):
+def test_runs_that_did_not_finish_have_their_reasons(tmp_path):
     finished(tmp_path / "0", params=CENTRALIZED)
     failed(tmp_path / "1", reason="DataError: training diverged")
     (finished(tmp_path / "2", params=CENTRALIZED) / "result.json").write_text("{")
@@ -58,8 +60,10 @@ def test_failed_killed_running_and_damaged_runs_are_told_with_their_reasons(tmp_
     found = gather(choose(parent=str(tmp_path)))
     assert [one.name for one in found.rows] == ["0"]
     assert [(one.name, one.status) for one in found.failures] == [
-        ("a failed run", "FAILED"), ("2", "unreadable"), ("3", "RUNNING"),
-    ]  # fmt: skip
+        ("a failed run", "FAILED"),
+        ("2", "unreadable"),
+        ("3", "RUNNING"),
+    ]
     reasons = [one.reason for one in found.failures]
     assert reasons[0] == "DataError: training diverged"
     assert "result.json" in reasons[1]
@@ -110,7 +114,7 @@ def test_no_run_at_all_is_an_error_that_says_so(store, how):
         choose(**how)
 
 
-def test_databases_and_digests_are_told_once(tmp_path):
+def test_databases_and_digests_are_shown_once(tmp_path):
     finished(tmp_path / "0", params=CENTRALIZED, database="mitdb 1.0.0", digest="b")
     finished(
         tmp_path / "1",

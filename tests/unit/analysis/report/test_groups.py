@@ -36,10 +36,17 @@ def test_runs_that_differ_in_the_seed_only_are_one_configuration(row):
 @pytest.mark.parametrize(
     "name",
     [
-        "tracking.uri", "tracking.tags.a", "data.root", "data.cache_dir", "dataset.root", "dataset.cache_dir", "hydra.run.dir",
-        "privacy.noise_seed", "sweep.retries",
+        "tracking.uri",
+        "tracking.tags.a",
+        "data.root",
+        "data.cache_dir",
+        "dataset.root",
+        "dataset.cache_dir",
+        "hydra.run.dir",
+        "privacy.noise_seed",
+        "sweep.retries",
     ],
-)  # fmt: skip
+)
 def test_what_decides_nothing_parts_no_configuration(row, name):
     made = configurations(
         [row({**CENTRALIZED, name: value}, seed=seed) for seed, value in enumerate(("a", "b"))]
@@ -136,10 +143,16 @@ def test_labels_are_the_fewest_words_that_tell_configurations_apart():
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(
     st.lists(
-        st.dictionaries(st.sampled_from(["a", "b.x", "b._target_", "c"]), st.sampled_from(["1", "2", "None"]), max_size=4),
-        min_size=1, max_size=6, unique_by=lambda part: tuple(sorted(part.items())),
+        st.dictionaries(
+            st.sampled_from(["a", "b.x", "b._target_", "c"]),
+            st.sampled_from(["1", "2", "None"]),
+            max_size=4,
+        ),
+        min_size=1,
+        max_size=6,
+        unique_by=lambda part: tuple(sorted(part.items())),
     )
-)  # fmt: skip
+)
 def test_the_columns_tell_any_configurations_apart(params):
     names = varying(params)
     assert len({tuple(part.get(name) for name in names) for part in params}) == len(params)

@@ -16,13 +16,25 @@ from ecgexp.privacy.search_accounting import PrivacySpent, compose_epsilon
 PRIVATE = {"privacy._target_": "ecgexp.privacy.PrivacySpec"}
 DATABASE = "mitdb 1.0.0"
 EVENT = accounting.to_json(accounting.repeated(accounting.poisson_gaussian(0.01, 1.0), 100))
-CHARGE = PrivacySpent(
-    event=EVENT, delta=1e-5, unit="beat", neighboring_relation="add_or_remove_one", accountant="pld", has_privacy_guarantee=True
-)  # fmt: skip
+SPENT = PrivacySpent(
+    event=EVENT,
+    delta=1e-5,
+    unit="beat",
+    neighboring_relation="add_or_remove_one",
+    accountant="pld",
+    has_privacy_guarantee=True,
+)
 KEPT = {
-    "guarantee": True, "simulation": False, "statement": "ε", "epsilon": 0.5, "event": EVENT, "delta": 1e-5, "unit": "beat",
-    "neighboring_relation": "add_or_remove_one", "accountant": "pld",
-}  # fmt: skip
+    "guarantee": True,
+    "simulation": False,
+    "statement": "ε",
+    "epsilon": 0.5,
+    "event": EVENT,
+    "delta": 1e-5,
+    "unit": "beat",
+    "neighboring_relation": "add_or_remove_one",
+    "accountant": "pld",
+}
 
 
 @pytest.fixture
@@ -54,7 +66,7 @@ def loss(run_dir, *, training_population=("database mitdb",), **changes):
         run_dir=str(run_dir),
         name="run",
         training_population=frozenset(training_population),
-        **({"spent": CHARGE} | changes),
+        **({"spent": SPENT} | changes),
     )
 
 
@@ -68,14 +80,14 @@ def test_store_counts_runs_that_are_not_on_the_page(tmp_path, store, record, ask
     record.begin(loss(store[0].run_id, run_id=store[0].run_id), resumes=False).finish(EVENT)
     record.begin(loss("deleted"), resumes=False)
     texts = ask()
-    assert says(texts, [CHARGE] * 2)
+    assert says(texts, [SPENT] * 2)
     assert "all 2 private runs" in texts[0]
     assert "did not finish, 1 of them" in texts[0]
 
 
 def test_store_counts_runs_that_have_no_record(tmp_path, store, ask):
     store += [run(tmp_path / "a"), run(tmp_path / "b")]
-    assert says(ask(store[0]), [CHARGE] * 2)
+    assert says(ask(store[0]), [SPENT] * 2)
 
 
 def test_store_counts_a_folder_finished_twice_as_two(tmp_path, store, record, ask):
@@ -83,7 +95,7 @@ def test_store_counts_a_folder_finished_twice_as_two(tmp_path, store, record, as
     store.append(run(tmp_path / "a"))
     for folder in ("a", "copy"):
         record.begin(loss(folder, run_id=store[0].run_id), resumes=True).finish(EVENT)
-    assert says(ask(), [CHARGE] * 2)
+    assert says(ask(), [SPENT] * 2)
 
 
 def test_run_of_another_machine_in_a_folder_of_the_same_name_counts(tmp_path, store, record, ask):
@@ -91,14 +103,14 @@ def test_run_of_another_machine_in_a_folder_of_the_same_name_counts(tmp_path, st
     mine = replace(mine, tags={**mine.tags, "run.dir": "/out/run"})
     store += [mine, replace(mine, run_id="theirs")]
     record.begin(loss("/out/run", run_id=mine.run_id), resumes=False).finish(EVENT)
-    assert says(ask(), [CHARGE] * 2)
+    assert says(ask(), [SPENT] * 2)
 
 
 def test_run_that_had_no_id_is_found_by_its_folder(tmp_path, store, record, ask):
     mine = run(tmp_path / "a")
     store.append(replace(mine, tags={**mine.tags, "run.dir": "/out/run"}))
     record.begin(loss("/out/run"), resumes=False).finish(EVENT)
-    assert says(ask(), [CHARGE])
+    assert says(ask(), [SPENT])
 
 
 def test_private_run_that_kept_no_event_is_unknown(tmp_path, store, ask):
@@ -126,7 +138,7 @@ def test_run_without_a_guarantee_leaves_no_bound(tmp_path, store, ask):
 def test_runs_on_other_people_are_not_added(tmp_path, store, record, ask):
     store.append(run(tmp_path / "a"))
     record.begin(loss("b", training_population=("database svdb",)), resumes=False)
-    assert says(ask(), [CHARGE])
+    assert says(ask(), [SPENT])
 
 
 def test_store_without_private_runs_says_nothing(tmp_path, store, ask):
@@ -137,7 +149,7 @@ def test_store_without_private_runs_says_nothing(tmp_path, store, ask):
 def test_parents_of_sweeps_are_no_runs(tmp_path, store, ask):
     store.append(run(tmp_path / "a"))
     store.append(replace(store[0], run_id="parent", tags={**store[0].tags, "sweep.role": "parent"}))
-    assert says(ask(), [CHARGE])
+    assert says(ask(), [SPENT])
 
 
 def test_folder_of_a_sweep_names_its_record(tmp_path):
@@ -145,4 +157,4 @@ def test_folder_of_a_sweep_names_its_record(tmp_path):
     private = tmp_path / "elsewhere"
     Losses(private).begin(loss("other"), resumes=False)
     (tmp_path / "now" / "sweep.json").write_text(json.dumps(pointer(private_dir=str(private))))
-    assert says(together([one], folder=tmp_path / "now"), [CHARGE] * 2)
+    assert says(together([one], folder=tmp_path / "now"), [SPENT] * 2)

@@ -21,7 +21,7 @@ def test_a_folder_of_runs_becomes_a_page(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["a", "--experiment", "b"], ["--filter", "a", "--experiment", "b"], ["--colour"], ["a", "b"]],
+    [["a", "--experiment", "b"], ["--filter", "a", "--experiment", "b"], ["--color"], ["a", "b"]],
 )
 def test_arguments_that_contradict_each_other_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -54,7 +54,8 @@ def test_help_is_instant():
         "import sys, ecgexp.cli.report as m\n"
         "try: m.main(['--help'])\n"
         "except SystemExit: pass\n"
-        "assert not {'mlflow', 'pandas', 'matplotlib', 'tensorflow', 'jinja2', 'numpy'} & set(sys.modules)"
+        "assert not {'mlflow', 'pandas', 'matplotlib', 'tensorflow', 'jinja2', 'numpy'} & "
+        "set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
@@ -63,7 +64,8 @@ def test_figures_do_not_need_tensorflow(tmp_path):
     finished(tmp_path / "sweep" / "1", params=CENTRALIZED)
     code = (
         "import sys, ecgexp.cli.report as m\n"
-        f"assert m.main([{str(tmp_path / 'sweep')!r}, '--output', {str(tmp_path / 'page.html')!r}]) == 0\n"
+        f"assert m.main([{str(tmp_path / 'sweep')!r}, '--output', "
+        f"{str(tmp_path / 'page.html')!r}]) == 0\n"
         "assert not {'tensorflow', 'mlflow'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)

@@ -99,8 +99,11 @@ def test_runs_with_one_seed_are_said_to_be_no_repetitions(configurations):
     table = note_table(configurations({"seed": 1}, {"seed": 1}, {"seed": 2}), public=True)
     (row,) = table.groups[0]
     assert row[1:] == [
-        "seeds", "2 runs have the same seed and are not independent repetitions: means and ranges count each", "1",
-    ]  # fmt: skip
+        "seeds",
+        "2 runs have the same seed and are not independent repetitions: means and "
+        "ranges count each",
+        "1",
+    ]
 
 
 def test_runs_with_seeds_of_their_own_need_no_note(configurations):

@@ -147,10 +147,18 @@ def test_the_page_can_be_read_without_seeing_it(page):
 def test_names_and_tags_cannot_become_markup(tmp_path, report):
     bad = {"trainer.odd": HOSTILE}
     finished(
-        tmp_path / "1", params={**private(1.0), **bad}, name=HOSTILE, database=f"synthetic {HOSTILE}", tags={"command": HOSTILE},
-        privacy={**guarantee(2.0, unit=HOSTILE), "statement": HOSTILE}, classes=("N", HOSTILE), digest=HOSTILE,
-        undefined={"test/jk_index": HOSTILE}, confusion=np.array([[3, 1], [1, 2]]), clients=[CLIENTS[0] | {"client": HOSTILE}],
-    )  # fmt: skip
+        tmp_path / "1",
+        params={**private(1.0), **bad},
+        name=HOSTILE,
+        database=f"synthetic {HOSTILE}",
+        tags={"command": HOSTILE},
+        privacy={**guarantee(2.0, unit=HOSTILE), "statement": HOSTILE},
+        classes=("N", HOSTILE),
+        digest=HOSTILE,
+        undefined={"test/jk_index": HOSTILE},
+        confusion=np.array([[3, 1], [1, 2]]),
+        clients=[CLIENTS[0] | {"client": HOSTILE}],
+    )
     finished(
         tmp_path / "2", params={**private(1.0), "trainer.odd": "ordinary"}, privacy=guarantee(1.0)
     )
@@ -226,11 +234,14 @@ def test_page_states_the_overlap_beside_the_epsilon_of_a_row(tmp_path, report):
     header, *rows = report().tables["Scores on the test beats, one row per configuration"]
     found = {row[header.index("ε")].replace("\N{NO-BREAK SPACE}", " ") for row in rows}
     assert found == {
-        "3.31", "2.31; 28.0 of 5 rows that share samples", "1.31; ∞ of 5 rows that share samples", "no privacy guarantee",
-    }  # fmt: skip
+        "3.31",
+        "2.31; 28.0 of 5 rows that share samples",
+        "1.31; ∞ of 5 rows that share samples",
+        "no privacy guarantee",
+    }
 
 
-def test_memory_is_told_where_it_was_logged(tmp_path, report):
+def test_memory_is_shown_where_it_was_logged(tmp_path, report):
     finished(
         tmp_path / "1",
         params=CENTRALIZED,
@@ -274,7 +285,7 @@ def test_no_more_matrices_are_drawn_than_can_be_read(tmp_path, report):
     assert "The first 12 of 14 configurations are drawn" in page.text
 
 
-def test_beats_are_counted_once_for_each_way_in_which_they_are_dealt(tmp_path, report):
+def test_beats_are_counted_once_for_each_partition(tmp_path, report):
     for seed, beats in enumerate((7001, 7001, 6000)):
         finished(tmp_path / f"{seed}", params=CENTRALIZED, seed=seed, train_beats=beats)
     tables = report().tables
@@ -288,7 +299,7 @@ def test_beats_are_counted_once_for_each_way_in_which_they_are_dealt(tmp_path, r
     assert "Other runs assign the beats in 2 other ways" in report().text
 
 
-def test_synthetic_data_are_told_at_once(tmp_path, report):
+def test_synthetic_data_are_named_first(tmp_path, report):
     finished(tmp_path / "1", params=CENTRALIZED, database=SYNTHETIC)
     assert "Synthetic data. All beats on this page are synthetic." in report().text
     finished(tmp_path / "2", params=CENTRALIZED, database="mitdb 1.0.0", digest="d2")
@@ -334,11 +345,11 @@ def test_published_scores_do_not_stand_beside_synthetic_data(tmp_path, report):
     assert "Abuadbba" not in report().source
 
 
-def test_a_failed_run_is_told_and_breaks_nothing(page):
+def test_failed_run_is_listed_and_breaks_nothing(page):
     assert "8 finished, in 5 configurations; 1 did not finish" in page.text
-    told = page.text[page.text.index("Runs that failed These") :]
-    assert "too fast FAILED" in told
-    assert "training diverged; try a smaller trainer.learning_rate" in told
+    failed = page.text[page.text.index("Runs that failed These") :]
+    assert "too fast FAILED" in failed
+    assert "training diverged; try a smaller trainer.learning_rate" in failed
 
 
 def test_a_page_of_failures_alone_says_that_no_run_finished(tmp_path, report):
@@ -367,16 +378,16 @@ def test_validation_scores_are_not_passed_for_test_scores(tmp_path, report):
     assert "0.625" in page.tables["Scores on the validation beats, one row per configuration"][1]
 
 
-def test_every_row_has_its_command_and_every_promise_its_words(page):
+def test_every_row_has_its_command_and_guarantee(page):
     assert page.text.count("ecgexp seed=1") == 3
     assert "ε = 7.50 (δ 1e-05) · unit: beat" in page.text
     assert (
         page.text.count("ε = 7.50 (δ 1e-05)") == 1
-    )  # both seeds promise the same, which is said once
+    )  # both seeds have the same guarantee, which is stated once
     assert "seeds 1, 2" in page.text
 
 
-def test_clients_are_told_with_their_range(tmp_path, report):
+def test_clients_are_shown_with_their_range(tmp_path, report):
     for seed, shift in ((1, 0.0), (2, 0.2)):
         clients = [client | {"accuracy": client["accuracy"] + shift} for client in CLIENTS]
         finished(tmp_path / f"{seed}", params=FEDERATED, seed=seed, clients=clients)
@@ -414,7 +425,7 @@ def test_what_private_data_gave_away_without_noise_is_left_out_for_the_public(
     assert "leaves out" not in page.text
 
 
-def test_a_public_page_without_promises_keeps_its_clients(tmp_path, report):
+def test_public_page_without_guarantees_keeps_its_clients(tmp_path, report):
     finished(tmp_path / "1", params=FEDERATED, clients=CLIENTS)
     page = report(public=True)
     assert "Each client's test beats" in page.tables
@@ -423,7 +434,9 @@ def test_a_public_page_without_promises_keeps_its_clients(tmp_path, report):
 
 
 def test_the_scores_of_an_evaluation_are_those_of_its_matrix(page):
-    """The table's F1 and the matrix drawn from the predictions come by different ways and must agree."""
+    """The table's F1 and the matrix drawn from the predictions come by different ways and must
+    agree.
+    """
     words = re.search(r'<desc id="confusion-2-desc">([^<]+)</desc>', page.source)[1]
     matrix = np.zeros((5, 5))
     for i, part in enumerate(words.split("; ")):

@@ -45,7 +45,7 @@ def test_a_run_that_kept_little_has_a_row_all_the_same(tmp_path):
         ({**guarantee(2.5), "guarantee": False, "epsilon": None}, "none", math.inf, None),
     ],
 )
-def test_what_a_run_promises(tmp_path, privacy, kind, epsilon, delta):
+def test_guarantee_of_a_run_is_read(tmp_path, privacy, kind, epsilon, delta):
     row = read_row(find_run(str(finished(tmp_path / "r", params=private(1.0), privacy=privacy))))
     assert (row.guarantee, row.epsilon) == (kind, epsilon)
     assert row.delta == delta if delta is not None else math.isnan(row.delta)

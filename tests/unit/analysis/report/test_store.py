@@ -1,4 +1,7 @@
-"""The whole way with a real MLflow store: a parent, its children, and the page kept with the parent."""
+"""The whole way with a real MLflow store.
+
+A parent, its children, and the page kept with the parent.
+"""
 
 from pathlib import Path
 
@@ -10,7 +13,9 @@ from ecgexp.cli.report import main
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
-    """(URI, parent's id) of a store with a parent, two children that finished, one that failed, and a stranger."""
+    """(URI, parent's id) of a store with a parent, two children that finished, one that failed, and
+    an unrelated run.
+    """
     from ecgexp.tracking.mlflow.quiet import quieten
 
     quieten()
@@ -25,7 +30,7 @@ def sweep(tmp_path_factory):
     parent.set_tags(
         {"sweep.role": "parent", "sweep.overrides": "seed=1,2,3", "command": "ecgexp -m seed=1,2,3"}
     )
-    parent.log_text("Releasing all of them costs ε = 9.87.\n", "sweep_privacy.txt")
+    parent.log_text("Privacy loss of releasing all of them: ε = 9.87.\n", "sweep_privacy.txt")
     for seed in (1, 2, 3, 4):
         child = MlflowTracker.create(store, f"seed={seed}")
         child.set_tags(
@@ -58,9 +63,9 @@ def test_a_parents_page_is_about_its_children_and_is_kept_with_it(sweep, tmp_pat
     assert "<h1>sweep seed=1,2,3</h1>" in page
     assert (
         "0.375 (0.250\xa0to\xa00.500)" in page
-    )  # accuracy of seeds 1 and 2, without the stranger's 1.0
+    )  # accuracy of seeds 1 and 2, without the unrelated run's 1.0
     assert "DataError: it diverged" in page
-    assert "costs ε = 9.87" in page
+    assert "of releasing all of them: ε = 9.87" in page
     assert "ecgexp -m seed=1,2,3" in page
     client = MlflowClient(tracking_uri=uri)
     kept = client.download_artifacts(parent, "report.html", str(tmp_path))
@@ -102,7 +107,7 @@ def test_an_experiments_page_has_all_its_runs_but_the_parent(sweep, tmp_path, ca
         (["--filter", "metrics.`test/accuracy` > 7"], "there is no run to report"),
     ],
 )
-def test_what_is_not_there_is_told_in_one_line(sweep, tmp_path, capsys, which, words):
+def test_missing_run_is_reported_in_one_line(sweep, tmp_path, capsys, which, words):
     assert main([*which, "--store", sweep[0], "--output", str(tmp_path / "page.html")]) == 2
     error = capsys.readouterr().err
     assert words in error
@@ -110,7 +115,7 @@ def test_what_is_not_there_is_told_in_one_line(sweep, tmp_path, capsys, which, w
     assert not (tmp_path / "page.html").exists()
 
 
-def test_a_run_without_children_is_told_in_one_line(sweep, tmp_path, capsys):
+def test_run_without_children_is_reported_in_one_line(sweep, tmp_path, capsys):
     from ecgexp.analysis.find_runs import search_runs
 
     child = search_runs(experiment="tests", uri=sweep[0])[1]

@@ -1,4 +1,7 @@
-"""Published results: the schema, which lines hold, and that every generated text and figure agrees with them."""
+"""Published results.
+
+The schema, which lines hold, and that every generated text and figure agrees with them.
+"""
 
 import importlib.util
 import json
@@ -35,10 +38,14 @@ NAME = "mitdb_inter_patient_resnet1d_centralized"
 ROW = ResultRow(experiment=NAME)
 COMMIT, SHA256 = "0123abc", "ab" * 32
 CARRIED = {
-    "kind": "mean", "experiment": NAME, "seeds": [0, 1], "training": "centralized", "evaluated": {"split": "DS2"},
+    "kind": "mean",
+    "experiment": NAME,
+    "seeds": [0, 1],
+    "training": "centralized",
+    "evaluated": {"split": "DS2"},
     "metrics": {"test/accuracy": {"value": 0.5, "range": [0.4, 0.6]}},
     "provenance": {"source": "carried over", "date": "2026-11-27", "commit": COMMIT},
-}  # fmt: skip
+}
 
 
 @cache
@@ -77,35 +84,56 @@ def make_run(tmp_path):
         folder = tmp_path / f"run-{seed}-{started:.0f}-{accuracy}"
         (folder / "predictions").mkdir(parents=True)
         data = {
-            "database": "mitdb 1.0.0", "test_sha256": SHA256, "patients": {"test": 22},
+            "database": "mitdb 1.0.0",
+            "test_sha256": SHA256,
+            "patients": {"test": 22},
             "beats": {"train": {"N": 9, "V": 1}, "test": {"N": 8, "V": 2}},
-        }  # fmt: skip
+        }
         result = {"status": "FINISHED", "seconds": 60.0, "data": data, "privacy": privacy}
         (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
         predictions(accuracy).to_parquet(folder / "predictions/test.parquet")
         scores = {
-            "test/accuracy": accuracy, "test/accuracy_ci_low": accuracy - 0.1, "test/accuracy_ci_high": accuracy + 0.01,
-            "test/f1/V": 0.9, "test/majority/accuracy": 0.89, "validation/accuracy": 0.3, "privacy/epsilon": 3.0,
-        }  # fmt: skip
-        told = {
+            "test/accuracy": accuracy,
+            "test/accuracy_ci_low": accuracy - 0.1,
+            "test/accuracy_ci_high": accuracy + 0.01,
+            "test/f1/V": 0.9,
+            "test/majority/accuracy": 0.89,
+            "validation/accuracy": 0.3,
+            "privacy/epsilon": 3.0,
+        }
+        tags_of_run = {
             "command": f"ecgexp experiment={NAME} seed={seed} tracking.uri=sqlite:///a.db {words}",
-            "git.commit": COMMIT, "git.dirty": "false", "version.numpy": "1.26.4",
-        }  # fmt: skip
+            "git.commit": COMMIT,
+            "git.dirty": "false",
+            "version.numpy": "1.26.4",
+        }
         return StoredRun(
-            run_id=folder.name, name=f"seed {seed}", status="FINISHED", started=started,
-            params=settings() | {"seed": str(seed)} | dict(params), metrics=scores | dict(metrics), tags=told | dict(tags),
+            run_id=folder.name,
+            name=f"seed {seed}",
+            status="FINISHED",
+            started=started,
+            params=settings() | {"seed": str(seed)} | dict(params),
+            metrics=scores | dict(metrics),
+            tags=tags_of_run | dict(tags),
             _files=FolderFiles(folder),
-        )  # fmt: skip
+        )
 
     return make
 
 
 def predictions(certainty):
     """Two beats of two patients; the probability of the true class is `certainty`."""
-    return pd.DataFrame({
-        "record": ["100", "103"], "patient": ["100", "103"], "sample": [1, 2], "class": ["N", "V"], "predicted": ["N", "V"],
-        "probability/N": [certainty, 1 - certainty], "probability/V": [1 - certainty, certainty],
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "record": ["100", "103"],
+            "patient": ["100", "103"],
+            "sample": [1, 2],
+            "class": ["N", "V"],
+            "predicted": ["N", "V"],
+            "probability/N": [certainty, 1 - certainty],
+            "probability/V": [1 - certainty, certainty],
+        }
+    )
 
 
 # The file
@@ -120,7 +148,7 @@ def test_results_written_and_read_are_equal(write, make_run, tmp_path):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"colour": 1}, "line 2: colour is not a setting"),
+        ({"color": 1}, "line 2: color is not a setting"),
         ({"kind": "run"}, "kind=run: 2 seeds"),
         ({"seeds": [1, 0]}, r"seeds=\[1, 0\]: .* order"),
         ({"overrides": ["b=1", "a=1"]}, "overrides=.*sorted"),
@@ -165,8 +193,11 @@ def test_line_of_a_run_has_what_repeats_it(make_run):
 
 def test_overrides_without_effect_are_left_out(make_run):
     found = make_run(
-        0, 0.9, words="trainer.epochs=15 trainer.learning_rate=0.0020", params={"trainer.learning_rate": "0.002"}
-    )  # fmt: skip
+        0,
+        0.9,
+        words="trainer.epochs=15 trainer.learning_rate=0.0020",
+        params={"trainer.learning_rate": "0.002"},
+    )
     assert published_result(found).overrides == ("trainer.learning_rate=0.002",)
 
 
@@ -210,9 +241,14 @@ def test_ensemble_of_other_beats_or_settings_is_refused(make_run):
 
 
 def test_newest_run_of_each_seed_holds(make_run):
-    lines = [published_result(make_run(seed, accuracy, started=started)) for seed, accuracy, started in (
-        (0, 0.1, 1e9), (0, 0.90, 2e9), (1, 0.96, 1e9),
-    )]  # fmt: skip
+    lines = [
+        published_result(make_run(seed, accuracy, started=started))
+        for seed, accuracy, started in (
+            (0, 0.1, 1e9),
+            (0, 0.90, 2e9),
+            (1, 0.96, 1e9),
+        )
+    ]
     failed = replace(lines[1], status="FAILED", provenance=replace(lines[1].provenance, run="x"))
     earlier = replace(lines[1], variant="another form")
     group = PublishedResults([*lines, failed, earlier]).group(NAME)
@@ -250,9 +286,13 @@ def test_number_without_a_line_is_refused():
 
 def private(line, **changes):
     values = {
-        "unit": "patient", "epsilon": 14.1, "delta": 1e-3, "noise_multiplier": 1.0, "hypothetical_population": 10_000,
+        "unit": "patient",
+        "epsilon": 14.1,
+        "delta": 1e-3,
+        "noise_multiplier": 1.0,
+        "hypothetical_population": 10_000,
         "hypothetical_epsilon": 0.02,
-    }  # fmt: skip
+    }
     from ecgexp.analysis.results_page.record import Privacy
 
     return replace(line, privacy=Privacy(**values | changes), training="federated")
@@ -276,8 +316,10 @@ def test_figure_draws_guarantees_and_no_hypothetical_epsilon(make_run):
     figure = privacy_figure(groups, ["", "signal"])
     labels = {text.get_text() for text in figure.legends[0].texts}
     assert labels == {
-        "patient-level DP, federated (δ 0.001)", "no privacy, signal", "majority-class baseline",
-    }  # fmt: skip
+        "patient-level DP, federated (δ 0.001)",
+        "no privacy, signal",
+        "majority-class baseline",
+    }
     for axes in figure.axes:
         drawn = [x for line in axes.lines for x in line.get_xdata() if line.get_marker() != "None"]
         assert 0.02 not in drawn
@@ -325,12 +367,15 @@ def test_means_carried_over_agree_with_their_runs():
             continue
         for metric in ("test/accuracy", "test/jk_index"):
             values = [run.metrics[metric].value for run in newest.values() if metric in run.metrics]
-            told = mean.metrics.get(metric)
-            if told is None or told.range is None or len(values) < len(mean.seeds):
+            stored = mean.metrics.get(metric)
+            if stored is None or stored.range is None or len(values) < len(mean.seeds):
                 continue
             compared += 1
             found = (sum(values) / len(values), min(values), max(values))
-            assert found == pytest.approx((told.value, *told.range), abs=0.0011), (mean.key, metric)
+            assert found == pytest.approx((stored.value, *stored.range), abs=0.0011), (
+                mean.key,
+                metric,
+            )
     assert compared >= 10
 
 
@@ -370,7 +415,11 @@ def test_check_fails_where_a_text_was_changed(monkeypatch, capsys, copy, path):
 def test_check_fails_where_a_figure_shows_other_results(monkeypatch, capsys, copy):
     path = copy / "results/runs.jsonl"
     lines = read_results(path)
-    place = next(i for i, one in enumerate(lines) if one.key == (rows.EXAMPLE_LEVEL[0].experiment, ()) and one.kind == "mean")  # fmt: skip
+    place = next(
+        i
+        for i, one in enumerate(lines)
+        if one.key == (rows.EXAMPLE_LEVEL[0].experiment, ()) and one.kind == "mean"
+    )
     lines[place] = replace(lines[place], stale="")
     write_results(path, lines)
     assert run_script(monkeypatch, copy, "--check") == 1
