@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from preloaded import run
 from two_folders import MITDB_NAMES, SVDB_NAMES
 
 from ecgexp.cli import predict
@@ -87,7 +88,7 @@ def finished(data_root, tmp_path_factory):
     """The folder of a small run on the fake databases."""
     place = tmp_path_factory.mktemp("run")
     folder = place / "out"
-    done = ecgexp(
+    done = run(
         *TWO,
         *SMALL,
         f"data.root={data_root}",

@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from placeholder_figures import drawn_figures
 
 from ecgexp.privacy.ledger import PrivacyViolation
 
@@ -30,7 +31,8 @@ APART = ["split=inter_patient", "dataset.num_patients=10"]  # five of whom are t
 def test_a_run_leaves_its_clients_its_curves_and_a_model_that_works_without_tff(run_in, tmp_path):
     from ecgexp.models.classifier import load_classifier
 
-    result, written, lines = run_in("augmentation=signal", "model.dropout=0.3")
+    with drawn_figures():
+        result, written, lines = run_in("augmentation=signal", "model.dropout=0.3")
     assert written["data"]["clients"]["train"] == 5
     curves = [line["metrics"] for line in lines if line["step"] is not None]
     assert len(curves) == 2

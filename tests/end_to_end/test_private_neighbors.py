@@ -14,6 +14,7 @@ from io import StringIO
 import numpy as np
 import pytest
 import rich.console
+from placeholder_figures import drawn_figures
 
 import ecgexp.console
 import ecgexp.experiment.experiment
@@ -168,9 +169,10 @@ def test_neighbors_publish_the_same_bytes_beside_weights(kind, tmp_path, monkeyp
                 neighbor_of(ecgexp.experiment.experiment.load_run_data, kind),
             )
         config = for_the_record(load_config(typed))
-        ecgexp.experiment.run.run(
-            load_experiment(typed), folder, config=config, resolved_yaml="a: 1", console=console
-        )
+        with drawn_figures():  # their bytes are published, too
+            ecgexp.experiment.run.run(
+                load_experiment(typed), folder, config=config, resolved_yaml="a: 1", console=console
+            )
         found.append(published(folder))
         text = console.console.file.getvalue().replace(str(folder), "FOLDER")
         said.append(re.sub(r"\d+ s · ", "0 s · ", text))

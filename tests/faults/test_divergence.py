@@ -3,9 +3,8 @@ good.
 """
 
 import json
-import subprocess
-import sys
 
+import preloaded
 import pytest
 
 from ecgexp.training.checkpointing.store import Checkpoints
@@ -20,7 +19,6 @@ SMALL = (
 
 # The third epoch's weights are NaN, as after an update that explodes.
 WITH_A_FAULT = """
-import sys
 from dataclasses import replace
 import numpy as np
 from ecgexp.training.centralized import Centralized
@@ -33,7 +31,6 @@ def explodes(self, *args, **kwargs):
         yield replace(progress, weights=lambda: bad) if progress.step == 3 else progress
 
 Centralized.train = explodes
-sys.argv = ["ecgexp", *sys.argv[1:]]
 from ecgexp.cli.run import main
 main()
 """
@@ -41,14 +38,8 @@ main()
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
 
-def run(*words, cwd, code="from ecgexp.cli.run import main; main()"):
-    return subprocess.run(
-        [sys.executable, "-c", code, *SMALL, *words],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        check=False,
-    )
+def run(*words, cwd, code=None):
+    return preloaded.run(*SMALL, *words, cwd=cwd, code=code)
 
 
 def test_an_exploding_update_stops_the_run_and_leaves_the_epoch_before(tmp_path):

@@ -10,11 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from preloaded import Command
 
 from ecgexp.cli import sync, ui
 from ecgexp.cli.doctor_checks import Settings, check_store
@@ -97,11 +99,15 @@ def held(process):
 
 
 @contextmanager
-def running(*words, log="run.log"):
+def running(*words, log="run.log", is_child=False):
     """A run in the background, killed at the end if it still lives; its words are in `log`."""
     with (
         Path(log).open("w") as out,
-        subprocess.Popen([*COMMAND, *words], stdout=out, stderr=out) as process,
+        (
+            subprocess.Popen([*COMMAND, *words], stdout=out, stderr=out)
+            if is_child
+            else Command(*words, stdout=out, stderr=out, cwd=Path().absolute())
+        ) as process,
     ):
         try:
             yield process
@@ -215,7 +221,7 @@ def test_a_run_whose_server_dies_and_comes_back_loses_nothing(store, capfd):
     with ExitStack() as stack:
         with ExitStack() as up:
             up.enter_context(server(port))
-            run = stack.enter_context(running(*words))
+            run = stack.enter_context(running(*words, is_child=True))
             wait_for_step(2, run)
             with held(run):
                 up.close()
@@ -290,29 +296,40 @@ def test_a_full_disk_ends_a_run_in_one_line_and_leaves_its_last_checkpoint(mount
 
 
 LOCK = """
-import sqlite3, sys, time
+import sqlite3, sys
 connection = sqlite3.connect("store.db", isolation_level=None)
 connection.execute("BEGIN EXCLUSIVE")
 print("locked", flush=True)
-time.sleep(float(sys.argv[1]))
+sys.stdin.read()
 connection.execute("ROLLBACK")
 """
 
 
 def test_a_locked_file_is_waited_for_and_nothing_is_dropped(store, monkeypatch, caplog):
-    """SQLite itself waits 20 s for a lock, in the midst of a call.
+    """SQLite itself waits for a lock, in the midst of a call: 20 s, here 1 s.
 
     What outlasts that is tried again.
     """
+    from mlflow.store.db import utils
+
+    waits_ms, plain = [20_000], utils.sql.text
+    monkeypatch.setattr(
+        utils.sql, "text", lambda words: plain(words.replace("20000", str(waits_ms[0])))
+    )
     monkeypatch.setattr(mirrored, "RETRY_AFTER_S", 0.5)
     tracker = MlflowTracking(uri="sqlite:///store.db").start(run_name="fake", run_dir=RUN)
     tracker.log_params({"seed": 1})
-    holder = subprocess.Popen([sys.executable, "-c", LOCK, "24"], stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", LOCK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert holder.stdout.readline() == "locked\n"
+    waits_ms[0] = 1000
     started = time.monotonic()
     for step in range(1, 6):
         tracker.log_metrics({"train/loss": 1 / step}, step=step)
-    assert time.monotonic() - started > 15
+    assert time.monotonic() - started > 0.75
+    waits_ms[0] = 20_000  # the end waits longer than the lock is held
+    threading.Timer(0.5, holder.stdin.close).start()
     tracker.finish("FINISHED")
     assert holder.wait(timeout=60) == 0
     holder.stdout.close()
