@@ -1,8 +1,9 @@
-"""The replicated study: the Keras implementation behind Firouzi et al. 2020, whose protocol errors are switches.
+"""The replication of the Keras implementation behind Firouzi et al. 2020.
 
-A switch *replaces* a part of a run before anything is read; the parts it is made of know nothing of it, and neither does the
-experiment that every other run is. With all switches off nothing here is executed. A run with one on says so wherever it is
-looked at, and promises nothing.
+Its protocol errors are switches. A switch *replaces* a part of a run before any data are read;
+neither the other parts nor `ecgexp.experiment` depend on this package. With all switches off
+nothing here is executed. A run with a switch on says so in all its outputs and has no privacy
+guarantee.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Records in, training data out, with the faults between: `experiment.data` without its guard, where one is on."""
+"""The data of a run with protocol errors; the counterpart of `ecgexp.experiment.data`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,10 +18,21 @@ _CHUNK = 2048
 def load_run_data_with_errors(
     experiment: Any, seeds: Seeds, on_progress: Callable[..., None]
 ) -> RunData:
-    """What `ecgexp.experiment.data.load_run_data` gives, of an experiment that `replay` made.
+    """Load the data of a run as `ecgexp.experiment.data.load_run_data` does, with errors.
 
-    Under `augment_before_split` a row is a copy of a beat: rows of one record and sample are copies of one beat, and the leak
-    guard, whose work it is to find them, is left out. Nothing else leaves it out.
+    Under `augment_before_split` a row is a copy of a beat: rows of one record and sample are copies
+    of one beat. Only then the check for leakage, which would find them, is omitted.
+
+    Args:
+      experiment: a resolved `ecgexp.replication.experiment.ReplicationExperiment`.
+      seeds: the random streams of the run.
+      on_progress: called with the progress.
+
+    Returns:
+      The data of the run.
+
+    Raises:
+      ConfigError, DataError: see `ecgexp.experiment.data.load_run_data`.
     """
     errors = experiment.protocol_errors
     beats = load_beats(
@@ -42,20 +53,24 @@ def load_run_data_with_errors(
 
 
 def shifted(features: Features) -> Features:
-    """Every row's features are those of the row after it; the last has the first's."""
+    """Return features shifted by one row: each row has those of the next, the last of the first.
+
+    Args:
+      features: name -> (num_beats, ...).
+    """
     return {name: np.roll(array, -1, axis=0) for name, array in features.items()}
 
 
 def with_copies(beats: BeatSet, features: Features, augmentation: Any) -> tuple[BeatSet, Features]:
-    """One row for each (beat, view) that `augmentation` shows.
+    """Return one row for each (beat, view) of `augmentation`.
 
     Args:
-      beats: labelled.
+      beats: with labels.
       features: name -> (num_beats, ...).
-      augmentation: whose views are not random.
+      augmentation: an augmentation whose views are not random.
 
     Returns:
-      beats: (num_pairs,) the beat of each pair; those of one beat share its identity, and its signal.
+      beats: (num_pairs,) the beat of each pair; pairs of one beat have its identity and its signal.
       features: name -> (num_pairs, ...), the views.
     """
     from ecgexp.models.resident import ResidentFeatures
@@ -76,5 +91,5 @@ def with_copies(beats: BeatSet, features: Features, augmentation: Any) -> tuple[
 
 
 def _stored(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Pictures in [0, 1] as they are kept."""
+    """Return images in [0, 1] in the type in which they are stored."""
     return np.rint(array * 255).astype(np.uint8) if dtype == np.uint8 else array

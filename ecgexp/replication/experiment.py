@@ -1,4 +1,4 @@
-"""The experiment of the replicated study: the one place where switches become parts of a run."""
+"""The experiment of the replication, which replaces parts of a run according to the switches."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,16 +14,18 @@ from ecgexp.replication.reported_epsilon import reported_of
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError, settings
 
-# By protocol, what the predecessor tested and held out. Under privacy its sizes decide ε: 66 288 rows of its 107 065 beats were
-# for training, of which `fit` held 21 % out and left 52 367.
+# By protocol, the test and validation fractions of the replicated implementation. Under privacy
+# they decide ε: of its 107 065 beats 66 288 rows were for training, of which `fit` held out 21 %
+# and left 52 367.
 SPLIT_FRACTIONS = {"central": (0.15, 0.21), "dp": (0.38086, 0.21)}
 
 
 @settings
 class ReplicationExperiment(Experiment):
-    """An experiment in which the protocol errors of the predecessor can be switched on; `experiment=replication/…` is one.
+    """An experiment with the protocol errors of the replicated implementation as switches.
 
-    A run with an error on says so wherever it is looked at, and promises nothing. With all off it is a sound run.
+    `experiment=replication/...` selects one. A run with a switch on says so in all its outputs and
+    has no privacy guarantee. With all switches off it is a run like any other.
 
     Attributes:
       protocol_errors: the switches.
@@ -32,10 +34,10 @@ class ReplicationExperiment(Experiment):
     protocol_errors: ProtocolErrors
 
     def resolved(self) -> "ReplicationExperiment":
-        """With the sound parts replaced by what the switches name.
+        """Return the experiment with the parts replaced that the switches name.
 
         Raises:
-          ConfigError: a switch finds nothing to replace.
+          ConfigError: a switch has nothing to replace.
         """
         if not self.protocol_errors.names:
             return self
@@ -43,7 +45,12 @@ class ReplicationExperiment(Experiment):
         return replace(self, **changed) if changed else self
 
     def load_run_data(self, seeds: Seeds, on_progress: Callable[..., None]) -> RunData:
-        """As every experiment, but for the errors that lie between records and training data."""
+        """Load the data of the run; see `Experiment.load_run_data`.
+
+        Args:
+          seeds: the random streams of the run.
+          on_progress: called with the progress.
+        """
         if not self.protocol_errors.names:
             return super().load_run_data(seeds, on_progress)
         return load_run_data_with_errors(self, seeds, on_progress)
@@ -51,11 +58,16 @@ class ReplicationExperiment(Experiment):
     def read_probabilities(
         self, probabilities: np.ndarray, class_names: Sequence[str]
     ) -> np.ndarray:
-        """As `default_to_normal` reads them, where it is on."""
+        """Return the probabilities as `default_to_normal` changes them if it is on.
+
+        Args:
+          probabilities: (num_beats, classes) of the model.
+          class_names: in the order of the columns.
+        """
         return self.protocol_errors.read(probabilities, class_names)
 
     def marks(self) -> Mapping[str, Any]:
-        """The errors that are on."""
+        """Return the switches that are on."""
         return (
             {"protocol_errors": self.protocol_errors.as_dict()}
             if self.protocol_errors.names
@@ -63,15 +75,19 @@ class ReplicationExperiment(Experiment):
         )
 
     def notices(self) -> Sequence[str]:
-        """That the run repeats errors."""
+        """Return a line that says that the run has protocol errors."""
         return (self.protocol_errors.line(),) if self.protocol_errors.names else ()
 
     def tags(self) -> Mapping[str, str]:
-        """The errors that are on."""
+        """Return the switches that are on."""
         return self.protocol_errors.tags()
 
     def further_results(self, run_data: RunData) -> FurtherResults:
-        """ε as it was printed, beside ε of what ran."""
+        """Return the printed ε of the replicated implementation, and ε of the executed steps.
+
+        Args:
+          run_data: the data of the run.
+        """
         errors = self.protocol_errors
         if errors.protocol != "dp" or not errors.names:
             return FurtherResults()
@@ -84,12 +100,12 @@ class ReplicationExperiment(Experiment):
 
     @property
     def states_privacy_loss(self) -> bool:
-        """No, where an error is on."""
+        """False if a switch is on."""
         return super().states_privacy_loss and not self.protocol_errors.names
 
     @property
     def title(self) -> str:
-        """With the number of errors."""
+        """The title, with the number of switches that are on."""
         count = len(self.protocol_errors.names)
         return f"{super().title} with {count} protocol errors" if count else super().title
 
@@ -114,8 +130,9 @@ def _data(experiment: Any) -> dict[str, Any]:
     if errors.augment_before_split and not isinstance(experiment.augmentation, CopiedBefore):
         if experiment.augmentation.num_views == 1:
             raise ConfigError(
-                f"protocol_errors.augment_before_split=true needs copies, and augmentation={experiment.augmentation.name} "
-                "makes none; use augmentation=replication, or protocol_errors.augment_before_split=false."
+                "protocol_errors.augment_before_split=true: needs copies, but augmentation="
+                f"{experiment.augmentation.name} makes none; use augmentation=replication, or "
+                "protocol_errors.augment_before_split=false."
             )
         changed["augmentation"] = CopiedBefore.of(experiment.augmentation)
     return changed | {"dataset": dataset}
@@ -130,8 +147,8 @@ def _learning(experiment: Any) -> dict[str, Any]:
 
         if getattr(experiment.trainer, "num_rounds", 0) < 2:
             raise ConfigError(
-                "protocol_errors.one_round_less=true needs two rounds to leave one out; use trainer=federated "
-                "trainer.num_rounds=20, or protocol_errors.one_round_less=false."
+                "protocol_errors.one_round_less=true: needs at least two rounds; use "
+                "trainer=federated trainer.num_rounds=20, or protocol_errors.one_round_less=false."
             )
         if not isinstance(experiment.trainer, OneRoundLess):
             changed["trainer"] = OneRoundLess.of(experiment.trainer)
@@ -139,7 +156,11 @@ def _learning(experiment: Any) -> dict[str, Any]:
 
 
 def _privacy(experiment: Any) -> dict[str, Any]:
-    """A private run with a fault trains under noise that can be recomputed, so that nothing anywhere takes it for a promise."""
+    """Return the replaced parts of the privacy mechanism.
+
+    A private run with a switch on trains with noise that can be recomputed from its seed, so that
+    it is never taken for a run with a privacy guarantee.
+    """
     from ecgexp.privacy.plan import PrivacySpec
     from ecgexp.replication.parts import NeverRan, without_noise
     from ecgexp.training.dp.trainer import DpSgd
@@ -148,16 +169,18 @@ def _privacy(experiment: Any) -> dict[str, Any]:
     if errors.protocol != "dp":
         if experiment.is_private:
             raise ConfigError(
-                f"protocol_errors.{errors.names[0]}=true replays a protocol that promised nothing; type privacy=none, or "
-                f"experiment=replication/dp, or protocol_errors.{errors.names[0]}=false"
+                f"protocol_errors.{errors.names[0]}=true: belongs to a protocol without privacy; "
+                "use privacy=none, or experiment=replication/dp, or "
+                f"protocol_errors.{errors.names[0]}=false."
             )
         return {}
     if isinstance(privacy, NeverRan):
         return {}
     if not (isinstance(privacy, PrivacySpec) and isinstance(experiment.trainer, DpSgd)):
         raise ConfigError(
-            f"protocol_errors.{errors.names[0]}=true under experiment=replication/dp needs the promise that was broken; use "
-            f"trainer=dp privacy=dp, or protocol_errors.{errors.names[0]}=false."
+            f"protocol_errors.{errors.names[0]}=true: under experiment=replication/dp it needs "
+            "DP-SGD with a privacy setting; use trainer=dp privacy=dp, or "
+            f"protocol_errors.{errors.names[0]}=false."
         )
     if errors.noise_never_runs:
         changed = {
@@ -173,9 +196,9 @@ def _privacy(experiment: Any) -> dict[str, Any]:
     return {"privacy": replace(privacy, noise_seed=seed, sampling=sampling)}
 
 
-def _require(part: Any, setting: str, error: str, typed: str) -> None:
+def _require(part: Any, setting: str, error: str, setting_with_it: str) -> None:
     if not hasattr(part, setting):
         raise ConfigError(
-            f"protocol_errors.{error}=true has nothing to change in {type(part).__name__}; use {typed}, or "
-            f"protocol_errors.{error}=false."
+            f"protocol_errors.{error}=true: has nothing to change in {type(part).__name__}; use "
+            f"{setting_with_it}, or protocol_errors.{error}=false."
         )

@@ -1,4 +1,4 @@
-"""The study as one figure: scores as protocol errors are removed, and ε as printed beside corrected ones."""
+"""The study as a figure: scores as protocol errors are removed, and ε as printed and corrected."""
 
 import math
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ _STYLES = {
 
 @styled
 def study_figure(measured: Sequence[StageResult], ladders: Sequence[Ladder]) -> Any:
-    """A matplotlib figure of two panels.
+    """Return a matplotlib figure of two panels.
 
     Args:
       measured: the stages, in order.

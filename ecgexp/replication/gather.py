@@ -35,24 +35,24 @@ class StageResult:
 
     Attributes:
       stage: the configuration.
-      runs: one for each seed that has finished.
+      runs: one for each seed with a finished run.
     """
 
     stage: Stage
     runs: tuple[StageRun, ...]
 
     def values(self, metric: str) -> list[float]:
-        """Of the runs that have it."""
+        """Return the values of a metric in the runs that have it."""
         return [run.metrics[metric] for run in self.runs if metric in run.metrics]
 
     def mean(self, metric: str) -> float | None:
-        """Over the seeds; None where no run has it."""
+        """Return the mean of a metric over the seeds; None if no run has it."""
         values = self.values(metric)
         return sum(values) / len(values) if values else None
 
     @property
     def source(self) -> str | None:
-        """Which data, e.g. `mitdb 1.0.0`."""
+        """The database, e.g. `mitdb 1.0.0`."""
         return next((run.database for run in self.runs), None)
 
 
@@ -62,10 +62,13 @@ def gather(
     """Return the newest finished run of each stage and seed in a store.
 
     Args:
-      stages: to look for.
-      seeds: to look for.
+      stages: the configurations.
+      seeds: the seeds of each.
       index: the store.
       more: further overrides that the runs had.
+
+    Returns:
+      One result per stage.
 
     Raises:
       DataError: there is no such store.
@@ -80,6 +83,13 @@ def gather(
 
 def published(stages: Iterable[Stage], results: PublishedResults) -> list[StageResult]:
     """Return the published result of each stage.
+
+    Args:
+      stages: the configurations.
+      results: the published results.
+
+    Returns:
+      One result per stage.
 
     Raises:
       DataError: a stage has none.

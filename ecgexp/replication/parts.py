@@ -1,4 +1,4 @@
-"""The parts that a switch puts in the place of a sound one."""
+"""The parts that replace those of a run if a switch is on."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -26,8 +26,8 @@ class FirstBeats:
     """The first beats of a dataset, in the order of its records.
 
     Attributes:
-      dataset: the whole one.
-      num_beats: how many.
+      dataset: the whole dataset.
+      num_beats: number of beats.
     """
 
     dataset: Any
@@ -35,11 +35,15 @@ class FirstBeats:
 
     @property
     def window_samples(self) -> tuple[int, int]:
-        """Of the whole dataset."""
+        """Samples of a window before and after the beat, of the whole dataset."""
         return self.dataset.window_samples
 
     def load(self, on_progress: Any = None) -> BeatSet:
-        """See `RecordedDataset.load`; the digest is one of its own."""
+        """Load the beats; see `RecordedDataset.load`. They have a digest of their own.
+
+        Args:
+          on_progress: called with the progress.
+        """
         beats = self.dataset.load(on_progress)
         first = beats.take(np.arange(min(self.num_beats, len(beats))))
         return replace(first, digest=digest({"first": self.num_beats, "of": beats.digest}))
@@ -47,11 +51,11 @@ class FirstBeats:
 
 @settings
 class CopiedBefore:
-    """What is left of an augmentation for the training when its copies were made before the split.
+    """The random part of an augmentation whose copies were made before the split.
 
     Attributes:
-      copies: makes the copies: the part that shows several views of a beat.
-      rest: is random, and stays in the training step.
+      copies: makes the copies: the part with several views of a beat.
+      rest: the random part, which runs in the training step.
     """
 
     copies: Any
@@ -61,7 +65,11 @@ class CopiedBefore:
 
     @classmethod
     def of(cls, augmentation: Augmentation) -> "CopiedBefore":
-        """Takes an augmentation that shows several views apart."""
+        """Divide an augmentation into the part with several views and the rest.
+
+        Args:
+          augmentation: one with several views.
+        """
         steps = augmentation.steps if isinstance(augmentation, Chain) else (augmentation,)
         rest = tuple(step for step in steps if step.num_views == 1)
         return cls(
@@ -71,31 +79,36 @@ class CopiedBefore:
 
     @property
     def name(self) -> str:
-        """Of both parts."""
+        """The names of both parts."""
         return f"{self.copies.name} before the split+{self.rest.name}"
 
     @property
     def features(self) -> frozenset[str]:
-        """Of both parts."""
+        """The features that both parts change."""
         return self.copies.features | self.rest.features
 
     def expand(
         self, labels: np.ndarray, class_names: Sequence[str]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Every row once: the copies are rows already."""
+        """Return every row once, since the copies are rows already.
+
+        Args:
+          labels: (num_beats,) of the rows.
+          class_names: in the order of the labels.
+        """
         return one_view_each(labels)
 
     def build(self) -> AugmentFn:
-        """Of the random part."""
+        """Return the function of the random part."""
         return self.rest.build()
 
 
 @settings
 class NeverRan(NotPrivate):
-    """No promise, where one was believed to be kept.
+    """No privacy, where the replicated implementation intended DP-SGD.
 
     Attributes:
-      intended: the promise.
+      intended: the privacy settings that were intended.
     """
 
     intended: PrivacySpec
@@ -103,24 +116,31 @@ class NeverRan(NotPrivate):
 
 @settings
 class OneRoundLess(Federated):
-    """Federated training whose loop ends a round too early."""
+    """Federated training whose loop ends one round too early."""
 
     @classmethod
     def of(cls, trainer: Federated) -> "OneRoundLess":
-        """The same settings."""
+        """Return this trainer with the settings of `trainer`."""
         return cls(**{item.name: getattr(trainer, item.name) for item in fields(Federated)})
 
     @property
     def num_steps(self) -> int:
-        """One below the rounds that were asked for."""
+        """One less than the number of rounds in the settings."""
         return self.num_rounds - 1
 
     def train(self, *args: Any, **kwargs: Any) -> Iterator[EpochResult]:
-        """All rounds but the last."""
+        """See `Trainer.train`; yields all rounds except the last."""
         yield from itertools.islice(super().train(*args, **kwargs), self.num_steps)
 
 
 def without_noise(trainer: DpSgd) -> Centralized:
-    """What `trainer` comes to when neither its clip nor its noise runs: its optimizer on shuffled batches."""
+    """Return the trainer that DP-SGD becomes if neither its clip nor its noise runs.
+
+    Args:
+      trainer: DP-SGD.
+
+    Returns:
+      Its optimizer on shuffled batches.
+    """
     kept = {item.name: getattr(trainer, item.name) for item in fields(OptimizerSettings)}
     return Centralized(epochs=trainer.epochs, batch_size=trainer.expected_batch_size, **kept)

@@ -1,6 +1,7 @@
-"""ε as the predecessor printed it, beside ε of what it would have done had its noise been added. No figure here is a promise.
+"""ε as the replicated implementation printed it, and as its steps with noise would have it.
 
-Every ε is that of a plan of `ecgexp.privacy`; a fault is a plan with other numbers.
+Every ε is that of a plan of `ecgexp.privacy`; an accounting error is a plan with other numbers. No
+value here is a privacy guarantee.
 """
 
 import math
@@ -13,26 +14,26 @@ from ecgexp.privacy import accounting
 from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec
 from ecgexp.replication.protocol_errors import ProtocolErrors
 
-COPIES = 10  # pictures of a beat, itself included
+COPIES = 10  # images of a beat, with the original
 
-# What was trained on there, and what ε was computed from.
+# The rows that the replicated implementation trained on, and those that it computed ε from.
 TRAIN_ROWS, ALL_ROWS = 52_367, 66_288
 DELTA, BATCH, EPOCHS = 4e-6, 100, 20
-_COARSE = (
-    1e-3  # grid for a mixture, which on the usual one takes ten seconds; as above an upper bound
-)
+# Grid for a mixture, which takes ten seconds on the usual one; also an upper bound.
+_COARSE = 1e-3
 NOISES = (0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportedEpsilons:
-    """What one run's ε was believed to be, and what it was.
+    """The reported and the actual ε of one run.
 
     Attributes:
-      as_printed: under the faults of the accounting.
-      had_it_run: ε of the clipped and noised steps, had they been made: with the beats, batches and copies there were. With both
-        `shuffled_as_poisson` and `copies_as_beats` an upper bound, of all copies of a beat in one batch of each pass.
-      that_ran: of what was done; infinite where the noise never ran.
+      as_printed: ε with the accounting errors.
+      had_it_run: ε of the clipped and noised steps, if they had been executed, for the actual
+        beats, batches and copies. With both `shuffled_as_poisson` and `copies_as_beats` an upper
+        bound: all copies of a beat are in one batch of each pass.
+      that_ran: ε of the executed steps; infinite if no noise was added.
     """
 
     as_printed: float
@@ -40,7 +41,7 @@ class ReportedEpsilons:
     that_ran: float
 
     def metrics(self) -> dict[str, float]:
-        """What is finite; none of it under `privacy/`."""
+        """Return the finite values as metrics, none of them under `privacy/`."""
         return {
             f"replication/epsilon_{name}": value
             for name, value in self._named()
@@ -48,22 +49,23 @@ class ReportedEpsilons:
         }
 
     def as_dict(self) -> dict[str, float | str]:
-        """For `result.json`, which knows no infinity."""
+        """Return the entry in `result.json`; JSON has no infinity."""
         return {
             f"epsilon_{name}": value if math.isfinite(value) else "infinite"
             for name, value in self._named()
         }
 
     def line(self) -> str:
-        """For the console."""
+        """Return the line for the console."""
         ran = (
             _two(self.that_ran)
             if math.isfinite(self.that_ran)
-            else "infinite, for no noise was added"
+            else "infinite, since no noise was added"
         )
         return (
-            f"ε as it was printed there: {_two(self.as_printed)} · of these steps with their noise: {_two(self.had_it_run)} · of "
-            f"what ran: {ran} · no promise follows from any of them"
+            f"ε as the replicated implementation printed it: {_two(self.as_printed)} · of these "
+            f"steps with their noise: {_two(self.had_it_run)} · of the executed steps: {ran} · "
+            "none of them is a privacy guarantee"
         )
 
     def _named(self) -> list[tuple[str, float]]:
@@ -76,15 +78,15 @@ class ReportedEpsilons:
 
 @dataclass(frozen=True, kw_only=True)
 class Ladder:
-    """ε at one noise multiplier, mended fault by fault.
+    """ε at one noise multiplier, as the accounting errors are corrected one after another.
 
     Attributes:
       noise_multiplier: of the steps.
-      as_printed: all rows, RDP.
-      right_count: the rows that were trained on, RDP.
-      tight: the same, PLD.
-      ten_copies: a beat has ten of the rows, PLD.
-      no_amplification: shuffled batches of beats, PLD.
+      as_printed: from all rows, by RDP.
+      right_count: from the rows that were trained on, by RDP.
+      tight: the same, by PLD.
+      ten_copies: a beat has ten of the rows, by PLD.
+      no_amplification: shuffled batches of beats, by PLD.
       that_ran: infinite.
     """
 
@@ -98,12 +100,12 @@ class Ladder:
 
 
 def reported(errors: ProtocolErrors, plan: PrivacyPlan, *, all_rows: int) -> ReportedEpsilons:
-    """Of a run with `errors`.
+    """Return the reported and the actual ε of a run with `errors`.
 
     Args:
       errors: of the run.
-      plan: of the promise that was meant to be kept, over the rows that were trained on.
-      all_rows: the same and those held out for validation.
+      plan: the intended plan, over the rows that were trained on.
+      all_rows: number of these rows and of those held out for validation.
     """
     plan = replace(plan, sampling="poisson")
     printed = (
@@ -120,10 +122,18 @@ def reported(errors: ProtocolErrors, plan: PrivacyPlan, *, all_rows: int) -> Rep
 def reported_of(
     experiment: Any, errors: ProtocolErrors, num_train: int, num_validation: int
 ) -> ReportedEpsilons:
-    """Of a replayed private experiment on so many beats."""
+    """Return the reported and the actual ε of a private experiment.
+
+    Args:
+      experiment: the experiment, as it ran.
+      errors: of the run.
+      num_train: number of training beats.
+      num_validation: number of validation beats.
+    """
     privacy, trainer = experiment.privacy, experiment.trainer
     intended = getattr(privacy, "intended", privacy)
-    # Its own δ is put in afterwards: at n·δ of 0.2 a spec warns each time, which the run itself has done where noise ran.
+    # δ is set afterwards: at n·δ of 0.2 a spec warns each time, which the run itself did if it
+    # added noise.
     spec = replace(intended, sampling="poisson", delta=None)
     batch = getattr(trainer, "expected_batch_size", None) or trainer.batch_size
     plan = spec.plan(num_units=num_train, expected_batch_size=batch, epochs=trainer.epochs)
@@ -132,14 +142,17 @@ def reported_of(
 
 
 def ladders(noises: Sequence[float] = NOISES) -> list[Ladder]:
-    """The predecessor's noise sweep, priced fault by fault."""
+    """Return ε of the noise sweep of the replicated implementation, error by error.
+
+    Args:
+      noises: noise multipliers.
+    """
     return [_ladder(noise) for noise in noises]
 
 
 def _ladder(noise: float) -> Ladder:
-    spec = PrivacySpec(
-        noise_multiplier=noise
-    )  # its δ is replaced, since at n·δ of 0.2 a spec warns, rightly, each time
+    # δ is replaced, since at n·δ of 0.2 a spec warns each time, with good reason.
+    spec = PrivacySpec(noise_multiplier=noise)
     plan = replace(
         spec.plan(num_units=TRAIN_ROWS, expected_batch_size=BATCH, epochs=EPOCHS), delta=DELTA
     )
@@ -160,16 +173,17 @@ def _ladder(noise: float) -> Ladder:
 
 
 def _over(plan: PrivacyPlan, num_units: int) -> PrivacyPlan:
-    """The same passes over other rows."""
+    """Return the plan of the same passes over another number of rows."""
     epochs = plan.iterations // plan.steps_per_epoch
     other = replace(plan, num_units=num_units)
     return replace(other, iterations=epochs * other.steps_per_epoch, batch_capacity=num_units)
 
 
 def _event(errors: ProtocolErrors, plan: PrivacyPlan) -> Any:
-    """What the steps of `plan` would do to one beat, with the batches and copies there were."""
+    """Return the privacy event of the steps for one beat, with the actual batches and copies."""
     if errors.shuffled_as_poisson and errors.copies_as_beats:
-        # The copies of a beat lie in batches of one pass as it happens. Worst is all in one: a sum moved by ten clips.
+        # The copies of a beat are in any batches of one pass. The worst case is all in one: they
+        # change the sum by ten clips.
         per_pass = accounting.gaussian(plan.noise_multiplier / COPIES)
         return accounting.repeated(per_pass, math.ceil(plan.iterations / plan.steps_per_epoch))
     if errors.shuffled_as_poisson:

@@ -1,4 +1,4 @@
-"""Finds runs in a store by their whole configuration; the name of an experiment is not enough."""
+"""Find runs in a store by their whole configuration; the name of an experiment does not suffice."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,11 +20,14 @@ class RunIndex:
         self._runs: dict[str, Sequence[StoredRun]] = {}
 
     def newest(self, overrides: Sequence[str], seeds: Sequence[int]) -> list[StoredRun | None]:
-        """Return for each seed the newest finished run of a configuration; None where there is none.
+        """Return the newest finished run of a configuration for each seed.
 
         Args:
           overrides: the configuration, without the seed.
-          seeds: to look for.
+          seeds: the seeds.
+
+        Returns:
+          One run per seed; None if there is none.
 
         Raises:
           DataError: there is no such store.

@@ -8,8 +8,9 @@ from ecgexp.replication.protocol_errors import Protocol, switches
 AS_IT_WAS = "all protocol errors"
 PROTOCOLS: tuple[Protocol, ...] = ("central", "dp", "federated")
 
-# The order in which errors are removed. The effect of one depends on those that are left. Errors whose removal makes no run
-# longer are first, while there are only 20 000 beats. `default_to_normal` is before all that change the probabilities.
+# The order in which errors are removed. The effect of one depends on the remaining ones. Errors
+# whose removal makes no run longer are first, while there are only 20 000 beats.
+# `default_to_normal` comes before all errors that change the probabilities.
 _ORDER: dict[Protocol, tuple[tuple[str, ...], ...]] = {
     "central": (
         ("default_to_normal",),
@@ -41,9 +42,9 @@ class Stage:
     """One configuration of the study.
 
     Attributes:
-      protocol: which.
+      protocol: the replicated protocol.
       corrected: the errors removed at this stage; none at the first.
-      off: all that are removed so far.
+      off: all errors removed so far.
     """
 
     protocol: Protocol
@@ -52,7 +53,7 @@ class Stage:
 
     @property
     def label(self) -> str:
-        """What this stage removes, e.g. `− beat_cap`."""
+        """The errors that this stage removes, e.g. `− beat_cap`."""
         if not self.corrected:
             return AS_IT_WAS
         if len(self.corrected) > 2:
@@ -61,12 +62,12 @@ class Stage:
 
     @property
     def left(self) -> tuple[str, ...]:
-        """The errors that are left."""
+        """The remaining errors."""
         return tuple(name for name in switches(self.protocol) if name not in self.off)
 
     @property
     def overrides(self) -> list[str]:
-        """Of its configuration."""
+        """The overrides of the configuration."""
         return [
             f"experiment=replication/{self.protocol}",
             *(f"protocol_errors.{name}=false" for name in self.off),
@@ -74,7 +75,7 @@ class Stage:
 
 
 def stages(protocols: Sequence[Protocol]) -> list[Stage]:
-    """All stages of these protocols, in order."""
+    """Return all stages of these protocols, in order."""
     found = []
     for protocol in protocols:
         off: tuple[str, ...] = ()

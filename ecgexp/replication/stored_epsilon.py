@@ -33,6 +33,9 @@ class LadderValues(TypedDict):
 def read_ladders(path: Path) -> list[Ladder]:
     """Read ε of the noise sweep, one value for each noise multiplier.
 
+    Args:
+      path: of the file.
+
     Raises:
       DataError: the file is missing or damaged.
     """
@@ -40,7 +43,12 @@ def read_ladders(path: Path) -> list[Ladder]:
 
 
 def write_ladders(path: Path, ladders: Sequence[Ladder]) -> None:
-    """Replace the file."""
+    """Replace the file.
+
+    Args:
+      path: of the file.
+      ladders: one per noise multiplier.
+    """
     values = [{k: v for k, v in asdict(one).items() if k != _EXECUTED} for one in ladders]
     with replacing(path) as part:
         part.write_text("".join(f"{json.dumps(one)}\n" for one in values), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The study as tables: for the console, for a Markdown page and as CSV."""
+"""The results of the study as tables: for the console, as Markdown and as CSV."""
 
 import csv
 import io
@@ -32,7 +32,11 @@ LADDER_NAMES = {
 
 
 def study_tables(measured: Sequence[StageResult]) -> list[Table]:
-    """One table for each protocol, one row for each stage: scores, and their change by the stage."""
+    """Return one table for each protocol, with one row for each stage: scores and their change.
+
+    Args:
+      measured: the stages, in order, each with its runs.
+    """
     protocols = dict.fromkeys(one.stage.protocol for one in measured)
     return [
         _study_table([one for one in measured if one.stage.protocol == protocol])
@@ -70,7 +74,11 @@ def _study_table(measured: Sequence[StageResult]) -> Table:
 
 
 def ladder_table(ladders: Sequence[Ladder]) -> Table:
-    """One row for each noise multiplier: ε as printed, with each accounting error corrected, and of the executed steps."""
+    """Return one row per noise multiplier: ε as printed, with each error corrected, as executed.
+
+    Args:
+      ladders: ε per noise multiplier.
+    """
     table = Table(
         box=box.SIMPLE_HEAD,
         title="ε per noise multiplier (no privacy guarantee of any run)",
@@ -86,24 +94,25 @@ def ladder_table(ladders: Sequence[Ladder]) -> Table:
 
 
 def study_markdown(measured: Sequence[StageResult], ladders: Sequence[Ladder]) -> str:
-    """Both tables, as GitHub Markdown.
+    """Return both tables as GitHub Markdown.
 
     Args:
       measured: the stages, in order, each with its runs.
       ladders: ε per noise multiplier.
     """
     lines = [
-        "| protocol | protocol error removed | accuracy | macro F1 | majority-class baseline | ε as printed | ε with the noise |",
+        "| protocol | protocol error removed | accuracy | macro F1 | majority-class baseline | ε "
+        "as printed | ε with the noise |",
         "| --- | --- | --: | --: | --: | --: | --: |",
     ]
     for one in measured:
         protocol = "" if one.stage.corrected else f"`replication/{one.stage.protocol}`"
-        gone = ", ".join(f"`{name}`" for name in one.stage.corrected) or one.stage.label
+        removed = ", ".join(f"`{name}`" for name in one.stage.corrected) or one.stage.label
         cells = [
             _with_range(one.values(f"test/{score}")) for score in (*_SCORES, "majority/accuracy")
         ]
         lines.append(
-            f"| {protocol} | {gone} | {' | '.join(cells)} | {_printed(one)} | {_if_run(one)} |"
+            f"| {protocol} | {removed} | {' | '.join(cells)} | {_printed(one)} | {_if_run(one)} |"
         )
     noises = " | ".join(f"{ladder.noise_multiplier:g}" for ladder in ladders)
     lines += ["", f"| ε at noise multiplier | {noises} |", f"| --- |{' --: |' * len(ladders)}"]
@@ -114,7 +123,12 @@ def study_markdown(measured: Sequence[StageResult], ladders: Sequence[Ladder]) -
 
 
 def study_csv(measured: Sequence[StageResult], ladders: Sequence[Ladder]) -> str:
-    """Both tables: a row for each stage and seed, then a row for each noise multiplier."""
+    """Return both tables as CSV: a row for each stage and seed, then one for each noise multiplier.
+
+    Args:
+      measured: the stages, in order, each with its runs.
+      ladders: ε per noise multiplier.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     ladder_columns = [f"epsilon_{name}" for name in LADDER_NAMES]
@@ -157,7 +171,10 @@ def _printed(one: StageResult) -> str:
 
 
 def _if_run(one: StageResult) -> str:
-    """ε of the steps with their noise; in brackets that of the executed steps, where no noise was added."""
+    """Return ε of the steps with their noise.
+
+    In brackets is that of the executed steps if no noise was added.
+    """
     value = one.mean("replication/epsilon_had_it_run")
     if value is None:
         return _epsilon(one.mean("privacy/epsilon"))

@@ -78,7 +78,7 @@ def test_noise_that_never_ran_has_no_guarantee(plan):
         "replication/epsilon_had_it_run",
     }
     assert with_epsilon.as_dict()["epsilon_that_ran"] == "infinite"
-    assert "infinite, for no noise was added" in with_epsilon.line()
+    assert "infinite, since no noise was added" in with_epsilon.line()
 
 
 def test_copies_in_shuffled_batches_cost_at_least_what_beats_do(plan):

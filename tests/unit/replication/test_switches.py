@@ -207,7 +207,7 @@ def test_a_private_run_with_any_fault_is_a_simulation(name):
 
 def test_batch_normalization_cannot_be_trained_where_the_noise_runs():
     with pytest.raises(
-        ConfigError, match=r"type protocol_errors\.batch_norm_under_dp=false, or protocol"
+        ConfigError, match=r"use protocol_errors\.batch_norm_under_dp=false, or protocol"
     ):
         replication("dp", "batch_norm_under_dp")
 
@@ -216,7 +216,9 @@ def test_protocol_without_guarantee_is_refused_with_privacy():
     protected = replace(
         replication("dp"), protocol_errors=ProtocolErrors(protocol="central", split_by_beat=True)
     )
-    with pytest.raises(ConfigError, match=r"protocol_errors\.split_by_beat=true .*privacy=none"):
+    with pytest.raises(
+        ConfigError, match=r"protocol_errors\.split_by_beat=true: .*use privacy=none"
+    ):
         protected.resolved()
 
 
@@ -279,7 +281,7 @@ def test_what_is_read_is_a_table_of_probabilities_still():
 def test_it_says_so_where_there_is_no_class_n():
     with pytest.raises(
         ConfigError,
-        match=r"needs a class N, and there are L, V; type protocol_errors\.default_to_normal=false",
+        match=r"needs a class N, .* L, V; use protocol_errors\.default_to_normal=false",
     ):
         ProtocolErrors(protocol="central", default_to_normal=True).read(
             np.ones((1, 2)) / 2, ("L", "V")
