@@ -92,7 +92,7 @@ def _draw_part(
 def _sum_of_gaussians(
     centers_s: np.ndarray, widths_s: np.ndarray, amplitudes_mv: np.ndarray, num_samples: int
 ) -> np.ndarray:
-    """Add up Gaussians lead by lead, each evaluated only within `_REACH` standard deviations."""
+    """Add up Gaussians lead by lead; each is evaluated up to `_REACH` standard deviations."""
     reach = int(np.ceil(_REACH * widths_s.max(initial=0.0) * FS_HZ))
     samples = np.round(centers_s * FS_HZ).astype(np.int64)[:, None] + np.arange(-reach, reach + 1)
     bumps = np.exp(-0.5 * ((samples / FS_HZ - centers_s[:, None]) / widths_s[:, None]) ** 2)

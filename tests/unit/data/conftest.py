@@ -1,4 +1,4 @@
-"""Tiny records written by wfdb, and the real database where it is."""
+"""Fixtures: tiny records written by wfdb, and the real database if it is installed."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def tiny(tmp_path):
 
 @pytest.fixture(scope="session")
 def all_beats(real_root, tmp_path_factory):
-    """Every beat of mitdb, V5 standing in for MLII in 102 and 104."""
+    """All beats of mitdb; V5 replaces MLII in 102 and 104."""
     from ecgexp.data.datasets.recorded import RecordedDataset
 
     return RecordedDataset(

@@ -1,6 +1,4 @@
-"""Annotations are what the words of the file say, and a file that is odd anywhere is no annotation
-file.
-"""
+"""Annotations are read as the words of the file state, and invalid files are refused."""
 
 import struct
 
@@ -43,7 +41,7 @@ def read(tmp_path_factory):
     return _read
 
 
-def test_by_hand(read):
+def test_annotation_words_are_read_as_specified(read):
     steps = [SKIP << 10, 1, 2, word(N, 3)]
     words = [
         word(N, 5),
@@ -63,7 +61,7 @@ def test_by_hand(read):
     assert read([word(42, 1), word(49, 1), END]) == [(1, "nan"), (2, "nan")]
 
 
-def test_a_note_may_look_like_words_of_every_kind(read):
+def test_note_that_looks_like_words_is_read_as_a_note(read):
     hidden = "".join(
         chr(byte) for code in (0, N, SKIP, AUX) for byte in struct.pack("<H", word(code, 200))
     )
@@ -94,7 +92,7 @@ def test_a_note_may_look_like_words_of_every_kind(read):
         ),
     ],
 )
-def test_what_is_no_annotation_file(read, words, said):
+def test_invalid_annotation_file_is_refused(read, words, said):
     with pytest.raises(DataError, match=rf"a\.atr .*({said}).*write it again"):
         read(words)
 
@@ -102,18 +100,18 @@ def test_what_is_no_annotation_file(read, words, said):
 @pytest.mark.parametrize(
     "notes",
     [
-        ["## what is this"],  # keeps wfdb 4.3 busy for ever, as does the next
+        ["## what is this"],  # wfdb 4.3 does not terminate, also for the next one
         ["## time resolution: 360", "## time resolution: 360"],
         [
             "## annotation type definitions",
             "1 V Premature",
             "## end of definitions",
-        ],  # makes N the code of V
+        ],  # wfdb reads N as V
         ["## annotation type definitions"],
         ["1 V Premature", "## time resolution: 360"],
     ],
 )
-def test_notes_about_the_file_with_which_wfdb_hangs_or_reads_other_beats(read, notes):
+def test_note_about_the_file_that_wfdb_misreads_is_refused(read, notes):
     words = [part for note in notes for part in (word(NOTE, 0), *aux(note))]
     with pytest.raises(
         DataError, match=r"a\.atr has the note '## .*' about the file, which is not supported"
@@ -121,14 +119,14 @@ def test_notes_about_the_file_with_which_wfdb_hangs_or_reads_other_beats(read, n
         read([*words, word(N, 9), END])
 
 
-def test_notes_that_only_look_like_one_about_the_file(read):
+def test_note_that_resembles_one_about_the_file_is_read(read):
     assert read([word(NOTE, 0), *aux("1 V Premature"), word(N, 9), END]) == [(9, "N")]
     assert read([word(N, 9), *aux("##"), END]) == [(9, "N")]
     with pytest.raises(DataError, match="has the note '## time resolution: 360' about the file"):
         read([word(N, 9), *aux("## time resolution: 360"), END])
 
 
-def test_time_is_counted_at_the_records_frequency(read):
+def test_time_resolution_must_equal_the_record_frequency(read):
     words = [word(NOTE, 0), *aux("## time resolution: 360"), word(N, 9), END]
     assert read(words) == [(9, "N")]
     for fs_hz, text in [(250.0, "360"), (360.0, "nan"), (360.0, "1000/3"), (360.0, "")]:
@@ -136,7 +134,7 @@ def test_time_is_counted_at_the_records_frequency(read):
             read([word(NOTE, 0), *aux(f"## time resolution: {text}"), word(N, 9), END], fs_hz)
 
 
-def test_every_beat_has_a_code():
+def test_every_beat_symbol_has_a_code():
     assert set(BEAT_SYMBOLS) < SYMBOLS
     assert len(symbols()) == len(SYMBOLS) == 39  # 1 to 41 but for 15 and 17
 
@@ -155,7 +153,7 @@ annotations = st.lists(
 
 @settings(max_examples=100, deadline=None)
 @given(annotations, st.sampled_from([None, 360, 128, 249.5]))
-def test_what_wfdb_writes_is_read_as_it_was_meant(tmp_path_factory, drawn, fs):
+def test_annotations_written_by_wfdb_are_read_back(tmp_path_factory, drawn, fs):
     folder = tmp_path_factory.mktemp("written")
     samples = np.cumsum([step for step, *_ in drawn])
     named = [symbol for _, symbol, *_ in drawn]
@@ -181,7 +179,7 @@ def test_what_wfdb_writes_is_read_as_it_was_meant(tmp_path_factory, drawn, fs):
         max_size=40,
     )
 )
-def test_any_words_are_annotations_or_refused_in_a_line(read, words):
+def test_arbitrary_words_are_read_or_refused_in_one_line(read, words):
     refused = None
     try:
         found = read([*words, END])

@@ -14,19 +14,19 @@ from ecgexp.data.formats.record import BEAT_SYMBOLS
 from ecgexp.settings.declaration import ConfigError
 
 
-def test_every_class_of_the_groupings_has_the_symbol_of_its_beats():
+def test_symbol_of_every_shipped_class_is_that_of_its_beats():
     assert [symbol_of(name) for name in "NSVFQ"] == list("NSVFQ")
     assert [symbol_of(name) for name in "NLRVPA"] == list("NLRV/A")
     assert [symbol_of(name) for name in ("normal", "abnormal", "ectopic")] == ["N", "Q", "Q"]
 
 
-def test_unclassified_is_no_class_of_any_grouping_but_a_beat():
+def test_symbol_of_unclassified_beats_is_of_no_class():
     assert UNCLASSIFIED in BEAT_SYMBOLS
     assert UNCLASSIFIED not in [symbol_of(name) for name in (*"NSVFQLRPA", "normal", "abnormal")]
 
 
 @pytest.mark.parametrize("extension", ["ecgexp", "EX", "q"])
-def test_letters_are_an_extension(extension):
+def test_extension_of_letters_is_accepted(extension):
     check_extension(extension)
 
 

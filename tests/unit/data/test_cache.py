@@ -17,7 +17,7 @@ from ecgexp.settings.declaration import DataError
 
 @pytest.fixture
 def reads(monkeypatch):
-    """Counts the records that are really read."""
+    """Names of the records that are read from their files."""
     calls = []
     read = module.wfdb_reader.read_record
     monkeypatch.setattr(
@@ -41,7 +41,7 @@ def assert_equal(first, second):
         np.testing.assert_equal(getattr(first, field.name), getattr(second, field.name))
 
 
-def test_second_time_comes_from_the_cache_and_is_equal_in_every_field(tiny, reads):
+def test_cached_beats_equal_preprocessed_ones_in_every_field(tiny, reads):
     first = load(tiny)
     assert_equal(first, load(tiny))
     assert reads == ["a"]
@@ -59,33 +59,33 @@ def test_second_time_comes_from_the_cache_and_is_equal_in_every_field(tiny, read
         {"missing_lead": "first"},
     ],
 )
-def test_another_setting_is_another_entry(tiny, reads, changes):
+def test_cache_key_depends_on_settings(tiny, reads, changes):
     assert load(tiny).digest != load(tiny, **changes).digest
     assert reads == ["a", "a"]
 
 
-def test_settings_that_change_nothing_share_an_entry(tiny, reads):
+def test_cache_key_ignores_settings_without_effect(tiny, reads):
     load(tiny)
     load(tiny, bandpass_hz=(1.0, 30.0))
     assert reads == ["a"]
 
 
-def test_changed_files_are_read_again(tiny, reads):
+def test_cache_key_depends_on_file_content(tiny, reads):
     first = load(tiny)
     write_record(tiny, seed=5)
     assert load(tiny).digest != first.digest
     assert reads == ["a", "a"]
 
 
-def test_digest_tells_of_content_not_of_time(tiny, reads):
+def test_cache_key_is_independent_of_file_times(tiny, reads):
     first = load(tiny)
     os.utime(tiny / "a.dat", (1, 1))
     assert load(tiny).digest == first.digest
     assert reads == ["a"]
 
 
-def test_cache_key_tells_content_of_equal_size_and_time(tiny, reads):
-    """As from a tar with one time for all, or after `touch -r`."""
+def test_cache_key_differs_at_equal_size_and_time(tiny, reads):
+    """File times are equal after unpacking an archive with a single time, or after `touch -r`."""
     times = (tiny / "a.atr").stat()
     first = load(tiny)
     write_record(tiny, symbols=("N", "A", "N"))
@@ -97,7 +97,7 @@ def test_cache_key_tells_content_of_equal_size_and_time(tiny, reads):
     assert reads == ["a", "a"]
 
 
-def test_cache_of_two_folders_is_not_mixed_up(tmp_path):
+def test_cache_key_differs_between_folders(tmp_path):
     found = []
     for name, symbols in (("A", "NVN"), ("B", "NAN")):
         (tmp_path / name).mkdir()
@@ -113,17 +113,17 @@ def test_cache_of_two_folders_is_not_mixed_up(tmp_path):
     assert found == [["N", "V", "N"], ["N", "A", "N"]]
 
 
-def test_cache_key_tells_what_the_catalog_says(tiny):
+def test_cache_key_depends_on_the_catalog(tiny):
     settings = Preprocessing(window_ms=(100, 100), cache_dir=tiny / "cache")
-    said = replace(TINY, same_patient={"a": "somebody"})
+    changed = replace(TINY, same_patient={"a": "another patient"})
     patients = [
         preprocess_records(settings, database=database, folder=tiny, records=("a",)).patient_ids[0]
-        for database in (TINY, said)
+        for database in (TINY, changed)
     ]
-    assert patients == ["a", "somebody"]
+    assert patients == ["a", "another patient"]
 
 
-def test_cache_key_tells_of_every_file_the_header_names(tiny, reads):
+def test_cache_key_depends_on_every_file_of_the_header(tiny, reads):
     """A header may name other signal files than `a.dat`."""
     (tiny / "a.dat").rename(tiny / "other.dat")
     header = (tiny / "a.hea").read_text().replace("a.dat", "other.dat")
@@ -136,7 +136,7 @@ def test_cache_key_tells_of_every_file_the_header_names(tiny, reads):
     assert reads == ["a", "a"]
 
 
-def test_file_replaced_while_it_is_read_is_refused(tiny, monkeypatch):
+def test_file_replaced_during_reading_is_refused(tiny, monkeypatch):
     read = module.wfdb_reader.read_record
 
     def replaced_meanwhile(*args):
@@ -158,7 +158,7 @@ def test_file_replaced_while_it_is_read_is_refused(tiny, monkeypatch):
         lambda b: b[:300] + bytes([b[300] ^ 255]) + b[301:],
     ],
 )
-def test_damaged_file_is_rebuilt_with_a_warning(tiny, reads, caplog, damage):
+def test_damaged_entry_is_replaced_with_a_warning(tiny, reads, caplog, damage):
     first = load(tiny)
     path = index_of(tiny)
     path.write_bytes(damage(path.read_bytes()))
@@ -169,7 +169,7 @@ def test_damaged_file_is_rebuilt_with_a_warning(tiny, reads, caplog, damage):
     assert reads == ["a", "a"]
 
 
-def test_pickle_in_the_cache_is_not_loaded(tiny, caplog):
+def test_pickled_array_in_the_cache_is_not_loaded(tiny, caplog):
     first = load(tiny)
     path = next((tiny / "cache" / "arrays").iterdir())
     with path.open("wb") as file:
@@ -178,7 +178,7 @@ def test_pickle_in_the_cache_is_not_loaded(tiny, caplog):
     assert "is damaged" in caplog.text
 
 
-def test_jobs_at_once_all_get_the_beats_and_leave_one_file(tiny):
+def test_concurrent_jobs_get_the_beats_and_write_one_entry(tiny):
     barrier = threading.Barrier(4)
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda _: (barrier.wait(), load(tiny))[1], range(4)))
@@ -188,13 +188,13 @@ def test_jobs_at_once_all_get_the_beats_and_leave_one_file(tiny):
     assert not list((tiny / "cache").rglob(".*"))
 
 
-def test_cache_that_cannot_be_written_only_warns(tiny, caplog):
+def test_cache_not_writable_is_a_warning(tiny, caplog):
     (tiny / "cache").write_text("a file where the folder should be")
     assert len(load(tiny)) == 3
     assert "could not be cached" in caplog.text
 
 
-def test_failed_write_leaves_nothing_behind(tiny, monkeypatch, caplog):
+def test_failed_write_leaves_no_files(tiny, monkeypatch, caplog):
     def full(_):
         raise OSError(28, "No space left on device")
 
@@ -215,7 +215,7 @@ def test_warnings_are_repeated_from_the_cache(tiny, reads, caplog):
     assert reads == ["a", "b"]
 
 
-def test_missing_lead_policies(tiny, caplog):
+def test_missing_lead_is_handled_as_configured(tiny, caplog):
     write_record(tiny, "b", leads=("V5", "V1"), seed=3)
     settings = Preprocessing(window_ms=(100, 100), baseline="none")
     first = preprocess_records(
@@ -236,7 +236,7 @@ def test_missing_lead_policies(tiny, caplog):
         preprocess_records(settings, database=TINY, folder=tiny, records=("b",))
 
 
-def test_leads_stand_in_the_order_asked_for(tiny):
+def test_leads_have_the_configured_order(tiny):
     settings = Preprocessing(window_ms=(100, 100), baseline="none", leads=("V1", "MLII"))
     swapped = preprocess_records(settings, database=TINY, folder=tiny, records=("a",))
     plain = preprocess_records(

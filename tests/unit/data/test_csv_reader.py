@@ -1,4 +1,4 @@
-"""The Kaggle layout in the variants that are about, and its faults."""
+"""Variants of the CSV layout of Kaggle, and damaged files."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def write(
         {"header": "'sample #';'V5';'MLII'", "rows": ("0;10;20", "1;11;21", "2;12;22", "3;13;23")},
     ],
 )
-def test_variants_read_alike(tmp_path, variant):
+def test_csv_variants_give_the_same_record(tmp_path, variant):
     write(tmp_path, **variant)
     record = read_record(tmp_path, "a", TINY)
     assert record.lead_names == ("V5", "MLII")
@@ -83,7 +83,7 @@ def test_variants_read_alike(tmp_path, variant):
         ),
     ],
 )
-def test_faults_are_named(tmp_path, fault, match):
+def test_damaged_csv_is_refused_with_the_reason(tmp_path, fault, match):
     write(tmp_path, **fault)
     with pytest.raises(DataError, match=match):
         read_record(tmp_path, "a", TINY)
@@ -102,7 +102,7 @@ def test_csv_lead_named_twice_is_unusable(tmp_path):
         read_record(tmp_path, "a", TINY)
 
 
-def test_a_database_with_a_length_counts_the_samples(tmp_path):
+def test_csv_of_another_length_is_refused(tmp_path):
     from dataclasses import replace
 
     write(tmp_path)

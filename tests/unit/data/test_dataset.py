@@ -1,4 +1,4 @@
-"""The settings of a recorded dataset, and where its files are found."""
+"""The settings of a recorded dataset, and the search for its files."""
 
 import subprocess
 import sys
@@ -26,21 +26,21 @@ CONF = config_dir() / "dataset"
         "mit-bih-arrhythmia-database-1.0.0",
     ],
 )
-def test_every_layout_people_have_is_found(tmp_path, place):
+def test_folder_in_every_known_layout_is_found(tmp_path, place):
     folder = tmp_path / place
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "100.hea").touch()
     assert find_folder(tmp_path, MITDB, MITDB.records, "wfdb").resolve() == folder.resolve()
 
 
-def test_hidden_folders_are_no_place(tmp_path):
+def test_hidden_folders_are_not_searched(tmp_path):
     (tmp_path / "mitdb/1.0.0/.part").mkdir(parents=True)
     (tmp_path / "mitdb/1.0.0/.part/100.hea").touch()
     with pytest.raises(DataError, match="not found"):
         find_folder(tmp_path, MITDB, MITDB.records, "wfdb")
 
 
-def test_two_unusual_places_are_both_named(tmp_path):
+def test_two_possible_folders_are_refused_by_name(tmp_path):
     for place in ("old", "new"):
         (tmp_path / place).mkdir()
         (tmp_path / place / "100.hea").touch()
@@ -51,10 +51,11 @@ def test_two_unusual_places_are_both_named(tmp_path):
         find_folder(tmp_path, MITDB, ("100",), "wfdb")
 
 
-def test_not_found_says_what_to_type(tmp_path):
+def test_missing_database_is_refused_with_a_remedy(tmp_path):
     with pytest.raises(
         DataError,
-        match=r"dataset=mitdb: not found in .*; run `uv run python scripts/fetch_data\.py mitdb`, or "
+        match=r"dataset=mitdb: not found in .*; run `uv run python scripts/fetch_data\.py "
+        r"mitdb`, or "
         r"set ECGEXP_DATA",
     ):
         RecordedDataset(root=tmp_path).load()
@@ -65,7 +66,7 @@ def test_not_found_says_what_to_type(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["mitdb", "mitdb_csv", "svdb", "incartdb"])
-def test_shipped_files_build(name):
+def test_shipped_datasets_build(name):
     roots = {"data": {"root": "r", "cache_dir": "c"}}
     values = OmegaConf.to_container(
         OmegaConf.merge(roots, OmegaConf.load(CONF / f"{name}.yaml")), resolve=True
@@ -77,7 +78,7 @@ def test_shipped_files_build(name):
     assert dataset.window_samples == (90, 90)
 
 
-def test_record_names_may_be_numbers_or_the_name_of_a_set():
+def test_records_are_names_numbers_or_a_record_set():
     assert RecordedDataset(records=[100, "114"]).records == ("100", "114")
     assert RecordedDataset(records="within_record").records == WITHIN_RECORD
     assert RecordedDataset(records=100).records == ("100",)
@@ -102,12 +103,12 @@ def test_record_names_may_be_numbers_or_the_name_of_a_set():
         ({"lead": ["MLII"]}, r"dataset\.lead is not a setting; did you mean dataset\.leads\?"),
     ],
 )
-def test_settings_that_cannot_be_used(values, match):
+def test_invalid_settings_are_refused(values, match):
     with pytest.raises(ConfigError, match=match):
         build(RecordedDataset, values, path="dataset")
 
 
-def test_settings_classes_import_nothing_heavy():
+def test_settings_classes_import_no_heavy_library():
     code = (
         "import sys, ecgexp.data.datasets.recorded, ecgexp.data.grouping, "
         "ecgexp.data.splits, ecgexp.data.leakage\n"
@@ -118,7 +119,7 @@ def test_settings_classes_import_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
-def test_catalog():
+def test_catalog_has_records_patients_and_digests():
     assert {name: len(entry.records) for name, entry in DATABASES.items()} == {
         "mitdb": 48,
         "svdb": 78,

@@ -1,4 +1,4 @@
-"""A download is whole and right, or it is not there; over loopback, without a network."""
+"""A download is complete and correct, or absent; over loopback, without a network."""
 
 import functools
 import http.server
@@ -18,7 +18,7 @@ DATABASE = replace(TINY, slug="tiny/1")
 
 @pytest.fixture
 def published(tmp_path):
-    """A server's folder: two records, their list and their sums."""
+    """The folder of a server: two records, the list of records, and their digests."""
     folder = tmp_path / "www" / "tiny" / "1"
     folder.mkdir(parents=True)
     for seed, record in enumerate("ab"):
@@ -33,9 +33,9 @@ def published(tmp_path):
 
 
 class Copies:
-    """Fetches by copying, and counts.
+    """Downloads by copying, and records the names.
 
-    `broken` names arrive cut, at `gone` the connection is lost.
+    Files in `broken` are truncated; at files in `gone` the connection is lost.
     """
 
     def __init__(self, folder, *, broken=(), gone=()):
@@ -56,14 +56,14 @@ def names_in(folder):
 WHOLE = ["RECORDS", "a.atr", "a.dat", "a.hea", "b.atr", "b.dat", "b.hea"]
 
 
-def test_everything_arrives_under_its_name_and_nothing_else(published, tmp_path):
+def test_download_writes_all_files_and_no_others(published, tmp_path):
     folder = download(DATABASE, tmp_path / "data", fetch=Copies(published))
     assert folder == tmp_path / "data" / "tiny" / "1"
     assert names_in(folder) == WHOLE
     assert not (folder / ".part").exists()
 
 
-def test_cut_file_never_gets_its_name(published, tmp_path):
+def test_truncated_download_never_gets_its_name(published, tmp_path):
     with pytest.raises(DataError, match=r"a\.dat as downloaded does not have the SHA-256"):
         download(DATABASE, tmp_path, fetch=Copies(published, broken=("a.dat",)))
     assert not (tmp_path / "tiny/1/a.dat").exists()
@@ -81,7 +81,7 @@ def test_interrupted_download_resumes_where_it_stopped(published, tmp_path):
     assert not {"a.hea", "a.dat", "a.atr"} & set(again.names)
 
 
-def test_changed_file_is_fetched_again(published, tmp_path):
+def test_changed_file_is_downloaded_again(published, tmp_path):
     folder = download(DATABASE, tmp_path, fetch=Copies(published))
     (folder / "a.dat").write_bytes(b"\0" * 3240)
     again = Copies(published)
@@ -89,7 +89,7 @@ def test_changed_file_is_fetched_again(published, tmp_path):
     assert again.names == ["SHA256SUMS.txt", "a.dat"]
 
 
-def test_record_that_contradicts_its_header_is_found_though_its_sum_is_right(published, tmp_path):
+def test_record_that_contradicts_its_header_is_refused(published, tmp_path):
     (published / "a.dat").write_bytes(b"\0" * 3240)
     lines = [
         f"{file_sha256(path)} {path.name}\n"
@@ -103,7 +103,7 @@ def test_record_that_contradicts_its_header_is_found_though_its_sum_is_right(pub
         download(DATABASE, tmp_path, fetch=Copies(published))
 
 
-def test_through_wfdb_from_a_real_server(published, tmp_path):
+def test_download_with_wfdb_from_a_local_server(published, tmp_path):
     handler = functools.partial(Quiet, directory=str(published.parents[1]))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -123,4 +123,4 @@ def test_through_wfdb_from_a_real_server(published, tmp_path):
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
-        """No lines between the test's dots."""
+        """Write nothing, so that the output of pytest stays readable."""

@@ -1,4 +1,4 @@
-"""What beats are: a digest that is the same wherever these beats are."""
+"""The digest of beats identifies them, independent of other loaded beats."""
 
 import numpy as np
 from tiny_records import make_beats
@@ -6,7 +6,7 @@ from tiny_records import make_beats
 from ecgexp.data.beats import beats_sha256
 
 
-def test_beats_sha256_ignores_what_else_was_loaded():
+def test_beats_sha256_is_independent_of_other_beats():
     few, more = make_beats(["a", "b"]), make_beats(["a", "b", "a longer name"])
     assert beats_sha256(few) == beats_sha256(more.take(np.array([0, 1])))
 

@@ -1,4 +1,4 @@
-"""Symbols become classes; nothing is lost without being counted."""
+"""Symbols are mapped to classes, and dropped beats are counted."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_unknown_symbols_are_dropped_and_counted():
     assert beats.r_samples.tolist() == [0, 1, 3]
 
 
-def test_empty_class_lists_what_is_there():
+def test_empty_class_is_refused_with_the_symbols_found():
     table = LabelGrouping(name="three", classes={"N": ("N",), "V": ("V",), "F": ("F",)})
     with pytest.raises(
         DataError, match="grouping=three: no beat of class F .*N 2, V 1.*use another grouping"
@@ -39,7 +39,7 @@ def test_empty_class_lists_what_is_there():
         table.apply(beats_of("NNV"))
 
 
-def test_empty_class_may_be_dropped_but_not_down_to_one():
+def test_empty_class_is_dropped_but_two_classes_must_remain():
     table = LabelGrouping(
         name="t", classes={"F": ("F",), "N": ("N",), "V": ("V",)}, empty_class="drop"
     )
@@ -65,12 +65,12 @@ def test_empty_class_may_be_dropped_but_not_down_to_one():
         ({"N": ["N"]}, r"grouping\.classes"),
     ],
 )
-def test_tables_that_make_no_sense_are_refused(classes, match):
+def test_inconsistent_grouping_is_refused(classes, match):
     with pytest.raises(ConfigError, match=match):
         build(LabelGrouping, {"name": "t", "classes": classes}, path="grouping")
 
 
-def test_shipped_tables():
+def test_shipped_groupings_have_their_classes():
     assert tuple(shipped("aami5").classes) == ("N", "S", "V", "F", "Q")
     assert tuple(shipped("aami4").classes) == ("N", "S", "V", "F")
     assert list(shipped("nlrvpa6").classes.values()) == [

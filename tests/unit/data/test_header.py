@@ -1,4 +1,4 @@
-"""A header is read whole or not at all."""
+"""A header is read completely or refused."""
 
 import re
 import string
@@ -34,7 +34,7 @@ def signal(header):
     return header.adc_gain[0], header.baseline[0], header.units[0], header.sig_name[0]
 
 
-def test_every_field(read):
+def test_header_fields_are_read(read):
     header = read("# before\n" + SOUND + "# 69 M 1085\r\n#\n")
     assert (header.fs, header.sig_len, header.sig_name) == (360, 1080, ["MLII", "V1"])
     assert header.comments == ["before", "69 M 1085", ""]
@@ -59,7 +59,7 @@ def test_every_field(read):
         ),
     ],
 )
-def test_headers_as_they_are_about(read, line, expected):
+def test_header_variants_in_use_are_read(read, line, expected):
     assert signal(read(f"a 1 360/360(0) 1080 10:20:30 05/02/2020\n{line}\n")) == expected
 
 
@@ -94,7 +94,7 @@ def test_headers_as_they_are_about(read, line, expected):
         (" 1080", " 1080 10:20:30 05-Feb-2020", "is not a WFDB header"),
     ],
 )
-def test_what_is_refused(read, old, new, words):
+def test_invalid_header_is_refused_in_one_line(read, old, new, words):
     with pytest.raises(DataError, match=words) as caught:
         read(SOUND.replace(old, new, 1))
     assert re.search(r"a\.hea .*write it again$", str(caught.value))
@@ -122,17 +122,17 @@ def test_header_without_length_or_frequency_is_read(read, missing):
     assert (header.sig_len, header.fs) == (None, 360 if missing == " 1080" else 250)
 
 
-def test_a_comment_may_be_in_any_language(read):
+def test_header_comment_in_any_language_is_read(read):
     assert read(SOUND + "# a \x85\u2028é b\n").comments == ["a  b"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "cp037"])
-def test_another_encoding_is_no_header(read, encoding):
+def test_header_in_another_encoding_is_refused(read, encoding):
     with pytest.raises(DataError, match="is not a WFDB header"):
         read(SOUND.encode(encoding))
 
 
-def test_a_header_of_a_gigabyte_is_not_read(tmp_path):
+def test_header_of_a_gigabyte_is_refused_unread(tmp_path):
     with (tmp_path / "a.hea").open("wb") as file:
         file.truncate(1 << 30)
     with pytest.raises(
@@ -157,7 +157,7 @@ names = (
     length=st.integers(1, 50),
     fs=st.sampled_from([100, 128, 257, 360, 249.5]),
 )
-def test_what_wfdb_writes_is_read_as_it_was_meant(
+def test_header_written_by_wfdb_is_read_back(
     tmp_path_factory, gain, baseline, units, lead, length, fs
 ):
     folder = tmp_path_factory.mktemp("written")
@@ -184,22 +184,22 @@ def test_what_wfdb_writes_is_read_as_it_was_meant(
 @given(place=st.integers(0, len(SOUND) - 1), new=st.binary(max_size=4), width=st.integers(0, 4))
 @example(place=0, new=b"\xef\xbb\xbf", width=0)
 @example(place=33, new=b"\xa0", width=0)
-def test_a_changed_header_is_refused_in_a_line_or_says_what_its_words_say(read, place, new, width):
+def test_changed_header_is_refused_or_read_as_written(read, place, new, width):
     content = SOUND.encode()
-    spoilt = content[:place] + new + content[place + width :]
+    changed = content[:place] + new + content[place + width :]
     refused = None
     try:
-        header = read(spoilt)
+        header = read(changed)
     except DataError as error:
         refused = str(error)
     if refused is not None:
         assert refused.isprintable()
         assert "a.hea" in refused
         return
-    # Of bytes, which are split at ASCII's blanks alone: others may stand in a word, such as a unit.
+    # Bytes are split at ASCII spaces only; other spaces may be part of a word, such as a unit.
     lines = [
         [word.decode("latin-1") for word in line.split()]
-        for line in spoilt.replace(b"\r", b"").split(b"\n")
+        for line in changed.replace(b"\r", b"").split(b"\n")
         if line.strip() and not line.lstrip().startswith(b"#")
     ]
     claimed = int(lines[0][3]) if len(lines[0]) > 3 else None
@@ -212,7 +212,7 @@ def test_a_changed_header_is_refused_in_a_line_or_says_what_its_words_say(read, 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200))
-def test_anything_at_all_is_refused_in_a_line(read, content):
+def test_arbitrary_bytes_are_refused_in_one_line(read, content):
     with pytest.raises(DataError, match=r"a\.hea") as caught:
         read(content)
     assert str(caught.value).isprintable()

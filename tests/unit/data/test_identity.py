@@ -1,4 +1,4 @@
-"""A record, a signal and a beat that is there twice is refused, with both places named."""
+"""Records, signals and beats that occur twice are refused, and both places are named."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def test_record_copied_under_another_name_is_refused(tiny):
 
 
 @pytest.mark.parametrize("link", [True, False])
-def test_record_that_points_to_anothers_signal_is_refused(tiny, link):
+def test_record_with_the_signal_of_another_is_refused(tiny, link):
     if link:
         (tiny / "b.dat").symlink_to(tiny / "a.dat")
     text = (tiny / "a.hea").read_text().replace("a ", "b ", 1)
@@ -88,7 +88,7 @@ def test_record_copied_in_another_format_is_refused(tmp_path):
         load(tmp_path, ("a", "b"))
 
 
-def test_flat_windows_are_not_taken_for_copies():
+def test_flat_windows_are_not_copies():
     windows = np.zeros((4, 5, 1), np.float32)
     check_no_copies(np.asarray(["a", "a", "b", "b"]), windows)
     windows[:, 0] = np.arange(4)[:, None]
@@ -107,7 +107,7 @@ def test_beat_with_two_rows_is_refused():
 
 
 @pytest.mark.parametrize("link", [True, False])
-def test_stems_with_one_signal_are_refused(tmp_path, link):
+def test_records_with_the_same_signal_are_refused(tmp_path, link):
     stems = [tmp_path / "one" / "a", tmp_path / "two" / "b"]
     for stem in stems:
         stem.parent.mkdir()
@@ -125,7 +125,7 @@ def test_stems_with_one_signal_are_refused(tmp_path, link):
         )
 
 
-def test_stems_with_signals_of_their_own_pass(tmp_path):
+def test_records_with_different_signals_are_accepted(tmp_path):
     for name in "ab":
         (tmp_path / f"{name}.dat").write_text(name)
     check_stems_once(
@@ -133,7 +133,7 @@ def test_stems_with_signals_of_their_own_pass(tmp_path):
     )
 
 
-def test_copies_are_found_whatever_their_order():
+def test_copies_are_found_in_any_order():
     windows = np.random.default_rng(0).normal(size=(9, 5, 1)).astype(np.float32)
     hashes = window_hashes(windows)
     assert copies({"a": hashes[:4], "b": hashes[4:]}) is None

@@ -1,6 +1,4 @@
-"""Every fault that wfdb accepts in silence is refused, by a message that names the file and the
-remedy.
-"""
+"""Damage that wfdb accepts is refused, by a message with the file and the remedy."""
 
 import numpy as np
 import pytest
@@ -19,7 +17,7 @@ def edit(path, old, new):
     path.write_text(text.replace(old, new))
 
 
-def test_a_sound_record_is_read_in_millivolts(tiny):
+def test_valid_record_is_read_in_millivolts(tiny):
     digital = write_record(tiny, "b")
     record = read_record(tiny, "b", TINY)
     np.testing.assert_allclose(record.signals_mv, (digital - 1024) / 200)
@@ -27,25 +25,25 @@ def test_a_sound_record_is_read_in_millivolts(tiny):
     assert record.beat_samples.tolist() == [200, 500, 800]
 
 
-def test_crlf_header_reads_alike(tiny):
+def test_header_with_crlf_is_read(tiny):
     expected = read_record(tiny, "a", TINY).signals_mv
     path = tiny / "a.hea"
     path.write_bytes(path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
     np.testing.assert_array_equal(read_record(tiny, "a", TINY).signals_mv, expected)
 
 
-def test_flipped_byte_fails_the_checksum(tiny):
+def test_flipped_byte_is_refused_by_the_checksum(tiny):
     content = bytearray((tiny / "a.dat").read_bytes())
     content[1500] ^= 1
     (tiny / "a.dat").write_bytes(content)
-    assert wfdb.rdrecord(str(tiny / "a")).sig_len == 1080  # wfdb reads on
+    assert wfdb.rdrecord(str(tiny / "a")).sig_len == 1080  # wfdb accepts it
     with pytest.raises(
         DataError, match=r"a\.dat does not have its header's checksum in lead .*write it again"
     ):
         read_record(tiny, "a", TINY)
 
 
-def test_flipped_first_sample_is_found(tiny):
+def test_flipped_first_sample_is_refused(tiny):
     content = bytearray((tiny / "a.dat").read_bytes())
     content[0] ^= 1
     (tiny / "a.dat").write_bytes(content)
@@ -60,32 +58,32 @@ def test_header_with_fewer_samples_than_the_signal(tiny):
         read_record(tiny, "a", TINY)
 
 
-def test_truncated_dat(tiny):
+def test_truncated_signal_file_is_refused(tiny):
     (tiny / "a.dat").write_bytes((tiny / "a.dat").read_bytes()[:-300])
     with pytest.raises(DataError, match=r"a\.dat has 2940 bytes, but its header states 3240"):
         read_record(tiny, "a", TINY)
 
 
 @pytest.mark.parametrize("cut", [1, 2, 4])
-def test_cut_annotation_file(tiny, cut):
+def test_truncated_annotation_file_is_refused(tiny, cut):
     (tiny / "a.atr").write_bytes((tiny / "a.atr").read_bytes()[:-cut])
     with pytest.raises(DataError, match=r"a\.atr is truncated"):
         read_record(tiny, "a", TINY)
 
 
-def test_annotation_outside_the_record(tmp_path):
+def test_annotation_outside_the_record_is_counted(tmp_path):
     write_record(tmp_path, samples=(200, 500, 5000))
     record = read_record(tmp_path, "a", TINY)
     assert (record.beat_samples.tolist(), record.num_beats_outside) == ([200, 500], 1)
 
 
-def test_two_beats_at_one_sample(tmp_path):
+def test_two_beats_at_one_sample_are_refused(tmp_path):
     write_record(tmp_path, samples=(200, 500, 500))
     with pytest.raises(DataError, match=r"a\.atr has two beats at sample 500"):
         read_record(tmp_path, "a", TINY)
 
 
-def test_unsorted_annotations(tiny):
+def test_unsorted_annotations_are_refused(tiny):
     # N at 200, SKIP of -100, V at +0: the format allows steps back, and wfdb follows them.
     (tiny / "a.atr").write_bytes(
         np.asarray([1 << 10 | 200, 59 << 10, 0xFFFF, 0xFF9C, 5 << 10, 0], "<u2").tobytes()
@@ -96,7 +94,7 @@ def test_unsorted_annotations(tiny):
         read_record(tiny, "a", TINY)
 
 
-def test_gain_zero_takes_the_catalogued_gain_and_is_refused_without_one(tiny):
+def test_gain_zero_uses_the_catalog_or_is_refused(tiny):
     from dataclasses import replace
 
     digital = write_record(tiny)
@@ -106,7 +104,7 @@ def test_gain_zero_takes_the_catalogued_gain_and_is_refused_without_one(tiny):
         read_record(tiny, "a", replace(TINY, adc_gain=None))
 
 
-def test_missing_value_in_a_signal(tmp_path):
+def test_missing_value_in_a_signal_is_refused(tmp_path):
     digital = 1024 + np.zeros((1080, 1), int)
     digital[700] = -2048  # WFDB's "no sample" in format 212: wfdb gives NaN
     wfdb.wrsamp(
@@ -128,7 +126,7 @@ def test_missing_value_in_a_signal(tmp_path):
 @pytest.mark.parametrize(
     "name", ["../a.dat", "/etc/passwd", "~a.dat", "..", "a..dat", "file:a.dat"]
 )
-def test_header_that_points_elsewhere(tiny, name):
+def test_header_that_names_a_file_elsewhere_is_refused(tiny, name):
     edit(tiny / "a.hea", "a.dat", name)
     with pytest.raises(
         DataError, match=rf"a\.hea names the signal file '{name}', which is not in its folder"
@@ -136,25 +134,25 @@ def test_header_that_points_elsewhere(tiny, name):
         read_record(tiny, "a", TINY)
 
 
-def test_header_of_another_frequency(tiny):
+def test_header_of_another_frequency_is_refused(tiny):
     edit(tiny / "a.hea", " 360 ", " 128 ")
     with pytest.raises(DataError, match=r"a\.hea states 128 Hz, but tiny 1 has 360 Hz"):
         read_record(tiny, "a", TINY)
 
 
-def test_garbage_header(tiny):
+def test_header_without_record_line_is_refused(tiny):
     (tiny / "a.hea").write_text("no header\n")
     with pytest.raises(DataError, match=r"a\.hea"):
         read_record(tiny, "a", TINY)
 
 
 @pytest.mark.parametrize("name", ["../a", "a/b", "a.b", "", "/etc/passwd"])
-def test_record_name_with_a_path(tiny, name):
+def test_record_name_with_a_path_is_refused(tiny, name):
     with pytest.raises(DataError, match="record name .* is refused"):
         preprocess_records(Preprocessing(), database=TINY, folder=tiny, records=(name,))
 
 
-def test_missing_files_are_all_named_at_once(tiny):
+def test_missing_files_are_named_in_one_error(tiny):
     (tiny / "a.dat").unlink()
     with pytest.raises(
         DataError, match=r"a\.dat, b\.hea, b\.dat, b\.atr missing in .*write it again"
@@ -163,7 +161,7 @@ def test_missing_files_are_all_named_at_once(tiny):
 
 
 @pytest.mark.real_data
-def test_a_changed_file_is_not_the_published_one(real_root, tmp_path):
+def test_changed_file_differs_from_the_published_one(real_root, tmp_path):
     from ecgexp.data.datasets.recorded import RecordedDataset
 
     for suffix in ("hea", "dat", "atr"):
@@ -175,7 +173,7 @@ def test_a_changed_file_is_not_the_published_one(real_root, tmp_path):
     dataset = RecordedDataset(root=tmp_path, records=("100",))
     assert len(dataset.load()) == 2271
     atr = bytearray((tmp_path / "100.atr").read_bytes())
-    atr[101] ^= 0b1000  # another symbol: no other check can see that
+    atr[101] ^= 0b1000  # another symbol, which no other check detects
     (tmp_path / "100.atr").write_bytes(atr)
     with pytest.raises(
         DataError,

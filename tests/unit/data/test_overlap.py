@@ -1,4 +1,4 @@
-"""In how many rows one heartbeat is seen: counted against a loop over every pair of beats."""
+"""The number of rows that contain the same heartbeat, compared with a loop over all pairs."""
 
 from dataclasses import replace
 
@@ -66,13 +66,13 @@ def test_overlap_counts_a_beat_that_has_no_row():
     assert found.where == "record a sample 105"
 
 
-def test_overlap_peak_on_the_first_sample_is_shared_only():
+def test_overlap_of_peak_on_first_sample_counts_as_shared():
     found = overlap_of(beats_at(np.array([100, 110])), np.arange(2), 10)
     assert (found.rows_with_other_peak, found.rows_sharing) == (0, 2)
     assert overlap_of(beats_at(np.array([100, 109])), np.arange(2), 10).rows_with_other_peak == 2
 
 
-def test_overlap_peak_on_the_first_sample_is_stated_beside_the_row():
+def test_overlap_of_peak_on_first_sample_is_stated_with_row():
     found = overlap_of(beats_at(np.array([100, 110])), np.arange(2), 10)
     made = PrivacySpec(noise_multiplier=1.0).plan(
         num_units=2, expected_batch_size=1, iterations=1, overlap=found
@@ -93,7 +93,7 @@ def test_overlap_of_different_records_is_none():
     assert (found.rows_per_beat, found.rows_sharing, found.where) == (1, 0, "")
 
 
-def test_overlap_sees_beats_whose_window_leaves_the_record(tmp_path):
+def test_overlap_includes_beats_without_window(tmp_path):
     write_record(tmp_path, "a", samples=(60, 160, 500), symbols="NVN")
     settings = Preprocessing(window_ms=(300, 300))
     beats = preprocess_records(
@@ -105,7 +105,7 @@ def test_overlap_sees_beats_whose_window_leaves_the_record(tmp_path):
     assert (found.rows_with_other_peak, found.rows_per_peak) == (1, 1)
 
 
-def test_overlap_is_measured_at_the_sampling_frequency_of_windows(tmp_path):
+def test_overlap_is_measured_at_the_frequency_of_windows(tmp_path):
     write_record(tmp_path, "a", samples=(200, 300, 600), symbols="NVN")
     settings = Preprocessing(window_ms=(100, 100), fs_hz=180.0)
     beats = preprocess_records(

@@ -1,4 +1,4 @@
-"""Runs on the same people find each other, and tell nobody else who these are."""
+"""Runs on the same patients have common identifiers, which do not disclose the patients."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_versions_of_one_database_share():
     assert share(recorded(database="own 1", seed=1), recorded(database="own 2", seed=2))
 
 
-def test_databases_of_other_people_do_not_share():
+def test_databases_of_different_patients_do_not_share():
     assert not share(recorded(database="own 1", seed=1), recorded(database="other 1", seed=2))
 
 
@@ -47,7 +47,7 @@ def test_copied_records_without_some_beats_share():
     assert share(recorded(), copied)
 
 
-def test_copied_records_without_the_key_are_not_found():
+def test_copied_records_with_another_key_are_not_found():
     other = training_population_of(recorded(database="copy 1"), DigestKey(bytes([1]) * 32))
     assert not training_population_of(recorded(), KEY) & other
 

@@ -1,7 +1,4 @@
-"""Files as others write them.
-
-The lead that is asked for is read right, or one line says what is wrong.
-"""
+"""Variants of WFDB files: the requested lead is read correctly, or refused in one line."""
 
 import numpy as np
 import pytest
@@ -77,7 +74,7 @@ def load(folder, **settings):
     return preprocess_records(preprocessing, database=TINY, folder=folder, records=("a",))
 
 
-# A fault of a lead that nobody asked for.
+# Damage of a lead that is not requested.
 
 
 def gap(folder):
@@ -86,7 +83,7 @@ def gap(folder):
     write(folder, d_signal=digital)
 
 
-FAULTS = {
+DAMAGE = {
     "has no value .NaN. in lead V1 at sample 1000, 10 in all": gap,
     "gives lead V1 in 'mmHg', not in volts": lambda folder: write(folder, units=["mV", "mmHg"]),
     "gives lead V1 in '.C', not in volts": lambda folder: (
@@ -103,24 +100,24 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("words", FAULTS)
-def test_fault_of_an_unasked_lead_is_no_fault(tmp_path, words):
-    FAULTS[words](tmp_path)
+@pytest.mark.parametrize("words", DAMAGE)
+def test_damaged_lead_that_is_not_requested_is_ignored(tmp_path, words):
+    DAMAGE[words](tmp_path)
     record = read(tmp_path)
     assert record.lead_names == ("MLII",)
     assert_true(record)
     assert len(load(tmp_path)) == 4
 
 
-@pytest.mark.parametrize("words", FAULTS)
+@pytest.mark.parametrize("words", DAMAGE)
 @pytest.mark.parametrize("missing_lead", ["error", "skip", "first"])
-def test_fault_of_the_asked_lead_is_the_reason(tmp_path, words, missing_lead):
-    FAULTS[words](tmp_path)
+def test_damaged_lead_that_is_requested_is_refused(tmp_path, words, missing_lead):
+    DAMAGE[words](tmp_path)
     with pytest.raises(DataError, match=rf"a\.(hea|dat) {words}.*write it again"):
         load(tmp_path, leads=("V1",), missing_lead=missing_lead)
 
 
-def test_unusable_lead_stands_in_for_no_other(tmp_path):
+def test_unusable_lead_does_not_replace_another(tmp_path):
     gap(tmp_path)
     assert (
         choose_leads(read(tmp_path), Preprocessing(leads=("V5", "MLII"), missing_lead="first"))[0]
@@ -128,7 +125,7 @@ def test_unusable_lead_stands_in_for_no_other(tmp_path):
     )
 
 
-def test_changed_byte_of_an_unasked_lead_is_refused(tmp_path):
+def test_changed_byte_of_any_lead_is_refused(tmp_path):
     write(tmp_path)
     content = bytearray((tmp_path / "a.dat").read_bytes())
     content[2 * 2 * 100 + 2] ^= 1
@@ -149,7 +146,7 @@ def test_lead_named_twice_is_unusable(tmp_path):
 
 
 @pytest.mark.parametrize("micro", ["µV".encode(), "μV".encode(), b"\xb5V", b"uV"])
-def test_microvolts_are_a_thousandth_however_written(tmp_path, micro):
+def test_microvolts_are_converted_in_every_spelling(tmp_path, micro):
     write(tmp_path, adc_gain=[0.2, 0.2], units=["uV", "uV"])
     edit(tmp_path, b"/uV", b"/" + micro, count=2)
     assert_true(read(tmp_path))
@@ -167,7 +164,7 @@ def test_negative_gain_is_an_inverted_lead(tmp_path, leads):
     )
 
 
-def test_header_with_a_byte_order_mark_and_dos_lines_is_read(tmp_path):
+def test_header_with_byte_order_mark_and_crlf_is_read(tmp_path):
     write(tmp_path)
     content = (tmp_path / "a.hea").read_bytes()
     (tmp_path / "a.hea").write_bytes(b"\xef\xbb\xbf" + content.replace(b"\n", b"\r\n"))
@@ -188,7 +185,7 @@ def packed_311(values):
 
 @pytest.mark.parametrize(("fmt", "packed"), [("310", packed_310), ("311", packed_311)])
 @pytest.mark.parametrize("length", [2160, 2159, 2158])
-def test_formats_of_ten_bits_are_read(tmp_path, fmt, packed, length):
+def test_formats_with_ten_bits_are_read(tmp_path, fmt, packed, length):
     write(tmp_path, signals_mv=TRUE_MV[:length, :1], leads=("MLII",))
     digital = np.fromfile(tmp_path / "a.dat", "<i2").astype(np.int64)
     content = packed(np.concatenate([digital, np.zeros(-length % 3, np.int64)]))
@@ -201,7 +198,7 @@ def test_formats_of_ten_bits_are_read(tmp_path, fmt, packed, length):
 
 
 @pytest.mark.parametrize("fmt", ["16", "24", "32", "80", "212"])
-def test_length_left_out_is_that_of_the_file(tmp_path, fmt):
+def test_header_without_length_uses_that_of_the_file(tmp_path, fmt):
     gain = 50.0 if fmt == "80" else 200.0
     write(tmp_path, fmt=fmt, d_signal=np.rint(TRUE_MV * gain).astype(int), adc_gain=[gain] * 2)
     edit(tmp_path, b" 360 2160", b" 360")
@@ -213,7 +210,8 @@ def test_length_left_out_is_that_of_the_file(tmp_path, fmt):
         (tmp_path / "a.dat").write_bytes(content[:-cut])
         with pytest.raises(
             DataError,
-            match=r"a\.dat (has \d+ bytes, but complete samples|does not have its header's checksum)",
+            match=r"a\.dat (has \d+ bytes, but complete samples|does not have its header's "
+            r"checksum)",
         ):
             read(tmp_path)
 
@@ -256,7 +254,7 @@ def test_annotation_before_the_start_is_counted(tmp_path):
 def test_annotations_outside_are_refused_when_strict(tmp_path):
     write(tmp_path, samples=(*BEATS, LENGTH))
     settings = Preprocessing(window_ms=(100, 100), cache_dir=tmp_path / "cache")
-    for strict in (False, True):  # what a lenient run kept is no answer to a strict one
+    for strict in (False, True):  # a cached entry of strict=false is not used
         if not strict:
             preprocess_records(settings, database=TINY, folder=tmp_path, records=("a",))
             continue
@@ -271,7 +269,7 @@ def test_annotations_outside_are_refused_when_strict(tmp_path):
 # One beat.
 
 
-def test_only_beat_of_a_record_is_kept_without_intervals(tmp_path):
+def test_only_beat_of_a_record_is_read_without_intervals(tmp_path):
     write(tmp_path, samples=(1000,), symbols="V")
     found = load(tmp_path)
     assert (found.symbols.tolist(), found.dropped) == (["V"], {"window leaves the record": 0})
@@ -289,7 +287,7 @@ def segmented(folder, lines=("a_0 1080", "a_1 1080"), head="a/2 2 360 2160", **s
     wfdb.wrann("a", "atr", np.asarray(BEATS), ["N"] * 4, write_dir=str(folder))
 
 
-def test_segments_are_read_one_after_another(tmp_path):
+def test_segments_are_concatenated(tmp_path):
     segmented(tmp_path)
     record = read(tmp_path)
     assert_true(record)
@@ -314,12 +312,13 @@ def test_segments_of_a_variable_layout_are_read(tmp_path):
     assert len(load(tmp_path)) == 4
 
 
-def test_segment_without_a_lead_is_a_gap_of_that_lead(tmp_path):
+def test_segment_without_a_lead_is_a_gap_of_the_lead(tmp_path):
     segmented(tmp_path, signals_mv=TRUE_MV[1080:, :1], leads=("MLII",))
     assert_true(read(tmp_path))
     with pytest.raises(
         DataError,
-        match=r"a\.hea has no value in lead V1 at 1080 samples from sample 1080, because segment a_1",
+        match=r"a\.hea has no value in lead V1 at 1080 samples from sample 1080, because "
+        r"segment a_1",
     ):
         load(tmp_path, leads=("V1",))
 
@@ -340,7 +339,7 @@ def test_segment_without_a_lead_is_a_gap_of_that_lead(tmp_path):
         (("a_0 1080", "a_2 1080"), "a/2 2 360", r"a_2\.hea is missing|a_2\.hea missing"),
     ],
 )
-def test_segments_that_cannot_be_joined_are_one_line(tmp_path, lines, head, words):
+def test_inconsistent_segments_are_refused_in_one_line(tmp_path, lines, head, words):
     segmented(tmp_path, lines, head)
     with pytest.raises(DataError, match=words) as caught:
         read(tmp_path)
@@ -356,7 +355,7 @@ def test_changed_byte_in_a_segment_is_refused(tmp_path):
         read(tmp_path)
 
 
-def test_segments_are_part_of_what_the_cache_knows(tmp_path):
+def test_cache_key_depends_on_segments(tmp_path):
     segmented(tmp_path)
     first = load(tmp_path, cache_dir=tmp_path / "cache")
     segmented(tmp_path, signals_mv=2 * TRUE_MV[1080:])
@@ -414,7 +413,7 @@ def test_frames_of_formats_61_and_16_are_read(tmp_path):
     assert_true(read(tmp_path, "V1"), "V1", TRUE_MV[:, 1])
 
 
-def test_frames_with_more_samples_of_another_lead(tmp_path):
+def test_frames_with_more_samples_of_another_lead_are_averaged(tmp_path):
     framed(tmp_path, (1, 2), [TRUE_MV[:, 0], FAST_MV])
     record = read(tmp_path, "MLII")
     assert (record.fs_hz, record.signal_hz) == (360, 360)
@@ -422,7 +421,7 @@ def test_frames_with_more_samples_of_another_lead(tmp_path):
     assert len(load(tmp_path)) == 4
 
 
-def test_frames_with_more_samples_of_the_asked_lead(tmp_path):
+def test_frames_with_more_samples_of_the_lead_set_the_rate(tmp_path):
     framed(tmp_path, (2, 1), [FAST_MV, TRUE_MV[:, 1]])
     record = read(tmp_path, "MLII")
     assert (record.fs_hz, record.signal_hz, record.lead_names) == (360, 720, ("MLII",))
@@ -436,7 +435,7 @@ def test_frames_with_more_samples_of_the_asked_lead(tmp_path):
     np.testing.assert_allclose(found.rr[1, 0], 400 / 360, rtol=1e-6)
 
 
-def test_frames_are_averaged_where_no_lead_is_asked_for(tmp_path):
+def test_frames_are_averaged_without_a_requested_lead(tmp_path):
     framed(tmp_path, (2, 1), [FAST_MV, TRUE_MV[:, 1]])
     record = read(tmp_path)
     assert_true(record, truth=FAST_MV.reshape(-1, 2).mean(axis=1))

@@ -1,6 +1,4 @@
-"""Counts that others have published or that were made once with independent code (the database's
-own documentation).
-"""
+"""Counts of mitdb, as published or determined once with independent code."""
 
 from dataclasses import replace
 
@@ -46,29 +44,29 @@ def grouping(name):
 
 @pytest.fixture(scope="module")
 def annotated(real_root, tmp_path_factory):
-    """Every annotated beat.
+    """All annotated beats.
 
-    Windows so short that next to none leaves the record, no median to wait for.
+    Windows are so short that almost none leaves the record; without baseline removal to save time.
     """
     return RecordedDataset(
         root=real_root, missing_lead="first", baseline="none", window_ms=(0.0, 5.6)
     ).load()
 
 
-def test_all_109494_beats_by_symbol(annotated):
+def test_beats_of_mitdb_are_109494_by_symbol(annotated):
     assert len(annotated) == 109_494
     symbols, counts = np.unique(annotated.symbols, return_counts=True)
     assert dict(zip(symbols.tolist(), counts.tolist(), strict=True)) == SYMBOLS
     assert annotated.dropped == {"window leaves the record": 0}
 
 
-def test_first_annotation_of_220_that_is_a_beat_and_the_47_patients(annotated):
+def test_beats_of_mitdb_are_of_47_patients(annotated):
     assert annotated.r_samples[annotated.record_ids == "100"][:3].tolist() == [77, 370, 662]
     assert len(set(annotated.record_ids.tolist())) == 48
     assert len(set(annotated.patient_ids.tolist())) == 47
 
 
-def test_220_has_an_annotation_at_sample_0(real_root):
+def test_annotation_of_220_at_sample_0_is_read(real_root):
     from ecgexp.data.formats.wfdb_reader import read_record
 
     record = read_record(real_root / "mitdb/1.0.0", "220", MITDB)
@@ -82,13 +80,13 @@ def test_220_has_an_annotation_at_sample_0(real_root):
         (DS2, {"N": 44259, "S": 1837, "V": 3221, "F": 388, "Q": 7}),
     ],
 )
-def test_aami_counts_of_de_chazal(annotated, records, expected):
+def test_aami_counts_of_ds1_and_ds2_are_published_ones(annotated, records, expected):
     beats = grouping("aami5").apply(annotated)
     assert beats.class_counts(np.flatnonzero(np.isin(beats.record_ids, records))) == expected
 
 
 @pytest.mark.parametrize(("half", "lost"), [(90, 26), (144, 49), (180, 56)])
-def test_beats_lost_at_the_edges(annotated, half, lost):
+def test_beats_dropped_at_the_edges_are_counted(annotated, half, lost):
     silence = np.zeros((650_000, 1), np.float32)
     samples = [annotated.r_samples[annotated.record_ids == record] for record in MITDB.records]
     assert (
@@ -97,11 +95,11 @@ def test_beats_lost_at_the_edges(annotated, half, lost):
     )
 
 
-def test_beats_lost_to_the_default_window_are_counted(all_beats):
+def test_beats_dropped_by_the_default_window_are_counted(all_beats):
     assert (len(all_beats), all_beats.dropped) == (109_494 - 26, {"window leaves the record": 26})
 
 
-def test_shortest_interval_is_90_samples_in_203(annotated):
+def test_shortest_interval_is_90_samples_in_record_203(annotated):
     shortest = annotated.rr[:, 0].argmin()
     assert annotated.record_ids[shortest] == "203"
     assert annotated.rr[shortest, 0] == pytest.approx(90 / 360)
@@ -137,16 +135,14 @@ def test_records_without_mlii_are_left_out_and_named(real_root, caplog):
     assert beats.dropped["record 102 has no lead MLII"] == 2187
 
 
-def test_both_layouts_give_identical_beats(real_root):
+def test_csv_and_wfdb_layouts_give_identical_beats(real_root):
     wfdb = RecordedDataset(root=real_root, records=("100", "114"))
     csv = replace(wfdb, layout="kaggle_csv").load()
     for name in ("signals_mv", "rr", "symbols", "record_ids", "patient_ids", "r_samples"):
         np.testing.assert_array_equal(getattr(csv, name), getattr(wfdb.load(), name))
 
 
-def test_inter_patient_on_the_real_beats_is_clean_but_for_the_published_exception(
-    all_beats, caplog
-):
+def test_inter_patient_split_of_mitdb_shares_one_patient(all_beats, caplog):
     beats = grouping("aami5").apply(all_beats)
     split = InterPatient().split(beats, np.random.default_rng(0))
     check_split(beats, split)

@@ -14,19 +14,19 @@ def edit_header(folder, old, new):
 
 
 @pytest.mark.parametrize("suffix", ["", ".hea"])
-def test_a_record_is_found_with_and_without_its_suffix(tiny, suffix):
+def test_record_is_found_with_and_without_suffix(tiny, suffix):
     assert locate(f"{tiny}/a{suffix}") == tiny / "a"
 
 
 @pytest.mark.parametrize("name", ["b", "a.dat", "nowhere/a", ""])
-def test_a_record_that_is_not_there_says_what_to_type(tiny, name):
+def test_missing_record_is_refused_with_a_remedy(tiny, name):
     with pytest.raises(
         DataError, match=r"was not found: .*use the path of a WFDB record|is refused: only letters"
     ):
         locate(f"{tiny}/{name}" if name else "")
 
 
-def test_signals_and_annotations_are_those_of_the_files(tiny, tmp_path):
+def test_single_record_has_signals_and_annotations_of_its_files(tiny, tmp_path):
     digital = write_record(tmp_path)
     record, database = read_single(tmp_path / "a", annotator="atr")
     np.testing.assert_allclose(record.signals_mv, (digital - 1024) / 200, atol=1e-12)
@@ -35,7 +35,7 @@ def test_signals_and_annotations_are_those_of_the_files(tiny, tmp_path):
     assert str(database) == "record a"
 
 
-def test_another_annotators_file_is_read_in_its_place(tiny):
+def test_annotations_of_another_annotator_are_read(tiny):
     import wfdb
 
     wfdb.wrann("a", "qrs", np.asarray([300]), ["N"], write_dir=str(tiny))
@@ -43,7 +43,7 @@ def test_another_annotators_file_is_read_in_its_place(tiny):
     assert record.samples.tolist() == [300]
 
 
-def test_a_record_without_annotations_is_read_without(tiny):
+def test_record_without_annotations_is_read_without_them(tiny):
     (tiny / "a.atr").unlink()
     record, _ = read_single(tiny / "a", annotator=None)
     assert record.signals_mv.shape == (1080, 2)
@@ -53,12 +53,12 @@ def test_a_record_without_annotations_is_read_without(tiny):
 
 
 @pytest.mark.parametrize("annotator", ["", "../atr", "a.b", "a/b"])
-def test_an_annotator_that_is_no_suffix_is_refused(tiny, annotator):
+def test_annotator_that_is_not_a_suffix_is_refused(tiny, annotator):
     with pytest.raises(ConfigError, match=r"the annotator .* is refused.*use e\.g\. atr"):
         annotation_file(tiny / "a", annotator)
 
 
-def test_a_record_where_the_catalog_expects_it_belongs_to_its_database(tmp_path):
+def test_record_in_the_folder_of_a_database_belongs_to_it(tmp_path):
     folder = tmp_path / "mitdb" / "1.0.0"
     folder.mkdir(parents=True)
     write_record(folder, "202")
@@ -68,7 +68,7 @@ def test_a_record_where_the_catalog_expects_it_belongs_to_its_database(tmp_path)
     assert str(read_single(folder / "999", annotator="atr")[1]) == "record 999"
 
 
-def test_a_synthetic_header_says_so(database):
+def test_synthetic_record_is_recognized_by_its_header(database):
     record, found = read_single(database.folder / "s001", annotator="atr")
     assert str(found) == "synthetic (virtual patients, seed 0)"
     assert record.patient_id == "p001"
@@ -102,7 +102,7 @@ def database(tmp_path_factory):
         ("a 2 360 1080", "", "is not a WFDB header"),
     ],
 )
-def test_a_damaged_header_is_one_line_with_the_remedy(tiny, old, new, words):
+def test_damaged_header_is_refused_in_one_line_with_a_remedy(tiny, old, new, words):
     edit_header(tiny, old, new)
     with pytest.raises(DataError, match=words) as caught:
         read_single(tiny / "a", annotator="atr")
@@ -110,13 +110,13 @@ def test_a_damaged_header_is_one_line_with_the_remedy(tiny, old, new, words):
     assert "\n" not in str(caught.value)
 
 
-def test_an_empty_file_is_no_header(tiny):
+def test_empty_header_is_refused(tiny):
     (tiny / "a.hea").write_text("")
     with pytest.raises(DataError, match="is not a WFDB header"):
         read_single(tiny / "a", annotator=None)
 
 
-def test_changed_samples_are_noticed_as_in_any_dataset(tiny):
+def test_changed_samples_are_refused_by_the_checksum(tiny):
     content = bytearray((tiny / "a.dat").read_bytes())
     content[300] ^= 1
     (tiny / "a.dat").write_bytes(content)

@@ -29,7 +29,7 @@ from ecgexp.settings.declaration import ConfigError, DataError, build
 
 
 def mitdb_like():
-    """Twenty beats of every record of mitdb, every fifth a V."""
+    """Twenty beats of every record of mitdb; every fifth is V."""
     records = np.repeat(MITDB.records, 20)
     return make_beats(
         records,
@@ -48,7 +48,7 @@ def parts(split):
     return split.train, split.validation, split.test
 
 
-def test_published_division_is_that_of_de_chazal(caplog):
+def test_published_division_is_ds1_and_ds2(caplog):
     beats = mitdb_like()
     split = InterPatient().split(beats, rng())
     check_split(beats, split)
@@ -59,7 +59,7 @@ def test_published_division_is_that_of_de_chazal(caplog):
 
 
 @pytest.mark.parametrize("kind", [InterPatient, InterPatientTwoLead])
-def test_merging_keeps_the_man_of_201_and_202_out_of_the_test(kind, caplog):
+def test_merging_keeps_patient_201_202_out_of_the_test(kind, caplog):
     beats = mitdb_like()
     split = kind(merge_same_patient=True).split(beats, rng())
     check_split(beats, split)
@@ -69,7 +69,7 @@ def test_merging_keeps_the_man_of_201_and_202_out_of_the_test(kind, caplog):
     assert caplog.text == ""
 
 
-def test_reduced_has_only_records_with_v1():
+def test_two_lead_split_has_only_records_with_v1():
     beats = mitdb_like()
     split = InterPatientTwoLead().split(beats, rng())
     assert set(beats.record_ids[np.concatenate(parts(split))]) == set(INTER_PATIENT_TWO_LEAD)
@@ -85,13 +85,13 @@ def test_within_record_splits_within_every_record():
         assert set(beats.record_ids[part]) == set(WITHIN_RECORD)
 
 
-def test_within_record_names_the_record_that_is_missing():
+def test_within_record_without_a_record_is_refused():
     beats = mitdb_like()
     with pytest.raises(DataError, match=r"no beat of record 104; use dataset\.missing_lead=first"):
         WithinRecord().split(beats.take(np.flatnonzero(beats.record_ids != "104")), rng())
 
 
-def test_lists_of_mitdb_are_refused_for_another_database():
+def test_splits_of_mitdb_refuse_another_database():
     beats = replace(mitdb_like(), database="svdb 1.0.0")
     for split in (InterPatientTwoLead(), WithinRecord(), InterPatient(division="published")):
         with pytest.raises(DataError, match=r"the beats are of svdb 1\.0\.0"):
@@ -102,7 +102,7 @@ def test_lists_of_mitdb_are_refused_for_another_database():
 @pytest.mark.parametrize(
     "kind", [InterPatient(division="random"), PatientKFold(fold=3), InterPatient(), IntraPatient()]
 )
-def test_same_seed_same_split_and_another_seed_another(kind):
+def test_split_depends_on_the_seed(kind):
     beats = mitdb_like()
     first, again, other = (kind.split(beats, rng(seed)) for seed in (1, 1, 2))
     for a, b in zip(parts(first), parts(again), strict=True):
@@ -132,10 +132,8 @@ def test_more_folds_than_patients_is_refused():
 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
-def test_every_class_that_can_be_is_in_train_and_validation(data):
-    """A class of two patients is on both sides whenever some choice of patients puts every such
-    class there.
-    """
+def test_every_class_is_in_train_and_validation_if_possible(data):
+    """A class of two patients is in both parts if a choice of patients allows it for all."""
     num_patients = data.draw(st.integers(4, 12))
     has_v = data.draw(st.lists(st.booleans(), min_size=num_patients, max_size=num_patients))
     has_v[0] = has_v[-1] = True
@@ -153,7 +151,7 @@ def test_every_class_that_can_be_is_in_train_and_validation(data):
         assert 1 in beats.labels[split.validation]
 
 
-def test_intra_patient_keeps_the_shares_of_the_classes():
+def test_intra_patient_keeps_class_proportions():
     beats = mitdb_like()
     split = IntraPatient(test_fraction=0.25, validation_fraction=0.2).split(beats, rng())
     check_split(beats, split)
@@ -162,7 +160,7 @@ def test_intra_patient_keeps_the_shares_of_the_classes():
         assert np.mean(beats.labels[part]) == pytest.approx(0.2, abs=0.01)
 
 
-def test_no_validation_when_none_is_asked_for():
+def test_validation_fraction_0_gives_no_validation():
     beats = mitdb_like()
     for kind in (InterPatient, IntraPatient, PatientKFold, InterPatientTwoLead, WithinRecord):
         split = kind(validation_fraction=0).split(beats, rng())
@@ -170,12 +168,12 @@ def test_no_validation_when_none_is_asked_for():
         assert len(split.validation) == 0
 
 
-def test_too_few_beats_for_the_classes():
+def test_too_few_beats_for_the_classes_are_refused():
     with pytest.raises(DataError, match="cannot be divided"):
         IntraPatient().split(make_beats(["a"] * 4, labels=[0, 0, 1, 1]), rng())
 
 
-def test_only_one_side_of_the_published_division():
+def test_one_side_of_the_published_division_is_refused():
     beats = mitdb_like()
     with pytest.raises(DataError, match=r"no test \(DS2\) record"):
         InterPatient().split(beats.take(np.flatnonzero(np.isin(beats.record_ids, DS1))), rng())
@@ -191,14 +189,14 @@ def by_hand(train, test, *, disjoint="beat", shared_patients=()):
     )
 
 
-def test_guard_finds_a_copied_beat_by_its_identity():
+def test_leakage_check_finds_a_copied_beat():
     beats = make_beats(["a", "a", "b", "a"], r_samples=[5, 9, 5, 9])  # row 3 is a copy of row 1
     with pytest.raises(DataError, match="leakage: train and test share 1 beats: record a sample 9"):
         check_split(beats, by_hand([0, 1], [2, 3]))
     check_split(beats, by_hand([0, 1], [2]))
 
 
-def test_guard_finds_a_shared_patient():
+def test_leakage_check_finds_a_shared_patient():
     beats = make_beats(["a", "b", "c"], patients=["x", "x", "y"])
     with pytest.raises(DataError, match="leakage: train and test share the patients x"):
         check_split(beats, by_hand([0], [1, 2], disjoint="patient"))
@@ -214,6 +212,6 @@ def test_guard_finds_a_shared_patient():
         ([0], [], "no beat is left for test"),
     ],
 )
-def test_guard_refuses_indices_that_make_no_sense(train, test, match):
+def test_leakage_check_refuses_invalid_indices(train, test, match):
     with pytest.raises(DataError, match=match):
         check_split(make_beats(["a", "b"]), by_hand(train, np.asarray(test, np.int64)))

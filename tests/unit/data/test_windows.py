@@ -1,7 +1,4 @@
-"""Windows, R relocation and RR intervals against the obvious loops.
-
-Baselines against scipy itself.
-"""
+"""Windows, relocation and RR intervals compared with loops; baseline removal with scipy."""
 
 import numpy as np
 import pytest
@@ -25,7 +22,7 @@ SIGNAL = np.random.default_rng(0).normal(size=(400, 2))
     ("fs_hz", "short", "long"),
     [(360, 71, 215), (128, 25, 75), (257, 51, 153), (1000, 199, 599), (250, 49, 149)],
 )
-def test_medians_are_the_largest_odd_number_within_their_time(fs_hz, short, long):
+def test_odd_samples_is_the_largest_odd_number_in_the_duration(fs_hz, short, long):
     assert (odd_samples(200, fs_hz), odd_samples(600, fs_hz)) == (short, long)
 
 
@@ -36,7 +33,7 @@ def test_median_baseline_is_bit_equal_to_medfilt_71_then_215():
     )
 
 
-def test_bandpass_removes_wander_and_keeps_the_beat_in_place():
+def test_bandpass_removes_wander_and_does_not_shift_beats():
     time = np.arange(7200) / 360
     beats = np.exp(-(((time % 0.8) - 0.4) ** 2) / (2 * 0.02**2))
     cleaned = bandpass(beats + 2 * np.sin(2 * np.pi * 0.1 * time), 360.0, (0.5, 40.0))[720:-720]
@@ -52,7 +49,7 @@ def test_bandpass_removes_wander_and_keeps_the_beat_in_place():
 
 
 @pytest.mark.parametrize(("from_hz", "to_hz"), [(128, 360), (257, 360), (360, 128), (360.0, 360.0)])
-def test_resampling_keeps_a_slow_sine_and_its_timing(from_hz, to_hz):
+def test_resampling_keeps_a_slow_sine_and_its_phase(from_hz, to_hz):
     lead = np.sin(2 * np.pi * 3 * np.arange(int(10 * from_hz)) / from_hz)
     there = resample(lead, from_hz, to_hz)
     assert len(there) == pytest.approx(10 * to_hz, abs=1)

@@ -1,7 +1,4 @@
-"""Predictions as a classifier makes them.
-
-Five AAMI classes, most beats N, some patients harder than others.
-"""
+"""Simulated predictions: five AAMI classes, mostly N, with different error rates of patients."""
 
 from dataclasses import dataclass
 
@@ -13,7 +10,7 @@ AAMI = ("N", "S", "V", "F", "Q")
 
 @dataclass(frozen=True)
 class Predictions:
-    """What `evaluate` takes."""
+    """The arguments of `evaluate`."""
 
     labels: np.ndarray
     probabilities: np.ndarray
@@ -39,7 +36,7 @@ def make_predictions(
         labels=labels,
         probabilities=(exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32),
         patient_ids=np.array([f"p{patient}" for patient in patients]),
-        # Patient 0 has two records, as record 201 and 202 of MIT-BIH are of one man.
+        # Patient 0 has two records, like the patient of records 201 and 202 of MIT-BIH.
         record_ids=np.array([f"{100 + p}" if p or i % 2 else "99" for i, p in enumerate(patients)]),
     )
 

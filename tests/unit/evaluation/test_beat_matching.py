@@ -12,7 +12,7 @@ def matched(reference, detected, fs_hz=1000.0):
     return match_beats(np.asarray(reference, np.int64), np.asarray(detected, np.int64), fs_hz)
 
 
-def test_a_missed_and_an_invented_beat():
+def test_missed_and_false_beats_are_counted():
     found = matched([1000, 2000, 3000, 4000], [1010, 2500, 2990, 4149])
     assert found.partners.tolist() == [0, -1, 2, 3]
     assert (found.num_matched, found.num_detected) == (3, 4)
@@ -20,20 +20,20 @@ def test_a_missed_and_an_invented_beat():
 
 
 @pytest.mark.parametrize(("fs_hz", "reach"), [(1000.0, 150), (360.0, 54), (250.0, 37), (128.0, 19)])
-def test_150_ms_are_near_enough_and_a_sample_more_is_not(fs_hz, reach):
+def test_tolerance_includes_150_ms_and_not_a_sample_more(fs_hz, reach):
     assert matched([5000], [5000 + reach], fs_hz).num_matched == 1
     assert matched([5000], [5000 - reach], fs_hz).num_matched == 1
     assert matched([5000], [5001 + reach], fs_hz).num_matched == 0
     assert matched([5000], [4999 - reach], fs_hz).num_matched == 0
 
 
-def test_the_nearer_of_two_is_the_beat_and_the_other_is_extra():
+def test_closer_of_two_detections_is_matched():
     assert matched([1000], [900, 1020]).partners.tolist() == [1]
     assert matched([1000, 1100], [1090]).partners.tolist() == [-1, 0]
     assert matched([1000, 1100], [1040, 1090]).partners.tolist() == [0, 1]
 
 
-def test_nothing_found_and_nothing_to_find():
+def test_matching_without_beats_is_nan():
     nothing, one = [], [7]
     assert (matched(one, nothing).sensitivity, matched(nothing, one).positive_predictivity) == (
         0.0,
@@ -45,7 +45,7 @@ def test_nothing_found_and_nothing_to_find():
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(151, 2000), min_size=1, max_size=30), st.data())
-def test_moved_beats_are_all_found_by_their_own(intervals, data):
+def test_shifted_beats_match_their_own_reference(intervals, data):
     reference = np.cumsum(np.asarray(intervals) + 150)
     kept = np.asarray(
         data.draw(st.lists(st.booleans(), min_size=len(reference), max_size=len(reference)))
@@ -60,7 +60,7 @@ def test_moved_beats_are_all_found_by_their_own(intervals, data):
 
 @settings(max_examples=200, deadline=None)
 @given(st.sets(st.integers(0, 30_000), min_size=2), st.sets(st.integers(0, 30_000), min_size=2))
-def test_no_beat_stands_in_two_pairs_and_every_pair_is_near(reference, detected):
+def test_every_beat_is_in_one_pair_within_the_tolerance(reference, detected):
     reference, detected = np.sort(list(reference)), np.sort(list(detected))
     found = matched(reference, detected)
     paired = found.partners[found.partners >= 0]
@@ -68,7 +68,7 @@ def test_no_beat_stands_in_two_pairs_and_every_pair_is_near(reference, detected)
     assert (np.abs(reference[found.partners >= 0] - detected[paired]) <= 150).all()
     alone = np.setdiff1d(np.arange(len(detected)), paired)
     gaps = np.abs(reference[found.partners < 0][:, None] - detected[alone])
-    assert not (gaps <= 150).any()  # two that are left over would have been paired
+    assert not (gaps <= 150).any()  # two unmatched beats would have been matched
 
 
 def test_wfdb_counts_the_same_at_physiological_intervals():
@@ -87,5 +87,5 @@ def test_wfdb_counts_the_same_at_physiological_intervals():
     ours = matched(reference, detected, 360.0)
     assert ours.num_matched == pytest.approx(
         theirs.tp, abs=3
-    )  # they go from left to right, we the nearest first
+    )  # wfdb matches from left to right, we match the closest first
     assert ours.sensitivity == pytest.approx(theirs.sensitivity, abs=0.002)

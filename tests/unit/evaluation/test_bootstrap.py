@@ -33,7 +33,7 @@ def simulated_accuracy_intervals(rng, *, patients, beats, simulations, clusters)
         ).intervals["accuracy"]
 
 
-def test_intervals_by_patient_cover_the_truth_nearly_as_often_as_they_say():
+def test_intervals_by_patient_have_nearly_nominal_coverage():
     rng = np.random.default_rng(0)
     clusters = np.repeat(np.arange(40), 50)
     intervals = simulated_accuracy_intervals(
@@ -45,7 +45,7 @@ def test_intervals_by_patient_cover_the_truth_nearly_as_often_as_they_say():
     assert 0.88 <= covered <= 0.98
 
 
-def test_intervals_by_beat_would_not_cover_it():
+def test_intervals_by_beat_would_have_too_low_coverage():
     rng = np.random.default_rng(0)
     intervals = simulated_accuracy_intervals(
         rng, patients=40, beats=50, simulations=100, clusters=np.arange(2000)
@@ -56,7 +56,7 @@ def test_intervals_by_beat_would_not_cover_it():
     )  # about .6; standard error .05, so a new seed fails less than 1 time in 10 000
 
 
-def test_a_resample_is_scored_as_if_the_drawn_patients_beats_were_copied(predictions):
+def test_resample_scores_equal_those_of_copied_beats(predictions):
     names, groups = np.unique(predictions.patient_ids, return_inverse=True)
     weights = np.random.default_rng(5).multinomial(
         len(names), np.full(len(names), 1 / len(names)), size=200
@@ -74,7 +74,7 @@ def test_a_resample_is_scored_as_if_the_drawn_patients_beats_were_copied(predict
     )
 
 
-def test_intervals_hold_the_score_and_narrow_with_the_level(predictions):
+def test_intervals_contain_the_score_and_depend_on_the_level(predictions):
     wide, narrow = intervals_of(predictions), intervals_of(predictions, confidence_level=0.5)
     matrix = count_confusion(predictions.labels, predictions.predicted, num_classes=5)[0]
     for key, value in confusion_scores(matrix, predictions.class_names).items():
@@ -88,7 +88,7 @@ def test_intervals_hold_the_score_and_narrow_with_the_level(predictions):
     assert wide.note == "95 % by bootstrap over 22 patients, 1000 resamples"
 
 
-def test_the_same_generator_gives_the_same_intervals_whatever_the_order_of_the_beats(predictions):
+def test_intervals_are_independent_of_the_order_of_beats(predictions):
     order = np.random.default_rng(1).permutation(len(predictions.labels))
     shuffled = intervals_of(
         predictions,
@@ -100,14 +100,14 @@ def test_the_same_generator_gives_the_same_intervals_whatever_the_order_of_the_b
     assert shuffled != intervals_of(predictions, rng=np.random.default_rng(1))
 
 
-def test_fewer_than_five_patients_are_refused_with_a_reason_and_no_exception(predictions):
+def test_fewer_than_five_patients_have_no_intervals(predictions):
     four = intervals_of(predictions, clusters=np.arange(len(predictions.labels)) % 4)
     assert four.intervals == {}
     assert four.note == "no intervals: 4 patients, and at least 5 are needed"
     assert intervals_of(predictions, clusters=np.arange(len(predictions.labels)) % 5).intervals
 
 
-def test_a_class_of_one_patient_gets_no_interval_and_says_why():
+def test_class_of_one_patient_has_no_interval():
     labels = np.zeros(1000, int)
     labels[:50] = 1  # all V beats are patient 0's
     bootstrap = cluster_bootstrap(
@@ -140,7 +140,7 @@ def test_intervals_of_averages_are_of_the_same_classes():
         assert "accuracy" in found.intervals
 
 
-def test_pairing_finds_a_difference_that_separate_intervals_hide(predictions):
+def test_paired_intervals_find_what_separate_ones_miss(predictions):
     rng = np.random.default_rng(0)
     spoiled = predictions.predicted.copy()
     spoiled[rng.choice(len(spoiled), 60, replace=False)] = (
@@ -165,7 +165,7 @@ def test_pairing_finds_a_difference_that_separate_intervals_hide(predictions):
     assert 0 < difference.intervals["accuracy"].low < difference.intervals["accuracy"].high < 0.015
 
 
-def test_a_model_does_not_differ_from_itself(predictions):
+def test_paired_difference_of_a_model_with_itself_is_zero(predictions):
     same = paired_difference(
         labels=predictions.labels,
         predictions=predictions.predicted,
@@ -177,7 +177,7 @@ def test_a_model_does_not_differ_from_itself(predictions):
     assert all((interval.low, interval.high) == (0, 0) for interval in same.intervals.values())
 
 
-def test_a_thousand_resamples_of_fifty_thousand_beats_take_well_under_a_second():
+def test_thousand_resamples_take_less_than_a_second():
     rng = np.random.default_rng(0)
     labels, predicted = rng.integers(0, 5, (2, 50_000))
     clusters = rng.integers(0, 22, 50_000)

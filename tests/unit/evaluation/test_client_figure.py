@@ -37,7 +37,7 @@ def names(axes):
     return [label.get_text() for label in axes.get_yticklabels()]
 
 
-def test_every_client_has_its_dot_its_baseline_and_its_beats():
+def test_client_has_a_dot_a_baseline_and_its_beats():
     rows = [
         client("106", 0.6, beats=1500, trained=False),
         client("101", 0.8, majority=0.9),
@@ -62,7 +62,7 @@ def test_every_client_has_its_dot_its_baseline_and_its_beats():
     ]
 
 
-def test_nothing_is_said_of_new_clients_where_there_are_none():
+def test_legend_has_no_new_clients_if_there_are_none():
     (axes,) = per_client_figure([client("100", 1.0)], majority_class="N", source="x").axes
     assert not [label for label in lines(axes) if "new" in label]
 
@@ -85,7 +85,7 @@ def test_any_number_of_clients_makes_a_figure_of_bounded_size(num_clients, tmp_p
         assert all(len(axes.get_yticks()) <= 80 for axes in figure.axes)
 
 
-def test_names_of_fifty_clients_do_not_touch():
+def test_names_of_fifty_clients_do_not_overlap():
     figure = per_client_figure(
         [client(f"c{i:03d}", i / 50) for i in range(50)], majority_class="N", source="x"
     )
@@ -97,7 +97,7 @@ def test_names_of_fifty_clients_do_not_touch():
     assert (bottoms[1:] >= tops[:-1]).all()
 
 
-def test_models_stand_on_one_line_and_a_clients_own_model_is_shown_on_all_beats_too():
+def test_models_of_a_client_are_drawn_in_one_row():
     rows = [
         compared(
             "a",
@@ -127,7 +127,7 @@ def test_models_stand_on_one_line_and_a_clients_own_model_is_shown_on_all_beats_
     )
 
 
-def test_clients_that_were_not_tested_and_those_that_are_new_stand_where_they_can():
+def test_untested_and_new_clients_are_drawn_where_scored():
     rows = [
         compared(
             "new",
@@ -151,7 +151,7 @@ def test_clients_that_were_not_tested_and_those_that_are_new_stand_where_they_ca
     assert not [label for label in lines(everywhere) if label.startswith("pooled")]
 
 
-def test_a_panel_without_clients_is_left_out():
+def test_panel_without_clients_is_left_out():
     (own,) = comparison_figure(
         [compared("a", pooled_accuracy=0.9)], {"global": 0.8, "pooled": 0.9}, source="x"
     ).axes

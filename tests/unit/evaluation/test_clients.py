@@ -7,7 +7,7 @@ from ecgexp.evaluation.clients import client_groups, score_clients, spread
 from ecgexp.evaluation.metrics import majority_scores, quick_scores
 
 NAMES = ("N", "S", "V")
-# Ten beats, rows 20 to 29 of all; "b" is right on 3 of 4, "a" on 1 of 5, "c" on its only one.
+# Ten beats, rows 20 to 29 of all; 3 of 4 of "b" are correct, 1 of 5 of "a", and the one of "c".
 ROWS = np.arange(20, 30)
 PART = {
     "b": np.array([20, 22, 24, 26]),
@@ -23,7 +23,7 @@ def scored():
     return score_clients(PART, ROWS, LABELS, PREDICTED, NAMES, majority_class=0)
 
 
-def test_each_client_is_scored_on_its_own_beats():
+def test_clients_are_scored_on_their_own_beats():
     scores = scored()
     assert scores.clients == ("a", "b", "c")
     assert scores.groups.tolist() == [1, 0, 1, 0, 1, 0, 1, 0, 2, 0]
@@ -33,7 +33,7 @@ def test_each_client_is_scored_on_its_own_beats():
         2 / 5,
         3 / 4,
         0,
-    ]  # the commonest class of all, which c does not have
+    ]  # the majority class, which c does not have
     assert scores.largest_share.tolist() == [3 / 5, 3 / 4, 1]
     # a: N 0 of 2 right, V one of 3 and none wrongly: F1 0 and 1/2. b: N 3 right and one too many:
     # 6/7; S never: 0. c has beats of one class: there is no average over classes, which would read
@@ -42,7 +42,7 @@ def test_each_client_is_scored_on_its_own_beats():
     assert scores.macro_f1 == pytest.approx([1 / 4, 3 / 7, np.nan], nan_ok=True)
 
 
-def test_the_table_begins_with_the_worst_client_and_says_who_was_trained_on():
+def test_client_rows_begin_with_the_worst_client():
     rows = scored().rows({"a", "c"})
     assert [row["client"] for row in rows] == ["a", "b", "c"]
     assert [row["in_training"] for row in rows] == [True, False, True]
@@ -58,7 +58,7 @@ def test_the_table_begins_with_the_worst_client_and_says_who_was_trained_on():
     }
 
 
-def test_the_spread_is_over_clients_and_not_over_beats():
+def test_spread_is_over_clients_and_not_over_beats():
     assert scored().spread() == pytest.approx(
         {
             "accuracy_mean": (1 / 5 + 3 / 4 + 1) / 3,
@@ -71,7 +71,7 @@ def test_the_spread_is_over_clients_and_not_over_beats():
 @pytest.mark.parametrize(
     ("count", "expected"), [(1, 0.0), (19, 0.0), (20, 0.5), (39, 1.0), (40, 1.5)]
 )
-def test_the_worst_tenth_is_one_client_at_least(count, expected):
+def test_worst_decile_is_at_least_one_client(count, expected):
     values = np.arange(count, dtype=float)[::-1]
     assert (
         spread(values)["worst_decile"]
@@ -80,14 +80,14 @@ def test_the_worst_tenth_is_one_client_at_least(count, expected):
     )
 
 
-def test_what_is_not_known_is_left_out_of_the_spread():
+def test_spread_omits_unknown_scores():
     assert spread(np.array([0.5, np.nan, 1.0])) == {"mean": 0.75, "worst_decile": 0.5, "best": 1.0}
     assert spread(np.array([np.nan])) == spread(np.array([])) == {}
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(1, 6), st.integers(0, 2**32 - 1))
-def test_every_client_has_the_scores_of_its_beats_alone_whatever_the_order(num_clients, seed):
+def test_client_scores_are_independent_of_the_order_of_beats(num_clients, seed):
     rng = np.random.default_rng(seed)
     rows = rng.permutation(100)[:40]
     holders = rng.integers(num_clients, size=40)
@@ -105,7 +105,7 @@ def test_every_client_has_the_scores_of_its_beats_alone_whatever_the_order(num_c
         )
 
 
-def test_without_beats_there_are_no_clients():
+def test_no_beats_give_no_clients():
     clients, groups = client_groups({}, np.array([], int))
     assert clients == ()
     assert len(groups) == 0

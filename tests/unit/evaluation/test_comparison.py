@@ -40,7 +40,7 @@ def full():
     return made
 
 
-def test_models_are_held_against_each_other_on_clients_that_were_trained_and_tested():
+def test_models_are_compared_on_trained_and_tested_clients():
     assert full().metrics() == {
         "federated_baseline/clients": 2,
         "federated_baseline/global/own_accuracy_mean": 0.75,
@@ -70,7 +70,7 @@ def test_models_are_held_against_each_other_on_clients_that_were_trained_and_tes
     }
 
 
-def test_the_table_has_every_client_and_leaves_open_what_is_not_known():
+def test_comparison_rows_have_all_clients_and_nan_if_unknown():
     rows = {row["client"]: row for row in full().rows()}
     assert list(rows) == ["a", "b", "new", "untested"]
     assert rows["a"] == {
@@ -102,7 +102,7 @@ def test_the_table_has_every_client_and_leaves_open_what_is_not_known():
     assert math.isnan(untested["global_accuracy"])
 
 
-def test_a_comparison_that_was_not_asked_for_is_not_spoken_of():
+def test_baseline_that_was_not_requested_is_absent():
     one = comparison(own={"pooled": {"a": 1.0, "b": 1.0, "new": 1.0}})
     one.overall["pooled"] = {"accuracy": 1.0, "macro_f1": 1.0}
     assert not [name for name in one.metrics() if "local_only" in name or "personalized" in name]
@@ -110,7 +110,7 @@ def test_a_comparison_that_was_not_asked_for_is_not_spoken_of():
     assert not [line for line in one.lines() if "local only" in line or "personalized" in line]
 
 
-def test_a_training_that_diverged_is_counted_and_named_and_left_out():
+def test_diverged_training_is_counted_named_and_left_out():
     made = full()
     made.own["local_only"]["a"] = made.everywhere["a"] = made.own["personalized"]["a"] = math.nan
     made.own["pooled"], made.overall["pooled"] = {}, {"accuracy": math.nan}
@@ -133,7 +133,7 @@ def test_a_training_that_diverged_is_counted_and_named_and_left_out():
     assert "personalized: the training of a diverged" in said
 
 
-def test_new_clients_alone_are_said_to_leave_nothing_to_compare():
+def test_comparison_with_new_clients_only_is_noted():
     made = comparison(train=("x", "y"), own={"personalized": {}})
     assert made.both == []
     assert made.metrics()["federated_baseline/personalized/skipped"] == 2
@@ -154,7 +154,7 @@ def test_clients_trained_on_one_class_are_named():
     assert personalized.startswith("personalized: 1 of 2 clients (b)")
 
 
-def test_the_lines_give_the_figures():
+def test_comparison_lines_give_the_scores():
     overall, own = full().lines()
     assert (
         overall == "accuracy on all 10 test beats: global 0.500 · pooled 0.700 · local only "
@@ -167,7 +167,7 @@ def test_the_lines_give_the_figures():
     )
 
 
-def test_accuracy_of_a_model_that_diverged_is_not_that_of_its_first_class():
+def test_accuracy_of_a_diverged_model_is_nan():
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
     assert accuracy(np.array([0, 0, 0]), probabilities) == 2 / 3
     assert math.isnan(accuracy(np.array([0, 0, 0]), np.full((3, 2), np.nan)))

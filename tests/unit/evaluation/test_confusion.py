@@ -18,14 +18,14 @@ DE_CHAZAL = np.array(
 )
 
 
-def test_counts_agree_with_scikit_learn(predictions):
+def test_confusion_counts_agree_with_scikit_learn(predictions):
     ours = count_confusion(predictions.labels, predictions.predicted, num_classes=5)
     np.testing.assert_array_equal(
         ours[0], sk.confusion_matrix(predictions.labels, predictions.predicted)
     )
 
 
-def test_counts_of_each_patient_are_those_of_its_beats(predictions):
+def test_confusion_counts_of_a_patient_are_of_its_beats(predictions):
     names, groups = np.unique(predictions.patient_ids, return_inverse=True)
     by_patient = count_confusion(
         predictions.labels,
@@ -42,7 +42,7 @@ def test_counts_of_each_patient_are_those_of_its_beats(predictions):
         np.testing.assert_array_equal(matrix, expected)
 
 
-def test_the_scores_of_many_matrices_are_scikit_learns_of_each(predictions):
+def test_confusion_scores_agree_with_scikit_learn(predictions):
     names, groups = np.unique(predictions.patient_ids, return_inverse=True)
     matrices = count_confusion(
         predictions.labels,
@@ -61,7 +61,7 @@ def test_the_scores_of_many_matrices_are_scikit_learns_of_each(predictions):
             assert values[i] == pytest.approx(one.values[key], abs=1e-12, nan_ok=True), key
 
 
-def test_published_scores_of_de_chazal_2004_are_reproduced():
+def test_confusion_scores_of_de_chazal_2004_are_reproduced():
     scores = confusion_scores(DE_CHAZAL, ("N", "S", "V", "F", "Q"))
     assert scores["sensitivity/S"] == pytest.approx(0.759, abs=5e-4)
     assert scores["positive_predictivity/S"] == pytest.approx(0.385, abs=5e-4)
@@ -71,13 +71,13 @@ def test_published_scores_of_de_chazal_2004_are_reproduced():
     assert scores["positive_predictivity/V"] == pytest.approx(2504 / (303 + 252 + 2504 + 7))
 
 
-def test_the_ec57_exemption_moves_de_chazals_jk_index_by_what_the_docstring_says():
+def test_ec57_exemption_changes_jk_index_as_documented():
     scores = dict(confusion_scores(DE_CHAZAL, ("N", "S", "V", "F", "Q")))
     exempt = scores | {"positive_predictivity/V": 2504 / (303 + 252 + 2504)}
     assert jk_index(exempt) - jk_index(scores) == pytest.approx(0.0002, abs=5e-5)
 
 
-def test_jk_index_of_a_matrix_worked_by_hand():
+def test_jk_index_of_a_matrix_computed_by_hand():
     # 100 beats, 80 10 10 true and 78 12 10 predicted: agreement .87, by chance .80·.78 + .10·.12 +
     # .10·.10 = .646
     confusion = np.array([[73, 4, 3], [3, 7, 0], [2, 1, 7]])
@@ -88,19 +88,19 @@ def test_jk_index_of_a_matrix_worked_by_hand():
     )
 
 
-def test_jk_index_is_one_for_a_perfect_classifier_whatever_the_order_of_classes():
+def test_jk_index_of_a_perfect_classifier_is_one():
     assert confusion_scores(np.diag([5, 3, 900, 2]), ("V", "F", "N", "S"))[
         "jk_index"
     ] == pytest.approx(1)
 
 
-def test_jk_index_exists_only_where_the_classes_are_those_of_aami():
+def test_jk_index_is_defined_for_aami_classes_only():
     assert has_jk_index(("N", "S", "V", "F"))
     assert not has_jk_index(("N", "L", "R", "V", "/", "A"))
     assert "jk_index" not in confusion_scores(np.eye(2), ("N", "abnormal"))
 
 
-def test_nothing_is_zero_only_because_it_is_undefined():
+def test_undefined_scores_are_nan_and_not_zero():
     scores = confusion_scores(np.array([[9, 1, 0], [0, 0, 0], [4, 0, 0]]), ("N", "S", "V"))
     assert np.isnan(scores["sensitivity/S"])
     assert np.isnan(scores["positive_predictivity/V"])
@@ -122,7 +122,7 @@ def test_average_of_a_single_class_is_undefined():
     assert scores["accuracy"] == 1
 
 
-def test_average_lacking_a_class_of_the_whole_is_undefined():
+def test_average_without_a_class_of_the_average_is_undefined():
     matrices = np.array([[[5, 0, 0], [1, 3, 0], [0, 0, 2]], [[5, 0, 0], [1, 3, 0], [0, 0, 0]]])
     whole = confusion_scores(matrices, ("N", "S", "V"), averaged=np.array([True, True, True]))
     assert np.isnan(whole["macro_f1"]).tolist() == [False, True]
@@ -130,5 +130,5 @@ def test_average_lacking_a_class_of_the_whole_is_undefined():
     assert not np.isnan(of_two["macro_f1"]).any()
 
 
-def test_agreement_of_a_single_class_is_undefined_for_kappa():
+def test_kappa_of_a_single_class_is_undefined():
     assert np.isnan(confusion_scores(np.array([[7, 0], [0, 0]]), ("N", "V"))["kappa"])

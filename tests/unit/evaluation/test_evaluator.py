@@ -23,7 +23,7 @@ def evaluation_of(predictions, **changes):
     return evaluate(**arguments | changes)
 
 
-def test_the_confusion_matrix_holds_every_beat_once(predictions):
+def test_confusion_matrix_counts_every_beat_once(predictions):
     evaluation = evaluation_of(predictions)
     assert evaluation.confusion.sum() == evaluation.num_beats == len(predictions.labels)
     assert np.trace(evaluation.confusion) / evaluation.num_beats == pytest.approx(
@@ -31,7 +31,7 @@ def test_the_confusion_matrix_holds_every_beat_once(predictions):
     )
 
 
-def test_records_add_up_to_the_whole(predictions):
+def test_records_add_up_to_all_beats(predictions):
     evaluation = evaluation_of(predictions)
     beats = np.array([row["beats"] for row in evaluation.per_record])
     right = sum(row["beats"] * row["accuracy"] for row in evaluation.per_record)
@@ -42,14 +42,14 @@ def test_records_add_up_to_the_whole(predictions):
         assert support == evaluation.scores.values[f"support/{name}"]
 
 
-def test_two_records_of_one_patient_are_two_rows_and_one_patient(predictions):
+def test_two_records_of_one_patient_are_two_rows(predictions):
     rows = {row["record"]: row for row in evaluation_of(predictions).per_record}
     assert len(rows) == 23
     assert rows["99"]["patient"] == rows["100"]["patient"] == "p0"
     assert "22 patients" in evaluation_of(predictions).intervals_note
 
 
-def test_a_record_without_a_class_has_no_sensitivity_for_it():
+def test_record_without_a_class_has_no_sensitivity_for_it():
     evaluation = evaluate(
         labels=np.array([0, 0, 1]),
         probabilities=np.eye(2)[[0, 1, 1]],
@@ -85,7 +85,7 @@ def test_metrics_are_flat_finite_numbers_under_stable_keys(predictions):
     assert not any(key.startswith("test/majority/") and key.count("/") > 2 for key in metrics)
 
 
-def test_what_is_undefined_is_listed_and_not_among_the_metrics(predictions):
+def test_undefined_scores_are_listed_and_not_metrics(predictions):
     never_q = predictions.probabilities.copy()
     never_q[:, 0] += never_q[:, 4]
     never_q[:, 4] = 0
@@ -95,30 +95,30 @@ def test_what_is_undefined_is_listed_and_not_among_the_metrics(predictions):
     assert "positive_predictivity/Q" not in evaluation.intervals_missing
 
 
-def test_the_baseline_predicts_the_training_sets_commonest_class_not_the_test_sets(predictions):
+def test_baseline_predicts_the_majority_class_of_training(predictions):
     baseline = evaluation_of(predictions, majority_class=2)
     assert baseline.majority_class == "V"
     assert baseline.majority.values["accuracy"] == pytest.approx(np.mean(predictions.labels == 2))
 
 
-def test_without_patients_intervals_are_by_record_and_say_so(predictions):
+def test_intervals_without_patients_are_by_record(predictions):
     evaluation = evaluation_of(predictions, patient_ids=None)
     assert evaluation.intervals_note == "95 % by bootstrap over 23 records, 200 resamples"
     assert evaluation.per_record[0]["patient"] == ""
 
 
-def test_intervals_can_be_left_out(predictions):
+def test_intervals_are_absent_without_resamples(predictions):
     evaluation = evaluation_of(predictions, num_resamples=0)
     assert evaluation.intervals == {}
     assert evaluation.intervals_note == "no intervals: num_resamples=0"
 
 
-def test_an_evaluation_cannot_be_changed(predictions):
+def test_evaluation_is_frozen(predictions):
     with pytest.raises(dataclasses.FrozenInstanceError):
         evaluation_of(predictions).num_beats = 1
 
 
-def test_importing_the_evaluator_loads_no_heavy_library():
+def test_evaluator_imports_no_heavy_library():
     code = (
         "import sys, ecgexp.evaluation.evaluator, ecgexp.evaluation.tables;"
         "print([m for m in ('sklearn', 'matplotlib', 'scipy', 'pandas', 'tensorflow', "

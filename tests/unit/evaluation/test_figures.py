@@ -54,7 +54,7 @@ def all_figures(predictions, source):
     ]
 
 
-def test_every_figure_says_which_data_it_shows_and_can_be_saved(predictions, tmp_path):
+def test_figures_name_their_data_and_can_be_saved(predictions, tmp_path):
     for i, figure in enumerate(all_figures(predictions, "mitdb 1.0.0, DS2")):
         assert "mitdb 1.0.0, DS2" in figure.get_suptitle()
         assert "synthetic" not in texts(figure)
@@ -67,7 +67,7 @@ def test_figures_of_synthetic_data_are_marked(predictions):
         assert "synthetic" in texts(figure)
 
 
-def test_figures_leave_matplotlib_as_they_found_it(predictions):
+def test_figures_do_not_change_settings_of_matplotlib(predictions):
     before = dict(matplotlib.rcParams)
     all_figures(predictions, "mitdb")
     assert dict(matplotlib.rcParams) == before
@@ -76,7 +76,7 @@ def test_figures_leave_matplotlib_as_they_found_it(predictions):
     assert pyplot.get_fignums() == []
 
 
-def test_the_confusion_matrix_shows_counts_and_fractions_of_the_true_class():
+def test_confusion_matrix_shows_counts_and_fractions():
     shown = texts(confusion_figure(np.array([[1500, 500], [0, 1]]), ("N", "V"), source="x"))
     assert {
         "1\N{NO-BREAK SPACE}500\n75.0\N{NO-BREAK SPACE}%",
@@ -86,14 +86,14 @@ def test_the_confusion_matrix_shows_counts_and_fractions_of_the_true_class():
     assert "N\n2\N{NO-BREAK SPACE}000" in shown
 
 
-def test_a_class_without_beats_is_said_to_be_undefined_not_drawn(predictions):
+def test_class_without_beats_is_labeled_undefined(predictions):
     without_q = np.where(predictions.labels == 4, 0, predictions.labels)
     for make in (roc_figure, precision_recall_figure):
         figure = make(without_q, predictions.probabilities, predictions.class_names, source="x")
         assert "Q: undefined, 0 of 6\N{NO-BREAK SPACE}000 beats" in texts(figure)
 
 
-def test_learning_curves_skip_steps_that_were_not_measured():
+def test_learning_curves_skip_unmeasured_steps():
     history = {
         "train/loss": [3.0, 2.0, 1.0],
         "validation/loss": [3.0, float("nan"), 2.0],
@@ -107,7 +107,7 @@ def test_learning_curves_skip_steps_that_were_not_measured():
     assert "selected: round 3" in lines
 
 
-def test_the_worst_mistakes_come_first_and_one_record_does_not_fill_the_gallery():
+def test_gallery_has_the_worst_errors_of_several_records():
     labels = np.array([0, 0, 0, 1, 1, 0])
     first = np.array([0.15, 0.2, 0.05, 0.9, 0.99, 0.8])  # all but the last are wrong
     records = np.array(["a", "a", "a", "b", "b", "b"])
@@ -117,7 +117,7 @@ def test_the_worst_mistakes_come_first_and_one_record_does_not_fill_the_gallery(
     assert worst_mistakes(labels, probabilities, records, num_beats=3).tolist() == [4, 2, 3]
 
 
-def test_the_gallery_names_classes_record_and_time_in_the_records_own_sampling_rate(predictions):
+def test_gallery_names_classes_record_and_time(predictions):
     beats = beats_of(predictions)
     worst = worst_mistakes(predictions.labels, predictions.probabilities, predictions.record_ids)[0]
     minutes, seconds = divmod(beats.r_samples[worst] / 360, 60)
@@ -131,7 +131,7 @@ def test_the_gallery_names_classes_record_and_time_in_the_records_own_sampling_r
 
 
 @pytest.mark.parametrize("leads", [("MLII",), ("MLII", "V1")])
-def test_a_model_without_misclassifications_gets_a_figure(predictions, tmp_path, leads):
+def test_gallery_without_errors_is_a_figure(predictions, tmp_path, leads):
     perfect = np.eye(5)[predictions.labels]
     figure = mistakes_figure(beats_of(predictions, leads=leads), perfect, source="x")
     figure.savefig(tmp_path / "gallery.png")

@@ -45,7 +45,7 @@ def test_scores_agree_with_scikit_learn(predictions):
         assert values[f"auprc/{name}"] == pytest.approx(average)
 
 
-def test_scores_of_a_case_worked_by_hand():
+def test_scores_of_a_case_computed_by_hand():
     labels = np.array([0, 0, 0, 0, 1, 1, 2, 2])
     predicted = np.array([0, 0, 0, 1, 1, 0, 2, 2])
     values = score(labels, one_hot(predicted), NSV).values
@@ -58,7 +58,7 @@ def test_scores_of_a_case_worked_by_hand():
     assert values["jk_index"] == pytest.approx(kappa / 2 + (1 / 2 + 1 + 1 / 2 + 1) / 8)
 
 
-def test_scores_do_not_depend_on_the_order_of_the_beats(predictions):
+def test_scores_are_independent_of_the_order_of_beats(predictions):
     order = np.random.default_rng(0).permutation(len(predictions.labels))
     straight = score(predictions.labels, predictions.probabilities, predictions.class_names).values
     shuffled = score(
@@ -67,7 +67,7 @@ def test_scores_do_not_depend_on_the_order_of_the_beats(predictions):
     assert shuffled == pytest.approx(straight, rel=1e-12)
 
 
-def test_overall_scores_do_not_depend_on_the_order_of_the_classes(predictions):
+def test_overall_scores_are_independent_of_the_order_of_classes(predictions):
     order = np.array([3, 0, 4, 2, 1])  # new column j shows old class order[j]
     names = [predictions.class_names[i] for i in order]
     straight = score(predictions.labels, predictions.probabilities, predictions.class_names).values
@@ -77,7 +77,7 @@ def test_overall_scores_do_not_depend_on_the_order_of_the_classes(predictions):
     assert turned == pytest.approx(straight, rel=1e-9)
 
 
-def test_a_class_that_was_never_predicted_has_no_positive_predictivity_and_f1_zero():
+def test_class_never_predicted_has_f1_zero():
     scores = score(np.array([0, 0, 1, 2]), one_hot([0, 0, 0, 2]), NSV)
     assert math.isnan(scores.values["positive_predictivity/S"])
     assert scores.undefined["positive_predictivity/S"] == "no beat was predicted S"
@@ -89,7 +89,7 @@ def test_a_class_that_was_never_predicted_has_no_positive_predictivity_and_f1_ze
     )
 
 
-def test_a_class_without_beats_has_no_sensitivity_f1_auroc_or_auprc_and_says_why():
+def test_class_without_beats_has_undefined_scores_with_reasons():
     scores = score(np.array([0, 0, 2]), one_hot([0, 2, 2]), NSV)
     reasons = {key: reason for key, reason in scores.undefined.items() if key.endswith("/S")}
     assert reasons == {
@@ -104,7 +104,7 @@ def test_a_class_without_beats_has_no_sensitivity_f1_auroc_or_auprc_and_says_why
     )  # over N and V, the classes present
 
 
-def test_with_one_class_among_the_beats_chance_corrected_scores_are_undefined():
+def test_beats_of_one_class_have_undefined_averages_and_kappa():
     scores = score(np.zeros(4, int), one_hot([0, 0, 0, 0]), NSV)
     vacuous = {"macro_f1", "balanced_accuracy", "auroc_macro", "auprc_macro", "auroc/N", "auprc/N"}
     assert vacuous | {"kappa", "specificity/N", "jk_index"} <= set(scores.undefined)
@@ -112,14 +112,14 @@ def test_with_one_class_among_the_beats_chance_corrected_scores_are_undefined():
     assert scores.values["accuracy"] == 1
 
 
-def test_false_alarms_of_an_absent_class_give_no_f1():
+def test_false_positives_of_an_absent_class_give_no_f1():
     scores = score(np.array([0, 0, 2]), one_hot([0, 1, 2]), NSV)
     assert scores.values["positive_predictivity/S"] == 0
     assert scores.undefined["f1/S"] == "no beat is of class S"
     assert scores.values["macro_f1"] == pytest.approx((2 / 3 + 1) / 2)
 
 
-def test_each_undefined_score_is_nan_has_a_reason_and_is_left_out_of_the_metrics():
+def test_undefined_score_is_nan_with_a_reason_and_no_metric():
     scores = score(np.array([0, 0, 1]), one_hot([0, 0, 0]), NSV)
     assert set(scores.undefined) == {
         key for key, value in scores.values.items() if math.isnan(value)
@@ -129,20 +129,20 @@ def test_each_undefined_score_is_nan_has_a_reason_and_is_left_out_of_the_metrics
     assert set(flat) == {f"test/{key}" for key in scores.values if key not in scores.undefined}
 
 
-def test_no_score_warns():
+def test_scores_raise_no_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         score(np.array([0, 0, 1]), one_hot([0, 0, 0]).astype(np.float32), NSV)
         score(np.zeros(2, int), one_hot([2, 2]), NSV)
 
 
-def test_metric_keys_of_paced_beats_hold_no_second_slash():
+def test_metric_keys_of_paced_beats_have_one_slash():
     keys = score(np.array([0, 1]), np.eye(2), ("N", "/")).values
     assert "f1/paced" in keys
     assert all(key.count("/") <= 1 for key in keys)
 
 
-def test_quick_scores_are_a_part_of_the_full_ones(predictions):
+def test_quick_scores_are_a_subset_of_the_full_ones(predictions):
     quick = quick_scores(
         predictions.labels, predictions.probabilities, predictions.class_names
     ).values
@@ -155,7 +155,7 @@ def test_quick_scores_are_a_part_of_the_full_ones(predictions):
     } | {f"{area}/{name}" for area in ("auroc", "auprc") for name in predictions.class_names}
 
 
-def test_the_majority_baseline_of_ds2_is_the_published_share_of_normal_beats():
+def test_majority_baseline_of_ds2_is_its_share_of_normal_beats():
     labels = np.repeat(np.arange(5), [44259, 1837, 3221, 388, 7])
     majority = majority_scores(labels, 0, ("N", "S", "V", "F", "Q"))
     assert majority.values["accuracy"] == pytest.approx(0.890, abs=5e-4)
@@ -165,7 +165,7 @@ def test_the_majority_baseline_of_ds2_is_the_published_share_of_normal_beats():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_probabilities_that_are_not_finite_are_refused_with_their_number(bad):
+def test_probabilities_not_finite_are_refused_with_their_number(bad):
     probabilities = one_hot([0, 1, 2])
     probabilities[1, 0] = bad
     with pytest.raises(
@@ -186,12 +186,12 @@ def test_probabilities_that_are_not_finite_are_refused_with_their_number(bad):
         ([], np.zeros((0, 3)), r"0 beats of 3 classes cannot be scored"),
     ],
 )
-def test_what_does_not_fit_is_refused(labels, probabilities, message):
+def test_inconsistent_inputs_are_refused(labels, probabilities, message):
     with pytest.raises(ValueError, match=message):
         score(np.array(labels), probabilities, NSV)
 
 
-def test_quick_scores_of_an_epoch_take_a_fraction_of_a_second(predictions):
+def test_quick_scores_take_a_fraction_of_a_second(predictions):
     quick_scores(
         predictions.labels, predictions.probabilities, predictions.class_names
     )  # imports scikit-learn

@@ -1,4 +1,4 @@
-"""What is said of scores, choices and models whose evidence is absent."""
+"""Notes on scores, model selection and models without sufficient data."""
 
 import math
 
@@ -42,11 +42,11 @@ def choice(scores, counts=ALL, kept=1, keeps="best", metric="macro_f1"):
     return selection_notes(metric, scores, kept, counts, keeps=keeps, step_name="epoch")
 
 
-def test_evaluation_with_every_class_and_skill_says_nothing():
+def test_evaluation_with_every_class_has_no_notes():
     assert evaluation_notes(evaluation([0, 0, 1, 2], [0, 0, 1, 2])) == []
 
 
-def test_evaluation_without_a_class_names_it_and_the_average():
+def test_evaluation_without_a_class_names_it_and_the_averages():
     (note,) = evaluation_notes(evaluation([0, 0, 1], [0, 0, 1]))
     assert "no beat is of class V" in note
     assert "averages are over N, S" in note
@@ -59,13 +59,13 @@ def test_evaluation_of_one_class_has_no_average():
     assert notes[1:] == ["the model predicts N for each of 3 beats"]
 
 
-def test_model_of_one_answer_is_no_success():
+def test_model_with_a_constant_prediction_is_noted():
     constant, accuracy = evaluation_notes(evaluation([0, 0, 0, 1, 2], [0, 0, 0, 0, 0]))
     assert constant == "the model predicts N for each of 5 beats"
     assert "accuracy 0.600 is not above the 0.600 of always predicting N" in accuracy
 
 
-def test_accuracy_below_the_commonest_class_is_said():
+def test_accuracy_below_the_majority_class_is_noted():
     (note,) = evaluation_notes(evaluation([0, 0, 0, 1, 2], [0, 1, 1, 1, 2]))
     assert "accuracy 0.600 is not above the 0.600" in note
 
@@ -83,7 +83,7 @@ def test_evaluation_metrics_count_the_classes_in_the_average():
     assert made.metrics("test")["test/classes_in_average"] == 2
 
 
-def test_average_over_every_class_bears_no_label():
+def test_average_over_every_class_has_no_label():
     assert over(NSV, NSV) == ""
     assert over(("N", "V"), NSV) == "over N, V"
 
@@ -99,7 +99,7 @@ def test_averaged_classes_are_read_from_the_support():
     "metric",
     ["f1/V", "sensitivity/V", "positive_predictivity/V", "jk_index", "support/N", "support/V"],
 )
-def test_metric_that_no_epoch_can_have_is_lacking(metric):
+def test_metric_undefined_in_every_epoch_cannot_select(metric):
     assert metric_lacks(metric, NO_V)
     assert bool(metric_lacks(metric, ALL)) == metric.startswith("support")
 
@@ -107,14 +107,14 @@ def test_metric_that_no_epoch_can_have_is_lacking(metric):
 @pytest.mark.parametrize(
     "metric", ["macro_f1", "accuracy", "loss", "f1/S", "specificity/V", "clients/accuracy_mean"]
 )
-def test_metric_of_the_other_classes_can_choose(metric):
+def test_metric_of_classes_with_beats_can_select(metric):
     assert metric_lacks(metric, NO_V) == ""
 
 
 @pytest.mark.parametrize(
     "metric", ["macro_f1", "accuracy", "loss", "f1/N", "balanced_accuracy", "kappa"]
 )
-def test_metric_of_beats_of_one_class_chooses_nothing(metric):
+def test_metric_with_beats_of_one_class_cannot_select(metric):
     assert "always predicts N" in metric_lacks(metric, ONLY_N)
 
 
@@ -122,7 +122,7 @@ def test_metric_of_a_renamed_class_is_recognized():
     assert metric_lacks("f1/paced", {"N": 3, "/": 0, "V": 2})
 
 
-def test_selection_with_evidence_says_nothing():
+def test_selection_with_distinct_scores_has_no_notes():
     assert choice([0.1, 0.5, 0.4], kept=2) == []
     assert choice([0.1]) == []
 
@@ -132,24 +132,24 @@ def test_selection_names_classes_without_validation_beats():
     assert "no validation beat is of class V: epoch 2 was selected by macro_f1 of N, S only" in note
 
 
-def test_selection_by_equal_scores_is_said():
+def test_selection_by_equal_scores_is_noted():
     (note,) = choice([0.297, 0.297, 0.297])
     assert "0.297 in each of 3 epochs" in note
     assert "the first one, epoch" in note
 
 
-def test_selection_by_undefined_scores_is_said():
+def test_selection_by_undefined_scores_is_noted():
     (note,) = choice([math.nan, math.nan], kept=2)
     assert "undefined in each of 2 epochs" in note
     (note,) = choice([math.nan, 0.2, 0.1], kept=2)
     assert "undefined in 1 of 3 epochs" in note
 
 
-def test_training_with_every_class_says_nothing():
+def test_training_with_every_class_has_no_notes():
     assert training_notes(ALL, {"test": ALL}) == []
 
 
-def test_training_without_classes_names_them_and_who_asks():
+def test_training_without_classes_names_evaluated_beats():
     notes = training_notes(ONLY_N, {"validation": ONLY_N, "test": ALL})
     assert notes[0] == "no training beat is of class S, V: the model cannot have learned them"
     assert notes[1:] == [
@@ -161,20 +161,20 @@ def participation(history, kept=3):
     return participation_notes(history, kept, step_name="round", untrained="the initial ones")
 
 
-def test_rounds_that_nobody_took_part_in_are_counted():
+def test_rounds_without_participants_are_counted():
     assert participation({"train/clients/used": [3.0, 2.0, 3.0]}) == []
     (note,) = participation({"train/clients/used": [0.0, 2.0, 0.0]})
     assert note.startswith("2 of 3 rounds had no usable client update")
 
 
 @pytest.mark.parametrize("name", ["train/clients/used", "train/batch_size"])
-def test_weights_that_nothing_entered_are_the_initial_ones(name):
+def test_weights_without_participants_are_the_initial_ones(name):
     (note,) = participation({name: [0.0, 0.0, 0.0]})
     assert note.endswith("they are the initial ones")
     assert participation({name: [0.0, 0.0, 4.0]}, kept=2)[0].endswith("they are the initial ones")
 
 
-def test_updates_that_were_left_out_are_counted():
+def test_updates_that_were_not_finite_are_counted():
     (note,) = participation(
         {"train/clients/used": [1.0, 2.0], "train/clients/non_finite": [2.0, 0.0]}
     )

@@ -29,11 +29,11 @@ MITDB_BEAT_SYMBOLS = (
 )
 
 
-def test_paced_beats_have_a_name_without_a_slash():
+def test_metric_name_of_paced_beats_has_no_slash():
     assert metric_name("/") == "paced"
 
 
-def test_ordinary_names_stay_as_they_are():
+def test_metric_name_of_ordinary_classes_is_unchanged():
     assert [metric_name(name) for name in ("N", "SVEB", "left bundle", "n-1_b")] == [
         "N",
         "SVEB",
@@ -42,13 +42,13 @@ def test_ordinary_names_stay_as_they_are():
     ]
 
 
-def test_every_symbol_of_the_database_becomes_a_unique_name_that_mlflow_accepts():
+def test_metric_names_of_all_symbols_are_unique_and_valid():
     names = metric_names(MITDB_BEAT_SYMBOLS)
     assert len(set(names)) == len(MITDB_BEAT_SYMBOLS)
     assert all(re.fullmatch(r"[A-Za-z0-9_\-.: ]+", name) for name in names)
 
 
-def test_two_classes_that_would_share_a_key_are_refused():
+def test_metric_names_that_collide_are_refused():
     with pytest.raises(
         ValueError, match=r"the classes / and paced would share the metric name paced; rename one"
     ):
@@ -72,5 +72,5 @@ def test_two_classes_that_would_share_a_key_are_refused():
         ("nonsense", None),
     ],
 )
-def test_direction_of_a_metric_is_known(metric, mode):
+def test_better_by_knows_the_direction_of_metrics(metric, mode):
     assert better_by(metric) == mode

@@ -35,12 +35,12 @@ def by_key(found):
 
 @pytest.fixture(scope="module")
 def corrected(predictions):
-    """A model that is right on one more in ten of every patient's beats."""
+    """Predictions that are correct for an additional tenth of the beats of every patient."""
     lucky = np.random.default_rng(5).random(len(predictions.labels)) < 0.1
     return np.where(lucky, predictions.labels, predictions.predicted)
 
 
-def test_scores_are_the_evaluators(predictions, corrected):
+def test_paired_scores_equal_those_of_the_evaluator(predictions, corrected):
     found = by_key(contrasted(pairs_of(predictions, corrected)))
     theirs = [
         score(predictions.labels, np.eye(5)[said], AAMI).values
@@ -63,7 +63,7 @@ def test_scores_are_the_evaluators(predictions, corrected):
     assert found["f1/V"].name == "F1 of V"
 
 
-def test_a_model_that_is_better_on_every_patient_is_found_better(predictions, corrected):
+def test_model_better_for_every_patient_is_found_better(predictions, corrected):
     found = contrasted(pairs_of(predictions, corrected))
     macro_f1 = by_key(found)["macro_f1"]
     assert macro_f1.interval.low > 0
@@ -74,7 +74,7 @@ def test_a_model_that_is_better_on_every_patient_is_found_better(predictions, co
     )
 
 
-def test_the_other_way_round_the_other_is_better(predictions, corrected):
+def test_verdict_is_antisymmetric(predictions, corrected):
     found = contrasted(pairs_of(predictions, predictions.predicted, predicted_a=corrected))
     macro_f1 = by_key(found)["macro_f1"]
     assert macro_f1.interval.high < 0
@@ -84,7 +84,7 @@ def test_the_other_way_round_the_other_is_better(predictions, corrected):
     )
 
 
-def test_the_intervals_of_identical_models_are_exactly_0(predictions):
+def test_intervals_of_identical_models_are_exactly_0(predictions):
     found = contrasted(pairs_of(predictions, predictions.predicted))
     assert all(
         (row.interval.low, row.interval.high, row.difference) == (0, 0, 0)
@@ -94,7 +94,7 @@ def test_the_intervals_of_identical_models_are_exactly_0(predictions):
     assert found.verdict() == "A and B predict the same class for every beat: neither is better."
 
 
-def test_a_difference_within_noise_is_not_found():
+def test_difference_within_noise_is_not_found():
     # 22 patients; B gains two beats in each of eleven and loses two in each other one, but one in
     # the last.
     labels = np.tile(np.arange(100) % 2, 22)
@@ -120,7 +120,7 @@ def test_a_difference_within_noise_is_not_found():
     )
 
 
-def test_the_verdict_goes_by_the_score_that_was_asked_for_or_by_macro_f1(predictions, corrected):
+def test_verdict_uses_the_requested_score_or_macro_f1(predictions, corrected):
     pairs = pairs_of(predictions, corrected)
     assert contrasted(pairs, metric="f1/V").decisive.key == "f1/V"
     assert contrasted(pairs, metric="f1/V").stands_in == ""
@@ -132,7 +132,7 @@ def test_the_verdict_goes_by_the_score_that_was_asked_for_or_by_macro_f1(predict
     )
 
 
-def test_a_score_without_a_value_decides_nothing(predictions):
+def test_undefined_score_does_not_decide(predictions):
     quiet = np.where(
         predictions.predicted == 1, 0, predictions.predicted
     )  # never S, so no jk index
@@ -147,7 +147,7 @@ def test_a_score_without_a_value_decides_nothing(predictions):
     assert found.stands_in == "macro F1 is used instead of jk_index, which is undefined for B"
 
 
-def test_averages_name_their_classes_where_one_is_absent(predictions, corrected):
+def test_averages_name_their_classes_if_one_is_absent(predictions, corrected):
     pairs = pairs_of(predictions, corrected)
     assert by_key(contrasted(pairs))["macro_f1"].name == "macro F1"
     kept = pairs.labels != 4
@@ -164,7 +164,7 @@ def test_averages_name_their_classes_where_one_is_absent(predictions, corrected)
     assert "in macro F1 over N, S, V, F" in found.verdict()
 
 
-def test_under_five_patients_there_is_no_interval_and_it_says_so(predictions, corrected):
+def test_fewer_than_five_patients_have_no_interval(predictions, corrected):
     four = np.array([f"p{i % 4}" for i in range(len(corrected))])
     found = contrasted(pairs_of(predictions, corrected, patients=four))
     assert all(row.interval is None for row in found.differences)
@@ -173,13 +173,13 @@ def test_under_five_patients_there_is_no_interval_and_it_says_so(predictions, co
     )
 
 
-def test_without_resamples_there_is_no_interval(predictions, corrected):
+def test_no_resamples_give_no_interval(predictions, corrected):
     found = contrasted(pairs_of(predictions, corrected), num_resamples=0)
     assert found.note == "no intervals: num_resamples=0"
     assert found.decisive.interval is None
 
 
-def test_classes_with_names_that_no_metric_can_have(predictions, corrected):
+def test_class_names_with_special_characters_are_compared(predictions, corrected):
     names = ("N", "S", "V", "F", "/")
     found = by_key(contrasted(pairs_of(predictions, corrected, class_names=names)))
     assert found["f1/paced"].name == "F1 of /"
@@ -195,14 +195,14 @@ def test_classes_with_names_that_no_metric_can_have(predictions, corrected):
         (math.nan, "–"),
     ],
 )
-def test_numbers_for_people(value, text):
+def test_numbers_are_formatted_for_display(value, text):
     assert difference_text(value) == text
 
 
-def test_intervals_from_few_patients_are_as_narrow_as_the_notes_say():
-    """10 patients: 0 lies within in about 91 % of the cases (seeded.
+def test_intervals_from_few_patients_cover_as_documented():
+    """With 10 patients, intervals contain 0 in about 91 % of the cases.
 
-    ± 0.05 is three standard errors of 300).
+    Seeded; ± 0.05 is three standard errors of 300 cases.
     """
     rng, patients, beats, held = np.random.default_rng(1), 10, 50, 0
     labels = np.tile(np.arange(beats) % 2, patients)

@@ -10,7 +10,7 @@ from ecgexp.evaluation.paired_tests import EXACT_BELOW, mcnemar, sign_flip_test
 
 
 def beats(both_right, only_a, only_b, both_wrong):
-    """Whether A, and whether B, got each beat right: a 2×2 table as beats."""
+    """Expand a 2×2 table to beats: whether A, and whether B, is correct."""
     counts = [both_right, only_a, only_b, both_wrong]
     return np.repeat([True, True, False, False], counts), np.repeat(
         [True, False, True, False], counts
@@ -18,13 +18,13 @@ def beats(both_right, only_a, only_b, both_wrong):
 
 
 def flipped(gains):
-    """The sign-flip test of patients with 20 beats each, of which B has so many right beyond A."""
+    """The sign-flip test of patients with 20 beats each, with the given differences B − A."""
     right_a = np.concatenate([np.arange(20) < 10] * len(gains))
     right_b = np.concatenate([np.arange(20) < 10 + gain for gain in gains])
     return sign_flip_test(right_a, right_b, np.repeat(np.arange(len(gains)), 20))
 
 
-def test_the_table_is_counted():
+def test_mcnemar_counts_its_table():
     found = mcnemar(*beats(7, 3, 2, 5))
     assert (found.both_right, found.only_a_right, found.only_b_right, found.both_wrong) == (
         7,
@@ -40,7 +40,7 @@ def test_few_disagreements_use_the_exact_binomial_test():
     assert found.p_value == pytest.approx(2 * (12 + 1) / 2**12)
 
 
-def test_a_textbook_table_has_its_published_result():
+def test_mcnemar_of_a_textbook_table_has_its_result():
     # The approval of a prime minister by 1600 people, asked twice: Agresti, Categorical Data
     # Analysis, table 10.1, has (86 − 150)² / 236 = 17.36; with the continuity correction it is 63²
     # / 236.
@@ -51,7 +51,7 @@ def test_a_textbook_table_has_its_published_result():
     assert found.p_value == pytest.approx(4.1e-5, rel=0.02)
 
 
-def test_a_second_table_by_hand():
+def test_mcnemar_of_a_second_table_computed_by_hand():
     found = mcnemar(*beats(9945, 25, 15, 15))
     assert found.statistic == pytest.approx(81 / 40)
     assert found.p_value == pytest.approx(0.1547, abs=5e-5)
@@ -59,7 +59,7 @@ def test_a_second_table_by_hand():
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 40), st.integers(0, 40))
-def test_exact_below_the_bound_and_close_to_it_above(only_a, only_b):
+def test_mcnemar_is_exact_below_the_bound_and_close_above(only_a, only_b):
     found = mcnemar(*beats(3, only_a, only_b, 3))
     number = only_a + only_b
     assert found.method == ("exact" if number < EXACT_BELOW else "chi-square")
@@ -68,11 +68,11 @@ def test_exact_below_the_bound_and_close_to_it_above(only_a, only_b):
 
 
 @pytest.mark.parametrize(("only_a", "only_b"), [(0, 0), (4, 4), (30, 30), (15, 14)])
-def test_models_that_are_wrong_equally_often_do_not_differ(only_a, only_b):
+def test_models_with_equal_error_rates_do_not_differ(only_a, only_b):
     assert mcnemar(*beats(10, only_a, only_b, 10)).p_value == 1.0
 
 
-def test_sign_flips_by_hand():
+def test_sign_flip_test_computed_by_hand():
     # Sums of ±1 ±2 ±4: every odd number from -7 to 7, once each. |sum| ≥ 5 in four of the eight.
     found = flipped([-1, 2, 4])
     assert (found.better, found.worse, found.equal) == (2, 1, 0)
@@ -80,7 +80,7 @@ def test_sign_flips_by_hand():
     assert found.smallest_p_value == pytest.approx(2 / 8)
 
 
-def test_patients_who_tell_nothing_apart_change_nothing():
+def test_patients_without_difference_do_not_matter():
     few, many = flipped([3, 2, 5, 1]), flipped([3, 0, 2, 0, 0, 5, 1])
     assert many.p_value == few.p_value == many.smallest_p_value == pytest.approx(2 / 16)
     assert many.equal == 3
@@ -88,7 +88,7 @@ def test_patients_who_tell_nothing_apart_change_nothing():
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(-10, 10), min_size=1, max_size=9))
-def test_sign_flips_are_those_of_the_whole_list(gains):
+def test_sign_flip_test_equals_complete_enumeration(gains):
     sums = [
         abs(sum(sign * gain for sign, gain in zip(signs, gains, strict=True)))
         for signs in itertools.product((-1, 1), repeat=len(gains))
@@ -97,7 +97,7 @@ def test_sign_flips_are_those_of_the_whole_list(gains):
     assert flipped(gains).p_value == pytest.approx(expected, abs=1e-12)
 
 
-def test_scipys_permutation_test_agrees():
+def test_sign_flip_test_agrees_with_scipy():
     gains = np.array([3, -1, 4, 1, -5, 9, 2, 6])
     theirs = stats.permutation_test(
         (gains,), np.sum, permutation_type="samples", n_resamples=np.inf
@@ -105,7 +105,7 @@ def test_scipys_permutation_test_agrees():
     assert flipped(gains.tolist()).p_value == pytest.approx(theirs.pvalue)
 
 
-def test_swapping_the_models_changes_no_p_value():
+def test_p_values_are_symmetric_in_the_models():
     right_a, right_b = beats(40, 9, 3, 10)
     patients = np.arange(62) % 7
     assert (
@@ -115,10 +115,10 @@ def test_swapping_the_models_changes_no_p_value():
     assert mcnemar(right_a, right_b).p_value == pytest.approx(mcnemar(right_b, right_a).p_value)
 
 
-def test_over_patients_the_level_is_kept_where_mcnemar_rejects_far_too_often():
-    """Models equally good, but each patient suits one of them better. Seeded.
+def test_sign_flip_test_has_its_level_for_dependent_beats():
+    """The models are equally good, but each patient favors one of them.
 
-    ± 0.03 is over three standard errors of 600.
+    Seeded; ± 0.03 is more than three standard errors of 600 cases.
     """
     rng, patients, size, tries = np.random.default_rng(0), 22, 100, 600
     groups = np.repeat(np.arange(patients), size)

@@ -37,7 +37,7 @@ def changed(row, **values):
     return beats
 
 
-def test_beats_are_matched_by_record_and_sample_whatever_their_order():
+def test_beats_are_matched_by_record_and_sample():
     other = changed(0, predicted="V")
     pairs = match(said(BEATS), said(other[::-1]))
     assert pairs.labels.tolist() == [0, 2, 0, 1, 0]
@@ -51,26 +51,26 @@ def test_beats_are_matched_by_record_and_sample_whatever_their_order():
 
 @settings(max_examples=50, deadline=None)
 @given(st.permutations(range(5)), st.permutations(range(5)))
-def test_no_order_changes_the_pairs(first, second):
+def test_pairs_are_independent_of_the_order_of_beats(first, second):
     other = changed(1, predicted="S")
     pairs = match(said([BEATS[i] for i in first]), said([other[i] for i in second]))
     assert pairs.predicted_a.tolist() == [0, 0, 2, 1, 0]
     assert pairs.predicted_b.tolist() == [0, 1, 2, 1, 0]
 
 
-def test_beats_of_one_run_only_are_counted_and_left_out():
+def test_beats_of_only_one_run_are_counted_and_left_out():
     pairs = match(said(BEATS[:4]), said([BEATS[4], BEATS[3], BEATS[0]]))
     assert (len(pairs.labels), pairs.only_a, pairs.only_b) == (2, 2, 1)
     assert pairs.labels.tolist() == [0, 1]
 
 
-def test_the_order_in_which_a_model_names_its_classes_does_not_matter():
+def test_pairs_are_independent_of_the_order_of_classes():
     pairs = match(said(BEATS), said(BEATS, class_names=("V", "N", "S")))
     assert pairs.class_names == CLASSES
     assert pairs.predicted_b.tolist() == pairs.predicted_a.tolist() == [0, 0, 2, 1, 0]
 
 
-def test_classes_that_are_not_in_alphabetical_order_keep_their_places():
+def test_classes_keep_an_order_that_is_not_alphabetical():
     pairs = match(said(BEATS, class_names=("V", "N", "S")), said(BEATS))
     assert pairs.labels.tolist() == [1, 0, 1, 2, 1]
 
@@ -103,12 +103,12 @@ def test_classes_that_are_not_in_alphabetical_order_keep_their_places():
         (said(changed(0, predicted="F")), "F is not among the classes N, S, V"),
     ],
 )
-def test_what_cannot_be_paired_is_refused(other, message):
+def test_predictions_that_cannot_be_paired_are_refused(other, message):
     with pytest.raises(DataError, match=message):
         match(said(BEATS), other)
 
 
-def test_samples_before_the_first_of_the_record_do_not_run_into_another_record():
+def test_negative_samples_are_not_matched_to_another_record():
     beats = [
         ("100", 7, "p1", "N", "N"),
         ("100", 9, "p1", "N", "N"),

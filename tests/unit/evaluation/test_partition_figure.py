@@ -28,7 +28,7 @@ def many(num_clients):
     }
 
 
-def test_each_panel_has_the_numbers_of_its_split_and_their_sums():
+def test_panel_has_the_counts_of_its_split_and_their_sums():
     train, test = panels(partition_figure(COUNTS, NAMES, source="mitdb 1.0.0"))
     assert (train.get_title(), test.get_title()) == ("train: 2 clients", "test: 2 clients")
     assert sorted(texts(train)) == sorted(
@@ -39,7 +39,7 @@ def test_each_panel_has_the_numbers_of_its_split_and_their_sums():
     assert labels == ["N\n16", "S\n1", "all\n17"]
 
 
-def test_clients_that_were_not_trained_on_stand_below_a_line():
+def test_clients_without_training_beats_are_below_a_line():
     train, test = panels(partition_figure(COUNTS, NAMES, source="x"))
     assert [label.get_text() for label in train.get_yticklabels()] == ["101", "106", "100"]
     assert "not in training" in train.get_ylabel()
@@ -48,13 +48,13 @@ def test_clients_that_were_not_trained_on_stand_below_a_line():
     assert seven.get_position() == (0, 1)
 
 
-def test_there_is_no_line_where_every_client_was_trained_on():
+def test_line_is_absent_if_all_clients_have_training_beats():
     (only,) = panels(partition_figure(many(4), NAMES, source="x"))
     assert only.get_lines()[:] == []
     assert only.get_ylabel() == "client"
 
 
-def test_cells_are_colored_on_one_logarithmic_scale_and_none_is_blank():
+def test_cells_have_one_logarithmic_color_scale():
     train, test = panels(partition_figure(COUNTS, NAMES, source="x"))
     (first,), (second,) = train.get_images(), test.get_images()
     assert first.norm is second.norm

@@ -37,7 +37,7 @@ def cells(text, first):
 
 
 @pytest.mark.parametrize("form", ["console", "markdown"])
-def test_each_class_has_its_scores_in_its_row(evaluation, form):
+def test_class_has_its_scores_in_its_row(evaluation, form):
     text = (
         rendered(summary_table(evaluation, title="t"))
         if form == "console"
@@ -48,7 +48,7 @@ def test_each_class_has_its_scores_in_its_row(evaluation, form):
 
 
 @pytest.mark.parametrize("form", ["console", "markdown"])
-def test_the_majority_baseline_stands_beside_every_overall_score(evaluation, form):
+def test_overall_scores_have_the_majority_baseline(evaluation, form):
     text = (
         rendered(summary_table(evaluation, title="t"))
         if form == "console"
@@ -61,11 +61,11 @@ def test_the_majority_baseline_stands_beside_every_overall_score(evaluation, for
     assert "no beat was predicted A" in " ".join(text.split())
 
 
-def test_the_table_fits_a_terminal_of_80_columns(evaluation):
+def test_table_fits_a_terminal_of_80_columns(evaluation):
     assert "…" not in rendered(summary_table(evaluation, title="t"), width=80)
 
 
-def test_markdown_rows_all_have_the_columns_of_their_header(evaluation):
+def test_markdown_rows_have_the_columns_of_their_header(evaluation):
     blocks = [
         block.splitlines()
         for block in summary_markdown(evaluation, title="t").split("\n\n")

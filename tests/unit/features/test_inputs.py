@@ -12,13 +12,13 @@ def signals_mv():
     return np.random.default_rng(0).normal(0.3, 2.0, (6, 180, 2)).astype(np.float32)
 
 
-def test_each_lead_of_each_beat_is_scaled_by_itself(signals_mv):
+def test_each_lead_of_each_beat_is_normalized_separately(signals_mv):
     signal = SignalFeatures().transform(signals_mv, None)["signal"]
     np.testing.assert_allclose(signal.mean(axis=1), 0, atol=1e-6)
     np.testing.assert_allclose(signal.std(axis=1), 1, atol=1e-5)
 
 
-def test_a_beat_does_not_depend_on_the_others(signals_mv):
+def test_features_of_a_beat_are_independent_of_other_beats(signals_mv):
     together = SignalFeatures().transform(signals_mv, None)["signal"]
     alone = SignalFeatures().transform(signals_mv[2:3], None)["signal"]
     np.testing.assert_array_equal(together[2], alone[0])
@@ -29,13 +29,13 @@ def test_flat_window_is_centered_not_amplified():
     assert np.abs(SignalFeatures().transform(flat, None)["signal"]).max() < 1e-3
 
 
-def test_millivolts_can_be_left_alone(signals_mv):
+def test_millivolts_without_normalization_are_unchanged(signals_mv):
     np.testing.assert_array_equal(
         SignalFeatures(normalize="none").transform(signals_mv, None)["signal"], signals_mv
     )
 
 
-def test_rr_is_a_second_input_and_says_that_it_crosses_beats(signals_mv):
+def test_rr_is_a_second_input_that_depends_on_other_beats(signals_mv):
     with_rr = SignalFeatures(rr=True)
     features = with_rr.transform(signals_mv, np.full((6, len(RR_FEATURES)), 0.8, np.float32))
     assert feature_shapes(features) == {"signal": (180, 2), "rr": (4,)}
@@ -45,8 +45,8 @@ def test_rr_is_a_second_input_and_says_that_it_crosses_beats(signals_mv):
         with_rr.transform(signals_mv, None)
 
 
-def test_the_rhythm_is_in_proportion_to_the_half_minute():
-    """An early beat and a pause give the same numbers at any heart rate."""
+def test_rhythm_features_are_independent_of_heart_rate():
+    """A premature beat and its pause have the same features at any heart rate."""
     rhythm = SignalFeatures(rr="rhythm")
     rows = []
     for period in (0.6, 1.1):
@@ -88,7 +88,7 @@ def test_features_with_a_template_are_bounded():
     )
 
 
-def test_a_difference_needs_a_common_scale():
+def test_difference_without_common_scale_is_refused():
     with pytest.raises(ConfigError, match="features.normalize=record"):
         build(SignalFeatures, {"difference": True}, path="features")
 
@@ -112,6 +112,6 @@ def test_amplitude_survives_on_the_fixed_scale_only(signals_mv):
     assert np.abs(difference).max() <= 2
 
 
-def test_limits_that_do_not_rise_are_refused():
+def test_limits_that_do_not_increase_are_refused():
     with pytest.raises(ValueError, match="must rise; use"):
         ImageFeatures(limits_mv=(1.0, -1.0))

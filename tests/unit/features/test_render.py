@@ -46,7 +46,7 @@ def test_images_of_real_beats_equal_the_plot(benchmark_script, real_root):
         assert difference(benchmark_script, signals_mv, scale=scale).mean() < 0.01
 
 
-def test_it_is_many_times_faster_than_a_figure_for_each_beat(benchmark_script):
+def test_rendering_is_many_times_faster_than_figures(benchmark_script):
     signals_mv = beats(benchmark_script, 2000)
     render_beats(signals_mv[:10])
     start = time.process_time()
@@ -57,7 +57,7 @@ def test_it_is_many_times_faster_than_a_figure_for_each_beat(benchmark_script):
     assert (time.process_time() - start) / 20 > 20 * ours  # measured: some 130
 
 
-def test_a_taller_beat_reaches_higher_on_the_fixed_scale_and_not_under_autoscale(benchmark_script):
+def test_amplitude_is_visible_on_the_fixed_scale_only(benchmark_script):
     signal = beats(benchmark_script, 1)[0]
     pair = np.stack([signal, signal / 2])
     small, large = (render_beats(part[None])[0] for part in (pair[1], pair[0]))
@@ -66,7 +66,7 @@ def test_a_taller_beat_reaches_higher_on_the_fixed_scale_and_not_under_autoscale
     assert np.array_equal(full, half)
 
 
-def test_the_line_is_black_on_white_and_upright():
+def test_line_is_black_on_white_and_upright():
     rising = np.linspace(-2, 3, 180, dtype=np.float32)[None]
     image = render_beats(rising)[0]
     assert image.dtype == np.uint8
@@ -80,7 +80,7 @@ def test_the_line_is_black_on_white_and_upright():
     assert rows[0] > rows[1] + 20  # higher millivolts stand nearer to row 0
 
 
-def test_what_exceeds_the_limits_is_cut_off_at_the_axes():
+def test_values_beyond_the_limits_are_clipped():
     beyond = np.full((1, 180), 0.0, np.float32)
     beyond[0, 80:100] = 50.0
     image = render_beats(beyond)[0]
@@ -88,7 +88,7 @@ def test_what_exceeds_the_limits_is_cut_off_at_the_axes():
     assert (image[8:12] < 255).any()
 
 
-def test_a_flat_beat_is_a_line_in_the_middle_under_autoscale():
+def test_flat_beat_with_autoscale_is_a_line_in_the_middle():
     for level in (0.0, 1.7):
         image = render_beats(np.full((1, 180), level, np.float32), scale="autoscale")[0]
         dark = np.flatnonzero((image < 255).any(axis=1))
@@ -104,7 +104,7 @@ def test_image_depends_on_its_beat_alone(benchmark_script):
     assert np.array_equal(together, render_beats(signals_mv.astype(np.float64)))
 
 
-def test_the_users_matplotlib_preferences_do_not_matter(benchmark_script):
+def test_images_are_independent_of_matplotlib_settings(benchmark_script):
     signals_mv = beats(benchmark_script, 5)
     default = render_beats(signals_mv)
     preferences = {
@@ -123,12 +123,12 @@ def test_no_beats_make_no_images():
     assert render_beats(np.zeros((0, 180), np.float32), scale="autoscale").shape == (0, 64, 64)
 
 
-def test_importing_the_renderer_does_not_import_matplotlib():
+def test_renderer_does_not_import_matplotlib():
     code = "import ecgexp.features, sys; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_beats_that_are_not_finite_are_refused():
+def test_beats_not_finite_are_refused():
     signals_mv = np.zeros((3, 180), np.float32)
     signals_mv[1, 5] = np.nan
     with pytest.raises(DataError, match="NaN or infinite in beat 1"):

@@ -1,4 +1,4 @@
-"""A record of a patient whom the model learned from is told so, under whatever name it is shown."""
+"""Records of patients that the model may have been trained on are noted, under any name."""
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ def notes(params, database, tests, record, patient, *, known_as=None, samples=(1
     return list(exposure.notes(record, known_as or record, patient, np.asarray(samples)))
 
 
-def test_exposure_published_division_tells_the_other_record():
+def test_exposure_names_the_other_record_of_the_patient():
     tests = table_of(**{"202": "201+202", "100": "100"})
     (line,) = notes(INTER, "mitdb 1.0.0", tests, "202", "201+202")
     assert "202: the model may have been trained on this patient" in line
@@ -54,7 +54,7 @@ def test_exposure_of_a_copy_under_another_name():
     assert "is that of record 100" in line
 
 
-def test_exposure_without_annotations_is_told():
+def test_exposure_without_annotations_is_noted():
     (line,) = notes(INTER, "mitdb 1.0.0", table_of(**{"100": "100"}), "101", "101", samples=())
     assert "has no test beat of this record; the model may have been trained on it" in line
 
@@ -64,7 +64,7 @@ VIRTUAL = "synthetic (virtual patients, seed 0)"
 
 @pytest.mark.parametrize("split", [INTER, {"split._target_": "ecgexp.data.PatientKFold"}])
 def test_exposure_virtual_patient_tested_under_any_name(split):
-    """s001 and s002 are of p001; where patients are kept apart, whose other record is tested was not learned from."""
+    """s001 and s002 are of p001; with a split by patient, test patients have no training record."""
     params = {**split, "dataset.num_patients": 6}
     tests = table_of(s001="p001", s003="p002")
     assert notes(params, VIRTUAL, tests, "s001", "p001") == []
@@ -72,18 +72,18 @@ def test_exposure_virtual_patient_tested_under_any_name(split):
     assert notes(params, VIRTUAL, tests, "s002", "p001") == []
 
 
-def test_exposure_virtual_patient_learned_under_another_name():
+def test_exposure_virtual_patient_trained_under_another_name():
     params = {**INTER, "dataset.num_patients": 6}
     lines = notes(params, VIRTUAL, table_of(s003="p002"), "s002", "p001")
     assert any("of whom the run also read record s001" in line for line in lines)
 
 
-def test_exposure_split_by_beats_has_learned_from_all():
+def test_exposure_of_a_split_by_beat_is_all_records():
     params = {**INTRA, "dataset.num_patients": 6}
     (line,) = notes(params, VIRTUAL, table_of(s001="p001", s002="p001"), "s001", "p001")
     assert "of whom the run also read record s002" in line
 
 
-def test_exposure_without_test_predictions_is_told():
-    """Under a guarantee a run may have published none."""
+def test_exposure_without_test_predictions_is_noted():
+    """With a privacy guarantee a run may have published no predictions."""
     assert "not tested on 2 of these beats" in notes(INTER, "mitdb 1.0.0", None, "101", "101")[0]

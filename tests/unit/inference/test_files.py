@@ -10,7 +10,7 @@ from ecgexp.inference.output_files import check_output, write
 from ecgexp.settings.declaration import ConfigError
 
 
-def test_both_files_hold_what_was_said_and_nothing_else_is_left(tmp_path):
+def test_output_files_have_the_predictions(tmp_path):
     import wfdb
 
     write(make_annotated([0, 1, -1, 0], "NVNL"), tmp_path / "new" / "out", "ecgexp")
@@ -28,7 +28,7 @@ def test_both_files_hold_what_was_said_and_nothing_else_is_left(tmp_path):
     np.testing.assert_array_equal(table["probability/V"], [0.25, 0.75, np.nan, 0.25])
 
 
-def test_a_class_without_a_symbol_of_its_own_is_q_with_its_name_beside(tmp_path):
+def test_class_without_a_symbol_is_written_as_q_with_its_name(tmp_path):
     import wfdb
 
     write(make_annotated([0, 1, 2, 3, -1], names=("normal", "abnormal", "P", "Q")), tmp_path, "q")
@@ -37,7 +37,7 @@ def test_a_class_without_a_symbol_of_its_own_is_q_with_its_name_beside(tmp_path)
     assert [note.rstrip("\0") for note in read.aux_note] == ["", "abnormal", "", "", ""]
 
 
-def test_a_failure_leaves_neither_file_and_what_was_there_before(tmp_path, monkeypatch):
+def test_failed_write_leaves_previous_files(tmp_path, monkeypatch):
     (tmp_path / "a.csv").write_text("before")
 
     def full(*_args, **_kwargs):
@@ -52,7 +52,7 @@ def test_a_failure_leaves_neither_file_and_what_was_there_before(tmp_path, monke
 
 @pytest.fixture
 def records(tmp_path):
-    """Two records in a folder that is no database."""
+    """Two records in a folder that is not a database."""
     folder = tmp_path / "records"
     folder.mkdir()
     for name in "ab":
@@ -64,49 +64,49 @@ def check(output, records, *, overwrite=False):
     check_output(output, records, "ecgexp", overwrite=overwrite)
 
 
-def test_a_folder_of_its_own_is_welcome_also_beside_records_of_ones_own(tmp_path, records):
+def test_output_folder_beside_records_is_accepted(tmp_path, records):
     check(tmp_path / "predictions", records)
     check(tmp_path / "records" / "predictions", records)
     assert not (tmp_path / "predictions").exists()
 
 
 @pytest.mark.parametrize("name", ["b.csv", "a.ecgexp"])
-def test_a_file_that_is_there_is_kept_unless_it_may_go(tmp_path, records, name):
+def test_existing_file_is_refused_without_overwrite(tmp_path, records, name):
     (tmp_path / name).touch()
     with pytest.raises(ConfigError, match=rf"{name} exists already; use --overwrite"):
         check(tmp_path, records)
     check(tmp_path, records, overwrite=True)
 
 
-def test_the_folder_of_the_records_is_refused_even_to_overwrite(records):
+def test_folder_of_records_is_refused_with_overwrite(records):
     with pytest.raises(ConfigError, match="in a folder of records"):
         check(records[0].parent, records, overwrite=True)
 
 
 @pytest.mark.parametrize("inside", [".", "predictions", "x/../deep/er"])
-def test_nothing_is_written_in_a_database(records, inside):
+def test_folder_below_a_database_is_refused(records, inside):
     (records[0].parent / "RECORDS").touch()
     with pytest.raises(ConfigError, match="in a folder of records"):
         check(records[0].parent / inside, records)
 
 
-def test_a_link_into_a_database_is_followed(tmp_path, records):
+def test_link_into_a_database_is_refused(tmp_path, records):
     (records[0].parent / "RECORDS").touch()
     (tmp_path / "link").symlink_to(records[0].parent, target_is_directory=True)
     with pytest.raises(ConfigError, match="in a folder of records"):
         check(tmp_path / "link" / "predictions", records)
 
 
-def test_two_records_of_one_name_are_refused(tmp_path, records):
+def test_two_records_with_one_name_are_refused(tmp_path, records):
     with pytest.raises(ConfigError, match="two records are called a"):
         check(tmp_path / "out", [*records, tmp_path / "elsewhere" / "a"])
 
 
-def test_a_file_is_no_folder(tmp_path, records):
+def test_output_that_is_a_file_is_refused(tmp_path, records):
     (tmp_path / "out").touch()
     with pytest.raises(ConfigError, match="not a folder; use another --output"):
         check(tmp_path / "out", records)
 
 
-def test_names_are_the_records_with_the_extension():
+def test_output_names_are_record_and_extension():
     assert output_files.names_of("100", "ex") == ("100.ex", "100.csv")

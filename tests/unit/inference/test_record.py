@@ -13,7 +13,7 @@ from ecgexp.settings.declaration import DataError
 
 @pytest.fixture
 def detector(monkeypatch):
-    """Sets what the detector finds, and shows what it was given."""
+    """Set the detected samples, and return the arguments of the detector."""
     given = []
 
     def set_to(samples):
@@ -27,7 +27,7 @@ def detector(monkeypatch):
     return set_to
 
 
-def test_each_annotated_beat_gets_its_class_symbol_and_place():
+def test_annotated_beat_has_class_symbol_and_sample():
     found = annotate(make_model(), make_record(), source="reference")
     assert found.samples.tolist() == [5, 400, 800, 1200]
     assert found.classes == ["unclassified", "N", "V", "N"]
@@ -37,7 +37,7 @@ def test_each_annotated_beat_gets_its_class_symbol_and_place():
     assert found.detection is None
 
 
-def test_the_table_is_one_row_a_beat_and_empty_where_nothing_was_said():
+def test_table_has_one_row_per_beat():
     table = annotate(make_model(), make_record(), source="reference").table()
     assert list(table) == [
         "sample",
@@ -54,26 +54,26 @@ def test_the_table_is_one_row_a_beat_and_empty_where_nothing_was_said():
     assert table["reference"].tolist() == ["N", "N", "V", "N"]
 
 
-def test_beats_of_no_class_are_classified_too_but_other_annotations_are_not():
+def test_beats_of_every_symbol_are_classified():
     found = annotate(make_model(), make_record((100, 300, 500), "+NQ"), source="reference")
     assert (found.samples.tolist(), found.references.tolist()) == ([300, 500], ["N", "Q"])
     assert found.is_classified.all()
 
 
-def test_rr_features_are_those_of_all_beats_of_the_record_also_of_those_without_window():
+def test_rr_features_include_beats_without_window():
     model = make_model(uses_rr=True)
     annotate(model, make_record(), source="reference")
     expected = rr_features(np.asarray([5, 400, 800, 1200]), 360.0)[1:]
     np.testing.assert_array_equal(model.classifier.seen[0][1], expected)
 
 
-def test_a_model_without_rr_is_not_given_any():
+def test_model_without_rr_gets_no_rr_features():
     model = make_model()
     annotate(model, make_record(), source="reference")
     assert model.classifier.seen[0][1:] == (None, None)
 
 
-def test_every_beat_is_given_the_records_usual_beat_where_the_model_uses_it():
+def test_model_with_template_gets_that_of_the_record():
     model = make_model(uses_template=True)
     annotate(model, make_record(), source="reference")
     windows, _, templates_mv = model.classifier.seen[0]
@@ -83,7 +83,7 @@ def test_every_beat_is_given_the_records_usual_beat_where_the_model_uses_it():
     )
 
 
-def test_a_detectors_beats_have_their_own_rr_and_the_reference_of_the_nearest(detector):
+def test_detected_beats_have_own_rr_and_matched_reference(detector):
     given = detector([410, 600, 790, 1200])
     model, record = make_model(uses_rr=True), make_record()
     found = annotate(model, record, source="detector")
@@ -99,14 +99,14 @@ def test_a_detectors_beats_have_their_own_rr_and_the_reference_of_the_nearest(de
     assert given[0][1] == 360.0
 
 
-def test_the_detector_searches_the_models_first_lead(detector):
+def test_detector_uses_the_first_lead_of_the_model(detector):
     given = detector([500, 700])
     record = make_record(leads=("V1", "MLII"))
     annotate(make_model(), record, source="detector")
     np.testing.assert_array_equal(given[0][0], record.signals_mv[:, 1])
 
 
-def test_without_a_reference_nothing_is_compared(detector):
+def test_detection_without_a_reference_is_not_compared(detector):
     detector([400, 800])
     record = replace(make_record(), samples=np.zeros(0, np.int64), symbols=np.zeros(0, "<U1"))
     found = annotate(make_model(), record, source="detector")
@@ -114,14 +114,14 @@ def test_without_a_reference_nothing_is_compared(detector):
     assert found.references.tolist() == ["", ""]
 
 
-def test_another_frequency_is_resampled_to_the_models_and_places_stay_the_records():
+def test_record_of_another_frequency_is_resampled():
     model = make_model(fs_hz=180.0)
     found = annotate(model, make_record(), source="reference")
     assert model.classifier.seen[0][0].shape == (3, 36, 1)
     assert found.samples.tolist() == [5, 400, 800, 1200]
 
 
-def test_leads_are_taken_by_name_and_in_the_models_order():
+def test_leads_are_selected_by_name_in_the_models_order():
     model, record = make_model(leads=("V1", "MLII")), make_record()
     annotate(model, record, source="reference")
     windows = model.classifier.seen[0][0]
@@ -129,7 +129,7 @@ def test_leads_are_taken_by_name_and_in_the_models_order():
 
 
 @pytest.mark.parametrize("missing_lead", ["error", "skip"])
-def test_a_missing_lead_is_refused_with_the_leads_that_are_there(missing_lead):
+def test_missing_lead_is_refused_with_the_leads_found(missing_lead):
     record = make_record(leads=("V5", "V2"))
     with pytest.raises(
         DataError,
@@ -138,7 +138,7 @@ def test_a_missing_lead_is_refused_with_the_leads_that_are_there(missing_lead):
         annotate(make_model(missing_lead=missing_lead), record, source="reference")
 
 
-def test_another_lead_stands_in_where_training_allowed_it():
+def test_another_lead_replaces_a_missing_one_if_allowed():
     found = annotate(
         make_model(missing_lead="first"), make_record(leads=("V5", "V2")), source="reference"
     )
@@ -149,7 +149,7 @@ def test_another_lead_stands_in_where_training_allowed_it():
     )
 
 
-def test_a_filter_beyond_the_records_frequency_is_refused():
+def test_filter_beyond_the_record_frequency_is_refused():
     with pytest.raises(
         DataError,
         match=r"record a at 72 Hz cannot be filtered up to 40 Hz.*use a record above 80 Hz",
@@ -161,7 +161,7 @@ def test_a_filter_beyond_the_records_frequency_is_refused():
         )
 
 
-def test_a_record_without_a_beat_says_what_to_type(detector):
+def test_record_without_beats_is_refused_with_a_remedy(detector):
     detector([])
     empty = make_record((), "")
     with pytest.raises(
@@ -174,12 +174,12 @@ def test_a_record_without_a_beat_says_what_to_type(detector):
         annotate(make_model(), empty, source="detector")
 
 
-def test_a_single_beat_is_classified_without_intervals():
+def test_single_beat_is_classified_by_a_model_without_rr():
     found = annotate(make_model(), make_record((400,), "V"), source="reference")
     assert (found.symbols, found.reasons.tolist()) == (["V"], [""])
 
 
-def test_a_single_beat_has_no_interval_and_is_unclassified():
+def test_single_beat_is_unclassified_by_a_model_with_rr():
     model = make_model(uses_rr=True)
     found = annotate(model, make_record((400,), "N"), source="reference")
     assert found.symbols == ["?"]
@@ -187,7 +187,7 @@ def test_a_single_beat_has_no_interval_and_is_unclassified():
     assert model.classifier.seen == []
 
 
-def test_copy_of_a_record_would_count_twice_and_is_refused():
+def test_copy_of_a_record_is_refused():
     signals_mv = np.random.default_rng(0).normal(size=(1440, 2))
     records = [replace(make_record(), record_id=name, signals_mv=signals_mv) for name in "ab"]
     records.append(replace(records[0], record_id="c", signals_mv=signals_mv[::-1]))

@@ -31,12 +31,12 @@ def test_agreement_counts_classified_beats_that_have_a_class():
     assert found.scores()["sensitivity/V"] == pytest.approx(2 / 3)
 
 
-def test_beats_without_a_reference_agree_with_nothing():
+def test_agreement_ignores_beats_without_a_reference():
     found = agree(make_model(), [make_annotated([0, 1])])
     assert (found.num_beats, found.num_without_class) == (0, 0)
 
 
-def test_the_tables_count_every_beat_once():
+def test_tables_count_every_beat_once():
     text = shown(
         make_model(),
         [make_annotated([0, 0, 1, 1, -1], "NVVNN"), make_annotated([0], "N", record_id="b")],
@@ -50,13 +50,13 @@ def test_the_tables_count_every_beat_once():
     assert "detector" not in text
 
 
-def test_without_a_reference_there_is_nothing_to_agree_with():
+def test_report_without_a_reference_has_no_agreement():
     text = shown(make_model(), [make_annotated([0, 1])])
     assert ["a", "reference", "2", "1", "1", "–"] in rows(text)
     assert "agreement with the reference" not in text
 
 
-def test_model_names_classes_it_cannot_have_learned():
+def test_model_notes_name_classes_without_training_beats():
     assert list(model_notes(make_model())) == []
     (note,) = model_notes(make_model(unlearned=("V",)))
     assert "no training beat of class V" in note
@@ -64,7 +64,7 @@ def test_model_names_classes_it_cannot_have_learned():
     assert "privacy guarantee" in withheld
 
 
-def test_agreement_without_a_class_says_so():
+def test_agreement_without_a_class_is_noted():
     assert list(agreement_notes(make_model(), [make_annotated([0, 1], "NV")])) == []
     assert list(agreement_notes(make_model(), [make_annotated([0, 1])])) == []
     absent, constant = agreement_notes(make_model(), [make_annotated([0, 0], "NN")])
@@ -72,7 +72,7 @@ def test_agreement_without_a_class_says_so():
     assert "predicts N for each of 2 beats" in constant
 
 
-def test_agreement_labels_an_average_of_fewer_classes():
+def test_agreement_names_the_classes_of_an_average():
     model, record = (
         make_model(names=("N", "V", "F")),
         make_annotated([0, 1], "NV", names=("N", "V", "F")),
@@ -80,7 +80,7 @@ def test_agreement_labels_an_average_of_fewer_classes():
     assert "macro F1 over N, V 1.000" in shown(model, [record])
 
 
-def test_a_detector_is_judged_by_sensitivity_and_predictivity():
+def test_detection_table_has_sensitivity_and_predictivity():
     detection = match_beats(np.asarray([100, 200, 300]), np.asarray([100, 200, 450, 900]), 1000.0)
     text = shown(
         make_model(), [make_annotated([0, 1, 0, 0], "NV", source="detector", detection=detection)]
@@ -93,12 +93,12 @@ def said(model, record, database="tiny 1"):
     return list(notes(model, record, database=database, patient_id="p", known_as=record.record_id))
 
 
-def test_nothing_is_noted_of_a_plain_record():
+def test_ordinary_record_has_no_notes():
     record = make_annotated([0, 1], "NV", fs_hz=360.0)
     assert said(make_model(tested_on={"a": np.asarray([100, 200])}), record) == []
 
 
-def test_what_must_be_known_is_noted():
+def test_limitations_of_a_record_are_noted():
     record = make_annotated([0, -1], "NV", substitute="V5")
     lines = said(make_model(), record, database="synthetic a")
     assert "a: a synthetic record of a virtual patient" in lines
@@ -108,18 +108,18 @@ def test_what_must_be_known_is_noted():
 
 
 @pytest.mark.parametrize("source", ["reference", "detector"])
-def test_beats_that_the_model_may_have_learned_are_no_test(source):
+def test_beats_of_possible_training_are_noted(source):
     record = make_annotated([0, 1, 0], "NV?", fs_hz=360.0, source=source)
     assert "not tested on 2 of these beats" in said(make_model(), record)[0]
     assert said(make_model(), record, database="another 1") == []
 
 
-def test_only_beats_outside_the_test_split_count_as_learned():
+def test_only_beats_outside_the_test_part_may_be_training():
     record = make_annotated([0, 1, 0], "NVN", fs_hz=360.0)
     assert "on 1 of these" in said(make_model(tested_on={"a": np.asarray([100, 300])}), record)[0]
 
 
-def test_of_two_databases_only_the_first_may_have_been_learned():
+def test_records_of_the_test_database_are_not_training():
     record = make_annotated([0, 1, 0], "NV?", fs_hz=360.0, substitute="V5")
     model = make_model(database="tiny 1 -> other 2", leads=("MLII",))
     model = replace(

@@ -37,7 +37,7 @@ class Sample:
         ({"epochs": float("nan")}, r"trainer\.epochs=nan"),
     ],
 )
-def test_a_refused_value_is_named_with_its_path_and_what_to_type(values, message):
+def test_invalid_value_is_refused_with_path_and_remedy(values, message):
     with pytest.raises(ConfigError, match=message):
         build(Sample, values, path="trainer")
 
@@ -47,7 +47,7 @@ def test_settings_are_frozen():
         Sample().epochs = 4
 
 
-def test_an_error_deep_inside_names_its_whole_path():
+def test_error_in_nested_settings_has_the_full_path():
     with pytest.raises(ConfigError, match=r"model\.dropout=1\.5 is not usable"):
         build_node({"model": {"_target_": "ecgexp.models.Cnn1d", "dropout": 1.5}})
 
@@ -55,11 +55,11 @@ def test_an_error_deep_inside_names_its_whole_path():
 @pytest.mark.parametrize(
     "value", [Cnn1d(filters=(4, 8), kernel_sizes=(3, 5)), SignalFeatures(rr=True)]
 )
-def test_settings_survive_the_way_to_json_and_back(value):
+def test_settings_are_equal_after_json(value):
     assert build_node(to_node(value)) == value
 
 
-def test_importing_the_settings_loads_nothing_heavy():
+def test_settings_import_no_heavy_library():
     code = (
         "import sys, ecgexp.config.compose; "
         "print([m for m in ('tensorflow', 'mlflow', 'wfdb', 'sklearn', 'scipy', 'pandas', "

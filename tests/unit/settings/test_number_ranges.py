@@ -1,6 +1,4 @@
-"""Every setting that is a number has a range, and what is beyond it is refused in one line before
-anything is read.
-"""
+"""Every numeric setting has a range, and values beyond it are refused before anything is read."""
 
 import math
 import warnings
@@ -56,7 +54,7 @@ def is_number(value):
 
 
 def numbers(node, prefix=""):
-    """(dotted name, value) of each setting that is a number, may be one, or is a list of them."""
+    """Return (dotted name, value) of each numeric setting, optional ones and lists included."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
         name = f"{prefix}.{key}" if prefix else str(key)
         if isinstance(value, dict) or (
@@ -83,7 +81,7 @@ def refusal(config, name, value, before):
 
 
 @pytest.mark.parametrize("chosen", CONFIGURATIONS)
-def test_strange_number_is_accepted_or_refused_in_one_line(chosen):
+def test_unusual_number_is_accepted_or_refused_in_one_line(chosen):
     config = load_config(CONFIGURATIONS[chosen])
     OmegaConf.set_struct(config, False)
     groups = {word.partition("=")[0] for word in CONFIGURATIONS[chosen]}

@@ -1,7 +1,4 @@
-"""Paths and addresses among the settings.
-
-Where they count from, where they may lead, and what is refused at once.
-"""
+"""Paths and URLs in settings: how they are resolved, where they may point, and what is refused."""
 
 import os
 import subprocess
@@ -40,7 +37,7 @@ def places(tmp_path):
     return tmp_path
 
 
-def test_relative_paths_count_from_the_folder_that_is_given(tmp_path, monkeypatch):
+def test_relative_paths_are_resolved_in_the_given_folder(tmp_path, monkeypatch):
     monkeypatch.chdir("/")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     found = composed(
@@ -60,7 +57,7 @@ def test_relative_paths_count_from_the_folder_that_is_given(tmp_path, monkeypatc
     )
 
 
-def test_paths_of_a_notebook_stay_as_they_are():
+def test_paths_of_a_notebook_are_unchanged():
     assert MlflowTracking(uri="sqlite:///x.db", artifact_root=Path("y")).uri == "sqlite:///x.db"
 
 
@@ -83,7 +80,7 @@ def test_paths_of_a_notebook_stay_as_they_are():
     ],
 )
 @pytest.mark.parametrize("setting", ["data__cache_dir", "tracking__artifact_root"])
-def test_folder_that_cannot_be_written_is_refused_in_one_line(setting, bad, places):
+def test_folder_not_writable_is_refused_in_one_line(setting, bad, places):
     before = sorted(places.rglob("*"))
     with pytest.raises(ConfigError) as refused:
         composed(places, **{setting: bad})
@@ -119,7 +116,7 @@ def test_hydra_does_not_leave_the_folder_of_a_run(setting, tmp_path):
 
 
 @pytest.mark.parametrize("thing", ["pipe", "folder"])
-def test_what_is_no_ordinary_file_is_never_replaced(thing, places):
+def test_special_file_is_never_replaced(thing, places):
     (places / "folder").mkdir()
     with pytest.raises(OSError, match="not a regular file"), replacing(places / thing):
         pytest.fail("nothing may be written")
@@ -166,13 +163,13 @@ def test_link_that_leads_out_of_a_run_is_refused(tmp_path):
         ("/x", "file:///x/a%20b"),
     ],
 )
-def test_addresses_of_every_scheme_pass_through(root, location):
+def test_urls_of_every_scheme_are_unchanged(root, location):
     with counted_from(Path("/base")):
         settings = MlflowTracking(artifact_root=root)
     assert artifact_location(settings.artifact_root, "a b", Path("/elsewhere")) == location
 
 
-def test_drive_letter_is_no_scheme():
+def test_drive_letter_is_not_a_scheme():
     assert [scheme_of(text) for text in ("C:\\x", "c:/x", "S3://b", "dbfs:/x", "a/b:c", "")] == [
         "",
         "",
@@ -183,7 +180,7 @@ def test_drive_letter_is_no_scheme():
     ]
 
 
-def test_artifacts_go_to_an_object_store(tmp_path):
+def test_artifacts_are_written_to_an_object_store(tmp_path):
     kept = {}
 
     class ObjectStore(BaseHTTPRequestHandler):
@@ -222,7 +219,7 @@ def test_artifacts_go_to_an_object_store(tmp_path):
         ("mlflow-artifacts:/x", "MLflow cannot use it"),
     ],
 )
-def test_address_that_mlflow_cannot_use_is_refused_before_a_run(root, remedy, tmp_path):
+def test_url_that_mlflow_cannot_use_is_refused_before_a_run(root, remedy, tmp_path):
     with pytest.raises(ConfigError, match=f"tracking.artifact_root={root}.*{remedy}.*; use "):
         MlflowTracking(artifact_root=root).start(run_name="x", run_dir=None, base_dir=tmp_path)
 
@@ -232,7 +229,7 @@ def ecgexp(*words, cwd):
 
 
 @pytest.mark.slow
-def test_run_that_changes_folder_keeps_all_where_it_was_typed(tmp_path):
+def test_run_that_changes_folder_writes_where_it_started(tmp_path):
     here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
     here.mkdir()
     elsewhere.mkdir()

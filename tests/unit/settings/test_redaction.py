@@ -1,4 +1,4 @@
-"""Secrets of every published shape go; everything else stays; in linear time."""
+"""Secrets of all published formats are removed, other text is unchanged, in linear time."""
 
 import json
 import time
@@ -96,7 +96,7 @@ def test_secret_of_known_shape_is_hidden(text):
         ("token: a b\nseed: 1", f"token: {HIDDEN}\nseed: 1"),
     ],
 )
-def test_text_round_secret_stays(text, kept):
+def test_text_around_a_secret_is_unchanged(text, kept):
     assert redact(text) == kept
 
 
@@ -119,18 +119,18 @@ def test_text_round_secret_stays(text, kept):
         "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----",
     ],
 )
-def test_text_without_secret_stays(text):
+def test_text_without_a_secret_is_unchanged(text):
     assert redact(text) == text
 
 
-def test_noise_seed_stays_where_it_is_asked_for():
+def test_noise_seed_is_kept_on_request():
     assert (
         redact("privacy.noise_seed=7 token=a", noise_seeds=False)
         == f"privacy.noise_seed=7 token={HIDDEN}"
     )
 
 
-def test_secret_names_are_known_by_their_end():
+def test_secret_names_are_recognized_by_their_suffix():
     assert all(
         map(
             is_secret_name,
@@ -188,7 +188,7 @@ REPEATED = [
 def test_redaction_time_is_linear(unit):
     """Ten times the text takes ten times the time, with a margin of five.
 
-    A quadratic pattern takes a hundred times.
+    A quadratic pattern would take a hundred times the time.
     """
 
     def seconds(length):

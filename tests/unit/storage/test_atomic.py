@@ -1,4 +1,4 @@
-"""What is written is whole or as it was, whatever ends the process."""
+"""A file or folder is complete or unchanged, whatever terminates its writer."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ def listing(folder):
 
 
 @pytest.mark.parametrize("before", [None, "old"])
-def test_file_killed_while_written_is_as_before(tmp_path, before, killed_while):
+def test_file_is_unchanged_if_its_writer_is_killed(tmp_path, before, killed_while):
     path = tmp_path / "page.html"
     if before is not None:
         path.write_text(before)
@@ -42,7 +42,7 @@ def test_file_killed_while_written_is_as_before(tmp_path, before, killed_while):
 
 
 @pytest.mark.parametrize("before", [None, "old"])
-def test_folder_killed_while_filled_is_as_before(tmp_path, before, killed_while):
+def test_folder_is_unchanged_if_its_writer_is_killed(tmp_path, before, killed_while):
     path = tmp_path / "model"
     if before is not None:
         path.mkdir()
@@ -66,7 +66,7 @@ def test_folder_is_replaced_as_a_whole(tmp_path):
         assert listing(path.parent) == {f"model/{name}": text for name, text in content.items()}
 
 
-def test_folder_after_error_is_as_before(tmp_path):
+def test_folder_is_unchanged_after_an_error(tmp_path):
     path = tmp_path / "model"
     path.mkdir()
     (path / "a").write_text("old")
@@ -101,7 +101,7 @@ def chained(inner):
         (sqlite3.OperationalError("database is locked"), False),
     ],
 )
-def test_full_disk_is_found_behind_other_errors(error, full):
+def test_full_disk_is_found_as_cause_of_other_errors(error, full):
     assert is_disk_full(error) is full
     assert is_disk_full(chained(error)) is full
 
@@ -150,7 +150,7 @@ def everything(folder):
 
 
 @pytest.mark.parametrize("kill", [write_and_die, fill_and_die])
-def test_litter_of_a_dead_writer_goes_with_the_next(tmp_path, kill, killed_while):
+def test_leftovers_of_a_killed_writer_are_removed_by_the_next(tmp_path, kill, killed_while):
     path = tmp_path / "model"
     killed_while(lambda: kill(path))
     assert len(everything(tmp_path)) > 0
@@ -161,7 +161,7 @@ def test_litter_of_a_dead_writer_goes_with_the_next(tmp_path, kill, killed_while
 
 
 @pytest.mark.parametrize("kill", [write_and_die, fill_and_die])
-def test_litter_is_removed_by_who_opens_the_folder(tmp_path, kill, killed_while):
+def test_leftovers_are_removed_when_the_folder_is_opened(tmp_path, kill, killed_while):
     (tmp_path / "deep").mkdir()
     (tmp_path / "kept.txt").write_text("kept")
     killed_while(lambda: kill(tmp_path / "deep" / "model"))
@@ -170,7 +170,7 @@ def test_litter_is_removed_by_who_opens_the_folder(tmp_path, kill, killed_while)
     assert everything(tmp_path) == ["deep", "kept.txt"]
 
 
-def test_files_of_living_writers_are_no_litter(tmp_path):
+def test_files_of_active_writers_are_not_removed(tmp_path):
     with (
         replacing(tmp_path / "a") as a,
         replacing_folder(tmp_path / "b") as b,
@@ -186,7 +186,7 @@ def test_files_of_living_writers_are_no_litter(tmp_path):
     assert listing(tmp_path) == {"a": "new", "b/c": "new", ".step-1.part": ""}
 
 
-def test_files_of_other_names_are_no_litter(tmp_path):
+def test_files_with_other_names_are_not_removed(tmp_path):
     names = [".part", ".gitkeep", "a.part", ".a.1.parts", ".lock"]
     for name in names:
         (tmp_path / name).touch()
@@ -196,7 +196,7 @@ def test_files_of_other_names_are_no_litter(tmp_path):
     assert everything(tmp_path) == sorted([*names, "a"])
 
 
-def test_foreign_hidden_files_stay_beside_an_output(tmp_path):
+def test_other_hidden_files_beside_an_output_are_not_removed(tmp_path):
     (tmp_path / ".page.html.mine.part").touch()
     (tmp_path / ".other.html.1.part").touch()
     with replacing(tmp_path / "page.html") as part:
@@ -207,7 +207,9 @@ def test_foreign_hidden_files_stay_beside_an_output(tmp_path):
 @pytest.mark.parametrize(
     "finish", [lambda path: remove_litter_below(path.parent), lambda path: None]
 )
-def test_folder_killed_between_two_renames_is_put_back(tmp_path, monkeypatch, finish, killed_while):
+def test_folder_is_restored_if_killed_between_two_renames(
+    tmp_path, monkeypatch, finish, killed_while
+):
     path = tmp_path / "model"
     path.mkdir()
     (path / "a").write_text("old")
@@ -230,7 +232,7 @@ def test_folder_killed_between_two_renames_is_put_back(tmp_path, monkeypatch, fi
     assert listing(tmp_path) == {"model/a": "old"}
 
 
-def test_link_to_itself_is_resolved_without_an_error(tmp_path):
+def test_link_to_itself_is_resolved_without_error(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     assert resolved(tmp_path / "loop") == tmp_path.resolve() / "loop"
     (tmp_path / "link").symlink_to(tmp_path / "file")

@@ -1,4 +1,4 @@
-"""Kept digests of files are used only where the file cannot have changed."""
+"""Stored digests of files are used only if the file cannot have changed."""
 
 import os
 import time
@@ -29,7 +29,7 @@ def hashed(monkeypatch):
 
 @pytest.fixture
 def later(monkeypatch):
-    """The files were last changed a minute ago, as far as the reader can tell."""
+    """Make the files appear to be changed a minute ago."""
     now = time.time_ns
     monkeypatch.setattr(file_digests.time, "time_ns", lambda: now() + 60_000_000_000)
 
@@ -38,27 +38,25 @@ def digests_of(tmp_path, files):
     return FileDigests(tmp_path / "cache", tmp_path).of(files)
 
 
-def test_file_digest_is_kept_for_the_next_time(tmp_path, files, hashed, later):
+def test_file_digest_is_stored_for_the_next_call(tmp_path, files, hashed, later):
     first = digests_of(tmp_path, files)
     assert first == {path.name: file_sha256(path) for path in files}
     assert digests_of(tmp_path, files) == first
     assert hashed == ["a.dat", "b.dat"]
 
 
-def test_file_digest_of_a_recent_change_is_not_kept(tmp_path, files, hashed):
-    """A second change in the same unit of time would not show."""
+def test_file_digest_of_a_recent_change_is_not_stored(tmp_path, files, hashed):
+    """A second change within the resolution of file times would not be detected."""
     digests_of(tmp_path, files)
     digests_of(tmp_path, files)
     assert hashed == ["a.dat", "b.dat"] * 2
 
 
 @pytest.mark.parametrize(("age_s", "reads"), [(40, 2), (60, 1)])
-def test_file_digest_outlasts_changes_through_a_mapping(
+def test_file_digest_is_stored_a_minute_after_a_change(
     tmp_path, files, hashed, monkeypatch, age_s, reads
 ):
-    """A page of a mapped file that was written to moves the ctime again only after the system wrote
-    it to the disk.
-    """
+    """A write to a mapped page changes the ctime again only when the system writes it to disk."""
     now = time.time_ns
     monkeypatch.setattr(file_digests.time, "time_ns", lambda: now() + age_s * 1_000_000_000)
     digests_of(tmp_path, files)
@@ -78,7 +76,7 @@ def replaced(path):
 
 
 @pytest.mark.parametrize("change", [in_place, replaced])
-def test_file_digest_changes_with_equal_size_and_time(tmp_path, files, later, change):
+def test_file_digest_changes_at_equal_size_and_time(tmp_path, files, later, change):
     first, times = digests_of(tmp_path, files), files[0].stat()
     change(files[0])
     os.utime(files[0], ns=(times.st_atime_ns, times.st_mtime_ns))
@@ -87,11 +85,8 @@ def test_file_digest_changes_with_equal_size_and_time(tmp_path, files, later, ch
     assert second["b.dat"] == first["b.dat"]
 
 
-def test_file_digest_of_a_written_ctime_is_not_kept(tmp_path, files, hashed, later, monkeypatch):
-    """Images of file systems bear whole seconds that somebody wrote.
-
-    Two images may bear the same.
-    """
+def test_file_digest_of_a_written_ctime_is_not_stored(tmp_path, files, hashed, later, monkeypatch):
+    """Images of file systems have times in whole seconds, which two images may have in common."""
     identity = file_digests._identity
     monkeypatch.setattr(
         file_digests, "_identity", lambda path: (*identity(path)[:3], 1_000_000_000, 1_000_000_000)
@@ -102,7 +97,7 @@ def test_file_digest_of_a_written_ctime_is_not_kept(tmp_path, files, hashed, lat
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b"null", b"\xff\xfe", b"[" * 50_000])
-def test_file_digest_index_that_is_damaged_is_not_trusted(tmp_path, files, later, damage):
+def test_file_digest_index_that_is_damaged_is_ignored(tmp_path, files, later, damage):
     first = digests_of(tmp_path, files)
     (index,) = (tmp_path / "cache").iterdir()
     content = index.read_bytes()
@@ -112,13 +107,13 @@ def test_file_digest_index_that_is_damaged_is_not_trusted(tmp_path, files, later
     assert digests_of(tmp_path, files) == first
 
 
-def test_file_digests_without_a_cache_are_read_anew(tmp_path, files, hashed):
+def test_file_digests_without_a_cache_are_computed(tmp_path, files, hashed):
     for _ in range(2):
         FileDigests(None, tmp_path).of(files)
     assert hashed == ["a.dat", "b.dat"] * 2
 
 
-def test_file_digests_that_cannot_be_kept_are_given(tmp_path, files, later):
+def test_file_digests_that_cannot_be_stored_are_returned(tmp_path, files, later):
     (tmp_path / "cache").write_text("a file where the folder should be")
     assert digests_of(tmp_path, files)["a.dat"] == file_sha256(files[0])
 
@@ -135,7 +130,7 @@ def test_file_changed_after_its_digest_is_refused(tmp_path, files, change):
         digests.check_unchanged()
 
 
-def test_file_that_changes_all_the_while_is_refused(tmp_path, files, monkeypatch):
+def test_file_that_keeps_changing_is_refused(tmp_path, files, monkeypatch):
     def grows(path):
         with path.open("ab") as file:
             file.write(b"x")

@@ -1,6 +1,4 @@
-"""Whatever lies under a file's name is read, or refused in one line that names the file and what to
-do.
-"""
+"""A file of any kind is read, or refused in one line with its name and the remedy."""
 
 import json
 import os
@@ -43,7 +41,7 @@ def refused(read, path, *args, **options):
     return line
 
 
-def test_sound_file_is_read_as_it_is(tmp_path):
+def test_valid_file_is_read_unchanged(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps(SOUND | {"more": [1, {"x": None}]}))
     assert read_json(path, Kind, fix=FIX) == SOUND | {"more": [1, {"x": None}]}
@@ -58,7 +56,7 @@ def test_sound_file_is_read_as_it_is(tmp_path):
     ids=["dir", "fifo", "loop"],
 )
 @pytest.mark.parametrize("read", [read_bytes, read_text, open_plain])
-def test_what_is_no_plain_file_is_refused_at_once(tmp_path, make, read):
+def test_special_file_is_refused_without_waiting(tmp_path, make, read):
     make(tmp_path / "a")
     refused(read, tmp_path / "a")
 
@@ -74,7 +72,7 @@ def test_missing_file_differs_from_a_damaged_one(tmp_path):
         read_bytes(tmp_path / "a", fix=FIX)
 
 
-def test_larger_file_than_any_such_is_refused(tmp_path):
+def test_file_above_the_size_limit_is_refused(tmp_path):
     (tmp_path / "a").write_bytes(bytes(11))
     assert "has 11 bytes" in refused(read_bytes, tmp_path / "a", most=10)
     assert read_bytes(tmp_path / "a", fix=FIX, most=11) == bytes(11)
@@ -109,18 +107,18 @@ def test_larger_file_than_any_such_is_refused(tmp_path):
         ('{"name": "a", "count": 1, "share": null}\0', "NUL bytes"),
     ],
 )
-def test_json_of_something_else_is_refused(tmp_path, text, why):
+def test_json_of_another_type_is_refused(tmp_path, text, why):
     (tmp_path / "a").write_text(text)
     line = refused(read_json, tmp_path / "a", Kind)
     assert re.search(why, line)
 
 
-def test_text_that_is_no_utf8_is_refused(tmp_path):
+def test_text_that_is_not_utf8_is_refused(tmp_path):
     (tmp_path / "a").write_bytes(b"ab\xff")
     assert "byte 2 is not UTF-8" in refused(read_text, tmp_path / "a")
 
 
-def test_torn_last_line_is_left_out_and_a_damaged_one_is_named(tmp_path):
+def test_incomplete_last_line_is_omitted_and_damaged_one_named(tmp_path):
     path = tmp_path / "a.jsonl"
     line = json.dumps(SOUND)
     path.write_text(f"{line}\n{line}\n{line[:9]}")
@@ -130,7 +128,7 @@ def test_torn_last_line_is_left_out_and_a_damaged_one_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("torn", ["", "{", '{"name": "a"}'])
-def test_line_after_a_torn_one_is_not_glued_to_it(tmp_path, torn):
+def test_line_after_an_incomplete_one_is_separate(tmp_path, torn):
     path = tmp_path / "a.jsonl"
     path.write_text(f"{json.dumps(SOUND)}\n{torn}")
     cut_torn_line(path)
@@ -139,6 +137,6 @@ def test_line_after_a_torn_one_is_not_glued_to_it(tmp_path, torn):
     assert read_lines(path, Kind, fix=FIX) == [SOUND, SOUND]
 
 
-def test_missing_file_has_no_torn_line(tmp_path):
+def test_missing_file_has_no_incomplete_line(tmp_path):
     cut_torn_line(tmp_path / "a.jsonl")
     assert not (tmp_path / "a.jsonl").exists()

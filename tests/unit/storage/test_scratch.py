@@ -1,4 +1,4 @@
-"""Temporary files of a process go with it, or with the next one."""
+"""Temporary files of a process are removed when it ends, or by the next process."""
 
 import os
 import signal
@@ -45,14 +45,14 @@ def everything(place):
     return sorted(path.relative_to(place).as_posix() for path in place.rglob("*"))
 
 
-def test_scratch_of_an_ended_process_is_gone(tmp_path):
+def test_scratch_of_an_ended_process_is_removed(tmp_path):
     folder, code = run(tmp_path, "end")
     assert code == 0
     assert folder.parent.parent == tmp_path / f"ecgexp-{os.getuid()}"
     assert everything(tmp_path) == []
 
 
-def test_scratch_of_a_killed_process_goes_with_the_next(tmp_path):
+def test_scratch_of_a_killed_process_is_removed_by_the_next(tmp_path):
     _, code = run(tmp_path, "die")
     assert code == -signal.SIGKILL
     assert len(everything(tmp_path)) == 4
@@ -60,7 +60,7 @@ def test_scratch_of_a_killed_process_goes_with_the_next(tmp_path):
     assert everything(tmp_path) == []
 
 
-def test_scratch_of_a_living_process_stays(tmp_path):
+def test_scratch_of_an_active_process_is_kept(tmp_path):
     with start(tmp_path, "wait") as living:
         folder = Path(living.stdout.readline().strip())
         run(tmp_path, "die")
@@ -88,7 +88,7 @@ def test_scratch_is_not_followed_through_a_link(tmp_path):
     assert (tmp_path / "elsewhere" / "kept").is_dir()
 
 
-def test_scratch_without_room_changes_nothing(tmp_path):
+def test_scratch_on_a_full_disk_changes_nothing(tmp_path):
     place = tempfile.mkdtemp(dir=tmp_path)
     (Path(place) / f"ecgexp-{os.getuid()}").write_text("in the way")
     folder, code = run(Path(place), "end")

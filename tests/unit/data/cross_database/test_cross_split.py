@@ -1,4 +1,4 @@
-"""The split between two databases, what guards it, and who else may not split them."""
+"""The split between two databases and its leakage check; other splits refuse two databases."""
 
 from dataclasses import replace
 
@@ -23,8 +23,13 @@ from ecgexp.data.splits import (
 from ecgexp.settings.declaration import ConfigError, DataError
 
 EVERY_OTHER = [
-    InterPatient(), InterPatient(division="random"), IntraPatient(), PatientKFold(num_folds=2), InterPatientTwoLead(), WithinRecord(),
-]  # fmt: skip
+    InterPatient(),
+    InterPatient(division="random"),
+    IntraPatient(),
+    PatientKFold(num_folds=2),
+    InterPatientTwoLead(),
+    WithinRecord(),
+]
 
 
 def rng(seed=0):
@@ -33,7 +38,7 @@ def rng(seed=0):
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(2, 9), st.integers(1, 9), st.sampled_from([0.0, 0.2, 0.5]), st.integers(0, 5))
-def test_all_of_the_second_is_tested_and_nothing_else(trained, tested, fraction, seed):
+def test_cross_split_tests_exactly_the_second_database(trained, tested, fraction, seed):
     mitdb = np.repeat([str(100 + i) for i in range(trained)], 4)
     svdb = np.repeat([str(100 + i) for i in range(tested)], 4)  # the same names
     beats = make_two(mitdb, svdb, labels=np.tile([0, 0, 0, 1], trained + tested))
@@ -46,14 +51,14 @@ def test_all_of_the_second_is_tested_and_nothing_else(trained, tested, fraction,
     assert (len(split.validation) > 0) is (fraction > 0)
 
 
-def test_same_seed_same_split_and_another_seed_another():
+def test_cross_split_depends_on_the_seed():
     mitdb = np.repeat(DS1, 3)
     beats = make_two(mitdb, ["800"] * 3, labels=np.tile([0, 0, 1], len(DS1) + 1))
     first, again, other = (CrossDatabase().split(beats, rng(seed)) for seed in (1, 1, 2))
     assert first.validation.tolist() == again.validation.tolist() != other.validation.tolist()
 
 
-def test_classes_of_one_database_only_are_noted(caplog):
+def test_classes_of_only_one_database_are_noted(caplog):
     beats = make_two(
         ["1", "1", "2", "2"], ["1", "1"], labels=[0, 2, 0, 2, 0, 1], classes=("N", "V", "Q")
     )
@@ -67,14 +72,14 @@ def test_classes_of_one_database_only_are_noted(caplog):
 
 
 @pytest.mark.parametrize(("mitdb", "svdb", "name"), [([], ["1"], "mitdb"), (["1"], [], "svdb")])
-def test_a_database_of_which_nothing_is_left_is_named(mitdb, svdb, name):
+def test_database_without_beats_is_refused_by_name(mitdb, svdb, name):
     with pytest.raises(DataError, match=f"no beat is left of {name} 1"):
         CrossDatabase().split(make_two(mitdb, svdb), rng())
 
 
 @pytest.mark.parametrize("kind", EVERY_OTHER, ids=lambda kind: type(kind).__name__)
-def test_no_other_split_gets_past_the_guard(kind):
-    """Records that every one of them would take, were they of mitdb alone."""
+def test_leakage_check_refuses_every_other_split(kind):
+    """The records would be valid for each of the other splits if they were of mitdb only."""
     names = sorted({*DS1[:4], *DS2[:4], *WITHIN_RECORD})
     mitdb, svdb = np.repeat(names, 8), np.repeat(["800", "801"], 8)
     beats = make_two(mitdb, svdb, labels=np.tile([0, 0, 0, 1], 2 * (len(names) + 2)))
@@ -100,7 +105,7 @@ def by_hand(train, validation, test, disjoint="database"):
         ([2], [], [0], "train"),
     ],
 )
-def test_the_guard_finds_a_beat_on_the_wrong_side(train, validation, test, name):
+def test_leakage_check_finds_a_beat_of_the_wrong_database(train, validation, test, name):
     beats = make_two(["100", "101"], ["800", "801"])
     check_split(beats, by_hand([0], [1], [2, 3]))
     with pytest.raises(
@@ -109,7 +114,7 @@ def test_the_guard_finds_a_beat_on_the_wrong_side(train, validation, test, name)
         check_split(beats, by_hand(train, validation, test))
 
 
-def test_the_guard_still_finds_a_patient_in_train_and_validation():
+def test_leakage_check_finds_a_patient_in_train_and_validation():
     with pytest.raises(
         DataError, match="leakage: train and validation share the patients mitdb/100"
     ):
@@ -125,10 +130,11 @@ def dataset_of(name):
 
 
 @pytest.mark.parametrize("kind", EVERY_OTHER, ids=lambda kind: type(kind).__name__)
-def test_two_databases_with_another_split_are_refused_with_what_to_type(kind):
+def test_two_databases_with_another_split_are_refused(kind):
     with pytest.raises(
         ConfigError,
-        match=rf"mitdb 1\.0\.0 -> svdb 1\.0\.0: .*{type(kind).__name__} would.*split=cross_database",
+        match=rf"mitdb 1\.0\.0 -> svdb 1\.0\.0: .*{type(kind).__name__} "
+        rf"would.*split=cross_database",
     ):
         check_databases(dataset_of("mitdb_to_svdb"), kind)
 
@@ -136,7 +142,7 @@ def test_two_databases_with_another_split_are_refused_with_what_to_type(kind):
 @pytest.mark.parametrize(
     ("name", "said"), [("mitdb", "mitdb"), ("svdb", "svdb"), ("synthetic", "SyntheticDataset")]
 )
-def test_one_database_is_refused_with_what_to_type(name, said):
+def test_cross_split_of_one_database_is_refused(name, said):
     with pytest.raises(
         ConfigError,
         match=rf"but the dataset is {said}; use dataset=mitdb_to_svdb, or split=inter_patient",
@@ -144,7 +150,7 @@ def test_one_database_is_refused_with_what_to_type(name, said):
         check_databases(dataset_of(name), CrossDatabase())
 
 
-def test_one_database_is_refused_on_its_beats_too():
+def test_cross_split_of_beats_of_one_database_is_refused():
     beats = replace(make_two(["100"], []), database="mitdb 1.0.0", parts=np.zeros(0, "<U5"))
     with pytest.raises(ConfigError, match=r"but the dataset is mitdb 1\.0\.0"):
         CrossDatabase().split(beats, rng())
@@ -158,7 +164,7 @@ def test_one_database_is_refused_on_its_beats_too():
         )
 
 
-def test_a_mismatch_is_told_before_anything_is_read():
+def test_mismatch_of_dataset_and_split_is_refused_unread():
     from ecgexp.config.compose import load_experiment
 
     with pytest.raises(ConfigError, match="use split=cross_database"):

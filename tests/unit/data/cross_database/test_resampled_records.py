@@ -1,4 +1,4 @@
-"""A heart recorded at 128 Hz gives the windows that it gives at 360 Hz, as far as 128 Hz can tell."""
+"""Records at 128 Hz have the same windows as at 360 Hz, up to the resolution of 128 Hz."""
 
 import numpy as np
 import pytest
@@ -12,15 +12,20 @@ from ecgexp.data.preprocessing.pipeline import preprocess_record
 from ecgexp.data.preprocessing.settings import Preprocessing
 
 RATIO = 360 / 128
-REACH = 1 + RATIO / 2  # samples at 360 Hz: one of its own, and half a one at 128 Hz
+REACH = 1 + RATIO / 2  # samples at 360 Hz: one, and half a sample at 128 Hz
 UNTOUCHED = Preprocessing(leads=("ECG1",), baseline="none")
 
 
 def make_record(signal_mv, samples, fs_hz=128.0):
     return Record(
-        record_id="800", patient_id="800", signals_mv=np.asarray(signal_mv)[:, None], lead_names=("ECG1",), fs_hz=fs_hz,
-        samples=np.asarray(samples, np.int64), symbols=np.full(len(samples), "N"),
-    )  # fmt: skip
+        record_id="800",
+        patient_id="800",
+        signals_mv=np.asarray(signal_mv)[:, None],
+        lead_names=("ECG1",),
+        fs_hz=fs_hz,
+        samples=np.asarray(samples, np.int64),
+        symbols=np.full(len(samples), "N"),
+    )
 
 
 def windows_of(record, preprocessing=UNTOUCHED):
@@ -30,8 +35,8 @@ def windows_of(record, preprocessing=UNTOUCHED):
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(0.6, 1.4), min_size=3, max_size=12), st.floats(0.008, 0.04))
-def test_the_peak_stays_under_the_annotated_place(intervals_s, width_s):
-    """Peaks at any time, not only at those of a sample; a width of 8 ms is that of a narrow R wave."""
+def test_resampled_peak_is_at_its_annotation(intervals_s, width_s):
+    """Peaks are also between samples; a width of 8 ms is that of a narrow R wave."""
     r_s = 0.5 + np.cumsum(intervals_s)
     time_s = np.arange(round(128 * (r_s[-1] + 1))) / 128
     signal_mv = np.exp(-0.5 * ((time_s[:, None] - r_s) / width_s) ** 2).sum(axis=1)
@@ -40,12 +45,12 @@ def test_the_peak_stays_under_the_annotated_place(intervals_s, width_s):
     peaks = windows.argmax(axis=1)
     assert np.abs(peaks - 90).max() <= REACH
     places = np.rint(np.round(r_s * 128) * RATIO)
-    true = 90 + r_s * 360 - places  # where the peak is in the window, with fractions of a sample
+    true = 90 + r_s * 360 - places  # position of the peak in the window
     assert np.abs(peaks - true).max() <= 0.6
 
 
-def test_nothing_drifts_within_half_an_hour():
-    """230 400 samples, as many as a record of svdb has; a ratio of 2.8 for 2.8125 would be 8 s off at the end."""
+def test_resampling_does_not_drift_in_half_an_hour():
+    """230 400 samples, as a record of svdb; a ratio of 2.8 instead of 2.8125 would be 8 s off."""
     r_s = np.arange(1, 1799, 1.0)
     time_s = np.arange(128 * 1800) / 128
     signal_mv = np.exp(-0.5 * (((time_s + 0.5) % 1.0 - 0.5) / 0.012) ** 2)
@@ -57,8 +62,10 @@ def test_nothing_drifts_within_half_an_hour():
 
 @settings(max_examples=40, deadline=None)
 @given(st.floats(1.0, 54.0), st.floats(0.0, 6.28))
-def test_no_frequency_above_64_hz_is_made_up(hz, phase):
-    """Up to 54 Hz; above, the filter's edge leaves a rest, 14 dB below the hum for mains of 60 Hz, at 68 Hz."""
+def test_resampling_adds_no_frequency_above_64_hz(hz, phase):
+    """The filter attenuates frequencies above 54 Hz only in part: the alias of 60 Hz, at 68 Hz, is
+    14 dB below it.
+    """
     time_s = np.arange(128 * 12) / 128
     record = make_record(np.sin(2 * np.pi * hz * time_s + phase), [4 * 128, 8 * 128])
     windows, _ = windows_of(
@@ -71,7 +78,7 @@ def test_no_frequency_above_64_hz_is_made_up(hz, phase):
 
 
 @pytest.mark.parametrize("rest_db", [-14.3])
-def test_what_is_left_of_mains_hum_is_known(rest_db):
+def test_attenuation_of_60_hz_is_as_documented(rest_db):
     time_s = np.arange(128 * 12) / 128
     record = make_record(np.sin(2 * np.pi * 60 * time_s), [4 * 128, 8 * 128])
     windows, _ = windows_of(
@@ -88,7 +95,7 @@ def test_what_is_left_of_mains_hum_is_known(rest_db):
 
 @pytest.fixture(scope="module", params=["median", "none"])
 def both(request, data_root):
-    """The beats of six hearts, recorded at 360 and at 128 Hz."""
+    """The beats of six patients, recorded at 360 Hz and at 128 Hz."""
     fast = RecordedDataset(
         root=data_root, records=MITDB_NAMES, verify="header", baseline=request.param
     ).load()
@@ -100,10 +107,10 @@ def both(request, data_root):
     return fast, slow
 
 
-def test_windows_of_a_beat_at_both_rates_agree(both):
-    """But for up to two samples between the annotated places, which 128 Hz cannot tell apart; those are taken out here.
+def test_windows_of_a_beat_at_both_frequencies_agree(both):
+    """Differences of up to two samples between annotations, a resolution of 128 Hz, are removed.
 
-    Without the fused paced beats: their spike of 2 ms is no shape that 128 Hz can hold.
+    Fused paced beats are left out, because 128 Hz cannot represent their spike of 2 ms.
     """
     fast, slow = both
     shifts = np.rint(slow.r_samples * RATIO).astype(int) - fast.r_samples
@@ -117,19 +124,19 @@ def test_windows_of_a_beat_at_both_rates_agree(both):
         assert np.ptp(other) == pytest.approx(np.ptp(one), rel=0.04)
 
 
-def test_windows_hold_nothing_that_128_hz_cannot(both):
+def test_resampled_windows_have_no_power_above_64_hz(both):
     _, slow = both
     power = np.abs(np.fft.rfft(slow.signals_mv[:, :, 0] * np.hanning(180), axis=1)) ** 2
     above = np.fft.rfftfreq(180, 1 / 360) > 64
     assert (power[:, above].sum(axis=1) / power.sum(axis=1)).max() < 1e-4
 
 
-def test_rr_features_are_equal_within_a_sample_of_each(both):
+def test_rr_features_at_both_frequencies_agree_to_one_sample(both):
     fast, slow = both
-    step_s = 1 / 128 + 1 / 360  # an interval is off by at most one sample of its rate
+    step_s = 1 / 128 + 1 / 360  # an interval differs by at most one sample
     previous, following, local, ratio, *rhythm, rr_irregularity = np.abs(fast.rr - slow.rr).T
     assert max(previous.max(), following.max()) <= step_s
-    # Single intervals, and quantiles, which move no farther than the intervals do.
+    # Intervals and quantiles, which differ by no more than intervals.
     assert np.max(rhythm) <= step_s + 1e-6
     # A mean of ten intervals is a difference of two places divided by ten.
     number = np.concatenate(
@@ -137,17 +144,15 @@ def test_rr_features_are_equal_within_a_sample_of_each(both):
     )
     assert local[number >= 10].max() <= step_s / 10 + 1e-6
     assert ratio.max() <= step_s / 0.6 + 1e-3
-    assert (
-        rr_irregularity.max() <= 2 * step_s / 0.6 + 1e-3
-    )  # a change is a difference of two intervals
+    assert rr_irregularity.max() <= 2 * step_s / 0.6 + 1e-3  # a difference of two intervals
 
 
 def _starts(record_ids):
     return np.flatnonzero(record_ids[1:] != record_ids[:-1]) + 1
 
 
-def test_a_gain_of_0_is_200_units_a_millivolt(both):
-    """Every other record says 0; its beats are as high as those of the same heart in mitdb."""
+def test_gain_0_is_200_units_per_millivolt(both):
+    """Every other record states gain 0; its amplitude is that of the same patient in mitdb."""
     fast, slow = both
     for record, other in zip(MITDB_NAMES, SVDB_NAMES, strict=True):
         high, low = (

@@ -1,4 +1,4 @@
-"""Two databases as one dataset: leads by position, names that do not collide, and refusals that say what to type."""
+"""Two databases as one dataset: leads by position, distinct ids, and refusals with a remedy."""
 
 import os
 from dataclasses import replace
@@ -19,7 +19,7 @@ COLUMNS = ("signals_mv", "rr", "symbols", "r_samples")
 
 
 def make(root, *, train=None, test=None, **shared):
-    """As `dataset=mitdb_to_svdb` builds it, on the fake folders."""
+    """Build the dataset as `dataset=mitdb_to_svdb` does, on the generated folders."""
     first = {"records": MITDB_NAMES, "verify": "header", **(train or {})}
     second = {"database": "svdb", "records": SVDB_NAMES, "leads": ["ECG1"], **(test or {})}
     parts = (RecordedDataset(root=root, **shared, **values) for values in (first, second))
@@ -36,7 +36,7 @@ def patients():
     return [draw_heartbeats(patient) for patient in list(PATIENTS)[:2]]
 
 
-def test_beats_are_those_of_the_first_then_those_of_the_second(data_root, beats):
+def test_beats_of_both_databases_are_concatenated(data_root, beats):
     dataset = make(data_root)
     first, second = dataset.train.load(), dataset.test.load()
     for name in COLUMNS:
@@ -51,14 +51,14 @@ def test_beats_are_those_of_the_first_then_those_of_the_second(data_root, beats)
     )
 
 
-def test_records_and_patients_bear_the_name_of_their_database(beats):
+def test_record_and_patient_ids_have_the_database_as_prefix(beats):
     assert sorted(set(beats.record_ids.tolist())) == [f"mitdb/{n}" for n in MITDB_NAMES] + [
         f"svdb/{n}" for n in SVDB_NAMES
     ]
     assert set(beats.patient_ids[beats.parts == "test"]) == {f"svdb/{name}" for name in SVDB_NAMES}
 
 
-def test_the_man_of_201_and_202_stays_one_man(tmp_path, patients):
+def test_records_201_and_202_have_one_patient(tmp_path, patients):
     for record, drawn in {"201": patients[0], "202": draw_heartbeats(2, seconds=10)}.items():
         write_record(tmp_path / "mitdb", record, drawn, fs_hz=360)
     write_record(tmp_path / "svdb", "800", patients[1], fs_hz=128)
@@ -66,8 +66,8 @@ def test_the_man_of_201_and_202_stays_one_man(tmp_path, patients):
     assert set(beats.patient_ids.tolist()) == {"mitdb/201+202", "svdb/800"}
 
 
-def test_equal_names_are_not_taken_for_one_patient(tmp_path, patients, monkeypatch):
-    """No two databases of the catalog share a name today."""
+def test_equal_names_in_two_databases_are_two_patients(tmp_path, patients, monkeypatch):
+    """No two databases of the catalog have a record name in common at present."""
     twin = replace(catalog.SVDB, name="twin", records=("100",))
     monkeypatch.setattr(catalog, "DATABASES", {**catalog.DATABASES, "twin": twin})
     write_record(tmp_path / "mitdb", "100", patients[0], fs_hz=360)
@@ -91,18 +91,20 @@ def test_take_keeps_the_part_of_every_beat(beats):
         replace(beats, parts=np.zeros(0, "<U5"))
 
 
-def test_the_digest_tells_of_either_part(data_root, beats):
+def test_digest_depends_on_both_parts(data_root, beats):
     assert make(data_root).load().digest == beats.digest
     changed = [
-        make(data_root, train={"records": MITDB_NAMES[1:]}), make(data_root, test={"records": SVDB_NAMES[1:]}),
-        make(data_root, test={"leads": ["ECG2"]}), make(data_root, window_ms=(200, 300)),
-    ]  # fmt: skip
+        make(data_root, train={"records": MITDB_NAMES[1:]}),
+        make(data_root, test={"records": SVDB_NAMES[1:]}),
+        make(data_root, test={"leads": ["ECG2"]}),
+        make(data_root, window_ms=(200, 300)),
+    ]
     assert len({beats.digest, *(one.load().digest for one in changed)}) == 5
 
 
 @pytest.mark.parametrize("order", [("ECG1", "ECG2"), ("ECG2", "ECG1")])
-def test_leads_are_taken_by_name_and_mapped_in_the_order_given(tmp_path, patients, order):
-    """Whatever their order in the file: the second record of svdb has ECG2 first."""
+def test_leads_are_mapped_by_name_in_the_given_order(tmp_path, patients, order):
+    """The order in the file does not matter: the second record of svdb has ECG2 first."""
     for number, drawn in enumerate(patients):
         write_record(tmp_path / "mitdb", MITDB_NAMES[number], drawn, fs_hz=360)
         write_record(
@@ -124,20 +126,18 @@ def test_leads_are_taken_by_name_and_mapped_in_the_order_given(tmp_path, patient
             beats.signals_mv[beats.record_ids == name].mean(axis=0)
             for name in (f"mitdb/{MITDB_NAMES[number]}", f"svdb/{SVDB_NAMES[number]}")
         )
-        likeness = np.corrcoef(one.T, other.T)[
-            :2, 2:
-        ]  # rows: MLII, V1; columns: as they were asked for
-        likeness = likeness if order[0] == "ECG1" else likeness[:, ::-1]
-        assert likeness.diagonal().min() > 0.98
-        assert likeness[0, 1] < 0.9
+        correlation = np.corrcoef(one.T, other.T)[:2, 2:]  # rows: MLII, V1; columns: as configured
+        correlation = correlation if order[0] == "ECG1" else correlation[:, ::-1]
+        assert correlation.diagonal().min() > 0.98
+        assert correlation[0, 1] < 0.9
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
 @pytest.mark.parametrize("policy", ["skip", "first", "error"])
-def test_a_record_without_the_lead_is_treated_as_its_own_part_says(
+def test_missing_lead_is_handled_by_the_setting_of_its_part(
     tmp_path, patients, caplog, part, policy
 ):
-    """One record of each database lacks the lead; the policy of one part does not reach the other, which skips."""
+    """One record of each database lacks the lead; the setting of a part affects only this part."""
     for folder, names, fs_hz in (("mitdb", MITDB_NAMES, 360), ("svdb", SVDB_NAMES, 128)):
         write_record(tmp_path / folder, names[0], patients[0], fs_hz=fs_hz)
         write_record(tmp_path / folder, names[1], patients[1], fs_hz=fs_hz, leads=("V5", "V2"))
@@ -149,7 +149,8 @@ def test_a_record_without_the_lead_is_treated_as_its_own_part_says(
     if policy == "error":
         with pytest.raises(
             DataError,
-            match=rf"record {lacking} has the leads V5, V2, but not {lead}; use dataset\.{part}\.miss",
+            match=rf"record {lacking} has the leads V5, V2, but not {lead}; use "
+            rf"dataset\.{part}\.miss",
         ):
             dataset.load()
         return
@@ -172,8 +173,8 @@ def test_a_record_without_the_lead_is_treated_as_its_own_part_says(
     assert all(beats.dropped[reason] > 20 for reason in left_out)
 
 
-def test_a_published_list_of_either_database_is_compared_with(data_root, monkeypatch):
-    """The package has one of mitdb today; one of svdb would be found by its name."""
+def test_published_digests_of_both_databases_are_compared(data_root, monkeypatch):
+    """The package has a list of mitdb; a list of svdb would be found by its name."""
     asked = []
 
     def published(name):
@@ -183,19 +184,20 @@ def test_a_published_list_of_either_database_is_compared_with(data_root, monkeyp
     monkeypatch.setattr(catalog, "_published_sha256", published)
     with pytest.raises(
         DataError,
-        match=r"801\.dat is not the file that PhysioNet publishes in svdb .*dataset\.test\.verify=header",
+        match=r"801\.dat is not the file that PhysioNet publishes in svdb "
+        r".*dataset\.test\.verify=header",
     ):
         make(data_root).load()
     assert "svdb-1.0.0.sha256" in asked
     assert len(make(data_root, test={"verify": "header"}).load()) > 0
 
 
-def test_the_fake_mitdb_is_found_out_by_the_published_list(data_root):
+def test_files_of_a_fake_mitdb_are_refused(data_root):
     with pytest.raises(DataError, match=r"mitdb 1\.0\.0 .*dataset\.train\.verify=header"):
         make(data_root, train={"verify": "published"}).load()
 
 
-def test_each_part_is_kept_in_the_cache_of_its_own(data_root, tmp_path, monkeypatch):
+def test_each_part_is_cached_separately(data_root, tmp_path, monkeypatch):
     first = make(data_root, train={"cache_dir": tmp_path}, test={"cache_dir": tmp_path}).load()
     assert len(list(tmp_path.glob("beats-*.json"))) == 2
     monkeypatch.setattr(pipeline, "_preprocess", None)
@@ -209,16 +211,16 @@ def test_each_part_is_kept_in_the_cache_of_its_own(data_root, tmp_path, monkeypa
 
 
 def test_progress_names_the_database(data_root):
-    told = []
-    make(data_root).load(lambda *what: told.append(what))
-    assert told[0] == (0, 6, "mitdb/100")
-    assert (5, 6, "svdb/805") in told
+    calls = []
+    make(data_root).load(lambda *what: calls.append(what))
+    assert calls[0] == (0, 6, "mitdb/100")
+    assert (5, 6, "svdb/805") in calls
 
 
 @pytest.mark.parametrize(
     ("there", "absent"), [("mitdb", ["svdb"]), ("svdb", ["mitdb"]), ("", ["mitdb", "svdb"])]
 )
-def test_an_absent_database_is_told_before_the_other_is_prepared(
+def test_missing_database_is_refused_before_preprocessing(
     tmp_path, data_root, monkeypatch, there, absent
 ):
     if there:
@@ -236,24 +238,53 @@ def test_an_absent_database_is_told_before_the_other_is_prepared(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["dataset.train.fs_hz=250"], r"dataset\.train\.fs_hz=250: differs from dataset\.fs_hz=360, .*set only dataset\.fs_hz"),
-        (["dataset.test.window_ms=[100,200]"], r"dataset\.test\.window_ms=\[100,200\]: differs from dataset\.window_ms=\[250,250\]"),
-        (["dataset.test.baseline=none"], r"dataset\.test\.baseline=none: differs from dataset\.baseline=median"),
-        (["dataset.test.leads=[ECG1,ECG2]"], r"dataset\.test\.leads=\[ECG1,ECG2\]: .*leads=\[MLII\]; use the same number"),
-        (["dataset.test.leads=[MLII]"], r"^dataset\.test\.leads=\['MLII'\]: svdb 1\.0\.0 has no lead MLII; use leads of ECG1, ECG2"),
-        (["dataset.train.records=[800]"], r"^dataset\.train\.records=\['800'\]: 800 is not in mitdb 1\.0\.0"),
-        (["dataset.test.database=mitdb", "dataset.test.leads=[V1]"], r"dataset\.test\.database=mitdb: .*use dataset=mitdb split=inter_patient"),
-        (["dataset.baseline=bandpass", "dataset.bandpass_hz=[0.5,64]"], r"svdb 1\.0\.0 at 128 Hz can be filtered below 64 Hz"),
-        (["dataset.train.lead=[V1]"], r"dataset\.train\.lead is not a setting; did you mean dataset\.train\.leads\?"),
+        (
+            ["dataset.train.fs_hz=250"],
+            r"dataset\.train\.fs_hz=250: differs from dataset\.fs_hz=360, .*set only "
+            r"dataset\.fs_hz",
+        ),
+        (
+            ["dataset.test.window_ms=[100,200]"],
+            r"dataset\.test\.window_ms=\[100,200\]: differs from dataset\.window_ms=\[250,250\]",
+        ),
+        (
+            ["dataset.test.baseline=none"],
+            r"dataset\.test\.baseline=none: differs from dataset\.baseline=median",
+        ),
+        (
+            ["dataset.test.leads=[ECG1,ECG2]"],
+            r"dataset\.test\.leads=\[ECG1,ECG2\]: .*leads=\[MLII\]; use the same number",
+        ),
+        (
+            ["dataset.test.leads=[MLII]"],
+            r"^dataset\.test\.leads=\['MLII'\]: svdb 1\.0\.0 has no lead MLII; use leads of "
+            r"ECG1, ECG2",
+        ),
+        (
+            ["dataset.train.records=[800]"],
+            r"^dataset\.train\.records=\['800'\]: 800 is not in mitdb 1\.0\.0",
+        ),
+        (
+            ["dataset.test.database=mitdb", "dataset.test.leads=[V1]"],
+            r"dataset\.test\.database=mitdb: .*use dataset=mitdb split=inter_patient",
+        ),
+        (
+            ["dataset.baseline=bandpass", "dataset.bandpass_hz=[0.5,64]"],
+            r"svdb 1\.0\.0 at 128 Hz can be filtered below 64 Hz",
+        ),
+        (
+            ["dataset.train.lead=[V1]"],
+            r"dataset\.train\.lead is not a setting; did you mean dataset\.train\.leads\?",
+        ),
     ],
-)  # fmt: skip
-def test_settings_that_cannot_be_used(overrides, message):
+)
+def test_invalid_settings_are_refused(overrides, message):
     with pytest.raises(ConfigError, match=message):
         load_experiment(["experiment=mitdb_to_svdb_resnet1d_centralized", *overrides])
 
 
 @pytest.mark.parametrize(("database", "leads"), [("svdb", ("ECG1",)), ("incartdb", ("II",))])
-def test_shipped_files_train_on_the_records_without_a_pacemaker(database, leads):
+def test_shipped_datasets_train_on_records_without_pacemaker(database, leads):
     dataset = load_experiment([f"dataset=mitdb_to_{database}", "split=cross_database"]).dataset
     assert str(dataset) == f"mitdb 1.0.0 -> {database} 1.0.0"
     assert (dataset.train.records, dataset.test.records) == (RECORD_SETS["without_pacemaker"], None)
@@ -262,7 +293,7 @@ def test_shipped_files_train_on_the_records_without_a_pacemaker(database, leads)
     assert dataset.window_samples == (90, 90)
 
 
-def test_what_both_parts_share_is_given_once():
+def test_shared_settings_apply_to_both_parts():
     values = [
         "dataset.fs_hz=250",
         "dataset.window_ms=[200,300]",

@@ -1,4 +1,4 @@
-"""Every partition deals each beat once, whatever the labels; and the check that holds it to that notices if not."""
+"""Every partition assigns each beat once, and `check_partition` detects violations."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ NATURAL = [Pooled(), ByPatient(), ByRecord()]
 
 @st.composite
 def splits(draw):
-    """Labelled beats of several records and patients, and a split that may leave some beats in no part."""
+    """Labeled beats of several records and patients, and a split that may omit some beats."""
     labels = draw(st.lists(st.integers(0, 3), min_size=30, max_size=150))
     records = draw(st.lists(st.sampled_from("abcdef"), min_size=len(labels), max_size=len(labels)))
     shuffled = np.array(draw(st.permutations(range(len(labels)))))
@@ -61,7 +61,7 @@ def test_every_beat_of_the_split_has_exactly_one_client(partition, case, seed):
 
 
 @pytest.mark.parametrize("partition", DRAWN, ids=lambda partition: type(partition).__name__)
-def test_same_generator_same_deal_and_another_another(partition):
+def test_partition_depends_on_the_generator(partition):
     beats = make_beats(np.tile([0, 0, 0, 1, 2, 3], 60))
     split = make_split(np.arange(200), np.arange(200, 260), np.arange(260, 360))
     first, again, other = (partition.assign(beats, split, rng(seed)) for seed in (1, 1, 2))
@@ -75,7 +75,7 @@ def test_same_generator_same_deal_and_another_another(partition):
 
 
 @pytest.mark.parametrize("partition", [Iid, Dirichlet, Shards, QuantitySkew])
-def test_one_client_holds_everything(partition):
+def test_partition_with_one_client_assigns_all_beats(partition):
     beats = make_beats(np.tile([0, 1], 20))
     clients = partition(num_clients=1).assign(
         beats, make_split(np.arange(30), [], np.arange(30, 40)), rng()
@@ -89,7 +89,7 @@ def test_one_client_holds_everything(partition):
 @pytest.mark.parametrize(
     ("num_clients", "first", "last"), [(7, "client00", "client06"), (120, "client000", "client119")]
 )
-def test_ids_sort_as_their_numbers_do(num_clients, first, last):
+def test_client_ids_sort_as_numbers(num_clients, first, last):
     clients = Iid(num_clients=num_clients).assign(
         make_beats(np.zeros(240)), make_split(np.arange(240)), rng()
     )
@@ -102,7 +102,7 @@ def rows(*values):
     return np.array(values, np.int64)
 
 
-def test_a_sound_deal_passes_with_an_empty_or_absent_client():
+def test_partition_with_an_empty_or_absent_client_is_accepted():
     split = make_split([0, 2, 5], [1], [3])
     check_partition(
         ClientPartition(
@@ -161,7 +161,7 @@ def test_a_sound_deal_passes_with_an_empty_or_absent_client():
         ("test", {"a": rows(1, 3)}, "1 beats assigned for test are not test beats, such as row 1"),
     ],
 )
-def test_an_unsound_deal_is_refused(part, value, message):
+def test_inconsistent_partition_is_refused(part, value, message):
     sound = {"train": {"a": rows(0, 2, 5)}, "validation": {"a": rows(1)}, "test": {"a": rows(3)}}
     check_partition(ClientPartition(**sound), make_split([0, 2, 5], [1], [3]))
     with pytest.raises(DataError, match=f"partition: .*{message}"):
@@ -171,14 +171,28 @@ def test_an_unsound_deal_is_refused(part, value, message):
 @pytest.mark.parametrize(
     ("partition", "message"),
     [
-        (Iid(num_clients=21), r"num_clients=21 needs 21 training beats, but there are 20; use partition\.num_clients=20$"),
-        (Dirichlet(), r"num_clients=10 with partition\.min_beats=10 needs 100 .* there are 20; use partition\.num_clients=1$"),
-        (QuantitySkew(num_clients=2, min_beats=21), r"min_beats=21 needs 42 training beats.*; use more records"),
+        (
+            Iid(num_clients=21),
+            r"num_clients=21 needs 21 training beats, but there are 20; use "
+            r"partition\.num_clients=20$",
+        ),
+        (
+            Dirichlet(),
+            r"num_clients=10 with partition\.min_beats=10 needs 100 .* there are 20; use "
+            r"partition\.num_clients=1$",
+        ),
+        (
+            QuantitySkew(num_clients=2, min_beats=21),
+            r"min_beats=21 needs 42 training beats.*; use more records",
+        ),
         (Shards(), None),
-        (Shards(num_clients=5, shards_per_client=5), r"shards_per_client=5 is more than the 20 .*num_clients=4$"),
+        (
+            Shards(num_clients=5, shards_per_client=5),
+            r"shards_per_client=5 is more than the 20 .*num_clients=4$",
+        ),
     ],
-)  # fmt: skip
-def test_more_clients_than_the_beats_suffice_for(partition, message):
+)
+def test_too_many_clients_are_refused_with_a_remedy(partition, message):
     beats, split = make_beats(np.tile([0, 1], 20)), make_split(np.arange(20), [], np.arange(20, 40))
     if message is None:
         check_partition(partition.assign(beats, split, rng()), split)

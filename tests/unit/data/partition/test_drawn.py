@@ -1,4 +1,4 @@
-"""How skewed a drawn partition is, measured; and how its held-out beats follow its training beats."""
+"""The skew of random partitions, and the assignment of validation and test beats."""
 
 import re
 
@@ -17,7 +17,7 @@ FOUR_CLASSES = make_beats(np.repeat([0, 1, 2, 3], 500))
 
 
 def shares_of(partition, beats, draws):
-    """(draws, clients, classes): of each class, the share that each client holds."""
+    """Return (draws, clients, classes): the share of each client in each class."""
     split = all_for_training(beats)
     counts = np.array(
         [counts_of(partition.assign(beats, split, rng(seed)).train, beats) for seed in range(draws)]
@@ -26,7 +26,7 @@ def shares_of(partition, beats, draws):
 
 
 def concentration(shares):
-    """Mean over draws and classes of the sum of squared shares: 1 / clients if all are alike, 1 if one has all."""
+    """Return the mean sum of squared shares: 1 / clients if equal, 1 if one client has all."""
     return float((shares**2).sum(axis=1).mean())
 
 
@@ -35,16 +35,18 @@ def concentration(shares):
     # E[sum p_j²] of a symmetric Dirichlet over n = 5 is (alpha + 1) / (n alpha + 1).
     [(1000.0, 0.2002), (1.0, 2 / 6), (0.5, 1.5 / 3.5)],
 )
-def test_dirichlet_shares_have_the_spread_that_alpha_says(alpha, expected):
+def test_dirichlet_shares_have_the_variance_of_alpha(alpha, expected):
     shares = shares_of(Dirichlet(num_clients=5, alpha=alpha, min_beats=1), FOUR_CLASSES, draws=200)
     # 800 sums, the sum's standard deviation is below 0.15: five standard errors are 0.027.
     assert concentration(shares) == pytest.approx(expected, abs=0.027)
-    np.testing.assert_allclose(shares.mean(axis=(0, 2)), 0.2, atol=0.06)  # no client is favoured
+    np.testing.assert_allclose(
+        shares.mean(axis=(0, 2)), 0.2, atol=0.06
+    )  # no client has a larger mean
     apart = np.corrcoef(shares[:, :, 0].ravel(), shares[:, :, 1].ravel())[0, 1]
     assert abs(apart) < 0.16, "classes are drawn independently of each other"
 
 
-def test_a_large_alpha_is_nearly_iid_and_a_small_one_leaves_clients_without_classes():
+def test_dirichlet_extremes_of_alpha_are_iid_and_few_classes():
     even = shares_of(Dirichlet(num_clients=5, alpha=1e6, min_beats=1), FOUR_CLASSES, draws=5)
     np.testing.assert_allclose(even, 0.2, atol=0.005)
     skewed = shares_of(Dirichlet(num_clients=5, alpha=0.05, min_beats=1), FOUR_CLASSES, draws=50)
@@ -52,7 +54,7 @@ def test_a_large_alpha_is_nearly_iid_and_a_small_one_leaves_clients_without_clas
     assert (skewed == 0).mean() > 0.3
 
 
-def test_iid_clients_are_equal_in_size_and_near_in_mix():
+def test_iid_clients_have_equal_size_and_similar_classes():
     beats = make_beats(np.tile([0, 0, 0, 1], 1000))
     counts = counts_of(
         Iid(num_clients=7).assign(beats, all_for_training(beats), rng()).train, beats
@@ -61,11 +63,11 @@ def test_iid_clients_are_equal_in_size_and_near_in_mix():
     np.testing.assert_allclose(
         counts[:, 1] / counts.sum(axis=1), 0.25, atol=5 * np.sqrt(0.25 * 0.75 / 571)
     )
-    assert len(set(counts[:, 1])) > 1, "drawn, not rationed"
+    assert len(set(counts[:, 1])) > 1, "drawn, not fixed"
 
 
 @pytest.mark.parametrize(("alpha", "low", "high"), [(1000.0, 1.0, 1.3), (0.5, 5.0, np.inf)])
-def test_quantity_skew_makes_sizes_unequal_and_leaves_the_mix_alike(alpha, low, high):
+def test_quantity_skew_changes_sizes_but_not_class_proportions(alpha, low, high):
     beats = make_beats(np.repeat([0, 1, 2], [6000, 900, 100]), classes=("N", "S", "V"))
     partition = QuantitySkew(num_clients=8, alpha=alpha, min_beats=20)
     for seed in range(5):
@@ -73,27 +75,30 @@ def test_quantity_skew_makes_sizes_unequal_and_leaves_the_mix_alike(alpha, low, 
         sizes = counts.sum(axis=1)
         assert sizes.min() >= 20
         assert low <= sizes.max() / sizes.min() <= high
-        exact = counts[:, 0] / 6000  # up to a beat the share of every class
+        exact = counts[:, 0] / 6000  # the share of every class, up to one beat
         assert (np.abs(counts - exact[:, None] * [6000, 900, 100]) <= 1.2).all()
 
 
-def test_two_shards_of_aligned_classes_give_every_client_at_most_two_labels():
+def test_shards_of_aligned_classes_give_at_most_two_labels():
     beats = make_beats(np.repeat(range(10), 60), classes=tuple("abcdefghij"))
     for seed in range(20):
         counts = counts_of(
             Shards(num_clients=10).assign(beats, all_for_training(beats), rng(seed)).train, beats
         )
         assert (counts.sum(axis=1) == 60).all()
-        assert (counts > 0).sum(axis=1).max() == 2, "two shards, mostly not neighbours"
+        assert (counts > 0).sum(axis=1).max() == 2, "two shards, mostly not adjacent"
         assert set(counts[counts > 0].tolist()) <= {30, 60}
 
 
 @example_settings(deadline=None)
 @given(
-    sizes=st.lists(st.integers(0, 80), min_size=4, max_size=4).filter(lambda sizes: sum(sizes) >= 24),
-    shards=st.integers(1, 3), seed=st.integers(0, 9),
-)  # fmt: skip
-def test_only_a_shard_across_the_end_of_a_class_adds_a_label(sizes, shards, seed):
+    sizes=st.lists(st.integers(0, 80), min_size=4, max_size=4).filter(
+        lambda sizes: sum(sizes) >= 24
+    ),
+    shards=st.integers(1, 3),
+    seed=st.integers(0, 9),
+)
+def test_shard_across_the_end_of_a_class_adds_a_label(sizes, shards, seed):
     beats = make_beats(np.repeat(range(4), sizes))
     clients = Shards(num_clients=8, shards_per_client=shards).assign(
         beats, all_for_training(beats), rng(seed)
@@ -104,7 +109,7 @@ def test_only_a_shard_across_the_end_of_a_class_adds_a_label(sizes, shards, seed
     assert np.ptp(counts.sum(axis=1)) <= shards
 
 
-def test_a_shard_is_not_a_patient_in_disguise():
+def test_shard_of_one_class_has_beats_of_all_patients():
     beats = make_beats(np.zeros(400), records=np.repeat(list("abcd"), 100))
     clients = Shards(num_clients=4, shards_per_client=1).assign(
         beats, all_for_training(beats), rng()
@@ -122,7 +127,7 @@ def test_a_shard_is_not_a_patient_in_disguise():
     ],
     ids=lambda partition: type(partition).__name__,
 )
-def test_of_each_class_a_client_gets_the_share_of_held_out_beats_that_it_has_of_the_training_beats(
+def test_holdout_beats_have_the_class_shares_of_training_beats(
     partition,
 ):
     labels = rng(5).choice(3, 3000, p=[0.8, 0.15, 0.05])
@@ -131,15 +136,15 @@ def test_of_each_class_a_client_gets_the_share_of_held_out_beats_that_it_has_of_
     clients = partition.assign(beats, split, rng(3))
     train = counts_of(clients.train, beats)
     for part, rows in ((clients.validation, split.validation), (clients.test, split.test)):
-        held = counts_of(
+        assigned = counts_of(
             {client: part.get(client, np.zeros(0, np.int64)) for client in clients.train}, beats
         )
         exact = train / train.sum(axis=0) * np.bincount(labels[rows], minlength=3)
-        assert (np.abs(held - exact) < 1).all()
-        assert (held[train == 0] == 0).all()
+        assert (np.abs(assigned - exact) < 1).all()
+        assert (assigned[train == 0] == 0).all()
 
 
-def test_a_class_without_training_beats_is_dealt_by_the_clients_sizes():
+def test_class_without_training_beats_follows_client_sizes():
     beats = make_beats([0] * 1000 + [1] * 1000)
     split = make_split(np.arange(1000), [], np.arange(1000, 2000))
     clients = QuantitySkew(num_clients=4, alpha=1.0).assign(beats, split, rng(2))
@@ -147,7 +152,7 @@ def test_a_class_without_training_beats_is_dealt_by_the_clients_sizes():
         assert abs(len(clients.test.get(client, ())) - len(rows)) <= 1
 
 
-def test_which_held_out_beats_a_client_gets_is_drawn():
+def test_holdout_beats_of_a_client_are_drawn():
     beats = make_beats(np.zeros(400))
     clients = Iid(num_clients=2).assign(
         beats, make_split(np.arange(200), [], np.arange(200, 400)), rng()
@@ -161,7 +166,7 @@ def test_which_held_out_beats_a_client_gets_is_drawn():
     shares=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=20),
     seed=st.integers(0, 9),
 )
-def test_whole_numbers_add_up_and_are_the_shares_rounded_down_or_up(totals, shares, seed):
+def test_apportioned_counts_add_up_and_are_rounded_shares(totals, shares, seed):
     shares = np.array(shares) + np.array([[1e-3, 0.0]])
     shares[0, 1] += 1e-3
     counts = apportion(np.array(totals), shares, rng(seed))
@@ -170,13 +175,13 @@ def test_whole_numbers_add_up_and_are_the_shares_rounded_down_or_up(totals, shar
     assert (counts[shares == 0] == 0).all()
 
 
-def test_a_single_beat_goes_to_each_client_as_often_as_its_share_says():
+def test_apportioned_counts_have_the_shares_as_expectation():
     shares, source = np.array([[0.1], [0.2], [0.7]]), rng(1)
     mean = np.mean([apportion(np.array([1]), shares, source) for _ in range(4000)], axis=0)
     np.testing.assert_allclose(mean, shares, atol=5 * np.sqrt(0.25 / 4000))
 
 
-def test_a_draw_too_small_for_a_client_is_thrown_away_whole():
+def test_draw_too_small_for_a_client_is_rejected():
     draws = iter(
         [np.array([[9, 0], [1, 1]]), np.array([[8, 0], [1, 2]]), np.array([[5, 0], [4, 2]])]
     )
@@ -184,24 +189,24 @@ def test_a_draw_too_small_for_a_client_is_thrown_away_whole():
     assert kept.tolist() == [[8, 0], [1, 2]]
 
 
-def test_what_to_type_when_no_draw_is_good_enough_works():
+def test_remedy_works_when_no_draw_is_sufficient():
     partition = Dirichlet(num_clients=12, alpha=0.05, min_beats=150)
     with pytest.raises(
         ConfigError,
         match=r"partition\.alpha=0\.05: none of 10000 draws .* partition\.min_beats=150",
-    ) as told:
+    ) as caught:
         partition.assign(FOUR_CLASSES, all_for_training(FOUR_CLASSES), rng(4))
-    typed = int(re.search(r"use partition\.min_beats=(\d+),", str(told.value))[1])
-    again = Dirichlet(num_clients=12, alpha=0.05, min_beats=typed)
+    min_beats = int(re.search(r"use partition\.min_beats=(\d+),", str(caught.value))[1])
+    again = Dirichlet(num_clients=12, alpha=0.05, min_beats=min_beats)
     clients = again.assign(FOUR_CLASSES, all_for_training(FOUR_CLASSES), rng(4))
-    assert min(map(len, clients.train.values())) == typed
+    assert min(map(len, clients.train.values())) == min_beats
     assert re.search(
-        r"partition\.alpha=1 for a smaller skew, or partition\.num_clients=6$", str(told.value)
+        r"partition\.alpha=1 for a smaller skew, or partition\.num_clients=6$", str(caught.value)
     )
 
 
 @pytest.mark.parametrize("kind", [Dirichlet, QuantitySkew])
-def test_the_extremes_of_alpha_are_answered(kind):
+def test_extremes_of_alpha_are_handled(kind):
     even = counts_of(
         kind(alpha=1e6).assign(FOUR_CLASSES, all_for_training(FOUR_CLASSES), rng()).train,
         FOUR_CLASSES,
@@ -230,6 +235,6 @@ def test_the_extremes_of_alpha_are_answered(kind):
         (QuantitySkew, {"num_clients": 2.5}, r"partition\.num_clients=2\.5 is not usable"),
     ],
 )
-def test_values_out_of_bounds_are_refused(kind, values, message):
+def test_values_out_of_range_are_refused(kind, values, message):
     with pytest.raises(ConfigError, match=message):
         build(kind, values, path="partition")

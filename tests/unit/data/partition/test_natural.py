@@ -1,4 +1,4 @@
-"""Patients and records as clients."""
+"""Partitions by patient and by record."""
 
 import numpy as np
 from partitioning import make_beats, make_split, rng
@@ -10,15 +10,18 @@ from ecgexp.data.splits import InterPatient, WithinRecord
 
 
 def mitdb_like():
-    """Twenty beats of every record of mitdb, every fifth an S."""
+    """Twenty beats of every record of mitdb; every fifth is S."""
     records = np.repeat(MITDB.records, 20)
     return make_beats(
-        np.tile([0, 0, 0, 0, 1], 4 * len(MITDB.records)), records=records, database=str(MITDB), classes=("N", "S"),
+        np.tile([0, 0, 0, 0, 1], 4 * len(MITDB.records)),
+        records=records,
+        database=str(MITDB),
+        classes=("N", "S"),
         patients=[MITDB.patient_of(record) for record in records],
-    )  # fmt: skip
+    )
 
 
-def test_the_man_of_201_and_202_is_one_client_by_patient_and_two_by_record():
+def test_records_201_and_202_are_one_client_by_patient():
     beats = mitdb_like()
     split = make_split(np.arange(len(beats)))
     by_patient, by_record = (
@@ -32,7 +35,7 @@ def test_the_man_of_201_and_202_is_one_client_by_patient_and_two_by_record():
     assert all(len(rows) == 20 for rows in by_record.values())
 
 
-def test_a_split_by_patient_leaves_new_clients_for_validation_and_test():
+def test_split_by_patient_gives_new_clients_for_testing():
     beats = mitdb_like()
     split = InterPatient().split(beats, rng())
     clients = ByRecord().assign(beats, split, rng())
@@ -48,7 +51,7 @@ def test_a_split_by_patient_leaves_new_clients_for_validation_and_test():
     assert "201+202" in published.test, "202 is tested, and its client may have been trained on 201"
 
 
-def test_a_split_by_beat_gives_every_client_beats_of_its_own_to_be_tested_on():
+def test_split_by_beat_gives_every_client_test_beats():
     beats = mitdb_like()
     clients = ByRecord().assign(beats, WithinRecord().split(beats, rng()), rng())
     for part in clients.parts.values():
@@ -56,12 +59,17 @@ def test_a_split_by_beat_gives_every_client_beats_of_its_own_to_be_tested_on():
         assert all(set(beats.record_ids[rows]) == {record} for record, rows in part.items())
 
 
-def test_pooled_is_one_client_and_no_client_to_speak_of():
+def test_pooled_is_one_client():
     clients = Pooled().assign(mitdb_like(), make_split([3, 4], [5], [9]), rng())
     assert clients.is_pooled
-    assert {name: {client: rows.tolist() for client, rows in part.items()} for name, part in clients.parts.items()} == {
-        "train": {"pooled": [3, 4]}, "validation": {"pooled": [5]}, "test": {"pooled": [9]},
-    }  # fmt: skip
+    assert {
+        name: {client: rows.tolist() for client, rows in part.items()}
+        for name, part in clients.parts.items()
+    } == {
+        "train": {"pooled": [3, 4]},
+        "validation": {"pooled": [5]},
+        "test": {"pooled": [9]},
+    }
 
 
 def test_class_counts_are_those_of_each_client():

@@ -1,4 +1,4 @@
-"""What a run gets of its partition, and what it leaves for its readers."""
+"""The partition in the run data, and the artifacts that describe it."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ SMALL = ["dataset.num_patients=12", "dataset.minutes=0.8"]
 
 
 @pytest.fixture(scope="module")
-def prepared_by(tmp_path_factory):
+def load(tmp_path_factory):
     cache = f"data.cache_dir={tmp_path_factory.mktemp('cache')}"
 
     def run_data(*overrides, seed=0):
@@ -23,8 +23,8 @@ def prepared_by(tmp_path_factory):
     return run_data
 
 
-def test_a_trainer_gets_the_training_deal(prepared_by):
-    run_data = prepared_by("trainer=federated", "partition=dirichlet", "partition.num_clients=3")
+def test_trainer_gets_the_training_clients(load):
+    run_data = load("trainer=federated", "partition=dirichlet", "partition.num_clients=3")
     check_partition(run_data.partition, run_data.split)
     assert list(run_data.data.clients) == ["client00", "client01", "client02"]
     assert run_data.data.clients is run_data.partition.train
@@ -33,17 +33,17 @@ def test_a_trainer_gets_the_training_deal(prepared_by):
     )
 
 
-def test_the_seed_decides_the_deal(prepared_by):
+def test_partition_depends_on_the_seed(load):
     one, again, other = (
-        prepared_by("trainer=federated", "partition=iid", "split=intra_patient", seed=seed)
+        load("trainer=federated", "partition=iid", "split=intra_patient", seed=seed)
         for seed in (0, 0, 1)
     )
     assert np.array_equal(one.partition.train["client03"], again.partition.train["client03"])
     assert not np.array_equal(one.partition.train["client03"], other.partition.train["client03"])
 
 
-def test_who_holds_what_is_left_as_a_figure_a_table_and_a_number_of_clients(prepared_by):
-    run_data, tracker = prepared_by("trainer=federated", "partition=by_patient"), MemoryTracker()
+def test_partition_is_logged_as_figure_table_and_counts(load):
+    run_data, tracker = load("trainer=federated", "partition=by_patient"), MemoryTracker()
     artifacts.log_data(tracker, run_data)
     table = tracker.artifacts["tables/partition.csv"]
     assert list(table.columns) == ["client", "split", "class", "beats"]
@@ -60,8 +60,8 @@ def test_who_holds_what_is_left_as_a_figure_a_table_and_a_number_of_clients(prep
     assert tracker.artifacts["data.json"]["clients"]["test"] == len(patients)
 
 
-def test_a_pooled_run_speaks_of_no_clients(prepared_by):
-    run_data, tracker = prepared_by(), MemoryTracker()
+def test_pooled_run_logs_no_clients(load):
+    run_data, tracker = load(), MemoryTracker()
     artifacts.log_data(tracker, run_data)
     assert set(tracker.artifacts) == {"data.json"}
     assert "clients" not in tracker.artifacts["data.json"]

@@ -8,7 +8,7 @@ from ecgexp.data.synthetic.database import write_database
 
 @pytest.fixture(scope="session")
 def database(tmp_path_factory):
-    """Twelve virtual patients, one minute each, without noise: the folder and record -> patient."""
+    """Twelve virtual patients of one minute each, without noise: folder, and record -> patient."""
     folder = tmp_path_factory.mktemp("virtual")
     patients = write_database(folder, num_patients=12, minutes=1.0, seed=0, noise=0.0)
     return SimpleNamespace(folder=folder, patients=patients)
@@ -16,7 +16,7 @@ def database(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def beats_of(database):
-    """Reads a record's beats with wfdb: samples, symbols, and the signals in mV."""
+    """Read the beats of a record with wfdb: samples, symbols, and the signals in millivolts."""
     import wfdb
 
     def read(record_id):

@@ -22,7 +22,7 @@ VIRTUAL = Database(
 
 @pytest.fixture(scope="module")
 def noisy(tmp_path_factory):
-    """Records of six virtual patients with the noise that runs have by default."""
+    """Records of six virtual patients with the default noise of runs."""
     folder = tmp_path_factory.mktemp("noisy")
     patients = write_database(folder, num_patients=6, minutes=2.0, seed=1)
     return [read_record(folder, record_id, VIRTUAL) for record_id in patients]
@@ -36,15 +36,15 @@ def found_in(record, fs_hz=360.0):
 
 
 @pytest.mark.parametrize("fs_hz", [360.0, 128.0, 257.0, 1000.0])
-def test_nearly_all_beats_are_found_and_next_to_none_invented(noisy, fs_hz):
+def test_detection_has_few_missed_and_few_false_beats(noisy, fs_hz):
     results = [found_in(record, fs_hz) for record in noisy]
     hits = sum(found.num_matched for _, _, found in results)
     assert hits / sum(len(reference) for reference, _, _ in results) > 0.95
     assert hits / sum(len(detected) for _, detected, _ in results) > 0.95
 
 
-def test_the_peak_of_a_normal_beat_is_where_it_was_annotated(noisy):
-    """Blocked beats have two peaks, and the annotated one need not be the larger."""
+def test_detected_peak_of_normal_beat_is_at_its_annotation(noisy):
+    """Beats with bundle branch block have two peaks; the annotated one may be the smaller."""
     apart = []
     for record in noisy:
         reference, detected, found = found_in(record)
@@ -56,7 +56,7 @@ def test_the_peak_of_a_normal_beat_is_where_it_was_annotated(noisy):
     assert np.mean(apart <= 5) > 0.99
 
 
-def test_beats_rise_strictly_and_lie_in_the_record(noisy):
+def test_detected_beats_increase_and_are_in_the_record(noisy):
     for record in noisy:
         detected = detect_beats(record.signals_mv[:, 0], 360.0)
         assert detected.dtype == np.int64
@@ -66,17 +66,17 @@ def test_beats_rise_strictly_and_lie_in_the_record(noisy):
 
 
 @pytest.mark.parametrize("level_mv", [0.0, -1.5])
-def test_a_flat_lead_has_no_beat(level_mv):
+def test_detection_in_flat_lead_is_empty(level_mv):
     assert len(detect_beats(np.full(36_000, level_mv), 360.0)) == 0
 
 
-def test_a_lead_sampled_too_slowly_for_a_qrs_complex_is_refused_in_words():
+def test_detection_at_too_low_frequency_is_refused():
     with pytest.raises(DataError, match=r"no beats can be detected in 10\.0 s at 36 Hz"):
         detect_beats(np.sin(np.arange(360.0)), 36.0)
 
 
 @pytest.mark.parametrize("num_samples", [2, 15])
-def test_a_stub_of_a_record_is_refused_in_words(num_samples):
+def test_detection_in_too_short_record_is_refused(num_samples):
     with pytest.raises(
         DataError, match="no beats can be detected in 0.0 s at 360 Hz .*use a longer record"
     ):
@@ -84,5 +84,5 @@ def test_a_stub_of_a_record_is_refused_in_words(num_samples):
 
 
 @pytest.mark.parametrize("num_samples", [16, 30, 300])
-def test_a_second_without_a_beat_has_none(num_samples):
+def test_detection_in_a_second_without_beat_is_empty(num_samples):
     assert len(detect_beats(0.001 * np.sin(np.arange(num_samples)), 360.0)) == 0

@@ -12,14 +12,17 @@ AAMI5 = {"N": "N", "L": "N", "R": "N", "A": "S", "V": "V", "F": "F", "/": "Q", "
 NLRVPA6 = {symbol: symbol for symbol in "NLRV/A"}
 
 
-def test_beats_are_labelled_synthetic_and_no_catalog_entry_is():
+def test_synthetic_beats_name_their_database_outside_the_catalog():
     beats = SyntheticDataset(seed=3, **TINY).load()
     assert beats.database == "synthetic (virtual patients, seed 3)"
     assert "synthetic" not in DATABASES
 
 
-def test_beats_come_through_the_common_path_with_its_counts():
-    """The first beat of each record stands 200 ms from its start, so no window of 250 ms fits; s005 has no MLII."""
+def test_synthetic_beats_have_counts_of_the_common_pipeline():
+    """The first beat of each record is at 200 ms, so that its window of 250 ms leaves the record.
+
+    Record s005 has no MLII.
+    """
     beats = SyntheticDataset(**TINY).load()
     assert beats.signals_mv.shape == (len(beats), 180, 1)
     assert list(dict.fromkeys(beats.record_ids)) == ["s001", "s002", "s003", "s004"]
@@ -29,12 +32,12 @@ def test_beats_come_through_the_common_path_with_its_counts():
     assert set(beats.symbols) == set("NLRVAF/f")
 
 
-def test_leads_of_the_record_without_mlii_can_be_asked_for():
+def test_leads_of_the_record_without_mlii_are_selectable():
     beats = SyntheticDataset(leads=("V5", "V2"), **TINY).load()
     assert set(beats.record_ids) == {"s005"}
 
 
-def test_with_and_without_cache_the_beats_are_the_same(tmp_path):
+def test_beats_with_and_without_cache_are_equal(tmp_path):
     beats = [
         SyntheticDataset(cache_dir=folder, **TINY).load() for folder in (None, tmp_path, tmp_path)
     ]
@@ -44,7 +47,7 @@ def test_with_and_without_cache_the_beats_are_the_same(tmp_path):
         assert np.array_equal(beats[0].symbols, other.symbols)
 
 
-def test_files_are_written_once_whole_and_for_each_set_of_parameters(tmp_path):
+def test_files_are_written_once_per_set_of_parameters(tmp_path):
     SyntheticDataset(cache_dir=tmp_path, **TINY).load()
     (first,) = tmp_path.glob("synthetic-*")
     written = {path.name: path.stat().st_mtime_ns for path in first.iterdir()}
@@ -55,7 +58,7 @@ def test_files_are_written_once_whole_and_for_each_set_of_parameters(tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".synthetic")]
 
 
-def test_nothing_half_written_stays_behind_when_writing_fails(tmp_path, monkeypatch):
+def test_failed_write_leaves_no_partial_folder(tmp_path, monkeypatch):
     import wfdb
 
     def full(*_, **__):
@@ -67,7 +70,7 @@ def test_nothing_half_written_stays_behind_when_writing_fails(tmp_path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cache_that_cannot_be_written_costs_time_but_does_not_stop_the_run(tmp_path, caplog):
+def test_cache_not_writable_is_a_warning(tmp_path, caplog):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     beats = SyntheticDataset(cache_dir=blocked, **TINY).load()
@@ -75,7 +78,7 @@ def test_a_cache_that_cannot_be_written_costs_time_but_does_not_stop_the_run(tmp
     assert f"could not be cached in {blocked}" in caplog.text
 
 
-def test_a_folder_that_another_run_finished_first_is_used(tmp_path, monkeypatch, caplog):
+def test_folder_written_by_another_run_first_is_used(tmp_path, monkeypatch, caplog):
     import os
     import shutil
 
@@ -131,11 +134,18 @@ def _make_a_file(folder):
 @pytest.mark.parametrize(
     "change",
     [
-        _flip, _relabel, _exchange, _from_another_seed, _link, _make_a_file, lambda folder: (folder / "s001.dat").unlink(),
-        lambda folder: (folder / "digests.json").unlink(), lambda folder: (folder / "digests.json").write_text("[]"),
+        _flip,
+        _relabel,
+        _exchange,
+        _from_another_seed,
+        _link,
+        _make_a_file,
+        lambda folder: (folder / "s001.dat").unlink(),
+        lambda folder: (folder / "digests.json").unlink(),
+        lambda folder: (folder / "digests.json").write_text("[]"),
     ],
-)  # fmt: skip
-def test_changed_folder_in_the_cache_is_written_anew(tmp_path, change, caplog):
+)
+def test_changed_folder_in_the_cache_is_written_again(tmp_path, change, caplog):
     truth = SyntheticDataset(cache_dir=tmp_path, **TINY).load()
     (folder,) = tmp_path.glob("synthetic-*")
     change(folder)
@@ -164,12 +174,12 @@ def test_changed_folder_in_the_cache_is_written_anew(tmp_path, change, caplog):
         ),
     ],
 )
-def test_settings_out_of_bounds_are_refused_by_name(values, message):
+def test_settings_out_of_range_are_refused(values, message):
     with pytest.raises(ConfigError, match=message):
         build(SyntheticDataset, values, path="dataset")
 
 
-def test_yaml_is_the_default_settings():
+def test_yaml_equals_the_default_settings():
     from pathlib import Path
 
     import yaml
@@ -186,7 +196,7 @@ def default_beats():
     return SyntheticDataset().load()
 
 
-def test_default_database_is_imbalanced_and_every_class_is_in_many_patients(default_beats):
+def test_default_database_has_rare_classes_in_many_patients(default_beats):
     symbols, counts = np.unique(default_beats.symbols, return_counts=True)
     share = dict(zip(symbols, counts / len(default_beats), strict=True))
     assert 8000 < len(default_beats) < 10000
@@ -200,8 +210,10 @@ def test_default_database_is_imbalanced_and_every_class_is_in_many_patients(defa
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("grouping", "intra_at_least"), [(AAMI5, 0.90), (NLRVPA6, 0.95)])
-def test_other_patients_are_clearly_harder_than_one_s_own(default_beats, grouping, intra_at_least):
-    """A random forest on the windows, macro-F1: measured 0.96 -> 0.62 (AAMI) and 0.98 -> 0.73 (six classes)."""
+def test_inter_patient_scores_are_below_intra_patient_scores(
+    default_beats, grouping, intra_at_least
+):
+    """Random forest on windows, macro F1: 0.96 -> 0.62 (AAMI) and 0.98 -> 0.73 (six classes)."""
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.metrics import f1_score
 

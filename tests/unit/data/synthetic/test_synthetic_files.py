@@ -7,7 +7,8 @@ from ecgexp.data.synthetic.database import GENERATOR_VERSION, MIN_MINUTES, write
 from ecgexp.data.synthetic.signal import FS_HZ
 from ecgexp.settings.declaration import ConfigError
 
-# Of the smallest database, seed 0. When it changes, raise GENERATOR_VERSION with it: caches are keyed by the version.
+# Of the smallest database, seed 0. When it changes, increase GENERATOR_VERSION, which is part of
+# the key of cached files.
 GOLDEN_VERSION, GOLDEN = 1, "e071ce1f56296eb7e359fcc17fda47ef5a5262be22ba5bd9d2cdd71b9a5be5e9"
 
 
@@ -28,7 +29,7 @@ def test_bytes_change_only_with_the_generator_version(tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"seed": 8}, {"noise": 0.5}])
-def test_other_seed_or_noise_gives_other_signals(tmp_path, change):
+def test_another_seed_or_noise_gives_other_signals(tmp_path, change):
     arguments = {"num_patients": 3, "minutes": 0.5, "seed": 7, "noise": 1.0}
     write_database(tmp_path / "one", **arguments)
     write_database(tmp_path / "two", **(arguments | change))
@@ -36,7 +37,7 @@ def test_other_seed_or_noise_gives_other_signals(tmp_path, change):
     assert all(one[name] != two[name] for name in one if name.endswith(".dat"))
 
 
-def test_more_patients_leave_the_first_ones_as_they_were(tmp_path):
+def test_more_patients_do_not_change_the_first_ones(tmp_path):
     write_database(tmp_path / "few", num_patients=3, minutes=0.5, seed=0)
     write_database(tmp_path / "many", num_patients=5, minutes=0.5, seed=0)
     few, many = contents(tmp_path / "few"), contents(tmp_path / "many")
@@ -44,7 +45,7 @@ def test_more_patients_leave_the_first_ones_as_they_were(tmp_path):
         assert few[name] == many[name]
 
 
-def test_headers_are_those_of_the_mit_bih_database_and_say_synthetic(database):
+def test_headers_are_like_mitdb_and_state_synthetic(database):
     import wfdb
 
     for record_id in database.patients:
@@ -60,7 +61,7 @@ def test_headers_are_those_of_the_mit_bih_database_and_say_synthetic(database):
         assert database.patients[record_id] in header.comments[1]
 
 
-def test_checksums_and_first_values_are_those_of_the_samples(database):
+def test_checksums_and_first_values_match_the_samples(database):
     import wfdb
 
     for record_id in database.patients:
@@ -72,7 +73,7 @@ def test_checksums_and_first_values_are_those_of_the_samples(database):
         assert (digital.sum(axis=0, dtype=np.int64).astype(np.int16)).tolist() == header.checksum
 
 
-def test_annotations_rise_stay_inside_and_begin_with_the_rhythm(database):
+def test_annotations_increase_and_begin_with_the_rhythm(database):
     import wfdb
 
     for record_id in database.patients:
@@ -83,7 +84,7 @@ def test_annotations_rise_stay_inside_and_begin_with_the_rhythm(database):
         assert notes.sample[-1] < 60 * FS_HZ
 
 
-def test_rhythm_annotations_tell_paced_from_unpaced_stretches(database):
+def test_rhythm_annotations_mark_paced_episodes(database):
     import wfdb
 
     notes = wfdb.rdann(
@@ -116,13 +117,13 @@ def test_three_patients_at_the_shortest_length_have_every_symbol(tmp_path, seed)
     assert found == set("NLRVAF/f+")
 
 
-def test_any_three_neighbours_have_every_symbol(database, beats_of):
+def test_any_three_consecutive_patients_have_every_symbol(database, beats_of):
     symbols = [set(beats_of(record).symbols) for record in list(database.patients)[1:-1]]
     for first in range(len(symbols) - 2):
         assert set.union(*symbols[first : first + 3]) == set("NLRVAF/f")
 
 
-def test_a_record_too_short_for_every_beat_is_refused(tmp_path):
+def test_record_too_short_for_every_symbol_is_refused(tmp_path):
     with pytest.raises(
         ConfigError, match=r"dataset\.minutes=0\.1: .*use dataset\.minutes=0\.4 or more"
     ):
