@@ -340,7 +340,7 @@ def test_run_without_its_preprocessing_is_refused(spoiled, records, capsys, tmp_
 def test_preprocessing_of_another_version_is_refused(spoiled, records, capsys, tmp_path):
     folder = spoiled(params=lambda kept: kept | {"dataset.baseline": "wavelet"})
     line = refused(capsys, folder, records / "s001", "--output", tmp_path / "out", code=2)
-    assert "in a way this version does not know: dataset.baseline='wavelet' is not usable" in line
+    assert "that this version does not support: dataset.baseline='wavelet' is not usable" in line
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

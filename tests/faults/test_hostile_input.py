@@ -64,7 +64,8 @@ def test_a_record_name_is_no_path(tmp_path, nothing_is_opened, name):
         RecordedDataset(root=tmp_path, records=(name,))
     for layout in ("wfdb", "kaggle_csv"):
         with pytest.raises(
-            DataError, match=r"record name .* is refused: only letters, digits, - and _ .*try '100'"
+            DataError,
+            match=r"record name .* is refused: only letters, digits, - and _ .*use a name such as '100'",
         ) as caught:
             preprocess_records(
                 Preprocessing(), database=TINY, folder=tmp_path, records=(name,), layout=layout
@@ -83,7 +84,7 @@ def test_the_command_refuses_such_a_name_in_one_line(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("annotator", ["../atr", "/etc/passwd", "a/b", "..", "", "a" * 17])
 def test_an_annotators_name_is_no_path(tmp_path, annotator):
-    with pytest.raises(ConfigError, match="is refused: it is a suffix"):
+    with pytest.raises(ConfigError, match="is refused: a suffix of letters and digits"):
         annotation_file(tmp_path / "a", annotator)
 
 
@@ -115,11 +116,11 @@ def test_a_header_reaches_no_file_but_those_beside_it(beside, name):
     header = beside / "records" / "a.hea"
     header.write_text(header.read_text().replace("a.dat", name.replace("BASE", str(beside))))
     with pytest.raises(
-        DataError, match=r"a\.hea points to the signal file .*, which is not beside it"
+        DataError, match=r"a\.hea names the signal file .*, which is not in its folder"
     ):
         read_record(beside / "records", "a", TINY)
     with pytest.raises(
-        DataError, match=r"a\.hea points to the signal file .*, which is not beside it"
+        DataError, match=r"a\.hea names the signal file .*, which is not in its folder"
     ):
         read_single(locate(str(beside / "records" / "a")), annotator="atr")
 
@@ -128,7 +129,7 @@ def test_a_header_of_segments_draws_in_no_other_headers(beside):
     (beside / "records" / "a.hea").write_text("a/2 2 360 2160\n../elsewhere/b 1080\nb 1080\n")
     with pytest.raises(
         DataError,
-        match=r"a\.hea points to the signal file '\.\./elsewhere/b', which is not beside it",
+        match=r"a\.hea names the signal file '\.\./elsewhere/b', which is not in its folder",
     ):
         read_record(beside / "records", "a", TINY)
 
