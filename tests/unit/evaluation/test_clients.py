@@ -35,7 +35,7 @@ def test_clients_are_scored_on_their_own_beats():
         0,
     ]  # the majority class, which c does not have
     assert scores.largest_share.tolist() == [3 / 5, 3 / 4, 1]
-    # a: N 0 of 2 right, V one of 3 and none wrongly: F1 0 and 1/2. b: N 3 right and one too many:
+    # a: N 0 of 2 correct, V 1 of 3 and no false one: F1 0 and 1/2. b: N 3 correct and one false:
     # 6/7; S never: 0. c has beats of one class: there is no average over classes, which would read
     # 1.
     assert scores.num_classes.tolist() == [2, 2, 1]
