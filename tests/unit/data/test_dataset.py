@@ -2,17 +2,13 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
-from ecgexp.config.location import config_dir
+from ecgexp.config.compose import load_experiment
 from ecgexp.data.datasets.catalog import DATABASES, MITDB, WITHIN_RECORD
 from ecgexp.data.datasets.recorded import RecordedDataset, find_folder
 from ecgexp.settings.declaration import ConfigError, DataError, build
-
-CONF = config_dir() / "dataset"
 
 
 @pytest.mark.parametrize(
@@ -67,14 +63,9 @@ def test_missing_database_is_refused_with_a_remedy(tmp_path):
 
 @pytest.mark.parametrize("name", ["mitdb", "mitdb_csv", "svdb", "incartdb"])
 def test_shipped_datasets_build(name):
-    roots = {"data": {"root": "r", "cache_dir": "c"}}
-    values = OmegaConf.to_container(
-        OmegaConf.merge(roots, OmegaConf.load(CONF / f"{name}.yaml")), resolve=True
-    )
-    values.pop("data")
-    assert values.pop("_target_") == "ecgexp.data.RecordedDataset"
-    dataset = build(RecordedDataset, values, path="dataset")
-    assert (dataset.root, dataset.cache_dir) == (Path("r"), Path("c"))
+    dataset = load_experiment([f"dataset={name}", "data.root=r", "data.cache_dir=c"]).dataset
+    assert isinstance(dataset, RecordedDataset)
+    assert (dataset.root.name, dataset.cache_dir.name) == ("r", "c")
     assert dataset.window_samples == (90, 90)
 
 

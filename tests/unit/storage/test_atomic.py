@@ -112,7 +112,7 @@ def test_report_over_file_of_another_kind_is_refused(tmp_path, capsys):
     file = tmp_path / "notes.html"
     file.write_text("<html>mine")
     assert main([str(tmp_path), "--output", str(file)]) == 2
-    assert "is no report; use another --output" in capsys.readouterr().err
+    assert "is not a report; use another --output" in capsys.readouterr().err
     assert file.read_text() == "<html>mine"
 
 
@@ -125,7 +125,7 @@ def test_comparison_over_file_of_another_kind_is_refused(tmp_path, capsys, text)
     assert main([str(tmp_path), str(tmp_path), "--output", str(file), "--overwrite"]) == 2
     error = capsys.readouterr().err
     assert "result.json" in error
-    assert "is no comparison; use another --output" in error
+    assert "is not a comparison; use another --output" in error
     assert file.read_text() == text
 
 
