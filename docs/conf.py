@@ -1,4 +1,4 @@
-"""Sphinx configuration: MyST pages, a generated configuration reference, and the API from docstrings.
+"""Sphinx configuration: MyST pages, a generated reference, and the API from docstrings.
 
 Nothing is fetched from the network, and TensorFlow is never imported: it and the other heavy
 libraries are mocked for autodoc.
@@ -46,7 +46,7 @@ _MARKUP = re.compile(r"([*|]|(?<=\w)_(?=\W|$))")
 
 
 def _as_rst(app, what, name, obj, options, lines):
-    """Take Markdown-style docstrings literally: a name in backticks is code, nothing else is markup."""
+    """Read docstrings as Markdown: a name in backticks is code, nothing else is markup."""
     for i, line in enumerate(lines):
         parts = _CODE.split(line)
         parts[::2] = [_MARKUP.sub(r"\\\1", part) for part in parts[::2]]

@@ -22,7 +22,7 @@ from ecgexp.settings.renamed import KEYS, OPTIONS
 
 CONF = config_dir()
 _KINDS = {"preprocessing": Preprocessing}
-"""Settings class of the groups whose files name none, since their values are part of another one."""
+"""Settings class of groups whose files name none: their values are part of another."""
 _COMMENT = re.compile(r"^\s*([\w.]+):.*?\s#\s*(.+)$")
 
 
@@ -135,7 +135,7 @@ def _keys(file: Path, skip: tuple[str, ...] = ("defaults", "_target_"), kind: An
 
 
 def _flat(node: dict[str, Any], skip: tuple[str, ...], prefix: str = "") -> list[tuple[str, Any]]:
-    """Leaves of a nested mapping with their dotted keys; `_target_` below the first level is left out."""
+    """Leaves of a nested mapping with dotted keys, without `_target_` below the first level."""
     leaves: list[tuple[str, Any]] = []
     for key, value in node.items():
         if key in skip or key == "_target_":

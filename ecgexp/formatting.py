@@ -59,7 +59,7 @@ def difference_text(value: float) -> str:
 
 
 def significant_text(value: float | None) -> str:
-    """Format a number with three significant digits: `0.0123`, `1.2`, `12 500`, `1e-05`, `∞`, `–`."""
+    """Format with three significant digits: `0.0123`, `1.2`, `12 500`, `1e-05`, `∞`, `–`."""
     if value is None or math.isnan(value):
         return NO_VALUE
     if math.isinf(value):

@@ -234,6 +234,7 @@ ALLOWED = (
         word="prepare",
         reason="name of a part of TFF's aggregation process",
     ),
+    Allowed(path="scripts/fetch_data.py", word="progress", reason="rich's class of this name"),
     Allowed(path="ecgexp/console.py", word="progress", reason="rich's class of this name"),
     Allowed(
         path="ecgexp/training/step_randomness.py", word="coins", reason="name of a random stream"

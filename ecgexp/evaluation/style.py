@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 P = ParamSpec("P")
 
-# Okabe & Ito 2008, distinguishable with any color vision; their yellow is too faint for a line on white.
+# Okabe & Ito 2008, distinguishable with any color vision; their yellow is too faint for a line on
+# white.
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
     "#0072B2",
     "#D55E00",

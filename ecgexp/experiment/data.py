@@ -150,7 +150,8 @@ def load_beats(
         return beats
     if not has_rr.any():
         raise DataError(
-            "features: no beat is left, since every beat is the only one of its record and has no RR "
+            "features: no beat is left, since every beat is the only one of its record "
+            "and has no RR "
             "interval; use features=signal, which needs none."
         )
     dropped = {**beats.dropped, NO_INTERVAL: int(np.sum(~has_rr))}

@@ -25,7 +25,7 @@ class Dropout(tf.keras.layers.Layer):
         self._get_generator = lambda: generator
 
     def restart(self, seed: Any) -> None:
-        """Set the generator to the start of stream `seed`, an integer or int64 scalar below 2^63."""
+        """Set the generator to the start of stream `seed`, an integer or int64 tensor < 2^63."""
         # Three words are Philox's counter and key. One integer would be the counter alone, under
         # the key 0: the masks of two layers would be the same stream, a few values apart.
         zero = tf.zeros([], tf.int64)

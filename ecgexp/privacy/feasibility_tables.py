@@ -147,7 +147,8 @@ def _needed(found: Feasibility) -> list[Any]:
     source = f"{count_text(plan.expected_batch_size)} of {count_text(plan.num_units)} {plan.unit}s"
     return [
         _title(
-            f"Noise needed: {source}, {count_text(plan.iterations)} {_step(plan)}s, δ {plan.delta:g}, "
+            f"Noise needed: {source}, {count_text(plan.iterations)} {_step(plan)}s, δ "
+            f"{plan.delta:g}, "
             f"{plan.accountant.upper()}"
         ),
         table,

@@ -71,8 +71,10 @@ class HypotheticalPopulation:
         """Return one paragraph for the statement."""
         plan, utility = self.same_noise.plan, self.same_utility
         return (
-            f"{LABEL.capitalize()}: in a population of {count_text(self.population)} {plan.unit}s of "
-            f"whom {count_text(plan.expected_batch_size)} are expected in each step (the same q and "
+            f"{LABEL.capitalize()}: in a population of {count_text(self.population)} "
+            f"{plan.unit}s of "
+            f"whom {count_text(plan.expected_batch_size)} are expected in each step "
+            "(the same q and "
             f"number of steps), with δ {plan.delta:g}, the noise multiplier of this run "
             f"({plan.noise_multiplier:.4g}) would give ε {epsilon_text(self.same_noise.epsilon)}. "
             f"A noise multiplier of {utility.plan.noise_multiplier:.4g}, with which the noise on "

@@ -307,7 +307,8 @@ class PrivacyStatement:
             else ""
         )
         return (
-            f"{sampling}.{cut} In each of {count_text(self.steps)} steps the contribution of a unit "
+            f"{sampling}.{cut} In each of {count_text(self.steps)} steps the "
+            "contribution of a unit "
             f"was clipped to norm {plan.l2_norm_clip:g}, noise of standard deviation "
             f"{plan.noise_std:.6g} was added to the sum, and the result was divided by "
             f"{plan.divisor:g}, independently of the number of units drawn. Samples, noise, views "

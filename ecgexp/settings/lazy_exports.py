@@ -48,7 +48,7 @@ def export_lazily(package: str) -> Exports:
 
 
 def public_imports(package: str) -> dict[str, str]:
-    """Return public name -> module of a package, from its lines `from module import name as name`."""
+    """Return public name -> module, from the lines `from module import name as name`."""
     return {
         alias.name: node.module or ""
         for node in ast.walk(source_tree(package))

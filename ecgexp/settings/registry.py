@@ -1,12 +1,12 @@
 """The registry of settings classes: a `_target_` to its class, and a class to its `_target_`.
 
-A `_target_` is a public name, `ecgexp.PACKAGE.NAME`, e.g. `ecgexp.training.Federated`. Packages list
-their public names in `__init__.py` (`lazy_exports`); the registry holds no list of its own. YAML files, saved models
-and the parameters of runs contain public names only, so a module can be moved without a change of
-these files.
+A `_target_` is a public name, `ecgexp.PACKAGE.NAME`, e.g. `ecgexp.training.Federated`. Packages
+list their public names in `__init__.py` (`lazy_exports`); the registry holds no list of its own.
+YAML files, saved models and the parameters of runs contain public names only, so a module can be
+moved without a change of these files.
 
-**Guarantees**: `settings_class` returns a settings class that a package exports, and imports nothing
-else, whatever text it is given. Each settings class has one public name, and
+**Guarantees**: `settings_class` returns a settings class that a package exports, and imports
+nothing else, whatever text it is given. Each settings class has one public name, and
 `settings_class(public_name(cls)) is cls` (`tests/unit/settings/test_public_names.py`).
 """
 
@@ -56,7 +56,8 @@ def public_name(cls: type) -> str:
     target = ".".join([*cls.__module__.split(".")[:2], cls.__qualname__])
     if _find(target) is not cls:
         raise ConfigError(
-            f"{cls.__module__}.{cls.__qualname__}: no package of ecgexp exports this class, so that "
+            f"{cls.__module__}.{cls.__qualname__}: no package of ecgexp exports this "
+            "class, so that "
             "no file could refer to it; use a settings class with a public name."
         )
     return target
@@ -100,7 +101,7 @@ def _declares_settings(module: str, name: str) -> bool:
 
 
 def _nearest(target: str) -> str | None:
-    """Return a settings class of the same or a similar name, in the same package if there is one."""
+    """Return a settings class of a similar name, in the same package if there is one."""
     parts = target.split(".")
     if parts[0] != ecgexp.__name__:
         return None

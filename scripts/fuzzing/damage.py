@@ -11,10 +11,36 @@ import numpy as np
 from fuzzing import mutations
 
 _ODD = (
-    None, True, False, 0, -1, 1, 2**31, 2**63, 10**30, 10**400, -1.5, 1e300, float("nan"),
-    float("inf"), "", "x", "\0", "\ud800", "ε", "a\nb", "../../x", "9" * 5000, [], {}, [[]],
-    {"": 0}, [None], "1", "NaN",
-)  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    2**31,
+    2**63,
+    10**30,
+    10**400,
+    -1.5,
+    1e300,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    "\0",
+    "\ud800",
+    "ε",
+    "a\nb",
+    "../../x",
+    "9" * 5000,
+    [],
+    {},
+    [[]],
+    {"": 0},
+    [None],
+    "1",
+    "NaN",
+)
 _TEXT = (".json", ".jsonl", ".yaml", ".csv", ".txt", ".hea", ".html", ".md")
 
 
@@ -82,9 +108,12 @@ def _other(path: Path, rng: np.random.Generator) -> str:
             shutil.copyfile(others[rng.integers(len(others))], path)
     elif kind != "missing":
         contents = {
-            "empty": b"", "zeros": bytes(size), "random": rng.bytes(size or 9),
-            "deep": b"[" * 100_000, "not UTF-8": b"\xff\xfe{",
-        }  # fmt: skip
+            "empty": b"",
+            "zeros": bytes(size),
+            "random": rng.bytes(size or 9),
+            "deep": b"[" * 100_000,
+            "not UTF-8": b"\xff\xfe{",
+        }
         path.write_bytes(contents[kind])
     return kind
 

@@ -15,11 +15,46 @@ from dataclasses import dataclass
 from ecgexp.data.datasets.catalog import Database
 
 SYMBOLS = {
-    1: "N", 2: "L", 3: "R", 4: "a", 5: "V", 6: "F", 7: "J", 8: "A", 9: "S", 10: "E", 11: "j",
-    12: "/", 13: "Q", 14: "~", 16: "|", 18: "s", 19: "T", 20: "*", 21: "D", 22: '"', 23: "=",
-    24: "p", 25: "B", 26: "^", 27: "t", 28: "+", 29: "u", 30: "?", 31: "!", 32: "[", 33: "]",
-    34: "e", 35: "n", 36: "@", 37: "x", 38: "f", 39: "(", 40: ")", 41: "r",
-}  # fmt: skip
+    1: "N",
+    2: "L",
+    3: "R",
+    4: "a",
+    5: "V",
+    6: "F",
+    7: "J",
+    8: "A",
+    9: "S",
+    10: "E",
+    11: "j",
+    12: "/",
+    13: "Q",
+    14: "~",
+    16: "|",
+    18: "s",
+    19: "T",
+    20: "*",
+    21: "D",
+    22: '"',
+    23: "=",
+    24: "p",
+    25: "B",
+    26: "^",
+    27: "t",
+    28: "+",
+    29: "u",
+    30: "?",
+    31: "!",
+    32: "[",
+    33: "]",
+    34: "e",
+    35: "n",
+    36: "@",
+    37: "x",
+    38: "f",
+    39: "(",
+    40: ")",
+    41: "r",
+}
 BEATS = set("NLRBAaJSVrFejnE/fQ?")
 HIGHEST_MV = 1000.0
 
@@ -148,10 +183,13 @@ def _decode(content: bytes, fmt: str, count: int) -> tuple[list[int], int]:
         values = [value - 4096 if value > 2047 else value for value in values]
     else:
         size, signed, order, shift = {
-            "16": (2, True, "little", 0), "24": (3, True, "little", 0),
-            "32": (4, True, "little", 0), "61": (2, True, "big", 0),
-            "80": (1, False, "little", 128), "160": (2, False, "little", 32768),
-        }[fmt]  # fmt: skip
+            "16": (2, True, "little", 0),
+            "24": (3, True, "little", 0),
+            "32": (4, True, "little", 0),
+            "61": (2, True, "big", 0),
+            "80": (1, False, "little", 128),
+            "160": (2, False, "little", 32768),
+        }[fmt]
         _need(len(content) == count * size)
         values = [
             int.from_bytes(content[at : at + size], order, signed=signed) - shift
@@ -268,9 +306,12 @@ def _read_kaggle(files: Mapping[str, object], record_id: str, database: Database
     kept = [place for place in kept if names[1:].count(names[1 + place]) == 1]
     _need(kept)
     return _checked(
-        database.patient_of(record_id), database.fs_hz, [names[1 + place] for place in kept],
-        [signals[place] for place in kept], beats,
-    )  # fmt: skip
+        database.patient_of(record_id),
+        database.fs_hz,
+        [names[1 + place] for place in kept],
+        [signals[place] for place in kept],
+        beats,
+    )
 
 
 def _text_lines(content: object) -> list[str]:

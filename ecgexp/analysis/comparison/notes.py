@@ -183,6 +183,7 @@ def _about_intervals(scores: PairedDifferences) -> Iterator[str]:
     if scores.num_patients < _ENOUGH_PATIENTS:
         yield (
             f"{scores.num_patients} patients are few: such intervals are too narrow. In a "
-            "simulation of equally good models they contained 0 in 84 % of the cases with 5 patients, "
+            "simulation of equally good models they contained 0 in 84 % of the cases with "
+            "5 patients, "
             "in 91 % with 10 and in 92 % with 22."
         )

@@ -64,9 +64,14 @@ def _draw(axes: Axes, groups: Sequence[ResultGroup], labels: Sequence[str], scor
             [group.epsilon.mean for group in part],
             [one.mean for one in found],
             yerr=[[one.mean - one.low for one in found], [one.high - one.mean for one in found]],
-            color=color, marker=marker, markeredgecolor=INK, markeredgewidth=0.7, capsize=3,
-            zorder=3, label=_label(part),
-        )  # fmt: skip
+            color=color,
+            marker=marker,
+            markeredgecolor=INK,
+            markeredgewidth=0.7,
+            capsize=3,
+            zorder=3,
+            label=_label(part),
+        )
     without = [
         (group, label) for group, label in zip(groups, labels, strict=True) if group.privacy is None
     ]

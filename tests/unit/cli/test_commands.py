@@ -113,7 +113,8 @@ def complete(setup, function, line, folder):
     words = " ".join(f"'{word}'" for word in line.split(" "))
     script = f"""
         eval "$({setup})"
-        COMP_WORDS=({words}); COMP_CWORD={line.count(" ")}; COMP_LINE='{line}'; COMP_POINT={len(line)}
+        COMP_WORDS=({words}); COMP_CWORD={line.count(" ")}
+        COMP_LINE='{line}'; COMP_POINT={len(line)}
         COMP_TYPE=9
         {function} {line.split(" ")[0]} '{line.rpartition(" ")[2]}' '{line.split(" ")[-2]}'
         printf '%s\\n' "${{COMPREPLY[@]}}"

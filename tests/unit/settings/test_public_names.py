@@ -24,8 +24,17 @@ PACKAGES = [
 ]
 EXPORTING = [name for name in PACKAGES if hasattr(importlib.import_module(name), "__all__")]
 HEAVY = (
-    "tensorflow", "tensorflow_federated", "mlflow", "matplotlib", "pandas", "wfdb", "scipy", "sklearn", "dp_accounting", "hydra",
-)  # fmt: skip
+    "tensorflow",
+    "tensorflow_federated",
+    "mlflow",
+    "matplotlib",
+    "pandas",
+    "wfdb",
+    "scipy",
+    "sklearn",
+    "dp_accounting",
+    "hydra",
+)
 _CONF = config_dir()
 _OPTIONS = sorted(path for path in _CONF.rglob("*.yaml") if "hydra" not in path.parts)
 _EXPERIMENTS = sorted(
@@ -153,12 +162,28 @@ def test_other_name_of_a_class_is_refused_with_the_public_one(target, remedy):
 @pytest.mark.parametrize(
     "target",
     [
-        "os.system", "subprocess.Popen", "builtins.eval", "ecgexp_evil.Thing", "ecgexp.models.classifier.json.dumps",
-        "ecgexp.settings.build.build_node", "ecgexp.models.cnn1d.Any", "ecgexp.nowhere.Thing", "ecgexp.models",
-        "ecgexp.models.load_classifier", "ecgexp.models.__getattr__", "ecgexp.privacy.PrivacyPlan", "ecgexp.conf.X",
-        "ecgexp.experiment.run.Path", "", ".", "ecgexp.models.Cnn1d\n", 7, None, ["ecgexp.models.Cnn1d"],
+        "os.system",
+        "subprocess.Popen",
+        "builtins.eval",
+        "ecgexp_evil.Thing",
+        "ecgexp.models.classifier.json.dumps",
+        "ecgexp.settings.build.build_node",
+        "ecgexp.models.cnn1d.Any",
+        "ecgexp.nowhere.Thing",
+        "ecgexp.models",
+        "ecgexp.models.load_classifier",
+        "ecgexp.models.__getattr__",
+        "ecgexp.privacy.PrivacyPlan",
+        "ecgexp.conf.X",
+        "ecgexp.experiment.run.Path",
+        "",
+        ".",
+        "ecgexp.models.Cnn1d\n",
+        7,
+        None,
+        ["ecgexp.models.Cnn1d"],
     ],
-)  # fmt: skip
+)
 def test_anything_else_is_refused_in_one_line(target):
     with pytest.raises(
         ConfigError, match=r"(?s)^model\._target_=.*; use .*ecgexp\.\w+\.[A-Z]"
