@@ -44,7 +44,10 @@ def test_run_with_a_guarantee_states_it(run_in, tmp_path):
         if "privacy/epsilon_spent" in line["metrics"]
     ]
     assert 0 < spent[0] < spent[1] == pytest.approx(privacy["epsilon_rdp"])
-    assert privacy["statement"] in (tmp_path / "privacy_statement.txt").read_text()
+    assert "not covered" in privacy["statement"]
+    text = (tmp_path / "privacy_statement.txt").read_text()
+    assert text.startswith("ε = ")
+    assert privacy["statement"] in text
 
 
 def test_simulation_has_no_guarantee(run_in):
@@ -62,6 +65,7 @@ def test_simulation_has_no_guarantee(run_in):
     )
     assert privacy["epsilon"] is privacy["epsilon_pld"] is privacy["epsilon_rdp"] is None
     assert "has no privacy guarantee" in privacy["statement"]
+    assert "simulation" in privacy["statement"]
     guarantees = {
         "privacy/epsilon",
         "privacy/epsilon_pld",

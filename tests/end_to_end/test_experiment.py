@@ -4,12 +4,10 @@ And what a failed run leaves.
 """
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from placeholder_figures import drawn_figures
 
 from ecgexp.config.compose import load_experiment
 from ecgexp.data.beats import RR_FEATURES
@@ -47,7 +45,8 @@ def start(folder, cache, *overrides):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, cache):
     folder = tmp_path_factory.mktemp("run")
-    return start(folder, cache, "features=signal_rr"), folder
+    with drawn_figures():
+        return start(folder, cache, "features=signal_rr"), folder
 
 
 @pytest.fixture(scope="module")
@@ -143,32 +142,24 @@ def test_the_predictions_are_one_row_a_beat_with_its_identity(finished):
     )
 
 
-def test_a_fresh_process_scores_raw_windows_with_the_logged_model(finished, client):
-    result, folder = finished
-    code = f"""
-import os; os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-import mlflow, numpy as np
-mlflow.set_tracking_uri("sqlite:///{folder}/mlflow.db")
-model = mlflow.pyfunc.load_model("runs:/{result.run_id}/model")
-rng = np.random.default_rng(0)
-rr = np.full((3, {len(RR_FEATURES)}), 0.8, np.float32)
-beats = {{"signals_mv": rng.standard_normal((3, 180, 1), np.float32), "rr": rr}}
-print(np.asarray(model.predict(beats)).tolist())
-"""
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
-    )
-    rows = np.array(json.loads(done.stdout.splitlines()[-1]))
+def test_logged_model_of_a_run_scores_raw_windows(finished, monkeypatch):
+    """In this process; `test_model_in_mlflow.py` has one that knows nothing of the run."""
+    import mlflow
+
     from ecgexp.models.classifier import load_classifier
 
+    result, folder = finished
+    uri = f"sqlite:///{folder}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)  # which MLflow sets and leaves set
+    mlflow.set_tracking_uri(uri)
     rng = np.random.default_rng(0)
-    signals, rr = (
-        rng.standard_normal((3, 180, 1), np.float32),
-        np.full((3, len(RR_FEATURES)), 0.8, np.float32),
-    )
+    signals = rng.standard_normal((3, 180, 1), np.float32)
+    rr = np.full((3, len(RR_FEATURES)), 0.8, np.float32)
+    model = mlflow.pyfunc.load_model(f"runs:/{result.run_id}/model")
     np.testing.assert_allclose(
-        rows, load_classifier(folder / "model").predict_probabilities(signals, rr), atol=1e-6
+        np.asarray(model.predict({"signals_mv": signals, "rr": rr})),
+        load_classifier(folder / "model").predict_probabilities(signals, rr),
+        atol=1e-6,
     )
 
 
@@ -177,23 +168,20 @@ def test_the_same_seed_gives_the_same_result(tmp_path, cache, finished):
     assert again.metrics == finished[0].metrics
 
 
-def test_test_beats_can_be_left_alone_while_a_model_is_chosen(tmp_path, cache):
-    result = start(tmp_path, cache, "tracking=none", "evaluate_on=[validation]")
-    assert not [name for name in result.metrics if name.startswith("test/")]
-    assert not list(tmp_path.glob("figures/test_*"))
-
-
-def test_training_stops_when_the_selection_has_seen_enough(tmp_path, cache):
+def test_selection_stops_early_and_leaves_test_beats_alone(tmp_path, cache):
     result = start(
         tmp_path,
         cache,
         "tracking=none",
+        "evaluate_on=[validation]",
         "trainer.epochs=9",
         "selection.patience=1",
         "selection.min_delta=0.9",
     )
     assert result.selection["step"] == 1
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 4
+    assert not [name for name in result.metrics if name.startswith("test/")]
+    assert not list(tmp_path.glob("figures/test_*"))
 
 
 def test_a_failed_run_is_marked_with_its_reason_here_and_in_mlflow(tmp_path, cache):
@@ -225,36 +213,3 @@ def test_a_selection_metric_that_does_not_exist_is_refused_before_training(tmp_p
     ):
         start(tmp_path, cache, "tracking=none", "selection.metric=macro_f2")
     assert not (tmp_path / "metrics.jsonl").exists()
-
-
-def test_private_run_states_its_guarantee(tmp_path, cache):
-    result = start(
-        tmp_path,
-        cache,
-        "trainer=dp",
-        "privacy.noise_multiplier=1.1",
-        "trainer.expected_batch_size=64",
-    )
-    assert result.metrics["privacy/epsilon"] == result.privacy["epsilon"] > 0
-    assert result.privacy["unit"] == "beat"
-    assert "not covered" in result.privacy["statement"]
-    assert (tmp_path / "privacy_statement.txt").read_text().startswith("ε = ")
-    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()[:2]
-    spent = [json.loads(line)["metrics"]["privacy/epsilon_spent"] for line in lines]
-    assert 0 < spent[0] < spent[1]
-    assert spent[1] >= result.metrics["privacy/epsilon"]
-
-
-def test_simulation_has_no_guarantee(tmp_path, cache):
-    result = start(
-        tmp_path,
-        cache,
-        "tracking=none",
-        "trainer=dp",
-        "privacy.noise_multiplier=1.1",
-        "privacy.noise_seed=1",
-        "trainer.expected_batch_size=64",
-    )
-    assert "privacy/epsilon" not in result.metrics
-    assert result.privacy["guarantee"] is False
-    assert "simulation" in result.privacy["statement"]
