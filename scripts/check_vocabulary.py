@@ -214,12 +214,6 @@ RULES = (
 
 ALLOWED = (
     Allowed(
-        path="ecgexp/data/datasets/catalog.py",
-        word="licence",
-        reason="name of a field, which is part of stored parameters",
-    ),
-    Allowed(path="scripts/fetch_data.py", word="licence", reason="the same field"),
-    Allowed(
         path="ecgexp/data/preprocessing/pipeline.py",
         word="preparation",
         reason="part of a digest that caches and runs store",

@@ -65,7 +65,8 @@ def test_a_record_name_is_no_path(tmp_path, nothing_is_opened, name):
     for layout in ("wfdb", "kaggle_csv"):
         with pytest.raises(
             DataError,
-            match=r"record name .* is refused: only letters, digits, - and _ .*use a name such as '100'",
+            match=r"record name .* is refused: only letters, digits, - and _ .*use a name "
+            r"such as '100'",
         ) as caught:
             preprocess_records(
                 Preprocessing(), database=TINY, folder=tmp_path, records=(name,), layout=layout

@@ -1,10 +1,13 @@
-"""Commands in processes of their own that need not import TensorFlow and MLflow first, which takes most of a small run's time.
+"""Commands in processes of their own that need not import TensorFlow and MLflow first, which takes
+most of a small run's time.
 
-A server imports the libraries once, and no thread of Python runs in it (those of OpenBLAS and jemalloc survive a fork). Each
-command is a fork of it with its own arguments, folder, environment and streams, and is killed, stopped and waited for like any
-process. Modules of ecgexp are imported by the command itself, as in a new interpreter.
+A server imports the libraries once, and no thread of Python runs in it (those of OpenBLAS and
+jemalloc survive a fork). Each command is a fork of it with its own arguments, folder, environment
+and streams, and is killed, stopped and waited for like any process. Modules of ecgexp are imported
+by the command itself, as in a new interpreter.
 
-Figures are placeholders. Not for tests of streams, of imports, of launchers, or of a process that has ended and was not waited for.
+Figures are placeholders. Not for tests of streams, of imports, of launchers, or of a process that
+has ended and was not waited for.
 """
 
 import contextlib
@@ -21,9 +24,18 @@ import time
 from pathlib import Path
 
 _LIBRARIES = (
-    "hydra", "pandas", "sklearn.metrics", "matplotlib.pyplot", "mlflow", "mlflow.pyfunc", "mlflow.tracking",
-    "mlflow.store.tracking.sqlalchemy_store", "dp_accounting", "tensorflow", "tensorflow.keras",
-)  # fmt: skip
+    "hydra",
+    "pandas",
+    "sklearn.metrics",
+    "matplotlib.pyplot",
+    "mlflow",
+    "mlflow.pyfunc",
+    "mlflow.tracking",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "dp_accounting",
+    "tensorflow",
+    "tensorflow.keras",
+)
 _COMMAND = str(Path(sys.executable).parent / "ecgexp")
 _REQUEST = 1 << 20  # bytes
 
