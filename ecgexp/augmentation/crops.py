@@ -1,4 +1,4 @@
-"""Nine crops of a image, enlarged to its size, as further views of the rarer classes."""
+"""Nine crops of an image, enlarged to its size, as further views of the rarer classes."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar

@@ -20,14 +20,14 @@ class ImageAugmentation:
     rotations are there for comparison with work that used them.
 
     Attributes:
-      rotation_probability: that a image is rotated, about its center.
+      rotation_probability: that an image is rotated, about its center.
       max_rotation_degrees: the angle is uniform in ± this.
-      flip_probability: that a image is flipped, in one of the `flips`, each alike.
+      flip_probability: that an image is flipped, in one of the `flips`, each alike.
       flips: `horizontal` reverses time, `vertical` polarity.
       crop_probability: that a square part, at a uniform place, is enlarged to the whole image.
       min_crop_fraction: the side of that part, as a share of the image's, is uniform between this
         and 1.
-      shift_probability: that a image is moved.
+      shift_probability: that an image is moved.
       max_shift_fraction: the move is uniform in ± this share of the image's side, independently
         down and right.
     """

@@ -1,6 +1,6 @@
 """One affine map for each image of a batch, and the resampling that applies it.
 
-Composing the maps first means that a image which is cropped, rotated and moved is interpolated
+Composing the maps first means that an image which is cropped, rotated and moved is interpolated
 once, not three times:
 a line one pixel wide would not survive three.
 """
@@ -60,7 +60,7 @@ def affine(
     *,
     center: np.ndarray,
 ) -> tf.Tensor:
-    """The maps that crop a image, then rotate, then flip, then shift it.
+    """The maps that crop an image, then rotate, then flip, then shift it.
 
     Args:
       degrees: (batch,) counter-clockwise as seen.
