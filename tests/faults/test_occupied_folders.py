@@ -4,16 +4,14 @@ Nothing is written that must not be.
 """
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from preloaded import run
 
 from ecgexp.config.compose import load_experiment
 from ecgexp.settings.declaration import ConfigError
 
-ECGEXP = [sys.executable, "-m", "ecgexp.cli.run"]
 SMALL = ["dataset.num_patients=3", "dataset.minutes=1", "model=cnn1d_small", "tracking=none"]
 
 
@@ -27,9 +25,7 @@ def content(folder):
 
 def ecgexp(folder, *words):
     words = sorted(words, key=lambda word: word != "-m")  # Hydra takes its flags first
-    return subprocess.run(
-        [*ECGEXP, *words], cwd=folder, capture_output=True, text=True, check=False
-    )
+    return run(*words, cwd=folder)
 
 
 @pytest.fixture
