@@ -7,15 +7,17 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from preloaded import Command, run
+from waiting import wait_for
 
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
 SMALL = (
     "model=cnn1d_small",
     "dataset.num_patients=6",
+    "dataset.minutes=3",
     "trainer.epochs=1",
     "num_resamples=0",
     "evaluate_on=[validation]",
@@ -24,14 +26,8 @@ SMALL = (
 pytestmark = pytest.mark.slow
 
 
-def ecgexp(*words, cwd, runner=()):
-    return subprocess.run(
-        [*runner, COMMAND, "-m", *SMALL, *words],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        check=False,
-    )
+def ecgexp(*words, cwd):
+    return run("-m", *SMALL, *words, cwd=cwd)
 
 
 def attempts(cwd):
@@ -43,31 +39,15 @@ def attempts(cwd):
     return {attempt["name"]: attempt for attempt in found}
 
 
-def _heed_interrupts():
-    """A shell that runs the tests in the background has its children ignore Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def wait_for(condition, seconds=400):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if condition():
-            return
-        time.sleep(0.2)
-    raise AssertionError("it did not happen in time")
-
-
 @pytest.fixture(scope="module")
 def interrupted_and_resumed(tmp_path_factory):
     """A sweep of three, stopped by Ctrl-C in its second job, then typed again."""
     cwd = tmp_path_factory.mktemp("sweep")
-    words = [COMMAND, "-m", *SMALL, "trainer=dp", "privacy.noise_multiplier=1.0,2.0,3.0"]
+    words = ["-m", *SMALL, "trainer=dp", "privacy.noise_multiplier=1.0,2.0,3.0"]
     with (cwd / "first.log").open("w") as log:
-        first = subprocess.Popen(
-            words, stdout=log, stderr=log, cwd=cwd, preexec_fn=_heed_interrupts
-        )
+        first = Command(*words, stdout=log, stderr=log, cwd=cwd)
         try:
-            wait_for(lambda: attempts(cwd).get("noise_multiplier=2.0", {}).get("spent"))
+            wait_for(lambda: attempts(cwd).get("noise_multiplier=2.0", {}).get("spent"), first)
             first.send_signal(signal.SIGINT)
             code = first.wait(timeout=60)
         finally:
@@ -116,7 +96,7 @@ def test_one_parent_holds_the_runs_and_what_they_cost_together(interrupted_and_r
     (parent,) = search_runs(filter_string="tags.`sweep.role` = 'parent'", uri=uri)
     assert parent.status == "FINISHED"
     assert parent.name.startswith(
-        "noise_multiplier=1.0,2.0,3.0 model=cnn1d_small num_patients=6 epochs=1 "
+        "noise_multiplier=1.0,2.0,3.0 model=cnn1d_small num_patients=6 minutes=3 epochs=1 "
     )
     assert parent.name.endswith(" trainer=dp")
     assert parent.tags["sweep.override.privacy.noise_multiplier"] == "1.0,2.0,3.0"
@@ -182,7 +162,13 @@ def test_optuna_is_not_sent_after_the_worst_model(tmp_path):
 )
 def test_jobs_in_other_processes_belong_to_the_same_parent(tmp_path, launcher):
     # As the README types it: Ray looks for `uv run` among its ancestors.
-    done = ecgexp(*launcher, "seed=1,2", cwd=tmp_path, runner=("uv", "run", "--no-project"))
+    done = subprocess.run(
+        ["uv", "run", "--no-project", COMMAND, "-m", *SMALL, *launcher, "seed=1,2"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     from ecgexp.analysis.find_runs import children_of, search_runs
 
