@@ -1,4 +1,4 @@
-"""Faults that are really injected: full disks, read-only folders, dead processes."""
+"""Injected faults: full disks, read-only folders, killed processes."""
 
 import os
 import shutil

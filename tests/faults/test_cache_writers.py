@@ -1,7 +1,4 @@
-"""Writers of the cache that die, folders that cannot be written, files that are damaged.
-
-The beats are always the right ones.
-"""
+"""Killed writers of the cache, read-only folders and damaged files: beats are always correct."""
 
 import mmap
 import os
@@ -60,7 +57,7 @@ def index_of(folder):
 
 
 @pytest.mark.slow
-def test_killed_at_random_instants(tmp_path):
+def test_cache_writer_killed_at_random_times_loses_nothing(tmp_path):
     draw = random.Random(10)
     number, half_written = 0, 0
     for _ in range(10):
@@ -326,7 +323,7 @@ def test_cache_mapped_arrays_outlive_their_replacement(tmp_path):
         st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=2
     ),
 )
-def test_whatever_byte_is_changed_the_beats_are_right(which, flips):
+def test_cache_with_any_changed_byte_gives_the_true_beats(which, flips):
     """Blanks of an index mean nothing for the content; all else leads to preprocessing again."""
     with tempfile.TemporaryDirectory() as place:
         load(place, 1, rows=3)

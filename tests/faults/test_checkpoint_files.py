@@ -1,6 +1,6 @@
-"""Damage, full disks, sudden death and impostors.
+"""Damaged checkpoints, full disks, killed processes and malicious files.
 
-What was saved stays, and nothing that is offered runs.
+Saved checkpoints stay, and no file is executed.
 """
 
 import errno
@@ -74,7 +74,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_newest_is_passed_over_and_named(tmp_path, caplog, damage):
+def test_damaged_newest_checkpoint_is_skipped_and_named(tmp_path, caplog, damage):
     store = Checkpoints(tmp_path)
     store.save(tiny(1))
     path = store.save(tiny(2))
@@ -99,7 +99,7 @@ def test_any_bit_of_the_file_matters(tmp_path):
     assert store.newest().step == 2
 
 
-def test_whole_newest_is_no_reason_to_warn(tmp_path, caplog):
+def test_intact_newest_checkpoint_causes_no_warning(tmp_path, caplog):
     store = Checkpoints(tmp_path)
     old, _ = store.save(tiny(1)), store.save(tiny(2))
     old.write_bytes(b"")
@@ -107,7 +107,7 @@ def test_whole_newest_is_no_reason_to_warn(tmp_path, caplog):
     assert caplog.text == ""
 
 
-def test_none_intact_says_what_to_do(tmp_path):
+def test_without_an_intact_checkpoint_the_error_has_a_remedy(tmp_path):
     store = Checkpoints(tmp_path)
     for step in (1, 2):
         path = store.save(tiny(step))
@@ -121,7 +121,7 @@ def test_none_intact_says_what_to_do(tmp_path):
     assert "step-000002-" in str(raised.value)
 
 
-def test_after_a_damaged_one_the_one_before_is_kept_and_the_damaged_one_replaced(tmp_path):
+def test_damaged_checkpoint_is_replaced_and_the_last_kept(tmp_path):
     store = Checkpoints(tmp_path)
     store.save(tiny(1))
     damaged = store.save(tiny(2))
@@ -139,7 +139,7 @@ def test_file_that_was_renamed_to_another_step_is_refused(tmp_path):
         Checkpoints(tmp_path).newest()
 
 
-def test_unreadable_file_is_passed_over(open_folder, not_root, caplog):
+def test_unreadable_checkpoint_is_skipped(open_folder, not_root, caplog):
     store = Checkpoints(open_folder)
     store.save(tiny(1))
     store.save(tiny(2)).chmod(0)
@@ -213,7 +213,7 @@ def evil_files(sentinel):
     }
 
 
-def test_the_pickle_would_run_if_it_were_loaded(tmp_path):
+def test_pickle_would_be_executed_if_it_were_loaded(tmp_path):
     pickle.loads(evil_files(tmp_path / "sentinel")["pickle"])
     assert (tmp_path / "sentinel").exists()
     (tmp_path / "sentinel").unlink()
@@ -223,7 +223,7 @@ def test_the_pickle_would_run_if_it_were_loaded(tmp_path):
 
 
 @pytest.mark.parametrize("kind", evil_files(Path("nowhere")))
-def test_impostor_with_a_right_name_is_refused_and_does_not_run(tmp_path, caplog, kind):
+def test_malicious_file_with_a_valid_name_is_not_executed(tmp_path, caplog, kind):
     sentinel, folder = tmp_path / "sentinel", tmp_path / "checkpoints"
     store = Checkpoints(folder)
     folder.mkdir()
@@ -335,7 +335,7 @@ def bombs():
 
 
 @pytest.mark.parametrize("kind", bombs())
-def test_bomb_is_refused_within_little_memory(tmp_path, kind):
+def test_zip_bomb_is_refused_with_little_memory(tmp_path, kind):
     offer(tmp_path, bombs()[kind])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(DataError, match="no intact checkpoint .*is not a safetensors file"):
@@ -406,7 +406,7 @@ FLIPS = st.lists(
 
 @given(places=FLIPS, cut=st.integers(0, 9))
 @example(places=[(8, 1)], cut=0)
-def test_reader_meets_any_bytes_with_an_answer_or_a_refusal(places, cut):
+def test_reader_returns_or_refuses_for_any_bytes(places, cut):
     """Without the digest: the reader itself never raises anything else."""
     content = bytearray(CONTENT)
     for at, byte in places:
@@ -532,7 +532,7 @@ def test_folder_that_cannot_be_made(open_folder, not_root):
     assert list(locked.iterdir()) == []
 
 
-def test_old_one_that_cannot_be_removed_is_no_reason_to_fail(tmp_path, caplog):
+def test_old_checkpoint_that_cannot_be_removed_is_no_error(tmp_path, caplog):
     store = Checkpoints(tmp_path, keep=1)
     stubborn = tmp_path / f"step-000001-{'0' * 32}.safetensors"
     stubborn.mkdir()
@@ -566,7 +566,7 @@ def parts(folder):
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_instants(tmp_path):
+def test_save_killed_at_twenty_times_keeps_a_checkpoint(tmp_path):
     store = Checkpoints(tmp_path)
     draw = random.Random(20)
     step, half_written = 0, 0
@@ -608,7 +608,7 @@ DEATHS = [
 
 
 @pytest.mark.parametrize(("call", "number"), DEATHS)
-def test_killed_just_before_a_system_call(tmp_path, call, number):
+def test_save_killed_before_a_system_call_keeps_a_checkpoint(tmp_path, call, number):
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     with write_until(folder, 1, call, number) as writer:

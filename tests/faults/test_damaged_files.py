@@ -1,7 +1,6 @@
-"""Files of every kind that the commands read are damaged: each is read, left out or refused in one
-line.
+"""Damaged files of every kind are read, left out, or refused in one line by the commands.
 
-`scripts/damage_files.py` is the same with ten thousand inputs.
+`scripts/damage_files.py` does the same with ten thousand inputs.
 """
 
 import logging

@@ -1,6 +1,4 @@
-"""A training whose numbers are none any more stops, says where and what to try, and keeps what was
-good.
-"""
+"""Training with NaN or infinite values stops with epoch and remedy, and keeps its checkpoint."""
 
 import json
 
@@ -42,7 +40,7 @@ def run(*words, cwd, code=None):
     return preloaded.run(*SMALL, *words, cwd=cwd, code=code)
 
 
-def test_an_exploding_update_stops_the_run_and_leaves_the_epoch_before(tmp_path):
+def test_diverged_training_stops_and_keeps_the_last_epoch(tmp_path):
     done = run("trainer.epochs=5", code=WITH_A_FAULT, cwd=tmp_path)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
@@ -53,7 +51,7 @@ def test_an_exploding_update_stops_the_run_and_leaves_the_epoch_before(tmp_path)
     assert Checkpoints(tmp_path / "run" / "checkpoints").newest().step == 2
 
 
-def test_a_rate_that_is_far_too_large_is_named(tmp_path):
+def test_diverged_training_names_a_too_large_rate(tmp_path):
     done = run(
         "trainer.epochs=2", "trainer.optimizer=sgd", "trainer.learning_rate=1e30", cwd=tmp_path
     )

@@ -1,4 +1,4 @@
-"""Untrusted names and files reach nothing outside the data folder, and run nothing."""
+"""Untrusted names and files give no access outside the data folder and execute nothing."""
 
 import hashlib
 import json

@@ -1,7 +1,4 @@
-"""An experiment file that somebody sent may describe an experiment.
-
-It makes Hydra run and write nothing.
-"""
+"""An untrusted experiment file cannot make Hydra execute or write anything."""
 
 import subprocess
 import sys
@@ -96,7 +93,7 @@ def run(folder, *, multirun, overrides=("experiment=sent",)):
 
 @pytest.mark.parametrize("multirun", [False, True])
 @pytest.mark.parametrize("kind", FILES)
-def test_a_file_that_was_sent_is_refused_before_hydra_does_anything(
+def test_hostile_experiment_is_refused_before_hydra_acts(
     tmp_path, sentinel, clean, monkeypatch, kind, multirun
 ):
     monkeypatch.setattr(hydra_internals, "ConfigLoaderImpl", GuardedLoader)
@@ -111,7 +108,7 @@ def test_a_file_that_was_sent_is_refused_before_hydra_does_anything(
     ["a callback", "a job's logging", "hydra's logging", "a folder", "a package", "another file"],
 )
 @pytest.mark.filterwarnings("ignore:Callback NoneType")  # what os.mkdir returns is no callback
-def test_without_the_guard_it_would_run(tmp_path, sentinel, clean, kind):
+def test_hostile_experiment_without_the_guard_would_run(tmp_path, sentinel, clean, kind):
     folder = send(tmp_path / "sent", *FILES[kind], sentinel)
     try:
         run(folder, multirun=False)
@@ -120,9 +117,7 @@ def test_without_the_guard_it_would_run(tmp_path, sentinel, clean, kind):
     assert sentinel.exists()
 
 
-def test_a_primary_file_that_was_sent_is_refused_before_its_packages_are_imported(
-    tmp_path, sentinel, clean, monkeypatch
-):
+def test_hostile_primary_file_is_refused_before_imports(tmp_path, sentinel, clean, monkeypatch):
     (tmp_path / "evil").mkdir()
     (tmp_path / "evil" / "__init__.py").write_text(f"import os; os.mkdir({str(sentinel)!r})")
     (tmp_path / "config.yaml").write_text("hydra: {searchpath: ['pkg://evil']}\n")
@@ -138,7 +133,7 @@ def test_a_primary_file_that_was_sent_is_refused_before_its_packages_are_importe
     monkeypatch.undo()
 
 
-def test_a_launcher_of_ones_own_can_be_typed_and_takes_no_other_with_it(
+def test_launcher_on_the_command_line_allows_no_other_target(
     tmp_path, sentinel, clean, monkeypatch
 ):
     monkeypatch.setattr(hydra_internals, "ConfigLoaderImpl", GuardedLoader)
@@ -156,7 +151,7 @@ def test_a_launcher_of_ones_own_can_be_typed_and_takes_no_other_with_it(
         run(folder, multirun=False, overrides=["hydra/launcher=sent"])
 
 
-def test_a_job_in_another_process_is_guarded_too(tmp_path, sentinel, clean, monkeypatch):
+def test_hostile_experiment_in_another_process_is_refused(tmp_path, sentinel, clean, monkeypatch):
     monkeypatch.setattr(hydra_internals, "ConfigLoaderImpl", GuardedLoader)
     folder = send(tmp_path / "sent", *FILES["a callback"], sentinel)
     hydra = hydra_internals.Hydra.create_main_hydra2("ecgexp", place_with(folder))
@@ -179,7 +174,7 @@ def test_a_job_in_another_process_is_guarded_too(tmp_path, sentinel, clean, monk
         assert said in ended.stdout + ended.stderr
 
 
-def test_our_files_are_the_ones_that_are_there():
+def test_guard_accepts_the_shipped_files():
     in_hydra = {
         str(path.relative_to(CONF).with_suffix("")) for path in CONF.glob("hydra/**/*.yaml")
     }
@@ -187,7 +182,7 @@ def test_our_files_are_the_ones_that_are_there():
 
 
 @pytest.mark.parametrize(("flags", "overrides"), [([], []), (["-m"], ["seed=1,2"])])
-def test_the_command_refuses_it_in_one_line(tmp_path, sentinel, flags, overrides):
+def test_command_refuses_hostile_experiment_in_one_line(tmp_path, sentinel, flags, overrides):
     folder = send(tmp_path / "sent", *FILES["a callback"], sentinel)
     command = [
         sys.executable,

@@ -1,6 +1,6 @@
 """The kill campaign of `scripts/kill_runs.py` in a short form.
 
-A few kills, each at an event of its own.
+A few kills, each at a different event.
 """
 
 import json
@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "kill_runs.py"
 
 @pytest.mark.tf
 @pytest.mark.slow
-def test_private_run_killed_at_its_end_is_as_a_whole_one(tmp_path):
+def test_private_run_killed_at_its_end_equals_a_complete_one(tmp_path):
     words = [
         "--scenarios",
         "dp",

@@ -1,4 +1,4 @@
-"""A killed process of a job ends its sweep; what was finished stays."""
+"""A killed process of a job ends its sweep; finished jobs are kept."""
 
 import json
 import signal
@@ -33,7 +33,7 @@ def attempts(cwd):
     return {attempt["name"]: attempt["status"] for attempt in found}
 
 
-def test_a_killed_worker_is_said_and_the_same_command_takes_its_job_up_again(tmp_path):
+def test_killed_worker_is_reported_and_its_job_resumed(tmp_path):
     log = tmp_path / "log"
     with log.open("w") as out:
         sweep = subprocess.Popen([COMMAND, *SWEEP], stdout=out, stderr=out, cwd=tmp_path)

@@ -1,6 +1,6 @@
-"""Starts into folders that hold something, and secrets on the command line.
+"""Runs that start in folders with content, and secrets on the command line.
 
-Nothing is written that must not be.
+No existing file is changed, and no secret is written.
 """
 
 import json

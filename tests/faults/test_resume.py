@@ -85,7 +85,7 @@ def both(request, tmp_path_factory):
     return cwd / "whole", cwd / "run", last
 
 
-def test_it_ends_with_the_same_bits(both):
+def test_resumed_run_is_equal_bit_for_bit(both):
     whole, resumed, last = both
     assert weights(resumed) == weights(whole)
     for key in ("metrics", "undefined", "selection", "privacy"):
@@ -97,12 +97,12 @@ def test_it_ends_with_the_same_bits(both):
     assert "resumes after" in last.stderr
 
 
-def test_no_point_is_written_twice_and_none_is_missing(both):
+def test_resumed_run_has_each_point_once(both):
     whole, resumed, _ = both
     assert points(resumed) == points(whole)
 
 
-def test_it_is_one_run_in_mlflow(both):
+def test_resumed_run_is_one_run_in_mlflow(both):
     from ecgexp.analysis.find_runs import search_runs
 
     whole, resumed, _ = both
@@ -112,7 +112,7 @@ def test_it_is_one_run_in_mlflow(both):
     assert found.run_id == result(resumed)["run_id"]
 
 
-def test_a_finished_run_keeps_no_state_of_its_training_and_is_not_resumed(both):
+def test_finished_run_has_no_checkpoints_and_is_not_resumed(both):
     _, resumed, _ = both
     assert not (resumed / "checkpoints").exists()
     if resumed.parent.name.startswith(TWICE):  # the answer comes before the trainer is asked

@@ -1,4 +1,4 @@
-"""The first signal lets a run close in order, the second one does not wait for it."""
+"""The first signal ends a run in order, the second one ends the process at once."""
 
 import signal
 import subprocess
@@ -35,7 +35,7 @@ def start(closing):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_the_first_lets_it_close(number, code):
+def test_first_signal_ends_the_run_in_order(number, code):
     with start(closing=0.1) as process:
         assert process.stdout.readline() == "running\n"
         process.send_signal(number)
@@ -45,7 +45,7 @@ def test_the_first_lets_it_close(number, code):
 
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
-def test_the_second_ends_it_at_once(first, second):
+def test_second_signal_ends_the_process_at_once(first, second):
     with start(closing=100) as process:
         assert process.stdout.readline() == "running\n"
         process.send_signal(first)

@@ -1,7 +1,4 @@
-"""What a run is started in.
-
-No terminal and no open files, a folder that somebody else uses, one that cannot be written.
-"""
+"""Runs without a terminal or open files, in a folder that is in use, or in a read-only folder."""
 
 import json
 import signal
@@ -35,13 +32,13 @@ with hold(Path(sys.argv[1]), new=True):
 
 @pytest.mark.tf
 @pytest.mark.slow
-def test_without_stdin_stdout_and_stderr_it_runs_all_the_same(tmp_path):
+def test_run_without_standard_streams_finishes(tmp_path):
     line = f"exec {COMMAND} {' '.join(SMALL)} hydra.run.dir=run <&- >&- 2>&-"
     assert subprocess.run(["bash", "-c", line], cwd=tmp_path, check=False).returncode == 0
     assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "FINISHED"
 
 
-def test_a_run_folder_belongs_to_one_process_until_that_is_dead(tmp_path):
+def test_run_folder_is_locked_until_its_process_ends(tmp_path):
     with subprocess.Popen(
         [sys.executable, "-c", HOLDS, str(tmp_path)], stdout=subprocess.PIPE, text=True
     ) as holder:
@@ -59,7 +56,7 @@ def test_a_run_folder_belongs_to_one_process_until_that_is_dead(tmp_path):
 @pytest.mark.parametrize(
     ("folder", "said"), [("/proc/no/such/run", "/proc/no"), ("/dev/null/run", "/dev/null")]
 )
-def test_a_folder_that_cannot_be_made_is_said_in_one_line(tmp_path, folder, said):
+def test_folder_that_cannot_be_made_is_one_line(tmp_path, folder, said):
     done = subprocess.run(
         [COMMAND, *SMALL, f"hydra.run.dir={folder}"],
         capture_output=True,

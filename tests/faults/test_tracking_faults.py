@@ -185,7 +185,7 @@ def files_with_secrets():
     ]
 
 
-def test_a_server_that_is_not_there_is_said_before_anything_is_trained():
+def test_missing_server_is_reported_before_training():
     done = subprocess.run(
         [*COMMAND, "tracking.uri=http://me:hunter2@127.0.0.1:9", *SMALL],
         capture_output=True,
@@ -203,7 +203,7 @@ def test_a_server_that_is_not_there_is_said_before_anything_is_trained():
 
 
 @pytest.mark.tf
-def test_a_run_whose_server_dies_and_comes_back_loses_nothing(store, capfd):
+def test_run_loses_nothing_if_its_server_is_restarted(store, capfd):
     """Twice: the run is killed while the server is away, brought in by the command and resumed.
 
     Then it delivers by itself.
@@ -273,7 +273,7 @@ def fill(path):
 
 
 @pytest.mark.tf
-def test_a_full_disk_ends_a_run_in_one_line_and_leaves_its_last_checkpoint(mount, store):
+def test_full_disk_ends_a_run_and_keeps_its_checkpoint(mount, store):
     RUN.mkdir()
     mount(RUN, "24m")
     with running(*SMALL, "tracking.uri=sqlite:///store.db", "trainer.epochs=10000") as run:
@@ -305,7 +305,7 @@ connection.execute("ROLLBACK")
 """
 
 
-def test_a_locked_file_is_waited_for_and_nothing_is_dropped(store, monkeypatch, caplog):
+def test_locked_store_is_retried_without_loss(store, monkeypatch, caplog):
     """SQLite itself waits for a lock, in the midst of a call: 20 s, here 1 s.
 
     What outlasts that is tried again.

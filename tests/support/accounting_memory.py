@@ -1,8 +1,7 @@
-"""Values of PLD that were computed once in this process are not computed again: the largest part of
-many tests' time.
+"""Reuse of PLD values within a process: computing them takes most of the time of many tests.
 
-A value is dp_accounting's own, of the same composition, δ, relation and grid; our code asks for it
-as in a run.
+A value is that of dp_accounting for the same composition, δ, relation and grid; the project
+requests it as in a run.
 """
 
 import pytest
@@ -13,7 +12,7 @@ _VALUES: dict[tuple, float] = {}
 
 
 class Remembering:
-    """`PLDAccountant` that composes only when an ε is asked for that was not asked for before."""
+    """`PLDAccountant` that composes events only for an ε that was not computed before."""
 
     def __init__(self, *args, **kwargs):
         self._accountant = lambda: _REAL(*args, **kwargs)

@@ -1,6 +1,6 @@
 """Write beats into a cache until killed: `cache_writer.py FOLDER FIRST`.
 
-Says `begin NUMBER` and `kept NUMBER`.
+Prints `begin NUMBER` and `kept NUMBER`.
 """
 
 import os

@@ -1,8 +1,8 @@
 """Saves checkpoints in a tight loop until it is killed: `checkpoint_writer.py FOLDER FIRST_STEP
 [SYSCALL NUMBER]`.
 
-Says `begin STEP` and `saved STEP`. With SYSCALL, it kills itself just before its NUMBERth call of
-it, as if the power failed.
+Prints `begin STEP` and `saved STEP`. With SYSCALL, it kills itself right before its NUMBERth call
+of it, like a power failure.
 """
 
 import os

@@ -1,6 +1,4 @@
-"""Finished runs in folders of their own, as the experiment's loop leaves them, without training
-anything.
-"""
+"""Folders of finished runs, as the training loop writes them, without training."""
 
 from pathlib import Path
 

@@ -1,8 +1,7 @@
-"""Small federated trainings whose rounds TFF's own executor has computed once; see
-`scripts/make_tff_goldens.py`.
+"""Small federated trainings whose rounds TFF's own executor has computed once.
 
-Two files beside this one hold what it found: `tff_goldens.npz` the weights, `tff_goldens.json`
-everything else.
+`scripts/make_tff_goldens.py` wrote the results: weights to `tff_goldens.npz`, everything else to
+`tff_goldens.json`.
 """
 
 import dataclasses

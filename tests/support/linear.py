@@ -1,4 +1,4 @@
-"""A problem whose every gradient is known by hand.
+"""A problem with known gradients.
 
 The loss of a row is its prediction, so its gradient is the row itself.
 """

@@ -1,7 +1,4 @@
-"""A page as a browser sees it.
-
-Elements, words and tables, read by the standard library's parser.
-"""
+"""Elements, text and tables of an HTML page, read by the parser of the standard library."""
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser

@@ -1,8 +1,8 @@
-"""Questions put to the real training loop, each answered by what is wrong, or by nothing.
+"""Checks of the real training loop; each returns a description of what is wrong, or nothing.
 
-`test_dp_steps.py` puts them to the code as it is, `test_mutants.py` to code that was broken on
-purpose. Statistical bounds are at six standard errors or more: a correct run fails one with a
-chance below 1e-8.
+`test_dp_steps.py` applies them to the code, `test_mutants.py` to code with injected defects.
+Statistical bounds are at six standard errors or more: a correct run fails one with a probability
+below 1e-8.
 """
 
 from collections.abc import Callable, Iterator

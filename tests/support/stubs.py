@@ -1,6 +1,6 @@
 """A model that needs no TensorFlow.
 
-It calls a beat V if its window's largest value is above half a millivolt.
+It classifies a beat as V if the largest value of its window is above half a millivolt.
 """
 
 from types import SimpleNamespace

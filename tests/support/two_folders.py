@@ -1,6 +1,6 @@
-"""Helpers: one virtual patient recorded by two recorders, in files such as mitdb and svdb have.
+"""One virtual patient in two recordings, in files like those of mitdb and svdb.
 
-And beats of two databases.
+Also beats of two databases.
 """
 
 from dataclasses import dataclass

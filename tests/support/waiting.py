@@ -1,4 +1,4 @@
-"""What the tests of killed processes share."""
+"""Helpers of tests that kill processes."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The parser of the commands: what it refuses, and in which words."""
+"""The parser of the commands: errors, remedies and exit codes."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def test_option_given_twice_is_refused(words, message, capsys):
     assert capsys.readouterr().err == f"command: {message}\n"
 
 
-def test_option_given_once_is_taken_by_every_call():
+def test_option_given_once_is_accepted_by_each_call():
     parser = make_parser()
     for _ in range(2):
         options = parser.parse_args(["a", "b", "--output", "there", "--public", "--public"])
@@ -88,14 +88,14 @@ def raising(error):
         ),
     ],
 )
-def test_refused_work_is_one_line_without_passwords(error, line, capsys):
+def test_error_of_a_command_is_one_line_without_passwords(error, line, capsys):
     assert run_command("command", raising(error)) == 2
     said = capsys.readouterr().err
     assert said.endswith(line)
     assert said.count("\n") == 1
 
 
-def test_interrupted_work_ends_with_130():
+def test_interrupted_command_has_exit_code_130():
     assert run_command("command", raising(KeyboardInterrupt())) == 130
 
 
@@ -107,7 +107,7 @@ def test_interrupted_work_ends_with_130():
         (False, False, "use another --output"),
     ],
 )
-def test_output_that_is_there_is_refused(tmp_path, is_ours, overwrite, remedy):
+def test_output_that_exists_is_refused(tmp_path, is_ours, overwrite, remedy):
     file = tmp_path / "x"
     check_output(file, is_ours=lambda: is_ours, kind="report", overwrite=overwrite)
     file.touch()
@@ -115,7 +115,7 @@ def test_output_that_is_there_is_refused(tmp_path, is_ours, overwrite, remedy):
         check_output(file, is_ours=lambda: is_ours, kind="report", overwrite=overwrite)
 
 
-def test_own_output_is_replaced_when_asked(tmp_path):
+def test_own_output_is_replaced_with_overwrite(tmp_path):
     check_output(Path(tmp_path), is_ours=lambda: True, kind="report", overwrite=True)
 
 

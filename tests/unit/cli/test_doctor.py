@@ -36,7 +36,7 @@ def shown(findings):
     return text.getvalue()
 
 
-def test_every_line_shows_its_mark_and_what_to_do():
+def test_doctor_shows_mark_and_advice_in_each_line():
     lines = shown(
         [
             Finding(what="Python", state="good", found="3.11.7"),
@@ -59,7 +59,7 @@ def test_help_imports_nothing_heavy():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
 
 
-def test_a_missing_essential_package_is_bad_and_another_a_note(settings, monkeypatch):
+def test_doctor_missing_essential_package_is_bad(settings, monkeypatch):
     real = metadata.version
 
     def version(name):
@@ -73,21 +73,21 @@ def test_a_missing_essential_package_is_bad_and_another_a_note(settings, monkeyp
     assert states["dp-accounting"] == ("note", "only private runs need it: `uv sync`")
 
 
-def test_a_full_disk_is_bad(settings, monkeypatch):
+def test_doctor_full_disk_is_bad(settings, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10 * 2**20))
     disk = next(finding for finding in check_machine(settings) if finding.what == "disk")
     assert disk.state == "bad"
     assert "hydra.run.dir" in disk.advice
 
 
-def test_no_data_is_a_note_with_the_command(settings):
+def test_doctor_without_data_notes_the_command(settings):
     (finding,) = check_data(settings)
     assert finding.state == "note"
     assert "mitdb, svdb, incartdb, mitdb_csv not below" in finding.found
     assert "scripts/fetch_data.py" in finding.advice
 
 
-def test_a_database_with_holes_is_counted(settings):
+def test_doctor_counts_records_of_an_incomplete_database(settings):
     folder = settings.data_root / "mitdb" / "1.0.0"
     folder.mkdir(parents=True)
     for name in ("100.hea", "100.dat", "100.atr", "101.hea"):
@@ -99,7 +99,7 @@ def test_a_database_with_holes_is_counted(settings):
 
 
 @pytest.mark.real_data
-def test_the_real_database_is_complete(settings, real_root):
+def test_doctor_finds_the_real_database_complete(settings, real_root):
     real = Settings(
         data_root=real_root, store=settings.store, runs_dir=settings.runs_dir, close_stale=False
     )
@@ -107,14 +107,14 @@ def test_the_real_database_is_complete(settings, real_root):
     assert (mitdb.state, mitdb.found.split(" in ")[0]) == ("good", "48 of 48 records")
 
 
-def test_a_store_that_is_not_there_yet_is_fine_and_not_made(settings, tmp_path):
+def test_doctor_accepts_a_missing_store_and_makes_none(settings, tmp_path):
     (finding,) = check_store(settings)
     assert finding.state == "good"
     assert "none yet" in finding.found
     assert not (tmp_path / "mlruns").exists()
 
 
-def test_a_damaged_store_is_bad(settings, tmp_path):
+def test_doctor_damaged_store_is_bad(settings, tmp_path):
     (tmp_path / "mlruns").mkdir()
     (tmp_path / "mlruns" / "mlflow.db").write_bytes(b"no database" * 1000)
     (finding,) = check_store(settings)
@@ -135,7 +135,7 @@ def test_unavailable_server_fails_and_hides_its_password(settings):
     assert "hunter2" not in text
 
 
-def test_runs_of_a_server_are_looked_after_too(settings, monkeypatch):
+def test_doctor_closes_stale_runs_of_a_server(settings, monkeypatch):
     from ecgexp.tracking.mlflow.health import StaleRun
 
     monkeypatch.setattr("ecgexp.tracking.mlflow.store.reach", lambda _: None)
@@ -168,9 +168,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.slow
-def test_a_run_whose_process_was_killed_is_found_and_closed_and_living_ones_are_not(
-    settings, tmp_path
-):
+def test_doctor_closes_stale_runs_but_not_running_ones(settings, tmp_path):
     from ecgexp.tracking.settings import MlflowTracking
 
     living = MlflowTracking().start(run_name="living", run_dir=None, base_dir=tmp_path)
@@ -193,7 +191,7 @@ def test_a_run_whose_process_was_killed_is_found_and_closed_and_living_ones_are_
     living.finish("FINISHED")
 
 
-def test_the_exit_code_says_whether_something_essential_is_missing(tmp_path, monkeypatch, capsys):
+def test_doctor_exit_code_is_1_if_something_is_missing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     light = tuple(entry for entry in doctor._CHECKS if entry[1] is not check_devices)
@@ -207,7 +205,7 @@ def test_the_exit_code_says_whether_something_essential_is_missing(tmp_path, mon
     assert "1 to fix" in capsys.readouterr().out
 
 
-def test_finding_is_one_line_when_redirected(tmp_path, monkeypatch, capsys):
+def test_doctor_finding_is_one_line_when_redirected(tmp_path, monkeypatch, capsys):
     path = "/".join(["a folder"] * 40)
     found = Finding(what="store", state="good", found=path, advice="look at it")
     monkeypatch.setattr(doctor, "_CHECKS", (("", lambda _: [found]),))

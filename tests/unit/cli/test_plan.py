@@ -32,7 +32,7 @@ def asked(monkeypatch):
     return ask
 
 
-def test_ten_of_47_patients_cost_what_is_published(capsys):
+def test_plan_of_ten_of_47_patients_has_published_epsilon(capsys):
     text = run_plan(capsys, "--patients", "47", "--parameters", "5500", "--delta", "1e-3").out
     rows = [line.split() for line in text.splitlines()]
     assert ["47", "10", "0.213", "0.001", "4.61", "5.55"] in rows
@@ -43,7 +43,7 @@ def test_ten_of_47_patients_cost_what_is_published(capsys):
     assert "With 47 patients the guarantee is formal" in text
 
 
-def test_by_default_the_table_is_of_the_patients_of_mit_bih_and_the_small_network(asked):
+def test_plan_by_default_has_mit_bih_and_the_small_network(asked):
     base, plans, parameters, populations = asked()
     assert [(made.num_units, made.expected_batch_size, made.delta) for made in plans] == [
         (22, 10, 1e-4),
@@ -60,7 +60,7 @@ def test_by_default_the_table_is_of_the_patients_of_mit_bih_and_the_small_networ
     assert (parameters, populations) == (20_000, [1_000, 10_000])
 
 
-def test_each_option_reaches_the_plan(asked):
+def test_plan_uses_each_option(asked):
     base, plans, parameters, populations = asked(
         "--noise-multiplier",
         "2.5",
@@ -95,7 +95,7 @@ def test_each_option_reaches_the_plan(asked):
     assert (base.accountant, parameters, populations) == ("rdp", 99, [400, 5000])
 
 
-def test_populations_by_default_are_larger_than_the_patients(asked):
+def test_plan_populations_by_default_exceed_the_patients(asked):
     assert asked("--patients", "2000")[3] == [10_000]
 
 
@@ -107,7 +107,7 @@ def test_populations_by_default_are_larger_than_the_patients(asked):
         ("all", 47, "poisson", "pld"),
     ],
 )
-def test_the_three_ways_to_draw_a_cohort(asked, sampling, cohort, drawn, accountant):
+def test_plan_accepts_three_kinds_of_sampling(asked, sampling, cohort, drawn, accountant):
     base = asked("--sampling", sampling)[0]
     assert (base.expected_batch_size, base.sampling, base.accountant) == (cohort, drawn, accountant)
 
@@ -148,7 +148,7 @@ def test_the_three_ways_to_draw_a_cohort(asked, sampling, cohort, drawn, account
         (["--epsilon=3"], "unrecognized arguments: --epsilon=3"),
     ],
 )
-def test_a_bad_value_is_one_line_and_code_2(capsys, arguments, words):
+def test_plan_with_an_invalid_value_is_one_line_and_code_2(capsys, arguments, words):
     try:
         code = plan.main(arguments)
     except SystemExit as end:
@@ -161,7 +161,7 @@ def test_a_bad_value_is_one_line_and_code_2(capsys, arguments, words):
     assert "privacy." not in said.err
 
 
-def test_a_large_delta_is_noted_once_beside_the_tables(capsys):
+def test_plan_with_a_large_delta_prints_one_note(capsys):
     said = run_plan(capsys, *QUICK[:-2], "--patients", "44", "47", "--delta", "0.01")
     notes = [
         line
@@ -172,7 +172,7 @@ def test_a_large_delta_is_noted_once_beside_the_tables(capsys):
     assert "--delta" not in said.out
 
 
-def test_the_command_answers_plainly_through_a_pipe():
+def test_plan_in_a_pipe_prints_plain_text():
     command = [sys.executable, "-m", "ecgexp.cli.plan", *QUICK]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert "\x1b" not in done.stdout

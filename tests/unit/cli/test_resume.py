@@ -19,7 +19,7 @@ def run_folder(folder, **changed):
     return folder
 
 
-def test_resume_composes_what_was_typed(tmp_path):
+def test_resume_composes_the_overrides_of_the_run(tmp_path):
     assert stored_config(run_folder(tmp_path), []).seed == 3
 
 

@@ -40,9 +40,7 @@ def test_help_lists_groups_and_options_within_two_seconds(tmp_path):
 @pytest.mark.parametrize(
     "override", ["trainer.epcohs=3", "trainer.epochs=-2", "model=cnn2d", "model._target_=os.system"]
 )
-def test_a_wrong_configuration_ends_within_three_seconds_with_one_line_and_code_2(
-    tmp_path, override
-):
+def test_invalid_configuration_is_one_line_within_seconds(tmp_path, override):
     done, seconds = ecgexp(override, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("ecgexp: ")
@@ -54,7 +52,7 @@ def test_a_wrong_configuration_ends_within_three_seconds_with_one_line_and_code_
     )
 
 
-def test_data_that_is_not_there_says_how_to_get_it(tmp_path):
+def test_missing_data_names_the_command_to_get_it(tmp_path):
     done, _ = ecgexp("dataset=mitdb", "data.root=nowhere", "tracking=none", cwd=tmp_path)
     assert done.returncode == 1
     assert "scripts/fetch_data.py mitdb" in done.stderr
@@ -76,7 +74,7 @@ def test_data_that_is_not_there_says_how_to_get_it(tmp_path):
         ),
     ],
 )
-def test_setting_that_is_typed_twice_is_refused(tmp_path, words, message):
+def test_setting_given_twice_is_refused(tmp_path, words, message):
     done, _ = ecgexp(*words, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, f"ecgexp: {message}\n")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

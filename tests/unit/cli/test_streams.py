@@ -71,7 +71,7 @@ def test_answer_that_cannot_be_written_sets_the_exit_code(redirection, code, say
     assert len(done.stderr.splitlines()) == bool(says)
 
 
-def test_refusal_keeps_its_exit_code_where_it_cannot_be_shown(tmp_path):
+def test_error_that_cannot_be_shown_keeps_its_exit_code(tmp_path):
     assert (
         shell(
             f"{line(('ecgexp-plan', '--rounds', '0'))} >/dev/full 2>/dev/full", tmp_path
@@ -118,14 +118,14 @@ def test_work_continues_without_a_place_for_progress(monkeypatch):
 
 
 @pytest.mark.parametrize(("error", "code"), [(28, FAILED_OUTPUT), (32, READER_LEFT)])
-def test_answer_that_is_lost_is_no_success(error, code, monkeypatch):
+def test_answer_that_is_lost_is_not_a_success(error, code, monkeypatch):
     monkeypatch.setattr(Full, "error", error)
     monkeypatch.setattr(sys, "stdout", Full())
     assert command(lambda _: print("ε"))(None) == code
     assert command(lambda _: print("ε") or 2)(None) == 2
 
 
-def test_streams_are_given_back(capsys):
+def test_streams_are_restored_after_a_command(capsys):
     before = sys.stdout, sys.stderr
     with softened():
         print("ε")

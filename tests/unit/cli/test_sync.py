@@ -89,7 +89,7 @@ def test_help_imports_nothing_heavy():
     assert "--store" in done.stdout
 
 
-def test_what_did_not_arrive_is_counted_by_the_doctor_found_and_brought(here, monkeypatch, capsys):
+def test_sync_sends_pending_entries_that_doctor_counts(here, monkeypatch, capsys):
     finished(Path("outputs/e/1"))
     late = behind(Path("outputs/e/2"), monkeypatch)
     NoTracking().start(run_name="quiet", run_dir=Path("outputs/e/3")).finish("FINISHED")
@@ -117,9 +117,7 @@ def test_what_did_not_arrive_is_counted_by_the_doctor_found_and_brought(here, mo
     assert capsys.readouterr().out == f"{late} is complete already, nothing was sent\n"
 
 
-def test_a_run_goes_to_the_store_it_was_made_in_wherever_the_command_is_typed(
-    here, monkeypatch, capsys
-):
+def test_sync_uses_the_store_of_the_run_in_any_folder(here, monkeypatch, capsys):
     late = here / behind(Path("outputs/e/2"), monkeypatch)
     (here / "elsewhere").mkdir()
     monkeypatch.chdir(here / "elsewhere")
@@ -128,7 +126,7 @@ def test_a_run_goes_to_the_store_it_was_made_in_wherever_the_command_is_typed(
     assert list(Path().iterdir()) == []
 
 
-def test_a_store_that_has_moved_is_said(here, monkeypatch, capsys):
+def test_sync_uses_the_store_option_if_it_has_moved(here, monkeypatch, capsys):
     late = behind(Path("outputs/e/2"), monkeypatch)
     Path("mlruns").rename("moved")
     assert sync.main([str(late)]) == 2
@@ -137,7 +135,7 @@ def test_a_store_that_has_moved_is_said(here, monkeypatch, capsys):
     assert not_whole(Path()) == ([], [])
 
 
-def test_a_run_whose_process_is_gone_is_closed(here, capsys):
+def test_sync_closes_a_run_whose_process_has_ended(here, capsys):
     folder = stopped(Path("outputs/e/4"))
     assert doctor(here)[0].found == f"1 is incomplete in MLflow: {folder}"
     assert sync.main([]) == 0
@@ -182,7 +180,7 @@ def held(folder):
         (lambda: (without_store(Path("run")),), "RUN run: it was made without MLflow"),
     ],
 )
-def test_what_cannot_be_brought_is_refused_in_one_line(here, capsys, make, why):
+def test_sync_refuses_a_run_in_one_line(here, capsys, make, why):
     folder, *_ = made = make()
     assert sync.main([str(folder)]) == 2
     said = capsys.readouterr()
@@ -193,7 +191,7 @@ def test_what_cannot_be_brought_is_refused_in_one_line(here, capsys, make, why):
     del made
 
 
-def test_one_damaged_run_does_not_keep_the_others_back(here, monkeypatch, capsys):
+def test_sync_with_a_damaged_run_completes_the_others(here, monkeypatch, capsys):
     damaged, late = (
         behind(Path("outputs/e/1"), monkeypatch),
         behind(Path("outputs/e/2"), monkeypatch),
@@ -212,7 +210,7 @@ def test_one_damaged_run_does_not_keep_the_others_back(here, monkeypatch, capsys
     assert not_whole(Path())[0] == [damaged]
 
 
-def test_a_store_that_stops_answering_is_said_and_can_be_synced_again(here, monkeypatch, capsys):
+def test_sync_after_an_outage_can_be_repeated(here, monkeypatch, capsys):
     late = behind(Path("outputs/e/2"), monkeypatch)
     with monkeypatch.context() as away:
         away.setattr(f"{MLFLOW}.log_file", gone)
@@ -227,7 +225,7 @@ def test_a_store_that_stops_answering_is_said_and_can_be_synced_again(here, monk
 
 
 @pytest.mark.parametrize("uri", ["http://me:hunter2@127.0.0.1:9", "mlruns", "foo://me:hunter2@x"])
-def test_a_store_that_cannot_be_used_is_one_line_without_its_password(here, capsys, uri):
+def test_sync_unusable_store_is_one_line_without_password(here, capsys, uri):
     folder = finished(Path("outputs/e/1"))
     assert sync.main([str(folder), "--store", uri]) == 2
     said = capsys.readouterr()
@@ -252,7 +250,7 @@ def test_a_password_that_was_not_kept_is_asked_for(here, monkeypatch, capsys):
     )
 
 
-def test_an_unknown_option_is_one_line(capsys):
+def test_sync_unknown_option_is_one_line(capsys):
     with pytest.raises(SystemExit) as ended:
         sync.main(["--nonsense"])
     assert ended.value.code == 2
@@ -265,7 +263,7 @@ def test_an_unknown_option_is_one_line(capsys):
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", "{}", '{"status": "FINISHED", "params": [], "tags": {}}']
 )
-def test_what_is_no_run_is_no_run_that_is_behind(tmp_path, text):
+def test_sync_ignores_folders_that_are_not_runs(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(
         DataError, match=f"{tmp_path}/run.json is damaged: .*; restore the file from a copy"

@@ -25,7 +25,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_help_answers_without_mlflow():
+def test_help_of_ui_does_not_import_mlflow():
     code = (
         "import sys; from ecgexp.cli import ui; assert 'mlflow' not in sys.modules; "
         "ui.main(['--help'])"
@@ -37,7 +37,7 @@ def test_help_answers_without_mlflow():
     assert "--store" in done.stdout
 
 
-def test_without_runs_it_says_how_to_make_one(tmp_path, monkeypatch, capsys):
+def test_ui_without_runs_names_the_command_to_make_one(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert ui.main([]) == 2
@@ -46,14 +46,14 @@ def test_without_runs_it_says_how_to_make_one(tmp_path, monkeypatch, capsys):
     assert "use `ecgexp` to make one" in said
 
 
-def test_a_server_has_its_own_pages_and_its_password_stays_hidden(capsys):
+def test_ui_of_a_server_is_refused_without_its_password(capsys):
     assert ui.main(["--store", "http://me:hunter2@host:5000"]) == 2
     said = capsys.readouterr().err
     assert "--store http://host:5000: it is a server" in said
     assert "hunter2" not in said
 
 
-def test_a_port_in_use_is_said_with_another(tmp_path, capsys):
+def test_ui_port_in_use_is_refused_with_another_port(tmp_path, capsys):
     (tmp_path / "mlflow.db").touch()
     with socket.socket() as taken:
         taken.bind((ui.HOST, 0))
@@ -64,7 +64,7 @@ def test_a_port_in_use_is_said_with_another(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("port", [-1, 70000])
-def test_a_port_that_does_not_exist_is_said(tmp_path, capsys, port):
+def test_ui_port_out_of_range_is_refused(tmp_path, capsys, port):
     (tmp_path / "mlflow.db").touch()
     assert ui.main(["--store", f"sqlite:///{tmp_path}/mlflow.db", "--port", str(port)]) == 2
     assert f"--port {port}: it cannot be used" in capsys.readouterr().err
@@ -72,7 +72,7 @@ def test_a_port_that_does_not_exist_is_said(tmp_path, capsys, port):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_the_pages_answer_on_loopback_and_end_without_orphans(tmp_path, ending):
+def test_ui_serves_loopback_and_leaves_no_process(tmp_path, ending):
     from ecgexp.tracking.settings import MlflowTracking
 
     MlflowTracking().start(run_name="shown", run_dir=None, base_dir=tmp_path).finish("FINISHED")

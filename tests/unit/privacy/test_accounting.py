@@ -177,7 +177,7 @@ def test_epsilon_falls_with_noise_and_grows_with_steps(q, noise, steps, accounta
     assert epsilon_of(noise, 2 * steps) >= here - 1e-9
 
 
-def test_without_noise_nothing_is_private_and_nothing_costs_nothing():
+def test_epsilon_is_infinite_without_noise_and_0_without_steps():
     for accountant in ("rdp", "pld"):
         assert accounting.epsilon(accounting.not_private(), 1e-5, accountant) == float("inf")
         assert accounting.epsilon(accounting.gaussian(0.0), 1e-5, accountant) == float("inf")
@@ -196,9 +196,7 @@ def test_little_noise_is_accounted_in_bounded_time():
 
 @pytest.mark.parametrize(("z_delta", "count_std"), [(1.25, 0.5), (0.8, 2.0), (3.0, 1.0)])
 @pytest.mark.parametrize("q", [10 / 47, 1.0])
-def test_a_round_of_adaptive_clipping_costs_what_dp_accounting_takes_for_both_sums(
-    q, z_delta, count_std
-):
+def test_adaptive_clipping_equals_dp_accounting_of_both_sums(q, z_delta, count_std):
     from dp_accounting import dp_event
 
     both = dp_event.ComposedDpEvent(
@@ -213,7 +211,7 @@ def test_a_round_of_adaptive_clipping_costs_what_dp_accounting_takes_for_both_su
     assert z < min(z_delta, 2 * count_std)
 
 
-def test_the_noise_of_adaptive_clipping_is_split_as_its_paper_says():
+def test_adaptive_clipping_splits_noise_as_in_its_paper():
     # Andrew et al. 2021: for z = 1 and a count of standard deviation 5 (0.05 of a cohort of 100),
     # z_Δ = 1.00504.
     z_delta = (1.0 - (2 * 5) ** -2) ** -0.5
@@ -226,7 +224,7 @@ def test_the_noise_of_adaptive_clipping_is_split_as_its_paper_says():
     )
 
 
-def test_two_sums_over_one_sample_lose_as_much_as_one_sum_of_their_joint_noise():
+def test_two_sums_equal_one_sum_of_their_joint_noise():
     # E[(p/q)²] of the sampled pair, integrated in the plane with no help from dp_accounting; its
     # closed form for one Gaussian is 1 + q² (exp(1/z²) - 1).
     import numpy as np

@@ -88,7 +88,7 @@ def test_uncertifiable_target_is_infeasible_next_is_found(monkeypatch):
     assert "infeasible" in shown(render(found))
 
 
-def test_the_run_stands_among_other_numbers_of_patients_at_the_same_share():
+def test_feasibility_has_other_numbers_at_the_same_rate():
     assert [
         (made.num_units, made.expected_batch_size)
         for made in plans_beside(plan(units=30, cohort=10))

@@ -24,7 +24,7 @@ def plan(units=47, cohort=10, rounds=20, **spec):
     return PrivacySpec(**spec).plan(num_units=units, expected_batch_size=cohort, iterations=rounds)
 
 
-def test_at_the_same_noise_only_the_population_its_cohort_and_delta_change():
+def test_same_noise_changes_population_cohort_and_delta_only():
     made = at_same_noise(plan(hypothetical_population=4700), 4700)
     assert (made.num_units, made.expected_batch_size, made.delta) == (4700, 1000, 1e-6)
     assert made.sampling_probability == plan().sampling_probability
@@ -34,7 +34,7 @@ def test_at_the_same_noise_only_the_population_its_cohort_and_delta_change():
     assert back == plan()  # which projects to nothing
 
 
-def test_at_the_same_utility_the_noise_on_the_mean_is_that_of_the_run():
+def test_same_utility_keeps_the_noise_on_the_mean():
     made = at_same_utility(plan(noise_multiplier=1.3, l2_norm_clip=0.5), 4700)
     assert made.noise_multiplier == pytest.approx(130.0)
     assert made.noise_std / made.divisor == pytest.approx(1.3 * 0.5 / 10)
@@ -47,9 +47,7 @@ def test_at_the_same_utility_the_noise_on_the_mean_is_that_of_the_run():
     st.floats(0.3, 5.0),
     st.sampled_from(["poisson", "fixed", "shuffle"]),
 )
-def test_whatever_the_population_neither_q_nor_the_noise_on_the_mean_shrinks(
-    units, more, noise, sampling
-):
+def test_population_never_reduces_rate_or_mean_noise(units, more, noise, sampling):
     cohort = max(1, units // 3)
     made = plan(units, cohort, noise_multiplier=noise, sampling=sampling, accountant="rdp")
     same, quiet = at_same_noise(made, units + more), at_same_utility(made, units + more)
@@ -114,7 +112,7 @@ def test_truncated_batches_stay_truncated():
     )
 
 
-def test_a_smaller_population_is_refused_and_a_plan_may_be_resized_to_it():
+def test_smaller_population_is_refused_but_resizing_is_not():
     with pytest.raises(
         ConfigError, match="privacy.hypothetical_population=46 is below the 47 patients"
     ):

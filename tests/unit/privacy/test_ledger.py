@@ -48,7 +48,7 @@ def test_unplanned_events_are_accounted_as_they_are():
 
 
 @pytest.mark.parametrize("accountant", ["rdp", "pld"])
-def test_training_stops_before_the_step_that_would_exceed_the_budget(accountant):
+def test_training_stops_before_the_budget_is_exceeded(accountant):
     made = plan(iterations=400, max_epsilon=2.0, accountant=accountant)
     ledger = Ledger(made)
     steps = run(ledger, 400)

@@ -32,7 +32,7 @@ def test_noise_is_gaussian(steps):
         assert abs(stats.kurtosis(values)) < 5 * np.sqrt(24 / SIZE)
 
 
-def test_both_halves_of_a_transform_are_gaussian_and_uncorrelated(steps):
+def test_halves_of_a_transform_are_independent_gaussians(steps):
     half = noise._CHUNK // 2
     cosines, sines = steps[0][:half], steps[0][half : 2 * half]
     for part in (cosines, sines):
@@ -86,13 +86,13 @@ def test_unseeded_sources_differ_and_seeded_ones_agree():
     )
 
 
-def test_values_do_not_depend_on_threads_nor_on_what_was_drawn_ahead():
+def test_noise_is_independent_of_threads_and_prefetching():
     one, four = NoiseSource(seed=5, threads=1), NoiseSource(seed=5, threads=4)
     for size, std in ((SIZE, 1.0), (SIZE, 1.0), (17, 1.0), (17, 2.0), (SIZE, 1.0)):
         np.testing.assert_array_equal(one.normal(size, std), four.normal(size, std))
 
 
-def test_a_seeded_source_resumes_and_an_unseeded_one_never_repeats():
+def test_seeded_noise_resumes_and_secret_noise_never_repeats():
     source = NoiseSource(seed=7)
     source.normal(100, 1.0)
     resumed = NoiseSource(seed=7)

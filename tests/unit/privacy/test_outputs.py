@@ -198,7 +198,7 @@ def test_training_beats_are_withheld_under_a_guarantee_only(typed, guarantee, wi
     assert (experiment.has_privacy_guarantee, experiment.withholds) == (guarantee, withholds)
 
 
-def test_a_run_without_privacy_and_a_replication_withhold_nothing():
+def test_run_without_privacy_withholds_nothing():
     assert not load_experiment(["tracking=none"]).withholds
     assert not load_experiment(["experiment=replication/dp", "tracking=none"]).withholds
 

@@ -164,7 +164,7 @@ def test_plan_without_noise_has_infinite_epsilon(made):
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 10, 50, 100, 256, 441, 500, 4096])
-def test_the_default_capacity_is_at_least_half_more_and_practically_never_overflows(batch):
+def test_default_batch_capacity_rarely_overflows(batch):
     units = 100_000
     capacity = safe_capacity(units, batch)
     assert capacity >= 1.5 * batch
@@ -218,7 +218,7 @@ def test_a_refusal_names_the_setting_that_the_trainer_reads():
         made(PrivacySpec(noise_multiplier=1.0, batch_capacity=9), 10)
 
 
-def test_without_privacy_the_plan_says_how_cohorts_are_drawn_and_of_what():
+def test_plan_without_privacy_states_units_and_sampling():
     fixed = NotPrivate().plan(
         num_units=47, expected_batch_size=10, iterations=3, sampling="fixed", unit="patient"
     )
@@ -236,7 +236,7 @@ def test_without_privacy_the_plan_says_how_cohorts_are_drawn_and_of_what():
     assert NotPrivate().plan(num_units=47, expected_batch_size=10, iterations=3).unit == "beat"
 
 
-def test_a_population_below_the_training_set_is_refused_and_an_equal_one_is_not():
+def test_population_below_the_training_set_is_refused():
     with pytest.raises(
         ConfigError,
         match=r"privacy.hypothetical_population=46 is below the 47 patients .* "

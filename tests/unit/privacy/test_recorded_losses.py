@@ -221,7 +221,7 @@ def test_store_with_a_run_without_a_guarantee_has_no_bound():
     assert "no bound at all" in search_loss.text
 
 
-def test_store_with_two_units_has_a_figure_for_each_and_none_for_both():
+def test_store_with_two_units_has_one_epsilon_for_each():
     search_loss = store_privacy_loss(
         [loss(), loss(), loss(spent=spent(unit="patient", delta=1e-3))]
     )

@@ -29,7 +29,7 @@ def membership(source, steps):
     return drawn
 
 
-def test_poisson_batches_have_the_binomial_mean_variance_and_rates():
+def test_poisson_batches_have_binomial_mean_and_variance():
     drawn = membership(sampler(), 2000)
     sizes = drawn.sum(axis=1)
     rates = drawn.mean(axis=0)
@@ -41,7 +41,7 @@ def test_poisson_batches_have_the_binomial_mean_variance_and_rates():
     assert np.abs(rates - 0.1).max() < 5.5 * deviation
 
 
-def test_poisson_draws_are_independent_between_units_and_between_steps():
+def test_poisson_draws_are_independent():
     drawn = membership(sampler(plan(num_units=40, batch=8)), 4000).astype(float)
     units = np.corrcoef(drawn.T)[np.triu_indices(40, 1)]
     steps = [np.corrcoef(drawn[:-1, unit], drawn[1:, unit])[0, 1] for unit in range(40)]

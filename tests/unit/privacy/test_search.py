@@ -93,7 +93,7 @@ def test_run_without_guarantee_leaves_no_bound_for_the_search():
     assert compose_epsilon([]) == 0.0
 
 
-def test_runs_that_differ_in_more_than_noise_have_no_costliest_one():
+def test_runs_that_differ_in_more_than_noise_have_no_largest():
     search_loss = search_privacy_loss([spent(1.4), spent(2.0, steps=20_000)])
     assert search_loss.epsilon_best is None
     assert "differ in more than their noise" in search_loss.text

@@ -39,7 +39,7 @@ def test_guarantee_is_stated_with_unit_and_relation(replicated):
     )
 
 
-def test_the_text_names_unit_adjacency_sampling_delta_and_what_is_not_covered(replicated):
+def test_statement_names_unit_sampling_delta_and_exclusions(replicated):
     text = state(replicated).text()
     for words in (
         "one beat added or removed",
@@ -84,7 +84,7 @@ def test_holdout_size_and_split_are_named_by_default(replicated):
         assert words in text
 
 
-def test_the_result_holds_both_accountants_and_the_replace_one_number(replicated):
+def test_statement_has_both_accountants_and_replace_one(replicated):
     values = json.loads(json.dumps(state(replicated).as_dict(), allow_nan=False))
     assert values["guarantee"] is True
     assert values["epsilon"] == values["epsilon_pld"] == pytest.approx(0.6144, rel=1e-3)

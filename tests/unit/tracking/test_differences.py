@@ -35,7 +35,7 @@ def test_a_run_does_not_differ_from_itself():
     assert not found.only_seed
 
 
-def test_settings_that_differ_are_listed_by_name_and_those_of_one_run_only_too():
+def test_differing_settings_are_listed_by_name():
     found = differences(
         run({"trainer.epochs": "3"}),
         run({"trainer.learning_rate": "0.01", "privacy.noise_multiplier": "1.0"}),

@@ -60,7 +60,7 @@ def test_a_file_that_cannot_be_copied_leaves_the_old_one(tmp_path):
     assert (tmp_path / "run" / "notes.txt").read_text() == "old"
 
 
-def test_secrets_in_kept_texts_are_blotted_out_and_results_are_not(tmp_path):
+def test_secrets_in_stored_texts_are_masked_and_results_kept(tmp_path):
     tracker = JsonlTracker(tmp_path)
     tracker.log_text("kept at http://me:hunter2@host\n", "a.txt")
     tracker.log_dict(

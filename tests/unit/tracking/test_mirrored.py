@@ -159,7 +159,7 @@ def test_the_model_is_mirrored_from_the_runs_folder(mirrored, remote, tmp_path):
     assert [folder for folder, _ in remote.models] == [tmp_path / "model"]
 
 
-def test_a_run_nobody_ended_is_marked_failed_when_the_process_ends(tmp_path):
+def test_run_without_a_status_is_failed_at_process_end(tmp_path):
     code = (
         "import sys; from pathlib import Path; from ecgexp.tracking import "
         "MirroredTracker, JsonlTracker;"

@@ -122,14 +122,14 @@ def test_start_writes_the_folder_and_the_store(tmp_path):
     assert run.data.tags["version.numpy"].startswith("1.26")
 
 
-def test_the_hint_is_as_short_as_the_store_allows(tmp_path, monkeypatch):
+def test_hint_names_the_store_only_if_it_is_not_the_default(tmp_path, monkeypatch):
     near = MlflowTracking().start(run_name="x", run_dir=None, base_dir=tmp_path)
     assert near.url_hint == f"ecgexp-ui --store sqlite:///{tmp_path}/mlruns/mlflow.db"
     monkeypatch.chdir(tmp_path)
     assert near.url_hint == "ecgexp-ui"
 
 
-def test_the_hint_of_a_server_is_the_runs_page_without_the_password(mlflow_store):
+def test_hint_of_a_server_is_the_page_without_password(mlflow_store):
     from ecgexp.tracking.mlflow.tracker import MlflowTracker
 
     server = replace(mlflow_store, uri="https://me:hunter2@host/")
@@ -159,7 +159,7 @@ tracker.finish("FINISHED")
 
 
 @pytest.mark.slow
-def test_a_fresh_store_survives_being_made_by_several_processes_at_once(tmp_path):
+def test_store_created_by_several_processes_is_complete(tmp_path):
     def one(name):
         return subprocess.run(
             [sys.executable, "-c", ONE_RUN, str(tmp_path), name],
@@ -208,7 +208,7 @@ def test_a_folder_as_store_is_refused_with_what_to_type(tmp_path):
         MlflowTracking(uri="mlruns").start(run_name="x", run_dir=None, base_dir=tmp_path)
 
 
-def test_a_store_that_cannot_be_written_is_refused_with_what_to_type(tmp_path):
+def test_read_only_store_is_refused_with_the_setting(tmp_path):
     (tmp_path / "mlruns").write_text("a file where the folder should be")
     with pytest.raises(ConfigError, match=r"tracking\.uri=.*cannot write to .*tracking=none"):
         MlflowTracking().start(run_name="x", run_dir=None, base_dir=tmp_path)

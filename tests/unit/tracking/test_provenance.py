@@ -24,7 +24,7 @@ def test_a_checkout_is_known_by_its_commit_and_its_changes(tmp_path):
     assert git_state(tmp_path / "code") == (commit, "true")
 
 
-def test_code_installed_below_another_checkout_does_not_belong_to_it(tmp_path):
+def test_code_below_another_checkout_has_no_git_state(tmp_path):
     (tmp_path / "a.py").write_text("a = 1\n")
     (tmp_path / ".gitignore").write_text(".venv\n")
     git(tmp_path, "init", "-q")

@@ -150,9 +150,7 @@ def test_files_on_this_machine_are_not_copied(full_run, mlflow_store):
     assert "artifacts" in run.artifact("result.json").parts
 
 
-def test_files_from_elsewhere_lie_in_one_place_that_goes_with_the_process(
-    full_run, mlflow_store, monkeypatch
-):
+def test_downloaded_files_are_removed_with_the_process(full_run, mlflow_store, monkeypatch):
     monkeypatch.setattr(kept_files, "_on_this_machine", lambda location: None)
     run = find_run(full_run, uri=mlflow_store.uri)
     assert str(run.artifact("tables/by/client.csv")).startswith(kept_files._downloads().name)
@@ -175,7 +173,7 @@ def test_local_addresses_differ_from_remote_ones(location, folder):
     assert (None if found is None else str(found)) == folder
 
 
-def test_a_folder_is_named_by_its_own_name_unless_it_was_in_mlflow(full_folder):
+def test_run_without_mlflow_is_named_by_its_folder(full_folder):
     found = find_run(str(full_folder))
     assert (found.run_id, found.name, found.started) == (str(full_folder), "2026-01-02_run", 0.0)
     run = json.loads((full_folder / "run.json").read_text())
@@ -241,7 +239,7 @@ def test_an_unknown_run_is_refused_by_its_name(mlflow_store, tmp_path, monkeypat
         find_run(name, uri=mlflow_store.uri)
 
 
-def test_a_folder_that_is_not_there_is_said_to_be_so_before_any_store_is_asked(tmp_path):
+def test_missing_folder_is_refused_without_a_store(tmp_path):
     with pytest.raises(DataError, match=r"there is no folder outputs/no; use the folder"):
         find_run("outputs/no", uri=f"sqlite:///{tmp_path}/no.db")
 
@@ -308,7 +306,7 @@ def test_a_file_that_is_no_store_is_refused_and_stays_as_it_was(tmp_path):
         ),
     ],
 )
-def test_a_store_that_cannot_be_used_is_one_line_without_passwords(uri, why):
+def test_unusable_store_is_one_line_without_passwords(uri, why):
     with pytest.raises(DataError, match=why) as refused:
         search_runs(uri=uri)
     assert "\n" not in str(refused.value)
@@ -334,7 +332,7 @@ def test_an_experiment_without_runs_has_none(experiment, full_run):
     assert search_runs(experiment=name, uri=store.uri) == []
 
 
-def test_an_unknown_experiment_is_refused_with_those_that_there_are(experiment):
+def test_unknown_experiment_is_refused_with_known_ones(experiment):
     store, name = experiment
     with pytest.raises(DataError, match=f"there is no experiment no-such; use one of: .*{name}"):
         search_runs(experiment="no-such", uri=store.uri)

@@ -132,7 +132,7 @@ def kept(store, run_id):
     }
 
 
-def test_all_of_a_run_arrives_with_its_times_and_a_second_call_sends_nothing(store, tmp_path):
+def test_replay_sends_a_run_once_with_its_times(store, tmp_path):
     folder, run_id = write_run(tmp_path / "run", reason="disk full"), begun(store)
     assert (
         replay(folder, store, run_id)
@@ -170,7 +170,7 @@ POINTS = sorted((name, point) for name, points in HISTORY.items() for point in p
     dataset=st.booleans(),
     status=st.sampled_from(["RUNNING", "FINISHED", "FAILED", "KILLED"]),
 )
-def test_whatever_the_store_has_the_rest_arrives_and_nothing_twice(
+def test_replay_sends_what_the_store_lacks_once(
     store, tmp_path_factory, points, params, files, dataset, status
 ):
     folder = write_run(tmp_path_factory.mktemp("drawn") / "run")
@@ -235,7 +235,7 @@ class Cut:
 
 
 @pytest.mark.slow
-def test_a_store_that_fails_anywhere_is_completed_by_the_next_call(store, tmp_path):
+def test_replay_after_a_failure_is_completed_by_the_next(store, tmp_path):
     """Every writing call fails once, without and with having arrived."""
     folder, run_id = write_run(tmp_path / "run", reason="disk full"), begun(store)
     counting = Cut(store.client, 0, arrived=False)
@@ -298,7 +298,7 @@ input()
 """
 
 
-def test_a_process_that_was_killed_and_not_yet_buried_does_not_run():
+def test_zombie_process_does_not_count_as_running():
     process = subprocess.Popen(
         [sys.executable, "-c", SAYS_WHO_IT_IS],
         stdin=subprocess.PIPE,
@@ -374,9 +374,7 @@ def test_run_resumed_in_a_new_store_run_sends_its_history(tmp_path):
     ]
 
 
-def test_a_past_that_the_store_does_not_take_is_said_before_anything_is_trained(
-    tmp_path, monkeypatch
-):
+def test_history_that_the_store_rejects_is_refused_at_once(tmp_path, monkeypatch):
     folder = tmp_path / "run"
     tracked(tmp_path, folder).finish("KILLED", "SIGTERM")
     tracker = JsonlTracker(folder)
@@ -414,7 +412,7 @@ def test_a_run_has_its_process_from_the_first_moment(tmp_path, monkeypatch):
     assert is_running(run.data.tags)
 
 
-def test_a_waiting_point_arrives_with_the_time_at_which_it_was_measured(store, tmp_path):
+def test_pending_point_is_sent_with_its_own_time(store, tmp_path):
     remote = MlflowTracker.create(store, "run")
     remote._store = replace(store, client=Cut(store.client, 1, arrived=False))
     mirrored = MirroredTracker(JsonlTracker(tmp_path), [remote])
@@ -500,7 +498,7 @@ def test_the_model_is_logged_once_wherever_it_was_cut_off(store, tmp_path):
     assert '"shape": [-1, 180, 2]' in " ".join((packed / "MLmodel").read_text().split())
 
 
-def test_a_model_that_was_not_yet_handed_over_is_no_part_of_a_run_that_died(store, tmp_path):
+def test_model_not_yet_logged_is_not_part_of_a_killed_run(store, tmp_path):
     folder, run_id = write_run(tmp_path / "run"), begun(store)
     save_model(folder / "model")
     assert "the model" not in replay(folder, store, run_id)

@@ -112,7 +112,7 @@ def compare_command(tmp_path, capsys):
     return tell
 
 
-def test_a_run_that_is_better_on_every_patient_is_better(make_run, compare_command):
+def test_verdict_names_a_run_better_on_every_patient(make_run, compare_command):
     a = make_run("a", predictions())
     settings = {"trainer.learning_rate": 0.01, "tracking.uri": "there"}
     b = make_run("b", predictions(right=slightly_better), settings=settings)
@@ -155,7 +155,7 @@ def test_a_run_that_is_better_on_every_patient_is_better(make_run, compare_comma
     assert "its score is optimistic" in text
 
 
-def test_a_difference_within_noise_may_be_chance(make_run, compare_command):
+def test_verdict_calls_a_small_difference_chance(make_run, compare_command):
     def another(patient, place):
         return (place % 8 != 0) ^ (place == patient) ^ ((place == 8) & (patient < 3))
 
@@ -165,7 +165,7 @@ def test_a_difference_within_noise_may_be_chance(make_run, compare_command):
     assert values["verdict"].startswith("The difference of ")
 
 
-def test_a_run_held_against_itself_does_not_differ(make_run, compare_command):
+def test_run_compared_with_itself_does_not_differ(make_run, compare_command):
     a = make_run("a", predictions())
     text, values = compare_command(a, a)
     assert {
@@ -228,7 +228,7 @@ def test_run_made_before_the_renaming_is_named(make_run, compare_command):
     assert "A was made before" not in text
 
 
-def test_under_five_patients_there_is_a_comparison_without_intervals(make_run, compare_command):
+def test_comparison_of_few_patients_has_no_intervals(make_run, compare_command):
     few = predictions(patients=4)
     b = make_run("b", predictions(patients=4, right=slightly_better), settings={"seed": 2})
     text, values = compare_command(make_run("a", few), b)
@@ -262,9 +262,7 @@ def test_under_five_patients_there_is_a_comparison_without_intervals(make_run, c
         ),
     ],
 )
-def test_runs_that_cannot_be_compared_say_why_beside_what_differs(
-    make_run, compare_command, table, tags, why
-):
+def test_incomparable_runs_have_reason_and_differences(make_run, compare_command, table, tags, why):
     b = make_run("b", table, settings={"trainer.learning_rate": 0.01}, tags=tags)
     text, values = compare_command(make_run("a", predictions()), b, code=1)
     assert why in values["problem"]
@@ -289,7 +287,7 @@ def test_averages_over_other_classes_are_reported(make_run, compare_command):
     assert "Different classes" not in said
 
 
-def test_classes_without_common_beats_are_said(make_run, compare_command):
+def test_comparison_notes_classes_without_common_beats(make_run, compare_command):
     table = predictions()
     table = table[table["class"] != "V"]
     said, values = compare_command(make_run("a", table), make_run("b", table.assign(predicted="N")))
@@ -310,7 +308,7 @@ def test_notes_of_both_runs_are_shown(make_run, compare_command):
     assert "B, training: no training beat is of class S" in said
 
 
-def test_privacy_stands_beside(make_run, compare_command):
+def test_comparison_shows_privacy_of_both_runs(make_run, compare_command):
     private = {"privacy/epsilon": 3.21, "privacy/delta": 0.001}
     a = make_run("a", predictions(), metrics=private, settings={"privacy.unit": "patient"})
     text, values = compare_command(a, make_run("b", predictions(right=slightly_better)))
@@ -329,7 +327,7 @@ def test_privacy_stands_beside(make_run, compare_command):
 
 
 @pytest.mark.parametrize(("overlap", "shown"), [(27.941, "28.0"), (None, "not known")])
-def test_privacy_of_overlapping_rows_stands_beside(make_run, compare_command, overlap, shown):
+def test_comparison_shows_privacy_of_overlapping_rows(make_run, compare_command, overlap, shown):
     runs = [
         make_run(
             name,
@@ -368,7 +366,7 @@ def test_guarantees_of_other_units_cannot_be_compared(make_run, compare_command)
     assert "part of the difference is due to it" not in text
 
 
-def test_validation_beats_are_asked_for_by_name(make_run, compare_command):
+def test_comparison_uses_validation_beats_with_split(make_run, compare_command):
     a, b = (
         make_run(name, predictions(), split="validation", settings={"seed": i})
         for i, name in enumerate("ab")
@@ -378,14 +376,14 @@ def test_validation_beats_are_asked_for_by_name(make_run, compare_command):
     assert "If validation beats selected the epoch" in text
 
 
-def test_a_run_that_failed_late_and_code_without_a_commit_are_said(make_run, compare_command):
+def test_comparison_warns_of_failed_runs_and_dirty_code(make_run, compare_command):
     b = make_run("b", predictions(), status="KILLED", tags={"git.dirty": "true"})
     text, _ = compare_command(make_run("a", predictions()), b)
     assert "B is KILLED and not FINISHED" in text
     assert "A run used code with uncommitted changes" in text
 
 
-def test_the_verdict_goes_by_what_chose_the_epoch(make_run, compare_command):
+def test_verdict_uses_the_metric_that_selected_the_epoch(make_run, compare_command):
     settings = {"selection.metric": "f1/V"}
     a = make_run("a", predictions(), settings=settings)
     assert (
@@ -394,7 +392,7 @@ def test_the_verdict_goes_by_what_chose_the_epoch(make_run, compare_command):
     assert compare_command(a, make_run("c", predictions()))[1]["decisive"] == "macro_f1"
 
 
-def test_the_same_seed_gives_the_same_intervals(make_run, compare_command):
+def test_comparison_with_equal_seeds_has_equal_intervals(make_run, compare_command):
     rng = np.random.default_rng(0)
     a = make_run("a", predictions())
     b = make_run("b", predictions(right=lambda patient, place: rng.random(len(place)) < 0.9))
@@ -423,9 +421,7 @@ def test_the_same_seed_gives_the_same_intervals(make_run, compare_command):
         ),
     ],
 )
-def test_predictions_that_are_missing_or_broken_are_one_line(
-    make_run, tmp_path, capsys, spoil, message
-):
+def test_missing_or_damaged_predictions_are_one_line(make_run, tmp_path, capsys, spoil, message):
     a, b = make_run("a", predictions()), make_run("b", None if spoil is None else predictions())
     if spoil is not None:
         spoil(tmp_path / "b" / "predictions" / "test.parquet")
@@ -437,7 +433,7 @@ def test_predictions_that_are_missing_or_broken_are_one_line(
     assert re.search(message, err)
 
 
-def test_an_unknown_run_is_one_line(make_run, tmp_path, capsys, monkeypatch):
+def test_comparison_of_an_unknown_run_is_one_line(make_run, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert compare.main([make_run("a", predictions()), "nowhere"]) == 2
@@ -446,7 +442,7 @@ def test_an_unknown_run_is_one_line(make_run, tmp_path, capsys, monkeypatch):
     assert str(tmp_path / "mlruns" / "mlflow.db") in err
 
 
-def test_a_file_that_cannot_be_written_is_one_line(make_run, tmp_path, capsys):
+def test_comparison_that_cannot_be_written_is_one_line(make_run, tmp_path, capsys):
     a = make_run("a", predictions())
     assert compare.main([a, a, "--output", str(tmp_path / "no" / "all.json")]) == 2
     assert (
@@ -465,7 +461,7 @@ def test_a_file_that_cannot_be_written_is_one_line(make_run, tmp_path, capsys):
         (["a", "b", "--seed", "1.5"], "'1.5' is not a whole number from 0"),
     ],
 )
-def test_arguments_that_cannot_be_used_are_one_line(capsys, arguments, message):
+def test_comparison_with_invalid_arguments_is_one_line(capsys, arguments, message):
     with pytest.raises(SystemExit) as ended:
         compare.main(arguments)
     err = capsys.readouterr().err
@@ -474,7 +470,7 @@ def test_arguments_that_cannot_be_used_are_one_line(capsys, arguments, message):
     assert err.count("\n") == 1
 
 
-def test_help_shows_no_password_and_costs_no_heavy_import(monkeypatch):
+def test_help_of_compare_shows_no_password_and_is_fast(monkeypatch):
     code = (
         "import sys; from ecgexp.cli.compare import main\n"
         "try: main(['--help'])\n"
@@ -486,7 +482,7 @@ def test_help_shows_no_password_and_costs_no_heavy_import(monkeypatch):
     assert "s3cret" not in done.stdout
 
 
-def test_no_line_of_the_output_is_wider_than_a_terminal_but_the_verdict(make_run, capsys):
+def test_comparison_lines_fit_a_terminal(make_run, capsys):
     a = make_run("a", predictions(), settings={"model.filters": "[" + "32, " * 40 + "32]"})
     assert compare.main([a, make_run("b", predictions(right=slightly_better))]) == 0
     *lines, _ = capsys.readouterr().out.splitlines()

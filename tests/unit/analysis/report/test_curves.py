@@ -23,7 +23,7 @@ def group(tmp_path):
     return make
 
 
-def test_a_curve_is_of_runs_that_differ_in_their_noise_only(group):
+def test_curve_has_runs_that_differ_in_their_noise_only(group):
     made = group(
         (private(2.0), {"privacy": guarantee(1.5)}),
         (private(0.8), {"privacy": guarantee(7.5)}),
@@ -41,7 +41,7 @@ def test_a_curve_is_of_runs_that_differ_in_their_noise_only(group):
     ]
 
 
-def test_runs_without_noise_are_drawn_if_data_split_and_model_agree(group):
+def test_baseline_is_drawn_if_data_split_and_model_agree(group):
     made = group(
         (private(1.0), {"privacy": guarantee(3.0)}),
         (CENTRALIZED, {}),
@@ -100,11 +100,11 @@ def test_majority_class_is_shown_for_each_database(group):
         (["mitdb 1.0.0", ""], False),
     ],
 )
-def test_published_scores_stand_beside_the_database_they_are_of(databases, shown):
+def test_published_scores_are_shown_for_their_database_only(databases, shown):
     assert published.applies_to(databases) is shown
 
 
-def test_published_scores_are_as_they_were_published():
+def test_published_scores_equal_the_publications():
     assert {one.epsilon: one.accuracy for one in published.SPLIT_LAYER} == {
         1: 0.506,
         3: 0.738,
@@ -118,7 +118,7 @@ def test_published_scores_are_as_they_were_published():
     )
 
 
-def test_the_drawn_points_are_the_means_and_their_bars_reach_over_the_seeds(group):
+def test_curve_points_are_means_with_bars_over_the_seeds(group):
     made = group(
         *(
             (
@@ -148,7 +148,7 @@ def test_the_drawn_points_are_the_means_and_their_bars_reach_over_the_seeds(grou
     assert axes.get_xscale() == "log"
 
 
-def test_letters_of_near_ticks_do_not_lie_on_each_other():
+def test_letters_of_close_ticks_do_not_overlap():
     placed = curves._spread_out([0.99, 0.985, 0.984, 0.5], gap=0.02)
     assert placed[0] == 0.99
     assert all(

@@ -10,7 +10,7 @@ from ecgexp.analysis.report.gather import choose, gather
 from ecgexp.settings.declaration import DataError
 
 
-def test_the_runs_in_a_sweeps_folder_come_in_the_order_of_their_numbers(tmp_path):
+def test_runs_of_a_sweep_folder_are_in_order_of_numbers(tmp_path):
     for number in ("10", "9", "2"):
         finished(tmp_path / number, params=CENTRALIZED)
     assert [run.name for run in choose(parent=str(tmp_path)).runs] == ["2", "9", "10"]
@@ -34,7 +34,7 @@ def test_run_in_two_folders_is_refused(tmp_path, how, tags):
         choose(parent=str(tmp_path))
 
 
-def test_a_sweeps_folder_tells_its_parents_words(tmp_path):
+def test_sweep_folder_gives_the_texts_of_its_parent_run(tmp_path):
     finished(
         tmp_path / "home" / "parent",
         params={},
@@ -89,7 +89,7 @@ def in_store(folder, experiment, started, **more):
     return replace(run, started=started, experiment=experiment)
 
 
-def test_with_nothing_said_it_is_the_experiment_of_the_newest_run(tmp_path, store):
+def test_report_by_default_has_experiment_of_the_newest_run(tmp_path, store):
     store["old"] = [in_store(tmp_path / "a", "old", 1.0), in_store(tmp_path / "c", "old", 3.0)]
     store["new"] = [in_store(tmp_path / "b", "new", 2.0)]
     assert choose().title == "experiment old"
@@ -108,7 +108,7 @@ def test_parents_of_sweeps_are_not_among_the_runs(tmp_path, store):
 
 
 @pytest.mark.parametrize("how", [{}, {"experiment": "e"}, {"filter_string": "params.a = 'b'"}])
-def test_no_run_at_all_is_an_error_that_says_so(store, how):
+def test_report_without_runs_is_an_error(store, how):
     store["e"] = []
     with pytest.raises(DataError, match="there is no run to report"):
         choose(**how)

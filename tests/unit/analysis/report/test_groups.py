@@ -27,7 +27,7 @@ def row(tmp_path):
     return make
 
 
-def test_runs_that_differ_in_the_seed_only_are_one_configuration(row):
+def test_runs_that_differ_in_their_seed_are_one_configuration(row):
     made = configurations([row(CENTRALIZED, seed=seed) for seed in (10, 9, 0)])
     assert [[run.seed for run in one.rows] for one in made] == [["0", "9", "10"]]
     assert made[0].values == {}
@@ -47,7 +47,7 @@ def test_runs_that_differ_in_the_seed_only_are_one_configuration(row):
         "sweep.retries",
     ],
 )
-def test_what_decides_nothing_parts_no_configuration(row, name):
+def test_setting_without_effect_separates_no_configuration(row, name):
     made = configurations(
         [row({**CENTRALIZED, name: value}, seed=seed) for seed, value in enumerate(("a", "b"))]
     )
@@ -57,7 +57,7 @@ def test_what_decides_nothing_parts_no_configuration(row, name):
 @pytest.mark.parametrize(
     "name", ["dataset.seed", "dataset.num_patients", "privacy.unit", "model.seeds", "database.root"]
 )
-def test_every_other_parameter_parts_them(row, name):
+def test_every_other_parameter_separates_configurations(row, name):
     made = configurations([row({**CENTRALIZED, name: value}) for value in ("1", "2")])
     assert [dict(one.values) for one in made] == [{name: "1"}, {name: "2"}]
 
@@ -81,7 +81,7 @@ def test_runs_on_other_beats_are_another_configuration(row):
     assert len(configurations([row(CENTRALIZED, digest=digest) for digest in ("d1", "d2")])) == 2
 
 
-def test_configurations_come_without_privacy_first_and_then_from_little_to_much(row):
+def test_configurations_are_ordered_by_increasing_privacy(row):
     rows = [
         row(private(2.0), privacy=guarantee(1.5)),
         row(private(0.8), privacy=guarantee(7.5)),
@@ -104,7 +104,7 @@ def test_configurations_come_without_privacy_first_and_then_from_little_to_much(
     assert [one.epsilon.mean for one in made[2:]] == [7.5, 3.0, 1.5]
 
 
-def test_columns_are_the_parameters_that_vary_and_kinds_come_first():
+def test_columns_are_varying_parameters_with_targets_first():
     params = [
         {"a.x": "1", "privacy.noise": "0.8", "b": "same", "privacy._target_": "p.Dp"},
         {"a.x": "2", "privacy.noise": "1.0", "b": "same", "privacy._target_": "p.Dp"},
@@ -113,13 +113,13 @@ def test_columns_are_the_parameters_that_vary_and_kinds_come_first():
     assert varying(params) == ["privacy._target_", "a.x", "privacy.noise"]
 
 
-def test_what_only_one_kind_of_part_has_is_no_column_unless_it_must_be():
+def test_parameter_of_one_target_only_is_rarely_a_column():
     kinds = [{"t._target_": "A", "t.only": "1"}, {"t._target_": "B"}]
     assert varying(kinds) == ["t._target_"]
     assert varying([{"t.only": "1"}, {}]) == ["t.only"]
 
 
-def test_labels_are_the_fewest_words_that_tell_configurations_apart():
+def test_labels_use_the_fewest_distinguishing_values():
     private = [
         {"trainer._target_": "e.Dp", "privacy.noise": noise, "trainer.rate": "0.25"}
         for noise in ("0.8", "2.0")
@@ -153,7 +153,7 @@ def test_labels_are_the_fewest_words_that_tell_configurations_apart():
         unique_by=lambda part: tuple(sorted(part.items())),
     )
 )
-def test_the_columns_tell_any_configurations_apart(params):
+def test_columns_distinguish_any_configurations(params):
     names = varying(params)
     assert len({tuple(part.get(name) for name in names) for part in params}) == len(params)
     shuffled = list(params)

@@ -98,7 +98,7 @@ def test_store_counts_a_folder_finished_twice_as_two(tmp_path, store, record, as
     assert says(ask(), [SPENT] * 2)
 
 
-def test_run_of_another_machine_in_a_folder_of_the_same_name_counts(tmp_path, store, record, ask):
+def test_store_counts_run_of_another_machine_in_equal_folder(tmp_path, store, record, ask):
     mine = run(tmp_path / "a")
     mine = replace(mine, tags={**mine.tags, "run.dir": "/out/run"})
     store += [mine, replace(mine, run_id="theirs")]
@@ -135,18 +135,18 @@ def test_run_without_a_guarantee_leaves_no_bound(tmp_path, store, ask):
     assert "no bound at all" in ask()[0]
 
 
-def test_runs_on_other_people_are_not_added(tmp_path, store, record, ask):
+def test_runs_on_another_population_are_not_added(tmp_path, store, record, ask):
     store.append(run(tmp_path / "a"))
     record.begin(loss("b", training_population=("database svdb",)), resumes=False)
     assert says(ask(), [SPENT])
 
 
-def test_store_without_private_runs_says_nothing(tmp_path, store, ask):
+def test_store_without_private_runs_has_no_text(tmp_path, store, ask):
     store.append(run(tmp_path / "a", params=CENTRALIZED, privacy=None))
     assert ask() == []
 
 
-def test_parents_of_sweeps_are_no_runs(tmp_path, store, ask):
+def test_parents_of_sweeps_are_not_counted_as_runs(tmp_path, store, ask):
     store.append(run(tmp_path / "a"))
     store.append(replace(store[0], run_id="parent", tags={**store[0].tags, "sweep.role": "parent"}))
     assert says(ask(), [SPENT])

@@ -7,7 +7,7 @@ from finished_runs import CENTRALIZED, failed, finished
 from ecgexp.cli.report import main
 
 
-def test_a_folder_of_runs_becomes_a_page(tmp_path, capsys):
+def test_report_of_a_folder_writes_a_page(tmp_path, capsys):
     for seed in (1, 2):
         finished(tmp_path / "sweep" / f"{seed}", params=CENTRALIZED, seed=seed)
     failed(tmp_path / "sweep" / "3", reason="x")
@@ -23,7 +23,7 @@ def test_a_folder_of_runs_becomes_a_page(tmp_path, capsys):
     "arguments",
     [["a", "--experiment", "b"], ["--filter", "a", "--experiment", "b"], ["--color"], ["a", "b"]],
 )
-def test_arguments_that_contradict_each_other_are_refused(arguments, capsys):
+def test_report_with_contradicting_arguments_is_refused(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
@@ -32,7 +32,7 @@ def test_arguments_that_contradict_each_other_are_refused(arguments, capsys):
     assert error.count("\n") == 1
 
 
-def test_a_store_that_is_not_there_is_one_line(tmp_path, monkeypatch, capsys):
+def test_report_of_a_missing_store_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert main([]) == 2
@@ -42,14 +42,14 @@ def test_a_store_that_is_not_there_is_one_line(tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_page_that_cannot_be_written_is_one_line(tmp_path, capsys):
+def test_report_that_cannot_be_written_is_one_line(tmp_path, capsys):
     finished(tmp_path / "sweep" / "1", params=CENTRALIZED)
     (tmp_path / "file").write_text("")
     assert main([str(tmp_path / "sweep"), "--output", str(tmp_path / "file" / "page.html")]) == 2
     assert "cannot be written" in capsys.readouterr().err
 
 
-def test_help_is_instant():
+def test_help_of_report_imports_nothing_heavy():
     code = (
         "import sys, ecgexp.cli.report as m\n"
         "try: m.main(['--help'])\n"
@@ -75,7 +75,7 @@ def written(*words, code=0):
     assert main(list(map(str, words))) == code
 
 
-def test_report_replaces_another_only_when_asked(tmp_path, capsys):
+def test_report_replaces_another_only_with_overwrite(tmp_path, capsys):
     finished(tmp_path / "sweep" / "1", params=CENTRALIZED)
     target = tmp_path / "page.html"
     written(tmp_path / "sweep", "--output", target)

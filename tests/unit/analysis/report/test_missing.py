@@ -34,13 +34,13 @@ def rate(value):
     return {"params": {**CENTRALIZED, "trainer.learning_rate": value}}
 
 
-def test_average_over_all_classes_bears_no_label(configurations):
+def test_average_over_all_classes_has_no_label(configurations):
     table = score_table(configurations({"metrics": scores()}), "test")
     assert "0.700" in table.groups[0][0]
     assert not [note for note in table.notes if "macro F1" in note]
 
 
-def test_average_over_fewer_classes_says_over_which(configurations):
+def test_average_over_fewer_classes_names_the_classes(configurations):
     table = score_table(configurations({"metrics": scores("V")}), "test")
     cells = table.groups[0][0]
     assert "0.700 over N, S" in cells
@@ -60,13 +60,13 @@ def test_averages_over_other_classes_are_not_ranked(configurations):
     assert "N, S, V: [2]" in note
 
 
-def test_seeds_with_other_classes_in_their_averages_are_said(configurations):
+def test_seeds_with_other_classes_in_averages_are_noted(configurations):
     one = configurations({"metrics": scores("V"), "seed": 1}, {"metrics": scores(), "seed": 2})
     cells = score_table(one, "test").groups[0][0]
     assert "0.700 over classes that differ between seeds" in cells
 
 
-def test_notes_of_runs_stand_in_a_table(configurations):
+def test_notes_of_runs_are_in_a_table(configurations):
     notes = {"training": [TRAINING], "test": [TEST]}
     made = configurations({"notes": notes, "seed": 1}, {"notes": {"test": [TEST]}, "seed": 2})
     table = note_table(made, public=False)
@@ -82,7 +82,7 @@ def test_runs_without_notes_have_no_table(configurations):
     assert note_table(configurations({}), public=False) is None
 
 
-def test_notes_stand_on_the_page(tmp_path, make_page):
+def test_notes_are_on_the_page(tmp_path, make_page):
     finished(
         tmp_path / "0",
         params=CENTRALIZED,
@@ -95,7 +95,7 @@ def test_notes_stand_on_the_page(tmp_path, make_page):
     assert "0.700 over N, S" in source
 
 
-def test_runs_with_one_seed_are_said_to_be_no_repetitions(configurations):
+def test_runs_with_equal_seeds_are_noted_as_no_repetitions(configurations):
     table = note_table(configurations({"seed": 1}, {"seed": 1}, {"seed": 2}), public=True)
     (row,) = table.groups[0]
     assert row[1:] == [
@@ -106,5 +106,5 @@ def test_runs_with_one_seed_are_said_to_be_no_repetitions(configurations):
     ]
 
 
-def test_runs_with_seeds_of_their_own_need_no_note(configurations):
+def test_runs_with_different_seeds_have_no_note(configurations):
     assert note_table(configurations({"seed": 1}, {"seed": 2}, {"seed": 3}), public=True) is None

@@ -75,7 +75,7 @@ def page(sweep, make_page):
     return make_page(sweep)
 
 
-def test_the_page_fetches_nothing(page):
+def test_page_has_no_external_references(page):
     fetching = (
         "src",
         "href",
@@ -116,7 +116,7 @@ def test_the_page_fetches_nothing(page):
     }  # names of namespaces
 
 
-def test_the_page_is_well_formed_and_its_references_lead_somewhere(page):
+def test_page_is_well_formed_with_valid_references(page):
     assert page.unclosed == []
     identifiers = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))
@@ -130,7 +130,7 @@ def test_the_page_is_well_formed_and_its_references_lead_somewhere(page):
     assert set(used) <= set(identifiers)
 
 
-def test_the_page_can_be_read_without_seeing_it(page):
+def test_page_has_texts_for_screen_readers(page):
     assert page.all("html") == [{"lang": "en"}]
     assert len(page.all("h1")) == 1
     assert all(cell.get("scope") in ("col", "row", "rowgroup") for cell in page.all("th"))
@@ -170,7 +170,7 @@ def test_names_and_tags_cannot_become_markup(tmp_path, report):
     assert page.text.count("<script>alert('x')</script>") >= 7
 
 
-def test_means_and_ranges_in_the_table_are_those_computed_by_hand(tmp_path, report):
+def test_score_table_equals_values_computed_by_hand(tmp_path, report):
     for seed, accuracy, f1 in ((1, 0.5, 0.1), (2, 0.75, 0.2), (3, 0.7, 0.6)):
         metrics = {
             "test/accuracy": accuracy,
@@ -214,7 +214,7 @@ def test_means_and_ranges_in_the_table_are_those_computed_by_hand(tmp_path, repo
     assert times[2] == ["[2]", "3", "200 s (100 s to 300 s)", "10 min"]
 
 
-def test_page_states_the_overlap_beside_the_epsilon_of_a_row(tmp_path, report):
+def test_page_states_the_epsilon_of_overlapping_rows(tmp_path, report):
     groups = [{}, {"epsilon_overlap": 27.941}, {"epsilon_overlap": None}]
     for number, group in enumerate(groups):
         rows = {"rows_per_unit": 1, "overlapping_rows": 5 if group else 1}
@@ -253,7 +253,7 @@ def test_memory_is_shown_where_it_was_logged(tmp_path, report):
     assert "Memory was not logged" not in page.text
 
 
-def test_a_mean_over_the_seeds_in_which_a_score_is_defined_says_so(tmp_path, report):
+def test_mean_over_some_seeds_states_the_undefined_ones(tmp_path, report):
     for seed, more in ((1, {"test/jk_index": 0.4}), (2, {})):
         finished(
             tmp_path / f"{seed}",
@@ -273,7 +273,7 @@ def test_matrices_are_summed_over_the_seeds(tmp_path, report):
     assert "sum of 2 runs" in page.text
 
 
-def test_no_more_matrices_are_drawn_than_can_be_read(tmp_path, report):
+def test_number_of_drawn_matrices_is_limited(tmp_path, report):
     for i in range(14):
         finished(
             tmp_path / f"{i}",
@@ -306,7 +306,7 @@ def test_synthetic_data_are_named_first(tmp_path, report):
     assert "Synthetic data. Some runs on this page use synthetic beats." in report().text
 
 
-def test_a_run_that_repeats_faults_is_named_at_the_top_and_is_on_no_curve(tmp_path, report):
+def test_run_with_protocol_errors_is_marked_and_on_no_curve(tmp_path, report):
     finished(tmp_path / "1", params=private(1.0), database="mitdb 1.0.0", privacy=guarantee(2.0))
     finished(
         tmp_path / "2", params=CENTRALIZED, database="mitdb 1.0.0", metrics={"test/accuracy": 0.751}
@@ -331,7 +331,7 @@ def test_a_run_that_repeats_faults_is_named_at_the_top_and_is_on_no_curve(tmp_pa
     assert re.findall(r"no privacy (\[\d\]: 0\.\d+)", page.source) == ["[1]: 0.751"]
 
 
-def test_real_data_are_not_called_synthetic_and_stand_beside_what_was_published(tmp_path, report):
+def test_real_data_are_unmarked_and_with_published_scores(tmp_path, report):
     finished(tmp_path / "1", params=private(1.0), database="mitdb 1.0.0", privacy=guarantee(2.0))
     page = report()
     assert "ynthetic" not in page.text
@@ -340,7 +340,7 @@ def test_real_data_are_not_called_synthetic_and_stand_beside_what_was_published(
     assert "FedAvg, non-IID clients: 0.877" in page.text
 
 
-def test_published_scores_do_not_stand_beside_synthetic_data(tmp_path, report):
+def test_published_scores_are_not_shown_for_synthetic_data(tmp_path, report):
     finished(tmp_path / "1", params=private(1.0), privacy=guarantee(2.0))
     assert "Abuadbba" not in report().source
 
@@ -352,7 +352,7 @@ def test_failed_run_is_listed_and_breaks_nothing(page):
     assert "training diverged; try a smaller trainer.learning_rate" in failed
 
 
-def test_a_page_of_failures_alone_says_that_no_run_finished(tmp_path, report):
+def test_page_of_failures_states_that_no_run_finished(tmp_path, report):
     failed(tmp_path / "1", reason="DataError: no such file")
     page = report()
     assert page.unclosed == []
@@ -360,14 +360,14 @@ def test_a_page_of_failures_alone_says_that_no_run_finished(tmp_path, report):
     assert "DataError: no such file" in page.text
 
 
-def test_a_run_without_any_score_breaks_nothing(tmp_path, report):
+def test_run_without_scores_is_on_the_page(tmp_path, report):
     finished(tmp_path / "1", params=private(1.0), metrics={}, privacy=guarantee(1.0))
     page = report()
     assert "Not scored on test beats: [1]." in page.text
     assert "No run with noise has both a finite ε and a score" in page.text
 
 
-def test_validation_scores_are_not_passed_for_test_scores(tmp_path, report):
+def test_validation_scores_are_labeled_as_such(tmp_path, report):
     finished(
         tmp_path / "1",
         params=CENTRALIZED,
@@ -403,9 +403,7 @@ def test_clients_are_shown_with_their_range(tmp_path, report):
     assert table[1] == ["100", "50", "0.900", "0.600 (0.500 to 0.700)", "0.400"]
 
 
-def test_what_private_data_gave_away_without_noise_is_left_out_for_the_public(
-    sweep, page, make_page
-):
+def test_public_page_leaves_out_values_without_noise(sweep, page, make_page):
     public = make_page(sweep, public=True)
     for secret in (
         "43.210",
@@ -433,7 +431,7 @@ def test_public_page_without_guarantees_keeps_its_clients(tmp_path, report):
     assert "43.210" not in page.text
 
 
-def test_the_scores_of_an_evaluation_are_those_of_its_matrix(page):
+def test_row_scores_agree_with_the_confusion_matrix(page):
     """The table's F1 and the matrix drawn from the predictions come by different ways and must
     agree.
     """

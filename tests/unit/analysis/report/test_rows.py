@@ -14,13 +14,13 @@ MATRIX = np.array(
 )
 
 
-def test_the_matrix_is_that_of_the_kept_predictions(tmp_path):
+def test_row_matrix_is_that_of_the_stored_predictions(tmp_path):
     row = read_row(find_run(str(finished(tmp_path / "r", params=CENTRALIZED, confusion=MATRIX))))
     np.testing.assert_array_equal(row.confusion, MATRIX)
     assert row.classes == ("N", "S", "V", "F", "Q")
 
 
-def test_a_run_that_kept_little_has_a_row_all_the_same(tmp_path):
+def test_run_with_few_files_has_a_row(tmp_path):
     folder = finished(tmp_path / "r", params=CENTRALIZED)
     (folder / "result.json").unlink()
     row = read_row(find_run(str(folder)))
@@ -54,7 +54,7 @@ def test_guarantee_of_a_run_is_read(tmp_path, privacy, kind, epsilon, delta):
 @pytest.mark.parametrize(
     "path", ["result.json", "predictions/test.parquet", "tables/test_per_client.csv"]
 )
-def test_a_damaged_file_is_named(tmp_path, path):
+def test_row_of_a_damaged_file_is_an_error_with_its_name(tmp_path, path):
     clients = [
         {"client": "100", "beats": 9, "accuracy": 0.5, "macro_f1": 0.5, "majority_accuracy": 0.9}
     ]
@@ -64,7 +64,7 @@ def test_a_damaged_file_is_named(tmp_path, path):
         read_row(find_run(str(folder)))
 
 
-def test_clients_keep_their_names_even_those_that_look_like_numbers(tmp_path):
+def test_clients_named_like_numbers_keep_their_names(tmp_path):
     clients = [
         {"client": "007", "beats": 9, "accuracy": 0.5, "macro_f1": 0.5, "majority_accuracy": 0.9}
     ]
@@ -72,7 +72,7 @@ def test_clients_keep_their_names_even_those_that_look_like_numbers(tmp_path):
     assert [client["client"] for client in read_row(find_run(str(folder))).clients] == ["007"]
 
 
-def test_reasons_of_undefined_scores_come_along(tmp_path):
+def test_row_has_reasons_of_undefined_scores(tmp_path):
     folder = finished(
         tmp_path / "r", params=CENTRALIZED, undefined={"test/jk_index": "no beat was predicted S"}
     )

@@ -13,7 +13,7 @@ from ecgexp.analysis.spread import score_of, spread
 values = st.lists(st.floats(0, 1), min_size=1, max_size=8)
 
 
-def test_mean_and_range_are_those_computed_by_hand():
+def test_spread_equals_values_computed_by_hand():
     found = spread([0.5, 0.75, 1.0, 0.25])
     assert (found.mean, found.low, found.high, found.count, found.undefined) == (
         0.625,
@@ -26,28 +26,28 @@ def test_mean_and_range_are_those_computed_by_hand():
 
 
 @given(values)
-def test_a_mean_lies_in_its_range(drawn):
+def test_spread_mean_is_within_its_range(drawn):
     found = spread(drawn)
     assert found.low - 1e-12 <= found.mean <= found.high + 1e-12
     assert (found.low, found.high) == (min(drawn), max(drawn))
 
 
 @given(values, st.integers(1, 3))
-def test_runs_without_a_value_change_no_mean_and_are_counted(drawn, missing):
+def test_spread_counts_undefined_runs_without_their_values(drawn, missing):
     found = spread([*drawn, *[None] * missing])
     assert found.mean == spread(drawn).mean
     assert found.undefined == missing
     assert f"undefined in {missing} of {missing + len(drawn)}" in formatting.score(found)
 
 
-def test_no_value_at_all_is_undefined_and_not_zero():
+def test_spread_without_values_is_undefined():
     found = spread([None, math.nan])
     assert not found.is_defined
     assert math.isnan(found.mean)
     assert formatting.score(found) == "undefined"
 
 
-def test_seeds_that_agree_have_no_range():
+def test_spread_of_equal_values_has_no_range():
     assert formatting.score(spread([0.3, 0.3, 0.3])) == "0.300"
 
 
@@ -70,7 +70,7 @@ def row(folder, **more):
     return read_row(find_run(str(finished(folder, params=CENTRALIZED, **more))))
 
 
-def test_a_single_run_has_its_bootstrap_interval_and_several_have_none(tmp_path):
+def test_interval_is_given_for_a_single_run_only(tmp_path):
     metrics = {"test/f1/V": 0.5, "test/f1_ci_low/V": 0.25, "test/f1_ci_high/V": 0.75}
     one, two = (row(tmp_path / str(seed), seed=seed, metrics=metrics) for seed in (1, 2))
     assert score_of([one], "test", "f1/V").interval == (0.25, 0.75)
@@ -81,5 +81,5 @@ def test_a_single_run_has_its_bootstrap_interval_and_several_have_none(tmp_path)
     assert score_of([one, two], "test", "f1/V").interval is None
 
 
-def test_a_single_run_without_an_interval_has_none(tmp_path):
+def test_single_run_without_an_interval_has_none(tmp_path):
     assert formatting.score(score_of([row(tmp_path / "1")], "test", "accuracy")) == "0.500"

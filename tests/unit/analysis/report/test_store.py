@@ -52,7 +52,7 @@ def sweep(tmp_path_factory):
     return store.uri, parent.run_id
 
 
-def test_a_parents_page_is_about_its_children_and_is_kept_with_it(sweep, tmp_path, capsys):
+def test_report_of_a_parent_has_its_children_and_is_stored(sweep, tmp_path, capsys):
     from mlflow import MlflowClient
 
     uri, parent = sweep
@@ -73,7 +73,7 @@ def test_a_parents_page_is_about_its_children_and_is_kept_with_it(sweep, tmp_pat
     assert client.get_run(parent).info.status == "FINISHED"
 
 
-def test_an_experiments_page_has_all_its_runs_but_the_parent(sweep, tmp_path, capsys):
+def test_report_of_an_experiment_leaves_the_parent_out(sweep, tmp_path, capsys):
     uri, _ = sweep
     target = tmp_path / "page.html"
     for which in (["--experiment", "tests"], []):

@@ -179,7 +179,7 @@ def test_line_without_its_ending_is_refused(write):
 # A run becomes a line
 
 
-def test_line_of_a_run_has_what_repeats_it(make_run):
+def test_line_of_a_run_has_its_experiment_and_overrides(make_run):
     line = published_result(make_run(3, 0.9))
     assert (line.experiment, line.overrides, line.seeds) == (NAME, (), (3,))
     assert (line.evaluated.split, line.evaluated.sha256) == ("DS2", SHA256)
@@ -214,7 +214,7 @@ SIMULATION = {"guarantee": False, "simulation": True, "unit": "beat"}
         ({"privacy": SIMULATION}, "simulation.*privacy.noise_seed=null"),
     ],
 )
-def test_run_that_nobody_can_repeat_is_refused(make_run, run, match):
+def test_run_that_cannot_be_repeated_is_refused(make_run, run, match):
     with pytest.raises(DataError, match=match):
         published_result(make_run(0, 0.9, **run))
 
@@ -240,7 +240,7 @@ def test_ensemble_of_other_beats_or_settings_is_refused(make_run):
 # Which lines hold
 
 
-def test_newest_run_of_each_seed_holds(make_run):
+def test_newest_run_of_each_seed_is_used(make_run):
     lines = [
         published_result(make_run(seed, accuracy, started=started))
         for seed, accuracy, started in (
@@ -257,7 +257,7 @@ def test_newest_run_of_each_seed_holds(make_run):
     assert found.interval == (pytest.approx(0.83), pytest.approx(0.94))
 
 
-def test_mean_carried_over_holds_until_all_seeds_are_added(write, make_run):
+def test_mean_carried_over_is_used_until_all_seeds_are_added(write, make_run):
     carried = read_results(write(CARRIED))
     first, second = (published_result(make_run(seed, 0.9)) for seed in (0, 1))
     assert PublishedResults([*carried, first]).group(NAME).first.kind == "mean"
@@ -400,7 +400,7 @@ def test_every_generated_text_and_figure_is_up_to_date(monkeypatch, capsys):
 @pytest.mark.parametrize(
     "path", ["README.md", "docs/results/privacy.md", f"conf/experiment/{NAME}.yaml"]
 )
-def test_check_fails_where_a_text_was_changed(monkeypatch, capsys, copy, path):
+def test_check_fails_if_a_text_was_changed(monkeypatch, capsys, copy, path):
     text = (copy / path).read_text(encoding="utf-8")
     assert "0.9" in text
     (copy / path).write_text(text.replace("0.9", "0.8"), encoding="utf-8")
@@ -412,7 +412,7 @@ def test_check_fails_where_a_text_was_changed(monkeypatch, capsys, copy, path):
     assert run_script(monkeypatch, copy, "--check") == 0
 
 
-def test_check_fails_where_a_figure_shows_other_results(monkeypatch, capsys, copy):
+def test_check_fails_if_a_figure_shows_other_results(monkeypatch, capsys, copy):
     path = copy / "results/runs.jsonl"
     lines = read_results(path)
     place = next(
