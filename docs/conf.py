@@ -1,4 +1,4 @@
-"""Sphinx configuration: MyST pages, a generated reference, and the API from docstrings.
+"""Sphinx configuration: MyST pages, notebooks, a generated reference, and the API from docstrings.
 
 Nothing is fetched from the network, and TensorFlow is never imported: it and the other heavy
 libraries are mocked for autodoc.
@@ -16,13 +16,14 @@ import generate_reference  # noqa: E402  (needs the path above)
 project = "ecgexp"
 author = "the ecgexp authors"
 copyright = "the ecgexp authors"  # noqa: A001  (Sphinx's name)
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "_generated", "reference/generated/renamed_settings.md"]
 html_theme = "furo"
 html_title = "ecgexp"
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence", "deflist"]
 default_role = "code"  # docstrings write `name` as Markdown does
+nb_execution_mode = "off"  # the tests run the notebooks
 nitpicky = False
 
 # Imported only by the run that needs them; none is needed to read a docstring.
