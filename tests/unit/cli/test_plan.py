@@ -36,7 +36,7 @@ def test_plan_of_ten_of_47_patients_has_published_epsilon(capsys):
     text = run_plan(capsys, "--patients", "47", "--parameters", "5500", "--delta", "1e-3").out
     rows = [line.split() for line in text.splitlines()]
     assert ["47", "10", "0.213", "0.001", "4.61", "5.55"] in rows
-    assert ["1", "2.71", "10.0", "0.500", "20.1"] in rows
+    assert ["1", "2.71", "10", "0.5", "20.1"] in rows
     assert text.index("Hypothetical populations — not a guarantee") < text.index(
         "Noise needed: 10 of 47 patients"
     )
