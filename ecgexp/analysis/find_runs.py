@@ -214,14 +214,14 @@ def _all_pages(ask: Callable[[str | None], Any]) -> list[Any]:
 def _in_store(client: "MlflowClient", run: "Run") -> StoredRun:
     return StoredRun(
         run_id=run.info.run_id,
-        name=run.info.run_name,
+        name=run.info.run_name or run.info.run_id,
         status=run.info.status,
         started=(run.info.start_time or 0) / 1000,
         params=run.data.params,
         metrics=run.data.metrics,
         tags=run.data.tags,
         parent_id=run.data.tags.get(PARENT_TAG),
-        _files=StoreFiles(client, run.info.run_id, run.info.artifact_uri),
+        _files=StoreFiles(client, run.info.run_id, run.info.artifact_uri or ""),
     )
 
 

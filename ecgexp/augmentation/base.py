@@ -22,14 +22,17 @@ class Augmentation(Protocol):
     @property
     def name(self) -> str:
         """See the class."""
+        ...
 
     @property
     def features(self) -> frozenset[str]:
         """See the class."""
+        ...
 
     @property
     def num_views(self) -> int:
         """See the class."""
+        ...
 
     def expand(
         self, labels: np.ndarray, class_names: Sequence[str]
@@ -47,6 +50,7 @@ class Augmentation(Protocol):
           rows: (num_pairs,) int64 indices into `labels`, ascending.
           views: (num_pairs,) int32; 0 is the beat itself.
         """
+        ...
 
     def build(self) -> AugmentFn:
         """The function that augments a batch; imports TensorFlow.
@@ -65,6 +69,7 @@ class Augmentation(Protocol):
 
         and returns features of the same names, shapes and types.
         """
+        ...
 
 
 def views_by_label(

@@ -64,6 +64,7 @@ class Clipper(Protocol):
         Returns:
           The sum, with norms and losses for each unit.
         """
+        ...
 
 
 def per_example_losses(loss_fn: PerExampleLoss, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
@@ -91,7 +92,7 @@ def per_example_losses(loss_fn: PerExampleLoss, labels: tf.Tensor, outputs: tf.T
             "Keras loss class: use reduction='none')."
         )
         # Without this attribute, a tf.function wraps the error in one of AutoGraph.
-        error.ag_pass_through = True
+        vars(error)["ag_pass_through"] = True
         raise error
     return losses
 

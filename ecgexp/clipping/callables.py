@@ -155,7 +155,7 @@ def _with_gradients(function: Callable[..., Any], *specs: tf.TensorSpec, wrt: in
     return tf.function(both, autograph=False).get_concrete_function(*specs).graph
 
 
-def _is_row_wise(loss_fn: Callable[..., Any]) -> bool:
+def _is_row_wise(loss_fn: Any) -> bool:
     if isinstance(loss_fn, RowWiseLoss):
         return True
     if type(loss_fn) not in _ROW_WISE_LOSSES:

@@ -1,6 +1,7 @@
 """Checks that a unit's contribution depends on that unit only; all other models are rejected."""
 
 import re
+from typing import Any
 
 import tensorflow as tf
 
@@ -267,7 +268,7 @@ def _check_use(node: Node) -> None:
         )
 
 
-def _shapes(shapes: object) -> list[tuple]:
+def _shapes(shapes: Any) -> list[tuple]:
     """Flatten one shape, or a structure of shapes, to a list."""
     if isinstance(shapes, tf.TensorShape):
         return [tuple(shapes)]

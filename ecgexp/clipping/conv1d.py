@@ -80,7 +80,7 @@ class Conv1DRule(ConvolutionRule):
 
     def kernel_gradient(
         self,
-        layer: tf.keras.layers.Conv1D,
+        layer: tf.keras.layers.Layer,
         inputs: tf.Tensor,
         upstream: tf.Tensor,
         geometry: Geometry,

@@ -32,7 +32,7 @@ class Conv2DRule(ConvolutionRule):
 
     def kernel_gradient(
         self,
-        layer: tf.keras.layers.Conv2D,
+        layer: tf.keras.layers.Layer,
         inputs: tf.Tensor,
         upstream: tf.Tensor,
         geometry: Geometry,

@@ -12,12 +12,12 @@ class DenseRule:
     The kernel's gradient is a sum of outer products over positions and views.
     """
 
-    def refusal(self, layer: tf.keras.layers.Dense) -> str | None:
+    def refusal(self, layer: tf.keras.layers.Layer) -> str | None:
         """See `rules.Rule`."""
         return None
 
     def linear(
-        self, layer: tf.keras.layers.Dense, inputs: tf.Tensor
+        self, layer: tf.keras.layers.Layer, inputs: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `rules.Rule`; saves the inputs."""
         return inputs, add_bias(
@@ -27,12 +27,12 @@ class DenseRule:
             else inputs @ layer.kernel,
         )
 
-    def activate(self, layer: tf.keras.layers.Dense, preactivation: tf.Tensor) -> tf.Tensor:
+    def activate(self, layer: tf.keras.layers.Layer, preactivation: tf.Tensor) -> tf.Tensor:
         """See `rules.Rule`."""
         return activate(layer, preactivation)
 
     def gradients(
-        self, layer: tf.keras.layers.Dense, saved: tf.Tensor, upstream: tf.Tensor, views: int
+        self, layer: tf.keras.layers.Layer, saved: tf.Tensor, upstream: tf.Tensor, views: int
     ) -> list[tuple[tf.Variable, PerUnitGradient]]:
         """See `rules.Rule`."""
         positions = views * saved.shape[1:-1].num_elements()

@@ -22,9 +22,11 @@ class PerUnitGradient(Protocol):
     @property
     def shape(self) -> tf.TensorShape:
         """Shape of the weight."""
+        ...
 
     def part(self) -> Part:
         """Return what `rounding.squared_norms` needs for the squared L2 norm of each unit."""
+        ...
 
     def weighted_sum(self, factors: tf.Tensor) -> tf.Tensor:
         """Sum `factors` (units,) times the gradients over units.
@@ -35,9 +37,11 @@ class PerUnitGradient(Protocol):
         Returns:
           A tensor of the weight's shape.
         """
+        ...
 
     def instantiated(self) -> tf.Tensor:
         """Return the instantiated gradients, (units, *weight shape)."""
+        ...
 
     def in_float64(self, unit: tf.Tensor) -> tf.Tensor:
         """Return the instantiated gradient of one unit in float64, in the weight's shape.
@@ -45,6 +49,7 @@ class PerUnitGradient(Protocol):
         Args:
           unit: () index of the unit.
         """
+        ...
 
     def keep(self, finite: tf.Tensor) -> "PerUnitGradient":
         """Return the gradients with some units set to 0, because 0 times infinity is not 0.
@@ -52,6 +57,7 @@ class PerUnitGradient(Protocol):
         Args:
           finite: (units,) bool; units where it is False are set to 0.
         """
+        ...
 
 
 @dataclass(frozen=True)
@@ -161,9 +167,11 @@ def merge(uses: list[PerUnitGradient]) -> PerUnitGradient:
     """Add the gradients of a weight over its uses in the model, before norms are computed."""
     if len(uses) == 1:
         return uses[0]
-    if all(isinstance(use, OuterProducts) for use in uses):
+    products = [use for use in uses if isinstance(use, OuterProducts)]
+    if len(products) == len(uses):
         return outer_products(
-            tf.concat([use.left for use in uses], 1), tf.concat([use.right for use in uses], 1)
+            tf.concat([use.left for use in products], 1),
+            tf.concat([use.right for use in products], 1),
         )
     return Instantiated(tf.add_n([use.instantiated() for use in uses]))
 

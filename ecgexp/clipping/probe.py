@@ -47,7 +47,7 @@ def check_rows_apart(model: tf.keras.Model, loss_fn: PerExampleLoss, *, recorded
             inputs = [_random(tensor, rows, rng) for tensor in model.inputs]
             outputs = _outputs(model, inputs)
             # Also test the loss alone: outputs of a model with small weights may be too similar.
-            outputs = tf.constant(rng.standard_normal(outputs.shape), outputs.dtype)
+            outputs = tf.constant(rng.standard_normal(tuple(outputs.shape)), outputs.dtype)
             labels = _accepted_labels(loss_fn, outputs, rng)
             check_loss(loss_fn, labels, outputs)
             _compare(
@@ -185,6 +185,7 @@ def _accepted_labels(
         tf.constant(classes, tf.int64),
         tf.one_hot(classes, width, dtype=outputs.dtype),
     ]
+    why = ""
     for labels in kinds:
         try:
             per_example_losses(loss_fn, labels, outputs)

@@ -36,6 +36,7 @@ class Rule(Protocol):
           The tensor of the forward pass that `gradients` needs, (rows, ...), and the
           pre-activation, (rows, ...).
         """
+        ...
 
     def activate(self, layer: tf.keras.layers.Layer, preactivation: tf.Tensor) -> tf.Tensor:
         """Compute the rest of the layer.
@@ -47,6 +48,7 @@ class Rule(Protocol):
         Returns:
           (rows, ...) outputs of the layer.
         """
+        ...
 
     def gradients(
         self, layer: tf.keras.layers.Layer, saved: tf.Tensor, upstream: tf.Tensor, views: int
@@ -62,6 +64,7 @@ class Rule(Protocol):
         Returns:
           Each weight with its gradients.
         """
+        ...
 
 
 def refuse_channels_first(layer: tf.keras.layers.Layer) -> str | None:

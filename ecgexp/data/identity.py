@@ -81,7 +81,7 @@ def window_hashes(signals_mv: np.ndarray) -> list[int | None]:
     if not rows.size:
         return [None] * len(rows)
     width = rows.shape[1] * rows.itemsize
-    content = memoryview(rows).cast("B")
+    content = rows.data.cast("B")
     changes = (rows.min(axis=1) < rows.max(axis=1)).tolist()
     return [
         hash(content[row * width : (row + 1) * width].tobytes()) if changes[row] else None

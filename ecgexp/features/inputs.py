@@ -36,17 +36,21 @@ class Features(Protocol):
     @property
     def features_crossing_beats(self) -> tuple[str, ...]:
         """Features that depend on other beats; example-level DP must not use them."""
+        ...
 
     @property
     def uses_rr(self) -> bool:
         """Whether `transform` needs `rr`."""
+        ...
 
     @property
     def uses_template(self) -> bool:
         """Whether `transform` needs `templates_mv`."""
+        ...
 
     def names(self) -> frozenset[str]:
         """Return the names of the arrays that `transform` returns."""
+        ...
 
     def transform(
         self, signals_mv: np.ndarray, rr: np.ndarray | None, templates_mv: np.ndarray | None = None
@@ -62,6 +66,7 @@ class Features(Protocol):
         Returns:
           Name -> array with `num_beats` rows.
         """
+        ...
 
 
 Rhythm = bool | Literal["rhythm"]
@@ -117,23 +122,22 @@ class SignalFeatures:
         self, signals_mv: np.ndarray, rr: np.ndarray | None, templates_mv: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
         """See `Features`; `signal` is (num_beats, window, leads or, with `difference`, 2 leads)."""
-        if self.uses_template:
-            templates_mv = template_of(templates_mv)
+        template = template_of(templates_mv) if self.uses_template else None
         return {
-            "signal": self._signal(signals_mv.astype(np.float32), templates_mv),
+            "signal": self._signal(signals_mv.astype(np.float32), template),
             **_rr_features(self.rr, rr),
         }
 
-    def _signal(self, signal: np.ndarray, templates_mv: np.ndarray | None) -> np.ndarray:
+    def _signal(self, signal: np.ndarray, template: np.ndarray | None) -> np.ndarray:
         if self.normalize == "beat":
             signal = signal - signal.mean(axis=1, keepdims=True)
             return signal / np.maximum(signal.std(axis=1, keepdims=True), _FLAT_MV)
         parts = [signal]
-        if self.difference:
-            parts.append(signal - templates_mv)
-        if self.normalize == "record":
-            scale = np.maximum(templates_mv.std(axis=1, keepdims=True), LEAST_SCALE_MV)
-            parts[0] = signal - templates_mv.mean(axis=1, keepdims=True)
+        if template is not None and self.difference:
+            parts.append(signal - template)
+        if template is not None and self.normalize == "record":
+            scale = np.maximum(template.std(axis=1, keepdims=True), LEAST_SCALE_MV)
+            parts[0] = signal - template.mean(axis=1, keepdims=True)
             parts = [np.clip(part / scale, -_FARTHEST, _FARTHEST) for part in parts]
         return np.concatenate(parts, axis=2)
 

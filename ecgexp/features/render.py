@@ -92,9 +92,8 @@ def _draw_lines(heights_px: np.ndarray, size: int) -> np.ndarray:
     num_beats, window = heights_px.shape
     line = Path(np.empty((window, 2)))
     line.should_simplify, line.simplify_threshold = window >= _SIMPLIFY_FROM, _SIMPLIFY_THRESHOLD_PX
-    line.vertices[:, 0] = size * (
-        _LEFT + (_RIGHT - _LEFT) * _with_margin(np.linspace(0, 1, window))
-    )
+    vertices = np.asarray(line.vertices)  # the array itself, not a copy
+    vertices[:, 0] = size * (_LEFT + (_RIGHT - _LEFT) * _with_margin(np.linspace(0, 1, window)))
 
     renderer, in_place = RendererAgg(size, size, size / _INCHES), IdentityTransform()
     pen, canvas = _pen(renderer, size), np.asarray(renderer.buffer_rgba())
@@ -102,7 +101,7 @@ def _draw_lines(heights_px: np.ndarray, size: int) -> np.ndarray:
     with rc_context({"agg.path.chunksize": 0}):  # the only user setting that Agg reads
         for image, heights in zip(images, heights_px, strict=True):
             canvas[...] = 255
-            line.vertices[:, 1] = heights
+            vertices[:, 1] = heights
             renderer.draw_path(pen, line, in_place)
             image[...] = canvas[..., 0]
     return images

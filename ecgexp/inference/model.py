@@ -24,18 +24,22 @@ class FinishedRun(Protocol):
     @property
     def name(self) -> str:
         """Its name."""
+        ...
 
     @property
     def run_id(self) -> str:
         """Its id, or its folder."""
+        ...
 
     @property
     def status(self) -> str:
         """Its status: FINISHED, FAILED, KILLED or RUNNING."""
+        ...
 
     @property
     def params(self) -> Mapping[str, str]:
         """Its parameters: dotted name -> value, as text."""
+        ...
 
     def artifact(self, path: str) -> Path | None:
         """Return the file or folder of the artifact `path`; None if the run does not have it."""

@@ -22,6 +22,7 @@ class ModelBuilder(Protocol):
 
     def build(self, feature_shapes: Mapping[str, Shape], num_classes: int) -> Any:
         """Return the `tf.keras.Model`: `{name: (batch, *shape)}` -> (batch, num_classes) logits."""
+        ...
 
 
 def normalization_layer(kind: Normalization, channels: int, *, name: str) -> Any:

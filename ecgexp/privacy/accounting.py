@@ -280,17 +280,18 @@ def approximated(event: "DpEvent") -> "DpEvent":
     search. A truncated batch is replaced by a complete one, and a mixture by a Gaussian with the
     mean of its nonzero sensitivities, sampled with their total probability.
     """
-    if type(event).__name__ == "TruncatedSubsampledGaussianDpEvent":
+    events = _events()
+    if isinstance(event, events.TruncatedSubsampledGaussianDpEvent):
         return poisson_gaussian(event.sampling_probability, event.noise_multiplier)
-    if type(event).__name__ == "MixtureOfGaussiansDpEvent":
+    if isinstance(event, events.MixtureOfGaussiansDpEvent):
         moved = sum(p * by for p, by in zip(event.sampling_probs, event.sensitivities, strict=True))
         chance = sum(
             p for p, by in zip(event.sampling_probs, event.sensitivities, strict=True) if by
         )
         return poisson_gaussian(min(chance, 1.0), event.standard_deviation * chance / moved)
-    if type(event).__name__ == "SelfComposedDpEvent":
+    if isinstance(event, events.SelfComposedDpEvent):
         return repeated(approximated(event.event), event.count)
-    if type(event).__name__ == "ComposedDpEvent":
+    if isinstance(event, events.ComposedDpEvent):
         return composed([approximated(part) for part in event.events])
     return event
 
@@ -308,23 +309,30 @@ def of_group(event: "DpEvent", rows: int) -> "DpEvent | None":
     Returns:
       The event; None where no bound is known.
     """
-    kind = type(event).__name__
-    if rows == 1 or kind == "NoOpDpEvent":
+    events = _events()
+    if rows == 1 or isinstance(event, events.NoOpDpEvent):
         return event
-    if kind == "SelfComposedDpEvent":
+    if isinstance(event, events.SelfComposedDpEvent):
         part = of_group(event.event, rows)
         return None if part is None else repeated(part, event.count)
-    if kind == "ComposedDpEvent":
+    if isinstance(event, events.ComposedDpEvent):
         parts = [of_group(part, rows) for part in event.events]
-        return None if None in parts else composed(parts)
-    if kind == "PoissonSampledDpEvent" and type(event.event).__name__ == "GaussianDpEvent":
+        known = [part for part in parts if part is not None]
+        return composed(known) if len(known) == len(parts) else None
+    if isinstance(event, events.PoissonSampledDpEvent) and isinstance(
+        event.event, events.GaussianDpEvent
+    ):
         return copies_gaussian(event.sampling_probability, event.event.noise_multiplier, rows)
-    if kind == "MixtureOfGaussiansDpEvent":
+    if isinstance(event, events.MixtureOfGaussiansDpEvent):
         # A smaller group under the same sampling: with k rows, none enters with (1 - q)^k.
         smaller = len(event.sensitivities) - 1
         q = 1 - event.sampling_probs[0] ** (1 / smaller)
         return copies_gaussian(q, event.standard_deviation, rows)
-    return gaussian(event.noise_multiplier / rows) if kind == "GaussianDpEvent" else None
+    return (
+        gaussian(event.noise_multiplier / rows)
+        if isinstance(event, events.GaussianDpEvent)
+        else None
+    )
 
 
 def shape(event: "DpEvent") -> str | None:
@@ -335,29 +343,31 @@ def shape(event: "DpEvent") -> str | None:
     Returns:
       The description; None for other events, which are not ordered in this way.
     """
+    events = _events()
     inner, count = _repetition(event)
-    if (
-        type(inner).__name__ == "PoissonSampledDpEvent"
-        and type(inner.event).__name__ == "GaussianDpEvent"
+    if isinstance(inner, events.PoissonSampledDpEvent) and isinstance(
+        inner.event, events.GaussianDpEvent
     ):
         return f"poisson {inner.sampling_probability!r} × {count}"
-    return f"gaussian × {count}" if type(inner).__name__ == "GaussianDpEvent" else None
+    return f"gaussian × {count}" if isinstance(inner, events.GaussianDpEvent) else None
 
 
 def noise(event: "DpEvent") -> float:
     """Return the noise multiplier of an event that has a `shape`; NaN for others."""
+    events = _events()
     inner, _ = _repetition(event)
-    inner = inner.event if type(inner).__name__ == "PoissonSampledDpEvent" else inner
+    inner = inner.event if isinstance(inner, events.PoissonSampledDpEvent) else inner
     return float(getattr(inner, "noise_multiplier", math.nan))
 
 
 def _repetition(event: "DpEvent") -> tuple["DpEvent", int]:
     """Return the repeated event and its count, without compositions of a single event."""
+    events = _events()
     count = 1
     while True:
-        if type(event).__name__ == "SelfComposedDpEvent":
+        if isinstance(event, events.SelfComposedDpEvent):
             event, count = event.event, count * event.count
-        elif type(event).__name__ == "ComposedDpEvent" and len(event.events) == 1:
+        elif isinstance(event, events.ComposedDpEvent) and len(event.events) == 1:
             event = event.events[0]
         else:
             return event, count
@@ -373,11 +383,12 @@ def leaves(event: "DpEvent", count: int = 1) -> dict[str, tuple["DpEvent", int]]
     Returns:
       Representation of each distinct event -> the event and how often it happens.
     """
-    if type(event).__name__ == "SelfComposedDpEvent":
+    events = _events()
+    if isinstance(event, events.SelfComposedDpEvent):
         return leaves(event.event, count * event.count)
-    if type(event).__name__ == "NoOpDpEvent" or not count:
+    if isinstance(event, events.NoOpDpEvent) or not count:
         return {}
-    if type(event).__name__ != "ComposedDpEvent":
+    if not isinstance(event, events.ComposedDpEvent):
         return {repr(event): (event, count)}
     found: dict[str, tuple[DpEvent, int]] = {}
     for part in event.events:
@@ -412,7 +423,8 @@ def at_least(one: "DpEvent", other: "DpEvent") -> "DpEvent":
 
 def to_json(event: "DpEvent") -> dict[str, Any]:
     """Return `event` as JSON-serializable values, exact to the last bit; see `from_json`."""
-    fields = {item.name: getattr(event, item.name) for item in event.__attrs_attrs__}
+    attributes: Sequence[Any] = getattr(event, "__attrs_attrs__", ())
+    fields = {item.name: getattr(event, item.name) for item in attributes}
     return {"type": type(event).__name__} | {name: _plain(value) for name, value in fields.items()}
 
 
@@ -459,14 +471,14 @@ def _rdp_epsilon(
 
 
 def _only_fixed_cohorts(event: "DpEvent") -> bool:
-    if type(event).__name__ == "ComposedDpEvent":
+    events = _events()
+    if isinstance(event, events.ComposedDpEvent):
         return all(_only_fixed_cohorts(part) for part in event.events)
-    if type(event).__name__ == "SelfComposedDpEvent":
+    if isinstance(event, events.SelfComposedDpEvent):
         return _only_fixed_cohorts(event.event)
-    return type(event).__name__ in (
-        "SampledWithoutReplacementDpEvent",
-        "NoOpDpEvent",
-        "NonPrivateDpEvent",
+    return isinstance(
+        event,
+        events.SampledWithoutReplacementDpEvent | events.NoOpDpEvent | events.NonPrivateDpEvent,
     )
 
 
@@ -478,6 +490,7 @@ def grid(epsilon_expected: float) -> float:
 def _interval_for(
     event: "DpEvent", delta: float, neighboring_relation: NeighboringRelation
 ) -> float:
+    events = _events()
     try:
         expected = _rdp_epsilon(approximated(event), delta, "add_or_remove_one")
     except ConfigError:  # no fast bound for such events: use the fine grid
@@ -485,7 +498,7 @@ def _interval_for(
     mixed = sum(
         count
         for leaf, count in _leaves(event)
-        if type(leaf).__name__ == "MixtureOfGaussiansDpEvent"
+        if isinstance(leaf, events.MixtureOfGaussiansDpEvent)
     )
     if not mixed:
         return grid(expected)
@@ -500,11 +513,10 @@ def _interval_for(
 
 def _leaves(event: "DpEvent", count: int = 1) -> Iterator[tuple["DpEvent", int]]:
     """Yield the mechanisms of `event` and how often each ran."""
-    for part in getattr(event, "events", None) or (
-        [event.event] if hasattr(event, "event") else []
-    ):
+    inner = getattr(event, "event", None)
+    for part in getattr(event, "events", None) or ([] if inner is None else [inner]):
         yield from _leaves(part, count * getattr(event, "count", 1))
-    if not hasattr(event, "event") and not hasattr(event, "events"):
+    if inner is None and not hasattr(event, "events"):
         yield event, count
 
 
@@ -535,7 +547,7 @@ def _relation(neighboring_relation: NeighboringRelation) -> Any:
     return NeighboringRelation[neighboring_relation.upper()]
 
 
-def _events() -> Any:
+def _events():  # the module: its inferred type lets `isinstance` narrow an event
     from dp_accounting import dp_event
 
     return dp_event

@@ -50,7 +50,9 @@ def feasibility_table(
       ValueError: the plan has no clip.
     """
     asked = population if population is not None else plan.hypothetical_population
-    populations = {number for number in POPULATIONS if number > plan.num_units} | ({asked} - {None})
+    populations = {number for number in POPULATIONS if number > plan.num_units}
+    if asked is not None:
+        populations.add(asked)
     return render(
         feasibility_of(
             plan,

@@ -8,7 +8,7 @@ import math
 import warnings
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field
 
@@ -380,7 +380,7 @@ class PrivacySpec:
 
         noise = calibrate_noise(
             lambda z: with_noise(z).dp_event,
-            self.target_epsilon,
+            cast(float, self.target_epsilon),  # set where `noise_multiplier` is not
             delta,
             self.accountant,
             with_noise(1.0).neighboring_relation,
@@ -490,14 +490,15 @@ def check_population(population: int, num_units: int, unit: Unit) -> None:
 def _iterations(
     num_units: int, batch: int, epochs: int | None, iterations: int | None, batch_setting: str
 ) -> int:
-    if (epochs is None) == (iterations is None):
+    given = epochs if iterations is None else iterations
+    if given is None or (epochs is not None and iterations is not None):
         raise ValueError("give exactly one of epochs and iterations")
     if num_units < 1 or not 1 <= batch <= num_units:
         raise ConfigError(
             f"{batch_setting}={batch} must be between 1 and the {num_units} units of the training "
             f"set; use {batch_setting}={max(1, num_units // 4)}."
         )
-    return iterations if iterations is not None else epochs * math.ceil(num_units / batch)
+    return given if epochs is None else given * math.ceil(num_units / batch)
 
 
 def _check_resolved(delta: float) -> None:

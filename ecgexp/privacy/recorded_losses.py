@@ -325,7 +325,9 @@ def _count(number: int, what: str) -> str:
 def _read(path: Path) -> Loss | None:
     """Read the record in `path`; None where it is damaged."""
     try:
-        values = dict(read_json(path, LossValues, fix="restore the file from a copy"))
+        values: dict[str, Any] = dict(
+            read_json(path, LossValues, fix="restore the file from a copy")
+        )
         if values["id"] != path.stem:  # a copy would count twice or be written to another file
             return None
         before = values["before"]

@@ -323,14 +323,17 @@ def _bound(all_spent: Sequence[PrivacySpent]) -> tuple[float, AccountantName]:
     which is looser.
     """
     first = "rdp" if len(_counted(all_spent)) > _MANY else _accountant(all_spent)
+    in_order: tuple[AccountantName, ...] = ("pld", "rdp") if first == "pld" else ("rdp", "pld")
     found: dict[AccountantName, float] = {}
-    for accountant in (first, "rdp" if first == "pld" else "pld"):
+    for accountant in in_order:
         if first == "rdp" and math.isfinite(found.get("rdp", math.inf)):
             break  # RDP was requested, or PLD would take too long
         with contextlib.suppress(*_NO_BOUND):
             found[accountant] = _bound_by(accountant, all_spent)
-    best = min(found, key=lambda accountant: found[accountant], default=first)
-    return found.get(best, math.inf), best
+    if not found:
+        return math.inf, first
+    best = min(found, key=lambda accountant: found[accountant])
+    return found[best], best
 
 
 def _bound_by(accountant: AccountantName, all_spent: Sequence[PrivacySpent]) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ecgexp.formatting import count_text, epsilon_text
 from ecgexp.privacy import accounting, outputs
+from ecgexp.privacy.accounting import AccountantName
 from ecgexp.privacy.hypothetical import HypotheticalPopulation, project
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan, Unit
@@ -133,15 +134,21 @@ class PrivacyStatement:
         return self._smallest()[0] if self.plan.has_privacy_guarantee else math.inf
 
     @property
-    def bound_by(self) -> str:
+    def bound_by(self) -> AccountantName:
         """The accountant whose bound the reported ε is: `pld` or `rdp`."""
         return self._smallest()[1]
 
-    def _smallest(self) -> tuple[float, str]:
-        wanted = ("rdp",) if self.plan.accountant == "rdp" else ("pld", "rdp")
+    def _smallest(self) -> tuple[float, AccountantName]:
+        wanted: tuple[AccountantName, ...] = ("pld", "rdp")
+        if self.plan.accountant == "rdp":
+            wanted = ("rdp",)
         known = {"pld": self.epsilon_pld, "rdp": self.epsilon_rdp}
-        found = [(known[name], name) for name in wanted if known[name] is not None]
-        return min(found, key=lambda bound: bound[0], default=(math.inf, self.plan.accountant))
+        found: list[tuple[float, AccountantName]] = [
+            (bound, name) for name in wanted if (bound := known[name]) is not None
+        ]
+        if not found:
+            return math.inf, self.plan.accountant
+        return min(found, key=lambda bound: bound[0])
 
     def line(self) -> str:
         """Return the statement as one line, as it is to be quoted."""

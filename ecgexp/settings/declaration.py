@@ -7,7 +7,7 @@ conditions on several fields are checked in the `__post_init__` of the class.
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, cast, dataclass_transform
 
 from pydantic import (
     AfterValidator,
@@ -100,7 +100,7 @@ class JobFailed(RuntimeError):
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def settings(cls: type[T]) -> type[T]:
     """Make `cls` a frozen, keyword-only dataclass that validates fields by their annotations."""
-    return dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls)  # type: ignore[return-value]
+    return cast(type[T], dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls))
 
 
 def build(make: Callable[..., T], values: dict[str, Any], *, path: str) -> T:

@@ -125,9 +125,7 @@ def _usable(value: Any) -> Any:
     elif _DRIVE.match(text) and os.name != "nt":
         problem = "be a path of this machine, which has no drives"
     if problem:
-        raise PydanticCustomError(
-            "path", "Input should " + problem.replace("{", "").replace("}", "")
-        )
+        raise PydanticCustomError("path", "Input should {problem}", {"problem": problem})
     return text
 
 

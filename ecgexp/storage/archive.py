@@ -8,7 +8,7 @@ entry, `ecgexp`, with the JSON value (`meta`) and the names of the arrays that h
 import json
 import math
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 from safetensors import SafetensorError, deserialize
@@ -37,8 +37,16 @@ _DTYPES = {
 _LENGTH = 8  # bytes of the field that gives the length of the header
 
 
+class Writable(Protocol):
+    """What `write_archive` needs of a file."""
+
+    def write(self, data: bytes, /) -> int:
+        """Write all of `data`; see `io.BufferedIOBase.write`."""
+        ...
+
+
 def write_archive(
-    file: IO[bytes], arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]
+    file: Writable, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]
 ) -> None:
     """Write `arrays` and `meta`; equal contents give equal bytes.
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from stat import S_ISREG
-from typing import Annotated
+from typing import Annotated, cast
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -124,7 +124,7 @@ class FileDigests:
         if values["sha256"] != digest(files):
             return {}
         return {
-            name: (tuple(identity), sha256)
+            name: (cast(Identity, tuple(identity)), sha256)
             for name, (identity, sha256) in files.items()
             if isinstance(identity, list) and isinstance(sha256, str)
         }

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -182,11 +181,14 @@ def parse(text: str, *, finite: bool = True) -> Any:
       ValueError: The text is not JSON, is nested too deeply, has a duplicate key, or has strings
         that cannot be written; the message is a short reason.
     """
-    hooks: dict[str, Callable[[str], Any]] = {}
-    if finite:
-        hooks = {"parse_constant": _refuse_constant, "parse_float": _finite, "parse_int": _integer}
     try:
-        value = json.loads(text, object_pairs_hook=_once, **hooks)
+        value = json.loads(
+            text,
+            object_pairs_hook=_once,
+            parse_constant=_refuse_constant if finite else None,
+            parse_float=_finite if finite else None,
+            parse_int=_integer if finite else None,
+        )
     except json.JSONDecodeError as error:
         raise ValueError(
             f"it is not JSON (line {error.lineno}, column {error.colno}: {error.msg.lower()})"

@@ -141,6 +141,7 @@ class Trainer(Protocol):
         Returns:
           The plan; without privacy one whose ε is infinite.
         """
+        ...
 
     def train(
         self,
@@ -174,3 +175,4 @@ class Trainer(Protocol):
         Yields:
           The result of each epoch or round.
         """
+        ...

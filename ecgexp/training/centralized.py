@@ -133,6 +133,7 @@ class Centralized(OptimizerSettings):
         order = seeds.generator(f"order/{epoch}").permutation(len(rows))
         rows, views = rows[order], views[order]
         begun = begun or _Begun()
+        metrics: dict[str, float] = {}
         sums, total = np.array([begun.loss, begun.correct]), self.steps_per_epoch(len(rows))
         for begin, end, width in self._calls(len(rows)):
             if begin < begun.steps:

@@ -53,13 +53,13 @@ def warnings(a: StoredRun, b: StoredRun, split: str, pairs: Pairs | None) -> Ite
 
 def _about_averages(a: StoredRun, b: StoredRun, split: str, pairs: Pairs | None) -> Iterator[str]:
     """Warn if the averages of the runs are over different classes, so cannot be compared."""
-    own = [averaged_classes(run.metrics, split, _classes(run)) for run in (a, b)]
-    if None in own:
+    first, second = (averaged_classes(run.metrics, split, _classes(run)) for run in (a, b))
+    if first is None or second is None:
         return
-    if set(own[0]) != set(own[1]):
+    if set(first) != set(second):
         shown = [
             f"{key}'s over {', '.join(classes) or 'none'}"
-            for key, classes in zip("AB", own, strict=True)
+            for key, classes in (("A", first), ("B", second))
         ]
         here = ""
         if pairs is not None:

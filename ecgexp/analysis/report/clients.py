@@ -1,7 +1,8 @@
 """Scores of the clients of one configuration, over its seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ecgexp.analysis.report.groups import Configuration
 from ecgexp.analysis.spread import Spread, spread
@@ -28,7 +29,7 @@ class ClientScore:
 
 def client_scores(configuration: Configuration) -> Sequence[ClientScore]:
     """Return one entry per client, lowest accuracy first; empty if beats are pooled."""
-    found: dict[str, list[dict]] = {}
+    found: dict[str, list[Mapping[str, Any]]] = {}
     for row in configuration.rows:
         for client in row.clients:
             found.setdefault(str(client["client"]), []).append(client)

@@ -196,10 +196,12 @@ def _error_bars(found: Sequence[Spread]) -> list[list[float]]:
 
 
 def _draw_published(axes: Axes) -> None:
-    marks = published.SPLIT_LAYER
+    marks = [
+        (one.epsilon, one.accuracy) for one in published.SPLIT_LAYER if one.epsilon is not None
+    ]
     axes.plot(
-        [one.epsilon for one in marks],
-        [one.accuracy for one in marks],
+        [epsilon for epsilon, _ in marks],
+        [accuracy for _, accuracy in marks],
         color=MUTED,
         marker="x",
         markersize=6,

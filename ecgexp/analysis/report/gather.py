@@ -155,11 +155,12 @@ def gather(selected: SelectedRuns) -> Gathered:
             failures.append(_failure(run, "unreadable", str(error)))
         else:
             failures.append(_failure(run, run.status, reason))
-    try:
-        sweep = _sweep(selected.parent)
-    except DataError as error:
-        sweep = _sweep(None)
-        failures.append(_failure(selected.parent, "unreadable", str(error)))
+    sweep = _sweep(None)
+    if selected.parent is not None:
+        try:
+            sweep = _sweep(selected.parent)
+        except DataError as error:
+            failures.append(_failure(selected.parent, "unreadable", str(error)))
     return Gathered(
         title=selected.title,
         configurations=configurations(rows),

@@ -44,7 +44,7 @@ class Configuration:
     @property
     def guarantee(self) -> PrivacyGuarantee:
         """The privacy guarantee of its runs; the weakest if they differ."""
-        return min((row.guarantee for row in self.rows), key=_ORDER.index)
+        return _ORDER[min(_ORDER.index(row.guarantee) for row in self.rows)]
 
     @cached_property
     def epsilon(self) -> Spread:

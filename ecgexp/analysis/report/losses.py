@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ecgexp.analysis.find_runs import StoredRun, search_runs
 from ecgexp.privacy.recorded_losses import Loss, Losses, groups_of, store_privacy_loss
@@ -109,14 +110,13 @@ def _of(run: StoredRun) -> Loss | None:
     """Return the loss of a run that is not on record, from its files; None if it is unknown."""
     requested = run.params.get("privacy._target_", "").endswith(_SPEC)
     try:
-        values = (
-            run.read_json("privacy.json", PrivacyValues)
-            if requested or "privacy.guarantee" in run.tags
-            else {}
-        )
+        values = PrivacyValues()
+        if requested or "privacy.guarantee" in run.tags:
+            values = run.read_json("privacy.json", PrivacyValues)
         if values is None:
             return None
-        stated = {name: values[name] for name in _SPENT} if values.get("guarantee") else {}
+        known: dict[str, Any] = dict(values)
+        stated = {name: known[name] for name in _SPENT} if known.get("guarantee") else {}
         spent = (
             PrivacySpent.from_json(stated | {"has_privacy_guarantee": True})
             if stated

@@ -124,7 +124,7 @@ def left_out(noisy: bool) -> list[str]:
     """Return what a public page omits, with the reasons in `outputs.TABLE`."""
     names: list[tuple[outputs.Kind, str]] = [("metric", "curve/train/loss")]
     if noisy:
-        names += [("file", "tables/test_per_client.csv"), ("result key", "data/beats/train")]
+        names.extend([("file", "tables/test_per_client.csv"), ("result key", "data/beats/train")])
     reasons = [
         entry.reason for kind, name in names if (entry := outputs.find(kind, name)) is not None
     ]

@@ -9,7 +9,7 @@ import unicodedata
 import warnings
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import matplotlib
 from markupsafe import Markup, escape
@@ -17,10 +17,18 @@ from matplotlib.figure import Figure
 
 from ecgexp.evaluation.style import VERMILION, styled
 
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
 P = ParamSpec("P")
 
 # A `$` in the name of a run is not math. Letters are drawn as paths, equal in every browser.
-_RC = {"text.parse_math": False, "svg.fonttype": "path", "svg.hashsalt": "ecgexp", "font.size": 9.5}
+_RC: "dict[RcKeyType, Any]" = {
+    "text.parse_math": False,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "ecgexp",
+    "font.size": 9.5,
+}
 _LARGEST = 1.25 * 4 / 3  # pixels per point on a wide screen
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
@@ -50,7 +58,8 @@ def panel(width: float, height: float, *, synthetic: bool) -> Figure:
         figure.text(
             0.995, 0.995, "synthetic data", ha="right", va="top", color=VERMILION, fontsize=6.5
         )
-        figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.13 / height))  # below the mark
+        # Below the mark.
+        figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - 0.13 / height))
     return figure
 
 

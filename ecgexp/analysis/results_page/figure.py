@@ -35,10 +35,11 @@ def privacy_figure(groups: Sequence[ResultGroup], labels: Sequence[str]) -> Figu
     figure = new_figure(
         9.6, 4.5, title="Privacy guarantee and scores on new patients", source=_source(groups)
     )
-    for axes, (score, name) in zip(figure.subplots(1, len(_PANELS)), _PANELS.items(), strict=True):
+    panels = figure.subplots(1, len(_PANELS))
+    for axes, (score, name) in zip(panels, _PANELS.items(), strict=True):
         _draw(axes, groups, labels, score)
         axes.set_ylabel(name)
-    handles, names = axes.get_legend_handles_labels()
+    handles, names = panels[-1].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=2)
     return figure
 

@@ -52,6 +52,7 @@ def published_result(run: StoredRun) -> PublishedResult:
             "evaluate_on=[test] or evaluate_on=[validation,test]"
         )
     data = result.get("data") or {}
+    seconds = result.get("seconds")
     experiment, overrides = _experiment_of(run)
     return PublishedResult(
         kind="run",
@@ -72,7 +73,7 @@ def published_result(run: StoredRun) -> PublishedResult:
         ),
         status="FINISHED" if run.status == "FINISHED" else "FAILED",
         privacy=_privacy(run, result.get("privacy")),
-        seconds=None if result.get("seconds") is None else (result["seconds"], result["seconds"]),
+        seconds=None if seconds is None else (seconds, seconds),
         settings=_affecting_result(run.params),
         versions={
             name.removeprefix("version."): text
@@ -219,7 +220,7 @@ def _privacy(run: StoredRun, values: PrivacyValues | None) -> Privacy | None:
             f"run {run.name}: its noise follows from privacy.noise_seed, so it is a simulation "
             "without a privacy guarantee; run it with privacy.noise_seed=null"
         )
-    known: Mapping[str, Any] = values
+    known: dict[str, Any] = dict(values)
     hypothetical = known.get("hypothetical_population") or {}
     return Privacy(
         unit=known["unit"],

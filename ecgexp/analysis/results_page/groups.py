@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ecgexp.analysis.results_page.from_run import settings_of
 from ecgexp.analysis.results_page.record import Privacy, PublishedResult
@@ -57,7 +57,7 @@ class ResultGroup:
                 interval=interval,
             )
         found = spread(None if one is None else one.value for one in known)
-        return Spread(**vars(found) | {"interval": interval})
+        return replace(found, interval=interval)
 
     @property
     def privacy(self) -> Privacy | None:

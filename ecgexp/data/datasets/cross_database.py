@@ -123,7 +123,7 @@ class TwoDatabases:
     def _joined(self, loaded: dict[str, BeatSet]) -> BeatSet:
         named = [_with_database(beats, self.parts[part].database) for part, beats in loaded.items()]
         first, second = named
-        columns = {
+        columns: dict[str, Any] = {
             name: np.concatenate([getattr(beats, name) for beats in named]) for name in COLUMNS
         }
         check_no_copies(columns["record_ids"], columns["signals_mv"])

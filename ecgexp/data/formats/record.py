@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TypedDict
 
 import numpy as np
 
@@ -69,9 +70,15 @@ class Record:
         return self.symbols[self.is_beat]
 
 
-def split_outside(
-    samples: np.ndarray, symbols: np.ndarray, inside: np.ndarray
-) -> dict[str, object]:
+class AnnotationFields(TypedDict):
+    """The fields of a `Record` that come from its annotations."""
+
+    samples: np.ndarray
+    symbols: np.ndarray
+    outside: Mapping[str, int]
+
+
+def split_outside(samples: np.ndarray, symbols: np.ndarray, inside: np.ndarray) -> AnnotationFields:
     """Return the fields of a `Record` that come from its annotations.
 
     Args:

@@ -11,10 +11,13 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecgexp.data.datasets.catalog import Database
 from ecgexp.data.formats.untrusted import check_file_name, damaged, quoted, read_file
+
+if TYPE_CHECKING:
+    import wfdb
 
 _LARGEST = 1 << 20  # bytes; a header of a thousand signals has a tenth of it
 _DEFAULT_HZ = 250.0  # WFDB's default for headers without frequency
@@ -119,7 +122,7 @@ def signal_files(path: Path, database: Database) -> tuple[str, ...]:
     return tuple(dict.fromkeys(signal["file"] for signal in _matched(path, database)[1]))
 
 
-def read_header(path: Path, database: Database) -> Any:
+def read_header(path: Path, database: Database) -> "wfdb.Record":
     """Read a header that has the initial value, checksum and lead name of every signal.
 
     Args:

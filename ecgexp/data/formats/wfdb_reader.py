@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,11 +19,14 @@ from ecgexp.data.formats.integrity import (
     check_signals,
     is_inside,
 )
-from ecgexp.data.formats.record import BEAT_SYMBOLS, Record, split_outside
+from ecgexp.data.formats.record import BEAT_SYMBOLS, AnnotationFields, Record, split_outside
 from ecgexp.data.formats.untrusted import damaged, quoted
 from ecgexp.data.formats.wfdb_annotations import read_annotations
-from ecgexp.data.formats.wfdb_header import read_header, read_record_line, signal_files
+from ecgexp.data.formats.wfdb_header import RecordLine, read_header, read_record_line, signal_files
 from ecgexp.settings.declaration import DataError
+
+if TYPE_CHECKING:
+    import wfdb
 
 _UNITS_PER_MV = {"mv": 1.0, "uv": 1e-3, "nv": 1e-6, "v": 1e3}
 _GAP = "~"  # a segment without a file
@@ -130,10 +134,9 @@ def read_record(
             raise DataError(next(iter(signals.unusable.values())))
         rate, columns, unusable = _at_one_rate(header_path, signals, leads, database)
         signals_mv = np.stack(list(columns.values()), axis=1)
-    annotations: dict[str, Any] = {
-        "samples": np.zeros(0, np.int64),
-        "symbols": np.zeros(0, np.str_),
-    }
+    annotations = AnnotationFields(
+        samples=np.zeros(0, np.int64), symbols=np.zeros(0, np.str_), outside=MappingProxyType({})
+    )
     if annotator is not None:
         annotation_path = folder / f"{record_id}.{annotator}"
         with _enough_memory(annotation_path, database):
@@ -193,7 +196,7 @@ def _read_signals(header_path: Path, database: Database) -> Signals:
     return Signals(num_frames=num_frames, leads=leads, unusable=unusable)
 
 
-def _digital(header_path: Path, header: Any) -> list[np.ndarray]:
+def _digital(header_path: Path, header: "wfdb.Record") -> list[np.ndarray]:
     """Return the samples of each signal as in the files, not shifted by the skew."""
     import wfdb
 
@@ -211,7 +214,7 @@ def _digital(header_path: Path, header: Any) -> list[np.ndarray]:
     return [found[channel] for channel in range(header.n_sig)]
 
 
-def _frames_of_61(header_path: Path, header: Any) -> dict[int, np.ndarray]:
+def _frames_of_61(header_path: Path, header: "wfdb.Record") -> dict[int, np.ndarray]:
     """Return signal number -> samples for files in format 61.
 
     wfdb 4.3 does not read several samples per frame in this format.
@@ -231,7 +234,7 @@ def _frames_of_61(header_path: Path, header: Any) -> dict[int, np.ndarray]:
 
 
 def _millivolts(
-    header_path: Path, header: Any, channel: int, digital: np.ndarray, database: Database
+    header_path: Path, header: "wfdb.Record", channel: int, digital: np.ndarray, database: Database
 ) -> np.ndarray:
     name, units, gain = header.sig_name[channel], header.units[channel], header.adc_gain[channel]
     if header.skew[channel]:
@@ -259,7 +262,7 @@ def _millivolts(
     return lead_mv
 
 
-def _joined(header_path: Path, line: Any, database: Database) -> Signals:
+def _joined(header_path: Path, line: RecordLine, database: Database) -> Signals:
     """Concatenate the segments of a record; a lead that a segment lacks has a gap there."""
     parts: list[tuple[str, int, Signals | None]] = []
     for name, length in line.segments:

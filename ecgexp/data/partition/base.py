@@ -83,6 +83,7 @@ class Partition(Protocol):
         Raises:
           ConfigError: The settings do not fit these beats.
         """
+        ...
 
 
 def check_partition(partition: ClientPartition, split: Split) -> None:

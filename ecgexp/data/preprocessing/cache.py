@@ -128,7 +128,7 @@ def load_or_preprocess(
 
 
 def _read(path: Path, key: str) -> CachedBeats:
-    index = dict(read_json(path, _Index, fix="remove it"))
+    index: dict[str, Any] = dict(read_json(path, _Index, fix="remove it"))
     sha256 = index.pop("sha256")
     if sha256 != digest(index):
         raise ValueError("its index does not have the digest that it states")

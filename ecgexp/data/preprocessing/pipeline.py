@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy
@@ -180,7 +181,9 @@ def _preprocess(
             f"no beat is left of {len(records)} records of {database} ({dict(dropped)}); use other "
             "leads or records"
         )
-    columns_of = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    columns_of: dict[str, Any] = {
+        name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+    }
     check_no_copies(columns_of["record_ids"], columns_of["signals_mv"])
     beats = BeatSet(
         **columns_of,

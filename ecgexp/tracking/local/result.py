@@ -136,11 +136,13 @@ def read_result(folder: Path) -> Result:
         "restore the file from a copy, or start the run again in another folder",
     )
     values = read_json(path, ResultValues, fix=fix)
-    known = {name: values[name] for name in Result.__dataclass_fields__ if name in values}
-    metrics = {
+    known: dict[str, Any] = {
+        name: values[name] for name in Result.__dataclass_fields__ if name in values
+    }
+    known["metrics"] = {
         name: value for name, value in values.get("metrics", {}).items() if value is not None
     }
-    return Result(**known | {"metrics": metrics})
+    return Result(**known)
 
 
 def known_run_id(folder: Path) -> str | None:

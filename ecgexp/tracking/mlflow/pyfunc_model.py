@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 
 
 class EcgClassifier(PythonModel):
@@ -21,7 +21,10 @@ class EcgClassifier(PythonModel):
 
         self._classifier = load_classifier(context.artifacts["classifier"])
 
-    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> np.ndarray:
+    # MLflow's own method has no annotation, so that its result is inferred to be None.
+    def predict(  # pyright: ignore[reportIncompatibleMethodOverride]  # see above
+        self, context: Any, model_input: np.ndarray, params: Any = None
+    ) -> np.ndarray:
         """Return class probabilities.
 
         Args:

@@ -63,7 +63,8 @@ def replay(folder: Path, store: Store, run_id: str, *, with_end: bool = True) ->
         )
     # A report may be uploaded to a parent run at this moment.
     is_parent = values["tags"].get("sweep.role") == "parent"
-    remove_partial_uploads(run.info.artifact_uri, older_than_s=60.0 if is_parent else 0.0)
+    if run.info.artifact_uri:
+        remove_partial_uploads(run.info.artifact_uri, older_than_s=60.0 if is_parent else 0.0)
     store = replace(store, experiment_id=run.info.experiment_id)
     tracker = MlflowTracker(store, run_id, params=run.data.params, points=points)
     params = {

@@ -185,8 +185,8 @@ def _innermost(error: BaseException) -> str:
 
     Outer ones repeat the address.
     """
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__
+    while inner := error.__cause__ or error.__context__:
+        error = inner
     return getattr(error, "strerror", None) or str(error)
 
 

@@ -220,14 +220,12 @@ def _copy(source: sqlite3.Connection, target: Path) -> None:
 
 
 def _bring_up_to_date(part: Path) -> None:
-    import sqlalchemy
     from mlflow.store.db.utils import _initialize_tables
+    from sqlalchemy import URL, create_engine, event
     from sqlalchemy.pool import NullPool
 
-    engine = sqlalchemy.create_engine(
-        sqlalchemy.URL.create("sqlite", database=str(part)), poolclass=NullPool
-    )
-    sqlalchemy.event.listen(engine, "connect", _without_syncs)
+    engine = create_engine(URL.create("sqlite", database=str(part)), poolclass=NullPool)
+    event.listen(engine, "connect", _without_syncs)
     try:
         _initialize_tables(engine)
     finally:

@@ -251,7 +251,7 @@ def _as_input(dataset: DatasetInput, split: str, counts: Mapping[str, int]) -> M
 def points_of(store: Store, run: Run) -> set[tuple[str, int | None]]:
     """Return the (metric, step) that the run already has."""
     ask = store.client.get_metric_history
-    steps = {
+    steps: set[tuple[str, int | None]] = {
         (name, point.step) for name in run.data.metrics for point in ask(run.info.run_id, name)
     }
     # Steps count from 1: MLflow's step 0 stands for None.
@@ -271,7 +271,7 @@ def reaching() -> Iterator[None]:
     A refused value raises `ValueError`.
     """
     import requests
-    import sqlalchemy
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
@@ -279,7 +279,7 @@ def reaching() -> Iterator[None]:
         if error.error_code == "INVALID_PARAMETER_VALUE":
             raise ValueError(reason(error)) from error
         raise _unavailable(error) from error
-    except (requests.RequestException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+    except (requests.RequestException, SQLAlchemyError, OSError) as error:
         raise _unavailable(error) from error
 
 

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
@@ -92,7 +93,7 @@ class Checkpoints:
         with _new_file(self._folder) as (file, part):
             hashed = _Hashed(file)
             about = {"format": _FORMAT, "step": checkpoint.step, "meta": checkpoint.meta}
-            write_archive(hashed, checkpoint.arrays, about)  # type: ignore[arg-type]
+            write_archive(hashed, checkpoint.arrays, about)
             file.flush()
             os.fsync(file.fileno())
             path = self._folder / f"step-{checkpoint.step:06d}-{hashed.digest()}{SUFFIX}"
@@ -228,7 +229,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _read(path: Path) -> Checkpoint:
-    step, digest = _NAME.fullmatch(path.name).groups()  # type: ignore[union-attr]
+    step, digest = _parts(path)
     with _open_plain(path) as file:
         if hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS] != digest:
             raise DataError("is damaged: its SHA-256 is not the one in its name")
@@ -240,7 +241,7 @@ def _read(path: Path) -> Checkpoint:
     return Checkpoint(step=about["step"], arrays=arrays, meta=about["meta"])
 
 
-def _open_plain(path: Path) -> IO[bytes]:
+def _open_plain(path: Path) -> BufferedReader:
     """Open a regular file: not the target of a link, and not a pipe, which could block forever."""
     if path.is_symlink():
         raise DataError("is a symbolic link")
@@ -252,7 +253,15 @@ def _open_plain(path: Path) -> IO[bytes]:
 
 
 def _step(path: Path) -> int:
-    return int(_NAME.fullmatch(path.name)[1])  # type: ignore[index]
+    return int(_parts(path)[0])
+
+
+def _parts(path: Path) -> tuple[str, str]:
+    """Return the step and the digest in the name of a checkpoint."""
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        raise ValueError(f"{path.name} is not the name of a checkpoint")
+    return match[1], match[2]
 
 
 def _age(path: Path) -> tuple[int, int]:

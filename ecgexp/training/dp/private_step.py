@@ -89,14 +89,16 @@ class PrivateUpdate:
         for total, gradient in zip(self._sums, clipped.gradients, strict=True):
             total.assign_add(gradient)
         finite = tf.math.is_finite(clipped.norms)
-        seen = Tally(
-            units=tf.reduce_sum(mask),
-            clipped=clipped.num_clipped,
-            nonfinite=clipped.num_nonfinite,
-            loss=tf.reduce_sum(tf.where(tf.math.is_finite(clipped.losses), clipped.losses, 0.0)),
-            norm=tf.reduce_sum(tf.where(finite, clipped.norms, 0.0)),
+        seen = {
+            "units": tf.reduce_sum(mask),
+            "clipped": clipped.num_clipped,
+            "nonfinite": clipped.num_nonfinite,
+            "loss": tf.reduce_sum(tf.where(tf.math.is_finite(clipped.losses), clipped.losses, 0.0)),
+            "norm": tf.reduce_sum(tf.where(finite, clipped.norms, 0.0)),
+        }
+        self._tally.assign_add(
+            tf.stack([tf.cast(seen[name], tf.float64) for name in Tally._fields])
         )
-        self._tally.assign_add(tf.stack([tf.cast(value, tf.float64) for value in seen]))
 
     def apply(self, noise: np.ndarray, divisor: float) -> None:
         """Make one optimizer step with (sum + noise) / divisor and reset the accumulators.

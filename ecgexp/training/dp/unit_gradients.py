@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ecgexp.augmentation.base import Augmentation, keeps_rows_apart, row_by_row
-from ecgexp.clipping.base import ClippedSum, clip_factors, norm_bound, per_example_losses
+from ecgexp.clipping.base import ClippedSum, Method, clip_factors, norm_bound, per_example_losses
 from ecgexp.clipping.build import build_clipper
 from ecgexp.clipping.callables import check_augmentation
 from ecgexp.clipping.checks import check_model
@@ -61,7 +61,7 @@ class BeatGradients:
         loss: Any,
         augmentation: Augmentation,
         l2_norm_clip: float,
-        method: str,
+        method: Method,
         views: int,
         physical_batch_size: int,
     ):

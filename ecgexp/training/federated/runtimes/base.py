@@ -30,6 +30,7 @@ class Runtime(Protocol):
         Args:
           weights: initial weights: the trainable ones, then the others.
         """
+        ...
 
     def next(
         self, state: Any, datasets: Sequence[tf.data.Dataset]
@@ -43,9 +44,11 @@ class Runtime(Protocol):
         Returns:
           The new state, and TFF's metrics.
         """
+        ...
 
     def weights(self, state: Any) -> list[np.ndarray]:
         """Return the weights of the global model: the trainable ones, then the others."""
+        ...
 
     def close(self) -> None:
         """Free all threads and processes of the runtime."""

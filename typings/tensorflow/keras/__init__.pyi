@@ -1,0 +1,23 @@
+"""Keras 2.15: layers and models, and what the package reads of them."""
+
+from typing import Any
+
+from tensorflow.keras import layers as layers
+
+def __getattr__(name: str) -> Any: ...
+
+class Model(layers.Layer):
+    layers: list[layers.Layer]
+    inputs: Any
+    outputs: Any
+    input_names: list[str]
+    output_names: list[str]
+    optimizer: Any
+    def __init__(self, inputs: Any = ..., outputs: Any = ..., **options: Any) -> None: ...
+    def get_layer(self, name: str | None = ..., index: int | None = ...) -> layers.Layer: ...
+    def compile(self, **options: Any) -> None: ...
+    def predict(self, x: Any, **options: Any) -> Any: ...
+    def summary(self, **options: Any) -> None: ...
+
+class Sequential(Model):
+    def __init__(self, layers: Any = ..., name: str | None = ...) -> None: ...
