@@ -1,7 +1,7 @@
 """Nine crops of an image, enlarged to its size, as further views of the rarer classes."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -27,9 +27,9 @@ class Crops9:
     crop_size: Span = 48
     except_classes: tuple[str, ...] = ("N",)
 
-    name: ClassVar[str] = "crops9"
-    features: ClassVar[frozenset[str]] = frozenset({"image"})
-    num_views: ClassVar[int] = 1 + _PLACES**2
+    name = "crops9"
+    features = frozenset({"image"})
+    num_views = 1 + _PLACES**2
 
     def __post_init__(self):
         check_named_once("augmentation.except_classes", self.except_classes)

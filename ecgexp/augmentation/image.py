@@ -1,7 +1,7 @@
 """Random rotations, flips, crops and shifts of beat images, all in one resampling."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -45,9 +45,9 @@ class ImageAugmentation:
     shift_probability: Probability = 0.5
     max_shift_fraction: Probability = 0.05
 
-    name: ClassVar[str] = "image"
-    features: ClassVar[frozenset[str]] = frozenset({"image"})
-    num_views: ClassVar[int] = 1
+    name = "image"
+    features = frozenset({"image"})
+    num_views = 1
 
     def __post_init__(self):
         check_named_once("augmentation.flips", self.flips)

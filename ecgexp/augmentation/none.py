@@ -1,7 +1,6 @@
 """No augmentation: every beat once, as it is."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 
@@ -13,9 +12,9 @@ from ecgexp.settings.declaration import settings
 class NoAugmentation:
     """See `Augmentation`."""
 
-    name: ClassVar[str] = "none"
-    features: ClassVar[frozenset[str]] = frozenset()
-    num_views: ClassVar[int] = 1
+    name = "none"
+    features = frozenset[str]()
+    num_views = 1
 
     def expand(
         self, labels: np.ndarray, class_names: Sequence[str]

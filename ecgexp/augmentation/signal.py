@@ -1,7 +1,7 @@
 """Random noise, baseline wander, gain, shift and time warp of the window of a beat."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -39,9 +39,9 @@ class SignalAugmentation:
     max_shift_samples: Annotated[Whole, Field(ge=0, le=100_000)] = 5
     max_warp_samples: Annotated[Number, Field(ge=0, le=100_000)] = 3.0
 
-    name: ClassVar[str] = "signal"
-    features: ClassVar[frozenset[str]] = frozenset({"signal"})
-    num_views: ClassVar[int] = 1
+    name = "signal"
+    features = frozenset({"signal"})
+    num_views = 1
 
     def __post_init__(self):
         low, high = self.wander_cycles

@@ -9,7 +9,7 @@ import argparse
 import difflib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -67,7 +67,7 @@ class Parser(argparse.ArgumentParser):
       example: command lines that work, one per line.
     """
 
-    def __init__(self, *, prog: str, description: str, example: str):
+    def __init__(self, *, prog: str, description: str | None, example: str):
         shown = "\n".join(f"  {line}" for line in example.splitlines())
         super().__init__(
             prog=prog,
@@ -99,7 +99,7 @@ class Parser(argparse.ArgumentParser):
             "--overwrite", action="store_true", help="replace an earlier output of this command"
         )
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+    def parse_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]  # one signature for argparse's three overloads
         """As argparse's; answers shell completion, and suggests an option for an unknown one.
 
         Args:
@@ -128,7 +128,7 @@ class Parser(argparse.ArgumentParser):
             )
         return options
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]  # one signature for argparse's three overloads
         """As argparse's; repeated options are detected within one call only."""
         for action in self._actions:
             if isinstance(action, _StoreOnce):

@@ -160,13 +160,16 @@ def check_devices(_: Settings) -> Iterator[Finding]:
 
 def check_data(settings: Settings) -> Iterator[Finding]:
     """Checks which databases are present, and whether their files are complete."""
-    from ecgexp.data.datasets.catalog import DATABASES, MITDB
+    from ecgexp.data.datasets.catalog import DATABASES, MITDB, Database
     from ecgexp.data.datasets.recorded import find_folder
     from ecgexp.data.formats import csv_reader, wfdb_reader
+    from ecgexp.data.preprocessing.settings import Layout
 
     absent = []
-    readers = [(database, "wfdb", wfdb_reader) for database in DATABASES.values()]
-    for database, layout, reader in (*readers, (MITDB, "kaggle_csv", csv_reader)):
+    layouts: list[tuple[Database, Layout]] = [(each, "wfdb") for each in DATABASES.values()]
+    layouts.append((MITDB, "kaggle_csv"))
+    for database, layout in layouts:
+        reader = csv_reader if layout == "kaggle_csv" else wfdb_reader
         name = f"{database.name}_csv" if layout == "kaggle_csv" else database.name
         try:
             folder = find_folder(settings.data_root, database, database.records, layout)
@@ -190,7 +193,7 @@ def check_data(settings: Settings) -> Iterator[Finding]:
             "the default run needs none of them; use `uv run python scripts/fetch_data.py NAME`, "
             "or set ECGEXP_DATA"
         )
-        state = "note" if len(absent) > len(readers) else "good"
+        state = "note" if len(absent) > len(DATABASES) else "good"
         yield Finding(
             what="other data",
             state=state,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -60,6 +60,9 @@ from ecgexp.tracking.local.result import Result, read_result
 from ecgexp.tracking.local.run_json import NAME
 from ecgexp.tracking.withheld import publishing_of
 from ecgexp.training.checkpointing.manager import has_training_state
+
+if TYPE_CHECKING:
+    from ecgexp.experiment.experiment import Experiment
 
 _log = logging.getLogger(__name__)
 _GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -335,7 +338,7 @@ def _close_replaced(sweep: Sweep, digest: str, *, by: Path) -> None:
             )
 
 
-def _data_digest(experiment: Any, run_dir: Path) -> str:
+def _data_digest(experiment: "Experiment", run_dir: Path) -> str:
     """Returns the keyed digest of a job's beats, which identifies them among jobs of a sweep.
 
     Log lines and errors that may quote beats are withheld where the experiment withholds values.
@@ -351,7 +354,7 @@ def _data_digest(experiment: Any, run_dir: Path) -> str:
 
 
 def _train(
-    experiment: Any,
+    experiment: "Experiment",
     config: DictConfig,
     run_dir: Path,
     sweep: Sweep,
@@ -411,17 +414,17 @@ class _Objectives:
     def __init__(
         self, names: tuple[str, ...] | None, sweeper: Mapping[str, Any], selection_metric: str
     ):
-        directions = sweeper.get("direction")
-        several = directions is not None and not isinstance(directions, str | Enum)
+        given = sweeper.get("direction")
+        directions = None if given is None or isinstance(given, str | Enum) else list(given)
         searches = sweeper["_target_"] != _GRID
         by_default = (f"validation/{selection_metric}", "privacy/epsilon")[
-            : len(directions) if several else 1
+            : 1 if directions is None else len(directions)
         ]
         self._names = names or by_default
         self._needed = names is not None or searches
-        if several and len(directions) != len(self._names):
+        if directions is not None and len(directions) != len(self._names):
             raise ConfigError(
-                f"hydra.sweeper.direction={list(directions)} has {len(directions)} directions for "
+                f"hydra.sweeper.direction={directions} has {len(directions)} directions for "
                 f"{len(self._names)} objectives; use sweep.objectives=[…] with as many metrics"
             )
 

@@ -125,7 +125,7 @@ def _list_options_without_copies() -> None:
     """
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
-    ConfigLoaderImpl.get_group_options = (
+    ConfigLoaderImpl.get_group_options = (  # pyright: ignore[reportAttributeAccessIssue]  # it takes less than Hydra's own
         lambda self, group_name, results_filter=None, **_: self.repository.get_group_options(
             group_name, results_filter
         )
@@ -161,7 +161,7 @@ def _compose_and_run(config: DictConfig) -> float | tuple[float, ...] | None:
     if HydraConfig.get().job.chdir:
         os.chdir(HydraConfig.get().runtime.cwd)
     logging.captureWarnings(True)
-    if "num" in HydraConfig.get().job:  # a job of a multirun
+    if not OmegaConf.is_missing(HydraConfig.get().job, "num"):  # a job of a multirun
         return run_job(config, run_dir)
     return _run_one(config, run_dir)
 

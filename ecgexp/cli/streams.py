@@ -151,8 +151,8 @@ class _Soft(io.TextIOBase):
         return getattr(self._stream, name)
 
     # `TextIOBase` defines these itself, so `__getattr__` is not called for them.
-    encoding = property(lambda self: self._stream.encoding)
-    errors = property(lambda self: self._stream.errors)
+    encoding = property(lambda self: self._stream.encoding)  # pyright: ignore[reportAssignmentType]  # read-only, as it is there
+    errors = property(lambda self: self._stream.errors)  # pyright: ignore[reportAssignmentType]  # read-only, as it is there
 
     def isatty(self) -> bool:
         return self._stream.isatty()

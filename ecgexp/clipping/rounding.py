@@ -110,7 +110,7 @@ def squared_norms(parts: Sequence[Part]) -> SquaredNorms:
     if written or outer:
         rows += _sums_of_squares(written, outer)
     computed, upper = (
-        tf.concat(side, axis=0) if len(side) > 1 else side[0] for side in zip(*rows, strict=True)
+        side[0] if len(side) == 1 else tf.concat(side, axis=0) for side in zip(*rows, strict=True)
     )
     total = (1 + gamma(len(parts) + 1, upper.dtype)) * tf.reduce_sum(upper, axis=0)
     return SquaredNorms(total, total - tf.reduce_sum(computed, axis=0))

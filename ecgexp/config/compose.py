@@ -8,7 +8,7 @@ import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -19,6 +19,7 @@ from omegaconf.resolvers import oc
 
 from ecgexp.config.location import config_dir
 from ecgexp.config.sweep_settings import SweepSettings
+from ecgexp.config.untrusted_overrides import container
 from ecgexp.settings.build import build_node
 from ecgexp.settings.declaration import ConfigError, build, unknown_key
 from ecgexp.settings.paths import check_folders, counted_from
@@ -28,6 +29,8 @@ from ecgexp.settings.renamed import OPTIONS, renamed
 from ecgexp.tracking.credentials import without_credentials
 
 if TYPE_CHECKING:
+    from hydra.conf import HydraConf
+
     from ecgexp.experiment.experiment import Experiment
 
 CONFIG_NAME = "config"
@@ -131,7 +134,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
     Args:
       config: composed configuration.
     """
-    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+    return container(config, resolve=True)
 
 
 def for_the_record(config: DictConfig) -> dict[str, Any]:
@@ -159,7 +162,7 @@ def to_yaml(values: dict[str, Any]) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(redacted(values)))
 
 
-def notes(config: DictConfig, hydra: DictConfig) -> dict[str, str]:
+def notes(config: DictConfig, hydra: "HydraConf") -> dict[str, str]:
     """Return the files that Hydra writes to `.hydra`, with secrets redacted.
 
     The noise seed stays in `overrides.yaml`, because a simulation cannot be resumed without it.
@@ -171,11 +174,9 @@ def notes(config: DictConfig, hydra: DictConfig) -> dict[str, str]:
     Returns:
       File name -> content, for `overrides.yaml`, `config.yaml` and `hydra.yaml`.
     """
-    typed = without_credentials(OmegaConf.to_container(hydra.overrides.task))  # type: ignore[arg-type]
+    typed = without_credentials(cast(list[str], OmegaConf.to_container(hydra.overrides.task)))
     nodes = {"config.yaml": config, "hydra.yaml": OmegaConf.create({"hydra": hydra})}
-    texts = {
-        name: to_yaml(OmegaConf.to_container(node, resolve=False)) for name, node in nodes.items()
-    }  # type: ignore[arg-type]
+    texts = {name: to_yaml(container(node, resolve=False)) for name, node in nodes.items()}
     return {"overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(typed)), **texts}
 
 

@@ -14,7 +14,7 @@ may.
 
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Any
+from typing import Any, cast
 
 from hydra._internal import hydra as hydra_internals
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -97,9 +97,10 @@ class GuardedLoader(ConfigLoaderImpl):
         self, config_name: str | None, parsed_overrides: Any, repo: Any
     ) -> None:
         """Check the primary file first, because Hydra imports the packages of its search path."""
-        primary = repo.load_config(config_path=config_name) if config_name is not None else None
-        if primary is not None:
-            self._check(config_name, primary)
+        if config_name is not None:
+            primary = repo.load_config(config_path=config_name)
+            if primary is not None:
+                self._check(config_name, primary)
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
 
     def _load_single_config(self, default: ResultDefault, repo: Any) -> ConfigResult:
@@ -133,11 +134,14 @@ def _options(overrides: Sequence[str]) -> frozenset[str]:
     )
 
 
+def container(config: DictConfig, *, resolve: bool) -> dict[str, Any]:
+    """The mapping as nested plain values."""
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=resolve))
+
+
 def _check_name(config: DictConfig) -> None:
     """Check the experiment's name, which is the name of a folder below `outputs`."""
-    name = OmegaConf.to_container(OmegaConf.masked_copy(config, ["name"]), resolve=False).get(
-        "name", ""
-    )
+    name = container(OmegaConf.masked_copy(config, ["name"]), resolve=False).get("name", "")
     text = str(name)
     is_too_long = len(text.encode(errors="replace")) > _LONGEST_NAME
     if (
@@ -165,9 +169,7 @@ def _check_notes(config: DictConfig) -> None:
 
 def _check_places(config: DictConfig) -> None:
     """Check that what Hydra writes stays below the folder of a run or of a sweep."""
-    hydra = OmegaConf.to_container(
-        OmegaConf.masked_copy(config.hydra, ["job", "sweep"]), resolve=False
-    )
+    hydra = container(OmegaConf.masked_copy(config.hydra, ["job", "sweep"]), resolve=False)
     name, subdir = str(hydra["job"].get("name")), str(hydra["sweep"].get("subdir"))
     for setting, text in (("hydra.job.name", name), ("hydra.sweep.subdir", subdir)):
         check_inside(setting, text.replace("${", "$"))
@@ -226,4 +228,4 @@ def check_typed_once(typed: Sequence[str]) -> None:
 
 def guard() -> None:
     """Make Hydra compose all configurations with `GuardedLoader`."""
-    hydra_internals.ConfigLoaderImpl = GuardedLoader
+    hydra_internals.ConfigLoaderImpl = GuardedLoader  # pyright: ignore[reportPrivateImportUsage]  # Hydra has no other place to name a loader

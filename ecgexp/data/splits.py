@@ -1,12 +1,13 @@
 """Split beats into training, validation and test parts."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal, Protocol
 
 import numpy as np
 from pydantic import Field
 
 from ecgexp.data.beats import TESTED, TRAINED, BeatSet, databases
+from ecgexp.data.datasets.base import Dataset
 from ecgexp.data.datasets.catalog import DS1, DS2, INTER_PATIENT_TWO_LEAD, WITHIN_RECORD
 from ecgexp.data.datasets.cross_database import TwoDatabases
 from ecgexp.data.holdout import hold_out_beats, hold_out_patients
@@ -47,6 +48,25 @@ class Split:
     notes: tuple[str, ...] = ()
 
 
+class Splitter(Protocol):
+    """Settings by which beats are split."""
+
+    divides_patients: ClassVar[bool]
+    """Whether beats of one patient may be in several parts."""
+
+    def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
+        """Split the beats.
+
+        Args:
+          beats: Labeled beats.
+          rng: Random generator of the split.
+
+        Raises:
+          DataError: The beats do not support this split.
+        """
+        ...
+
+
 @settings
 class InterPatient:
     """Inter-patient split: training and test patients are different.
@@ -69,6 +89,8 @@ class InterPatient:
     test_fraction: Annotated[Fraction, Field(gt=0)] = 0.4
     validation_fraction: Fraction = 0.2
     merge_same_patient: bool = False
+
+    divides_patients: ClassVar[bool] = False
 
     def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
         """Split by patient.
@@ -107,6 +129,8 @@ class InterPatientTwoLead:
     validation_fraction: Fraction = 0.2
     merge_same_patient: bool = False
 
+    divides_patients: ClassVar[bool] = False
+
     def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
         """Split by patient; see `InterPatient.split`."""
         train_records = tuple(record for record in DS1 if record in INTER_PATIENT_TWO_LEAD)
@@ -136,6 +160,8 @@ class PatientKFold:
     num_folds: Annotated[Whole, Field(ge=2, le=1000)] = 5
     fold: NonNegativeInt = 0
     validation_fraction: Fraction = 0.2
+
+    divides_patients: ClassVar[bool] = False
 
     def __post_init__(self):
         if self.fold >= self.num_folds:
@@ -190,6 +216,8 @@ class IntraPatient:
     validation_fraction: Fraction = 0.2
     test_fraction: Annotated[Fraction, Field(gt=0)] = 0.2
 
+    divides_patients: ClassVar[bool] = True
+
     def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
         """Split by beat, stratified by class.
 
@@ -221,6 +249,8 @@ class WithinRecord:
 
     validation_fraction: Fraction = 0.2
     test_fraction: Annotated[Fraction, Field(gt=0)] = 0.2
+
+    divides_patients: ClassVar[bool] = True
 
     def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
         """Split by beat, stratified by record and class; beats of other records are in no part.
@@ -265,6 +295,8 @@ class CrossDatabase:
 
     validation_fraction: Fraction = 0.2
 
+    divides_patients: ClassVar[bool] = False
+
     def split(self, beats: BeatSet, rng: np.random.Generator) -> Split:
         """Split by database, and the training database by patient.
 
@@ -295,7 +327,7 @@ class CrossDatabase:
         )
 
 
-def check_databases(dataset: Any, split: Any) -> None:
+def check_databases(dataset: Dataset, split: Splitter) -> None:
     """Check that `split=cross_database` is used exactly for datasets of two databases.
 
     Args:

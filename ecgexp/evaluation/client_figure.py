@@ -208,7 +208,7 @@ def _label(
     shown, size = np.arange(count), 8 if count <= 40 else 7
     if count > _MOST_NAMED:
         shown, size = shown[:: -(-count // 60)], 6
-    axes.set_yticks(shown, [names[i] for i in shown], fontsize=size)
+    axes.set_yticks(shown, [names[int(i)] for i in shown], fontsize=size)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(count - 0.4, -0.6)
     low = min(float(np.nanmin(part)) for part in values)

@@ -4,6 +4,7 @@ Import this module only where figures are made: it loads matplotlib.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -106,9 +107,7 @@ def roc_figure(
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":", label="chance")
     corner.set_title("false-positive rate up to 10 %")
 
-    def draw(
-        positive: np.ndarray, scores: np.ndarray, style: Mapping[str, object], name: str
-    ) -> None:
+    def draw(positive: np.ndarray, scores: np.ndarray, style: Mapping[str, Any], name: str) -> None:
         false_positive_rate, sensitivity, _ = roc_curve(positive, scores)
         area = auc(false_positive_rate, sensitivity)
         label = f"{name}: AUROC {area:.3f}, {count_text(positive.sum())} beats"
@@ -138,9 +137,7 @@ def precision_recall_figure(
         color=MUTED,
     )
 
-    def draw(
-        positive: np.ndarray, scores: np.ndarray, style: Mapping[str, object], name: str
-    ) -> None:
+    def draw(positive: np.ndarray, scores: np.ndarray, style: Mapping[str, Any], name: str) -> None:
         predictivity, sensitivity, _ = precision_recall_curve(positive, scores)
         prevalence, area = positive.mean(), average_precision_score(positive, scores)
         label = f"{name}: AUPRC {area:.3f}, prevalence {prevalence:.2g}"
@@ -267,7 +264,7 @@ def _draw_classes(
     labels: np.ndarray,
     probabilities: np.ndarray,
     class_names: Sequence[str],
-    draw: Callable[[np.ndarray, np.ndarray, Mapping[str, object], str], None],
+    draw: Callable[[np.ndarray, np.ndarray, Mapping[str, Any], str], None],
 ) -> None:
     for i, name in enumerate(class_names):
         positive = labels == i

@@ -86,7 +86,7 @@ def mistakes_figure(
             )
         names = f"{beats.class_names[beats.labels[index]]} → {beats.class_names[predicted]}"
         axes.set_title(
-            f"{names}  p = {_short(probabilities[index, predicted])}",
+            f"{names}  p = {_short(float(probabilities[index, predicted]))}",
             fontsize=9,
             color=VERMILION,
             pad=13,

@@ -215,7 +215,7 @@ def _alone(labels: np.ndarray, class_names: Sequence[str]) -> str:
     """Return why averages over classes are undefined; empty if they are defined."""
     present = classes_with_beats(labels, class_names)
     return (
-        f"every beat is of class {present[0]}, and an average needs two classes"
+        f"every beat is of class {''.join(present)}, and an average needs two classes"
         if len(present) < 2
         else ""
     )
@@ -236,12 +236,11 @@ def _jk_index(entries: _Entries) -> float | str:
         for score in ("sensitivity", "positive_predictivity")
         for name in ("S", "V")
     ]
+    known = {key: value for key, value in entries.items() if not isinstance(value, str)}
     missing = [
-        f"{key} is undefined ({entries[key]})"
-        for key in ("kappa", *parts)
-        if isinstance(entries[key], str)
+        f"{key} is undefined ({entries[key]})" for key in ("kappa", *parts) if key not in known
     ]
-    return "; ".join(missing) if missing else jk_index(entries)
+    return "; ".join(missing) if missing else float(jk_index(known))
 
 
 def _log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:

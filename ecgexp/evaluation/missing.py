@@ -164,7 +164,7 @@ def evaluation_notes(evaluation: Evaluation) -> list[str]:
         averages = (
             f"averages are over {', '.join(present)}"
             if len(present) > 1
-            else f"every beat is {present[0]}, and averages over classes are undefined"
+            else f"every beat is {''.join(present)}, and averages over classes are undefined"
         )
         notes.append(
             f"no beat is of class {', '.join(absent)}, so that they are not evaluated; {averages}"

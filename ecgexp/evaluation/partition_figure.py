@@ -54,6 +54,7 @@ def partition_figure(counts: Counts, class_names: Sequence[str], *, source: str)
     panels = np.atleast_1d(figure.subplots(1, len(splits), sharey=True))
     tables = [_table(counts[name], clients, class_names) for name in splits]
     norm = LogNorm(vmin=1, vmax=max(2, *(table.max() for table in tables)))
+    images = []
     for axes, name, table in zip(panels, splits, tables, strict=True):
         image = axes.imshow(
             np.ma.masked_equal(table, 0),
@@ -62,6 +63,7 @@ def partition_figure(counts: Counts, class_names: Sequence[str], *, source: str)
             aspect="auto",
             interpolation="none",
         )
+        images.append(image)
         if numbered:
             _write_numbers(axes, table, norm)
             axes.hlines(
@@ -72,7 +74,7 @@ def partition_figure(counts: Counts, class_names: Sequence[str], *, source: str)
             axes.axhline(len(trained) - 0.5, color=VERMILION, linewidth=1)
     _label_rows(panels[0], clients, len(trained), numbered=numbered)
     bar = figure.colorbar(
-        image, ax=panels, label="beats", aspect=max(6, 6 * height), fraction=0.03, pad=0.01
+        images[-1], ax=panels, label="beats", aspect=max(6, 6 * height), fraction=0.03, pad=0.01
     )
     bar.ax.yaxis.set_major_formatter(lambda value, _: count_text(round(value)))
     bar.outline.set_visible(False)
@@ -128,7 +130,7 @@ def _label_rows(axes: Axes, clients: Sequence[str], num_trained: int, *, numbere
     places = np.arange(len(clients))
     if not numbered:
         places = places[:: -(-len(clients) // 60)]
-    axes.set_yticks(places, [clients[i] for i in places], fontsize=8 if numbered else 6)
+    axes.set_yticks(places, [clients[int(i)] for i in places], fontsize=8 if numbered else 6)
     axes.set_ylabel(
         "client; below the line: new clients, not in training"
         if num_trained < len(clients)

@@ -1,10 +1,10 @@
 """Read the tables of a stored run: predictions of beats, and scores of clients."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -145,14 +145,15 @@ def read_clients(path: Path, *, fix: str) -> list[dict[str, Any]]:
 
     shares = ("accuracy", "macro_f1", "majority_accuracy")
     try:
-        kinds: dict[str, Any] = {
+        kinds: dict[Hashable, Any] = {
             "client": str,
             "beats": np.int64,
             **dict.fromkeys(shares, np.float64),
         }
         table = pd.read_csv(io.StringIO(text), dtype=kinds, keep_default_na=True)
         _check_shares(table, shares)
-        return table[["client", "beats", *shares]].to_dict("records")
+        columns = cast(pd.DataFrame, table[["client", "beats", *shares]])
+        return columns.to_dict("records")
     except (ValueError, LookupError, TypeError, OverflowError, MemoryError) as error:
         why = f"is not a table of clients: {error_text(error)}"
         raise refusal(path, why, fix=fix) from error

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 P = ParamSpec("P")
 
@@ -25,7 +28,7 @@ INK, MUTED, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 CLASS_COLORS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK, MUTED)
 CLASS_DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-", "--")
 
-_RC = {
+_RC: "dict[RcKeyType, Any]" = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.edgecolor": MUTED,
@@ -83,7 +86,7 @@ def new_figure(width: float, height: float, *, title: str, source: str) -> Figur
     return figure
 
 
-def class_style(index: int) -> dict[str, object]:
+def class_style(index: int) -> dict[str, Any]:
     """Return color and line style of a class."""
     return {
         "color": CLASS_COLORS[index % len(CLASS_COLORS)],

@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecgexp.data.beats import beats_sha256
+from ecgexp.data.beats import BeatSet, beats_sha256
 from ecgexp.evaluation.evaluator import Evaluation
 from ecgexp.experiment.data import RunData
 from ecgexp.models.classifier import Classifier, save_classifier
 from ecgexp.privacy.statement import PrivacyStatement
 from ecgexp.tracking.base import DatasetInput, Tracker
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def log_data(tracker: Tracker, run_data: RunData) -> None:
@@ -258,7 +261,7 @@ def log_privacy(tracker: Tracker, statement: PrivacyStatement) -> dict[str, floa
     return {f"privacy/{name}": values[name] for name in names if values.get(name) is not None}
 
 
-def _predictions(beats: Any, probabilities: np.ndarray) -> Any:
+def _predictions(beats: BeatSet, probabilities: np.ndarray) -> "pd.DataFrame":
     """Return one row per beat: its identity, its class and the probability of each class."""
     import pandas as pd
 

@@ -5,7 +5,7 @@ noted in the result.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.overlap import rows_sharing_samples
@@ -14,6 +14,9 @@ from ecgexp.evaluation.missing import clients_of_one_class, metric_lacks, traini
 from ecgexp.experiment.data import RunData
 from ecgexp.privacy.outputs import PRIVATE_FOLDER, is_published
 from ecgexp.settings.declaration import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from ecgexp.experiment.experiment import Experiment
 
 Notes = dict[str, list[str]]
 """Subject of the notes (`training`, `selection`, `test`, ...) -> sentences."""
@@ -25,7 +28,7 @@ WITHHELD = (
 )
 
 
-def check_class_coverage(experiment: Any, run_data: RunData) -> None:
+def check_class_coverage(experiment: "Experiment", run_data: RunData) -> None:
     """Check, before training, that the splits contain the beats that the result needs.
 
     Args:
@@ -45,7 +48,7 @@ def check_class_coverage(experiment: Any, run_data: RunData) -> None:
     _check_federated_baselines(experiment, run_data)
 
 
-def notes_before_training(experiment: Any, run_data: RunData) -> Notes:
+def notes_before_training(experiment: "Experiment", run_data: RunData) -> Notes:
     """Return the notes on what is known to be missing before training.
 
     Args:
@@ -134,7 +137,7 @@ def lines(notes: Mapping[str, Sequence[str]]) -> list[str]:
     return [f"{about}: {text}" for about, texts in notes.items() for text in texts]
 
 
-def _check_training(experiment: Any, run_data: RunData) -> None:
+def _check_training(experiment: "Experiment", run_data: RunData) -> None:
     counts = run_data.counts["train"]
     present = [name for name, count in counts.items() if count]
     if not present:
@@ -158,7 +161,7 @@ def _check_training(experiment: Any, run_data: RunData) -> None:
         )
 
 
-def _check_evaluated(experiment: Any, run_data: RunData) -> None:
+def _check_evaluated(experiment: "Experiment", run_data: RunData) -> None:
     empty = [split for split in experiment.evaluate_on if not len(run_data.indices[split])]
     if empty:
         rest = ",".join(split for split in experiment.evaluate_on if split not in empty)
@@ -169,7 +172,7 @@ def _check_evaluated(experiment: Any, run_data: RunData) -> None:
         )
 
 
-def _check_selection(experiment: Any, run_data: RunData) -> None:
+def _check_selection(experiment: "Experiment", run_data: RunData) -> None:
     selection, counts = experiment.selection, run_data.counts["validation"]
     if not len(run_data.split.validation):
         raise ConfigError(
@@ -185,7 +188,7 @@ def _check_selection(experiment: Any, run_data: RunData) -> None:
         )
 
 
-def _check_federated_baselines(experiment: Any, run_data: RunData) -> None:
+def _check_federated_baselines(experiment: "Experiment", run_data: RunData) -> None:
     tested = {client for client, rows in run_data.partition.test.items() if len(rows)}
     trained = {client for client, rows in run_data.partition.train.items() if len(rows)}
     if experiment.federated_baselines.personalize_epochs and not tested & trained:

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from ecgexp.data.beats import NO_INTERVAL, BeatSet
+from ecgexp.data.datasets.base import Dataset
+from ecgexp.data.grouping import LabelGrouping
 from ecgexp.data.identity import check_beats_once
 from ecgexp.data.leakage import check_split
 from ecgexp.data.overlap import overlap_of
-from ecgexp.data.partition.base import ClientPartition, check_partition
-from ecgexp.data.splits import Split
-from ecgexp.features.inputs import transform_beats
+from ecgexp.data.partition.base import ClientPartition, Partition, check_partition
+from ecgexp.data.preprocessing.settings import OnProgress
+from ecgexp.data.splits import Split, Splitter
+from ecgexp.features.inputs import Features, transform_beats
 from ecgexp.privacy.overlap import Overlap
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import DataError
@@ -79,13 +81,13 @@ class RunData:
 
 def load_run_data(
     *,
-    dataset: Any,
-    grouping: Any,
-    split: Any,
-    partition: Any,
-    features: Any,
+    dataset: Dataset,
+    grouping: LabelGrouping,
+    split: Splitter,
+    partition: Partition,
+    features: Features,
     seeds: Seeds,
-    on_progress: Callable[..., None],
+    on_progress: OnProgress,
 ) -> RunData:
     """Load, group, split, assign and transform the beats.
 
@@ -122,7 +124,7 @@ def load_run_data(
 
 
 def load_beats(
-    *, dataset: Any, grouping: Any, features: Any, on_progress: Callable[..., None]
+    *, dataset: Dataset, grouping: LabelGrouping, features: Features, on_progress: OnProgress
 ) -> BeatSet:
     """Load and group the beats, and drop those without the values that the features need.
 
@@ -161,7 +163,7 @@ def load_beats(
 def assemble(
     beats: BeatSet,
     parts: Split,
-    partition: Any,
+    partition: Partition,
     seeds: Seeds,
     *,
     features: Callable[[], Mapping[str, np.ndarray]],
@@ -183,8 +185,8 @@ def assemble(
     Raises:
       ConfigError: these beats cannot be assigned to the requested clients.
     """
-    partition = partition.assign(beats, parts, seeds.generator("partition"))
-    check_partition(partition, parts)
+    clients = partition.assign(beats, parts, seeds.generator("partition"))
+    check_partition(clients, parts)
     data = TrainingData(
         features=features(),
         labels=beats.labels,
@@ -192,7 +194,7 @@ def assemble(
         class_names=beats.class_names,
         record_ids=beats.record_ids,
         patient_ids=beats.patient_ids,
-        clients=partition.train,
+        clients=clients.train,
         overlap=overlap,
     )
-    return RunData(beats=beats, split=parts, partition=partition, data=data)
+    return RunData(beats=beats, split=parts, partition=clients, data=data)

@@ -1,24 +1,33 @@
 """The parts of a run, and the check that they fit together."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from ecgexp.data.partition.natural import Pooled
-from ecgexp.data.splits import IntraPatient, WithinRecord, check_databases
+from ecgexp.augmentation.base import Augmentation
+from ecgexp.data.datasets.base import Dataset
+from ecgexp.data.grouping import LabelGrouping
+from ecgexp.data.partition.base import Partition
+from ecgexp.data.preprocessing.settings import OnProgress
+from ecgexp.data.splits import Splitter, check_databases
 from ecgexp.evaluation.names import metric_names
 from ecgexp.experiment.data import RunData, load_run_data
 from ecgexp.experiment.federated_baselines import FederatedBaselines
-from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.features.inputs import Features
+from ecgexp.models.base import ModelBuilder
+from ecgexp.privacy.plan import Privacy
 from ecgexp.privacy.statement import check_unit_covers_features, check_units_apart, shared_units
 from ecgexp.seeding import Seeds
-from ecgexp.settings.declaration import ConfigError, Seed, Whole, check_named_once, settings
+from ecgexp.settings.declaration import ConfigError, Part, Seed, Whole, check_named_once, settings
+from ecgexp.tracking.settings import Tracking
+from ecgexp.training.base import Trainer
 from ecgexp.training.checkpointing.manager import CheckpointRule
 from ecgexp.training.device import Device
+from ecgexp.training.loss import Loss
 from ecgexp.training.model_selection import Selection
 
 _TRAINERS = {"DpSgd": "dp"}  # trainers whose option does not follow from the name of the class
@@ -68,17 +77,17 @@ class Experiment:
     """
 
     seed: Seed
-    dataset: Any
-    grouping: Any
-    split: Any
-    features: Any
-    augmentation: Any
-    model: Any
-    loss: Any
-    trainer: Any
-    privacy: Any
-    partition: Any
-    tracking: Any
+    dataset: Part[Dataset]
+    grouping: Part[LabelGrouping]
+    split: Part[Splitter]
+    features: Part[Features]
+    augmentation: Part[Augmentation]
+    model: Part[ModelBuilder]
+    loss: Part[Loss]
+    trainer: Part[Trainer]
+    privacy: Part[Privacy]
+    partition: Part[Partition]
+    tracking: Part[Tracking]
     selection: Selection
     device: Device
     evaluate_on: tuple[Literal["validation", "test"], ...] = ("validation", "test")
@@ -95,7 +104,7 @@ class Experiment:
         self._check_clients()
         self.federated_baselines.check(
             self.trainer,
-            is_pooled=isinstance(self.partition, Pooled),
+            is_pooled=self.partition.is_pooled,
             is_private=self.is_private,
             evaluates_test="test" in self.evaluate_on,
         )
@@ -154,7 +163,7 @@ class Experiment:
         if (
             self.has_privacy_guarantee
             and self.privacy.unit != "beat"
-            and isinstance(self.split, IntraPatient | WithinRecord)
+            and self.split.divides_patients
         ):
             raise ConfigError(shared_units(self.privacy.unit, "validation or test beats"))
         if self.device.mixed_precision:
@@ -162,7 +171,7 @@ class Experiment:
                 "device.mixed_precision=true: skips the steps in which float16 overflows, which "
                 "depends on the data; under privacy use device.mixed_precision=false."
             )
-        if getattr(self.model, "normalization", "none") == "batch":
+        if self.model.has_batch_normalization:
             raise ConfigError(
                 "model.normalization=batch: mixes the beats of a batch, so that the influence of "
                 "one beat on a gradient has no bound; under privacy use model.normalization=group."
@@ -170,7 +179,7 @@ class Experiment:
 
     def _check_clients(self) -> None:
         """Check that beats are assigned to clients exactly if the trainer trains clients."""
-        pooled = isinstance(self.partition, Pooled)
+        pooled = self.partition.is_pooled
         if self.trainer.needs_clients and pooled:
             raise ConfigError(
                 f"trainer={_option(self.trainer)}: trains clients, but partition=none assigns all "
@@ -183,7 +192,7 @@ class Experiment:
                 "trainer=federated."
             )
 
-    def load_run_data(self, seeds: Seeds, on_progress: Callable[..., None]) -> RunData:
+    def load_run_data(self, seeds: Seeds, on_progress: OnProgress) -> RunData:
         """Load, split, assign and transform the beats; see `ecgexp.experiment.data.load_run_data`.
 
         Args:
@@ -217,7 +226,7 @@ class Experiment:
     @property
     def is_private(self) -> bool:
         """Whether a privacy setting is given."""
-        return isinstance(self.privacy, PrivacySpec)
+        return self.privacy.is_private
 
     @property
     def states_privacy_loss(self) -> bool:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -21,12 +21,15 @@ from ecgexp.evaluation.missing import clients_of_one_class
 from ecgexp.experiment.clients import client_scores
 from ecgexp.experiment.data import RunData
 from ecgexp.settings.declaration import ConfigError, DataError, NonNegativeInt, settings
-from ecgexp.training.base import Weights
+from ecgexp.training.base import Trainer, Weights
 from ecgexp.training.centralized import Centralized
 from ecgexp.training.model_selection import ModelSelector
+from ecgexp.training.optimizer import OptimizerName
 
 if TYPE_CHECKING:
+    from ecgexp.experiment.experiment import Experiment
     from ecgexp.experiment.training_loop import TrainingLoop
+    from ecgexp.training.federated.settings import FederatedSettings
 
 _KERAS_OPTIMIZERS = ("sgd", "adam")
 
@@ -74,7 +77,7 @@ class FederatedBaselines:
         }
 
     def check(
-        self, trainer: Any, *, is_pooled: bool, is_private: bool, evaluates_test: bool
+        self, trainer: Trainer, *, is_pooled: bool, is_private: bool, evaluates_test: bool
     ) -> None:
         """Check, before any data are read, that the selected baselines are possible.
 
@@ -103,16 +106,16 @@ class FederatedBaselines:
                     f"{setting}: is evaluated on test beats, but evaluate_on does not contain "
                     f"test; use evaluate_on=[validation,test], or {instead}."
                 )
-            if trainer.client_optimizer not in _KERAS_OPTIMIZERS:
+            if (optimizer := _of_clients(trainer).client_optimizer) not in _KERAS_OPTIMIZERS:
                 raise ConfigError(
                     f"{setting}: trains without TFF, where "
-                    f"trainer.client_optimizer={trainer.client_optimizer} is not available; use "
+                    f"trainer.client_optimizer={optimizer} is not available; use "
                     f"trainer.client_optimizer=sgd, or adam, or {instead}."
                 )
 
 
 def evaluate_baselines(
-    experiment: Any,
+    experiment: "Experiment",
     run_data: RunData,
     training_loop: "TrainingLoop",
     model_selector: ModelSelector,
@@ -140,7 +143,7 @@ def evaluate_baselines(
     )
     comparison.overall[GLOBAL] = _overall(run_data, probabilities)
     with training_loop.scope():
-        trainings = _Trainings(experiment.trainer, training_loop, console)
+        trainings = _Trainings(_of_clients(experiment.trainer), training_loop, console)
         if selected.local_only:
             _local_only_baseline(comparison, run_data, trainings)
         if selected.personalize_epochs:
@@ -157,7 +160,12 @@ def evaluate_baselines(
     return comparison
 
 
-def client_rates(trainer: Any) -> list[float]:
+def _of_clients(trainer: Trainer) -> "FederatedSettings":
+    """Return the trainer as the class that trains clients; `Experiment` has checked it."""
+    return cast("FederatedSettings", trainer)
+
+
+def client_rates(trainer: "FederatedSettings") -> list[float]:
     """Return the learning rate of each pass of a client that takes part in every round.
 
     Args:
@@ -176,7 +184,7 @@ def client_rates(trainer: Any) -> list[float]:
 class _Trainings:
     """Trains like a client of `trainer`."""
 
-    trainer: Any
+    trainer: "FederatedSettings"
     training_loop: "TrainingLoop"
     console: Console
 
@@ -184,7 +192,7 @@ class _Trainings:
         trainer = self.trainer
         like_a_client = Centralized(
             batch_size=trainer.client_batch_size,
-            optimizer=trainer.client_optimizer,
+            optimizer=cast(OptimizerName, trainer.client_optimizer),  # checked by `check`
             momentum=trainer.client_momentum,
             learning_rate=trainer.client_learning_rate,
             schedule="constant",
@@ -202,6 +210,7 @@ class _Trainings:
         """Yield the id and the last weights of each client after a training on its rows."""
         with self.console.progress_bar(what) as progress_bar:
             for number, (client, rows) in enumerate(clients.items(), 1):
+                last = None
                 for epoch_result in self.retraining.train(
                     rows, rates, start=start, on_progress=_silent
                 ):
@@ -210,7 +219,9 @@ class _Trainings:
                         len(clients) * len(rates),
                         f"client {client}",
                     )
-                yield client, epoch_result.weights()
+                    last = epoch_result
+                if last is not None:
+                    yield client, last.weights()
 
 
 def _local_only_baseline(

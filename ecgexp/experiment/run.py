@@ -8,6 +8,7 @@ from typing import Any
 
 from ecgexp.console import Console
 from ecgexp.data.populations import training_population_of
+from ecgexp.evaluation.evaluator import Evaluation
 from ecgexp.evaluation.missing import evaluation_notes
 from ecgexp.experiment import artifacts, class_coverage, clients
 from ecgexp.experiment.data import RunData
@@ -242,6 +243,7 @@ def _evaluate(
     The test beats are evaluated here, once, and no choice is made after it.
     """
     metrics, undefined, predicted, classes_in_average = {}, {}, {}, {}
+    last: tuple[str, Evaluation] | None = None
     for split in experiment.evaluate_on:
         evaluation, probabilities = training_loop.evaluate(split, model_selector)
         artifacts.log_evaluation(tracker, run_data, split, evaluation, probabilities)
@@ -252,6 +254,7 @@ def _evaluate(
         messages.add(
             {split: evaluation_notes(evaluation) + clients.notes(run_data, split, probabilities)}
         )
+        last = split, evaluation
         undefined |= {f"{split}/{name}": reason for name, reason in evaluation.undefined.items()}
     comparison = None
     if experiment.federated_baselines.selected:
@@ -260,7 +263,8 @@ def _evaluate(
         )
         metrics |= clients.log_federated_baselines(tracker, run_data, comparison)
         messages.add({"federated_baselines": comparison.notes()})
-    if experiment.evaluate_on:
+    if last is not None:
+        split, evaluation = last
         title = f"{experiment.title} · {run_data.beats.database} · {split}"
         artifacts.log_description(
             tracker, evaluation, title=title, notes=class_coverage.lines(messages.published)

@@ -27,6 +27,7 @@ from ecgexp.training.checkpointing.manager import CheckpointManager, LearningCur
 from ecgexp.training.model_selection import ModelSelector
 
 if TYPE_CHECKING:
+    from ecgexp.experiment.experiment import Experiment
     from ecgexp.training.centralized import Centralized
     from ecgexp.training.retraining import Retraining
 
@@ -55,7 +56,7 @@ class TrainingLoop:
 
     def __init__(
         self,
-        experiment: Any,
+        experiment: "Experiment",
         run_data: RunData,
         seeds: Seeds,
         checkpoint_manager: CheckpointManager | None = None,
@@ -101,11 +102,10 @@ class TrainingLoop:
         """
         experiment, trainer = self._experiment, self._experiment.trainer
         model_selector = ModelSelector(experiment.selection, is_private=experiment.is_private)
-        training_state = (
-            None if self._checkpoint_manager is None else self._checkpoint_manager.training_state
-        )
-        if training_state is not None:
-            self._checkpoint_manager.restore(model_selector)
+        manager = self._checkpoint_manager
+        training_state = None if manager is None else manager.training_state
+        if manager is not None and training_state is not None:
+            manager.restore(model_selector)
         curve, last = (
             LearningCurve(tracker, () if training_state is None else training_state.points),
             None,
@@ -279,9 +279,7 @@ class TrainingLoop:
 
     def _diverged(self, step: int, why: str) -> DataError:
         name, trainer = self._experiment.trainer.step_name, self._experiment.trainer
-        rate = (
-            "client_learning_rate" if hasattr(trainer, "client_learning_rate") else "learning_rate"
-        )
+        rate = trainer.learning_rate_setting
         last = (
             f"{name} {step - 1} was the last finite one"
             if step > 1

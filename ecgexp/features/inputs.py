@@ -5,6 +5,7 @@ covers it. The exceptions are the RR features and the template of the record;
 `features_crossing_beats` lists them.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Protocol
 
 import numpy as np
@@ -205,7 +206,7 @@ def transform_beats(features: Features, beats: BeatSet) -> dict[str, np.ndarray]
     return features.transform(beats.signals_mv, beats.rr, templates_mv)
 
 
-def feature_shapes(features: dict[str, np.ndarray]) -> dict[str, Shape]:
+def feature_shapes(features: Mapping[str, np.ndarray]) -> dict[str, Shape]:
     """Return the shape of one row of each feature, as `ModelBuilder.build` needs it."""
     return {name: array.shape[1:] for name, array in features.items()}
 

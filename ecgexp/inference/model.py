@@ -41,6 +41,11 @@ class FinishedRun(Protocol):
         """Its parameters: dotted name -> value, as text."""
         ...
 
+    @property
+    def fix(self) -> str:
+        """What can be done about a damaged file of it."""
+        ...
+
     def artifact(self, path: str) -> Path | None:
         """Return the file or folder of the artifact `path`; None if the run does not have it."""
 
@@ -124,18 +129,17 @@ def load_model(run: FinishedRun) -> TrainedModel:
             "FINISHED, as listed by ecgexp-ui"
         )
     classifier = load_classifier(folder)
-    names = databases(classifier.database)
+    first, *others = databases(classifier.database)
     preprocessings = [
-        _preprocessing(run, classifier, part)
-        for part in ((TRAINED, TESTED) if len(names) > 1 else (None,))
+        _preprocessing(run, classifier, part) for part in ((TRAINED, TESTED) if others else (None,))
     ]
     return TrainedModel(
         name=run.name,
         classifier=classifier,
         preprocessing=preprocessings[0],
         class_of=_class_of(run, classifier.class_names),
-        exposure=_exposure(run, names[0]),
-        tested_elsewhere=(names[1], preprocessings[1]) if len(names) > 1 else None,
+        exposure=_exposure(run, first),
+        tested_elsewhere=(others[0], preprocessings[1]) if others else None,
     )
 
 

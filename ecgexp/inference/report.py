@@ -185,6 +185,8 @@ def _detection(records: Sequence[Annotated]) -> "Table":
         table.add_column(name, justify="right")
     for record in records:
         found = record.detection
+        if found is None:
+            continue
         numbers = (len(found.partners), found.num_detected, found.num_matched)
         scores = (found.sensitivity, found.positive_predictivity)
         table.add_row(

@@ -6,9 +6,12 @@ them, and `serving` applies the softmax.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from ecgexp.features.inputs import Shape
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 Normalization = Literal["batch", "group", "none"]
 Activation = Literal["relu", "elu", "gelu", "silu", "tanh"]
@@ -17,15 +20,25 @@ Activation = Literal["relu", "elu", "gelu", "silu", "tanh"]
 class ModelBuilder(Protocol):
     """An architecture, before the data decide the shapes of its ends."""
 
-    required_features: frozenset[str]
-    optional_features: frozenset[str]
+    required_features: ClassVar[frozenset[str]]
+    """Features without which it cannot be built."""
 
-    def build(self, feature_shapes: Mapping[str, Shape], num_classes: int) -> Any:
+    optional_features: ClassVar[frozenset[str]]
+    """Features that it takes where the run has them."""
+
+    @property
+    def has_batch_normalization(self) -> bool:
+        """Whether it normalizes over a batch, so that an output depends on other examples."""
+        ...
+
+    def build(self, feature_shapes: Mapping[str, Shape], num_classes: int) -> "tf.keras.Model":
         """Return the `tf.keras.Model`: `{name: (batch, *shape)}` -> (batch, num_classes) logits."""
         ...
 
 
-def normalization_layer(kind: Normalization, channels: int, *, name: str) -> Any:
+def normalization_layer(
+    kind: Normalization, channels: int, *, name: str
+) -> "tf.keras.layers.Layer | None":
     """The layer between a convolution and its activation, or None.
 
     Batch normalization mixes the examples of a batch, so it is refused under differential privacy,
@@ -45,14 +58,14 @@ def normalization_layer(kind: Normalization, channels: int, *, name: str) -> Any
     return None
 
 
-def dropout(rate: float, *, name: str) -> Any:
+def dropout(rate: float, *, name: str) -> "tf.keras.layers.Layer":
     """Return dropout whose generator can be set, so that a resumed run repeats its masks."""
     from ecgexp.models.dropout import Dropout
 
     return Dropout(rate, name=name)
 
 
-def restart_dropout(model: Any, seed: Any) -> None:
+def restart_dropout(model: "tf.keras.Model", seed: Any) -> None:
     """Set every dropout generator of `model` to the start of its own stream, derived from `seed`.
 
     Args:
@@ -67,14 +80,16 @@ def restart_dropout(model: Any, seed: Any) -> None:
             layer.restart(seed + position)
 
 
-def input_layers(feature_shapes: Mapping[str, Shape]) -> dict[str, Any]:
+def input_layers(feature_shapes: Mapping[str, Shape]) -> "dict[str, tf.Tensor]":
     """One named Keras input for each feature."""
     import tensorflow as tf
 
     return {name: tf.keras.Input(shape, name=name) for name, shape in feature_shapes.items()}
 
 
-def join_rr(pooled: Any, inputs: Mapping[str, Any], units: int, activation: Activation) -> Any:
+def join_rr(
+    pooled: "tf.Tensor", inputs: "Mapping[str, tf.Tensor]", units: int, activation: Activation
+) -> "tf.Tensor":
     """Append an embedding of the RR features, if there are any, to `pooled` (batch, channels)."""
     import tensorflow as tf
 
@@ -84,7 +99,7 @@ def join_rr(pooled: Any, inputs: Mapping[str, Any], units: int, activation: Acti
     return tf.keras.layers.Concatenate(name="join_rr")([pooled, embedded])
 
 
-def logits(features: Any, num_classes: int) -> Any:
+def logits(features: "tf.Tensor", num_classes: int) -> "tf.Tensor":
     """Return the last layer, in float32 also with mixed precision.
 
     A float16 softmax would lose small classes.

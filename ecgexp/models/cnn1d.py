@@ -1,7 +1,7 @@
 """A small convolutional network on the signal window: the default, about 100 000 parameters."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -16,6 +16,9 @@ from ecgexp.models.base import (
     normalization_layer,
 )
 from ecgexp.settings.declaration import Fraction, Span, Width, settings
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @settings
@@ -45,8 +48,13 @@ class Cnn1d:
     dropout: Fraction = 0.2
     activation: Activation = "relu"
 
-    required_features = frozenset({"signal"})
-    optional_features = frozenset({"rr"})
+    required_features: ClassVar[frozenset[str]] = frozenset({"signal"})
+    optional_features: ClassVar[frozenset[str]] = frozenset({"rr"})
+
+    @property
+    def has_batch_normalization(self) -> bool:
+        """See `ModelBuilder`."""
+        return self.normalization == "batch"
 
     def __post_init__(self):
         if len(self.filters) != len(self.kernel_sizes):
@@ -55,7 +63,7 @@ class Cnn1d:
                 f"each of model.filters={list(self.filters)}"
             )
 
-    def build(self, feature_shapes: Mapping[str, Shape], num_classes: int) -> Any:
+    def build(self, feature_shapes: Mapping[str, Shape], num_classes: int) -> "tf.keras.Model":
         """See `ModelBuilder.build`; `signal` is (window, leads)."""
         import tensorflow as tf
 

@@ -1,7 +1,7 @@
 """The replicated convolutional network on beat images (after Jun et al. 2018)."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -16,6 +16,9 @@ from ecgexp.models.base import (
     normalization_layer,
 )
 from ecgexp.settings.declaration import Fraction, Number, Span, Whole, Width, settings
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @settings
@@ -45,10 +48,15 @@ class Cnn2d:
     l2: Annotated[Number, Field(ge=0, le=1000)] = 0.0
     activation: Activation = "relu"
 
-    required_features = frozenset({"image"})
-    optional_features = frozenset({"rr"})
+    required_features: ClassVar[frozenset[str]] = frozenset({"image"})
+    optional_features: ClassVar[frozenset[str]] = frozenset({"rr"})
 
-    def build(self, feature_shapes: Mapping[str, Shape], num_classes: int) -> Any:
+    @property
+    def has_batch_normalization(self) -> bool:
+        """See `ModelBuilder`."""
+        return self.normalization == "batch"
+
+    def build(self, feature_shapes: Mapping[str, Shape], num_classes: int) -> "tf.keras.Model":
         """See `ModelBuilder.build`; `image` is (height, width, 1)."""
         import tensorflow as tf
 

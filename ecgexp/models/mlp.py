@@ -1,12 +1,15 @@
 """A multilayer perceptron on the handcrafted features of a beat, with about 1 400 weights."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from ecgexp.models.base import Activation, Shape, dropout, input_layers, logits
 from ecgexp.settings.declaration import Fraction, Width, settings
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @settings
@@ -23,10 +26,15 @@ class Mlp:
     dropout: Fraction = 0.2
     activation: Activation = "relu"
 
-    required_features = frozenset({"handcrafted"})
-    optional_features = frozenset()
+    required_features: ClassVar[frozenset[str]] = frozenset({"handcrafted"})
+    optional_features: ClassVar[frozenset[str]] = frozenset()
 
-    def build(self, feature_shapes: Mapping[str, Shape], num_classes: int) -> Any:
+    @property
+    def has_batch_normalization(self) -> bool:
+        """See `ModelBuilder`."""
+        return False
+
+    def build(self, feature_shapes: Mapping[str, Shape], num_classes: int) -> "tf.keras.Model":
         """See `ModelBuilder.build`; `handcrafted` is (num_features,)."""
         import tensorflow as tf
 

@@ -1,7 +1,7 @@
 """Residual network on the signal window (after Hannun et al. 2019), with optional RR features."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -16,6 +16,9 @@ from ecgexp.models.base import (
     normalization_layer,
 )
 from ecgexp.settings.declaration import Fraction, Span, Whole, Width, settings
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @settings
@@ -43,10 +46,15 @@ class Resnet1d:
     dropout: Fraction = 0.2
     activation: Activation = "relu"
 
-    required_features = frozenset({"signal"})
-    optional_features = frozenset({"rr"})
+    required_features: ClassVar[frozenset[str]] = frozenset({"signal"})
+    optional_features: ClassVar[frozenset[str]] = frozenset({"rr"})
 
-    def build(self, feature_shapes: Mapping[str, Shape], num_classes: int) -> Any:
+    @property
+    def has_batch_normalization(self) -> bool:
+        """See `ModelBuilder`."""
+        return self.normalization == "batch"
+
+    def build(self, feature_shapes: Mapping[str, Shape], num_classes: int) -> "tf.keras.Model":
         """See `ModelBuilder.build`; `signal` is (window, leads)."""
         import tensorflow as tf
 
@@ -67,7 +75,7 @@ class Resnet1d:
             x = dropout(self.dropout, name="dropout")(x)
         return tf.keras.Model(inputs, logits(x, num_classes), name="resnet1d")
 
-    def _block(self, x: Any, channels: int, *, stride: int, name: str) -> Any:
+    def _block(self, x: "tf.Tensor", channels: int, *, stride: int, name: str) -> "tf.Tensor":
         import tensorflow as tf
 
         layers = tf.keras.layers
@@ -84,7 +92,7 @@ class Resnet1d:
             )
         return self._normalized(layers.Add(name=f"{name}_add")([x, y]), channels, name=f"{name}_b")
 
-    def _normalized(self, x: Any, channels: int, *, name: str) -> Any:
+    def _normalized(self, x: "tf.Tensor", channels: int, *, name: str) -> "tf.Tensor":
         import tensorflow as tf
 
         if (

@@ -8,7 +8,7 @@ import math
 import warnings
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, cast
 
 from pydantic import BeforeValidator, Field
 
@@ -42,6 +42,49 @@ Sums of contributions in float32 round smaller noise away.
 
 _LARGEST_N_DELTA = Decimal("0.01")
 _log = logging.getLogger(__name__)
+
+
+class Privacy(Protocol):
+    """The privacy settings of a run: `PrivacySpec`, or `NotPrivate` where there is no guarantee."""
+
+    @property
+    def is_private(self) -> bool:
+        """Whether differential privacy was requested."""
+        ...
+
+    @property
+    def may_have_privacy_guarantee(self) -> bool:
+        """Whether a run with these settings may state an ε."""
+        ...
+
+    @property
+    def unit(self) -> Unit:
+        """Unit of privacy."""
+        ...
+
+    @property
+    def sampling(self) -> Sampling:
+        """How batches or cohorts are drawn; see `PrivacyPlan`."""
+        ...
+
+    @property
+    def publish(self) -> Literal["covered", "all"]:
+        """Which outputs are published; see `PrivacySpec`."""
+        ...
+
+    def plan(
+        self,
+        *,
+        num_units: int,
+        expected_batch_size: int,
+        epochs: int | None = None,
+        iterations: int | None = None,
+        batch_setting: str = ...,
+        overlap: Overlap | None = None,
+        sampling: Sampling | None = None,
+    ) -> "PrivacyPlan":
+        """Make the plan for a training set of `num_units`; see `PrivacySpec.plan`."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +277,11 @@ class PrivacySpec:
     group: Group | None = None
 
     @property
+    def is_private(self) -> bool:
+        """See `Privacy`."""
+        return True
+
+    @property
     def may_have_privacy_guarantee(self) -> bool:
         """Whether a run with these settings may state an ε: it has noise without a seed."""
         is_noisy = self.noise_multiplier is None or self.noise_multiplier >= LEAST_NOISE
@@ -312,6 +360,7 @@ class PrivacySpec:
         iterations: int | None = None,
         batch_setting: str = "trainer.expected_batch_size",
         overlap: Overlap | None = None,
+        sampling: Sampling | None = None,
     ) -> PrivacyPlan:
         """Make the plan for a training set of `num_units`.
 
@@ -325,6 +374,8 @@ class PrivacySpec:
           batch_setting: the setting of `expected_batch_size`, as the user writes it, for messages.
           overlap: overlap of the windows of the training rows, if the unit is the beat; None:
             they do not overlap.
+          sampling: how the trainer draws; not used, because `self.sampling` decides and the trainer
+            has checked that it is the same.
 
         Returns:
           The plan, with calibrated noise if `target_epsilon` is set.
@@ -392,6 +443,31 @@ class PrivacySpec:
 class NotPrivate:
     """No privacy guarantee: a plan with an infinite clip and no noise."""
 
+    @property
+    def is_private(self) -> bool:
+        """See `Privacy`."""
+        return False
+
+    @property
+    def may_have_privacy_guarantee(self) -> bool:
+        """See `Privacy`."""
+        return False
+
+    @property
+    def unit(self) -> Unit:
+        """The beat, which is what a trainer without privacy draws."""
+        return "beat"
+
+    @property
+    def sampling(self) -> Sampling:
+        """The default of `plan`."""
+        return "poisson"
+
+    @property
+    def publish(self) -> Literal["covered", "all"]:
+        """Nothing is withheld."""
+        return "all"
+
     def plan(
         self,
         *,
@@ -400,7 +476,8 @@ class NotPrivate:
         epochs: int | None = None,
         iterations: int | None = None,
         batch_setting: str = "trainer.expected_batch_size",
-        sampling: Sampling = "poisson",
+        overlap: Overlap | None = None,
+        sampling: Sampling | None = None,
         unit: Unit = "beat",
     ) -> PrivacyPlan:
         """Make the plan of a run without privacy; its batches are drawn from the run's seed.
@@ -411,7 +488,8 @@ class NotPrivate:
           epochs: passes; exclusive with `iterations`.
           iterations: steps or rounds.
           batch_setting: the setting of `expected_batch_size`, as the user writes it, for messages.
-          sampling: how the trainer draws its batches or cohorts.
+          overlap: not used.
+          sampling: how the trainer draws its batches or cohorts; None: `self.sampling`.
           unit: what is drawn.
 
         Returns:
@@ -421,6 +499,7 @@ class NotPrivate:
           ConfigError: the batch is larger than the training set.
         """
         steps = _iterations(num_units, expected_batch_size, epochs, iterations, batch_setting)
+        sampling = self.sampling if sampling is None else sampling
         fixed = sampling == "fixed"
         return PrivacyPlan(
             num_units=num_units,

@@ -1,22 +1,27 @@
 """The data of a run with protocol errors; the counterpart of `ecgexp.experiment.data`."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from ecgexp.augmentation.base import Augmentation
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.leakage import check_split
+from ecgexp.data.preprocessing.settings import OnProgress
 from ecgexp.experiment.data import RunData, assemble, load_beats
 from ecgexp.features.inputs import transform_beats
 from ecgexp.seeding import Seeds
+
+if TYPE_CHECKING:
+    from ecgexp.replication.experiment import ReplicationExperiment
+    from ecgexp.replication.parts import CopiedBefore
 
 Features = dict[str, np.ndarray]
 _CHUNK = 2048
 
 
 def load_run_data_with_errors(
-    experiment: Any, seeds: Seeds, on_progress: Callable[..., None]
+    experiment: "ReplicationExperiment", seeds: Seeds, on_progress: OnProgress
 ) -> RunData:
     """Load the data of a run as `ecgexp.experiment.data.load_run_data` does, with errors.
 
@@ -45,7 +50,9 @@ def load_run_data_with_errors(
     if errors.shifted_images:
         features = shifted(features)
     if errors.augment_before_split:
-        beats, features = with_copies(beats, features, experiment.augmentation.copies)
+        beats, features = with_copies(
+            beats, features, cast("CopiedBefore", experiment.augmentation).copies
+        )
     parts = experiment.split.split(beats, seeds.generator("split"))
     if not errors.augment_before_split:
         check_split(beats, parts)
@@ -61,7 +68,9 @@ def shifted(features: Features) -> Features:
     return {name: np.roll(array, -1, axis=0) for name, array in features.items()}
 
 
-def with_copies(beats: BeatSet, features: Features, augmentation: Any) -> tuple[BeatSet, Features]:
+def with_copies(
+    beats: BeatSet, features: Features, augmentation: Augmentation
+) -> tuple[BeatSet, Features]:
     """Return one row for each (beat, view) of `augmentation`.
 
     Args:

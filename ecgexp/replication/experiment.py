@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -110,14 +110,14 @@ class ReplicationExperiment(Experiment):
         return f"{super().title} with {count} protocol errors" if count else super().title
 
 
-def _data(experiment: Any) -> dict[str, Any]:
+def _data(experiment: ReplicationExperiment) -> dict[str, Any]:
     from ecgexp.data.splits import IntraPatient
     from ecgexp.replication.parts import CopiedBefore, FirstBeats
 
     errors, changed = experiment.protocol_errors, {}
     dataset = experiment.dataset
     if errors.stand_in_lead and not isinstance(dataset, FirstBeats):
-        dataset = replace(dataset, missing_lead="first")
+        dataset = replace(cast(Any, dataset), missing_lead="first")
     if errors.beat_cap and not isinstance(dataset, FirstBeats):
         dataset = FirstBeats(dataset=dataset)
         changed["grouping"] = replace(experiment.grouping, empty_class="drop")
@@ -126,7 +126,7 @@ def _data(experiment: Any) -> dict[str, Any]:
         changed["split"] = IntraPatient(test_fraction=test, validation_fraction=validation)
     if errors.autoscale:
         _require(experiment.features, "scale", "autoscale", "features=image")
-        changed["features"] = replace(experiment.features, scale="autoscale")
+        changed["features"] = replace(cast(Any, experiment.features), scale="autoscale")
     if errors.augment_before_split and not isinstance(experiment.augmentation, CopiedBefore):
         if experiment.augmentation.num_views == 1:
             raise ConfigError(
@@ -138,7 +138,7 @@ def _data(experiment: Any) -> dict[str, Any]:
     return changed | {"dataset": dataset}
 
 
-def _learning(experiment: Any) -> dict[str, Any]:
+def _learning(experiment: ReplicationExperiment) -> dict[str, Any]:
     errors, changed = experiment.protocol_errors, {}
     if errors.last_checkpoint:
         changed["selection"] = replace(experiment.selection, weights="last")
@@ -151,11 +151,11 @@ def _learning(experiment: Any) -> dict[str, Any]:
                 "trainer=federated trainer.num_rounds=20, or protocol_errors.one_round_less=false."
             )
         if not isinstance(experiment.trainer, OneRoundLess):
-            changed["trainer"] = OneRoundLess.of(experiment.trainer)
+            changed["trainer"] = OneRoundLess.of(cast(Any, experiment.trainer))
     return changed
 
 
-def _privacy(experiment: Any) -> dict[str, Any]:
+def _privacy(experiment: ReplicationExperiment) -> dict[str, Any]:
     """Return the replaced parts of the privacy mechanism.
 
     A private run with a switch on trains with noise that can be recomputed from its seed, so that
@@ -189,7 +189,7 @@ def _privacy(experiment: Any) -> dict[str, Any]:
         }
         if errors.batch_norm_under_dp:
             _require(experiment.model, "normalization", "batch_norm_under_dp", "model=cnn1d_small")
-            changed["model"] = replace(experiment.model, normalization="batch")
+            changed["model"] = replace(cast(Any, experiment.model), normalization="batch")
         return changed
     seed = experiment.seed if privacy.noise_seed is None else privacy.noise_seed
     sampling = "shuffle" if errors.shuffled_as_poisson else privacy.sampling

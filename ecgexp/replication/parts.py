@@ -11,8 +11,10 @@ from ecgexp.augmentation.base import Augmentation, AugmentFn, one_view_each
 from ecgexp.augmentation.chain import Chain
 from ecgexp.augmentation.none import NoAugmentation
 from ecgexp.data.beats import BeatSet
+from ecgexp.data.datasets.base import Dataset
+from ecgexp.data.preprocessing.settings import OnProgress
 from ecgexp.privacy.plan import NotPrivate, PrivacySpec
-from ecgexp.settings.declaration import Count, settings
+from ecgexp.settings.declaration import Count, Part, settings
 from ecgexp.storage.digests import digest
 from ecgexp.training.base import EpochResult
 from ecgexp.training.centralized import Centralized
@@ -30,7 +32,7 @@ class FirstBeats:
       num_beats: number of beats.
     """
 
-    dataset: Any
+    dataset: Part[Dataset]
     num_beats: Count = 20_000
 
     @property
@@ -38,7 +40,7 @@ class FirstBeats:
         """Samples of a window before and after the beat, of the whole dataset."""
         return self.dataset.window_samples
 
-    def load(self, on_progress: Any = None) -> BeatSet:
+    def load(self, on_progress: OnProgress | None = None) -> BeatSet:
         """Load the beats; see `RecordedDataset.load`. They have a digest of their own.
 
         Args:
@@ -58,8 +60,8 @@ class CopiedBefore:
       rest: the random part, which runs in the training step.
     """
 
-    copies: Any
-    rest: Any
+    copies: Part[Augmentation]
+    rest: Part[Augmentation]
 
     num_views = 1
 

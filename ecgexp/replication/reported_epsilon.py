@@ -7,12 +7,15 @@ value here is a privacy guarantee.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ecgexp.formatting import epsilon_text
 from ecgexp.privacy import accounting
 from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec
 from ecgexp.replication.protocol_errors import ProtocolErrors
+
+if TYPE_CHECKING:
+    from ecgexp.experiment.experiment import Experiment
 
 COPIES = 10  # images of a beat, with the original
 
@@ -120,7 +123,7 @@ def reported(errors: ProtocolErrors, plan: PrivacyPlan, *, all_rows: int) -> Rep
 
 
 def reported_of(
-    experiment: Any, errors: ProtocolErrors, num_train: int, num_validation: int
+    experiment: "Experiment", errors: ProtocolErrors, num_train: int, num_validation: int
 ) -> ReportedEpsilons:
     """Return the reported and the actual ε of a private experiment.
 
@@ -130,8 +133,8 @@ def reported_of(
       num_train: number of training beats.
       num_validation: number of validation beats.
     """
-    privacy, trainer = experiment.privacy, experiment.trainer
-    intended = getattr(privacy, "intended", privacy)
+    privacy, trainer = experiment.privacy, cast(Any, experiment.trainer)
+    intended = cast(PrivacySpec, getattr(privacy, "intended", privacy))
     # δ is set afterwards: at n·δ of 0.2 a spec warns each time, which the run itself did if it
     # added noise.
     spec = replace(intended, sampling="poisson", delta=None)

@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SkipValidation,
     ValidationError,
 )
 from pydantic.dataclasses import dataclass
@@ -73,6 +74,10 @@ Span = Annotated[Whole, Field(ge=1, le=1024)]
 Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
 Rate = Annotated[Number, Field(ge=_LEAST, le=1e30)]
 """A learning rate. The range is that of float32: a run that diverges stops with its own message."""
+
+
+Part = Annotated[T, SkipValidation]
+"""An object that was built, and so validated, from a node of its own; its type is a protocol."""
 
 
 class ConfigError(ValueError):

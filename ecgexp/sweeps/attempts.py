@@ -205,12 +205,14 @@ class Attempts:
 def _read(path: Path) -> Attempt | None:
     """Read the attempt in `path`; None if the file is damaged."""
     try:
-        values = dict(read_json(path, AttemptValues, fix="restore the file from a copy"))
+        values: dict[str, Any] = dict(
+            read_json(path, AttemptValues, fix="restore the file from a copy")
+        )
         metrics = {
             name: value for name, value in values.pop("metrics").items() if value is not None
         }
         all_spent = {name: values.pop(name) for name in ("spent", "before")}
-        read = {
+        read: dict[str, Any] = {
             name: None if spent is None else PrivacySpent.from_json(spent)
             for name, spent in all_spent.items()
         }

@@ -227,7 +227,7 @@ def close(sweep: Sweep, parent: Tracker, *, interrupted: bool) -> Closed:
     metrics |= {"sweep/jobs": float(len(closed.rows))} | (
         {} if search_loss is None else search_loss.metrics()
     )
-    if store is not None and store.epsilon_all is not None:
+    if store is not None and store.epsilon_all is not None and store.delta is not None:
         metrics |= {"sweep/epsilon_store": store.epsilon_all, "sweep/delta_store": store.delta}
     # All invocations share one parent run; each invocation is one step.
     parent.log_metrics(metrics, step=_invocations(sweep) + 1)
@@ -256,14 +256,15 @@ def _rows(sweep: Sweep) -> list[Row]:
         sweep.outcomes(),
         {attempt.digest: attempt for attempt in sweep.attempts.all()},
     )
-    numbers = range(len(sweep.planned)) if sweep.planned is not None else sorted(outcomes)
+    planned = sweep.planned
+    numbers = sorted(outcomes) if planned is None else range(len(planned))
     rows = []
     for number in numbers:
         outcome = outcomes.get(number)
-        if outcome is None:
-            rows.append(Row(number=number, name=sweep.planned[number], status="not started"))
-        else:
+        if outcome is not None:
             rows.append(_row(number, outcome, latest.get(outcome["digest"])))
+        elif planned is not None:
+            rows.append(Row(number=number, name=planned[number], status="not started"))
     return rows
 
 

@@ -209,8 +209,8 @@ class Sweep:
             try:
                 found[number] = read_json(path, OutcomeValues, fix="use the same command again")
             except DataError as error:
-                known = self.planned is not None and number < len(self.planned)
-                name = self.planned[number] if known else path.stem
+                planned = self.planned or ()
+                name = planned[number] if number < len(planned) else path.stem
                 found[number] = OutcomeValues(
                     name=name, digest="", outcome="ran", reason=str(error)
                 )

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pydantic import Field
 
@@ -45,6 +45,25 @@ def private_dir_without_store(base_dir: Path) -> Path:
     """
     named = os.environ.get("ECGEXP_PRIVATE")
     return Path(named) if named else private_dir_beside(resolved(base_dir / DEFAULT_STORE_FILE))
+
+
+class Tracking(Protocol):
+    """The settings of `tracking=`: where a run is stored."""
+
+    def private_dir(self, base_dir: Path | None = None) -> Path:
+        """Return the local folder of data that is never published; see `MlflowTracking`."""
+        ...
+
+    def start(
+        self,
+        *,
+        run_name: str,
+        run_dir: Path | None,
+        resume_run_id: str | None = None,
+        base_dir: Path | None = None,
+    ) -> Tracker:
+        """Create or resume the run, and return its tracker; see `MlflowTracking`."""
+        ...
 
 
 @settings

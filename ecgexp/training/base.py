@@ -3,16 +3,21 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from ecgexp.augmentation.base import Augmentation
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.overlap import Overlap
-from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec, Unit
+from ecgexp.privacy.plan import Privacy, PrivacyPlan, Unit
 from ecgexp.seeding import Seeds
+from ecgexp.training.loss import LossFn
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+    from dp_accounting import DpEvent
+
     from ecgexp.models.resident import ResidentFeatures
 
 Weights = list[np.ndarray]
@@ -46,7 +51,7 @@ class EpochResult:
     step: int
     weights: Callable[[], Weights]
     train_metrics: Mapping[str, float]
-    dp_event: Any | None
+    dp_event: "DpEvent | None"
     checkpoint: Callable[[], TrainerState]
 
 
@@ -113,15 +118,21 @@ class Trainer(Protocol):
       privacy_units: units of privacy that it supports; empty: it has no privacy guarantee.
       needs_privacy: whether it trains only with differential privacy.
       needs_clients: whether it trains the clients of a partition, or pooled beats.
+      learning_rate_setting: the setting that a message about divergence names.
     """
 
-    num_steps: int
-    step_name: str
-    privacy_units: frozenset[Unit]
-    needs_privacy: bool
-    needs_clients: bool
+    step_name: ClassVar[str]
+    privacy_units: ClassVar[frozenset[Unit]]
+    needs_privacy: ClassVar[bool]
+    needs_clients: ClassVar[bool]
+    learning_rate_setting: ClassVar[str]
 
-    def check_privacy(self, privacy: PrivacySpec) -> None:
+    @property
+    def num_steps(self) -> int:
+        """See the class."""
+        ...
+
+    def check_privacy(self, privacy: Privacy) -> None:
         """Check, before any data are read, that the settings allow the privacy guarantee.
 
         Args:
@@ -131,7 +142,7 @@ class Trainer(Protocol):
           ConfigError: a setting would break the privacy guarantee.
         """
 
-    def plan(self, privacy: Any, data: TrainingData) -> PrivacyPlan:
+    def plan(self, privacy: Privacy, data: TrainingData) -> PrivacyPlan:
         """Return the plan of what the run does to one unit of privacy.
 
         Args:
@@ -147,9 +158,9 @@ class Trainer(Protocol):
         self,
         data: TrainingData,
         *,
-        build_model: Callable[[], Any],
-        loss: Any,
-        augmentation: Any,
+        build_model: "Callable[[], tf.keras.Model]",
+        loss: LossFn,
+        augmentation: Augmentation,
         ledger: Ledger,
         seeds: Seeds,
         on_progress: OnProgress,

@@ -2,18 +2,23 @@
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from ecgexp.augmentation.base import Augmentation
 from ecgexp.models.base import restart_dropout
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec, Unit
+from ecgexp.privacy.plan import Privacy, PrivacyPlan, Unit
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import Count, settings
 from ecgexp.training.base import EpochResult, OnProgress, TrainerState, TrainingData
+from ecgexp.training.loss import LossFn
 from ecgexp.training.optimizer import OptimizerSettings
 from ecgexp.training.state import assign_arrays, to_arrays
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 # One compiled call of several steps avoids Python overhead; a signal or a checkpoint waits for the
 # end of the call.
@@ -37,16 +42,17 @@ class Centralized(OptimizerSettings):
     privacy_units: ClassVar[frozenset[Unit]] = frozenset()
     needs_privacy: ClassVar[bool] = False
     needs_clients: ClassVar[bool] = False
+    learning_rate_setting: ClassVar[str] = "learning_rate"
 
     @property
     def num_steps(self) -> int:
         """Number of epochs."""
         return self.epochs
 
-    def check_privacy(self, privacy: PrivacySpec) -> None:
+    def check_privacy(self, privacy: Privacy) -> None:
         """See `Trainer.check_privacy`; every setting is accepted."""
 
-    def plan(self, privacy: Any, data: TrainingData) -> PrivacyPlan:
+    def plan(self, privacy: Privacy, data: TrainingData) -> PrivacyPlan:
         """Return a plan without clipping or noise: the run is not private, its ε is infinite."""
         return privacy.plan(
             num_units=len(data.train),
@@ -58,9 +64,9 @@ class Centralized(OptimizerSettings):
         self,
         data: TrainingData,
         *,
-        build_model: Callable[[], Any],
-        loss: Any,
-        augmentation: Any,
+        build_model: "Callable[[], tf.keras.Model]",
+        loss: LossFn,
+        augmentation: Augmentation,
         ledger: Ledger,
         seeds: Seeds,
         on_progress: OnProgress,
@@ -103,7 +109,7 @@ class Centralized(OptimizerSettings):
     def run_epoch(
         self,
         epoch: int,
-        model: Any,
+        model: "tf.keras.Model",
         run_steps: Any,
         rows: np.ndarray,
         views: np.ndarray,
@@ -174,7 +180,9 @@ class _Begun(NamedTuple):
     correct: float = 0.0
 
 
-def _state(epoch: int, model: Any, optimizer: Any, begun: _Begun | None = None) -> TrainerState:
+def _state(
+    epoch: int, model: "tf.keras.Model", optimizer: Any, begun: _Begun | None = None
+) -> TrainerState:
     """Return the state after the 1-based `epoch` and a part of the next."""
     return TrainerState(
         arrays=to_arrays(model, optimizer), meta={"epoch": epoch, "begun": list(begun or _Begun())}
@@ -182,7 +190,7 @@ def _state(epoch: int, model: Any, optimizer: Any, begun: _Begun | None = None) 
 
 
 def finished_epoch(
-    epoch: int, model: Any, optimizer: Any, metrics: dict[str, float]
+    epoch: int, model: "tf.keras.Model", optimizer: Any, metrics: dict[str, float]
 ) -> EpochResult:
     """Return the result of the 1-based `epoch`; weights and checkpoint are read on demand.
 
@@ -202,7 +210,12 @@ def finished_epoch(
 
 
 def compiled_steps(
-    model: Any, optimizer: Any, data: TrainingData, loss: Any, augment: Any, augmentation_seed: int
+    model: "tf.keras.Model",
+    optimizer: Any,
+    data: TrainingData,
+    loss: Any,
+    augment: Any,
+    augmentation_seed: int,
 ) -> Any:
     """Compile several training steps into one function.
 

@@ -1,7 +1,7 @@
 """Losses: one value per example, so that the caller can average, clip or weight them."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 import numpy as np
 from pydantic import Field
@@ -9,7 +9,29 @@ from pydantic import Field
 from ecgexp.clipping.losses import RowWiseLoss
 from ecgexp.settings.declaration import Fraction, Number, settings
 
-LossFn = Callable[[Any, Any], Any]
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+LossFn = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]
+
+ClassWeights = Literal["none", "sqrt", "balanced"]
+
+
+class Loss(Protocol):
+    """The settings of a loss."""
+
+    @property
+    def class_weights(self) -> ClassWeights:
+        """How classes are weighted by their number of training beats; see `CrossEntropy`."""
+        ...
+
+    def build(self, class_counts: np.ndarray) -> LossFn:
+        """Return `loss(labels (batch,), logits (batch, num_classes)) -> (batch,)` float32.
+
+        Args:
+          class_counts: (num_classes,) beats of each class in the training split.
+        """
+        ...
 
 
 @settings
@@ -25,7 +47,7 @@ class CrossEntropy:
       label_smoothing: probability mass distributed evenly over the classes.
     """
 
-    class_weights: Literal["none", "sqrt", "balanced"] = "none"
+    class_weights: ClassWeights = "none"
     focal_gamma: Annotated[Number, Field(ge=0, le=100)] = 0.0
     label_smoothing: Fraction = 0.0
 
@@ -55,7 +77,7 @@ class CrossEntropy:
         class_weights = self.weights(class_counts)
         num_classes, smoothing, gamma = len(class_counts), self.label_smoothing, self.focal_gamma
 
-        def loss(labels: Any, logits: Any) -> Any:
+        def loss(labels: "tf.Tensor", logits: "tf.Tensor") -> "tf.Tensor":
             targets = tf.one_hot(
                 labels,
                 num_classes,

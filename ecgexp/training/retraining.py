@@ -1,14 +1,15 @@
 """Repeated centralized training of one model, on other rows or weights, compiled once."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from ecgexp.augmentation.base import Augmentation
 from ecgexp.seeding import Seeds
 from ecgexp.training.base import EpochResult, OnProgress, TrainingData, Weights
 from ecgexp.training.centralized import Centralized, compiled_steps, finished_epoch
+from ecgexp.training.loss import LossFn
 from ecgexp.training.state import assign_arrays, to_arrays
 
 
@@ -34,9 +35,9 @@ class Retraining:
         settings: Centralized,
         data: TrainingData,
         *,
-        build_model: Callable[[], Any],
-        loss: Any,
-        augmentation: Any,
+        build_model: "Callable[[], tf.keras.Model]",
+        loss: LossFn,
+        augmentation: Augmentation,
         seeds: Seeds,
     ):
         self._settings, self._data, self._augmentation, self._seeds = (

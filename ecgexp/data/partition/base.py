@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -66,6 +66,9 @@ class ClientPartition:
 
 class Partition(Protocol):
     """Assigns the beats of a split to clients."""
+
+    is_pooled: ClassVar[bool]
+    """Whether there are no clients: one place holds all beats."""
 
     def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
         """Assign every beat of the split to exactly one client.

@@ -1,5 +1,7 @@
 """Partitions without random draws: one client for all beats, for each patient or each record."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from ecgexp.data.beats import BeatSet
@@ -11,6 +13,8 @@ from ecgexp.settings.declaration import settings
 @settings
 class Pooled:
     """One client has all beats, as in centralized training."""
+
+    is_pooled: ClassVar[bool] = True
 
     def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
         """Assign all beats to the client `pooled`; see `Partition.assign`."""
@@ -26,6 +30,8 @@ class ByPatient:
     client is tested on its own beats.
     """
 
+    is_pooled: ClassVar[bool] = False
+
     def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
         """Assign beats by `patient_ids`, without draws; see `Partition.assign`."""
         return _by_holder(beats.patient_ids, split)
@@ -34,6 +40,8 @@ class ByPatient:
 @settings
 class ByRecord:
     """Every record is a client, even if a patient has several; otherwise like `ByPatient`."""
+
+    is_pooled: ClassVar[bool] = False
 
     def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
         """Assign beats by `record_ids`, without draws; see `Partition.assign`."""

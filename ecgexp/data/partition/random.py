@@ -6,7 +6,7 @@ own distribution of classes (see `allocation.assign_like`).
 """
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -39,6 +39,8 @@ class Iid:
     """
 
     num_clients: Count = 10
+
+    is_pooled: ClassVar[bool] = False
 
     def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
         """Assign the beats; see `Partition.assign`.
@@ -77,6 +79,8 @@ class Dirichlet:
     alpha: Concentration = 0.5
     min_beats: Count = 10
 
+    is_pooled: ClassVar[bool] = False
+
     def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
         """Assign the beats; see `Partition.assign`.
 
@@ -107,6 +111,8 @@ class Shards:
 
     num_clients: Count = 10
     shards_per_client: Count = 2
+
+    is_pooled: ClassVar[bool] = False
 
     def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
         """Assign the beats; see `Partition.assign`.
@@ -153,6 +159,8 @@ class QuantitySkew:
     num_clients: Count = 10
     alpha: Concentration = 0.5
     min_beats: Count = 10
+
+    is_pooled: ClassVar[bool] = False
 
     def assign(self, beats: BeatSet, split: Split, rng: np.random.Generator) -> ClientPartition:
         """Assign the beats; see `Partition.assign`.

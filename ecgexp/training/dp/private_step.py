@@ -46,9 +46,9 @@ class PrivateUpdate:
       optimizer: a Keras optimizer, built.
     """
 
-    def __init__(self, model: Any, optimizer: Any):
+    def __init__(self, model: "tf.keras.Model", optimizer: Any):
         self._model, self._variables, self._optimizer = model, model.trainable_variables, optimizer
-        self.num_parameters = int(sum(np.prod(v.shape) for v in self._variables))
+        self.num_parameters = int(sum(np.prod(tuple(v.shape)) for v in self._variables))
         self._sums = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self._variables]
         self._tally = tf.Variable(tf.zeros(len(Tally._fields), tf.float64), trainable=False)
         self._executed = tf.Variable(0, trainable=False, dtype=tf.int64)
@@ -122,7 +122,7 @@ class PrivateUpdate:
         return NoiseStatistics(values=values, squares=squares, pairs=pairs, products=products)
 
     def _noised_update(self, noise: Any, divisor: Any) -> None:
-        pieces = tf.split(noise, [int(np.prod(v.shape)) for v in self._variables])
+        pieces = tf.split(noise, [int(np.prod(tuple(v.shape))) for v in self._variables])
         gradients = [
             (total + tf.reshape(piece, total.shape)) / divisor
             for total, piece in zip(self._sums, pieces, strict=True)

@@ -6,22 +6,24 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from ecgexp.augmentation.base import views_by_label
+from ecgexp.augmentation.base import Augmentation, views_by_label
 from ecgexp.models.base import restart_dropout
 from ecgexp.privacy import accounting
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
 from ecgexp.privacy.noise_checks import NoiseStatistics
-from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec, Unit
+from ecgexp.privacy.plan import Privacy, PrivacyPlan, Unit
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError, Count, Rate, Whole, settings
 from ecgexp.training.base import EpochResult, OnProgress, TrainerState, TrainingData
 from ecgexp.training.dp.units import Units, Views, units_of
 from ecgexp.training.ledger_checks import check_budget_sufficed, check_drawn, check_plan
+from ecgexp.training.loss import LossFn
 from ecgexp.training.optimizer import OptimizerName, OptimizerSettings
 from ecgexp.training.state import assign_arrays, to_arrays
 from ecgexp.training.step_randomness import StepRandomness
 
 if TYPE_CHECKING:
+    import tensorflow as tf
     from dp_accounting import DpEvent
 
 
@@ -59,33 +61,32 @@ class DpSgd(OptimizerSettings):
     privacy_units: ClassVar[frozenset[Unit]] = frozenset({"beat", "record", "patient"})
     needs_privacy: ClassVar[bool] = True
     needs_clients: ClassVar[bool] = False
+    learning_rate_setting: ClassVar[str] = "learning_rate"
 
     @property
     def num_steps(self) -> int:
         """Number of epochs."""
         return self.epochs
 
-    def check_privacy(self, privacy: PrivacySpec) -> None:
+    def check_privacy(self, privacy: Privacy) -> None:
         """See `Trainer.check_privacy`; every setting is accepted."""
 
-    def plan(self, privacy: Any, data: TrainingData) -> PrivacyPlan:
+    def plan(self, privacy: Privacy, data: TrainingData) -> PrivacyPlan:
         """Return the plan of a run over the units of `data`."""
-        num_units = len(units_of(data, getattr(privacy, "unit", "beat")))
-        overlap = {"overlap": data.overlap} if isinstance(privacy, PrivacySpec) else {}
         return privacy.plan(
-            num_units=num_units,
+            num_units=len(units_of(data, privacy.unit)),
             expected_batch_size=self.expected_batch_size,
             epochs=self.epochs,
-            **overlap,
+            overlap=data.overlap,
         )
 
     def train(
         self,
         data: TrainingData,
         *,
-        build_model: Callable[[], Any],
-        loss: Any,
-        augmentation: Any,
+        build_model: "Callable[[], tf.keras.Model]",
+        loss: LossFn,
+        augmentation: Augmentation,
         ledger: Ledger,
         seeds: Seeds,
         on_progress: OnProgress,
@@ -136,9 +137,9 @@ class _PrivateRun:
         trainer: DpSgd,
         data: TrainingData,
         units: Units,
-        build_model: Callable[[], Any],
-        loss: Any,
-        augmentation: Any,
+        build_model: "Callable[[], tf.keras.Model]",
+        loss: LossFn,
+        augmentation: Augmentation,
         ledger: Ledger,
         seeds: Seeds,
     ):
@@ -269,7 +270,7 @@ class _PrivateRun:
         )
 
     def _unit_gradients(
-        self, trainer: DpSgd, data: TrainingData, loss: Any, augmentation: Any
+        self, trainer: DpSgd, data: TrainingData, loss: LossFn, augmentation: Augmentation
     ) -> Any:
         from ecgexp.training.dp.unit_gradients import BeatGradients, GroupGradients
 

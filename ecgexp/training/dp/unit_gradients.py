@@ -18,6 +18,7 @@ from ecgexp.clipping.probe import check_rows_apart, check_views_apart
 from ecgexp.training.base import TrainingData
 from ecgexp.training.dp.private_step import PrivateUpdate
 from ecgexp.training.dp.units import DrawnRows
+from ecgexp.training.loss import LossFn
 
 _PAD_TO = 32  # batch lengths are rounded up to a multiple, so that there are few distinct shapes
 
@@ -54,11 +55,11 @@ class BeatGradients:
 
     def __init__(
         self,
-        model: Any,
+        model: "tf.keras.Model",
         update: PrivateUpdate,
         data: TrainingData,
         *,
-        loss: Any,
+        loss: LossFn,
         augmentation: Augmentation,
         l2_norm_clip: float,
         method: Method,
@@ -106,11 +107,11 @@ class GroupGradients:
 
     def __init__(
         self,
-        model: Any,
+        model: "tf.keras.Model",
         update: PrivateUpdate,
         data: TrainingData,
         *,
-        loss: Any,
+        loss: LossFn,
         augmentation: Augmentation,
         l2_norm_clip: float,
         views: int,

@@ -152,7 +152,7 @@ class ClientModel(tff.learning.models.VariableModel):
             (name, variable.read_value()) for name, variable in self._sums.items()
         )
 
-    def metric_finalizers(self) -> Mapping[str, Callable[..., Any]]:
+    def metric_finalizers(self) -> collections.OrderedDict[str, Callable[..., Any]]:
         """See `VariableModel`; returns the sums unchanged."""
         return collections.OrderedDict((name, tf.function(lambda value: value)) for name in COUNTS)
 

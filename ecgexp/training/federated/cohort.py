@@ -56,7 +56,7 @@ def drop_out(
       The sampled clients, and those of them that fail.
     """
     draws = [
-        step_randomness.of_client(client_ids[number], round_num).random() for number in sampled
+        step_randomness.of_client(client_ids[int(number)], round_num).random() for number in sampled
     ]
     return Cohort(sampled=sampled, dropped=sampled[np.array(draws) < probability])
 
@@ -125,7 +125,7 @@ class Participation:
             `trainer.min_clients` updates were usable.
         """
         if len(self.non_finite) and not tolerates_non_finite:
-            names = ", ".join(client_ids[number] for number in self.non_finite)
+            names = ", ".join(client_ids[int(number)] for number in self.non_finite)
             raise ConfigError(
                 f"trainer.client_learning_rate={settings.client_learning_rate:g}: the update of "
                 f"client {names} in round {round_num} is not finite, because its training diverged "

@@ -126,7 +126,7 @@ class SuppliedNoiseQuery(tfp.SumAggregationDPQuery):
     def __init__(self, mechanism: Mechanism, shapes: Sequence[Sequence[int]]):
         self._mechanism, self._shapes = mechanism, [tuple(shape) for shape in shapes]
 
-    def initial_global_state(self) -> Mapping[str, Any]:
+    def initial_global_state(self) -> Mapping[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]  # inferred from a base that has no state
         """Return the server's state before the first round.
 
         `clip` is the current clip, `noise` and `count_noise` the unit Gaussian values of the next
@@ -169,7 +169,7 @@ class SuppliedNoiseQuery(tfp.SumAggregationDPQuery):
             update=tf.nest.pack_sequence_as(record, scaled), unclipped=tf.where(below, 0.5, -0.5)
         )
 
-    def get_noised_result(
+    def get_noised_result(  # pyright: ignore[reportIncompatibleMethodOverride]  # inferred from a base that only raises
         self, sample_state: Any, global_state: Mapping[str, Any]
     ) -> tuple[Any, Any, Any]:
         """Return the noised mean of the updates, the next state and the privacy event."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ecgexp.augmentation.base import Augmentation
 from ecgexp.clipping.callables import check_activations, check_augmentation, check_loss
 from ecgexp.clipping.checks import check_noise_layers
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
@@ -22,10 +23,11 @@ from ecgexp.training.federated.batches import ClientBatches
 from ecgexp.training.federated.client_model import COUNTS, ClientModel, keras_in_graphs
 from ecgexp.training.federated.cohort import Cohort, Participation, drop_out
 from ecgexp.training.federated.runtimes.base import Runtime
-from ecgexp.training.federated.runtimes.graphs import flatten, pack
+from ecgexp.training.federated.runtimes.graphs import flatten, member_type, pack
 from ecgexp.training.federated.runtimes.in_process import InProcess
 from ecgexp.training.federated.settings import FederatedSettings
 from ecgexp.training.ledger_checks import check_budget_sufficed, check_drawn, check_plan
+from ecgexp.training.loss import LossFn
 from ecgexp.training.step_randomness import StepRandomness
 
 _TOLERANT = ("robust", "secure")  # these aggregators replace updates that are not finite by zero
@@ -53,9 +55,9 @@ class Rounds:
         self,
         settings: FederatedSettings,
         data: TrainingData,
-        build_model: Callable[[], Any],
-        loss: Any,
-        augmentation: Any,
+        build_model: "Callable[[], tf.keras.Model]",
+        loss: LossFn,
+        augmentation: Augmentation,
         ledger: Ledger,
         seeds: Seeds,
     ):
@@ -109,7 +111,7 @@ class Rounds:
                 weighted=not self._is_private,
             )
             self._runtime: Runtime = InProcess(process)
-        self._state_type = process.initialize.type_signature.result.member
+        self._state_type = member_type(process.initialize.type_signature.result)
         self._state = self._runtime.initialize(model.get_weights())
 
     @property
@@ -182,7 +184,7 @@ class Rounds:
         if self._is_private:
             planned_std = self._planned_std()
             unit = self._noise.normal_like([*self._shapes, ()], 1.0)
-            state = dp_query.with_noise(state, unit[:-1], unit[-1])
+            state = dp_query.with_noise(state, unit[:-1], float(unit[-1]))
             products = sum(
                 float(np.vdot(now.astype(np.float64), before))
                 for now, before in zip(unit, self._last_noise, strict=False)
@@ -222,9 +224,10 @@ class Rounds:
 
         It is the plan's; with an adaptive clip it scales with the current clip.
         """
-        if self._settings.clipping == "fixed":
+        mechanism = self._mechanism
+        if mechanism is None or self._settings.clipping == "fixed":
             return self._plan.noise_std
-        return self._mechanism.noise_multiplier * float(dp_query.query_state(self._state)["clip"])
+        return mechanism.noise_multiplier * float(dp_query.query_state(self._state)["clip"])
 
     def _check_noise(self, planned_std: float, products: float) -> dict[str, float]:
         """Check that the noised rounds are those recorded, and their noise the one planned.

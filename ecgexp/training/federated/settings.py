@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ecgexp.privacy.plan import PrivacySpec, Unit
+from ecgexp.privacy.plan import Privacy, Unit
 from ecgexp.settings.declaration import (
     ConfigError,
     Count,
@@ -108,6 +108,7 @@ class FederatedSettings:
     privacy_units: ClassVar[frozenset[Unit]] = frozenset({"record", "patient"})
     needs_privacy: ClassVar[bool] = False
     needs_clients: ClassVar[bool] = True
+    learning_rate_setting: ClassVar[str] = "client_learning_rate"
 
     def __post_init__(self):
         if self.sampling == "all" and self.clients_per_round is not None:
@@ -158,7 +159,7 @@ class FederatedSettings:
             return self.server_learning_rate
         return _FEDSGD_RATE if self.algorithm == "fedsgd" else _SERVER_RATES[self.server_kind]
 
-    def check_privacy(self, privacy: PrivacySpec) -> None:
+    def check_privacy(self, privacy: Privacy) -> None:
         """Check, before any data are read, that the settings allow the privacy guarantee.
 
         Args:

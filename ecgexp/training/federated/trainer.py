@@ -2,16 +2,21 @@
 
 import importlib.util
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecgexp.augmentation.base import Augmentation
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec, Unit
+from ecgexp.privacy.plan import Privacy, PrivacyPlan, Unit
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError, settings
 from ecgexp.training.base import EpochResult, OnProgress, TrainerState, TrainingData
 from ecgexp.training.federated.settings import FederatedSettings
+from ecgexp.training.loss import LossFn
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @settings
@@ -21,7 +26,7 @@ class Federated(FederatedSettings):
     See `FederatedSettings` for the attributes.
     """
 
-    def plan(self, privacy: Any, data: TrainingData) -> PrivacyPlan:
+    def plan(self, privacy: Privacy, data: TrainingData) -> PrivacyPlan:
         """Return the plan over the clients of `data`, which are the units of privacy.
 
         Args:
@@ -35,28 +40,24 @@ class Federated(FederatedSettings):
           ConfigError: the units of privacy are not the clients, or `trainer.clients_per_round` does
             not fit their number.
         """
-        protected = isinstance(privacy, PrivacySpec)
-        if protected:
+        if privacy.is_private:
             _check_clients_are_units(data, privacy.unit)
         num_clients = len(data.clients)
-        sampling = (
-            {} if protected else {"sampling": "poisson" if self.sampling == "poisson" else "fixed"}
-        )
         return privacy.plan(
             num_units=num_clients,
             expected_batch_size=self.clients_per_round or num_clients,
             iterations=self.num_rounds,
             batch_setting="trainer.clients_per_round",
-            **sampling,
+            sampling="poisson" if self.sampling == "poisson" else "fixed",
         )
 
     def train(
         self,
         data: TrainingData,
         *,
-        build_model: Callable[[], Any],
-        loss: Any,
-        augmentation: Any,
+        build_model: "Callable[[], tf.keras.Model]",
+        loss: LossFn,
+        augmentation: Augmentation,
         ledger: Ledger,
         seeds: Seeds,
         on_progress: OnProgress,

@@ -8,7 +8,7 @@ whatever device this process has.
 import collections
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import tensorflow as tf
 import tensorflow_federated as tff
@@ -36,7 +36,7 @@ class ImportedComputation:
       TypeError: it is not a TensorFlow computation.
     """
 
-    def __init__(self, computation: tff.Computation):
+    def __init__(self, computation: computation_impl.ConcreteComputation):
         proto = computation_impl.ConcreteComputation.get_proto(computation)
         if proto.WhichOneof("computation") != "tensorflow":
             raise TypeError(
@@ -143,7 +143,17 @@ def count_leaves(type_signature: tff.Type) -> int:
 
 def elements(type_signature: tff.Type) -> list[tff.Type]:
     """Return the types of a structure's elements."""
-    return [item for _, item in structure.to_elements(type_signature)]
+    return [item for _, item in structure.to_elements(cast(Any, type_signature))]
+
+
+def member_type(type_signature: tff.Type) -> tff.Type:
+    """Return the type of the value that is placed at the server or at the clients."""
+    return cast(computation_types.FederatedType, type_signature).member
+
+
+def concrete(computation: tff.Computation) -> computation_impl.ConcreteComputation:
+    """Return the computation as the class of every decorated function."""
+    return cast(computation_impl.ConcreteComputation, computation)
 
 
 def _bindings(binding: Any) -> Iterator[tuple[str, bool]]:

@@ -11,7 +11,7 @@ process and opens no port (`tests/tensorflow/training/federated/test_goldens.py`
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
@@ -20,9 +20,11 @@ import tensorflow_federated as tff
 from ecgexp.training.federated.runtimes.base import put_in_weights, weights_of
 from ecgexp.training.federated.runtimes.graphs import (
     ImportedComputation,
+    concrete,
     count_leaves,
     elements,
     flatten,
+    member_type,
     pack,
 )
 
@@ -55,18 +57,21 @@ class InProcess:
         self, process: tff.learning.templates.LearningProcess, *, num_threads: int | None = None
     ):
         mapreduce = tff.backends.mapreduce
-        initialize = mapreduce.get_state_initialization_computation(process.initialize, _AS_WRITTEN)
+        initialize = mapreduce.get_state_initialization_computation(
+            concrete(process.initialize), _AS_WRITTEN
+        )
         form = mapreduce.get_map_reduce_form_for_computation(
-            process.next, grappler_config=_AS_WRITTEN
+            concrete(process.next), grappler_config=_AS_WRITTEN
         )
         num_threads = num_threads or min(2, os.cpu_count() or 1)
-        self._initialize = ImportedComputation(initialize)
+        self._initialize = ImportedComputation(concrete(initialize))
         self._parts = {name: ImportedComputation(getattr(form, name)) for name in _PARTS}
         self._works = [ImportedComputation(form.work) for _ in range(num_threads)]
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="client")
         # The types of the process contain their Python containers; those of the form do not.
-        self._state_type = process.initialize.type_signature.result.member
-        self._metrics_type = process.next.type_signature.result.metrics.member
+        self._state_type = member_type(process.initialize.type_signature.result)
+        result = cast(Any, process.next.type_signature.result)  # a structure with these names
+        self._metrics_type = member_type(result.metrics)
         # What a client sends: values for the plain sums, then for the three kinds of secure sums.
         sent = elements(form.work.type_signature.result)
         self._num_plain, num_bitwidth, num_max_input, _ = (count_leaves(part) for part in sent)

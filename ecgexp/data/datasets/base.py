@@ -1,0 +1,26 @@
+"""The dataset protocol: where the beats of a run come from."""
+
+from typing import Protocol
+
+from ecgexp.data.beats import BeatSet
+from ecgexp.data.preprocessing.settings import OnProgress
+
+
+class Dataset(Protocol):
+    """Settings from which beats can be loaded."""
+
+    @property
+    def window_samples(self) -> tuple[int, int]:
+        """Samples of a beat's window before and from its annotated sample."""
+        ...
+
+    def load(self, on_progress: OnProgress | None = None) -> BeatSet:
+        """Return the beats, without labels.
+
+        Args:
+          on_progress: called with (done, total, what) while records are read.
+
+        Raises:
+          DataError: the data are missing or damaged.
+        """
+        ...

@@ -1,0 +1,5 @@
+"""Splitters."""
+
+from typing import Any
+
+def __getattr__(name: str) -> Any: ...
