@@ -1,4 +1,4 @@
-"""Layers of Keras 2.15: one class with what they share; what a kind of layer adds to it is `Any`."""
+"""Layers of Keras 2.15: what they share; what a kind of layer adds to it is `Any`."""
 
 from typing import Any
 
