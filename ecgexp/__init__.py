@@ -1,3 +1,3 @@
 """Experiments in ECG heartbeat classification: centralized, differentially private, federated."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

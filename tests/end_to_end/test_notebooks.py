@@ -53,9 +53,9 @@ def test_first_experiment_shows_scores_and_predictions(folder):
 
 def test_privacy_notebook_computes_the_epsilon_of_the_run(folder):
     printed, outputs = run_notebook("privacy_and_comparison.ipynb", folder)
-    told = json.loads((folder / "outputs/notebooks/private/privacy.json").read_text())
-    assert f"{told['epsilon_pld']:.6f} = {told['epsilon_pld']:.6f}" in printed
-    assert told["statement"] in printed
+    stored = json.loads((folder / "outputs/notebooks/private/privacy.json").read_text())
+    assert f"{stored['epsilon_pld']:.6f} = {stored['epsilon_pld']:.6f}" in printed
+    assert stored["statement"] in printed
     assert any("image/png" in output.get("data", {}) for output in outputs)
 
 
