@@ -30,6 +30,8 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from ecgexp.cli.streams import command
+
 Scope = Literal["identifiers", "prose", "both", "names"]
 Kind = Literal["code", "prose", "key"]  # a key is an identifier in a string: both rules apply
 
@@ -252,6 +254,7 @@ _GAP = re.compile(r"[\s#_\"'`/-]*")  # between the words of a phrase; also a lin
 _YAML_KEY = re.compile(r"^[ -]*([\w.]+):(?=\s|$)", re.MULTILINE)
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print one line per finding and return the exit status: 0, or 1 if there is a finding."""
     parser = argparse.ArgumentParser(

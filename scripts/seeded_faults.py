@@ -23,6 +23,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from ecgexp.cli.streams import command
+
 ROOT = Path(__file__).parents[1]
 _COPIED = ("ecgexp", "conf", "tests", "scripts", "pyproject.toml", "README.md")
 _PRIVATE_ROUNDS = "tensorflow/training/federated/test_private_rounds.py"
@@ -214,6 +216,7 @@ FAULTS = (
 )
 
 
+@command
 def main() -> int:
     """Try each fault that was asked for, and print what became of it."""
     options = _parse()

@@ -141,6 +141,7 @@ def test_shipped_configurations_cover_every_option():
     composed = {word for words in CONFIGURATIONS.values() for word in words}
     defaults = {
         "dataset=synthetic",
+        "preprocessing=median",
         "split=inter_patient",
         "model=cnn1d",
         "loss=cross_entropy",

@@ -406,7 +406,7 @@ def test_check_fails_if_a_text_was_changed(monkeypatch, capsys, copy, path):
     (copy / path).write_text(text.replace("0.9", "0.8"), encoding="utf-8")
     before = (copy / path).read_bytes()
     assert run_script(monkeypatch, copy, "--check") == 1
-    assert f"{path}: it is not what results/ gives" in capsys.readouterr().out
+    assert f"{path}: it differs from results/" in capsys.readouterr().out
     assert (copy / path).read_bytes() == before
     assert run_script(monkeypatch, copy) == 0
     assert run_script(monkeypatch, copy, "--check") == 0
