@@ -1,7 +1,7 @@
 """The interface of clipping: one call returns the sum of the clipped gradients of a batch's units.
 
-A unit is what the privacy guarantee protects in a batch: one example (heartbeat), with all its
-augmented views.
+A unit is here one example (one row of a beat, with all its augmented views). Training with records
+or patients as units uses `clip_factors` alone (`ecgexp.training.dp.unit_gradients`).
 """
 
 from collections.abc import Callable, Mapping
@@ -27,14 +27,15 @@ class ClippedSum(NamedTuple):
     without noise and are not covered by a privacy guarantee.
 
     Attributes:
-      gradients: sum over units of `gradient * min(1, clip / norm)`, one tensor for each of
+      gradients: sum over units of `gradient * factor`, with factors of at most
+        min(1, clip / norm), see `clip_factors`; one tensor for each of
         `model.trainable_variables`, in that order.
-      norms: (units,) L2 norms before clipping; 0 where the mask is 0, not finite where the gradient
-        is not finite.
+      norms: (units,) upper bounds of the L2 norms before clipping; 0 where the mask is 0 or the
+        norm underflows, not finite where the gradient is not finite or its squares overflow.
       losses: (units,) mean loss over the unit's views; 0 where the mask is 0.
       num_clipped: () int32, units whose norm exceeded the clip.
-      num_nonfinite: () int32, units whose gradient was not finite and therefore contributed
-        nothing.
+      num_nonfinite: () int32, units whose norm was not finite, by overflow too, and which
+        therefore contributed nothing.
     """
 
     gradients: list[tf.Tensor]
@@ -111,7 +112,10 @@ class ClipFactors(NamedTuple):
 
 
 def clip_factors(norms: tf.Tensor, mask: tf.Tensor, l2_norm_clip: float) -> ClipFactors:
-    """Compute min(1, clip / norm) for sampled units with a finite gradient, and 0 for all others.
+    """Compute factors of at most min(1, clip / norm), and 0 for units that contribute nothing.
+
+    The factor is clip / norm rounded down, or 1 where the norm is at most the clip. It is 0 for
+    units that are not sampled, and where the norm is not finite or not above 0.
 
     **Guarantees**: a gradient times its factor, each product rounded to floating point, has an L2
     norm of at most the clip, provided that `norms` are upper bounds

@@ -34,11 +34,12 @@ def build_clipper(
         rejects all others.
       loss_fn: (labels, outputs) -> (rows,), one loss for each row.
       l2_norm_clip: largest L2 norm of one unit's contribution, above 0; `math.inf`: no clipping.
-      method: `ghost`: book-keeping (Bu et al. 2022, arXiv:2210.00038), with one forward pass, one
-        backward pass, and the cheapest exact form of each norm. If an activation or the loss is not
-        known to process each row independently, `vectorized` is used instead. `vectorized` (as
-        TF-Privacy's `DPSequential`) and `microbatch` (as its `DPKerasSGDOptimizer`) are references
-        that compute the same sums more slowly.
+      method: `ghost`: ghost norms with book-keeping (Bu et al. 2022, arXiv:2210.00038): one
+        forward pass, one backward pass (ghost clipping without book-keeping has two), and the
+        cheapest form of each norm, bounded from above including its rounding. If an activation or
+        the loss is not known to process each row independently, `vectorized` is used instead.
+        `vectorized` (as TF-Privacy's `DPSequential`) and `microbatch` (as its
+        `DPKerasSGDOptimizer`) are references that compute the same sums more slowly.
       views: rows K of one unit. The unit's gradient is the mean over its rows and is clipped once
         (augmentation multiplicity, De et al. 2022, arXiv:2204.13650).
       public_penalty: whether the caller adds `checks.public_penalty_gradients(model)` outside of

@@ -24,6 +24,7 @@ from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.tracking.base import Tracker
 from ecgexp.training.base import EpochResult, OnProgress, TrainerState
 from ecgexp.training.checkpointing.manager import CheckpointManager, LearningCurve, TrainingState
+from ecgexp.training.federated.settings import FederatedSettings
 from ecgexp.training.model_selection import ModelSelector
 
 if TYPE_CHECKING:
@@ -304,8 +305,14 @@ class TrainingLoop:
         idle |= set() if experiment.loss.class_weights != "none" else {"class weights"}
         idle |= {"client scores"} if self._run_data.partition.is_pooled else set()
         idle |= {"classes"} if experiment.grouping.empty_class != "drop" else set()
+        trainer = experiment.trainer
         return state(
-            self.ledger, does_not_apply=idle, publishes_all=experiment.privacy.publish == "all"
+            self.ledger,
+            does_not_apply=idle,
+            publishes_all=experiment.privacy.publish == "all",
+            adaptive_clip=trainer.adaptive_clip(self.ledger.plan)
+            if isinstance(trainer, FederatedSettings)
+            else None,
         )
 
     def evaluate(self, split: str, model_selector: ModelSelector) -> tuple[Evaluation, np.ndarray]:

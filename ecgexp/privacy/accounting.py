@@ -196,16 +196,17 @@ def epsilon(
 ) -> float:
     """Compute an upper bound of the ε at which `event` is (ε, δ)-DP.
 
-    **Guarantees**: the result is an upper bound under either accountant. PLD composes by Fourier
-    transforms in float64, whose rounding may make δ too small. It is therefore evaluated at a δ
-    that is smaller by 2^-53 for each step, which exceeds the rounding error that was measured
-    (`test_pld_of_many_steps_is_not_below_the_exact_value`). Where this reduces δ to zero, PLD has
+    The result is an upper bound under either accountant, up to floating-point error. PLD composes
+    by Fourier transforms in float64, whose rounding may make δ too small. It is therefore evaluated
+    at a δ that is smaller by 2^-53 for each step, which exceeds the largest rounding error that was
+    measured (`test_pld_of_many_steps_is_not_below_the_exact_value`); no bound of that error is
+    proved. Where this reduces δ to zero, PLD has
     no finite bound.
 
     Args:
       event: what ran, composed.
       delta: δ of the guarantee, in (0, 1).
-      accountant: `pld` is tight and reported; `rdp` is looser and takes milliseconds.
+      accountant: `pld` is near-tight and reported; `rdp` is looser and takes milliseconds.
       neighboring_relation: which data sets the guarantee compares. Under `replace_one` a clipped
         sum may change by 2 C.
       interval: grid of the PLD; coarser is faster and looser. None chooses by the size of ε.

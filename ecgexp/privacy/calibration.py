@@ -1,4 +1,4 @@
-"""Noise calibration: the smallest noise multiplier that meets a target ε."""
+"""Noise calibration: a noise multiplier whose ε is at most a target, and close to it."""
 
 import contextlib
 import math

@@ -21,7 +21,7 @@ PATIENTS = (22, 44, 47)  # of MIT-BIH: one side of the inter-patient split, both
 POPULATIONS = (1_000, 10_000)
 TARGETS = (1.0, 2.0, 4.0, 8.0)
 
-_FEW = 100  # with fewer units, a guarantee is called formal
+_FEW = 100  # with fewer units, a caution is printed
 
 T = TypeVar("T")
 OnProgress = Callable[[float, float, str], None]
@@ -74,8 +74,8 @@ class Feasibility:
         if self.base.num_units >= _FEW:
             return ""
         return (
-            f"With {self.base.num_units} {self.base.unit}s the guarantee is formal: a small ε "
-            "requires noise that prevents most learning, and a large ε protects little."
+            f"With {self.base.num_units} {self.base.unit}s a small ε requires noise that prevents "
+            "most learning, and a large ε protects little."
         )
 
 

@@ -1,4 +1,4 @@
-"""The privacy ledger: the events of a run and its ε. No other module computes the ε of a run."""
+"""The privacy ledger: the events of a run; the reported ε of a run is computed here only."""
 
 import json
 import math
@@ -34,7 +34,7 @@ class Ledger:
     is refused (`tests/unit/privacy/test_journal_damage.py`).
 
     Args:
-      plan: gives δ, the accountant, the neighboring relation and the limit of ε.
+      plan: gives δ, the accountant, the neighboring relation and the budget `max_epsilon`.
       journal: stores every event on disk before its step; None: events after the last checkpoint
         do not survive a crash. A simulation needs none: it repeats the same noise, which reveals
         nothing more.
@@ -43,7 +43,7 @@ class Ledger:
       steps: recorded steps that are retained.
       discarded_steps: recorded events whose steps were discarded: of single steps, or of whole
         epochs where the steps of an epoch are one event.
-      stopped_by_budget: whether the next step would have exceeded the limit of ε.
+      stopped_by_budget: whether the next step would have exceeded the privacy budget.
     """
 
     def __init__(self, plan: PrivacyPlan, *, journal: Journal | None = None):
@@ -64,7 +64,7 @@ class Ledger:
           count: number of steps.
 
         Raises:
-          PrivacyViolation: they would exceed the limit of ε; call `would_exceed` first.
+          PrivacyViolation: they would exceed the privacy budget; call `would_exceed` first.
         """
         if self.would_exceed(event, count):
             raise PrivacyViolation(
@@ -79,7 +79,7 @@ class Ledger:
             self._affordable = None
 
     def would_exceed(self, event: "DpEvent", count: int = 1) -> bool:
-        """Check whether `count` more steps of `event` would exceed the plan's limit of ε.
+        """Check whether `count` more steps of `event` would exceed the plan's privacy budget.
 
         If so, training must stop. Fast while the same event repeats: the number of steps that fit
         the limit is computed once.
@@ -87,6 +87,10 @@ class Ledger:
         Args:
           event: of one step.
           count: number of steps.
+
+        Returns:
+          Whether they would. If so, `stopped_by_budget` is set, and `verify_complete` then accepts
+          fewer steps than planned.
         """
         if self.plan.max_epsilon == float("inf") or _is_free(event):
             return False
@@ -278,7 +282,7 @@ class Ledger:
         return {key: count for key, count in required.items() if count}
 
     def _most_of_run(self, key: str) -> int:
-        """Return how many events `key` the run can have at its end, by its plan and limit of ε.
+        """Return how many events `key` the run can have at its end, by its plan and privacy budget.
 
         0, so that nothing is reserved in advance, where one event covers a whole epoch.
         """
@@ -295,7 +299,7 @@ class Ledger:
         return self._entries[key][1] if key in self._entries else 0
 
     def _most(self, event: "DpEvent", key: str, wanted: int) -> int:
-        """Return the largest total count of `event` within the limit of ε, up to the planned count.
+        """Return the largest total count of `event` within the budget, up to the planned count.
 
         All other recorded events are included in ε.
         """

@@ -1,4 +1,8 @@
-"""Noise checks: whether the noise that was added is the noise that was accounted for."""
+"""Noise checks: whether added noise has the planned standard deviation and is not repeated.
+
+They find noise that is missing, scaled wrongly or used in two steps in a row. They do not show that
+noise is Gaussian, independent over longer distances or within a step, or unknown to others.
+"""
 
 import math
 from dataclasses import dataclass

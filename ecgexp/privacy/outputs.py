@@ -49,7 +49,8 @@ TOPICS = {
     "is assumed to be public",
     "size": "the number of units in the training set, and the largest number of rows that share "
     "samples or an R peak, which are assumed to be public",
-    "time and memory": "how long the run took and how much memory it used",
+    "time and memory": "how long the run took and how much memory it used, which depend "
+    "on the realized batch sizes",
 }
 """Topics that a guarantee does not cover: short name -> text in the statement, in this order."""
 
@@ -160,7 +161,8 @@ TABLE: tuple[Output, ...] = (
         "parameters, tags, datasets and names of artifacts, each an entry of its own", "run.json"),
     *_of("file", "public", "machine", "metrics, each an entry of its own; under a guarantee all "
         "have the time at which the run began, since the duration of an epoch reveals how many "
-        "beats were drawn", "metrics.jsonl"),
+        "beats were drawn; the total time, in result.json, is published and not covered",
+        "metrics.jsonl"),
     *_of("file", "public", "machine", "log lines, each an entry of its own", "ecgexp.log"),
     *_of("file", "public", "machine", "an empty file, locked during the run", ".lock"),
     Output(kind="file", name="result.json", coverage="public", source="machine", keys="",

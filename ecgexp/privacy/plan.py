@@ -1,6 +1,8 @@
 """The privacy plan: one frozen object from which sampling, noise and accounting take their numbers.
 
-No other object holds these numbers, so what runs cannot differ from what is accounted for.
+Sampler, noise, divisor and accountant take their numbers from it. The trainers have some of them as
+settings too, and an adaptive clip has noise of its own; so checks at run time (`Ledger`,
+`ledger_checks`, `noise_checks`) compare what was executed with the plan.
 """
 
 import logging
@@ -96,8 +98,9 @@ class PrivacyPlan:
 
     Attributes:
       num_units: units in the training set; assumed to be public.
-      expected_batch_size: mean number of units in a batch or cohort; the constant divisor of
-        every sum.
+      expected_batch_size: mean number of units in a batch or cohort (slightly smaller where
+        batches are truncated, or under `shuffle` if it does not divide `num_units`); the constant
+        divisor of every sum.
       batch_capacity: most units that a batch can hold if `can_overflow`. Otherwise no batch is
         truncated; see `safe_capacity`.
       iterations: noisy steps.
@@ -106,11 +109,15 @@ class PrivacyPlan:
       delta: δ of the guarantee.
       unit: unit of privacy.
       sampling: `poisson`: each unit enters each batch independently. `shuffle`: each unit enters
-        exactly one batch of each epoch; accounted for without amplification by sampling.
-        `fixed`: cohorts of constant size drawn without replacement; neighboring data sets differ
-        by replacing one unit.
+        exactly one batch of each epoch, chosen uniformly and independently of all others
+        (balls-and-bins sampling, Chua et al. 2024; batches have random sizes); the epoch is
+        accounted for as one Gaussian, without amplification by sampling. `fixed`: cohorts of
+        constant size drawn without replacement; neighboring data sets differ by replacing one
+        unit, which changes a sum by up to twice the clip, so ε is not comparable with that of the
+        others.
       accountant: the accountant whose ε is reported.
-      max_epsilon: training stops before the step that would exceed it; infinite: no limit.
+      max_epsilon: the privacy budget: training stops before the step that would exceed it;
+        infinite: no budget.
       noise_seed: None: noise and samples come from the operating system's entropy. A number makes
         the run a simulation without a privacy guarantee.
       hypothetical_population: units of a larger, hypothetical population, for which the statement
@@ -154,7 +161,10 @@ class PrivacyPlan:
 
     @property
     def sampling_probability(self) -> float:
-        """Probability q that a given unit enters a given batch."""
+        """Probability q that a unit enters a given batch: expected_batch_size / num_units.
+
+        Under `shuffle`, which does not use q, the probability is 1 / steps_per_epoch.
+        """
         return self.expected_batch_size / self.num_units
 
     @property
@@ -246,10 +256,10 @@ class PrivacySpec:
       group: None: the unit `beat` is one row, and rows that contain the R peak of another beat
         are refused. `overlap`: all rows that contain one R peak are one unit, accounted for as a
         mixture of Gaussians.
-      accountant: `pld`: the smaller of the PLD (tight) and RDP bounds; `rdp`: the RDP bound. Both
-        are logged.
-      max_epsilon: training stops before the step that would exceed it; None: `target_epsilon` if
-        it is set.
+      accountant: `pld`: the smaller of the PLD (near-tight) and RDP bounds; `rdp`: the RDP bound.
+        Both are logged.
+      max_epsilon: the privacy budget: training stops before the step that would exceed it; None:
+        `target_epsilon` if it is set.
       noise_seed: makes the noise repeatable, hence removable: the run is a simulation and has no
         privacy guarantee.
       sampling: see `PrivacyPlan`.

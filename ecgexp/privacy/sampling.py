@@ -152,8 +152,9 @@ class Sampler:
         return np.sort(rng.choice(units, self.plan.batch_capacity, replace=False))
 
     def _shuffled(self) -> np.ndarray:
-        # Each unit chooses its batch independently, so adding a unit changes one batch by one
-        # contribution. Splitting a permutation into equal batches would shift all other units.
+        # Balls and bins: each unit chooses its batch independently, so adding a unit changes one
+        # batch by one contribution. Splitting a permutation into equal batches would shift all
+        # other units.
         steps = self.plan.steps_per_epoch
         epoch, step = divmod(self._drawn, steps)
         return np.flatnonzero(

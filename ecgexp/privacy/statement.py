@@ -10,6 +10,7 @@ import numpy as np
 from ecgexp.formatting import count_text, epsilon_text
 from ecgexp.privacy import accounting, outputs
 from ecgexp.privacy.accounting import AccountantName
+from ecgexp.privacy.adaptive_clip import AdaptiveClip
 from ecgexp.privacy.hypothetical import HypotheticalPopulation, project
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacyPlan, Unit
@@ -17,11 +18,21 @@ from ecgexp.settings.declaration import ConfigError
 
 _SAMPLING = {
     "poisson": "Each {unit} entered each batch independently with probability q = {q:.6g}",
-    "shuffle": "Each {unit} entered exactly one batch of each epoch; amplification by sampling is "
-    "not used",
+    "shuffle": "Each {unit} entered exactly one batch of each epoch, drawn uniformly and "
+    "independently of the others (balls-and-bins sampling, Chua et al. 2024); amplification by "
+    "sampling is not used",
     "fixed": "Each cohort had exactly {batch} of {n} units, drawn without replacement "
-    "(q = {q:.6g})",
+    "(q = {q:.6g}); neighboring training sets have the same size and differ in one replaced unit, "
+    "so this ε is not comparable with one for adding or removing a unit",
 }
+_ASSUMPTIONS = (
+    "Assumptions: central DP. Whoever runs the training, in a federated run the server, is trusted "
+    "and has the contribution of each unit without noise; the guarantee is against those who "
+    "receive the weights. It is proved for exact arithmetic and for Gaussian noise that nobody can "
+    "predict. The noise of this run was computed in floating point and rounded to float32, by a "
+    "generator (Philox) that is statistical and not cryptographic; attacks on either are not "
+    "excluded (SECURITY.md)."
+)
 _NEIGHBORS = {"add_or_remove_one": "add or remove one", "replace_one": "replace one"}
 
 
@@ -104,6 +115,7 @@ class PrivacyStatement:
         them.
       epsilon_overlap: ε of the largest group of rows that share samples with one heartbeat's
         window; None where no other rows do, or no bound is known.
+      adaptive_clip: the clip of a federated run that follows a quantile; None: it is fixed.
     """
 
     plan: PrivacyPlan
@@ -118,6 +130,7 @@ class PrivacyStatement:
     event: Mapping[str, Any] = field(default_factory=dict)
     discarded_steps: int = 0
     epsilon_overlap: float | None = None
+    adaptive_clip: AdaptiveClip | None = None
 
     @property
     def has_privacy_guarantee(self) -> bool:
@@ -183,7 +196,13 @@ class PrivacyStatement:
             "" if self.hypothetical_population is None else self.hypothetical_population.text()
         )
         if self.has_privacy_guarantee:
-            about = [self._guarantee(), self._rows(), self._mechanism(), self._beside()]
+            about = [
+                self._guarantee(),
+                _ASSUMPTIONS,
+                self._rows(),
+                self._mechanism(),
+                self._beside(),
+            ]
             paragraphs = [
                 self.line(),
                 *about,
@@ -247,7 +266,8 @@ class PrivacyStatement:
         if self.search is None:
             return list(self.not_covered)
         runs, epsilon = self.search
-        words = f"hyperparameter search ({runs} runs: {epsilon_text(epsilon, decimals=2)})"
+        together = epsilon_text(epsilon, decimals=2)
+        words = f"hyperparameter search (ε of all {runs} runs together: {together})"
         return [words if topic == "hyperparameters" else topic for topic in self.not_covered]
 
     def _guarantee(self) -> str:
@@ -263,7 +283,8 @@ class PrivacyStatement:
             f"{plan.unit}{views}. There are {plan.num_units} units, and n·δ = "
             f"{plan.num_units * plan.delta:.2g}."
             + (
-                " With so few units the guarantee is formal: check ε before relying on it."
+                " With so few units ε is either too large to protect a unit in practice, or needs "
+                "noise that prevents most learning: check ε before relying on it."
                 if plan.num_units < 100
                 else ""
             )
@@ -313,14 +334,23 @@ class PrivacyStatement:
             if plan.can_overflow
             else ""
         )
+        if self.adaptive_clip is None:
+            clipped = f"was clipped to norm {plan.l2_norm_clip:g}, Gaussian noise of standard "
+            clipped += f"deviation {plan.noise_std:.6g} was added to the sum"
+            adaptive = ""
+        else:
+            clipped = (
+                "was clipped to the norm set for that step, Gaussian noise was added to the sum"
+            )
+            adaptive = f" {self.adaptive_clip.text(plan.l2_norm_clip, plan.noise_multiplier)}"
         return (
             f"{sampling}.{cut} In each of {count_text(self.steps)} steps the "
-            "contribution of a unit "
-            f"was clipped to norm {plan.l2_norm_clip:g}, noise of standard deviation "
-            f"{plan.noise_std:.6g} was added to the sum, and the result was divided by "
-            f"{plan.divisor:g}, independently of the number of units drawn. Samples, noise, views "
-            "and dropout came from keys of the operating system's entropy, not from the logged "
-            "seed, and were not stored. A checkpoint made during training is private data."
+            f"contribution of a unit {clipped}, and the result was divided by "
+            f"{plan.divisor:g}, independently of the number of units drawn.{adaptive} Samples, "
+            "noise, views and dropout came from keys of the operating system's entropy, not from "
+            "the logged seed, and the keys were not stored. The guarantee holds for intermediate "
+            "weights, but a checkpoint file made during training also has statistics of the "
+            "training data without noise: it is private data and must not be shared."
         )
 
     def _beside(self) -> str:
@@ -362,6 +392,7 @@ def state(
     does_not_apply: Collection[str] = (),
     search: tuple[int, float] | None = None,
     publishes_all: bool = False,
+    adaptive_clip: AdaptiveClip | None = None,
 ) -> PrivacyStatement:
     """Make the statement of the run whose events are in `ledger`.
 
@@ -371,6 +402,7 @@ def state(
         `("class weights",)`; all others are listed.
       search: number of runs that were considered and ε of releasing all of them.
       publishes_all: whether `privacy.publish=all` was set, which is listed first.
+      adaptive_clip: the clip of a federated run that follows a quantile; None: it is fixed.
 
     Returns:
       The statement.
@@ -396,6 +428,7 @@ def state(
         event=accounting.to_json(ledger.event),
         discarded_steps=ledger.discarded_steps,
         epsilon_overlap=_of_overlap(ledger),
+        adaptive_clip=adaptive_clip,
     )
 
 
@@ -444,7 +477,7 @@ def _unit(plan: PrivacyPlan) -> str:
 
 def _sampler(plan: PrivacyPlan) -> str:
     if plan.sampling == "shuffle":
-        return "shuffled, no amplification"
+        return "balls and bins, no amplification"
     kind = "Poisson" if plan.sampling == "poisson" else "without replacement"
     return f"{kind} q {plan.sampling_probability:.3g}"
 

@@ -29,13 +29,14 @@ if TYPE_CHECKING:
 
 @settings
 class DpSgd(OptimizerSettings):
-    """Noisy steps on Poisson samples of the units of privacy.
+    """DP-SGD on batches of the units of privacy, drawn as `privacy.sampling` says.
 
     Attributes:
       epochs: each has ceil(units / expected_batch_size) steps; a unit is expected about once in
         them.
       expected_batch_size: expected units in a step, and the constant divisor of its noised sum.
-      physical_batch_size: rows clipped at once; a larger logical batch is accumulated, with the
+      physical_batch_size: beats clipped at once, each with its views; for records and patients,
+        rows of a unit whose gradient is computed at once. Larger ones are accumulated, with the
         same result.
       augmentation_multiplicity: views of a beat averaged in its one clipped gradient (De et al.
         2022).
@@ -43,7 +44,7 @@ class DpSgd(OptimizerSettings):
         in TensorFlow Privacy, slower and equivalent. For records and patients it is not used: the
         gradient of each unit is computed and clipped separately.
       optimizer: `sgd`, whose step grows with the signal; Adam scales the step of each weight by an
-        estimate that is mostly noise.
+        estimate of the second moment, which is mostly the variance of the noise here.
       learning_rate: for clipped gradients. For `sgd`, a thousandth of `expected_batch_size` works
         from 256 upwards, and a tenth of that for batches of 100, whose noise is larger; for Adam,
         about 0.001.

@@ -41,8 +41,9 @@ def drop_out(
 ) -> Cohort:
     """Return the cohort of `sampled` clients, each of which fails with `probability`.
 
-    **Guarantees**: whether a client fails depends on its own id and the round only. So one more
-    client in the training set changes the sum of a round by that client's contribution alone
+    **Guarantees**: whether a client fails depends only on the run's key (secret under a privacy
+    guarantee), its own id and the round. So one more client in the training set changes the sum of
+    a round by that client's contribution alone
     (`tests/unit/training/federated/test_cohort.py`).
 
     Args:

@@ -3,14 +3,14 @@
 The Gaussian query of TF Privacy draws its noise inside the graph, in float32, from a generator that
 can be neither seeded nor inspected. Here the noise enters the graph with the server's state: one
 set of unit Gaussian values of `privacy.noise.NoiseSource` per round, which the graph scales, adds,
-counts and then removes from the state. So the noise is that of DP-SGD, and a checkpoint contains
-none of it.
+counts and then removes from the state, so that a checkpoint contains none of it. The unit values
+come from the same source as the noise of DP-SGD; they are rounded to float32 and scaled in float32,
+where DP-SGD scales in float64 and rounds afterwards.
 """
 
 import collections
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,6 @@ import tensorflow_privacy as tfp
 
 from ecgexp.privacy import accounting
 from ecgexp.privacy.plan import PrivacyPlan
-from ecgexp.settings.declaration import ConfigError
 from ecgexp.training.federated.settings import FederatedSettings
 
 
@@ -51,48 +50,31 @@ class Mechanism:
 def mechanism_of(settings: FederatedSettings, plan: PrivacyPlan) -> Mechanism:
     """Return the mechanism whose every round has the privacy loss that `plan` assumes.
 
-    An adaptive clip releases two sums per round: that of the updates (noise multiplier z_u) and
-    that of ±1/2 for each client (noise σ_b). Together they are one Gaussian mechanism of multiplier
-    (z_u⁻² + (2 σ_b)⁻²)^(-1/2), Theorem 1 of Andrew et al. 2021, which is set to the plan's. So the
-    noise on the updates is slightly larger than `privacy.noise_multiplier`, since the count uses
-    part of it.
-
     Args:
       settings: of the trainer.
       plan: of the run.
 
     Returns:
-      The mechanism of each round.
+      The mechanism of each round; see `AdaptiveClip` for that of an adaptive clip.
 
     Raises:
       ConfigError: the noise on the count alone would exceed the privacy loss of the plan.
     """
-    z, cohort = plan.noise_multiplier, plan.divisor
+    adaptive = settings.adaptive_clip(plan)
     fixed = Mechanism(
         l2_norm_clip=plan.l2_norm_clip,
-        noise_multiplier=z,
-        divisor=cohort,
-        event=accounting.gaussian(z),
+        noise_multiplier=plan.noise_multiplier,
+        divisor=plan.divisor,
+        event=accounting.gaussian(plan.noise_multiplier),
     )
-    if settings.clipping == "fixed":
+    if adaptive is None:
         return fixed
-    stddev = settings.clipped_count_stddev or cohort / 20
-    if z and 2 * stddev <= z:
-        raise ConfigError(
-            f"trainer.clipping=adaptive: noise of {stddev:g} on the number of clipped clients has "
-            f"a larger privacy loss than privacy.noise_multiplier={z:g} allows; use "
-            f"trainer.clipped_count_stddev={math.ceil(10 * z) / 10:g} or more, or "
-            "trainer.clipping=fixed."
-        )
-    update = (z**-2 - (2 * stddev) ** -2) ** -0.5 if z else 0.0
-    return Mechanism(
-        l2_norm_clip=plan.l2_norm_clip,
-        noise_multiplier=update,
-        divisor=cohort,
-        event=fixed.event,
-        quantile=settings.clipping_quantile,
-        rate=settings.clipping_rate,
-        count_stddev=stddev if z else 0.0,
+    return replace(
+        fixed,
+        noise_multiplier=adaptive.update_noise_multiplier,
+        quantile=adaptive.quantile,
+        rate=adaptive.rate,
+        count_stddev=adaptive.count_stddev,
     )
 
 

@@ -116,6 +116,7 @@ class Rounds:
 
     @property
     def _is_private(self) -> bool:
+        """Whether updates are clipped; the noise may be zero, and then there is no guarantee."""
         return self._plan.l2_norm_clip != float("inf")
 
     def run(

@@ -3,11 +3,13 @@
 Imports neither TensorFlow nor TFF, so that errors in the settings are reported at once.
 """
 
+import math
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ecgexp.privacy.plan import Privacy, Unit
+from ecgexp.privacy.adaptive_clip import AdaptiveClip
+from ecgexp.privacy.plan import Privacy, PrivacyPlan, Unit
 from ecgexp.settings.declaration import (
     ConfigError,
     Count,
@@ -71,8 +73,9 @@ class FederatedSettings:
         follows a quantile of the updates' norms (Andrew et al. 2021).
       clipping_quantile: the quantile that `adaptive` follows.
       clipping_rate: learning rate of the adaptive clip.
-      clipped_count_stddev: standard deviation of the noise on the number of clipped clients; None:
-        a twentieth of the expected clients in a round.
+      clipped_count_stddev: standard deviation of the noise on the number of clients within the
+        clip, which `adaptive` releases in each round; None: a twentieth of the expected clients in
+        a round.
       runtime: `inprocess`: TFF's process is compiled to TensorFlow functions that run in this
         process.
 
@@ -158,6 +161,40 @@ class FederatedSettings:
         if self.server_learning_rate is not None:
             return self.server_learning_rate
         return _FEDSGD_RATE if self.algorithm == "fedsgd" else _SERVER_RATES[self.server_kind]
+
+    def adaptive_clip(self, plan: PrivacyPlan) -> AdaptiveClip | None:
+        """Return the adaptive clip whose two releases have the privacy loss that `plan` assumes.
+
+        The noise on the updates is slightly larger than `privacy.noise_multiplier`, since the count
+        uses part of it.
+
+        Args:
+          plan: of the run.
+
+        Returns:
+          The clip and its noise; None where the clip is fixed.
+
+        Raises:
+          ConfigError: the noise on the count alone would exceed the privacy loss of the plan.
+        """
+        if self.clipping == "fixed":
+            return None
+        z = plan.noise_multiplier
+        stddev = self.clipped_count_stddev or plan.divisor / 20
+        if z and 2 * stddev <= z:
+            raise ConfigError(
+                "trainer.clipping=adaptive: releasing the number of clients within the clip with "
+                f"noise of {stddev:g} has a larger privacy loss than "
+                f"privacy.noise_multiplier={z:g} allows; use "
+                f"trainer.clipped_count_stddev={math.ceil(10 * z) / 10:g} or more, or "
+                "trainer.clipping=fixed."
+            )
+        return AdaptiveClip(
+            quantile=self.clipping_quantile,
+            rate=self.clipping_rate,
+            count_stddev=stddev if z else 0.0,
+            update_noise_multiplier=(z**-2 - (2 * stddev) ** -2) ** -0.5 if z else 0.0,
+        )
 
     def check_privacy(self, privacy: Privacy) -> None:
         """Check, before any data are read, that the settings allow the privacy guarantee.

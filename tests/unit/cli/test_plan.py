@@ -40,7 +40,7 @@ def test_plan_of_ten_of_47_patients_has_published_epsilon(capsys):
     assert text.index("Hypothetical populations — not a guarantee") < text.index(
         "Noise needed: 10 of 47 patients"
     )
-    assert "With 47 patients the guarantee is formal" in text
+    assert "With 47 patients a small ε requires noise" in text
 
 
 def test_plan_by_default_has_mit_bih_and_the_small_network(asked):

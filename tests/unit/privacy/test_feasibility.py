@@ -125,10 +125,10 @@ def test_all_feasible_is_one_value_and_progress_is_counted():
     ]
     assert tuple(row.target_epsilon for row in found.needed) == TARGETS
     assert calls == [(done, 9) for done in range(1, 10)]
-    assert "formal" in found.caution()
+    assert "small ε requires noise" in found.caution()
 
 
-def test_a_guarantee_for_many_is_not_called_formal():
+def test_a_plan_with_many_units_has_no_caution():
     found = feasibility_of(
         plan(units=1000, cohort=100, unit="beat", rounds=2), [], num_parameters=10
     )
@@ -158,7 +158,7 @@ def test_the_tables_are_plain_and_fit_eighty_columns():
     assert "1\N{NO-BREAK SPACE}000\N{NO-BREAK SPACE}000" in projected
     assert "1\N{NO-BREAK SPACE}000" not in before
     assert "2.71" in needed  # 2.7026: with 2.70 ε would be 1.0014
-    assert "With 47 patients the guarantee is formal" in " ".join(needed.split())
+    assert "With 47 patients a small ε requires noise" in " ".join(needed.split())
 
 
 def test_a_plan_of_beats_reads_as_one():
@@ -169,7 +169,7 @@ def test_a_plan_of_beats_reads_as_one():
     )
     assert "One beat added or removed; each beat joins one step of each pass." in text
     assert "Hypothetical populations" not in text
-    assert "formal" not in text
+    assert "small ε requires noise" not in text
 
 
 def test_without_noise_epsilon_is_infinite_noise_is_named():

@@ -1,14 +1,18 @@
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 
 from ecgexp.data.beats import RR_FEATURES
+from ecgexp.experiment.training_loop import TrainingLoop
+from ecgexp.privacy import accounting
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.outputs import TOPICS
 from ecgexp.privacy.plan import NotPrivate, PrivacySpec
 from ecgexp.privacy.statement import check_unit_covers_features, state
 from ecgexp.settings.declaration import ConfigError
+from ecgexp.training.federated.trainer import Federated
 
 
 def finished(units=52_367, batch=100, iterations=10_480, **spec):
@@ -33,7 +37,8 @@ def test_guarantee_is_stated_with_unit_and_relation(replicated):
     assert line == (
         "ε = 0.62 (δ 4e-06) · unit: beat · neighboring relation: add or remove one · "
         "sampler: Poisson q 0.00191, 10\N{NO-BREAK SPACE}480 steps · "
-        "accountant: PLD (RDP 0.69) · not covered: hyperparameter search (9 runs: 2.54), "
+        "accountant: PLD (RDP 0.69) · not covered: hyperparameter search "
+        "(ε of all 9 runs together: 2.54), "
         "validation and test data, selection, "
         "split"
     )
@@ -93,6 +98,56 @@ def test_statement_has_both_accountants_and_replace_one(replicated):
     assert (values["delta"], values["unit"], values["steps"]) == (4e-6, "beat", 10_480)
 
 
+def test_statement_names_trust_model_and_assumptions(replicated):
+    text = state(replicated).text()
+    for words in ("central DP", "the server, is trusted", "exact arithmetic", "not cryptographic"):
+        assert words in text
+
+
+def test_adaptive_clip_is_described_with_both_releases():
+    ledger = of_patients()
+    trainer = Federated(
+        clipping="adaptive", clipping_quantile=0.7, clipped_count_stddev=0.8, num_rounds=20
+    )
+    clip = trainer.adaptive_clip(ledger.plan)
+    adaptive, fixed = state(ledger, adaptive_clip=clip), state(ledger)
+    both = accounting.gaussian_pair(clip.update_noise_multiplier, 2 * clip.count_stddev)
+    assert both.noise_multiplier == pytest.approx(ledger.plan.noise_multiplier)
+    assert clip.update_noise_multiplier > ledger.plan.noise_multiplier
+    for words in (
+        "it began at 1 and followed the 0.7-quantile",
+        f"standard deviation {clip.update_noise_multiplier:.6g} times the clip of that step",
+        "the number of contributions within the clip",
+        "standard deviation 0.8.",
+        "one Gaussian mechanism with noise multiplier 1,",
+    ):
+        assert words in adaptive.text()
+        assert words not in fixed.text()
+    assert "clipped to norm 1" in fixed.text()
+    assert "clipped to norm 1" not in adaptive.text()
+    assert (adaptive.line(), adaptive.as_dict()) == (fixed.line(), fixed.as_dict())
+
+
+def test_adaptive_clip_of_a_run_reaches_its_statement():
+    def statement_of(**settings):
+        experiment = SimpleNamespace(
+            states_privacy_loss=True,
+            trainer=Federated(clipped_count_stddev=0.8, **settings),
+            privacy=SimpleNamespace(publish="covered"),
+            loss=SimpleNamespace(class_weights="none"),
+            grouping=SimpleNamespace(empty_class="error"),
+        )
+        loop = SimpleNamespace(
+            _experiment=experiment,
+            _run_data=SimpleNamespace(partition=SimpleNamespace(is_pooled=False)),
+            ledger=of_patients(),
+        )
+        return TrainingLoop.statement(loop, SimpleNamespace(uses_validation=False))
+
+    assert "The clip was adaptive" in statement_of(clipping="adaptive").text()
+    assert "adaptive" not in statement_of().text()
+
+
 def test_missing_epsilon_is_null_and_not_estimated():
     fixed = state(
         finished(
@@ -103,7 +158,8 @@ def test_missing_epsilon_is_null_and_not_estimated():
     assert fixed.epsilon_pld is None
     assert fixed.epsilon_rdp == fixed.epsilon
     assert "replace one" in fixed.line()
-    assert "With so few units the guarantee is formal" in fixed.text()
+    assert "With so few units ε is either too large" in fixed.text()
+    assert "not comparable with one for adding or removing a unit" in fixed.text()
     assert cut.epsilon_rdp is None
     assert "truncated at random" in cut.text()
 
@@ -219,6 +275,7 @@ def test_shuffled_batches_have_no_amplification():
     for step in range(20):
         ledger.record(made.event_at(step))
     assert "no amplification" in state(ledger).line()
+    assert "balls-and-bins" in state(ledger).text()
     assert state(ledger).steps == 20
 
 
