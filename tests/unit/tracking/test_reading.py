@@ -350,7 +350,9 @@ def test_a_filter_picks_runs(experiment):
 
 @pytest.mark.parametrize("words", ["nonsense", "metrics.a >", "tags.x = 'a", "x'"])
 def test_a_filter_that_mlflow_does_not_understand_is_one_line(mlflow_store, words):
-    with pytest.raises(DataError, match="--filter .*: MLflow cannot parse it: .*; use its search language") as refused:
+    with pytest.raises(
+        DataError, match="--filter .*: MLflow cannot parse it: .*; use its search language"
+    ) as refused:
         search_runs(filter_string=words, uri=mlflow_store.uri)
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
