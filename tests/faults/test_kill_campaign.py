@@ -44,5 +44,5 @@ def test_help_of_the_campaign_says_what_is_killed_and_compared():
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--help"], capture_output=True, text=True, check=True
     )
-    for word in ("private_sweep", "processes", "--seed", "--out", "delivery", "litter"):
+    for word in ("private_sweep", "processes", "--seed", "--out", "delivery", "temporary files"):
         assert word in done.stdout
