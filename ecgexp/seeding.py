@@ -1,6 +1,8 @@
 """Named, independent random streams derived from one integer seed.
 
-All randomness of a run except privacy noise comes from here.
+All random numbers of a run come from here, except those that a privacy guarantee rests on: in a
+run with a guarantee, noise, sampling, failures of clients and the randomness of a step have secret
+keys.
 """
 
 import hashlib
@@ -14,8 +16,9 @@ class Seeds:
     """Independent random streams of one run, each identified by its name.
 
     A stream depends on the seed and its name only, not on the order in which streams are requested,
-    so a new stream does not change the numbers of the others. Privacy noise deliberately does not
-    come from these streams; it has its own source (`ecgexp.privacy`).
+    so a new stream does not change the numbers of the others. Under a
+    privacy guarantee, noise, sampling and the randomness of a step deliberately do not come from
+    these streams (`ecgexp.privacy`, `ecgexp.training.step_randomness`).
 
     Attributes:
       seed: The seed of the run; 0 is a valid seed.

@@ -111,7 +111,7 @@ def texts(root: Path, known: Published) -> dict[Path, str]:
     for path in sorted((root / "conf/experiment").rglob("*.yaml")):
         name = path.relative_to(root / "conf/experiment").with_suffix("").as_posix()
         found[path] = _with_block(root, path, header(name, known.results), YAML)
-    readme = summary(known.results, why="docs/results/privacy.md")
+    readme = summary(known.results, folder="docs/results/")
     path = root / "README.md"
     return found | {path: _with_block(root, path, readme, MARKDOWN)}
 

@@ -29,7 +29,7 @@ class Evaluation:
       confusion: (num_classes, num_classes) int64; rows are true classes, columns predicted ones.
       per_record: One row per record, sorted by name: record, patient, beats, accuracy, macro_f1,
         and for each class support/<c> and sensitivity/<c> (NaN without beats of the class).
-      majority_class: Name of the most frequent class of the training labels.
+      majority_class: Name of the class that the baseline predicts, see `evaluate`.
       majority: Scores of the majority-class baseline, which always predicts this class.
     """
 
@@ -105,7 +105,9 @@ def evaluate(
       record_ids: (num_beats,) str, the record of each beat.
       patient_ids: (num_beats,) str, the patient of each beat; None if patients are unknown, and
         intervals are then by record.
-      majority_class: Index of the most frequent class of the *training* labels.
+      majority_class: Index of the class that the majority-class baseline predicts: the most
+        frequent one of the training labels or, in a run that withholds what it computes from
+        training beats, of the evaluated beats.
       rng: Draws the resamples of the bootstrap.
       num_resamples: Number of resamples of the bootstrap; 0 for no intervals.
 

@@ -39,7 +39,7 @@ class FurtherResults:
 
     Attributes:
       metrics: final metrics.
-      marks: values that are added to `Experiment.marks` in `result.json`.
+      marks: further keys of `marks` in `result.json`, beside those of `Experiment.marks`.
       lines: lines for the console.
     """
 
@@ -53,7 +53,8 @@ class Experiment:
     """All parts of a run; each is a settings object, usually built by `ecgexp.config.compose`.
 
     Attributes:
-      seed: seed of every random stream except the privacy noise.
+      seed: seed of all random numbers; in a run with a privacy guarantee, noise, sampling, failures
+        of clients, augmentation and dropout are not seeded.
       dataset: the beats (`ecgexp.data`).
       grouping: annotation symbols -> classes.
       split: the training, validation and test beats.

@@ -51,9 +51,10 @@ def run(
 
     Args:
       experiment: the parts of the run.
-      run_dir: an existing folder; receives `result.json`, `metrics.jsonl`, the figures and the
-        model.
-      config: the composed configuration, logged leaf by leaf; by default the experiment itself.
+      run_dir: folder of the run, created if it is missing; receives `result.json`,
+        `metrics.jsonl`, the figures and the model.
+      config: the composed configuration, each key of which is logged as a parameter; by default
+        the experiment itself.
       resolved_yaml: the same as text, logged as an artifact.
       console: shows progress.
       name: name of the run in MLflow; by default the experiment's title.
@@ -67,7 +68,8 @@ def run(
       The content of `run_dir/result.json`.
 
     Raises:
-      ConfigError, DataError: after the run was marked FAILED with the reason.
+      ConfigError, DataError: the run cannot begin, or cannot be finished; once the tracker has
+        started, the run is marked FAILED with the reason first.
     """
     experiment = experiment.resolved()
     with hold(run_dir, new=not resume):

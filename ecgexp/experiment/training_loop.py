@@ -261,8 +261,8 @@ class TrainingLoop:
         """Return the validation scores of an epoch.
 
         Raises:
-          DataError: weights, the training loss or a probability are NaN or infinite; earlier epochs
-            are saved, this one is not.
+          DataError: a weight or a probability is NaN or infinite or, without privacy, the training
+            loss is NaN; earlier epochs are saved, this one is not.
         """
         weights = epoch_result.weights()
         broken = sum(np.count_nonzero(~np.isfinite(weight)) for weight in weights)

@@ -48,14 +48,22 @@ def pages(results: PublishedResults, study: str) -> dict[str, str]:
     return {f"{name}.md": _render(name, known) for name, known in values.items()}
 
 
-def summary(results: PublishedResults, *, why: str) -> str:
-    """Return the table of the README and of the index.
+def summary(results: PublishedResults, *, folder: str) -> str:
+    """Return the table of the README and of the index, below what it was measured on.
 
     Args:
       results: all published results.
-      why: link to the explanation of stale numbers.
+      folder: path of `docs/results/` from the page that shows the table, with its last slash.
     """
-    return tables.summary_table(rows.SUMMARY, results, why=why)
+    first, merged = _group(rows.SUMMARY[0], results), _group(rows.SUMMARY_MERGED, results)
+    values = {
+        "table": tables.summary_table(rows.SUMMARY, results),
+        "folder": folder,
+        "first_row": tables.score_range(first.score("test/f1/S")),
+        "merged": tables.score_range(merged.score("test/f1/S")),
+        "runs": sum(len(line.seeds) for line in results.evaluations("DS2")),
+    }
+    return _fill("summary", values)
 
 
 def _index(results: PublishedResults) -> dict[str, Any]:
@@ -67,7 +75,7 @@ def _index(results: PublishedResults) -> dict[str, Any]:
         if group.stale
     )
     return {
-        "summary": summary(results, why="privacy.md"),
+        "summary": summary(results, folder=""),
         "carried": sum(line.provenance.source == "carried over" for line in results.lines),
         "total": len(results.lines),
         "stale": list(stale),
@@ -150,6 +158,11 @@ def _groups(wanted: Iterable[tables.ResultRow], results: PublishedResults) -> li
 
 
 def _render(name: str, values: Mapping[str, Any]) -> str:
+    return _NOTE + _fill(name, values) + "\n"
+
+
+def _fill(name: str, values: Mapping[str, Any]) -> str:
+    """Return the text of a template, without its last newline."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(  # Markdown needs no escapes
@@ -158,5 +171,4 @@ def _render(name: str, values: Mapping[str, Any]) -> str:
         trim_blocks=True,
         autoescape=False,
     )
-    text = environment.get_template(f"{name}.md.j2").render(values)
-    return _NOTE + text.rstrip("\n") + "\n"
+    return environment.get_template(f"{name}.md.j2").render(values).rstrip("\n")

@@ -166,32 +166,29 @@ def sweep_table(groups: Sequence[ResultGroup], metrics: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def summary_table(rows: Sequence[ResultRow], results: PublishedResults, *, why: str) -> str:
+def summary_table(rows: Sequence[ResultRow], results: PublishedResults) -> str:
     """Return the table of the README: a row per kind of training, and the majority-class baseline.
 
     Args:
-      rows: rows of the table; the baseline is that of the first.
+      rows: rows of the table, labeled by model and input; the baseline is that of the first.
       results: all published results.
-      why: link to the explanation of stale numbers.
     """
     metrics = ("test/accuracy", "test/f1/S", "test/f1/V")
-    lines = [_row(["guarantee", "experiment", "ε (δ)", *(NAMES[metric] for metric in metrics)])]
-    lines.append(_row(["---", "---", "--:", *["---"] * len(metrics)]))
-    stale = False
+    headings = [NAMES[metric] for metric in metrics]
+    lines = [_row(["guarantee", "experiment", "model, input", "ε (δ)", *headings])]
+    lines.append(_row(["---", "---", "---", "--:", *["---"] * len(metrics)]))
+    footnotes = Footnotes()
     for row in rows:
         group = results.group(row.experiment, row.overrides)
-        stale = stale or bool(group.stale)
         privacy = group.privacy
         guarantee = "" if privacy is None else f"{epsilon_range(group)} ({privacy.delta:g})"
-        if group.stale:
-            guarantee += " \\*"
+        words = " ".join(f"`{word}`" for word in (row.experiment, *row.overrides))
         cells = [score_range(group.score(metric)) for metric in metrics]
-        lines.append(_row([group.first.guarantee, f"`{row.experiment}`", guarantee, *cells]))
+        name = group.first.guarantee + footnotes.mark(group)
+        lines.append(_row([name, words, row.label, guarantee, *cells]))
     baseline = _baseline(results.group(rows[0].experiment, rows[0].overrides))
-    lines.append(_row([BASELINE, "", "", baseline, "0.000", "0.000"]))
-    if stale:
-        lines += ["", f"\\* to be measured again; [why]({why})"]
-    return "\n".join(lines)
+    lines.append(_row([BASELINE, "", "", "", baseline, "0.000", "0.000"]))
+    return "\n".join([*lines, *footnotes.lines()])
 
 
 def evaluation_log(results: PublishedResults, split: str) -> str:
