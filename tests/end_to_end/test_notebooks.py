@@ -65,3 +65,19 @@ def test_notebook_is_committed_without_outputs(path):
     nbformat.validate(notebook)
     assert not any(cell.get("outputs") for cell in notebook.cells)
     assert len(list(NOTEBOOKS.glob("*.ipynb"))) == 2
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
+def test_notebook_refuses_a_run_that_did_not_finish(path, tmp_path, monkeypatch):
+    cells = nbformat.read(path, as_version=4).cells
+    names = {}
+    exec(next(cell.source for cell in cells if "def run_once" in cell.source), names)
+    monkeypatch.chdir(tmp_path)
+    for folder in ("outputs/notebooks/cut", "outputs/notebooks/mitdb/cut"):
+        Path(folder).mkdir(parents=True)
+    Path("outputs/notebooks/cut/result.json").write_text('{"status": "KILLED"}')
+    Path("outputs/notebooks/mitdb/cut/result.json").write_text('{"status": "FINISHED"}')
+    with pytest.raises(RuntimeError, match="outputs/notebooks/cut: .*KILLED; delete"):
+        names["run_once"]("cut")
+    names["DATASET"] = "mitdb"
+    assert names["run_once"]("cut") == Path("outputs/notebooks/mitdb/cut")

@@ -22,6 +22,7 @@ from ecgexp.analysis.results_page.ensemble import published_ensemble
 from ecgexp.analysis.results_page.from_run import published_result, settings_of
 from ecgexp.analysis.results_page.groups import PublishedResults
 from ecgexp.analysis.results_page.headers import header
+from ecgexp.analysis.results_page.pages import summary
 from ecgexp.analysis.results_page.store import read_results, write_results
 from ecgexp.analysis.results_page.tables import (
     ResultRow,
@@ -351,6 +352,25 @@ def test_block_is_replaced_and_the_rest_is_not():
 
 
 # What is published
+
+
+@pytest.mark.parametrize("place", range(0, len(rows.SUMMARY), 2))
+def test_private_row_of_the_summary_follows_its_like(place):
+    compared = [settings_of(row.experiment, row.overrides) for row in rows.SUMMARY[place:][:2]]
+    for key in ("model._target_", "features._target_", "grouping.name"):
+        assert len({settings[key] for settings in compared}) == 1
+    targets = [settings["privacy._target_"].rpartition(".")[2] for settings in compared]
+    assert targets == ["NotPrivate", "PrivacySpec"]
+
+
+def test_summary_names_overrides_shared_patient_and_evaluations():
+    results = PublishedResults(read_results(ROOT / "results/runs.jsonl"))
+    text = summary(results, folder="docs/results/")
+    assert all(word in text for row in rows.SUMMARY for word in (row.experiment, *row.overrides))
+    merged = results.group(rows.SUMMARY_MERGED.experiment, rows.SUMMARY_MERGED.overrides)
+    assert f"{merged.score('test/f1/S').mean:.3f}" in text
+    assert "201" in text
+    assert "](docs/results/evaluation_log.md)" in text
 
 
 def test_means_carried_over_agree_with_their_runs():
