@@ -50,7 +50,7 @@ class BeatGradients:
       l2_norm_clip: of one beat.
       method: of clipping.
       views: augmentation multiplicity K.
-      physical_batch_size: beats clipped at once.
+      physical_batch_size: beats clipped at once, each with its views.
     """
 
     def __init__(
