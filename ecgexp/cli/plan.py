@@ -1,4 +1,4 @@
-"""Tabulate, before training, ε for small numbers of patients and the noise that it requires."""
+"""Tabulate ε for small numbers of patients, and the noise multiplier for each target ε."""
 
 import argparse
 import re
@@ -138,7 +138,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=_count,
         nargs="+",
         default=list(PATIENTS),
-        help="numbers of training patients (22 44 47)",
+        help="numbers of training patients (22 44 47: the records of DS1; those of DS1 and DS2, of "
+        "43 patients; all patients of MIT-BIH; without validation patients)",
         metavar="N",
     )
     cohort = parser.add_mutually_exclusive_group()

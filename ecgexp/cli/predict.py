@@ -1,10 +1,11 @@
 """Annotate WFDB records with the model of a run.
 
 For each record it writes FOLDER/<record>.ecgexp, a WFDB annotation file with one symbol per beat,
-and FOLDER/<record>.csv with the probability of each class. Classes are written as their own symbols
-(N S V F Q; L R A; / for paced beats; N for normal). Any other class is written as Q, with its name
-in the note. The symbol ? marks a beat that the model cannot classify, because its window extends
-beyond the record or it has no RR interval. Records are never changed.
+and FOLDER/<record>.csv with the probability of each class. Each class is written as one symbol: an
+AAMI class as N, S, V, F or Q, which stands for the whole class (S for A, a, J and S); L, R and A as
+themselves; P (paced) as /; normal as N; any other class as Q, with its name in the aux string. The
+symbol ? marks a beat that is not classified, because its window extends beyond the record or it has
+no RR interval. Records are never changed.
 Research software: the annotations are not a diagnosis.
 """
 
@@ -76,7 +77,7 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
     if missing and options.beats == "reference":
         raise DataError(
             f"--beats reference: there is no {missing[0]}; use --beats detector, or --annotator "
-            "with the suffix of the file"
+            "with the annotator name of the file"
         )
     output_files.check_output(options.output, stems, options.extension, overwrite=options.overwrite)
     check_stems_once(
@@ -178,19 +179,19 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--beats",
         choices=("reference", "detector"),
-        help="use annotated beats, or detect them (reference if the record has annotations)",
+        help="use annotated beats, or detect them (reference if the annotation file exists)",
     )
     add(
         "--annotator",
         default="atr",
-        metavar="SUFFIX",
-        help="suffix of the reference annotations (%(default)s)",
+        metavar="NAME",
+        help="annotator name of the reference annotations (%(default)s)",
     )
     add(
         "--extension",
         default="ecgexp",
-        metavar="SUFFIX",
-        help="suffix of the annotation files that are written (%(default)s)",
+        metavar="NAME",
+        help="annotator name of the files to be written (%(default)s)",
     )
     parser.add_output(
         metavar="FOLDER", default=Path("predictions"), help="folder to write to (%(default)s)"

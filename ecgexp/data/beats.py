@@ -43,24 +43,26 @@ class BeatSet:
     """Annotated heartbeats of one database, ordered by record and time.
 
     A cross-database dataset holds the beats of its training database, then those of its test
-    database. A beat is identified by (record_id, r_sample); augmented copies are made of the same
-    row and share it.
+    database. A beat is identified by (record_id, r_sample), which its augmented copies share.
 
     Attributes:
-      signals_mv: (num_beats, window, leads) float32, millivolts, baseline removed.
+      signals_mv: (num_beats, window, leads) float32, millivolts at `fs_hz`, after
+        `dataset.baseline`; with `none`, the baseline is not removed.
       rr: (num_beats, 20) float32, the columns of `RR_FEATURES`, in seconds except the ratios: the
         intervals to the previous and to the next beat, the mean of the last ten intervals, the
         previous interval divided by the mean of the record; the five intervals before and the five
-        after the beat; quantiles of the forty intervals around it; the RR irregularity, the mean
-        relative difference of successive intervals over about four minutes. They depend on several
-        beats: a run with an example-level privacy guarantee must not use them.
+        after the beat; quantiles of the forty intervals around it; `rr_unsteadiness`, the RR
+        irregularity: over the 240 intervals around the beat (about three minutes), the lower
+        quartile of the absolute changes from each interval to the first, second or third one after
+        it, the smallest of the three, divided by the median interval. They depend on several beats:
+        a run with an example-level privacy guarantee must not use them.
       symbols: (num_beats,) str, the annotation symbol of the database, e.g. `"N"`, `"/"`.
       record_ids: (num_beats,) str, the record (a file): `"100"`; for two databases `"mitdb/100"`,
         `"svdb/800"`.
       patient_ids: (num_beats,) str, the patient (a person); several records may share one. For two
         databases with the name of the database, as in `record_ids`.
       r_samples: (num_beats,) int64, the annotated sample in the published record, before
-        resampling.
+        resampling; with several samples per frame, the frame.
       fs_hz: Sampling frequency of `signals_mv`, in Hz.
       lead_names: One name for each column of `signals_mv`; `"MLII -> ECG1"` if two databases use
         different names.
@@ -72,8 +74,8 @@ class BeatSet:
         median of all its beats of any symbol. It depends on several beats too.
       annotated: record -> (2, num_annotated) int64, ascending: every annotated beat of the record,
         with a row or without: its annotated sample, as in `r_samples`, and the sample of its R peak
-        at `fs_hz`, around which its window is cut. A record without an entry has no beats except
-        its rows, at `fs_hz`.
+        at `fs_hz`, around which its window is cut. If a record has no entry, its rows are all of
+        its beats, and their `r_samples` are at `fs_hz`.
       labels: (num_beats,) int64, class index; empty before a grouping is applied.
       class_names: The classes, in the order of the labels; empty before a grouping is applied.
       dropped: reason -> number of dropped beats.

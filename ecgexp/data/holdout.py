@@ -11,7 +11,7 @@ _CANDIDATES = 512
 def hold_out_patients(
     beats: BeatSet, rows: np.ndarray, fraction: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Hold out whole patients, with every class on both sides where possible.
+    """Hold out whole patients, with every class in both parts where possible.
 
     Of 512 random draws, the one with the fewest missing classes is used; a class of a single
     patient is wanted on the kept side. Among equal draws, the one is used whose held-out share of

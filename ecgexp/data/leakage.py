@@ -19,8 +19,8 @@ def check_split(beats: BeatSet, split: Split) -> None:
 
     A beat is identified by its record and annotated sample, not by its row, so a copy of a beat (as
     augmentation before the split would make) is found too. Beats of different identity are not
-    compared by content. Notes of the split, such as patients that the published division has on
-    both sides, are logged as warnings.
+    compared by content. Notes of the split, such as patients with records in both DS1 and
+    DS2, are logged as warnings.
 
     **Guarantees**: if it returns, no beat is in two parts; no patient is in two parts unless
     `split.disjoint` is `beat` or the patient is in `split.shared_patients`; and of two databases,

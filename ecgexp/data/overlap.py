@@ -26,7 +26,7 @@ def overlap_of(beats: BeatSet, rows: np.ndarray, before: int) -> Overlap:
     """Count how the windows of `rows` overlap, and how many contain the R peak of another beat.
 
     Every annotated beat of the records counts, also beats without a row in `rows`: those whose
-    symbol is in no class, whose window leaves the record, or that are in the validation or test
+    symbol is in no class, whose window extends beyond it, or that are in the validation or test
     part.
 
     Args:

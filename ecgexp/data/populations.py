@@ -13,7 +13,7 @@ import numpy as np
 from ecgexp.data.beats import TESTED, BeatSet, databases
 from ecgexp.privacy.keyed_digests import DigestKey
 
-_LENGTH = 8  # successive intervals between annotated beats; so many are unique to a patient
+_LENGTH = 8  # successive intervals between annotated beats, taken to be unique to a patient
 _MARKS = 4  # for each record: some remain equal if windows or a grouping drop beats
 
 
@@ -22,12 +22,14 @@ def training_population_of(beats: BeatSet, key: DigestKey) -> frozenset[str]:
 
     Two runs that share an identifier may share a patient.
 
-    **Guarantees**: runs on the same database share an identifier for any splits and records,
-      because
-    neighboring data sets may differ in any unit of the database. Records that were copied to
-    another database share an identifier if they have the same annotated beats for `_LENGTH`
-    successive intervals (`tests/unit/data/test_populations.py`). A patient with new recordings in
-    another database is not recognized.
+    **Guarantees**: runs on the same database share an identifier whatever their splits and records,
+    because neighboring data sets may differ in any unit of the database
+    (`tests/unit/data/test_populations.py`).
+
+    Across databases there is no guarantee. The copy of a record under another database name shares
+    an identifier if one of the few runs of `_LENGTH` successive intervals that identify the record
+    is the same, with the same symbols. A copy that was resampled or annotated anew is not
+    recognized, nor is a patient with new recordings in another database.
 
     Args:
       beats: All beats of the run; for two databases only the training database counts.

@@ -35,8 +35,7 @@ class Split:
       test: (num_test,) int64.
       disjoint: What the three parts do not share. `beat`: beats; `patient`: patients and beats;
         `database`: in addition, the test part is a database of its own.
-      shared_patients: Exceptions to `patient`: patients that the published division has on both
-        sides.
+      shared_patients: Exceptions to `patient`: patients with records in both DS1 and DS2.
       notes: Remarks that are needed to interpret the scores.
     """
 
@@ -71,18 +70,20 @@ class Splitter(Protocol):
 class InterPatient:
     """Inter-patient split: training and test patients are different.
 
-    For mitdb it is the division of de Chazal, O'Dwyer & Reilly 2004: DS1 for training, DS2 for
-    testing, without paced records. Records 201 and 202, which come from one patient, are on
-    different sides. For a database without a published division, the patients are drawn.
+    For mitdb it is the split of de Chazal, O'Dwyer & Reilly 2004 (doi:10.1109/TBME.2004.827359):
+    the 22 records of DS1 for training, the 22 of DS2 for testing, without paced records. Records
+    201 (DS1) and 202 (DS2) come from one patient, so 21 of the 22 test patients are new. For
+    another database, the patients are drawn.
 
     Attributes:
       division: `published`: DS1 and DS2; `random`: patients drawn with the seed of the run; `auto`:
         published for mitdb, random for any other database.
-      test_fraction: Approximate share of test patients in a random division.
+      test_fraction: Approximate share of test patients if they are drawn.
       validation_fraction: Approximate share of the training patients held out for validation, drawn
-        such that every class is on both sides where possible; 0 for none.
-      merge_same_patient: Correct the published division: record 202 moves from DS2 to DS1, so that
-        its patient is only trained on. The test set has one record less than the published one.
+        such that every class is in both parts where possible; 0 for none.
+      merge_same_patient: Correct the published split: record 202 moves from the test set to the
+        training set, so that its patient is in the training set only. The test set has one record
+        fewer than the published one.
     """
 
     division: Literal["auto", "published", "random"] = "auto"
@@ -103,7 +104,7 @@ class InterPatient:
           A split that is disjoint by patient.
 
         Raises:
-          DataError: A side has no record or too few patients.
+          DataError: The training or test set has no record, or there are too few patients.
         """
         if self.division == "random" or (self.division == "auto" and not _is_mitdb(beats)):
             training, test = hold_out_patients(

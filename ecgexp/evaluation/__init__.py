@@ -1,8 +1,9 @@
 """Evaluation: scores, confidence intervals, paired comparisons, tables and figures.
 
-Terms follow ANSI/AAMI EC57: sensitivity (recall) and positive predictivity (precision). An
-undefined score, such as the positive predictivity of a class that was never predicted, is NaN with
-a reason, not 0. The package does not import TensorFlow.
+Sensitivity (recall) and positive predictivity (precision) are those of ANSI/AAMI EC57. They come
+from the confusion matrix of all beats: exemptions of EC57 and its learning period are not applied.
+An undefined score, such as the positive predictivity of a class that was never predicted, is NaN
+with a reason, not 0. The package does not import TensorFlow.
 """
 
 from typing import TYPE_CHECKING

@@ -1,11 +1,15 @@
-"""Beat-by-beat comparison of detected and reference beats after ANSI/AAMI EC57."""
+"""Beat-by-beat comparison of detected and reference beats within EC57's match window.
+
+WFDB's `bxb`, which implements ANSI/AAMI EC57, matches in time order and by default begins after
+five minutes. Here the closest pairs of the whole record are matched first, so results can differ.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 TOLERANCE_MS = 150.0
-"""Maximum distance between a detected beat and its reference beat (EC57, section 4.3)."""
+"""Maximum distance between a detected beat and its reference beat (ANSI/AAMI EC57)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,7 +56,7 @@ def confusion_scores(
 
     Returns:
       Key -> (...) float64, NaN if undefined: accuracy, balanced_accuracy, macro_f1, kappa, jk_index
-      (AAMI classes), and sensitivity/<c>, positive_predictivity/<c>, f1/<c> of each class.
+      (classes N, S and V), and sensitivity/<c>, positive_predictivity/<c>, f1/<c> of each class.
     """
     confusion = np.asarray(confusion, np.float64)
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)

@@ -20,10 +20,10 @@ class Scores:
 
     Attributes:
       values: Key -> value; NaN if the score is undefined. Keys: accuracy, balanced_accuracy,
-        macro_f1, kappa, jk_index (AAMI groupings), loss, auroc_macro, auprc_macro,
-        expected_calibration_error, and for each class sensitivity/<c>, positive_predictivity/<c>,
-        specificity/<c>, f1/<c>, auroc/<c>, auprc/<c>, support/<c>, where <c> is
-        `names.metric_name` of the class.
+        macro_f1, kappa, jk_index (groupings with classes N, S and V), loss, auroc_macro,
+        auprc_macro, expected_calibration_error, and for each class sensitivity/<c>,
+        positive_predictivity/<c>, specificity/<c>, f1/<c>, auroc/<c>, auprc/<c>, support/<c>, where
+        <c> is `names.metric_name` of the class.
       undefined: Key -> why the value is NaN.
     """
 

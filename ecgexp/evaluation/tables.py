@@ -19,7 +19,7 @@ _OVERALL = (
     ("jk index", "jk_index"),
     ("AUROC, mean", "auroc_macro"),
     ("AUPRC, mean", "auprc_macro"),
-    ("log-loss", "loss"),
+    ("log loss", "loss"),
     ("calibration error", "expected_calibration_error"),
 )
 _PER_CLASS = (

@@ -2,9 +2,11 @@
 
 Twenty-two training patients are few to learn morphology from, and a network mostly learns to
 distinguish these patients. The handcrafted features compare each beat with its own record and so
-have the same meaning for new patients. The RR features are those of de Chazal et al. 2004
-(doi:10.1109/TBME.2004.827359) and Mondéjar-Guerra et al. 2019 (doi:10.1016/j.bspc.2018.08.007); the
-morphology is expressed relative to the record in the same way.
+have the same meaning for new patients. The RR features start from the previous, next and mean
+intervals of de Chazal et al. 2004 (doi:10.1109/TBME.2004.827359) and Mondéjar-Guerra et al. 2019
+(doi:10.1016/j.bspc.2018.08.007); here they are logarithms of ratios, divided by the RR
+irregularity, which is a normalization of this project. The morphology is compared with the template
+of the record.
 """
 
 from typing import Annotated
@@ -29,7 +31,9 @@ RHYTHM = ("early", "next_early", "early_in_record")
 SHAPE = ("qrs", "t_wave", "p_wave", "size")
 """The columns of `shape_features`."""
 
-# Waves of a beat, in milliseconds from R. Like the centers and spreads below, public constants.
+# Segments of a beat, in milliseconds from R: QRS complex; ST segment and T wave, with the end of a
+# wide QRS complex; P wave and PR segment. Those beyond the window are cut: with 250 ms after R, the
+# T wave is incomplete. Like the centers and spreads below, public constants.
 _WAVES_MS = {"qrs": (-55.0, 55.0), "t_wave": (55.0, 370.0), "p_wave": (-245.0, -55.0)}
 _RR = ("rr_previous_s", "rr_next_s", "rr_local_mean_s", "rr_ratio", "rr_unsteadiness")
 _STEADY = 0.05  # variation of a steady sinus rhythm: smaller prematurity is not significant
@@ -48,7 +52,9 @@ class HandcraftedFeatures:
     Attributes:
       fs_hz: Sampling frequency of the windows, in Hz.
       window_ms: Milliseconds before and after R, as `dataset.window_ms`; at least 100 on each side,
-        so that it contains a part of every wave.
+        so that it contains a part of each segment: `qrs` (-55 to 55 ms from R), `t_wave` (55 to
+        370 ms, ST segment and T wave) and `p_wave` (-245 to -55 ms, P wave and PR segment). The
+        default of 250 ms after R cuts the T wave; [300,400] contains the whole segments.
 
     Raises:
       ValueError: The window is shorter.
@@ -108,7 +114,8 @@ def rhythm_features(rr: np.ndarray) -> np.ndarray:
     Returns:
       (num_beats, 3), the columns of `RHYTHM`: logarithms of the intervals before and after the beat
       relative to the mean of the last ten, and of the interval before relative to the mean of the
-      record, divided by 0.05 plus twice the RR irregularity; clipped to ±6.
+      record, divided by 0.05 plus twice the RR irregularity; clipped to ±6. In a perfectly
+      regular rhythm, values are clipped at ratios of 0.74 and 1.35.
     """
     columns = rr[:, [RR_FEATURES.index(name) for name in _RR]].astype(np.float64)
     previous, following, local, to_record, rr_irregularity = columns.T
@@ -129,9 +136,10 @@ def shape_features(
       before: Samples before R.
 
     Returns:
-      (num_beats, 4), the columns of `SHAPE`: logarithms of the root mean square difference, in
-      standard deviations of the template, around, after and before R; and of the standard deviation
-      of the beat in the same unit.
+      (num_beats, 4), the columns of `SHAPE`. `qrs`, `t_wave` and `p_wave`: (ln(d) + 1) / 0.7, where
+      d is the root mean square difference within -55 to 55, 55 to 370 and -245 to -55 ms of R, in
+      standard deviations of the template, plus 0.05. `size`: ln(s) / 0.3, where s is the standard
+      deviation of the beat in the same unit. d and s are means over leads.
     """
     unit = np.maximum(templates_mv.std(axis=1, keepdims=True), LEAST_SCALE_MV)
     squares = np.square((signals_mv - templates_mv) / unit)

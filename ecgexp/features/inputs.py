@@ -26,7 +26,9 @@ _OWN = 4  # columns of the RR features of the beat itself
 _RHYTHM = slice(_OWN, RR_FEATURES.index("rr_around_q90_s") + 1)
 LEAST_SCALE_MV = 0.05  # of a template: a nearly flat lead is not amplified to the size of others
 _FARTHEST = 8.0  # clipping limit in units of the template: larger values are artifacts
-RHYTHM_LIMIT = 6.0  # of a log ratio, in units of its spread: e^1.2, a pause of three beats
+# Of a log ratio, in its unit. With a unit of 0.2, e^1.2: a pause of three beats. The unit of
+# `handcrafted` is 0.05 or more: e^0.3 in a perfectly regular rhythm.
+RHYTHM_LIMIT = 6.0
 # A fifth of the resolution of mitdb, 5 µV: a flatter window is centered but not amplified.
 _FLAT_MV = 1e-3
 
@@ -80,13 +82,15 @@ class SignalFeatures:
 
     Attributes:
       normalize: `beat` normalizes every lead of every beat to mean 0 and variance 1; `record`
-        subtracts the mean of the record's template (`data.preprocessing.windows.template`) and
-        divides by its standard deviation, lead by lead, which keeps the relative amplitude of beats
-        of a record; `none` keeps millivolts.
+        subtracts the mean of the record's template (`data.preprocessing.windows.template`), divides
+        by its standard deviation (at least 0.05 mV) and clips to ±8, lead by lead, which keeps the
+        relative amplitude of beats of a record up to this limit; `none` keeps millivolts.
       difference: Add a channel with the difference from the record's template for each lead, in the
         same units. Needs `normalize` to be `record` or `none`.
-      rr: Add the RR features as a second input: prematurity of this and the next beat; `rhythm`
-        adds the five intervals before and after, and their irregularity over half a minute.
+      rr: Add the RR features as a second input: prematurity of this and the next beat, and the
+        local mean interval (4 columns); `rhythm` adds 14 columns: the five intervals before and the
+        five after the beat, and the 10, 25, 50 and 75 % quantiles of the forty intervals around it,
+        as logarithms of their ratios to the 90 % quantile.
     """
 
     normalize: Literal["beat", "record", "none"] = "beat"

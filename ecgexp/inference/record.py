@@ -9,7 +9,12 @@ from ecgexp.data.beats import NO_INTERVAL
 from ecgexp.data.formats.annotation_writer import UNCLASSIFIED, symbol_of
 from ecgexp.data.formats.record import Record
 from ecgexp.data.identity import window_hashes
-from ecgexp.data.preprocessing.pipeline import LEFT_RECORD, choose_leads, preprocess_record
+from ecgexp.data.preprocessing.pipeline import (
+    LEFT_RECORD,
+    choose_leads,
+    preprocess_record,
+    substitutes_of,
+)
 from ecgexp.data.preprocessing.qrs_detection import detect_beats
 from ecgexp.data.preprocessing.windows import template
 from ecgexp.evaluation.beat_matching import Detection, match_beats
@@ -40,7 +45,8 @@ class Annotated:
       num_outside: Number of annotations outside the record, which are not among the beats.
       windows: A hash of each window, to recognize copies; see
         `ecgexp.data.identity.window_hashes`.
-      substitute: The leads that replace those of the model, if training allowed it; else empty.
+      substitute: Which leads replace missing ones, if training allowed it, e.g. `"V5 replaces V1"`;
+        else empty.
     """
 
     record_id: str
@@ -92,7 +98,7 @@ class Annotated:
         """Return a table with one row per beat.
 
         Returns:
-          Columns: Sample, seconds, class, symbol, probability/<class>, reference.
+          Columns: sample, seconds, class, symbol, probability/<class>, reference.
         """
         import pandas as pd
 
@@ -205,7 +211,9 @@ def _columns(record: Record, model: TrainedModel) -> tuple[list[int], str]:
             f"{missing}, which the model needs; use another record, or a model trained on a lead "
             "of this one (dataset.leads=)"
         )
-    return columns, ", ".join(record.lead_names[column] for column in columns) if missing else ""
+    if not missing:
+        return columns, ""
+    return columns, f"{substitutes_of(record, columns, preprocessing)} replaces {missing}"
 
 
 def _check_frequency(record: Record, model: TrainedModel) -> None:

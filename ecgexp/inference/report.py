@@ -109,8 +109,7 @@ def notes(
     if database.startswith("synthetic"):
         yield f"{record.record_id}: a synthetic record of a virtual patient"
     if record.substitute:
-        leads = ", ".join(model.preprocessing.leads)
-        yield f"{record.record_id}: {record.substitute} replaces {leads}, as allowed in training"
+        yield f"{record.record_id}: {record.substitute}, as allowed in training"
     if record.fs_hz != classifier.fs_hz:
         yield (
             f"{record.record_id}: resampled from {record.fs_hz:g} to the model's "
@@ -141,8 +140,8 @@ def _comparable(model: TrainedModel, record: Annotated, known_as: str) -> np.nda
 def _counts(model: TrainedModel, records: Sequence[Annotated]) -> "Table":
     names = model.classifier.class_names
     shown = any(record.num_unclassified for record in records)
-    table = _table(f"{model.name} · trained on {model.learned_from}", "record", "beats of")
-    for name in ("beats", *names, *([UNCLASSIFIED] if shown else []), "agreement"):
+    table = _table(f"{model.name} · trained on {model.learned_from}", "record", "source of beats")
+    for name in ("beats", *names, *([UNCLASSIFIED] if shown else []), "accuracy"):
         table.add_column(name, justify="right")
     for record in records:
         numbers = [
@@ -181,7 +180,7 @@ def _agreement(agreement: Agreement) -> "Table":
 
 def _detection(records: Sequence[Annotated]) -> "Table":
     table = _table(f"detector against the reference, within {TOLERANCE_MS:g} ms", "record")
-    for name in ("reference beats", "detected", "both", "sensitivity", "+P"):
+    for name in ("reference beats", "detected", "matched", "sensitivity", "+P"):
         table.add_column(name, justify="right")
     for record in records:
         found = record.detection

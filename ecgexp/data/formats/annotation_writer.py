@@ -10,7 +10,7 @@ from ecgexp.data.formats.record import BEAT_SYMBOLS
 from ecgexp.settings.declaration import ConfigError
 
 UNCLASSIFIED = "?"
-"""WFDB's symbol of a beat that was not classified, because its window leaves the record."""
+"""WFDB's symbol of a beat that was not classified, e.g. at the edge of the record."""
 
 _SYMBOLS = {"P": "/", "normal": "N"}
 _ANY_OTHER = "Q"
@@ -27,7 +27,7 @@ def symbol_of(class_name: str) -> str:
     Returns:
       The name itself if it is a beat symbol (N, S, V, F and Q of AAMI; N, L, R, V and A of the six
       classes), `/` (paced beat) for `P`, `N` for `normal`, and `Q` for any other name, such as
-      `abnormal`; the note of the annotation then gives the name.
+      `abnormal`; the aux string of the annotation then gives the name.
     """
     if class_name in _SYMBOLS:
         return _SYMBOLS[class_name]

@@ -21,9 +21,10 @@ class Record:
       patient_id: The patient.
       signals_mv: (num_samples, leads) float64, millivolts, at `signal_hz`.
       lead_names: Name of each column.
-      fs_hz: Frames per second; annotations are counted in frames.
-      samples: (num_annotations,) int64, frame of every annotation, in time order; beats and
-        others, all inside the record.
+      fs_hz: Frames per second.
+      samples: (num_annotations,) int64, time of every annotation in frames (sample intervals at
+        `fs_hz`), in time order; beats and others, all inside the record. Multiply it by
+        `samples_per_frame` for the row of `signals_mv`.
       symbols: (num_annotations,) str, symbol of every annotation.
       samples_per_frame: Samples of a signal in a frame; above 1 for signals with a higher
         frequency than the annotations.

@@ -53,17 +53,17 @@ def annotation_file(stem: Path, annotator: str) -> Path:
 
     Args:
       stem: Path of the record without suffix.
-      annotator: Suffix of the file.
+      annotator: Name of its annotator, the suffix of the file.
 
     Returns:
       The path.
 
     Raises:
-      ConfigError: The annotator is not a valid suffix.
+      ConfigError: The name is not valid.
     """
     if not _SUFFIX.fullmatch(annotator):
         raise ConfigError(
-            f"the annotator {annotator!r} is refused: a suffix of letters and digits is needed; "
+            f"the annotator {annotator!r} is refused: a name of letters and digits is needed; "
             "use e.g. atr"
         )
     return stem.with_suffix(f".{annotator}")

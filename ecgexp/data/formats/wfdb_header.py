@@ -67,8 +67,8 @@ class RecordLine:
       num_frames: Length of the record; None if the header does not state it, and the size of the
         files determines it.
       num_signals: Number of signals.
-      segments: Name and number of frames of each segment, `~` for a gap; empty for a record without
-        segments.
+      segments: Name and number of frames of each segment, `~` for a null segment (without samples);
+        empty for a record without segments.
       comments: The comment lines.
     """
 

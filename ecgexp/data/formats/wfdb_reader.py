@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import wfdb
 
 _UNITS_PER_MV = {"mv": 1.0, "uv": 1e-3, "nv": 1e-6, "v": 1e3}
-_GAP = "~"  # a segment without a file
+_NULL_SEGMENT = "~"  # a segment without samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ def _signal_paths(header: Path) -> list[Path]:
         return [header.with_name(name) for name in signal_files(header, _NO_DATABASE)]
     paths = []
     for name, length in segments:
-        if name != _GAP:
+        if name != _NULL_SEGMENT:
             paths.append(header.with_name(f"{name}.hea"))
             paths += (
                 [header.with_name(file) for file in signal_files(paths[-1], _NO_DATABASE)]
@@ -102,8 +102,10 @@ def read_record(
 ) -> Record:
     """Read one record with all its leads.
 
-    A lead that cannot be used (it has a gap, a unit other than volts or no gain) does not affect
-    the other leads: the record is returned without it, and `Record.unusable` gives the reason.
+    A lead that cannot be used does not affect the other leads: the record is returned without it,
+    and `Record.unusable` gives the reason: invalid samples, a segment without the lead, a unit
+    other than volts, no gain, a nonzero skew, the name of another lead, values of a volt and above,
+    or a number of samples per frame that does not suit the leads that are needed.
 
     Args:
       folder: Folder of its files.
@@ -112,8 +114,8 @@ def read_record(
       leads: Leads that are needed. If leads have different numbers of samples per frame, the record
         has the frequency of these leads, and leads of a higher frequency are averaged to it; if
         empty, the record has the highest frequency that all leads can be averaged to.
-      annotator: Suffix of the annotation file; None: it is not read, and the record has no
-        annotations.
+      annotator: Name of the annotator, the suffix of the file; None: it is not read, and the record
+        has no annotations.
 
     Returns:
       The record.
@@ -240,7 +242,7 @@ def _millivolts(
     if header.skew[channel]:
         raise damaged(
             header_path,
-            f"shifts lead {name} by {header.skew[channel]} samples, which is not supported",
+            f"gives lead {name} a skew of {header.skew[channel]} samples, which is not supported",
             database,
         )
     per_mv = _UNITS_PER_MV.get(units.lower())
@@ -269,7 +271,7 @@ def _joined(header_path: Path, line: RecordLine, database: Database) -> Signals:
         if not length:  # a layout segment, which describes the following ones
             continue
         part = None
-        if name != _GAP:
+        if name != _NULL_SEGMENT:
             path = header_path.with_name(f"{name}.hea")
             part = _read_signals(path, database)
             if part.num_frames != length:

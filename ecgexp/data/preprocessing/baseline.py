@@ -30,7 +30,8 @@ def remove_median_baseline(lead_mv: np.ndarray, fs_hz: float) -> np.ndarray:
     """Subtract the baseline: the 600 ms running median of the 200 ms running median.
 
     The method is that of de Chazal, O'Dwyer & Reilly 2004, with `scipy.signal.medfilt`. The signal
-    is taken as zero beyond its ends, so that the first and last 0.3 s keep some baseline wander.
+    is taken as zero beyond its ends, so that the baseline within 0.4 s of the ends is biased toward
+    zero and some baseline wander remains there. No low-pass filter follows.
 
     Args:
       lead_mv: (num_samples,) float64, millivolts.
@@ -48,7 +49,10 @@ def remove_median_baseline(lead_mv: np.ndarray, fs_hz: float) -> np.ndarray:
 
 
 def bandpass(lead_mv: np.ndarray, fs_hz: float, edges_hz: tuple[float, float]) -> np.ndarray:
-    """Apply a zero-phase band-pass filter: second-order Butterworth, forward and backward.
+    """Apply a zero-phase band-pass filter: Butterworth, forward and backward.
+
+    The filter has order 2 at each edge (SciPy's `N=2`), so it is a band-pass filter of order 4; two
+    passes double its attenuation.
 
     Args:
       lead_mv: (num_samples,) float64, millivolts.
@@ -72,7 +76,8 @@ def resample(lead_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
       to_hz: New sampling frequency.
 
     Returns:
-      (num_samples * to_hz / from_hz,) float64, millivolts; `lead_mv` if the frequencies are equal.
+      (ceil(num_samples * to_hz / from_hz),) float64, millivolts; `lead_mv` if the frequencies are
+      equal.
     """
     if from_hz == to_hz:
         return lead_mv

@@ -66,7 +66,7 @@ def preprocess_records(
 
     Returns:
       All beats, without labels. `dropped` counts the beats of records left out, beats annotated
-      outside their record, and beats whose window leaves the record. RR features of the only beat
+      outside their record, and beats whose window extends beyond it. RR features of the only beat
       of a record are NaN, because it has no interval.
 
     Raises:
@@ -163,7 +163,7 @@ def _preprocess(
             without_lead.append(record_id)
             continue
         if missing:
-            used = ", ".join(record.lead_names[column] for column in columns)
+            used = substitutes_of(record, columns, preprocessing)
             substitutes.append(f"{record_id} ({missing} <- {used})")
         part, lost, annotated[record_id] = preprocess_record(record, columns, preprocessing)
         parts.append(part)
@@ -277,6 +277,22 @@ def choose_leads(record: Record, preprocessing: Preprocessing) -> tuple[list[int
         for name in preprocessing.leads
     ]
     return columns, ", ".join(missing)
+
+
+def substitutes_of(record: Record, columns: Sequence[int], preprocessing: Preprocessing) -> str:
+    """Return the names of the leads that replace missing ones, joined.
+
+    Args:
+      record: The record.
+      columns: Its columns, as returned by `choose_leads`.
+      preprocessing: Gives the leads.
+
+    Returns:
+      Names in the order of the missing leads; empty if there are none.
+    """
+    names = [record.lead_names[column] for column in columns]
+    pairs = zip(names, preprocessing.leads, strict=True)
+    return ", ".join(used for used, wanted in pairs if used != wanted)
 
 
 def preprocess_record(

@@ -58,12 +58,13 @@ class Preprocessing:
       fs_hz: Sampling frequency of the windows; records with another one are resampled.
       baseline: Removal of baseline wander. `median`: subtract the 200 ms, then 600 ms running
         median (de Chazal 2004); `bandpass`: zero-phase Butterworth filter with `bandpass_hz`;
-        `none`: no removal.
+        `none`: no removal. `median` and `none` are followed by no low-pass filter.
       bandpass_hz: Lower and upper edge of the band-pass filter.
-      window_ms: Milliseconds before and after the R peak. A beat whose window leaves the record is
-        dropped and counted.
-      relocate_ms: Move every R peak to the largest value of the first lead within ± this duration;
-        0 uses the annotated sample.
+      window_ms: Milliseconds before and after the R peak. A beat whose window extends beyond
+        the record is dropped and counted.
+      relocate_ms: Move every R peak to the largest signed value of the first lead, after baseline
+        removal and resampling, within ± this duration; 0 uses the annotated sample. The R peak of a
+        negative QRS complex moves to another wave. RR intervals stay those of the annotations.
       cache_dir: Folder of the cache of preprocessed beats; None: preprocess them in every run.
     """
 

@@ -5,19 +5,19 @@ import numpy as np
 from ecgexp.data.beats import RR_FEATURES
 
 LOCAL_INTERVALS = 10
-"""Intervals of the local mean (de Chazal 2004, section II-D: the ten preceding intervals)."""
+"""Intervals of the local mean: the ten that end at the beat, as in Mondéjar-Guerra et al. 2019."""
 
-RHYTHM_REACH = 5
+RHYTHM_INTERVALS = 5
 """Intervals on either side of a beat that describe the rhythm around it."""
 
-REGULARITY_REACH = 20
-"""Intervals on either side, about half a minute, for the quantiles that describe the regularity.
+QUANTILE_INTERVALS = 20
+"""Intervals on either side for the quantiles, together about half a minute.
 
-In atrial fibrillation every other beat is premature.
+In atrial fibrillation, intervals vary from beat to beat although no beat is premature.
 """
 
-FIBRILLATION_REACH = 120
-"""Intervals on either side, about four minutes, for the RR irregularity."""
+IRREGULARITY_INTERVALS = 120
+"""Intervals on either side for the RR irregularity, together about three minutes."""
 
 _LAGS = (1, 2, 3)  # bigeminy and trigeminy repeat after two or three beats, so they are regular
 # One premature beat causes two large changes, so that one such beat in four would move a median.
@@ -27,7 +27,10 @@ _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 def relocate(signal_mv: np.ndarray, r_samples: np.ndarray, reach: int) -> np.ndarray:
-    """Move every R peak to the largest value within `reach` samples, the earliest of equal ones.
+    """Move every R peak to the largest signed value within `reach` samples.
+
+    Of equal values, it is the earliest one. The value is signed: the R peak of a negative QRS
+    complex moves to another wave.
 
     Args:
       signal_mv: (num_samples,) float64, millivolts.
@@ -100,13 +103,13 @@ def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
 
     Returns:
       (num_beats, 20) float32; NaN for the only beat of a record, which has no interval. The columns
-      are: Previous, next and local mean interval in seconds; previous interval divided by the mean
+      are: previous, next and local mean interval in seconds; previous interval divided by the mean
       of the record; the five intervals before and the five after the beat, in time order, in
       seconds; the 10, 25, 50, 75 and 90 % quantiles of the 20 intervals before and the 20 after the
-      beat, in seconds; the RR irregularity. The irregularity is computed over the 240 intervals
-      around the beat, or all if there are fewer: for each lag of one, two and three intervals, the
-      lower quartile of the absolute changes; the smallest of the three, divided by the median
-      interval.
+      beat, in seconds; the RR irregularity (`rr_unsteadiness`). The irregularity is computed over
+      the 240 intervals around the beat, or all if there are fewer: for each lag of one, two and
+      three intervals, the lower quartile of the absolute changes; the smallest of the three,
+      divided by the median interval.
     """
     if len(r_samples) < 2:
         return np.full((len(r_samples), len(RR_FEATURES)), np.nan, np.float32)
@@ -119,8 +122,13 @@ def rr_features(r_samples: np.ndarray, fs_hz: float) -> np.ndarray:
     first = (last - LOCAL_INTERVALS).clip(0)
     local_mean = (summed[last] - summed[first]) / (last - first)
     own = np.stack([previous, following, local_mean, previous / intervals.mean()], axis=1)
-    quantiles = np.quantile(_around(intervals, REGULARITY_REACH), _QUANTILES, axis=1).T
-    parts = [own, _around(intervals, RHYTHM_REACH), quantiles, _rr_irregularity(intervals)[:, None]]
+    quantiles = np.quantile(_around(intervals, QUANTILE_INTERVALS), _QUANTILES, axis=1).T
+    parts = [
+        own,
+        _around(intervals, RHYTHM_INTERVALS),
+        quantiles,
+        _rr_irregularity(intervals)[:, None],
+    ]
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
@@ -131,8 +139,9 @@ def _rr_irregularity(intervals: np.ndarray) -> np.ndarray:
     doi:10.1007/BF02345439). Premature beats in a regular rhythm, even in bigeminy or trigeminy,
     hardly change the lower quartile.
     """
-    length = min(2 * FIBRILLATION_REACH, len(intervals))
-    nearest = (np.arange(len(intervals) + 1) - FIBRILLATION_REACH).clip(0, len(intervals) - length)
+    length = min(2 * IRREGULARITY_INTERVALS, len(intervals))
+    first = np.arange(len(intervals) + 1) - IRREGULARITY_INTERVALS
+    nearest = first.clip(0, len(intervals) - length)
     changes = [
         _running_quantile(np.abs(intervals[lag:] - intervals[:-lag]), length - lag, _ORDERLY)
         for lag in _LAGS

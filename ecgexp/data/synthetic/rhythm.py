@@ -8,7 +8,7 @@ from ecgexp.data.synthetic.patient import VirtualPatient
 
 # Defaults of ECGSYN; the frequency of the respiratory component is the patient's.
 _LF_HZ, _LF_WIDTH_HZ, _HF_WIDTH_HZ = 0.1, 0.01, 0.01
-# Distance from the ends of the record: as in real records, a long window leaves the record at the
+# Distance from the ends of the record: as in real records, a long window extends beyond it at the
 # first beat.
 _FIRST_R_S, _LAST_R_S = 0.2, 0.35
 _MIN_EPISODE = 5  # beats

@@ -90,7 +90,7 @@ DAMAGE = {
         write(folder, units=["mV", "XX"]),
         edit(folder, b"/XX", "/°C".encode()),
     ),
-    "shifts lead V1 by 3 samples": lambda folder: (
+    "gives lead V1 a skew of 3 samples": lambda folder: (
         write(folder),
         edit(folder, b"a.dat 16 200.0(0)/mV 16 0 100", b"a.dat 16:3 200.0(0)/mV 16 0 100"),
     ),

@@ -138,7 +138,7 @@ def _premature(intervals_s, places):
 @pytest.mark.parametrize(
     "which", ["few", "one in three", "bigeminy", "trigeminy", "in runs, with pauses"]
 )
-def test_rr_irregularity_separates_fibrillation_from_premature(which):
+def test_rr_irregularity_tells_atrial_fibrillation_from_ectopy(which):
     rng = np.random.default_rng(0)
     steady = 0.8 + 0.02 * rng.standard_normal(300)
     if which == "in runs, with pauses":  # four beats in five are premature
@@ -157,7 +157,7 @@ def test_rr_irregularity_separates_fibrillation_from_premature(which):
     assert fibrillation > 4 * _rr_irregularity(ectopic)
 
 
-def test_template_is_the_median_of_most_beats():
+def test_template_is_the_median_of_all_beats():
     most, other = np.full((5, 4, 2), 1.0), np.full((4, 4, 2), -9.0)
     np.testing.assert_array_equal(template(np.concatenate([other, most])), np.full((4, 2), 1.0))
     np.testing.assert_array_equal(template(other), np.full((4, 2), -9.0))

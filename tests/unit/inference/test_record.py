@@ -142,11 +142,17 @@ def test_another_lead_replaces_a_missing_one_if_allowed():
     found = annotate(
         make_model(missing_lead="first"), make_record(leads=("V5", "V2")), source="reference"
     )
-    assert found.substitute == "V5"
+    assert found.substitute == "V5 replaces MLII"
     assert (
         annotate(make_model(missing_lead="first"), make_record(), source="reference").substitute
         == ""
     )
+
+
+def test_substitute_names_only_the_leads_that_are_replaced():
+    model = make_model(leads=("MLII", "V1"), missing_lead="first")
+    found = annotate(model, make_record(leads=("MLII", "V5")), source="reference")
+    assert found.substitute == "V5 replaces V1"
 
 
 def test_filter_beyond_the_record_frequency_is_refused():

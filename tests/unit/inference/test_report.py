@@ -99,7 +99,7 @@ def test_ordinary_record_has_no_notes():
 
 
 def test_limitations_of_a_record_are_noted():
-    record = make_annotated([0, -1], "NV", substitute="V5")
+    record = make_annotated([0, -1], "NV", substitute="V5 replaces MLII")
     lines = said(make_model(), record, database="synthetic a")
     assert "a: a synthetic record of a virtual patient" in lines
     assert "a: V5 replaces MLII, as allowed in training" in lines
@@ -120,7 +120,7 @@ def test_only_beats_outside_the_test_part_may_be_training():
 
 
 def test_records_of_the_test_database_are_not_training():
-    record = make_annotated([0, 1, 0], "NV?", fs_hz=360.0, substitute="V5")
+    record = make_annotated([0, 1, 0], "NV?", fs_hz=360.0, substitute="V5 replaces ECG1")
     model = make_model(database="tiny 1 -> other 2", leads=("MLII",))
     model = replace(
         model, tested_elsewhere=("other 2", replace(model.preprocessing, leads=("ECG1",)))
