@@ -12,12 +12,11 @@ from ecgexp.privacy.hypothetical import (
     PlanEpsilon,
     plan_epsilon,
     project,
-    resized,
 )
 from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.settings.declaration import ConfigError
 
-PATIENTS = (22, 44, 47)  # of MIT-BIH: one side of the inter-patient split, both sides, all patients
+PATIENTS = (22, 44, 47)  # records of DS1; of DS1 and DS2 (43 patients); patients of MIT-BIH
 POPULATIONS = (1_000, 10_000)
 TARGETS = (1.0, 2.0, 4.0, 8.0)
 
@@ -124,17 +123,6 @@ def feasibility_of(
         epsilons=tuple(reporting(map(plan_epsilon, plans), "computing ε")),
         needed=tuple(reporting(noise_needed(base, num_parameters), "calibrating the noise")),
     )
-
-
-def plans_beside(plan: PrivacyPlan) -> list[PrivacyPlan]:
-    """Return `plan` and, if its unit is the patient, its variants for each of `PATIENTS`.
-
-    The variants have the same cohort fraction.
-    """
-    others = (
-        {} if plan.unit != "patient" else {number: resized(plan, number) for number in PATIENTS}
-    )
-    return [made for _, made in sorted((others | {plan.num_units: plan}).items())]
 
 
 def noise_needed(plan: PrivacyPlan, num_parameters: int) -> Iterator[NoiseNeeded]:

@@ -9,12 +9,8 @@ from rich.text import Text
 
 from ecgexp.formatting import count_text, epsilon_text, significant_text
 from ecgexp.privacy.feasibility import (
-    POPULATIONS,
     Feasibility,
     NoiseNeeded,
-    OnProgress,
-    feasibility_of,
-    plans_beside,
 )
 from ecgexp.privacy.hypothetical import HypotheticalPopulation
 from ecgexp.privacy.plan import PrivacyPlan
@@ -24,44 +20,6 @@ _DRAWN = {
     "shuffle": "each {unit} joins one {step} of each pass",
     "fixed": "cohorts of constant size, drawn without replacement",
 }
-
-
-def feasibility_table(
-    plan: PrivacyPlan,
-    num_parameters: int,
-    population: int | None = None,
-    *,
-    on_progress: OnProgress | None = None,
-) -> Group:
-    """Compute the feasibility of `plan` as tables to print before training; takes a few seconds.
-
-    Args:
-      plan: plan with a clip.
-      num_parameters: number of weights of the model.
-      population: units of a hypothetical population in addition to `POPULATIONS`; None: that of the
-        plan, if it has one.
-      on_progress: called with (done, total, what) after each part.
-
-    Returns:
-      The tables, for a rich console.
-
-    Raises:
-      ConfigError: `population` is below the units of the plan.
-      ValueError: the plan has no clip.
-    """
-    asked = population if population is not None else plan.hypothetical_population
-    populations = {number for number in POPULATIONS if number > plan.num_units}
-    if asked is not None:
-        populations.add(asked)
-    return render(
-        feasibility_of(
-            plan,
-            plans_beside(plan),
-            num_parameters=num_parameters,
-            populations=sorted(populations),
-            on_progress=on_progress,
-        )
-    )
 
 
 def render(found: Feasibility) -> Group:

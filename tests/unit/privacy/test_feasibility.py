@@ -9,13 +9,14 @@ from rich.console import Console
 from ecgexp.privacy import accounting
 from ecgexp.privacy import feasibility as feasibility_module
 from ecgexp.privacy.feasibility import (
+    POPULATIONS,
     TARGETS,
     Feasibility,
     feasibility_of,
     noise_needed,
-    plans_beside,
 )
-from ecgexp.privacy.feasibility_tables import feasibility_table, render
+from ecgexp.privacy.feasibility_tables import render
+from ecgexp.privacy.hypothetical import resized
 from ecgexp.privacy.plan import NotPrivate, PrivacySpec
 from ecgexp.settings.declaration import ConfigError
 
@@ -28,6 +29,21 @@ def plan(units=47, cohort=10, rounds=20, **spec):
     delta = 1e-3 if units < 1000 else None
     spec = {"noise_multiplier": 1.0, "unit": "patient", "l2_norm_clip": 0.5, "delta": delta} | spec
     return PrivacySpec(**spec).plan(num_units=units, expected_batch_size=cohort, iterations=rounds)
+
+
+def feasibility_table(own, num_parameters, population=None):
+    """The tables for a plan, and for plans of 22 and 44 units at the same rate."""
+    populations = {number for number in POPULATIONS if number > own.num_units}
+    populations |= set() if population is None else {population}
+    found = feasibility_of(
+        own, beside(own), num_parameters=num_parameters, populations=sorted(populations)
+    )
+    return render(found)
+
+
+def beside(own):
+    others = [resized(own, number) for number in (22, 44)] if own.unit == "patient" else []
+    return [*others, own]
 
 
 def shown(renderable, width=80):
@@ -88,27 +104,11 @@ def test_uncertifiable_target_is_infeasible_next_is_found(monkeypatch):
     assert "infeasible" in shown(render(found))
 
 
-def test_feasibility_has_other_numbers_at_the_same_rate():
-    assert [
-        (made.num_units, made.expected_batch_size)
-        for made in plans_beside(plan(units=30, cohort=10))
-    ] == [
-        (22, 8),
-        (30, 10),
-        (44, 15),
-        (47, 16),
-    ]
-    own = plan()
-    assert plans_beside(own)[2] is own
-    beats = plan(units=1000, cohort=100, unit="beat")
-    assert plans_beside(beats) == [beats]
-
-
 def test_all_feasible_is_one_value_and_progress_is_counted():
     calls = []
     found = feasibility_of(
         plan(),
-        plans_beside(plan()),
+        beside(plan()),
         num_parameters=5_500,
         populations=(1_000, 10_000),
         on_progress=lambda done, total, what: calls.append((done, total)),

@@ -3,10 +3,10 @@ import math
 from types import SimpleNamespace
 
 import pytest
+from gaussian_pair import gaussian_pair
 
 from ecgexp.data.beats import RR_FEATURES
 from ecgexp.experiment.training_loop import TrainingLoop
-from ecgexp.privacy import accounting
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.outputs import TOPICS
 from ecgexp.privacy.plan import NotPrivate, PrivacySpec
@@ -111,7 +111,7 @@ def test_adaptive_clip_is_described_with_both_releases():
     )
     clip = trainer.adaptive_clip(ledger.plan)
     adaptive, fixed = state(ledger, adaptive_clip=clip), state(ledger)
-    both = accounting.gaussian_pair(clip.update_noise_multiplier, 2 * clip.count_stddev)
+    both = gaussian_pair(clip.update_noise_multiplier, 2 * clip.count_stddev)
     assert both.noise_multiplier == pytest.approx(ledger.plan.noise_multiplier)
     assert clip.update_noise_multiplier > ledger.plan.noise_multiplier
     for words in (
