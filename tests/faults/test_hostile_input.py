@@ -85,7 +85,9 @@ def test_the_command_refuses_such_a_name_in_one_line(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("annotator", ["../atr", "/etc/passwd", "a/b", "..", "", "a" * 17])
 def test_an_annotators_name_is_no_path(tmp_path, annotator):
-    with pytest.raises(ConfigError, match="is refused: a suffix of letters and digits"):
+    with pytest.raises(
+        ConfigError, match="is refused: a name of letters and digits is needed; use e.g. atr"
+    ):
         annotation_file(tmp_path / "a", annotator)
 
 
