@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from ecgexp.data.beats import BeatSet
 from ecgexp.evaluation.style import BLUE, MUTED, SKY, VERMILION, new_figure, styled
+from ecgexp.formatting import score_text
 
 
 def worst_mistakes(
@@ -116,4 +117,4 @@ def _leads(beats: BeatSet) -> str:
 
 
 def _short(probability: float) -> str:
-    return "> 0.999" if probability > 0.999 else f"{probability:.3f}"
+    return "> 0.999" if probability > 0.999 else score_text(probability)

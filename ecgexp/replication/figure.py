@@ -17,6 +17,7 @@ from ecgexp.evaluation.style import (
     new_figure,
     styled,
 )
+from ecgexp.formatting import score_text
 from ecgexp.replication.gather import StageResult
 from ecgexp.replication.reported_epsilon import Ladder
 from ecgexp.replication.tables import LADDER_NAMES
@@ -119,7 +120,7 @@ def _draw_stage(axes: Any, place: float, one: StageResult) -> None:
         axes.plot([min(values), max(values)], [place, place], color=color, linewidth=2.2, alpha=0.5)
         axes.plot([mean], [place], mark, color=color, markersize=6.5 if above else 5.5)
         side = {"va": "bottom", "y": place - 0.16} if above else {"va": "top", "y": place + 0.16}
-        axes.text(x=mean, s=f"{mean:.3f}", ha="center", fontsize=7, color=color, **side)
+        axes.text(x=mean, s=score_text(mean), ha="center", fontsize=7, color=color, **side)
     if not one.runs:
         axes.text(0.5, place, "not run", ha="center", va="center", color=MUTED, fontsize=8)
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import rich.console
 from placeholder_figures import drawn_figures
+from smallest_run import SMALLEST
 
 import ecgexp.console
 import ecgexp.experiment.experiment
@@ -30,14 +31,7 @@ from ecgexp.training.federated.trainer import Federated
 pytestmark = pytest.mark.slow
 
 SMALL = [
-    "dataset.num_patients=10",
-    "dataset.minutes=0.6",
-    "grouping=binary",
-    "num_resamples=0",
-    "model=cnn1d_small",
-    "model.filters=[4]",
-    "model.kernel_sizes=[5]",
-    "model.dense_units=4",
+    *SMALLEST,
     "tracking=none",
     "evaluate_on=[test]",
 ]

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 
 import pytest
 from placeholder_figures import drawn_figures
+from smallest_run import SMALLEST
 
 from ecgexp.config.compose import for_the_record, load_config, load_experiment
 from ecgexp.experiment.run import run
@@ -17,16 +18,6 @@ from ecgexp.privacy import outputs
 
 pytestmark = pytest.mark.slow
 
-SMALL = [
-    "dataset.num_patients=10",
-    "dataset.minutes=0.6",
-    "grouping=binary",
-    "num_resamples=0",
-    "model=cnn1d_small",
-    "model.filters=[4]",
-    "model.kernel_sizes=[5]",
-    "model.dense_units=4",
-]
 RUNS = {
     "beat": [
         "trainer=dp",
@@ -67,7 +58,7 @@ def words(tmp_path_factory):
         ]
         typed = RUNS[name]
         return [
-            *SMALL,
+            *SMALLEST,
             f"data.cache_dir={cache}",
             *([] if "tracking=none" in typed else store),
             *typed,

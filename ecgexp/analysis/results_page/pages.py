@@ -6,7 +6,7 @@ from typing import Any
 
 from ecgexp.analysis.results_page import rows, tables
 from ecgexp.analysis.results_page.groups import PublishedResults, ResultGroup
-from ecgexp.formatting import epsilon_text
+from ecgexp.formatting import epsilon_text, score_text
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _NOTE = (
@@ -87,7 +87,7 @@ def _inter_patient(results: PublishedResults) -> dict[str, Any]:
     return {
         "table": tables.results_table(rows.INTER_PATIENT, results, _SCORES),
         "commands": tables.commands(_groups(rows.INTER_PATIENT, results)),
-        "folds": ", ".join(f"{value:.3f}" for value in folds),
+        "folds": ", ".join(map(score_text, folds)),
     }
 
 
@@ -122,7 +122,7 @@ def _federated(results: PublishedResults) -> dict[str, Any]:
         "table": tables.results_table(rows.FEDERATED, results, metrics),
         "commands": tables.commands(_groups(rows.FEDERATED, results)),
         "loss": f"{central - alike:.3f}",
-        "central": f"{central:.3f}",
+        "central": score_text(central),
         "baselines": "\n".join(lines),
         "baselines_overrides": " ".join(rows.BASELINES.overrides),
         "global_accuracy": tables.score_range(baselines.score("test/accuracy")),

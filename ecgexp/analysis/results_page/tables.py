@@ -230,13 +230,13 @@ def score_range(found: Spread, *, interval: bool = False) -> str:
     """Format mean and range over seeds, e.g. `0.959 (0.957–0.961)`, with `interval` below them."""
     if not found.is_defined:
         return ""
-    text = f"{found.mean:.3f}"
+    text = score_text(found.mean)
     if found.low != found.high:
-        text += f" ({found.low:.3f}–{found.high:.3f})"
+        text += f" ({score_text(found.low)}–{score_text(found.high)})"
     if found.undefined:
         text += f", undefined in {found.undefined} of {found.count + found.undefined}"
     if interval and found.interval is not None:
-        text += f"<br>[{found.interval[0]:.3f}, {found.interval[1]:.3f}]"
+        text += f"<br>[{', '.join(map(score_text, found.interval))}]"
     return text
 
 
