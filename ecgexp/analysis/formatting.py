@@ -1,6 +1,7 @@
-"""Formats of numbers on the report page."""
+"""Formats of scores over seeds, on the report page and on the pages of published results."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from ecgexp.analysis.spread import Spread
 from ecgexp.formatting import BLANK, duration_text, epsilon_text, score_text, significant_text
@@ -13,12 +14,17 @@ CLASS_SCORES = {"f1": "F1", "sensitivity": "sensitivity", "positive_predictivity
 
 
 def score(found: Spread) -> str:
-    """Format a score with three decimals.
+    """Format a score with three decimals: the mean, the range over seeds, the 95 % interval.
 
-    E.g. `0.812 (0.800 to 0.824)` for mean and range over seeds, and `0.812 [0.790, 0.834]` for a
-    single run with an interval.
+    E.g. `0.812 (0.800–0.824)` for several seeds, and `0.812 [0.790, 0.834]` for a single run with
+    an interval.
     """
     return _spread(found, score_text)
+
+
+def score_range(found: Spread) -> str:
+    """Format like `score`, without the interval."""
+    return score(replace(found, interval=None))
 
 
 def figure(found: Spread) -> str:
@@ -39,12 +45,17 @@ def duration(found: Spread) -> str:
 def _spread(found: Spread, write: Callable[[float], str]) -> str:
     if not found.is_defined:
         return UNDEFINED
-    mean, low, high = write(found.mean), write(found.low), write(found.high)
+    low, high = write(found.low), write(found.high)
     beside = []
-    if found.interval is not None:
-        return f"{mean} [{f',{BLANK}'.join(map(write, found.interval))}]"
     if low != high:
-        beside.append(f"{low}{BLANK}to{BLANK}{high}")
+        # A dash before a minus sign, or after a unit, would be hard to read.
+        compact = found.low >= 0 and BLANK not in low + high
+        beside.append(low + ("–" if compact else f"{BLANK}to{BLANK}") + high)
     if found.undefined:
         beside.append(f"undefined in {found.undefined} of {found.count + found.undefined}")
-    return f"{mean} ({'; '.join(beside)})" if beside else mean
+    text = write(found.mean)
+    if beside:
+        text += f" ({'; '.join(beside)})"
+    if found.interval is not None:
+        text += f" [{f',{BLANK}'.join(map(write, found.interval))}]"
+    return text

@@ -3,12 +3,12 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 
+from ecgexp.analysis import formatting
 from ecgexp.analysis.results_page.groups import PublishedResults, ResultGroup
 from ecgexp.analysis.results_page.tables import (
     BASELINE,
     NAMES,
     epsilon_range,
-    score_range,
     seconds_text,
 )
 from ecgexp.formatting import count_text, epsilon_text
@@ -56,7 +56,7 @@ def _tested(group: ResultGroup) -> str:
     if beats.patients is not None:
         parts[-1] += f" of {beats.patients} patients"
     if (baseline := group.score("test/majority/accuracy")).is_defined:
-        parts.append(f"{BASELINE} {score_range(baseline)}")
+        parts.append(f"{BASELINE} {formatting.score_range(baseline)}")
     return ", ".join(parts)
 
 
@@ -81,7 +81,7 @@ def _result(group: ResultGroup, main: ResultGroup) -> str:
             f"; {group.first.guarantee}, ε {epsilon_range(group)}{rdp}, δ {group.privacy.delta:g}"
         )
     found = [
-        f"{name} {score_range(group.score(metric))}"
+        f"{name} {formatting.score_range(group.score(metric))}"
         for metric, name in NAMES.items()
         if group.score(metric).is_defined
     ]

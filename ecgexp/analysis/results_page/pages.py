@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ecgexp.analysis import formatting
 from ecgexp.analysis.results_page import rows, tables
 from ecgexp.analysis.results_page.groups import PublishedResults, ResultGroup
 from ecgexp.formatting import epsilon_text, score_text
@@ -59,8 +60,8 @@ def summary(results: PublishedResults, *, folder: str) -> str:
     values = {
         "table": tables.summary_table(rows.SUMMARY, results),
         "folder": folder,
-        "first_row": tables.score_range(first.score("test/f1/S")),
-        "merged": tables.score_range(merged.score("test/f1/S")),
+        "first_row": formatting.score_range(first.score("test/f1/S")),
+        "merged": formatting.score_range(merged.score("test/f1/S")),
         "runs": sum(len(line.seeds) for line in results.evaluations("DS2")),
     }
     return _fill("summary", values)
@@ -107,7 +108,7 @@ def _privacy(results: PublishedResults) -> dict[str, Any]:
         "sweep": tables.sweep_table(
             results.groups(rows.NOISE_SWEEP), ("test/accuracy", "test/macro_f1")
         ),
-        "without": tables.score_range(without.score("test/accuracy")),
+        "without": formatting.score_range(without.score("test/accuracy")),
     }
 
 
@@ -116,7 +117,9 @@ def _federated(results: PublishedResults) -> dict[str, Any]:
     central = _group(rows.INTRA_PATIENT[0], results).score("test/accuracy").mean
     baselines = _group(rows.BASELINES, results)
     own = [name for name in tables.NAMES if name.startswith("federated_baseline/")]
-    lines = [f"- {tables.NAMES[name]}: {tables.score_range(baselines.score(name))}" for name in own]
+    lines = [
+        f"- {tables.NAMES[name]}: {formatting.score_range(baselines.score(name))}" for name in own
+    ]
     metrics = ("test/accuracy", "test/macro_f1", "test/clients/accuracy_worst_decile")
     return {
         "table": tables.results_table(rows.FEDERATED, results, metrics),
@@ -125,7 +128,7 @@ def _federated(results: PublishedResults) -> dict[str, Any]:
         "central": score_text(central),
         "baselines": "\n".join(lines),
         "baselines_overrides": " ".join(rows.BASELINES.overrides),
-        "global_accuracy": tables.score_range(baselines.score("test/accuracy")),
+        "global_accuracy": formatting.score_range(baselines.score("test/accuracy")),
     }
 
 

@@ -1,9 +1,10 @@
 """Tables of published results, as Markdown."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from ecgexp.analysis import formatting
 from ecgexp.analysis.results_page.groups import PublishedResults, ResultGroup
 from ecgexp.analysis.results_page.record import Privacy, PublishedResult
 from ecgexp.analysis.spread import Spread
@@ -87,13 +88,13 @@ def results_table(
     for row in rows:
         group = results.group(row.experiment, row.overrides)
         baseline = _baseline(group)
-        cells = [score_range(group.score(metric), interval=True) for metric in metrics]
+        cells = _scores(group, metrics, formatting.score)
         text = row.text + footnotes.mark(group)
         lines.append(_row([text, str(len(group.seeds)), *cells, baseline]))
         together = results.ensemble(row.experiment, row.overrides)
         if together is not None:
             group = ResultGroup(lines=(together,))
-            cells = [score_range(group.score(metric), interval=True) for metric in metrics]
+            cells = _scores(group, metrics, formatting.score)
             text = f"… ensemble: the mean of their {len(together.seeds)} probabilities"
             lines.append(_row([text, "", *cells, baseline]))
     return "\n".join([*lines, *footnotes.lines()])
@@ -111,7 +112,7 @@ def privacy_table(
         group = results.group(row.experiment, row.overrides)
         privacy = group.privacy
         noise = None if privacy is None else privacy.noise_multiplier
-        cells = [score_range(group.score(metric)) for metric in metrics]
+        cells = _scores(group, metrics, formatting.score_range)
         lines.append(
             _row(
                 [
@@ -162,7 +163,8 @@ def sweep_table(groups: Sequence[ResultGroup], metrics: Sequence[str]) -> str:
     lines.append(_row(["ε (PLD)", *(epsilon_text(one.epsilon) for one, _ in known)]))
     lines.append(_row(["ε (RDP)", *(epsilon_text(one.epsilon_rdp) for one, _ in known)]))
     for metric in metrics:
-        lines.append(_row([NAMES[metric], *(score_range(g.score(metric)) for _, g in known)]))
+        cells = (formatting.score_range(group.score(metric)) for _, group in known)
+        lines.append(_row([NAMES[metric], *cells]))
     return "\n".join(lines)
 
 
@@ -183,7 +185,7 @@ def summary_table(rows: Sequence[ResultRow], results: PublishedResults) -> str:
         privacy = group.privacy
         guarantee = "" if privacy is None else f"{epsilon_range(group)} ({privacy.delta:g})"
         words = " ".join(f"`{word}`" for word in (row.experiment, *row.overrides))
-        cells = [score_range(group.score(metric)) for metric in metrics]
+        cells = _scores(group, metrics, formatting.score_range)
         name = group.first.guarantee + footnotes.mark(group)
         lines.append(_row([name, words, row.label, guarantee, *cells]))
     baseline = _baseline(results.group(rows[0].experiment, rows[0].overrides))
@@ -226,20 +228,6 @@ def seconds_text(seconds: tuple[float, float]) -> str:
     return f"{low} s per run" if low == high else f"{low} to {high} s per run"
 
 
-def score_range(found: Spread, *, interval: bool = False) -> str:
-    """Format mean and range over seeds, e.g. `0.959 (0.957–0.961)`, with `interval` below them."""
-    if not found.is_defined:
-        return ""
-    text = score_text(found.mean)
-    if found.low != found.high:
-        text += f" ({score_text(found.low)}–{score_text(found.high)})"
-    if found.undefined:
-        text += f", undefined in {found.undefined} of {found.count + found.undefined}"
-    if interval and found.interval is not None:
-        text += f"<br>[{', '.join(map(score_text, found.interval))}]"
-    return text
-
-
 def epsilon_range(group: ResultGroup) -> str:
     """Format ε of one run, rounded up; `∞` without a guarantee."""
     found = group.epsilon
@@ -250,7 +238,15 @@ def epsilon_range(group: ResultGroup) -> str:
 
 
 def _baseline(group: ResultGroup) -> str:
-    return score_range(group.score("test/majority/accuracy"))
+    return formatting.score_range(group.score("test/majority/accuracy"))
+
+
+def _scores(
+    group: ResultGroup, metrics: Iterable[str], write: Callable[[Spread], str]
+) -> list[str]:
+    """Return a cell per metric; it is empty if the runs did not record the metric."""
+    scores = (group.score(metric) for metric in metrics)
+    return [write(score) if score.is_defined else "" for score in scores]
 
 
 def _value(line: PublishedResult, metric: str) -> str:

@@ -200,8 +200,8 @@ def test_score_table_equals_values_computed_by_hand(tmp_path, report):
     assert (found[0]["seeds"], found[1]["seeds"]) == ("5", "1, 2, 3")
     assert (found[0]["trainer"], found[1]["trainer"]) == ("Centralized", "DpSgd")
     assert "privacy.noise_multiplier" not in header  # it does not vary among the runs that have it
-    assert [one["accuracy"] for one in found] == ["0.900 [0.850, 0.950]", "0.650 (0.500 to 0.750)"]
-    assert [one["macro F1"] for one in found] == ["undefined", "0.300 (0.100 to 0.600)"]
+    assert [one["accuracy"] for one in found] == ["0.900 [0.850, 0.950]", "0.650 (0.500–0.750)"]
+    assert [one["macro F1"] for one in found] == ["undefined", "0.300 (0.100–0.600)"]
     assert [(one["ε"], one["δ"]) for one in found] == [
         ("no privacy guarantee", "–"),
         ("7.50", "1e-05"),
@@ -209,7 +209,7 @@ def test_score_table_equals_values_computed_by_hand(tmp_path, report):
     assert [one["time of a run"] for one in found] == ["60 s", "200 s (100 s to 300 s)"]
     assert "undefined, jk index: no beat was predicted S [1]" in page.text
     classes = page.tables["Scores of each class on the test beats"]
-    assert ["V", "7", "0.150 (0.050 to 0.300)", "undefined", "undefined"] in classes
+    assert ["V", "7", "0.150 (0.050–0.300)", "undefined", "undefined"] in classes
     times = page.tables["Time and memory"]
     assert times[2] == ["[2]", "3", "200 s (100 s to 300 s)", "10 min"]
 
@@ -400,7 +400,7 @@ def test_clients_are_shown_with_their_range(tmp_path, report):
         "accuracy [1]",
         "macro F1 [1]",
     ]
-    assert table[1] == ["100", "50", "0.900", "0.600 (0.500 to 0.700)", "0.400"]
+    assert table[1] == ["100", "50", "0.900", "0.600 (0.500–0.700)", "0.400"]
 
 
 def test_public_page_leaves_out_values_without_noise(sweep, page, make_page):

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 from finished_runs import CENTRALIZED, finished
@@ -22,7 +23,7 @@ def test_spread_equals_values_computed_by_hand():
         4,
         0,
     )
-    assert formatting.score(found).replace("\xa0", " ") == "0.625 (0.250 to 1.000)"
+    assert formatting.score(found).replace("\xa0", " ") == "0.625 (0.250–1.000)"
 
 
 @given(values)
@@ -83,3 +84,21 @@ def test_interval_is_given_for_a_single_run_only(tmp_path):
 
 def test_single_run_without_an_interval_has_none(tmp_path):
     assert formatting.score(score_of([row(tmp_path / "1")], "test", "accuracy")) == "0.500"
+
+
+@pytest.mark.parametrize(
+    ("write", "values", "text"),
+    [
+        (formatting.score, [-0.25, 0.5], "0.125 (-0.250 to 0.500)"),
+        (formatting.duration, [60, 80], "70 s (60 s to 80 s)"),
+        (formatting.epsilon, [1.0, 2.0], "1.50 (1.00–2.00)"),
+    ],
+)
+def test_range_has_a_dash_between_plain_numbers_only(write, values, text):
+    assert write(spread(values)).replace("\xa0", " ") == text
+
+
+def test_interval_stands_beside_the_range_over_seeds():
+    found = replace(spread([0.25, 0.75]), interval=(0.1, 0.9))
+    assert formatting.score(found).replace("\xa0", " ") == "0.500 (0.250–0.750) [0.100, 0.900]"
+    assert formatting.score_range(found) == "0.500 (0.250–0.750)"

@@ -62,7 +62,7 @@ def test_report_of_a_parent_has_its_children_and_is_stored(sweep, tmp_path, caps
     page = target.read_text(encoding="utf-8")
     assert "<h1>sweep seed=1,2,3</h1>" in page
     assert (
-        "0.375 (0.250\xa0to\xa00.500)" in page
+        "0.375 (0.250–0.500)" in page
     )  # accuracy of seeds 1 and 2, without the unrelated run's 1.0
     assert "DataError: it diverged" in page
     assert "of releasing all of them: ε = 9.87" in page
