@@ -152,7 +152,7 @@ FAULTS = (
     ),
     Fault(
         name="a patient of the training set stays in the test set",
-        file="data/splits.py",
+        file="data/splits/inter_patient.py",
         old='tuple(name for name in test_records if name != "202")',
         new="test_records",
         tests=("unit/data/test_splits.py",),

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from ecgexp.data.partition.random import QuantitySkew as QuantitySkew
     from ecgexp.data.partition.random import Shards as Shards
     from ecgexp.data.preprocessing.settings import Preprocessing as Preprocessing
-    from ecgexp.data.splits import CrossDatabase as CrossDatabase
-    from ecgexp.data.splits import InterPatient as InterPatient
-    from ecgexp.data.splits import InterPatientTwoLead as InterPatientTwoLead
-    from ecgexp.data.splits import IntraPatient as IntraPatient
-    from ecgexp.data.splits import PatientKFold as PatientKFold
-    from ecgexp.data.splits import Split as Split
-    from ecgexp.data.splits import WithinRecord as WithinRecord
+    from ecgexp.data.splits.base import Split as Split
+    from ecgexp.data.splits.cross_database import CrossDatabase as CrossDatabase
+    from ecgexp.data.splits.inter_patient import InterPatient as InterPatient
+    from ecgexp.data.splits.inter_patient import InterPatientTwoLead as InterPatientTwoLead
+    from ecgexp.data.splits.inter_patient import PatientKFold as PatientKFold
+    from ecgexp.data.splits.intra_patient import IntraPatient as IntraPatient
+    from ecgexp.data.splits.intra_patient import WithinRecord as WithinRecord
 else:
     __all__, __getattr__, __dir__ = export_lazily(__name__)

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from ecgexp.data.beats import TESTED, TRAINED, BeatSet
-from ecgexp.data.splits import Split
+from ecgexp.data.splits.base import Split
 from ecgexp.settings.declaration import DataError
 
 _log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.overlap import rows_sharing_samples
-from ecgexp.data.splits import Split
+from ecgexp.data.splits.base import Split
 from ecgexp.evaluation.missing import clients_of_one_class, metric_lacks, training_notes
 from ecgexp.experiment.data import RunData
 from ecgexp.privacy.outputs import PRIVATE_FOLDER, is_published

@@ -13,7 +13,7 @@ from ecgexp.data.leakage import check_split
 from ecgexp.data.overlap import overlap_of
 from ecgexp.data.partition.base import ClientPartition, Partition, check_partition
 from ecgexp.data.preprocessing.settings import OnProgress
-from ecgexp.data.splits import Split, Splitter
+from ecgexp.data.splits.base import Split, Splitter
 from ecgexp.features.inputs import Features, transform_beats
 from ecgexp.privacy.overlap import Overlap
 from ecgexp.seeding import Seeds

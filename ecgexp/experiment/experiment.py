@@ -13,7 +13,8 @@ from ecgexp.data.datasets.base import Dataset
 from ecgexp.data.grouping import LabelGrouping
 from ecgexp.data.partition.base import Partition
 from ecgexp.data.preprocessing.settings import OnProgress
-from ecgexp.data.splits import Splitter, check_databases
+from ecgexp.data.splits.base import Splitter
+from ecgexp.data.splits.cross_database import check_databases
 from ecgexp.evaluation.names import metric_names
 from ecgexp.experiment.data import RunData, load_run_data
 from ecgexp.experiment.federated_baselines import FederatedBaselines

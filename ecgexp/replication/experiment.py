@@ -111,7 +111,7 @@ class ReplicationExperiment(Experiment):
 
 
 def _data(experiment: ReplicationExperiment) -> dict[str, Any]:
-    from ecgexp.data.splits import IntraPatient
+    from ecgexp.data.splits.intra_patient import IntraPatient
     from ecgexp.replication.parts import CopiedBefore, FirstBeats
 
     errors, changed = experiment.protocol_errors, {}

@@ -22,7 +22,7 @@ import ecgexp.experiment.experiment
 import ecgexp.experiment.run
 from ecgexp.config.compose import for_the_record, load_config, load_experiment
 from ecgexp.console import Console
-from ecgexp.data.splits import Split
+from ecgexp.data import Split
 from ecgexp.experiment.data import assemble
 from ecgexp.training.base import EpochResult, TrainerState
 from ecgexp.training.dp.trainer import DpSgd

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ecgexp.data import Split
 from ecgexp.data.beats import BeatSet
-from ecgexp.data.splits import Split
 
 
 def make_beats(

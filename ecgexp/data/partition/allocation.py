@@ -10,7 +10,7 @@ import numpy as np
 
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.partition.base import ClientPartition, Rows
-from ecgexp.data.splits import Split
+from ecgexp.data.splits.base import Split
 from ecgexp.settings.declaration import ConfigError
 
 _DRAWS = 10_000

@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from ecgexp.data.beats import BeatSet
-from ecgexp.data.splits import Split
+from ecgexp.data.splits.base import Split
 from ecgexp.settings.declaration import DataError
 
 Rows = Mapping[str, np.ndarray]

@@ -20,7 +20,7 @@ from ecgexp.data.partition.allocation import (
     redraw,
 )
 from ecgexp.data.partition.base import ClientPartition
-from ecgexp.data.splits import Split
+from ecgexp.data.splits.base import Split
 from ecgexp.settings.declaration import ConfigError, Count, Number, settings
 
 # Beyond these values, one client gets all beats or all get the same share numerically, and numpy's

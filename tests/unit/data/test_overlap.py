@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from tiny_records import TINY, make_beats, write_record
 
+from ecgexp.data import Split
 from ecgexp.data.overlap import overlap_of, rows_sharing_samples
 from ecgexp.data.preprocessing.pipeline import preprocess_records
 from ecgexp.data.preprocessing.settings import Preprocessing
-from ecgexp.data.splits import Split
 from ecgexp.experiment.class_coverage import overlap_notes
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacySpec

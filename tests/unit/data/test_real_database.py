@@ -7,12 +7,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from ecgexp.config.location import config_dir
+from ecgexp.data import InterPatient
 from ecgexp.data.datasets.catalog import DS1, DS2, MITDB, WITHIN_RECORD
 from ecgexp.data.datasets.recorded import RecordedDataset
 from ecgexp.data.grouping import LabelGrouping
 from ecgexp.data.leakage import check_split
 from ecgexp.data.preprocessing.windows import cut_windows
-from ecgexp.data.splits import InterPatient
 from ecgexp.settings.declaration import build
 
 pytestmark = pytest.mark.real_data

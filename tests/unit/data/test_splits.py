@@ -8,6 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_records import make_beats
 
+from ecgexp.data import (
+    InterPatient,
+    InterPatientTwoLead,
+    IntraPatient,
+    PatientKFold,
+    Split,
+    WithinRecord,
+)
 from ecgexp.data.datasets.catalog import (
     DS1,
     DS2,
@@ -17,14 +25,6 @@ from ecgexp.data.datasets.catalog import (
     WITHIN_RECORD,
 )
 from ecgexp.data.leakage import check_split
-from ecgexp.data.splits import (
-    InterPatient,
-    InterPatientTwoLead,
-    IntraPatient,
-    PatientKFold,
-    Split,
-    WithinRecord,
-)
 from ecgexp.settings.declaration import ConfigError, DataError, build
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from ecgexp.augmentation.none import NoAugmentation
 from ecgexp.config.compose import load_config, load_experiment
-from ecgexp.data.splits import InterPatient, IntraPatient
+from ecgexp.data import InterPatient, IntraPatient
 from ecgexp.experiment.experiment import Experiment
 from ecgexp.privacy.plan import NotPrivate, PrivacySpec
 from ecgexp.replication.protocol_errors import ProtocolErrors, switches

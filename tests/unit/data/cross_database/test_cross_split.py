@@ -8,9 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from two_folders import make_two
 
-from ecgexp.data.datasets.catalog import DS1, DS2, WITHIN_RECORD
-from ecgexp.data.leakage import check_split
-from ecgexp.data.splits import (
+from ecgexp.data import (
     CrossDatabase,
     InterPatient,
     InterPatientTwoLead,
@@ -18,8 +16,10 @@ from ecgexp.data.splits import (
     PatientKFold,
     Split,
     WithinRecord,
-    check_databases,
 )
+from ecgexp.data.datasets.catalog import DS1, DS2, WITHIN_RECORD
+from ecgexp.data.leakage import check_split
+from ecgexp.data.splits.cross_database import check_databases
 from ecgexp.settings.declaration import ConfigError, DataError
 
 EVERY_OTHER = [

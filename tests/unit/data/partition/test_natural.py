@@ -3,10 +3,10 @@
 import numpy as np
 from partitioning import make_beats, make_split, rng
 
+from ecgexp.data import InterPatient, WithinRecord
 from ecgexp.data.datasets.catalog import DS1, DS2, MITDB, WITHIN_RECORD
 from ecgexp.data.partition.base import check_partition
 from ecgexp.data.partition.natural import ByPatient, ByRecord, Pooled
-from ecgexp.data.splits import InterPatient, WithinRecord
 
 
 def mitdb_like():
