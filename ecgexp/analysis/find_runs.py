@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ecgexp.settings.declaration import DataError
 from ecgexp.settings.redaction import redact
 from ecgexp.settings.registry import is_public_name
-from ecgexp.storage.reading import quoted, read_json, read_text
+from ecgexp.storage.json_text import quoted
+from ecgexp.storage.reading import read_json, read_text
 from ecgexp.tracking.checks import check_path
 from ecgexp.tracking.kept_files import FolderFiles, KeptFiles, StoreFiles
 from ecgexp.tracking.local.run_json import read_run

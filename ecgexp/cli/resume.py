@@ -10,7 +10,8 @@ import yaml
 from ecgexp.config.compose import for_the_record, load_config
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.settings.registry import is_public_name
-from ecgexp.storage.reading import quoted, read_text, refusal
+from ecgexp.storage.json_text import quoted
+from ecgexp.storage.reading import read_text, refusal
 from ecgexp.tracking.local.artifact_files import plain
 from ecgexp.tracking.local.run_json import read_run
 from ecgexp.tracking.params import has_effect, loggable, parameters

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from ecgexp.storage.reading import error_text, quoted, read_bytes, read_text, refusal
+from ecgexp.storage.json_text import quoted
+from ecgexp.storage.reading import error_text, read_bytes, read_text, refusal
 
 _PROBABILITY = "probability/"
 _TEXTS, _SAMPLE = ("record", "patient", "class", "predicted"), "sample"

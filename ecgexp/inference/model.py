@@ -13,7 +13,7 @@ from ecgexp.evaluation.stored_tables import read_predictions
 from ecgexp.inference.training_patients import Exposure, exposure_of
 from ecgexp.models.classifier import Classifier, load_classifier
 from ecgexp.settings.declaration import ConfigError, DataError, build
-from ecgexp.storage.reading import parse
+from ecgexp.storage.json_text import parse
 
 _CLASSES = "grouping.classes."
 

@@ -27,7 +27,8 @@ from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.archive import read_archive, write_archive
 from ecgexp.storage.atomic import replacing_folder
 from ecgexp.storage.digests import digest
-from ecgexp.storage.reading import MissingFileError, quoted, read_bytes, read_json, refusal
+from ecgexp.storage.json_text import quoted
+from ecgexp.storage.reading import MissingFileError, read_bytes, read_json, refusal
 
 _DESCRIPTION, _WEIGHTS, _EARLIER = "model.json", "weights.safetensors", "weights.npz"
 _FILES = (_DESCRIPTION, _WEIGHTS)

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
 from ecgexp.settings.declaration import DataError
-from ecgexp.storage.reading import parse
+from ecgexp.storage.json_text import parse
 
 SUFFIX = ".safetensors"
 

@@ -23,7 +23,7 @@ from ecgexp.inference.model import load_model
 from ecgexp.privacy.keyed_digests import DigestKey
 from ecgexp.privacy.recorded_losses import Losses, store_privacy_loss
 from ecgexp.settings.declaration import ConfigError, DataError
-from ecgexp.storage.file_digests import FileDigests
+from ecgexp.storage.digests import FileDigests
 from ecgexp.sweeps.closing import close, create_parent_run
 from ecgexp.sweeps.sweep import Sweep
 from ecgexp.tracking import ending

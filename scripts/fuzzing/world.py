@@ -23,7 +23,7 @@ from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.privacy.recorded_losses import Loss, Losses
 from ecgexp.privacy.search_accounting import PrivacySpent
-from ecgexp.storage.file_digests import FileDigests
+from ecgexp.storage.digests import FileDigests
 from ecgexp.sweeps.attempts import Attempt
 from ecgexp.sweeps.sweep import Sweep
 from ecgexp.tracking.local.hydra_files import write_notes

@@ -27,8 +27,7 @@ from ecgexp.data.synthetic.database import (
 from ecgexp.data.synthetic.shapes import LEADS
 from ecgexp.settings.declaration import ConfigError, DataError, Number, Seed, Whole, settings
 from ecgexp.storage.atomic import claimed_folder, remove_litter
-from ecgexp.storage.digests import digest, file_sha256
-from ecgexp.storage.file_digests import FileDigests
+from ecgexp.storage.digests import FileDigests, digest, file_sha256
 from ecgexp.storage.reading import read_json
 
 _DIGESTS = "digests.json"

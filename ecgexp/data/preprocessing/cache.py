@@ -3,7 +3,7 @@
 `beats-KEY.json` is the index of one entry: its metadata, and the SHA-256 of each of its arrays.
 `arrays/SHA256.npy` is an array, named by the digest of the file; entries with equal arrays share
 it. `digests-FOLDER.json` has the digests of the source files of a folder
-(`file_digests.FileDigests`).
+(`digests.FileDigests`).
 """
 
 import hashlib

@@ -27,8 +27,7 @@ from ecgexp.data.preprocessing.cache import FORMAT_VERSION, CachedBeats, load_or
 from ecgexp.data.preprocessing.settings import Layout, OnProgress, Preprocessing, Verify
 from ecgexp.data.preprocessing.windows import cut_windows, relocate, rr_features, template
 from ecgexp.settings.declaration import DataError, check_named_once, placed
-from ecgexp.storage.digests import digest
-from ecgexp.storage.file_digests import FileDigests
+from ecgexp.storage.digests import FileDigests, digest
 
 LEFT_RECORD = "window leaves the record"
 OUTSIDE_RECORD = "annotated outside the record"

@@ -6,9 +6,8 @@ import time
 import pytest
 
 from ecgexp.settings.declaration import DataError
-from ecgexp.storage import file_digests
-from ecgexp.storage.digests import file_sha256
-from ecgexp.storage.file_digests import FileDigests
+from ecgexp.storage import digests
+from ecgexp.storage.digests import FileDigests, file_sha256
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def files(tmp_path):
 def hashed(monkeypatch):
     names = []
     monkeypatch.setattr(
-        file_digests, "file_sha256", lambda path: names.append(path.name) or file_sha256(path)
+        digests, "file_sha256", lambda path: names.append(path.name) or file_sha256(path)
     )
     return names
 
@@ -31,7 +30,7 @@ def hashed(monkeypatch):
 def later(monkeypatch):
     """Make the files appear to be changed a minute ago."""
     now = time.time_ns
-    monkeypatch.setattr(file_digests.time, "time_ns", lambda: now() + 60_000_000_000)
+    monkeypatch.setattr(digests.time, "time_ns", lambda: now() + 60_000_000_000)
 
 
 def digests_of(tmp_path, files):
@@ -58,7 +57,7 @@ def test_file_digest_is_stored_a_minute_after_a_change(
 ):
     """A write to a mapped page changes the ctime again only when the system writes it to disk."""
     now = time.time_ns
-    monkeypatch.setattr(file_digests.time, "time_ns", lambda: now() + age_s * 1_000_000_000)
+    monkeypatch.setattr(digests.time, "time_ns", lambda: now() + age_s * 1_000_000_000)
     digests_of(tmp_path, files)
     digests_of(tmp_path, files)
     assert hashed == ["a.dat", "b.dat"] * reads
@@ -87,9 +86,9 @@ def test_file_digest_changes_at_equal_size_and_time(tmp_path, files, later, chan
 
 def test_file_digest_of_a_written_ctime_is_not_stored(tmp_path, files, hashed, later, monkeypatch):
     """Images of file systems have times in whole seconds, which two images may have in common."""
-    identity = file_digests._identity
+    identity = digests._identity
     monkeypatch.setattr(
-        file_digests, "_identity", lambda path: (*identity(path)[:3], 1_000_000_000, 1_000_000_000)
+        digests, "_identity", lambda path: (*identity(path)[:3], 1_000_000_000, 1_000_000_000)
     )
     digests_of(tmp_path, files)
     files[0].write_bytes(b"x" * 100)
@@ -136,6 +135,6 @@ def test_file_that_keeps_changing_is_refused(tmp_path, files, monkeypatch):
             file.write(b"x")
         return file_sha256(path)
 
-    monkeypatch.setattr(file_digests, "file_sha256", grows)
+    monkeypatch.setattr(digests, "file_sha256", grows)
     with pytest.raises(DataError, match=r"a\.dat was changed while it was being read"):
         FileDigests(None, tmp_path).of(files)
