@@ -24,7 +24,7 @@ import numpy as np
 import psutil
 import tensorflow_federated as tff
 
-from ecgexp.augmentation.none import NoAugmentation
+from ecgexp.augmentation import NoAugmentation
 from ecgexp.cli.streams import command
 from ecgexp.seeding import Seeds
 from ecgexp.training.federated import rounds

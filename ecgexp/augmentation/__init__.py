@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from ecgexp.augmentation.base import Augmentation as Augmentation
     from ecgexp.augmentation.base import AugmentFn as AugmentFn
     from ecgexp.augmentation.chain import Chain as Chain
-    from ecgexp.augmentation.crops import Crops9 as Crops9
+    from ecgexp.augmentation.chain import NoAugmentation as NoAugmentation
+    from ecgexp.augmentation.image import Crops9 as Crops9
     from ecgexp.augmentation.image import ImageAugmentation as ImageAugmentation
-    from ecgexp.augmentation.none import NoAugmentation as NoAugmentation
     from ecgexp.augmentation.signal import SignalAugmentation as SignalAugmentation
 else:
     __all__, __getattr__, __dir__ = export_lazily(__name__)

@@ -1,4 +1,4 @@
-"""Several augmentations, one after the other."""
+"""No augmentation, and several ones after each other."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -8,6 +8,25 @@ from pydantic import Field
 
 from ecgexp.augmentation.base import Augmentation, AugmentFn, one_view_each
 from ecgexp.settings.declaration import ConfigError, check_named_once, settings
+
+
+@settings
+class NoAugmentation:
+    """See `Augmentation`."""
+
+    name = "none"
+    features = frozenset[str]()
+    num_views = 1
+
+    def expand(
+        self, labels: np.ndarray, class_names: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `Augmentation.expand`."""
+        return one_view_each(labels)
+
+    def build(self) -> AugmentFn:
+        """See `Augmentation.build`."""
+        return lambda features, views, seed: features
 
 
 @settings

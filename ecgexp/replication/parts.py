@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from ecgexp.augmentation.base import Augmentation, AugmentFn, one_view_each
-from ecgexp.augmentation.chain import Chain
-from ecgexp.augmentation.none import NoAugmentation
+from ecgexp.augmentation.chain import Chain, NoAugmentation
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.datasets.base import Dataset
 from ecgexp.data.preprocessing.settings import OnProgress

@@ -82,7 +82,7 @@ def _ours(
     problem: Problem, initial: list[np.ndarray], runtime: str, concurrency: str | None = None
 ) -> Iterator[list[np.ndarray]]:
     """Everything that `trainer=federated` does in a round except the evaluation."""
-    from ecgexp.augmentation.none import NoAugmentation
+    from ecgexp.augmentation import NoAugmentation
     from ecgexp.privacy.ledger import Ledger
     from ecgexp.privacy.plan import NotPrivate
     from ecgexp.seeding import Seeds

@@ -21,7 +21,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
-from ecgexp.augmentation.none import NoAugmentation
+from ecgexp.augmentation import NoAugmentation
 from ecgexp.cli.streams import command
 from ecgexp.models.cnn1d import Cnn1d
 from ecgexp.privacy.ledger import Ledger

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from toy import CLASSES, MODEL, WINDOW, toy_data
 
-from ecgexp.augmentation.none import NoAugmentation
+from ecgexp.augmentation import NoAugmentation
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import NotPrivate, PrivacySpec
 from ecgexp.seeding import Seeds

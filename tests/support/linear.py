@@ -5,7 +5,7 @@ The loss of a row is its prediction, so its gradient is the row itself.
 
 import numpy as np
 
-from ecgexp.augmentation.none import NoAugmentation
+from ecgexp.augmentation import NoAugmentation
 from ecgexp.clipping.losses import RowWiseLoss
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacySpec

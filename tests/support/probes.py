@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from linear import Training, canaries, linear_data, sgd, train_linear
 
-from ecgexp.augmentation.none import NoAugmentation
+from ecgexp.augmentation import NoAugmentation
 from ecgexp.privacy.plan import PrivacySpec
 
 CLIP, NOISE, UNITS = 2.5, 1.7, 20

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from toy import CLASSES, build_toy_model, toy_data
 
-from ecgexp.augmentation.none import NoAugmentation
+from ecgexp.augmentation import NoAugmentation
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import NotPrivate, PrivacySpec
 from ecgexp.seeding import Seeds

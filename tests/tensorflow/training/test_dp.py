@@ -8,7 +8,7 @@ import pytest
 import toy
 from toy import CLASSES, build_toy_model, toy_data
 
-from ecgexp.augmentation.none import NoAugmentation
+from ecgexp.augmentation import NoAugmentation
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.seeding import Seeds

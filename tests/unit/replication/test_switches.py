@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgexp.augmentation.none import NoAugmentation
+from ecgexp.augmentation import NoAugmentation
 from ecgexp.config.compose import load_config, load_experiment
 from ecgexp.data import InterPatient, IntraPatient
 from ecgexp.experiment.experiment import Experiment
