@@ -6,7 +6,11 @@ import shutil
 import signal
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("ecgexp", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("ecgexp")
 
 TESTS = Path(__file__).parent
 WITH_TENSORFLOW = ("tensorflow", "end_to_end")

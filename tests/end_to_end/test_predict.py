@@ -410,4 +410,4 @@ def test_help_imports_nothing_heavy():
         "import sys; from ecgexp.cli import predict;"
         "assert not {'wfdb', 'scipy', 'tensorflow', 'mlflow', 'pandas'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
+    subprocess.run([sys.executable, "-c", code], check=True)

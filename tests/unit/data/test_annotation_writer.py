@@ -36,7 +36,7 @@ def test_other_extensions_are_refused(extension):
         check_extension(extension)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.sets(st.integers(0, 3_000_000), min_size=1, max_size=40),
     st.sampled_from([360.0, 128.0, 257.0, 250.5]),

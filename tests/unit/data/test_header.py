@@ -148,7 +148,7 @@ names = (
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     gain=st.floats(0.01, 1e6),
     baseline=st.integers(-(2**15), 2**15),
@@ -180,7 +180,7 @@ def test_header_written_by_wfdb_is_read_back(
     assert header.init_value == [-3]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(place=st.integers(0, len(SOUND) - 1), new=st.binary(max_size=4), width=st.integers(0, 4))
 @example(place=0, new=b"\xef\xbb\xbf", width=0)
 @example(place=33, new=b"\xa0", width=0)
@@ -210,7 +210,7 @@ def test_changed_header_is_refused_or_read_as_written(read, place, new, width):
         assert name.split() == words[8:]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_refused_in_one_line(read, content):
     with pytest.raises(DataError, match=r"a\.hea") as caught:

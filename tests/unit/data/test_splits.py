@@ -130,7 +130,7 @@ def test_more_folds_than_patients_is_refused():
         PatientKFold().split(make_beats(["a", "b"]), rng())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_every_class_is_in_train_and_validation_if_possible(data):
     """A class of two patients is in both parts if a choice of patients allows it for all."""

@@ -57,7 +57,7 @@ def test_resampling_keeps_a_slow_sine_and_its_phase(from_hz, to_hz):
     assert np.abs(there - expected)[int(to_hz) : -int(to_hz)].max() < 0.01
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(0, 399), min_size=1, max_size=20, unique=True),
     st.integers(0, 60),
@@ -73,7 +73,7 @@ def test_windows_equal_the_loop(r_samples, before, after):
         np.testing.assert_array_equal(window, SIGNAL[r - before : r + after].astype(np.float32))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 399), min_size=1, max_size=20), st.integers(0, 30))
 def test_relocation_equals_the_loop(r_samples, reach):
     moved = relocate(SIGNAL[:, 0], np.asarray(r_samples), reach)
@@ -82,7 +82,7 @@ def test_relocation_equals_the_loop(r_samples, reach):
         assert place == (r if reach == 0 else low + SIGNAL[low : r + reach + 1, 0].argmax())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 2000), min_size=1, max_size=260))
 def test_rr_features_equal_the_loop(gaps):
     r_samples = np.concatenate([[7], 7 + np.cumsum(gaps)])

@@ -43,7 +43,7 @@ def test_matching_without_beats_is_nan():
     assert math.isnan(matched(one, nothing).positive_predictivity)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.integers(151, 2000), min_size=1, max_size=30), st.data())
 def test_shifted_beats_match_their_own_reference(intervals, data):
     reference = np.cumsum(np.asarray(intervals) + 150)
@@ -58,7 +58,7 @@ def test_shifted_beats_match_their_own_reference(intervals, data):
     assert found.partners.tolist() == expected.tolist()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sets(st.integers(0, 30_000), min_size=2), st.sets(st.integers(0, 30_000), min_size=2))
 def test_every_beat_is_in_one_pair_within_the_tolerance(reference, detected):
     reference, detected = np.sort(list(reference)), np.sort(list(detected))

@@ -85,7 +85,7 @@ def test_spread_omits_unknown_scores():
     assert spread(np.array([np.nan])) == spread(np.array([])) == {}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 6), st.integers(0, 2**32 - 1))
 def test_client_scores_are_independent_of_the_order_of_beats(num_clients, seed):
     rng = np.random.default_rng(seed)

@@ -1,5 +1,4 @@
 import math
-import time
 import warnings
 
 import numpy as np
@@ -191,10 +190,7 @@ def test_inconsistent_inputs_are_refused(labels, probabilities, message):
         score(np.array(labels), probabilities, NSV)
 
 
-def test_quick_scores_take_a_fraction_of_a_second(predictions):
-    quick_scores(
-        predictions.labels, predictions.probabilities, predictions.class_names
-    )  # imports scikit-learn
-    start = time.perf_counter()
-    quick_scores(predictions.labels, predictions.probabilities, predictions.class_names)
-    assert time.perf_counter() - start < 0.5  # measured 0.01 s for 6000 beats
+def test_quick_scores_do_not_rank_the_beats(predictions, monkeypatch):
+    for ranking in ("roc_auc_score", "average_precision_score"):
+        monkeypatch.delattr(sk, ranking)
+    assert quick_scores(predictions.labels, predictions.probabilities, predictions.class_names)

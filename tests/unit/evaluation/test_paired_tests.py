@@ -57,7 +57,7 @@ def test_mcnemar_of_a_second_table_computed_by_hand():
     assert found.p_value == pytest.approx(0.1547, abs=5e-5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_mcnemar_is_exact_below_the_bound_and_close_above(only_a, only_b):
     found = mcnemar(*beats(3, only_a, only_b, 3))
@@ -86,7 +86,7 @@ def test_patients_without_difference_do_not_matter():
     assert many.equal == 3
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(-10, 10), min_size=1, max_size=9))
 def test_sign_flip_test_equals_complete_enumeration(gains):
     sums = [

@@ -49,7 +49,7 @@ def test_beats_are_matched_by_record_and_sample():
     assert (pairs.only_a, pairs.only_b, pairs.num_patients) == (0, 0, 3)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.permutations(range(5)), st.permutations(range(5)))
 def test_pairs_are_independent_of_the_order_of_beats(first, second):
     other = changed(1, predicted="S")

@@ -4,7 +4,6 @@ import math
 import re
 import subprocess
 import sys
-import time
 
 import pytest
 from gaussian_pair import gaussian_pair
@@ -162,7 +161,7 @@ def test_an_n_fold_event_costs_as_much_as_n_single_events(event, accountant):
     assert folded > 1.01 * accounting.epsilon(event(), 1e-5, accountant, interval=1e-3)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     st.floats(0.001, 0.5),
     st.floats(0.6, 8.0),
@@ -313,9 +312,9 @@ def two_steps(z):
     ids=["whole", "cut"],
 )
 def test_calibration_to_an_extreme_target_is_kept_and_quick(make_event, target):
-    began = time.process_time()
-    noise = calibrate_noise(make_event, target, 1e-5)
-    assert time.process_time() - began < 15  # of this process, on any machine: 1 to 4
+    tried = []
+    noise = calibrate_noise(lambda z: tried.append(z) or make_event(z), target, 1e-5)
+    assert len(tried) <= 60  # evaluations of ε; 16 to 45 were measured
     assert 0.9 * target <= accounting.smallest_epsilon(make_event(noise), 1e-5)[0] <= target
 
 

@@ -40,7 +40,7 @@ def test_same_utility_keeps_the_noise_on_the_mean():
     assert made.noise_std / made.divisor == pytest.approx(1.3 * 0.5 / 10)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(2, 60),
     st.integers(0, 100_000),

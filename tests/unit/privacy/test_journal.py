@@ -37,7 +37,7 @@ def with_steps(made, path, steps, state=None):
     return ledger
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(checkpointed=st.integers(0, 25), then=st.integers(0, 24))
 def test_crash_counts_all_steps_and_one_block_more_at_most(tmp_path_factory, checkpointed, then):
     path = tmp_path_factory.mktemp("run") / "journal.jsonl"

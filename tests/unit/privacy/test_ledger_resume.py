@@ -113,7 +113,7 @@ class Run:
         return ModelSelector(Selection(weights="last"), is_private=True)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(interruptions=INTERRUPTIONS, every=st.integers(1, 3))
 def test_shuffle_interrupted_counts_each_epoch_begun_once(tmp_path_factory, interruptions, every):
     run = Run(tmp_path_factory.mktemp("run"), every=every)
@@ -124,7 +124,7 @@ def test_shuffle_interrupted_counts_each_epoch_begun_once(tmp_path_factory, inte
     run.ledger.verify_complete(run.plan.iterations)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(interruptions=INTERRUPTIONS, every=st.integers(1, 3), affordable=st.integers(2, EPOCHS))
 def test_shuffle_interrupted_within_a_budget_counts_exactly(
     tmp_path_factory, interruptions, every, affordable
@@ -140,7 +140,7 @@ def test_shuffle_interrupted_within_a_budget_counts_exactly(
     assert run.ledger.epsilon_spent() <= cap
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     interruptions=INTERRUPTIONS,
     every=st.integers(1, 3),

@@ -160,9 +160,7 @@ POINTS = sorted((name, point) for name, points in HISTORY.items() for point in p
 
 
 @pytest.mark.slow
-@settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     points=st.sets(st.sampled_from(POINTS)),
     params=st.sets(st.sampled_from(sorted(PARAMS))),

@@ -36,7 +36,7 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(2, 9), st.integers(1, 9), st.sampled_from([0.0, 0.2, 0.5]), st.integers(0, 5))
 def test_cross_split_tests_exactly_the_second_database(trained, tested, fraction, seed):
     mitdb = np.repeat([str(100 + i) for i in range(trained)], 4)

@@ -33,7 +33,7 @@ def windows_of(record, preprocessing=UNTOUCHED):
     return part["signals_mv"][:, :, 0], part
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.floats(0.6, 1.4), min_size=3, max_size=12), st.floats(0.008, 0.04))
 def test_resampled_peak_is_at_its_annotation(intervals_s, width_s):
     """Peaks are also between samples; a width of 8 ms is that of a narrow R wave."""
@@ -60,7 +60,7 @@ def test_resampling_does_not_drift_in_half_an_hour():
     np.testing.assert_allclose(part["rr"][:, :3], 1.0, atol=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(1.0, 54.0), st.floats(0.0, 6.28))
 def test_resampling_adds_no_frequency_above_64_hz(hz, phase):
     """The filter attenuates frequencies above 54 Hz only in part: the alias of 60 Hz, at 68 Hz, is

@@ -39,7 +39,7 @@ def splits(draw):
 @pytest.mark.parametrize(
     "partition", [*DRAWN, *NATURAL], ids=lambda partition: type(partition).__name__
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(case=splits(), seed=st.integers(0, 99))
 def test_every_beat_of_the_split_has_exactly_one_client(partition, case, seed):
     beats, split = case

@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 from partitioning import all_for_training, counts_of, make_beats, make_split, rng
 
@@ -90,7 +89,6 @@ def test_shards_of_aligned_classes_give_at_most_two_labels():
         assert set(counts[counts > 0].tolist()) <= {30, 60}
 
 
-@example_settings(deadline=None)
 @given(
     sizes=st.lists(st.integers(0, 80), min_size=4, max_size=4).filter(
         lambda sizes: sum(sizes) >= 24

@@ -81,7 +81,7 @@ def on_disk(folder):
 KILLS = st.tuples(st.integers(1, EPOCHS), st.sampled_from(["save", "show"]))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     kills=st.lists(KILLS, max_size=4),
     every=st.integers(1, 3),
