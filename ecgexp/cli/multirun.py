@@ -58,7 +58,7 @@ from ecgexp.tracking.local.lock import (
 )
 from ecgexp.tracking.local.result import Result, read_result
 from ecgexp.tracking.local.run_json import NAME
-from ecgexp.tracking.withheld import publishing_of
+from ecgexp.tracking.publishing import publishing_of
 from ecgexp.training.checkpointing.manager import has_training_state
 
 if TYPE_CHECKING:

@@ -26,9 +26,9 @@ from ecgexp.tracking.base import Tracker
 from ecgexp.tracking.local.lock import hold
 from ecgexp.tracking.local.result import Result, known_run_id
 from ecgexp.tracking.params import parameters
+from ecgexp.tracking.private_folder import FOLDER as PRIVATE
+from ecgexp.tracking.publishing import Publishing, publishing_of
 from ecgexp.tracking.resources import PeakMemory
-from ecgexp.tracking.withheld import FOLDER as PRIVATE
-from ecgexp.tracking.withheld import Publishing, publishing_of
 from ecgexp.training.checkpointing.manager import CheckpointManager, begin_journal, check_journal
 from ecgexp.training.model_selection import ModelSelector
 

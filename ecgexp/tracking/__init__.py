@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from ecgexp.tracking.base import TrackerUnavailable as TrackerUnavailable
     from ecgexp.tracking.local.result import Result as Result
     from ecgexp.tracking.local.tracker import JsonlTracker as JsonlTracker
-    from ecgexp.tracking.memory import MemoryTracker as MemoryTracker
     from ecgexp.tracking.mirrored import MirroredTracker as MirroredTracker
     from ecgexp.tracking.mlflow.tracker import MlflowTracker as MlflowTracker
-    from ecgexp.tracking.null import NullTracker as NullTracker
     from ecgexp.tracking.settings import MlflowTracking as MlflowTracking
     from ecgexp.tracking.settings import NoTracking as NoTracking
+    from ecgexp.tracking.without_store import MemoryTracker as MemoryTracker
+    from ecgexp.tracking.without_store import NullTracker as NullTracker
 else:
     __all__, __getattr__, __dir__ = export_lazily(__name__)

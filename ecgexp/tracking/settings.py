@@ -23,7 +23,7 @@ from ecgexp.tracking.credentials import with_credentials
 from ecgexp.tracking.local.run_json import NAME, RUN_DIR_TAG
 from ecgexp.tracking.local.tracker import JsonlTracker
 from ecgexp.tracking.mirrored import MirroredTracker
-from ecgexp.tracking.null import NullTracker
+from ecgexp.tracking.without_store import NullTracker
 
 if TYPE_CHECKING:
     from ecgexp.tracking.mlflow.store import Store

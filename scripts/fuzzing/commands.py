@@ -32,8 +32,8 @@ from ecgexp.tracking.local.hydra_files import clean_multirun
 from ecgexp.tracking.local.run_json import not_whole, read_run
 from ecgexp.tracking.local.tracker import JsonlTracker
 from ecgexp.tracking.mlflow import replay
+from ecgexp.tracking.private_folder import PrivateFolder
 from ecgexp.tracking.settings import NoTracking
-from ecgexp.tracking.withheld import PrivateFolder
 from ecgexp.training.checkpointing.manager import (
     CheckpointManager,
     CheckpointRule,

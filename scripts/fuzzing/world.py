@@ -30,7 +30,7 @@ from ecgexp.tracking.local.hydra_files import write_notes
 from ecgexp.tracking.local.result import Result
 from ecgexp.tracking.local.tracker import JsonlTracker
 from ecgexp.tracking.params import parameters
-from ecgexp.tracking.withheld import PrivateFolder
+from ecgexp.tracking.private_folder import PrivateFolder
 from ecgexp.training.checkpointing.store import Checkpoint, Checkpoints
 
 TYPED = (

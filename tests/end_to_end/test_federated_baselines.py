@@ -10,11 +10,9 @@ import pytest
 
 from ecgexp.config.compose import load_experiment
 from ecgexp.console import Console
-from ecgexp.experiment.federated_baselines import (
-    evaluate_baselines,
-)
+from ecgexp.experiment.federated_baselines import evaluate_baselines
 from ecgexp.seeding import Seeds
-from ecgexp.tracking.memory import MemoryTracker
+from ecgexp.tracking import MemoryTracker
 from ecgexp.tracking.settings import NoTracking
 from ecgexp.training.model_selection import ModelSelector
 

@@ -10,7 +10,7 @@ from ecgexp.config.compose import load_experiment
 from ecgexp.evaluation.comparison import BaselineComparison
 from ecgexp.experiment import clients
 from ecgexp.seeding import Seeds
-from ecgexp.tracking.memory import MemoryTracker
+from ecgexp.tracking import MemoryTracker
 
 SMALL = ["dataset.num_patients=12", "dataset.minutes=0.8", "trainer=federated"]
 

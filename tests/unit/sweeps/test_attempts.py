@@ -18,8 +18,8 @@ from ecgexp.sweeps.attempts import Attempt
 from ecgexp.sweeps.closing import close
 from ecgexp.sweeps.spent import both_privacy_losses
 from ecgexp.sweeps.sweep import Sweep
+from ecgexp.tracking import MemoryTracker
 from ecgexp.tracking.local.result import Result
-from ecgexp.tracking.memory import MemoryTracker
 
 JOB = "0" * 64
 

@@ -18,7 +18,9 @@ from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.tracking import DatasetInput, JsonlTracker, MemoryTracker, MirroredTracker, Tracker
 from ecgexp.tracking.local.result import Result
 from ecgexp.tracking.mirrored import RETRY_AFTER_S
-from ecgexp.tracking.withheld import PrivateFolder, Publishing, Withholding, WithholdingTracker
+from ecgexp.tracking.private_folder import PrivateFolder
+from ecgexp.tracking.publishing import Publishing, Withholding
+from ecgexp.tracking.withholding_tracker import WithholdingTracker
 
 SECRET = "0.123456"
 

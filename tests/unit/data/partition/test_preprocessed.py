@@ -7,7 +7,7 @@ from ecgexp.config.compose import load_experiment
 from ecgexp.data.partition.base import check_partition
 from ecgexp.experiment import artifacts
 from ecgexp.seeding import Seeds
-from ecgexp.tracking.memory import MemoryTracker
+from ecgexp.tracking import MemoryTracker
 
 SMALL = ["dataset.num_patients=12", "dataset.minutes=0.8"]
 
