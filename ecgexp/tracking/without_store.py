@@ -12,7 +12,10 @@ from ecgexp.tracking.params import loggable, taggable
 
 
 class NullTracker:
-    """Stores nothing, for a run that is not tracked, and refuses the same names and points as the other trackers."""
+    """Stores nothing, for a run that is not tracked.
+
+    It refuses the same names and points as the other trackers.
+    """
 
     run_id: str | None = None
     url_hint: str = "the run was not tracked"
