@@ -21,13 +21,11 @@ from typing import Any
 
 from ecgexp.analysis.find_runs import find_run
 from ecgexp.analysis.results_page import rows
-from ecgexp.analysis.results_page.blocks import MARKDOWN, YAML, replace_block
+from ecgexp.analysis.results_page.blocks import MARKDOWN, YAML, header, replace_block
 from ecgexp.analysis.results_page.from_run import published_result
 from ecgexp.analysis.results_page.groups import PublishedResults
-from ecgexp.analysis.results_page.headers import header
 from ecgexp.analysis.results_page.pages import pages, summary
-from ecgexp.analysis.results_page.record import as_json
-from ecgexp.analysis.results_page.store import read_results, write_results
+from ecgexp.analysis.results_page.record import as_json, read_results, write_results
 from ecgexp.cli.streams import command
 from ecgexp.replication.gather import StageResult, published
 from ecgexp.replication.reported_epsilon import Ladder, ladders

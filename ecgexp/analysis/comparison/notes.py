@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from ecgexp.analysis.comparison.reading import PrivacyGuarantee
-from ecgexp.analysis.comparison.settings_differences import Differences
+from ecgexp.analysis.comparison.reading import Differences, PrivacyGuarantee
 from ecgexp.analysis.find_runs import StoredRun
 from ecgexp.evaluation.metrics import classes_with_beats
 from ecgexp.evaluation.missing import averaged_classes

@@ -6,8 +6,13 @@ from typing import Any
 import numpy as np
 
 from ecgexp.analysis.comparison import notes
-from ecgexp.analysis.comparison.reading import PrivacyGuarantee, read_guarantee, read_predictions
-from ecgexp.analysis.comparison.settings_differences import Differences, differences
+from ecgexp.analysis.comparison.reading import (
+    Differences,
+    PrivacyGuarantee,
+    differences,
+    read_guarantee,
+    read_predictions,
+)
 from ecgexp.analysis.find_runs import StoredRun
 from ecgexp.evaluation.paired_differences import PairedDifferences, paired_differences
 from ecgexp.evaluation.paired_tests import McNemar, SignFlip, mcnemar, sign_flip_test

@@ -8,9 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from ecgexp.analysis.comparison.reading import PrivacyGuarantee
+from ecgexp.analysis.comparison.reading import Differing, PrivacyGuarantee
 from ecgexp.analysis.comparison.run_comparison import RunComparison
-from ecgexp.analysis.comparison.settings_differences import Differing
 from ecgexp.evaluation.paired_differences import PairedDifferences
 from ecgexp.evaluation.paired_tests import McNemar, SignFlip
 from ecgexp.formatting import difference_text, epsilon_text, p_value_text

@@ -10,9 +10,8 @@ import numpy as np
 from markupsafe import Markup
 
 from ecgexp.analysis import formatting
-from ecgexp.analysis.report import curves, figures, published, tables
-from ecgexp.analysis.report.clients import client_scores
-from ecgexp.analysis.report.groups import Configuration
+from ecgexp.analysis.report import curves, figures, published, score_tables, tables
+from ecgexp.analysis.report.groups import Configuration, client_scores
 from ecgexp.analysis.report.svg import inline_svg
 from ecgexp.evaluation.missing import AVERAGES
 from ecgexp.evaluation.names import metric_name
@@ -79,7 +78,7 @@ def curve_drawings(configurations: Sequence[Configuration], split: str) -> list[
                     title=f"ε against {split} {name}",
                     description="; ".join([*points, *lines]),
                 ),
-                caption=" ".join(tables.average_notes(configurations, split))
+                caption=" ".join(score_tables.average_notes(configurations, split))
                 if score in AVERAGES
                 else "",
             )

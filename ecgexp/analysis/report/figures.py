@@ -12,8 +12,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from ecgexp.analysis import formatting
-from ecgexp.analysis.report.clients import ClientScore
-from ecgexp.analysis.report.groups import Configuration
+from ecgexp.analysis.report.groups import ClientScore, Configuration
 from ecgexp.analysis.report.svg import cut, drawn, panel
 from ecgexp.analysis.spread import Spread
 from ecgexp.evaluation.names import metric_name

@@ -44,7 +44,7 @@ def render(gathered: Gathered, *, made: datetime, public: bool = False) -> str:
 
 
 def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]:
-    from ecgexp.analysis.report import curves, drawings, tables
+    from ecgexp.analysis.report import curves, drawings, score_tables, tables
 
     every = gathered.configurations
     split = evaluated_split(every)
@@ -75,9 +75,9 @@ def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]
         "noisy": noisy,
         "has_baselines": bool(curves.baselines(comparable)),
         "references": _references(gathered.databases),
-        "score_table": tables.score_table(every, split) if every else None,
-        "note_table": tables.note_table(every, public=public),
-        "class_table": tables.class_table(scored, split) if scored else None,
+        "score_table": score_tables.score_table(every, split) if every else None,
+        "note_table": score_tables.note_table(every, public=public),
+        "class_table": score_tables.class_table(scored, split) if scored else None,
         "training_table": tables.training_table(every) if every and not public else None,
         "classes": drawings.class_drawings(scored, split),
         "matrices": drawings.confusion_drawings(every),
@@ -88,7 +88,7 @@ def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]
         "client_drawings": drawings.client_drawings(shown_clients),
         "num_client_configurations": len(shown_clients),
         "most_client_figures": drawings.MOST_CLIENT_FIGURES,
-        "client_table": tables.client_table(shown_clients) if shown_clients else None,
+        "client_table": score_tables.client_table(shown_clients) if shown_clients else None,
         "resource_table": tables.resource_table(every) if every else None,
         "time": drawings.time_drawing(every),
         "statements": [(one, statements(one)) for one in every if one.guarantee != "none"],

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ecgexp.analysis.find_runs import StoredRun
 from ecgexp.analysis.results_page.groups import PublishedResults
-from ecgexp.analysis.results_page.store import read_results
+from ecgexp.analysis.results_page.record import read_results
 from ecgexp.config.compose import for_the_record, load_config, load_experiment
 from ecgexp.replication.figure import study_figure
 from ecgexp.replication.gather import StageResult, StageRun, gather, published

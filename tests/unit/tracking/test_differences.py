@@ -1,6 +1,6 @@
 import pytest
 
-from ecgexp.analysis.comparison.settings_differences import Differing, differences
+from ecgexp.analysis.comparison.reading import Differing, differences
 from ecgexp.analysis.find_runs import StoredRun
 
 PARAMS = {

@@ -4,7 +4,7 @@ import pytest
 from finished_runs import CENTRALIZED, finished
 
 from ecgexp.analysis.report.gather import choose, gather
-from ecgexp.analysis.report.tables import note_table, score_table
+from ecgexp.analysis.report.score_tables import note_table, score_table
 
 CLASSES = ("N", "S", "V")
 TRAINING, TEST = (

@@ -17,13 +17,12 @@ import pytest
 
 from ecgexp.analysis.find_runs import StoredRun
 from ecgexp.analysis.results_page import rows
-from ecgexp.analysis.results_page.blocks import MARKDOWN, replace_block
+from ecgexp.analysis.results_page.blocks import MARKDOWN, header, replace_block
 from ecgexp.analysis.results_page.ensemble import published_ensemble
 from ecgexp.analysis.results_page.from_run import published_result, settings_of
 from ecgexp.analysis.results_page.groups import PublishedResults
-from ecgexp.analysis.results_page.headers import header
 from ecgexp.analysis.results_page.pages import summary
-from ecgexp.analysis.results_page.store import read_results, write_results
+from ecgexp.analysis.results_page.record import read_results, write_results
 from ecgexp.analysis.results_page.tables import (
     ResultRow,
     evaluation_log,
