@@ -22,11 +22,9 @@ from rich.console import Console
 from ecgexp.cli.streams import command
 from ecgexp.formatting import epsilon_text
 from ecgexp.replication.figure import study_figure
-from ecgexp.replication.gather import StageResult, gather
-from ecgexp.replication.reported_epsilon import Ladder
-from ecgexp.replication.run_index import RunIndex
+from ecgexp.replication.gather import RunIndex, StageResult, gather
+from ecgexp.replication.reported_epsilon import Ladder, read_ladders
 from ecgexp.replication.stages import PROTOCOLS, Stage, stages
-from ecgexp.replication.stored_epsilon import read_ladders
 from ecgexp.replication.tables import ladder_table, study_csv, study_tables
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.atomic import replacing

@@ -28,9 +28,8 @@ from ecgexp.analysis.results_page.pages import pages, summary
 from ecgexp.analysis.results_page.record import as_json, read_results, write_results
 from ecgexp.cli.streams import command
 from ecgexp.replication.gather import StageResult, published
-from ecgexp.replication.reported_epsilon import Ladder, ladders
+from ecgexp.replication.reported_epsilon import Ladder, ladders, read_ladders, write_ladders
 from ecgexp.replication.stages import PROTOCOLS, stages
-from ecgexp.replication.stored_epsilon import read_ladders, write_ladders
 from ecgexp.replication.tables import study_markdown
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.atomic import replacing

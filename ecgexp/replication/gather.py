@@ -1,13 +1,18 @@
-"""The results of the stages of the study, from a store or from the published results."""
+"""The results of the stages of the study, from a store or from the published results.
+
+Runs of a store are found by their whole configuration; the name of an experiment does not suffice.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from ecgexp.analysis.find_runs import StoredRun
+from ecgexp.analysis.find_runs import StoredRun, UnknownExperimentError, search_runs
 from ecgexp.analysis.results_page.groups import PublishedResults
 from ecgexp.analysis.results_page.record import PublishedResult
-from ecgexp.replication.run_index import RunIndex
+from ecgexp.config.compose import for_the_record, load_config
 from ecgexp.replication.stages import Stage
+from ecgexp.tracking.params import has_effect, loggable, parameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +59,52 @@ class StageResult:
     def source(self) -> str | None:
         """The database, e.g. `mitdb 1.0.0`."""
         return next((run.database for run in self.runs), None)
+
+
+class RunIndex:
+    """The runs of a store, which is searched once for each experiment.
+
+    Args:
+      uri: the store; None: the default one.
+    """
+
+    def __init__(self, uri: str | None = None):
+        self._uri = uri
+        self._runs: dict[str, Sequence[StoredRun]] = {}
+
+    def newest(self, overrides: Sequence[str], seeds: Sequence[int]) -> list[StoredRun | None]:
+        """Return the newest finished run of a configuration for each seed.
+
+        Args:
+          overrides: the configuration, without the seed.
+          seeds: the seeds.
+
+        Returns:
+          One run per seed; None if there is none.
+
+        Raises:
+          DataError: there is no such store.
+        """
+        config = load_config(overrides)
+        finished = [
+            (run, _deciding(run.params))
+            for run in reversed(self._of(str(config.tracking.experiment_name)))
+            if run.status == "FINISHED"
+        ]
+        found = []
+        for seed in seeds:
+            config.seed = seed
+            wanted = _deciding(loggable(parameters(for_the_record(config))))
+            found.append(next((run for run, had in finished if had == wanted), None))
+        return found
+
+    def _of(self, experiment: str) -> Sequence[StoredRun]:
+        if experiment not in self._runs:
+            try:
+                self._runs[experiment] = search_runs(experiment=experiment, uri=self._uri)
+            except UnknownExperimentError:
+                self._runs[experiment] = ()
+        return self._runs[experiment]
 
 
 def gather(
@@ -129,3 +180,7 @@ def _of_line(line: PublishedResult) -> StageRun:
         database=line.evaluated.database,
         metrics=metrics,
     )
+
+
+def _deciding(params: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in params.items() if has_effect(name)}

@@ -1,18 +1,26 @@
 """ε as the replicated implementation printed it, and as its steps with noise would have it.
 
 Every ε is that of a plan of `ecgexp.privacy`; an accounting error is a plan with other numbers. No
-value here is a privacy guarantee.
+value here is a privacy guarantee. `results/replication_epsilon.jsonl` holds ε of the noise sweep,
+whose computation takes a minute.
 """
 
+import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from ecgexp.formatting import epsilon_text
 from ecgexp.privacy import accounting
 from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec
 from ecgexp.replication.protocol_errors import ProtocolErrors
+from ecgexp.storage.atomic import replacing
+from ecgexp.storage.reading import read_lines
 
 if TYPE_CHECKING:
     from ecgexp.experiment.experiment import Experiment
@@ -25,6 +33,10 @@ DELTA, BATCH, EPOCHS = 4e-6, 100, 20
 # Grid for a mixture, which takes ten seconds on the usual one; also an upper bound.
 _COARSE = 1e-3
 NOISES = (0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
+_FIX = "compute it again with scripts/results_page.py --accounting"
+_EXECUTED = "that_ran"  # always infinite, which JSON does not have
+
+Epsilon = Annotated[float, Field(gt=0)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +163,41 @@ def ladders(noises: Sequence[float] = NOISES) -> list[Ladder]:
       noises: noise multipliers.
     """
     return [_ladder(noise) for noise in noises]
+
+
+class LadderValues(TypedDict):
+    """One line: ε at one noise multiplier, by the fields of `Ladder`."""
+
+    noise_multiplier: Epsilon
+    as_printed: Epsilon
+    right_count: Epsilon
+    tight: Epsilon
+    ten_copies: Epsilon
+    no_amplification: Epsilon
+
+
+def read_ladders(path: Path) -> list[Ladder]:
+    """Read ε of the noise sweep, one value for each noise multiplier.
+
+    Args:
+      path: of the file.
+
+    Raises:
+      DataError: the file is missing or damaged.
+    """
+    return [Ladder(**values) for values in read_lines(path, LadderValues, fix=_FIX)]
+
+
+def write_ladders(path: Path, ladders: Sequence[Ladder]) -> None:
+    """Replace the file.
+
+    Args:
+      path: of the file.
+      ladders: one per noise multiplier.
+    """
+    values = [{k: v for k, v in asdict(one).items() if k != _EXECUTED} for one in ladders]
+    with replacing(path) as part:
+        part.write_text("".join(f"{json.dumps(one)}\n" for one in values), encoding="utf-8")
 
 
 def _ladder(noise: float) -> Ladder:

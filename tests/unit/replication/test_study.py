@@ -13,12 +13,10 @@ from ecgexp.analysis.results_page.groups import PublishedResults
 from ecgexp.analysis.results_page.record import read_results
 from ecgexp.config.compose import for_the_record, load_config, load_experiment
 from ecgexp.replication.figure import study_figure
-from ecgexp.replication.gather import StageResult, StageRun, gather, published
+from ecgexp.replication.gather import RunIndex, StageResult, StageRun, gather, published
 from ecgexp.replication.protocol_errors import switches
-from ecgexp.replication.reported_epsilon import Ladder, ladders
-from ecgexp.replication.run_index import RunIndex
+from ecgexp.replication.reported_epsilon import Ladder, ladders, read_ladders, write_ladders
 from ecgexp.replication.stages import AS_IT_WAS, PROTOCOLS, stages
-from ecgexp.replication.stored_epsilon import read_ladders, write_ladders
 from ecgexp.replication.tables import study_csv, study_markdown, study_tables
 from ecgexp.settings.declaration import DataError
 from ecgexp.tracking.params import flatten, loggable
@@ -74,7 +72,7 @@ def test_the_latest_finished_run_of_the_same_settings_is_taken(monkeypatch):
             [*first.overrides, "seed=1", "data.root=elsewhere", "tracking.uri=sqlite:///x.db"], 5
         ),
     ]
-    monkeypatch.setattr("ecgexp.replication.run_index.search_runs", lambda **_: there)
+    monkeypatch.setattr("ecgexp.replication.gather.search_runs", lambda **_: there)
     found = gather([first, second], [0, 1], RunIndex())
     assert [[run.run_id for run in one.runs] for one in found] == [["2", "5"], []]
 
