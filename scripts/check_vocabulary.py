@@ -230,12 +230,12 @@ ALLOWED = (
         word="prepare",
         reason="name of a part of TFF's aggregation process",
     ),
-    Allowed(path="scripts/fetch_data.py", word="progress", reason="rich's class of this name"),
+    Allowed(path="ecgexp/cli/fetch.py", word="progress", reason="rich's class of this name"),
     Allowed(path="ecgexp/console.py", word="progress", reason="rich's class of this name"),
     Allowed(
         path="ecgexp/training/step_randomness.py", word="coins", reason="name of a random stream"
     ),
-    Allowed(path="scripts/fetch_data.py", word="mirror", reason="a server that copies PhysioNet"),
+    Allowed(path="ecgexp/cli/fetch.py", word="mirror", reason="a server that copies PhysioNet"),
 )
 
 _SUFFIXES = frozenset((".py", ".yaml", ".yml", ".md", ".toml", ".j2", ".html", ".cff"))

@@ -13,10 +13,12 @@ from ecgexp.cli import doctor_checks
 from ecgexp.cli.arguments import NEGATIVE, Parser, run_command
 from ecgexp.cli.doctor_checks import Finding, Settings
 from ecgexp.cli.streams import command
+from ecgexp.settings.installation import FEDERATED_REQUIREMENTS
 
 _EXAMPLE = """\
 ecgexp-doctor
-ecgexp-doctor --data-root ~/physionet --close-stale"""
+ecgexp-doctor --data-root ~/physionet --close-stale
+ecgexp-doctor --federated-requirements"""
 _UNWRAPPED = 10_000  # columns
 _MARKS = {"good": "[green]✓[/]", "note": "[yellow]![/]", "bad": "[red]✗[/]"}
 _CHECKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
@@ -36,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
       0 if runs can work on this machine, 1 if something essential is missing.
     """
     options = _parse(arguments)
+    if options is None:
+        print(FEDERATED_REQUIREMENTS)
+        return 0
     return run_command("ecgexp-doctor", lambda: _examine(options))
 
 
@@ -69,7 +74,8 @@ def report(findings: Sequence[Finding]) -> Table:
     return table
 
 
-def _parse(arguments: Sequence[str] | None) -> Settings:
+def _parse(arguments: Sequence[str] | None) -> Settings | None:
+    """Returns what to check; None if only the path of the federated requirements is printed."""
     parser = Parser(prog="ecgexp-doctor", description=__doc__, example=_EXAMPLE)
     add = parser.add_argument
     data = Path(os.environ.get("ECGEXP_DATA", "data"))
@@ -93,7 +99,15 @@ def _parse(arguments: Sequence[str] | None) -> Settings:
         help="mark runs as KILLED that are stored as RUNNING but whose process has ended",
     )
     parser.add_store()
+    add(
+        "--federated-requirements",
+        action="store_true",
+        help="print only the path of the requirements of federated training, which pip installs "
+        'with: pip install --no-deps -r "$(ecgexp-doctor --federated-requirements)"',
+    )
     options = vars(parser.parse_args(arguments))
+    if options.pop("federated_requirements"):
+        return None
     from ecgexp.tracking.mlflow.existing_store import default_uri
 
     return Settings(**options | {"store": options["store"] or default_uri()})

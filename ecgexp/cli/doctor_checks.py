@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.settings.installation import install_extra, install_federated, reinstall
 from ecgexp.storage.atomic import resolved
 
 _GIB = 2**30
-# Every run needs these; the others are needed by some runs.
+# Every installation has these; only federated runs need the others.
 _ESSENTIAL = (
     "tensorflow",
+    "dp-accounting",
     "mlflow",
     "hydra-core",
     "omegaconf",
@@ -25,12 +27,7 @@ _ESSENTIAL = (
     "wfdb",
     "matplotlib",
 )
-_FOR_SOME = {
-    "tensorflow-federated": "federated runs",
-    "dp-accounting": "private runs",
-    "tensorflow-privacy": "federated_baselines",
-}
-_SYNC = "`uv sync`"
+_FOR_FEDERATED = ("tensorflow-federated", "tensorflow-privacy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,20 +72,24 @@ def check_versions(_: Settings) -> Iterator[Finding]:
         what="Python",
         state="good" if fits else "bad",
         found=python,
-        advice="" if fits else f"needs 3.11: {_SYNC}",
+        advice="" if fits else "install ecgexp in an environment with Python 3.11",
     )
-    found = {name: _version(name) for name in (*_ESSENTIAL, *_FOR_SOME)}
+    found = {name: _version(name) for name in (*_ESSENTIAL, *_FOR_FEDERATED)}
     yield Finding(
         what="packages",
         state="good",
         found=", ".join(f"{name} {at}" for name, at in found.items() if at),
     )
-    for name in (name for name, at in found.items() if at is None):
-        users = _FOR_SOME.get(name)
-        state, advice = (
-            ("note", f"only {users} need it: {_SYNC}") if users else ("bad", f"install it: {_SYNC}")
+    for name in (name for name in _ESSENTIAL if found[name] is None):
+        yield Finding(what=name, state="bad", found="not installed", advice=reinstall(name))
+    lacking = [name for name in _FOR_FEDERATED if found[name] is None]
+    if lacking:
+        yield Finding(
+            what="federated training",
+            state="note",
+            found=f"{' and '.join(lacking)} not installed",
+            advice=f"only federated runs need it: {install_federated()}",
         )
-        yield Finding(what=name, state=state, found="not installed", advice=advice)
 
 
 def check_machine(settings: Settings) -> Iterator[Finding]:
@@ -132,7 +133,7 @@ def check_devices(_: Settings) -> Iterator[Finding]:
             what="TensorFlow",
             state="bad",
             found=f"cannot be imported: {error}",
-            advice="reinstall it: `uv sync --reinstall`",
+            advice=reinstall("tensorflow"),
         )
         return
     if gpus:
@@ -147,7 +148,7 @@ def check_devices(_: Settings) -> Iterator[Finding]:
             advice="used by device=auto and device=gpu",
         )
     elif shutil.which("nvidia-smi"):
-        advice = "`uv run --extra gpu ecgexp device=gpu` installs the CUDA libraries"
+        advice = f"{install_extra('gpu')} to get the CUDA libraries"
         yield Finding(
             what="GPU",
             state="note",
@@ -189,10 +190,7 @@ def check_data(settings: Settings) -> Iterator[Finding]:
             advice=f"fetch the rest: {database.fix}" if lacking and layout == "wfdb" else "",
         )
     if absent:
-        fetch = (
-            "the default run needs none of them; use `uv run python scripts/fetch_data.py NAME`, "
-            "or set ECGEXP_DATA"
-        )
+        fetch = "the default run needs none of them; use `ecgexp-fetch NAME`, or set ECGEXP_DATA"
         state = "note" if len(absent) > len(DATABASES) else "good"
         yield Finding(
             what="other data",

@@ -236,6 +236,7 @@ def _check_all(config: DictConfig, jobs: list[list[str]]) -> None:
     for number, overrides in enumerate(jobs):
         try:
             seen.append(build_experiment(_compose(config, overrides), base_dir=Path.cwd()))
+            seen[-1].trainer.check_installed()
         except ConfigError as error:
             raise ConfigError(f"{' '.join(overrides)}: {error}") from error
         if (earlier := seen.index(seen[-1])) != number:

@@ -22,6 +22,7 @@ from ecgexp.config.sweep_settings import SweepSettings
 from ecgexp.config.untrusted_overrides import container
 from ecgexp.settings.build import build_node
 from ecgexp.settings.declaration import ConfigError, build, unknown_key
+from ecgexp.settings.installation import install_extra
 from ecgexp.settings.paths import check_folders, counted_from
 from ecgexp.settings.redaction import redacted
 from ecgexp.settings.registry import settings_class
@@ -216,10 +217,7 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
         r"Error locating target 'hydra_plugins\.hydra_(joblib|optuna|submitit|ray)", str(error)
     ):
         group = {"submitit": "slurm"}.get(found[1], found[1])
-        return ConfigError(
-            f"{found[1]} is not installed; use uv sync --extra {group}, or pip install "
-            f"'ecgexp[{group}]'."
-        )
+        return ConfigError(f"{found[1]} is not installed; {install_extra(group)}.")
     if found := re.search(r"Could not (?:override|find match for)[^']*'([^'@]+)", str(error)):
         return ConfigError(unknown_key(found[1], known=_groups()))
     return ConfigError(_one_line(error))

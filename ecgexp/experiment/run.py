@@ -72,6 +72,7 @@ def run(
         started, the run is marked FAILED with the reason first.
     """
     experiment = experiment.resolved()
+    experiment.trainer.check_installed()
     with hold(run_dir, new=not resume):
         console, started, memory = console or Console(), time.monotonic(), PeakMemory()
         if experiment.is_private and experiment.privacy.may_have_privacy_guarantee:

@@ -132,6 +132,13 @@ class Trainer(Protocol):
         """See the class."""
         ...
 
+    def check_installed(self) -> None:
+        """Check, before TensorFlow is imported, that the libraries of the trainer are installed.
+
+        Raises:
+          ConfigError: a library is missing; the message says how to install it.
+        """
+
     def check_privacy(self, privacy: Privacy) -> None:
         """Check, before any data are read, that the settings allow the privacy guarantee.
 

@@ -49,6 +49,9 @@ class Centralized(OptimizerSettings):
         """Number of epochs."""
         return self.epochs
 
+    def check_installed(self) -> None:
+        """See `Trainer.check_installed`; every installation has what it needs."""
+
     def check_privacy(self, privacy: Privacy) -> None:
         """See `Trainer.check_privacy`; every setting is accepted."""
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ecgexp.settings.declaration import ConfigError, Whole, settings
+from ecgexp.settings.installation import install_extra
 
 
 @settings
@@ -41,8 +42,9 @@ class Device:
         gpus = tf.config.list_physical_devices("GPU") if self.kind != "cpu" else []
         if self.kind == "gpu" and not gpus:
             raise ConfigError(
-                "device=gpu: TensorFlow finds no GPU; install the CUDA libraries with "
-                "`uv run --extra gpu ecgexp device=gpu`, check `nvidia-smi`, or use device=cpu."
+                "device=gpu: TensorFlow finds no GPU; "
+                f"{install_extra('gpu')} to get the CUDA libraries, check `nvidia-smi`, or use "
+                "device=cpu."
             )
         if self.xla and not gpus:
             raise ConfigError(

@@ -60,7 +60,7 @@ def test_an_absent_database_is_one_line_with_the_command_and_code_2_before_tenso
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stderr.startswith("ecgexp: ")
     for name in ("mitdb", "svdb"):
-        assert (f"uv run python scripts/fetch_data.py {name}" in done.stderr) is (name in absent)
+        assert (f"ecgexp-fetch {name}" in done.stderr) is (name in absent)
     assert not (tmp_path / "loaded").exists()
     subprocess.run(
         [sys.executable, "-c", "import tensorflow"],

@@ -58,7 +58,7 @@ class Database:
     @property
     def fix(self) -> str:
         """What to do if a file is missing or damaged, as the end of a message."""
-        return self.remedy or f"run `uv run python scripts/fetch_data.py {self.name}`"
+        return self.remedy or f"run `ecgexp-fetch {self.name}`"
 
     def patient_of(self, record_id: str, comments: Sequence[str] = ()) -> str:
         """Return the patient of a record.

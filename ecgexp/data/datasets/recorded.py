@@ -137,7 +137,7 @@ class RecordedDataset(Preprocessing):
 def find_folder(root: Path, database: Database, records: tuple[str, ...], layout: Layout) -> Path:
     """Find the folder below `root` that has files of the records.
 
-    Well-known places are searched first: the folders that `scripts/fetch_data.py`,
+    Well-known places are searched first: the folders that `ecgexp-fetch`,
     `wfdb.dl_database` and `wget -r` create, `root` itself, and the unpacked zip file. Then all
     folders down to five levels are searched.
 

@@ -23,6 +23,13 @@ It resumes an incomplete download.
 """
 
 
+def use_server(url: str) -> None:
+    """Download from `url`, a server with PhysioNet's folders, for the rest of this process."""
+    from wfdb.io.download import set_db_index_url
+
+    set_db_index_url(url)
+
+
 def fetch_with_wfdb(slug: str, name: str, folder: Path) -> None:
     """Download one file with wfdb, which resumes an incomplete download.
 

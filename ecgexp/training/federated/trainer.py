@@ -1,6 +1,5 @@
 """The federated trainer: its plan over clients, and its rounds."""
 
-import importlib.util
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import Privacy, PrivacyPlan, Unit
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError, settings
+from ecgexp.settings.installation import federated_is_installed, install_federated
 from ecgexp.training.base import EpochResult, OnProgress, TrainerState, TrainingData
 from ecgexp.training.federated.settings import FederatedSettings
 from ecgexp.training.loss import LossFn
@@ -25,6 +25,18 @@ class Federated(FederatedSettings):
 
     See `FederatedSettings` for the attributes.
     """
+
+    def check_installed(self) -> None:
+        """See `Trainer.check_installed`: TensorFlow Federated and TensorFlow Privacy are needed.
+
+        Raises:
+          ConfigError: one of them is not installed.
+        """
+        if not federated_is_installed():
+            raise ConfigError(
+                f"trainer=federated: TensorFlow Federated is not installed; {install_federated()}, "
+                "or use trainer=centralized or trainer=dp."
+            )
 
     def plan(self, privacy: Privacy, data: TrainingData) -> PrivacyPlan:
         """Return the plan over the clients of `data`, which are the units of privacy.
@@ -66,10 +78,9 @@ class Federated(FederatedSettings):
         """See `Trainer.train`; yields once per round.
 
         Raises:
-          ConfigError: TFF is not installed, or a round had too few usable updates.
+          ConfigError: a round had too few usable updates.
           PrivacyViolation: the executed rounds are not those that were planned and recorded.
         """
-        check_installed()
         from ecgexp.training.federated.rounds import Rounds  # imports TensorFlow Federated
 
         rounds = Rounds(self, data, build_model, loss, augmentation, ledger, seeds)
@@ -77,20 +88,6 @@ class Federated(FederatedSettings):
             yield from rounds.run(on_progress, resume_from)
         finally:
             rounds.close()
-
-
-def check_installed() -> None:
-    """Check that TensorFlow Federated is installed; it has wheels for Linux on x86-64 only.
-
-    Raises:
-      ConfigError: it is not installed.
-    """
-    if importlib.util.find_spec("tensorflow_federated") is None:
-        raise ConfigError(
-            "trainer=federated: needs TensorFlow Federated, which is not installed; on Linux "
-            "x86-64 run `uv sync --group federated`, elsewhere there is no wheel: use "
-            "trainer=centralized or trainer=dp."
-        )
 
 
 def _check_clients_are_units(data: TrainingData, unit: Unit) -> None:

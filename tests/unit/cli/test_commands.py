@@ -26,6 +26,12 @@ WITH_RUN = {
     "ecgexp-sync": (["{}"], "RUN"),
 }
 WITH_OUTPUT = ("ecgexp-compare", "ecgexp-predict", "ecgexp-report")
+WITH_FOLDER = ("ecgexp-fetch",)  # an output that later calls complete
+NEEDED = {
+    "ecgexp-compare": ["x", "x"],
+    "ecgexp-predict": ["x", "x"],
+    "ecgexp-fetch": ["mitdb"],
+}
 
 
 def ended(capsys, name, *words):
@@ -68,7 +74,7 @@ def test_example_of_help_is_accepted_by_the_parser(capsys, name):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_unknown_option_is_refused_in_one_line(capsys, name):
-    needed = ["x", "x"] if name in ("ecgexp-compare", "ecgexp-predict") else []
+    needed = NEEDED.get(name, [])
     code, said = ended(capsys, name, *needed, "--nonsense")
     assert (code, said.out) == (2, "")
     assert said.err == f"{name}: unrecognized arguments: --nonsense; see {name} --help\n"
@@ -95,7 +101,8 @@ def test_run_comes_first_and_outputs_have_one_name(capsys, name):
     assert ("RUN" in usage) == (name in WITH_RUN)
     positional = usage.rpartition("--store URI] ")[2].split()
     assert name not in WITH_RUN or positional[0].strip("[]").startswith("RUN")
-    assert ("--output " in usage) == ("--overwrite" in usage) == (name in WITH_OUTPUT)
+    assert ("--output " in usage) == (name in (*WITH_OUTPUT, *WITH_FOLDER))
+    assert ("--overwrite" in usage) == (name in WITH_OUTPUT)
     assert not {"--run ", "--parent ", "--json ", "--outputs "} & {
         f"{word} " for word in usage.replace("[", "").split()
     }
@@ -136,6 +143,7 @@ def complete(setup, function, line, folder):
     [
         ("ecgexp-compare --sp", "--split"),
         ("ecgexp-doctor --cl", "--close-stale"),
+        ("ecgexp-fetch mitdb --rec", "--records"),
         ("ecgexp-plan --sampling po", "poisson"),
         ("ecgexp-predict --beats det", "detector"),
         ("ecgexp-report --pub", "--public"),

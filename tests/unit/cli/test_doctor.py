@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,6 +19,7 @@ from ecgexp.cli.doctor_checks import (
     check_store,
     check_versions,
 )
+from ecgexp.settings import installation
 
 
 @pytest.fixture
@@ -69,8 +71,29 @@ def test_doctor_missing_essential_package_is_bad(settings, monkeypatch):
 
     monkeypatch.setattr(metadata, "version", version)
     states = {finding.what: (finding.state, finding.advice) for finding in check_versions(settings)}
-    assert states["wfdb"] == ("bad", "install it: `uv sync`")
-    assert states["dp-accounting"] == ("note", "only private runs need it: `uv sync`")
+    assert states["wfdb"] == ("bad", "use `uv sync --reinstall-package wfdb`")
+    assert states["dp-accounting"][0] == "bad"
+
+
+def test_doctor_notes_the_command_for_federated_runs(settings, monkeypatch):
+    real = metadata.version
+
+    def version(name):
+        if name.startswith("tensorflow-fed"):
+            raise metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.setattr(installation, "is_checkout", lambda: False)
+    finding = next(each for each in check_versions(settings) if each.what == "federated training")
+    assert (finding.state, finding.found) == ("note", "tensorflow-federated not installed")
+    assert 'pip install --no-deps -r "$(ecgexp-doctor --federated-req' in finding.advice
+
+
+def test_doctor_prints_the_path_of_federated_requirements(capsys):
+    assert doctor.main(["--federated-requirements"]) == 0
+    printed = Path(capsys.readouterr().out.rstrip("\n"))
+    assert "tensorflow-federated==" in printed.read_text(encoding="utf-8")
 
 
 def test_doctor_full_disk_is_bad(settings, monkeypatch):
@@ -84,7 +107,7 @@ def test_doctor_without_data_notes_the_command(settings):
     (finding,) = check_data(settings)
     assert finding.state == "note"
     assert "mitdb, svdb, incartdb, mitdb_csv not below" in finding.found
-    assert "scripts/fetch_data.py" in finding.advice
+    assert "ecgexp-fetch" in finding.advice
 
 
 def test_doctor_counts_records_of_an_incomplete_database(settings):
@@ -95,7 +118,7 @@ def test_doctor_counts_records_of_an_incomplete_database(settings):
     mitdb = next(finding for finding in check_data(settings) if finding.what == "mitdb")
     assert mitdb.state == "note"
     assert "1 of 48 records" in mitdb.found
-    assert "fetch_data.py mitdb" in mitdb.advice
+    assert "ecgexp-fetch mitdb" in mitdb.advice
 
 
 @pytest.mark.real_data

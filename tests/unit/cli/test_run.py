@@ -55,7 +55,7 @@ def test_invalid_configuration_is_one_line_within_seconds(tmp_path, override):
 def test_missing_data_names_the_command_to_get_it(tmp_path):
     done, _ = ecgexp("dataset=mitdb", "data.root=nowhere", "tracking=none", cwd=tmp_path)
     assert done.returncode == 1
-    assert "scripts/fetch_data.py mitdb" in done.stderr
+    assert "ecgexp-fetch mitdb" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -50,7 +50,7 @@ def test_two_possible_folders_are_refused_by_name(tmp_path):
 def test_missing_database_is_refused_with_a_remedy(tmp_path):
     with pytest.raises(
         DataError,
-        match=r"dataset=mitdb: not found in .*; run `uv run python scripts/fetch_data\.py "
+        match=r"dataset=mitdb: not found in .*; run `ecgexp-fetch "
         r"mitdb`, or "
         r"set ECGEXP_DATA",
     ):

@@ -229,9 +229,7 @@ def test_missing_database_is_refused_before_preprocessing(
     with pytest.raises(ConfigError) as refused:
         make(tmp_path).load()
     for name in ("mitdb", "svdb"):
-        assert (f"uv run python scripts/fetch_data.py {name}" in str(refused.value)) is (
-            name in absent
-        )
+        assert (f"ecgexp-fetch {name}" in str(refused.value)) is (name in absent)
     assert "\n" not in str(refused.value)
 
 
