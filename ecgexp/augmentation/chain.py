@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from ecgexp.augmentation.base import Augmentation, AugmentFn, one_view_each
-from ecgexp.settings.declaration import ConfigError, check_named_once, settings
+from ecgexp.settings.declaration import ConfigError, Part, check_named_once, settings
 
 
 @settings
@@ -38,7 +38,7 @@ class Chain:
         number means one thing.
     """
 
-    steps: Annotated[tuple[Any, ...], Field(min_length=1)]
+    steps: Annotated[tuple[Part[Augmentation], ...], Field(min_length=1)]
 
     def __post_init__(self):
         if invalid := [repr(step) for step in self.steps if not isinstance(step, Augmentation)]:

@@ -59,6 +59,7 @@ from ecgexp.tracking.local.lock import (
 from ecgexp.tracking.local.result import Result, read_result
 from ecgexp.tracking.local.run_json import NAME
 from ecgexp.tracking.publishing import publishing_of
+from ecgexp.tracking.settings import Tracking
 from ecgexp.training.checkpointing.manager import has_training_state
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _open(config: DictConfig) -> tuple[Sweep, Tracker, ExitStack]:
         planned = [job_name(job, overrides) for job in jobs]
     sweep = Sweep.open(Path(config.hydra.sweep.dir), overrides, planned, settings)
     with counted_from(Path.cwd()):
-        tracking = build_node(plain(shared)["tracking"], "tracking")
+        tracking = build_node(plain(shared)["tracking"], "tracking", Tracking)
     with ExitStack() as stack:
         stack.enter_context(_held(sweep))
         parent = create_parent_run(sweep, tracking, command(overrides, multirun=True))

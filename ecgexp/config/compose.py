@@ -25,7 +25,7 @@ from ecgexp.settings.declaration import ConfigError, build, unknown_key
 from ecgexp.settings.installation import install_extra
 from ecgexp.settings.paths import check_folders, counted_from
 from ecgexp.settings.redaction import redacted
-from ecgexp.settings.registry import settings_class
+from ecgexp.settings.registry import public_name
 from ecgexp.settings.renamed import OPTIONS, renamed
 from ecgexp.tracking.credentials import without_credentials
 
@@ -102,13 +102,11 @@ def build_experiment(config: DictConfig, *, base_dir: Path | None = None) -> "Ex
         values = plain(config)
     except OmegaConfBaseException as error:
         raise ConfigError(_one_line(error)) from error
-    target = values.pop("_target_", None)
-    kind = Experiment if target is None else settings_class(target)
-    if not issubclass(kind, Experiment):
-        raise ConfigError(f"_target_={target} is not an experiment; remove _target_.")
+    node = {"_target_": public_name(Experiment)} | {
+        key: value for key, value in values.items() if key not in _SHARED
+    }
     with counted_from(base_dir):
-        children = build_node({key: value for key, value in values.items() if key not in _SHARED})
-    experiment = build(kind, children, path="").resolved()
+        experiment = build_node(node, wanted=Experiment).resolved()
     if base_dir is not None:
         check_folders(experiment)
     return experiment

@@ -80,7 +80,7 @@ class Experiment:
 
     seed: Seed
     dataset: Part[Dataset]
-    grouping: Part[LabelGrouping]
+    grouping: LabelGrouping
     split: Part[Splitter]
     features: Part[Features]
     augmentation: Part[Augmentation]

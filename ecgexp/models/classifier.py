@@ -289,8 +289,8 @@ def load_classifier(folder: Path | str) -> Classifier:
         raise refusal(path, f"cannot be used, because {bad}", fix="train the model again")
     unlearned = description["classes_without_training_beats"]
     return Classifier(
-        builder=build_node(description["model"], "model"),
-        features=build_node(description["features"], "features"),
+        builder=build_node(description["model"], "model", ModelBuilder),
+        features=build_node(description["features"], "features", Features),
         weights=[weights[name] for name in sorted(weights)],
         class_names=tuple(description["class_names"]),
         window=description["window"],

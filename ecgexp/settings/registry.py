@@ -16,7 +16,7 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic.dataclasses import is_pydantic_dataclass
 
@@ -25,26 +25,50 @@ from ecgexp.settings.declaration import ConfigError
 from ecgexp.settings.lazy_exports import public_imports, source_tree
 
 
-def settings_class(target: Any, path: str = "") -> type:
+def settings_class(target: Any, path: str = "", kind: type | None = None) -> type:
     """Return the settings class with the public name `target`.
 
     Args:
       target: value of `_target_`, e.g. `"ecgexp.models.Cnn1d"`.
       path: position of the node in the configuration, for error messages, e.g. `"model"`.
+      kind: class or protocol that the setting at `path` takes; None for any class.
 
     Returns:
       The class.
 
     Raises:
-      ConfigError: it is not the public name of a settings class; the message states one that is.
+      ConfigError: it is not the public name of a settings class, or the class is of another kind;
+        the message states names that can be used.
     """
-    found = _find(target)
+    found, key = _find(target), f"{path}._target_" if path else "_target_"
     if found is None:
-        key = f"{path}._target_" if path else "_target_"
         near = _nearest(str(target))
         use = f"{key}={near}" if near else "a public name such as ecgexp.models.Cnn1d"
         raise ConfigError(f"{key}={target}: not the public name of a settings class; use {use}.")
+    if kind is not None and not _fits(found, kind):
+        raise ConfigError(
+            f"{key}={target}: not of the kind {kind.__name__}; use {' or '.join(names_of(kind))}."
+        )
     return found
+
+
+def names_of(kind: type) -> list[str]:
+    """Return the public names of the settings classes of a kind that its package exports.
+
+    Args:
+      kind: a settings class or a protocol, e.g. `ModelBuilder`.
+
+    Returns:
+      The names, e.g. `["ecgexp.training.CrossEntropy"]` for `Loss`.
+    """
+    package = ".".join(kind.__module__.split(".")[:2])
+    names = (f"{package}.{name}" for name in _packages()[package])
+    return [name for name in names if (cls := _find(name)) is not None and _fits(cls, kind)]
+
+
+def is_protocol(kind: type) -> bool:
+    """Return whether a kind is a protocol, so that a class need not inherit from it."""
+    return Protocol in kind.__bases__
 
 
 def public_name(cls: type) -> str:
@@ -66,6 +90,16 @@ def public_name(cls: type) -> str:
 def is_public_name(target: Any) -> bool:
     """Return whether `target` is the public name of a settings class."""
     return _find(target) is not None
+
+
+def _fits(cls: type, kind: type) -> bool:
+    """Return whether a settings class is of a kind; for a protocol, whether it has its members."""
+    if not is_protocol(kind):
+        return issubclass(cls, kind)
+    members = {
+        name for name in (*vars(kind), *vars(kind).get("__annotations__", {})) if name[0] != "_"
+    }
+    return members <= {*dir(cls), *getattr(cls, "__dataclass_fields__", {})}
 
 
 @cache

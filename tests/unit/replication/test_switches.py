@@ -67,7 +67,7 @@ def test_switch_is_refused_by_ordinary_experiments(words, plus):
 
 def test_root_target_that_is_no_experiment_is_refused():
     with pytest.raises(
-        ConfigError, match=r"_target_=.*Cnn1d is not an experiment; remove _target_"
+        ConfigError, match=r"^_target_=.*Cnn1d: .*Experiment; use ecgexp.experiment.Experiment"
     ):
         load_experiment(["+_target_=ecgexp.models.Cnn1d"])
 
