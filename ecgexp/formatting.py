@@ -23,6 +23,10 @@ def epsilon_text(value: float | None, *, decimals: int | None = None, digits: in
 
     Returns:
       The formatted value, never smaller than `value`.
+
+    Example:
+      >>> epsilon_text(2.1245)
+      '2.13'
     """
     if value is None or math.isnan(value):
         return NO_VALUE
@@ -51,6 +55,10 @@ def difference_text(value: float) -> str:
     """Format a difference of scores: `−0.012`; one significant digit if three decimals are all 0.
 
     The sign is the minus sign of print (U+2212). NaN is `–`.
+
+    Example:
+      >>> difference_text(-0.0123)
+      '−0.012'
     """
     if 0 < abs(value) < 0.0005:
         magnitude = Decimal(f"{abs(value):.0e}")

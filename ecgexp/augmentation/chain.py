@@ -12,7 +12,12 @@ from ecgexp.settings.declaration import ConfigError, Part, check_named_once, set
 
 @settings
 class NoAugmentation:
-    """See `Augmentation`."""
+    """See `Augmentation`.
+
+    Example:
+      >>> NoAugmentation().num_views
+      1
+    """
 
     name = "none"
     features = frozenset[str]()
@@ -36,6 +41,11 @@ class Chain:
     Attributes:
       steps: the augmentations; at most one of them shows several views of a beat, since a view's
         number means one thing.
+
+    Example:
+      >>> from ecgexp.augmentation import Crops9, ImageAugmentation
+      >>> Chain(steps=(Crops9(), ImageAugmentation())).num_views
+      10
     """
 
     steps: Annotated[tuple[Part[Augmentation], ...], Field(min_length=1)]

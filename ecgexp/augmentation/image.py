@@ -39,6 +39,10 @@ class ImageAugmentation:
       shift_probability: that an image is moved.
       max_shift_fraction: the move is uniform in ± this share of the image's side, independently
         down and right.
+
+    Example:
+      >>> sorted(ImageAugmentation(flip_probability=0.5).features)
+      ['image']
     """
 
     rotation_probability: Probability = 0.5
@@ -89,6 +93,12 @@ class Crops9:
     Attributes:
       crop_size: side of the crops in pixels; they are enlarged bilinearly.
       except_classes: classes that are shown as they are: the frequent ones.
+
+    Example:
+      >>> labels, class_names = np.array([0, 1]), ("N", "V")
+      >>> rows, views = Crops9(except_classes=("N",)).expand(labels, class_names)
+      >>> rows.tolist()
+      [0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
     """
 
     crop_size: Span = 48

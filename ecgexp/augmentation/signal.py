@@ -30,6 +30,10 @@ class SignalAugmentation:
         values are repeated.
       max_warp_samples: no sample moves further than this under the smooth warp of time, which
         leaves the window's ends where they are and keeps the order of the samples.
+
+    Example:
+      >>> sorted(SignalAugmentation(noise_std=0.05).features)
+      ['signal']
     """
 
     noise_std: _Amplitude = 0.05

@@ -52,6 +52,11 @@ def load_experiment(overrides: Sequence[str] = ()) -> "Experiment":
 
     Raises:
       ConfigError: an override has an unknown key or an invalid value.
+
+    Example:
+      >>> experiment = load_experiment(["model=resnet1d", "trainer.epochs=5"])
+      >>> experiment.trainer.epochs, experiment.model.kernel_size
+      (5, 7)
     """
     return build_experiment(load_config(overrides))
 
@@ -67,6 +72,10 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
 
     Raises:
       ConfigError: an override has an unknown key or option.
+
+    Example:
+      >>> load_config(["trainer=dp", "privacy.noise_multiplier=2"]).privacy.noise_multiplier
+      2
     """
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
@@ -93,6 +102,10 @@ def build_experiment(config: DictConfig, *, base_dir: Path | None = None) -> "Ex
     Raises:
       ConfigError: a key is unknown, a value is out of bounds, settings contradict each other, or a
         `_target_` is outside the package.
+
+    Example:
+      >>> build_experiment(load_config(["seed=7"])).seed
+      7
     """
     # Imported here, so that a misspelled key is reported before the parts of an experiment are
     # loaded.

@@ -75,6 +75,19 @@ def cluster_bootstrap(
 
     Returns:
       The intervals; none with fewer than `MIN_CLUSTERS` clusters.
+
+    Example:
+      >>> found = cluster_bootstrap(
+      ...     labels=np.zeros(40, int),
+      ...     predictions=np.zeros(40, int),
+      ...     class_names=("N", "V"),
+      ...     clusters=np.repeat(list("abcdefgh"), 5),
+      ...     rng=np.random.default_rng(0),
+      ... )
+      >>> found.intervals["accuracy"]
+      Interval(low=1.0, high=1.0)
+      >>> found.note
+      '95 % by bootstrap over 8 patients, 1000 resamples'
     """
     matrices = _matrices(labels, predictions, class_names, clusters)
     averaged = _present(matrices)

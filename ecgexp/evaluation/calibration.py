@@ -44,6 +44,11 @@ def reliability(
 
     Returns:
       The bins.
+
+    Example:
+      >>> probabilities = np.array([[0.75, 0.25]] * 4)
+      >>> reliability(np.array([0, 0, 0, 1]), probabilities).expected_calibration_error
+      0.0
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     correct = probabilities.argmax(axis=1) == labels

@@ -64,6 +64,13 @@ def score(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[s
     Raises:
       DataError: A probability is not finite.
       ValueError: Shapes, labels or row sums are inconsistent.
+
+    Example:
+      >>> labels = np.array([0, 0, 1, 1])
+      >>> probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7]])
+      >>> scores = score(labels, probabilities, ("N", "V"))
+      >>> scores.values["accuracy"], scores.values["sensitivity/V"]
+      (0.75, 0.5)
     """
     labels, probabilities = checked(labels, probabilities, class_names)
     entries = _class_scores(labels, probabilities.argmax(axis=1), class_names)

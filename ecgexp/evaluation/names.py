@@ -53,6 +53,10 @@ def metric_name(class_name: str) -> str:
 
     Returns:
       The name.
+
+    Example:
+      >>> metric_name("/"), metric_name("V")
+      ('paced', 'V')
     """
     return _RENAMED.get(class_name) or re.sub(
         r"[^A-Za-z0-9_ \-]", lambda match: f"x{ord(match[0]):02x}", class_name

@@ -46,6 +46,13 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> McNemar:
 
     Returns:
       The result.
+
+    Example:
+      >>> right_a = np.array([True] * 8 + [False] * 2)
+      >>> right_b = np.array([True] * 2 + [False] * 6 + [True] * 2)
+      >>> found = mcnemar(right_a, right_b)
+      >>> found.only_a_right, found.only_b_right, round(found.p_value, 3)
+      (6, 2, 0.289)
     """
     from scipy import stats
 
@@ -104,6 +111,12 @@ def sign_flip_test(right_a: np.ndarray, right_b: np.ndarray, patients: np.ndarra
 
     Returns:
       The result.
+
+    Example:
+      >>> right_a, patients = np.zeros(6, bool), np.array(list("abcdef"))
+      >>> found = sign_flip_test(right_a, ~right_a, patients)
+      >>> found.better, found.p_value  # 2 of the 2^6 signs are as extreme
+      (6, 0.03125)
     """
     _, groups = np.unique(patients, return_inverse=True)
     gains = np.bincount(groups[right_b], minlength=groups.max() + 1)

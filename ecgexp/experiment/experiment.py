@@ -76,6 +76,12 @@ class Experiment:
 
     Raises:
       ConfigError: two parts do not fit together.
+
+    Example:
+      >>> from ecgexp.config import load_experiment
+      >>> experiment = load_experiment(["trainer=dp", "privacy.noise_multiplier=1.1"])
+      >>> experiment.is_private, experiment.has_privacy_guarantee
+      (True, True)
     """
 
     seed: Seed

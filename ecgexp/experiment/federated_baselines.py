@@ -54,6 +54,10 @@ class FederatedBaselines:
       personalize_epochs: passes over each client's own training beats that fine-tune the final
         model for that client, at a constant learning rate; 0 for none. The model is evaluated
         before and after on the client's own test beats; clients without any are left out.
+
+    Example:
+      >>> FederatedBaselines(pooled=True).local_only
+      False
     """
 
     local_only: bool = False

@@ -58,6 +58,10 @@ class HandcraftedFeatures:
 
     Raises:
       ValueError: The window is shorter.
+
+    Example:
+      >>> sorted(HandcraftedFeatures(fs_hz=360, window_ms=(300, 400)).names())
+      ['handcrafted']
     """
 
     fs_hz: Annotated[Number, Field(ge=50, le=10_000)]

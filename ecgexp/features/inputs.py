@@ -91,6 +91,13 @@ class SignalFeatures:
         local mean interval (4 columns); `rhythm` adds 14 columns: the five intervals before and the
         five after the beat, and the 10, 25, 50 and 75 % quantiles of the forty intervals around it,
         as logarithms of their ratios to the 90 % quantile.
+
+    Example:
+      >>> signals_mv = np.array([[[1.0], [2.0], [3.0]]])  # one beat, three samples, one lead
+      >>> SignalFeatures(normalize="beat").transform(signals_mv, None)["signal"].round(1).ravel()
+      array([-1.2,  0. ,  1.2], dtype=float32)
+      >>> sorted(SignalFeatures(rr=True).names())
+      ['rr', 'signal']
     """
 
     normalize: Literal["beat", "record", "none"] = "beat"
@@ -162,6 +169,10 @@ class ImageFeatures:
         completely within the default.
       size: Side of the image, in pixels.
       rr: As in `SignalFeatures`.
+
+    Example:
+      >>> ImageFeatures(size=64).transform(np.zeros((2, 180, 1)), None)["image"].shape
+      (2, 64, 64, 1)
     """
 
     scale: Literal["fixed", "autoscale"] = "fixed"

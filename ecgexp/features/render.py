@@ -57,6 +57,11 @@ def render_beats(
     Raises:
       ConfigError: The size, scale or limits are invalid.
       DataError: The beats are NaN or infinite, or not of shape (num_beats, window).
+
+    Example:
+      >>> images = render_beats(np.zeros((2, 180)), size=32)
+      >>> images.shape
+      (2, 32, 32)
     """
     _check(signals_mv, size, scale, limits_mv)
     signals_mv = signals_mv.astype(np.float32, copy=False)

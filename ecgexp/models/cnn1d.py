@@ -37,6 +37,12 @@ class Cnn1d:
       normalization: `group` and `none` also work under privacy and federation; `batch` does not.
       dropout: before the logits.
       activation: after each normalization.
+
+    Example:
+      >>> sorted(Cnn1d().required_features), sorted(Cnn1d().optional_features)
+      (['signal'], ['rr'])
+      >>> Cnn1d(normalization="batch").has_batch_normalization
+      True
     """
 
     filters: Annotated[tuple[Width, ...], Field(min_length=1, max_length=64)] = (32, 64, 96, 128)

@@ -36,6 +36,10 @@ class Cnn2d:
       l2: weight decay on kernels, as a term of the loss; the replicated implementation used 1e-4.
         Public: it does not depend on data.
       activation: of every layer but the last.
+
+    Example:
+      >>> sorted(Cnn2d().required_features)
+      ['image']
     """
 
     filters: tuple[Width, Width] = (64, 256)

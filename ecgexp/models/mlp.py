@@ -20,6 +20,10 @@ class Mlp:
       units: of each layer.
       dropout: after each.
       activation: of each.
+
+    Example:
+      >>> sorted(Mlp(units=(32, 32)).required_features)
+      ['handcrafted']
     """
 
     units: Annotated[tuple[Width, ...], Field(min_length=1, max_length=64)] = (32, 32)

@@ -35,6 +35,10 @@ class Resnet1d:
       normalization: `group` and `none` also work under privacy and federation; `batch` does not.
       dropout: inside each block and before the logits.
       activation: after each normalization.
+
+    Example:
+      >>> Resnet1d(filters=(16, 32), normalization="group").has_batch_normalization
+      False
     """
 
     filters: Annotated[tuple[Width, ...], Field(min_length=1, max_length=64)] = (32, 64, 128)

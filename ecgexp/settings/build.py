@@ -34,6 +34,10 @@ def build_node(node: Any, path: str = "", wanted: Any = None) -> Any:
     Raises:
       ConfigError: A `_target_` is missing where an object is needed, is not a public name or names
         a class of another kind; a key is unknown; or a value is invalid.
+
+    Example:
+      >>> build_node({"_target_": "ecgexp.models.Mlp", "units": [16]}).units
+      (16,)
     """
     kind, has_target = _kind(wanted), isinstance(node, Mapping) and "_target_" in node
     if kind is not None and is_protocol(kind) and not has_target:
@@ -75,6 +79,10 @@ def to_node(value: Any) -> Any:
 
     Raises:
       ConfigError: A settings class without a public name.
+
+    Example:
+      >>> to_node(build_node({"_target_": "ecgexp.training.Device", "kind": "cpu"}))["kind"]
+      'cpu'
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {

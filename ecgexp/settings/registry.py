@@ -39,6 +39,10 @@ def settings_class(target: Any, path: str = "", kind: type | None = None) -> typ
     Raises:
       ConfigError: it is not the public name of a settings class, or the class is of another kind;
         the message states names that can be used.
+
+    Example:
+      >>> settings_class("ecgexp.models.Cnn1d").__name__
+      'Cnn1d'
     """
     found, key = _find(target), f"{path}._target_" if path else "_target_"
     if found is None:
@@ -60,6 +64,10 @@ def names_of(kind: type) -> list[str]:
 
     Returns:
       The names, e.g. `["ecgexp.training.CrossEntropy"]` for `Loss`.
+
+    Example:
+      >>> names_of(settings_class("ecgexp.training.Device"))
+      ['ecgexp.training.Device']
     """
     package = ".".join(kind.__module__.split(".")[:2])
     names = (f"{package}.{name}" for name in _packages()[package])

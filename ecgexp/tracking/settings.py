@@ -68,7 +68,13 @@ class Tracking(Protocol):
 
 @settings
 class NoTracking:
-    """`tracking=none`: no MLflow; the run folder still has everything."""
+    """`tracking=none`: no MLflow; the run folder still has everything.
+
+    Example:
+      >>> tracker = NoTracking().start(run_name="notebook", run_dir=None)
+      >>> tracker.run_id is None
+      True
+    """
 
     def private_dir(self, base_dir: Path | None = None) -> Path:
         """See `MlflowTracking.private_dir`."""
@@ -102,6 +108,10 @@ class MlflowTracking:
         such as s3://BUCKET/PATH; a server has its own.
       experiment_name: the MLflow experiment, created if it is missing.
       tags: further tags for every run.
+
+    Example:
+      >>> MlflowTracking().uri
+      'sqlite:///mlruns/mlflow.db'
     """
 
     uri: Address = DEFAULT_STORE

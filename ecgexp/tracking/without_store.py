@@ -85,6 +85,12 @@ class MemoryTracker:
       models: (folder, input example).
       status: None while the run is running.
       reason: why it did not finish.
+
+    Example:
+      >>> tracker = MemoryTracker()
+      >>> tracker.log_metrics({"train/loss": 0.5}, step=1)
+      >>> tracker.metrics["train/loss"]
+      [(1, 0.5)]
     """
 
     def __init__(self):

@@ -33,6 +33,10 @@ class Centralized(OptimizerSettings):
       epochs: passes over the training rows (and their augmented copies).
       batch_size: rows per step, over all devices together; the last batch of an epoch may be
         smaller.
+
+    Example:
+      >>> Centralized(epochs=5).needs_clients
+      False
     """
 
     epochs: Count = 20

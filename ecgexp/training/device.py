@@ -20,6 +20,10 @@ class Device:
       xla: compile for a GPU with XLA. Refused on a CPU, where it makes the gradients of
         convolutions several times slower.
       cpu_devices: logical CPU devices; more than one tests the multi-device path without a GPU.
+
+    Example:
+      >>> Device(kind="cpu").mixed_precision
+      False
     """
 
     kind: Literal["auto", "cpu", "gpu"] = "auto"

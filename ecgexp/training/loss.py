@@ -45,6 +45,10 @@ class CrossEntropy:
         from the training labels without noise: the privacy statement lists them as not covered.
       focal_gamma: 0 is plain cross-entropy; 2 is the usual focal loss.
       label_smoothing: probability mass distributed evenly over the classes.
+
+    Example:
+      >>> CrossEntropy(focal_gamma=2.0, class_weights="sqrt").class_weights
+      'sqrt'
     """
 
     class_weights: ClassWeights = "none"

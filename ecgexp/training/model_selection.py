@@ -25,6 +25,10 @@ class Selection:
         guarantee, and `best` otherwise.
       patience: epochs without improvement after which training stops; None trains to the end.
       min_delta: smallest change that counts as an improvement.
+
+    Example:
+      >>> Selection(metric="loss", mode="min").weights
+      'auto'
     """
 
     metric: str = "macro_f1"

@@ -34,6 +34,12 @@ class Database:
         databases whose headers state it.
       remedy: What to do if a file is missing or damaged; empty: run the command that fetches the
         database.
+
+    Example:
+      >>> MITDB.patient_of("202")
+      '201+202'
+      >>> len(MITDB.records), MITDB.fs_hz
+      (48, 360.0)
     """
 
     name: str

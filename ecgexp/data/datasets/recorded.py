@@ -50,6 +50,11 @@ class RecordedDataset(Preprocessing):
       strict: Refuse a record with annotations before its first sample or after its last one.
         Published databases have such records; by default these annotations are left out and
         counted.
+
+    Example:
+      >>> dataset = RecordedDataset(records="ds1", window_ms=(200, 300))
+      >>> str(dataset), dataset.records[:3], dataset.window_samples
+      ('mitdb 1.0.0', ('101', '106', '108'), (72, 108))
     """
 
     database: str = "mitdb"

@@ -49,6 +49,10 @@ class SyntheticDataset(Preprocessing):
       seed: Seed of the patients and their records. It differs from the seed of the run, so that
         runs with several seeds use the same data.
       noise: Factor of baseline wander, muscle noise and powerline interference; 0: no noise.
+
+    Example:
+      >>> SyntheticDataset(num_patients=12, minutes=1, fs_hz=250).window_samples
+      (62, 62)
     """
 
     num_patients: Annotated[Whole, Field(ge=3, le=500)] = 24

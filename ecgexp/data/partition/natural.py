@@ -12,7 +12,12 @@ from ecgexp.settings.declaration import settings
 
 @settings
 class Pooled:
-    """One client has all beats, as in centralized training."""
+    """One client has all beats, as in centralized training.
+
+    Example:
+      >>> Pooled().is_pooled
+      True
+    """
 
     is_pooled: ClassVar[bool] = True
 
@@ -28,6 +33,10 @@ class ByPatient:
     Validation and test beats belong to the client of their patient. With a split by patient, the
     validation and test clients are therefore not training clients; with a split by beat, every
     client is tested on its own beats.
+
+    Example:
+      >>> ByPatient().is_pooled
+      False
     """
 
     is_pooled: ClassVar[bool] = False
@@ -39,7 +48,12 @@ class ByPatient:
 
 @settings
 class ByRecord:
-    """Every record is a client, even if a patient has several; otherwise like `ByPatient`."""
+    """Every record is a client, even if a patient has several; otherwise like `ByPatient`.
+
+    Example:
+      >>> ByRecord().is_pooled
+      False
+    """
 
     is_pooled: ClassVar[bool] = False
 

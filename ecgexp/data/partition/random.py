@@ -36,6 +36,10 @@ class Iid:
 
     Attributes:
       num_clients: Number of clients.
+
+    Example:
+      >>> Iid(num_clients=10).is_pooled
+      False
     """
 
     num_clients: Count = 10
@@ -73,6 +77,10 @@ class Dirichlet:
       num_clients: Number of clients.
       alpha: Concentration: 100 is nearly iid; 0.5 is skewed; with 0.1 a client misses most classes.
       min_beats: Minimum number of training beats of a client.
+
+    Example:
+      >>> Dirichlet(num_clients=10, alpha=0.1).is_pooled
+      False
     """
 
     num_clients: Count = 10
@@ -107,6 +115,10 @@ class Shards:
     Attributes:
       num_clients: Number of clients.
       shards_per_client: Number of shards of each client.
+
+    Example:
+      >>> Shards(num_clients=10, shards_per_client=2).is_pooled
+      False
     """
 
     num_clients: Count = 10
@@ -154,6 +166,10 @@ class QuantitySkew:
       alpha: Concentration: with 100 sizes are nearly equal; with 0.5 the largest client is many
         times the smallest.
       min_beats: Minimum number of training beats of a client.
+
+    Example:
+      >>> QuantitySkew(num_clients=10, alpha=0.5).is_pooled
+      False
     """
 
     num_clients: Count = 10

@@ -22,6 +22,10 @@ class CrossDatabase:
     Attributes:
       validation_fraction: Approximate share of the patients of the training database held out for
         validation, as in `InterPatient`; 0 for none.
+
+    Example:
+      >>> CrossDatabase(validation_fraction=0.25).divides_patients
+      False
     """
 
     validation_fraction: Fraction = 0.2

@@ -39,6 +39,10 @@ class InterPatient:
       merge_same_patient: Correct the published split: record 202 moves from the test set to the
         training set, so that its patient is in the training set only. The test set has one record
         fewer than the published one.
+
+    Example:
+      >>> InterPatient(division="random", test_fraction=0.5).divides_patients
+      False
     """
 
     division: Literal["auto", "published", "random"] = "auto"
@@ -80,6 +84,10 @@ class InterPatientTwoLead:
     Attributes:
       validation_fraction: As in `InterPatient`.
       merge_same_patient: As in `InterPatient`.
+
+    Example:
+      >>> InterPatientTwoLead().merge_same_patient
+      False
     """
 
     validation_fraction: Fraction = 0.2
@@ -111,6 +119,10 @@ class PatientKFold:
       num_folds: Number of folds.
       fold: Index of the test fold, from 0.
       validation_fraction: As in `InterPatient`.
+
+    Example:
+      >>> [PatientKFold(num_folds=3, fold=fold).fold for fold in range(3)]
+      [0, 1, 2]
     """
 
     num_folds: Annotated[Whole, Field(ge=2, le=1000)] = 5

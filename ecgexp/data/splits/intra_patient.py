@@ -21,6 +21,10 @@ class IntraPatient:
     Attributes:
       validation_fraction: Share of the non-test beats used for validation; 0 for none.
       test_fraction: Share of all beats used for testing.
+
+    Example:
+      >>> IntraPatient(test_fraction=0.2).divides_patients
+      True
     """
 
     validation_fraction: Fraction = 0.2
@@ -55,6 +59,10 @@ class WithinRecord:
     Attributes:
       validation_fraction: As in `IntraPatient`.
       test_fraction: As in `IntraPatient`.
+
+    Example:
+      >>> WithinRecord().divides_patients
+      True
     """
 
     validation_fraction: Fraction = 0.2

@@ -33,6 +33,10 @@ class CheckpointRule:
       minutes: within a longer epoch, a checkpoint is written whenever this time has passed.
       keep: number of checkpoints kept, in case the newest is damaged. All are removed when the run
         has finished.
+
+    Example:
+      >>> CheckpointRule(every=5).keep
+      2
     """
 
     every: Count = 1

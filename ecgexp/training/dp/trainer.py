@@ -48,6 +48,10 @@ class DpSgd(OptimizerSettings):
       learning_rate: for clipped gradients. For `sgd`, a thousandth of `expected_batch_size` works
         from 256 upwards, and a tenth of that for batches of 100, whose noise is larger; for Adam,
         about 0.001.
+
+    Example:
+      >>> sorted(DpSgd(epochs=10).privacy_units)
+      ['beat', 'patient', 'record']
     """
 
     epochs: Count = 20

@@ -24,6 +24,10 @@ class Federated(FederatedSettings):
     """Rounds of local training on the clients of the partition.
 
     See `FederatedSettings` for the attributes.
+
+    Example:
+      >>> Federated(algorithm="fedprox", proximal_strength=0.1).needs_clients
+      True
     """
 
     def check_installed(self) -> None:
