@@ -16,7 +16,7 @@ import yaml
 from ecgexp.config.location import config_dir
 from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.experiment.experiment import Experiment
-from ecgexp.privacy.outputs import markdown
+from ecgexp.privacy.publication import markdown
 from ecgexp.settings.registry import settings_class
 from ecgexp.settings.renamed import KEYS, OPTIONS
 

@@ -13,7 +13,8 @@ from ecgexp.cli.streams import command
 from ecgexp.console import Console
 from ecgexp.privacy.feasibility import PATIENTS, POPULATIONS, Feasibility, feasibility_of
 from ecgexp.privacy.feasibility_tables import render
-from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec
+from ecgexp.privacy.plan import PrivacyPlan
+from ecgexp.privacy.settings import PrivacySpec
 from ecgexp.settings.declaration import ConfigError, build
 
 _EXAMPLE = """\

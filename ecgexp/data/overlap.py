@@ -19,7 +19,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ecgexp.data.beats import BeatSet
-from ecgexp.privacy.overlap import Overlap
+from ecgexp.privacy.unit_checks import Overlap
 
 
 def overlap_of(beats: BeatSet, rows: np.ndarray, before: int) -> Overlap:

@@ -12,7 +12,8 @@ from ecgexp.data.overlap import rows_sharing_samples
 from ecgexp.data.splits.base import Split
 from ecgexp.evaluation.missing import clients_of_one_class, metric_lacks, training_notes
 from ecgexp.experiment.data import RunData
-from ecgexp.privacy.outputs import PRIVATE_FOLDER, is_published
+from ecgexp.privacy.outputs import PRIVATE_FOLDER
+from ecgexp.privacy.publication import is_published
 from ecgexp.settings.declaration import ConfigError, DataError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from ecgexp.data.partition.base import ClientPartition, Partition, check_partiti
 from ecgexp.data.preprocessing.settings import OnProgress
 from ecgexp.data.splits.base import Split, Splitter
 from ecgexp.features.inputs import Features, transform_beats
-from ecgexp.privacy.overlap import Overlap
+from ecgexp.privacy.unit_checks import Overlap
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import DataError
 from ecgexp.training.base import TrainingData

@@ -21,7 +21,7 @@ from ecgexp.experiment.federated_baselines import FederatedBaselines
 from ecgexp.features.inputs import Features
 from ecgexp.models.base import ModelBuilder
 from ecgexp.privacy.plan import Privacy
-from ecgexp.privacy.statement import check_unit_covers_features, check_units_apart, shared_units
+from ecgexp.privacy.unit_checks import check_unit_covers_features, check_units_apart, shared_units
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError, Part, Seed, Whole, check_named_once, settings
 from ecgexp.tracking.settings import Tracking

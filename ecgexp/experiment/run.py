@@ -18,7 +18,7 @@ from ecgexp.experiment.training_loop import TrainingLoop
 from ecgexp.privacy.keyed_digests import DigestKey
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.recorded_losses import Loss, Losses
-from ecgexp.privacy.search_accounting import PrivacySpent
+from ecgexp.privacy.spent import PrivacySpent
 from ecgexp.seeding import Seeds
 from ecgexp.settings.build import to_node
 from ecgexp.settings.redaction import redact

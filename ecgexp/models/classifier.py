@@ -21,7 +21,7 @@ from typing_extensions import TypedDict
 from ecgexp.data.beats import RR_FEATURES
 from ecgexp.features.inputs import Features, feature_shapes
 from ecgexp.models.base import ModelBuilder
-from ecgexp.privacy import outputs
+from ecgexp.privacy import publication
 from ecgexp.settings.build import build_node, to_node
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.archive import read_archive, write_archive
@@ -229,7 +229,9 @@ def _write(classifier: Classifier, weights: Mapping[str, np.ndarray], folder: Pa
         "weights_sha256": hashlib.sha256(content.getvalue()).hexdigest(),
     }
     description["sha256"] = _digest(description)
-    if unlisted := [name for name in description if outputs.find("model content", name) is None]:
+    if unlisted := [
+        name for name in description if publication.find("model content", name) is None
+    ]:
         raise ValueError(
             f"{_DESCRIPTION} would hold {', '.join(unlisted)}, which privacy.outputs.TABLE lacks"
         )

@@ -15,7 +15,8 @@ from typing import Any
 from ecgexp.formatting import count_text, epsilon_text
 from ecgexp.privacy import accounting
 from ecgexp.privacy.accounting import AccountantName
-from ecgexp.privacy.plan import PrivacyPlan, check_population, default_delta, safe_capacity
+from ecgexp.privacy.plan import PrivacyPlan, default_delta, safe_capacity
+from ecgexp.privacy.plan_checks import check_population
 from ecgexp.settings.declaration import ConfigError
 
 LABEL = "hypothetical population, not a guarantee of this run"

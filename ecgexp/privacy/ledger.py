@@ -1,12 +1,12 @@
-"""The privacy ledger: the events of a run; the reported ε of a run is computed here only."""
+"""The privacy ledger: the events of a run; the reported ε of a run comes from here only."""
 
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgexp.privacy import accounting
+from ecgexp.privacy import dp_events
 from ecgexp.privacy.accounting import AccountantName, NeighboringRelation
+from ecgexp.privacy.budget import EpsilonOfCounts, composition, is_free, key_of
 from ecgexp.privacy.journal import Journal
 from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.settings.declaration import DataError
@@ -53,7 +53,7 @@ class Ledger:
         self._journal = journal if plan.has_privacy_guarantee else None
         self.stopped_by_budget = False
         self._entries: dict[str, tuple[DpEvent, int]] = {}
-        self._known: dict[tuple[Any, ...], float] = {}
+        self._epsilon = EpsilonOfCounts(plan)
         self._affordable: tuple[str, int] | None = None
 
     def record(self, event: "DpEvent", count: int = 1) -> None:
@@ -70,12 +70,12 @@ class Ledger:
             raise PrivacyViolation(
                 f"step {self.steps + 1} would exceed privacy.max_epsilon={self.plan.max_epsilon:g}"
             )
-        key = _key(event)
-        if self._journal is not None and not _is_free(event):
+        key = key_of(event)
+        if self._journal is not None and not is_free(event):
             self._journal.cover(key, self._count(key) + count, most=self._most_of_run(key))
         self.steps += count
         self._entries[key] = (event, self._count(key) + count)
-        if self._affordable is not None and self._affordable[0] != key and not _is_free(event):
+        if self._affordable is not None and self._affordable[0] != key and not is_free(event):
             self._affordable = None
 
     def would_exceed(self, event: "DpEvent", count: int = 1) -> bool:
@@ -92,12 +92,12 @@ class Ledger:
           Whether they would. If so, `stopped_by_budget` is set, and `verify_complete` then accepts
           fewer steps than planned.
         """
-        if self.plan.max_epsilon == float("inf") or _is_free(event):
+        if self.plan.max_epsilon == float("inf") or is_free(event):
             return False
-        key = _key(event)
+        key = key_of(event)
         wanted = self._count(key) + count
         if self._affordable is None or self._affordable[0] != key or self._affordable[1] < wanted:
-            self._affordable = (key, self._most(event, key, wanted))
+            self._affordable = (key, self._epsilon.most(self._entries, event, wanted))
         exceeds = wanted > self._affordable[1]
         self.stopped_by_budget = self.stopped_by_budget or exceeds
         return exceeds
@@ -105,7 +105,7 @@ class Ledger:
     @property
     def event(self) -> "DpEvent":
         """The composition of all recorded events."""
-        return _compose(self._entries)
+        return composition(self._entries)
 
     def epsilon_spent(
         self,
@@ -125,7 +125,7 @@ class Ledger:
         Raises:
           ConfigError: the accountant has no valid bound for these events.
         """
-        return self._epsilon_of(
+        return self._epsilon.epsilon(
             self._entries, accountant, neighboring_relation or self.plan.neighboring_relation
         )
 
@@ -162,7 +162,7 @@ class Ledger:
         entries = [[json.loads(key), count] for key, (_, count) in self._entries.items()]
         journal = self._journal and {
             "run": self._journal.run,
-            "count": self._journal.count(_key(self.plan.step_event)),
+            "count": self._journal.count(key_of(self.plan.step_event)),
         }
         return {
             "plan": self.plan.as_dict(),
@@ -235,13 +235,15 @@ class Ledger:
         there = sorted((key, count) for key, count in entries if count)
         if self.steps > self.plan.iterations or there != sorted(self._required().items()):
             raise _unusable("its events are not those of its steps")
-        event, free = self.plan.step_event, accounting.nothing()
+        event, free = self.plan.step_event, dp_events.nothing()
         counts = dict(entries)
         self._entries = {
-            _key(each): (each, counts[_key(each)]) for each in (event, free) if _key(each) in counts
+            key_of(each): (each, counts[key_of(each)])
+            for each in (event, free)
+            if key_of(each) in counts
         }
         self.stopped_by_budget = bool(state["stopped_by_budget"])
-        self._discard(event, self._taken(state["journal"]) - self._count(_key(event)))
+        self._discard(event, self._taken(state["journal"]) - self._count(key_of(event)))
 
     def _taken(self, stored: dict[str, Any] | None) -> int:
         """Return the number of events that may have happened, by the journal.
@@ -249,7 +251,7 @@ class Ledger:
         Args:
           stored: the journal's run and count when the checkpoint was saved.
         """
-        key = _key(self.plan.step_event)
+        key = key_of(self.plan.step_event)
         if not self.plan.has_privacy_guarantee:
             return self._count(key)
         if self._journal is None:
@@ -268,7 +270,7 @@ class Ledger:
 
     def _discard(self, event: "DpEvent", count: int) -> None:
         if count > 0:
-            key = _key(event)
+            key = key_of(event)
             self._entries[key] = (event, self._count(key) + count)
             self.discarded_steps += count
 
@@ -276,8 +278,8 @@ class Ledger:
         """Return the events that the ledger must contain: of retained and of discarded steps."""
         events = self.plan.num_events(self.steps)
         required = {
-            _key(self.plan.step_event): events + self.discarded_steps,
-            _key(accounting.nothing()): self.steps - events,
+            key_of(self.plan.step_event): events + self.discarded_steps,
+            key_of(dp_events.nothing()): self.steps - events,
         }
         return {key: count for key, count in required.items() if count}
 
@@ -297,75 +299,6 @@ class Ledger:
 
     def _count(self, key: str) -> int:
         return self._entries[key][1] if key in self._entries else 0
-
-    def _most(self, event: "DpEvent", key: str, wanted: int) -> int:
-        """Return the largest total count of `event` within the budget, up to the planned count.
-
-        All other recorded events are included in ε.
-        """
-
-        def epsilon_after(total: int) -> float:
-            events = self._entries | {key: (event, total)}
-            return self._epsilon_of(events, None, self.plan.neighboring_relation)
-
-        cap, low, high = self.plan.max_epsilon, self._count(key), max(wanted, self.plan.iterations)
-        below, above = epsilon_after(low), epsilon_after(high)
-        if above <= cap:
-            return high
-        if below > cap:  # the discarded steps alone exceed the limit
-            return low
-        while high - low > 1:  # `low` is within the limit; ε² is nearly linear in the count
-            share = (cap**2 - below**2) / (above**2 - below**2) if math.isfinite(above) else 0.5
-            middle = min(max(low + round(share * (high - low)), low + 1), high - 1)
-            found = epsilon_after(middle)
-            if found <= cap:
-                low, below = middle, found
-            else:
-                high, above = middle, found
-        return low
-
-    def _epsilon_of(
-        self,
-        entries: dict[str, Any],
-        accountant: AccountantName | None,
-        neighboring_relation: NeighboringRelation,
-    ) -> float:
-        events = {
-            key: (event, count)
-            for key, (event, count) in entries.items()
-            if count and not _is_free(event)
-        }
-        if not events:
-            return 0.0
-        question = (
-            accountant,
-            neighboring_relation,
-            *((key, count) for key, (_, count) in events.items()),
-        )
-        if question not in self._known:
-            event, delta = _compose(events), self.plan.delta
-            self._known[question] = (
-                accounting.smallest_epsilon(
-                    event, delta, self.plan.accountant, neighboring_relation
-                )[0]
-                if accountant is None
-                else accounting.epsilon(event, delta, accountant, neighboring_relation)
-            )
-        return self._known[question]
-
-
-def _compose(entries: dict[str, tuple["DpEvent", int]]) -> "DpEvent":
-    return accounting.composed(
-        [accounting.repeated(event, count) for event, count in entries.values()]
-    )
-
-
-def _key(event: "DpEvent") -> str:
-    return json.dumps(accounting.to_json(event), sort_keys=True)
-
-
-def _is_free(event: "DpEvent") -> bool:
-    return event == accounting.nothing()
 
 
 def _whole(value: Any) -> int:

@@ -1,18 +1,17 @@
 """All outputs of a run in one table: covered by the privacy guarantee, public, or neither.
 
 The statement, `ecgexp-report --public`, the console, the trackers and the documentation use this
-table. In a run with a privacy guarantee, outputs that are computed from training beats and are not
-covered are stored in the run's folder `private/` and nowhere else. The same holds for outputs that
-are not in the table: a new output is withheld until it is listed.
+table, by the functions of `publication`. In a run with a privacy guarantee, outputs that are
+computed from training beats and are not covered are stored in the run's folder `private/` and
+nowhere else. The same holds for outputs that are not in the table: a new output is withheld until
+it is listed.
 
 The entries `curve/train/*`, `data/*` and `figures/partition.png` were published by earlier
 versions. Each is an exact function of the training beats, without noise.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Literal
 
 Kind = Literal[
     "file",
@@ -123,8 +122,7 @@ def _holdout(
     return _of(kind, "not covered", "held-out beats", reason, *names, topic=topic)
 
 
-_METRICS = ("metrics", "undefined")  # keys of result.json
-_FOLDERS = (f"{PRIVATE_FOLDER}/*", "checkpoints/*", "ECGEXP_CACHE/*", "STORE.private/*")
+OWNER_FOLDERS = (f"{PRIVATE_FOLDER}/*", "checkpoints/*", "ECGEXP_CACHE/*", "STORE.private/*")
 _BY_CLIENT = "scores of single clients on their held-out beats"
 _SETTING = "a setting as the user wrote it; choose settings without using the training beats"
 _KEYED = (
@@ -136,14 +134,14 @@ _NO_GUARANTEE = "written only by runs that have no privacy guarantee"
 TABLE: tuple[Output, ...] = (
     # Files of a run's folder. The first entry with a matching name applies, here and below.
     *_of("file", "not covered", "training beats",
-        "outputs that are withheld, for the owner of the data only", _FOLDERS[0],
+        "outputs that are withheld, for the owner of the data only", OWNER_FOLDERS[0],
         topic="published training data"),
     *_of("file", "not covered", "training beats",
         "the training state, for resume=, readable by its owner only; removed at the end",
-        _FOLDERS[1], topic="published training data"),
+        OWNER_FOLDERS[1], topic="published training data"),
     *_of("file", "not covered", "training beats", "outside of the run's folder, and not shared "
         "with it: cached beats, the key of keyed digests, and the recorded privacy losses of all "
-        "runs", *_FOLDERS[2:], topic="published training data"),
+        "runs", *OWNER_FOLDERS[2:], topic="published training data"),
     *_of("file", "covered", "weights", "the trained weights", "model/weights.safetensors"),
     *_of("file", "covered", "weights",
         "the same model in MLflow's format, with shapes and requirements", "MLmodel",
@@ -305,7 +303,8 @@ TABLE: tuple[Output, ...] = (
     *_of("error", "public", "settings",
         "about settings, the model, the number of units and the privacy plan",
         *(f"ecgexp.privacy.{module}:*" for module in (
-            "plan", "accounting", "calibration", "ledger", "journal", "sampling", "statement")),
+            "plan", "plan_checks", "unit_checks", "settings", "accounting", "dp_events",
+            "calibration", "ledger", "journal", "sampling", "statement")),
         *(f"ecgexp.{module}:ConfigError" for module in (
             "experiment.training_loop", "experiment.class_coverage", "training.device",
             "models.*", "clipping.*", "training.dp.trainer", "training.federated.rounds",
@@ -313,93 +312,3 @@ TABLE: tuple[Output, ...] = (
     *_of("error", "public", "settings", "the path where the database was expected",
         "ecgexp.data.datasets.recorded:DataError"),
 )  # fmt: skip
-
-
-def find(kind: Kind, name: str) -> Output | None:
-    """Find the entry of the table that applies to an output.
-
-    Args:
-      kind: kind of output.
-      name: its name, as described in `Output.name`.
-
-    Returns:
-      The first matching entry; None where there is none.
-    """
-    return next(
-        (entry for entry in TABLE if entry.kind == kind and fnmatchcase(name, entry.name)), None
-    )
-
-
-def is_published(kind: Kind, name: str) -> bool:
-    """Check whether a run with a privacy guarantee publishes an output.
-
-    **Guarantees**: False for every output that is not in the table, so a new one is withheld until
-    it is listed (`tests/unit/privacy/test_outputs.py`, which also checks that runs write nothing
-    that is not listed).
-
-    Args:
-      kind: kind of output.
-      name: its name, as described in `Output.name`.
-    """
-    entry = find(kind, name)
-    return entry is not None and not entry.is_withheld
-
-
-def divide(values: Mapping[str, Any], *, under: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
-    """Divide nested result keys into published and withheld ones.
-
-    Args:
-      values: `result.json`, or a part of it; keys below `metrics` and `undefined` are treated as
-        metrics.
-      under: prefix of the part, e.g. `data/`.
-
-    Returns:
-      The published values and the withheld ones, both with the nesting of `values`.
-    """
-    published: dict[str, Any] = {}
-    withheld: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{under}{key}"
-        if not isinstance(value, Mapping) or (not value and name not in _METRICS):
-            (published if is_published("result key", name) else withheld)[key] = value
-            continue
-        one, other = divide_metrics(value) if name in _METRICS else divide(value, under=f"{name}/")
-        if one or not other:
-            published[key] = one
-        if other:
-            withheld[key] = other
-    return published, withheld
-
-
-def divide_metrics(metrics: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Divide metrics into published and withheld ones."""
-    published = {name: value for name, value in metrics.items() if is_published("metric", name)}
-    return published, {name: value for name, value in metrics.items() if name not in published}
-
-
-def withheld_reasons() -> list[str]:
-    """Return the reasons of all outputs in `private/`, each once."""
-    entries = (
-        entry
-        for entry in TABLE
-        if entry.is_withheld and entry.kind in ("file", "metric", "tag", "result key")
-    )
-    return list(dict.fromkeys(entry.reason for entry in entries if entry.name not in _FOLDERS))
-
-
-def markdown() -> str:
-    """Return the table for the documentation; a row has all outputs of a kind with one reason."""
-    rows: dict[tuple[str, str, str, str], list[str]] = {}
-    for entry in TABLE:
-        where = (
-            ("owner only" if entry.name in _FOLDERS else "private/")
-            if entry.is_withheld
-            else "published"
-        )
-        rows.setdefault((entry.kind, entry.coverage, where, entry.reason), []).append(
-            f"`{entry.name}`"
-        )
-    lines = ["| what | coverage | under a guarantee | why |", "| --- | --- | --- | --- |"]
-    for (kind, coverage, where, reason), names in rows.items():
-        lines.append(f"| {kind} {', '.join(names)} | {coverage} | {where} | {reason} |")
-    return "\n".join(lines) + "\n"

@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from typing_extensions import TypedDict
 
-from ecgexp.privacy.search_accounting import (
-    PrivacySpent,
-    Scope,
-    SearchPrivacyLoss,
-    search_privacy_loss,
-)
+from ecgexp.privacy.spent import PrivacySpent
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.storage.atomic import remove_litter, replacing
 from ecgexp.storage.reading import read_json
@@ -232,94 +227,11 @@ class Recorded:
         """Replace the reservation by what really ran; the loss by earlier starts is kept.
 
         Args:
-          event: all events in the run's ledger, as `accounting.to_json` writes them; None keeps the
-            reservation.
+          event: all events in the run's ledger, as `stored_events.to_json` writes them; None keeps
+            the reservation.
         """
         spent = self.loss.spent if event is None else replace(self.loss.spent, event=event)
         self.loss = self._losses.record(replace(self.loss, spent=spent, finished=True))
-
-
-def on_the_same_population(
-    losses: Sequence[Loss], training_population: Iterable[str]
-) -> list[Loss]:
-    """Select the runs that may share a person, directly or through other runs.
-
-    Args:
-      losses: all runs.
-      training_population: the people to start from; empty: unknown.
-
-    Returns:
-      Runs whose population overlaps with `training_population` or with that of a selected run;
-      runs with an unknown population are always among them.
-    """
-    wanted, chosen = set(training_population), [False] * len(losses)
-    changed = True
-    while changed:
-        changed = False
-        for place, loss in enumerate(losses):
-            if not chosen[place] and (
-                not loss.training_population or not wanted or loss.training_population & wanted
-            ):
-                chosen[place] = changed = True
-                wanted |= loss.training_population
-    return [loss for loss, is_in in zip(losses, chosen, strict=True) if is_in]
-
-
-def groups_of(losses: Sequence[Loss]) -> list[list[Loss]]:
-    """Group the runs by population: two runs that may share a person are in one group."""
-    groups: list[list[Loss]] = []
-    left = list(losses)
-    known = [loss for loss in left if loss.training_population]
-    while known:
-        group = on_the_same_population(left, known[0].training_population)
-        groups.append(group)
-        ids = {loss.id for loss in group}
-        known = [loss for loss in known if loss.id not in ids]
-    return groups if groups or not left else [left]
-
-
-def store_privacy_loss(losses: Sequence[Loss], *, unknown: int = 0) -> SearchPrivacyLoss | None:
-    """Compute the privacy loss by all these runs of a store together.
-
-    Args:
-      losses: runs on the same people.
-      unknown: number of runs whose record is damaged or missing.
-
-    Returns:
-      The loss; None where no run has a privacy guarantee.
-    """
-    names = sorted(
-        {
-            word.partition(" ")[2]
-            for loss in losses
-            for word in loss.training_population
-            if word.startswith("database ")
-        }
-    )
-    sweeps = len({loss.sweep for loss in losses if loss.sweep is not None})
-    single = sum(loss.sweep is None for loss in losses)
-    unfinished = sum(not loss.finished for loss in losses)
-    worst = (
-        f" Runs that did not finish, {unfinished} of them, count with all planned steps."
-        if unfinished
-        else ""
-    )
-    covers = (
-        "This covers every recorded run of this store that was trained on the same people "
-        f"({', '.join(names) or 'unknown'}): {_count(sweeps, 'sweep')} and "
-        f"{_count(single, 'single run')}.{worst} Runs of other stores, and of the same people in "
-        "another database, are not known here and add to it."
-    )
-    of = "of this store on the same people"
-    return search_privacy_loss(
-        [loss.spent for loss in losses],
-        unknown=unknown,
-        scope=Scope(of=of, covers=covers, has_best=False),
-    )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _read(path: Path) -> Loss | None:

@@ -9,16 +9,15 @@ larger.
 
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, get_args
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ecgexp.formatting import epsilon_text
-from ecgexp.privacy import accounting
+from ecgexp.privacy import accounting, dp_events, stored_events
 from ecgexp.privacy.accounting import AccountantName, NeighboringRelation
-from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.plan import PrivacyPlan, Unit
-from ecgexp.privacy.stored_events import check_event
+from ecgexp.privacy.plan import Unit
+from ecgexp.privacy.spent import PrivacySpent, incomparable, joint_accountant
 from ecgexp.settings.declaration import ConfigError
 
 if TYPE_CHECKING:
@@ -50,114 +49,6 @@ SWEEP = Scope(
     covers="This covers this sweep only. Other sweeps and single runs on the same people add to "
     "it.",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrivacySpent:
-    """The privacy loss of one run of a search, for one unit of privacy.
-
-    Attributes:
-      event: all recorded or planned events, as `accounting.to_json` writes them.
-      delta: δ of its guarantee.
-      unit: unit of its guarantee.
-      neighboring_relation: which data sets its guarantee compares.
-      accountant: whose ε it reports.
-      has_privacy_guarantee: False for a run without privacy and for one whose noise can be
-        recomputed: their ε is infinite.
-    """
-
-    event: Mapping[str, Any]
-    delta: float
-    unit: Unit
-    neighboring_relation: NeighboringRelation
-    accountant: AccountantName
-    has_privacy_guarantee: bool
-
-    @classmethod
-    def planned(cls, plan: PrivacyPlan, *, discarded_steps: int = 0) -> "PrivacySpent":
-        """Return the loss of a whole planned run, which is recorded before the run trains.
-
-        Args:
-          plan: plan of the run.
-          discarded_steps: events of steps that an interruption discarded.
-        """
-        event = plan.dp_event
-        if discarded_steps:
-            event = accounting.composed(
-                [event, accounting.repeated(plan.step_event, discarded_steps)]
-            )
-        return cls(
-            event=accounting.to_json(event),
-            delta=plan.delta,
-            unit=plan.unit,
-            neighboring_relation=plan.neighboring_relation,
-            accountant=plan.accountant,
-            has_privacy_guarantee=plan.has_privacy_guarantee,
-        )
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "PrivacySpent":
-        """Read the loss that `dataclasses.asdict` made `values` of.
-
-        Args:
-          values: as read from JSON.
-
-        Raises:
-          ValueError: they are not the values of a privacy loss.
-        """
-        fits = (
-            isinstance(values, Mapping)
-            and values.keys() == {item.name for item in fields(cls)}
-            and isinstance(values["event"], Mapping)
-            and isinstance(values["event"].get("type"), str)
-            and isinstance(values["delta"], float)
-            and 0 < values["delta"] < 1
-            and values["unit"] in get_args(Unit)
-            and values["neighboring_relation"] in get_args(NeighboringRelation)
-            and values["accountant"] in get_args(AccountantName)
-            and isinstance(values["has_privacy_guarantee"], bool)
-        )
-        if not fits:
-            raise ValueError("these are not the values of a privacy loss")
-        check_event(values["event"])
-        return cls(**values)
-
-    @classmethod
-    def of(cls, ledger: Ledger) -> "PrivacySpent":
-        """Return the loss of a run that is about to start or to resume.
-
-        Args:
-          ledger: of the run; the loss covers all planned steps and all events in it.
-        """
-        planned = cls.planned(ledger.plan, discarded_steps=ledger.discarded_steps)
-        return planned.at_least(replace(planned, event=accounting.to_json(ledger.event)))
-
-    def at_least(self, other: "PrivacySpent | None") -> "PrivacySpent":
-        """Return a loss that is at least that of each of two records of one run.
-
-        Args:
-          other: the other record; None where there is none.
-
-        Returns:
-          The loss; without a guarantee where the records are of different kinds.
-        """
-        if other is None or other == self:
-            return self
-        if not (
-            self.has_privacy_guarantee
-            and other.has_privacy_guarantee
-            and not _incomparable([self, other])
-        ):
-            return replace(self, has_privacy_guarantee=False)
-        event = accounting.at_least(
-            accounting.from_json(self.event), accounting.from_json(other.event)
-        )
-        return replace(
-            self,
-            event=accounting.to_json(event),
-            delta=min(self.delta, other.delta),
-            accountant=_accountant([self, other]),
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +103,7 @@ def compose_epsilon(
         return 0.0
     if not all(spent.has_privacy_guarantee for spent in all_spent):
         return float("inf")
-    if why := _incomparable(all_spent):
+    if why := incomparable(all_spent):
         raise ValueError(why)
     return _bound(all_spent)[0] if accountant is None else _bound_by(accountant, all_spent)
 
@@ -243,7 +134,7 @@ def search_privacy_loss(
     kinds = _kinds(private)
     if len(kinds) > 1:
         lines = [
-            f"The {len(private)} private runs {scope.of} have no joint ε: {_incomparable(private)}."
+            f"The {len(private)} private runs {scope.of} have no joint ε: {incomparable(private)}."
         ]
         lines += [_together(kind, _runs(len(kind), "private run")) for kind in kinds]
         lines.append(
@@ -322,7 +213,7 @@ def _bound(all_spent: Sequence[PrivacySpent]) -> tuple[float, AccountantName]:
     PLD takes a second for each kind of step, so with more than twenty kinds the RDP bound is used,
     which is looser.
     """
-    first = "rdp" if len(_counted(all_spent)) > _MANY else _accountant(all_spent)
+    first = "rdp" if len(_counted(all_spent)) > _MANY else joint_accountant(all_spent)
     in_order: tuple[AccountantName, ...] = ("pld", "rdp") if first == "pld" else ("rdp", "pld")
     found: dict[AccountantName, float] = {}
     for accountant in in_order:
@@ -337,9 +228,9 @@ def _bound(all_spent: Sequence[PrivacySpent]) -> tuple[float, AccountantName]:
 
 
 def _bound_by(accountant: AccountantName, all_spent: Sequence[PrivacySpent]) -> float:
-    events = [accounting.repeated(event, count) for event, count in _counted(all_spent).values()]
+    events = [dp_events.repeated(event, count) for event, count in _counted(all_spent).values()]
     return accounting.epsilon(
-        accounting.composed(events),
+        dp_events.composed(events),
         min(spent.delta for spent in all_spent),
         accountant,
         all_spent[0].neighboring_relation,
@@ -366,7 +257,7 @@ def _best(
             "order."
         )
     number = len(private)
-    drawn = accounting.epsilon(accounting.best_of(worst, mean_runs=number), delta, "rdp")
+    drawn = accounting.epsilon(dp_events.best_of(worst, mean_runs=number), delta, "rdp")
     if drawn >= together:
         return together, (
             "Releasing only the best run has no larger privacy loss than that. If the number of "
@@ -386,9 +277,9 @@ def _best(
 
 def _dominating(all_spent: Sequence[PrivacySpent]) -> "DpEvent | None":
     """Return the event with the least noise; None if the events differ in anything else."""
-    events = [accounting.from_json(spent.event) for spent in all_spent]
-    shapes = {accounting.shape(event) for event in events}
-    noises = [accounting.noise(event) for event in events]
+    events = [stored_events.from_json(spent.event) for spent in all_spent]
+    shapes = {dp_events.shape(event) for event in events}
+    noises = [dp_events.noise(event) for event in events]
     if len(shapes) != 1 or None in shapes:
         return None
     return events[noises.index(min(noises))]
@@ -398,24 +289,10 @@ def _counted(all_spent: Sequence[PrivacySpent]) -> "dict[str, tuple[DpEvent, int
     """Count equal events, e.g. of the seeds of one setting, which are composed at once."""
     counts: dict[str, tuple[DpEvent, int]] = {}
     for spent in all_spent:
-        event = accounting.from_json(spent.event)
+        event = stored_events.from_json(spent.event)
         key = repr(event)
         counts[key] = (event, counts.get(key, (event, 0))[1] + 1)
     return counts
-
-
-def _incomparable(all_spent: Sequence[PrivacySpent]) -> str:
-    units = sorted({spent.unit for spent in all_spent})
-    relations = sorted({spent.neighboring_relation for spent in all_spent})
-    if len(units) > 1:
-        return f"their units are {' and '.join(units)}"
-    if len(relations) > 1:
-        return f"their neighboring relations are {' and '.join(relations)}"
-    return ""
-
-
-def _accountant(all_spent: Sequence[PrivacySpent]) -> AccountantName:
-    return "pld" if all(spent.accountant == "pld" for spent in all_spent) else "rdp"
 
 
 def _without_accounting(runs: int, paragraphs: Sequence[str]) -> SearchPrivacyLoss:

@@ -1,97 +1,41 @@
-"""The privacy statement: what the guarantee of a run covers, and what it does not cover."""
+"""The privacy statement: what the guarantee of a run covers, and what it does not cover.
+
+`PrivacyStatement` has the values, and `statement_text` the words.
+"""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
-from ecgexp.formatting import count_text, epsilon_text
-from ecgexp.privacy import accounting, outputs
+from ecgexp.privacy import accounting, dp_events, outputs, statement_text, stored_events
 from ecgexp.privacy.accounting import AccountantName
-from ecgexp.privacy.adaptive_clip import AdaptiveClip
 from ecgexp.privacy.hypothetical import HypotheticalPopulation, project
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.plan import PrivacyPlan, Unit
+from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.settings.declaration import ConfigError
 
-_SAMPLING = {
-    "poisson": "Each {unit} entered each batch independently with probability q = {q:.6g}",
-    "shuffle": "Each {unit} entered exactly one batch of each epoch, drawn uniformly and "
-    "independently of the others (balls-and-bins sampling, Chua et al. 2024); amplification by "
-    "sampling is not used",
-    "fixed": "Each cohort had exactly {batch} of {n} units, drawn without replacement "
-    "(q = {q:.6g}); neighboring training sets have the same size and differ in one replaced unit, "
-    "so this ε is not comparable with one for adding or removing a unit",
-}
-_ASSUMPTIONS = (
-    "Assumptions: central DP. Whoever runs the training, in a federated run the server, is trusted "
-    "and has the contribution of each unit without noise; the guarantee is against those who "
-    "receive the weights. It is proved for exact arithmetic and for Gaussian noise that nobody can "
-    "predict. The noise of this run was computed in floating point and rounded to float32, by a "
-    "generator (Philox) that is statistical and not cryptographic; attacks on either are not "
-    "excluded (SECURITY.md)."
-)
-_NEIGHBORS = {"add_or_remove_one": "add or remove one", "replace_one": "replace one"}
 
+@dataclass(frozen=True, kw_only=True)
+class AdaptiveClip:
+    """A clip that follows a quantile of the norms, and the noise of both releases of a round.
 
-def check_unit_covers_features(unit: Unit, features_crossing_beats: Sequence[str]) -> None:
-    """Check that with the unit `beat`, removing one beat does not change features of other beats.
+    Each round releases the sum of the clipped updates (noise multiplier z_u) and the sum of ±1/2
+    for each client, +1/2 where the update is within the clip (noise σ_b). Together they are one
+    Gaussian mechanism with noise multiplier (z_u⁻² + (2 σ_b)⁻²)^(-1/2), Theorem 1 of Andrew et al.
+    2021.
 
-    Args:
-      unit: of the guarantee.
-      features_crossing_beats: features that depend on other beats.
-
-    Raises:
-      ConfigError: the unit is the beat and there are such features.
+    Attributes:
+      quantile: of the updates' norms that the clip follows.
+      rate: learning rate of the clip.
+      count_stddev: σ_b, standard deviation of the noise on the count.
+      update_noise_multiplier: z_u, of the noise on the sum, relative to the clip of the round.
     """
-    if unit == "beat" and features_crossing_beats:
-        raise ConfigError(
-            f"privacy.unit=beat cannot cover {', '.join(features_crossing_beats)}: removing one "
-            "beat changes these features of adjacent beats; use privacy.unit=patient (or record), "
-            "or features=signal, which does not have them."
-        )
 
-
-def check_units_apart(
-    unit: Unit, patient_ids: np.ndarray, train: np.ndarray, holdout: Mapping[str, np.ndarray]
-) -> None:
-    """Check that no patient of the training set also has validation or test beats.
-
-    Scores and predictions of validation and test beats are published without noise. The unit
-    `record` is checked by patient too, because other records of a patient reveal information about
-    the same person.
-
-    **Guarantees**: with the unit `patient` or `record`, no patient of a training beat has a
-    validation or test beat (`tests/unit/privacy/test_outputs.py`, also for patients with two
-    records).
-
-    Args:
-      unit: of the guarantee; `beat` guarantees nothing about other beats of the patient.
-      patient_ids: (num_beats,) str.
-      train: indices of the training beats.
-      holdout: split name -> indices.
-
-    Raises:
-      ConfigError: a patient is on both sides. The message names no patient, because who is in the
-        training set is private.
-    """
-    if unit == "beat":
-        return
-    trained = np.unique(patient_ids[train])
-    for split, rows in holdout.items():
-        if np.isin(patient_ids[rows], trained).any():
-            raise ConfigError(shared_units(unit, f"{split} beats"))
-
-
-def shared_units(unit: Unit, where: str) -> str:
-    """Return the error message for a training patient who also has `where`, e.g. `test beats`."""
-    return (
-        f"privacy.unit={unit}: a patient of the training set also has {where}, which are published "
-        "without noise, so the guarantee would not hold for that patient; use split=inter_patient "
-        "(for mitdb with split.merge_same_patient=true), or privacy.unit=beat."
-    )
+    quantile: float
+    rate: float
+    count_stddev: float
+    update_noise_multiplier: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +54,7 @@ class PrivacyStatement:
       search: number of runs that were considered and the ε of releasing them all, if known.
       hypothetical_population: ε of the same steps for a larger, hypothetical population; never a
         guarantee of this run.
-      event: all recorded events, as `accounting.to_json` writes them.
+      event: all recorded events, as `stored_events.to_json` writes them.
       discarded_steps: noisy steps in addition to `steps` that an interruption discarded; ε includes
         them.
       epsilon_overlap: ε of the largest group of rows that share samples with one heartbeat's
@@ -165,54 +109,11 @@ class PrivacyStatement:
 
     def line(self) -> str:
         """Return the statement as one line, as it is to be quoted."""
-        if not self.has_privacy_guarantee:
-            return _no_guarantee(self.plan)
-        plan, other = self.plan, "rdp" if self.bound_by == "pld" else "pld"
-        second = self.epsilon_rdp if other == "rdp" else self.epsilon_pld
-        beside = "" if second is None else f" ({other.upper()} {epsilon_text(second, decimals=2)})"
-        return (
-            f"ε = {epsilon_text(self.epsilon, decimals=2)} (δ {plan.delta:g}) · unit: "
-            f"{_unit(plan)} · neighboring relation: {_NEIGHBORS[plan.neighboring_relation]} · "
-            f"sampler: {_sampler(plan)}, {count_text(self.steps)} steps{self._discarded()} · "
-            f"accountant: {self.bound_by.upper()}{beside}{self._overlap_words()} · not covered: "
-            f"{', '.join(self._short())}"
-        )
-
-    def _overlap_words(self) -> str:
-        rows = self.plan.overlapping_rows
-        if rows <= self.plan.rows_per_unit:
-            return ""
-        found = (
-            "not known"
-            if self.epsilon_overlap is None
-            else epsilon_text(self.epsilon_overlap, decimals=2)
-        )
-        return f" · ε of {rows} rows that share samples: {found}"
+        return statement_text.line(self)
 
     def text(self) -> str:
         """Return the statement as several paragraphs, for an artifact."""
-        plan = self.plan
-        hypothetical_population = (
-            "" if self.hypothetical_population is None else self.hypothetical_population.text()
-        )
-        if self.has_privacy_guarantee:
-            about = [
-                self._guarantee(),
-                _ASSUMPTIONS,
-                self._rows(),
-                self._mechanism(),
-                self._beside(),
-            ]
-            paragraphs = [
-                self.line(),
-                *about,
-                self._left_out(),
-                self._kept(),
-                hypothetical_population,
-            ]
-        else:
-            paragraphs = [_no_guarantee(plan), hypothetical_population]
-        return "\n\n".join(part for part in paragraphs if part) + "\n"
+        return statement_text.text(self)
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-serializable values for `result.json`; ε is null without a guarantee."""
@@ -254,137 +155,6 @@ class PrivacyStatement:
             values["epsilon_if_noise_were_secret"] = _finite(self._smallest()[0])
         return values
 
-    def _discarded(self) -> str:
-        what = "started epochs" if self.plan.epoch_is_one_event else "steps"
-        return (
-            f" and {count_text(self.discarded_steps)} {what} discarded by an interruption"
-            if self.discarded_steps
-            else ""
-        )
-
-    def _short(self) -> list[str]:
-        if self.search is None:
-            return list(self.not_covered)
-        runs, epsilon = self.search
-        together = epsilon_text(epsilon, decimals=2)
-        words = f"hyperparameter search (ε of all {runs} runs together: {together})"
-        return [words if topic == "hyperparameters" else topic for topic in self.not_covered]
-
-    def _guarantee(self) -> str:
-        plan = self.plan
-        change = (
-            "added or removed" if plan.neighboring_relation == "add_or_remove_one" else "replaced"
-        )
-        views = ", with all its augmented views" if plan.unit == "beat" else ", with all its beats"
-        return (
-            "The trained weights, and all intermediate weights of the training, are "
-            f"({epsilon_text(self.epsilon, digits=4)}, {plan.delta:g})-differentially private for "
-            f"two training sets that differ in one {plan.unit} {change}. One unit is one "
-            f"{plan.unit}{views}. There are {plan.num_units} units, and n·δ = "
-            f"{plan.num_units * plan.delta:.2g}."
-            + (
-                " With so few units ε is either too large to protect a unit in practice, or needs "
-                "noise that prevents most learning: check ε before relying on it."
-                if plan.num_units < 100
-                else ""
-            )
-        )
-
-    def _rows(self) -> str:
-        """Say how many rows one heartbeat has, where windows overlap."""
-        plan, parts = self.plan, []
-        if plan.rows_per_unit > 1:
-            parts.append(
-                "A window may contain the R peaks of other beats: one heartbeat is in up to "
-                f"{plan.rows_per_unit} rows, and ε is that of all rows that contain its peak "
-                "together, each sampled and clipped separately (a mixture of Gaussians)."
-            )
-        elif plan.unit == "beat":
-            parts.append(
-                "The unit is one row, the window of one beat; no window contains the R peak of "
-                "another beat."
-            )
-        if plan.overlapping_rows > plan.rows_per_unit:
-            found = (
-                "is not known"
-                if self.epsilon_overlap is None
-                else f"is {epsilon_text(self.epsilon_overlap, digits=4)}"
-            )
-            parts.append(
-                f"Windows overlap: up to {plan.overlapping_rows} rows share samples with one "
-                f"heartbeat's window. For all of them together ε {found} at the same δ."
-            )
-        if max(plan.rows_per_unit, plan.overlapping_rows) > 1:
-            parts.append(
-                "These numbers of rows come from the training beats and are assumed to be public, "
-                "as is the number of units."
-            )
-        return " ".join(parts)
-
-    def _mechanism(self) -> str:
-        plan = self.plan
-        sampling = _SAMPLING[plan.sampling].format(
-            unit=plan.unit,
-            q=plan.sampling_probability,
-            batch=plan.expected_batch_size,
-            n=plan.num_units,
-        )
-        cut = (
-            f" Batches above {plan.batch_capacity} were truncated at random, which ε includes."
-            if plan.can_overflow
-            else ""
-        )
-        if self.adaptive_clip is None:
-            clipped = f"was clipped to norm {plan.l2_norm_clip:g}, Gaussian noise of standard "
-            clipped += f"deviation {plan.noise_std:.6g} was added to the sum"
-            adaptive = ""
-        else:
-            clipped = (
-                "was clipped to the norm set for that step, Gaussian noise was added to the sum"
-            )
-            adaptive = f" {self.adaptive_clip.text(plan.l2_norm_clip, plan.noise_multiplier)}"
-        return (
-            f"{sampling}.{cut} In each of {count_text(self.steps)} steps the "
-            f"contribution of a unit {clipped}, and the result was divided by "
-            f"{plan.divisor:g}, independently of the number of units drawn.{adaptive} Samples, "
-            "noise, views and dropout came from keys of the operating system's entropy, not from "
-            "the logged seed, and the keys were not stored. The guarantee holds for intermediate "
-            "weights, but a checkpoint file made during training also has statistics of the "
-            "training data without noise: it is private data and must not be shared."
-        )
-
-    def _beside(self) -> str:
-        known = {
-            "PLD": self.epsilon_pld,
-            "RDP": self.epsilon_rdp,
-            "PLD, replace one": self.epsilon_replace_one,
-        }
-        figures = ", ".join(
-            f"{epsilon_text(value, digits=4)} ({name})"
-            for name, value in known.items()
-            if value is not None
-        )
-        by = (
-            ""
-            if self.bound_by == self.plan.accountant
-            else f" Both bounds are valid, and that of {self.bound_by.upper()} is smaller."
-        )
-        return f"ε of the same steps under each accountant: {figures}.{by}"
-
-    def _left_out(self) -> str:
-        return "\n".join(
-            ["Not covered:", *(f"- {outputs.TOPICS[topic]};" for topic in self.not_covered)]
-        )
-
-    def _kept(self) -> str:
-        if self.publishes_all:
-            return ""
-        lines = [
-            f"Not published, and stored in the run's folder {outputs.PRIVATE_FOLDER}/, which must "
-            "not be shared:"
-        ]
-        return "\n".join([*lines, *(f"- {reason};" for reason in outputs.withheld_reasons())])
-
 
 def state(
     ledger: Ledger,
@@ -425,7 +195,7 @@ def state(
         not_covered=tuple(topic for topic in outputs.TOPICS if topic not in left_out),
         publishes_all=publishes_all,
         hypothetical_population=_hypothetical_population(ledger),
-        event=accounting.to_json(ledger.event),
+        event=stored_events.to_json(ledger.event),
         discarded_steps=ledger.discarded_steps,
         epsilon_overlap=_of_overlap(ledger),
         adaptive_clip=adaptive_clip,
@@ -440,7 +210,7 @@ def _of_overlap(ledger: Ledger) -> float | None:
     plan = ledger.plan
     if plan.overlapping_rows <= plan.rows_per_unit or not plan.is_private or not ledger.steps:
         return None
-    group = accounting.of_group(ledger.event, plan.overlapping_rows)
+    group = dp_events.of_group(ledger.event, plan.overlapping_rows)
     if group is None:
         return None
     try:
@@ -465,37 +235,3 @@ def _or_none(ledger: Ledger, accountant: Any, neighboring_relation: Any) -> floa
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
-
-
-def _unit(plan: PrivacyPlan) -> str:
-    return (
-        plan.unit
-        if plan.rows_per_unit == 1
-        else f"{plan.unit} ({plan.rows_per_unit} overlapping rows)"
-    )
-
-
-def _sampler(plan: PrivacyPlan) -> str:
-    if plan.sampling == "shuffle":
-        return "balls and bins, no amplification"
-    kind = "Poisson" if plan.sampling == "poisson" else "without replacement"
-    return f"{kind} q {plan.sampling_probability:.3g}"
-
-
-def _no_guarantee(plan: PrivacyPlan) -> str:
-    if plan.is_simulation:
-        return (
-            "This run has no privacy guarantee: it is a simulation. Its noise follows from "
-            f"privacy.noise_seed={plan.noise_seed}, so anyone who knows the seed can subtract it. "
-            "For a guarantee use privacy.noise_seed=null."
-        )
-    if plan.is_private or plan.noise_multiplier:
-        return (
-            "This run has no privacy guarantee: its ε is infinite, since "
-            f"privacy.noise_multiplier={plan.noise_multiplier:g} is too little noise at δ "
-            f"{plan.delta:g}. For a guarantee use a larger one."
-        )
-    return (
-        "This run has no privacy guarantee: no noise was added to what it learned from the "
-        "training data."
-    )

@@ -1,15 +1,47 @@
-"""Validation of privacy events that are read from files, without importing dp_accounting."""
+"""The JSON form of privacy events: written, read, and validated without importing dp_accounting."""
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ecgexp.privacy.dp_events import event_types
+
+if TYPE_CHECKING:
+    from dp_accounting import DpEvent
 
 _DEEPEST = 20
 _MOST = 10**12  # steps, or units of a data set
 
 
+def to_json(event: "DpEvent") -> dict[str, Any]:
+    """Return `event` as JSON-serializable values, exact to the last bit; see `from_json`."""
+    attributes: Sequence[Any] = getattr(event, "__attrs_attrs__", ())
+    fields = {item.name: getattr(event, item.name) for item in attributes}
+    return {"type": type(event).__name__} | {name: _plain(value) for name, value in fields.items()}
+
+
+def from_json(value: Mapping[str, Any]) -> "DpEvent":
+    """Return the event that `to_json` wrote."""
+    kind = getattr(event_types(), value["type"])
+    return kind(**{name: _event_values(field) for name, field in value.items() if name != "type"})
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "__attrs_attrs__"):
+        return to_json(value)
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _event_values(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return from_json(value)
+    return (
+        tuple(_event_values(item) for item in value) if isinstance(value, (list, tuple)) else value
+    )
+
+
 def check_event(value: Any, *, depth: int = 0) -> None:
-    """Check that `value` is an event as `accounting.to_json` writes it.
+    """Check that `value` is an event as `to_json` writes it.
 
     Args:
       value: nested mappings, lists and numbers.

@@ -161,7 +161,7 @@ def _privacy(experiment: ReplicationExperiment) -> dict[str, Any]:
     A private run with a switch on trains with noise that can be recomputed from its seed, so that
     it is never taken for a run with a privacy guarantee.
     """
-    from ecgexp.privacy.plan import PrivacySpec
+    from ecgexp.privacy.settings import PrivacySpec
     from ecgexp.replication.parts import NeverRan, without_noise
     from ecgexp.training.dp.trainer import DpSgd
 

@@ -12,7 +12,7 @@ from ecgexp.augmentation.chain import Chain, NoAugmentation
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.datasets.base import Dataset
 from ecgexp.data.preprocessing.settings import OnProgress
-from ecgexp.privacy.plan import NotPrivate, PrivacySpec
+from ecgexp.privacy.settings import NotPrivate, PrivacySpec
 from ecgexp.settings.declaration import Count, Part, settings
 from ecgexp.storage.digests import digest
 from ecgexp.training.base import EpochResult

@@ -16,8 +16,9 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from ecgexp.formatting import epsilon_text
-from ecgexp.privacy import accounting
-from ecgexp.privacy.plan import PrivacyPlan, PrivacySpec
+from ecgexp.privacy import accounting, dp_events
+from ecgexp.privacy.plan import PrivacyPlan
+from ecgexp.privacy.settings import PrivacySpec
 from ecgexp.replication.protocol_errors import ProtocolErrors
 from ecgexp.storage.atomic import replacing
 from ecgexp.storage.reading import read_lines
@@ -234,13 +235,13 @@ def _event(errors: ProtocolErrors, plan: PrivacyPlan) -> Any:
     if errors.shuffled_as_poisson and errors.copies_as_beats:
         # The copies of a beat are in any batches of one pass. The worst case is all in one: they
         # change the sum by ten clips.
-        per_pass = accounting.gaussian(plan.noise_multiplier / COPIES)
-        return accounting.repeated(per_pass, math.ceil(plan.iterations / plan.steps_per_epoch))
+        per_pass = dp_events.gaussian(plan.noise_multiplier / COPIES)
+        return dp_events.repeated(per_pass, math.ceil(plan.iterations / plan.steps_per_epoch))
     if errors.shuffled_as_poisson:
         return replace(plan, sampling="shuffle").dp_event
     if errors.copies_as_beats:
-        step = accounting.copies_gaussian(plan.sampling_probability, plan.noise_multiplier, COPIES)
-        return accounting.repeated(step, plan.iterations)
+        step = dp_events.copies_gaussian(plan.sampling_probability, plan.noise_multiplier, COPIES)
+        return dp_events.repeated(step, plan.iterations)
     return plan.dp_event
 
 

@@ -19,7 +19,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from ecgexp.privacy.recorded_losses import settle
-from ecgexp.privacy.search_accounting import PrivacySpent
+from ecgexp.privacy.spent import PrivacySpent
 from ecgexp.storage.atomic import replacing
 from ecgexp.storage.reading import read_json
 from ecgexp.tracking.local.artifact_files import plain

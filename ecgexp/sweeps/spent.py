@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ecgexp.privacy.recorded_losses import Loss, Losses, on_the_same_population, store_privacy_loss
-from ecgexp.privacy.search_accounting import PrivacySpent, SearchPrivacyLoss, search_privacy_loss
+from ecgexp.privacy.recorded_losses import Loss, Losses
+from ecgexp.privacy.search_accounting import SearchPrivacyLoss, search_privacy_loss
+from ecgexp.privacy.spent import PrivacySpent
+from ecgexp.privacy.store_loss import on_the_same_population, store_privacy_loss
 from ecgexp.sweeps.attempts import Attempt, Attempts
 
 

@@ -23,7 +23,8 @@ from typing_extensions import TypedDict
 from ecgexp.config.sweep_settings import SweepSettings
 from ecgexp.formatting import epsilon_text
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.search_accounting import PrivacySpent, compose_epsilon
+from ecgexp.privacy.search_accounting import compose_epsilon
+from ecgexp.privacy.spent import PrivacySpent
 from ecgexp.settings.declaration import ConfigError, DataError, build
 from ecgexp.storage.atomic import replacing
 from ecgexp.storage.reading import MissingFileError, read_json

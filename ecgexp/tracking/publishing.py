@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 
-from ecgexp.privacy import outputs
+from ecgexp.privacy import publication
 from ecgexp.settings.redaction import redact
 from ecgexp.tracking.base import Tracker
 from ecgexp.tracking.local.result import Result
@@ -71,7 +71,7 @@ class Withholding(Publishing):
 
         The withheld part is written to `private/values.json`.
         """
-        published, withheld = outputs.divide(
+        published, withheld = publication.divide(
             {item.name: getattr(result, item.name) for item in fields(result)}
         )
         self._private.add_values(withheld)
@@ -85,7 +85,7 @@ class Withholding(Publishing):
         The message and the traceback are written to `private/error.txt`.
         """
         where = f"{_raised_in(error)}:{type(error).__name__}"
-        if not isinstance(error, Exception) or outputs.is_published("error", where):
+        if not isinstance(error, Exception) or publication.is_published("error", where):
             return error
         with suppress(OSError):  # a full disk; the published message reports it
             self._private.append(
@@ -102,7 +102,7 @@ class Withholding(Publishing):
 
     def tells(self, name: str) -> bool:
         """See `Publishing.tells`; schedulers and terminals store what is printed."""
-        return outputs.is_published("console line", name)
+        return publication.is_published("console line", name)
 
     @contextmanager
     def logging(self) -> Iterator[None]:
@@ -158,7 +158,7 @@ def _is_public(record: logging.LogRecord) -> bool:
     if name == "py.warnings":  # the name is extended by the file that warns
         found = _WARNED_AT.search(record.getMessage().partition("\n")[0])
         name = f"{name}/{found[1]}" if found else name
-    return outputs.is_published("log line", name)
+    return publication.is_published("log line", name)
 
 
 def _raised_in(error: BaseException) -> str:

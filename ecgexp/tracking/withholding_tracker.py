@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ecgexp.privacy import outputs
+from ecgexp.privacy import outputs, publication
 from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status, Tracker
 from ecgexp.tracking.local.tracker import now
 from ecgexp.tracking.private_folder import PrivateFolder
@@ -49,7 +49,7 @@ class WithholdingTracker:
         self, metrics: Mapping[str, float], *, step: int | None = None, at: float | None = None
     ) -> None:
         """See `Tracker.log_metrics`."""
-        published, withheld = outputs.divide_metrics(metrics)
+        published, withheld = publication.divide_metrics(metrics)
         self._private.add_metrics(withheld, step)
         if published:
             self._tracker.log_metrics(published, step=step, at=at if step is None else self._began)
@@ -83,9 +83,9 @@ class WithholdingTracker:
 
         Where the keys of a file are listed one by one, only the published ones.
         """
-        entry = outputs.find("file", path)
+        entry = publication.find("file", path)
         if entry is not None and entry.keys is not None:
-            values, withheld = outputs.divide(values, under=entry.keys)
+            values, withheld = publication.divide(values, under=entry.keys)
             self._private.log_dict(withheld, path)
         self._at(path).log_dict(values, path)
 
@@ -114,11 +114,13 @@ class WithholdingTracker:
         self._tracker.finish(status, reason, at=at)
 
     def _at(self, path: str) -> Any:
-        return self._tracker if outputs.is_published("file", path) else self._private
+        return self._tracker if publication.is_published("file", path) else self._private
 
 
 def _divided(
     kind: outputs.Kind, values: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    published = {name: value for name, value in values.items() if outputs.is_published(kind, name)}
+    published = {
+        name: value for name, value in values.items() if publication.is_published(kind, name)
+    }
     return published, {name: value for name, value in values.items() if name not in published}

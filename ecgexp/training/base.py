@@ -9,8 +9,8 @@ import numpy as np
 
 from ecgexp.augmentation.base import Augmentation
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.overlap import Overlap
 from ecgexp.privacy.plan import Privacy, PrivacyPlan, Unit
+from ecgexp.privacy.unit_checks import Overlap
 from ecgexp.seeding import Seeds
 from ecgexp.training.loss import LossFn
 

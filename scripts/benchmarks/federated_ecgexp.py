@@ -84,7 +84,7 @@ def _ours(
     """Everything that `trainer=federated` does in a round except the evaluation."""
     from ecgexp.augmentation import NoAugmentation
     from ecgexp.privacy.ledger import Ledger
-    from ecgexp.privacy.plan import NotPrivate
+    from ecgexp.privacy.settings import NotPrivate
     from ecgexp.seeding import Seeds
     from ecgexp.training.base import TrainingData
     from ecgexp.training.federated.trainer import Federated

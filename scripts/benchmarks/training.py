@@ -25,7 +25,7 @@ from ecgexp.augmentation import NoAugmentation
 from ecgexp.cli.streams import command
 from ecgexp.models.cnn1d import Cnn1d
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.plan import NotPrivate
+from ecgexp.privacy.settings import NotPrivate
 from ecgexp.seeding import Seeds
 from ecgexp.training.base import TrainingData
 from ecgexp.training.centralized import Centralized

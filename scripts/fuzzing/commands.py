@@ -21,7 +21,8 @@ from ecgexp.data.formats import csv_reader, wfdb_reader
 from ecgexp.data.preprocessing import cache
 from ecgexp.inference.model import load_model
 from ecgexp.privacy.keyed_digests import DigestKey
-from ecgexp.privacy.recorded_losses import Losses, store_privacy_loss
+from ecgexp.privacy.recorded_losses import Losses
+from ecgexp.privacy.store_loss import store_privacy_loss
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.digests import FileDigests
 from ecgexp.sweeps.closing import close, create_parent_run

@@ -16,13 +16,13 @@ from ecgexp.features.inputs import SignalFeatures
 from ecgexp.models import classifier as saved_classifiers
 from ecgexp.models.classifier import Classifier
 from ecgexp.models.cnn1d import Cnn1d
-from ecgexp.privacy import accounting
+from ecgexp.privacy import dp_events, stored_events
 from ecgexp.privacy.journal import Journal
 from ecgexp.privacy.keyed_digests import DigestKey
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.privacy.recorded_losses import Loss, Losses
-from ecgexp.privacy.search_accounting import PrivacySpent
+from ecgexp.privacy.settings import PrivacySpec
+from ecgexp.privacy.spent import PrivacySpent
 from ecgexp.storage.digests import FileDigests
 from ecgexp.sweeps.attempts import Attempt
 from ecgexp.sweeps.sweep import Sweep
@@ -43,7 +43,7 @@ TYPED = (
 )
 CLASSES = ("N", "S", "V")
 KEY = "ab" * 32
-_EVENT = accounting.to_json(accounting.repeated(accounting.poisson_gaussian(0.01, 1.1), 20))
+_EVENT = stored_events.to_json(dp_events.repeated(dp_events.poisson_gaussian(0.01, 1.1), 20))
 _PRIVACY = {
     "guarantee": True,
     "simulation": False,

@@ -14,7 +14,7 @@ from smallest_run import SMALLEST
 
 from ecgexp.config.compose import for_the_record, load_config, load_experiment
 from ecgexp.experiment.run import run
-from ecgexp.privacy import outputs
+from ecgexp.privacy import publication
 
 pytestmark = pytest.mark.slow
 
@@ -95,7 +95,7 @@ def metric_names(path):
 
 def test_every_file_of_a_private_run_is_listed(made):
     _, folder, _ = made
-    assert [name for name in published(folder) if not outputs.is_published("file", name)] == []
+    assert [name for name in published(folder) if not publication.is_published("file", name)] == []
     assert (folder / "private" / "figures" / "learning_curves.png").exists()
     assert not (folder / "checkpoints").exists()
 
@@ -115,9 +115,9 @@ def test_every_metric_tag_parameter_and_key_is_listed(made):
         ("model content", content),
     ):
         assert len(names) > 3
-        assert [name for name in names if not outputs.is_published(kind, name)] == [], kind
-    assert outputs.divide(read(folder, "result.json"))[1] == {}
-    assert outputs.divide(read(folder, "data.json"), under="data/")[1] == {}
+        assert [name for name in names if not publication.is_published(kind, name)] == [], kind
+    assert publication.divide(read(folder, "result.json"))[1] == {}
+    assert publication.divide(read(folder, "data.json"), under="data/")[1] == {}
     assert all("train" not in dataset["counts"] for dataset in stored["datasets"])
 
 
@@ -146,11 +146,11 @@ def test_mlflow_has_nothing_that_is_withheld(made):
         ("tag", kept.data.tags),
         ("parameter", kept.data.params),
     ):
-        assert [one for one in names if not outputs.is_published(kind, one)] == [], kind
+        assert [one for one in names if not publication.is_published(kind, one)] == [], kind
     folders = [None]
     while folders:
         for item in client.list_artifacts(result.run_id, folders.pop()):
-            assert item.is_dir or outputs.is_published("file", item.path), item.path
+            assert item.is_dir or publication.is_published("file", item.path), item.path
             folders += [item.path] if item.is_dir else []
     assert {tag.value for one in kept.inputs.dataset_inputs for tag in one.tags} == {
         "validation",

@@ -7,7 +7,7 @@ from toy import CLASSES, MODEL, WINDOW, toy_data
 
 from ecgexp.augmentation import NoAugmentation
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.plan import NotPrivate, PrivacySpec
+from ecgexp.privacy.settings import NotPrivate, PrivacySpec
 from ecgexp.seeding import Seeds
 from ecgexp.training.federated.trainer import Federated
 from ecgexp.training.loss import CrossEntropy

@@ -2,7 +2,7 @@
 
 from dp_accounting import DpEvent
 
-from ecgexp.privacy import accounting
+from ecgexp.privacy import dp_events
 
 
 def gaussian_pair(z_sum: float, z_count: float) -> DpEvent:
@@ -19,5 +19,5 @@ def gaussian_pair(z_sum: float, z_count: float) -> DpEvent:
         from each unit's bit, as TFF does: then this is *twice* the standard deviation.
     """
     if min(z_sum, z_count) <= 0:
-        return accounting.gaussian(0.0)
-    return accounting.gaussian((z_sum**-2 + z_count**-2) ** -0.5)
+        return dp_events.gaussian(0.0)
+    return dp_events.gaussian((z_sum**-2 + z_count**-2) ** -0.5)

@@ -8,7 +8,7 @@ import numpy as np
 from ecgexp.augmentation import NoAugmentation
 from ecgexp.clipping.losses import RowWiseLoss
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.privacy.settings import PrivacySpec
 from ecgexp.seeding import Seeds
 from ecgexp.training.base import TrainingData
 from ecgexp.training.dp.trainer import DpSgd

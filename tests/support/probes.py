@@ -11,7 +11,7 @@ import numpy as np
 from linear import Training, canaries, linear_data, sgd, train_linear
 
 from ecgexp.augmentation import NoAugmentation
-from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.privacy.settings import PrivacySpec
 
 CLIP, NOISE, UNITS = 2.5, 1.7, 20
 Finding = str | None

@@ -43,7 +43,7 @@ ORDER = (
 FENCES = {
     "tensorflow_federated": ("ecgexp.training.federated",),
     "tensorflow_privacy": ("ecgexp.clipping", "ecgexp.training.federated"),
-    "dp_accounting": ("ecgexp.privacy.accounting",),
+    "dp_accounting": ("ecgexp.privacy.accounting", "ecgexp.privacy.dp_events"),
     "mlflow": ("ecgexp.tracking", "ecgexp.analysis", "ecgexp.cli"),
     "wfdb": ("ecgexp.data",),
     "hydra": ("ecgexp.config", "ecgexp.cli"),

@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep
 
 from ecgexp.config.compose import load_experiment
-from ecgexp.privacy import outputs
+from ecgexp.privacy import publication
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -145,4 +145,4 @@ def test_the_reference_has_every_option_and_key(reference):
 
 
 def test_the_reference_has_the_table_of_outputs_as_it_is(reference):
-    assert outputs.markdown().strip() in reference.outputs_page()
+    assert publication.markdown().strip() in reference.outputs_page()

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ecgexp.analysis.find_runs import StoredRun, search_runs
-from ecgexp.privacy.recorded_losses import Loss, Losses, groups_of, store_privacy_loss
-from ecgexp.privacy.search_accounting import PrivacySpent
+from ecgexp.privacy.recorded_losses import Loss, Losses
+from ecgexp.privacy.spent import PrivacySpent
+from ecgexp.privacy.store_loss import groups_of, store_privacy_loss
 from ecgexp.settings.declaration import DataError
 from ecgexp.storage.reading import MissingFileError
 from ecgexp.sweeps.sweep import read_pointer

@@ -8,7 +8,7 @@ from typing import Any
 from ecgexp.analysis.report import published
 from ecgexp.analysis.report.gather import Gathered
 from ecgexp.analysis.report.groups import Configuration
-from ecgexp.privacy import outputs
+from ecgexp.privacy import outputs, publication
 
 _FOLDER = Path(__file__).parent
 
@@ -116,7 +116,7 @@ def counted_splits(hidden: bool) -> list[str]:
     return [
         split
         for split in splits
-        if not hidden or outputs.is_published("result key", f"data/beats/{split}")
+        if not hidden or publication.is_published("result key", f"data/beats/{split}")
     ]
 
 
@@ -126,7 +126,7 @@ def left_out(noisy: bool) -> list[str]:
     if noisy:
         names.extend([("file", "tables/test_per_client.csv"), ("result key", "data/beats/train")])
     reasons = [
-        entry.reason for kind, name in names if (entry := outputs.find(kind, name)) is not None
+        entry.reason for kind, name in names if (entry := publication.find(kind, name)) is not None
     ]
     return reasons + (
         ["the digest of the beats, which earlier versions published without a key"] if noisy else []

@@ -9,7 +9,7 @@ from ecgexp.analysis.report.tables import Table, or_dash, seconds
 from ecgexp.analysis.spread import spread
 from ecgexp.evaluation.missing import AVERAGES, over
 from ecgexp.evaluation.names import metric_name
-from ecgexp.privacy.outputs import is_published
+from ecgexp.privacy.publication import is_published
 
 _SCORES = {
     "accuracy": "accuracy",

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ecgexp.augmentation.base import Augmentation, views_by_label
 from ecgexp.models.base import restart_dropout
-from ecgexp.privacy import accounting
+from ecgexp.privacy import dp_events
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
 from ecgexp.privacy.noise_checks import NoiseStatistics
 from ecgexp.privacy.plan import Privacy, PrivacyPlan, Unit
@@ -272,9 +272,9 @@ class _PrivateRun:
 
     def _event(self, did: _Epoch) -> "DpEvent":
         return (
-            accounting.repeated(self._plan.step_event, did.recorded)
+            dp_events.repeated(self._plan.step_event, did.recorded)
             if did.recorded
-            else accounting.nothing()
+            else dp_events.nothing()
         )
 
     def _unit_gradients(

@@ -18,7 +18,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 import tensorflow_privacy as tfp
 
-from ecgexp.privacy import accounting
+from ecgexp.privacy import dp_events
 from ecgexp.privacy.plan import PrivacyPlan
 from ecgexp.training.federated.settings import FederatedSettings
 
@@ -65,7 +65,7 @@ def mechanism_of(settings: FederatedSettings, plan: PrivacyPlan) -> Mechanism:
         l2_norm_clip=plan.l2_norm_clip,
         noise_multiplier=plan.noise_multiplier,
         divisor=plan.divisor,
-        event=accounting.gaussian(plan.noise_multiplier),
+        event=dp_events.gaussian(plan.noise_multiplier),
     )
     if adaptive is None:
         return fixed

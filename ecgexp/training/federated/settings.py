@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ecgexp.privacy.adaptive_clip import AdaptiveClip
 from ecgexp.privacy.plan import Privacy, PrivacyPlan, Unit
+from ecgexp.privacy.statement import AdaptiveClip
 from ecgexp.settings.declaration import (
     ConfigError,
     Count,

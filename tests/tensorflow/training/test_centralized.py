@@ -11,7 +11,7 @@ from toy import CLASSES, build_toy_model, toy_data
 
 from ecgexp.augmentation import NoAugmentation
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.plan import NotPrivate
+from ecgexp.privacy.settings import NotPrivate
 from ecgexp.seeding import Seeds
 from ecgexp.training.base import TrainerState
 from ecgexp.training.centralized import Centralized

@@ -13,7 +13,7 @@ from toy import CLASSES, build_toy_model, toy_data
 
 from ecgexp.augmentation import NoAugmentation
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.plan import NotPrivate, PrivacySpec
+from ecgexp.privacy.settings import NotPrivate, PrivacySpec
 from ecgexp.seeding import Seeds
 from ecgexp.training.base import EpochResult, Trainer, TrainerState, TrainingData
 from ecgexp.training.centralized import Centralized

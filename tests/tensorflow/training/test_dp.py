@@ -10,7 +10,7 @@ from toy import CLASSES, build_toy_model, toy_data
 
 from ecgexp.augmentation import NoAugmentation
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.privacy.settings import PrivacySpec
 from ecgexp.seeding import Seeds
 from ecgexp.training.base import TrainerState
 from ecgexp.training.dp.trainer import DpSgd

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from linear import Training, canaries, linear_data, sgd
 
-from ecgexp.privacy import accounting
+from ecgexp.privacy import accounting, dp_events
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
-from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.privacy.settings import PrivacySpec
 from ecgexp.settings.declaration import ConfigError
 
 DATA = linear_data(canaries(40, 60))
@@ -28,7 +28,7 @@ def test_the_events_of_all_epochs_compose_to_the_plan(sampling):
     plan = run.ledger.plan
     assert run.ledger.steps == plan.iterations == 12
     assert [epoch_result.step for epoch_result in run.epoch_results] == [1, 2, 3]
-    per_epoch = accounting.composed([epoch_result.dp_event for epoch_result in run.epoch_results])
+    per_epoch = dp_events.composed([epoch_result.dp_event for epoch_result in run.epoch_results])
     relation = plan.neighboring_relation
     planned = accounting.epsilon(plan.dp_event, plan.delta, accountant, relation)
     assert accounting.epsilon(per_epoch, plan.delta, accountant, relation) == pytest.approx(
@@ -44,8 +44,8 @@ def test_training_stops_before_the_step_that_would_exceed_the_budget():
     plan, steps = run.ledger.plan, run.ledger.steps
     assert 0 < steps < plan.iterations
     assert run.ledger.stopped_by_budget
-    assert epsilon(accounting.repeated(plan.step_event, steps), plan) <= 1.2
-    assert epsilon(accounting.repeated(plan.step_event, steps + 1), plan) > 1.2
+    assert epsilon(dp_events.repeated(plan.step_event, steps), plan) <= 1.2
+    assert epsilon(dp_events.repeated(plan.step_event, steps + 1), plan) > 1.2
     assert run.epoch_results[-1].step == -(-steps // plan.steps_per_epoch)
     assert run.epoch_results[-1].checkpoint().meta["executed"] == steps
 

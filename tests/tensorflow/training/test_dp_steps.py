@@ -5,7 +5,7 @@ import pytest
 from linear import Training, canaries, linear_data, prediction_loss, sgd, train_linear
 from probes import CLIP, PROBES, UNITS, TenfoldViews
 
-from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.privacy.settings import PrivacySpec
 from ecgexp.settings.declaration import ConfigError
 
 

@@ -6,7 +6,7 @@ from toy import CLASSES, build_toy_model, toy_data
 
 from ecgexp.augmentation import NoAugmentation
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.plan import NotPrivate
+from ecgexp.privacy.settings import NotPrivate
 from ecgexp.seeding import Seeds
 from ecgexp.training.centralized import Centralized
 from ecgexp.training.loss import CrossEntropy

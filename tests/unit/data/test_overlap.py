@@ -12,7 +12,7 @@ from ecgexp.data.preprocessing.pipeline import preprocess_records
 from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.experiment.class_coverage import overlap_notes
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.privacy.settings import PrivacySpec
 from ecgexp.privacy.statement import state
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from ecgexp.privacy import accounting
+from ecgexp.privacy import accounting, dp_events, stored_events
 from ecgexp.privacy.calibration import calibrate_noise
 from ecgexp.settings.declaration import ConfigError
 
@@ -20,7 +20,7 @@ STUDY_Q, STUDY_T, STUDY_DELTA = 100 / 52_367, 10_480, 4e-6
 
 
 def poisson(q, z, steps):
-    return accounting.repeated(accounting.poisson_gaussian(q, z), steps)
+    return dp_events.repeated(dp_events.poisson_gaussian(q, z), steps)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_epsilon_of_poisson_batches_equals_the_published_value(q, noise, steps, 
 def test_epsilon_of_the_replicated_settings(noise, printed, rdp, pld, unamplified):
     as_printed = poisson(100 / 66_288, noise, 20 * 663)
     event = poisson(STUDY_Q, noise, STUDY_T)
-    shuffled = accounting.repeated(accounting.gaussian(noise), 20)
+    shuffled = dp_events.repeated(dp_events.gaussian(noise), 20)
     assert accounting.epsilon(as_printed, STUDY_DELTA, "rdp") == pytest.approx(
         printed, rel=0.025
     )  # of older orders
@@ -66,7 +66,7 @@ def test_epsilon_of_the_replicated_settings(noise, printed, rdp, pld, unamplifie
 
 @pytest.mark.parametrize(("copies", "expected"), [(1, 0.6144), (10, 8.093)])
 def test_copies_of_a_beat_are_accounted_as_a_mixture(copies, expected):
-    event = accounting.repeated(accounting.copies_gaussian(STUDY_Q, 1.4, copies), STUDY_T)
+    event = dp_events.repeated(dp_events.copies_gaussian(STUDY_Q, 1.4, copies), STUDY_T)
     interval = 1e-4 if copies == 1 else 1e-3  # ten seconds against one
     assert accounting.epsilon(event, STUDY_DELTA, interval=interval) == pytest.approx(
         expected, rel=1e-3
@@ -75,8 +75,8 @@ def test_copies_of_a_beat_are_accounted_as_a_mixture(copies, expected):
 
 @pytest.mark.parametrize(("capacity", "expected"), [(100, 2.3502), (130, 0.68081), (150, 0.61441)])
 def test_batches_cut_to_a_capacity_cost_more(capacity, expected):
-    event = accounting.repeated(
-        accounting.truncated_gaussian(52_367, STUDY_Q, capacity, 1.4), STUDY_T
+    event = dp_events.repeated(
+        dp_events.truncated_gaussian(52_367, STUDY_Q, capacity, 1.4), STUDY_T
     )
     assert accounting.epsilon(event, STUDY_DELTA) == pytest.approx(expected, rel=1e-3)
 
@@ -88,15 +88,15 @@ def test_patients_five_of_22_in_100_rounds():
 
 
 def test_fixed_cohorts_never_get_poisson_epsilon():
-    fixed = accounting.repeated(accounting.fixed_cohort_gaussian(47, 10, 1.0), 20)
+    fixed = dp_events.repeated(dp_events.fixed_cohort_gaussian(47, 10, 1.0), 20)
     assert accounting.epsilon(fixed, 1e-3, "rdp", "replace_one") == pytest.approx(41.17, abs=0.01)
 
 
 def test_a_sweep_costs_its_composition_and_the_best_of_it_less():
     noises = (0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
-    all_of_them = accounting.composed([poisson(STUDY_Q, noise, STUDY_T) for noise in noises])
-    best = accounting.best_of(poisson(STUDY_Q, 1.4, STUDY_T), mean_runs=9)
-    nine = accounting.repeated(poisson(STUDY_Q, 1.4, STUDY_T), 9)
+    all_of_them = dp_events.composed([poisson(STUDY_Q, noise, STUDY_T) for noise in noises])
+    best = dp_events.best_of(poisson(STUDY_Q, 1.4, STUDY_T), mean_runs=9)
+    nine = dp_events.repeated(poisson(STUDY_Q, 1.4, STUDY_T), 9)
     assert accounting.epsilon(all_of_them, STUDY_DELTA, "rdp") == pytest.approx(2.86, abs=0.005)
     assert accounting.epsilon(all_of_them, STUDY_DELTA, "pld") == pytest.approx(2.54, abs=0.005)
     assert accounting.epsilon(best, STUDY_DELTA, "rdp") == pytest.approx(1.44, abs=0.005)
@@ -109,22 +109,22 @@ def test_pld_under_replace_one_is_not_the_add_remove_value():
     assert accounting.epsilon(event, STUDY_DELTA, "pld", "replace_one") == pytest.approx(
         1.1333, rel=1e-3
     )
-    assert accounting.epsilon(
-        accounting.gaussian(1.0), 1e-5, "pld", "replace_one"
-    ) == pytest.approx(9.997, rel=1e-3)
+    assert accounting.epsilon(dp_events.gaussian(1.0), 1e-5, "pld", "replace_one") == pytest.approx(
+        9.997, rel=1e-3
+    )
 
 
 @pytest.mark.parametrize(
     ("event", "accountant", "neighboring_relation"),
     [
-        (lambda: accounting.poisson_gaussian(0.1, 1.0), "rdp", "replace_one"),
-        (lambda: accounting.gaussian(1.0), "rdp", "replace_one"),
-        (lambda: accounting.repeated(accounting.gaussian(1.0), 3), "rdp", "replace_one"),
-        (lambda: accounting.fixed_cohort_gaussian(47, 10, 1.0), "rdp", "add_or_remove_one"),
-        (lambda: accounting.fixed_cohort_gaussian(47, 10, 1.0), "pld", "replace_one"),
-        (lambda: accounting.truncated_gaussian(1000, 0.1, 120, 1.0), "rdp", "add_or_remove_one"),
+        (lambda: dp_events.poisson_gaussian(0.1, 1.0), "rdp", "replace_one"),
+        (lambda: dp_events.gaussian(1.0), "rdp", "replace_one"),
+        (lambda: dp_events.repeated(dp_events.gaussian(1.0), 3), "rdp", "replace_one"),
+        (lambda: dp_events.fixed_cohort_gaussian(47, 10, 1.0), "rdp", "add_or_remove_one"),
+        (lambda: dp_events.fixed_cohort_gaussian(47, 10, 1.0), "pld", "replace_one"),
+        (lambda: dp_events.truncated_gaussian(1000, 0.1, 120, 1.0), "rdp", "add_or_remove_one"),
         (
-            lambda: accounting.best_of(accounting.gaussian(1.0), mean_runs=9),
+            lambda: dp_events.best_of(dp_events.gaussian(1.0), mean_runs=9),
             "pld",
             "add_or_remove_one",
         ),
@@ -139,10 +139,10 @@ def test_event_without_a_sound_bound_is_refused(event, accountant, neighboring_r
 @pytest.mark.parametrize(
     "event",
     [
-        lambda: accounting.gaussian(2.0),
-        lambda: accounting.poisson_gaussian(0.01, 1.2),
-        lambda: accounting.truncated_gaussian(5000, 0.01, 60, 1.2),
-        lambda: accounting.copies_gaussian(0.01, 1.5, 2),
+        lambda: dp_events.gaussian(2.0),
+        lambda: dp_events.poisson_gaussian(0.01, 1.2),
+        lambda: dp_events.truncated_gaussian(5000, 0.01, 60, 1.2),
+        lambda: dp_events.copies_gaussian(0.01, 1.5, 2),
     ],
 )
 def test_an_n_fold_event_costs_as_much_as_n_single_events(event, accountant):
@@ -153,10 +153,8 @@ def test_an_n_fold_event_costs_as_much_as_n_single_events(event, accountant):
         with pytest.raises(ConfigError, match="no valid bound"):
             accounting.epsilon(event(), 1e-5, accountant)
         return
-    folded = accounting.epsilon(accounting.repeated(event(), 4), 1e-5, accountant, interval=1e-3)
-    singles = accounting.epsilon(
-        accounting.composed([event()] * 4), 1e-5, accountant, interval=1e-3
-    )
+    folded = accounting.epsilon(dp_events.repeated(event(), 4), 1e-5, accountant, interval=1e-3)
+    singles = accounting.epsilon(dp_events.composed([event()] * 4), 1e-5, accountant, interval=1e-3)
     assert folded == pytest.approx(singles, rel=2e-3)
     assert folded > 1.01 * accounting.epsilon(event(), 1e-5, accountant, interval=1e-3)
 
@@ -179,15 +177,15 @@ def test_epsilon_falls_with_noise_and_grows_with_steps(q, noise, steps, accounta
 
 def test_epsilon_is_infinite_without_noise_and_0_without_steps():
     for accountant in ("rdp", "pld"):
-        assert accounting.epsilon(accounting.not_private(), 1e-5, accountant) == float("inf")
-        assert accounting.epsilon(accounting.gaussian(0.0), 1e-5, accountant) == float("inf")
-        assert accounting.epsilon(accounting.nothing(), 1e-5, accountant) == pytest.approx(
+        assert accounting.epsilon(dp_events.not_private(), 1e-5, accountant) == float("inf")
+        assert accounting.epsilon(dp_events.gaussian(0.0), 1e-5, accountant) == float("inf")
+        assert accounting.epsilon(dp_events.nothing(), 1e-5, accountant) == pytest.approx(
             0.0, abs=1e-9
         )
 
 
 def test_little_noise_is_accounted_in_bounded_time():
-    event = accounting.repeated(accounting.gaussian(0.5), 50)
+    event = dp_events.repeated(dp_events.gaussian(0.5), 50)
     assert accounting.epsilon(event, 1e-5) == pytest.approx(
         accounting.epsilon(event, 1e-5, interval=1e-3), rel=1e-3
     )
@@ -202,7 +200,7 @@ def test_adaptive_clipping_equals_dp_accounting_of_both_sums(q, z_delta, count_s
     both = dp_event.ComposedDpEvent(
         [dp_event.GaussianDpEvent(z_delta), dp_event.GaussianDpEvent(2 * count_std)]
     )
-    sampled = accounting.repeated(dp_event.PoissonSampledDpEvent(q, both), 20)
+    sampled = dp_events.repeated(dp_event.PoissonSampledDpEvent(q, both), 20)
     z = gaussian_pair(z_delta, 2 * count_std).noise_multiplier
     assert z == pytest.approx((z_delta**-2 + (2 * count_std) ** -2) ** -0.5, rel=1e-12)
     assert accounting.epsilon(sampled, 1e-3, "rdp") == pytest.approx(
@@ -217,7 +215,7 @@ def test_adaptive_clipping_splits_noise_as_in_its_paper():
     z_delta = (1.0 - (2 * 5) ** -2) ** -0.5
     assert z_delta == pytest.approx(1.00504, abs=1e-5)
     assert gaussian_pair(z_delta, 10.0).noise_multiplier == pytest.approx(1.0, rel=1e-12)
-    assert gaussian_pair(1.0, 0.0) == gaussian_pair(0.0, 1.0) == accounting.gaussian(0.0)
+    assert gaussian_pair(1.0, 0.0) == gaussian_pair(0.0, 1.0) == dp_events.gaussian(0.0)
 
 
 def test_two_sums_equal_one_sum_of_their_joint_noise():
@@ -246,7 +244,7 @@ def test_two_sums_equal_one_sum_of_their_joint_noise():
         (lambda z: poisson(10 / 47, z, 20), "pld", "add_or_remove_one", 0.2),
         (lambda z: poisson(10 / 47, z, 100), "rdp", "add_or_remove_one", 30.0),
         (
-            lambda z: accounting.repeated(accounting.fixed_cohort_gaussian(47, 10, z), 20),
+            lambda z: dp_events.repeated(dp_events.fixed_cohort_gaussian(47, 10, z), 20),
             "rdp",
             "replace_one",
             10.0,
@@ -278,12 +276,12 @@ def test_calibration_finds_the_published_noise(q, steps, delta, target, accounta
     [
         (lambda z: poisson(10 / 47, z, 20), 4.0),
         (lambda z: poisson(0.5, z, 50), 0.3),
-        (lambda z: accounting.repeated(accounting.gaussian(z), 20), 3.0),
+        (lambda z: dp_events.repeated(dp_events.gaussian(z), 20), 3.0),
         (
-            lambda z: accounting.repeated(accounting.truncated_gaussian(5000, 0.02, 120, z), 500),
+            lambda z: dp_events.repeated(dp_events.truncated_gaussian(5000, 0.02, 120, z), 500),
             2.0,
         ),
-        (lambda z: accounting.gaussian(z), 60.0),
+        (lambda z: dp_events.gaussian(z), 60.0),
     ],
 )
 def test_calibrated_noise_meets_the_target_within_one_percent(make_event, target):
@@ -307,7 +305,7 @@ def two_steps(z):
     "make_event",
     [
         two_steps,
-        lambda z: accounting.repeated(accounting.truncated_gaussian(326, 256 / 326, 260, z), 2),
+        lambda z: dp_events.repeated(dp_events.truncated_gaussian(326, 256 / 326, 260, z), 2),
     ],
     ids=["whole", "cut"],
 )
@@ -370,7 +368,7 @@ def test_pld_of_many_steps_is_not_below_the_exact_value(delta, loosest, by):
 
 
 def test_smallest_epsilon_compares_bounds_of_one_relation():
-    cohorts = accounting.repeated(accounting.fixed_cohort_gaussian(47, 10, 1.0), 20)
+    cohorts = dp_events.repeated(dp_events.fixed_cohort_gaussian(47, 10, 1.0), 20)
     assert accounting.smallest_epsilon(cohorts, 1e-3, "rdp", "replace_one")[1] == "rdp"
     sampled = poisson(10 / 47, 1.0, 20)  # RDP would say less than PLD, of another relation
     found = accounting.smallest_epsilon(sampled, 1e-3, "pld", "replace_one")
@@ -386,18 +384,16 @@ def test_epsilon_of_hardly_any_noise_is_that_of_its_gaussian(noise):
 
 def test_events_survive_json_to_the_last_bit():
     events = [
-        accounting.repeated(accounting.poisson_gaussian(1 / 3, 0.1 + 0.2), 7),
-        accounting.composed(
-            [accounting.gaussian(1.1), accounting.fixed_cohort_gaussian(47, 10, 1.0)]
-        ),
-        accounting.truncated_gaussian(100, 0.1, 20, 1.0),
-        accounting.copies_gaussian(0.1, 1.0, 3),
-        accounting.best_of(accounting.gaussian(1.0), mean_runs=9),
-        accounting.nothing(),
+        dp_events.repeated(dp_events.poisson_gaussian(1 / 3, 0.1 + 0.2), 7),
+        dp_events.composed([dp_events.gaussian(1.1), dp_events.fixed_cohort_gaussian(47, 10, 1.0)]),
+        dp_events.truncated_gaussian(100, 0.1, 20, 1.0),
+        dp_events.copies_gaussian(0.1, 1.0, 3),
+        dp_events.best_of(dp_events.gaussian(1.0), mean_runs=9),
+        dp_events.nothing(),
     ]
     for event in events:
-        copy = accounting.from_json(accounting.to_json(event))
-        assert accounting.to_json(copy) == accounting.to_json(event)
+        copy = stored_events.from_json(stored_events.to_json(event))
+        assert stored_events.to_json(copy) == stored_events.to_json(event)
         assert type(copy) is type(event)
 
 

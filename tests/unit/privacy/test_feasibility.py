@@ -6,7 +6,7 @@ import math
 import pytest
 from rich.console import Console
 
-from ecgexp.privacy import accounting
+from ecgexp.privacy import accounting, dp_events
 from ecgexp.privacy import feasibility as feasibility_module
 from ecgexp.privacy.feasibility import (
     POPULATIONS,
@@ -17,7 +17,7 @@ from ecgexp.privacy.feasibility import (
 )
 from ecgexp.privacy.feasibility_tables import render
 from ecgexp.privacy.hypothetical import resized
-from ecgexp.privacy.plan import NotPrivate, PrivacySpec
+from ecgexp.privacy.settings import NotPrivate, PrivacySpec
 from ecgexp.settings.declaration import ConfigError
 
 pytestmark = pytest.mark.filterwarnings(
@@ -67,7 +67,7 @@ def test_ten_of_47_patients_need_the_published_noise(rounds, noises):
 
 def test_noise_needed_meets_the_epsilon_a_run_reports():
     for row in noise_needed(plan(), 100):
-        event = accounting.repeated(accounting.poisson_gaussian(10 / 47, row.noise_multiplier), 20)
+        event = dp_events.repeated(dp_events.poisson_gaussian(10 / 47, row.noise_multiplier), 20)
         assert 0.99 * row.target_epsilon <= accounting.epsilon(event, 1e-3) <= row.target_epsilon
 
 
@@ -90,8 +90,8 @@ def test_uncertifiable_target_is_infeasible_next_is_found(monkeypatch):
     assert (
         impossible.noise_multiplier is impossible.noise_norm is impossible.noise_to_signal is None
     )
-    event = accounting.repeated(
-        accounting.poisson_gaussian(10 / 47, possible.noise_multiplier), 10_000
+    event = dp_events.repeated(
+        dp_events.poisson_gaussian(10 / 47, possible.noise_multiplier), 10_000
     )
     assert accounting.epsilon(event, 1e-5, "rdp") == pytest.approx(2.0, rel=3e-3)
     found = Feasibility(
@@ -183,5 +183,5 @@ def test_every_patient_in_every_round_is_not_amplified():
     found = feasibility_of(made, [made], num_parameters=100)
     assert "every patient joins every round" in shown(render(found))
     assert found.epsilons[0].epsilon_rdp == pytest.approx(
-        accounting.epsilon(accounting.gaussian(1 / math.sqrt(20)), 1e-3, "rdp"), rel=1e-9
+        accounting.epsilon(dp_events.gaussian(1 / math.sqrt(20)), 1e-3, "rdp"), rel=1e-9
     )

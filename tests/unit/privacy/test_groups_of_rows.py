@@ -12,11 +12,11 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.stats import binom, norm
 
-from ecgexp.privacy import accounting, outputs
+from ecgexp.privacy import accounting, dp_events, publication, stored_events
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.overlap import Overlap
-from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.privacy.settings import PrivacySpec
 from ecgexp.privacy.statement import state
+from ecgexp.privacy.unit_checks import Overlap
 from ecgexp.settings.declaration import ConfigError, build
 
 THREE = Overlap(
@@ -69,14 +69,14 @@ def exact_epsilon(chances, sensitivities, z, delta):
 def test_mixture_equals_the_hockey_stick_integral(q, z, rows):
     chances = binom.pmf(range(rows + 1), rows, q)
     exact = exact_epsilon(chances, np.arange(rows + 1), z, 1e-4)
-    found = accounting.epsilon(accounting.copies_gaussian(q, z, rows), 1e-4)
+    found = accounting.epsilon(dp_events.copies_gaussian(q, z, rows), 1e-4)
     assert exact - 1e-4 <= found <= exact * 1.002 + 1e-3
 
 
 def test_mixture_without_sampling_is_a_gaussian_of_all_rows():
-    certain = accounting.repeated(accounting.copies_gaussian(1.0, 3.0, 3), 5)
+    certain = dp_events.repeated(dp_events.copies_gaussian(1.0, 3.0, 3), 5)
     assert accounting.epsilon(certain, 1e-5) == pytest.approx(
-        accounting.epsilon(accounting.repeated(accounting.gaussian(1.0), 5), 1e-5), rel=1e-3
+        accounting.epsilon(dp_events.repeated(dp_events.gaussian(1.0), 5), 1e-5), rel=1e-3
     )
 
 
@@ -90,7 +90,7 @@ def test_window_that_holds_another_peak_is_refused(caplog):
         plan(THREE)
     assert not re.search(r"390|400|700|101", str(refusal.value))
     assert re.search(r"390 of 400.*record 101.*window_ms=\[700,700\]", caplog.text)
-    assert not outputs.is_published("log line", caplog.records[0].name)
+    assert not publication.is_published("log line", caplog.records[0].name)
     with pytest.raises(ConfigError, match="up to 3 rows"):
         plan(THREE, noise_multiplier=None, target_epsilon=3.0)
 
@@ -106,12 +106,12 @@ def test_window_that_holds_another_peak_matters_to_rows_only(spec):
 def test_group_is_recorded_as_a_mixture_of_its_rows():
     made = plan(THREE, group="overlap")
     assert made.rows_per_unit == 3
-    assert made.step_event == accounting.copies_gaussian(64 / 400, 1.0, 3)
+    assert made.step_event == dp_events.copies_gaussian(64 / 400, 1.0, 3)
     ledger = finished(made)
-    assert ledger.event == accounting.composed([accounting.repeated(made.step_event, 7)])
+    assert ledger.event == dp_events.composed([dp_events.repeated(made.step_event, 7)])
     assert Ledger.from_dict(made, ledger.to_dict()).epsilon_spent() == ledger.epsilon_spent()
-    written = accounting.to_json(ledger.event)
-    assert accounting.to_json(accounting.from_json(written)) == written
+    written = stored_events.to_json(ledger.event)
+    assert stored_events.to_json(stored_events.from_json(written)) == written
     assert ledger.epsilon_spent() > 2 * finished(plan()).epsilon_spent()
 
 
@@ -151,7 +151,7 @@ def test_group_that_has_no_event_is_refused(spec, remedy):
 def test_statement_says_the_epsilon_of_rows_that_share_samples():
     found = state(finished(plan(SHARED)))
     by_hand = accounting.epsilon(
-        accounting.repeated(accounting.copies_gaussian(64 / 400, 1.0, 2), 7), 1e-5
+        dp_events.repeated(dp_events.copies_gaussian(64 / 400, 1.0, 2), 7), 1e-5
     )
     assert found.epsilon_overlap == pytest.approx(by_hand)
     assert "ε of 2 rows that share samples: " in found.line()
@@ -177,25 +177,23 @@ def test_statement_without_overlap_says_nothing_of_it():
 
 
 def test_mixture_of_nearly_certain_rows_has_a_bound():
-    found = accounting.epsilon(accounting.copies_gaussian(0.9, 20.0, 20), 1e-5)
-    assert found <= accounting.epsilon(accounting.gaussian(1.0), 1e-5)
+    found = accounting.epsilon(dp_events.copies_gaussian(0.9, 20.0, 20), 1e-5)
+    assert found <= accounting.epsilon(dp_events.gaussian(1.0), 1e-5)
     assert found > accounting.epsilon(
-        accounting.gaussian(20 / 16), 1e-5
+        dp_events.gaussian(20 / 16), 1e-5
     )  # at least 16 of 20 enter with chance 0.96
 
 
 def test_group_of_shuffled_rows_is_all_of_them_in_one_batch():
     found = state(finished(plan(SHARED, sampling="shuffle")))
-    assert found.epsilon_overlap == pytest.approx(
-        accounting.epsilon(accounting.gaussian(0.5), 1e-5)
-    )
+    assert found.epsilon_overlap == pytest.approx(accounting.epsilon(dp_events.gaussian(0.5), 1e-5))
 
 
 def test_group_of_cut_batches_has_no_known_bound():
-    assert accounting.of_group(accounting.truncated_gaussian(400, 0.16, 70, 1.0), 2) is None
+    assert dp_events.of_group(dp_events.truncated_gaussian(400, 0.16, 70, 1.0), 2) is None
     assert (
-        accounting.of_group(
-            accounting.composed([accounting.truncated_gaussian(400, 0.16, 70, 1.0)]), 2
+        dp_events.of_group(
+            dp_events.composed([dp_events.truncated_gaussian(400, 0.16, 70, 1.0)]), 2
         )
         is None
     )
@@ -206,7 +204,7 @@ def test_group_of_cut_batches_has_no_known_bound():
     [(0.16, 3, 4), (0.16, 3, 7), (0.99, 10, 12), (1 / 3, 2, 3), (1.0, 2, 3)],
 )
 def test_group_of_a_group_keeps_its_sampling(q, smaller, rows):
-    larger = accounting.of_group(accounting.copies_gaussian(q, 1.3, smaller), rows)
-    direct = accounting.copies_gaussian(q, 1.3, rows)
+    larger = dp_events.of_group(dp_events.copies_gaussian(q, 1.3, smaller), rows)
+    direct = dp_events.copies_gaussian(q, 1.3, rows)
     np.testing.assert_allclose(larger.sampling_probs, direct.sampling_probs, rtol=1e-9, atol=1e-30)
     assert larger.sensitivities == direct.sensitivities

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgexp.privacy import accounting
+from ecgexp.privacy import accounting, dp_events
 from ecgexp.privacy.hypothetical import (
     at_same_noise,
     at_same_utility,
@@ -15,7 +15,7 @@ from ecgexp.privacy.hypothetical import (
     project,
     resized,
 )
-from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.privacy.settings import PrivacySpec
 from ecgexp.settings.declaration import ConfigError
 
 
@@ -67,7 +67,7 @@ def test_the_projected_epsilon_is_that_of_the_steps_written_out():
 
     def by_hand(z):
         return accounting.epsilon(
-            accounting.repeated(accounting.poisson_gaussian(10 / 47, z), 20), 1e-6
+            dp_events.repeated(dp_events.poisson_gaussian(10 / 47, z), 20), 1e-6
         )
 
     assert found.same_noise.epsilon == pytest.approx(by_hand(1.0), rel=1e-3)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ecgexp.privacy.journal import Journal
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.privacy.settings import PrivacySpec
 
 BLOCK = 10
 

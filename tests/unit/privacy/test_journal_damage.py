@@ -9,10 +9,10 @@ import os
 
 import pytest
 
-from ecgexp.privacy import accounting
+from ecgexp.privacy import dp_events, stored_events
 from ecgexp.privacy.journal import Journal
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
-from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.privacy.settings import PrivacySpec
 from ecgexp.settings.declaration import DataError
 
 PLAN = PrivacySpec(noise_multiplier=1.0).plan(num_units=10_000, expected_batch_size=100, epochs=10)
@@ -88,14 +88,14 @@ DAMAGE = {
         path.read_bytes().replace(b'tiplier": 1.0', b'tiplier": 9.0')
     ),
     "other noise at the end": lambda path: _append(
-        path, count=700, event=accounting.to_json(accounting.gaussian(5.0))
+        path, count=700, event=stored_events.to_json(dp_events.gaussian(5.0))
     ),
     "another run's": lambda path: _of_another_run(path),
 }
 
 
 def _append(path, *, count, event=None, **more):
-    event = accounting.to_json(PLAN.step_event) if event is None else event
+    event = stored_events.to_json(PLAN.step_event) if event is None else event
     with path.open("a") as file:
         file.write(json.dumps({"event": event, "count": count, **more}) + "\n")
 
@@ -140,7 +140,7 @@ def test_journal_whose_last_line_is_torn_counts_a_block(run, which, kept):
     assert fresh.discarded_steps == BLOCK * which
     assert (
         Journal(path, block=BLOCK).count(
-            json.dumps(accounting.to_json(PLAN.step_event), sort_keys=True)
+            json.dumps(stored_events.to_json(PLAN.step_event), sort_keys=True)
         )
         == BLOCK * which
     )
@@ -180,7 +180,7 @@ EDITS = {
     "other noise": lambda s: _entry(s)[0]["event"].__setitem__("noise_multiplier", 10.0),
     "other sampling": lambda s: _entry(s)[0].__setitem__("sampling_probability", 0.001),
     "an event that is free": lambda s: _entry(s).__setitem__(
-        0, accounting.to_json(accounting.nothing())
+        0, stored_events.to_json(dp_events.nothing())
     ),
     "an unknown event": lambda s: _entry(s).__setitem__(0, {"event": "os.system"}),
     "an entry twice": lambda s: s["entries"].append(list(_entry(s))),

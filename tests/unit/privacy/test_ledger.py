@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from ecgexp.privacy import accounting
+from ecgexp.privacy import accounting, dp_events
 from ecgexp.privacy.journal import Journal
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
-from ecgexp.privacy.plan import NotPrivate, PrivacySpec
+from ecgexp.privacy.settings import NotPrivate, PrivacySpec
 
 
 def plan(iterations=200, **spec):
@@ -39,11 +39,11 @@ def test_a_finished_run_costs_what_its_plan_says(sampling, accountant):
 
 def test_unplanned_events_are_accounted_as_they_are():
     ledger = Ledger(plan())
-    ledger.record(accounting.poisson_gaussian(0.05, 1.0), 100)
+    ledger.record(dp_events.poisson_gaussian(0.05, 1.0), 100)
     quiet = ledger.epsilon_spent()
-    ledger.record(accounting.gaussian(5.0))
+    ledger.record(dp_events.gaussian(5.0))
     assert ledger.epsilon_spent() > quiet
-    ledger.record(accounting.not_private())
+    ledger.record(dp_events.not_private())
     assert ledger.epsilon_spent() == math.inf
 
 
@@ -54,7 +54,7 @@ def test_training_stops_before_the_budget_is_exceeded(accountant):
     steps = run(ledger, 400)
     assert 0 < steps < 400
     assert ledger.epsilon_spent() <= 2.0
-    one_more = accounting.repeated(made.step_event, steps + 1)
+    one_more = dp_events.repeated(made.step_event, steps + 1)
     assert accounting.epsilon(one_more, made.delta, accountant) > 2.0
     assert ledger.stopped_by_budget
     ledger.verify_complete(steps)
@@ -67,7 +67,7 @@ def test_training_stops_before_the_budget_is_exceeded(accountant):
 def test_the_budget_also_binds_when_events_differ():
     made = plan(max_epsilon=2.0, accountant="rdp")
     ledger = Ledger(made)
-    costly, cheap = accounting.poisson_gaussian(0.05, 0.7), accounting.poisson_gaussian(0.05, 2.0)
+    costly, cheap = dp_events.poisson_gaussian(0.05, 0.7), dp_events.poisson_gaussian(0.05, 2.0)
     for step in range(400):
         event = costly if step % 2 else cheap
         if ledger.would_exceed(event):

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgexp.privacy import accounting
-from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.privacy import accounting, dp_events
 from ecgexp.privacy.sampling import Sampler
+from ecgexp.privacy.settings import PrivacySpec
 from ecgexp.settings.declaration import DataError
 from ecgexp.tracking.local.checkpoint_folder import CHECKPOINTS
 from ecgexp.training.base import TrainerState
@@ -105,7 +105,7 @@ class Run:
     @property
     def events(self):
         """Recorded events that are not free."""
-        free = accounting.nothing()
+        free = dp_events.nothing()
         return sum(count for event, count in self.ledger._entries.values() if event != free)
 
     @staticmethod
@@ -130,7 +130,7 @@ def test_shuffle_interrupted_within_a_budget_counts_exactly(
     tmp_path_factory, interruptions, every, affordable
 ):
     cap = (
-        accounting.epsilon(accounting.repeated(accounting.gaussian(1.0), affordable), 1e-5, "rdp")
+        accounting.epsilon(dp_events.repeated(dp_events.gaussian(1.0), affordable), 1e-5, "rdp")
         * 1.0001
     )
     run = Run(tmp_path_factory.mktemp("run"), every=every, max_epsilon=cap, accountant="rdp")
@@ -196,7 +196,7 @@ def test_shuffle_crash_in_epoch_two_costs_one_epoch_more(tmp_path):
         resumed.record(plan.event_at(step))
     resumed.verify_complete(plan.iterations)
     assert resumed.discarded_steps == 1
-    expected = accounting.epsilon(accounting.repeated(accounting.gaussian(4.0), 21), 1e-6)
+    expected = accounting.epsilon(dp_events.repeated(dp_events.gaussian(4.0), 21), 1e-6)
     assert (
         accounting.epsilon(resumed.event, 1e-6)
         == pytest.approx(expected)

@@ -12,7 +12,7 @@ from scipy import stats
 
 from ecgexp.privacy import noise
 from ecgexp.privacy.noise import NoiseSource
-from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.privacy.settings import PrivacySpec
 
 SIZE = 300_001  # odd, and more than one block
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ecgexp.config.compose import load_experiment
-from ecgexp.privacy import outputs
-from ecgexp.privacy.statement import check_units_apart
+from ecgexp.privacy import outputs, publication
+from ecgexp.privacy.unit_checks import check_units_apart
 from ecgexp.settings.declaration import ConfigError
 
 TRAINING = {
@@ -63,17 +63,17 @@ PUBLISHED = {
     ("kind", "name"), [(kind, name) for kind, names in TRAINING.items() for name in names]
 )
 def test_outputs_of_training_beats_are_withheld(kind, name):
-    entry = outputs.find(kind, name)
+    entry = publication.find(kind, name)
     assert entry is not None
     assert (entry.coverage, entry.source) == ("not covered", "training beats")
-    assert not outputs.is_published(kind, name)
+    assert not publication.is_published(kind, name)
 
 
 @pytest.mark.parametrize(
     ("kind", "name"), [(kind, name) for kind, names in PUBLISHED.items() for name in names]
 )
 def test_outputs_of_other_things_are_published(kind, name):
-    assert outputs.is_published(kind, name)
+    assert publication.is_published(kind, name)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_outputs_of_other_things_are_published(kind, name):
     "name", ["new", "data/new", "train/loss", "figures/new.png", "testing", "Test/accuracy"]
 )
 def test_an_output_that_the_table_lacks_is_withheld(kind, name):
-    assert not outputs.is_published(kind, name)
+    assert not publication.is_published(kind, name)
 
 
 def test_an_entry_that_is_not_covered_names_its_topic():
@@ -110,8 +110,8 @@ def test_training_beats_are_public_only_where_a_topic_says_so():
 def test_no_entry_hides_behind_an_earlier_one():
     for number, entry in enumerate(outputs.TABLE):
         sample = entry.name.replace("*", "x")
-        assert outputs.find(entry.kind, sample) in outputs.TABLE[: number + 1]
-        assert outputs.find(entry.kind, sample) == entry, (
+        assert publication.find(entry.kind, sample) in outputs.TABLE[: number + 1]
+        assert publication.find(entry.kind, sample) == entry, (
             f"{entry.kind} {entry.name} is never reached"
         )
 
@@ -131,7 +131,7 @@ def test_nested_results_are_divided_key_by_key():
         "marks": {},
         "surprise": {"deep": 1},
     }
-    published, withheld = outputs.divide(result)
+    published, withheld = publication.divide(result)
     assert published == {
         "status": "FINISHED",
         "metrics": {"test/accuracy": 1.0},

@@ -8,8 +8,9 @@ import yaml
 from scipy.stats import binom
 
 from ecgexp.config.location import config_dir
-from ecgexp.privacy import accounting
-from ecgexp.privacy.plan import NotPrivate, PrivacySpec, default_delta, safe_capacity
+from ecgexp.privacy import accounting, dp_events
+from ecgexp.privacy.plan import default_delta, safe_capacity
+from ecgexp.privacy.settings import NotPrivate, PrivacySpec
 from ecgexp.settings.declaration import ConfigError, build
 
 
@@ -125,7 +126,7 @@ def test_delta_typed_above_a_hundredth_of_a_unit_warns(units, delta):
         plan(num_units=units, batch=1, delta=delta)
     # A private run shows the warnings of this file, and withholds those of files that the table of
     # outputs lacks.
-    assert warned[0].filename.endswith("ecgexp/privacy/plan.py")
+    assert warned[0].filename.endswith("ecgexp/privacy/settings.py")
 
 
 def test_a_plan_derives_everything_else_from_its_fields():
@@ -136,8 +137,8 @@ def test_a_plan_derives_everything_else_from_its_fields():
     assert made.sampling_probability == 100 / 52_367
     assert made.noise_std == pytest.approx(2.1)
     assert made.divisor == 100.0
-    assert made.dp_event == accounting.repeated(
-        accounting.poisson_gaussian(100 / 52_367, 1.4), 10_480
+    assert made.dp_event == dp_events.repeated(
+        dp_events.poisson_gaussian(100 / 52_367, 1.4), 10_480
     )
     assert made.has_privacy_guarantee
     with pytest.raises(FrozenInstanceError):
@@ -174,7 +175,7 @@ def test_default_batch_capacity_rarely_overflows(batch):
 
 def test_smaller_capacity_records_the_truncated_event():
     event = plan(num_units=52_367, batch=100, batch_capacity=130).step_event
-    assert event == accounting.truncated_gaussian(52_367, 100 / 52_367, 130, 1.0)
+    assert event == dp_events.truncated_gaussian(52_367, 100 / 52_367, 130, 1.0)
     with pytest.raises(ConfigError, match="privacy.batch_capacity=90 is below"):
         plan(batch_capacity=90)
 
@@ -185,8 +186,8 @@ def test_shuffled_batches_record_one_unamplified_step_an_epoch():
     )
     events = [made.event_at(step) for step in range(made.iterations)]
     assert made.iterations == 30
-    assert [e == accounting.gaussian(0.8) for e in events] == [step % 10 == 0 for step in range(30)]
-    assert made.dp_event == accounting.repeated(accounting.gaussian(0.8), 3)
+    assert [e == dp_events.gaussian(0.8) for e in events] == [step % 10 == 0 for step in range(30)]
+    assert made.dp_event == dp_events.repeated(dp_events.gaussian(0.8), 3)
 
 
 def test_a_batch_larger_than_the_training_set_is_refused():

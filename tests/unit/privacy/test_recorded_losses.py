@@ -13,23 +13,18 @@ from dataclasses import replace
 
 import pytest
 
-from ecgexp.privacy import accounting
-from ecgexp.privacy.recorded_losses import (
-    FOLDER,
-    Loss,
-    Losses,
-    groups_of,
-    on_the_same_population,
-    store_privacy_loss,
-)
-from ecgexp.privacy.search_accounting import PrivacySpent, compose_epsilon, search_privacy_loss
+from ecgexp.privacy import dp_events, stored_events
+from ecgexp.privacy.recorded_losses import FOLDER, Loss, Losses
+from ecgexp.privacy.search_accounting import compose_epsilon, search_privacy_loss
+from ecgexp.privacy.spent import PrivacySpent
+from ecgexp.privacy.store_loss import groups_of, on_the_same_population, store_privacy_loss
 from ecgexp.settings.declaration import ConfigError
 
 PEOPLE = frozenset({"database mitdb"})
 
 
 def event(noise=1.0, steps=100):
-    return accounting.to_json(accounting.repeated(accounting.poisson_gaussian(0.01, noise), steps))
+    return stored_events.to_json(dp_events.repeated(dp_events.poisson_gaussian(0.01, noise), steps))
 
 
 def spent(noise=1.0, steps=100, **changes):
@@ -56,7 +51,7 @@ def steps(store):
     return [
         sum(
             times
-            for _, times in accounting.leaves(accounting.from_json(known.spent.event)).values()
+            for _, times in dp_events.leaves(stored_events.from_json(known.spent.event)).values()
         )
         for known in store
     ]
@@ -236,8 +231,8 @@ def test_composition_of_steps_that_one_accountant_alone_knows():
 
     A run that reports RDP beside it must not leave the sum without a bound.
     """
-    truncated = accounting.to_json(
-        accounting.repeated(accounting.truncated_gaussian(1000, 0.01, 12, 2.0), 10)
+    truncated = stored_events.to_json(
+        dp_events.repeated(dp_events.truncated_gaussian(1000, 0.01, 12, 2.0), 10)
     )
     runs = [spent(accountant="rdp"), replace(spent(), event=truncated)]
     assert math.isfinite(compose_epsilon(runs))
@@ -268,7 +263,7 @@ def test_at_least_holds_both_records():
     both = one.at_least(other)
     assert (both.delta, both.accountant) == (1e-6, "rdp")
     assert sorted(
-        times for _, times in accounting.leaves(accounting.from_json(both.event)).values()
+        times for _, times in dp_events.leaves(stored_events.from_json(both.event)).values()
     ) == [3, 5]
     assert spent(1.0, 5).at_least(spent(1.0, 3)).event == event(1.0, 5)
     assert spent(1.0, 3).at_least(spent(1.0, 5)).event == event(1.0, 5)

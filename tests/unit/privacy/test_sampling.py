@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ecgexp.privacy import accounting
-from ecgexp.privacy.plan import NotPrivate, PrivacySpec
+from ecgexp.privacy import dp_events
 from ecgexp.privacy.sampling import Sampler
+from ecgexp.privacy.settings import NotPrivate, PrivacySpec
 from ecgexp.settings.declaration import DataError
 
 
@@ -53,7 +53,7 @@ def test_an_empty_batch_is_a_step_like_any_other():
     source = sampler(plan(num_units=10, batch=1))
     draws = [source.draw() for _ in range(50)]
     assert any(len(draw.units) == 0 for draw in draws)
-    assert all(draw.event == accounting.poisson_gaussian(0.1, 1.0) for draw in draws)
+    assert all(draw.event == dp_events.poisson_gaussian(0.1, 1.0) for draw in draws)
 
 
 def test_batch_above_capacity_is_a_random_subset_and_recorded():
@@ -64,7 +64,7 @@ def test_batch_above_capacity_is_a_random_subset_and_recorded():
     assert max(len(draw.units) for draw in draws) == 100
     assert len(full) > 150
     assert abs(np.concatenate(full).mean() - 499.5) < 5 * 289 / np.sqrt(100 * len(full))
-    assert draws[0].event == accounting.truncated_gaussian(1000, 0.1, 100, 1.0)
+    assert draws[0].event == dp_events.truncated_gaussian(1000, 0.1, 100, 1.0)
 
 
 def test_every_unit_enters_exactly_one_batch_of_a_shuffled_epoch():
@@ -80,7 +80,7 @@ def test_fixed_cohorts_have_their_size_and_event():
     drawn = membership(source, 2000)
     assert (drawn.sum(axis=1) == 10).all()
     assert np.abs(drawn.mean(axis=0) - 10 / 47).max() < 5 * np.sqrt(10 / 47 * 37 / 47 / 2000)
-    assert source.draw().event == accounting.fixed_cohort_gaussian(47, 10, 1.0)
+    assert source.draw().event == dp_events.fixed_cohort_gaussian(47, 10, 1.0)
 
 
 @pytest.mark.parametrize("sampling", ["poisson", "shuffle", "fixed"])

@@ -5,15 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from ecgexp.privacy import accounting
-from ecgexp.privacy.search_accounting import PrivacySpent, compose_epsilon, search_privacy_loss
+from ecgexp.privacy import accounting, dp_events, stored_events
+from ecgexp.privacy.search_accounting import compose_epsilon, search_privacy_loss
+from ecgexp.privacy.spent import PrivacySpent
 
 STUDY_Q, STUDY_STEPS, STUDY_DELTA = 100 / 52_367, 10_480, 4e-6
 STUDY_NOISES = (0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
 
 
 def spent(noise=1.4, *, q=STUDY_Q, steps=STUDY_STEPS, delta=STUDY_DELTA, **changes):
-    event = accounting.to_json(accounting.repeated(accounting.poisson_gaussian(q, noise), steps))
+    event = stored_events.to_json(dp_events.repeated(dp_events.poisson_gaussian(q, noise), steps))
     values = {
         "unit": "beat",
         "neighboring_relation": "add_or_remove_one",
@@ -49,7 +50,7 @@ def test_the_best_never_costs_more_than_all():
 def test_seeds_of_one_setting_cost_their_repetition():
     three = compose_epsilon([spent()] * 3)
     longer = accounting.epsilon(
-        accounting.repeated(accounting.poisson_gaussian(STUDY_Q, 1.4), 3 * STUDY_STEPS),
+        dp_events.repeated(dp_events.poisson_gaussian(STUDY_Q, 1.4), 3 * STUDY_STEPS),
         STUDY_DELTA,
         "rdp",
     )
@@ -104,7 +105,8 @@ def test_one_recorded_event_is_read_like_the_plan():
     """The ledger wraps what ran in a composition, even if it was one thing only."""
     plain = spent(1.4)
     wrapped = replace(
-        plain, event=accounting.to_json(accounting.composed([accounting.from_json(plain.event)]))
+        plain,
+        event=stored_events.to_json(dp_events.composed([stored_events.from_json(plain.event)])),
     )
     assert (
         search_privacy_loss([plain, wrapped]).epsilon_best
@@ -113,7 +115,7 @@ def test_one_recorded_event_is_read_like_the_plan():
 
 
 def test_planned_loss_is_the_plan():
-    from ecgexp.privacy.plan import PrivacySpec
+    from ecgexp.privacy.settings import PrivacySpec
 
     plan = PrivacySpec(noise_multiplier=1.4, delta=4e-6, l2_norm_clip=1.5).plan(
         num_units=52_367, expected_batch_size=100, iterations=STUDY_STEPS

@@ -9,8 +9,9 @@ from ecgexp.data.beats import RR_FEATURES
 from ecgexp.experiment.training_loop import TrainingLoop
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.outputs import TOPICS
-from ecgexp.privacy.plan import NotPrivate, PrivacySpec
-from ecgexp.privacy.statement import check_unit_covers_features, state
+from ecgexp.privacy.settings import NotPrivate, PrivacySpec
+from ecgexp.privacy.statement import state
+from ecgexp.privacy.unit_checks import check_unit_covers_features
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.training.federated.trainer import Federated
 

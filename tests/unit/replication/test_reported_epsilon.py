@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.privacy.settings import PrivacySpec
 from ecgexp.replication import reported_epsilon
 from ecgexp.replication.protocol_errors import ProtocolErrors
 

@@ -16,7 +16,7 @@ from ecgexp.augmentation import NoAugmentation
 from ecgexp.config.compose import load_config, load_experiment
 from ecgexp.data import InterPatient, IntraPatient
 from ecgexp.experiment.experiment import Experiment
-from ecgexp.privacy.plan import NotPrivate, PrivacySpec
+from ecgexp.privacy.settings import NotPrivate, PrivacySpec
 from ecgexp.replication.protocol_errors import ProtocolErrors, switches
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.training.centralized import Centralized

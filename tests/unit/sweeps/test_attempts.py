@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from ecgexp.config.sweep_settings import SweepSettings
-from ecgexp.privacy import accounting
+from ecgexp.privacy import dp_events, stored_events
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.plan import PrivacySpec
 from ecgexp.privacy.recorded_losses import Loss, Losses
-from ecgexp.privacy.search_accounting import PrivacySpent, compose_epsilon
+from ecgexp.privacy.search_accounting import compose_epsilon
+from ecgexp.privacy.settings import PrivacySpec
+from ecgexp.privacy.spent import PrivacySpent
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.sweeps.attempts import Attempt
 from ecgexp.sweeps.closing import close
@@ -136,7 +137,7 @@ def test_attempt_written_concurrently_keeps_largest_loss(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, [*range(40), *range(40, 0, -1)]))
     (kept,) = sweep.attempts.all()
-    (_, steps) = next(iter(accounting.leaves(accounting.from_json(kept.spent.event)).values()))
+    (_, steps) = next(iter(dp_events.leaves(stored_events.from_json(kept.spent.event)).values()))
     assert steps == 1040
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from ecgexp.config.sweep_settings import SweepSettings
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.privacy.settings import PrivacySpec
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.sweeps.attempts import Attempt
 from ecgexp.sweeps.sweep import Sweep
@@ -129,9 +129,9 @@ def test_failed_run_records_its_largest_possible_loss(sweep):
 
 
 def test_finished_run_records_the_executed_event(sweep):
-    from ecgexp.privacy import accounting
+    from ecgexp.privacy import dp_events, stored_events
 
-    did = accounting.to_json(accounting.repeated(accounting.poisson_gaussian(0.01, 4.0), 60))
+    did = stored_events.to_json(dp_events.repeated(dp_events.poisson_gaussian(0.01, 4.0), 60))
     with sweep.attempt(attempt(sweep)) as running:
         running.admit(Ledger(plan()), BEATS)
         assert sweep.attempts.all()[0].spent.event["count"] == 100, "written before the first step"
@@ -204,9 +204,9 @@ def test_running_job_is_neither_ended_nor_replaced(sweep):
 
 
 def test_adopted_job_records_the_executed_event(sweep):
-    from ecgexp.privacy import accounting
+    from ecgexp.privacy import dp_events, stored_events
 
-    did = accounting.to_json(accounting.repeated(accounting.poisson_gaussian(0.01, 4.0), 60))
+    did = stored_events.to_json(dp_events.repeated(dp_events.poisson_gaussian(0.01, 4.0), 60))
     tried = attempt(sweep)
     fail(sweep, tried, RuntimeError("killed"))
     NoTracking().start(run_name="a run", run_dir=Path(tried.run_dir)).finish("FINISHED")
@@ -216,7 +216,8 @@ def test_adopted_job_records_the_executed_event(sweep):
 
 
 def test_budget_rejects_the_job_that_would_exceed_it(tmp_path):
-    from ecgexp.privacy.search_accounting import PrivacySpent, compose_epsilon
+    from ecgexp.privacy.search_accounting import compose_epsilon
+    from ecgexp.privacy.spent import PrivacySpent
 
     one, two = (compose_epsilon([PrivacySpent.planned(plan())] * count) for count in (1, 2))
     assert one < two
@@ -244,7 +245,8 @@ def test_budget_rejects_runs_without_a_guarantee(tmp_path, without_guarantee):
 
 
 def test_budget_admits_one_of_two_jobs_that_start_together(tmp_path):
-    from ecgexp.privacy.search_accounting import PrivacySpent, compose_epsilon
+    from ecgexp.privacy.search_accounting import compose_epsilon
+    from ecgexp.privacy.spent import PrivacySpent
 
     one, two = (compose_epsilon([PrivacySpent.planned(plan())] * count) for count in (1, 2))
     sweep, together = opened(tmp_path, budget_epsilon=(one + two) / 2), Barrier(2)

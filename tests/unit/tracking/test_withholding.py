@@ -281,7 +281,7 @@ def test_an_error_that_may_quote_beats_is_withheld(tmp_path, error):
 
 
 def test_error_about_settings_is_reported_unchanged(tmp_path):
-    from ecgexp.privacy.plan import PrivacySpec
+    from ecgexp.privacy.settings import PrivacySpec
 
     with pytest.raises(ConfigError) as caught:
         PrivacySpec(noise_multiplier=1.0).plan(num_units=10, expected_batch_size=64, epochs=1)

@@ -3,7 +3,7 @@
 import pytest
 
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
-from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.privacy.settings import PrivacySpec
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.training.ledger_checks import check_budget_sufficed, check_drawn, check_plan
 

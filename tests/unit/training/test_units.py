@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from linear import linear_data
 
-from ecgexp.privacy.plan import PrivacySpec
+from ecgexp.privacy.settings import PrivacySpec
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import DataError
 from ecgexp.training.dp.units import Units, Views, units_of

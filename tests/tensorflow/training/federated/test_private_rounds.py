@@ -10,7 +10,7 @@ import pytest
 from clients import SIZES, build, client_data, ledger_of, patient, train, update_by_hand
 from gaussian_pair import gaussian_pair
 
-from ecgexp.privacy import accounting
+from ecgexp.privacy import accounting, dp_events
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.training.federated.trainer import Federated
@@ -175,7 +175,7 @@ def test_the_events_of_all_rounds_are_the_plans(data):
         data, privacy=privacy, sampling="poisson", clients_per_round=2, num_rounds=3
     )
     assert [epoch_result.dp_event for epoch_result in taken] == [
-        accounting.poisson_gaussian(0.5, 1.0)
+        dp_events.poisson_gaussian(0.5, 1.0)
     ] * 3
     assert ledger.epsilon_spent() == pytest.approx(
         accounting.epsilon(ledger.plan.dp_event, ledger.plan.delta, "pld", "add_or_remove_one")
@@ -190,7 +190,7 @@ def test_cohorts_of_fixed_size_are_without_replacement(data):
     assert [epoch_result.train_metrics["clients/sampled"] for epoch_result in taken] == [2, 2]
     assert ledger.plan.neighboring_relation == "replace_one"
     poisson = accounting.epsilon(
-        accounting.repeated(accounting.poisson_gaussian(0.5, 1.0), 2),
+        dp_events.repeated(dp_events.poisson_gaussian(0.5, 1.0), 2),
         ledger.plan.delta,
         "rdp",
         "add_or_remove_one",
@@ -201,7 +201,7 @@ def test_cohorts_of_fixed_size_are_without_replacement(data):
 def test_everybody_in_every_round_is_not_amplified(data):
     plan = ledger_of(Federated(num_rounds=3), data, patient(1.0)).plan
     plain = accounting.epsilon(
-        accounting.repeated(accounting.gaussian(1.0), 3), plan.delta, "rdp", "add_or_remove_one"
+        dp_events.repeated(dp_events.gaussian(1.0), 3), plan.delta, "rdp", "add_or_remove_one"
     )
     assert accounting.epsilon(
         plan.dp_event, plan.delta, "rdp", "add_or_remove_one"
@@ -299,7 +299,7 @@ def test_the_event_of_an_adapting_clip_is_that_of_its_two_sums():
     assert mechanism.noise_multiplier == pytest.approx(1 / math.sqrt(3))
     both = gaussian_pair(mechanism.noise_multiplier, 2 * mechanism.count_stddev)
     assert both.noise_multiplier == pytest.approx(0.5)
-    assert mechanism.event == accounting.gaussian(0.5)
+    assert mechanism.event == dp_events.gaussian(0.5)
 
 
 def test_a_count_with_too_little_noise_is_refused(data):

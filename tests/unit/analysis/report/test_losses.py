@@ -9,13 +9,14 @@ from finished_runs import CENTRALIZED, failed, finished, pointer
 from ecgexp.analysis.find_runs import find_run
 from ecgexp.analysis.report import losses as module
 from ecgexp.analysis.report.losses import together
-from ecgexp.privacy import accounting
+from ecgexp.privacy import dp_events, stored_events
 from ecgexp.privacy.recorded_losses import Loss, Losses
-from ecgexp.privacy.search_accounting import PrivacySpent, compose_epsilon
+from ecgexp.privacy.search_accounting import compose_epsilon
+from ecgexp.privacy.spent import PrivacySpent
 
 PRIVATE = {"privacy._target_": "ecgexp.privacy.PrivacySpec"}
 DATABASE = "mitdb 1.0.0"
-EVENT = accounting.to_json(accounting.repeated(accounting.poisson_gaussian(0.01, 1.0), 100))
+EVENT = stored_events.to_json(dp_events.repeated(dp_events.poisson_gaussian(0.01, 1.0), 100))
 SPENT = PrivacySpent(
     event=EVENT,
     delta=1e-5,

@@ -6,7 +6,7 @@ Without TensorFlow.
 import numpy as np
 import pytest
 
-from ecgexp.privacy.plan import NotPrivate, PrivacySpec
+from ecgexp.privacy.settings import NotPrivate, PrivacySpec
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.training.base import TrainingData
