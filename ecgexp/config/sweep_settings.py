@@ -15,6 +15,10 @@ class SweepSettings:
         that would exceed it is rejected before its first step. None: no limit.
       objectives: final metrics that a sweeper such as Optuna optimizes, in the order of its
         directions. None: the validation metric that selects an epoch and, as a second, ε.
+
+    Example:
+      >>> SweepSettings(budget_epsilon=8).rerun
+      False
     """
 
     rerun: bool = False

@@ -87,6 +87,14 @@ def epsilon(
 
     Raises:
       ConfigError: the accountant has no valid bound for this event under this relation.
+
+    Example:
+      >>> from ecgexp.privacy.dp_events import gaussian, poisson_gaussian, repeated
+      >>> round(epsilon(gaussian(1.0), delta=1e-5), 2)
+      4.38
+      >>> steps = repeated(poisson_gaussian(0.01, 1.0), 100)  # each unit is drawn with 1 %
+      >>> round(epsilon(steps, delta=1e-5), 2)
+      0.72
     """
     if _least_noise(event) < _LEAST_NOISE:
         return math.inf

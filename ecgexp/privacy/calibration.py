@@ -71,6 +71,11 @@ def calibrate_noise(
     Raises:
       ConfigError: the target is smaller than this accountant can certify with noise up to 1e5, or
         above 1e7; the message has a usable target.
+
+    Example:
+      >>> from ecgexp.privacy.dp_events import gaussian
+      >>> round(calibrate_noise(gaussian, target_epsilon=1.0, delta=1e-5), 2)
+      3.73
     """
 
     def reported(z: float, interval: float | None = None) -> float:

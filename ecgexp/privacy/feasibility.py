@@ -69,7 +69,18 @@ class Feasibility:
     needed: tuple[NoiseNeeded, ...]
 
     def caution(self) -> str:
-        """Return a caution for data sets with few units; empty for larger ones."""
+        """Return a caution for data sets with few units; empty for larger ones.
+
+        Example:
+          >>> from ecgexp.privacy.settings import PrivacySpec
+          >>> spec = PrivacySpec(noise_multiplier=1.0, accountant="rdp")
+          >>> plan = spec.plan(num_units=20, expected_batch_size=5, epochs=1)
+          >>> few = Feasibility(
+          ...     base=plan, num_parameters=100, epsilons=(), hypothetical_populations=(), needed=()
+          ... )
+          >>> few.caution().startswith("With 20 beats")
+          True
+        """
         if self.base.num_units >= _FEW:
             return ""
         return (

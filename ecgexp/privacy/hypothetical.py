@@ -118,6 +118,14 @@ def project(plan: PrivacyPlan, population: int) -> HypotheticalPopulation:
 
     Raises:
       ConfigError: `population` is below the units of the plan.
+
+    Example:
+      >>> from ecgexp.privacy.settings import PrivacySpec
+      >>> spec = PrivacySpec(noise_multiplier=1.0, accountant="rdp")
+      >>> plan = spec.plan(num_units=10_000, expected_batch_size=100, epochs=1)
+      >>> found = project(plan, 100_000)
+      >>> found.population, found.same_noise.plan.expected_batch_size
+      (100000, 1000)
     """
     return HypotheticalPopulation(
         same_noise=plan_epsilon(at_same_noise(plan, population)),

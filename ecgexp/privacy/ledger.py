@@ -44,6 +44,15 @@ class Ledger:
       discarded_steps: recorded events whose steps were discarded: of single steps, or of whole
         epochs where the steps of an epoch are one event.
       stopped_by_budget: whether the next step would have exceeded the privacy budget.
+
+    Example:
+      >>> from ecgexp.privacy.settings import PrivacySpec
+      >>> spec = PrivacySpec(noise_multiplier=1.0, accountant="rdp")
+      >>> plan = spec.plan(num_units=10_000, expected_batch_size=100, epochs=1)
+      >>> ledger = Ledger(plan)
+      >>> ledger.record(plan.step_event)
+      >>> ledger.steps, ledger.epsilon_spent() > 0
+      (1, True)
     """
 
     def __init__(self, plan: PrivacyPlan, *, journal: Journal | None = None):

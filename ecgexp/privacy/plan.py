@@ -229,6 +229,10 @@ def default_delta(num_units: int) -> float:
 
     A mechanism that publishes each unit unchanged with probability δ is (0, δ)-private, and
     publishes num_units · δ units on average: with this default, at most a hundredth of one.
+
+    Example:
+      >>> default_delta(50_000)
+      1e-07
     """
     return float(f"1e-{len(str(100 * num_units - 1))}")
 

@@ -50,6 +50,16 @@ class Sampler:
       plan: what to draw, and how it is accounted for.
       rng: the run's sampling stream; two integers of it are used, and none in a run with a privacy
         guarantee.
+
+    Example:
+      >>> from ecgexp.privacy.settings import PrivacySpec
+      >>> spec = PrivacySpec(noise_multiplier=1.0, accountant="rdp", noise_seed=0)
+      >>> plan = spec.plan(num_units=10_000, expected_batch_size=100, epochs=1)
+      >>> sampler = Sampler(plan, np.random.default_rng(0))
+      >>> 50 < len(sampler.draw().units) < 150  # 100 are expected
+      True
+      >>> sampler.drawn
+      1
     """
 
     def __init__(self, plan: PrivacyPlan, rng: np.random.Generator):

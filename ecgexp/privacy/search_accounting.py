@@ -126,6 +126,14 @@ def search_privacy_loss(
 
     Returns:
       The loss; None where no run has a privacy guarantee and no record is damaged or missing.
+
+    Example:
+      >>> from ecgexp.privacy.settings import PrivacySpec
+      >>> spec = PrivacySpec(noise_multiplier=1.0, accountant="rdp")
+      >>> plan = spec.plan(num_units=10_000, expected_batch_size=100, epochs=1)
+      >>> one = PrivacySpent.planned(plan)
+      >>> search_privacy_loss([one, one]).epsilon_all > search_privacy_loss([one]).epsilon_all
+      True
     """
     private = [spent for spent in all_spent if spent.has_privacy_guarantee]
     open_runs, runs = len(all_spent) - len(private), len(all_spent) + unknown

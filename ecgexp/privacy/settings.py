@@ -65,6 +65,14 @@ class PrivacySpec:
       publish: `covered`: outputs that depend on training beats and are not covered by ε are kept
         in the run's folder `private/` (see `privacy.outputs`). `all` publishes them too, for
         research on public data, and the statement says so first.
+
+    Example:
+      >>> spec = PrivacySpec(noise_multiplier=1.1)
+      >>> plan = spec.plan(num_units=50_000, expected_batch_size=500, epochs=2)
+      >>> plan.iterations, plan.delta, plan.unit, plan.has_privacy_guarantee
+      (200, 1e-07, 'beat', True)
+      >>> PrivacySpec(noise_multiplier=1.1, noise_seed=0).may_have_privacy_guarantee  # a simulation
+      False
     """
 
     noise_multiplier: NonNegative | None = Field(default=None, examples=[1.1])
@@ -246,7 +254,12 @@ class PrivacySpec:
 
 @settings
 class NotPrivate:
-    """No privacy guarantee: a plan with an infinite clip and no noise."""
+    """No privacy guarantee: a plan with an infinite clip and no noise.
+
+    Example:
+      >>> NotPrivate().plan(num_units=1000, expected_batch_size=50, epochs=1).has_privacy_guarantee
+      False
+    """
 
     @property
     def is_private(self) -> bool:

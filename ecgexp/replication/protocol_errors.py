@@ -68,6 +68,10 @@ class ProtocolErrors:
     Raises:
       ConfigError: a switch is on that the protocol does not have, or two switches contradict each
         other.
+
+    Example:
+      >>> ProtocolErrors(protocol="central").augment_before_split
+      False
     """
 
     protocol: Protocol

@@ -1,4 +1,4 @@
-"""The examples in docstrings hold."""
+"""The examples in docstrings hold, and each class that an option names has one."""
 
 import doctest
 import importlib
@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 
 import ecgexp
+from ecgexp.experiment import Experiment
+from ecgexp.settings.registry import names_of, settings_class
 
 _PACKAGE = Path(ecgexp.__file__).parent
+_KINDS = [
+    field.annotation
+    for field in Experiment.__pydantic_fields__.values()
+    if getattr(field.annotation, "__module__", "").startswith("ecgexp.")
+]
 
 
 def _modules():
@@ -26,3 +33,12 @@ def test_examples_of_the_docstrings_hold(name, tmp_path, monkeypatch):
     assert tried
     assert failed == 0
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", sorted({name for kind in _KINDS for name in names_of(kind)}))
+def test_class_of_an_option_has_an_example(name):
+    assert ">>> " in settings_class(name).__doc__
+
+
+def test_experiment_has_an_example():
+    assert ">>> " in Experiment.__doc__

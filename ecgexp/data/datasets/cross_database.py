@@ -42,6 +42,12 @@ class TwoDatabases:
       bandpass_hz: As in `Preprocessing`.
       window_ms: As in `Preprocessing`.
       relocate_ms: As in `Preprocessing`.
+
+    Example:
+      >>> from ecgexp.config import load_experiment
+      >>> dataset = load_experiment(["dataset=mitdb_to_svdb", "split=cross_database"]).dataset
+      >>> str(dataset), dataset.window_samples
+      ('mitdb 1.0.0 -> svdb 1.0.0', (90, 90))
     """
 
     train: RecordedDataset
