@@ -2,7 +2,14 @@
 
 import sys
 
-from ecgexp.cli.fetch import main
+from ecgexp.cli import fetch
+from ecgexp.cli.streams import command
+
+
+@command
+def main() -> int:
+    return fetch.main()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,6 +13,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from ecgexp.cli.streams import command
+
 ROOT = Path(__file__).resolve().parents[1]
 CORE, WHOLE = "requirements-core.lock", "requirements.lock"
 FEDERATED = "ecgexp/training/federated/requirements.txt"
@@ -69,6 +71,7 @@ def _joined(entries: dict[str, str]) -> str:
     return "".join(entries.values())
 
 
+@command
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

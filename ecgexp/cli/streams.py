@@ -213,7 +213,12 @@ def _use_utf8() -> None:
         return
     os.environ.setdefault("PYTHONIOENCODING", sys.stdout.encoding)
     os.environ["PYTHONUTF8"] = "1"  # for the processes of a launcher
-    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+    again = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+    if os.name == "nt":  # there `execv` would end this command before the new one
+        import subprocess
+
+        sys.exit(subprocess.run(again, check=False).returncode)
+    os.execv(sys.executable, again)
 
 
 def _locale_encoding() -> str:

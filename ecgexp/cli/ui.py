@@ -1,6 +1,7 @@
 """Show the runs in the MLflow UI, served to this machine only and without background jobs."""
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -155,7 +156,7 @@ def _server(store: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     server = subprocess.Popen(
         command,
         env={**os.environ, **_LIGHT},
-        start_new_session=True,
+        start_new_session=True,  # ignored on Windows
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
@@ -180,6 +181,9 @@ def _pass_on(messages: IO[bytes]) -> None:
 
 
 def _end_group(server: subprocess.Popen[bytes]) -> None:
+    if not hasattr(os, "killpg"):  # Windows
+        _end_tree(server)
+        return
     for number, patience_s in ((signal.SIGTERM, _STOP_S), (signal.SIGKILL, _STOP_S)):
         try:
             os.killpg(server.pid, number)
@@ -191,6 +195,20 @@ def _end_group(server: subprocess.Popen[bytes]) -> None:
             if not _group_lives(server.pid):
                 return
             time.sleep(0.05)
+
+
+def _end_tree(server: subprocess.Popen[bytes]) -> None:
+    """Ends the server and its workers where there are no process groups."""
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(server.pid)
+        ending = [*process.children(recursive=True), process]
+        for each in ending:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        psutil.wait_procs(ending, timeout=_STOP_S)
+    server.wait(_STOP_S)
 
 
 def _group_lives(group: int) -> bool:
@@ -233,7 +251,7 @@ def _ended_by_signals() -> Iterator[None]:
 
     before = {
         number: signal.signal(number, interrupt)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
     }
     try:
         yield

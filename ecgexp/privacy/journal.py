@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ecgexp.settings.declaration import DataError
 from ecgexp.storage.atomic import replacing
+from ecgexp.storage.handles import NO_LINK, NO_WAIT, sync_folder
 
 _FORMAT = 1
 _RUN = re.compile(r"[0-9a-f]{32}")
@@ -94,7 +95,7 @@ class Journal:
             return
         count = max(total, min(total + self._block - 1, most))
         # Without O_CREAT: a journal that was removed during the run must not restart empty.
-        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | NO_LINK)
         with os.fdopen(handle, "a", encoding="utf-8") as file:
             file.write(_line(key, count) + "\n")
             file.flush()
@@ -118,11 +119,7 @@ def _replace(path: Path, lines: list[str]) -> None:
         file.writelines(f"{line}\n" for line in lines)
         file.flush()
         os.fsync(file.fileno())
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def _read(path: Path) -> tuple[str, dict[str, int], bool]:
@@ -164,7 +161,7 @@ def _read(path: Path) -> tuple[str, dict[str, int], bool]:
 def _content(path: Path) -> bytes:
     """Return the bytes of a regular file; links are not followed, and pipes would block."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        handle = os.open(path, os.O_RDONLY | NO_LINK | NO_WAIT)
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
             os.close(handle)

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.atomic import replacing
+from ecgexp.storage.handles import NO_LINK
 from ecgexp.storage.reading import read_bytes
 
 NAME = "digest.key"
@@ -96,7 +97,7 @@ def _make(path: Path) -> None:
     """Write a new key completely to the disk before it gets its name; a partial one would stay."""
     with replacing(path) as part:
         part.chmod(0o600)  # while it is empty
-        file = os.open(part, os.O_WRONLY)
+        file = os.open(part, os.O_WRONLY | NO_LINK)
         try:
             os.write(file, secrets.token_bytes(_BYTES))
             os.fsync(file)

@@ -7,11 +7,10 @@ failure can lose the new content; files that must survive it are synced (checkpo
 A file being written has a hidden name ending in `.part`, and its writer holds a lock (`flock`) on
 it. The operating system releases the lock when the process ends, in whatever way. So any other
 process can distinguish files of terminated processes from files being written, also on another
-machine that shares the folder.
+machine that shares the folder. On a system without such locks (Windows) they stay.
 """
 
 import errno
-import fcntl
 import os
 import re
 import secrets
@@ -19,6 +18,8 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from ecgexp.storage.handles import HAS_LOCKS, NO_LINK, NO_WAIT, lock, lock_at_once, open_folder
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SQLITE_FULL = "database or disk is full"
@@ -86,9 +87,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         try:
             yield part
             if path.exists():
-                held.enter_context(
-                    _claimed(path, lambda: os.open(path, os.O_RDONLY | os.O_DIRECTORY))
-                )
+                held.enter_context(_claimed(path, lambda: open_folder(path)))
                 os.rename(path, old)
             os.rename(part, path)
         finally:
@@ -115,7 +114,15 @@ def folder_beside(path: Path) -> Iterator[Path]:
 @contextmanager
 def claimed_file(path: Path) -> Iterator[None]:
     """Create the empty file `path` and lock it for the block, so that no process removes it."""
-    with _claimed(path, lambda: os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)):
+
+    def make() -> int | None:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        if HAS_LOCKS:
+            return handle
+        os.close(handle)  # Windows renames no open file
+        return None
+
+    with _claimed(path, make):
         yield
 
 
@@ -123,9 +130,9 @@ def claimed_file(path: Path) -> Iterator[None]:
 def claimed_folder(path: Path, mode: int = 0o777) -> Iterator[None]:
     """Create the empty folder `path` and lock it for the block, so that no process removes it."""
 
-    def make() -> int:
+    def make() -> int | None:
         path.mkdir(mode=mode)
-        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        return open_folder(path)
 
     with _claimed(path, make):
         yield
@@ -176,14 +183,17 @@ def remove_if_dead(path: Path) -> bool:
         with suppress(OSError):
             path.unlink()
         return not path.is_symlink()
+    if not HAS_LOCKS:
+        return False
     is_folder = path.is_dir()
-    how = os.O_RDONLY | os.O_DIRECTORY if is_folder else os.O_RDWR | os.O_NONBLOCK
     try:
-        handle = os.open(path, how | os.O_NOFOLLOW)
+        handle = open_folder(path) if is_folder else os.open(path, os.O_RDWR | NO_LINK | NO_WAIT)
     except OSError:  # another process removed it, or permission is denied
         return False
+    if handle is None:
+        return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_at_once(handle)
         if not _is_at(handle, path):
             return False
         moved = _OLD.fullmatch(path.name)
@@ -221,11 +231,14 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 @contextmanager
-def _claimed(path: Path, make: Callable[[], int]) -> Iterator[None]:
+def _claimed(path: Path, make: Callable[[], int | None]) -> Iterator[None]:
     while True:
         handle = make()
+        if handle is None:
+            yield
+            return
         with suppress(OSError):  # without locks, no process removes this file
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            lock(handle)
         if _is_at(handle, path):
             break
         os.close(handle)  # another process removed it between the two calls

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from ecgexp.settings.declaration import DataError
+from ecgexp.storage.handles import NO_WAIT
 from ecgexp.storage.json_text import checked, parse
 
 T = TypeVar("T")
@@ -52,7 +53,7 @@ def open_plain(path: Path, *, fix: str) -> IO[bytes]:
     """Open a regular file for reading; raise as `read_bytes` does. It does not wait for a pipe."""
     handle = -1
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | NO_WAIT)
         if stat.S_ISDIR(mode := os.fstat(handle).st_mode):
             raise IsADirectoryError
         if not stat.S_ISREG(mode):

@@ -18,6 +18,8 @@ from ecgexp.storage.atomic import claimed_folder, remove_if_dead
 
 _MODE = 0o700
 _TRIES = 5
+# The temporary folder of Windows is that of one user.
+_USER: int | None = os.getuid() if hasattr(os, "getuid") else None
 _owner: int | None = None  # the process that owns a folder; a forked child does not
 
 
@@ -32,7 +34,7 @@ def use_own_scratch() -> None:
     global _owner
     if _owner == os.getpid():
         return
-    root = Path(tempfile.gettempdir()) / f"ecgexp-{os.getuid()}"
+    root = Path(tempfile.gettempdir()) / (f"ecgexp-{_USER}" if _USER is not None else "ecgexp")
     held = ExitStack()
     folder = _create_held(root, held)
     if folder is None:
@@ -62,7 +64,9 @@ def _create_held(root: Path, held: ExitStack) -> Path | None:
 def _is_ours(root: Path) -> bool:
     """Return whether no other user can create links or files in `root`."""
     found = root.lstat()
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
+    if not stat.S_ISDIR(found.st_mode):
+        return False
+    return _USER is None or (found.st_uid == _USER and not found.st_mode & 0o022)
 
 
 def _remove_dead(root: Path) -> None:

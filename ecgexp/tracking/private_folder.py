@@ -19,6 +19,7 @@ from typing import Any
 
 from ecgexp.privacy import outputs
 from ecgexp.storage.atomic import replacing
+from ecgexp.storage.handles import NO_LINK
 from ecgexp.storage.reading import MissingFileError, cut_torn_line, read_json, refusal
 from ecgexp.tracking.checks import Points, check_path
 from ecgexp.tracking.local.artifact_files import FileArtifacts, plain
@@ -121,9 +122,9 @@ def _check_plain(path: Path) -> None:
 @contextmanager
 def _opened(path: Path, how: int) -> Iterator[Any]:
     """Open a file for writing that only its owner can read, and that is not a link."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | how, _OWNER_ONLY)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | NO_LINK | how, _OWNER_ONLY)
     with os.fdopen(handle, "wb") as file:
-        os.fchmod(handle, _OWNER_ONLY)
+        os.chmod(handle if os.chmod in os.supports_fd else path, _OWNER_ONLY)
         yield file
 
 

@@ -30,7 +30,17 @@ class PeakMemory:
             )
             return int(line.split()[1]) * 1024 / 1e6
         except (OSError, StopIteration):
-            import resource
+            return _peak_without_proc() / 1e6
 
-            unit = 1 if sys.platform == "darwin" else 1024
-            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+def _peak_without_proc() -> float:
+    """Return the peak in bytes since the process began; on macOS and Windows."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        import psutil
+
+        memory = psutil.Process().memory_info()
+        return getattr(memory, "peak_wset", memory.rss)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -24,6 +24,7 @@ from typing_extensions import TypedDict
 from ecgexp.data.beats import COLUMNS, BeatSet
 from ecgexp.storage.atomic import claimed_file, remove_litter
 from ecgexp.storage.digests import digest
+from ecgexp.storage.handles import replace_open
 from ecgexp.storage.reading import open_plain, read_json
 
 FORMAT_VERSION = 6
@@ -194,7 +195,7 @@ def _write(path: Path, key: str, cached: CachedBeats) -> None:
         text = json.dumps(index | {"sha256": digest(index)}, indent=1).encode()
         with _hidden(path.parent) as file:
             file.write(text)
-            _publish(file, path)
+            replace_open(file, file.name, path)
     except BaseException:
         for array in written:  # arrays that no index names would fill the disk further
             array.unlink(missing_ok=True)
@@ -213,7 +214,7 @@ def _write_array(folder: Path, array: np.ndarray, written: list[Path]) -> str:
         path = folder / f"{sha256}.npy"
         is_new = not path.exists()
         # Replaces an existing file, which may be damaged; mappings of it stay valid.
-        _publish(file, path)
+        replace_open(file, file.name, path)
     if is_new:
         written.append(path)
     return sha256
@@ -228,10 +229,3 @@ def _hidden(folder: Path) -> Iterator[Any]:
             yield file
     finally:
         path.unlink(missing_ok=True)
-
-
-def _publish(file: Any, path: Path) -> None:
-    """Write a hidden file to disk completely, then give it its name."""
-    file.flush()
-    os.fsync(file.fileno())
-    os.replace(file.name, path)

@@ -5,7 +5,6 @@ together, in one rename. A killed process or a power failure leaves the earlier 
 """
 
 import errno
-import fcntl
 import hashlib
 import logging
 import os
@@ -23,6 +22,14 @@ import numpy as np
 
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.archive import SUFFIX, read_archive, write_archive
+from ecgexp.storage.handles import (
+    NO_LINK,
+    NO_WAIT,
+    lock,
+    lock_at_once,
+    replace_open,
+    sync_folder,
+)
 
 _FORMAT = 3
 _DIGITS = 32  # of SHA-256: 128 bits
@@ -94,10 +101,8 @@ class Checkpoints:
             hashed = _Hashed(file)
             about = {"format": _FORMAT, "step": checkpoint.step, "meta": checkpoint.meta}
             write_archive(hashed, checkpoint.arrays, about)
-            file.flush()
-            os.fsync(file.fileno())
             path = self._folder / f"step-{checkpoint.step:06d}-{hashed.digest()}{SUFFIX}"
-            os.replace(part, path)
+            replace_open(file, part, path)
         _sync_folder(self._folder)
         self._remove_others(path)
         return path
@@ -157,9 +162,9 @@ class Checkpoints:
         for part in self._folder.glob(f"{_HIDDEN}*{_PART}"):
             # The file is being written, or must not be removed, or the file system has no locks.
             with suppress(OSError):
-                handle = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+                handle = os.open(part, os.O_RDWR | NO_LINK | NO_WAIT)
                 try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    lock_at_once(handle)
                     part.unlink()
                 finally:
                     os.close(handle)
@@ -210,22 +215,18 @@ def _new_file(folder: Path) -> Iterator[tuple[IO[bytes], str]]:
         with os.fdopen(handle, "wb") as file:
             # On a file system without locks no other process removes this file either.
             with suppress(OSError):
-                fcntl.flock(handle, fcntl.LOCK_EX)
+                lock(handle)
             yield file, part
     finally:
         Path(part).unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Synchronize the directory to the disk, so that a rename survives a power failure."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(handle)
+        sync_folder(folder)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot synchronize directories
+        if error.errno != errno.EINVAL:  # a file system that cannot synchronize folders
             raise
-    finally:
-        os.close(handle)
 
 
 def _read(path: Path) -> Checkpoint:
@@ -245,7 +246,7 @@ def _open_plain(path: Path) -> BufferedReader:
     """Open a regular file: not the target of a link, and not a pipe, which could block forever."""
     if path.is_symlink():
         raise DataError("is a symbolic link")
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    handle = os.open(path, os.O_RDONLY | NO_LINK | NO_WAIT)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise DataError("is not a regular file")
