@@ -119,6 +119,11 @@ def find_run(name: str, *, uri: str | None = None) -> StoredRun:
 
     Raises:
       DataError: there is no such run.
+
+    Example:
+      >>> run = find_run("outputs/first")
+      >>> run.status, run.metrics["test/accuracy"]
+      ('FINISHED', 0.5)
     """
     if os.path.isdir(name):  # unlike Path.is_dir, False for an invalid file name
         return _in_folder(Path(name))

@@ -4,7 +4,9 @@ import doctest
 import importlib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from finished_runs import CENTRALIZED, finished
 
 import ecgexp
 from ecgexp.experiment import Experiment
@@ -26,13 +28,26 @@ def _modules():
             yield ".".join(path.relative_to(_PACKAGE.parent).with_suffix("").parts)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the two runs that examples read."""
+    folder = tmp_path_factory.mktemp("examples")
+    for name, right in (("first", 50), ("second", 60)):
+        confusion = np.array([[right, 70 - right], [0, 30]])
+        finished(
+            folder / "outputs" / name, params=CENTRALIZED, classes=("N", "V"), confusion=confusion
+        )
+    return folder
+
+
 @pytest.mark.parametrize("name", list(_modules()))
-def test_examples_of_the_docstrings_hold(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_examples_of_the_docstrings_hold(name, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    before = sorted(folder.rglob("*"))
     failed, tried = doctest.testmod(importlib.import_module(name))
     assert tried
     assert failed == 0
-    assert not list(tmp_path.iterdir())
+    assert sorted(folder.rglob("*")) == before
 
 
 @pytest.mark.parametrize("name", sorted({name for kind in _KINDS for name in names_of(kind)}))

@@ -121,6 +121,12 @@ def compare_runs(
     Raises:
       DataError: a run has no predictions of the split, or they cannot be read. Predictions that can
         be read but not compared are not an error: `problem` gives the reason.
+
+    Example:
+      >>> from ecgexp.analysis import find_run
+      >>> found = compare_runs(find_run("outputs/first"), find_run("outputs/second"))
+      >>> found.by_beat.only_a_right, found.by_beat.only_b_right
+      (0, 10)
     """
     predictions = read_predictions(a, split), read_predictions(b, split)
     pairs, problem = _pairs(a, b, predictions)
