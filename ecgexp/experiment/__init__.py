@@ -1,8 +1,10 @@
 """One run, from its settings to its artifacts.
 
 `experiment.Experiment` holds the parts of a run, and `run.run` executes it: `data` loads the beats
-and assigns them, `training_loop` trains, evaluates and saves, `artifacts` writes tables, figures
-and the model, and `federated_baselines` trains the models that a federated one is compared with.
+and assigns them, `class_coverage` checks them, `training_loop` trains and saves, `final_evaluation`
+evaluates the selected weights, `artifacts` and `clients` write tables, figures and the model, and
+`federated_baselines` trains the models that a federated one is compared with. `notes` holds what is
+said about the result.
 """
 
 from typing import TYPE_CHECKING

@@ -231,15 +231,12 @@ def log_model(tracker: Tracker, run_data: RunData, classifier: Classifier, run_d
     )
 
 
-def log_privacy(tracker: Tracker, statement: PrivacyStatement) -> dict[str, float]:
+def log_privacy(tracker: Tracker, statement: PrivacyStatement) -> None:
     """Log the privacy statement as text, as JSON and as tags.
 
     Args:
       tracker: of the run.
       statement: of the run.
-
-    Returns:
-      Its values as metrics; without a privacy guarantee there is no `privacy/epsilon`.
     """
     values = statement.as_dict()
     tracker.log_text(statement.text(), "privacy_statement.txt")
@@ -247,6 +244,18 @@ def log_privacy(tracker: Tracker, statement: PrivacyStatement) -> dict[str, floa
     tracker.set_tags(
         {"privacy": statement.line(), "privacy.guarantee": str(values["guarantee"]).lower()}
     )
+
+
+def privacy_metrics(statement: PrivacyStatement) -> dict[str, float]:
+    """Return the values of a privacy statement as metrics.
+
+    Args:
+      statement: of the run.
+
+    Returns:
+      Metric key -> value; without a privacy guarantee there is no `privacy/epsilon`.
+    """
+    values = statement.as_dict()
     names = (
         "epsilon",
         "epsilon_pld",

@@ -4,7 +4,6 @@ A run without the beats that its result needs is refused before training; what e
 noted in the result.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ecgexp.data.beats import BeatSet
@@ -12,21 +11,11 @@ from ecgexp.data.overlap import rows_sharing_samples
 from ecgexp.data.splits.base import Split
 from ecgexp.evaluation.missing import clients_of_one_class, metric_lacks, training_notes
 from ecgexp.experiment.data import RunData
-from ecgexp.privacy.outputs import PRIVATE_FOLDER
-from ecgexp.privacy.publication import is_published
+from ecgexp.experiment.notes import Notes
 from ecgexp.settings.declaration import ConfigError, DataError
 
 if TYPE_CHECKING:
     from ecgexp.experiment.experiment import Experiment
-
-Notes = dict[str, list[str]]
-"""Subject of the notes (`training`, `selection`, `test`, ...) -> sentences."""
-
-WITHHELD = (
-    "whether every class has training beats, and every batch or round a unit, is recorded only for "
-    "the owner of the data, in "
-    f"{PRIVATE_FOLDER}/values.json of the run's folder"
-)
 
 
 def check_class_coverage(experiment: "Experiment", run_data: RunData) -> None:
@@ -107,35 +96,6 @@ def overlap_notes(beats: BeatSet, split: Split) -> list[str]:
                 "signal; use a shorter dataset.window_ms, or split=inter_patient"
             )
     return notes
-
-
-def published(notes: Notes, *, withholds: bool) -> Notes:
-    """Return the notes that every output may contain.
-
-    **Guarantees**: where a privacy guarantee withholds what was computed from training beats, the
-    result does not depend on it: one sentence says where such notes are stored, whether there are
-    any or not (`tests/unit/experiment/test_class_coverage.py`).
-
-    Args:
-      notes: all notes.
-      withholds: whether what was computed from training beats is withheld.
-    """
-    if not withholds:
-        return notes
-    return {
-        about: texts
-        for about, texts in notes.items()
-        if is_published("result key", f"notes/{about}")
-    } | {"private": [WITHHELD]}
-
-
-def lines(notes: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return one line per note, which begins with its subject.
-
-    Args:
-      notes: subject -> sentences.
-    """
-    return [f"{about}: {text}" for about, texts in notes.items() for text in texts]
 
 
 def _check_training(experiment: "Experiment", run_data: RunData) -> None:

@@ -88,22 +88,31 @@ def notes(run_data: RunData, split: str, probabilities: np.ndarray) -> list[str]
     )
 
 
-def log_clients(
-    tracker: Tracker, run_data: RunData, split: str, probabilities: np.ndarray
-) -> dict[str, float]:
-    """Log a table and a figure of the scores per client.
+def client_metrics(run_data: RunData, split: str, probabilities: np.ndarray) -> dict[str, float]:
+    """Return the metrics `<split>/clients/...`; empty without clients.
+
+    Args:
+      run_data: the data of the run.
+      split: `validation` or `test`.
+      probabilities: (num_beats, classes) of the split's beats.
+    """
+    if run_data.partition.is_pooled:
+        return {}
+    spread = client_scores(run_data, split, probabilities).spread()
+    return {f"{split}/clients/{name}": value for name, value in spread.items()}
+
+
+def log_clients(tracker: Tracker, run_data: RunData, split: str, probabilities: np.ndarray) -> None:
+    """Log a table and a figure of the scores per client; nothing without clients.
 
     Args:
       tracker: of the run.
       run_data: the data of the run.
       split: `validation` or `test`.
       probabilities: (num_beats, classes) of the split's beats.
-
-    Returns:
-      The metrics `<split>/clients/...`; empty without clients.
     """
     if run_data.partition.is_pooled:
-        return {}
+        return
     import pandas as pd
 
     from ecgexp.evaluation.client_figure import per_client_figure
@@ -114,21 +123,17 @@ def log_clients(
     figure = per_client_figure(rows, majority_class=majority, source=f"{beats.database}, {split}")
     tracker.log_table(pd.DataFrame(rows), f"tables/{split}_per_client.csv")
     tracker.log_figure(figure, f"figures/{split}_per_client.png")
-    return {f"{split}/clients/{name}": value for name, value in scores.spread().items()}
 
 
 def log_federated_baselines(
     tracker: Tracker, run_data: RunData, comparison: "BaselineComparison"
-) -> dict[str, float]:
+) -> None:
     """Log a table and a figure that compare the federated model with its baselines.
 
     Args:
       tracker: of the run.
       run_data: the data of the run.
       comparison: the scores of the models.
-
-    Returns:
-      The metrics `federated_baseline/...`.
     """
     import pandas as pd
 
@@ -139,4 +144,3 @@ def log_federated_baselines(
     overall = {model: scores["accuracy"] for model, scores in comparison.overall.items()}
     figure = comparison_figure(rows, overall, source=f"{run_data.beats.database}, test")
     tracker.log_figure(figure, "figures/comparison_per_client.png")
-    return comparison.metrics()

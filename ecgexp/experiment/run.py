@@ -1,19 +1,18 @@
 """Run an experiment: load the data, train, evaluate, track and write the result."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ecgexp.console import Console
 from ecgexp.data.populations import training_population_of
-from ecgexp.evaluation.evaluator import Evaluation
-from ecgexp.evaluation.missing import evaluation_notes
 from ecgexp.experiment import artifacts, class_coverage, clients
 from ecgexp.experiment.data import RunData
 from ecgexp.experiment.experiment import Experiment
-from ecgexp.experiment.federated_baselines import evaluate_baselines
+from ecgexp.experiment.final_evaluation import evaluate_selected
+from ecgexp.experiment.notes import Messages
 from ecgexp.experiment.training_loop import TrainingLoop
 from ecgexp.privacy.keyed_digests import DigestKey
 from ecgexp.privacy.ledger import Ledger
@@ -30,7 +29,6 @@ from ecgexp.tracking.private_folder import FOLDER as PRIVATE
 from ecgexp.tracking.publishing import Publishing, publishing_of
 from ecgexp.tracking.resources import PeakMemory
 from ecgexp.training.checkpointing.manager import CheckpointManager, begin_journal, check_journal
-from ecgexp.training.model_selection import ModelSelector
 
 Admission = Callable[[Ledger, str], None]
 
@@ -154,7 +152,7 @@ def _run_tracked(
     name: str,
     sweep: str | None,
 ) -> Result:
-    messages, seeds = _Messages(publishing, console), Seeds(experiment.seed)
+    messages, seeds = Messages(publishing, console), Seeds(experiment.seed)
     for line in experiment.notices():
         messages.print("marks", line)
     with console.progress_bar("beats") as progress_bar:
@@ -196,12 +194,13 @@ def _run_tracked(
         messages.print("feasibility", table)
     model_selector = training_loop.fit(tracker, console)
     messages.add(training_loop.notes(model_selector))
-    scores = _evaluate(
+    scores = evaluate_selected(
         experiment, run_data, training_loop, model_selector, tracker, console, messages
     )
     metrics, statement = dict(scores.metrics), training_loop.statement(model_selector)
     if statement is not None:
-        metrics |= artifacts.log_privacy(tracker, statement)
+        artifacts.log_privacy(tracker, statement)
+        metrics |= artifacts.privacy_metrics(statement)
         messages.print("statement", statement.line())
     further = experiment.further_results(run_data)
     metrics |= further.metrics
@@ -221,111 +220,6 @@ def _run_tracked(
         privacy=None if statement is None else statement.as_dict(),
         marks={**experiment.marks(), **further.marks},
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Scores:
-    """The scores of all evaluated splits, in the form of `Result`."""
-
-    metrics: Mapping[str, float]
-    undefined: Mapping[str, str]
-    classes_in_average: Mapping[str, Sequence[str]]
-
-
-def _evaluate(
-    experiment: Experiment,
-    run_data: RunData,
-    training_loop: TrainingLoop,
-    model_selector: ModelSelector,
-    tracker: Tracker,
-    console: Console,
-    messages: "_Messages",
-) -> _Scores:
-    """Evaluate the selected weights.
-
-    The test beats are evaluated here, once, and no choice is made after it.
-    """
-    metrics, undefined, predicted, classes_in_average = {}, {}, {}, {}
-    last: tuple[str, Evaluation] | None = None
-    for split in experiment.evaluate_on:
-        evaluation, probabilities = training_loop.evaluate(split, model_selector)
-        artifacts.log_evaluation(tracker, run_data, split, evaluation, probabilities)
-        metrics |= evaluation.metrics(split) | clients.log_clients(
-            tracker, run_data, split, probabilities
-        )
-        predicted[split], classes_in_average[split] = probabilities, evaluation.classes_in_average
-        messages.add(
-            {split: evaluation_notes(evaluation) + clients.notes(run_data, split, probabilities)}
-        )
-        last = split, evaluation
-        undefined |= {f"{split}/{name}": reason for name, reason in evaluation.undefined.items()}
-    comparison = None
-    if experiment.federated_baselines.selected:
-        comparison = evaluate_baselines(
-            experiment, run_data, training_loop, model_selector, predicted["test"], console
-        )
-        metrics |= clients.log_federated_baselines(tracker, run_data, comparison)
-        messages.add({"federated_baselines": comparison.notes()})
-    if last is not None:
-        split, evaluation = last
-        title = f"{experiment.title} · {run_data.beats.database} · {split}"
-        artifacts.log_description(
-            tracker, evaluation, title=title, notes=class_coverage.lines(messages.published)
-        )
-        messages.print("summary", artifacts.summary(evaluation, title=title))
-    for line in () if comparison is None else comparison.lines():
-        messages.print("comparison", line)
-    messages.print_notes()
-    return _Scores(metrics=metrics, undefined=undefined, classes_in_average=classes_in_average)
-
-
-class _Messages:
-    """The messages of a run: console lines, as far as they may be published, and notes.
-
-    The notes are also part of the result.
-
-    Args:
-      publishing: decides what may be published.
-      console: shows the messages.
-    """
-
-    def __init__(self, publishing: Publishing, console: Console):
-        self._publishing, self._console = publishing, console
-        self._notes: class_coverage.Notes = {}
-
-    @property
-    def published(self) -> class_coverage.Notes:
-        """The notes that every output may contain."""
-        return class_coverage.published(self._notes, withholds=self._publishing.withholds)
-
-    def of_result(self) -> class_coverage.Notes:
-        """Return all notes; the publishing of the result removes those that are withheld."""
-        return {**self._notes, **self.published} if self._publishing.withholds else self._notes
-
-    def print(self, name: str, text: Any) -> None:
-        """Print `text` if what has this name may be published.
-
-        Args:
-          name: of the message, e.g. `statement`.
-          text: a line or a table.
-        """
-        if self._publishing.tells(name):
-            self._console.print(text)
-
-    def add(self, notes: Mapping[str, Sequence[str]]) -> None:
-        """Add notes.
-
-        Args:
-          notes: subject -> sentences; subjects without sentences are ignored.
-        """
-        for about, texts in notes.items():
-            if texts:
-                self._notes[about] = [*self._notes.get(about, []), *texts]
-
-    def print_notes(self) -> None:
-        """Print the notes so far that may be published."""
-        for line in class_coverage.lines(self.published):
-            self.print("notes", f"note: {line}")
 
 
 def _keyed(run_data: RunData, key: DigestKey) -> RunData:

@@ -12,9 +12,10 @@ from ecgexp.evaluation.evaluator import Evaluation, evaluate
 from ecgexp.evaluation.metrics import quick_scores
 from ecgexp.evaluation.missing import absent_classes, participation_notes, selection_notes
 from ecgexp.experiment import artifacts
-from ecgexp.experiment.class_coverage import Notes, check_class_coverage
+from ecgexp.experiment.class_coverage import check_class_coverage
 from ecgexp.experiment.clients import client_scores
 from ecgexp.experiment.data import RunData
+from ecgexp.experiment.notes import Notes
 from ecgexp.features.inputs import feature_shapes
 from ecgexp.models.classifier import Classifier
 from ecgexp.privacy.ledger import Ledger

@@ -9,12 +9,8 @@ import numpy as np
 import pytest
 
 from ecgexp.config.compose import load_experiment
-from ecgexp.experiment.class_coverage import (
-    check_class_coverage,
-    lines,
-    notes_before_training,
-    published,
-)
+from ecgexp.experiment.class_coverage import check_class_coverage, notes_before_training
+from ecgexp.experiment.notes import lines, published
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError, DataError
 

@@ -39,10 +39,9 @@ def predictions(run_data, split, wrong_patients=()):
 def test_each_client_of_a_split_is_in_table_figure_and_metrics(loaded_by):
     run_data, tracker = loaded_by("split=intra_patient"), MemoryTracker()
     patients = sorted(run_data.partition.test)
-    metrics = clients.log_clients(
-        tracker, run_data, "test", predictions(run_data, "test", patients[3:4])
-    )
-    assert metrics == {
+    probabilities = predictions(run_data, "test", patients[3:4])
+    clients.log_clients(tracker, run_data, "test", probabilities)
+    assert clients.client_metrics(run_data, "test", probabilities) == {
         "test/clients/accuracy_mean": pytest.approx(1 - 1 / len(patients)),
         "test/clients/accuracy_worst_decile": 0,
         "test/clients/accuracy_best": 1,
@@ -82,7 +81,8 @@ def test_patients_of_another_split_are_new_clients(loaded_by):
 
 def test_pooled_run_reports_no_clients(loaded_by):
     run_data, tracker = loaded_by("trainer=centralized"), MemoryTracker()
-    assert clients.log_clients(tracker, run_data, "test", predictions(run_data, "test")) == {}
+    clients.log_clients(tracker, run_data, "test", predictions(run_data, "test"))
+    assert clients.client_metrics(run_data, "test", predictions(run_data, "test")) == {}
     assert not tracker.artifacts
 
 
@@ -94,7 +94,7 @@ def test_a_comparison_is_left_as_a_table_and_a_figure(loaded_by):
     comparison = BaselineComparison(
         scores=scores, train_beats=train, own=own, everywhere=dict.fromkeys(train, 0.25)
     )
-    assert clients.log_federated_baselines(tracker, run_data, comparison) == comparison.metrics()
+    clients.log_federated_baselines(tracker, run_data, comparison)
     table = tracker.artifacts["tables/comparison_per_client.csv"]
     assert set(table["local_only_accuracy"]) == {0.5}
     assert table["client"].tolist() == sorted(train)
