@@ -26,33 +26,17 @@ unless CUDA_VISIBLE_DEVICES is set; `torch` and `flower` always do.
 
 import argparse
 import contextlib
-import json
 import os
-import select
-import signal
 import statistics
-import subprocess
 import sys
-import tempfile
-import time
-from pathlib import Path
-from typing import Any
+
+from federated_processes import NEEDS, Child, Row
 
 from ecgexp.cli.streams import command
 
 _TENSORFLOW = ("plain", "inprocess", "inprocess 1", "inprocess 2")
 _TORCH = ("torch", "torch 1", "flower", "flower 1", "pfl", "pfl 1")
-_NEEDS = {"torch": ("torch",), "flower": ("flwr", "ray", "torch"), "pfl": ("pfl", "torch")}
 _MEMORY_AFTER = (10, 50, 100, 200)
-_SAMPLING_S, _WALKING_S = 0.05, 1.0
-_LONGEST_ROUND_S = 300
-_ENVIRONMENT = {
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    "CUDA_VISIBLE_DEVICES": "-1",
-    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-}
-
-Row = dict[str, Any]
 
 
 @command
@@ -112,7 +96,7 @@ def main() -> None:
 def _rows(model: str, options: argparse.Namespace) -> list[Row]:
     """Returns a row per variant; each framework is measured together with its own plain loop."""
     asked = options.variants or [*_TENSORFLOW, *(_TORCH if options.python else ())]
-    torch = [name for name in asked if name.split()[0] in _NEEDS]
+    torch = [name for name in asked if name.split()[0] in NEEDS]
     if torch and not {"torch", "torch 1"} & set(torch):
         torch.insert(0, "torch")
     tensorflow = [name for name in asked if name not in ("plain", *torch)]
@@ -128,7 +112,7 @@ def _measured(variants: list[str], model: str, options: argparse.Namespace) -> l
     with contextlib.ExitStack() as stack:
         children = []
         for variant in variants:  # one after another, so that starts do not overlap
-            child = stack.enter_context(_Child(variant, model, options))
+            child = stack.enter_context(Child(variant, model, options))
             child.round()
             children.append(child)
         for _ in range(options.rounds - 1):
@@ -136,7 +120,7 @@ def _measured(variants: list[str], model: str, options: argparse.Namespace) -> l
                 child.round()
     rows = [child.row for child in children]
     _compare(rows[0], rows, "of plain")
-    torch = [row for row in rows if row["variant"].split()[0] in _NEEDS]
+    torch = [row for row in rows if row["variant"].split()[0] in NEEDS]
     loops = [row for row in torch if row["variant"].startswith("torch") and "error" not in row]
     if loops:
         _compare(min(loops, key=_median), torch, "of torch")
@@ -156,7 +140,7 @@ def _median(row: Row) -> float:
 def _memory(model: str, options: argparse.Namespace) -> list[tuple[int, int]]:
     """(rounds, resident bytes after them) of `inprocess`."""
     found = []
-    with _Child("inprocess", model, options) as child:
+    with Child("inprocess", model, options) as child:
         for round_num in range(1, options.rounds + 1):
             child.round()
             if "error" in child.row:
@@ -164,141 +148,6 @@ def _memory(model: str, options: argparse.Namespace) -> list[tuple[int, int]]:
             if round_num in _MEMORY_AFTER or round_num == options.rounds:
                 found.append((round_num, child.resident()))
     return found
-
-
-class _Child:
-    """One variant in its own process, with its measurements in `row`."""
-
-    def __init__(self, variant: str, model: str, options: argparse.Namespace):
-        self.row: Row = {"variant": variant, "seconds": [], "peak": 0}
-        self._process: subprocess.Popen | None = None
-        python = _interpreter(variant, options.python)
-        if python is None:
-            needed = ", ".join(_NEEDS[variant.split()[0]])
-            self._fail(f"no interpreter has {needed}; see --python")
-            return
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - read after the process has ended
-        command = [
-            python,
-            __file__,
-            "--clients",
-            str(options.clients),
-            "--beats",
-            str(options.beats),
-            "--batch",
-            str(options.batch),
-            "--rounds",
-            str(options.rounds),
-            "--child",
-            variant,
-            model,
-        ]
-        self._began = time.perf_counter()
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env={**_ENVIRONMENT, **os.environ},
-        )
-
-    def round(self) -> None:
-        """Runs one round; does nothing after a failure."""
-        if "error" in self.row:
-            return
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(b"go\n")
-            self._process.stdin.flush()
-        line = self._answer()
-        if not line:
-            self._fail(self._last_words())
-            return
-        answer = json.loads(line)
-        if "first" not in self.row:
-            self.row |= {"first": time.perf_counter() - self._began, **answer, "seconds": []}
-        else:
-            self.row["seconds"].append(answer["seconds"])
-
-    def resident(self) -> int:
-        """Returns the resident bytes of the process and its descendants."""
-        return sum(map(_resident, _tree(self._process.pid)))
-
-    def __enter__(self) -> "_Child":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process is None:
-            return
-        self._process.stdin.close()
-        try:
-            self._process.wait(0 if "error" in self.row else 60)
-        except subprocess.TimeoutExpired:
-            for pid in _tree(self._process.pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            self._process.wait()
-
-    def _answer(self) -> bytes:
-        """Returns the child's next line, empty after its end or a timeout, and samples memory."""
-        deadline, walked, pids = time.monotonic() + _LONGEST_ROUND_S, 0.0, []
-        while time.monotonic() < deadline:
-            ready, _, _ = select.select([self._process.stdout], [], [], _SAMPLING_S)
-            if (
-                time.monotonic() - walked > _WALKING_S
-            ):  # Ray's processes have hundreds of threads to ask for children
-                walked, pids = time.monotonic(), _tree(self._process.pid)
-            self.row["peak"] = max(self.row["peak"], sum(map(_resident, pids)))
-            if ready:
-                return self._process.stdout.readline()
-        return b""
-
-    def _last_words(self) -> str:
-        try:
-            self._process.wait(5)  # its output ends a moment before it does
-        except subprocess.TimeoutExpired:
-            return f"no answer within {_LONGEST_ROUND_S} s"
-        self._errors.seek(0)
-        return (self._errors.read().strip().splitlines() or [f"exit {self._process.returncode}"])[
-            -1
-        ]
-
-    def _fail(self, reason: str) -> None:
-        self.row = {"variant": self.row["variant"], "error": reason}
-
-
-def _interpreter(variant: str, pythons: list[str]) -> str | None:
-    needed = _NEEDS.get(variant.split()[0], ())
-    if not needed:
-        return sys.executable
-    probe = f"import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, {needed!r})))"
-    return next(
-        (
-            python
-            for python in (*pythons, sys.executable)
-            if not subprocess.call([python, "-c", probe])
-        ),
-        None,
-    )
-
-
-def _tree(pid: int) -> list[int]:
-    """Returns `pid` and its descendants, from Linux's /proc."""
-    found, open_ends = [], [pid]
-    while open_ends:
-        found.append(open_ends.pop())
-        for children in Path(f"/proc/{found[-1]}/task").glob("*/children"):
-            with contextlib.suppress(OSError):  # gone in the meantime
-                open_ends += map(int, children.read_text(encoding="ascii").split())
-    return found
-
-
-def _resident(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf(
-            "SC_PAGE_SIZE"
-        )
-    except OSError:
-        return 0
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -371,7 +220,7 @@ def _remarks(rows: list[Row]) -> str:
     failures = [f"{row['variant']}: {row['error']}" for row in rows if "error" in row]
     counts = sorted({row["parameters"] for row in good})
     remarks = ["weights of the network: " + " or, in some, ".join(f"{count:,}" for count in counts)]
-    ours = [row for row in good[1:] if row["variant"].split()[0] not in _NEEDS]
+    ours = [row for row in good[1:] if row["variant"].split()[0] not in NEEDS]
     if ours and "error" not in rows[0]:
         pairs = [pair for row in ours for pair in zip(row["norms"], rows[0]["norms"], strict=True)]
         apart = max(abs(norm - plain) / (plain or 1) for norm, plain in pairs)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fuzzing import mutations
+from fuzzing.byte_mutations import BYTES, TEXT
 
 _ODD = (
     None,
@@ -60,13 +60,13 @@ def damage(path: Path, rng: np.random.Generator) -> str:
 
 
 def _bytes(path: Path, content: bytes, rng: np.random.Generator) -> str:
-    change = mutations._BYTES[rng.integers(len(mutations._BYTES))]
+    change = BYTES[rng.integers(len(BYTES))]
     path.write_bytes(change(content, rng) if content else b"\0")
     return change.__name__
 
 
 def _text(path: Path, content: bytes, rng: np.random.Generator) -> str:
-    change = mutations._TEXT[rng.integers(len(mutations._TEXT))]
+    change = TEXT[rng.integers(len(TEXT))]
     try:
         path.write_bytes(change(content, rng))
     except (ValueError, IndexError):  # a file without a number or word

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fuzzing import mutations, verdicts, watch
+from fuzzing.byte_mutations import ANNOTATION, BYTES, TEXT
 from fuzzing.corpus import make_cases
 
 from ecgexp.data.formats import csv_reader, wfdb_reader, wfdb_signals
@@ -169,7 +170,7 @@ def test_mutations_reach_every_file_and_kind(cases):
         kinds_made.update(line.split()[0] for line in made)
     kinds = {
         change.__name__
-        for changes in (mutations._BYTES, mutations._ANNOTATION, mutations._TEXT, mutations._FILES)
+        for changes in (BYTES, ANNOTATION, TEXT, mutations._FILES)
         for change in changes
     }
     assert set(kinds_made) == kinds
