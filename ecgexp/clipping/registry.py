@@ -2,12 +2,13 @@
 
 import tensorflow as tf
 
-from ecgexp.clipping.conv1d import Conv1DRule
-from ecgexp.clipping.conv2d import Conv2DRule
-from ecgexp.clipping.dense import DenseRule
-from ecgexp.clipping.depthwise import DepthwiseRule
-from ecgexp.clipping.fallback import FallbackRule
-from ecgexp.clipping.normalization import GroupNormalizationRule, LayerNormalizationRule
+from ecgexp.clipping.convolution_rules import Conv1DRule, Conv2DRule, DepthwiseRule
+from ecgexp.clipping.layer_rules import (
+    DenseRule,
+    FallbackRule,
+    GroupNormalizationRule,
+    LayerNormalizationRule,
+)
 from ecgexp.clipping.rules import Rule
 from ecgexp.models.dropout import Dropout
 

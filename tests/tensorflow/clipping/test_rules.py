@@ -89,8 +89,8 @@ def test_image_layer_agrees_with_the_loop(code, views, random_batch, assert_agre
 def test_gradients_by_unit_agree_with_the_loop(
     code, views, random_batch, assert_agrees, monkeypatch
 ):
-    monkeypatch.setattr("ecgexp.clipping.conv2d.PATCH_NUMBERS", 0)
-    monkeypatch.setattr("ecgexp.clipping.conv2d.GRAM_ADVANTAGE", 0)
+    monkeypatch.setattr("ecgexp.clipping.convolution_rules.PATCH_NUMBERS", 0)
+    monkeypatch.setattr("ecgexp.clipping.convolution_rules.GRAM_ADVANTAGE", 0)
     model = with_layer(code, (7, 6, 2))
     assert_agrees(model, *random_batch(model, 6), views=views)
 
@@ -107,7 +107,7 @@ def test_gradients_by_unit_agree_with_the_loop(
 def test_both_kernel_gradient_forms_agree_with_the_loop(
     code, advantage, random_batch, assert_agrees, monkeypatch
 ):
-    monkeypatch.setattr("ecgexp.clipping.conv1d.GRAM_ADVANTAGE", advantage)
+    monkeypatch.setattr("ecgexp.clipping.convolution_rules.GRAM_ADVANTAGE", advantage)
     model = with_layer(code, (12, 2))
     assert_agrees(model, *random_batch(model, 3))
 
