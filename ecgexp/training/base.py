@@ -1,4 +1,7 @@
-"""The trainer protocol: a generator that takes beats and yields an `EpochResult` per step."""
+"""The trainer protocol: a generator that takes beats and yields an `EpochResult` per step.
+
+Also what a trainer takes and yields: beats, results, and its state as arrays.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -194,3 +197,23 @@ class Trainer(Protocol):
           The result of each epoch or round.
         """
         ...
+
+
+def to_arrays(model: "tf.keras.Model", optimizer: Any) -> dict[str, np.ndarray]:
+    """Return a model and its optimizer as the arrays of a `TrainerState`.
+
+    They are `model/0`, `model/1`, … and `optimizer/0`, …, in the order of Keras.
+    """
+    arrays = {f"model/{i}": value for i, value in enumerate(model.get_weights())}
+    return arrays | {
+        f"optimizer/{i}": variable.numpy() for i, variable in enumerate(optimizer.variables)
+    }
+
+
+def assign_arrays(
+    model: "tf.keras.Model", optimizer: Any, arrays: Mapping[str, np.ndarray]
+) -> None:
+    """Assign the arrays that `to_arrays` returned; the optimizer must be built."""
+    model.set_weights([arrays[f"model/{i}"] for i in range(len(model.weights))])
+    for i, variable in enumerate(optimizer.variables):
+        variable.assign(arrays[f"optimizer/{i}"])

@@ -12,10 +12,16 @@ from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import Privacy, PrivacyPlan, Unit
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import Count, settings
-from ecgexp.training.base import EpochResult, OnProgress, TrainerState, TrainingData
+from ecgexp.training.base import (
+    EpochResult,
+    OnProgress,
+    TrainerState,
+    TrainingData,
+    assign_arrays,
+    to_arrays,
+)
 from ecgexp.training.loss import LossFn
 from ecgexp.training.optimizer import OptimizerSettings
-from ecgexp.training.state import assign_arrays, to_arrays
 
 if TYPE_CHECKING:
     import tensorflow as tf

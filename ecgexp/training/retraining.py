@@ -7,10 +7,16 @@ import tensorflow as tf
 
 from ecgexp.augmentation.base import Augmentation
 from ecgexp.seeding import Seeds
-from ecgexp.training.base import EpochResult, OnProgress, TrainingData, Weights
+from ecgexp.training.base import (
+    EpochResult,
+    OnProgress,
+    TrainingData,
+    Weights,
+    assign_arrays,
+    to_arrays,
+)
 from ecgexp.training.centralized import Centralized, compiled_steps, finished_epoch
 from ecgexp.training.loss import LossFn
-from ecgexp.training.state import assign_arrays, to_arrays
 
 
 class Retraining:

@@ -14,12 +14,18 @@ from ecgexp.privacy.noise_checks import NoiseStatistics
 from ecgexp.privacy.plan import Privacy, PrivacyPlan, Unit
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError, Count, Rate, Whole, settings
-from ecgexp.training.base import EpochResult, OnProgress, TrainerState, TrainingData
+from ecgexp.training.base import (
+    EpochResult,
+    OnProgress,
+    TrainerState,
+    TrainingData,
+    assign_arrays,
+    to_arrays,
+)
 from ecgexp.training.dp.units import Units, Views, units_of
 from ecgexp.training.ledger_checks import check_budget_sufficed, check_drawn, check_plan
 from ecgexp.training.loss import LossFn
 from ecgexp.training.optimizer import OptimizerName, OptimizerSettings
-from ecgexp.training.state import assign_arrays, to_arrays
 from ecgexp.training.step_randomness import StepRandomness
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
-"""TFF's aggregators, built from the settings, and the bytes that each transfers."""
+"""TFF's aggregators, built from the settings; their metrics and the bytes that each transfers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,3 +76,19 @@ def bytes_down(settings: FederatedSettings, shapes: Sequence[Sequence[int]]) -> 
         settings.client_optimizer
     ]
     return model * (1 + slots)
+
+
+def scalar_metrics(measured: Any, name: str) -> Iterator[tuple[str, float]]:
+    """Yield the scalar metrics of an aggregator, e.g. `aggregator/zeroed_count`.
+
+    Args:
+      measured: what the aggregator measured, possibly nested.
+      name: prefix of the metrics.
+    """
+    if isinstance(measured, Mapping):
+        for key, value in measured.items():
+            # TFF nests the metrics of an aggregator in those of the aggregators around it.
+            wraps_another = key in ("zeroing", "clipping")
+            yield from scalar_metrics(value, name if wraps_another else f"{name}/{key}")
+    elif np.ndim(measured) == 0 and np.size(measured):
+        yield name, float(measured)

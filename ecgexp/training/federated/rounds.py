@@ -1,6 +1,6 @@
 """The rounds of one federated training: sampled, recorded, executed and checked."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,18 @@ from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.training.base import EpochResult, OnProgress, TrainerState, TrainingData
 from ecgexp.training.federated import dp_query
-from ecgexp.training.federated.aggregators import build_aggregator, bytes_down, bytes_up
+from ecgexp.training.federated.aggregators import (
+    build_aggregator,
+    bytes_down,
+    bytes_up,
+    scalar_metrics,
+)
 from ecgexp.training.federated.algorithms import build_process
 from ecgexp.training.federated.batches import ClientBatches
 from ecgexp.training.federated.client_model import COUNTS, ClientModel, keras_in_graphs
 from ecgexp.training.federated.cohort import Cohort, Participation, drop_out
 from ecgexp.training.federated.runtimes.base import Runtime
-from ecgexp.training.federated.runtimes.graphs import flatten, member_type, pack
+from ecgexp.training.federated.runtimes.graphs import as_data, as_leaf, flatten, member_type, pack
 from ecgexp.training.federated.runtimes.in_process import InProcess
 from ecgexp.training.federated.settings import FederatedSettings
 from ecgexp.training.ledger_checks import check_budget_sufficed, check_drawn, check_plan
@@ -201,7 +206,7 @@ class Rounds:
         metrics = (
             took_part.metrics()
             | self._traffic(cohort)
-            | dict(_scalars(measured["aggregator"], "aggregator"))
+            | dict(scalar_metrics(measured["aggregator"], "aggregator"))
         )
         return metrics | (self._check_noise(planned_std, products) if self._is_private else {})
 
@@ -271,7 +276,7 @@ class Rounds:
 
         It contains no noise, and no key of any stream.
         """
-        arrays = {f"state/{i}": _as_data(leaf) for i, leaf in enumerate(flatten(self._state))}
+        arrays = {f"state/{i}": as_data(leaf) for i, leaf in enumerate(flatten(self._state))}
         meta = {"round": round_num, "sampler": self._sampler.state()}
         if self._is_private:
             meta |= {"noise": self._noise.state(), "ledger": self._ledger.to_dict()}
@@ -285,7 +290,7 @@ class Rounds:
             aggregator.
           PrivacyViolation: the executed or sampled rounds are not those that the ledger recorded.
         """
-        leaves = [_as_leaf(state.arrays[f"state/{i}"]) for i in range(len(state.arrays))]
+        leaves = [as_leaf(state.arrays[f"state/{i}"]) for i in range(len(state.arrays))]
         if [np.shape(leaf) for leaf in leaves] != [np.shape(leaf) for leaf in flatten(self._state)]:
             raise ValueError(
                 "the checkpoint is of another model, algorithm or aggregator: the arrays of its "
@@ -299,31 +304,6 @@ class Rounds:
             self._ledger.verify_complete(self._executed, stopped_early=True)
             check_drawn(self._sampler.drawn, self._ledger)
         return int(state.meta["round"])
-
-
-def _as_data(leaf: Any) -> np.ndarray:
-    """Return a leaf of the state without Python objects.
-
-    TFF keeps the names of privacy events in its state, as arrays of str objects.
-    """
-    array = np.asarray(leaf)
-    return array.astype(np.bytes_) if array.dtype == object else array
-
-
-def _as_leaf(array: np.ndarray) -> np.ndarray:
-    """Return the leaf whose `_as_data` is `array`."""
-    return array.astype(object) if array.dtype.kind == "S" else array
-
-
-def _scalars(measured: Any, name: str) -> Iterator[tuple[str, float]]:
-    """Yield the scalar metrics of an aggregator, e.g. `aggregator/zeroed_count`."""
-    if isinstance(measured, Mapping):
-        for key, value in measured.items():
-            # TFF nests the metrics of an aggregator in those of the aggregators around it.
-            wraps_another = key in ("zeroing", "clipping")
-            yield from _scalars(value, name if wraps_another else f"{name}/{key}")
-    elif np.ndim(measured) == 0 and np.size(measured):
-        yield name, float(measured)
 
 
 def _check_model(model: Any) -> None:

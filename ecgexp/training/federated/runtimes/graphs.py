@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
@@ -132,6 +133,20 @@ def pack(leaves: Iterable[Any], type_signature: tff.Type) -> Any:
         return next(remaining)
 
     return build(type_signature)
+
+
+def as_data(leaf: Any) -> np.ndarray:
+    """Return a leaf of the state without Python objects.
+
+    TFF keeps the names of privacy events in its state, as arrays of str objects.
+    """
+    array = np.asarray(leaf)
+    return array.astype(np.bytes_) if array.dtype == object else array
+
+
+def as_leaf(array: np.ndarray) -> np.ndarray:
+    """Return the leaf whose `as_data` is `array`."""
+    return array.astype(object) if array.dtype.kind == "S" else array
 
 
 def count_leaves(type_signature: tff.Type) -> int:
