@@ -114,19 +114,23 @@ def _annotate_all(
             has_reference = annotation_file(stem, options.annotator).is_file()
             source: Source = options.beats or ("reference" if has_reference else "detector")
             database = database_of(stem)
-            suited = model.for_records_of(str(database))
+            preprocessing = model.classifier.preprocessing.for_records_of(
+                str(database)
+            ).with_aliases(options.lead)
             record, _ = read_single(
                 stem,
                 annotator=options.annotator if has_reference else None,
-                leads=suited.preprocessing.leads,
+                leads=preprocessing.records.recorded_leads,
                 database=database,
             )
-            annotated = annotate(suited, record, source=source)
+            annotated = annotate(
+                model.classifier, record, source=source, preprocessing=preprocessing
+            )
             done.append(annotated)
             _check_no_copy(done)
             output_files.write(annotated, options.output, options.extension)
             remarks += report.notes(
-                suited,
+                model,
                 annotated,
                 database=str(database),
                 patient_id=record.patient_id,
@@ -171,6 +175,17 @@ def _warn_of_synthetic(model: "TrainedModel", console: Console) -> None:
         console.print(Panel(Text(text, style="bold"), border_style="red"))
 
 
+def _aliases(text: str) -> dict[str, str]:
+    """Return lead of the model -> lead of the records."""
+    aliases: dict[str, str] = {}
+    for part in text.split(","):
+        lead, _, alias = part.partition("=")
+        if not lead or not alias or lead in aliases:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a list like MLII=II,V1=V5")
+        aliases[lead] = alias
+    return aliases
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="ecgexp-predict", description=__doc__, example=_EXAMPLE)
     add = parser.add_argument
@@ -180,6 +195,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--beats",
         choices=("reference", "detector"),
         help="use annotated beats, or detect them (reference if the annotation file exists)",
+    )
+    add(
+        "--lead",
+        type=_aliases,
+        default={},
+        metavar="MLII=II[,…]",
+        help="read lead MLII of the model from lead II of the records; several with commas",
     )
     add(
         "--annotator",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecgexp.console import Console, StepBar
+from ecgexp.data.beats import databases
 from ecgexp.evaluation.clients import spread
 from ecgexp.evaluation.evaluator import Evaluation, evaluate
 from ecgexp.evaluation.metrics import quick_scores
@@ -18,6 +19,7 @@ from ecgexp.experiment.data import RunData
 from ecgexp.experiment.notes import Notes
 from ecgexp.features.inputs import feature_shapes
 from ecgexp.models.classifier import Classifier
+from ecgexp.models.preprocessing import ModelPreprocessing
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.statement import PrivacyStatement, state
 from ecgexp.seeding import Seeds
@@ -393,13 +395,13 @@ class TrainingLoop:
         beats = self._run_data.beats
         return Classifier(
             builder=self._experiment.model,
-            features=self._experiment.features,
+            preprocessing=ModelPreprocessing.of_run(
+                self._experiment.dataset.preprocessings,
+                self._experiment.features,
+                databases(beats.database),
+            ),
             weights=model_selector.weights,
             class_names=beats.class_names,
-            window=beats.signals_mv.shape[1],
-            lead_names=beats.lead_names,
-            fs_hz=beats.fs_hz,
-            before_samples=self._experiment.dataset.window_samples[0],
             database=beats.database,
             classes_without_training_beats=None
             if self._experiment.withholds

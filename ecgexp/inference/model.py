@@ -1,18 +1,17 @@
-"""The model of a finished run, with the preprocessing and label grouping of the run."""
+"""The model of a finished run, with the label grouping of the run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from ecgexp.data.beats import TESTED, TRAINED, databases
-from ecgexp.data.preprocessing.settings import Preprocessing
+from ecgexp.data.beats import databases
 from ecgexp.evaluation.stored_tables import read_predictions
 from ecgexp.inference.training_patients import Exposure, exposure_of
 from ecgexp.models.classifier import Classifier, load_classifier
-from ecgexp.settings.declaration import ConfigError, DataError, build
+from ecgexp.settings.declaration import DataError
 from ecgexp.storage.json_text import parse
 
 _CLASSES = "grouping.classes."
@@ -52,42 +51,24 @@ class FinishedRun(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedModel:
-    """A classifier, and what is needed to process records as in its training.
+    """A classifier, and what is needed to compare its predictions with reference annotations.
 
     Attributes:
       name: Name of the run.
-      classifier: The model.
-      preprocessing: Preprocessing of the training records.
+      classifier: The model, with its preprocessing.
       class_of: Annotation symbol -> index of its class.
       exposure: The records and patients that the model may have been trained on.
-      tested_elsewhere: The test database, if it differs from the training database, and the
-        preprocessing of its records, whose leads have other names; otherwise None.
     """
 
     name: str
     classifier: Classifier
-    preprocessing: Preprocessing
     class_of: Mapping[str, int]
     exposure: Exposure
-    tested_elsewhere: tuple[str, Preprocessing] | None = None
 
     @property
     def learned_from(self) -> str:
         """The training database."""
         return databases(self.classifier.database)[0]
-
-    def for_records_of(self, database: str) -> "TrainedModel":
-        """Return the model with the preprocessing for records of a database.
-
-        Args:
-          database: Name and version, e.g. `"svdb 1.0.0"`.
-
-        Returns:
-          The model; for the test database, with the preprocessing of the test.
-        """
-        if self.tested_elsewhere is not None and self.tested_elsewhere[0] == database:
-            return replace(self, preprocessing=self.tested_elsewhere[1])
-        return self
 
     @property
     def is_synthetic(self) -> bool:
@@ -109,9 +90,8 @@ class TrainedModel:
 def load_model(run: FinishedRun) -> TrainedModel:
     """Load the model of a run.
 
-    Classes, leads, frequency and window are stored with the model. Baseline removal, relocation of
-    R peaks and the symbols of each class are stored only as parameters of the run, so that a model
-    without its run cannot be used.
+    Classes and preprocessing are stored with the model, the symbols of each class only as
+    parameters of the run.
 
     Args:
       run: The run.
@@ -120,7 +100,7 @@ def load_model(run: FinishedRun) -> TrainedModel:
       The model.
 
     Raises:
-      DataError: The run has no model, or no parameters of its preprocessing.
+      DataError: The run has no model, or no parameters of its grouping.
     """
     folder = run.artifact("model")
     if folder is None:
@@ -129,40 +109,12 @@ def load_model(run: FinishedRun) -> TrainedModel:
             "FINISHED, as listed by ecgexp-ui"
         )
     classifier = load_classifier(folder)
-    first, *others = databases(classifier.database)
-    preprocessings = [
-        _preprocessing(run, classifier, part) for part in ((TRAINED, TESTED) if others else (None,))
-    ]
     return TrainedModel(
         name=run.name,
         classifier=classifier,
-        preprocessing=preprocessings[0],
         class_of=_class_of(run, classifier.class_names),
-        exposure=_exposure(run, first),
-        tested_elsewhere=(others[0], preprocessings[1]) if others else None,
+        exposure=_exposure(run, databases(classifier.database)[0]),
     )
-
-
-def _preprocessing(run: FinishedRun, classifier: Classifier, part: str | None) -> Preprocessing:
-    """Return the preprocessing of the dataset, or of a `part` of a dataset of two databases."""
-    before, after = classifier.before_samples, classifier.window - classifier.before_samples
-    where = "dataset" if part is None else f"dataset.{part}"
-    values = {
-        name: _setting(run, f"{where}.{name}")
-        for name in ("missing_lead", "baseline", "bandpass_hz", "relocate_ms")
-    }
-    values |= {
-        "leads": classifier.lead_names if part is None else _setting(run, f"{where}.leads"),
-        "fs_hz": classifier.fs_hz,
-        "window_ms": tuple(1000 * samples / classifier.fs_hz for samples in (before, after)),
-    }
-    try:
-        return build(Preprocessing, values, path=where)
-    except ConfigError as error:
-        raise DataError(
-            f"run {run.name} has settings of preprocessing that this version does not support: "
-            f"{error}"
-        ) from error
 
 
 def _class_of(run: FinishedRun, class_names: tuple[str, ...]) -> dict[str, int]:

@@ -1,24 +1,18 @@
 """Classification of the beats of one record."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ecgexp.data.beats import NO_INTERVAL
 from ecgexp.data.formats.annotation_writer import UNCLASSIFIED, symbol_of
 from ecgexp.data.formats.record import Record
 from ecgexp.data.identity import window_hashes
-from ecgexp.data.preprocessing.pipeline import (
-    LEFT_RECORD,
-    choose_leads,
-    preprocess_record,
-    substitutes_of,
-)
 from ecgexp.data.preprocessing.qrs_detection import detect_beats
-from ecgexp.data.preprocessing.windows import template
 from ecgexp.evaluation.beat_matching import Detection, match_beats
-from ecgexp.inference.model import TrainedModel
+from ecgexp.models.classifier import Classifier
+from ecgexp.models.preprocessing import ModelPreprocessing
 from ecgexp.settings.declaration import DataError
 
 if TYPE_CHECKING:
@@ -47,6 +41,7 @@ class Annotated:
         `ecgexp.data.identity.window_hashes`.
       substitute: Which leads replace missing ones, if training allowed it, e.g. `"V5 replaces V1"`;
         else empty.
+      aliases: Lead of the model -> its name in the record, where they differ.
     """
 
     record_id: str
@@ -61,6 +56,7 @@ class Annotated:
     windows: tuple[int | None, ...] = ()
     detection: Detection | None = None
     substitute: str = ""
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_classified(self) -> np.ndarray:
@@ -118,14 +114,22 @@ class Annotated:
         return [names[index] if index >= 0 else otherwise for index in self.predicted]
 
 
-def annotate(model: TrainedModel, record: Record, *, source: Source) -> Annotated:
+def annotate(
+    classifier: Classifier,
+    record: Record,
+    *,
+    source: Source,
+    preprocessing: ModelPreprocessing | None = None,
+) -> Annotated:
     """Classify every beat of a record.
 
     Args:
-      model: The model, which determines leads and preprocessing.
+      classifier: The model.
       record: The record, with reference annotations if it has any.
       source: `reference`: classify the annotated beats; `detector`: detect beats in the first lead
         of the model, and compare them with the reference.
+      preprocessing: For records of another database, or with other names of leads; None: that of
+        the model.
 
     Returns:
       The beats and predictions.
@@ -133,8 +137,8 @@ def annotate(model: TrainedModel, record: Record, *, source: Source) -> Annotate
     Raises:
       DataError: The record lacks a lead or has no beat, or cannot be preprocessed as in training.
     """
-    columns, substitute = _columns(record, model)
-    _check_frequency(record, model)
+    preprocessing = preprocessing or classifier.preprocessing
+    columns, substitute = preprocessing.columns(record)
     reference, symbols = record.beat_samples, record.beat_symbols
     detection = None
     if source == "detector":
@@ -155,79 +159,29 @@ def annotate(model: TrainedModel, record: Record, *, source: Source) -> Annotate
             f"record {record.record_id} has no beat: {where}; use --beats {_other(source)}, or "
             "another record"
         )
-    probabilities, reasons, windows = _probabilities(model, record, columns)
+    inputs = preprocessing.inputs(record, columns)
+    probabilities = np.full((len(record.beat_samples), len(classifier.class_names)), np.nan)
+    windows: tuple[int | None, ...] = ()
+    if inputs.is_usable.any():
+        windows = tuple(window_hashes(inputs.signals_mv))
+        probabilities[inputs.is_usable] = classifier.predict_probabilities(
+            inputs.signals_mv, inputs.rr, inputs.templates_mv
+        )
     return Annotated(
         record_id=record.record_id,
         fs_hz=record.fs_hz,
         source=source,
-        class_names=model.classifier.class_names,
+        class_names=classifier.class_names,
         samples=record.beat_samples,
         probabilities=probabilities,
-        reasons=reasons,
+        reasons=inputs.reasons,
         references=symbols,
         num_outside=sum(record.outside.values()),
         detection=detection,
         substitute=substitute,
+        aliases=preprocessing.records.lead_aliases,
         windows=windows,
     )
-
-
-def _probabilities(
-    model: TrainedModel, record: Record, columns: list[int]
-) -> tuple[np.ndarray, np.ndarray, tuple[int | None, ...]]:
-    """Preprocess and classify the beats as in training.
-
-    Returns:
-      probabilities: (num_beats, num_classes) float64; a row of NaN for an unclassified beat.
-      reasons: (num_beats,) str, why a beat is not classified.
-      windows: Hashes of the windows.
-    """
-    part, *_ = preprocess_record(record, columns, model.preprocessing)
-    windows = part["signals_mv"]
-    templates_mv = None
-    if model.classifier.uses_template:  # of the whole record, as in training
-        templates_mv = np.broadcast_to(template(windows), windows.shape)
-    inside = np.isin(record.beat_samples, part["r_samples"])
-    reasons = np.where(inside, "", LEFT_RECORD).astype(object)
-    rr = part["rr"] if model.classifier.uses_rr else None
-    if rr is not None and np.isnan(rr).any():  # the only beat of a record has no interval
-        reasons[inside] = NO_INTERVAL
-        inside = np.zeros_like(inside)
-    probabilities = np.full((len(record.beat_samples), len(model.classifier.class_names)), np.nan)
-    if inside.any():
-        probabilities[inside] = model.classifier.predict_probabilities(windows, rr, templates_mv)
-    return probabilities, reasons.astype(np.str_), tuple(window_hashes(windows))
-
-
-def _columns(record: Record, model: TrainedModel) -> tuple[list[int], str]:
-    # A record without the leads is refused, because the user named it, even if training skips it.
-    preprocessing = model.preprocessing
-    columns, missing = choose_leads(record, replace(preprocessing, missing_lead="skip"))
-    if columns is None and preprocessing.missing_lead == "first":
-        columns, missing = choose_leads(record, preprocessing)
-    if columns is None:
-        raise DataError(
-            f"record {record.record_id} has the leads {', '.join(record.lead_names)}, but not "
-            f"{missing}, which the model needs; use another record, or a model trained on a lead "
-            "of this one (dataset.leads=)"
-        )
-    if not missing:
-        return columns, ""
-    return columns, f"{substitutes_of(record, columns, preprocessing)} replaces {missing}"
-
-
-def _check_frequency(record: Record, model: TrainedModel) -> None:
-    """Refuse a record whose frequency is too low for the band-pass filter of the model."""
-    preprocessing = model.preprocessing
-    if (
-        preprocessing.baseline == "bandpass"
-        and preprocessing.bandpass_hz[1] >= record.signal_hz / 2
-    ):
-        raise DataError(
-            f"record {record.record_id} at {record.signal_hz:g} Hz cannot be filtered up to "
-            f"{preprocessing.bandpass_hz[1]:g} Hz as in training; use a record above "
-            f"{2 * preprocessing.bandpass_hz[1]:g} Hz"
-        )
 
 
 def _carried_over(symbols: np.ndarray, detection: Detection | None, num_beats: int) -> np.ndarray:

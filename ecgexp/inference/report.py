@@ -108,6 +108,8 @@ def notes(
     classifier = model.classifier
     if database.startswith("synthetic"):
         yield f"{record.record_id}: a synthetic record of a virtual patient"
+    for lead, alias in record.aliases.items():
+        yield f"{record.record_id}: lead {alias} of the record is used as {lead} of the model"
     if record.substitute:
         yield f"{record.record_id}: {record.substitute}, as allowed in training"
     if record.fs_hz != classifier.fs_hz:

@@ -1,8 +1,8 @@
 """Save a trained classifier as a folder of data, and load it: no pickle and no code.
 
-The folder holds `model.json` (the settings of the architecture and of its input, the classes, the
-shape of a window) and `weights.safetensors`. The architecture is rebuilt from our own settings
-classes, so neither file can name anything else.
+The folder holds `model.json` (the settings of the architecture, and the classes),
+`preprocessing.json` (what turns a record into its inputs) and `weights.safetensors`. The
+architecture is rebuilt from our own settings classes, so no file can name anything else.
 """
 
 import hashlib
@@ -21,6 +21,8 @@ from typing_extensions import TypedDict
 from ecgexp.data.beats import RR_FEATURES
 from ecgexp.features.inputs import Features, feature_shapes
 from ecgexp.models.base import ModelBuilder
+from ecgexp.models.preprocessing import FILE as _PREPROCESSING
+from ecgexp.models.preprocessing import ModelPreprocessing, read_preprocessing
 from ecgexp.privacy import publication
 from ecgexp.settings.build import build_node, to_node
 from ecgexp.settings.declaration import ConfigError, DataError
@@ -31,8 +33,8 @@ from ecgexp.storage.json_text import quoted
 from ecgexp.storage.reading import MissingFileError, read_bytes, read_json, refusal
 
 _DESCRIPTION, _WEIGHTS, _EARLIER = "model.json", "weights.safetensors", "weights.npz"
-_FILES = (_DESCRIPTION, _WEIGHTS)
-_FORMAT = 8
+_FILES = (_DESCRIPTION, _PREPROCESSING, _WEIGHTS)
+_FORMAT = 9
 _MOST_BYTES = 1 << 32  # of weights
 _FIX = "copy the folder again from where it was whole, or train the model again"
 _FIX_EARLIER = "train the model again with this version, or use the version that saved it"
@@ -41,19 +43,15 @@ _FIX_EARLIER = "train the model again with this version, or use the version that
 class Description(TypedDict):
     """Content of `model.json`.
 
-    `sha256` is of all other entries; the weights are included by `weights_sha256`.
+    `sha256` is of all other entries; the other files are included by their digests.
     """
 
     format: int
     model: dict[str, Any]
-    features: dict[str, Any]
     class_names: list[str]
-    window: int
-    lead_names: list[str]
-    fs_hz: float
-    before_samples: int
     database: str
     classes_without_training_beats: list[str] | None
+    preprocessing_sha256: str
     weights_sha256: str
     sha256: str
 
@@ -64,37 +62,44 @@ class _Format(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class Classifier:
-    """A trained model together with what turns a raw window into its input.
+    """A trained model together with what turns a record into its inputs.
 
     Attributes:
       builder: the architecture.
-      features: windows in millivolts -> the model's inputs.
+      preprocessing: records -> windows in millivolts -> the model's inputs.
       weights: in Keras' order.
       class_names: in the order of the columns of the probabilities.
-      window: samples in a window.
-      lead_names: the leads of a window, in order.
-      fs_hz: sampling frequency of a window.
-      before_samples: samples of the window before its R peak.
       database: what it was trained on; says so when that was synthetic.
       classes_without_training_beats: what it cannot have learned; None where that is withheld, as
         under a privacy guarantee.
     """
 
     builder: ModelBuilder
-    features: Features
+    preprocessing: ModelPreprocessing
     weights: list[np.ndarray]
     class_names: tuple[str, ...]
-    window: int
-    lead_names: tuple[str, ...]
-    fs_hz: float
-    before_samples: int
     database: str
     classes_without_training_beats: tuple[str, ...] | None = None
 
     @property
+    def features(self) -> Features:
+        """What turns windows in millivolts into the model's inputs."""
+        return self.preprocessing.features
+
+    @property
+    def window(self) -> int:
+        """Samples in a window."""
+        return sum(self.preprocessing.records.window_samples)
+
+    @property
+    def fs_hz(self) -> float:
+        """Sampling frequency of a window."""
+        return self.preprocessing.records.fs_hz
+
+    @property
     def leads(self) -> int:
         """Leads in a window."""
-        return len(self.lead_names)
+        return len(self.preprocessing.lead_names)
 
     @property
     def uses_rr(self) -> bool:
@@ -214,18 +219,16 @@ def _write(classifier: Classifier, weights: Mapping[str, np.ndarray], folder: Pa
     content = io.BytesIO()
     write_archive(content, weights, {})
     (folder / _WEIGHTS).write_bytes(content.getvalue())
+    preprocessing = json.dumps(classifier.preprocessing.as_json(), indent=2).encode()
+    (folder / _PREPROCESSING).write_bytes(preprocessing)
     unlearned = classifier.classes_without_training_beats
     description = {
         "format": _FORMAT,
         "model": to_node(classifier.builder),
-        "features": to_node(classifier.features),
         "class_names": list(classifier.class_names),
-        "window": classifier.window,
-        "lead_names": list(classifier.lead_names),
-        "fs_hz": classifier.fs_hz,
-        "before_samples": classifier.before_samples,
         "database": classifier.database,
         "classes_without_training_beats": None if unlearned is None else list(unlearned),
+        "preprocessing_sha256": hashlib.sha256(preprocessing).hexdigest(),
         "weights_sha256": hashlib.sha256(content.getvalue()).hexdigest(),
     }
     description["sha256"] = _digest(description)
@@ -263,8 +266,9 @@ def read_description(folder: Path) -> Description:
 def load_classifier(folder: Path | str) -> Classifier:
     """Reads what `save_classifier` wrote.
 
-    **Guarantees** Both files are as they were written: a digest in `model.json` covers the rest of
-    it and the weights. No weight is NaN or infinite (`tests/tensorflow/models/test_classifier.py`).
+    **Guarantees** All files are as they were written: a digest in `model.json` covers the rest of
+    it and the digests of the others. No weight is NaN or infinite
+    (`tests/tensorflow/models/test_classifier.py`).
 
     Raises:
       ConfigError: its architecture or input has a setting that this version does not know.
@@ -281,8 +285,10 @@ def load_classifier(folder: Path | str) -> Classifier:
                 folder, f"has {_EARLIER}, of an earlier version of ecgexp", fix=_FIX_EARLIER
             ) from None
         raise
-    if hashlib.sha256(content).hexdigest() != description["weights_sha256"]:
-        raise refusal(path, f"is damaged: its SHA-256 is not the one in {_DESCRIPTION}", fix=_FIX)
+    _check_digest(path, content, description["weights_sha256"])
+    stored = folder / _PREPROCESSING
+    _check_digest(stored, read_bytes(stored, fix=_FIX), description["preprocessing_sha256"])
+    preprocessing = read_preprocessing(folder, fix=_FIX)
     try:
         weights, _ = read_archive(io.BytesIO(content))
     except DataError as error:
@@ -292,16 +298,17 @@ def load_classifier(folder: Path | str) -> Classifier:
     unlearned = description["classes_without_training_beats"]
     return Classifier(
         builder=build_node(description["model"], "model", ModelBuilder),
-        features=build_node(description["features"], "features", Features),
+        preprocessing=preprocessing,
         weights=[weights[name] for name in sorted(weights)],
         class_names=tuple(description["class_names"]),
-        window=description["window"],
-        lead_names=tuple(description["lead_names"]),
-        fs_hz=description["fs_hz"],
-        before_samples=description["before_samples"],
         database=description["database"],
         classes_without_training_beats=None if unlearned is None else tuple(unlearned),
     )
+
+
+def _check_digest(path: Path, content: bytes, sha256: str) -> None:
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise refusal(path, f"is damaged: its SHA-256 is not the one in {_DESCRIPTION}", fix=_FIX)
 
 
 def _digest(description: Mapping[str, Any]) -> str:

@@ -148,7 +148,9 @@ TABLE: tuple[Output, ...] = (
         "python_model.pkl", "*_model.py", "*_env.yaml", "conda.yaml", "requirements.txt",
         "input_example.json", "serving_input_example.json", "artifacts/*"),
     *_of("file", "public", "settings",
-        "architecture and features; its keys are listed as model content", "model/model.json"),
+        "architecture and classes; its keys are listed as model content", "model/model.json"),
+    *_of("file", "public", "settings", "the preprocessing of records, settings alone",
+        "model/preprocessing.json"),
     *_of("file", "public", "settings", "zeros and ones with the shape of a window",
         "input_example.safetensors"),
     *_of("file", "public", "settings", "the configuration", "config.yaml", ".hydra/*.yaml"),
@@ -273,8 +275,8 @@ TABLE: tuple[Output, ...] = (
         "data/notes*"),
 
     # Content of the saved model other than its weights.
-    *_of("model content", "public", "settings", "architecture, input and window", "format", "model",
-        "features", "window", "lead_names", "fs_hz", "before_samples", "database"),
+    *_of("model content", "public", "settings", "architecture and preprocessing", "format", "model",
+        "database", "preprocessing_sha256"),
     *_of("model content", "covered", "weights",
         "digest of the weights, alone and with the description of the model", "weights_sha256",
         "sha256"),

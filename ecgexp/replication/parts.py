@@ -11,7 +11,7 @@ from ecgexp.augmentation.base import Augmentation, AugmentFn, one_view_each
 from ecgexp.augmentation.chain import Chain, NoAugmentation
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.datasets.base import Dataset
-from ecgexp.data.preprocessing.settings import OnProgress
+from ecgexp.data.preprocessing.settings import OnProgress, Preprocessing
 from ecgexp.privacy.settings import NotPrivate, PrivacySpec
 from ecgexp.settings.declaration import Count, Part, settings
 from ecgexp.storage.digests import digest
@@ -38,6 +38,11 @@ class FirstBeats:
     def window_samples(self) -> tuple[int, int]:
         """Samples of a window before and after the beat, of the whole dataset."""
         return self.dataset.window_samples
+
+    @property
+    def preprocessings(self) -> tuple[Preprocessing, ...]:
+        """See `Dataset`."""
+        return self.dataset.preprocessings
 
     def load(self, on_progress: OnProgress | None = None) -> BeatSet:
         """Load the beats; see `RecordedDataset.load`. They have a digest of their own.

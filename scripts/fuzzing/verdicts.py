@@ -13,7 +13,8 @@ from fuzzing.plain_reading import Plain, read_kaggle, read_wfdb
 
 from ecgexp.data.formats import csv_reader, wfdb_reader
 from ecgexp.data.formats.record import Record
-from ecgexp.data.preprocessing.pipeline import choose_leads, preprocess_record, preprocess_records
+from ecgexp.data.preprocessing.one_record import choose_leads, preprocess_record
+from ecgexp.data.preprocessing.pipeline import preprocess_records
 from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.settings.declaration import DataError
 

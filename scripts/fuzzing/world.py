@@ -12,10 +12,12 @@ from ecgexp.config.compose import for_the_record, load_config
 from ecgexp.config.sweep_settings import SweepSettings
 from ecgexp.data.beats import COLUMNS, BeatSet
 from ecgexp.data.preprocessing import cache
+from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.features.inputs import SignalFeatures
 from ecgexp.models import classifier as saved_classifiers
 from ecgexp.models.classifier import Classifier
 from ecgexp.models.cnn1d import Cnn1d
+from ecgexp.models.preprocessing import ModelPreprocessing
 from ecgexp.privacy import dp_events, stored_events
 from ecgexp.privacy.journal import Journal
 from ecgexp.privacy.keyed_digests import DigestKey
@@ -180,13 +182,11 @@ def _model(folder: Path, rng: np.random.Generator) -> None:
     weights = [rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=4).astype(np.float32)]
     classifier = Classifier(
         builder=Cnn1d(filters=(4,), kernel_sizes=(3,)),
-        features=SignalFeatures(),
+        preprocessing=ModelPreprocessing(
+            records=Preprocessing(fs_hz=100.0, window_ms=(100.0, 100.0)), features=SignalFeatures()
+        ),
         weights=weights,
         class_names=CLASSES,
-        window=20,
-        lead_names=("MLII",),
-        fs_hz=100.0,
-        before_samples=10,
         database="synthetic 1",
     )
     folder.mkdir()

@@ -118,7 +118,9 @@ def test_the_run_learns_from_one_and_is_tested_on_the_other(finished):
         "svdb/800",
         "svdb/801",
     }
-    assert json.loads((finished / "model/model.json").read_text())["lead_names"] == ["MLII -> ECG1"]
+    stored = json.loads((finished / "model/preprocessing.json").read_text())
+    assert stored["leads"] == ["MLII"]
+    assert stored["other_databases"]["svdb 1.0.0"]["leads"] == ["ECG1"]
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import pytest
 
 from ecgexp.cli import predict
 from ecgexp.config.compose import load_experiment
+from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.data.synthetic.database import write_database
 
 SMALL = [
@@ -133,7 +134,8 @@ def test_record_is_predicted_with_other_preprocessing(train, capsys, tmp_path):
         *SMALL, "tracking=none", "features=signal", "grouping=nlrvpa6", *OTHER_PREPROCESSING
     )
     annotate_test_records(folder, records, tmp_path / "out", capsys)
-    assert json.loads((folder / "model" / "model.json").read_text())["window"] == 125
+    stored = json.loads((folder / "model" / "preprocessing.json").read_text())
+    assert stored["window_samples"] == [50, 75]
     assert "probability/P" in pd.read_csv(next((tmp_path / "out").glob("*.csv")))
 
 
@@ -237,27 +239,20 @@ def made(tmp_path_factory):
     from ecgexp.features.inputs import SignalFeatures, feature_shapes
     from ecgexp.models.classifier import Classifier, save_classifier
     from ecgexp.models.cnn1d import Cnn1d
+    from ecgexp.models.preprocessing import ModelPreprocessing
 
     folder = tmp_path_factory.mktemp("made")
     builder, features = Cnn1d(filters=(4, 4), kernel_sizes=(3, 3), dense_units=4), SignalFeatures()
     shapes = feature_shapes(features.transform(np.zeros((1, 180, 1), np.float32), None))
     classifier = Classifier(
         builder=builder,
-        features=features,
+        preprocessing=ModelPreprocessing(records=Preprocessing(), features=features),
         weights=builder.build(shapes, 2).get_weights(),
         class_names=("N", "V"),
-        window=180,
-        lead_names=("MLII",),
-        fs_hz=360.0,
-        before_samples=90,
         database="mitdb 1.0.0",
     )
     save_classifier(classifier, folder / "model")
     params = {
-        "dataset.missing_lead": "skip",
-        "dataset.baseline": "median",
-        "dataset.bandpass_hz": "[0.5, 40.0]",
-        "dataset.relocate_ms": 0.0,
         "grouping.classes.N": '["N", "L", "R"]',
         "grouping.classes.V": '["V"]',
     }
@@ -315,6 +310,33 @@ def test_a_record_without_the_models_lead_is_refused_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_lead_under_another_name_is_read_with_a_note(made, records, capsys, tmp_path):
+    renamed = tmp_path / "renamed"
+    renamed.mkdir()
+    for suffix in ("dat", "atr"):
+        shutil.copy(records / f"s001.{suffix}", renamed)
+    header = (records / "s001.hea").read_text()
+    (renamed / "s001.hea").write_text(header.replace("MLII", "II"))
+    said = run_predict(
+        capsys, made, renamed / "s001", "--lead", "MLII=II", "--output", tmp_path / "alias"
+    )
+    assert "s001: lead II of the record is used as MLII of the model" in said.out
+    run_predict(capsys, made, records / "s001", "--output", tmp_path / "own")
+    assert contents(tmp_path / "alias") == contents(tmp_path / "own")
+
+
+@pytest.mark.parametrize(
+    ("alias", "words"),
+    [
+        ("MLI=V1", "--lead MLI=V1: the model has no lead MLI; use MLII"),
+        ("MLII=II", "s001 has the leads MLII, V1, but not II, which the model needs"),
+    ],
+)
+def test_a_lead_that_is_not_there_is_one_line(made, records, capsys, tmp_path, alias, words):
+    out = ("--output", tmp_path / "out")
+    assert words in refused(capsys, made, records / "s001", "--lead", alias, *out, code=2)
+
+
 def test_an_empty_record_is_refused(made, capsys, tmp_path):
     (tmp_path / "e.hea").write_text("e 1 360 0\ne.dat 16 200 16 0 0 0 0 MLII\n")
     (tmp_path / "e.dat").write_bytes(b"")
@@ -330,17 +352,11 @@ def test_a_run_without_a_model_says_which_run_to_give(spoiled, records, capsys, 
     assert "FAILED) has no model; use a run with the status FINISHED" in line
 
 
-@pytest.mark.parametrize("name", ["dataset.baseline", "dataset.relocate_ms", "grouping.classes.V"])
-def test_run_without_its_preprocessing_is_refused(spoiled, records, capsys, tmp_path, name):
+def test_run_without_its_grouping_is_refused(spoiled, records, capsys, tmp_path):
+    name = "grouping.classes.V"
     folder = spoiled(params=lambda kept: {key: value for key, value in kept.items() if key != name})
     line = refused(capsys, folder, records / "s001", "--output", tmp_path / "out", code=2)
     assert f"run made has no parameter {name}" in line
-
-
-def test_preprocessing_of_another_version_is_refused(spoiled, records, capsys, tmp_path):
-    folder = spoiled(params=lambda kept: kept | {"dataset.baseline": "wavelet"})
-    line = refused(capsys, folder, records / "s001", "--output", tmp_path / "out", code=2)
-    assert "that this version does not support: dataset.baseline='wavelet' is not usable" in line
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -389,6 +405,7 @@ def test_a_run_that_is_nowhere_is_refused(records, capsys, tmp_path):
             "in a folder of records",
         ),
         (["{records}/s001", "--beats=both"], 2, "argument --beats: invalid choice: 'both'"),
+        (["{records}/s001", "--lead=MLII"], 2, "'MLII' is not a list like MLII=II"),
         ([], 2, "the following arguments are required: RECORD"),
     ],
 )

@@ -8,11 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 
 from ecgexp.data.formats.record import Record
-from ecgexp.data.preprocessing.pipeline import LEFT_RECORD
+from ecgexp.data.preprocessing.one_record import LEFT_RECORD
 from ecgexp.data.preprocessing.settings import Preprocessing
+from ecgexp.features.inputs import SignalFeatures
 from ecgexp.inference.model import TrainedModel
 from ecgexp.inference.record import Annotated
 from ecgexp.inference.training_patients import Exposure
+from ecgexp.models.preprocessing import ModelPreprocessing
 
 NAMES = ("N", "V")
 CLASS_OF = {"N": 0, "L": 0, "V": 1}
@@ -36,13 +38,12 @@ def make_model(
         return np.stack([0.9 - 0.8 * is_v, 0.1 + 0.8 * is_v], axis=1)
 
     settings = Preprocessing(**{"baseline": "none", "window_ms": (100.0, 100.0), **preprocessing})
+    features = SignalFeatures(normalize="record" if uses_template else "beat", rr=uses_rr)
     classifier = SimpleNamespace(
         class_names=names,
-        lead_names=settings.leads,
+        preprocessing=ModelPreprocessing(records=settings, features=features),
         fs_hz=settings.fs_hz,
         database=database,
-        uses_rr=uses_rr,
-        uses_template=uses_template,
         classes_without_training_beats=unlearned,
         predict_probabilities=predict_probabilities,
         seen=seen,
@@ -51,7 +52,6 @@ def make_model(
     return TrainedModel(
         name="run",
         classifier=classifier,
-        preprocessing=settings,
         class_of=CLASS_OF,
         exposure=exposure,
     )

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from ecgexp.data.beats import BeatSet
-from ecgexp.data.preprocessing.settings import OnProgress
+from ecgexp.data.preprocessing.settings import OnProgress, Preprocessing
 
 
 class Dataset(Protocol):
@@ -12,6 +12,11 @@ class Dataset(Protocol):
     @property
     def window_samples(self) -> tuple[int, int]:
         """Samples of a beat's window before and from its annotated sample."""
+        ...
+
+    @property
+    def preprocessings(self) -> tuple[Preprocessing, ...]:
+        """Preprocessing of its records; of two databases, that of each."""
         ...
 
     def load(self, on_progress: OnProgress | None = None) -> BeatSet:

@@ -10,7 +10,7 @@ import numpy as np
 from ecgexp.data.beats import COLUMNS, TESTED, TRAINED, BeatSet, arrow
 from ecgexp.data.datasets.recorded import RecordedDataset
 from ecgexp.data.identity import check_no_copies
-from ecgexp.data.preprocessing.settings import Frequency, OnProgress
+from ecgexp.data.preprocessing.settings import Frequency, OnProgress, Preprocessing
 from ecgexp.settings.declaration import (
     ConfigError,
     DataError,
@@ -90,6 +90,11 @@ class TwoDatabases:
     def window_samples(self) -> tuple[int, int]:
         """Samples before the R peak, and from the R peak on, at `fs_hz`."""
         return self.train.window_samples
+
+    @property
+    def preprocessings(self) -> tuple[Preprocessing, ...]:
+        """See `Dataset`."""
+        return self.train, self.test
 
     def load(self, on_progress: OnProgress | None = None) -> BeatSet:
         """Load all beats of both databases, without labels, those for training first.

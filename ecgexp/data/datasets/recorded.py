@@ -77,11 +77,7 @@ class RecordedDataset(Preprocessing):
                 f"is not in {entry}; use records of {entry.records[0]} … {entry.records[-1]}, or "
                 f"one of the sets {', '.join(RECORD_SETS)} of mitdb"
             )
-        if absent := [name for name in self.leads if name not in entry.lead_names]:
-            raise ConfigError(
-                f"dataset.leads={list(self.leads)}: {entry} has no lead {', '.join(absent)}; "
-                f"use leads of {', '.join(entry.lead_names)}"
-            )
+        self.check_recorded(entry.lead_names, f"{entry} has")
         if self.baseline == "bandpass" and self.bandpass_hz[1] >= entry.fs_hz / 2:
             raise ConfigError(
                 f"dataset.bandpass_hz={list(self.bandpass_hz)}: {entry} at {entry.fs_hz:g} Hz can "

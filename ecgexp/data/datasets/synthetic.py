@@ -25,7 +25,7 @@ from ecgexp.data.synthetic.database import (
     write_database,
 )
 from ecgexp.data.synthetic.shapes import LEADS
-from ecgexp.settings.declaration import ConfigError, DataError, Number, Seed, Whole, settings
+from ecgexp.settings.declaration import DataError, Number, Seed, Whole, settings
 from ecgexp.storage.atomic import claimed_folder, remove_litter
 from ecgexp.storage.digests import FileDigests, digest, file_sha256
 from ecgexp.storage.reading import read_json
@@ -62,11 +62,7 @@ class SyntheticDataset(Preprocessing):
 
     def __post_init__(self):
         super().__post_init__()
-        if absent := [name for name in self.leads if name not in LEADS]:
-            raise ConfigError(
-                f"dataset.leads={list(self.leads)}: virtual patients have no lead "
-                f"{', '.join(absent)}; use leads of {', '.join(LEADS)}"
-            )
+        self.check_recorded(LEADS, "virtual patients have")
 
     def load(self, on_progress: OnProgress | None = None) -> BeatSet:
         """Load all beats, without labels.

@@ -10,29 +10,22 @@ from typing import Any
 import numpy as np
 import scipy
 
-from ecgexp.data.beats import RR_FEATURES, BeatSet
+from ecgexp.data.beats import BeatSet
 from ecgexp.data.datasets.catalog import Database
 from ecgexp.data.formats import csv_reader, wfdb_reader
 from ecgexp.data.formats.integrity import check_published
 from ecgexp.data.formats.record import Record
 from ecgexp.data.formats.untrusted import check_record_name
 from ecgexp.data.identity import check_no_copies, check_signals_once
-from ecgexp.data.preprocessing.baseline import (
-    bandpass,
-    remove_median_baseline,
-    resample,
-    resampling_ratio,
-)
 from ecgexp.data.preprocessing.cache import FORMAT_VERSION, CachedBeats, load_or_preprocess
+from ecgexp.data.preprocessing.one_record import choose_leads, preprocess_record, substitutes_of
 from ecgexp.data.preprocessing.settings import Layout, OnProgress, Preprocessing, Verify
-from ecgexp.data.preprocessing.windows import cut_windows, relocate, rr_features, template
+from ecgexp.data.preprocessing.windows import template
 from ecgexp.settings.declaration import DataError, check_named_once, placed
 from ecgexp.storage.digests import FileDigests, digest
 
-LEFT_RECORD = "window leaves the record"
 OUTSIDE_RECORD = "annotated outside the record"
 _READERS = {"wfdb": wfdb_reader, "kaggle_csv": csv_reader}
-_LARGEST_TERM = 1_000_000
 _log = logging.getLogger(__name__)
 
 
@@ -153,7 +146,9 @@ def _preprocess(
     for done, record_id in enumerate(records):
         if on_progress is not None:
             on_progress(done, len(records), record_id)
-        record = _READERS[layout].read_record(folder, record_id, database, preprocessing.leads)
+        record = _READERS[layout].read_record(
+            folder, record_id, database, preprocessing.recorded_leads
+        )
         if strict:
             check_nothing_outside(record)
         columns, missing = choose_leads(record, preprocessing)
@@ -195,17 +190,24 @@ def _preprocess(
         annotated=annotated,
     )
     return CachedBeats(
-        beats=beats, warnings=_warnings(database, without_lead, substitutes, outside)
+        beats=beats,
+        warnings=_warnings(
+            database, preprocessing.lead_aliases, without_lead, substitutes, outside
+        ),
     )
 
 
 def _warnings(
     database: Database,
+    lead_aliases: Mapping[str, str],
     without_lead: Sequence[str],
     substitutes: Sequence[str],
     outside: Mapping[str, int],
 ) -> tuple[str, ...]:
-    lines = []
+    lines = [
+        f"{database}: lead {name} is lead {alias} of the records (dataset.lead_aliases)"
+        for name, alias in lead_aliases.items()
+    ]
     if without_lead:
         lines.append(
             f"{database}: records {', '.join(without_lead)} lack a lead of dataset.leads and are "
@@ -239,132 +241,3 @@ def check_nothing_outside(record: Record) -> None:
             f"annotations outside its signal ({counts}); correct its annotation file, or use "
             "dataset.strict=false, which leaves them out and counts them"
         )
-
-
-def choose_leads(record: Record, preprocessing: Preprocessing) -> tuple[list[int] | None, str]:
-    """Choose the columns of a record by lead names.
-
-    Args:
-      record: The record.
-      preprocessing: Gives the leads, and what to do if one is missing.
-
-    Returns:
-      columns: One for each lead; None if the record is left out.
-      missing: Names of the missing leads, joined; empty if there are none.
-
-    Raises:
-      DataError: A lead is missing although that is not allowed, or cannot be used, e.g. because of
-        a gap.
-    """
-    for name in preprocessing.leads:
-        if name in record.unusable:
-            raise DataError(record.unusable[name])
-    missing = [name for name in preprocessing.leads if name not in record.lead_names]
-    spare = [
-        column for column, name in enumerate(record.lead_names) if name not in preprocessing.leads
-    ]
-    if missing and preprocessing.missing_lead == "error":
-        raise DataError(
-            f"dataset.missing_lead=error: record {record.record_id} has the leads "
-            f"{', '.join(record.lead_names)}, but not {', '.join(missing)}; use "
-            "dataset.missing_lead=skip, or another dataset.leads"
-        )
-    if missing and (preprocessing.missing_lead == "skip" or len(spare) < len(missing)):
-        return None, ", ".join(missing)
-    columns = [
-        record.lead_names.index(name) if name not in missing else spare.pop(0)
-        for name in preprocessing.leads
-    ]
-    return columns, ", ".join(missing)
-
-
-def substitutes_of(record: Record, columns: Sequence[int], preprocessing: Preprocessing) -> str:
-    """Return the names of the leads that replace missing ones, joined.
-
-    Args:
-      record: The record.
-      columns: Its columns, as returned by `choose_leads`.
-      preprocessing: Gives the leads.
-
-    Returns:
-      Names in the order of the missing leads; empty if there are none.
-    """
-    names = [record.lead_names[column] for column in columns]
-    pairs = zip(names, preprocessing.leads, strict=True)
-    return ", ".join(used for used, wanted in pairs if used != wanted)
-
-
-def preprocess_record(
-    record: Record, columns: Sequence[int], preprocessing: Preprocessing
-) -> tuple[dict[str, np.ndarray], dict[str, int], np.ndarray]:
-    """Preprocess one record: baseline, sampling frequency, windows and RR intervals.
-
-    Args:
-      record: The record.
-      columns: Columns of the leads to use.
-      preprocessing: The settings.
-
-    Returns:
-      part: The columns of `BeatSet`, rows in time order. `rr` of a record with one beat is NaN.
-      dropped: Reason -> number of beats left out.
-      annotated: (2, num_annotated) int64, see `BeatSet.annotated`.
-    """
-    r_samples, symbols = record.beat_samples, record.beat_symbols
-    if not len(r_samples):
-        return (
-            _empty_part(len(columns), preprocessing),
-            {LEFT_RECORD: 0},
-            np.zeros((2, 0), np.int64),
-        )
-    _check_ratio(record, preprocessing)
-    leads = [
-        _clean(record.signals_mv[:, column], record.signal_hz, preprocessing) for column in columns
-    ]
-    signals_mv = np.stack(leads, axis=1)
-    scale = preprocessing.fs_hz / record.fs_hz
-    places = np.rint(r_samples * scale).astype(np.int64)
-    places = relocate(
-        signals_mv[:, 0], places, round(preprocessing.relocate_ms * preprocessing.fs_hz / 1000)
-    )
-    windows, inside = cut_windows(signals_mv, places, *preprocessing.window_samples)
-    part = {
-        "signals_mv": windows,
-        "rr": rr_features(r_samples, record.fs_hz)[inside],
-        "symbols": symbols[inside].astype("<U1"),
-        "record_ids": np.full(len(windows), record.record_id),
-        "patient_ids": np.full(len(windows), record.patient_id),
-        "r_samples": r_samples[inside],
-    }
-    return part, {LEFT_RECORD: int(np.sum(~inside))}, np.stack([r_samples, places]).astype(np.int64)
-
-
-def _clean(lead_mv: np.ndarray, fs_hz: float, preprocessing: Preprocessing) -> np.ndarray:
-    """Remove the baseline, then resample; the filters are defined at the recorded frequency."""
-    if preprocessing.baseline == "median":
-        lead_mv = remove_median_baseline(lead_mv, fs_hz)
-    elif preprocessing.baseline == "bandpass":
-        lead_mv = bandpass(lead_mv, fs_hz, preprocessing.bandpass_hz)
-    return resample(lead_mv, fs_hz, preprocessing.fs_hz)
-
-
-def _check_ratio(record: Record, preprocessing: Preprocessing) -> None:
-    """Refuse a ratio of frequencies whose terms, and so the resampling filter, are too large."""
-    ratio = resampling_ratio(record.signal_hz, preprocessing.fs_hz)
-    if max(ratio.numerator, ratio.denominator) > _LARGEST_TERM:
-        raise DataError(
-            f"dataset.fs_hz={preprocessing.fs_hz!r}: record {record.record_id} at "
-            f"{record.signal_hz!r} Hz cannot be resampled by the ratio {ratio}; correct the "
-            "frequency in its header, or use this frequency for dataset.fs_hz"
-        )
-
-
-def _empty_part(num_leads: int, preprocessing: Preprocessing) -> dict[str, np.ndarray]:
-    text = np.zeros(0, "<U1")
-    return {
-        "signals_mv": np.zeros((0, sum(preprocessing.window_samples), num_leads), np.float32),
-        "rr": np.zeros((0, len(RR_FEATURES)), np.float32),
-        "symbols": text,
-        "record_ids": text,
-        "patient_ids": text,
-        "r_samples": np.zeros(0, np.int64),
-    }

@@ -1,6 +1,6 @@
 """Settings of the preprocessing of records, which all datasets share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction as Rational
 from typing import Annotated, Any, Literal
 
@@ -39,6 +39,14 @@ def _simple(fs_hz: float) -> float:
     return fs_hz
 
 
+def _none(value: Any) -> Any:
+    """Convert null, which a command line can replace by a mapping, unlike an empty mapping."""
+    return {} if value is None else value
+
+
+Aliases = Annotated[Mapping[Name, Name], BeforeValidator(_none)]
+"""Lead -> its name in the records."""
+
 Frequency = Annotated[Number, Field(ge=10, le=10_000), AfterValidator(_simple)]
 """Sampling frequency of the windows."""
 
@@ -52,6 +60,8 @@ class Preprocessing:
 
     Attributes:
       leads: Names of the leads to use; one column of the windows for each.
+      lead_aliases: Lead -> name that the records have for it, e.g. `{MLII: II}`: the lead is read
+        under that name, and never under its own.
       missing_lead: What to do with a record that lacks one of them. `error`: stop; `skip`: leave
         the record out, with a warning; `first`: use the first lead of the record that is not in
         `leads` instead, with a warning.
@@ -69,6 +79,7 @@ class Preprocessing:
     """
 
     leads: Annotated[tuple[Name, ...], Field(min_length=1, max_length=64)] = ("MLII",)
+    lead_aliases: Aliases = Field(default_factory=dict)
     missing_lead: Literal["error", "skip", "first"] = "skip"
     fs_hz: Frequency = 360.0
     baseline: Literal["median", "bandpass", "none"] = "median"
@@ -79,6 +90,16 @@ class Preprocessing:
 
     def __post_init__(self):
         check_named_once("dataset.leads", self.leads)
+        if unknown := [name for name in self.lead_aliases if name not in self.leads]:
+            raise ConfigError(
+                f"dataset.lead_aliases={_mapped(self.lead_aliases)}: {unknown[0]} is not among "
+                f"dataset.leads=[{','.join(self.leads)}]; use one of these"
+            )
+        if len(set(self.recorded_leads)) < len(self.leads):
+            raise ConfigError(
+                f"dataset.lead_aliases={_mapped(self.lead_aliases)}: two of the leads "
+                f"{', '.join(self.leads)} would be read from one; use another alias"
+            )
         if self.window_samples[0] + self.window_samples[1] < 2:
             raise ConfigError(
                 f"dataset.window_ms={list(self.window_ms)} is shorter than two samples at "
@@ -102,6 +123,37 @@ class Preprocessing:
         before, after = (round(ms * self.fs_hz / 1000) for ms in self.window_ms)
         return before, after
 
+    @property
+    def recorded_leads(self) -> tuple[str, ...]:
+        """Names of the leads in the records: those of `leads`, or their aliases."""
+        return tuple(self.lead_aliases.get(name, name) for name in self.leads)
+
+    def check_recorded(self, names: Sequence[str], database_has: str) -> None:
+        """Check that the records of a database have the leads.
+
+        Args:
+          names: Names of the leads in the records.
+          database_has: Subject and verb of the message, e.g. "mitdb 1.0.0 has".
+
+        Raises:
+          ConfigError: They do not; the message names those that they have.
+        """
+        absent = [name for name in self.leads if self.lead_aliases.get(name, name) not in names]
+        if not absent:
+            return
+        setting = f"dataset.leads={list(self.leads)}"
+        if aliased := [self.lead_aliases[name] for name in absent if name in self.lead_aliases]:
+            setting, absent = f"dataset.lead_aliases={_mapped(self.lead_aliases)}", aliased
+        raise ConfigError(
+            f"{setting}: {database_has} no lead {', '.join(absent)}; use leads of "
+            f"{', '.join(names)}"
+        )
+
+    @property
+    def preprocessings(self) -> "tuple[Preprocessing, ...]":
+        """See `Dataset`."""
+        return (self,)
+
     def parameters(self) -> dict[str, Any]:
         """Return the settings that affect the beats, as JSON values, for the key of the cache."""
         return {
@@ -112,4 +164,9 @@ class Preprocessing:
             "bandpass_hz": self.bandpass_hz if self.baseline == "bandpass" else None,
             "window_samples": self.window_samples,
             "relocate_ms": self.relocate_ms,
-        }
+        } | ({"lead_aliases": dict(self.lead_aliases)} if self.lead_aliases else {})
+
+
+def _mapped(aliases: Mapping[str, str]) -> str:
+    """Format aliases as in a command-line override."""
+    return "{" + ",".join(f"{name}: {alias}" for name, alias in aliases.items()) + "}"

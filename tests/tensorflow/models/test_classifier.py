@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 
 from ecgexp.data.beats import RR_FEATURES
+from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.features.inputs import SignalFeatures, feature_shapes
 from ecgexp.models import classifier as module
 from ecgexp.models.classifier import Classifier, load_classifier, save_classifier
 from ecgexp.models.cnn1d import Cnn1d
+from ecgexp.models.preprocessing import ModelPreprocessing
 from ecgexp.settings.declaration import ConfigError, DataError
 
 BUILDER = Cnn1d(filters=(4, 4), kernel_sizes=(3, 3), dense_units=4)
@@ -22,13 +24,11 @@ def classifier(request):
     )
     return Classifier(
         builder=BUILDER,
-        features=settings,
+        preprocessing=ModelPreprocessing(
+            records=Preprocessing(fs_hz=100.0, window_ms=(100.0, 100.0)), features=settings
+        ),
         weights=BUILDER.build(feature_shapes(features), 2).get_weights(),
         class_names=("N", "V"),
-        window=20,
-        lead_names=("MLII",),
-        fs_hz=100.0,
-        before_samples=10,
         database="synthetic",
     )
 
@@ -73,9 +73,8 @@ def described(folder, **changes):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"fs_hz": 200.0},
         {"class_names": ["V", "N"]},
-        {"before_samples": 9},
+        {"preprocessing_sha256": "0" * 64},
         {"weights_sha256": "0" * 64},
     ],
 )
@@ -122,7 +121,7 @@ def test_a_model_of_an_earlier_version_is_named(classifier, tmp_path):
     described(folder, format=5)
     with pytest.raises(
         DataError,
-        match=r"model\.json has format 5, and this version reads format 8; train the model again",
+        match=r"model\.json has format 5, and this version reads format 9; train the model again",
     ):
         load_classifier(folder)
 

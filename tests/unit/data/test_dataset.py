@@ -86,6 +86,18 @@ def test_records_are_names_numbers_or_a_record_set():
             {"leads": ["MLI"]},
             r"dataset\.leads=.*: mitdb 1\.0\.0 has no lead MLI; use leads of MLII",
         ),
+        (
+            {"lead_aliases": {"MLII": "II"}},
+            r"dataset\.lead_aliases=\{MLII: II\}: mitdb 1\.0\.0 has no lead II; use leads of MLII",
+        ),
+        (
+            {"lead_aliases": {"II": "MLII"}},
+            r"dataset\.lead_aliases=\{II: MLII\}: II is not among dataset\.leads=\[MLII\]",
+        ),
+        (
+            {"leads": ["MLII", "V1"], "lead_aliases": {"MLII": "V1"}},
+            r"dataset\.lead_aliases=\{MLII: V1\}: two of the leads MLII, V1 would be read from one",
+        ),
         ({"leads": ["MLII", "MLII"]}, "MLII is listed twice, at positions 1 and 2"),
         ({"window_ms": [0, 1]}, r"dataset\.window_ms=\[0\.0, 1\.0\] is shorter than two samples"),
         ({"bandpass_hz": [40, 0.5]}, r"dataset\.bandpass_hz=\[40\.0, 0\.5\] must increase"),
@@ -122,3 +134,11 @@ def test_catalog_has_records_patients_and_digests():
     assert incartdb.patient_of("I02", ["<age>: 65", " patient 1"]) == "patient 1"
     with pytest.raises(DataError, match=r"I02\.hea does not name its patient"):
         incartdb.patient_of("I02", [])
+
+
+def test_lead_aliases_are_given_as_a_mapping():
+    overrides = ["dataset=incartdb", "dataset.leads=[MLII]", "dataset.lead_aliases={MLII: II}"]
+    assert load_experiment(overrides).dataset.recorded_leads == ("II",)
+    plain, aliased = RecordedDataset(), RecordedDataset(lead_aliases={"MLII": "V5"})
+    assert "lead_aliases" not in plain.parameters()  # the key of caches of earlier versions
+    assert aliased.parameters()["lead_aliases"] == {"MLII": "V5"}

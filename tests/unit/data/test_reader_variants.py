@@ -6,7 +6,8 @@ import wfdb
 from tiny_records import TINY
 
 from ecgexp.data.formats.wfdb_reader import read_record
-from ecgexp.data.preprocessing.pipeline import OUTSIDE_RECORD, choose_leads, preprocess_records
+from ecgexp.data.preprocessing.one_record import choose_leads
+from ecgexp.data.preprocessing.pipeline import OUTSIDE_RECORD, preprocess_records
 from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.settings.declaration import DataError
 

@@ -7,8 +7,11 @@ from stubs import make_model, make_record
 from ecgexp.cli.predict import _check_no_copy
 from ecgexp.data.preprocessing.windows import rr_features
 from ecgexp.inference import record as module
-from ecgexp.inference.record import annotate
 from ecgexp.settings.declaration import DataError
+
+
+def annotate(model, record, **options):
+    return module.annotate(model.classifier, record, **options)
 
 
 @pytest.fixture
@@ -204,3 +207,8 @@ def test_copy_of_a_record_is_refused():
         DataError, match=r"records a and b hold the same heartbeats.*use only one of them"
     ):
         _check_no_copy(done)
+
+
+def test_record_whose_beats_all_lack_a_window_is_unclassified():
+    found = annotate(make_model(), make_record((5, 1435), "NN"), source="reference")
+    assert (found.num_unclassified, found.windows) == (2, ())

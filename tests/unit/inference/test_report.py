@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from rich.console import Console
@@ -99,9 +97,10 @@ def test_ordinary_record_has_no_notes():
 
 
 def test_limitations_of_a_record_are_noted():
-    record = make_annotated([0, -1], "NV", substitute="V5 replaces MLII")
+    record = make_annotated([0, -1], "NV", substitute="V5 replaces MLII", aliases={"V1": "C1"})
     lines = said(make_model(), record, database="synthetic a")
     assert "a: a synthetic record of a virtual patient" in lines
+    assert "a: lead C1 of the record is used as V1 of the model" in lines
     assert "a: V5 replaces MLII, as allowed in training" in lines
     assert "a: resampled from 250 to the model's 360 Hz" in lines
     assert "a: unclassified beats, window leaves the record: 1" in lines
@@ -122,11 +121,8 @@ def test_only_beats_outside_the_test_part_may_be_training():
 def test_records_of_the_test_database_are_not_training():
     record = make_annotated([0, 1, 0], "NV?", fs_hz=360.0, substitute="V5 replaces ECG1")
     model = make_model(database="tiny 1 -> other 2", leads=("MLII",))
-    model = replace(
-        model, tested_elsewhere=("other 2", replace(model.preprocessing, leads=("ECG1",)))
-    )
     assert "not tested on 2 of these beats" in said(model, record)[-1]
-    (line,) = said(model.for_records_of("other 2"), record, database="other 2")
+    (line,) = said(model, record, database="other 2")
     assert line == "a: V5 replaces ECG1, as allowed in training"
     assert "trained on tiny 1\n" in "\n".join(
         line.rstrip() for line in shown(model, [record]).splitlines()

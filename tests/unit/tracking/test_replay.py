@@ -446,14 +446,10 @@ def save_model(folder: Path) -> Path:
     description = {
         "format": classifier._FORMAT,
         "model": {},
-        "features": {},
         "class_names": ["N", "V"],
-        "window": 180,
-        "lead_names": ["I", "II"],
-        "fs_hz": 360.0,
-        "before_samples": 90,
         "database": "synthetic",
         "classes_without_training_beats": None,
+        "preprocessing_sha256": "",
         "weights_sha256": "",
     }
     (folder / "model.json").write_text(

@@ -8,7 +8,7 @@ from two_folders import MITDB_NAMES, SVDB_NAMES
 
 from ecgexp.data.datasets.recorded import RecordedDataset
 from ecgexp.data.formats.record import Record
-from ecgexp.data.preprocessing.pipeline import preprocess_record
+from ecgexp.data.preprocessing.one_record import preprocess_record
 from ecgexp.data.preprocessing.settings import Preprocessing
 
 RATIO = 360 / 128

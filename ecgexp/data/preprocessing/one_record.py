@@ -1,0 +1,147 @@
+"""Preprocessing of one record: leads, baseline, sampling frequency, windows and RR intervals."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ecgexp.data.beats import RR_FEATURES
+from ecgexp.data.formats.record import Record
+from ecgexp.data.preprocessing.baseline import (
+    bandpass,
+    remove_median_baseline,
+    resample,
+    resampling_ratio,
+)
+from ecgexp.data.preprocessing.settings import Preprocessing
+from ecgexp.data.preprocessing.windows import cut_windows, relocate, rr_features
+from ecgexp.settings.declaration import DataError
+
+LEFT_RECORD = "window leaves the record"
+_LARGEST_TERM = 1_000_000
+
+
+def choose_leads(record: Record, preprocessing: Preprocessing) -> tuple[list[int] | None, str]:
+    """Choose the columns of a record by lead names.
+
+    Args:
+      record: The record.
+      preprocessing: Gives the leads, and what to do if one is missing.
+
+    Returns:
+      columns: One for each lead; None if the record is left out.
+      missing: Names of the missing leads, joined; empty if there are none.
+
+    Raises:
+      DataError: A lead is missing although that is not allowed, or cannot be used, e.g. because of
+        a gap.
+    """
+    wanted = preprocessing.recorded_leads
+    for name in wanted:
+        if name in record.unusable:
+            raise DataError(record.unusable[name])
+    missing = [name for name in wanted if name not in record.lead_names]
+    spare = [column for column, name in enumerate(record.lead_names) if name not in wanted]
+    if missing and preprocessing.missing_lead == "error":
+        raise DataError(
+            f"dataset.missing_lead=error: record {record.record_id} has the leads "
+            f"{', '.join(record.lead_names)}, but not {', '.join(missing)}; use "
+            "dataset.missing_lead=skip, or another dataset.leads"
+        )
+    if missing and (preprocessing.missing_lead == "skip" or len(spare) < len(missing)):
+        return None, ", ".join(missing)
+    columns = [
+        record.lead_names.index(name) if name not in missing else spare.pop(0) for name in wanted
+    ]
+    return columns, ", ".join(missing)
+
+
+def substitutes_of(record: Record, columns: Sequence[int], preprocessing: Preprocessing) -> str:
+    """Return the names of the leads that replace missing ones, joined.
+
+    Args:
+      record: The record.
+      columns: Its columns, as returned by `choose_leads`.
+      preprocessing: Gives the leads.
+
+    Returns:
+      Names in the order of the missing leads; empty if there are none.
+    """
+    names = [record.lead_names[column] for column in columns]
+    pairs = zip(names, preprocessing.recorded_leads, strict=True)
+    return ", ".join(used for used, wanted in pairs if used != wanted)
+
+
+def preprocess_record(
+    record: Record, columns: Sequence[int], preprocessing: Preprocessing
+) -> tuple[dict[str, np.ndarray], dict[str, int], np.ndarray]:
+    """Preprocess one record: baseline, sampling frequency, windows and RR intervals.
+
+    Args:
+      record: The record.
+      columns: Columns of the leads to use.
+      preprocessing: The settings.
+
+    Returns:
+      part: The columns of `BeatSet`, rows in time order. `rr` of a record with one beat is NaN.
+      dropped: Reason -> number of beats left out.
+      annotated: (2, num_annotated) int64, see `BeatSet.annotated`.
+    """
+    r_samples, symbols = record.beat_samples, record.beat_symbols
+    if not len(r_samples):
+        return (
+            _empty_part(len(columns), preprocessing),
+            {LEFT_RECORD: 0},
+            np.zeros((2, 0), np.int64),
+        )
+    _check_ratio(record, preprocessing)
+    leads = [
+        _clean(record.signals_mv[:, column], record.signal_hz, preprocessing) for column in columns
+    ]
+    signals_mv = np.stack(leads, axis=1)
+    scale = preprocessing.fs_hz / record.fs_hz
+    places = np.rint(r_samples * scale).astype(np.int64)
+    places = relocate(
+        signals_mv[:, 0], places, round(preprocessing.relocate_ms * preprocessing.fs_hz / 1000)
+    )
+    windows, inside = cut_windows(signals_mv, places, *preprocessing.window_samples)
+    part = {
+        "signals_mv": windows,
+        "rr": rr_features(r_samples, record.fs_hz)[inside],
+        "symbols": symbols[inside].astype("<U1"),
+        "record_ids": np.full(len(windows), record.record_id),
+        "patient_ids": np.full(len(windows), record.patient_id),
+        "r_samples": r_samples[inside],
+    }
+    return part, {LEFT_RECORD: int(np.sum(~inside))}, np.stack([r_samples, places]).astype(np.int64)
+
+
+def _clean(lead_mv: np.ndarray, fs_hz: float, preprocessing: Preprocessing) -> np.ndarray:
+    """Remove the baseline, then resample; the filters are defined at the recorded frequency."""
+    if preprocessing.baseline == "median":
+        lead_mv = remove_median_baseline(lead_mv, fs_hz)
+    elif preprocessing.baseline == "bandpass":
+        lead_mv = bandpass(lead_mv, fs_hz, preprocessing.bandpass_hz)
+    return resample(lead_mv, fs_hz, preprocessing.fs_hz)
+
+
+def _check_ratio(record: Record, preprocessing: Preprocessing) -> None:
+    """Refuse a ratio of frequencies whose terms, and so the resampling filter, are too large."""
+    ratio = resampling_ratio(record.signal_hz, preprocessing.fs_hz)
+    if max(ratio.numerator, ratio.denominator) > _LARGEST_TERM:
+        raise DataError(
+            f"dataset.fs_hz={preprocessing.fs_hz!r}: record {record.record_id} at "
+            f"{record.signal_hz!r} Hz cannot be resampled by the ratio {ratio}; correct the "
+            "frequency in its header, or use this frequency for dataset.fs_hz"
+        )
+
+
+def _empty_part(num_leads: int, preprocessing: Preprocessing) -> dict[str, np.ndarray]:
+    text = np.zeros(0, "<U1")
+    return {
+        "signals_mv": np.zeros((0, sum(preprocessing.window_samples), num_leads), np.float32),
+        "rr": np.zeros((0, len(RR_FEATURES)), np.float32),
+        "symbols": text,
+        "record_ids": text,
+        "patient_ids": text,
+        "r_samples": np.zeros(0, np.int64),
+    }
