@@ -211,24 +211,15 @@ def log_history(
         tracker.log_figure(figure, "figures/validation_curves.png")
 
 
-def log_model(tracker: Tracker, run_data: RunData, classifier: Classifier, run_dir: Path) -> None:
-    """Log the classifier as a folder of data, and as an MLflow model that scores raw windows.
+def log_model(tracker: Tracker, classifier: Classifier, run_dir: Path) -> None:
+    """Log the classifier as a folder of data, and as an MLflow model.
 
     Args:
       tracker: of the run.
-      run_data: the data of the run.
       classifier: the model with its preprocessing.
       run_dir: receives the folder `model`.
     """
-    folder = save_classifier(classifier, run_dir / "model")
-    beats = run_data.beats
-    # The example gives the shape only: a model must not contain a patient's beats.
-    signals_mv = np.zeros_like(beats.signals_mv[:4])
-    features = {"rr": np.ones_like(beats.rr[:4])} if classifier.uses_rr else {}
-    features |= {"templates_mv": signals_mv} if classifier.uses_template else {}
-    tracker.log_model(
-        folder, input_example={"signals_mv": signals_mv, **features} if features else signals_mv
-    )
+    tracker.log_model(save_classifier(classifier, run_dir / "model"))
 
 
 def log_privacy(tracker: Tracker, statement: PrivacyStatement) -> None:

@@ -207,7 +207,7 @@ def _run_tracked(
     for line in further.lines:
         messages.print("marks", line)
     tracker.log_metrics(metrics)
-    artifacts.log_model(tracker, run_data, training_loop.classifier(model_selector), run_dir)
+    artifacts.log_model(tracker, training_loop.classifier(model_selector), run_dir)
     recorded.finish(None if statement is None else statement.event)
     return Result(
         status="FINISHED",

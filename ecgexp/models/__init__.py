@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ecgexp.models.cnn1d import Cnn1d as Cnn1d
     from ecgexp.models.cnn2d import Cnn2d as Cnn2d
     from ecgexp.models.mlp import Mlp as Mlp
+    from ecgexp.models.preprocessing import ModelPreprocessing as ModelPreprocessing
     from ecgexp.models.resnet1d import Resnet1d as Resnet1d
 else:
     __all__, __getattr__, __dir__ = export_lazily(__name__)

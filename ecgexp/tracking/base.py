@@ -10,11 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-import numpy as np
-
 Scalar = str | int | float | bool | None
 Status = Literal["FINISHED", "FAILED", "KILLED"]
-ModelInput = np.ndarray | Mapping[str, np.ndarray]
 
 
 class TrackerUnavailable(Exception):
@@ -134,14 +131,8 @@ class Tracker(Protocol):
         """Store the name, digest and counts of the beats that the run used."""
         ...
 
-    def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
-        """Store the classifier in `folder` (in the format of `ecgexp.models.classifier`).
-
-        Args:
-          folder: the classifier's folder.
-          input_example: (n, window, leads) float32 millivolts; for a model that also takes the RR
-            features, a mapping with `signals_mv` (n, window, leads) and `rr` (n, 4).
-        """
+    def log_model(self, folder: Path) -> None:
+        """Store the classifier in `folder` (in the format of `ecgexp.models.classifier`)."""
         ...
 
     def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:

@@ -11,7 +11,6 @@ from ecgexp.settings.redaction import redact
 from ecgexp.tracking.base import (
     DatasetInput,
     LoginRefused,
-    ModelInput,
     Scalar,
     Status,
     Tracker,
@@ -128,14 +127,10 @@ class MirroredTracker:
         self.local.log_dataset(dataset)
         self._send(lambda remote: remote.log_dataset(dataset))
 
-    def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
+    def log_model(self, folder: Path) -> None:
         """See `Tracker.log_model`."""
-        self.local.log_model(folder, input_example=input_example)
-        self._send(
-            lambda remote: remote.log_model(
-                self.local.folder / "model", input_example=input_example
-            )
-        )
+        self.local.log_model(folder)
+        self._send(lambda remote: remote.log_model(self.local.folder / "model"))
 
     def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
         """See `Tracker.finish`; waiting entries are sent again, and reported if that fails.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgexp.privacy import outputs, publication
-from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status, Tracker
+from ecgexp.tracking.base import DatasetInput, Scalar, Status, Tracker
 from ecgexp.tracking.local.tracker import now
 from ecgexp.tracking.private_folder import PrivateFolder
 
@@ -99,12 +99,12 @@ class WithholdingTracker:
         self._tracker.log_dataset(replace(dataset, counts=holdout))
         self._private.add_values({"dataset": asdict(dataset)})
 
-    def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
+    def log_model(self, folder: Path) -> None:
         """See `Tracker.log_model`.
 
         `models.classifier.save_classifier` writes only what the table lists.
         """
-        self._tracker.log_model(folder, input_example=input_example)
+        self._tracker.log_model(folder)
 
     def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
         """See `Tracker.finish`.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgexp.settings.redaction import redact
-from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status
+from ecgexp.tracking.base import DatasetInput, Scalar, Status
 from ecgexp.tracking.checks import Points, check_name, check_path
 from ecgexp.tracking.params import loggable, taggable
 
@@ -66,7 +66,7 @@ class NullTracker:
     def log_dataset(self, dataset: DatasetInput) -> None:
         """Do nothing."""
 
-    def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
+    def log_model(self, folder: Path) -> None:
         """Do nothing."""
 
     def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
@@ -82,7 +82,7 @@ class MemoryTracker:
       tags: name -> value.
       artifacts: path -> the figure, text, mapping or table; for a file, its bytes.
       datasets: the beats that the run used.
-      models: (folder, input example).
+      models: folders of the models.
       status: None while the run is running.
       reason: why it did not finish.
 
@@ -99,7 +99,7 @@ class MemoryTracker:
         self.tags: dict[str, str] = {}
         self.artifacts: dict[str, Any] = {}
         self.datasets: list[DatasetInput] = []
-        self.models: list[tuple[Path, ModelInput]] = []
+        self.models: list[Path] = []
         self.status: Status | None = None
         self.reason: str | None = None
         self._points = Points()
@@ -167,9 +167,9 @@ class MemoryTracker:
         """See `Tracker.log_dataset`."""
         self.datasets.append(dataset)
 
-    def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
+    def log_model(self, folder: Path) -> None:
         """See `Tracker.log_model`."""
-        self.models.append((folder, input_example))
+        self.models.append(folder)
 
     def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
         """See `Tracker.finish`."""

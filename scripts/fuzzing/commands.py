@@ -264,12 +264,10 @@ def make_commands() -> tuple[Command, ...]:
             run=_losses,
             share=0.5,
         ),
-        Command(
-            name="ecgexp-sync", reads=(*runs, "outputs/run0/input_example*"), run=_sync, share=0.7
-        ),
+        Command(name="ecgexp-sync", reads=runs, run=_sync, share=0.7),
         Command(
             name="ecgexp-sync, ecgexp-doctor",
-            reads=(*runs, "outputs/run0/input_example*"),
+            reads=runs,
             run=_sync_ended,
         ),
         Command(name="cache", reads=("cache/*", "cache/arrays/*"), run=_cache, share=1.5),

@@ -172,7 +172,7 @@ def _run(folder: Path, config: dict, *, run_id: str | None = None, seed: int = 0
     )
     tracker.log_file(result.write(folder))
     _model(folder / "model", rng)
-    tracker.log_model(folder / "model", input_example=np.zeros((2, 20, 1), np.float32))
+    tracker.log_model(folder / "model")
     _notes(folder)
     tracker.finish("FINISHED")
 

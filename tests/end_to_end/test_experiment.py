@@ -6,6 +6,7 @@ And what a failed run leaves.
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from placeholder_figures import drawn_figures
 
@@ -143,7 +144,7 @@ def test_the_predictions_are_one_row_a_beat_with_its_identity(finished):
 
 
 def test_logged_model_of_a_run_scores_raw_windows(finished, monkeypatch):
-    """In this process; `test_model_in_mlflow.py` has one that knows nothing of the run."""
+    """In this process; `test_predict.py` has one that knows nothing of the run."""
     import mlflow
 
     from ecgexp.models.classifier import load_classifier
@@ -156,11 +157,13 @@ def test_logged_model_of_a_run_scores_raw_windows(finished, monkeypatch):
     signals = rng.standard_normal((3, 180, 1), np.float32)
     rr = np.full((3, len(RR_FEATURES)), 0.8, np.float32)
     model = mlflow.pyfunc.load_model(f"runs:/{result.run_id}/model")
+    scored = model.predict(pd.DataFrame({"window_mv": list(signals), "rr": list(rr)}))
     np.testing.assert_allclose(
-        np.asarray(model.predict({"signals_mv": signals, "rr": rr})),
+        scored.filter(like="probability/").to_numpy(),
         load_classifier(folder / "model").predict_probabilities(signals, rr),
         atol=1e-6,
     )
+    assert set(scored["class"]) <= set(model.metadata.metadata["class_names"])
 
 
 def test_the_same_seed_gives_the_same_result(tmp_path, cache, finished):

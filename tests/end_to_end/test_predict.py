@@ -2,16 +2,23 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from model_environment import make_environment, python_in
+from waiting import wait_for
 
 from ecgexp.cli import predict
 from ecgexp.config.compose import load_experiment
+from ecgexp.data.formats.single_record import read_single
 from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.data.synthetic.database import write_database
 
@@ -197,6 +204,74 @@ def test_a_run_in_mlflow_is_found_by_its_id(tracked, capsys, tmp_path):
     run_predict(capsys, run_id, "--store", store, records / "s001", "--output", tmp_path / "by_id")
     run_predict(capsys, folder, records / "s001", "--output", tmp_path / "by_folder")
     assert contents(tmp_path / "by_id") == contents(tmp_path / "by_folder")
+
+
+@pytest.fixture(scope="module")
+def server(tracked, tmp_path_factory):
+    """The address of a server of the run's model, with the model's requirements and no checkout.
+
+    It is what `mlflow models serve` starts.
+    """
+    store = Path(tracked[2].removeprefix("sqlite:///")).parent
+    (model,) = (path.parent for path in store.rglob("MLmodel"))
+    place = tmp_path_factory.mktemp("serving")
+    shutil.copytree(model, place / "model")
+    site = make_environment(place / "model", place / "site-packages")
+    python, variables = python_in(site, __pyfunc_model_path__=str(place / "model"))
+    app = ("-m", "uvicorn", "--port", "0", "mlflow.pyfunc.scoring_server.app:app")
+    with (place / "log").open("w") as log:
+        process = subprocess.Popen([*python, *app], cwd=place, env=variables, stderr=log)
+    log = place / "log"
+    try:
+        wait_for(lambda: "Uvicorn running on http://" in log.read_text(), process)
+        yield re.search(r"http://[\d.]+:\d+", log.read_text())[0]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def post(server, rows, code=200):
+    request = urllib.request.Request(
+        f"{server}/invocations",
+        json.dumps({"dataframe_records": rows}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request) as answer:
+            found = answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        found = error.code, json.load(error)
+    assert found[0] == code, found
+    return found[1].get("predictions", found[1].get("message"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beats", ["reference", "detector"])
+def test_served_signal_is_predicted_to_the_last_digit(tracked, server, capsys, tmp_path, beats):
+    folder, records, _ = tracked
+    run_predict(capsys, folder, records / "s001", "--beats", beats, "--output", tmp_path)
+    expected = pd.read_csv(tmp_path / "s001.csv", keep_default_na=False, dtype=str)
+    record, _ = read_single(records / "s001", annotator="atr")
+    row = {
+        "signal_mv": record.signals_mv[:, record.lead_names.index("MLII")].tolist(),
+        "fs_hz": record.fs_hz,
+        "lead": "MLII",
+    }
+    if beats == "reference":
+        row["r_peaks"] = record.beat_samples.tolist()
+    found = pd.DataFrame(post(server, [row]))
+    assert set(found["record"]) == {0}
+    assert len(found) > 20
+    for name in found.columns.drop("record"):
+        given = ["" if pd.isna(value) else value for value in found[name]]
+        served = [f"{value:.9g}" if isinstance(value, float) else str(value) for value in given]
+        assert served == expected[name].tolist(), name
+
+
+@pytest.mark.slow
+def test_server_answers_an_unusable_signal_with_one_line(server):
+    row = {"signal_mv": [0.0] * 999, "fs_hz": 360.0, "lead": "II"}
+    assert "has the leads II, but not MLII, which the model needs" in post(server, [row], code=400)
 
 
 @pytest.mark.slow

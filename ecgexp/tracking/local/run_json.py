@@ -24,7 +24,6 @@ from ecgexp.tracking.provenance import is_running
 
 NAME = "run.json"
 RUN_DIR_TAG = "run.dir"
-EXAMPLE = "input_example.safetensors"
 _FIX = "restore the file from a copy, or leave the run out and start it again in another folder"
 
 Seconds = Annotated[float, Field(ge=0, le=1e11)]

@@ -5,7 +5,6 @@ metrics.jsonl      one line per call: {"time": seconds since 1970, "step": 3, "m
 of the artifacts, and whether the store has
                    all entries (see `run_json`)
 figures/…, …       the artifacts under their own paths
-input_example.safetensors  example of the model's features, beside model/
 """
 
 import json
@@ -20,14 +19,13 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from ecgexp.settings.redaction import redact
-from ecgexp.storage.archive import write_archive
 from ecgexp.storage.atomic import replacing, replacing_folder, resolved
 from ecgexp.storage.reading import MissingFileError, cut_torn_line, read_lines, refusal
-from ecgexp.tracking.base import DatasetInput, ModelInput, Scalar, Status
+from ecgexp.tracking.base import DatasetInput, Scalar, Status
 from ecgexp.tracking.checks import Points, check_path
 from ecgexp.tracking.local.artifact_files import FileArtifacts, plain
 from ecgexp.tracking.local.checkpoint_folder import remove_checkpoints
-from ecgexp.tracking.local.run_json import EXAMPLE, NAME, Seconds, read_run, write_run
+from ecgexp.tracking.local.run_json import NAME, Seconds, read_run, write_run
 from ecgexp.tracking.params import loggable, taggable
 from ecgexp.tracking.provenance import process_tags
 
@@ -164,17 +162,12 @@ class JsonlTracker(FileArtifacts):
             self._run["datasets"].append(entry)
             self._save()
 
-    def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
+    def log_model(self, folder: Path) -> None:
         """See `Tracker.log_model`; the folder is copied to `model/` unless it is there."""
         target = self.folder / "model"
         if not _is_same(folder, target):
             with replacing_folder(target) as part:
                 shutil.copytree(folder, part, dirs_exist_ok=True)
-        example = (
-            input_example if isinstance(input_example, Mapping) else {"signals_mv": input_example}
-        )
-        with replacing(self.folder / EXAMPLE) as part, part.open("wb") as file:
-            write_archive(file, example, {})
 
     def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
         """See `Tracker.finish`; the checkpoints of a finished run are removed at once."""

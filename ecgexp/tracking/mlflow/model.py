@@ -1,31 +1,31 @@
-"""Log a classifier to MLflow as a model with a signature, an input example and its requirements."""
+"""Log a classifier to MLflow as a model that works where this package is not installed."""
 
 import hashlib
 import tempfile
-from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 from mlflow import pyfunc
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
-from mlflow.types import Schema, TensorSpec
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.types.schema import AnyType, Array
 
+from ecgexp.data.synthetic.example import FS_HZ, example_signals
 from ecgexp.models.classifier import read_description
-from ecgexp.tracking.base import ModelInput
+from ecgexp.models.preprocessing import ModelPreprocessing, read_preprocessing
 from ecgexp.tracking.kept_files import remove_partial_uploads
+from ecgexp.tracking.mlflow.environment import exact_requirements, write_wheel
 from ecgexp.tracking.mlflow.store import Store
 
 NAME = "model"
 _DIGEST_TAG = "classifier.digest"
 
-# Listed, because MLflow would otherwise load the model in a new process to find its imports: 15 s
-# instead of 1 s.
-_REQUIREMENTS = ("mlflow", "numpy", "pydantic", "safetensors", "scipy", "tensorflow")
+_EXAMPLE_S = 4.0
+_FIX = "copy the folder again from where it was whole, or train the model again"
 
 
-def log_pyfunc(store: Store, run_id: str, folder: Path, *, input_example: ModelInput) -> None:
+def log_pyfunc(store: Store, run_id: str, folder: Path) -> None:
     """Log the classifier in `folder` as the model named `model` of a run.
 
     `runs:/<run_id>/model` is its address.
@@ -38,8 +38,6 @@ def log_pyfunc(store: Store, run_id: str, folder: Path, *, input_example: ModelI
       store: where the run is.
       run_id: the MLflow run.
       folder: as `ecgexp.models.classifier.save_classifier` wrote it.
-      input_example: (n, window, leads) float32 millivolts, or a mapping with `signals_mv` and those
-        of `rr` and `templates_mv` that the model takes.
     """
     logged = _logged_before(store, run_id, folder) or store.client.create_logged_model(
         store.experiment_id,
@@ -50,7 +48,7 @@ def log_pyfunc(store: Store, run_id: str, folder: Path, *, input_example: ModelI
     )
     if logged.status != LoggedModelStatus.READY:
         remove_partial_uploads(logged.artifact_location)
-        _upload(store, run_id, logged, folder, input_example)
+        _upload(store, run_id, logged, folder)
     if logged.model_id not in _outputs(store, run_id):
         store.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
 
@@ -80,9 +78,7 @@ def _outputs(store: Store, run_id: str) -> set[str]:
     return {output.model_id for output in outputs.model_outputs} if outputs is not None else set()
 
 
-def _upload(
-    store: Store, run_id: str, logged: LoggedModel, folder: Path, input_example: ModelInput
-) -> None:
+def _upload(store: Store, run_id: str, logged: LoggedModel, folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="ecgexp-") as scratch:
         described = Model(
             artifact_path=logged.artifact_location,
@@ -90,40 +86,75 @@ def _upload(
             model_uuid=logged.model_id,
             model_id=logged.model_id,
         )
-        save_pyfunc(
-            folder, Path(scratch) / NAME, input_example=input_example, description=described
-        )
+        save_pyfunc(folder, Path(scratch) / NAME, description=described)
         store.client.log_model_artifacts(logged.model_id, str(Path(scratch) / NAME))
     store.client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
 
 
-def save_pyfunc(
-    folder: Path, target: Path, *, input_example: ModelInput, description: Model | None = None
-) -> None:
-    """Write the MLflow model of the classifier in `folder` to the new folder `target`."""
+def save_pyfunc(folder: Path, target: Path, *, description: Model | None = None) -> None:
+    """Write the MLflow model of the classifier in `folder` to the new folder `target`.
+
+    **Guarantees** It is loaded and served in an environment with its requirements alone: a wheel of
+    this package is among them, as a file of the model, and no file of a checkout is
+    (`tests/end_to_end/test_predict.py`). The input example is synthetic, so that the model of a
+    private run has no beat of a patient.
+    """
     class_names = read_description(folder)["class_names"]
-    pyfunc.save_model(
-        path=str(target),
-        mlflow_model=description or Model(),
-        python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-        artifacts={"classifier": str(folder)},
-        signature=signature(input_example, num_classes=len(class_names)),
-        input_example=dict(input_example) if isinstance(input_example, Mapping) else input_example,
-        pip_requirements=[f"{name}=={metadata.version(name)}" for name in _REQUIREMENTS],
-        metadata={"class_names": class_names},
-    )
+    preprocessing = read_preprocessing(folder, fix=_FIX)
+    with tempfile.TemporaryDirectory(prefix="ecgexp-") as scratch:
+        wheel = write_wheel(Path(scratch))
+        pyfunc.save_model(
+            path=str(target),
+            mlflow_model=description or Model(),
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            artifacts={"classifier": str(folder), "wheel": str(wheel)},
+            signature=signature(preprocessing, class_names),
+            input_example=input_example(preprocessing),
+            # Listed, because MLflow would otherwise load the model in a new process to find its
+            # imports. The path is relative to the model's folder, where MLflow installs them.
+            pip_requirements=[f"artifacts/{wheel.name}", *exact_requirements()],
+            metadata={"class_names": class_names},
+        )
 
 
-def signature(input_example: ModelInput, *, num_classes: int) -> ModelSignature:
-    """Return the signature of the features and the probabilities, for any number of windows."""
-    if isinstance(input_example, Mapping):
-        inputs = Schema([_spec(array, name) for name, array in input_example.items()])
-    else:
-        inputs = Schema([_spec(input_example)])
-    return ModelSignature(
-        inputs=inputs, outputs=Schema([TensorSpec(np.dtype(np.float64), (-1, num_classes))])
-    )
+def signature(preprocessing: ModelPreprocessing, class_names: list[str]) -> ModelSignature:
+    """Return the columns of signals and of windows, of which a request has either, and of beats."""
+    numbers, names = Array(DataType.double), DataType.string
+    if len(preprocessing.lead_names) > 1:
+        numbers, names = Array(numbers), Array(DataType.string)
+    windows = [
+        "window_mv",
+        *(["rr"] if preprocessing.features.uses_rr else []),
+        *(["template_mv"] if preprocessing.features.uses_template else []),
+    ]
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(numbers, "signal_mv", required=False),
+        ColSpec(DataType.double, "fs_hz", required=False),
+        ColSpec(names, "lead", required=False),
+        ColSpec(Array(DataType.long), "r_peaks", required=False),
+        # Not declared as arrays, whose values MLflow would check one by one: 20 ms for each beat.
+        *(ColSpec(AnyType(), name, required=False) for name in windows),
+    ]
+    outputs: list[ColSpec | TensorSpec] = [
+        ColSpec(DataType.long, "record", required=False),
+        ColSpec(DataType.long, "sample", required=False),
+        ColSpec(DataType.double, "seconds", required=False),
+        ColSpec(DataType.string, "class"),
+        ColSpec(DataType.string, "symbol", required=False),
+        *(ColSpec(DataType.double, f"probability/{name}", required=False) for name in class_names),
+    ]
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
 
 
-def _spec(array: np.ndarray, name: str | None = None) -> TensorSpec:
-    return TensorSpec(array.dtype, (-1, *array.shape[1:]), name)
+def input_example(preprocessing: ModelPreprocessing) -> pd.DataFrame:
+    """Return one row: some synthetic beats in the leads of the model, with their R peaks."""
+    leads = list(preprocessing.records.recorded_leads)
+    signals_mv, r_peaks = example_signals(leads, seconds=_EXAMPLE_S)
+    signals = signals_mv.T.tolist()
+    row = {
+        "signal_mv": signals if len(leads) > 1 else signals[0],
+        "fs_hz": float(FS_HZ),
+        "lead": leads if len(leads) > 1 else leads[0],
+        "r_peaks": r_peaks.tolist(),
+    }
+    return pd.DataFrame([row])

@@ -2,18 +2,20 @@
 
 The weights are stored as data.
 
-MLflow runs this file when it loads the model, which needs ecgexp installed. Do not import it.
+MLflow runs this file when it loads the model, which needs ecgexp installed: a wheel of it is one of
+the model's requirements. Do not import this file.
 """
 
 from typing import Any
 
-import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
 
 class EcgClassifier(PythonModel):
-    """Predicts class probabilities of raw windows in millivolts."""
+    """Classifies the beats of signals, or windows of preprocessed beats."""
 
     def load_context(self, context: Any) -> None:
         """Load the classifier; nothing in its folder is executed."""
@@ -23,26 +25,28 @@ class EcgClassifier(PythonModel):
 
     # MLflow's own method has no annotation, so that its result is inferred to be None.
     def predict(  # pyright: ignore[reportIncompatibleMethodOverride]  # see above
-        self, context: Any, model_input: np.ndarray, params: Any = None
-    ) -> np.ndarray:
-        """Return class probabilities.
+        self, context: Any, model_input: pd.DataFrame, params: Any = None
+    ) -> pd.DataFrame:
+        """Return classes and probabilities; see `ecgexp.inference.signals.classify_rows`.
 
         Args:
           context: given by MLflow, not used.
-          model_input: (n, window, leads) float32 millivolts, or a dict of `signals_mv` (n, window,
-            leads) and, where the model takes them, `rr` (n, 20) and `templates_mv` (n, window,
-            leads). The annotation names only the array, because MLflow would use any other type as
-            a second schema.
+          model_input: the rows.
           params: not used.
 
         Returns:
-          (n, num_classes) float64, columns in the order of the model's `class_names` metadata.
+          A row for each beat.
+
+        Raises:
+          MlflowException: the input does not suit the model; a server answers with the message.
         """
-        if isinstance(model_input, dict):
-            return self._classifier.predict_probabilities(
-                model_input["signals_mv"], model_input.get("rr"), model_input.get("templates_mv")
-            )
-        return self._classifier.predict_probabilities(model_input, None)
+        from ecgexp.inference.signals import classify_rows
+        from ecgexp.settings.declaration import DataError
+
+        try:
+            return classify_rows(self._classifier, model_input)
+        except DataError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
 
 
 set_model(EcgClassifier())

@@ -12,6 +12,8 @@ ENVIRONMENT = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # A model carries a wheel and exact requirements, not the uv project of the working directory.
+    "MLFLOW_UV_AUTO_DETECT": "false",
     # An unreachable server delays a run by at most two such waits a minute (see `mirrored`), not by
     # MLflow's 7 x 120 s.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",

@@ -4,18 +4,15 @@ The entries of the store are read first, and only missing ones are sent, the fin
 call that was interrupted can be repeated, and a call with nothing missing sends nothing.
 """
 
-import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ecgexp.settings.declaration import DataError
-from ecgexp.storage.archive import read_archive
-from ecgexp.storage.reading import read_bytes, refusal
-from ecgexp.tracking.base import DatasetInput, ModelInput
+from ecgexp.tracking.base import DatasetInput
 from ecgexp.tracking.kept_files import remove_partial_uploads
-from ecgexp.tracking.local.run_json import EXAMPLE, read_run
+from ecgexp.tracking.local.run_json import read_run
 from ecgexp.tracking.local.tracker import read_entries
 from ecgexp.tracking.mlflow.model import is_logged
 from ecgexp.tracking.mlflow.store import Store
@@ -155,28 +152,13 @@ def _missing_files(
 
 
 def _send_model(folder: Path, tracker: MlflowTracker, store: Store, run_id: str) -> bool:
-    if not (folder / EXAMPLE).exists():  # written by log_model
+    if not (folder / "model" / "model.json").exists():
         return False
     with reaching():
         if is_logged(store, run_id, folder / "model"):
             return False
-    tracker.log_model(folder / "model", input_example=_example(folder))
+    tracker.log_model(folder / "model")
     return True
-
-
-def _example(folder: Path) -> ModelInput:
-    path, fix = (
-        folder / EXAMPLE,
-        "restore the file from a copy, or remove it to leave the model out",
-    )
-    content = read_bytes(path, fix=fix)
-    try:
-        arrays, _ = read_archive(io.BytesIO(content))
-    except DataError as error:
-        raise refusal(path, str(error), fix=fix) from error
-    if "signals_mv" not in arrays:
-        raise refusal(path, "is damaged: it has no signals_mv", fix=fix)
-    return arrays if len(arrays) > 1 else arrays["signals_mv"]
 
 
 def _send_end(values: dict[str, Any], tracker: MlflowTracker, store: Store, run: "Run") -> bool:

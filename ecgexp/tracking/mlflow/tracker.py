@@ -20,7 +20,6 @@ from ecgexp.settings.redaction import redact
 from ecgexp.tracking.base import (
     DatasetInput,
     LoginRefused,
-    ModelInput,
     Scalar,
     Status,
     TrackerUnavailable,
@@ -198,15 +197,15 @@ class MlflowTracker(FileArtifacts):
         with reaching():
             self._store.client.log_inputs(self._run_id, datasets=inputs)
 
-    def log_model(self, folder: Path, *, input_example: ModelInput) -> None:
+    def log_model(self, folder: Path) -> None:
         """See `Tracker.log_model`.
 
-        `mlflow.pyfunc.load_model` loads it where ecgexp is installed.
+        `mlflow.pyfunc.load_model` loads it where its requirements are installed.
         """
         from ecgexp.tracking.mlflow.model import log_pyfunc
 
         with reaching():
-            log_pyfunc(self._store, self._run_id, folder, input_example=input_example)
+            log_pyfunc(self._store, self._run_id, folder)
 
     def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:
         """See `Tracker.finish`; the reason becomes the tag `status.reason`."""

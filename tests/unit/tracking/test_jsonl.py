@@ -1,6 +1,5 @@
 import json
 
-import numpy as np
 import pytest
 
 from ecgexp.tracking import JsonlTracker
@@ -46,9 +45,7 @@ def test_a_line_that_a_crash_cut_off_is_passed_over(tmp_path):
 def test_the_model_folder_is_copied(tmp_path):
     (tmp_path / "best").mkdir()
     (tmp_path / "best" / "model.json").write_text("{}")
-    JsonlTracker(tmp_path / "run").log_model(
-        tmp_path / "best", input_example=np.zeros((1, 180, 1), np.float32)
-    )
+    JsonlTracker(tmp_path / "run").log_model(tmp_path / "best")
     assert (tmp_path / "run" / "model" / "model.json").read_text() == "{}"
 
 

@@ -1,0 +1,32 @@
+"""A saved model that no TensorFlow wrote, as far as logging looks into it."""
+
+import json
+from pathlib import Path
+
+from ecgexp.data.preprocessing.settings import Preprocessing
+from ecgexp.features.inputs import SignalFeatures
+from ecgexp.models import classifier
+from ecgexp.models.preprocessing import ModelPreprocessing
+
+
+def save_model(folder: Path, features=None, leads=("MLII",)) -> Path:
+    """Writes the folder of a classifier whose weights cannot be read."""
+    folder.mkdir(parents=True)
+    description = {
+        "format": classifier._FORMAT,
+        "model": {},
+        "class_names": ["N", "V"],
+        "database": "synthetic",
+        "classes_without_training_beats": None,
+        "preprocessing_sha256": "",
+        "weights_sha256": "",
+    }
+    (folder / "model.json").write_text(
+        json.dumps(description | {"sha256": classifier._digest(description)})
+    )
+    preprocessing = ModelPreprocessing(
+        records=Preprocessing(leads=leads), features=features or SignalFeatures()
+    )
+    (folder / "preprocessing.json").write_text(json.dumps(preprocessing.as_json()))
+    (folder / "weights.safetensors").write_bytes(b"weights")
+    return folder
