@@ -24,7 +24,7 @@ from ecgexp.sweeps.cores import workers
 from ecgexp.tracking.credentials import without_credentials
 
 if TYPE_CHECKING:
-    from ecgexp.sweeps.closing import Closed
+    from ecgexp.sweeps.summary import Closed
 
 _BAD_CONFIG, _BAD_DATA = 2, 1
 
@@ -153,8 +153,8 @@ def _show(closed: "Closed") -> None:
 
 
 @hydra.main(config_path=str(config_dir()), config_name="config", version_base="1.3")
-def _compose_and_run(config: DictConfig) -> float | tuple[float, ...] | None:
-    from ecgexp.cli.multirun import run_job
+def _compose_and_run(config: DictConfig) -> float | tuple[float, ...] | str | None:
+    from ecgexp.cli.job import run_job
 
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     # Relative paths are relative to the folder in which the command was started.

@@ -40,6 +40,13 @@ CONFIG_NAME = "config"
 # they control a resumed run or a multirun.
 _SHARED = ("data", "name", "resume", "sweep")
 
+# Options that Hydra's launchers of other packages provide -> the extra that installs them.
+_EXTRAS = {
+    "hydra/launcher/joblib": "joblib",
+    "hydra/launcher/submitit_local": "slurm",
+    "hydra/launcher/submitit_slurm": "slurm",
+}
+
 
 def load_experiment(overrides: Sequence[str] = ()) -> "Experiment":
     """Build the experiment that `ecgexp OVERRIDES…` runs, for notebooks and tests.
@@ -77,15 +84,20 @@ def load_config(overrides: Sequence[str] = ()) -> DictConfig:
       >>> load_config(["trainer=dp", "privacy.noise_multiplier=2"]).privacy.noise_multiplier
       2
     """
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        try:
-            config = compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=True)
-        except HydraException as error:
-            raise explain(error, overrides) from error
+    config = _load_whole(overrides)
     with open_dict(config):
         del config["hydra"]
     return config
+
+
+def _load_whole(overrides: Sequence[str]) -> DictConfig:
+    """Compose the configuration of `ecgexp OVERRIDES…`, with the node `hydra`."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        try:
+            return compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=True)
+        except HydraException as error:
+            raise explain(error, overrides) from error
 
 
 def build_experiment(config: DictConfig, *, base_dir: Path | None = None) -> "Experiment":
@@ -199,6 +211,11 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
       error: error of Hydra.
       overrides: overrides that were composed.
     """
+    found = re.search(r"Could not load '([^']+)'", str(error))
+    if found and (extra := _EXTRAS.get(found[1])) is not None:
+        return ConfigError(
+            f"{found[1]} is an option of a package that is not installed; {install_extra(extra)}"
+        )
     if (
         isinstance(error, MissingConfigException)
         and error.options is not None
@@ -223,29 +240,32 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
     if isinstance(error, ConfigCompositionException) and (
         found := re.search(r"Could not override '([^']+)'", str(error))
     ):
-        return ConfigError(unknown_key(found[1], known=_siblings(found[1], overrides)))
-    if found := re.search(
-        r"Error locating target 'hydra_plugins\.hydra_(joblib|optuna|submitit|ray)", str(error)
-    ):
-        group = {"submitit": "slurm"}.get(found[1], found[1])
-        return ConfigError(f"{found[1]} is not installed; {install_extra(group)}.")
+        return ConfigError(_unknown(found[1], overrides))
     if found := re.search(r"Could not (?:override|find match for)[^']*'([^'@]+)", str(error)):
         return ConfigError(unknown_key(found[1], known=_groups()))
     return ConfigError(_one_line(error))
 
 
-def _siblings(key: str, overrides: Sequence[str]) -> list[str]:
-    """List the settings beside `key`, in the configuration without the rejected override."""
+def _unknown(key: str, overrides: Sequence[str]) -> str:
+    """Return the message for an unknown key, from the configuration without the override."""
     others = [text for text in overrides if not text.lstrip("+~").startswith((f"{key}=", "-"))]
+    parent = key.rpartition(".")[0]
     try:
-        node = (
-            OmegaConf.select(load_config(others), key.rpartition(".")[0])
-            if "." in key
-            else load_config(others)
-        )
+        whole = _load_whole(others)
     except (HydraException, ConfigError, OmegaConfBaseException):
-        return []
-    return [str(name) for name in node] if isinstance(node, DictConfig) else []
+        return unknown_key(key, known=[])
+    while True:
+        node = OmegaConf.select(whole, parent) if parent else whole
+        if isinstance(node, DictConfig):
+            known = [str(name) for name in node if name not in ("_target_", "hydra")]
+            if parent == key.rpartition(".")[0]:
+                return unknown_key(key, known=known)
+            if not parent:
+                return unknown_key(key, known=[])
+            return (
+                f"{key} is not a setting; the settings of {parent} are: {', '.join(sorted(known))}"
+            )
+        parent = parent.rpartition(".")[0]
 
 
 def _groups() -> list[str]:

@@ -13,13 +13,14 @@ from ecgexp.experiment.data import RunData
 from ecgexp.experiment.experiment import Experiment
 from ecgexp.experiment.final_evaluation import evaluate_selected
 from ecgexp.experiment.notes import Messages
-from ecgexp.experiment.training_loop import TrainingLoop
+from ecgexp.experiment.training_loop import Continues, TrainingLoop
 from ecgexp.privacy.keyed_digests import DigestKey
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.recorded_losses import Loss, Losses
 from ecgexp.privacy.spent import PrivacySpent
 from ecgexp.seeding import Seeds
 from ecgexp.settings.build import to_node
+from ecgexp.settings.declaration import Pruned
 from ecgexp.settings.redaction import redact
 from ecgexp.tracking.base import Tracker
 from ecgexp.tracking.local.lock import hold
@@ -43,6 +44,7 @@ def run(
     name: str | None = None,
     tags: Mapping[str, str] | None = None,
     admit: Admission | None = None,
+    continues: Continues | None = None,
     resume: bool = False,
 ) -> Result:
     """Load the data of one experiment, train, evaluate and track it.
@@ -59,6 +61,8 @@ def run(
       tags: further tags of the run.
       admit: called once, before the first training step, with the ledger and the keyed digest of
         the beats; raises an error to refuse the run.
+      continues: called after each epoch or round with its number and validation scores; if it
+        returns False before the last one, the run ends without a result.
       resume: whether `run_dir` contains an unfinished run of this experiment, which is resumed in
         the same MLflow run.
 
@@ -68,6 +72,7 @@ def run(
     Raises:
       ConfigError, DataError: the run cannot begin, or cannot be finished; once the tracker has
         started, the run is marked FAILED with the reason first.
+      Pruned: `continues` returned False.
     """
     experiment = experiment.resolved()
     experiment.trainer.check_installed()
@@ -98,6 +103,7 @@ def run(
                     console,
                     publishing,
                     admit,
+                    continues,
                     resume=resume,
                     name=name or experiment.title,
                     sweep=(tags or {}).get("sweep"),
@@ -114,6 +120,9 @@ def run(
                 }
             )
             tracker.log_file(result.write(run_dir))
+        except Pruned as pruned:
+            result = replace(result, status="KILLED", reason=str(pruned))
+            raise
         except BaseException as error:
             status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
             published = publishing.error(error)
@@ -147,6 +156,7 @@ def _run_tracked(
     console: Console,
     publishing: Publishing,
     admit: Admission | None,
+    continues: Continues | None,
     *,
     resume: bool,
     name: str,
@@ -192,7 +202,7 @@ def _run_tracked(
                 training_loop.ledger.plan, training_loop.num_parameters, progress_bar
             )
         messages.print("feasibility", table)
-    model_selector = training_loop.fit(tracker, console)
+    model_selector = training_loop.fit(tracker, console, continues)
     messages.add(training_loop.notes(model_selector))
     scores = evaluate_selected(
         experiment, run_data, training_loop, model_selector, tracker, console, messages

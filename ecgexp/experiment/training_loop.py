@@ -1,7 +1,7 @@
 """The training loop of one run, for every trainer: train, evaluate, save and select."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from ecgexp.models.preprocessing import ModelPreprocessing
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.statement import PrivacyStatement, state
 from ecgexp.seeding import Seeds
-from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.settings.declaration import ConfigError, DataError, Pruned
 from ecgexp.tracking.base import Tracker
 from ecgexp.training.base import EpochResult, OnProgress, TrainerState
 from ecgexp.training.checkpointing.manager import CheckpointManager, LearningCurve, TrainingState
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from ecgexp.experiment.experiment import Experiment
     from ecgexp.training.centralized import Centralized
     from ecgexp.training.retraining import Retraining
+
+Continues = Callable[[int, Mapping[str, float]], bool]
+"""(epoch, its validation scores) -> whether training should continue."""
 
 
 class TrainingLoop:
@@ -89,7 +92,9 @@ class TrainingLoop:
         )
         self.probabilities = Predictor(model, run_data.data.resident)
 
-    def fit(self, tracker: Tracker, console: Console) -> ModelSelector:
+    def fit(
+        self, tracker: Tracker, console: Console, continues: Continues | None = None
+    ) -> ModelSelector:
         """Train until the last epoch or until the selection stops training.
 
         Every epoch is evaluated on the validation beats and tracked.
@@ -97,12 +102,14 @@ class TrainingLoop:
         Args:
           tracker: of the run.
           console: shows progress.
+          continues: asked after each epoch or round; None: all are trained.
 
         Returns:
           The selector with the selected weights.
 
         Raises:
           DataError: training diverged, or no epoch was trained.
+          Pruned: `continues` returned False before the last epoch.
         """
         experiment, trainer = self._experiment, self._experiment.trainer
         model_selector = ModelSelector(experiment.selection, is_private=experiment.is_private)
@@ -134,17 +141,23 @@ class TrainingLoop:
                 curve.add(
                     {f"curve/{name}": value for name, value in metrics.items()} | self._spent()
                 )
-                continues = model_selector.update(epoch_result, scores)
+                is_over = not model_selector.update(epoch_result, scores)
+                is_last = epoch_result.step == trainer.num_steps
+                is_pruned = continues is not None and not continues(epoch_result.step, scores)
+                if is_pruned and not (is_over or is_last):
+                    curve.show()
+                    raise Pruned(
+                        f"pruned after {trainer.step_name} {epoch_result.step} of "
+                        f"{trainer.num_steps}"
+                    )
                 last = TrainingState(
                     step=epoch_result.step,
                     trainer=epoch_result.checkpoint(),
                     points=curve.points,
-                    is_over=not continues,
+                    is_over=is_over,
                 )
-                self._save(
-                    last, model_selector, curve, is_last=epoch_result.step == trainer.num_steps
-                )
-                if not continues:
+                self._save(last, model_selector, curve, is_last=is_last)
+                if is_over:
                     break
             # The budget may end training before its last epoch.
             if last is not None and not curve.is_shown:

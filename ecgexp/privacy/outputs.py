@@ -190,8 +190,8 @@ TABLE: tuple[Output, ...] = (
         "tables/sweep.csv", "sweep.json", "sweep_privacy.txt", "sweep_privacy.json", "report.html",
         "multirun.yaml", "attempts/*.json", "jobs/*.json"),
     *_holdout("file",
-        "of a sweep with a search: the settings with the best scores, and their scores",
-        "optimization_results.yaml"),
+        "of a sweep with a search: the settings that were tried, and their scores",
+        "optimization_results.yaml", "search.json", "search.journal"),
     *_of("file", "public", "machine",
         "of a sweep on a cluster: settings and console lines of its jobs", ".submitit/*"),
 

@@ -102,6 +102,10 @@ class JobFailed(RuntimeError):
     """
 
 
+class Pruned(RuntimeError):
+    """A search ended the run early, because it scored worse than earlier trials."""
+
+
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def settings(cls: type[T]) -> type[T]:
     """Make `cls` a frozen, keyword-only dataclass that validates fields by their annotations."""

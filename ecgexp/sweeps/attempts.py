@@ -24,9 +24,10 @@ from ecgexp.storage.atomic import replacing
 from ecgexp.storage.reading import read_json
 from ecgexp.tracking.local.artifact_files import plain
 from ecgexp.tracking.local.result import is_kept
+from ecgexp.tracking.local.run_json import has_finished
 from ecgexp.tracking.provenance import is_running, process_tags
 
-Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED", "REFUSED"]
+Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED", "REFUSED", "PRUNED"]
 
 _ID = 16
 
@@ -183,6 +184,32 @@ class Attempts:
         for attempt in self.all():
             last[attempt.digest] = attempt
         return list(last.values())
+
+    def ended(self, digest: str) -> list[Attempt]:
+        """List attempts whose run finished, but whose process ended before it recorded this.
+
+        Args:
+          digest: digest of the job.
+        """
+        tried = [attempt for attempt in self.all() if attempt.digest == digest]
+        return [
+            attempt
+            for attempt in tried
+            if attempt.status != "FINISHED"
+            and not attempt.is_running
+            and has_finished(Path(attempt.run_dir))
+        ]
+
+    def replaced(self, digest: str) -> list[Attempt]:
+        """List attempts that are superseded: not finished, and their process has ended.
+
+        Args:
+          digest: digest of the job.
+        """
+        tried = [attempt for attempt in self.all() if attempt.digest == digest]
+        return [
+            attempt for attempt in tried if attempt.status != "FINISHED" and not attempt.is_running
+        ]
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob("*.json"))

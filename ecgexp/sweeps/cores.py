@@ -24,10 +24,10 @@ def share_cores(launcher: Any) -> None:
 
     Args:
       launcher: Hydra's settings of the launcher. A launcher without `n_jobs` runs one job at a time
-        or assigns cores itself.
+        or assigns cores itself, as a cluster with an `address` does.
     """
     jobs = launcher.get("n_jobs")
-    if not jobs or "tensorflow" in sys.modules:
+    if not jobs or launcher.get("address") or "tensorflow" in sys.modules:
         return
     jobs = _cores() if jobs < 0 else jobs
     for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):

@@ -11,16 +11,15 @@ from pathlib import Path
 
 import pytest
 from preloaded import Command, run
+from smallest_run import SMALLEST
 from waiting import wait_for
 
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
-SMALL = (
-    "model=cnn1d_small",
-    "dataset.num_patients=6",
-    "dataset.minutes=3",
-    "trainer.epochs=1",
-    "num_resamples=0",
-    "evaluate_on=[validation]",
+SMALL = (*SMALLEST, "trainer.epochs=1", "evaluate_on=[validation]")
+NOISE = (
+    "trainer=dp",
+    "trainer.expected_batch_size=58",
+    "privacy.noise_multiplier=1.0,2.0,3.0",
 )
 
 pytestmark = pytest.mark.slow
@@ -43,7 +42,7 @@ def attempts(cwd):
 def interrupted_and_resumed(tmp_path_factory):
     """A sweep of three, stopped by Ctrl-C in its second job, then typed again."""
     cwd = tmp_path_factory.mktemp("sweep")
-    words = ["-m", *SMALL, "trainer=dp", "privacy.noise_multiplier=1.0,2.0,3.0"]
+    words = ["-m", *SMALL, *NOISE]
     with (cwd / "first.log").open("w") as log:
         first = Command(*words, stdout=log, stderr=log, cwd=cwd)
         try:
@@ -55,9 +54,7 @@ def interrupted_and_resumed(tmp_path_factory):
     between = attempts(cwd)
     # With a budget, which the first time did not have: it is no parameter of the runs, and counts
     # what the first time lost.
-    second = ecgexp(
-        "trainer=dp", "privacy.noise_multiplier=1.0,2.0,3.0", "sweep.budget_epsilon=1000", cwd=cwd
-    )
+    second = ecgexp(*NOISE, "sweep.budget_epsilon=1000", cwd=cwd)
     return cwd, code, between, second
 
 
@@ -95,10 +92,8 @@ def test_one_parent_holds_the_runs_and_what_they_cost_together(interrupted_and_r
     uri = f"sqlite:///{cwd}/mlruns/mlflow.db"
     (parent,) = search_runs(filter_string="tags.`sweep.role` = 'parent'", uri=uri)
     assert parent.status == "FINISHED"
-    assert parent.name.startswith(
-        "noise_multiplier=1.0,2.0,3.0 model=cnn1d_small num_patients=6 minutes=3 epochs=1 "
-    )
-    assert parent.name.endswith(" trainer=dp")
+    assert parent.name.startswith("noise_multiplier=1.0,2.0,3.0 num_patients=10 minutes=0.6 ")
+    assert parent.name.endswith(" trainer=dp expected_batch_size=58")
     assert parent.tags["sweep.override.privacy.noise_multiplier"] == "1.0,2.0,3.0"
     children = children_of(parent, uri=uri)
     assert sorted((run.name, run.status) for run in children) == [
@@ -118,7 +113,7 @@ def test_one_parent_holds_the_runs_and_what_they_cost_together(interrupted_and_r
     assert parent.metrics["sweep/epsilon_store"] == parent.metrics["sweep/epsilon_all"]
     assert not [name for name in children[0].params if name.startswith(("sweep.", "tracking."))]
     finished = next(run for run in children if run.status == "FINISHED")
-    assert finished.tags["command"].startswith("ecgexp model=cnn1d_small ")
+    assert finished.tags["command"].startswith("ecgexp dataset.num_patients=10 ")
 
 
 def test_a_job_that_fails_leaves_the_others_alone(tmp_path):
@@ -142,36 +137,62 @@ def test_no_job_runs_if_any_could_not(tmp_path):
     assert not (tmp_path / "mlruns").exists()
 
 
-def test_optuna_is_not_sent_after_the_worst_model(tmp_path):
-    """The plugin's own direction is to minimize."""
-    done = ecgexp(
-        "hydra/sweeper=optuna", "trainer.learning_rate=interval(0.001, 0.1)", cwd=tmp_path
+@pytest.fixture(scope="module")
+def pruned_search(tmp_path_factory):
+    """A search whose second trial cannot learn, and its command typed again."""
+    cwd = tmp_path_factory.mktemp("search")
+    words = (
+        "hydra/sweeper=search",
+        "hydra.sweeper.sampler=grid",
+        "hydra.sweeper.direction=minimize",
+        "hydra.sweeper.pruner=median",
+        "hydra.sweeper.pruner_options={n_startup_trials: 1}",
+        "selection.metric=loss",
+        "selection.mode=min",
+        "trainer.learning_rate=choice(0.01,1e-9)",
+        "tracking=none",
     )
-    assert done.returncode == 2
-    assert "worst validation/macro_f1; use hydra.sweeper.direction=maximize" in done.stderr
+    words = (
+        "-m",
+        *(word for word in SMALL if word != "trainer.epochs=1"),
+        "trainer.epochs=2",
+        *words,
+    )
+    return cwd, run(*words, cwd=cwd), attempts(cwd), run(*words, cwd=cwd)
 
 
-@pytest.mark.parametrize(
-    "launcher",
-    [
-        ("hydra/launcher=processes", "hydra.launcher.n_jobs=2"),
-        ("hydra/launcher=slurm_here",),
-        ("hydra/launcher=ray_jobs",),
-    ],
-    ids=["joblib", "submitit", "ray"],
-)
-def test_jobs_in_other_processes_belong_to_the_same_parent(tmp_path, launcher):
+def test_a_search_prunes_the_trial_that_is_worse(pruned_search):
+    cwd, first, tried, _ = pruned_search
+    assert first.returncode == 0, first.stderr
+    good, bad = tried["learning_rate=0.01"], tried["learning_rate=1e-09"]
+    assert (good["status"], bad["status"]) == ("FINISHED", "PRUNED")
+    assert bad["reason"] == "pruned after epoch 1 of 2"
+    folder = Path(bad["run_dir"])
+    assert json.loads((folder / "run.json").read_text())["status"] == "KILLED"
+    assert not (folder / "checkpoints").exists()
+    for found in cwd.glob("outputs/ecgexp/*_sweep/optimization_results.yaml"):
+        assert "trainer.learning_rate: 0.01" in found.read_text()
+
+
+def test_a_search_typed_again_trains_nothing(pruned_search):
+    cwd, _, tried, second = pruned_search
+    assert second.returncode == 0, second.stderr
+    assert attempts(cwd) == tried
+    assert second.stderr.count("done before") == second.stderr.count("  pruned") == 1
+
+
+def start(*words, cwd):
+    """A sweep whose launcher starts processes of its own, so that no preloaded one can serve."""
     # As the README types it: Ray looks for `uv run` among its ancestors.
-    done = subprocess.run(
-        ["uv", "run", "--no-project", COMMAND, "-m", *SMALL, *launcher, "seed=1,2"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=False,
-    )
+    command = ["uv", "run", "--no-project", COMMAND, "-m", *SMALL, *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_jobs_in_other_processes_belong_to_the_same_parent(tmp_path):
     from ecgexp.analysis.find_runs import children_of, search_runs
 
+    start("hydra/launcher=processes", "hydra.launcher.n_jobs=2", "seed=1,2", cwd=tmp_path)
     uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
     (parent,) = search_runs(filter_string="tags.`sweep.role` = 'parent'", uri=uri)
     children = children_of(parent, uri=uri)
@@ -183,17 +204,31 @@ def test_jobs_in_other_processes_belong_to_the_same_parent(tmp_path, launcher):
     assert parent.status == "FINISHED"
 
 
-def test_optuna_finds_its_way_along_both_objectives_and_finds_it_again(tmp_path):
-    words = (
-        "hydra/sweeper=pareto",
-        "hydra.sweeper.n_trials=2",
-        "trainer=dp",
-        "privacy.noise_multiplier=interval(0.7, 3)",
-        "tracking=none",
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("hydra/launcher=slurm_here",),
+        (
+            "hydra/launcher=ray_jobs",
+            "hydra/sweeper=search",
+            "hydra.sweeper.n_trials=1",
+            "hydra.sweeper.pruner=median",
+        ),
+    ],
+    ids=["submitit", "ray"],
+)
+def test_a_job_of_a_launcher_belongs_to_the_sweep(tmp_path, words):
+    """Without a store: what a launcher must hand to its processes is the folder of the sweep."""
+    start(*words, "tracking=none", "seed=choice(1)", cwd=tmp_path)
+    (job,) = attempts(tmp_path).values()
+    (home,) = tmp_path.glob("outputs/ecgexp/sweeps/*")
+    tags, parent = (
+        json.loads((Path(folder) / "run.json").read_text())["tags"]
+        for folder in (job["run_dir"], home / "parent")
     )
-    first = ecgexp(*words, cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
-    assert "Pareto solutions" in first.stdout
-    assert len(attempts(tmp_path)) == 2
-    second = ecgexp(*words, cwd=tmp_path)
-    assert second.stderr.count("done before") == 2
+    assert job["status"] == "FINISHED"
+    assert tags["sweep"] == home.name
+    assert tags["process.pid"] != parent["process.pid"]
+    if "hydra/sweeper=search" in words:
+        journal = (home / "search.journal").read_text()
+        assert "intermediate_value" in journal, "the job reported its epoch to the search"

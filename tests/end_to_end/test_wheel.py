@@ -88,7 +88,12 @@ def console_scripts():
 
 def test_wheel_holds_one_package_with_its_configuration(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"ecgexp"}
+    tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
+    assert tops == {"ecgexp", "hydra_plugins"}
+    # A namespace that all plugins of Hydra share: a file `__init__.py` would hide the others.
+    assert [name for name in names if name.startswith("hydra_plugins")] == [
+        "hydra_plugins/ecgexp.py"
+    ]
     ours = {str(path.relative_to(ROOT)) for path in (ROOT / "conf").rglob("*.yaml")}
     assert ours == {
         name.removeprefix("ecgexp/") for name in names if name.startswith("ecgexp/conf/")

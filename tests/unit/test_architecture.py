@@ -46,8 +46,10 @@ FENCES = {
     "dp_accounting": ("ecgexp.privacy.accounting", "ecgexp.privacy.dp_events"),
     "mlflow": ("ecgexp.tracking", "ecgexp.analysis", "ecgexp.cli"),
     "wfdb": ("ecgexp.data",),
-    "hydra": ("ecgexp.config", "ecgexp.cli"),
-    "omegaconf": ("ecgexp.config", "ecgexp.cli"),
+    "hydra": ("ecgexp.config", "ecgexp.sweeps", "ecgexp.cli"),
+    "omegaconf": ("ecgexp.config", "ecgexp.sweeps", "ecgexp.cli"),
+    "optuna": ("ecgexp.sweeps",),
+    "ray": ("ecgexp.sweeps",),
     "tensorflow": (
         "ecgexp.models",
         "ecgexp.clipping",

@@ -11,7 +11,7 @@ from ecgexp.analysis.run_rows import Row, read_row
 from ecgexp.settings.declaration import DataError
 from ecgexp.storage.atomic import resolved
 from ecgexp.storage.reading import MissingFileError
-from ecgexp.sweeps.sweep import read_pointer
+from ecgexp.sweeps.invocation import read_pointer
 from ecgexp.tracking.local.result import ResultValues
 
 

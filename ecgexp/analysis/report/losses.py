@@ -10,7 +10,7 @@ from ecgexp.privacy.spent import PrivacySpent
 from ecgexp.privacy.store_loss import groups_of, store_privacy_loss
 from ecgexp.settings.declaration import DataError
 from ecgexp.storage.reading import MissingFileError
-from ecgexp.sweeps.sweep import read_pointer
+from ecgexp.sweeps.invocation import read_pointer
 from ecgexp.tracking.local.result import PrivacyValues
 from ecgexp.tracking.mlflow.existing_store import default_uri
 from ecgexp.tracking.settings import MlflowTracking, NoTracking

@@ -333,3 +333,27 @@ def test_preprocessing_is_chosen_for_all_records_of_a_dataset(dataset):
     found = load_experiment(words).dataset
     for part in getattr(found, "parts", {"": found}).values():
         assert (part.baseline, part.fs_hz) == ("bandpass", 250.0)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("hydra.sweeper.n_trails=3", r"hydra\.sweeper\.n_trails .*mean hydra\.sweeper\.n_trials\?"),
+        ("hydra.sweeper.sampler.seed=3", r"the settings of hydra\.sweeper are: .*\bseed\b"),
+        ("hydra.sweeper.max_failure_rate=1", r"there are: direction, n_jobs, n_trials"),
+        ("hydra.launcher.ray.init.address=auto", r"settings of hydra\.launcher are: address"),
+        ("hydra/sweeper/sampler=random", r"hydra/sweeper/sampler is not a setting"),
+    ],
+)
+def test_unknown_setting_of_a_search_is_refused(override, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(["hydra/sweeper=search", "hydra/launcher=ray_jobs", override])
+
+
+def test_plugin_of_another_package_names_its_extra(monkeypatch):
+    """Without the package Hydra does not know the option that our file extends."""
+    from hydra.core.config_store import ConfigStore
+
+    monkeypatch.delitem(ConfigStore.instance().repo["hydra"]["launcher"], "joblib.yaml")
+    with pytest.raises(ConfigError, match=r"hydra/launcher/joblib .*use `uv sync --extra joblib`"):
+        load_config(["hydra/launcher=processes"])

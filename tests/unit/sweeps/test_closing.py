@@ -2,13 +2,13 @@
 
 import pytest
 
-from ecgexp.cli.multirun import _Objectives
 from ecgexp.settings.declaration import ConfigError
-from ecgexp.sweeps.closing import Closed, Row
+from ecgexp.sweeps.objectives import Objectives
+from ecgexp.sweeps.summary import Closed, Row
 
 GRID = {"_target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"}
 SEARCH = {
-    "_target_": "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper",
+    "_target_": "hydra_plugins.ecgexp.OptunaSweeper",
     "direction": "maximize",
 }
 
@@ -40,7 +40,7 @@ def test_notes_with_different_classes_list_the_jobs():
 
 
 def test_search_objective_without_value_fails_the_trial():
-    objectives = _Objectives(None, SEARCH, "macro_f1")
+    objectives = Objectives(None, SEARCH, "macro_f1")
     assert objectives.of({"validation/macro_f1": 0.5}, {}) == 0.5
     with pytest.raises(
         ConfigError,
@@ -54,11 +54,11 @@ def test_search_objective_of_unscored_split_is_rejected():
         ConfigError,
         match=r"sweep\.objectives: validation/macro_f1 .*evaluate_on=\[test,validation\]",
     ):
-        _Objectives(None, SEARCH, "macro_f1").check(("test",))
-    _Objectives(None, SEARCH, "macro_f1").check(("validation",))
+        Objectives(None, SEARCH, "macro_f1").check(("test",))
+    Objectives(None, SEARCH, "macro_f1").check(("validation",))
 
 
 def test_grid_without_objective_is_accepted():
-    objectives = _Objectives(None, GRID, "macro_f1")
+    objectives = Objectives(None, GRID, "macro_f1")
     objectives.check(("test",))
     assert objectives.of({}, {}) is None

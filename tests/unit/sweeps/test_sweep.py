@@ -11,12 +11,17 @@ import pytest
 
 from ecgexp.config.sweep_settings import SweepSettings
 from ecgexp.privacy.ledger import Ledger
+from ecgexp.privacy.search_accounting import compose_epsilon
 from ecgexp.privacy.settings import PrivacySpec
-from ecgexp.settings.declaration import ConfigError
+from ecgexp.privacy.spent import PrivacySpent
+from ecgexp.settings.declaration import ConfigError, Pruned
 from ecgexp.sweeps.attempts import Attempt
+from ecgexp.sweeps.closing import close
+from ecgexp.sweeps.spent import both_privacy_losses
 from ecgexp.sweeps.sweep import Sweep
 from ecgexp.tracking.local.result import Result, read_result
 from ecgexp.tracking.settings import NoTracking
+from ecgexp.tracking.without_store import NullTracker
 
 BEATS = "beats"
 METRICS = {"test/accuracy": 0.9, "validation/macro_f1": 0.5}
@@ -181,26 +186,26 @@ def end_killed(sweep, tried, *, status="FINISHED"):
 def test_job_killed_after_its_run_finished_is_adopted(sweep):
     tried = attempt(sweep)
     end_killed(sweep, tried)
-    (ended,) = sweep.ended("d" * 64)
+    (ended,) = sweep.attempts.ended("d" * 64)
     sweep.adopt(ended, read_result(Path(ended.run_dir)))
     (kept,) = sweep.attempts.all()
     assert (kept.status, kept.metrics, kept.run_id, kept.id) == ("FINISHED", METRICS, "a", tried.id)
-    assert sweep.ended("d" * 64) == []
-    assert sweep.replaced("d" * 64) == []
+    assert sweep.attempts.ended("d" * 64) == []
+    assert sweep.attempts.replaced("d" * 64) == []
 
 
 def test_job_killed_before_its_run_finished_is_replaced(sweep):
     tried = attempt(sweep)
     end_killed(sweep, tried, status="KILLED")
-    assert sweep.ended("d" * 64) == []
-    assert [one.id for one in sweep.replaced("d" * 64)] == [tried.id]
+    assert sweep.attempts.ended("d" * 64) == []
+    assert [one.id for one in sweep.attempts.replaced("d" * 64)] == [tried.id]
 
 
 def test_running_job_is_neither_ended_nor_replaced(sweep):
     tried = attempt(sweep)
     end_killed(sweep, tried)
     sweep.attempts.write(tried)
-    assert sweep.ended("d" * 64) == sweep.replaced("d" * 64) == []
+    assert sweep.attempts.ended("d" * 64) == sweep.attempts.replaced("d" * 64) == []
 
 
 def test_adopted_job_records_the_executed_event(sweep):
@@ -210,15 +215,12 @@ def test_adopted_job_records_the_executed_event(sweep):
     tried = attempt(sweep)
     fail(sweep, tried, RuntimeError("killed"))
     NoTracking().start(run_name="a run", run_dir=Path(tried.run_dir)).finish("FINISHED")
-    (ended,) = sweep.ended("d" * 64)
+    (ended,) = sweep.attempts.ended("d" * 64)
     sweep.adopt(ended, Result(status="FINISHED", privacy={"event": did}))
     assert sweep.attempts.all()[0].spent.event["count"] == 60
 
 
 def test_budget_rejects_the_job_that_would_exceed_it(tmp_path):
-    from ecgexp.privacy.search_accounting import compose_epsilon
-    from ecgexp.privacy.spent import PrivacySpent
-
     one, two = (compose_epsilon([PrivacySpent.planned(plan())] * count) for count in (1, 2))
     assert one < two
     sweep = opened(tmp_path, budget_epsilon=(one + two) / 2)
@@ -245,9 +247,6 @@ def test_budget_rejects_runs_without_a_guarantee(tmp_path, without_guarantee):
 
 
 def test_budget_admits_one_of_two_jobs_that_start_together(tmp_path):
-    from ecgexp.privacy.search_accounting import compose_epsilon
-    from ecgexp.privacy.spent import PrivacySpent
-
     one, two = (compose_epsilon([PrivacySpent.planned(plan())] * count) for count in (1, 2))
     sweep, together = opened(tmp_path, budget_epsilon=(one + two) / 2), Barrier(2)
 
@@ -277,3 +276,49 @@ def test_budget_of_a_single_run_is_rejected():
     with pytest.raises(ConfigError, match=r"sweep\.budget_epsilon=3 .*use ecgexp -m"):
         SweepSettings(budget_epsilon=3.0).check_single_run()
     SweepSettings().check_single_run()
+
+
+def prune(sweep, tried):
+    """Run a job that a search ends early."""
+    fail(sweep, tried, Pruned("pruned after epoch 1 of 4"))
+
+
+def test_pruned_run_records_the_loss_of_all_planned_steps(sweep):
+    """The number of steps depends on validation scores, which no ε covers."""
+    prune(sweep, attempt(sweep))
+    (tried,) = sweep.attempts.all()
+    assert (tried.status, tried.reason) == ("PRUNED", "pruned after epoch 1 of 4")
+    assert tried.spent.event["count"] == 100
+    search_loss, _ = both_privacy_losses(sweep.home, sweep.private_dir)
+    assert search_loss.epsilon_all == compose_epsilon([PrivacySpent.planned(plan())])
+
+
+def test_budget_counts_pruned_runs(tmp_path):
+    one, two = (compose_epsilon([PrivacySpent.planned(plan())] * count) for count in (1, 2))
+    sweep = opened(tmp_path, budget_epsilon=(one + two) / 2)
+    prune(sweep, attempt(sweep, "a" * 64))
+    with pytest.raises(ConfigError, match=r"sweep\.budget_epsilon=.*1 earlier runs"):
+        finish(sweep, attempt(sweep, "b" * 64, number=1), privacy_plan=plan())
+    assert [tried.status for tried in sweep.attempts.all()] == ["PRUNED", "REFUSED"]
+
+
+def test_pruned_job_is_found_by_a_later_invocation(sweep, tmp_path):
+    prune(sweep, attempt(sweep))
+    tuesday = opened(tmp_path, name="tuesday")
+    assert tuesday.kept("d" * 64, lambda: BEATS) is None
+    assert tuesday.pruned("d" * 64, lambda: BEATS).status == "PRUNED"
+    assert tuesday.pruned("d" * 64, lambda: "other beats") is None
+    assert tuesday.pruned("e" * 64, lambda: BEATS) is None
+    assert opened(tmp_path, rerun=True).pruned("d" * 64, lambda: BEATS) is None
+
+
+def test_pruned_job_counts_as_done_in_the_table(sweep):
+    prune(sweep, attempt(sweep))
+    sweep.note(0, "seed=1", "d" * 64, "ran")
+    sweep.note(1, "seed=2", "", "refused", "seed=2: no")
+    closed = close(sweep, NullTracker(), interrupted=False)
+    assert [(row.status, row.reason) for row in closed.rows] == [
+        ("pruned", "pruned after epoch 1 of 4"),
+        ("failed", "seed=2: no"),
+    ]
+    assert closed.unfinished == 1
