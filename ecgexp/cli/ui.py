@@ -36,8 +36,6 @@ _STOP_S = 5.0
 # Without the job runner, and with one worker, the server takes 0.5 GB of memory instead of 2.5.
 _LIGHT = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "PYTHONWARNINGS": "ignore",  # its libraries' deprecations are nothing our users can fix
 }

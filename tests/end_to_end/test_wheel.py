@@ -1,140 +1,135 @@
-"""The wheel, unpacked beside the dependencies and used from another folder.
+"""The wheel in an environment of its own, used from another folder, without any network.
 
 What a user without a checkout has.
 """
 
 import json
-import os
+import re
+import shutil
 import subprocess
-import sys
-import sysconfig
 import tomllib
-import zipfile
 from pathlib import Path
 
 import pytest
+from release import check_wheel
 
 ROOT = Path(__file__).parents[2]
+SCRIPTS = sorted(
+    tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+)
+# No interface but the loopback one, which is down.
+NO_NETWORK = ("unshare", "--map-root-user", "--net")
 
-# Started with -S, Python reads no .pth file, so that the checkout of an editable installation is
-# not imported.
-COMMAND = """
-import sys
-from importlib.metadata import distribution
-name = sys.argv[0] = sys.argv.pop(1)
-sys.exit(distribution("ecgexp").entry_points.select(group="console_scripts")[name].load()())
-"""
 COMPOSE_ALL = """
+import contextlib
+import io
 import json
 import sys
+from importlib.metadata import distribution
 from importlib.util import find_spec
+from pathlib import Path
 from ecgexp.config.compose import load_experiment
 from ecgexp.config.location import config_dir
+from ecgexp.settings.declaration import ConfigError
+
 shipped = config_dir() / "experiment"
-names = [str(file.relative_to(shipped).with_suffix("")) for file in shipped.rglob("*.yaml")]
+names = sorted(str(file.relative_to(shipped).with_suffix("")) for file in shipped.rglob("*.yaml"))
+refused = {}
 for name in names:
-    load_experiment([f"experiment={name}"])
-places = [str(shipped), find_spec("ecgexp").origin]
-print(json.dumps({"names": sorted(names), "conf": find_spec("conf") is not None, "places": places}))
+    trainer = load_experiment([f"experiment={name}"]).trainer
+    try:
+        trainer.check_installed()
+    except ConfigError as error:
+        refused[name] = str(error)
+shown = {}
+for entry in distribution("ecgexp").entry_points.select(group="console_scripts"):
+    if entry.name != "ecgexp":
+        with contextlib.redirect_stdout(io.StringIO()) as text, contextlib.suppress(SystemExit):
+            entry.load()(["--help"])
+        shown[entry.name] = text.getvalue()
+print(json.dumps({
+    "names": names,
+    "refused": refused,
+    "shown": shown,
+    "places": [str(shipped), find_spec("ecgexp").origin],
+    "foreign": [name for name in ("conf", "tensorflow_federated", "pytest") if find_spec(name)],
+    "imported": [name for name in ("tensorflow", "mlflow") if name in sys.modules],
+}))
+"""
+
+# One process that imports TensorFlow trains both: the command, then a private run by the API.
+TRAIN = """
+import sys
+from pathlib import Path
+from ecgexp.cli.run import main
+smallest = [
+    "dataset.num_patients=12", "dataset.minutes=1", "trainer.epochs=1", "model=cnn1d_small",
+    "num_resamples=0",
+]
+sys.argv = ["ecgexp", *smallest, "hydra.run.dir=centralized"]
+assert main() == 0
+from ecgexp.config.compose import load_experiment
+from ecgexp.experiment.run import run
+private = ["trainer=dp", "privacy.noise_multiplier=1.1", "tracking=none"]
+Path("private").mkdir()
+run(load_experiment([*smallest, *private]), Path("private"))
 """
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        ["uv", "build", "--quiet", "--wheel", "--out-dir", str(folder), str(ROOT)], check=True
+def run(away, *words):
+    folder, environment = away
+    if shutil.which("unshare"):
+        words = (*NO_NETWORK, *words)
+    done = subprocess.run(
+        [str(word) for word in words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    (file,) = folder.glob("*.whl")
-    return file
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
-@pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site-packages")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)
-    return folder
+def test_wheel_holds_the_package_and_complete_metadata(wheel):
+    assert list(check_wheel(wheel)) == []
 
 
-@pytest.fixture
-def python(installed, tmp_path):
-    """Runs code with the unpacked wheel and the dependencies, and without the checkout, in an empty
-    folder.
-    """
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("ECGEXP_", "MLFLOW_"))
-    }
-    environment["PYTHONPATH"] = os.pathsep.join([str(installed), sysconfig.get_path("purelib")])
-
-    def run(code, *words):
-        command = [sys.executable, "-S", "-c", code, *words]
-        done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return run
-
-
-def console_scripts():
-    return sorted(
-        tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
-    )
-
-
-def test_wheel_holds_one_package_with_its_configuration(wheel):
-    names = zipfile.ZipFile(wheel).namelist()
-    tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    assert tops == {"ecgexp", "hydra_plugins"}
-    # A namespace that all plugins of Hydra share: a file `__init__.py` would hide the others.
-    assert [name for name in names if name.startswith("hydra_plugins")] == [
-        "hydra_plugins/ecgexp.py"
-    ]
-    ours = {str(path.relative_to(ROOT)) for path in (ROOT / "conf").rglob("*.yaml")}
-    assert ours == {
-        name.removeprefix("ecgexp/") for name in names if name.startswith("ecgexp/conf/")
-    }
-    files = [
-        path
-        for path in (ROOT / "ecgexp").rglob("*.*")
-        if path.is_file() and "__pycache__" not in path.parts
-    ]
-    present = {str(path.relative_to(ROOT)) for path in files}
-    assert present == {
-        name for name in names if name.startswith("ecgexp/") and not name.startswith("ecgexp/conf/")
-    }
-
-
-def test_installed_package_composes_every_experiment(python, installed):
-    said = json.loads(python(COMPOSE_ALL))
+def test_installed_package_works_as_the_checkout_does(wheel_environment, away):
+    said = json.loads(run(away, wheel_environment / "python", "-c", COMPOSE_ALL))
     shipped = ROOT / "conf" / "experiment"
     assert said["names"] == sorted(
         str(file.relative_to(shipped).with_suffix("")) for file in shipped.rglob("*.yaml")
     )
-    assert said["conf"] is False, "no module named conf"
-    assert all(Path(place).is_relative_to(installed) for place in said["places"])
-
-
-@pytest.mark.parametrize("name", console_scripts())
-def test_installed_command_shows_its_help(python, name):
-    assert name in python(COMMAND, name, "--help")
+    environment = wheel_environment.parent
+    assert all(Path(place).is_relative_to(environment) for place in said["places"])
+    assert said["foreign"] == said["imported"] == []
+    assert set(said["refused"]) == {name for name in said["names"] if "federated" in name}
+    for text in said["refused"].values():
+        assert 'pip install --no-deps -r "$(ecgexp-doctor --federated-requirements)"' in text
+    assert sorted(said["shown"]) == [name for name in SCRIPTS if name != "ecgexp"]
+    assert all(name in text for name, text in said["shown"].items())
+    assert all((wheel_environment / name).is_file() for name in SCRIPTS)
 
 
 @pytest.mark.slow
-def test_installed_command_trains(python, tmp_path):
-    python(
-        COMMAND,
-        "ecgexp",
-        "dataset.num_patients=12",
-        "dataset.minutes=1",
-        "trainer.epochs=1",
-        "model=cnn1d_small",
-        "tracking=none",
-        "num_resamples=0",
-        "hydra.run.dir=run",
-    )
-    assert json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))["metrics"]
+def test_installed_command_trains_without_network(wheel_environment, away):
+    run(away, wheel_environment / "python", "-c", TRAIN)
+    for name in ("centralized", "private"):
+        result = json.loads((away[0] / name / "result.json").read_text(encoding="utf-8"))
+        assert result["metrics"]
+        assert (result["privacy"] is not None) == (name == "private")
+    assert (away[0] / "mlruns" / "mlflow.db").is_file()
+
+
+def test_dockerfile_installs_with_the_tested_script():
+    steps = re.findall(r"^RUN (.*)$", (ROOT / "docker/Dockerfile").read_text("utf-8"), re.MULTILINE)
+    assert [step.split()[0] for step in steps] == ["uv", "sh", "useradd"]
+    assert steps[1].startswith("sh /tmp/ecgexp/install.sh /tmp/ecgexp/*.whl ")
+
+
+def test_development_container_is_built_by_the_dockerfile():
+    folder = ROOT / ".devcontainer"
+    about = json.loads((folder / "devcontainer.json").read_text(encoding="utf-8"))
+    assert (folder / about["build"]["dockerfile"]).resolve() == ROOT / "docker" / "Dockerfile"

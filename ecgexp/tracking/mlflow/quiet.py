@@ -1,14 +1,12 @@
 """Settings of MLflow.
 
-No telemetry, few log lines, and short timeouts for a server that does not answer.
+Few log lines, and short timeouts for a server that does not answer.
 """
 
 import logging
 import os
 
 ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
