@@ -14,14 +14,14 @@ from typing import Any
 import yaml
 
 from ecgexp.config.location import config_dir
-from ecgexp.data.preprocessing.settings import Preprocessing
+from ecgexp.data.preprocessing.settings import SharedPreprocessing
 from ecgexp.experiment.experiment import Experiment
 from ecgexp.privacy.publication import markdown
 from ecgexp.settings.registry import settings_class
 from ecgexp.settings.renamed import KEYS, OPTIONS
 
 CONF = config_dir()
-_KINDS = {"preprocessing": Preprocessing}
+_KINDS = {"preprocessing": SharedPreprocessing}
 """Settings class of groups whose files name none: their values are part of another."""
 _COMMENT = re.compile(r"^\s*([\w.]+):.*?\s#\s*(.+)$")
 

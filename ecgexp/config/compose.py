@@ -259,7 +259,10 @@ def _unknown(key: str, overrides: Sequence[str]) -> str:
         if isinstance(node, DictConfig):
             known = [str(name) for name in node if name not in ("_target_", "hydra")]
             if parent == key.rpartition(".")[0]:
-                return unknown_key(key, known=known)
+                above, dot, _ = parent.rpartition(".")
+                return unknown_key(
+                    key, known=known, above=list(OmegaConf.select(whole, above)) if dot else ()
+                )
             if not parent:
                 return unknown_key(key, known=[])
             return (

@@ -13,6 +13,7 @@ from ecgexp.settings.lazy_exports import export_lazily
 if TYPE_CHECKING:
     from ecgexp.data.beats import BeatSet as BeatSet
     from ecgexp.data.datasets.catalog import Database as Database
+    from ecgexp.data.datasets.cross_database import DatabasePart as DatabasePart
     from ecgexp.data.datasets.cross_database import TwoDatabases as TwoDatabases
     from ecgexp.data.datasets.recorded import RecordedDataset as RecordedDataset
     from ecgexp.data.datasets.synthetic import SyntheticDataset as SyntheticDataset

@@ -5,7 +5,7 @@ nothing that was computed from beats.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NotRequired
 
@@ -21,7 +21,11 @@ from ecgexp.data.preprocessing.one_record import (
     preprocess_record,
     substitutes_of,
 )
-from ecgexp.data.preprocessing.settings import Preprocessing
+from ecgexp.data.preprocessing.settings import (
+    OwnPreprocessing,
+    Preprocessing,
+    SharedPreprocessing,
+)
 from ecgexp.data.preprocessing.windows import template
 from ecgexp.features.inputs import Features
 from ecgexp.settings.build import build_node, to_node
@@ -31,8 +35,8 @@ from ecgexp.storage.reading import read_json, refusal
 
 FILE = "preprocessing.json"
 _FORMAT = 1
-_LEADS = ("leads", "lead_aliases", "missing_lead")  # which two databases may have of their own
-_SHARED = ("fs_hz", "baseline", "bandpass_hz", "window_ms", "relocate_ms")
+_LEADS = tuple(one.name for one in fields(OwnPreprocessing) if one.name != "cache_dir")
+_SHARED = tuple(one.name for one in fields(SharedPreprocessing))
 
 
 class _Leads(TypedDict):

@@ -223,8 +223,14 @@ def placed(message: str, path: str, make: Callable[..., Any]) -> str:
     return re.sub(rf"\b{re.escape(root)}\.(?=(?:{names})\b)", lambda _: f"{path}.", message)
 
 
-def unknown_key(where: str, *, known: list[str]) -> str:
-    """Return the message for an unknown key: its new name, the closest known key or all of them."""
+def unknown_key(where: str, *, known: list[str], above: Sequence[str] = ()) -> str:
+    """Return the message for an unknown key: its new name, the closest known key or all of them.
+
+    Args:
+      where: the full key.
+      known: names of the keys beside it.
+      above: names of the keys one level above.
+    """
     import difflib
 
     if (new := renamed_key(where)) is not None:
@@ -233,6 +239,8 @@ def unknown_key(where: str, *, known: list[str]) -> str:
         return f"{where} is not a setting; ecgexp --cfg job prints those that are"
     parent, _, key = where.rpartition(".")
     prefix = f"{parent}." if parent else ""
+    if key in above:
+        return f"{where} is not a setting; use {parent.rpartition('.')[0]}.{key}"
     close = difflib.get_close_matches(key, known, n=1)
     hint = (
         f"did you mean {prefix}{close[0]}?" if close else f"there are: {', '.join(sorted(known))}"

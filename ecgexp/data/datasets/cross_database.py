@@ -2,63 +2,67 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any, Literal
+from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
 from ecgexp.data.beats import COLUMNS, TESTED, TRAINED, BeatSet, arrow
-from ecgexp.data.datasets.recorded import RecordedDataset
+from ecgexp.data.datasets.catalog import find_database
+from ecgexp.data.datasets.recorded import RecordedDataset, RecordedFiles
 from ecgexp.data.identity import check_no_copies
-from ecgexp.data.preprocessing.settings import Frequency, OnProgress, Preprocessing
-from ecgexp.settings.declaration import (
-    ConfigError,
-    DataError,
-    Milliseconds,
-    Positive,
-    placed,
-    settings,
-)
+from ecgexp.data.preprocessing.settings import OnProgress, Preprocessing, SharedPreprocessing
+from ecgexp.settings.declaration import ConfigError, DataError, placed, settings
 from ecgexp.storage.digests import digest
-
-_ALIKE = ("fs_hz", "baseline", "bandpass_hz", "window_ms", "relocate_ms")
 
 
 @settings
-class TwoDatabases:
+class DatabasePart(RecordedFiles):
+    """One of the databases of `TwoDatabases`; see `RecordedFiles` for the attributes.
+
+    Example:
+      >>> part = DatabasePart(database="svdb", leads=["ECG1"])
+      >>> part.with_preprocessing(SharedPreprocessing(fs_hz=250)).fs_hz
+      250.0
+    """
+
+    def with_preprocessing(self, shared: SharedPreprocessing) -> RecordedDataset:
+        """Return the database as a dataset with the preprocessing that both databases share."""
+        own = {name: getattr(self, name) for name in _names(DatabasePart)}
+        return RecordedDataset(
+            **own, **{name: getattr(shared, name) for name in _names(SharedPreprocessing)}
+        )
+
+
+def _names(kind: Any) -> list[str]:
+    return [field.name for field in fields(kind)]
+
+
+@settings
+class TwoDatabases(SharedPreprocessing):
     """A database for training and another one for testing, with beats of the same shape.
 
     Record and patient ids start with the name of their database, `mitdb/100` and `svdb/800`, so
     that equal names are not taken for one patient. The files do not state whether a person was
-    recorded in both databases.
+    recorded in both databases. The other attributes are those of `SharedPreprocessing`.
 
     Attributes:
       train: Database for training and validation.
       test: Database for testing. Its leads correspond to those of `train` by position: the first
         lead of each is the first column of a window, whatever its name.
-      fs_hz: Sampling frequency of the windows. This setting and the following ones are given once
-        and apply to both databases.
-      baseline: As in `Preprocessing`.
-      bandpass_hz: As in `Preprocessing`.
-      window_ms: As in `Preprocessing`.
-      relocate_ms: As in `Preprocessing`.
 
     Example:
-      >>> from ecgexp.config import load_experiment
-      >>> dataset = load_experiment(["dataset=mitdb_to_svdb", "split=cross_database"]).dataset
-      >>> str(dataset), dataset.window_samples
-      ('mitdb 1.0.0 -> svdb 1.0.0', (90, 90))
+      >>> test = DatabasePart(database="svdb", leads=["ECG1"])
+      >>> dataset = TwoDatabases(train=DatabasePart(), test=test, fs_hz=250)
+      >>> str(dataset), [part.fs_hz for part in dataset.parts.values()]
+      ('mitdb 1.0.0 -> svdb 1.0.0', [250.0, 250.0])
     """
 
-    train: RecordedDataset
-    test: RecordedDataset
-    fs_hz: Frequency = 360.0
-    baseline: Literal["median", "bandpass", "none"] = "median"
-    bandpass_hz: tuple[Positive, Positive] = (0.5, 40.0)
-    window_ms: tuple[Milliseconds, Milliseconds] = (250.0, 250.0)
-    relocate_ms: Milliseconds = 0.0
+    train: DatabasePart
+    test: DatabasePart
 
     def __post_init__(self):
+        super().__post_init__()
         if self.train.database == self.test.database:
             raise ConfigError(
                 f"dataset.test.database={self.test.database}: the same as dataset.train.database; "
@@ -69,14 +73,8 @@ class TwoDatabases:
                 f"dataset.test.leads={_listed(self.test.leads)}: leads correspond one to one to "
                 f"dataset.train.leads={_listed(self.train.leads)}; use the same number of leads"
             )
-        for part, name in ((part, name) for part in self.parts for name in _ALIKE):
-            ours, theirs = getattr(self, name), getattr(self.parts[part], name)
-            if ours != theirs:
-                raise ConfigError(
-                    f"dataset.{part}.{name}={_listed(theirs)}: differs from "
-                    f"dataset.{name}={_listed(ours)}, but both databases need the same "
-                    f"preprocessing; set only dataset.{name}, which applies to both"
-                )
+        for entry in (find_database(part.database) for part in (self.train, self.test)):
+            self.check_band(str(entry), entry.fs_hz)
 
     def __str__(self) -> str:
         return arrow(str(self.train), str(self.test))
@@ -84,17 +82,15 @@ class TwoDatabases:
     @property
     def parts(self) -> dict[str, RecordedDataset]:
         """Name of the part -> its dataset, for `train` and `test`."""
-        return {TRAINED: self.train, TESTED: self.test}
-
-    @property
-    def window_samples(self) -> tuple[int, int]:
-        """Samples before the R peak, and from the R peak on, at `fs_hz`."""
-        return self.train.window_samples
+        return {
+            TRAINED: self.train.with_preprocessing(self),
+            TESTED: self.test.with_preprocessing(self),
+        }
 
     @property
     def preprocessings(self) -> tuple[Preprocessing, ...]:
         """See `Dataset`."""
-        return self.train, self.test
+        return tuple(self.parts.values())
 
     def load(self, on_progress: OnProgress | None = None) -> BeatSet:
         """Load all beats of both databases, without labels, those for training first.
@@ -132,7 +128,8 @@ class TwoDatabases:
             raise ConfigError("; ".join(absent))
 
     def _joined(self, loaded: dict[str, BeatSet]) -> BeatSet:
-        named = [_with_database(beats, self.parts[part].database) for part, beats in loaded.items()]
+        databases = {TRAINED: self.train.database, TESTED: self.test.database}
+        named = [_with_database(beats, databases[part]) for part, beats in loaded.items()]
         first, second = named
         columns: dict[str, Any] = {
             name: np.concatenate([getattr(beats, name) for beats in named]) for name in COLUMNS
@@ -176,7 +173,7 @@ def _placed(path: str) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise DataError(placed(str(error), path, RecordedDataset)) from error
+        raise DataError(placed(str(error), path, DatabasePart)) from error
 
 
 def _listed(value: Any) -> str:

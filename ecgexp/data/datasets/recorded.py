@@ -10,7 +10,14 @@ from pydantic import BeforeValidator
 
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.datasets.catalog import RECORD_SETS, Database, find_database
-from ecgexp.data.preprocessing.settings import Layout, Name, OnProgress, Preprocessing, Verify
+from ecgexp.data.preprocessing.settings import (
+    Layout,
+    Name,
+    OnProgress,
+    OwnPreprocessing,
+    Preprocessing,
+    Verify,
+)
 from ecgexp.settings.declaration import ConfigError, DataError, check_named_once, settings
 from ecgexp.settings.paths import Folder
 from ecgexp.settings.renamed import OPTIONS, renamed
@@ -35,8 +42,8 @@ def names_of(value: Any) -> Any:
 
 
 @settings
-class RecordedDataset(Preprocessing):
-    """A database of the catalog, read from files.
+class RecordedFiles(OwnPreprocessing):
+    """The files of a database of the catalog, and which of its records and leads are used.
 
     Attributes:
       database: Its name in the catalog.
@@ -50,11 +57,6 @@ class RecordedDataset(Preprocessing):
       strict: Refuse a record with annotations before its first sample or after its last one.
         Published databases have such records; by default these annotations are left out and
         counted.
-
-    Example:
-      >>> dataset = RecordedDataset(records="ds1", window_ms=(200, 300))
-      >>> str(dataset), dataset.records[:3], dataset.window_samples
-      ('mitdb 1.0.0', ('101', '106', '108'), (72, 108))
     """
 
     database: str = "mitdb"
@@ -78,11 +80,6 @@ class RecordedDataset(Preprocessing):
                 f"one of the sets {', '.join(RECORD_SETS)} of mitdb"
             )
         self.check_recorded(entry.lead_names, f"{entry} has")
-        if self.baseline == "bandpass" and self.bandpass_hz[1] >= entry.fs_hz / 2:
-            raise ConfigError(
-                f"dataset.bandpass_hz={list(self.bandpass_hz)}: {entry} at {entry.fs_hz:g} Hz can "
-                f"be filtered below {entry.fs_hz / 2:g} Hz only; use dataset.bandpass_hz=[0.5,40]"
-            )
 
     def __str__(self) -> str:
         return str(find_database(self.database))
@@ -98,6 +95,30 @@ class RecordedDataset(Preprocessing):
         """
         entry = self._entry()
         return find_folder(self.root, entry, self.records or entry.records, self.layout)
+
+    def _entry(self) -> Database:
+        entry = find_database(self.database)
+        if self.layout == "kaggle_csv":
+            return replace(entry, remedy="unpack mondejar/mitbih-database of Kaggle there")
+        return entry
+
+
+@settings
+class RecordedDataset(RecordedFiles, Preprocessing):
+    """A database of the catalog, read from files.
+
+    See `RecordedFiles`, `OwnPreprocessing` and `SharedPreprocessing` for the attributes.
+
+    Example:
+      >>> dataset = RecordedDataset(records="ds1", window_ms=(200, 300))
+      >>> str(dataset), dataset.records[:3], dataset.window_samples
+      ('mitdb 1.0.0', ('101', '106', '108'), (72, 108))
+    """
+
+    def __post_init__(self):
+        super().__post_init__()  # of all bases
+        entry = find_database(self.database)
+        self.check_band(str(entry), entry.fs_hz)
 
     def load(self, on_progress: OnProgress | None = None, *, path: str = "dataset") -> BeatSet:
         """Load all beats of the records, without labels.
@@ -127,12 +148,6 @@ class RecordedDataset(Preprocessing):
             on_progress=on_progress,
             path=path,
         )
-
-    def _entry(self) -> Database:
-        entry = find_database(self.database)
-        if self.layout == "kaggle_csv":
-            return replace(entry, remedy="unpack mondejar/mitbih-database of Kaggle there")
-        return entry
 
 
 def find_folder(root: Path, database: Database, records: tuple[str, ...], layout: Layout) -> Path:

@@ -1,4 +1,4 @@
-"""Settings of the preprocessing of records, which all datasets share."""
+"""Settings of the preprocessing of records: what databases share, and what each has of its own."""
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction as Rational
@@ -55,16 +55,10 @@ _MOST_SAMPLES = 20_000
 
 
 @settings
-class Preprocessing:
-    """Preprocessing of records to beats.
+class SharedPreprocessing:
+    """Preprocessing that all records of a dataset have in common, also those of two databases.
 
     Attributes:
-      leads: Names of the leads to use; one column of the windows for each.
-      lead_aliases: Lead -> name that the records have for it, e.g. `{MLII: II}`: the lead is read
-        under that name, and never under its own.
-      missing_lead: What to do with a record that lacks one of them. `error`: stop; `skip`: leave
-        the record out, with a warning; `first`: use the first lead of the record that is not in
-        `leads` instead, with a warning.
       fs_hz: Sampling frequency of the windows; records with another one are resampled.
       baseline: Removal of baseline wander. `median`: subtract the 200 ms, then 600 ms running
         median (de Chazal 2004); `bandpass`: zero-phase Butterworth filter with `bandpass_hz`;
@@ -75,31 +69,15 @@ class Preprocessing:
       relocate_ms: Move every R peak to the largest signed value of the first lead, after baseline
         removal and resampling, within ± this duration; 0 uses the annotated sample. The R peak of a
         negative QRS complex moves to another wave. RR intervals stay those of the annotations.
-      cache_dir: Folder of the cache of preprocessed beats; None: preprocess them in every run.
     """
 
-    leads: Annotated[tuple[Name, ...], Field(min_length=1, max_length=64)] = ("MLII",)
-    lead_aliases: Aliases = Field(default_factory=dict)
-    missing_lead: Literal["error", "skip", "first"] = "skip"
     fs_hz: Frequency = 360.0
     baseline: Literal["median", "bandpass", "none"] = "median"
     bandpass_hz: tuple[Positive, Positive] = (0.5, 40.0)
     window_ms: tuple[Milliseconds, Milliseconds] = (250.0, 250.0)
     relocate_ms: Milliseconds = 0.0
-    cache_dir: Folder | None = None
 
     def __post_init__(self):
-        check_named_once("dataset.leads", self.leads)
-        if unknown := [name for name in self.lead_aliases if name not in self.leads]:
-            raise ConfigError(
-                f"dataset.lead_aliases={_mapped(self.lead_aliases)}: {unknown[0]} is not among "
-                f"dataset.leads=[{','.join(self.leads)}]; use one of these"
-            )
-        if len(set(self.recorded_leads)) < len(self.leads):
-            raise ConfigError(
-                f"dataset.lead_aliases={_mapped(self.lead_aliases)}: two of the leads "
-                f"{', '.join(self.leads)} would be read from one; use another alias"
-            )
         if self.window_samples[0] + self.window_samples[1] < 2:
             raise ConfigError(
                 f"dataset.window_ms={list(self.window_ms)} is shorter than two samples at "
@@ -122,6 +100,55 @@ class Preprocessing:
         """Samples before the R peak, and from the R peak on, at `fs_hz`."""
         before, after = (round(ms * self.fs_hz / 1000) for ms in self.window_ms)
         return before, after
+
+    def check_band(self, database: str, fs_hz: float) -> None:
+        """Check that the band-pass filter, if it is used, can be applied to a database.
+
+        Args:
+          database: Name and version of the database.
+          fs_hz: Sampling frequency of its records.
+
+        Raises:
+          ConfigError: It cannot; the message gives the limit.
+        """
+        if self.baseline == "bandpass" and self.bandpass_hz[1] >= fs_hz / 2:
+            raise ConfigError(
+                f"dataset.bandpass_hz={list(self.bandpass_hz)}: {database} at {fs_hz:g} Hz can "
+                f"be filtered below {fs_hz / 2:g} Hz only; use dataset.bandpass_hz=[0.5,40]"
+            )
+
+
+@settings
+class OwnPreprocessing:
+    """Preprocessing that each database of a dataset of two has of its own.
+
+    Attributes:
+      leads: Names of the leads to use; one column of the windows for each.
+      lead_aliases: Lead -> name that the records have for it, e.g. `{MLII: II}`: the lead is read
+        under that name, and never under its own.
+      missing_lead: What to do with a record that lacks one of them. `error`: stop; `skip`: leave
+        the record out, with a warning; `first`: use the first lead of the record that is not in
+        `leads` instead, with a warning.
+      cache_dir: Folder of the cache of preprocessed beats; None: preprocess them in every run.
+    """
+
+    leads: Annotated[tuple[Name, ...], Field(min_length=1, max_length=64)] = ("MLII",)
+    lead_aliases: Aliases = Field(default_factory=dict)
+    missing_lead: Literal["error", "skip", "first"] = "skip"
+    cache_dir: Folder | None = None
+
+    def __post_init__(self):
+        check_named_once("dataset.leads", self.leads)
+        if unknown := [name for name in self.lead_aliases if name not in self.leads]:
+            raise ConfigError(
+                f"dataset.lead_aliases={_mapped(self.lead_aliases)}: {unknown[0]} is not among "
+                f"dataset.leads=[{','.join(self.leads)}]; use one of these"
+            )
+        if len(set(self.recorded_leads)) < len(self.leads):
+            raise ConfigError(
+                f"dataset.lead_aliases={_mapped(self.lead_aliases)}: two of the leads "
+                f"{', '.join(self.leads)} would be read from one; use another alias"
+            )
 
     @property
     def recorded_leads(self) -> tuple[str, ...]:
@@ -148,6 +175,22 @@ class Preprocessing:
             f"{setting}: {database_has} no lead {', '.join(absent)}; use leads of "
             f"{', '.join(names)}"
         )
+
+
+@settings
+class Preprocessing(OwnPreprocessing, SharedPreprocessing):
+    """Preprocessing of the records of one database to beats.
+
+    See `SharedPreprocessing` and `OwnPreprocessing` for the attributes.
+
+    Example:
+      >>> Preprocessing(fs_hz=250, window_ms=(200, 400)).window_samples
+      (50, 100)
+    """
+
+    def __post_init__(self):
+        OwnPreprocessing.__post_init__(self)
+        SharedPreprocessing.__post_init__(self)
 
     @property
     def preprocessings(self) -> "tuple[Preprocessing, ...]":

@@ -27,7 +27,6 @@ COMPANIONS = {
     "dataset=mitdb_to_svdb": ["split=cross_database"],
     "dataset=mitdb_to_incartdb": ["split=cross_database"],
     "split=cross_database": ["dataset=mitdb_to_svdb"],
-    "preprocessing@dataset.train=of_dataset": ["dataset=mitdb_to_svdb", "split=cross_database"],
     "trainer=dp": ["privacy.noise_multiplier=1.1"],
     "privacy=dp": ["trainer=dp", "privacy.noise_multiplier=1.1"],
     "privacy=patient": ["trainer=federated", "privacy.noise_multiplier=1"],
@@ -44,7 +43,6 @@ PLACES = {
     "median": "preprocessing@dataset",
     "bandpass": "preprocessing@dataset",
     "unfiltered": "preprocessing@dataset",
-    "of_dataset": "preprocessing@dataset.train",
 }
 """Where an option stands, if its group is part of another one."""
 

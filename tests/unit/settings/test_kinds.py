@@ -99,8 +99,8 @@ def test_part_without_a_target_is_refused_with_names_that_fit(composed, value):
         (
             ["dataset=mitdb_to_svdb", "dataset.train._target_=ecgexp.data.LabelGrouping"],
             "dataset.train",
-            "RecordedDataset",
-            "ecgexp.data.RecordedDataset",
+            "DatabasePart",
+            "ecgexp.data.DatabasePart",
         ),
         (
             [

@@ -10,7 +10,7 @@ from two_folders import MITDB_NAMES, PATIENTS, SVDB_NAMES, draw_heartbeats, writ
 from ecgexp.config.compose import load_experiment
 from ecgexp.data.datasets import catalog
 from ecgexp.data.datasets.catalog import DS1, DS2, RECORD_SETS
-from ecgexp.data.datasets.cross_database import TwoDatabases
+from ecgexp.data.datasets.cross_database import DatabasePart, TwoDatabases
 from ecgexp.data.datasets.recorded import RecordedDataset
 from ecgexp.data.preprocessing import pipeline
 from ecgexp.settings.declaration import ConfigError, DataError
@@ -22,7 +22,7 @@ def make(root, *, train=None, test=None, **shared):
     """Build the dataset as `dataset=mitdb_to_svdb` does, on the generated folders."""
     first = {"records": MITDB_NAMES, "verify": "header", **(train or {})}
     second = {"database": "svdb", "records": SVDB_NAMES, "leads": ["ECG1"], **(test or {})}
-    parts = (RecordedDataset(root=root, **shared, **values) for values in (first, second))
+    parts = (DatabasePart(root=root, **values) for values in (first, second))
     return TwoDatabases(**dict(zip(("train", "test"), parts, strict=True)), **shared)
 
 
@@ -38,7 +38,7 @@ def patients():
 
 def test_beats_of_both_databases_are_concatenated(data_root, beats):
     dataset = make(data_root)
-    first, second = dataset.train.load(), dataset.test.load()
+    first, second = (part.load() for part in dataset.parts.values())
     for name in COLUMNS:
         np.testing.assert_array_equal(
             getattr(beats, name), np.concatenate([getattr(one, name) for one in (first, second)])
@@ -73,8 +73,8 @@ def test_equal_names_in_two_databases_are_two_patients(tmp_path, patients, monke
     write_record(tmp_path / "mitdb", "100", patients[0], fs_hz=360)
     write_record(tmp_path / "twin", "100", patients[0], fs_hz=128)
     parts = {
-        "train": RecordedDataset(root=tmp_path / "mitdb", records=["100"], verify="header"),
-        "test": RecordedDataset(
+        "train": DatabasePart(root=tmp_path / "mitdb", records=["100"], verify="header"),
+        "test": DatabasePart(
             root=tmp_path / "twin", database="twin", records=["100"], leads=["ECG1"]
         ),
     }
@@ -238,16 +238,16 @@ def test_missing_database_is_refused_before_preprocessing(
     [
         (
             ["dataset.train.fs_hz=250"],
-            r"dataset\.train\.fs_hz=250: differs from dataset\.fs_hz=360, .*set only "
-            r"dataset\.fs_hz",
+            r"dataset\.train\.fs_hz is not a setting; use dataset\.fs_hz$",
         ),
         (
             ["dataset.test.window_ms=[100,200]"],
-            r"dataset\.test\.window_ms=\[100,200\]: differs from dataset\.window_ms=\[250,250\]",
+            r"dataset\.test\.window_ms is not a setting; use dataset\.window_ms$",
         ),
         (
-            ["dataset.test.baseline=none"],
-            r"dataset\.test\.baseline=none: differs from dataset\.baseline=median",
+            ["dataset.test._target_=ecgexp.data.RecordedDataset"],
+            r"dataset\.test\._target_=ecgexp\.data\.RecordedDataset: .*; use "
+            r"ecgexp\.data\.DatabasePart",
         ),
         (
             ["dataset.test.leads=[ECG1,ECG2]"],
@@ -299,7 +299,7 @@ def test_shared_settings_apply_to_both_parts():
         "dataset.train.records=ds1",
     ]
     dataset = load_experiment(["experiment=mitdb_to_svdb_resnet1d_centralized", *values]).dataset
-    for part in (dataset.train, dataset.test):
+    for part in dataset.parts.values():
         assert (part.fs_hz, part.window_ms, part.baseline) == (250.0, (200.0, 300.0), "bandpass")
     assert dataset.window_samples == (50, 75)
     assert dataset.train.records == DS1
