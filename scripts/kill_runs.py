@@ -46,7 +46,7 @@ def main() -> int:
     report = out / "report.jsonl"
     lines = report.read_text(encoding="utf-8").splitlines() if report.exists() else []
     done = {found["number"]: Sequence(**found) for found in map(json.loads, lines)}
-    preload()
+    preload(federated=any("federated" in name for name in options.scenarios))
     campaign, console = Campaign(out, options.seed, options.stages), Console(width=160)
     sequences: list[Sequence] = []
     number = 0

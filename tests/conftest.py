@@ -34,6 +34,15 @@ def private_dir(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _remembered_epsilons():
+    """What dp_accounting computed for a composition once is not computed again."""
+    from accounting_memory import installed
+
+    with installed():
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_root():
     """The data root with the real database; a test that asks for it is also marked `real_data`."""

@@ -34,7 +34,7 @@ _PAGE = "#/experiments?workflowType=machine_learning"
 _START_S = 90.0
 _STOP_S = 5.0
 # Without the job runner, and with one worker, the server takes 0.5 GB of memory instead of 2.5.
-_LIGHT = {
+LIGHT = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "PYTHONWARNINGS": "ignore",  # its libraries' deprecations are nothing our users can fix
@@ -62,7 +62,7 @@ def _show(options: argparse.Namespace) -> int:
         _open_store(store)
         with _ended_by_signals(), _server(store, options.port) as server:
             print(f"MLflow shows {redact(store)}; its server is starting …", flush=True)
-            _wait_until_up(server, address)
+            wait_until_up(server, address)
             print(
                 f"open {address}/{_PAGE} in a browser on this machine; Ctrl-C ends it", flush=True
             )
@@ -137,23 +137,19 @@ def check_port_is_free(port: int) -> None:
         ) from error
 
 
+def server_command(store: str, port: int) -> list[str]:
+    """Returns the command that starts the MLflow server, on the loopback interface only."""
+    options = ["--backend-store-uri", store, "--host", HOST, "--port", str(port)]
+    options += ["--workers", "1", "--uvicorn-opts", "--log-level warning"]
+    return [sys.executable, "-m", "mlflow", "server", *options]
+
+
 @contextmanager
 def _server(store: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """Runs the MLflow server in its own process group, which is ended when the block is left."""
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--backend-store-uri",
-        store,
-        "--host",
-        HOST,
-    ]
-    command += ["--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
     server = subprocess.Popen(
-        command,
-        env={**os.environ, **_LIGHT},
+        server_command(store, port),
+        env={**os.environ, **LIGHT},
         start_new_session=True,  # ignored on Windows
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -217,7 +213,12 @@ def _group_lives(group: int) -> bool:
     return True
 
 
-def _wait_until_up(server: subprocess.Popen[bytes], address: str) -> None:
+def wait_until_up(server: subprocess.Popen[bytes], address: str) -> None:
+    """Returns when the server answers.
+
+    Raises:
+      UiError: it ended, or did not answer in time.
+    """
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
         if server.poll() is not None:

@@ -128,8 +128,12 @@ class _Watch:
 _watch: _Watch | None = None
 
 
-def preload() -> None:
-    """Imports the modules that runs need, and starts to observe files and MLflow's store."""
+def preload(*, federated: bool) -> None:
+    """Imports the modules that runs need, and starts to observe files and MLflow's store.
+
+    Args:
+      federated: also import TensorFlow Federated, where it is installed.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import matplotlib
     import tensorflow  # noqa: F401
@@ -151,10 +155,11 @@ def preload() -> None:
     import ecgexp.tracking.mlflow.model  # noqa: F401
     import ecgexp.tracking.mlflow.tracker
 
-    with contextlib.suppress(ImportError):
-        import tensorflow_federated  # noqa: F401
+    if federated:
+        with contextlib.suppress(ImportError):
+            import tensorflow_federated  # noqa: F401
 
-        import ecgexp.training.federated.settings  # noqa: F401
+            import ecgexp.training.federated.settings  # noqa: F401
     for name in _CALLS:
         if hasattr(SqlAlchemyStore, name):
             setattr(SqlAlchemyStore, name, _observed(getattr(SqlAlchemyStore, name)))

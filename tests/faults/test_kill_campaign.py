@@ -8,9 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import preloaded
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "kill_runs.py"
+CAMPAIGN = """
+import sys
+sys.path.insert(0, {folder!r})
+import kill_runs
+sys.exit(kill_runs.main())
+"""
 
 
 @pytest.mark.tf
@@ -28,12 +35,8 @@ def test_private_run_killed_at_its_end_equals_a_complete_one(tmp_path):
         "--seed",
         "15",  # with it one sequence is killed in all three stages
     ]
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), *words, "--out", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    code = CAMPAIGN.format(folder=str(SCRIPT.parent))
+    done = preloaded.run(*words, "--out", tmp_path, cwd=tmp_path, code=code)
     assert done.returncode == 0, done.stdout + done.stderr
     sequences = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
     assert sum(len(one["kills"]) for one in sequences) >= 3

@@ -7,7 +7,6 @@ The server is MLflow's own, started as `ecgexp-ui` starts it, and killed.
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,8 +14,12 @@ import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import preloaded
+import psutil
 import pytest
-from preloaded import Command
+from loopback_server import free_port, mlflow_server
+from preloaded import Command, unreaped
+from waiting import wait_for
 
 from ecgexp.cli import sync, ui
 from ecgexp.cli.doctor_checks import Settings, check_store
@@ -28,7 +31,6 @@ from ecgexp.training.checkpointing.store import Checkpoints
 
 pytestmark = pytest.mark.slow
 
-COMMAND = [sys.executable, "-m", "ecgexp.cli.run"]
 SMALL = (
     "model=cnn1d_small",
     "dataset.num_patients=6",
@@ -78,19 +80,6 @@ def store(empty, tmp_path):
 
 
 @contextmanager
-def server(port):
-    """MLflow's server over the store, up; at the end it is gone, as by a power cut.
-
-    Without goodbye.
-    """
-    with ui._server("sqlite:///store.db", port) as process:
-        ui._wait_until_up(process, f"http://{ui.HOST}:{port}")
-        yield
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-@contextmanager
 def held(process):
     """The run stands still, or it would end before the server is up or down."""
     process.send_signal(signal.SIGSTOP)
@@ -99,15 +88,11 @@ def held(process):
 
 
 @contextmanager
-def running(*words, log="run.log", is_child=False):
+def running(*words, log="run.log"):
     """A run in the background, killed at the end if it still lives; its words are in `log`."""
     with (
         Path(log).open("w") as out,
-        (
-            subprocess.Popen([*COMMAND, *words], stdout=out, stderr=out)
-            if is_child
-            else Command(*words, stdout=out, stderr=out, cwd=Path().absolute())
-        ) as process,
+        Command(*words, stdout=out, stderr=out, cwd=Path().absolute()) as process,
     ):
         try:
             yield process
@@ -186,11 +171,8 @@ def files_with_secrets():
 
 
 def test_missing_server_is_reported_before_training():
-    done = subprocess.run(
-        [*COMMAND, "tracking.uri=http://me:hunter2@127.0.0.1:9", *SMALL],
-        capture_output=True,
-        text=True,
-        check=False,
+    done = preloaded.run(
+        "tracking.uri=http://me:hunter2@127.0.0.1:9", *SMALL, cwd=Path().absolute()
     )
     assert done.returncode == 2
     assert done.stderr == (
@@ -203,14 +185,12 @@ def test_missing_server_is_reported_before_training():
 
 
 @pytest.mark.tf
-def test_run_loses_nothing_if_its_server_is_restarted(store, capfd):
+def test_run_loses_nothing_if_its_server_is_restarted(store, tmp_path, capfd):
     """Twice: the run is killed while the server is away, brought in by the command and resumed.
 
     Then it delivers by itself.
     """
-    with socket.socket() as probe:
-        probe.bind((ui.HOST, 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     address = f"http://me:hunter2@{ui.HOST}:{port}"
     words = (
         *SMALL,
@@ -220,29 +200,31 @@ def test_run_loses_nothing_if_its_server_is_restarted(store, capfd):
     )
     with ExitStack() as stack:
         with ExitStack() as up:
-            up.enter_context(server(port))
-            run = stack.enter_context(running(*words, is_child=True))
+            up.enter_context(mlflow_server("sqlite:///store.db", port, tmp_path))
+            run = stack.enter_context(running(*words))
             wait_for_step(2, run)
             with held(run):
                 up.close()
         wait_for_step(last_step() + 2, run)
-        os.kill(run.pid, signal.SIGKILL)
-        os.waitid(
-            os.P_PID, run.pid, os.WEXITED | os.WNOWAIT
-        )  # it has ended, and nobody has taken note of it yet
-        assert not_whole(Path()) == ([RUN], [])
-        run_id = read_run(RUN)["run_id"]
-        assert store.get_run(run_id).info.status == "RUNNING"
-        asked = Settings(
-            data_root=Path(), store="sqlite:///store.db", runs_dir=Path("outputs"), close_stale=True
-        )
-        assert "1 marked as KILLED" in list(check_store(asked))[-1].found
-        assert store.get_run(run_id).info.status == "KILLED"
+        with unreaped():  # it has ended, and nobody has taken note of it yet
+            os.kill(run.pid, signal.SIGKILL)
+            wait_for(lambda: psutil.Process(run.pid).status() == psutil.STATUS_ZOMBIE, run)
+            assert not_whole(Path()) == ([RUN], [])
+            run_id = read_run(RUN)["run_id"]
+            assert store.get_run(run_id).info.status == "RUNNING"
+            asked = Settings(
+                data_root=Path(),
+                store="sqlite:///store.db",
+                runs_dir=Path("outputs"),
+                close_stale=True,
+            )
+            assert "1 marked as KILLED" in list(check_store(asked))[-1].found
+            assert store.get_run(run_id).info.status == "KILLED"
     assert said("run.log", "does not answer; the run continues") == 1
 
     with ExitStack() as stack:
         with ExitStack() as up:
-            up.enter_context(server(port))
+            up.enter_context(mlflow_server("sqlite:///store.db", port, tmp_path))
             assert sync.main(["run", "--store", address]) == 0
             assert " points" in capfd.readouterr().out
             check_equal(address)
@@ -255,7 +237,7 @@ def test_run_loses_nothing_if_its_server_is_restarted(store, capfd):
                 up.close()
         wait_for_step(last_step() + 2, run)
         with held(run):
-            stack.enter_context(server(port))
+            stack.enter_context(mlflow_server("sqlite:///store.db", port, tmp_path))
         assert run.wait(timeout=400) == 0
         check_equal(address)
     assert said("resumed.log", "does not answer; the run continues") == 1

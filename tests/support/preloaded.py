@@ -6,7 +6,7 @@ jemalloc survive a fork). Each command is a fork of it with its own arguments, f
 and streams, and is killed, stopped and waited for like any process. Modules of ecgexp are imported
 by the command itself, as in a new interpreter.
 
-Figures are placeholders. Not for tests of streams, of imports, of launchers, or of a process that
+Figures are placeholders, and values of ε that are stored are not computed. Not for tests of streams, of imports, of launchers, or of a process that
 has ended and was not waited for.
 """
 
@@ -27,6 +27,9 @@ _LIBRARIES = (
     "hydra",
     "pandas",
     "sklearn.metrics",
+    "fastapi",
+    "flask",
+    "graphene",
     "matplotlib.pyplot",
     "mlflow",
     "mlflow.pyfunc",
@@ -109,6 +112,16 @@ def run(*words, cwd, env=None, code=None, timeout=None):
     return subprocess.CompletedProcess(done.args, done.returncode, *texts)
 
 
+@contextlib.contextmanager
+def unreaped():
+    """Within the block, a command that ends stays a zombie, as if its parent were busy."""
+    _server().send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        _server().send_signal(signal.SIGCONT)
+
+
 class _Server:
     """The process that forks; it ends with the one that started it."""
 
@@ -126,6 +139,9 @@ class _Server:
             assert self._process.poll() is None, "the server of commands ended"
             assert time.monotonic() < until, "the server of commands did not start"
             time.sleep(0.02)
+
+    def send_signal(self, number):
+        self._process.send_signal(number)
 
 
 _STARTED = []
@@ -146,6 +162,7 @@ def _import_libraries():
     os.environ.update(ENVIRONMENT)
     import importlib
 
+    import accounting_memory
     import matplotlib
     import placeholder_figures
 
@@ -153,6 +170,7 @@ def _import_libraries():
     for name in _LIBRARIES:
         importlib.import_module(name)
     placeholder_figures.install()
+    accounting_memory.install()
     for name, value in with_mlflow.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})
 

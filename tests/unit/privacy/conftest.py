@@ -1,1 +1,0 @@
-from accounting_memory import remembered_epsilons as remembered_epsilons
