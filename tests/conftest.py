@@ -82,19 +82,33 @@ def here(tmp_path, monkeypatch, empty_store):
 
 
 @pytest.fixture
-def killed_while():
+def forked():
+    """Starts what it is given in a child process; the answer waits for its exit code, negative for
+    a signal.
+    """
+
+    def start(work):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                work()
+                code = 0
+            finally:
+                os._exit(code)
+        return lambda: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    return start
+
+
+@pytest.fixture
+def killed_while(forked):
     """Runs what it is given in a child process that must end by SIGKILL, which the work sends to
     itself.
     """
 
     def run(work):
-        child = os.fork()
-        if child == 0:
-            try:
-                work()
-            finally:
-                os._exit(0)
-        assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+        assert forked(work)() == -signal.SIGKILL
 
     return run
 

@@ -1,6 +1,8 @@
 """A toy problem divided among a few clients, and federated training of it in one line."""
 
 import dataclasses
+import functools
+from unittest import mock
 
 import numpy as np
 from toy import CLASSES, MODEL, WINDOW, toy_data
@@ -41,12 +43,39 @@ def client_data(sizes=SIZES):
     )
 
 
+@functools.cache
 def loss():
     return CrossEntropy().build(np.ones(len(CLASSES)))
 
 
 def ledger_of(trainer, data, privacy=None):
     return Ledger(trainer.plan(privacy or NotPrivate(), data))
+
+
+_BUILDERS, _COMPILED = {}, {}
+
+
+def _builder(model):
+    """The same function for the same model."""
+    return _BUILDERS.setdefault(repr(model), functools.partial(build, model))
+
+
+def _compile_once(settings, build_model, loss, augmentation, **others):
+    """`compile_round`, which takes most of a small training, once for the same arguments."""
+    from ecgexp.training.federated import compiled_round
+
+    ignored = {"client_dropout": 0.0}  # it decides who is there, not what is computed
+    if (settings.client_schedule, settings.server_schedule) == ("constant", "constant"):
+        ignored["num_rounds"] = 1
+    key = repr((dataclasses.replace(settings, **ignored), augmentation, others))
+    key = (key, build_model, loss)
+    if key not in _COMPILED:
+        runtime, state_type = compiled_round.compile_round(
+            settings, build_model, loss, augmentation, **others
+        )
+        runtime.close = lambda: None
+        _COMPILED[key] = runtime, state_type
+    return _COMPILED[key]
 
 
 def train(
@@ -60,14 +89,22 @@ def train(
     rounds=None,
     **settings,
 ):
-    """All `EpochResult` of a run, their weights and checkpoints taken on the way."""
+    """All `EpochResult` of a run, their weights and checkpoints taken on the way.
+
+    Trainings that differ in their data, seed or noise only share what is compiled.
+    """
     trainer = Federated(
         **({"num_rounds": 1, "client_batch_size": 16, "client_learning_rate": 0.1} | settings)
     )
     ledger = ledger or ledger_of(trainer, data, privacy)
+    with mock.patch("ecgexp.training.federated.rounds.compile_round", _compile_once):
+        return _run(trainer, data, model, ledger, seed, resume_from, rounds), ledger
+
+
+def _run(trainer, data, model, ledger, seed, resume_from, rounds):
     steps = trainer.train(
         data,
-        build_model=lambda: build(model),
+        build_model=_builder(model),
         loss=loss(),
         augmentation=NoAugmentation(),
         ledger=ledger,
@@ -86,7 +123,7 @@ def train(
         if rounds is not None and len(taken) == rounds:
             steps.close()
             break
-    return taken, ledger
+    return taken
 
 
 def patient(noise_multiplier=0.0, **settings):

@@ -6,8 +6,8 @@ jemalloc survive a fork). Each command is a fork of it with its own arguments, f
 and streams, and is killed, stopped and waited for like any process. Modules of ecgexp are imported
 by the command itself, as in a new interpreter.
 
-Figures are placeholders, and values of ε that are stored are not computed. Not for tests of streams, of imports, of launchers, or of a process that
-has ended and was not waited for.
+Figures are placeholders, and values of ε that are stored are not computed. Not for tests of
+streams, of imports, or of launchers.
 """
 
 import contextlib

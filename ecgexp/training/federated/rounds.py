@@ -17,19 +17,12 @@ from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.training.base import EpochResult, OnProgress, TrainerState, TrainingData
 from ecgexp.training.federated import dp_query
-from ecgexp.training.federated.aggregators import (
-    build_aggregator,
-    bytes_down,
-    bytes_up,
-    scalar_metrics,
-)
-from ecgexp.training.federated.algorithms import build_process
+from ecgexp.training.federated.aggregators import bytes_down, bytes_up, scalar_metrics
 from ecgexp.training.federated.batches import ClientBatches
-from ecgexp.training.federated.client_model import COUNTS, ClientModel, keras_in_graphs
+from ecgexp.training.federated.client_model import COUNTS
 from ecgexp.training.federated.cohort import Cohort, Participation, drop_out
-from ecgexp.training.federated.runtimes.base import Runtime
-from ecgexp.training.federated.runtimes.graphs import as_data, as_leaf, flatten, member_type, pack
-from ecgexp.training.federated.runtimes.in_process import InProcess
+from ecgexp.training.federated.compiled_round import compile_round
+from ecgexp.training.federated.runtimes.graphs import as_data, as_leaf, flatten, pack
 from ecgexp.training.federated.settings import FederatedSettings
 from ecgexp.training.ledger_checks import check_budget_sufficed, check_drawn, check_plan
 from ecgexp.training.loss import LossFn
@@ -96,27 +89,21 @@ class Rounds:
             check_loss(loss, tf.zeros([2], tf.int32), tf.zeros([2, *model.output_shape[1:]]))
             check_augmentation(augmentation.build(), data.features)
         self._shapes = [tuple(variable.shape) for variable in model.trainable_variables]
-        self._mechanism, aggregator = None, None
+        self._mechanism = None
         if self._is_private:
             self._mechanism = dp_query.mechanism_of(settings, self._plan)
-            aggregator = dp_query.dp_aggregator(self._mechanism, self._shapes)
             self._noise, self._noise_statistics = NoiseSource.of(self._plan), NoiseStatistics()
             self._last_noise: list[np.ndarray] = []
-
-        def client_model() -> ClientModel:
-            return ClientModel(
-                build_model(), loss, augmentation.build(), self._batches.spec, len(self._client_ids)
-            )
-
-        with keras_in_graphs(build_model):
-            process = build_process(
-                settings,
-                client_model,
-                aggregator or build_aggregator(settings),
-                weighted=not self._is_private,
-            )
-            self._runtime: Runtime = InProcess(process)
-        self._state_type = member_type(process.initialize.type_signature.result)
+        self._runtime, self._state_type = compile_round(
+            settings,
+            build_model,
+            loss,
+            augmentation,
+            spec=self._batches.spec,
+            num_clients=len(self._client_ids),
+            mechanism=self._mechanism,
+            shapes=self._shapes,
+        )
         self._state = self._runtime.initialize(model.get_weights())
 
     @property

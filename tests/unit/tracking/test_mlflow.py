@@ -4,8 +4,8 @@ import errno
 import socket
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -147,31 +147,17 @@ def test_no_tracking_still_writes_the_folder(tmp_path):
     assert NoTracking().start(run_name="first", run_dir=None).url_hint == "the run was not tracked"
 
 
-ONE_RUN = """
-import sys
-from pathlib import Path
-from ecgexp.tracking.settings import MlflowTracking
-base = Path(sys.argv[1])
-tracker = MlflowTracking().start(run_name=sys.argv[2], run_dir=base / sys.argv[2], base_dir=base)
-for step in range(1, 21):
-    tracker.log_metrics({"train/loss": 1 / step, "validation/f1/V": 0.5}, step=step)
-tracker.finish("FINISHED")
-"""
+def test_store_created_by_several_processes_is_complete(tmp_path, forked):
+    """All of them find no store, and one of them makes it."""
 
-
-@pytest.mark.slow
-def test_store_created_by_several_processes_is_complete(tmp_path):
     def one(name):
-        return subprocess.run(
-            [sys.executable, "-c", ONE_RUN, str(tmp_path), name],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        tracker = MlflowTracking().start(run_name=name, run_dir=tmp_path / name, base_dir=tmp_path)
+        for step in range(1, 21):
+            tracker.log_metrics({"train/loss": 1 / step, "validation/f1/V": 0.5}, step=step)
+        tracker.finish("FINISHED")
 
-    with ThreadPoolExecutor(4) as pool:
-        done = list(pool.map(one, "abcd"))
-    assert [process.stderr for process in done] == [""] * 4
+    children = [forked(partial(one, name)) for name in "abcd"]
+    assert [child() for child in children] == [0] * 4
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
