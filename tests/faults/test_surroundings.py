@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from preloaded import run
 
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.tracking.local.lock import hold
@@ -68,3 +69,21 @@ def test_folder_that_cannot_be_made_is_one_line(tmp_path, folder, said):
     (line,) = done.stderr.strip().splitlines()
     assert said in line
     assert "hydra.run.dir=" in line
+
+
+@pytest.mark.tf
+@pytest.mark.slow
+def test_run_that_changes_folder_writes_where_it_started(tmp_path):
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    here.mkdir()
+    elsewhere.mkdir()
+    done = run(
+        "dataset=mitdb", "data.root=nowhere", "hydra.job.chdir=true", "hydra.run.dir=run", cwd=here
+    )
+    assert done.returncode == 1
+    assert f"{here}/nowhere" in done.stderr
+    assert (here / "mlruns" / "mlflow.db").is_file()
+    assert not {"mlruns", ".cache", "data"} & {path.name for path in (here / "run").rglob("*")}
+    again = run(f"resume={here}/run", cwd=elsewhere)
+    assert f"{here}/nowhere" in again.stderr
+    assert not {"mlruns", ".cache", "data"} & {path.name for path in elsewhere.iterdir()}

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,7 +13,25 @@ import pytest
 from ecgexp.cli import ui
 
 UI = [sys.executable, "-m", "ecgexp.cli.ui"]
-PATIENT = "import sys; from ecgexp.cli import ui; ui._START_S = 400.0; sys.exit(ui.main())"
+PATIENT = "import sys; from ecgexp.cli import ui; ui._START_S = 400.0; {}; sys.exit(ui.main())"
+# Answers like MLflow, and is the parent of another process.
+STAND_IN = """
+import subprocess, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Page(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"MLflow")
+
+server = HTTPServer(("127.0.0.1", int(sys.argv[1])), Page)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+server.serve_forever()
+"""
+WITH_STAND_IN = (
+    f"ui.server_command = lambda store, port: [sys.executable, '-c', {STAND_IN!r}, str(port)]"
+)
 
 
 def lives(process):
@@ -69,14 +88,17 @@ def test_ui_port_out_of_range_is_refused(tmp_path, capsys, port):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_ui_serves_loopback_and_leaves_no_process(tmp_path, ending):
-    from ecgexp.tracking.settings import MlflowTracking
-
-    MlflowTracking().start(run_name="shown", run_dir=None, base_dir=tmp_path).finish("FINISHED")
+@pytest.mark.parametrize(
+    ("ending", "server"),
+    [(signal.SIGINT, ""), (signal.SIGTERM, WITH_STAND_IN)],
+    ids=["MLflow, SIGINT", "stand-in, SIGTERM"],
+)
+def test_ui_serves_loopback_and_leaves_no_process(tmp_path, ending, server, empty_store):
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(empty_store, tmp_path / "mlruns" / "mlflow.db")
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-c", PATIENT, "--port", str(port)],  # also on a busy machine
+        [sys.executable, "-c", PATIENT.format(server or "0"), "--port", str(port)],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=(tmp_path / "stderr").open("wb"),

@@ -21,6 +21,10 @@ COMMAND = str(Path(sys.executable).parent / "ecgexp")
 LONG = "a" * 300
 
 
+def ecgexp(*words, cwd):
+    return subprocess.run([COMMAND, *words], cwd=cwd, capture_output=True, text=True, check=False)
+
+
 def composed(base, **settings):
     config = load_config([])
     for name, value in settings.items():
@@ -222,24 +226,3 @@ def test_artifacts_are_written_to_an_object_store(tmp_path):
 def test_url_that_mlflow_cannot_use_is_refused_before_a_run(root, remedy, tmp_path):
     with pytest.raises(ConfigError, match=f"tracking.artifact_root={root}.*{remedy}.*; use "):
         MlflowTracking(artifact_root=root).start(run_name="x", run_dir=None, base_dir=tmp_path)
-
-
-def ecgexp(*words, cwd):
-    return subprocess.run([COMMAND, *words], cwd=cwd, capture_output=True, text=True, check=False)
-
-
-@pytest.mark.slow
-def test_run_that_changes_folder_writes_where_it_started(tmp_path):
-    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
-    here.mkdir()
-    elsewhere.mkdir()
-    done = ecgexp(
-        "dataset=mitdb", "data.root=nowhere", "hydra.job.chdir=true", "hydra.run.dir=run", cwd=here
-    )
-    assert done.returncode == 1
-    assert f"{here}/nowhere" in done.stderr
-    assert (here / "mlruns" / "mlflow.db").is_file()
-    assert not {"mlruns", ".cache", "data"} & {path.name for path in (here / "run").rglob("*")}
-    again = ecgexp(f"resume={here}/run", cwd=elsewhere)
-    assert f"{here}/nowhere" in again.stderr
-    assert not {"mlruns", ".cache", "data"} & {path.name for path in elsewhere.iterdir()}
