@@ -4,7 +4,7 @@
     uv run python scripts/release.py --output /tmp/dist
 
 Writes the sdist, the wheel and `ecgexp-VERSION.cdx.json` (CycloneDX: what a wheel of that version
-is tested with). Publishes nothing; `docs/howto/release.md` says how to.
+is tested with). Publishes nothing; CONTRIBUTING.md says how to.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from typing import Any
 from ecgexp.cli.streams import command
 
 ROOT = Path(__file__).resolve().parents[1]
-_TWINE = "twine@6.2.0"
+_TWINE = "twine@7.0.0"
 _NEVER = ("tensorflow-federated", "tensorflow-privacy")  # pip cannot meet their pins
 _BOM = (
     *("uv", "export", "--quiet", "--preview-features", "sbom-export", "--format", "cyclonedx1.5"),
