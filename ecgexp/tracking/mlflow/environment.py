@@ -42,7 +42,7 @@ def write_wheel(folder: Path) -> Path:
       importlib.metadata.PackageNotFoundError: the package is not installed.
     """
     distribution = metadata.distribution(NAME)
-    files = dict(_package_files())
+    files = dict(sorted(_package_files()))
     info = f"{NAME}-{distribution.version}.dist-info"
     licenses = distribution.metadata.get_all("License-File") or ()
     for name in ("METADATA", "entry_points.txt", *(f"licenses/{name}" for name in licenses)):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -123,15 +124,26 @@ def test_wheel_of_equal_code_has_equal_bytes_and_name(tmp_path):
     assert (first.name, first.read_bytes()) == (second.name, second.read_bytes())
 
 
-def test_wheel_is_imported_without_the_checkout(tmp_path):
+def test_installed_wheel_writes_the_same_wheel_again(tmp_path):
+    """As a model does that is logged where the package is not a checkout."""
     wheel = write_wheel(tmp_path)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    again = tmp_path / "again"
+    again.mkdir()
     code = (
-        f"import sys; sys.path.insert(0, {str(wheel)!r}); import ecgexp; "
-        "from importlib.metadata import distribution as found; "
-        "print(ecgexp.__file__, found('ecgexp').version, found('ecgexp').entry_points.names)"
+        "import ecgexp; from pathlib import Path; from importlib.metadata import distribution; "
+        "from ecgexp.tracking.mlflow.environment import write_wheel; "
+        "write_wheel(Path('again')); "
+        "print(ecgexp.__file__, 'ecgexp-predict' in distribution('ecgexp').entry_points.names)"
     )
     done = subprocess.run(
-        [sys.executable, "-S", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        [sys.executable, "-S", "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": f"{tmp_path}/installed:{sysconfig.get_path('purelib')}"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert done.stdout.startswith(f"{wheel}/ecgexp/__init__.py {metadata.version('ecgexp')}")
-    assert "ecgexp-predict" in done.stdout
+    assert done.stdout == f"{tmp_path}/installed/ecgexp/__init__.py True\n", done.stderr
+    assert (again / wheel.name).read_bytes() == wheel.read_bytes()
