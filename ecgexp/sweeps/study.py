@@ -98,7 +98,8 @@ def open_storage(settings: SearchSettings, home: Path) -> BaseStorage:
         why = redact(" ".join(str(error).split()))
         raise ConfigError(
             f"{SETTING}.storage={redact(place)} cannot be opened: {why}; use a file in a folder "
-            "that can be written, e.g. search.journal or sqlite:///search.db"
+            "that can be written, e.g. sqlite:///search.db, or remove a damaged one: finished jobs "
+            "are found without it"
         ) from error
 
 

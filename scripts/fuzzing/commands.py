@@ -26,6 +26,7 @@ from ecgexp.privacy.store_loss import store_privacy_loss
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.digests import FileDigests
 from ecgexp.sweeps.closing import close, create_parent_run
+from ecgexp.sweeps.invocation import read_study
 from ecgexp.sweeps.sweep import Sweep
 from ecgexp.tracking import ending
 from ecgexp.tracking.local import lock, result
@@ -147,6 +148,7 @@ def _start(world: Path) -> None:
 def _sweep(world: Path) -> None:
     clean_multirun(world / "outputs/sweep/monday")
     sweep = Sweep.join(world / "outputs/sweep/monday")
+    read_study(sweep.invocation)
     for digest in ("0" * 64, "1" * 64):
         sweep.kept(digest, lambda: KEY)
         sweep.unfinished(digest)
@@ -255,7 +257,12 @@ def make_commands() -> tuple[Command, ...]:
         Command(name="ecgexp (folder taken)", reads=(*runs, *stopped[:3], *parent[:1]), run=_start),
         Command(
             name="ecgexp -m",
-            reads=(*parent, "outputs/sweep/monday/0/result.json", "store.private/*"),
+            reads=(
+                *parent,
+                "outputs/sweep/monday/search.json",
+                "outputs/sweep/monday/0/result.json",
+                "store.private/*",
+            ),
             run=_sweep,
         ),
         Command(

@@ -27,6 +27,7 @@ from ecgexp.privacy.settings import PrivacySpec
 from ecgexp.privacy.spent import PrivacySpent
 from ecgexp.storage.digests import FileDigests
 from ecgexp.sweeps.attempts import Attempt
+from ecgexp.sweeps.invocation import write_study
 from ecgexp.sweeps.sweep import Sweep
 from ecgexp.tracking.local.hydra_files import write_notes
 from ecgexp.tracking.local.result import Result
@@ -232,6 +233,7 @@ def _sweep(folder: Path, config: dict) -> None:
     names = ["seed=1", "seed=2"]
     sweep = Sweep.open(folder / "monday", ("seed=1,2",), names, SweepSettings())
     sweep = sweep.with_parent(None, private_dir=folder.parent.parent / "store.private")
+    write_study(sweep.invocation, "search")
     for number, name in enumerate(names):
         run_dir = sweep.invocation / str(number)
         _run(run_dir, config, seed=number)

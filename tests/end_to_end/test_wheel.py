@@ -51,7 +51,10 @@ print(json.dumps({
     "names": names,
     "refused": refused,
     "shown": shown,
-    "places": [str(shipped), find_spec("ecgexp").origin],
+    # Hydra has searched its namespace for plugins.
+    "places": [
+        str(shipped), find_spec("ecgexp").origin, sys.modules["hydra_plugins.ecgexp"].__file__
+    ],
     "foreign": [name for name in ("conf", "tensorflow_federated", "pytest") if find_spec(name)],
     "imported": [name for name in ("tensorflow", "mlflow") if name in sys.modules],
 }))

@@ -216,6 +216,14 @@ def test_storage_that_cannot_be_opened_is_rejected(tmp_path, storage):
         open_storage(SearchSettings(storage=storage), tmp_path)
 
 
+def test_damaged_storage_is_rejected(tmp_path):
+    begin(tmp_path)
+    journal = tmp_path / "search.journal"
+    journal.write_text("{half\n" + journal.read_text())
+    with pytest.raises(ConfigError, match=r"search\.journal cannot be opened: .*remove a damaged"):
+        begin(tmp_path)
+
+
 def test_optuna_that_is_missing_is_named_with_its_extra(monkeypatch):
     monkeypatch.setattr("ecgexp.sweeps.search_settings.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"Optuna.*uv sync --extra optuna"):
