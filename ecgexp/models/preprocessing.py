@@ -214,9 +214,8 @@ class ModelPreprocessing:
           record: The record.
 
         Returns:
-          columns: One for each lead of the model.
-          substitute: Which leads replace missing ones, if training allowed it, e.g.
-            `"V5 replaces V1"`; else empty.
+          One column for each lead of the model, and which leads replace missing ones, if training
+          allowed it, e.g. `"V5 replaces V1"`; else empty.
 
         Raises:
           DataError: A lead is missing or cannot be used, or the frequency of the record is too low
