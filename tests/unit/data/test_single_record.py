@@ -2,8 +2,16 @@ import numpy as np
 import pytest
 from tiny_records import write_record
 
-from ecgexp.data.formats.single_record import annotation_file, locate, read_single
+from ecgexp.data.datasets import catalog
+from ecgexp.data.formats.single_record import (
+    annotation_file,
+    database_of,
+    locate,
+    published_name,
+    read_single,
+)
 from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.storage.digests import file_sha256
 
 
 def edit_header(folder, old, new):
@@ -122,3 +130,15 @@ def test_changed_samples_are_refused_by_the_checksum(tiny):
     (tiny / "a.dat").write_bytes(content)
     with pytest.raises(DataError, match="checksum"):
         read_single(tiny / "a", annotator=None)
+
+
+def test_copy_of_a_published_record_is_known_under_its_name(tiny, monkeypatch):
+    """It is recognized by the SHA-256 of its signal, and belongs to the patient of the original."""
+    assert (published_name(tiny / "a"), database_of(tiny / "a").name) == ("a", "record")
+    published = {"201.dat": file_sha256(tiny / "a.dat")}
+    monkeypatch.setattr(
+        catalog, "_published_sha256", lambda name: published if name.startswith("mitdb") else {}
+    )
+    database = database_of(tiny / "a")
+    assert (published_name(tiny / "a"), database.name) == ("201", "mitdb")
+    assert database.patient_of("a") == "201+202"
