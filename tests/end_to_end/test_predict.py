@@ -102,12 +102,12 @@ def compare_with_the_run(folder, output):
 
 @pytest.fixture(scope="module")
 def tracked(train, tmp_path_factory):
-    """A run with RR intervals, in an MLflow store: its folder, its records, the store."""
+    """A run with RR intervals and templates in an MLflow store: its folder, records and store."""
     place = tmp_path_factory.mktemp("mlflow")
     store = f"sqlite:///{place}/mlflow.db"
     return *train(
         *SMALL,
-        "features=signal_rr",
+        "features=signal_in_record",
         f"tracking.uri={store}",
         f"tracking.artifact_root={place}/artifacts",
     ), store
@@ -137,20 +137,13 @@ def test_record_is_predicted_as_the_run_did_its_test_beats(tracked, capsys, tmp_
 
 @pytest.mark.slow
 def test_record_is_predicted_with_other_preprocessing(train, capsys, tmp_path):
-    folder, records = train(
-        *SMALL, "tracking=none", "features=signal", "grouping=nlrvpa6", *OTHER_PREPROCESSING
-    )
+    small = [word for word in SMALL if not word.startswith("model.")]
+    model = ["features=handcrafted", "model=mlp", "grouping=nlrvpa6"]
+    folder, records = train(*small, "tracking=none", *model, *OTHER_PREPROCESSING)
     annotate_test_records(folder, records, tmp_path / "out", capsys)
     stored = json.loads((folder / "model" / "preprocessing.json").read_text())
     assert stored["window_samples"] == [50, 75]
     assert "probability/P" in pd.read_csv(next((tmp_path / "out").glob("*.csv")))
-
-
-@pytest.mark.slow
-def test_so_it_is_for_a_model_that_compares_each_beat_with_its_record(train, capsys, tmp_path):
-    small = [word for word in SMALL if not word.startswith("model.")]
-    folder, records = train(*small, "tracking=none", "features=handcrafted", "model=mlp")
-    annotate_test_records(folder, records, tmp_path / "out", capsys)
 
 
 @pytest.mark.slow
