@@ -19,6 +19,8 @@ SCRIPTS = sorted(
 )
 # No interface but the loopback one, which is down.
 NO_NETWORK = ("unshare", "--map-root-user", "--net")
+if not shutil.which("unshare") or subprocess.run([*NO_NETWORK, "true"], check=False).returncode:
+    NO_NETWORK = ()  # the system does not allow it
 
 COMPOSE_ALL = """
 import contextlib
@@ -81,10 +83,8 @@ run(load_experiment([*smallest, *private]), Path("private"))
 
 def run(away, *words):
     folder, environment = away
-    if shutil.which("unshare"):
-        words = (*NO_NETWORK, *words)
     done = subprocess.run(
-        [str(word) for word in words],
+        [str(word) for word in (*NO_NETWORK, *words)],
         cwd=folder,
         env=environment,
         capture_output=True,

@@ -1,7 +1,9 @@
 """What messages advise where something is not installed."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +45,7 @@ def test_extra_is_installed_by_uv_in_a_checkout_else_by_pip(monkeypatch):
 
 REFUSED = """
 import sys
+from pathlib import Path
 from ecgexp.settings import installation
 installation._FEDERATED = ("tensorflow_federated_is_away",)
 sys.argv[1:] = ["trainer=federated", "tracking=none", "hydra.run.dir=run"]
@@ -62,3 +65,17 @@ def test_federated_run_is_refused_before_tensorflow_is_imported(tmp_path):
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("ecgexp: trainer=federated: ")
     assert not (tmp_path / "run").exists()
+
+
+def test_no_message_advises_what_only_a_checkout_has():
+    package = Path(installation.__file__).parents[1]
+    advised = [
+        (path.relative_to(package).as_posix(), node.value)
+        for path in package.rglob("*.py")
+        # They write the documentation of a checkout.
+        if "results_page" not in path.parts and path.name != "reported_epsilon.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if "uv run" in node.value or "scripts/" in node.value.replace("`scripts/", "")
+    ]
+    assert advised == []
