@@ -9,7 +9,8 @@ import numpy as np
 from ecgexp.data.beats import BeatSet, beats_sha256
 from ecgexp.evaluation.evaluator import Evaluation
 from ecgexp.experiment.data import RunData
-from ecgexp.models.classifier import Classifier, save_classifier
+from ecgexp.models.classifier import Classifier
+from ecgexp.models.saved_classifier import save_classifier
 from ecgexp.privacy.statement import PrivacyStatement
 from ecgexp.tracking.base import DatasetInput, Tracker
 

@@ -10,7 +10,8 @@ import numpy as np
 from ecgexp.data.beats import databases
 from ecgexp.evaluation.stored_tables import read_predictions
 from ecgexp.inference.training_patients import Exposure, exposure_of
-from ecgexp.models.classifier import Classifier, load_classifier
+from ecgexp.models.classifier import Classifier
+from ecgexp.models.saved_classifier import load_classifier
 from ecgexp.settings.declaration import DataError
 from ecgexp.storage.json_text import parse
 

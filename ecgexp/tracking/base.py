@@ -132,7 +132,7 @@ class Tracker(Protocol):
         ...
 
     def log_model(self, folder: Path) -> None:
-        """Store the classifier in `folder` (in the format of `ecgexp.models.classifier`)."""
+        """Store the classifier in `folder` (in the format of `models.saved_classifier`)."""
         ...
 
     def finish(self, status: Status, reason: str | None = None, *, at: float | None = None) -> None:

@@ -102,7 +102,7 @@ class WithholdingTracker:
     def log_model(self, folder: Path) -> None:
         """See `Tracker.log_model`.
 
-        `models.classifier.save_classifier` writes only what the table lists.
+        `models.saved_classifier.save_classifier` writes only what the table lists.
         """
         self._tracker.log_model(folder)
 

@@ -14,7 +14,7 @@ from ecgexp.data.beats import COLUMNS, BeatSet
 from ecgexp.data.preprocessing import cache
 from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.features.inputs import SignalFeatures
-from ecgexp.models import classifier as saved_classifiers
+from ecgexp.models import saved_classifier
 from ecgexp.models.classifier import Classifier
 from ecgexp.models.cnn1d import Cnn1d
 from ecgexp.models.preprocessing import ModelPreprocessing
@@ -191,7 +191,7 @@ def _model(folder: Path, rng: np.random.Generator) -> None:
         database="synthetic 1",
     )
     folder.mkdir()
-    saved_classifiers._write(
+    saved_classifier._write(
         classifier, {"000/conv0/kernel": weights[0], "001/conv0/bias": weights[1]}, folder
     )
 

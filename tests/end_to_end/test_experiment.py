@@ -147,7 +147,7 @@ def test_logged_model_of_a_run_scores_raw_windows(finished, monkeypatch):
     """In this process; `test_predict.py` has one that knows nothing of the run."""
     import mlflow
 
-    from ecgexp.models.classifier import load_classifier
+    from ecgexp.models.saved_classifier import load_classifier
 
     result, folder = finished
     uri = f"sqlite:///{folder}/mlflow.db"

@@ -29,7 +29,7 @@ APART = ["split=inter_patient", "dataset.num_patients=10"]  # five of whom are t
 
 
 def test_a_run_leaves_its_clients_its_curves_and_a_model_that_works_without_tff(run_in, tmp_path):
-    from ecgexp.models.classifier import load_classifier
+    from ecgexp.models.saved_classifier import load_classifier
 
     with drawn_figures():
         result, written, lines = run_in("augmentation=signal", "model.dropout=0.3")

@@ -305,9 +305,10 @@ def records(tmp_path_factory):
 def made(tmp_path_factory):
     """A run's folder with an untrained model, and all that a run says of itself."""
     from ecgexp.features.inputs import SignalFeatures, feature_shapes
-    from ecgexp.models.classifier import Classifier, save_classifier
+    from ecgexp.models.classifier import Classifier
     from ecgexp.models.cnn1d import Cnn1d
     from ecgexp.models.preprocessing import ModelPreprocessing
+    from ecgexp.models.saved_classifier import save_classifier
 
     folder = tmp_path_factory.mktemp("made")
     builder, features = Cnn1d(filters=(4, 4), kernel_sizes=(3, 3), dense_units=4), SignalFeatures()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.features.inputs import SignalFeatures
-from ecgexp.models import classifier
+from ecgexp.models import saved_classifier
 from ecgexp.models.preprocessing import ModelPreprocessing
 
 
@@ -13,7 +13,7 @@ def save_model(folder: Path, features=None, leads=("MLII",)) -> Path:
     """Writes the folder of a classifier whose weights cannot be read."""
     folder.mkdir(parents=True)
     description = {
-        "format": classifier._FORMAT,
+        "format": saved_classifier._FORMAT,
         "model": {},
         "class_names": ["N", "V"],
         "database": "synthetic",
@@ -22,7 +22,7 @@ def save_model(folder: Path, features=None, leads=("MLII",)) -> Path:
         "weights_sha256": "",
     }
     (folder / "model.json").write_text(
-        json.dumps(description | {"sha256": classifier._digest(description)})
+        json.dumps(description | {"sha256": saved_classifier._digest(description)})
     )
     preprocessing = ModelPreprocessing(
         records=Preprocessing(leads=leads), features=features or SignalFeatures()

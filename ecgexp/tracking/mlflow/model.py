@@ -12,8 +12,9 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import AnyType, Array
 
 from ecgexp.data.synthetic.example import FS_HZ, example_signals
-from ecgexp.models.classifier import read_description
+from ecgexp.models.classifier import FIX
 from ecgexp.models.preprocessing import ModelPreprocessing, read_preprocessing
+from ecgexp.models.saved_classifier import read_description
 from ecgexp.tracking.kept_files import remove_partial_uploads
 from ecgexp.tracking.mlflow.environment import exact_requirements, write_wheel
 from ecgexp.tracking.mlflow.store import Store
@@ -22,7 +23,6 @@ NAME = "model"
 _DIGEST_TAG = "classifier.digest"
 
 _EXAMPLE_S = 4.0
-_FIX = "copy the folder again from where it was whole, or train the model again"
 
 
 def log_pyfunc(store: Store, run_id: str, folder: Path) -> None:
@@ -37,7 +37,7 @@ def log_pyfunc(store: Store, run_id: str, folder: Path) -> None:
     Args:
       store: where the run is.
       run_id: the MLflow run.
-      folder: as `ecgexp.models.classifier.save_classifier` wrote it.
+      folder: as `ecgexp.models.saved_classifier.save_classifier` wrote it.
     """
     logged = _logged_before(store, run_id, folder) or store.client.create_logged_model(
         store.experiment_id,
@@ -100,7 +100,7 @@ def save_pyfunc(folder: Path, target: Path, *, description: Model | None = None)
     private run has no beat of a patient.
     """
     class_names = read_description(folder)["class_names"]
-    preprocessing = read_preprocessing(folder, fix=_FIX)
+    preprocessing = read_preprocessing(folder, fix=FIX)
     with tempfile.TemporaryDirectory(prefix="ecgexp-") as scratch:
         wheel = write_wheel(Path(scratch))
         pyfunc.save_model(

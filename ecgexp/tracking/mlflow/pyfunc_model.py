@@ -19,7 +19,7 @@ class EcgClassifier(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Load the classifier; nothing in its folder is executed."""
-        from ecgexp.models.classifier import load_classifier
+        from ecgexp.models.saved_classifier import load_classifier
 
         self._classifier = load_classifier(context.artifacts["classifier"])
 

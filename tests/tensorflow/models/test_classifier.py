@@ -7,10 +7,11 @@ import pytest
 from ecgexp.data.beats import RR_FEATURES
 from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.features.inputs import SignalFeatures, feature_shapes
-from ecgexp.models import classifier as module
-from ecgexp.models.classifier import Classifier, load_classifier, save_classifier
+from ecgexp.models import saved_classifier as module
+from ecgexp.models.classifier import Classifier
 from ecgexp.models.cnn1d import Cnn1d
 from ecgexp.models.preprocessing import ModelPreprocessing
+from ecgexp.models.saved_classifier import load_classifier, save_classifier
 from ecgexp.settings.declaration import ConfigError, DataError
 
 BUILDER = Cnn1d(filters=(4, 4), kernel_sizes=(3, 3), dense_units=4)
