@@ -18,8 +18,8 @@ from typing_extensions import TypedDict
 
 from ecgexp.models.base import ModelBuilder
 from ecgexp.models.classifier import FIX, Classifier
-from ecgexp.models.preprocessing import FILE as _PREPROCESSING
-from ecgexp.models.preprocessing import read_preprocessing
+from ecgexp.models.saved_preprocessing import FILE as _PREPROCESSING
+from ecgexp.models.saved_preprocessing import preprocessing_json, read_preprocessing
 from ecgexp.privacy import publication
 from ecgexp.settings.build import build_node, to_node
 from ecgexp.settings.declaration import ConfigError, DataError
@@ -89,7 +89,7 @@ def _write(classifier: Classifier, weights: Mapping[str, np.ndarray], folder: Pa
     content = io.BytesIO()
     write_archive(content, weights, {})
     (folder / _WEIGHTS).write_bytes(content.getvalue())
-    preprocessing = json.dumps(classifier.preprocessing.as_json(), indent=2).encode()
+    preprocessing = json.dumps(preprocessing_json(classifier.preprocessing), indent=2).encode()
     (folder / _PREPROCESSING).write_bytes(preprocessing)
     unlearned = classifier.classes_without_training_beats
     description = {

@@ -7,6 +7,7 @@ from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.features.inputs import SignalFeatures
 from ecgexp.models import saved_classifier
 from ecgexp.models.preprocessing import ModelPreprocessing
+from ecgexp.models.saved_preprocessing import preprocessing_json
 
 
 def save_model(folder: Path, features=None, leads=("MLII",)) -> Path:
@@ -27,6 +28,6 @@ def save_model(folder: Path, features=None, leads=("MLII",)) -> Path:
     preprocessing = ModelPreprocessing(
         records=Preprocessing(leads=leads), features=features or SignalFeatures()
     )
-    (folder / "preprocessing.json").write_text(json.dumps(preprocessing.as_json()))
+    (folder / "preprocessing.json").write_text(json.dumps(preprocessing_json(preprocessing)))
     (folder / "weights.safetensors").write_bytes(b"weights")
     return folder

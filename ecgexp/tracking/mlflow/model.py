@@ -13,8 +13,9 @@ from mlflow.types.schema import AnyType, Array
 
 from ecgexp.data.synthetic.example import FS_HZ, example_signals
 from ecgexp.models.classifier import FIX
-from ecgexp.models.preprocessing import ModelPreprocessing, read_preprocessing
+from ecgexp.models.preprocessing import ModelPreprocessing
 from ecgexp.models.saved_classifier import read_description
+from ecgexp.models.saved_preprocessing import read_preprocessing
 from ecgexp.tracking.kept_files import remove_partial_uploads
 from ecgexp.tracking.mlflow.environment import exact_requirements, write_wheel
 from ecgexp.tracking.mlflow.store import Store

@@ -8,7 +8,8 @@ from stubs import make_record
 from ecgexp.data.datasets.synthetic import SyntheticDataset
 from ecgexp.data.preprocessing.settings import Preprocessing
 from ecgexp.features.inputs import ImageFeatures, SignalFeatures
-from ecgexp.models.preprocessing import FILE, ModelPreprocessing, read_preprocessing
+from ecgexp.models.preprocessing import ModelPreprocessing
+from ecgexp.models.saved_preprocessing import FILE, preprocessing_json, read_preprocessing
 from ecgexp.settings.declaration import DataError
 
 OWN = Preprocessing(
@@ -26,7 +27,7 @@ FEATURES = SignalFeatures(normalize="record", difference=True, rr="rhythm")
 
 
 def write(folder, preprocessing, **changes):
-    (folder / FILE).write_text(json.dumps({**preprocessing.as_json(), **changes}))
+    (folder / FILE).write_text(json.dumps({**preprocessing_json(preprocessing), **changes}))
     return folder
 
 
@@ -38,14 +39,13 @@ def test_preprocessing_is_read_as_it_was_written(tmp_path, features, others):
 
 
 def test_file_states_all_that_a_window_depends_on():
-    stored = ModelPreprocessing(records=OWN, features=FEATURES).as_json()
+    stored = preprocessing_json(ModelPreprocessing(records=OWN, features=FEATURES))
     assert (stored["format"], stored["fs_hz"], stored["window_samples"]) == (1, 250.0, [50, 75])
     assert (stored["leads"], stored["lead_aliases"]) == (["V1", "MLII"], {"MLII": "II"})
     assert (stored["template"], len(stored["rr_features"])) == ("median", 20)
     assert stored["features"]["normalize"] == "record"
-    assert ModelPreprocessing(records=Preprocessing(), features=FEATURES).as_json()[
-        "baseline_median_ms"
-    ] == [200.0, 600.0]
+    default = ModelPreprocessing(records=Preprocessing(), features=FEATURES)
+    assert preprocessing_json(default)["baseline_median_ms"] == [200.0, 600.0]
 
 
 @pytest.mark.parametrize(
