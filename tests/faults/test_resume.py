@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import time
 
@@ -47,6 +48,12 @@ TWICE = "dp"  # its ledger counts what each kill lost
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
 
+def with_store(cwd, empty_store):
+    """A default store is there: making one takes longer than a run."""
+    (cwd / "mlruns").mkdir()
+    shutil.copy(empty_store, cwd / "mlruns" / "mlflow.db")
+
+
 def start(*words, cwd, log):
     with (cwd / log).open("w") as out:
         return Command(*words, stdout=out, stderr=out, cwd=cwd)
@@ -66,9 +73,10 @@ def killed_after(step, *words, cwd, with_signal=signal.SIGKILL):
 
 
 @pytest.fixture(scope="module", params=TRAINERS)
-def both(request, tmp_path_factory):
+def both(request, tmp_path_factory, empty_store):
     """The folders of an uninterrupted run and of a killed one; trainer `TWICE` is killed twice."""
     cwd = tmp_path_factory.mktemp(request.param)
+    with_store(cwd, empty_store)
     words = [*SMALL, *TRAINERS[request.param]]
     whole = run(*words, "tracking=none", "hydra.run.dir=whole", cwd=cwd)
     assert whole.returncode == 0, whole.stderr
@@ -150,7 +158,7 @@ def test_discarded_steps_are_recorded_and_signals_answered(tmp_path):
     assert (resumed["epsilon"] > protected["epsilon"]) == (resumed["discarded_steps"] > 0)
 
 
-def test_shuffled_run_that_was_killed_counts_the_epochs_begun(tmp_path):
+def test_shuffled_run_that_was_killed_counts_the_epochs_begun(tmp_path, empty_store):
     """With secret noise and order.
 
     No checkpoint within an epoch, no resume without the journal, no point rolled back.
@@ -164,6 +172,7 @@ def test_shuffled_run_that_was_killed_counts_the_epochs_begun(tmp_path):
         "privacy.sampling=shuffle",
         OFTEN,
     )
+    with_store(tmp_path, empty_store)
     assert killed_after(1, *SMALL, *shuffled, cwd=tmp_path) == -signal.SIGKILL
     assert not list((tmp_path / "run" / "checkpoints").glob("step-000000-*"))
     journal = tmp_path / "run" / "privacy_journal.jsonl"
