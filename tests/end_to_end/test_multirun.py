@@ -189,21 +189,6 @@ def start(*words, cwd):
     assert done.returncode == 0, done.stderr
 
 
-def test_jobs_in_other_processes_belong_to_the_same_parent(tmp_path):
-    from ecgexp.analysis.find_runs import children_of, search_runs
-
-    start("hydra/launcher=processes", "hydra.launcher.n_jobs=2", "seed=1,2", cwd=tmp_path)
-    uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
-    (parent,) = search_runs(filter_string="tags.`sweep.role` = 'parent'", uri=uri)
-    children = children_of(parent, uri=uri)
-    assert sorted((run.name, run.status) for run in children) == [
-        ("seed=1", "FINISHED"),
-        ("seed=2", "FINISHED"),
-    ]
-    assert len({run.tags["process.pid"] for run in children} | {parent.tags["process.pid"]}) == 3
-    assert parent.status == "FINISHED"
-
-
 @pytest.mark.parametrize(
     "words",
     [

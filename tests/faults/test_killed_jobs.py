@@ -1,6 +1,7 @@
-"""A killed process of a job ends its sweep; finished jobs are kept."""
+"""Jobs in processes of their own: one parent, and a killed process ends the sweep resumably."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,15 +9,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from smallest_run import SMALLEST
 from waiting import wait_for
 
 COMMAND = str(Path(sys.executable).parent / "ecgexp")
 SWEEP = (
     "-m",
-    "model=cnn1d_small",
-    "dataset.num_patients=6",
-    "num_resamples=0",
-    "evaluate_on=[validation]",
+    *SMALLEST,
+    "evaluate_on=[]",
     "trainer.epochs=60",
     "seed=1,2",
     "hydra/launcher=processes",
@@ -33,16 +33,22 @@ def attempts(cwd):
     return {attempt["name"]: attempt["status"] for attempt in found}
 
 
-def test_killed_worker_is_reported_and_its_job_resumed(tmp_path):
+def kill_workers(sweep):
+    for child in psutil.Process(sweep.pid).children(recursive=True):
+        if "popen_loky" in " ".join(child.cmdline()):
+            child.send_signal(signal.SIGKILL)
+
+
+def test_killed_workers_are_reported_and_jobs_resumed(tmp_path, empty_store):
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(empty_store, tmp_path / "mlruns" / "mlflow.db")
     log = tmp_path / "log"
     with log.open("w") as out:
         sweep = subprocess.Popen([COMMAND, *SWEEP], stdout=out, stderr=out, cwd=tmp_path)
-        checkpoints = [f"outputs/ecgexp/*_sweep/{job}/checkpoints/step-*" for job in (0, 1)]
         try:
-            wait_for(lambda: all(list(tmp_path.glob(pattern)) for pattern in checkpoints), sweep)
-            for child in psutil.Process(sweep.pid).children(recursive=True):
-                if "popen_loky" in " ".join(child.cmdline()):
-                    child.send_signal(signal.SIGKILL)
+            checkpoint = "outputs/ecgexp/*_sweep/*/checkpoints/step-*"
+            wait_for(lambda: list(tmp_path.glob(checkpoint)), sweep)
+            kill_workers(sweep)
             code = sweep.wait(timeout=60)
         finally:
             sweep.kill()
@@ -57,4 +63,19 @@ def test_killed_worker_is_reported_and_its_job_resumed(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert attempts(tmp_path) == {"seed=1": "FINISHED", "seed=2": "FINISHED"}
-    assert (done.stderr + done.stdout).count("resumes after epoch ") == 2
+    assert (done.stderr + done.stdout).count("resumes after epoch ") in (1, 2)
+    check_one_parent(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+
+
+def check_one_parent(uri):
+    """The jobs, each in a process of its own, belong to the parent run of the sweep."""
+    from ecgexp.analysis.find_runs import children_of, search_runs
+
+    (parent,) = search_runs(filter_string="tags.`sweep.role` = 'parent'", uri=uri)
+    children = children_of(parent, uri=uri)
+    assert sorted((run.name, run.status) for run in children if run.status == "FINISHED") == [
+        ("seed=1", "FINISHED"),
+        ("seed=2", "FINISHED"),
+    ]
+    assert len({run.tags["process.pid"] for run in [parent, *children]}) >= 3
+    assert parent.status == "FINISHED"
