@@ -177,7 +177,6 @@ def _sync_ended(world: Path) -> None:
     )
     folder = world / "outputs/run0"
     ending._ended(folder)
-    replay._example(folder)
     replay.read_entries(folder / "metrics.jsonl")
     read_run(folder)
 
