@@ -75,7 +75,7 @@ sys.argv = ["ecgexp", *smallest, "hydra.run.dir=centralized"]
 assert main() == 0
 from ecgexp.config.compose import load_experiment
 from ecgexp.experiment.run import run
-private = ["trainer=dp", "privacy.noise_multiplier=1.1", "tracking=none"]
+private = ["trainer=dp", "privacy.noise_multiplier=1.1", "tracking=none", "evaluate_on=[test]"]
 Path("private").mkdir()
 run(load_experiment([*smallest, *private]), Path("private"))
 """
