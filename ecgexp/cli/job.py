@@ -121,7 +121,7 @@ class _Job:
         objectives.check(self.experiment.evaluate_on)
         trial = self._trial(sweeper, objectives)
         _complete_ended(self.sweep, self.digest)
-        done = self._done(run_dir)
+        done = self._done(run_dir, prunes=trial is not None)
         if done is not None:
             self._note("kept")
             discard_unheld(run_dir)
@@ -161,8 +161,13 @@ class _Job:
             objectives.of_each_epoch(),
         )
 
-    def _done(self, run_dir: Path) -> Attempt | None:
-        """Return the attempt that makes this job unnecessary; None: it must run."""
+    def _done(self, run_dir: Path, *, prunes: bool) -> Attempt | None:
+        """Return the attempt that makes this job unnecessary; None: it must run.
+
+        Args:
+          run_dir: folder that Hydra made for the job.
+          prunes: whether the search prunes; else a run that was pruned before must run whole.
+        """
         digests: list[str] = []
 
         def data_digest() -> str:
@@ -170,9 +175,10 @@ class _Job:
                 digests.append(_data_digest(self.experiment, run_dir))
             return digests[0]
 
-        return self.sweep.kept(self.digest, data_digest) or self.sweep.pruned(
-            self.digest, data_digest
-        )
+        kept = self.sweep.kept(self.digest, data_digest)
+        if kept is None and prunes:
+            return self.sweep.pruned(self.digest, data_digest)
+        return kept
 
     def _train(self, run_dir: Path, trial: "TrialOfJob | None") -> Result:
         from ecgexp.experiment.run import run

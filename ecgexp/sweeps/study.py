@@ -118,19 +118,25 @@ def begin_study(
       The study. With a grid its waiting trials are all combinations.
 
     Raises:
-      ConfigError: a grid over an interval.
+      ConfigError: a grid over an interval, or another process begins the same study.
     """
     names = set(optuna.get_all_study_names(storage))
     count = 1
     while _numbered(name, count) in names:
         count += 1
-    study = optuna.create_study(
-        storage=storage,
-        study_name=_numbered(name, count),
-        directions=list(settings.directions),
-        sampler=build_sampler(settings, 0),
-        pruner=build_pruner(settings),
-    )
+    try:
+        study = optuna.create_study(
+            storage=storage,
+            study_name=_numbered(name, count),
+            directions=list(settings.directions),
+            sampler=build_sampler(settings, 0),
+            pruner=build_pruner(settings),
+        )
+    except optuna.exceptions.DuplicatedStudyError as error:
+        raise ConfigError(
+            f"{SETTING}.study_name={name}: another process begins this search at the moment; wait "
+            "until it has ended, and use the same command again"
+        ) from error
     known = [] if count == 1 else _values(_numbered(name, count - 1), storage)
     first = [params for params in known if space.contains(params)]
     if settings.sampler == "grid":

@@ -203,7 +203,10 @@ def start(*words, cwd):
     ids=["submitit", "ray"],
 )
 def test_a_job_of_a_launcher_belongs_to_the_sweep(tmp_path, words):
-    """Without a store: what a launcher must hand to its processes is the folder of the sweep."""
+    """Without a store: what a launcher must hand to its processes is the folder of the sweep.
+
+    `tests/faults/test_killed_jobs.py` has two processes of joblib that share a store.
+    """
     start(*words, "tracking=none", "seed=choice(1)", cwd=tmp_path)
     (job,) = attempts(tmp_path).values()
     (home,) = tmp_path.glob("outputs/ecgexp/sweeps/*")

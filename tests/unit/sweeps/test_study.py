@@ -224,6 +224,13 @@ def test_damaged_storage_is_rejected(tmp_path):
         begin(tmp_path)
 
 
+def test_search_that_another_process_begins_is_refused(tmp_path, monkeypatch):
+    begin(tmp_path)
+    monkeypatch.setattr("optuna.get_all_study_names", lambda _: [])
+    with pytest.raises(ConfigError, match=rf"{SETTING}\.study_name=s: .*use the same command"):
+        begin(tmp_path)
+
+
 def test_optuna_that_is_missing_is_named_with_its_extra(monkeypatch):
     monkeypatch.setattr("ecgexp.sweeps.search_settings.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"Optuna.*uv sync --extra optuna"):
