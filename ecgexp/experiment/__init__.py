@@ -2,9 +2,9 @@
 
 `experiment.Experiment` holds the parts of a run, and `run.run` executes it: `data` loads the beats
 and assigns them, `class_coverage` checks them, `training_loop` trains and saves, `final_evaluation`
-evaluates the selected weights, `artifacts` and `clients` write tables, figures and the model, and
-`federated_baselines` trains the models that a federated one is compared with. `notes` holds what is
-said about the result.
+evaluates the selected weights, `trained_model` states what the run found, `artifacts` and `clients`
+write tables, figures and the model, and `federated_baselines` trains the models that a federated
+one is compared with. `notes` holds what is said about the result.
 """
 
 from typing import TYPE_CHECKING

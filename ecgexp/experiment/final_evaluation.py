@@ -14,6 +14,7 @@ from ecgexp.experiment.data import RunData
 from ecgexp.experiment.experiment import Experiment
 from ecgexp.experiment.federated_baselines import evaluate_baselines
 from ecgexp.experiment.notes import Messages, lines
+from ecgexp.experiment.trained_model import evaluate_trained
 from ecgexp.experiment.training_loop import TrainingLoop
 from ecgexp.tracking.base import Tracker
 from ecgexp.training.model_selection import ModelSelector
@@ -58,7 +59,9 @@ def evaluate_selected(
     """
     evaluated: dict[str, tuple[Evaluation, np.ndarray]] = {}
     for split in experiment.evaluate_on:
-        evaluation, probabilities = training_loop.evaluate(split, model_selector)
+        evaluation, probabilities = evaluate_trained(
+            experiment, run_data, training_loop, split, model_selector
+        )
         evaluated[split] = evaluation, probabilities
         artifacts.log_evaluation(tracker, run_data, split, evaluation, probabilities)
         clients.log_clients(tracker, run_data, split, probabilities)

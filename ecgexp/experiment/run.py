@@ -13,6 +13,11 @@ from ecgexp.experiment.data import RunData
 from ecgexp.experiment.experiment import Experiment
 from ecgexp.experiment.final_evaluation import evaluate_selected
 from ecgexp.experiment.notes import Messages
+from ecgexp.experiment.trained_model import (
+    privacy_statement,
+    trained_classifier,
+    training_notes,
+)
 from ecgexp.experiment.training_loop import Continues, TrainingLoop
 from ecgexp.privacy.keyed_digests import DigestKey
 from ecgexp.privacy.ledger import Ledger
@@ -203,11 +208,12 @@ def _run_tracked(
             )
         messages.print("feasibility", table)
     model_selector = training_loop.fit(tracker, console, continues)
-    messages.add(training_loop.notes(model_selector))
+    messages.add(training_notes(experiment, run_data, training_loop, model_selector))
     scores = evaluate_selected(
         experiment, run_data, training_loop, model_selector, tracker, console, messages
     )
-    metrics, statement = dict(scores.metrics), training_loop.statement(model_selector)
+    metrics = dict(scores.metrics)
+    statement = privacy_statement(experiment, run_data, training_loop.ledger, model_selector)
     if statement is not None:
         artifacts.log_privacy(tracker, statement)
         metrics |= artifacts.privacy_metrics(statement)
@@ -217,7 +223,8 @@ def _run_tracked(
     for line in further.lines:
         messages.print("marks", line)
     tracker.log_metrics(metrics)
-    artifacts.log_model(tracker, training_loop.classifier(model_selector), run_dir)
+    classifier = trained_classifier(experiment, run_data, model_selector)
+    artifacts.log_model(tracker, classifier, run_dir)
     recorded.finish(None if statement is None else statement.event)
     return Result(
         status="FINISHED",

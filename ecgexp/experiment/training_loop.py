@@ -7,27 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecgexp.console import Console, StepBar
-from ecgexp.data.beats import databases
 from ecgexp.evaluation.clients import spread
-from ecgexp.evaluation.evaluator import Evaluation, evaluate
 from ecgexp.evaluation.metrics import quick_scores
-from ecgexp.evaluation.missing import absent_classes, participation_notes, selection_notes
 from ecgexp.experiment import artifacts
 from ecgexp.experiment.class_coverage import check_class_coverage
 from ecgexp.experiment.clients import client_scores
 from ecgexp.experiment.data import RunData
-from ecgexp.experiment.notes import Notes
 from ecgexp.features.inputs import feature_shapes
-from ecgexp.models.classifier import Classifier
-from ecgexp.models.preprocessing import ModelPreprocessing
 from ecgexp.privacy.ledger import Ledger
-from ecgexp.privacy.statement import PrivacyStatement, state
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError, DataError, Pruned
 from ecgexp.tracking.base import Tracker
 from ecgexp.training.base import EpochResult, OnProgress, TrainerState
 from ecgexp.training.checkpointing.manager import CheckpointManager, LearningCurve, TrainingState
-from ecgexp.training.federated.settings import FederatedSettings
 from ecgexp.training.model_selection import ModelSelector
 
 if TYPE_CHECKING:
@@ -50,6 +42,7 @@ class TrainingLoop:
         nothing is saved.
 
     Attributes:
+      seeds: the random streams of the run.
       ledger: the ledger of the trainer's plan.
       history: `train/<metric>` and `validation/<metric>` -> one value per epoch or round, NaN where
         it was not measured.
@@ -70,7 +63,7 @@ class TrainingLoop:
     ):
         from ecgexp.models.resident import Predictor
 
-        self._experiment, self._run_data, self._seeds, self._checkpoint_manager = (
+        self._experiment, self._run_data, self.seeds, self._checkpoint_manager = (
             experiment,
             run_data,
             seeds,
@@ -178,40 +171,6 @@ class TrainingLoop:
         )
         return model_selector
 
-    def notes(self, model_selector: ModelSelector) -> Notes:
-        """Return the notes on the trained model; those from training metrics are under `training`.
-
-        Args:
-          model_selector: the selected weights.
-        """
-        experiment, name, notes = self._experiment, self._experiment.trainer.step_name, Notes()
-        if self.ledger.stopped_by_budget:
-            notes["privacy"] = [
-                f"privacy.max_epsilon={self.ledger.plan.max_epsilon:g} was spent after "
-                f"{self.ledger.steps} of {self.ledger.plan.iterations} noisy steps"
-            ]
-        metric = experiment.selection.metric
-        if model_selector.uses_validation:
-            scores, counts = (
-                self.history[f"validation/{metric}"],
-                self._run_data.counts["validation"],
-            )
-            notes["selection"] = selection_notes(
-                metric,
-                scores,
-                model_selector.step,
-                counts,
-                keeps=model_selector.keeps,
-                step_name=name,
-            )
-        untrained = (
-            "the initial ones with noise" if self.ledger.plan.is_private else "the initial ones"
-        )
-        notes["training"] = participation_notes(
-            self.history, model_selector.step, step_name=name, untrained=untrained
-        )
-        return notes
-
     def _on_progress(
         self, bar: StepBar, model_selector: ModelSelector, curve: LearningCurve
     ) -> OnProgress:
@@ -251,7 +210,7 @@ class TrainingLoop:
             loss=experiment.loss.build(self._run_data.class_counts),
             augmentation=experiment.augmentation,
             ledger=self.ledger,
-            seeds=self._seeds,
+            seeds=self.seeds,
             on_progress=on_progress,
             resume_from=None if training_state is None else training_state.trainer,
         )
@@ -308,53 +267,6 @@ class TrainingLoop:
             f"trainer.{rate}={getattr(trainer, rate) / 10:g}."
         )
 
-    def statement(self, model_selector: ModelSelector) -> PrivacyStatement | None:
-        """Return the privacy statement, computed from the ledger; None without one.
-
-        Args:
-          model_selector: the selected weights.
-        """
-        if not self._experiment.states_privacy_loss:
-            return None
-        experiment = self._experiment
-        idle = set() if model_selector.uses_validation else {"selection"}
-        idle |= set() if experiment.loss.class_weights != "none" else {"class weights"}
-        idle |= {"client scores"} if self._run_data.partition.is_pooled else set()
-        idle |= {"classes"} if experiment.grouping.empty_class != "drop" else set()
-        trainer = experiment.trainer
-        return state(
-            self.ledger,
-            does_not_apply=idle,
-            publishes_all=experiment.privacy.publish == "all",
-            adaptive_clip=trainer.adaptive_clip(self.ledger.plan)
-            if isinstance(trainer, FederatedSettings)
-            else None,
-        )
-
-    def evaluate(self, split: str, model_selector: ModelSelector) -> tuple[Evaluation, np.ndarray]:
-        """Return the scores of the selected weights on one split, and their probabilities.
-
-        Args:
-          split: `train`, `validation` or `test`.
-          model_selector: the selected weights.
-        """
-        run_data, rows = self._run_data, self._run_data.indices[split]
-        beats = run_data.beats
-        probabilities = self._experiment.read_probabilities(
-            self.probabilities(model_selector.weights, rows), beats.class_names
-        )
-        evaluation = evaluate(
-            labels=beats.labels[rows],
-            probabilities=probabilities,
-            class_names=beats.class_names,
-            record_ids=beats.record_ids[rows],
-            patient_ids=beats.patient_ids[rows],
-            majority_class=run_data.baseline_class(rows),
-            rng=self._seeds.generator(f"bootstrap/{split}"),
-            num_resamples=self._experiment.num_resamples,
-        )
-        return evaluation, probabilities
-
     def validate(self, weights: list[np.ndarray]) -> dict[str, float]:
         """Return the scores on the validation beats, with clients also `clients/accuracy_...`.
 
@@ -396,29 +308,7 @@ class TrainingLoop:
             build_model=self._build_model,
             loss=experiment.loss.build(run_data.class_counts),
             augmentation=experiment.augmentation,
-            seeds=self._seeds,
-        )
-
-    def classifier(self, model_selector: ModelSelector) -> Classifier:
-        """Return the selected weights with everything needed to score a raw window.
-
-        Args:
-          model_selector: the selected weights.
-        """
-        beats = self._run_data.beats
-        return Classifier(
-            builder=self._experiment.model,
-            preprocessing=ModelPreprocessing.of_run(
-                self._experiment.dataset.preprocessings,
-                self._experiment.features,
-                databases(beats.database),
-            ),
-            weights=model_selector.weights,
-            class_names=beats.class_names,
-            database=beats.database,
-            classes_without_training_beats=None
-            if self._experiment.withholds
-            else absent_classes(self._run_data.counts["train"]),
+            seeds=self.seeds,
         )
 
     def _check_metric(self) -> None:
@@ -448,7 +338,7 @@ class TrainingLoop:
 
         # Within a graph, the copy of a client gets its weights from the server.
         if tf.executing_eagerly():
-            tf.keras.utils.set_random_seed(self._seeds.integer("initial weights"))
+            tf.keras.utils.set_random_seed(self.seeds.integer("initial weights"))
         return self._experiment.model.build(
             feature_shapes(self._run_data.data.features), len(self._run_data.data.class_names)
         )

@@ -6,7 +6,7 @@ import pytest
 from gaussian_pair import gaussian_pair
 
 from ecgexp.data.beats import RR_FEATURES
-from ecgexp.experiment.training_loop import TrainingLoop
+from ecgexp.experiment.trained_model import privacy_statement
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.outputs import TOPICS
 from ecgexp.privacy.settings import NotPrivate, PrivacySpec
@@ -138,12 +138,9 @@ def test_adaptive_clip_of_a_run_reaches_its_statement():
             loss=SimpleNamespace(class_weights="none"),
             grouping=SimpleNamespace(empty_class="error"),
         )
-        loop = SimpleNamespace(
-            _experiment=experiment,
-            _run_data=SimpleNamespace(partition=SimpleNamespace(is_pooled=False)),
-            ledger=of_patients(),
-        )
-        return TrainingLoop.statement(loop, SimpleNamespace(uses_validation=False))
+        run_data = SimpleNamespace(partition=SimpleNamespace(is_pooled=False))
+        last = SimpleNamespace(uses_validation=False)
+        return privacy_statement(experiment, run_data, of_patients(), last)
 
     assert "The clip was adaptive" in statement_of(clipping="adaptive").text()
     assert "adaptive" not in statement_of().text()
