@@ -2,7 +2,7 @@
 
     python scripts/check_vocabulary.py [PATH ...]
 
-The table of `vocabulary.py` bans words and phrases, and names the term of the glossary to use
+The table of `vocabulary/words.py` bans words and phrases, and names the term of the glossary to use
 instead. A rule applies to identifiers, to prose, or to both:
 
 - Identifiers are the names in Python code, names of files and folders, keys of YAML files, strings
@@ -30,7 +30,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from vocabulary import ALLOWED, EXCLUDED, RULES, Rule, compile_words
+from vocabulary.words import ALLOWED, EXCLUDED, RULES, Rule, compile_words
 
 from ecgexp.cli.streams import command
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import check_vocabulary
 import pytest
 from check_vocabulary import check
-from vocabulary import ALLOWED, RULES, Allowed
+from vocabulary.words import ALLOWED, RULES, Allowed
 
 ROOT = Path(__file__).parents[2]
 
