@@ -50,7 +50,7 @@ class Predictor:
     ):
         self._model, self._resident, self._batch_size = model, resident, batch_size
         self._probabilities = tf.function(
-            self._forward, input_signature=[tf.TensorSpec([None], tf.int32)]
+            self._forward, input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False
         )
 
     def _forward(self, rows: Any) -> Any:

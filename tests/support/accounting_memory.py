@@ -3,7 +3,7 @@
 `accountant_values.json` holds each value as dp_accounting computed it for the same accountant,
 composition, δ, relation and grid. One in sixteen is computed again in every run and must be equal;
 a value that is not stored is computed. `ECGEXP_STORE_ACCOUNTANT_VALUES=FILE` in the environment
-writes all that were asked for to FILE.
+adds each value that is computed to FILE, which may be `accountant_values.json` itself.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from dp_accounting import pld, rdp
 _FILE = Path(__file__).with_name("accountant_values.json")
 _STORED: dict[str, str] = json.loads(_FILE.read_text())
 _VALUES: dict[str, float] = {}
+_STORE = "ECGEXP_STORE_ACCOUNTANT_VALUES"
 _CHECKED = "0"  # first digit of the digests whose values are computed again
 
 
@@ -43,6 +44,8 @@ class Remembering:
             if known is None or digest.startswith(_CHECKED):
                 value = self._computed(delta)
                 assert known in (None, value.hex()), f"{_FILE.name} has another value: {text}"
+                if file := os.environ.get(_STORE):
+                    _add(Path(file), digest, value)
             else:
                 value = float.fromhex(known)
             _VALUES[digest] = value
@@ -55,13 +58,13 @@ class Remembering:
         return float(accountant.get_epsilon(delta))
 
 
-def _write(file):
+def _add(file, digest, value):
     """Several processes add to the same file one by one."""
     from filelock import FileLock
 
     with FileLock(f"{file}.lock"):
         before = json.loads(file.read_text()) if file.exists() else {}
-        now = before | {digest: value.hex() for digest, value in _VALUES.items()}
+        now = before | {digest: value.hex()}
         file.write_text(json.dumps(dict(sorted(now.items())), indent=0) + "\n")
 
 
@@ -77,5 +80,3 @@ def installed():
     with pytest.MonkeyPatch.context() as patch:
         install(patch.setattr)
         yield
-    if file := os.environ.get("ECGEXP_STORE_ACCOUNTANT_VALUES"):
-        _write(Path(file))

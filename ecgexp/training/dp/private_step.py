@@ -59,6 +59,7 @@ class PrivateUpdate:
         self._apply = tf.function(
             self._noised_update,
             input_signature=[tf.TensorSpec([self.num_parameters]), tf.TensorSpec([])],
+            autograph=False,
         )
 
     @property

@@ -78,6 +78,7 @@ class BeatGradients:
         self._accumulate = tf.function(
             self._add_batch,
             input_signature=[rows, rows, tf.TensorSpec([None]), tf.TensorSpec([2], tf.int32)],
+            autograph=False,  # nothing here needs it, and it takes most of the time of a first step
         )
 
     def accumulate(self, drawn: DrawnRows, views: np.ndarray, rng: np.random.Generator) -> None:
@@ -134,9 +135,13 @@ class GroupGradients:
         self._unit_loss = tf.Variable(0.0, trainable=False)
         rows = tf.TensorSpec([None], tf.int32)
         self._add_rows = tf.function(
-            self._add_to_unit, input_signature=[rows, rows, tf.TensorSpec([2], tf.int32)]
+            self._add_to_unit,
+            input_signature=[rows, rows, tf.TensorSpec([2], tf.int32)],
+            autograph=False,
         )
-        self._close = tf.function(self._close_unit, input_signature=[tf.TensorSpec([])])
+        self._close = tf.function(
+            self._close_unit, input_signature=[tf.TensorSpec([])], autograph=False
+        )
 
     def accumulate(self, drawn: DrawnRows, views: np.ndarray, rng: np.random.Generator) -> None:
         """See `UnitGradients`; each unit has as many rows as it has training beats."""
