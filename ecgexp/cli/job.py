@@ -84,6 +84,9 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | st
         print(redact(f"ecgexp: job {number} ({name}): {error}"), file=sys.stderr)
         if sweep is not None and (job is None or not job.has_begun):
             sweep.note(number, name, "", "refused", redact(str(error)))
+            if isinstance(error, ConfigError | DataError):
+                move_log(None)
+                discard_unheld(run_dir)
         raise JobFailed(why) from None
 
 
@@ -134,6 +137,7 @@ class _Job:
                 "job %d: %s has finished already, in %s", self.number, self.name, done.run_dir
             )
             return objectives.of(done.metrics, {})
+        self.experiment.check_can_start()
         self._note("ran")
         try:
             result = self._train(run_dir, trial)

@@ -6,10 +6,10 @@ or on a cluster. All jobs share only the folder of the invocation, which holds t
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -27,6 +27,7 @@ from ecgexp.settings.paths import counted_from
 from ecgexp.settings.redaction import redact
 from ecgexp.storage.atomic import remove_litter_below
 from ecgexp.sweeps.closing import close, create_parent_run
+from ecgexp.sweeps.cores import runs_here
 from ecgexp.sweeps.identity import command, job_name
 from ecgexp.sweeps.invocation import read_pointer
 from ecgexp.sweeps.objectives import GRID, Objectives, check_direction
@@ -38,6 +39,9 @@ from ecgexp.tracking.base import Tracker
 from ecgexp.tracking.local.hydra_files import clean_multirun
 from ecgexp.tracking.local.lock import check_free, discard, hold
 from ecgexp.tracking.settings import Tracking
+
+if TYPE_CHECKING:
+    from ecgexp.experiment.experiment import Experiment
 
 # The multirun of this process; jobs in other processes read it from the invocation's folder.
 _opened: tuple[Sweep, Tracker, ExitStack] | None = None
@@ -103,6 +107,8 @@ def _open(config: DictConfig) -> tuple[Sweep, Tracker, ExitStack]:
     if jobs is not None:
         _check_all(config, jobs)
         planned = [job_name(job, overrides) for job in jobs]
+    elif runs_here(config.hydra.launcher):
+        _check_search(shared, overrides)
     sweep = Sweep.open(Path(config.hydra.sweep.dir), overrides, planned, settings)
     with counted_from(Path.cwd()):
         tracking = build_node(plain(shared)["tracking"], "tracking", Tracking)
@@ -179,10 +185,11 @@ def _check_all(config: DictConfig, jobs: list[list[str]]) -> None:
     """Validates all jobs of a grid.
 
     Raises:
-      ConfigError: a job is invalid (the message is that of its own run), or two jobs are equal (the
-        message names both).
+      ConfigError: a job is invalid (the message is that of its own run), two jobs are equal (the
+        message names both), or this machine lacks what a job needs.
+      DataError: the database of a job is missing.
     """
-    seen: list[Any] = []
+    seen: list[Experiment] = []
     for number, overrides in enumerate(jobs):
         try:
             seen.append(build_experiment(_compose(config, overrides), base_dir=Path.cwd()))
@@ -194,6 +201,48 @@ def _check_all(config: DictConfig, jobs: list[list[str]]) -> None:
                 f"{' '.join(jobs[earlier])} (job {earlier}) and {' '.join(overrides)} "
                 f"(job {number}) are the same run, which would count twice; use each value once"
             )
+    if runs_here(config.hydra.launcher):
+        _check_can_start(seen, jobs)
+
+
+def _check_search(shared: DictConfig, overrides: list[str]) -> None:
+    """Checks that this machine has what all jobs of a search need; see `_check_can_start`."""
+    try:
+        experiment = build_experiment(shared, base_dir=Path.cwd())
+    except ConfigError:  # a setting that the search chooses is missing
+        return
+    _check_can_start([experiment], [overrides])
+
+
+def _check_can_start(experiments: "Sequence[Experiment]", jobs: list[list[str]]) -> None:
+    """Checks that this machine has what all jobs need; equal needs are looked up once.
+
+    Raises:
+      ConfigError, DataError: it lacks something; the message names the job, unless it is the same
+        for all.
+    """
+    looked_up: list[tuple[Any, ConfigError | DataError | None]] = []
+    answers: list[ConfigError | DataError | None] = []
+    for experiment in experiments:
+        needs = (experiment.device, experiment.dataset)
+        known = [answer for other, answer in looked_up if other == needs]
+        if not known:
+            known.append(_why_not(experiment))
+            looked_up.append((needs, known[0]))
+        answers.append(known[0])
+    for answer, overrides in zip(answers, jobs, strict=True):
+        if answer is not None:
+            same = all(str(other) == str(answer) for other in answers)
+            raise answer if same else type(answer)(f"{' '.join(overrides)}: {answer}")
+
+
+def _why_not(experiment: "Experiment") -> ConfigError | DataError | None:
+    """Returns the error with which the experiment would be refused; None: it can start."""
+    try:
+        experiment.check_can_start()
+    except (ConfigError, DataError) as error:
+        return error
+    return None
 
 
 def finish(error: BaseException | None) -> Closed | None:

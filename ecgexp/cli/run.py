@@ -190,7 +190,7 @@ def _check_given_once(overrides: list[str], run_dir: Path) -> None:
 
 
 def _start(config: DictConfig, overrides: list[str], run_dir: Path) -> None:
-    """Starts a new run; removes its folder if the configuration is invalid."""
+    """Starts a new run; removes its folder if the run is refused before it begins."""
     from ecgexp.config.compose import (
         build_experiment,
         for_the_record,
@@ -210,6 +210,7 @@ def _start(config: DictConfig, overrides: list[str], run_dir: Path) -> None:
                 build_experiment(config, base_dir=Path.cwd()),
                 for_the_record(config),
             )
+            experiment.check_can_start()  # before the import of what a run needs
             write_notes(run_dir, notes(config, HydraConfig.get()))
             run(
                 experiment,
@@ -218,8 +219,8 @@ def _start(config: DictConfig, overrides: list[str], run_dir: Path) -> None:
                 resolved_yaml=to_yaml(values),
                 tags={"command": command(overrides)},
             )
-        except ConfigError:
-            discard(run_dir)
+        except (ConfigError, DataError):
+            discard(run_dir)  # does nothing where the run has begun
             raise
 
 

@@ -16,6 +16,7 @@ from ecgexp.data.preprocessing.settings import OnProgress
 from ecgexp.data.splits.base import Splitter
 from ecgexp.data.splits.cross_database import check_databases
 from ecgexp.evaluation.names import metric_names
+from ecgexp.evaluation.score_names import epoch_score_names
 from ecgexp.experiment.data import RunData, load_run_data
 from ecgexp.experiment.federated_baselines import FederatedBaselines
 from ecgexp.features.inputs import Features
@@ -106,6 +107,9 @@ class Experiment:
     def __post_init__(self):
         check_named_once("evaluate_on", self.evaluate_on)
         self._check_classes()
+        self.selection.check_metric(
+            epoch_score_names(self.grouping.classes, has_clients=not self.partition.is_pooled)
+        )
         check_databases(self.dataset, self.split)
         self._check_features()
         self._check_privacy()
@@ -199,6 +203,20 @@ class Experiment:
                 f"trainer={_option(self.trainer)} trains on pooled beats; use partition=none, or "
                 "trainer=federated."
             )
+
+    def check_can_start(self) -> None:
+        """Check that this machine has what the run needs, before anything expensive.
+
+        Neither TensorFlow nor a store is opened, and no data are read: the libraries of the
+        trainer, the device and the files of the database are looked up.
+
+        Raises:
+          ConfigError: a library, a GPU, or one of two databases is missing.
+          DataError: the database is missing.
+        """
+        self.trainer.check_installed()
+        self.device.check_available()
+        self.dataset.check_there()
 
     def load_run_data(self, seeds: Seeds, on_progress: OnProgress) -> RunData:
         """Load, split, assign and transform the beats; see `ecgexp.experiment.data.load_run_data`.

@@ -80,7 +80,7 @@ def run(
       Pruned: `continues` returned False.
     """
     experiment = experiment.resolved()
-    experiment.trainer.check_installed()
+    experiment.check_can_start()
     with hold(run_dir, new=not resume):
         console, started, memory = console or Console(), time.monotonic(), PeakMemory()
         if experiment.is_private and experiment.privacy.may_have_privacy_guarantee:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecgexp.console import Console, StepBar
-from ecgexp.evaluation.clients import spread
 from ecgexp.evaluation.metrics import quick_scores
+from ecgexp.evaluation.score_names import epoch_score_names
 from ecgexp.experiment import artifacts
 from ecgexp.experiment.class_coverage import check_class_coverage
 from ecgexp.experiment.clients import client_scores
@@ -312,13 +312,13 @@ class TrainingLoop:
         )
 
     def _check_metric(self) -> None:
-        """Check, before training, that `selection.metric` is a score that every epoch has."""
-        names = self._run_data.data.class_names
-        one_beat = quick_scores(np.zeros(1, int), np.full((1, len(names)), 1 / len(names)), names)
-        known = set(one_beat.values)
-        if not self._run_data.partition.is_pooled:
-            known |= {f"clients/accuracy_{name}" for name in spread(np.zeros(1))}
-        self._experiment.selection.check_metric(known)
+        """Check that every epoch has `selection.metric`: the data may lack a class."""
+        run_data = self._run_data
+        self._experiment.selection.check_metric(
+            epoch_score_names(
+                run_data.data.class_names, has_clients=not run_data.partition.is_pooled
+            )
+        )
 
     def _spent(self) -> dict[str, float]:
         """Return ε so far.

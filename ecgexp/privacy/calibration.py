@@ -108,13 +108,36 @@ def calibrate_noise(
     return _refine(lambda z: reported(z, coarse), reported, target_epsilon, start)
 
 
-def _check_target(reported: Callable[[float], float], target: float) -> None:
-    """Check that some noise meets the target; computes at most one ε."""
+def check_target(target_epsilon: float) -> None:
+    """Check that some run may meet a target, before its steps and its units are known.
+
+    Args:
+      target_epsilon: largest allowed ε.
+
+    Raises:
+      ConfigError: no accountant certifies so small an ε, for any number of steps, or the target has
+        no meaning.
+    """
+    _check_meaning(target_epsilon)
+    if target_epsilon < _SMALLEST_TARGET:
+        raise ConfigError(
+            f"privacy.target_epsilon={target_epsilon:g} is below {_SMALLEST_TARGET:g}, and the "
+            "accountants distinguish no smaller ε; use "
+            f"privacy.target_epsilon={_SMALLEST_TARGET:g} or more."
+        )
+
+
+def _check_meaning(target: float) -> None:
     if target > _LARGEST_TARGET:
         raise ConfigError(
             f"privacy.target_epsilon={target:g} is above {_LARGEST_TARGET:g}, where ε has no "
             "meaning; use a smaller privacy.target_epsilon, e.g. 8, or privacy.noise_multiplier."
         )
+
+
+def _check_target(reported: Callable[[float], float], target: float) -> None:
+    """Check that some noise meets the target; computes at most one ε."""
+    _check_meaning(target)
     if target < _SMALLEST_TARGET:
         least = max(_SMALLEST_TARGET, reported(_LARGEST))
     elif target < _SMALL:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, cast
 from pydantic import BeforeValidator, Field
 
 from ecgexp.privacy.accounting import AccountantName
+from ecgexp.privacy.calibration import calibrate_noise, check_target
 from ecgexp.privacy.plan import (
     LEAST_NOISE,
     PrivacyPlan,
@@ -116,6 +117,8 @@ class PrivacySpec:
                 f"privacy.target_epsilon={self.target_epsilon:g} "
                 "contradict each other; set one of them to null, e.g. privacy.target_epsilon=null."
             )
+        if self.target_epsilon is not None:
+            check_target(self.target_epsilon)
         if (
             self.target_epsilon is not None
             and self.max_epsilon is not None
@@ -240,8 +243,6 @@ class PrivacySpec:
             check_overlap(overlap)
         if self.noise_multiplier is not None:
             return with_noise(self.noise_multiplier)
-        from ecgexp.privacy.calibration import calibrate_noise
-
         noise = calibrate_noise(
             lambda z: with_noise(z).dp_event,
             cast(float, self.target_epsilon),  # set where `noise_multiplier` is not

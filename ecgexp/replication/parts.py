@@ -44,6 +44,10 @@ class FirstBeats:
         """See `Dataset`."""
         return self.dataset.preprocessings
 
+    def check_there(self) -> None:
+        """See `Dataset.check_there`."""
+        self.dataset.check_there()
+
     def load(self, on_progress: OnProgress | None = None) -> BeatSet:
         """Load the beats; see `RecordedDataset.load`. They have a digest of their own.
 

@@ -1,4 +1,4 @@
-"""The number of parallel jobs on a machine, and the share of its cores for each job."""
+"""Where jobs run, the number of parallel ones on a machine, and the share of its cores for each."""
 
 import os
 import sys
@@ -32,6 +32,17 @@ def share_cores(launcher: Any) -> None:
     jobs = _cores() if jobs < 0 else jobs
     for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ.setdefault(variable, str(max(1, _cores() // jobs)))
+
+
+def runs_here(launcher: Any) -> bool:
+    """Return whether the jobs run on this machine, which then must have what they need.
+
+    Args:
+      launcher: Hydra's settings of the launcher.
+    """
+    return not launcher.get("address") and not str(launcher.get("_target_")).endswith(
+        "SlurmLauncher"
+    )
 
 
 def _cores() -> int:

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from ecgexp.settings.declaration import ConfigError, Whole, settings
 from ecgexp.settings.installation import install_extra
+from ecgexp.training.device_driver import why_no_gpu
 
 
 @settings
@@ -21,6 +22,9 @@ class Device:
         convolutions several times slower.
       cpu_devices: logical CPU devices; more than one tests the multi-device path without a GPU.
 
+    Raises:
+      ConfigError: XLA was requested for the CPU.
+
     Example:
       >>> Device(kind="cpu").mixed_precision
       False
@@ -31,6 +35,26 @@ class Device:
     deterministic: bool = False
     xla: bool = False
     cpu_devices: Annotated[Whole, Field(ge=1, le=64)] = 1
+
+    def __post_init__(self):
+        if self.kind == "cpu" and self.xla:
+            raise _xla_on_cpu()
+
+    def check_available(self) -> None:
+        """Check, before TensorFlow is imported, that the driver has the GPU that the settings need.
+
+        `strategy` checks again that TensorFlow can use it.
+
+        Raises:
+          ConfigError: a GPU, or a setting for a GPU only, was requested and the driver has none.
+        """
+        if self.kind != "gpu" and not self.xla:
+            return
+        why = why_no_gpu()
+        if why and self.kind == "gpu":
+            raise ConfigError(f"device=gpu: {why}; check `nvidia-smi`, or use device=cpu.")
+        if why:
+            raise _xla_on_cpu()
 
     def strategy(self) -> Any:
         """Configure TensorFlow and return the strategy in whose scope the run builds its variables.
@@ -51,10 +75,7 @@ class Device:
                 "device=cpu."
             )
         if self.xla and not gpus:
-            raise ConfigError(
-                "device.xla=true: XLA needs a GPU, and the run would use a CPU; use "
-                "device.xla=false."
-            )
+            raise _xla_on_cpu()
         _configure(gpus, self.cpu_devices, hide_gpus=self.kind == "cpu")
         if self.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -70,6 +91,12 @@ class Device:
             if len(names) > 1
             else tf.distribute.get_strategy()
         )
+
+
+def _xla_on_cpu() -> ConfigError:
+    return ConfigError(
+        "device.xla=true: XLA needs a GPU, and the run would use a CPU; use device.xla=false."
+    )
 
 
 def _configure(gpus: list[Any], cpu_devices: int, *, hide_gpus: bool) -> None:

@@ -118,20 +118,28 @@ def test_one_parent_holds_the_runs_and_what_they_cost_together(interrupted_and_r
 
 def test_a_job_that_fails_leaves_the_others_alone(tmp_path):
     """What only a run can find out; the next job trains all the same."""
-    done = ecgexp("selection.metric=nonsense,macro_f1", "tracking=none", cwd=tmp_path)
+    done = ecgexp("split.validation_fraction=0,0.2", "tracking=none", cwd=tmp_path)
     assert done.returncode == 1
     assert {name: attempt["status"] for name, attempt in attempts(tmp_path).items()} == {
-        "metric=nonsense": "FAILED",
-        "metric=macro_f1": "FINISHED",
+        "validation_fraction=0": "FAILED",
+        "validation_fraction=0.2": "FINISHED",
     }
     assert "1 of 2 jobs have no result" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
 
 
-def test_no_job_runs_if_any_could_not(tmp_path):
-    done = ecgexp("seed=1,-2", cwd=tmp_path)
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["seed=1,-2"], "seed=-2"),
+        (["device=gpu,cpu"], "device=gpu: device=gpu: CUDA_VISIBLE_DEVICES="),
+    ],
+)
+def test_no_job_runs_if_any_could_not(tmp_path, monkeypatch, words, message):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    done = ecgexp(*words, cwd=tmp_path)
     assert done.returncode == 2
-    assert "seed=-2" in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "outputs").exists()
     assert not (tmp_path / "mlruns").exists()

@@ -19,6 +19,14 @@ class Dataset(Protocol):
         """Preprocessing of its records; of two databases, that of each."""
         ...
 
+    def check_there(self) -> None:
+        """Check that the files are there, without reading them.
+
+        Raises:
+          DataError: They are not; the message says how to get them.
+        """
+        ...
+
     def load(self, on_progress: OnProgress | None = None) -> BeatSet:
         """Return the beats, without labels.
 

@@ -92,6 +92,22 @@ class TwoDatabases(SharedPreprocessing):
         """See `Dataset`."""
         return tuple(self.parts.values())
 
+    def check_there(self) -> None:
+        """See `Dataset.check_there`; one message names everything that is missing.
+
+        Raises:
+          ConfigError: The files of a database were not found.
+        """
+        absent = []
+        for part, dataset in self.parts.items():
+            try:
+                with _placed(f"dataset.{part}"):
+                    dataset.folder()
+            except DataError as error:
+                absent.append(str(error))
+        if absent:
+            raise ConfigError("; ".join(absent))
+
     def load(self, on_progress: OnProgress | None = None) -> BeatSet:
         """Load all beats of both databases, without labels, those for training first.
 
@@ -107,7 +123,7 @@ class TwoDatabases(SharedPreprocessing):
             preprocessed.
           DataError: Files are missing or damaged.
         """
-        self._check_both_are_there()
+        self.check_there()
         loaded = {}
         for part, dataset in self.parts.items():
             with _placed(f"dataset.{part}"):
@@ -115,17 +131,6 @@ class TwoDatabases(SharedPreprocessing):
                     _named(on_progress, dataset.database), path=f"dataset.{part}"
                 )
         return self._joined(loaded)
-
-    def _check_both_are_there(self) -> None:
-        absent = []
-        for part, dataset in self.parts.items():
-            try:
-                with _placed(f"dataset.{part}"):
-                    dataset.folder()
-            except DataError as error:
-                absent.append(str(error))
-        if absent:
-            raise ConfigError("; ".join(absent))
 
     def _joined(self, loaded: dict[str, BeatSet]) -> BeatSet:
         databases = {TRAINED: self.train.database, TESTED: self.test.database}

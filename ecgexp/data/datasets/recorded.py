@@ -120,6 +120,10 @@ class RecordedDataset(RecordedFiles, Preprocessing):
         entry = find_database(self.database)
         self.check_band(str(entry), entry.fs_hz)
 
+    def check_there(self) -> None:
+        """See `Dataset.check_there`."""
+        self.folder()
+
     def load(self, on_progress: OnProgress | None = None, *, path: str = "dataset") -> BeatSet:
         """Load all beats of the records, without labels.
 

@@ -64,6 +64,9 @@ class SyntheticDataset(Preprocessing):
         super().__post_init__()
         self.check_recorded(LEADS, "virtual patients have")
 
+    def check_there(self) -> None:
+        """See `Dataset.check_there`; virtual patients need no files."""
+
     def load(self, on_progress: OnProgress | None = None) -> BeatSet:
         """Load all beats, without labels.
 

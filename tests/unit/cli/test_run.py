@@ -57,6 +57,7 @@ def test_missing_data_names_the_command_to_get_it(tmp_path):
     assert done.returncode == 1
     assert "ecgexp-fetch mitdb" in done.stderr
     assert "Traceback" not in done.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize(

@@ -273,6 +273,8 @@ def test_values_from_the_environment_are_not_saved(monkeypatch):
             r"trainer\.callback\._target_=subprocess\.run: .*; use a public name",
         ),
         ("trainer=dp", r"use privacy\.noise_multiplier=1\.1 or privacy\.target_epsilon=3"),
+        ("selection.metric=f1/X", r"selection\.metric=f1/X: not a validation score; .*f1/V"),
+        ("selection.metric=clients/accuracy_mean", r"selection\.metric=.*: not a .*macro_f1"),
         (
             "privacy=eps3",
             r"trainer=centralized: .*use trainer=dp, or privacy=none",

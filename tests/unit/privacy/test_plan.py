@@ -42,6 +42,11 @@ def plan(num_units=1000, batch=100, iterations=10, **spec):
             "use privacy.batch_capacity=null",
         ),
         ({"target_epsilon": 3.0, "max_epsilon": 1.0}, "use privacy.target_epsilon=1"),
+        (
+            {"target_epsilon": 1e-7},
+            "privacy.target_epsilon=1e-07 .*use privacy.target_epsilon=0.001",
+        ),
+        ({"target_epsilon": 1e8}, r"privacy.target_epsilon=1e\+08 .*use a smaller"),
         ({"noise_multiplyer": 1.0}, "did you mean privacy.noise_multiplier"),
     ],
 )
