@@ -97,6 +97,14 @@ def duration_text(seconds: float) -> str:
     return f"{seconds:.0f}{BLANK}s" if seconds < 600 else f"{seconds / 60:.0f}{BLANK}min"
 
 
+def age_text(seconds: float) -> str:
+    """Format how long ago something was, in one unit: `40 s`, `5 min`, `3 h`, `12 d`."""
+    for unit, length, most in (("s", 1, 60), ("min", 60, 3600), ("h", 3600, 48 * 3600)):
+        if seconds < most:
+            return f"{max(0, int(seconds // length))}{BLANK}{unit}"
+    return f"{int(seconds // 86400)}{BLANK}d"
+
+
 def _up(exact: Decimal, last: int) -> Decimal:
     """Round `exact` up to a multiple of 10^last."""
     unit = Decimal(1).scaleb(last)

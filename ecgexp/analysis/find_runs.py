@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ecgexp.analysis.run_names import LATEST, Latest, run_named
 from ecgexp.settings.declaration import DataError
-from ecgexp.settings.redaction import redact
 from ecgexp.settings.registry import is_public_name
 from ecgexp.storage.json_text import quoted
 from ecgexp.storage.reading import read_json, read_text
 from ecgexp.tracking.checks import check_path
 from ecgexp.tracking.kept_files import FolderFiles, KeptFiles, StoreFiles
-from ecgexp.tracking.local.run_json import read_run
+from ecgexp.tracking.local.run_json import PARENT_TAG, read_run
 from ecgexp.tracking.local.tracker import read_metrics
 from ecgexp.tracking.mlflow.existing_store import default_uri, open_existing
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PARENT_TAG = "mlflow.parentRunId"
 _PAGE = 1000
 
 
@@ -110,38 +109,46 @@ class StoredRun:
         return f"restore the file from a copy, or leave run {quoted(self.name)} out"
 
 
-def find_run(name: str, *, uri: str | None = None) -> StoredRun:
-    """Return the run with that MLflow id, or in that folder.
+def find_run(name: str, *, uri: str | None = None, latest: Latest = "finished") -> StoredRun:
+    """Return the run that a name stands for.
 
     Args:
-      name: an id, or the path of a run's folder.
+      name: the path of a run's folder; an id in MLflow, or the beginning of one that no other run
+        has; or `latest`.
       uri: the store of ids; None: `default_uri()`.
+      latest: which run `latest` is, see `run_named`.
 
     Raises:
-      DataError: there is no such run.
+      DataError: there is no such run, or there are several.
 
     Example:
       >>> run = find_run("outputs/first")
       >>> run.status, run.metrics["test/accuracy"]
       ('FINISHED', 0.5)
     """
-    if os.path.isdir(name):  # unlike Path.is_dir, False for an invalid file name
+    if is_folder(name):
         return _in_folder(Path(name))
+    found = run_named(name, uri=uri, latest=latest)
+    if not found.in_store and found.folder is not None:
+        return _in_folder(found.folder)
+    client = open_existing(uri or default_uri())
+    return _in_store(client, client.get_run(found.key))
+
+
+def is_folder(name: str) -> bool:
+    """Return whether a name of a run is that of a folder, not an id in MLflow or `latest`.
+
+    Raises:
+      DataError: it can only be that of a folder, and there is none.
+    """
+    if name != LATEST and os.path.isdir(name):  # unlike Path.is_dir, False for an invalid name
+        return True
     if "/" in name:  # not an id, so a message about the store would mislead
         raise DataError(
-            f"there is no folder {name}; use the folder of a run under outputs/, or the id of a "
-            "run in MLflow"
+            f"there is no folder {name}; use the folder of a run under outputs/, the id of a run "
+            "in MLflow, or latest"
         )
-    from mlflow.exceptions import MlflowException
-
-    client = open_existing(uri or default_uri())
-    try:
-        return _in_store(client, client.get_run(name))
-    except MlflowException as error:
-        raise DataError(
-            f"{name} is neither the folder of a run nor a run of {redact(uri or default_uri())}; "
-            "look up its id with ecgexp-ui, or use its folder under outputs/"
-        ) from error
+    return False
 
 
 def children_of(parent: StoredRun, *, uri: str | None = None) -> list[StoredRun]:
@@ -237,7 +244,7 @@ def _in_folder(folder: Path) -> StoredRun:
         run_id=run.get("run_id") or str(folder),
         name=run["tags"].get("mlflow.runName", folder.name),
         status=run["status"],
-        started=0.0,
+        started=run.get("started", 0.0),
         params={name: str(value) for name, value in run["params"].items()},
         metrics={
             name: math.nan if value is None else value

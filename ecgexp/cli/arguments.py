@@ -21,7 +21,7 @@ from ecgexp.storage.scratch import use_own_scratch
 NEGATIVE, REFUSED, INTERRUPTED = 1, 2, 130
 _LONGEST = 40  # characters of a value that are shown in a message
 _CLOSE = 0.75  # smallest similarity of a misspelled option and a suggested one
-_A_RUN = "an MLflow run id, or a run's folder under outputs/"
+_A_RUN = "a run's folder, an MLflow run id or the beginning of one, or latest"
 
 
 def run_command(prog: str, work: Callable[[], int]) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ecgexp.cli.arguments import Parser, check_output, run_command
-from ecgexp.cli.run_argument import naming
+from ecgexp.cli.run_argument import named_runs, naming
 from ecgexp.cli.streams import command
 from ecgexp.settings.declaration import DataError
 from ecgexp.storage.atomic import replacing
@@ -57,6 +57,8 @@ def write(options: argparse.Namespace) -> list[str]:
     from ecgexp.analysis.report.page import render
 
     _check_output(options.output, public=options.public, overwrite=options.overwrite)
+    if options.run is not None:
+        options.run = named_runs(options.run, "RUN ", store=options.store)
     with naming(options.run, "RUN "):
         selected = choose(
             parent=options.run,
@@ -125,7 +127,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "run",
         nargs="?",
         metavar="RUN",
-        help="the MLflow id of a sweep's parent run, or a sweep's folder under outputs/",
+        help="a sweep: its folder, the MLflow id of its parent run or its beginning, or latest",
     )
     which.add_argument(
         "--experiment",

@@ -234,7 +234,8 @@ def _resume(config: DictConfig, overrides: list[str], *, new_dir: Path) -> None:
     from ecgexp.tracking.local.run_json import has_finished
 
     discard_unheld(new_dir)
-    run_dir = named_folder(str(config.resume), "resume=").absolute()
+    name = _as_typed("resume", overrides) or str(config.resume)
+    run_dir = named_folder(name, "resume=", latest="resumable").absolute()
     with hold(run_dir, new=False, setting="resume"):
         move_log(run_dir)
         if has_finished(run_dir):
@@ -251,6 +252,12 @@ def _resume(config: DictConfig, overrides: list[str], *, new_dir: Path) -> None:
             resolved_yaml=to_yaml(values),
             resume=True,
         )
+
+
+def _as_typed(key: str, overrides: list[str]) -> str | None:
+    """Returns the text of an override if Hydra may have read it as a number: an id, `7294e12`."""
+    typed = [text.partition("=")[2] for text in overrides if text.startswith(f"{key}=")]
+    return typed[-1] if typed and typed[-1].isalnum() else None
 
 
 def _complete(run_dir: Path, *, store: str | None) -> None:

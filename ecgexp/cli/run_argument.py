@@ -1,6 +1,6 @@
-"""Finds the run that an argument of a command names, by MLflow run id or by folder."""
+"""Finds the run that an argument of a command names: by folder, by MLflow id, or as `latest`."""
 
-import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +10,16 @@ from ecgexp.settings.declaration import DataError
 
 if TYPE_CHECKING:
     from ecgexp.analysis.find_runs import StoredRun
+    from ecgexp.analysis.run_list import ListedRun
+    from ecgexp.analysis.run_names import Latest
 
 
 def named_run(name: str, argument: str, *, store: str | None = None) -> "StoredRun":
     """Finds a stored run.
 
     Args:
-      name: an MLflow run id, or a run's folder.
+      name: a run's folder, an MLflow run id or the beginning of one, or `latest`, which is the
+        finished run that was started last.
       argument: written before the name in an error message, e.g. `"RUN "` or `"resume="`.
       store: URI of the MLflow store in which ids are looked up; None: `default_uri()`.
 
@@ -24,21 +27,27 @@ def named_run(name: str, argument: str, *, store: str | None = None) -> "StoredR
       The run's parameters, metrics, tags and files as they were stored.
 
     Raises:
-      DataError: there is no such run.
+      DataError: there is no such run, or there are several.
     """
-    from ecgexp.analysis.find_runs import find_run  # here, so that --help answers at once
+    from ecgexp.analysis.find_runs import find_run, is_folder  # here, so that --help is fast
 
     with naming(name, argument):
-        return find_run(name, uri=store)
+        if is_folder(name):
+            return find_run(name)
+        found = _searched(name, store, "finished")
+        return find_run(found.run_id or str(found.folder), uri=store)
 
 
-def named_folder(name: str, argument: str, *, store: str | None = None) -> Path:
+def named_folder(
+    name: str, argument: str, *, store: str | None = None, latest: "Latest" = "ended"
+) -> Path:
     """Finds the folder of a run and checks that its `run.json` can be read.
 
     Args:
       name: see `named_run`.
       argument: see `named_run`.
       store: see `named_run`.
+      latest: which run `latest` is, see `ecgexp.analysis.run_names.run_named`.
 
     Returns:
       The folder.
@@ -46,19 +55,61 @@ def named_folder(name: str, argument: str, *, store: str | None = None) -> Path:
     Raises:
       DataError: there is no such run, or its folder is not on this machine.
     """
+    from ecgexp.analysis.find_runs import is_folder
     from ecgexp.tracking.local.run_json import NAME, read_run
 
-    folder = Path(name)
-    if not os.path.isdir(name):  # Path.is_dir raises if the name is too long
-        folder = Path(named_run(name, argument, store=store).tags.get("run.dir", ""))
-        if not (folder / NAME).is_file():
-            raise DataError(
-                f"{argument}{name}: the run's folder {folder} is not on this machine; use this "
-                "command on the machine where the run was made"
-            )
     with naming(name, argument):
+        if is_folder(name):
+            folder = Path(name)
+        else:
+            folder = _searched(name, store, latest).folder
+            if folder is None or not (folder / NAME).is_file():
+                raise DataError(
+                    f"the run's folder {folder or ''} is not on this machine; use this command on "
+                    "the machine where the run was made"
+                )
         read_run(folder)
     return folder
+
+
+def named_runs(name: str, argument: str, *, store: str | None = None) -> str:
+    """Finds a sweep, or a run.
+
+    Args:
+      name: a folder, an MLflow id or the beginning of one, or `latest`, which is the finished run
+        that was started last, or its sweep if it is a job of one.
+      argument: see `named_run`.
+      store: see `named_run`.
+
+    Returns:
+      The folder of a run or of an invocation of a sweep, or a whole MLflow id.
+
+    Raises:
+      DataError: there is no such run, or there are several.
+    """
+    from ecgexp.analysis.find_runs import is_folder
+    from ecgexp.analysis.run_names import LATEST
+
+    with naming(name, argument):
+        if is_folder(name):
+            return name
+        found = _searched(name, store, "finished")
+    if name == LATEST and found.sweep:
+        if found.parent_id is not None and found.in_store:
+            return found.parent_id
+        if found.folder is not None:
+            return str(found.folder.parent)
+    return found.run_id if found.run_id and found.in_store else str(found.folder)
+
+
+def _searched(name: str, store: str | None, latest: "Latest") -> "ListedRun":
+    from ecgexp.analysis.run_names import LATEST, run_named
+
+    found = run_named(name, uri=store, latest=latest)
+    if name == LATEST:
+        shown = found.folder or found.run_id
+        print(f"latest: {shown} ({found.name}, {found.status.lower()})", file=sys.stderr)
+    return found
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """The parts of a run, and the check that they fit together."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
@@ -25,14 +24,13 @@ from ecgexp.privacy.plan import Privacy
 from ecgexp.privacy.unit_checks import check_unit_covers_features, check_units_apart, shared_units
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError, Part, Seed, Whole, check_named_once, settings
+from ecgexp.settings.option_names import option_name
 from ecgexp.tracking.settings import Tracking
 from ecgexp.training.base import Trainer
 from ecgexp.training.checkpointing.manager import CheckpointRule
 from ecgexp.training.device import Device
 from ecgexp.training.loss import Loss
 from ecgexp.training.model_selection import Selection
-
-_TRAINERS = {"DpSgd": "dp"}  # trainers whose option does not follow from the name of the class
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,9 +326,7 @@ def _kind(value: Any) -> str:
 
 
 def _option(value: Any) -> str:
-    """Return the option that selects a part, as the user writes it: `dp`, `by_patient`."""
-    name = _kind(value)
-    return _TRAINERS.get(name, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
+    return option_name(_kind(value))
 
 
 def _listed(names: frozenset[str]) -> str:

@@ -18,6 +18,7 @@ LONGEST_NAME, LONGEST_PATH = 255, 4000  # bytes, of Linux's file systems
 SQLITE = "sqlite:///"
 DEFAULT_STORE_FILE = "mlruns/mlflow.db"  # of runs and commands that name no other store
 DEFAULT_STORE = f"{SQLITE}{DEFAULT_STORE_FILE}"
+DEFAULT_RUNS_DIR = "outputs"  # as conf/config.yaml names it to Hydra
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):/?", re.ASCII)
 _DRIVE = re.compile(r"[A-Za-z]:([\\/]|$)")
 _WRITTEN = ("cache_dir", "artifact_root")  # settings that name a folder which a run writes to

@@ -24,6 +24,7 @@ from ecgexp.tracking.provenance import is_running
 
 NAME = "run.json"
 RUN_DIR_TAG = "run.dir"
+PARENT_TAG = "mlflow.parentRunId"  # of a job of a sweep: the id of the sweep's parent run
 _FIX = "restore the file from a copy, or leave the run out and start it again in another folder"
 
 Seconds = Annotated[float, Field(ge=0, le=1e11)]
@@ -52,6 +53,7 @@ class RunValues(TypedDict):
     run_id: NotRequired[str | None]
     status: Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
     reason: NotRequired[str | None]
+    started: NotRequired[Seconds]
     ended: NotRequired[Seconds | None]
     params: dict[str, str | int | float | bool | None]
     tags: dict[str, str]

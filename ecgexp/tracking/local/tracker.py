@@ -68,6 +68,7 @@ class JsonlTracker(FileArtifacts):
             "datasets": [],
             "artifacts": [],
             "store": None,
+            "started": now(),  # of a resumed run, the time of its first start
             **before,
         }
         self._run |= {

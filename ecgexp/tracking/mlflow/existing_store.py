@@ -50,7 +50,7 @@ def open_existing(uri: str) -> "MlflowClient":
         try:
             check_sqlite_uri(uri)
             file = sqlite_file(uri, Path.cwd())
-            _check_sqlite(file)
+            check_sqlite_file(file)
             create_tables(file)  # MLflow would upgrade an older store in place
         except ConfigError as error:
             raise DataError(_as_option(error)) from error
@@ -79,7 +79,7 @@ def _as_option(error: ConfigError) -> str:
     )
 
 
-def _check_sqlite(file: Path) -> None:
+def check_sqlite_file(file: Path) -> None:
     """Refuse a file without runs, in which MLflow would create its tables."""
     if not file.is_file():
         raise DataError(

@@ -147,6 +147,7 @@ def complete(setup, function, line, folder):
         ("ecgexp-plan --sampling po", "poisson"),
         ("ecgexp-predict --beats det", "detector"),
         ("ecgexp-report --pub", "--public"),
+        ("ecgexp-runs --stat", "--status"),
         ("ecgexp-sync outp", "outputs/"),
         ("ecgexp-ui --po", "--port"),
     ],

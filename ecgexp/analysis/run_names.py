@@ -1,0 +1,122 @@
+"""Which run a user means by `latest`, or by the beginning of an MLflow id."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from ecgexp.analysis.run_list import ListedRun, list_runs
+from ecgexp.formatting import age_text
+from ecgexp.settings.declaration import DataError
+from ecgexp.settings.paths import DEFAULT_RUNS_DIR, SQLITE
+from ecgexp.settings.redaction import redact
+from ecgexp.storage.atomic import resolved
+from ecgexp.tracking.mlflow.existing_store import default_uri
+
+LATEST = "latest"
+Latest = Literal["finished", "ended", "resumable"]
+_ID = re.compile(r"[0-9a-f]{1,32}")
+_SHORT = 8
+_SHOWN = 4
+
+
+def run_named(name: str, *, uri: str | None = None, latest: Latest = "finished") -> ListedRun:
+    """Return the run that a name stands for; a folder needs no such search.
+
+    Runs are searched in the store, and below `outputs/` unless a store is named.
+
+    Args:
+      name: `latest`, an id in MLflow, or the beginning of one that no other run has.
+      uri: the store; None: `default_uri()`.
+      latest: which run `latest` is: the one that was started last among those that have finished,
+        that have ended in any way, or that `resume=` can continue.
+
+    Raises:
+      DataError: there is no such run, or there are several.
+    """
+    listed = list_runs(uri=uri)
+    if name == LATEST:
+        found = [run for run in listed.runs if _ACCEPTS[latest](run)]
+        if not found:
+            raise DataError(
+                f"there is no run that {_WANTED[latest]} in {_where(uri)}; {_REMEDY[latest]}"
+            )
+        return found[0]
+    everything = [*listed.runs, *listed.parents]
+    if _ID.fullmatch(name):
+        found = [run for run in everything if (run.run_id or "").startswith(name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise DataError(_several(name, found, [run.run_id or "" for run in everything]))
+    if not everything:
+        raise DataError(
+            listed.problems[0]
+            if listed.problems
+            else f"there are no runs in {_where(uri)}; use `ecgexp` to start one, or name their "
+            "store with --store sqlite:///FOLDER/mlflow.db"
+        )
+    raise DataError(
+        f"{name} is neither the folder of a run nor a run of {_where(uri)}; list the runs with "
+        "ecgexp-runs, or use the folder of a run, or latest"
+    )
+
+
+def short_id(run_id: str, others: Sequence[str]) -> str:
+    """Return the first characters of an id, eight or as many as no other id begins with.
+
+    Args:
+      run_id: the id.
+      others: all ids, which may include `run_id`.
+    """
+    length = _SHORT
+    while length < len(run_id) and any(
+        other != run_id and other.startswith(run_id[:length]) for other in others
+    ):
+        length += 1
+    return run_id[:length]
+
+
+def _several(name: str, found: Sequence[ListedRun], ids: Sequence[str]) -> str:
+    now = time.time()
+    shown = [
+        f"{short_id(run.run_id or '', ids)} ({run.name}, {run.status.lower()}, "
+        f"{age_text(now - run.started)} ago)"
+        for run in found[:_SHOWN]
+    ]
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return (
+        f"{len(found)} runs have an id that begins with {name}: {', '.join(shown)}{more}; use more "
+        "characters of the id"
+    )
+
+
+def _where(uri: str | None) -> str:
+    place = uri or default_uri()
+    if place.startswith(SQLITE):
+        place = f"{SQLITE}{resolved(Path(place.removeprefix(SQLITE)))}"
+    return redact(place) + ("" if uri else f" or below {DEFAULT_RUNS_DIR}/")
+
+
+def _is_resumable(run: ListedRun) -> bool:
+    # A job of a sweep is resumed by the command of the sweep, and a pruned one is not.
+    return run.status in ("FAILED", "KILLED") and not run.sweep and run.folder is not None
+
+
+_ACCEPTS: dict[Latest, Callable[[ListedRun], bool]] = {
+    "finished": lambda run: run.status == "FINISHED",
+    "ended": lambda run: run.status != "RUNNING",
+    "resumable": _is_resumable,
+}
+_WANTED: dict[Latest, str] = {
+    "finished": "has finished",
+    "ended": "has ended",
+    "resumable": "was interrupted or failed",
+}
+_START = "use `ecgexp` to start one, or name another run"
+_REMEDY: dict[Latest, str] = {
+    "finished": _START,
+    "ended": _START,
+    "resumable": "a sweep is resumed by its own command; name another run by its folder or id",
+}

@@ -1,0 +1,19 @@
+"""The option that selects a part of a run, from the class of the part."""
+
+import re
+
+_OTHERWISE = {"DpSgd": "dp"}  # options whose name does not follow from the name of the class
+
+
+def option_name(class_name: str) -> str:
+    """Return the option as the user writes it after `trainer=`, `model=` and the other groups.
+
+    Args:
+      class_name: name of the class, with or without its module.
+
+    Example:
+      >>> option_name("ecgexp.training.DpSgd"), option_name("ByPatient"), option_name("Cnn1d")
+      ('dp', 'by_patient', 'cnn1d')
+    """
+    name = class_name.rpartition(".")[2]
+    return _OTHERWISE.get(name, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())

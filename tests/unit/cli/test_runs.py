@@ -1,0 +1,140 @@
+"""`ecgexp-runs`: what it lists, filters, sorts and prints as JSON."""
+
+import json
+import subprocess
+import sys
+from itertools import count
+
+import pytest
+from finished_runs import CENTRALIZED, failed, finished, guarantee, private
+
+from ecgexp.cli.runs import main
+from ecgexp.tracking import JsonlTracker
+from ecgexp.tracking.local import tracker as local
+
+KEYS = [
+    *("run_id", "folder", "name", "status", "reason", "host", "started", "seconds", "experiment"),
+    *("sweep", "parent_id", "trainer", "dataset", "model", "seed", "guarantee", "epsilon", "delta"),
+    *("unit", "scores", "command"),
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Runs without MLflow; each was started a second after the one before."""
+    place = tmp_path_factory.mktemp("place")
+    outputs, clock = place / "outputs" / "e", count(1_700_000_000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "now", lambda: float(next(clock)))
+        scores = {"test/accuracy": 0.8, "test/macro_f1": 0.6}
+        finished(outputs / "good", params=CENTRALIZED, metrics=scores)
+        finished(
+            outputs / "secret",
+            params={**private(1.1), "privacy.unit": "patient", "dataset.database": "mitdb"},
+            privacy=guarantee(2.1245, unit="patient"),
+            seed=3,
+        )
+        finished(outputs / "job" / "0", params=CENTRALIZED, metrics={}, tags={"sweep": "abc"})
+        failed(outputs / "bad", reason="no beats", params=private(1.1))
+        dead = JsonlTracker(outputs / "dead")
+        dead.set_tags({"process.pid": "1", "process.started": "5.0"})
+        dead.log_params(CENTRALIZED)
+        away = JsonlTracker(outputs / "away")
+        away.set_tags({"process.host": "elsewhere"})
+        parent = JsonlTracker(outputs / "sweeps" / "abc" / "parent")
+        parent.set_tags({"sweep.role": "parent"})
+        (outputs / "damaged").mkdir()
+        (outputs / "damaged" / "run.json").write_text("{")
+    return place
+
+
+@pytest.fixture(autouse=True)
+def inside(place, monkeypatch):
+    monkeypatch.chdir(place)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def listed(capsys, *words):
+    """The names of the folders that `--json` lists, and what was said beside."""
+    assert main([*words, "--json"]) == 0
+    said = capsys.readouterr()
+    lines = [json.loads(line) for line in said.out.splitlines()]
+    return [line["folder"].removeprefix("outputs/e/") for line in lines], said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "folders"),
+    [
+        ((), "away dead bad job/0 secret good"),
+        (("--reverse",), "good secret job/0 bad dead away"),
+        (("--status", "finished"), "job/0 secret good"),
+        (("--status", "failed"), "bad"),
+        (("--status", "killed"), "dead"),
+        (("--status", "running"), "away"),
+        (("--trainer", "dp"), "bad secret"),
+        (("--trainer", "dp", "--dataset", "mitdb"), "secret"),
+        (("--model", "cnn1d", "--number", "1"), "bad"),
+        (("--sweep", "abc"), "job/0"),
+        (("--sweep", "outputs/e/job/"), "job/0"),
+        (("--status", "finished", "--sort", "macro_f1"), "good secret job/0"),
+        (("--status", "finished", "--sort", "macro_f1", "--reverse"), "secret good job/0"),
+        (("--status", "finished", "--sort", "epsilon"), "secret job/0 good"),
+        (("--trainer", "dp", "--sort", "status"), "bad secret"),
+    ],
+)
+def test_runs_are_filtered_and_sorted(capsys, words, folders):
+    assert listed(capsys, *words)[0] == folders.split()
+
+
+def test_json_has_the_documented_keys(capsys):
+    assert main(["--json"]) == 0
+    said = capsys.readouterr()
+    lines = {line["folder"]: line for line in map(json.loads, said.out.splitlines())}
+    assert all(list(line) == KEYS for line in lines.values())
+    secret = lines["outputs/e/secret"]
+    assert (secret["guarantee"], secret["epsilon"], secret["unit"], secret["seed"]) == (
+        "private",
+        2.1245,
+        "patient",
+        3,
+    )
+    assert secret["scores"] == {
+        "test": {"accuracy": 0.5, "macro_f1": 0.4, "jk_index": None},
+        "validation": {"accuracy": None, "macro_f1": None, "jk_index": None},
+    }
+    assert secret["started"].startswith("2023-11-14T22:13:")
+    assert lines["outputs/e/bad"]["reason"] == "no beats"
+    assert "the process ended" in lines["outputs/e/dead"]["reason"]
+    assert said.err.count("\n") == 1
+    assert "outputs/e/damaged/run.json is damaged" in said.err
+
+
+def test_table_has_the_unit_beside_epsilon_and_no_wrapping(capsys):
+    assert main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 7
+    (secret,) = (line for line in lines if "outputs/e/secret" in line)
+    assert secret.split()[-4:] == ["patient", "0.500", "0.400", "–"]
+    assert "2.13 patient" in secret
+    assert any("running on elsewhere?" in line for line in lines)
+
+
+def test_a_filter_that_matches_nothing_lists_the_values(capsys):
+    found, said = listed(capsys, "--trainer", "dpp")
+    assert found == []
+    assert "--trainer dpp: none of 6 runs matches; known values: trainer: centralized, dp" in said
+
+
+def test_without_runs_it_says_how_to_start_one(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main([]) == 0
+    assert "use `ecgexp` to start one" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_listing_imports_no_heavy_library():
+    code = (
+        "import sys; from ecgexp.cli import runs; runs.main(['--json']); "
+        "assert not {'tensorflow', 'mlflow', 'pandas', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
