@@ -120,6 +120,7 @@ def annotate(
     *,
     source: Source,
     preprocessing: ModelPreprocessing | None = None,
+    other_beats: str = "",
 ) -> Annotated:
     """Classify every beat of a record.
 
@@ -130,6 +131,8 @@ def annotate(
         of the model, and compare them with the reference.
       preprocessing: For records of another database, or with other names of leads; None: that of
         the model.
+      other_beats: What to use where there is no beat, for the message; empty: the other `source`,
+        as an option of `ecgexp-predict`.
 
     Returns:
       The beats and predictions.
@@ -156,8 +159,8 @@ def annotate(
             else f"none was detected in {record.lead_names[columns[0]]}"
         )
         raise DataError(
-            f"record {record.record_id} has no beat: {where}; use --beats {_other(source)}, or "
-            "another record"
+            f"record {record.record_id} has no beat: {where}; use "
+            f"{other_beats or f'--beats {_other(source)}'}, or another record"
         )
     inputs = preprocessing.inputs(record, columns)
     probabilities = np.full((len(record.beat_samples), len(classifier.class_names)), np.nan)

@@ -50,6 +50,7 @@ def annotate_signal(
     signals_mv = np.asarray(signals_mv, np.float64)
     peaks = np.zeros(0, np.int64) if r_peaks is None else np.asarray(r_peaks)
     _check(signals_mv, fs_hz, lead_names, peaks, name)
+    _check_leads(classifier, lead_names, name)
     record = Record(
         record_id=name,
         patient_id=name,
@@ -59,7 +60,12 @@ def annotate_signal(
         samples=peaks.astype(np.int64),
         symbols=np.full(len(peaks), "Q"),
     )
-    annotated = annotate(classifier, record, source="detector" if r_peaks is None else "reference")
+    annotated = annotate(
+        classifier,
+        record,
+        source="detector" if r_peaks is None else "reference",
+        other_beats="r_peaks" if r_peaks is None else "no r_peaks, so that beats are detected",
+    )
     return replace(annotated, references=np.full(len(annotated.samples), ""))
 
 
@@ -87,6 +93,8 @@ def classify_rows(classifier: Classifier, rows: "pd.DataFrame") -> "pd.DataFrame
             f"the input has the columns {', '.join(map(str, rows.columns))}; use either "
             f"{', '.join(SIGNAL)} or {', '.join(WINDOW)}"
         )
+    if rows.empty:
+        raise DataError("the input has no row; use one row for each signal, or for each beat")
     return _classify_signals(classifier, rows) if forms == [SIGNAL] else _windows(classifier, rows)
 
 
@@ -106,8 +114,8 @@ def _classify_signals(classifier: Classifier, rows: "pd.DataFrame") -> "pd.DataF
         annotated = annotate_signal(
             classifier,
             _leads_of(signal, number),
-            fs_hz=float(fs_hz),
-            lead_names=[lead] if isinstance(lead, str) else list(lead),
+            fs_hz=_number(fs_hz, number),
+            lead_names=_names(lead, number),
             r_peaks=None if r_peaks is None or np.isscalar(r_peaks) else np.asarray(r_peaks),
             name=str(number),
         )
@@ -130,6 +138,7 @@ def _windows(classifier: Classifier, rows: "pd.DataFrame") -> "pd.DataFrame":
         probabilities = classifier.predict_probabilities(*arrays)  # pyright: ignore[reportArgumentType]  # the first is there
     except ValueError as error:
         raise DataError(f"the input has other windows than the model: {error}") from error
+    _check_finite(probabilities, "the probabilities have", "windows in millivolts")
     names = np.asarray(classifier.class_names)
     columns = {"class": names[probabilities.argmax(axis=1)].tolist()}
     columns |= {f"probability/{name}": probabilities[:, i] for i, name in enumerate(names)}
@@ -138,11 +147,35 @@ def _windows(classifier: Classifier, rows: "pd.DataFrame") -> "pd.DataFrame":
 
 def _stacked(rows: "pd.DataFrame", name: str) -> np.ndarray:
     try:
-        return np.stack([np.asarray(value, np.float32) for value in rows[name]])
+        with np.errstate(over="ignore"):  # a value beyond float32 is infinite, and refused
+            values = np.stack([np.asarray(value, np.float32) for value in rows[name]])
     except (ValueError, TypeError) as error:
         raise DataError(
             f"{name}: the rows are not arrays of numbers of one shape ({error}); use equal shapes"
         ) from error
+    _check_finite(values, f"{name} has", "beats that have all values")
+    return values
+
+
+def _check_finite(values: np.ndarray, what: str, instead: str) -> None:
+    finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise DataError(f"row {row}: {what} NaN or infinite values; use {instead}")
+
+
+def _number(value: Any, number: int) -> float:
+    try:
+        return float(value)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"record {number}: fs_hz={value} is not a number; use 360, e.g.") from error
+
+
+def _names(lead: Any, number: int) -> list[str]:
+    names = [lead] if isinstance(lead, str) or not np.iterable(lead) else list(lead)
+    if not all(isinstance(name, str) for name in names):
+        raise DataError(f"record {number}: lead={lead} is not a name, or a list of names; use MLII")
+    return names
 
 
 def _leads_of(signal: Any, number: int) -> np.ndarray:
@@ -167,17 +200,31 @@ def _check(
         )
     if len(set(lead_names)) < len(lead_names):
         raise DataError(f"record {name}: a lead is named twice; use each name once")
+    if not len(signals_mv):
+        raise DataError(f"record {name}: the signal has no samples; use a signal that has some")
     if not np.isfinite(signals_mv).all():
         raise DataError(
             f"record {name}: the signal has NaN or infinite values; use a part without gaps"
         )
     if not 10 <= fs_hz <= 10_000:
         raise DataError(f"record {name}: fs_hz={fs_hz:g}; use 10 to 10000 Hz")
-    whole = len(peaks) == 0 or np.array_equal(peaks, peaks.astype(np.int64))
+    whole = len(peaks) == 0 or (
+        np.issubdtype(peaks.dtype, np.number) and np.array_equal(peaks, peaks.astype(np.int64))
+    )
     if peaks.ndim != 1 or not whole or np.any(np.diff(peaks) <= 0):
         raise DataError(f"record {name}: r_peaks must be increasing whole numbers of samples")
     if len(peaks) and not 0 <= peaks[0] <= peaks[-1] < len(signals_mv):
         raise DataError(
             f"record {name}: r_peaks are outside of the {len(signals_mv)} samples; use samples of "
             "this signal, counted from 0"
+        )
+
+
+def _check_leads(classifier: Classifier, lead_names: Sequence[str], name: str) -> None:
+    records = classifier.preprocessing.records
+    missing = [lead for lead in records.recorded_leads if lead not in lead_names]
+    if missing and records.missing_lead != "first":
+        raise DataError(
+            f"record {name}: lead={', '.join(lead_names)}: the model needs {', '.join(missing)}; "
+            f"use lead={missing[0]} for a signal that was recorded from it"
         )

@@ -82,7 +82,13 @@ def test_windows_are_classified_row_by_row():
         ({"signal_mv": ...}, "use either signal_mv, fs_hz, lead, r_peaks or window_mv"),
         ({"window_mv": [0]}, "use either signal_mv"),
         ({"fs_hz": ...}, "the input has no column fs_hz"),
-        ({"lead": "II"}, "record 0 has the leads II, but not MLII, which the model needs"),
+        ({"lead": "II"}, "record 0: lead=II: the model needs MLII; use lead=MLII"),
+        ({"lead": None}, "lead=None is not a name, or a list of names"),
+        ({"lead": 2}, "lead=2 is not a name"),
+        ({"lead": ["MLII", 2]}, "lead=.* is not a name"),
+        ({"signal_mv": []}, "the signal has no samples"),
+        ({"fs_hz": None}, "fs_hz=None is not a number"),
+        ({"fs_hz": "fast"}, "fs_hz=fast is not a number"),
         ({"lead": ["MLII", "V1"]}, "shape .* for the leads MLII, V1; use one signal for each lead"),
         ({"signal_mv": ["a"]}, "signal_mv is not a list of numbers"),
         ({"signal_mv": [float("nan")] * 9}, "the signal has NaN or infinite values"),
@@ -90,7 +96,8 @@ def test_windows_are_classified_row_by_row():
         ({"r_peaks": [5, 5]}, "r_peaks must be increasing whole numbers"),
         ({"r_peaks": [5.5]}, "r_peaks must be increasing whole numbers"),
         ({"r_peaks": [-1]}, "r_peaks are outside of the 1440 samples"),
-        ({"r_peaks": []}, "record 0 has no beat"),
+        ({"r_peaks": ["a"]}, "r_peaks must be increasing whole numbers"),
+        ({"r_peaks": []}, "record 0 has no beat: .*; use no r_peaks, so that beats are detected"),
     ],
 )
 def test_unusable_signal_is_refused(changes, words):
@@ -101,3 +108,37 @@ def test_unusable_signal_is_refused(changes, words):
 def test_windows_of_unequal_shapes_are_refused():
     with pytest.raises(DataError, match="window_mv: the rows are not arrays of numbers of one"):
         classify_rows(make_model().classifier, pd.DataFrame({"window_mv": [[[1.0]], [[1.0], [2]]]}))
+
+
+def test_input_without_rows_is_refused():
+    for columns in (["signal_mv", "fs_hz", "lead"], ["window_mv"]):
+        with pytest.raises(DataError, match="the input has no row; use one row for each signal"):
+            classify_rows(make_model().classifier, pd.DataFrame(columns=columns))
+
+
+def test_signal_without_detected_beat_names_r_peaks(monkeypatch):
+    monkeypatch.setattr("ecgexp.inference.record.detect_beats", lambda *_: np.zeros(0, int))
+    with pytest.raises(DataError, match="none was detected in MLII; use r_peaks, or another"):
+        classify_rows(make_model().classifier, rows(make_record(), r_peaks=None))
+
+
+@pytest.mark.parametrize("value", [float("nan"), None, float("inf"), 1e39])
+def test_window_that_is_not_finite_gets_no_class(value):
+    windows = [np.zeros((72, 1)).tolist(), [[value]] + np.zeros((71, 1)).tolist()]
+    with pytest.raises(DataError, match="row 1: window_mv has NaN or infinite values; use beats"):
+        classify_rows(make_model().classifier, pd.DataFrame({"window_mv": windows}))
+
+
+def test_rr_that_is_not_finite_gets_no_class():
+    beats = {"window_mv": [np.zeros((72, 1))], "rr": [np.full(20, np.nan)]}
+    with pytest.raises(DataError, match="row 0: rr has NaN or infinite values; use beats"):
+        classify_rows(make_model(uses_rr=True).classifier, pd.DataFrame(beats))
+
+
+def test_probabilities_that_are_not_finite_name_no_class(monkeypatch):
+    model = make_model()
+    monkeypatch.setattr(
+        model.classifier, "predict_probabilities", lambda *_: np.full((1, 2), np.nan)
+    )
+    with pytest.raises(DataError, match="row 0: the probabilities have NaN or infinite values"):
+        classify_rows(model.classifier, pd.DataFrame({"window_mv": [np.zeros((72, 1))]}))
