@@ -5,11 +5,12 @@ import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ecgexp.data.datasets.catalog import Database, parse_sha256sums
 from ecgexp.data.formats.wfdb_reader import files_of, read_record
 from ecgexp.data.preprocessing.settings import OnProgress
-from ecgexp.settings.declaration import DataError
+from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.digests import file_sha256
 
 PHYSIONET = "https://physionet.org/files/"
@@ -24,7 +25,18 @@ It resumes an incomplete download.
 
 
 def use_server(url: str) -> None:
-    """Download from `url`, a server with PhysioNet's folders, for the rest of this process."""
+    """Download from `url`, a server with PhysioNet's folders, for the rest of this process.
+
+    Raises:
+      ConfigError: it is not an address of a server.
+    """
+    try:
+        parts = urlsplit(url)
+        is_server = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        is_server = False
+    if not is_server:
+        raise ConfigError(f"--mirror {url}: not an address of a server; use e.g. {PHYSIONET}")
     from wfdb.io.download import set_db_index_url
 
     set_db_index_url(url)
@@ -126,7 +138,20 @@ def _bring(
 def _fetch_sums(database: Database, part: Path, fetch: Fetch) -> Mapping[str, str]:
     (part / _SUMS).unlink(missing_ok=True)  # of an earlier call, possibly outdated
     _fetch(database, _SUMS, part, fetch)
-    return parse_sha256sums((part / _SUMS).read_text("utf-8"))
+    try:
+        return parse_sha256sums((part / _SUMS).read_text("utf-8"))
+    except ValueError as error:
+        (part / _SUMS).unlink()
+        raise DataError(
+            f"{_SUMS} as downloaded is not a list of digests, and was deleted; {database.fix}, "
+            "or use another server (--mirror)"
+        ) from error
+
+
+def _reason(error: BaseException) -> BaseException:
+    """Return the error that a library's errors contain: `requests` nests those of the network."""
+    inner = getattr(error, "reason", error.args[0] if error.args else None)
+    return _reason(inner) if isinstance(inner, BaseException) else error
 
 
 def _fetch(database: Database, name: str, part: Path, fetch: Fetch) -> None:
@@ -134,7 +159,8 @@ def _fetch(database: Database, name: str, part: Path, fetch: Fetch) -> None:
         fetch(database.slug, name, part)
     except OSError as error:  # raised by requests, wfdb and file access
         raise DataError(
-            f"{database.slug}/{name} could not be downloaded ({error}); {database.fix} again with "
-            "a connection and free disk space, which resumes the download, or unpack the zip file "
-            f"of https://physionet.org/content/{database.slug}/ below {part.parent.parent.parent}"
+            f"{database.slug}/{name} could not be downloaded ({_reason(error)}); {database.fix} "
+            "again with a connection and free disk space, which resumes the download, or unpack "
+            f"the zip file of https://physionet.org/content/{database.slug}/ below "
+            f"{part.parent.parent.parent}"
         ) from error

@@ -9,8 +9,8 @@ import pytest
 import wfdb.io.download
 from tiny_records import TINY, write_record
 
-from ecgexp.data.formats.download import download
-from ecgexp.settings.declaration import DataError
+from ecgexp.data.formats.download import download, use_server
+from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.digests import file_sha256
 
 DATABASE = replace(TINY, slug="tiny/1")
@@ -124,3 +124,32 @@ def test_download_with_wfdb_from_a_local_server(published, tmp_path):
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
         """Write nothing, so that the output of pytest stays readable."""
+
+
+@pytest.mark.parametrize("url", ["", "physionet.org", "ftp://x/", "http://[bad/", "https:///files"])
+def test_address_that_is_no_server_is_refused(url):
+    with pytest.raises(ConfigError, match=r"--mirror .*: not an address of a server; use e\.g\. h"):
+        use_server(url)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"garbage\n"])
+def test_unreadable_digests_of_a_server_are_refused(published, tmp_path, content):
+    (published / "SHA256SUMS.txt").write_bytes(content)
+    with pytest.raises(DataError, match=r"SHA256SUMS.txt as downloaded .* \(--mirror\)"):
+        download(DATABASE, tmp_path / "data", fetch=Copies(published))
+    assert not list(tmp_path.glob("data/**/SHA256SUMS.txt"))
+
+
+def test_nested_error_of_the_network_shows_its_cause(tmp_path):
+    def lost(slug, name, into):
+        raise ConnectionError(RuntimeError("pool: many words", TimeoutError("timed out")))
+
+    class Nested(OSError):
+        reason = TimeoutError("server does not answer")
+
+    def nested(slug, name, into):
+        raise Nested("a long address")
+
+    for fetch, words in ((lost, "pool"), (nested, r"\(server does not answer\)")):
+        with pytest.raises(DataError, match=words):
+            download(DATABASE, tmp_path, fetch=fetch)
