@@ -277,13 +277,18 @@ def compiled_steps(
 
     spec = tf.TensorSpec([None, None], tf.int32)
 
-    @tf.function(input_signature=[spec, spec, tf.TensorSpec([], tf.int32)])
+    # A loop without AutoGraph, whose conversion took most of the time of a first call.
+    @tf.function(input_signature=[spec, spec, tf.TensorSpec([], tf.int32)], autograph=False)
     def run(rows: Any, views: Any, first_step: Any) -> Any:
-        sums = tf.zeros(2)
-        for step in tf.range(tf.shape(rows)[0]):
+        def add_step(step: Any, sums: Any) -> Any:
             per_replica = strategy.run(replica_step, (rows[step], views[step], first_step + step))
-            sums += strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
-        return sums
+            return step + 1, sums + strategy.reduce(
+                tf.distribute.ReduceOp.SUM, per_replica, axis=None
+            )
+
+        return tf.while_loop(
+            lambda step, _: step < tf.shape(rows)[0], add_step, (tf.constant(0), tf.zeros(2))
+        )[1]
 
     return lambda rows, views, first_step: run(
         tf.constant(rows, tf.int32), tf.constant(views, tf.int32), tf.constant(first_step, tf.int32)
