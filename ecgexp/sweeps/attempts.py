@@ -9,7 +9,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,7 +25,7 @@ from ecgexp.storage.reading import read_json
 from ecgexp.tracking.local.artifact_files import plain
 from ecgexp.tracking.local.result import is_kept
 from ecgexp.tracking.local.run_json import has_finished
-from ecgexp.tracking.provenance import is_running, process_tags
+from ecgexp.tracking.provenance import NO_STATUS, has_ended, is_running, process_tags
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED", "REFUSED", "PRUNED"]
 
@@ -104,8 +104,8 @@ class Attempt:
 
     @property
     def interrupted(self) -> bool:
-        """Whether its status is `RUNNING` although its process has ended."""
-        return self.status == "RUNNING" and not self.is_running
+        """Whether its status is `RUNNING` although its process, one of this machine, has ended."""
+        return self.status == "RUNNING" and has_ended(self.process)
 
     @property
     def is_kept(self) -> bool:
@@ -168,6 +168,19 @@ class Attempts:
                     encoding="utf-8",
                 )
         return attempt
+
+    def close_interrupted(self, attempts: Iterable[Attempt]) -> None:
+        """Record that interrupted attempts were killed; others stay as they are.
+
+        **Guarantees**: they keep their recorded privacy loss, that of all planned steps, for the
+        steps that were taken are not known (`tests/unit/sweeps/test_attempts.py`).
+
+        Args:
+          attempts: attempts that no later start continues.
+        """
+        for attempt in attempts:
+            if attempt.interrupted:
+                self.write(replace(attempt, status="KILLED", reason=NO_STATUS))
 
     def all(self) -> list[Attempt]:
         """Return all attempts whose file is readable, in the order in which they were created."""

@@ -261,6 +261,8 @@ class Sweep:
     def attempt(self, attempt: Attempt) -> Iterator[RunningAttempt]:
         """Record the attempt while the block runs, and its status at the end.
 
+        Earlier attempts at the job whose process was killed are closed.
+
         Args:
           attempt: attempt to record.
 
@@ -286,6 +288,7 @@ class Sweep:
             ]
             if resumed and has_training_state(Path(attempt.run_dir)):
                 attempt = replace(attempt, id=resumed[-1].id)
+            self.attempts.close_interrupted(other for other in known if other.id != attempt.id)
             attempt = self.attempts.write(attempt)
         record = RunningAttempt(self, attempt)
         try:

@@ -18,6 +18,7 @@ from ecgexp.tracking.credentials import with_credentials
 from ecgexp.tracking.local.checkpoint_folder import remove_checkpoints
 from ecgexp.tracking.local.run_json import is_being_made, read_run, write_run
 from ecgexp.tracking.mlflow.existing_store import default_uri
+from ecgexp.tracking.provenance import NO_STATUS
 
 
 def complete(folder: Path, *, store: str | None = None) -> str:
@@ -93,7 +94,7 @@ def _ended(folder: Path) -> dict[str, Any]:
         )
         values |= {
             "status": "KILLED",
-            "reason": "the process ended without reporting a status",
+            "reason": NO_STATUS,
             "ended": round(last, 3),
         }
         write_run(folder, values)

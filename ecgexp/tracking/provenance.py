@@ -23,6 +23,8 @@ PACKAGES = (
     "wfdb",
 )
 UNKNOWN = "unknown"
+NO_STATUS = "the process ended without reporting a status"
+"""Why a run or an attempt is closed as KILLED by another process."""
 
 # The start of a process is known to the clock tick; the boot time that it counts from moves with
 # clock corrections.
@@ -101,6 +103,15 @@ def is_running(tags: Mapping[str, str]) -> bool:
     except psutil.AccessDenied:  # a process of another user exists
         return True
     return abs(started - began) <= _SAME_START_S  # else the process id was reused
+
+
+def has_ended(tags: Mapping[str, str]) -> bool:
+    """Return whether the process of these `process_tags` has ended.
+
+    False for another machine, whose processes cannot be checked from here.
+    """
+    known = tags.get("process.host") == platform.node()
+    return known and {"process.pid", "process.started"} <= tags.keys() and not is_running(tags)
 
 
 def git_state(folder: Path) -> tuple[str, str]:

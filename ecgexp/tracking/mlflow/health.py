@@ -3,10 +3,9 @@
 Whether it can be written, and which runs have the status RUNNING without a process.
 """
 
-import platform
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 from ecgexp.tracking.local.run_json import RUN_DIR_TAG
 from ecgexp.tracking.mlflow.quiet import quieten
 from ecgexp.tracking.mlflow.store_tables import create_tables, why_not
-from ecgexp.tracking.provenance import is_running
+from ecgexp.tracking.provenance import NO_STATUS, has_ended
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -69,7 +68,7 @@ def find_stale(uri: str) -> list[StaleRun]:
     return [
         StaleRun(run_id=run.info.run_id, name=run.info.run_name)
         for run in running
-        if _has_ended(run.data.tags)
+        if has_ended(run.data.tags)
     ]
 
 
@@ -83,7 +82,7 @@ def close_stale(uri: str) -> list[StaleRun]:
         client.set_tag(
             run.run_id,
             "status.reason",
-            "the process ended without reporting a status; closed by ecgexp-doctor",
+            f"{NO_STATUS}; closed by ecgexp-doctor",
         )
         client.set_terminated(run.run_id, status="KILLED")
     return stale
@@ -115,13 +114,11 @@ def close_replaced(client: "MlflowClient", folder: Path, *, by: str | None) -> l
             if (
                 run_id == by
                 or tags.get(RUN_DIR_TAG) != str(folder.absolute())
-                or not _has_ended(tags)
+                or not has_ended(tags)
             ):
                 continue
             then = f"; it was started again as {by}" if by else ""
-            client.set_tag(
-                run_id, REASON_TAG, f"the process ended without reporting a status{then}"
-            )
+            client.set_tag(run_id, REASON_TAG, f"{NO_STATUS}{then}")
             client.set_terminated(run_id, status="KILLED")
             closed.append(run_id)
     return closed
@@ -137,16 +134,6 @@ def _all_pages(client, experiments: list[str]) -> Iterator:
         token = page.token
         if not token:
             return
-
-
-def _has_ended(tags: Mapping[str, str]) -> bool:
-    if (
-        tags.get("process.host") != platform.node()
-        or "process.pid" not in tags
-        or "process.started" not in tags
-    ):
-        return False  # cannot be checked from here
-    return not is_running(tags)
 
 
 def _check_database(file: Path) -> None:

@@ -119,6 +119,37 @@ def test_attempt_restarted_in_its_folder_counts_again(tmp_path):
     assert epsilon(sweep) == compose_epsilon([spent()] * 2)
 
 
+def kill(sweep, tried, *, host=None, noise=None):
+    """Record an attempt whose process has ended; with a noise, after it was admitted."""
+    process = {**tried.process, "process.started": "1.0"}
+    process |= {} if host is None else {"process.host": host}
+    lost = None if noise is None else spent(noise)
+    return sweep.attempts.write(replace(tried, process=process, spent=lost))
+
+
+@pytest.mark.parametrize("noise", [None, 0.7])
+def test_killed_attempt_is_closed_and_keeps_its_loss(tmp_path, noise):
+    """Without a training state, so the next start is another attempt, and both losses count."""
+    sweep = opened(tmp_path)
+    killed, other = (kill(sweep, attempt(sweep, job * 64), noise=noise) for job in "01")
+    finish(sweep, attempt(sweep, number=1), 2.0)
+    closed, untouched, finished = sweep.attempts.all()
+    assert (closed.status, closed.spent) == ("KILLED", killed.spent)
+    assert "without reporting a status" in closed.reason
+    assert untouched == other, "another job has not started again"
+    assert finished.status == "FINISHED"
+    assert epsilon(sweep) == compose_epsilon(
+        [known.spent for known in (killed, other, finished) if known.spent is not None]
+    )
+
+
+def test_attempt_of_another_machine_is_not_closed(tmp_path):
+    sweep = opened(tmp_path)
+    elsewhere = kill(sweep, attempt(sweep), host="elsewhere")
+    finish(sweep, attempt(sweep, number=1))
+    assert sweep.attempts.all()[0] == elsewhere
+
+
 def test_attempt_rerun_in_a_finished_folder_counts_again(tmp_path):
     sweep = opened(tmp_path, rerun=True)
     for _ in range(2):

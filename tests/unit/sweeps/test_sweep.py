@@ -157,7 +157,7 @@ def test_running_job_is_rejected_interrupted_one_restarts(sweep):
     sweep.attempts.write(replace(tried, process={**tried.process, "process.started": "1.0"}))
     assert sweep.attempts.all()[0].interrupted
     finish(sweep, attempt(sweep, number=1))
-    assert [known.status for known in sweep.attempts.all()] == ["RUNNING", "FINISHED"]
+    assert [known.status for known in sweep.attempts.all()] == ["KILLED", "FINISHED"]
 
 
 def test_interrupted_job_resumes_in_its_folder_and_counts_once(sweep):
