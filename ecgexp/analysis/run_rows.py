@@ -39,8 +39,9 @@ class Row:
         requested.
       statement: the privacy guarantee in words; empty without one.
       command: the command of the run; empty where it was not stored.
-      confusion: (classes, classes) test beats by true (row) and predicted class; None where they
-        were not stored.
+      patients: of the test beats, in ascending order; empty where no predictions were stored.
+      by_patient: (patients, classes, classes) test beats of each patient by true (row) and
+        predicted class; None where they were not stored.
       clients: scores of each client's test beats, as `ClientScores.rows` gives them; empty where
         beats are pooled.
     """
@@ -62,8 +63,14 @@ class Row:
     privacy: Mapping[str, Any] | None
     statement: str
     command: str
-    confusion: np.ndarray | None
+    patients: tuple[str, ...]
+    by_patient: np.ndarray | None
     clients: Sequence[Mapping[str, Any]]
+
+    @property
+    def confusion(self) -> np.ndarray | None:
+        """(classes, classes) test beats by true (row) and predicted class; None without them."""
+        return None if self.by_patient is None else self.by_patient.sum(axis=0)
 
     def averaged(self, split: str) -> tuple[str, ...] | None:
         """Return the classes over which averages of a split were taken; None if unknown."""
@@ -126,7 +133,7 @@ def read_row(run: StoredRun) -> Row:
     result = run.read_json("result.json", ResultValues) or {}
     data = result.get("data") or run.read_json("data.json", DataValues) or {}
     selection = result.get("selection") or {}
-    confusion, classes = _confusion(run)
+    by_patient, patients, classes = _by_patient(run)
     return Row(
         run_id=run.run_id,
         name=run.name,
@@ -149,22 +156,29 @@ def read_row(run: StoredRun) -> Row:
         privacy=result.get("privacy") or run.read_json("privacy.json", PrivacyValues),
         statement=run.text("privacy_statement.txt"),
         command=run.tags.get("command", ""),
-        confusion=confusion,
+        patients=patients,
+        by_patient=by_patient,
         clients=_clients(run),
     )
 
 
-def _confusion(run: StoredRun) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Return the confusion matrix of the test predictions, and the classes of its rows."""
+def _by_patient(
+    run: StoredRun,
+) -> tuple[np.ndarray | None, tuple[str, ...], tuple[str, ...]]:
+    """Return the confusion matrices of the test predictions, their patients and their classes."""
     path = run.artifact("predictions/test.parquet")
     if path is None:
-        return None, ()
+        return None, (), ()
     import pandas as pd
 
     found = read_predictions(path, fix=run.fix)
     order = pd.Index(found.class_names)
     labels, predicted = order.get_indexer(found.classes), order.get_indexer(found.predicted)
-    return count_confusion(labels, predicted, num_classes=len(order))[0], found.class_names
+    patients, groups = np.unique(found.patients, return_inverse=True)
+    matrices = count_confusion(
+        labels, predicted, num_classes=len(order), groups=groups, num_groups=len(patients)
+    )
+    return matrices, tuple(patients.tolist()), found.class_names
 
 
 def _clients(run: StoredRun) -> list[dict[str, Any]]:

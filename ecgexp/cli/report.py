@@ -79,8 +79,8 @@ def write(options: argparse.Namespace) -> list[str]:
         ) from error
     failed = f", {len(gathered.failures)} that failed" if gathered.failures else ""
     done = [
-        f"{options.output}: {gathered.title}, {len(gathered.rows)} runs in "
-        f"{len(gathered.configurations)} configurations{failed}"
+        f"{options.output}: {gathered.title}, {_counted(len(gathered.rows), 'run')} in "
+        f"{_counted(len(gathered.configurations), 'configuration')}{failed}"
     ]
     if selected.parent is not None and not Path(options.run).is_dir():
         from ecgexp.tracking.mlflow.attach import attach
@@ -89,6 +89,10 @@ def write(options: argparse.Namespace) -> list[str]:
         attach(selected.parent.run_id, page, name, uri=options.store)
         done.append(f"stored as {name} of run {selected.parent.run_id}")
     return done
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _check_output(file: Path, *, public: bool, overwrite: bool = False) -> None:
@@ -127,7 +131,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "run",
         nargs="?",
         metavar="RUN",
-        help="a sweep: its folder, the MLflow id of its parent run or its beginning, or latest",
+        help="a sweep or a single run: its folder, its MLflow id or the id's beginning, or latest",
     )
     which.add_argument(
         "--experiment",

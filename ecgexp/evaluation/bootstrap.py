@@ -151,6 +151,62 @@ def paired_difference(
     )
 
 
+def draw_clusters(
+    num_clusters: int, num_resamples: int, rng: np.random.Generator
+) -> np.ndarray | None:
+    """Draw the resamples of several sets of predictions for the same beats.
+
+    Args:
+      num_clusters: Number of patients.
+      num_resamples: Number of resamples.
+      rng: Draws them.
+
+    Returns:
+      (num_resamples, num_clusters) int64, how often each cluster was drawn; None with fewer than
+      `MIN_CLUSTERS` clusters.
+    """
+    return None if num_clusters < MIN_CLUSTERS else _draw(num_clusters, num_resamples, rng)
+
+
+def resampled_means(
+    matrices: np.ndarray, class_names: Sequence[str], drawn: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Score resamples of patients; each score is the mean over runs, e.g. of several seeds.
+
+    Differences of two results with the same `drawn` are those of the paired bootstrap. Patients are
+    drawn and seeds are not, so that the percentiles describe the variation between patients for
+    the given runs.
+
+    Args:
+      matrices: (num_runs, num_clusters, num_classes, num_classes) counts, of the same beats in each
+        run; rows are true classes.
+      class_names: Names of the classes, in the order of the labels.
+      drawn: (num_resamples, num_clusters), of `draw_clusters`.
+
+    Returns:
+      Key -> (num_resamples,) float64, NaN where the score of any run is undefined.
+    """
+    averaged = _present(matrices[0])
+    resampled = np.tensordot(drawn.astype(np.float64), matrices.astype(np.float64), axes=(1, 1))
+    found = confusion_scores(resampled, class_names, averaged=averaged)
+    return {key: values.mean(axis=1) for key, values in found.items()}
+
+
+def percentile_interval(
+    resampled: np.ndarray, *, confidence_level: float = 0.95
+) -> Interval | None:
+    """Return the percentile interval of a resampled score or difference.
+
+    Args:
+      resampled: (num_resamples,) float, NaN where undefined.
+      confidence_level: Between 0 and 1.
+
+    Returns:
+      The interval; None if it is undefined in more than 5 % of the resamples.
+    """
+    return _percentiles({"": resampled}, confidence_level, "patient")[0].get("")
+
+
 def _bootstrap(
     scores_of: Callable[[np.ndarray], dict[str, np.ndarray]],
     num_clusters: int,

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ecgexp.evaluation.confusion import count_confusion
 from ecgexp.evaluation.evaluator import evaluate
 from ecgexp.tracking.local.result import Result
 from ecgexp.tracking.local.tracker import JsonlTracker
@@ -125,12 +126,15 @@ def evaluated(
 
     `skill` is the chance of a right answer.
     """
-    labels = rng.choice(5, 4000, p=[0.87, 0.05, 0.06, 0.015, 0.005])
+    drawn = np.random.default_rng(1)  # the same beats in all runs
+    labels = drawn.choice(5, 4000, p=[0.87, 0.05, 0.06, 0.015, 0.005])
+    owner = drawn.integers(0, patients, 4000)
     right = rng.random(4000) < skill
     predicted = np.where(right, labels, rng.choice(5, 4000, p=[0.8, 0.1, 0.1, 0, 0]))
     probabilities = np.full((4000, 5), 0.05)
     probabilities[np.arange(4000), predicted] = 0.8
-    owner = rng.integers(0, patients, 4000).astype(str)
+    confusion = count_confusion(labels, predicted, num_classes=5, groups=owner, num_groups=patients)
+    owner = owner.astype(str)
     evaluation = evaluate(
         labels=labels,
         probabilities=probabilities,
@@ -146,7 +150,7 @@ def evaluated(
         folder,
         metrics=evaluation.metrics("test"),
         undefined=undefined,
-        confusion=evaluation.confusion,
+        confusion=confusion,
         **more,
     )
 
@@ -169,14 +173,16 @@ def _begin(
 
 
 def _predictions(tracker: JsonlTracker, confusion: np.ndarray, classes: tuple[str, ...]) -> None:
-    true, predicted = (
-        np.repeat(index.ravel(), confusion.ravel()) for index in np.indices(confusion.shape)
+    """Stores them, one patient if `confusion` is one matrix, else those of its matrices."""
+    by_patient = confusion if confusion.ndim == 3 else confusion[None]
+    owner, true, predicted = (
+        np.repeat(index.ravel(), by_patient.ravel()) for index in np.indices(by_patient.shape)
     )
     names = np.array(classes)
     places = np.arange(len(true))
     table = {
-        "record": "100",
-        "patient": "100",
+        "record": (100 + owner).astype(str),
+        "patient": (100 + owner).astype(str),
         "sample": places,
         "class": names[true],
         "predicted": names[predicted],

@@ -51,7 +51,7 @@ class _Reader(HTMLParser):
             self.page.tables[self.caption.strip()] = self.rows
 
     def handle_data(self, data):
-        if "style" not in self.open and "svg" not in self.open:
+        if not {"style", "svg", "script"} & {*self.open}:
             self.page.words.append(data)
         if self.cell is not None:
             self.cell += data

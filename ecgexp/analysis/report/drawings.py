@@ -16,7 +16,7 @@ from ecgexp.analysis.report.svg import inline_svg
 from ecgexp.evaluation.missing import AVERAGES
 from ecgexp.evaluation.names import metric_name
 
-MOST_MATRICES = 12
+MOST_MATRICES, MOST_FIRST = 12, 3
 MOST_CLIENT_FIGURES = 6
 _MOST_ROWS = 40
 _MOST_CLIENTS = 50
@@ -110,10 +110,30 @@ def class_drawings(configurations: Sequence[Configuration], split: str) -> list[
     return found
 
 
-def confusion_drawings(configurations: Sequence[Configuration]) -> list[Drawing]:
-    """Return confusion matrices, summed over seeds, of the first `MOST_MATRICES` configurations."""
+def confusion_drawings(
+    configurations: Sequence[Configuration], *, first: Sequence[Configuration] = ()
+) -> tuple[list[Drawing], list[Drawing]]:
+    """Return confusion matrices, summed over seeds.
+
+    Args:
+      configurations: of the page.
+      first: the configurations to draw first; none: the first ones of the page.
+
+    Returns:
+      first: those of `first`, at most `MOST_FIRST`.
+      others: those of the first `MOST_MATRICES` other configurations.
+    """
+    having = having_matrices(configurations)
+    numbers = list(dict.fromkeys(one.number for one in first or having))
+    by_number = {one.number: one for one in having}
+    chosen = [by_number[number] for number in numbers if number in by_number][:MOST_FIRST]
+    others = [one for one in having if one not in chosen][: MOST_MATRICES - len(chosen)]
+    return _matrices(chosen), _matrices(others)
+
+
+def _matrices(configurations: Sequence[Configuration]) -> list[Drawing]:
     found = []
-    for one in having_matrices(configurations)[:MOST_MATRICES]:
+    for one in configurations:
         stored = [row.confusion for row in one.rows if row.confusion is not None]
         matrix = np.sum(stored, axis=0)
         title = _title(one)

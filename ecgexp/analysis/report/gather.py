@@ -102,11 +102,12 @@ def choose(
 ) -> SelectedRuns:
     """Select the runs of the report.
 
-    They are the runs of a parent, of an experiment or of a filter; by default those of the
-    experiment of the newest run.
+    They are the runs of a sweep, one run, or those of an experiment or of a filter; by default
+    those of the experiment of the newest run.
 
     Args:
-      parent: the MLflow id of a sweep's parent run, or a folder that contains run folders.
+      parent: the MLflow id of a sweep's parent run or of a single run, a folder that contains run
+        folders, or the folder of a single run.
       experiment: name of an MLflow experiment.
       filter_string: in MLflow's search language.
       uri: the store; None: `default_uri()`.
@@ -118,7 +119,7 @@ def choose(
       DataError: there are no such runs.
     """
     if parent is not None:
-        return _of_parent(parent, uri)
+        return _named(parent, uri)
     if filter_string is not None:
         selected = SelectedRuns(
             title=f"runs with {filter_string}",
@@ -170,7 +171,7 @@ def gather(selected: SelectedRuns) -> Gathered:
     )
 
 
-def _of_parent(name: str, uri: str | None) -> SelectedRuns:
+def _named(name: str, uri: str | None) -> SelectedRuns:
     folder = Path(name)
     inner = (
         sorted((path.parent for path in folder.glob("*/run.json")), key=_by_number)
@@ -190,25 +191,25 @@ def _of_parent(name: str, uri: str | None) -> SelectedRuns:
             damaged.append(_damaged(folder, error))
         _check_runs_once(list(runs), list(runs.values()))
         return SelectedRuns(
-            title=f"sweep {resolved(folder).name}",
+            title=resolved(folder).name if parent is None else parent.name,
             runs=list(runs.values()),
             parent=parent,
             folder=folder,
             damaged=damaged,
         )
-    parent = find_run(name, uri=uri)
-    runs = children_of(parent, uri=uri)
-    if not runs:
+    run = find_run(name, uri=uri)
+    is_parent = run.tags.get("sweep.role") == "parent"
+    # A folder that is no sweep's is a single run, and needs no store.
+    runs = children_of(run, uri=uri) if is_parent or not folder.is_dir() else []
+    if runs:
+        return SelectedRuns(title=run.name, runs=runs, parent=run, uri=uri)
+    if is_parent:
         raise DataError(
-            f"there is no run to report: no run has {parent.name} ({parent.run_id}) as its parent "
-            f"(tag {PARENT_TAG}); for single runs use --experiment NAME"
+            f"there is no run to report: no run has {run.name} ({run.run_id}) as its parent "
+            f"(tag {PARENT_TAG}); use the folder of the sweep, or --experiment NAME"
         )
-    # In MLflow a sweep is named after its overrides; its folder does not have that name.
     return SelectedRuns(
-        title=f"sweep {parent.tags.get('sweep.overrides') or parent.name}",
-        runs=runs,
-        parent=parent,
-        uri=uri,
+        title=run.name, runs=[run], uri=uri, folder=folder if folder.is_dir() else None
     )
 
 

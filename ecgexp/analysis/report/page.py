@@ -1,16 +1,24 @@
-"""Render the report as one self-contained HTML page, without fonts or scripts."""
+"""Render the report as one self-contained HTML page, with one script that sorts tables."""
 
-from collections.abc import Sequence
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ecgexp.analysis.report import published
+from ecgexp.analysis.report.chance import EvaluatedTogether, by_test_beats
 from ecgexp.analysis.report.gather import Gathered
 from ecgexp.analysis.report.groups import Configuration
+from ecgexp.analysis.report.summary import summarize
+from ecgexp.evaluation.bootstrap import Interval
 from ecgexp.privacy import outputs, publication
 
 _FOLDER = Path(__file__).parent
+_SCRIPT, _STYLE = _FOLDER / "sort.js", _FOLDER / "page.css"
+_FEW = 3  # configurations, up to which nothing about scores is folded
 
 
 def render(gathered: Gathered, *, made: datetime, public: bool = False) -> str:
@@ -40,7 +48,33 @@ def render(gathered: Gathered, *, made: datetime, public: bool = False) -> str:
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = breakable
-    return environment.get_template("page.html.j2").render(_context(gathered, made, public))
+    environment.filters["score_parts"] = _score_parts
+    script = _SCRIPT.read_text(encoding="utf-8")
+    # Both are files of the package, and hold nothing of the runs.
+    fixed = {"script": Markup(script), "style": Markup(_STYLE.read_text(encoding="utf-8").strip())}
+    context = _context(gathered, made, public) | {"policy": content_policy(script)} | fixed
+    return environment.get_template("page.html.j2").render(context)
+
+
+def content_policy(script: str) -> str:
+    """Return the Content-Security-Policy of a page: no connection, no image, and one script.
+
+    **Guarantees** (`tests/unit/analysis/report/test_page.py`): the browser runs a script only if
+    its SHA-256 is that of `script`, so that text of a run cannot become a script, whatever it is.
+
+    Args:
+      script: the text between the tags of the page's script.
+    """
+    found = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{found}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _score_parts(text: str) -> list[str]:
+    """Return a score, then its range, its interval and the classes of its average."""
+    return re.split(r" (?=\(|\[|over )", text) if text[:1].isdecimal() else [text]
 
 
 def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]:
@@ -54,6 +88,9 @@ def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]
     hidden = public and noisy
     with_clients = [one for one in every if any(row.clients for row in one.rows)]
     shown_clients = [one for one in with_clients if not (public and one.guarantee != "none")]
+    groups = by_test_beats(comparable, split)
+    summary = summarize(groups, every, split)
+    best, others = drawings.confusion_drawings(every, first=summary.best)
     return {
         "title": gathered.title,
         "made": made.strftime("%Y-%m-%d %H:%M %Z").strip(),
@@ -75,12 +112,18 @@ def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]
         "noisy": noisy,
         "has_baselines": bool(curves.baselines(comparable)),
         "references": _references(gathered.databases),
-        "score_table": score_tables.score_table(every, split) if every else None,
+        "few": len(every) <= _FEW,
+        "has_seeds": any(len(one.rows) > 1 for one in every),
+        "summary": summary,
+        "score_table": score_tables.score_table(every, split, intervals=_intervals(groups))
+        if every
+        else None,
         "note_table": score_tables.note_table(every, public=public),
         "class_table": score_tables.class_table(scored, split) if scored else None,
         "training_table": tables.training_table(every) if every and not public else None,
         "classes": drawings.class_drawings(scored, split),
-        "matrices": drawings.confusion_drawings(every),
+        "matrices": best,
+        "folded_matrices": others,
         "most_matrices": drawings.MOST_MATRICES,
         "num_matrices": len(drawings.having_matrices(every)),
         "has_clients": bool(with_clients),
@@ -93,6 +136,19 @@ def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]
         "time": drawings.time_drawing(every),
         "statements": [(one, statements(one)) for one in every if one.guarantee != "none"],
     }
+
+
+def _intervals(
+    groups: Sequence[EvaluatedTogether],
+) -> Callable[[Configuration, str], Interval | None]:
+    """Return the function that gives the interval of a configuration's score over patients."""
+    group_of = {one.number: group for group in groups for one in group.configurations}
+
+    def interval(one: Configuration, score: str) -> Interval | None:
+        group = group_of.get(one.number)
+        return None if group is None else group.interval(one, score)
+
+    return interval
 
 
 def evaluated_split(configurations: Sequence[Configuration]) -> str:

@@ -1,12 +1,15 @@
 """The tables of scores on the report page: overall, by class and by client, with their limits."""
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ecgexp.analysis import formatting
 from ecgexp.analysis.report.groups import Configuration, client_scores, shown
-from ecgexp.analysis.report.tables import Table, or_dash, seconds
+from ecgexp.analysis.report.tables import Cell, Table, or_dash, seconds
 from ecgexp.analysis.spread import spread
+from ecgexp.evaluation.bootstrap import Interval
 from ecgexp.evaluation.missing import AVERAGES, over
 from ecgexp.evaluation.names import metric_name
 from ecgexp.privacy.publication import is_published
@@ -19,27 +22,41 @@ _SCORES = {
 }
 
 
-def score_table(configurations: Sequence[Configuration], split: str) -> Table:
-    """Return a row per configuration: varying settings, seeds, ε and overall scores."""
+def score_table(
+    configurations: Sequence[Configuration],
+    split: str,
+    *,
+    intervals: Callable[[Configuration, str], Interval | None] | None = None,
+) -> Table:
+    """Return a row per configuration: overall scores, ε, varying settings and seeds.
+
+    The scores stand first, so that a narrow screen shows them. The majority-class baseline of each
+    database is below them.
+
+    Args:
+      configurations: of the page.
+      split: `test` or `validation`.
+      intervals: (configuration, metric key) -> interval over patients of the mean over several
+        seeds; None: there are none. A single run has the interval that it stored.
+    """
     names = _columns(configurations)
     with_epsilon = any(one.guarantee != "none" for one in configurations)
-    epsilon_columns = ["ε", "δ"] if with_epsilon else []
     columns = [
         "",
+        *_SCORES,
+        *(["ε", "δ"] if with_epsilon else []),
         *(name.removesuffix("._target_") for name in names),
         "seeds",
-        *epsilon_columns,
-        *_SCORES,
         "time of a run",
     ]
     rows = [
         [
             f"[{one.number}]",
+            *(_overall(one, split, score, intervals) for score in _SCORES.values()),
+            *([_epsilon(one), _delta(one)] if with_epsilon else []),
             *(shown(name, one.values.get(name, "–")) for name in names),
             _seeds(one),
-            *([_epsilon(one), _delta(one)] if with_epsilon else []),
-            *(_overall(one, split, score) for score in _SCORES.values()),
-            or_dash(seconds(one), formatting.duration),
+            Cell(or_dash(seconds(one), formatting.duration), seconds(one).mean),
         ]
         for one in configurations
     ]
@@ -52,7 +69,35 @@ def score_table(configurations: Sequence[Configuration], split: str) -> Table:
             *average_notes(configurations, split),
             *_undefined(configurations, split, overall=True),
         ],
+        is_sortable=len(rows) > 1,
+        scores=list(_SCORES),
+        foot=_baselines(configurations, split, len(columns)),
     )
+
+
+def _baselines(
+    configurations: Sequence[Configuration], split: str, num_columns: int
+) -> list[list[str]]:
+    """Return a row per database: the scores of the majority-class baseline."""
+    rows = []
+    databases = dict.fromkeys(one.database for one in configurations)
+    for database in databases:
+        of_all = [row for one in configurations if one.database == database for row in one.rows]
+        found = [
+            spread(row.metrics.get(f"{split}/majority/{score}") for row in of_all)
+            for score in _SCORES.values()
+        ]
+        if any(one.is_defined for one in found):
+            name = "majority-class baseline"
+            cells = [
+                # The baseline is the same in most runs, and undefined for a reason of its own.
+                formatting.score(replace(one, undefined=0)) if one.is_defined else "–"
+                for one in found
+            ]
+            place = database if len(databases) > 1 else ""
+            rest = num_columns - 1 - len(cells)
+            rows.append([name, *cells, place, *[""] * (rest - 1)])
+    return rows
 
 
 def note_table(configurations: Sequence[Configuration], *, public: bool) -> Table | None:
@@ -172,6 +217,7 @@ def client_table(configurations: Sequence[Configuration]) -> Table:
         caption="Each client's test beats",
         columns=columns,
         groups=[[row] for row in rows],
+        row_name="client",
         notes=[
             "macro F1: over the classes that the client has; undefined for a client with one class."
         ],
@@ -222,28 +268,40 @@ def _repeated_seeds(one: Configuration) -> dict[tuple[str, str], list[str]]:
     }
 
 
-def _overall(one: Configuration, split: str, score: str) -> str:
+def _overall(
+    one: Configuration,
+    split: str,
+    score: str,
+    intervals: Callable[[Configuration, str], Interval | None] | None,
+) -> Cell:
     """Format a score, with the classes of an average that is not over all classes.
 
     It also states if the classes differ between seeds.
     """
-    text, found = formatting.score(one.score(split, score)), one.averaged(split)
-    if score not in AVERAGES or not one.score(split, score).is_defined:
-        return text
-    if len(found) > 1:
-        return f"{text} over classes that differ between seeds"
-    return f"{text} {over(found[0], one.classes)}".rstrip() if found else text
+    value, averaged = one.score(split, score), one.averaged(split)
+    if value.interval is None and intervals is not None:
+        found = intervals(one, score)
+        value = replace(value, interval=None if found is None else (found.low, found.high))
+    text = formatting.score(value)
+    if score in AVERAGES and value.is_defined and averaged:
+        text += (
+            " over classes that differ between seeds"
+            if len(averaged) > 1
+            else f" {over(averaged[0], one.classes)}".rstrip()
+        )
+    return Cell(text, value.mean)
 
 
 def _seeds(one: Configuration) -> str:
     return ", ".join(row.seed or "?" for row in one.rows)
 
 
-def _epsilon(one: Configuration) -> str:
+def _epsilon(one: Configuration) -> Cell:
     if one.guarantee == "none":
-        return "no privacy guarantee"
+        return Cell("no privacy guarantee", math.inf)
     if one.guarantee == "simulation":
-        return f"{formatting.epsilon(one.epsilon)} if the noise were secret; no privacy guarantee"
+        text = f"{formatting.epsilon(one.epsilon)} if the noise were secret; no privacy guarantee"
+        return Cell(text, one.epsilon.mean)
     groups = [row.overlap for row in one.rows if row.overlap is not None]
     beside = (
         f"; {formatting.epsilon(spread(e for _, e in groups))} of {max(n for n, _ in groups)} rows "
@@ -251,8 +309,9 @@ def _epsilon(one: Configuration) -> str:
         if groups
         else ""
     )
-    return formatting.epsilon(one.epsilon) + beside
+    return Cell(formatting.epsilon(one.epsilon) + beside, one.epsilon.mean)
 
 
-def _delta(one: Configuration) -> str:
-    return or_dash(spread(row.delta for row in one.rows), formatting.figure)
+def _delta(one: Configuration) -> Cell:
+    found = spread(row.delta for row in one.rows)
+    return Cell(or_dash(found, formatting.figure), found.mean)

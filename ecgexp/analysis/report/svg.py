@@ -15,7 +15,18 @@ import matplotlib
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from ecgexp.evaluation.style import VERMILION, styled
+from ecgexp.evaluation.style import (
+    BLUE,
+    FAINT,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    styled,
+)
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
@@ -28,6 +39,22 @@ _RC: "dict[RcKeyType, Any]" = {
     "svg.fonttype": "path",
     "svg.hashsalt": "ecgexp",
     "font.size": 9.5,
+}
+# Color of a figure -> variable of the page's style sheet, where dark mode has other values.
+_VARIABLES = {
+    color.lower(): f"--{name}"
+    for name, color in {
+        "blue": BLUE,
+        "vermilion": VERMILION,
+        "green": GREEN,
+        "purple": PURPLE,
+        "orange": ORANGE,
+        "sky": SKY,
+        "ink": INK,
+        "muted": MUTED,
+        "faint": FAINT,
+        "paper": "#ffffff",
+    }.items()
 }
 _LARGEST = 1.25 * 4 / 3  # pixels per point on a wide screen
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
@@ -83,6 +110,7 @@ def inline_svg(figure: Figure, *, name: str, title: str, description: str) -> Ma
         r"<!--.*?-->|<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", body, flags=re.DOTALL
     )
     body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", body)
+    body = re.sub(r'style="[^"]*"', _with_color_names, body)
     width, height = (72 * size for size in figure.get_size_inches())
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
@@ -95,6 +123,15 @@ def inline_svg(figure: Figure, *, name: str, title: str, description: str) -> Ma
         f'<desc id="{name}-desc">{escape(plain(description))}</desc>'
     )
     return Markup(head + words + re.sub(r"\n+", "\n", body).strip())
+
+
+def _with_color_names(style: re.Match[str]) -> str:
+    """Replace the colors of the figures by those of the page, which differ in dark mode."""
+    return re.sub(
+        r"#[0-9a-f]{6}\b",
+        lambda color: f"var({_VARIABLES[color[0]]})" if color[0] in _VARIABLES else color[0],
+        style[0],
+    )
 
 
 def plain(text: str) -> str:

@@ -1,5 +1,6 @@
 """The tables of the report page, as values: of training, time and memory, and numbers of beats."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,27 @@ from ecgexp.analysis.run_rows import Row
 from ecgexp.analysis.spread import Spread, spread
 
 MOST_COUNTS = 3
+
+
+class Cell(str):
+    """The text of a cell by which its column can be sorted.
+
+    Args:
+      text: As the page shows it.
+      key: The number to sort by; None or NaN: after all others.
+
+    Attributes:
+      key: As the script of the page reads it; empty for a cell that comes last.
+    """
+
+    key: str
+
+    def __new__(cls, text: str, key: float | None = None):
+        """Make the text, with its key."""
+        made = super().__new__(cls, text)
+        value = math.nan if key is None else float(key)
+        made.key = "" if math.isnan(value) else repr(value).replace("inf", "Infinity")
+        return made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +44,10 @@ class Table:
       groups: groups of rows; the first cell of a group's first row is the header of the group, and
         other rows do not have that cell.
       notes: lines below the table.
+      is_sortable: whether a reader can sort it; every group has one row then.
+      foot: rows below the others, which are never sorted.
+      row_name: what a row is, for screen readers.
+      scores: columns whose largest value comes first when a reader sorts by them.
     """
 
     name: str
@@ -29,6 +55,10 @@ class Table:
     columns: Sequence[str]
     groups: Sequence[Sequence[Sequence[str]]]
     notes: Sequence[str] = ()
+    is_sortable: bool = False
+    foot: Sequence[Sequence[str]] = ()
+    row_name: str = "configuration"
+    scores: Sequence[str] = ()
 
 
 def training_table(configurations: Sequence[Configuration]) -> Table:
@@ -128,7 +158,13 @@ def count_tables(configurations: Sequence[Configuration], splits: Sequence[str])
             f", as assigned in run {row.name}" if len(assigned) > 1 else ""
         )
         tables.append(
-            Table(name=f"beats-{number}", caption=caption, columns=["", *row.classes], groups=body)
+            Table(
+                name=f"beats-{number}",
+                caption=caption,
+                columns=["", *row.classes],
+                groups=body,
+                row_name="split",
+            )
         )
     if len(assigned) > MOST_COUNTS:
         more = (

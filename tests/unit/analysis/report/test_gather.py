@@ -50,6 +50,27 @@ def test_sweep_folder_gives_the_texts_of_its_parent_run(tmp_path):
     }
 
 
+def test_title_is_the_name_of_the_sweep(tmp_path):
+    finished(tmp_path / "home" / "parent", params={}, name="lr=1,2 seed=1,2")
+    finished(tmp_path / "now" / "0", params=CENTRALIZED)
+    assert choose(parent=str(tmp_path / "now")).title == "now"
+    (tmp_path / "now" / "sweep.json").write_text(json.dumps(pointer(home=str(tmp_path / "home"))))
+    assert choose(parent=str(tmp_path / "now")).title == "lr=1,2 seed=1,2"
+
+
+def test_folder_of_a_single_run_is_one_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # without a store
+    found = gather(choose(parent=str(finished(tmp_path / "0", params=CENTRALIZED, name="alone"))))
+    assert (found.title, [row.name for row in found.rows]) == ("alone", ["alone"])
+
+
+def test_parent_without_children_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(gathering, "children_of", lambda run, uri: [])
+    parent = finished(tmp_path / "parent", params={}, tags={"sweep.role": "parent"})
+    with pytest.raises(DataError, match="use the folder of the sweep, or --experiment NAME"):
+        choose(parent=str(parent))
+
+
 def test_runs_that_did_not_finish_have_their_reasons(tmp_path):
     finished(tmp_path / "0", params=CENTRALIZED)
     failed(tmp_path / "1", reason="DataError: training diverged")

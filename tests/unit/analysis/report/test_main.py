@@ -13,7 +13,7 @@ def test_report_of_a_folder_writes_a_page(tmp_path, capsys):
     failed(tmp_path / "sweep" / "3", reason="x")
     target = tmp_path / "new" / "page.html"
     assert main([str(tmp_path / "sweep"), "--output", str(target)]) == 0
-    assert "2 runs in 1 configurations, 1 that failed" in capsys.readouterr().out
+    assert "2 runs in 1 configuration, 1 that failed" in capsys.readouterr().out
     page = target.read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>")
     assert page.rstrip().endswith("</html>")

@@ -92,7 +92,7 @@ def test_notes_are_on_the_page(tmp_path, make_page):
     )
     source = make_page(tmp_path).source
     assert TEST in source
-    assert "0.700 over N, S" in source
+    assert "0.700 <small>over N, S</small>" in source
 
 
 def test_runs_with_equal_seeds_are_noted_as_no_repetitions(configurations):

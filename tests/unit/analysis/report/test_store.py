@@ -60,9 +60,9 @@ def test_report_of_a_parent_has_its_children_and_is_stored(sweep, tmp_path, caps
     assert main([parent, "--store", uri, "--output", str(target)]) == 0
     assert f"stored as report.html of run {parent}" in " ".join(capsys.readouterr().out.split())
     page = target.read_text(encoding="utf-8")
-    assert "<h1>sweep seed=1,2,3</h1>" in page
+    assert "<h1>seed=1,2,3</h1>" in page
     assert (
-        "0.375 (0.250–0.500)" in page
+        "0.375 <small>(0.250–0.500)</small>" in page
     )  # accuracy of seeds 1 and 2, without the unrelated run's 1.0
     assert "DataError: it diverged" in page
     assert "of releasing all of them: ε = 9.87" in page
@@ -79,7 +79,7 @@ def test_report_of_an_experiment_leaves_the_parent_out(sweep, tmp_path, capsys):
     for which in (["--experiment", "tests"], []):
         assert main([*which, "--store", uri, "--output", str(target), "--overwrite"]) == 0
         assert (
-            "experiment tests, 3 runs in 1 configurations, 1 that failed" in capsys.readouterr().out
+            "experiment tests, 3 runs in 1 configuration, 1 that failed" in capsys.readouterr().out
         )
     assert (
         main(
@@ -95,7 +95,7 @@ def test_report_of_an_experiment_leaves_the_parent_out(sweep, tmp_path, capsys):
         )
         == 0
     )
-    assert "2 runs in 1 configurations" in capsys.readouterr().out
+    assert "2 runs in 1 configuration" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -115,9 +115,11 @@ def test_missing_run_is_reported_in_one_line(sweep, tmp_path, capsys, which, wor
     assert not (tmp_path / "page.html").exists()
 
 
-def test_run_without_children_is_reported_in_one_line(sweep, tmp_path, capsys):
+def test_single_run_of_a_store_has_a_page(sweep, tmp_path, capsys):
     from ecgexp.analysis.find_runs import search_runs
 
     child = search_runs(experiment="tests", uri=sweep[0])[1]
-    assert main([child.run_id, "--store", sweep[0], "--output", str(tmp_path / "page.html")]) == 2
-    assert "as its parent" in capsys.readouterr().err
+    target = tmp_path / "page.html"
+    assert main([child.run_id, "--store", sweep[0], "--output", str(target)]) == 0
+    assert ": seed=1, 1 run in 1 configuration" in capsys.readouterr().out
+    assert "<h1>seed=1</h1>" in target.read_text(encoding="utf-8")
