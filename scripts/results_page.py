@@ -26,6 +26,7 @@ from ecgexp.analysis.results_page.from_run import published_result
 from ecgexp.analysis.results_page.groups import PublishedResults
 from ecgexp.analysis.results_page.pages import pages, summary
 from ecgexp.analysis.results_page.record import as_json, read_results, write_results
+from ecgexp.analysis.results_page.unpublished import note, unpublished
 from ecgexp.cli.streams import command
 from ecgexp.replication.gather import StageResult, published
 from ecgexp.replication.reported_epsilon import Ladder, ladders, read_ladders, write_ladders
@@ -33,6 +34,8 @@ from ecgexp.replication.stages import PROTOCOLS, stages
 from ecgexp.replication.tables import study_markdown
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.storage.atomic import replacing
+from ecgexp.tracking.mlflow.existing_store import default_uri
+from ecgexp.tracking.settings import MlflowTracking
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ("privacy_utility", "replication_study")
@@ -69,7 +72,8 @@ def _add(root: Path, runs: Sequence[str], together: Sequence[str], uri: str | No
     path = root / "results/runs.jsonl"
     results = read_results(path)
     known = {line.provenance.run for line in results}
-    for line in (published_result(find_run(run, uri=uri)) for run in runs):
+    stored = [find_run(run, uri=uri) for run in runs]
+    for line in map(published_result, stored):
         if line.provenance.run in known:
             raise DataError(f"--add: run {line.provenance.run} is published; leave it out")
         known.add(line.provenance.run)
@@ -79,6 +83,14 @@ def _add(root: Path, runs: Sequence[str], together: Sequence[str], uri: str | No
 
         results.append(published_ensemble([find_run(run, uri=uri) for run in together]))
     write_results(path, results)
+    evaluations = [(run.read_json("result.json") or {}).get("test_evaluation") for run in stored]
+    left_out = unpublished(
+        MlflowTracking(uri=uri or default_uri()).private_dir(),
+        {found["test_set"] for found in evaluations if found},
+        known,
+    )
+    if left_out:
+        print(note(left_out), file=sys.stderr)
 
 
 @dataclass(frozen=True, kw_only=True)

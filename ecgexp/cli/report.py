@@ -57,11 +57,12 @@ def write(options: argparse.Namespace) -> list[str]:
     from ecgexp.analysis.report.page import render
 
     _check_output(options.output, public=options.public, overwrite=options.overwrite)
-    if options.run is not None:
-        options.run = named_runs(options.run, "RUN ", store=options.store)
-    with naming(options.run, "RUN "):
+    run: str | None = options.run
+    if run is not None:
+        run = named_runs(run, "RUN ", store=options.store)
+    with naming(run, "RUN "):
         selected = choose(
-            parent=options.run,
+            parent=run,
             experiment=options.experiment,
             filter_string=options.filter,
             uri=options.store,
@@ -82,7 +83,7 @@ def write(options: argparse.Namespace) -> list[str]:
         f"{options.output}: {gathered.title}, {_counted(len(gathered.rows), 'run')} in "
         f"{_counted(len(gathered.configurations), 'configuration')}{failed}"
     ]
-    if selected.parent is not None and not Path(options.run).is_dir():
+    if selected.parent is not None and run is not None and not Path(run).is_dir():
         from ecgexp.tracking.mlflow.attach import attach
 
         name = _PUBLIC_PAGE if options.public else _FULL_PAGE

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ecgexp.experiment import artifacts, clients
 from ecgexp.experiment.data import RunData
 from ecgexp.experiment.experiment import Experiment
 from ecgexp.experiment.federated_baselines import evaluate_baselines
+from ecgexp.experiment.logged_evaluation import LoggedEvaluation, sentence
 from ecgexp.experiment.notes import Messages, lines
 from ecgexp.experiment.trained_model import evaluate_trained
 from ecgexp.experiment.training_loop import TrainingLoop
@@ -30,6 +31,7 @@ class FinalScores:
     metrics: Mapping[str, float]
     undefined: Mapping[str, str]
     classes_in_average: Mapping[str, Sequence[str]]
+    test_evaluation: Mapping[str, Any] | None = None
 
 
 def evaluate_selected(
@@ -37,19 +39,22 @@ def evaluate_selected(
     run_data: RunData,
     training_loop: TrainingLoop,
     model_selector: ModelSelector,
+    logged: LoggedEvaluation,
     tracker: Tracker,
     console: Console,
     messages: Messages,
 ) -> FinalScores:
     """Evaluate the selected weights; what a split gives is tracked before the next one begins.
 
-    The test beats are evaluated here, once, and no choice is made after it.
+    The test beats are evaluated here, once, and no choice is made after it. The log of the store
+    has the evaluation before the first test beat is scored.
 
     Args:
       experiment: the parts of the run.
       run_data: the data of the run.
       training_loop: has trained the model.
       model_selector: the selected weights.
+      logged: the evaluation on test beats in the log of the store.
       tracker: receives figures, tables and predictions.
       console: shows the progress of training the baselines.
       messages: receive the notes and the lines for the console.
@@ -58,7 +63,10 @@ def evaluate_selected(
       The scores, which are not tracked yet.
     """
     evaluated: dict[str, tuple[Evaluation, np.ndarray]] = {}
+    counted = None
     for split in experiment.evaluate_on:
+        if split == "test":
+            logged.begin()
         evaluation, probabilities = evaluate_trained(
             experiment, run_data, training_loop, split, model_selector
         )
@@ -68,6 +76,9 @@ def evaluate_selected(
         messages.add(
             {split: evaluation_notes(evaluation) + clients.notes(run_data, split, probabilities)}
         )
+        if split == "test":
+            counted = logged.end(probabilities)
+            messages.add({split: [sentence(counted)]})
     comparison = None
     if experiment.federated_baselines.selected:
         _, probabilities = evaluated["test"]
@@ -84,13 +95,14 @@ def evaluate_selected(
     for line in () if comparison is None else comparison.lines():
         messages.print("comparison", line)
     messages.print_notes()
-    return _final_scores(run_data, evaluated, comparison)
+    return _final_scores(run_data, evaluated, comparison, counted)
 
 
 def _final_scores(
     run_data: RunData,
     evaluated: Mapping[str, tuple[Evaluation, np.ndarray]],
     comparison: "BaselineComparison | None",
+    counted: Mapping[str, Any] | None,
 ) -> FinalScores:
     metrics, undefined = {}, {}
     for split, (evaluation, probabilities) in evaluated.items():
@@ -102,6 +114,7 @@ def _final_scores(
     return FinalScores(
         metrics=metrics,
         undefined=undefined,
+        test_evaluation=counted,
         classes_in_average={
             split: evaluation.classes_in_average for split, (evaluation, _) in evaluated.items()
         },

@@ -12,6 +12,7 @@ from ecgexp.experiment import artifacts, class_coverage, clients
 from ecgexp.experiment.data import RunData
 from ecgexp.experiment.experiment import Experiment
 from ecgexp.experiment.final_evaluation import evaluate_selected
+from ecgexp.experiment.logged_evaluation import LoggedEvaluation, evaluated_run
 from ecgexp.experiment.notes import Messages
 from ecgexp.experiment.trained_model import (
     privacy_statement,
@@ -28,6 +29,7 @@ from ecgexp.settings.build import to_node
 from ecgexp.settings.declaration import Pruned
 from ecgexp.settings.redaction import redact
 from ecgexp.tracking.base import Tracker
+from ecgexp.tracking.evaluation_log import EvaluationLog
 from ecgexp.tracking.local.lock import hold
 from ecgexp.tracking.local.result import Result, known_run_id
 from ecgexp.tracking.params import parameters
@@ -97,7 +99,8 @@ def run(
             tracker.set_tags(
                 {"run.dir": str(run_dir.absolute()), **experiment.tags(), **(tags or {})}
             )
-            tracker.log_params(parameters(config or to_node(experiment)))
+            params = parameters(config or to_node(experiment))
+            tracker.log_params(params)
             if resolved_yaml is not None:
                 tracker.log_text(resolved_yaml, "config.yaml")
             with publishing.logging():
@@ -111,6 +114,7 @@ def run(
                     continues,
                     resume=resume,
                     name=name or experiment.title,
+                    params=params,
                     sweep=(tags or {}).get("sweep"),
                 )
             result = replace(
@@ -165,9 +169,13 @@ def _run_tracked(
     *,
     resume: bool,
     name: str,
+    params: Mapping[str, Any],
     sweep: str | None,
 ) -> Result:
     messages, seeds = Messages(publishing, console), Seeds(experiment.seed)
+    log = EvaluationLog(experiment.tracking.private_dir())
+    if "test" in experiment.evaluate_on:
+        log.check()
     for line in experiment.notices():
         messages.print("marks", line)
     with console.progress_bar("beats") as progress_bar:
@@ -209,8 +217,14 @@ def _run_tracked(
         messages.print("feasibility", table)
     model_selector = training_loop.fit(tracker, console, continues)
     messages.add(training_notes(experiment, run_data, training_loop, model_selector))
+    logged = LoggedEvaluation(
+        log,
+        evaluated_run(run_dir, tracker, name=name, params=params),
+        run_data,
+        divides_patients=experiment.split.divides_patients,
+    )
     scores = evaluate_selected(
-        experiment, run_data, training_loop, model_selector, tracker, console, messages
+        experiment, run_data, training_loop, model_selector, logged, tracker, console, messages
     )
     metrics = dict(scores.metrics)
     statement = privacy_statement(experiment, run_data, training_loop.ledger, model_selector)
@@ -232,6 +246,7 @@ def _run_tracked(
         undefined=scores.undefined,
         classes_in_average=scores.classes_in_average,
         notes=messages.of_result(),
+        test_evaluation=scores.test_evaluation,
         selection=model_selector.as_dict(),
         data=artifacts.describe_data(run_data),
         privacy=None if statement is None else statement.as_dict(),

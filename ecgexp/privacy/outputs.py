@@ -140,8 +140,9 @@ TABLE: tuple[Output, ...] = (
         "the training state, for resume=, readable by its owner only; removed at the end",
         OWNER_FOLDERS[1], topic="published training data"),
     *_of("file", "not covered", "training beats", "outside of the run's folder, and not shared "
-        "with it: cached beats, the key of keyed digests, and the recorded privacy losses of all "
-        "runs", *OWNER_FOLDERS[2:], topic="published training data"),
+        "with it: cached beats, the key of keyed digests, the recorded privacy losses of all "
+        "runs, and the log of evaluations on test beats, with their times", *OWNER_FOLDERS[2:],
+        topic="published training data"),
     *_of("file", "covered", "weights", "the trained weights", "model/weights.safetensors"),
     *_of("file", "covered", "weights",
         "the same model in MLflow's format, with synthetic beats as an example of its input, its "
@@ -246,6 +247,9 @@ TABLE: tuple[Output, ...] = (
         topic="time and memory"),
     *_holdout("result key", "the selected epoch, and its validation score", "selection/*",
         "selection"),
+    *_holdout("result key", "how often these test beats were evaluated, digests of the test set "
+        "and of the settings, and the accuracy by patient", "test_evaluation/*",
+        "test_evaluation"),
     *_withheld("result key",
         "classes without training beats; batches, rounds and clients without an update",
         "notes/training", "notes/overlap", "notes/federated_baselines"),
@@ -309,7 +313,7 @@ TABLE: tuple[Output, ...] = (
         *(f"ecgexp.{module}:ConfigError" for module in (
             "experiment.training_loop", "experiment.class_coverage", "training.device",
             "models.*", "clipping.*", "training.dp.trainer", "training.federated.rounds",
-            "sweeps.sweep"))),
+            "sweeps.sweep", "tracking.evaluation_log"))),
     *_of("error", "public", "settings", "the path where the database was expected",
         "ecgexp.data.datasets.recorded:DataError"),
 )  # fmt: skip

@@ -67,6 +67,8 @@ def test_the_run_directory_tells_the_whole_story(finished):
     assert stored["metrics"]["test/majority/accuracy"] > 0.5
     assert stored["data"]["database"].startswith("synthetic")
     assert set(stored["data"]["beats"]) == {"train", "validation", "test"}
+    assert stored["test_evaluation"]["number"] == 1
+    assert "evaluation 1 of this test set" in " ".join(stored["notes"]["test"])
     steps = [
         json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()
     ]

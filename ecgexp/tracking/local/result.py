@@ -64,6 +64,20 @@ class SelectionValues(TypedDict, total=False):
     kept: str
 
 
+class EvaluationValues(TypedDict, total=False):
+    """The evaluation on test beats, as the log of the store counts it."""
+
+    number: Count
+    evaluations: Count
+    is_repeat: bool
+    test_set: str
+    configuration: str
+    accuracy_by_patient: float | None
+    patients: Count
+    margin: float | None
+    confidence: float | None
+
+
 class ResultValues(TypedDict):
     """`result.json`; for a run with a privacy guarantee without the withheld values."""
 
@@ -75,6 +89,7 @@ class ResultValues(TypedDict):
     undefined: NotRequired[dict[str, str]]
     classes_in_average: NotRequired[dict[str, list[str]]]
     notes: NotRequired[dict[str, list[str]]]
+    test_evaluation: NotRequired[EvaluationValues | None]
     selection: NotRequired[SelectionValues | None]
     data: NotRequired[DataValues | None]
     privacy: NotRequired[PrivacyValues | None]
@@ -96,6 +111,8 @@ class Result:
         other averages are taken.
       notes: subject (`classes`, `training`, `selection`, `test`, …) -> limits of the scores, in
         sentences.
+      test_evaluation: how often the store has evaluated on these test beats, and what that allows
+        to say; None without an evaluation on test beats.
       selection: the selected epoch and the score that selected it.
       data: database, digest and beats of each class in each split.
       privacy: the privacy guarantee and its ε; None where none was requested.
@@ -110,6 +127,7 @@ class Result:
     undefined: Mapping[str, str] = field(default_factory=dict)
     classes_in_average: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    test_evaluation: Mapping[str, Any] | None = None
     selection: Mapping[str, Any] | None = None
     data: Mapping[str, Any] | None = None
     privacy: Mapping[str, Any] | None = None

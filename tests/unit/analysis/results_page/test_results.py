@@ -465,3 +465,19 @@ def test_script_needs_neither_tensorflow_nor_mlflow():
         "assert not {'tensorflow', 'mlflow', 'matplotlib'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_evaluations_that_were_not_published_are_named(tmp_path):
+    from ecgexp.analysis.results_page.unpublished import note, unpublished
+    from ecgexp.tracking.evaluation_log import EvaluatedRun, EvaluationLog
+
+    for name, run_id in (("shown", "a"), ("left out", "b"), ("elsewhere", "c")):
+        run = EvaluatedRun(
+            id=name, configuration=name, name=name, run_dir=f"/{name}", run_id=run_id
+        )
+        test_set = "other" if name == "elsewhere" else "s"
+        EvaluationLog(tmp_path).begin(run, test_set=test_set, test_sha256="d")
+    found = unpublished(tmp_path, {"s"}, {"a"})
+    assert found == ["left out (/left out)"]
+    assert "add all of them" in note(found)
+    assert note(unpublished(tmp_path, {"s"}, {"a", "left out"})) == ""

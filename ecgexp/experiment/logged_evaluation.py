@@ -1,0 +1,165 @@
+"""The evaluation of a run on its test beats, as the log of the store counts it."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgexp.data.beats import BeatSet
+from ecgexp.evaluation.patient_bound import CONFIDENCE, accuracy_by_patient, hoeffding_margin
+from ecgexp.experiment.artifacts import test_sha256
+from ecgexp.experiment.data import RunData
+from ecgexp.formatting import score_text
+from ecgexp.settings.declaration import DataError
+from ecgexp.storage.digests import digest
+from ecgexp.tracking.base import Tracker
+from ecgexp.tracking.evaluation_log import Count, EvaluatedRun, EvaluationLog
+from ecgexp.tracking.local.run_json import read_run
+
+_NO_PART = ("evaluate_on", "num_resamples", "federated_baselines.", "device.")
+"""Settings that change how a model is computed or evaluated, and not which model it is."""
+
+
+def configuration_digest(params: Mapping[str, Any]) -> str:
+    """Return the digest of a run's configuration, with the seed.
+
+    Another seed is another configuration: it gives another model, and the best of several seeds by
+    their test scores is a choice by test scores.
+
+    Args:
+      params: dotted name -> value of all settings that affect a result.
+    """
+    return digest(
+        {name: str(value) for name, value in params.items() if not name.startswith(_NO_PART)}
+    )
+
+
+def test_set_digest(beats: BeatSet, rows: np.ndarray, *, divides_patients: bool) -> str:
+    """Return the digest that identifies a test set, however its beats are preprocessed.
+
+    It is that of the database and the test records, so that another window, filter, grouping or
+    division of the other records does not begin a new count. If beats of one patient may be in
+    several parts, it is that of the single test beats.
+
+    Args:
+      beats: all beats.
+      rows: indices of the test beats.
+      divides_patients: whether beats of one patient may be in several parts of the split.
+    """
+    records = beats.record_ids[rows].tolist()
+    if not divides_patients:
+        return digest({"database": beats.database, "records": sorted(set(records))})
+    places = zip(records, beats.r_samples[rows].tolist(), strict=True)
+    return digest({"database": beats.database, "beats": sorted(places)})
+
+
+def evaluated_run(
+    run_dir: Path, tracker: Tracker, *, name: str, params: Mapping[str, Any]
+) -> EvaluatedRun:
+    """Return the run as the log names it.
+
+    Args:
+      run_dir: its folder.
+      tracker: of the run.
+      name: its name.
+      params: see `configuration_digest`.
+    """
+    place = str(run_dir.absolute())
+    try:
+        started = read_run(run_dir).get("started", 0.0)
+    except DataError:  # the tracker writes no folder
+        started = 0.0
+    return EvaluatedRun(
+        id=digest([place, tracker.run_id, started])[:32],
+        configuration=configuration_digest(params),
+        name=name,
+        run_dir=place,
+        run_id=tracker.run_id,
+    )
+
+
+class LoggedEvaluation:
+    """One evaluation on test beats: recorded before the beats are scored, and counted after it.
+
+    Args:
+      log: of the store.
+      run: the run.
+      run_data: its data.
+      divides_patients: whether beats of one patient may be in several parts of the split.
+    """
+
+    def __init__(
+        self, log: EvaluationLog, run: EvaluatedRun, run_data: RunData, *, divides_patients: bool
+    ):
+        self._log, self._run, self._run_data = log, run, run_data
+        self._divides_patients = divides_patients
+        self._rows = run_data.indices["test"]
+        self._test_set = test_set_digest(
+            run_data.beats, self._rows, divides_patients=divides_patients
+        )
+
+    def begin(self) -> None:
+        """Record the evaluation; from now on it counts.
+
+        Raises:
+          ConfigError: it cannot be recorded, so the test beats must not be scored.
+        """
+        self._log.begin(self._run, test_set=self._test_set, test_sha256=test_sha256(self._run_data))
+
+    def end(self, probabilities: np.ndarray) -> dict[str, Any]:
+        """Record the end, and return the entry `test_evaluation` of `result.json`.
+
+        Args:
+          probabilities: (num_test_beats, classes) of the selected weights.
+        """
+        beats, predictions = self._run_data.beats, probabilities.argmax(axis=1)
+        names = np.asarray(beats.class_names)[predictions].tolist()
+        found = self._log.end(
+            self._run,
+            test_set=self._test_set,
+            predictions=hashlib.sha256("\0".join(names).encode()).hexdigest(),
+        )
+        accuracy = accuracy_by_patient(
+            beats.labels[self._rows], predictions, beats.patient_ids[self._rows]
+        )
+        # Of patients whose other beats were trained on, the score says nothing of a new patient.
+        margin = (
+            None
+            if self._divides_patients
+            else hoeffding_margin(accuracy.patients, found.evaluations)
+        )
+        return {
+            **asdict(found),
+            "test_set": self._test_set,
+            "configuration": self._run.configuration,
+            "accuracy_by_patient": accuracy.value,
+            "patients": accuracy.patients,
+            "margin": margin,
+            "confidence": None if margin is None else CONFIDENCE,
+        }
+
+
+def sentence(values: Mapping[str, Any]) -> str:
+    """Return the note on an evaluation, for the result, the console and the report.
+
+    Args:
+      values: as `LoggedEvaluation.end` returns them.
+    """
+    found = Count(**{name: values[name] for name in ("number", "evaluations", "is_repeat")})
+    text = (
+        f"repeat of evaluation {found.number} of this test set, which had {found.evaluations}"
+        if found.is_repeat
+        else f"evaluation {found.number} of this test set"
+    )
+    if values["margin"] is None:
+        return f"{text}; no bound, since beats of its patients were trained on"
+    several = f" for all {found.evaluations} evaluations together" if found.evaluations > 1 else ""
+    return (
+        f"{text}; accuracy by patient {score_text(values['accuracy_by_patient'])} "
+        f"± {score_text(values['margin'])} with {values['confidence']:.0%}{several}, by "
+        f"Hoeffding's bound over {values['patients']} patients, if no configuration was chosen by "
+        "scores on them; F1 and the jk index have no such bound"
+    )

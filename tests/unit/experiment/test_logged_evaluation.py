@@ -1,0 +1,107 @@
+"""How a run's evaluation on test beats is identified, recorded, counted and stated."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from ecgexp.experiment import final_evaluation
+from ecgexp.experiment.logged_evaluation import (
+    LoggedEvaluation,
+    configuration_digest,
+    sentence,
+    test_set_digest,
+)
+from ecgexp.tracking.evaluation_log import EvaluatedRun, EvaluationLog
+
+test_set_digest.__test__ = False
+PARAMS = {"seed": 0, "model.filters": "[4]", "evaluate_on": "[]", "device.kind": "auto"}
+
+
+@pytest.fixture
+def run_data():
+    """Six test beats of two patients, and two training beats."""
+    beats = SimpleNamespace(
+        database="tiny 1",
+        record_ids=np.array(["1", "1", "1", "1", "2", "2", "3", "3"]),
+        patient_ids=np.array(["a", "a", "a", "a", "b", "b", "c", "c"]),
+        r_samples=np.arange(8),
+        labels=np.array([0, 0, 0, 1, 0, 1, 0, 0]),
+        class_names=("N", "V"),
+    )
+    return SimpleNamespace(beats=beats, indices={"test": np.arange(6)})
+
+
+def logged(tmp_path, run_data, monkeypatch, *, divides_patients=False):
+    monkeypatch.setattr("ecgexp.experiment.logged_evaluation.test_sha256", lambda _: "d")
+    run = EvaluatedRun(id="r", configuration="c", name="n", run_dir="/r", run_id=None)
+    return LoggedEvaluation(
+        EvaluationLog(tmp_path), run, run_data, divides_patients=divides_patients
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "is_same"),
+    [
+        ({"seed": 1}, False),
+        ({"model.filters": "[8]"}, False),
+        ({"evaluate_on": "[test]"}, True),
+        ({"num_resamples": 0}, True),
+        ({"device.kind": "cpu"}, True),
+    ],
+)
+def test_another_seed_is_another_configuration(change, is_same):
+    assert (configuration_digest(PARAMS | change) == configuration_digest(PARAMS)) == is_same
+
+
+def test_a_test_set_is_that_of_its_records_not_of_preprocessing(run_data):
+    beats, rows = run_data.beats, run_data.indices["test"]
+    whole = test_set_digest(beats, rows, divides_patients=False)
+    assert test_set_digest(beats, rows[1:], divides_patients=False) == whole
+    assert test_set_digest(beats, np.arange(8), divides_patients=False) != whole
+    single = test_set_digest(beats, rows, divides_patients=True)
+    assert test_set_digest(beats, rows[1:], divides_patients=True) != single
+
+
+def test_a_failed_final_evaluation_is_counted(tmp_path, run_data, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(final_evaluation, "evaluate_trained", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        final_evaluation.evaluate_selected(
+            SimpleNamespace(evaluate_on=("test",)),
+            run_data,
+            None,
+            None,
+            logged(tmp_path, run_data, monkeypatch),
+            None,
+            None,
+            None,
+        )
+    assert [event["event"] for event in EvaluationLog(tmp_path).events()] == ["begin"]
+
+
+def test_result_has_the_count_and_the_bound(tmp_path, run_data, monkeypatch):
+    one = logged(tmp_path, run_data, monkeypatch)
+    one.begin()
+    values = one.end(np.tile([0.9, 0.1], (6, 1)))
+    assert (values["number"], values["evaluations"], values["patients"]) == (1, 1, 2)
+    assert values["accuracy_by_patient"] == 0.625
+    assert values["margin"] == pytest.approx(0.960, abs=1e-3)
+    text = sentence(values)
+    assert text.startswith("evaluation 1 of this test set; accuracy by patient 0.625 ± 0.960")
+    assert "F1 and the jk index have no such bound" in text
+
+
+def test_patients_that_were_trained_on_have_no_bound(tmp_path, run_data, monkeypatch):
+    one = logged(tmp_path, run_data, monkeypatch, divides_patients=True)
+    one.begin()
+    values = one.end(np.tile([0.9, 0.1], (6, 1)))
+    assert values["margin"] is None
+    assert "no bound" in sentence(values)
+
+
+def test_a_repeat_names_the_evaluation_that_it_repeats():
+    values = {"number": 3, "evaluations": 7, "is_repeat": True, "margin": None}
+    assert sentence(values).startswith("repeat of evaluation 3 of this test set, which had 7")
