@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ecgexp.analysis.run_metrics import RunMetrics
 from ecgexp.analysis.run_names import LATEST, Latest, run_named
 from ecgexp.settings.declaration import DataError
 from ecgexp.settings.registry import is_public_name
@@ -106,7 +107,11 @@ class StoredRun:
     @property
     def fix(self) -> str:
         """The remedy for a damaged file of the run, for messages."""
-        return f"restore the file from a copy, or leave run {quoted(self.name)} out"
+        return _fix(self.name)
+
+
+def _fix(name: str) -> str:
+    return f"restore the file from a copy, or leave run {quoted(name)} out"
 
 
 def find_run(name: str, *, uri: str | None = None, latest: Latest = "finished") -> StoredRun:
@@ -225,16 +230,18 @@ def _all_pages(ask: Callable[[str | None], Any]) -> list[Any]:
 
 
 def _in_store(client: "MlflowClient", run: "Run") -> StoredRun:
+    name = run.info.run_name or run.info.run_id
+    files = StoreFiles(client, run.info.run_id, run.info.artifact_uri or "")
     return StoredRun(
         run_id=run.info.run_id,
-        name=run.info.run_name or run.info.run_id,
+        name=name,
         status=run.info.status,
         started=(run.info.start_time or 0) / 1000,
         params=run.data.params,
-        metrics=run.data.metrics,
+        metrics=RunMetrics(run.data.metrics, files, fix=_fix(name)),
         tags=run.data.tags,
         parent_id=run.data.tags.get(PARENT_TAG),
-        _files=StoreFiles(client, run.info.run_id, run.info.artifact_uri or ""),
+        _files=files,
     )
 
 

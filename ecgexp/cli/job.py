@@ -11,7 +11,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from ecgexp.cli.streams import soften
-from ecgexp.config.compose import build_experiment, for_the_record, notes, to_yaml
+from ecgexp.config.compose import (
+    build_experiment,
+    chosen_options,
+    for_the_record,
+    notes,
+    to_yaml,
+)
 from ecgexp.config.untrusted_overrides import container
 from ecgexp.privacy.keyed_digests import DigestKey
 from ecgexp.settings.declaration import ConfigError, DataError, JobFailed, Pruned
@@ -205,6 +211,7 @@ class _Job:
             "command": command_line,
             "job.digest": self.digest,
             "sweep": self.sweep.home.name,
+            **chosen_options(HydraConfig.get()),
         }
         if self.sweep.parent_id is not None:
             tags["mlflow.parentRunId"] = self.sweep.parent_id

@@ -193,6 +193,7 @@ def _start(config: DictConfig, overrides: list[str], run_dir: Path) -> None:
     """Starts a new run; removes its folder if the run is refused before it begins."""
     from ecgexp.config.compose import (
         build_experiment,
+        chosen_options,
         for_the_record,
         notes,
         sweep_settings,
@@ -217,7 +218,7 @@ def _start(config: DictConfig, overrides: list[str], run_dir: Path) -> None:
                 run_dir,
                 config=values,
                 resolved_yaml=to_yaml(values),
-                tags={"command": command(overrides)},
+                tags={"command": command(overrides), **chosen_options(HydraConfig.get())},
             )
         except (ConfigError, DataError):
             discard(run_dir)  # does nothing where the run has begun

@@ -28,9 +28,6 @@ _EXAMPLE = """\
 ecgexp-ui
 ecgexp-ui --port 5001 --store sqlite:////home/me/study/mlruns/mlflow.db"""
 
-# By default MLflow opens its pages for language models.
-_PAGE = "#/experiments?workflowType=machine_learning"
-
 _START_S = 90.0
 _STOP_S = 5.0
 # Without the job runner, and with one worker, the server takes 0.5 GB of memory instead of 2.5.
@@ -59,13 +56,12 @@ def _show(options: argparse.Namespace) -> int:
     try:
         store = find_store(options.store or default_uri())
         check_port_is_free(options.port)
+        print(f"MLflow shows {redact(store)}; its server is starting …", flush=True)
         _open_store(store)
         with _ended_by_signals(), _server(store, options.port) as server:
-            print(f"MLflow shows {redact(store)}; its server is starting …", flush=True)
+            page = _page(store, address)
             wait_until_up(server, address)
-            print(
-                f"open {address}/{_PAGE} in a browser on this machine; Ctrl-C ends it", flush=True
-            )
+            print(f"open {page} in a browser on this machine; Ctrl-C ends it", flush=True)
             server.wait()
     except KeyboardInterrupt:
         return 0
@@ -122,6 +118,26 @@ def _open_store(store: str) -> None:
         raise UiError(
             str(error).replace("tracking.uri=", "--store ").replace(" or tracking=none", "")
         ) from error
+
+
+def _page(store: str, address: str) -> str:
+    """Returns the address of the runs of the newest experiment; of all experiments without runs."""
+    import mlflow
+
+    from ecgexp.tracking.mlflow.runs_view import (
+        experiments_link,
+        is_tested,
+        newest_experiment,
+        runs_link,
+    )
+
+    try:
+        newest = newest_experiment(mlflow.MlflowClient(tracking_uri=store))
+    except Exception:  # noqa: BLE001 - the server is asked next, and tells what is wrong
+        newest = None
+    if newest is None:
+        return experiments_link(address)
+    return runs_link(address, newest, has_view=is_tested(mlflow.__version__))
 
 
 def check_port_is_free(port: int) -> None:

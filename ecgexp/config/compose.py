@@ -204,6 +204,18 @@ def notes(config: DictConfig, hydra: "HydraConf") -> dict[str, str]:
     return {"overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(typed)), **texts}
 
 
+def chosen_options(hydra: "HydraConf") -> dict[str, str]:
+    """Return the options that were chosen for the model and the trainer, as tags of the run.
+
+    Unlike the classes, which `Experiment.options` knows, they tell `cnn1d_small` from `cnn1d`.
+
+    Args:
+      hydra: node `hydra` of the configuration.
+    """
+    choices = hydra.runtime.choices
+    return {name: str(choices[name]) for name in ("model", "trainer") if choices.get(name)}
+
+
 def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
     """Convert an error of Hydra to one line with a remedy.
 

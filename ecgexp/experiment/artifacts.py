@@ -1,5 +1,6 @@
 """The artifacts of a run: tables, figures, predictions and the model, written by the tracker."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ import numpy as np
 from ecgexp.data.beats import BeatSet, beats_sha256
 from ecgexp.evaluation.evaluator import Evaluation
 from ecgexp.experiment.data import RunData
+from ecgexp.formatting import score_text
 from ecgexp.models.classifier import Classifier
 from ecgexp.models.saved_classifier import save_classifier
 from ecgexp.privacy.statement import PrivacyStatement
@@ -16,6 +18,8 @@ from ecgexp.tracking.base import DatasetInput, Tracker
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_MAIN_SCORES = (("macro F1", "macro_f1"), ("accuracy", "accuracy"), ("jk index", "jk_index"))
 
 
 def log_data(tracker: Tracker, run_data: RunData) -> None:
@@ -146,7 +150,9 @@ def log_evaluation(
 def log_description(
     tracker: Tracker, evaluation: Evaluation, *, title: str, notes: Sequence[str]
 ) -> None:
-    """Log the description that MLflow shows first: the notes, then the summary.
+    """Log the description that MLflow shows first: main scores, notes, then the summary.
+
+    MLflow's page folds a description after a few lines.
 
     Args:
       tracker: of the run.
@@ -156,11 +162,15 @@ def log_description(
     """
     from ecgexp.evaluation.tables import summary_markdown
 
-    listed = "".join(f"- **{note}**\n" for note in notes)
+    values = evaluation.scores.values
+    scores = ", ".join(
+        f"{name} {score_text(values.get(key, math.nan))}" for name, key in _MAIN_SCORES
+    )
+    listed = "".join(f"- {note}\n" for note in notes)
     summary = summary_markdown(evaluation, title=title)
     tracker.set_tags(
         {
-            "mlflow.note.content": f"{listed}\n{summary}" if listed else summary,
+            "mlflow.note.content": f"**{scores}**\n\n{listed}\n{summary}",
             "notes": "; ".join(notes),
         }
     )
@@ -187,7 +197,7 @@ def log_history(
     kept_step: int,
     withholds: bool,
 ) -> None:
-    """Log the curves of loss, accuracy and macro F1 over the epochs.
+    """Log the curves over the epochs: a figure of the main ones, and a table of all.
 
     Args:
       tracker: of the run.
@@ -204,12 +214,22 @@ def log_history(
         history, source=source, step_name=step_name, best_step=kept_step
     )
     tracker.log_figure(figure, "figures/learning_curves.png")
+    tracker.log_table(_curves(history, step_name), "tables/learning_curves.csv")
     holdout = {name: values for name, values in history.items() if name.startswith("validation/")}
     if withholds and holdout:
         figure = learning_curves_figure(
             holdout, source=source, step_name=step_name, best_step=kept_step
         )
         tracker.log_figure(figure, "figures/validation_curves.png")
+        tracker.log_table(_curves(holdout, step_name), "tables/validation_curves.csv")
+
+
+def _curves(history: Mapping[str, list[float]], step_name: str) -> "pd.DataFrame":
+    """Return one row per epoch or round, and one column per metric."""
+    import pandas as pd
+
+    steps = range(1, 1 + max(map(len, history.values()), default=0))
+    return pd.DataFrame({step_name: steps, **history})
 
 
 def log_model(tracker: Tracker, classifier: Classifier, run_dir: Path) -> None:

@@ -308,6 +308,10 @@ class Experiment:
         """Return lines for the console, printed before any data are read; here none."""
         return ()
 
+    def options(self) -> Mapping[str, str]:
+        """Return the tags by which MLflow's table shows the model and the trainer."""
+        return {"model": _option(self.model), "trainer": _option(self.trainer)}
+
     def tags(self) -> Mapping[str, str]:
         """Return tags of the run that follow from the experiment; here none."""
         return {}

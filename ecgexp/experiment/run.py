@@ -97,7 +97,12 @@ def run(
         result = Result(status="FAILED", marks=experiment.marks())
         try:
             tracker.set_tags(
-                {"run.dir": str(run_dir.absolute()), **experiment.tags(), **(tags or {})}
+                {
+                    "run.dir": str(run_dir.absolute()),
+                    **experiment.options(),
+                    **experiment.tags(),
+                    **(tags or {}),
+                }
             )
             params = parameters(config or to_node(experiment))
             tracker.log_params(params)

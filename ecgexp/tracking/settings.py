@@ -169,25 +169,34 @@ class MlflowTracking:
         from ecgexp.tracking.mlflow.quiet import quieten
 
         quieten()  # before the first import of mlflow
+        from ecgexp.tracking.mlflow.runs_view import with_view
         from ecgexp.tracking.mlflow.store import open_store
         from ecgexp.tracking.provenance import system_tags
 
         base_dir = base_dir or Path.cwd()
-        store = open_store(
-            uri,
-            artifact_root=self.artifact_root,
-            experiment_name=self.experiment_name,
-            base_dir=base_dir,
+        store = with_view(
+            open_store(
+                uri,
+                artifact_root=self.artifact_root,
+                experiment_name=self.experiment_name,
+                base_dir=base_dir,
+            )
         )
         if run_dir is None:
-            tracker: Tracker = self._open(store, run_name, resume_run_id)
+            tracker: Tracker = self._open(store, run_name, resume_run_id, has_folder=False)
         else:
             tracker = self._open_both(store, run_name, run_dir, resume_run_id)
         tracker.set_tags({**system_tags(), **self.tags})
         return tracker
 
     def _open(
-        self, store: "Store", run_name: str, resume_run_id: str | None, **tags: str
+        self,
+        store: "Store",
+        run_name: str,
+        resume_run_id: str | None,
+        *,
+        has_folder: bool,
+        **tags: str,
     ) -> "MlflowTracker":
         from ecgexp.tracking.mlflow.tracker import MlflowTracker
         from ecgexp.tracking.provenance import process_tags
@@ -196,8 +205,8 @@ class MlflowTracking:
         # run that died.
         tags = {**process_tags(), **tags}
         if resume_run_id:
-            return MlflowTracker.resume(store, resume_run_id, tags=tags)
-        return MlflowTracker.create(store, run_name, tags=tags)
+            return MlflowTracker.resume(store, resume_run_id, tags=tags, has_folder=has_folder)
+        return MlflowTracker.create(store, run_name, tags=tags, has_folder=has_folder)
 
     def _open_both(
         self, store: "Store", run_name: str, run_dir: Path, resume_run_id: str | None
@@ -211,13 +220,13 @@ class MlflowTracking:
         if not (run_dir / NAME).exists():
             local = JsonlTracker(run_dir, store_uri=store.uri)
             try:
-                remote = self._open(store, run_name, resume_run_id, **tags)
+                remote = self._open(store, run_name, resume_run_id, has_folder=True, **tags)
             except BaseException:
                 local.forget()
                 raise
             local.known_as(remote.run_id)
             return MirroredTracker(local, [remote])
-        remote = self._open(store, run_name, resume_run_id, **tags)
+        remote = self._open(store, run_name, resume_run_id, has_folder=True, **tags)
         remote = self._with_past(store, run_dir, remote)
         return MirroredTracker(
             JsonlTracker(run_dir, run_id=remote.run_id, store_uri=store.uri), [remote]
@@ -239,4 +248,6 @@ class MlflowTracking:
                 f"{run_dir}: {error}; use "
                 "another tracking.uri=, or tracking=none"
             ) from error
-        return MlflowTracker.resume(store, remote.run_id, tags=process_tags()) if sent else remote
+        if not sent:
+            return remote
+        return MlflowTracker.resume(store, remote.run_id, tags=process_tags(), has_folder=True)

@@ -14,6 +14,7 @@ from ecgexp.config.compose import load_experiment
 from ecgexp.data.beats import RR_FEATURES
 from ecgexp.experiment.run import run
 from ecgexp.settings.declaration import ConfigError, DataError
+from ecgexp.tracking.mlflow.headline import HEADLINE
 
 pytestmark = pytest.mark.slow
 
@@ -82,6 +83,8 @@ def test_mlflow_has_the_run_with_its_parameters_metrics_tags_and_dataset(finishe
     assert kept.data.params["trainer.epochs"] == "2"
     assert kept.data.params["model._target_"] == "ecgexp.models.Cnn1d"
     assert kept.data.metrics["test/macro_f1"] == pytest.approx(result.metrics["test/macro_f1"])
+    assert set(kept.data.metrics) <= set(HEADLINE)
+    assert (kept.data.tags["model"], kept.data.tags["trainer"]) == ("cnn1d", "centralized")
     assert kept.data.tags["dataset.digest"] == result.data["digest"]
     assert kept.data.tags["dataset.test_sha256"] == result.data["test_sha256"]
     assert "macro F1" in kept.data.tags["mlflow.note.content"]

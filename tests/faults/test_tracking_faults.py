@@ -308,7 +308,7 @@ def test_locked_store_is_retried_without_loss(store, monkeypatch, caplog):
     waits_ms[0] = 1000
     started = time.monotonic()
     for step in range(1, 6):
-        tracker.log_metrics({"train/loss": 1 / step}, step=step)
+        tracker.log_metrics({"curve/validation/loss": 1 / step}, step=step)
     assert time.monotonic() - started > 0.75
     waits_ms[0] = 20_000  # the end waits longer than the lock is held
     threading.Timer(0.5, holder.stdin.close).start()
@@ -316,7 +316,7 @@ def test_locked_store_is_retried_without_loss(store, monkeypatch, caplog):
     assert holder.wait(timeout=60) == 0
     holder.stdout.close()
     assert json.dumps(caplog.messages).count("does not answer; the run continues") == 1
-    history = store.get_metric_history(tracker.run_id, "train/loss")
+    history = store.get_metric_history(tracker.run_id, "curve/validation/loss")
     assert [(point.step, point.value) for point in history] == [
         (step, 1 / step) for step in range(1, 6)
     ]

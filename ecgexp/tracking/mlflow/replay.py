@@ -14,6 +14,7 @@ from ecgexp.tracking.base import DatasetInput
 from ecgexp.tracking.kept_files import remove_partial_uploads
 from ecgexp.tracking.local.run_json import read_run
 from ecgexp.tracking.local.tracker import read_entries
+from ecgexp.tracking.mlflow.headline import headline
 from ecgexp.tracking.mlflow.model import is_logged
 from ecgexp.tracking.mlflow.store import Store
 from ecgexp.tracking.mlflow.tracker import (
@@ -63,7 +64,7 @@ def replay(folder: Path, store: Store, run_id: str, *, with_end: bool = True) ->
     if run.info.artifact_uri:
         remove_partial_uploads(run.info.artifact_uri, older_than_s=60.0 if is_parent else 0.0)
     store = replace(store, experiment_id=run.info.experiment_id)
-    tracker = MlflowTracker(store, run_id, params=run.data.params, points=points)
+    tracker = MlflowTracker(store, run_id, params=run.data.params, points=points, has_folder=True)
     params = {
         name: value for name, value in values["params"].items() if name not in run.data.params
     }
@@ -105,7 +106,7 @@ def _send_points(folder: Path, tracker: MlflowTracker, kept: set[tuple[str, int 
         step, metrics, at = entry["step"], entry["metrics"], entry["time"]
         fresh = {
             name: value
-            for name, value in metrics.items()
+            for name, value in headline(metrics).items()
             if value is not None and (name, step) not in kept
         }
         if fresh:

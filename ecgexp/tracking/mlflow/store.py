@@ -31,11 +31,13 @@ class Store:
       client: the client of the store.
       uri: its address, absolute, with the password if there is one: never print it.
       experiment_id: the experiment in which runs are made.
+      has_view: whether the experiment has the view that links to its runs name (`runs_view`).
     """
 
     client: MlflowClient
     uri: str
     experiment_id: str
+    has_view: bool = False
 
     def refusal(self, what: str, error: Exception) -> ConfigError:
         """Return the error for a refused request, with the remedy.

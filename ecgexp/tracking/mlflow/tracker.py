@@ -26,6 +26,8 @@ from ecgexp.tracking.base import (
 )
 from ecgexp.tracking.checks import Points, check_path
 from ecgexp.tracking.local.artifact_files import FileArtifacts
+from ecgexp.tracking.mlflow.headline import headline
+from ecgexp.tracking.mlflow.runs_view import runs_link
 from ecgexp.tracking.mlflow.store import Store
 from ecgexp.tracking.params import loggable, shorten, taggable
 from ecgexp.tracking.reasons import is_login, reason
@@ -47,6 +49,7 @@ class MlflowTracker(FileArtifacts):
       run_id: its id.
       params: parameters that the run already has.
       points: (metric, step) that the run already has.
+      has_folder: whether a run folder has all metrics, so that only those of `headline` are sent.
     """
 
     def __init__(
@@ -56,8 +59,10 @@ class MlflowTracker(FileArtifacts):
         *,
         params: Mapping[str, str],
         points: Iterable[tuple[str, int | None]],
+        has_folder: bool = False,
     ):
         self._store = store
+        self._has_folder = has_folder
         self._run_id = run_id
         self._params = dict(params)
         self._points = Points(points)
@@ -65,7 +70,12 @@ class MlflowTracker(FileArtifacts):
 
     @classmethod
     def create(
-        cls, store: Store, run_name: str, *, tags: Mapping[str, str] | None = None
+        cls,
+        store: Store,
+        run_name: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        has_folder: bool = False,
     ) -> "MlflowTracker":
         """Create a run. Its status in MLflow is RUNNING until `finish`.
 
@@ -73,6 +83,7 @@ class MlflowTracker(FileArtifacts):
           store: the store.
           run_name: name of the run in the UI.
           tags: tags that the run has from the start.
+          has_folder: see the class.
 
         Returns:
           The tracker of the new run.
@@ -86,11 +97,16 @@ class MlflowTracker(FileArtifacts):
             )
         except MlflowException as error:
             raise store.refusal("the store refuses a new run", error) from error
-        return cls(store, run.info.run_id, params={}, points=())
+        return cls(store, run.info.run_id, params={}, points=(), has_folder=has_folder)
 
     @classmethod
     def resume(
-        cls, store: Store, run_id: str, *, tags: Mapping[str, str] | None = None
+        cls,
+        store: Store,
+        run_id: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        has_folder: bool = False,
     ) -> "MlflowTracker":
         """Resume a run; the reason of its earlier end is removed.
 
@@ -98,6 +114,7 @@ class MlflowTracker(FileArtifacts):
           store: the store of the run.
           run_id: its id.
           tags: tags to set before its status becomes RUNNING.
+          has_folder: see the class.
 
         Returns:
           The tracker of the run.
@@ -117,7 +134,7 @@ class MlflowTracker(FileArtifacts):
             store.client.update_run(run_id, status="RUNNING")
         except MlflowException as error:
             raise store.refusal(f"the store cannot resume run {run_id}", error) from error
-        return cls(store, run_id, params=run.data.params, points=points)
+        return cls(store, run_id, params=run.data.params, points=points, has_folder=has_folder)
 
     @property
     def run_id(self) -> str:
@@ -126,10 +143,11 @@ class MlflowTracker(FileArtifacts):
 
     @property
     def url_hint(self) -> str:
-        """The run's page on a server; for a SQLite store the command that starts the UI."""
+        """The table of runs on a server; for a SQLite store the command that starts the UI."""
         if self._store.uri.startswith("http"):
-            page = f"/#/experiments/{self._store.experiment_id}/runs/{self._run_id}"
-            return redact(self._store.uri.rstrip("/")) + page + "?workflowType=machine_learning"
+            return runs_link(
+                self._store.uri, self._store.experiment_id, has_view=self._store.has_view
+            )
         if self._store.uri == f"sqlite:///{Path.cwd()}/mlruns/mlflow.db":  # default of ecgexp-ui
             return "ecgexp-ui"
         if self._store.uri.startswith("sqlite"):
@@ -161,6 +179,8 @@ class MlflowTracker(FileArtifacts):
         MLflow does not store a point with the same value and time twice.
         """
         fresh = self._points.check(metrics, step)
+        if self._has_folder:
+            fresh = headline(fresh)
         milliseconds = round((time.time() if at is None else at) * 1000)
         for batch in _batches(
             Metric(name, value, milliseconds, step or 0)

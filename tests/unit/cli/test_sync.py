@@ -26,7 +26,7 @@ def begin(folder: Path):
     tracker = MlflowTracking().start(run_name="a run", run_dir=folder)
     atexit.unregister(tracker._abandon)  # some stay without an end
     tracker.log_params({"seed": 1})
-    tracker.log_metrics({"train/loss": 0.5}, step=1)
+    tracker.log_metrics({"curve/validation/loss": 0.5}, step=1)
     return tracker
 
 
@@ -47,7 +47,7 @@ def behind(folder: Path, monkeypatch):
     with monkeypatch.context() as away:
         for name in ("log_metrics", "log_file", "set_tags", "finish"):
             away.setattr(f"{MLFLOW}.{name}", gone)
-        tracker.log_metrics({"train/loss": 0.25}, step=2)
+        tracker.log_metrics({"curve/validation/loss": 0.25}, step=2)
         tracker.log_text("in words", "privacy_statement.txt")
         tracker.finish("FINISHED")
     return folder
@@ -104,7 +104,7 @@ def test_sync_sends_pending_entries_that_doctor_counts(here, monkeypatch, capsys
         "",
     )
     run_id = read_run(late)["run_id"]
-    history = client(here).get_metric_history(run_id, "train/loss")
+    history = client(here).get_metric_history(run_id, "curve/validation/loss")
     assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.25)]
     assert client(here).get_run(run_id).info.status == "FINISHED"
     assert doctor(here) == []

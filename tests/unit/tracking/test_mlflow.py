@@ -130,12 +130,15 @@ def test_hint_names_the_store_only_if_it_is_not_the_default(tmp_path, monkeypatc
     assert near.url_hint == "ecgexp-ui"
 
 
-def test_hint_of_a_server_is_the_page_without_password(mlflow_store):
+def test_hint_of_a_server_is_the_table_without_password(mlflow_store):
     from ecgexp.tracking.mlflow.tracker import MlflowTracker
 
     server = replace(mlflow_store, uri="https://me:hunter2@host/")
     hint = MlflowTracker(server, "a" * 32, params={}, points=()).url_hint
-    assert hint.startswith(f"https://***@host/#/experiments/{server.experiment_id}/runs/{'a' * 32}")
+    assert hint.startswith(f"https://***@host/#/experiments/{server.experiment_id}/runs?")
+    assert "viewStateShareKey" not in hint
+    hint = MlflowTracker(replace(server, has_view=True), "a" * 32, params={}, points=()).url_hint
+    assert hint.endswith("viewStateShareKey=ecgexp")
 
 
 def test_no_tracking_still_writes_the_folder(tmp_path):
@@ -153,7 +156,9 @@ def test_store_created_by_several_processes_is_complete(tmp_path, forked):
     def one(name):
         tracker = MlflowTracking().start(run_name=name, run_dir=tmp_path / name, base_dir=tmp_path)
         for step in range(1, 21):
-            tracker.log_metrics({"train/loss": 1 / step, "validation/f1/V": 0.5}, step=step)
+            tracker.log_metrics(
+                {"curve/validation/loss": 1 / step, "curve/validation/macro_f1": 0.5}, step=step
+            )
         tracker.finish("FINISHED")
 
     children = [forked(partial(one, name)) for name in "abcd"]
@@ -165,7 +170,10 @@ def test_store_created_by_several_processes_is_complete(tmp_path, forked):
     assert sorted((run.info.run_name, run.info.status) for run in runs) == [
         (name, "FINISHED") for name in "abcd"
     ]
-    assert all(len(client.get_metric_history(run.info.run_id, "train/loss")) == 20 for run in runs)
+    assert all(
+        len(client.get_metric_history(run.info.run_id, "curve/validation/loss")) == 20
+        for run in runs
+    )
 
 
 @pytest.fixture

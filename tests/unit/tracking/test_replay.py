@@ -41,12 +41,12 @@ PARAMS = {
 ENDED = 1_700_000_900.5
 # Metric -> (step, value, milliseconds), by hand.
 HISTORY = {
-    "train/loss": [
+    "curve/validation/loss": [
         (1, 0.5, 1_700_000_010_000),
         (2, 0.25, 1_700_000_020_250),
         (3, 0.125, 1_700_000_030_999),
     ],
-    "validation/f1/V": [(1, 0.75, 1_700_000_010_000), (2, 0.5, 1_700_000_020_250)],
+    "curve/validation/macro_f1": [(1, 0.75, 1_700_000_010_000), (2, 0.5, 1_700_000_020_250)],
     "test/accuracy": [(0, 0.875, 1_700_000_800_000)],
 }
 FILES = {"config.yaml", "figures/roc.png", "tables/by/client.csv", "result.json"}
@@ -61,10 +61,20 @@ def write_run(folder: Path, *, tags=None, reason: str | None = None, end: bool =
     )
     tracker.log_text("seed: 2\n", "config.yaml")
     tracker.log_dataset(DATASET)
-    tracker.log_metrics({"train/loss": 0.5, "validation/f1/V": 0.75}, step=1, at=1_700_000_010.0)
-    tracker.log_metrics({"train/loss": 0.25, "validation/f1/V": 0.5}, step=2, at=1_700_000_020.25)
     tracker.log_metrics(
-        {"train/loss": 0.125, "validation/f1/V": float("nan")}, step=3, at=1_700_000_030.999
+        {"curve/validation/loss": 0.5, "curve/validation/macro_f1": 0.75},
+        step=1,
+        at=1_700_000_010.0,
+    )
+    tracker.log_metrics(
+        {"curve/validation/loss": 0.25, "curve/validation/macro_f1": 0.5},
+        step=2,
+        at=1_700_000_020.25,
+    )
+    tracker.log_metrics(
+        {"curve/validation/loss": 0.125, "curve/validation/macro_f1": float("nan")},
+        step=3,
+        at=1_700_000_030.999,
     )
     (folder / "roc.png").write_bytes(b"\x89PNG" * 100)
     tracker.log_file(folder / "roc.png", "figures")
@@ -328,23 +338,23 @@ def test_resumed_run_sends_what_the_store_missed(tmp_path, monkeypatch):
     """
     folder = tmp_path / "run"
     first = tracked(tmp_path, folder)
-    first.log_metrics({"train/loss": 1.0}, step=1)
+    first.log_metrics({"curve/validation/loss": 1.0}, step=1)
     with monkeypatch.context() as dead:
         dead.setattr(
             MlflowTracker,
             "log_metrics",
             lambda *_, **__: (_ for _ in ()).throw(TrackerUnavailable("gone")),
         )
-        first.log_metrics({"train/loss": 0.5}, step=2)
-        first.log_metrics({"train/loss": 0.25}, step=3)
+        first.log_metrics({"curve/validation/loss": 0.5}, step=2)
+        first.log_metrics({"curve/validation/loss": 0.25}, step=3)
     first._pending_queues.clear()  # it dies: nothing that waits is ever sent
     second = tracked(tmp_path, folder, resume_run_id=first.run_id)
     assert not read_run(folder)["store"]["whole"]
-    second.log_metrics({"train/loss": 0.25}, step=3)
-    second.log_metrics({"train/loss": 0.125}, step=4)
+    second.log_metrics({"curve/validation/loss": 0.25}, step=3)
+    second.log_metrics({"curve/validation/loss": 0.125}, step=4)
     second.finish("FINISHED")
     client = second._pending_queues[0].remote._store.client
-    history = client.get_metric_history(second.run_id, "train/loss")
+    history = client.get_metric_history(second.run_id, "curve/validation/loss")
     assert sorted((point.step, point.value) for point in history) == [
         (1, 1.0),
         (2, 0.5),
@@ -358,14 +368,16 @@ def test_resumed_run_sends_what_the_store_missed(tmp_path, monkeypatch):
 def test_run_resumed_in_a_new_store_run_sends_its_history(tmp_path):
     folder = tmp_path / "run"
     first = tracked(tmp_path, folder)
-    first.log_metrics({"train/loss": 1.0}, step=1)
+    first.log_metrics({"curve/validation/loss": 1.0}, step=1)
     first.finish("KILLED", "SIGTERM")
     second = tracked(tmp_path, folder)
-    second.log_metrics({"train/loss": 0.5}, step=2)
+    second.log_metrics({"curve/validation/loss": 0.5}, step=2)
     second.finish("FINISHED")
     assert second.run_id != first.run_id
     client = second._pending_queues[0].remote._store.client
-    assert [point.step for point in client.get_metric_history(second.run_id, "train/loss")] == [
+    assert [
+        point.step for point in client.get_metric_history(second.run_id, "curve/validation/loss")
+    ] == [
         1,
         2,
     ]
@@ -375,7 +387,7 @@ def test_history_that_the_store_rejects_is_refused_at_once(tmp_path, monkeypatch
     folder = tmp_path / "run"
     tracked(tmp_path, folder).finish("KILLED", "SIGTERM")
     tracker = JsonlTracker(folder)
-    tracker.log_metrics({"train/loss": 1.0}, step=1)
+    tracker.log_metrics({"curve/validation/loss": 1.0}, step=1)
     tracker.finish("KILLED", "SIGTERM")
     monkeypatch.setattr(
         MlflowTracker,
@@ -413,9 +425,9 @@ def test_pending_point_is_sent_with_its_own_time(store, tmp_path):
     remote = MlflowTracker.create(store, "run")
     remote._store = replace(store, client=Cut(store.client, 1, arrived=False))
     mirrored = MirroredTracker(JsonlTracker(tmp_path), [remote])
-    mirrored.log_metrics({"train/loss": 0.5}, step=1, at=1_700_000_010.25)
+    mirrored.log_metrics({"curve/validation/loss": 0.5}, step=1, at=1_700_000_010.25)
     mirrored.finish("FAILED", "x", at=1_700_000_020.5)
-    (point,) = store.client.get_metric_history(remote.run_id, "train/loss")
+    (point,) = store.client.get_metric_history(remote.run_id, "curve/validation/loss")
     assert point.timestamp == 1_700_000_010_250
     assert store.client.get_run(remote.run_id).info.end_time == 1_700_000_020_500
 
