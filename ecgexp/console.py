@@ -1,9 +1,16 @@
-"""Progress bars and messages: bars on a terminal, occasional lines elsewhere."""
+"""What a command prints: results on standard output, everything else on standard error.
 
+All messages of a process, its log lines and its progress bars go through one rich console, so that
+a line never breaks a bar. Text is not wrapped: a terminal does that itself, and a file or a pipe
+receives each message as one line.
+"""
+
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import rich.console
@@ -16,31 +23,86 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 _SECONDS_BETWEEN_LINES = 30.0
+_UNWRAPPED = 10_000
+
+
+class Stream(rich.console.Console):
+    """A rich console that neither wraps text nor, without a terminal, narrows tables."""
+
+    @property
+    def size(self) -> rich.console.ConsoleDimensions:
+        """Dimensions of the terminal; elsewhere lines may have any length."""
+        return (
+            super().size
+            if self.is_terminal
+            else rich.console.ConsoleDimensions(_UNWRAPPED, super().size.height)
+        )
+
+    def write(self, text: Any, *, style: str | None = None) -> None:
+        """Write a line or a rich object such as a table.
+
+        Args:
+          text: A line, without markup, because a path may hold [brackets]; or a rich object.
+          style: Style of a line on a terminal.
+        """
+        if not self.is_terminal and not isinstance(text, str):
+            with self.capture() as captured:
+                self.print(text)
+            lines = captured.get().rstrip("\n").split("\n")
+            text = "\n".join(line.rstrip() for line in lines)
+        self.print(
+            text,
+            style=style,
+            markup=False,
+            highlight=False,
+            emoji=False,
+            soft_wrap=isinstance(text, str | Text),
+        )
+
+
+@cache
+def stderr() -> Stream:
+    """The console of all messages of this process; it writes to the current `sys.stderr`."""
+    return Stream(stderr=True)
+
+
+@cache
+def stdout() -> Stream:
+    """The console of the results; it writes to the current `sys.stdout`."""
+    return Stream()
 
 
 @dataclass
 class Console:
-    """Prints messages and the progress of long tasks.
+    """Prints the messages, the progress and the results of a command.
 
     On a terminal, progress is shown as a bar with the estimated remaining time; elsewhere as a line
     at most every 30 s.
 
     Attributes:
-      console: The rich console to write to; `console.is_terminal` decides between bar and lines.
+      messages: Receives messages and progress; `messages.is_terminal` decides between bar and
+        lines.
+      results: Receives what the command is asked for.
     """
 
-    console: rich.console.Console = field(default_factory=lambda: rich.console.Console(stderr=True))
+    messages: Stream = field(default_factory=stderr)
+    results: Stream = field(default_factory=stdout)
 
-    def print(self, text: Any) -> None:
-        """Print one line or one rich object."""
-        self.console.print(text, markup=False)  # a path may hold [brackets]
+    def print(self, text: Any, *, style: str | None = None) -> None:
+        """Print a message: one line, with the given style on a terminal, or one rich object."""
+        self.messages.write(text, style=style)
+
+    def print_result(self, text: Any, *, style: str | None = None) -> None:
+        """Print a result: one line, with the given style on a terminal, or one rich object."""
+        self.results.write(text, style=style)
 
     @contextmanager
     def progress_bar(self, what: str) -> Iterator["ProgressBar"]:
         """Show a progress bar for the duration of the block."""
-        if not self.console.is_terminal:
+        if not self.messages.is_terminal:
             yield ProgressBar(what, None, TaskID(0), self)
             return
         columns = (
@@ -51,8 +113,13 @@ class Console:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
         )
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        with Progress(*columns, console=self.messages, transient=True) as progress:
             yield ProgressBar(what, progress, progress.add_task(what, total=None, note=""), self)
+
+
+def quiet_console() -> Console:
+    """Return a console that prints nothing."""
+    return Console(messages=Stream(quiet=True), results=Stream(quiet=True))
 
 
 @dataclass
@@ -98,3 +165,15 @@ class StepBar:
             f"{self.step_name} {self.step} {note}",
         )
         self.step += done == total
+
+
+class LogHandler(logging.Handler):
+    """Prints log lines as messages, each with its level: `warning: …`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one log line."""
+        try:
+            style = "bold red" if record.levelno >= logging.ERROR else "yellow"
+            stderr().write(f"{record.levelname.lower()}: {self.format(record)}", style=style)
+        except Exception:  # noqa: BLE001 - as the handlers of `logging` do
+            self.handleError(record)

@@ -41,13 +41,12 @@ def _compare(options: argparse.Namespace) -> int:
     )
     if options.output is not None:
         _write(found, options.output)
-    from rich.console import Console
-
     from ecgexp.analysis.comparison.tables import render
+    from ecgexp.console import Console
 
-    console = Console(highlight=False)
-    console.print(render(found))
-    console.print(found.verdict, style="bold", markup=False, soft_wrap=True)
+    console = Console()
+    console.print_result(render(found))
+    console.print_result(found.verdict, style="bold")
     return NEGATIVE if found.problem else 0
 
 

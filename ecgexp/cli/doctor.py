@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -13,13 +12,13 @@ from ecgexp.cli import doctor_checks
 from ecgexp.cli.arguments import NEGATIVE, Parser, run_command
 from ecgexp.cli.doctor_checks import Finding, Settings
 from ecgexp.cli.streams import command
+from ecgexp.console import Console
 from ecgexp.settings.installation import FEDERATED_REQUIREMENTS
 
 _EXAMPLE = """\
 ecgexp-doctor
 ecgexp-doctor --data-root ~/physionet --close-stale
 ecgexp-doctor --federated-requirements"""
-_UNWRAPPED = 10_000  # columns
 _MARKS = {"good": "[green]✓[/]", "note": "[yellow]![/]", "bad": "[red]✗[/]"}
 _CHECKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
     ("reading versions", doctor_checks.check_versions),
@@ -45,20 +44,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _examine(options: Settings) -> int:
-    # Redirected output has one line per row, so that a path in it can be searched and copied.
-    console = Console() if sys.stdout.isatty() else Console(width=_UNWRAPPED)
+    console = Console()
     findings: list[Finding] = []
-    with console.status("") as status:
+    with console.messages.status("") as status:
         for activity, check in _CHECKS:
             status.update(f"{activity} …")
             findings += check(options)
-    console.print(report(findings))
+    console.print_result(report(findings))
     bad = sum(finding.state == "bad" for finding in findings)
-    console.print(
-        f"[red]{bad} to fix before runs can work[/]"
-        if bad
-        else "Ready: `ecgexp` will work on this machine."
-    )
+    if bad:
+        console.print_result(f"{bad} to fix before runs can work", style="red")
+    else:
+        console.print_result("Ready: `ecgexp` will work on this machine.")
     return NEGATIVE if bad else 0
 
 

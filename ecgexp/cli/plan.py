@@ -6,8 +6,6 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-import rich.console
-
 from ecgexp.cli.arguments import Parser, refuse, run_command, whole
 from ecgexp.cli.streams import command
 from ecgexp.console import Console
@@ -47,7 +45,7 @@ def _plan_and_print(options: argparse.Namespace) -> int:
         str(item.message) for item in caught if item.category is UserWarning
     ):
         print(f"note: {_as_options(message)}", file=sys.stderr)
-    rich.console.Console().print(render(found))
+    Console().print_result(render(found))
     return 0
 
 

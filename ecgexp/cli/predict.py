@@ -94,8 +94,6 @@ def predict(options: argparse.Namespace) -> "list[Annotated]":
 def _annotate_all(
     model: "TrainedModel", stems: Sequence[Path], options: argparse.Namespace
 ) -> "list[Annotated]":
-    import rich.console
-
     from ecgexp.data.formats.single_record import (
         annotation_file,
         database_of,
@@ -105,7 +103,7 @@ def _annotate_all(
     from ecgexp.inference import output_files, report
     from ecgexp.inference.record import annotate
 
-    output, console = rich.console.Console(highlight=False), Console()
+    console = Console()
     _warn_of_synthetic(model, console)
     done, remarks = [], []
     with console.progress_bar("records") as progress_bar:
@@ -137,14 +135,11 @@ def _annotate_all(
                 known_as=published_name(stem),
             )
     for table in report.render(model, done):
-        output.print(table)
+        console.print_result(table)
     for remark in [*report.model_notes(model), *report.agreement_notes(model, done), *remarks]:
-        output.print(f"note: {remark}", markup=False, soft_wrap=True)
-    output.print(
-        f"{options.output}/: {', '.join(output_files.names_of('<record>', options.extension))}",
-        markup=False,
-        soft_wrap=True,
-    )
+        console.print_result(f"note: {remark}")
+    names = ", ".join(output_files.names_of("<record>", options.extension))
+    console.print_result(f"{options.output}/: {names}")
     return done
 
 
@@ -165,14 +160,11 @@ def _check_no_copy(done: "Sequence[Annotated]") -> None:
 
 def _warn_of_synthetic(model: "TrainedModel", console: Console) -> None:
     if model.is_synthetic:
-        from rich.panel import Panel
-        from rich.text import Text
-
         text = (
-            f"This model was trained on SYNTHETIC data, {model.classifier.database}: its "
-            "predictions for recordings of patients have no meaning."
+            f"warning: this model was trained on SYNTHETIC data, {model.classifier.database}: its "
+            "predictions for recordings of patients have no meaning"
         )
-        console.print(Panel(Text(text, style="bold"), border_style="red"))
+        console.print(text, style="bold red")
 
 
 def _aliases(text: str) -> dict[str, str]:

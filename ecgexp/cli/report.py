@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from rich.console import Console
-
 from ecgexp.cli.arguments import Parser, check_output, run_command
 from ecgexp.cli.run_argument import named_runs, naming
 from ecgexp.cli.streams import command
+from ecgexp.console import Console
 from ecgexp.settings.declaration import DataError
 from ecgexp.storage.atomic import replacing
 from ecgexp.storage.reading import MissingFileError, open_plain
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     for line in write(options):
-        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+        Console().print_result(line)
     return 0
 
 

@@ -32,6 +32,7 @@ from ecgexp.tracking.credentials import hide, without_credentials
 OURS = frozenset(
     {
         "config",
+        "hydra/hydra_logging/plain",
         "hydra/job_logging/plain",
         "hydra/launcher/processes",
         "hydra/launcher/ray_jobs",

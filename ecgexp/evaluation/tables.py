@@ -9,7 +9,7 @@ from ecgexp.evaluation.names import metric_names
 from ecgexp.formatting import score_text
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 _OVERALL = (
     ("accuracy", "accuracy"),
@@ -31,32 +31,33 @@ _PER_CLASS = (
 )
 
 
-def summary_table(evaluation: Evaluation, *, title: str) -> "Table":
-    """Create a table of per-class and overall scores, intervals and the majority-class baseline.
+def summary_table(evaluation: Evaluation, *, title: str) -> "Group":
+    """Create tables of per-class and overall scores, intervals and the majority-class baseline.
 
     Args:
       evaluation: The evaluation.
       title: Title with model, data and split.
 
     Returns:
-      The table.
+      The title, the tables and a caption.
     """
     from rich import box
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table.grid(padding=(0, 0, 1, 0))
-    table.title, table.caption = title, _caption(evaluation)
+    parts: list[Text | Table] = [Text(title, style="bold")]
     for header, rows in (
         (_class_header(), _class_rows(evaluation)),
         (_overall_header(evaluation), _overall_rows(evaluation)),
     ):
-        part = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for i, name in enumerate(header):
-            part.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
+            table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
         for row in rows:
-            part.add_row(*row)
-        table.add_row(part)
-    return table
+            table.add_row(*row)
+        parts.append(table)
+    return Group(*parts, Text(_caption(evaluation)))
 
 
 def summary_markdown(evaluation: Evaluation, *, title: str) -> str:

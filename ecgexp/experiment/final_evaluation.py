@@ -91,10 +91,10 @@ def evaluate_selected(
         split, (evaluation, _) = list(evaluated.items())[-1]
         title = f"{experiment.title} · {run_data.beats.database} · {split}"
         artifacts.log_description(tracker, evaluation, title=title, notes=lines(messages.published))
-        messages.print("summary", artifacts.summary(evaluation, title=title))
+        messages.print_result("summary", artifacts.summary(evaluation, title=title))
     for line in () if comparison is None else comparison.lines():
-        messages.print("comparison", line)
-    messages.print_notes()
+        messages.print_result("comparison", line)
+    messages.print_notes(with_result=True)
     return _final_scores(run_data, evaluated, comparison, counted)
 
 

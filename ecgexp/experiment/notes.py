@@ -63,6 +63,7 @@ class Messages:
     def __init__(self, publishing: Publishing, console: Console):
         self._publishing, self._console = publishing, console
         self._notes: Notes = {}
+        self._printed: set[str] = set()
 
     @property
     def published(self) -> Notes:
@@ -74,14 +75,24 @@ class Messages:
         return {**self._notes, **self.published} if self._publishing.withholds else self._notes
 
     def print(self, name: str, text: Any) -> None:
-        """Print `text` if what has this name may be published.
+        """Print a message if what has this name may be published.
 
         Args:
-          name: of the message, e.g. `statement`.
+          name: of the message, e.g. `resumes`.
           text: a line or a table.
         """
         if self._publishing.tells(name):
             self._console.print(text)
+
+    def print_result(self, name: str, text: Any) -> None:
+        """Print a part of the result if what has this name may be published.
+
+        Args:
+          name: of the part, e.g. `statement`.
+          text: a line or a table.
+        """
+        if self._publishing.tells(name):
+            self._console.print_result(text)
 
     def add(self, notes: Mapping[str, Sequence[str]]) -> None:
         """Add notes.
@@ -93,7 +104,14 @@ class Messages:
             if texts:
                 self._notes[about] = [*self._notes.get(about, []), *texts]
 
-    def print_notes(self) -> None:
-        """Print the notes so far that may be published."""
+    def print_notes(self, *, with_result: bool = False) -> None:
+        """Print the notes so far that may be published and have not been printed.
+
+        Args:
+          with_result: whether they are part of the printed result, as limitations of its scores.
+        """
+        show = self.print_result if with_result else self.print
         for line in lines(self.published):
-            self.print("notes", f"note: {line}")
+            if line not in self._printed:
+                self._printed.add(line)
+                show("notes", f"note: {line}")

@@ -30,6 +30,7 @@ from ecgexp.settings.declaration import Pruned
 from ecgexp.settings.redaction import redact
 from ecgexp.tracking.base import Tracker
 from ecgexp.tracking.evaluation_log import EvaluationLog
+from ecgexp.tracking.local.headline import last_line
 from ecgexp.tracking.local.lock import hold
 from ecgexp.tracking.local.result import Result, known_run_id
 from ecgexp.tracking.params import parameters
@@ -157,9 +158,10 @@ def run(
                 f"values computed from training beats and not covered by ε: {run_dir}/{PRIVATE}/ "
                 "(do not publish this folder)"
             )
-        console.print(f"{result.seconds:.0f} s · {run_dir}/result.json")
+        console.print_result(f"result: {run_dir}/result.json")
         if tracker.run_id is not None:
-            console.print(f"MLflow run {tracker.run_id} · {tracker.url_hint}")
+            console.print_result(f"MLflow run {tracker.run_id} · {tracker.url_hint}")
+        console.print_result(last_line(result))
         return result
 
 
@@ -236,11 +238,11 @@ def _run_tracked(
     if statement is not None:
         artifacts.log_privacy(tracker, statement)
         metrics |= artifacts.privacy_metrics(statement)
-        messages.print("statement", statement.line())
+        messages.print_result("statement", statement.line())
     further = experiment.further_results(run_data)
     metrics |= further.metrics
     for line in further.lines:
-        messages.print("marks", line)
+        messages.print_result("marks", line)
     tracker.log_metrics(metrics)
     classifier = trained_classifier(experiment, run_data, model_selector)
     artifacts.log_model(tracker, classifier, run_dir)

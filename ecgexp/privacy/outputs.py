@@ -300,9 +300,12 @@ TABLE: tuple[Output, ...] = (
         "ecgexp.clipping.build"),
     *_of("console line", "public", "settings",
         "settings, the privacy plan, the statement and the folder of the run", "marks", "resumes",
-        "feasibility", "statement", "end"),
+        "feasibility", "statement"),
     *_holdout("console line", "scores of held-out beats, and their limitations", "summary",
         "notes"),
+    *_holdout("console line",
+        "the last lines, or the line of console.json=true: folder, MLflow run, time, statement and "
+        "headline scores of held-out beats", "end"),
     *_withheld("console line", "models trained on the training beats without noise", "comparison"),
     *_withheld("console line",
         "progress of the training: loss, accuracy, names of records and clients", "progress"),

@@ -126,8 +126,8 @@ def _report(
     counted = f"{len(complete)} of {len(study.trials)} trials have a score"
     counted += f", {pruned} pruned" if pruned else ""
     title = "best trial" if is_single else f"Pareto solutions ({len(best)})"
-    console.print(f"search: {counted}; {title}:" if best else f"search: {counted}")
+    console.print_result(f"search: {counted}; {title}:" if best else f"search: {counted}")
     for trial in best:
         name = job_name(space.overrides(trial.params), overrides)
         values = ", ".join(score_text(value) for value in trial.values)
-        console.print(f"  job {trial.number}: {name}: {values}")
+        console.print_result(f"  job {trial.number}: {name}: {values}")

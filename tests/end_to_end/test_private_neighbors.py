@@ -13,7 +13,6 @@ from io import StringIO
 
 import numpy as np
 import pytest
-import rich.console
 from placeholder_figures import drawn_figures
 from smallest_run import SMALLEST
 
@@ -21,7 +20,7 @@ import ecgexp.console
 import ecgexp.experiment.experiment
 import ecgexp.experiment.run
 from ecgexp.config.compose import for_the_record, load_config, load_experiment
-from ecgexp.console import Console
+from ecgexp.console import Console, Stream
 from ecgexp.data import Split
 from ecgexp.experiment.data import assemble
 from ecgexp.training.base import EpochResult, TrainerState
@@ -155,7 +154,7 @@ def test_neighbors_publish_the_same_bytes_beside_weights(kind, tmp_path, monkeyp
     for name in ("one", "other"):
         folder = tmp_path / name
         folder.mkdir()
-        console = Console(rich.console.Console(file=StringIO(), width=200))
+        console = Console(*[Stream(file=StringIO())] * 2)
         if name == "other":
             monkeypatch.setattr(
                 ecgexp.experiment.experiment,
@@ -168,8 +167,8 @@ def test_neighbors_publish_the_same_bytes_beside_weights(kind, tmp_path, monkeyp
                 load_experiment(typed), folder, config=config, resolved_yaml="a: 1", console=console
             )
         found.append(published(folder))
-        text = console.console.file.getvalue().replace(str(folder), "FOLDER")
-        said.append(re.sub(r"\d+ s · ", "0 s · ", text))
+        text = console.messages.file.getvalue().replace(str(folder), "FOLDER")
+        said.append(re.sub(r"finished in \d+\ss", "finished in 0 s", text))
     one, other = found
     assert one.keys() == other.keys()
     assert [name for name in one if one[name] != other[name]] == []

@@ -9,6 +9,7 @@ from hydra._internal import hydra as hydra_internals
 from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.singleton import Singleton
+from start_line import after_start
 
 from ecgexp.config.location import config_dir
 from ecgexp.config.untrusted_overrides import OURS, GuardedLoader
@@ -198,6 +199,7 @@ def test_command_refuses_hostile_experiment_in_one_line(tmp_path, sentinel, flag
         command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False
     )
     assert ended.returncode == 2, ended.stderr
-    assert ended.stderr.startswith("ecgexp: experiment/sent.yaml in file://")
-    assert ended.stderr.count("\n") == 1
+    error = after_start(ended.stderr)
+    assert error.startswith("ecgexp: experiment/sent.yaml in file://")
+    assert error.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["sent"]

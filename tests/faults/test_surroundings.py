@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from preloaded import run
+from start_line import after_start
 
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.tracking.local.lock import hold
@@ -66,7 +67,7 @@ def test_folder_that_cannot_be_made_is_one_line(tmp_path, folder, said):
         check=False,
     )
     assert done.returncode == 1
-    (line,) = done.stderr.strip().splitlines()
+    (line,) = after_start(done.stderr).splitlines()
     assert said in line
     assert "hydra.run.dir=" in line
 

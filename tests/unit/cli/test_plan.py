@@ -176,7 +176,9 @@ def test_plan_in_a_pipe_prints_plain_text():
     command = [sys.executable, "-m", "ecgexp.cli.plan", *QUICK]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert "\x1b" not in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 80
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line != line.rstrip()] == []
+    assert max(map(len, lines)) > 80, "a sentence is wrapped"
 
 
 def test_help_imports_nothing_heavy():

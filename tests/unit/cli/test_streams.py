@@ -92,7 +92,7 @@ def test_every_console_script_is_an_entry_point(target):
         .with_suffix(".py")
         .read_text(encoding="utf-8")
     )
-    assert "@command\ndef main(" in module or "main = entry_point(" in module
+    assert "@command\ndef main(" in module or "main = command(" in module
 
 
 class Full(io.StringIO):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from start_line import after_start
 
 from ecgexp.settings import installation
 from ecgexp.settings.declaration import ConfigError
@@ -62,8 +63,9 @@ def test_federated_run_is_refused_before_tensorflow_is_imported(tmp_path):
         [sys.executable, "-c", REFUSED], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout == "2\n"
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("ecgexp: trainer=federated: ")
+    error = after_start(done.stderr)
+    assert error.count("\n") == 1
+    assert error.startswith("ecgexp: trainer=federated: ")
     assert not (tmp_path / "run").exists()
 
 

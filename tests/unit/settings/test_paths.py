@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from start_line import after_start
 
 from ecgexp.config.compose import build_experiment, load_config
 from ecgexp.settings.declaration import ConfigError, DataError, build
@@ -115,7 +116,7 @@ def test_name_that_leaves_its_folder_is_refused(text):
 def test_hydra_does_not_leave_the_folder_of_a_run(setting, tmp_path):
     done = ecgexp(f"{setting}=../x", "tracking=none", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"ecgexp: {setting}=../x: ")
+    assert after_start(done.stderr).startswith(f"ecgexp: {setting}=../x: ")
     assert not list(tmp_path.iterdir())
 
 

@@ -1,0 +1,82 @@
+"""The headline of a run: the few values that a last line or a script needs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ecgexp.formatting import duration_text, epsilon_text, score_text, significant_text
+from ecgexp.tracking.local.result import Result
+
+_SCORES = {"accuracy": "accuracy", "macro_f1": "macro F1", "jk_index": "jk index"}
+_SPLITS = ("validation", "test")
+
+
+def headline(result: Result, run_dir: Path | None) -> dict[str, Any]:
+    """Return the headline as JSON-serializable values, which `console.json=true` prints.
+
+    Args:
+      result: how the run ended, as published.
+      run_dir: folder of the run; None if the run has none.
+
+    Returns:
+      `status`, `reason`, `folder`, `run_id`, `seconds`, `scores` (metric -> score; null if it is
+      undefined), and `epsilon`, `delta`, `unit`, `noise_multiplier`, all null without a privacy
+      guarantee, except that a simulation has a noise multiplier.
+    """
+    privacy = result.privacy or {}
+    return {
+        "status": result.status,
+        "reason": result.reason,
+        "folder": None if run_dir is None else str(run_dir.absolute()),
+        "run_id": result.run_id,
+        "seconds": result.seconds,
+        "scores": scores(result),
+        "epsilon": privacy.get("epsilon"),
+        "delta": privacy.get("delta") if privacy.get("guarantee") else None,
+        "unit": privacy.get("unit") if privacy.get("guarantee") else None,
+        "noise_multiplier": privacy.get("noise_multiplier"),
+    }
+
+
+def scores(result: Result) -> dict[str, float | None]:
+    """Return the headline scores of each evaluated split: `<split>/<metric>` -> score."""
+    names = [f"{split}/{name}" for split in _SPLITS for name in _SCORES]
+    return {
+        name: result.metrics.get(name)
+        for name in names
+        if name in result.metrics or name in result.undefined
+    }
+
+
+def last_line(result: Result) -> str:
+    r"""Return the last line of a finished run: its time, guarantee and scores.
+
+    Example:
+      >>> last_line(Result(status="FINISHED", seconds=12, metrics={"test/accuracy": 0.912}))
+      'finished in 12\xa0s · test: accuracy 0.912'
+    """
+    parts = [f"finished in {duration_text(result.seconds)}", *_guarantee(result.privacy)]
+    found = scores(result)
+    split = next((one for one in reversed(_SPLITS) if any(_of(found, one))), None)
+    if split is not None:
+        parts.append(f"{split}: {', '.join(_of(found, split))}")
+    return " · ".join(parts)
+
+
+def _of(found: Mapping[str, float | None], split: str) -> list[str]:
+    return [
+        f"{shown} {score_text(found[f'{split}/{name}'])}"
+        for name, shown in _SCORES.items()
+        if f"{split}/{name}" in found
+    ]
+
+
+def _guarantee(privacy: Mapping[str, Any] | None) -> list[str]:
+    if privacy is None:
+        return []
+    noise = f"noise multiplier {significant_text(privacy.get('noise_multiplier'))}"
+    if not privacy.get("guarantee"):
+        kind = "simulation" if privacy.get("simulation") else "run"
+        return [f"{kind} without a privacy guarantee, {noise}"]
+    epsilon, delta = epsilon_text(privacy.get("epsilon")), privacy.get("delta")
+    return [f"ε = {epsilon} (δ {delta:g}, unit: {privacy.get('unit')}), {noise}"]
