@@ -170,7 +170,7 @@ def log_description(
     summary = summary_markdown(evaluation, title=title)
     tracker.set_tags(
         {
-            "mlflow.note.content": f"**{scores}**\n\n{listed}\n{summary}",
+            "mlflow.note.content": f"**{scores}** ({title})\n\n{listed}\n{summary}",
             "notes": "; ".join(notes),
         }
     )

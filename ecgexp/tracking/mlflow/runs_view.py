@@ -28,16 +28,27 @@ VIEW = "ecgexp"
 TAG = f"mlflow.sharedViewState.{VIEW}"
 
 COLUMNS = {
-    "tags.`dataset.name`": 110,
-    "tags.`model`": 90,
-    "tags.`trainer`": 95,
+    "tags.`dataset.name`": 95,
+    "tags.`model`": 80,
+    "tags.`trainer`": 80,
     "metrics.`privacy/epsilon`": 115,
+    "metrics.`test/accuracy`": 105,
+    "metrics.`test/macro_f1`": 110,
+    "metrics.`test/jk_index`": 105,
     "metrics.`validation/macro_f1`": 155,
-    "metrics.`test/accuracy`": 110,
-    "metrics.`test/macro_f1`": 115,
-    "metrics.`test/jk_index`": 110,
 }
 """Columns of the table -> width in pixels."""
+
+SECTIONS = {
+    "curve/validation": True,
+    "validation": True,
+    "test": True,
+    "privacy": True,
+    "test/clients": False,
+    "resources": False,
+    "sweep": False,
+}
+"""Sections of the charts, by the beginning of a metric's name -> whether they are open."""
 
 # The page nests the runs of a sweep below its parent, closed, where it orders them by time. Ordered
 # by a score it lists all, and the parents, which have none, last.
@@ -57,6 +68,22 @@ def state() -> dict[str, object]:
         "columnOrder": list(COLUMNS),
         "columnWidths": dict(COLUMNS),
         "runsHiddenMode": "FIRST_20_RUNS",
+        "compareRunCharts": [],  # the page adds one of each metric
+        "compareRunSections": [_section(name, is_open) for name, is_open in SECTIONS.items()],
+        "isAccordionReordered": True,
+    }
+
+
+def _section(name: str, is_open: bool) -> dict[str, object]:
+    return {
+        "uuid": f"ecgexp/{name}",
+        "name": name,
+        "display": is_open,
+        "columns": 2,  # in three, the titles are cut
+        "cardHeight": 320,
+        "isReordered": True,
+        "deleted": False,
+        "isGenerated": False,
     }
 
 
