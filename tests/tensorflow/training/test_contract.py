@@ -63,7 +63,8 @@ class TrainerContract(ABC):
         )
 
     @pytest.fixture(scope="class")
-    def progress(self):
+    @classmethod
+    def progress(cls):
         """The calls of `on_progress` in the whole training.
 
         (results before it, done, total, metrics).
@@ -71,14 +72,15 @@ class TrainerContract(ABC):
         return []
 
     @pytest.fixture(scope="class")
-    def whole(self, progress):
+    @classmethod
+    def whole(cls, progress):
         """(result, weights, state) of each step of a whole training."""
         taken = []
 
         def note(*, done, total, metrics, state=None):
             progress.append((len(taken), done, total, dict(metrics)))
 
-        for each in self.begin(on_progress=note):
+        for each in cls().begin(on_progress=note):
             taken.append((each, each.weights(), each.checkpoint()))
         return taken
 
