@@ -42,6 +42,7 @@ class Row:
       patients: of the test beats, in ascending order; empty where no predictions were stored.
       by_patient: (patients, classes, classes) test beats of each patient by true (row) and
         predicted class; None where they were not stored.
+      run: the stored run, for its other files.
       clients: scores of each client's test beats, as `ClientScores.rows` gives them; empty where
         beats are pooled.
     """
@@ -66,11 +67,18 @@ class Row:
     patients: tuple[str, ...]
     by_patient: np.ndarray | None
     clients: Sequence[Mapping[str, Any]]
+    run: StoredRun
 
     @property
     def confusion(self) -> np.ndarray | None:
         """(classes, classes) test beats by true (row) and predicted class; None without them."""
         return None if self.by_patient is None else self.by_patient.sum(axis=0)
+
+    @property
+    def counts_by_patient(self) -> dict[str, np.ndarray]:
+        """Patient -> its matrix of `by_patient`; empty where they were not stored."""
+        found = () if self.by_patient is None else self.by_patient
+        return dict(zip(self.patients, found, strict=True)) if len(found) else {}
 
     def averaged(self, split: str) -> tuple[str, ...] | None:
         """Return the classes over which averages of a split were taken; None if unknown."""
@@ -159,6 +167,7 @@ def read_row(run: StoredRun) -> Row:
         patients=patients,
         by_patient=by_patient,
         clients=_clients(run),
+        run=run,
     )
 
 

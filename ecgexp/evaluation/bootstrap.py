@@ -178,18 +178,19 @@ def resampled_means(
     the given runs.
 
     Args:
-      matrices: (num_runs, num_clusters, num_classes, num_classes) counts, of the same beats in each
-        run; rows are true classes.
+      matrices: (num_runs, num_clusters, num_classes, num_classes) counts; rows are true classes. A
+        cluster that a run was not evaluated on is zero.
       class_names: Names of the classes, in the order of the labels.
       drawn: (num_resamples, num_clusters), of `draw_clusters`.
 
     Returns:
       Key -> (num_resamples,) float64, NaN where the score of any run is undefined.
     """
-    averaged = _present(matrices[0])
-    resampled = np.tensordot(drawn.astype(np.float64), matrices.astype(np.float64), axes=(1, 1))
-    found = confusion_scores(resampled, class_names, averaged=averaged)
-    return {key: values.mean(axis=1) for key, values in found.items()}
+    scores = [
+        confusion_scores(_resample(of_run, drawn), class_names, averaged=_present(of_run))
+        for of_run in matrices
+    ]
+    return {key: np.mean([of_run[key] for of_run in scores], axis=0) for key in scores[0]}
 
 
 def percentile_interval(

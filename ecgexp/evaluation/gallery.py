@@ -42,6 +42,34 @@ def worst_mistakes(
     return np.array(chosen, np.int64)
 
 
+def strip_beats(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    patient_ids: np.ndarray,
+    *,
+    num_beats: int = 8,
+) -> np.ndarray:
+    """Return indices of misclassified beats to look at in their context, of different patients.
+
+    The first half has the most confident mistake of each of the patients with the lowest accuracy;
+    the others are the most confident mistakes of further patients.
+
+    Args:
+      labels: (n,) int class index.
+      probabilities: (n, classes).
+      patient_ids: (n,) str.
+      num_beats: At most so many.
+    """
+    worst_of_each = worst_mistakes(
+        labels, probabilities, patient_ids, num_beats=len(labels), per_record=1
+    )
+    right = probabilities.argmax(axis=1) == labels
+    accuracy = [right[patient_ids == patient_ids[index]].mean() for index in worst_of_each]
+    by_accuracy = worst_of_each[np.argsort(accuracy, kind="stable")][: num_beats // 2]
+    others = worst_of_each[~np.isin(worst_of_each, by_accuracy)]
+    return np.concatenate([by_accuracy, others])[:num_beats]
+
+
 @styled
 def mistakes_figure(
     beats: BeatSet,

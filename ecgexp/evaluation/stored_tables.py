@@ -14,6 +14,7 @@ from ecgexp.storage.reading import error_text, read_bytes, read_text, refusal
 _PROBABILITY = "probability/"
 _TEXTS, _SAMPLE = ("record", "patient", "class", "predicted"), "sample"
 _MOST_BYTES, _MOST_ROWS = 1 << 30, 50_000_000
+_MOST_STRIP_BYTES, _MOST_STRIP_ROWS = 1 << 24, 1_000_000
 _MOST_THRIFT = 1 << 24  # of a text or list in the metadata of a Parquet file
 
 
@@ -126,6 +127,89 @@ def _check_columns(schema: Any, num_rows: int) -> None:
             fits = not name.startswith(_PROBABILITY) or pa.types.is_floating(kind)
         if not fits:
             raise ValueError(f"the column {name} is of {kind}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredStrip:
+    """Some seconds of a record around a misclassified beat, as stored in a run folder.
+
+    Attributes:
+      record: The record.
+      sample: The annotated sample of the beat, at `record_hz`.
+      record_hz: Sampling frequency of the record's annotations.
+      lead: Name of the lead.
+      seconds: (num_samples,) float64, from the beat on, negative before it.
+      mv: (num_samples,) float64, millivolts.
+    """
+
+    record: str
+    sample: int
+    record_hz: float
+    lead: str
+    seconds: np.ndarray
+    mv: np.ndarray
+
+
+def read_strips(path: Path, *, fix: str) -> list[StoredStrip]:
+    """Read `tables/SPLIT_strips.parquet`.
+
+    Args:
+      path: The file.
+      fix: The remedy, for the message.
+
+    Returns:
+      The strips, in their order.
+
+    Raises:
+      DataError: It cannot be read, or is not such a table.
+    """
+    data = read_bytes(path, fix=fix, most=_MOST_STRIP_BYTES)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    texts, numbers = ("record", "lead"), ("strip", "sample", "record_hz", "second", "mv")
+    try:
+        file = pq.ParquetFile(
+            pa.BufferReader(data),
+            page_checksum_verification=True,
+            thrift_string_size_limit=_MOST_THRIFT,
+            thrift_container_size_limit=_MOST_THRIFT,
+        )
+        if not 0 <= file.metadata.num_rows <= _MOST_STRIP_ROWS:
+            raise ValueError(f"it has {file.metadata.num_rows} rows")
+        table = file.read(columns=[*texts, *numbers], use_threads=False)
+        table.validate(full=True)
+        words = {name: np.asarray(table[name].to_pylist(), dtype=np.str_) for name in texts}
+        values = {name: table[name].to_numpy().astype(np.float64) for name in numbers}
+        if not all(np.isfinite(column).all() for column in values.values()):
+            raise ValueError("a number is NaN or infinite")
+        if (values["record_hz"] <= 0).any() or (values["sample"] < 0).any():
+            raise ValueError("a frequency or a sample is negative")
+        strips = []
+        for number in np.unique(values["strip"]):
+            rows = np.flatnonzero(values["strip"] == number)
+            strips.append(
+                StoredStrip(
+                    record=str(words["record"][rows[0]]),
+                    sample=int(values["sample"][rows[0]]),
+                    record_hz=float(values["record_hz"][rows[0]]),
+                    lead=str(words["lead"][rows[0]]),
+                    seconds=values["second"][rows],
+                    mv=values["mv"][rows],
+                )
+            )
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        MemoryError,
+        OverflowError,
+    ) as error:
+        why = f"is not a table of strips: {error_text(error)}"
+        raise refusal(path, why, fix=fix) from error
+    return strips
 
 
 def read_clients(path: Path, *, fix: str) -> list[dict[str, Any]]:

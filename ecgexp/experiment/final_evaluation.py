@@ -15,6 +15,7 @@ from ecgexp.experiment.experiment import Experiment
 from ecgexp.experiment.federated_baselines import evaluate_baselines
 from ecgexp.experiment.logged_evaluation import LoggedEvaluation, sentence
 from ecgexp.experiment.notes import Messages, lines
+from ecgexp.experiment.strips import log_strips
 from ecgexp.experiment.trained_model import evaluate_trained
 from ecgexp.experiment.training_loop import TrainingLoop
 from ecgexp.tracking.base import Tracker
@@ -72,6 +73,14 @@ def evaluate_selected(
         )
         evaluated[split] = evaluation, probabilities
         artifacts.log_evaluation(tracker, run_data, split, evaluation, probabilities)
+        log_strips(
+            tracker,
+            experiment.dataset,
+            run_data,
+            split,
+            probabilities,
+            protects_patients=experiment.has_privacy_guarantee,
+        )
         clients.log_clients(tracker, run_data, split, probabilities)
         messages.add(
             {split: evaluation_notes(evaluation) + clients.notes(run_data, split, probabilities)}

@@ -185,6 +185,9 @@ TABLE: tuple[Output, ...] = (
     *_holdout("file", "scores of held-out beats by class and by record",
         *(f"tables/{split}_{what}" for split in ("validation", "test")
           for what in ("summary.md", "per_record.csv"))),
+    *_holdout("file", "10 seconds of signal around misclassified held-out beats; under a "
+        "guarantee, only of patients without training beats",
+        "tables/validation_strips.parquet", "tables/test_strips.parquet"),
     *_holdout("file", "record, sample, label and prediction of every held-out beat",
         "predictions/validation.parquet", "predictions/test.parquet"),
     *_of("file", "public", "machine",

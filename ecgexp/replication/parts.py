@@ -11,6 +11,7 @@ from ecgexp.augmentation.base import Augmentation, AugmentFn, one_view_each
 from ecgexp.augmentation.chain import Chain, NoAugmentation
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.datasets.base import Dataset
+from ecgexp.data.formats.record import Record
 from ecgexp.data.preprocessing.settings import OnProgress, Preprocessing
 from ecgexp.privacy.settings import NotPrivate, PrivacySpec
 from ecgexp.settings.declaration import Count, Part, settings
@@ -57,6 +58,10 @@ class FirstBeats:
         beats = self.dataset.load(on_progress)
         first = beats.take(np.arange(min(self.num_beats, len(beats))))
         return replace(first, digest=digest({"first": self.num_beats, "of": beats.digest}))
+
+    def read_record(self, record_id: str) -> Record:
+        """See `Dataset.read_record`."""
+        return self.dataset.read_record(record_id)
 
 
 @settings

@@ -65,6 +65,7 @@ def finished(
     database: str = SYNTHETIC,
     confusion: np.ndarray | None = None,
     clients: list | None = None,
+    strips: pd.DataFrame | None = None,
     name: str | None = None,
     tags: dict | None = None,
     classes: tuple[str, ...] = CLASSES,
@@ -93,6 +94,8 @@ def finished(
         _predictions(tracker, confusion, classes)
     if clients is not None:
         tracker.log_table(pd.DataFrame(clients), "tables/test_per_client.csv")
+    if strips is not None:
+        tracker.log_table(strips, "tables/test_strips.parquet")
     counts = {"train": dict.fromkeys(classes, train_beats), "test": dict.fromkeys(classes, 301)}
     data = {"database": database, "digest": digest, "classes": list(classes), "beats": counts}
     Result(
@@ -153,6 +156,13 @@ def evaluated(
         confusion=confusion,
         **more,
     )
+
+
+def strip(record: str, sample: int, *, lead: str = "MLII") -> pd.DataFrame:
+    """The table of one strip."""
+    seconds = np.linspace(-5, 5, 101)
+    columns = {"strip": 0, "record": record, "sample": sample, "record_hz": 1.0, "lead": lead}
+    return pd.DataFrame(columns | {"second": seconds, "mv": np.sin(seconds)})
 
 
 def _begin(

@@ -46,15 +46,15 @@ class EvaluatedTogether:
 
     **Guarantees** (`tests/unit/analysis/report/test_chance.py`): two configurations are in one
     group only if their database, their patients and the beats of each patient and class are equal
-    in all of their runs; only within a group are differences computed. An interval of a
-    configuration with several seeds is of the mean over its seeds. Patients are drawn, seeds are
-    not.
+    in all of their runs or, if seeds differ in their test beats, in the runs of each seed; only
+    within a group are differences computed. An interval of a configuration with several seeds is of
+    the mean over its seeds. Patients are drawn, seeds are not.
 
     Attributes:
       split: `test` or `validation`, whose scores are compared.
       configurations: In the order of the page.
-      num_patients: 0 if the runs stored no predictions, or their seeds have other test beats;
-        there are no intervals then.
+      num_patients: Number of test patients; 0 if there are fewer than 5 or the runs stored no
+        predictions, and there are no intervals then.
     """
 
     split: str
@@ -101,11 +101,16 @@ def by_test_beats(configurations: Sequence[Configuration], split: str) -> list[E
 
 
 def _evaluated_on(one: Configuration, split: str) -> tuple[object, ...]:
-    """Return a key that configurations have in common if their scored beats are equal."""
-    found = {_beats_of(row.patients, row.by_patient, row.classes) for row in one.rows}
+    """Return a key that configurations have in common if their scored beats are equal.
+
+    If the test beats depend on the seed, the key has those of each seed.
+    """
+    found = [(row.seed, _beats_of(row.patients, row.by_patient, row.classes)) for row in one.rows]
     averaged = tuple(one.averaged(split))
-    if split == "test" and len(found) == 1 and None not in found:
-        return one.database, found.pop(), averaged
+    different = {beats for _, beats in found}
+    if split == "test" and None not in different:
+        beats = different if len(different) == 1 else sorted(found, key=lambda item: item[0])
+        return one.database, tuple(beats), averaged
     settings = (item for item in one.params.items() if item[0].startswith(("split.", "grouping.")))
     return one.database, None, averaged, *sorted(settings)
 
@@ -119,46 +124,50 @@ def _beats_of(
 
 
 def _evaluated(group: list[Configuration], split: str) -> EvaluatedTogether:
-    row = group[0].rows[0]
     known = _evaluated_on(group[0], split)[1] is not None
+    patients = sorted({name for row in group[0].rows for name in row.patients}) if known else []
     # Drawn once, so that the differences of two configurations are paired.
-    drawn = (
-        draw_clusters(len(row.patients), _NUM_RESAMPLES, np.random.default_rng(0))
-        if known
-        else None
-    )
+    drawn = draw_clusters(len(patients), _NUM_RESAMPLES, np.random.default_rng(0))
     resampled = {}
     if drawn is not None:
-        parts = {
-            one.number: [part.by_patient for part in one.rows if part.by_patient is not None]
-            for one in group
-        }
-        parts[0] = _baseline(row)
-        for number, matrices in parts.items():
-            if matrices:
-                means = resampled_means(np.stack(matrices), row.classes, drawn)
+        parts = {one.number: [_counts(row, row.by_patient) for row in one.rows] for one in group}
+        parts[0] = [_counts(row, _baseline(row)) for row in group[0].rows]
+        for number, counts in parts.items():
+            matrices = [_of_patients(found, patients) for found in counts if found is not None]
+            if len(matrices) == len(counts):
+                means = resampled_means(np.stack(matrices), group[0].classes, drawn)
                 resampled[number] = {score: means[score] for score in _SCORES if score in means}
     return EvaluatedTogether(
         split=split,
         configurations=group,
-        num_patients=len(row.patients) if drawn is not None else 0,
+        num_patients=len(patients) if drawn is not None else 0,
         _resampled=resampled,
     )
 
 
-def _baseline(row: Row) -> list[np.ndarray]:
-    """Return the matrices of the majority-class baseline; none if its class is unknown.
+def _counts(row: Row, matrices: np.ndarray | None) -> Mapping[str, np.ndarray] | None:
+    return None if matrices is None else dict(zip(row.patients, matrices, strict=True))
+
+
+def _of_patients(found: Mapping[str, np.ndarray], patients: Sequence[str]) -> np.ndarray:
+    """Return (patients, classes, classes); zeros for a patient that the run has no test beat of."""
+    nothing = np.zeros_like(next(iter(found.values())))
+    return np.stack([found.get(name, nothing) for name in patients])
+
+
+def _baseline(row: Row) -> np.ndarray | None:
+    """Return the matrices of the majority-class baseline; None if its class is unknown.
 
     Runs store its accuracy and not its class: the class with that share of the test beats.
     """
     accuracy = row.metrics.get("test/majority/accuracy")
     if row.by_patient is None or accuracy is None:
-        return []
+        return None
     support = row.by_patient.sum(axis=2)
     shares = support.sum(axis=0) / support.sum()
     place = int(np.abs(shares - accuracy).argmin())
     if not math.isclose(shares[place], accuracy, abs_tol=1e-6):
-        return []
+        return None
     answers = np.zeros_like(row.by_patient)
     answers[:, :, place] = support
-    return [answers]
+    return answers

@@ -16,7 +16,8 @@ from ecgexp.analysis.report.groups import ClientScore, Configuration
 from ecgexp.analysis.report.svg import cut, drawn, panel
 from ecgexp.analysis.spread import Spread
 from ecgexp.evaluation.names import metric_name
-from ecgexp.evaluation.style import BLUE, FAINT, GREEN, INK, MUTED, VERMILION
+from ecgexp.evaluation.stored_tables import StoredStrip
+from ecgexp.evaluation.style import BLUE, FAINT, GREEN, INK, MUTED, SKY, VERMILION
 from ecgexp.formatting import count_text
 
 _CLASS_MARKS = {
@@ -25,6 +26,7 @@ _CLASS_MARKS = {
     "positive_predictivity": (GREEN, "s"),
 }
 _WIDTH = 3.6
+_LEAST_MV = 1.0  # smallest range of a strip
 
 
 @drawn
@@ -156,6 +158,48 @@ def time_figure(
     axes.set_xlabel(f"{name} per run")
     axes.set_xlim(left=0)
     axes.grid(visible=True, axis="x")
+    return figure
+
+
+@drawn
+def strip_figure(
+    strip: StoredStrip, beats: Sequence[tuple[float, str, bool]], *, synthetic: bool
+) -> Figure:
+    """Draw some seconds of a record around a misclassified beat.
+
+    Args:
+      strip: the signal.
+      beats: (seconds from the misclassified beat, text, whether the beat is misclassified) of each
+        beat with a prediction.
+      synthetic: whether the data are synthetic.
+    """
+    figure = panel(10.0, 1.55, synthetic=synthetic)
+    axes = figure.add_subplot()
+    low, high = float(strip.mv.min()), float(strip.mv.max())
+    # A flat line should look flat.
+    missing = max(0.0, _LEAST_MV - (high - low)) / 2
+    low, high = low - missing, high + missing
+    axes.axvspan(-0.3, 0.3, color=SKY, alpha=0.3, linewidth=0)
+    axes.plot(strip.seconds, strip.mv, color=INK, linewidth=0.8)
+    for second, text, is_wrong in beats:
+        axes.annotate(
+            text,
+            (second, high),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=8,
+            weight="bold" if is_wrong else "normal",
+            color=VERMILION if is_wrong else MUTED,
+            annotation_clip=True,
+        )
+    axes.set(xlim=(-5, 5), ylim=(low, high + 0.12 * (high - low)))
+    axes.set_xticks(range(-5, 6))
+    axes.set_xlabel("seconds from the misclassified beat", fontsize=8)
+    axes.set_ylabel(f"{cut(strip.lead, 8)}, mV", fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.grid(visible=True)
     return figure
 
 

@@ -191,7 +191,7 @@ def _named(name: str, uri: str | None) -> SelectedRuns:
             damaged.append(_damaged(folder, error))
         _check_runs_once(list(runs), list(runs.values()))
         return SelectedRuns(
-            title=resolved(folder).name if parent is None else parent.name,
+            title=resolved(folder).name if parent is None else _name_of(parent),
             runs=list(runs.values()),
             parent=parent,
             folder=folder,
@@ -202,7 +202,7 @@ def _named(name: str, uri: str | None) -> SelectedRuns:
     # A folder that is no sweep's is a single run, and needs no store.
     runs = children_of(run, uri=uri) if is_parent or not folder.is_dir() else []
     if runs:
-        return SelectedRuns(title=run.name, runs=runs, parent=run, uri=uri)
+        return SelectedRuns(title=_name_of(run), runs=runs, parent=run, uri=uri)
     if is_parent:
         raise DataError(
             f"there is no run to report: no run has {run.name} ({run.run_id}) as its parent "
@@ -211,6 +211,11 @@ def _named(name: str, uri: str | None) -> SelectedRuns:
     return SelectedRuns(
         title=run.name, runs=[run], uri=uri, folder=folder if folder.is_dir() else None
     )
+
+
+def _name_of(parent: StoredRun) -> str:
+    """Return the name of a sweep; outside of MLflow, its overrides."""
+    return parent.tags.get("mlflow.runName") or parent.tags.get("sweep.overrides") or parent.name
 
 
 def _damaged(folder: Path, error: DataError) -> Failure:

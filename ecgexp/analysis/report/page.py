@@ -74,11 +74,12 @@ def content_policy(script: str) -> str:
 
 def _score_parts(text: str) -> list[str]:
     """Return a score, then its range, its interval and the classes of its average."""
-    return re.split(r" (?=\(|\[|over )", text) if text[:1].isdecimal() else [text]
+    is_score = text[:1].isdecimal() and ";" not in text
+    return re.split(r" (?=\(|\[|over )", text) if is_score else [text]
 
 
 def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]:
-    from ecgexp.analysis.report import curves, drawings, score_tables, tables
+    from ecgexp.analysis.report import curves, drawings, patients, score_tables, tables
 
     every = gathered.configurations
     split = evaluated_split(every)
@@ -90,6 +91,7 @@ def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]
     shown_clients = [one for one in with_clients if not (public and one.guarantee != "none")]
     groups = by_test_beats(comparable, split)
     summary = summarize(groups, every, split)
+    shown_best = [one for one in summary.best if not (public and one.guarantee != "none")]
     best, others = drawings.confusion_drawings(every, first=summary.best)
     return {
         "title": gathered.title,
@@ -126,6 +128,8 @@ def _context(gathered: Gathered, made: datetime, public: bool) -> dict[str, Any]
         "folded_matrices": others,
         "most_matrices": drawings.MOST_MATRICES,
         "num_matrices": len(drawings.having_matrices(every)),
+        "patients": patients.worst(shown_best),
+        "hides_patients": len(shown_best) < len(summary.best),
         "has_clients": bool(with_clients),
         "hides_clients": len(shown_clients) < len(with_clients),
         "client_drawings": drawings.client_drawings(shown_clients),
@@ -180,7 +184,13 @@ def left_out(noisy: bool) -> list[str]:
     """Return what a public page omits, with the reasons in `outputs.TABLE`."""
     names: list[tuple[outputs.Kind, str]] = [("metric", "curve/train/loss")]
     if noisy:
-        names.extend([("file", "tables/test_per_client.csv"), ("result key", "data/beats/train")])
+        names.extend(
+            [
+                ("file", "tables/test_per_client.csv"),
+                ("file", "tables/test_strips.parquet"),
+                ("result key", "data/beats/train"),
+            ]
+        )
     reasons = [
         entry.reason for kind, name in names if (entry := publication.find(kind, name)) is not None
     ]

@@ -120,7 +120,9 @@ def _verdict(
     if not others:
         return "the only one"
     found = {other.number: group.difference(best, other, score) for other in others}
-    next_best = f"[{others[0].number}] is {difference_text(found[others[0].number].value)} below"
+    first = found[others[0].number].value
+    below = f"{difference_text(first)} below" if first else "equal"
+    next_best = f"[{others[0].number}] is {below}"
     if all(one.interval is None for one in found.values()):
         return f"{next_best}; not tested"
     alike = [number for number, one in found.items() if one.may_be_chance]
@@ -161,8 +163,7 @@ def _notes(
         )
     if any(not group.num_patients and len(group.configurations) > 1 for group in groups):
         notes.append(
-            "Not tested: the runs stored no test predictions, have fewer than 5 test patients, or "
-            "differ in their test beats between seeds."
+            "Not tested: the runs stored no test predictions, or have fewer than 5 test patients."
         )
     if len(groups) > 1:
         shown_groups = f", of which {_MOST_GROUPS} are shown" if len(groups) > _MOST_GROUPS else ""

@@ -1,9 +1,12 @@
 """The dataset protocol: where the beats of a run come from."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ecgexp.data.beats import BeatSet
 from ecgexp.data.preprocessing.settings import OnProgress, Preprocessing
+
+if TYPE_CHECKING:
+    from ecgexp.data.formats.record import Record
 
 
 class Dataset(Protocol):
@@ -35,5 +38,16 @@ class Dataset(Protocol):
 
         Raises:
           DataError: the data are missing or damaged.
+        """
+        ...
+
+    def read_record(self, record_id: str) -> "Record":
+        """Return one record as it was recorded, with all its leads.
+
+        Args:
+          record_id: as in `BeatSet.record_ids`.
+
+        Raises:
+          DataError: its files are missing or damaged.
         """
         ...

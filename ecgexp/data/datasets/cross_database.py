@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from ecgexp.data.identity import check_no_copies
 from ecgexp.data.preprocessing.settings import OnProgress, Preprocessing, SharedPreprocessing
 from ecgexp.settings.declaration import ConfigError, DataError, placed, settings
 from ecgexp.storage.digests import digest
+
+if TYPE_CHECKING:
+    from ecgexp.data.formats.record import Record
 
 
 @settings
@@ -131,6 +134,12 @@ class TwoDatabases(SharedPreprocessing):
                     _named(on_progress, dataset.database), path=f"dataset.{part}"
                 )
         return self._joined(loaded)
+
+    def read_record(self, record_id: str) -> "Record":
+        """See `Dataset.read_record`."""
+        database, _, record = record_id.partition("/")
+        (found,) = (part for part in self.parts.values() if part.database == database)
+        return found.read_record(record)
 
     def _joined(self, loaded: dict[str, BeatSet]) -> BeatSet:
         databases = {TRAINED: self.train.database, TESTED: self.test.database}

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator
 
@@ -21,6 +21,9 @@ from ecgexp.data.preprocessing.settings import (
 from ecgexp.settings.declaration import ConfigError, DataError, check_named_once, settings
 from ecgexp.settings.paths import Folder
 from ecgexp.settings.renamed import OPTIONS, renamed
+
+if TYPE_CHECKING:
+    from ecgexp.data.formats.record import Record
 
 _MARKS = {"wfdb": ".hea", "kaggle_csv": ".csv"}
 _SEARCH_DEPTH = 5
@@ -152,6 +155,13 @@ class RecordedDataset(RecordedFiles, Preprocessing):
             on_progress=on_progress,
             path=path,
         )
+
+    def read_record(self, record_id: str) -> "Record":
+        """See `Dataset.read_record`."""
+        entry, folder = self._entry(), self.folder()
+        from ecgexp.data.preprocessing.pipeline import reader_of
+
+        return reader_of(self.layout)(folder, record_id, entry, self.recorded_leads)
 
 
 def find_folder(root: Path, database: Database, records: tuple[str, ...], layout: Layout) -> Path:

@@ -6,8 +6,10 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -29,6 +31,9 @@ from ecgexp.settings.declaration import DataError, Number, Seed, Whole, settings
 from ecgexp.storage.atomic import claimed_folder, remove_litter
 from ecgexp.storage.digests import FileDigests, digest, file_sha256
 from ecgexp.storage.reading import read_json
+
+if TYPE_CHECKING:
+    from ecgexp.data.formats.record import Record
 
 _DIGESTS = "digests.json"
 _PREFIX = "synthetic-"
@@ -82,6 +87,19 @@ class SyntheticDataset(Preprocessing):
           DataError: Cached files were damaged (the message names the folder to delete), or no
             folder is writable.
         """
+        with self._files() as folder:
+            return self._preprocess(folder, on_progress)
+
+    def read_record(self, record_id: str) -> "Record":
+        """See `Dataset.read_record`."""
+        from ecgexp.data.preprocessing.pipeline import reader_of
+
+        with self._files() as folder:
+            return reader_of("wfdb")(folder, record_id, self._database(folder), self.recorded_leads)
+
+    @contextmanager
+    def _files(self) -> Iterator[Path]:
+        """Yield the folder of the written files: below `cache_dir`, or a temporary one."""
         if self.cache_dir is not None:
             try:
                 folder = self._written_below(self.cache_dir)
@@ -92,7 +110,8 @@ class SyntheticDataset(Preprocessing):
                     error,
                 )
             else:
-                return self._preprocess(folder, on_progress)
+                yield folder
+                return
         with tempfile.TemporaryDirectory() as place:
             try:
                 self._write(Path(place))
@@ -101,14 +120,25 @@ class SyntheticDataset(Preprocessing):
                     f"the temporary folder {place} cannot be written to ({error}); "
                     "free space there, or set TMPDIR to another folder"
                 ) from error
-            return self._preprocess(Path(place), on_progress)
+            yield Path(place)
 
     def _preprocess(self, folder: Path, on_progress: OnProgress | None) -> BeatSet:
         # Imported here, because it imports the readers.
         from ecgexp.data.preprocessing.pipeline import preprocess_records
 
+        database = self._database(folder)
+        return preprocess_records(
+            self,
+            database=database,
+            folder=folder,
+            records=database.records,
+            verify="header",
+            on_progress=on_progress,
+        )
+
+    def _database(self, folder: Path) -> Database:
         patients = patients_of(self.num_patients)
-        database = Database(
+        return Database(
             name="synthetic",
             version=version_of(self.seed),
             title="Virtual patients drawn by ecgexp",
@@ -119,14 +149,6 @@ class SyntheticDataset(Preprocessing):
             adc_zero=BASELINE,
             same_patient=patients,
             remedy=f"delete the folder {folder}, which the next run writes again",
-        )
-        return preprocess_records(
-            self,
-            database=database,
-            folder=folder,
-            records=database.records,
-            verify="header",
-            on_progress=on_progress,
         )
 
     def _written_below(self, cache_dir: Path) -> Path:

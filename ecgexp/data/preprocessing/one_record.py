@@ -117,11 +117,25 @@ def preprocess_record(
 
 def _clean(lead_mv: np.ndarray, fs_hz: float, preprocessing: Preprocessing) -> np.ndarray:
     """Remove the baseline, then resample; the filters are defined at the recorded frequency."""
+    return resample(remove_baseline(lead_mv, fs_hz, preprocessing), fs_hz, preprocessing.fs_hz)
+
+
+def remove_baseline(lead_mv: np.ndarray, fs_hz: float, preprocessing: Preprocessing) -> np.ndarray:
+    """Remove the baseline of a lead as `dataset.baseline` states.
+
+    Args:
+      lead_mv: (num_samples,) float64, millivolts.
+      fs_hz: Its sampling frequency.
+      preprocessing: The settings.
+
+    Returns:
+      (num_samples,) float64, millivolts.
+    """
     if preprocessing.baseline == "median":
-        lead_mv = remove_median_baseline(lead_mv, fs_hz)
-    elif preprocessing.baseline == "bandpass":
-        lead_mv = bandpass(lead_mv, fs_hz, preprocessing.bandpass_hz)
-    return resample(lead_mv, fs_hz, preprocessing.fs_hz)
+        return remove_median_baseline(lead_mv, fs_hz)
+    if preprocessing.baseline == "bandpass":
+        return bandpass(lead_mv, fs_hz, preprocessing.bandpass_hz)
+    return lead_mv
 
 
 def _check_ratio(record: Record, preprocessing: Preprocessing) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,14 @@ def preprocess_records(
     for line in cached.warnings:
         _log.warning("%s", placed(line, path, type(preprocessing)))
     return cached.beats
+
+
+def reader_of(layout: Layout) -> Callable[[Path, str, Database, Sequence[str]], Record]:
+    """Return the function that reads one record of a layout.
+
+    Its arguments are the folder, the name of the record, its database and the leads that are used.
+    """
+    return _READERS[layout].read_record
 
 
 def _entry(database: Database) -> dict[str, str]:

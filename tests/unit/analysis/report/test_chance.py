@@ -1,5 +1,8 @@
 """What the summary states as chance rests on the same patients, and on nothing else."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from finished_runs import CENTRALIZED, finished
@@ -34,6 +37,8 @@ def configurations(tmp_path):
     """[(learning rate, seed, matrices)] -> configurations."""
 
     def make(*runs):
+        for old in tmp_path.iterdir():
+            shutil.rmtree(old)
         for number, (rate, seed, matrices) in enumerate(runs):
             scores = confusion_scores(matrices.sum(axis=0), CLASSES)
             support = matrices.sum(axis=(0, 2))
@@ -103,15 +108,29 @@ def test_runs_on_other_beats_are_not_compared(configurations):
     assert any("2 different sets of test beats" in note for note in table.notes)
 
 
-def test_seeds_with_other_beats_have_no_interval(configurations):
+def test_seeds_with_other_patients_are_paired_by_seed(configurations):
     rng = np.random.default_rng(0)
-    labels, predicted, owner = answers(rng, 0.9)
-    moved = np.roll(owner, 1)
-    made = configurations(
-        (0.1, 1, by_patient(labels, predicted, owner)),
-        (0.1, 2, by_patient(labels, predicted, moved)),
-    )
+    right, wrong = by_patient(*answers(rng, 0.95)), by_patient(*answers(rng, 0.4))
+
+    def run(rate, seed, matrices):
+        matrices = matrices.copy()
+        matrices[seed] = 0  # each seed tests on all patients but one
+        return rate, seed, matrices
+
+    runs = [run(0.1, seed, right) for seed in (1, 2)] + [run(0.2, seed, wrong) for seed in (1, 2)]
+    made = configurations(*runs)
     (group,) = by_test_beats(made, "test")
+    assert group.num_patients == PATIENTS
+    found = group.difference(made[0], made[1], "accuracy")
+    assert 0 < found.interval.low < found.value < found.interval.high
+    other = configurations(*runs[:-1], run(0.2, 3, wrong))
+    assert len(by_test_beats(other, "test")) == 2  # seed 3 has other test beats than seed 2
+
+
+def test_runs_without_predictions_have_no_interval(configurations):
+    (one,) = made = configurations((0.1, 1, by_patient(*answers(np.random.default_rng(0), 0.9))))
+    bare = [replace(one, rows=tuple(replace(row, by_patient=None) for row in one.rows))]
+    (group,) = by_test_beats(bare, "test")
     assert group.num_patients == 0
     assert group.interval(made[0], "accuracy") is None
 

@@ -14,6 +14,7 @@ from finished_runs import (
     finished,
     guarantee,
     private,
+    strip,
 )
 
 from ecgexp.analysis.report import page as page_module
@@ -169,6 +170,7 @@ def test_names_and_tags_cannot_become_markup(tmp_path, report):
         digest=HOSTILE,
         undefined={"test/jk_index": HOSTILE},
         confusion=np.array([[3, 1], [1, 2]]),
+        strips=strip("100", 3, lead=HOSTILE),
         clients=[CLIENTS[0] | {"client": HOSTILE}],
     )
     finished(
@@ -455,3 +457,50 @@ def test_row_scores_agree_with_the_confusion_matrix(page):
     shown = page.tables["Scores on the test beats, one row per configuration"][2]
     assert f"{expected['macro_f1']:.3f}" in " ".join(shown)
     assert f"{expected['accuracy']:.3f}" in " ".join(shown)
+
+
+# Two patients, 100 and 101: one N of the first is taken for S, one V of the second for N.
+BY_PATIENT = np.array([np.diag([3, 0, 1, 0, 0]), np.diag([6, 0, 3, 0, 0])])
+BY_PATIENT[0, 0, 1] = BY_PATIENT[1, 2, 0] = 1
+
+
+def test_worst_patients_are_shown_with_their_mistakes(tmp_path, report):
+    place = 3  # the beats of patient 100 are N N N N V, of which the fourth is taken for S
+    finished(
+        tmp_path / "1",
+        params=CENTRALIZED,
+        confusion=BY_PATIENT,
+        strips=strip("100", place),
+    )
+    page = report()
+    rows = page.tables["Patients with the lowest accuracy, of 2: [1]"]
+    assert [row[:3] + row[4:] for row in rows[1:]] == [
+        ["100", "5", "0.800", "N taken for S: 1 of 4"],
+        ["101", "10", "0.900", "V taken for N: 1 of 4"],
+    ]
+    assert "record 100, 0:03.0: N taken for S (probability 0.000)" in page.text
+    assert "from left to right: N, N, N, N→S, V</desc>" in page.source
+
+
+def test_damaged_strips_are_named_and_break_nothing(tmp_path, report):
+    made = finished(
+        tmp_path / "1", params=CENTRALIZED, confusion=BY_PATIENT, strips=strip("100", 3)
+    )
+    (made / "tables" / "test_strips.parquet").write_bytes(b"PAR1 and no table")
+    assert "test_strips.parquet" in report().text
+
+
+def test_public_page_of_private_runs_has_no_patients(tmp_path, report):
+    finished(
+        tmp_path / "1",
+        params=private(1.0),
+        privacy=guarantee(2.0),
+        confusion=BY_PATIENT,
+        strips=strip("100", 3),
+    )
+    assert 'id="strip-1-0-desc"' in report().source
+    public = report(public=True)
+    assert "strip-" not in public.source
+    assert not [caption for caption in public.tables if "Patients with" in caption]
+    assert "signals of single patients of runs with privacy are left out" in public.text
+    assert "10 seconds of signal around misclassified held-out beats" in public.text

@@ -1,0 +1,97 @@
+"""Strips of the record around misclassified beats, for a reader who examines label and model."""
+
+import logging
+import math
+
+import numpy as np
+
+from ecgexp.data.datasets.base import Dataset
+from ecgexp.data.preprocessing.one_record import choose_leads, remove_baseline
+from ecgexp.data.preprocessing.settings import Preprocessing
+from ecgexp.evaluation.gallery import strip_beats
+from ecgexp.experiment.data import RunData
+from ecgexp.settings.declaration import DataError
+from ecgexp.tracking.base import Tracker
+
+SECONDS = 10.0
+_MARGIN_S = 3.0  # that the filters of the baseline need on either side
+_LARGEST_HZ = 200.0  # above, only every second, third, … sample is stored
+_log = logging.getLogger(__name__)
+
+
+def log_strips(
+    tracker: Tracker,
+    dataset: Dataset,
+    run_data: RunData,
+    split: str,
+    probabilities: np.ndarray,
+    *,
+    protects_patients: bool,
+) -> None:
+    """Log `tables/SPLIT_strips.parquet`: 10 seconds of the record around misclassified beats.
+
+    A strip shows all beats of its record within these seconds, not only those of the split.
+
+    **Guarantees** (`tests/unit/experiment/test_strips.py`): with `protects_patients` there is no
+    strip of a patient that has a training beat.
+
+    Args:
+      tracker: of the run.
+      dataset: reads the records.
+      run_data: the data of the run.
+      split: `validation` or `test`.
+      probabilities: (num_beats, classes) of the split's beats.
+      protects_patients: whether the run has a privacy guarantee.
+    """
+    beats, rows = run_data.beats, run_data.indices[split]
+    if protects_patients:
+        trained = np.unique(beats.patient_ids[run_data.split.train])
+        allowed = ~np.isin(beats.patient_ids[rows], trained)
+        rows, probabilities = rows[allowed], probabilities[allowed]
+    chosen = rows[strip_beats(beats.labels[rows], probabilities, beats.patient_ids[rows])]
+    parts = []
+    for number, row in enumerate(chosen):
+        record_id, sample = str(beats.record_ids[row]), int(beats.r_samples[row])
+        try:
+            parts.append(_strip(dataset, record_id, sample) | {"strip": number})
+        except (DataError, OSError) as error:
+            # The scores do not need it, so the run does not end with an error.
+            _log.warning("No strip of record %s: %s", record_id, error)
+    if parts:
+        import pandas as pd
+
+        table = pd.concat([pd.DataFrame(part) for part in parts], ignore_index=True)
+        tracker.log_table(table, f"tables/{split}_strips.parquet")
+
+
+def _strip(dataset: Dataset, record_id: str, sample: int) -> dict[str, object]:
+    """Return the columns of one strip, of the first lead that the model gets."""
+    record, preprocessing = dataset.read_record(record_id), _of(dataset, record_id)
+    columns, _ = choose_leads(record, preprocessing)
+    if columns is None:
+        raise DataError(f"record {record_id} has no lead of dataset.leads; use another one")
+    hz = record.signal_hz
+    center = sample * record.samples_per_frame
+    first, last = (round(center + sign * (SECONDS / 2 + _MARGIN_S) * hz) for sign in (-1, 1))
+    first, last = max(first, 0), min(last, len(record.signals_mv))
+    lead_mv = remove_baseline(record.signals_mv[first:last, columns[0]], hz, preprocessing)
+    times_s = (np.arange(first, last) - center) / hz
+    step = math.ceil(hz / _LARGEST_HZ)
+    inside = np.flatnonzero(np.abs(times_s) <= SECONDS / 2)[::step]
+    return {
+        "record": record_id,
+        "sample": sample,
+        "record_hz": record.fs_hz,
+        "lead": preprocessing.leads[0],
+        "second": times_s[inside].astype(np.float32),
+        "mv": np.round(lead_mv[inside], 3).astype(np.float32),
+    }
+
+
+def _of(dataset: Dataset, record_id: str) -> Preprocessing:
+    """Return the preprocessing of a record; of two databases, that of its database."""
+    database = record_id.partition("/")[0]
+    for preprocessing in dataset.preprocessings:
+        if getattr(preprocessing, "database", None) == database:
+            return preprocessing
+    return dataset.preprocessings[0]
