@@ -127,7 +127,7 @@ class _Job:
         objectives = Objectives(
             self.sweep.settings.objectives, sweeper, self.experiment.selection.metric
         )
-        objectives.check(self.experiment.evaluate_on)
+        objectives.check(self.experiment.evaluated)
         trial = self._trial(sweeper, objectives)
         _complete_ended(self.sweep, self.digest)
         done = self._done(run_dir, prunes=trial is not None)

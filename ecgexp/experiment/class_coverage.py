@@ -60,7 +60,7 @@ def notes_before_training(experiment: "Experiment", run_data: RunData) -> Notes:
         ]
     counts = run_data.counts
     training = training_notes(
-        counts["train"], {split: counts[split] for split in experiment.evaluate_on}
+        counts["train"], {split: counts[split] for split in experiment.evaluated}
     )
     if overlap := overlap_notes(run_data.beats, run_data.split):
         notes["overlap"] = overlap
@@ -123,7 +123,7 @@ def _check_training(experiment: "Experiment", run_data: RunData) -> None:
 
 
 def _check_evaluated(experiment: "Experiment", run_data: RunData) -> None:
-    empty = [split for split in experiment.evaluate_on if not len(run_data.indices[split])]
+    empty = [split for split in experiment.evaluated if not len(run_data.indices[split])]
     if empty:
         rest = ",".join(split for split in experiment.evaluate_on if split not in empty)
         raise ConfigError(

@@ -69,6 +69,8 @@ class Experiment:
       selection: which epoch is selected.
       device: the device that computes.
       evaluate_on: splits that are evaluated at the end; leave out `test` during model development.
+      test: `sealed`: the run scores no test beats, and `ecgexp-open` scores them later, for one run
+        of the study.
       num_resamples: bootstrap resamples for each 95 % interval; 0 for none.
       federated_baselines: models that a federated one is compared with; by default none.
       checkpoints: how often the state of training is saved.
@@ -98,6 +100,7 @@ class Experiment:
     selection: Selection
     device: Device
     evaluate_on: tuple[Literal["validation", "test"], ...] = ("validation", "test")
+    test: Literal["open", "sealed"] = "open"
     num_resamples: Annotated[Whole, Field(ge=0, le=100_000)] = 1000
     federated_baselines: FederatedBaselines = FederatedBaselines()
     checkpoints: CheckpointRule = CheckpointRule()
@@ -116,7 +119,7 @@ class Experiment:
             self.trainer,
             is_pooled=self.partition.is_pooled,
             is_private=self.is_private,
-            evaluates_test="test" in self.evaluate_on,
+            evaluates_test="test" in self.evaluated,
         )
 
     def _check_classes(self) -> None:
@@ -246,6 +249,11 @@ class Experiment:
                 self.privacy.unit, run_data.beats.patient_ids, run_data.split.train, holdout
             )
         return replace(run_data, withholds_training=self.withholds)
+
+    @property
+    def evaluated(self) -> tuple[str, ...]:
+        """The splits that the run evaluates: those of `evaluate_on`, without sealed test beats."""
+        return tuple(split for split in self.evaluate_on if split != "test" or self.test == "open")
 
     @property
     def is_private(self) -> bool:

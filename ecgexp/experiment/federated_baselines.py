@@ -107,8 +107,8 @@ class FederatedBaselines:
                 )
             if not evaluates_test:
                 raise ConfigError(
-                    f"{setting}: is evaluated on test beats, but evaluate_on does not contain "
-                    f"test; use evaluate_on=[validation,test], or {instead}."
+                    f"{setting}: is evaluated on test beats, and the run evaluates none; use "
+                    f"evaluate_on=[validation,test] test=open, or {instead}."
                 )
             if (optimizer := _of_clients(trainer).client_optimizer) not in _KERAS_OPTIMIZERS:
                 raise ConfigError(

@@ -16,13 +16,15 @@ from ecgexp.experiment.federated_baselines import evaluate_baselines
 from ecgexp.experiment.logged_evaluation import LoggedEvaluation, sentence
 from ecgexp.experiment.notes import Messages, lines
 from ecgexp.experiment.strips import log_strips
-from ecgexp.experiment.trained_model import evaluate_trained
+from ecgexp.experiment.trained_model import Scorer, evaluate_trained
 from ecgexp.experiment.training_loop import TrainingLoop
 from ecgexp.tracking.base import Tracker
 from ecgexp.training.model_selection import ModelSelector
 
 if TYPE_CHECKING:
     from ecgexp.evaluation.comparison import BaselineComparison
+
+SEALED = "the test beats are sealed; `ecgexp-open RUN` scores them for one run of the study, once"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,14 +65,75 @@ def evaluate_selected(
     Returns:
       The scores, which are not tracked yet.
     """
+    scorer = Scorer(
+        weights=model_selector.weights,
+        probabilities=training_loop.probabilities,
+        seeds=training_loop.seeds,
+    )
+    evaluated, counted = _evaluate(
+        experiment, run_data, experiment.evaluated, scorer, logged, tracker, messages
+    )
+    if experiment.test == "sealed":
+        messages.add({"test": [SEALED]})
+    comparison = None
+    if experiment.federated_baselines.selected:
+        _, probabilities = evaluated["test"]
+        comparison = evaluate_baselines(
+            experiment, run_data, training_loop, model_selector, probabilities, console
+        )
+        clients.log_federated_baselines(tracker, run_data, comparison)
+        messages.add({"federated_baselines": comparison.notes()})
+    _describe(experiment, run_data, evaluated, tracker, messages)
+    for line in () if comparison is None else comparison.lines():
+        messages.print_result("comparison", line)
+    messages.print_notes(with_result=True)
+    return _final_scores(run_data, evaluated, comparison, counted)
+
+
+def evaluate_sealed(
+    experiment: Experiment,
+    run_data: RunData,
+    scorer: Scorer,
+    logged: LoggedEvaluation,
+    tracker: Tracker,
+    messages: Messages,
+) -> FinalScores:
+    """Evaluate a finished run on the test beats that it left sealed.
+
+    Args:
+      experiment: the parts of the run.
+      run_data: the data of the run.
+      scorer: its selected weights.
+      logged: the evaluation on test beats in the log of the store.
+      tracker: receives figures, tables and predictions.
+      messages: receive the notes and the lines for the console.
+
+    Returns:
+      The scores on test beats, which are not tracked yet.
+    """
+    evaluated, counted = _evaluate(
+        experiment, run_data, ("test",), scorer, logged, tracker, messages
+    )
+    _describe(experiment, run_data, evaluated, tracker, messages)
+    messages.print_notes(with_result=True)
+    return _final_scores(run_data, evaluated, None, counted)
+
+
+def _evaluate(
+    experiment: Experiment,
+    run_data: RunData,
+    splits: Sequence[str],
+    scorer: Scorer,
+    logged: LoggedEvaluation,
+    tracker: Tracker,
+    messages: Messages,
+) -> tuple[dict[str, tuple[Evaluation, np.ndarray]], dict[str, Any] | None]:
     evaluated: dict[str, tuple[Evaluation, np.ndarray]] = {}
     counted = None
-    for split in experiment.evaluate_on:
+    for split in splits:
         if split == "test":
             logged.begin()
-        evaluation, probabilities = evaluate_trained(
-            experiment, run_data, training_loop, split, model_selector
-        )
+        evaluation, probabilities = evaluate_trained(experiment, run_data, scorer, split)
         evaluated[split] = evaluation, probabilities
         artifacts.log_evaluation(tracker, run_data, split, evaluation, probabilities)
         log_strips(
@@ -88,23 +151,22 @@ def evaluate_selected(
         if split == "test":
             counted = logged.end(probabilities)
             messages.add({split: [sentence(counted)]})
-    comparison = None
-    if experiment.federated_baselines.selected:
-        _, probabilities = evaluated["test"]
-        comparison = evaluate_baselines(
-            experiment, run_data, training_loop, model_selector, probabilities, console
-        )
-        clients.log_federated_baselines(tracker, run_data, comparison)
-        messages.add({"federated_baselines": comparison.notes()})
-    if evaluated:
-        split, (evaluation, _) = list(evaluated.items())[-1]
-        title = f"{experiment.title} · {run_data.beats.database} · {split}"
-        artifacts.log_description(tracker, evaluation, title=title, notes=lines(messages.published))
-        messages.print_result("summary", artifacts.summary(evaluation, title=title))
-    for line in () if comparison is None else comparison.lines():
-        messages.print_result("comparison", line)
-    messages.print_notes(with_result=True)
-    return _final_scores(run_data, evaluated, comparison, counted)
+    return evaluated, counted
+
+
+def _describe(
+    experiment: Experiment,
+    run_data: RunData,
+    evaluated: Mapping[str, tuple[Evaluation, np.ndarray]],
+    tracker: Tracker,
+    messages: Messages,
+) -> None:
+    if not evaluated:
+        return
+    split, (evaluation, _) = list(evaluated.items())[-1]
+    title = f"{experiment.title} · {run_data.beats.database} · {split}"
+    artifacts.log_description(tracker, evaluation, title=title, notes=lines(messages.published))
+    messages.print_result("summary", artifacts.summary(evaluation, title=title))
 
 
 def _final_scores(

@@ -1,6 +1,7 @@
 """The evaluation of a run on its test beats, as the log of the store counts it."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,14 +13,14 @@ from ecgexp.data.beats import BeatSet
 from ecgexp.evaluation.patient_bound import CONFIDENCE, accuracy_by_patient, hoeffding_margin
 from ecgexp.experiment.artifacts import test_sha256
 from ecgexp.experiment.data import RunData
-from ecgexp.formatting import score_text
+from ecgexp.formatting import BLANK, score_text
 from ecgexp.settings.declaration import DataError
 from ecgexp.storage.digests import digest
 from ecgexp.tracking.base import Tracker
 from ecgexp.tracking.evaluation_log import Count, EvaluatedRun, EvaluationLog
 from ecgexp.tracking.local.run_json import read_run
 
-_NO_PART = ("evaluate_on", "num_resamples", "federated_baselines.", "device.")
+_NO_PART = re.compile(r"evaluate_on|test|num_resamples|(federated_baselines|device)\..*")
 """Settings that change how a model is computed or evaluated, and not which model it is."""
 
 
@@ -33,7 +34,7 @@ def configuration_digest(params: Mapping[str, Any]) -> str:
       params: dotted name -> value of all settings that affect a result.
     """
     return digest(
-        {name: str(value) for name, value in params.items() if not name.startswith(_NO_PART)}
+        {name: str(value) for name, value in params.items() if not _NO_PART.fullmatch(name)}
     )
 
 
@@ -89,12 +90,19 @@ class LoggedEvaluation:
       run: the run.
       run_data: its data.
       divides_patients: whether beats of one patient may be in several parts of the split.
+      study: name of the study whose sealed test beats are opened; None: they were not sealed.
     """
 
     def __init__(
-        self, log: EvaluationLog, run: EvaluatedRun, run_data: RunData, *, divides_patients: bool
+        self,
+        log: EvaluationLog,
+        run: EvaluatedRun,
+        run_data: RunData,
+        *,
+        divides_patients: bool,
+        study: str | None = None,
     ):
-        self._log, self._run, self._run_data = log, run, run_data
+        self._log, self._run, self._run_data, self._study = log, run, run_data, study
         self._divides_patients = divides_patients
         self._rows = run_data.indices["test"]
         self._test_set = test_set_digest(
@@ -106,8 +114,15 @@ class LoggedEvaluation:
 
         Raises:
           ConfigError: it cannot be recorded, so the test beats must not be scored.
+          DataError: the sealed test beats were opened for another run of the study.
         """
-        self._log.begin(self._run, test_set=self._test_set, test_sha256=test_sha256(self._run_data))
+        self._log.begin(
+            self._run,
+            test_set=self._test_set,
+            test_sha256=test_sha256(self._run_data),
+            database=self._run_data.beats.database,
+            study=self._study,
+        )
 
     def end(self, probabilities: np.ndarray) -> dict[str, Any]:
         """Record the end, and return the entry `test_evaluation` of `result.json`.
@@ -156,10 +171,11 @@ def sentence(values: Mapping[str, Any]) -> str:
     )
     if values["margin"] is None:
         return f"{text}; no bound, since beats of its patients were trained on"
-    several = f" for all {found.evaluations} evaluations together" if found.evaluations > 1 else ""
+    several = f" for the {found.evaluations} evaluations together" if found.evaluations > 1 else ""
+    chance = f"{100 * values['confidence']:.0f}{BLANK}%"
     return (
         f"{text}; accuracy by patient {score_text(values['accuracy_by_patient'])} "
-        f"± {score_text(values['margin'])} with {values['confidence']:.0%}{several}, by "
+        f"± {score_text(values['margin'])} with {chance}{several}, by "
         f"Hoeffding's bound over {values['patients']} patients, if no configuration was chosen by "
         "scores on them; F1 and the jk index have no such bound"
     )

@@ -181,7 +181,7 @@ def _run_tracked(
 ) -> Result:
     messages, seeds = Messages(publishing, console), Seeds(experiment.seed)
     log = EvaluationLog(experiment.tracking.private_dir())
-    if "test" in experiment.evaluate_on:
+    if "test" in experiment.evaluated:
         log.check()
     for line in experiment.notices():
         messages.print("marks", line)

@@ -1,5 +1,7 @@
 """What a run states of its trained model: notes, scores, privacy statement, and what is saved."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +16,7 @@ from ecgexp.models.classifier import Classifier
 from ecgexp.models.preprocessing import ModelPreprocessing
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.statement import PrivacyStatement, state
+from ecgexp.seeding import Seeds
 from ecgexp.training.federated.settings import FederatedSettings
 from ecgexp.training.model_selection import ModelSelector
 
@@ -63,25 +66,35 @@ def training_notes(
     return notes
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scorer:
+    """What is evaluated: the selected weights of a run.
+
+    Attributes:
+      weights: the selected ones.
+      probabilities: `(weights, rows (n,)) -> (n, num_classes)` of the run's model.
+      seeds: the random streams of the run.
+    """
+
+    weights: list[np.ndarray]
+    probabilities: Callable[[list[np.ndarray], np.ndarray], np.ndarray]
+    seeds: Seeds
+
+
 def evaluate_trained(
-    experiment: "Experiment",
-    run_data: RunData,
-    training_loop: TrainingLoop,
-    split: str,
-    model_selector: ModelSelector,
+    experiment: "Experiment", run_data: RunData, scorer: Scorer, split: str
 ) -> tuple[Evaluation, np.ndarray]:
     """Return the scores of the selected weights on one split, and their probabilities.
 
     Args:
       experiment: what ran.
       run_data: its data.
-      training_loop: after `fit`.
+      scorer: the selected weights.
       split: `train`, `validation` or `test`.
-      model_selector: the selected weights.
     """
     rows, beats = run_data.indices[split], run_data.beats
     probabilities = experiment.read_probabilities(
-        training_loop.probabilities(model_selector.weights, rows), beats.class_names
+        scorer.probabilities(scorer.weights, rows), beats.class_names
     )
     evaluation = evaluate(
         labels=beats.labels[rows],
@@ -90,7 +103,7 @@ def evaluate_trained(
         record_ids=beats.record_ids[rows],
         patient_ids=beats.patient_ids[rows],
         majority_class=run_data.baseline_class(rows),
-        rng=training_loop.seeds.generator(f"bootstrap/{split}"),
+        rng=scorer.seeds.generator(f"bootstrap/{split}"),
         num_resamples=experiment.num_resamples,
     )
     return evaluation, probabilities

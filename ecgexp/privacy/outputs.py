@@ -237,7 +237,7 @@ TABLE: tuple[Output, ...] = (
 
     # Parameters: every leaf of the configuration.
     *_of("parameter", "public", "settings", _SETTING, "name", "seed", "resume", "evaluate_on",
-        "num_resamples", "experiment",
+        "test", "num_resamples", "experiment",
         *(f"{group}.*" for group in (
             "dataset", "data", "grouping", "split", "features", "augmentation", "model", "loss",
             "trainer", "privacy", "partition", "tracking", "selection", "device",

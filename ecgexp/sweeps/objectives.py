@@ -55,6 +55,7 @@ class Objectives:
                     f"sweep.objectives: {name} is an objective, but evaluate_on="
                     f"[{','.join(evaluate_on)}] does not evaluate {split} beats; use "
                     f"evaluate_on=[{','.join([*evaluate_on, split])}]"
+                    + (" test=open" if split == "test" else "")
                 )
 
     def of_each_epoch(self) -> str:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NotRequired
 
@@ -38,6 +39,8 @@ class EventValues(TypedDict):
     run_dir: NotRequired[str]
     run_id: NotRequired[str | None]
     test_sha256: NotRequired[str]
+    database: NotRequired[str]
+    study: NotRequired[str]
     predictions: NotRequired[str]
 
 
@@ -76,13 +79,17 @@ class Count:
     is_repeat: bool
 
 
+class SealOpenedError(DataError):
+    """The sealed test beats of a study were opened for another run."""
+
+
 class EvaluationLog:
     """The log of one store.
 
     **Guarantees** (`tests/unit/tracking/test_evaluation_log.py`): an evaluation counts from its
     beginning, which is on the disk before the test beats are scored, whether it ends or not; jobs
     that write at the same time lose no line; no line is changed or removed, but for an incomplete
-    last one that a killed process left.
+    last one that a killed process left; the sealed test beats of a study are opened for one run.
 
     Args:
       folder: the private folder of the store; see `ecgexp.tracking.settings`.
@@ -100,21 +107,41 @@ class EvaluationLog:
         with self._held():
             self._append(None)
 
-    def begin(self, run: EvaluatedRun, *, test_set: str, test_sha256: str) -> None:
+    def begin(
+        self,
+        run: EvaluatedRun,
+        *,
+        test_set: str,
+        test_sha256: str,
+        database: str,
+        study: str | None = None,
+    ) -> None:
         """Record that an evaluation begins, and wait for the disk.
 
         Args:
           run: the run.
           test_set: digest that identifies the test set.
           test_sha256: digest of the content of its beats.
+          database: name and version of the database.
+          study: name of the study whose sealed test beats are opened for this run, as for no other
+            one; None: the test beats were not sealed.
 
         Raises:
           ConfigError: it cannot be recorded, so the test beats must not be scored.
+          SealOpenedError: test beats of the database were opened for another run of the study.
         """
         values = EventValues(
-            event="begin", time=_now(), test_set=test_set, test_sha256=test_sha256, **asdict(run)
+            event="begin",
+            time=_now(),
+            test_set=test_set,
+            test_sha256=test_sha256,
+            database=database,
+            **asdict(run),
         )
         with self._held():
+            if study is not None:
+                values["study"] = study
+                _check_first(self.events(), values)
             self._append(values)
 
     def end(self, run: EvaluatedRun, *, test_set: str, predictions: str) -> Count:
@@ -158,6 +185,8 @@ class EvaluationLog:
             with FileLock(self._folder / f".{NAME}.lock", timeout=_LOCK_S):
                 cut_torn_line(self.file)
                 yield
+        except SealOpenedError:
+            raise
         except (OSError, Timeout, DataError) as error:
             raise ConfigError(
                 f"{self.file}: the evaluation of the test beats cannot be recorded there "
@@ -175,6 +204,23 @@ class EvaluationLog:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _check_first(events: Sequence[EventValues], own: EventValues) -> None:
+    for event in events:
+        if (
+            event["event"] == "begin"
+            and event.get("study") == own.get("study")
+            and event.get("database") == own.get("database")
+            and event["id"] != own["id"]
+        ):
+            day = datetime.fromtimestamp(event["time"], UTC).strftime("%Y-%m-%d %H:%M UTC")
+            raise SealOpenedError(
+                f"the sealed test beats of the study {own.get('study')} were opened on {day} for "
+                f"{event.get('name')} ({event.get('run_dir')}), and are opened for one run; use "
+                "its result, or run this configuration with test=open, which is counted as "
+                "another evaluation"
+            )
 
 
 def count(

@@ -176,6 +176,28 @@ def test_the_same_seed_gives_the_same_result(tmp_path, cache, finished):
     assert again.metrics == finished[0].metrics
 
 
+def test_sealed_test_beats_are_scored_once_as_if_open(tmp_path, cache, finished, monkeypatch):
+    from ecgexp.console import Console
+    from ecgexp.experiment.opening import open_sealed
+
+    monkeypatch.setenv("ECGEXP_PRIVATE", str(tmp_path / "private"))
+    words = ["features=signal_rr", "tracking=none", "test=sealed"]
+    sealed = start(tmp_path / "run", cache, *words)
+    assert not [name for name in sealed.metrics if name.startswith("test/")]
+    assert not list((tmp_path / "run").rglob("*test_*"))
+    assert "ecgexp-open" in " ".join(sealed.notes["test"])
+    assert not (tmp_path / "private" / "evaluations.jsonl").exists()
+    experiment = load_experiment([*SMALL, cache, *words])
+    opened = open_sealed(experiment, tmp_path / "run", study="s", console=Console())
+    assert opened.metrics == finished[0].metrics
+    assert opened.test_evaluation["number"] == 1
+    stored = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert stored["metrics"]["test/accuracy"] == opened.metrics["test/accuracy"]
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "FINISHED"
+    with pytest.raises(DataError, match="was opened before"):
+        open_sealed(experiment, tmp_path / "run", study="s", console=Console())
+
+
 def test_selection_stops_early_and_leaves_test_beats_alone(tmp_path, cache):
     result = start(
         tmp_path,

@@ -12,7 +12,7 @@ from ecgexp.tracking.local.result import PrivacyValues, ResultValues
 from ecgexp.tracking.params import has_effect
 
 # Settings of values that are computed in addition to the result.
-_ADDITIONAL = re.compile(r"federated_baselines\..*|num_resamples|evaluate_on")
+_ADDITIONAL = re.compile(r"federated_baselines\..*|num_resamples|evaluate_on|test")
 _ORIGIN = re.compile(r"git\.(commit|dirty)|version\..*|dataset\.(name|digest|test_sha256)")
 
 

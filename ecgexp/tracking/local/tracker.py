@@ -50,9 +50,18 @@ class JsonlTracker(FileArtifacts):
       run_id: id of the run in a store, noted so that the run can be resumed there.
       store_uri: address of that store; noted without its password, and as incomplete until
         `mark_whole`.
+      has_ended: whether entries are added to a run that has ended: its status stays, and what its
+        store lacks is sent by `tracking.ending.complete`.
     """
 
-    def __init__(self, folder: Path, *, run_id: str | None = None, store_uri: str | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        run_id: str | None = None,
+        store_uri: str | None = None,
+        has_ended: bool = False,
+    ):
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self._metrics = folder / "metrics.jsonl"
@@ -71,14 +80,15 @@ class JsonlTracker(FileArtifacts):
             "started": now(),  # of a resumed run, the time of its first start
             **before,
         }
-        self._run |= {
-            "run_id": run_id or before.get("run_id"),
-            "status": "RUNNING",
-            "reason": None,
-            "ended": None,
-        }
-        # From the start, so that a resumed run is not mistaken for one whose process died.
-        self._run["tags"] |= process_tags()
+        if not has_ended:
+            self._run |= {
+                "run_id": run_id or before.get("run_id"),
+                "status": "RUNNING",
+                "reason": None,
+                "ended": None,
+            }
+            # From the start, so that a resumed run is not mistaken for one whose process died.
+            self._run["tags"] |= process_tags()
         if store_uri is not None:
             self._run["store"] = {"uri": redact(store_uri)}
         self.mark_whole(False)

@@ -21,6 +21,7 @@ BIN = Path(sys.executable).parent
 # Where the run of a command stands among its arguments, and what it is called there.
 WITH_RUN = {
     "ecgexp-compare": (["{}", "{}"], "RUN_A"),
+    "ecgexp-open": (["{}"], "RUN"),
     "ecgexp-predict": (["{}", "record"], "RUN"),
     "ecgexp-report": (["{}"], "RUN"),
     "ecgexp-sync": (["{}"], "RUN"),
@@ -29,6 +30,7 @@ WITH_OUTPUT = ("ecgexp-compare", "ecgexp-predict", "ecgexp-report")
 WITH_FOLDER = ("ecgexp-fetch",)  # an output that later calls complete
 NEEDED = {
     "ecgexp-compare": ["x", "x"],
+    "ecgexp-open": ["x"],
     "ecgexp-predict": ["x", "x"],
     "ecgexp-fetch": ["mitdb"],
 }
@@ -144,6 +146,7 @@ def complete(setup, function, line, folder):
         ("ecgexp-compare --sp", "--split"),
         ("ecgexp-doctor --cl", "--close-stale"),
         ("ecgexp-fetch mitdb --rec", "--records"),
+        ("ecgexp-open --st", "--store"),
         ("ecgexp-plan --sampling po", "poisson"),
         ("ecgexp-predict --beats det", "detector"),
         ("ecgexp-report --pub", "--public"),

@@ -47,6 +47,7 @@ def logged(tmp_path, run_data, monkeypatch, *, divides_patients=False):
         ({"model.filters": "[8]"}, False),
         ({"evaluate_on": "[test]"}, True),
         ({"num_resamples": 0}, True),
+        ({"test": "sealed"}, True),
         ({"device.kind": "cpu"}, True),
     ],
 )
@@ -70,10 +71,10 @@ def test_a_failed_final_evaluation_is_counted(tmp_path, run_data, monkeypatch):
     monkeypatch.setattr(final_evaluation, "evaluate_trained", fail)
     with pytest.raises(RuntimeError, match="out of memory"):
         final_evaluation.evaluate_selected(
-            SimpleNamespace(evaluate_on=("test",)),
+            SimpleNamespace(evaluated=("test",), test="open"),
             run_data,
-            None,
-            None,
+            SimpleNamespace(probabilities=None, seeds=None),
+            SimpleNamespace(weights=None),
             logged(tmp_path, run_data, monkeypatch),
             None,
             None,

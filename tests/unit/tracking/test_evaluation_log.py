@@ -6,7 +6,14 @@ import multiprocessing
 import pytest
 
 from ecgexp.settings.declaration import ConfigError
-from ecgexp.tracking.evaluation_log import NAME, Count, EvaluatedRun, EvaluationLog, evaluations_of
+from ecgexp.tracking.evaluation_log import (
+    NAME,
+    Count,
+    EvaluatedRun,
+    EvaluationLog,
+    SealOpenedError,
+    evaluations_of,
+)
 
 
 def run_of(name, configuration="c"):
@@ -17,7 +24,7 @@ def run_of(name, configuration="c"):
 
 def evaluate(log, name, configuration="c", predictions="p", *, test_set="s"):
     run = run_of(name, configuration)
-    log.begin(run, test_set=test_set, test_sha256="d")
+    log.begin(run, test_set=test_set, test_sha256="d", database="b")
     return log.end(run, test_set=test_set, predictions=predictions)
 
 
@@ -46,13 +53,13 @@ def test_only_same_settings_and_predictions_repeat(tmp_path, configuration, pred
 
 def test_an_evaluation_counts_once_begun(tmp_path):
     log = EvaluationLog(tmp_path)
-    log.begin(run_of("killed"), test_set="s", test_sha256="d")
+    log.begin(run_of("killed"), test_set="s", test_sha256="d", database="b")
     assert evaluate(log, "b") == Count(number=2, evaluations=2, is_repeat=False)
 
 
 def test_a_resumed_evaluation_is_not_a_second_one(tmp_path):
     log = EvaluationLog(tmp_path)
-    log.begin(run_of("a"), test_set="s", test_sha256="d")
+    log.begin(run_of("a"), test_set="s", test_sha256="d", database="b")
     assert evaluate(log, "a") == Count(number=1, evaluations=1, is_repeat=False)
     assert evaluate(log, "a") == Count(number=1, evaluations=1, is_repeat=False)
 
@@ -94,3 +101,15 @@ def test_a_log_that_cannot_be_used_refuses_before_training(tmp_path):
         with pytest.raises(ConfigError, match=rf"{NAME}: .*{why}.*evaluate_on=\[validation\]"):
             EvaluationLog(folder).check()
     assert (tmp_path / NAME).read_text() == "not JSON\n"
+
+
+def test_sealed_test_beats_are_opened_for_one_run_of_a_study(tmp_path):
+    log, asked = EvaluationLog(tmp_path), {"test_sha256": "d", "database": "b", "study": "one"}
+    log.begin(run_of("a"), test_set="s", **asked)
+    log.begin(run_of("a"), test_set="s", **asked)  # it was killed while it was scored
+    for test_set in ("s", "of another division"):
+        with pytest.raises(SealOpenedError, match=r"one were opened on .* for a \(/a\).*test=open"):
+            log.begin(run_of("b"), test_set=test_set, **asked)
+    log.begin(run_of("b"), test_set="s", **asked | {"study": "two"})
+    log.begin(run_of("b"), test_set="s", **asked | {"database": "c"})
+    assert len(log.events()) == 4

@@ -476,7 +476,7 @@ def test_evaluations_that_were_not_published_are_named(tmp_path):
             id=name, configuration=name, name=name, run_dir=f"/{name}", run_id=run_id
         )
         test_set = "other" if name == "elsewhere" else "s"
-        EvaluationLog(tmp_path).begin(run, test_set=test_set, test_sha256="d")
+        EvaluationLog(tmp_path).begin(run, test_set=test_set, test_sha256="d", database="b")
     found = unpublished(tmp_path, {"s"}, {"a"})
     assert found == ["left out (/left out)"]
     assert "add all of them" in note(found)
