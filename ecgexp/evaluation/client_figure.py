@@ -27,6 +27,7 @@ from ecgexp.evaluation.style import (
 from ecgexp.formatting import count_text
 
 _MOST_NAMED = 80  # beyond so many clients no name could be read, and every few are named
+_LEAST_WIDTH = 0.1  # smallest range of the accuracy, so that noise does not fill the axis
 _HEAD = 1.9  # inches for what stands above and below the rows
 
 # Shape and color together, so that a gray print can be read too.
@@ -212,7 +213,7 @@ def _label(
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(count - 0.4, -0.6)
     low = min(float(np.nanmin(part)) for part in values)
-    left = max(0.0, math.floor(low * 20 - 0.5) / 20)
+    left = max(0.0, min(math.floor(low * 20 - 0.5) / 20, 1 - _LEAST_WIDTH))
     axes.set_xlim(left, 1 + 0.01 * (1 - left))
     column = {"xytext": (42, 0), "textcoords": "offset points", "ha": "right"}
     for place in shown:

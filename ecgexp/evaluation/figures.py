@@ -23,10 +23,13 @@ from ecgexp.evaluation.style import (
     class_style,
     new_figure,
     styled,
+    widen,
 )
 from ecgexp.formatting import count_text, percent_text
 
 _FEW = 30
+# Smallest range of an axis: of accuracy and macro F1, and of the loss as a fraction of its value.
+_LEAST_SHARE, _LEAST_LOSS = 0.1, 0.2
 
 
 @styled
@@ -226,7 +229,11 @@ def learning_curves_figure(
         metric for metric in metrics if any(key.partition("/")[2] == metric for key in history)
     ]
     figure = new_figure(1 + 3.4 * max(len(panels), 1), 3.6, title="Learning curves", source=source)
-    colors = {"train": SKY, "validation": BLUE, "test": VERMILION}
+    styles = {
+        "train": (SKY, "--", "s"),
+        "validation": (BLUE, "-", "o"),
+        "test": (VERMILION, "-.", "^"),
+    }
     for axes, metric in zip(
         np.atleast_1d(figure.subplots(1, len(panels))) if panels else [], panels, strict=True
     ):
@@ -235,12 +242,14 @@ def learning_curves_figure(
             if name == metric:
                 steps = np.arange(1, len(values) + 1)
                 known = ~np.isnan(np.asarray(values, float))
+                color, dash, marker = styles.get(split, (GREEN, ":", "D"))
                 axes.plot(
                     steps[known],
                     np.asarray(values)[known],
-                    "o-",
+                    linestyle=dash,
+                    marker=marker,
                     ms=3,
-                    color=colors.get(split, GREEN),
+                    color=color,
                     label=split,
                 )
         if best_step is not None:
@@ -253,6 +262,10 @@ def learning_curves_figure(
             )
         axes.set(xlabel=step_name, title=metric.replace("_", " ").replace("f1", "F1"))
         axes.set_xlim(0.5, max(map(len, history.values())) + 0.5)
+        if metric == "loss":
+            widen(axes, _LEAST_LOSS * max(abs(end) for end in axes.get_ylim()))
+        else:
+            widen(axes, _LEAST_SHARE, top=1.0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(visible=True)
         axes.legend()

@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.typing import RcKeyType
 
 P = ParamSpec("P")
@@ -84,6 +85,22 @@ def new_figure(width: float, height: float, *, title: str, source: str) -> Figur
             0.012, 0.985, "synthetic", ha="left", va="top", color=VERMILION, fontsize=7.5, bbox=mark
         )
     return figure
+
+
+def widen(axes: "Axes", least: float, *, top: float | None = None) -> None:
+    """Give the y axis at least a range, around its middle, so that noise does not fill the figure.
+
+    Args:
+      axes: The axes, with everything drawn.
+      least: Smallest range.
+      top: Largest value that makes sense, e.g. 1 for a share: the axis ends a little above it.
+    """
+    low, high = axes.get_ylim()
+    height, middle = max(high - low, least), (low + high) / 2
+    high = middle + height / 2
+    if top is not None:
+        high = min(high, top + 0.02 * height)
+    axes.set_ylim(high - height, high)
 
 
 def class_style(index: int) -> dict[str, Any]:

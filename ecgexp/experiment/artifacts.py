@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 _MAIN_SCORES = (("macro F1", "macro_f1"), ("accuracy", "accuracy"), ("jk index", "jk_index"))
 
 
-def log_data(tracker: Tracker, run_data: RunData) -> None:
+def log_data(tracker: Tracker, run_data: RunData, *, figure_format: str = "png") -> None:
     """Log the dataset, its class counts per split, the discarded beats and the partition.
 
     Args:
       tracker: of the run.
       run_data: the data of the run.
+      figure_format: `png`, `svg` or `pdf`.
     """
     beats = run_data.beats
     dataset = DatasetInput(
@@ -42,7 +43,7 @@ def log_data(tracker: Tracker, run_data: RunData) -> None:
         }
     )
     tracker.log_dict(describe_data(run_data), "data.json")
-    log_partition(tracker, run_data)
+    log_partition(tracker, run_data, figure_format=figure_format)
 
 
 def test_sha256(run_data: RunData) -> str:
@@ -50,12 +51,13 @@ def test_sha256(run_data: RunData) -> str:
     return beats_sha256(run_data.beats.take(run_data.split.test))
 
 
-def log_partition(tracker: Tracker, run_data: RunData) -> None:
+def log_partition(tracker: Tracker, run_data: RunData, *, figure_format: str = "png") -> None:
     """Log the beats of each class and client as a figure and a table; nothing for a pooled run.
 
     Args:
       tracker: of the run.
       run_data: the data of the run.
+      figure_format: `png`, `svg` or `pdf`.
     """
     if run_data.partition.is_pooled:
         return
@@ -66,7 +68,8 @@ def log_partition(tracker: Tracker, run_data: RunData) -> None:
     beats = run_data.beats
     counts = run_data.partition.class_counts(beats)
     tracker.log_figure(
-        partition_figure(counts, beats.class_names, source=beats.database), "figures/partition.png"
+        partition_figure(counts, beats.class_names, source=beats.database),
+        f"figures/partition.{figure_format}",
     )
     rows = [
         {"client": client, "split": split, "class": name, "beats": number}
@@ -105,6 +108,8 @@ def log_evaluation(
     split: str,
     evaluation: Evaluation,
     probabilities: np.ndarray,
+    *,
+    figure_format: str = "png",
 ) -> None:
     """Log the figures, tables and predictions of one split.
 
@@ -114,6 +119,7 @@ def log_evaluation(
       split: `validation` or `test`.
       evaluation: the scores.
       probabilities: (num_beats, classes) of the split's beats.
+      figure_format: `png`, `svg` or `pdf`.
     """
     import pandas as pd
 
@@ -124,23 +130,23 @@ def log_evaluation(
     names, source = evaluation.class_names, f"{beats.database}, {split}"
     tracker.log_figure(
         figures.confusion_figure(evaluation.confusion, names, source=source),
-        f"figures/{split}_confusion_matrix.png",
+        f"figures/{split}_confusion_matrix.{figure_format}",
     )
     tracker.log_figure(
         figures.roc_figure(beats.labels, probabilities, names, source=source),
-        f"figures/{split}_roc.png",
+        f"figures/{split}_roc.{figure_format}",
     )
     tracker.log_figure(
         figures.precision_recall_figure(beats.labels, probabilities, names, source=source),
-        f"figures/{split}_precision_recall.png",
+        f"figures/{split}_precision_recall.{figure_format}",
     )
     tracker.log_figure(
         figures.reliability_figure(beats.labels, probabilities, source=source),
-        f"figures/{split}_reliability.png",
+        f"figures/{split}_reliability.{figure_format}",
     )
     tracker.log_figure(
         gallery.mistakes_figure(beats, probabilities, source=source),
-        f"figures/{split}_worst_mistakes.png",
+        f"figures/{split}_worst_mistakes.{figure_format}",
     )
     tracker.log_text(summary_markdown(evaluation, title=source), f"tables/{split}_summary.md")
     tracker.log_table(pd.DataFrame(list(evaluation.per_record)), f"tables/{split}_per_record.csv")
@@ -196,6 +202,7 @@ def log_history(
     step_name: str,
     kept_step: int,
     withholds: bool,
+    figure_format: str = "png",
 ) -> None:
     """Log the curves over the epochs: a figure of the main ones, and a table of all.
 
@@ -207,20 +214,21 @@ def log_history(
       kept_step: the selected epoch, 1-based.
       withholds: whether curves of training beats are withheld; then there is also a figure without
         them.
+      figure_format: `png`, `svg` or `pdf`.
     """
     from ecgexp.evaluation.figures import learning_curves_figure
 
     figure = learning_curves_figure(
         history, source=source, step_name=step_name, best_step=kept_step
     )
-    tracker.log_figure(figure, "figures/learning_curves.png")
+    tracker.log_figure(figure, f"figures/learning_curves.{figure_format}")
     tracker.log_table(_curves(history, step_name), "tables/learning_curves.csv")
     holdout = {name: values for name, values in history.items() if name.startswith("validation/")}
     if withholds and holdout:
         figure = learning_curves_figure(
             holdout, source=source, step_name=step_name, best_step=kept_step
         )
-        tracker.log_figure(figure, "figures/validation_curves.png")
+        tracker.log_figure(figure, f"figures/validation_curves.{figure_format}")
         tracker.log_table(_curves(holdout, step_name), "tables/validation_curves.csv")
 
 

@@ -102,7 +102,14 @@ def client_metrics(run_data: RunData, split: str, probabilities: np.ndarray) -> 
     return {f"{split}/clients/{name}": value for name, value in spread.items()}
 
 
-def log_clients(tracker: Tracker, run_data: RunData, split: str, probabilities: np.ndarray) -> None:
+def log_clients(
+    tracker: Tracker,
+    run_data: RunData,
+    split: str,
+    probabilities: np.ndarray,
+    *,
+    figure_format: str = "png",
+) -> None:
     """Log a table and a figure of the scores per client; nothing without clients.
 
     Args:
@@ -110,6 +117,7 @@ def log_clients(tracker: Tracker, run_data: RunData, split: str, probabilities: 
       run_data: the data of the run.
       split: `validation` or `test`.
       probabilities: (num_beats, classes) of the split's beats.
+      figure_format: `png`, `svg` or `pdf`.
     """
     if run_data.partition.is_pooled:
         return
@@ -122,11 +130,15 @@ def log_clients(tracker: Tracker, run_data: RunData, split: str, probabilities: 
     majority = beats.class_names[run_data.baseline_class(run_data.indices[split])]
     figure = per_client_figure(rows, majority_class=majority, source=f"{beats.database}, {split}")
     tracker.log_table(pd.DataFrame(rows), f"tables/{split}_per_client.csv")
-    tracker.log_figure(figure, f"figures/{split}_per_client.png")
+    tracker.log_figure(figure, f"figures/{split}_per_client.{figure_format}")
 
 
 def log_federated_baselines(
-    tracker: Tracker, run_data: RunData, comparison: "BaselineComparison"
+    tracker: Tracker,
+    run_data: RunData,
+    comparison: "BaselineComparison",
+    *,
+    figure_format: str = "png",
 ) -> None:
     """Log a table and a figure that compare the federated model with its baselines.
 
@@ -134,6 +146,7 @@ def log_federated_baselines(
       tracker: of the run.
       run_data: the data of the run.
       comparison: the scores of the models.
+      figure_format: `png`, `svg` or `pdf`.
     """
     import pandas as pd
 
@@ -143,4 +156,4 @@ def log_federated_baselines(
     tracker.log_table(pd.DataFrame(rows), "tables/comparison_per_client.csv")
     overall = {model: scores["accuracy"] for model, scores in comparison.overall.items()}
     figure = comparison_figure(rows, overall, source=f"{run_data.beats.database}, test")
-    tracker.log_figure(figure, "figures/comparison_per_client.png")
+    tracker.log_figure(figure, f"figures/comparison_per_client.{figure_format}")

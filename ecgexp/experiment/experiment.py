@@ -49,6 +49,21 @@ class FurtherResults:
 
 
 @settings
+class Figures:
+    """The figures of a run, which have no effect on its result.
+
+    Attributes:
+      format: file format; `svg` and `pdf` are sharp at any size.
+
+    Example:
+      >>> Figures(format="pdf").format
+      'pdf'
+    """
+
+    format: Literal["png", "svg", "pdf"] = "png"
+
+
+@settings
 class Experiment:
     """All parts of a run; each is a settings object, usually built by `ecgexp.config.compose`.
 
@@ -74,6 +89,7 @@ class Experiment:
       num_resamples: bootstrap resamples for each 95 % interval; 0 for none.
       federated_baselines: models that a federated one is compared with; by default none.
       checkpoints: how often the state of training is saved.
+      figures: file format of the figures.
 
     Raises:
       ConfigError: two parts do not fit together.
@@ -104,6 +120,7 @@ class Experiment:
     num_resamples: Annotated[Whole, Field(ge=0, le=100_000)] = 1000
     federated_baselines: FederatedBaselines = FederatedBaselines()
     checkpoints: CheckpointRule = CheckpointRule()
+    figures: Figures = Figures()
 
     def __post_init__(self):
         check_named_once("evaluate_on", self.evaluate_on)

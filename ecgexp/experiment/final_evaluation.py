@@ -81,7 +81,9 @@ def evaluate_selected(
         comparison = evaluate_baselines(
             experiment, run_data, training_loop, model_selector, probabilities, console
         )
-        clients.log_federated_baselines(tracker, run_data, comparison)
+        clients.log_federated_baselines(
+            tracker, run_data, comparison, figure_format=experiment.figures.format
+        )
         messages.add({"federated_baselines": comparison.notes()})
     _describe(experiment, run_data, evaluated, tracker, messages)
     for line in () if comparison is None else comparison.lines():
@@ -135,7 +137,14 @@ def _evaluate(
             logged.begin()
         evaluation, probabilities = evaluate_trained(experiment, run_data, scorer, split)
         evaluated[split] = evaluation, probabilities
-        artifacts.log_evaluation(tracker, run_data, split, evaluation, probabilities)
+        artifacts.log_evaluation(
+            tracker,
+            run_data,
+            split,
+            evaluation,
+            probabilities,
+            figure_format=experiment.figures.format,
+        )
         log_strips(
             tracker,
             experiment.dataset,
@@ -144,7 +153,9 @@ def _evaluate(
             probabilities,
             protects_patients=experiment.has_privacy_guarantee,
         )
-        clients.log_clients(tracker, run_data, split, probabilities)
+        clients.log_clients(
+            tracker, run_data, split, probabilities, figure_format=experiment.figures.format
+        )
         messages.add(
             {split: evaluation_notes(evaluation) + clients.notes(run_data, split, probabilities)}
         )

@@ -195,7 +195,7 @@ def _run_tracked(
         training_population_of(run_data.beats, key),
         _keyed(run_data, key),
     )
-    artifacts.log_data(tracker, run_data)
+    artifacts.log_data(tracker, run_data, figure_format=experiment.figures.format)
     checkpoint_manager = CheckpointManager(
         run_dir, experiment.checkpoints, data_digest=run_data.beats.digest, resumes=resume
     )

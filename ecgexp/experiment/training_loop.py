@@ -168,6 +168,7 @@ class TrainingLoop:
             step_name=experiment.trainer.step_name,
             kept_step=model_selector.step,
             withholds=experiment.withholds,
+            figure_format=experiment.figures.format,
         )
         return model_selector
 

@@ -170,17 +170,17 @@ TABLE: tuple[Output, ...] = (
     Output(kind="file", name="data.json", coverage="public", source="machine", keys="data/",
         reason="the result keys below data/"),
     *_withheld("file", "learning curves, including those of the training beats",
-        "figures/learning_curves.png", "tables/learning_curves.csv"),
-    *_withheld("file", "number of beats of each class on each client", "figures/partition.png",
+        "figures/learning_curves.*", "tables/learning_curves.csv"),
+    *_withheld("file", "number of beats of each class on each client", "figures/partition.*",
         "tables/partition.csv"),
     *_withheld("file", "models trained on the training beats without noise",
-        "figures/comparison_*.png", "tables/comparison_*.csv"),
-    *_holdout("file", _BY_CLIENT, "figures/*_per_client.png", "tables/*_per_client.csv",
+        "figures/comparison_*.*", "tables/comparison_*.csv"),
+    *_holdout("file", _BY_CLIENT, "figures/*_per_client.*", "tables/*_per_client.csv",
         topic="client scores"),
-    *_holdout("file", "learning curves of the validation beats", "figures/validation_curves.png",
+    *_holdout("file", "learning curves of the validation beats", "figures/validation_curves.*",
         "tables/validation_curves.csv"),
     *_holdout("file", "scores and figures of held-out beats, some of which show the beats",
-        *(f"figures/{split}_{what}.png" for split in ("validation", "test") for what in
+        *(f"figures/{split}_{what}.*" for split in ("validation", "test") for what in
           ("confusion_matrix", "roc", "precision_recall", "reliability", "worst_mistakes"))),
     *_holdout("file", "scores of held-out beats by class and by record",
         *(f"tables/{split}_{what}" for split in ("validation", "test")

@@ -11,12 +11,12 @@ from ecgexp.tracking.base import Scalar
 from ecgexp.tracking.checks import check_name
 
 _WITHOUT_EFFECT = re.compile(
-    r"(resume|name|tracking|sweep|data|checkpoints|hydra)([./@].*)?"
+    r"(resume|name|tracking|sweep|data|checkpoints|figures|hydra)([./@].*)?"
     r"|dataset\.(.*\.)?(root|cache_dir)"
 )
 """Settings that do not affect a result.
 
-Locations of runs and data, how a run was started, how often it is saved.
+Locations of runs and data, how a run was started, how often it is saved, the format of its figures.
 """
 
 

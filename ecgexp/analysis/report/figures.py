@@ -26,6 +26,7 @@ _CLASS_MARKS = {
     "positive_predictivity": (GREEN, "s"),
 }
 _WIDTH = 3.6
+_LEAST_SHARE = 0.1  # smallest range of an accuracy
 _LEAST_MV = 1.0  # smallest range of a strip
 
 
@@ -128,7 +129,7 @@ def client_panel(clients: Sequence[ClientScore], *, synthetic: bool) -> Figure:
     _draw_spreads(axes, [client.accuracy for client in clients], 0.0, BLUE, "o", "the model")
     _rows(axes, [cut(client.client, 12) for client in clients], size=8)
     axes.set_xlabel("accuracy on the client's test beats")
-    axes.set_xlim(right=1.01)
+    axes.set_xlim(left=min(axes.get_xlim()[0], 1 - _LEAST_SHARE), right=1.01)
     axes.grid(visible=True, axis="x")
     figure.legend(
         *axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, handletextpad=0.2

@@ -25,7 +25,7 @@ class FileArtifacts(ABC):
 
     def log_figure(self, figure: Any, path: str) -> None:
         """Store a matplotlib figure as an image; the suffix of `path` gives the format."""
-        self._write(path, lambda target: figure.savefig(target, dpi=_DPI, bbox_inches="tight"))
+        self._write(path, lambda target: _save(figure, target))
 
     def log_text(self, text: str, path: str) -> None:
         """Store text, without its secrets."""
@@ -63,6 +63,14 @@ class FileArtifacts(ABC):
         with tempfile.TemporaryDirectory(prefix="ecgexp-") as scratch:
             write(Path(scratch) / name)
             self.log_file(Path(scratch) / name, folder)
+
+
+def _save(figure: Any, target: Path) -> None:
+    import matplotlib
+
+    # TrueType fonts in PDF, which journals ask for, and letters as paths in SVG.
+    with matplotlib.rc_context({"pdf.fonttype": 42, "svg.fonttype": "path"}):
+        figure.savefig(target, dpi=_DPI, bbox_inches="tight")
 
 
 def plain(values: Any) -> Any:

@@ -107,6 +107,26 @@ def test_learning_curves_skip_unmeasured_steps():
     assert "selected: round 3" in lines
 
 
+def test_learning_curves_do_not_zoom_into_noise():
+    history = {
+        "validation/accuracy": [0.912, 0.911, 0.913],
+        "validation/macro_f1": [0.9990, 0.9995, 0.9992],
+        "train/loss": [2.001, 2.000, 2.002],
+    }
+    figure = learning_curves_figure(history, source="x")
+    heights = {axes.get_title(): axes.get_ylim() for axes in figure.axes}
+    assert np.diff(heights["accuracy"]) == pytest.approx(0.1)
+    assert np.diff(heights["macro F1"]) == pytest.approx(0.1)
+    assert heights["macro F1"][1] == pytest.approx(1.002)
+    assert np.diff(heights["loss"]) == pytest.approx(0.4, rel=0.01)
+
+
+def test_learning_curves_differ_without_color():
+    history = {f"{split}/loss": [2.0, 1.0] for split in ("train", "validation")}
+    (axes,) = learning_curves_figure(history, source="x").axes
+    assert len({(line.get_linestyle(), line.get_marker()) for line in axes.get_lines()}) == 2
+
+
 def test_gallery_has_the_worst_errors_of_several_records():
     labels = np.array([0, 0, 0, 1, 1, 0])
     first = np.array([0.15, 0.2, 0.05, 0.9, 0.99, 0.8])  # all but the last are wrong

@@ -20,6 +20,8 @@ TRAINING = {
     "file": (
         "figures/learning_curves.png",
         "figures/partition.png",
+        "figures/partition.svg",
+        "figures/learning_curves.pdf",
         "tables/partition.csv",
         "private/values.json",
         "checkpoints/step-000001-ab.safetensors",
@@ -43,6 +45,7 @@ PUBLISHED = {
         "predictions/test.parquet",
         "privacy_statement.txt",
         "figures/validation_curves.png",
+        "figures/test_roc.pdf",
     ),
     "result key": (
         "data/beats/test",

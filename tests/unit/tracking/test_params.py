@@ -77,6 +77,7 @@ def test_long_values_are_cut_and_stay_distinguishable():
         "sweep.objectives",
         "data.root",
         "checkpoints.every",
+        "figures.format",
         "dataset.root",
         "dataset.cache_dir",
         "dataset.train.root",
