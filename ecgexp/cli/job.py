@@ -20,7 +20,7 @@ from ecgexp.config.compose import (
 )
 from ecgexp.config.untrusted_overrides import container
 from ecgexp.privacy.keyed_digests import DigestKey
-from ecgexp.settings.declaration import ConfigError, DataError, JobFailed, Pruned
+from ecgexp.settings.declaration import ConfigError, DataError, JobFailed, MachineError, Pruned
 from ecgexp.settings.redaction import redact
 from ecgexp.storage.scratch import use_own_scratch
 from ecgexp.sweeps.attempts import Attempt
@@ -84,7 +84,7 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | st
         )
         return job.run(run_dir, container(hydra.sweeper, resolve=True))
     except Exception as error:  # noqa: BLE001 - any error is recorded, and other jobs run
-        if not isinstance(error, ConfigError | DataError):
+        if not isinstance(error, ConfigError | DataError | MachineError):
             _log.exception("job %d: %s failed", number, name)
         why = redact(f"{name}: {error}")
         print(redact(f"ecgexp: job {number} ({name}): {error}"), file=sys.stderr)

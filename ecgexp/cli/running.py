@@ -211,7 +211,7 @@ def _start(config: DictConfig, overrides: list[str], run_dir: Path) -> None:
                 resolved_yaml=to_yaml(values),
                 tags={"command": command(overrides), **chosen_options(HydraConfig.get())},
             )
-        except (ConfigError, DataError):
+        except (ConfigError, DataError, KeyboardInterrupt, SystemExit):
             discard(run_dir)  # does nothing where the run has begun
             raise
 

@@ -7,26 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from ecgexp.console import Console
-from ecgexp.data.populations import training_population_of
-from ecgexp.experiment import artifacts, class_coverage, clients
-from ecgexp.experiment.data import RunData
+from ecgexp.experiment import artifacts, clients
 from ecgexp.experiment.experiment import Experiment
 from ecgexp.experiment.final_evaluation import evaluate_selected
 from ecgexp.experiment.logged_evaluation import LoggedEvaluation, evaluated_run
 from ecgexp.experiment.notes import Messages
+from ecgexp.experiment.out_of_memory import explained_out_of_memory
+from ecgexp.experiment.plan import plan_of
+from ecgexp.experiment.plan_text import render
+from ecgexp.experiment.setup import RunSetup, set_up
 from ecgexp.experiment.trained_model import (
     privacy_statement,
     trained_classifier,
     training_notes,
 )
-from ecgexp.experiment.training_loop import Continues, TrainingLoop
-from ecgexp.privacy.keyed_digests import DigestKey
+from ecgexp.experiment.training_loop import Continues
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.recorded_losses import Loss, Losses
 from ecgexp.privacy.spent import PrivacySpent
-from ecgexp.seeding import Seeds
 from ecgexp.settings.build import to_node
-from ecgexp.settings.declaration import Pruned
+from ecgexp.settings.declaration import ConfigError, Pruned
 from ecgexp.settings.redaction import redact
 from ecgexp.tracking.base import Tracker
 from ecgexp.tracking.evaluation_log import EvaluationLog
@@ -35,9 +35,9 @@ from ecgexp.tracking.local.lock import hold
 from ecgexp.tracking.local.result import Result, known_run_id
 from ecgexp.tracking.params import parameters
 from ecgexp.tracking.private_folder import FOLDER as PRIVATE
-from ecgexp.tracking.publishing import Publishing, publishing_of
+from ecgexp.tracking.publishing import publishing_of
 from ecgexp.tracking.resources import PeakMemory
-from ecgexp.training.checkpointing.manager import CheckpointManager, begin_journal, check_journal
+from ecgexp.training.checkpointing.manager import begin_journal, check_journal
 
 Admission = Callable[[Ledger, str], None]
 
@@ -78,8 +78,10 @@ def run(
       The content of `run_dir/result.json`.
 
     Raises:
-      ConfigError, DataError: the run cannot begin, or cannot be finished; once the tracker has
-        started, the run is marked FAILED with the reason first.
+      ConfigError: the run is refused. Before its first training step, a new run then leaves nothing
+        in its store.
+      DataError: the run cannot begin, or cannot be finished; it is marked FAILED with the reason
+        first, unless its data are missing.
       Pruned: `continues` returned False.
     """
     experiment = experiment.resolved()
@@ -88,34 +90,59 @@ def run(
         console, started, memory = console or Console(), time.monotonic(), PeakMemory()
         if experiment.is_private and experiment.privacy.may_have_privacy_guarantee:
             check_journal(run_dir) if resume else begin_journal(run_dir)
-        tracker = experiment.tracking.start(
-            run_name=name or experiment.title,
-            run_dir=run_dir,
-            resume_run_id=known_run_id(run_dir) if resume else None,
-        )
         publishing = publishing_of(run_dir, withholds=experiment.withholds)
-        tracker = publishing.tracker(tracker)
+        messages = Messages(publishing, console)
+
+        params = parameters(config or to_node(experiment))
+        tracker: Tracker | None = None
+
+        def begin() -> Tracker:
+            nonlocal tracker
+            if tracker is None:
+                tracker = publishing.tracker(
+                    experiment.tracking.start(
+                        run_name=name or experiment.title,
+                        run_dir=run_dir,
+                        resume_run_id=known_run_id(run_dir) if resume else None,
+                    )
+                )
+                tracker.set_tags(
+                    {
+                        "run.dir": str(run_dir.absolute()),
+                        **experiment.options(),
+                        **experiment.tags(),
+                        **(tags or {}),
+                    }
+                )
+                tracker.log_params(params)
+                if resolved_yaml is not None:
+                    tracker.log_text(resolved_yaml, "config.yaml")
+            return tracker
+
         result = Result(status="FAILED", marks=experiment.marks())
         try:
-            tracker.set_tags(
-                {
-                    "run.dir": str(run_dir.absolute()),
-                    **experiment.options(),
-                    **experiment.tags(),
-                    **(tags or {}),
-                }
-            )
-            params = parameters(config or to_node(experiment))
-            tracker.log_params(params)
-            if resolved_yaml is not None:
-                tracker.log_text(resolved_yaml, "config.yaml")
+            if resume:
+                begin()
+            try:
+                with publishing.logging():
+                    setup = set_up(
+                        experiment, run_dir, console, publishing, messages, resume=resume
+                    )
+            except BaseException as error:
+                # A new run whose configuration is refused, or that is interrupted before it has a
+                # model, leaves none behind.
+                if isinstance(error, Exception) and not isinstance(error, ConfigError):
+                    begin()
+                raise
+            tracker = begin()
             with publishing.logging():
                 found = _run_tracked(
                     experiment,
                     run_dir,
+                    setup,
                     tracker,
                     console,
-                    publishing,
+                    messages,
                     admit,
                     continues,
                     resume=resume,
@@ -148,18 +175,19 @@ def run(
                 raise published from None
             raise
         finally:
-            tracker.finish(result.status, result.reason)
-            if result.status != "FINISHED":
-                replace(
-                    result, run_id=tracker.run_id, seconds=round(time.monotonic() - started, 3)
-                ).write(run_dir)
+            if tracker is not None:
+                tracker.finish(result.status, result.reason)
+                if result.status != "FINISHED":
+                    replace(
+                        result, run_id=tracker.run_id, seconds=round(time.monotonic() - started, 3)
+                    ).write(run_dir)
         if publishing.withholds:
             console.print(
                 f"values computed from training beats and not covered by ε: {run_dir}/{PRIVATE}/ "
                 "(do not publish this folder)"
             )
         console.print_result(f"result: {run_dir}/result.json")
-        if tracker.run_id is not None:
+        if tracker is not None and tracker.run_id is not None:
             console.print_result(f"MLflow run {tracker.run_id} · {tracker.url_hint}")
         console.print_result(last_line(result))
         return result
@@ -168,9 +196,10 @@ def run(
 def _run_tracked(
     experiment: Experiment,
     run_dir: Path,
+    setup: RunSetup,
     tracker: Tracker,
     console: Console,
-    publishing: Publishing,
+    messages: Messages,
     admit: Admission | None,
     continues: Continues | None,
     *,
@@ -179,32 +208,21 @@ def _run_tracked(
     params: Mapping[str, Any],
     sweep: str | None,
 ) -> Result:
-    messages, seeds = Messages(publishing, console), Seeds(experiment.seed)
-    log = EvaluationLog(experiment.tracking.private_dir())
-    if "test" in experiment.evaluated:
-        log.check()
-    for line in experiment.notices():
-        messages.print("marks", line)
-    with console.progress_bar("beats") as progress_bar:
-        shown = progress_bar.without_notes() if publishing.withholds else progress_bar
-        key, run_data = (
-            DigestKey.of(experiment.tracking.private_dir()),
-            experiment.load_run_data(seeds, shown),
-        )
-    training_population, run_data = (
-        training_population_of(run_data.beats, key),
-        _keyed(run_data, key),
-    )
+    run_data, training_loop = setup.run_data, setup.training_loop
     artifacts.log_data(tracker, run_data, figure_format=experiment.figures.format)
-    checkpoint_manager = CheckpointManager(
-        run_dir, experiment.checkpoints, data_digest=run_data.beats.digest, resumes=resume
-    )
-    training_loop = TrainingLoop(experiment, run_data, seeds, checkpoint_manager)
-    messages.add(class_coverage.notes_before_training(experiment, run_data))
     messages.print_notes()
-    if checkpoint_manager.training_state is not None:
-        finished = f"{checkpoint_manager.training_state.step} of {experiment.trainer.num_steps}"
+    if training_loop.training_state is not None:
+        finished = f"{training_loop.training_state.step} of {experiment.trainer.num_steps}"
         messages.print("resumes", f"resumes after {experiment.trainer.step_name} {finished}")
+    plan = plan_of(
+        experiment,
+        run_data,
+        training_loop.ledger,
+        num_parameters=training_loop.num_parameters,
+        activations=training_loop.activations,
+    )
+    messages.print("plan", render(plan))
+    tracker.log_dict(plan.as_dict(), "plan.json")
     if admit is not None:
         admit(training_loop.ledger, run_data.beats.digest)
     loss = Loss(
@@ -212,7 +230,7 @@ def _run_tracked(
         name=name,
         run_id=tracker.run_id,
         sweep=sweep,
-        training_population=training_population,
+        training_population=setup.training_population,
         spent=PrivacySpent.of(training_loop.ledger),
     )
     recorded = Losses(experiment.tracking.private_dir()).begin(loss, resumes=resume)
@@ -222,10 +240,11 @@ def _run_tracked(
                 training_loop.ledger.plan, training_loop.num_parameters, progress_bar
             )
         messages.print("feasibility", table)
-    model_selector = training_loop.fit(tracker, console, continues)
+    with explained_out_of_memory(plan.memory):
+        model_selector = training_loop.fit(tracker, console, continues)
     messages.add(training_notes(experiment, run_data, training_loop, model_selector))
     logged = LoggedEvaluation(
-        log,
+        EvaluationLog(experiment.tracking.private_dir()),
         evaluated_run(run_dir, tracker, name=name, params=params),
         run_data,
         divides_patients=experiment.split.divides_patients,
@@ -234,7 +253,7 @@ def _run_tracked(
         experiment, run_data, training_loop, model_selector, logged, tracker, console, messages
     )
     metrics = dict(scores.metrics)
-    statement = privacy_statement(experiment, run_data, training_loop.ledger, model_selector)
+    statement = privacy_statement(experiment, training_loop.ledger)
     if statement is not None:
         artifacts.log_privacy(tracker, statement)
         metrics |= artifacts.privacy_metrics(statement)
@@ -258,14 +277,4 @@ def _run_tracked(
         data=artifacts.describe_data(run_data),
         privacy=None if statement is None else statement.as_dict(),
         marks={**experiment.marks(), **further.marks},
-    )
-
-
-def _keyed(run_data: RunData, key: DigestKey) -> RunData:
-    """Return `run_data` with a keyed digest, which is the one that all outputs contain.
-
-    Outside the store it does not reveal which beats the dataset has.
-    """
-    return replace(
-        run_data, beats=replace(run_data.beats, digest=key.digest(run_data.beats.digest))
     )

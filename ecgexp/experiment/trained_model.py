@@ -109,22 +109,19 @@ def evaluate_trained(
     return evaluation, probabilities
 
 
-def privacy_statement(
-    experiment: "Experiment", run_data: RunData, ledger: Ledger, model_selector: ModelSelector
-) -> PrivacyStatement | None:
+def privacy_statement(experiment: "Experiment", ledger: Ledger) -> PrivacyStatement | None:
     """Return the privacy statement, computed from the ledger; None without one.
 
     Args:
       experiment: what ran.
-      run_data: its data.
       ledger: of the run, after training.
-      model_selector: the selected weights.
     """
     if not experiment.states_privacy_loss:
         return None
-    idle = set() if model_selector.uses_validation else {"selection"}
+    uses_validation = experiment.selection.needs_validation(experiment.is_private)
+    idle = set() if uses_validation else {"selection"}
     idle |= set() if experiment.loss.class_weights != "none" else {"class weights"}
-    idle |= {"client scores"} if run_data.partition.is_pooled else set()
+    idle |= {"client scores"} if experiment.partition.is_pooled else set()
     idle |= {"classes"} if experiment.grouping.empty_class != "drop" else set()
     trainer = experiment.trainer
     return state(

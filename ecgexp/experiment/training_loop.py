@@ -10,9 +10,9 @@ from ecgexp.console import Console, StepBar
 from ecgexp.evaluation.metrics import quick_scores
 from ecgexp.evaluation.score_names import epoch_score_names
 from ecgexp.experiment import artifacts
-from ecgexp.experiment.class_coverage import check_class_coverage
 from ecgexp.experiment.clients import client_scores
 from ecgexp.experiment.data import RunData
+from ecgexp.experiment.time_left import TimeLeft
 from ecgexp.features.inputs import feature_shapes
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.seeding import Seeds
@@ -38,20 +38,22 @@ class TrainingLoop:
       experiment: an `ecgexp.experiment.experiment.Experiment`.
       run_data: the data of the run, checked for leakage.
       seeds: the random streams of the run.
+      ledger: of the trainer's plan.
       checkpoint_manager: saves the state of training, and holds the state to resume from; None:
         nothing is saved.
 
     Attributes:
       seeds: the random streams of the run.
-      ledger: the ledger of the trainer's plan.
+      ledger: see above.
       history: `train/<metric>` and `validation/<metric>` -> one value per epoch or round, NaN where
         it was not measured.
       num_parameters: number of trainable parameters.
+      activations: values of all layers for one row.
       probabilities: `(weights, rows (n,)) -> (n, num_classes)` of the run's model.
 
     Raises:
-      ConfigError, DataError: the metric of the selection does not exist, or the splits lack beats
-        that the result needs.
+      ConfigError: no epoch has the metric of the selection, TensorFlow cannot use the device, or
+        the model cannot be built.
     """
 
     def __init__(
@@ -59,31 +61,35 @@ class TrainingLoop:
         experiment: "Experiment",
         run_data: RunData,
         seeds: Seeds,
+        ledger: Ledger,
+        *,
         checkpoint_manager: CheckpointManager | None = None,
     ):
         from ecgexp.models.resident import Predictor
 
-        self._experiment, self._run_data, self.seeds, self._checkpoint_manager = (
+        self._experiment, self._run_data, self.seeds, self.ledger, self._checkpoint_manager = (
             experiment,
             run_data,
             seeds,
+            ledger,
             checkpoint_manager,
         )
         self._check_metric()
-        check_class_coverage(experiment, run_data)
         self.history: dict[str, list[float]] = {}
         self._strategy = experiment.device.strategy()
-        plan = experiment.trainer.plan(experiment.privacy, run_data.data)
-        self.ledger = (
-            Ledger(plan)
-            if checkpoint_manager is None
-            else checkpoint_manager.ledger(plan, num_steps=experiment.trainer.num_steps)
-        )
         model = self._build_model()
         self.num_parameters = sum(
             int(np.prod(variable.shape)) for variable in model.trainable_variables
         )
+        self.activations = sum(
+            int(np.prod(shape)) for layer in model.layers for shape in _output_shapes(layer)
+        )
         self.probabilities = Predictor(model, run_data.data.resident)
+
+    @property
+    def training_state(self) -> TrainingState | None:
+        """The state from which training resumes; None: it begins."""
+        return self._checkpoint_manager and self._checkpoint_manager.training_state
 
     def fit(
         self, tracker: Tracker, console: Console, continues: Continues | None = None
@@ -107,7 +113,7 @@ class TrainingLoop:
         experiment, trainer = self._experiment, self._experiment.trainer
         model_selector = ModelSelector(experiment.selection, is_private=experiment.is_private)
         manager = self._checkpoint_manager
-        training_state = None if manager is None else manager.training_state
+        training_state = self.training_state
         if manager is not None and training_state is not None:
             manager.restore(model_selector)
         curve, last = (
@@ -121,8 +127,9 @@ class TrainingLoop:
                 trainer.step_name,
                 step=1 if training_state is None else training_state.step + 1,
             )
+            time_left = TimeLeft(console, trainer.step_name, trainer.num_steps)
             for epoch_result in self._steps(
-                training_state, self._on_progress(bar, model_selector, curve)
+                training_state, self._on_progress(bar, time_left, model_selector, curve)
             ):
                 scores = self._scores(epoch_result)
                 metrics = {
@@ -173,13 +180,18 @@ class TrainingLoop:
         return model_selector
 
     def _on_progress(
-        self, bar: StepBar, model_selector: ModelSelector, curve: LearningCurve
+        self,
+        bar: StepBar,
+        time_left: TimeLeft,
+        model_selector: ModelSelector,
+        curve: LearningCurve,
     ) -> OnProgress:
-        """Return the callback that moves the progress bar and saves the state of a long epoch."""
+        """Return the callback that shows the progress and saves the state of a long epoch."""
 
         def on_progress(
             *, state: Callable[[], TrainerState] | None = None, **epoch_result: Any
         ) -> None:
+            time_left(bar.step, epoch_result["done"], epoch_result["total"])
             bar(**(epoch_result | {"metrics": {}} if self._experiment.withholds else epoch_result))
             if (
                 self._checkpoint_manager is not None
@@ -343,3 +355,9 @@ class TrainingLoop:
         return self._experiment.model.build(
             feature_shapes(self._run_data.data.features), len(self._run_data.data.class_names)
         )
+
+
+def _output_shapes(layer: Any) -> list[tuple[int, ...]]:
+    """Return the shapes of a Keras layer's outputs, without the batch."""
+    shapes = layer.output_shape
+    return [shape[1:] for shape in (shapes if isinstance(shapes, list) else [shapes])]

@@ -116,6 +116,32 @@ class Ledger:
         """The composition of all recorded events."""
         return composition(self._entries)
 
+    def planned(self) -> "Ledger":
+        """Return this ledger with all further steps of the plan that the budget allows.
+
+        **Guarantees**: it is the ledger of a run that makes these steps without an interruption, so
+        its ε is the one that such a run reports (`tests/unit/experiment/test_plan.py`). Both
+        ledgers share the values of ε that were computed.
+        """
+        plan, event = self.plan, self.plan.step_event
+        key, ledger = key_of(event), Ledger(plan)
+        ledger._epsilon, ledger._entries = self._epsilon, dict(self._entries)
+        ledger.discarded_steps = self.discarded_steps
+        has, begun = self._count(key), plan.num_events(self.steps)
+        more = plan.num_events(plan.iterations) - begun
+        if plan.max_epsilon < float("inf") and not is_free(event) and more:
+            affordable = self._epsilon.most(self._entries, event, has + more)
+            more = max(0, min(more, affordable - has))
+        ledger.steps = plan.iterations
+        if begun + more < plan.num_events(plan.iterations):
+            per_event = plan.steps_per_epoch if plan.epoch_is_one_event else 1
+            ledger.steps = max(self.steps, (begun + more) * per_event)
+            ledger.stopped_by_budget = True
+        ledger._entries[key] = (event, has + more)
+        if free := ledger.steps - plan.num_events(ledger.steps):
+            ledger._entries[key_of(dp_events.nothing())] = (dp_events.nothing(), free)
+        return ledger
+
     def epsilon_spent(
         self,
         accountant: AccountantName | None = None,

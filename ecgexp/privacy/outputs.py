@@ -169,6 +169,8 @@ TABLE: tuple[Output, ...] = (
         reason="final metrics and all other result keys"),
     Output(kind="file", name="data.json", coverage="public", source="machine", keys="data/",
         reason="the result keys below data/"),
+    *_holdout("file", "what the run will do: held-out beats by class, the model, the steps, the "
+        "privacy plan, and an estimate of the memory from the number of units", "plan.json"),
     *_withheld("file", "learning curves, including those of the training beats",
         "figures/learning_curves.*", "tables/learning_curves.csv"),
     *_withheld("file", "number of beats of each class on each client", "figures/partition.*",
@@ -309,6 +311,10 @@ TABLE: tuple[Output, ...] = (
     *_holdout("console line",
         "the last lines, or the line of console.json=true: folder, MLflow run, time, statement and "
         "headline scores of held-out beats", "end"),
+    *_holdout("console line", "held-out beats by class, the number of units and the privacy plan",
+        "plan"),
+    *_of("console line", "not covered", "machine", "estimated from the first steps", "time",
+        topic="time and memory"),
     *_withheld("console line", "models trained on the training beats without noise", "comparison"),
     *_withheld("console line",
         "progress of the training: loss, accuracy, names of records and clients", "progress"),
@@ -320,7 +326,9 @@ TABLE: tuple[Output, ...] = (
         *(f"ecgexp.{module}:ConfigError" for module in (
             "experiment.training_loop", "experiment.class_coverage", "training.device",
             "models.*", "clipping.*", "training.dp.trainer", "training.federated.rounds",
-            "sweeps.sweep", "tracking.evaluation_log"))),
+            "training.ledger_checks", "sweeps.sweep", "tracking.evaluation_log"))),
+    *_of("error", "public", "machine", "the memory of the machine, and a smaller batch",
+        "ecgexp.experiment.out_of_memory:MachineError"),
     *_of("error", "public", "settings", "the path where the database was expected",
         "ecgexp.data.datasets.recorded:DataError"),
 )  # fmt: skip

@@ -202,6 +202,29 @@ def state(
     )
 
 
+def planned(ledger: Ledger) -> PrivacyStatement:
+    """Make the statement of a run that makes all steps of its plan, without what is beside its ε.
+
+    **Guarantees**: ε is computed by the functions of `state`, so it is that of the statement of the
+    finished run, unless training is interrupted or stopped earlier
+    (`tests/unit/experiment/test_plan.py`).
+
+    Args:
+      ledger: before training, or as a resumed run restored it.
+    """
+    ledger = ledger.planned()
+    plan = ledger.plan
+    return PrivacyStatement(
+        plan=plan,
+        steps=ledger.steps,
+        epsilon_pld=_or_none(ledger, "pld", plan.neighboring_relation) if plan.is_private else None,
+        epsilon_rdp=_or_none(ledger, "rdp", plan.neighboring_relation) if plan.is_private else None,
+        epsilon_replace_one=None,
+        not_covered=(),
+        discarded_steps=ledger.discarded_steps,
+    )
+
+
 def _of_overlap(ledger: Ledger) -> float | None:
     """Return ε of the largest group of rows that share samples with one heartbeat's window.
 

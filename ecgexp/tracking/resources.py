@@ -33,6 +33,21 @@ class PeakMemory:
             return _peak_without_proc() / 1e6
 
 
+def memory_limit() -> int:
+    """Return how many bytes this process may use: what it has, and what is still available."""
+    import psutil
+
+    process = psutil.Process()
+    limit = process.memory_info().rss + psutil.virtual_memory().available
+    with contextlib.suppress(ImportError):  # Windows
+        import resource
+
+        soft = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if soft != resource.RLIM_INFINITY:
+            limit = min(limit, soft)
+    return limit
+
+
 def _peak_without_proc() -> float:
     """Return the peak in bytes since the process began; on macOS and Windows."""
     try:

@@ -164,6 +164,21 @@ class Trainer(Protocol):
         """
         ...
 
+    def plan_of(
+        self, privacy: Privacy, num_units: int, overlap: Overlap | None = None
+    ) -> PrivacyPlan:
+        """Return the plan for a training set of some size, which is all that `plan` uses of one.
+
+        Args:
+          privacy: the privacy settings of the run.
+          num_units: units of privacy; without privacy, beats or clients.
+          overlap: of the windows of the training rows; None: they do not overlap.
+
+        Returns:
+          The plan; without privacy one whose ε is infinite.
+        """
+        ...
+
     def train(
         self,
         data: TrainingData,

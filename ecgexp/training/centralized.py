@@ -10,6 +10,7 @@ from ecgexp.augmentation.base import Augmentation
 from ecgexp.models.base import restart_dropout
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import Privacy, PrivacyPlan, Unit
+from ecgexp.privacy.unit_checks import Overlap
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import Count, settings
 from ecgexp.training.base import (
@@ -67,9 +68,15 @@ class Centralized(OptimizerSettings):
 
     def plan(self, privacy: Privacy, data: TrainingData) -> PrivacyPlan:
         """Return a plan without clipping or noise: the run is not private, its ε is infinite."""
+        return self.plan_of(privacy, len(data.train))
+
+    def plan_of(
+        self, privacy: Privacy, num_units: int, overlap: Overlap | None = None
+    ) -> PrivacyPlan:
+        """See `Trainer.plan_of`; the units are beats."""
         return privacy.plan(
-            num_units=len(data.train),
-            expected_batch_size=min(self.batch_size, len(data.train)),
+            num_units=num_units,
+            expected_batch_size=min(self.batch_size, num_units),
             epochs=self.epochs,
         )
 

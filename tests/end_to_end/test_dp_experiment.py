@@ -27,6 +27,8 @@ def test_run_with_a_guarantee_states_it(run_in, tmp_path):
     assert privacy == json.loads((tmp_path / "privacy.json").read_text())
     assert (privacy["guarantee"], privacy["simulation"]) == (True, False)
     assert 2.97 <= privacy["epsilon"] <= 3.0
+    planned = json.loads((tmp_path / "plan.json").read_text())["privacy"]
+    assert (planned["epsilon"], planned["steps"]) == (privacy["epsilon"], privacy["steps"])
     assert privacy["epsilon"] == privacy["epsilon_pld"] == result.metrics["privacy/epsilon"]
     assert privacy["epsilon_rdp"] > privacy["epsilon"] < privacy["epsilon_replace_one"]
     assert privacy["sampling_probability"] == 32 / privacy["num_units"]

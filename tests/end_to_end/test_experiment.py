@@ -234,6 +234,7 @@ def test_a_split_without_validation_beats_says_what_to_type(tmp_path, cache):
         ConfigError, match=r"use split\.validation_fraction=0\.2, or selection\.weights=last"
     ):
         start(tmp_path, cache, "tracking=none", "split.validation_fraction=0")
+    assert not (tmp_path / "run.json").exists(), "a refused configuration begins no run"
 
 
 def test_a_selection_metric_that_does_not_exist_is_refused_before_training(tmp_path, cache):

@@ -11,6 +11,7 @@ import pytest
 from ecgexp.config.compose import load_experiment
 from ecgexp.console import Console
 from ecgexp.experiment.federated_baselines import evaluate_baselines
+from ecgexp.privacy.ledger import Ledger
 from ecgexp.seeding import Seeds
 from ecgexp.tracking import MemoryTracker
 from ecgexp.tracking.settings import NoTracking
@@ -50,7 +51,8 @@ class RunComparison:
 
         experiment = load_experiment([*SMALL, *overrides])
         self.run_data = experiment.load_run_data(Seeds(0), lambda *_: None)
-        training_loop = TrainingLoop(experiment, self.run_data, Seeds(0))
+        plan = experiment.trainer.plan(experiment.privacy, self.run_data.data)
+        training_loop = TrainingLoop(experiment, self.run_data, Seeds(0), Ledger(plan))
         model_selector = ModelSelector(experiment.selection, is_private=False)
         model_selector.weights = self.initial = training_loop._build_model().get_weights()
         probabilities = training_loop.probabilities(

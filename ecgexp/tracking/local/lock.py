@@ -17,6 +17,7 @@ from ecgexp.tracking.local.run_json import read_run
 LOG = "ecgexp.log"  # as conf/config.yaml names the job to Hydra
 LOCK = ".lock"
 _JOURNAL, _PRIVATE = "privacy_journal.jsonl", "private"
+_ERROR = "error.txt"  # in the private folder; what was printed refers to it
 _OF_RUN = ("run.json", "result.json", "metrics.jsonl", _JOURNAL)
 _OF_SWEEP = ("sweep.json", "multirun.yaml", "attempts", "sweeps")
 _log = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ def _is_unused(folder: Path) -> bool:
         LOCK,
         _PRIVATE,
         _JOURNAL,
-    } and not _holds(folder, _OF_RUN)
+    } and not (_holds(folder, _OF_RUN) or (folder / _PRIVATE / _ERROR).exists())
 
 
 def _holds(folder: Path, names: Iterable[str]) -> bool:

@@ -12,6 +12,7 @@ from ecgexp.privacy import dp_events
 from ecgexp.privacy.ledger import Ledger, PrivacyViolation
 from ecgexp.privacy.noise_checks import NoiseStatistics
 from ecgexp.privacy.plan import Privacy, PrivacyPlan, Unit
+from ecgexp.privacy.unit_checks import Overlap
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError, Count, Rate, Whole, settings
 from ecgexp.training.base import (
@@ -87,11 +88,17 @@ class DpSgd(OptimizerSettings):
 
     def plan(self, privacy: Privacy, data: TrainingData) -> PrivacyPlan:
         """Return the plan of a run over the units of `data`."""
+        return self.plan_of(privacy, len(units_of(data, privacy.unit)), data.overlap)
+
+    def plan_of(
+        self, privacy: Privacy, num_units: int, overlap: Overlap | None = None
+    ) -> PrivacyPlan:
+        """See `Trainer.plan_of`."""
         return privacy.plan(
-            num_units=len(units_of(data, privacy.unit)),
+            num_units=num_units,
             expected_batch_size=self.expected_batch_size,
             epochs=self.epochs,
-            overlap=data.overlap,
+            overlap=overlap,
         )
 
     def train(

@@ -8,6 +8,7 @@ import numpy as np
 from ecgexp.augmentation.base import Augmentation
 from ecgexp.privacy.ledger import Ledger
 from ecgexp.privacy.plan import Privacy, PrivacyPlan, Unit
+from ecgexp.privacy.unit_checks import Overlap
 from ecgexp.seeding import Seeds
 from ecgexp.settings.declaration import ConfigError, settings
 from ecgexp.settings.installation import federated_is_installed, install_federated
@@ -58,10 +59,15 @@ class Federated(FederatedSettings):
         """
         if privacy.is_private:
             _check_clients_are_units(data, privacy.unit)
-        num_clients = len(data.clients)
+        return self.plan_of(privacy, len(data.clients))
+
+    def plan_of(
+        self, privacy: Privacy, num_units: int, overlap: Overlap | None = None
+    ) -> PrivacyPlan:
+        """See `Trainer.plan_of`; the units are clients."""
         return privacy.plan(
-            num_units=num_clients,
-            expected_batch_size=self.clients_per_round or num_clients,
+            num_units=num_units,
+            expected_batch_size=self.clients_per_round or num_units,
             iterations=self.num_rounds,
             batch_setting="trainer.clients_per_round",
             sampling="poisson" if self.sampling == "poisson" else "fixed",

@@ -96,6 +96,13 @@ def test_discard_keeps_what_others_wrote(tmp_path):
     assert (tmp_path / "others" / "notes.txt").exists()
 
 
+def test_discard_keeps_the_message_to_which_the_console_refers(tmp_path):
+    (tmp_path / "run" / "private").mkdir(parents=True)
+    (tmp_path / "run" / "private" / "error.txt").touch()
+    discard(tmp_path / "run")
+    assert (tmp_path / "run" / "private" / "error.txt").exists()
+
+
 def test_job_where_a_run_is_gets_a_folder_beside(tmp_path):
     for number in (1, 2, 3):
         folder = free_beside(tmp_path / "0")

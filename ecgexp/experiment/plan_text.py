@@ -1,0 +1,133 @@
+"""The plan of a run as one block of text, for the console."""
+
+from rich.table import Table
+from rich.text import Text
+
+from ecgexp.experiment.memory import MemoryEstimate
+from ecgexp.experiment.plan import RunPlan, SplitSize
+from ecgexp.formatting import BLANK, count_text, epsilon_text, significant_text
+from ecgexp.privacy.outputs import PRIVATE_FOLDER
+from ecgexp.privacy.statement import PrivacyStatement
+
+_SAMPLING = {
+    "poisson": "Poisson sampling with q{blank}= {q}",
+    "shuffle": "each {unit} in one batch of every epoch",
+    "fixed": "cohorts of constant size",
+}
+_WITHHELD = {
+    "beat": "classes and patients",
+    "record": "beats, classes and patients",
+    "patient": "beats and classes",
+}
+_CHANGED = {"add_or_remove_one": "added or removed", "replace_one": "replaced"}
+
+
+def render(plan: RunPlan) -> Table:
+    """Lay out a plan: one row for each split, the model, the training, privacy and memory."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in rows(plan):
+        table.add_row(name, Text(text))
+    return table
+
+
+def rows(plan: RunPlan) -> list[tuple[str, str]]:
+    """Return the rows of the block: name, text.
+
+    Args:
+      plan: of a run.
+    """
+    names = {"train": "training", "validation": "validation", "test": "test"}
+    splits = {
+        names[name]: _split(plan.splits[name]) if name in plan.splits else _withheld(plan)
+        for name in names
+    }
+    return [
+        *splits.items(),
+        ("model", f"{plan.model}, {count_text(plan.num_parameters)} parameters"),
+        ("steps", _steps(plan)),
+        ("privacy", _privacy(plan)),
+        ("memory", _memory(plan.memory)),
+    ]
+
+
+def _split(size: SplitSize) -> str:
+    if not size.beats:
+        return "no beats"
+    classes = " · ".join(f"{name} {count_text(number)}" for name, number in size.classes.items())
+    return f"{count_text(size.beats)} beats of {_number(size.patients, 'patient')}: {classes}"
+
+
+def _withheld(plan: RunPlan) -> str:
+    """Return the training set as far as it is public: its number of units."""
+    if plan.statement is None:
+        return "–"
+    own = plan.statement.plan
+    return (
+        f"{_number(own.num_units, own.unit)}; {_WITHHELD[own.unit]} only in {PRIVATE_FOLDER}/, "
+        "because no ε covers them"
+    )
+
+
+def _steps(plan: RunPlan) -> str:
+    if plan.step_name == "round":
+        return f"{_number(plan.num_steps, 'round')} of {_number(plan.batch, 'client')}"
+    per_epoch = -(-plan.updates // plan.num_steps)
+    unit = "beat" if plan.statement is None else plan.statement.plan.unit
+    batch = _number(plan.batch, unit)
+    return (
+        f"{_number(plan.num_steps, plan.step_name)} of {_number(per_epoch, 'step')}"
+        f"{', of expected ' if plan.statement is not None else ' of '}{batch}; "
+        f"{count_text(plan.updates)} steps in all"
+    )
+
+
+def _privacy(plan: RunPlan) -> str:
+    statement = plan.statement
+    if statement is None:
+        return "no guarantee, no ε (privacy=none)"
+    own = statement.plan
+    calibrated = (
+        "" if plan.target_epsilon is None else f" (calibrated for ε {plan.target_epsilon:g})"
+    )
+    q = significant_text(own.sampling_probability)
+    sampling = _SAMPLING[own.sampling].format(blank=BLANK, q=q, unit=own.unit)
+    return (
+        f"{_epsilon(statement)}; noise multiplier {own.noise_multiplier:.4g}{calibrated}, clip "
+        f"{own.l2_norm_clip:g}; {sampling}, {count_text(statement.steps)} noisy steps"
+    )
+
+
+def _epsilon(statement: PrivacyStatement) -> str:
+    """Return the guarantee to come."""
+    own = statement.plan
+    if own.is_simulation:
+        return "a simulation without a guarantee (privacy.noise_seed)"
+    if not statement.has_privacy_guarantee:
+        return "no guarantee: ε is infinite"
+    return (
+        f"ε{BLANK}= {epsilon_text(statement.epsilon, decimals=2)} at δ{BLANK}{own.delta:g} when it "
+        f"ends, for one {own.unit} {_CHANGED[own.neighboring_relation]} "
+        f"({statement.bound_by.upper()})"
+    )
+
+
+def _memory(memory: MemoryEstimate) -> str:
+    without = ", and the training beats" if memory.without_training_beats else ""
+    return (
+        f"about {gigabytes(memory.total)}{without}: libraries {gigabytes(memory.process)}, beats "
+        f"{gigabytes(memory.beats)}, model {gigabytes(memory.model)}, "
+        f"{count_text(memory.rows_at_once)} rows at once {gigabytes(memory.batch)}"
+    )
+
+
+def gigabytes(number: int) -> str:
+    """Format a number of bytes: `1.2 GB`, `35 MB`."""
+    if number < 950_000_000:
+        return f"{max(1, round(number / 1e6))}{BLANK}MB"
+    return f"{number / 1e9:.1f}{BLANK}GB"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count_text(count)} {what}{'' if count == 1 else 's'}"
