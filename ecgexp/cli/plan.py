@@ -1,26 +1,28 @@
-"""Tabulate ε for small numbers of patients, and the noise multiplier for each target ε."""
+"""Print the plan of a run before it runs: data, model, steps, memory and the guarantee to come."""
 
 import argparse
-import re
+import os
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ecgexp.cli.arguments import Parser, refuse, run_command, whole
+from ecgexp.cli.arguments import Parser, run_command, whole
 from ecgexp.cli.streams import command
-from ecgexp.console import Console
-from ecgexp.privacy.feasibility import PATIENTS, POPULATIONS, Feasibility, feasibility_of
-from ecgexp.privacy.feasibility_tables import render
-from ecgexp.privacy.plan import PrivacyPlan
-from ecgexp.privacy.settings import PrivacySpec
-from ecgexp.settings.declaration import ConfigError, build
+from ecgexp.settings.declaration import ConfigError
+
+if TYPE_CHECKING:
+    from ecgexp.experiment.experiment import Experiment
+    from ecgexp.privacy.plan import PrivacyPlan
 
 _EXAMPLE = """\
-ecgexp-plan --patients 22 44 --rounds 50 --noise-multiplier 1.2
-ecgexp-plan --sampling all --clip 0.3"""
-_COHORT = 10  # patients per round, by default
-_MOST_ROUNDS = 1_000_000
-_count = whole(1, 10**12)
+ecgexp-plan trainer=dp privacy.target_epsilon=3
+ecgexp-plan experiment=mitdb_inter_patient_cnn1d_dp_beat trainer.epochs=40
+ecgexp-plan trainer=federated partition=by_patient privacy=patient \\
+  privacy.noise_multiplier=1.2 --units 22,44,47"""
+_MOST_UNITS = 10**12
+_PARAMETERS = 20_000  # of a model that is not built
 
 
 @command
@@ -31,179 +33,140 @@ def main(arguments: Sequence[str] | None = None) -> int:
       0, or 2 for an error.
     """
     options = _parse(arguments)
-    return run_command("ecgexp-plan", lambda: _plan_and_print(options))
-
-
-def _plan_and_print(options: argparse.Namespace) -> int:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        try:
-            found = find(options)
-        except ConfigError as error:
-            return refuse("ecgexp-plan", _as_options(str(error)))
-    for message in dict.fromkeys(
-        str(item.message) for item in caught if item.category is UserWarning
-    ):
-        print(f"note: {_as_options(message)}", file=sys.stderr)
-    Console().print_result(render(found))
-    return 0
-
-
-def find(options: argparse.Namespace) -> Feasibility:
-    """Computes the tables for the options of the command line.
-
-    The largest number of patients is the one for which hypothetical populations and the noise for
-    each target ε are computed.
-
-    Args:
-      options: the parsed command line.
-
-    Returns:
-      The tables, as values.
-
-    Raises:
-      ConfigError: options contradict each other or the number of patients; the message names
-        settings (`privacy.…`), which `_as_options` translates.
-    """
-    spec = build(PrivacySpec, _privacy(options), path="privacy")
-    plans = [_plan(spec, options, patients) for patients in sorted(set(options.patients))]
-    populations = options.population
-    if populations is None:
-        populations = [number for number in POPULATIONS if number > plans[-1].num_units]
-    with Console().progress_bar("planning") as progress_bar:
-        return feasibility_of(
-            plans[-1],
-            plans,
-            num_parameters=options.parameters,
-            populations=sorted(set(populations)),
-            on_progress=progress_bar,
-        )
-
-
-def _privacy(options: argparse.Namespace) -> dict:
-    fixed = options.sampling == "fixed"
-    return {
-        "noise_multiplier": options.noise_multiplier,
-        "l2_norm_clip": options.clip,
-        "delta": options.delta,
-        "unit": "patient",
-        "sampling": "fixed" if fixed else "poisson",
-        "accountant": options.accountant or ("rdp" if fixed else "pld"),
-    }
-
-
-def _plan(spec: PrivacySpec, options: argparse.Namespace, patients: int) -> PrivacyPlan:
-    if options.sampling == "all":
-        cohort = patients
-    elif options.cohort_fraction is not None:
-        cohort = max(1, round(options.cohort_fraction * patients))
-    else:
-        cohort = options.clients_per_round or _COHORT
-    return spec.plan(
-        num_units=patients,
-        expected_batch_size=cohort,
-        iterations=options.rounds,
-        batch_setting="--clients-per-round",
-    )
-
-
-def _as_options(message: str) -> str:
-    """Replaces the settings in a message by the options of this command."""
-    message = message.replace("privacy.l2_norm_clip", "--clip")
-    message = message.replace(", or privacy.hypothetical_population=null", "")
-    message = message.replace("privacy.hypothetical_population", "--population")
-    return re.sub(r"privacy\.(\w+)", lambda found: "--" + found[1].replace("_", "-"), message)
+    return run_command("ecgexp-plan", lambda: _print_plan(options))
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="ecgexp-plan", description=__doc__, example=_EXAMPLE)
-    add = parser.add_argument
-    add(
-        "--noise-multiplier",
-        type=float,
-        default=1.0,
-        help="standard deviation of the noise divided by the clipping norm (%(default)s)",
-        metavar="Z",
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="SETTING=VALUE",
+        help="the settings of the run, as for ecgexp",
     )
-    add(
-        "--rounds",
-        type=whole(1, _MOST_ROUNDS),
-        default=20,
-        help="federated rounds (%(default)s)",
-        metavar="T",
+    parser.add_argument(
+        "--units",
+        type=_units,
+        metavar="N,N,…",
+        help="plan for training sets of so many beats, records or patients (privacy.unit), "
+        "without reading data: 22,44,47 are the records of DS1, those of DS1 and DS2 (43 "
+        "patients), and all patients of MIT-BIH",
     )
-    add(
-        "--patients",
-        type=_count,
-        nargs="+",
-        default=list(PATIENTS),
-        help="numbers of training patients (22 44 47: the records of DS1; those of DS1 and DS2, of "
-        "43 patients; all patients of MIT-BIH; without validation patients)",
-        metavar="N",
-    )
-    cohort = parser.add_mutually_exclusive_group()
-    cohort.add_argument(
-        "--clients-per-round", type=_count, help=f"patients in a round ({_COHORT})", metavar="N"
-    )
-    cohort.add_argument(
-        "--cohort-fraction",
-        type=_fraction,
-        help="expected fraction of the patients in a round",
-        metavar="Q",
-    )
-    add(
-        "--clip",
-        type=float,
-        default=0.5,
-        help="clipping norm: largest L2 norm of a patient's update (%(default)s)",
-        metavar="C",
-    )
-    add(
-        "--delta",
-        type=float,
-        help="δ (the largest power of ten that is at most 0.01 / patients)",
-        metavar="DELTA",
-    )
-    add(
-        "--population",
-        type=_count,
-        nargs="+",
-        help="sizes of hypothetical populations (1000 10000); their ε is not a guarantee",
-        metavar="N",
-    )
-    add(
+    parser.add_argument(
         "--parameters",
         type=whole(1, 10**12),
-        default=20_000,
-        help="number of weights of the model (%(default)s)",
+        default=_PARAMETERS,
         metavar="D",
+        help="with --units: number of weights of the model (%(default)s)",
     )
-    add(
-        "--sampling",
-        choices=("poisson", "fixed", "all"),
-        default="poisson",
-        help="Poisson sampling, cohorts of fixed size, or all patients in each round (%(default)s)",
+    return parser.parse_args(arguments)
+
+
+def _units(text: str) -> list[int]:
+    parse = whole(1, _MOST_UNITS)
+    return sorted({parse(part) for part in text.split(",")})
+
+
+def _print_plan(options: argparse.Namespace) -> int:
+    # TensorFlow logs harmless messages as errors whenever it is imported.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Imported here, because --help must be fast.
+    from ecgexp.config.compose import build_experiment, load_config
+    from ecgexp.config.untrusted_overrides import check_typed_once
+    from ecgexp.console import Console
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        check_typed_once(options.overrides)
+        experiment = build_experiment(load_config(options.overrides), base_dir=Path.cwd())
+        if options.units is None:
+            parts = _of_the_data(experiment)
+        else:
+            parts = _of_units(experiment, options.units, options.parameters)
+    for message in dict.fromkeys(
+        str(item.message) for item in caught if item.category is UserWarning
+    ):
+        print(f"note: {message}", file=sys.stderr)
+    console = Console()
+    for part in parts:
+        console.print_result(part)
+    return 0
+
+
+def _of_the_data(experiment: "Experiment") -> list[Any]:
+    """Returns the plan of a run on its data, by the functions with which the run makes it."""
+    from ecgexp.console import Console
+    from ecgexp.experiment.plan import plan_of
+    from ecgexp.experiment.plan_text import render
+    from ecgexp.experiment.setup import load_data, planned_ledger
+    from ecgexp.experiment.training_loop import TrainingLoop
+    from ecgexp.seeding import Seeds
+
+    experiment.dataset.check_there()
+    seeds = Seeds(experiment.seed)
+    run_data = load_data(experiment, seeds, Console(), withholds=experiment.withholds)
+    ledger = planned_ledger(experiment, run_data)
+    training_loop = TrainingLoop(experiment, run_data, seeds, ledger)
+    plan = plan_of(
+        experiment,
+        run_data,
+        ledger,
+        num_parameters=training_loop.num_parameters,
+        activations=training_loop.activations,
     )
-    add(
-        "--accountant", choices=("pld", "rdp"), help="accountant of ε (pld; rdp with fixed cohorts)"
-    )
-    options = parser.parse_args(arguments)
-    if options.sampling == "all" and (options.clients_per_round or options.cohort_fraction):
-        parser.error(
-            "--sampling=all: every patient is in every round; leave --clients-per-round and "
-            "--cohort-fraction out"
+    parts: list[Any] = [render(plan)]
+    if plan.statement is None:
+        return parts
+    return [
+        *parts,
+        "",
+        *_tables(experiment, [ledger.plan], plan.num_parameters, run_data.data.overlap),
+    ]
+
+
+def _of_units(experiment: "Experiment", units: Sequence[int], parameters: int) -> list[Any]:
+    """Returns the tables for training sets of given sizes."""
+    if not experiment.states_privacy_loss:
+        raise ConfigError(
+            "--units: the run has no privacy guarantee, whatever the size of its training set; use "
+            "trainer=dp privacy.noise_multiplier=1.1, or leave --units out"
         )
-    return options
+    plans = [experiment.trainer.plan_of(experiment.privacy, number) for number in units]
+    return _tables(experiment, plans, parameters)
 
 
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a fraction above 0 and at most 1")
-    return value
+def _tables(
+    experiment: "Experiment", plans: Sequence["PrivacyPlan"], parameters: int, overlap: Any = None
+) -> list[Any]:
+    """Returns the tables of a private run: ε of each plan, and the noise that each ε needs."""
+    from ecgexp.console import Console
+    from ecgexp.experiment.plan_variants import plan_variants
+    from ecgexp.privacy.feasibility import feasibility_of
+    from ecgexp.privacy.feasibility_tables import render, render_noise
+    from ecgexp.privacy.noise_table import noise_table
+
+    plan = plans[-1]
+    with Console().progress_bar("planning") as progress_bar:
+        found = feasibility_of(
+            plan,
+            plans,
+            num_parameters=parameters,
+            populations=_populations(plan),
+            on_progress=progress_bar,
+        )
+        rows = noise_table(plan_variants(experiment, plan, overlap), progress_bar)
+    return [render(found), "", render_noise(rows)]
+
+
+def _populations(plan: "PrivacyPlan") -> Sequence[int]:
+    """Returns the hypothetical populations: the one of the settings, or two for few patients."""
+    from ecgexp.privacy.feasibility import POPULATIONS
+
+    if plan.hypothetical_population is not None:
+        return (plan.hypothetical_population,)
+    if plan.unit != "patient":
+        return ()
+    return tuple(number for number in POPULATIONS if number > plan.num_units)
 
 
 if __name__ == "__main__":

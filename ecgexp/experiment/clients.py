@@ -39,8 +39,8 @@ def feasibility_tables(plan: PrivacyPlan, num_parameters: int, on_progress: "OnP
         return (
             f"{plan.iterations} rounds at noise multiplier {plan.noise_multiplier:.4g} have a "
             f"privacy loss of ε = {epsilon_text(plan_epsilon(plan).epsilon)} for each {plan.unit} "
-            f"of {plan.num_units} (δ {plan.delta:g}, {plan.accountant.upper()}); `ecgexp-plan "
-            "--sampling fixed` lists what is feasible"
+            f"of {plan.num_units} (δ {plan.delta:g}, {plan.accountant.upper()}); `ecgexp-plan` "
+            "with the same settings lists what is feasible"
         )
     populations = [] if plan.hypothetical_population is None else [plan.hypothetical_population]
     return render(

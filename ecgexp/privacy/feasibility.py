@@ -152,7 +152,7 @@ def noise_needed(plan: PrivacyPlan, num_parameters: int) -> Iterator[NoiseNeeded
     guess *= 3 if plan.sampling == "fixed" else 1
     for target in TARGETS:
         guess *= (last / target) ** 0.7
-        noise = _noise_for(plan, target, guess)
+        noise = noise_for(plan, target, guess)
         norm = (
             None
             if noise is None
@@ -167,7 +167,17 @@ def noise_needed(plan: PrivacyPlan, num_parameters: int) -> Iterator[NoiseNeeded
         guess, last = noise or guess, target
 
 
-def _noise_for(plan: PrivacyPlan, target: float, guess: float) -> float | None:
+def noise_for(plan: PrivacyPlan, target: float, guess: float) -> float | None:
+    """Return the smallest noise multiplier with which a plan has at most an ε, within 0.3 %.
+
+    Args:
+      plan: its noise multiplier is not used.
+      target: the ε.
+      guess: a noise multiplier to start from.
+
+    Returns:
+      The noise multiplier; None where the accountant cannot certify so small an ε.
+    """
     try:
         return calibrate_noise(
             lambda z: replace(plan, noise_multiplier=z).dp_event,

@@ -13,6 +13,7 @@ from ecgexp.privacy.feasibility import (
     NoiseNeeded,
 )
 from ecgexp.privacy.hypothetical import HypotheticalPopulation
+from ecgexp.privacy.noise_table import NoiseRow
 from ecgexp.privacy.plan import PrivacyPlan
 
 _DRAWN = {
@@ -30,6 +31,27 @@ def render(found: Feasibility) -> Group:
             for block in (_at_this_noise(found), _for_hypothetical(found), _needed(found))
             for part in block
         )
+    )
+
+
+def render_noise(rows: Sequence[NoiseRow]) -> Group:
+    """Lay out the noise against ε, length of training and batch size."""
+    plan = rows[0].plan
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("settings", header_style="bold", no_wrap=True)
+    for column in ("ε", *(f"for ε {target:g}" for target in rows[0].needed)):
+        table.add_column(column, justify="right", header_style="bold", no_wrap=True)
+    for row in rows:
+        # Rounded up, as ε is: with less noise the target would be exceeded.
+        needed = ["infeasible" if z is None else epsilon_text(z) for z in row.needed.values()]
+        table.add_row(row.settings or "this run", epsilon_text(row.epsilon), *needed)
+    return Group(
+        _title(f"ε at noise multiplier {plan.noise_multiplier:.4g}, and noise for other ε"),
+        table,
+        _note(
+            f"{count_text(plan.num_units)} {plan.unit}s, δ {plan.delta:g}, "
+            f"{plan.accountant.upper()}; the values of ε are upper bounds within 0.1 %."
+        ),
     )
 
 

@@ -147,7 +147,7 @@ def complete(setup, function, line, folder):
         ("ecgexp-doctor --cl", "--close-stale"),
         ("ecgexp-fetch mitdb --rec", "--records"),
         ("ecgexp-open --st", "--store"),
-        ("ecgexp-plan --sampling po", "poisson"),
+        ("ecgexp-plan --un", "--units"),
         ("ecgexp-predict --beats det", "detector"),
         ("ecgexp-report --pub", "--public"),
         ("ecgexp-runs --stat", "--status"),

@@ -1,12 +1,20 @@
+"""What `ecgexp-plan` prints from settings alone; its plan of a run is that of the run itself."""
+
 import subprocess
 import sys
 
 import pytest
 
 from ecgexp.cli import plan
-from ecgexp.privacy.plan import PrivacyPlan
 
-QUICK = ["--accountant", "rdp", "--rounds", "2", "--patients", "47"]
+PATIENTS = (
+    "trainer=federated",
+    "partition=by_patient",
+    "privacy=patient",
+    "trainer.sampling=poisson",
+    "trainer.clients_per_round=10",
+)
+QUICK = (*PATIENTS, "privacy.accountant=rdp", "privacy.noise_multiplier=1", "trainer.num_rounds=2")
 
 
 def run_plan(capsys, *arguments):
@@ -16,14 +24,14 @@ def run_plan(capsys, *arguments):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What reaches the tables, without computing them."""
+    """The plans that reach the tables, which are not computed."""
     seen = []
 
     def instead(base, plans, *, num_parameters, populations, on_progress):
         seen.append((base, list(plans), num_parameters, list(populations)))
         raise plan.ConfigError("enough")
 
-    monkeypatch.setattr(plan, "feasibility_of", instead)
+    monkeypatch.setattr("ecgexp.privacy.feasibility.feasibility_of", instead)
 
     def ask(*arguments):
         assert plan.main(list(arguments)) == 2
@@ -32,8 +40,16 @@ def asked(monkeypatch):
     return ask
 
 
-def test_plan_of_ten_of_47_patients_has_published_epsilon(capsys):
-    text = run_plan(capsys, "--patients", "47", "--parameters", "5500", "--delta", "1e-3").out
+def test_plan_of_ten_of_47_patients_has_published_epsilon(capsys, monkeypatch):
+    monkeypatch.setattr("ecgexp.experiment.plan_variants._FACTORS", ())
+    text = run_plan(
+        capsys,
+        *PATIENTS,
+        "privacy.noise_multiplier=1",
+        "privacy.delta=1e-3",
+        "--units=47",
+        "--parameters=5500",
+    ).out
     rows = [line.split() for line in text.splitlines()]
     assert ["47", "10", "0.213", "0.001", "4.61", "5.55"] in rows
     assert ["1", "2.71", "10", "0.5", "20.1"] in rows
@@ -41,111 +57,48 @@ def test_plan_of_ten_of_47_patients_has_published_epsilon(capsys):
         "Noise needed: 10 of 47 patients"
     )
     assert "With 47 patients a small ε requires noise" in text
+    this_run = next(row for row in rows if row[:2] == ["this", "run"])
+    assert this_run[2:4] == ["4.61", "2.71"]
 
 
-def test_plan_by_default_has_mit_bih_and_the_small_network(asked):
-    base, plans, parameters, populations = asked()
-    assert [(made.num_units, made.expected_batch_size, made.delta) for made in plans] == [
-        (22, 10, 1e-4),
-        (44, 10, 1e-4),
-        (47, 10, 1e-4),
+def test_plan_uses_the_settings_of_the_run(asked):
+    base, plans, parameters, populations = asked(
+        "trainer=dp",
+        "trainer.epochs=7",
+        "trainer.expected_batch_size=50",
+        "privacy.noise_multiplier=2.5",
+        "privacy.l2_norm_clip=0.125",
+        "--units=1000,5000,1000",
+        "--parameters=99",
+    )
+    assert [(made.num_units, made.expected_batch_size, made.unit) for made in plans] == [
+        (1000, 50, "beat"),
+        (5000, 50, "beat"),
     ]
     assert base is plans[-1]
-    assert (base.noise_multiplier, base.iterations, base.unit, base.accountant) == (
-        1.0,
-        20,
-        "patient",
-        "pld",
-    )
-    assert (parameters, populations) == (20_000, [1_000, 10_000])
+    assert (base.noise_multiplier, base.iterations, base.l2_norm_clip) == (2.5, 700, 0.125)
+    assert (parameters, populations) == (99, [])
 
 
-def test_plan_uses_each_option(asked):
-    base, plans, parameters, populations = asked(
-        "--noise-multiplier",
-        "2.5",
-        "--rounds",
-        "7",
-        "--patients",
-        "300",
-        "100",
-        "300",
-        "--cohort-fraction",
-        "0.25",
-        "--clip",
-        "0.125",
-        "--delta",
-        "1e-6",
-        "--population",
-        "5000",
-        "400",
-        "--parameters",
-        "99",
-        "--accountant",
-        "rdp",
-    )
-    assert isinstance(base, PrivacyPlan)
-    assert [(made.num_units, made.expected_batch_size) for made in plans] == [(100, 25), (300, 75)]
-    assert (base.noise_multiplier, base.iterations, base.l2_norm_clip, base.delta) == (
-        2.5,
-        7,
-        0.125,
-        1e-6,
-    )
-    assert (base.accountant, parameters, populations) == ("rdp", 99, [400, 5000])
-
-
-def test_plan_populations_by_default_exceed_the_patients(asked):
-    assert asked("--patients", "2000")[3] == [10_000]
-
-
-@pytest.mark.parametrize(
-    ("sampling", "cohort", "drawn", "accountant"),
-    [
-        ("poisson", 10, "poisson", "pld"),
-        ("fixed", 10, "fixed", "rdp"),
-        ("all", 47, "poisson", "pld"),
-    ],
-)
-def test_plan_accepts_three_kinds_of_sampling(asked, sampling, cohort, drawn, accountant):
-    base = asked("--sampling", sampling)[0]
-    assert (base.expected_batch_size, base.sampling, base.accountant) == (cohort, drawn, accountant)
+def test_plan_of_few_patients_has_hypothetical_populations(asked):
+    assert asked(*QUICK, "--units=47")[3] == [1_000, 10_000]
+    assert asked(*QUICK, "--units=2000")[3] == [10_000]
+    assert asked(*QUICK, "privacy.hypothetical_population=400", "--units=47")[3] == [400]
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--noise-multiplier=-1"], "--noise-multiplier=-1.0 is not usable"),
-        (["--noise-multiplier=nan"], "--noise-multiplier=nan is not usable"),
-        (["--noise-multiplier=much"], "argument --noise-multiplier: invalid float value: 'much'"),
-        (["--clip=0"], "--clip=0.0 is not usable"),
-        (
-            ["--delta=0.1"],
-            "--delta=0.1 must be below 1/22 because the unit of privacy is the patient; "
-            "use --delta=0.0001",
-        ),
-        (["--rounds=0"], "argument --rounds: '0' is not a whole number from 1"),
-        (
-            ["--rounds=100000000000000000000"],
-            "argument --rounds: '100000000000000000000' is not a whole number from 1 to 1000000",
-        ),
-        (["--patients", "-3"], "argument --patients"),
-        (["--patients", "5"], "--clients-per-round=10 must be between 1 and the 5 units"),
-        (["--clients-per-round=23"], "--clients-per-round=23 must be between 1 and the 22 units"),
-        (["--cohort-fraction=1.5"], "1.5 is not a fraction above 0 and at most 1"),
-        (["--cohort-fraction=nan"], "nan is not a fraction above 0 and at most 1"),
-        (["--cohort-fraction=.5", "--clients-per-round=3"], "not allowed with argument"),
-        (
-            ["--sampling=all", "--clients-per-round=3"],
-            "leave --clients-per-round and --cohort-fraction out",
-        ),
-        (["--sampling=shuffle"], "argument --sampling: invalid choice"),
-        (
-            ["--sampling=fixed", "--accountant=pld"],
-            "--sampling=fixed has no PLD bound; use --accountant=rdp",
-        ),
-        (["--population=30"], "--population=30 is below the 47 patients of the training set"),
-        (["--epsilon=3"], "unrecognized arguments: --epsilon=3"),
+        (["--units=0"], "argument --units: '0' is not a whole number from 1"),
+        (["--units=many"], "argument --units: 'many' is not a whole number"),
+        (["--units=22"], "--units: the run has no privacy guarantee"),
+        (["trainer=dp", "--units=999"], "use privacy.noise_multiplier=1.1"),
+        ([*QUICK, "--units=5"], "trainer.clients_per_round=10 must be between 1 and the 5 units"),
+        ([*QUICK, "privacy.delta=0.1", "--units=22"], "privacy.delta=0.1 must be below 1/22"),
+        (["trainer.epcohs=3"], "did you mean trainer.epochs"),
+        (["seed=1", "seed=2"], "seed=2 is set twice"),
+        (["dataset=mitdb", "data.root=nowhere"], "ecgexp-fetch mitdb"),
+        (["--patients=47"], "unrecognized arguments: --patients=47"),
     ],
 )
 def test_plan_with_an_invalid_value_is_one_line_and_code_2(capsys, arguments, words):
@@ -158,27 +111,25 @@ def test_plan_with_an_invalid_value_is_one_line_and_code_2(capsys, arguments, wo
     assert said.err.startswith("ecgexp-plan: ")
     assert said.err.count("\n") == 1
     assert words in said.err
-    assert "privacy." not in said.err
 
 
-def test_plan_with_a_large_delta_prints_one_note(capsys):
-    said = run_plan(capsys, *QUICK[:-2], "--patients", "44", "47", "--delta", "0.01")
-    notes = [
-        line
-        for line in said.err.splitlines()
-        if line.startswith("note: --delta=0.01 times 47 units is 0.47")
-    ]
-    assert len(notes) == 1
-    assert "--delta" not in said.out
-
-
-def test_plan_in_a_pipe_prints_plain_text():
-    command = [sys.executable, "-m", "ecgexp.cli.plan", *QUICK]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+def test_plan_in_a_pipe_is_plain_text_and_has_other_settings(tmp_path):
+    """Shorter and longer runs, and other batches; one note on a large δ."""
+    words = [*QUICK, "privacy.hypothetical_population=50", "privacy.delta=0.01", "--units=44,47"]
+    command = [sys.executable, "-m", "ecgexp.cli.plan", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert "\x1b" not in done.stdout
     lines = done.stdout.splitlines()
     assert [line for line in lines if line != line.rstrip()] == []
     assert max(map(len, lines)) > 80, "a sentence is wrapped"
+    assert {line.split()[0] for line in lines if line.startswith("trainer.")} == {
+        "trainer.num_rounds=1",
+        "trainer.num_rounds=4",
+        "trainer.clients_per_round=5",
+        "trainer.clients_per_round=20",
+    }
+    notes = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
+    assert len([note for note in notes if "0.01 times 47 units is 0.47" in note]) == 1
 
 
 def test_help_imports_nothing_heavy():

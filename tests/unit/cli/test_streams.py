@@ -20,7 +20,16 @@ COMMANDS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
     "scripts"
 ]
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "PYTHONCOERCECLOCALE": "0"}
-QUICK = ("ecgexp-plan", "--rounds", "1", "--patients", "22", "--population", "100")
+QUICK = (
+    "ecgexp-plan",
+    "--units=22",
+    "trainer=federated",
+    "partition=by_patient",
+    "privacy=patient",
+    "privacy.noise_multiplier=1",
+    "privacy.accountant=rdp",
+    "trainer.num_rounds=1",
+)
 
 
 def shell(line, cwd, **environment):
@@ -74,7 +83,7 @@ def test_answer_that_cannot_be_written_sets_the_exit_code(redirection, code, say
 def test_error_that_cannot_be_shown_keeps_its_exit_code(tmp_path):
     assert (
         shell(
-            f"{line(('ecgexp-plan', '--rounds', '0'))} >/dev/full 2>/dev/full", tmp_path
+            f"{line(('ecgexp-plan', '--units', '0'))} >/dev/full 2>/dev/full", tmp_path
         ).returncode
         == 2
     )
