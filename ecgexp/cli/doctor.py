@@ -1,15 +1,18 @@
 """Check what runs need on this machine, and print what is missing and how to fix it."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from ecgexp.cli import doctor_checks
 from ecgexp.cli.arguments import NEGATIVE, Parser, run_command
+from ecgexp.cli.clean import OPTIONS, add_options, clean
 from ecgexp.cli.doctor_checks import Finding, Settings
 from ecgexp.cli.streams import command
 from ecgexp.console import Console
@@ -18,6 +21,7 @@ from ecgexp.settings.installation import FEDERATED_REQUIREMENTS
 _EXAMPLE = """\
 ecgexp-doctor
 ecgexp-doctor --data-root ~/physionet --close-stale
+ecgexp-doctor --clean --free runs --older-than 30
 ecgexp-doctor --federated-requirements"""
 _MARKS = {"good": "[green]✓[/]", "note": "[yellow]![/]", "bad": "[red]✗[/]"}
 _CHECKS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
@@ -40,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options is None:
         print(FEDERATED_REQUIREMENTS)
         return 0
+    if isinstance(options, argparse.Namespace):
+        return run_command("ecgexp-doctor", lambda: clean(options))
     return run_command("ecgexp-doctor", lambda: _examine(options))
 
 
@@ -71,8 +77,11 @@ def report(findings: Sequence[Finding]) -> Table:
     return table
 
 
-def _parse(arguments: Sequence[str] | None) -> Settings | None:
-    """Returns what to check; None if only the path of the federated requirements is printed."""
+def _parse(arguments: Sequence[str] | None) -> Settings | argparse.Namespace | None:
+    """Returns what to check; the options of `--clean` if that is given.
+
+    None if only the path of the federated requirements is printed.
+    """
     parser = Parser(prog="ecgexp-doctor", description=__doc__, example=_EXAMPLE)
     add = parser.add_argument
     data = Path(os.environ.get("ECGEXP_DATA", "data"))
@@ -102,7 +111,15 @@ def _parse(arguments: Sequence[str] | None) -> Settings | None:
         help="print only the path of the requirements of federated training, which pip installs "
         'with: pip install --no-deps -r "$(ecgexp-doctor --federated-requirements)"',
     )
-    options = vars(parser.parse_args(arguments))
+    add_options(parser)
+    given = parser.parse_args(arguments)
+    if given.clean:
+        return given
+    if given.free is not None:
+        parser.error(f"--free {given.free}: it belongs to --clean; use --clean --free {given.free}")
+    options: dict[str, Any] = {
+        name: value for name, value in vars(given).items() if name not in OPTIONS
+    }
     if options.pop("federated_requirements"):
         return None
     from ecgexp.tracking.mlflow.existing_store import default_uri

@@ -30,7 +30,6 @@ _EXAMPLE = """\
 ecgexp-runs
 ecgexp-runs --trainer dp --dataset mitdb --sort macro_f1 --number 10
 ecgexp-runs --status failed --json"""
-_UNWRAPPED = 10_000  # columns
 _FILTERS = ("status", "trainer", "dataset", "model", "experiment", "sweep")
 _STATUSES = ("finished", "failed", "killed", "running")
 _E_G = {"trainer": "dp", "dataset": "mitdb", "model": "cnn1d"}
@@ -60,11 +59,10 @@ def _list(options: argparse.Namespace) -> int:
         for run in chosen:
             print(json.dumps(as_json(run), ensure_ascii=False, allow_nan=False))
     elif chosen:
-        from rich.console import Console
+        from ecgexp.console import Console
 
-        console = Console() if sys.stdout.isatty() else Console(width=_UNWRAPPED)
         ids = [run.run_id or "" for run in (*listed.runs, *listed.parents)]
-        console.print(table(chosen, split, ids))
+        Console().print_result(table(chosen, split, ids))
     if not chosen and not (listed.problems and not listed.runs):
         print(f"ecgexp-runs: {_why_none(listed.runs, options)}", file=sys.stderr)
     return 0

@@ -144,7 +144,7 @@ def complete(setup, function, line, folder):
     ("line", "offered"),
     [
         ("ecgexp-compare --sp", "--split"),
-        ("ecgexp-doctor --cl", "--close-stale"),
+        ("ecgexp-doctor --clo", "--close-stale"),
         ("ecgexp-fetch mitdb --rec", "--records"),
         ("ecgexp-open --st", "--store"),
         ("ecgexp-plan --un", "--units"),
