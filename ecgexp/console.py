@@ -83,13 +83,14 @@ class Console:
     at most every 30 s.
 
     Attributes:
-      messages: Receives messages and progress; `messages.is_terminal` decides between bar and
-        lines.
+      messages: Receives messages.
       results: Receives what the command is asked for.
+      bars: Receives the progress; `bars.is_terminal` decides between bar and lines.
     """
 
     messages: Stream = field(default_factory=stderr)
     results: Stream = field(default_factory=stdout)
+    bars: Stream = field(default_factory=stderr)
 
     def print(self, text: Any, *, style: str | None = None) -> None:
         """Print a message: one line, with the given style on a terminal, or one rich object."""
@@ -102,7 +103,7 @@ class Console:
     @contextmanager
     def progress_bar(self, what: str) -> Iterator["ProgressBar"]:
         """Show a progress bar for the duration of the block."""
-        if not self.messages.is_terminal:
+        if not self.bars.is_terminal:
             yield ProgressBar(what, None, TaskID(0), self)
             return
         columns = (
@@ -113,13 +114,8 @@ class Console:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
         )
-        with Progress(*columns, console=self.messages, transient=True) as progress:
+        with Progress(*columns, console=self.bars, transient=True) as progress:
             yield ProgressBar(what, progress, progress.add_task(what, total=None, note=""), self)
-
-
-def quiet_console() -> Console:
-    """Return a console that prints nothing."""
-    return Console(messages=Stream(quiet=True), results=Stream(quiet=True))
 
 
 @dataclass
@@ -138,7 +134,7 @@ class ProgressBar:
             self.progress.update(self.task, completed=done, total=total, note=note)
         elif time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            self.console.print(f"{self.what}: {done:g} of {total:g} {note}".rstrip())
+            self.console.bars.write(f"{self.what}: {done:g} of {total:g} {note}".rstrip())
 
     def without_notes(self) -> Callable[..., None]:
         """Return a callback that omits notes, which may name records of a private training set."""

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,19 +15,29 @@ from ecgexp.cli.streams import soften
 from ecgexp.config.compose import (
     build_experiment,
     chosen_options,
+    command_settings,
     for_the_record,
     notes,
     to_yaml,
 )
 from ecgexp.config.untrusted_overrides import container
 from ecgexp.privacy.keyed_digests import DigestKey
-from ecgexp.settings.declaration import ConfigError, DataError, JobFailed, MachineError, Pruned
+from ecgexp.settings.declaration import (
+    ConfigError,
+    DataError,
+    JobFailed,
+    MachineError,
+    OutOfTime,
+    Pruned,
+)
 from ecgexp.settings.redaction import redact
 from ecgexp.storage.scratch import use_own_scratch
 from ecgexp.sweeps.attempts import Attempt
 from ecgexp.sweeps.cores import share_cores
+from ecgexp.sweeps.display import job_console
 from ecgexp.sweeps.identity import command, job_name
 from ecgexp.sweeps.invocation import Outcome, read_study
+from ecgexp.sweeps.messages import collected
 from ecgexp.sweeps.objectives import Objectives
 from ecgexp.sweeps.search_settings import PRUNED, search_settings
 from ecgexp.sweeps.sweep import Sweep
@@ -82,13 +93,19 @@ def run_job(config: DictConfig, run_dir: Path) -> float | tuple[float, ...] | st
             values=values,
             experiment=build_experiment(config, base_dir=Path.cwd()),
         )
-        return job.run(run_dir, container(hydra.sweeper, resolve=True))
+        with collected(sweep.invocation, number):
+            return job.run(run_dir, container(hydra.sweeper, resolve=True))
+    except OutOfTime as ended:  # as if the job had failed, so that the next one runs
+        raise JobFailed(f"{name}: {ended}") from None
     except Exception as error:  # noqa: BLE001 - any error is recorded, and other jobs run
         if not isinstance(error, ConfigError | DataError | MachineError):
-            _log.exception("job %d: %s failed", number, name)
+            logged = nullcontext() if sweep is None else collected(sweep.invocation, number)
+            with logged:
+                _log.exception("job %d: %s failed", number, name)
         why = redact(f"{name}: {error}")
-        print(redact(f"ecgexp: job {number} ({name}): {error}"), file=sys.stderr)
-        if sweep is not None and (job is None or not job.has_begun):
+        if sweep is None:  # else the main process shows it
+            print(redact(f"ecgexp: job {number} ({name}): {error}"), file=sys.stderr)
+        elif job is None or not job.has_begun:
             sweep.note(number, name, "", "refused", redact(str(error)))
             if isinstance(error, ConfigError | DataError):
                 move_log(None)
@@ -191,6 +208,7 @@ class _Job:
         return kept
 
     def _train(self, run_dir: Path, trial: "TrialOfJob | None") -> Result:
+        from ecgexp.experiment.deadline import Deadline
         from ecgexp.experiment.run import run
 
         command_line = command(list(HydraConfig.get().overrides.task))
@@ -230,6 +248,8 @@ class _Job:
                     resolved_yaml=to_yaml(dict(self.values)),
                     name=self.name,
                     tags=tags,
+                    console=job_console(),
+                    deadline=Deadline(minutes=command_settings(self.config).max_minutes),
                     admit=running.admit,
                     continues=None if trial is None else trial.continues,
                     resume=earlier is not None,

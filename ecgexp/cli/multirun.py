@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ecgexp.config.compose import build_experiment, explain, plain, sweep_settings
 from ecgexp.config.untrusted_overrides import check_typed_once, container
+from ecgexp.console import Console
 from ecgexp.settings.build import build_node
 from ecgexp.settings.declaration import ConfigError, DataError
 from ecgexp.settings.paths import counted_from
@@ -28,6 +29,7 @@ from ecgexp.settings.redaction import redact
 from ecgexp.storage.atomic import remove_litter_below
 from ecgexp.sweeps.closing import close, create_parent_run
 from ecgexp.sweeps.cores import runs_here
+from ecgexp.sweeps.display import SweepDisplay
 from ecgexp.sweeps.identity import command, job_name
 from ecgexp.sweeps.invocation import read_pointer
 from ecgexp.sweeps.objectives import GRID, Objectives, check_direction
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 # The multirun of this process; jobs in other processes read it from the invocation's folder.
 _opened: tuple[Sweep, Tracker, ExitStack] | None = None
+_display: SweepDisplay | None = None
 
 
 class Opening(Callback):
@@ -59,10 +62,12 @@ class Opening(Callback):
         Raises:
           SystemExit: a job is invalid, or the folder or store of the sweep cannot be used.
         """
-        global _opened
+        global _opened, _display
         HydraConfig.instance().set_config(config)
         try:
             _opened = _open(config)
+            _display = SweepDisplay(_opened[0], Console())
+            _display.start()
         except (HydraException, OmegaConfBaseException) as error:
             _refuse(explain(error, config.hydra.overrides.task))
         except (ConfigError, DataError) as error:
@@ -254,7 +259,10 @@ def finish(error: BaseException | None) -> Closed | None:
     Returns:
       The summary; None if no multirun was opened in this process.
     """
-    global _opened
+    global _opened, _display
+    if _display is not None:
+        display, _display = _display, None
+        display.stop()
     if _opened is None:
         return None
     (sweep, parent, held), _opened = _opened, None

@@ -28,6 +28,11 @@ def _only_shows() -> bool:
     return bool(_ONLY_SHOW & {word.partition("=")[0] for word in sys.argv[1:]})
 
 
+def _answers() -> bool:
+    """Returns whether the purpose of the command is its output."""
+    return _only_shows() or "console.json=true" in sys.argv
+
+
 def _run() -> int | None:
     if not _only_shows():
         print(f"ecgexp {__version__} · process {os.getpid()}", file=sys.stderr, flush=True)
@@ -36,8 +41,8 @@ def _run() -> int | None:
     return run_command()
 
 
-main = command(_run, answers=_only_shows)
-"""Entry point of the console script: 0; 2 for an invalid configuration, 1 for unusable data."""
+main = command(_run, answers=_answers)
+"""Entry point of the console script; for the exit codes see `running.run_command`."""
 
 if __name__ == "__main__":
     sys.exit(main())

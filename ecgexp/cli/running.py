@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -14,22 +15,35 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ecgexp.cli import ending
 from ecgexp.config.location import config_dir
 from ecgexp.config.untrusted_overrides import check_typed_once, guard
-from ecgexp.settings.declaration import ConfigError, DataError, JobFailed, MachineError
+from ecgexp.settings.declaration import (
+    ConfigError,
+    DataError,
+    JobFailed,
+    MachineError,
+    OutOfTime,
+)
+from ecgexp.settings.installation import to_type
 from ecgexp.settings.redaction import redact, redact_tracebacks
 from ecgexp.storage.scratch import use_own_scratch
 from ecgexp.sweeps.cores import workers
 from ecgexp.tracking.credentials import without_credentials
 
 if TYPE_CHECKING:
+    from ecgexp.experiment.experiment import Experiment
     from ecgexp.sweeps.summary import Closed
 
 _BAD_CONFIG, _BAD_DATA = 2, 1
 
 
 def run_command() -> None:
-    """Runs the command line; exits with 2 for an invalid configuration, 1 for unusable data."""
+    """Runs the command line.
+
+    It exits with 2 for an invalid configuration, 1 for unusable data, 75 where `max_minutes` ended
+    a run, and 128 plus the number of the signal that ended it.
+    """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors are explained below
     # TensorFlow logs harmless messages as errors whenever it is imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -39,6 +53,12 @@ def run_command() -> None:
     redact_tracebacks()
     use_own_scratch()
     _handle_signals()
+    with ending.ending(sys.argv[1:]):
+        _compose_and_explain()
+
+
+def _compose_and_explain() -> None:
+    """Runs the command line; an error that a user can mend is one line."""
     try:
         sys.argv[1:] = without_credentials(sys.argv[1:])
         _compose_and_run_all()
@@ -64,6 +84,7 @@ def _handle_signals() -> None:
     def stop(number: int, _frame: object) -> None:
         for each in handled:
             signal.signal(each, signal.SIG_DFL)
+        ending.current.signal = signal.Signals(number).name
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         sys.exit(128 + number)
@@ -105,7 +126,7 @@ def _compose_and_run_all() -> None:
             if closed is not None:
                 _show(closed)
     if closed is not None and closed.unfinished:
-        sys.exit(1)
+        sys.exit(OutOfTime.CODE if closed.is_out_of_time else 1)
 
 
 def _list_options_without_copies() -> None:
@@ -126,6 +147,7 @@ def _list_options_without_copies() -> None:
 def _show(closed: "Closed") -> None:
     from ecgexp.console import Console
 
+    ending.current.values = closed.headline()
     console = Console()
     console.print_result(closed.table())
     for note in closed.notes():
@@ -138,9 +160,10 @@ def _show(closed: "Closed") -> None:
     if closed.unfinished:
         console.print(
             f"{closed.unfinished} of {len(closed.rows)} jobs have no result; use the same command "
-            "again to run only these"
+            f"again to run only these:\n{redact(to_type(['ecgexp', *sys.argv[1:]]))}"
         )
     console.print_result(closed.url_hint)
+    console.print_result(f"report: {closed.report}")
 
 
 @hydra.main(config_path=str(config_dir()), config_name="config", version_base="1.3")
@@ -152,6 +175,8 @@ def _compose_and_run(config: DictConfig) -> float | tuple[float, ...] | str | No
     if HydraConfig.get().job.chdir:
         os.chdir(HydraConfig.get().runtime.cwd)
     logging.captureWarnings(True)
+    if OmegaConf.select(config, "console.json") is True:  # set in a file
+        ending.current.use_json()
     if not OmegaConf.is_missing(HydraConfig.get().job, "num"):  # a job of a multirun
         return run_job(config, run_dir)
     return _run_one(config, run_dir)
@@ -185,11 +210,13 @@ def _start(config: DictConfig, overrides: list[str], run_dir: Path) -> None:
     from ecgexp.config.compose import (
         build_experiment,
         chosen_options,
+        command_settings,
         for_the_record,
         notes,
         sweep_settings,
         to_yaml,
     )
+    from ecgexp.experiment.deadline import Deadline
     from ecgexp.experiment.run import run
     from ecgexp.sweeps.identity import command
     from ecgexp.tracking.local.hydra_files import write_notes
@@ -198,18 +225,21 @@ def _start(config: DictConfig, overrides: list[str], run_dir: Path) -> None:
     with hold(run_dir, new=True):
         try:
             sweep_settings(config).check_single_run()
+            deadline = Deadline(minutes=command_settings(config).max_minutes, began=_began())
             experiment, values = (
                 build_experiment(config, base_dir=Path.cwd()),
                 for_the_record(config),
             )
             experiment.check_can_start()  # before the import of what a run needs
             write_notes(run_dir, notes(config, HydraConfig.get()))
+            _remember(experiment, run_dir)
             run(
                 experiment,
                 run_dir,
                 config=values,
                 resolved_yaml=to_yaml(values),
                 tags={"command": command(overrides), **chosen_options(HydraConfig.get())},
+                deadline=deadline,
             )
         except (ConfigError, DataError, KeyboardInterrupt, SystemExit):
             discard(run_dir)  # does nothing where the run has begun
@@ -220,7 +250,8 @@ def _resume(config: DictConfig, overrides: list[str], *, new_dir: Path) -> None:
     """Resumes a run, or completes it if it has finished; removes the folder of this command."""
     from ecgexp.cli.resume import stored_config, working_folder
     from ecgexp.cli.run_argument import named_folder
-    from ecgexp.config.compose import build_experiment, for_the_record, to_yaml
+    from ecgexp.config.compose import build_experiment, command_settings, for_the_record, to_yaml
+    from ecgexp.experiment.deadline import Deadline
     from ecgexp.experiment.run import run
     from ecgexp.tracking.local.lock import discard_unheld, hold, move_log
     from ecgexp.tracking.local.run_json import has_finished
@@ -230,6 +261,7 @@ def _resume(config: DictConfig, overrides: list[str], *, new_dir: Path) -> None:
     run_dir = named_folder(name, "resume=", latest="resumable").absolute()
     with hold(run_dir, new=False, setting="resume"):
         move_log(run_dir)
+        ending.current.run_dir = run_dir
         if has_finished(run_dir):
             given = any(text.startswith("tracking.uri=") for text in overrides)
             _complete(run_dir, store=str(config.tracking.uri) if given else None)
@@ -237,13 +269,30 @@ def _resume(config: DictConfig, overrides: list[str], *, new_dir: Path) -> None:
         stored = stored_config(run_dir, overrides)
         os.chdir(working_folder(run_dir))
         values = for_the_record(stored)
+        experiment = build_experiment(stored, base_dir=Path.cwd())
+        _remember(experiment, run_dir)
         run(
-            build_experiment(stored, base_dir=Path.cwd()),
+            experiment,
             run_dir,
             config=values,
             resolved_yaml=to_yaml(values),
+            deadline=Deadline(minutes=command_settings(stored).max_minutes, began=_began()),
             resume=True,
         )
+
+
+def _remember(experiment: "Experiment", run_dir: Path) -> None:
+    """Notes the run of this command, for its end."""
+    known = ending.current
+    known.run_dir = run_dir.absolute()
+    known.step_name, known.num_steps = experiment.trainer.step_name, experiment.trainer.num_steps
+
+
+def _began() -> float:
+    """Returns when this process was started, by the clock of `time.monotonic`."""
+    import psutil
+
+    return time.monotonic() - max(0.0, time.time() - psutil.Process().create_time())
 
 
 def _as_typed(key: str, overrides: list[str]) -> str | None:
@@ -281,5 +330,6 @@ def _complete(run_dir: Path, *, store: str | None) -> None:
 
 
 def _fail(error: Exception) -> NoReturn:
+    ending.current.error = redact(str(error))
     print(redact(f"ecgexp: {error}"), file=sys.stderr)
     sys.exit(_BAD_CONFIG if isinstance(error, ConfigError) else _BAD_DATA)

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
+from ecgexp.config.command_settings import CommandSettings, ConsoleSettings
 from ecgexp.config.location import config_dir
 from ecgexp.config.sweep_settings import SweepSettings
 from ecgexp.config.untrusted_overrides import container
@@ -38,7 +39,7 @@ CONFIG_NAME = "config"
 
 # Keys of the configuration that are not fields of an experiment: other nodes interpolate them, or
 # they control a resumed run or a multirun.
-_SHARED = ("data", "name", "resume", "sweep")
+_SHARED = ("console", "data", "max_minutes", "name", "resume", "sweep")
 
 # Options that Hydra's launchers of other packages provide -> the extra that installs them.
 _EXTRAS = {
@@ -150,6 +151,25 @@ def sweep_settings(config: DictConfig) -> SweepSettings:
       ConfigError: a key is unknown or a value is out of bounds.
     """
     return build(SweepSettings, plain(config.sweep), path="sweep")
+
+
+def command_settings(config: DictConfig) -> CommandSettings:
+    """Build the settings of a command that no result depends on.
+
+    Args:
+      config: composed configuration.
+
+    Returns:
+      The settings `console.` and `max_minutes`.
+
+    Raises:
+      ConfigError: a key is unknown or a value is out of bounds.
+    """
+    values = plain(config)
+    console = build(ConsoleSettings, values["console"], path="console")
+    return build(
+        CommandSettings, {"console": console, "max_minutes": values["max_minutes"]}, path=""
+    )
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ecgexp.console import Console
 from ecgexp.experiment import artifacts, clients
+from ecgexp.experiment.deadline import Deadline
 from ecgexp.experiment.experiment import Experiment
 from ecgexp.experiment.final_evaluation import evaluate_selected
 from ecgexp.experiment.logged_evaluation import LoggedEvaluation, evaluated_run
@@ -53,6 +54,7 @@ def run(
     tags: Mapping[str, str] | None = None,
     admit: Admission | None = None,
     continues: Continues | None = None,
+    deadline: Deadline | None = None,
     resume: bool = False,
 ) -> Result:
     """Load the data of one experiment, train, evaluate and track it.
@@ -71,6 +73,7 @@ def run(
         the beats; raises an error to refuse the run.
       continues: called after each epoch or round with its number and validation scores; if it
         returns False before the last one, the run ends without a result.
+      deadline: the time limit; None: there is none.
       resume: whether `run_dir` contains an unfinished run of this experiment, which is resumed in
         the same MLflow run.
 
@@ -83,6 +86,7 @@ def run(
       DataError: the run cannot begin, or cannot be finished; it is marked FAILED with the reason
         first, unless its data are missing.
       Pruned: `continues` returned False.
+      OutOfTime: the deadline has passed; the run can be resumed.
     """
     experiment = experiment.resolved()
     experiment.check_can_start()
@@ -145,6 +149,7 @@ def run(
                     messages,
                     admit,
                     continues,
+                    deadline or Deadline(),
                     resume=resume,
                     name=name or experiment.title,
                     params=params,
@@ -202,6 +207,7 @@ def _run_tracked(
     messages: Messages,
     admit: Admission | None,
     continues: Continues | None,
+    deadline: Deadline,
     *,
     resume: bool,
     name: str,
@@ -240,8 +246,10 @@ def _run_tracked(
                 training_loop.ledger.plan, training_loop.num_parameters, progress_bar
             )
         messages.print("feasibility", table)
+    deadline.check("before the training")
     with explained_out_of_memory(plan.memory):
-        model_selector = training_loop.fit(tracker, console, continues)
+        model_selector = training_loop.fit(tracker, console, continues, deadline)
+    deadline.check("before the evaluation")
     messages.add(training_notes(experiment, run_data, training_loop, model_selector))
     logged = LoggedEvaluation(
         EvaluationLog(experiment.tracking.private_dir()),

@@ -12,6 +12,7 @@ from ecgexp.evaluation.score_names import epoch_score_names
 from ecgexp.experiment import artifacts
 from ecgexp.experiment.clients import client_scores
 from ecgexp.experiment.data import RunData
+from ecgexp.experiment.deadline import Deadline
 from ecgexp.experiment.time_left import TimeLeft
 from ecgexp.features.inputs import feature_shapes
 from ecgexp.privacy.ledger import Ledger
@@ -85,6 +86,7 @@ class TrainingLoop:
             int(np.prod(shape)) for layer in model.layers for shape in _output_shapes(layer)
         )
         self.probabilities = Predictor(model, run_data.data.resident)
+        self._is_divisible = False  # whether an epoch can be resumed in the middle
 
     @property
     def training_state(self) -> TrainingState | None:
@@ -92,7 +94,11 @@ class TrainingLoop:
         return self._checkpoint_manager and self._checkpoint_manager.training_state
 
     def fit(
-        self, tracker: Tracker, console: Console, continues: Continues | None = None
+        self,
+        tracker: Tracker,
+        console: Console,
+        continues: Continues | None = None,
+        deadline: Deadline | None = None,
     ) -> ModelSelector:
         """Train until the last epoch or until the selection stops training.
 
@@ -102,6 +108,7 @@ class TrainingLoop:
           tracker: of the run.
           console: shows progress.
           continues: asked after each epoch or round; None: all are trained.
+          deadline: the time limit; None: there is none.
 
         Returns:
           The selector with the selected weights.
@@ -109,7 +116,9 @@ class TrainingLoop:
         Raises:
           DataError: training diverged, or no epoch was trained.
           Pruned: `continues` returned False before the last epoch.
+          OutOfTime: the deadline has passed; the state of the training is saved.
         """
+        deadline = deadline or Deadline()
         experiment, trainer = self._experiment, self._experiment.trainer
         model_selector = ModelSelector(experiment.selection, is_private=experiment.is_private)
         manager = self._checkpoint_manager
@@ -128,9 +137,9 @@ class TrainingLoop:
                 step=1 if training_state is None else training_state.step + 1,
             )
             time_left = TimeLeft(console, trainer.step_name, trainer.num_steps)
-            for epoch_result in self._steps(
-                training_state, self._on_progress(bar, time_left, model_selector, curve)
-            ):
+            deadline.begin_steps()
+            on_progress = self._on_progress(bar, time_left, model_selector, curve, deadline)
+            for epoch_result in self._steps(training_state, on_progress):
                 scores = self._scores(epoch_result)
                 metrics = {
                     f"train/{name}": value for name, value in epoch_result.train_metrics.items()
@@ -156,9 +165,12 @@ class TrainingLoop:
                     points=curve.points,
                     is_over=is_over,
                 )
-                self._save(last, model_selector, curve, is_last=is_last)
+                goes_on = is_last or deadline.fits_another_step(divisible=self._is_divisible)
+                self._save(last, model_selector, curve, is_last=is_last or not goes_on)
                 if is_over:
                     break
+                if not goes_on:
+                    deadline.end(f"after {trainer.step_name} {epoch_result.step}")
             # The budget may end training before its last epoch.
             if last is not None and not curve.is_shown:
                 self._save(last, model_selector, curve, is_last=True)
@@ -185,28 +197,37 @@ class TrainingLoop:
         time_left: TimeLeft,
         model_selector: ModelSelector,
         curve: LearningCurve,
+        deadline: Deadline,
     ) -> OnProgress:
-        """Return the callback that shows the progress and saves the state of a long epoch."""
+        """Return the callback that shows the progress and saves the state of a long epoch.
+
+        It ends the training when the deadline has passed, after it has saved the state.
+        """
 
         def on_progress(
             *, state: Callable[[], TrainerState] | None = None, **epoch_result: Any
         ) -> None:
             time_left(bar.step, epoch_result["done"], epoch_result["total"])
             bar(**(epoch_result | {"metrics": {}} if self._experiment.withholds else epoch_result))
+            self._is_divisible = state is not None
             if (
                 self._checkpoint_manager is not None
                 and state is not None
                 and epoch_result["done"] < epoch_result["total"]
             ):
+                is_over = deadline.has_passed
                 finished = bar.step - 1
                 written = self._checkpoint_manager.save_within(
                     lambda: TrainingState(
                         step=finished, trainer=state(), points=curve.points, is_over=False
                     ),
                     model_selector,
+                    at_once=is_over,
                 )
                 if written:
                     curve.show()
+                if is_over:
+                    deadline.end(f"within {bar.step_name} {bar.step}")
 
         return on_progress
 

@@ -106,6 +106,23 @@ class Pruned(RuntimeError):
     """A search ended the run early, because it scored worse than earlier trials."""
 
 
+class OutOfTime(SystemExit):
+    """`max_minutes=` ended the run, which can be resumed.
+
+    It ends a process in order, as a signal does, with the exit code 75 of a temporary failure
+    (EX_TEMPFAIL of `sysexits.h`).
+    """
+
+    CODE = 75
+
+    def __init__(self, message: str):
+        super().__init__(self.CODE)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def settings(cls: type[T]) -> type[T]:
     """Make `cls` a frozen, keyword-only dataclass that validates fields by their annotations."""

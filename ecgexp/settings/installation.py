@@ -4,8 +4,11 @@ A checkout is managed by uv; an installed wheel by pip, or by uv with the same a
 """
 
 import importlib.util
+import os
 import platform
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 FEDERATED_REQUIREMENTS = Path(__file__).parents[1] / "training/federated/requirements.txt"
@@ -27,6 +30,17 @@ def is_checkout() -> bool:
 def federated_is_installed() -> bool:
     """Return whether what federated training imports is installed; nothing is imported."""
     return all(importlib.util.find_spec(name) is not None for name in _FEDERATED)
+
+
+def to_type(words: Sequence[str]) -> str:
+    """Return a command to copy into a shell; with `uv run` if this process was started by it.
+
+    Example:
+      >>> to_type(["ecgexp-report", "a b"]).removeprefix("uv run ")
+      "ecgexp-report 'a b'"
+    """
+    prefix = ["uv", "run"] if "UV_RUN_RECURSION_DEPTH" in os.environ else []
+    return shlex.join([*prefix, *words])
 
 
 def install_federated() -> str:

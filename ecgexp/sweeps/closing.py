@@ -1,14 +1,14 @@
 """The parent run of a sweep: created before the first job, and ended with a table and ε."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from ecgexp.settings.declaration import ConfigError
-from ecgexp.sweeps.attempts import Attempt
+from ecgexp.settings.installation import to_type
 from ecgexp.sweeps.identity import sweep_name
+from ecgexp.sweeps.rows import GOOD, Row, rows
 from ecgexp.sweeps.spent import both_privacy_losses
-from ecgexp.sweeps.summary import GOOD, Closed, Row
+from ecgexp.sweeps.summary import Closed
 from ecgexp.sweeps.sweep import Sweep
 from ecgexp.tracking.base import Tracker
 from ecgexp.tracking.local.result import known_run_id
@@ -63,7 +63,14 @@ def close(sweep: Sweep, parent: Tracker, *, interrupted: bool) -> Closed:
     """
     search_loss, store = both_privacy_losses(sweep.home, sweep.private_dir)
     closed = Closed(
-        rows=tuple(_rows(sweep)), search_loss=search_loss, store=store, url_hint=parent.url_hint
+        rows=tuple(_ended(sweep)),
+        search_loss=search_loss,
+        store=store,
+        url_hint=parent.url_hint,
+        report=to_type(["ecgexp-report", str(sweep.invocation)]),
+        folder=str(sweep.invocation),
+        run_id=parent.run_id,
+        is_interrupted=interrupted,
     )
     counts = {
         status: sum(row.status == status for row in closed.rows)
@@ -99,39 +106,12 @@ def close(sweep: Sweep, parent: Tracker, *, interrupted: bool) -> Closed:
     return closed
 
 
-def _rows(sweep: Sweep) -> list[Row]:
-    outcomes, latest = (
-        sweep.outcomes(),
-        {attempt.digest: attempt for attempt in sweep.attempts.all()},
-    )
-    planned = sweep.planned
-    numbers = sorted(outcomes) if planned is None else range(len(planned))
-    rows = []
-    for number in numbers:
-        outcome = outcomes.get(number)
-        if outcome is not None:
-            rows.append(_row(number, outcome, latest.get(outcome["digest"])))
-        elif planned is not None:
-            rows.append(Row(number=number, name=planned[number], status="not started"))
-    return rows
-
-
-def _row(number: int, outcome: Mapping[str, Any], attempt: Attempt | None) -> Row:
-    if attempt is None:
-        return Row(number=number, name=outcome["name"], status="failed", reason=outcome["reason"])
-    is_kept = outcome["outcome"] == "kept" and attempt.status == "FINISHED"
-    status = "done before" if is_kept else attempt.status.lower()
-    return Row(
-        number=number,
-        name=outcome["name"],
-        status="interrupted" if status in ("running", "killed") else status,
-        reason=attempt.reason,
-        seconds=attempt.seconds,
-        metrics=attempt.metrics,
-        run_id=attempt.run_id,
-        run_dir=attempt.run_dir,
-        command=attempt.command,
-    )
+def _ended(sweep: Sweep) -> list[Row]:
+    """Return the rows of a sweep none of whose jobs is running: one that has not ended was cut."""
+    return [
+        replace(row, status="interrupted") if row.status == "running" else row
+        for row in rows(sweep)
+    ]
 
 
 def _invocations(sweep: Sweep) -> int:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -36,18 +36,23 @@ class Pointer(TypedDict):
 
 
 class OutcomeValues(TypedDict):
-    """`jobs/NUMBER.json`: the outcome of a job."""
+    """`jobs/NUMBER.json`: the outcome of a job.
+
+    `earlier_start` identifies the last attempt at a job that runs, before its own attempt began.
+    """
 
     name: str
     digest: str
     outcome: Outcome
     reason: str | None
+    earlier_start: NotRequired[str | None]
 
 
 class StudyValues(TypedDict):
     """`search.json`: the study of an invocation."""
 
     study: str
+    num_trials: int
 
 
 def read_pointer(invocation: Path) -> Pointer:
@@ -90,17 +95,26 @@ def read_study(invocation: Path) -> str:
     Raises:
       DataError: the file is missing or damaged.
     """
-    return read_json(invocation / _STUDY, StudyValues, fix="use the same command again")["study"]
+    return _study(invocation)["study"]
 
 
-def write_study(invocation: Path, name: str) -> None:
-    """Write the name of the study that chooses the jobs of an invocation.
+def read_num_trials(invocation: Path) -> int | None:
+    """Read how many trials the search of an invocation has; None if no search has begun."""
+    try:
+        return _study(invocation)["num_trials"]
+    except DataError:
+        return None
+
+
+def write_study(invocation: Path, name: str, num_trials: int) -> None:
+    """Write which study chooses the jobs of an invocation.
 
     Args:
       invocation: folder of the invocation.
       name: name of the study.
+      num_trials: trials of this invocation.
     """
-    _write(invocation / _STUDY, {"study": name})
+    _write(invocation / _STUDY, {"study": name, "num_trials": num_trials})
 
 
 def read_outcomes(invocation: Path, planned: Sequence[str]) -> dict[int, OutcomeValues]:
@@ -138,6 +152,10 @@ def write_outcome(invocation: Path, number: int, values: OutcomeValues) -> None:
     folder = invocation / "jobs"
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / f"{number}.json", values)
+
+
+def _study(invocation: Path) -> StudyValues:
+    return read_json(invocation / _STUDY, StudyValues, fix="use the same command again")
 
 
 def _write(path: Path, values: Mapping[str, Any]) -> None:

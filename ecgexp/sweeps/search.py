@@ -71,9 +71,9 @@ def search(config: DictConfig, launcher: Launcher, overrides: Sequence[str]) -> 
     sweep = Sweep.join(Path(config.hydra.sweep.dir))
     storage = open_storage(settings, sweep.home)
     study = begin_study(settings, storage, settings.study_name or sweep.home.name, space)
-    write_study(sweep.invocation, study.study_name)
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
     end = len(waiting) if settings.sampler == "grid" else settings.n_trials
+    write_study(sweep.invocation, study.study_name, end)
     for first in range(0, end, settings.n_jobs):
         trials = [
             _ask(study, settings, space, number)

@@ -2,12 +2,14 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ecgexp.formatting import epsilon_text, score_text
 from ecgexp.privacy.search_accounting import SearchPrivacyLoss
+from ecgexp.sweeps.rows import GOOD, Row
+from ecgexp.tracking.local.headline import headline_scores
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,36 +21,6 @@ _SCORES = {
     "validation macro F1": "validation/macro_f1",
     "ε": "privacy/epsilon",
 }
-GOOD = ("finished", "done before", "pruned")
-"""States of jobs that are not run again."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """The state of one job.
-
-    Attributes:
-      number: number of the job in this invocation.
-      name: overrides of the job that the sweep varies.
-      status: `finished`, `done before`, `pruned`, `failed`, `refused`, `interrupted` or
-        `not started`.
-      reason: why there is no result.
-      seconds: wall-clock time of the run.
-      metrics: final metrics.
-      run_id: MLflow run.
-      run_dir: folder of the run.
-      command: command that runs the job alone.
-    """
-
-    number: int
-    name: str
-    status: str
-    reason: str | None = None
-    seconds: float = 0.0
-    metrics: Mapping[str, float] | None = None
-    run_id: str | None = None
-    run_dir: str | None = None
-    command: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +33,20 @@ class Closed:
       store: privacy loss of all runs of the store that were trained on the same patients; None if
         none is private.
       url_hint: where to find the parent run.
+      report: command that writes the report of the sweep.
+      folder: folder of the invocation.
+      run_id: MLflow run of the parent; None without MLflow.
+      is_interrupted: whether a signal ended the sweep.
     """
 
     rows: tuple[Row, ...]
     search_loss: SearchPrivacyLoss | None
     store: SearchPrivacyLoss | None
     url_hint: str
+    report: str
+    folder: str
+    run_id: str | None = None
+    is_interrupted: bool = False
 
     @property
     def privacy(self) -> str:
@@ -81,6 +61,27 @@ class Closed:
     def unfinished(self) -> int:
         """Number of jobs without a result."""
         return sum(row.status not in GOOD for row in self.rows)
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether jobs lack a result, and `max_minutes` ended each of them."""
+        open_jobs = [row.status for row in self.rows if row.status not in GOOD]
+        return bool(open_jobs) and set(open_jobs) == {"out of time"}
+
+    def headline(self) -> dict[str, Any]:
+        """Return JSON-serializable values, which `console.json=true` prints."""
+        state = "KILLED" if self.is_interrupted else "FAILED"
+        state = "OUT_OF_TIME" if self.is_out_of_time else state
+        loss = self.search_loss
+        return {
+            "status": state if self.unfinished else "FINISHED",
+            "folder": self.folder,
+            "run_id": self.run_id,
+            "epsilon_all": None if loss is None else loss.epsilon_all,
+            "delta": None if loss is None else loss.delta,
+            "report": self.report,
+            "jobs": [_job(row) for row in self.rows],
+        }
 
     def table(self) -> "Table":
         """Return one row per job, for the console."""
@@ -159,6 +160,21 @@ class Closed:
                 ]
             )
         return out.getvalue()
+
+
+def _job(row: Row) -> dict[str, Any]:
+    metrics = row.metrics or {}
+    return {
+        "job": row.number,
+        "overrides": row.name,
+        "status": row.status,
+        "reason": row.reason,
+        "folder": row.run_dir,
+        "run_id": row.run_id,
+        "seconds": row.seconds,
+        "scores": headline_scores(metrics),
+        "epsilon": metrics.get("privacy/epsilon"),
+    }
 
 
 def _scores(rows: Sequence[Row]) -> dict[str, str]:

@@ -25,6 +25,7 @@ from ecgexp.sweeps.invocation import (
     Outcome,
     OutcomeValues,
     Pointer,
+    read_num_trials,
     read_outcomes,
     read_pointer,
     write_outcome,
@@ -149,6 +150,11 @@ class Sweep:
         """Folder of the parent run."""
         return self.home / "parent"
 
+    @property
+    def num_jobs(self) -> int | None:
+        """Number of jobs of this invocation; None for a search that has not begun."""
+        return read_num_trials(self.invocation) if self.planned is None else len(self.planned)
+
     def outcomes(self) -> dict[int, OutcomeValues]:
         """Read the outcomes of the jobs that this invocation has reached; see `read_outcomes`."""
         return read_outcomes(self.invocation, self.planned or ())
@@ -166,6 +172,9 @@ class Sweep:
           reason: why it was refused or failed before it could start.
         """
         values = OutcomeValues(name=name, digest=digest, outcome=outcome, reason=reason)
+        if outcome == "ran":
+            starts = [attempt.start for attempt in self.attempts.all() if attempt.digest == digest]
+            values["earlier_start"] = starts[-1] if starts else None
         write_outcome(self.invocation, number, values)
 
     def digest_of(self, values: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from ecgexp.tracking.base import Scalar
 from ecgexp.tracking.checks import check_name
 
 _WITHOUT_EFFECT = re.compile(
-    r"(resume|name|tracking|sweep|data|checkpoints|figures|hydra)([./@].*)?"
+    r"(resume|name|tracking|sweep|data|checkpoints|figures|hydra|console|max_minutes)([./@].*)?"
     r"|dataset\.(.*\.)?(root|cache_dir)"
 )
 """Settings that do not affect a result.

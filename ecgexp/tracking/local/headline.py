@@ -1,5 +1,6 @@
 """The headline of a run: the few values that a last line or a script needs."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def headline(result: Result, run_dir: Path | None) -> dict[str, Any]:
         "folder": None if run_dir is None else str(run_dir.absolute()),
         "run_id": result.run_id,
         "seconds": result.seconds,
-        "scores": scores(result),
+        "scores": headline_scores({**dict.fromkeys(result.undefined), **result.metrics}),
         "epsilon": privacy.get("epsilon"),
         "delta": privacy.get("delta") if privacy.get("guarantee") else None,
         "unit": privacy.get("unit") if privacy.get("guarantee") else None,
@@ -38,13 +39,19 @@ def headline(result: Result, run_dir: Path | None) -> dict[str, Any]:
     }
 
 
-def scores(result: Result) -> dict[str, float | None]:
-    """Return the headline scores of each evaluated split: `<split>/<metric>` -> score."""
-    names = [f"{split}/{name}" for split in _SPLITS for name in _SCORES]
+def headline_scores(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Return the headline scores of each evaluated split: `<split>/<metric>` -> score.
+
+    Args:
+      metrics: final metrics; None or NaN where a score is undefined.
+    """
+    found = {
+        name: metrics[name]
+        for name in (f"{split}/{score}" for split in _SPLITS for score in _SCORES)
+        if name in metrics
+    }
     return {
-        name: result.metrics.get(name)
-        for name in names
-        if name in result.metrics or name in result.undefined
+        name: None if score is None or math.isnan(score) else score for name, score in found.items()
     }
 
 
@@ -56,11 +63,20 @@ def last_line(result: Result) -> str:
       'finished in 12\xa0s · test: accuracy 0.912'
     """
     parts = [f"finished in {duration_text(result.seconds)}", *_guarantee(result.privacy)]
-    found = scores(result)
-    split = next((one for one in reversed(_SPLITS) if any(_of(found, one))), None)
-    if split is not None:
-        parts.append(f"{split}: {', '.join(_of(found, split))}")
+    known = {**dict.fromkeys(result.undefined), **result.metrics}
+    parts += filter(None, [scores_text(known)])
     return " · ".join(parts)
+
+
+def scores_text(metrics: Mapping[str, float | None]) -> str:
+    """Return the headline scores of the last evaluated split; empty if there are none.
+
+    Example:
+      >>> scores_text({"test/accuracy": 0.912, "validation/accuracy": 0.9})
+      'test: accuracy 0.912'
+    """
+    split = next((one for one in reversed(_SPLITS) if _of(metrics, one)), None)
+    return "" if split is None else f"{split}: {', '.join(_of(metrics, split))}"
 
 
 def _of(found: Mapping[str, float | None], split: str) -> list[str]:

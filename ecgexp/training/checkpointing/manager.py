@@ -214,18 +214,23 @@ class CheckpointManager:
         return is_due
 
     def save_within(
-        self, training_state: Callable[[], TrainingState], model_selector: ModelSelector
+        self,
+        training_state: Callable[[], TrainingState],
+        model_selector: ModelSelector,
+        *,
+        at_once: bool = False,
     ) -> bool:
         """Write the state within a long epoch if a checkpoint is due.
 
         Args:
           training_state: returns the state; called only if a checkpoint is due.
           model_selector: holds the selected weights.
+          at_once: whether it is due in any case.
 
         Returns:
           Whether a checkpoint was written.
         """
-        is_due = time.monotonic() - self._written >= 60 * self._rule.minutes
+        is_due = at_once or time.monotonic() - self._written >= 60 * self._rule.minutes
         if is_due:
             self._write(training_state(), model_selector)
         return is_due

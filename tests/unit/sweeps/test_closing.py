@@ -4,7 +4,8 @@ import pytest
 
 from ecgexp.settings.declaration import ConfigError
 from ecgexp.sweeps.objectives import Objectives
-from ecgexp.sweeps.summary import Closed, Row
+from ecgexp.sweeps.rows import Row
+from ecgexp.sweeps.summary import Closed
 
 GRID = {"_target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"}
 SEARCH = {
@@ -24,7 +25,7 @@ def closed(*present):
         )
         for number, names in enumerate(present)
     ]
-    return Closed(rows=tuple(rows), search_loss=None, store=None, url_hint="")
+    return Closed(rows=tuple(rows), search_loss=None, store=None, url_hint="", report="", folder="")
 
 
 def test_notes_with_equal_classes_are_empty():

@@ -65,7 +65,7 @@ def test_search_reports_the_best_trial(tmp_path, capsys):
         "best_params": {"trainer.learning_rate": 1},
         "best_value": -1.0,
     }
-    assert "4 of 4 trials have a score; best trial" in " ".join(capsys.readouterr().err.split())
+    assert "4 of 4 trials have a score; best trial" in " ".join(capsys.readouterr().out.split())
 
 
 def test_search_minimizes_where_it_should(tmp_path):
@@ -104,7 +104,7 @@ def test_trial_without_score_does_not_end_the_search(tmp_path, capsys, ended, co
 
     _, results = searched(tmp_path, score, "hydra.sweeper.sampler=grid")
     assert results["best_params"] == {"trainer.learning_rate": 3}
-    assert counted in " ".join(capsys.readouterr().err.split())
+    assert counted in " ".join(capsys.readouterr().out.split())
 
 
 def test_search_without_any_score_ends_in_order(tmp_path):

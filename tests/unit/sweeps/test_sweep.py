@@ -313,8 +313,8 @@ def test_pruned_job_is_found_by_a_later_invocation(sweep, tmp_path):
 
 
 def test_pruned_job_counts_as_done_in_the_table(sweep):
-    prune(sweep, attempt(sweep))
     sweep.note(0, "seed=1", "d" * 64, "ran")
+    prune(sweep, attempt(sweep))
     sweep.note(1, "seed=2", "", "refused", "seed=2: no")
     closed = close(sweep, NullTracker(), interrupted=False)
     assert [(row.status, row.reason) for row in closed.rows] == [

@@ -1,0 +1,147 @@
+"""The end of a command: what an interruption kept, and the line of `console.json=true`."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ecgexp.settings.declaration import DataError, OutOfTime
+from ecgexp.settings.installation import to_type
+from ecgexp.settings.redaction import redact
+
+OUT_OF_TIME = "OUT_OF_TIME"
+"""Status of a run that `max_minutes` ended, in the line of `console.json=true`."""
+
+_JSON = re.compile(r"\+{0,2}console\.json=(true|yes|on|y|1)", re.IGNORECASE)
+_PLAIN = re.compile(r"[\w/.\-]+", re.ASCII)
+_STEP = re.compile(r"step-(\d+)-")
+
+
+@dataclass
+class Ending:
+    """What is known of this command for its end.
+
+    Attributes:
+      run_dir: folder of the run that it makes or resumes; None before that, and in a sweep.
+      step_name: `epoch` or `round`.
+      num_steps: epochs or rounds of the run.
+      signal: name of the signal that ended the command; None if there was none.
+      error: message of the error that ended it.
+      limit: message of `max_minutes`, if that ended it.
+      values: what `console.json=true` prints; None: read from the folder of the run.
+    """
+
+    run_dir: Path | None = None
+    step_name: str = "epoch"
+    num_steps: int = 0
+    signal: str | None = None
+    error: str | None = None
+    limit: str | None = None
+    values: Mapping[str, Any] | None = None
+    _stdout: int | None = None
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the answer is one line of JSON."""
+        return self._stdout is not None
+
+    def use_json(self) -> None:
+        """Send everything that is written to standard output to standard error, until `answer`."""
+        if self._stdout is None:
+            sys.stdout.flush()
+            self._stdout = os.dup(1)
+            os.dup2(2, 1)
+
+    def answer(self) -> None:
+        """Print the line of `console.json=true` if it was asked for."""
+        if self._stdout is None:
+            return
+        sys.stdout.flush()
+        os.dup2(self._stdout, 1)
+        os.close(self._stdout)
+        self._stdout = None
+        print(redact(json.dumps(self.values or self._of_run(), allow_nan=False)), flush=True)
+
+    def _of_run(self) -> dict[str, Any]:
+        from ecgexp.tracking.local.headline import headline
+        from ecgexp.tracking.local.result import Result, read_result
+
+        result, folder = Result(status="FAILED", reason=self.error), None
+        if self.run_dir is not None and (self.run_dir / "result.json").is_file():
+            folder = self.run_dir
+            try:
+                result = read_result(folder)
+            except DataError as error:
+                result = Result(status="FAILED", reason=self.error or str(error))
+        values = headline(result, folder)
+        if folder is None:
+            values["status"] = "REFUSED"
+        elif self.limit is not None:
+            values["status"] = OUT_OF_TIME
+        values["resume"] = None if folder is None else resume_command(folder)
+        return values
+
+
+current = Ending()
+"""The end of the command of this process."""
+
+
+@contextmanager
+def ending(words: Sequence[str]) -> Iterator[Ending]:
+    """Print what an interruption kept, and the line of `console.json=true`, after the block.
+
+    Args:
+      words: arguments of the command.
+    """
+    if any(_JSON.fullmatch(word) for word in words):
+        current.use_json()
+    try:
+        yield current
+    except BaseException as error:
+        current.limit = str(error) if isinstance(error, OutOfTime) else None
+        why = current.signal or current.limit
+        if why is not None and current.run_dir is not None:
+            print(f"ecgexp: {why}: {kept(current)}", file=sys.stderr)
+        raise
+    finally:
+        current.answer()
+
+
+def kept(known: Ending) -> str:
+    """Return what is kept of an interrupted run, and the command that resumes it."""
+    folder = known.run_dir
+    command = None if folder is None else resume_command(folder)
+    if folder is None or command is None:
+        again = "" if known.limit is None else " with a larger max_minutes"
+        return f"nothing was trained that could be kept; use the same command again{again}"
+    steps = max(int(found[1]) for found in map(_STEP.match, _checkpoints(folder)) if found)
+    counted = f"{steps} of {known.num_steps} {known.step_name}s are kept"
+    if not steps:
+        counted = f"a part of {known.step_name} 1 is kept"
+    return f"{counted} in {folder}; resume with\n{command}"
+
+
+def resume_command(run_dir: Path) -> str | None:
+    """Return the command that resumes a run, as typed in a shell; None if nothing was kept."""
+    if not _checkpoints(run_dir):
+        return None
+    return to_type(["ecgexp", f"resume={_value(str(run_dir))}"])
+
+
+def _checkpoints(run_dir: Path) -> list[str]:
+    from ecgexp.tracking.local.checkpoint_folder import CHECKPOINTS
+
+    return [path.name for path in (run_dir / CHECKPOINTS).glob("step-*")]
+
+
+def _value(text: str) -> str:
+    """Return a text as the value of an override."""
+    if _PLAIN.fullmatch(text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
