@@ -33,7 +33,7 @@ class Stream(rich.console.Console):
     """A rich console that neither wraps text nor, without a terminal, narrows tables."""
 
     @property
-    def size(self) -> rich.console.ConsoleDimensions:
+    def size(self) -> rich.console.ConsoleDimensions:  # pyright: ignore[reportIncompatibleMethodOverride]  # rich's setter is not used
         """Dimensions of the terminal; elsewhere lines may have any length."""
         return (
             super().size
