@@ -58,7 +58,7 @@ def run_command() -> None:
 
 
 def _compose_and_explain() -> None:
-    """Runs the command line; an error that a user can mend is one line."""
+    """Runs the command line; an error that a user can fix is one line."""
     try:
         sys.argv[1:] = without_credentials(sys.argv[1:])
         _compose_and_run_all()

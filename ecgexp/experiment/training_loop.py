@@ -165,11 +165,13 @@ class TrainingLoop:
                     points=curve.points,
                     is_over=is_over,
                 )
-                goes_on = is_last or deadline.fits_another_step(divisible=self._is_divisible)
-                self._save(last, model_selector, curve, is_last=is_last or not goes_on)
+                continues_training = is_last or deadline.fits_another_step(
+                    divisible=self._is_divisible
+                )
+                self._save(last, model_selector, curve, is_last=is_last or not continues_training)
                 if is_over:
                     break
-                if not goes_on:
+                if not continues_training:
                     deadline.end(f"after {trainer.step_name} {epoch_result.step}")
             # The budget may end training before its last epoch.
             if last is not None and not curve.is_shown:
