@@ -7,6 +7,7 @@ code or data, and a search that was interrupted continues with the values it had
 """
 
 import contextlib
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,6 +94,7 @@ def open_storage(settings: SearchSettings, home: Path) -> BaseStorage:
         if "://" in place:
             return RDBStorage(place)
         Path(place).parent.mkdir(parents=True, exist_ok=True)
+        _check_journal(Path(place))
         return JournalStorage(JournalFileBackend(place, JournalFileOpenLock(place)))
     except Exception as error:  # noqa: BLE001 - each driver of a database has errors of its own
         why = redact(" ".join(str(error).split()))
@@ -101,6 +103,26 @@ def open_storage(settings: SearchSettings, home: Path) -> BaseStorage:
             "that can be written, e.g. sqlite:///search.db, or remove a damaged one: finished jobs "
             "are found without it"
         ) from error
+
+
+def _check_journal(path: Path) -> None:
+    """Check the last line, which Optuna reads as if it were absent until another one follows it.
+
+    The others are checked by Optuna when it opens the file.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError("it is not a file")
+    lock = JournalFileOpenLock(str(path))
+    lock.acquire()  # another process may be writing a line
+    try:
+        content = path.read_bytes() if path.exists() else b""
+    finally:
+        lock.release()
+    last = content.rstrip(b"\n").rpartition(b"\n")[2]
+    if content and not content.endswith(b"\n"):
+        raise ValueError("its last line is incomplete")
+    if content and not isinstance(json.loads(last), dict):
+        raise ValueError("its last line is not an entry")
 
 
 def begin_study(

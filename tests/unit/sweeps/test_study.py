@@ -224,6 +224,23 @@ def test_damaged_storage_is_rejected(tmp_path):
         begin(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "end", ['{"op_code": 0', '{"op_code": 0\n', "\x00\x01", "garbage\n", "3\n"]
+)
+def test_storage_with_a_damaged_end_is_rejected(tmp_path, end):
+    begin(tmp_path)
+    with (tmp_path / "search.journal").open("a") as journal:
+        journal.write(end)
+    with pytest.raises(ConfigError, match=r"search\.journal cannot be opened: .*remove a damaged"):
+        begin(tmp_path)
+
+
+def test_storage_that_is_no_file_is_rejected(tmp_path):
+    for storage in (str(tmp_path), "/dev/null"):
+        with pytest.raises(ConfigError, match=rf"{SETTING}\.storage={storage} .*not a file.*use a"):
+            open_storage(SearchSettings(storage=storage), tmp_path)
+
+
 def test_search_that_another_process_begins_is_refused(tmp_path, monkeypatch):
     begin(tmp_path)
     monkeypatch.setattr("optuna.get_all_study_names", lambda _: [])
