@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -20,7 +21,7 @@ from omegaconf.resolvers import oc
 from ecgexp.config.command_settings import CommandSettings, ConsoleSettings
 from ecgexp.config.location import config_dir
 from ecgexp.config.sweep_settings import SweepSettings
-from ecgexp.config.untrusted_overrides import container
+from ecgexp.config.untrusted_overrides import NOT_AN_OPTION, container, not_an_option
 from ecgexp.settings.build import build_node
 from ecgexp.settings.declaration import ConfigError, build, unknown_key
 from ecgexp.settings.installation import install_extra
@@ -96,7 +97,8 @@ def _load_whole(overrides: Sequence[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         try:
-            return compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=True)
+            with not_an_option():
+                return compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=True)
         except HydraException as error:
             raise explain(error, overrides) from error
 
@@ -264,6 +266,8 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
             else f"use one of {', '.join(error.options)}."
         )
         return ConfigError(f"{group}={option} does not exist; {hint}")
+    if NOT_AN_OPTION in str(error):
+        return ConfigError(_option_needed(overrides))
     if found := re.search(
         r"Did you mean to override (\S+@\S+)\?\n.*use \+([^=]+)=(.*)", str(error)
     ):
@@ -301,6 +305,22 @@ def _unknown(key: str, overrides: Sequence[str]) -> str:
                 f"{key} is not a setting; the settings of {parent} are: {', '.join(sorted(known))}"
             )
         parent = parent.rpartition(".")[0]
+
+
+def _option_needed(overrides: Sequence[str]) -> str:
+    """Return the message for overrides of which one gives a group no name, e.g. `model=null`."""
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        group, value = override.get_key_element().lstrip("+"), override.value()
+        options = _options_of(group.partition("@")[0])
+        if not isinstance(value, str | list | dict) and (options or not group):
+            shown = "null" if value is None else str(value)
+            use = f"{group}={options[0]}" if options else "GROUP=OPTION"
+            return f"{group}={shown}: a group takes the name of an option; use e.g. {use}"
+    return "an override gives a group something that is not the name of an option; use GROUP=OPTION"
+
+
+def _options_of(group: str) -> list[str]:
+    return sorted(path.stem for path in (config_dir() / group).glob("*.yaml")) if group else []
 
 
 def _groups() -> list[str]:

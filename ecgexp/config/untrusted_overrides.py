@@ -12,7 +12,8 @@ may.
 (`tests/faults/test_hostile_yaml.py`).
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from hydra._internal import hydra as hydra_internals
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
 
@@ -43,6 +45,9 @@ OURS = frozenset(
     }
 )
 """Files of `conf` that have a node `hydra`."""
+
+NOT_AN_OPTION = "Config group override must be a string or a list"
+"""Hydra's message for `model=null`."""
 
 _OUR_SOURCE = f"file://{config_dir()}"
 _SOURCES_IN_PACKAGES = ("structured://", "pkg://hydra.conf", "pkg://hydra_plugins.")
@@ -79,7 +84,8 @@ class GuardedLoader(ConfigLoaderImpl):
         """
         overrides = without_credentials(overrides)
         self._typed = _options(overrides)
-        config = super().load_configuration(config_name, overrides, *args, **kwargs)
+        with not_an_option():
+            config = super().load_configuration(config_name, overrides, *args, **kwargs)
         _hide_secrets(config)
         _check_name(config)
         _check_notes(config)
@@ -125,6 +131,21 @@ class GuardedLoader(ConfigLoaderImpl):
             f"{config_path}.yaml in {source} is refused: its node hydra can run code and choose "
             "where files are written; remove the node, and use hydra.…=… in the shell."
         )
+
+
+@contextlib.contextmanager
+def not_an_option() -> Iterator[None]:
+    """Raise Hydra's plain `ValueError` for an override such as `model=null` as an error of Hydra.
+
+    Raises:
+      ConfigCompositionException: an override gives a group something that is not a name.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if NOT_AN_OPTION not in str(error):
+            raise
+        raise ConfigCompositionException(str(error)) from error
 
 
 def _options(overrides: Sequence[str]) -> frozenset[str]:

@@ -156,15 +156,14 @@ def _describe(item: Any, path: str, make: Callable[..., Any]) -> str:
     if item["type"] == "value_error":  # raised by a __post_init__; it already names the fields
         return placed(str(item["ctx"]["error"]), path, make)
     if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return unknown_key(where, known=list(getattr(make, "__dataclass_fields__", {})))
+        return unknown_key(where, known=list(getattr(make, "__pydantic_fields__", {})))
     if item["type"] in ("missing", "missing_keyword_only_argument"):
         return f"{where} is missing: give it a value"
     message = item["msg"][0].lower() + item["msg"][1:]
     remedy = _remedy(where, item["loc"], path, make)
-    return (
-        f"{where}={_cut(repr(item['input']))} is not usable: "
-        f"{_cut(_INPUT.sub('it', message))}{remedy}"
-    )
+    given = item["input"]
+    shown = _typed(given) if given is None or isinstance(given, bool) else repr(given)
+    return f"{where}={_cut(shown)} is not usable: {_cut(_INPUT.sub('it', message))}{remedy}"
 
 
 def _remedy(where: str, loc: Sequence[int | str], path: str, make: Callable[..., Any]) -> str:

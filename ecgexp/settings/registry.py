@@ -48,7 +48,8 @@ def settings_class(target: Any, path: str = "", kind: type | None = None) -> typ
     if found is None:
         near = _nearest(str(target))
         use = f"{key}={near}" if near else "a public name such as ecgexp.models.Cnn1d"
-        raise ConfigError(f"{key}={target}: not the public name of a settings class; use {use}.")
+        shown = "null" if target is None else target
+        raise ConfigError(f"{key}={shown}: not the public name of a settings class; use {use}.")
     if kind is not None and not _fits(found, kind):
         raise ConfigError(
             f"{key}={target}: not of the kind {kind.__name__}; use {' or '.join(names_of(kind))}."

@@ -29,7 +29,7 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Name = Annotated[str, BeforeValidator(_text)]
+Name = Annotated[str, Field(min_length=1), BeforeValidator(_text)]
 
 
 def _simple(fs_hz: float) -> float:

@@ -357,3 +357,29 @@ def test_plugin_of_another_package_names_its_extra(monkeypatch):
     monkeypatch.delitem(ConfigStore.instance().repo["hydra"]["launcher"], "joblib.yaml")
     with pytest.raises(ConfigError, match=r"hydra/launcher/joblib .*use `uv sync --extra joblib`"):
         load_config(["hydra/launcher=processes"])
+
+
+@pytest.mark.parametrize("value", ["null", "3", "true", "0.5"])
+@pytest.mark.parametrize("group", ["model", "trainer", "experiment", "preprocessing@dataset"])
+def test_group_without_the_name_of_an_option_is_refused(group, value):
+    words = rf"^{group}=\S+: a group takes the name of an option; use e\.g\. {group}="
+    with pytest.raises(ConfigError, match=words):
+        load_config([f"{group}={value}", "seed=1"])
+
+
+def test_unknown_key_names_settings_and_no_constants_of_the_class():
+    with pytest.raises(ConfigError, match=r"model\._partial_ is not a setting; .*filters") as error:
+        load_experiment(["+model._partial_=true"])
+    assert "required_features" not in str(error.value)
+
+
+@pytest.mark.parametrize("override", ["model._target_=null", "trainer.epochs=null"])
+def test_null_is_shown_as_it_is_written(override):
+    with pytest.raises(ConfigError, match=rf"^{override}(:| is not)"):
+        load_experiment([override])
+
+
+@pytest.mark.parametrize("override", ["dataset.leads=['']", "dataset.lead_aliases={MLII: ''}"])
+def test_lead_without_a_name_is_refused(override):
+    with pytest.raises(ConfigError, match=r"^dataset\.lead.* is not usable: string should have"):
+        load_experiment([override])
