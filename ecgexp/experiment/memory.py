@@ -11,9 +11,9 @@ from typing import Any
 from ecgexp.training.federated.settings import FederatedSettings
 
 _FLOAT = 4  # bytes
-_PROCESS = 900_000_000  # TensorFlow, MLflow, scikit-learn and Matplotlib, with their threads
+_PROCESS = 950_000_000  # TensorFlow, MLflow, scikit-learn and Matplotlib, with their threads
 _COPIES = 2  # of the windows: as loaded, and as they are cut from the database
-_FORWARD_AND_BACKWARD = 3.0  # activations, their gradients, and the workspace of a convolution
+_FORWARD_AND_BACKWARD = 1.2  # of the values of all layers, some of which share memory
 _PREDICTED_AT_ONCE = 1024  # rows, see `models.resident.Predictor`
 _SLOTS = {"adam": 2, "adamw": 2, "yogi": 2, "adagrad": 1, "sgd": 1}
 
