@@ -8,9 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ecgexp.analysis.find_runs import StoredRun
-from ecgexp.evaluation.confusion import count_confusion
 from ecgexp.evaluation.missing import averaged_classes
-from ecgexp.evaluation.stored_tables import read_clients, read_predictions
+from ecgexp.evaluation.stored_tables import read_clients, read_counts
 from ecgexp.tracking.local.result import DataValues, PrivacyValues, ResultValues
 
 PrivacyGuarantee = Literal["none", "simulation", "private"]
@@ -178,16 +177,8 @@ def _by_patient(
     path = run.artifact("predictions/test.parquet")
     if path is None:
         return None, (), ()
-    import pandas as pd
-
-    found = read_predictions(path, fix=run.fix)
-    order = pd.Index(found.class_names)
-    labels, predicted = order.get_indexer(found.classes), order.get_indexer(found.predicted)
-    patients, groups = np.unique(found.patients, return_inverse=True)
-    matrices = count_confusion(
-        labels, predicted, num_classes=len(order), groups=groups, num_groups=len(patients)
-    )
-    return matrices, tuple(patients.tolist()), found.class_names
+    found = read_counts(path, fix=run.fix)
+    return found.by_patient, found.patients, found.class_names
 
 
 def _clients(run: StoredRun) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from ecgexp.storage.reading import error_text, read_bytes, read_text, refusal
 _PROBABILITY = "probability/"
 _TEXTS, _SAMPLE = ("record", "patient", "class", "predicted"), "sample"
 _MOST_BYTES, _MOST_ROWS = 1 << 30, 50_000_000
+_DAMAGED = (OSError, ValueError, LookupError, TypeError, MemoryError, OverflowError)
 _MOST_STRIP_BYTES, _MOST_STRIP_ROWS = 1 << 24, 1_000_000
 _MOST_THRIFT = 1 << 24  # of a text or list in the metadata of a Parquet file
 
@@ -39,6 +40,70 @@ class StoredPredictions:
     predicted: np.ndarray
     class_names: tuple[str, ...]
     probabilities: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredCounts:
+    """Beats of one split of a run by patient, true class and predicted class.
+
+    Attributes:
+      patients: In ascending order.
+      class_names: The classes, in the order of the columns of probabilities.
+      by_patient: (patients, classes, classes) int64; rows are true classes.
+    """
+
+    patients: tuple[str, ...]
+    class_names: tuple[str, ...]
+    by_patient: np.ndarray
+
+
+def read_counts(path: Path, *, fix: str) -> StoredCounts:
+    """Count the beats of `predictions/SPLIT.parquet`, many times faster than `read_predictions`.
+
+    Args:
+      path: The file.
+      fix: The remedy, for the message.
+
+    Returns:
+      The counts.
+
+    Raises:
+      DataError: It cannot be read, or is not such a table.
+    """
+    data = read_bytes(path, fix=fix, most=_MOST_BYTES)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = ["patient", "class", "predicted"]
+    try:
+        file = pq.ParquetFile(
+            pa.BufferReader(data),
+            page_checksum_verification=True,
+            thrift_string_size_limit=_MOST_THRIFT,
+            thrift_container_size_limit=_MOST_THRIFT,
+        )
+        schema = file.schema_arrow
+        _check_columns(schema, file.metadata.num_rows)
+        class_names = _class_names(schema)
+        table = file.read(columns=columns, use_threads=False)
+        table.validate(full=True)
+        if any(column.null_count for column in table.columns):
+            raise ValueError("it has empty cells")
+        counted = table.group_by(columns, use_threads=False).aggregate([([], "count_all")])
+        found = {name: counted[name].to_pylist() for name in columns}
+        _check_classes({*found["class"], *found["predicted"]}, class_names)
+        patients = sorted(set(found["patient"]))
+        by_patient = np.zeros((len(patients), len(class_names), len(class_names)), np.int64)
+        places = {name: place for place, name in enumerate(class_names)}
+        owners = {name: place for place, name in enumerate(patients)}
+        for patient, true, predicted, count in zip(
+            *found.values(), counted["count_all"].to_pylist(), strict=True
+        ):
+            by_patient[owners[patient], places[true], places[predicted]] = count
+    except (pa.ArrowException, *_DAMAGED) as error:
+        why = f"is not a table of predictions: {error_text(error)}"
+        raise refusal(path, why, fix=fix) from error
+    return StoredCounts(patients=tuple(patients), class_names=class_names, by_patient=by_patient)
 
 
 def read_predictions(path: Path, *, fix: str) -> StoredPredictions:
@@ -77,22 +142,11 @@ def read_predictions(path: Path, *, fix: str) -> StoredPredictions:
         probabilities = np.stack(
             [table[name].to_numpy().astype(np.float64) for name in names], axis=1
         )
-        class_names = tuple(name.removeprefix(_PROBABILITY) for name in names)
-        if strange := ({*texts["class"], *texts["predicted"]} - {*class_names}):
-            raise ValueError(
-                f"the class {quoted(str(min(strange)))} is not among {quoted(class_names)}"
-            )
+        class_names = _class_names(schema)
+        _check_classes({*texts["class"], *texts["predicted"]}, class_names)
         if len(samples) and samples.min() < 0:
             raise ValueError("a beat is before the first sample of its record")
-    except (
-        pa.ArrowException,
-        OSError,
-        ValueError,
-        LookupError,
-        TypeError,
-        MemoryError,
-        OverflowError,
-    ) as error:
+    except (pa.ArrowException, *_DAMAGED) as error:
         why = f"is not a table of predictions: {error_text(error)}"
         raise refusal(path, why, fix=fix) from error
     return StoredPredictions(
@@ -104,6 +158,19 @@ def read_predictions(path: Path, *, fix: str) -> StoredPredictions:
         class_names=class_names,
         probabilities=probabilities,
     )
+
+
+def _class_names(schema: Any) -> tuple[str, ...]:
+    return tuple(
+        name.removeprefix(_PROBABILITY) for name in schema.names if name.startswith(_PROBABILITY)
+    )
+
+
+def _check_classes(found: set[str], class_names: Sequence[str]) -> None:
+    if strange := found - {*class_names}:
+        raise ValueError(
+            f"the class {quoted(str(min(strange)))} is not among {quoted(tuple(class_names))}"
+        )
 
 
 def _check_columns(schema: Any, num_rows: int) -> None:
@@ -198,15 +265,7 @@ def read_strips(path: Path, *, fix: str) -> list[StoredStrip]:
                     mv=values["mv"][rows],
                 )
             )
-    except (
-        pa.ArrowException,
-        OSError,
-        ValueError,
-        LookupError,
-        TypeError,
-        MemoryError,
-        OverflowError,
-    ) as error:
+    except (pa.ArrowException, *_DAMAGED) as error:
         why = f"is not a table of strips: {error_text(error)}"
         raise refusal(path, why, fix=fix) from error
     return strips

@@ -1,7 +1,7 @@
 """Select and read the runs of the report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ecgexp.analysis.find_runs import PARENT_TAG, StoredRun, children_of, find_run, search_runs
@@ -45,6 +45,7 @@ class SelectedRuns:
       uri: their store; None: `default_uri()`.
       folder: the folder that contains their folders; None for runs of a store.
       damaged: runs of that folder that cannot be read.
+      store: all runs of the store, if they were read; else None.
     """
 
     title: str
@@ -53,6 +54,7 @@ class SelectedRuns:
     uri: str | None = None
     folder: Path | None = None
     damaged: Sequence[Failure] = ()
+    store: Sequence[StoredRun] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,10 +128,13 @@ def choose(
             runs=search_runs(filter_string=filter_string, uri=uri),
         )
     else:
-        name = _newest_experiment(uri) if experiment is None else experiment
-        selected = SelectedRuns(
-            title=f"experiment {name}", runs=search_runs(experiment=name, uri=uri)
-        )
+        # Read once: the privacy loss of the store needs all of its runs too.
+        store = search_runs(uri=uri)
+        name = _newest_experiment(store) if experiment is None else experiment
+        found = [run for run in store if run.experiment == name]
+        # Without any, the search says whether the experiment exists.
+        found = found or search_runs(experiment=name, uri=uri)
+        selected = SelectedRuns(title=f"experiment {name}", runs=found, store=store)
     parents = {run.parent_id for run in selected.runs}
     runs = [
         run
@@ -140,7 +145,7 @@ def choose(
         raise DataError(
             f"{selected.title}: there is no run to report; use another selection of runs"
         )
-    return SelectedRuns(title=selected.title, runs=runs, uri=uri)
+    return replace(selected, runs=runs, uri=uri)
 
 
 def gather(selected: SelectedRuns) -> Gathered:
@@ -167,7 +172,9 @@ def gather(selected: SelectedRuns) -> Gathered:
         configurations=configurations(rows),
         failures=failures,
         sweep=sweep,
-        together=together(selected.runs, uri=selected.uri, folder=selected.folder),
+        together=together(
+            selected.runs, uri=selected.uri, folder=selected.folder, store=selected.store
+        ),
     )
 
 
@@ -257,8 +264,8 @@ def _parent_of(folder: Path) -> StoredRun | None:
         return None
 
 
-def _newest_experiment(uri: str | None) -> str:
-    runs = sorted(search_runs(uri=uri), key=lambda run: run.started)
+def _newest_experiment(store: Sequence[StoredRun]) -> str:
+    runs = sorted(store, key=lambda run: run.started)
     # Every run has the parameter `seed`, and no parent run of a sweep has it.
     named = [run.experiment for run in runs if "seed" in run.params]
     if not named:

@@ -20,7 +20,11 @@ _SPENT = ("event", "delta", "unit", "neighboring_relation", "accountant")
 
 
 def together(
-    runs: Sequence[StoredRun], *, uri: str | None = None, folder: Path | None = None
+    runs: Sequence[StoredRun],
+    *,
+    uri: str | None = None,
+    folder: Path | None = None,
+    store: Sequence[StoredRun] | None = None,
 ) -> list[str]:
     """Return one text per training population of the runs that has a private run.
 
@@ -34,13 +38,14 @@ def together(
       uri: the store; None: `default_uri()`.
       folder: the folder of a sweep's invocation, for a page about a folder: then only its runs and
         the record of the store are used.
+      store: all runs of the store, if they were read already.
 
     Returns:
       One text per population, for the page.
     """
     is_known = True
     if folder is None:
-        shown = _shown(runs, uri)
+        shown = _shown(runs, uri) if store is None else store
         record = Losses(MlflowTracking(uri=uri or default_uri()).private_dir())
     else:
         private_dir, is_known = _private_dir_of(folder)

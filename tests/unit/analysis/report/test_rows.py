@@ -17,7 +17,15 @@ MATRIX = np.array(
 def test_row_matrix_is_that_of_the_stored_predictions(tmp_path):
     row = read_row(find_run(str(finished(tmp_path / "r", params=CENTRALIZED, confusion=MATRIX))))
     np.testing.assert_array_equal(row.confusion, MATRIX)
+    assert row.patients == ("100",)
     assert row.classes == ("N", "S", "V", "F", "Q")
+
+
+def test_row_matrices_are_those_of_each_patient(tmp_path):
+    matrices = np.random.default_rng(0).integers(0, 9, (3, 5, 5))
+    row = read_row(find_run(str(finished(tmp_path / "r", params=CENTRALIZED, confusion=matrices))))
+    assert row.patients == ("100", "101", "102")
+    np.testing.assert_array_equal(row.by_patient, matrices)
 
 
 def test_run_with_few_files_has_a_row(tmp_path):
